@@ -262,8 +262,16 @@ def classify2d(config):
     paths = [os.path.join(config.output, name) for name in ("particles.star", "classes.star", "classes.mrcs")]
     taken = ("rlnAnglePsi", "rlnOriginXAngst", "rlnOriginYAngst", "rlnClassNumber")
     kept = [i for i, name in enumerate(columns) if name not in taken]
-    made = [[row[i] for i in kept] + [10.0 + n, 4.0, -2.0 * n, classOf(n), 7.0 + n, 0.5] for n, row in enumerate(rows)]
-    writeStar(paths[0], [columns[i] for i in kept] + list(taken) + ["cryodlScore", "cryodlMargin"], made, optics)
+    made = [
+        [row[i] for i in kept] + [10.0 + n, 4.0, -2.0 * n, classOf(n), 7.0 + n, 0.5, 0.0 if n == 3 else 1.0]
+        for n, row in enumerate(rows)
+    ]
+    writeStar(
+        paths[0],
+        [columns[i] for i in kept] + list(taken) + ["cryodlScore", "cryodlMargin", "cryodlProbability"],
+        made,
+        optics,
+    )
     own = [sum(classOf(n) == k + 1 for n in range(len(rows))) for k in range(config.classes)]
     counts, adds = own, config.classes_from is not None and not config.again
     if config.classes_from is not None:

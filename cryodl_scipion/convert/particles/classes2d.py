@@ -10,7 +10,7 @@ from pyworkflow.object import Float, Integer
 
 from ...engine.cryodl import contract
 from ..growing import ID
-from ..star import readColumns
+from ..star import columnsOf, readColumns
 from .arriving import itemsOf
 from .particles import locationOf, pairedRows
 
@@ -18,6 +18,8 @@ from .particles import locationOf, pairedRows
 SCORE, PARTICLES, RESOLUTION = "_rlnClassScore", "_cryodlParticles", "_rlnEstimatedResolution"
 # Attributes of a classified particle: how well it fits its average, and by how much better than the next.
 FIT, MARGIN = "_cryodlScore", "_cryodlMargin"
+# Probability that the particle shows more than noise; missing in sets of earlier versions.
+SIGNAL = "_cryodlProbability"
 _COLUMNS = ("rlnClassNumber", "rlnAnglePsi", "rlnOriginXAngst", "rlnOriginYAngst", FIT[1:], MARGIN[1:])
 _TABLE = ("rlnClassNumber", "rlnReferenceImage", SCORE[1:], PARTICLES[1:], RESOLUTION[1:])
 
@@ -54,7 +56,14 @@ def addToClasses(
     for number, one in made.items():
         _describeClass(one, table[number], classesFile)
         classes.update(one)  # before any is appended: it also tells the mapper the columns, which enableAppend mistakes
-    rows = pairedRows(particles, particlesFile, _COLUMNS, (int,) + (float,) * 5, itemsOf(particles, set(ids)))
+    columns = list(_COLUMNS)
+    # members of one table have the same columns, and runs of earlier versions have none of this
+    if SIGNAL[1:] in columnsOf(particlesFile, "particles") and all(
+        one.getFirstItem().hasAttribute(SIGNAL) for one in there
+    ):
+        columns.append(SIGNAL[1:])
+    kinds = (int,) + (float,) * (len(columns) - 1)
+    rows = pairedRows(particles, particlesFile, columns, kinds, itemsOf(particles, set(ids)))
     for item, row in rows:
         if not row[0] or item.getObjId() in done or not item.isEnabled():
             continue
@@ -85,11 +94,11 @@ def _newClass(particles: SetOfParticles, number: int, row: Any, classesFile: str
 
 
 def _describeMember(item: Particle, row: Any, pixelSize: float) -> None:
-    number, psi, x, y, fit, margin = row
+    number, psi, x, y = row[:4]
     item.setClassId(number)
     item.setTransform(Transform(planeMatrix(psi, (x / pixelSize, y / pixelSize))))
-    setattr(item, FIT, Float(fit))
-    setattr(item, MARGIN, Float(margin))
+    for name, value in zip((FIT, MARGIN, SIGNAL), row[4:]):
+        setattr(item, name, Float(value))
 
 
 def _describeClass(made: Class2D, row: Any, classesFile: str) -> None:
@@ -138,22 +147,45 @@ def keptIds(rows: Any, threshold: Any, minimum: Any) -> Tuple[List[int], float]:
     return contract.chosen_classes(ids, scores, counts, threshold, minimum)
 
 
-def keepClasses(output: SetOfClasses2D, particles: SetOfParticles, classes: SetOfClasses2D, ids: Set[int]) -> None:
-    """Copy the classes with these ids to a SetOfClasses2D, and their particles to a SetOfParticles."""
-    # found first: two loops over one set's file disturb each other
-    known = {
-        made.getObjId(): {
-            name: getattr(made, name).clone() for name in (SCORE, PARTICLES, RESOLUTION) if made.hasAttribute(name)
-        }
-        for made in classes.iterItems()
-    }
+def signalCut(classes: SetOfClasses2D, ids: Set[int], lost: float) -> float:
+    """Probability of signal below which particles of the classes with these ids are left out, see
+    contract.particle_cut; 0 for sets that do not tell it."""
+    values = {made.getObjId(): [i.getAttributeValue(SIGNAL) for i in made] for made in classes.iterItems()}
+    every = [value for members in values.values() for value in members]
+    if not every or None in every:
+        return 0.0
+    kept = [value for number in ids for value in values[number]]
+    return contract.particle_cut(kept, sum(every) / len(every), lost)
 
-    def describeClass(made: Any) -> None:
-        for name, value in known[made.getObjId()].items():
-            setattr(made, name, value)
 
-    output.appendFromClasses(classes, lambda made: made.getObjId() in ids, describeClass)
-    particles.appendFromClasses(output)
+def keepClasses(
+    output: SetOfClasses2D,
+    particles: SetOfParticles,
+    rejected: SetOfParticles,
+    classes: SetOfClasses2D,
+    ids: Set[int],
+    cut: float,
+) -> None:
+    """Copy the classes with these ids to a SetOfClasses2D, their particles to a SetOfParticles, all others to another.
+
+    cut: probability of signal below which the particles of kept classes are left out, too.
+    """
+    for made in classes.iterItems():
+        keeps = made.isEnabled() and made.getObjId() in ids
+        kept = Class2D(objId=made.getObjId())
+        if keeps:
+            kept.copyInfo(made)
+            for name in (SCORE, PARTICLES, RESOLUTION):
+                if made.hasAttribute(name):
+                    setattr(kept, name, getattr(made, name).clone())
+            output.append(kept)
+        for item in made:
+            stays = keeps and item.isEnabled() and (not cut or item.getAttributeValue(SIGNAL) >= cut)
+            (particles if stays else rejected).append(item)
+            if stays:
+                kept.append(item)
+        if keeps:
+            output.update(kept)
 
 
 def _describe(item: EMObject, row: Tuple[str, float, int, float]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from classes2d_data import write_shapes
 
 from cryodl.cli import main
-from cryodl.contract import Failure, Result, chosen_classes
+from cryodl.contract import Failure, Result, chosen_classes, particle_cut
 from cryodl.io.particle_sets import read_particles
 from cryodl.io.star import read_tables, write_tables
 
@@ -136,3 +136,28 @@ def test_a_set_of_mostly_bad_particles_is_said(folder):
     tables["classes"]["rlnClassScore"] = ["0.3", "0.25", "0.2"]
     write_tables("done/classes.star", tables)
     assert "Only 26 % of the kept particles are expected to be good" in select().warnings[0]
+
+
+def test_particles_that_may_show_only_noise_are_left_out_and_kept_apart(folder):
+    tables = read_tables("done/particles.star")
+    signal = np.ones(60)
+    signal[:3], signal[45:48] = 0.01, 0.9  # of class 1, and of class 3
+    tables["particles"]["cryodlProbability"] = signal.tolist()
+    write_tables("done/particles.star", tables)
+    result = select()
+    assert (result.outputs["count"], result.outputs["noise"], result.outputs["dropped"]) == (30, 3, 25)
+    assert len(read_particles("out/particles.star")) == 30 and len(read_particles("out/rejected.star")) == 30
+    assert select(output="all", **{"good-lost": 0}).outputs["count"] == 33
+
+
+def test_the_cut_loses_no_more_than_asked_where_probabilities_are_right():
+    """Noise from N(0, 1), signal from N(2.5, 1): the posterior is known, also where classes have less noise."""
+    rng = np.random.default_rng(0)
+    for part in (0.4, 0.1):
+        noise = rng.random(20000) < part
+        score = rng.normal(np.where(noise, 0, 2.5), 1)
+        posterior = 1 / (1 + 0.4 / 0.6 * np.exp(2.5**2 / 2 - 2.5 * score))  # with the 0.4 of all classes
+        cut = particle_cut(posterior.tolist(), 0.6, 0.02)
+        assert 0.015 < (posterior[~noise] < cut).mean() < 0.025
+        assert (posterior[noise] < cut).mean() > 0.6
+    assert particle_cut([1.0] * 9, 1.0, 0.02) == particle_cut([0.5] * 9, 0.5, 0) == particle_cut([], 0.5, 0.02) == 0

@@ -8,7 +8,7 @@ from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 from pyworkflow.protocol.params import Form
 
-from ...convert.particles.classes2d import classRows, keepClasses, keptIds
+from ...convert.particles.classes2d import classRows, keepClasses, keptIds, signalCut
 from ...engine.cryodl import contract
 from ...form import addConfigParams
 from ..form_parts import addPointer
@@ -19,9 +19,9 @@ from ..possible_outputs import possibleOutputs
 class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
     """Keep the good 2-D classes and their particles.
 
-    In: classes of *cryodl - classify particles in 2d*. Out: the particles of the kept classes, and these classes.
-    Without a threshold a class is left out only if it would take more from a map than it gives. The wizard shows
-    which averages a threshold keeps. It takes seconds.
+    In: classes of *cryodl - classify particles in 2d*. Out: the particles of the kept classes, without those that may
+    show only noise; these classes; and all other particles. Without a threshold a class is left out only if it would
+    take more from a map than it gives. The wizard shows which averages a threshold keeps. It takes seconds.
     """
 
     _label = "select 2d classes"
@@ -39,7 +39,10 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
             important=True,
         )
         addConfigParams(
-            form, contract.SelectClassesConfig, ["threshold", "minimum_particles"], threshold=dict(important=True)
+            form,
+            contract.SelectClassesConfig,
+            ["threshold", "good_lost", "minimum_particles"],
+            threshold=dict(important=True),
         )
 
     def _insertAllSteps(self) -> None:
@@ -48,21 +51,28 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
             sum(row[3] for row in classRows(self.inputClasses.get())),  # classes may have got further particles since
             self.threshold.get(),
             self.minimumParticles.get(),
+            self.goodLost.get(),
             needsGPU=False,
         )
 
-    def selectStep(self, count: int, threshold: float, minimum: int) -> None:
+    def selectStep(self, count: int, threshold: float, minimum: int, lost: float) -> None:
         source = self.inputClasses.get()
         rows = classRows(source)
         ids, used = keptIds(rows, threshold, minimum)
         if not ids:
             raise ValueError(self._nothingKept(rows, used))
-        particles, classes = self._createSetOfParticles(), self._createSetOfClasses2D(source.getImagesPointer())
-        particles.copyInfo(source.getImages())
-        particles.setAlignment2D()
-        keepClasses(classes, particles, source, set(ids))
-        self._defineOutputs(outputParticles=particles, outputClasses=classes)
-        for output in (particles, classes):
+        particles, rejected = self._createSetOfParticles(), self._createSetOfParticles("rejected")
+        classes = self._createSetOfClasses2D(source.getImagesPointer())
+        for one in (particles, rejected):
+            one.copyInfo(source.getImages())
+            one.setAlignment2D()
+        cut = signalCut(source, set(ids), lost)
+        keepClasses(classes, particles, rejected, source, set(ids), cut)
+        outputs = dict(outputParticles=particles, outputClasses=classes)
+        if rejected.getSize():
+            outputs["outputRejected"] = rejected
+        self._defineOutputs(**outputs)
+        for output in outputs.values():
             self._defineSourceRelation(self.inputClasses, output)
 
     def _nothingKept(self, rows: Sequence[Sequence[Any]], used: float) -> str:
@@ -82,6 +92,8 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
             return [f"Threshold is {threshold}; it must be a number from 0 to 1, or empty."]
         if minimum is None or minimum < 1:
             return [f"Minimum number of particles is {minimum}; it must be at least 1."]
+        if self.goodLost.get() is None or not 0 <= self.goodLost.get() <= 0.5:
+            return [f"Good particles lost is {self.goodLost.get()}; it must be a number from 0 to 0.5."]
         if classes.getSize() == 0:
             return ["The set of classes is empty. Choose another."]
         rows = classRows(classes)
@@ -95,15 +107,22 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
         if output is None:
             return ["No classes yet."]
         rows = classRows(self.inputClasses.get()) if self.inputClasses.get() is not None else []
-        kept = [(row[3], row[4]) for row in classRows(output)]
-        expected = sum(count * score for count, score in kept) / max(1, sum(count for count, _ in kept))
-        lost = max(0, sum(row[3] for row in rows) - self.outputParticles.getSize())
+        score = {row[0]: row[4] for row in classRows(output)}
+        count = self.outputParticles.getSize()
+        of_kept = sum(row[3] for row in rows if row[0] in score)
+        expected = min(1.0, sum(row[3] * row[4] for row in rows if row[0] in score) / max(1, count))
+        noise, lost = max(0, of_kept - count), max(0, sum(row[3] for row in rows) - of_kept)
         return [
             f"*{contract.counted(self.outputParticles.getSize(), 'particle')}* in "
             f"{contract.counted(output.getSize(), 'class', 'classes')} with a score of at least "
             f"{self._lowest(output):.2f}; {100 * expected:.0f} % of them are expected to be good.",
             f"{contract.counted(max(0, len(rows) - output.getSize()), 'class', 'classes')} with "
-            f"{contract.counted(lost, 'particle')} were left out.",
+            f"{contract.counted(lost, 'particle')} were left out"
+            + (
+                f", and {contract.counted(noise, 'particle')} of kept classes that may show only noise."
+                if noise
+                else "."
+            ),
         ] + contract.class_choice_warnings(expected)
 
     def _lowest(self, output: SetOfClasses2D) -> float:

@@ -92,7 +92,9 @@ class TestCryodlClassStreams(ParticlesTest):
         return size
 
     def select(self, run, ids):
-        selected = self.runProtocol(CryodlProtSelectClasses, dict(inputClasses=(run, "outputClasses")), threshold=0.0)
+        selected = self.runProtocol(
+            CryodlProtSelectClasses, dict(inputClasses=(run, "outputClasses")), threshold=0.0, goodLost=0.0
+        )
         self.assertEqual([item.getObjId() for item in self.finished(selected).outputParticles], ids)
 
     def test_at_the_end_all_are_classified_again(self):

@@ -98,11 +98,16 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
     def test_good_classes_and_their_particles_are_kept(self):
         classes, particles = self.selected.outputClasses, self.selected.outputParticles
         self.assertEqual([made.getObjId() for made in classes.iterItems()], [1, 2])
-        self.assertEqual(particles.getSize(), sum(classOf(n) in (1, 2) for n in range(COUNT)))
+        kept = [n for n in range(COUNT) if classOf(n) in (1, 2) and n != 3]  # row 3 shows only noise
+        raw = [item.getObjId() for item in self.raw.outputParticles]
+        self.assertEqual(sorted(item.getObjId() for item in particles), [raw[n] for n in kept])
+        self.assertEqual(sum(made.getSize() for made in classes.iterItems()), len(kept))
+        others = [n for n in range(COUNT) if classOf(n) == 3 or n == 3]
+        self.assertEqual(sorted(item.getObjId() for item in self.selected.outputRejected), [raw[n] for n in others])
         self.assertTrue(particles.hasAlignment2D() and particles.hasCTF())
         self.assertEqual([row[4] for row in classRows(classes)], [0.9, 0.6])
         self.assertEqual(self.selected.outputClasses[1].getRepresentative().getIndex(), 1)
-        self.assertIn("were left out", "\n".join(self.selected.summary()))
+        self.assertIn("and 1 particle of kept classes that may show only noise", "\n".join(self.selected.summary()))
 
     def test_a_choice_that_keeps_nothing_is_named_before_the_run(self):
         errors = lambda **values: " ".join(self.select(self.classified, run=False, **values).validate())
@@ -110,6 +115,7 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         self.assertIn("No class has a score of 0.95", errors(threshold=0.95))
         self.assertIn("Threshold is 2", errors(threshold=2.0))
         self.assertIn("Minimum number of particles is 0", errors(minimumParticles=0))
+        self.assertIn("Good particles lost is 0.7", errors(goodLost=0.7))
 
     # ----- viewer and wizard
     def test_classes_are_shown_the_best_or_the_largest_first(self):

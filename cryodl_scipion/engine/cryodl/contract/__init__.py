@@ -9,7 +9,7 @@ checks the card of a model.
 """
 
 from . import version_0_1_0
-from .class_choice import chosen_classes, class_choice_warnings, class_threshold
+from .class_choice import chosen_classes, class_choice_warnings, class_threshold, expected_good, particle_cut
 from .commands import COMMANDS, Command, DoctorConfig, command_name, command_of
 from .fields import (
     AVOIDABLE,
@@ -204,6 +204,8 @@ __all__ = [
     "check_model",
     "chosen_classes",
     "class_choice_warnings",
+    "expected_good",
+    "particle_cut",
     "class_threshold",
     "command_name",
     "command_of",

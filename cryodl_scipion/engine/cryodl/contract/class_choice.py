@@ -9,6 +9,7 @@ resolution. A fixed threshold would always reject classes of few, faint particle
 import typing
 
 MINIMUM = 0.1  # no class with a lower score is kept
+_BINS = 1000  # of probabilities
 DOUBTFUL = 0.5  # expected fraction of good particles below which a warning is given
 
 
@@ -80,3 +81,64 @@ def class_choice_warnings(expected_good: float) -> typing.List[str]:
         f"Only {100 * expected_good:.0f} % of the kept particles are expected to be good. Look at the averages: the "
         "classes may have too few particles to be scored reliably, or many picks may not be particles."
     ]
+
+
+def expected_good(scores: typing.Sequence[float], stays: typing.Sequence[bool]) -> float:
+    """The fraction of good ones that is expected among the particles that stay.
+
+    Parameters
+    ----------
+    scores : sequence of float, (n,)
+        Of the class of each particle of the kept classes.
+    stays : sequence of bool, (n,)
+        Whether the particle stays; those that go are taken for bad.
+
+    Returns
+    -------
+    float
+        From 0 to 1; 0 if none stays.
+    """
+    return min(1.0, sum(scores) / sum(stays)) if any(stays) else 0.0
+
+
+def particle_cut(probabilities: typing.Sequence[float], prior: float, lost: float) -> float:
+    """The probability below which particles of kept classes are left out.
+
+    Parameters
+    ----------
+    probabilities : sequence of float, (n,)
+        That each particle of the kept classes shows more than noise, if the fraction of noise were that of all classes.
+    prior : float, no unit
+        Fraction of the particles of all classes that show more than noise.
+    lost : float, no unit
+        Fraction of the particles with signal that may be left out, from 0 to 1.
+
+    Returns
+    -------
+    float
+        0 if none are to be left out.
+
+    Notes
+    -----
+    Kept classes hold less noise than all: their own fraction is found by expectation maximisation (Saerens et al.
+    2002, doi:10.1162/089976602753284446), and the probabilities follow it.
+    """
+    if not lost or not probabilities:
+        return 0.0
+    bins = [0] * (_BINS + 1)
+    for value in probabilities:
+        bins[round(value * _BINS)] += 1
+    values = [position / _BINS for position in range(_BINS + 1)]
+    if not 0 < prior < 1:
+        return 0.0
+    now = prior
+    for _ in range(100):
+        up, down = now / prior, (1 - now) / (1 - prior)
+        own = [v * up / (v * up + (1 - v) * down) for v in values]
+        now = sum(v * n for v, n in zip(own, bins)) / len(probabilities)
+    allowed, gone = lost * now * len(probabilities), 0.0
+    for position, count in enumerate(bins):
+        gone += own[position] * count
+        if gone > allowed:
+            return max(0.0, (position - 0.5) / _BINS)
+    return 0.0

@@ -118,6 +118,14 @@ class SelectClassesConfig:
         maximum=10**7,
         expert=True,
     )
+    good_lost: float = param(
+        "Fraction of the particles with signal that may be left out together with those that show only noise. 0: all "
+        "particles of the kept classes are kept.",
+        default=0.02,
+        label="Good particles lost",
+        minimum=0,
+        maximum=0.5,
+    )
     particles: typing.Optional[str] = particles_field(
         "Particles to choose from: particles.star of an earlier folder, if the classes are those of a later one that "
         "`classify-2d --classes-from` made from it.",
@@ -159,7 +167,19 @@ class SelectClassesOutputs(Outputs):
     dropped: int = output("Number of particles of rejected classes.")
     unclassified: int = output("Number of particles in no class.")
     threshold: float = output("Score threshold that was used, given or chosen.")
-    expected_good: float = output("Mean score of the kept particles, which is the expected fraction of good ones.")
+    expected_good: float = output(
+        "Expected fraction of good ones among the kept particles, by the scores of their classes."
+    )
     pixel_size: typing.Optional[float] = output(
         "Pixel size of the particle images and averages.", unit="Å/px", default=None
     )
+    rejected: typing.Optional[str] = output(
+        "STAR file of all other particles; null if there are none.",
+        path="file",
+        becomes="outputRejected: SetOfParticles",
+        default=None,
+    )
+    noise: int = output(
+        "Number of particles of kept classes that were left out, since they may show only noise.", default=0
+    )
+    probability: float = output("Probability of signal below which particles were left out; 0: none.", default=0.0)

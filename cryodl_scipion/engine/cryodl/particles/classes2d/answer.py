@@ -18,12 +18,14 @@ from ...io.star import write_tables
 from .averages import Averages, ImageSums, average_classes
 from .classify import Classification
 from .former import TAKEN, FormerClasses
+from .quality import noise_scores, signal_probabilities
 from .ranker import Ranker
 from .records import Records
 from .settings import ClassSettings
 
 PARTICLES, CLASSES, STACK = "particles.star", "classes.star", "classes.mrcs"
 SCORE, MARGIN, COUNT = "cryodlScore", "cryodlMargin", "cryodlParticles"
+PROBABILITY = "cryodlProbability"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Answer:
     labels : (n,) int
         Class of each particle of the input, from 1, the largest first; 0 for unusable ones.
     psi : (n,) degrees, origins_yx: (n, 2) Å, in RELION's sense. scores, margins: (n,) of the particles.
+    probabilities : (n,) that each shows more than noise.
     counts : (k,) int. averages: Averages. quality: (k,) probability that an average is good.
     order: (k,) the classification's own numbers of the classes, from 0.
     """
@@ -42,6 +45,7 @@ class Answer:
     origins_yx: np.ndarray
     scores: np.ndarray
     margins: np.ndarray
+    probabilities: np.ndarray
     counts: np.ndarray
     averages: Averages
     quality: np.ndarray
@@ -86,6 +90,7 @@ def finished_answer(
         )
     quality = ranker.scores(averages.images, averages.curves, settings.mask_px)
     quality = np.where(counts[order] > 0, quality, 0.0)
+    noise = noise_scores(work.bank, settings, records.rows, settings.reach_px, work.seed, device)
 
     def whole(values: np.ndarray, missing: float = 0.0) -> np.ndarray:
         every = np.full((len(particles), *values.shape[1:]), missing, values.dtype)
@@ -99,6 +104,7 @@ def finished_answer(
         whole(-shifts * particles.pixel_size),
         whole(state.scores),
         whole(state.margins),
+        whole(signal_probabilities(state.scores, noise)),
         counts[order],
         averages,
         quality,
@@ -147,6 +153,7 @@ def write_answer(folder: Path, output: str, particles: ParticleSet, answer: Answ
         "rlnOriginYAngst": answer.origins_yx[:, 0],
         SCORE: answer.scores,
         MARGIN: answer.margins,
+        PROBABILITY: answer.probabilities,
     }
     for name in ("rlnAngleRot", "rlnAngleTilt"):
         if name in particles.columns:  # those of another, 3-D, alignment would not fit the angle in the plane

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...contract.class_choice import expected_good, particle_cut
 from ...contract.particles.classes2d import SelectClassesConfig, SelectClassesOutputs
 from ...contract.result import write_json
 from ...io.image_names import find_file, split_name
@@ -17,7 +18,9 @@ from ...io.particle_sets import ParticleSet, StackWriter, write_particles_star
 from ...io.relion_tables import number_columns, whole_column
 from ...io.stacks import read_images, stack_shape
 from ...io.star import read_tables, write_tables
-from .answer import CLASSES, COUNT, PARTICLES, STACK
+from .answer import CLASSES, COUNT, PARTICLES, PROBABILITY, STACK
+
+REJECTED = "rejected.star"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,26 +63,34 @@ def read_classes(path: str) -> ClassTable:
 def write_selection(
     folder: Path, config: SelectClassesConfig, particles: ParticleSet, table: ClassTable, kept: list[int], used: float
 ) -> SelectClassesOutputs:
-    """Write the chosen particles and classes, and selection.json, into a working folder. used: the threshold. Returns
-    the outputs, with their final paths."""
+    """Write the chosen particles and classes, the other particles, and selection.json, into a working folder. used:
+    the threshold. Returns the outputs, with their final paths."""
     classes = typing.cast("np.ndarray", particles.classes)  # select-classes reads no particles without
-    chosen = np.isin(classes, kept)
+    of_kept = np.isin(classes, kept)
+    probabilities = signal_of(particles)
+    cut = particle_cut(probabilities[of_kept].tolist(), float(probabilities[classes > 0].mean()), config.good_lost)
+    chosen = of_kept & (probabilities >= cut)
     write_particles_star(folder / PARTICLES, particles.subset(chosen))
+    if not chosen.all():
+        write_particles_star(folder / REJECTED, particles.subset(~chosen))
     rows = np.nonzero(np.isin(table.numbers, kept))[0]
     _write_classes(folder, table, rows, particles.pixel_size)
     unclassified = int((classes == 0).sum())
-    dropped = int(len(particles) - chosen.sum()) - unclassified
+    dropped = int(len(particles) - of_kept.sum()) - unclassified
     every = [
         dict(number=int(n), score=round(float(s), 4), particles=int(c), kept=int(n) in kept)
         for n, s, c in zip(table.numbers, table.scores, table.counts)
     ]
-    own = np.bincount(classes, minlength=int(table.numbers.max()) + 1)[table.numbers]
-    expected = float(np.average(table.scores[rows], weights=own[rows]))
+    score_of = dict(zip(table.numbers.tolist(), table.scores.tolist()))
+    quality = [score_of[number] for number in classes[of_kept].tolist()]
+    expected = expected_good(quality, (probabilities[of_kept] >= cut).tolist())
     metrics: dict[str, typing.Any] = dict(
         kept=kept,
         count=int(chosen.sum()),
         dropped=dropped,
         unclassified=unclassified,
+        noise=int(of_kept.sum() - chosen.sum()),
+        probability=round(cut, 4),
         threshold=round(used, 4),
         expected_good=round(expected, 4),
     )
@@ -87,12 +98,19 @@ def write_selection(
     final = Path(config.output)
     return SelectClassesOutputs(
         particles=str(final / PARTICLES),
+        rejected=None if chosen.all() else str(final / REJECTED),
         classes=str(final / CLASSES),
         stack=str(final / STACK),
         selection=str(final / "selection.json"),
         **metrics,
         pixel_size=particles.pixel_size,
     )
+
+
+def signal_of(particles: ParticleSet) -> np.ndarray:
+    """(n,) probability that each particle shows more than noise; 1 for sets of versions that did not tell it."""
+    found = number_columns(str(particles.path), particles.columns, (PROBABILITY,))
+    return np.ones(len(particles)) if found is None else found[:, 0]
 
 
 def _write_classes(folder: Path, table: ClassTable, rows: np.ndarray, pixel_size: float) -> None:

@@ -56,6 +56,7 @@ def run(config: SelectClassesConfig) -> Result:
     print(
         f"Score of at least {used:.2f}: kept {counted(len(kept), 'class', 'classes')} of {len(table.numbers)} with "
         f"{counted(outputs.count, 'particle')}; {outputs.dropped} particles of other classes were left out"
-        + (f", {outputs.unclassified} were in no class." if outputs.unclassified else ".")
+        + (f", {outputs.unclassified} were in no class" if outputs.unclassified else "")
+        + (f", {outputs.noise} more may show only noise (--good-lost {config.good_lost:g})." if outputs.noise else ".")
     )
     return Result("select-classes", outputs, warnings=tuple(warnings))

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Particles of another generator: nothing here comes from the program's own simulation, so that what was learnt from
+or tuned on that meets a CTF, noise, ice and potential which it has not seen. numpy alone; images of n x n pixels.
+
+Potential: Gaussians of two widths at the atoms, weighted by the scattering at zero angle of Z^0.75, summed on a grid
+of a third of a pixel, projected atom by atom. CTF: Wade's phase with a Gaussian envelope. Noise: a power law of the
+ice above a flat shot noise, with a weak ring at 3.7 A where the pixels see it. Dirt: ice crystals, an edge of
+carbon, empty boxes, particles off their centre, two in a box.
+"""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+
+JUNK = ("nothing", "off-centre", "two", "ice", "carbon")
+_NUMBERS = dict(H=1, C=6, N=7, O=8, P=15, S=16, MG=12, ZN=30, FE=26)
+
+
+def atoms_of(path):
+    """(n, 3) positions in A around their mean, and (n,) weights, of the first model of a PDB or mmCIF file."""
+    opened = gzip.open if str(path).endswith(".gz") else open
+    positions, weights, columns, in_loop = [], [], {}, False
+    with opened(path, "rt") as lines:
+        for line in lines:
+            if line.startswith("ENDMDL"):
+                break
+            if line.startswith("_atom_site."):
+                columns[line.strip().split(".")[1]] = len(columns)
+                in_loop = True
+            elif line.startswith(("ATOM", "HETATM")):
+                if in_loop:
+                    words = line.split()
+                    xyz, element = [words[columns[f"Cartn_{a}"]] for a in "xyz"], words[columns["type_symbol"]]
+                else:
+                    xyz, element = [line[30:38], line[38:46], line[46:54]], line[76:78].strip() or line[12:14].strip()
+                if element.upper() != "H":
+                    positions.append([float(v) for v in xyz])
+                    weights.append(_NUMBERS.get(element.upper(), 7) ** 0.75)
+    found = np.array(positions)
+    return found - found.mean(0), np.array(weights)
+
+
+def random_rotations(count, rng):
+    """(count, 3, 3) uniform rotations, from normal quaternions."""
+    w, x, y, z = (rng.normal(size=(count, 4)) / 1.0).T
+    scale = 2 / (w * w + x * x + y * y + z * z)
+    rows = [
+        [1 - scale * (y * y + z * z), scale * (x * y - w * z), scale * (x * z + w * y)],
+        [scale * (x * y + w * z), 1 - scale * (x * x + z * z), scale * (y * z - w * x)],
+        [scale * (x * z - w * y), scale * (y * z + w * x), 1 - scale * (x * x + y * y)],
+    ]
+    return np.moveaxis(np.array(rows), -1, 0)
+
+
+def projection(atoms, weights, rotation, shift_px, box, pixel_size, fine=3):
+    """(box, box) projection along z, bright; rotation (3, 3), shift_px: (y, x)."""
+    yx = (atoms @ rotation.T)[:, 1::-1] / pixel_size + box / 2 + np.asarray(shift_px)
+    edges = np.linspace(0, box, fine * box + 1)
+    grid = np.histogram2d(yx[:, 0], yx[:, 1], bins=(edges, edges), weights=weights)[0]
+    fy, fx = np.meshgrid(np.fft.fftfreq(fine * box), np.fft.rfftfreq(fine * box), indexing="ij")
+    s2 = (fy**2 + fx**2) * (fine / pixel_size) ** 2
+    blur = 0.6 * np.exp(-s2 * 20 / 4) + 0.4 * np.exp(-s2 * 90 / 4)
+    smooth = np.fft.irfft2(np.fft.rfft2(grid) * blur, s=grid.shape)
+    return smooth.reshape(box, fine, box, fine).mean((1, 3))
+
+
+def frequencies(box, pixel_size):
+    """(box, box // 2 + 1) y and x frequencies in 1/A."""
+    return np.meshgrid(np.fft.fftfreq(box, pixel_size), np.fft.rfftfreq(box, pixel_size), indexing="ij")
+
+
+def ctf(box, pixel_size, defocus_u, defocus_v, angle, kv=300.0, cs_mm=2.7, amplitude=0.1, b_factor=60.0):
+    """(box, box // 2 + 1) CTF, negative at low frequency for underfocus (A), so that protein is dark in an image."""
+    fy, fx = frequencies(box, pixel_size)
+    volts = kv * 1e3
+    wavelength = 12.2643 / np.sqrt(volts + 0.97845e-6 * volts**2)
+    s2 = fy**2 + fx**2
+    local = 0.5 * (defocus_u + defocus_v) + 0.5 * (defocus_u - defocus_v) * np.cos(
+        2 * (np.arctan2(fy, fx) - np.deg2rad(angle))
+    )
+    phase = np.pi * wavelength * s2 * (local - 0.5 * wavelength**2 * s2 * cs_mm * 1e7)
+    return -np.sin(phase + np.arcsin(amplitude)) * np.exp(-b_factor * s2 / 4)
+
+
+def noise(count, box, pixel_size, rng, colour=1.0):
+    """(count, box, box) noise of variance 1; colour: of the power law of ice beside flat shot noise; 0: white."""
+    fy, fx = frequencies(box, pixel_size)
+    s = np.sqrt(fy**2 + fx**2)
+    power = 1 + colour * 8 / (1 + (s * 45) ** 2.2) + colour * 0.4 * np.exp(-(((s - 1 / 3.7) / 0.02) ** 2))
+    white = np.fft.rfft2(rng.normal(size=(count, box, box)))
+    made = np.fft.irfft2(white * np.sqrt(power), s=(box, box))
+    return made / made.std()
+
+
+def dirt(kind, box, rng):
+    """(box, box) a piece of ice or carbon of deviation 1."""
+    y, x = np.mgrid[:box, :box] - box / 2
+    if kind == "ice":
+        field = np.zeros((box, box))
+        for _ in range(rng.integers(1, 4)):
+            cy, cx, radius = rng.uniform(-box / 2, box / 2, 2).tolist() + [rng.uniform(0.08, 0.25) * box]
+            turn, ratio = rng.uniform(0, np.pi), rng.uniform(0.5, 1)
+            u = (x - cx) * np.cos(turn) + (y - cy) * np.sin(turn)
+            v = (y - cy) * np.cos(turn) - (x - cx) * np.sin(turn)
+            field -= np.clip(radius - np.hypot(u, v / ratio), 0, radius * 0.4)
+    else:
+        turn, off = rng.uniform(0, 2 * np.pi), rng.uniform(-0.3, 0.3) * box
+        field = -1.0 / (1 + np.exp(-(x * np.cos(turn) + y * np.sin(turn) - off) / 1.5))
+        field += 0.3 * rng.normal(size=(box, box)) * (field < -0.5)
+    return (field - field.mean()) / field.std()
+
+
+def make_set(folder, structures, each, junk, snr, box=64, pixel_size=4.0, colour=1.0, seed=1, shift_px=2.5):
+    """particles.star with its stack, and truth.npz, in a folder.
+
+    structures: paths. each: particles of each. junk: {kind of JUNK: number}. snr: variance of the noise-free,
+    CTF-filtered images of whole particles over the box / variance of the noise. truth: molecule (-1: junk), kind
+    (position in JUNK, -1: good), rotations (n, 3, 3), shifts_yx px. Images have protein dark, as a microscope gives.
+    """
+    rng = np.random.default_rng(seed)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    molecules = [atoms_of(path) for path in structures]
+    kinds = np.repeat([-1, *(JUNK.index(k) for k in junk)], [each * len(structures), *junk.values()])
+    molecule = np.where(
+        kinds < 0, np.arange(len(kinds)) % len(structures), rng.integers(len(structures), size=len(kinds))
+    )
+    order = rng.permutation(len(kinds))
+    kinds, molecule = kinds[order], molecule[order]
+    count = len(kinds)
+    rotations, shifts = random_rotations(count, rng), rng.uniform(-shift_px, shift_px, (count, 2))
+    optics = np.stack([_optics(rng) for _ in range(-(-count // 100))])[np.arange(count) // 100]
+    clean = np.zeros((count, box, box), np.float32)
+    for i in range(count):
+        atoms, weights = molecules[molecule[i]]
+        radius = np.percentile(np.linalg.norm(atoms, axis=1), 98) / pixel_size
+        view = lambda shift: projection(atoms, weights, random_rotations(1, rng)[0], shift, box, pixel_size)
+        away = rng.uniform(0, 2 * np.pi)
+        along = np.array([np.sin(away), np.cos(away)]) * radius
+        kind = JUNK[kinds[i]] if kinds[i] >= 0 else "good"
+        if kind == "good":
+            clean[i] = projection(atoms, weights, rotations[i], shifts[i], box, pixel_size)
+        elif kind == "off-centre":
+            clean[i] = view(along * rng.uniform(0.9, 1.5))
+        elif kind == "two":
+            clean[i] = view(along * rng.uniform(0.8, 1.1)) + view(-along * rng.uniform(0.8, 1.1))
+        elif kind in ("ice", "carbon"):
+            clean[i] = -dirt(kind, box, rng)  # the CTF turns what is bright here dark
+        transfer = ctf(box, pixel_size, *optics[i])
+        clean[i] = np.fft.irfft2(np.fft.rfft2(clean[i]) * transfer, s=(box, box))
+    for number in range(len(structures)):
+        mine = molecule == number
+        good = mine & (kinds < 0)
+        protein = mine & ((kinds < 0) | (kinds == JUNK.index("off-centre")) | (kinds == JUNK.index("two")))
+        clean[protein] *= np.sqrt(snr / clean[good].var(axis=(1, 2)).mean())
+    for kind in ("ice", "carbon"):
+        for i in np.nonzero(kinds == JUNK.index(kind))[0]:
+            clean[i] *= np.sqrt(snr) * rng.uniform(1, 4) / clean[i].std()
+    images = clean + noise(count, box, pixel_size, rng, colour).astype(np.float32)
+    _write(folder, images, optics, pixel_size)
+    np.savez(
+        folder / "truth.npz",
+        molecule=np.where(kinds < 0, molecule, -1),
+        kind=kinds,
+        rotations=rotations,
+        shifts_yx=shifts,
+    )
+    return folder / "particles.star"
+
+
+def _optics(rng):
+    mean, half = rng.uniform(9000, 24000), rng.uniform(0, 250)
+    return np.array([mean + half, mean - half, rng.uniform(0, 180)])
+
+
+def _write(folder, images, optics, pixel_size):
+    import mrcfile
+
+    with mrcfile.new(folder / "particles.mrcs", overwrite=True) as stack:
+        stack.set_data(images.astype(np.float32))
+        stack.set_image_stack()
+        stack.voxel_size = pixel_size
+    box = images.shape[-1]
+    lines = ["data_optics", "", "loop_"]
+    names = "OpticsGroupName OpticsGroup Voltage SphericalAberration AmplitudeContrast"
+    names += " ImagePixelSize ImageSize ImageDimensionality"
+    lines += [f"_rln{name} #{i}" for i, name in enumerate(names.split(), 1)]
+    lines += [f"opticsGroup1 1 300.0 2.7 0.1 {pixel_size} {box} 2", "", "data_particles", "", "loop_"]
+    names = "ImageName MicrographName DefocusU DefocusV DefocusAngle OpticsGroup"
+    lines += [f"_rln{name} #{i}" for i, name in enumerate(names.split(), 1)]
+    for i, (u, v, angle) in enumerate(optics, 1):
+        lines.append(f"{i:06d}@particles.mrcs mic_{(i - 1) // 100 + 1:04d}.mrc {u:.2f} {v:.2f} {angle:.2f} 1")
+    (folder / "particles.star").write_text("\n".join(lines) + "\n")
