@@ -77,7 +77,7 @@ class Plugin(pwem.Plugin):
             CRYODL_PIP_ARGS,
             "",
             var_type=VarTypes.STRING,
-            description="Further arguments for pip when the environment is created, for instance --index-url or "
+            description="Further arguments for pip when the environment is created, for instance "
             "--extra-index-url of a CPU build of torch.",
         )
 

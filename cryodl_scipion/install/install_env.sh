@@ -3,7 +3,7 @@
 # Make the engine's environment in HOME/env:   bash install_env.sh HOME
 # Python comes from micromamba, mamba or conda if there is one, else from uv, else from a Python 3.11-3.13 with venv;
 # the packages come from requirements.lock by pip, which honours pip's own configuration and CRYODL_PIP_ARGS (more
-# arguments, for instance --index-url of a CPU build of torch). The file cryodl-ready-<checksum of the lock> is written
+# arguments, for instance --extra-index-url of a CPU build of torch). The file cryodl-ready-<checksum of the lock> is written
 # last, after a check: with it this script does nothing, without it HOME/env is made anew.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

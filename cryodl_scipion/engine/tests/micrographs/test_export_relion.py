@@ -86,7 +86,7 @@ def test_picks_fit_the_micrographs_that_relion_has_corrected(project, capsys):
 @needs_relion
 def test_the_commands_of_the_page_extract_every_pick(project):
     """Picking is only read: the picks are there."""
-    page = Path(__file__).parents[4] / "docs" / "into_relion.md"
+    page = Path(__file__).parents[4] / "docs" / "in_and_out.md"
     if not page.exists():
         pytest.skip("needs the checkout's pages")
     blocks = re.findall(r"```bash\n(.*?)```", page.read_text(), re.S)
@@ -106,7 +106,7 @@ def test_the_commands_of_the_page_extract_every_pick(project):
 
 
 def test_the_printed_commands_are_those_of_the_page(project, capsys):
-    page = Path(__file__).parents[4] / "docs" / "into_relion.md"
+    page = Path(__file__).parents[4] / "docs" / "in_and_out.md"
     if not page.exists():
         pytest.skip("needs the checkout's pages")
     assert export("--pixel-size", "1.77", "--particle-diameter", "190") == 0

@@ -280,12 +280,13 @@ def test_the_command_states_bright_protein_of_the_corrected_picks(session, tmp_p
 
 
 def test_the_commands_of_the_page_are_understood():
-    page = Path(__file__).parents[4] / "docs" / "labels_by_hand.md"
+    page = Path(__file__).parents[4] / "docs" / "labels.md"
     if not page.exists():
         pytest.skip("needs the checkout's pages")
     commands = re.findall(r"```bash\ncryodl (.*?)\n```", page.read_text(), re.S)
     parsed = [build_parser().parse_args(shlex.split(command)) for command in commands]
-    assert [(p.command, p.coordinates) for p in parsed] == [("pick-by-hand", "labels/")] * 2
+    hand = [p.coordinates for p in parsed if p.command == "pick-by-hand"]
+    assert hand == ["labels/"] * 2 and len(parsed) > 3
 
 
 def test_without_a_screen_the_error_says_what_to_do(session, tmp_path, monkeypatch, capsys):

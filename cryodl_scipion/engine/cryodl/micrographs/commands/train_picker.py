@@ -143,7 +143,7 @@ def _task(
 
 def _gently(config: TrainPickerConfig, task: PickerTask) -> TrainPickerConfig:
     """The config with the steps and learning rate of a trained network that is taught some boxes, unless it states
-    them: the usual ones make it forget what it knew (docs/labels_by_hand.md)."""
+    them: the usual ones make it forget what it knew (docs/labels.md)."""
     if not task.keeps_statistics:
         return config
     steps = config.steps or max(1, round(GENTLE_STEPS * task.default_steps))

@@ -16,7 +16,7 @@ from .spectrum import mean_spectrum
 
 FINEST = 3.0  # Å: beyond this rings are not looked for
 NYQUIST = 0.95  # part of the highest frequency that is used
-# Below them the defocus is wrong in many micrographs (docs/protocol_estimate_ctf.md has the table).
+# Below them the defocus is wrong in many micrographs (docs/bench_picking.md has the table).
 MIN_STRENGTH = 10.0
 MIN_LEAD = 12.0  # natural logarithm of how much likelier the best rings are than any other
 MIN_CORRELATION = 0.45

@@ -23,7 +23,7 @@ if typing.TYPE_CHECKING:
 
 VALIDATION_PART = 0.15  # of the rows of each micrograph
 VALIDATIONS = 8
-DEFAULT_STEPS = 600  # simulated micrographs still gain from 200 to 400 (docs/protocol_denoise_micrographs.md)
+DEFAULT_STEPS = 600  # simulated micrographs still gain from 200 to 400 (docs/bench_picking.md)
 MAX_PIXELS = 150_000_000  # working px in memory (0.6 GB); of more micrographs only a part of each is kept
 
 

@@ -7,7 +7,7 @@ themselves: particles and the rest form two components. Two normal distributions
 (expectation maximisation), starting from the model's own calibration and held back by what the two components look like
 elsewhere. If they are far apart, the logistic curve nearest to their posterior takes the place of the model's. If they
 are not, the fit is
-chance, and the model's own calibration stays (docs/general_model.md has the figures of both).
+chance, and the model's own calibration stays (docs/how_general_model.md has the figures of both).
 """
 
 from __future__ import annotations

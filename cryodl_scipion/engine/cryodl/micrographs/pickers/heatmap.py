@@ -20,7 +20,7 @@ if typing.TYPE_CHECKING:
 # Weight of the particles' size in the loss of a network that tells it.
 SIZE_WEIGHT = 0.5
 # Width of the spot, in particle diameters. Narrower separates touching particles but is harder to learn
-# (docs/picking.md).
+# (docs/how_picking.md).
 SPOT_SIGMA = 0.1
 # Labelled circles teach this far from their centre (in diameters) when the rest of the micrograph is unlabelled.
 LABELLED_RADIUS = 0.5

@@ -21,7 +21,7 @@ if typing.TYPE_CHECKING:
     from .narrow import Narrow
 
 FEW_PARTICLES = 20
-MATCH_RADII = 0.5  # strict: mirrored picks match by chance at a full radius (docs/evaluation.md)
+MATCH_RADII = 0.5  # strict: mirrored picks match by chance at a full radius (docs/compare_picks.md)
 
 
 class PickerTask(NetworkTask):

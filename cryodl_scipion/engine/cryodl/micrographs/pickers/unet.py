@@ -44,7 +44,7 @@ class UNetPicker(HeatmapPicker):
         """Brings the strongest particle-sized features of every micrograph to the same height.
 
         A network that sees three particles' width cannot tell a faint particle among its like from dirt beside stronger
-        particles (measured: docs/general_model.md).
+        particles (measured: docs/how_general_model.md).
         """
         return STRENGTH / item.strength(self.working_diameter)
 
