@@ -10,7 +10,7 @@ from cryodl.learning.networks.swin_conv import window_side
 from cryodl.particles.denoisers import denoiser_method
 from cryodl.particles.denoisers.blocks import WINDOW, ImageAttention, ImageSwinConvBlock
 from cryodl.particles.denoisers.discriminator import PatchDiscriminator, map_side
-from cryodl.particles.denoisers.gan_blocks import Bottleneck
+from cryodl.particles.denoisers.gan_blocks import Bottleneck, Convolution
 from cryodl.particles.denoisers.generator import GeneratorUNet, depth
 from cryodl.particles.denoisers.method import load_network
 from cryodl.particles.denoisers.swinconv import fold_plan
@@ -93,8 +93,18 @@ def test_windows_tile_any_grid():
 
 
 def convolutions(network):
-    layers = [m for stage in network for m in stage.children() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
-    return [(type(m), m.in_channels, m.out_channels, m.kernel_size[0], m.stride[0]) for m in layers]
+    kinds = (nn.Conv2d, nn.ConvTranspose2d)
+    layers = [m for stage in network for m in stage.children() if isinstance(m, kinds)]
+    return [
+        (
+            next(kind for kind in kinds if isinstance(m, kind)),
+            m.in_channels,
+            m.out_channels,
+            m.kernel_size[0],
+            m.stride[0],
+        )
+        for m in layers
+    ]
 
 
 def test_the_published_generator_has_the_published_layers():
@@ -109,6 +119,23 @@ def test_the_published_generator_has_the_published_layers():
     narrow = [m.out_channels for m in Bottleneck(512).modules() if isinstance(m, nn.Conv2d)]
     assert kernels == [1, 4, 1] and narrow == [128, 128, 512]
     assert not any(isinstance(m, nn.ReLU) for m in network.modules())
+
+
+@pytest.mark.parametrize("size, stride, padding, side", [(4, 1, 0, 8), (4, 2, 1, 8), (1, 1, 0, 8), (4, 2, 1, 64)])
+def test_the_fast_convolution_is_the_usual_one(size, stride, padding, side):
+    torch.manual_seed(0)
+    fast = Convolution(256, 512, size, stride, padding, bias=False)
+    usual = nn.Conv2d(256, 512, size, stride, padding, bias=False)
+    usual.load_state_dict(fast.state_dict())
+    x = torch.randn(2, 256, side, side)
+    answers = []
+    for layer in (fast, usual):
+        seen = x.clone().requires_grad_()
+        answer = layer(seen)
+        answer.square().mean().backward()
+        answers.append((answer.detach(), seen.grad, layer.weight.grad))
+    for mine, known in zip(*answers):
+        torch.testing.assert_close(mine, known, rtol=1e-4, atol=1e-5 * float(known.abs().max()))
 
 
 def test_its_skips_are_what_was_normalised_before_elu_and_blocks_and_are_added():

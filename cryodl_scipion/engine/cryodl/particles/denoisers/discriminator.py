@@ -4,7 +4,7 @@
 import torch
 from torch import nn
 
-from .gan_blocks import bottlenecks, image_norm, initialise, same_padding
+from .gan_blocks import Convolution, bottlenecks, image_norm, initialise, same_padding
 
 WIDTHS = (64, 128, 256, 512, 512)
 RESIDUAL = (2, 2, 3, 2, 0)  # blocks after each convolution
@@ -40,9 +40,9 @@ class PatchDiscriminator(nn.Module):
 def _convolution(index: int, halved: int, before: int, width: int) -> list[nn.Module]:
     """One of the five, without what follows it."""
     if index < halved:
-        return [nn.Conv2d(before, width, 4, 2, 1, bias=False)]
+        return [Convolution(before, width, 4, 2, 1, bias=False)]
     padding = [same_padding()] if index <= HALVING else []
-    return [*padding, nn.Conv2d(before, width, 4, bias=False)]
+    return [*padding, Convolution(before, width, 4, bias=False)]
 
 
 def map_side(box: int, halved: int = HALVING) -> int:

@@ -6,6 +6,27 @@ import torch.nn.functional as F
 from torch import nn
 
 FIRST_SPREAD = 0.02  # standard deviation of weights before training
+FEW_POSITIONS, MANY_WEIGHTS = 64, 500_000
+
+
+class Convolution(nn.Conv2d):
+    """A convolution that CPUs do faster for one image: of 1x1 in single precision, where turning weights into
+    bfloat16 takes longer than the sums; of many weights on few positions as one product of matrices. The GAN's step
+    takes 0.24 instead of 0.31 CPU s at 64 px with these two, and with one look of the discriminator at both images."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.device.type != "cpu":
+            return super().forward(x)
+        if self.kernel_size == (1, 1):
+            with torch.autocast("cpu", enabled=False):
+                return super().forward(x.float())
+        (size, _), (stride, _), padding = self.kernel_size, self.stride, int(self.padding[0])
+        height, width = ((side + 2 * padding - size) // stride + 1 for side in x.shape[2:])
+        if self.bias is not None or self.weight.numel() < MANY_WEIGHTS or len(x) * height * width > FEW_POSITIONS:
+            return super().forward(x)
+        patches = F.unfold(x, size, padding=padding, stride=stride).transpose(1, 2).flatten(0, 1)
+        answer = F.linear(patches, self.weight.flatten(1))
+        return answer.unflatten(0, (len(x), height, width)).permute(0, 3, 1, 2).contiguous()
 
 
 class Bottleneck(nn.Module):
@@ -16,14 +37,14 @@ class Bottleneck(nn.Module):
         super().__init__()
         narrow = channels // 4
         self.layers = nn.Sequential(
-            nn.Conv2d(channels, narrow, 1, bias=False),
+            Convolution(channels, narrow, 1, bias=False),
             image_norm(narrow),
             nn.ELU(),
             same_padding(),
-            nn.Conv2d(narrow, narrow, 4, bias=False),
+            Convolution(narrow, narrow, 4, bias=False),
             image_norm(narrow),
             nn.ELU(),
-            nn.Conv2d(narrow, channels, 1, bias=False),
+            Convolution(narrow, channels, 1, bias=False),
             image_norm(channels),
         )
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .gan_blocks import bottlenecks, image_norm, initialise
+from .gan_blocks import Convolution, bottlenecks, image_norm, initialise
 from .method import DenoiserNetwork
 
 if typing.TYPE_CHECKING:
@@ -94,7 +94,7 @@ class GeneratorUNet(DenoiserNetwork):
 
 
 def _halving(before: int, width: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(before, width, 4, 2, 1, bias=False), image_norm(width))
+    return nn.Sequential(Convolution(before, width, 4, 2, 1, bias=False), image_norm(width))
 
 
 def _doubling(before: int, width: int) -> nn.Sequential:

@@ -103,7 +103,8 @@ class DenoiserTask(Task):
         """Teach the discriminator, then ask it. 'adversarial' has a gradient for the network."""
         discriminator = self.networks["discriminator"]
         with accelerator.autocast():
-            genuine, made = discriminator(condition, target), discriminator(condition, output.detach())
+            images = torch.cat([target, output.detach().to(target.dtype)])  # one look at both is faster than two
+            genuine, made = discriminator(torch.cat([condition, condition]), images).chunk(2)
         loss = 0.5 * (verdict(genuine, True) + verdict(made, False))
         self._update("discriminator", loss, accelerator)
         discriminator.requires_grad_(False)  # the network's gradient goes through it, not into it
