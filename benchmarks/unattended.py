@@ -145,6 +145,7 @@ class Trial:
             voltage=300,
             cs=2.7,
             contrast=0.1,
+            ctf="cryodl",
             pixel=options.pixel_size,
             map=options.structure,
             mappixel=options.map_pixel_size,

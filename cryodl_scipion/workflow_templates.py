@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The plugin's workflow templates, which say at once what they need and this machine does not have."""
 
+import importlib.util
 import json
 import os
 import sys
-from typing import Dict, List
+from typing import Any, Dict, List
 
 import pyworkflow as pw
 from pyworkflow.template import LocalTemplate
 
 _COMMAND, _NO_SCHEDULE = "template", "--noschedule"
+# Where a run has its class, a template has these words and the answer which program estimates the CTF.
+_CTF, _AUTO, _CTFFIND = "CTF by ", "auto", "ctffind"
+_CTF_BY = {_CTFFIND: "CistemProtCTFFind", "cryodl": "CryodlProtEstimateCTF"}
 
 
 class CryodlTemplate(LocalTemplate):
@@ -26,10 +30,16 @@ class CryodlTemplate(LocalTemplate):
         Raises
         ------
         SystemExit
-            If `scipion template` is about to start the runs, and programs or plugins of some of them are missing.
+            If `scipion template` is about to start the runs, and programs or plugins of some of them are missing; if
+            no program is called as the answer says.
         """
         path = super().createTemplateFile()
-        missing = missingPrograms(path)
+        with open(path, encoding="utf-8") as file:
+            runs = json.load(file)
+        print("\n".join(chooseCtf(runs)))
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(runs, file, indent=4)
+        missing = missingPrograms(runs)
         if missing and startsRuns():
             os.remove(path)
             sys.exit(
@@ -47,13 +57,48 @@ def startsRuns() -> bool:
     return os.path.basename(sys.argv[0]) == _COMMAND and _NO_SCHEDULE not in map(str.lower, sys.argv)
 
 
-def missingPrograms(path: str) -> Dict[str, List[str]]:
+def chooseCtf(runs: List[Dict[str, Any]]) -> List[str]:
+    """Give each run whose class is "CTF by" `auto`, `ctffind` or `cryodl` its protocol.
+
+    Parameters
+    ----------
+    runs : list of dict
+        Of a workflow; they are changed.
+
+    Returns
+    -------
+    list of str
+        Which protocol was taken and why.
+
+    Raises
+    ------
+    SystemExit
+        If the answer is another one.
+    """
+    sentences = []
+    for run in runs:
+        if not run["object.className"].startswith(_CTF):
+            continue
+        answer = run["object.className"][len(_CTF) :]
+        if answer not in (_AUTO, *_CTF_BY):
+            sys.exit(f"CTF by {answer} (ctf={answer}): the answers are {_AUTO}, {' and '.join(_CTF_BY)}.")
+        missing = _missingCtffind(runs)
+        chosen = "cryodl" if answer == "cryodl" or (answer == _AUTO and missing) else _CTFFIND
+        why = "as asked for." if answer != _AUTO else "plugin and program are there."
+        if missing and answer == _AUTO:
+            why = f"CTFFIND cannot run here. {' '.join(missing)}"
+        run["object.className"] = _CTF_BY[chosen]
+        sentences.append(f"{_CTF}{'CTFFIND' if chosen == _CTFFIND else chosen}: {why}")
+    return sentences
+
+
+def missingPrograms(runs: List[Dict[str, Any]]) -> Dict[str, List[str]]:
     """What the runs of a workflow need and this machine does not have.
 
     Parameters
     ----------
-    path : str
-        JSON file of a workflow.
+    runs : list of dict
+        Of a workflow.
 
     Returns
     -------
@@ -61,16 +106,33 @@ def missingPrograms(path: str) -> Dict[str, List[str]]:
         {label of a run: sentences}, without the runs that can start.
     """
     known, missing = pw.Config.getDomain().getProtocols(), {}
-    with open(path, encoding="utf-8") as file:
-        runs = json.load(file)
     for run in runs:
         name = run["object.className"]
-        problems = (
-            known[name].validateInstallation() if name in known else [f"No installed plugin has the protocol {name}."]
-        )
+        if name == _CTF_BY[_CTFFIND]:
+            problems = _missingCtffind(runs)
+        elif name in known:
+            problems = known[name].validateInstallation()
+        else:
+            problems = [f"No installed plugin has the protocol {name}."]
         if problems:
             missing[run.get("object.label") or name] = problems
     return missing
+
+
+def _missingCtffind(runs: List[Dict[str, Any]]) -> List[str]:
+    """Why CTFFIND cannot work on the micrographs that a workflow imports; empty if it can."""
+    protocol = pw.Config.getDomain().getProtocols().get(_CTF_BY[_CTFFIND])
+    if protocol is None:
+        return ["The plugin scipion-em-cistem, which runs it, is not installed."]
+    problems = protocol.validateInstallation()
+    program = protocol.getClassPackage().Plugin.getProgram("ctffind")
+    if not problems and not os.access(program, os.X_OK):
+        problems = [f"There is no program {program}."]
+    patterns = [run["filesPattern"] for run in runs if run["object.className"] == "ProtImportMicrographs"]
+    if not all(pattern.endswith(".mrc") for pattern in patterns) and importlib.util.find_spec("xmippLib") is None:
+        # its protocol makes MRC files of others by Xmipp, and goes on without a word where that is missing
+        problems = problems + [f"Its protocol reads only MRC files without Xmipp, and the pattern is {patterns[0]}."]
+    return problems
 
 
 def _listed(missing: Dict[str, List[str]]) -> str:

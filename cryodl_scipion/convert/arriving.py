@@ -5,7 +5,7 @@ import os
 from typing import Any, Dict, List, Optional, Sequence, Set
 
 import pyworkflow.utils as pwutils
-from pwem.objects import Micrograph, SetOfCoordinates, SetOfCTF, SetOfImages, SetOfMicrographs
+from pwem.objects import CTFModel, Micrograph, SetOfCoordinates, SetOfCTF, SetOfImages, SetOfMicrographs
 
 from .growing import ColumnOnce, ReadOnce, reopened
 from .micrograph_names import NamesOnce
@@ -138,7 +138,16 @@ class PickedMicrographs(ArrivingMicrographs):
 
     def ctfsOf(self, names: Sequence[str]) -> Any:
         """{micName: CTFModel} of those that have one; None where no CTFs are given."""
-        return None if self._ctfSet is None else {name: self._ctfs[name] for name in names if name in self._ctfs}
+        if self._ctfSet is None:
+            return None
+        return {name: self._ctfs[name] for name in names if name in self._ctfs and not _failed(self._ctfs[name])}
+
+
+def _failed(ctf: CTFModel) -> bool:
+    """Whether another program's protocol noted that it found no CTF, as pwem's setWrongDefocus does."""
+    wrong = CTFModel()
+    wrong.setWrongDefocus()
+    return ctf.getDefocus() == wrong.getDefocus()
 
 
 def coordinatesOn(growing: Any, ids: Sequence[int]) -> Any:

@@ -13,6 +13,7 @@ from typing import Dict, List
 
 from pyworkflow.project import Manager
 
+from . import ctffind
 from .programs import writeProgram
 
 # The scheduler looks for finished inputs every one or two minutes; its clock runs faster here.
@@ -24,14 +25,6 @@ with open('/proc/self/cmdline') as file:
         time.sleep = lambda seconds: wait(seconds / %g)
 """
 _REFRESH = 3  # s; a project window takes longer where nothing happens
-# The defocus in CTFFIND's format, late enough that a run that does not wait for it is noticed.
-_CTFFIND = """#!/bin/sh
-read micrograph
-read spectrum
-sleep 2
-cp "$micrograph" "$spectrum"
-echo "1.0 15000 14800 30 0 0.2 6.0"
-"""
 
 
 class ScheduledTemplate:
@@ -161,9 +154,15 @@ def lastLines(run) -> List[str]:
 
 
 def standIns(folder: str) -> Dict[str, str]:
-    """Variables by which Scipion finds a program instead of CTFFIND, which is not in Debian."""
-    writeProgram(Path(folder, "ctffind-5.0.2", "bin", "ctffind"), _CTFFIND)
-    return {"CTFFIND_HOME": os.path.join(folder, "ctffind-5.0.2"), "CISTEM_HOME": folder}
+    """Variables by which Scipion's plugin finds a program instead of CTFFIND; none where CTFFIND is there."""
+    from cistem import Plugin  # only some machines have this plugin
+    from cistem.constants import CTFFIND_BIN
+
+    if not Plugin.validateInstallation() and os.access(Plugin.getProgram(CTFFIND_BIN), os.X_OK):
+        return {}
+    home = Path(folder, "ctffind-" + ctffind.VERSION)
+    writeProgram(home / "bin" / CTFFIND_BIN, f'#!/bin/sh\nexec "{sys.executable}" "{ctffind.__file__}" "$@"\n')
+    return {"CTFFIND_HOME": str(home), "CISTEM_HOME": str(folder)}
 
 
 def quickClock(folder: str, faster: float = _FASTER) -> str:

@@ -36,13 +36,22 @@ _MICROGRAPHS = dict(
     box=32,
 )
 _LOOKS_FOR_INPUT = ("resumableStepGeneratorStep", "arrivingStep")  # pwem's, and that of 2-D classes
+_CTFFIND = "CistemProtCTFFind"
 _KILLED = "cryodl-maps=after cryodl-autopicking=after"
 ANSWERS = {
     "cryodl-unattended": dict(
-        _MICROGRAPHS, timeout=20, settled=1, mappixel=4, classes=3, symmetry="C1", mapsymmetry="C1", scaledbox=0
+        _MICROGRAPHS,
+        ctf="ctffind",
+        timeout=20,
+        settled=1,
+        mappixel=4,
+        classes=3,
+        symmetry="C1",
+        mapsymmetry="C1",
+        scaledbox=0,
     ),
-    "cryodl-picking": dict(_MICROGRAPHS, mask=80, classes=2, gpu="false"),
-    "cryodl-autopicking": dict(_MICROGRAPHS, rounds=1),
+    "cryodl-picking": dict(_MICROGRAPHS, ctf="auto", mask=80, classes=2, gpu="false"),
+    "cryodl-autopicking": dict(_MICROGRAPHS, ctf="cryodl", rounds=1),
     "cryodl-denoising": dict(mappixel=4, pixel=4, box=32, count=40, snr=0.1, mask=100, gpu="false"),
     "cryodl-maps": dict(resolution=5, pixel=2, model="improver"),
     "cryodl-motion": dict(pixel=4, box=32, count=200, snr=0.1, domain="A:1-5", range=45, maps=2),
@@ -146,6 +155,22 @@ class TestCryodlScheduler(CryodlTest):
             if isinstance(run, ProtParticlePickingAuto):  # pwem's loop knows finished micrographs, whatever the order
                 steps, done = sorted(steps), sorted(done)
             self.assertEqual(steps, done[: len(steps)], run.getObjLabel())
+
+    def test_ctffind_estimates_the_ctf_unless_another_is_asked_for(self):
+        ours = "CryodlProtEstimateCTF"
+        wanted = {"cryodl-picking": _CTFFIND, "cryodl-unattended": _CTFFIND, "cryodl-autopicking": ours}
+        for name in set(wanted) & set(self.made):
+            os.chdir(self.made[name].project.path)
+            runs = [run for run in self.made[name].runs if hasattr(run, "outputCTF")]
+            self.assertEqual([run.getClassName() for run in runs], [wanted[name]], name)
+            defoci = {ctf.getMicrograph().getMicName(): ctf.getDefocusU() for ctf in runs[0].outputCTF.iterItems()}
+            self.assertEqual(len(defoci), 3, name)
+            if wanted[name] == _CTFFIND:
+                self.assertIn("CTF by CTFFIND", self.made[name].log.read_text())
+            particles = [run for run in self.made[name].runs if "Extract" in run.getClassName()][0].outputParticles
+            for item in particles.iterItems():
+                micrograph = item.getCoordinate().getMicName()
+                self.assertAlmostEqual(item.getCTF().getDefocusU(), defoci[micrograph], 1, f"{name} {micrograph}")
 
     def test_tomograms_hold_the_structures_that_were_chosen(self):
         for run in self.ours():
