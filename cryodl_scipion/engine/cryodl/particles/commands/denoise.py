@@ -66,7 +66,7 @@ def run(config: DenoiseConfig) -> Result:
     columns = {DENOISER: [name] * len(particles), STRENGTH: [f"{value:.4f}" for value in strength]}
     write_particles_star(config.output, particles, columns, stack=stack)
     shutil.rmtree(folder)
-    print(f"Denoised particles: {config.output}. They show {ready.shown}; docs/denoising.md describes valid uses.")
+    print(f"Denoised particles: {config.output}. They show {ready.shown}; docs/denoise_particles.md says what for.")
     empty = sum(value < EMPTY for value in strength)
     if empty:
         notes.append(
