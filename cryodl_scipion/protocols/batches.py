@@ -32,6 +32,22 @@ def batchResultFiles(protocol: EMProtocol) -> List[str]:
     return sorted(found, key=os.path.getmtime)
 
 
+def noteAllSkipped(config: Any, folder: str, error: AllSkipped, paths: Sequence[str], outputs: Any = None) -> None:
+    """Write the result of a batch of which nothing could be used. paths: of its items, as config.names. outputs: the
+    engine's, empty; by default they follow from their types."""
+    command = contract.command_of(config)
+    declared = contract.COMMANDS[command].outputs
+    empty = {
+        info.name: info.hint.__origin__()
+        for info in (contract.describe_outputs(declared) if declared else ())
+        if getattr(info.hint, "__origin__", None) in (dict, list)
+    }
+    skipped = tuple(contract.Skipped(name, path, str(error)) for name, path in zip(config.names, paths))
+    contract.Result(command, outputs or empty, skipped=skipped, nothing_made=True).write(
+        os.path.join(folder, RESULT_FILE)
+    )
+
+
 class ArrivingBatches(StoredSettings):
     """Mixin.
 
@@ -153,12 +169,8 @@ class ArrivingBatches(StoredSettings):
 
     def _noteAllSkipped(self, config: Any, folder: Any, error: AllSkipped, /, **outputs: Any) -> None:
         """The result of a batch of which nothing could be used. folder: the batch's folder. outputs: the engine's,
-        empty."""
-        paths = getattr(config, self._ITEM + "s")
-        skipped = tuple(contract.Skipped(n, p, str(error)) for n, p in zip(config.names, paths))
-        contract.Result(contract.command_of(config), outputs, skipped=skipped, nothing_made=True).write(
-            os.path.join(folder, RESULT_FILE)
-        )
+        empty; where they are not given, they follow from their types."""
+        noteAllSkipped(config, folder, error, getattr(config, self._ITEM + "s"), outputs)
 
     def _engineResultFiles(self) -> List[str]:
         return batchResultFiles(self)

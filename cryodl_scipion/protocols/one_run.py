@@ -9,7 +9,6 @@ import pyworkflow.utils as pwutils
 from pwem.objects import EMObject, Volume
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
-from pyworkflow.protocol import params
 
 from ..convert.structures import structureFileOf, structureForEngine, structureProblem
 from ..engine.cryodl import contract
@@ -56,14 +55,6 @@ class OneRunBase(CryodlProtBase, EMProtocol):
         return contract.Result.read(path) if os.path.exists(path) else None
 
     # ----- checks
-    def _missingPointers(self) -> List[str]:
-        # A list of pointers is never None; _checkInputs counts it.
-        return [
-            name
-            for name in CryodlProtBase._missingPointers(self)
-            if not isinstance(self.getParam(name), params.MultiPointerParam)
-        ]
-
     def _pointed(self, name: str) -> Any:
         """[object] of a list of pointers."""
         return [pointer.get() for pointer in getattr(self, name) if pointer.get() is not None]

@@ -163,6 +163,7 @@ class CryodlProtBase(PluginProtocol):
             name
             for name, param in self.getDefinition().iterParams()
             if isinstance(param, params.PointerParam)
+            and not isinstance(param, params.MultiPointerParam)  # a list is never None; _checkInputs counts it
             and not param.allowsNull.get()
             and self.evalParamCondition(name)
             and getattr(self, name).get() is None

@@ -33,10 +33,15 @@ class StoredSettings(ProtocolMixin):
             return []
         with open(self._settingsFile(), encoding="utf-8") as file:
             before = json.load(file)
-        if getattr(self, "_CONFIG", None):
+        fields = contract.describe_all(self._CONFIG) if getattr(self, "_CONFIG", None) else []
+        if fields:
             before, _ = contract.present_options(contract.command_name(self._CONFIG), before)
         now = json.loads(json.dumps(self._settings()))
-        return sorted(name.replace("_", " ") for name in now if now[name] != before.get(name))
+        # what an earlier version did not write down had its default, or was no setting
+        defaults = {info.name: info.default for info in fields if not info.required}
+        return sorted(
+            name.replace("_", " ") for name in now if now[name] != before.get(name, defaults.get(name, now[name]))
+        )
 
     def _checkContinuation(self) -> List[str]:
         """A sentence in a list if this run is continued with other settings."""

@@ -2,12 +2,14 @@
 """What protocols share that train a model: the model's folder, the engine's run, the output."""
 
 import os
-from typing import Any, List, Sequence
+from typing import Any, Dict, List, Sequence
 
 from pyworkflow.object import Pointer
 
 from ..engine.cryodl import contract
+from ..engine.cryodl.contract import Result
 from ..objects import CryodlModel
+from .engine_protocol import ConfigT, MadeT, OneRun
 from .inputs import ProtocolMixin
 from .methods import citationsOf
 
@@ -45,3 +47,34 @@ class TrainsModel(ProtocolMixin):
 
     def _citations(self) -> List[str]:
         return citationsOf(self.getEnumText("network"))
+
+
+class TrainRun(TrainsModel, OneRun[ConfigT, MadeT]):
+    """A protocol that trains a model. A child gives _KIND (of its folder's name), and the card in words: _cardLines for
+    the summary, _cardInWords for the methods."""
+
+    NOTHING_YET = "No model yet."
+
+    def _output(self) -> str:
+        return self.getModelFolder()
+
+    def runStep(self, settings: Dict[str, Any]) -> None:
+        """Train, or go on with a training of the same settings."""
+        self._train(self._config(**self._writtenFiles()), self._getExtraPath())
+
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
+        self._defineRelated(outputModel=CryodlModel.fromFolder(self.getModelFolder()))
+
+    def _tell(self, results: Sequence[Result]) -> List[str]:
+        card = self._card()
+        return [self.NOTHING_YET] if card is None else self._cardLines(card)
+
+    def _methods(self) -> List[str]:
+        card = self._card()
+        return [] if card is None else [self._cardInWords(card)]
+
+    def _cardLines(self, card: Dict[str, Any]) -> List[str]:
+        raise NotImplementedError
+
+    def _cardInWords(self, card: Dict[str, Any]) -> str:
+        raise NotImplementedError

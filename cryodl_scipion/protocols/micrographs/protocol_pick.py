@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pick particles with a trained model, as micrographs come."""
 
+import dataclasses
 import json
 import os
 import time
@@ -18,38 +19,29 @@ from ...convert.micrograph_names import NamesOnce
 from ...convert.micrographs import coordinates as convert
 from ...convert.micrographs.picks import describeOutput, foundDiameter, modelLine, pickLines
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import Result
-from ...form import addConfigParams
-from ..checks import checkDiameter, checkMicrographs, checkModelFolder, modelWarnings
-from ..form_parts import notOnForm
+from ...engine.cryodl.contract import PickConfig, Result
+from ...engine.cryodl.contract.micrographs.picking import PickOutputs
+from ..batches import BATCH, noteAllSkipped
+from ..checks import checkDiameter, checkModelFolder, modelWarnings
+from ..engine_protocol import EngineProtocol
+from ..kinds import BoxSize, Model, Options
 from ..methods import citationsOf, pickingInWords
-from ..model_field import (
-    addBoxParam,
-    addModelParams,
-    boxSizeOf,
-    cardOf,
-    checkModelField,
-    checkSizeFields,
-    diameterOf,
-    modelFolder,
-)
-from ..protocol_base import RESULT_FILE, CryodlProtBase, skippedItems
+from ..model_field import boxSizeOf, cardOf, checkSizeFields, diameterOf, modelFolder
+from ..protocol_base import skippedItems
 from ..stored_settings import StoredSettings
+from .micrograph_kinds import Micrographs
 from .picking_loop import PickingLoop
 
-PICKS_FOLDER = "picks"
 DIAMETER_HELP = (
     contract.describe(contract.PickConfig, "particle_diameter").help
     + " The wizard measures it on a micrograph.\n\nEmpty: the model's. A general model estimates it from the "
     "micrographs, and reports if a given diameter disagrees."
 )
-# Starting the engine costs a second or two; a batch spreads it over its micrographs.
-BATCH = 16
 # Seconds that a micrograph waits at most for others to fill its batch.
 LONGEST_WAIT = 60
 
 
-class CryodlProtPick(PickingLoop, CryodlProtBase, StoredSettings, ProtParticlePickingAuto):
+class CryodlProtPick(PickingLoop, EngineProtocol[PickConfig, PickOutputs], StoredSettings, ProtParticlePickingAuto):
     """Pick particles with a trained neural network.
 
     In: micrographs (also while they are still arriving) and a model of `cryodl - train picker`, or one that comes with
@@ -58,39 +50,23 @@ class CryodlProtPick(PickingLoop, CryodlProtBase, StoredSettings, ProtParticlePi
     A stopped run continues where it was.
     """
 
-    _waitsSince: Any
-
     _label = "pick particles"
     _devStatus = BETA
-    _CONFIG = contract.PickConfig
     _MADE = "picked"
-    _waitsSince = None
-    NOT_ON_FORM = notOnForm(
-        "output",
-        "device",
-        "threads",
-        micrographs="the input set",
-        pixel_size="the micrographs' sampling rate",
-        model="the model fields",
-        overwrite="restart does it",
-        pictures="Analyze results shows all picks",
-        names="made from the micrographs' names",
-    )
+    _waitsSince: Any = None
     stepsExecutionMode = STEPS_PARALLEL
+    OUTPUT = "picks"
+    FORM = (
+        Micrographs("inputMicrographs", "Micrographs to pick."),
+        Model("picker", related=False),
+        Options("particle_diameter", help=DIAMETER_HELP),
+        Options("threshold"),
+        Options("threshold_rule", when="threshold is None"),
+        Options("contrast"),
+        BoxSize("micrographs", "1.5 times the particle diameter, rounded to an even number"),
+    )
 
-    def _defineParams(self, form: Form) -> None:
-        ProtParticlePickingAuto._defineParams(self, form)
-        addModelParams(form)
-        addConfigParams(
-            form,
-            self._CONFIG,
-            ["particle_diameter", "threshold", "threshold_rule", "contrast"],
-            particle_diameter=dict(help=DIAMETER_HELP),
-            threshold_rule=dict(condition="threshold is None"),
-        )
-        addBoxParam(form)
-        addConfigParams(form, self._CONFIG, ["minimum_distance", "border", "avoid", "memory", "feature_maps"])
-        self._addGpuParams(form)
+    def _addRunParams(self, form: Form) -> None:
         self._defineStreamingParams(form)
         form.getParam("streamingBatchSize").setDefault(BATCH)
         form.addParam(
@@ -104,7 +80,7 @@ class CryodlProtPick(PickingLoop, CryodlProtBase, StoredSettings, ProtParticlePi
 
     # ----- steps, called by pwem's streaming loop
     def _insertInitialSteps(self) -> List[str]:
-        pwutils.makePath(self._getExtraPath(PICKS_FOLDER))
+        pwutils.makePath(self._output())
         self._storeSettings()
         return []
 
@@ -133,31 +109,23 @@ class CryodlProtPick(PickingLoop, CryodlProtBase, StoredSettings, ProtParticlePi
         if not micrographs:
             return  # all of the batch was done before the run was continued
         names = self._names()
-        config = self._config(
-            **dict(
-                self._engineValues(),
-                micrographs=tuple(m.getFileName() for m in micrographs),
-                names=tuple(names[m.getObjId()] for m in micrographs),
-            )
+        config = dataclasses.replace(
+            self._config(),
+            micrographs=tuple(m.getFileName() for m in micrographs),
+            names=tuple(names[m.getObjId()] for m in micrographs),
         )
         try:
             self._runEngine(config, self._batchFolder(micrographs))
         except contract.AllSkipped as error:
             # To the engine a batch of bad micrographs is a failure; to the run it is a few that are left out.
-            self._noteAllBad(config, str(error), self._batchFolder(micrographs))
-
-    def _noteAllBad(self, config: Any, reason: str, folder: str) -> None:
-        skipped = tuple(contract.Skipped(n, p, reason) for n, p in zip(config.names, config.micrographs))
-        contract.Result(
-            contract.command_of(config), dict(coordinates={}, counts={}), skipped=skipped, nothing_made=True
-        ).write(os.path.join(folder, RESULT_FILE))
+            noteAllSkipped(config, self._batchFolder(micrographs), error, config.micrographs)
 
     def _batchFolder(self, micrographs: Sequence[Micrograph]) -> str:
         ids = sorted(m.getObjId() for m in micrographs)
         return self._getExtraPath("batches", f"{ids[0]:06d}_{ids[-1]:06d}_{len(ids)}")
 
     def getCoordsDir(self) -> str:
-        return self._getExtraPath(PICKS_FOLDER)
+        return self._output()
 
     def readCoordsFromMics(self, folder: str, micrographs: Sequence[Micrograph], coordinates: SetOfCoordinates) -> None:
         present, (files, results) = self._micrographsIn(coordinates), self._newResults()
@@ -186,36 +154,10 @@ class CryodlProtPick(PickingLoop, CryodlProtBase, StoredSettings, ProtParticlePi
         names = self.__dict__.setdefault("_engineNames", NamesOnce())
         return names.of({name: micrograph.getObjId() for name, micrograph in self.micDict.items()})
 
-    def _engineValues(self) -> Any:
-        micrographs = self.getInputMicrographs()
-        return dict(
-            micrographs=(micrographs.getFileName(),),
-            names=(),
-            pictures=0,
-            pixel_size=micrographs.getSamplingRate(),
-            model=modelFolder(self),
-            output=self.getCoordsDir(),
-            threads=self.binThreads.get(),
-        )
-
-    def _settings(self) -> Dict[str, Any]:
-        """What decides the picks: a run must not be continued with another of these."""
-        config = contract.config_to_dict(self._config(**self._engineValues()))
-        source = config.pop("micrographs")[0]
-        for name in ("names", "output", "memory", "threads", "device", "overwrite", "pictures", "feature_maps"):
-            config.pop(name)
-        # Finished micrographs are remembered by their ids, which another set gives to other micrographs.
-        return dict(
-            config, set_of_micrographs=source, weights_sha256=contract.read_card(modelFolder(self))["weights_sha256"]
-        )
-
     # ----- validation and information
-    def _checkInputs(self) -> List[str]:
-        micrographs = self.getInputMicrographs()
-        errors = checkMicrographs(micrographs) + checkModelField(self)
-        if errors:
-            return errors
-        return checkSizeFields(self) or checkDiameter(diameterOf(self), micrographs) + self._checkContinuation()
+    def _checkTogether(self) -> List[str]:
+        wrong = checkSizeFields(self) or checkDiameter(diameterOf(self), self.getInputMicrographs())
+        return wrong + self._checkContinuation()
 
     def _warnings(self) -> List[str]:
         micrographs, folder = self.getInputMicrographs(), modelFolder(self)

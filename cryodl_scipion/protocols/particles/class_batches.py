@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """2-D classes while particles arrive: the first ones are classified, later ones assigned, all classified again last."""
 
+import dataclasses
 import glob
 import os
 import shutil
@@ -17,7 +18,9 @@ from ...convert.growing import asInItsFile, reopened
 from ...convert.particles.arriving import ArrivingParticles, itemsOf
 from ...convert.particles.classes2d import addAverages, addToClasses, describeAverages
 from ...convert.particles.particles import idsInStar, writeParticles
-from ...engine.cryodl.contract import Result
+from ...engine.cryodl.contract import Classify2DConfig, Result
+from ...engine.cryodl.contract.particles.classes2d import Classify2DOutputs
+from ..engine_protocol import EngineProtocol
 from ..stored_settings import StoredSettings
 from ..waiting import Waiting
 from .particle_batches import BATCH, LONGEST_WAIT
@@ -31,14 +34,12 @@ _KEPT = ("classes.star", "classes.mrcs")  # of a batch's folder: what the newest
 _SAY_EVERY = 30  # s: the log says so often what is waited for
 
 
-class ClassBatches(StoredSettings, ParticlesBase):
+class ClassBatches(EngineProtocol[Classify2DConfig, Classify2DOutputs], StoredSettings, ParticlesBase):
     """Base. extra/classes is the engine's folder of the first particles, extra/batches/NUMBER those of later ones, each
     of which continues the one before. A folder whose particles are in the outputs has a file `done`.
-
-    A child gives _config and _engineValues as CryodlProtBase has them.
     """
 
-    def _addArrivingParams(self, form: Form) -> None:
+    def _addRunParams(self, form: Form) -> None:
         self._defineStreamingParams(form)
         form.getParam("streamingBatchSize").condition.set("False")  # Scipion's own field, which pwem's pickers use
         form.addParam(
@@ -73,6 +74,7 @@ class ClassBatches(StoredSettings, ParticlesBase):
             help="When the input is complete and some of the particles were only assigned, all are classified once "
             "more, starting from the averages. This makes the classes somewhat purer. Class numbers change.",
         )
+        form.addParallelSection(threads=2, mpi=0)
 
     def _stepsCheck(self) -> None:
         """By having this method the run is started by Scipion while its input is still growing."""
@@ -212,14 +214,12 @@ class ClassBatches(StoredSettings, ParticlesBase):
                 f"{before} has no sums.npz: these classes were made by an earlier version, and no particles can be "
                 "added to them. Start the run anew (run mode Restart)."
             )
-        config = self._config(
-            **dict(
-                self._engineValues(),
-                particles=os.path.join(folder, _STAR),
-                output=os.path.join(folder, "classes"),
-                classes_from=before,
-                again=again,
-            )
+        config = dataclasses.replace(
+            self._config(),
+            particles=os.path.join(folder, _STAR),
+            output=os.path.join(folder, "classes"),
+            classes_from=before,
+            again=again,
         )
         self._runOnce(config, config.output, folder=folder)
         if number == len(folders) - 1:

@@ -1,18 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sort particles into 2-D classes."""
 
+import dataclasses
 import os
 from datetime import datetime
 from typing import Any, Dict, List, Sequence
 
-from pyworkflow.protocol.params import Form
-
-from ...engine.cryodl import contract
-from ...engine.cryodl.contract import Result
-from ...form import addConfigParams
-from ..form_parts import notOnForm
+from ...engine.cryodl.contract import Classify2DConfig, Result, counted
 from .class_batches import ClassBatches
-from .particle_checks import checkParticles
+from .particle_kinds import Particles
 
 GOOD = 0.5  # score from which an average counts as good in the summary
 
@@ -28,29 +24,21 @@ class CryodlProtClassify2D(ClassBatches):
     """
 
     _label = "classify particles in 2d"
-    _CONFIG = contract.Classify2DConfig
     _ITEM, _MADE = "particle", "classified"
-    NOT_ON_FORM = notOnForm(
-        "output",
-        "device",
-        "threads",
-        particles="written from the input set",
-        ranker="the one that comes with the plugin",
-        classes_from="the classes of the particles that came before",
-        again="Classify all again at the end?",
+    OUTPUT = "classes"
+    FORM = (
+        Particles(
+            "inputParticles",
+            "Raw particles of one box size, as extracted. Existing angles are not used.",
+            need=("raw",),
+            finite=False,
+        ),
     )
-
-    def _defineParams(self, form: Form) -> None:
-        form.addSection("Input")
-        self._addParticlesParam(form, "Raw particles of one box size, as extracted. Existing angles are not used.")
-        addConfigParams(
-            form,
-            self._CONFIG,
-            ["classes", "mask_diameter", "max_shift", "resolution", "correct_ctf", "epochs", "contrast", "seed"],
-        )
-        self._addGpuParams(form)
-        self._addArrivingParams(form)
-        form.addParallelSection(threads=2, mpi=0)
+    NOT_ON_FORM = {
+        "ranker": "the one that comes with the plugin",
+        "classes_from": "the classes of the particles that came before",
+        "again": "Classify all again at the end?",
+    }
 
     # ----- steps
     def _insertAllSteps(self) -> None:
@@ -63,7 +51,7 @@ class CryodlProtClassify2D(ClassBatches):
     def classifyStep(self, settings: Dict[str, Any]) -> None:
         """Classify the particles that are there when enough are, or when the input is complete."""
         self._waitForFirst()
-        self._runOnce(self._config(**self._engineValues()), self._folder())  # goes on in the partial folder beside it
+        self._runOnce(self._config(), self._folder())  # goes on in the partial folder beside it
 
     def createOutputStep(self, settings: Dict[str, Any]) -> None:
         self._makeOutputs()
@@ -71,34 +59,21 @@ class CryodlProtClassify2D(ClassBatches):
     def arrivingStep(self, settings: Dict[str, Any], now: str) -> None:
         self._takeArriving()
 
-    def _settings(self) -> Dict[str, Any]:
-        """What decides the classes of the first particles."""
-        config = contract.config_to_dict(self._config(**self._engineValues()))
-        for name in ("output", "threads", "device", "particles"):
-            config.pop(name)
-        return dict(config, set_of_particles=self.inputParticles.get().getFileName())
-
-    def _engineValues(self) -> Any:
-        return dict(
-            particles=self._firstFile()
-            if os.path.exists(self._firstFile())
-            else self._particlesFile(self.inputParticles.get()),
-            output=self._folder(),
-            threads=self.numberOfThreads.get(),
-        )
+    def _completed(self, config: Classify2DConfig) -> Classify2DConfig:
+        first = self._firstFile()
+        return dataclasses.replace(config, particles=first) if os.path.exists(first) else config
 
     # ----- validation and information
-    def _checkInputs(self) -> List[str]:
-        particles = self.inputParticles.get()
-        errors = checkParticles(particles, ("raw",), finite=False)
-        count = self.classes.get()
-        arrives = particles.isStreamOpen()
-        if not errors and count and not arrives and particles.getSize() < 2 * count:
-            errors.append(
+    def _checkTogether(self) -> List[str]:
+        particles, count = self.inputParticles.get(), self.classes.get()
+        if count and particles.isStreamOpen():
+            return self._checkArriving(count)
+        if count and particles.getSize() < 2 * count:
+            return [
                 f"There are {particles.getSize()} particles for {count} classes; at least two for each class are "
                 "needed, and a few tens are better. Choose fewer classes."
-            )
-        return errors or (self._checkArriving(count) if count and arrives else [])
+            ]
+        return []
 
     def _warnings(self) -> List[str]:
         particles = self.inputParticles.get()
@@ -116,7 +91,7 @@ class CryodlProtClassify2D(ClassBatches):
         filled = [(count, score) for count, score in zip(made.counts, made.scores) if count]
         good = [count for count, score in filled if score >= GOOD]
         lines = [
-            f"*{contract.counted(len(filled), 'class', 'classes')}* of {contract.counted(made.count, 'particle')}",
+            f"*{counted(len(filled), 'class', 'classes')}* of {counted(made.count, 'particle')}",
             f"{len(good)} averages have a score of at least {GOOD:g}; they contain {sum(good)} particles.",
         ]
         assigned, first = self._assignedCount(), self._result().outputs.count
@@ -137,6 +112,3 @@ class CryodlProtClassify2D(ClassBatches):
             "first by rotational invariants, then by comparison with aligned class averages, whose CTF was "
             f"{'corrected' if self.correctCtf.get() and self.inputParticles.get().hasCTF() else 'not corrected'}."
         ]
-
-    def _citations(self) -> List[str]:
-        return ["cryodl"]

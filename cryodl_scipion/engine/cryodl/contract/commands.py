@@ -292,5 +292,5 @@ def command_of(config: typing.Any) -> str:
 
 
 def command_name(config_class: type) -> str:
-    """The name of the command that takes configs of a class."""
-    return next(c.name for c in COMMANDS.values() if c.config is config_class)
+    """The name of the command that takes configs of a class; '' if none does."""
+    return next((c.name for c in COMMANDS.values() if c.config is config_class), "")

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The base of protocols that run a command of the engine: what its config and outputs say is said there alone.
+
+A protocol names both, `OneRun[ImproveMapConfig, ImproveMapOutputs]`, lists the parts of its form that are Scipion's
+(FORM, see kinds.py), and says what differs. Form, request, checks, steps, outputs and summary follow.
+"""
+
+import dataclasses
+from typing import Any, Dict, Generic, List, Optional, Sequence, Tuple, TypeVar
+
+from pwem.objects import AtomStruct, EMObject, Volume
+from pyworkflow.protocol.params import Form
+
+from ..engine.cryodl import contract
+from ..engine.cryodl.contract import Result
+from ..engine.cryodl.contract.outputs import Outputs
+from ..form import addConfigParams, readConfig
+from ..objects import CryodlModel
+from .kinds import FormPart, Model, Section
+from .one_run import OneRunBase
+from .protocol_base import CryodlProtBase
+
+ConfigT = TypeVar("ConfigT")
+MadeT = TypeVar("MadeT", bound=Outputs)
+
+# Contract fields that no form has, and where their values come from.
+_NEVER = {
+    "output": "the run's folder",
+    "device": "the GPUs that Scipion assigns",
+    "threads": "Scipion's own field",
+    "names": "made from the items' names",
+    "pictures": "Analyze results shows all",
+    "overwrite": "restart does it",
+    "json": "the results are files",
+}
+# Settings with which a run is continued, whatever they were; names and files of items are in the settings as their set.
+_FREE = ("output", "device", "threads", "names", "pictures", "overwrite", "json", "memory", "feature_maps")
+
+
+def _configOf(cls: type) -> Optional[type]:
+    """The config that a class names in its bases: OneRun[ImproveMapConfig, ImproveMapOutputs]."""
+    for base in vars(cls).get("__orig_bases__", ()):
+        arguments = getattr(base, "__args__", None) or ()
+        if arguments and isinstance(arguments[0], type) and dataclasses.is_dataclass(arguments[0]):
+            return arguments[0]
+    return None
+
+
+class EngineProtocol(CryodlProtBase, Generic[ConfigT, MadeT]):
+    """Mixin; it stands before the Scipion class in the list of bases. A child gives FORM, and may give OUTPUT (what the
+    engine writes, in extra/), CITES, NOTHING_YET and the hooks below."""
+
+    FORM: Tuple[FormPart, ...] = ()
+    OUTPUT = "output"
+    CITES: Tuple[str, ...] = ()
+    NOTHING_YET = "No results yet."
+    OTHER_DEFAULTS: Dict[str, Any] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Raises TypeError for a part of the form that names a field which the contract does not have."""
+        config = _configOf(cls)
+        if config is not None:
+            cls._CONFIG = config
+        if cls._CONFIG is not None and ("FORM" in vars(cls) or config is not None):
+            cls._followContract()
+        super().__init_subclass__(**kwargs)
+
+    @classmethod
+    def _followContract(cls) -> None:
+        fields, models = cls._fields(), [part for part in cls.FORM if isinstance(part, Model)]
+        excused = {name: part.why for part in cls.FORM for name in part.fills}
+        excused.update(cls.NOT_ON_FORM)
+        unknown = sorted(name for name in [*excused, *cls._placed()] if name not in fields)
+        if unknown:
+            raise TypeError(f"{cls.__name__}: {cls._CONFIG.__name__} has no field {', '.join(unknown)}")
+        common = {name: why for name, why in _NEVER.items() if name in fields and name not in cls._placed()}
+        cls.NOT_ON_FORM = dict(common, **excused)
+        cls.OTHER_DEFAULTS = {name: word for part in cls.FORM for name, word in part.otherDefaults.items()}
+        if models:
+            cls._MODEL_KIND = models[0].kind
+
+    @classmethod
+    def _fields(cls) -> List[str]:
+        """Names of the contract's fields."""
+        return [field.name for field in dataclasses.fields(cls._CONFIG)]
+
+    @classmethod
+    def _placed(cls) -> List[str]:
+        """Contract fields that the parts of the form show."""
+        return [name for part in cls.FORM for name in part.options]
+
+    # ----- form
+    def _defineParams(self, form: Form) -> None:
+        if not (self.FORM and isinstance(self.FORM[0], Section)):
+            form.addSection("Input")
+        for part in self.FORM:
+            part.addTo(form, self)
+        elsewhere = {*self.NOT_ON_FORM, *self._placed()}
+        addConfigParams(form, self._CONFIG, [name for name in self._fields() if name not in elsewhere])
+        if "device" in self._fields():
+            self._addGpuParams(form)
+        self._addRunParams(form)
+
+    def _addRunParams(self, form: Form) -> None:
+        """The last fields: how many threads, and how items are waited for."""
+        form.addParallelSection(threads=2 if "threads" in self._fields() else 0, mpi=0)
+
+    def usesGpu(self) -> bool:
+        return "device" in self._fields() and super().usesGpu()
+
+    # ----- request
+    def _config(self, **values: Any) -> ConfigT:
+        """The contract's config of this form. values: others than those of _engineValues."""
+        return self._completed(readConfig(self, self._CONFIG, **dict(self._engineValues(), **values)))
+
+    def _completed(self, config: ConfigT) -> ConfigT:
+        """The config with what depends on several fields: dataclasses.replace names them so that mypy checks them."""
+        return config
+
+    def _engineValues(self) -> Dict[str, Any]:
+        own = dict(output=self._output(), threads=self._threads(), names=(), pictures=0, json=False)
+        values = {name: value for name, value in own.items() if name in self.NOT_ON_FORM}
+        for part in self.FORM:
+            values.update(part.values(self))
+        return values
+
+    def _writtenFiles(self) -> Dict[str, Any]:
+        """{contract field: value} of the files that the parts of the form write for the engine."""
+        return {name: value for part in self.FORM for name, value in part.files(self).items()}
+
+    def _output(self) -> str:
+        return self._getExtraPath(self.OUTPUT)
+
+    def _threads(self) -> int:
+        return getattr(self, "binThreads", self.numberOfThreads).get()
+
+    def _settings(self) -> Dict[str, Any]:
+        """What decides the output: a run must not be continued with another of these."""
+        filled = {name for part in self.FORM for name in part.fills}
+        config = contract.config_to_dict(self._config())
+        settings = {name: value for name, value in config.items() if name not in _FREE and name not in filled}
+        for part in self.FORM:
+            settings.update(part.identity(self))
+        return settings
+
+    # ----- validation
+    def _checkInputs(self) -> List[str]:
+        found = [problem for part in self.FORM for problem in part.problems(self)]
+        return found or self._checkTogether()
+
+    def _checkTogether(self) -> List[str]:
+        """Sentences about inputs that are right alone and do not fit each other."""
+        return []
+
+    def _warnings(self) -> List[str]:
+        return [warning for part in self.FORM for warning in part.warnings(self)]
+
+    # ----- results
+    def _made(self) -> Optional[MadeT]:
+        """The engine's outputs of the newest run; None before there are any."""
+        results = self._engineResults()
+        return results[-1].outputs if results else None
+
+    def _tell(self, results: Sequence[Result]) -> List[str]:
+        return [line for result in results[-1:] for line in _said(result, "summary")] or [self.NOTHING_YET]
+
+    def _methods(self) -> List[str]:
+        return [sentence for result in self._engineResults()[-1:] for sentence in _said(result, "methods")]
+
+    def _citations(self) -> List[str]:
+        return ["cryodl", *self.CITES]
+
+
+class OneRun(EngineProtocol[ConfigT, MadeT], OneRunBase):
+    """A protocol that runs the engine once: a child gives FORM, and _makeOutputs where an output is more than a file.
+
+    GOES_ON: whether the engine knows what is finished in its folder, and goes on there.
+    """
+
+    GOES_ON = False
+
+    def _insertAllSteps(self) -> None:
+        settings = self._settings()
+        self._insertFunctionStep(self.runStep, settings, needsGPU=self.usesGpu())
+        self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
+
+    def runStep(self, settings: Dict[str, Any]) -> None:
+        """Run the engine, unless it has made its outputs with these settings."""
+        config: Any = self._config(**self._writtenFiles())
+        self._runOnce(config, config.output, goesOn=self.GOES_ON)
+
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
+        """Make Scipion's objects of what the engine made."""
+        made = self._made()
+        if made is None:
+            raise ValueError(f"{self._getExtraPath()} has no result. Continue the run: it is made again.")
+        self._defineRelated(**self._makeOutputs(made))
+
+    def _makeOutputs(self, made: MadeT) -> Dict[str, Any]:
+        """{name: object} of the outputs: of each that the contract declares and the engine made."""
+        return {
+            name: objectOf(word, made[info.name], made)
+            for info in contract.describe_outputs(type(made))
+            for name, word in info.scipion.items()
+            if made[info.name]
+        }
+
+    def _defineRelated(self, **outputs: EMObject) -> None:
+        """Define outputs, and from which inputs they were made."""
+        self._defineOutputs(**outputs)
+        for pointer in [pointer for part in self.FORM for pointer in part.pointers(self)]:
+            for output in outputs.values():
+                self._defineSourceRelation(pointer, output)
+
+
+def volumeFrom(path: str, pixelSize: float, origin: Any = None, comment: str = "") -> Volume:
+    """A map of the engine as Scipion's Volume. origin: Transform, which is copied; None for Scipion's default."""
+    volume = Volume(location=path)
+    volume.setSamplingRate(pixelSize)
+    volume.setObjComment(comment)
+    if origin is not None:
+        volume.setOrigin(origin.clone())
+    return volume
+
+
+def objectOf(word: str, path: str, made: Any) -> EMObject:
+    """Scipion's object of a file that the engine made. word: its class. Raises TypeError for a class that a protocol
+    has to make itself."""
+    if word == "Volume":
+        return volumeFrom(path, made.pixel_size)
+    if word == "AtomStruct":
+        return AtomStruct(path)
+    if word == "CryodlModel":
+        return CryodlModel.fromFolder(path)
+    raise TypeError(f"A {word} is not made from {path} alone: the protocol makes it in _makeOutputs.")
+
+
+def _said(result: Result, what: str) -> Sequence[str]:
+    """Sentences of the engine for the summary or the methods; none in results of earlier versions."""
+    return getattr(result, what, ())

@@ -1,0 +1,352 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parts of forms. An input kind is written once: its field, which contract fields it fills and how the engine is given
+them, what is wrong with it, and from what the outputs are said to be made.
+
+A protocol lists its parts in FORM (engine_protocol.py). All methods take the protocol: a part itself holds no values.
+"""
+
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from pwem.objects import AtomStruct, EMObject
+from pyworkflow.object import Pointer
+from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
+
+from ..convert.structures import structureFileOf, structureProblem
+from ..engine.cryodl import contract
+from ..form import addConfigParams
+from ..objects import CryodlModel
+from .checks import checkModelFolder
+from .model_field import FROM_PROJECT, addModelParams, checkModelField, modelFolder
+
+
+class FormPart:
+    """What a form shows at one place."""
+
+    fills: Tuple[str, ...] = ()  # contract fields that get their values from it, and are not on the form themselves
+    options: Tuple[str, ...] = ()  # contract fields that it shows
+    why = ""  # what fills them, in words
+    otherDefaults: Dict[str, Any] = {}  # of its options, where the form's default is not the contract's
+
+    def addTo(self, form: Form, protocol: Any) -> None:
+        """Add the fields."""
+
+    def values(self, protocol: Any) -> Dict[str, Any]:
+        """{contract field: value} of those that it fills: files as they are; nothing is written."""
+        return {}
+
+    def files(self, protocol: Any) -> Dict[str, Any]:
+        """{contract field: value} where the engine is given a file that is written for it. Called by the step that runs
+        the engine."""
+        return {}
+
+    def identity(self, protocol: Any) -> Dict[str, Any]:
+        """What tells an input apart from another one, by which a run knows whether it may be continued."""
+        return self.values(protocol)
+
+    def problems(self, protocol: Any) -> List[str]:
+        """Sentences about what is wrong with what was chosen."""
+        return []
+
+    def warnings(self, protocol: Any) -> List[str]:
+        """Sentences of which the form asks whether to go on. The form may be filled in part."""
+        return []
+
+    def pointers(self, protocol: Any) -> List[Pointer]:
+        """To the objects from which the outputs are made."""
+        return []
+
+
+class Section(FormPart):
+    """The beginning of a tab."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+
+    def addTo(self, form: Form, protocol: Any) -> None:
+        form.addSection(self._label)
+
+
+class Options(FormPart):
+    """Contract fields at this place, or with what only Scipion knows of them. Those that no part names come after all
+    parts, in the contract's order.
+
+    when: condition. Others as addConfigParams has them: more, help, label, default (of a choice: the word).
+    """
+
+    def __init__(self, *names: str, when: str = "", **others: Any) -> None:
+        self.options, self._others = names, dict(others, **(dict(condition=when) if when else {}))
+        if "default" in others:
+            self.otherDefaults = {name: others["default"] for name in names}
+
+    def addTo(self, form: Form, protocol: Any) -> None:
+        for name in self.options:
+            info, others = contract.describe(protocol._CONFIG, name), dict(self._others)
+            if info.choices and "default" in others:
+                others["default"] = info.choices.index(others["default"])
+            addConfigParams(form, protocol._CONFIG, [name], **{name: others})
+
+
+class Own(FormPart):
+    """A field that the engine does not know. arguments: of addParam; when: condition."""
+
+    def __init__(self, name: str, paramClass: Any, label: str, help: str, when: str = "True", **arguments: Any) -> None:
+        self._name, self._class = name, paramClass
+        self._arguments = dict(arguments, label=label, help=help, condition=when)
+
+    def addTo(self, form: Form, protocol: Any) -> None:
+        form.addParam(self._name, self._class, **self._arguments)
+
+
+class Choice(Own):
+    """A choice that the engine does not know; the field holds the position of the word."""
+
+    def __init__(
+        self, name: str, label: str, choices: Sequence[str], help: str, default: int = 0, **arguments: Any
+    ) -> None:
+        super().__init__(name, params.EnumParam, label, help, choices=list(choices), default=default, **arguments)
+
+
+class Flag(Own):
+    """Yes or no, which the engine does not know."""
+
+    def __init__(self, name: str, label: str, help: str, default: bool = False, **arguments: Any) -> None:
+        super().__init__(name, params.BooleanParam, label, help, default=default, **arguments)
+
+
+class BoxSize(Own):
+    """The field boxSize: the box of coordinates. of: whose pixels it is in. empty: what is taken without it."""
+
+    def __init__(self, of: str, empty: str = "", default: Optional[int] = None) -> None:
+        help = f"Box size of the coordinates, in pixels of the {of}; extraction uses it as its default."
+        self._empty = empty
+        text = help + (f"\n\nEmpty: {empty}." if empty else "")
+        super().__init__("boxSize", params.IntParam, "Box size (px)", text, default=default, allowsNull=bool(empty))
+
+    def problems(self, protocol: Any) -> List[str]:
+        size = protocol.boxSize.get()
+        if (size is None and self._empty) or (size or 0) >= 2:
+            return []
+        hint = f" Leave it empty for {self._empty}." if self._empty else ""
+        return [f"Box size (px) is {size}; it must be at least 2.{hint}"]
+
+
+class Pointing(FormPart):
+    """A pointer to an object of the project: the base of most kinds.
+
+    name: of the form's field, as saved projects know it. to: contract fields that it fills. empty: what is done without
+    it; '' if it is needed. related: whether the outputs are said to be made from it. arguments: of addParam.
+    """
+
+    CLASSES: str = "EMObject"  # that may be chosen, with commas
+    LABEL: str = "Input"
+    to: Tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        name: str,
+        help: str,
+        label: str = "",
+        to: Sequence[str] = (),
+        when: str = "True",
+        empty: str = "",
+        related: bool = True,
+        **arguments: Any,
+    ) -> None:
+        self.name, self.fills, self._related = name, tuple(to) or self.to, related
+        self.label, self.why = label or self.LABEL, f"the form's {label or self.LABEL}"
+        own = dict(allowsNull=True, help=f"{help}\n\nEmpty: {empty}.") if empty else dict(important=True, help=help)
+        self._arguments = dict(dict(own, label=self.label, condition=when, pointerClass=self.CLASSES), **arguments)
+
+    def addTo(self, form: Form, protocol: Any) -> None:
+        form.addParam(self.name, params.PointerParam, **self._arguments)
+
+    def of(self, protocol: Any) -> Any:
+        """The chosen object; None without one, or where the form does not show the field."""
+        return getattr(protocol, self.name).get() if protocol.evalParamCondition(self.name) else None
+
+    def values(self, protocol: Any) -> Dict[str, Any]:
+        found = self.of(protocol)
+        return dict.fromkeys(self.fills) if found is None else self.valuesOf(protocol, found)
+
+    def files(self, protocol: Any) -> Dict[str, Any]:
+        found = self.of(protocol)
+        return {} if found is None else self.filesOf(protocol, found)
+
+    def problems(self, protocol: Any) -> List[str]:
+        found = self.of(protocol)
+        return [] if found is None else self.check(protocol, found)
+
+    def warnings(self, protocol: Any) -> List[str]:
+        found = self.of(protocol)
+        return [] if found is None else self.warn(protocol, found)
+
+    def pointers(self, protocol: Any) -> List[Pointer]:
+        return [getattr(protocol, self.name)] if self._related and self.of(protocol) is not None else []
+
+    # ----- what a kind says of the chosen object
+    def valuesOf(self, protocol: Any, found: Any) -> Dict[str, Any]:
+        """See values."""
+        return {}
+
+    def filesOf(self, protocol: Any, found: Any) -> Dict[str, Any]:
+        """See files."""
+        return {}
+
+    def check(self, protocol: Any, found: Any) -> List[str]:
+        """See problems."""
+        return []
+
+    def warn(self, protocol: Any, found: Any) -> List[str]:
+        """See warnings."""
+        return []
+
+
+class PointingMany(Pointing):
+    """A list of pointers; `of` gives the objects, None if there are none."""
+
+    def addTo(self, form: Form, protocol: Any) -> None:
+        least = dict() if "allowsNull" in self._arguments else dict(minNumObjects=1)
+        form.addParam(self.name, params.MultiPointerParam, **dict(least, **self._arguments))
+
+    def of(self, protocol: Any) -> Any:
+        return self.objects(protocol) or None
+
+    def objects(self, protocol: Any) -> List[Any]:
+        """The chosen objects that are there; none where the form does not show the field."""
+        shown = protocol.evalParamCondition(self.name)
+        return [pointer.get() for pointer in getattr(protocol, self.name) if pointer.get() is not None] if shown else []
+
+    def problems(self, protocol: Any) -> List[str]:
+        missing = not self.objects(protocol) and "allowsNull" not in self._arguments
+        if missing and protocol.evalParamCondition(self.name):
+            return [f"{self.label} is empty. Choose one or several with the magnifying glass."]
+        return super().problems(protocol)
+
+    def pointers(self, protocol: Any) -> List[Pointer]:
+        return list(getattr(protocol, self.name)) if self._related and self.of(protocol) is not None else []
+
+
+class Growing(Pointing):
+    """A set whose items may still be arriving."""
+
+    def arriving(self, protocol: Any) -> Any:
+        """The ArrivingItems of the set."""
+        raise NotImplementedError
+
+    def fileOf(self, item: Any) -> str:
+        """An item's file for the engine."""
+        return item.getFileName()
+
+
+class MapOrModel(Pointing):
+    """A map or an atomic model."""
+
+    CLASSES, LABEL, to = "Volume,AtomStruct", "Structure", ("structure",)
+
+    def valuesOf(self, protocol: Any, found: EMObject) -> Dict[str, Any]:
+        return {self.fills[0]: structureFileOf(found)}
+
+    def filesOf(self, protocol: Any, found: EMObject) -> Dict[str, Any]:
+        return {self.fills[0]: protocol._structureFor(found)}
+
+    def check(self, protocol: Any, found: EMObject) -> List[str]:
+        problem = structureProblem(found)
+        return [problem] if problem else []
+
+
+class AtomicModel(MapOrModel):
+    """An atomic model, whose file the engine reads as it is."""
+
+    CLASSES, LABEL = "AtomStruct", "Atomic model"
+
+    def filesOf(self, protocol: Any, found: AtomStruct) -> Dict[str, Any]:
+        return {}
+
+
+class MapsOrModels(PointingMany):
+    """Maps or atomic models. named: whether their files are named by them, where the engine names classes by files."""
+
+    CLASSES, LABEL, to = "Volume,AtomStruct", "Structures", ("structures",)
+
+    def __init__(self, name: str, help: str, named: bool = False, **others: Any) -> None:
+        super().__init__(name, help, **others)
+        self._named = named
+
+    def valuesOf(self, protocol: Any, found: List[EMObject]) -> Dict[str, Any]:
+        return {self.fills[0]: tuple(structureFileOf(structure) for structure in found)}
+
+    def filesOf(self, protocol: Any, found: List[EMObject]) -> Dict[str, Any]:
+        return {self.fills[0]: tuple(protocol._structureFor(structure, self._named) for structure in found)}
+
+    def check(self, protocol: Any, found: List[EMObject]) -> List[str]:
+        return [problem for problem in map(structureProblem, found) if problem]
+
+
+class ModelOfProject(Pointing):
+    """A model of this project. kind: of its card."""
+
+    CLASSES, LABEL, to = "CryodlModel", "Model", ("model",)
+
+    def __init__(self, name: str, help: str, kind: str, **others: Any) -> None:
+        super().__init__(name, help, **others)
+        self._kind = kind
+
+    def valuesOf(self, protocol: Any, found: CryodlModel) -> Dict[str, Any]:
+        return {self.fills[0]: found.getFolder()}
+
+    def check(self, protocol: Any, found: CryodlModel) -> List[str]:
+        return checkModelFolder(found.getFolder(), self._kind)
+
+
+class StartModel(ModelOfProject):
+    """The model of the same network that a training continues from."""
+
+    LABEL, to = "Start from model", ("start_from",)
+
+    def __init__(
+        self, help: str, kind: str, name: str = "inputModel", empty: str = "random weights", **others: Any
+    ) -> None:
+        super().__init__(name, help, kind, empty=empty, expertLevel=params.LEVEL_ADVANCED, **others)
+
+    def check(self, protocol: Any, found: CryodlModel) -> List[str]:
+        wrong, network = super().check(protocol, found), protocol._config().network
+        if wrong or found.getNetwork() == network:
+            return wrong
+        return [
+            f"The model to start from has the network {found.getNetwork()}, but Network is {network}. Choose the same "
+            "network, or another model."
+        ]
+
+
+class Model(FormPart):
+    """A trained network of the project, or one that comes with the plugin: modelFrom, inputModel, shippedModel.
+
+    kind: of its card. related: whether the outputs are said to be made from it. Others as addModelParams has them.
+    """
+
+    fills, why = ("model",), "the model that the form names"
+
+    def __init__(
+        self, kind: str, default: int = FROM_PROJECT, to: str = "model", related: bool = True, **others: Any
+    ) -> None:
+        self.kind, self.fills = kind, (to,)
+        self._default, self._related, self._others = default, related, others
+
+    def addTo(self, form: Form, protocol: Any) -> None:
+        addModelParams(form, self._default, self.kind, **self._others)
+
+    def values(self, protocol: Any) -> Dict[str, Any]:
+        return {self.fills[0]: modelFolder(protocol) or None}
+
+    def identity(self, protocol: Any) -> Dict[str, Any]:
+        folder = modelFolder(protocol) or None
+        found = {} if folder is None else dict(weights_sha256=contract.read_card(folder)["weights_sha256"])
+        return dict(found, **{self.fills[0]: folder})
+
+    def problems(self, protocol: Any) -> List[str]:
+        return checkModelField(protocol) if protocol.evalParamCondition("modelFrom") else []
+
+    def pointers(self, protocol: Any) -> List[Pointer]:
+        chosen = self._related and protocol.modelFrom.get() == FROM_PROJECT and protocol.inputModel.get() is not None
+        return [protocol.inputModel] if chosen else []

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Input kinds of the protocols on maps: maps, half-maps, masks, and which origin places a map beside a model."""
+
+from typing import Any, Dict, List, Tuple
+
+from pwem.objects import AtomStruct, EMObject, EMSet, Volume
+from pyworkflow.protocol import params
+
+from ...convert.maps.maps import FRAMES
+from ...convert.structures import structureFileOf, structureProblem
+from ..kinds import Choice, Pointing
+
+
+class Map(Pointing):
+    """A map; what: its name in sentences."""
+
+    CLASSES, LABEL, what = "Volume", "Map", "map"
+    to: Tuple[str, ...] = ("map", "pixel_size")
+
+    def valuesOf(self, protocol: Any, found: Volume) -> Dict[str, Any]:
+        known = dict(map=structureFileOf(found), pixel_size=found.getSamplingRate())
+        return {name: known[name] for name in self.fills if name in known}
+
+    def check(self, protocol: Any, found: Volume) -> List[str]:
+        return protocol._checkMap(found, self.what)
+
+    def warn(self, protocol: Any, found: Volume) -> List[str]:
+        return protocol._voxelWarnings([found])
+
+
+class Maps(Map):
+    """A map, or a set of maps that are worked on one after the other."""
+
+    CLASSES, to = "Volume,SetOfVolumes", ("map", "half_maps", "pixel_size")
+
+    def items(self, protocol: Any) -> List[Volume]:
+        """The maps; none if nothing is chosen."""
+        found = self.of(protocol)
+        return [item.clone() for item in found] if isinstance(found, EMSet) else [found] if found is not None else []
+
+    def values(self, protocol: Any) -> Dict[str, Any]:
+        first = self.items(protocol)[:1]
+        return super().valuesOf(protocol, first[0]) if first else dict.fromkeys(self.fills)
+
+    def identity(self, protocol: Any) -> Dict[str, Any]:
+        return dict(maps=[super(Maps, self).valuesOf(protocol, volume) for volume in self.items(protocol)])
+
+    def check(self, protocol: Any, found: EMObject) -> List[str]:
+        problems = [p for volume in self.items(protocol) for p in protocol._checkMap(volume, self.what)]
+        return problems if self.items(protocol) else [f"The set of {self.what}s is empty. Choose another."]
+
+    def warn(self, protocol: Any, found: EMObject) -> List[str]:
+        return protocol._voxelWarnings(self.items(protocol))
+
+
+class HalfMap(Map):
+    """One of two half-maps, of which the other may be another field of the form."""
+
+    LABEL, to, what = "Half-map", (), "half-map"
+
+    def identity(self, protocol: Any) -> Dict[str, Any]:
+        found = self.of(protocol)
+        return {self.name: None if found is None else structureFileOf(found)}
+
+
+class MaskOrStructure(Pointing):
+    """A mask on the grid of the map, or an atomic model to mask by."""
+
+    CLASSES, LABEL, to = "VolumeMask,Volume,AtomStruct", "Mask", ("mask", "mask_structure")
+
+    def valuesOf(self, protocol: Any, found: EMObject) -> Dict[str, Any]:
+        used = self.fills[isinstance(found, AtomStruct)]
+        return dict(dict.fromkeys(self.fills), **{used: structureFileOf(found)})
+
+    def filesOf(self, protocol: Any, found: EMObject) -> Dict[str, Any]:
+        return {} if isinstance(found, AtomStruct) else {self.fills[0]: protocol._mapFor(found)}
+
+    def check(self, protocol: Any, found: EMObject) -> List[str]:
+        if not isinstance(found, AtomStruct):
+            return protocol._checkMap(found, "mask")
+        problem = structureProblem(found)
+        return [problem] if problem else []
+
+
+class FrameChoice(Choice):
+    """The field `frame`."""
+
+    def __init__(self, when: str = "True") -> None:
+        super().__init__(
+            "frame",
+            "Map and model fit by",
+            FRAMES,
+            "Which origin places the map in the coordinate frame of the atomic model: the one that Scipion "
+            f"stores, or the one in the file's header. They often differ for imported maps. *{FRAMES[0]}*: if "
+            "they differ, the one with which the map has higher density at the atoms; the summary states which.",
+            when=when,
+            expertLevel=params.LEVEL_ADVANCED,
+        )
+
+    def identity(self, protocol: Any) -> Dict[str, Any]:
+        return dict(frame=protocol.frame.get())
