@@ -16,6 +16,8 @@ from .. import Plugin
 from ..constants import CRYODL_PYTHON
 from . import synthetic
 
+FAKE_PYTHON = "fake_python"
+
 
 class CryodlTest(BaseTest):
     """A project for each class, and the fake engine unless _REAL_ENGINE."""
@@ -95,7 +97,7 @@ class CryodlTest(BaseTest):
 
 def fakePython(folder):
     """A program that takes the place of the engine's Python."""
-    path = os.path.join(folder, "fake_python")
+    path = os.path.join(folder, FAKE_PYTHON)
     with open(path, "w") as file:
         file.write(
             '#!/bin/sh\n[ "$1" != -c ] || { echo \'cryodl:[[3, 11], {}, ""]\'; exit; }\nexec '

@@ -9,6 +9,7 @@ import sys
 import tempfile
 
 import matplotlib
+import pytest
 import pyworkflow as pw
 
 # Their protocols are left out where the plugin tomo is not installed, see tomography.py.
@@ -30,6 +31,10 @@ def _setUp():
         "SCIPION_NOTIFY": "False",
         "SCIPION_HOSTS": os.path.join(os.path.dirname(scipion.__file__), "templates", "hosts.template"),
     }
+    # Two processes that share the tests of a class must not share its project.
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker and "SCIPION_USER_DATA" in os.environ:
+        values["SCIPION_USER_DATA"] = os.path.join(os.environ.pop("SCIPION_USER_DATA"), worker)
     for name, value in values.items():
         if name not in os.environ:
             os.environ[name] = value
@@ -41,3 +46,11 @@ def _setUp():
 
 
 _setUp()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def runsAreForks():
+    """Under Scipion's own command for tests they are processes of their own."""
+    from . import launching
+
+    launching.install()

@@ -15,6 +15,7 @@ from pyworkflow.project import Manager
 
 from . import ctffind
 from .programs import writeProgram
+from .streams import updateRun
 
 # The scheduler looks for finished inputs every one or two minutes; its clock runs faster here.
 _FASTER = 15
@@ -87,13 +88,10 @@ class ScheduledTemplate:
         self.project = Manager().loadProject(self.name, chdir=True)
         self.runs = self.project.getRuns()
         for run in self.runs:
-            # pyworkflow notes the time of a run's database after it has read it, and misses the last words of a run
-            # that ends in between: its process is gone, and the run counts as failed. So does a continued run that is
-            # read before it has begun, and it is never read again
-            again = "not found running" in run.getErrorMessage() or run.getObjId() in self.continued
-            if run.isFailed() and again:
+            # a continued run that is read before it has begun counts as failed, and is never read again
+            if run.isFailed() and run.getObjId() in self.continued:
                 run.lastUpdateTimeStamp.set(None)
-                self.project._updateProtocol(run)
+            updateRun(self.project, run)
             # a run whose input has no output yet, as that died as well, is refused, and continued after it
             if self.kills and run.isFailed() and run.getObjId() not in self.continued and not run.validate():
                 self.continued.append(run.getObjId())

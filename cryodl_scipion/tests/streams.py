@@ -9,7 +9,7 @@ from pwem.protocols import ProtImportMicrographs
 from . import synthetic
 
 
-def startImport(test, folder):
+def startImport(test, folder, pixelSize=synthetic.PIXEL_SIZE):
     """A running import of a folder's micrographs that has its first ones. test: CryodlTest."""
     os.environ["SCIPION_EM_NEW_FILE_CHECK_SEC"] = "1"  # 10 s otherwise
     try:
@@ -20,7 +20,7 @@ def startImport(test, folder):
             dataStreaming=True,
             timeout="300",
             fileTimeout="1",
-            samplingRate=synthetic.PIXEL_SIZE,
+            samplingRate=pixelSize,
             voltage=300,
             sphericalAberration=2.7,
             amplitudeContrast=0.1,
@@ -29,15 +29,25 @@ def startImport(test, folder):
         test.proj.launchProtocol(imported, wait=False)
     finally:
         del os.environ["SCIPION_EM_NEW_FILE_CHECK_SEC"]
-    test._waitOutput(imported, "outputMicrographs", sleepTime=1, timeOut=60)
+    test._waitOutput(imported, "outputMicrographs", sleepTime=0.1, timeOut=60)
     return imported
+
+
+def updateRun(project, protocol):
+    """Read what a run has come to."""
+    project._updateProtocol(protocol)
+    if protocol.isFailed() and "not found running" in protocol.getErrorMessage():
+        # pyworkflow notes the time of a run's database after it has read it, and misses the last words of a run that
+        # ends in between: its process is gone, and the run counts as failed
+        protocol.lastUpdateTimeStamp.set(None)
+        project._updateProtocol(protocol)
 
 
 def waitFor(test, protocol, condition, seconds=120):
     """Until a running protocol has come so far; the test fails if it does not."""
-    for _ in range(2 * seconds):
-        time.sleep(0.5)
-        test.proj._updateProtocol(protocol)
+    for _ in range(10 * seconds):
+        time.sleep(0.1)
+        updateRun(test.proj, protocol)
         if condition():
             return
     test.fail(f"The run did not come so far in {seconds} s: {protocol.getErrorMessage()}")

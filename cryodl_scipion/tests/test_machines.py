@@ -3,7 +3,6 @@
 
 import os
 import stat
-import time
 from unittest import mock
 
 from pyworkflow.project import Manager
@@ -13,6 +12,7 @@ from ..protocols import CryodlProtImportModel, CryodlProtPick, CryodlProtTrainPi
 from . import synthetic
 from .base import CryodlTest, fakePython, usePython
 from .fake_model import writeModel
+from .streams import waitFor
 
 # One job at a time, in the background; the job's id is that of its process.
 SUBMIT = '#!/bin/sh\nsh "$1" >"$1.log" 2>&1 </dev/null &\necho "Submitted batch job $!"\n'
@@ -136,11 +136,7 @@ class TestCryodlQueue(MachineTest):
         protocol._useQueue.set(True)
         protocol.setQueueParams(["fake", {"JOB_TIME": "1:00:00", "QUEUE_FOR_JOBS": stepsToQueue}])
         self.proj.launchProtocol(protocol, wait=False)
-        for _ in range(240):
-            time.sleep(0.5)
-            self.proj._updateProtocol(protocol)
-            if not protocol.isActive():
-                break
+        waitFor(self, protocol, lambda: not protocol.isActive())
         self.assertEqual(self.devices(protocol), ["CPU (fake)"] * 2)
         self.assertEqual(protocol.outputCoordinates.getSize(), 16)
         return [name for name in os.listdir(protocol._getLogsPath()) if name.endswith(".job")]

@@ -2,6 +2,7 @@
 """The registry of networks: every row has its method, and a new picker is one file and one row."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -60,21 +61,22 @@ def test_names_are_unique_within_their_kind():
 
 
 @pytest.mark.parametrize(
-    "kind, folder, file, base, following, command, names",
+    "kind, folder, file, base, place, command",
     [
-        ("picker", "micrographs/pickers", "unet", "UNetPicker", "denoiser", "train-picker", "eman2,added}"),
-        ("denoiser", "particles/denoisers", "swinconv", "SwinConv", "segmenter", "train-denoiser", "cgan,added}"),
+        ("picker", "micrographs/pickers", "unet", "UNetPicker", 3, "train-picker"),
+        ("denoiser", "particles/denoisers", "swinconv", "SwinConv", -1, "train-denoiser"),
     ],
 )
-def test_a_new_network_is_one_file_and_one_row(tmp_path, kind, folder, file, base, following, command, names):
-    """In a copy of the engine: command line, checks, words and registry know it without another change."""
+def test_a_new_network_is_one_file_and_one_row(tmp_path, kind, folder, file, base, place, command):
+    """In a copy of the engine: command line, checks, words and registry know it without another change. place: of the
+    row among those of its kind."""
     shutil.copytree(ENGINE, tmp_path / "cryodl", ignore=shutil.ignore_patterns("models", "__pycache__"))
     (tmp_path / f"cryodl/{folder}/added.py").write_text(ADDED.format(file=file, base=base))
     registry = tmp_path / "cryodl/contract/networks.py"
-    begins = f'    Network(\n        "{following}",'
-    head, tail = registry.read_text().split(begins, 1)
-    row = ROW.format(kind=kind, module=f"{folder}/added".replace("/", "."))
-    registry.write_text(f"{head}{row}{begins}{tail}")
+    rows = re.split(r"(?m)^(?=    Network\()", registry.read_text())
+    follows = [number for number, row in enumerate(rows) if row.split('"')[1] == kind][place] + 1
+    rows.insert(follows, ROW.format(kind=kind, module=f"{folder}/added".replace("/", ".")))
+    registry.write_text("".join(rows))
     run = lambda *words: subprocess.run(
         [sys.executable, *words],
         cwd=tmp_path,
@@ -83,6 +85,7 @@ def test_a_new_network_is_one_file_and_one_row(tmp_path, kind, folder, file, bas
         text=True,
     )
     shown = run("-m", "cryodl", command, "--help")
-    assert names in shown.stdout, shown.stderr
+    listed = re.search(r"--network \{([^}]+)\}", shown.stdout)
+    assert listed and set(re.split(r",\s*", listed[1])) == {*network_names(kind), "added"}, shown.stderr
     asked = run("-c", ASK[kind])
     assert asked.stdout == "[] an added network True\n", asked.stderr

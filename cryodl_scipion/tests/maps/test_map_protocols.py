@@ -364,8 +364,3 @@ def test_the_verdict_of_the_half_map_test():
     assert good and "belong together" in lines[1]
     said, warned = contract.split_verdict(verdict(5.0, 4.8, 4.0, 4.4, 0.05, 0.2)[1])
     assert len(said) == 2 and warned[0].startswith("20 % of what")
-
-
-def test_a_half_map_test_of_version_0_1_0_is_read_and_promises_nothing():
-    good, lines = contract.half_map_verdict({"raw": 5.0, "improved": 4.0, "crossed": 4.4})
-    assert good and "older version" in lines[0] and "improvement is supported by the data" not in " ".join(lines)

@@ -110,7 +110,7 @@ class TestCryodlAutoPick(CryodlTest):
         os.makedirs(growing)
         self.assertEqual(readRounds(growing), [])
         with open(os.path.join(growing, "rounds.csv"), "w") as file:
-            file.write("round,figure,picks,threshold\n0,0.6,,0.5\n1,0.")
+            file.write("round,separation,picks,threshold\n0,0.6,,0.5\n1,0.")
         self.assertEqual(readRounds(growing), [dict(round=0, separation=0.6, picks=None, threshold=0.5)])
         figure = Figure()
         axes = figure.subplots()

@@ -8,13 +8,14 @@ import os
 import unittest
 
 from pwem import Domain
-from pwem.protocols import ProtImportMicrographs
 
 from ... import Plugin
 from ...protocols import CryodlProtPick
 from ...protocols.model_field import SHIPPED
 from .. import arrivals
 from ..base import CryodlTest
+from ..launching import realProcesses
+from ..streams import startImport
 
 COUNT, BATCH, KILL_AT = 40, 8, (10, 27)
 # Scipion's own objects of 40 micrographs are some MB; a leak of whole sets or images would be hundreds.
@@ -36,7 +37,7 @@ class TestCryodlFacility(CryodlTest):
         names = [os.path.basename(path)[:-4] for path in waiting]
         stream = arrivals.Arrivals(waiting, os.path.join(self.data, "arriving"), rate=2)
         stream.update()
-        imported = self.importStream(os.path.join(self.data, "arriving"))
+        imported = startImport(self, os.path.join(self.data, "arriving"), arrivals.PIXEL_SIZE)
         stream.stopFile = imported._getStopStreamingFilename()
         protocol = self.makeProtocol(
             CryodlProtPick,
@@ -49,34 +50,11 @@ class TestCryodlFacility(CryodlTest):
         )
         self.assertEqual(protocol.validate(), [])
         run = arrivals.KilledRun(self.proj, protocol, stream, KILL_AT, pause=0.5)
-        run.run(seconds=600)
+        with realProcesses():
+            run.run(seconds=600)
         self.assertEqual(run.problems(names), [])
         self.assertEqual(run.kills, len(KILL_AT))
         self.assertGreater(protocol.outputCoordinates.getSize(), COUNT)
         last = [s.scipion for s in run.samples if s.scipion and s.picked > KILL_AT[-1]]
         self.assertGreater(len(last), 2, "no memory was measured after the last kill")
         self.assertLess(last[-1] - last[len(last) // 2], MOST_GROWTH, run.samples)
-
-    def importStream(self, folder):
-        before = os.environ.get("SCIPION_EM_NEW_FILE_CHECK_SEC")
-        os.environ["SCIPION_EM_NEW_FILE_CHECK_SEC"] = "1"  # the import looks for files every 10 s otherwise
-        try:
-            imported = self.newProtocol(
-                ProtImportMicrographs,
-                filesPath=folder,
-                filesPattern="*.mrc",
-                dataStreaming=True,
-                timeout="300",
-                fileTimeout="1",
-                samplingRate=arrivals.PIXEL_SIZE,
-                voltage=300,
-                sphericalAberration=2.7,
-                amplitudeContrast=0.1,
-                magnification=50000,
-            )
-            self.proj.launchProtocol(imported, wait=False)
-        finally:
-            if before is None:
-                del os.environ["SCIPION_EM_NEW_FILE_CHECK_SEC"]
-        self._waitOutput(imported, "outputMicrographs", sleepTime=1, timeOut=60)
-        return imported

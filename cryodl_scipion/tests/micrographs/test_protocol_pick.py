@@ -63,7 +63,7 @@ class TestCryodlPick(PickTest):
         with open(os.path.join(folder, "mic_001.mrc.truth.json"), "w") as file:
             file.write("[]")
         imported = self.importMicrographs(folder)
-        with mock.patch.dict(os.environ, FAKE_ENGINE_SLEEP="4"):  # so long that the first is noted before the second
+        with mock.patch.dict(os.environ, FAKE_ENGINE_SLEEP="1"):  # so long that the first is noted before the second
             inputs = dict(self.inputs, inputMicrographs=(imported, "outputMicrographs"))
             protocol = self.runProtocol(CryodlProtPick, inputs, useGpu=False, streamingBatchSize=1)
         self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())

@@ -3,14 +3,12 @@
 
 import os
 import shutil
-import time
-
-from pwem.protocols import ProtImportMicrographs
 
 from ...protocols import CryodlProtImportModel, CryodlProtPick
 from .. import synthetic
 from ..base import CryodlTest, picksOf
 from ..fake_model import writeModel
+from ..streams import endImport, startImport, waitFor
 
 PICKS_EACH = 4  # of the synthetic particles, those that score above the fake model's threshold
 
@@ -27,7 +25,7 @@ class TestCryodlPickStreaming(CryodlTest):
         for path in paths[2:]:
             for end in ("", ".truth.json"):
                 shutil.move(path + end, waiting)
-        imported = self.startImport(folder)
+        imported = startImport(self, folder)
         protocol = self.makePick(imported, streamingBatchSize=2)
         self.assertEqual(protocol.validate(), [])
         self.proj.launchProtocol(protocol, wait=False)
@@ -35,7 +33,8 @@ class TestCryodlPickStreaming(CryodlTest):
             for end in (".truth.json", ""):
                 shutil.move(os.path.join(waiting, os.path.basename(path)) + end, path + end)
                 os.utime(path + end)
-        self.wait(protocol)
+        endImport(self, imported, 6)
+        waitFor(self, protocol, lambda: not protocol.isActive())
         self.check(protocol, 6)
 
     def test_a_run_that_the_user_stops_continues_where_it_was(self):
@@ -44,11 +43,11 @@ class TestCryodlPickStreaming(CryodlTest):
         os.environ["FAKE_ENGINE_SLEEP"] = "1"
         try:
             self.proj.launchProtocol(protocol, wait=False)
-            self.wait(protocol, until=lambda: len(self.log(protocol)) >= 3)
+            waitFor(self, protocol, lambda: len(self.log(protocol)) >= 3)
             self.proj.stopProtocol(protocol)
         finally:
             del os.environ["FAKE_ENGINE_SLEEP"]
-        self.wait(protocol)
+        waitFor(self, protocol, lambda: not protocol.isActive())
         before = self.log(protocol)
         self.assertTrue(3 <= len(before) < 8, before)
         self.proj.launchProtocol(protocol, wait=True)
@@ -81,30 +80,3 @@ class TestCryodlPickStreaming(CryodlTest):
             return []
         with open(path) as file:
             return file.read().split()
-
-    def startImport(self, folder):
-        imported = self.newProtocol(
-            ProtImportMicrographs,
-            filesPath=folder,
-            filesPattern="*.mrc",
-            dataStreaming=True,
-            timeout="15",
-            fileTimeout="2",
-            samplingRate=synthetic.PIXEL_SIZE,
-            voltage=300,
-            sphericalAberration=2.7,
-            amplitudeContrast=0.1,
-            magnification=50000,
-        )
-        self.proj.launchProtocol(imported, wait=False)
-        self._waitOutput(imported, "outputMicrographs", sleepTime=1, timeOut=60)
-        return imported
-
-    def wait(self, protocol, until=None, seconds=120):
-        """Until a condition holds, or the run has ended."""
-        for _ in range(2 * seconds):
-            time.sleep(0.5)
-            self.proj._updateProtocol(protocol)
-            if until() if until else not protocol.isActive():
-                return
-        self.fail(f"The run did not come so far in {seconds} s.")

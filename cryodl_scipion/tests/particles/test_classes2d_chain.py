@@ -59,11 +59,11 @@ class TestCryodlClasses2DChain(ParticlesTest):
             streamingSleepOnWait=1,
         )
         cls.proj.launchProtocol(run, wait=False)
-        cls._waitOutput(run, "outputAverages", sleepTime=1, timeOut=120)
+        cls._waitOutput(run, "outputAverages", sleepTime=0.1, timeOut=120)
         more()
         close()
         while run.isActive():
-            time.sleep(1)
+            time.sleep(0.1)
             cls.proj._updateProtocol(run)
         return cls.finished(run)
 

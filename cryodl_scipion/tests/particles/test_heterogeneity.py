@@ -93,11 +93,11 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         self.assertIn("UMAP draws latent spaces of 3 dimensions", self.errors(latent=1, umap=True))
 
     def waitFor(self, protocol, maximum=60):
-        for _ in range(2 * maximum):
+        for _ in range(10 * maximum):
             self.proj._updateProtocol(protocol)
             if not protocol.isActive():
                 return
-            time.sleep(0.5)
+            time.sleep(0.1)
 
     def test_mistakes_are_named_before_the_run(self):
         self.assertEqual(self.errors(), "")

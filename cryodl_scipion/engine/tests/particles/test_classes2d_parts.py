@@ -45,6 +45,15 @@ def test_the_image_comes_back_from_its_samples():
     back = GRID.image(GRID.samples_of(coefficients(image)))[0]
     inside = GRID.mask > 0.99
     assert torch.corrcoef(torch.stack([image[inside], back[inside]]))[0, 1] > 0.98
+    assert float(back[inside].std() / image[inside].std()) == pytest.approx(1, abs=0.05)  # as bright as it was
+
+
+def test_rings_weigh_as_many_coefficients_as_the_discrete_transform_has_there():
+    frequencies = torch.fft.fftfreq(GRID.box) * GRID.box
+    radius = torch.hypot(frequencies[:, None], frequencies[None]).round()
+    counted = torch.stack([(radius == ring).sum() for ring in range(1, GRID.rings + 1)])
+    assert float(GRID.weights.sum() / counted.sum()) == pytest.approx(1, abs=0.02)
+    assert torch.allclose(GRID.weights, counted.float(), rtol=0.25)
 
 
 def test_ring_power_is_the_mean_square_of_the_samples():
