@@ -55,7 +55,7 @@ def find_model(name_or_folder: str | os.PathLike[str], kind: str | None = None) 
 def read_model(
     folder: str | os.PathLike[str], kind: str | None = None
 ) -> tuple[dict[str, typing.Any], dict[str, typing.Any]]:
-    """Card and weights of a model folder.
+    """Card and weights of a model folder; weights in half precision, as those of shipped models, become float32.
 
     Parameters
     ----------
@@ -79,7 +79,8 @@ def read_model(
     from safetensors.torch import load_file
 
     try:
-        return card, load_file(Path(folder) / WEIGHTS)
+        weights = load_file(Path(folder) / WEIGHTS)
+        return card, {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
     except (safetensors.SafetensorError, RuntimeError, KeyError) as error:
         raise ValueError(
             f"{Path(folder) / WEIGHTS} has no readable weights: {error}. Get the model from its source again."
