@@ -64,7 +64,7 @@ def measure(bench, molecule, resolution):
     path, output = simulate_half_maps.run(config).outputs.full, str(work / "improved.mrc")
     volume = read_volume(path)
     case = Case(volume, resolution, reference_for(volume, atoms), *points[:2], nucleic_of(volume, atoms, points[2]))
-    said = improve_map.run(
+    said = improve_map.improve_map(
         ImproveMapConfig(path, output=output, model=bench.options.model, device="cpu", threads=1)
     ).outputs
     maps = dict(input=volume.data, sharpened=best_sharpening(case)[0], improved=read_volume(output).data)

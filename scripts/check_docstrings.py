@@ -17,6 +17,8 @@ ENGINE = PLUGIN / "engine" / "cryodl"
 SHARED = ("run", "main", "model_card", "card_warnings", "load_network")
 SECTION = re.compile(r"^([A-Z][a-z]+)\n-+$", re.MULTILINE)
 ENTRY = re.compile(r"^(\*{0,2}\w+(?:, \*{0,2}\w+)*) : (.*)$", re.MULTILINE)
+# An entry that has a type and no word more.
+SAYS_TYPE = re.compile(r"(\*{0,2}\w+(, \*{0,2}\w+)* : )?[\w.| \[\]]+(, optional)?")
 SHAPE = re.compile(r"\([^()]*\)|of any shape|of the shape of|no axes")
 ARRAY = re.compile(r"\bnp\.ndarray\b|\btorch\.Tensor\b|^Tensor\b|^ArrayLike\b")
 CONTAINER = re.compile(r"typing\.(Callable|Mapping)\b|dict\b")
@@ -96,27 +98,29 @@ def raised(function: Function) -> typing.Set[str]:
 
 
 def faults(function: Function) -> typing.Iterator[str]:
-    """Sentences about a function of the public surface."""
-    found = sections(ast.get_docstring(function) or "")
+    """Sentences about a function of the public surface: shapes, units and errors, which the signature does not give."""
+    text = ast.get_docstring(function) or ""
+    found = sections(text)
     wanted = arguments(function)
     entries = {n: words for names, words in ENTRY.findall(found.get("Parameters", "")) for n in names.split(", ")}
-    if list(entries) != list(wanted):
-        yield f"Parameters has {', '.join(entries) or 'nothing'}; the arguments are {', '.join(wanted)}"
-    for name, words in entries.items():
-        annotation = wanted.get(name, "")
-        if ARRAY.search(annotation) and not CONTAINER.match(annotation) and not SHAPE.search(words):
+    for name in set(entries) - set(wanted):
+        yield f"Parameters has {name}, which is no argument"
+    for name, annotation in wanted.items():
+        words = entries.get(name) or next(iter(re.findall(rf"\b{re.escape(name)}\b(.*)", text)), "")
+        if ARRAY.search(annotation) and not CONTAINER.match(annotation) and not SHAPE.search(words + text):
             yield f"the shape of {name} is missing: `{name} : ndarray, (n, 2)`"
-        if re.fullmatch(r"float( \| None)?", annotation) and "," not in words:
+        if re.fullmatch(r"float( \| None)?", annotation) and not words:
             yield f"the unit of {name} is missing: `{name} : float, Å`, or `float, no unit`"
+    for title in ("Parameters", "Returns", "Yields"):
+        for entry in re.split(r"\n(?=\S)", found.get(title, "").strip()):
+            if entry and SAYS_TYPE.fullmatch(entry.strip()):
+                yield f"{title}: `{entry.strip()}` says no more than the signature"
     returns = ast.unparse(function.returns) if function.returns else "None"
-    result = found.get("Returns") or found.get("Yields")
-    if returns not in ("None", "typing.NoReturn") and not result:
-        yield "Returns (or Yields) is missing"
-    if result and ARRAY.search(returns) and not SHAPE.search(result):
-        yield "Returns has no shape"
-    silent = sorted(name for name in raised(function) if name not in found.get("Raises", ""))
+    if ARRAY.search(returns) and not SHAPE.search(text):
+        yield "the shape of what is returned is missing"
+    silent = sorted(name for name in raised(function) if name not in text)
     if silent:
-        yield f"Raises has no {', '.join(silent)}"
+        yield f"{', '.join(silent)} is raised, and not named"
 
 
 def undocumented(modules: typing.Dict[str, Module]) -> typing.Iterator[typing.Tuple[Module, Function, str]]:

@@ -4,150 +4,42 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import json
 import os
 import sys
+import textwrap
 import time
 import traceback
 import typing
 
 from . import __version__
-from .contract import COMMANDS, AllSkipped, Command, Failure, Request, check, describe_all
+from .contract import COMMANDS, AllSkipped, Command, Failure, Request, Result, check, describe_all
 from .contract.params import ParamInfo
 from .contract.version_0_1_0 import present_command_line
 from .io.memory import memory_sentence
 from .io.output_lock import output_lock
 from .io.parent import end_with_parent
 from .io.silence import no_long_silence
-from .io.stopping import stopped_sentence
-from .io.warn import begin, unsaid, warn, with_said
+from .io.warn import collected, unsaid, warn, with_said
 
-# The examples are what most people need from --help.
-EPILOGS = {
-    None: "Each command explains itself: cryodl <command> --help.",
-    "annotate": "example:\n  cryodl annotate --tomograms 'tomograms/*.mrc' --annotations annotations/ --feature "
-    "membrane --annotator anna\n",
-    "import-annotations": "example:\n  cryodl import-annotations --tomograms 'tomograms/*.mrc' --labels 'labels/*.mrc' "
-    "--label 1\n      --feature membrane --annotations annotations/\n",
-    "join-annotations": "example:\n  cryodl join-annotations --folders anna/ ben/ --annotations together/\n",
-    "train-segmenter": "example:\n  cryodl train-segmenter --annotations annotations/ --feature membrane --output "
-    "models/membrane\n",
-    "denoise-tomograms": "example:\n  cryodl denoise-tomograms --even 'halves/*_EVN.mrc' --odd 'halves/*_ODD.mrc' "
-    "--output denoised",
-    "segment": "examples:\n  cryodl segment --tomograms 'tomograms/*.mrc' --model membrane ribosome --output scores/\n"
-    "  cryodl segment --tomograms 'tomograms/*.mrc' --model models/mine --output scores/\n",
-    "pick-filaments": "example:\n  cryodl pick-filaments --micrographs 'mics/*.mrc' --pixel-size 1.2 "
-    "--filament-diameter 250 --output segments/\n",
-    "pick-templates": "examples:\n  cryodl pick-templates --micrographs 'mics/*.mrc' --pixel-size 1.2 --structure "
-    "1abc.cif --output picks/\n  cryodl pick-templates --micrographs 'mics/*.mrc' --pixel-size 1.2 "
-    "--particle-diameter 180 --output picks/\n",
-    "train-micrograph-denoiser": "example:\n  cryodl train-micrograph-denoiser --structures 'structures/*.pdb' "
-    "--output models/denoiser\n",
-    "train-filament-picker": "example:\n  cryodl train-filament-picker --output models/filaments\n",
-    "merge-features": "example:\n  cryodl merge-features --scores scores/ --minimum-size 500 "
-    "--surfaces --output merged/\n",
-    "pick-features": "example:\n  cryodl pick-features --segmentations 'merged/*.mrc' --label 2 --shape particles "
-    "--diameter 250\n      --output picked/\n",
-    "measure-membranes": "example:\n  cryodl measure-membranes --segmentations 'merged/*.mrc' --label 1 --spacing 60 "
-    "--output membranes/\n",
-    "train-detector": "example:\n  cryodl train-detector --tomograms 'tomograms/*.mrc' --coordinates labels.star "
-    "--diameter ribosome=300 ferritin=120\n      --output models/particles\n",
-    "detect-particles": "examples:\n  cryodl detect-particles --tomograms 'tomograms/*.mrc' --template ribosome.mrc "
-    "--output found/\n  cryodl detect-particles --tomograms 'tomograms/*.mrc' --model models/particles "
-    "--output found/\n",
-    "evaluate-segmentation": "example:\n  cryodl evaluate-segmentation --segmentations 'merged/*.mrc' --labels "
-    "'labels/*.mrc' --output evaluated/\n",
-    "simulate-tomograms": "example:\n  cryodl simulate-tomograms --structures ribosome.cif proteasome.pdb "
-    "--copies 40 30 --count 2\n      --output simulated/\n",
-    "simulate-subtomograms": "example:\n  cryodl simulate-subtomograms --structures 'structures/*.pdb' --snr 0.1 "
-    "--output simulated.star\n",
-    "train-classifier": "example:\n  cryodl train-classifier --subtomograms labelled.star --output models/classes\n",
-    "classify-subtomograms": "example:\n  cryodl classify-subtomograms --subtomograms all.star --model models/classes "
-    "--output classified.star\n",
-    "cluster-subtomograms": "example:\n  cryodl cluster-subtomograms --subtomograms aligned.star --classes 4 --output "
-    "grouped.star\n",
-    "fit-subtomogram-heterogeneity": "example:\n  cryodl fit-subtomogram-heterogeneity --subtomograms aligned.star "
-    "--latent 2 --output latent/\n",
-    "improve-map": "example:\n  cryodl improve-map --map map.mrc --half-maps half1.mrc half2.mrc --output "
-    "improved.mrc\n",
-    "evaluate-map": "example:\n  cryodl evaluate-map --map improved.mrc --before map.mrc --structure model.pdb "
-    "--output evaluated/\n",
-    "compare-models": "example:\n  cryodl compare-models --structure built.pdb --reference deposited.cif\n",
-    "simulate-half-maps": "example:\n  cryodl simulate-half-maps --structure 6vxx.cif --resolution 4 --output "
-    "simulated/spike\n",
-    "list-pairs": "example:\n  cryodl list-pairs --ids emdb.csv --output pairs/\n  cd pairs && wget -c -i "
-    "addresses.txt\n",
-    "train-map-improver": "example:\n  cryodl train-map-improver --structures 'structures/*.cif' --pairs pairs.csv "
-    "--output models/improver\n",
-    "train-picker": "example:\n  cryodl train-picker --micrographs 'mics/*.mrc' --coordinates picks/ --pixel-size 1.77 "
-    "--particle-diameter 190 --output models/betagal\nWith a few good boxes and boxes on background:\n"
-    "  cryodl train-picker ... --coordinates good/ --background bad/ --output models/quick",
-    "pick": "example:\n  cryodl pick --micrographs 'mics/*.mrc' --pixel-size 1.77 --model models/betagal --output "
-    "picks/\nTo change the threshold, repeat the command with --threshold. It is fast, because the candidates "
-    "are kept in picks/candidates.",
-    "evaluate-picks": "example:\n  cryodl evaluate-picks --coordinates picks/ --reference manual/ --pixel-size 1.77 "
-    "--particle-diameter 190",
-    "export-relion": "example:\n  cryodl export-relion --coordinates picks/ --micrographs "
-    "'mics/*/*.mrc' --pixel-size 1.77\n      --particle-diameter 190 --output cryodl/picks\n",
-    "export-tomograms": "example:\n  cryodl export-tomograms --tomograms 'tomograms/*.mrc' --coordinates "
-    "picked/particles.star --output exported/\nLabels for napari: --tomograms 'merged/*.mrc' --labels",
-    "compare-picks": "example:\n  cryodl compare-picks --picks unet=picks/unet topaz=picks/topaz --reference manual/ "
-    "--pixel-size 1.77 --particle-diameter 190 --output comparison/",
-    "compare-maps-of-picks": "example:\n  cryodl compare-maps-of-picks --picks general=picks/general blobs=picks/blobs "
-    "--reference manual/\n      --micrographs 'mics/*.mrc' --pixel-size 1.77 --ctf ctf.star --structure 1abc.cif "
-    "--symmetry D2\n      --output maps/",
-    "consensus-picks": "example:\n  cryodl consensus-picks --picks unet=picks/unet topaz=picks/topaz other/ "
-    "--minimum-sets 2 --pixel-size 1.77 --particle-diameter 190 --output picks/consensus",
-    "estimate-ctf": "example:\n  cryodl estimate-ctf --micrographs 'mics/*.mrc' --pixel-size 1.06 --voltage 300 "
-    "--spherical-aberration 2.7 --output ctf.star",
-    "report": "example:\n  cryodl report --folder results/ --output report.html\nFor a Scipion project: cryodl report "
-    "--project ScipionUserData/projects/mine --output report.html",
-    "extract-particles": "example:\n  cryodl extract-particles --coordinates picks/ --micrographs 'mics/*.mrc' "
-    "--ctf ctf.star --pixel-size 1.06 --particle-diameter 190 --output particles.star",
-    "assess-micrographs": "example:\n  cryodl assess-micrographs --micrographs 'mics/*.mrc' --coordinates picks/ "
-    "--pixel-size 1.77 --particle-diameter 190 --output assessment/\n"
-    "Then: cryodl pick --micrographs assessment/good.txt ...",
-    "auto-pick": "example:\n  cryodl auto-pick --micrographs 'mics/*.mrc' --pixel-size 1.77 --particle-diameter 190 "
-    "--output picks/",
-    "pick-by-hand": "example:\n  cryodl pick-by-hand --micrographs 'mics/*.mrc' --pixel-size 1.77 "
-    "--particle-diameter 190 --coordinates labels/\nTo correct picks: --start-from picks/",
-    "labels-from-classes": "example:\n  cryodl labels-from-classes --kept good/particles.star --classified "
-    "classes/particles.star --coordinates picks/candidates --minimum-score 0.5 --micrographs 'mics/*.mrc' --pixel-size "
-    "1.77 --particle-diameter 190 --output labels/\nThen: cryodl train-picker --coordinates labels/ --start-from "
-    "general ...",
-    "propose-boxes": "example:\n  cryodl propose-boxes --micrographs 'mics/*.mrc' --coordinates good/ "
-    "--pixel-size 1.77 --particle-diameter 190 --output proposed/",
-    "simulate-micrographs": "example:\n  cryodl simulate-micrographs --structure map.mrc --pixel-size 1.77 --count 10 "
-    "--output simulated/",
-    "train-general-segmenter": "example:\n  cryodl train-general-segmenter --ribosomes 70S.mrc --others '*.pdb' "
-    "--output models/tomograms",
-    "train-general-picker": "example:\n  cryodl train-general-picker --structures 'structures/*.cif' --output general",
-    "simulate-particles": "example:\n  cryodl simulate-particles --structure map.mrc --pixel-size 3.5 --box 64 "
-    "--count 1000 --snr 0.05 --output particles.star",
-    "train-denoiser": "example:\n  cryodl train-denoiser --particles refined.star --structure map.mrc --output "
-    "denoiser\nTwo molecules: --particles one.star other.star --structure one.mrc other.mrc",
-    "denoise": "example:\n  cryodl denoise --particles raw.star --model denoiser --output denoised.star\n"
-    "Without a known structure: --model general_denoiser",
-    "evaluate-denoiser": "example:\n  cryodl evaluate-denoiser --particles held_out.star --model denoiser "
-    "--structure map.mrc --output evaluation/",
-    "assign-orientations": "example:\n  cryodl assign-orientations --particles raw.star --structure map.mrc "
-    "--symmetry D2 --output oriented.star",
-    "reconstruct": "example:\n  cryodl reconstruct --particles oriented.star --output map.mrc",
-    "fit-heterogeneity": "example:\n  cryodl fit-heterogeneity --particles refined.star --reference map.mrc --output "
-    "latent/",
-    "select-latent": "example:\n  cryodl select-latent --particles latent/particles.star --region 1:-2:0.5 --output "
-    "open.star",
-    "latent-volumes": "example:\n  cryodl latent-volumes --particles latent/particles.star --maps 10 --output movie/",
-    "classify-2d": "examples:\n  cryodl classify-2d --particles particles.star --classes 50 --output classes\n"
-    "  cryodl classify-2d --particles later.star --classes-from classes --output classes2\n",
-    "select-classes": "example:\n  cryodl select-classes --classes classes/classes.star --threshold 0.5 --output "
-    "good\n",
-    "assess-integrity": "example:\n  cryodl assess-integrity --particles raw.star --structures whole.pdb core.pdb "
-    "--names whole core --output integrity/",
-    "denoise-micrographs": "example:\n  cryodl denoise-micrographs --micrographs 'mics/*.mrc' --pixel-size 1.77 "
-    "--even 'even/*.mrc' --odd 'odd/*.mrc' --output denoised/\nTo denoise further micrographs or continue an "
-    "interrupted run, repeat the command; it uses the model in denoised/model.",
+# The commands that people start with, and the others by wing.
+START = (
+    *("pick", "train-picker", "auto-pick", "evaluate-picks", "extract-particles", "classify-2d", "select-classes"),
+    *("assign-orientations", "fit-heterogeneity", "segment", "improve-map", "doctor"),
+)
+WINGS = {
+    "micrographs": "micrographs and picks",
+    "particles": "particles",
+    "tomograms": "tomograms and subtomograms",
+    "maps": "maps, models and reports",
 }
+# What only people who make the shipped models need: `cryodl dev COMMAND`.
+DEV = (
+    *("train-general-picker", "train-general-segmenter", "train-micrograph-denoiser", "train-filament-picker"),
+    "list-pairs",
+)
 
 
 class UserError(Exception):
@@ -175,10 +67,15 @@ def main(arguments: typing.Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace", line_buffering=True)
     end_with_parent()
     words, warnings = present_command_line(sys.argv[1:] if arguments is None else arguments)
-    options = build_parser().parse_args(words)
-    if not options.command:
-        build_parser().print_help()
+    if words[:1] == ["dev"]:
+        if len(words) == 1 or words[1] not in DEV:
+            print(_help(dev=True))
+            return 0 if words[1:] in ([], ["--help"], ["-h"]) else 2
+        words = words[1:]
+    if not words or words[0] in ("-h", "--help"):
+        print(_help())
         return 0
+    options = build_parser().parse_args(words)
     command = COMMANDS[options.command]
     failure_path = None
     try:
@@ -190,14 +87,15 @@ def main(arguments: typing.Sequence[str] | None = None) -> int:
                 if os.path.exists(stale):
                     os.remove(stale)
         config = _config(command, options, warnings)
-        with no_long_silence(json=getattr(config, "json", False)):
-            _run(command, config, options.result, warnings)
+        as_json = bool(getattr(options, "as_json", False))
+        with no_long_silence(json=as_json or getattr(config, "json", False)):
+            _run(command, config, options.result, warnings, as_json)
         return 0
     except (UserError, ValueError, OSError) as error:
         kind = "all skipped" if isinstance(error, AllSkipped) else "input"
         return _fail(command, kind, _sentence(error), failure_path, 2)
     except KeyboardInterrupt:
-        return _fail(command, "input", stopped_sentence(command.name), failure_path, 130)
+        return _fail(command, "input", f"stopped by the user; {command.stopped}", failure_path, 130)
     except Exception as error:  # a mistake of ours: with its traceback, and still with a failure.json
         full = memory_sentence(error, command)
         if full:
@@ -252,39 +150,76 @@ class Parser(argparse.ArgumentParser):
         other = self.add_argument_group("for other programs (Scipion)")
         other.add_argument("--request", metavar="FILE", help="Read all parameters from this JSON file instead.")
         other.add_argument("--result", metavar="FILE", help="Also write the result to this JSON file, at the end.")
+        if all(info.name != "json" for info in infos):
+            text = "Print the result as one JSON object, and everything else to standard error."
+            other.add_argument("--json", dest="as_json", action="store_true", help=text)
 
     def error(self, message: str) -> typing.NoReturn:
         """Say what is wrong in one line, and end with exit code 2."""
+        import difflib
+
         unknown = next((word for word in message.split() if word.startswith("--")), "")
         if message.startswith("unrecognized") and unknown:
-            import difflib
-
             own = [flag[2:] for flag in self._option_string_actions if flag.startswith("--")]  # all begin alike
             near = difflib.get_close_matches(unknown[2:].partition("=")[0], own, 1)
             message += f"; did you mean --{near[0]}?" if near else ""
+        elif "invalid choice: '" in message and self.command is None:
+            word = message.split("invalid choice: '")[1].split("'")[0]
+            near = difflib.get_close_matches(word, COMMANDS, 1)
+            message = f"there is no command {word}" + (f"; did you mean {near[0]}?" if near else "")
         self.exit(2, f"cryodl: error: {message} (see {self.prog} --help)\n")
 
 
 def build_parser() -> Parser:
     """The argparse parser of all commands."""
-    parser = Parser(
-        prog="cryodl",
-        description="Deep learning for cryo-EM: pick, denoise, orient, segment, classify, improve maps.",
-        epilog=EPILOGS[None],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(prog="cryodl", add_help=False)
     parser.add_argument("--version", action="version", version=f"cryodl {__version__}")
     subparsers = parser.commands = parser.add_subparsers(dest="command", metavar="<command>")
     for command in COMMANDS.values():
         sub = subparsers.add_parser(
             command.name,
-            help=command.summary,
             description=command.config.__doc__,
-            epilog=EPILOGS.get(command.name),
+            epilog=_example(command),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         sub.command = command
     return parser
+
+
+def _example(command: Command) -> str | None:
+    """The example of a command for the end of its help, in lines that a terminal holds."""
+    lines = [
+        line
+        for text in command.example.splitlines()
+        for line in textwrap.wrap(
+            text, 110, initial_indent="  ", subsequent_indent="      ", break_long_words=False, break_on_hyphens=False
+        )
+    ]
+    return "\n".join(["example:", *lines]) if lines else None
+
+
+def _help(dev: bool = False) -> str:
+    """The program's own help: the commands in groups. dev: those of `cryodl dev`."""
+    width = 2 + max(map(len, COMMANDS))
+    if dev:
+        groups = {"for developers, who make the shipped models": list(DEV)}
+    else:
+        groups = {"to start with": list(START)}
+        known = {*START, *DEV}
+        for wing, title in WINGS.items():
+            mine = [c.name for c in COMMANDS.values() if (c.wing if c.wing in WINGS else "maps") == wing]
+            groups[title] = [name for name in mine if name not in known]
+    lines = [f"usage: cryodl {'dev ' if dev else ''}<command> [options]", ""]
+    lines += [] if dev else ["Deep learning for cryo-EM: pick, denoise, orient, segment, classify, improve maps."]
+    for title, names in groups.items():
+        lines += ["", f"{title}:"]
+        for name in names:
+            summary = COMMANDS[name].summary
+            lines += textwrap.wrap(
+                f"{name:{width}}{summary}", 110, initial_indent="  ", subsequent_indent=" " * (width + 2)
+            )
+    more = "" if dev else " `cryodl dev` lists what only developers need."
+    return "\n".join([*lines, "", f"Each command explains itself: cryodl <command> --help.{more}"])
 
 
 def _add_argument(parser: argparse._ArgumentGroup, info: ParamInfo) -> None:
@@ -347,36 +282,50 @@ def _checked(config: typing.Any) -> typing.Any:
     return config
 
 
-def _run(command: Command, config: typing.Any, result_path: str | None, warnings: typing.Sequence[str]) -> None:
-    start = time.monotonic()
-    begin()
-    for warning in warnings:
-        warn(warning)
-    with output_lock(command, config):
-        try:
-            result = importlib.import_module(f".{command.module}", __package__).run(config)
-        except ValueError:
-            from .io.unfinished import remove_unused
-
-            remove_unused(getattr(config, "output", None))
-            raise
+def _run(
+    command: Command, config: typing.Any, result_path: str | None, warnings: typing.Sequence[str], as_json: bool
+) -> None:
+    """Run and write the result. warnings: about options of another version. as_json: print nothing but the result."""
+    module = importlib.import_module(f".{command.module}", __package__)
+    shown = sys.stdout
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        if hasattr(module, command.function):
+            result = getattr(module, command.function)(config, warnings)
+        else:
+            result = _run_unmoved(module, command, config, warnings)
     if result is None:
         return
-    for warning in unsaid(result.warnings):
-        print(f"Warning: {warning}", file=sys.stderr)
-    from dataclasses import replace
-
-    result = replace(
-        result, warnings=with_said(result.warnings), seconds=round(time.monotonic() - start, 3), versions=_versions()
-    )
     if result_path:
         result.write(result_path)
+    if as_json:
+        data = result.as_dict()
+        print(json.dumps(dict(data.pop("outputs"), **data), indent=2, ensure_ascii=False), file=shown)
 
 
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version  # importing torch for its version would double the time of short commands
+def _run_unmoved(
+    module: typing.Any, command: Command, config: typing.Any, warnings: typing.Sequence[str]
+) -> Result[typing.Any] | None:
+    """The result of a command that does not use the runner yet."""
+    from dataclasses import replace
 
-    return {"cryodl": __version__, "torch": version("torch"), "python": sys.version.split()[0]}
+    from .io.unfinished import remove_unused
+    from .runner import versions
+
+    start = time.monotonic()
+    with collected(), output_lock(command, config):
+        for warning in warnings:
+            warn(warning)
+        try:
+            result: Result[typing.Any] | None = module.run(config)
+        except ValueError:
+            remove_unused(getattr(config, "output", None))
+            raise
+        if result is None:
+            return None
+        for warning in unsaid(result.warnings):
+            print(f"Warning: {warning}", file=sys.stderr)
+        seconds = round(time.monotonic() - start, 3)
+        return replace(result, warnings=with_said(result.warnings), seconds=seconds, versions=versions())
 
 
 def _sentence(error: Exception) -> str:

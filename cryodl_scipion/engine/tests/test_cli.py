@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The command line: quick, explained, strict; result.json last, failure.json when it fails."""
 
+import importlib
+import inspect
 import json
 import re
 import resource
 import subprocess
 import sys
+import typing
 
 import pytest
 from synthetic import ENGINE, environment, run_cryodl
@@ -33,7 +36,7 @@ def test_help_takes_a_third_of_a_second(tmp_path):
     def seconds():
         before = used()
         done = subprocess.run([sys.executable, "-m", "cryodl", "--help"], env=compiled, capture_output=True, text=True)
-        assert done.returncode == 0 and all(name in done.stdout for name in COMMANDS)
+        assert done.returncode == 0 and all(name in done.stdout for name in set(COMMANDS) - set(cli.DEV))
         return used() - before
 
     seconds()  # compiles
@@ -189,10 +192,10 @@ def test_a_users_error_leaves_failure_json_and_no_stale_result(project, capsys):
     "error", [KeyError("card"), RuntimeError("shape"), TypeError("x")], ids=lambda e: type(e).__name__
 )
 def test_a_mistake_of_ours_shows_its_traceback_and_leaves_failure_json(project, monkeypatch, capsys, error):
-    def broken(config):
+    def broken(config, warnings):
         raise error
 
-    monkeypatch.setattr("cryodl.micrographs.commands.pick.run", broken)
+    monkeypatch.setattr("cryodl.micrographs.commands.pick.pick", broken)
     assert main(request(project)) == 1
     failure = Failure.read(project / "failure.json")
     assert failure.kind == "internal" and type(error).__name__ in failure.message
@@ -237,23 +240,23 @@ def test_a_module_run_behaves_as_main(project):
 
 
 def test_stopping_by_hand_is_no_traceback(project, monkeypatch, capsys):
-    def stopped(config):
+    def stopped(config, warnings):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cryodl.micrographs.commands.pick.run", stopped)
+    monkeypatch.setattr("cryodl.micrographs.commands.pick.pick", stopped)
     assert main(request(project)) == 130
     assert "the same command continues" in capsys.readouterr().err
 
 
 def test_an_error_begins_a_line_of_its_own_below_a_progress_bar(project, monkeypatch, capsys):
-    def stopped(config):
+    def stopped(config, warnings):
         from tqdm import tqdm
 
         for number in tqdm(range(3), mininterval=0):
             if number:
                 raise ValueError("the disk is full")
 
-    monkeypatch.setattr("cryodl.micrographs.commands.pick.run", stopped)
+    monkeypatch.setattr("cryodl.micrographs.commands.pick.pick", stopped)
     assert main(request(project)) == 2
     lines = capsys.readouterr().err.splitlines()
     assert lines[-1] == "cryodl: error: the disk is full" and "| 1/3 [" in lines[-2]
@@ -262,15 +265,55 @@ def test_an_error_begins_a_line_of_its_own_below_a_progress_bar(project, monkeyp
 def test_every_command_has_its_module():
     for command in COMMANDS.values():
         assert (ENGINE / "cryodl" / (command.module.replace(".", "/") + ".py")).exists()
-    assert set(cli.EPILOGS) - {None} <= set(COMMANDS)
+
+
+def test_every_command_has_a_function_of_its_config_and_outputs():
+    for command in COMMANDS.values():
+        module = importlib.import_module(f"cryodl.{command.module}")
+        if not hasattr(module, command.function):
+            continue  # it does not use the runner yet
+        hints = typing.get_type_hints(inspect.unwrap(getattr(module, command.function)))
+        assert hints["config"] is command.config, command.name
+        assert command.outputs in (hints["return"], *typing.get_args(hints["return"])), command.name
 
 
 @pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"doctor"}))
 def test_help_ends_with_an_example_that_the_command_takes(command):
-    words = re.split("examples?:", help_of(command))[1].split("\n")[1].replace("'", "").split()
-    assert words[:2] == ["cryodl", command]
-    if "..." not in words:
-        assert build_parser().parse_args(words[1:]).command == command
+    example = COMMANDS[command].example
+    assert example.splitlines()[0].startswith(f"cryodl {command} ")
+    assert " ".join(help_of(command).split()).endswith(" ".join(example.split()))
+
+
+def test_help_shows_every_command_once_in_five_groups(capsys):
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert len(re.findall(r"^[a-z, ]+:$", text, re.M)) == 5
+    assert main(["dev"]) == 0
+    shown = re.findall(r"^  ([a-z0-9-]+)  ", text + capsys.readouterr().out, re.M)
+    assert sorted(shown) == sorted(COMMANDS)
+    assert shown[0] == "pick" and shown.index("doctor") == len(cli.START) - 1 == 11
+
+
+@pytest.mark.parametrize("words", [["list-pairs", "--help"], ["dev", "list-pairs", "--help"]])
+def test_a_command_for_developers_is_also_found_without_dev(words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 0 and "--ids" in capsys.readouterr().out
+
+
+def test_a_command_that_is_not_there_names_the_nearest(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["pik", "--help"])
+    assert ended.value.code == 2
+    assert "there is no command pik; did you mean pick?" in capsys.readouterr().err
+
+
+def test_json_is_all_that_is_printed_on_standard_output(project, capsys):
+    assert main([*request(project), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    result = Result.read(project / "result.json")
+    assert shown["picks"] == result.outputs.picks and shown["command"] == "pick"
+    assert list(result.summary) == shown["summary"] and f"{shown['picks']} picks in" in shown["summary"][0]
 
 
 def test_help_shows_defaults_of_several_values_as_they_are_typed(capsys):

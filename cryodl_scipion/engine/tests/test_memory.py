@@ -24,7 +24,6 @@ from cryodl.io.memory import (
     require_memory,
 )
 from cryodl.io.stacks import read_images
-from cryodl.io.stopping import stopped_sentence
 
 
 def test_errors_of_numpy_and_of_torch_are_known():
@@ -43,10 +42,10 @@ def test_errors_of_numpy_and_of_torch_are_known():
 
 
 def test_too_little_memory_is_the_users_to_mend(project, monkeypatch, capsys):
-    def full(config):
+    def full(config, warnings):
         raise MemoryError
 
-    monkeypatch.setattr("cryodl.micrographs.commands.pick.run", full)
+    monkeypatch.setattr("cryodl.micrographs.commands.pick.pick", full)
     assert main(pick_arguments(project)) == 2
     assert Failure.read(project / "failure.json").kind == "input"
     error = capsys.readouterr().err
@@ -91,16 +90,16 @@ def test_a_real_limit_on_memory_ends_in_a_sentence(project):
     ],
 )
 def test_ctrl_c_says_what_the_same_command_will_do(command, words):
-    assert words in stopped_sentence(command)
+    assert words in COMMANDS[command].stopped
 
 
 def test_ctrl_c_ends_with_that_sentence(project, monkeypatch, capsys):
-    def stopped(config):
+    def stopped(config, warnings):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cryodl.micrographs.commands.pick.run", stopped)
+    monkeypatch.setattr("cryodl.micrographs.commands.pick.pick", stopped)
     assert main(pick_arguments(project)) == 130
-    assert stopped_sentence("pick") in capsys.readouterr().err
+    assert COMMANDS["pick"].stopped in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["../../x", "..", "a/b", "a\nb"])

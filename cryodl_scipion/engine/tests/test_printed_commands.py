@@ -34,6 +34,7 @@ def printed(text):
 def understood(command, whole):
     """Why the command line does not understand a command; None if it does."""
     words = [w for w in shlex.split(command) if w != "..."]
+    words = words[1:] if words[0] == "dev" and len(words) > 1 else words
     if words in (["COMMAND", "--help"], ["--help"]):
         return None
     if words[0] not in COMMANDS:
@@ -97,10 +98,9 @@ def test_the_templates_of_the_pages_are_there():
     assert names and all((TOP / "cryodl_scipion" / "templates" / f"{n}.json.template").exists() for n in names)
 
 
-@pytest.mark.parametrize("name", [name for name in cli.EPILOGS if name])
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"doctor"}))
 def test_the_examples_of_the_help_are_understood(name, capsys):
-    text = re.sub(r"\n      +", " ", cli.EPILOGS[name])
-    commands = re.findall(r"^(?:  |Then: |.*: )?cryodl (\S.*)$", text, re.M)
+    commands = re.findall(r"^(?:Then: |.*: )?cryodl (\S.*)$", COMMANDS[name].example, re.M)
     assert commands
     for command in commands:
         assert understood(command, "..." not in command) is None, (command, capsys.readouterr().err)

@@ -10,7 +10,8 @@ checks the card of a model.
 
 from . import version_0_1_0
 from .class_choice import chosen_classes, class_choice_warnings, class_threshold, expected_good, particle_cut
-from .commands import COMMANDS, Command, DoctorConfig, command_name, command_of
+from .command import Command
+from .commands import COMMANDS, DoctorConfig, command_name, command_of
 from .fields import (
     AVOIDABLE,
     CONTRASTS,

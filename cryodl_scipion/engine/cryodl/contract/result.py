@@ -78,39 +78,47 @@ def said_skipped(skipped: typing.Sequence[Skipped], noun: str) -> typing.List[st
     return [f"{counted(len(skipped), noun)} {'was' if one else 'were'} skipped, for the reasons above."]
 
 
+Made = typing.TypeVar("Made", covariant=True)
+
+
 @dataclasses.dataclass(frozen=True)
-class Result:
+class Result(typing.Generic[Made]):
     """The result of a finished command. outputs: the Outputs declared beside the command's config, or a dict of the
     same names. skipped: inputs left out. warnings: sentences for the user. device: the device that was actually used,
     in words. seconds: wall time. nothing_made: all inputs were skipped; then a dict with some of the outputs is enough,
-    and missing ones are read as None.
+    and missing ones are read as None. summary: sentences about what was made. methods: sentences for a paper.
     """
 
     command: str
-    outputs: typing.Any  # its fields are declared by the command, so that no single type fits here
+    outputs: Made
     device: str = ""
     seconds: float = 0.0
     skipped: typing.Tuple[Skipped, ...] = ()
     warnings: typing.Tuple[str, ...] = ()
     versions: typing.Dict[str, str] = dataclasses.field(default_factory=dict)
     nothing_made: bool = False
+    summary: typing.Tuple[str, ...] = ()
+    methods: typing.Tuple[str, ...] = ()
 
     def write(self, path: str) -> None:
         """Write result.json, completely or not at all. Raises TypeError if the outputs are not those that the command
         declares."""
-        declared, outputs = self._declared(), dict(self.outputs)
+        write_json(path, dict(contract_version=RESULT_VERSION, **self.as_dict()))
+
+    def as_dict(self) -> typing.Dict[str, typing.Any]:
+        """The result as JSON holds it. Raises TypeError if the outputs are not those that the command declares."""
+        declared, outputs = self._declared(), dict(typing.cast("typing.Mapping[str, typing.Any]", self.outputs))
         problems = output_problems(declared, outputs) if declared else []
         if declared and problems:
             raise TypeError(f"The outputs of {self.command} do not match {declared.__name__}: {'; '.join(problems)}.")
-        data = dict(
+        return dict(
             {field.name: getattr(self, field.name) for field in dataclasses.fields(self)},
             outputs=outputs,
             skipped=[dataclasses.asdict(skipped) for skipped in self.skipped],
         )
-        write_json(path, dict(contract_version=RESULT_VERSION, **data))
 
     @classmethod
-    def read(cls, path: str) -> "Result":
+    def read(cls, path: str) -> "Result[typing.Any]":
         """Read a result, with the Outputs of its command. Raises FileNotFoundError if there is none, and ValueError
         that names the file if it has another contract version or its outputs are not those that the command declares.
         """
@@ -120,7 +128,8 @@ class Result:
         if version != RESULT_VERSION:
             raise ValueError(f"{path} has contract version {version}; expected {RESULT_VERSION}.")
         data["skipped"] = tuple(Skipped(**s) for s in data["skipped"])
-        data["warnings"] = tuple(data["warnings"])
+        for name in ("warnings", "summary", "methods"):
+            data[name] = tuple(data.get(name, ()))
         old = data.get("versions", {}).get("cryodl") == version_0_1_0.VERSION
         data["command"] = version_0_1_0.COMMANDS.get(data["command"], data["command"]) if old else data["command"]
         declared = COMMANDS[data["command"]].outputs if data["command"] in COMMANDS else None

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One command at a time on one output: a lock that the system frees when its process ends, however it ends.
 
-Commands whose runs share a folder (SHARED) lock their own micrographs or tomograms; all others lock the whole output.
+Commands whose runs share a folder (Command.shared) lock their own micrographs or tomograms; all others lock all of it.
 """
 
 import contextlib
@@ -22,22 +22,13 @@ from ..contract.processes import remove_abandoned, temporary_path
 WAIT = 3.0  # seconds: a killed run may need a moment to end
 HELD = "CRYODL_HELD_LOCK"  # environment variable: path of the lock, for the processes that its holder starts
 PROBE = 1 << 16  # bytes that must find room beside the output before the work begins
-# Commands of which several runs may fill one folder, and the field of what each run does there.
-SHARED = {
-    "pick": "micrographs",
-    "assess-micrographs": "micrographs",
-    "denoise-micrographs": "micrographs",
-    "segment": "tomograms",
-}
-# Commands that write into a folder of annotations.
-WINDOWS = ("annotate", "import-annotations", "join-annotations")
 _BUSY = (errno.EAGAIN, errno.EACCES)
 _NO_LOCKS = (errno.ENOLCK, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @contextlib.contextmanager
-def output_lock(command: typing.Any, config: typing.Any, wait: float = WAIT) -> typing.Iterator[None]:
+def output_lock(command: Command, config: typing.Any, wait: float = WAIT) -> typing.Iterator[None]:
     """Hold the output of a command until the block ends. Does nothing for commands without an output.
 
     Parameters
@@ -60,7 +51,7 @@ def output_lock(command: typing.Any, config: typing.Any, wait: float = WAIT) -> 
     OSError
         If nothing can be written there: read-only, or no room.
     """
-    field = "annotations" if command.name in WINDOWS else "output"
+    field = command.locks
     output = Path(os.path.realpath(getattr(config, field, None) or ""))
     path = lock_path(output)
     if not getattr(config, field, None) or os.environ.get("RANK", "0") != "0" or os.environ.get(HELD) == str(path):
@@ -107,8 +98,8 @@ def _check_writable(output: Path, field: str) -> None:
 
 def _items(command: Command, config: typing.Any, output: Path) -> list[str] | None:
     """Names that this run works on in a shared folder; None for all of it."""
-    field = SHARED.get(command.name)
-    if field is None:
+    field = command.shared
+    if not field:
         return None
     from .files import expand_paths, name_micrographs
 

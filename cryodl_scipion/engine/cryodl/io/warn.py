@@ -2,9 +2,11 @@
 """Warnings, printed when they come up, before the work; the command line prints the other warnings of a Result at
 the end."""
 
+import contextlib
 import typing
 
 _said: dict[str, bool] = {}  # a dict keeps the order
+_open: list[int] = []  # an entry for each command that is running, one within the other
 
 
 def warn(sentence: str) -> None:
@@ -20,9 +22,39 @@ def warn(sentence: str) -> None:
     print(f"Warning: {sentence}", flush=True)
 
 
-def begin() -> None:
-    """Forget what an earlier command of this process said."""
-    _said.clear()
+@contextlib.contextmanager
+def collected() -> typing.Iterator[typing.Callable[[], list[str]]]:
+    """For one command: a function that gives the warnings since the block began. A command within another one adds to
+    those of the outer one.
+
+    Yields
+    ------
+    callable
+    """
+    if not _open:
+        _said.clear()
+    start = len(_said)
+    _open.append(start)
+    try:
+        yield lambda: list(_said)[start:]
+    finally:
+        _open.pop()
+
+
+@contextlib.contextmanager
+def apart() -> typing.Iterator[None]:
+    """For commands within another one: what is said in the block does not count as said by the outer command.
+
+    Yields
+    ------
+    None
+    """
+    before = dict(_said)
+    try:
+        yield
+    finally:
+        _said.clear()
+        _said.update(before)
 
 
 def unsaid(sentences: typing.Iterable[str]) -> list[str]:

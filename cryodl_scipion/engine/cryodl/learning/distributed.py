@@ -40,7 +40,7 @@ def several_devices(device: str) -> list[str]:
     return numbers if len(numbers) > 1 and all(number.isdigit() for number in numbers) else []
 
 
-def run_on(devices: typing.Sequence[str], command: str, config: typing.Any) -> Result:
+def run_on(devices: typing.Sequence[str], command: str, config: typing.Any) -> Result[typing.Any]:
     """Run a command again as one process for each device, and wait for it.
 
     Parameters

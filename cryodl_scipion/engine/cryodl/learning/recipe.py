@@ -114,7 +114,7 @@ class TrainingRun:
 
     def result(
         self, outputs: Outputs, warnings: typing.Iterable[str] = (), skipped: typing.Sequence[Skipped] = ()
-    ) -> Result:
+    ) -> Result[typing.Any]:
         """The command's result."""
         return Result(
             command_of(self.config), outputs, device=self.device_name, skipped=tuple(skipped), warnings=tuple(warnings)

@@ -32,7 +32,8 @@ class Doubling:
 
 @pytest.fixture(autouse=True)
 def doubling(monkeypatch):
-    monkeypatch.setattr(run, "load_improver", lambda model, device: Doubling())
+    for user in (run, improve_map):
+        monkeypatch.setattr(user, "load_improver", lambda model, device: Doubling())
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def files(tmp_path):
 
 
 def improve(files, tmp_path, **values):
-    return improve_map.run(
+    return improve_map.improve_map(
         ImproveMapConfig(
             **dict(dict(map=files["map"], output=str(tmp_path / "new" / "out.mrc"), device="cpu"), **values)
         )

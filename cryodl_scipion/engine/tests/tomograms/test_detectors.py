@@ -11,7 +11,7 @@ from cryodl.cli import main
 from cryodl.contract import Failure, Result, read_card
 from cryodl.core.matching import best_f_beta, f_beta
 from cryodl.io.star import read_tables, write_tables
-from cryodl.io.warn import begin
+from cryodl.io.warn import collected
 from cryodl.tomograms.detectors.labels import Labelled, skewness
 from cryodl.tomograms.detectors.splits import split_tomograms
 from cryodl.tomograms.detectors.train import heat_map, varied_sharpness
@@ -131,8 +131,8 @@ def test_last_particles_are_held_out_behind_the_widest_gap_and_a_narrow_one_is_w
     """Two of ten by the fraction, three by the gap of 8 px between 16 and 24."""
     points = (np.array([[5.0, y, 5.0] for y in (2, 4, 6, 9, 11, 14, 16, 24, 25, 27)]),)
     one = Labelled("a", torch.zeros(16, 128, 16), points)
-    begin()
-    (learnt,), (held,), _ = split_tomograms([one], 0.2, np.random.default_rng(0), diameter)
+    with collected():
+        (learnt,), (held,), _ = split_tomograms([one], 0.2, np.random.default_rng(0), diameter)
     assert learnt.volume.shape[1] == 20 and held.points[0][:, 1].tolist() == [4, 5, 7]
     assert ("In a, particles held out for validation begin 0.67 diameters" in capsys.readouterr().out) == warned
 

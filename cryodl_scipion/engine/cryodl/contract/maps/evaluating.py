@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import Paths, device_field, json_field, output_folder_field, threads_field
 from ..outputs import Details, Outputs, output
 from ..params import param
@@ -133,3 +134,19 @@ class CompareModelsOutputs(Outputs):
         "Fraction of matched residues, for each chain of the reference."
     )
     table: typing.Optional[str] = output("Table of the matched residues.", path="file")
+
+
+COMMANDS = (
+    Command(
+        "evaluate-map",
+        EvaluateMapConfig,
+        EvaluateMapOutputs,
+        example="cryodl evaluate-map --map improved.mrc --before map.mrc --structure model.pdb --output evaluated/",
+    ),
+    Command(
+        "compare-models",
+        CompareModelsConfig,
+        CompareModelsOutputs,
+        example="cryodl compare-models --structure built.pdb --reference deposited.cif",
+    ),
+)

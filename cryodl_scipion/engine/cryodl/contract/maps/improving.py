@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import Paths, batch_field, device_field, model_field, threads_field
 from ..outputs import Details, Outputs, output
 from ..params import param
@@ -115,3 +116,13 @@ class ImproveMapOutputs(Outputs):
     half_map_test: typing.Optional[Details] = output(
         "Half-map test with its control (contract.half_map_verdict); null without half-maps."
     )
+
+
+COMMANDS = (
+    Command(
+        "improve-map",
+        ImproveMapConfig,
+        ImproveMapOutputs,
+        example="cryodl improve-map --map map.mrc --half-maps half1.mrc half2.mrc --output improved.mrc",
+    ),
+)

@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import output_folder_field
 from ..outputs import Outputs, output
 from ..params import param
@@ -56,3 +57,14 @@ class ListPairsOutputs(Outputs):
     maps: int = output("Number of maps to download.")
     models: int = output("Number of atomic models to download.")
     excluded: int = output("Number of pairs that were left out because of their resolution.")
+
+
+COMMANDS = (
+    Command(
+        "list-pairs",
+        ListPairsConfig,
+        ListPairsOutputs,
+        example="cryodl list-pairs --ids emdb.csv --output pairs/\ncd pairs && wget -c -i addresses.txt",
+        form=False,
+    ),
+)

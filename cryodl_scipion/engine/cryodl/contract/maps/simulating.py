@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import output_file_field, seed_field, threads_field
 from ..outputs import Outputs, output
 from ..params import param
@@ -113,3 +114,13 @@ class SimulateHalfMapsOutputs(Outputs):
         "Resolution at which the half-maps' FSC around the atoms falls below 0.143.", unit="Å"
     )
     b_factor: float = output("B-factor by which the full map was sharpened; 0 for none.", unit="Å²")
+
+
+COMMANDS = (
+    Command(
+        "simulate-half-maps",
+        SimulateHalfMapsConfig,
+        SimulateHalfMapsOutputs,
+        example="cryodl simulate-half-maps --structure 6vxx.cif --resolution 4 --output simulated/spike",
+    ),
+)

@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import Paths, device_field, network_field, seed_field, threads_field
 from ..networks import IMPROVER_NETWORKS
 from ..outputs import output
@@ -181,3 +182,13 @@ class TrainMapImproverOutputs(TrainingOutputs):
 
     maps: int = output("Number of training maps.")
     working_pixel_size: float = output("Working pixel size of the network.", unit="Å/px")
+
+
+COMMANDS = (
+    Command(
+        "train-map-improver",
+        TrainMapImproverConfig,
+        TrainMapImproverOutputs,
+        example="cryodl train-map-improver --structures 'structures/*.cif' --pairs pairs.csv --output models/improver",
+    ),
+)

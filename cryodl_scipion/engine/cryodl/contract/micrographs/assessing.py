@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import Paths, micrographs_field, names_field, output_folder_field, pixel_size_field, threads_field
 from ..outputs import Details, Outputs, output
 from ..params import param
@@ -87,3 +88,17 @@ class AssessMicrographsOutputs(Outputs):
     metrics: typing.Dict[str, Details] = output("Metrics of each micrograph, whether it is good or bad, and why.")
     good: typing.List[str] = output("Names of the good micrographs.", becomes="goodMicrographs: SetOfMicrographs")
     bad: typing.List[str] = output("Names of the bad micrographs.", becomes="badMicrographs: SetOfMicrographs")
+
+
+COMMANDS = (
+    Command(
+        "assess-micrographs",
+        AssessMicrographsConfig,
+        AssessMicrographsOutputs,
+        example="cryodl assess-micrographs --micrographs 'mics/*.mrc' --coordinates picks/ --pixel-size 1.77 "
+        "--particle-diameter 190 --output assessment/\n"
+        "Then: cryodl pick --micrographs assessment/good.txt ...",
+        kept="micrograph",
+        shared="micrographs",
+    ),
+)

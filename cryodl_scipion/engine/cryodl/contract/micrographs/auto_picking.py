@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import (
     Paths,
     device_field,
@@ -101,3 +102,14 @@ class AutoPickOutputs(PickOutputs):
     rounds: typing.List[typing.Any] = output("The rounds, as in rounds.csv.", default=())
     best_round: int = output("Number of the round whose model made the picks.", default=0)
     stop_reason: str = output("Why the rounds ended.", default="")
+
+
+COMMANDS = (
+    Command(
+        "auto-pick",
+        AutoPickConfig,
+        AutoPickOutputs,
+        example="cryodl auto-pick --micrographs 'mics/*.mrc' --pixel-size 1.77 --particle-diameter 190 --output picks/",
+        kept="round",
+    ),
+)

@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import Paths, micrographs_field, names_field, pixel_size_field
 from ..outputs import Counts, Outputs, output
 from ..params import param
@@ -47,3 +48,16 @@ class PickByHandOutputs(Outputs):
     pixel_size: typing.Optional[float] = output(
         "Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px", default=None
     )
+
+
+COMMANDS = (
+    Command(
+        "pick-by-hand",
+        PickByHandConfig,
+        PickByHandOutputs,
+        example="cryodl pick-by-hand --micrographs 'mics/*.mrc' --pixel-size 1.77 --particle-diameter 190 "
+        "--coordinates labels/\n"
+        "To correct picks: --start-from picks/",
+        kept="every change is in the folder of coordinates.",
+    ),
+)

@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import Paths, micrographs_field, names_field, output_folder_field, pixel_size_field
 from ..outputs import Counts, Outputs, output
 from ..params import param
@@ -94,3 +95,16 @@ class LabelsFromClassesOutputs(Outputs):
     pixel_size: typing.Optional[float] = output(
         "Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px", default=None
     )
+
+
+COMMANDS = (
+    Command(
+        "labels-from-classes",
+        LabelsFromClassesConfig,
+        LabelsFromClassesOutputs,
+        example="cryodl labels-from-classes --kept good/particles.star --classified classes/particles.star "
+        "--coordinates picks/candidates --minimum-score 0.5 --micrographs 'mics/*.mrc' --pixel-size 1.77 "
+        "--particle-diameter 190 --output labels/\n"
+        "Then: cryodl train-picker --coordinates labels/ --start-from general ...",
+    ),
+)

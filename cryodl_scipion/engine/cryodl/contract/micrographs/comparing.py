@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import Paths, json_field, output_folder_field, pixel_size_field
 from ..outputs import Counts, Details, Outputs, output
 from ..params import param
@@ -127,3 +128,22 @@ class ComparePicksOutputs(Outputs):
     curves_plot: typing.Optional[str] = output(
         "Picture of the precision-recall curves; null without a reference.", path="file"
     )
+
+
+COMMANDS = (
+    Command(
+        "compare-picks",
+        ComparePicksConfig,
+        ComparePicksOutputs,
+        example="cryodl compare-picks --picks unet=picks/unet topaz=picks/topaz --reference manual/ --pixel-size "
+        "1.77 --particle-diameter 190 --output comparison/",
+    ),
+    Command(
+        "evaluate-picks",
+        EvaluatePicksConfig,
+        EvaluatePicksOutputs,
+        example="cryodl evaluate-picks --coordinates picks/ --reference manual/ --pixel-size 1.77 "
+        "--particle-diameter 190",
+        form=False,
+    ),
+)

@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import Paths, output_folder_field, pixel_size_field
 from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
@@ -74,3 +75,14 @@ class ConsensusPicksOutputs(Outputs):
     pixel_size: typing.Optional[float] = output(
         "Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px", default=None
     )
+
+
+COMMANDS = (
+    Command(
+        "consensus-picks",
+        ConsensusPicksConfig,
+        ConsensusPicksOutputs,
+        example="cryodl consensus-picks --picks unet=picks/unet topaz=picks/topaz other/ --minimum-sets 2 "
+        "--pixel-size 1.77 --particle-diameter 190 --output picks/consensus",
+    ),
+)

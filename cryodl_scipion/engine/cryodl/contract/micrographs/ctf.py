@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import Paths, micrographs_field, names_field, output_file_field, pixel_size_field, threads_field
 from ..outputs import Details, Outputs, Texts, output
 from ..params import param
@@ -114,3 +115,15 @@ class EstimateCtfOutputs(Outputs):
         "and strength of the fit.",
         becomes="outputCTF: SetOfCTF",
     )
+
+
+COMMANDS = (
+    Command(
+        "estimate-ctf",
+        EstimateCtfConfig,
+        EstimateCtfOutputs,
+        example="cryodl estimate-ctf --micrographs 'mics/*.mrc' --pixel-size 1.06 --voltage 300 "
+        "--spherical-aberration 2.7 --output ctf.star",
+        kept="micrograph",
+    ),
+)

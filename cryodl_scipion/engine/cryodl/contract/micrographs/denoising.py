@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import (
     DENOISING_METHODS,
     Paths,
@@ -157,3 +158,25 @@ class TrainMicrographDenoiserOutputs(Outputs):
         "correlation and wiener_correlation: mean correlation of the denoised micrograph, and of its Wiener filter, "
         "with the noise-free one, on simulated micrographs of structures that were held out."
     )
+
+
+COMMANDS = (
+    Command(
+        "denoise-micrographs",
+        DenoiseMicrographsConfig,
+        DenoiseMicrographsOutputs,
+        example="cryodl denoise-micrographs --micrographs 'mics/*.mrc' --pixel-size 1.77 --even 'even/*.mrc' "
+        "--odd 'odd/*.mrc' --output denoised/\n"
+        "To denoise further micrographs or continue an interrupted run, repeat the command; it uses the "
+        "model in denoised/model.",
+        kept="micrograph",
+        shared="micrographs",
+    ),
+    Command(
+        "train-micrograph-denoiser",
+        TrainMicrographDenoiserConfig,
+        TrainMicrographDenoiserOutputs,
+        example="cryodl train-micrograph-denoiser --structures 'structures/*.pdb' --output models/denoiser",
+        form=False,
+    ),
+)

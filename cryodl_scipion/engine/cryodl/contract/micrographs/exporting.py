@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import Paths, micrographs_field, names_field, output_folder_field, pixel_size_field
 from ..optics import optics_field
 from ..outputs import Counts, Outputs, Texts, output
@@ -61,3 +62,15 @@ class ExportRelionOutputs(Outputs):
     pixel_size: typing.Optional[float] = output(
         "Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px", default=None
     )
+
+
+COMMANDS = (
+    Command(
+        "export-relion",
+        ExportRelionConfig,
+        ExportRelionOutputs,
+        example="cryodl export-relion --coordinates picks/ --micrographs 'mics/*/*.mrc' --pixel-size 1.77 "
+        "--particle-diameter 190 --output cryodl/picks",
+        form=False,
+    ),
+)

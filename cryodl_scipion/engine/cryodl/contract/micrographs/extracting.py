@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import Paths, micrographs_field, names_field, output_file_field, pixel_size_field, threads_field
 from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
@@ -148,3 +149,15 @@ class ExtractParticlesOutputs(Outputs):
     count: int = output("Particles of all micrographs.")
     box: int = output("Box size of the particle images.", unit="px")
     pixel_size: float = output("Pixel size of the particle images.", unit="Å/px")
+
+
+COMMANDS = (
+    Command(
+        "extract-particles",
+        ExtractParticlesConfig,
+        ExtractParticlesOutputs,
+        example="cryodl extract-particles --coordinates picks/ --micrographs 'mics/*.mrc' --ctf ctf.star "
+        "--pixel-size 1.06 --particle-diameter 190 --output particles.star",
+        kept="micrograph",
+    ),
+)

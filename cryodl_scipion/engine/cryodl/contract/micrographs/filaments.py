@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import (
     Paths,
     device_field,
@@ -157,3 +158,22 @@ class TrainFilamentPickerOutputs(Outputs):
     validation: Details = output(
         "precision, recall and f1 by length, and angle_median and angle_mean (degrees), on simulated test micrographs."
     )
+
+
+COMMANDS = (
+    Command(
+        "pick-filaments",
+        PickFilamentsConfig,
+        PickFilamentsOutputs,
+        example="cryodl pick-filaments --micrographs 'mics/*.mrc' --pixel-size 1.2 --filament-diameter 250 "
+        "--output segments/",
+        kept="micrograph",
+    ),
+    Command(
+        "train-filament-picker",
+        TrainFilamentPickerConfig,
+        TrainFilamentPickerOutputs,
+        example="cryodl train-filament-picker --output models/filaments",
+        form=False,
+    ),
+)

@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import Paths, device_field, network_field, seed_field, threads_field
 from ..networks import PICKER_NETWORKS
 from ..outputs import Details, Outputs, output
@@ -139,3 +140,13 @@ class TrainGeneralPickerOutputs(Outputs):
     structures: int = output("Number of training structures.")
     procedural: int = output("Number of artificial assemblies in the training.")
     real_sets: typing.List[str] = output("Names of the real sets in the training.")
+
+
+COMMANDS = (
+    Command(
+        "train-general-picker",
+        TrainGeneralPickerConfig,
+        TrainGeneralPickerOutputs,
+        example="cryodl train-general-picker --structures 'structures/*.cif' --output general",
+    ),
+)

@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import (
     THRESHOLD_RULES,
     Paths,
@@ -110,7 +111,7 @@ class PickOutputs(Outputs):
     expected_particles: Numbers = output(
         "Expected number of particles among all candidates (number), and its standard deviation (deviation)."
     )
-    expected: typing.Optional[typing.Dict[str, typing.Optional[float]]] = output(
+    expected: typing.Optional[Numbers] = output(
         "Expected precision, recall and f1 of the picks; null if they cannot be estimated from the scores."
     )
     model: str = output("Model folder.", path="folder")
@@ -159,3 +160,25 @@ class ProposeBoxesOutputs(Outputs):
     pixel_size: typing.Optional[float] = output(
         "Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px", default=None
     )
+
+
+COMMANDS = (
+    Command(
+        "pick",
+        PickConfig,
+        PickOutputs,
+        example="cryodl pick --micrographs 'mics/*.mrc' --pixel-size 1.77 --model models/betagal --output picks/\n"
+        "To change the threshold, repeat the command with --threshold. It is fast, because the candidates "
+        "are kept in picks/candidates.",
+        kept="micrograph",
+        shared="micrographs",
+    ),
+    Command(
+        "propose-boxes",
+        ProposeBoxesConfig,
+        ProposeBoxesOutputs,
+        example="cryodl propose-boxes --micrographs 'mics/*.mrc' --coordinates good/ --pixel-size 1.77 "
+        "--particle-diameter 190 --output proposed/",
+        form=False,
+    ),
+)

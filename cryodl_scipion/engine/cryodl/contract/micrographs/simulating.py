@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import Paths, device_field, output_folder_field, seed_field, threads_field
 from ..optics import defocus_problems, optics_field
 from ..outputs import Outputs, output
@@ -150,3 +151,14 @@ class SimulateMicrographsOutputs(Outputs):
     pixel_size: typing.Optional[float] = output(
         "Pixel size of the micrographs and the extracted particles.", unit="Å/px", default=None
     )
+
+
+COMMANDS = (
+    Command(
+        "simulate-micrographs",
+        SimulateMicrographsConfig,
+        SimulateMicrographsOutputs,
+        example="cryodl simulate-micrographs --structure map.mrc --pixel-size 1.77 --count 10 --output simulated/",
+        kept="micrograph",
+    ),
+)

@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import Paths, micrographs_field, names_field, pixel_size_field, threads_field
 from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
@@ -111,3 +112,17 @@ class PickTemplatesOutputs(Outputs):
     pixel_size: float = output("Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px")
     templates: int = output("Number of templates.")
     pictures: Texts = output("Pictures of the first micrographs.", path="file")
+
+
+COMMANDS = (
+    Command(
+        "pick-templates",
+        PickTemplatesConfig,
+        PickTemplatesOutputs,
+        example="cryodl pick-templates --micrographs 'mics/*.mrc' --pixel-size 1.2 --structure 1abc.cif --output "
+        "picks/\n"
+        "cryodl pick-templates --micrographs 'mics/*.mrc' --pixel-size 1.2 --particle-diameter 180 "
+        "--output picks/",
+        kept="micrograph",
+    ),
+)

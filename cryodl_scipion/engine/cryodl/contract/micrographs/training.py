@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import (
     LABEL_KINDS,
     PU_CRITERIA,
@@ -182,3 +183,16 @@ class TrainPickerOutputs(TrainingOutputs):
     recursions: typing.Optional[typing.List[int]] = output(
         "Number of false picks that each recursion added as background.", default=None
     )
+
+
+COMMANDS = (
+    Command(
+        "train-picker",
+        TrainPickerConfig,
+        TrainPickerOutputs,
+        example="cryodl train-picker --micrographs 'mics/*.mrc' --coordinates picks/ --pixel-size 1.77 "
+        "--particle-diameter 190 --output models/betagal\n"
+        "With a few good boxes and boxes on background:\n"
+        "cryodl train-picker ... --coordinates good/ --background bad/ --output models/quick",
+    ),
+)

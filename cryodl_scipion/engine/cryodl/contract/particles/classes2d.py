@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import (
     device_field,
     output_folder_field,
@@ -183,3 +184,21 @@ class SelectClassesOutputs(Outputs):
         "Number of particles of kept classes that were left out, since they may show only noise.", default=0
     )
     probability: float = output("Probability of signal below which particles were left out; 0: none.", default=0.0)
+
+
+COMMANDS = (
+    Command(
+        "classify-2d",
+        Classify2DConfig,
+        Classify2DOutputs,
+        example="cryodl classify-2d --particles particles.star --classes 50 --output classes\n"
+        "cryodl classify-2d --particles later.star --classes-from classes --output classes2",
+        kept="pass",
+    ),
+    Command(
+        "select-classes",
+        SelectClassesConfig,
+        SelectClassesOutputs,
+        example="cryodl select-classes --classes classes/classes.star --threshold 0.5 --output good",
+    ),
+)

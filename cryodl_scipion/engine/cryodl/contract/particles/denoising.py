@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import (
     batch_field,
     device_field,
@@ -112,3 +113,21 @@ class EvaluateDenoiserOutputs(Outputs):
     )
     verdict: str = output("Verdict of the controls: 'ok' or 'warning'.")
     pictures: Texts = output("Pictures by name.", path="file")
+
+
+COMMANDS = (
+    Command(
+        "denoise",
+        DenoiseConfig,
+        DenoiseOutputs,
+        example="cryodl denoise --particles raw.star --model denoiser --output denoised.star\n"
+        "Without a known structure: --model general_denoiser",
+    ),
+    Command(
+        "evaluate-denoiser",
+        EvaluateDenoiserConfig,
+        EvaluateDenoiserOutputs,
+        example="cryodl evaluate-denoiser --particles held_out.star --model denoiser --structure map.mrc --output "
+        "evaluation/",
+    ),
+)

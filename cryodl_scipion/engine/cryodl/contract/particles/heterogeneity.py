@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import (
     device_field,
     output_folder_field,
@@ -138,3 +139,14 @@ class FitHeterogeneityOutputs(Outputs):
     )
     umap: bool = output("Whether the particles have coordinates of UMAP.", default=False)
     method: str = output("Method that the latent coordinates are from: 'linear' or 'gaussian'.", default="")
+
+
+COMMANDS = (
+    Command(
+        "fit-heterogeneity",
+        FitHeterogeneityConfig,
+        FitHeterogeneityOutputs,
+        example="cryodl fit-heterogeneity --particles refined.star --reference map.mrc --output latent/",
+        kept="the same command continues the method gaussian after its last round; the method linear begins anew.",
+    ),
+)

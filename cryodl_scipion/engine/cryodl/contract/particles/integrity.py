@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import (
     Paths,
     device_field,
@@ -83,3 +84,15 @@ class AssessIntegrityOutputs(Outputs):
     separation: typing.Optional[float] = output("Expected fraction of particles with the correct class.")
     pictures: typing.List[str] = output("Pictures.", path="file")
     pixel_size: typing.Optional[float] = output("Of the particle images.", unit="Å/px", default=None)
+
+
+COMMANDS = (
+    Command(
+        "assess-integrity",
+        AssessIntegrityConfig,
+        AssessIntegrityOutputs,
+        example="cryodl assess-integrity --particles raw.star --structures whole.pdb core.pdb --names whole core "
+        "--output integrity/",
+        kept="structure",
+    ),
+)

@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import (
     output_file_field,
     output_folder_field,
@@ -137,3 +138,20 @@ class LatentVolumesOutputs(Outputs):
         default=None,
         becomes="outputDomain: Volume",
     )
+
+
+COMMANDS = (
+    Command(
+        "select-latent",
+        SelectLatentConfig,
+        SelectLatentOutputs,
+        example="cryodl select-latent --particles latent/particles.star --region 1:-2:0.5 --output open.star",
+        form=False,
+    ),
+    Command(
+        "latent-volumes",
+        LatentVolumesConfig,
+        LatentVolumesOutputs,
+        example="cryodl latent-volumes --particles latent/particles.star --maps 10 --output movie/",
+    ),
+)

@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import (
     device_field,
     model_field,
@@ -169,3 +170,21 @@ class ReconstructOutputs(Outputs):
         unit="Å",
         default=None,
     )
+
+
+COMMANDS = (
+    Command(
+        "assign-orientations",
+        AssignOrientationsConfig,
+        AssignOrientationsOutputs,
+        example="cryodl assign-orientations --particles raw.star --structure map.mrc --symmetry D2 --output "
+        "oriented.star",
+        kept="chunk",
+    ),
+    Command(
+        "reconstruct",
+        ReconstructConfig,
+        ReconstructOutputs,
+        example="cryodl reconstruct --particles oriented.star --output map.mrc",
+    ),
+)

@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import Paths, device_field, output_file_field, seed_field, structure_field, threads_field
 from ..optics import defocus_problems, optics_field
 from ..outputs import Outputs, output
@@ -155,3 +156,15 @@ class SimulateParticlesOutputs(Outputs):
     states: typing.List[str] = output(
         "Maps of the true states of a mixture, in the order of cryodlTrueState.", path="file", default=()
     )
+
+
+COMMANDS = (
+    Command(
+        "simulate-particles",
+        SimulateParticlesConfig,
+        SimulateParticlesOutputs,
+        example="cryodl simulate-particles --structure map.mrc --pixel-size 3.5 --box 64 --count 1000 --snr 0.05 "
+        "--output particles.star",
+        kept="chunk",
+    ),
+)

@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import (
     RECONSTRUCTION_LOSSES,
     Paths,
@@ -129,3 +130,14 @@ class TrainDenoiserOutputs(TrainingOutputs):
 
     pixel_size: float = output("Working pixel size of the model.", unit="Å/px")
     box: int = output("Box size of its images.", unit="px")
+
+
+COMMANDS = (
+    Command(
+        "train-denoiser",
+        TrainDenoiserConfig,
+        TrainDenoiserOutputs,
+        example="cryodl train-denoiser --particles refined.star --structure map.mrc --output denoiser\n"
+        "Two molecules: --particles one.star other.star --structure one.mrc other.mrc",
+    ),
+)

@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import (
     Paths,
     device_field,
@@ -197,3 +198,16 @@ class CompareMapsOfPicksOutputs(Outputs):
     curves_plot: str = output("Picture of the FSC curves.", path="file")
     ctf: str = output("CTFs that were used.", path="file")
     notes: typing.List[str] = output("Remarks on the comparison.")
+
+
+COMMANDS = (
+    Command(
+        "compare-maps-of-picks",
+        CompareMapsOfPicksConfig,
+        CompareMapsOfPicksOutputs,
+        example="cryodl compare-maps-of-picks --picks general=picks/general blobs=picks/blobs --reference manual/ "
+        "--micrographs 'mics/*.mrc' --pixel-size 1.77 --ctf ctf.star --structure 1abc.cif --symmetry D2 "
+        "--output maps/",
+        kept="step",
+    ),
+)

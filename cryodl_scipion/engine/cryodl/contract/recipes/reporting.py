@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import output_file_field
 from ..outputs import Outputs, output
 from ..params import param
@@ -81,3 +82,15 @@ class ReportOutputs(Outputs):
     alarms: typing.List[str] = output("Problems that need attention.")
     malformed: typing.List[str] = output("Results that could not be read, with the reason.")
     working: bool = output("Whether a run of the Scipion project is still running or waiting.")
+
+
+COMMANDS = (
+    Command(
+        "report",
+        ReportConfig,
+        ReportOutputs,
+        example="cryodl report --folder results/ --output report.html\n"
+        "For a Scipion project: cryodl report --project ScipionUserData/projects/mine --output "
+        "report.html",
+    ),
+)

@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import Paths, seed_field
 from ..outputs import Counts, Outputs, output
 from ..params import param
@@ -115,3 +116,31 @@ class JoinAnnotationsConfig:
         "Tomograms that were moved since they were annotated, at their present paths.", optional=True
     )
     names: Paths = tomogram_names_field()
+
+
+COMMANDS = (
+    Command(
+        "annotate",
+        AnnotateConfig,
+        AnnotationsOutputs,
+        example="cryodl annotate --tomograms 'tomograms/*.mrc' --annotations annotations/ --feature membrane "
+        "--annotator anna",
+        kept="what was saved is in the annotations.",
+        locks="annotations",
+    ),
+    Command(
+        "import-annotations",
+        ImportAnnotationsConfig,
+        AnnotationsOutputs,
+        example="cryodl import-annotations --tomograms 'tomograms/*.mrc' --labels 'labels/*.mrc' --label 1 "
+        "--feature membrane --annotations annotations/",
+        locks="annotations",
+    ),
+    Command(
+        "join-annotations",
+        JoinAnnotationsConfig,
+        AnnotationsOutputs,
+        example="cryodl join-annotations --folders anna/ ben/ --annotations together/",
+        locks="annotations",
+    ),
+)

@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import batch_field, device_field, model_field, network_field, output_file_field, seed_field, threads_field
 from ..networks import CLASSIFIER_NETWORKS
 from ..outputs import Counts, Details, Outputs, Texts, output
@@ -145,3 +146,20 @@ class ClassifySubtomogramsOutputs(Outputs):
     pixel_size: typing.Optional[float] = output(
         "Pixel size of the subtomograms and averages.", unit="Å/px", default=None
     )
+
+
+COMMANDS = (
+    Command(
+        "train-classifier",
+        TrainClassifierConfig,
+        TrainClassifierOutputs,
+        example="cryodl train-classifier --subtomograms labelled.star --output models/classes",
+    ),
+    Command(
+        "classify-subtomograms",
+        ClassifySubtomogramsConfig,
+        ClassifySubtomogramsOutputs,
+        example="cryodl classify-subtomograms --subtomograms all.star --model models/classes --output classified.star",
+        kept="chunk",
+    ),
+)

@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import device_field, output_file_field, seed_field, threads_field
 from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
@@ -87,3 +88,14 @@ class ClusterSubtomogramsOutputs(Outputs):
     pixel_size: typing.Optional[float] = output(
         "Pixel size of the subtomograms and averages.", unit="Å/px", default=None
     )
+
+
+COMMANDS = (
+    Command(
+        "cluster-subtomograms",
+        ClusterSubtomogramsConfig,
+        ClusterSubtomogramsOutputs,
+        example="cryodl cluster-subtomograms --subtomograms aligned.star --classes 4 --output grouped.star",
+        kept="round",
+    ),
+)

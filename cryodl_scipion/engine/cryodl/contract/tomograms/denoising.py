@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import Paths, device_field, model_field, network_field, output_folder_field, seed_field, threads_field
 from ..networks import TOMOGRAM_DENOISER_NETWORKS
 from ..outputs import Details, Numbers, Outputs, Texts, output
@@ -101,3 +102,14 @@ class DenoiseTomogramsOutputs(Outputs):
     controls: Details = output(
         "For each tomogram with halves: how much of their signal the network keeps, and its response to noise."
     )
+
+
+COMMANDS = (
+    Command(
+        "denoise-tomograms",
+        DenoiseTomogramsConfig,
+        DenoiseTomogramsOutputs,
+        example="cryodl denoise-tomograms --even 'halves/*_EVN.mrc' --odd 'halves/*_ODD.mrc' --output denoised",
+        kept="tomogram",
+    ),
+)

@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import Paths, device_field, model_field, output_folder_field, seed_field, threads_field
 from ..outputs import Counts, Numbers, Outputs, Texts, output
 from ..params import param
@@ -183,3 +184,15 @@ class DetectParticlesOutputs(Outputs):
     angular_step: typing.Optional[float] = output("Angular step of the search with a template.", unit="°")
     orientations: typing.Optional[int] = output("Number of orientations of the search with a template.")
     model: typing.Optional[str] = output("Folder of the detector.", path="folder")
+
+
+COMMANDS = (
+    Command(
+        "detect-particles",
+        DetectParticlesConfig,
+        DetectParticlesOutputs,
+        example="cryodl detect-particles --tomograms 'tomograms/*.mrc' --template ribosome.mrc --output found/\n"
+        "cryodl detect-particles --tomograms 'tomograms/*.mrc' --model models/particles --output found/",
+        kept="tomogram",
+    ),
+)

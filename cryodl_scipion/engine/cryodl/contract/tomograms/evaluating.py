@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import Paths, output_folder_field
 from ..outputs import Details, Outputs, Texts, output
 from ..params import param
@@ -37,3 +38,14 @@ class EvaluateSegmentationOutputs(Outputs):
     folder: str = output("Output folder.", path="folder")
     features: typing.Dict[str, Details] = output("Metrics of each feature, over all tomograms.")
     pictures: Texts = output("Pictures by name.", path="file")
+
+
+COMMANDS = (
+    Command(
+        "evaluate-segmentation",
+        EvaluateSegmentationConfig,
+        EvaluateSegmentationOutputs,
+        example="cryodl evaluate-segmentation --segmentations 'merged/*.mrc' --labels 'labels/*.mrc' --output "
+        "evaluated/",
+    ),
+)

@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import FEATURE_SHAPES, Paths, output_folder_field, seed_field
 from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
@@ -146,3 +147,22 @@ class PickFeaturesOutputs(Outputs):
     pixel_size: typing.Optional[float] = output(
         "Pixel size of the tomograms; null if it differs between them.", unit="Å/px"
     )
+
+
+COMMANDS = (
+    Command(
+        "merge-features",
+        MergeFeaturesConfig,
+        MergeFeaturesOutputs,
+        example="cryodl merge-features --scores scores/ --minimum-size 500 --surfaces --output merged/",
+        kept="tomogram",
+    ),
+    Command(
+        "pick-features",
+        PickFeaturesConfig,
+        PickFeaturesOutputs,
+        example="cryodl pick-features --segmentations 'merged/*.mrc' --label 2 --shape particles --diameter 250 "
+        "--output picked/",
+        kept="tomogram",
+    ),
+)

@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import output_folder_field, seed_field, threads_field
 from ..latent_fields import (
     axes_field,
@@ -87,3 +88,13 @@ class FitSubtomogramHeterogeneityOutputs(Outputs):
     pixel_size: float = output("Pixel size of the maps.", unit="Å/px")
     box: int = output("Box size of the maps.", unit="px")
     umap: bool = output("Whether the subtomograms have coordinates of UMAP.", default=False)
+
+
+COMMANDS = (
+    Command(
+        "fit-subtomogram-heterogeneity",
+        FitSubtomogramHeterogeneityConfig,
+        FitSubtomogramHeterogeneityOutputs,
+        example="cryodl fit-subtomogram-heterogeneity --subtomograms aligned.star --latent 2 --output latent/",
+    ),
+)

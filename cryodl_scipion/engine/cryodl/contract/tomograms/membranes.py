@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import Paths, output_folder_field, seed_field
 from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
@@ -72,3 +73,14 @@ class MeasureMembranesOutputs(Outputs):
     pixel_size: typing.Optional[float] = output(
         "Pixel size of the tomograms; null if it differs between them.", unit="Å/px"
     )
+
+
+COMMANDS = (
+    Command(
+        "measure-membranes",
+        MeasureMembranesConfig,
+        MeasureMembranesOutputs,
+        example="cryodl measure-membranes --segmentations 'merged/*.mrc' --label 1 --spacing 60 --output membranes/",
+        kept="tomogram",
+    ),
+)

@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import Paths, device_field, network_field, seed_field, threads_field
 from ..networks import SEGMENTER_NETWORKS
 from ..outputs import Details, Outputs, Texts, output
@@ -85,3 +86,14 @@ class TrainGeneralSegmenterOutputs(Outputs):
     validation: typing.Dict[str, Details] = output("Metrics of each feature on the validation cells, by name.")
     stop_reason: str = output("Why the training ended.")
     pixel_size: float = output("Pixel size that the models work at.", unit="Å/px")
+
+
+COMMANDS = (
+    Command(
+        "train-general-segmenter",
+        TrainGeneralSegmenterConfig,
+        TrainGeneralSegmenterOutputs,
+        example="cryodl train-general-segmenter --ribosomes 70S.mrc --others '*.pdb' --output models/tomograms",
+        form=False,
+    ),
+)

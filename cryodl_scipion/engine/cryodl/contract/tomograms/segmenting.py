@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import (
     SCORE_TYPES,
     Paths,
@@ -232,3 +233,22 @@ def noise_in_words(tomogram: str, feature: str, parts: typing.Mapping[str, typin
         if parts["tomogram"] <= 2 * parts["noise"]:
             words += " What remains is no more than noise gives: regard the feature as not found."
     return words
+
+
+COMMANDS = (
+    Command(
+        "train-segmenter",
+        TrainSegmenterConfig,
+        TrainSegmenterOutputs,
+        example="cryodl train-segmenter --annotations annotations/ --feature membrane --output models/membrane",
+    ),
+    Command(
+        "segment",
+        SegmentConfig,
+        SegmentOutputs,
+        example="cryodl segment --tomograms 'tomograms/*.mrc' --model membrane ribosome --output scores/\n"
+        "cryodl segment --tomograms 'tomograms/*.mrc' --model models/mine --output scores/",
+        kept="tomogram",
+        shared="tomograms",
+    ),
+)

@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import Paths, device_field, output_folder_field, seed_field, threads_field
 from ..optics import optics_field
 from ..outputs import Counts, Outputs, Texts, output
@@ -163,3 +164,15 @@ class SimulateTomogramsOutputs(Outputs):
         "Even half of each tomogram; null if not requested.", path="file", default=None
     )
     odd: typing.Optional[Texts] = output("Odd half of each tomogram; null if not requested.", path="file", default=None)
+
+
+COMMANDS = (
+    Command(
+        "simulate-tomograms",
+        SimulateTomogramsConfig,
+        SimulateTomogramsOutputs,
+        example="cryodl simulate-tomograms --structures ribosome.cif proteasome.pdb --copies 40 30 --count 2 "
+        "--output simulated/",
+        kept="tomogram",
+    ),
+)

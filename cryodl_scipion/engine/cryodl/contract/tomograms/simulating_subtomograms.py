@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import Paths, device_field, output_file_field, seed_field, threads_field
 from ..optics import optics_field
 from ..outputs import Outputs, output
@@ -80,3 +81,14 @@ class SimulateSubtomogramsOutputs(Outputs):
     box: int = output("Box size of the subtomograms.", unit="px")
     pixel_size: float = output("Pixel size of the subtomograms.", unit="Å/px")
     classes: typing.List[str] = output("Names of the classes, in the order of their numbers.")
+
+
+COMMANDS = (
+    Command(
+        "simulate-subtomograms",
+        SimulateSubtomogramsConfig,
+        SimulateSubtomogramsOutputs,
+        example="cryodl simulate-subtomograms --structures 'structures/*.pdb' --snr 0.1 --output simulated.star",
+        kept="chunk",
+    ),
+)

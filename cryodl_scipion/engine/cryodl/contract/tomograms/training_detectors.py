@@ -4,6 +4,7 @@
 import dataclasses
 import typing
 
+from ..command import Command
 from ..fields import Paths, device_field, network_field, seed_field, threads_field
 from ..networks import DETECTOR_NETWORKS
 from ..outputs import Details, Numbers, output
@@ -84,3 +85,14 @@ class TrainDetectorOutputs(TrainingOutputs):
     thresholds: Numbers = output("Score threshold of each species.")
     validation: typing.Dict[str, Details] = output("Metrics of each species on the held-out data.")
     pixel_size: float = output("Working pixel size of the model.", unit="Å/px")
+
+
+COMMANDS = (
+    Command(
+        "train-detector",
+        TrainDetectorConfig,
+        TrainDetectorOutputs,
+        example="cryodl train-detector --tomograms 'tomograms/*.mrc' --coordinates labels.star --diameter "
+        "ribosome=300 ferritin=120 --output models/particles",
+    ),
+)

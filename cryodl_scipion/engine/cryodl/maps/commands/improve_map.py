@@ -1,22 +1,37 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl improve-map`: a map, or two half-maps, in; the improved map on the same grid out.
-
-Result.outputs are the contract's ImproveMapOutputs.
-"""
+"""`cryodl improve-map`: a map, or two half-maps, in; the improved map on the same grid out."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import typing
 from pathlib import Path
 
-from ...contract import ImproveMapConfig, Result, half_map_resolutions, half_map_verdict, split_verdict
+import numpy as np
+
+from ...contract import ImproveMapConfig, half_map_resolutions, half_map_verdict, split_verdict
 from ...contract.maps.improving import ImproveMapOutputs
-
-if typing.TYPE_CHECKING:
-    import numpy as np
-
-    from ..measures.volume import Volume
+from ...io.memory import require_memory
+from ...io.unfinished import check_output
+from ...runner import Run, command
+from ..improvers.run import Improver, load_improver
+from ..measures.atoms import check_overlap, read_atoms
+from ..measures.density import dense_mask, soft_mask
+from ..measures.half_map_test import half_map_test
+from ..measures.measure import dependent
+from ..measures.resolution import estimated_resolution
+from ..measures.shells import shell_correlation
+from ..measures.volume import (
+    Volume,
+    check_positive,
+    check_same_grid,
+    other_position,
+    read_mask,
+    read_volume,
+    write_volume,
+)
+from .evaluate_map import SAME, check_contrast, check_halves
 
 FINER = 0.9  # of the working pixel size: maps with smaller voxels lose detail
 FINEST, COARSEST = 0.1, 8.0  # Å/px of maps that are improved
@@ -27,67 +42,73 @@ ROUGH = 0.2  # the same, at the coarse end, for a resolution that was only estim
 ESTIMATED = "estimated from the map"
 
 
-def run(config: ImproveMapConfig) -> Result:
+@command
+def improve_map(config: ImproveMapConfig, run: Run) -> ImproveMapOutputs:
     """Improve and write. Raises ValueError for inputs that are no maps, or do not belong together, and for an output
     that would take the place of an input."""
-    from ...core.devices import choose_device, device_name, set_threads
-
-    device = choose_device(config.device)
-    set_threads(config.threads)
-    from ..improvers.run import load_improver
-
-    improver = load_improver(config.model, device)
-    volume, halves, warnings = _read(config)
+    improver = load_improver(config.model, run.device)
+    volume, halves = _read(config, run)
     _check_size(volume, improver.card["working_pixel_size"])
-    mask, sentences = _mask(config, volume)
-    warnings += [*sentences, *_notes(improver.card, volume)]
+    mask = _mask(config, volume, run)
+    run.warn(*_notes(improver.card, volume))
     output = config.output or f"{_stem(volume.path)}_improved.mrc"
     _check_output(output, config)
-    resolution, source, sentences = _resolution(config, volume, halves, mask)
-    warnings += sentences
-    reason = _reason_to_leave(improver.card, volume, resolution, source)
-    if reason:
-        return _unchanged(config, volume, output, improver.card, resolution, reason, warnings)
-    print(
-        f"Improving {volume.path} ({' x '.join(str(n) for n in volume.data.shape[::-1])} px of "
-        f"{volume.pixel_size:.4g} Å) by {improver.card['name']} on {device_name(device)}."
-    )
-    improve = lambda v: improver.improve_with_confidence(
-        v, config.overlap, config.batch_size, _said(), config.input_weight
-    )
-    improved, confidence = improve(volume)
-    files: dict[str, typing.Any] = dict(map=output, confidence=None, half1=None, half2=None)
-    test = None
-    if halves:
-        parts = [improve(half)[0] for half in halves]
-        test, sentences = _half_map_test(volume.path, halves, parts, mask)
-        warnings += sentences
-        for number, part in enumerate(parts, 1):
-            files[f"half{number}"] = beside = _beside(output, f"half{number}")
-            _write(beside, part, mask, volume)
-    if config.confidence and confidence is not None:
-        files["confidence"] = beside = _beside(output, "confidence")
-        _write(beside, confidence, mask, volume)
-    _write(output, improved, mask, volume)
-    print("Improved map: " + ", ".join(str(path) for path in files.values() if path))
-    outputs = ImproveMapOutputs(
-        **files,
+    resolution, source = _resolution(config, volume, halves, mask, run)
+    made = ImproveMapOutputs(
+        map=output,
+        confidence=None,
+        half1=None,
+        half2=None,
         pixel_size=volume.pixel_size,
         model=improver.card["name"],
         working_pixel_size=improver.card["working_pixel_size"],
         resolution=resolution,
-        unchanged=None,
-        half_map_test=test,
+        unchanged=_reason_to_leave(improver.card, volume, resolution, source),
+        half_map_test=None,
     )
-    return Result("improve-map", outputs, device=device_name(device), warnings=tuple(dict.fromkeys(warnings)))
+    if made.unchanged:
+        run.warn(made.unchanged)
+        write_volume(output, volume.data, volume)
+        return made
+    print(
+        f"Improving {volume.path} ({' x '.join(str(n) for n in volume.data.shape[::-1])} px of "
+        f"{volume.pixel_size:.4g} Å) by {improver.card['name']} on {run.device_name}."
+    )
+    return _improve(config, run, improver, volume, halves, mask, made)
+
+
+def _improve(
+    config: ImproveMapConfig,
+    run: Run,
+    improver: Improver,
+    volume: Volume,
+    halves: typing.Sequence[Volume],
+    mask: np.ndarray | None,
+    made: ImproveMapOutputs,
+) -> ImproveMapOutputs:
+    """Improve the map, and its halves if there are any; the map is written last."""
+    improve = lambda v: improver.improve_with_confidence(
+        v, config.overlap, config.batch_size, _said(), config.input_weight
+    )
+    improved, confidence = improve(volume)
+    if halves:
+        parts = [improve(half)[0] for half in halves]
+        made = dataclasses.replace(
+            made,
+            half_map_test=_half_map_test(volume.path, halves, parts, mask, run),
+            half1=_write(_beside(made.map, "half1"), parts[0], mask, volume),
+            half2=_write(_beside(made.map, "half2"), parts[1], mask, volume),
+        )
+    if config.confidence and confidence is not None:
+        made = dataclasses.replace(made, confidence=_write(_beside(made.map, "confidence"), confidence, mask, volume))
+    _write(made.map, improved, mask, volume)
+    files = (made.map, made.confidence, made.half1, made.half2)
+    print("Improved map: " + ", ".join(path for path in files if path))
+    return made
 
 
 def _check_size(volume: Volume, working_pixel_size: float) -> None:
     """Raises ValueError for a pixel size that no map to improve has, and for a map that is too large for the memory."""
-    import numpy as np
-
-    from ...io.memory import require_memory
-
     if not FINEST <= volume.pixel_size <= COARSEST:
         raise ValueError(
             f"{volume.path} has {volume.pixel_size:.4g} Å/px by its header or --pixel-size; it must be {FINEST:g} to "
@@ -102,15 +123,9 @@ def _check_size(volume: Volume, working_pixel_size: float) -> None:
     )
 
 
-def _read(config: ImproveMapConfig) -> tuple[Volume, list[Volume], list[typing.Any]]:
-    """The Volume to improve, the half-maps' ([] if there are none), and sentences about them."""
-    import dataclasses
-
-    from ..measures.volume import check_positive, check_same_grid, other_position, read_volume
-    from .evaluate_map import SAME, check_contrast, check_halves
-
+def _read(config: ImproveMapConfig, run: Run) -> tuple[Volume, list[Volume]]:
+    """The Volume to improve, and the half-maps' ([] if there are none)."""
     halves = [read_volume(path, config.pixel_size, "half-map") for path in config.half_maps]
-    warnings = []
     if halves:
         check_same_grid(halves[0], halves[1], "half-map")
         check_halves(halves)
@@ -118,7 +133,7 @@ def _read(config: ImproveMapConfig) -> tuple[Volume, list[Volume], list[typing.A
         volume = read_volume(config.map, config.pixel_size)
         for half in halves:
             check_same_grid(volume, half, "half-map")
-            warnings += other_position(volume, half, "half-map")
+            run.warn(*other_position(volume, half, "half-map"))
             if check_contrast(half, volume) > SAME:
                 raise ValueError(
                     f"The map {config.map} and the half-map {half.path} are the same. Give the full map as --map, or "
@@ -126,7 +141,7 @@ def _read(config: ImproveMapConfig) -> tuple[Volume, list[Volume], list[typing.A
                 )
     else:
         volume = dataclasses.replace(halves[0], data=0.5 * (halves[0].data + halves[1].data))
-        warnings.append("The mean of the two half-maps was improved, without sharpening or masking before.")
+        run.warn("The mean of the two half-maps was improved, without sharpening or masking before.")
     check_positive(volume)
     if min(volume.data.shape) < SMALLEST:
         raise ValueError(
@@ -135,11 +150,11 @@ def _read(config: ImproveMapConfig) -> tuple[Volume, list[Volume], list[typing.A
         )
     if not volume.isotropic:
         x, y, z = volume.voxels_zyx[::-1]
-        warnings.append(
+        run.warn(
             f"{volume.path} has voxels of {x:.4g} x {y:.4g} x {z:.4g} Å; it was improved on cubic voxels and "
             "resampled to its own grid."
         )
-    return volume, halves, warnings
+    return volume, halves
 
 
 def _notes(card: typing.Mapping[str, typing.Any], volume: Volume) -> typing.Iterator[str]:
@@ -154,36 +169,31 @@ def _notes(card: typing.Mapping[str, typing.Any], volume: Volume) -> typing.Iter
 
 
 def _resolution(
-    config: ImproveMapConfig, volume: Volume, halves: typing.Sequence[Volume], mask: np.ndarray | None
-) -> tuple[float | None, str, list[str]]:
-    """(resolution in Å or None, where it is from in words, sentences for the user).
+    config: ImproveMapConfig, volume: Volume, halves: typing.Sequence[Volume], mask: np.ndarray | None, run: Run
+) -> tuple[float | None, str]:
+    """(resolution in Å or None, where it is from in words).
 
     Half-maps that agree up to the last shell tell nothing of it: then the map itself does.
     """
-    from ..measures.resolution import estimated_resolution
-
     if config.resolution:
-        return config.resolution, "as given (--resolution)", []
-    source, sentences = ESTIMATED, []
+        return config.resolution, "as given (--resolution)"
+    source = ESTIMATED
     if halves:
-        from ..measures.density import dense_mask
-        from ..measures.measure import dependent
-        from ..measures.shells import shell_correlation
-
         inside = dense_mask(halves[0].data + halves[1].data, halves[0].voxels_zyx) if mask is None else mask
         curve = shell_correlation(halves[0].data * inside, halves[1].data * inside, halves[0].voxels_zyx)
         sentences = dependent(halves, curve)
         if not sentences:
-            return curve.resolution(0.143), "by the FSC of the half-maps", []
+            return curve.resolution(0.143), "by the FSC of the half-maps"
+        run.warn(*sentences)
         source += ", because its half-maps agree up to the Nyquist limit"
     resolution = estimated_resolution(volume.data, volume.voxels_zyx)
     if resolution is None:
-        sentences.append(
+        run.warn(
             f"The resolution of {volume.path} is not known: in the map no end of its signal is seen up to "
             f"{2 * volume.voxels_zyx.max():.3g} Å, the Nyquist limit. So it was not checked whether the model was "
             "trained for it. Give the resolution (--resolution)."
         )
-    return resolution, source, sentences
+    return resolution, source
 
 
 def _reason_to_leave(
@@ -211,77 +221,41 @@ def _reason_to_leave(
     )
 
 
-def _unchanged(
-    config: ImproveMapConfig,
-    volume: Volume,
-    output: str,
-    card: typing.Mapping[str, typing.Any],
-    resolution: float | None,
-    reason: str,
-    warnings: typing.Sequence[typing.Any],
-) -> Result:
-    """Result of a map that is left alone: the file holds the map as it was."""
-    print(reason)
-    _write(output, volume.data, None, volume)
-    outputs = ImproveMapOutputs(
-        map=output,
-        confidence=None,
-        half1=None,
-        half2=None,
-        pixel_size=volume.pixel_size,
-        model=card["name"],
-        working_pixel_size=card["working_pixel_size"],
-        resolution=resolution,
-        unchanged=reason,
-        half_map_test=None,
-    )
-    return Result("improve-map", outputs, device="none", warnings=(*warnings, reason))
-
-
-def _mask(config: ImproveMapConfig, volume: Volume) -> tuple[np.ndarray | None, list[str]]:
-    """(z, y, x) factor of the result, or None; and sentences about it."""
-    from ..measures.atoms import check_overlap, read_atoms
-    from ..measures.density import soft_mask
-    from ..measures.volume import read_mask
-
-    mask, sentences = None, []
+def _mask(config: ImproveMapConfig, volume: Volume, run: Run) -> np.ndarray | None:
+    """(z, y, x) factor of the result, or None."""
+    mask = None
     if config.mask:
-        mask, said = read_mask(config.mask, volume, config.pixel_size)
-        sentences += said
+        mask, sentences = read_mask(config.mask, volume, config.pixel_size)
+        run.warn(*sentences)
     if config.mask_structure:
         atoms = read_atoms(config.mask_structure)
-        sentences += [*atoms.notes, *check_overlap(volume, atoms)]
+        run.warn(*atoms.notes, *check_overlap(volume, atoms))
         around = soft_mask(atoms.xyz, volume, config.mask_radius)
         mask = around if mask is None else mask * around
-    return mask, sentences
+    return mask
 
 
 def _half_map_test(
-    name: str, halves: typing.Sequence[Volume], improved: typing.Sequence[np.ndarray], mask: np.ndarray | None
-) -> tuple[dict[str, float | None], list[str]]:
-    """The metrics of the half-map test, which are printed too, and sentences for the user. name: of the map.
+    name: str, halves: typing.Sequence[Volume], improved: typing.Sequence[np.ndarray], mask: np.ndarray | None, run: Run
+) -> dict[str, float | None]:
+    """The metrics of the half-map test, in words in the summary. name: of the map.
 
     All in one mask, of the halves as they are if none is given: that the network empties the solvent must not count
     as a gain.
     """
-    from ..measures.density import dense_mask
-    from ..measures.half_map_test import half_map_test
-    from ..measures.measure import dependent
-
     if mask is None:
         mask = dense_mask(halves[0].data + halves[1].data, halves[0].voxels_zyx)
     resolutions, curves, shared = half_map_test(halves, improved, mask)
     test = half_map_resolutions(dict(resolutions, **shared.metrics()))
     sentences, invented = split_verdict(half_map_verdict(test)[1])
-    print(*sentences, sep="\n")
-    return test, [f"{name}: {line}" for line in invented] + dependent(halves, curves["raw"])
+    run.summary(*sentences)
+    run.warn(*(f"{name}: {line}" for line in invented), *dependent(halves, curves["raw"]))
+    return test
 
 
 def _check_output(output: str, config: ImproveMapConfig) -> None:
     """Raises ValueError if a file to write is an input, FileExistsError if the map is there; makes the folder, before
     the work and not after it."""
-    from ...io.unfinished import check_output
-
     if Path(output).is_dir():
         check_output(output, "A folder of the name")
     written = [Path(output), *[Path(_beside(output, word)) for word in ("confidence", "half1", "half2")]]
@@ -316,7 +290,6 @@ def _beside(output: str, word: str) -> str:
     return str(path.with_name(f"{path.name.removesuffix('.mrc')}_{word}.mrc"))
 
 
-def _write(path: str, data: np.ndarray, mask: np.ndarray | None, volume: Volume) -> None:
-    from ..measures.volume import write_volume
-
+def _write(path: str, data: np.ndarray, mask: np.ndarray | None, volume: Volume) -> str:
     write_volume(path, data if mask is None else data * mask, volume)
+    return path

@@ -37,7 +37,7 @@ def run(config: AutoPickConfig) -> Result:
     _check_same_run(folder, config, read_card(first, "picker"), chosen)
     from ..pickers.round_loop import RoundLoop
 
-    entries, loop = list[dict[str, typing.Any]](), RoundLoop(config, folder, first, chosen, pick.run)
+    entries, loop = list[dict[str, typing.Any]](), RoundLoop(config, folder, first, chosen, pick.pick)
     while True:
         number = len(entries)
         entry = read_round(folder, number)
@@ -150,7 +150,7 @@ def _pick_all(
     record = folder / PICK_RECORD
     other = record.exists() and json.loads(record.read_text(encoding="utf-8"))["weights_sha256"] != checksum
     diameter = entries[0].get("picked_diameter") or config.particle_diameter
-    result = pick.run(
+    result = pick.pick(
         PickConfig(
             config.micrographs,
             config.pixel_size,

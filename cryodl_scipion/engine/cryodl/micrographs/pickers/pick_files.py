@@ -7,6 +7,7 @@ import typing
 from pathlib import Path
 
 from ...contract import PickConfig, counted, score_text
+from ...contract.micrographs.picking import PickOutputs
 from ...io.coordinates import write_coordinates
 from .pick_record import CANDIDATES
 from .thresholds import Expectation, expected_counts, threshold_of
@@ -28,13 +29,13 @@ UNTOLD = (
 class Picks:
     """Writes the picks of one micrograph after the other, and sums up what was written and what is expected.
 
-    folder: Path. config: PickConfig. card: the model's. settings: PickSettings.
+    config: PickConfig. model: its folder. card: the model's. settings: PickSettings.
     """
 
     def __init__(
-        self, folder: Path, config: PickConfig, card: typing.Mapping[str, typing.Any], settings: PickSettings
+        self, config: PickConfig, model: Path, card: typing.Mapping[str, typing.Any], settings: PickSettings
     ) -> None:
-        self.folder, self.card = folder, card
+        self.folder, self.model, self.card = Path(config.output), str(model), card
         self.given, self.rule = config.threshold, config.threshold_rule
         self.counts, self.thresholds, self.expected = dict[str, int](), dict[str, float](), Expectation()
         self.take_threshold(settings)
@@ -75,12 +76,12 @@ class Picks:
             f" ± {self.uncertainty:.2g} (the model's)" if self.uncertainty else ""
         )
 
-    def outputs(self, order: typing.Sequence[str]) -> dict[str, typing.Any]:
-        """Result.outputs of what was written. order: all micrographs' names."""
+    def outputs(self, order: typing.Sequence[str], settings: PickSettings, pictures: dict[str, str]) -> PickOutputs:
+        """Outputs of the command. order: all micrographs' names. settings: that hold, with the contrast."""
         names = [n for n in order if n in self.counts]
         candidates = {n: self.folder / CANDIDATES / f"{n}.star" for n in names}
         ranked = sorted(self.thresholds.values())
-        return dict(
+        return PickOutputs(
             folder=str(self.folder),
             picks=sum(self.counts.values()),
             threshold=ranked[len(ranked) // 2] if ranked else self.model_threshold,
@@ -92,21 +93,27 @@ class Picks:
             candidates={n: str(path) for n, path in candidates.items() if path.exists()},
             expected_particles=dict(number=self.expected.particles, deviation=self.expected.deviation),
             expected=self.expected.metrics() if self.trusted and any(self.counts.values()) else None,
+            model=self.model,
+            contrast=str(settings.contrast),
+            particle_diameter=settings.particle_diameter or settings.scale,
+            picked_diameter=settings.scale,
+            size=settings.size,
+            pictures=pictures,
+            pixel_size=settings.pixel_size,
         )
 
-    def in_words(self, outputs: typing.Mapping[str, typing.Any]) -> str:
-        """The end of the log: what was written, and what the scores let expect of it."""
-        metrics = outputs["expected"]
+    def in_words(self, made: PickOutputs) -> str:
+        """What was written, and what the scores let expect of it."""
         written = (
-            f"{counted(outputs['picks'], 'pick')} in {counted(len(self.counts), 'micrograph')}: "
+            f"{counted(made.picks, 'pick')} in {counted(len(self.counts), 'micrograph')}: "
             f"{self.folder}/<micrograph>.star. "
         )
-        if not outputs["picks"]:
+        if not made.picks:
             return written.rstrip()
-        if not metrics:
+        if not made.expected:
             return written + UNTOLD
+        found = self.expected.metrics()
         return (
             f"{written}Expected particles: {self.expected.particles:.0f} ± {self.expected.deviation:.0f}; expected "
-            f"of the picks: precision {metrics['precision']:.2f}, recall {metrics['recall']:.2f}, F1 "
-            f"{metrics['f1']:.2f}"
+            f"of the picks: precision {found['precision']:.2f}, recall {found['recall']:.2f}, F1 {found['f1']:.2f}"
         )

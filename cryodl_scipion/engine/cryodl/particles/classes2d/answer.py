@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ...contract import Classify2DConfig
+from ...contract.particles.classes2d import Classify2DOutputs
 from ...io.particle_sets import ParticleSet, StackWriter, write_particles_star
 from ...io.star import write_tables
 from .averages import Averages, ImageSums, average_classes
@@ -141,8 +142,11 @@ def former_of(
     )
 
 
-def write_answer(folder: Path, output: str, particles: ParticleSet, answer: Answer) -> dict[str, typing.Any]:
-    """Write particles.star, classes.mrcs and classes.star into a working folder. output: its final name.
+def write_answer(
+    folder: Path, output: str, particles: ParticleSet, answer: Answer, assigned: int, converged: bool
+) -> Classify2DOutputs:
+    """Write particles.star, classes.mrcs and classes.star into a working folder. output: its final name. assigned:
+    particles that were added to classes of an earlier run.
 
     Returns the command's outputs, with their final paths.
     """
@@ -164,7 +168,7 @@ def write_answer(folder: Path, output: str, particles: ParticleSet, answer: Answ
     write_tables(folder / CLASSES, {"classes": class_table(answer, STACK)})
     resolutions = [None if math.isnan(value) else round(float(value), 2) for value in answer.averages.resolutions]
     final = Path(output)
-    return dict(
+    return Classify2DOutputs(
         particles=str(final / PARTICLES),
         classes=str(final / CLASSES),
         stack=str(final / STACK),
@@ -172,6 +176,10 @@ def write_answer(folder: Path, output: str, particles: ParticleSet, answer: Answ
         scores=[round(float(s), 4) for s in answer.quality],
         resolutions=resolutions,
         count=int(answer.counts.sum()),
+        assigned=assigned,
+        converged=converged,
+        pixel_size=particles.pixel_size,
+        box=particles.box,
     )
 
 

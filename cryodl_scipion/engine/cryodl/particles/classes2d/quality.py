@@ -43,8 +43,10 @@ def noise_scores(
 ) -> np.ndarray:
     """(m,) scores that made-up noise reaches, searched for among all classes as particles are.
 
-    rows: usable particles of the set, whose CTFs the noise gets.
+    rows: usable particles of the set, whose CTFs the noise gets; without any there are no scores.
     """
+    if not len(rows):
+        return np.zeros(0)
     rng = np.random.default_rng(seed)
     noise = MadeNoise(settings, rng.choice(rows, MADE), rng)
     work = Classification(noise, bank.classes, reach_px, seed, device)

@@ -31,7 +31,7 @@ from ...io.files import expand_paths, name_micrographs
 from ...io.memory import TooLittleMemory, one_item
 from ...io.micrographs import pixel_size_warnings
 from ...io.unfinished import check_output, finish_folder, working_folder
-from ...io.warn import begin, warn
+from ...io.warn import apart, warn
 from ..picked_maps.sets import Common, ComparedSets, compared_sets, file_names, unreadable
 
 WORK = "work"  # folder in the unfinished output: particles, which are not kept
@@ -84,8 +84,8 @@ def run(config: CompareMapsOfPicksConfig) -> Result:
     for note in compared.notes:
         warn(note)
     common = Common(dict(compared.micrographs), compared.halves, ctf, diameter, box)
-    records, skipped = _maps(config, compared, common, folder)
-    begin()  # what the commands said of each set stands in the log, above its name
+    with apart():  # what the commands say of each set stands in the log, above its name
+        records, skipped = _maps(config, compared, common, folder)
     outputs = _written(config, compared, records, diameter, folder)
     finish_folder(folder, config.output, WORK)
     from ..picked_maps.table import print_rows

@@ -17,7 +17,7 @@ from ..report.alarms import alarms_of, malformed_of, warnings_of
 from ..report.numbers import table
 from ..report.page import MARK, Content, page_of
 from ..report.pictures import Picture, class_picture, ctf_picture, fsc_picture, growth_picture, micrograph_pictures
-from ..report.runs import Run, read_words, runs_of_folder, runs_of_project
+from ..report.runs import FoundRun, read_words, runs_of_folder, runs_of_project
 
 LONGEST_LIST = 4  # values of a list of parameters that are shown
 
@@ -109,12 +109,12 @@ def _nothing(config: ReportConfig) -> str:
     if config.project:
         return f"The project {config.project} (--project) has no runs yet."
     return (
-        f"The folder {config.folder} (--folder) has no file whose name ends in result.json. Run commands with "
+        f"The folder {config.folder} (--folder) has no file whose name ends in result.json. FoundRun commands with "
         "--result FOLDER/result.json to write one."
     )
 
 
-def _parameters(runs: list[Run]) -> list[tuple[str, str]]:
+def _parameters(runs: list[FoundRun]) -> list[tuple[str, str]]:
     """(run's label, its parameters) of the last request of each run; long lists are cut."""
     found = []
     for run in runs:
@@ -131,7 +131,7 @@ def _short(value: typing.Any) -> typing.Any:
     return value
 
 
-def _versions(runs: list[Run]) -> dict[str, str]:
+def _versions(runs: list[FoundRun]) -> dict[str, str]:
     """Versions that made the results; several of one name are all named."""
     found: dict[str, dict[str, None]] = {}
     for run in runs:

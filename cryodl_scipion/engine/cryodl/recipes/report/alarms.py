@@ -9,7 +9,7 @@ import typing
 
 from ...contract import counted, in_words
 from .numbers import ctf_fits, finished_of, picks_of
-from .runs import Finished, Run
+from .runs import Finished, FoundRun
 
 LATEST = 20  # micrographs that are compared with those before
 SKIPPED = 0.1  # part of the micrographs from which on it is an alarm
@@ -19,7 +19,7 @@ NOISE = 1.25  # the FSC of noise is near that of the data if it reaches this man
 NAMED = 10  # items that are named
 
 
-def alarms_of(runs: typing.Sequence[Run], now: float | None = None) -> list[str]:
+def alarms_of(runs: typing.Sequence[FoundRun], now: float | None = None) -> list[str]:
     """Sentences about what needs attention. now: seconds since 1970; None: the time."""
     now = time.time() if now is None else now
     found = []
@@ -37,7 +37,7 @@ def alarms_of(runs: typing.Sequence[Run], now: float | None = None) -> list[str]
     return found + _drifts(runs) + _noise(runs)
 
 
-def warnings_of(runs: typing.Sequence[Run]) -> list[str]:
+def warnings_of(runs: typing.Sequence[FoundRun]) -> list[str]:
     """What the commands warned of, each sentence once, and what they left out."""
     found = []
     for run in runs:
@@ -52,12 +52,12 @@ def warnings_of(runs: typing.Sequence[Run]) -> list[str]:
     return found
 
 
-def malformed_of(runs: typing.Sequence[Run]) -> list[str]:
+def malformed_of(runs: typing.Sequence[FoundRun]) -> list[str]:
     """Files that could not be read."""
     return [f"{run.label}: {sentence}" for run in runs for sentence in run.problems]
 
 
-def skipped_of(run: Run) -> list:
+def skipped_of(run: FoundRun) -> list:
     """Inputs that a run has left out and not done later."""
     left: dict[str, typing.Any] = {}
     for finished in run.results:
@@ -79,7 +79,7 @@ def _done(finished: Finished) -> int:
     return len(_names(finished))
 
 
-def _drifts(runs: typing.Sequence[Run]) -> list[str]:
+def _drifts(runs: typing.Sequence[FoundRun]) -> list[str]:
     """Sentences if the latest micrographs are unlike those before."""
     found = []
     picks, rings = (
@@ -100,7 +100,7 @@ def _drifts(runs: typing.Sequence[Run]) -> list[str]:
     return found
 
 
-def _noise(runs: typing.Sequence[Run]) -> list[str]:
+def _noise(runs: typing.Sequence[FoundRun]) -> list[str]:
     """A sentence if noise that was oriented likewise gives about the same FSC."""
     found = finished_of(runs, "reconstruct")
     if not found:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import typing
 
-from .runs import Finished, Run
+from .runs import Finished, FoundRun
 
 PICKING, CTF, CUTTING = ("pick", "auto-pick"), ("estimate-ctf",), ("extract-particles",)
 
@@ -20,13 +20,13 @@ class Series:
     totals: list[int]
 
 
-def finished_of(runs: typing.Sequence[Run], *commands: str) -> list[Finished]:
+def finished_of(runs: typing.Sequence[FoundRun], *commands: str) -> list[Finished]:
     """Results of commands in all runs, oldest first."""
     found = [f for run in runs for f in run.results if f.result.command in commands]
     return sorted(found, key=lambda finished: finished.time)
 
 
-def ctf_fits(runs: typing.Sequence[Run]) -> dict[str, dict[str, float]]:
+def ctf_fits(runs: typing.Sequence[FoundRun]) -> dict[str, dict[str, float]]:
     """{micrograph: fit of its CTF}, the last word on each, in the order in which they came."""
     fits: dict[str, dict[str, float]] = {}
     for finished in finished_of(runs, *CTF):
@@ -37,17 +37,17 @@ def ctf_fits(runs: typing.Sequence[Run]) -> dict[str, dict[str, float]]:
     return fits
 
 
-def picks_of(runs: typing.Sequence[Run]) -> dict[str, int]:
+def picks_of(runs: typing.Sequence[FoundRun]) -> dict[str, int]:
     """{micrograph: picks}, the last word on each, in the order in which they came."""
     return _counts(finished_of(runs, *PICKING))
 
 
-def particles_of(runs: typing.Sequence[Run]) -> dict[str, int]:
+def particles_of(runs: typing.Sequence[FoundRun]) -> dict[str, int]:
     """{micrograph: particles cut out}."""
     return _counts(finished_of(runs, *CUTTING))
 
 
-def growth(runs: typing.Sequence[Run]) -> list[Series]:
+def growth(runs: typing.Sequence[FoundRun]) -> list[Series]:
     """What grew: micrographs with a CTF, picked micrographs, picks, particles; only what there is."""
     series = [
         _series("micrographs with CTF", finished_of(runs, *CTF), "fits", False),
@@ -58,7 +58,7 @@ def growth(runs: typing.Sequence[Run]) -> list[Series]:
     return [s for s in series if s.times]
 
 
-def table(runs: typing.Sequence[Run]) -> list[tuple[str, str]]:
+def table(runs: typing.Sequence[FoundRun]) -> list[tuple[str, str]]:
     """(what, how many) for the head of the page; only what there is."""
     fits, picks, particles = ctf_fits(runs), picks_of(runs), particles_of(runs)
     rows: list[tuple[str, int | None]] = [
@@ -78,7 +78,7 @@ def table(runs: typing.Sequence[Run]) -> list[tuple[str, str]]:
     return words + _map_rows(runs)
 
 
-def _map_rows(runs: typing.Sequence[Run]) -> list[tuple[str, str]]:
+def _map_rows(runs: typing.Sequence[FoundRun]) -> list[tuple[str, str]]:
     found = finished_of(runs, "reconstruct")
     if not found:
         return []

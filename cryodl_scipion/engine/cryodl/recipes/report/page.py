@@ -9,7 +9,7 @@ import html
 import typing
 
 from .pictures import Picture
-from .runs import Run
+from .runs import FoundRun
 
 MARK = "<!-- cryodl report -->"  # by which a report is known that may be replaced
 _STYLE = """
@@ -46,7 +46,7 @@ class Content(typing.NamedTuple):
 
     title: str
     source: str
-    runs: typing.Sequence[Run]
+    runs: typing.Sequence[FoundRun]
     numbers: list[tuple[str, str]]
     alarms: list[str]
     warnings: list[str]
@@ -122,7 +122,7 @@ def _shown(pictures: list[Picture]) -> str:
     return figures[0] if len(figures) == 1 else f'<div class="shown">{"".join(figures)}</div>'
 
 
-def _runs(runs: typing.Sequence[Run]) -> str:
+def _runs(runs: typing.Sequence[FoundRun]) -> str:
     rows, classes = [], []
     for run in runs:
         commands = ", ".join(dict.fromkeys(finished.result.command for finished in run.results))

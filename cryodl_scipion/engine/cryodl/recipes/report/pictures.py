@@ -14,7 +14,7 @@ from ...io.coordinates import read_coordinates
 from ...io.micrographs import read_micrograph
 from ...io.plots import new_figure
 from .numbers import PICKING, Series, ctf_fits, finished_of, growth
-from .runs import Finished, Run
+from .runs import Finished, FoundRun
 
 SIDE = 480  # px of a micrograph
 CLASSES = 40  # that are shown
@@ -31,7 +31,7 @@ class Picture(typing.NamedTuple):
     words: str = ""
 
 
-def growth_picture(runs: typing.Sequence[Run]) -> list[Picture]:
+def growth_picture(runs: typing.Sequence[FoundRun]) -> list[Picture]:
     """Numbers over time: micrographs left, picks and particles right."""
     series = growth(runs)
     if not series:
@@ -70,7 +70,7 @@ def _rate(series: list[Series]) -> str:
     )
 
 
-def micrograph_pictures(runs: typing.Sequence[Run], number: int) -> tuple[list[Picture], list[str]]:
+def micrograph_pictures(runs: typing.Sequence[FoundRun], number: int) -> tuple[list[Picture], list[str]]:
     """The latest micrographs with their picks, and sentences about those that could not be shown, if too few could."""
     latest: dict[str, tuple[str | None, str, Finished]] = {}
     for finished in finished_of(runs, *PICKING):
@@ -120,7 +120,7 @@ def _micrograph(name: str, path: str | None, star: str, finished: Finished) -> P
     return Picture(_png(figure), name, f"{len(yx)} picks")
 
 
-def class_picture(runs: typing.Sequence[Run]) -> tuple[list[Picture], list[str]]:
+def class_picture(runs: typing.Sequence[FoundRun]) -> tuple[list[Picture], list[str]]:
     """The averages of the last 2-D classes, largest first, each with its particles and score."""
     found = finished_of(runs, "classify-2d")
     if not found:
@@ -154,7 +154,7 @@ def _averages(path: str) -> np.ndarray:
     return data if data.ndim == 3 else data[None]
 
 
-def fsc_picture(runs: typing.Sequence[Run]) -> list[Picture]:
+def fsc_picture(runs: typing.Sequence[FoundRun]) -> list[Picture]:
     """FSC of the last map's half-maps, and of noise that was oriented likewise."""
     found = [f for f in finished_of(runs, "reconstruct") if f.result.outputs.get("fsc")]
     if not found:
@@ -174,7 +174,7 @@ def fsc_picture(runs: typing.Sequence[Run]) -> list[Picture]:
     return [Picture(_png(figure), "FSC of the half-maps", f"{words}; {made['count']} particles.")]
 
 
-def ctf_picture(runs: typing.Sequence[Run]) -> list[Picture]:
+def ctf_picture(runs: typing.Sequence[FoundRun]) -> list[Picture]:
     """Defocus, astigmatism and the resolution of the rings of all micrographs."""
     fits = list(ctf_fits(runs).values())
     needed = ("defocus_u", "defocus_v", "resolution")

@@ -42,7 +42,7 @@ class Finished:
 
 
 @dataclasses.dataclass
-class Run:
+class FoundRun:
     """A run of a project, or all results of one command in one folder.
 
     name: folder, or folder and command. label: for people. status: Scipion's word, '' where there is none. results:
@@ -65,20 +65,20 @@ class Run:
         return self.status in WORKING
 
 
-def runs_of_folder(folder: str) -> list[Run]:
+def runs_of_folder(folder: str) -> list[FoundRun]:
     """The results below a folder, those of one command in one folder together, in the order of their names."""
-    runs: dict[str, Run] = {}
+    runs: dict[str, FoundRun] = {}
     for path in _files(folder):
         subfolder = os.path.relpath(os.path.dirname(path), folder)
         finished, problem = _read(path, os.curdir)
         command = finished.result.command if finished else os.path.basename(path)
         name = command if subfolder == "." else f"{subfolder}: {command}"
-        run = runs.setdefault(name, Run(name, name))
+        run = runs.setdefault(name, FoundRun(name, name))
         _add(run, path, finished, problem)
     return _sorted(runs)
 
 
-def runs_of_project(project: str, words: dict[str, typing.Any]) -> list[Run]:
+def runs_of_project(project: str, words: dict[str, typing.Any]) -> list[FoundRun]:
     """The runs of a Scipion project. words: {folder's name: {label, summary, methods}} from Scipion itself."""
     runs = {}
     top = Path(project, "Runs")
@@ -87,7 +87,7 @@ def runs_of_project(project: str, words: dict[str, typing.Any]) -> list[Run]:
         found = _RUN.fullmatch(folder.name)
         if not found or not folder.is_dir():
             continue
-        run = runs[folder.name] = Run(folder.name, found.group(2))
+        run = runs[folder.name] = FoundRun(folder.name, found.group(2))
         _scipions_words(run, folder, int(found.group(1)))
         told = words.get(folder.name)
         if isinstance(told, dict):
@@ -115,7 +115,7 @@ def _texts(value: typing.Any) -> list[str]:
     return [str(text) for text in value] if isinstance(value, list) else []
 
 
-def _sorted(runs: dict[str, Run]) -> list[Run]:
+def _sorted(runs: dict[str, FoundRun]) -> list[FoundRun]:
     for run in runs.values():
         run.results.sort(key=lambda finished: finished.time)
     return list(runs.values())
@@ -161,7 +161,7 @@ def _sound(result: Result) -> Result:
     return result
 
 
-def _add(run: Run, path: str, finished: Finished | None, problem: str) -> None:
+def _add(run: FoundRun, path: str, finished: Finished | None, problem: str) -> None:
     if finished is not None:
         run.results.append(finished)
     elif problem:
@@ -177,7 +177,7 @@ def _one_line(text: object) -> str:
     return " ".join(str(text).split())
 
 
-def _scipions_words(run: Run, folder: Path, number: int) -> None:
+def _scipions_words(run: FoundRun, folder: Path, number: int) -> None:
     """Label and status of a run from its database, which is only read."""
     database = folder / "logs" / "run.db"
     if not database.exists():

@@ -55,9 +55,9 @@ def run(config: PickFeaturesConfig) -> Result:
 
 def _found(path: str, config: PickFeaturesConfig) -> tuple[tuple[Points, float], list[str]]:
     """Points of a volume with its pixel size in Å, and sentences for the user."""
-    from ..features.picking import pick
+    from ..features.picking import pick_feature
 
-    points, pixel_size, said = pick(path, config)
+    points, pixel_size, said = pick_feature(path, config)
     return (points, pixel_size), said
 
 

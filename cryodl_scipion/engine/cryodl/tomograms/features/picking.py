@@ -23,7 +23,7 @@ MEMORY = 1.0  # GB for one slab
 _ONE = (1,)  # the only label of a mask
 
 
-def pick(path: str | os.PathLike[str], config: PickFeaturesConfig) -> tuple[Points, float, list[str]]:
+def pick_feature(path: str | os.PathLike[str], config: PickFeaturesConfig) -> tuple[Points, float, list[str]]:
     """(Points, pixel size in Å/px, sentences for the user) of a volume. config: PickFeaturesConfig.
 
     Raises ValueError or FileNotFoundError if the volume cannot be used.

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The runner around every command: output folder and lock, device, threads, warnings, skipped items, sentences, result.
+
+A command is a function of its config and a Run, decorated with `command`; what it returns are its outputs:
+
+    @command
+    def improve_map(config: ImproveMapConfig, run: Run) -> ImproveMapOutputs:
+
+Called with a config alone it gives the Result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import sys
+import time
+import typing
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from . import __version__
+from .contract import COMMANDS, AllSkipped, Outputs, Result, Skipped, check, command_of, counted, in_words, said_skipped
+from .core.devices import choose_device, device_name, set_threads
+from .io import unfinished, warn
+from .io.memory import one_item
+from .io.output_lock import output_lock
+
+NAMED = 20  # skipped items that are printed; the result lists all
+Config = typing.TypeVar("Config", contravariant=True)
+Made = typing.TypeVar("Made", bound=Outputs, covariant=True)
+
+
+class Runnable(typing.Protocol[Config, Made]):
+    """A command as others call it."""
+
+    def __call__(self, config: Config, warnings: typing.Sequence[str] = ()) -> Result[Made]: ...
+
+
+def command(function: typing.Callable[[Config, Run], Made | None]) -> Runnable[Config, Made]:
+    """Make a command of a function.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a config and its Run, and returns the outputs that the contract declares for the config's command.
+
+    Returns
+    -------
+    callable
+        Takes a config, and perhaps warnings about it, and returns the Result. It checks the config (ValueError), locks
+        the output, and gives the working folder its name when the function has ended. Of several processes of one
+        training only the first gets a Result.
+    """
+
+    @functools.wraps(function)
+    def run_command(config: Config, warnings: typing.Sequence[str] = ()) -> Result[Made]:
+        problems = check(config)
+        if problems:
+            raise ValueError(" ".join(problems))
+        row, started, run = COMMANDS[command_of(config)], time.monotonic(), Run(config)
+        with warn.collected() as said, output_lock(row, config):
+            run.warn(*warnings)
+            try:
+                made = function(config, run)
+            except ValueError:
+                unfinished.remove_unused(getattr(config, row.locks, None))
+                raise
+            run.finish()
+            sentences = tuple(said())
+        if made is None:
+            return typing.cast("Result[Made]", None)
+        return Result(
+            row.name,
+            made,
+            device=run.device_name,
+            seconds=round(time.monotonic() - started, 3),
+            skipped=tuple(run.skipped),
+            warnings=sentences,
+            versions=versions(),
+            summary=tuple(run.summary_sentences),
+            methods=tuple(run.methods_sentences),
+        )
+
+    return run_command
+
+
+class Run:
+    """What a command's function needs beside its config, and where it tells what happened.
+
+    Parameters
+    ----------
+    config : object
+        Of the command.
+    """
+
+    def __init__(self, config: typing.Any) -> None:
+        self.config = config
+        self.command = command_of(config)
+        self.skipped: list[Skipped] = []
+        self.summary_sentences: list[str] = []
+        self.methods_sentences: list[str] = []
+        self._device: torch.device | None = None
+        self._noun = "item"
+        self._folder: Path | None = None
+        self._leftovers: tuple[str, ...] = ()
+
+    # ----- device
+    @property
+    def device(self) -> torch.device:
+        """The device that the user asked for, and with its first use the number of threads."""
+        return self._device or self.take_device()
+
+    def take_device(self, device: str | None = None, threads: int | None = None) -> torch.device:
+        """Use another device or number of threads than the config's. device: as --device. threads: 0 for all."""
+        self._device = choose_device(getattr(self.config, "device", "cpu") if device is None else device)
+        set_threads(getattr(self.config, "threads", 0) if threads is None else threads)
+        return self._device
+
+    @property
+    def device_name(self) -> str:
+        """The device in words; 'none' as long as nothing was computed on it."""
+        return "none" if self._device is None else device_name(self._device)
+
+    # ----- what is told
+    def warn(self, *sentences: str) -> None:
+        """Print warnings now, each once; they stand in the result."""
+        for sentence in sentences:
+            warn.warn(sentence)
+
+    def summary(self, *sentences: str) -> None:
+        """Print sentences about what was made; they stand in the result, for the summary of a form."""
+        for sentence in sentences:
+            print(sentence, flush=True)
+        self.summary_sentences += sentences
+
+    def methods(self, *sentences: str) -> None:
+        """Sentences for the methods of a paper; they stand in the result."""
+        self.methods_sentences += sentences
+
+    # ----- items
+    def items(self, named: typing.Sequence[tuple[str, str]], noun: str) -> typing.Iterator[tuple[str, str]]:
+        """Names and paths of items, with a progress bar. noun: what an item is: 'micrograph'."""
+        self._noun = noun
+        yield from tqdm(named, unit=noun, mininterval=1.0)
+
+    @contextlib.contextmanager
+    def item(self, name: str, path: str, undo: typing.Callable[[str], None] | None = None) -> typing.Iterator[None]:
+        """Skip an item whose work in the block raises ValueError or FileNotFoundError, or needs too much memory.
+
+        Parameters
+        ----------
+        name, path : str
+        undo : callable, optional
+            Removes what is left of the item of this name.
+        """
+        try:
+            with one_item(path):
+                yield
+        except (ValueError, FileNotFoundError) as error:
+            self.skip(name, path, error)
+            if undo:
+                undo(name)
+
+    def skip(self, name: str, path: str, reason: object, noun: str = "") -> None:
+        """Leave an input out, and say why; of many only the first are printed. noun: what it is, if not one of
+        `items`."""
+        self.skipped.append(Skipped(name, str(path), str(reason)))
+        self._noun = noun or self._noun
+        if len(self.skipped) <= NAMED:
+            tqdm.write(f"Skipped {in_words(self.skipped[-1])}")
+
+    def require_some(self, named: typing.Sequence[object], noun: str, done: str) -> None:
+        """Raise AllSkipped if all of the items were skipped. noun: 'micrograph'. done: 'picked'."""
+        if self.skipped and len(self.skipped) == len(named):
+            raise AllSkipped(
+                f"None of the {counted(len(named), noun)} could be {done}. The first: {in_words(self.skipped[0])}"
+            )
+        self._noun = noun
+
+    def progress(self, total: int, noun: str, done: int = 0, title: str | None = None) -> tqdm[typing.Any]:
+        """A progress bar, to be used in a `with`. done: what an earlier run has finished."""
+        return tqdm(total=total, initial=done, unit=noun, desc=title, mininterval=1.0)
+
+    # ----- output
+    def new_output(self, what: str = "Output folder") -> None:
+        """Refuse an output that exists (FileExistsError). what: it is, for the message."""
+        unfinished.check_output(self.config.output, what)
+
+    def folder(self, *inputs: str, continues: bool = True, precious: str | None = None) -> Path:
+        """The working folder <output>.partial, which gets the output's name when the command has ended.
+
+        Parameters
+        ----------
+        *inputs : str
+            Files whose change makes it another run.
+        continues : bool
+            Whether a stopped run goes on with what it finds there.
+        precious : str, optional
+            Name of a file that stands for hours of work, which is not thrown away for other parameters.
+        """
+        self._folder = unfinished.working_folder(self.config, inputs, continues, precious)
+        return self._folder
+
+    def discard(self, *leftovers: str) -> None:
+        """Names of files and folders in the working folder that are removed when the command has ended."""
+        self._leftovers += leftovers
+
+    def finish(self) -> None:
+        """Give the working folder its name, and count what was skipped. The runner calls it."""
+        if self._folder is not None and self._folder.exists():
+            unfinished.finish_folder(self._folder, self.config.output, *self._leftovers)
+        if self.skipped:
+            self.warn(*said_skipped(self.skipped, self._noun))
+
+
+def versions() -> dict[str, str]:
+    """Versions of the program, torch and Python, for the result."""
+    return {"cryodl": __version__, "torch": version("torch"), "python": sys.version.split()[0]}
