@@ -153,7 +153,6 @@ class Run:
 
         Parameters
         ----------
-        name, path : str
         undo : callable, optional
             Removes what is left of the item of this name.
         """

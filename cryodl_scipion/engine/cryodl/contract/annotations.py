@@ -88,7 +88,6 @@ def check_name(name: str, what: str = "feature") -> None:
 
     Parameters
     ----------
-    name : str
     what : str
         What the name is of, for the message.
 
@@ -106,14 +105,6 @@ def check_name(name: str, what: str = "feature") -> None:
 
 def read_table(folder: str) -> typing.Dict[str, typing.Any]:
     """The JSON of a folder of annotations.
-
-    Parameters
-    ----------
-    folder : str
-
-    Returns
-    -------
-    dict
 
     Raises
     ------
@@ -148,11 +139,6 @@ def tile_of(values: typing.Mapping[str, typing.Any], paths: TomogramPaths) -> Ti
     ----------
     values : dict
         The entry.
-    paths : TomogramPaths
-
-    Returns
-    -------
-    Tile
 
     Raises
     ------

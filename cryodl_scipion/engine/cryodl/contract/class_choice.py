@@ -70,10 +70,6 @@ def class_choice_warnings(expected_good: float) -> typing.List[str]:
     ----------
     expected_good : float, no unit
         Mean score of the kept particles, from 0 to 1.
-
-    Returns
-    -------
-    list of str
     """
     if expected_good >= DOUBTFUL:
         return []

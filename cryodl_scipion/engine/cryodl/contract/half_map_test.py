@@ -46,7 +46,6 @@ def half_map_verdict(test: typing.Dict[str, typing.Any]) -> typing.Tuple[bool, t
     -------
     good : bool
         True if there is no warning.
-    sentences : list of str
     """
     raw, control, improved, crossed = (test.get(name) for name in ("raw", "control", "improved", "crossed"))
     words = [resolution_in_words(value) for value in (raw, control, improved, crossed)]
@@ -104,14 +103,6 @@ def _addition(unexplained: float) -> typing.Tuple[bool, str]:
 def split_verdict(sentences: typing.Sequence[str]) -> typing.Tuple[typing.List[str], typing.List[str]]:
     """The sentences of half_map_verdict, split into ordinary ones and warnings, for callers that show warnings
     separately.
-
-    Parameters
-    ----------
-    sentences : sequence of str
-
-    Returns
-    -------
-    said, warned : list of str
     """
     said = [line for line in sentences if not line.startswith(WARNING)]
     warned = [line[len(WARNING) :] for line in sentences if line.startswith(WARNING)]

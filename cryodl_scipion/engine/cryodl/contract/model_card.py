@@ -100,13 +100,8 @@ def read_card(
 
     Parameters
     ----------
-    folder : path
     kind : str, optional
         Expected kind of model, one of _KINDS.
-
-    Returns
-    -------
-    dict
 
     Raises
     ------
@@ -232,13 +227,8 @@ def check_model(
 
     Parameters
     ----------
-    folder : path
     kind : str, optional
         Expected kind of model.
-
-    Returns
-    -------
-    dict
 
     Raises
     ------
@@ -256,10 +246,6 @@ def check_model(
 
 def sha256(path: typing.Union[str, "os.PathLike[str]"]) -> str:
     """Checksum of a file.
-
-    Parameters
-    ----------
-    path : path
 
     Returns
     -------

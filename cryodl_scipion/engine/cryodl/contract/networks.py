@@ -169,15 +169,6 @@ def network_names(kind: str) -> typing.Tuple[str, ...]:
 def network_row(kind: str, name: str) -> Network:
     """The row of a network.
 
-    Parameters
-    ----------
-    kind : str
-    name : str
-
-    Returns
-    -------
-    Network
-
     Raises
     ------
     ValueError

@@ -96,26 +96,13 @@ def describe(config_class: type, name: str) -> ParamInfo:
 
 
 def describe_all(config_class: type) -> typing.List[ParamInfo]:
-    """ParamInfo of all fields of a config, in the order of declaration.
-
-    Parameters
-    ----------
-    config_class : type
-
-    Returns
-    -------
-    list of ParamInfo
-    """
+    """ParamInfo of all fields of a config, in the order of declaration."""
     return [describe(config_class, f.name) for f in dataclasses.fields(config_class)]
 
 
 def check(config: typing.Any) -> typing.List[str]:
     """Problems of a config, a sentence each, with the parameter, the value found and what is allowed. Files are not
     checked here.
-
-    Parameters
-    ----------
-    config : object
 
     Returns
     -------
@@ -168,16 +155,7 @@ def _check_number(info: ParamInfo, name: str, value: typing.Any) -> typing.List[
 
 
 def config_to_dict(config: typing.Any) -> typing.Dict[str, typing.Any]:
-    """A config as a dict that JSON can write; tuples become lists.
-
-    Parameters
-    ----------
-    config : object
-
-    Returns
-    -------
-    dict
-    """
+    """A config as a dict that JSON can write; tuples become lists."""
     return {
         f.name: list(v) if isinstance(v := getattr(config, f.name), tuple) else v for f in dataclasses.fields(config)
     }

@@ -61,10 +61,6 @@ def temporary_path(path: typing.Union[str, "os.PathLike[str]"]) -> str:
 def remove_abandoned(folder: typing.Union[str, "os.PathLike[str]"]) -> typing.List[str]:
     """Remove the temporary files that dead processes of this machine left in a folder.
 
-    Parameters
-    ----------
-    folder : path
-
     Returns
     -------
     list of str

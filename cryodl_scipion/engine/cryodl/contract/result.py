@@ -17,13 +17,7 @@ RESULT_VERSION = 2
 
 
 def write_json(path: typing.Union[str, "os.PathLike[str]"], data: typing.Any) -> None:
-    """Write JSON under a temporary name, then rename. File names that are not UTF-8 are preserved.
-
-    Parameters
-    ----------
-    path : path
-    data : object
-    """
+    """Write JSON under a temporary name, then rename. File names that are not UTF-8 are preserved."""
     temporary = temporary_path(path)
     try:
         with open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file:
@@ -45,16 +39,7 @@ class Skipped:
 
 
 def in_words(skipped: Skipped) -> str:
-    """A skipped item as a sentence that names its file once.
-
-    Parameters
-    ----------
-    skipped : Skipped
-
-    Returns
-    -------
-    str
-    """
+    """A skipped item as a sentence that names its file once."""
     return skipped.reason if skipped.path in skipped.reason else f"{skipped.path}: {skipped.reason}"
 
 
@@ -64,13 +49,8 @@ def said_skipped(skipped: typing.Sequence[Skipped], noun: str) -> typing.List[st
 
     Parameters
     ----------
-    skipped : sequence of Skipped
     noun : str
         Noun for the items, in the singular.
-
-    Returns
-    -------
-    list of str
     """
     if not skipped:
         return []

@@ -9,14 +9,8 @@ def counted(number: int, noun: str, nouns: typing.Optional[str] = None) -> str:
 
     Parameters
     ----------
-    number : int
-    noun : str
     nouns : str, optional
         The plural if it is not formed with s.
-
-    Returns
-    -------
-    str
     """
     return f"{number} {noun if number == 1 else nouns or noun + 's'}"
 
@@ -29,10 +23,6 @@ def resolution_in_words(resolution: typing.Optional[float], none: str = "not rea
     resolution : float, Å, or None
     none : str
         The words for None.
-
-    Returns
-    -------
-    str
     """
     return none if resolution is None else f"{resolution:.3g} Å"
 
@@ -43,10 +33,6 @@ def score_text(score: float) -> str:
     Parameters
     ----------
     score : float, no unit
-
-    Returns
-    -------
-    str
     """
     return f"{score:.4g}"
 
@@ -56,13 +42,8 @@ def some_names(names: typing.Iterable[str], maximum: int = 8) -> str:
 
     Parameters
     ----------
-    names : iterable of str
     maximum : int
         Number of names that are listed.
-
-    Returns
-    -------
-    str
     """
     names = sorted(names)
     return ", ".join(names[:maximum]) + (f" and {len(names) - maximum} more" if len(names) > maximum else "")

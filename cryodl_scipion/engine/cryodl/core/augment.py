@@ -10,10 +10,6 @@ import torch
 def quarter_rotation(rng: np.random.Generator) -> np.ndarray:
     """A random rotation of a crop by 0, 90, 180 or 270 degrees.
 
-    Parameters
-    ----------
-    rng : numpy Generator
-
     Returns
     -------
     ndarray, (2, 2)
@@ -24,10 +20,6 @@ def quarter_rotation(rng: np.random.Generator) -> np.ndarray:
 
 def random_rotation(rng: np.random.Generator) -> np.ndarray:
     """A random rotation of a crop: one of the 8 symmetries of the square, or any angle, and +-8 % in size.
-
-    Parameters
-    ----------
-    rng : numpy Generator
 
     Returns
     -------
@@ -51,7 +43,6 @@ def vary_contrast(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor
     ----------
     image : Tensor, (h, w)
         Noise of standard deviation about 1.
-    rng : numpy Generator
 
     Returns
     -------

@@ -75,11 +75,6 @@ def reliability(hit: np.ndarray, scores: np.ndarray, bins: int = 10) -> Reliabil
         What was found to be true.
     scores : ndarray, (n,)
         In [0, 1].
-    bins : int
-
-    Returns
-    -------
-    Reliability
 
     Raises
     ------

@@ -16,10 +16,6 @@ def choose_device(device: str) -> torch.device:
     device : str
         'auto', 'cpu', or a GPU's number ('0', 'cuda:0').
 
-    Returns
-    -------
-    torch.device
-
     Raises
     ------
     ValueError
@@ -82,26 +78,12 @@ def in_memory_format(network: Network, memory_format: torch.memory_format) -> Ne
     ----------
     network : Module
         It is changed in place.
-    memory_format : torch.memory_format
-
-    Returns
-    -------
-    Module
     """
     return network.to(memory_format=memory_format)  # type: ignore[call-overload, no-any-return]  # torch's stubs know no keyword alone
 
 
 def device_name(device: torch.device) -> str:
-    """A device in words, for logs and results.
-
-    Parameters
-    ----------
-    device : torch.device
-
-    Returns
-    -------
-    str
-    """
+    """A device in words, for logs and results."""
     if device.type == "cuda":
         return f"GPU {device.index}: {torch.cuda.get_device_name(device)}"
     return f"CPU ({torch.get_num_threads()} threads, {platform.processor() or platform.machine()})"
@@ -111,14 +93,6 @@ def fast_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 where the hardware multiplies it fast, else float32.
 
     On CPUs without AVX512-BF16 bfloat16 is emulated and slower than float32.
-
-    Parameters
-    ----------
-    device : torch.device
-
-    Returns
-    -------
-    torch.dtype
     """
     if device.type == "cuda":
         # not torch.cuda.is_bf16_supported(): it says yes to emulation, and asks about the current GPU

@@ -121,7 +121,6 @@ def circle(box: int, diameter_px: float, device: torch.device | None = None) -> 
     box : int
         px.
     diameter_px : float, px
-    device : torch.device, optional
 
     Returns
     -------

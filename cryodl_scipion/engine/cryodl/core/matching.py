@@ -125,10 +125,6 @@ def score_matched(hit: np.ndarray, scores: np.ndarray, n_reference: int, thresho
     n_reference : int
         Reference points, matched or not.
     threshold : float, score
-
-    Returns
-    -------
-    PickScores
     """
     hit, scores = np.asarray(hit, bool), np.asarray(scores, float)
     kept = scores >= threshold

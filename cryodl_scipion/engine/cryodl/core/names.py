@@ -56,8 +56,6 @@ def check_words(what: str, given: typing.Collection[str], allowed: typing.Sequen
     ----------
     what : str
         Name of the argument, for the message.
-    given : collection of str
-    allowed : sequence of str
 
     Raises
     ------

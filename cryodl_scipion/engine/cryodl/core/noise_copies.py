@@ -13,7 +13,6 @@ def phases_at_random(volume: torch.Tensor, rng: np.random.Generator) -> torch.Te
     Parameters
     ----------
     volume : Tensor, (z, y, x)
-    rng : numpy Generator
 
     Returns
     -------

@@ -65,10 +65,6 @@ class OpticsTable(typing.Sequence[Optics]):
 def optics_values(optics: typing.Sequence[Optics]) -> np.ndarray:
     """The numbers of n Optics side by side.
 
-    Parameters
-    ----------
-    optics : n Optics
-
     Returns
     -------
     ndarray, (n, len(FIELDS)) float64
@@ -87,11 +83,9 @@ def ctf_of_optics(
 
     Parameters
     ----------
-    optics : n Optics
     box : int
         px.
     pixel_size : float, Å/px
-    device : torch.device, optional
 
     Returns
     -------

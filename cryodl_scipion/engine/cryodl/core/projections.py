@@ -14,11 +14,6 @@ BATCH = 16  # projections at a time: more are not faster on a CPU, and on a GPU 
 def random_angles(count: int, rng: np.random.Generator) -> np.ndarray:
     """Orientations that are uniform over all.
 
-    Parameters
-    ----------
-    count : int
-    rng : numpy Generator
-
     Returns
     -------
     ndarray, (count, 3)
@@ -170,7 +165,6 @@ def phase_ramp(shape: tuple[int, ...], shifts_yx: typing.Any, device: torch.devi
         (h, w), px.
     shifts_yx : ndarray or Tensor, (n, 2)
         px.
-    device : torch.device
 
     Returns
     -------

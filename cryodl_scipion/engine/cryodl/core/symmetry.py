@@ -120,10 +120,6 @@ def symmetry_correlation(density: torch.Tensor, symmetry: str) -> float:
         zyx, the axes through voxel d // 2.
     symmetry : str
         Point group, see operations.
-
-    Returns
-    -------
-    float
     """
     import torch
     import torch.nn.functional as F

@@ -38,10 +38,6 @@ def grey_limits(image: np.ndarray) -> tuple[float, float]:
     ----------
     image : ndarray, (h, w)
         Values that are not finite are passed over.
-
-    Returns
-    -------
-    low, high : float
     """
     finite = image[np.isfinite(image)]
     low, high = np.percentile(finite, (DARKEST, BRIGHTEST)) if finite.size else (0.0, 1.0)

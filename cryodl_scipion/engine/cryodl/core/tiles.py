@@ -21,7 +21,6 @@ def tile_spans(size: int, tile: int, overlap: int, granularity: int = 1) -> list
         Largest length of a tile.
     overlap : int
         Context on each inner side, not kept.
-    granularity : int
 
     Returns
     -------

@@ -15,7 +15,6 @@ def wedge(box: int, tilt_min: float, tilt_max: float, device: torch.device | Non
         px.
     tilt_min, tilt_max : float, degrees
         About the y axis.
-    device : torch.device, optional
 
     Returns
     -------

@@ -125,7 +125,6 @@ def write_imod_model(
 
     Parameters
     ----------
-    path : path
     xyz : array (n, 3)
         px of the tomogram.
     species : sequence of str
@@ -168,7 +167,6 @@ def read_eman2(path: str | os.PathLike[str], found: dict[str, typing.Any]) -> Co
 
     Parameters
     ----------
-    path : path
     found : dict
         What it holds: boxes_3d has rows x, y, z, method, score, class; class_list has the names. With apix_unbin (Å/px)
         positions are in px of the unbinned tomogram from its middle, else in px of the tomogram.
@@ -258,7 +256,6 @@ def write_napari_points(path: str | os.PathLike[str], zyx: np.ndarray, species: 
 
     Parameters
     ----------
-    path : path
     zyx : array (n, 3)
         px.
     species : sequence of str

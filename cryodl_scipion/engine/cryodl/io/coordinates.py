@@ -59,16 +59,7 @@ def read_coordinates(source: str | os.PathLike[str]) -> dict[str, tuple[np.ndarr
 
 
 def has_coordinates(folder: str | os.PathLike[str]) -> bool:
-    """Whether a folder is there and holds a file of coordinates.
-
-    Parameters
-    ----------
-    folder : path
-
-    Returns
-    -------
-    bool
-    """
+    """Whether a folder is there and holds a file of coordinates."""
     return os.path.isdir(folder) and bool(_files_of(Path(folder)))
 
 
@@ -88,11 +79,6 @@ def align_keys(coordinates: typing.Mapping[str, Of], names: typing.Collection[st
     ----------
     coordinates : dict
         Of micrographs' keys.
-    names : collection of str
-
-    Returns
-    -------
-    dict
 
     Raises
     ------
@@ -118,7 +104,6 @@ def write_coordinates(
 
     Parameters
     ----------
-    path : path
     yx : ndarray, (n, 2)
         Centres in px of the micrograph.
     scores : ndarray, (n,)
@@ -176,14 +161,6 @@ def _read_star(path: Path) -> dict[str, list[tuple[float, float, float]]]:
 
 def keys_of(names: typing.Sequence[str]) -> list[str]:
     """The keys of micrographs' names in one file.
-
-    Parameters
-    ----------
-    names : sequence of str
-
-    Returns
-    -------
-    list of str
 
     Raises
     ------

@@ -25,10 +25,6 @@ def each_item(
         Its ValueError or FileNotFoundError skips the item.
     skip : function of a name
         Called for an item that is skipped: it removes what an earlier run left of it.
-
-    Returns
-    -------
-    list of Skipped
     """
     from tqdm import tqdm
 

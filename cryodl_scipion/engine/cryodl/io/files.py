@@ -21,45 +21,19 @@ def micrograph_key(name: typing.Any) -> str:
     """The name by which micrographs and coordinates are matched: no folder, no extension, no compression suffix.
 
     '000001@mics/a.mrc.gz' gives 'a'. A tomogram of a copick project, <run>/VoxelSpacing13.000/wbp.zarr, gives the run.
-
-    Parameters
-    ----------
-    name : str or path
-
-    Returns
-    -------
-    str
     """
     return copick_run(name) or file_key(name)
 
 
 def copick_run(name: typing.Any) -> str:
-    """The run of a tomogram in a copick project, <run>/VoxelSpacing13.000/wbp.zarr; '' for other files.
-
-    Parameters
-    ----------
-    name : str or path
-
-    Returns
-    -------
-    str
-    """
+    """The run of a tomogram in a copick project, <run>/VoxelSpacing13.000/wbp.zarr; '' for other files."""
     path = Path(str(name).split("@")[-1])
     of_run = path.suffix.lower() == ".zarr" and path.parent.name.startswith("VoxelSpacing")
     return path.parent.parent.name if of_run else ""
 
 
 def file_key(name: typing.Any) -> str:
-    """The file's own name without folder, extension and compression suffix, also in a copick project.
-
-    Parameters
-    ----------
-    name : str or path
-
-    Returns
-    -------
-    str
-    """
+    """The file's own name without folder, extension and compression suffix, also in a copick project."""
     key = Path(str(name).split("@")[-1]).name
     for endings in ((".gz", ".bz2"), _STRIPPED):
         key = _without_ending(key, endings)
@@ -75,10 +49,6 @@ def names_with_runs(runs: typing.Sequence[str], names: typing.Sequence[str]) -> 
         copick_run of each.
     names : sequence of str
         Own name of each.
-
-    Returns
-    -------
-    list of str
     """
     return [(f"{run}__{name}" if runs.count(run) > 1 else run) if run else name for run, name in zip(runs, names)]
 
@@ -119,10 +89,6 @@ def expand_paths(patterns: typing.Iterable[str]) -> list[str]:
     patterns : iterable of str
         A .txt file holds one path per line; a .star file has rlnMicrographName. Relative paths in a list are tried as
         they are, then beside the list file.
-
-    Returns
-    -------
-    list of str
 
     Raises
     ------
@@ -191,11 +157,6 @@ def read_text(path: str | os.PathLike[str]) -> str:
 def name_tomograms(paths: typing.Sequence[str], names: typing.Sequence[str] = ()) -> list[tuple[str, str]]:
     """As name_micrographs, for tomograms.
 
-    Parameters
-    ----------
-    paths : sequence of str
-    names : sequence of str
-
     Returns
     -------
     list of (name, path)
@@ -210,7 +171,6 @@ def name_micrographs(
 
     Parameters
     ----------
-    paths : sequence of str
     names : sequence of str
         To take instead of the files' names; none, or as many as paths.
     what : str
@@ -255,13 +215,8 @@ def evenly_spaced(items: typing.Sequence[typing.Any], number: int) -> list[typin
 
     Parameters
     ----------
-    items : sequence
     number : int
         At most so many.
-
-    Returns
-    -------
-    list
     """
     if len(items) <= number:
         return list(items)
@@ -271,17 +226,7 @@ def evenly_spaced(items: typing.Sequence[typing.Any], number: int) -> list[typin
 
 
 def spread_first(items: typing.Sequence[typing.Any], number: int) -> list[typing.Any]:
-    """All items, those first that evenly_spaced chooses.
-
-    Parameters
-    ----------
-    items : sequence
-    number : int
-
-    Returns
-    -------
-    list
-    """
+    """All items, those first that evenly_spaced chooses."""
     chosen = evenly_spaced(range(len(items)), number)
     return [items[i] for i in chosen + sorted(set(range(len(items))) - set(chosen))]
 
@@ -296,10 +241,6 @@ def whole_file(path: str | os.PathLike[str]) -> typing.Iterator[Path]:
     ----------
     path : path
         Where the file will be.
-
-    Yields
-    ------
-    Path
 
     Raises
     ------
@@ -340,11 +281,6 @@ def _umask() -> int:
 
 def rename_folder(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
     """Give a finished folder its final name.
-
-    Parameters
-    ----------
-    source : path
-    target : path
 
     Raises
     ------

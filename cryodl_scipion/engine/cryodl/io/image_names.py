@@ -23,7 +23,6 @@ def split_name(name: str) -> tuple[int, str]:
     -------
     number : int
         From 1.
-    stack : str
 
     Raises
     ------
@@ -94,10 +93,6 @@ def find_file(path: str | os.PathLike[str], stack: str, what: str = "stack") -> 
         The name in it.
     what : str
         It is, for the message.
-
-    Returns
-    -------
-    str
 
     Raises
     ------

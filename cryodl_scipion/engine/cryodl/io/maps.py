@@ -14,7 +14,6 @@ def write_map(path: str | os.PathLike[str], density: typing.Any, pixel_size: flo
 
     Parameters
     ----------
-    path : path
     density : ndarray or Tensor, (d, d, d)
         zyx, on the CPU.
     pixel_size : float, Å

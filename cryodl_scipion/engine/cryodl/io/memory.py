@@ -79,16 +79,7 @@ def release_pages(array: typing.Any) -> None:
 
 @contextlib.contextmanager
 def one_item(path: str) -> typing.Iterator[None]:
-    """Turn a memory error of the block into TooLittleMemory that names the file: a run leaves it out and goes on.
-
-    Parameters
-    ----------
-    path : str
-
-    Yields
-    ------
-    None
-    """
+    """Turn a memory error of the block into TooLittleMemory that names the file: a run leaves it out and goes on."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -112,7 +103,6 @@ def memory_sentence(error: BaseException, command: typing.Any) -> str:
 
     Parameters
     ----------
-    error : BaseException
     command : Command
         Of the contract.
 

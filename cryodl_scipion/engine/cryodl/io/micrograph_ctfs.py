@@ -32,10 +32,6 @@ def read_micrograph_ctfs(
     microscope : dict
         {rlnVoltage, rlnSphericalAberration, rlnAmplitudeContrast: value, or None for that of the file}.
 
-    Returns
-    -------
-    dict of str to Optics
-
     Raises
     ------
     FileNotFoundError, ValueError
@@ -65,12 +61,6 @@ def ctf_of(ctfs: "typing.Mapping[str, Optics]", name: str, path: str | os.PathLi
     ----------
     ctfs : mapping
         Of read_micrograph_ctfs.
-    name : str
-    path : path
-
-    Returns
-    -------
-    Optics or None
     """
     return ctfs.get(name) or ctfs.get(micrograph_key(path))
 

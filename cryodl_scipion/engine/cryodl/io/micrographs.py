@@ -21,10 +21,6 @@ def read_micrograph(path: str | os.PathLike[str]) -> np.ndarray:
 
     A stack of one image is taken as the image. Not-a-number pixels are left as they are.
 
-    Parameters
-    ----------
-    path : path
-
     Returns
     -------
     ndarray, (h, w) float32
@@ -66,10 +62,6 @@ def _as_float32(image: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
 def micrograph_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Shape of a micrograph, from its header alone.
 
-    Parameters
-    ----------
-    path : path
-
     Returns
     -------
     (h, w)
@@ -96,10 +88,6 @@ def pixel_size_warnings(paths: typing.Sequence[str], pixel_size: float) -> list[
     paths : sequence of str
         Of micrographs.
     pixel_size : float, Å/px
-
-    Returns
-    -------
-    list of str
     """
     found: dict[float, list[str]] = {}
     for path in paths:
@@ -138,7 +126,6 @@ def write_micrograph(
 
     Parameters
     ----------
-    path : path
     image : ndarray, (h, w)
     pixel_size : float, Å/px
     *labels : str

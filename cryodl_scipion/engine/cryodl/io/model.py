@@ -25,13 +25,8 @@ def find_model(name_or_folder: str | os.PathLike[str], kind: str | None = None) 
 
     Parameters
     ----------
-    name_or_folder : path
     kind : str, optional
         Of the models that are wanted.
-
-    Returns
-    -------
-    Path
 
     Raises
     ------
@@ -59,13 +54,11 @@ def read_model(
 
     Parameters
     ----------
-    folder : path
     kind : str, optional
         Of the model that is wanted.
 
     Returns
     -------
-    card : dict
     weights : dict
         {name: tensor}.
 
@@ -92,7 +85,6 @@ def copy_model(source: str | os.PathLike[str], target: str | os.PathLike[str]) -
 
     Parameters
     ----------
-    source : path
     target : path
         It must not exist.
     """
@@ -108,8 +100,6 @@ def write_model(folder: str | os.PathLike[str], card: dict[str, typing.Any], ten
 
     Parameters
     ----------
-    folder : path
-    card : dict
     tensors : dict
         {name: tensor}.
     """
@@ -137,7 +127,6 @@ def save_tensors(
 
     Parameters
     ----------
-    path : path
     tensors : dict
         {name: tensor}.
     metadata : dict, optional

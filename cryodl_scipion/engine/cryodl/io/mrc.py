@@ -80,14 +80,6 @@ class MrcHeader:
 def read_header(path: str | os.PathLike[str]) -> MrcHeader:
     """Header of an MRC file; the extended header and the data are not touched.
 
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    MrcHeader
-
     Raises
     ------
     ValueError
@@ -140,7 +132,6 @@ def read_data(path: str | os.PathLike[str], header: MrcHeader) -> np.ndarray:
 
     Parameters
     ----------
-    path : path
     header : MrcHeader
         Of the file.
 

@@ -20,10 +20,6 @@ def origin_of(path: str | os.PathLike[str]) -> tuple[float, ...]:
     Of an MRC file the header's origin, or else its start (NXSTART), as ChimeraX takes them; of an OME-Zarr folder its
     translation.
 
-    Parameters
-    ----------
-    path : path
-
     Returns
     -------
     tuple of float

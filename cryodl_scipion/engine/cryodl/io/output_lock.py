@@ -40,10 +40,6 @@ def output_lock(command: Command, config: typing.Any, wait: float = WAIT) -> typ
     wait : float, s
         For another process.
 
-    Yields
-    ------
-    None
-
     Raises
     ------
     ValueError

@@ -44,10 +44,6 @@ class ParticlePositions:
 def read_particle_positions(path: str | os.PathLike[str]) -> dict[str, ParticlePositions]:
     """Positions of the particles of a STAR file of RELION, of any version, by micrograph.
 
-    Parameters
-    ----------
-    path : path
-
     Returns
     -------
     dict
@@ -139,14 +135,5 @@ def _sizes_of_groups(
 
 
 def without_uid(key: str) -> str:
-    """The key without the number that cryoSPARC writes before the name of an imported micrograph.
-
-    Parameters
-    ----------
-    key : str
-
-    Returns
-    -------
-    str
-    """
+    """The key without the number that cryoSPARC writes before the name of an imported micrograph."""
     return _UID.sub("", key)

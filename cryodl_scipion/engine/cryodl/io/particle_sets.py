@@ -140,13 +140,8 @@ def read_particles(path: str | os.PathLike[str], need: typing.Collection[str] = 
 
     Parameters
     ----------
-    path : path
     need : collection of str
         Of 'angles', 'ctf' and 'raw' (no denoised images: they must not be mistaken for raw ones).
-
-    Returns
-    -------
-    ParticleSet
 
     Raises
     ------
@@ -180,8 +175,6 @@ def write_particles_star(
 
     Parameters
     ----------
-    path : path
-    particles : ParticleSet
     changes : dict, optional
         {column: (n,) values}, added or replaced.
     stack : str, optional

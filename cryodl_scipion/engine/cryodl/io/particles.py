@@ -38,10 +38,6 @@ PARTICLES = (
 def read_orientations(path: str | os.PathLike[str]) -> np.ndarray:
     """The angles of a STAR file.
 
-    Parameters
-    ----------
-    path : path
-
     Returns
     -------
     ndarray, (n, 3)
@@ -81,7 +77,6 @@ def write_oriented_coordinates(
 
     Parameters
     ----------
-    path : path
     centres_yx : ndarray, (n, 2)
         px.
     angles : ndarray, (n, 3)
@@ -110,7 +105,6 @@ def write_stack(path: str | os.PathLike[str], images: typing.Any, pixel_size: fl
 
     Parameters
     ----------
-    path : path
     images : ndarray or Tensor, (n, box, box) float32
     pixel_size : float, Å/px
     """
@@ -148,10 +142,6 @@ def particle_rows(
     optics : Optics
         Of all.
     pixel_size : float, Å/px
-
-    Returns
-    -------
-    str
     """
     lines = []
     for number, (position, centre, view) in enumerate(zip(positions_yx, centres_yx, angles), 1):
@@ -176,7 +166,6 @@ def write_particles(
 
     Parameters
     ----------
-    path : path
     parts : iterable of path
         Of files of particle_rows.
     optics : Optics

@@ -112,10 +112,6 @@ def lacking_in_words(sets: dict[str, typing.Any], names: typing.Collection[str])
         {set: {micrograph: picks}}.
     names : collection of str
         Of the micrographs.
-
-    Returns
-    -------
-    list of str
     """
     return [
         f"{name} has no list of picks for {len(absent)} of the {len(names)} micrographs "

@@ -49,7 +49,6 @@ def plot_precision_recall(
     ----------
     curves : dict
         {set: (precision (n,), recall (n,), (recall, precision) of the picks as they were given)}; the last is a dot.
-    path : path
     """
     pyplot = _pyplot()
     figure, axes = pyplot.subplots(figsize=(5.6, 4.6), layout="constrained")
@@ -76,7 +75,6 @@ def plot_agreement(
         Of the sets.
     matrix : rows of numbers
         In [0, 1].
-    path : path
     """
     pyplot = _pyplot()
     side = 2.4 + 0.7 * len(names)
@@ -100,8 +98,6 @@ def plot_reliability(hit: np.ndarray, scores: np.ndarray, path: str | os.PathLik
     hit : ndarray, (n,) bool
     scores : ndarray, (n,)
         In [0, 1].
-    path : path
-    bins : int
 
     Raises
     ------
@@ -130,7 +126,6 @@ def plot_rounds(entries: typing.Sequence[dict[str, typing.Any]], path: str | os.
     ----------
     entries : sequence of dict
         Of rounds.csv.
-    path : path
     """
     pyplot = _pyplot()
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
@@ -159,14 +154,11 @@ def new_figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[typi
 
     Parameters
     ----------
-    rows : int
-    columns : int
     size : (width, height)
         Inches.
 
     Returns
     -------
-    figure : Figure
     axes : ndarray of Axes, (rows, columns)
     """
     return _pyplot().subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
@@ -220,7 +212,6 @@ def save_figure(figure: typing.Any, path: str | os.PathLike[str]) -> None:
     ----------
     figure : Figure
         Of matplotlib.
-    path : path
     """
     with whole_file(path) as temporary:
         figure.savefig(temporary, dpi=100)

@@ -20,9 +20,5 @@ def control_name(output: str, kind: str = NOISE) -> str:
         NAME.star.
     kind : str
         NOISE or SUBSTITUTED.
-
-    Returns
-    -------
-    str
     """
     return f"{output[: -len('.star')]}{kind}.star"

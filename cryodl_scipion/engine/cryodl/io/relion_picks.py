@@ -28,13 +28,8 @@ def project_name(path: str, project: str) -> str:
 
     Parameters
     ----------
-    path : str
     project : str
         The project's folder.
-
-    Returns
-    -------
-    str
 
     Raises
     ------
@@ -62,10 +57,6 @@ def coordinate_file(name: str) -> str:
     ----------
     name : str
         Of the micrograph, relative to the project.
-
-    Returns
-    -------
-    str
     """
     return os.path.splitext(_JOB.sub("", name))[0] + SUFFIX
 
@@ -135,10 +126,6 @@ def pick_tables(
 def helical_tables(source: str) -> dict[str, dict[str, list[str]]]:
     """The tables of a folder's STAR files that hold segments of filaments.
 
-    Parameters
-    ----------
-    source : str
-
     Returns
     -------
     dict
@@ -174,10 +161,6 @@ def extraction_command(
         Whether protein is dark in the micrographs.
     tube : float, Å, optional
         Diameter of the filament, of segments of filaments.
-
-    Returns
-    -------
-    str
     """
     import shlex
 

@@ -75,10 +75,6 @@ def modern_tables(
 def image_dimensions(path: str | os.PathLike[str]) -> int:
     """Whether a STAR file names images or volumes.
 
-    Parameters
-    ----------
-    path : path
-
     Returns
     -------
     int
@@ -243,10 +239,6 @@ def groups_of_particles(
         For messages.
     dimensions : int
         3 for subtomograms.
-
-    Returns
-    -------
-    Groups
 
     Raises
     ------

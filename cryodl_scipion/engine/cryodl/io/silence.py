@@ -32,10 +32,6 @@ def no_long_silence(longest: float = LONGEST, json: bool = False) -> typing.Iter
     longest : float, s
     json : bool
         Whether standard output is for a program, which reads it as JSON: the lines then go to standard error.
-
-    Yields
-    ------
-    None
     """
     if sys.stderr.isatty():
         yield

@@ -24,10 +24,6 @@ UNEQUAL = 0.01  # relative difference of two pixel sizes above which pixels are 
 def stack_shape(path: str | os.PathLike[str]) -> tuple[int, int, int]:
     """Shape of a stack, from its header and its length.
 
-    Parameters
-    ----------
-    path : path
-
     Returns
     -------
     (images, h, w)

@@ -17,14 +17,6 @@ SMALL = 1 << 20  # bytes; smaller files are known by what they hold, for a proto
 def file_stamp(path: typing.Union[str, "os.PathLike[str]"]) -> dict[str, int]:
     """Size and time of the last change (ns) of a file; of a folder (an OME-Zarr) those of all its files together.
 
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    dict
-
     Raises
     ------
     OSError
@@ -38,14 +30,6 @@ def file_stamp(path: typing.Union[str, "os.PathLike[str]"]) -> dict[str, int]:
 
 def stamp(*paths: typing.Union[str, "os.PathLike[str]"]) -> str:
     """One word for the sizes and times of some files; another one when any of them was made anew.
-
-    Parameters
-    ----------
-    *paths : path
-
-    Returns
-    -------
-    str
 
     Raises
     ------

@@ -19,10 +19,6 @@ _RESERVED = re.compile(r"""data_|loop_|save_|stop_|global_|[_#$'"\[\];]""", re.I
 def read_tables(path: str | os.PathLike[str]) -> dict[str, dict[str, Texts]]:
     """The tables of a STAR file, columns without their leading underscore. Single values count as tables of one row.
 
-    Parameters
-    ----------
-    path : path
-
     Returns
     -------
     dict
@@ -67,7 +63,6 @@ def write_tables(path: str | os.PathLike[str], tables: dict[str, dict[str, typin
 
     Parameters
     ----------
-    path : path
     tables : dict
         {block name: {column: values}}; values are texts or numbers.
     """
@@ -81,16 +76,7 @@ def write_tables(path: str | os.PathLike[str], tables: dict[str, dict[str, typin
 
 
 def star_text(value: typing.Any) -> str:
-    """A number or text as RELION reads it.
-
-    Parameters
-    ----------
-    value : number or str
-
-    Returns
-    -------
-    str
-    """
+    """A number or text as RELION reads it."""
     if isinstance(value, (float, np.floating)):
         number = float(value)
         return f"{number:.6f}" if number == 0 or abs(number) >= 1e-3 else f"{number:.6e}"

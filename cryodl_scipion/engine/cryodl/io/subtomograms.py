@@ -136,15 +136,10 @@ def read_subtomograms(
 
     Parameters
     ----------
-    path : path
     need : collection of str
         Of 'classes' and 'angles'.
     tilt_min, tilt_max : float, degrees
         Where the file has neither weights nor tilt ranges.
-
-    Returns
-    -------
-    SubtomogramSet
 
     Raises
     ------
@@ -207,8 +202,6 @@ def write_subtomograms_star(
 
     Parameters
     ----------
-    path : path
-    subtomograms : SubtomogramSet
     changes : dict, optional
         {column: (n,) values}, added or replaced; None instead of values: taken out.
 

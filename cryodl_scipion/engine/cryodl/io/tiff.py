@@ -30,10 +30,6 @@ Found = typing.TypeVar("Found")
 def read_tiff(path: str | os.PathLike[str]) -> np.ndarray:
     """The first image of a file, rows from the last one on, as RELION counts y (frames.py).
 
-    Parameters
-    ----------
-    path : path
-
     Returns
     -------
     ndarray, (h, w)

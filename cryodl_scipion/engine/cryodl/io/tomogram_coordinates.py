@@ -30,14 +30,6 @@ GROUP, PIXEL_SIZE = "rlnOpticsGroup", "cryodlPixelSize"
 def read_coordinates3d(path: str | os.PathLike[str]) -> Coordinates3D:
     """Coordinates3D of a file: STAR, and what coordinate_files.py knows.
 
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    Coordinates3D
-
     Raises
     ------
     FileNotFoundError
@@ -159,7 +151,6 @@ def write_coordinates3d(
 
     Parameters
     ----------
-    path : path
     tables : sequence of dict
         {column: values}, all with the same columns.
     pixel_sizes : sequence of float
@@ -193,8 +184,6 @@ def join_coordinates3d(
 
     Parameters
     ----------
-    path : path
-    files : sequence of path
     pixel_sizes : sequence of float
         Å/px of each.
     tilt_series_pixel_size : float, Å/px

@@ -128,7 +128,6 @@ def working_pixel_size(tomogram: Tomogram, given: float | None, otherwise: float
 
     Parameters
     ----------
-    tomogram : Tomogram
     given : float, Å/px, optional
         Of the request.
     otherwise : float, Å/px, optional

@@ -26,7 +26,6 @@ def check_output(output: str, what: str = "Output folder") -> None:
 
     Parameters
     ----------
-    output : str
     what : str
         It is, for the message.
 
@@ -47,15 +46,10 @@ def star_stem(output: str, what: str, *beside: str) -> str:
 
     Parameters
     ----------
-    output : str
     what : str
         It holds, for messages.
     *beside : str
         Patterns of the names of files that will lie beside it, after that stem.
-
-    Returns
-    -------
-    str
 
     Raises
     ------
@@ -96,10 +90,6 @@ def working_folder(
     precious : str, optional
         Name of a file that stands for hours of work, which is not thrown away for other parameters.
 
-    Returns
-    -------
-    Path
-
     Raises
     ------
     ValueError
@@ -127,8 +117,6 @@ def finish_folder(folder: str | os.PathLike[str], output: str | os.PathLike[str]
 
     Parameters
     ----------
-    folder : path
-    output : path
     *leftovers : str
         Names of files or folders in it.
     """

@@ -150,11 +150,9 @@ def new_volume(
 
     Parameters
     ----------
-    path : path
     shape : sequence of int
         (z, y, x).
     pixel_size : float, Å/px
-    dtype : numpy type
     label : str
         Line for the header.
     stack : bool

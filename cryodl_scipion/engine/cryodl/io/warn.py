@@ -10,12 +10,7 @@ _open: list[int] = []  # an entry for each command that is running, one within t
 
 
 def warn(sentence: str) -> None:
-    """Print a warning, once; it will also stand in the Result.
-
-    Parameters
-    ----------
-    sentence : str
-    """
+    """Print a warning, once; it will also stand in the Result."""
     if sentence in _said:
         return
     _said[sentence] = True
@@ -26,10 +21,6 @@ def warn(sentence: str) -> None:
 def collected() -> typing.Iterator[typing.Callable[[], list[str]]]:
     """For one command: a function that gives the warnings since the block began. A command within another one adds to
     those of the outer one.
-
-    Yields
-    ------
-    callable
     """
     if not _open:
         _said.clear()
@@ -43,12 +34,7 @@ def collected() -> typing.Iterator[typing.Callable[[], list[str]]]:
 
 @contextlib.contextmanager
 def apart() -> typing.Iterator[None]:
-    """For commands within another one: what is said in the block does not count as said by the outer command.
-
-    Yields
-    ------
-    None
-    """
+    """For commands within another one: what is said in the block does not count as said by the outer command."""
     before = dict(_said)
     try:
         yield
@@ -58,28 +44,10 @@ def apart() -> typing.Iterator[None]:
 
 
 def unsaid(sentences: typing.Iterable[str]) -> list[str]:
-    """Warnings that were not said yet.
-
-    Parameters
-    ----------
-    sentences : iterable of str
-
-    Returns
-    -------
-    list of str
-    """
+    """Warnings that were not said yet."""
     return [sentence for sentence in sentences if sentence not in _said]
 
 
 def with_said(sentences: typing.Iterable[str]) -> tuple[str, ...]:
-    """A Result's warnings and those that were said before, each once.
-
-    Parameters
-    ----------
-    sentences : iterable of str
-
-    Returns
-    -------
-    tuple of str
-    """
+    """A Result's warnings and those that were said before, each once."""
     return tuple(dict.fromkeys([*sentences, *_said]))

@@ -15,17 +15,12 @@ def open_figure(title: str, size: tuple[float, float], what: str, ways_out: str)
 
     Parameters
     ----------
-    title : str
     size : (width, height)
         Inches.
     what : str
         The window is, for messages: 'annotation window'.
     ways_out : str
         Sentence that says what to do without a screen.
-
-    Returns
-    -------
-    Figure
 
     Raises
     ------
@@ -160,7 +155,6 @@ def connect(figure: typing.Any, window: MouseAndKeys) -> None:
     ----------
     figure : Figure
         Of matplotlib.
-    window : MouseAndKeys
     """
     for event, action in (
         ("button_press_event", window.press),

@@ -115,7 +115,6 @@ def refine_views(
         Finest frequency, waves per box.
     sigmas : ndarray, (e,)
         Standard deviations of the errors before.
-    rounds : int
 
     Returns
     -------
@@ -180,11 +179,6 @@ def fit_components(
         Standard deviations of the errors before.
     curve : ndarray, (rings,)
         FSC of the halves' mean volumes.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    ComponentFit
     """
     coarse = min(COARSE, radius)
     first = [mean[None], known[:number] * setting.focus]

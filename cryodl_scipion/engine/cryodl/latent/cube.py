@@ -112,7 +112,6 @@ def symmetric(table: np.ndarray, side: int) -> np.ndarray:
     Parameters
     ----------
     table : ndarray, (side³, c)
-    side : int
 
     Returns
     -------
@@ -127,7 +126,6 @@ def hermitian(table: np.ndarray, side: int) -> np.ndarray:
     Parameters
     ----------
     table : ndarray, (side³, 2 c)
-    side : int
 
     Returns
     -------

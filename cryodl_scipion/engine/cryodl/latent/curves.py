@@ -24,8 +24,6 @@ def along_curve(setting: Setting, fit: ComponentFit, radius: float) -> np.ndarra
 
     Parameters
     ----------
-    setting : components.Setting
-    fit : components.ComponentFit
     radius : float, no unit
         Finest frequency, waves per box.
 
@@ -90,9 +88,7 @@ def expected_power(setting: Setting, mean: np.ndarray, cube: Cube, number: int) 
 
     Parameters
     ----------
-    setting : Setting
     mean : ndarray, (box, box, box)
-    cube : cube.Cube
     number : int
         Of components.
 

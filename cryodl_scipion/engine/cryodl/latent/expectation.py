@@ -79,10 +79,7 @@ def expect(
 
     Parameters
     ----------
-    coefficients : seen.Observations
-    views : seen.Views
     rows : ndarray, (m,)
-    cube : Cube
     volumes : ndarray, (q + 1, box, box, box)
         The mean, and components in units of the standard deviation of their coordinates.
     count : int
@@ -93,10 +90,6 @@ def expect(
         Where the coordinates may be; Linear if None.
     collect : bool
         Whether the sums of the volumes' equations are wanted.
-
-    Returns
-    -------
-    ExpectationSums
     """
     posterior = posterior or Linear(len(volumes) - 1)
     total = _empty(len(rows), len(volumes) - 1, posterior.coordinates, cube, coefficients.rings, len(sigmas), collect)

@@ -19,7 +19,6 @@ def read_focus_mask(path: str, voxel: float, box: int) -> np.ndarray:
 
     Parameters
     ----------
-    path : str
     voxel : float, Å
     box : int
         px.
@@ -48,7 +47,6 @@ def checked_mask(path: str, voxel: float, density: np.ndarray, of: str) -> np.nd
 
     Parameters
     ----------
-    path : str
     voxel : float, Å
     density : ndarray, (box, box, box)
         Of the molecule, protein bright.

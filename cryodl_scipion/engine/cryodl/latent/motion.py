@@ -80,7 +80,6 @@ def find_motion(
 
     Parameters
     ----------
-    setting : components.Setting
     mean : ndarray, (box, box, box)
         At the orientations of setting.views.
     radius : float, no unit
@@ -89,10 +88,6 @@ def find_motion(
         Gives the mean and components (q + 1, box, box, box), in units of their deviations, of some rows alone.
     tolerance : float, no unit
         Variability that a rigid molecule may have by errors of second order; the p-value is that of more.
-
-    Returns
-    -------
-    Motion
     """
     radius = min(radius, COARSE)
     cube, count = setting.cube(radius), setting.coefficients.count(radius)
@@ -124,11 +119,9 @@ def voxel_components(
 
     Parameters
     ----------
-    setting : components.Setting
     mean : ndarray, (box, box, box)
     radius : float, no unit
         Finest frequency, waves per box.
-    rng : numpy.random.Generator
     rows : ndarray, (m,)
 
     Returns

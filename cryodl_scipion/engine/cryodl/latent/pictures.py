@@ -17,8 +17,6 @@ def draw_latent(latent: np.ndarray, clusters: np.ndarray, title: str, path: str 
     ----------
     latent : ndarray, (n, k)
     clusters : ndarray, (n,)
-    title : str
-    path : path
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -14,7 +14,6 @@ def path_weights(coordinate: np.ndarray, count: int) -> tuple[np.ndarray, np.nda
     Parameters
     ----------
     coordinate : ndarray, (n,)
-    count : int
 
     Returns
     -------

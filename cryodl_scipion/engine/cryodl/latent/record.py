@@ -26,8 +26,6 @@ def latent_columns(latent: np.ndarray, clusters: np.ndarray, umap: bool, seed: i
     ----------
     latent : ndarray, (n, q)
     clusters : ndarray, (n,)
-    umap : bool
-    seed : int
 
     Returns
     -------
@@ -46,8 +44,6 @@ def latent_clusters(latent: np.ndarray, count: int, seed: int) -> np.ndarray:
     Parameters
     ----------
     latent : ndarray, (n, q)
-    count : int
-    seed : int
 
     Returns
     -------
@@ -64,16 +60,7 @@ def latent_clusters(latent: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def verdict_sentence(motion: Motion) -> str:
-    """The verdict of the motion test in words.
-
-    Parameters
-    ----------
-    motion : motion.Motion
-
-    Returns
-    -------
-    str
-    """
+    """The verdict of the motion test in words."""
     amount = f"(p = {motion.p_value:.2g}; variability {motion.variability:.2%} of the molecule's power)."
     return ("Motion found " if motion.verdict == "motion" else "No motion found ") + amount
 
@@ -83,8 +70,6 @@ def write_fit_volumes(folder: Path, fit: ComponentFit, box: int, pixel_size: flo
 
     Parameters
     ----------
-    folder : Path
-    fit : components.ComponentFit
     box : int, px
         Of the observations.
     pixel_size : float, Å/px
@@ -110,16 +95,10 @@ def fit_record(
     ----------
     config : object
         Has tolerance (percent) and latent.
-    fit : components.ComponentFit
-    motion : motion.Motion
     resolution : float, Å
         Finest detail of the fit.
     voxel : float, Å
         Unit of the errors of shifts.
-
-    Returns
-    -------
-    dict
     """
     return dict(
         sentence=verdict_sentence(motion),

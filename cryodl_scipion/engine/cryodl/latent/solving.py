@@ -22,8 +22,6 @@ def solve_components(sums: ExpectationSums, cube: Cube, prior: np.ndarray) -> np
 
     Parameters
     ----------
-    sums : expectation.ExpectationSums
-    cube : cube.Cube
     prior : ndarray, (q + 1, rings)
         Expected power of a coefficient of each volume, shell by shell; infinite where nothing is expected.
     """

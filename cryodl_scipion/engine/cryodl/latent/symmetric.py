@@ -25,7 +25,6 @@ def copy_notes(particles: ParticleSet | SubtomogramSet, items: str = "particles"
 
     Parameters
     ----------
-    particles : ParticleSet or SubtomogramSet
     items, of : str
         What the rows are, in the plural, and what each is in its file.
 

@@ -14,12 +14,7 @@ if typing.TYPE_CHECKING:
 
 
 def launched() -> bool:
-    """Whether this process is one of several that torchrun has started.
-
-    Returns
-    -------
-    bool
-    """
+    """Whether this process is one of several that torchrun has started."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
@@ -51,10 +46,6 @@ def run_on(devices: typing.Sequence[str], command: str, config: typing.Any) -> R
         Its name.
     config : object
         Of the contract.
-
-    Returns
-    -------
-    Result
 
     Raises
     ------

@@ -20,7 +20,6 @@ class ImageDenoiser:
     ----------
     weights : mapping
         {name: Tensor}, each of any shape: of a micrograph denoiser.
-    device : torch.device
     """
 
     def __init__(self, weights: typing.Mapping[str, torch.Tensor], device: torch.device) -> None:

@@ -19,14 +19,8 @@ def for_inference(network: torch.nn.Module, device: torch.device, dtype: torch.d
 
     Parameters
     ----------
-    network : Module
-    device : torch.device
     dtype : torch.dtype
         Of the weights.
-
-    Returns
-    -------
-    Module
     """
     copy = deepcopy(network).eval().to("cpu")
     for block in copy.modules():
@@ -41,16 +35,7 @@ def for_inference(network: torch.nn.Module, device: torch.device, dtype: torch.d
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error is one of the several that torch raises when GPU or host memory does not suffice.
-
-    Parameters
-    ----------
-    error : BaseException
-
-    Returns
-    -------
-    bool
-    """
+    """Whether an error is one of the several that torch raises when GPU or host memory does not suffice."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     text = str(error).lower()
@@ -62,7 +47,6 @@ def with_less_memory(attempt: typing.Callable[[], Answer], shrink: typing.Callab
 
     Parameters
     ----------
-    attempt : callable
     shrink : callable
         Makes the next attempt need less memory; False if it cannot.
 

@@ -139,7 +139,6 @@ def start_weights(
 
     Returns
     -------
-    card : dict
     weights : dict
         {name: Tensor}, each of any shape.
 
@@ -199,16 +198,7 @@ def say_weakness(network: str, method: typing.Any) -> None:
 
 
 def said(sentences: typing.Iterable[str]) -> list[str]:
-    """Sentences as a list, each of them warned of.
-
-    Parameters
-    ----------
-    sentences : iterable of str
-
-    Returns
-    -------
-    list of str
-    """
+    """Sentences as a list, each of them warned of."""
     told = list(sentences)
     for sentence in told:
         warn(sentence)

@@ -45,10 +45,6 @@ def training_folder(config: typing.Any) -> Path:
     config : object
         Of a command that trains.
 
-    Returns
-    -------
-    Path
-
     Raises
     ------
     ValueError
@@ -60,16 +56,7 @@ def training_folder(config: typing.Any) -> Path:
 
 
 def accelerator_for(device: torch.device) -> typing.Any:
-    """An accelerator in bfloat16 where the hardware multiplies it fast.
-
-    Parameters
-    ----------
-    device : torch.device
-
-    Returns
-    -------
-    accelerate.Accelerator
-    """
+    """An accelerator in bfloat16 where the hardware multiplies it fast."""
     import datetime
 
     import torch
@@ -99,14 +86,8 @@ def fit_task(
         With a method (learning_rate, decay, ema) and default_steps.
     config : object
         Has steps, learning_rate, seed and perhaps patience.
-    folder : Path
-    device : torch.device
     schedule : Schedule, optional
         Other than the one that follows from task and config.
-
-    Returns
-    -------
-    FitReport
 
     Raises
     ------

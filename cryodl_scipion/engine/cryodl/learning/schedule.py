@@ -56,7 +56,6 @@ class FitReport:
             Wall time of the whole command.
         device : str
             In words.
-        seed : int
 
         Returns
         -------

@@ -77,7 +77,6 @@ class NetworkTask(Task):
         ----------
         name : str
             Its name in the checkpoint.
-        network : torch.nn.Module
         optimizer : callable
             Gives the optimiser of a network.
         layout : torch.memory_format

@@ -37,17 +37,10 @@ def fit(
 
     Parameters
     ----------
-    task : Task
-    schedule : Schedule
     folder : Path
         Of metrics.csv and the checkpoint; a training that was killed continues from there.
-    accelerator : accelerate.Accelerator
     log : callable
         Called with a line for each validation.
-
-    Returns
-    -------
-    FitReport
 
     Raises
     ------
@@ -107,15 +100,8 @@ def measured(
 
     Parameters
     ----------
-    task : Task
-    folder : Path
-    device : torch.device, optional
     log : callable
         As for fit.
-
-    Returns
-    -------
-    FitReport
     """
     start = time.monotonic()
     task.networks.to(device).eval()

@@ -45,10 +45,6 @@ def find_modes(log_likelihood: torch.Tensor, grid: Grid, count: int, separation_
         Most modes of a particle.
     separation_deg : float, degrees
         They are farther apart.
-
-    Returns
-    -------
-    Modes
     """
     rotations = _rotations_of(grid.symmetry, log_likelihood.device)
     parts = [_modes(part, grid, rotations, count, separation_deg) for part in log_likelihood.split(BATCH)]

@@ -67,18 +67,12 @@ def refine(
     ----------
     observed : Observed
         Of n particles.
-    reference : Reference
     matrices : Tensor, (n, 3, 3)
         To begin with, image to density.
     shifts_yx : Tensor, (n, 2)
         px, to begin with.
-    near : Neighbourhood
     sigma : float, px, optional
         Of a Gaussian prior of the shifts.
-
-    Returns
-    -------
-    Pose
     """
     batch = max(1, int(SAMPLES / (len(observed.disc) * max(len(near.rotations), len(near.shifts)))))
     slices = [slice(start, start + batch) for start in range(0, len(observed), batch)]
@@ -101,15 +95,8 @@ def refined_where(
     rows : Tensor, (n,) bool
     observed : Observed
         Of n particles.
-    reference : Reference
-    pose : Pose
-    near : Neighbourhood
     sigma : float, px, optional
         Of a Gaussian prior of the shifts.
-
-    Returns
-    -------
-    Pose
     """
     if bool(rows.all()):
         return refine(observed, reference, pose.matrices, pose.shifts_yx, near, sigma)

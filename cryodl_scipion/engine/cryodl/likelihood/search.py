@@ -103,8 +103,6 @@ def log_likelihoods(observed: Observed, bank: Bank, shifts: Shifts) -> torch.Ten
     ----------
     observed : Observed
         Of n particles.
-    bank : Bank
-    shifts : Shifts
 
     Returns
     -------

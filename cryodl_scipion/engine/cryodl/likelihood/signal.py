@@ -46,10 +46,6 @@ def fit_structure(
     pixel_size : float, Å/px, optional
         The particles' if None.
 
-    Returns
-    -------
-    Fit
-
     Raises
     ------
     ValueError
@@ -97,7 +93,6 @@ def find_contrast(
 
     Parameters
     ----------
-    particles : ParticleSet
     structure_projector : Projector, optional
         At the particles' box and pixel size; with it and angles the images are compared with the structure's
         projections, else with a ball.
@@ -110,7 +105,6 @@ def find_contrast(
         'bright' or 'dark'; what is not sure is taken as bright.
     significant : bool
         Beyond 5 standard errors.
-    sentence : str
 
     Raises
     ------

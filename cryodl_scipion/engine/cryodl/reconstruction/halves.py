@@ -37,11 +37,6 @@ def split_halves(particles: ParticleSet | SubtomogramSet, seed: int) -> np.ndarr
 
     Copies of one image, as an expansion by symmetry makes them, come into the same half.
 
-    Parameters
-    ----------
-    particles : ParticleSet or SubtomogramSet
-    seed : int
-
     Returns
     -------
     ndarray, (n,)
@@ -69,10 +64,6 @@ def split_halves(particles: ParticleSet | SubtomogramSet, seed: int) -> np.ndarr
 def same_images(particles: ParticleSet | SubtomogramSet) -> np.ndarray:
     """Which particles are copies of one image.
 
-    Parameters
-    ----------
-    particles : ParticleSet or SubtomogramSet
-
     Returns
     -------
     ndarray, (n,)
@@ -94,17 +85,10 @@ def reconstruct(
 
     Parameters
     ----------
-    particles : ParticleSet
     halves : ndarray, (n,)
         1 or 2.
-    config : ReconstructConfig
-    device : torch.device
     progress : callable, optional
         Called with the number of particles of each chunk done.
-
-    Returns
-    -------
-    Reconstruction
     """
     sums = []
     for half in (1, 2):
@@ -141,11 +125,9 @@ def factors(
 
     Parameters
     ----------
-    particles : ParticleSet
     rows : ndarray, (m,) int
     side : int
         Of the slices, px.
-    correct_ctf : bool
 
     Returns
     -------
@@ -192,7 +174,6 @@ def soft_sphere(box: int, diameter_px: float, device: torch.device | None = None
     box : int
         px.
     diameter_px : float, px
-    device : torch.device, optional
 
     Returns
     -------
@@ -210,10 +191,6 @@ def looks_inverted(density: torch.Tensor) -> bool:
     Parameters
     ----------
     density : Tensor, (d, d, d)
-
-    Returns
-    -------
-    bool
     """
     smooth = torch.nn.functional.avg_pool3d(density[None, None], 3, 1)[0, 0]
     inside = smooth[soft_sphere(len(smooth), len(smooth) / 2) > 0.5].double()

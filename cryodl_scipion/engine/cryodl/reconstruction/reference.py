@@ -74,10 +74,6 @@ class ReferenceTest:
 def reference_name(particles: ParticleSet) -> str:
     """The reference that gave particles their angles.
 
-    Parameters
-    ----------
-    particles : ParticleSet
-
     Returns
     -------
     str
@@ -93,17 +89,12 @@ def tested(
 
     Parameters
     ----------
-    particles : ParticleSet
     curve : Tensor, (d // 2 + 1,)
         FSC of its halves.
     noise_curve : Tensor, (d // 2 + 1,), optional
         FSC of the halves of a map of noise.
     noise_count : int
         Images of noise.
-
-    Returns
-    -------
-    ReferenceTest
     """
     box, pixel_size = particles.box, particles.pixel_size
     column = particles.columns.get(COMPARED)

@@ -19,7 +19,6 @@ def control_of(particles: ParticleSet, wanted: str | None, kind: str = NOISE) ->
 
     Parameters
     ----------
-    particles : ParticleSet
     wanted : str, optional
         A STAR file; the one beside the particles if None.
     kind : str
@@ -85,11 +84,6 @@ def _unlike(particles: ParticleSet, control: ParticleSet) -> str:
 
 def shared_value(particles: ParticleSet, name: str) -> str:
     """The value of a column that all particles share.
-
-    Parameters
-    ----------
-    particles : ParticleSet
-    name : str
 
     Returns
     -------

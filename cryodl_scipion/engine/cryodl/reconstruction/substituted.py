@@ -50,10 +50,6 @@ def substitution_test(
     box : int
         px.
 
-    Returns
-    -------
-    SubstitutionTest
-
     References
     ----------
     Chen et al. 2013, Ultramicroscopy 135, 24-35.

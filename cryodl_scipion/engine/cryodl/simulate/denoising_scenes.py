@@ -45,10 +45,6 @@ def detailed_member(path: str | Path) -> PoolMember:
     path : path
         Map or model.
 
-    Returns
-    -------
-    PoolMember
-
     Raises
     ------
     ValueError
@@ -70,17 +66,11 @@ def denoising_scene(
 
     Parameters
     ----------
-    member : PoolMember
     voxel_size : float, Å
         Of its density.
     other : sequence of Tensor, (e, e, e) each
         Densities, EXTENT_PX voxels wide, of which stray pieces are added.
-    rng : numpy Generator
     side : int, px
-
-    Returns
-    -------
-    DenoisingScene
     """
     pixel_size = math.exp(rng.uniform(*np.log(PIXEL_SIZES)))
     shape, wide = (side, side), member.extent / pixel_size

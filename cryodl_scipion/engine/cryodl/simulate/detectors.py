@@ -18,7 +18,6 @@ def as_recorded(image: torch.Tensor, wide: float, rng: np.random.Generator) -> t
     ----------
     image : (h, w) float tensor, noise of standard deviation about 1.
     wide : extent of a particle, px.
-    rng : source of all choices.
     """
     if rng.random() < 0.2:
         image = high_passed(image, 1 / (wide * float(rng.uniform(2, 8))))

@@ -14,17 +14,7 @@ from . import micrographs
 
 
 def draw_optics(config: SimulateParticlesConfig, rng: np.random.Generator) -> micrographs.Optics:
-    """Optics of one micrograph.
-
-    Parameters
-    ----------
-    config : SimulateParticlesConfig
-    rng : numpy Generator
-
-    Returns
-    -------
-    Optics
-    """
+    """Optics of one micrograph."""
     if not config.ctf_from:
         return micrographs.random_optics(config, rng)
     found = _optics_of(config.ctf_from, os.stat(config.ctf_from).st_mtime_ns)

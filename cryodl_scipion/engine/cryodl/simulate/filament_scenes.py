@@ -68,10 +68,6 @@ def random_filament_scene(diameter_px: float, rng: np.random.Generator, side: in
         Source of all choices.
     side : int
         Of the micrograph, px.
-
-    Returns
-    -------
-    FilamentScene
     """
     stated = float(np.exp(rng.uniform(*np.log(STATED))))
     width = diameter_px / stated

@@ -21,7 +21,6 @@ def selected(model: AtomModel, words: str, option: str) -> np.ndarray:
 
     Parameters
     ----------
-    model : states.AtomModel
     words : str
         Chains and ranges of residues, with commas or spaces: 'B', 'A:100-250', 'A:1-99,C'.
     option : str
@@ -58,7 +57,6 @@ def hinge_of(model: AtomModel, domain: np.ndarray, words: str | None) -> tuple[n
 
     Parameters
     ----------
-    model : states.AtomModel
     domain : ndarray, (n,) bool
         Atoms that move.
     words : str or None

@@ -74,17 +74,7 @@ def particle_diameter(density: torch.Tensor, pixel_size: float) -> float:
 
 
 def random_optics(config: SimulateMicrographsConfig | SimulateParticlesConfig, rng: np.random.Generator) -> Optics:
-    """Optics within the ranges of a config.
-
-    Parameters
-    ----------
-    config : SimulateMicrographsConfig or SimulateParticlesConfig
-    rng : numpy Generator
-
-    Returns
-    -------
-    Optics
-    """
+    """Optics within the ranges of a config."""
     mean = rng.uniform(config.minimum_defocus, config.maximum_defocus)
     half = rng.uniform(0, config.astigmatism) / 2
     return Optics(
@@ -121,15 +111,8 @@ def simulate_micrograph(
         Particles wanted; fewer if they do not fit beside each other, ice and carbon.
     snr : float, variance ratio
         Variance of the particles without noise, within their diameter, over the variance of the noise.
-    optics : Optics
-    rng : numpy Generator
     diameter_px : float, px
         Of the particles.
-    surroundings : Surroundings
-
-    Returns
-    -------
-    SimulatedMicrograph
     """
     projector = density if isinstance(density, Projector) else Projector(density)
     spoils = np.random.default_rng(rng.integers(2**62))  # of their own, so that the rest does not depend on them

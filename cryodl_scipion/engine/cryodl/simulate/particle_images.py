@@ -33,13 +33,11 @@ def load_projector(
         Of the images.
     box : int
         px of the images.
-    device : torch.device
     resolution : float, Å, optional
         As for load_cube.
 
     Returns
     -------
-    projector : Projector
     diameter : float
         Å.
     sentences : list of str
@@ -96,10 +94,6 @@ def voxel_notes(structure: str, pixel_size: float) -> list[str]:
         Path.
     pixel_size : float, Å/px
         Of the images.
-
-    Returns
-    -------
-    list of str
     """
     if is_model(structure):
         return []
@@ -144,9 +138,7 @@ def particle_images(
     ----------
     clean : Tensor, (n, box, box)
         Projections, their scale such that the wanted SNR results (see signal_scale).
-    optics : n Optics
     pixel_size : float, Å/px
-    rng : numpy Generator
     noise : Tensor, (..., r), optional
         Power of the noise at the rings of fourier.shells, scaled here to variance 1; white noise if None.
 
@@ -170,13 +162,10 @@ def noise_images(
 
     Parameters
     ----------
-    count : int
     box : int
         px.
-    rng : numpy Generator
     power : Tensor, (..., r), optional
         At the rings of fourier.shells; white noise if None.
-    device : torch.device
 
     Returns
     -------
@@ -207,18 +196,12 @@ def signal_scale(
 
     Parameters
     ----------
-    projector : Projector or Ensemble
     angles : ndarray, (n, 3)
         Rot, tilt, psi in degrees, of a sample of the particles.
-    optics : n Optics
     pixel_size : float, Å/px
     snr : float, variance ratio
     diameter_px : float, px, optional
         Of the circle within which the images' variance is measured; the whole box if None.
-
-    Returns
-    -------
-    float
     """
     views = projector.project(angles)
     seen = torch.fft.irfft2(

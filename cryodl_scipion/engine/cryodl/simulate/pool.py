@@ -30,17 +30,7 @@ class PoolMember:
 
 
 def procedural_assemblies(count: int, seed: int) -> list[PoolMember]:
-    """Artificial assemblies, always the same for a seed.
-
-    Parameters
-    ----------
-    count : int
-    seed : int
-
-    Returns
-    -------
-    list of PoolMember
-    """
+    """Artificial assemblies, always the same for a seed."""
     members = []
     for index in range(count):
         rng = np.random.default_rng((seed, 17, index))
@@ -55,13 +45,8 @@ def of_files(paths: typing.Iterable[str | Path], leave_out: typing.Collection[st
 
     Parameters
     ----------
-    paths : iterable of path
     leave_out : collection of str
         File names without extensions.
-
-    Returns
-    -------
-    list of PoolMember
 
     Raises
     ------
@@ -80,13 +65,8 @@ def load_member(path: str | Path, across: int = EXTENT_PX) -> PoolMember:
 
     Parameters
     ----------
-    path : path
     across : int
         Voxels of its widest extent.
-
-    Returns
-    -------
-    PoolMember
     """
     rough = particle_diameter(load_density(path, _FIRST_LOOK), _FIRST_LOOK)
     pixel_size = rough / across

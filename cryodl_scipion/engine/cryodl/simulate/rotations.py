@@ -75,7 +75,6 @@ def finer(density: torch.Tensor, times: int) -> torch.Tensor:
     Parameters
     ----------
     density : Tensor, (d, d, d)
-    times : int
 
     Returns
     -------

@@ -27,8 +27,6 @@ def write_states(config: SimulateParticlesConfig, states: States, scale: float) 
 
     Parameters
     ----------
-    config : SimulateParticlesConfig
-    states : States
     scale : float, no unit
         Factor of the densities.
 
@@ -48,7 +46,6 @@ def state_columns(states: States, numbers: np.ndarray) -> dict[str, np.ndarray]:
 
     Parameters
     ----------
-    states : States
     numbers : ndarray, (n,)
         State of each particle, 0-based.
 

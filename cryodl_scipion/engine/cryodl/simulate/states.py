@@ -65,8 +65,6 @@ class Ensemble:
 
     Parameters
     ----------
-    states : States
-    device : torch.device
     of : ndarray, (n,), optional
         State of each particle that `project` is asked for; all of state 0 if None.
     """
@@ -104,14 +102,6 @@ class Ensemble:
 
 def load_states(config: SimulateParticlesConfig) -> States:
     """The States of a config.
-
-    Parameters
-    ----------
-    config : SimulateParticlesConfig
-
-    Returns
-    -------
-    States
 
     Raises
     ------

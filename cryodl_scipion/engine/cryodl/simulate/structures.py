@@ -70,29 +70,12 @@ def load_density(
 
 
 def is_model(path: Path | str) -> bool:
-    """Whether a name is that of an atomic model's file.
-
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    bool
-    """
+    """Whether a name is that of an atomic model's file."""
     return str(path).lower().removesuffix(".gz").endswith(MODEL_SUFFIXES)
 
 
 def structure_names(paths: typing.Sequence[str]) -> list[str]:
     """Names of structures: their files' names without endings.
-
-    Parameters
-    ----------
-    paths : sequence of str
-
-    Returns
-    -------
-    list of str
 
     Raises
     ------
@@ -113,13 +96,8 @@ def structure_names(paths: typing.Sequence[str]) -> list[str]:
 def mass_and_centre(path: str) -> tuple[float, np.ndarray]:
     """Mass of a model, counted in atomic numbers, and its centre.
 
-    Parameters
-    ----------
-    path : str
-
     Returns
     -------
-    mass : float
     centre : ndarray, (3,)
         xyz in Å.
     """
@@ -215,7 +193,6 @@ def read_cube(path: Path | str, pixel_size: float, box: int) -> np.ndarray:
 
     Parameters
     ----------
-    path : Path or str
     pixel_size : float, Å
     box : int
         Side of the cube, voxels.
@@ -243,10 +220,6 @@ def read_cube(path: Path | str, pixel_size: float, box: int) -> np.ndarray:
 
 def dark_notes(path: Path | str) -> list[str]:
     """Whether protein is negative in a map; load_density changes its sign. Models have none.
-
-    Parameters
-    ----------
-    path : path
 
     Returns
     -------

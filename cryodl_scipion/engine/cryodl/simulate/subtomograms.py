@@ -47,15 +47,6 @@ class GroundTruth:
 def load_structure(path: str, config: SimulateSubtomogramsConfig) -> Structure:
     """The Structure of a file.
 
-    Parameters
-    ----------
-    path : str
-    config : SimulateSubtomogramsConfig
-
-    Returns
-    -------
-    Structure
-
     Raises
     ------
     ValueError

@@ -19,10 +19,6 @@ PASSED, STOPPED = 0.4, 0.5  # cycles per px between which the ramp filter falls 
 def tilt_angles(config: SimulateSubtomogramsConfig | SimulateTomogramsConfig) -> list[float]:
     """Tilts from the least to the largest, both included where the step allows.
 
-    Parameters
-    ----------
-    config : SimulateSubtomogramsConfig or SimulateTomogramsConfig
-
     Returns
     -------
     list of float

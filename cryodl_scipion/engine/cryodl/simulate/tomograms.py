@@ -55,14 +55,8 @@ def load_particle(path: str, name: str, config: SimulateTomogramsConfig) -> Part
 
     Parameters
     ----------
-    path : str
     name : str
         Of its feature.
-    config : SimulateTomogramsConfig
-
-    Returns
-    -------
-    Particle
 
     Raises
     ------
@@ -100,17 +94,7 @@ def molecular_threshold(density: torch.Tensor, path: str, pixel_size: float) -> 
 
 
 def features_of(config: SimulateTomogramsConfig, particles: typing.Sequence[Particle]) -> list[str]:
-    """Names of the features, in the order of their labels 1, 2, ...
-
-    Parameters
-    ----------
-    config : SimulateTomogramsConfig
-    particles : sequence of Particle
-
-    Returns
-    -------
-    list of str
-    """
+    """Names of the features, in the order of their labels 1, 2, ..."""
     wanted = (config.vesicles + config.membranes, config.microtubules, config.filaments, config.fiducials)
     return [p.name for p in particles] + [name for name, count in zip(OTHERS, wanted) if count]
 
@@ -143,18 +127,13 @@ def fill_cell(
 
     Parameters
     ----------
-    config : SimulateTomogramsConfig
-    particles : sequence of Particle
     copies : sequence of int
         Of each particle.
-    rng : numpy Generator
     appearance : Appearance, optional
         How what is no particle looks; the usual if None.
 
     Returns
     -------
-    cell : Cell
-    placed : Placed
     counts : dict
         {feature: (placed, wanted)}.
     """
@@ -256,11 +235,8 @@ def photograph(
     Parameters
     ----------
     density : ndarray, (z, y, x)
-    config : SimulateTomogramsConfig
     tilts : sequence of float
         Degrees.
-    rng : numpy Generator
-    device : torch.device
 
     Returns
     -------
@@ -297,7 +273,6 @@ def reconstruct_tomogram(
     ----------
     images : Tensor, (tilts, y, w)
         Of photograph.
-    config : SimulateTomogramsConfig
     tilts : sequence of float
         Degrees.
 
@@ -333,10 +308,8 @@ def reconstruct_halves(
         reconstruct's of them.
     scale : Tensor, no axes
         reconstruct's of them.
-    config : SimulateTomogramsConfig
     tilts : sequence of float
         Degrees.
-    rng : numpy Generator
 
     Returns
     -------

@@ -67,15 +67,10 @@ def random_scene(
         Densities in the same voxels of which a few stray pieces are added, that are no particles.
     diameter_px : float, px
         Of the stated particle diameter.
-    rng : numpy Generator
     side : int
         Of the micrograph, px.
     faint : bool
         Particles hardly stand out from the noise, and most fields are crowded.
-
-    Returns
-    -------
-    Scene
     """
     stated, sought = _stated(rng)
     zoom = diameter_px / (extent_px * stated)  # voxels -> px
@@ -116,7 +111,6 @@ def project_views(density: torch.Tensor, zoom: float, count: int, rng: np.random
         Pixels of the scene per voxel.
     count : int
         Projections.
-    rng : numpy Generator
 
     Returns
     -------
@@ -151,7 +145,6 @@ def paint(views: torch.Tensor, centres: np.ndarray, shape: tuple[int, ...], rng:
     centres : array, (m, 2) yx, px
     shape : tuple of int
         (h, w), px.
-    rng : numpy Generator
 
     Returns
     -------
@@ -214,7 +207,6 @@ def stray_pieces(
         (h, w), px.
     wide : float, px
         Of a particle's extent.
-    rng : numpy Generator
 
     Returns
     -------
@@ -262,7 +254,6 @@ def exposure(
     pixel_size : float, Å/px
     shape : tuple of int
         (h, w), px.
-    rng : numpy Generator
     snr_range : tuple of float, variance ratio
         Of the variance of the particles over that of the noise, in pixels of the scene.
 

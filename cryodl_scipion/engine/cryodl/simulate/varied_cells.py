@@ -50,12 +50,6 @@ def random_cell(
     others : sequence of Particle
         That are no ribosomes.
     pixel_size : float, Å/px
-    rng : numpy Generator
-    device : torch.device, optional
-
-    Returns
-    -------
-    VariedCell
     """
     config, appearance = random_config(pixel_size, rng), random_appearance(rng)
     particles, copies = _drawn(ribosomes, others, config, rng)

@@ -159,10 +159,6 @@ def recursion_problems(recursions: int, labels: str) -> typing.List[str]:
         Requested number of recursions.
     labels : str
         'complete', 'boxes' or 'sparse'.
-
-    Returns
-    -------
-    list of str
     """
     if not recursions or labels == "complete":
         return []

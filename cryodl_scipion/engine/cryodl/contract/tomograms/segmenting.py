@@ -215,10 +215,6 @@ def noise_in_words(tomogram: str, feature: str, parts: typing.Mapping[str, typin
         Its name.
     parts : dict
         Entry of SegmentOutputs.noise.
-
-    Returns
-    -------
-    str
     """
     words = (
         f"{tomogram}, {feature}: the model finds the feature in {_percent(parts['noise'])} % of noise with the "

@@ -15,7 +15,6 @@ def folded(x: torch.Tensor, n: int) -> torch.Tensor:
     Parameters
     ----------
     x : Tensor, (b, c, d, h, w)
-    n : int
 
     Returns
     -------
@@ -34,7 +33,6 @@ def unfolded(x: torch.Tensor, n: int) -> torch.Tensor:
     Parameters
     ----------
     x : Tensor, (b, c n³, d, h, w)
-    n : int
 
     Returns
     -------

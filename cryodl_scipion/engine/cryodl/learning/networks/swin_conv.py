@@ -82,7 +82,6 @@ class WindowAttention(nn.Module):
         Side of the largest window.
     bias : nn.Parameter, (heads, ...)
         One value for each of the (2 window - 1)^d relative positions.
-    shifted : bool
     wraps : bool
         Whether places of opposite borders that a shift brings together see each other.
     """

@@ -44,10 +44,6 @@ class WienerUNet(FoldedUNet):
         ----------
         weights : mapping
             {name: Tensor}, each of any shape.
-
-        Returns
-        -------
-        WienerUNet
         """
         return cls(tuple(weights[f"down.{i}.first.0.weight"].shape[0] for i in range(len(WIDTHS))))
 

@@ -78,10 +78,6 @@ def assess(image: np.ndarray, pixel_size: float, diameter: float) -> Assessment:
 def area_rows(found: Assessment) -> list[str]:
     """A coarse picture of the areas for windows: "1" contaminated, "2" carbon, "0" neither, a text for each row.
 
-    Parameters
-    ----------
-    found : Assessment
-
     Returns
     -------
     list of str

@@ -41,14 +41,6 @@ SETTINGS = (
 def run(config: EstimateCtfConfig) -> Result:
     """Fit what is not fitted yet, then write the table of all.
 
-    Parameters
-    ----------
-    config : EstimateCtfConfig
-
-    Returns
-    -------
-    Result
-
     Raises
     ------
     AllSkipped

@@ -30,14 +30,6 @@ if typing.TYPE_CHECKING:
 def run(config: ExtractParticlesConfig) -> Result:
     """Cut what is not cut yet, then write the table of all.
 
-    Parameters
-    ----------
-    config : ExtractParticlesConfig
-
-    Returns
-    -------
-    Result
-
     Raises
     ------
     AllSkipped

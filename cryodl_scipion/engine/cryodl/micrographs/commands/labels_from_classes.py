@@ -59,14 +59,6 @@ FEW = 20  # kept particles; labels of fewer are said to be few
 def run(config: LabelsFromClassesConfig) -> Result:
     """Read both lists of particles, compare them with each other and with the picks, and write the labels.
 
-    Parameters
-    ----------
-    config : LabelsFromClassesConfig
-
-    Returns
-    -------
-    Result
-
     Raises
     ------
     ValueError

@@ -56,10 +56,6 @@ def spectrum_cells(power: np.ndarray, count: int, pixel_size: float, lowest: flo
     lowest, highest : float
         Limits of the frequency, 1/Å.
 
-    Returns
-    -------
-    Cells
-
     Raises
     ------
     ValueError

@@ -45,7 +45,6 @@ class CtfFit:
         The same of the best rings at another defocus.
     power : (side, side // 2 + 1) array
         Mean power spectrum.
-    profile : Profile
     """
 
     defocus_u: float
@@ -76,14 +75,8 @@ def estimate_ctf(
         As read.
     pixel_size : float
         Å/px.
-    microscope : Microscope
-    limits : SearchRange
     lowest_resolution, highest_resolution : float
         Å: the rings between them are fitted. The second is not finer than the pixels allow.
-
-    Returns
-    -------
-    CtfFit
 
     Raises
     ------
@@ -102,10 +95,6 @@ def estimate_ctf(
 
 def checked(fit: CtfFit) -> CtfFit:
     """A fit that can be trusted.
-
-    Parameters
-    ----------
-    fit : CtfFit
 
     Returns
     -------
@@ -145,7 +134,6 @@ def lowest_defocus(microscope: Microscope, pixel_size: float, highest_resolution
 
     Parameters
     ----------
-    microscope : Microscope
     pixel_size : float
         Å/px.
     highest_resolution : float

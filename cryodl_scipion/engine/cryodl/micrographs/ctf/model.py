@@ -38,10 +38,6 @@ class Microscope:
         ----------
         squared : array
             Squared spatial frequency, 1/Å^2.
-
-        Returns
-        -------
-        array of the same shape
         """
         return np.pi * self.wavelength * np.asarray(squared)
 
@@ -52,10 +48,6 @@ class Microscope:
         ----------
         squared : array
             Squared spatial frequency, 1/Å^2.
-
-        Returns
-        -------
-        array of the same shape
         """
         aberration = 1e7 * self.spherical_aberration  # mm to Å
         return (

@@ -17,8 +17,6 @@ def spectrum_picture(fit: CtfFit, microscope: Microscope, pixel_size: float) -> 
 
     Parameters
     ----------
-    fit : CtfFit
-    microscope : Microscope
     pixel_size : float
         Å/px of the micrograph.
 

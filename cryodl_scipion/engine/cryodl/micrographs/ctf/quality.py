@@ -44,18 +44,7 @@ class Profile:
 
 
 def phase_averaged(cells: SpectrumCells, microscope: Microscope, found: FoundRings) -> Profile:
-    """The spectrum averaged over places of equal phase, which astigmatism does not blur.
-
-    Parameters
-    ----------
-    cells : SpectrumCells
-    microscope : Microscope
-    found : FoundRings
-
-    Returns
-    -------
-    Profile
-    """
+    """The spectrum averaged over places of equal phase, which astigmatism does not blur."""
     defocus = defocus_at(cells.azimuth, found.defocus, found.astigmatism)
     equal = np.sqrt(cells.squared * np.maximum(defocus[:, None] / found.defocus, 0))
     width = cells.frequency[1] - cells.frequency[0]
@@ -82,10 +71,6 @@ def phase_averaged(cells: SpectrumCells, microscope: Microscope, found: FoundRin
 
 def fit_resolution(profile: Profile) -> tuple[float, float]:
     """To where rings agree with the fit, and their correlation up to there.
-
-    Parameters
-    ----------
-    profile : Profile
 
     Returns
     -------

@@ -10,13 +10,7 @@ DECAYS = (0.0, 30.0, 100.0, 300.0)  # Å^2: how fast rings become weaker with th
 
 
 class Rings:
-    """Scores of rings against the cells of a spectrum.
-
-    Parameters
-    ----------
-    cells : SpectrumCells
-    microscope : Microscope
-    """
+    """Scores of rings against the cells of a spectrum."""
 
     def __init__(self, cells: SpectrumCells, microscope: Microscope) -> None:
         self.cells, self.microscope = cells, microscope
@@ -80,10 +74,6 @@ class Rings:
         ----------
         defocus, astigmatism, phase_shift, decay
             As in Found.
-
-        Returns
-        -------
-        float
         """
         values = defocus_at(self.cells.azimuth, defocus, astigmatism)
         model = self._waves(values[:, None], phase_shift, decay)[:, 0]

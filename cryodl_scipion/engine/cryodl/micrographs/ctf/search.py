@@ -65,17 +65,7 @@ class FoundRings:
 
 
 def find_rings(rings: Rings, limits: SearchRange) -> FoundRings:
-    """The rings that explain most of the spectrum, among all within the limits.
-
-    Parameters
-    ----------
-    rings : Rings
-    limits : SearchRange
-
-    Returns
-    -------
-    Found
-    """
+    """The rings that explain most of the spectrum, among all within the limits."""
     grid = _defocus_grid(rings, limits)
     shifts = np.linspace(0, np.pi, 12, endpoint=False) if limits.phase_shift else [0.0]
     trials = [

@@ -45,13 +45,8 @@ def cut_micrograph(
         (h, w) float32; values that are no numbers are allowed.
     centres_yx : ndarray
         (n, 2) px of the picks.
-    config : ExtractParticlesConfig
     optics : Optics or None
         The micrograph's CTF, for flipping phases.
-
-    Returns
-    -------
-    Cut
     """
     box = config.box_in_pixels()
     corners, positions = box_corners(centres_yx, box)
@@ -93,7 +88,6 @@ def flip_phases(image: torch.Tensor, optics: Optics, pixel_size: float) -> torch
     ----------
     image : Tensor
         (h, w).
-    optics : Optics
     pixel_size : float
         Å/px.
 

@@ -33,11 +33,8 @@ def ask_micrographs(
 
     Parameters
     ----------
-    settings : with what is open.
-    paths : the micrographs.
     picker : with the model's own calibration, which it has again afterwards.
     card : the model's.
-    notes : sentences for the user are added.
     """
     typical = settings.contrast or typical_contrast(card)
     contrasts = (typical, "bright" if typical == "dark" else "dark") if settings.contrast_open else (typical,)

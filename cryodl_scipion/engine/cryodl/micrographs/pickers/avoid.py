@@ -51,10 +51,6 @@ def avoided_areas(image: np.ndarray, pixel_size: float, diameter: float, avoid: 
     pixel_size, diameter : Å/px, and Å of a particle.
     avoid : one of contract.AVOIDABLE but "nothing".
 
-    Returns
-    -------
-    AvoidedAreas
-
     Raises
     ------
     ValueError

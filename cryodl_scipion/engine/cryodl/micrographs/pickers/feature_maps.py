@@ -48,7 +48,6 @@ def feature_maps(picker: Picker, image: np.ndarray, pixel_size: float, diameter:
 
     Parameters
     ----------
-    picker : Picker
     image : ndarray, (h, w)
         As read.
     pixel_size : float, Å/px
@@ -95,14 +94,7 @@ def _layer(name: str, maps: torch.Tensor) -> Layer:
 
 
 def draw_feature_maps(maps: FeatureMaps, path: str | os.PathLike[str], title: str) -> None:
-    """Write FeatureMaps as a PNG: the input and the scores on top, one layer in each further row.
-
-    Parameters
-    ----------
-    maps : FeatureMaps
-    path : path
-    title : str
-    """
+    """Write FeatureMaps as a PNG: the input and the scores on top, one layer in each further row."""
     rows = 1 + len(maps.layers)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure, axes = new_figure(rows, CHANNELS, (1.25 * CHANNELS, 1.35 * rows + 0.4))

@@ -36,7 +36,6 @@ def lower_narrow(raw: np.ndarray, sizes: np.ndarray, rule: Narrow) -> np.ndarray
         In [0, 1].
     sizes : ndarray, (n,)
         Widths of the candidates over that of the set's particles.
-    rule : Narrow
 
     Returns
     -------

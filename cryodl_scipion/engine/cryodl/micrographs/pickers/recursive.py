@@ -52,10 +52,8 @@ def train_recursively(
 
     Parameters
     ----------
-    task : of complete labels.
     config : with recursions, steps, learning_rate and seed.
     folder : working folder; each round continues from its own checkpoint in it.
-    device : that it runs on.
 
     Returns
     -------
@@ -63,7 +61,6 @@ def train_recursively(
         Of the best round; its networks hold the weights.
     FitReport
         Of that round, with the steps and seconds of all rounds.
-    list of Recursion
     """
     report, rounds = fit_task(task, config, folder, device), list[Recursion]()
     typical = config.learning_rate or task.method.learning_rate

@@ -27,9 +27,6 @@ def candidates(
     ----------
     image : (h, w) float32 as read
     pixel_size : Å/px
-    templates
-    distance : Å between two candidates at least
-    dark : whether protein is dark
 
     Returns
     -------

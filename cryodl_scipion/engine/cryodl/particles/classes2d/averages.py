@@ -63,26 +63,18 @@ def average_classes(
 
     Parameters
     ----------
-    particles : ParticleSet
     rows : (n,) int
         Particles, each with a class of `labels` (n,), from 0.
     shifts_yx : (n, 2) float
         px of the particles' images. phi : (n,) float, radians; see matching.BestPoses.
-    classes : int
     sign : float
         1 for bright protein, -1 for dark.
     mask_px : float
         Radius of the particle, px.
-    device : torch.device
-    tick : function of a number of particles
     before : ImageSums, optional
         Of other particles, to which these are added.
     counted : int
         Number of these other particles: halves alternate over all.
-
-    Returns
-    -------
-    Averages
     """
     box = particles.box
     if before is None:

@@ -41,7 +41,6 @@ class ClassBank:
 
         Parameters
         ----------
-        fold : int
         labels : LongTensor, (n,)
             Classes, from 0.
         aligned : complex Tensor, (n, rings, orders)

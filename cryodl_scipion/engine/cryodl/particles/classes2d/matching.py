@@ -116,7 +116,6 @@ def match(samples: torch.Tensor, squared: torch.Tensor, centres_yx: torch.Tensor
         Squared CTF.
     centres_yx : Tensor, (n, 2)
         Where each particle is looked for, px.
-    references : References
     """
     parts = []
     for start in range(0, len(samples), references.batch()):

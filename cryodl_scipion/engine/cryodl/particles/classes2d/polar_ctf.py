@@ -27,13 +27,10 @@ def polar_ctf(
 
     Parameters
     ----------
-    grid : PolarGrid
-    optics : n core.optics.Optics
     width : float
         Side of the box, Å.
     state : str
         What was done to the images with their CTF, see ParticleSet.ctf_state.
-    device : torch.device
 
     Returns
     -------

@@ -49,14 +49,10 @@ def classify(
     ----------
     records : Records
         Their folder keeps the state after each pass, from which a stopped run goes on.
-    classes : int
     reach_px : float
         Largest distance of a particle from its box's middle, px of the records.
     epochs : int
         Passes of the last level at most.
-    seed : int
-    device : torch.device
-    said : function of each finished Pass
     former : ClassBank, optional
         Classes to start from, as many.
 

@@ -58,7 +58,6 @@ class TwoBodies:
 
     Parameters
     ----------
-    particles : ParticleSet
     views : views.ParticleViews
         Orientations and shifts of the rest.
     halves : ndarray, (n,)

@@ -24,7 +24,6 @@ def find_classes(latent: np.ndarray, count: int, seed: int) -> tuple[np.ndarray,
     count : int
         Number of classes; 0 for that of the smallest Bayesian information criterion (Schwarz 1978), the search ending
         where three numbers in a row are no better.
-    seed : int
 
     Returns
     -------

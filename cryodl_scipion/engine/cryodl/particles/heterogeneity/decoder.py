@@ -24,7 +24,6 @@ class Decoder(nn.Module):
 
     Parameters
     ----------
-    basis : modes.Basis
     factors : ndarray, (4 a, D)
         Changes for each latent dimension that it begins with, see Basis.
     voxel : float

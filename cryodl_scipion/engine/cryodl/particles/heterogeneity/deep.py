@@ -47,7 +47,6 @@ class Training:
         Beside the mean volume.
     decoder : decoder.Decoder
         On the images' device.
-    rng : numpy.random.Generator
     """
 
     def __init__(self, images: Images, decoder: Decoder, rng: np.random.Generator) -> None:
@@ -106,7 +105,6 @@ def train(training: Training, folder: Path, say: typing.Callable[[str], None]) -
 
     Parameters
     ----------
-    training : Training
     folder : Path
         Of the checkpoint.
     say : callable

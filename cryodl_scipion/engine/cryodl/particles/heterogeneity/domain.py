@@ -49,10 +49,6 @@ def follow_domain(maps: list[np.ndarray], mask: np.ndarray) -> DomainMotion:
     mask : ndarray, (box, box, box)
         Where the domain is in the middle map.
 
-    Returns
-    -------
-    DomainMotion
-
     Raises
     ------
     ValueError
@@ -140,7 +136,6 @@ def domain_poses(
 
     Parameters
     ----------
-    motion : DomainMotion
     weights : ndarray, (n, k)
         Of each particle in each map.
     matrices : ndarray, (n, 3, 3)

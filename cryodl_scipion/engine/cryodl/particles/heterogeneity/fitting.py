@@ -62,8 +62,6 @@ def fit_heterogeneity(
 
     Parameters
     ----------
-    config : FitHeterogeneityConfig
-    inputs : inputs.Inputs
     folder : Path
         For the coefficients of the images, which are removed by the caller.
     say : callable

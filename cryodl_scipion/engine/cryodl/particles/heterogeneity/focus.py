@@ -36,7 +36,6 @@ def focus_on_domain(
 
     Parameters
     ----------
-    particles : ParticleSet
     maps : list of ndarray, (box, box, box)
         Along the motion.
     weights : ndarray, (n, k)
@@ -47,7 +46,6 @@ def focus_on_domain(
         File of a mask of the domain in the middle map.
     contrast : str
         'bright' or 'dark'.
-    folder : Path
 
     Returns
     -------

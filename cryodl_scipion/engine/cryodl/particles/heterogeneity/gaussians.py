@@ -97,7 +97,6 @@ def fit_gaussians(volume: np.ndarray, count: int, seed: int) -> Gaussians:
     volume : ndarray, (box, box, box)
     count : int
         Gaussians wanted; there are fewer if the volume has fewer dense voxels.
-    seed : int
     """
     target = torch.as_tensor(np.asarray(volume, np.float32))
     scale = float(target.abs().max()) or 1.0

@@ -53,13 +53,11 @@ class Images:
 
     Parameters
     ----------
-    setting : components.Setting
     mean : ndarray, (box, box, box)
         Of which the errors are derivatives.
     radius : float
         Waves per box.
     sigmas : ndarray, (9,)
-    device : torch.device
     """
 
     def __init__(

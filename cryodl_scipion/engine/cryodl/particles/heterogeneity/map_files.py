@@ -28,13 +28,6 @@ def write_paths(
 ) -> tuple[list[list[str]], list[dict[str, typing.Any]]]:
     """Write the maps along the first axes.
 
-    Parameters
-    ----------
-    config : FitHeterogeneityConfig
-    inputs : Inputs
-    outcome : fitting.Outcome
-    folder : Path
-
     Returns
     -------
     names : list of list of str
@@ -55,13 +48,6 @@ def write_classes(
     config: FitHeterogeneityConfig, inputs: Inputs, outcome: Outcome, folder: Path
 ) -> tuple[dict[str, np.ndarray], list[str], dict[str, typing.Any]]:
     """Write the maps of the discrete classes, if they are asked for.
-
-    Parameters
-    ----------
-    config : FitHeterogeneityConfig
-    inputs : Inputs
-    outcome : fitting.Outcome
-    folder : Path
 
     Returns
     -------

@@ -120,7 +120,6 @@ def principal_motions(found: Gradients, chosen: np.ndarray, prior: np.ndarray, c
 
     Parameters
     ----------
-    found : Gradients
     chosen : ndarray, (k,)
         Indices of its rows that take part.
     prior : ndarray, (p, p)

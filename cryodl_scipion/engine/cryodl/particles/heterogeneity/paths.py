@@ -55,7 +55,6 @@ def weighted_maps(
 
     Parameters
     ----------
-    particles : ParticleSet
     views : views.ParticleViews
         Orientations and shifts.
     halves : ndarray, (n,)

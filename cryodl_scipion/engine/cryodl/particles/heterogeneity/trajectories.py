@@ -18,7 +18,6 @@ def trajectory(latent: np.ndarray, count: int) -> np.ndarray:
     Parameters
     ----------
     latent : ndarray, (n, k)
-    count : int
 
     Returns
     -------

@@ -51,11 +51,6 @@ class Substituted(ParticleSet):
 def check_substitution(config: AssignOrientationsConfig, particles: ParticleSet) -> None:
     """Whether fine detail of particles can be replaced by noise as the config asks; if not, an error.
 
-    Parameters
-    ----------
-    config : AssignOrientationsConfig
-    particles : ParticleSet
-
     Raises
     ------
     ValueError

@@ -44,14 +44,6 @@ FIRST_LOOK = 6.0  # Å/px, to measure the structure
 def run(config: CompareMapsOfPicksConfig) -> Result:
     """Make the map of each set, then the table.
 
-    Parameters
-    ----------
-    config : CompareMapsOfPicksConfig
-
-    Returns
-    -------
-    Result
-
     Raises
     ------
     AllSkipped

@@ -25,14 +25,6 @@ LONGEST_LIST = 4  # values of a list of parameters that are shown
 def run(config: ReportConfig) -> Result:
     """Write the page, whole or not at all.
 
-    Parameters
-    ----------
-    config : ReportConfig
-
-    Returns
-    -------
-    Result
-
     Raises
     ------
     FileNotFoundError, FileExistsError, ValueError

@@ -181,7 +181,6 @@ def drawn(picks: Picks, paths: typing.Mapping[str, str], box: int, maximum: int,
         px.
     maximum : int
         Number of picks to draw; all if there are no more.
-    seed : int
     """
     usable = {
         name: np.nonzero(boxes_inside(box_corners(yx, box)[0], box, micrograph_shape(paths[name])))[0]

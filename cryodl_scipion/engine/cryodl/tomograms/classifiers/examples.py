@@ -142,11 +142,6 @@ def folds(examples: Examples, seed: int) -> list[np.ndarray]:
     """Validation rows of each part of a cross-validation; together they are all rows. Empty if the validation part of
     the examples holds FEW of every class, or if whole tomograms validate.
 
-    Parameters
-    ----------
-    examples : Examples
-    seed : int
-
     Returns
     -------
     list of ndarray (n,) int

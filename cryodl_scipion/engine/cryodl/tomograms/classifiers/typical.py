@@ -18,7 +18,6 @@ def class_statistics(explained: torch.Tensor, left: torch.Tensor, labels: torch.
         Evidence of subtomograms under the average of their class, and remainder.
     labels : Tensor (n,) int
         Their classes.
-    classes : int
 
     Returns
     -------

@@ -65,7 +65,6 @@ def middle_surface(
         First voxel of the box.
     positions, normals : arrays (n, 3)
         Points on the membrane, zyx in voxels of the whole volume, and their unit normals, all on one side.
-    step : int
 
     Returns
     -------
@@ -146,8 +145,6 @@ def write_ply(
 
     Parameters
     ----------
-    path : path
-    mesh : Mesh
     pixel_size : float
         Å/px.
     origin_xyz : three floats

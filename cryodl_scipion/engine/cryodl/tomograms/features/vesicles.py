@@ -53,16 +53,10 @@ def vesicles_of(
 
     Parameters
     ----------
-    segmentation : Segmentation
-    components_found : Components
     component : int
         Which of them.
     thickness : float
         Of membranes, voxels.
-
-    Returns
-    -------
-    Vesicles or None
     """
     from .segmentation import isolated
 

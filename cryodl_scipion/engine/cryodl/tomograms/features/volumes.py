@@ -59,7 +59,6 @@ def each_volume(
 
     Parameters
     ----------
-    config : PickFeaturesConfig or MeasureMembranesConfig
     index : str
         Name of the record in the output folder.
     parameters : sequence of str
@@ -68,10 +67,6 @@ def each_volume(
         Path of a volume to what is in it, and sentences for the user. Its ValueError or FileNotFoundError: skipped.
     write : callable
         Name of the tomogram, path of the volume and what was found to the entry in the record; writes the files.
-
-    Returns
-    -------
-    Volumes
 
     Raises
     ------
@@ -145,7 +140,6 @@ def join_points(folder: Path, record: FolderRecord, tilt_series_pixel_size: floa
 
     Parameters
     ----------
-    folder : Path
     record : FolderRecord
         Its entries have file, pixel_size and tilt_series_pixel_size; earlier versions wrote no such thing.
     tilt_series_pixel_size : float, Å/px

@@ -101,12 +101,10 @@ def warped(particle: Particle, number: int, pixel_size: float, rng: np.random.Ge
 
     Parameters
     ----------
-    particle : Particle
     number : int
         For its name.
     pixel_size : float
         Å/px that the particle is for.
-    rng : numpy.random.Generator
 
     Returns
     -------
@@ -133,10 +131,8 @@ def grown(particle: Particle, pixel_size: float, rng: np.random.Generator) -> Pa
 
     Parameters
     ----------
-    particle : Particle
     pixel_size : float
         Å/px that the particle is for.
-    rng : numpy.random.Generator
 
     Returns
     -------

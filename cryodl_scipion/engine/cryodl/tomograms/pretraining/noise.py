@@ -27,7 +27,6 @@ def noise_like(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     ----------
     image : Tensor (z, y, x)
         A normalised crop.
-    rng : numpy.random.Generator
 
     Returns
     -------
@@ -55,7 +54,6 @@ def fainter(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     ----------
     image : Tensor (z, y, x)
         A normalised crop.
-    rng : numpy.random.Generator
 
     Returns
     -------

@@ -48,7 +48,6 @@ def group_p_value(positions: np.ndarray, count: int, seed: int = 0) -> float:
         An embedding.
     count : int
         Number of groups.
-    seed : int
 
     Returns
     -------
