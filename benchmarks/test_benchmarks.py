@@ -137,7 +137,7 @@ def test_missing_leave_one_out_models_are_named(bench, tmp_path):
 
 def test_the_page_on_windows_has_the_measured_figures():
     figures = json.loads((ROOT / "benchmarks/figures/windows.json").read_text())["figures"]
-    page = (ROOT / "docs/windows.md").read_text()
+    page = (ROOT / "docs/bench_running.md").read_text()
     for move, found in figures.items():
         assert f"| {move} | {found['cpu_ms']:.0f} |" in page
         assert found["cpu_ms"] < 200

@@ -11,7 +11,7 @@ import torch
 from heterogeneity_data import write_model
 from particle_data import simulate_particles
 
-PAGE = Path(__file__).parents[3] / "docs" / "simulation.md"
+PAGE = Path(__file__).parents[3] / "docs" / "simulate.md"
 STRUCTURE = "8bk7.cif.gz"  # as the page calls it; here a small molecule
 
 

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Coordinates of particles in the files of other programs: Dynamo, IMOD, copick, EMAN2, and the points of napari."""
+"""Positions and orientations of particles in the files of other programs: Dynamo, IMOD, copick, EMAN2, napari's points.
+
+IMOD's models and EMAN2's boxes hold no orientations.
+"""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
+import re
 import struct
 import typing
 from pathlib import Path
@@ -13,10 +17,18 @@ from pathlib import Path
 import numpy as np
 
 from .coordinates3d import Coordinates3D
-from .files import micrograph_key, read_text
+from .files import micrograph_key, read_text, whole_file
+from .orientations import angles_of, from_dynamo, to_dynamo, to_tomogram
 
-# Dynamo's table, columns counted from 1: 20 tomogram, 22 class, 24 to 26 x, y, z in px from 1; 4 to 6 shifts
-_DYNAMO = dict(tomogram=20, kind=22, x=24, shift=4)
+# Dynamo's table, columns counted from 1 (its wiki: Table convention): 4 to 6 shifts, 7 to 9 angles, 10 score, 13 kind
+# of wedge, 14 and 15 its tilts about y, 20 tomogram, 22 class, 24 to 26 x, y, z in px from 1, 36 Å/px
+_DYNAMO = dict(shift=4, angles=7, score=10, wedge=13, tomogram=20, kind=22, x=24, apix=36)
+_SINGLE_TILT = 1
+# columns of orientations in napari's points, which takes any
+_ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+# what copick's sanitize_name takes out of names
+_COPICK_NAME = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\s_]')
+_COPICK_USER, _COPICK_SESSION = "cryodl", "1"
 # IMOD's model file: bytes of the header, of an object with its name, and of a contour before its points
 _HEADER, _OBJECT, _CONTOUR = 240, 180, 20
 _MIDDLE = np.array([0.5, 0.5, 0.0])  # where IMOD counts the middle of the first voxel: x and y run from 0, z from -0.5
@@ -40,7 +52,8 @@ def read_dynamo_table(path: str | os.PathLike[str]) -> Coordinates3D:
     if values.ndim != 2 or values.shape[1] < _DYNAMO["x"] + 2:
         raise ValueError(f"{path} is not a Dynamo table: each row must have at least {_DYNAMO['x'] + 2} numbers.")
     at = lambda name: values[:, _DYNAMO[name] - 1]
-    first, shift = _DYNAMO["x"] - 1, _DYNAMO["shift"] - 1
+    first, shift, turn = (_DYNAMO[name] - 1 for name in ("x", "shift", "angles"))
+    turned = values[:, turn : turn + 3]
     classes = tuple(f"{int(number)}" for number in at("kind"))
     several = len(set(classes)) > 1
     return Coordinates3D(
@@ -51,6 +64,7 @@ def read_dynamo_table(path: str | os.PathLike[str]) -> Coordinates3D:
         "px",
         "numbers",
         classes=classes,
+        angles=from_dynamo(turned) if turned.any() else None,
     )
 
 
@@ -58,24 +72,46 @@ def write_dynamo_table(
     path: str | os.PathLike[str],
     xyz: np.ndarray,
     tomogram: int,
-    scores: np.ndarray,
-    species: typing.Sequence[str] = (),
-    names: typing.Sequence[str] = (),
+    species: typing.Sequence[str],
+    names: typing.Sequence[str],
+    angles: np.ndarray,
+    tilts: tuple[float, float] | None,
+    pixel_size: float,
 ) -> None:
-    """A Dynamo table (.tbl) of positions (n, 3) in px of one tomogram with a number; 41 columns, whole or not at all.
-    species: (n,) names. names: of all species, which become classes 1, 2, ...; none: those of `species`, sorted."""
-    from .files import whole_file
+    """A Dynamo table (.tbl) of the particles of one tomogram, of 42 columns, whole or not at all.
 
-    names = names or sorted(set(species))
-    rows = np.zeros((len(xyz), 41))
+    Parameters
+    ----------
+    path : path
+    xyz : ndarray, (n, 3)
+        px.
+    tomogram : int
+        Its number.
+    species : sequence of str
+        (n,) names.
+    names : sequence of str
+        Of all species, which become classes 1, 2, ...
+    angles : ndarray, (n, 3)
+        Rot, tilt, psi in degrees; NaN, where nobody knows them, becomes 0.
+    tilts : (float, float) or None
+        Lowest and highest tilt of the series, degrees. None: the table says nothing about the wedge.
+    pixel_size : float
+        Å/px.
+    """
+    rows = np.zeros((len(xyz), 42))
+    at = lambda name, count=1: slice(_DYNAMO[name] - 1, _DYNAMO[name] - 1 + count)
     rows[:, 0] = np.arange(1, len(xyz) + 1)
     rows[:, 1] = 1  # aligned
-    rows[:, 9] = scores
-    rows[:, _DYNAMO["tomogram"] - 1] = tomogram
-    rows[:, _DYNAMO["kind"] - 1] = [names.index(name) + 1 for name in species] or 1
-    rows[:, _DYNAMO["x"] - 1 : _DYNAMO["x"] + 2] = np.asarray(xyz).reshape(-1, 3) + 1
+    rows[:, at("angles", 3)] = np.nan_to_num(to_dynamo(angles))
+    rows[:, at("score")] = 1
+    if tilts is not None:
+        rows[:, at("wedge", 3)] = (_SINGLE_TILT, *tilts)
+    rows[:, at("tomogram")] = tomogram
+    rows[:, at("kind")] = np.array([names.index(name) + 1 for name in species])[:, None]
+    rows[:, at("x", 3)] = np.asarray(xyz).reshape(-1, 3) + 1
+    rows[:, at("apix")] = pixel_size
     with whole_file(path) as temporary:
-        np.savetxt(temporary, rows, fmt="%.6g")
+        np.savetxt(temporary, rows, fmt="%.9g")
 
 
 def read_imod_model(path: str | os.PathLike[str]) -> Coordinates3D:
@@ -135,8 +171,6 @@ def write_imod_model(
     names : sequence of str
         Of all species: a species has the colour of its place among them. None: those of `species`, sorted.
     """
-    from .files import whole_file
-
     names = names or sorted(set(species))
     there = [(number, name) for number, name in enumerate(names) if name in species]
     sizes = [int(n) for n in shape[::-1]]
@@ -157,7 +191,7 @@ def read_json(path: str | os.PathLike[str]) -> Coordinates3D:
     """Boxes of EMAN2's info files, or picks of copick: both end in .json."""
     try:
         found: typing.Any = json.loads(read_text(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not a JSON file ({error}).") from None
     return read_eman2(path, found) if isinstance(found, dict) and "boxes_3d" in found else read_copick(path)
 
@@ -223,8 +257,6 @@ def write_eman2(
     names : sequence of str
         Of all species, which become classes 0, 1, ... None: those of `species`, sorted.
     """
-    from .files import whole_file
-
     names = names or sorted(set(species))
     rows = [[*(position / pixel_size).tolist(), "manual", 0.0, names.index(s)] for position, s in zip(xyz, species)]
     classes = {str(number): dict(name=name, boxsize=32) for number, name in enumerate(names)}
@@ -248,11 +280,19 @@ def read_napari_points(path: str | os.PathLike[str]) -> Coordinates3D:
     column = next((name for name in ("species", "label") if name in lines[0]), None)
     key = micrograph_key(Path(path).stem)
     species = tuple(line[column] if column else "" for line in lines)
-    return Coordinates3D(str(path), (key,) * len(zyx), species, zyx[:, ::-1], "px", "file")
+    angles = None
+    if all(name in lines[0] for name in _ANGLES):
+        try:
+            angles = np.array([[float(line[name] or "nan") for name in _ANGLES] for line in lines])
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}: a value of {', '.join(_ANGLES)} is no number ({error}).") from None
+    return Coordinates3D(str(path), (key,) * len(zyx), species, zyx[:, ::-1], "px", "file", angles=angles)
 
 
-def write_napari_points(path: str | os.PathLike[str], zyx: np.ndarray, species: typing.Sequence[str]) -> None:
-    """A points layer as napari saves it (.csv), the species as a property; whole or not at all.
+def write_napari_points(
+    path: str | os.PathLike[str], zyx: np.ndarray, species: typing.Sequence[str], angles: np.ndarray
+) -> None:
+    """A points layer as napari saves it (.csv), species and angles as properties; whole or not at all.
 
     Parameters
     ----------
@@ -260,32 +300,97 @@ def write_napari_points(path: str | os.PathLike[str], zyx: np.ndarray, species: 
         px.
     species : sequence of str
         (n,) names.
+    angles : ndarray, (n, 3)
+        Rot, tilt, psi in degrees, NaN where nobody knows them; no columns if nobody knows any.
     """
-    from .files import whole_file
-
+    known = np.isfinite(angles).all(axis=1)
     with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["index", "axis-0", "axis-1", "axis-2", "species"])
+        writer.writerow(["index", "axis-0", "axis-1", "axis-2", "species", *(_ANGLES if known.any() else ())])
         for number, (position, name) in enumerate(zip(np.asarray(zyx, float).reshape(-1, 3), species)):
-            writer.writerow([float(number), *position.tolist(), name])
+            turned = (angles[number].tolist() if known[number] else [""] * 3) if known.any() else []
+            writer.writerow([float(number), *position.tolist(), name, *turned])
 
 
 def read_copick(path: str | os.PathLike[str]) -> Coordinates3D:
-    """Picks of copick (.json): positions in Å. The tomogram is run_name, the species pickable_object_name."""
+    """Picks of copick (.json): positions in Å. The tomogram is run_name, the species pickable_object_name.
+
+    A point's matrix takes the object into the tomogram, and its shift is added to the location. Matrices that are all
+    the unit matrix, or that the file says not to trust, are no orientations.
+    """
     try:
         found: typing.Any = json.loads(read_text(path))
         points = [[float(point["location"][axis]) for axis in "xyz"] for point in found["points"]]
+        given = [point.get("transformation_") for point in found["points"]]
+        matrices = np.array([np.eye(4) if one is None else one for one in given], float).reshape(-1, 4, 4)
         species, run = str(found["pickable_object_name"]), str(found["run_name"])
-    except (ValueError, KeyError, TypeError) as error:
+        trusted = bool(found.get("trust_orientation", True)) and not np.allclose(matrices[:, :3, :3], np.eye(3))
+        angles = angles_of(matrices[:, :3, :3]) if trusted else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"{path} has no copick picks ({error!r}); run_name, pickable_object_name and points with a location x, "
-            "y, z are needed."
+            "y, z (and a matrix of 4 x 4 numbers, transformation_) are needed."
         ) from None
     if found.get("unit", "angstrom") != "angstrom":
         raise ValueError(f"{path} has the unit {found['unit']!r}; copick picks must be in angstrom.")
-    return Coordinates3D(
-        str(path), (run,) * len(points), (species,) * len(points), np.array(points).reshape(-1, 3), "Å"
+    xyz = np.array(points).reshape(-1, 3) + matrices[:, :3, 3]
+    return Coordinates3D(str(path), (run,) * len(points), (species,) * len(points), xyz, "Å", angles=angles)
+
+
+def copick_name(name: str) -> str:
+    """A name as copick allows it: without blanks, underscores and the characters that file systems forbid."""
+    return _COPICK_NAME.sub("-", name).strip("-") or "object"
+
+
+def write_copick(
+    folder: str | os.PathLike[str], run: str, species: str, xyz: np.ndarray, angles: np.ndarray, pixel_size: float
+) -> str:
+    """Picks of one species in a tomogram, where a copick project on a file system has them; whole or not at all.
+
+    Parameters
+    ----------
+    folder : path
+        Of the project's files.
+    run : str
+        Name of the tomogram.
+    species : str
+        Its name is written as copick allows it (`copick_name`).
+    xyz : ndarray, (n, 3)
+        px.
+    angles : ndarray, (n, 3)
+        Rot, tilt, psi in degrees; if any is NaN, the file says that its orientations are not to be trusted.
+    pixel_size : float
+        Å/px.
+
+    Returns
+    -------
+    str
+        The file, below the folder.
+    """
+    name = copick_name(species)
+    file = os.path.join("ExperimentRuns", run, "Picks", f"{_COPICK_USER}_{_COPICK_SESSION}_{name}.json")
+    known = np.isfinite(angles).all(axis=1)
+    matrices = np.tile(np.eye(4), (len(xyz), 1, 1))
+    matrices[known, :3, :3] = to_tomogram(angles[known])
+    places = np.asarray(xyz, float).reshape(-1, 3) * pixel_size
+    points = [
+        dict(location=dict(zip("xyz", place)), transformation_=matrix, instance_id=0, score=1.0)
+        for place, matrix in zip(places.tolist(), matrices.tolist())
+    ]
+    picks = dict(
+        pickable_object_name=name,
+        user_id=_COPICK_USER,
+        session_id=_COPICK_SESSION,
+        run_name=run,
+        voxel_spacing=pixel_size,
+        unit="angstrom",
+        points=points,
+        trust_orientation=bool(known.all()),
     )
+    os.makedirs(os.path.dirname(os.path.join(folder, file)), exist_ok=True)
+    with whole_file(os.path.join(folder, file)) as temporary:
+        Path(temporary).write_text(json.dumps(picks, indent=1), encoding="utf-8")
+    return file
 
 
 READERS: dict[str, typing.Callable[[str | os.PathLike[str]], Coordinates3D]] = {

@@ -15,6 +15,7 @@ import numpy as np
 from .coordinate_files import READERS
 from .coordinates3d import Coordinates3D
 from .files import micrograph_key
+from .orientations import after, to_tomogram
 from .star import read_tables, write_tables
 from .warn import warn
 
@@ -22,6 +23,7 @@ CENTRED = tuple(f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ")
 PIXELS = tuple(f"rlnCoordinate{axis}" for axis in "XYZ")
 ORIGINS = tuple(f"rlnOrigin{axis}Angst" for axis in "XYZ")
 PIXEL_ORIGINS = tuple(f"rlnOrigin{axis}" for axis in "XYZ")
+ANGLES = tuple(f"rlnAngle{angle}" for angle in ("Rot", "Tilt", "Psi"))
 SUBTOMOGRAM = tuple(f"rlnTomoSubtomogram{angle}" for angle in ("Rot", "Tilt", "Psi"))
 SPECIES = ("cryodlSpecies", "cryodlStructure")
 GROUP, PIXEL_SIZE = "rlnOpticsGroup", "cryodlPixelSize"
@@ -63,7 +65,25 @@ def read_coordinates3d(path: str | os.PathLike[str]) -> Coordinates3D:
         "centred Å" if columns is CENTRED else "px",
         shifts=_shifts(table, path, count),
         classes=() if any(name in table for name in SPECIES) else tuple(table.get("rlnClassNumber", ())),
+        angles=_angles(table, path, count),
     )
+
+
+def _angles(
+    table: typing.Mapping[str, typing.Sequence[str]], path: str | os.PathLike[str], count: int
+) -> np.ndarray | None:
+    """(n, 3) rot, tilt, psi in the tomogram, degrees; None without them."""
+    found = []
+    for columns in (ANGLES, SUBTOMOGRAM):
+        missing = [name for name in columns if name not in table]
+        if missing and len(missing) < len(columns):
+            there = [name for name in columns if name in table]
+            raise ValueError(
+                f"{path} has {' and '.join(there)}, but not {', '.join(missing)}: an orientation needs all three. Add "
+                "the missing columns, or remove these."
+            )
+        found.append(np.zeros((count, 3)) if missing else _numbers(table, columns, path))
+    return after(*found) if found[1].any() else found[0]
 
 
 def _shifts(
@@ -85,10 +105,7 @@ def _shifts(
         return None
     shifts = given(ORIGINS)
     if any(name in table for name in SUBTOMOGRAM):
-        from ..core.projections import rotation_matrices
-
-        # RELION's matrix of these angles is the inverse of ours
-        shifts = np.einsum("nji,nj->ni", rotation_matrices(given(SUBTOMOGRAM)), shifts)
+        shifts = np.einsum("nij,nj->ni", to_tomogram(given(SUBTOMOGRAM)), shifts)
     return shifts
 
 

@@ -118,10 +118,11 @@ def test_a_dynamo_table_counts_from_one_and_adds_its_shifts(tmp_path):
 
 
 def test_a_dynamo_table_that_was_written_is_read_back(tmp_path):
-    write_dynamo_table(tmp_path / "a.tbl", ZYX[:, ::-1], 3, np.ones(2))
+    unknown = np.full((2, 3), np.nan)
+    write_dynamo_table(tmp_path / "a.tbl", ZYX[:, ::-1], 3, ["x", "x"], ["x"], unknown, None, 10.0)
     positions = read_coordinates3d(tmp_path / "a.tbl")
     assert positions.tomograms == ("3", "3") and np.allclose(positions.xyz[:, ::-1], ZYX)
-    assert len((tmp_path / "a.tbl").read_text().splitlines()[0].split()) == 41
+    assert len((tmp_path / "a.tbl").read_text().splitlines()[0].split()) == 42 and positions.angles is None
 
 
 def imod_model(points, name=b"ribosome"):

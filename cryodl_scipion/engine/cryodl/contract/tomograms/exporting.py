@@ -10,12 +10,24 @@ from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
 from .tomogram_fields import tomogram_names_field, tomogram_pixel_size_field, tomograms_field
 
-POINT_FORMATS = ("napari", "imod", "dynamo", "eman2")
+POINT_FORMATS = ("napari", "imod", "dynamo", "eman2", "relion", "copick")
+
+
+def _tilt_field(which: str) -> typing.Any:
+    return param(
+        f"{which} tilt angle of the tilt series, for the wedge columns of Dynamo's tables.",
+        default=None,
+        label=f"{which} tilt",
+        unit="°",
+        minimum=-90,
+        maximum=90,
+        none_means="the table says nothing about the wedge",
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportTomogramsConfig:
-    """Export tomograms, scores or labels as OME-Zarr, and coordinates to napari, IMOD, Dynamo and EMAN2."""
+    """Export tomograms, scores or labels as OME-Zarr, and coordinates with orientations to other programs."""
 
     tomograms: Paths = tomograms_field("Tomograms, score volumes or label volumes.")
     output: str = output_folder_field("Folder of the new files. It must not exist.")
@@ -39,10 +51,13 @@ class ExportTomogramsConfig:
     )
     points: typing.Tuple[str, ...] = param(
         "Formats of the coordinates. napari: <tomogram>.csv. imod: <tomogram>.mod, with an object for each species. "
-        "dynamo: <tomogram>.tbl. eman2: <tomogram>_info.json.",
+        "dynamo: <tomogram>.tbl. eman2: <tomogram>_info.json. relion: particles.star of all tomograms, for RELION 5 "
+        "and ArtiaX. copick: files of picks below ExperimentRuns. Those of imod and eman2 hold no orientations.",
         default=POINT_FORMATS,
         label="Formats of coordinates",
     )
+    tilt_min: typing.Optional[float] = _tilt_field("Minimum")
+    tilt_max: typing.Optional[float] = _tilt_field("Maximum")
     pixel_size: typing.Optional[float] = tomogram_pixel_size_field()
     names: Paths = tomogram_names_field()
 
@@ -56,6 +71,13 @@ class ExportTomogramsConfig:
             ]
         if not self.volumes and not self.coordinates:
             return ["There is nothing to write: give --coordinates, or leave --no-volumes out."]
+        if (self.tilt_min is None) != (self.tilt_max is None):
+            return ["Minimum tilt (--tilt-min) and maximum tilt (--tilt-max) must be given together."]
+        if self.tilt_min is not None and self.tilt_max is not None and self.tilt_max <= self.tilt_min:
+            return [
+                f"Maximum tilt (--tilt-max) is {self.tilt_max:g}°; it must be above the minimum tilt (--tilt-min), "
+                f"{self.tilt_min:g}°."
+            ]
         return []
 
 
@@ -65,7 +87,11 @@ class ExportTomogramsOutputs(Outputs):
 
     folder: str = output("Folder of the files.", path="folder")
     volumes: Texts = output("OME-Zarr folder of each volume.", path="folder")
-    points: typing.Dict[str, Texts] = output("File of each tomogram that has coordinates, in each format.", path="file")
+    points: typing.Dict[str, Texts] = output(
+        "File of each tomogram that has coordinates, in each format; of copick the folder of its picks, of RELION the "
+        "file of all tomograms.",
+        path="file",
+    )
     counts: Counts = output("Number of coordinates of each tomogram.")
     pixel_sizes: typing.Dict[str, float] = output("Pixel size of each tomogram.", unit="Å/px")
 

@@ -83,7 +83,7 @@ def simulate(atoms: Atoms, grid: Volume, faults: Faults, rng: np.random.Generato
     The blur is a B-factor for each atom, which rises along side chains. Solvent fills what is no molecule; carboxyl
     groups are weaker than what they are made of, for their charge and their damage by the beam. With 30 Å² per bond
     of side chains, solvent of 0.6 of protein's density and carboxylates of 0.3 the FSC of simulated maps with their
-    models is that of real ones between 15 and 4 Å, and so are their Q-scores (docs/map_benchmarks.md). The noise is
+    models is that of real ones between 15 and 4 Å, and so are their Q-scores (docs/bench_maps.md). The noise is
     white, up to what preferred orientations do to it, and so strong that the FSC of the half-maps within MASK Å of the
     atoms falls to 0.143 at faults.resolution. It is independent in the halves; blur and detergent are the same in both.
     """

@@ -8,7 +8,7 @@ there; patience ends the training here.
 
 The optimiser is not the published one (stochastic gradient descent, Nesterov momentum 0.9, rate 0.005): with a few
 hundred subtomograms of a class it takes dsrf3d to a constant answer, from which its gradients do not lead away
-(docs/tomogram_benchmarks.md). Adam leaves it after some hundred steps, until which patience must wait.
+(docs/bench_tomograms.md). Adam leaves it after some hundred steps, until which patience must wait.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl export-tomograms`: volumes and coordinates in; OME-Zarr, and files of napari, IMOD, Dynamo and EMAN2 out.
+"""`cryodl export-tomograms`: volumes and coordinates in; OME-Zarr, and files of other programs out.
 
 Result.outputs are the contract's ExportTomogramsOutputs. Volumes that could not be read are in Result.skipped.
 """
@@ -13,8 +13,11 @@ import numpy as np
 
 from ...contract import AllSkipped, ExportTomogramsConfig, Result, Skipped, counted, in_words, said_skipped
 from ...contract.tomograms.exporting import ExportTomogramsOutputs
+from ...io import coordinate_files
+from ...io.coordinates3d import ParticlePoses
 from ...io.files import expand_paths, name_tomograms
 from ...io.origins import origin_of
+from ...io.tomogram_coordinates import ANGLES, SPECIES, coordinate_columns, write_coordinates3d
 from ...io.tomograms import Tomogram, working_pixel_size
 from ...io.unfinished import check_output, finish_folder, working_folder
 from ...io.warn import warn
@@ -22,24 +25,21 @@ from ...io.warn import warn
 
 def run(config: ExportTomogramsConfig) -> Result:
     """Write everything into <output>.partial, then rename."""
-    from ..features.particle_coordinates import read_positions
+    from ..features.particle_coordinates import read_poses
 
     check_output(config.output)
     tomograms, sizes, skipped, notes = _sources(config)
-    positions = read_positions(config.coordinates, tomograms, sizes, notes) if config.coordinates else {}
+    poses = read_poses(config.coordinates, tomograms, sizes, notes) if config.coordinates else {}
+    there = {name: each for name, each in poses.items() if each}
     folder = Path(working_folder(config, continues=False))
-    species = sorted({one for each in positions.values() for one in each})
-    volumes, points = {}, {}
-    for number, (name, tomogram) in enumerate(tomograms.items(), 1):
-        if config.volumes:
+    volumes = {}
+    if config.volumes:
+        for name, tomogram in tomograms.items():
             volumes[name] = _write_volume(folder, name, tomogram, sizes[name], config.labels)
-        if positions.get(name):
-            points[name] = _write_points(
-                folder, name, number, positions[name], species, tomogram.shape, sizes[name], config.points
-            )
+    points = _write_points(folder, there, tomograms, sizes, config)
+    notes += _unsaid(there, config) + said_skipped(skipped, "volume")
     finish_folder(folder, config.output)
-    counts = {name: sum(map(len, positions[name].values())) for name in points}
-    notes += said_skipped(skipped, "volume")
+    counts = {name: sum(map(len, each.values())) for name, each in there.items()}
     for note in notes:
         warn(note)
     print(
@@ -90,33 +90,92 @@ def _write_volume(folder: Path, name: str, tomogram: Tomogram, pixel_size: float
 
 def _write_points(
     folder: Path,
-    name: str,
-    number: int,
-    positions: typing.Mapping[str, np.ndarray],
-    all_species: typing.Sequence[str],
-    shape: tuple[int, ...],
-    pixel_size: float,
-    forms: typing.Sequence[str],
-) -> dict[str, str]:
-    """{format: file} of the coordinates of a tomogram. number: of the tomogram, for Dynamo. all_species: of
-    all tomograms, so that a class has the same number in all."""
-    from ...io import coordinate_files as files
-
-    zyx = np.concatenate(list(positions.values()))
-    species = [one for one, points in positions.items() for _ in points]
-    xyz, made = zyx[:, ::-1], {}
-    for form in forms:
-        if form == "napari":
-            made[form] = f"{name}.csv"
-            files.write_napari_points(folder / made[form], zyx, species)
-        elif form == "imod":
-            made[form] = f"{name}.mod"
-            files.write_imod_model(folder / made[form], xyz, species, shape, pixel_size, all_species)
-        elif form == "dynamo":
-            made[form] = f"{name}.tbl"
-            files.write_dynamo_table(folder / made[form], xyz, number, np.ones(len(xyz)), species, all_species)
-        else:
-            made[form] = f"{name}_info.json"
-            centred = (xyz - np.array(shape[::-1]) / 2) * pixel_size
-            files.write_eman2(folder / made[form], centred, species, pixel_size, all_species)
+    poses: dict[str, dict[str, ParticlePoses]],
+    tomograms: dict[str, Tomogram],
+    sizes: dict[str, float],
+    config: ExportTomogramsConfig,
+) -> dict[str, dict[str, str]]:
+    """{tomogram: {format: file}} of the coordinates. Numbers of tomograms and species are the same in all files."""
+    species = sorted({one for each in poses.values() for one in each})
+    tilts = None if config.tilt_min is None or config.tilt_max is None else (config.tilt_min, config.tilt_max)
+    made: dict[str, dict[str, str]] = {name: {} for name in poses}
+    for name, each in poses.items():
+        all_poses, said = (
+            ParticlePoses.joined(list(each.values())),
+            [one for one, those in each.items() for _ in range(len(those))],
+        )
+        zyx, angles, shape, size = all_poses.zyx, all_poses.angles, tomograms[name].shape, sizes[name]
+        xyz, files = zyx[:, ::-1], made[name]
+        if "napari" in config.points:
+            files["napari"] = f"{name}.csv"
+            coordinate_files.write_napari_points(folder / files["napari"], zyx, said, angles)
+        if "imod" in config.points:
+            files["imod"] = f"{name}.mod"
+            coordinate_files.write_imod_model(folder / files["imod"], xyz, said, shape, size, species)
+        if "dynamo" in config.points:
+            files["dynamo"] = f"{name}.tbl"
+            number = list(tomograms).index(name) + 1
+            coordinate_files.write_dynamo_table(
+                folder / files["dynamo"], xyz, number, said, species, angles, tilts, size
+            )
+        if "eman2" in config.points:
+            files["eman2"] = f"{name}_info.json"
+            centred = (xyz - np.array(shape[::-1]) / 2) * size
+            coordinate_files.write_eman2(folder / files["eman2"], centred, said, size, species)
+        if "copick" in config.points:
+            for one, those in each.items():
+                file = coordinate_files.write_copick(folder, name, one, those.zyx[:, ::-1], those.angles, size)
+                files["copick"] = str(Path(file).parent)
+    if "relion" in config.points and poses:
+        _write_relion(folder / "particles.star", poses, tomograms, sizes)
+        for files in made.values():
+            files["relion"] = "particles.star"
     return made
+
+
+def _species_of_rows(each: dict[str, ParticlePoses]) -> list[str]:
+    return [one for one, those in each.items() for _ in range(len(those))]
+
+
+def _write_relion(
+    path: Path, poses: dict[str, dict[str, ParticlePoses]], tomograms: dict[str, Tomogram], sizes: dict[str, float]
+) -> None:
+    """RELION 5's table of all tomograms, with angles if any are known; those that are not are 0."""
+    tables: list[dict[str, typing.Any]] = []
+    oriented = any(those.oriented.any() for each in poses.values() for those in each.values())
+    for name, each in poses.items():
+        all_poses = ParticlePoses.joined(list(each.values()))
+        columns = coordinate_columns(name, all_poses.zyx, tomograms[name].shape, sizes[name])
+        if oriented:
+            columns.update(zip(ANGLES, np.nan_to_num(all_poses.angles).T))
+        columns[SPECIES[0]] = _species_of_rows(each)
+        tables.append(columns)
+    write_coordinates3d(path, tables, [sizes[name] for name in poses])
+
+
+def _unsaid(poses: dict[str, dict[str, ParticlePoses]], config: ExportTomogramsConfig) -> list[str]:
+    """Sentences on what the files do not hold."""
+    all_poses = ParticlePoses.joined([those for each in poses.values() for those in each.values()])
+    known, notes = int(all_poses.oriented.sum()), []
+    poor = [form for form in ("imod", "eman2") if form in config.points]
+    if known and poor:
+        names = dict(imod="IMOD's models", eman2="EMAN2's boxes")
+        notes.append(f"{' and '.join(names[form] for form in poor)} hold no orientations: only positions are there.")
+    if 0 < known < len(all_poses):
+        notes.append(
+            f"{counted(len(all_poses) - known, 'coordinate')} of {len(all_poses)} have no orientation; the angles of "
+            "these are 0 in Dynamo's tables and RELION's file, and copick's files say that they are not known."
+        )
+    if "dynamo" in config.points and len(all_poses) and config.tilt_min is None:
+        notes.append(
+            "Dynamo's tables say nothing about the missing wedge (columns 13 to 15), as the tilt range is not known: "
+            "give --tilt-min and --tilt-max."
+        )
+    species = sorted({one for each in poses.values() for one in each})
+    changed = [one for one in species if coordinate_files.copick_name(one) != one]
+    if "copick" in config.points and changed:
+        notes.append(
+            f"copick's names have no blanks or underscores: {changed[0]} is called "
+            f"{coordinate_files.copick_name(changed[0])} there."
+        )
+    return notes

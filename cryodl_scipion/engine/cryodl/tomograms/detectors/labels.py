@@ -13,7 +13,7 @@ from ...core.names import numbers_by_name
 from ...io.files import expand_paths, name_tomograms
 from ...io.memory import require_memory
 from ...io.tomograms import Tomogram, working_pixel_size
-from ..features.particle_coordinates import read_positions
+from ..features.particle_coordinates import read_poses
 from ..segmenters.working import WorkingTomogram, check_volume
 
 SMALLEST_PX = 12.0  # working px that the smallest particle is wide at least, where nobody says another size
@@ -60,7 +60,8 @@ def gather_labels(config: typing.Any) -> GatheredLabels:
         check_volume(tomogram)
         sizes[name], note = working_pixel_size(tomogram, config.pixel_size)
         notes += [note] if note else []
-    positions = read_positions(config.coordinates, tomograms, sizes, notes, _only_species(config))
+    poses = read_poses(config.coordinates, tomograms, sizes, notes, _only_species(config))
+    positions = {name: {one: found.zyx for one, found in each.items()} for name, each in poses.items()}
     without = [name for name, each in positions.items() if not each]
     if without:
         notes.append(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Particles' positions in files of coordinates, by the tomogram that they are in and by their species."""
+"""Particles' poses in files of coordinates, by the tomogram that they are in and by their species."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import counted
+from ...io.coordinates3d import Coordinates3D, ParticlePoses
 from ...io.files import micrograph_key
 from ...io.tomogram_coordinates import read_coordinates3d
 
 if typing.TYPE_CHECKING:
-    from ...io.coordinates3d import Coordinates3D
     from ...io.tomograms import Tomogram
 
 SPECIES = "particle"  # where no file says more
@@ -28,14 +28,14 @@ SEPARATORS = "_. -"  # between a tomogram's name and what follows
 OUTSIDE = 1.0  # px beyond the border that rounding may put a particle
 
 
-def read_positions(
+def read_poses(
     coordinates: typing.Sequence[str],
     tomograms: dict[str, Tomogram],
     sizes: dict[str, float],
     notes: list[str],
     species: str = "",
-) -> dict[str, dict[str, np.ndarray]]:
-    """Positions of files of coordinates.
+) -> dict[str, dict[str, ParticlePoses]]:
+    """Positions and orientations of files of coordinates.
 
     Parameters
     ----------
@@ -54,14 +54,14 @@ def read_positions(
     Returns
     -------
     dict
-        {tomogram: {species: array (n, 3) zyx px}}; empty for a tomogram without coordinates.
+        {tomogram: {species: ParticlePoses}}; empty for a tomogram without coordinates.
 
     Raises
     ------
     ValueError
         If none is in one of the tomograms, or one outside of it.
     """
-    found: dict[str, dict[str, np.ndarray]] = {name: {} for name in tomograms}
+    found: dict[str, dict[str, list[ParticlePoses]]] = {name: {} for name in tomograms}
     strange: dict[str, int] = {}
     numbers, files = False, expand_files(coordinates)
     every = [read_coordinates3d(path) for path in files]
@@ -78,14 +78,14 @@ def read_positions(
                 strange[name] = strange.get(name, 0) + len(rows)
                 numbers = numbers or positions.named == "numbers"
                 continue
-            zyx = positions.zyx_px(rows, tomograms[name].shape, sizes[name])
-            _check_inside(zyx, tomograms[name], path, name)
+            poses = positions.poses(rows, tomograms[name].shape, sizes[name])
+            _check_inside(poses.zyx, tomograms[name], path, name)
             of_file, unsaid = _species_of_file(path, name, tomograms), species or SPECIES
             classes = [f"class_{one}" if several else "" for one in positions.classes] or [""] * len(positions)
             said = [positions.species[row] or of_file or classes[row] or unsaid for row in rows]
             for one in sorted(set(said)):
-                mine = zyx[[this == one for this in said]]
-                found[name][one] = np.concatenate([found[name].get(one, np.zeros((0, 3))), mine])
+                mine = np.array([this == one for this in said])
+                found[name].setdefault(one, []).append(ParticlePoses(poses.zyx[mine], poses.angles[mine]))
     if not any(found.values()):
         raise ValueError(
             f"No coordinate (--coordinates) is in one of the tomograms ({', '.join(list(tomograms)[:5])}); the files "
@@ -97,7 +97,7 @@ def read_positions(
             f"{counted(sum(strange.values()), 'coordinate')} of tomograms that were not given are not used "
             f"({', '.join(list(strange)[:5])})." + (f" They are matched by name; {NUMBERS}" if numbers else "")
         )
-    return found
+    return {name: {one: ParticlePoses.joined(several) for one, several in each.items()} for name, each in found.items()}
 
 
 def expand_files(patterns: typing.Sequence[str]) -> list[str]:
