@@ -40,7 +40,7 @@ def writeSubtomograms(path: str, subtomograms: Any, tilts: Tuple[float, float], 
     """
     images = imagesOf(subtomograms)
     first = next(_items(subtomograms))[0]
-    writers = [(names, _unpacked(values)) for names, values in _writersOf(images, first, _tiltsOf(images, tilts))]
+    writers = [(names, _unpacked(values)) for names, values in _writersOf(first, _tiltsOf(images, tilts))]
     if isAligned(subtomograms):
         size = images.getSamplingRate()
         writers.append((ANGLES + ORIGIN, _unpacked(lambda item: poseOf(item.getTransform().getMatrix(), size, 3))))
@@ -113,9 +113,7 @@ def _unpacked(values: Callable[..., Any]) -> Callable[..., Any]:
     return lambda pair: values(pair[0])
 
 
-def _writersOf(
-    images: SetOfSubTomograms, first: SubTomogram, tilts: Callable[..., Any]
-) -> List[Tuple[Tuple[str, ...], Callable[..., Any]]]:
+def _writersOf(first: SubTomogram, tilts: Callable[..., Any]) -> List[Tuple[Tuple[str, ...], Callable[..., Any]]]:
     writers = [
         (
             ("rlnImageName", ID, "rlnOpticsGroup"),

@@ -16,7 +16,6 @@ NEEDED = {
     "matplotlib": "matplotlib",
     "torch-ctf": "torch_ctf",
     "torch-fourier-slice": "torch_fourier_slice",
-    "torch-fourier-shift": "torch_fourier_shift",
     "scikit-image": "skimage",
     "scikit-learn": "sklearn",
 }

@@ -40,7 +40,7 @@ def group_picks(
     count, component = connected_components(gain, directed=False)
     order = np.argsort(component, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(component[order])) + 1)
-    groups = sorted(sorted(int(i) for i in group) for part in parts for group in _divide(part, gain, sets_of))
+    groups = sorted(sorted(int(i) for i in group) for part in parts for group in _divide(part, gain))
     return [sorted((rows[i][3], rows[i][4]) for i in group) for group in groups]
 
 
@@ -55,7 +55,7 @@ def _gains(positions: np.ndarray, which: typing.Sequence[int], distance: float) 
     return csr_matrix((np.r_[value, value], (np.r_[a, b], np.r_[b, a])), shape=(len(positions),) * 2)
 
 
-def _divide(part: np.ndarray, gain: csr_matrix, which: typing.Sequence[int]) -> list[list[int]]:
+def _divide(part: np.ndarray, gain: csr_matrix) -> list[list[int]]:
     """Groups (lists of picks) of picks that hang together."""
     if len(part) == 1:
         return [list(part)]

@@ -74,7 +74,7 @@ def improved(fit: AmplitudeFit, observed: Observed, bank: Bank, shifts: Shifts, 
     top = values.topk(min(TOP, values.shape[1]), 1)
     numbers = top.indices.cpu().numpy()
     sums = [
-        _sums(observed[row : row + 16], reference, strong, grid.angles(numbers[row : row + 16]), shifts)
+        _sums(observed[row : row + 16], strong, grid.angles(numbers[row : row + 16]), shifts)
         for row in range(0, len(observed), 16)
     ]
     match, power, energy = (sum(parts) for parts in list(zip(*sums))[:3])
@@ -94,7 +94,7 @@ def improved(fit: AmplitudeFit, observed: Observed, bank: Bank, shifts: Shifts, 
 
 
 def _sums(
-    observed: Observed, reference: Reference, strong: Reference, angles: np.ndarray, shifts: Shifts
+    observed: Observed, strong: Reference, angles: np.ndarray, shifts: Shifts
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Sums over particles, by ring: products of images and expected projections, their power, the images' power over
     the noise's; and (n, s) logarithmic likelihood of each shift. angles: (n, k, 3) likely orientations."""

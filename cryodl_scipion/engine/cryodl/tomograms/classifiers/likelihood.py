@@ -58,7 +58,7 @@ class Likelihood(ClassifierMethod):
     def learn(self, examples: Examples, config: TrainClassifierConfig, device: torch.device) -> dict[str, torch.Tensor]:
         frame, grids = _grids(examples, config.resolution, device)
         weights = self._averages(examples, config, frame, grids, device)
-        weights["usual"] = _class_statistics(AveragesPredictor(frame, weights, grids, device), examples, device)
+        weights["usual"] = _class_statistics(AveragesPredictor(frame, weights, grids, device), examples)
         return {name: value.cpu().contiguous() for name, value in weights.items()}
 
     def _averages(
@@ -249,7 +249,7 @@ def _confidences(
     return confidences(best, power.double() - best, typical)
 
 
-def _class_statistics(averages: AveragesPredictor, examples: Examples, device: torch.device) -> torch.Tensor:
+def _class_statistics(averages: AveragesPredictor, examples: Examples) -> torch.Tensor:
     """(k, 4) what `class_statistics` gives for the validation subtomograms."""
     rows, labels = examples.validation, torch.as_tensor(examples.labels[examples.validation])
     mine, left = averages.of_classes(examples.subtomograms, rows, labels, examples.contrast)

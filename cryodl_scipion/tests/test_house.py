@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""scripts/check_house.py tells a newcomer what she forgot, in a copy of the plugin."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+import cryodl_scipion
+
+PACKAGE = os.path.dirname(os.path.abspath(cryodl_scipion.__file__))
+SCRIPT = os.path.join(os.path.dirname(PACKAGE), "scripts", "check_house.py")
+INVENTED = "Cryodl" + "ProtInvent"  # in two words: this file is a test
+# What she writes, and all that she writes.
+WRITTEN = {
+    "protocols/micrographs/protocol_invent.py": f'class {INVENTED}:\n    _label = "invent"\n',
+    "engine/cryodl/contract/micrographs/inventing.py": "class InventConfig: pass\nclass InventOutputs: pass\n",
+}
+NETWORK = '    Network("picker", "invented", "micrographs.pickers.unet", "Invented", "none", ()),\n'
+FORGOTTEN = [
+    f"{INVENTED} is not imported in protocols/__init__.py",
+    f"{INVENTED} is not listed in protocols.conf",
+    f"{INVENTED} has no docstring",
+    f"{INVENTED} is in no test",
+    "protocols.conf: there is no protocol CryodlProtForgot",
+    "InventConfig and its outputs have no row in COMMANDS",
+    "the picker invented needs a class Invented in cryodl_scipion/engine/cryodl/micrographs/pickers/unet.py",
+]
+
+
+def check(top):
+    return subprocess.run([sys.executable, SCRIPT, str(top)], stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.skipif(not os.path.exists(SCRIPT), reason="the checkers are in the checkout only")
+def test_each_thing_that_was_forgotten_is_named(tmp_path):
+    copy = tmp_path / "cryodl_scipion"
+    shutil.copytree(PACKAGE, str(copy), ignore=shutil.ignore_patterns("models", "__pycache__", "*.png"))
+    done = check(tmp_path)
+    assert done.returncode == 0, done.stdout
+    for name, text in WRITTEN.items():
+        (copy / name).write_text(text)
+    tree = copy / "protocols.conf"
+    tree.write_text(tree.read_text() + '"value": "CryodlProtForgot"\n')
+    networks = copy / "engine" / "cryodl" / "contract" / "networks.py"
+    networks.write_text(networks.read_text().replace("    Network(", NETWORK + "    Network(", 1))
+    done = check(tmp_path)
+    missing = done.stdout.splitlines()
+    assert done.returncode == 1 and len(missing) == len(FORGOTTEN), done.stdout
+    for sentence in FORGOTTEN:
+        assert sum(sentence in line for line in missing) == 1, sentence
