@@ -91,8 +91,10 @@ def test_metrics_are_there_to_follow(tmp_path):
     assert float(table[-1]["train_loss"]) < float(table[0]["train_loss"])
 
 
+@pytest.mark.parametrize("kept_every", [training.KEPT_EVERY, 0.0])
 @pytest.mark.parametrize("stop_at", [5, 17, 30, 59])
-def test_after_an_interruption_the_result_is_exactly_the_same(tmp_path, stop_at):
+def test_after_an_interruption_the_result_is_exactly_the_same(tmp_path, monkeypatch, stop_at, kept_every):
+    monkeypatch.setattr(training, "KEPT_EVERY", kept_every)
     expected, report = train(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "killed", Line(stop_at=stop_at))
@@ -103,8 +105,9 @@ def test_after_an_interruption_the_result_is_exactly_the_same(tmp_path, stop_at)
     assert dataclasses.replace(again, seconds=0) == dataclasses.replace(report, seconds=0)
     without_time = lambda folder: [{k: v for k, v in r.items() if k != "seconds"} for r in rows(folder)]
     assert without_time(tmp_path / "whole") == without_time(tmp_path / "killed")
-    assert any("Continuing" in text for text in said) == (stop_at >= 10)
-    assert continued.steps == 60 - stop_at // 10 * 10  # only what the last validation had not kept
+    kept = stop_at // 10 * 10 if kept_every else stop_at
+    assert any("Continuing" in text for text in said) == (kept > 0)
+    assert continued.steps == 60 - kept  # only what no checkpoint had
 
 
 @pytest.mark.parametrize("moment", ["_append", "save_checkpoint"])

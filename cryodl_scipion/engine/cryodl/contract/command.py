@@ -50,8 +50,8 @@ class Command:
         """What a stopped run leaves, as the end of a sentence."""
         if self.name.startswith("train-"):
             return (
-                "the same command continues after the last checkpoint, which is written at each validation; before "
-                "the first one it starts again."
+                "the same command continues after the last checkpoint, which is written at each validation and "
+                "every two minutes; before the first one it starts again."
             )
         if self.kept.endswith("."):
             return self.kept

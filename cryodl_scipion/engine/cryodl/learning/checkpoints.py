@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Checkpoint of a training: one file, renewed at each validation."""
+"""Checkpoint of a training: one file, renewed at each validation and every few minutes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ CHECKPOINT = "checkpoint.safetensors"
 
 @dataclasses.dataclass
 class TrainingState:
-    """How far a training is: steps, seconds, the best weights and metrics, and why it stops, if it does."""
+    """How far a training is: steps, seconds, the best weights and metrics, why it stops, if it does, and the losses
+    since the last validation."""
 
     step: int = 0
     seconds: float = 0.0
@@ -28,6 +29,7 @@ class TrainingState:
     since_best: int = 0
     highest: float = 0.0
     stop_reason: str = ""
+    losses: list[dict[str, float]] = dataclasses.field(default_factory=list)
     best_weights: dict[str, torch.Tensor] = dataclasses.field(default_factory=dict)
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import typing
@@ -55,15 +56,46 @@ def training_folder(config: typing.Any) -> Path:
     return unfinished.working_folder(config, precious=CHECKPOINT)
 
 
+class OneProcess:
+    """What the training loop asks of an accelerator, where there is one process. dtype: in which networks compute where
+    that is safe."""
+
+    num_processes, process_index, is_main_process = 1, 0, True
+
+    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
+        self.device, self.dtype = device, dtype
+
+    def autocast(self) -> typing.ContextManager[None]:
+        """A context in which networks compute in the dtype."""
+        import torch
+
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """Gradients of a loss."""
+        loss.backward()
+
+    def main_process_first(self) -> typing.ContextManager[None]:
+        """There is no other to wait for."""
+        return contextlib.nullcontext()
+
+    def wait_for_everyone(self) -> None:
+        """There is no other to wait for."""
+
+
 def accelerator_for(device: torch.device) -> typing.Any:
-    """An accelerator in bfloat16 where the hardware multiplies it fast."""
+    """OneProcess, or an accelerate.Accelerator for one of several; in bfloat16 where hardware multiplies it fast."""
     import datetime
 
     import torch
-    from accelerate import Accelerator
-    from accelerate.utils import InitProcessGroupKwargs
 
     from ..core.devices import fast_dtype
+    from .distributed import launched
+
+    if not launched():
+        return OneProcess(device, fast_dtype(device))
+    from accelerate import Accelerator
+    from accelerate.utils import InitProcessGroupKwargs
 
     os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)  # accelerate takes the first GPU otherwise
     # the others wait while the first process prepares the data, which may take longer than torch's ten minutes

@@ -21,6 +21,7 @@ METRICS = "metrics.csv"
 # Further memory that a training takes, times its weights: gradients, two moments, running mean, best, copies to write.
 COPIES = 8
 HOST_COPIES = 3  # of it beside the memory of a GPU
+KEPT_EVERY = 120.0  # seconds after which a checkpoint is written though no validation is due
 
 
 class NonFiniteLoss(ValueError):
@@ -59,21 +60,21 @@ def fit(
     if (folder / CHECKPOINT).exists():
         state = load_checkpoint(folder, networks, average, task)
         log(f"Continuing the training at step {state.step} of {schedule.steps}.")
-    start, losses = time.monotonic() - state.seconds, []
+    start, kept = time.monotonic() - state.seconds, state.seconds
     while state.step < schedule.steps and not state.stop_reason:
         doing(f"step {state.step + 1} of {schedule.steps}")
-        losses.append(_one_step(task, schedule, state.step, accelerator))
+        state.losses.append(_one_step(task, schedule, state.step, accelerator))
         average.update_parameters(networks)
         state.step += 1
-        if state.step % schedule.every == 0 or state.step == schedule.steps:
-            state.seconds = time.monotonic() - start
+        due = state.step % schedule.every == 0 or state.step == schedule.steps
+        state.seconds = time.monotonic() - start
+        if due:
             doing(f"validation at step {state.step} of {schedule.steps}")
-            _validate(
-                task, networks, average, schedule, state, losses, folder, log if accelerator.is_main_process else None
-            )
-            losses = []
-            if accelerator.is_main_process:
-                save_checkpoint(folder, networks, average, task, state)
+            _validate(task, networks, average, schedule, state, folder, log if accelerator.is_main_process else None)
+            state.losses = []
+        if (due or state.seconds - kept > KEPT_EVERY) and accelerator.is_main_process:
+            save_checkpoint(folder, networks, average, task, state)
+            kept = time.monotonic() - start
     doing("")
     reason = state.stop_reason or f"all {schedule.steps} steps were done"
     if accelerator.is_main_process:
@@ -164,7 +165,6 @@ def _validate(
     average: torch.optim.swa_utils.AveragedModel,
     schedule: Schedule,
     state: TrainingState,
-    losses: typing.Any,
     folder: Path,
     log: typing.Callable[[str], None] | None,
 ) -> None:
@@ -179,7 +179,7 @@ def _validate(
             task.show(state.step, folder)
     weights = {k: v.detach().cpu().clone() for k, v in networks.state_dict().items()}
     networks.load_state_dict(current)
-    trained = {f"train_{name}": float(np.mean([value[name] for value in losses])) for name in losses[0]}
+    trained = {f"train_{name}": float(np.mean([value[name] for value in state.losses])) for name in state.losses[0]}
     if not state.best or metrics["metric"] > state.highest:
         state.highest, state.since_best = metrics["metric"], 0
     else:
