@@ -25,12 +25,14 @@ BENCHMARKS = {}  # name: Benchmark, of the modules that were imported
 @dataclasses.dataclass(frozen=True)
 class Benchmark:
     """measure: function of a Run, a case and settings. cases: {name: values or function}, all combinations, or a
-    function that lists dicts. tables: {table of a page: function of the rows}. quick: settings of a tiny run."""
+    function that lists dicts. tables: {table of a page: function of the rows}. quick: settings of a tiny run. pictures:
+    {file in docs/images: function of the rows and its path}."""
 
     measure: object
     cases: object
     tables: dict
     quick: dict
+    pictures: dict
 
     def all_cases(self):
         if callable(self.cases):
@@ -39,11 +41,11 @@ class Benchmark:
         return [dict(zip(self.cases, combination)) for combination in itertools.product(*values)]
 
 
-def benchmark(cases=None, tables=None, quick=None):
+def benchmark(cases=None, tables=None, quick=None, pictures=None):
     """Declare a function as a benchmark; see README.md."""
 
     def register(measure):
-        BENCHMARKS[measure.__name__] = Benchmark(measure, cases or {}, tables or {}, quick or {})
+        BENCHMARKS[measure.__name__] = Benchmark(measure, cases or {}, tables or {}, quick or {}, pictures or {})
         return measure
 
     return register

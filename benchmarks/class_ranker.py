@@ -1,28 +1,129 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Train the ranker of 2-D class averages and measure it on molecules that it did not learn from.
+"""How the ranker of 2-D class averages is trained, and measured on molecules that it did not learn from.
 
-    PYTHON benchmarks/class_ranker.py --output FOLDER [--averages 1200] [--runs 3] [--epochs 25]
-
-FOLDER gets a model folder (card.json, weights.safetensors) and ranker.json with the figures. The ranker learns the
-fraction of a class's particles that is good: from averages of `cryodl classify-2d` itself (class_sets.py), and from
-simulated ones (class_ranker_data.py), of which a mixture of views is good and a mixture of molecules is not used. Real
-averages, labelled by eye, come from benchmarks/real_classes.
+Simulated averages are as `cryodl classify-2d` makes them. A good one shows one view of one molecule, centred. Bad ones:
+molecules or views mixed, noise, off-centre, two particles, ice, the edge of carbon.
 """
 
-import argparse
 import csv
-import json
-import sys
-from pathlib import Path
 
 import numpy as np
-from common import ROOT
+import torch
+from bench import ROOT, benchmark, structure_file
+from recipes.classes import BOX, axes, carbon, field, ice, random_optics, random_sets
+from sklearn.metrics import roc_auc_score
 
-sys.path.insert(0, str(ROOT / "cryodl_scipion" / "engine"))
+from cryodl.core.calibration import expected_calibration_error
+from cryodl.core.fourier import on_grid, radial_mean
+from cryodl.core.optics import ctf_of_optics
+from cryodl.core.projections import random_angles
+from cryodl.io.model import write_model
+from cryodl.io.stacks import read_images
+from cryodl.particles.classes2d.averages import wiener_averages
+from cryodl.particles.classes2d.features import curve_numbers, small_images
+from cryodl.particles.classes2d.ranker import RankerNetwork
+from cryodl.simulate.particle_images import load_projector
+
+BAD = ("mixed molecules", "mixed views", "noise", "off-centre", "two particles", "ice", "carbon")
+PIXEL_SIZE = 6.0  # Å: of the projections; averages are then made larger at random
+VIEWS = 6  # projections of which the signal of an average is the mean
+
+
+class Molecule:
+    """A structure at PIXEL_SIZE, ready to be projected."""
+
+    def __init__(self, name):
+        self.projector, diameter, _ = load_projector(structure_file(name), PIXEL_SIZE, BOX)
+        self.diameter_px = diameter / PIXEL_SIZE
+        sample = self.projector.project(random_angles(16, np.random.default_rng(0)))
+        self.scale = 1 / float(sample.var(dim=(1, 2)).mean()) ** 0.5
+
+    def mean(self, spread, rotation, wander, rng, centre=(0, 0)):
+        """(box, box) mean of projections about a random view. spread, rotation: degrees between views and in the plane.
+        wander: px. centre: px."""
+        angles = np.repeat(random_angles(1, rng), VIEWS, 0)
+        if spread >= 180:
+            angles = random_angles(VIEWS, rng)
+        else:
+            angles += rng.standard_normal((VIEWS, 3)) * (spread, spread, rotation)
+            away = max(0.2, abs(np.sin(np.radians(angles[0, 1]))))  # near the poles, rot moves the view but little
+            angles[:, 0] = angles[0, 0] + (angles[:, 0] - angles[0, 0]) / away
+        shifts = rng.standard_normal((VIEWS, 2)) * wander + centre
+        return self.scale * self.projector.project(angles, shifts).mean(0)
+
+
+def good_signal(first, second, rng):
+    """The signal of a good average."""
+    centre = rng.uniform(-0.06, 0.06, 2) * first.diameter_px
+    return first.mean(rng.uniform(1, 9), rng.uniform(1, 5), rng.uniform(0.2, 1.0), rng, centre)
+
+
+def bad_signal(kind, first, second, rng):
+    """The signal of a bad average of a kind."""
+    if kind == "mixed molecules":
+        part = rng.uniform(0.35, 0.65)
+        one, two = (m.mean(rng.choice([8, 180]), 5, 1.0, rng) for m in (first, second))
+        return part * one + (1 - part) * two
+    if kind == "mixed views":
+        return first.mean(rng.choice([60, 180]), rng.uniform(5, 60), rng.uniform(0.5, 3), rng)
+    if kind == "noise":
+        return field(rng.uniform(1, 6), rng) * rng.uniform(0.02, 0.25)
+    direction = rng.uniform(0, 2 * np.pi)
+    along = np.array([np.sin(direction), np.cos(direction)]) * first.diameter_px
+    if kind == "off-centre":
+        return first.mean(rng.uniform(2, 12), 4, 1, rng, along * rng.uniform(0.3, 0.6))
+    if kind == "two particles":
+        gap = rng.uniform(0.3, 0.55)
+        other = rng.choice([first, second])
+        return first.mean(rng.choice([8, 40]), 5, 1, rng, along * gap) + other.mean(
+            rng.choice([8, 40, 180]), 10, 2, rng, -along * gap * rng.uniform(0.7, 1.2)
+        )
+    return ice(rng) if kind == "ice" else carbon(rng)
+
+
+def zoomed(image, factor):
+    """An image with its contents larger by a factor, about its middle."""
+    axis = axes()[1][0] / factor + BOX // 2
+    grid = torch.stack(torch.meshgrid(axis, axis, indexing="ij")[::-1], -1) * 2 / (BOX - 1) - 1
+    return torch.nn.functional.grid_sample(image[None, None], grid[None], mode="bicubic", align_corners=True)[0, 0]
+
+
+def make_average(signal, first, rng):
+    """Small image (40, 40) and two numbers of an average: noise of its members, CTF, and the filter, as in a run."""
+    members, snr = np.exp(rng.uniform(np.log(15), np.log(600))), np.exp(rng.uniform(np.log(0.02), np.log(0.2)))
+    filled = rng.uniform(0.45, 0.75) * BOX  # px that the particle is wide
+    zoom = filled / first.diameter_px
+    pixel_size = PIXEL_SIZE / zoom
+    signal = zoomed(signal, zoom)
+    ctf = ctf_of_optics([random_optics(rng) for _ in range(6)], BOX, pixel_size)
+    weights = radial_mean(ctf.square(), BOX).mean(0) * members / 2
+    strength = (snr / 0.3) ** 0.5  # of the variance, the CTF leaves about 0.3
+    white = torch.from_numpy(rng.standard_normal((2, BOX, BOX), dtype="float32"))
+    transform = strength * torch.fft.rfft2(signal) * on_grid(weights, BOX)
+    sums = torch.fft.irfft2(transform + torch.fft.rfft2(white) * on_grid(weights.sqrt(), BOX), s=(BOX, BOX))
+    mask_px = min(0.45 * BOX, filled / 2 * rng.uniform(1.05, 1.5))
+    found = wiener_averages(sums[None], weights.expand(1, 2, -1), mask_px, pixel_size)
+    return small_images(found.images, mask_px)[0], curve_numbers(found.curves)[0]
+
+
+def make_set(names, count, seed):
+    """Images (n, 1, 40, 40), numbers (n, 2), labels (n,) and kinds of `count` averages, half of them good."""
+    rng = np.random.default_rng(seed)
+    molecules = [Molecule(name) for name in names]
+    images, numbers, labels, kinds = [], [], [], []
+    for number in range(count):
+        first, second = (molecules[i] for i in rng.choice(len(molecules), 2, replace=False))
+        kind = "good" if number % 2 else BAD[(number // 2) % len(BAD)]
+        signal = good_signal(first, second, rng) if kind == "good" else bad_signal(kind, first, second, rng)
+        image, pair = make_average(signal, first, rng)
+        images.append(image), numbers.append(pair), labels.append(float(kind == "good")), kinds.append(kind)
+    return torch.stack(images), torch.stack(numbers), torch.tensor(labels), kinds
+
+
 TRAIN = ("1AON", "1KX5", "1NCB", "1QVR", "1WCM", "2CG9", "3D2F", "3IYD", "5GJV", "5O9G", "6MMM", "7PBL", "1IGT", "4ZXB")
 CALIBRATE = ("3G61", "5TPN", "6MSM", "1U6G")
 TEST = ("8BK7", "6VXX", "3J9I", "5X0Y", "6O1M")
-REAL = Path(__file__).resolve().parent / "real_classes"
+REAL = ROOT / "benchmarks" / "real_classes"
 MADE_WEIGHT = 3  # how often a classified average is drawn, against a simulated one
 REAL_WEIGHT = 4  # how often a real average is drawn, against a simulated one
 BATCH, RATE = 32, 2e-3
@@ -31,9 +132,6 @@ PART = 300  # averages that are made at a time
 
 def cached_set(folder, name, names, count, seed):
     """class_ranker_data.make_set in parts, each kept in a file, so that a stopped run goes on."""
-    import torch
-    from class_ranker_data import make_set
-
     parts = []
     for number in range(-(-count // PART)):
         path = folder / f"{name}_{number}.npz"
@@ -48,8 +146,6 @@ def cached_set(folder, name, names, count, seed):
 
 def relabelled(images, numbers, labels, kinds):
     """A simulated set as the fraction of good particles is learnt: mixed views are good, mixed molecules left out."""
-    import torch
-
     kinds = np.array(kinds)
     kept = torch.from_numpy(np.nonzero(kinds != "mixed molecules")[0])
     good = torch.from_numpy(np.isin(kinds, ("good", "mixed views"))).float()
@@ -58,9 +154,6 @@ def relabelled(images, numbers, labels, kinds):
 
 def sorted_sets(folder, names, runs):
     """Images, numbers, and fractions of good particles of the classes of random_sets."""
-    import torch
-    from class_sets import random_sets
-
     found = [one for seed in range(runs) for one in random_sets(folder, names, seed)]
     return tuple(
         torch.from_numpy(np.concatenate([getattr(one, name) for one in found])).float()
@@ -70,10 +163,6 @@ def sorted_sets(folder, names, runs):
 
 def real_set(use):
     """Images, numbers and labels of the real averages whose `use` in labels.csv is 'train' or 'test'."""
-    import torch
-
-    from cryodl.io.stacks import read_images
-
     with open(REAL / "labels.csv", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["use"] == use and row["label"] in ("good", "bad")]
     if not rows:
@@ -86,10 +175,6 @@ def real_set(use):
 
 def train(sets, epochs, seed=0):
     """A trained RankerNetwork. sets: (images, numbers, labels)."""
-    import torch
-
-    from cryodl.particles.classes2d.ranker import RankerNetwork
-
     torch.manual_seed(seed)
     images, numbers, labels = sets
     network = RankerNetwork()
@@ -117,8 +202,6 @@ def steps_of(averages, epochs):
 
 def augmented(images):
     """Images turned by any angle, mirrored, a little scaled, shifted and noisy."""
-    import torch
-
     count = len(images)
     rotation, scale = torch.rand(count) * 2 * np.pi, 0.9 + 0.2 * torch.rand(count)
     cosine, sine = rotation.cos() / scale, rotation.sin() / scale
@@ -133,8 +216,6 @@ def augmented(images):
 
 
 def logits_of(network, images, numbers):
-    import torch
-
     with torch.no_grad():
         return (
             sum(
@@ -148,8 +229,6 @@ def logits_of(network, images, numbers):
 
 def temperature_of(logits, labels):
     """The temperature with the least cross-entropy."""
-    import torch
-
     tried = torch.linspace(0.3, 5, 95)
     loss = [torch.nn.functional.binary_cross_entropy_with_logits(logits / t, labels) for t in tried]
     return float(tried[int(torch.stack(loss).argmin())])
@@ -157,17 +236,11 @@ def temperature_of(logits, labels):
 
 def auc(scores, labels):
     """Area under the ROC curve."""
-    from sklearn.metrics import roc_auc_score
-
     return float(roc_auc_score(labels.numpy(), scores.numpy())) if 0 < labels.sum() < len(labels) else None
 
 
 def figures(network, temperature, sets, kinds=None):
     """AUC, of each bad kind too, expected calibration error and counts."""
-    import torch
-
-    from cryodl.core.calibration import expected_calibration_error
-
     images, numbers, labels = sets
     if not len(labels):
         return dict(count=0)
@@ -188,8 +261,6 @@ def figures(network, temperature, sets, kinds=None):
 
 def fractions(network, temperature, sets):
     """How near the scores come to the fraction of good particles of classified sets."""
-    import torch
-
     images, numbers, good = sets
     score = torch.sigmoid(logits_of(network, images, numbers) / temperature)
     return dict(
@@ -200,60 +271,35 @@ def fractions(network, temperature, sets):
     )
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--averages", type=int, default=1200)
-    parser.add_argument("--runs", type=int, default=3, help="classifications of each molecule")
-    parser.add_argument("--epochs", type=int, default=25)
-    arguments = parser.parse_args()
-    import torch
-
-    from cryodl.io.model import write_model
-
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(1)
-    count = arguments.averages
-    simulated = relabelled(*cached_set(arguments.output, "train", TRAIN, count, 1))
-    test = relabelled(*cached_set(arguments.output, "test", TEST, count // 4, 3))
-    sets = arguments.output / "sets"
-    made, held = (sorted_sets(sets, names, arguments.runs) for names in (TRAIN, CALIBRATE))
+@benchmark(quick=dict(averages=8, runs=1, epochs=1, names="1AON 1KX5"))
+def class_ranker(run, averages=1200, runs=3, epochs=25, names=None):
+    """Train the ranker into class_ranker/ of the working folder. It learns the fraction of a class's particles that is
+    good: from averages of `classify-2d` itself (recipes/classes.py), and from simulated ones, of which a
+    mixture of views is good and one of molecules not used. Real averages, labelled by eye, are in real_classes/."""
+    learnt, calibrated, tested = (names.split(),) * 3 if names else (TRAIN, CALIBRATE, TEST)
+    simulated = relabelled(*cached_set(run.output, "train", learnt, averages, 1))
+    test = relabelled(*cached_set(run.output, "test", tested, averages // 4, 3))
+    made, held = (sorted_sets(run.output / "sets", names, runs) for names in (learnt, calibrated))
     real = real_set("train")
     repeat = REAL_WEIGHT if len(real[2]) else 0
-    joined = [
-        torch.cat([each[0], *[each[1]] * MADE_WEIGHT, *[each[2]] * repeat]) for each in zip(simulated[:3], made, real)
-    ]
-    network = train(joined, arguments.epochs)
+    joined = [torch.cat([a, *[b] * MADE_WEIGHT, *[c] * repeat]) for a, b, c in zip(simulated[:3], made, real)]
+    network = train(joined, epochs)
     temperature = temperature_of(logits_of(network, *held[:2]), held[2])
     found = {
         "simulated, molecules not learnt from": figures(network, temperature, test[:3], test[3]),
         "classified, molecules of the calibration": fractions(network, temperature, held),
         "real, not learnt from": figures(network, temperature, real_set("test")),
     }
-    model = arguments.output / "class_ranker"
-    model.mkdir(exist_ok=True)
-    card = dict(
-        kind="class_ranker",
-        name="class_ranker",
-        network="cnn",
-        side=40,
-        temperature=round(temperature, 3),
-        training=dict(
-            command="benchmarks/class_ranker.py",
-            averages=len(simulated[2]),
-            classified_averages=len(made[2]),
-            structures=list(TRAIN),
-            calibration_structures=list(CALIBRATE),
-            epochs=arguments.epochs,
-            steps=steps_of(len(joined[2]), arguments.epochs),
-            real_averages=len(real[2]),
-        ),
-        validation=dict(found, structures=list(TEST)),
+    training = dict(
+        command="benchmarks/run.py class_ranker", averages=len(simulated[2]), classified_averages=len(made[2])
     )
-    write_model(model, card, network.state_dict())
-    (arguments.output / "ranker.json").write_text(json.dumps(found, indent=2) + "\n")
-    print(json.dumps(found, indent=2))
-
-
-if __name__ == "__main__":
-    main()
+    training.update(structures=list(learnt), calibration_structures=list(calibrated), epochs=epochs)
+    training.update(
+        command="benchmarks/run.py class_ranker", steps=steps_of(len(joined[2]), epochs), real_averages=len(real[2])
+    )
+    card = dict(kind="class_ranker", name="class_ranker", network="cnn", side=40, temperature=round(temperature, 3))
+    validation = dict(found, structures=list(tested))
+    (run.output / "class_ranker").mkdir(exist_ok=True)
+    card.update(training=training, validation=validation)
+    write_model(run.output / "class_ranker", card, network.state_dict())
+    return found

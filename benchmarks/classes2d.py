@@ -1,306 +1,224 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""2-D classification: purity, views and time beside RELION, speed on 70,000 particles, and real particles.
+"""2-D classes: purity, views and time beside RELION, and which classes are chosen.
 
-    PYTHON benchmarks/classes2d.py --output FOLDER [--parts quality stability speed real stream] [--count 5000]
-                                   [--classes 64] [--relion]
-
-FOLDER gets classes2d.json with every figure, tables.md made of it, and pictures. SNR is the variance of the noise-free,
-CTF-filtered images over the whole box over the variance of the noise.
-
-The measures are those of classes2d_measures.py; the part stream is classes2d_stream.py.
+*Purity* is the fraction of the particles whose molecule is the commonest of their class. *Explained* is the fraction of
+the power of the noise-free images that the mean noise-free image of their class has, when they are aligned as the
+program says: it falls with mixed molecules, mixed views and wrong poses, and knows of symmetry. *Views* is the number
+of those means (classes of at least 5 particles, 80 % of one molecule, half of their power explained) that are not
+rotated copies of each other (correlation below 0.95).
 """
 
-import argparse
-import json
 import os
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
-from classes2d_data import MOLECULES, make_mixture
-from classes2d_measures import measures, read_answer
-from classes2d_stream import stream
-from common import ROOT, SETS, cryodl, data_folder
+import torch
+from bench import CPU, benchmark, columns, costs, cryodl, measure, structure_file
+from recipes.classes import BOX, MOLECULES, PIXEL_SIZE, class_set, make_mixture
 
-sys.path.insert(0, str(ROOT / "cryodl_scipion" / "engine"))
-REAL = {"empiar10017": 72, "empiar10028": 72}  # box, px
+from cryodl.contract import chosen_classes
+from cryodl.io.relion_tables import modern_tables, number_columns
+from cryodl.io.star import read_tables
+from cryodl.particles.classes2d.averages import rotated_averages
+from cryodl.particles.classes2d.matching import Detail, References, match
+from cryodl.particles.classes2d.polar import PolarGrid, polar_ring_power
+from cryodl.particles.classes2d.ranker import load_ranker
+from cryodl.simulate.particle_images import load_projector
+
+MINIMUM, PURE, HALF, SAME = 5, 0.8, 0.5, 0.95
 
 
-def ours(star, classes, output, seed=0):
-    """(path of particles.star, CPU seconds, wall seconds, MB)."""
-    _, cpu, wall, memory = cryodl(
-        "classify-2d", "--particles", star, "--classes", classes, "--output", output, "--threads", 1, "--seed", seed
-    )
-    return output / "particles.star", cpu, wall, memory
+def clean_aligned(ground_truth, psi, shifts_yx):
+    """(n, box, box) noise-free projections as a program would average them: shift and angle in the plane taken back.
+
+    psi: (n,) degrees, RELION's. shifts_yx: (n, 2) px, where each particle was found.
+    """
+    images = torch.zeros(len(psi), BOX, BOX)
+    for number, name in enumerate(MOLECULES):
+        mine = np.nonzero(ground_truth["molecule"] == number)[0]
+        projector = load_projector(structure_file(name), PIXEL_SIZE, BOX)[0]
+        views = projector.project(ground_truth["angles"][mine], ground_truth["shifts_yx"][mine] - shifts_yx[mine])
+        views = views - views.mean((1, 2), keepdim=True)
+        images[mine] = views / views.square().sum((1, 2), keepdim=True).sqrt()
+    return rotated_averages(images, torch.from_numpy(-np.radians(psi)).float())
 
 
-def relion(star, classes, folder, iterations=20):
-    """As `ours`, of RELION 3.1's 2-D classification: one thread, 10 degrees, shifts to 4 px by 2."""
-    folder.mkdir(parents=True, exist_ok=True)
-    command = [
-        "relion_refine",
-        "--i",
-        star.name,
-        "--o",
-        f"{folder.resolve()}/run",
-        "--ctf",
-        "--iter",
-        iterations,
-        "--tau2_fudge",
-        2,
-        "--particle_diameter",
-        230,
-        "--K",
-        classes,
-        "--flatten_solvent",
-        "--zero_mask",
-        "--oversampling",
-        0,
-        "--psi_step",
-        10,
-        "--offset_range",
-        4,
-        "--offset_step",
-        2,
-        "--norm",
-        "--scale",
-        "--dont_combine_weights_via_disc",
-        "--pool",
-        30,
-        "--preread_images",
-        "--j",
-        1,
-        "--random_seed",
-        1,
-    ]
-    start = time.monotonic()
-    with open(folder / "log.txt", "w") as log:
-        process = subprocess.Popen(
-            [str(word) for word in command],
-            cwd=star.parent,
-            stdout=log,
-            stderr=log,
-            env=dict(os.environ, OMP_NUM_THREADS="1"),
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"relion_refine failed; see {folder / 'log.txt'}.")
-    return (
-        folder / f"run_it{iterations:03d}_data.star",
-        usage.ru_utime + usage.ru_stime,
-        time.monotonic() - start,
-        usage.ru_maxrss / 1024,
+def measures(labels, psi, shifts_yx, ground_truth):
+    """{measure: value} of a classification; see the head of this file."""
+    images, used = clean_aligned(ground_truth, psi, shifts_yx), labels > 0
+    right, power, means = 0, 0.0, []
+    for number in np.unique(labels[used]):
+        members = np.nonzero(labels == number)[0]
+        counts = np.bincount(ground_truth["molecule"][members])
+        mean = images[members].mean(0)
+        explained = float(mean.square().sum())
+        right, power = right + counts.max(), power + explained * len(members)
+        if len(members) >= MINIMUM and counts.max() >= PURE * len(members) and explained >= HALF:
+            means.append(mean)
+    filled = len(np.unique(labels[used]))
+    return dict(
+        purity=float(right / used.sum()),
+        explained=power / used.sum(),
+        filled=filled,
+        views=distinct(torch.stack(means)) if means else 0,
     )
 
 
-def quality(options):
-    """[row] of measures, CPU seconds and memory on simulated mixtures."""
-    rows = []
-    for snr in options.snr:
-        star = make_mixture(options.output / f"snr{snr:g}_{options.count}", MOLECULES, options.count, snr)
-        ground_truth = dict(np.load(star.parent / "truth.npz"))
-        programs = {"cryodl": ours} | ({"RELION": relion} if options.relion else {})
-        for name, program in programs.items():
-            folder = star.parent / f"{name}_{options.classes}"
-            record = star.parent / f"{name}_{options.classes}.json"
-            if not record.exists():
-                answer, cpu, wall, memory = program(star, options.classes, folder)
-                row = dict(
-                    program=name,
-                    snr=snr,
-                    particles=options.count,
-                    classes=options.classes,
-                    molecules=list(MOLECULES),
-                    **measures(*read_answer(answer), ground_truth),
-                    cpu_seconds=cpu,
-                    wall_seconds=wall,
-                    megabytes=memory,
-                )
-                record.write_text(json.dumps(row))
-            rows.append(json.loads(record.read_text()))
-    return rows
+def distinct(means):
+    """How many (k, box, box) images are not rotated and shifted copies of ones before."""
+    grid = PolarGrid(BOX, 22, 48, 29.0)
+    samples = grid.sample(means)
+    harmonics = grid.harmonics(samples)
+    size = (polar_ring_power(harmonics) @ grid.weights).sqrt()
+    kept = []
+    for number in range(len(means)):
+        if kept:
+            references = References(grid, harmonics[kept], Detail(22, 30, 36, 2.0, 1.0, 1))
+            one = slice(number, number + 1)
+            found = match(samples[one], torch.ones(1, grid.rings), torch.zeros(1, 2), references)
+            if float(found.scores[0] / size[number]) >= SAME:
+                continue
+        kept.append(number)
+    return len(kept)
 
 
-def stability(options):
-    """[row]: how alike two runs with other random numbers are, by the adjusted Rand index of their classes."""
-    from sklearn.metrics import adjusted_rand_score
+def read_answer(path):
+    """labels, psi and shifts_yx (px) of a STAR file of ours or of RELION's."""
+    _, columns = modern_tables(read_tables(path), path)
+    number = number_columns(path, columns, ("rlnClassNumber", "rlnAnglePsi", "rlnOriginYAngst", "rlnOriginXAngst"))
+    return number[:, 0].astype(int), number[:, 1], -number[:, 2:] / PIXEL_SIZE
 
-    rows = []
-    for snr in options.snr:
-        star = make_mixture(options.output / f"snr{snr:g}_{options.count}", MOLECULES, options.count, snr)
-        found = []
-        for seed in (0, 1):
-            folder = star.parent / (f"cryodl_{options.classes}" + (f"_seed{seed}" if seed else ""))
-            if not folder.exists():
-                ours(star, options.classes, folder, seed)
-            found.append(read_answer(folder / "particles.star")[0])
-        rows.append(
-            dict(
-                snr=snr,
-                particles=options.count,
-                classes=options.classes,
-                adjusted_rand=float(adjusted_rand_score(*found)),
-            )
+
+RELION = (
+    "--ctf --tau2_fudge 2 --particle_diameter 230 --flatten_solvent --zero_mask --oversampling 0 --psi_step 10 "
+    "--offset_range 4 --offset_step 2 --norm --scale --dont_combine_weights_via_disc --pool 30 --preread_images --j 1 "
+    "--random_seed 1 --iter"
+)
+quality_table = columns(
+    {
+        "program": "program",
+        "particles": lambda r: f"{r['particles']:,}",
+        "classes": "classes",
+        "SNR": "snr:g",
+        "purity": "purity:.3f",
+        "explained": "explained:.3f",
+        "views": "views",
+        "CPU seconds": "cpu:.0f",
+    }
+)
+CASES = ((1500, 12), (600, 8), (1500, 16))
+
+
+@benchmark(
+    cases=lambda: [
+        dict(program=p, particles=n, classes=k, snr=0.1)
+        for n, k in CASES
+        for p in ("cryodl", "RELION 3.1")
+        if p[0] == "c" or k != 12
+    ],
+    tables={"classes2d": quality_table},
+    quick=dict(particles=120, classes=4),
+)
+def classes2d(run, program, particles, classes, snr, seed=0, iterations=20):
+    """2-D classes of a mixture of four molecules beside RELION's (one thread, 10 degrees, shifts to 4 px by 2)."""
+    star = make_mixture(run.output / f"snr{snr:g}_{particles}", MOLECULES, particles, snr)
+    folder = run.folder(f"{program} {particles} {classes}")
+    answer = folder / "particles.star"
+    if program == "cryodl":
+        done = cryodl(
+            "classify-2d", "--particles", star, "--classes", classes, "--output", folder, *CPU, "--seed", seed
         )
-    return rows
+    else:
+        folder.mkdir()
+        command = [
+            "relion_refine",
+            "--i",
+            star.name,
+            "--o",
+            folder / "run",
+            "--K",
+            classes,
+            *RELION.split(),
+            iterations,
+        ]
+        done = measure(command, dict(os.environ, OMP_NUM_THREADS="1"), star.parent)
+        answer = folder / f"run_it{iterations:03d}_data.star"
+    return dict(measures(*read_answer(answer), dict(np.load(star.parent / "truth.npz"))), **costs(done))
 
 
-def speed(options):
-    """[row] of time and memory on many particles."""
-    star = make_mixture(options.output / f"speed_{options.many}", MOLECULES, options.many, 0.05)
-    record = star.parent / "speed.json"
-    if not record.exists():
-        answer, cpu, wall, memory = ours(star, options.many_classes, star.parent / "cryodl")
-        ground_truth = dict(np.load(star.parent / "truth.npz"))
-        labels = read_answer(answer)[0]
-        right = sum(np.bincount(ground_truth["molecule"][labels == k]).max() for k in np.unique(labels))
-        record.write_text(
-            json.dumps(
-                dict(
-                    particles=options.many,
-                    classes=options.many_classes,
-                    cpu_seconds=cpu,
-                    wall_seconds=wall,
-                    megabytes=memory,
-                    purity=right / len(labels),
-                )
-            )
-        )
-    return [json.loads(record.read_text())]
+# ----- which classes are chosen
+FIXED = 0.5  # a score asked for
+UNSEEN = "6VXX 6O1M 3J9I 8BK7 7QPD 9BE6"
 
 
-def cut_particles(name, folder):
-    """particles.star of the labelled particles of a real set, cut from its micrographs; no CTF is known of them."""
-    import mrcfile
+def value(counts, good, kept):
+    """Signal of a map from the kept classes, over that from all good particles alone."""
+    g, n = (counts * good)[kept].sum(), counts[kept].sum()
+    return float(g**2 / max(n, 1) / max((counts * good).sum(), 1e-9))
 
-    from cryodl.io.particle_sets import StackWriter
-    from cryodl.io.star import write_tables
-    from cryodl.io.star_columns import read_star_column
 
-    source, pixel_size = data_folder() / SETS[name][0], SETS[name][1]
-    box, images, names = REAL[name], [], []
-    for path in sorted((source / "coords").glob("*.star")):
-        with mrcfile.open(source / "micrographs" / f"{path.stem}.mrc", permissive=True) as mrc:
-            micrograph = np.asarray(mrc.data, np.float32)
-        x, y = (np.array(read_star_column(str(path), f"_rlnCoordinate{axis}"), float) for axis in "XY")
-        for cx, cy in zip(np.rint(x).astype(int), np.rint(y).astype(int)):
-            top, left = cy - box // 2, cx - box // 2
-            if min(top, left) >= 0 and top + box <= micrograph.shape[0] and left + box <= micrograph.shape[1]:
-                images.append(-micrograph[top : top + box, left : left + box])
-                names.append(f"{path.stem}.mrc")
-    folder.mkdir(parents=True, exist_ok=True)
-    with StackWriter(str(folder / "particles.mrcs"), len(images), box, pixel_size) as stack:
-        stack.add(np.stack(images))
-    write_tables(
-        folder / "particles.star",
-        {
-            "optics": {
-                "rlnOpticsGroup": [1],
-                "rlnOpticsGroupName": ["one"],
-                "rlnImagePixelSize": [pixel_size],
-                "rlnImageSize": [box],
-                "rlnImageDimensionality": [2],
-            },
-            "particles": {
-                "rlnImageName": [f"{n + 1:06d}@particles.mrcs" for n in range(len(images))],
-                "rlnMicrographName": names,
-                "rlnOpticsGroup": np.ones(len(images), int),
-            },
-        },
+def choices(found, scores):
+    """{name of the choice: (k,) bool}"""
+    numbers = np.arange(len(scores))
+    kept, _ = chosen_classes(numbers.tolist(), scores.tolist(), found.counts.tolist(), None, 1)
+    adapted = np.isin(numbers, kept)
+    return {"all": scores >= 0, "fixed": scores >= FIXED, "adapted": adapted, "best": _best(found)}
+
+
+def _best(found):
+    order = np.argsort(-found.good, kind="stable")
+    tried = [np.isin(np.arange(len(order)), order[:number]) for number in range(1, len(order) + 1)]
+    return max(tried, key=lambda kept: value(found.counts, found.good, kept))
+
+
+def row_of(found, kept):
+    """Parts of the good and bad particles that are kept, and the value."""
+    good, bad = found.counts * found.good, found.counts * (1 - found.good)
+    return dict(
+        good=float(good[kept].sum() / good.sum()),
+        bad=float(bad[kept].sum() / max(bad.sum(), 1e-9)),
+        value=value(found.counts, found.good, kept),
     )
-    return folder / "particles.star"
 
 
-def real(options):
-    """[row] of each real set; its averages are drawn into NAME.png."""
+CHOICES = {"all": "all classes", "former": "before: score 0.5", "adapted": "now, no threshold", "best": "best"}
+
+
+def choice_table(rows):
+    lines = [["particles for each class", "bad", "choice", "good kept", "bad kept", "signal", "worst molecule"]]
+    for each, bad in dict.fromkeys((r["each"], r["bad_part"]) for r in rows):
+        found = {r["choice"]: r for r in rows if (r["each"], r["bad_part"]) == (each, bad)}
+        for choice, word in CHOICES.items():
+            if choice in found:
+                kept = [f"{100 * found[choice][key]:.0f} %" for key in ("good", "bad")]
+                signal = [f"{found[choice][key]:.2f}" for key in ("value", "worst")]
+                lines.append([str(each), f"{100 * bad:.0f} %", word, *kept, *signal])
+    return lines
+
+
+@benchmark(
+    cases=lambda: [
+        dict(each=e, classes=k, bad_part=bad) for e, k in ((30, 6), (60, 6), (100, 10), (200, 10)) for bad in (0.1, 0.4)
+    ],
+    tables={"class-choice": choice_table},
+    quick=dict(molecules="6VXX", each=12, classes=3),
+)
+def class_choice(
+    run, each, classes, bad_part, snr=0.05, molecules="6VXX 6O1M 3J9I 8BK7 7QPD 9BE6", ranker=None, former=None
+):
+    """Good and bad particles that the choice of 2-D classes keeps, of molecules that no ranker learnt from. The value
+    of a choice is g²/(g + b) for g good and b bad particles, over that of all good ones alone: the signal of a map.
+    Choices: all classes; a score of 0.5 (fixed); `select-classes` without a threshold (adapted); the best of whole
+    classes, with the ground truth; 0.5 by a former ranker (a model folder). error: of the scores, mean."""
+    models = {None: load_ranker(ranker), **({"former": load_ranker(former)} if former else {})}
+    scored = lambda model, one: model.scores_of(*map(torch.from_numpy, (one.images, one.numbers)))
+    found = [class_set(run.output, m, each * classes, classes, bad_part, snr, 11) for m in molecules.split()]
+    error = np.concatenate([np.abs(scored(models[None], one) - one.good) for one in found]).mean()
+    per = [choices(one, scored(models[None], one)) for one in found]
+    for one, choice in zip(found, per):
+        choice.update({name: scored(model, one) >= FIXED for name, model in models.items() if name})
     rows = []
-    for name, classes in (("empiar10017", 40), ("empiar10028", 10)):
-        folder = options.output / name
-        if not (folder / "cryodl").exists():
-            star = cut_particles(name, folder)
-            _, cpu, wall, memory = ours(star, classes, folder / "cryodl")
-            (folder / "real.json").write_text(
-                json.dumps(dict(set=name, classes=classes, cpu_seconds=cpu, wall_seconds=wall, megabytes=memory))
-            )
-        draw_classes(folder / "cryodl", options.output / f"{name}.png")
-        rows.append(json.loads((folder / "real.json").read_text()))
+    for name in per[0]:
+        parts = [row_of(one, choice[name]) for one, choice in zip(found, per)]
+        means = {key: float(np.mean([part[key] for part in parts])) for key in parts[0]}
+        rows.append(dict(choice=name, **means, worst=min(part["value"] for part in parts), error=error))
     return rows
-
-
-def draw_classes(folder, path, columns=10):
-    """A picture of all averages of a classification, each with its class, particles and score."""
-    import matplotlib
-
-    from cryodl.io.stacks import read_images
-    from cryodl.particles.classes2d.selection import read_classes
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    table = read_classes(str(folder / "classes.star"))
-    images = read_images([str(folder / "classes.mrcs")] * len(table.numbers), range(len(table.numbers)))
-    rows = -(-len(images) // columns)
-    figure, axes = pyplot.subplots(rows, columns, figsize=(1.15 * columns, 1.35 * rows), squeeze=False)
-    for axis in axes.flat:
-        axis.set_axis_off()
-    for axis, image, number, count, score in zip(axes.flat, images, table.numbers, table.counts, table.scores):
-        low, high = np.percentile(image, (1, 99.7))
-        axis.imshow(image, cmap="gray", vmin=low, vmax=high)
-        axis.set_title(f"{number}: {count}, {score:.2f}", fontsize=7, pad=2)
-    figure.tight_layout(pad=0.3)
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
-
-
-def tables(found):
-    """The tables of a report, as markdown."""
-    lines = []
-    for part, rows in found.items():
-        if rows:
-            columns = [name for name in rows[0] if name != "molecules"]
-            lines += [f"## {part}", "", "| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
-            lines += [
-                "| "
-                + " | ".join(
-                    f"{row[c]:.3g}"
-                    if isinstance(row[c], float) and row[c] < 100
-                    else f"{row[c]:.0f}"
-                    if isinstance(row[c], float)
-                    else str(row[c])
-                    for c in columns
-                )
-                + " |"
-                for row in rows
-            ] + [""]
-    return "\n".join(lines)
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=Path("benchmark_results/classes2d"))
-    parts = ("quality", "stability", "speed", "real", "stream")
-    parser.add_argument("--parts", nargs="+", default=parts, choices=parts)
-    parser.add_argument("--count", type=int, default=5000)
-    parser.add_argument("--classes", type=int, default=64)
-    parser.add_argument("--snr", type=float, nargs="+", default=[0.1, 0.03])
-    parser.add_argument("--relion", action="store_true", help="run relion_refine on the same particles")
-    parser.add_argument("--many", type=int, default=70000, help="particles of the part speed")
-    parser.add_argument("--many-classes", type=int, default=256)
-    parser.add_argument("--first", type=int, default=2000, help="part stream: particles that are classified")
-    parser.add_argument("--batch", type=int, default=500, help="part stream: particles that are assigned at a time")
-    parser.add_argument("--seeds", type=int, default=3, help="part stream: runs")
-    parser.add_argument("--figures", type=Path, help="part stream: file for its rows")
-    options = parser.parse_args()
-    options.output.mkdir(parents=True, exist_ok=True)
-    work = dict(quality=quality, stability=stability, speed=speed, real=real, stream=stream)
-    found = {part: work[part](options) for part in options.parts}
-    (options.output / "classes2d.json").write_text(json.dumps(found, indent=2) + "\n")
-    (options.output / "tables.md").write_text(tables(found))
-    print(tables(found))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,60 +1,289 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All benchmarks of denoising, or some parts of them; writes DIR/tables.md.
+"""Denoised particles: the six tests of the method's authors, all ways side by side; and the speed of denoising."""
 
-    PYTHON benchmarks/denoising.py [--parts frc orientation ...] [--tests alone both ...] [--output DIR]
+import dataclasses
 
-PYTHON is the engine's (`cryodl doctor` names it). Structures are found by CRYODL_DATA (default ../shared/data beside
-the checkout); all particles are simulated from them. Figures are kept in DIR/figures.json: a stopped run goes on there,
-and what is there is not measured again. A part that fails is said, and stands as "not measured" in its table.
-RELION 3.1 (relion_refine in the path) is needed for the refinements. All runs take one thread, but for
---speed-threads.
-"""
+import numpy as np
+import torch
+from bench import CPU, benchmark, columns, cryodl, structure_file
+from picking_real import slope
+from recipes.complexes import (
+    MOLECULES,
+    OCCUPIED,
+    SNR,
+    Molecule,
+    Sets,
+    make_sites,
+    new_folder,
+    noise_set,
+    simulate,
+    templates,
+    train,
+)
+from scipy.stats import rankdata
+from template_matching import TemplateProjection
 
-import argparse
+from cryodl.core.fourier import radial_mean
+from cryodl.core.projections import random_angles
+from cryodl.io.particle_sets import read_particles, write_particles_star
+from cryodl.likelihood.reference import HalfDisc
+from cryodl.particles.denoisers import load_denoiser
+from cryodl.particles.denoisers.blind import load_blind
+from cryodl.particles.denoisers.evaluate import bench_of, measure_bench
+from cryodl.particles.denoisers.evaluate_maps import map_curves
+from cryodl.particles.denoisers.run_controls import OtherMolecule, random_other_molecule, run_controls
+from cryodl.simulate.particle_images import load_projector
 
-import denoising_frc
-import denoising_integrity
-import denoising_orientation
-import denoising_six
-import denoising_speed
-from common import data_folder
-from parts import Bench, run_parts
+# number: what is learnt, what is tested, the molecule that it never saw (None: one is made up), the test's name
+FROM_NOISE = 4
+TARGETS = 64  # projections that the controls compare with
+SITE_IMAGES = 100
 
-NETWORKS = ("posterior", "swinconv", "cgan")
-PARTS = {
-    "frc": (denoising_frc, "Denoised particles against the truth"),
-    "six": (denoising_six, "The six tests, all ways side by side"),
-    "orientation": (denoising_orientation, "Orientations"),
-    "integrity": (denoising_integrity, "Which particles carry the partner"),
-    "speed": (denoising_speed, "Speed and training"),
+
+class Filter:
+    """The Wiener filter of a Bench, used as a denoiser."""
+
+    def __init__(self, bench):
+        self.bench = bench
+
+    def denoise(self, images, ctf, pixel_size):
+        return self.bench.filtered(images, ctf)
+
+
+class Blind:
+    """The denoiser that knows no structure, told the spectra of a Bench's particles."""
+
+    def __init__(self, bench):
+        blind = load_blind("general_denoiser", torch.device("cpu"))
+        blind.measure(bench.particles, bench.contrast)
+        self.denoise = blind.denoise
+
+
+def ground_of(sets, name):
+    """evaluate.Bench of a molecule's test particles, without a denoiser, and projections to compare with."""
+    particles = read_particles(sets.particles(name))
+    projector, diameter, _ = load_projector(sets.structure(name), particles.pixel_size, particles.box)
+    ground, _ = bench_of(particles, projector, None, "bright", diameter / particles.pixel_size)
+    targets = projector.project(random_angles(TARGETS, np.random.default_rng(6)), None, particles.box)
+    return ground, targets
+
+
+def denoiser_of(sets, ground, number, method):
+    """What denoises by one way, and the cost of its training."""
+    learnt, particles = TESTS[number][0], ground.particles
+    if method == "Wiener":
+        return Filter(ground), {}
+    if method == "blind":
+        return Blind(ground), {}
+    if method == "template":
+        known = [load_projector(sets.structure(n), particles.pixel_size, particles.box)[0] for n in learnt]
+        return TemplateProjection(known, particles.box, particles.pixel_size), {}
+    noise = None
+    if number == FROM_NOISE:
+        star = sets.root / "sets" / "noise" / "particles.star"
+        noise = [star if star.exists() else noise_set(sets.particles(learnt[0], training=True), star)]
+    model, cost = sets.model(list(learnt), method, particles=noise)
+    return load_denoiser(model, torch.device("cpu")), cost
+
+
+def figures_of(ground, denoiser, targets, unseen, what):
+    """Figures of one denoiser: mean FRC and FRC = 0.5 (raw, wiener, denoised), FSC = 0.5 of maps, controls."""
+    rng = np.random.default_rng(8)
+    tested = dataclasses.replace(ground, denoiser=denoiser)
+    curves = measure_bench(tested)
+    if unseen is None:
+        other = random_other_molecule(tested, rng)
+    else:
+        other = OtherMolecule.of(dataclasses.replace(unseen, denoiser=_of_set(denoiser, unseen)), what)
+    control, _ = run_controls(tested, curves, targets, other, rng)
+    particles = ground.particles
+    return dict(
+        count=len(particles),
+        mean_frc=curves.means(),
+        half={k: v["0.5"] for k, v in curves.resolutions(particles.pixel_size, particles.box).items()},
+        map={k: v["0.5"] for k, v in map_curves(tested, "C1")["resolution"].items()},
+        **{name: control[name] for name in ("noise", "unrelated", "noise_contrast", "real_similarity", "unseen")},
+    )
+
+
+def _of_set(denoiser, bench):
+    """The denoiser, told the spectra of another Bench's particles if it works with those of a set."""
+    if isinstance(denoiser, Filter):
+        return Filter(bench)
+    return Blind(bench) if isinstance(denoiser, Blind) else denoiser
+
+
+TESTS = {
+    1: (("beta-galactosidase",), "beta-galactosidase", "spike", "(1) beta-galactosidase"),
+    2: (("spike",), "spike", "beta-galactosidase", "(2) spike"),
+    3: (("beta-galactosidase", "spike"), "beta-galactosidase", None, "(3) both learnt, beta-galactosidase"),
+    4: (("beta-galactosidase",), "beta-galactosidase", "spike", "(4) learnt from noise, beta-galactosidase"),
+    5: (("microtubule", "microtubule + kinesin"), "microtubule + kinesin", None, "(5) microtubule + kinesin"),
+    6: (("nucleosome", "nucleosome + Chd1"), "nucleosome + Chd1", None, "(6) nucleosome + Chd1"),
+}
+WAYS = {
+    "Wiener": "Wiener filter",
+    "blind": "`general_denoiser`, blind",
+    "template": "projection of the template, likeliest orientation *",
+    "posterior": "projection of the template, mean (`posterior`) *",
+    "swinconv": "`swinconv`",
+    "cgan": "`cgan`",
 }
 
 
-def read_options(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    add("--tests", nargs="+", choices=denoising_frc.TESTS, default=list(denoising_frc.TESTS), help="of the part frc")
-    add("--six-tests", nargs="+", type=int, choices=denoising_six.TESTS, default=list(denoising_six.TESTS))
-    add("--snr-area", choices=("box", "particle"), default="box", help="of the part six: where the signal is measured")
-    add("--figures", help="JSON file for the figures of the part six")
-    add("--output", default="benchmark_results", help="folder of figures, models and tables")
-    add("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="the first is used where one must do")
-    add("--all-networks", action="store_true", help="all networks in all tests of the part frc (hours)")
-    add("--count", type=int, default=200, help="test particles of each set")
-    add("--training", type=int, default=1000, help="training particles of each molecule")
-    add("--refine", type=int, default=400, help="particles for RELION's refinement")
-    add("--swinconv-steps", type=int, default=1500, help="training steps of swinconv (its own number is 6000)")
-    add("--cgan-steps", type=int, default=100, help="training steps of cgan (its own number is 21 per particle)")
-    add("--speed-threads", type=int, default=2)
-    return parser.parse_args(arguments)
+def six_table(rows):
+    angstrom = lambda value: "none" if value is None else f"{value:.1f}"
+    lines = [["test", "way", "steps", "mean FRC", "over Wiener", "FSC = 0.5 of the map (Å)", "noise: FRC - unrelated"]]
+    lines[0] += ["noise: contrast (%)", "another molecule: like the known one / itself / genuine ones"]
+    for number, (*_, name) in TESTS.items():
+        found = {r["way"]: r for r in rows if r["test"] == number}
+        for way, words in {"raw": "raw", **WAYS}.items() if found else ():
+            one = found.get(way) if way != "raw" else next(iter(found.values()))
+            if one and way == "raw":
+                cells = ["", f"{one['mean_frc']['raw']:.3f}", "", angstrom(one["map"]["raw"]), "", "", ""]
+                lines.append([name, words, *cells])
+            elif one:
+                frc, unseen = one["mean_frc"], one["unseen"]
+                looks = unseen["similarity"], unseen["own_similarity"], one["real_similarity"]
+                cells = [
+                    f"{frc['denoised']:.3f}",
+                    f"{frc['denoised'] / frc['wiener']:.2f}",
+                    angstrom(one["map"]["denoised"]),
+                ]
+                cells += [f"{one['noise'] - one['unrelated']:+.3f}", f"{100 * one['noise_contrast']:.0f}"]
+                looks = " / ".join(f"{value:.2f}" for value in looks)
+                lines.append([name, words, str(one["training"].get("steps") or ""), *cells, looks])
+    return lines
 
 
-def main():
-    bench = Bench(read_options(), data_folder())
-    run_parts(bench, PARTS)
+def steps_of(swinconv, cgan):
+    return dict(swinconv=swinconv, cgan=cgan)
 
 
-if __name__ == "__main__":
-    main()
+@benchmark(
+    cases=dict(way=WAYS, test=TESTS),
+    tables={"six-tests": six_table},
+    quick=dict(count=8, training=8, swinconv=2, cgan=2, way="posterior"),
+)
+def six_tests(run, test, way, area="box", count=200, training=1000, swinconv=1500, cgan=None):
+    """All ways of denoising, each measured by the same code on the same test particles: FRC with the true projections,
+    FSC of its back projection at the true angles, what it makes of noise and of another molecule. (2) is the spike,
+    since TRPV1 is not at hand. swinconv, cgan: training steps (cgan's own number is 21 per particle)."""
+    _, tested, other, _ = TESTS[test]
+    sets = Sets(run, area, count, training, steps_of(swinconv, cgan))
+    ground, targets = ground_of(sets, tested)
+    denoiser, cost = denoiser_of(sets, ground, test, way)
+    unseen = None if other is None else ground_of(sets, other)[0]
+    return dict(figures_of(ground, denoiser, targets, unseen, other), training=cost)
+
+
+# ----- which sites of a microtubule carry a kinesin: one answer for each site of each image ("FINDKIN")
+
+
+def site_scores(images, tubes, kinesins, transfer, noise):
+    """(n, sites) weights of the kinesins in images.
+
+    images: (n, box, box) tensor. tubes, kinesins: see `templates`, tensors. transfer: (n, box, box // 2 + 1) CTF of the
+    images, None for denoised ones. noise: (box // 2 + 1,) power of raw images' noise, None for denoised ones, whose
+    rings are brought to the strength 1, as those of the templates are.
+    """
+    box = images.shape[-1]
+    disc = HalfDisc(box, box / 2 - 1)
+    power = lambda x: radial_mean(torch.fft.rfft2(x).abs().square().mean(0), box).clamp(min=1e-30)[disc.ring]
+    expected = tubes + OCCUPIED * kinesins.sum(1)
+    flat, known = (noise[disc.ring] * box**2,) * 2 if noise is not None else (power(images), power(expected))
+    factors = torch.ones(len(images), len(disc)) if transfer is None else disc.on_grid(transfer)
+    shown = disc.of_images(images) / flat.sqrt()
+    seen = lambda x, row: disc.of_images(x) * factors[row] / known.sqrt()
+    half = torch.stack([seen(x[None], row)[0] for row, x in enumerate(expected)])
+    # one strength for all images, so that an image with many kinesins is no stronger one
+    strength = (half.conj() * shown).real.sum() / half.abs().square().sum()
+    left = shown / strength - half
+    variance = left.abs().square().mean() / 2  # of the real and of the imaginary part
+    scores = []
+    for row, residual in enumerate(left):
+        sites = seen(kinesins[row], row)
+        squares = (sites @ sites.conj().T).real + variance / (OCCUPIED * (1 - OCCUPIED)) * torch.eye(len(sites))
+        scores.append(OCCUPIED + torch.linalg.solve(squares, (sites.conj() @ residual).real))
+    return torch.stack(scores).numpy()
+
+
+def rates(scores, ground_truth):
+    """dict(auc: area under the ROC curve, accuracy: part with a score above 0 exactly where ground truth is)."""
+    ones, zeros = int(ground_truth.sum()), int((~ground_truth).sum())
+    auc = (rankdata(scores)[ground_truth].sum() - ones * (ones + 1) / 2) / (ones * zeros)
+    return dict(auc=float(auc), accuracy=float(((scores > 0) == ground_truth).mean()))
+
+
+sites_table = columns(
+    {
+        "images": lambda r: {"raw": "raw, with CTF and noise", **WAYS}[r["way"]],
+        "ROC AUC of the sites": "auc:.3f",
+        "right (%)": lambda r: f"{100 * r['accuracy']:.0f}",
+    }
+)
+
+
+@benchmark(
+    cases=dict(way=["raw", *WAYS]),
+    tables={"kinesin-sites": sites_table},
+    quick=dict(count=8, training=8, swinconv=2, cgan=2, images=6),
+)
+def kinesin_sites(run, way, area="box", images=SITE_IMAGES, count=200, training=1000, swinconv=1500, cgan=None):
+    """Which sites of a microtubule carry a kinesin. Every site of an image is occupied with a chance of one half. An
+    image is explained as the bare tube plus the kinesins of all sites, at the true angles, by linear regression; a
+    site's weight is its score. Raw images are compared with their CTF in noise of their spectrum, which is the best
+    that any linear method can do; denoised ones without, rings brought to equal strength."""
+    sets, name = Sets(run, area, count, training, steps_of(swinconv, cgan)), TESTS[5][1]
+    pixel_size = MOLECULES[name].pixel_size
+    folder = run.kept(f"sites-{area}-{images}", lambda path: make_sites(path, SNR, images, pixel_size))
+    ground = dataclasses.replace(ground_of(sets, name)[0], particles=read_particles(folder / "particles.star"))
+    prepared, ctf = ground.prepared(np.arange(len(ground.particles)))
+    tubes, kinesins = (torch.from_numpy(x).float() for x in templates(ground.particles))
+    if way == "raw":
+        scores = site_scores(prepared, tubes, kinesins, ctf, ground.noise)
+    else:
+        denoiser, _ = denoiser_of(sets, ground, 5, way)
+        scores = site_scores(denoiser.denoise(prepared, ctf, pixel_size), tubes, kinesins, None, None)
+    present = np.load(folder / "present.npy")
+    return dict(rates(scores.ravel() - 0.5, present.ravel()), images=len(scores), sites=present.shape[1])
+
+
+# ----- speed
+LARGE = Molecule("beta-galactosidase", "8BK7", 0.95, 256)
+speed_table = columns(
+    {
+        "network": "network",
+        "CPU ms per particle": lambda r: f"{1000 * r['cpu']:.0f}",
+        "particles/s of two idle cores (2 / CPU s)": lambda r: f"{2 / r['cpu']:.0f}",
+        "start-up CPU s": "start:.0f",
+        "peak memory MB": "memory:.0f",
+    }
+)
+
+
+@benchmark(
+    cases=dict(network=["posterior", "swinconv", "cgan"]),
+    tables={"denoising-speed": speed_table},
+    quick=dict(counts="2 6", box=64),
+)
+def denoising_speed(run, network, counts="32 160", box=256):
+    """CPU seconds of denoising images of 256 x 256 px: the slope between a run over a few and one over more particles;
+    reading, CTF, network and writing are in, start-up is not. Networks have weights of two training steps."""
+    structure, molecule = structure_file("8BK7"), dataclasses.replace(LARGE, box=box, pixel_size=0.95 * 256 / box)
+    few, more = map(int, counts.split())
+    star = (
+        run.kept(
+            f"large {box} {more}",
+            lambda path: simulate(structure, molecule, SNR, more, 1, new_folder(path) / "particles.star"),
+        )
+        / "particles.star"
+    )
+    folder, runs, particles = run.folder(network), [], read_particles(star)
+    train([star], [structure], folder / "model", network, None if network == "posterior" else 2)
+    for count in (few, more):
+        part = star.with_name(f"first{count}.star")
+        write_particles_star(part, particles.subset(np.arange(count)))
+        given = ("--particles", part, "--model", folder / "model", "--output", folder / f"{count}.star")
+        runs.append((count, *cryodl("denoise", *given, *CPU)[1:]))
+    return slope(runs)

@@ -1,37 +1,33 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every network of the registry on the CPU and on a GPU: are the answers the same, and how fast is each.
 
-    python benchmarks/gpu.py --output gpu.json [--device 0] [--kinds picker denoiser ...] [--seconds 3]
-
-Run by a Python with torch and numpy (the engine's has them); nothing is downloaded, and the engine's other packages may
-be missing. The weights are those of shipped models where safetensors is there, else random; the inputs are Gaussian
-noise; both are seeded. Compared are float32 without TF32 (at most 1e-3 of the output's spread) and bfloat16 (5e-2, root
-mean square). Exits 1 where a network differs by more. Where there is no GPU, bfloat16 on the CPU is compared with
-float32, and that is said.
+The weights are those of shipped models where safetensors is there, else random; the inputs are Gaussian noise; both are
+seeded. Of the engine's packages torch and numpy must be there; others may be missing.
 """
 
-import argparse
-import json
 import sys
 import time
-from pathlib import Path
 
 import torch
+from bench import benchmark, columns
 from stand_ins import stand_in
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "cryodl_scipion" / "engine"))
-MISSING = stand_in()
+stand_in()  # before what may need a missing package
 
-from cryodl.contract.networks import NETWORKS  # noqa: E402
-from cryodl.core.devices import choose_device, device_name  # noqa: E402
-from cryodl.learning.registry import method_of  # noqa: E402
+from cryodl.contract import networks
+from cryodl.core.devices import choose_device, device_name
+from cryodl.learning.registry import method_of
+
+NETWORKS = {
+    f"{n.kind} {n.name}": n for n in networks.NETWORKS if n.name not in {"posterior", "likelihood"}
+}  # with weights
+
 
 # Largest, and root mean square difference, over the spread of the output: its standard deviation, but at least SMALL of
 # its root mean square (an untrained network may give nearly one number everywhere). Random weights blow up rounding in
 # bfloat16 more than trained ones do; hence 5e-2.
 FLOAT32, BFLOAT16, SMALL = 1e-3, 5e-2, 0.2
 SHIPPED = {("picker", "unet"): "general", ("map_improver", "fast"): "improver"}  # an untrained one may answer nothing
-NO_NETWORK = {"posterior", "likelihood"}  # methods without weights
 BOX = 64  # px, of particle images
 
 
@@ -125,67 +121,37 @@ def rate(
     return count / (time.perf_counter() - start)
 
 
-def compare(kind: str, name: str, device: torch.device, seconds: float) -> dict:
-    """Differences and rates of one network."""
-    network, inputs, unit = network_and_input(kind, name)
-    network, cpu = network.eval(), torch.device("cpu")
-    expected = answer(network, inputs, cpu, torch.float32)
-    spread = max(float(expected.std()), SMALL * float(expected.square().mean().sqrt()))
-    row = {
-        "kind": kind,
-        "network": name,
-        "item": unit,
-        "cpu_float32_per_s": rate(network, inputs, cpu, torch.float32, seconds),
+gpu_table = columns(
+    {
+        "network": "network",
+        "item": "item",
+        "CPU float32 /s": "cpu_float32_per_s:.3g",
+        "float32 /s": "float32_per_s:.3g",
+        "bfloat16 /s": "bfloat16_per_s:.3g",
+        "largest difference, float32": "float32_largest:.1e",
+        "rms difference, bfloat16": "bfloat16_rms:.1e",
+        "the same": lambda r: "yes" if r["same"] else "**no**",
     }
-    network = network.to(device)
+)
+
+
+@benchmark(cases=dict(network=NETWORKS), tables={"gpu": gpu_table}, quick=dict(seconds=0.1))
+def gpu(run, network, seconds=3.0, device="auto"):
+    """Differences and rates (seconds of each) of one network. The same: float32 without TF32 within 1e-3 of the
+    output's spread, bfloat16 within 5e-2, root mean square. Without a GPU, bfloat16 on the CPU is compared with
+    float32: device says which it was."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    built, inputs, unit = network_and_input(NETWORKS[network].kind, NETWORKS[network].name)
+    place, cpu = choose_device(str(device)), torch.device("cpu")
+    built = built.eval()
+    expected = answer(built, inputs, cpu, torch.float32)
+    spread = max(float(expected.std()), SMALL * float(expected.square().mean().sqrt()))
+    row = dict(item=unit, cpu_float32_per_s=rate(built, inputs, cpu, torch.float32, seconds))
+    built = built.to(place)
     for dtype, word in ((torch.float32, "float32"), (torch.bfloat16, "bfloat16")):
-        difference = (answer(network, inputs, device, dtype) - expected).abs()
+        difference = (answer(built, inputs, place, dtype) - expected).abs()
         row[f"{word}_largest"] = float(difference.max()) / spread
         row[f"{word}_rms"] = float(difference.square().mean().sqrt()) / spread
-        row[f"{word}_per_s"] = rate(network, inputs, device, dtype, seconds)
-    row["same"] = row["float32_largest"] <= FLOAT32 and row["bfloat16_rms"] <= BFLOAT16
-    return row
-
-
-def table(rows: list[dict]) -> str:
-    """Markdown."""
-    lines = [
-        "| Network | item | CPU float32 /s | float32 /s | bfloat16 /s | largest difference, float32 | "
-        "rms difference, bfloat16 |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        lines.append(
-            f"| {row['kind']} {row['network']} | {row['item']} | {row['cpu_float32_per_s']:.3g} | "
-            f"{row['float32_per_s']:.3g} | {row['bfloat16_per_s']:.3g} | {row['float32_largest']:.1e} | "
-            f"{row['bfloat16_rms']:.1e} |"
-        )
-    return "\n".join(lines)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", required=True, help="file of figures (.json)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, or the number of a GPU")
-    parser.add_argument("--kinds", nargs="*", help="kinds of networks; all if not given")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each rate")
-    options = parser.parse_args()
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    device = choose_device(options.device)
-    if MISSING:
-        print(f"Not installed, and not needed for networks: {', '.join(MISSING)}.", file=sys.stderr)
-    if device.type == "cpu":
-        print("No GPU: bfloat16 and float32 of the CPU are compared.", file=sys.stderr)
-    chosen = [n for n in NETWORKS if n.name not in NO_NETWORK and (not options.kinds or n.kind in options.kinds)]
-    rows = []
-    for network in chosen:
-        rows.append(compare(network.kind, network.name, device, options.seconds))
-        print(f"{network.kind} {network.name}: {'the same' if rows[-1]['same'] else 'DIFFERENT'}", file=sys.stderr)
-        report = {"device": device_name(device), "torch": torch.__version__, "networks": rows}
-        Path(options.output).write_text(json.dumps(report, indent=1), encoding="utf-8")
-    print(table(rows))
-    sys.exit(0 if all(row["same"] for row in rows) else 1)
-
-
-if __name__ == "__main__":
-    main()
+        row[f"{word}_per_s"] = rate(built, inputs, place, dtype, seconds)
+    same = row["float32_largest"] <= FLOAT32 and row["bfloat16_rms"] <= BFLOAT16
+    return dict(row, same=same, device=device_name(place), torch=torch.__version__)

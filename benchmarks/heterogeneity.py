@@ -1,88 +1,36 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Heterogeneity on simulated hinges and mixtures: `python benchmarks/heterogeneity.py OUTPUT [SET ...]`.
+"""Motion and mixtures of particles: hinges, parts that are missing, none at all, domains, and other programs."""
 
-Sets: hinge (a domain of 10 to 25 % of the mass rotates), occupancy; each by both methods on the same particles or
-by those of --methods. Results that are in OUTPUT/results.json are not made again; a Markdown table is printed at the
-end. Structures are found in CRYODL_DATA/structures/complexes.
-"""
-
-import argparse
 import json
 import os
 import shutil
+import sys
 import time
+import types
 from pathlib import Path
 
+import gemmi
+import mrcfile
 import numpy as np
 import torch
+from bench import ENGINE, benchmark, columns, cryodl, grouped, mean, measure, structure_file
+from recipes.heterogeneity import COMPLEXES, LEFT_OUT, SETS, make_set, simulated, spoiled, with_errors
+from scipy.ndimage import binary_dilation, gaussian_filter
+from scipy.spatial import cKDTree
+from scipy.stats import spearmanr
+from sklearn.metrics import roc_auc_score
 
 from cryodl.contract import FitHeterogeneityConfig, SimulateParticlesConfig
-from cryodl.io.particle_sets import read_particles, write_particles_star
+from cryodl.core.frc import fsc
+from cryodl.io.maps import write_map
+from cryodl.io.particle_sets import read_particles
 from cryodl.particles.commands import fit_heterogeneity, simulate_particles
+from cryodl.particles.heterogeneity.trajectories import near_points
+from cryodl.simulate.particle_images import fit_cube
+from cryodl.simulate.structures import density_of_atoms, mass_and_centre
 
-COMPLEXES = {
-    "1U6G": dict(domain="C:900-1210", box=64, pixel_size=4.0),
-    "2CG9": dict(domain="A:2-215", box=64, pixel_size=3.5),
-    "1WCM": dict(domain="D,G", box=64, pixel_size=3.8),
-    "6RN3": dict(domain="F", box=64, pixel_size=4.2),
-}
-LEFT_OUT = {"1U6G": "C:900-1210", "2CG9": "X", "1WCM": "D,G", "6RN3": "F"}
-HINGE = dict(snr=(0.1, 0.02), error=(0.0, 3.0), count=3000, hinge_range=45.0)
-METHODS = ("linear", "gaussian")
-OCCUPANCY = 3000  # particles of a set of which half lack a part
-
-
-def hinge(folder, method):
-    """Rows (name, function) of the moving sets."""
-    for name, snr, error in ((n, s, e) for n in COMPLEXES for s in HINGE["snr"] for e in HINGE["error"]):
-        yield (
-            f"{method} hinge {name} SNR {snr:g} error {error:g}",
-            lambda name=name, snr=snr, error=error: _moving(folder, method, name, snr, error, HINGE["count"]),
-        )
-
-
-def occupancy(folder, method):
-    """Rows of the sets of which half the particles lack a part."""
-    for name in COMPLEXES:
-        yield f"{method} occupancy {name} SNR 0.05", lambda name=name: _occupancy(folder, method, name)
-
-
-def simulated(folder, name, snr, count, seed=0, **options):
-    """STAR file of a set with this SNR over the whole box."""
-    path = folder / f"{name}_{snr:g}_{count}_{seed}_{'_'.join(map(str, options.values()))}.star".replace(":", "-")
-    structure = next(Path(os.environ["CRYODL_DATA"]).glob(f"structures/complexes/{name}.*"))
-    common = {k: v for k, v in COMPLEXES[name].items() if k != "domain"}
-    config = SimulateParticlesConfig(
-        structure=str(structure),
-        count=count,
-        snr=snr,
-        output=str(path),
-        seed=seed,
-        threads=1,
-        device="cpu",
-        snr_area="box",
-        **common,
-        **options,
-    )
-    if not path.exists():
-        simulate_particles.run(config)
-    return path
-
-
-def with_errors(path, degrees, seed=0):
-    """The set with orientations rotated by that angle about random axes."""
-    from scipy.spatial.transform import Rotation
-
-    if not degrees:
-        return path
-    particles, rng = read_particles(path), np.random.default_rng(seed)
-    axes = rng.standard_normal((len(particles), 3))
-    axes *= np.radians(degrees) / np.linalg.norm(axes, axis=1, keepdims=True)
-    rotated = Rotation.from_euler("ZYZ", particles.angles, degrees=True) * Rotation.from_rotvec(axes)
-    angles = rotated.as_euler("ZYZ", degrees=True).T
-    changed = path.with_name(f"{path.stem}_error{degrees:g}.star")
-    write_particles_star(str(changed), particles, dict(zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), angles)))
-    return changed
+METHODS = ["linear", "gaussian"]
+RANGE = 45.0  # degrees, of the hinges
 
 
 def fitted(path, reference, **options):
@@ -97,34 +45,9 @@ def fitted(path, reference, **options):
     return outputs, read_particles(outputs["particles"]).columns, time.process_time() - start
 
 
-def _moving(folder, method, name, snr, error, count):
-    from scipy.stats import spearmanr
-
-    path = simulated(
-        folder, name, snr, count, domain=COMPLEXES[name]["domain"], hinge_range=HINGE["hinge_range"], hinge_states=21
-    )
-    reference = path.with_name(path.stem + "_map.mrc")
-    made, columns, seconds = fitted(with_errors(path, error), reference, method=method)
-    true = np.array(columns["cryodlTrueLatent"], float)
-    found = [abs(spearmanr(np.array(columns[f"cryodlLatent{k + 1}"], float), true)[0]) for k in range(made["latent"])]
-    return dict(
-        spearman=max(found),
-        p_value=made["p_value"],
-        variability=made["variability"],
-        cpu_seconds=seconds,
-        count=count,
-        **_domain_shells(path, made, true, columns),
-    )
-
-
 def _domain_shells(path, made, true, columns):
     """First shell at which the FSC with the truth in the domain's mask falls below 0.5: of the map along the path that
     is nearest to an end of the motion, and of the mean map."""
-    import mrcfile
-    from scipy.ndimage import binary_dilation, gaussian_filter
-
-    from cryodl.core.frc import fsc
-
     states = sorted(path.parent.glob(path.stem + "_state*.mrc"))
     latent = np.array(columns["cryodlLatent1"], float)
     shells = []
@@ -143,52 +66,424 @@ def _domain_shells(path, made, true, columns):
     return dict(shell_path=(shells[0] + shells[2]) / 2, shell_mean=(shells[1] + shells[3]) / 2)
 
 
-def _occupancy(folder, method, name):
-    from sklearn.metrics import roc_auc_score
+def few(p_value):
+    """A p-value, which may be too small for a floating-point number."""
+    if p_value < 1e-300:
+        return "< 1e-300"
+    return f"{p_value:.0e}" if p_value < 1e-4 else f"{p_value:.1g}"
 
-    path = simulated(folder, name, 0.05, OCCUPANCY, missing_chains=LEFT_OUT[name])
-    made, columns, seconds = fitted(path, path.with_name(path.stem + "_map.mrc"), axes=0, method=method)
-    lacking, latent = (np.array(columns[n], float) for n in ("cryodlTrueState", "cryodlLatent1"))
-    found = roc_auc_score(lacking == 2, latent)
+
+moving_table = columns(
+    {
+        "set": "set",
+        "method": "method",
+        "Spearman of `cryodlLatent1`": "spearman:.2f",
+        "true maps known": "ceiling:.2f",
+        "p": lambda r: few(r["p_value"]),
+        "verdict": "verdict",
+        "domain's FSC = 0.5 at shell: ends of the path / mean map": lambda r: (
+            f"{r['shell_path']:g} / {r['shell_mean']:g}" if "shell_path" in r else ""
+        ),
+        "CPU s": "cpu_seconds:g",
+    }
+)
+
+
+@benchmark(
+    cases=lambda: [
+        dict(set=f"hinge {name} SNR {snr:g}" + f", orientations {error}° wrong" * bool(error), method=method)
+        for name in COMPLEXES
+        for snr in (0.1, 0.02)
+        for error in (0, 3)
+        for method in METHODS
+    ],
+    tables={"heterogeneity": moving_table},
+    quick=dict(count=60, states=5),
+)
+def heterogeneity(run, set, method, count=3000, states=21):
+    """Both methods of `fit-heterogeneity` on the same moving particles. Also the shell where the FSC with the truth in
+    the domain's mask falls below 0.5: of the maps at the ends of the path, and of the mean map."""
+    words = set.replace(",", "").replace("°", "").split()
+    name, snr, error = words[1], float(words[3]), float(dict(zip(words, words[1:])).get("orientations", 0))
+    hinge = dict(domain=COMPLEXES[name]["domain"], hinge_range=RANGE, hinge_states=states)
+    path = simulated(run.output, name, snr, count, **hinge)
+    made, found, seconds = fitted(with_errors(path, error), path.with_name(path.stem + "_map.mrc"), method=method)
+    true = np.array(found["cryodlTrueLatent"], float)
+    each = [abs(spearmanr(np.array(found[f"cryodlLatent{k + 1}"], float), true)[0]) for k in range(made["latent"])]
+    said = {key: made[key] for key in ("p_value", "variability", "verdict")}
+    return dict(said, spearman=max(each), cpu_seconds=seconds, count=count, **_domain_shells(path, made, true, found))
+
+
+occupancy_table = columns(
+    {
+        "complex": "complex",
+        "missing in half of the particles": "missing",
+        "SNR": "snr:g",
+        "particles": "count",
+        "ROC AUC of `cryodlLatent1`": "auc:.4f",
+        "CPU s": "cpu_seconds:g",
+    }
+)
+
+
+@benchmark(
+    cases=dict(complex=COMPLEXES, method=["linear"]),
+    tables={"heterogeneity-occupancy": occupancy_table},
+    quick=dict(count=60),
+)
+def heterogeneity_occupancy(run, complex, method, count=3000, snr=0.05):
+    """Mixtures of a complex with and without a part."""
+    path = simulated(run.output, complex, snr, count, missing_chains=LEFT_OUT[complex])
+    made, found, seconds = fitted(path, path.with_name(path.stem + "_map.mrc"), axes=0, method=method)
+    lacking, latent = (np.array(found[n], float) for n in ("cryodlTrueState", "cryodlLatent1"))
+    auc = roc_auc_score(lacking == 2, latent)
+    row = dict(
+        missing=LEFT_OUT[complex], snr=snr, count=count, p_value=made["p_value"], variability=made["variability"]
+    )
+    return dict(row, auc=max(auc, 1 - auc), cpu_seconds=seconds)
+
+
+# ----- no motion
+MOLECULES, KINDS, SNRS = (
+    ("1U6G", "2CG9", "1WCM", "6RN3", "4V4R_30S"),
+    ["rigid", "noise", "wrong CTF"],
+    (0.1, 0.1, 0.03, 0.03),
+)
+
+
+def null_table(rows):
+    lines = [["set", "method", "runs", "p < 0.05", "smallest p", "largest variability", "mean CPU s"]]
+    for (kind, method), mine in grouped(rows, "kind", "method").items():
+        values = [r["p_value"] for r in mine]
+        cells = [f"{min(values):.2g}", f"{max(r['variability'] for r in mine):.2%}"]
+        low = str(sum(value < 0.05 for value in values))
+        lines.append([kind, method, str(len(mine)), low, *cells, f"{mean(r['cpu_seconds'] for r in mine):.0f}"])
+    for (kind,), mine in grouped(rows, "kind").items():
+        # of both methods on the same set, as `auto` corrects them
+        found = {(r["number"], r["method"]): r["p_value"] for r in mine}
+        numbers = [n for n, method in found if method == "linear" and (n, "gaussian") in found]
+        either = [min(1, 2 * min(found[n, "linear"], found[n, "gaussian"])) for n in numbers]
+        low = sum(value < 0.05 for value in either)
+        lines += (
+            [[kind, "auto (from both)", str(len(either)), str(low), f"{min(either):.2g}", "", ""]] if either else []
+        )
+    return lines
+
+
+@benchmark(
+    cases=dict(number=range(20), kind=KINDS),
+    tables={"heterogeneity-null": null_table},
+    quick=dict(count=60, kind="noise"),
+)
+def heterogeneity_null(run, number, kind, count=800, box=48):
+    """How often `fit-heterogeneity` finds motion where there is none, each set of its own seed: a rigid molecule; noise
+    alone; a rigid molecule with a wrong CTF (in turn the defocus off by 500 Å, and the astigmatism dropped)."""
+    position, folder = KINDS.index(kind), run.folder(f"{number} {kind}")
+    folder.mkdir()
+    molecule, snr = MOLECULES[(number + position) % len(MOLECULES)], SNRS[number % len(SNRS)]
+    config = SimulateParticlesConfig(
+        structure=str(structure_file(molecule)), pixel_size=268.8 / box, box=box, count=count, snr=snr,
+        output=str(folder / "p.star"), seed=len(KINDS) * number + position, device="cpu", threads=1,
+    )  # fmt: skip
+    simulate_particles.run(config)
+    wrong = dict(rigid="", noise="noise").get(kind, ("defocus", "astigmatism")[number % 2])
+    star, rows = spoiled(folder / "p.star", read_particles(folder / "p.star"), wrong, number), []
+    for method in METHODS:
+        made, _, seconds = fitted(star, folder / "p_map.mrc", method=method, latent=2, axes=0, device="cpu")
+        said = {key: made[key] for key in ("p_value", "variability", "verdict")}
+        rows.append(dict(said, wrong=wrong, molecule=molecule, snr=snr, particles=count, box=box, method=method))
+        rows[-1]["cpu_seconds"] = seconds
+    return rows
+
+
+# ----- domains
+
+
+def domain_mask(structure, words, box, pixel_size):
+    """(box, box, box): soft mask around the atoms of chains or residues, in the frame of the simulated maps."""
+    chain, _, residues = words.partition(":")
+    first, last = (int(n) for n in residues.split("-")) if residues else (-(10**6), 10**6)
+    model = gemmi.read_structure(str(structure))[0]
+    xyz = (
+        np.array([a.pos.tolist() for r in model[chain] if first <= r.seqid.num <= last for a in r], float)
+        - mass_and_centre(str(structure))[1]
+    )
+    density = fit_cube(density_of_atoms(xyz, np.ones(len(xyz)), pixel_size, 15.0, structure), box).numpy()
+    return np.clip(gaussian_filter((density > 0.1 * density.max()).astype(np.float32), 1.0) * 1.2, 0, 1)
+
+
+def true_rotations(star, volumes):
+    """Degrees between the mean true angle of each map's particles and that of the middle map's."""
+    columns = read_particles(str(star)).columns
+    latent, angle = (np.array(columns[name], float) for name in ("cryodlLatent1", "cryodlTrueLatent"))
+    points = np.array([one["coordinates"] for one in volumes])
+    weights = near_points(latent[:, None], points, max(1, len(latent) // (2 * len(points))))
+    means = weights.T @ angle / weights.sum(0)
+    return [round(float(v), 2) for v in np.abs(means - means[len(means) // 2])]
+
+
+def domain_table(rows):
+    lines = [["set", "map", "FSC below 0.9 at shell", "0.5", "0.143", "mean FSC", "rotations found", "true", "CPU s"]]
+    for r in rows:
+        for name, words in (("before", "consensus"), ("after", "`--domain`")):
+            curve, rotations = r[f"fsc_{name}"], ["", "", ""]
+            first = lambda level, c=curve: str(next((k for k, v in enumerate(c) if v < level), f"> {len(c) - 1}"))
+            if name == "after":
+                degrees = [", ".join(f"{v:.0f}" for v in r[k]) for k in ("rotations_degrees", "true_rotations_degrees")]
+                rotations = [f"{one}°" for one in degrees] + [f"{r['cpu_seconds']:.0f}"]
+            lines.append([r["set"], words, first(0.9), first(0.5), first(0.143), f"{mean(curve):.3f}", *rotations])
+    return lines
+
+
+@benchmark(
+    cases=dict(set=["2CG9", "1U6G"]),
+    tables={"heterogeneity-domain": domain_table},
+    quick=dict(count=60, states=5, maps=3),
+)
+def heterogeneity_domain(run, set, count=3000, states=21, maps=7):
+    """A hinge's domain at its own orientations (`latent-volumes --domain`) beside the map of the particles as they
+    were: FSC of both with the true middle state in the domain's mask, and the true rotation of each map."""
+    domain, folder = COMPLEXES[set]["domain"], run.folder(set)
+    folder.mkdir()
+    star = simulated(run.output, set, 0.1, count, domain=domain, hinge_range=RANGE, hinge_states=states)
+    outputs, _, _ = fitted(star, star.with_name(star.stem + "_map.mrc"), method="linear")
+    particles = read_particles(star)
+    mask = domain_mask(structure_file(set), domain, particles.box, particles.pixel_size)
+    write_map(folder / "mask.mrc", mask, particles.pixel_size)
+    given = ("--particles", outputs["particles"], "--domain", folder / "mask.mrc", "--maps", maps, "--threads", 1)
+    seconds = cryodl("latent-volumes", *given, "--output", folder / "made")[1]
+    cryodl("reconstruct", "--particles", star, "--threads", 1, "--output", folder / "before.mrc")
+    true = sorted(star.parent.glob(star.stem + "_state*.mrc"))
+    true = torch.tensor(mrcfile.read(true[len(true) // 2]) * mask)
+    curve = lambda path: fsc(torch.tensor(mrcfile.read(path) * mask), true).numpy()
+    said = json.loads((folder / "made" / "volumes.json").read_text())
     return dict(
-        auc=max(found, 1 - found),
-        p_value=made["p_value"],
-        variability=made["variability"],
+        particles=len(particles),
+        maps=maps,
         cpu_seconds=seconds,
-        count=OCCUPANCY,
+        fsc_before=[round(float(v), 3) for v in curve(folder / "before.mrc")],
+        fsc_after=[round(float(v), 3) for v in curve(folder / "made" / "domain.mrc")],
+        rotations_degrees=[round(v, 2) for v in said["domain"]["rotations_degrees"]],
+        true_rotations_degrees=true_rotations(folder / "made" / "particles.star", said["volumes"]),
     )
 
 
-def table(results):
-    """Markdown of {row: {figure: value}}."""
-    names = ("count", "spearman", "auc", "shell_path", "shell_mean", "p_value", "variability", "cpu_seconds")
-    lines = ["| set | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-    for row, found in results.items():
-        lines.append(
-            f"| {row} | "
-            + " | ".join("" if n not in found else f"{found[n]:.3g}" if n != "count" else str(found[n]) for n in names)
-            + " |"
-        )
-    return "\n".join(lines)
+# ----- other programs; how well latent coordinates and maps agree with the truth, by CryoBench's definitions
+BLUR = 1.5  # px, of the mask's edge
+BODY = 0.05  # of the highest density that is the molecule
+REACH = 3  # px that the mask goes beyond it
+NEAR = 0.01  # of the particles: the neighbourhood
 
 
-def main():
-    """Run the sets that are asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("output", type=Path)
-    parser.add_argument("sets", nargs="*", default=["hinge", "occupancy"])
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
-    options = parser.parse_args()
-    options.output.mkdir(parents=True, exist_ok=True)
-    path = options.output / "results.json"
-    results = json.loads(path.read_text()) if path.exists() else {}
-    asked = ((name, method) for name in options.sets for method in options.methods)
-    for row, work in (item for name, method in asked for item in globals()[name](options.output, method)):
-        if row not in results:
-            results[row] = work()
-            path.write_text(json.dumps(results, indent=2))
-    print(table(results))
+def chosen_particles(states, count, seed=0):
+    """(count,) rows of particles, of as many different states as there are, in random order."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(states))
+    seen, rotation = {}, np.empty(len(states), int)
+    for row in order:
+        rotation[row] = seen[states[row]] = seen.get(states[row], -1) + 1
+    return np.sort(order[np.argsort(rotation[order], kind="stable")][:count])
 
 
-if __name__ == "__main__":
-    main()
+def molecule_mask(maps):
+    """(box, box, box) soft mask of the molecule in any of the true maps (n, box, box, box)."""
+    body = (maps > BODY * maps.max(axis=(1, 2, 3), keepdims=True)).any(0)
+    return gaussian_filter(binary_dilation(body, iterations=REACH).astype(np.float32), BLUR)
+
+
+def area(one, other):
+    """Area under the Fourier shell correlation of two maps from 0 to Nyquist, in 1/px: 0.5 for equal maps."""
+    curve = fsc(torch.from_numpy(np.array(one, np.float32)), torch.from_numpy(np.array(other, np.float32))).numpy()
+    return float(np.trapezoid(curve, np.arange(len(curve)) / len(one)))
+
+
+def areas(found, true, mask):
+    """Means over pairs of maps of `area`, of the whole maps and within a mask.
+
+    found : iterable of (box, box, box). true : as many.
+    """
+    pairs = [(area(a, b), area(a * mask, b * mask)) for a, b in zip(found, true)]
+    return tuple(float(value) for value in np.mean(pairs, axis=0))
+
+
+def true_distances(maps):
+    """(k, k) distances of the true maps, px apart by their densities."""
+    flat = maps.reshape(len(maps), -1).astype(np.float64)
+    square = (flat**2).sum(1)
+    return np.sqrt(np.maximum(square[:, None] + square - 2 * flat @ flat.T, 0))
+
+
+def shared_neighbours(latent, states, distances):
+    """Share of a particle's nearest in the latent space that are among its nearest in truth.
+
+    latent : (n, d). states : (n,), 0-based. distances : (k, k) of the true maps. Particles that are as near in truth as
+    the last of the nearest are among them.
+    """
+    near = max(1, int(NEAR * len(latent)))
+    index = cKDTree(latent).query(latent, near + 1)[1][:, 1:]
+    counts = np.bincount(states, minlength=len(distances))
+    limit = np.empty(len(distances))
+    for state in range(len(distances)):
+        order = np.argsort(distances[state], kind="stable")
+        enough = np.cumsum(counts[order]) >= near + 1
+        limit[state] = distances[state][order[np.argmax(enough)]]
+    own = states[:, None]
+    return float((distances[own, states[index]] <= limit[own] + 1e-9).mean())
+
+
+def rank_correlation(latent, true):
+    """The largest Spearman correlation of a coordinate (n, d) with the true one (n,), without its sign."""
+    return float(max(abs(spearmanr(column, true)[0]) for column in latent.T))
+
+
+LATENT = 10  # dimensions, of both programs
+WIDTH = 256  # of cryoDRGN's layers; its default of 1,024 takes sixteen times as long
+THREADS = dict(
+    OMP_NUM_THREADS="1",
+    OPENBLAS_NUM_THREADS="1",
+    MKL_NUM_THREADS="1",
+    NUMBA_NUM_THREADS="1",
+    JAX_PLATFORMS="cpu",
+    XLA_FLAGS="--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+)
+
+
+def ours(star, folder, rows, options):
+    """Latent coordinates (n, LATENT), the maps of some rows, and the costs: [(CPU s, MB)] of each step."""
+    run = lambda *words: measure([sys.executable, "-m", "cryodl", *words], _environment())
+    reference, fit, maps = star.with_name("particles_map.mrc"), folder / "fit", folder / "maps"
+    first = run(
+        "fit-heterogeneity", "--particles", star, "--reference", reference, "--latent", LATENT, "--axes", 0,
+        "--threads", 1, "--output", fit,
+    )  # fmt: skip
+    columns = read_particles(fit / "particles.star").columns
+    latent = np.stack([np.array(columns[f"cryodlLatent{k + 1}"], float) for k in range(LATENT)], axis=1)
+    points = ",".join(":".join(f"{v:.6g}" for v in latent[row]) for row in rows)
+    axes = ",".join(str(k + 1) for k in range(LATENT))
+    second = run(
+        "latent-volumes", "--particles", fit / "particles.star", f"--points={points}", "--axes", axes, "--threads", 1,
+        "--output", maps,
+    )  # fmt: skip
+    record = json.loads((maps / "volumes.json").read_text())
+    said = json.loads((fit / "heterogeneity.json").read_text())
+    more = {name: said[name] for name in ("p_value", "verdict", "variability")}
+    return latent, [maps / one["map"] for one in record["volumes"]], [first, second], more
+
+
+def recovar(star, folder, rows, options):
+    """As ours."""
+    fit, maps, points = folder / "fit", folder / "maps", folder / "points.txt"
+    batches = ["--gpu-budget-gb", "2"]
+    first = measure(
+        [
+            options.tool("recovar"),
+            "pipeline",
+            star,
+            "-o",
+            fit,
+            "--mask",
+            "from_halfmaps",
+            "--accept-cpu",
+            "--zdim",
+            LATENT,
+        ]
+        + batches,
+        _environment(),
+    )
+    latent = np.load(fit / "model" / f"zdim_{LATENT}" / "latent_coords.npy")
+    maps.mkdir()
+    if options.recovar_maps == "components":
+        return latent, recovar_components(fit, latent[rows], maps), [first], dict(maps="components")
+    np.savetxt(points, latent[rows])
+    second = measure(
+        [options.tool("recovar"), "compute_state", fit, "-o", maps, "--latent-points", points, *batches], _environment()
+    )
+    made = [maps / f"state{number + 1:03d}.mrc" for number in range(len(rows))]
+    return latent, made, [first, second], dict(maps="compute_state")
+
+
+def recovar_components(fit, latent, folder):
+    """Paths of the maps mean + sum of latent coordinate x component."""
+    volumes = fit / "output" / "volumes"
+    mean = mrcfile.read(volumes / "mean.mrc")
+    components = np.stack([mrcfile.read(volumes / f"eigen_pos{k:04d}.mrc") for k in range(latent.shape[1])])
+    paths = [folder / f"linear{number + 1:03d}.mrc" for number in range(len(latent))]
+    for path, place in zip(paths, latent):
+        mrcfile.write(path, (mean + np.tensordot(place, components, axes=1)).astype(np.float32), overwrite=True)
+    return paths
+
+
+def cryodrgn(star, folder, rows, options):
+    """As ours. Its files of latent coordinates are pickles: its own Python writes them as text."""
+    fit, maps, points, places = folder / "fit", folder / "maps", folder / "points.txt", folder / "latent.txt"
+    poses, ctf, python = folder / "poses.pkl", folder / "ctf.pkl", Path(options.tool("cryodrgn")).with_name("python")
+    run = lambda *words: measure([options.tool("cryodrgn"), *words], _environment())
+    run("parse_pose_star", star, "-o", poses)
+    run("parse_ctf_star", star, "-o", ctf, "--ps", 0)  # a STAR file without phase shifts
+    first = run(
+        "train_vae", star, "--poses", poses, "--ctf", ctf, "--zdim", LATENT, "-n", options.epochs, "-o", fit,
+        "--enc-dim", WIDTH, "--dec-dim", WIDTH, "--datadir", star.parent, "--no-analysis",
+        "--checkpoint", options.epochs, "--seed", 0,
+    )  # fmt: skip
+    read = "import pickle, sys, numpy; numpy.savetxt(sys.argv[2], pickle.load(open(sys.argv[1], 'rb')))"
+    measure([python, "-c", read, fit / f"z.{options.epochs}.pkl", places], _environment())
+    latent = np.loadtxt(places)
+    np.savetxt(points, latent[rows])
+    weights = fit / f"weights.{options.epochs}.pkl"
+    second = run("eval_vol", weights, "-c", fit / "config.yaml", "--zfile", points, "-o", maps)
+    return latent, sorted(maps.glob("vol_*.mrc")), [first, second], dict(epochs=options.epochs, width=WIDTH)
+
+
+PROGRAMS = dict(cryodl=ours, recovar=recovar, cryodrgn=cryodrgn)
+
+
+def _environment():
+    return dict(os.environ, **THREADS, PYTHONPATH=str(ENGINE))
+
+
+def peers_table(rows):
+    names = {"cryodl": "`fit-heterogeneity --latent 10`", "recovar": "RECOVAR 1.0.5, zdim 10"}
+    program = lambda r: names.get(r["program"]) or f"cryoDRGN 4.3.1, zdim 10, {r['epochs']} epochs"
+    return columns(
+        {
+            "set": "set",
+            "particles": "count",
+            "box (px)": "box",
+            "SNR": "snr:g",
+            "program": program,
+            "share of true neighbours": "neighbours:.3f",
+            "AUC of the per-image FSC": lambda r: f"{r['auc']:.3f}" if "auc" in r else "not measured",
+            "within a mask": "auc_masked:.3f",
+            "CPU s: fit / maps": lambda r: " / ".join(f"{value:.0f}" for value in r["cpu_seconds"]),
+            "MB": "peak_mb",
+        }
+    )(rows)
+
+
+@benchmark(
+    cases=dict(set=SETS, program=PROGRAMS),
+    tables={"heterogeneity-peers": peers_table},
+    quick=dict(count=100, box=32, images=2, set="Spike"),
+)
+def heterogeneity_peers(run, set, program, count=2000, box=48, snr=0.1, images=100, epochs=20, maps="compute_state"):
+    """`fit-heterogeneity` beside RECOVAR and cryoDRGN (--tool recovar=VENV/bin/recovar cryodrgn=VENV/bin/cryodrgn) on
+    the same particles. Each makes a map at the latent coordinates of each of `images` particles, of as many states as
+    there are. RECOVAR runs with its defaults, as in CryoBench, and --accept-cpu; its batches have 2 GB: without that,
+    4,000 images of 64 px took 17 GB. maps=components makes its maps from its mean and components in place of
+    compute_state, which takes minutes for each. One thread each."""
+    star = make_set(set, run.output / set, count, snr, box)
+    states = np.array(read_particles(star).columns["cryodlTrueState"], int) - 1
+    true = np.stack([mrcfile.read(path) for path in sorted(star.parent.glob("particles_state*.mrc"))])
+    rows, folder = chosen_particles(states, images), run.folder(f"{set} {program}")
+    folder.mkdir()
+    options = types.SimpleNamespace(epochs=epochs, recovar_maps=maps, tool=run.tool)
+    latent, made, costs, more = PROGRAMS[program](star, folder, rows, options)
+    whole, masked = areas((mrcfile.read(path) for path in made), true[states[rows]], molecule_mask(true))
+    more.update(dict(spearman=rank_correlation(latent, states)) if set == "Spike" else {})
+    return dict(
+        dict(count=len(states), box=box, snr=snr, states=len(true), images=len(rows), auc=whole, auc_masked=masked),
+        neighbours=shared_neighbours(latent, states, true_distances(true)),
+        cpu_seconds=[round(cost[1], 1) for cost in costs],
+        peak_mb=round(max(cost[3] for cost in costs)),
+        **more,
+    )

@@ -1,68 +1,440 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All benchmarks of map improvement, or some parts of them; writes DIR/tables.md.
+"""Improved maps: of molecules never trained on, real ones, what must not be invented, the half-map test, cost."""
 
-    PYTHON benchmarks/maps.py [--parts simulated real ...] [--model DIR] [--output DIR]
+import dataclasses
+import json
+import shutil
 
-PYTHON is the engine's (`cryodl doctor` names it). Structures and real maps are found by CRYODL_DATA (default
-../shared/data beside the checkout); all else is simulated. Figures are kept in DIR/figures.json, under the name of the
-model: a stopped run goes on there, and what is there is not measured again. A part that fails is said, and stands as
-"not measured" in its table. All runs take one thread, but for --speed-threads.
-"""
+import matplotlib.pyplot as plt
+import numpy as np
+import scipy.fft
+import torch
+from bench import ROOT, benchmark, cryodl, data_folder, grouped, mean, structure_file
+from recipes.maps import best_sharpening, case_of, compared, improve, measured, mirrored, simulate, untrained
+from scipy.ndimage import gaussian_filter
 
-import argparse
+from cryodl.contract import half_map_resolutions, half_map_verdict
+from cryodl.io.model import find_model
+from cryodl.maps.improvers.run import load_improver
+from cryodl.maps.improvers.working_grid import target_width
+from cryodl.maps.measures.density import dense_mask, model_density, soft_mask
+from cryodl.maps.measures.half_map_test import half_map_test
+from cryodl.maps.measures.qscore import q_scores
+from cryodl.maps.measures.shells import guinier_b_factor, sharpened, shell_correlation, shell_numbers, shell_sums
+from cryodl.maps.measures.volume import Volume, read_volume, write_volume
 
-import map_ablation
-import map_controls
-import map_estimates
-import map_nucleic
-import map_pictures
-import map_real
-import map_realism
-import map_simulated
-import map_speed
-import map_weights
-from common import data_folder
-from parts import Bench, run_parts
+IMPROVER = "improver"
+NOT_REACHED = 20.0  # Å, what a curve counts that is below 0.5 from the first shell on
+FSC = (("input", "fsc05"), ("sharpened", "fsc05"), ("improved", "fsc05"), ("input", "unmasked"))
+FSC += (("input", "times_mask"), ("improved", "unmasked"))
+HEAD = ["FSC 0.5 in the mask: input", "best sharpening", "ours", "whole box: input", "input x mask", "ours"]
+HEAD += ["Q-score: input", "best sharpening", "ours"]
 
-PARTS = {
-    "simulated": (map_simulated, "Simulated maps of molecules never trained on"),
-    "realism": (map_realism, "How like real maps the simulated ones are"),
-    "real": (map_real, "Real maps"),
-    "weights": (map_weights, "The weight of the input"),
-    "speed": (map_speed, "Speed and memory"),
-    "nucleic": (map_nucleic, "Nucleic acid, and resolutions from 2.5 to 8 Å"),
-    "estimates": (map_estimates, "What maps are taken for"),
-    "controls": (map_controls, "What it must not invent"),
-    "ablation": (map_ablation, "What each part gives"),
-    "pictures": (map_pictures, "Pictures"),
+
+def compared_cells(rows):
+    """The cells of HEAD for the mean of comparisons."""
+    fsc = [mean(r[kind][key] or NOT_REACHED for r in rows) for kind, key in FSC]
+    q = [mean(r[kind]["q"] for r in rows) for kind in ("input", "sharpened", "improved")]
+    return [*(f"{value:.2f}" for value in fsc), *(f"{value:.3f}" for value in q)]
+
+
+def simulated_table(rows):
+    parts = {f"{resolution:g} Å": part for (resolution,), part in sorted(grouped(rows, "resolution").items())}
+    lines = [[name, str(len(part)), *compared_cells(part)] for name, part in {**parts, "mean": rows}.items()]
+    return [["resolution", "maps", *HEAD], *lines]
+
+
+@benchmark(
+    cases=dict(molecule=["1OEL", "6VXX", "1WCM", "3J9I", "1U6G", "5GJV"], resolution=[3.0, 4.0, 5.0, 6.0]),
+    tables={"map-simulated": simulated_table},
+    quick=dict(molecule="1S3X", resolution=6.0),
+)
+def map_simulated(run, molecule, resolution, model=IMPROVER):
+    """Simulated maps of molecules that the shipped model never saw, nor any that shares a chain with them. Input: as
+    deposited, sharpened by Guinier's B-factor and filtered by the half-maps' FSC. Best sharpening: of the input, by the
+    B-factor whose Q-score is highest. One soft mask for all, made from the model."""
+    work = run.folder(f"{molecule} {resolution:g}")
+    structure = simulate(molecule, resolution, work / "map")
+    found = compared(model, case_of(work / "map_full.mrc", structure, resolution), work / "map_full.mrc", work)
+    shutil.rmtree(work)
+    return found
+
+
+# ----- real maps
+REAL = {  # file: resolution in Å by the entry of the map
+    "EMD-5185_3J06": 3.3,
+    "EMD-2566_3J6B_chain9": 3.2,
+    "EMD-5830_3J63_chainA": 3.8,
+    "EMD-30342_7CEC_chainA": 3.9,
+    "EMD-6770_5XSY_chainB": 4.0,
+    "EMD-5137_3LOS_chainA": 4.3,
+    "EMD-6187_3J8X_chainA": 5.0,
+    "EMD-6187_3J8X_chainK": 5.0,
 }
+# Outside of what is asked of: 2.3 Å; the pore of 1OED, 4 Å by its entry; a coarse map, about 20 Å
+OTHERS = {"EMD-4413_6I5A": 2.3, "EMD-1044_1OED": 4.0, "EMD-1883_1WCM": 20.0}
 
 
-def read_options(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    add("--output", default="benchmark_results", help="folder of figures, models and tables")
-    add("--model", default="improver", help="folder of a map improver, or the name of a shipped model")
-    add("--molecules", nargs="+", default=list(map_simulated.MOLECULES))
-    add("--resolutions", nargs="+", type=float, default=list(map_simulated.RESOLUTIONS), help="Å")
-    add("--real-maps", nargs="+", choices=map_real.RESOLUTION, default=list(map_real.RESOLUTION))
-    add("--nucleic", nargs="+", default=["1EJ9", "6UES"], help="structures with DNA or RNA, of the part controls")
-    add("--ablation-steps", type=int, default=1200, help="training steps of each variant")
-    add("--ablation-maps", type=int, default=3, help="simulated training maps of each structure")
-    add("--ablation-molecules", nargs="+", default=list(map_ablation.MOLECULES))
-    add("--ablation-variants", nargs="+", choices=map_ablation.VARIANTS, default=list(map_ablation.VARIANTS))
-    add("--speed-threads", type=int, default=2)
-    add("--full", action="store_true", help="also improve a map of 512^3 that is not empty (minutes)")
-    add("--images", help="folder of the pictures (docs/images of the checkout if not given)")
-    return parser.parse_args(arguments)
+def real_table(rows, names, more):
+    part = [r for r in rows if r["map"] in names]
+    lines = [[r["map"].replace("_", " "), f"{names[r['map']]:g} Å", *compared_cells([r])] for r in part]
+    return [["map", "resolution", *HEAD], *lines, *([["mean", "", *compared_cells(part)]] if more and part else [])]
 
 
-def main():
-    bench = Bench(read_options(), data_folder())
-    run_parts(bench, PARTS)
+def real_files(name):
+    """The map's file and its model's."""
+    folder = data_folder() / "structures" / "maps"
+    return folder / f"{name}.mrc.gz", next(iter(sorted(folder.glob(f"{name}.model.*"))))
 
 
-if __name__ == "__main__":
-    main()
+@benchmark(
+    cases=dict(map=[*REAL, *OTHERS]),
+    tables={
+        "map-real": lambda rows: real_table(rows, REAL, True),
+        "map-real-outside": lambda rows: real_table(rows, OTHERS, False),
+    },
+    quick=dict(map="EMD-30342_7CEC_chainA"),
+)
+def map_real(run, map, model=IMPROVER):
+    """Real maps with their fitted models: small parts, cut out about one chain of large maps, zero beyond 3 to 4 Å from
+    the atoms, so that the mask of the comparison changes next to nothing, and there is no solvent."""
+    (path, structure), work = real_files(map), run.folder(map)
+    work.mkdir()
+    return compared(model, case_of(path, structure, {**REAL, **OTHERS}[map]), path, work)
+
+
+# ----- what it must not invent: all at RESOLUTION; contrast: standard deviation of the improved map over that before
+RESOLUTION, PROTEIN, MEMBRANE = 4.0, "1U6G", "5GJV"
+NEAR, AWAY, SURE = 2.0, 8.0, 0.5  # Å from the atoms: theirs, and solvent; confidence above which there is density
+NOISE_SIDE = 96  # px of the noise that is improved
+NUCLEOTIDES = {"A", "C", "G", "U", "DA", "DC", "DG", "DT"}
+PLACES = {
+    "protein": "protein",
+    "solvent": "solvent of the same map",
+    "noise": "noise alone",
+    "detergent": "detergent belt",
+}
+MAPS = {"protein": "right hand", "wrong hand": "wrong hand", "detergent": "with detergent"}
+
+
+def invented_table(rows):
+    """Contrast kept in each place, in units of the protein's."""
+    unit = next((r["places"]["protein"]["contrast"] for r in rows if r["control"] == "protein"), None)
+    lines = [["place", "contrast kept (protein: 1)", "mean confidence", f"voxels with confidence above {SURE:g}"]]
+    for r in rows:
+        for place, found in r.get("places", {}).items():
+            name = PLACES.get(place) or f"nucleic acid of {r['control']} ({r['learnt']})"
+            name = "protein of the wrong hand" if r["control"] == "wrong hand" else name
+            cells = [f"{found['contrast'] / unit:.3f}", f"{found['confidence']:.3f}", f"{found['sure']:.1%}"]
+            lines += [[name, *cells]] if unit and not (place == "protein" and r["control"] == "detergent") else []
+    return lines
+
+
+def hand_table(rows):
+    lines = [
+        ["map", "FSC 0.5 in the mask (Å): before", "after", "correlation: before", "after", "Q-score: before", "after"]
+    ]
+    for r in rows:
+        if "before" in r:
+            both = (r["before"], r["after"])
+            cells = [f"{f['fsc05'] or NOT_REACHED:.2f}" for f in both]
+            cells += [f"{f[key]:.3f}" for key in ("correlation", "q") for f in both]
+            lines.append([MAPS.get(r["control"], r["control"]), *cells])
+    return lines
+
+
+def _position(before, after, confidence, where):
+    """Figures of a position: where is a (z, y, x) bool array."""
+    return dict(
+        contrast=float(after[where].std() / before[where].std()),
+        confidence=float(confidence[where].mean()),
+        sure=float((confidence[where] > SURE).mean()),
+        voxels=int(where.sum()),
+    )
+
+
+def _against_ground_truth(case, before, after):
+    """Measures of both maps, and their correlations with the model's density in the mask."""
+    inside = case.reference.mask > 0.5
+    ground_truth = case.reference.density[inside]
+    return dict(
+        before=dict(measured(before, case), correlation=float(np.corrcoef(before[inside], ground_truth)[0, 1])),
+        after=dict(measured(after, case), correlation=float(np.corrcoef(after[inside], ground_truth)[0, 1])),
+    )
+
+
+def _near(xyz, case):
+    """Bool array: within NEAR Å of positions (n, 3)."""
+    return soft_mask(xyz, case.volume, NEAR, 1e-3) > 0.5
+
+
+def _solvent(case):
+    return soft_mask(case.reference.atoms.xyz, case.volume, AWAY, 1e-3) == 0
+
+
+def learnt(model, name):
+    """Whether the model's training saw a structure: 'learnt from', 'validated on', 'never seen' or 'not known'."""
+    training = json.loads((find_model(model) / "card.json").read_text()).get("training", {})
+    if not training.get("molecules"):
+        return "not known"
+    return (
+        "learnt from"
+        if name in training["molecules"]
+        else "validated on"
+        if name in training["validation_molecules"]
+        else "never seen"
+    )
+
+
+def improved_of(model, path):
+    """Data of the improved map and of its confidence; noise has no resolution to be estimated, and would be left."""
+    output, _ = improve(model, path, path.with_name("improved.mrc"), "--resolution", RESOLUTION)
+    return (read_volume(p).data for p in (output, output.with_name("improved_confidence.mrc")))
+
+
+def noise_of(work, case):
+    """The noise of the same half-maps alone, sharpened as the map with the protein is."""
+    half1, half2 = (read_volume(work / f"map_half{k}.mrc") for k in (1, 2))
+    voxels, middle = half1.voxels_zyx, []
+    b_factor = guinier_b_factor(0.5 * (half1.data + half2.data) * case.reference.mask, voxels, RESOLUTION) or 0.0
+    for n in half1.data.shape:
+        middle.append(slice((n - min(n, NOISE_SIDE)) // 2, (n + min(n, NOISE_SIDE)) // 2))
+    noise = sharpened(0.5 * (half1.data - half2.data), voxels, max(0.0, b_factor), RESOLUTION)[tuple(middle)]
+    write_volume(work / "noise.mrc", noise.astype(np.float32), dataclasses.replace(half1, data=noise, header=None))
+    return noise.astype(np.float32)
+
+
+@benchmark(
+    cases=dict(control=["protein", "noise", "wrong hand", "detergent", "1EJ9", "6UES", "half-maps"]),
+    tables={"map-invented": invented_table, "map-hand": hand_table},
+    quick=dict(control="noise", protein="1S3X"),
+)
+def map_controls(run, control, model=IMPROVER, protein=PROTEIN):
+    """What the model makes of what it should not invent: noise, nucleic acid (molecules by name), detergent, a map of
+    the wrong hand. FSC, correlation and Q-score are with the density that is truly there: of the wrong hand, with the
+    mirrored model. half-maps: the half-map test of `evaluate-map`."""
+    work, nucleic = run.folder(control), {"1EJ9", "6UES"}
+    molecule = control if control in nucleic else MEMBRANE if control == "detergent" else protein
+    structure = simulate(molecule, RESOLUTION, work / "map", *["--detergent"][: control == "detergent"])
+    path = work / "map_full.mrc"
+    if control == "half-maps":
+        halves = ("--half-maps", work / "map_half1.mrc", work / "map_half2.mrc", "--improver", model)
+        out = cryodl("evaluate-map", "--map", path, "--structure", structure, *halves, "--json", "--threads", 1)[0]
+        return dict(half_map_test=json.loads(out)["half_map_test"])
+    if control == "wrong hand":
+        volume, path = read_volume(path), work / "mirror.mrc"
+        write_volume(path, volume.data[:, :, ::-1], volume)
+        structure = mirrored(structure, volume)
+    case = case_of(path, structure, RESOLUTION)
+    if control == "noise":
+        noise = noise_of(work, case)
+        after, confidence = improved_of(model, work / "noise.mrc")
+        return dict(places=dict(noise=_position(noise, after, confidence, np.ones(noise.shape, bool))))
+    (after, confidence), before = improved_of(model, path), case.volume.data
+    atoms, row = case.reference.atoms, _against_ground_truth(case, before, after)
+    places = dict(protein=_near(atoms.xyz, case))
+    if control == "protein":
+        places["solvent"] = _solvent(case)
+    if control == "detergent":
+        raw = sum(read_volume(work / f"map_half{k}.mrc").data for k in (1, 2))
+        places["detergent"] = (dense_mask(raw, case.volume.voxels_zyx) > 0.99) & _solvent(case)
+    if control in nucleic:
+        rows = np.array([name in NUCLEOTIDES for _, _, name in atoms.residues])[atoms.residue]
+        places = dict(nucleic=_near(atoms.xyz[rows], case))
+        score = lambda data: float(q_scores(dataclasses.replace(case.volume, data=data), atoms)[rows].mean())
+        row.update(q_before=score(before), q_after=score(after), learnt=learnt(model, structure_file(control).name))
+    shutil.rmtree(work)
+    return dict(row, places={name: _position(before, after, confidence, where) for name, where in places.items()})
+
+
+# ----- the half-map test: treatments that add nothing, and textures that are added to both half-maps
+STRUCTURES, AMPLITUDES = ("1S3X", "1FDO", "3ENL"), (0.125, 0.25, 0.5)  # of the signal's
+
+
+def treatments(raw: list[np.ndarray], mask: np.ndarray, voxels: np.ndarray) -> dict[str, list[np.ndarray]]:
+    """What people do to half-maps without adding anything: {name: two (z, y, x) arrays}."""
+    blurred = gaussian_filter(raw[0] + raw[1], 2.5)
+    tight = gaussian_filter((blurred > np.quantile(blurred[mask > 0.5], 0.4)).astype(np.float32), 1.5)
+    sharp = [sharpened(x, voxels, 80, RESOLUTION) for x in raw]
+    median = [np.quantile(x[mask > 0.5], 0.5) for x in raw]
+    return {
+        "nothing": raw,
+        "clipping at 0": [np.maximum(x, 0) for x in raw],
+        "clipping at the median": [np.maximum(x, m) for x, m in zip(raw, median)],
+        "a tight mask": [x * tight for x in raw],
+        "sharpening": sharp,
+        "a low-pass filter": [sharpened(x, voxels, 0, 1.5 * RESOLUTION) for x in raw],
+        "sharpening, clipping and mask": [np.maximum(x, 0) * tight for x in sharp],
+    }
+
+
+def textures(raw: list[np.ndarray], mask: np.ndarray, voxels: np.ndarray, seed: int) -> dict[str, list[np.ndarray]]:
+    """The half-maps with a texture added to both: {name: two (z, y, x) arrays}."""
+    white = np.random.default_rng(seed).normal(size=raw[0].shape).astype(np.float32)
+    signal = np.maximum(shell_sums(raw[0] * mask, raw[1] * mask, voxels), 0)
+    index, count, _ = shell_numbers(white.shape, voxels)
+    gain = np.sqrt(signal / np.maximum(shell_sums(white, white, voxels), 1e-9))
+    shaped = scipy.fft.irfftn(scipy.fft.rfftn(white) * np.append(gain, 0)[np.minimum(index, count)], s=white.shape)
+    found = {}
+    for name, texture in (("like the signal", shaped), ("white", sharpened(white, voxels, 0, RESOLUTION))):
+        texture = texture * mask
+        texture = texture * np.sqrt(signal.sum() / shell_sums(texture, texture, voxels).sum())
+        for amplitude in AMPLITUDES:
+            found[f"texture {name}, {amplitude:g} of the amplitude"] = [x + amplitude * texture for x in raw]
+    return found
+
+
+def invention_table(rows):
+    lines = [["Done to both half-maps", "warned", "not in the data", "gain"]]
+    for (treatment,), part in grouped(rows, "treatment").items():
+        new, gain = sorted(100 * r["unexplained"] for r in part), sorted(r["gain"] for r in part)
+        warned = f"{sum(r['warned'] for r in part)} of {len(part)}"
+        lines.append([treatment, warned, f"{new[0]:.1f} to {new[-1]:.1f} %", f"{gain[0]:+.3f} to {gain[-1]:+.3f}"])
+    return lines
+
+
+@benchmark(cases=dict(seed=range(10)), tables={"map-invention": invention_table})
+def map_invention(run, seed, improver=None, pixel_size=1.3):
+    """What the half-map test says of known treatments: clipping at 0 and at the median, a tight mask, sharpening, a
+    low-pass filter, all together; and of textures: Gaussian noise in the mask, with the spectrum of the signal or white
+    up to 4 Å. Half-maps are simulated at 4 Å, the structures in turn."""
+    structure, prefix = structure_file(STRUCTURES[seed % len(STRUCTURES)]), run.folder(str(seed))
+    given = ("--resolution", RESOLUTION, "--pixel-size", pixel_size, "--seed", seed, "--output", prefix)
+    cryodl("simulate-half-maps", "--structure", structure, *given)
+    halves = [read_volume(f"{prefix}_half{k}.mrc") for k in (1, 2)]
+    raw, voxels = [half.data for half in halves], halves[0].voxels_zyx
+    mask, rows = dense_mask(raw[0] + raw[1], voxels), []
+    cases = dict(treatments(raw, mask, voxels), **textures(raw, mask, voxels, seed))
+    if improver:
+        loaded = load_improver(improver, torch.device("cpu"))
+        cases[f"improved by {improver}"] = [loaded.improve(half) for half in halves]
+    for name, changed in cases.items():
+        resolutions, _, shared = half_map_test(halves, changed, mask)
+        good, _ = half_map_verdict(half_map_resolutions(dict(resolutions, **shared.metrics())))
+        rows.append(dict(structure=structure.name, treatment=name, warned=not good, **shared.metrics()))
+    return rows
+
+
+# ----- cost, which is proportional to the number of boxes that hold anything
+STEP = 21  # px from box to box: a box of 48 px, and the overlap of the command
+
+
+def boxes(side, step=STEP):
+    """Boxes that a cube of this side takes."""
+    return (-(-side // step)) ** 3
+
+
+def speed_table(rows):
+    lines = [["network", "map (px of 1 Å)", "threads", "", "boxes", "CPU s", "wall s", "memory (MB)"]]
+    word = lambda name: "swinconv (published, random weights)" if name == "swinconv" else name
+    for r in rows:
+        size = f"{r['side']}^3" + (f", {r['filled']}^3 of it not empty" if r["filled"] else "")
+        cells = [
+            "-" if r["filled"] else str(boxes(r["side"], r["step"])),
+            *(f"{r[key]:.0f}" for key in ("cpu", "wall", "memory")),
+        ]
+        lines.append([word(r["network"]), size, str(r["threads"]), "measured", *cells])
+    for network, side in (("swinconv", 200), (IMPROVER, 512)):
+        pair = [r for r in rows if r["network"] == network and r["threads"] == 1 and not r["filled"]][:2]
+        if len(pair) == 2:
+            n, all_of_it = [boxes(r["side"], r["step"]) for r in pair], boxes(side, pair[0]["step"])
+            each = {key: (pair[1][key] - pair[0][key]) / (n[1] - n[0]) for key in ("cpu", "wall")}
+            cells = [f"{pair[0][key] + one * (all_of_it - n[0]):.0f}" for key, one in each.items()]
+            lines.append([word(network), f"{side}^3", "1", "extrapolated", str(all_of_it), *cells, "-"])
+    return lines
+
+
+@benchmark(
+    cases=lambda: [
+        *(
+            dict(network=IMPROVER, side=side, threads=threads, filled=0)
+            for side, threads in ((96, 1), (200, 1), (200, 2))
+        ),
+        *(dict(network="swinconv", side=side, threads=1, filled=0) for side in (48, 72)),
+        dict(network=IMPROVER, side=512, threads=1, filled=96),
+    ],
+    tables={"map-speed": speed_table},
+    quick=dict(side=48),
+)
+def map_speed(run, network, side, threads, filled):
+    """Processor time and memory of `improve-map`; two sizes give the time of a box and of all else, from which larger
+    maps are extrapolated. The map of 512^3 is empty but for a cube: its memory is measured."""
+    work, data = run.folder(f"{network} {side} {threads} {filled}"), np.zeros((side,) * 3, np.float32)
+    work.mkdir()
+    part = (slice(0, filled or side),) * 3
+    data[part] = np.abs(np.random.default_rng(0).standard_normal(data[part].shape, np.float32))
+    write_volume(work / "map.mrc", data, Volume("map.mrc", data, np.ones(3), np.zeros(3)))
+    model = untrained(run, network) if network == "swinconv" else network
+    cost = improve(model, work / "map.mrc", work / "improved.mrc", threads=threads)[1]
+    shutil.rmtree(work)
+    return dict(cost, step=STEP)
+
+
+# ----- a picture
+SHOWN, BAR = 80.0, 20.0  # Å: most of a slice's width that is shown; the scale bar
+COLOURS = {"before": "0.55", "best sharpening": "tab:orange", "improved": "tab:blue"}
+
+
+def _slices(row, title, maps, case, titles):
+    """Four grey pictures of one plane of z, SHOWN Å of it about the densest place of the model."""
+    voxel, atoms = case.volume.pixel_size, case.reference.atoms
+    shape = np.array(case.volume.data.shape)
+    centre = np.rint(case.volume.positions(atoms.xyz).mean(axis=0)).astype(int)
+    half = int(SHOWN / 2 / voxel)
+    window = tuple(slice(max(0, c - half), min(n, c + half)) for c, n in zip(centre[1:], shape[1:]))
+    z = int(np.argmax(case.reference.density[(slice(None), *window)].sum(axis=(1, 2))))
+    for axis, (name, data) in zip(row, [*maps.items(), ("model", _model(case))]):
+        plane = data[(z, *window)]
+        axis.imshow(
+            plane, cmap="gray", vmin=0, vmax=np.percentile(plane, 99.7), origin="lower", interpolation="bilinear"
+        )
+        axis.set(xticks=[], yticks=[])
+        if titles:
+            axis.set_title(name, fontsize=10)
+    row[0].set_ylabel(title, fontsize=9)
+    row[0].plot([3, 3 + BAR / voxel], [3, 3], color="white", linewidth=3, solid_capstyle="butt")
+    row[0].text(3 + BAR / voxel / 2, 4.5, f"{BAR:g} Å", color="white", ha="center", va="bottom", fontsize=8)
+
+
+def _model(case):
+    """Density of the model, as sharp as the network's targets are."""
+    width = max(float(target_width(3.0)), 0.55 * float(case.volume.voxels_zyx.max()))
+    return model_density(case.reference.atoms, case.volume, width)
+
+
+def _curves(axis, maps, case):
+    mask, density, voxels = case.reference.mask, case.reference.density, case.volume.voxels_zyx
+    for name, data in maps.items():
+        curve = shell_correlation(data * mask, density * mask, voxels)
+        reached = curve.resolution(0.5)
+        text = f"{name}: {reached:.2f} Å" if reached else name
+        axis.plot(curve.frequency[1:], curve.value[1:], color=COLOURS[name], linewidth=1.4, label=text)
+    axis.axhline(0.5, color="0.85", linewidth=0.8, zorder=0)
+    axis.set(xlim=(0, min(0.4, curve.frequency[-1])), ylim=(-0.05, 1.02))
+    axis.set_xlabel("1/Å", fontsize=8)
+    axis.set_ylabel("FSC with the model, in the mask", fontsize=8)
+    axis.tick_params(labelsize=8)
+    axis.legend(fontsize=7, loc="lower left", frameon=False)
+
+
+@benchmark(quick=dict(simulated="1S3X"))
+def map_picture(run, simulated=PROTEIN, real="EMD-30342_7CEC_chainA", model=IMPROVER):
+    """docs/images/map_improvement.png: slices before, sharpened, improved and of the model, with FSC curves, of a
+    simulated and of a real map. Figures: the B-factors of the sharpening."""
+    work, used = run.folder("picture"), {}
+    structure = simulate(simulated, RESOLUTION, work / "map")
+    scenes = {f"{simulated}, simulated at {RESOLUTION:g} Å": (work / "map_full.mrc", structure, RESOLUTION)}
+    scenes[f"{real.split('_')[0]}, {REAL[real]:g} Å"] = (*real_files(real), REAL[real])
+    shape = dict(figsize=(12.6, 2.75 * len(scenes)), layout="constrained")
+    figure, axes = plt.subplots(len(scenes), 5, gridspec_kw=dict(width_ratios=[1, 1, 1, 1, 1.45]), **shape)
+    for number, (row, (title, (path, atoms, resolution))) in enumerate(zip(axes, scenes.items())):
+        case = case_of(path, atoms, resolution)
+        sharp, used[title], _ = best_sharpening(case)
+        improved = read_volume(improve(model, path, work / f"improved{number}.mrc")[0]).data
+        maps = {"before": case.volume.data, "best sharpening": sharp, "improved": improved}
+        _slices(row[:4], title, maps, case, titles=number == 0)
+        _curves(row[4], maps, case)
+    place = run.output if run.quick else ROOT / "docs" / "images"
+    figure.savefig(place / "map_improvement.png", dpi=80, pil_kwargs=dict(optimize=True))
+    plt.close(figure)
+    return used

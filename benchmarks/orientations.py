@@ -1,281 +1,538 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How well orientations are found on simulated particles, and what RELION's refinement makes of them.
+"""Orientations, denoised images, maps and compositions of particles made apart from the package's simulator."""
 
-    PYTHON benchmarks/orientations.py [--model DENOISER] [--parts accuracy refinement] [--output FOLDER]
-
-Particles of beta-galactosidase (8BK7, 480 kDa, D2): box 64, 3.5 Å/px, random orientations, shifts to 5 Å. Beside
-`cryodl assign-orientations` stands plain cross-correlation on the same grid, of raw and of CTF-weighted images.
-"""
-
-import argparse
+import dataclasses
 import json
-import sys
-from pathlib import Path
+import shutil
+import time
+import typing
 
+import gemmi
+import mrcfile
 import numpy as np
-from common import ROOT, cryodl, data_folder
-from relion import Relion
+import torch
+from bench import CPU, benchmark, columns, cryodl, data_folder, measure, structure_file
+from recipes.particles import (
+    COMPLEXES,
+    SYMMETRIC,
+    atoms_of,
+    body_of,
+    diameter_of,
+    make,
+    make_mixed,
+    make_of,
+    map_of,
+    read_structure,
+    written_map,
+)
+from scipy.ndimage import gaussian_filter
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
+from template_matching import CC_STEP, matched, resolution_for
 
-sys.path.insert(0, str(ROOT / "cryodl_scipion" / "engine"))
-STRUCTURE = "structures/complexes/8BK7.cif.gz"
-SYMMETRY, BOX, PIXEL_SIZE, DIAMETER, STEP = "D2", 64, 3.5, 190, 7.5
-SNRS = (0.1, 0.05, 0.02)
-RIGHT = 15.0  # degrees
-REFINE_SNR, REFINE_COUNT, ITERATIONS, START = 0.1, 400, 5, 20  # START: Å
+from cryodl.contract import AssignOrientationsConfig
+from cryodl.core.frc import fsc, resolution_at
+from cryodl.core.projections import Projector
+from cryodl.core.symmetry import angular_distance
+from cryodl.io.particle_sets import read_particles, write_particles_star
+from cryodl.io.star import read_tables
+from cryodl.likelihood.reference import HalfDisc, Reference
+from cryodl.likelihood.search import Grid
+from cryodl.particles.commands import assign_orientations
+from cryodl.particles.denoisers import load_denoiser
+from cryodl.particles.denoisers.evaluate import bench_of, measure_bench
+from cryodl.simulate.structures import load_density
 
-
-def simulated(folder, snr, count, seed=1):
-    """particles.star of `count` particles in a new folder, made once."""
-    folder.mkdir(parents=True, exist_ok=True)
-    star = folder / "particles.star"
-    if not star.exists():
-        cryodl(
-            "simulate-particles",
-            "--structure",
-            data_folder() / STRUCTURE,
-            "--pixel-size",
-            PIXEL_SIZE,
-            "--box",
-            BOX,
-            "--count",
-            count,
-            "--snr",
-            snr,
-            "--snr-area",
-            "particle",
-            "--seed",
-            seed,
-            "--output",
-            star,
-            "--threads",
-            1,
-        )
-    return star
+# ----- floors
+SNRS, RIGHT = (0.1, 0.05, 0.02), 15.0
 
 
-def oriented(star, name, *options):
-    """The STAR file of `cryodl assign-orientations`, and CPU milliseconds per particle."""
-    output, record = star.with_name(f"{name}.star"), star.with_name(f"{name}.json")
-    if not record.exists():
-        _, seconds, _, memory = cryodl(
-            "assign-orientations",
-            "--particles",
-            star,
-            "--structure",
-            data_folder() / STRUCTURE,
-            "--output",
-            output,
-            "--threads",
-            1,
-            *options,
-        )
-        record.write_text(json.dumps(dict(seconds=seconds, memory=memory)))
-    return output, json.loads(record.read_text())
-
-
-def plain_correlation(star, weighted):
-    """(n, 3) angles of the highest normalised cross-correlation of each image, of its raw or its CTF-weighted form,
-    with the projections of the same grid; whole-pixel shifts to 2 px, no noise model, no refinement."""
-    import torch
-
-    from cryodl.core.healpix_grid import disc_of_shifts
-    from cryodl.core.projections import Projector
-    from cryodl.io.particle_sets import read_particles
-    from cryodl.likelihood.reference import HalfDisc, Reference
-    from cryodl.likelihood.search import Grid, side_by_side
-    from cryodl.simulate.structures import load_density
-
-    particles, disc, grid = read_particles(star), HalfDisc(BOX, BOX / 2 - 1), Grid(STEP, SYMMETRY)
-    reference = Reference(Projector(load_density(data_folder() / STRUCTURE, PIXEL_SIZE)), disc)
+def plain_correlation(star, density, symmetry="C1"):
+    """(n, 3) angles of the highest normalised cross-correlation of each image with the projections times its CTF."""
+    particles, grid = read_particles(star), Grid(CC_STEP, symmetry)
+    disc = HalfDisc(particles.box, particles.box * particles.pixel_size / resolution_for(particles.pixel_size))
     rows = np.arange(len(particles))
-    images = disc.of_images(particles.images(rows))
-    if weighted:
-        images = images * disc.on_grid(particles.ctf(rows))
-    ramp = disc.ramp(-torch.from_numpy(disc_of_shifts(2, 1)).float())
-    best, numbers = torch.full((len(rows),), -torch.inf), torch.zeros(len(rows), dtype=torch.long)
-    for start in range(0, len(grid), 256):
-        chosen = np.arange(start, min(start + 256, len(grid)))
-        slices = side_by_side(reference.at_angles(grid.angles(chosen)))
-        slices = slices / slices.norm(dim=1, keepdim=True)
-        for first in range(0, len(rows), 100):
-            part = slice(first, first + 100)
-            shifted = side_by_side(images[part, None] * ramp)
-            value, position = (shifted @ slices.T).amax(1).max(1)
-            better = value > best[part]
-            best[part] = torch.where(better, value, best[part])
-            numbers[part] = torch.where(better, position + start, numbers[part])
-    return grid.angles(numbers.numpy())
+    transfer = disc.on_grid(particles.ctf(rows))
+    images = disc.of_images(particles.images(rows)) * transfer
+    return grid.angles(matched(images, transfer, Reference(Projector(density), disc), grid)[1].numpy())
 
 
-def figures(star, angles):
-    """Median angular error in degrees and the part within RIGHT, equivalent orientations taken together."""
-    from cryodl.core.symmetry import angular_distance
-    from cryodl.io.particle_sets import read_particles
-
-    error = angular_distance(read_particles(star).angles, angles, SYMMETRY)
-    return dict(median=round(float(np.median(error)), 2), right=round(100 * float((error < RIGHT).mean()), 1))
-
-
-def accuracy(folder, count=1000, models=None):
-    """{SNR: {way: figures}}. models: {SNR: denoiser} or one denoiser for all, or None."""
-    from cryodl.io.particle_sets import read_particles
-
-    table = {}
-    for snr in SNRS:
-        star = simulated(folder / f"snr{snr:g}", snr, count)
-        ways = {"default": ("--symmetry", SYMMETRY), "C1": (), "unrefined": ("--symmetry", SYMMETRY, "--no-refine")}
-        if models:
-            model = models[snr] if isinstance(models, dict) else models
-            ways["denoised"] = ("--symmetry", SYMMETRY, "--model", model)
-        row = table.setdefault(str(snr), {})
-        for name, options in ways.items():
-            found, cost = oriented(star, name, *options)
-            row[name] = dict(figures(star, read_particles(found).angles), ms=round(1e3 * cost["seconds"] / count, 1))
-        row["correlation, raw"] = figures(star, plain_correlation(star, False))
-        row["correlation, CTF-weighted"] = figures(star, plain_correlation(star, True))
-        print(snr, json.dumps(row), flush=True)
-    return table
-
-
-def refinement(folder, count=REFINE_COUNT, iterations=ITERATIONS):
-    """{start: {before, after: Å}}: resolution against the true map (FSC 0.5) of RELION refinements with local searches,
-    two half sets apart, started from the true orientations and from those that were found; before: back-projected."""
-    star = simulated(folder / "refinement", REFINE_SNR, count)
-    found, _ = oriented(star, "found", "--symmetry", SYMMETRY)
-    return {
-        name: dict(before=_reconstructed(file, name), after=_refined(file, name, iterations))
-        for name, file in (("truth", _in_unit(star)), ("found", found))
-    }
-
-
-def _in_unit(star):
-    """The same particles with true angles where RELION has them: its local searches with a symmetry only find
-    orientations again whose direction it keeps of the equivalent ones."""
-    from scipy.spatial.transform import Rotation
-
-    from cryodl.core.healpix_grid import into_unit
-    from cryodl.core.projections import rotation_matrices
-    from cryodl.io.particle_sets import read_particles, write_particles_star
-    from cryodl.io.particles import ANGLES
-
-    particles, output = read_particles(star), star.with_name("truth.star")
-    rotated = Rotation.from_matrix(into_unit(rotation_matrices(particles.angles), SYMMETRY))
-    angles = rotated.as_euler("ZYZ", degrees=True)
-    write_particles_star(output, particles, dict(zip(ANGLES, angles.T)))
-    return output
-
-
-def _reconstructed(star, name):
-    """Resolution of the back-projection."""
-    record = star.with_name(f"{name}_map.json")
-    if not record.exists():
-        cryodl(
-            "reconstruct",
-            "--particles",
-            star,
-            "--output",
-            star.with_name(f"{name}.mrc"),
-            "--symmetry",
-            SYMMETRY,
-            "--threads",
-            1,
-            "--result",
-            record,
+def searched(star, structure, output, symmetry="C1"):
+    """Angles, stated probabilities, CPU seconds per particle of `cryodl assign-orientations`, run in this process."""
+    for old in output.parent.glob(f"{output.stem}*"):
+        old.unlink()
+    began = time.process_time()
+    result = assign_orientations.run(
+        AssignOrientationsConfig(
+            particles=str(star),
+            structure=str(structure),
+            output=str(output),
+            symmetry=symmetry,
+            threads=1,
+            device="cpu",
         )
-    return _against_ground_truth([star.with_name(f"{name}_half{half}.mrc") for half in (1, 2)])
+    )
+    particles = read_particles(output)
+    probability = probabilities(output)
+    return particles.angles, probability, (time.process_time() - began) / len(particles), result
 
 
-def _against_ground_truth(halves):
-    """Å at which the FSC of two half-maps' mean with the true map falls below 0.5. (Not the FSC of the halves: RELION
-    cuts both by the same sphere, whose edge correlates up to the finest detail.)"""
-    import mrcfile
-    import torch
-
-    from cryodl.core.frc import fsc, resolution_at
-    from cryodl.reconstruction.halves import soft_sphere
-
-    def read(path):
-        with mrcfile.open(path) as mrc:
-            return torch.from_numpy(np.array(mrc.data))
-
-    mask = soft_sphere(BOX, DIAMETER / PIXEL_SIZE)
-    found, ground_truth = read(halves[0]) + read(halves[1]), read(halves[0].with_name("particles_map.mrc"))
-    return round(resolution_at(fsc(found * mask, ground_truth * mask), 0.5, PIXEL_SIZE, BOX), 2)
+def probabilities(star):
+    """(n,) rlnMaxValueProbDistribution of a STAR file."""
+    return np.asarray(read_tables(star)["particles"]["rlnMaxValueProbDistribution"], float)
 
 
-def _refined(star, name, iterations):
-    """Resolution of two half sets, each refined by relion_refine from its own half-map, filtered to START Å."""
-    from cryodl.io.particle_sets import read_particles, write_particles_star
+def calibration_error(probability, right, bins=10):
+    """Expected calibration error over equally filled bins."""
+    order = np.argsort(probability, kind="stable")
+    parts = np.array_split(order, bins)
+    return float(sum(len(p) * abs(probability[p].mean() - right[p].mean()) for p in parts if len(p)) / len(order))
 
-    relion = Relion(star.parent, PIXEL_SIZE, DIAMETER, BOX, SYMMETRY, ("--ctf",))
-    particles, maps = read_particles(star), []
-    for half in (1, 2):
-        part, result = f"{name}_half{half}", star.parent / f"{name}_refined{half}_it{iterations:03d}_class001.mrc"
-        if not result.exists():
-            write_particles_star(star.with_name(f"{part}.star"), particles.subset(particles.halves == half))
-            relion.run(
-                "relion_refine",
-                "--i",
-                f"{part}.star",
-                "--o",
-                f"./{name}_refined{half}",
-                "--ref",
-                f"{name}_half{half}.mrc",
-                "--ini_high",
-                START,
-                "--iter",
-                iterations,
-                "--ctf",
-                "--sym",
-                SYMMETRY,
-                "--K",
-                1,
-                "--particle_diameter",
-                DIAMETER,
-                "--flatten_solvent",
-                "--zero_mask",
-                "--tau2_fudge",
-                2,
-                "--pad",
-                1,
-                "--healpix_order",
-                4,
-                "--oversampling",
-                1,
-                "--sigma_ang",
-                2.5,
-                "--offset_range",
-                2,
-                "--offset_step",
-                1,
-                "--norm",
-                "--dont_check_norm",
-                "--dont_combine_weights_via_disc",
-                "--pool",
-                20,
-                "--j",
-                1,
+
+def floors_table(rows):
+    lines = [["complex", "SNR", "particles", "within 15° (%)", "plain cross-correlation (%)", "said to be right (%)"]]
+    lines[0] += ["expected calibration error", "CPU ms per particle"]
+    for r in rows:
+        name, one = r["complex"] if r["complex"] != "all" else f"**all {r['complexes']}**", r["complex"] != "all"
+        shares = [f"{r[key]:.0f}" if one else f"{r[key]:.1f}" for key in ("right", "correlation", "stated")]
+        lines.append(
+            [name, f"{r['snr']:g}", str(r["count"]), *shares, "" if one else f"{r['ece']:.3f}", f"{r['ms']:.0f}"]
+        )
+    return lines
+
+
+@benchmark(
+    cases=lambda: (
+        [dict(complex=c, snr=snr) for snr in SNRS for c in [name[:4] for name in COMPLEXES]]
+        + [dict(complex="all", snr=snr) for snr in SNRS]
+    ),
+    tables={"orientation-floors": floors_table},
+    quick=dict(count=6, reach=2.0),
+)
+def orientation_floors(run, complex, snr, count=300, reach=5.0):
+    """Orientations from a map with solvent ripple, beside plain cross-correlation on the same particles (CTF-weighted,
+    normalised, to 11 Å, directions 7.3 degrees apart, whole-pixel shifts to 3 px). In the calibration error of one
+    complex chance alone has its part: that of all particles of an SNR together is given, too."""
+    if complex != "all":
+        return oriented(run, complex, snr, count, reach)
+    folders = sorted(run.output.glob(f"*-{snr:g}"))
+    found = [np.load(folder / "answers.npz") for folder in folders]
+    part = [json.loads((folder / "row.json").read_text()) for folder in folders]
+    means = {key: float(np.mean([row[key] for row in part])) for key in ("right", "correlation", "stated", "ms")}
+    probability, right = (np.concatenate([one[key] for one in found]) for key in ("probability", "right"))
+    return dict(means, complexes=len(part), count=len(right), ece=calibration_error(probability, right))
+
+
+symmetric_table = columns(
+    {
+        "complex": "complex",
+        "symmetry": "symmetry",
+        "SNR": "snr:g",
+        "particles": "count",
+        "median error (°)": "median:.1f",
+        "within 15° (%)": "right:.0f",
+        "plain cross-correlation (%)": "correlation:.0f",
+        "said to be right (%)": "stated:.0f",
+        "CPU ms per particle": "ms:.0f",
+    }
+)
+
+
+@benchmark(
+    cases=dict(snr=[0.1, 0.05], complex=SYMMETRIC),
+    tables={"orientation-symmetric": symmetric_table},
+    quick=dict(count=6),
+)
+def orientation_symmetric(run, complex, snr, count=300):
+    """The same of complexes with a symmetry, which is told: errors are the smallest over equal orientations."""
+    return oriented(run, complex, snr, count)
+
+
+def oriented(run, name, snr, count, reach=5.0):
+    """Figures of one complex at one SNR. name: see recipes/particles.py."""
+    star = run.output / f"{name}-{snr:g}" / "particles.star"
+    _, symmetry, pixel_size = SYMMETRIC.get(name, (name, "C1", 3.5))
+    if not star.exists():
+        body = body_of(name) if name in SYMMETRIC else atoms_of(structure_file(name))
+        make_of(body, star.parent, snr, count, int(1000 * snr), pixel_size=pixel_size, reach=reach)
+    structure, ground_truth = star.with_name("map.mrc"), read_particles(star).angles
+    angles, probability, seconds, _ = searched(star, structure, star.with_name("found.star"), symmetry)
+    error = angular_distance(ground_truth, angles, symmetry)
+    right, plain = error < RIGHT, plain_correlation(star, load_density(structure, pixel_size), symmetry)
+    np.savez(star.with_name("answers.npz"), probability=probability, right=right)
+    row = dict(
+        count=len(right),
+        right=100 * float(right.mean()),
+        stated=100 * float(probability.mean()),
+        ece=calibration_error(probability, right),
+        ms=1e3 * seconds,
+        correlation=100 * float((angular_distance(ground_truth, plain, symmetry) < RIGHT).mean()),
+    )
+    row.update(dict(symmetry=symmetry, median=float(np.median(error))) if name in SYMMETRIC else {})
+    star.with_name("row.json").write_text(json.dumps(row))
+    return row
+
+
+# ----- the given structure is not the one that the particles show
+SEED, BOX, RESOLUTION = 4, 64, 8.0  # Å
+MATCHED = 5.0  # Å: atoms of two chains this near after superposition count as the same
+MINIMUM_RESIDUES = 80  # of chains that a superposition begins with
+
+
+@dataclasses.dataclass(frozen=True)
+class Molecule:
+    """file: what the particles show. lacks: chains that the incomplete structure has not. homologue: file."""
+
+    file: str
+    pixel_size: float
+    lacks: str
+    homologue: str = ""
+
+
+MOLECULES = {
+    "30S subunit, T. thermophilus": Molecule("4V4R_30S.pdb.gz", 4.2, "EFG", "2YKR_30S.pdb.gz"),
+    "nucleosome with Chd1": Molecule("5O9G.pdb.gz", 3.5, "W", "5X0Y.pdb.gz"),
+    "RNA polymerase II": Molecule("1WCM.pdb.gz", 3.5, "DG"),
+    "insulin receptor with Fabs": Molecule("4ZXB.cif.gz", 3.5, "AB"),
+}
+
+
+class Atoms(typing.NamedTuple):
+    """xyz: (n, 3) Å. weight: (n,) atomic numbers. chain: (n,) names. marks: (n,) whether it is a CA or P atom."""
+
+    xyz: np.ndarray
+    weight: np.ndarray
+    chain: np.ndarray
+    marks: np.ndarray
+
+
+def atoms_in(model):
+    """Atoms of a gemmi model."""
+    found = [
+        (*a.atom.pos.tolist(), a.atom.element.atomic_number * a.atom.occ, a.chain.name, a.atom.name in ("CA", "P"))
+        for a in model.all()
+    ]
+    columns = list(zip(*found))
+    return Atoms(np.array(columns[:3], float).T, np.array(columns[3]), np.array(columns[4]), np.array(columns[5]))
+
+
+def polymers(model):
+    """[(chain, type)] of a model's protein and nucleic acid; a chain that holds both is split."""
+    found = []
+    for chain in model:
+        for atom, kinds in (
+            ("CA", (gemmi.PolymerType.PeptideL,)),
+            ("P", (gemmi.PolymerType.Rna, gemmi.PolymerType.Dna)),
+        ):
+            part = gemmi.Chain(chain.name)
+            for residue in chain:
+                if atom in residue:
+                    part.add_residue(residue)
+            if len(part) >= MINIMUM_RESIDUES:
+                kind = kinds[0] if len(kinds) == 1 or "O2'" in part[len(part) // 2] else kinds[1]
+                found.append((part, kind))
+    return found
+
+
+def superposed(moving, fixed):
+    """(n, 3) atoms of a model moved onto another: chains aligned by sequence, then all CA and P atoms by their nearest
+    neighbours. Also the number of atoms within MATCHED and their RMSD, Å."""
+    moved, still, best = atoms_in(moving), atoms_in(fixed), (0, 0.0, None)
+    tree = cKDTree(still.xyz[still.marks])
+    for first, kind in polymers(fixed):
+        for second, other_kind in polymers(moving):
+            if kind != other_kind:
+                continue
+            start = gemmi.calculate_superposition(first.whole(), second.whole(), kind, gemmi.SupSelect.CaP)
+            rotation, shift = np.array(start.transform.mat.tolist()), np.array(start.transform.vec.tolist())
+            for _ in range(20):
+                points = moved.xyz[moved.marks] @ rotation.T + shift
+                distance, number = tree.query(points)
+                near = distance < MATCHED
+                if near.sum() < MINIMUM_RESIDUES:
+                    break
+                rotation, shift = rigid_fit(moved.xyz[moved.marks][near], tree.data[number[near]])
+            if near.sum() > best[0]:
+                best = int(near.sum()), float(np.sqrt((distance[near] ** 2).mean())), moved.xyz @ rotation.T + shift
+    count, rmsd, xyz = best
+    if xyz is None:
+        raise ValueError("No two chains of these structures fit.")
+    return xyz, count, rmsd
+
+
+def rigid_fit(moving, fixed):
+    """(3, 3) rotation and (3,) shift that bring points onto others, least squares."""
+    middles = moving.mean(0), fixed.mean(0)
+    rotation = Rotation.align_vectors(fixed - middles[1], moving - middles[0])[0].as_matrix()
+    return rotation, middles[1] - rotation @ middles[0]
+
+
+def structures_of(molecule, folder):
+    """The true body, and {what is given: (body, resolution in Å, note)}; bodies are (xyz, weight) in one frame."""
+    true_model = read_structure(folder / molecule.file)[0]
+    atoms = atoms_in(true_model)
+    centre = np.average(atoms.xyz, axis=0, weights=atoms.weight)
+    whole = atoms.xyz - centre, atoms.weight
+    given = {
+        "true structure": (whole, RESOLUTION, ""),
+        "true structure, 10 Å": (whole, 10.0, ""),
+        "true structure, 15 Å": (whole, 15.0, ""),
+    }
+    if molecule.lacks:
+        kept = ~np.isin(atoms.chain, list(molecule.lacks))
+        part = 100 * (1 - atoms.weight[kept].sum() / atoms.weight.sum())
+        note = f"{part:.0f} % of the mass missing"
+        given["incomplete"] = (whole[0][kept], whole[1][kept]), RESOLUTION, note
+    if molecule.homologue:
+        other = read_structure(folder / molecule.homologue)[0]
+        xyz, count, rmsd = superposed(other, true_model)
+        name = molecule.homologue.split(".")[0]
+        note = f"{name}: {count} of {atoms.marks.sum()} residues within {MATCHED:g} Å, RMSD {rmsd:.1f} Å"
+        given["homologue"] = (xyz - centre, atoms_in(other).weight), RESOLUTION, note
+    return whole, given
+
+
+def resolution_of_map(found, body, pixel_size, folder):
+    """Å: where the FSC of the particles' map with the true density falls below 0.5."""
+    output = folder / "map.mrc"
+    cryodl("reconstruct", "--particles", found, "--output", output, "--device", "cpu", "--threads", 1)
+    density = density_of(body, pixel_size)
+    with mrcfile.open(output) as mrc:
+        curve = fsc(torch.from_numpy(mrc.data.copy()), torch.from_numpy(density))
+    return resolution_at(curve, 0.5, pixel_size, BOX)
+
+
+def density_of(body, pixel_size):
+    """(BOX, BOX, BOX) density of atoms, the origin at voxel BOX // 2."""
+    xyz, weight = body
+    edges = [(np.arange(BOX + 1) - BOX // 2 - 0.5) * pixel_size] * 3
+    grid, _ = np.histogramdd(xyz[:, ::-1], edges, weights=weight)
+    return gaussian_filter(grid, 0.5).astype(np.float32)
+
+
+def denoised(star, found, body, given, structure, pixel_size, folder):
+    """Mean FRC with the true projections of raw and Wiener-filtered images and of `posterior`, and of these with the
+    given structure's projections at the true angles."""
+    model = folder / "model"
+    shutil.rmtree(model, ignore_errors=True)
+    more = ("--network", "posterior", "--device", "cpu", "--threads", 1)
+    cryodl("train-denoiser", "--particles", found, "--structure", structure, "--output", model, *more)
+    denoiser, particles = load_denoiser(model, torch.device("cpu")), read_particles(star)
+    diameter = 2 * np.quantile(np.linalg.norm(body[0], axis=1), 0.99) / pixel_size
+    means = {}
+    for name, atoms in (("true", body), ("given", given)):
+        projector = Projector(torch.from_numpy(density_of(atoms, pixel_size)))
+        bench, _ = bench_of(particles, projector, denoiser, "bright", diameter)
+        means[name] = measure_bench(bench).means()
+    return dict(
+        raw=means["true"]["raw"],
+        wiener=means["true"]["wiener"],
+        posterior=means["true"]["denoised"],
+        like_given=means["given"]["denoised"],
+    )
+
+
+given_table = columns(
+    {
+        "particles of": "molecule",
+        "structure given": lambda r: f"{r['given']} ({r['note']})" if r["note"] else r["given"],
+        "within 15° (%)": "right:.0f",
+        "said to be right (%)": "stated:.0f",
+        "explained (%)": "explained:.0f",
+        "FSC = 0.5 of the map (Å)": lambda r: "not reached" if r["map"] is None else f"{r['map']:.1f}",
+        "mean FRC with the truth: raw / Wiener / `posterior`": lambda r: " / ".join(
+            f"{r[key]:.2f}" for key in ("raw", "wiener", "posterior")
+        ),
+        "`posterior`: mean FRC with the given structure": "like_given:.2f",
+    }
+)
+GIVEN = ["true structure", "true structure, 10 Å", "true structure, 15 Å", "incomplete"]
+
+
+@benchmark(
+    cases=lambda: [
+        dict(molecule=m, given=g)
+        for m, one in MOLECULES.items()
+        for g in (*GIVEN, *["homologue"][: bool(one.homologue)])
+    ],
+    tables={"imperfect-structures": given_table},
+    quick=dict(count=8),
+)
+def imperfect_structures(run, molecule, given, count=200, snr=0.05):
+    """Orientations and denoised images where the given structure is not the one that the particles show: the true one
+    at 8, 10 and 15 Å, one that lacks some chains, a homologue superposed on it. `posterior` is trained with the given
+    map and the particles as oriented by it; the Wiener filter and the raw images stand beside it."""
+    one = MOLECULES[molecule]
+    body, every = structures_of(one, data_folder() / "structures" / "complexes")
+    atoms, resolution, note = every[given]
+    star = run.output / one.file.split(".")[0] / f"{snr:g}-{count}" / "particles.star"
+    if not star.exists():
+        make_of(body, star.parent, snr, count, SEED, BOX, one.pixel_size)
+    folder = run.folder(f"{molecule} {given}")
+    folder.mkdir()
+    structure, found = written_map(folder / "given.mrc", atoms, resolution), folder / "found.star"
+    angles, _, seconds, _ = searched(star, folder / "given.mrc", found)
+    error = angular_distance(read_particles(star).angles, angles, "C1")
+    explained = np.asarray(read_tables(found)["particles"]["cryodlExplained"], float)
+    return dict(
+        note=note,
+        count=len(error),
+        snr=snr,
+        right=100 * float((error < RIGHT).mean()),
+        stated=100 * float(probabilities(found).mean()),
+        explained=100 * float(explained.mean()),
+        map=resolution_of_map(found, body, one.pixel_size, folder),
+        **denoised(star, found, body, atoms, structure, one.pixel_size, folder),
+        seconds=seconds,
+    )
+
+
+# ----- half-maps, FSC without any mask, beside relion_reconstruct
+
+
+def read(path):
+    """(n, n, n) float64 array of a map."""
+    with mrcfile.open(path, permissive=True) as mrc:
+        return np.asarray(mrc.data, float)
+
+
+def curve(one, two):
+    """(n // 2,) FSC of the shells from 1 to Nyquist."""
+    return fsc(torch.from_numpy(one), torch.from_numpy(two)).numpy()[1 : len(one) // 2 + 1]
+
+
+def subsets(star):
+    """A copy of a STAR file of made_particles with rlnRandomSubset, every other particle."""
+    particles, path = read_particles(star), star.with_name("halves.star")
+    write_particles_star(path, particles, {"rlnRandomSubset": [1 + i % 2 for i in range(len(particles))]})
+    return path
+
+
+def half_table(rows):
+    programs = {"cryodl": "`reconstruct`", "relion_reconstruct": "`relion_reconstruct --ctf --pad 2`"}
+    words = dict(halves="half-maps", truth="sum of the halves with the molecule's density")
+    found = {(r["complex"], r["program"]): r for r in rows}
+    head = ["", *(f"{what}: {name}" for what in words.values() for name in programs.values())]
+    value = lambda one, key, program: f"{found[one, program][key]:.3f}" if (one, program) in found else "not measured"
+    names = dict.fromkeys(r["complex"] for r in rows)
+    return [head] + [[one, *(value(one, key, p) for key in words for p in programs)] for one in names]
+
+
+@benchmark(
+    cases=dict(complex=["1U6G", "4ZXB"], program=["cryodl", "relion_reconstruct"]),
+    tables={"half-maps": half_table},
+    quick=dict(count=12, box=32),
+)
+def half_maps(run, complex, program, count=300, box=64, snr=0.05):
+    """`cryodl reconstruct` beside relion_reconstruct (--tool relion_reconstruct=PATH) on the same particles at their
+    true angles: mean FSC over the shells from 1 to Nyquist of the half-maps, and of their sum with the molecule's
+    density; whole boxes, no mask."""
+    pixel_size, source = 224.0 / box, structure_file(complex)
+    make_set = lambda path: make(source, path, snr, count, 11, box=box, pixel_size=pixel_size)
+    star, out = run.kept(f"{complex}-{box}-{count}", make_set) / "particles.star", run.folder(f"{complex} {program}")
+    star, ground_truth = subsets(star), np.zeros((box,) * 3)
+    out.mkdir()
+    density = map_of(*atoms_of(source), 2 * pixel_size, pixel_size, False)
+    more, less = (max(0, sign * (len(density) - box)) // 2 for sign in (1, -1))
+    ground_truth[(slice(less, less + len(density) - 2 * more),) * 3] = density[(slice(more, more + box),) * 3]
+    if program == "cryodl":
+        _, seconds, _, memory = cryodl("reconstruct", "--particles", star, "--output", out / "map.mrc", *CPU)
+    else:
+        tool, memory, seconds = run.tool(program), 0, 0.0
+        for half in (1, 2):
+            words = ("--i", star.name, "--o", out / f"map_half{half}.mrc", "--ctf", "--pad", 2, "--subset", half)
+            seconds += measure([tool, *words], folder=star.parent)[1]
+    half1, half2 = (read(out / f"map_half{half}.mrc") for half in (1, 2))
+    found = dict(halves=float(curve(half1, half2).mean()), truth=float(curve(half1 + half2, ground_truth).mean()))
+    return dict(found, box=box, count=count, cpu=seconds, megabytes=memory)
+
+
+# ----- compositions
+
+
+# complex: file, chains of the partner
+CASES = {
+    "tubulin-TTL": ("5IYZ.pdb.gz", "F"),
+    "receptor-Fab": ("4ZXB.cif.gz", "AB"),
+    "polymerase-4-7": ("1WCM.pdb.gz", "DG"),
+    "SCF-CAND1": ("1U6G.pdb.gz", "C"),
+}
+
+
+def compositions(source, partner, folder):
+    """Write whole.cif and part.cif; [(xyz, weights)] of both about the whole's centre of mass."""
+    structure = gemmi.read_structure(str(source))
+    structure.setup_entities()
+    structure.remove_waters()
+    del structure[1:]
+    bodies = []
+    for name, lost in (("whole", ""), ("part", partner)):
+        for chain in lost:
+            structure[0].remove_chain(chain)
+        structure.make_mmcif_document().write_file(str(folder / f"{name}.cif"))
+        atoms = [(*a.atom.pos.tolist(), a.atom.element.atomic_number * a.atom.occ) for a in structure[0].all()]
+        bodies.append((np.array(atoms)[:, :3], np.array(atoms)[:, 3]))
+    centre = np.average(bodies[0][0], axis=0, weights=bodies[0][1])
+    return [(xyz - centre, weight) for xyz, weight in bodies]
+
+
+def auc(genuine, foreign):
+    """Chance that a genuine score is higher than a foreign one."""
+    genuine, foreign = np.asarray(genuine)[:, None], np.asarray(foreign)
+    return float((genuine > foreign).mean() + 0.5 * (genuine == foreign).mean())
+
+
+integrity_table = columns(
+    {
+        "complex and partner": "case",
+        "partner's part of the mass (%)": lambda r: f"{100 * r['mass']:.0f}",
+        "SNR": "snr:g",
+        "particles": "count",
+        "ROC AUC": "auc:.3f",
+        **{
+            word: lambda r, key=key: f"{100 * r[key]:.0f}"
+            for word, key in (
+                ("right (%)", "right"),
+                ("said to be right (%)", "stated"),
+                ("right of those made up (%)", "simulated_accuracy"),
             )
-        maps.append(result)
-    return _against_ground_truth(maps)
+        },
+    }
+)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parts", nargs="+", default=["accuracy", "refinement"], choices=["accuracy", "refinement"])
-    parser.add_argument("--count", type=int, default=1000)
-    parser.add_argument("--model", help="A denoiser, whose images are compared, too.")
-    parser.add_argument("--output", type=Path, default=Path("benchmark_results/orientations"))
-    options = parser.parse_args()
-    results = {}
-    if "accuracy" in options.parts:
-        results["accuracy"] = accuracy(options.output, options.count, options.model)
-    if "refinement" in options.parts:
-        results["refinement"] = refinement(options.output)
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "orientations.json").write_text(json.dumps(results, indent=2))
-    print(json.dumps(results, indent=2))
-
-
-if __name__ == "__main__":
-    main()
+@benchmark(cases=dict(case=CASES, snr=[0.05, 0.02]), tables={"integrity-truth": integrity_table}, quick=dict(count=8))
+def integrity_truth(run, case, snr, count=200, orientations="search", seed=0):
+    """Whether `assess-integrity` is right as often as it says: complexes of which half lack the partner; compositions
+    are given as models. Also the calibration error (ten bins) and what the self-test found."""
+    file, partner = CASES[case]
+    folder = run.folder(f"{case} {snr}")
+    folder.mkdir()
+    bodies, kinds = compositions(data_folder() / "structures/complexes" / file, partner, folder), np.arange(count) % 2
+    star = make_mixed(bodies, kinds, folder, snr, np.random.default_rng(int(1000 * snr) + seed))
+    given = ("--structures", folder / "whole.cif", folder / "part.cif", "--names", "whole", "part")
+    cryodl(
+        "assess-integrity",
+        "--particles",
+        star,
+        *given,
+        "--orientations",
+        orientations,
+        "--output",
+        folder / "out",
+        *CPU,
+    )
+    whole = np.array(read_tables(folder / "out" / "particles.star")["particles"]["cryodlProbability1"], float)
+    right, record = (whole < 0.5) == (kinds == 1), json.loads((folder / "out" / "integrity.json").read_text())
+    stated = np.maximum(whole, 1 - whole)
+    return dict(
+        mass=1 - bodies[1][1].sum() / bodies[0][1].sum(),
+        diameter=diameter_of(*bodies[0]),
+        count=count,
+        auc=auc(whole[kinds == 0], whole[kinds == 1]),
+        right=float(right.mean()),
+        stated=float(stated.mean()),
+        ece=calibration_error(stated, right),
+        **{name: record[name] for name in ("temperature", "simulated_accuracy", "strength", "explained")},
+        warnings=len(record["warnings"]),
+    )

@@ -15,8 +15,10 @@ NAME.json has are not measured again. A case that fails is said, and the others 
 import argparse
 import ast
 import datetime
+import functools
 import importlib
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -30,15 +32,16 @@ import bench
 FIGURES = bench.ROOT / "benchmarks" / "figures"
 
 
+@functools.cache
 def names():
-    """{name of a benchmark: its module}"""
+    """{name of a benchmark: its module and what it measures}"""
     found = {}
     for path in sorted(Path(__file__).parent.glob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8")) if path.name != "run.py" else ast.Module([], [])
         for node in tree.body:
             decorators = [ast.unparse(one) for one in getattr(node, "decorator_list", ())]
             if any(one.startswith("benchmark(") for one in decorators):
-                found[node.name] = path.stem
+                found[node.name] = path.stem, (ast.get_docstring(node) or "").split("\n\n")[0].replace("\n", " ")
     return found
 
 
@@ -47,7 +50,7 @@ def load(name):
     known = names()
     if name not in known:
         sys.exit(f"There is no benchmark {name}; --list has all.")
-    importlib.import_module(known[name])
+    importlib.import_module(known[name][0])
     return bench.BENCHMARKS[name]
 
 
@@ -62,7 +65,13 @@ def write(path, record):
 
 
 def tables_of(one, rows):
+    """{name of a table: its rows of texts}"""
     return {table: [list(map(str, line)) for line in make(rows)] for table, make in one.tables.items()}
+
+
+def draw(one, rows):
+    for file, picture in one.pictures.items():
+        picture(rows, bench.ROOT / "docs" / "images" / file)
 
 
 def commit():
@@ -107,6 +116,8 @@ def measure(name, options):
         record["command"] = f"PYTHON benchmarks/run.py {shlex.join(options.words)}"
         write(path, dict(record, tables=tables_of(one, record["rows"])))
         print("\n".join(json.dumps(row, ensure_ascii=False)[:2000] for row in rows), flush=True)
+    if path.parent == FIGURES and record["rows"]:
+        draw(one, record["rows"])
     for table in tables_of(one, record["rows"]).values() if record["rows"] else ():
         print("\n" + "\n".join("| " + " | ".join(line) + " |" for line in table))
     return failed
@@ -137,15 +148,16 @@ def main(words=None):
     options.only, options.tool = dict(options.only), dict(options.tool)
     options.set = {key: value(text) for key, text in options.set}
     if options.list:
-        for name in names():
-            one = load(name)
-            print(f"{name}: {(one.measure.__doc__ or '').split('.')[0]}. Tables: {', '.join(one.tables) or 'none'}")
+        print("\n".join(f"{name} ({module}.py): {what}" for name, (module, what) in names().items()))
     for name in options.names if options.tables else ():
         path = options.output or FIGURES / f"{name}.json"
         record = read(path)
         write(path, dict(record, tables=tables_of(load(name), record["rows"])))
+        draw(load(name), record["rows"])
     return bool(sum(measure(name, options) for name in (() if options.tables else options.names)))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    failed = main()
+    sys.stdout.flush()
+    os._exit(failed)  # pyworkflow leaves threads behind

@@ -1,42 +1,160 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl - pick particles` through a real SLURM on this machine: submitted, killed, requeued, continued.
+"""`cryodl - pick particles` through a real SLURM on this machine, killed and requeued. PYTHON is Scipion's."""
 
-    python benchmarks/slurm.py [--micrographs 8] [--stand-in] [--trials NAME ...]
-                               [--output benchmarks/robustness/slurm.json]
-
-Starts munged, slurmctld and slurmd of Debian's packages in a temporary folder, on ports of their own, and submits by
-Scipion's queue with docs/hosts_slurm.conf. Needs root (slurmd does), Scipion's Python with this plugin, and the engine;
-with --stand-in the tests' stand-in for it, for machines that are too busy. Every trial ends with a check that the picks
-are those of a run without a queue, and that no micrograph was picked twice. Exit code 1 if one of them is not.
-docs/clusters.md has the results.
-"""
-
-import argparse
-import json
+import getpass
 import os
 import shutil
+import socket
+import subprocess
 import sys
 import tempfile
 import time
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-import pyworkflow as pw  # noqa: E402
+import pyworkflow as pw
+from bench import ROOT, benchmark, columns
 
-import cryodl_scipion.tests.conftest  # noqa: E402,F401  a Scipion of its own, in a temporary folder
+sys.path.insert(0, str(ROOT))
+import cryodl_scipion.tests.conftest  # noqa: F401  a Scipion of its own, in a temporary folder
 
 pw.Config.getDomain().getPlugins()
+import types
 
-from pwem.protocols import ProtImportMicrographs  # noqa: E402
-from pyworkflow.project import Manager  # noqa: E402
-from slurm_cluster import QUEUE, Cluster, hostsFile, missing  # noqa: E402
+from pwem.protocols import ProtImportMicrographs
+from pyworkflow.project import Manager
 
-from cryodl_scipion import Plugin  # noqa: E402
-from cryodl_scipion.protocols import CryodlProtPick  # noqa: E402
-from cryodl_scipion.protocols.model_field import SHIPPED  # noqa: E402
-from cryodl_scipion.tests import arrivals, synthetic  # noqa: E402
-from cryodl_scipion.tests.base import fakePython, usePython  # noqa: E402
+from cryodl_scipion import Plugin
+from cryodl_scipion.protocols import CryodlProtPick
+from cryodl_scipion.protocols.model_field import SHIPPED
+from cryodl_scipion.tests import arrivals, synthetic
+from cryodl_scipion.tests.base import fakePython, usePython
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel")
+QUEUE = "normal"
+_CONF = """ClusterName=trial
+SlurmctldHost={host}(127.0.0.1)
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+SlurmUser={user}
+SlurmdUser={user}
+SlurmctldPort={port}
+SlurmdPort={other}
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmdSpoolDir={folder}/spool
+StateSaveLocation={folder}/state
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+SlurmdParameters=config_overrides
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+MpiDefault=none
+ReturnToService=2
+SchedulerParameters=bf_interval=1,sched_min_interval=500000,batch_sched_delay=1
+JobRequeue=1
+KillWait=2
+MinJobAge=300
+NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=4000 State=UNKNOWN
+PartitionName={queue} Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+def missing() -> str:
+    """A sentence where a program of SLURM, or the right to start it, is missing; '' where nothing is."""
+    lost = [name for name in PROGRAMS if _program(name) is None]
+    if lost:
+        return f"{', '.join(lost)} missing. On Debian: apt-get install slurmctld slurmd slurm-client munge"
+    return "" if os.geteuid() == 0 else "slurmd is started by root alone. Run this as root, in a container or sandbox."
+
+
+class Cluster:
+    """with Cluster(folder): one node of four CPUs is up, and SLURM_CONF names it for all programs started from here."""
+
+    def __init__(self, folder):
+        self.folder, self._daemons = os.path.abspath(folder), []
+
+    def __enter__(self):
+        for name in ("spool", "state"):
+            os.makedirs(os.path.join(self.folder, name))
+        ports = _freePorts(2)
+        values = dict(host=socket.gethostname(), user=getpass.getuser(), queue=QUEUE, port=ports[0], other=ports[1])
+        with open(self._path("slurm.conf"), "w", encoding="utf-8") as file:
+            file.write(_CONF.format(folder=self.folder, **values))
+        with open(self._path("munge.key"), "wb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(os.urandom(1024))
+        os.environ["SLURM_CONF"] = self._path("slurm.conf")
+        names = dict(socket="socket", pid="pid-file", key="key-file", log="log-file", seed="seed-file")
+        options = [f"--{option}={self._path('munge.' + end)}" for end, option in names.items()]
+        try:
+            self._start("munged", "--foreground", "--force", *options)
+            self._start("slurmctld", "-D")
+            self._start("slurmd", "-D")
+            self._wait(lambda: "idle" in self.ask("sinfo", "-h", "-o", "%T"), "The node does not come up.")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        for daemon in reversed(self._daemons):
+            daemon.terminate()
+        for daemon in self._daemons:
+            daemon.wait(30)
+
+    def _start(self, name, *options):
+        with open(self._path(name + ".out"), "w") as log:
+            self._daemons.append(subprocess.Popen([_program(name), *options], stdout=log, stderr=log))
+        time.sleep(1)
+
+    def _path(self, name):
+        return os.path.join(self.folder, name)
+
+    def _wait(self, condition, sentence, seconds=60):
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                raise RuntimeError(f"{sentence} See {self.folder}.")
+            time.sleep(0.5)
+
+    def ask(self, *command):
+        """What a program of SLURM says."""
+        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
+
+    def jobs(self):
+        """{job's id: state} of all jobs that SLURM remembers."""
+        lines = self.ask("squeue", "-h", "-t", "all", "-o", "%i %T").splitlines()
+        return dict(line.split() for line in lines)
+
+    def details(self, job):
+        """{field: value} of a job."""
+        return dict(word.split("=", 1) for word in self.ask("scontrol", "show", "job", job).split() if "=" in word)
+
+
+def hostsFile(example, destination):
+    """Write the example of the documentation with less memory for a job. Returns the new file's path."""
+    with open(example, encoding="utf-8") as file:
+        text = file.read()
+    with open(destination, "w", encoding="utf-8") as file:
+        file.write(text.replace('"4G"', '"500M"'))
+    return destination
+
+
+def _program(name):
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/usr/local/sbin")
+
+
+def _freePorts(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for s in sockets:
+        s.bind(("127.0.0.1", 0))
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
 BATCH = 2
 _LIMIT = 600  # s for a run
 TRIALS = {
@@ -49,40 +167,12 @@ TRIALS = {
 }
 
 
-def main() -> None:
-    """Run the trials and say what came of them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--micrographs", type=int, default=8)
-    parser.add_argument("--trials", nargs="+", default=list(TRIALS), choices=TRIALS)
-    parser.add_argument("--stand-in", action="store_true", help="instead of the engine")
-    parser.add_argument("--output", help="JSON file for the rows")
-    options = parser.parse_args()
-    folder = tempfile.mkdtemp(prefix="cryodl-slurm-")
-    if options.stand_in:
-        usePython(fakePython(folder))
-        os.environ["FAKE_ENGINE_SLEEP"] = "2"  # so that there is time to kill
-    problem = missing() or " ".join(Plugin.validateInstallation())
-    if problem:
-        print("Skipped: " + problem)
-        return
-    try:
-        with Cluster(os.path.join(folder, "cluster")) as cluster:
-            rows = Trials(folder, cluster, options).run(options.trials)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    if options.output:
-        with open(options.output, "w", encoding="utf-8") as file:
-            json.dump(dict(micrographs=options.micrographs, stand_in=options.stand_in, rows=rows), file, indent=1)
-    sys.stdout.flush()
-    os._exit(any(row["verdict"] != "survived" for row in rows))  # pyworkflow leaves threads behind
-
-
 class Trials:
     """A project whose runs go to the queue. cluster: Cluster. options: of the command line."""
 
     def __init__(self, folder, cluster, options):
         self.cluster, self._count = cluster, options.micrographs
-        hosts = hostsFile(os.path.join(TOP, "docs", "hosts_slurm.conf"), os.path.join(folder, "hosts.conf"))
+        hosts = hostsFile(str(ROOT / "docs" / "hosts_slurm.conf"), os.path.join(folder, "hosts.conf"))
         made = synthetic if options.stand_in else arrivals
         self._diameter = made.DIAMETER
         made.writeMicrographs(os.path.join(folder, "mics"), self._count)
@@ -144,8 +234,8 @@ class Trials:
             return "", ["the run had ended before its job was killed"]
         return self._continued(run, f"{status}; {_plain(said)}")
 
-    def _whole_requeued(self):
-        run, job = self._atWork("N")
+    def _whole_requeued(self, steps="N"):
+        run, job = self._atWork(steps)
         self.cluster.ask("scontrol", "requeue", job)
         self._wait(run)
         restarts = self.cluster.details(job).get("Restarts")
@@ -161,12 +251,7 @@ class Trials:
         return self._continued(run, _plain(run.getErrorMessage()))
 
     def _step_requeued(self):
-        run, job = self._atWork("Y")
-        self.cluster.ask("scontrol", "requeue", job)
-        self._wait(run)
-        restarts = self.cluster.details(job).get("Restarts")
-        said = "SLURM began the job a second time" if restarts == "1" else f"SLURM began the job again: {restarts}"
-        return said, ([] if restarts == "1" else ["not requeued"]) + self._check(run)
+        return self._whole_requeued("Y")
 
     # ----- runs
     def _newRun(self, steps):
@@ -263,5 +348,22 @@ def _plain(text):
     return (text or "").replace("\x1b[31m", "").replace("\x1b[0m", "").strip()
 
 
-if __name__ == "__main__":
-    main()
+slurm_table = columns({"trial": "tried", "outcome": "verdict", "what was said": "said", "s": "seconds"})
+
+
+@benchmark(cases=dict(trial=TRIALS), tables={"slurm": slurm_table}, quick=dict(stand_in=True))
+def slurm(run, trial, micrographs=8, stand_in=False):
+    """munged, slurmctld and slurmd of Debian's packages run in a temporary folder, on ports of their own; submitted is
+    by Scipion's queue with docs/hosts_slurm.conf. Needs root (slurmd does) and the engine; stand_in: the tests'
+    stand-in for it, for machines that are too busy. Every trial ends with a check that the picks are those of a run
+    without a queue, and that no micrograph was picked twice."""
+    with tempfile.TemporaryDirectory(prefix="cryodl-slurm-") as folder:
+        if stand_in:
+            usePython(fakePython(folder))
+            os.environ["FAKE_ENGINE_SLEEP"] = "2"  # so that there is time to kill
+        problem = missing() or " ".join(Plugin.validateInstallation())
+        if problem:
+            raise RuntimeError(f"Not run: {problem}")
+        options = types.SimpleNamespace(micrographs=micrographs, stand_in=stand_in)
+        with Cluster(os.path.join(folder, "cluster")) as cluster:
+            return Trials(folder, cluster, options).run([trial])[0]

@@ -5,6 +5,12 @@ Normalised, CTF-weighted, directions CC_STEP apart, to CC_RESOLUTION, whole-pixe
 """
 
 import numpy as np
+import torch
+
+from cryodl.core.ball import side_by_side
+from cryodl.core.healpix_grid import disc_of_shifts
+from cryodl.likelihood.reference import HalfDisc, Reference
+from cryodl.likelihood.search import Grid
 
 CC_STEP, CC_RESOLUTION, CC_SHIFT = 7.33, 11.0, 3  # degrees, Å, px
 
@@ -14,10 +20,6 @@ def matched(images, transfer, reference, grid):
 
     images: (n, d) complex coefficients of the reference's disc, times their CTF. transfer: (n, d) the CTF.
     """
-    import torch
-
-    from cryodl.core.ball import side_by_side
-
     ramp = _ramps(reference.disc)
     best, numbers = torch.full((len(images),), -torch.inf), torch.zeros(len(images), dtype=torch.long)
     for start in range(0, len(grid), 512):
@@ -34,10 +36,6 @@ def matched(images, transfer, reference, grid):
 
 
 def _ramps(disc):
-    import torch
-
-    from cryodl.core.healpix_grid import disc_of_shifts
-
     return disc.ramp(-torch.from_numpy(disc_of_shifts(CC_SHIFT, 1)).float())
 
 
@@ -50,19 +48,12 @@ class TemplateProjection:
     """Used as a denoiser: each image becomes the projection of the likeliest template at the likeliest orientation."""
 
     def __init__(self, projectors, box, pixel_size):
-        from cryodl.likelihood.reference import HalfDisc, Reference
-        from cryodl.likelihood.search import Grid
-
         self.disc, self.grid = HalfDisc(box, box * pixel_size / resolution_for(pixel_size)), Grid(CC_STEP)
         self.projectors = projectors
         self.references = [Reference(projector, self.disc) for projector in projectors]
 
     def denoise(self, images, ctf, pixel_size):
         """(n, box, box) projections. pixel_size: that of the templates."""
-        import torch
-
-        from cryodl.core.healpix_grid import disc_of_shifts
-
         transfer = self.disc.on_grid(ctf)
         seen = self.disc.of_images(images) * transfer
         found = [matched(seen, transfer, reference, self.grid) for reference in self.references]

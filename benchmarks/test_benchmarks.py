@@ -1,143 +1,283 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The benchmarks' own arithmetic, on made-up sets and without the engine's commands: PYTHON -m pytest benchmarks"""
+"""The runner, and the benchmarks' own arithmetic on made-up data: PYTHON -m pytest benchmarks"""
 
+import dataclasses
+import gzip
 import json
-import types
+import re
+import sys
 
+import bench
+import classes2d
+import denoising
+import gemmi
+import heterogeneity
+import maps
+import mrcfile
 import numpy as np
-import pickers
+import picking_real
+import picking_simulated
 import pytest
-import rotation
-from common import ROOT
-from parts import Bench, RealSet, draw_labels, engine_path, expected_particles, table
-from relion import resolution_at, shell_correlation, star_rows, write_star
+import run
+import torch
+from recipes import complexes, particles
+from recipes import maps as map_recipes
+from template_matching import TemplateProjection
 
-engine_path()
+from cryodl.core.frc import frc, mean_frc
+from cryodl.core.projections import Projector, random_angles
+from cryodl.io.coordinates import read_coordinates, write_coordinates
+from cryodl.io.particle_sets import read_particles
+from cryodl.maps.measures.shells import sharpened
+from cryodl.maps.measures.volume import read_volume, write_volume
+
+sys.path.append(str(bench.ENGINE / "tests"))
+from map_data import helix
+
+SCIPION = {"protocol_kills", "unattended", "windows", "slurm"}  # of modules that Scipion's Python loads
 
 
+# ----- the runner and what it wrote
 @pytest.fixture
-def bench(tmp_path):
-    options = types.SimpleNamespace(
-        output=tmp_path / "out",
-        sets=["empiar10017"],
-        labels=[20],
-        draws=1,
-        general_models=None,
-        networks=["unet"],
-        reconstruct=["truth"],
-        reconstruct_real=None,
-        train_topaz=False,
-        simulated_models=["general"],
+def counted(tmp_path, monkeypatch):
+    """A benchmark of two cases, of which the second fails; and a function that runs it."""
+    calls = []
+
+    def measure_sum(run, number, more=1):
+        calls.append((number, more))
+        if number == 2:
+            raise RuntimeError("no such number")
+        return dict(sum=number + more + 0.1234567)
+
+    one = bench.Benchmark(
+        measure_sum, dict(number=[1, 2]), {"sums": bench.columns({"n": "number", "sum": "sum:.2f"})}, dict(more=5), {}
     )
-    return Bench(options, tmp_path)
+    monkeypatch.setattr(run, "load", lambda name: one)
+    output = tmp_path / "sums.json"
+    start = lambda *words: run.main(["sums", "--work", str(tmp_path), "--output", str(output), *words])
+    return calls, start, lambda: json.loads(output.read_text())
 
 
+def test_a_case_is_measured_once_and_a_failure_is_said_and_tried_again(counted, capsys):
+    calls, start, record = counted
+    assert start() and start() and calls == [(1, 1), (2, 1), (2, 1)]
+    assert "not measured: no such number" in capsys.readouterr().out
+    found = record()
+    assert found["rows"] == [dict(number=1, sum=2.1235)] and found["tables"] == {"sums": [["n", "sum"], ["1", "2.12"]]}
+    assert len(found["measured"]) == 1 and "run.py" in found["command"]
+
+
+def test_settings_and_cases_are_chosen_and_a_quick_run_takes_the_first(counted):
+    calls, start, record = counted
+    assert not start("--only", "number=1", "--set", "more=7") and calls == [(1, 7)]
+    assert not start("--quick") and calls[1:] == [(1, 5)] and record()["rows"][0]["sum"] == 6.1235
+
+
+def test_every_table_is_that_of_its_rows_and_every_file_of_figures_has_its_benchmark():
+    known, tables = run.names(), {}
+    for path in sorted(run.FIGURES.glob("*.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        for name, made in record.get("tables", {}).items():
+            assert name not in tables, f"{name} is in {path.name} and {tables[name]}"
+            tables[name] = path.name
+            assert record["measured"] and made[0]
+        if "rows" in record:
+            assert path.stem in known and record["command"] == f"PYTHON benchmarks/run.py {path.stem}"
+            if path.stem not in SCIPION and "note" not in record:
+                assert run.tables_of(run.load(path.stem), record["rows"]) == record["tables"], path.name
+
+
+def test_every_benchmark_that_a_page_names_is_there():
+    pages = [*(bench.ROOT / "docs").glob("*.md"), *bench.ROOT.glob("*.md")]
+    found = {n for page in pages for n in re.findall(r"benchmarks/run\.py ((?:[a-z_0-9]+ ?)+)", page.read_text())}
+    assert len(found) > 30 and {n for words in found for n in words.split()} <= set(run.names())
+
+
+def test_windows_react_within_a_fifth_of_a_second():
+    rows = json.loads((run.FIGURES / "windows.json").read_text())["rows"]
+    assert len(rows) == 13 and all(row["cpu_ms"] < 200 for row in rows)
+
+
+# ----- picking
 @pytest.fixture
 def real(tmp_path):
-    """Three micrographs of 300 px with 12 bright dots each; one to train on, two to test."""
-    import mrcfile
-
-    from cryodl.io.coordinates import write_coordinates
-
+    """Three micrographs of 300 px with 12 marks each; one to train on, two to test."""
     for part in ("micrographs", "coords"):
-        (tmp_path / "set" / part).mkdir(parents=True)
+        (tmp_path / part).mkdir()
     for index in range(3):
         lattice = [(y, x) for y in range(60, 260, 50) for x in range(70, 260, 60)]
         yx = np.random.default_rng(index).permutation(lattice)[:12]
-        image = np.zeros((300, 300), np.float32)
-        for y, x in yx:
-            image[y - 2 : y + 3, x - 2 : x + 3] = 1
-        mrcfile.write(tmp_path / "set" / "micrographs" / f"m{index}.mrc", image)
-        write_coordinates(tmp_path / "set" / "coords" / f"m{index}.star", yx, np.ones(12))
-    return RealSet("dots", tmp_path, "set", 2.0, 20.0, 25.0, 1)
-
-
-def _pick_dots(micrographs, pixel_size, diameter, model, folder, *options):
-    """A picker that finds every dot."""
-    from pathlib import Path
-
-    import mrcfile
-    from scipy.ndimage import center_of_mass, label
-
-    from cryodl.io.coordinates import write_coordinates
-
-    (folder / "candidates").mkdir(parents=True)
-    for path in micrographs:
-        bright = mrcfile.read(path) > 0.5
-        marks, count = label(bright)
-        yx = np.array(center_of_mass(bright, marks, range(1, count + 1)))
-        for place in (folder, folder / "candidates"):
-            write_coordinates(place / f"{Path(path).stem}.star", yx, np.ones(len(yx)))
-
-
-@pytest.mark.parametrize("angle", [0, 90, 37])
-def test_a_picker_that_finds_all_finds_all_in_turned_micrographs(bench, real, angle, monkeypatch):
-    monkeypatch.setattr(rotation, "pick", _pick_dots)
-    figures = rotation._measure(bench, real, None, "dots", angle)
-    assert figures["f1_disc"] == figures["best_f1_disc"] == 1.0
-    assert angle == 37 or figures["f1_square"] == 1.0
+        mrcfile.write(tmp_path / "micrographs" / f"m{index}.mrc", np.zeros((300, 300), np.float32))
+        write_coordinates(tmp_path / "coords" / f"m{index}.star", yx, np.ones(12))
+    return bench.RealSet("dots", tmp_path, 2.0, 20.0, 25.0, 1)
 
 
 def test_labels_are_drawn_from_the_training_micrographs_alone(real, tmp_path):
-    from cryodl.io.coordinates import read_coordinates
-
-    used, available = draw_labels(real, 5, 0, tmp_path / "labels")
-    chosen = read_coordinates(tmp_path / "labels")
-    assert (used, available, list(chosen)) == (5, 12, ["m0"]) and expected_particles(real) == 12
-    ground_truth = read_coordinates(real.ground_truth)["m0"][0].tolist()
-    assert len(chosen["m0"][0]) == 5 and all(place in ground_truth for place in chosen["m0"][0].tolist())
+    chosen = read_coordinates(picking_real.labels_of(real, "5 positives", 0, tmp_path / "labels"))
+    truth = read_coordinates(real.ground_truth)["m0"][0].tolist()
+    assert list(chosen) == ["m0"] and len(chosen["m0"][0]) == 5
+    assert all(place in truth for place in chosen["m0"][0].tolist()) and picking_real.expected_particles(real) == 12
 
 
-def test_a_figure_is_measured_once_and_a_failure_is_kept_apart(bench, capsys):
-    def fail():
-        raise RuntimeError("no such network")
-
-    assert bench.once("a", lambda: dict(f1=0.5)) == bench.once("a", fail) == dict(f1=0.5)
-    assert bench.once("b", fail) is None and bench.failed == ["b"] and "no such network" in capsys.readouterr().out
-    assert Bench(bench.options, bench.data).figures == {"a": {"f1": 0.5}}
-
-
-def test_what_was_not_measured_is_said_in_every_table(bench):
-    for module, _ in pickers.PARTS.values():
-        assert "ot measured" in module.tables(bench) or "| --- |" in module.tables(bench)
-    assert table(["a", "b"], [[0.12345, None]]).splitlines()[-1] == "| 0.123 | not measured |"
+def test_half_of_the_labels_are_on_no_particle_or_missing(real, tmp_path):
+    truth = read_coordinates(real.ground_truth)["m0"][0]
+    wrong = read_coordinates(picking_real.labels_of(real, "50 % wrong", 0, tmp_path / "wrong"))["m0"][0]
+    distance = np.linalg.norm(wrong[:, None] - truth, axis=2).min(1)
+    assert len(wrong) == 24 and (distance < 1e-6).sum() == 12 and (distance > 15 - 1e-6).sum() == 12
+    missing = read_coordinates(picking_real.labels_of(real, "50 % missing", 3, tmp_path / "missing"))["m0"][0]
+    assert 0 < len(missing) < 12 and all(place in truth.tolist() for place in missing.tolist())
 
 
-def test_the_resolution_lies_where_the_line_crosses_the_level():
-    assert resolution_at([(40, 0.9), (20, 0.243), (10, 0.043)], 0.143) == pytest.approx(1 / 0.075)
-    assert resolution_at([(40, 0.9), (20, 0.5)], 0.143) == 20
+def test_picks_are_matched_with_the_particles_of_all_micrographs(tmp_path):
+    write_coordinates(tmp_path / "a.star", [[10.0, 10.0], [90.0, 90.0]], [0.9, 0.8])
+    found = picking_simulated.matched(tmp_path, dict(a=np.array([[11.0, 10.0]]), b=np.array([[5.0, 5.0]])), 4)
+    assert (found.precision, found.recall) == (0.5, 0.5)
 
 
-def test_maps_that_agree_to_a_shell_correlate_to_that_shell():
-    rng = np.random.default_rng(0)
-    both, alone = (np.fft.fftn(rng.standard_normal((32, 32, 32))) for _ in range(2))
-    axis = np.fft.fftfreq(32, 1 / 32)
-    low = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2) <= 8.5
-    first, second = np.fft.ifftn(both).real, np.fft.ifftn(np.where(low, both, alone)).real
-    fsc = shell_correlation(first, second, 2.0)
-    assert fsc[7][0] == 8.0 and all(value > 0.999 for _, value in fsc[:8]) and all(abs(v) < 0.2 for _, v in fsc[9:])
+# ----- particles
+def blobs(*positions):
+    """An image of balls at (y, x) from the middle."""
+    axis = torch.arange(classes2d.BOX).float() - classes2d.BOX // 2
+    return sum(torch.exp(-((axis[:, None] - y) ** 2 + (axis[None] - x) ** 2) / 20) for y, x in positions)
 
 
-def test_star_tables_come_back(tmp_path):
-    write_star(
-        tmp_path / "a.star",
-        {"optics": (["Voltage"], ["300"]), "particles": (["ImageName", "OpticsGroup"], ["1@a.mrcs 1", "2@a.mrcs 1"])},
+def test_a_turned_copy_is_the_same_view_and_another_shape_is_not():
+    first, rotated, other = blobs((0, 10), (8, -6)), blobs((10, 0), (-6, -8)), blobs((0, 0), (0, 16), (12, 0))
+    assert classes2d.distinct(torch.stack([first, rotated, other])) == 2
+
+
+def test_purity_counts_the_commonest_molecule_and_explained_falls_with_mixed_views(monkeypatch):
+    images = torch.stack([blobs((0, 10)), blobs((0, 10)), blobs((0, -10)), blobs((10, 0))])
+    images = images / images.square().sum((1, 2), keepdim=True).sqrt()
+    monkeypatch.setattr(classes2d, "clean_aligned", lambda ground_truth, psi, shifts: images)
+    truth = dict(molecule=np.array([0, 0, 0, 1]))
+    found = classes2d.measures(np.array([1, 1, 2, 2]), np.zeros(4), np.zeros((4, 2)), truth)
+    assert found["purity"] == 0.75 and found["filled"] == 2
+    assert found["explained"] == pytest.approx(0.75, abs=0.02)  # 1 of like images, 0.5 of two that do not overlap
+
+
+def balls(count, box=24):
+    """Maps of a ball that goes along x."""
+    z, y, x = np.indices((box,) * 3) - box / 2
+    return np.stack([np.exp(-(z**2 + y**2 + (x - s) ** 2) / 8) for s in np.linspace(-4, 4, count)]).astype(np.float32)
+
+
+def test_the_area_is_half_for_equal_maps_whatever_their_scale_and_none_for_noise():
+    one, other = np.random.default_rng(0).standard_normal((2, 32, 32, 32))
+    assert heterogeneity.area(one, 3 * one) == pytest.approx(0.5, abs=1e-4)
+    assert abs(heterogeneity.area(one, other)) < 0.05
+    found = balls(3)
+    mask = heterogeneity.molecule_mask(found)
+    assert heterogeneity.areas(found, found, mask) == pytest.approx((0.5, 0.5), abs=1e-3)
+    assert heterogeneity.areas(found[[0]], found[[2]], mask)[0] < 0.4
+    assert mask[found.max(0) > 0.3].min() > 0.9 and mask[0, 0, 0] < 0.01  # every map's molecule, not the corners
+
+
+def test_neighbours_of_true_coordinates_are_those_of_the_truth_and_of_random_ones_by_chance():
+    states, rng = np.random.default_rng(0).integers(0, 21, 2000), np.random.default_rng(1)
+    distances = heterogeneity.true_distances(balls(21))
+    shared = lambda latent: heterogeneity.shared_neighbours(latent, states, distances)
+    assert shared(states[:, None] + 0.01 * rng.standard_normal((2000, 1))) == 1
+    assert shared(rng.standard_normal((2000, 2))) < 0.12  # one state and the next
+
+
+def test_particles_are_of_as_many_states_as_there_are_and_a_coordinates_sign_does_not_matter():
+    states, true = np.repeat(range(10), 50), np.arange(50)
+    assert sorted(states[heterogeneity.chosen_particles(states, 10)]) == list(range(10))
+    assert np.bincount(states[heterogeneity.chosen_particles(states, 25)]).tolist().count(3) == 5
+    latent = np.stack([np.random.default_rng(0).standard_normal(50), -(true**3)], axis=1)
+    assert heterogeneity.rank_correlation(latent, true) == pytest.approx(1)
+
+
+def test_noise_sets_keep_angles_and_ctf_but_not_the_images(tmp_path):
+    body = np.random.default_rng(0).normal(0, 12, (200, 3)), np.full(200, 6.0)
+    star = particles.make_of(body, tmp_path / "set", 0.5, 40, box=32, pixel_size=4.0)
+    noise, kept = read_particles(complexes.noise_set(star, tmp_path / "noise" / "noise.star")), read_particles(star)
+    images = noise.images(np.arange(40))
+    assert np.allclose(noise.angles, kept.angles) and (noise.ctf([3]) == kept.ctf([3])).all()
+    assert float(images.std()) == pytest.approx(1, abs=0.02)
+    assert abs(float((images * kept.images(np.arange(40))).mean())) < 0.03
+
+
+def test_models_are_written_without_the_partner(tmp_path):
+    structure = gemmi.Structure()
+    structure.add_model(gemmi.Model(1))
+    for name, atoms in (("A", 6), ("K", 2)):
+        chain = gemmi.Chain(name)
+        for number in range(atoms):
+            residue, atom = gemmi.Residue(), gemmi.Atom()
+            residue.name, residue.seqid, atom.name = "ALA", gemmi.SeqId(number + 1, " "), "CA"
+            atom.element, atom.pos = gemmi.Element("C"), gemmi.Position(4 * number, 0, 0)
+            residue.add_atom(atom)
+            chain.add_residue(residue)
+        structure[0].add_chain(chain)
+    complexes.write_model(structure, lambda chain, residue: chain.name == "A", tmp_path / "part.cif")
+    part = gemmi.read_structure(str(tmp_path / "part.cif"))[0]
+    assert [chain.name for chain in part] == ["A"] and complexes.mass(part) == pytest.approx(36)
+
+
+def test_rates_of_scores_are_the_hand_computed_ones():
+    truth = np.array([True, True, False, False])
+    assert denoising.rates(np.array([2.0, 0.5, 1.0, -1.0]), truth) == dict(auc=0.75, accuracy=0.75)
+
+
+def test_sites_of_clean_images_are_told_whatever_overlaps_them():
+    rng = np.random.default_rng(2)
+    tubes, kinesins = (torch.from_numpy(rng.normal(size=shape)).float() for shape in ((5, 32, 32), (5, 9, 32, 32)))
+    present = rng.random((5, 9)) < 0.5
+    images = tubes + (kinesins * torch.from_numpy(present)[:, :, None, None]).sum(1)
+    assert ((denoising.site_scores(3 * images, tubes, kinesins, None, None) > 0.5) == present).all()
+
+
+def test_a_template_is_found_again_in_its_own_projection():
+    rng, density = np.random.default_rng(3), torch.zeros(32, 32, 32)
+    for position in rng.integers(9, 23, (12, 3)):
+        density[tuple(position)] = 1
+    projector = Projector(torch.nn.functional.avg_pool3d(density[None, None], 3, 1, 1)[0, 0])
+    views = projector.project(random_angles(3, rng), rng.integers(-2, 3, (3, 2)).astype(float))
+    shown = TemplateProjection([projector], 32, 6.0).denoise(views, torch.ones(3, 32, 17), 6.0)
+    assert float(mean_frc(frc(shown, views)).min()) > 0.8
+
+
+# ----- maps
+@pytest.fixture
+def molecule(tmp_path, monkeypatch):
+    """A data folder with one molecule, 1HEL: a helix; a folder to work in."""
+    folder = tmp_path / "data" / "structures" / "small"
+    folder.mkdir(parents=True)
+    (folder / "1HEL.pdb.gz").write_bytes(gzip.compress(helix(tmp_path / "helix.pdb", 16).read_bytes()))
+    monkeypatch.setenv("CRYODL_DATA", str(tmp_path / "data"))
+    return bench.Run(tmp_path / "work")
+
+
+def test_a_network_that_only_drops_what_is_negative_has_nearly_the_figures_of_the_input(molecule):
+    model = map_recipes.untrained(molecule, "fast")
+    found = maps.map_simulated(molecule, "1HEL", 4.0, model)
+    assert found["improved"]["fsc05"] == pytest.approx(found["input"]["fsc05"], abs=0.5)
+    assert found["sharpened"]["q"] >= found["input"]["q"] - 0.02 and found["atoms"] == 80
+    found["input"]["fsc05"] = None  # a curve that is never above a half counts
+    assert maps.simulated_table([dict(found, resolution=4.0)])[1][:3] == ["4 Å", "1", f"{maps.NOT_REACHED:.2f}"]
+
+
+def test_the_best_sharpening_undoes_a_known_blur_and_a_mirrored_model_fits_the_mirrored_map(molecule, tmp_path):
+    structure = map_recipes.simulate("1HEL", 3.0, tmp_path / "sim" / "map", "--flexibility", "0")
+    case = map_recipes.case_of(tmp_path / "sim" / "map_truth.mrc", structure, 3.0)
+    data = sharpened(case.volume.data, case.volume.voxels_zyx, -150.0, 3.0).astype(np.float32)
+    _, mild, _ = map_recipes.best_sharpening(case)
+    blurred = dataclasses.replace(case, volume=dataclasses.replace(case.volume, data=data))
+    assert map_recipes.best_sharpening(blurred)[1] - mild == pytest.approx(150, abs=60)
+    volume = read_volume(tmp_path / "sim" / "map_truth.mrc")
+    write_volume(tmp_path / "mirror.mrc", volume.data[:, :, ::-1], volume)
+    wrong = map_recipes.case_of(tmp_path / "mirror.mrc", map_recipes.mirrored(structure, volume), 3.0)
+    scores = [map_recipes.measured(one.volume.data, one) for one in (case, wrong)]
+    assert scores[0]["fsc05"] == pytest.approx(scores[1]["fsc05"], abs=0.01)
+    assert scores[0]["q"] == pytest.approx(scores[1]["q"], abs=0.03)
+
+
+def test_times_are_extrapolated_by_the_number_of_boxes():
+    row = lambda side, n: dict(
+        network="swinconv", side=side, threads=1, filled=0, step=21, cpu=2 + n, wall=3 + 2 * n, memory=1
     )
-    assert star_rows(tmp_path / "a.star", "particles") == (
-        ["_rlnImageName", "_rlnOpticsGroup"],
-        [["1@a.mrcs", "1"], ["2@a.mrcs", "1"]],
-    )
-
-
-def test_missing_leave_one_out_models_are_named(bench, tmp_path):
-    bench.options.general_models = str(tmp_path / "none")
-    with pytest.raises(ValueError, match="without-empiar10017"):
-        bench.general("empiar10017")
-
-
-def test_the_page_on_windows_has_the_measured_figures():
-    figures = json.loads((ROOT / "benchmarks/figures/windows.json").read_text())["figures"]
-    page = (ROOT / "docs/bench_running.md").read_text()
-    for move, found in figures.items():
-        assert f"| {move} | {found['cpu_ms']:.0f} |" in page
-        assert found["cpu_ms"] < 200
+    assert (maps.boxes(200), maps.boxes(48)) == (1000, 27)  # 200 and 48 px in steps of 21
+    last = maps.speed_table([row(48, 27), row(72, 64)])[-1]
+    assert last[1:] == ["200^3", "1", "extrapolated", "1000", "1002", "2003", "-"]

@@ -1,73 +1,431 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All benchmarks of tomograms and subtomograms, or some parts of them; writes DIR/tables.md.
+"""Features of tomograms from ten tiles and without any, their cost, and the classification of subtomograms."""
 
-    PYTHON benchmarks/tomograms.py [--parts segmentation merging ...] [--output DIR]
+import csv
+import json
 
-PYTHON is the engine's (`cryodl doctor` names it). Structures and the real tomogram are found by CRYODL_DATA (default
-../shared/data beside the checkout); all else is simulated. Figures are kept in DIR/figures.json: a stopped run goes on
-there, and what is there is not measured again. A part that fails is said, and stands as "not measured" in its table.
-All runs take one thread, but for --speed-threads.
-"""
+import numpy as np
+from bench import CPU, benchmark, columns, costs, cryodl, data_folder, grouped, mean, recorded
+from recipes.tomograms import (
+    PIXEL_SIZE,
+    cells,
+    densities_of,
+    features,
+    subtomograms,
+    tiles_to_draw,
+    write_set,
+    write_volume,
+)
+from scipy.ndimage import gaussian_filter
 
-import argparse
+from cryodl.io.star import read_tables
+from cryodl.io.tomograms import Tomogram
 
-import tomo_classification
-import tomo_clustering
-import tomo_merging
-import tomo_pretrained
-import tomo_real
-import tomo_segmentation
-import tomo_speed
-from common import data_folder
-from parts import Bench, run_parts
-
-PARTS = {
-    "segmentation": (tomo_segmentation, "Features from ten tiles"),
-    "pretrained": (tomo_pretrained, "Features without a tile"),
-    "merging": (tomo_merging, "Competitive merging"),
-    "speed": (tomo_speed, "Speed and memory of segmenting"),
-    "real": (tomo_real, "A real tomogram"),
-    "classification": (tomo_classification, "Subtomogram classification"),
-    "clustering": (tomo_clustering, "Subtomograms without labels"),
-}
+RIBOSOME = "SIM_4V4R_70S_10A"
+FEATURES = ("membrane", "microtubule", "filament", RIBOSOME)
+CELL = dict(vesicles=3, membranes=1, microtubules=6, filaments=12, snr=0.3, count=2, pixel_size=PIXEL_SIZE)
 
 
-def read_options(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    add("--output", default="benchmark_results", help="folder of figures, models and tables")
-    add("--size", type=int, default=256, help="px; width of the simulated tomograms")
-    add("--thickness", type=int, default=80, help="px")
-    add("--tomogram-snr", type=float, default=0.3, help="of the tilt images")
-    add("--segmenters", nargs="+", default=["unet", "unet2d", "unet3d", "eman2"])
-    add("--segmentation-seeds", nargs="+", type=int, default=[1])
-    add("--classifiers", nargs="+", default=["likelihood", "dsrf3d", "rb3d", "cb3d"])
-    add("--snrs", nargs="+", type=float, default=[0.5, 0.1, 0.05, 0.03])
-    add("--tilts", nargs="+", type=int, default=[60, 50, 40], help="largest tilts, degrees")
-    add("--training", type=int, default=100, help="training subtomograms of each structure")
-    add("--test", type=int, default=50, help="test subtomograms of each structure")
-    add("--box", type=int, default=40, help="px; of the subtomograms")
-    add("--subtomogram-pixel-size", type=float, default=12.0, help="Å/px")
-    add("--classification-seeds", nargs="+", type=int, default=[1, 2, 3])
-    add("--published-seeds", nargs="+", type=int, default=[1], help="of the published classifiers")
-    add("--published-training", type=int, default=200, help="their training subtomograms of each structure")
-    add(
-        "--published-resolution",
-        type=float,
-        default=60.0,
-        help="Å that they see; with the 40 of their paper they do not begin to learn at SNR 0.1 from 200 of each class",
+def drawn_cells(run, seed, size, thickness):
+    """Two tomograms with ribosomes and proteasomes."""
+    copies = [round(number * (size / 256) ** 2) for number in (45, 40)]
+    values = dict(CELL, size=size, thickness=thickness, seed=seed)
+    return cells(run, f"snr0.3 seed{seed} {size}", (RIBOSOME, "3J9I"), copies, **values)
+
+
+def trained(run, folder, tomograms, labels, label, feature, *options, pixel_size=PIXEL_SIZE):
+    """A segmenter, and what its training cost."""
+    given = ("--tomograms", tomograms, "--labels", labels, "--label", label, "--feature", feature)
+    model = folder / "model"
+    return model, cryodl("train-segmenter", *given, "--pixel-size", pixel_size, "--output", model, *CPU, *options)
+
+
+def segmented(tomograms, folder, models, *options):
+    """Outputs and cost of `cryodl segment`; scores are in folder/scores."""
+    folder.mkdir(parents=True, exist_ok=True)
+    outputs, _, cost = recorded(
+        "segment", folder / "scores", "--tomograms", tomograms, "--model", *models, *CPU, *options
     )
-    add("--steps", type=int, default=None, help="training steps of the published classifiers")
-    add("--speed-threads", type=int, default=2)
-    return parser.parse_args(arguments)
+    return outputs, cost
 
 
-def main():
-    bench = Bench(read_options(), data_folder())
-    run_parts(bench, PARTS)
+def judged(scores, labels, label, folder, *options, pixel_size=PIXEL_SIZE):
+    """Figures of one feature, of `cryodl evaluate-segmentation` at the score 0.5."""
+    given = ("--segmentations", scores, "--labels", labels, "--label", label, "--pixel-size", pixel_size)
+    cryodl("evaluate-segmentation", *given, *options, "--output", folder)
+    return next(iter(json.loads((folder / "evaluation.json").read_text())["features"].values()))
 
 
-if __name__ == "__main__":
-    main()
+def features_table(rows):
+    lines = [["feature", "network", "Dice, seeds 1, 2, 3", "mean", "boundary error, mean (Å)"]]
+    lines[0] += ["training (CPU s)", "segmenting (CPU s)"]
+    for (feature, network), part in grouped(rows, "feature", "network").items():
+        dice, errors = [r["dice"] for r in part], [r["boundary_error"] for r in part]
+        error = "nothing found" if None in errors else f"{mean(errors):.1f}"
+        cells = [", ".join(f"{d:.3f}" for d in dice), f"{mean(dice):.3f}" if len(dice) > 1 else "-", error]
+        cost = [f"{mean(r[key] for r in part):.0f}" for key in ("train_cpu", "segment_cpu")]
+        lines.append([feature.replace(RIBOSOME, "70S ribosome"), network, *cells, *cost])
+    return lines
+
+
+@benchmark(
+    cases=lambda: [
+        dict(feature=feature, network=network, seed=seed)
+        for feature in FEATURES
+        for network in ("unet", "unet2d", "unet3d", "eman2", "unet, 20% wrong strokes")
+        for seed in ((1,) if network == "eman2" else (1, 2, 3))
+    ],
+    tables={"tomogram-features": features_table},
+    quick=dict(size=160, thickness=40, options="--steps 4", network="unet2d"),
+)
+def tomo_segmentation(run, feature, network, seed, size=256, thickness=80, options=""):
+    """Networks trained on ten drawn tiles of a feature and a hundred without it, on tomograms that they never saw,
+    simulated with another seed; and an annotator who draws every fifth stroke wrong."""
+    learn, test = (drawn_cells(run, number, size, thickness) for number in (1, 2))
+    name, wrong = network.split(",")[0], 0.2 if "wrong" in network else 0.0
+    folder = run.folder(f"{feature} {network} {seed}")
+    tiles_to_draw(learn, features(learn)[feature], folder / "labels", seed, wrong)
+    more = ("--network", name, "--seed", seed, *options.split())
+    tomograms, label = learn / "tomograms" / "*.mrc", features(learn)[feature]
+    model, cost = trained(run, folder, tomograms, folder / "labels" / "*.mrc", label, feature, *more)
+    _, segmenting = segmented(test / "tomograms" / "*.mrc", folder / "found", [model])
+    label = features(test)[feature]
+    found = judged(folder / "found" / "scores" / "*.mrc", test / "labels" / "*.mrc", label, folder / "judged")
+    return dict(found, train_cpu=cost[1], train_memory=cost[3], segment_cpu=segmenting[1])
+
+
+# ----- the real tomogram of two HIV-1 virions; labels are spheres that were fitted to the envelopes
+EMD_1155, REAL_PIXEL_SIZE, ENVELOPE = "tomo_emd1155_hiv", 16.4, 1
+real_table = columns(
+    {
+        "network": "network",
+        "trained on": lambda r: f"virion {r['trained_on'] + 1}",
+        "tested on": lambda r: f"virion {2 - r['trained_on']}",
+        **{name: f"{name.lower()}:.3f" for name in ("Dice", "precision", "recall")},
+        "boundary error (Å)": "boundary_error:.0f",
+    }
+)
+
+
+def half(path, border, upper, output):
+    """The label volume with everything on the other side of y = border not annotated."""
+    volume = Tomogram(path).raw().astype(np.int16)
+    y = np.arange(volume.shape[1])
+    volume[:, (y < border) if upper else (y >= border)] = 255
+    return write_volume(output, volume, REAL_PIXEL_SIZE, np.int16)
+
+
+@benchmark(
+    cases=dict(network=["unet", "eman2"], trained_on=[0, 1]),
+    tables={"tomogram-real": real_table},
+    quick=dict(options="--steps 4"),
+)
+def tomo_real(run, network, trained_on, options=""):
+    """EMD-1155: trained on one virion's envelope, tested on the other's. The spheres are a reference by fit, which
+    bumps of one or two voxels leave; no network can reach a Dice near 1 with it."""
+    data, folder = data_folder() / EMD_1155, run.folder(f"{network} {trained_on}")
+    folder.mkdir()
+    with open(data / "virions.csv", newline="") as file:
+        centres = [float(row["y_voxel"]) for row in csv.DictReader(file)]
+    labels = [
+        half(data / "reference_labels.mrc", sum(centres) / 2, v == int(np.argmax(centres)), folder / f"labels{v}.mrc")
+        for v in (trained_on, 1 - trained_on)
+    ]
+    more, tomogram = ("--network", network, *options.split()), data / "tomogram.mrc"
+    size = dict(pixel_size=REAL_PIXEL_SIZE)
+    model, cost = trained(run, folder, tomogram, labels[0], ENVELOPE, "envelope", *more, **size)
+    segmented(tomogram, folder, [model])
+    seen = ("--tomograms", tomogram)
+    return dict(
+        judged(folder / "scores" / "*.mrc", labels[1], ENVELOPE, folder / "judged", *seen, **size), train_cpu=cost[1]
+    )
+
+
+# ----- cost
+WHOLE = 512 * 2048 * 2048
+speed_table = columns(
+    {
+        "network": "network",
+        "features": "features",
+        "tomogram (px)": "size",
+        "CPU s": "cpu:.0f",
+        "wall s": "wall:.0f",
+        "CPU s per 10^9 voxels": lambda r: f"{r['cpu'] / r['voxels'] * 1e9:.0f}",
+        "memory (MB)": "memory:.0f",
+        "2048 x 2048 x 512 with 2 threads (min, extrapolated)": lambda r: f"{r['wall'] * WHOLE / r['voxels'] / 60:.1f}",
+    }
+)
+SIZES = ("512 x 512 x 96", "1024 x 1024 x 128", "1024 x 1024 x 256")
+
+
+@benchmark(
+    cases=lambda: [
+        *(dict(network="unet", size=size, features=1) for size in SIZES),
+        dict(network="unet", size=SIZES[1], features=2),
+        dict(network="eman2", size=SIZES[0], features=1),
+    ],
+    tables={"tomogram-speed": speed_table},
+    quick=dict(size="192 x 192 x 32", cell=160),
+)
+def tomo_speed(run, network, size, features, cell=256):
+    """Processor time and memory of segmenting tomograms of noise; that of 2048 x 2048 x 512 is extrapolated, as times
+    at three sizes are proportional. Networks have weights of two training steps."""
+    shape, rng = tuple(int(n) for n in reversed(size.split(" x "))), np.random.default_rng(0)
+    folder, learn = run.folder(f"{network} {size} {features}"), drawn_cells(run, 1, cell, 80)
+    folder.mkdir()
+    noise = np.clip(rng.normal(0, 30, shape).astype(np.float32), -127, 127)
+    path, models = write_volume(folder / "noise.mrc", noise, kind=np.int8), []
+    for label, feature in enumerate(("membrane", "microtubule")[:features], 1):
+        given = (learn / "tomograms" / "*.mrc", learn / "labels" / "*.mrc", label, feature)
+        models.append(trained(run, folder / feature, *given, "--network", network, "--steps", 2)[0])
+    _, cost = segmented(path, folder, models, "--threads", 2)
+    return dict(costs(cost), voxels=int(np.prod(shape)))
+
+
+# ----- classification of subtomograms
+def classes_table(rows):
+    """Ours by SNR and tilts: each seed, the mean and its standard error."""
+    ours = [r for r in rows if r["network"] == "likelihood"]
+    tilts = sorted({r["tilt"] for r in ours}, reverse=True)
+    lines = [["SNR", *(f"±{tilt}°" for tilt in tilts)]]
+    for (snr,), part in grouped(ours, "snr").items():
+        found = [[r["accuracy"] for r in part if r["tilt"] == tilt] for tilt in tilts]
+        spread = lambda a: f" ± {np.std(a, ddof=1) / len(a) ** 0.5:.3f}" if len(a) > 1 else ""
+        words = lambda a: (
+            f"{', '.join(f'{x:.3f}' for x in a)} (mean {np.mean(a):.3f}{spread(a)})" if a else "not measured"
+        )
+        lines.append([f"{snr:g}", *map(words, found)])
+    return lines
+
+
+def published_table(rows):
+    """The published networks beside ours."""
+    names = list(dict.fromkeys(r["network"] for r in rows if r["network"] != "likelihood"))
+    lines = [["SNR", "tilts", *(f"`{name}`" for name in names), "`likelihood` (mean)"]]
+    for (tilt, snr), part in grouped(rows, "tilt", "snr").items():
+        found = [[r["accuracy"] for r in part if r["network"] == name] for name in (*names, "likelihood")]
+        if any(found[:-1]):
+            lines.append([f"{snr:g}", f"±{tilt}°", *(f"{mean(a):.3f}" if a else "not measured" for a in found)])
+    return lines
+
+
+@benchmark(
+    cases=lambda: [
+        dict(network=network, snr=snr, tilt=tilt, seed=seed)
+        for network in ("likelihood", "dsrf3d", "rb3d", "cb3d")
+        for tilt in (60, 50, 40)
+        for snr in (0.5, 0.1, 0.05, 0.03)
+        for seed in ((1, 2, 3) if network == "likelihood" else (1,))
+    ],
+    tables={"subtomogram-classes": classes_table, "subtomogram-published": published_table},
+    quick=dict(training=4, test=3, box=24),
+)
+def tomo_classification(run, network, snr, tilt, seed, training=None, test=50, box=40, resolution=60.0, steps=None):
+    """Accuracy on simulated subtomograms of six structures, with neither angles nor shifts told. The published networks
+    learn by steps, from twice as many (200 of each) and to 60 Å: with the 40 Å of their paper they do not begin to
+    learn at SNR 0.1."""
+    ours = network == "likelihood"
+    learn = subtomograms(run, snr, tilt, training or (100 if ours else 200), seed, box)
+    known = subtomograms(run, snr, tilt, test, 1000, box)
+    folder, tilts = run.folder(f"{network} {snr} {tilt} {seed}"), ("--tilt-min", -tilt, "--tilt-max", tilt)
+    folder.mkdir()
+    more = () if ours else ("--resolution", resolution, *(("--steps", steps) if steps else ()))
+    given = ("--subtomograms", learn, "--network", network, "--seed", seed, *tilts, *more, *CPU)
+    train_cpu = cryodl("train-classifier", *given, "--output", folder / "model")[1]
+    given = ("--subtomograms", known, "--model", folder / "model", "--ground-truth", "--rejected-fraction", 0)
+    outputs, _, cost = recorded("classify-subtomograms", folder / "found.star", *given, "--no-averages", *tilts, *CPU)
+    return dict(accuracy=outputs["accuracy"], train_cpu=train_cpu, classify_cpu=cost[1])
+
+
+elsewhere_table = columns(
+    {
+        "SNR (whole box)": "snr:g",
+        "seed": "seed",
+        "accuracy": lambda r: r["accuracy"],
+        "known called unknown": lambda r: r["unknown"],
+        "strangers": lambda r: r["strangers"],
+        "noise": lambda r: r["noise"],
+        "CPU s to learn": "training_cpu",
+    }
+)
+KINDS, STRANGERS = ("3C91", "SIM_5MRC_10A", "SIM_4V94_10A", "1QVR", "4V4R_30S"), ("1AON", "SIM_4CR2_10A")
+
+
+@benchmark(
+    cases=dict(snr=[0.5, 0.1], seed=[1]),
+    tables={"subtomograms-elsewhere": elsewhere_table},
+    quick=dict(training=4, test=2),
+)
+def subtomograms_elsewhere(run, snr, seed, training=50, test=20):
+    """Classification of subtomograms of another simulator than the project's, with few to learn from, five structures;
+    two others and noise are of no class. unknown: part of the known ones that is called so; strangers, noise: of
+    these."""
+    densities, strangers = densities_of(KINDS), densities_of(STRANGERS)
+    rng, folder = np.random.default_rng(seed), run.folder(f"{snr:g}")
+    learnt = write_set(folder / "training", densities, training, snr, rng)
+    tested = write_set(folder / "test", densities, test, snr, rng)
+    strange = write_set(folder / "strange", [*strangers, strangers[0]], test, snr, rng, len(strangers) + 1)
+    cpu = cryodl("train-classifier", "--subtomograms", learnt, "--output", folder / "model", *CPU)[1]
+    (ground_truth, told), (kind, called) = (classified(folder, star) for star in (tested, strange))
+    return dict(
+        accuracy=float((told == ground_truth).mean()),
+        unknown=float((told == 0).mean()),
+        confused=float(((told != ground_truth) & (told != 0)).mean()),
+        strangers=float((called[kind <= len(strangers)] == 0).mean()),
+        noise=float((called[kind > len(strangers)] == 0).mean()),
+        tested=len(ground_truth),
+        training_cpu=round(cpu),
+    )
+
+
+def classified(folder, star):
+    """Numbers of the structures, and the classes that are told, two arrays (n,)."""
+    found = folder / f"classified_{star.stem}.star"
+    options = ("--model", folder / "model", "--output", found, "--no-averages", *CPU)
+    cryodl("classify-subtomograms", "--subtomograms", star, *options)
+    told = read_tables(found)["particles"]
+    ground_truth = [int(name.split("/")[-1].split("_")[0]) for name in told["rlnImageName"]]
+    return np.array(ground_truth), np.array([int(number) for number in told["rlnClassNumber"]])
+
+
+# ----- the shipped segmenters, no tile drawn; and what ten tiles add
+SHIPPED = ("membrane", "ribosome", "microtubule", "filament")
+UNSEEN = dict(ribosome="SIM_5MRC_10A", proteasome="3J9I", betagal="8BK7", receptor="4ZXB")
+BASIC = dict(vesicles=3, membranes=1, microtubules=4, filaments=10, size=224, thickness=72)
+
+
+# Lengths in Å. Each differs from the training: one kind of bilayer and filament, everything in one tomogram.
+SETTINGS = {
+    "13 Å, ±60 by 3°, SNR 0.3": {"pixel_size": 13, "snr": 0.3},
+    "10 Å, ±50 by 2°, SNR 0.1": {
+        "pixel_size": 10,
+        "snr": 0.1,
+        "tilt_min": -50,
+        "tilt_max": 50,
+        "tilt_step": 2,
+        "dose": 120,
+        "defocus": 50000,
+        "alignment_error": 6,
+        "ctf_gradient": True,
+        "membrane_proteins": 2,
+        "crowding": 0.1,
+    },
+    "16 Å, ±60 by 3°, SNR 0.6, gold": {
+        "pixel_size": 16,
+        "snr": 0.6,  # much of the variance is that of the gold
+        "fiducials": 3,
+        "defocus": 30000,
+        "crowding": 0.15,
+    },
+}
+SMOOTHED = (0.0, 1.5, 3.0, 5.0)  # px, of Gaussian noise
+UNLIMITED = ("--noise-limit", 100)  # the scores as the models give them
+DRAWN = "13 Å, ±60 by 3°, SNR 0.3"
+
+
+def unseen_cell(run, setting, seed):
+    """One tomogram of a setting and of structures that the training did not have."""
+    return cells(
+        run, f"{setting} {seed}".replace("/", "-"), UNSEEN, (30, 20, 20, 20), **BASIC, **SETTINGS[setting], seed=seed
+    )
+
+
+def percent(value):
+    return f"{100 * value:.2g}"
+
+
+pretrained_table = columns(
+    {
+        "tomogram": "setting",
+        "feature": "feature",
+        **{name: f"{key}:.3f" for name, key in (("Dice", "dice"), ("precision", "precision"), ("recall", "recall"))},
+        "best Dice": "best_dice:.3f",
+        "found in its noise (%)": lambda r: percent(r["noise"]),
+    }
+)
+
+
+@benchmark(
+    cases=lambda: [
+        *(dict(tomogram=s, seed=n) for s in SETTINGS for n in (77, 79)),
+        dict(tomogram="EMD-1155 (real)", seed=0),
+    ],
+    tables={"general-segmenters": pretrained_table},
+    quick=dict(tomogram="EMD-1155 (real)", seed=0),
+)
+def general_segmenters(run, tomogram, seed):
+    """The shipped segmenters on tomograms that they never saw: cells of settings and structures that the training did
+    not have, and the envelopes of EMD-1155. One row for each feature."""
+    folder, keys = run.folder(f"{tomogram} {seed}"), ("dice", "precision", "recall", "best_dice", "best_threshold")
+    if tomogram.startswith("EMD"):
+        data, size = data_folder() / EMD_1155, dict(pixel_size=REAL_PIXEL_SIZE)
+        outputs, _ = segmented(data / "tomogram.mrc", folder, ["membrane"], "--pixel-size", REAL_PIXEL_SIZE)
+        asked, labels = {"membrane": ENVELOPE}, data / "reference_labels.mrc"
+    else:
+        cell, size = unseen_cell(run, tomogram, seed), dict(pixel_size=SETTINGS[tomogram]["pixel_size"])
+        outputs, _ = segmented(cell / "tomograms" / "*.mrc", folder, SHIPPED, *UNLIMITED)
+        asked, labels = {f: label for f, label in features(cell).items() if f in SHIPPED}, cell / "labels" / "*.mrc"
+    noise, rows = next(iter(outputs["noise"].values())), []
+    for feature, label in sorted(asked.items(), key=lambda one: SHIPPED.index(one[0])):
+        found = judged(folder / "scores" / f"*__{feature}.mrc", labels, label, folder / feature, **size)
+        setting = f"{tomogram}, another" if seed == 79 else tomogram
+        rows.append(
+            dict({key: found[key] for key in keys}, setting=setting, feature=feature, noise=noise[feature]["noise"])
+        )
+    return rows
+
+
+noise_table = columns(
+    {
+        "noise": lambda r: (
+            ("white" if not r["width"] else f"smoothed by {r['width']:g} px")
+            + (", as it is used" if r["limited"] else ", scores as they are")
+        ),
+        **{f"{feature} (%)": lambda r, feature=feature: percent(r[feature]) for feature in SHIPPED},
+    }
+)
+
+
+@benchmark(cases=dict(width=SMOOTHED, limited=[0, 1]), tables={"segmented-noise": noise_table}, quick=dict(side=128))
+def segmented_noise(run, width, limited, side=256):
+    """The part of noise alone that the shipped segmenters take for a feature. width: px of a Gaussian, 0 for none."""
+    folder = run.folder(f"{width} {limited}")
+    folder.mkdir()
+    values = np.random.default_rng(5).standard_normal((96, side, side)).astype(np.float32)
+    path = write_volume(folder / "noise.mrc", gaussian_filter(values, width) if width else values)
+    files = next(iter(segmented(path, folder, SHIPPED, *(() if limited else UNLIMITED))[0]["files"].values()))
+    return {feature: float((Tomogram(files[feature]).raw() >= 0.5).mean()) for feature in SHIPPED}
+
+
+def tiles_table(rows):
+    order, lines = {77: "first", 78: "second"}, [["drawn in, evaluated on", "feature", "shipped model"]]
+    lines[0] += ["ten tiles added to it", "ten tiles alone"]
+    for r in rows:
+        shipped, added = r["shipped"]["dice"], r["shipped and ten tiles"]["dice"]
+        alone = f"{r['ten tiles']['dice']:.3f}" if "ten tiles" in r else "not measured"
+        words = f"{added:.3f}" + " (kept)" * (added == shipped)
+        drawn, other = r["drawn"], 155 - r["drawn"]
+        lines.append([f"{order[drawn]}, {order[other]}", r["feature"], f"{shipped:.3f}", words, alone])
+    return lines
+
+
+@benchmark(
+    cases=dict(feature=["membrane", "ribosome"], drawn=[78, 77]),
+    tables={"ten-tiles": tiles_table},
+    quick=dict(options="--steps 4"),
+)
+def ten_tiles(run, feature, drawn, options=""):
+    """Ten tiles drawn in one tomogram, judged on another of the same setting (seeds 77 and 78): the shipped model, it
+    trained further on them, and they alone."""
+    learn, test = (unseen_cell(run, DRAWN, seed) for seed in (drawn, 155 - drawn))
+    label, folder = features(learn)[feature], run.folder(f"{feature} {drawn}")
+    tiles_to_draw(learn, label, folder / "labels")
+    further, found = ("--start-from", feature, "--network", "unet32"), {}
+    for name, start in {"shipped": None, "shipped and ten tiles": further, "ten tiles": ()}.items():
+        model, work = feature, folder / name.replace(" ", "_")
+        if start is not None:
+            given = (learn / "tomograms" / "*.mrc", folder / "labels" / "*.mrc", label, feature)
+            model, _ = trained(run, work, *given, *start, *options.split())
+        segmented(test / "tomograms" / "*.mrc", work, [model])
+        found[name] = judged(work / "scores" / "*.mrc", test / "labels" / "*.mrc", label, work / "judged")
+    return found

@@ -1,19 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Arriving micrographs to a map with no click and two kills, by the template cryodl-unattended and Scipion's scheduler.
+"""Arriving micrographs to a map with no click and two kills. PYTHON is Scipion's."""
 
-    python benchmarks/unattended.py --structure MAP [--micrographs 500] [--size 2048] [--particles 60] [--rate 0.2]
-                                    [--folder DIR] [--output unattended.json] [--report report.html]
-
-Micrographs of a structure are simulated, and move one by one into the folder that the import watches. When a third of
-them is picked, the run that picks is killed with all its processes (SIGKILL); when two thirds are cut out, the run that
-extracts. Each is continued once, as a user would. Then every set is compared with the engine's files, and the map's
-resolution with that of the same commands on the true positions. Exit code 1 if anything was lost or doubled.
-With --folder all stays there, and the same command continues a trial that was stopped or killed itself.
-
-Needs Scipion's Python with this plugin, and the engine. docs/unattended.md has the figures.
-"""
-
-import argparse
 import collections
 import glob
 import json
@@ -21,90 +8,36 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, TOP)
-import pyworkflow as pw  # noqa: E402
+import pyworkflow as pw
+from bench import ROOT, benchmark
 
-import cryodl_scipion.tests.conftest  # noqa: E402,F401  a Scipion of its own, in a temporary folder
+sys.path.insert(0, str(ROOT))
+import cryodl_scipion.tests.conftest  # noqa: F401  a Scipion of its own, in a temporary folder
 
 pw.Config.getDomain().getPlugins()
+from bench import ENGINE
+
 os.environ["SCIPION_EM_NEW_FILE_CHECK_SEC"] = "2"  # the import looks for files every 10 s otherwise
+import types
 
-from cryodl_scipion import Plugin  # noqa: E402
-from cryodl_scipion.constants import CRYODL_PYTHON  # noqa: E402
-from cryodl_scipion.tests.arrivals import Arrivals  # noqa: E402
-from cryodl_scipion.tests.processes import isThere, killTree  # noqa: E402
-from cryodl_scipion.tests.scheduling import ScheduledTemplate  # noqa: E402
+from cryodl_scipion import Plugin
+from cryodl_scipion.constants import CRYODL_PYTHON
+from cryodl_scipion.tests.arrivals import Arrivals
+from cryodl_scipion.tests.processes import isThere, killTree
+from cryodl_scipion.tests.scheduling import ScheduledTemplate
 
+os.environ["SCIPION_EM_NEW_FILE_CHECK_SEC"] = "2"  # the import looks for files every 10 s otherwise
 PICK, CUT = "CryodlProtPick", "CryodlProtExtractParticles"
 KILLS = {PICK: 1 / 3, CUT: 2 / 3}  # of the micrographs that are done by then
 _HOURS = 24
 _STATE = "state.json"  # of the trial: what was killed, and the time that earlier starts of it took
 
 
-def main() -> None:
-    """Run, check, compare, print."""
-    options = arguments()
-    folder = os.path.abspath(options.folder or tempfile.mkdtemp(prefix="cryodl-unattended-", dir=options.scratch))
-    os.makedirs(os.path.join(folder, "userdata", "projects"), exist_ok=True)
-    pw.Config.SCIPION_USER_DATA = os.environ["SCIPION_USER_DATA"] = os.path.join(folder, "userdata")
-    simulated = simulate(options, folder)
-    trial = Trial(options, folder, simulated)
-    trial.run()
-    row = dict(about(options), seconds=round(trial.seconds()), kills=trial.kills, problems=trial.problems())
-    row.update(trial.figures())
-    row["from_true_positions"] = fromTruth(options, folder, simulated)
-    if options.report:
-        engine("report", "--project", trial.path, "--output", os.path.abspath(options.report))
-    print(json.dumps(row, indent=1))
-    if options.output:
-        with open(options.output, "w", encoding="utf-8") as file:
-            json.dump(row, file, indent=1)
-    if not options.keep and not options.folder:
-        shutil.rmtree(folder, ignore_errors=True)
-    sys.stdout.flush()
-    os._exit(bool(row["problems"]))  # pyworkflow leaves threads behind
-
-
-def about(options):
-    """The command without this machine's folders, and what it sets."""
-    values = {k: v for k, v in vars(options).items() if k not in ("folder", "output", "report", "scratch", "keep")}
-    values["structure"] = os.path.basename(options.structure)
-    words = [f"--{name.replace('_', '-')} {value}" for name, value in values.items()]
-    return dict(values, command="python benchmarks/unattended.py " + " ".join(words))
-
-
-def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--structure", required=True, help="map that is simulated, and compared with")
-    parser.add_argument("--map-pixel-size", type=float, required=True, help="Å/px of the map")
-    parser.add_argument("--diameter", type=float, required=True, help="of the particle, Å")
-    parser.add_argument("--micrographs", type=int, default=24)
-    parser.add_argument("--size", type=int, default=768, help="side of a micrograph, px")
-    parser.add_argument("--pixel-size", type=float, default=4.0)
-    parser.add_argument("--particles", type=int, default=30, help="in a micrograph")
-    parser.add_argument("--snr", type=float, default=0.1)
-    parser.add_argument("--defocus-min", type=float, default=8000, help="Å")
-    parser.add_argument("--box", type=int, default=96)
-    parser.add_argument("--scaled-box", type=int, default=64)
-    parser.add_argument("--classes", type=int, default=10)
-    parser.add_argument("--rate", type=float, default=0.5, help="micrographs that arrive per second")
-    parser.add_argument("--look", type=float, default=2, help="seconds between two looks at the project")
-    parser.add_argument("--clock", type=float, default=15, help="how much faster Scipion's scheduler waits")
-    parser.add_argument("--folder", help="work here and keep all; a stopped trial continues")
-    parser.add_argument("--output", help="JSON file for the figures")
-    parser.add_argument("--report", help="HTML file for the report")
-    parser.add_argument("--scratch", help="where the temporary folder is made")
-    parser.add_argument("--keep", action="store_true", help="keep the temporary folder")
-    return parser.parse_args()
-
-
 def engine(*words) -> None:
     """Run a command of the engine. Raises CalledProcessError."""
-    environ = dict(os.environ, PYTHONPATH=os.path.join(TOP, "cryodl_scipion", "engine"))
+    environ = dict(os.environ, PYTHONPATH=str(ENGINE))
     for name in ("PYTHONHOME", "VIRTUAL_ENV"):
         environ.pop(name, None)
     subprocess.run([Plugin.getPython(), "-m", "cryodl", *map(str, words)], env=environ, check=True)
@@ -299,5 +232,60 @@ def fromTruth(options, folder, simulated):
     return dict(particles=made["count"], resolution=made["resolution"])
 
 
-if __name__ == "__main__":
-    main()
+DEFAULTS = dict(map_pixel_size=5.0, diameter=272.0, pixel_size=5.0, box=84)
+DEFAULTS.update(look=2, clock=15)  # seconds between two looks; how much faster Scipion's scheduler waits
+
+
+def outcome(name):
+    """The table of the trial with as many micrographs: what was counted, line by line."""
+
+    def rows_of(rows):
+        r = next((r for r in rows if r["micrographs"] == name), None)
+        if r is None:
+            return [["", ""]]
+        truth, noise = r["from_true_positions"], r["noise_resolution"]
+        found = {
+            "micrographs that arrived": f"{r['micrographs']}, {r['micrographs'] * r['particles']} particles",
+            "killed": "; ".join(kill.replace("cryodl - ", "") for kill in r["kills"]),
+            "lost or double: micrographs, CTFs, picks, particles": "; ".join(r["problems"]) or "none",
+            "picks without labels": str(r["picks"]),
+            "particles cut out": str(r["cut_out"]),
+            "particles of the chosen classes": str(r["chosen"]),
+            "FSC of the half-maps 0.143": f"{r['resolution']:.1f} Å",
+            "the same of as many images of noise, oriented likewise": "nowhere" if noise is None else f"{noise:.1f} Å",
+            "the same of the true positions": f"{truth['resolution']:.1f} Å ({truth['particles']} particles)",
+            "time of the whole trial": f"{r['seconds']} s",
+        }
+        return [["", ""], *([name, value] for name, value in found.items())]
+
+    return rows_of
+
+
+TRIALS = (
+    dict(micrographs=16, size=768, particles=25, snr=0.1, defocus_min=8000.0, scaled_box=64, classes=6, rate=0.2),
+    dict(micrographs=500, size=512, particles=3, snr=0.05, defocus_min=15000.0, scaled_box=48, classes=8, rate=1.0),
+)
+
+
+@benchmark(
+    cases=lambda: [dict(trial) for trial in TRIALS],
+    tables={"unattended": outcome(16), "unattended-500": outcome(500)},
+    quick=dict(micrographs=3, size=512, particles=12, rate=1.0),
+)
+def unattended(run, **settings):
+    """Arriving micrographs to a map by the template cryodl-unattended and Scipion's scheduler: micrographs of a
+    structure are simulated, and move one by one into the folder that the import watches. When a third of them is
+    picked, the run that picks is killed with all its processes (SIGKILL); when two thirds are cut out, the run that
+    extracts. Each is continued once, as a user would. Then every set is compared with the engine's files, and the map's
+    resolution with that of the same commands on the true positions. The map of --tool structure=MAP is simulated."""
+    values = {**DEFAULTS, **settings, "structure": os.path.abspath(run.tool("structure"))}
+    options, folder = types.SimpleNamespace(**values), str(run.output / f"trial_{values['micrographs']}")
+    os.makedirs(os.path.join(folder, "userdata", "projects"), exist_ok=True)
+    pw.Config.SCIPION_USER_DATA = os.environ["SCIPION_USER_DATA"] = os.path.join(folder, "userdata")
+    simulated = simulate(options, folder)
+    trial = Trial(options, folder, simulated)
+    trial.run()
+    row = dict(values, seconds=round(trial.seconds()), kills=trial.kills, problems=trial.problems(), **trial.figures())
+    truth = fromTruth(options, folder, simulated)
+    engine("report", "--project", trial.path, "--output", os.path.join(folder, "report.html"))
+    return dict(row, structure=os.path.basename(values["structure"]), from_true_positions=truth)

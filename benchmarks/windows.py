@@ -1,25 +1,19 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reaction times of the windows: what one move of the hand costs until it is drawn.
+"""Reaction times of the windows: what one move of the hand costs until it is drawn; for Scipion's Python."""
 
-    xvfb-run -a python -m scipion python benchmarks/windows.py [--write benchmarks/figures/windows.json]
-
-Run by Scipion's Python on a display of its own. The data are noise of real sizes: a micrograph of 4096 x 4096 px with
-1,000 picks, a tomogram of 1024 x 1024 x 256 voxels with 1,000 places, a gallery page of a stack, 200,000 triangles of
-membranes, a map of 256^3, 10,000 latent points, the curves of 1,000 steps. Each move is done ten times; the median of
-the process's CPU time is told (the wall clock of a shared machine says more about its other users), and the wall clock
-beside it.
-"""
-
-import argparse
-import json
 import os
 import sys
 import tempfile
 import time
 
 import numpy as np
+import pyworkflow as pw
+from bench import ROOT, benchmark, columns
 
+sys.path.insert(0, str(ROOT))
+import cryodl_scipion.tests.conftest  # noqa: F401  a Scipion of its own, in a temporary folder
+
+pw.Config.getDomain().getPlugins()
 MOVES = 10
 RNG = np.random.default_rng(0)
 
@@ -205,9 +199,6 @@ def modelWindow(folder):
     return window, {"model: curves of 1,000 steps": lambda n: window.draw() or window._canvas.draw_idle()}
 
 
-WINDOWS = (picksWindow, groupsWindow, galleryWindow, slicesWindow, meshesWindow, mapWindow, latentWindow, modelWindow)
-
-
 def timesOf(window, move):
     """Median CPU and wall ms of a move, from the call until all is drawn."""
     spent = []
@@ -220,36 +211,40 @@ def timesOf(window, move):
     return dict(cpu_ms=round(float(cpu), 1), wall_ms=round(float(wall), 1))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", help="JSON file of the figures")
-    names = [make.__name__[: -len("Window")] for make in WINDOWS]
-    parser.add_argument("--windows", nargs="*", choices=names, help="these alone")
-    options, figures = parser.parse_args(), {}
-    write = options.write and os.path.abspath(options.write)
-    import pyworkflow as pw
+WINDOWS = {
+    make.__name__[: -len("Window")]: make
+    for make in (
+        picksWindow,
+        groupsWindow,
+        galleryWindow,
+        slicesWindow,
+        meshesWindow,
+        mapWindow,
+        latentWindow,
+        modelWindow,
+    )
+}
+windows_table = columns(
+    {
+        "move": "move",
+        "CPU, ms": "cpu_ms:.0f",
+        "by the clock, ms": lambda r: f"{r['wall_ms']:.0f}" if "wall_ms" in r else "not measured",
+    }
+)
 
-    pw.Config.setDomain("pwem")
-    pw.Config.getDomain().getPlugins()
+
+@benchmark(cases=dict(window=WINDOWS), tables={"windows": windows_table}, quick=dict(window="model"))
+def windows(run, window):
+    """Data are noise of real sizes: a micrograph of 4096 x 4096 px with 1,000 picks, a tomogram of 1024 x 1024 x 256
+    voxels with 1,000 places, a gallery page of a stack, 200,000 triangles of membranes, a map of 256^3, 10,000 latent
+    points, the curves of 1,000 steps. Each move is done ten times; told is the median of the process's CPU time (the
+    wall clock of a shared machine says more about its other users), and the wall clock beside it."""
     with tempfile.TemporaryDirectory() as folder:
-        for number in (1, 2):
-            noise(os.path.join(folder, f"mic_{number}.mrc"), (4096, 4096))
-        for make in [w for w in WINDOWS if not options.windows or w.__name__[: -len("Window")] in options.windows]:
-            window, moves = make(folder)
-            window.root.update()
-            for name, move in moves.items():
-                figures[name] = timesOf(window, move)
-            window.root.destroy()
-    print("| move | CPU, ms | wall clock, ms |\n|---|---|---|")
-    for name, found in figures.items():
-        print(f"| {name} | {found['cpu_ms']:.0f} | {found['wall_ms']:.0f} |")
-    if write:
-        with open(write, "w") as file:
-            json.dump(figures, file, indent=1)
-            file.write("\n")
-    sys.stdout.flush()
-    os._exit(0)  # pyworkflow leaves threads behind
-
-
-if __name__ == "__main__":
-    main()
+        if window in ("picks", "groups"):
+            for number in (1, 2):
+                noise(os.path.join(folder, f"mic_{number}.mrc"), (4096, 4096))
+        shown, moves = WINDOWS[window](folder)
+        shown.root.update()
+        rows = [dict(timesOf(shown, move), move=name) for name, move in moves.items()]
+        shown.root.destroy()
+    return rows

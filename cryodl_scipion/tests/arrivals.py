@@ -2,7 +2,7 @@
 """Micrographs that arrive while a picking run works, is killed with all its processes, and continued; then what was
 lost.
 
-Used by test_facility.py with a few micrographs and by benchmarks/streaming.py with thousands.
+Used by test_facility.py with a few micrographs and by benchmarks/unattended.py with hundreds.
 """
 
 import collections

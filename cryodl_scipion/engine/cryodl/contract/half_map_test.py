@@ -8,7 +8,7 @@ from .words import resolution_in_words
 WARNING = "WARNING: "
 GAINED, LOST = 0.02, -0.05  # mean difference of two FSC; masks and clipping alone came down to -0.04
 # Fraction of the shared power. Filters, masks and clipping left up to 0.028 unexplained, an added texture of a quarter
-# of the signal's amplitude 0.051 or more (benchmarks/map_invention.py).
+# of the signal's amplitude 0.051 or more (benchmarks/run.py map_invention).
 ADDED = 0.045
 
 

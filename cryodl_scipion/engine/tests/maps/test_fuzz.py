@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A few mutated files of every kind against the readers; `python benchmarks/fuzz.py` tries thousands."""
+"""A few mutated files of every kind against the readers; `python benchmarks/run.py fuzz` tries thousands."""
 
 import json
 import sys
@@ -37,29 +37,26 @@ KINDS = (
 
 @pytest.fixture
 def fuzzing(monkeypatch):
-    """The benchmarks' modules; they lie beside the package in its repository."""
-    if not (BENCHMARKS / "fuzz_files.py").exists():
+    """The benchmarks' files, mutations and readers; they lie beside the package in its repository."""
+    if not (BENCHMARKS / "recipes" / "broken.py").exists():
         pytest.skip("the benchmarks are not here")
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import fuzz_files
-    import fuzz_mutations
-    import fuzz_readers
+    from recipes import broken
 
-    yield fuzz_files, fuzz_mutations, fuzz_readers
-    for name in ("fuzz_files", "fuzz_mutations", "fuzz_readers"):
+    yield broken
+    for name in ("recipes", "recipes.broken"):
         sys.modules.pop(name, None)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_mutated_file_is_read_or_refused_with_a_sentence(tmp_path, monkeypatch, fuzzing, kind):
-    files, mutations, readers_of_kinds = fuzzing
     monkeypatch.chdir(tmp_path)
-    path, renew = files.valid_file(kind, tmp_path)
-    whole, readers = path.read_bytes(), readers_of_kinds.readers_of(kind)
+    path, renew = fuzzing.valid_file(kind, tmp_path)
+    whole, readers = path.read_bytes(), fuzzing.readers_of(kind)
     for reader in readers:
         reader(path)
     for seed in range(12):
-        path.write_bytes(mutations.mutated(whole, kind, seed))
+        path.write_bytes(fuzzing.mutated(whole, kind, seed))
         renew(path)
         for reader in readers:
             try:
@@ -121,7 +118,7 @@ def test_a_map_whose_header_makes_no_sense_is_refused(tmp_path):
 def test_a_stray_atom_far_from_all_others_is_named(tmp_path, fuzzing):
     from cryodl.simulate.structures import load_density
 
-    path, _ = fuzzing[0].valid_file("pdb", tmp_path)
+    path, _ = fuzzing.valid_file("pdb", tmp_path)
     load_density(path, 6.0)
     lines = path.read_text().splitlines()
     position = next(number for number, line in enumerate(lines) if line.startswith("ATOM"))

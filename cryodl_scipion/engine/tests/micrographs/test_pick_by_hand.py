@@ -220,7 +220,7 @@ def test_hidden_picks_and_contrast_change_the_picture_alone(session, tmp_path):
 
 
 def test_an_action_takes_no_longer_on_a_4k_micrograph_than_on_a_small_one(tmp_path):
-    """Processor time of an action with its drawing; benchmarks/windows.py measures milliseconds."""
+    """Processor time of an action with its drawing; benchmarks/run.py windows measures milliseconds."""
     spent = {}
     for side in (512, 4096):
         folder = tmp_path / str(side)

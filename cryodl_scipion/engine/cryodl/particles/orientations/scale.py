@@ -13,7 +13,7 @@ from .settings import SearchSettings
 SIZES = (0.67, 0.75, 0.83, 0.9, 1.0, 1.11, 1.2, 1.33, 1.5)  # of the structure
 SAMPLE = 96  # particles
 STEP, FINEST = 15.0, 20.0  # degrees, Å: the size is seen in coarse detail
-# logarithmic evidence of the sample by which another size must be better; see benchmarks/pixel_sizes.py
+# logarithmic evidence of the sample by which another size must be better; see pixel_sizes in benchmarks/NOTES.md
 SURE = 15.0
 
 

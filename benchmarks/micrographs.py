@@ -1,0 +1,607 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Micrographs: sorted by hand, filaments, CTFs, denoising; real ones, and made apart from the package's simulator."""
+
+import csv
+import itertools
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import matplotlib
+import matplotlib.pyplot as plt
+import mrcfile
+import numpy as np
+import torch
+from bench import (
+    ROOT,
+    SETS,
+    benchmark,
+    columns,
+    cryodl,
+    data_folder,
+    f1_ap,
+    grouped,
+    mean,
+    pick,
+    real,
+    score,
+    scratch,
+    structure_file,
+    title,
+)
+from peers import Topaz
+from recipes.filaments import COUNT, FILAMENTS, SIDE, straight_filament
+from recipes.filaments import write_micrograph as write_filaments
+from recipes.micrographs import to_assess, unseen
+from scipy.ndimage import gaussian_filter, zoom
+
+from cryodl.core.optics import Optics
+from cryodl.core.projections import Projector
+from cryodl.io.micrographs import read_micrograph, write_micrograph
+from cryodl.io.star import read_tables
+from cryodl.micrographs.ctf import Microscope, SearchRange, checked, estimate_ctf
+from cryodl.micrographs.filaments.measure import TraceAgreement, trace_agreement
+from cryodl.simulate.filament_scenes import crossings
+from cryodl.simulate.micrographs import particle_diameter, simulate_micrograph
+from cryodl.simulate.noise import MicroscopeNoise
+from cryodl.simulate.pool import load_member
+from cryodl.simulate.structures import load_density
+
+# ----- sorted by hand
+SEED, PICTURE = 2711, 340
+EXAMPLE_PX = 30  # diameter of a particle of contamination_example, whose pixel size is not known
+
+
+# how the simulated ones are made, and how many
+CASES = {"good": 5, "empty": 3, "thick ice": 3, "little carbon": 1, "much carbon": 1, "all carbon": 1, "drift": 3}
+
+
+CASES["dirt"] = 3
+
+
+def to_sort():
+    """{name of a set: (paths, pixel size Å/px, diameter Å)}."""
+    found = {}
+    for name, (folder, pixel_size, diameter_px, *_) in SETS.items():
+        paths = sorted((data_folder() / folder / "micrographs").glob("*.mrc"))
+        found[name] = (paths, pixel_size, pixel_size * diameter_px)
+    example = data_folder() / "contamination_example" / "Ucsf_stack_1142_DW.mrc"
+    return {**found, "contamination example": ([example], 1.0, 1.0 * EXAMPLE_PX)}
+
+
+def draw(folder):
+    """Pictures of 340 px, 12 to a sheet, and nothing else."""
+    matplotlib.use("Agg")
+
+    with tempfile.TemporaryDirectory() as made:
+        sorted_simulations(Path(made) / "made")
+        paths = [p for one in to_sort().values() for p in one[0]] + sorted((Path(made) / "made").glob("*.mrc"))
+        for start in range(0, len(paths), 12):
+            figure, axes = plt.subplots(3, 4, figsize=(16, 12.6))
+            for axis, path in zip(axes.flat, paths[start : start + 12]):
+                image = read_micrograph(path).astype(float)
+                factor = PICTURE / max(image.shape)
+                small = gaussian_filter(zoom(gaussian_filter(image, 0.5 / factor), factor, order=1), 0.7)
+                low, high = np.percentile(small, (0.5, 99.5))
+                axis.imshow(small, cmap="gray", vmin=low, vmax=high)
+                axis.set_title(path.stem[-22:], fontsize=11)
+            for axis in axes.flat:
+                axis.axis("off")
+            figure.tight_layout()
+            figure.savefig(folder / f"sheet{start // 12}.png", dpi=90)
+            plt.close(figure)
+
+
+def assessed(paths, pixel_size, diameter, work, *more):
+    """{name: the command's verdict, reason and areas}."""
+    given = ("--micrographs", *paths, "--pixel-size", pixel_size, "--particle-diameter", diameter, "--threads", 1)
+    cryodl("assess-micrographs", *given, *more, "--output", work)
+    with open(work / "micrographs.csv", newline="") as file:
+        keys = ("verdict", "reason", "contaminated_percent", "carbon_percent")
+        return {row["name"]: [row[key] for key in keys] for row in csv.DictReader(file)}
+
+
+def assessed_table(rows):
+    lines = [["micrographs", "by hand", "number", "the same verdict", "with picks, at least 10"]]
+    kind = lambda r: "simulated" if r["set"] == "simulated" else "real"
+    verdict = lambda r: "good" if r["by_hand"][0] == "good" else f"bad: {r['by_hand'][1]}"
+    parts = grouped([dict(r, kind=kind(r), said=verdict(r)) for r in rows], "kind", "said")
+    agree = lambda part, key: str(sum(r[key][0] == r["by_hand"][0] for r in part))
+    for (which, said), part in sorted(parts.items(), key=lambda one: (one[0][0], one[0][1] != "good", one[0][1])):
+        more = agree(part, "with_picks") if which == "simulated" else "not measured"
+        lines.append([which, said, str(len(part)), agree(part, "assessed"), more])
+    return [*lines, ["all", "", str(len(rows)), agree(rows, "assessed"), ""]]
+
+
+def sorted_simulations(folder):
+    """Write sim01.mrc ...; returns the pixel size (Å/px), the diameter (Å) and {name: how it was made}."""
+    member, rng = load_member(unseen()["1IGY"], 60), np.random.default_rng(SEED)
+    cases = rng.permutation([case for case, count in CASES.items() for _ in range(count)])
+    folder.mkdir()
+    for number, case in enumerate(cases, 1):
+        write_micrograph(folder / f"sim{number:02}.mrc", to_assess(case, member, rng), member.extent / 60)
+    return member.extent / 60, member.extent, {f"sim{n:02}": str(case) for n, case in enumerate(cases, 1)}
+
+
+@benchmark(
+    cases=dict(set=[*SETS, "contamination example", "simulated"]),
+    tables={"assessed-by-hand": assessed_table},
+    quick=dict(set="contamination example"),
+)
+def assessed_by_hand(run, set):
+    """`cryodl assess-micrographs` beside one person's sorting of the same micrographs (figures/sorted_by_hand.json:
+    {name: [good or bad, why]}), done on the pictures of `draw` before the first run of the command. Its limits are the
+    defaults; on the simulated micrographs it runs once more with picks of the general model, of which 10 are needed."""
+    by_hand = json.loads((ROOT / "benchmarks" / "figures" / "sorted_by_hand.json").read_text())
+    work = run.folder(set)
+    work.mkdir()
+    if set != "simulated":
+        found = assessed(*to_sort()[set], work / "out")
+        return [dict(name=name, assessed=verdict, by_hand=by_hand[name]) for name, verdict in found.items()]
+    pixel_size, diameter, cases = sorted_simulations(work / "made")
+    paths = sorted((work / "made").glob("*.mrc"))
+    given = ("--micrographs", *paths, "--pixel-size", pixel_size, "--particle-diameter", diameter, "--pictures", 0)
+    cryodl("pick", *given, "--model", "general", "--output", work / "picks", "--threads", 1)
+    found = assessed(paths, pixel_size, diameter, work / "out")
+    picks = ("--coordinates", work / "picks", "--minimum-particles", 10)
+    more = assessed(paths, pixel_size, diameter, work / "with picks", *picks)
+    row = lambda name: dict(name=name, made_as=cases[name], assessed=found[name], with_picks=more[name])
+    return [dict(row(name), by_hand=by_hand[name]) for name in found]
+
+
+# ----- filaments
+
+
+def judged(path, lines, width) -> TraceAgreement:
+    """Agreement of the segments of a micrograph: joined along each filament, not across gaps."""
+    (columns,) = read_tables(path).values()
+    rows = np.array([columns[f"rln{c}"] for c in ("CoordinateY", "CoordinateX", "HelicalTubeID")], float).T
+    traces = []
+    for _, tube in itertools.groupby(rows, key=lambda row: row[2]):
+        positions = np.array(list(tube))[:, :2]
+        gaps = np.flatnonzero(np.linalg.norm(np.diff(positions, axis=0), axis=1) > 0.6 * width) + 1
+        traces += [part for part in np.split(positions, gaps) if len(part) > 1]
+    crossed = crossings(lines, width)
+    apart = [
+        np.linalg.norm(line[:, None] - crossed[None], axis=2).min(1) > 1.5 * width
+        if len(crossed)
+        else line[:, 0] > -1e9
+        for line in lines
+    ]
+    clear = [a & ((line > width) & (line < SIDE - width)).all(1) for a, line in zip(apart, lines)]
+    return trace_agreement(traces, lines, clear, width)
+
+
+filaments_table = columns(
+    {
+        "filament": "filament",
+        "SNR": "snr:g",
+        "stated / true diameter": "stated:g",
+        "precision": "precision:.2f",
+        "recall": "recall:.2f",
+        "F1": "f1:.2f",
+        "angle error (degrees)": "angle_mean:.1f",
+        "CPU s": "seconds:.1f",
+    }
+)
+
+
+@benchmark(
+    cases=lambda: [
+        dict(filament=name, snr=snr, stated=stated)
+        for name in FILAMENTS
+        for snr in (0.03, 0.1, 0.3)
+        for stated in ((0.75, 1.0, 1.3) if snr == 0.1 else (1.0,))
+    ],
+    tables={"filaments": filaments_table},
+    quick=dict(count=1),
+)
+def filaments(run, filament, snr, stated, count=COUNT):
+    """`cryodl pick-filaments` against known centre lines: filaments of several hundred nanometres from atomic models,
+    apart from the engine's training scenes, three to six on 1024 px that cross here and there, white noise, a CTF."""
+    diameter, pixel_size = FILAMENTS[filament][1:]
+    atoms, total = straight_filament(FILAMENTS[filament][0]), TraceAgreement()
+    with scratch() as work:
+        size = (diameter, pixel_size, snr)
+        lines = [write_filaments(work, f"m{i}", atoms, *size, (len(filament), i)) for i in range(count)]
+        given = ("--pixel-size", pixel_size, "--filament-diameter", diameter * stated, "--pictures", 0)
+        more = ("--segment-distance", diameter / 4, "--minimum-length", 3 * diameter, "--output", work / "picks")
+        seconds = cryodl("pick-filaments", "--micrographs", f"{work}/*.mrc", *given, *more)[1]
+        for i, ground_truth in enumerate(lines):
+            total += judged(work / "picks" / f"m{i}.star", ground_truth, diameter / pixel_size)
+    return dict(seconds=seconds / count, **total.metrics())
+
+
+without_table = columns(
+    {
+        "real micrographs without filaments": "set",
+        "micrographs": "micrographs",
+        "filament diameter (Å)": "diameter:g",
+        "filaments": "filaments",
+        "segments": "segments",
+    }
+)
+
+
+@benchmark(cases=dict(set=SETS, diameter=[80.0, 130.0, 250.0]), tables={"filaments-without": without_table})
+def filaments_without(run, set, diameter):
+    """What `cryodl pick-filaments` traces on real micrographs without filaments."""
+    one = real(set)
+    with scratch() as work:
+        given = ("--pixel-size", one.pixel_size, "--filament-diameter", diameter, "--pictures", 0)
+        cryodl("pick-filaments", "--micrographs", *one.micrographs, *given, "--output", work / "picks")
+        records = [json.loads(p.read_text()) for p in (work / "picks").glob("*.json")]
+    return dict(micrographs=len(records), **{key: sum(r[key] for r in records) for key in ("filaments", "segments")})
+
+
+# ----- CTF: micrographs of a random coloured specimen; the CTF is written out, so that a mistake in a convention shows
+PIXELS = (0.8, 1.1, 1.5, 2.2, 3.54, 5.0)  # Å/px
+MICROSCOPES = ((300.0, 2.7, 0.1), (200.0, 2.0, 0.07), (300.0, 0.01, 0.1))  # kV, mm, amplitude contrast
+
+
+def electron_wavelength(voltage: float) -> float:
+    """Wavelength in Å at a voltage in kV, from the constants of nature."""
+    planck, mass, charge, light = 6.62607015e-34, 9.1093837e-31, 1.602176634e-19, 299792458.0
+    energy = charge * voltage * 1e3
+    return 1e10 * planck / np.sqrt(2 * mass * energy * (1 + energy / (2 * mass * light**2)))
+
+
+def known_ctf(shape, pixel_size, defocus_u, defocus_v, angle, microscope):
+    """CTF on the grid of rfft2, by the formula, and the frequencies.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        px.
+    pixel_size : float
+        Å/px.
+    defocus_u, defocus_v : float
+        Å.
+    angle : float
+        Of defocus_u to the x axis, towards the y axis, degrees.
+    microscope : (float, float, float)
+        kV, mm, amplitude contrast.
+
+    Returns
+    -------
+    two (h, w // 2 + 1) arrays
+        CTF, and frequency in 1/Å.
+    """
+    voltage, aberration, amplitude = microscope
+    y, x = np.fft.fftfreq(shape[0], pixel_size)[:, None], np.fft.rfftfreq(shape[1], pixel_size)[None]
+    squared, wave = x**2 + y**2, electron_wavelength(voltage)
+    difference = (defocus_u - defocus_v) * np.cos(2 * (np.arctan2(y, x) - np.radians(angle)))
+    phase = (
+        0.5 * np.pi * wave * (defocus_u + defocus_v + difference) * squared
+        - 0.5 * np.pi * 1e7 * aberration * wave**3 * squared**2
+    )
+    return -(np.sqrt(1 - amplitude**2) * np.sin(phase) + amplitude * np.cos(phase)), np.sqrt(squared)
+
+
+def micrograph(side, pixel_size, ground_truth, microscope, random):
+    """A micrograph with a known CTF.
+
+    Parameters
+    ----------
+    side : int
+        px.
+    pixel_size : float
+        Å/px.
+    ground_truth : dict
+        defocus (mean) and astigmatism (U - V), Å; angle, degrees; strength_10A, the signal's power over the noise's
+        at 10 Å where the CTF is 1 (0: blank); b_factor, Å^2.
+    microscope : (float, float, float)
+        kV, mm, amplitude contrast.
+    random : numpy Generator
+
+    Returns
+    -------
+    (side, side) float32 array
+    """
+    half = ground_truth["astigmatism"] / 2
+    ctf, frequency = known_ctf(
+        (side, side),
+        pixel_size,
+        ground_truth["defocus"] + half,
+        ground_truth["defocus"] - half,
+        ground_truth["angle"],
+        microscope,
+    )
+    white = lambda: np.fft.rfft2(random.standard_normal((side, side)).astype(np.float32))
+    nyquist, ice = 0.5 / pixel_size, random.uniform(0.1, 0.9)
+    detector = (1 - random.uniform(0, 0.8) * np.minimum(frequency / nyquist, 1.4) ** 2 / 2) ** 2
+    noise = detector + random.uniform(0, 60) * np.exp(-0.5 * (60 * frequency) ** 2)
+    protein = (1 - ice) / (1 + (15 * frequency) ** 4) * (1 + 1.5**4)
+    specimen = (ice + protein) * np.exp(-0.5 * ground_truth["b_factor"] * (frequency**2 - 0.01))
+    image = np.fft.irfft2(
+        white() * np.sqrt(noise) + white() * ctf * np.sqrt(ground_truth["strength_10A"] * specimen), s=(side, side)
+    ).astype(np.float32)
+    ramp = np.linspace(-1, 1, side, dtype=np.float32)
+    return image + 0.5 * image.std() * (random.normal() * ramp[:, None] + random.normal() * ramp)
+
+
+def ours(image, pixel_size, microscope):
+    """{column: figure} of the engine's estimate."""
+    try:
+        fit = estimate_ctf(image, pixel_size, Microscope(*microscope), SearchRange())
+    except ValueError:
+        return dict(accepted=0)
+    try:
+        accepted = int(checked(fit) is fit)
+    except ValueError:
+        accepted = 0
+    return dict(
+        found=(fit.defocus_u + fit.defocus_v) / 2,
+        found_u=fit.defocus_u,
+        found_v=fit.defocus_v,
+        found_angle=fit.defocus_angle,
+        resolution=fit.resolution,
+        correlation=fit.correlation,
+        strength=fit.strength,
+        lead=0.5 * (fit.strength**2 - fit.second_best**2),
+        accepted=accepted,
+    )
+
+
+def theirs(image, pixel_size, microscope):
+    """{column: figure} of torch-ctf-estimation, which must be installed beside the engine."""
+    from torch_ctf_estimation import estimate_ctf
+    from torch_ctf_estimation.models import CTFFittingParams, OpticalParams
+
+    optics = OpticalParams(
+        pixel_spacing_angstroms=pixel_size,
+        voltage_kev=microscope[0],
+        spherical_aberration_mm=microscope[1],
+        amplitude_contrast_fraction=microscope[2],
+    )
+    finest = max(5.0, 2.2 * pixel_size)
+    fitting = CTFFittingParams(
+        defocus_grid_resolution=(1, 1, 1),
+        frequency_fit_range_angstroms=(30.0, finest),
+        defocus_range_microns=(0.3, 5.0),
+        patch_sidelength=256,
+    )
+    image = torch.from_numpy((image - image.mean()) / image.std())
+    result = estimate_ctf(image, optics, fitting)[2]
+    u, v = (1e4 * float(value) for value in (result.defocus_u, result.defocus_v))
+    return dict(found=(u + v) / 2, found_u=u, found_v=v, found_angle=float(result.astigmatism_angle), accepted=1)
+
+
+def ctf_table(rows):
+    head = ["micrographs", "method", "pixel size", "number", "accepted", "median error (Å)", "within 200 Å"]
+    lines = [[*head, "wrong by 1000 Å", "error of U - V (Å)", "CPU s"]]
+    for (blank, method), every in grouped(rows, "blank", "method").items():
+        for (size,), mine in [(("all",), every), *sorted(grouped(every, "pixel_size").items())]:
+            good = [r for r in mine if r["accepted"]]
+            error = np.abs([r["found"] - r["defocus"] for r in good])
+            difference = np.abs([r["found_u"] - r["found_v"] - r["astigmatism"] for r in good])
+            cells = [""] * 4
+            if good:
+                cells = [f"{np.median(error):.0f}", f"{np.mean(error < 200):.0%}", str(int((error > 1000).sum()))]
+                cells.append(f"{np.median(difference):.0f}")
+            what = ["without signal" if blank else "simulated", method, str(size), str(len(mine)), str(len(good))]
+            lines.append([*what, *cells, f"{mean(r['seconds'] for r in mine):.2f}"])
+    return lines
+
+
+@benchmark(
+    cases=dict(blank=[0, 1], method=["ours"], number=range(180)), tables={"ctf": ctf_table}, quick=dict(side=768)
+)
+def ctf(run, blank, method, number, seed=0, side=1536):
+    """Estimated CTFs against known ones, apart from the engine's own simulation: a random coloured specimen times CTF
+    and envelope, coloured noise, a ramp of ice; or no signal. method theirs: torch-ctf-estimation, if it is there."""
+    rng, ends = np.random.default_rng((seed, number)), dict(defocus=(5000, 40000), astigmatism=(0, 1000))
+    truth = {name: rng.uniform(*pair) for name, pair in dict(ends, angle=(0, 180), b_factor=(50, 200)).items()}
+    truth["strength_10A"] = 0.0 if blank else float(np.exp(rng.uniform(np.log(0.03), np.log(0.6))))
+    pixel_size, microscope = PIXELS[number % len(PIXELS)], MICROSCOPES[rng.integers(len(MICROSCOPES))]
+    image, start = micrograph(side, pixel_size, truth, microscope, rng), time.process_time()
+    found = dict(ours=ours, theirs=theirs)[method](image, pixel_size, microscope)
+    return dict(truth, pixel_size=pixel_size, voltage=microscope[0], seconds=time.process_time() - start, **found)
+
+
+# ----- denoising
+MOLECULES = {"beta-galactosidase": "8BK7", "GroEL": "1OEL", "spike": "6VXX", "proteasome": "3J9I"}
+HALVES = 0.1  # SNR at which even frames are compared with odd ones
+PIXEL_SIZE, RESOLUTION = 2.0, 8.0  # Å/px, Å
+
+
+def make_set(run, molecule, snr, side, count, particles):
+    """Folder of <kind>/mic<n>.mrc: averages of even and of odd frames, their mean, and the noise-free micrograph."""
+    folder = run.output / "sets" / f"{molecule}-{snr:g}"
+    if (folder / "clean" / f"mic{count - 1}.mrc").exists():
+        return folder
+    torch.set_num_threads(1)
+    density = load_density(structure_file(MOLECULES[molecule]), PIXEL_SIZE)
+    diameter = particle_diameter(density, PIXEL_SIZE) / PIXEL_SIZE
+    projector, shape = Projector(density), (side, side)
+    for index in range(count):
+        defocus = 8000.0 + 7000 * index
+        optics = Optics(defocus, defocus, 0.0, 300.0, 2.7, 0.1)
+        with_particles, without = (
+            simulate_micrograph(
+                projector, PIXEL_SIZE, shape, particles, strength, optics, np.random.default_rng((index, 77)), diameter
+            ).image
+            for strength in (snr, 0.0)  # with the same noise
+        )
+        clean = with_particles - without
+        even, odd = (
+            2**0.5 * MicroscopeNoise()(shape, PIXEL_SIZE, optics, np.random.default_rng((index, k))) for k in (1, 2)
+        )
+        images = dict(even=clean + even, odd=clean + odd, mean=clean + (even + odd) / 2, clean=clean)
+        for kind, image in images.items():
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+            with mrcfile.new(folder / kind / f"mic{index}.mrc", overwrite=True) as mrc:
+                mrc.set_data(image.numpy())
+                mrc.voxel_size = PIXEL_SIZE
+    return folder
+
+
+def way_figures(run, folder, way):
+    """Figures of one way: agreement of what it makes of the whole dose with the truth, and of even with odd frames."""
+    out = run.folder(folder.name + way)
+    cost = denoise(run, folder / "mean", out, PIXEL_SIZE, way)
+    found = agreement(out, folder / "clean")
+    if folder.name.endswith(f"-{HALVES:g}") and way != "trained on them":
+        denoise(run, folder / "even", out.with_name(out.name + "-even"), PIXEL_SIZE, way)
+        found["even_odd"] = agreement(out.with_name(out.name + "-even"), folder / "odd")["correlation"]
+    return dict(found, cpu=cost / len(list(folder.glob("mean/*.mrc"))))
+
+
+def denoise(run, source, out, pixel_size, way):
+    """Denoise all micrographs of a folder into another one. Returns CPU seconds."""
+    files = sorted(source.glob("*.mrc"))
+    out.mkdir(parents=True)
+    if way == "topaz":
+        # in one piece: its usual patches of 1024 px with margins of 500 px cost three times as much
+        topaz = Topaz(run.tool("topaz"), out)
+        return topaz.run("denoise", "-o", out, "-d", -1, "--patch-size", -1, *files)[0]
+    arguments = [
+        "--micrographs",
+        *files,
+        "--pixel-size",
+        pixel_size,
+        "--output",
+        out,
+        "--device",
+        "cpu",
+        "--threads",
+        1,
+    ]
+    model = () if way == "trained on them" else ("--model", "general_denoiser")
+    return cryodl("denoise-micrographs", *arguments, *model)[1]
+
+
+def radial(folder):
+    """Figures of the micrograph as it is, low-passed, and of the best radial filter there is, which the truth tells."""
+    raw = agreement(folder / "mean", folder / "clean")
+    even_odd = agreement(folder / "even", folder / "odd")["correlation"]
+    best = agreement(folder / "mean", folder / "clean", filtered_by=best_radial)
+    return dict(raw, even_odd=even_odd, best_radial=best["correlation"], best_radial_frc=best["mean_frc"])
+
+
+def agreement(folder, ground_truth, filtered_by=None):
+    """Mean correlation, and mean Fourier ring correlation up to 8 Å, of the micrographs of two folders."""
+    correlations, curves = [], []
+    for path in sorted(Path(ground_truth).glob("*.mrc")):
+        first, second = (low_passed(read(Path(f) / path.name)) for f in (folder, ground_truth))
+        first = filtered_by(first, second) if filtered_by else first
+        correlations.append(float(np.corrcoef(first.ravel(), second.ravel())[0, 1]))
+        curves.append(ring_correlation(first, second).mean())
+    return dict(correlation=float(np.mean(correlations)), mean_frc=float(np.mean(curves)))
+
+
+def read(path):
+    """(h, w) float32 image without its slow background, which denoisers keep."""
+    image = np.array(mrcfile.read(path), np.float32)
+    return image - gaussian_filter(image, 400 / PIXEL_SIZE, mode="nearest")
+
+
+def rings(shape):
+    """(h, w // 2 + 1) number of the ring of rfft2, one for each pixel of frequency of the image."""
+    side = min(shape)
+    return np.rint(side * np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None])).astype(int)
+
+
+def low_passed(image):
+    """The image to 8 Å."""
+    limit = min(image.shape) * PIXEL_SIZE / RESOLUTION
+    return np.fft.irfft2(np.fft.rfft2(image) * (rings(image.shape) <= limit), s=image.shape)
+
+
+def ring_correlation(first, second):
+    """Fourier ring correlation of each ring from 1 to 8 Å."""
+    a, b = np.fft.rfft2(first), np.fft.rfft2(second)
+    ring = rings(first.shape)
+    product, power, other = (
+        np.bincount(ring.ravel(), x.ravel()) for x in ((a * b.conj()).real, np.abs(a) ** 2, np.abs(b) ** 2)
+    )
+    last = int(min(first.shape) * PIXEL_SIZE / RESOLUTION)
+    return (product / np.sqrt(np.maximum(power * other, 1e-30)))[1 : last + 1]
+
+
+def best_radial(image, ground_truth):
+    """The image after the radial filter that brings it nearest to the truth."""
+    a, b = np.fft.rfft2(image), np.fft.rfft2(ground_truth)
+    ring = rings(image.shape)
+    product, power = (np.bincount(ring.ravel(), x.ravel()) for x in ((a * b.conj()).real, np.abs(a) ** 2))
+    return np.fft.irfft2(a * (product / np.maximum(power, 1e-30))[ring], s=image.shape)
+
+
+WAYS = {
+    "raw": "as it was, low-passed to 8 Å",
+    "best radial": "best radial filter, from the ground truth",
+    "topaz": "Topaz 0.3.20, pretrained `unet`",
+    "general": "`--model general_denoiser`",
+    "trained on them": "trained on these micrographs (600 steps)",
+}
+TAUGHT = "GroEL"  # of which a denoiser is trained on the micrographs themselves, too
+
+
+def denoised_table(rows):
+    """Means over the molecules of each SNR, and the molecule of which a denoiser was trained."""
+    head = ["SNR", "molecules", "micrographs", "correlation", "mean FRC to 8 Å", "even with odd frames", "CPU s each"]
+    renamed = dict(correlation="best_radial", mean_frc="best_radial_frc")
+    raw = [r for r in rows if r["way"] == "raw"]
+    best = [
+        dict({k: r[v] for k, v in renamed.items()}, way="best radial", snr=r["snr"], molecule=r["molecule"])
+        for r in raw
+    ]
+    forms, lines = dict(correlation=".3f", mean_frc=".3f", even_odd=".3f", cpu=".0f"), [head]
+    for (snr,), part in sorted(grouped([*rows, *best], "snr").items(), reverse=True):
+        every = {r["molecule"] for r in part if r["way"] == "raw"}
+        for names in (every, every & {r["molecule"] for r in part if r["way"] == "trained on them"}):
+            for way in WAYS if names else ():
+                ones = [r for r in part if r["way"] == way and r["molecule"] in names]
+                if len(ones) == len(names):
+                    shown = [format(mean(r[k] for r in ones), f) if k in ones[0] else "" for k, f in forms.items()]
+                    lines.append([f"{snr:g}", " and ".join(sorted(names)), WAYS[way], *shown])
+    return lines
+
+
+@benchmark(
+    cases=lambda: [
+        dict(molecule=m, snr=snr, way=way)
+        for m in MOLECULES
+        for snr in (0.3, 0.1, 0.03)
+        for way in ("raw", "general", "topaz", *(["trained on them"] if m == TAUGHT else []))
+    ],
+    tables={"denoised-micrographs": denoised_table},
+    quick=dict(way="general", side=512, count=1, particles=10),
+)
+def denoised_micrographs(run, molecule, snr, way, side=1280, count=3, particles=60):
+    """Denoised micrographs beside the noise-free ones, of molecules that the shipped denoiser did not learn from, by
+    `simulate_micrograph`, not by the generator of the training scenes. SNR: variance of the noise-free micrograph
+    within the particles' circles over that of the noise. All is compared after a low-pass filter to 8 Å."""
+    folder = make_set(run, molecule, snr, side, count, particles)
+    return radial(folder) if way == "raw" else way_figures(run, folder, way)
+
+
+picked_table = columns(
+    {
+        "set": lambda r: title(r["set"]),
+        "test micrographs": "micrographs",
+        "picked on": lambda r: WAYS[r["way"]].split(",")[0] if r["way"] == "raw" else WAYS[r["way"]],
+        "best F1 / AP (F1 at the default threshold)": f1_ap,
+        "CPU s to denoise each": "cpu:.0f",
+    }
+)
+
+
+@benchmark(
+    cases=dict(set=["empiar10017", "empiar10028"], way=["raw", "general", "topaz"]),
+    tables={"picked-denoised": picked_table},
+    quick=dict(set="empiar10028", way="raw"),
+)
+def picked_denoised(run, set, way):
+    """What the general picker finds on real test micrographs as they are, and denoised."""
+    one, cost, work = real(set), None, run.folder(f"{set} {way}")
+    files = [Path(p) for p in one.test]
+    if way != "raw":
+        (work / "links").mkdir(parents=True)
+        for path in files:
+            (work / "links" / path.name).symlink_to(path.resolve())
+        cost = denoise(run, work / "links", work / "denoised", one.pixel_size, way) / len(files)
+        files = [work / "denoised" / path.name for path in files]
+    pick(files, one.pixel_size, one.diameter, "general", work / "picks")
+    return dict(score(one, work / "picks"), cpu=cost, micrographs=len(files))

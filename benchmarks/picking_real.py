@@ -1,0 +1,486 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pickers on the real sets, which are labelled: networks and labels, the general model, corrections, templates, cost.
+
+Matching: one to one, within half the particle radius, the border left out (docs/evaluation.md). Best F1 and AP are of
+all candidates, F1 of the picks that `cryodl pick` writes by default; areas are avoided only where that is measured.
+"""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+from bench import (
+    CPU,
+    NETWORKS,
+    SETS,
+    benchmark,
+    columns,
+    cryodl,
+    f1_ap,
+    grouped,
+    mean,
+    pick,
+    real,
+    recorded,
+    score,
+    structure_file,
+    title,
+    train,
+)
+from peers import Topaz, expected_particles, positions
+
+from cryodl.contract.fields import AVOIDABLE
+from cryodl.core.matching import match_picks
+from cryodl.io.coordinates import read_coordinates, write_coordinates
+from cryodl.io.micrographs import micrograph_shape, read_micrograph
+from cryodl.io.model import write_model
+from cryodl.micrographs.byhand.store import HandPicks, Pick
+from cryodl.micrographs.pickers import picker_method
+from cryodl.micrographs.pickers.avoid import avoided_areas
+
+EVERY = ("general", "resnet8_u64", "resnet16_u64", "Topaz trained", "unet")
+
+
+# ----- labels
+
+
+def drawn(real, count, seed, micrographs):
+    """{name: yx} of `count` of the particles of some micrographs, at random."""
+    known = positions(real)
+    rows = [(Path(p).stem, i) for p in micrographs for i in range(len(known[Path(p).stem]))]
+    chosen = [rows[i] for i in sorted(np.random.default_rng(seed).permutation(len(rows))[:count])]
+    return {name: known[name][[i for n, i in chosen if n == name]] for name in dict.fromkeys(n for n, _ in chosen)}
+
+
+def spoil(ground_truth_yx, shape, diameter, missing, wrong, rng):
+    """Labels (n, 2) of one micrograph in px, of which parts are missing or wrong.
+
+    ground_truth_yx: (m, 2). shape: (h, w). missing: fraction of it left out. wrong: fraction of the labels that are on
+    no particle.
+    """
+    kept = ground_truth_yx[rng.random(len(ground_truth_yx)) >= missing]
+    number, empty = int(round(len(kept) * wrong / (1 - wrong))), []
+    while len(empty) < number:
+        position = rng.uniform(diameter, np.array(shape) - diameter)
+        if np.linalg.norm(ground_truth_yx - position, axis=1).min() > 0.75 * diameter:
+            empty.append(position)
+    return np.vstack([kept, *empty]) if empty else kept
+
+
+def labels_of(real, what, seed, folder):
+    """A folder of labels of the set's training micrographs. what: 'all', 'N positives', 'N % missing' (not labelled) or
+    'N % wrong' (that part of the labels is on no particle, at least 0.75 diameters from every one)."""
+    number, kind = [*what.split(" ", 1), ""][:2]
+    rng, known = np.random.default_rng(seed), positions(real)
+    yx = {Path(p).stem: known[Path(p).stem] for p in real.train}
+    if kind == "positives":
+        yx = drawn(real, int(number), seed, real.train)
+    elif kind:
+        parts = [float(number) / 100 * (kind == f"% {word}") for word in ("missing", "wrong")]
+        shape = micrograph_shape(real.train[0])
+        yx = {name: spoil(places, shape, real.diameter_px, *parts, rng) for name, places in yx.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, places in yx.items():
+        write_coordinates(folder / f"{name}.star", places, np.ones(len(places)))
+    return folder
+
+
+def table_of(rows, head, lines, columns):
+    """Best F1 / AP (F1) by two keys. lines, columns: {title: {key: value}} of the rows that a cell shows."""
+    found = lambda wanted: next((f1_ap(r) for r in rows if wanted.items() <= r.items()), "not measured")
+    has = lambda wanted: any(wanted.items() <= r.items() for r in rows)
+    shown = {t: w for t, w in columns.items() if has(w)}
+    there = {t: w for t, w in lines.items() if any(has({**w, **one}) for one in shown.values())}
+    return [[head, *shown], *([t, *(found({**w, **one}) for one in shown.values())] for t, w in there.items())]
+
+
+def training_cost(table, rows, **wanted):
+    """The table with a column of CPU seconds of training."""
+    said = {r["network"]: str(round(r["cpu"])) for r in rows if wanted.items() <= r.items() and "cpu" in r}
+    return [[*line, said.get(line[0], "" if number else "training, CPU s")] for number, line in enumerate(table)]
+
+
+# ----- networks trained on a set's own labels
+FEW = 100  # positives up to which all networks but topaz learn from boxes, as docs/labels.md advises
+POSITIVES = {f"{title(s)}, {n} positives": dict(set=s, labels=f"{n} positives") for s in SETS for n in (20, 100, 1000)}
+SPOILT = ("all", "20 % missing", "50 % missing", "90 % missing", "20 % wrong", "50 % wrong")
+WRONG = {what: dict(labels=what, kind="complete") for what in SPOILT}
+BY_NETWORK = {network: dict(network=network) for network in (*NETWORKS, "Topaz 0.3.20")}
+
+
+def network_cases():
+    own = [dict(set=s["set"], labels=s["labels"], network=n, seed=0) for s in POSITIVES.values() for n in BY_NETWORK]
+    for case in own:
+        few = int(case["labels"].split()[0]) <= FEW
+        case["kind"] = "boxes" if few and not case["network"].lower().startswith("topaz") else "sparse"
+    return own + [dict(set="empiar10017", network=n, seed=0, **spoilt) for spoilt in WRONG.values() for n in NETWORKS]
+
+
+@benchmark(
+    cases=network_cases,
+    tables={
+        "few-labels": lambda rows: training_cost(
+            table_of(rows, "network", BY_NETWORK, POSITIVES), rows, set="empiar10017", labels="100 positives"
+        ),
+        "wrong-labels": lambda rows: table_of(rows, "EMPIAR-10017, labels taken for complete", BY_NETWORK, WRONG),
+    },
+    quick=dict(steps=4),
+)
+def picking_networks(run, set, labels, network, seed, kind, steps=None):
+    """Networks trained on the same few, missing or wrong labels, beside Topaz. kind: what labels are said to be."""
+    one, folder = real(set), run.folder(f"{set} {labels} {network} {seed}")
+    given, model = labels_of(one, labels, seed, folder / "labels"), folder / "model"
+    if network.startswith("Topaz"):
+        topaz = Topaz(run.tool("topaz"), run.output / "topaz")
+        model, cost = topaz.train(one, given, model)
+        return dict(cost, **topaz.score_set(one, model, folder / "picks.txt"))
+    options = ("--network", network, "--labels", kind, "--seed", seed, *(("--steps", steps) if steps else ()))
+    options += ("--expected-particles", expected_particles(one)) if kind == "sparse" else ()
+    cost = train(one, given, model, *options)
+    picked = pick(one.test, one.pixel_size, one.diameter, model, folder / "picks")
+    return dict(cost, pick_cpu=picked["cpu"], **score(one, folder / "picks"))
+
+
+# ----- what no training saw
+PICKERS = {
+    "general model": dict(picker="general"),
+    "Topaz pretrained (resnet8_u64)": dict(picker="resnet8_u64"),
+    "Topaz pretrained (resnet16_u64)": dict(picker="resnet16_u64"),
+    "Topaz trained on the set's other micrographs": dict(picker="Topaz trained"),
+    "unet trained on the set's other micrographs": dict(picker="unet"),
+}
+BY_SET = {title(name): dict(set=name) for name in SETS}
+
+
+@benchmark(
+    cases=dict(set=SETS, picker=EVERY),
+    tables={"unseen": lambda rows: table_of(rows, "set, its test micrographs", BY_SET, PICKERS)},
+    quick=dict(set="empiar10028"),
+)
+def unseen(run, set, picker):
+    """The general model, given nothing, on sets that it did not learn from, nor their molecules; Topaz's detectors,
+    which may have seen these sets; and networks trained on the set."""
+    one, folder = real(set), run.folder(f"{set} {picker}")
+    if picker == "general":
+        folder.mkdir()
+        given = ("--model", "general", "--avoid", "nothing", *CPU)
+        outputs, _, cost = recorded("pick", folder / "picks", *all_of(one), *given)
+        every = score(one, folder / "picks", one.micrographs)
+        return dict(score(one, folder / "picks"), all=every, diameter=outputs["picked_diameter"], pick_cpu=cost[1])
+    given = labels_of(one, "all", 0, folder / "labels")
+    if picker == "unet":
+        cost = train(one, given, folder / "model", "--labels", "complete")
+        pick(one.test, one.pixel_size, one.diameter, folder / "model", folder / "picks")
+        return dict(cost, **score(one, folder / "picks"))
+    topaz = Topaz(run.tool("topaz"), run.output / "topaz")
+    model = topaz.train(one, given, folder / "model")[0] if picker == "Topaz trained" else picker
+    return topaz.score_set(one, model, folder / "picks.txt")
+
+
+def all_of(one):
+    return "--micrographs", *one.micrographs, "--pixel-size", one.pixel_size
+
+
+def boxes_table(rows):
+    starts = {"general model, no label": dict(start="nothing")}
+    starts["20 boxes, from the general model"] = dict(start="general")
+    return table_of(rows, "set", dict(reversed(BY_SET.items())), starts)
+
+
+@benchmark(
+    cases=dict(set=[*reversed(SETS)], start=["nothing", "general"], seed=[0]),
+    tables={"twenty-boxes": boxes_table},
+    quick=dict(start="general", set="empiar10028", steps=4),
+)
+def twenty_boxes(run, set, start, seed, count=20, steps=None):
+    """Boxes on particles of one micrograph: the picker that learns from them, beside the general model without them."""
+    one, work = real(set), run.folder(f"{set} {start} {seed}")
+    work.mkdir()
+    model = "general"
+    if start != "nothing":
+        model, (name,) = work / "model", [Path(one.train[0]).stem]
+        yx = positions(one)[name]
+        chosen = yx[np.random.default_rng(seed).permutation(len(yx))[:count]]
+        write_coordinates(work / f"{name}.star", chosen, np.ones(len(chosen)))
+        options = ("--start-from", start, *(("--steps", steps) if steps else ()))
+        train(one, work / f"{name}.star", model, "--labels", "boxes", *options, micrographs=one.train[:1])
+    pick(one.test, one.pixel_size, None, model, work / "picks")
+    return score(one, work / "picks")
+
+
+def rounds_of(row):
+    """Number of rounds, the one that was used, and the expected particles before and in it."""
+    head, *lines = [line.split(",") for line in row["rounds"]]
+    expected = [round(float(line[head.index("expected_particles")])) for line in lines]
+    used = max(range(len(lines)), key=lambda n: float(lines[n][head.index("separation")]))
+    return len(lines) - 1, used, expected[0], expected[used]
+
+
+auto_table = columns(
+    {
+        "set": "set",
+        "general model": lambda r: f1_ap(r["before"]),
+        "after auto-pick": lambda r: f1_ap(r["after"]),
+        "rounds": lambda r: "{}, {} used".format(*rounds_of(r)),
+        "expected particles, before and after": lambda r: "{2}, {3}".format(*rounds_of(r)),
+        "CPU s": "cpu",
+    }
+)
+
+
+@benchmark(
+    cases=dict(set=SETS),
+    tables={"auto-picking": auto_table},
+    quick=dict(set="empiar10028", options="--rounds 1 --steps 4"),
+)
+def auto_picking(run, set, options=""):
+    """What the rounds of `auto-pick` gain over the general model that they begin with, nothing given. Every micrograph
+    is picked, and its published particles serve for the evaluation alone."""
+    one, folder = real(set), run.folder(set)
+    folder.mkdir()
+    pick(one.micrographs, one.pixel_size, None, "general", folder / "general")
+    outputs, warnings, cost = recorded("auto-pick", folder / "auto", *all_of(one), *CPU, *options.split())
+    before, after = (score(one, folder / name, one.micrographs) for name in ("general", "auto"))
+    rounds = (folder / "auto" / "rounds.csv").read_text().splitlines()
+    return dict(before=before, after=after, rounds=rounds, warnings=warnings, cpu=round(cost[1]), memory=round(cost[3]))
+
+
+avoided_table = columns(
+    {
+        "set": lambda r: title(r["set"]),
+        "areas to avoid": "avoid",
+        "marks on them": lambda r: f"{r['avoided_marks']} of {r['marks']:,}",
+        **{name if name != "f1" else "F1": f"{name}:.3f" for name in ("precision", "recall", "f1")},
+    }
+)
+
+
+@benchmark(cases=dict(set=SETS), tables={"avoided-real": avoided_table}, quick=dict(set="empiar10028"))
+def avoided_real(run, set):
+    """What `cryodl pick --avoid` does to F1, and how many published marks lie on what is avoided: one row for each
+    setting, of the same candidates."""
+    one, work = real(set), run.folder(set)
+    work.mkdir()
+    given = ("--model", "general", "--pictures", 0, "--avoid", "nothing")
+    diameter = recorded("pick", work / "picks", *all_of(one), *given, *CPU)[0]["picked_diameter"]
+    marks, rows = positions(one), []
+    for avoid in AVOIDABLE:
+        on = 0
+        (work / avoid).mkdir()
+        for path in map(Path, one.micrographs):
+            yx, scores = read_coordinates(work / "picks" / f"{path.stem}.star")[path.stem]
+            if avoid != "nothing":
+                areas = avoided_areas(read_micrograph(path), one.pixel_size, diameter, avoid)
+                kept = areas.outside(yx)
+                yx, scores, on = yx[kept], scores[kept], on + int((~areas.outside(marks[path.stem])).sum())
+            write_coordinates(work / avoid / f"{path.stem}.star", yx, scores, "picks")
+        found = score(one, work / avoid, one.micrographs)
+        counts = dict(avoid=avoid, marks=sum(map(len, marks.values())), avoided_marks=on)
+        rows.append(dict(counts, **{key: found[key] for key in ("precision", "recall", "f1")}))
+    return rows
+
+
+# ----- corrections by hand
+GIVEN = {("none", 0): "none", ("train-picker", 0): "50", ("train-picker", 0.2): "50, 20 % of them wrong"}
+GIVEN["auto-pick", 0] = "50, learnt by `auto-pick`"
+
+
+def corrections_table(rows):
+    lines = [["set", "corrections", "best F1 / AP", "F1 at the default threshold"]]
+    for (name,), part in sorted(grouped(rows, "set").items()):
+        for (by, wrong), word in GIVEN.items():
+            draws = [r for r in part if (r["by"], r["wrong"]) == (by, wrong)]
+            numbers = sorted({f"{d['added']} added, {d['removed']} removed" for d in draws if "added" in d})
+            best = " / ".join(f"{mean(d[key] for d in draws):.3f}" for key in ("best_f1", "ap") if draws)
+            values = sorted(d["f1"] for d in draws)
+            spread = f" ({values[0]:.3f}-{values[-1]:.3f})" if len(values) > 1 else ""
+            given = f"{word} ({' or '.join(numbers)})" if numbers else word
+            lines += [[title(name), given, best, f"{mean(values):.3f}{spread}"]] if draws else []
+    return lines
+
+
+def simulated(ground_truth, picks, reach, number, wrong, rng):
+    """Corrections of some micrographs by one who knows the truth.
+
+    Parameters
+    ----------
+    ground_truth, picks : dict
+        {name: (n, 2) yx px} of the marks and of the machine's picks.
+    reach : float
+        Px within which a pick is on a mark.
+    number : int
+        Corrections in all.
+    wrong : float
+        Part of them that are wrong.
+
+    Returns
+    -------
+    list of (name, y, x) that are added, and list that are removed.
+    """
+
+    def drawn(positions, count):
+        return [positions[i] for i in rng.permutation(len(positions))[:count]]
+
+    def listed(select):
+        return [(name, *position) for name in ground_truth for position in select(name)]
+
+    hits = {name: match_picks(picks[name], ground_truth[name], reach) for name in ground_truth}
+    missed = listed(lambda n: ground_truth[n][~match_picks(ground_truth[n], picks[n], reach)])
+    half = number // 2
+    bad = int(round(wrong * half))
+    removed = drawn(listed(lambda n: picks[n][~hits[n]]), half - bad) + drawn(listed(lambda n: picks[n][hits[n]]), bad)
+    added = drawn(missed, number - half - bad)
+    while bad:
+        name = list(ground_truth)[rng.integers(len(ground_truth))]
+        position = rng.uniform(ground_truth[name].min(0), ground_truth[name].max(0))
+        if np.linalg.norm(ground_truth[name] - position, axis=1).min() > 1.5 * reach:
+            added.append((name, *position))
+            bad -= 1
+    return added, removed
+
+
+def correct(folder, machine, added, removed):
+    """Write the corrections as the window of picks does. machine: folder of the picks. Returns the places' number."""
+    names = sorted({name for name, *_ in added + removed})
+    store = HandPicks(str(folder), names, str(machine))
+    for name in names:
+        picks, _ = store.read(name)
+        gone = [p for p in picks if any((name, p.y, p.x) == tuple(position) for position in removed)]
+        new = [Pick(float(y), float(x)) for n, y, x in added if n == name]
+        store.write(name, [p for p in picks if p not in gone] + new, gone)
+
+
+@benchmark(
+    cases=lambda: [
+        dict(set=s, by=by, wrong=wrong, seed=seed)
+        for s in SETS
+        for by, wrong in GIVEN
+        for seed in ((0, 1, 2) if by == "train-picker" else (0,))
+    ],
+    tables={"corrections": corrections_table},
+    quick=dict(set="empiar10028", by="train-picker", count=10, options="--steps 4"),
+)
+def corrections(run, set, by, wrong, seed, count=50, options=""):
+    """What corrections by hand are worth: the first micrographs are corrected, the others test. The general model
+    picks; a human is simulated by the published marks: half of the corrections remove picks that are on no mark, half
+    add marks without a pick. Of wrong ones, half remove a pick on a mark and half add a position without."""
+    one, work = real(set), run.folder(f"{set} {by} {wrong} {seed}")
+    machine = run.kept(f"general/{set}", lambda path: pick(one.micrographs, one.pixel_size, None, "general", path))
+    if by == "none":
+        return score(one, machine)
+    names = [Path(p).stem for p in one.train]
+    found = {n: yx for n, (yx, _) in read_coordinates(machine).items()}
+    truth, picks = ({n: yx[n] for n in names} for yx in (positions(one), found))
+    added, removed = simulated(truth, picks, one.diameter_px / 2, count, wrong, np.random.default_rng(seed))
+    correct(work / "labels", machine, added, removed)
+    counts = dict(added=len(added), removed=len(removed))
+    if by == "auto-pick":
+        given = ("--corrections", work / "labels", "--output", work / "picks", *CPU, *options.split())
+        cryodl("auto-pick", *all_of(one), *given)
+    else:
+        train(one, work / "labels", work / "model", "--start-from", "general", *options.split())
+        pick(one.test, one.pixel_size, None, work / "model", work / "picks")
+    return dict(score(one, work / "picks"), **counts)
+
+
+# ----- templates
+SOURCES = {
+    "empiar10017": {"projections, beta-galactosidase, 8BK7": "8BK7"},
+    "empiar10028": {"projections, 80S ribosome of yeast, 4V94 at 10 Å": "SIM_4V94_10A"},
+}
+template_table = columns(
+    {
+        "set": "set",
+        "picker": "picker",
+        "best F1 / AP (F1 at the default threshold)": f1_ap,
+        "CPU s per micrograph": "cpu:.1f",
+    }
+)
+
+
+@benchmark(
+    cases=lambda: [dict(set=s, picker=p) for s in SETS for p in ("general model", "blobs", *SOURCES.get(s, {}))],
+    tables={"template-picking": template_table},
+    quick=dict(set="empiar10028", picker="blobs"),
+)
+def template_picking(run, set, picker):
+    """`cryodl pick-templates`, by blobs of the published diameter and by projections, beside the general model, which
+    is given nothing; on the micrographs that trained pickers are tested on."""
+    one, folder = real(set), run.folder(f"{set} {picker.split(',')[0]}")
+    if picker == "general model":
+        cpu = pick(one.test, one.pixel_size, None, "general", folder)["cpu"]
+    else:
+        source = SOURCES.get(set, {}).get(picker)
+        given = ("--structure", structure_file(source)) if source else ("--particle-diameter", one.diameter)
+        size = ("--pixel-size", one.pixel_size, "--threads", 1, "--pictures", 0, "--output", folder)
+        cpu = cryodl("pick-templates", "--micrographs", *one.test, *given, *size)[1]
+    return dict(score(one, folder), cpu=cpu / len(one.test))
+
+
+# ----- cost
+def slope(runs):
+    """CPU and wall seconds of one item, those of the start, and MB, of two runs [(count, cpu, wall, memory)]."""
+    (n1, cpu1, wall1, _), (n2, cpu2, wall2, memory) = runs
+    cpu = (cpu2 - cpu1) / (n2 - n1)
+    return dict(cpu=cpu, wall=(wall2 - wall1) / (n2 - n1), start=cpu1 - n1 * cpu, memory=memory)
+
+
+speed_table = columns(
+    {
+        "picking": "picker",
+        "CPU s per micrograph": "cpu:.2f",
+        "start-up CPU s": "start:.1f",
+        "peak memory MB": "memory:.0f",
+    }
+)
+SPEEDS = ["unet, 150 Å at 1.8 Å/px", "unet, 250 Å at 1.0 Å/px", *(f"{n}, 200 Å at 1.4 Å/px" for n in NETWORKS)]
+SPEEDS += ["Topaz resnet8_u64, scale 8 (preprocess + extract)", "general model, 180 Å at 1.2 Å/px"]
+
+
+def simulated_copies(run, pixel_size, count, size):
+    """`count` copies of a micrograph of a structure of 180 Å."""
+    values = dict(count=1, size=size, particles=300 * size**2 // 4096**2, snr=0.1, seed=3, pixel_size=pixel_size)
+    words = [word for name, value in values.items() for word in (f"--{name.replace('_', '-')}", value)]
+    make = lambda path: cryodl("simulate-micrographs", "--structure", structure_file("8BK7"), *words, "--output", path)
+    (made,) = (run.kept(f"made {pixel_size} {size}", make) / "micrographs").glob("*.mrc")
+    paths = [run.output / f"copy{index}.mrc" for index in range(count)]
+    for path in paths:
+        shutil.copy(made, path)
+    return paths
+
+
+@benchmark(
+    cases=dict(picker=SPEEDS),
+    tables={"picking-speed": speed_table},
+    quick=dict(size=1024, counts="1 2", picker="deepem, 200 Å at 1.4 Å/px"),
+)
+def picking_speed(run, picker, size=4096, counts="6 9"):
+    """CPU seconds and memory of picking 4096 x 4096 px: the slope between runs over 6 and over 9 micrographs, and the
+    start, in which the general model asks for size, contrast and calibration. Other networks have random weights."""
+    name, said = picker.split(", ", 1)
+    pixel_size = float(said.split(" at ")[1].split()[0]) if " at " in said else 1.4
+    runs, folder = [], run.folder(name)
+    for count in map(int, counts.split()):
+        paths, out = simulated_copies(run, pixel_size, count, size), folder / str(count)
+        if name.startswith("Topaz"):
+            topaz = Topaz(run.tool("topaz"), folder)
+            images, first = topaz.preprocess(paths, 8, f"images {count}")
+            second = topaz.extract("resnet8_u64", images, 112, 8, folder / f"{count}.txt")
+            runs.append((count, first[0] + second[0], first[1] + second[1], max(first[2], second[2])))
+            continue
+        given = ("--model", "general")
+        if name != "general model":
+            model = run.kept(f"random/{name}", lambda path: random_model(path, name))
+            given = ("--model", model, "--particle-diameter", said.split()[0])
+        _, *cost = cryodl("pick", "--micrographs", *paths, "--pixel-size", pixel_size, *given, *CPU, "--output", out)
+        runs.append((count, *cost))
+    return slope(runs)
+
+
+def random_model(folder, network):
+    """A model of random weights: as slow as a trained one. Candidates are few or none at this threshold."""
+    folder.mkdir(parents=True)
+    torch.manual_seed(0)
+    card = dict(kind="picker", name="random", network=network, particle_diameter=200.0, pixel_sizes=[1.0])
+    write_model(folder, dict(card, threshold=0.5, minimum_distance=0.5), picker_method(network).build().state_dict())

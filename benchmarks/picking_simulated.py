@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pickers on simulated micrographs of structures that the general model did not learn from, and the maps of picks."""
+
+import math
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from bench import CPU, benchmark, columns, cryodl, data_folder, evaluate, f1_ap, grouped, mean, pick, recorded, scratch
+from recipes.micrographs import ODD, PARTICLE_PX, PARTICLES, SIDE, WITHOUT, Scenes, dense, unseen, write_ctf
+
+from cryodl.contract import Result
+from cryodl.core.calibration import calibrate, expected_calibration_error
+from cryodl.core.geometry import inside, map_positions
+from cryodl.core.matching import match_picks, score_matched
+from cryodl.core.optics import Optics
+from cryodl.core.projections import Projector
+from cryodl.io.coordinates import align_keys, read_coordinates, write_coordinates
+from cryodl.io.micrographs import micrograph_shape, write_micrograph
+from cryodl.io.model import find_model, read_model
+from cryodl.micrographs.normalize import prepare_micrograph
+from cryodl.micrographs.pickers import load_network, picker_method
+from cryodl.micrographs.pickers.adapt import adapt
+from cryodl.micrographs.pickers.crops import LabelledImage
+from cryodl.micrographs.pickers.narrow import Narrow
+from cryodl.micrographs.pickers.pick_files import TRUSTED_F1
+from cryodl.micrographs.pickers.predict import Picker
+from cryodl.micrographs.pickers.train import judge_candidates
+from cryodl.simulate.micrographs import Surroundings, simulate_micrograph
+from cryodl.simulate.pool import EXTENT_PX, load_member
+
+# ----- the general model by size and SNR
+SNRS = (0.03, 0.1, 0.3)
+PANEL_SIDE = 640  # px of a micrograph, in which a particle is 40 px wide
+GROUPS = {
+    **{f"SNR {snr:g}": lambda r, snr=snr: r["snr"] == snr for snr in SNRS},
+    "below 120 Å": lambda r: r["diameter"] < 120,
+    "120 to 200 Å": lambda r: 120 <= r["diameter"] < 200,
+    "200 to 1000 Å": lambda r: r["diameter"] >= 200,
+    "all": lambda r: True,
+}
+
+
+def plot(rows, path):
+    """F1 over the diameter, for each SNR and model."""
+    models = [key for key in rows[0] if isinstance(rows[0][key], dict)]
+    figure, axes = plt.subplots(1, len(SNRS), figsize=(10, 3.2), sharey=True, layout="constrained")
+    for axis, snr in zip(axes, SNRS):
+        chosen = sorted((r for r in rows if r["snr"] == snr), key=lambda r: r["diameter"])
+        for name in models:
+            axis.plot([r["diameter"] for r in chosen], [r[name]["f1"] for r in chosen], "o-", ms=4, label=name)
+        axis.set(title=f"SNR {snr:g}", xlabel="diameter (Å)", ylim=(0, 1), xscale="log")
+    axes[0].set_ylabel("F1 at the default threshold")
+    axes[-1].legend()
+    figure.savefig(path, dpi=100)
+
+
+def mean_scores(rows, key):
+    """Best F1 / AP (F1) of the scores row[key], the means over rows."""
+    return f1_ap({name: mean(r[key][name] for r in rows) for name in ("best_f1", "ap", "f1")})
+
+
+def panel_table(rows):
+    models = [key for key in rows[0] if isinstance(rows[0][key], dict)]
+    parts = {title: [r for r in rows if chosen(r)] for title, chosen in GROUPS.items()}
+    head = ["sets", "number", *(model.replace("general", "now") for model in models)]
+    return [head] + [[t, str(len(part)), *(mean_scores(part, m) for m in models)] for t, part in parts.items() if part]
+
+
+def labelled(member, snr, index, count):
+    """[LabelledImage] of one set, one microscope and one density of the field; and the member."""
+    rng, images = np.random.default_rng((78, index, int(1000 * snr))), []
+    share, defocus = rng.uniform(0.05, 0.7), rng.uniform(8000, 25000)
+    stated = float(np.exp(rng.uniform(math.log(0.85), math.log(1.25))))
+    around = Surroundings(
+        minimum_distance=float(rng.choice([0.6, 0.8, 1.0])), ice=3.0, carbon=0.15, gradient=1.0, aggregates=0.3
+    )
+    for _ in range(count):
+        made = simulate_micrograph(
+            Projector(member.density),
+            member.extent / EXTENT_PX,
+            (PANEL_SIDE, PANEL_SIDE),
+            int(share * (PANEL_SIDE / EXTENT_PX) ** 2),
+            snr,
+            Optics(defocus + 100, defocus - 100, rng.uniform(0, 180), 300.0, 2.7, 0.1),
+            rng,
+            EXTENT_PX,
+            around,
+        )
+        prepared = prepare_micrograph(made.image.numpy(), 32 / (EXTENT_PX * stated), 32)
+        positions = map_positions(made.centres_yx, (PANEL_SIDE, PANEL_SIDE), prepared.image.shape)
+        positions = positions[inside(positions, prepared.image.shape)]
+        images.append(
+            LabelledImage(member.name, prepared.image, prepared.valid, positions, np.zeros((0, 2)), size=1 / stated)
+        )
+    return images, member
+
+
+def judged(model, images):
+    """best_f1, ap, f1 (at the default threshold), expected (F1; None where none is promised), calibration_error."""
+    card, weights = read_model(find_model(model, "picker"), "picker")
+    method = picker_method(card["network"])
+    narrow = Narrow(*card["narrow"]) if "narrow" in card else None
+    picker = Picker(method, load_network(method, weights, model), torch.device("cpu"), narrow=narrow)
+    hit, raw, reference = [], [], 0
+    for image in images:
+        own, picker.typical_size = method.working_diameter * image.size, image.size
+        yx, scores = picker.candidates_prepared(image, card["minimum_distance"] * own)
+        matched, judged = judge_candidates(yx, image, own)
+        hit, raw, reference = [*hit, matched[judged]], [*raw, scores[judged]], reference + len(image.positives)
+    hit, raw = np.concatenate(hit), np.concatenate(raw)
+    found = adapt(raw, tuple(card["calibration"]))
+    calibration, threshold = (found.calibration, found.threshold) if found else (card["calibration"], card["threshold"])
+    scores = calibrate(raw, tuple(calibration))
+    figures = score_matched(hit, scores, reference, threshold)
+    promised = found and (not found.own or found.expected_f1 >= TRUSTED_F1)
+    return dict(
+        best_f1=figures.best_f1,
+        ap=figures.average_precision,
+        f1=figures.f1,
+        calibration_error=expected_calibration_error(hit, scores),
+        expected=found.expected_f1 if promised else None,
+    )
+
+
+@benchmark(
+    cases=dict(structure=unseen, snr=SNRS),
+    tables={"general-panel": panel_table},
+    quick=dict(count=1, models="general"),
+    pictures={"general_panel.png": plot},
+)
+def general_panel(run, structure, snr, count=2, models="general"):
+    """General pickers by size and SNR, models (names with commas) beside each other. The diameter is stated 0.85 to
+    1.25 times the true one: the search for the size is not part of this."""
+    files = unseen()
+    images, member = labelled(load_member(files[structure]), snr, list(files).index(structure), count)
+    scores = {Path(model).name: judged(model, images) for model in models.split(",")}
+    return dict(diameter=round(member.extent), **scores)
+
+
+# ----- no diameter
+def sizes_table(rows):
+    lines = [["SNR", "structures", "size found within a factor of 1.25", "no size found", "nothing stated"]]
+    lines[0].append("true diameter stated")
+    for (snr,), part in sorted(grouped(rows, "snr").items()):
+        right = sum(bool(r["found"]) and 0.8 <= r["found"] / r["diameter"] <= 1.25 for r in part)
+        missing = sum(not r["found"] for r in part)
+        scores = [mean_scores(part, key) for key in ("nothing", "true_diameter")]
+        lines.append([f"{snr:g}", str(len(part)), str(right), str(missing), *scores])
+    return lines
+
+
+def found_in(folder, out, pixel_size, particles, *stated):
+    """Figures of picks, and the diameter that they were picked at (Å; None if no size was found)."""
+    given = ("--micrographs", *sorted(folder.glob("*.mrc")), "--pixel-size", f"{pixel_size:.4f}", "--model", "general")
+    outputs, _, _ = recorded("pick", out, *given, *CPU, "--pictures", 0, *stated)
+    kept, every = (matched(source, particles, PARTICLE_PX / 4) for source in (out, out / "candidates"))
+    return dict(f1=kept.f1, best_f1=every.best_f1, ap=every.average_precision), outputs.get("picked_diameter")
+
+
+def matched(folder, particles, reach):
+    """Agreement of a folder of picks with {name: (n, 2) yx of the particles}; reach: px."""
+    listed = read_coordinates(folder) if any(folder.glob("*.star")) else {}
+    parts = [(listed.get(name, (np.zeros((0, 2)), np.zeros(0))), yx) for name, yx in particles.items()]
+    hits = np.concatenate([match_picks(part[0], yx, reach) for part, yx in parts])
+    return score_matched(hits, np.concatenate([part[1] for part, _ in parts]), sum(map(len, particles.values())))
+
+
+@benchmark(
+    cases=dict(structure=unseen, snr=SNRS[:2]), tables={"general-sizes": sizes_table}, quick=dict(count=1, side=512)
+)
+def general_sizes(run, structure, snr, seed=811, count=3, side=SIDE):
+    """What it costs to give `cryodl pick` no particle diameter: fields with ice, aggregates and carbon, as dense as
+    chance has it. A pick within a quarter of the diameter of a particle is right; all of the micrograph counts."""
+    files = unseen()
+    member = load_member(files[structure], PARTICLE_PX)
+    pixel_size = member.extent / PARTICLE_PX
+    with scratch() as work:
+        particles = dense(member, snr, list(files).index(structure), seed, work / "m", count, side)
+        alone, diameter = found_in(work / "m", work / "alone", pixel_size, particles)
+        true = ("--particle-diameter", f"{member.extent:.1f}")
+        stated, _ = found_in(work / "m", work / "stated", pixel_size, particles, *true)
+    size = dict(diameter=round(member.extent), found=diameter and round(diameter))
+    return dict(size, nothing=alone, true_diameter=stated)
+
+
+# ----- micrographs without particles, and unusual ones
+SAID = {
+    "No particles were found": "no particles at any size",
+    "contradict the particle diameter": "the stated diameter is wrong",
+    "particles of several sizes": "there is a second size",
+    "Protein is bright": "protein is bright",
+    "Contrast is not clear": "the contrast is not clear",
+}
+bad_table = columns(
+    {
+        "micrographs": lambda r: r["case"] + (f", seed {r['seed']}" if r["seed"] else ""),
+        "picks": "picks",
+        "particles": lambda r: r.get("particles", 0),
+        "diameter found, true (Å)": lambda r: (
+            f"{r['diameter'] or 'none'}, {r['true_diameter']}" if r["true_diameter"] else r["diameter"] or ""
+        ),
+        "F1": "f1:.2f",
+        "what is said": lambda r: ", ".join(s for words, s in SAID.items() if any(words in w for w in r["warnings"])),
+    }
+)
+
+
+@benchmark(cases=dict(case=[*WITHOUT, *PARTICLES, *ODD], seed=[0]), tables={"bad-micrographs": bad_table})
+def bad_micrographs(run, case, seed):
+    """What the general model does with micrographs that hold no particles, or unusual ones; nothing is given."""
+    scenes, folder = Scenes(seed), run.folder(f"{case} {seed}")
+    folder.mkdir()
+    made = scenes.of(case)
+    for index, (image, _) in enumerate(made):
+        write_micrograph(folder / f"m{index}.mrc", image.numpy().astype(np.float32), scenes.pixel_size)
+    given = ("--micrographs", *sorted(folder.glob("m?.mrc")), "--pixel-size", scenes.pixel_size, "--model", "general")
+    outputs, warnings, cost = recorded("pick", folder / "picks", *given, *scenes.options, *CPU)
+    found = {
+        key: value and round(value)
+        for key, value in dict(diameter=outputs["picked_diameter"], true_diameter=scenes.diameter).items()
+    }
+    row = dict(picks=outputs["picks"], **found, warnings=warnings, cpu=round(cost[1], 1))
+    row["expected"] = (outputs["expected"] or {}).get("f1")
+    if scenes.diameter:
+        particles = {f"m{index}": centres for index, (_, centres) in enumerate(made)}
+        figures = matched(folder / "picks", particles, scenes.diameter / scenes.pixel_size / 4)
+        row.update(particles=sum(map(len, particles.values())), f1=figures.f1)
+    return row
+
+
+# ----- maps of the picks
+MAPS_SIDE, MICROGRAPHS, EACH, BOX, STEP = 1024, 50, 110, 64, 10
+STRUCTURES = {  # file, symmetry and pixel size (Å); none of them taught the general model
+    "8BK7": ("complexes/8BK7.cif.gz", "D2", 4.0),
+    "2YKR_30S": ("complexes/2YKR_30S.pdb.gz", "C1", 5.0),
+}
+KEYS = ("picks", "particles", "resolution", "loss", "structure_resolution")
+
+
+def contaminated(name, work, count, particles, box):
+    """The case of a structure: micrographs, reference, pixel size, box and CTF."""
+    file, symmetry, pixel_size = STRUCTURES[name]
+    folder, structure = work / "simulated", data_folder() / "structures" / file
+    if not folder.exists():
+        options = (
+            f"--count {count} --size {MAPS_SIDE} --particles {particles} --ice 3 --pixel-size {pixel_size} --snr 0.1"
+        )
+        options += " --minimum-distance 0.9 --aggregates 1 --carbon 0.2 --gradient 1 --threads 1"
+        record = ("--result", work / "simulated.json")
+        cryodl("simulate-micrographs", "--structure", structure, "--output", folder, *options.split(), *record)
+        write_ctf(folder)
+    return dict(
+        micrographs=sorted((folder / "micrographs").glob("*.mrc")),
+        reference=folder / "coordinates",
+        pixel_size=pixel_size,
+        diameter=Result.read(str(work / "simulated.json")).outputs.particle_diameter,
+        border=box / 2,
+        structure=structure,
+        maps=("--box", box, "--symmetry", symmetry, "--ctf", folder / "ctf.star"),
+    )
+
+
+def picked(case, work, pickers=("general", "blobs", "random")):
+    """{picker: folder of its picks}."""
+    given = ("--micrographs", *case["micrographs"], "--pixel-size", case["pixel_size"], "--threads", 1, "--pictures", 0)
+    sets = {name: work / name for name in pickers}
+    todo = [name for name, folder in sets.items() if not folder.exists()]
+    if "general" in todo:
+        pick(case["micrographs"], case["pixel_size"], None, "general", sets["general"])
+    if "blobs" in todo:
+        cryodl("pick-templates", *given, "--particle-diameter", case["diameter"], "--output", sets["blobs"])
+    if "random" in todo:
+        write_random(sets["random"], case)
+    return sets
+
+
+def write_random(folder, case):
+    """As many positions on each micrograph as the reference has, anywhere."""
+    rng, paths = np.random.default_rng(7), {Path(path).stem: path for path in case["micrographs"]}
+    folder.mkdir()
+    for name, (yx, _) in align_keys(read_coordinates(case["reference"]), list(paths)).items():
+        positions = rng.uniform(0, micrograph_shape(paths[name]), yx.shape)
+        write_coordinates(folder / f"{name}.star", positions, np.zeros(len(yx)))
+
+
+WORDS = dict(reference="true positions", general="general model", blobs="blobs", random="positions at random")
+angstrom = lambda key: lambda r: "nothing" if r[key] is None else f"{r[key]:.2f}"
+maps_table = columns(
+    {
+        "data": "data",
+        "picks of": lambda r: WORDS[r["set"]],
+        "particles": "particles",
+        "precision": "precision:.3f",
+        "recall": "recall:.3f",
+        "half-maps, FSC 0.143 (Å)": angstrom("resolution"),
+        "loss (%)": lambda r: "" if r["loss"] is None or r["set"] == "reference" else f"{r['loss']:.1f}",
+        "map and structure, FSC 0.5 (Å)": angstrom("structure_resolution"),
+    }
+)
+
+
+@benchmark(
+    cases=dict(data=["8BK7", "2YKR_30S"]),
+    tables={"picked-maps": maps_table},
+    quick=dict(micrographs=2, particles=20, box=48, step=30),
+)
+def picked_maps(run, data, micrographs=MICROGRAPHS, particles=EACH, box=BOX, step=STEP):
+    """Resolution of the maps of each picker's particles beside that of the true positions: `compare-maps-of-picks` on
+    simulated micrographs of SNR 0.1 within the particle's diameter, with ice, aggregates, carbon and gradients. The
+    general model is given nothing, blobs the diameter; the control is as many positions at random."""
+    work = run.output / data
+    work.mkdir(exist_ok=True)
+    case = contaminated(data, work, micrographs, particles, box)
+    sets = picked(case, work)
+    given = ("--micrographs", *case["micrographs"], "--pixel-size", case["pixel_size"])
+    more = ("--reference", case["reference"], "--angular-step", step, "--structure", case["structure"], *case["maps"])
+    sources = [f"{picker}={folder}" for picker, folder in sets.items()]
+    made, _, _ = recorded("compare-maps-of-picks", run.folder(f"maps {data}"), "--picks", *sources, *given, *more)
+    rows = []
+    for one in made["sets"]:
+        row = dict(set=one, **{key: made[key][one] for key in KEYS}, fsc=made["fsc"][one])
+        files = (case["pixel_size"], case["diameter"], case["border"], case["micrographs"])
+        found = evaluate(sets[one], case["reference"], *files) if one in sets else {}
+        rows.append(dict(row, **{key: found[key] for key in ("precision", "recall") if found}))
+    return rows

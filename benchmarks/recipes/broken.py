@@ -1,0 +1,420 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Valid files of each kind that the engine reads, mutations of them, and their readers as the commands call them."""
+
+import gzip
+import hashlib
+import json
+import os
+import re
+import shutil
+import struct
+from pathlib import Path
+
+import gemmi
+import mrcfile
+import numpy as np
+import tifffile
+import torch
+from safetensors.torch import save_file
+
+import cryodl
+from cryodl.contract import PickConfig, Request, check_model
+from cryodl.io.coordinates import read_coordinates, write_coordinates
+from cryodl.io.files import expand_paths
+from cryodl.io.micrographs import micrograph_shape, pixel_size_warnings, read_micrograph
+from cryodl.io.model import read_model
+from cryodl.io.particle_sets import read_particles
+from cryodl.io.stacks import read_images, stack_shape
+from cryodl.io.star import write_tables
+from cryodl.io.subtomograms import read_subtomograms
+from cryodl.io.tomograms import Tomogram
+from cryodl.maps.measures.atoms import read_atoms
+from cryodl.maps.measures.volume import read_volume
+from cryodl.simulate.structures import load_density
+from cryodl.tomograms.annotations.store import open_annotations, read_annotations
+
+SIDE = 24  # px of the images and volumes
+
+
+def valid_file(kind: str, folder: Path):
+    """Path of a valid file, and a function that is called after each mutation to renew what belongs to it."""
+    maker = dict(
+        mrc=_mrc,
+        mrc_gz=_packed(_mrc),
+        tiff=_tiff,
+        tiff_gz=_packed(_tiff),
+        tomogram=_volume,
+        map=_volume,
+        stack=_stack,
+        star=_coordinates,
+        particles=_particles,
+        subtomograms=_subtomograms,
+        box=_box,
+        topaz=_topaz,
+        list=_list,
+        pdb=_model(".pdb"),
+        cif=_model(".cif"),
+        card=_card,
+        safetensors=_safetensors,
+        request=_request,
+        annotations=_annotations,
+    )[kind]
+    made = maker(folder)
+    return made if isinstance(made, tuple) else (made, lambda path: None)
+
+
+def _values(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+def _write_mrc(path, data):
+    with mrcfile.new(path, overwrite=True) as mrc:
+        mrc.set_data(data)
+        mrc.voxel_size = 3.0
+    return path
+
+
+def _mrc(folder):
+    return _write_mrc(folder / "a.mrc", _values(SIDE, SIDE + 8))
+
+
+def _packed(maker):
+    def pack(folder):
+        path = maker(folder)
+        packed = path.with_name(path.name + ".gz")
+        packed.write_bytes(gzip.compress(path.read_bytes()))
+        return packed
+
+    return pack
+
+
+def _tiff(folder):
+    tifffile.imwrite(folder / "a.tif", _values(SIDE, SIDE), compression="zlib")
+    return folder / "a.tif"
+
+
+def _volume(folder):
+    data = np.zeros((SIDE,) * 3, np.float32)
+    data[8:14, 7:15, 9:16] = 1 + _values(6, 8, 7) / 10
+    return _write_mrc(folder / "a.mrc", data)
+
+
+def _stack(folder):
+    return _write_mrc(folder / "a.mrcs", _values(3, SIDE, SIDE))
+
+
+def _coordinates(folder):
+    write_coordinates(folder / "a.star", [[1.0, 2.0], [3.0, 4.0]], [0.5, 0.25], "a comment")
+    return folder / "a.star"
+
+
+def _particles(folder):
+    _stack(folder)
+    columns = dict(
+        rlnVoltage=300.0,
+        rlnSphericalAberration=2.7,
+        rlnAmplitudeContrast=0.1,
+        rlnDefocusU=15000.0,
+        rlnDefocusV=14000.0,
+        rlnDefocusAngle=10.0,
+        rlnAngleRot=1.0,
+        rlnAngleTilt=2.0,
+        rlnAnglePsi=3.0,
+        rlnOriginXAngst=0.5,
+        rlnOriginYAngst=0.5,
+    )
+    optics = dict(
+        rlnOpticsGroup=1, rlnOpticsGroupName="g", rlnImagePixelSize=3.0, rlnImageSize=SIDE, rlnImageDimensionality=2
+    )
+    moved = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
+    optics.update({name: columns.pop(name) for name in moved})
+    rows = [dict(rlnImageName=f"{n}@a.mrcs", rlnOpticsGroup=1, **columns) for n in (1, 2, 3)]
+    return _star(folder / "p.star", optics=[optics], particles=rows)
+
+
+def _subtomograms(folder):
+    _write_mrc(folder / "s.mrc", _values(SIDE, SIDE, SIDE))
+    optics = dict(
+        rlnOpticsGroup=1, rlnOpticsGroupName="g", rlnImagePixelSize=3.0, rlnImageSize=SIDE, rlnImageDimensionality=3
+    )
+    rows = [
+        dict(
+            rlnImageName="s.mrc", rlnOpticsGroup=1, rlnAngleRot=1.0, rlnAngleTilt=2.0, rlnAnglePsi=3.0, rlnClassNumber=1
+        )
+    ]
+    return _star(folder / "p.star", optics=[optics], particles=rows)
+
+
+def _star(path, **tables):
+    write_tables(path, {block: {key: [row[key] for row in rows] for key in rows[0]} for block, rows in tables.items()})
+    return path
+
+
+def _box(folder):
+    (folder / "a.box").write_text("10 20 32 32 0.5\n30 40 32 32 0.25\n", encoding="utf-8")
+    return folder / "a.box"
+
+
+def _topaz(folder):
+    (folder / "a.txt").write_text(
+        "image_name\tx_coord\ty_coord\tscore\na\t10\t20\t0.5\na\t30\t40\t0.2\n", encoding="utf-8"
+    )
+    return folder / "a.txt"
+
+
+def _list(folder):
+    _mrc(folder)
+    (folder / "b.mrc").write_bytes(b"x")
+    (folder / "list.txt").write_text("a.mrc\nb.mrc\n", encoding="utf-8")
+    return folder / "list.txt"
+
+
+def _model(ending):
+    def make(folder):
+        structure = gemmi.Structure()
+        model, chain = gemmi.Model(1), gemmi.Chain("A")
+        for number in range(1, 13):
+            residue = gemmi.Residue()
+            residue.name, residue.seqid = "ALA", gemmi.SeqId(str(number))
+            for name, shift in (("N", 0.0), ("CA", 1.4), ("C", 2.8), ("O", 3.5)):
+                atom = gemmi.Atom()
+                atom.name, atom.element = name, gemmi.Element(name[0])
+                atom.pos, atom.b_iso = gemmi.Position(3.8 * number + shift, 2.0 * (number % 3), shift), 40.0
+                residue.add_atom(atom)
+            chain.add_residue(residue)
+        model.add_chain(chain)
+        structure.add_model(model)
+        structure.setup_entities()
+        path = folder / f"a{ending}"
+        if ending == ".pdb":
+            structure.write_pdb(str(path))
+        else:
+            structure.make_mmcif_document().write_file(str(path))
+        return path
+
+    return make
+
+
+def _copied_model(folder):
+    source = Path(cryodl.__file__).parent / "models" / "ribosome"
+    return Path(shutil.copytree(source, folder / "model"))
+
+
+def _card(folder):
+    return _copied_model(folder) / "card.json"
+
+
+def _safetensors(folder):
+    model = _copied_model(folder)
+    path = model / "weights.safetensors"
+    save_file({"a": torch.zeros(3, 4), "b": torch.ones(5)}, path)
+
+    def renew(changed):  # the checksum is right: the reader itself is tried
+        card = json.loads((model / "card.json").read_text(encoding="utf-8"))
+        card["weights_sha256"] = hashlib.sha256(changed.read_bytes()).hexdigest()
+        (model / "card.json").write_text(json.dumps(card), encoding="utf-8")
+
+    renew(path)
+    return path, renew
+
+
+def _request(folder):
+    Request("pick", PickConfig(("a.mrc",), 2.0, "general", "out", particle_diameter=150.0)).write(folder / "r.json")
+    return folder / "r.json"
+
+
+def _annotations(folder):
+    _volume(folder)
+    store = open_annotations(str(folder / "annotated"))
+    store.set_path("a", str(folder / "a.mrc"), (SIDE,) * 3)
+    drawing = np.zeros((8, 8), np.int16)
+    drawing[2:5, 2:5] = 1
+    store.add("a", 3.0, (12, 12, 12), 8, "membrane", "anna", drawing, _values(8, 8))
+    store.save()
+    return folder / "annotated" / "annotations.json"
+
+
+TEXTS = ("star", "particles", "subtomograms", "box", "topaz", "list", "pdb", "cif", "card", "request", "annotations")
+_INTEGERS = (0, 1, -1, 2, 4, 101, 65535, 1 << 20, (1 << 31) - 1, -(1 << 31))
+_FLOATS = (float("nan"), float("inf"), -1.0, 0.0, 1e-30, 1e30, 20.0)
+_WORDS = (
+    b"nan",
+    b"NaN",
+    b"Infinity",
+    b"-1",
+    b"0",
+    b"1e308",
+    b"1e999",
+    b"99999999999999999999",
+    b"",
+    b"null",
+    b"true",
+    b"[]",
+    b"{}",
+    b'"x"',
+    b"../../x",
+    b"/",
+    b"\xff\xfe",
+    b"\x00",
+    b"loop_",
+    b"data_",
+    b"_rlnCoordinateX",
+    b"#",
+    b"'",
+    b'"',
+    b"000000@x",
+    b"\xc3\xa9",
+)
+
+
+def mutated(whole: bytes, kind: str, seed: int) -> bytes:
+    """The bytes of a file after one to four mutations; the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    if kind.endswith("_gz") and rng.random() < 0.7:  # what is inside, else what is around it
+        return gzip.compress(mutated(gzip.decompress(whole), kind[:-3], seed + 1), 1)
+    for _ in range(rng.integers(1, 5)):
+        choices = [_flip, _cut, _remove, _repeat, _insert]
+        choices += [_word] * 6 if kind in TEXTS else [_header] * 6
+        whole = choices[rng.integers(len(choices))](whole, rng)
+    return whole
+
+
+def _position(whole, rng):
+    return int(rng.integers(max(1, len(whole))))
+
+
+def _flip(whole, rng):
+    values = bytearray(whole)
+    for _ in range(int(rng.integers(1, 9)) if values else 0):
+        values[_position(whole, rng)] = int(rng.integers(256))
+    return bytes(values)
+
+
+def _cut(whole, rng):
+    return whole[: _position(whole, rng)]
+
+
+def _remove(whole, rng):
+    start = _position(whole, rng)
+    return whole[:start] + whole[start + int(rng.integers(1, 64)) :]
+
+
+def _repeat(whole, rng):
+    start = _position(whole, rng)
+    part = whole[start : start + int(rng.integers(1, 512))]
+    return whole[:start] + part * int(rng.integers(2, 20)) + whole[start:]
+
+
+def _insert(whole, rng):
+    start = _position(whole, rng)
+    return whole[:start] + rng.bytes(int(rng.integers(1, 64))) + whole[start:]
+
+
+def _header(whole, rng):
+    """An extreme number in one of the first words, where the sizes, offsets and pointers are."""
+    start = 4 * int(rng.integers(64)) + (2 if rng.random() < 0.2 else 0)
+    if rng.random() < 0.7:
+        value = struct.pack("<i", _INTEGERS[rng.integers(len(_INTEGERS))])
+    else:
+        value = struct.pack("<f", _FLOATS[rng.integers(len(_FLOATS))])
+    return whole[:start] + value + whole[start + 4 :]
+
+
+def _word(whole, rng):
+    """Another word in place of one."""
+    words = list(re.finditer(rb"[^\s,:\[\]{}]+", whole))
+    if not words:
+        return whole
+    word = words[rng.integers(len(words))]
+    return whole[: word.start()] + _WORDS[rng.integers(len(_WORDS))] + whole[word.end() :]
+
+
+def readers_of(kind: str):
+    """Functions of a path that read such a file as the commands do."""
+    micrograph = (read_micrograph, micrograph_shape, lambda path: pixel_size_warnings([path], 2.0))
+    structure = (_density, _atoms)
+    return dict(
+        mrc=micrograph,
+        mrc_gz=micrograph,
+        tiff=micrograph,
+        tiff_gz=micrograph,
+        tomogram=(_tomogram,),
+        map=(_map, _density),
+        stack=(_images,),
+        star=(read_coordinates,),
+        particles=(lambda path: read_particles(path).images([0]),),
+        subtomograms=(lambda path: read_subtomograms(path).volumes([0]),),
+        box=(read_coordinates,),
+        topaz=(read_coordinates,),
+        list=(lambda path: expand_paths([str(path)]),),
+        pdb=structure,
+        cif=structure,
+        card=(lambda path: check_model(path.parent),),
+        safetensors=(lambda path: read_model(path.parent),),
+        request=(Request.read,),
+        annotations=(lambda path: _tiles(read_annotations(path.parent)),),
+    )[kind]
+
+
+def _tiles(annotations):
+    for tile in annotations.tiles():
+        annotations.drawing(tile)
+
+
+def _tomogram(path):
+    Tomogram(path).part((0, 2))
+
+
+def _images(path):
+    stack_shape(str(path))
+    read_images([str(path)], [0])
+
+
+def _map(path):
+    read_volume(path)
+
+
+def _density(path):
+    load_density(path, 6.0)
+
+
+def _atoms(path):
+    read_atoms(path)
+
+
+def spoil(folder: Path) -> int:
+    """mics/ in a folder: two good micrographs and ten bad files. Returns the number of bad ones."""
+    mics, good = folder / "mics", sorted((folder / "data/sim/micrographs").glob("*.mrc"))[:2]
+    mics.mkdir()
+    for path in good:
+        (mics / path.name).write_bytes(path.read_bytes())
+    whole = good[0].read_bytes()
+    with mrcfile.open(good[0]) as mrc:
+        image = np.array(mrc.data, np.float32)
+    side = len(image)
+    files = {
+        "cut.mrc": whole[: len(whole) // 2],
+        "empty.mrc": b"",
+        "extended.mrc": _patched(whole, 92, "<i", 2**31 - 1),
+        "large.mrc": _patched(whole, 0, "<ii", 10**6, 10**6),
+        "expands.mrc.gz": gzip.compress(_patched(whole, 0, "<ii", 40000, 40000) + bytes(1 << 20)),
+        "nan.mrc": whole[:1024] + np.full((side, side), np.nan, np.float32).tobytes(),
+    }
+    for name, values in files.items():
+        (mics / name).write_bytes(values)
+    tifffile.imwrite(mics / "tag.tif", image)
+    tag = bytearray((mics / "tag.tif").read_bytes())
+    (start,) = struct.unpack_from("<I", tag, 4)
+    struct.pack_into("<HHI", tag, start + 2 + 12, 257, 99, 2**31)  # type and count of the second tag
+    (mics / "tag.tif").write_bytes(tag)
+    tifffile.imwrite(mics / "movie.tif", np.stack([image, image]), photometric="minisblack")
+    tifffile.imwrite(mics / "overflow.tif", image.astype(np.float64) * 1e300)
+    with open(os.fsencode(mics) + b"/name\xe9.mrc", "wb") as file:
+        file.write(whole)
+    return len(files) + 4
+
+
+def _patched(whole, offset, form, *values):
+    data = bytearray(whole)
+    struct.pack_into(form, data, offset, *values)
+    return bytes(data)

@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Complexes with and without their partners, as models in one frame, simulated sets of them, and denoisers of these.
+
+Training sets are simulated with another seed than test sets: other orientations, shifts, defoci and noise.
+"""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import gemmi
+import numpy as np
+from bench import costs, cryodl, structure_file
+from recipes.particles import make_mixed, projections
+from scipy.spatial.transform import Rotation
+
+from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
+
+TRAINING_SEED, TEST_SEED = 101, 2  # orientations.py tests with 1
+SNR = 0.05
+CHD1_SHARE = 0.18  # part of the mass, as the integrity test is set
+
+
+@dataclasses.dataclass(frozen=True)
+class Molecule:
+    """A structure and how it is imaged. file: in COMPLEXES, or a name of `compositions`. pixel_size: Å/px. box: px."""
+
+    name: str
+    file: str
+    pixel_size: float = 3.5
+    box: int = 64
+
+
+MOLECULES = {
+    m.name: m
+    for m in (
+        Molecule("beta-galactosidase", "8BK7"),
+        Molecule("spike", "6VXX"),
+        Molecule("microtubule", "microtubule.cif", 8.5),
+        Molecule("microtubule + kinesin", "microtubule-kinesin.cif", 8.5),
+        Molecule("nucleosome", "nucleosome.cif", 5.0),
+        Molecule("nucleosome + Chd1", "nucleosome-chd1.cif", 5.0),
+        Molecule("nucleosome + part of Chd1", "nucleosome-part.cif", 5.0),
+    )
+}
+
+
+class Sets:
+    """What a run measures on; made when it is first asked for, and kept.
+
+    area: where the signal of the SNR is measured, see `cryodl simulate-particles --snr-area`. count, training: numbers
+    of particles. steps: {network: training steps}.
+    """
+
+    def __init__(self, run, area="particle", count=200, training=1000, steps=None):
+        self.area, self.count, self.training, self.steps = area, count, training, steps or {}
+        self.root = run.output / area
+
+    def structure(self, name):
+        """Path of a molecule's structure."""
+        file = MOLECULES[name].file
+        if file in ("8BK7", "6VXX"):
+            return structure_file(file)
+        if not (self.root / "structures" / file).exists():
+            write_compositions(self.root / "structures")
+        return self.root / "structures" / file
+
+    def particles(self, name, snr=SNR, training=False):
+        """particles.star of a simulated set of one molecule."""
+        count = self.training if training else self.count
+        folder = self.root / "sets" / f"{_word(name)}-{snr:g}-{'training' if training else 'test'}-{count}"
+        if not folder.exists():
+            partial = new_folder(folder.with_suffix(folder.suffix + ".partial"))
+            simulate(
+                self.structure(name),
+                MOLECULES[name],
+                snr,
+                count,
+                TRAINING_SEED if training else TEST_SEED,
+                partial / "particles.star",
+                self.area,
+            )
+            partial.rename(folder)  # names of stacks are relative to the folder
+        return folder / "particles.star"
+
+    def model(self, names, network, snr=SNR, particles=None):
+        """Folder of a denoiser and what its training cost, dict(cpu, wall in s, memory in MB, steps).
+
+        names: molecules that it learns. particles: other training sets than theirs, then without simulated pairs.
+        Without `steps` a network takes its own number.
+        """
+        words = "+".join(_word(name) for name in names) + ("" if particles is None else "-" + particles[0].parent.name)
+        model, steps = self.root / "models" / f"{words}-{network}-{snr:g}", self.steps.get(network)
+        record = model.with_suffix(model.suffix + ".json")
+        if not record.exists():
+            shutil.rmtree(model, ignore_errors=True)
+            model.parent.mkdir(parents=True, exist_ok=True)
+            sets = particles or [self.particles(name, snr, training=True) for name in names]
+            more = ("--simulated-fraction", 0) if particles else ()
+            cost = train(sets, [self.structure(name) for name in names], model, network, steps, *more)
+            record.write_text(json.dumps(cost))
+        return model, json.loads(record.read_text())
+
+
+def simulate(structure, molecule, snr, count, seed, star, area="particle"):
+    """`cryodl simulate-particles`, protein bright."""
+    cryodl(
+        "simulate-particles",
+        "--structure",
+        structure,
+        "--pixel-size",
+        molecule.pixel_size,
+        "--box",
+        molecule.box,
+        "--count",
+        count,
+        "--snr",
+        snr,
+        "--seed",
+        seed,
+        "--snr-area",
+        area,
+        "--output",
+        star,
+        "--device",
+        "cpu",
+        "--threads",
+        1,
+    )
+
+
+def train(sets, structures, model, network, steps, *options):
+    """`cryodl train-denoiser` on one thread. steps: None for the network's own.
+
+    Returns dict: cpu, wall (s), memory (MB), steps.
+    """
+    more = () if steps is None else ("--steps", steps, "--patience", 1000)
+    cost = cryodl(
+        "train-denoiser",
+        "--particles",
+        *sets,
+        "--structure",
+        *structures,
+        "--network",
+        network,
+        "--output",
+        model,
+        "--device",
+        "cpu",
+        "--threads",
+        1,
+        *more,
+        *options,
+    )
+    return dict(costs(cost), steps=steps)
+
+
+def write_compositions(folder):
+    """The complexes with and without their partners, as mmCIF of one frame each.
+
+    microtubule-kinesin: all 35 sites that 6B0I's own operators make, a tube of 15 protofilaments; kinesin is Klp10A.
+    nucleosome-chd1: 5O9G. nucleosome-part: the same with so many residues of Chd1, from its N terminus, that they are
+    CHD1_SHARE of the mass.
+    """
+    folder = new_folder(Path(folder))
+    tube = gemmi.read_structure(str(structure_file("6B0I")))
+    tube.setup_entities()
+    tube.remove_ligands_and_waters()
+    tube.transform_to_assembly(tube.assemblies[0].name, gemmi.HowToNameCopiedChain.AddNumber)
+    nucleosome = gemmi.read_structure(str(structure_file("5O9G")))
+    nucleosome.remove_ligands_and_waters()
+    partner = nucleosome[0]["W"]
+    heavy = mass(nucleosome[0]) - mass([partner])
+    part, wanted = [], heavy * CHD1_SHARE / (1 - CHD1_SHARE)
+    for residue in partner:
+        if mass([part]) < wanted:
+            part.append(residue)
+    last = part[-1].seqid.num
+    for name, structure, keep in (
+        ("microtubule-kinesin", tube, lambda chain, residue: True),
+        ("microtubule", tube, lambda chain, residue: not chain.name.startswith("K")),
+        ("nucleosome-chd1", nucleosome, lambda chain, residue: True),
+        ("nucleosome", nucleosome, lambda chain, residue: chain.name != "W"),
+        ("nucleosome-part", nucleosome, lambda chain, residue: chain.name != "W" or residue.seqid.num <= last),
+    ):
+        write_model(structure, keep, folder / f"{name}.cif")
+
+
+def mass(chains):
+    """Sum of atomic numbers."""
+    return sum(atom.element.atomic_number * atom.occ for chain in chains for residue in chain for atom in residue)
+
+
+def write_model(structure, keep, path):
+    """mmCIF of the first model's residues for which keep(chain, residue) is true, nothing else."""
+    chosen, model = gemmi.Structure(), gemmi.Model(1) if gemmi.__version__ >= "0.7" else gemmi.Model("1")
+    for chain in structure[0]:
+        copy = gemmi.Chain(chain.name)
+        for residue in chain:
+            if keep(chain, residue):
+                copy.add_residue(residue)
+        if len(copy):
+            model.add_chain(copy)
+    chosen.add_model(model)
+    chosen.setup_entities()
+    chosen.make_mmcif_document().write_file(str(path))
+
+
+def noise_set(star, output, seed=3):
+    """A STAR file like `star` whose images are noise of variance 1 alone; angles, shifts and CTF stay."""
+    particles, rng = read_particles(star), np.random.default_rng(seed)
+    new_folder(output.parent)
+    stack = output.with_suffix(".mrcs")
+    with StackWriter(stack, len(particles), particles.box, particles.pixel_size) as writer:
+        for _ in range(len(particles)):
+            writer.add(rng.standard_normal((1, particles.box, particles.box), dtype=np.float32))
+    write_particles_star(output, particles, stack=stack)
+    return output
+
+
+def _word(name):
+    return name.replace(" ", "-").replace("+", "and")
+
+
+def new_folder(folder):
+    """The folder, empty."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+OCCUPIED = 0.5
+KINESIN = "K"  # chain
+
+
+def lattice(path=None):
+    """(points, weights) of the bare tube, and [(points, weights)] of the kinesin of each site: a point per residue, Å
+    from the centre of mass of all."""
+    tube = gemmi.read_structure(str(path or structure_file("6B0I")))
+    tube.setup_entities()
+    tube.remove_ligands_and_waters()
+    copies = [operator.transform for part in tube.assemblies[0].generators for operator in part.operators]
+    chains = {}
+    for chain in tube[0]:
+        rows = chains.setdefault(chain.name == KINESIN, [])
+        for residue in chain:
+            weight = np.array([atom.element.atomic_number * atom.occ for atom in residue])
+            rows.append((*weight @ np.array([a.pos.tolist() for a in residue]) / weight.sum(), weight.sum()))
+    tables = {kind: np.array(rows) for kind, rows in chains.items()}
+    moved = lambda points, copy: points @ np.array(copy.mat.tolist()).T + np.array(copy.vec.tolist())
+    sites = [(moved(tables[True][:, :3], copy), tables[True][:, 3]) for copy in copies]
+    bare = (
+        np.concatenate([moved(tables[False][:, :3], copy) for copy in copies]),
+        np.tile(tables[False][:, 3], len(copies)),
+    )
+    every = [bare, *sites]
+    centre = sum((weight @ points for points, weight in every)) / sum(weight.sum() for _, weight in every)
+    return (bare[0] - centre, bare[1]), [(points - centre, weight) for points, weight in sites]
+
+
+def make_sites(folder, snr, count, pixel_size, seed=5):
+    """Write particles.star of tubes of which each site is occupied at random; its path, and (n, sites) bool."""
+    rng = np.random.default_rng(seed)
+    bare, sites = lattice()
+    present = rng.random((count, len(sites))) < OCCUPIED
+    bodies = [
+        tuple(np.concatenate(parts) for parts in zip(bare, *(sites[k] for k in np.nonzero(row)[0]))) for row in present
+    ]
+    star = make_mixed(bodies, np.arange(count), folder, snr, rng, pixel_size=pixel_size)
+    np.save(folder / "present.npy", present)
+    return star, present
+
+
+def templates(particles):
+    """(n, box, box) bare tubes, (n, sites, box, box) kinesins of all sites, at the particles' angles, without CTF."""
+    bare, sites = lattice()
+    rotations = Rotation.from_euler("ZYZ", particles.angles, degrees=True).inv()
+    shifts = particles.shifts_yx[:, ::-1] * particles.pixel_size
+    seen = lambda body: projections(*body, rotations, shifts, particles.box, particles.pixel_size)
+    return seen(bare), np.stack([seen(site) for site in sites], 1)

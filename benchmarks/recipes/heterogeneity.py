@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Moving and mixed particles: five sets in the manner of CryoBench's (NeurIPS 2024), at a size for two cores.
+
+IgG-1D: a Fab of 1IGT rotates through 360 degrees about a bond of its hinge. IgG-RL: the torsions of five residues of
+that hinge are random. Ribosembly: 16 compositions of 4V4R_30S in unequal numbers. Mixture: up to 60 complexes. Spike:
+one receptor-binding domain of 6VXX swings. And hinges of which a domain of 10 to 25 % of the mass rotates.
+"""
+
+import dataclasses
+
+import mrcfile
+import numpy as np
+from bench import data_folder, structure_file
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
+
+from cryodl.contract import SimulateParticlesConfig
+from cryodl.io.maps import write_map
+from cryodl.io.particle_sets import read_particles, write_particles_star
+from cryodl.particles.commands import simulate_particles
+from cryodl.simulate.hinge import hinge_of, hinged, selected
+from cryodl.simulate.micrographs import particle_diameter
+from cryodl.simulate.particle_images import fit_cube
+from cryodl.simulate.states import read_atom_model
+from cryodl.simulate.structures import density_of_atoms, load_density
+
+SETS = {"IgG-1D": 256.0, "IgG-RL": 256.0, "Ribosembly": 345.6, "Mixture": 345.6, "Spike": 256.0}  # Å, the images' width
+EDGE = 0.05  # of the width that stays empty
+ROTATIONS, LINKERS, SWINGS, COMPOSITIONS = 60, 100, 41, 16  # states
+HINGE = range(228, 233)  # residues of 1IGT's chain B that have a preceding and a following one
+SWING = 60.0  # degrees in all
+CLASH, CLASHES = 3.0, 0.002  # Å between atoms of the Fab and of the rest; part of its atoms that may be nearer
+
+
+def make_set(name, folder, count, snr, box, seed=0):
+    """STAR file of a set, its maps beside it; made once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    star = folder / "particles.star"
+    if star.exists():
+        return star
+    make = {"IgG-1D": igg_1d, "IgG-RL": igg_rl, "Ribosembly": ribosembly, "Mixture": mixture, "Spike": spike}[name]
+    maps, weights = make(Grid(box, SETS[name] / box), np.random.default_rng(seed))
+    paths = [folder / f"made_{number:03d}.mrc" for number in range(len(maps))]
+    for path, values in zip(paths, maps):
+        write_map(path, values, SETS[name] / box)
+    simulate_particles.run(
+        SimulateParticlesConfig(
+            structure=str(paths[0]),
+            structures=tuple(map(str, paths[1:])),
+            weights=",".join(f"{w:g}" for w in weights),
+            pixel_size=SETS[name] / box,
+            box=box,
+            count=count,
+            snr=snr,
+            output=str(star),
+            seed=seed,
+            device="cpu",
+            threads=1,
+        )
+    )
+    for path in paths:
+        path.unlink()
+    return star
+
+
+@dataclasses.dataclass
+class Grid:
+    """Of the maps. box : px. size : Å/px."""
+
+    box: int
+    size: float
+
+
+def density(xyz, weight, grid):
+    """(box, box, box) of atoms (n, 3), Å from the middle; None if they do not fit."""
+    if np.linalg.norm(xyz, axis=1).max() > (0.5 - EDGE) * grid.box * grid.size:
+        return None
+    return fit_cube(density_of_atoms(xyz, weight, grid.size, 2 * grid.size, "atoms"), grid.box).numpy()
+
+
+def _together(models, weight, grid):
+    """Maps of states in one frame, in the middle of the sphere that holds them all."""
+    middle = (np.max([m.max(0) for m in models], axis=0) + np.min([m.min(0) for m in models], axis=0)) / 2
+    return [density(xyz - middle, weight, grid) for xyz in models]
+
+
+def _fab(model):
+    """Atoms of the first Fab of 1IGT, up to the hinge."""
+    return (model.chain == "A") | ((model.chain == "B") & (model.residue < HINGE[0]))
+
+
+def igg_1d(grid, rng):
+    """Maps and weights: a Fab at equal steps of a rotation."""
+    model = read_atom_model(str(structure_file("1IGT")))
+    alpha = _alpha_carbons(model)
+    point, axis = alpha[HINGE[0]], alpha[HINGE[0]] - alpha[HINGE[0] - 1]
+    axis = axis / np.linalg.norm(axis)
+    fab = _fab(model)
+    made = [hinged(model.xyz, fab, point, axis, 360 * k / ROTATIONS) for k in range(ROTATIONS)]
+    return _together(made, model.weight, grid), np.ones(ROTATIONS)
+
+
+def _alpha_carbons(model):
+    """{residue of chain B: a place in it}; the mean of its first four atoms stands for its backbone."""
+    chain = model.chain == "B"
+    return {number: model.xyz[chain & (model.residue == number)][:4].mean(0) for number in set(model.residue[chain])}
+
+
+def igg_rl(grid, rng):
+    """Maps and weights: linkers of random torsions, without clashes."""
+    model = read_atom_model(str(structure_file("1IGT")))
+    fab, linker = _fab(model), (model.chain == "B") & np.isin(model.residue, HINGE)
+    middle, rest = model.xyz[~fab].mean(0), cKDTree(model.xyz[~fab & ~linker])
+    maps = []
+    while len(maps) < LINKERS:
+        xyz = model.xyz
+        for number in reversed(HINGE):  # from the rest to the Fab; what lies before the residue follows
+            moved = fab | ((model.chain == "B") & (model.residue < number))
+            for one, other in ((0, 1), (1, 2)):
+                backbone = xyz[(model.chain == "B") & (model.residue == number)][:3]  # N, CA, C
+                axis = backbone[other] - backbone[one]
+                xyz = hinged(xyz, moved, backbone[one], axis / np.linalg.norm(axis), rng.uniform(-180, 180))
+        made = density(xyz - middle, model.weight, grid)
+        if made is not None and (rest.query(xyz[fab])[0] < CLASH).mean() < CLASHES:
+            maps.append(made)
+    return maps, np.ones(LINKERS)
+
+
+def ribosembly(grid, rng):
+    """Maps and weights: states without ever other groups of protein chains; one of them four times as frequent."""
+    model = read_atom_model(str(structure_file("4V4R_30S")))
+    names, atoms = np.unique(model.chain, return_counts=True)
+    proteins = names[np.argsort(-atoms)][1:]
+    middle = np.average(model.xyz, axis=0, weights=model.weight)
+    maps = []
+    for number in range(COMPOSITIONS):
+        gone = [name for bit in range(4) if number >> bit & 1 for name in proteins[bit::4]]
+        maps.append(density(model.xyz - middle, model.weight * ~np.isin(model.chain, gone), grid))
+    return maps, 1.0 + np.arange(COMPOSITIONS) % 4
+
+
+def mixture(grid, rng):
+    """Maps and weights: the complexes that fit, each in the middle."""
+    maps = []
+    for path in sorted((data_folder() / "structures" / "complexes").iterdir()):
+        try:
+            found = load_density(str(path), grid.size, None)
+        except ValueError:
+            continue
+        if particle_diameter(found, grid.size) <= (1 - 2 * EDGE) * grid.box * grid.size:
+            maps.append(fit_cube(found, grid.box).numpy())
+    return maps, np.ones(len(maps))
+
+
+def spike(grid, rng):
+    """Maps and weights: the receptor-binding domain of one chain at equal steps of a swing."""
+    model = read_atom_model(str(structure_file("6VXX")))
+    domain = selected(model, "A:330-528", "")
+    point, axis = hinge_of(model, domain, None)
+    made = [hinged(model.xyz, domain, point, axis, angle) for angle in np.linspace(0, SWING, SWINGS)]
+    outward = [np.linalg.norm(xyz[domain].mean(0) - model.xyz[~domain].mean(0)) for xyz in (made[0], made[-1])]
+    if outward[1] < outward[0]:
+        made = [hinged(model.xyz, domain, point, axis, -angle) for angle in np.linspace(0, SWING, SWINGS)]
+    return _together(made, model.weight, grid), np.ones(SWINGS)
+
+
+COMPLEXES = {
+    "1U6G": dict(domain="C:900-1210", box=64, pixel_size=4.0),
+    "2CG9": dict(domain="A:2-215", box=64, pixel_size=3.5),
+    "1WCM": dict(domain="D,G", box=64, pixel_size=3.8),
+    "6RN3": dict(domain="F", box=64, pixel_size=4.2),
+}
+LEFT_OUT = {"1U6G": "C:900-1210", "2CG9": "X", "1WCM": "D,G", "6RN3": "F"}
+
+
+def simulated(folder, name, snr, count, seed=0, **options):
+    """STAR file of a set with this SNR over the whole box."""
+    path = folder / f"{name}_{snr:g}_{count}_{seed}_{'_'.join(map(str, options.values()))}.star".replace(":", "-")
+    structure = structure_file(name)
+    common = {k: v for k, v in COMPLEXES[name].items() if k != "domain"}
+    config = SimulateParticlesConfig(
+        structure=str(structure),
+        count=count,
+        snr=snr,
+        output=str(path),
+        seed=seed,
+        threads=1,
+        device="cpu",
+        snr_area="box",
+        **common,
+        **options,
+    )
+    if not path.exists():
+        simulate_particles.run(config)
+    return path
+
+
+def with_errors(path, degrees, seed=0):
+    """The set with orientations rotated by that angle about random axes."""
+    if not degrees:
+        return path
+    particles, rng = read_particles(path), np.random.default_rng(seed)
+    axes = rng.standard_normal((len(particles), 3))
+    axes *= np.radians(degrees) / np.linalg.norm(axes, axis=1, keepdims=True)
+    rotated = Rotation.from_euler("ZYZ", particles.angles, degrees=True) * Rotation.from_rotvec(axes)
+    angles = rotated.as_euler("ZYZ", degrees=True).T
+    changed = path.with_name(f"{path.stem}_error{degrees:g}.star")
+    write_particles_star(str(changed), particles, dict(zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), angles)))
+    return changed
+
+
+def spoiled(path, particles, wrong, seed, defocus_error=500.0):
+    """STAR file of the particles as noise, or with a wrong CTF."""
+    changed, changes, stack = path.with_name(f"{path.stem}_changed.star"), {}, None
+    first, second = (np.array(particles.columns[f"rlnDefocus{axis}"], float) for axis in "UV")
+    if wrong == "noise":
+        stack = str(changed.with_suffix(".mrcs"))
+        noise = np.random.default_rng(seed).standard_normal((len(particles), particles.box, particles.box), np.float32)
+        mrcfile.write(stack, noise)
+    elif wrong == "defocus":
+        changes = dict(rlnDefocusU=first + defocus_error, rlnDefocusV=second + defocus_error)
+    elif wrong == "astigmatism":
+        changes = dict.fromkeys(("rlnDefocusU", "rlnDefocusV"), (first + second) / 2)
+    write_particles_star(str(changed), particles, changes, stack=stack)
+    return changed

@@ -1,0 +1,555 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Killed commands, faults of machine and input, mutated files: what each command did, and whether it lost anything."""
+
+import contextlib
+import importlib
+import json
+import os
+import resource
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import zlib
+from pathlib import Path
+
+import numpy as np
+from bench import ENGINE, benchmark, columns
+from recipes.broken import mutated, readers_of, spoil, valid_file
+from recipes.trials import (
+    COMMANDS,
+    arguments_of,
+    environment,
+    fresh_folder,
+    leftovers,
+    load_program,
+    make_data,
+    output_files,
+    start,
+    start_forked,
+)
+
+from cryodl.io.memory import is_memory_error
+
+# ----- kills
+GROUPS = {
+    "micrographs and picking": "pick assess-micrographs estimate-ctf extract-particles pick-filaments train-picker "
+    "auto-pick denoise-micrographs",
+    "particles": "train-denoiser denoise denoise-general assign-orientations reconstruct assess-integrity classify-2d "
+    "classify-2d-classes-from classify-2d-again select-classes fit-heterogeneity fit-heterogeneity-auto",
+    "tomograms": "train-classifier cluster-subtomograms fit-subtomogram-heterogeneity train-segmenter segment "
+    "denoise-tomograms train-detector detect-particles",
+    "maps": "train-map-improver improve-map",
+    "simulations": "simulate-micrographs simulate-particles simulate-tomograms",
+}
+
+
+def kills_table(rows):
+    lines = [["commands", "kills", "runs", "equal to an undisturbed run", "nothing left behind", "resumed"]]
+    for group, words in {**GROUPS, "all": " ".join(COMMANDS)}.items():
+        part = [r for r in rows if r["command"] in words.split()]
+        sums = [str(sum(r[key] for r in part)) for key in ("killed", "trials", "equal", "clean", "resumed")]
+        lines += [[f"{group} ({len(part)} commands)", *sums]] if part else []
+    return lines
+
+
+@benchmark(cases=dict(command=COMMANDS), tables={"kills": kills_table}, quick=dict(count=2, command="reconstruct"))
+def kills(run, command, count=50, seed=0):
+    """Commands killed (SIGKILL) at random times and started again: the result must be that of an undisturbed run. Every
+    trial kills the command one to five times, continues it with the same words each time, compares every file that it
+    leaves (without times), and looks for temporary files. A kill after the last file was written is not counted: the
+    same command then says that its output exists. resumed: trainings that went on from a checkpoint."""
+    make_data(run.output)
+    load_program()
+    importlib.import_module("cryodl.learning.run_training").MIN_STEPS = 2  # so that short trainings have checkpoints
+    importlib.import_module("cryodl.maps.improvers.pairs").CHECKED = 2  # boxes in each validation, which is quicker
+    row = dict(trials=0, killed=0, resumed=0, equal=0, clean=0, failures=[])
+    seconds, wanted = run_undisturbed(command, run.output)
+    row["seconds"] = round(seconds, 1)
+    while row["killed"] < count:
+        before = row["killed"]
+        kill_command(command, row, run.output, seed, seconds, wanted)
+        seconds *= SHORTER if row["killed"] == before else 1
+    return row
+
+
+EARLIEST = 0.02  # of the undisturbed time, which is that of the CPU: other programs do not change it
+SHORTER = 0.8  # what is taken for the undisturbed time after a run that ended before it was killed
+MOST_AT_ONCE = 5  # kills in one trial
+_RESUMED = b"Continuing the training at step"
+_FINISHED = b"exists already; it is not replaced"
+
+
+def run_undisturbed(name: str, work: Path) -> tuple[float, dict]:
+    """(seconds of CPU that a command takes, {file: digest} that it leaves) where nothing kills it."""
+    whole, began = fresh_folder(work, f"{name}-whole"), _cpu_seconds_of_children()
+    if _end_of(start_forked(arguments_of(name), whole, whole / "run.log")):
+        raise RuntimeError(f"{name} failed undisturbed; see {whole / 'run.log'}")
+    return _cpu_seconds_of_children() - began, output_files(whole)
+
+
+def _cpu_seconds_of_children():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _cpu_seconds(pid):
+    """Of a process, 0 if it has ended."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
+    except OSError:
+        return 0.0
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def kill_command(name: str, row: dict, work: Path, seed: int, seconds: float, wanted: dict) -> None:
+    """One more trial in the row of a command. seconds, wanted: of the undisturbed run."""
+    rng = np.random.default_rng((seed, row["trials"]))
+    folder = fresh_folder(work, f"{name}-{row['trials']}")
+    code, killed = _killed_and_continued(name, folder, seconds, rng)
+    found, left = output_files(folder), leftovers(folder)
+    other = sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key) and key not in left)
+    row["killed"] += killed
+    row["resumed"] = row.get("resumed", 0) + (folder / "run.log").read_bytes().count(_RESUMED)
+    row["equal"] += not code and not other
+    row["clean"] += not left
+    if code or other or left:
+        row["failures"].append(f"trial {row['trials']}: exit code {code}, other files {other[:4]}, left {left[:4]}")
+    else:
+        shutil.rmtree(folder)
+    row["trials"] += 1
+
+
+def _killed_and_continued(name, folder, seconds, rng):
+    """Kill, continue, and at last let it end. Returns the last exit code and the number of kills."""
+    log = folder / "run.log"
+    for killed in range(int(rng.integers(1, MOST_AT_ONCE + 1))):
+        process = start_forked(arguments_of(name), folder, log)
+        limit = float(rng.uniform(EARLIEST, 1.0)) * seconds
+        while process.is_alive() and _cpu_seconds(process.pid) < limit:
+            time.sleep(STEP)
+        if process.exitcode is not None:
+            return _code_of(process, log, killed)
+        process.kill()
+        process.join()
+    process = start_forked(arguments_of(name), folder, log)
+    process.join()
+    return _code_of(process, log, killed + 1)
+
+
+def _code_of(process, log, killed):
+    """(exit code, number of kills) of a trial whose last process has ended."""
+    if process.exitcode and killed and log.read_bytes().splitlines()[-1].count(_FINISHED):
+        return 0, killed - 1
+    return process.exitcode, killed
+
+
+def _end_of(process):
+    process.join()
+    return process.exitcode
+
+
+STEP = 0.005  # s
+MOST_AT_ONCE = 5  # kills in one trial
+
+
+# ----- faults
+
+
+class NotRun(Exception):
+    """The machine does not allow this trial."""
+
+
+def ran(name, folder, expect=0, words=(), **options):
+    """Run a trial's command to its end. Returns the last line that it printed; raises if that is not as expected."""
+    log = folder.parent / f"{folder.name}.log"
+    log.unlink(missing_ok=True)
+    code = start([*arguments_of(name), *words], folder, log, **options).wait()
+    text = log.read_text(encoding="utf-8", errors="replace")
+    if code != expect or "Traceback" in text:
+        raise AssertionError(f"exit code {code}: {text[-300:]}")
+    return next((line for line in reversed(text.splitlines()) if line.startswith("cryodl: ")), text.splitlines()[-1])
+
+
+def same_as_undisturbed(name, folder):
+    """Run the command undisturbed elsewhere, and compare."""
+    whole = fresh_folder(folder.parent, f"{folder.name}-whole")
+    ran(name, whole)
+    wanted, found = output_files(whole), output_files(folder)
+    if wanted != found or leftovers(folder):
+        other = sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key))
+        raise AssertionError(f"the result differs from the undisturbed one: {other[:5]}")
+
+
+def wait_for(ready, seconds):
+    end = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > end:
+            raise AssertionError("nothing happened")
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def small_disk(folder, size):
+    """A file system of its own in a folder."""
+    folder.mkdir(exist_ok=True)
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False
+    ).returncode:
+        raise NotRun("file systems cannot be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def remount(folder, options):
+    subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
+
+
+def disk_full(folder):
+    """The disk becomes full while simulate-micrographs writes; with room again the same command continues, and the
+    result is that of an undisturbed run."""
+    with small_disk(folder / "disk", "1500k") as disk:
+        (disk / "data").symlink_to(folder.parent / "data")
+        said = ran("simulate-micrographs", disk, 2)
+        if "No space left" not in said:
+            raise AssertionError(said)
+        remount(disk, "size=50m")
+        ran("simulate-micrographs", disk)
+        same_as_undisturbed("simulate-micrographs", disk)
+    return said
+
+
+def disk_full_before(folder):
+    """The disk is full before train-picker begins: that is said before any work."""
+    with small_disk(folder / "disk", "300k") as disk:
+        (disk / "data").symlink_to(folder.parent / "data")
+        with contextlib.suppress(OSError), open(disk / "filler", "wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        said = ran("train-picker", disk, 2)
+    if "Cannot write to" not in said:
+        raise AssertionError(said)
+    return said
+
+
+def disk_full_drawing(folder):
+    """The disk becomes full while an annotation is saved: an error, not the end of the window by a signal."""
+    code = (
+        "import sys, numpy as np; from cryodl.tomograms.annotations.files import write_tile_stack\n"
+        "try: write_tile_stack('.', 'drawings.mrc', {}, 64, 64, np.int16, -1)\n"
+        "except OSError as error: print(error)\n"
+    )
+    with small_disk(folder / "disk", "300k") as disk:
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=disk, env=environment(), capture_output=True, text=True, check=False
+        )
+        if done.returncode or "No space left" not in done.stdout or list(disk.iterdir()):
+            raise AssertionError(f"exit code {done.returncode}: {done.stdout} {done.stderr[-200:]}")
+    return done.stdout.strip()
+
+
+def read_only(folder):
+    """The output folder is read-only: that is said before any work."""
+    with small_disk(folder / "disk", "1m") as disk:
+        (disk / "data").symlink_to(folder.parent / "data")
+        remount(disk, "ro")
+        said = ran("train-picker", disk, 2)
+    if "Read-only" not in said:
+        raise AssertionError(said)
+    return said
+
+
+def no_temporary_space(folder):
+    """TMPDIR is full: nothing needs it."""
+    with small_disk(folder / "full", "4k") as full:
+        (full / "filler").write_bytes(b"x")
+        ran("train-picker", folder, env=environment(TMPDIR=str(full)))
+    same_as_undisturbed("train-picker", folder)
+    return "trained as ever"
+
+
+def clock_set_back(folder):
+    """Killed, then the clock is set back by a year (all files are of the future): the same command continues, and the
+    result is that of an undisturbed run."""
+    process = start(arguments_of("train-picker"), folder, folder.parent / "clock.log")
+    wait_for(lambda: (folder / "out.partial/checkpoint.safetensors").exists() or process.poll() is not None, 300)
+    process.kill()
+    process.wait()
+    later = time.time() + 365 * 86400
+    for path in folder.rglob("*"):
+        os.utime(path, (later, later))
+    ran("train-picker", folder)
+    same_as_undisturbed("train-picker", folder)
+    return "continued after the kill"
+
+
+def umask_077(folder):
+    """umask 077: all outputs are their owner's alone."""
+    ran("pick", folder, preexec_fn=lambda: os.umask(0o077))
+    others = [path.name for path in (folder / "out").rglob("*") if path.stat().st_mode & 0o077]
+    if others:
+        raise AssertionError(f"others may read {others[:3]}")
+    return "nothing is readable by others"
+
+
+def little_memory(folder):
+    """The address space is limited to 1.6 GB, of which the libraries take most: the parameter that helps is named."""
+    limit = int(1.6e9)
+    said = ran(
+        "train-picker",
+        folder,
+        2,
+        ["--batch-size", "512"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )
+    if "memory" not in said or "--batch-size" not in said:
+        raise AssertionError(said)
+    return said
+
+
+def bad_files(folder):
+    """Ten broken files among the micrographs: each is skipped, counted and named; the others are picked."""
+    expected = spoil(folder)
+    words = ["--result", "result.json", "--micrographs", "mics/*"]
+    ran("pick", folder, words=words)
+    skipped = json.loads((folder / "result.json").read_text(encoding="utf-8"))["skipped"]
+    if len(skipped) != expected or len(list((folder / "out").glob("*.star"))) != 2:
+        raise AssertionError(f"{len(skipped)} of {expected} skipped")
+    return "; ".join(item["reason"].split(": ", 1)[0].rsplit("/", 1)[-1][:60] for item in skipped)
+
+
+def names_outside(folder):
+    """--names ../../x: refused, nothing is written outside of the output folder."""
+    said = ran("pick", folder, 2, ["--micrographs", "data/map.mrc", "--names", "../../x"])
+    if list(folder.parent.glob("x*")) or "output folder" not in said:
+        raise AssertionError(said)
+    return said
+
+
+def locale_c(folder):
+    """LC_ALL=C, and a stream that takes ASCII only."""
+    ran("pick", folder, env=environment(LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONIOENCODING="ascii:strict"))
+    same_as_undisturbed("pick", folder)
+    return "picked as ever"
+
+
+def two_at_once(folder):
+    """The same command twice on one output: the second one is refused, the first one ends as ever."""
+    process = start(arguments_of("train-picker"), folder, folder.parent / "first.log")
+    wait_for(lambda: list(folder.glob(".*.lock")) or process.poll() is not None, 120)
+    said = ran("train-picker", folder, 2)
+    if process.wait() or "is working on" not in said:
+        raise AssertionError(said)
+    same_as_undisturbed("train-picker", folder)
+    return said
+
+
+def protocol_killed(folder):
+    """The protocol (behind it a shell and the engine) is killed: the engine ends, and Continue goes on at once."""
+    code = (
+        "import os, subprocess, sys; from cryodl.contract.processes import process_name; words = sys.argv[1:]\n"
+        "subprocess.run('\"$PYTHON\" -m cryodl ' + ' '.join(f\"'{w}'\" for w in words) + '; true', shell=True,"
+        "               env=dict(os.environ, CRYODL_PARENT=process_name(), PYTHON=sys.executable))"
+    )
+    protocol = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments_of("train-picker")],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    lock = folder / ".out.lock"
+    wait_for(lambda: lock.exists() and lock.stat().st_size, 120)
+    engine = json.loads(lock.read_text(encoding="utf-8"))["process"]
+    protocol.kill()
+    protocol.wait()
+    ran("train-picker", folder)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(engine, 0)
+        raise AssertionError(f"the engine {engine} is alive")
+    same_as_undisturbed("train-picker", folder)
+    return "the engine had ended; the continued run is that of an undisturbed one"
+
+
+def control_c(folder):
+    """Ctrl-C: says what is kept, and the same command continues."""
+    log = folder.parent / "control-c.log"
+    log.unlink(missing_ok=True)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and so would ours
+    process = start(arguments_of("train-picker"), folder, log)
+    wait_for(lambda: (folder / "out.partial/checkpoint.safetensors").exists() or process.poll() is not None, 300)
+    process.send_signal(signal.SIGINT)
+    if process.wait() != 130:
+        raise AssertionError(f"exit code {process.returncode}")
+    said = log.read_text(encoding="utf-8").splitlines()[-1]
+    ran("train-picker", folder)
+    same_as_undisturbed("train-picker", folder)
+    return said
+
+
+TRIALS = {
+    "disk full": disk_full,
+    "disk full before": disk_full_before,
+    "disk full while drawing": disk_full_drawing,
+    "read-only": read_only,
+    "no space in TMPDIR": no_temporary_space,
+    "umask 077": umask_077,
+    "little memory": little_memory,
+    "bad files": bad_files,
+    "names outside": names_outside,
+    "locale C": locale_c,
+    "two at once": two_at_once,
+    "protocol killed": protocol_killed,
+    "Ctrl-C": control_c,
+    "clock set back": clock_set_back,
+}
+plain = lambda text: text.replace("|", "\\|").replace("\n", " ").removeprefix("cryodl: error: ")
+faults_table = columns(
+    {"tried": lambda r: plain(r["tried"]), "outcome": "verdict", "what was said": lambda r: plain(r["said"])}
+)
+
+
+@benchmark(cases=dict(trial=TRIALS), tables={"faults": faults_table}, quick=dict(trial="names outside"))
+def faults(run, trial):
+    """Faults of machine and input, one after the other. Small file systems are mounted where that is allowed (root);
+    elsewhere those trials are said to be not run."""
+    make_data(run.output)
+    row = dict(tried=" ".join(TRIALS[trial].__doc__.split()))
+    try:
+        said = TRIALS[trial](fresh_folder(run.output, trial.replace(" ", "-")))
+        return dict(row, verdict="survived", said=said.replace(str(run.output), "."))
+    except NotRun as reason:
+        return dict(row, verdict="not run", said=str(reason))
+    except Exception as error:  # a trial that fails must not end the others
+        traceback.print_exc()
+        return dict(row, verdict="failed", said=str(error).replace(str(run.output), ".")[:300])
+
+
+# ----- mutated files: none may hang, take memory, raise anything but a sentence, or kill the process
+MAX_SECONDS = 10.0
+MAX_MEMORY = 1e9  # bytes above what the process had, beside the size of the file
+START = 60.0  # seconds that a new process may take for its imports
+
+
+def _follow(process, row, number, end):
+    """Take up a worker's lines until it ends or hangs. end: after the last file. Returns the number to go on with."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        limit = START
+        while True:
+            if not selector.select(limit):
+                if number == end:  # all files are done; it only ends slowly
+                    return number
+                row["failures"].append(dict(file=number, what=f"hangs for more than {limit:.0f} s"))
+                return number + 1
+            line = process.stdout.readline()
+            if not line:
+                code = process.wait()
+                if code:
+                    row["failures"].append(dict(file=number, what=f"ended the process with {code}"))
+                    return number + 1
+                return number
+            limit = MAX_SECONDS
+            found = json.loads(line)
+            if "file" in found:
+                _count(row, found)
+                number = found["file"] + 1
+
+
+def _count(row, found):
+    row["slowest"], row["largest"] = max(row["slowest"], found["seconds"]), max(row["largest"], found["memory"] / 1e6)
+    too_large = found["memory"] > MAX_MEMORY + found["size"]
+    if found["error"] or too_large or found["seconds"] > MAX_SECONDS:
+        what = found["error"] or f"{found['seconds']:.1f} s, {found['memory'] / 1e6:.0f} MB"
+        row["failures"].append(dict(file=found["file"], what=what))
+    else:
+        row["read" if found["read"] else "refused"] += 1
+
+
+def work(kind, first, count):
+    """The worker: one JSON line for each file. Everything that the readers print is swallowed."""
+    out, sys.stdout = sys.stdout, open(os.devnull, "w", encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        path, neighbours = valid_file(kind, Path(folder))
+        whole, readers = path.read_bytes(), readers_of(kind)
+        for reader in readers:
+            reader(path)  # the file itself is read
+        print("{}", file=out, flush=True)
+        for number in range(first, first + count):
+            seed = zlib.crc32(f"{kind} {number}".encode())
+            path.write_bytes(mutated(whole, kind, seed))
+            neighbours(path)
+            print(json.dumps(dict(_try(readers, path), file=number, size=path.stat().st_size)), file=out, flush=True)
+
+
+def _try(readers, path):
+    start, before, read, error = time.monotonic(), _begin_peak(), False, ""
+    for reader in readers:
+        try:
+            reader(path)
+            read = read or reader is readers[0]
+        except (ValueError, FileNotFoundError) as sentence:
+            if not str(sentence).strip() or "\n" in str(sentence).strip():
+                error = f"no sentence: {sentence!r}"
+        except Exception as other:  # what a command would end by
+            error = "too little memory" if is_memory_error(other) else traceback.format_exc(limit=-3)
+    return dict(read=read, error=error, seconds=time.monotonic() - start, memory=max(0.0, _peak() - before))
+
+
+def _begin_peak():
+    """Forget the highest memory so far; returns the present one, in bytes."""
+    with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+        file.write("5")
+    return _peak()
+
+
+def _peak():
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        return next(1024.0 * int(line.split()[1]) for line in file if line.startswith("VmHWM"))
+
+
+KINDS = {
+    "images and volumes": "mrc mrc_gz tiff tiff_gz tomogram map stack",
+    "lists and tables": "star particles subtomograms box topaz list",
+    "structures": "pdb cif",
+    "models, requests, annotations": "card safetensors request annotations",
+}
+
+
+def fuzz_table(rows):
+    lines = [["files", "number", "read", "refused with a sentence", "failures", "slowest, s", "largest, MB"]]
+    for group, words in KINDS.items():
+        part = [r for r in rows if r["kind"] in words.split()]
+        sums = [f"{sum(r[key] for r in part):,}" for key in ("files", "read", "refused")]
+        worst = [f"{max(r['slowest'] for r in part):.2f}", f"{max(r['largest'] for r in part):.0f}"] if part else []
+        failures = str(sum(len(r["failures"]) for r in part))
+        lines += [[f"{group} ({', '.join(r['kind'] for r in part)})", *sums, failures, *worst]] if part else []
+    return lines
+
+
+@benchmark(
+    cases=lambda: [dict(kind=kind) for words in KINDS.values() for kind in words.split()],
+    tables={"fuzz": fuzz_table},
+    quick=dict(count=20),
+)
+def fuzz(run, kind, first=0, count=2000):
+    """Mutated files against every reader, which runs in a process of its own. File number n of a kind is made from
+    (kind, n): a failure is seen again with --set first=n count=1. A failure is more than 10 s, more than 1 GB above the
+    size of the file, the end of the process, or anything but a sentence."""
+    row = dict(first=first, files=count, read=0, refused=0, slowest=0.0, largest=0.0, failures=[])
+    number, end = first, first + count
+    while number < end:
+        code = f"import robustness; robustness.work({kind!r}, {number}, {end - number})"
+        here = dict(os.environ, PYTHONPATH=f"{Path(__file__).parent}:{ENGINE}")
+        piped = dict(stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=here)
+        with subprocess.Popen([sys.executable, "-c", code], **piped) as process:
+            number = _follow(process, row, number, end)
+            process.kill()
+    return row

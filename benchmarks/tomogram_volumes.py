@@ -1,0 +1,442 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tomograms denoised and searched for particles, and motion found in subtomograms."""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from bench import CPU, ROOT, benchmark, columns, costs, cryodl, grouped, mean, measure, recorded, structure_file
+from matplotlib.patches import Circle
+from peers import START_TOPAZ
+from recipes.heterogeneity import COMPLEXES
+from recipes.tomograms import cells
+from scipy.spatial.transform import Rotation
+from scipy.stats import spearmanr
+
+from cryodl.contract import FitSubtomogramHeterogeneityConfig, SimulateParticlesConfig, SimulateSubtomogramsConfig
+from cryodl.core.matching import f_beta, match_picks
+from cryodl.core.projections import rotation_matrices
+from cryodl.io.maps import write_map
+from cryodl.io.plots import new_figure, save_figure
+from cryodl.io.star import read_tables, write_tables
+from cryodl.io.subtomograms import read_subtomograms, write_subtomograms_star
+from cryodl.io.tomograms import Tomogram
+from cryodl.simulate.states import load_states
+from cryodl.tomograms.commands import fit_subtomogram_heterogeneity, simulate_subtomograms
+from cryodl.tomograms.denoisers.spectra import subvolume_frequencies
+
+# ----- denoising, with known ground truth: the same cell without noise, and once more without the missing wedge
+NAME, SEED = "tomo_001", 11
+GAUSSIANS = (0.03, 0.05, 0.07, 0.1, 0.13, 0.16, 0.2, 0.25)  # cycles per px where a Gaussian low-pass has 61 %
+STRUCTURES = ("SIM_4V4R_70S_10A", "3J9I")
+
+
+def cell(run, name, size, **values):
+    """Folder of a cell of ribosomes, proteasomes, membranes, microtubules and filaments."""
+    shape = dict(size=size, thickness=size // 3, microtubules=3, filaments=6, seed=SEED)
+    return cells(run, f"{name} {size}", STRUCTURES, (30 * size**2 // 192**2, 25 * size**2 // 192**2), **shape, **values)
+
+
+def volume(path):
+    """(z, y, x) float32 values of a file."""
+    return Tomogram(path).part()
+
+
+def correlation(first, second):
+    """Of all voxels."""
+    return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
+
+
+def low_passed(image: np.ndarray, width: float) -> np.ndarray:
+    """A Gaussian low-pass filter. width: cycles per px."""
+    transform = torch.fft.rfftn(torch.from_numpy(image)) * torch.exp(
+        -((subvolume_frequencies(image.shape) / width) ** 2) / 2
+    )
+    return torch.fft.irfftn(transform, s=image.shape).numpy()
+
+
+def in_wedge(image: np.ndarray) -> np.ndarray:
+    """The part of an image that tilts up to 60 degrees do not measure."""
+    kz, kx = torch.fft.fftfreq(image.shape[0])[:, None], torch.fft.rfftfreq(image.shape[2])
+    mask = (torch.atan2(kz.abs(), kx) > np.pi / 3).float()[:, None]
+    return torch.fft.irfftn(torch.fft.rfftn(torch.from_numpy(image)) * mask, s=image.shape).numpy()
+
+
+TOPAZ = """
+import sys, numpy
+{start}
+from topaz.denoise import Denoise3D
+# at once, which its tiles only approximate
+found = Denoise3D(sys.argv[1], dims=3).denoise(numpy.load(sys.argv[2]), patch_size=-1)
+numpy.save(sys.argv[3], found)
+"""
+WAYS = {
+    "half": "a half as it was",
+    "average": "mean of the halves",
+    "gaussian": "best Gaussian low-pass of the mean, chosen by the ground truth",
+    "wiener_of_the_average": "Wiener filter of the mean, from the halves",
+    "unet-3d-10a": "Topaz, pretrained 3-D denoiser (unet-3d-10a)",
+    "unet-3d-20a": "Topaz, pretrained 3-D denoiser (unet-3d-20a)",
+    "denoised": "denoised",
+    "denoised_rows_not_learned": "denoised, rows that were not learned from",
+}
+denoised_table = lambda rows: (
+    [["", "correlation"]]
+    + [
+        [word, f"{next(r[key] for r in rows if key in r):.2f}"]
+        for key, word in WAYS.items()
+        if any(key in r for r in rows)
+    ]
+)
+
+
+@benchmark(
+    cases=dict(way=["denoised", "unet-3d-10a", "unet-3d-20a"]),
+    tables={"tomogram-denoising": denoised_table},
+    quick=dict(size=96, steps=2),
+)
+def tomogram_denoising(run, way, size=192, steps=1000):
+    """Correlation with the ground truth of what a network that learns from the halves alone makes of them, beside
+    filters and Topaz's pretrained 3-D denoisers (--tool topaz=PYTHON). 13 Å/px, ±60° by 3°, tilt images of SNR 0.1."""
+    noisy, clean = cell(run, "noisy", size, snr=0.1, halves=True), cell(run, "clean", size, snr=1e6)
+    average, truth = (volume(folder / "tomograms" / f"{NAME}.mrc") for folder in (noisy, clean))
+    folder = run.folder(way)
+    if way != "denoised":
+        folder.mkdir()
+        np.save(folder / "average.npy", average)
+        code = TOPAZ.format(start=START_TOPAZ.rsplit("from topaz.main", 1)[0])
+        cost = measure([run.tool("topaz"), "-c", code, way, folder / "average.npy", folder / "found.npy"])
+        return {way: correlation(np.load(folder / "found.npy"), truth), "cpu_s": cost[1]}
+    half = volume(noisy / "halves" / f"{NAME}_even.mrc")
+    given = ("--tomograms", noisy / "halves" / "*.mrc", "--steps", steps, *CPU)
+    cost = costs(cryodl("denoise-tomograms", *given, "--output", folder))
+    found, rows = volume(folder / f"{NAME}.mrc"), round(0.85 * half.shape[1])
+    gaussians = {width: correlation(low_passed(average, width), truth) for width in GAUSSIANS}
+    controls = json.loads((folder / "denoise.json").read_text())["tomograms"][NAME]["controls"]
+    return dict(
+        steps=steps,
+        half=correlation(half, truth),
+        average=correlation(average, truth),
+        gaussian=max(gaussians.values()),
+        denoised=correlation(found, truth),
+        denoised_rows_not_learned=correlation(found[:, rows:], truth[:, rows:]),
+        controls={key: value for key, value in controls.items() if not isinstance(value, list)},
+        cost=cost,
+    )
+
+
+wedge_table = columns(
+    {
+        "correlation": lambda r: (
+            dict(average="mean of the halves").get(r["way"])
+            or f"denoised{', wedge filled' if r['way'] == 'filled' else ''} ({r['steps']} steps)"
+        ),
+        "all frequencies": "whole:.2f",
+        "in the missing wedge alone": "wedge:.2f",
+    }
+)
+
+
+@benchmark(
+    cases=dict(way=["average", "denoised", "filled"]),
+    tables={"tomogram-wedge": wedge_table},
+    quick=dict(size=96, way="filled", steps=2),
+)
+def tomogram_wedge(run, way, size=192, steps=None):
+    """Correlation with the ground truth without missing wedge, over all frequencies and in the wedge alone."""
+    noisy = cell(run, "noisy", size, snr=0.1, halves=True)
+    full = cell(run, "full", size, snr=1e6, tilt_min=-90, tilt_max=87) / "tomograms" / f"{NAME}.mrc"
+    image, truth, more = volume(noisy / "tomograms" / f"{NAME}.mrc"), volume(full), {}
+    if way != "average":
+        steps = steps or (1000 if way == "denoised" else 600)
+        given = ("--tomograms", noisy / "halves" / "*.mrc", "--steps", steps, *CPU)
+        folder = run.folder(way)
+        cpu = cryodl("denoise-tomograms", *given, *["--fill-wedge"][: way == "filled"], "--output", folder)[1]
+        image, more = volume(folder / f"{NAME}.mrc"), dict(steps=steps, cpu_s=cpu)
+    return dict(more, whole=correlation(image, truth), wedge=correlation(in_wedge(image), in_wedge(truth)))
+
+
+# ----- particles, in a simulated copy of the CZII contest: six species, seven tomograms of 10 Å voxels
+DETECTION_SIZE, BETA = 10.0, 4.0  # Å/px
+
+
+# file of the structure, radius (Å) and weight of the species of the contest that it stands for, copies in a training
+# and in a test tomogram
+SPECIES = {
+    "rubisco": ("1BXN", 60.0, 1, 20, 12, "rubisco (apo-ferritin)"),
+    "cand1": ("1U6G", 65.0, 0, 16, 8, "CAND1-CUL1 (beta-amylase, weight 0)"),
+    "betagal": ("8BK7", 90.0, 2, 16, 8, "beta-galactosidase (weight 2)"),
+    "ribosome": ("SIM_4V4R_70S_10A", 150.0, 1, 14, 8, "ribosome"),
+    "mtorc1": ("5H64", 130.0, 2, 14, 8, "mTORC1 (thyroglobulin, weight 2)"),
+    "capsid": ("1BMV", 135.0, 1, 7, 5, "capsid (virus-like particle)"),
+}
+TRAINING = {
+    "train_a": dict(snr=0.06, tilt=66, tilt_step=2, defocus=25000, dose=130, filaments=3, seed=11),
+    "train_b": dict(snr=0.2, tilt=51, tilt_step=3, defocus=55000, dose=70, filaments=0, seed=12),
+    "train_c": dict(snr=0.4, tilt=54, tilt_step=2, defocus=35000, dose=160, filaments=6, seed=13),
+    "train_d": dict(snr=0.1, tilt=57, tilt_step=4, defocus=48000, dose=100, filaments=2, seed=14),
+}
+TRAINING_CELL = dict(size=320, thickness=128, count=2, vesicles=2, membranes=1, defocus_spread=8000)
+TEST = dict(snr=0.1, tilt=60, tilt_step=3, defocus=40000, dose=100, filaments=2, seed=1)
+TEST_CELL = dict(size=256, thickness=128, count=7, vesicles=1, membranes=0, defocus_spread=5000)
+
+
+def labelled(output, folders):
+    """Tomograms and STAR files of several folders under names of their own. Returns both lists."""
+    linked = output / "labelled"
+    linked.mkdir(exist_ok=True)
+    tomograms, stars = [], []
+    for folder in folders:
+        for path in sorted((folder / "tomograms").glob("*.mrc")):
+            name = f"{folder.name}_{path.stem}"
+            tomograms.append(linked / f"{name}.mrc")
+            stars.append(linked / f"{name}.star")
+            if not tomograms[-1].exists():
+                tomograms[-1].symlink_to(path.resolve())
+            table = read_tables(folder / "coordinates" / f"{path.stem}.star")["particles"]
+            table["rlnTomoName"] = [name] * len(table["rlnTomoName"])
+            write_tables(stars[-1], {"particles": table})
+    return tomograms, stars
+
+
+def ground_truth(folder, name, species):
+    """(n, 3) zyx px and (n, 3) angles of a species in a simulated tomogram."""
+    table = read_tables(folder / "coordinates" / f"{name}.star")["particles"]
+    rows = [n for n, one in enumerate(table["cryodlStructure"]) if one == species]
+    number = lambda names: np.array([[float(table[key][n]) for key in names] for n in rows]).reshape(-1, 3)
+    return number([f"rlnCoordinate{a}" for a in "ZYX"]), number([f"rlnAngle{a}" for a in ("Rot", "Tilt", "Psi")])
+
+
+def found_in(path, species):
+    """(n, 3) zyx px and (n, 3) angles (zeros where there are none) of a species in a STAR file of detections."""
+    table = read_tables(path)["particles"]
+    rows = [n for n, one in enumerate(table.get("cryodlSpecies", ())) if one == species]
+    number = lambda names: np.array([[float(table[key][n]) if key in table else 0 for key in names] for n in rows])
+    return (
+        number([f"rlnCoordinate{a}" for a in "ZYX"]).reshape(-1, 3),
+        number([f"rlnAngle{a}" for a in ("Rot", "Tilt", "Psi")]).reshape(-1, 3),
+    )
+
+
+def contest(folder, made, species):
+    """The contest's figures of a species over all tomograms."""
+    hit = picks = there = 0
+    for name, path in made["files"].items():
+        true, _ = ground_truth(folder, name, species)
+        positions, _ = found_in(path, species)
+        hit += int(match_picks(positions, true, SPECIES[species][1] / 2 / DETECTION_SIZE).sum())
+        picks, there = picks + len(positions), there + len(true)
+    return dict(
+        particles=there,
+        found=hit,
+        false=picks - hit,
+        recall=round(hit / there, 3),
+        precision=round(hit / max(picks, 1), 3),
+        f_beta=round(f_beta(hit, picks - hit, there - hit, BETA), 3),
+    )
+
+
+def draw(tomogram, star):
+    """docs/images/detected_particles.png: the middle slices of a tomogram, and what was detected in them."""
+    volume = Tomogram(tomogram)
+    middle = volume.shape[0] // 2
+    image = volume.part((middle - 2, middle + 3)).mean(axis=0)
+    figure, axes = new_figure(1, 2, (9.6, 5))
+    for panel in axes[0]:
+        panel.imshow(image, cmap="gray", origin="lower", vmin=np.percentile(image, 1), vmax=np.percentile(image, 99))
+        panel.set_axis_off()
+    for number, (species, row) in enumerate(SPECIES.items()):
+        colour, radius = f"C{number}", row[1] / DETECTION_SIZE
+        axes[0, 1].plot([], [], "o", markerfacecolor="none", color=colour, label=species)
+        for z, y, x in found_in(star, species)[0]:
+            if abs(z - middle) < radius:
+                size = (radius**2 - (z - middle) ** 2) ** 0.5
+                axes[0, 1].add_patch(Circle((x, y), size, fill=False, color=colour, linewidth=1.5))
+    axes[0, 1].legend(loc="upper right", fontsize=7)
+    save_figure(figure, ROOT / "docs" / "images" / "detected_particles.png")
+
+
+detection_table = lambda rows: (
+    [["species (stands for)", "particles", "found", "wrong", "F4"]]
+    + [
+        *(
+            [SPECIES[r["species"]][5], *(str(r[key]) for key in ("particles", "found", "false")), f"{r['f_beta']:.2f}"]
+            for r in rows
+            if "found" in r
+        ),
+        *(["weighted mean", "", "", "", f"{r['f_beta']:.3f}"] for r in rows if r["species"] == "weighted mean"),
+    ]
+)
+
+
+def crowded(run, name, cell, values, position, size=None):
+    """Folder of simulated tomograms of all species. position: of the copies in SPECIES."""
+    values = dict(
+        cell, **values, microtubules=0, fiducials=0, pixel_size=DETECTION_SIZE, **(dict(size=size) if size else {})
+    )
+    tilt = values.pop("tilt")
+    structures, part = {species: row[0] for species, row in SPECIES.items()}, (values["size"] / cell["size"]) ** 2
+    copies = [max(1, round(part * row[position])) for row in SPECIES.values()]
+    return cells(run, f"{name} {values['size']}", structures, copies, tilt_min=-tilt, tilt_max=tilt, **values)
+
+
+@benchmark(cases=dict(steps=[2500]), tables={"tomogram-detection": detection_table}, quick=dict(steps=2, size=112))
+def tomogram_detection(run, steps, size=None):
+    """A detector that learnt from tomograms of some settings of the simulator (tilts, SNR, defocus, dose) on tomograms
+    of another. The contest's score: F-beta with beta 4 of each species, all tomograms together, a match within half
+    the radius; the mean weighs the species as the contest does."""
+    learn = [crowded(run, name, TRAINING_CELL, values, 3, size) for name, values in TRAINING.items()]
+    test = crowded(run, "test7", TEST_CELL, TEST, 4, size)
+    tomograms, stars = labelled(run.output, learn)
+    diameters = [f"{name}={2 * row[1]:g}" for name, row in SPECIES.items()]
+    given = ("--tomograms", *tomograms, "--coordinates", *stars, "--diameter", *diameters, "--beta", BETA, "--seed", 1)
+    make = lambda path: cryodl("train-detector", *given, "--steps", steps, "--output", path, *CPU)
+    model, tomograms = run.kept(f"model {steps}", make), sorted((test / "tomograms").glob("*.mrc"))
+    found, words = run.folder("detected"), ("--tomograms", *tomograms, "--model", model, *CPU)
+    made, _, cost = recorded("detect-particles", found, *words)
+    if not run.quick:
+        draw(tomograms[0], made["files"][tomograms[0].stem])
+    rows = [dict(species=name, **contest(test, made, name)) for name in SPECIES]
+    weights, voxels = [row[2] for row in SPECIES.values()], len(tomograms) * (size or 256) ** 2 * 128 / 1e6
+    overall = float(np.average([r["f_beta"] for r in rows], weights=weights))
+    spent = dict(cpu_seconds_per_mvoxel=cost[1] / voxels, memory_mb=round(cost[3]))
+    return [*rows, dict(species="weighted mean", f_beta=overall, **spent)]
+
+
+@benchmark(cases=dict(species=["ribosome", "mtorc1"]), quick=dict(size=112, step=60))
+def template_detection(run, species, size=None, step=20, count=1):
+    """The same by a search with a template, in the first tomograms."""
+    test, found = crowded(run, "test7", TEST_CELL, TEST, 4, size), run.folder(species)
+    tomograms = sorted((test / "tomograms").glob("*.mrc"))[:count]
+    template = run.output / "structures" / next(p.name for p in (run.output / "structures").glob(f"{species}.*"))
+    given = ("--tomograms", *tomograms, "--template", template, "--angular-step", step, "--defocus", TEST["defocus"])
+    made, _, cost = recorded("detect-particles", found, *given, *CPU)
+    hits, rotations, there = [], [], 0
+    for name, path in made["files"].items():
+        (true, angles), (positions, rotated) = ground_truth(test, name, species), found_in(path, species)
+        hit = match_picks(positions, true, SPECIES[species][1] / 2 / DETECTION_SIZE)
+        hits, there = hits + hit.tolist(), there + len(true)
+        for row in np.flatnonzero(hit):
+            own = int(np.linalg.norm(true - positions[row], axis=1).argmin())
+            a, b = rotation_matrices(rotated[[row]])[0], rotation_matrices(angles[[own]])[0]
+            rotations.append(np.degrees(Rotation.from_matrix(a.T @ b).magnitude()))
+    error = float(np.median(rotations)) if rotations else None
+    counts = dict(particles=there, found=int(sum(hits)), false=len(hits) - int(sum(hits)), median_angle_error=error)
+    return dict(counts, orientations=made["orientations"], cpu_seconds=cost[1], memory_mb=round(cost[3]))
+
+
+# ----- motion in subtomograms: a domain in 13 states of a rotation of 45 degrees in all, 25 of each; and rigid ones
+PIXEL_SIZES = {"1U6G": 8.0, "2CG9": 7.0, "1WCM": 7.6, "6RN3": 8.4}  # Å/px
+BOX, STATES, PER_STATE, RANGE = 32, 13, 25, 45.0
+SNRS, ERRORS = (0.1, 0.02), (0.0, 3.0)
+KNOWN = 100.0  # SNR within the particle's sphere at which that over the box is measured
+
+
+def hinge_maps(folder, name):
+    """Files of the states of a hinge."""
+    settings = dict(structure=str(structure_file(name)), box=BOX, count=1, output=str(folder / "unused.star"))
+    config = SimulateParticlesConfig(
+        **settings,
+        domain=COMPLEXES[name]["domain"],
+        pixel_size=PIXEL_SIZES[name],
+        hinge_range=RANGE,
+        hinge_states=STATES,
+        snr=1.0,
+        threads=1,
+    )
+    paths = [folder / f"{name}_{number:02d}.mrc" for number in range(1, STATES + 1)]
+    if not paths[-1].exists():
+        for path, density in zip(paths, load_states(config).densities):
+            write_map(path, density, config.pixel_size)
+    return [str(path) for path in paths]
+
+
+def simulated(folder, structures, pixel_size, count, snr, seed):
+    """STAR file of subtomograms with an SNR over the whole box."""
+
+    def made(name, **changes):
+        common = dict(structures=tuple(structures), pixel_size=pixel_size, box=BOX, max_shift=10.0, seed=seed)
+        common.update(device="cpu", threads=1, output=str(folder / name), **changes)
+        simulate_subtomograms.run(SimulateSubtomogramsConfig(**common))
+        return folder / name
+
+    if (folder / "set.star").exists():  # with other orientations
+        return folder / "set.star"
+    clean = read_subtomograms(made("clean.star", count=max(1, 6 // len(structures)), snr=KNOWN))
+    over_box = float(clean.volumes(slice(None)).var(dim=(1, 2, 3)).mean()) - 1  # the noise has a variance of 1
+    return made("set.star", count=count, snr=snr * KNOWN / over_box)
+
+
+def with_errors(path, degrees, seed):
+    """The set with orientations rotated by that angle about random axes."""
+    if not degrees:
+        return path
+    found, rng = read_subtomograms(path), np.random.default_rng(seed)
+    axes = rng.standard_normal((len(found), 3))
+    axes *= np.radians(degrees) / np.linalg.norm(axes, axis=1, keepdims=True)
+    rotated = Rotation.from_euler("ZYZ", found.angles, degrees=True) * Rotation.from_rotvec(axes)
+    angles = dict(zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), rotated.as_euler("ZYZ", degrees=True).T))
+    write_subtomograms_star(path.with_name("wrong.star"), found, angles)
+    return path.with_name("wrong.star")
+
+
+def measured(path, folder, **options):
+    """Row of a fit, and its columns."""
+    begun = time.process_time()
+    made = fit_subtomogram_heterogeneity.run(
+        FitSubtomogramHeterogeneityConfig(subtomograms=str(path), output=str(folder / "fit"), threads=1, **options)
+    ).outputs
+    row = dict(p_value=made.p_value, variability=made.variability, verdict=made.verdict, count=made.count)
+    said = json.loads(Path(made.heterogeneity).read_text())
+    row.update(cpu_seconds=round(time.process_time() - begun, 1), error_found=said["orientation_error_degrees"])
+    return row, read_subtomograms(made.subtomograms).columns
+
+
+def motion_table(rows):
+    lines = [["set", "SNR", "error of orientations", "Spearman", "p", "variability", "verdict", "CPU s"]]
+    for r in rows:
+        if r["kind"] == "hinge":
+            row = [
+                f"hinge {r['molecule']}",
+                f"{r['snr']:g}",
+                f"{r['error']:g}°",
+                f"{r['spearman']:.2f}",
+                f"{r['p_value']:.0e}",
+            ]
+            lines.append(row + [f"{r['variability']:.1%}", r["verdict"], f"{r['cpu_seconds']:.0f}"])
+    rigid = [r for r in rows if r["kind"] == "rigid"]
+    for (snr, error), mine in sorted(grouped(rigid, "snr", "error").items(), reverse=True):
+        most = f"{max(r['variability'] for r in mine):.2%} at most"
+        smallest = f"{min(r['p_value'] for r in mine):.1g} at least"
+        verdict = f"motion in {sum(r['p_value'] < 0.05 for r in mine)} of {len(mine)}"
+        seconds = f"{mean(r['cpu_seconds'] for r in mine):.0f}"
+        lines.append(["rigid", f"{snr:g}", f"{error:g}°", "", smallest, most, verdict, seconds])
+    return lines
+
+
+def motion_cases():
+    moving = [(snr, name, e) for snr in SNRS for name in ("1U6G", "2CG9", "1WCM") for e in ERRORS]
+    rigid = [(n, list(PIXEL_SIZES)[n % 4], SNRS[n // 2 % 2], ERRORS[n // 4 % 2]) for n in range(14)]
+    return [dict(kind="rigid", number=n + 1, molecule=m, snr=s, error=e) for n, m, s, e in rigid] + [
+        dict(kind="hinge", number=0, molecule=m, snr=s, error=e) for s, m, e in moving
+    ]
+
+
+@benchmark(cases=motion_cases, tables={"subtomogram-heterogeneity": motion_table}, quick=dict(each=30, kind="rigid"))
+def subtomogram_heterogeneity(run, kind, number, molecule, snr, error, each=25):
+    """Motion found in simulated subtomograms of hinges, and in rigid ones, each of those sets of its own seed. Tilts of
+    -60 to 60 degrees, defocus of 3.5 to 4.5 µm, uncorrected; SNR over the whole box. Orientations are exact or wrong by
+    3 degrees about random axes."""
+    folder, size = run.folder(f"{kind} {number} {molecule} {snr} {error}"), PIXEL_SIZES[molecule]
+    folder.mkdir()
+    if kind == "rigid":
+        path = simulated(folder, [str(structure_file(molecule))], size, 12 * each, snr, seed=99 + number)
+        return measured(with_errors(path, error, number - 1), folder, latent=2, axes=0)[0]
+    both = run.output / f"{molecule}_{snr:g}"
+    both.mkdir(exist_ok=True)
+    path = simulated(both, hinge_maps(run.output, molecule), size, each, snr, seed=1)
+    row, columns = measured(with_errors(path, error, 1), folder, latent=2, maps=5)
+    true, found = (np.array(columns[name], float) for name in ("rlnClassNumber", "cryodlLatent1"))
+    return dict(row, spearman=abs(float(spearmanr(found, true)[0])))
