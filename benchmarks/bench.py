@@ -165,6 +165,21 @@ def recorded(command, output, *words, record=None):
     return result["outputs"], result["warnings"], cost
 
 
+def flags(**options):
+    """Words of a command line: `snr=0.1` is --snr 0.1, True a flag alone, None nothing; a list gives several words."""
+    words = []
+    for name, value in options.items():
+        several = value if isinstance(value, (list, tuple)) else [] if value is True else [value]
+        words += [] if value is None else ["--" + name.replace("_", "-"), *several]
+    return words
+
+
+def asked(command, output, **options):
+    """`recorded` with options by name, on one thread: the outputs and the CPU seconds, the start included."""
+    outputs, _, cost = recorded(command, output, *flags(**dict(dict(threads=1), **options)))
+    return outputs, cost[1]
+
+
 def costs(measured):
     """What `measure` gives, with names."""
     return dict(cpu=measured[1], wall=measured[2], memory=measured[3])

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import sys
-import time
 import types
 from pathlib import Path
 
@@ -13,18 +12,16 @@ import gemmi
 import mrcfile
 import numpy as np
 import torch
-from bench import ENGINE, benchmark, columns, cryodl, grouped, mean, measure, structure_file
+from bench import ENGINE, asked, benchmark, columns, cryodl, grouped, mean, measure, structure_file
 from recipes.heterogeneity import COMPLEXES, LEFT_OUT, SETS, make_set, simulated, spoiled, with_errors
 from scipy.ndimage import binary_dilation, gaussian_filter
 from scipy.spatial import cKDTree
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
-from cryodl.contract import FitHeterogeneityConfig, SimulateParticlesConfig
 from cryodl.core.frc import fsc
 from cryodl.io.maps import write_map
 from cryodl.io.particle_sets import read_particles
-from cryodl.particles.commands import fit_heterogeneity, simulate_particles
 from cryodl.particles.heterogeneity.trajectories import near_points
 from cryodl.simulate.particle_images import fit_cube
 from cryodl.simulate.structures import density_of_atoms, mass_and_centre
@@ -38,11 +35,8 @@ def fitted(path, reference, **options):
     output = path.with_suffix("")
     if output.exists():
         shutil.rmtree(output)
-    start = time.process_time()
-    outputs = fit_heterogeneity.run(
-        FitHeterogeneityConfig(particles=str(path), reference=str(reference), output=str(output), threads=1, **options)
-    ).outputs
-    return outputs, read_particles(outputs["particles"]).columns, time.process_time() - start
+    outputs, seconds = asked("fit-heterogeneity", output, particles=path, reference=reference, **options)
+    return outputs, read_particles(outputs["particles"]).columns, seconds
 
 
 def _domain_shells(path, made, true, columns):
@@ -181,11 +175,8 @@ def heterogeneity_null(run, number, kind, count=800, box=48):
     position, folder = KINDS.index(kind), run.folder(f"{number} {kind}")
     folder.mkdir()
     molecule, snr = MOLECULES[(number + position) % len(MOLECULES)], SNRS[number % len(SNRS)]
-    config = SimulateParticlesConfig(
-        structure=str(structure_file(molecule)), pixel_size=268.8 / box, box=box, count=count, snr=snr,
-        output=str(folder / "p.star"), seed=len(KINDS) * number + position, device="cpu", threads=1,
-    )  # fmt: skip
-    simulate_particles.run(config)
+    values = dict(structure=structure_file(molecule), pixel_size=268.8 / box, box=box, count=count, snr=snr)
+    asked("simulate-particles", folder / "p.star", **values, seed=len(KINDS) * number + position, device="cpu")
     wrong = dict(rigid="", noise="noise").get(kind, ("defocus", "astigmatism")[number % 2])
     star, rows = spoiled(folder / "p.star", read_particles(folder / "p.star"), wrong, number), []
     for method in METHODS:

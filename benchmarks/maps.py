@@ -119,14 +119,14 @@ MAPS = {"protein": "right hand", "wrong hand": "wrong hand", "detergent": "with 
 
 def invented_table(rows):
     """Contrast kept in each place, in units of the protein's."""
-    unit = next((r["places"]["protein"]["contrast"] for r in rows if r["control"] == "protein"), None)
+    unit = next((r["places"]["protein"]["contrast"] for r in rows if r["control"] == "protein"), np.nan)
     lines = [["place", "contrast kept (protein: 1)", "mean confidence", f"voxels with confidence above {SURE:g}"]]
     for r in rows:
         for place, found in r.get("places", {}).items():
             name = PLACES.get(place) or f"nucleic acid of {r['control']} ({r['learnt']})"
             name = "protein of the wrong hand" if r["control"] == "wrong hand" else name
             cells = [f"{found['contrast'] / unit:.3f}", f"{found['confidence']:.3f}", f"{found['sure']:.1%}"]
-            lines += [[name, *cells]] if unit and not (place == "protein" and r["control"] == "detergent") else []
+            lines += [[name, *cells]] if not (place == "protein" and r["control"] == "detergent") else []
     return lines
 
 

@@ -4,14 +4,13 @@
 import dataclasses
 import json
 import shutil
-import time
 import typing
 
 import gemmi
 import mrcfile
 import numpy as np
 import torch
-from bench import CPU, benchmark, columns, cryodl, data_folder, measure, structure_file
+from bench import CPU, asked, benchmark, columns, cryodl, data_folder, measure, structure_file
 from recipes.particles import (
     COMPLEXES,
     SYMMETRIC,
@@ -30,7 +29,6 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 from template_matching import CC_STEP, matched, resolution_for
 
-from cryodl.contract import AssignOrientationsConfig
 from cryodl.core.frc import fsc, resolution_at
 from cryodl.core.projections import Projector
 from cryodl.core.symmetry import angular_distance
@@ -38,7 +36,6 @@ from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.io.star import read_tables
 from cryodl.likelihood.reference import HalfDisc, Reference
 from cryodl.likelihood.search import Grid
-from cryodl.particles.commands import assign_orientations
 from cryodl.particles.denoisers import load_denoiser
 from cryodl.particles.denoisers.evaluate import bench_of, measure_bench
 from cryodl.simulate.structures import load_density
@@ -58,23 +55,13 @@ def plain_correlation(star, density, symmetry="C1"):
 
 
 def searched(star, structure, output, symmetry="C1"):
-    """Angles, stated probabilities, CPU seconds per particle of `cryodl assign-orientations`, run in this process."""
+    """Angles, stated probabilities, CPU seconds per particle of `cryodl assign-orientations`."""
     for old in output.parent.glob(f"{output.stem}*"):
         old.unlink()
-    began = time.process_time()
-    result = assign_orientations.run(
-        AssignOrientationsConfig(
-            particles=str(star),
-            structure=str(structure),
-            output=str(output),
-            symmetry=symmetry,
-            threads=1,
-            device="cpu",
-        )
-    )
+    values = dict(particles=star, structure=structure, symmetry=symmetry, device="cpu")
+    _, seconds = asked("assign-orientations", output, **values)
     particles = read_particles(output)
-    probability = probabilities(output)
-    return particles.angles, probability, (time.process_time() - began) / len(particles), result
+    return particles.angles, probabilities(output), seconds / len(particles)
 
 
 def probabilities(star):
@@ -156,7 +143,7 @@ def oriented(run, name, snr, count, reach=5.0):
         body = body_of(name) if name in SYMMETRIC else atoms_of(structure_file(name))
         make_of(body, star.parent, snr, count, int(1000 * snr), pixel_size=pixel_size, reach=reach)
     structure, ground_truth = star.with_name("map.mrc"), read_particles(star).angles
-    angles, probability, seconds, _ = searched(star, structure, star.with_name("found.star"), symmetry)
+    angles, probability, seconds = searched(star, structure, star.with_name("found.star"), symmetry)
     error = angular_distance(ground_truth, angles, symmetry)
     right, plain = error < RIGHT, plain_correlation(star, load_density(structure, pixel_size), symmetry)
     np.savez(star.with_name("answers.npz"), probability=probability, right=right)
@@ -371,7 +358,7 @@ def imperfect_structures(run, molecule, given, count=200, snr=0.05):
     folder = run.folder(f"{molecule} {given}")
     folder.mkdir()
     structure, found = written_map(folder / "given.mrc", atoms, resolution), folder / "found.star"
-    angles, _, seconds, _ = searched(star, folder / "given.mrc", found)
+    angles, _, seconds = searched(star, folder / "given.mrc", found)
     error = angular_distance(read_particles(star).angles, angles, "C1")
     explained = np.asarray(read_tables(found)["particles"]["cryodlExplained"], float)
     return dict(

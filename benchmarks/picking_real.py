@@ -18,6 +18,7 @@ from bench import (
     columns,
     cryodl,
     f1_ap,
+    flags,
     grouped,
     mean,
     pick,
@@ -441,7 +442,7 @@ SPEEDS += ["Topaz resnet8_u64, scale 8 (preprocess + extract)", "general model, 
 def simulated_copies(run, pixel_size, count, size):
     """`count` copies of a micrograph of a structure of 180 Å."""
     values = dict(count=1, size=size, particles=300 * size**2 // 4096**2, snr=0.1, seed=3, pixel_size=pixel_size)
-    words = [word for name, value in values.items() for word in (f"--{name.replace('_', '-')}", value)]
+    words = flags(**values)
     make = lambda path: cryodl("simulate-micrographs", "--structure", structure_file("8BK7"), *words, "--output", path)
     (made,) = (run.kept(f"made {pixel_size} {size}", make) / "micrographs").glob("*.mrc")
     paths = [run.output / f"copy{index}.mrc" for index in range(count)]

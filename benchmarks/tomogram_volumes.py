@@ -2,12 +2,11 @@
 """Tomograms denoised and searched for particles, and motion found in subtomograms."""
 
 import json
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from bench import CPU, ROOT, benchmark, columns, costs, cryodl, grouped, mean, measure, recorded, structure_file
+from bench import CPU, ROOT, asked, benchmark, columns, costs, cryodl, grouped, mean, measure, recorded, structure_file
 from matplotlib.patches import Circle
 from peers import START_TOPAZ
 from recipes.heterogeneity import COMPLEXES
@@ -15,7 +14,7 @@ from recipes.tomograms import cells
 from scipy.spatial.transform import Rotation
 from scipy.stats import spearmanr
 
-from cryodl.contract import FitSubtomogramHeterogeneityConfig, SimulateParticlesConfig, SimulateSubtomogramsConfig
+from cryodl.contract import SimulateParticlesConfig
 from cryodl.core.matching import f_beta, match_picks
 from cryodl.core.projections import rotation_matrices
 from cryodl.io.maps import write_map
@@ -24,7 +23,6 @@ from cryodl.io.star import read_tables, write_tables
 from cryodl.io.subtomograms import read_subtomograms, write_subtomograms_star
 from cryodl.io.tomograms import Tomogram
 from cryodl.simulate.states import load_states
-from cryodl.tomograms.commands import fit_subtomogram_heterogeneity, simulate_subtomograms
 from cryodl.tomograms.denoisers.spectra import subvolume_frequencies
 
 # ----- denoising, with known ground truth: the same cell without noise, and once more without the missing wedge
@@ -357,9 +355,8 @@ def simulated(folder, structures, pixel_size, count, snr, seed):
     """STAR file of subtomograms with an SNR over the whole box."""
 
     def made(name, **changes):
-        common = dict(structures=tuple(structures), pixel_size=pixel_size, box=BOX, max_shift=10.0, seed=seed)
-        common.update(device="cpu", threads=1, output=str(folder / name), **changes)
-        simulate_subtomograms.run(SimulateSubtomogramsConfig(**common))
+        common = dict(structures=structures, pixel_size=pixel_size, box=BOX, max_shift=10.0, seed=seed, device="cpu")
+        asked("simulate-subtomograms", folder / name, **common, **changes)
         return folder / name
 
     if (folder / "set.star").exists():  # with other orientations
@@ -384,14 +381,11 @@ def with_errors(path, degrees, seed):
 
 def measured(path, folder, **options):
     """Row of a fit, and its columns."""
-    begun = time.process_time()
-    made = fit_subtomogram_heterogeneity.run(
-        FitSubtomogramHeterogeneityConfig(subtomograms=str(path), output=str(folder / "fit"), threads=1, **options)
-    ).outputs
-    row = dict(p_value=made.p_value, variability=made.variability, verdict=made.verdict, count=made.count)
-    said = json.loads(Path(made.heterogeneity).read_text())
-    row.update(cpu_seconds=round(time.process_time() - begun, 1), error_found=said["orientation_error_degrees"])
-    return row, read_subtomograms(made.subtomograms).columns
+    made, seconds = asked("fit-subtomogram-heterogeneity", folder / "fit", subtomograms=path, **options)
+    row = {key: made[key] for key in ("p_value", "variability", "verdict", "count")}
+    said = json.loads(Path(made["heterogeneity"]).read_text())
+    row.update(cpu_seconds=round(seconds, 1), error_found=said["orientation_error_degrees"])
+    return row, read_subtomograms(made["subtomograms"]).columns
 
 
 def motion_table(rows):

@@ -10,14 +10,12 @@ import dataclasses
 
 import mrcfile
 import numpy as np
-from bench import data_folder, structure_file
+from bench import asked, data_folder, structure_file
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from cryodl.contract import SimulateParticlesConfig
 from cryodl.io.maps import write_map
 from cryodl.io.particle_sets import read_particles, write_particles_star
-from cryodl.particles.commands import simulate_particles
 from cryodl.simulate.hinge import hinge_of, hinged, selected
 from cryodl.simulate.micrographs import particle_diameter
 from cryodl.simulate.particle_images import fit_cube
@@ -43,21 +41,9 @@ def make_set(name, folder, count, snr, box, seed=0):
     paths = [folder / f"made_{number:03d}.mrc" for number in range(len(maps))]
     for path, values in zip(paths, maps):
         write_map(path, values, SETS[name] / box)
-    simulate_particles.run(
-        SimulateParticlesConfig(
-            structure=str(paths[0]),
-            structures=tuple(map(str, paths[1:])),
-            weights=",".join(f"{w:g}" for w in weights),
-            pixel_size=SETS[name] / box,
-            box=box,
-            count=count,
-            snr=snr,
-            output=str(star),
-            seed=seed,
-            device="cpu",
-            threads=1,
-        )
-    )
+    values = dict(structure=paths[0], structures=paths[1:], weights=",".join(f"{w:g}" for w in weights), box=box)
+    values.update(pixel_size=SETS[name] / box, count=count, snr=snr, seed=seed, device="cpu")
+    asked("simulate-particles", star, **values)
     for path in paths:
         path.unlink()
     return star
@@ -176,22 +162,10 @@ LEFT_OUT = {"1U6G": "C:900-1210", "2CG9": "X", "1WCM": "D,G", "6RN3": "F"}
 def simulated(folder, name, snr, count, seed=0, **options):
     """STAR file of a set with this SNR over the whole box."""
     path = folder / f"{name}_{snr:g}_{count}_{seed}_{'_'.join(map(str, options.values()))}.star".replace(":", "-")
-    structure = structure_file(name)
     common = {k: v for k, v in COMPLEXES[name].items() if k != "domain"}
-    config = SimulateParticlesConfig(
-        structure=str(structure),
-        count=count,
-        snr=snr,
-        output=str(path),
-        seed=seed,
-        threads=1,
-        device="cpu",
-        snr_area="box",
-        **common,
-        **options,
-    )
+    values = dict(common, structure=structure_file(name), count=count, snr=snr, seed=seed, snr_area="box")
     if not path.exists():
-        simulate_particles.run(config)
+        asked("simulate-particles", path, **values, device="cpu", **options)
     return path
 
 

@@ -6,7 +6,7 @@ import json
 
 import mrcfile
 import numpy as np
-from bench import CPU, cryodl, structure_file
+from bench import CPU, cryodl, flags, structure_file
 from scipy.ndimage import affine_transform
 from scipy.spatial.transform import Rotation
 
@@ -38,10 +38,8 @@ def cells(run, name, structures, copies, **values):
     """Folder of simulated tomograms with labels, made if it is not there. structures: {called: name}, or names. values:
     options of `cryodl simulate-tomograms`."""
     called = structures if isinstance(structures, dict) else dict(zip(structures, structures))
-    paths, flags = [structure(run, file, own) for own, file in called.items()], []
-    for key, value in values.items():
-        flags += ["--" + key.replace("_", "-"), *([] if value is True else [value])]
-    given = ("--structures", *paths, "--copies", *copies, *flags, *CPU)
+    paths = [structure(run, file, own) for own, file in called.items()]
+    given = ("--structures", *paths, "--copies", *copies, *flags(**values), *CPU)
     return run.kept(
         f"cells/{name}".replace(" ", "_"), lambda path: cryodl("simulate-tomograms", *given, "--output", path)
     )

@@ -4,6 +4,8 @@
 import functools
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,3 +106,13 @@ def test_the_examples_of_the_help_are_understood(name, capsys):
     assert commands
     for command in commands:
         assert understood(command, "..." not in command) is None, (command, capsys.readouterr().err)
+
+
+@inCheckout
+def test_the_benchmarks_can_be_imported():
+    """They use much of the engine from inside, and nobody runs them for weeks."""
+    here = TOP / "benchmarks"
+    code = "import run; print(len([run.load(n) for n, (module, _) in run.names().items() if module not in SCIPION]))"
+    code = f"SCIPION = {{'scipion_kills', 'unattended', 'windows', 'slurm'}}; {code}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=here, capture_output=True, text=True)
+    assert not done.returncode and int(done.stdout) > 40, done.stderr
