@@ -84,12 +84,12 @@ def of_commands(house: House) -> Lines:
             yield f"{name}: there is no {house.place(module)}, where it is done."
         if row.outputs is None:
             continue  # doctor: it only reports
-        if not getattr(row, "example", True):
+        if not row.example:
             yield f"{name}: its row has no example for --help."
         if not says(house.engine_tests, name) and not says(house.engine_tests, row.config.__name__):
             yield f"{name}: neither the command nor {row.config.__name__} is in a test of cryodl_scipion/engine/tests."
         run = says(protocols, row.config.__name__)
-        if getattr(row, "form", run) and not run:
+        if row.form and not run:
             yield f"{name}: no protocol runs it. If none is wanted, its row says form=False."
         if run and f'"{name}"' not in house.answers and name not in REALLY_RUN:
             yield f"{name}: the fake engine has no answer; put one in WORK of a fake_*.py in cryodl_scipion/tests."
