@@ -68,6 +68,12 @@ class Run:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
+    def work(self, key):
+        """`folder`, made."""
+        path = self.folder(key)
+        path.mkdir()
+        return path
+
     def kept(self, name, make):
         """output/name, which make(path) writes if it is not there."""
         path = self.output / name

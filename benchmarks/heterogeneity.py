@@ -172,8 +172,7 @@ def null_table(rows):
 def heterogeneity_null(run, number, kind, count=800, box=48):
     """How often `fit-heterogeneity` finds motion where there is none, each set of its own seed: a rigid molecule; noise
     alone; a rigid molecule with a wrong CTF (in turn the defocus off by 500 Å, and the astigmatism dropped)."""
-    position, folder = KINDS.index(kind), run.folder(f"{number} {kind}")
-    folder.mkdir()
+    position, folder = KINDS.index(kind), run.work(f"{number} {kind}")
     molecule, snr = MOLECULES[(number + position) % len(MOLECULES)], SNRS[number % len(SNRS)]
     values = dict(structure=structure_file(molecule), pixel_size=268.8 / box, box=box, count=count, snr=snr)
     asked("simulate-particles", folder / "p.star", **values, seed=len(KINDS) * number + position, device="cpu")
@@ -234,8 +233,7 @@ def domain_table(rows):
 def heterogeneity_domain(run, set, count=3000, states=21, maps=7):
     """A hinge's domain at its own orientations (`latent-volumes --domain`) beside the map of the particles as they
     were: FSC of both with the true middle state in the domain's mask, and the true rotation of each map."""
-    domain, folder = COMPLEXES[set]["domain"], run.folder(set)
-    folder.mkdir()
+    domain, folder = COMPLEXES[set]["domain"], run.work(set)
     star = simulated(run.output, set, 0.1, count, domain=domain, hinge_range=RANGE, hinge_states=states)
     outputs, _, _ = fitted(star, star.with_name(star.stem + "_map.mrc"), method="linear")
     particles = read_particles(star)
@@ -465,8 +463,7 @@ def heterogeneity_peers(run, set, program, count=2000, box=48, snr=0.1, images=1
     star = make_set(set, run.output / set, count, snr, box)
     states = np.array(read_particles(star).columns["cryodlTrueState"], int) - 1
     true = np.stack([mrcfile.read(path) for path in sorted(star.parent.glob("particles_state*.mrc"))])
-    rows, folder = chosen_particles(states, images), run.folder(f"{set} {program}")
-    folder.mkdir()
+    rows, folder = chosen_particles(states, images), run.work(f"{set} {program}")
     options = types.SimpleNamespace(epochs=epochs, recovar_maps=maps, tool=run.tool)
     latent, made, costs, more = PROGRAMS[program](star, folder, rows, options)
     whole, masked = areas((mrcfile.read(path) for path in made), true[states[rows]], molecule_mask(true))

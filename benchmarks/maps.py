@@ -98,8 +98,7 @@ def real_files(name):
 def map_real(run, map, model=IMPROVER):
     """Real maps with their fitted models: small parts, cut out about one chain of large maps, zero beyond 3 to 4 Å from
     the atoms, so that the mask of the comparison changes next to nothing, and there is no solvent."""
-    (path, structure), work = real_files(map), run.folder(map)
-    work.mkdir()
+    (path, structure), work = real_files(map), run.work(map)
     return compared(model, case_of(path, structure, {**REAL, **OTHERS}[map]), path, work)
 
 
@@ -359,8 +358,7 @@ def speed_table(rows):
 def map_speed(run, network, side, threads, filled):
     """Processor time and memory of `improve-map`; two sizes give the time of a box and of all else, from which larger
     maps are extrapolated. The map of 512^3 is empty but for a cube: its memory is measured."""
-    work, data = run.folder(f"{network} {side} {threads} {filled}"), np.zeros((side,) * 3, np.float32)
-    work.mkdir()
+    work, data = run.work(f"{network} {side} {threads} {filled}"), np.zeros((side,) * 3, np.float32)
     part = (slice(0, filled or side),) * 3
     data[part] = np.abs(np.random.default_rng(0).standard_normal(data[part].shape, np.float32))
     write_volume(work / "map.mrc", data, Volume("map.mrc", data, np.ones(3), np.zeros(3)))

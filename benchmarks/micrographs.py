@@ -4,12 +4,9 @@
 import csv
 import itertools
 import json
-import tempfile
 import time
 from pathlib import Path
 
-import matplotlib
-import matplotlib.pyplot as plt
 import mrcfile
 import numpy as np
 import torch
@@ -34,11 +31,11 @@ from peers import Topaz
 from recipes.filaments import COUNT, FILAMENTS, SIDE, straight_filament
 from recipes.filaments import write_micrograph as write_filaments
 from recipes.micrographs import to_assess, unseen
-from scipy.ndimage import gaussian_filter, zoom
+from scipy.ndimage import gaussian_filter
 
 from cryodl.core.optics import Optics
 from cryodl.core.projections import Projector
-from cryodl.io.micrographs import read_micrograph, write_micrograph
+from cryodl.io.micrographs import write_micrograph
 from cryodl.io.star import read_tables
 from cryodl.micrographs.ctf import Microscope, SearchRange, checked, estimate_ctf
 from cryodl.micrographs.filaments.measure import TraceAgreement, trace_agreement
@@ -49,7 +46,7 @@ from cryodl.simulate.pool import load_member
 from cryodl.simulate.structures import load_density
 
 # ----- sorted by hand
-SEED, PICTURE = 2711, 340
+SEED = 2711
 EXAMPLE_PX = 30  # diameter of a particle of contamination_example, whose pixel size is not known
 
 
@@ -68,29 +65,6 @@ def to_sort():
         found[name] = (paths, pixel_size, pixel_size * diameter_px)
     example = data_folder() / "contamination_example" / "Ucsf_stack_1142_DW.mrc"
     return {**found, "contamination example": ([example], 1.0, 1.0 * EXAMPLE_PX)}
-
-
-def draw(folder):
-    """Pictures of 340 px, 12 to a sheet, and nothing else."""
-    matplotlib.use("Agg")
-
-    with tempfile.TemporaryDirectory() as made:
-        sorted_simulations(Path(made) / "made")
-        paths = [p for one in to_sort().values() for p in one[0]] + sorted((Path(made) / "made").glob("*.mrc"))
-        for start in range(0, len(paths), 12):
-            figure, axes = plt.subplots(3, 4, figsize=(16, 12.6))
-            for axis, path in zip(axes.flat, paths[start : start + 12]):
-                image = read_micrograph(path).astype(float)
-                factor = PICTURE / max(image.shape)
-                small = gaussian_filter(zoom(gaussian_filter(image, 0.5 / factor), factor, order=1), 0.7)
-                low, high = np.percentile(small, (0.5, 99.5))
-                axis.imshow(small, cmap="gray", vmin=low, vmax=high)
-                axis.set_title(path.stem[-22:], fontsize=11)
-            for axis in axes.flat:
-                axis.axis("off")
-            figure.tight_layout()
-            figure.savefig(folder / f"sheet{start // 12}.png", dpi=90)
-            plt.close(figure)
 
 
 def assessed(paths, pixel_size, diameter, work, *more):
@@ -131,11 +105,10 @@ def sorted_simulations(folder):
 )
 def assessed_by_hand(run, set):
     """`cryodl assess-micrographs` beside one person's sorting of the same micrographs (figures/sorted_by_hand.json:
-    {name: [good or bad, why]}), done on the pictures of `draw` before the first run of the command. Its limits are the
+    {name: [good or bad, why]}), done on pictures of 340 px before the first run of the command. Its limits are the
     defaults; on the simulated micrographs it runs once more with picks of the general model, of which 10 are needed."""
     by_hand = json.loads((ROOT / "benchmarks" / "figures" / "sorted_by_hand.json").read_text())
-    work = run.folder(set)
-    work.mkdir()
+    work = run.work(set)
     if set != "simulated":
         found = assessed(*to_sort()[set], work / "out")
         return [dict(name=name, assessed=verdict, by_hand=by_hand[name]) for name, verdict in found.items()]

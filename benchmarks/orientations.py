@@ -355,8 +355,7 @@ def imperfect_structures(run, molecule, given, count=200, snr=0.05):
     star = run.output / one.file.split(".")[0] / f"{snr:g}-{count}" / "particles.star"
     if not star.exists():
         make_of(body, star.parent, snr, count, SEED, BOX, one.pixel_size)
-    folder = run.folder(f"{molecule} {given}")
-    folder.mkdir()
+    folder = run.work(f"{molecule} {given}")
     structure, found = written_map(folder / "given.mrc", atoms, resolution), folder / "found.star"
     angles, _, seconds = searched(star, folder / "given.mrc", found)
     error = angular_distance(read_particles(star).angles, angles, "C1")
@@ -493,8 +492,7 @@ def integrity_truth(run, case, snr, count=200, orientations="search", seed=0):
     """Whether `assess-integrity` is right as often as it says: complexes of which half lack the partner; compositions
     are given as models. Also the calibration error (ten bins) and what the self-test found."""
     file, partner = CASES[case]
-    folder = run.folder(f"{case} {snr}")
-    folder.mkdir()
+    folder = run.work(f"{case} {snr}")
     bodies, kinds = compositions(data_folder() / "structures/complexes" / file, partner, folder), np.arange(count) % 2
     star = make_mixed(bodies, kinds, folder, snr, np.random.default_rng(int(1000 * snr) + seed))
     given = ("--structures", folder / "whole.cif", folder / "part.cif", "--names", "whole", "part")

@@ -196,8 +196,7 @@ def boxes_table(rows):
 )
 def twenty_boxes(run, set, start, seed, count=20, steps=None):
     """Boxes on particles of one micrograph: the picker that learns from them, beside the general model without them."""
-    one, work = real(set), run.folder(f"{set} {start} {seed}")
-    work.mkdir()
+    one, work = real(set), run.work(f"{set} {start} {seed}")
     model = "general"
     if start != "nothing":
         model, (name,) = work / "model", [Path(one.train[0]).stem]
@@ -238,8 +237,7 @@ auto_table = columns(
 def auto_picking(run, set, options=""):
     """What the rounds of `auto-pick` gain over the general model that they begin with, nothing given. Every micrograph
     is picked, and its published particles serve for the evaluation alone."""
-    one, folder = real(set), run.folder(set)
-    folder.mkdir()
+    one, folder = real(set), run.work(set)
     pick(one.micrographs, one.pixel_size, None, "general", folder / "general")
     outputs, warnings, cost = recorded("auto-pick", folder / "auto", *all_of(one), *CPU, *options.split())
     before, after = (score(one, folder / name, one.micrographs) for name in ("general", "auto"))
@@ -261,8 +259,7 @@ avoided_table = columns(
 def avoided_real(run, set):
     """What `cryodl pick --avoid` does to F1, and how many published marks lie on what is avoided: one row for each
     setting, of the same candidates."""
-    one, work = real(set), run.folder(set)
-    work.mkdir()
+    one, work = real(set), run.work(set)
     given = ("--model", "general", "--pictures", 0, "--avoid", "nothing")
     diameter = recorded("pick", work / "picks", *all_of(one), *given, *CPU)[0]["picked_diameter"]
     marks, rows = positions(one), []

@@ -210,8 +210,7 @@ bad_table = columns(
 @benchmark(cases=dict(case=[*WITHOUT, *PARTICLES, *ODD], seed=[0]), tables={"bad-micrographs": bad_table})
 def bad_micrographs(run, case, seed):
     """What the general model does with micrographs that hold no particles, or unusual ones; nothing is given."""
-    scenes, folder = Scenes(seed), run.folder(f"{case} {seed}")
-    folder.mkdir()
+    scenes, folder = Scenes(seed), run.work(f"{case} {seed}")
     made = scenes.of(case)
     for index, (image, _) in enumerate(made):
         write_micrograph(folder / f"m{index}.mrc", image.numpy().astype(np.float32), scenes.pixel_size)

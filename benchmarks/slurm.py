@@ -167,6 +167,14 @@ TRIALS = {
 }
 
 
+KILLS = {
+    "whole-killed": ("scancel", "--signal=KILL", "--full"),
+    "whole-requeued": ("scontrol", "requeue"),
+    "step-killed": ("scancel",),
+    "step-requeued": ("scontrol", "requeue"),
+}
+
+
 class Trials:
     """A project whose runs go to the queue. cluster: Cluster. options: of the command line."""
 
@@ -194,64 +202,35 @@ class Trials:
         self.project.launchProtocol(undisturbed, wait=True)
         self._wanted = self._picks(undisturbed)
 
-    def run(self, names):
-        """[{name, tried, verdict, said, seconds}] of trials."""
-        rows = []
-        for name in names:
-            start = time.monotonic()
-            try:
-                said, problems = getattr(self, "_" + name.replace("-", "_"))()
-            except (RuntimeError, TimeoutError) as error:
-                said, problems = "", [str(error)]
-            verdict = "; ".join(problems) or "survived"
-            rows.append(
-                dict(name=name, tried=TRIALS[name], verdict=verdict, said=said, seconds=round(time.monotonic() - start))
-            )
-            last = rows[-1]
-            print(f"{last['name']}: {last['verdict']} ({last['seconds']} s). {last['said']}", flush=True)
-        return rows
+    def run(self, name):
+        """{tried, verdict, said, seconds} of a trial: what was said, or sentences about what went wrong."""
+        start = time.monotonic()
+        steps, command = ("Y" if name.startswith("step") else "N"), KILLS.get(name)
+        try:
+            said, problems = self._disturbed(steps, *command) if command else self._through(steps)
+        except (RuntimeError, TimeoutError) as error:
+            said, problems = "", [str(error)]
+        verdict, seconds = "; ".join(problems) or "survived", round(time.monotonic() - start)
+        return dict(tried=TRIALS[name], verdict=verdict, said=said, seconds=seconds)
 
-    # ----- trials: (what was said, sentences about what went wrong)
-    def _steps(self):
-        run, jobs = self._submitted("Y")
+    def _through(self, steps):
+        run, jobs = self._submitted(steps)
         self._wait(run)
-        jobs = self._jobsSince(jobs)
-        problems = [] if len(jobs) == self._batches() else [f"{len(jobs)} jobs for {self._batches()} batches"]
-        return f"{len(jobs)} jobs, {_states(jobs)}", problems + self._check(run)
+        jobs, wanted = self._jobsSince(jobs), -(-self._count // BATCH) if steps == "Y" else 1
+        problems = [] if len(jobs) == wanted else [f"{len(jobs)} jobs, not {wanted}"]
+        return f"{len(jobs)} jobs, {', '.join(sorted(set(jobs.values()))).lower()}", problems + self._check(run)
 
-    def _whole(self):
-        run, jobs = self._submitted("N")
-        self._wait(run)
-        jobs = self._jobsSince(jobs)
-        return "1 job, " + _states(jobs), ([] if len(jobs) == 1 else [f"{len(jobs)} jobs"]) + self._check(run)
-
-    def _whole_killed(self):
-        run, job = self._atWork("N")
-        self.cluster.ask("scancel", "--signal=KILL", "--full", job)
-        self._wait(run)
-        status, said = run.getStatus(), run.getErrorMessage()
-        if run.isFinished():
-            return "", ["the run had ended before its job was killed"]
-        return self._continued(run, f"{status}; {_plain(said)}")
-
-    def _whole_requeued(self, steps="N"):
+    def _disturbed(self, steps, *command):
         run, job = self._atWork(steps)
-        self.cluster.ask("scontrol", "requeue", job)
+        self.cluster.ask(*command, job)
         self._wait(run)
-        restarts = self.cluster.details(job).get("Restarts")
-        said = "SLURM began the job a second time" if restarts == "1" else f"SLURM began the job again: {restarts}"
-        return said, ([] if restarts == "1" else ["not requeued"]) + self._check(run)
-
-    def _step_killed(self):
-        run, job = self._atWork("Y")
-        self.cluster.ask("scancel", job)
-        self._wait(run)
+        if "requeue" in command:
+            restarts = self.cluster.details(job).get("Restarts")
+            said = "SLURM began the job a second time" if restarts == "1" else f"SLURM began the job again: {restarts}"
+            return said, ([] if restarts == "1" else ["not requeued"]) + self._check(run)
         if run.isFinished():
-            return "", ["the run took no notice of the job that was killed"]
-        return self._continued(run, _plain(run.getErrorMessage()))
-
-    def _step_requeued(self):
-        return self._whole_requeued("Y")
+            return "", ["the run had ended before its job was killed, or took no notice"]
+        return self._continued(run, f"{run.getStatus()}; {_plain(run.getErrorMessage())}")
 
     # ----- runs
     def _newRun(self, steps):
@@ -297,9 +276,6 @@ class Trials:
     def _jobsSince(self, before):
         return {job: state for job, state in self.cluster.jobs().items() if job not in before}
 
-    def _batches(self):
-        return -(-self._count // BATCH)
-
     def _wait(self, run):
         end = time.monotonic() + _LIMIT
         while time.monotonic() < end:
@@ -340,10 +316,6 @@ class Trials:
         return problems
 
 
-def _states(jobs):
-    return ", ".join(sorted(set(jobs.values()))).lower()
-
-
 def _plain(text):
     return (text or "").replace("\x1b[31m", "").replace("\x1b[0m", "").strip()
 
@@ -366,4 +338,4 @@ def slurm(run, trial, micrographs=8, stand_in=False):
             raise RuntimeError(f"Not run: {problem}")
         options = types.SimpleNamespace(micrographs=micrographs, stand_in=stand_in)
         with Cluster(os.path.join(folder, "cluster")) as cluster:
-            return Trials(folder, cluster, options).run([trial])[0]
+            return Trials(folder, cluster, options).run(trial)

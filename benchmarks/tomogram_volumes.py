@@ -16,7 +16,6 @@ from scipy.stats import spearmanr
 
 from cryodl.contract import SimulateParticlesConfig
 from cryodl.core.matching import f_beta, match_picks
-from cryodl.core.projections import rotation_matrices
 from cryodl.io.maps import write_map
 from cryodl.io.plots import new_figure, save_figure
 from cryodl.io.star import read_tables, write_tables
@@ -303,28 +302,6 @@ def tomogram_detection(run, steps, size=None):
     return [*rows, dict(species="weighted mean", f_beta=overall, **spent)]
 
 
-@benchmark(cases=dict(species=["ribosome", "mtorc1"]), quick=dict(size=112, step=60))
-def template_detection(run, species, size=None, step=20, count=1):
-    """The same by a search with a template, in the first tomograms."""
-    test, found = crowded(run, "test7", TEST_CELL, TEST, 4, size), run.folder(species)
-    tomograms = sorted((test / "tomograms").glob("*.mrc"))[:count]
-    template = run.output / "structures" / next(p.name for p in (run.output / "structures").glob(f"{species}.*"))
-    given = ("--tomograms", *tomograms, "--template", template, "--angular-step", step, "--defocus", TEST["defocus"])
-    made, _, cost = recorded("detect-particles", found, *given, *CPU)
-    hits, rotations, there = [], [], 0
-    for name, path in made["files"].items():
-        (true, angles), (positions, rotated) = ground_truth(test, name, species), found_in(path, species)
-        hit = match_picks(positions, true, SPECIES[species][1] / 2 / DETECTION_SIZE)
-        hits, there = hits + hit.tolist(), there + len(true)
-        for row in np.flatnonzero(hit):
-            own = int(np.linalg.norm(true - positions[row], axis=1).argmin())
-            a, b = rotation_matrices(rotated[[row]])[0], rotation_matrices(angles[[own]])[0]
-            rotations.append(np.degrees(Rotation.from_matrix(a.T @ b).magnitude()))
-    error = float(np.median(rotations)) if rotations else None
-    counts = dict(particles=there, found=int(sum(hits)), false=len(hits) - int(sum(hits)), median_angle_error=error)
-    return dict(counts, orientations=made["orientations"], cpu_seconds=cost[1], memory_mb=round(cost[3]))
-
-
 # ----- motion in subtomograms: a domain in 13 states of a rotation of 45 degrees in all, 25 of each; and rigid ones
 PIXEL_SIZES = {"1U6G": 8.0, "2CG9": 7.0, "1WCM": 7.6, "6RN3": 8.4}  # Å/px
 BOX, STATES, PER_STATE, RANGE = 32, 13, 25, 45.0
@@ -423,8 +400,7 @@ def subtomogram_heterogeneity(run, kind, number, molecule, snr, error, each=25):
     """Motion found in simulated subtomograms of hinges, and in rigid ones, each of those sets of its own seed. Tilts of
     -60 to 60 degrees, defocus of 3.5 to 4.5 µm, uncorrected; SNR over the whole box. Orientations are exact or wrong by
     3 degrees about random axes."""
-    folder, size = run.folder(f"{kind} {number} {molecule} {snr} {error}"), PIXEL_SIZES[molecule]
-    folder.mkdir()
+    folder, size = run.work(f"{kind} {number} {molecule} {snr} {error}"), PIXEL_SIZES[molecule]
     if kind == "rigid":
         path = simulated(folder, [str(structure_file(molecule))], size, 12 * each, snr, seed=99 + number)
         return measured(with_errors(path, error, number - 1), folder, latent=2, axes=0)[0]

@@ -123,8 +123,7 @@ def half(path, border, upper, output):
 def tomo_real(run, network, trained_on, options=""):
     """EMD-1155: trained on one virion's envelope, tested on the other's. The spheres are a reference by fit, which
     bumps of one or two voxels leave; no network can reach a Dice near 1 with it."""
-    data, folder = data_folder() / EMD_1155, run.folder(f"{network} {trained_on}")
-    folder.mkdir()
+    data, folder = data_folder() / EMD_1155, run.work(f"{network} {trained_on}")
     with open(data / "virions.csv", newline="") as file:
         centres = [float(row["y_voxel"]) for row in csv.DictReader(file)]
     labels = [
@@ -171,8 +170,7 @@ def tomo_speed(run, network, size, features, cell=256):
     """Processor time and memory of segmenting tomograms of noise; that of 2048 x 2048 x 512 is extrapolated, as times
     at three sizes are proportional. Networks have weights of two training steps."""
     shape, rng = tuple(int(n) for n in reversed(size.split(" x "))), np.random.default_rng(0)
-    folder, learn = run.folder(f"{network} {size} {features}"), drawn_cells(run, 1, cell, 80)
-    folder.mkdir()
+    folder, learn = run.work(f"{network} {size} {features}"), drawn_cells(run, 1, cell, 80)
     noise = np.clip(rng.normal(0, 30, shape).astype(np.float32), -127, 127)
     path, models = write_volume(folder / "noise.mrc", noise, kind=np.int8), []
     for label, feature in enumerate(("membrane", "microtubule")[:features], 1):
@@ -227,8 +225,7 @@ def tomo_classification(run, network, snr, tilt, seed, training=None, test=50, b
     ours = network == "likelihood"
     learn = subtomograms(run, snr, tilt, training or (100 if ours else 200), seed, box)
     known = subtomograms(run, snr, tilt, test, 1000, box)
-    folder, tilts = run.folder(f"{network} {snr} {tilt} {seed}"), ("--tilt-min", -tilt, "--tilt-max", tilt)
-    folder.mkdir()
+    folder, tilts = run.work(f"{network} {snr} {tilt} {seed}"), ("--tilt-min", -tilt, "--tilt-max", tilt)
     more = () if ours else ("--resolution", resolution, *(("--steps", steps) if steps else ()))
     given = ("--subtomograms", learn, "--network", network, "--seed", seed, *tilts, *more, *CPU)
     train_cpu = cryodl("train-classifier", *given, "--output", folder / "model")[1]
@@ -389,8 +386,7 @@ noise_table = columns(
 @benchmark(cases=dict(width=SMOOTHED, limited=[0, 1]), tables={"segmented-noise": noise_table}, quick=dict(side=128))
 def segmented_noise(run, width, limited, side=256):
     """The part of noise alone that the shipped segmenters take for a feature. width: px of a Gaussian, 0 for none."""
-    folder = run.folder(f"{width} {limited}")
-    folder.mkdir()
+    folder = run.work(f"{width} {limited}")
     values = np.random.default_rng(5).standard_normal((96, side, side)).astype(np.float32)
     path = write_volume(folder / "noise.mrc", gaussian_filter(values, width) if width else values)
     files = next(iter(segmented(path, folder, SHIPPED, *(() if limited else UNLIMITED))[0]["files"].values()))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Particles of another generator: nothing here comes from the program's own simulation, so that what was learnt from
-or tuned on that meets a CTF, noise, ice and potential which it has not seen. numpy alone; images of n x n pixels.
+or tuned on that meets a CTF, noise, ice and potential which it has not seen. Images of n x n pixels.
 
 Potential: Gaussians of two widths at the atoms, weighted by the scattering at zero angle of Z^0.75, summed on a grid
 of a third of a pixel, projected atom by atom. CTF: Wade's phase with a Gaussian envelope. Noise: a power law of the
@@ -8,37 +8,22 @@ ice above a flat shot noise, with a weak ring at 3.7 A where the pixels see it. 
 carbon, empty boxes, particles off their centre, two in a box.
 """
 
-import gzip
 from pathlib import Path
 
+import mrcfile
 import numpy as np
+from recipes.particles import optics_table, read_structure
+
+from cryodl.io.star import write_tables
 
 JUNK = ("nothing", "off-centre", "two", "ice", "carbon")
-_NUMBERS = dict(H=1, C=6, N=7, O=8, P=15, S=16, MG=12, ZN=30, FE=26)
 
 
 def atoms_of(path):
     """(n, 3) positions in A around their mean, and (n,) weights, of the first model of a PDB or mmCIF file."""
-    opened = gzip.open if str(path).endswith(".gz") else open
-    positions, weights, columns, in_loop = [], [], {}, False
-    with opened(path, "rt") as lines:
-        for line in lines:
-            if line.startswith("ENDMDL"):
-                break
-            if line.startswith("_atom_site."):
-                columns[line.strip().split(".")[1]] = len(columns)
-                in_loop = True
-            elif line.startswith(("ATOM", "HETATM")):
-                if in_loop:
-                    words = line.split()
-                    xyz, element = [words[columns[f"Cartn_{a}"]] for a in "xyz"], words[columns["type_symbol"]]
-                else:
-                    xyz, element = [line[30:38], line[38:46], line[46:54]], line[76:78].strip() or line[12:14].strip()
-                if element.upper() != "H":
-                    positions.append([float(v) for v in xyz])
-                    weights.append(_NUMBERS.get(element.upper(), 7) ** 0.75)
-    found = np.array(positions)
-    return found - found.mean(0), np.array(weights)
+    atoms = [a.atom for a in read_structure(path)[0].all() if a.atom.element.atomic_number > 1]
+    found = np.array([atom.pos.tolist() for atom in atoms])
+    return found - found.mean(0), np.array([atom.element.atomic_number for atom in atoms]) ** 0.75
 
 
 def random_rotations(count, rng):
@@ -175,20 +160,14 @@ def _optics(rng):
 
 
 def _write(folder, images, optics, pixel_size):
-    import mrcfile
-
     with mrcfile.new(folder / "particles.mrcs", overwrite=True) as stack:
         stack.set_data(images.astype(np.float32))
         stack.set_image_stack()
         stack.voxel_size = pixel_size
-    box = images.shape[-1]
-    lines = ["data_optics", "", "loop_"]
-    names = "OpticsGroupName OpticsGroup Voltage SphericalAberration AmplitudeContrast"
-    names += " ImagePixelSize ImageSize ImageDimensionality"
-    lines += [f"_rln{name} #{i}" for i, name in enumerate(names.split(), 1)]
-    lines += [f"opticsGroup1 1 300.0 2.7 0.1 {pixel_size} {box} 2", "", "data_particles", "", "loop_"]
-    names = "ImageName MicrographName DefocusU DefocusV DefocusAngle OpticsGroup"
-    lines += [f"_rln{name} #{i}" for i, name in enumerate(names.split(), 1)]
-    for i, (u, v, angle) in enumerate(optics, 1):
-        lines.append(f"{i:06d}@particles.mrcs mic_{(i - 1) // 100 + 1:04d}.mrc {u:.2f} {v:.2f} {angle:.2f} 1")
-    (folder / "particles.star").write_text("\n".join(lines) + "\n")
+    numbers, (u, v, angle) = range(len(images)), optics.T
+    columns = dict(rlnImageName=[f"{i + 1:06d}@particles.mrcs" for i in numbers], rlnDefocusU=u, rlnDefocusV=v)
+    columns["rlnMicrographName"] = [f"mic_{i // 100 + 1:04d}.mrc" for i in numbers]
+    columns.update(rlnDefocusAngle=angle, rlnOpticsGroup=[1] * len(images))
+    write_tables(
+        folder / "particles.star", {"optics": optics_table(pixel_size, images.shape[-1]), "particles": columns}
+    )

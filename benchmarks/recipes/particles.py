@@ -184,11 +184,16 @@ def make_mixed(
     return folder / "particles.star"
 
 
+def optics_table(pixel_size, box):
+    """Columns of the optics table of one group."""
+    microscope = dict(rlnVoltage=[VOLTAGE], rlnSphericalAberration=[CS], rlnAmplitudeContrast=[CONTRAST])
+    image = dict(rlnImagePixelSize=[pixel_size], rlnImageSize=[box], rlnImageDimensionality=[2])
+    return dict(rlnOpticsGroupName=["one"], rlnOpticsGroup=[1], **microscope, **image)
+
+
 def _write_star(path, turns, shifts, defoci, box, pixel_size):
     # RELION's matrix takes the density to the image: Rz(-psi) Ry(-tilt) Rz(-rot), so its transpose is intrinsic ZYZ
     angles, count = turns.inv().as_euler("ZYZ", degrees=True), len(defoci)
-    microscope = dict(rlnVoltage=[VOLTAGE], rlnSphericalAberration=[CS], rlnAmplitudeContrast=[CONTRAST])
-    image = dict(rlnImagePixelSize=[pixel_size], rlnImageSize=[box], rlnImageDimensionality=[2])
     columns = dict(zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), angles.T.round(4)))
     columns.update(
         zip(("rlnOriginXAngst", "rlnOriginYAngst"), -shifts.T.round(4)), rlnDefocusU=defoci, rlnDefocusV=defoci
@@ -196,8 +201,7 @@ def _write_star(path, turns, shifts, defoci, box, pixel_size):
     columns["rlnImageName"] = [f"{i + 1:06d}@particles.mrcs" for i in range(count)]
     columns["rlnMicrographName"] = [f"m{i // PER_MICROGRAPH:04d}.mrc" for i in range(count)]
     columns.update(rlnDefocusAngle=np.zeros(count), rlnOpticsGroup=np.ones(count, int))
-    optics = dict(rlnOpticsGroupName=["one"], rlnOpticsGroup=[1], **microscope, **image)
-    write_tables(path, {"optics": optics, "particles": columns})
+    write_tables(path, {"optics": optics_table(pixel_size, box), "particles": columns})
 
 
 # name: file, point group, pixel size (Å) at which 64 px hold it
