@@ -180,7 +180,7 @@ def test_a_file_that_may_not_be_read_is_skipped(project, monkeypatch):
         ),
         (
             lambda f: [p.unlink() for p in list((f / "coordinates").iterdir())],
-            ("has no coordinates", ".star, .box or .txt"),
+            ("has no coordinates", ".star, .box, .cbox"),
         ),
         (
             lambda f: (f / "coordinates/mic0.star").write_text("data_\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n1 a\n"),

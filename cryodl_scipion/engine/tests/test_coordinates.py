@@ -109,11 +109,11 @@ def test_what_cannot_be_understood_is_named(tmp_path, name, text, words):
 def test_missing_folders_and_folders_without_coordinates_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="gone do not exist"):
         read_coordinates(tmp_path / "gone")
-    (tmp_path / "a.csv").touch()
-    with pytest.raises(ValueError, match="no .star, .box or .txt"):
+    (tmp_path / "a.dat").touch()
+    with pytest.raises(ValueError, match=r"no .star, .box, .cbox, .txt or _info.json"):
         read_coordinates(tmp_path)
-    with pytest.raises(ValueError, match="a.csv is not a coordinate file"):
-        read_coordinates(tmp_path / "a.csv")
+    with pytest.raises(ValueError, match="a.dat: it is not a file of coordinates"):
+        read_coordinates(tmp_path / "a.dat")
 
 
 def test_two_files_for_one_micrograph_are_an_error_that_names_both(tmp_path):

@@ -1,30 +1,48 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Particle coordinates in files: RELION .star, EMAN .box, Topaz .txt.
+"""Particle coordinates in files: RELION's, EMAN's, Topaz's, crYOLO's, cryoSPARC's, and tables with a head.
 
 Files hold x (column) and y (row) of box centres; this module alone exchanges them with the engine's yx (frames.py).
 """
 
+import csv
+import json
 import os
+import re
 import typing
 from pathlib import Path
 
 import numpy as np
 
+from .cryosparc import cryosparc_picks
 from .files import micrograph_key, read_text, whole_file, without_pick_suffix
+from .image_names import find_file
 from .star_columns import star_document
+from .warn import warn
 
-COORDINATE_SUFFIXES = (".star", ".box", ".txt")
+COORDINATE_SUFFIXES = (".star", ".box", ".cbox", ".txt")  # of files that are looked for in folders
+_EMAN2 = "_info.json"  # the end of a name that they may have, too
 _SCORE_COLUMNS = ("_rlnAutopickFigureOfMerit", "_rlnParticleScore")
 DECIMALS = 6  # of scores in files
+_LIST = "_rlnMicrographCoordinates"  # column of RELION's list of coordinate files
+_CRYOLO_THRESHOLD = 0.3  # crYOLO's own; its .cbox files hold weaker boxes, too
+# names of columns in tables with a head: x, y, score, micrograph
+_X = ("x", "x_coord", "x-coord", "center_x", "coordinatex", "axis-1")
+_Y = ("y", "y_coord", "y-coord", "center_y", "coordinatey", "axis-0")
+_SCORE = ("score", "confidence", "figure_of_merit")
+_NAME = ("micrograph", "micrograph_name", "image_name", "filename")
+_UID = re.compile(r"^\d{5,}_")  # what cryoSPARC writes before the names of imported micrographs
 
 
-def read_coordinates(source: str | os.PathLike[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def read_coordinates(source: str | os.PathLike[str], flip_y: bool = False) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Coordinates of a folder or file, by micrograph key.
 
     Parameters
     ----------
     source : path
-        Folder with .star, .box or .txt files (not searched deeper), or one such file.
+        Folder with .star, .box, .cbox, .txt or EMAN2's _info.json files (not searched deeper), or a file: one of these,
+        RELION's autopick.star, or a .csv or .cs file.
+    flip_y : bool
+        Count the rows of cryoSPARC's .cs files from their other end.
 
     Returns
     -------
@@ -45,10 +63,12 @@ def read_coordinates(source: str | os.PathLike[str]) -> dict[str, tuple[np.ndarr
         raise FileNotFoundError(f"Coordinates {source} do not exist.")
     files = [source] if source.is_file() else _files_of(source)
     if not files:
-        raise ValueError(f"The folder {source} has no coordinates: no .star, .box or .txt file in it.")
+        raise ValueError(
+            f"The folder {source} has no coordinates: no {', '.join(COORDINATE_SUFFIXES)} or {_EMAN2} file in it."
+        )
     rows, owner = dict[str, typing.Any](), dict[str, Path]()
     for file in files:
-        for key, values in _read_file(file).items():
+        for key, values in _read_file(file, flip_y).items():
             if owner.setdefault(key, file) != file:
                 raise ValueError(
                     f"Two files have coordinates of the micrograph {key}: {owner[key]} and {file}. Keep one of them "
@@ -64,7 +84,8 @@ def has_coordinates(folder: str | os.PathLike[str]) -> bool:
 
 
 def _files_of(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in COORDINATE_SUFFIXES and not p.name.startswith("."))
+    ours = lambda name: name.lower().endswith((*COORDINATE_SUFFIXES, _EMAN2)) and not name.startswith(".")
+    return sorted(path for path in folder.iterdir() if ours(path.name))
 
 
 Of = typing.TypeVar("Of")  # what a key has: positions and scores, tables, areas
@@ -73,7 +94,8 @@ Of = typing.TypeVar("Of")  # what a key has: positions and scores, tables, areas
 def align_keys(coordinates: typing.Mapping[str, Of], names: typing.Collection[str]) -> dict[str, Of]:
     """The same coordinates under the names of `names` that they belong to; the others keep their key.
 
-    A key belongs to the name that equals it, else to the one that equals it without endings such as _autopick.
+    A key belongs to the name that equals it, else to the one that equals it without endings such as _autopick. If none
+    belongs to any, the numbers that cryoSPARC writes before the names of imported micrographs are left out, too.
 
     Parameters
     ----------
@@ -85,16 +107,38 @@ def align_keys(coordinates: typing.Mapping[str, Of], names: typing.Collection[st
     ValueError
         If two keys belong to one name.
     """
-    plain, owner = {without_pick_suffix(n): n for n in names}, dict[str, str]()
-    for key in coordinates:
-        name = key if key in names else plain.get(without_pick_suffix(key), key)
-        if name in owner:
-            raise ValueError(
-                f"Two lists have coordinates of the micrograph {name}: {owner[name]} and {key}. Keep one of them in "
-                "the folder."
-            )
-        owner[name] = key
+    plain = {without_pick_suffix(n): n for n in names}
+
+    def named(ends: typing.Callable[[str], str]) -> dict[str, str]:
+        owner = dict[str, str]()
+        for key in coordinates:
+            name = key if key in names else plain.get(ends(key), key)
+            if name in owner:
+                raise ValueError(
+                    f"Two lists have coordinates of the micrograph {name}: {owner[name]} and {key}. Keep one of them "
+                    "in the folder."
+                )
+            owner[name] = key
+        return owner
+
+    owner = named(without_pick_suffix)
+    if not set(owner) & set(names):
+        owner = named(lambda key: without_pick_suffix(without_uid(key)))
     return {name: coordinates[key] for name, key in owner.items()}
+
+
+def without_uid(key: str) -> str:
+    """The key without the number that cryoSPARC writes before the name of an imported micrograph.
+
+    Parameters
+    ----------
+    key : str
+
+    Returns
+    -------
+    str
+    """
+    return _UID.sub("", key)
 
 
 def write_coordinates(
@@ -123,15 +167,29 @@ def write_coordinates(
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="backslashreplace")
 
 
-def _read_file(path: Path) -> dict[str, np.ndarray]:
-    readers = {".star": _read_star, ".box": _read_box, ".txt": _read_topaz}
+def _read_file(path: Path, flip_y: bool = False) -> dict[str, np.ndarray]:
+    readers = {
+        ".star": _read_star,
+        ".box": _read_box,
+        ".cbox": _read_cbox,
+        ".txt": _read_topaz,
+        ".json": _read_eman2,
+        ".csv": _read_csv,
+    }
     reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise ValueError(f"{path} is not a coordinate file; .star, .box and .txt (Topaz) are supported.")
     try:
-        groups = reader(path)
-    except (ValueError, UnicodeDecodeError, RuntimeError, IndexError) as error:
-        raise ValueError(f"{path}: {error}") from None
+        if path.suffix.lower() == ".cs":
+            names, rows = cryosparc_picks(path, flip_y)
+            groups = _grouped(names, rows.tolist())
+        elif reader is None:
+            raise ValueError(
+                f"it is not a file of coordinates; {', '.join(readers)} and .cs are read (in folders "
+                f"{', '.join(COORDINATE_SUFFIXES)} and {_EMAN2})."
+            )
+        else:
+            groups = reader(path)
+    except (ValueError, TypeError, UnicodeDecodeError, RuntimeError, IndexError, RecursionError, csv.Error) as error:
+        raise ValueError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
     arrays = {k: np.asarray(v, float).reshape(-1, 3) for k, v in groups.items()}
     for key, values in arrays.items():
         if not np.isfinite(values).all():
@@ -139,10 +197,33 @@ def _read_file(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+Rows = typing.Sequence[typing.Sequence[float]]  # x, y, score
+
+
+def _grouped(names: typing.Sequence[str], rows: Rows) -> dict[str, list[typing.Any]]:
+    """{key: rows} of micrographs' names (n,) and x, y, score (n, 3)."""
+    groups: dict[str, list[typing.Any]] = {}
+    for key, row in zip(keys_of(names), rows):
+        groups.setdefault(key, []).append(row)
+    return groups
+
+
+def _read_list(path: Path, names: typing.Sequence[str], files: typing.Sequence[str]) -> dict[str, typing.Any]:
+    """Of RELION's autopick.star: micrographs and their files of coordinates, relative to the project's folder."""
+    groups: dict[str, typing.Any] = {}
+    for key, file in zip(keys_of(names), files):
+        found = _read_file(Path(find_file(path, file, "file of coordinates")))
+        groups[key] = np.concatenate([np.zeros((0, 3)), *found.values()])
+    return groups
+
+
 def _read_star(path: Path) -> dict[str, list[tuple[float, float, float]]]:
     import gemmi
 
     for block in star_document(path):
+        if block.find_loop(_LIST).get_loop() and block.find_loop("_rlnMicrographName").get_loop():
+            listed = [[gemmi.cif.as_string(n) for n in block.find_loop(c)] for c in ("_rlnMicrographName", _LIST)]
+            return _read_list(path, *listed)
         x, y = block.find_loop("_rlnCoordinateX"), block.find_loop("_rlnCoordinateY")
         if not x.get_loop() or not y.get_loop():
             continue
@@ -193,10 +274,7 @@ def _read_topaz(path: Path) -> dict[str, list[tuple[float, float, float]]]:
         if len(row) < len(head):
             raise ValueError(f"line {number} has {len(row)} columns; the header names {len(head)}.")
         found.append((row[name], (float(row[x]), float(row[y]), float(row[score]) if score is not None else 0.0)))
-    groups: dict[str, list[typing.Any]] = {}
-    for key, (_, values) in zip(keys_of([micrograph for micrograph, _ in found]), found):
-        groups.setdefault(key, []).append(values)
-    return groups
+    return _grouped([micrograph for micrograph, _ in found], [values for _, values in found])
 
 
 def _read_box(path: Path) -> dict[str, list[tuple[float, float, float]]]:
@@ -211,3 +289,67 @@ def _read_box(path: Path) -> dict[str, list[tuple[float, float, float]]]:
         # as EMAN: x and y are the corner of the box, so its centre is half a box further
         rows.append((x + width / 2, y + height / 2, float(fields[4]) if len(fields) > 4 else 0.0))
     return {micrograph_key(path): rows}
+
+
+def _read_cbox(path: Path) -> dict[str, list[tuple[float, float, float]]]:
+    """crYOLO's boxes with their confidence; corners, as in .box files. Before version 1.8 they are lines of numbers."""
+    if not read_text(path).lstrip().startswith("data_"):
+        lines = [line.split() for line in read_text(path).splitlines() if line.strip()]
+        short = next((n for n, line in enumerate(lines, 1) if len(line) < 5), None)
+        if short is not None:
+            raise ValueError(f"line {short} has {len(lines[short - 1])} columns; a .cbox line has at least 5.")
+        rows = [tuple(map(float, line[:5])) for line in lines]
+    else:
+        block = next((one for one in star_document(path) if one.name == "cryolo"), None)
+        names = ("_CoordinateX", "_CoordinateY", "_Width", "_Height", "_Confidence")
+        columns = [] if block is None else [list(block.find_loop(name)) for name in names]
+        missing = [name for name, column in zip(names, columns) if not column]
+        if block is None or (missing and len(missing) < len(names)):
+            raise ValueError(f"it has no block data_cryolo with {', '.join(missing or names)}.")
+        rows = [tuple(map(float, row)) for row in zip(*columns)]
+    weak = sum(row[4] < _CRYOLO_THRESHOLD for row in rows)
+    if weak:
+        warn(
+            f"{path}: {weak} of {len(rows)} boxes have a confidence below {_CRYOLO_THRESHOLD:g}, crYOLO's default "
+            "threshold. They are read as picks; use the .box or .star files that crYOLO wrote for the others alone."
+        )
+    return {micrograph_key(path.stem): [(x + w / 2, y + h / 2, score) for x, y, w, h, score in rows]}
+
+
+def _read_eman2(path: Path) -> dict[str, list[tuple[float, float, float]]]:
+    """Boxes of e2boxer.py: rows x, y, method of the centres."""
+    try:
+        found: typing.Any = json.loads(read_text(path))
+    except ValueError as error:
+        raise ValueError(f"not a JSON file ({error}).") from None
+    if not isinstance(found, dict) or not isinstance(found.get("boxes"), list):
+        raise ValueError("no boxes of EMAN2: an info file of e2boxer.py has a list called boxes.")
+    try:
+        rows = [(float(box[0]), float(box[1]), 0.0) for box in found["boxes"]]
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"a box is no row x, y, method ({error!r}).") from None
+    name = path.name[: -len(_EMAN2)] if path.name.lower().endswith(_EMAN2) else path.stem
+    return {micrograph_key(name): rows}
+
+
+def _read_csv(path: Path) -> dict[str, list[tuple[float, float, float]]]:
+    """A table with commas whose first line names x and y, and perhaps score and micrograph."""
+    lines = list(csv.DictReader(read_text(path).splitlines()))
+    names = {str(name).strip().lower(): name for name in (lines[0] if lines else {})}
+    x, y, score, micrograph = (next((names[n] for n in some if n in names), None) for some in (_X, _Y, _SCORE, _NAME))
+    if x is None or y is None:
+        raise ValueError(
+            "its first line must name the columns x and y (px of box centres), and may name score and micrograph; it "
+            f"names {', '.join(map(str, names)) or 'nothing'}."
+        )
+    rows = []
+    for number, line in enumerate(lines, 2):
+        try:
+            rows.append((float(line[x]), float(line[y]), float(line[score]) if score else 0.0))
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"line {number} has values of {x}, {y}{', ' + score if score else ''} that are no numbers."
+            ) from None
+    if micrograph is None:
+        return {micrograph_key(path.stem): rows}
+    return _grouped([line[micrograph] for line in lines], rows)

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 import typing
 
 import numpy as np
 
 from .coordinates import keys_of
+from .cryosparc import cryosparc_tables, is_cryosparc
 from .relion_tables import OLD_PIXEL, number_columns
 from .star import read_tables
 
@@ -18,7 +18,6 @@ _POSITION = ("rlnCoordinateY", "rlnCoordinateX")
 _ORIGINS = ("rlnOriginYAngst", "rlnOriginXAngst")
 _OLD_ORIGINS = ("rlnOriginY", "rlnOriginX")
 _PIXEL_SIZES = (("rlnImagePixelSize",), ("rlnPixelSize",), OLD_PIXEL)  # of particles without optics groups
-_UID = re.compile(r"^\d{5,}_")  # what cryoSPARC writes before the names of imported micrographs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +40,13 @@ class ParticlePositions:
         return len(self.yx)
 
 
-def read_particle_positions(path: str | os.PathLike[str]) -> dict[str, ParticlePositions]:
-    """Positions of the particles of a STAR file of RELION, of any version, by micrograph.
+def read_particle_positions(path: str | os.PathLike[str], flip_y: bool = False) -> dict[str, ParticlePositions]:
+    """Positions of the particles of a STAR file of RELION, of any version, or of a .cs file, by micrograph.
+
+    Parameters
+    ----------
+    flip_y : bool
+        Count the rows of cryoSPARC's .cs files from their other end.
 
     Returns
     -------
@@ -56,7 +60,7 @@ def read_particle_positions(path: str | os.PathLike[str]) -> dict[str, ParticleP
     ValueError
         That names the file and the columns that it lacks, or values that are no numbers.
     """
-    tables = read_tables(path)
+    tables = cryosparc_tables(path, flip_y) if is_cryosparc(path) else read_tables(path)
     columns: dict[str, typing.Any] = next((dict(t) for t in tables.values() if _POSITION[0] in t), {})
     lacking = [name for name in (*reversed(_POSITION), "rlnMicrographName") if name not in columns]
     found = columns or max((dict(t) for name, t in tables.items() if name != "optics"), key=len, default={})
@@ -67,7 +71,7 @@ def read_particle_positions(path: str | os.PathLike[str]) -> dict[str, ParticleP
             f"{path} has particles without positions: the {'columns' if len(lacking) > 1 else 'column'} "
             f"{', '.join(lacking)} {'are' if len(lacking) > 1 else 'is'} missing. Found: "
             f"{', '.join(list(found)[:8]) or 'no table of particles'}. Give a STAR file that has kept the columns of "
-            "the extraction; for cryoSPARC, convert the particles with csparc2star.py and their passthrough file."
+            "the extraction; of cryoSPARC the .cs file with its passthrough file beside it."
         )
     if _OLD_ORIGINS[0] in columns and _ORIGINS[0] not in columns:
         columns.update(_in_angstroms(path, tables, columns))
@@ -132,8 +136,3 @@ def _sizes_of_groups(
             f"{path}: particles belong to optics group {sorted(strange)[0]}, which its optics table does not have."
         )
     return np.array([[of_group[group]] for group in groups])
-
-
-def without_uid(key: str) -> str:
-    """The key without the number that cryoSPARC writes before the name of an imported micrograph."""
-    return _UID.sub("", key)

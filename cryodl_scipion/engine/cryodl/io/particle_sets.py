@@ -10,6 +10,7 @@ import typing
 import numpy as np
 
 from ..core.names import check_words
+from .cryosparc import SUFFIX, UID, selection_source, write_cs_rows
 from .image_names import find_images, names_base, names_of, split_names
 from .particle_notes import particle_notes
 from .particles import ANGLES
@@ -171,7 +172,8 @@ def write_particles_star(
     """Write a ParticleSet as RELION's STAR file (3.1) with all of its columns, whole or not at all.
 
     Images that were found by names relative to a folder above the new file keep such names; others get names relative
-    to the new file's folder.
+    to the new file's folder. Particles of a .cs file of cryoSPARC, and what was selected of them since, are written as
+    a .cs file too, beside the STAR file: the same rows of the first file, with their uids.
 
     Parameters
     ----------
@@ -206,6 +208,12 @@ def write_particles_star(
     optics["rlnImagePixelSize"] = [pixel_size or particles.pixel_size] * rows
     optics["rlnImageSize"] = [box or particles.box] * rows
     write_tables(path, {"optics": optics, "particles": columns})
+    source = selection_source(particles.path) if stack is None and UID in columns else None
+    if source is not None:
+        try:
+            write_cs_rows(source, columns[UID], os.path.splitext(path)[0] + SUFFIX)
+        except ValueError as error:  # another job's file of this name: the particles themselves are written
+            warn(f"No .cs file is written of these particles: {error}")
 
 
 def _particle_set(

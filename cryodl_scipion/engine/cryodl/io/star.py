@@ -7,6 +7,7 @@ import typing
 
 import numpy as np
 
+from .cryosparc import cryosparc_tables, is_cryosparc
 from .files import whole_file
 from .star_columns import star_document
 from .star_rows import plain_tables
@@ -18,6 +19,8 @@ _RESERVED = re.compile(r"""data_|loop_|save_|stop_|global_|[_#$'"\[\];]""", re.I
 
 def read_tables(path: str | os.PathLike[str]) -> dict[str, dict[str, Texts]]:
     """The tables of a STAR file, columns without their leading underscore. Single values count as tables of one row.
+
+    A .cs file of cryoSPARC has RELION's tables (cryosparc.py).
 
     Returns
     -------
@@ -31,6 +34,8 @@ def read_tables(path: str | os.PathLike[str]) -> dict[str, dict[str, Texts]]:
     ValueError
         If it is no STAR file.
     """
+    if is_cryosparc(path):
+        return cryosparc_tables(path)
     try:
         tables = plain_tables(path)
         return _tables_of(star_document(path)) if tables is None else tables

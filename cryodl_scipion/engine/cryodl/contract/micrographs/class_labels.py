@@ -8,7 +8,7 @@ from ..command import Command
 from ..fields import Paths, micrographs_field, names_field, output_folder_field, pixel_size_field
 from ..outputs import Counts, Outputs, output
 from ..params import param
-from .pick_fields import particle_diameter_field
+from .pick_fields import flip_y_field, particle_diameter_field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +18,8 @@ class LabelsFromClassesConfig:
 
     kept: str = param(
         "Particles of the classes that were kept: a RELION STAR file with rlnMicrographName, rlnCoordinateX and "
-        "rlnCoordinateY. Shifts of the alignment (rlnOriginXAngst or rlnOriginX) are applied.",
+        "rlnCoordinateY, or a .cs file of cryoSPARC. Shifts of the alignment (rlnOriginXAngst or rlnOriginX) are "
+        "applied.",
         label="Kept particles",
         path="file",
     )
@@ -58,6 +59,7 @@ class LabelsFromClassesConfig:
         maximum=1,
         none_means="all particles of kept classes are certain",
     )
+    flip_y: bool = flip_y_field()
     scale: float = param(
         "Factor by which the particles' coordinates are multiplied to give pixels of these micrographs: 2 for "
         "particles that were extracted from micrographs binned by 2.",

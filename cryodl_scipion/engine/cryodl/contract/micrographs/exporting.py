@@ -9,7 +9,7 @@ from ..fields import Paths, micrographs_field, names_field, output_folder_field,
 from ..optics import optics_field
 from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
-from .pick_fields import box_field, particle_diameter_field, picks_field, stated_contrast_field
+from .pick_fields import box_field, flip_y_field, particle_diameter_field, picks_field, stated_contrast_field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +35,7 @@ class ExportRelionConfig:
         "Contrast of the protein in the micrographs. RELION expects bright protein in particle images, so dark "
         "protein is inverted."
     )
+    flip_y: bool = flip_y_field()
     voltage: float = optics_field("voltage")
     spherical_aberration: float = optics_field("spherical_aberration")
     amplitude_contrast: float = optics_field("amplitude_contrast")

@@ -22,7 +22,23 @@ def particle_diameter_field(
 
 def picks_field() -> typing.Any:
     """Coordinates written by a picker or another program."""
-    return param("Folder (or file) with the picks: .star, .box or Topaz .txt.", label="Picks", path="folder")
+    return param(
+        "Folder (or file) with the picks: .star, .box, .cbox, Topaz .txt, EMAN2's _info.json; as one file also "
+        "RELION's autopick.star, .csv or cryoSPARC's .cs.",
+        label="Picks",
+        path="folder",
+    )
+
+
+def flip_y_field() -> typing.Any:
+    """Whether rows of cryoSPARC's positions count from the other end."""
+    return param(
+        "Count the rows of positions in cryoSPARC's .cs files from the other end of the micrograph. Look at a few: "
+        "particles that lie upside down need it.",
+        default=False,
+        label="Turn y of .cs files",
+        expert=True,
+    )
 
 
 def pick_sets_field() -> typing.Any:

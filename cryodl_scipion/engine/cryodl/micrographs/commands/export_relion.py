@@ -31,7 +31,7 @@ def run(config: ExportRelionConfig) -> Result:
     """Write everything into <output>.partial, then rename."""
     check_output(config.output)
     named = dict(name_micrographs(expand_paths(config.micrographs), config.names))
-    picks = align_keys(read_coordinates(config.coordinates), list(named))
+    picks = align_keys(read_coordinates(config.coordinates, config.flip_y), list(named))
     helical = align_keys(helical_tables(config.coordinates), list(named))
     rows = {name: project_name(path, config.project) for name, path in named.items() if name in picks}
     skipped = [Skipped(n, str(p), "there is no list of picks of it") for n, p in named.items() if n not in picks]

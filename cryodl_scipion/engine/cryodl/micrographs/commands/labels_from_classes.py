@@ -30,7 +30,7 @@ from ...contract.result import write_json
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.files import expand_paths, name_micrographs
 from ...io.micrographs import micrograph_shape, pixel_size_warnings
-from ...io.particle_positions import read_particle_positions, without_uid
+from ...io.particle_positions import read_particle_positions
 from ...io.warn import warn
 from ..byhand.from_classes import (
     MIN_ON_PICKS,
@@ -75,7 +75,7 @@ def run(config: LabelsFromClassesConfig) -> Result:
     reach = SAME * config.particle_diameter / config.pixel_size
     kept = _particles(config.kept, "--kept", named, config, notes)
     classified = _particles(config.classified, "--classified", named, config, notes) if config.classified else {}
-    picks = align_keys(read_coordinates(config.coordinates), named) if config.coordinates else {}
+    picks = align_keys(read_coordinates(config.coordinates, config.flip_y), named) if config.coordinates else {}
     shapes, skipped = _shapes({name: path for name, path in named.items() if name in kept or name in classified})
     kept, classified = ({k: v for k, v in one.items() if k in shapes} for one in (kept, classified))
     far = config.particle_diameter / config.pixel_size / 2
@@ -105,10 +105,8 @@ def _particles(
     path: str, flag: str, named: Mapping[str, str], config: LabelsFromClassesConfig, notes: list[str]
 ) -> dict[str, Extracted]:
     """{name: Extracted} of the micrographs at hand; what belongs to others becomes a note."""
-    found = read_particle_positions(path)
+    found = read_particle_positions(path, config.flip_y)
     aligned = align_keys(found, named)
-    if not set(aligned) & set(named):
-        aligned = align_keys({without_uid(key): value for key, value in found.items()}, named)
     if not set(aligned) & set(named):
         raise ValueError(
             f"No particle of {path} ({flag}) is of these micrographs. Its particles are of {some_names(found)}; the "
