@@ -8,6 +8,7 @@ import contextlib
 import importlib
 import json
 import os
+import signal
 import sys
 import textwrap
 import time
@@ -22,6 +23,7 @@ from .io.memory import memory_sentence
 from .io.output_lock import output_lock
 from .io.parent import end_with_parent
 from .io.silence import no_long_silence
+from .io.stopping import Stopped, stoppable
 from .io.warn import collected, unsaid, warn, with_said
 
 # The commands that people start with, and the others by wing.
@@ -57,7 +59,7 @@ def main(arguments: typing.Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit code: 0 done, 2 the user can mend it, 1 anything else.
+        The exit code: 0 done, 2 the user can mend it, 128 + n stopped by signal n, 1 anything else.
     """
     # Waiting OpenMP threads that spin make everything three times slower on a machine that is shared (measured); this
     # must be set before torch is imported.
@@ -88,14 +90,16 @@ def main(arguments: typing.Sequence[str] | None = None) -> int:
                     os.remove(stale)
         config = _config(command, options, warnings)
         as_json = bool(getattr(options, "as_json", False))
-        with no_long_silence(json=as_json or getattr(config, "json", False)):
+        with stoppable(), no_long_silence(json=as_json or getattr(config, "json", False)):
             _run(command, config, options.result, warnings, as_json)
         return 0
     except (UserError, ValueError, OSError) as error:
         kind = "all skipped" if isinstance(error, AllSkipped) else "input"
         return _fail(command, kind, _sentence(error), failure_path, 2)
-    except KeyboardInterrupt:
-        return _fail(command, "input", f"stopped by the user; {command.stopped}", failure_path, 130)
+    except KeyboardInterrupt as error:
+        stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
+        message = f"stopped by {stopped.words}; {command.stopped}"
+        return _fail(command, "input", message, failure_path, 128 + stopped.number)
     except Exception as error:  # a mistake of ours: with its traceback, and still with a failure.json
         full = memory_sentence(error, command)
         if full:

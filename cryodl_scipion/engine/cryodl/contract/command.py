@@ -50,8 +50,8 @@ class Command:
         """What a stopped run leaves, as the end of a sentence."""
         if self.name.startswith("train-"):
             return (
-                "the same command continues after the last checkpoint, which is written at each validation and "
-                "every two minutes; before the first one it starts again."
+                "the same command continues the training at the step that it had reached; before the first step it "
+                "starts again."
             )
         if self.kept.endswith("."):
             return self.kept

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..io import stopping
 from ..io.files import whole_file
 from ..io.memory import require_memory
 from ..io.silence import doing
@@ -61,20 +62,25 @@ def fit(
         state = load_checkpoint(folder, networks, average, task)
         log(f"Continuing the training at step {state.step} of {schedule.steps}.")
     start, kept = time.monotonic() - state.seconds, state.seconds
-    while state.step < schedule.steps and not state.stop_reason:
-        doing(f"step {state.step + 1} of {schedule.steps}")
-        state.losses.append(_one_step(task, schedule, state.step, accelerator))
-        average.update_parameters(networks)
-        state.step += 1
-        due = state.step % schedule.every == 0 or state.step == schedule.steps
-        state.seconds = time.monotonic() - start
-        if due:
-            doing(f"validation at step {state.step} of {schedule.steps}")
-            _validate(task, networks, average, schedule, state, folder, log if accelerator.is_main_process else None)
-            state.losses = []
-        if (due or state.seconds - kept > KEPT_EVERY) and accelerator.is_main_process:
-            save_checkpoint(folder, networks, average, task, state)
-            kept = time.monotonic() - start
+    with stopping.held() as asked:
+        while not state.stop_reason and (state.step < schedule.steps or state.losses):
+            due = bool(state.losses) and (state.step % schedule.every == 0 or state.step == schedule.steps)
+            if due:
+                doing(f"validation at step {state.step} of {schedule.steps}")
+                said = log if accelerator.is_main_process else None
+                _validate(task, networks, average, schedule, state, folder, said)
+                state.losses = []
+            else:
+                doing(f"step {state.step + 1} of {schedule.steps}")
+                state.losses.append(_one_step(task, schedule, state.step, accelerator))
+                average.update_parameters(networks)
+                state.step += 1
+            state.seconds = time.monotonic() - start
+            if (due or asked() or state.seconds - kept > KEPT_EVERY) and accelerator.is_main_process:
+                save_checkpoint(folder, networks, average, task, state)
+                kept = state.seconds
+            if asked():
+                raise stopping.Stopped(asked())
     doing("")
     reason = state.stop_reason or f"all {schedule.steps} steps were done"
     if accelerator.is_main_process:

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""SIGTERM, SIGHUP, SIGUSR1 and Ctrl-C: a sentence, 128 + n, and a checkpoint of the step that was reached."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from synthetic import blob_project, environment, start_cryodl
+from test_training import Line, train
+
+from cryodl.io import stopping
+
+
+class Signalled(Line):
+    """Line that a signal reaches in its 14th step."""
+
+    def train_step(self, batch, accelerator):
+        if self.steps == 13:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().train_step(batch, accelerator)
+
+
+def test_a_training_that_is_asked_to_end_goes_on_at_its_last_step_and_ends_the_same(tmp_path):
+    whole, _ = train(tmp_path / "whole")
+    with pytest.raises(stopping.Stopped) as stopped, stopping.stoppable():
+        train(tmp_path / "stopped", Signalled())
+    assert stopped.value.number == signal.SIGTERM
+    said = []
+    again, report = train(tmp_path / "stopped", log=said.append)
+    assert said[0] == "Continuing the training at step 14 of 60." and report.steps == 60
+    weights = [dict(task.networks.state_dict()) for task in (whole, again)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    rows = [
+        [line.split(",")[0:1] + line.split(",")[2:] for line in (tmp_path / name / "metrics.csv").read_text().split()]
+        for name in ("whole", "stopped")
+    ]
+    assert rows[0] == rows[1] and len(rows[0]) == 7  # all but the seconds, also the mean loss since the validation
+
+
+def test_outside_a_command_signals_are_as_they_were():
+    before = [signal.getsignal(number) for number in stopping.SIGNALS]
+    with stopping.stoppable():
+        assert signal.getsignal(signal.SIGTERM) not in before
+    assert [signal.getsignal(number) for number in stopping.SIGNALS] == before
+
+
+def test_a_second_signal_does_not_wait_for_the_step():
+    with pytest.raises(stopping.Stopped), stopping.stoppable(), stopping.held() as asked:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert asked() == signal.SIGUSR1
+        os.kill(os.getpid(), signal.SIGUSR1)
+        pytest.fail("the second one came to nothing")
+
+
+def test_work_that_takes_too_long_is_ended(monkeypatch):
+    monkeypatch.setattr(stopping, "GRACE", 0.05)
+    began = time.monotonic()
+    with pytest.raises(stopping.Stopped), stopping.stoppable(), stopping.held():
+        os.kill(os.getpid(), signal.SIGTERM)
+        while time.monotonic() < began + 5:
+            time.sleep(0.01)
+    assert time.monotonic() < began + 5
+
+
+def test_sighup_stays_ignored_where_it_was(tmp_path):
+    code = "import os, signal; from cryodl.io.stopping import stoppable\n"
+    code += "with stoppable(): os.kill(os.getpid(), signal.SIGHUP)"
+    ignore = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    assert subprocess.run([sys.executable, "-c", code], env=environment(), preexec_fn=ignore).returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_command_that_is_asked_to_end_says_so_within_ten_seconds(tmp_path, number):
+    blob_project(tmp_path)
+    words = "train-picker --micrographs mics/*.mrc --coordinates coordinates --pixel-size 4 --particle-diameter 120"
+    words += " --output out --device cpu --threads 1 --steps 100000 --result out.json"
+    process = start_cryodl(words.split(), tmp_path)
+    end = time.monotonic() + 120
+    while not (tmp_path / "out.partial" / "metrics.csv").exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    process.send_signal(number)
+    sent = time.monotonic()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number and time.monotonic() - sent < 10
+    assert f"stopped by {number.name}; the same command continues" in err and "Traceback" not in err
+    assert "stopped by" in json.loads((tmp_path / "failure.json").read_text())["message"]
+    assert (tmp_path / "out.partial" / "checkpoint.safetensors").exists()
