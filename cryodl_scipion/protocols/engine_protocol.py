@@ -6,9 +6,10 @@ A protocol names both, `OneRun[ImproveMapConfig, ImproveMapOutputs]`, lists the 
 """
 
 import dataclasses
+import os
 from typing import Any, Dict, Generic, List, Optional, Sequence, Tuple, TypeVar
 
-from pwem.objects import AtomStruct, EMObject, Volume
+from pwem.objects import FSC, AtomStruct, EMObject, Volume
 from pyworkflow.protocol.params import Form
 
 from ..engine.cryodl import contract
@@ -16,7 +17,7 @@ from ..engine.cryodl.contract import Result
 from ..engine.cryodl.contract.outputs import Outputs
 from ..form import addConfigParams, readConfig
 from ..objects import CryodlModel
-from .kinds import FormPart, Model, Section
+from .kinds import FormPart, Model, ModelOrShipped, Section
 from .one_run import OneRunBase
 from .protocol_base import CryodlProtBase
 
@@ -67,7 +68,7 @@ class EngineProtocol(CryodlProtBase, Generic[ConfigT, MadeT]):
 
     @classmethod
     def _followContract(cls) -> None:
-        fields, models = cls._fields(), [part for part in cls.FORM if isinstance(part, Model)]
+        fields, models = cls._fields(), [part for part in cls.FORM if isinstance(part, (Model, ModelOrShipped))]
         excused = {name: part.why for part in cls.FORM for name in part.fills}
         excused.update(cls.NOT_ON_FORM)
         unknown = sorted(name for name in [*excused, *cls._placed()] if name not in fields)
@@ -146,6 +147,8 @@ class EngineProtocol(CryodlProtBase, Generic[ConfigT, MadeT]):
     # ----- validation
     def _checkInputs(self) -> List[str]:
         found = [problem for part in self.FORM for problem in part.problems(self)]
+        if "symmetry" in self._fields() and "symmetry" not in self.NOT_ON_FORM:
+            found += self._checkSymmetry()
         return found or self._checkTogether()
 
     def _checkTogether(self) -> List[str]:
@@ -186,8 +189,12 @@ class OneRun(EngineProtocol[ConfigT, MadeT], OneRunBase):
 
     def runStep(self, settings: Dict[str, Any]) -> None:
         """Run the engine, unless it has made its outputs with these settings."""
-        config: Any = self._config(**self._writtenFiles())
-        self._runOnce(config, config.output, goesOn=self.GOES_ON)
+        config = self._config(**self._writtenFiles())
+        self._runOnce(config, *self._filesMade(config), goesOn=self.GOES_ON)
+
+    def _filesMade(self, config: ConfigT) -> List[str]:
+        """Files and folders without which the run is not done, and which are removed when it begins anew."""
+        return [self._output()]
 
     def createOutputStep(self, settings: Dict[str, Any]) -> None:
         """Make Scipion's objects of what the engine made."""
@@ -213,14 +220,26 @@ class OneRun(EngineProtocol[ConfigT, MadeT], OneRunBase):
                 self._defineSourceRelation(pointer, output)
 
 
-def volumeFrom(path: str, pixelSize: float, origin: Any = None, comment: str = "") -> Volume:
-    """A map of the engine as Scipion's Volume. origin: Transform, which is copied; None for Scipion's default."""
-    volume = Volume(location=path)
+def volumeFrom(
+    path: str, pixelSize: float, origin: Any = None, comment: str = "", halves: bool = False, kind: Any = Volume
+) -> Volume:
+    """A map of the engine as Scipion's Volume. origin: Transform, which is copied; None for Scipion's default. halves:
+    whether its half-maps lie beside it. kind: Volume, or a class of it."""
+    volume = kind(location=path)
     volume.setSamplingRate(pixelSize)
+    if halves:
+        volume.setHalfMaps([f"{os.path.splitext(path)[0]}_half{half}.mrc" for half in (1, 2)])
     volume.setObjComment(comment)
     if origin is not None:
         volume.setOrigin(origin.clone())
     return volume
+
+
+def fscFrom(frequencies: Sequence[float], values: Sequence[float], label: str) -> FSC:
+    """A curve of the engine as Scipion's FSC. frequencies: 1/Å."""
+    fsc = FSC(objLabel=label)
+    fsc.setData(list(frequencies), list(values))
+    return fsc
 
 
 def objectOf(word: str, path: str, made: Any) -> EMObject:

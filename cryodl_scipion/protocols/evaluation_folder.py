@@ -7,7 +7,7 @@ from typing import Any
 
 from .inputs import ProtocolMixin
 
-EVALUATION = "evaluation.json"
+EVALUATION, EVALUATION_FOLDER = "evaluation.json", "evaluation"
 
 
 class HasEvaluation(ProtocolMixin):
@@ -15,7 +15,7 @@ class HasEvaluation(ProtocolMixin):
 
     def getEvaluationFolder(self) -> str:
         """Where evaluation.json and the pictures are."""
-        return self._getExtraPath("evaluation")
+        return self._getExtraPath(EVALUATION_FOLDER)
 
     def getEvaluation(self) -> Any:
         """evaluation.json, None before it is there."""

@@ -12,12 +12,14 @@ from pyworkflow.object import Pointer
 from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 
+from .. import Plugin
+from ..convert.models import shippedModels
 from ..convert.structures import structureFileOf, structureProblem
 from ..engine.cryodl import contract
 from ..form import addConfigParams
 from ..objects import CryodlModel
 from .checks import checkModelFolder
-from .model_field import FROM_PROJECT, addModelParams, checkModelField, modelFolder
+from .model_field import FROM_PROJECT, NONE, addModelParams, checkModelField, checkShippedName, modelFolder
 
 
 class FormPart:
@@ -135,7 +137,8 @@ class Pointing(FormPart):
     """A pointer to an object of the project: the base of most kinds.
 
     name: of the form's field, as saved projects know it. to: contract fields that it fills. empty: what is done without
-    it; '' if it is needed. related: whether the outputs are said to be made from it. arguments: of addParam.
+    it; '' if it is needed. related: whether the outputs are said to be made from it. needed: where the form shows it;
+    Scipion itself would demand it whatever the form shows first. arguments: of addParam.
     """
 
     CLASSES: str = "EMObject"  # that may be chosen, with commas
@@ -151,11 +154,13 @@ class Pointing(FormPart):
         when: str = "True",
         empty: str = "",
         related: bool = True,
+        needed: bool = False,
         **arguments: Any,
     ) -> None:
-        self.name, self.fills, self._related = name, tuple(to) or self.to, related
+        self.name, self.fills, self._related, self._needed = name, tuple(to) or self.to, related, needed
         self.label, self.why = label or self.LABEL, f"the form's {label or self.LABEL}"
         own = dict(allowsNull=True, help=f"{help}\n\nEmpty: {empty}.") if empty else dict(important=True, help=help)
+        own.update(dict(allowsNull=True) if needed else {})
         self._arguments = dict(dict(own, label=self.label, condition=when, pointerClass=self.CLASSES), **arguments)
 
     def addTo(self, form: Form, protocol: Any) -> None:
@@ -175,6 +180,8 @@ class Pointing(FormPart):
 
     def problems(self, protocol: Any) -> List[str]:
         found = self.of(protocol)
+        if found is None and self._needed and protocol.evalParamCondition(self.name):
+            return [f"{self.label} is missing."]
         return [] if found is None else self.check(protocol, found)
 
     def warnings(self, protocol: Any) -> List[str]:
@@ -216,6 +223,10 @@ class PointingMany(Pointing):
         """The chosen objects that are there; none where the form does not show the field."""
         shown = protocol.evalParamCondition(self.name)
         return [pointer.get() for pointer in getattr(protocol, self.name) if pointer.get() is not None] if shown else []
+
+    def values(self, protocol: Any) -> Dict[str, Any]:
+        found = self.of(protocol)
+        return {name: () for name in self.fills} if found is None else self.valuesOf(protocol, found)
 
     def problems(self, protocol: Any) -> List[str]:
         missing = not self.objects(protocol) and "allowsNull" not in self._arguments
@@ -262,6 +273,15 @@ class AtomicModel(MapOrModel):
 
     def filesOf(self, protocol: Any, found: AtomStruct) -> Dict[str, Any]:
         return {}
+
+
+class Mask(MapOrModel):
+    """A mask."""
+
+    CLASSES, LABEL, to = "VolumeMask", "Mask", ("mask",)
+
+    def filesOf(self, protocol: Any, found: EMObject) -> Dict[str, Any]:
+        return {self.fills[0]: protocol._structureFor(found, named=True)}
 
 
 class MapsOrModels(PointingMany):
@@ -319,6 +339,53 @@ class StartModel(ModelOfProject):
         ]
 
 
+class ModelOrShipped(FormPart):
+    """A model of the project, or the name of a shipped one, or none of them: inputModel, shippedModel.
+
+    kind: of the card of shipped models. of: of the project's, if that is another one. help, empty: of the pointer.
+    none: what is done without both.
+    """
+
+    fills, why = ("model",), "the model that the form gives"
+
+    def __init__(
+        self, kind: str, help: str, empty: str, none: str, label: str = "Model", of: str = "", **others: Any
+    ) -> None:
+        self.kind, self._none = kind, none
+        self._pointing = ModelOfProject("inputModel", help, of or kind, label=label, empty=empty, **others)
+
+    def addTo(self, form: Form, protocol: Any) -> None:
+        self._pointing.addTo(form, protocol)
+        names = ", ".join(shippedModels(Plugin.getEngineFolder(), self.kind)) or "none"
+        help = (
+            f"Name of a model that comes with the plugin; the wizard lists them. This version has: {names}.\n\n"
+            f"Empty: {self._none}."
+        )
+        Own("shippedModel", params.StringParam, "Shipped model", help, "inputModel is None", default="").addTo(
+            form, protocol
+        )
+
+    def folder(self, protocol: Any) -> str:
+        """Folder of the model; '' if none is chosen, or one that there is not is named."""
+        model = protocol.inputModel.get()
+        known = shippedModels(Plugin.getEngineFolder(), self.kind)
+        return known.get(self._named(protocol), "") if model is None else model.getFolder()
+
+    def _named(self, protocol: Any) -> str:
+        return (protocol.shippedModel.get() or "").strip()
+
+    def values(self, protocol: Any) -> Dict[str, Any]:
+        return {"model": self.folder(protocol) or None}
+
+    def problems(self, protocol: Any) -> List[str]:
+        if protocol.inputModel.get() is not None:
+            return self._pointing.problems(protocol)
+        return checkShippedName(protocol, self.kind) if self._named(protocol) else []
+
+    def pointers(self, protocol: Any) -> List[Pointer]:
+        return self._pointing.pointers(protocol)
+
+
 class Model(FormPart):
     """A trained network of the project, or one that comes with the plugin: modelFrom, inputModel, shippedModel.
 
@@ -345,7 +412,8 @@ class Model(FormPart):
         return dict(found, **{self.fills[0]: folder})
 
     def problems(self, protocol: Any) -> List[str]:
-        return checkModelField(protocol) if protocol.evalParamCondition("modelFrom") else []
+        asked = protocol.evalParamCondition("modelFrom") and protocol.modelFrom.get() != NONE
+        return checkModelField(protocol) if asked else []
 
     def pointers(self, protocol: Any) -> List[Pointer]:
         chosen = self._related and protocol.modelFrom.get() == FROM_PROJECT and protocol.inputModel.get() is not None

@@ -95,31 +95,7 @@ def addShippedModels(form: Any, kind: str, **arguments: Any) -> None:
     )
 
 
-def addShippedModel(form: Form, kind: str, condition: str, none: str) -> None:
-    """Add shippedModel to a form where a model is not needed. none: what is done without, for the help."""
-    names = list(shippedModels(Plugin.getEngineFolder(), kind))
-    form.addParam(
-        "shippedModel",
-        params.StringParam,
-        default="",
-        condition=condition,
-        label="Shipped model",
-        help=f"Name of a model that comes with the plugin; the wizard lists them. This version has: "
-        f"{', '.join(names) or 'none'}.\n\nEmpty: {none}.",
-    )
-
-
-def optionalShippedFolder(protocol: EMProtocol, kind: str) -> str:
-    """Folder of the model that shippedModel names; '' if it names none, or one that there is not."""
-    return shippedModels(Plugin.getEngineFolder(), kind).get((protocol.shippedModel.get() or "").strip(), "")
-
-
-def checkOptionalShippedModel(protocol: EMProtocol, kind: str) -> List[str]:
-    """What is wrong with shippedModel where a model is not needed. Sentences for the form."""
-    return _checkShippedName(protocol, kind) if (protocol.shippedModel.get() or "").strip() else []
-
-
-def _checkShippedName(protocol: EMProtocol, kind: str) -> List[str]:
+def checkShippedName(protocol: EMProtocol, kind: str) -> List[str]:
     """A sentence if there is no shipped model of that name."""
     name, known = (protocol.shippedModel.get() or "").strip(), shippedModels(Plugin.getEngineFolder(), kind)
     if name in known:
@@ -171,7 +147,7 @@ def addBoxParam(form: Form) -> None:
 def checkModelField(protocol: EMProtocol) -> List[str]:
     """What is wrong with the chosen model. Sentences for the form. The protocol's _MODEL_KIND: see addModelParams."""
     kind = getattr(protocol, "_MODEL_KIND", "picker")
-    missing = _checkShippedName(protocol, kind) if protocol.modelFrom.get() == SHIPPED else []
+    missing = checkShippedName(protocol, kind) if protocol.modelFrom.get() == SHIPPED else []
     if missing:
         return missing
     return checkModelFolder(modelFolder(protocol), kind)

@@ -2,7 +2,6 @@
 """Base of the protocols that run the engine once, on files that are written from the inputs before."""
 
 import os
-import re
 from typing import Any, List, Optional
 
 import pyworkflow.utils as pwutils
@@ -14,9 +13,6 @@ from ..convert.structures import structureFileOf, structureForEngine, structureP
 from ..engine.cryodl import contract
 from ..engine.cryodl.contract import Result
 from .protocol_base import RESULT_FILE, CryodlProtBase
-
-# Point groups that the engine knows (symmetry.py).
-_SYMMETRY = re.compile(r"[CD]([1-9]\d?|100)|T|O|I[1-4]?", re.IGNORECASE)
 
 
 class OneRunBase(CryodlProtBase, EMProtocol):
@@ -62,14 +58,6 @@ class OneRunBase(CryodlProtBase, EMProtocol):
     def _checkStructure(self, structure: EMObject) -> List[str]:
         problem = structureProblem(structure)
         return [problem] if problem else []
-
-    def _checkSymmetry(self) -> List[str]:
-        if _SYMMETRY.fullmatch((self.symmetry.get() or "").strip()):
-            return []
-        return [
-            f"Symmetry is {self.symmetry.get() or ''!r}; it must be C1 to C100, D1 to D100, T, O, I, or I1 to I4, in "
-            "RELION's axes. Helical symmetry is not supported."
-        ]
 
     def _structureName(self, structure: EMObject) -> str:
         return os.path.basename(structureFileOf(structure))

@@ -3,6 +3,7 @@
 
 import glob
 import os
+import re
 from typing import Any, Dict, List, Sequence, Tuple
 
 import pyworkflow.utils as pwutils
@@ -21,6 +22,8 @@ REQUEST_FILE = "request.json"
 RESULT_FILE = "result.json"
 # A list of a thousand skipped micrographs helps nobody in a summary; the result files hold all.
 MAX_LISTED = 10
+# Point groups that the engine knows (symmetry.py).
+_SYMMETRY = re.compile(r"[CD]([1-9]\d?|100)|T|O|I[1-4]?", re.IGNORECASE)
 _DRIVERS = ("/dev/nvidiactl", "/dev/dxg")
 
 
@@ -156,6 +159,14 @@ class CryodlProtBase(PluginProtocol):
             f"GPU IDs names {len(gpus)} GPUs ({self.gpuList.get()}), but with {self.numberOfThreads.get()} threads "
             f"only {sideBySide} of them can be used: each batch uses one GPU, and one thread only watches for input. "
             f"Set the threads to {len(gpus) + 1}, or give fewer GPUs."
+        ]
+
+    def _checkSymmetry(self) -> List[str]:
+        if _SYMMETRY.fullmatch((self.symmetry.get() or "").strip()):
+            return []
+        return [
+            f"Symmetry is {self.symmetry.get() or ''!r}; it must be C1 to C100, D1 to D100, T, O, I, or I1 to I4, in "
+            "RELION's axes. Helical symmetry is not supported."
         ]
 
     def _missingPointers(self) -> List[str]:

@@ -35,7 +35,7 @@ class TestCryodlEngineProtocol(BaseTest):
     @classmethod
     def setUpClass(cls):
         setupTestProject(cls)
-        row = contract.Command("weigh", "nowhere", WeighConfig, WeighOutputs)
+        row = contract.Command("weigh", WeighConfig, WeighOutputs)
         contract.COMMANDS["weigh"] = row
         cls.addClassCleanup(contract.COMMANDS.pop, "weigh")
 

@@ -8,18 +8,22 @@ from pyworkflow.protocol import params
 
 from ...convert.maps.maps import FRAMES
 from ...convert.structures import structureFileOf, structureProblem
-from ..kinds import Choice, Pointing
+from ..kinds import Choice, Pointing, PointingMany
 
 
 class Map(Pointing):
     """A map; what: its name in sentences."""
 
-    CLASSES, LABEL, what = "Volume", "Map", "map"
+    CLASSES, LABEL = "Volume", "Map"
     to: Tuple[str, ...] = ("map", "pixel_size")
 
+    def __init__(self, name: str, help: str, what: str = "map", **others: Any) -> None:
+        super().__init__(name, help, **others)
+        self.what = what
+
     def valuesOf(self, protocol: Any, found: Volume) -> Dict[str, Any]:
-        known = dict(map=structureFileOf(found), pixel_size=found.getSamplingRate())
-        return {name: known[name] for name in self.fills if name in known}
+        known = dict.fromkeys(self.fills[:1], structureFileOf(found))
+        return dict(known, pixel_size=found.getSamplingRate()) if "pixel_size" in self.fills else known
 
     def check(self, protocol: Any, found: Volume) -> List[str]:
         return protocol._checkMap(found, self.what)
@@ -56,11 +60,29 @@ class Maps(Map):
 class HalfMap(Map):
     """One of two half-maps, of which the other may be another field of the form."""
 
-    LABEL, to, what = "Half-map", (), "half-map"
+    LABEL, to = "Half-map", ()
+
+    def __init__(self, name: str, help: str, what: str = "half-map", **others: Any) -> None:
+        super().__init__(name, help, what, **others)
 
     def identity(self, protocol: Any) -> Dict[str, Any]:
         found = self.of(protocol)
         return {self.name: None if found is None else structureFileOf(found)}
+
+
+class MapMask(Map):
+    """A mask on the grid of the map."""
+
+    CLASSES, LABEL, to = "VolumeMask,Volume", "Mask", ("mask",)
+
+    def __init__(self, name: str, help: str, **others: Any) -> None:
+        super().__init__(name, help, "mask", **others)
+
+    def filesOf(self, protocol: Any, found: Volume) -> Dict[str, Any]:
+        return {self.fills[0]: protocol._mapFor(found)}
+
+    def warn(self, protocol: Any, found: Volume) -> List[str]:
+        return []
 
 
 class MaskOrStructure(Pointing):
@@ -80,6 +102,21 @@ class MaskOrStructure(Pointing):
             return protocol._checkMap(found, "mask")
         problem = structureProblem(found)
         return [problem] if problem else []
+
+
+class ManyMaps(PointingMany):
+    """Maps, or sets of them. Whether there are enough depends on the rest of the form."""
+
+    CLASSES, LABEL = "Volume,SetOfVolumes", "Maps"
+
+    def __init__(self, name: str, help: str, **others: Any) -> None:
+        super().__init__(name, help, **dict(dict(allowsNull=True), **others))
+
+
+class ManyModels(ManyMaps):
+    """Atomic models, or sets of them."""
+
+    CLASSES, LABEL = "AtomStruct,SetOfAtomStructs", "Atomic models"
 
 
 class FrameChoice(Choice):

@@ -6,55 +6,17 @@ import os
 from typing import Any, List, Optional, Sequence, Tuple
 
 from pwem.objects import AtomStruct, EMObject, EMSet, Volume
-from pyworkflow.protocol import params
-from pyworkflow.protocol.params import Form
 
-from ...convert.maps.maps import FRAMES, frameOf, isMrc, mapForEngine, unequalVoxels
+from ...convert.maps.maps import frameOf, isMrc, mapForEngine, unequalVoxels
 from ...convert.structures import structureFileOf, structureProblem
 from ...engine.cryodl.contract.result import write_json
-from ..model_field import cardOf
 from ..one_run import OneRunBase
 
 _FRAME_FILE = "frame.json"
 
 
 class MapsBase(OneRunBase):
-    """Base of the protocols on maps. A child gives _checkInputs and _engineValues as CryodlProtBase has them."""
-
-    _MODEL_KIND = "map_improver"
-
-    # ----- form
-    def _addMapParam(self, form: Form, name: str, help: str, pointerClass: str = "Volume", **arguments: Any) -> None:
-        form.addParam(
-            name,
-            params.PointerParam,
-            pointerClass=pointerClass,
-            help=help,
-            **dict(dict(label="Map", important=True), **arguments),
-        )
-
-    def _addModelParam(self, form: Form, name: str, help: str, **arguments: Any) -> None:
-        form.addParam(
-            name,
-            params.PointerParam,
-            pointerClass="AtomStruct",
-            help=help,
-            **dict(dict(label="Atomic model", important=True), **arguments),
-        )
-
-    def _addFrameParam(self, form: Form, condition: str = "True") -> None:
-        form.addParam(
-            "frame",
-            params.EnumParam,
-            choices=list(FRAMES),
-            default=0,
-            condition=condition,
-            expertLevel=params.LEVEL_ADVANCED,
-            label="Map and model fit by",
-            help="Which origin places the map in the coordinate frame of the atomic model: the one that Scipion "
-            f"stores, or the one in the file's header. They often differ for imported maps. *{FRAMES[0]}*: if "
-            "they differ, the one with which the map has higher density at the atoms; the summary states which.",
-        )
+    """Base of the protocols on maps, beside EngineProtocol."""
 
     # ----- files for the engine
     def _position(self, volume: Volume, structure: AtomStruct, name: str = _FRAME_FILE) -> Tuple[float, float, float]:
@@ -117,10 +79,6 @@ class MapsBase(OneRunBase):
             for v, sizes in found
             if sizes
         ]
-
-    def _modelCard(self) -> Any:
-        """The improver's card; None without one, or if it is gone, which must not hide what was made with it."""
-        return cardOf(self)
 
 
 def mapClonesOf(objects: Sequence[EMObject]) -> List[EMObject]:

@@ -3,11 +3,11 @@
 
 from typing import Any, Dict, List
 
-from pwem.objects import SetOfMicrographs
+from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
-from ...convert.arriving import ArrivingMicrographs
+from ...convert.arriving import ArrivingMicrographs, checkPicks
 from ..checks import checkMicrographs
-from ..kinds import Growing
+from ..kinds import Growing, Pointing
 
 _ACQUISITION = ("voltage", "spherical_aberration", "amplitude_contrast")
 
@@ -15,12 +15,14 @@ _ACQUISITION = ("voltage", "spherical_aberration", "amplitude_contrast")
 class Micrographs(Growing):
     """Micrographs. Their files and names are given batch by batch; what decides the output is their set.
 
-    acquisition: whether the engine is also told voltage, spherical aberration and amplitude contrast.
+    acquisition: whether the engine is also told voltage, spherical aberration and amplitude contrast. picks: field of
+    coordinates that each micrograph waits for.
     """
 
     CLASSES, LABEL = "SetOfMicrographs", "Micrographs"
 
-    def __init__(self, name: str, help: str, acquisition: bool = False, **others: Any) -> None:
+    def __init__(self, name: str, help: str, acquisition: bool = False, picks: str = "", **others: Any) -> None:
+        self._picks = picks
         own = ("micrographs", "names", "pixel_size") + (_ACQUISITION if acquisition else ())
         super().__init__(name, help + " They may still be arriving.", **dict(dict(to=own), **others))
 
@@ -42,7 +44,28 @@ class Micrographs(Growing):
         return dict(others, set_of_micrographs=getattr(self.of(protocol), "getFileName", str)())
 
     def arriving(self, protocol: Any) -> ArrivingMicrographs:
-        return ArrivingMicrographs(self.of(protocol), None)
+        return ArrivingMicrographs(self.of(protocol), getattr(protocol, self._picks).get() if self._picks else None)
 
     def check(self, protocol: Any, found: SetOfMicrographs) -> List[str]:
         return checkMicrographs(found)
+
+
+class Coordinates(Pointing):
+    """Picks on the micrographs of the form, in a folder with a STAR file for each micrograph."""
+
+    CLASSES, LABEL, to = "SetOfCoordinates", "Coordinates", ("coordinates",)
+
+    def folder(self, protocol: Any) -> str:
+        """Where the engine finds them."""
+        return protocol._getExtraPath("coordinates")
+
+    def valuesOf(self, protocol: Any, found: SetOfCoordinates) -> Dict[str, Any]:
+        return dict(coordinates=self.folder(protocol))
+
+    def identity(self, protocol: Any) -> Dict[str, Any]:
+        found = self.of(protocol)
+        return dict(set_of_coordinates=None if found is None else found.getFileName())
+
+    def check(self, protocol: Any, found: SetOfCoordinates) -> List[str]:
+        problem = checkPicks(protocol.inputMicrographs.get(), found)
+        return [problem] if problem else []

@@ -4,7 +4,7 @@
 import dataclasses
 import glob
 import os
-from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, List, Optional, Sequence, Set, Tuple
 
 import pyworkflow.utils as pwutils
 from pwem.objects import EMSet, SetOfParticles
@@ -19,7 +19,9 @@ from ...convert.particles.particles import writeParticles
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ..batches import ArrivingBatches
+from ..engine_protocol import ConfigT, EngineProtocol, MadeT
 from ..protocol_base import RESULT_FILE
+from .particle_kinds import Particles
 from .particles_base import ParticlesBase
 
 OUTPUT = "outputParticles"
@@ -35,18 +37,18 @@ _HELP = (
 _SET = "particles.sqlite"  # the particles of a batch, as a set of their own
 
 
-class ParticleBatches(ArrivingBatches, ParticlesBase, ProtStreamingBase):
-    """Base. A child gives _OUTPUT_NAMES, files that the engine makes of a batch; _workOn(batch, folder), which runs it
-    there, and _append(output, batch, result), which adds the batch to the output set.
+class ParticleBatches(EngineProtocol[ConfigT, MadeT], ArrivingBatches, ParticlesBase, ProtStreamingBase):
+    """Base. A child gives FORM, OUTPUT and BESIDE, files that the engine makes of a batch, and _append, which adds the
+    batch to the output set.
 
     A batch takes all particles that are there: a set that is whole when the run starts is one batch.
     """
 
     _ITEM, _OUTPUTS, _SIZE = "particle", (OUTPUT,), "smallestBatch"
-    _OUTPUT_NAMES: Tuple[str, ...] = ()
+    BESIDE: Tuple[str, ...] = ()
     stepsExecutionMode = STEPS_PARALLEL
 
-    def _addParticleBatchParams(self, form: Form) -> None:
+    def _addRunParams(self, form: Form) -> None:
         self._addBatchParams(form, _HELP, BATCH, LONGEST_WAIT)
         field = form.getParam(self._SIZE)
         field.label.set("Smallest batch")
@@ -73,7 +75,7 @@ class ParticleBatches(ArrivingBatches, ParticlesBase, ProtStreamingBase):
         batch = self._batchIn(folder)
         writeParticles(self._batchFile(folder), batch)
         config = self._configIn(folder)
-        self._runOnce(config, *[os.path.join(folder, name) for name in self._OUTPUT_NAMES], folder=folder)
+        self._runOnce(config, *(os.path.join(folder, name) for name in (self.OUTPUT, *self.BESIDE)), folder=folder)
         batch.close()
 
     def outputStep(self, folder: str) -> None:
@@ -89,7 +91,7 @@ class ParticleBatches(ArrivingBatches, ParticlesBase, ProtStreamingBase):
                 asInItsFile(output)  # also if a run died before noting it down
                 output.enableAppend()
             if not done.issuperset(batch.getIdSet()):
-                self._append(output, batch, contract.Result.read(os.path.join(folder, RESULT_FILE)), done)
+                self._append(output, batch, contract.Result.read(os.path.join(folder, RESULT_FILE)).outputs, done)
             batch.close()
             self._updateOutputSet(OUTPUT, output, ItemSet.STREAM_OPEN)
             if isNew:
@@ -106,8 +108,9 @@ class ParticleBatches(ArrivingBatches, ParticlesBase, ProtStreamingBase):
     def _configIn(self, folder: str) -> Any:
         """The engine's config of a batch. Contrast that is to be found out is that of a larger batch, if one is done:
         a few particles, as the last batch may have, do not tell it."""
-        values = dict(self._engineValues(), particles=self._batchFile(folder))
-        config = self._config(**dict(values, output=os.path.join(folder, self._OUTPUT_NAMES[0])))
+        written = {n: v for part in self.FORM if not isinstance(part, Particles) for n, v in part.files(self).items()}
+        output = os.path.join(folder, self.OUTPUT)
+        config: Any = self._config(**dict(written, particles=self._batchFile(folder), output=output))
         known = self._contrastOfLarger(folder) if config.contrast == "auto" else None
         return dataclasses.replace(config, contrast=known) if known else config
 
@@ -132,26 +135,25 @@ class ParticleBatches(ArrivingBatches, ParticlesBase, ProtStreamingBase):
     def _doneNames(self) -> Any:
         return self._valuesIn(OUTPUT, ID)
 
-    def _settings(self) -> Dict[str, Any]:
-        """What decides the output: a run must not be continued with another of these."""
-        config = contract.config_to_dict(self._config(**self._engineValues()))
-        for name in ("output", "threads", "device", "particles"):
-            config.pop(name)
-        return dict(config, set_of_particles=self.inputParticles.get().getFileName())
-
     def _result(self) -> Optional[Result]:
         """The result of the newest batch; None before there is one."""
         results = self._engineResults()
-        return None if not results else results[-1]
+        return results[-1] if results else None
 
     def _describeOutput(self, output: EMSet) -> None:
         """What the new output set has that its input does not have."""
 
     def _defineRelations(self, output: EMSet) -> None:
         """Say what the output was made of."""
+        for pointer in [pointer for part in self.FORM for pointer in part.pointers(self)]:
+            self._defineSourceRelation(pointer, output)
 
-    def _append(self, output: EMSet, batch: SetOfParticles, result: Result, done: Any) -> None:
+    def _append(self, output: EMSet, batch: SetOfParticles, made: MadeT, done: Any) -> None:
+        """Add a batch to the output set. done: ids of the particles that it has already."""
         raise NotImplementedError
+
+    def _checkTogether(self) -> List[str]:
+        return self._checkBatches() or self._checkContinuation()
 
     def _meanOf(self, results: Sequence[Result], name: str) -> Optional[float]:
         """Mean of an output of the batches over their particles; None where no batch has it."""

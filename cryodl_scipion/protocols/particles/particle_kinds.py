@@ -3,16 +3,27 @@
 
 from typing import Any, Dict, List, Sequence
 
-from pwem.objects import SetOfParticles
+from pwem.objects import EMObject, SetOfParticles
+from pyworkflow.protocol import params
+from pyworkflow.utils import makeFilePath
 
-from ..kinds import Pointing
-from .particle_checks import checkParticles
+from ...convert.alignment import writeOrientations
+from ...objects import CryodlModel
+from ..kinds import MapOrModel, ModelOfProject, Pointing, PointingMany
+from ..simulating import checkOrientations
+from .particle_checks import checkParticles, scaleWarnings
+
+HANDEDNESS = (
+    " Map (protein positive) or atomic model. Its handedness must be right; a mirrored map is not detected. The pixel "
+    "size of a map is that of Scipion's object."
+)
 
 
 class Particles(Pointing):
     """Particles, which are written as a STAR file for the engine.
 
-    need: of 'angles', 'ctf' and 'raw', see checkParticles. finite: False where the engine leaves out images with NaN.
+    need: of 'angles', 'ctf' and 'raw'; what, minimum: see checkParticles. finite: False where the engine leaves out
+    images with NaN.
     """
 
     CLASSES, LABEL, to = "SetOfParticles", "Particles", ("particles",)
@@ -24,10 +35,11 @@ class Particles(Pointing):
         need: Sequence[str] = (),
         finite: bool = True,
         what: str = "particles",
+        minimum: int = 1,
         **others: Any,
     ) -> None:
         super().__init__(name, help, **others)
-        self._need, self._finite, self._what = tuple(need), finite, what
+        self._need, self._finite, self._what, self._minimum = tuple(need), finite, what, minimum
 
     def valuesOf(self, protocol: Any, found: SetOfParticles) -> Dict[str, Any]:
         return {name: protocol._particlesFile(found) for name in self.fills}
@@ -41,4 +53,89 @@ class Particles(Pointing):
         return {f"set_of_{name}": None if found is None else found.getFileName() for name in self.fills}
 
     def check(self, protocol: Any, found: SetOfParticles) -> List[str]:
-        return checkParticles(found, self._need, self._what, finite=self._finite)
+        return checkParticles(found, self._need, self._what, self._minimum, self._finite)
+
+
+class ParticleSets(PointingMany):
+    """Several sets of particles, each as Particles."""
+
+    CLASSES, LABEL, to = "SetOfParticles", "Particles", ("particles",)
+
+    def __init__(self, name: str, help: str, need: Sequence[str], minimum: int = 1, **others: Any) -> None:
+        super().__init__(name, help, **others)
+        self._need, self._minimum = tuple(need), minimum
+
+    def valuesOf(self, protocol: Any, found: List[SetOfParticles]) -> Dict[str, Any]:
+        return dict(particles=tuple(protocol._particlesFile(particles) for particles in found))
+
+    def filesOf(self, protocol: Any, found: List[SetOfParticles]) -> Dict[str, Any]:
+        protocol._writeInputs(*found)
+        return {}
+
+    def check(self, protocol: Any, found: List[SetOfParticles]) -> List[str]:
+        whats = [f"particles of set {number}" for number in range(1, len(found) + 1)]
+        named = zip(found, whats if len(found) > 1 else ["particles"])
+        return [e for one, what in named for e in checkParticles(one, self._need, what, self._minimum)]
+
+
+class OrientationsFrom(Pointing):
+    """Particles from whose orientations those of simulated ones are drawn."""
+
+    CLASSES, LABEL, to = "SetOfParticles", "Orientations", ("orientations",)
+
+    def __init__(self) -> None:
+        super().__init__(
+            "inputParticles",
+            "Particles with projection alignment. Orientations of the simulated particles are drawn from them, for "
+            "instance to reproduce the preferred orientations of a real set.",
+            empty="uniform over all orientations",
+            related=False,
+            pointerCondition="hasAlignmentProj",
+            expertLevel=params.LEVEL_ADVANCED,
+        )
+
+    def valuesOf(self, protocol: Any, found: SetOfParticles) -> Dict[str, Any]:
+        return dict(orientations=protocol._getExtraPath("input", "orientations.star"))
+
+    def filesOf(self, protocol: Any, found: SetOfParticles) -> Dict[str, Any]:
+        path = self.valuesOf(protocol, found)["orientations"]
+        makeFilePath(path)
+        writeOrientations(path, found)
+        return {}
+
+    def check(self, protocol: Any, found: SetOfParticles) -> List[str]:
+        return checkOrientations(found)
+
+
+class StructureOfParticles(MapOrModel):
+    """A map or atomic model in the frame of the form's particles. what: it is, in warnings."""
+
+    def __init__(self, name: str, help: str, what: str = "structure", **others: Any) -> None:
+        super().__init__(name, help + HANDEDNESS, **others)
+        self._what = what
+
+    def warn(self, protocol: Any, found: EMObject) -> List[str]:
+        particles = protocol.inputParticles.get()
+        return [] if particles is None else scaleWarnings(particles, found, self._what)
+
+
+class ReferenceMap(MapOrModel):
+    """Map of the refinement that the particles' angles come from."""
+
+    CLASSES, LABEL, to = "Volume", "Reference", ("reference",)
+
+    def warn(self, protocol: Any, found: EMObject) -> List[str]:
+        particles = protocol.inputParticles.get()
+        return [] if particles is None else scaleWarnings(particles, found, "reference")
+
+
+class ParticleDenoiser(ModelOfProject):
+    """A denoiser of particles: inputModel."""
+
+    LABEL = "Denoiser"
+
+    def __init__(self, help: str, **others: Any) -> None:
+        super().__init__("inputModel", help, "denoiser", **others)
+
+    def warn(self, protocol: Any, found: CryodlModel) -> List[str]:
+        return protocol._pixelWarnings(protocol.inputParticles.get())

@@ -6,13 +6,10 @@ from typing import Any, List, Optional
 
 import pyworkflow.utils as pwutils
 from pwem.objects import SetOfParticles
-from pyworkflow.protocol import params
-from pyworkflow.protocol.params import Form
 
 from ...convert.names import inputName
 from ...convert.particles.particles import writeParticles
 from ...engine.cryodl import contract
-from ..checks import checkModelFolder
 from ..one_run import OneRunBase
 
 # What every form of the denoiser says.
@@ -25,41 +22,7 @@ WHAT_FOR = (
 
 
 class ParticlesBase(OneRunBase):
-    """Base of the protocols on particles. A child gives _checkInputs and _engineValues as CryodlProtBase has them."""
-
-    # ----- form
-    def _addParticlesParam(self, form: Form, help: str, name: str = "inputParticles", **arguments: Any) -> None:
-        form.addParam(
-            name,
-            params.PointerParam,
-            pointerClass="SetOfParticles",
-            **dict(dict(important=True, label="Particles", help=help), **arguments),
-        )
-
-    def _addStructureParam(self, form: Form, help: str, name: str = "inputStructure", **arguments: Any) -> None:
-        form.addParam(
-            name,
-            params.PointerParam,
-            pointerClass="Volume,AtomStruct",
-            **dict(
-                dict(
-                    important=True,
-                    label="Structure",
-                    help=help
-                    + " Map (protein positive) or atomic model. Its handedness must be right; a mirrored map is "
-                    "not detected. The pixel size of a map is that of Scipion's object.",
-                ),
-                **arguments,
-            ),
-        )
-
-    def _addDenoiserParam(self, form: Form, help: str, **arguments: Any) -> None:
-        form.addParam(
-            "inputModel",
-            params.PointerParam,
-            pointerClass="CryodlModel",
-            **dict(dict(label="Denoiser", help=help), **arguments),
-        )
+    """Base of the protocols on particles, beside EngineProtocol."""
 
     # ----- files for the engine
     def _particlesFile(self, particles: SetOfParticles) -> str:
@@ -72,10 +35,6 @@ class ParticlesBase(OneRunBase):
             writeParticles(self._particlesFile(particles), particles)
 
     # ----- checks
-    def _checkDenoiser(self) -> List[str]:
-        model = self.inputModel.get()
-        return [] if model is None else checkModelFolder(model.getFolder(), "denoiser")
-
     def _modelCard(self) -> Any:
         """The denoiser's card; None without one, or if it is gone, which must not hide what was made with it."""
         model = self.inputModel.get()

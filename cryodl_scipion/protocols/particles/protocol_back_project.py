@@ -1,24 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Back-project oriented particles into a map."""
 
+import dataclasses
 from typing import Any, Dict, List, Sequence
-
-from pwem.objects import FSC, Volume
-from pyworkflow.protocol.params import Form
 
 from ...convert.names import withoutChecksum
 from ...convert.particles.denoised import denoiserOf
 from ...convert.particles.oriented import noiseControlOf
-from ...engine.cryodl import contract
-from ...engine.cryodl.contract import Result
-from ...form import addConfigParams
-from ..form_parts import notOnForm
+from ...engine.cryodl.contract import ReconstructConfig, Result, resolution_in_words
+from ...engine.cryodl.contract.particles.orienting import ReconstructOutputs
+from ..engine_protocol import OneRun, fscFrom, volumeFrom
+from ..kinds import Options
 from .denoiser_words import backProjectingInWords, referenceLines
 from .particle_checks import checkParticles
+from .particle_kinds import Particles
 from .particles_base import ParticlesBase
 
 
-class CryodlProtBackProject(ParticlesBase):
+class CryodlProtBackProject(OneRun[ReconstructConfig, ReconstructOutputs], ParticlesBase):
     """Back-project oriented particles into a map and its two half-maps.
 
     In: particles with angles and shifts (projection alignment). Out: the map with its half-maps, and their Fourier
@@ -27,76 +26,52 @@ class CryodlProtBackProject(ParticlesBase):
     """
 
     _label = "back-project"
-    _CONFIG = contract.ReconstructConfig
-    NOT_ON_FORM = notOnForm(
-        "output",
-        "device",
-        "threads",
-        noise_control="goes with the particles",
-        substituted="of the command line's assign-orientations --noise-substitution",
-        particles="written from the input set",
-    )
-
-    def _defineParams(self, form: Form) -> None:
-        form.addSection("Input")
-        self._addParticlesParam(
-            form,
+    OUTPUT, NOTHING_YET = "map.mrc", "No map yet."
+    CITES = ("Scheres2012",)
+    FORM = (
+        Particles(
+            "inputParticles",
             "Particles with angles and shifts. Denoised particles are allowed for tests of a denoiser: their map "
             "shows what the network learned.",
-        )
-        addConfigParams(form, self._CONFIG, ["symmetry", "mask_diameter", "correct_ctf", "seed"])
-        self._addGpuParams(form)
-        form.addParallelSection(threads=2, mpi=0)
+            need=("angles",),
+            minimum=2,
+        ),
+        Options("symmetry", "mask_diameter", "correct_ctf"),
+    )
+    NOT_ON_FORM = {
+        "noise_control": "goes with the particles",
+        "substituted": "of the command line's assign-orientations --noise-substitution",
+    }
 
-    # ----- steps
-    def _insertAllSteps(self) -> None:
-        settings = contract.config_to_dict(self._config(**self._engineValues()))
-        self._insertFunctionStep(self.reconstructStep, settings)
-        self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
+    def _filesMade(self, config: ReconstructConfig) -> List[str]:
+        return [config.output, *(self._getExtraPath(f"map_half{half}.mrc") for half in (1, 2))]
 
-    def reconstructStep(self, settings: Dict[str, Any]) -> None:
-        self._writeInputs(self.inputParticles.get())
-        halves = [self._getExtraPath(f"map_half{half}.mrc") for half in (1, 2)]
-        self._runOnce(self._config(**self._engineValues()), self._mapFile(), *halves)
-
-    def createOutputStep(self, settings: Dict[str, Any]) -> None:
-        made, denoiser = self._result().outputs, denoiserOf(self.inputParticles.get())
-        volume = Volume(location=made.map)
-        volume.setSamplingRate(made.pixel_size)
-        volume.setHalfMaps([made.half1, made.half2])
+    def _makeOutputs(self, made: ReconstructOutputs) -> Dict[str, Any]:
+        comment, denoiser = "", denoiserOf(self.inputParticles.get())
         if made.reference:
-            volume.setObjComment(f"Angles from the reference {withoutChecksum(made.reference)}.")
+            comment = f"Angles from the reference {withoutChecksum(made.reference)}."
         if denoiser:
-            volume.setObjComment(f"From denoised particles (model {denoiser}): it shows what the model learned.")
-        fsc = FSC()
+            comment = f"From denoised particles (model {denoiser}): it shows what the model learned."
+        volume = volumeFrom(made.map, made.pixel_size, comment=comment)
+        volume.setHalfMaps([made.half1, made.half2])
         frequencies = [ring / (made.box * made.pixel_size) for ring in range(len(made.fsc))]
-        fsc.setData(frequencies, list(made.fsc))
-        fsc.setObjLabel("half-maps")
-        self._defineOutputs(outputVolume=volume, outputFSC=fsc)
-        for output in (volume, fsc):
-            self._defineSourceRelation(self.inputParticles, output)
+        return dict(outputVolume=volume, outputFSC=fscFrom(frequencies, made.fsc, "half-maps"))
 
-    def _mapFile(self) -> str:
-        return self._getExtraPath("map.mrc")
-
-    def _engineValues(self) -> Dict[str, Any]:
+    def _completed(self, config: ReconstructConfig) -> ReconstructConfig:
         particles = self.inputParticles.get()
-        values = dict(
-            particles=self._particlesFile(particles), output=self._mapFile(), threads=self.numberOfThreads.get()
-        )
+        if particles is None:
+            return config
         # denoised images have no CTF any more
-        return (
-            dict(values, correct_ctf=False)
-            if denoiserOf(particles)
-            else dict(values, noise_control=noiseControlOf(particles))
-        )
+        if denoiserOf(particles):
+            return dataclasses.replace(config, correct_ctf=False)
+        return dataclasses.replace(config, noise_control=noiseControlOf(particles))
 
     # ----- validation and information
-    def _checkInputs(self) -> List[str]:
+    def _checkTogether(self) -> List[str]:
         particles = self.inputParticles.get()
-        raw = () if denoiserOf(particles) else ("raw",)
-        needsCTF = ("ctf",) if self.correctCtf.get() and raw else ()
-        return checkParticles(particles, raw + ("angles",) + needsCTF, minimum=2) + self._checkSymmetry()
+        if denoiserOf(particles):
+            return []
+        return checkParticles(particles, ("raw", "ctf") if self._config().correct_ctf else ("raw",))
 
     def _warnings(self) -> List[str]:
         particles = self.inputParticles.get()
@@ -109,15 +84,14 @@ class CryodlProtBackProject(ParticlesBase):
         ]
 
     def _tell(self, results: Sequence[Result]) -> List[str]:
-        result = self._result()
-        if result is None or getattr(self, "outputVolume", None) is None:
-            return ["No map yet."]
-        made = result.outputs
+        made = self._made()
+        if made is None or getattr(self, "outputVolume", None) is None:
+            return [self.NOTHING_YET]
         lines = [
             f"*Map* of {made.count} particles, {made.box} px, {made.pixel_size:.4g} Å/px, with half-maps",
-            f"FSC of the half-maps 0.143: {contract.resolution_in_words(made.resolution)}",
+            f"FSC of the half-maps 0.143: {resolution_in_words(made.resolution)}",
+            *referenceLines(made),
         ]
-        lines += referenceLines(made)
         if denoiserOf(self.inputParticles.get()):
             lines.append(
                 "From denoised particles: it shows what the model learned, and its FSC says nothing about resolution."
@@ -128,7 +102,4 @@ class CryodlProtBackProject(ParticlesBase):
         result = self._result()
         if result is None or getattr(self, "outputVolume", None) is None:
             return []
-        return [backProjectingInWords(result, self.symmetry.get(), denoiserOf(self.inputParticles.get()))]
-
-    def _citations(self) -> List[str]:
-        return ["cryodl", "Scheres2012"]
+        return [backProjectingInWords(result, self._config().symmetry, denoiserOf(self.inputParticles.get()))]

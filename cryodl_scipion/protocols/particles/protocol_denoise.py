@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Denoise particles, and go back from denoised particles to the raw ones."""
 
-from typing import Any, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from pwem.objects import EMSet, SetOfParticles
 from pwem.protocols import EMProtocol
@@ -13,20 +13,57 @@ from ...convert.particles.denoised import denoiserOf, rawImageOf
 from ...convert.particles.denoised_sets import appendDenoised, appendRaw, idsOf
 from ...convert.particles.particles import locationOf
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import Result
-from ...form import addConfigParams
+from ...engine.cryodl.contract import DenoiseConfig, Result
+from ...engine.cryodl.contract.particles.denoising import DenoiseOutputs
 from ..checks import checkModelFolder
-from ..form_parts import addPointer, notOnForm
+from ..form_parts import addPointer
 from ..inputs import PluginProtocol, WithoutEngine
+from ..kinds import ModelOrShipped
 from ..methods import citationsOf
-from ..model_field import addShippedModel, checkOptionalShippedModel, optionalShippedFolder
 from .denoiser_words import BLIND_CITATIONS, blindInWords, denoisingInWords
 from .particle_batches import ParticleBatches
 from .particle_checks import checkParticles, checkStacks
+from .particle_kinds import Particles
 from .particles_base import WHAT_FOR
 
 
-class CryodlProtDenoise(ParticleBatches):
+class AnyDenoiser(ModelOrShipped):
+    """A denoiser of particles of the project, or a shipped one that knows no structure."""
+
+    def values(self, protocol: Any) -> Dict[str, Any]:
+        return {"model": self.folder(protocol)}
+
+    def problems(self, protocol: Any) -> List[str]:
+        if not self.folder(protocol) and not self._named(protocol):
+            return [
+                "Denoiser is empty. Choose a model of *cryodl - train denoiser*, or name a shipped model "
+                "(general_denoiser), which needs no known structure."
+            ]
+        card = protocol._modelCard() or {}
+        if protocol.inputModel.get() is None or card.get("kind") != self.kind:
+            return super().problems(protocol)
+        if contract.denoises_blindly(card):
+            return checkModelFolder(self.folder(protocol), self.kind)
+        return [
+            f"The model {card['name']} learnt from the micrographs of one data set, and denoises these only. Choose "
+            "a denoiser of particles, or name the shipped model general_denoiser."
+        ]
+
+
+_MODEL = AnyDenoiser(
+    contract.MICROGRAPH_DENOISER,
+    "A model of *cryodl - train denoiser*, or imported. It should be trained on the molecule of these "
+    "particles; it turns other particles into the molecule that it knows.",
+    empty="the shipped model that is named below, which knows no molecule",
+    none="a denoiser is needed above. A shipped one denoises blindly: it knows no structure and needs no training, "
+    "so it has no template to draw into the images, and recovers less detail than one that knows it",
+    label="Denoiser",
+    of="denoiser",
+    important=True,
+)
+
+
+class CryodlProtDenoise(ParticleBatches[DenoiseConfig, DenoiseOutputs]):
     """Denoise particle images with a trained network.
 
     In: raw particles and a denoiser of their molecule, or none: a shipped model denoises blindly. Out: the same
@@ -36,42 +73,21 @@ class CryodlProtDenoise(ParticleBatches):
     """
 
     _label = "denoise particles"
-    _CONFIG = contract.DenoiseConfig
-    _MODEL_KIND = contract.MICROGRAPH_DENOISER  # of shipped models
-    _WORK, _MADE, _OUTPUT_NAMES = "denoise", "denoised", ("denoised.star", "denoised.mrcs")
-    NOT_ON_FORM = notOnForm(
-        "output", "device", "threads", particles="written from the input set", model="the model that the pointer gives"
-    )
-
-    def _defineParams(self, form: Form) -> None:
-        form.addSection("Input")
-        self._addParticlesParam(
-            form,
+    _WORK, _MADE = "denoise", "denoised"
+    OUTPUT, BESIDE = "denoised.star", ("denoised.mrcs",)
+    FORM = (
+        Particles(
+            "inputParticles",
             "Raw particles, with CTF unless the model works without. No angles are needed; existing ones are "
             "kept.\n\n" + WHAT_FOR,
-        )
-        self._addDenoiserParam(
-            form,
-            "A model of *cryodl - train denoiser*, or imported. It should be trained on the molecule of these "
-            "particles; it turns other particles into the molecule that it knows.\n\nEmpty: the shipped model that "
-            "is named below, which knows no molecule.",
-            important=True,
-            allowsNull=True,
-        )
-        addShippedModel(
-            form,
-            self._MODEL_KIND,
-            "inputModel is None",
-            "a denoiser is needed above. A shipped one denoises blindly: it knows no structure and needs no training, "
-            "so it has no template to draw into the images, and recovers less detail than one that knows it",
-        )
-        addConfigParams(form, self._CONFIG, ["contrast", "batch_size"])
-        self._addGpuParams(form)
-        self._addParticleBatchParams(form)
+            need=("raw",),
+        ),
+        _MODEL,
+    )
 
     # ----- steps, see particle_batches.py
-    def _append(self, output: EMSet, batch: SetOfParticles, result: Result, done: Any) -> None:
-        appendDenoised(output, batch, result.outputs.particles, result.outputs.model, done)
+    def _append(self, output: EMSet, batch: SetOfParticles, made: DenoiseOutputs, done: Any) -> None:
+        appendDenoised(output, batch, made.particles, made.model, done)
 
     def _defineRelations(self, output: EMSet) -> None:
         self._defineTransformRelation(self.inputParticles, output)
@@ -79,42 +95,15 @@ class CryodlProtDenoise(ParticleBatches):
             self._defineSourceRelation(self.inputModel, output)
 
     def _denoiserFolder(self) -> Optional[str]:
-        return super()._denoiserFolder() or optionalShippedFolder(self, self._MODEL_KIND) or None
-
-    def _engineValues(self) -> Any:
-        return dict(
-            particles=self._particlesFile(self.inputParticles.get()),
-            model=self._denoiserFolder(),
-            output=self._getExtraPath(self._OUTPUT_NAMES[0]),
-            threads=self.binThreads.get(),
-        )
+        return _MODEL.folder(self) or None
 
     # ----- validation and information
-    def _checkInputs(self) -> List[str]:
-        usesCTF = not self._isBlind() and (self._modelCard() or {}).get("ctf") != "none"
-        need = ("raw", "ctf") if usesCTF else ("raw",)
-        errors = checkParticles(self.inputParticles.get(), need) + self._checkDenoiser()
-        if not errors and not self._isBlind():
-            errors = self._checkRoom(self.inputParticles.get(), self._modelCard()["particle_diameter"])
-        return errors + self._checkBatches() or self._checkContinuation()
-
-    def _checkDenoiser(self) -> List[str]:
-        if self.inputModel.get() is None:
-            if self._denoiserFolder() or (self.shippedModel.get() or "").strip():
-                return checkOptionalShippedModel(self, self._MODEL_KIND)
-            return [
-                "Denoiser is empty. Choose a model of *cryodl - train denoiser*, or name a shipped model "
-                "(general_denoiser), which needs no known structure."
-            ]
+    def _checkTogether(self) -> List[str]:
+        errors, particles, card = [], self.inputParticles.get(), self._modelCard()
         if not self._isBlind():
-            return super()._checkDenoiser()
-        card = self._modelCard()
-        if contract.denoises_blindly(card):
-            return checkModelFolder(self._denoiserFolder() or "", self._MODEL_KIND)
-        return [
-            f"The model {card['name']} learnt from the micrographs of one data set, and denoises these only. Choose "
-            "a denoiser of particles, or name the shipped model general_denoiser."
-        ]
+            errors = checkParticles(particles, () if card.get("ctf") == "none" else ("ctf",))
+            errors = errors or self._checkRoom(particles, card["particle_diameter"])
+        return errors or super()._checkTogether()
 
     def _modelCard(self) -> Any:
         folder = self._denoiserFolder()
@@ -125,7 +114,7 @@ class CryodlProtDenoise(ParticleBatches):
 
     def _isBlind(self) -> bool:
         """Whether the model knows no structure."""
-        return (self._modelCard() or {}).get("kind") == self._MODEL_KIND
+        return (self._modelCard() or {}).get("kind") == _MODEL.kind
 
     def _checkRoom(self, particles: SetOfParticles, diameter: float) -> List[str]:
         room = particles.getXDim() * particles.getSamplingRate()

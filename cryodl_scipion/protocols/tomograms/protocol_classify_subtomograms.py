@@ -3,24 +3,23 @@
 
 from typing import Any, Dict, List, Sequence
 
-from pyworkflow.protocol.params import Form
 from tomo.objects import SetOfSubTomograms
 
 from ...convert.tomograms.subtomogram_sets import appendUnknown
 from ...convert.tomograms.subtomograms import UNKNOWN, classNumbers
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import Result
-from ...form import addConfigParams
-from ..checks import checkModelFolder
-from ..form_parts import addPointer, notOnForm
+from ...engine.cryodl.contract import ClassifySubtomogramsConfig, Result
+from ...engine.cryodl.contract.tomograms.classifying import ClassifySubtomogramsOutputs
+from ..engine_protocol import OneRun
+from ..kinds import ModelOfProject, Options
 from .subtomogram_words import classifiedLines, classifyingInWords, subtomogramCitations
 from .subtomograms_base import CLASSES, UNKNOWN_SET, SubtomogramsBase
-from .tomogram_checks import checkSubtomograms
+from .tomogram_kinds import TILTS, Subtomograms
 
 KIND = "classifier"
 
 
-class CryodlProtClassifySubtomograms(SubtomogramsBase):
+class CryodlProtClassifySubtomograms(SubtomogramsBase, OneRun[ClassifySubtomogramsConfig, ClassifySubtomogramsOutputs]):
     """Classify subtomograms with a trained model.
 
     In: subtomograms and a model of *cryodl - train subtomogram classifier*. Out: classes, with averages that are
@@ -30,75 +29,37 @@ class CryodlProtClassifySubtomograms(SubtomogramsBase):
     """
 
     _label = "classify subtomograms"
-    _CONFIG = contract.ClassifySubtomogramsConfig
-    NOT_ON_FORM = notOnForm(
-        "output", "device", "threads", subtomograms="written from the input set", model="the model field"
+    OUTPUT, NOTHING_YET = "classified.star", "No classes yet."
+    FORM = (
+        Subtomograms(
+            "Subtomograms to classify. If their box or pixel size differs from the model's, they are resampled."
+        ),
+        ModelOfProject("inputModel", "A classifier of this project, trained or imported.", KIND),
+        Options("rejected_fraction", "averages", "ground_truth"),
+        *TILTS,
     )
 
-    def _defineParams(self, form: Form) -> None:
-        form.addSection("Input")
-        self._addSubtomogramsParam(
-            form, "Subtomograms to classify. If their box or pixel size differs from the model's, they are resampled."
-        )
-        addPointer(
-            form,
-            "inputModel",
-            "CryodlModel",
-            "Model",
-            "A classifier of this project, trained or imported.",
-            important=True,
-        )
-        addConfigParams(form, self._CONFIG, ["rejected_fraction", "averages", "ground_truth"])
-        self._addTiltParams(form)
-        addConfigParams(form, self._CONFIG, ["contrast", "batch_size"])
-        self._addGpuParams(form)
-        form.addParallelSection(threads=2, mpi=0)
+    def _writesClasses(self) -> bool:
+        return self._config().ground_truth
 
-    # ----- steps
-    def _insertAllSteps(self) -> None:
-        self._insertFunctionStep(self.classifyStep, self._settings())
-        self._insertFunctionStep(self.createOutputStep, self._settings(), needsGPU=False)
-
-    def classifyStep(self, settings: Dict[str, Any]) -> None:
-        self._writeInput(classes=self.groundTruth.get())
-        self._runOnce(self._config(**self._engineValues()), *self._filesMade())
-
-    def createOutputStep(self, settings: Dict[str, Any]) -> None:
-        made, card = self._result().outputs, contract.read_card(self.inputModel.get().getFolder(), KIND)
+    def _makeOutputs(self, made: ClassifySubtomogramsOutputs) -> Dict[str, Any]:
+        card = contract.read_card(self.inputModel.get().getFolder(), KIND)
         numbers = card.get("class_numbers") or range(1, len(card["classes"]) + 1)
         names = dict(zip(numbers, map(str, card["classes"])))
         averages = {number: made.averages[name] for number, name in names.items() if name in (made.averages or {})}
-        for output in self._defineClasses(made.subtomograms, names, averages).values():
-            self._defineSourceRelation(self.inputModel, output)
+        outputs = self._classesOf(made.subtomograms, names, averages)
         if made.counts.get(UNKNOWN):
-            unknown = SetOfSubTomograms.create(self._getPath(), template="unknown%s.sqlite")
+            outputs[UNKNOWN_SET] = unknown = SetOfSubTomograms.create(self._getPath(), template="unknown%s.sqlite")
             unknown.copyInfo(self.inputSubtomograms.get())
             unknown.setObjComment("Rejected because of a high out-of-distribution score.")
             appendUnknown(unknown, self.inputSubtomograms.get(), made.subtomograms)
-            self._defineOutputs(**{UNKNOWN_SET: unknown})
-            self._defineSourceRelation(self.inputSubtomograms, unknown)
-
-    # ----- what the steps share
-    def _outputFile(self) -> str:
-        return self._getExtraPath("classified.star")
-
-    def _engineValues(self) -> Any:
-        return dict(
-            subtomograms=self._starFile(self.inputSubtomograms.get()),
-            output=self._outputFile(),
-            model=self.inputModel.get().getFolder(),
-            threads=self.numberOfThreads.get(),
-        )
+        return outputs
 
     # ----- validation and information
-    def _checkInputs(self) -> List[str]:
-        subtomograms = self.inputSubtomograms.get()
-        errors = checkSubtomograms(subtomograms) + checkModelFolder(self.inputModel.get().getFolder(), KIND)
-        if not errors and self.groundTruth.get() and set(classNumbers(subtomograms)) == {0}:
-            errors.append(
-                'The subtomograms have no classes to compare with. Set "Compare with the input\'s classes" to No.'
-            )
-        return errors
+    def _checkTogether(self) -> List[str]:
+        if not self._config().ground_truth or set(classNumbers(self.inputSubtomograms.get())) != {0}:
+            return []
+        return ['The subtomograms have no classes to compare with. Set "Compare with the input\'s classes" to No.']
 
     def _warnings(self) -> List[str]:
         subtomograms, card = self.inputSubtomograms.get(), self._card()
@@ -120,14 +81,14 @@ class CryodlProtClassifySubtomograms(SubtomogramsBase):
             return None
 
     def _tell(self, results: Sequence[Result]) -> List[str]:
-        if getattr(self, CLASSES, None) is None:
-            return ["No classes yet."]
-        return classifiedLines(self._result().outputs)
+        made = self._made()
+        return [self.NOTHING_YET] if made is None or not hasattr(self, CLASSES) else classifiedLines(made)
 
     def _methods(self) -> List[str]:
-        if getattr(self, CLASSES, None) is None:
+        made = self._made()
+        if made is None or not hasattr(self, CLASSES):
             return []
-        return [classifyingInWords(self._result().outputs, self._card(), self._result())]
+        return [classifyingInWords(made, self._card(), self._result())]
 
     def _citations(self) -> List[str]:
         return subtomogramCitations((self._card() or {}).get("network"))

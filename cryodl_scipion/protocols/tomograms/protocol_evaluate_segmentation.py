@@ -1,25 +1,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Compare segmentations with labels."""
 
+import dataclasses
 import os
 from typing import Any, Dict, List, Sequence, Tuple
 
-from pyworkflow.protocol.params import Form
 from tomo.objects import SetOfTomoMasks, TomoMask
 
 from ...convert.tomograms.tomograms import byId, featureOf, featuresOf, tomogramsBehind
-from ...engine.cryodl import contract
-from ...engine.cryodl.contract import Result
-from ...form import addConfigParams
+from ...engine.cryodl.contract import EvaluateSegmentationConfig, Result
+from ...engine.cryodl.contract.tomograms.evaluating import EvaluateSegmentationOutputs
 from ..checks import listed
-from ..evaluation_folder import HasEvaluation
-from ..form_parts import notOnForm
-from .tomogram_checks import checkPaired, checkTomograms
+from ..engine_protocol import OneRun
+from ..evaluation_folder import EVALUATION_FOLDER, HasEvaluation
+from ..kinds import Options
+from .tomogram_checks import checkPaired
+from .tomogram_kinds import Masks
 from .tomogram_words import judgedInWords, judgedLines
 from .tomograms_base import TomogramsBase
 
 
-class CryodlProtEvaluateSegmentation(HasEvaluation, TomogramsBase):
+class CryodlProtEvaluateSegmentation(
+    HasEvaluation, OneRun[EvaluateSegmentationConfig, EvaluateSegmentationOutputs], TomogramsBase
+):
     """Compare segmentations with labels that serve as ground truth.
 
     In: TomoMasks to judge (labels, or scores of one feature), and TomoMasks of the same tomograms with the ground
@@ -28,47 +31,37 @@ class CryodlProtEvaluateSegmentation(HasEvaluation, TomogramsBase):
     """
 
     _label = "evaluate segmentation"
-    _CONFIG = contract.EvaluateSegmentationConfig
-    NOT_ON_FORM = notOnForm(
-        "output",
-        segmentations="the input masks",
-        labels="the true masks",
-        tomograms="the tomograms that the masks belong to",
-        pixel_size="the masks' sampling rate",
-    )
-
-    def _defineParams(self, form: Form) -> None:
-        form.addSection("Input")
-        self._addMasksParam(
-            form,
+    OUTPUT, NOTHING_YET = EVALUATION_FOLDER, "Not evaluated yet."
+    FORM = (
+        Masks(
             "inputMasks",
             "TomoMasks to evaluate: labels (*cryodl - merge features*), or scores of one feature (*cryodl - segment "
             "tomograms*).",
-        )
-        self._addMasksParam(
-            form,
+            to=("segmentations", "tomograms", "pixel_size"),
+        ),
+        Masks(
             "inputTruth",
             "TomoMasks of the same tomograms and of the same size, matched by name (tsId). Voxels with value 255 "
             "are not evaluated.",
+            "true labels",
             label="True labels",
-        )
-        addConfigParams(form, self._CONFIG, ["label", "threshold"], threshold=dict(condition="label is not None"))
-        form.addParallelSection(threads=0, mpi=0)
+            to=("labels",),
+        ),
+        Options("label"),
+        Options("threshold", when="label is not None"),
+    )
 
-    def usesGpu(self) -> bool:
-        return False  # no network runs
-
-    # ----- steps
-    def _insertAllSteps(self) -> None:
-        self._insertFunctionStep(self.evaluateStep, self._settings(), needsGPU=False)
-
-    def evaluateStep(self, settings: Dict[str, Any]) -> None:
-        for folder, items in zip(("segmentations", "labels"), self._pairs()):
+    def _writtenFiles(self) -> Dict[str, Any]:
+        pairs = self._pairs()
+        for folder, items in zip(("segmentations", "labels"), pairs):
             self._linkVolumes(folder, items)
-        behind = tomogramsBehind(self._pairs()[0])
+        behind = tomogramsBehind(pairs[0])
         if behind:
-            self._linkVolumes("tomograms", self._pairs()[0], behind)
-        self._runOnce(self._config(**self._engineValues()), self.getEvaluationFolder())
+            self._linkVolumes("tomograms", pairs[0], behind)
+        return {}
+
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
+        """Nothing of Scipion is made: the results are files."""
 
     def _pairs(self) -> Tuple[List[TomoMask], List[TomoMask]]:
         """([mask], [true mask]) of the tomograms that both sets have, in the order of the engine's names."""
@@ -77,29 +70,28 @@ class CryodlProtEvaluateSegmentation(HasEvaluation, TomogramsBase):
         masks = [mask for key, mask in byId(self.inputMasks.get()).items() if key in common]
         return self._inOrder(masks), self._inOrder(ground_truth)
 
-    def _engineValues(self) -> Any:
+    def _completed(self, config: EvaluateSegmentationConfig) -> EvaluateSegmentationConfig:
+        if self.inputMasks.get() is None or self.inputTruth.get() is None:
+            return config
         masks, ground_truth = self._pairs()
-        return dict(
+        return dataclasses.replace(
+            config,
             segmentations=self._linkPaths("segmentations", masks),
             labels=self._linkPaths("labels", ground_truth),
             tomograms=self._linkPaths("tomograms", masks) if masks and tomogramsBehind(masks) else (),
-            output=self.getEvaluationFolder(),
             pixel_size=self.inputMasks.get().getSamplingRate(),
-            **({} if featureOf(self.inputMasks.get()) else dict(label=None)),
+            label=config.label if featureOf(self.inputMasks.get()) else None,
         )
 
     # ----- validation and information
-    def _checkInputs(self) -> List[str]:
+    def _checkTogether(self) -> List[str]:
         masks, ground_truth = self.inputMasks.get(), self.inputTruth.get()
-        errors = checkTomograms(masks, "segmentations") or checkTomograms(ground_truth, "true labels")
-        if not errors and not set(byId(masks)) & set(byId(ground_truth)):
-            errors = [
+        if not set(byId(masks)) & set(byId(ground_truth)):
+            return [
                 f"The segmentations and the true labels have no tomogram in common: {listed(sorted(byId(masks)))}, "
                 f"and {listed(sorted(byId(ground_truth)))}. They are matched by name (tsId)."
             ]
-        if errors:
-            return errors
-        if featureOf(masks) and self.label.get() is None:
+        if featureOf(masks) and self._config().label is None:
             known = ", ".join(f"{value} {name}" for value, name in enumerate(featuresOf(ground_truth), 1))
             return [
                 f"The segmentations are scores of {featureOf(masks)}. Set Label to the value of this feature in the "
@@ -125,11 +117,11 @@ class CryodlProtEvaluateSegmentation(HasEvaluation, TomogramsBase):
         return [f"Only tomograms in both sets are compared; these are left out: {listed(alone)}."] if alone else []
 
     def _tell(self, results: Sequence[Result]) -> List[str]:
-        result = self._result()
-        if result is None:
-            return ["Not evaluated yet."]
-        return judgedLines(result.outputs.features) + [f"Table: {os.path.relpath(result.outputs.evaluation)}"]
+        made = self._made()
+        if made is None:
+            return [self.NOTHING_YET]
+        return judgedLines(made.features) + [f"Table: {os.path.relpath(made.evaluation)}"]
 
     def _methods(self) -> List[str]:
-        result = self._result()
-        return [] if result is None else [judgedInWords(result.outputs.features, self._engineResults())]
+        made = self._made()
+        return [] if made is None else [judgedInWords(made.features, self._engineResults())]

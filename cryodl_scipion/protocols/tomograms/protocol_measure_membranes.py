@@ -3,17 +3,17 @@
 
 from typing import Any, Dict, List, Sequence
 
-from pyworkflow.protocol.params import Form
 from tomo.objects import SetOfMeshes
 
-from ...engine.cryodl import contract
-from ...engine.cryodl.contract import Result, counted
-from ...form import addConfigParams
+from ...engine.cryodl.contract import MeasureMembranesConfig, Result, counted
+from ...engine.cryodl.contract.tomograms.membranes import MeasureMembranesOutputs
+from ..kinds import Options
 from ..methods import versionIn
-from .protocol_pick_features import CryodlProtPickFeatures
+from .protocol_pick_features import COORDINATES, PointsInMasks
+from .tomogram_kinds import Masks
 
 
-class CryodlProtMeasureMembranes(CryodlProtPickFeatures):
+class CryodlProtMeasureMembranes(PointsInMasks[MeasureMembranesConfig, MeasureMembranesOutputs]):
     """Separate segmented membranes, and measure each: area, thickness, curvature, distance to the others.
 
     In: TomoMasks with labels, or a set of scores of membranes. Out: points on the membranes with their normals, as
@@ -22,49 +22,40 @@ class CryodlProtMeasureMembranes(CryodlProtPickFeatures):
     """
 
     _label = "measure membranes"
-    _CONFIG = contract.MeasureMembranesConfig
-
-    def _defineParams(self, form: Form) -> None:
-        form.addSection("Input")
-        self._addMasksParam(
-            form,
+    NOTHING_YET = "No membranes yet."
+    FORM = (
+        Masks(
             "inputMasks",
             "Label volumes (*cryodl - merge features*, or TomoMasks of other packages), or scores of membranes "
             "(*cryodl - segment tomograms*).",
-        )
-        addConfigParams(
-            form,
-            self._CONFIG,
-            ["label", "threshold", "spacing", "minimum_size", "border", "seed"],
-            threshold=dict(condition="label is None"),
-        )
-        self._addCoordinatesParams(form)
+        ),
+        Options("label"),
+        Options("threshold", when="label is None"),
+        Options("spacing", "minimum_size", "border", "seed"),
+        *COORDINATES,
+    )
 
-    # ----- steps
-    def createOutputStep(self, settings: Dict[str, Any], boxSize: int) -> None:
-        super().createOutputStep(settings, boxSize)
-        meshes = SetOfMeshes.create(self._getPath(), template="meshes%s.sqlite")
-        self._fill(meshes, boxSize)
-        meshes.setNumberOfMeshes(sum(self._result().outputs.counts.values()))
-        self._defineOutputs(outputMeshes=meshes)
-        self._relate(meshes)
+    def _makeOutputs(self, made: MeasureMembranesOutputs) -> Dict[str, Any]:
+        meshes = self._filled(SetOfMeshes.create(self._getPath(), template="meshes%s.sqlite"), made)
+        meshes.setNumberOfMeshes(sum(made.counts.values()))
+        return dict(outputCoordinates=self._coordinates(made), outputMeshes=meshes)
 
     # ----- information
     def _tell(self, results: Sequence[Result]) -> List[str]:
-        if getattr(self, "outputMeshes", None) is None:
-            return ["No membranes yet."]
-        outputs = self._result().outputs
-        lines = [f"*{counted(sum(outputs.counts.values()), 'membrane')}* of {self._what()}: {outputs.table}"]
+        made = self._made()
+        if made is None or getattr(self, "outputMeshes", None) is None:
+            return [self.NOTHING_YET]
+        lines = [f"*{counted(sum(made.counts.values()), 'membrane')}* of {self._what()}: {made.table}"]
         return lines + [
-            f"  {name}: {counted(count, 'membrane')}, {counted(outputs.points[name], 'point')}"
-            for name, count in sorted(outputs.counts.items())
+            f"  {name}: {counted(count, 'membrane')}, {counted(made.points[name], 'point')}"
+            for name, count in sorted(made.counts.items())
         ]
 
     def _methods(self) -> List[str]:
-        if getattr(self, "outputMeshes", None) is None:
+        made = self._made()
+        if made is None or getattr(self, "outputMeshes", None) is None:
             return []
-        outputs = self._result().outputs
         return [
-            f"{counted(sum(outputs.counts.values()), 'membrane')} of {self._what()} were measured with cryodl "
-            f"{versionIn(self._engineResults())} at points {self.spacing.get():g} Å apart on their middle surfaces."
+            f"{counted(sum(made.counts.values()), 'membrane')} of {self._what()} were measured with cryodl "
+            f"{versionIn(self._engineResults())} at points {self._config().spacing:g} Å apart on their middle surfaces."
         ]

@@ -4,33 +4,61 @@
 import re
 from typing import Any, Callable, Dict, List, Sequence
 
-from pwem.protocols import EMProtocol
-from pyworkflow import BETA
-from pyworkflow.protocol import ProtStreamingBase, params
-from pyworkflow.protocol.constants import STEPS_PARALLEL
 from pyworkflow.protocol.params import Form
-from tomo.objects import SetOfTomoMasks
+from tomo.objects import SetOfTomoMasks, Tomogram
 
-from ...convert.tomograms.tomograms import ArrivingTomograms, fileOf, idOf, markScores, maskOf
+from ...convert.tomograms.tomograms import idOf, markScores, maskOf
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import Result
-from ...form import addConfigParams
-from ...objects import CryodlModel
-from ..batches import ArrivingBatches
+from ...engine.cryodl.contract import Result, SegmentConfig
+from ...engine.cryodl.contract.tomograms.segmenting import SegmentOutputs
+from ..batch_run import BatchRun
 from ..checks import checkModelFolder, listed
-from ..form_parts import addPointer, notOnForm
 from ..growing_outputs import appendItems
+from ..kinds import Options, PointingMany
 from ..model_field import addShippedModels, checkShippedModels, shippedFolders
 from ..possible_outputs import possibleOutputs
-from ..protocol_base import CryodlProtBase
-from .tomogram_checks import checkTomograms
+from .tomogram_kinds import Tomograms
 from .tomogram_words import METHOD, noiseLines, segmentedLines, segmentingInWords
 
 SCORES = "scores_%s"
 KIND = "segmenter"
 
 
-class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreamingBase):
+class Segmenters(PointingMany):
+    """Segmenters of the project, and those that come with the plugin last."""
+
+    CLASSES, LABEL, to = "CryodlModel", "Models", ("model",)
+
+    def __init__(self) -> None:
+        super().__init__(
+            "inputModels",
+            "Segmenters of this project, one for each feature, all applied in one pass over a tomogram. Their "
+            "order defines the labels when features are merged. Several models of one feature (by several "
+            "annotators) are combined.",
+            minNumObjects=0,
+            allowsNull=True,
+            related=False,
+        )
+
+    def addTo(self, form: Form, protocol: Any) -> None:
+        super().addTo(form, protocol)
+        addShippedModels(form, KIND)
+
+    def values(self, protocol: Any) -> Dict[str, Any]:
+        own = [model.getFolder() for model in self.objects(protocol)]
+        return dict(model=tuple(own + shippedFolders(protocol, KIND)))
+
+    def problems(self, protocol: Any) -> List[str]:
+        folders, wrong = self.values(protocol)["model"], checkShippedModels(protocol, KIND)
+        if not folders and not wrong:
+            return [
+                "There is no model. Choose models of the project with the magnifying glass (Models), or name "
+                "shipped ones (Shipped models)."
+            ]
+        return wrong + [problem for folder in folders for problem in checkModelFolder(folder, KIND)]
+
+
+class CryodlProtSegment(BatchRun[SegmentConfig, SegmentOutputs]):
     """Find features in tomograms with trained networks, one for each feature.
 
     In: tomograms (also while they are still arriving) and one or several models: of *cryodl - train feature
@@ -40,53 +68,17 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
     """
 
     _label = "segment tomograms"
-    _devStatus = BETA
-    _CONFIG = contract.SegmentConfig
     _ITEM, _NAME, _WORK, _MADE = "tomogram", "_tsId", "segment", "segmented"
-    NOT_ON_FORM = notOnForm(
-        "output",
-        "device",
-        "threads",
-        tomograms="the input set",
-        model="the input models",
-        pixel_size="the tomograms' sampling rate",
-        names="made from the tomograms' names",
+    OUTPUT = "scores"
+    CITES = (METHOD,)
+    BATCH_SIZE, BATCH_HELP = 1, "For large tomograms, 1 is best."
+    FORM = (
+        Tomograms("inputTomograms", "Tomograms to segment. They may still be arriving."),
+        Segmenters(),
+        Options("annotators"),
+        # Every program reads int8; the command line's float16 is finer, but a young kind of MRC file.
+        Options("scores", default="int8"),
     )
-    # Every program reads int8; the command line's float16 is finer, but a young kind of MRC file.
-    OTHER_DEFAULTS = {"scores": "int8"}
-    stepsExecutionMode = STEPS_PARALLEL
-
-    def _defineParams(self, form: Form) -> None:
-        form.addSection("Input")
-        addPointer(
-            form,
-            "inputTomograms",
-            "SetOfTomograms",
-            "Tomograms",
-            "Tomograms to segment. They may still be arriving.",
-            important=True,
-        )
-        form.addParam(
-            "inputModels",
-            params.MultiPointerParam,
-            pointerClass="CryodlModel",
-            minNumObjects=0,
-            allowsNull=True,
-            important=True,
-            label="Models",
-            help="Segmenters of this project, one for each feature, all applied in one pass over a tomogram. Their "
-            "order defines the labels when features are merged. Several models of one feature (by several "
-            "annotators) are combined.",
-        )
-        addShippedModels(form, KIND)
-        addConfigParams(
-            form,
-            self._CONFIG,
-            ["annotators", "scores", "noise_limit", "memory"],
-            scores=dict(default=contract.describe(self._CONFIG, "scores").choices.index(self.OTHER_DEFAULTS["scores"])),
-        )
-        self._addGpuParams(form)
-        self._addBatchParams(form, "For large tomograms, 1 is best.", size=1)
 
     @property
     def _possibleOutputs(self) -> Dict[str, type]:
@@ -96,45 +88,15 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
         return {SCORES % plain(key): masks for key in self._keys() + coming}
 
     # ----- steps
-    def stepsGeneratorStep(self) -> None:
-        self._arriving = ArrivingTomograms(self.inputTomograms.get())
-        self._insertBatches(self.segmentStep, self.outputStep)
-
-    def segmentStep(self, names: Sequence[str]) -> None:
-        """Run the engine on a batch. It writes files only."""
-        with self._lock:
-            tomograms, engineNames = self._arriving.items(names), self._arriving.engineNames()
-        config = self._config(
-            **dict(
-                self._engineValues(),
-                tomograms=tuple(fileOf(t) for t in tomograms),
-                names=tuple(engineNames[t.getObjId()] for t in tomograms),
-            )
-        )
-        try:
-            self._runEngine(config, self._batchFolder(tomograms))
-        except contract.AllSkipped as error:
-            self._noteAllSkipped(config, self._batchFolder(tomograms), error, files={}, features=[], thresholds={})
-
-    def outputStep(self, names: Sequence[str]) -> None:
-        """Append a batch to the sets; tomograms that a set has already are left alone."""
-        with self._lock:
-            tomograms, engineNames = self._arriving.items(names), self._arriving.engineNames()
-            result = self._batchResult(tomograms)
-            for key in result.outputs.features:
-                output = SCORES % plain(key)
-                done = self._valuesIn(output, self._NAME)
-                files = {idOf(t): result.outputs.files.get(engineNames[t.getObjId()], {}).get(key) for t in tomograms}
-                masks = [maskOf(t, files[idOf(t)]) for t in tomograms if files[idOf(t)] and idOf(t) not in done]
-                if masks:
-                    appendItems(
-                        self,
-                        output,
-                        self.inputTomograms,
-                        masks,
-                        SetOfTomoMasks,
-                        self._marking(key, result.outputs.thresholds.get(key, 0.5)),
-                    )
+    def _append(self, items: Dict[str, Tomogram], made: SegmentOutputs) -> None:
+        for key in made.features:
+            output = SCORES % plain(key)
+            done = self._valuesIn(output, self._NAME)
+            files = {name: made.files[name][key] for name in items if key in made.files.get(name, {})}
+            masks = [maskOf(items[name], path) for name, path in files.items() if idOf(items[name]) not in done]
+            mark = self._marking(key, made.thresholds.get(key, 0.5))
+            if masks:
+                appendItems(self, output, self.inputTomograms, masks, SetOfTomoMasks, mark)
 
     def _marking(self, key: str, threshold: float) -> Callable[..., Any]:
         """A function that notes on a set what it holds. key: feature, or feature@annotator."""
@@ -152,9 +114,6 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
         return set.intersection(*found) if found else set()
 
     # ----- settings
-    def _models(self) -> List[CryodlModel]:
-        return [pointer.get() for pointer in self.inputModels if pointer.get() is not None]
-
     def _trainings(self) -> List[Any]:
         """Runs of *train feature segmentation* that are chosen and have no model yet."""
         runs = [pointer.getObjValue() for pointer in self.inputModels if pointer.get() is None]
@@ -162,7 +121,7 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
 
     def _folders(self) -> List[str]:
         """Folders of all models, those that come with the plugin last."""
-        return [model.getFolder() for model in self._models()] + shippedFolders(self, KIND)
+        return list(self._config().model)
 
     def _cards(self) -> List[Dict[str, Any]]:
         """Cards of the models that are still there."""
@@ -176,7 +135,7 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
 
     def _keys(self) -> List[str]:
         """Names of the score volumes to come: of features, or of features and annotators."""
-        cards, each = self._cards(), self.getEnumText("annotators") == "each"
+        cards, each = self._cards(), self._config().annotators == "each"
         features = [card["feature"] for card in cards]
         return list(
             dict.fromkeys(
@@ -184,38 +143,9 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
             )
         )
 
-    def _settings(self) -> Dict[str, Any]:
-        """What decides the scores: a run must not be continued with another of these."""
-        config = contract.config_to_dict(self._config(**self._engineValues()))
-        for name in ("names", "output", "threads", "device", "tomograms", "memory"):
-            config.pop(name)
-        return dict(config, set_of_tomograms=self.inputTomograms.get().getFileName())
-
-    def _engineValues(self) -> Any:
-        tomograms = self.inputTomograms.get()
-        return dict(
-            tomograms=(tomograms.getFileName(),),
-            names=(),
-            pixel_size=tomograms.getSamplingRate(),
-            model=tuple(self._folders()),
-            output=self._getExtraPath("scores"),
-            threads=self.binThreads.get(),
-        )
-
     # ----- validation and information
-    def _missingPointers(self) -> List[str]:
-        return [name for name in super()._missingPointers() if name != "inputModels"]  # counted below
-
-    def _checkInputs(self) -> List[str]:
-        if not self._folders() and not checkShippedModels(self, KIND):
-            return [
-                "There is no model. Choose models of the project with the magnifying glass (Models), or name "
-                "shipped ones (Shipped models)."
-            ]
-        errors = checkTomograms(self.inputTomograms.get()) + checkShippedModels(self, KIND)
-        for folder in self._folders():
-            errors += checkModelFolder(folder, KIND)
-        return errors + self._checkNames() + self._checkBatches() or self._checkContinuation()
+    def _checkTogether(self) -> List[str]:
+        return self._checkNames() + super()._checkTogether()
 
     def _checkNames(self) -> List[str]:
         """Features whose scores would go to one output, where the second would take the first one's place."""
@@ -256,9 +186,6 @@ class CryodlProtSegment(CryodlProtBase, ArrivingBatches, EMProtocol, ProtStreami
         if not sets:
             return []
         return [segmentingInWords(max(s.getSize() for s in sets.values()), self._cards(), self._engineResults())]
-
-    def _citations(self) -> List[str]:
-        return ["cryodl", METHOD]
 
 
 def _keyOf(card: Dict[str, Any]) -> str:

@@ -4,24 +4,19 @@
 from typing import Any, Dict, List, Sequence
 
 from pyworkflow.object import Pointer
-from pyworkflow.protocol import params
-from pyworkflow.protocol.params import Form
 from tomo.objects import SetOfCoordinates3D, SetOfTomograms, SetOfTomoMasks, TomoAcquisition, Tomogram
 
-from ...convert.structures import structureFileOf
 from ...convert.tomograms.coordinates3d import appendCoordinates3D, readCoordinates3D
 from ...convert.tomograms.simulated_tomograms import appendLabels, appendTomograms
 from ...convert.tomograms.tomograms import markLabels
-from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result, SimulateTomogramsConfig
 from ...engine.cryodl.contract.tomograms.simulating import SimulateTomogramsOutputs
-from ...form import addConfigParams
-from ..form_parts import addBoxSize, notOnForm
-from ..one_run import OneRunBase
+from ..engine_protocol import OneRun
+from ..kinds import BoxSize, MapsOrModels, Options, Section
 from .tomogram_words import simulationLines, tomogramSimulationInWords
 
 
-class CryodlProtSimulateTomograms(OneRunBase):
+class CryodlProtSimulateTomograms(OneRun[SimulateTomogramsConfig, SimulateTomogramsOutputs]):
     """Simulate tomograms of cells, with known ground truth.
 
     In: maps or atomic models of particles, or none. Out: tomograms with particles, membranes, filaments and
@@ -31,72 +26,33 @@ class CryodlProtSimulateTomograms(OneRunBase):
     """
 
     _label = "simulate tomograms"
-    _CONFIG = contract.SimulateTomogramsConfig
-    NOT_ON_FORM = notOnForm("output", "device", "threads", structures="the input structures")
-
-    def _defineParams(self, form: Form) -> None:
-        form.addSection("Input")
-        form.addParam(
+    OUTPUT, NOTHING_YET = "simulated", "No tomograms yet."
+    FORM = (
+        MapsOrModels(
             "inputStructures",
-            params.MultiPointerParam,
-            pointerClass="Volume,AtomStruct",
-            minNumObjects=0,
-            allowsNull=True,
-            label="Structures",
-            help="Maps (protein positive) or atomic models of the particles, of the right handedness. Each is a "
-            "separate feature with its own label. The pixel size of a map is that of Scipion's "
-            "object.\n\nEmpty: no particles, only the rest of the cell.",
-        )
-        addConfigParams(form, self._CONFIG, ["copies", "pixel_size", "size", "thickness", "count"])
-        addBoxSize(form, "tomograms", default=32)
-        form.addSection("Cell")
-        addConfigParams(
-            form,
-            self._CONFIG,
-            ["vesicles", "membranes", "microtubules", "filaments", "fiducials", "membrane_proteins", "crowding"],
-        )
-        form.addSection("Microscope")
-        addConfigParams(
-            form,
-            self._CONFIG,
-            [
-                "snr",
-                "tilt_min",
-                "tilt_max",
-                "tilt_step",
-                "dose",
-                "defocus",
-                "defocus_spread",
-                "voltage",
-                "spherical_aberration",
-                "amplitude_contrast",
-                "contrast",
-                "alignment_error",
-                "ctf_gradient",
-                "tilt_series",
-                "halves",
-                "seed",
-            ],
-        )
-        self._addGpuParams(form)
-        form.addParallelSection(threads=2, mpi=0)
+            "Maps (protein positive) or atomic models of the particles, of the right handedness. Each is a "
+            "separate feature with its own label. The pixel size of a map is that of Scipion's object.",
+            named=True,
+            empty="no particles, only the rest of the cell",
+        ),
+        Options("copies", "pixel_size", "size", "thickness", "count"),
+        BoxSize("tomograms", default=32),
+        Section("Cell"),
+        Options("vesicles", "membranes", "microtubules", "filaments", "fiducials", "membrane_proteins", "crowding"),
+        Section("Microscope"),
+    )
 
-    # ----- steps
-    def _insertAllSteps(self) -> None:
-        self._insertFunctionStep(self.simulateStep, self._settings())
-        self._insertFunctionStep(self.createOutputStep, self._settings(), self.boxSize.get(), needsGPU=False)
+    def _settings(self) -> Dict[str, Any]:
+        return dict(super()._settings(), box_size=self.boxSize.get())
 
-    def simulateStep(self, settings: Dict[str, Any]) -> None:
-        files = tuple(self._structureFor(structure, named=True) for structure in self._pointed("inputStructures"))
-        self._runOnce(self._config(**dict(self._engineValues(), structures=files)), self._simulatedFolder())
-
-    def createOutputStep(self, settings: Dict[str, Any], boxSize: int) -> None:
-        config, made = self._config(**self._engineValues()), self._result().outputs
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
+        """The tomograms first: the coordinates point to them as an output."""
+        config, made = self._config(), self._result().outputs
         tomograms = SetOfTomograms.create(self._getPath(), template="tomograms%s.sqlite")
         tomograms.setSamplingRate(made.pixel_size)
         tomograms.setAcquisition(_acquisition(config, made))
         byName = appendTomograms(tomograms, made.tomograms, made.even or {}, made.odd or {})
-        self._defineOutputs(outputTomograms=tomograms)
+        self._defineRelated(outputTomograms=tomograms)
         labels = SetOfTomoMasks.create(self._getPath(), template="labels%s.sqlite")
         labels.copyInfo(tomograms)
         appendLabels(labels, byName, made.labels)
@@ -104,10 +60,7 @@ class CryodlProtSimulateTomograms(OneRunBase):
         outputs = dict(outputLabels=labels)
         if config.structures:
             outputs["outputCoordinates"] = self._coordinates(tomograms, byName, made)
-        self._defineOutputs(**outputs)
-        for pointer in self.inputStructures:
-            for output in [tomograms] + list(outputs.values()):
-                self._defineSourceRelation(pointer, output)
+        self._defineRelated(**outputs)
 
     def _coordinates(
         self, tomograms: SetOfTomograms, byName: Dict[str, Tomogram], made: SimulateTomogramsOutputs
@@ -121,39 +74,18 @@ class CryodlProtSimulateTomograms(OneRunBase):
             appendCoordinates3D(coordinates, byName[name], readCoordinates3D(path), groups)
         return coordinates
 
-    # ----- what the steps share
-    def _simulatedFolder(self) -> str:
-        return self._getExtraPath("simulated")
-
-    def _engineValues(self) -> Dict[str, Any]:
-        return dict(
-            structures=tuple(structureFileOf(s) for s in self._pointed("inputStructures")),
-            output=self._simulatedFolder(),
-            threads=self.numberOfThreads.get(),
-        )
-
-    # ----- validation and information
-    def _checkInputs(self) -> List[str]:
-        errors = [
-            problem for structure in self._pointed("inputStructures") for problem in self._checkStructure(structure)
-        ]
-        if (self.boxSize.get() or 0) < 2:
-            errors.append(f"Box size (px) is {self.boxSize.get()}; it must be at least 2.")
-        return errors
-
+    # ----- information
     def _tell(self, results: Sequence[Result]) -> List[str]:
-        if getattr(self, "outputTomograms", None) is None:
-            return ["No tomograms yet."]
-        return simulationLines(self._config(**self._engineValues()), self._result().outputs)
+        made = self._made()
+        if made is None or getattr(self, "outputTomograms", None) is None:
+            return [self.NOTHING_YET]
+        return simulationLines(self._config(), made)
 
     def _methods(self) -> List[str]:
-        if getattr(self, "outputTomograms", None) is None:
+        made = self._made()
+        if made is None or getattr(self, "outputTomograms", None) is None:
             return []
-        return [
-            tomogramSimulationInWords(
-                self._config(**self._engineValues()), self._result().outputs, self._engineResults()
-            )
-        ]
+        return [tomogramSimulationInWords(self._config(), made, self._engineResults())]
 
 
 def _acquisition(config: SimulateTomogramsConfig, made: SimulateTomogramsOutputs) -> TomoAcquisition:

@@ -1,26 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Train a classifier of subtomograms."""
 
-from typing import Any, Dict, List, Sequence
-
-from pyworkflow.protocol.params import Form
+import dataclasses
+from typing import Any, Dict, List
 
 from ...convert.tomograms.subtomograms import classNames, classNumbers
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import Result, counted
-from ...form import addConfigParams
-from ..form_parts import notOnForm
-from ..training import TrainsModel
+from ...engine.cryodl.contract import TrainClassifierConfig, counted
+from ...engine.cryodl.contract.tomograms.classifying import TrainClassifierOutputs
+from ..kinds import Options, Section
+from ..training import TrainRun
 from .subtomogram_words import classifierInWords, classifierLines, subtomogramCitations
 from .subtomograms_base import SubtomogramsBase
-from .tomogram_checks import checkSubtomograms
+from .tomogram_kinds import TILTS, LabelledSubtomograms
 
 # Networks that are trained by gradients, unlike the likelihood.
 _LEARNS = f"network != {contract.CLASSIFIER_NETWORKS.index('likelihood')}"
-_TRAINING = ["steps", "patience", "batch_size", "learning_rate"]
 
 
-class CryodlProtTrainClassifier(TrainsModel, SubtomogramsBase):
+class CryodlProtTrainClassifier(TrainRun[TrainClassifierConfig, TrainClassifierOutputs], SubtomogramsBase):
     """Train a classifier of subtomograms on labelled ones.
 
     In: classes of subtomograms (of another classification, or chosen by hand), or subtomograms that know their class,
@@ -30,74 +28,37 @@ class CryodlProtTrainClassifier(TrainsModel, SubtomogramsBase):
 
     _label = "train subtomogram classifier"
     _KIND = "classifier"
-    _CONFIG = contract.TrainClassifierConfig
-    NOT_ON_FORM = notOnForm("output", "device", "threads", subtomograms="written from the input set")
+    FORM = (
+        LabelledSubtomograms(
+            "Classes of subtomograms, or subtomograms with class numbers, such as the output of *cryodl - simulate "
+            "subtomograms*.",
+            classes=True,
+        ),
+        Options(
+            "class_names",
+            help="Names of the classes, in the order of their numbers, separated by commas.\n\nEmpty: those of "
+            "the input, else class 1, class 2, ...",
+        ),
+        Options("particle_diameter", "resolution"),
+        *TILTS,
+        Section("Training"),
+        Options("network"),
+        Options("steps", "patience", "batch_size", "learning_rate", when=_LEARNS),
+    )
 
-    def _defineParams(self, form: Form) -> None:
-        form.addSection("Input")
-        self._addSubtomogramsParam(
-            form,
-            "Classes of subtomograms, or subtomograms with class numbers, such as the "
-            "output of *cryodl - simulate subtomograms*.",
-            "SetOfSubTomograms,SetOfClassesSubTomograms",
-        )
-        addConfigParams(
-            form,
-            self._CONFIG,
-            ["class_names", "particle_diameter", "resolution"],
-            class_names=dict(
-                help="Names of the classes, in the order of their numbers, separated by commas.\n\nEmpty: those of "
-                "the input, else class 1, class 2, ..."
-            ),
-        )
-        self._addTiltParams(form)
-        form.addSection("Training")
-        addConfigParams(
-            form,
-            self._CONFIG,
-            ["network"] + _TRAINING + ["validation_fraction", "contrast", "seed"],
-            **{name: dict(condition=_LEARNS) for name in _TRAINING},
-        )
-        self._addGpuParams(form)
-        form.addParallelSection(threads=2, mpi=0)
-
-    # ----- steps
-    def _insertAllSteps(self) -> None:
-        # The settings are the steps' argument, so that a changed one trains anew when the run is continued.
-        self._insertFunctionStep(self.writeInputStep, self._settings(), needsGPU=False)
-        self._insertFunctionStep(self.trainStep, self._settings())
-        self._insertFunctionStep(self.createOutputStep, self._settings(), needsGPU=False)
-
-    def writeInputStep(self, settings: Dict[str, Any]) -> None:
-        self._writeInput(classes=True)
-
-    def trainStep(self, settings: Dict[str, Any]) -> None:
-        self._train(self._config(**self._engineValues()), self._getExtraPath())
-
-    def createOutputStep(self, settings: Dict[str, Any]) -> None:
-        self._defineModel([self.inputSubtomograms])
-
-    def _engineValues(self) -> Any:
+    def _completed(self, config: TrainClassifierConfig) -> TrainClassifierConfig:
         subtomograms = self.inputSubtomograms.get()
-        values = dict(
-            subtomograms=self._starFile(subtomograms), output=self.getModelFolder(), threads=self.numberOfThreads.get()
-        )
-        return (
-            values
-            if (self.classNames.get() or "").strip()
-            else dict(values, class_names=tuple(classNames(subtomograms, self._numbers())))
-        )
+        if config.class_names or subtomograms is None:
+            return config
+        return dataclasses.replace(config, class_names=tuple(classNames(subtomograms, self._numbers())))
 
     def _numbers(self) -> List[int]:
         """Numbers of the classes that there are, rising."""
         return sorted(number for number in classNumbers(self.inputSubtomograms.get()) if number > 0)
 
     # ----- validation and information
-    def _checkInputs(self) -> List[str]:
-        errors = checkSubtomograms(self.inputSubtomograms.get(), classes=True)
-        if errors:
-            return errors
-        given, numbers = self._config(**self._engineValues()).class_names, self._numbers()
+    def _checkTogether(self) -> List[str]:
+        given, numbers = self._config().class_names, self._numbers()
         if not given or len(given) == len(numbers):
             return []
         return [
@@ -105,13 +66,11 @@ class CryodlProtTrainClassifier(TrainsModel, SubtomogramsBase):
             f"{', '.join(map(str, numbers))}. Give one name for each, separated by commas."
         ]
 
-    def _tell(self, results: Sequence[Result]) -> List[str]:
-        card = self._card()
-        return ["No model yet."] if card is None else classifierLines(card)
+    def _cardLines(self, card: Dict[str, Any]) -> List[str]:
+        return classifierLines(card)
 
-    def _methods(self) -> List[str]:
-        card = self._card()
-        return [] if card is None else [classifierInWords(card)]
+    def _cardInWords(self, card: Dict[str, Any]) -> str:
+        return classifierInWords(card)
 
     def _citations(self) -> List[str]:
-        return subtomogramCitations(self.getEnumText("network"))
+        return subtomogramCitations(self._config().network)

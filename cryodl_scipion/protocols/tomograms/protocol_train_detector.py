@@ -2,25 +2,57 @@
 """Train a network that finds particles in tomograms."""
 
 import os
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Set, Tuple
 
 import pyworkflow.utils as pwutils
-from pyworkflow.protocol import params
-from pyworkflow.protocol.params import Form
+from tomo.objects import SetOfCoordinates3D
 
 from ...convert.tomograms.coordinates3d import speciesIn, writeCoordinates3D
-from ...convert.tomograms.tomograms import byId, clonesOf, engineNames
-from ...engine.cryodl import contract
-from ...form import addConfigParams
-from ..checks import checkModelFolder, listed
-from ..form_parts import addPointer, addStartModel, notOnForm
-from ..training import TrainsModel
+from ...convert.tomograms.tomograms import byId, engineNames
+from ...engine.cryodl.contract import TrainDetectorConfig
+from ...engine.cryodl.contract.tomograms.training_detectors import TrainDetectorOutputs
+from ..checks import listed
+from ..kinds import Options, PointingMany, Section, StartModel
+from ..training import TrainRun
 from .detection_words import detectorCitations, detectorInWords, detectorLines
-from .tomogram_checks import checkTomograms
+from .tomogram_kinds import LinksToTomograms
 from .tomograms_base import TomogramsBase
 
 
-class CryodlProtTrainDetector(TrainsModel, TomogramsBase):
+class SpeciesCoordinates(PointingMany):
+    """Coordinates of the form's tomograms, a set for each species; all go into one STAR file."""
+
+    CLASSES, LABEL, to = "SetOfCoordinates3D", "Coordinates", ("coordinates",)
+
+    def valuesOf(self, protocol: Any, found: List[SetOfCoordinates3D]) -> Dict[str, Any]:
+        return dict(coordinates=(protocol._starFile(),))
+
+    def filesOf(self, protocol: Any, found: List[SetOfCoordinates3D]) -> Dict[str, Any]:
+        tomograms = protocol.inputTomograms.get()
+        pwutils.makePath(os.path.dirname(protocol._starFile()))
+        writeCoordinates3D(protocol._starFile(), protocol._namedSets(), tomograms, engineNames(tomograms))
+        return {}
+
+    def identity(self, protocol: Any) -> Dict[str, Any]:
+        return dict(sets_of_coordinates=[one.getFileName() for one in self.objects(protocol)])
+
+    def check(self, protocol: Any, found: List[SetOfCoordinates3D]) -> List[str]:
+        known = set(byId(protocol.inputTomograms.get()))
+        return [e for one, name in protocol._namedSets() for e in self._checkOne(one, name, known)]
+
+    def _checkOne(self, coordinates: SetOfCoordinates3D, name: str, known: Set[str]) -> List[str]:
+        if not coordinates.getSize():
+            return [f"The set of coordinates {name} is empty. Choose another."]
+        theirs = {item.getTomoId() for item in coordinates.iterItems()}
+        if theirs & known:
+            return []
+        return [
+            f"None of the coordinates ({name}) belongs to one of the tomograms ({listed(sorted(known))}); their "
+            f"tomograms are {listed(sorted(str(n) for n in theirs))}. They are matched by name (tsId)."
+        ]
+
+
+class CryodlProtTrainDetector(TrainRun[TrainDetectorConfig, TrainDetectorOutputs], TomogramsBase):
     """Train a network that finds particles of one or several species in tomograms.
 
     In: tomograms, and the coordinates of all particles of the species in them. Out: a model for *cryodl - detect
@@ -30,84 +62,26 @@ class CryodlProtTrainDetector(TrainsModel, TomogramsBase):
 
     _label = "train particle detector"
     _KIND = "detector"
-    _CONFIG = contract.TrainDetectorConfig
-    NOT_ON_FORM = notOnForm(
-        "output",
-        "device",
-        "threads",
-        "start_from",
-        tomograms="the input tomograms",
-        coordinates="written from the input coordinates",
-        pixel_size="the tomograms' sampling rate",
-        names="made from the tomograms' names",
-    )
-
-    def _defineParams(self, form: Form) -> None:
-        form.addSection("Input")
-        addPointer(
-            form,
+    FORM = (
+        LinksToTomograms(
             "inputTomograms",
-            "SetOfTomograms",
-            "Tomograms",
             "Tomograms in which the coordinates of all particles of the species are known. The rest is learned as "
             "background.",
-            important=True,
-        )
-        form.addParam(
+        ),
+        SpeciesCoordinates(
             "inputCoordinates",
-            params.MultiPointerParam,
-            pointerClass="SetOfCoordinates3D",
-            minNumObjects=1,
-            important=True,
-            label="Coordinates",
-            help="Coordinates of the particles in these tomograms, matched by name (tsId). Each set is one species, "
+            "Coordinates of the particles in these tomograms, matched by name (tsId). Each set is one species, "
             "named species_1, species_2, ... in their order, unless the coordinates store their species, as "
             "those of cryodl do.",
-        )
-        addConfigParams(
-            form,
-            self._CONFIG,
-            ["diameter", "species", "beta"],
-            diameter=dict(important=True),
-            species=dict(more="\n\nSeparated by commas. Empty: all species."),
-        )
-        form.addSection("Training")
-        addConfigParams(
-            form,
-            self._CONFIG,
-            [
-                "network",
-                "working_pixel_size",
-                "steps",
-                "patience",
-                "validation_fraction",
-                "batch_size",
-                "learning_rate",
-            ],
-        )
-        addStartModel(form, "A detector of the same species to continue from.")
-        addConfigParams(form, self._CONFIG, ["seed"])
-        self._addGpuParams(form)
-        form.addParallelSection(threads=2, mpi=0)
-
-    # ----- steps
-    def _insertAllSteps(self) -> None:
-        # The settings are the steps' argument, so that a changed one trains anew when the run is continued.
-        self._insertFunctionStep(self.writeInputStep, self._settings(), needsGPU=False)
-        self._insertFunctionStep(self.trainStep, self._settings())
-        self._insertFunctionStep(self.createOutputStep, self._settings(), needsGPU=False)
-
-    def writeInputStep(self, settings: Dict[str, Any]) -> None:
-        tomograms = self.inputTomograms.get()
-        self._linkVolumes("tomograms", self._inOrder(clonesOf(tomograms)))
-        pwutils.makePath(self._inputFolder())
-        writeCoordinates3D(self._starFile(), self._namedSets(), tomograms, engineNames(tomograms))
-
-    def trainStep(self, settings: Dict[str, Any]) -> None:
-        self._train(self._config(**self._engineValues()), self._getExtraPath())
-
-    def createOutputStep(self, settings: Dict[str, Any]) -> None:
-        self._defineModel([self.inputTomograms, *self.inputCoordinates, self.inputModel])
+        ),
+        Options("diameter", important=True),
+        Options("species", more="\n\nSeparated by commas. Empty: all species."),
+        Options("beta"),
+        Section("Training"),
+        Options("network", "working_pixel_size", "steps", "patience", "validation_fraction", "batch_size"),
+        Options("learning_rate"),
+        StartModel("A detector of the same species to continue from.", "detector"),
+    )
 
     # ----- what the steps share
     def _starFile(self) -> str:
@@ -117,54 +91,18 @@ class CryodlProtTrainDetector(TrainsModel, TomogramsBase):
         """[(SetOfCoordinates3D, name of its species where its items do not say)]."""
         return [(one, f"species_{number}") for number, one in enumerate(self._pointed("inputCoordinates"), 1)]
 
-    def _engineValues(self) -> Dict[str, Any]:
-        tomograms, model = self.inputTomograms.get(), self.inputModel.get()
-        return dict(
-            output=self.getModelFolder(),
-            tomograms=self._linkPaths("tomograms", self._inOrder(clonesOf(tomograms))),
-            coordinates=(self._starFile(),),
-            pixel_size=tomograms.getSamplingRate(),
-            threads=self.numberOfThreads.get(),
-            start_from=None if model is None else model.getFolder(),
-            names=(),
-        )
-
-    # ----- validation and information
-    def _checkInputs(self) -> List[str]:
-        tomograms, sets = self.inputTomograms.get(), self._namedSets()
-        errors = checkTomograms(tomograms)
-        if not errors and not sets:
-            errors = ["Coordinates are missing. Choose at least one set of 3-D coordinates."]
-        for one, name in [] if errors else sets:
-            errors += self._checkCoordinates(one, name, tomograms)
-        model = self.inputModel.get()
-        return errors or ([] if model is None else checkModelFolder(model.getFolder(), "detector"))
-
-    def _checkCoordinates(self, coordinates: Any, name: str, tomograms: Any) -> List[str]:
-        if not coordinates.getSize():
-            return [f"The set of coordinates {name} is empty. Choose another."]
-        known = set(byId(tomograms))
-        theirs = {item.getTomoId() for item in coordinates.iterItems()}
-        if theirs & known:
-            return []
-        return [
-            f"None of the coordinates ({name}) belongs to one of the tomograms ({listed(sorted(known))}); their "
-            f"tomograms are {listed(sorted(str(n) for n in theirs))}. They are matched by name (tsId)."
-        ]
-
+    # ----- information
     def _warnings(self) -> List[str]:
         known = {name for one, other in self._namedSets() for name in speciesIn(one, other)}
         wanted = [word.strip() for word in (self.species.get() or "").split(",") if word.strip()]
         missing = sorted(set(wanted) - known)
         return [f"There are no coordinates of {listed(missing)}; there are {listed(sorted(known))}."] if missing else []
 
-    def _tell(self, results: Any) -> List[str]:
-        card = self._card()
-        return ["No model yet."] if card is None else detectorLines(card)
+    def _cardLines(self, card: Dict[str, Any]) -> List[str]:
+        return detectorLines(card)
 
-    def _methods(self) -> List[str]:
-        card = self._card()
-        return [] if card is None else [detectorInWords(card)]
+    def _cardInWords(self, card: Dict[str, Any]) -> str:
+        return detectorInWords(card)
 
     def _citations(self) -> List[str]:
-        return detectorCitations(self.getEnumText("network"))
+        return detectorCitations(self._config().network)

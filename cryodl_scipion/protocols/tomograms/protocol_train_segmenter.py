@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Train a network that finds one feature in tomograms."""
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
@@ -9,14 +9,14 @@ from tomo.objects import Tomogram
 
 from ...convert.tomograms.tomograms import featuresOf, pairedVolumes
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import Result
-from ...form import addConfigParams
+from ...engine.cryodl.contract import TrainSegmenterConfig
+from ...engine.cryodl.contract.tomograms.segmenting import TrainSegmenterOutputs
 from ..checks import checkModelFolder
-from ..form_parts import addLabelVolumes, addPointer, addStartModel, notOnForm
+from ..kinds import Choice, FormPart, ModelOfProject, Options, Section
 from ..model_field import addShippedModels, checkShippedModels, shippedFolders, shippedNames, startable
-from ..training import TrainsModel
-from .annotation_checks import checkAnnotations
-from .tomogram_checks import checkLabelField, checkPaired, checkTomograms
+from ..training import TrainRun
+from .tomogram_checks import checkLabelField, checkPaired
+from .tomogram_kinds import Annotations, LabelVolumes, LinkedTomograms
 from .tomogram_words import segmenterInWords, segmenterLines, tomogramCitations
 from .tomograms_base import TomogramsBase
 
@@ -25,7 +25,25 @@ DRAWN, LABELLED = 0, 1
 _DRAWN, _LABELLED = (f"labelsFrom == {kind}" for kind in (DRAWN, LABELLED))
 
 
-class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
+class ShippedStart(FormPart):
+    """The name of a shipped segmenter that a training continues from."""
+
+    def addTo(self, form: Form, protocol: Any) -> None:
+        addShippedModels(
+            form,
+            KIND,
+            important=False,
+            expertLevel=params.LEVEL_ADVANCED,
+            label="Start from shipped model",
+            help="Name of a shipped segmenter to refine with these labels: {}. Its network is {}.\n\nEmpty: "
+            "none.".format(*startable(KIND)),
+        )
+
+    def problems(self, protocol: Any) -> List[str]:
+        return checkShippedModels(protocol, KIND)
+
+
+class CryodlProtTrainSegmenter(TrainRun[TrainSegmenterConfig, TrainSegmenterOutputs], TomogramsBase):
     """Train a network that finds one feature in tomograms, as one annotator draws it.
 
     In: annotations (tiles on which the feature was drawn, and tiles without it), or tomograms with TomoMasks in which
@@ -36,127 +54,55 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
 
     _label = "train feature segmentation"
     _KIND = KIND
-    _CONFIG = contract.TrainSegmenterConfig
-    NOT_ON_FORM = notOnForm(
-        "output",
-        "device",
-        "threads",
-        tomograms="the input tomograms",
-        labels="the input masks",
-        annotations="the annotations field",
-        pixel_size="the tomograms' sampling rate",
-        start_from="the model that the pointer or the name gives",
-        names="made from the tomograms' names",
-    )
-
-    def _defineParams(self, form: Form) -> None:
-        form.addSection("Input")
-        form.addParam(
+    FORM = (
+        Choice(
             "labelsFrom",
-            params.EnumParam,
-            default=DRAWN,
-            label="Train on",
-            choices=["annotated tiles", "label volumes (TomoMasks)"],
-            help="Annotated tiles: drawn with *cryodl - annotate tomograms*, or imported. Label volumes: masks of "
+            "Train on",
+            ["annotated tiles", "label volumes (TomoMasks)"],
+            "Annotated tiles: drawn with *cryodl - annotate tomograms*, or imported. Label volumes: masks of "
             "whole tomograms, in which 0 is background, 255 is not annotated, and the feature has its own value.",
-        )
-        addPointer(
-            form,
-            "inputAnnotations",
-            "CryodlAnnotations",
-            "Annotations",
-            "Annotated tiles with and without the feature.",
-            condition=_DRAWN,
-            important=True,
-        )
-        addPointer(
-            form,
-            "inputTomograms",
-            "SetOfTomograms",
-            "Tomograms",
-            "The tomograms of the label volumes.",
-            condition=_LABELLED,
-            important=True,
-        )
-        addLabelVolumes(form, "Tomograms without one are not used.", _LABELLED)
-        addConfigParams(
-            form,
-            self._CONFIG,
-            ["label", "feature", "annotator"],
-            label=dict(condition=_LABELLED),
-            feature=dict(more="\n\nEmpty: that of the annotations, or the name of the label in the masks."),
-        )
-        form.addSection("Training")
-        addConfigParams(
-            form,
-            self._CONFIG,
-            [
-                "network",
-                "working_pixel_size",
-                "steps",
-                "patience",
-                "validation_fraction",
-                "batch_size",
-                "learning_rate",
-                "tiles",
-            ],
-            tiles=dict(condition=_LABELLED),
-        )
-        addStartModel(form, "A segmenter to continue from, of the same network.")
-        addShippedModels(
-            form,
+        ),
+        Annotations("inputAnnotations", "Annotated tiles with and without the feature.", when=_DRAWN),
+        LinkedTomograms("inputTomograms", "The tomograms of the label volumes.", when=_LABELLED),
+        LabelVolumes("Tomograms without one are not used.", _LABELLED),
+        Options("label", when=_LABELLED),
+        Options("feature", more="\n\nEmpty: that of the annotations, or the name of the label in the masks."),
+        Options("annotator"),
+        Section("Training"),
+        Options("network", "working_pixel_size", "steps", "patience", "validation_fraction", "batch_size"),
+        Options("learning_rate"),
+        Options("tiles", when=_LABELLED),
+        ModelOfProject(
+            "inputModel",
+            "A segmenter to continue from, of the same network.",
             KIND,
-            important=False,
+            label="Start from model",
+            empty="random weights",
+            to=("start_from",),
             expertLevel=params.LEVEL_ADVANCED,
-            label="Start from shipped model",
-            help="Name of a shipped segmenter to refine with these labels: {}. Its network is {}.\n\nEmpty: "
-            "none.".format(*startable(KIND)),
-        )
-        addConfigParams(form, self._CONFIG, ["seed"])
-        self._addGpuParams(form)
-        form.addParallelSection(threads=2, mpi=0)
+        ),
+        ShippedStart(),
+    )
+    NOT_ON_FORM = {"tomograms": "the input tomograms", "pixel_size": "the tomograms' sampling rate"}
 
-    # ----- steps
-    def _insertAllSteps(self) -> None:
-        # The settings are the steps' argument, so that a changed one trains anew when the run is continued.
-        self._insertFunctionStep(self.trainStep, self._settings())
-        self._insertFunctionStep(self.createOutputStep, self._settings(), needsGPU=False)
-
-    def trainStep(self, settings: Dict[str, Any]) -> None:
+    def _writtenFiles(self) -> Dict[str, Any]:
         if self.labelsFrom.get() == LABELLED:
             for folder, items in zip(("tomograms", "labels"), self._pairs()):
                 self._linkVolumes(folder, items)
-        self._train(self._config(**self._engineValues()), self._getExtraPath())
-
-    def createOutputStep(self, settings: Dict[str, Any]) -> None:
-        self._defineModel([self.inputAnnotations, self.inputTomograms, self.inputMasks, self.inputModel])
+        return {}
 
     def _pairs(self) -> Tuple[List[Tomogram], ...]:
         """([Tomogram], [TomoMask]) in the order of the names that the engine calls them."""
         return tuple(map(self._inOrder, pairedVolumes(self.inputTomograms.get(), self.inputMasks.get())))
 
-    def _engineValues(self) -> Any:
-        values = dict(
-            output=self.getModelFolder(),
-            threads=self.numberOfThreads.get(),
-            start_from=self._startFolder(),
-            names=(),
-            pixel_size=None,
-            annotations=None,
-            tomograms=(),
-            labels=(),
-        )
-        if self.labelsFrom.get() == DRAWN:
-            annotations = self.inputAnnotations.get()
-            return dict(values, annotations=annotations.getFolder() if annotations is not None else None, label=None)
-        tomograms, masks = self._pairs()
-        return dict(
-            values,
-            tomograms=self._linkPaths("tomograms", tomograms),
-            labels=self._linkPaths("labels", masks),
-            pixel_size=self.inputTomograms.get().getSamplingRate(),
-            feature=self._featureName(),
-        )
+    def _engineValues(self) -> Dict[str, Any]:
+        values = dict(super()._engineValues(), start_from=self._startFolder(), pixel_size=None)
+        tomograms, masks = self.inputTomograms.get(), self.inputMasks.get()
+        if self.labelsFrom.get() == DRAWN or tomograms is None or masks is None:
+            return dict(values, tomograms=(), labels=(), **(dict(label=None) if self.labelsFrom.get() == DRAWN else {}))
+        items, drawn = self._pairs()
+        links = dict(tomograms=self._linkPaths("tomograms", items), labels=self._linkPaths("labels", drawn))
+        return dict(values, **links, pixel_size=tomograms.getSamplingRate(), feature=self._featureName())
 
     def _featureName(self) -> Optional[str]:
         """The form's, else the name that the masks give the label; None if they give none."""
@@ -168,15 +114,18 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
         return model.getFolder() if model is not None else shipped[0] if shipped else None
 
     # ----- validation and information
-    def _checkInputs(self) -> List[str]:
-        errors = self._checkLabelled() if self.labelsFrom.get() == LABELLED else self._checkDrawn()
-        return errors or self._checkStart()
+    def _checkTogether(self) -> List[str]:
+        if self.labelsFrom.get() == DRAWN:
+            return self._checkDrawn() or self._checkStart()
+        masks = self.inputMasks.get()
+        wrong = checkPaired(self.inputTomograms.get(), masks) or checkLabelField(masks, self.label.get())
+        return wrong or self._checkStart()
 
     def _checkDrawn(self) -> List[str]:
         annotations = self.inputAnnotations.get()
         counts, annotators = annotations.getCounts(), annotations.getAnnotators()
         feature = self.feature.get() or (list(counts)[0] if len(counts) == 1 else None)
-        errors = checkAnnotations(annotations.getFolder())
+        errors: List[str] = []
         for what, given, there in (("Feature", feature, list(counts)), ("Annotator", self.annotator.get(), annotators)):
             if not errors and (given not in there if given else len(there) != 1):
                 errors = [
@@ -187,17 +136,8 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
             errors = [f"There is no tile with the feature {feature}. Draw it on at least one tile; ten are better."]
         return errors
 
-    def _checkLabelled(self) -> List[str]:
-        tomograms, masks = self.inputTomograms.get(), self.inputMasks.get()
-        return (
-            checkTomograms(tomograms)
-            or checkTomograms(masks, "label volumes")
-            or checkPaired(tomograms, masks)
-            or checkLabelField(masks, self.label.get())
-        )
-
     def _checkStart(self) -> List[str]:
-        folder, network, errors = self._startFolder(), self.getEnumText("network"), checkShippedModels(self, KIND)
+        folder, network, errors = self._startFolder(), self._config().network, []
         if len(shippedNames(self)) + (self.inputModel.get() is not None) > 1:
             errors = ["There is more than one model to start from. Choose one."]
         if errors or folder is None:
@@ -227,13 +167,11 @@ class CryodlProtTrainSegmenter(TrainsModel, TomogramsBase):
             for feature in alone
         ]
 
-    def _tell(self, results: Sequence[Result]) -> List[str]:
-        card = self._card()
-        return ["No model yet."] if card is None else segmenterLines(card)
+    def _cardLines(self, card: Dict[str, Any]) -> List[str]:
+        return segmenterLines(card)
 
-    def _methods(self) -> List[str]:
-        card = self._card()
-        return [] if card is None else [segmenterInWords(card)]
+    def _cardInWords(self, card: Dict[str, Any]) -> str:
+        return segmenterInWords(card)
 
     def _citations(self) -> List[str]:
-        return tomogramCitations(self.getEnumText("network"))
+        return tomogramCitations(self._config().network)

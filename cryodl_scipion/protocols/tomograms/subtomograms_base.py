@@ -3,44 +3,22 @@
 
 import glob
 import os
-from typing import Dict, List
+from typing import Any, Dict, List
 
 import pyworkflow.utils as pwutils
 from pwem.objects import EMSet
-from pyworkflow.protocol.params import Form
 from tomo.objects import SetOfAverageSubTomograms, SetOfClassesSubTomograms
 
 from ...convert.names import inputName
 from ...convert.tomograms.subtomogram_sets import appendSubtomogramAverages, fillSubtomogramClasses
 from ...convert.tomograms.subtomograms import imagesOf, writeSubtomograms
-from ...form import addConfigParams
-from ..form_parts import addPointer
 from ..one_run import OneRunBase
 
 CLASSES, AVERAGES, UNKNOWN_SET = "outputClasses", "outputAverages", "outputUnknown"
 
 
 class SubtomogramsBase(OneRunBase):
-    """Base of the protocols on subtomograms; a child gives _checkInputs and _engineValues as of CryodlProtBase."""
-
-    # ----- form
-    def _addSubtomogramsParam(self, form: Form, help: str, pointerClass: str = "SetOfSubTomograms") -> None:
-        addPointer(form, "inputSubtomograms", pointerClass, "Subtomograms", help, important=True)
-
-    def _addTiltParams(self, form: Form) -> None:
-        """The range of tilts, asked for because not all packages keep it with the subtomograms."""
-        for name, word in (("tilt_min", "Minimum"), ("tilt_max", "Maximum")):
-            addConfigParams(
-                form,
-                self._CONFIG,
-                [name],
-                **{
-                    name: dict(
-                        help=f"{word} tilt angle of the series, about the y axis; it defines the missing wedge. Used "
-                        "if neither the subtomograms nor their tomograms store their tilt range."
-                    )
-                },
-            )
+    """Base of the protocols on subtomograms, beside EngineProtocol."""
 
     # ----- files for the engine
     def _starFile(self, subtomograms: EMSet) -> str:
@@ -52,15 +30,18 @@ class SubtomogramsBase(OneRunBase):
         subtomograms = self.inputSubtomograms.get()
         writeSubtomograms(self._starFile(subtomograms), subtomograms, (self.tiltMin.get(), self.tiltMax.get()), classes)
 
-    def _filesMade(self) -> List[str]:
+    def _writesClasses(self) -> bool:
+        """Whether the engine is told the class of each subtomogram where it has one."""
+        return False
+
+    def _filesMade(self, config: Any) -> List[str]:
         """The engine's STAR file, and what lies beside it: an earlier start may have left averages there, which the
         engine does not replace."""
-        stem = os.path.splitext(self._outputFile())[0]
-        return [self._outputFile()] + sorted(glob.glob(glob.escape(stem) + "_*"))
+        return [config.output] + sorted(glob.glob(glob.escape(os.path.splitext(config.output)[0]) + "_*"))
 
     # ----- outputs
-    def _defineClasses(self, path: str, names: Dict[int, str], averages: Dict[int, str]) -> Dict[str, EMSet]:
-        """Define the classes and their averages. names, averages: {class number: name, file}. Returns the outputs."""
+    def _classesOf(self, path: str, names: Dict[int, str], averages: Dict[int, str]) -> Dict[str, EMSet]:
+        """The classes and their averages. names, averages: {class number: name, file}."""
         images = self.inputSubtomograms.get()
         classes = SetOfClassesSubTomograms.create(self._getPath(), template="classes%s.sqlite")
         classes.setImages(self.inputSubtomograms)
@@ -72,7 +53,4 @@ class SubtomogramsBase(OneRunBase):
             outputs[AVERAGES] = SetOfAverageSubTomograms.create(self._getPath(), template="averages%s.sqlite")
             outputs[AVERAGES].setSamplingRate(images.getSamplingRate())
             appendSubtomogramAverages(outputs[AVERAGES], names, averages)
-        self._defineOutputs(**outputs)
-        for output in outputs.values():
-            self._defineSourceRelation(self.inputSubtomograms, output)
         return outputs

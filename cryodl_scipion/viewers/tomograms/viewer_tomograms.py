@@ -187,10 +187,6 @@ class CryodlPickFeaturesViewer(PanelsViewer):
     )
     _WAIT = "There are no coordinates yet. Wait until the run has finished."
 
-    @classmethod
-    def can_handle_this_instance(cls, instance: Any) -> bool:
-        return type(instance) in cls._targets  # measure membranes is a child of this protocol, with its own viewer
-
     def _data(self) -> Any:
         return getattr(self.protocol, "outputCoordinates", None)
 
