@@ -43,8 +43,12 @@ def describeOutput(coordinates: SetOfCoordinates, folder: Optional[str], diamete
 
 
 def foundDiameter(results: Sequence[Result]) -> Any:
-    """Å: the particles' diameter as the runs of `pick` state it, given or found; None as long as none did."""
-    return next((r.outputs.particle_diameter for r in results if r.outputs.particle_diameter), None)
+    """Å: the larger of the diameter that the runs of `pick` were given and of the one that they picked at.
+
+    A box of a given diameter that is too small would cut every particle. None as long as neither is known.
+    """
+    sizes = [size for r in results for size in (r.outputs.particle_diameter, r.outputs.picked_diameter) if size]
+    return max(sizes, default=None)
 
 
 def setDiameter(coordinates: SetOfCoordinates, diameter: float) -> None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Devices: what was asked for, or an error that says what there is."""
 
+import os
+
 import pytest
 import torch
 
@@ -49,6 +51,17 @@ def test_other_texts_say_what_is_allowed(gpus, text):
     gpus(2)
     with pytest.raises(ValueError, match="must be 'auto', 'cpu' or the number of one GPU"):
         choose_device(text)
+
+
+def test_omp_num_threads_is_obeyed_where_no_number_is_asked_for(monkeypatch):
+    before, usable = torch.get_num_threads(), len(os.sched_getaffinity(0))
+    try:
+        for stated, used in (("1", 1), ("100000", usable), ("0", usable), ("many", usable), ("", usable)):
+            monkeypatch.setenv("OMP_NUM_THREADS", stated)
+            assert set_threads(0) == used
+        assert set_threads(2) == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_threads_and_name_of_the_cpu_are_said():

@@ -77,6 +77,12 @@ def test_paths_with_spaces_percent_and_quotes_are_read(tmp_path):
     assert is_right(read_micrograph(str(path)))
 
 
+def test_a_file_of_eman2_is_answered_with_the_command_that_converts_it(tmp_path):
+    (tmp_path / "a.hdf").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(2000))
+    with pytest.raises(ValueError, match=r"a.hdf .*HDF file, as EMAN2 writes.*e2proc2d.py NAME.hdf NAME.mrcs"):
+        read_micrograph(tmp_path / "a.hdf")
+
+
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
     for read in (read_micrograph, micrograph_shape):
         for ending in (".mrc", ".tif"):

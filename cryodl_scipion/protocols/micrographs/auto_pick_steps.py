@@ -139,7 +139,8 @@ class AutoPickSteps(ArrivingBatches):
             engineNames = self._arriving.engineNames()
 
             def append(coordinates: SetOfCoordinates) -> None:
-                diameter = self.particleDiameter.get() or first.particle_diameter
+                sizes = [self.particleDiameter.get(), first.particle_diameter, first.picked_diameter]
+                diameter: Any = max((size for size in sizes if size), default=None)
                 if boxSizeOf(self, diameter):
                     coordinates.setBoxSize(boxSizeOf(self, diameter))
                 describeOutput(coordinates, os.path.join(self.getPicksFolder(), "candidates"), diameter)

@@ -129,7 +129,7 @@ class CryodlProtPick(PickingLoop, EngineProtocol[PickConfig, PickOutputs], Store
 
     def readCoordsFromMics(self, folder: str, micrographs: Sequence[Micrograph], coordinates: SetOfCoordinates) -> None:
         present, (files, results) = self._micrographsIn(coordinates), self._newResults()
-        diameter = diameterOf(self) or foundDiameter(results)
+        diameter = foundDiameter(results) or diameterOf(self)
         box = boxSizeOf(self, diameter)
         if box:  # no particles were found yet in the first micrographs
             coordinates.setBoxSize(box)

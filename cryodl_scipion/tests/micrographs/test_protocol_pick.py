@@ -2,11 +2,12 @@
 """Picking, from the form to the set of coordinates, with a fake engine."""
 
 import os
+from types import SimpleNamespace
 from unittest import mock
 
 from pyworkflow.protocol import MODE_RESTART
 
-from ...convert.micrographs.picks import boxSizeFor, pickLines, thresholdsInWords
+from ...convert.micrographs.picks import boxSizeFor, foundDiameter, pickLines, thresholdsInWords
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtImportModel, CryodlProtPick
 from ...protocols.model_field import firstModel
@@ -196,6 +197,15 @@ class TestCryodlPick(PickTest):
         self.assertTrue(picked.isFinished(), picked.getErrorMessage())
         self.assertEqual(picked.outputCoordinates.getBoxSize(), boxSizeFor(90, synthetic.PIXEL_SIZE))
         self.assertEqual(picked.warnings(), [])
+
+    def test_the_box_fits_particles_that_are_larger_than_was_stated(self):
+        def result(stated, used):
+            return SimpleNamespace(outputs=SimpleNamespace(particle_diameter=stated, picked_diameter=used))
+
+        self.assertEqual(foundDiameter([result(20, 190), result(20, 190)]), 190)
+        self.assertEqual(foundDiameter([result(200, 190)]), 200)
+        self.assertEqual(foundDiameter([result(None, None), result(None, 175)]), 175)
+        self.assertIsNone(foundDiameter([result(None, None)]))
 
     def test_rule_and_contrast_reach_the_engine(self):
         protocol = self.pick(thresholdRule=2, contrast=2)

@@ -56,14 +56,16 @@ def set_threads(threads: int) -> int:
     Parameters
     ----------
     threads : int
-        0: all that the process may use.
+        0: as many as OMP_NUM_THREADS says, else all that the process may use.
 
     Returns
     -------
     int
         The number that is used.
     """
-    number = threads or len(os.sched_getaffinity(0))
+    stated = os.environ.get("OMP_NUM_THREADS", "").strip()
+    usable = len(os.sched_getaffinity(0))
+    number = threads or (min(int(stated), usable) if stated.isdigit() and int(stated) else usable)
     torch.set_num_threads(number)
     return number
 

@@ -25,6 +25,7 @@ _IMOD_STAMP, _IMOD_AT = 1146047817, slice(40, 48)  # and where stamp and flags l
 # What mrcfile and the decompressors raise for broken files.
 _ERRORS = (ValueError, OSError, EOFError, RuntimeError, AttributeError, OverflowError, zlib.error)
 Opener = typing.Callable[..., io.BufferedIOBase]
+_HDF = b"\x89HDF\r\n\x1a\n"  # how a file of HDF 5 begins
 _OPENERS: dict[bytes, Opener] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open}
 _BLOCK = 1 << 24  # bytes that are read at once
 _VOLUME_STACK = 401  # of ISPG, from which on a file holds several volumes
@@ -93,6 +94,11 @@ def read_header(path: str | os.PathLike[str]) -> MrcHeader:
             opener = _OPENERS.get(file.read(2), typing.cast("Opener", open))
         with opener(path, "rb") as file:
             head = file.read(HEADER)
+        if head[:8] == _HDF:
+            raise ValueError(
+                "it is an HDF file, as EMAN2 writes. Convert it: `e2proc2d.py NAME.hdf NAME.mrcs` for images, "
+                "`e2proc3d.py NAME.hdf NAME.mrc` for a volume"
+            )
         if len(head) < HEADER:
             raise ValueError(f"it has {len(head)} bytes, less than an MRC header")
         record = _parse(head)
