@@ -10,7 +10,7 @@ from typing import Any, Dict, List
 import pyworkflow as pw
 from pyworkflow.template import LocalTemplate
 
-_COMMAND, _NO_SCHEDULE = "template", "--noschedule"
+_COMMAND, _NO_SCHEDULE, _NO_WINDOW = "template", "--noschedule", "--nogui"
 # Where a run has its class, a template has these words and the answer which program estimates the CTF.
 _CTF, _AUTO, _CTFFIND = "CTF by ", "auto", "ctffind"
 _CTF_BY = {_CTFFIND: "CistemProtCTFFind", "cryodl": "CryodlProtEstimateCTF"}
@@ -18,6 +18,26 @@ _CTF_BY = {_CTFFIND: "CistemProtCTFFind", "cryodl": "CryodlProtEstimateCTF"}
 
 class CryodlTemplate(LocalTemplate):
     """A template that starts no run whose program is missing: Scipion would keep it scheduled for ever, in silence."""
+
+    def parseContent(self) -> None:
+        """Read the questions. With --nogui those without an answer take their defaults: no window opens and waits.
+
+        Raises
+        ------
+        SystemExit
+            If a question without a default has no answer then.
+        """
+        super().parseContent()
+        if _NO_WINDOW not in map(str.lower, sys.argv):
+            return
+        answered = {word.split("=")[0] for word in sys.argv if "=" in word}
+        left = [param for param in self.params.values() if param.getAlias() not in answered]
+        needed = [f"{param.getAlias()}=... ({param.getTitle()})" for param in left if not param.getValue()]
+        if needed:
+            sys.exit(f"The template {self.name} also needs {'; '.join(needed)}. Add these to the command.")
+        for param in left:
+            self.content[param.getIndex()] = param.getValue()
+            del self.params[param.getTitle()]
 
     def createTemplateFile(self) -> str:
         """Write the workflow with the answers filled in.

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from unittest import mock
 
 from pwem import Domain
 from pyworkflow.object import Pointer, PointerList
@@ -302,6 +303,29 @@ class TestCryodlTemplate(CryodlTest):
                 if run.getPlugin().getName() == "cryodl":  # protocols of others lose it in pyworkflow
                     self.assertEqual(run.getObjLabel(), label)
             self.assertEqual({run.numberOfMpi.get() for run in runs}, {1}, template)
+
+    def test_without_a_window_questions_take_their_defaults_and_no_window_waits(self):
+        def parsed(*words):
+            templates = TemplateList()
+            templates.addPluginTemplates("cryodl-unattended")
+            (template,) = templates.templates
+            template.replaceEnvVariables()
+            with mock.patch.object(sys, "argv", ["template", "cryodl-unattended", *words]):
+                template.parseContent()
+            return template
+
+        everything = {param.getAlias() for param in parsed().getParams().values()}
+        asked = parsed("--noGUI", "mics=/there", "map=m.mrc", "diameter=150")
+        self.assertEqual({param.getAlias() for param in asked.getParams().values()}, {"mics", "map", "diameter"})
+        self.assertNotIn("~", "".join(asked.getContent()[::2]))
+        with self.assertRaises(SystemExit) as refused:
+            parsed("--nogui", "mics=/there")
+        self.assertIn("map=... (Map of the known structure)", str(refused.exception))
+        page = os.path.join(os.path.dirname(FOLDER), "docs", "facility.md")
+        if os.path.exists(page):  # in a checkout
+            with open(page, encoding="utf-8") as file:
+                table = set(re.findall(r"^\| `(\w+)` \|", file.read(), re.M))
+            self.assertLessEqual(everything, table)
 
     def test_a_missing_program_is_said_before_a_project_is_made(self):
         answers = [f"{alias}={value}" for alias, (value, *_) in TEMPLATES["cryodl-picking"][0].items()]
