@@ -8,6 +8,8 @@ import typing
 from . import environment
 from .constants import CRYODL_HOME, CRYODL_PYTHON, ENV_VERSION
 
+CHECK_PROJECT = "check-project"
+
 
 def homes(variables: typing.Mapping[str, str]) -> typing.List[str]:
     """Folders that may hold the engine's environment; the first that exists is taken.
@@ -58,6 +60,9 @@ def find_python(variables: typing.Mapping[str, str]) -> typing.Tuple[str, typing
 
 def main(arguments: typing.List[str]) -> int:
     """Replace this process by the engine's command. Returns 1, after a sentence, if the engine cannot be started."""
+    if arguments[:1] == [CHECK_PROJECT]:  # of Scipion's side
+        check = ["python", "-m", "cryodl_scipion.check_project"] + arguments[1:]
+        os.execv(sys.executable, [sys.executable, "-m", "scipion"] + check)
     python, problems = find_python(os.environ)
     # doctor itself says what is missing in a Python that is one; nothing can be said by one that is none
     if problems and not (arguments[:1] == ["doctor"] and python and environment.isPython(python)):

@@ -7,6 +7,7 @@ from pwem.protocols import EMProtocol
 from pyworkflow.object import Pointer, PointerList, Set
 
 from ..convert.stream_end import ALIVE, STOPPED, stateOfRun
+from .lost_outputs import KeepsOutputs
 
 if TYPE_CHECKING:
     from pwem.protocols import EMProtocol as ProtocolMixin
@@ -14,7 +15,7 @@ else:
     ProtocolMixin = object  # a mixin stands before the Scipion class, which it must not inherit from
 
 
-class PluginProtocol(ProtocolMixin):
+class PluginProtocol(KeepsOutputs):
     """Mixin of all protocols of the plugin; it stands before the Scipion class in the list of bases."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -49,6 +50,15 @@ class PluginProtocol(ProtocolMixin):
     def getClassPackageName(cls) -> str:
         """Forms put it before the threads of the program: "cryodl compute"."""
         return "cryodl"
+
+    def getInputStatus(self) -> Tuple[bool, bool, bool]:
+        """(False, waits for an open set, waits for an output to come), by which a form names and enables its button.
+
+        pyworkflow's form asks when a pointer changes, not when a choice hides one that is empty: the button stayed
+        grey, without a word. It is always enabled; what is missing is said when it is pressed.
+        """
+        _, openSet, toCome = super().getInputStatus()
+        return False, openSet, toCome
 
     def validate(self) -> List[str]:
         """Sentences for the form. A chosen input that does not exist yet is an error, never an empty field.
@@ -160,9 +170,12 @@ def chosenInputs(protocol: EMProtocol) -> Iterator[Tuple[str, Pointer]]:
 
 
 def _hasStopped(run: Any) -> bool:
-    """Whether a run died before its end and was not continued; what Scipion knows of it may be older than its files."""
+    """Whether a run died before its end, or lost its outputs, and was not continued; what Scipion knows of it may be
+    older than its files."""
     if not isinstance(run, EMProtocol):
         return False
+    if isinstance(run, KeepsOutputs) and run.hasLostOutputs():
+        return True
     state = stateOfRun(run._getPath("")) if run.hasObjId() else None
     return state == STOPPED or (run.isFailed() and state != ALIVE)
 

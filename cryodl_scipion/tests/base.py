@@ -14,7 +14,9 @@ from pyworkflow.tests import BaseTest, setupTestProject
 
 from .. import Plugin
 from ..constants import CRYODL_PYTHON
+from ..protocols.model_field import FROM_PROJECT
 from . import synthetic
+from .last_second import forceLosses
 
 FAKE_PYTHON = "fake_python"
 
@@ -28,6 +30,7 @@ class CryodlTest(BaseTest):
     def setUpClass(cls):
         cls._before = Plugin.getVar(CRYODL_PYTHON)
         setupTestProject(cls)
+        forceLosses(cls(), cls.proj)
         cls.data = tempfile.mkdtemp(prefix="cryodl-data-")
         if not cls._REAL_ENGINE:
             usePython(fakePython(cls.data))
@@ -68,6 +71,8 @@ class CryodlTest(BaseTest):
     @classmethod
     def makeProtocol(cls, protocolClass, pointers=None, **values):
         protocol = cls.newProtocol(protocolClass, **values)
+        if "inputModel" in (pointers or {}) and protocol.hasAttribute("modelFrom") and "modelFrom" not in values:
+            protocol.modelFrom.set(FROM_PROJECT)  # a model of the project is shown where this is chosen
         for field, (source, output) in (pointers or {}).items():
             pointer = getattr(protocol, field)
             pointer.set(source)

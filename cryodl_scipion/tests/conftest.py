@@ -54,3 +54,35 @@ def runsAreForks():
     from . import launching
 
     launching.install()
+
+
+# ----- that every protocol's run lost its outputs once, and had them again: last_second.py
+_raced = set()
+
+
+def _racedHere():
+    return getattr(sys.modules.get("cryodl_scipion.tests.last_second"), "RACED", set())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """Of one process of several (pytest-xdist)."""
+    _raced.update(getattr(node, "workeroutput", {}).get("raced", ()))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    """Of all tests but those of windows, as scripts/test starts them."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["raced"] = sorted(_racedHere())
+        return
+    raced = _raced | _racedHere()
+    whole = session.config.args in (
+        ["cryodl_scipion/tests"],
+        [str(session.config.rootpath / "cryodl_scipion" / "tests")],
+    )
+    if whole and not session.config.option.keyword and session.exitstatus == 0 and raced:
+        names = {n for n, c in pw.Config.getDomain().getProtocols().items() if n.startswith("CryodlProt")}
+        if names - raced:
+            print(f"\nERROR No test takes the outputs from: {', '.join(sorted(names - raced))} (last_second.py)")
+            session.exitstatus = 1

@@ -88,9 +88,6 @@ class ScheduledTemplate:
         self.project = Manager().loadProject(self.name, chdir=True)
         self.runs = self.project.getRuns()
         for run in self.runs:
-            # a continued run that is read before it has begun counts as failed, and is never read again
-            if run.isFailed() and run.getObjId() in self.continued:
-                run.lastUpdateTimeStamp.set(None)
             updateRun(self.project, run)
             # a run whose input has no output yet, as that died as well, is refused, and continued after it
             if self.kills and run.isFailed() and run.getObjId() not in self.continued and not run.validate():

@@ -33,7 +33,8 @@ class PickingLoop(ProtocolMixin):
         return {name: m for name, m in once.byName.items() if name not in self.micDict}, closed
 
     def _readDoneList(self) -> List[int]:
-        return FoundFast(super()._readDoneList())
+        # without an output nothing has been delivered, whatever was noted before it was lost
+        return FoundFast(super()._readDoneList() if self.hasAttribute("outputCoordinates") else ())
 
     def _engineResultFiles(self) -> List[str]:
         return batchResultFiles(self)

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A project window that refreshes in the last second of a run, and what a user does after it.
+
+pyworkflow's own code refreshes; only the moment is chosen: the run ends between what the refresh reads of it and its
+look at the run's process.
+"""
+
+import importlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from unittest import mock
+
+import pyworkflow.protocol as pwprot
+import pyworkflow.utils as pwutils
+from pyworkflow.object import Object
+from pyworkflow.project import Project
+from pyworkflow.utils import isProcessAlive
+
+from ..convert.stream_end import UNDER_WAY
+from ..protocols.lost_outputs import WITHOUT_OUTPUTS, KeepsOutputs
+
+_LAUNCH = importlib.import_module("pyworkflow.protocol.launch")  # by its name alone it is the function in it
+RACED = set()  # names of the protocols whose runs lost their outputs here
+
+
+def forceLosses(test, project):
+    """Let the first finished run of each of the plugin's protocols lose its outputs in all ways known, and be mended.
+
+    Parameters
+    ----------
+    test : unittest.TestCase
+        Whose project it is.
+    project : pyworkflow.project.Project
+        Its launchProtocol, called to wait for a run, does this from now on.
+    """
+
+    def launch(run, wait=False, **more):
+        if not wait or not isinstance(run, KeepsOutputs) or type(run).__name__ in RACED:
+            return Project.launchProtocol(project, run, wait=wait, **more)
+        seen, raced = _refreshedInItsLastSecond(project, run)
+        if seen.isFinished():
+            test.assertTrue(raced, f"{run}: its window did not see it at work.")
+            _loseAndContinue(test, project, seen)
+            RACED.add(type(run).__name__)
+        return Object.copy(run, seen, copyId=True)  # the object that the test holds
+
+    project.launchProtocol = launch
+
+
+def forget(project, run):
+    """Take its outputs from a run, and from its project's database."""
+    for name in [name for name, _ in run.iterOutputAttributes()]:
+        run.deleteOutput(getattr(run, name))
+    project.mapper.deleteRelations(run)
+
+
+def _refreshedInItsLastSecond(project, run):
+    """Launch a run as a window does, and refresh. Returns the run as the window then has it, and whether its end came
+    in the middle of the refresh."""
+    waited, start = [], _LAUNCH._run
+
+    def held(*words, **more):
+        pid = start(*words, **more)
+        os.kill(pid, signal.SIGSTOP)
+        return pid
+
+    def endsFirst(pid):
+        if pid == run.getPid() and not waited:
+            waited.append(pid)
+            os.kill(pid, signal.SIGCONT)
+        while pid == run.getPid() and isProcessAlive(pid):
+            time.sleep(0.1)
+            subprocess.run(["true"], check=True)  # what has ended goes when the next process is started
+        return isProcessAlive(pid)
+
+    with mock.patch.object(_LAUNCH, "_run", held):
+        Project.launchProtocol(project, run)
+    with mock.patch.object(pwutils, "isProcessAlive", endsFirst):
+        seen = _refreshed(project, run)
+    while seen.getStatus() in UNDER_WAY:  # one that a person ends is not missed when its process is gone
+        time.sleep(0.5)
+        seen = _refreshed(project, run)
+    return seen, bool(waited)
+
+
+def _loseAndContinue(test, project, run):
+    """Twice, in a copy of the project: as a window leaves a run without this plugin's care, and as *Continue* left it
+    then."""
+    made, folder = _contents(run), tempfile.mkdtemp()
+    project.mapper.commit()
+    try:
+        shutil.copytree(project.path, os.path.join(folder, "copy"), symlinks=True)
+        copy = Project(project.getDomain(), os.path.join(folder, "copy"))
+        copy.load()
+        run = _refreshed(copy, run)
+        _loseToTheWindow(copy, run)
+        run.makePathsAndClean()  # what Continue does first
+        test.assertEqual(_contents(run), made, run)
+        if made[0]:
+            _loseToContinue(copy, run)
+            test.assertIn(WITHOUT_OUTPUTS, _refreshed(copy, run).summary())
+            Project.launchProtocol(copy, run, wait=True, force=True)
+            test.assertTrue(run.isFinished(), run.getErrorMessage())
+            test.assertEqual(_contents(run), made, run)
+        copy.closeMapper()
+    finally:
+        os.chdir(project.path)
+        shutil.rmtree(folder)
+
+
+def _loseToTheWindow(project, run):
+    forget(project, run)
+    pwprot.Protocol.setFailed(run, "Process 1 not found running on the machine.")
+    project._storeProtocol(run)
+
+
+def _loseToContinue(project, run):
+    forget(project, run)
+    run.setFinished()
+    project._storeProtocol(run)
+    os.remove(run.getDbPath())
+
+
+def _contents(run):
+    """{name: (class, number of items or None)} of all outputs, and of how many things they were made."""
+    outputs = {
+        name: (type(one).__name__, getattr(one, "getSize", lambda: None)()) for name, one in run.iterOutputAttributes()
+    }
+    return outputs, len(run.getRelations())
+
+
+def _refreshed(project, run):
+    """The run after a refresh of its project window."""
+    return next(one for one in project.getRuns() if one.getObjId() == run.getObjId())
