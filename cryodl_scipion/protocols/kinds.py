@@ -19,7 +19,7 @@ from ..engine.cryodl import contract
 from ..form import addConfigParams
 from ..objects import CryodlModel
 from .checks import checkModelFolder
-from .model_field import FROM_PROJECT, NONE, addModelParams, checkModelField, checkShippedName, modelFolder
+from .model_field import FROM_PROJECT, NONE, SHIPPED, addModelParams, checkModelField, checkShippedName, modelFolder
 
 
 class FormPart:
@@ -395,7 +395,7 @@ class Model(FormPart):
     fills, why = ("model",), "the model that the form names"
 
     def __init__(
-        self, kind: str, default: int = FROM_PROJECT, to: str = "model", related: bool = True, **others: Any
+        self, kind: str, default: int = SHIPPED, to: str = "model", related: bool = True, **others: Any
     ) -> None:
         self.kind, self.fills = kind, (to,)
         self._default, self._related, self._others = default, related, others

@@ -25,7 +25,7 @@ GENERAL = "general"
 
 def addModelParams(
     form: Form,
-    default: int = FROM_PROJECT,
+    default: int = SHIPPED,
     kind: str = "picker",
     condition: str = "True",
     none: Optional[str] = None,

@@ -17,7 +17,7 @@ from ...engine.cryodl.contract.maps.improving import ImproveMapOutputs
 from ..engine_protocol import OneRun, fscFrom, volumeFrom
 from ..evaluation_folder import EVALUATION_FOLDER, HasEvaluation
 from ..kinds import AtomicModel, Flag, Model, Options, Section
-from ..model_field import SHIPPED, cardOf
+from ..model_field import cardOf
 from ..protocol_base import RESULT_FILE
 from .map_kinds import FrameChoice, HalfMap, Map, MapMask
 from .map_words import MEASURES, evaluationInWords, evaluationLines, mapCitations
@@ -73,7 +73,7 @@ class CryodlProtEvaluateMap(HasEvaluation, OneRun[EvaluateMapConfig, EvaluateMap
             "Each half-map is improved separately, and compared with the other improved half-map and with the "
             "other raw half-map. What agrees better only with the improved half-map is invented.",
         ),
-        Model("map_improver", SHIPPED, to="improver", condition="testImprover", related=False),
+        Model("map_improver", to="improver", condition="testImprover", related=False),
     )
     NOT_ON_FORM = {"half_maps": "the half-maps of the form, or of the map"}
 

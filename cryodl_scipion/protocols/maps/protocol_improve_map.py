@@ -15,7 +15,7 @@ from ...engine.cryodl.contract.maps.improving import ImproveMapOutputs
 from ..engine_protocol import OneRun, volumeFrom
 from ..inputs import classOf
 from ..kinds import Choice, Flag, Model, Options
-from ..model_field import SHIPPED, cardOf
+from ..model_field import cardOf
 from ..possible_outputs import possibleOutputs
 from ..protocol_base import RESULT_FILE
 from .map_kinds import FrameChoice, HalfMap, Maps, MaskOrStructure
@@ -69,7 +69,7 @@ class CryodlProtImproveMap(OneRun[ImproveMapConfig, ImproveMapOutputs], MapsBase
             when=f"inputFrom == {WHOLE}",
         ),
         *_HALVES,
-        Model("map_improver", SHIPPED, related=False),
+        Model("map_improver", related=False),
         MaskOrStructure(
             "inputMask",
             "Mask on the grid of the map (1 inside), or an atomic model: farther than Mask radius from its atoms, "

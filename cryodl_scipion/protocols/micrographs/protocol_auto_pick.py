@@ -18,7 +18,7 @@ from ...form import addConfigParams
 from ..checks import checkDiameter, checkMicrographs
 from ..form_parts import notOnForm
 from ..methods import autoPickingInWords, citationsOf
-from ..model_field import SHIPPED, addBoxParam, addModelParams, cardOf, checkModelField, checkSizeFields, modelFolder
+from ..model_field import addBoxParam, addModelParams, cardOf, checkModelField, checkSizeFields, modelFolder
 from ..protocol_base import CryodlProtBase
 from .auto_pick_steps import MINIMUM, AutoPickSteps
 from .class_labels import LearnsFromClasses
@@ -67,7 +67,7 @@ class CryodlProtAutoPick(LearnsFromClasses, CryodlProtBase, AutoPickSteps, ProtP
         )
         self._addClassParams(form, "these micrographs")
         addConfigParams(form, self._CONFIG, ["particle_diameter"], particle_diameter=dict(important=True))
-        addModelParams(form, default=SHIPPED)
+        addModelParams(form)
         addConfigParams(
             form,
             self._CONFIG,

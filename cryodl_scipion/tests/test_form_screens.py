@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A form that was filled starts its run, in whatever order it was filled. filled_forms.py does the work."""
+
+import os
+import shutil
+import subprocess
+import sys
+import unittest
+
+import pyworkflow as pw
+
+from . import synthetic
+from .base import CryodlTest
+from .test_screens import missing
+
+
+@unittest.skipIf(missing(), missing())
+class TestCryodlFilledForms(CryodlTest):
+    @classmethod
+    def prepare(cls):
+        synthetic.writeMicrographs(cls.data + "/mics", 2)
+        cls.imported = cls.importMicrographs(cls.data + "/mics")
+        cls.picture = cls.data + "/pick.png"
+        words = ["xvfb-run", "-a", "-s", "-screen 0 1600x1200x24", sys.executable, "-m", "scipion", "python", "-m"]
+        words += ["cryodl_scipion.tests.filled_forms", cls.projName, cls.picture]
+        cls.filled = subprocess.run(words, capture_output=True, text=True, timeout=400)
+        cls.lines = cls.filled.stdout.splitlines()
+
+    def test_execute_is_never_grey_and_says_what_is_missing_when_it_is_pressed(self):
+        self.assertEqual(self.filled.returncode, 0, self.filled.stdout + self.filled.stderr)
+        forms = [line for line in self.lines if " first: " in line]
+        names = [n for n, c in pw.Config.getDomain().getProtocols().items() if n.startswith("CryodlProt")]
+        self.assertGreater(len(names), 30)
+        self.assertEqual({line.split(",")[0] for line in forms}, set(names))
+        for line in forms:
+            self.assertNotIn("disabled", line)
+            self.assertNotIn("pressed: nothing", line)
+
+    def test_picking_filled_from_the_top_runs(self):
+        if os.environ.get("CRYODL_PICTURES"):
+            shutil.copy(self.picture, os.environ["CRYODL_PICTURES"])
+        self.assertIn("filled from the top: Execute normal", self.lines)
+        self.assertIn("pressed: [] ['finished']", self.lines, self.filled.stderr[-3000:])
