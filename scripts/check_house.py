@@ -104,8 +104,8 @@ def of_networks(house: House) -> Lines:
     """Networks of the registry without their class."""
     for row in house.contract.NETWORKS:
         path = house.engine / (row.module.replace(".", "/") + ".py")
-        if not path.exists() or row.method not in [node.name for node in classes(path)]:
-            yield f"contract/networks.py: the {row.kind} {row.name} needs a class {row.method} in {house.place(path)}."
+        if row.method not in [node.name for node in classes(path)]:
+            yield f"{house.place(path)}: NETWORKS names the {row.kind} {row.name}, and there is no class {row.method}."
 
 
 def main() -> int:

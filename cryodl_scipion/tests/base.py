@@ -22,9 +22,10 @@ FAKE_PYTHON = "fake_python"
 
 
 class CryodlTest(BaseTest):
-    """A project for each class, and the fake engine unless _REAL_ENGINE."""
+    """A project for each class, and the fake engine unless _REAL_ENGINE. _SLOW: pytest's mark, which Scipion's own
+    command for tests does not need."""
 
-    _REAL_ENGINE = False
+    _REAL_ENGINE = _SLOW = False
 
     @classmethod
     def setUpClass(cls):

@@ -86,3 +86,8 @@ def pytest_sessionfinish(session):
         if names - raced:
             print(f"\nERROR No test takes the outputs from: {', '.join(sorted(names - raced))} (last_second.py)")
             session.exitstatus = 1
+
+
+def pytest_itemcollected(item):
+    if getattr(getattr(item, "cls", None), "_SLOW", False):
+        item.add_marker("slow")

@@ -59,7 +59,7 @@ def writeBundle(path, residues=("ALA", "GLY", "SER")):
 
 @unittest.skipIf(missingEngine(), missingEngine())
 class TestCryodlMapsChain(MapsTest):
-    _REAL_ENGINE = True
+    _REAL_ENGINE = _SLOW = True
 
     @classmethod
     def prepare(cls):

@@ -195,7 +195,7 @@ class TestCryodlDenoiseMicrographs(CryodlTest):
 class TestCryodlDenoiseMicrographsReally(CryodlTest):
     """With the real engine."""
 
-    _REAL_ENGINE = True
+    _REAL_ENGINE = _SLOW = True
 
     @classmethod
     def prepare(cls):

@@ -30,7 +30,7 @@ def missing():
 
 @unittest.skipIf(missing(), missing())
 class TestCryodlFacility(CryodlTest):
-    _REAL_ENGINE = True
+    _REAL_ENGINE = _SLOW = True
 
     def test_forty_arriving_micrographs_survive_two_kills(self):
         waiting = arrivals.writeMicrographs(os.path.join(self.data, "waiting"), COUNT)

@@ -22,7 +22,7 @@ FIELD = dict(useGpu=False, pixelSize=PIXEL_SIZE, size=640, particles=32, snr=0.2
 
 @unittest.skipIf(missingEngine(), missingEngine())
 class TestCryodlFromStructure(CryodlTest):
-    _REAL_ENGINE = True
+    _REAL_ENGINE = _SLOW = True
 
     @classmethod
     def prepare(cls):

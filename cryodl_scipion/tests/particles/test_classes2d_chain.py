@@ -20,7 +20,7 @@ PIXEL_SIZE, BOX, COUNT = 6.0, 32, 60  # Å/px, px
 
 @unittest.skipIf(missingEngine(), missingEngine())
 class TestCryodlClasses2DChain(ParticlesTest):
-    _REAL_ENGINE = True
+    _REAL_ENGINE = _SLOW = True
 
     @classmethod
     def prepare(cls):

@@ -35,7 +35,7 @@ COARSE = 7  # shells of the map (of 192 Å), to 32 Å: 60 particles have no more
 
 @unittest.skipIf(missing(), missing())
 class TestCryodlDenoisingChain(ParticlesTest):
-    _REAL_ENGINE = True
+    _REAL_ENGINE = _SLOW = True
 
     @classmethod
     def prepare(cls):

@@ -65,7 +65,7 @@ def writeBody(path, blobs, side=48):
 class Chain(ParticlesTest):
     """Runs that must end well, with the real engine on the CPU."""
 
-    _REAL_ENGINE = True
+    _REAL_ENGINE = _SLOW = True
 
     @classmethod
     def make(cls, protocolClass, pointers=None, **values):

@@ -5,6 +5,19 @@ import torch
 
 from .blocks import VolumeSwinConvUNet
 
+# Its row in contract/networks.py, which reads this text.
+NETWORKS = (
+    ("map_improver", 0, "fast", "Fast", "a small 3-D Swin-Conv-UNet", ("He2023EMReady", "Zhang2023SCUNet")),
+    (
+        "map_improver",
+        1,
+        "swinconv",
+        "Published",
+        "the 3-D Swin-Conv-UNet of EMReady",
+        ("He2023EMReady", "Zhang2023SCUNet"),
+    ),
+)
+
 FAST_BLOCKS = (3, 4, 4, 4)  # most of them where they cost little
 
 

@@ -12,6 +12,11 @@ from ...learning.networks.folded_unet import GENERAL_WIDTHS
 from ..pickers.unet import STRENGTH, PickerUNet
 from .scenes import STRIDE, FilamentItem
 
+# Its row in contract/networks.py, which reads this text.
+NETWORKS = (
+    ("filament_picker", 0, "unet", "FilamentUNet", "a U-Net that predicts their centre lines", ("Ronneberger2015",)),
+)
+
 CROP_SIDE = 192  # px of the network's input
 DIRECTION_WEIGHT = 0.5  # of the direction in the loss
 

@@ -31,6 +31,9 @@ if typing.TYPE_CHECKING:
 
     from .crops import LabelledImage
 
+# Its row in contract/networks.py, which reads this text.
+NETWORKS = (("picker", 3, "cryolo", "CrYOLO", "a crYOLO-type network", ("Wagner2019", "Redmon2017")),)
+
 WIDTHS = (32, 64, 128, 64, 128, 256, 128, 256, 512, 256, 512, 256, 512, 1024, 512, 1024)
 SMALL_KERNELS, POOLED = (4, 7, 10, 12, 15), (1, 2, 5, 8)
 CELL = 16

@@ -24,6 +24,9 @@ from .patch import PatchPicker, initial_weights
 if typing.TYPE_CHECKING:
     import numpy as np
 
+# Its row in contract/networks.py, which reads this text.
+NETWORKS = (("picker", 2, "deepem", "DeepEM", "the DeepEM network", ("Zhu2017",)),)
+
 
 WIDTHS, KERNELS = (6, 12, 12), (9, 5, 5)
 

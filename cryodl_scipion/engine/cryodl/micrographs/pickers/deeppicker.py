@@ -22,6 +22,9 @@ from .patch import PatchPicker, initial_weights
 if typing.TYPE_CHECKING:
     import torch
 
+# Its row in contract/networks.py, which reads this text.
+NETWORKS = (("picker", 1, "deeppicker", "DeepPicker", "the DeepPicker network", ("Wang2016",)),)
+
 
 WIDTHS, KERNELS, HIDDEN = (8, 16, 32, 64), (9, 5, 3, 2), 256
 

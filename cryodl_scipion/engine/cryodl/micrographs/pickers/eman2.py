@@ -28,6 +28,9 @@ if typing.TYPE_CHECKING:
 
     from .crops import LabelledImage
 
+# Its row in contract/networks.py, which reads this text.
+NETWORKS = (("picker", 5, "eman2", "EMAN2", "two networks as in EMAN2", ("Tang2007", "Chen2017", "Bell2018")),)
+
 WIDTHS, KERNEL = (40, 40, 1), 15
 CROP_SIDE = 64  # working px, as the authors' tiles
 

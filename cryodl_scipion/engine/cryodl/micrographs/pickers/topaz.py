@@ -23,6 +23,9 @@ from .patch import PatchPicker
 if typing.TYPE_CHECKING:
     pass
 
+# Its row in contract/networks.py, which reads this text.
+NETWORKS = (("picker", 4, "topaz", "Topaz", "a Topaz-type network", ("Bepler2019", "Kiryo2017")),)
+
 UNITS, KERNELS, STEPS = (32, 64, 128), (7, 5, 5), (2, 2, 1)
 
 

@@ -19,6 +19,9 @@ from .heatmap import HeatmapPicker
 if typing.TYPE_CHECKING:
     from ..normalize import Measured
 
+# Its row in contract/networks.py, which reads this text.
+NETWORKS = (("picker", 0, "unet", "UNetPicker", "a U-Net", ("Ronneberger2015",)),)
+
 STRENGTH = 0.5  # what feature_strength becomes: noise keeps a standard deviation near 1 in common micrographs
 
 

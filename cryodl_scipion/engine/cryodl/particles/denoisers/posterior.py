@@ -38,6 +38,18 @@ if typing.TYPE_CHECKING:
     from .pairs import Pairs
     from .scales import Statistics
 
+# Its row in contract/networks.py, which reads this text.
+NETWORKS = (
+    (
+        "denoiser",
+        0,
+        "posterior",
+        "Posterior",
+        "the mean of the structure's projections, weighted by their probability",
+        ("Scheres2012",),
+    ),
+)
+
 STEP = 7.5  # degrees between directions of the search
 MODES = 4  # neighbourhoods of each molecule that are looked at closely
 AVERAGED = 32  # most probable orientations of all neighbourhoods that the mean is taken of

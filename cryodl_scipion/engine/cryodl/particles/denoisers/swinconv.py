@@ -18,6 +18,11 @@ from .scales import FrequencyScale
 if typing.TYPE_CHECKING:
     from .scales import Statistics
 
+# Its row in contract/networks.py, which reads this text.
+NETWORKS = (
+    ("denoiser", 1, "swinconv", "SwinConv", "a two-dimensional Swin-Conv-UNet", ("Zhang2023SCUNet", "He2023EMReady")),
+)
+
 SHARPENING = 0.8
 WIDTHS = (256, 128, 64, 32)  # channels from the coarsest grid to the finest; finer ones have the last
 ATTENTION = 2  # coarsest grids with Swin-Conv blocks, two each; finer ones have one convolution block

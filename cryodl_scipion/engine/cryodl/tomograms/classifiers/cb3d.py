@@ -9,6 +9,9 @@ from torch import nn
 
 from .published import PublishedClassifier, convolution, head, initialised
 
+# Its row in contract/networks.py, which reads this text.
+NETWORKS = (("classifier", 3, "cb3d", "CB3D", "by the network CB3D", ("Che2018",)),)
+
 
 class CB3D(PublishedClassifier):
     """The published CB3D."""

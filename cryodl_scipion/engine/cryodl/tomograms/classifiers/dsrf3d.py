@@ -6,6 +6,9 @@ from torch import nn
 
 from .published import PublishedClassifier, convolution, head, initialised
 
+# Its row in contract/networks.py, which reads this text.
+NETWORKS = (("classifier", 1, "dsrf3d", "DSRF3D", "by the network DSRF3D-v2", ("Che2018",)),)
+
 
 class DSRF3D(PublishedClassifier):
     """The published DSRF3D."""

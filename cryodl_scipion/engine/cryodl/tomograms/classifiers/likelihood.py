@@ -33,6 +33,18 @@ if typing.TYPE_CHECKING:
     from ..subtomograms.search import Poses
     from .examples import Examples
 
+# Its row in contract/networks.py, which reads this text.
+NETWORKS = (
+    (
+        "classifier",
+        0,
+        "likelihood",
+        "Likelihood",
+        "by their likelihood given the class averages, over all orientations and at the measured Fourier coefficients",
+        ("Scheres2012",),
+    ),
+)
+
 MAX_SHIFT = 1 / 12  # of the box: farthest from its middle that a particle is looked for
 MODES = 3  # orientations of each class that are looked at closely
 KEPT = 1.5e9  # bytes of rotated averages that are kept; beyond, they are made anew for each batch

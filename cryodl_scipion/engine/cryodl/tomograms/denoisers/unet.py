@@ -12,6 +12,19 @@ from torch import nn
 from ...learning.networks.conv_block import ConvBlock
 from ...learning.networks.folding import folded, unfolded
 
+# Its row in contract/networks.py, which reads this text.
+NETWORKS = (
+    (
+        "tomogram_denoiser",
+        0,
+        "unet3d",
+        "DenoisingUNet3D",
+        "a small 3-D U-Net that corrects a Wiener filter",
+        ("Cicek2016",),
+    ),
+    ("tomogram_denoiser", 1, "unet3d_wide", "WideUNet3D", "a 3-D U-Net that corrects a Wiener filter", ("Cicek2016",)),
+)
+
 WIDTHS = (16, 32, 48)
 FOLD = 2  # cubes of 2 x 2 x 2 voxels become channels, so that all is done on an eighth of the positions
 

@@ -8,6 +8,26 @@ from torch import nn
 
 from ...learning.networks.unet_levels import UNetLevels
 
+# Its row in contract/networks.py, which reads this text.
+NETWORKS = (
+    (
+        "detector",
+        0,
+        "unet3d",
+        "HeatMapUNet",
+        "a small 3-D U-Net that predicts a heat map of each species",
+        ("Cicek2016", "Moebel2021"),
+    ),
+    (
+        "detector",
+        1,
+        "wide",
+        "WideHeatMapUNet",
+        "a 3-D U-Net that predicts a heat map of each species",
+        ("Cicek2016", "Moebel2021"),
+    ),
+)
+
 STRIDE = 2  # voxels of the tomogram along each axis for each of the heat map
 FEW = 0.01  # score that an untrained network gives everywhere
 

@@ -24,6 +24,9 @@ from torch import nn
 from .losses import log_squared_error
 from .method import SegmenterMethod
 
+# Its row in contract/networks.py, which reads this text.
+NETWORKS = (("segmenter", 3, "eman2", "EMAN2Segmenter", "the network of EMAN2", ("Chen2017", "Tang2007")),)
+
 KERNELS, SIDE, POOL = (40, 40, 1), 15, 2
 EPOCHS, EPOCH_DECAY, COPIES = 20, 0.9, 10
 WEIGHT_DECAY = 1e-6

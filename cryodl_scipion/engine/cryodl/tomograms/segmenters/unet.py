@@ -20,6 +20,14 @@ from .method import SegmenterMethod
 if typing.TYPE_CHECKING:
     import torch
 
+# Its row in contract/networks.py, which reads this text.
+NETWORKS = (
+    ("segmenter", 0, "unet", "UNet", "a small 2.5-D U-Net", ("Ronneberger2015",)),
+    ("segmenter", 1, "unet2d", "UNet2D", "a small U-Net", ("Ronneberger2015",)),
+    ("segmenter", 4, "unet16", "UNet16", "a 2.5-D U-Net of sixteen slices", ("Ronneberger2015",)),
+    ("segmenter", 5, "unet32", "UNet32", "a 2.5-D U-Net of thirty-two slices", ("Ronneberger2015",)),
+)
+
 WIDTHS = (32, 48, 64)
 FOLD = 2
 SEES = ("down.0.first.0.weight", "down.0.shortcut.weight")  # the layers that the slices come to

@@ -11,6 +11,9 @@ import torch.nn.functional as F
 from ...learning.networks.unet_levels import UNetLevels
 from .method import SegmenterMethod
 
+# Its row in contract/networks.py, which reads this text.
+NETWORKS = (("segmenter", 2, "unet3d", "UNet3D", "a small 3-D U-Net", ("Cicek2016",)),)
+
 WIDTHS = (16, 32, 48)
 FOLD = 2  # in y and x; along z every slice stays, since there is less of it
 
