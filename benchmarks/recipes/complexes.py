@@ -19,6 +19,7 @@ from cryodl.io.particle_sets import StackWriter, read_particles, write_particles
 
 TRAINING_SEED, TEST_SEED = 101, 2  # orientations.py tests with 1
 SNR = 0.05
+PATIENCE = 4000  # steps of a denoiser's training
 CHD1_SHARE = 0.18  # part of the mass, as the integrity test is set
 
 
@@ -131,11 +132,13 @@ def simulate(structure, molecule, snr, count, seed, star, area="particle"):
 
 
 def train(sets, structures, model, network, steps, *options):
-    """`cryodl train-denoiser` on one thread. steps: None for the network's own.
+    """`cryodl train-denoiser` on one thread. steps: None for the network's own; ends earlier after some PATIENCE
+    without a better validation.
 
-    Returns dict: cpu, wall (s), memory (MB), steps.
+    Returns dict: cpu, wall (s), memory (MB), steps that were done.
     """
-    more = () if steps is None else ("--steps", steps, "--patience", 1000)
+    # a training is validated 16 times
+    more = () if steps is None else ("--steps", steps, "--patience", min(1000, round(16 * PATIENCE / steps)))
     cost = cryodl(
         "train-denoiser",
         "--particles",
@@ -153,7 +156,7 @@ def train(sets, structures, model, network, steps, *options):
         *more,
         *options,
     )
-    return dict(costs(cost), steps=steps)
+    return dict(costs(cost), steps=json.loads((Path(model) / "card.json").read_text())["training"].get("steps"))
 
 
 def write_compositions(folder):

@@ -2,6 +2,7 @@
 """Pictures that the engine leaves beside its results."""
 
 import csv
+import importlib.util
 import os
 import typing
 
@@ -9,6 +10,11 @@ import numpy as np
 
 from ..core.calibration import expected_calibration_error, reliability
 from .files import whole_file
+
+
+def can_draw() -> bool:
+    """Whether matplotlib is there, as in every installed engine. Without it a training draws nothing."""
+    return importlib.util.find_spec("matplotlib") is not None
 
 
 def plot_learning_curve(metrics: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Checkpoint of a training: one file, renewed at each validation and every few minutes."""
+"""Checkpoint of a training: one file, renewed at each validation and every minute."""
 
 from __future__ import annotations
 

@@ -172,9 +172,10 @@ def finish(folder: Path, output: str | os.PathLike[str], *leftovers: str) -> Non
     *leftovers : str
         Names of files or folders in it that are removed, as the checkpoint is.
     """
-    from ..io.plots import plot_learning_curve
+    from ..io.plots import can_draw, plot_learning_curve
     from .checkpoints import CHECKPOINT
     from .training import METRICS
 
-    plot_learning_curve(folder / METRICS, folder / "learning_curve.png")
+    if can_draw():
+        plot_learning_curve(folder / METRICS, folder / "learning_curve.png")
     unfinished.finish_folder(folder, output, CHECKPOINT, *leftovers)

@@ -13,6 +13,7 @@ import torch
 from ..io import stopping
 from ..io.files import whole_file
 from ..io.memory import require_memory
+from ..io.plots import can_draw
 from ..io.silence import doing
 from .checkpoints import CHECKPOINT, TrainingState, load_checkpoint, save_checkpoint
 from .schedule import FitReport, Schedule
@@ -22,7 +23,7 @@ METRICS = "metrics.csv"
 # Further memory that a training takes, times its weights: gradients, two moments, running mean, best, copies to write.
 COPIES = 8
 HOST_COPIES = 3  # of it beside the memory of a GPU
-KEPT_EVERY = 120.0  # seconds after which a checkpoint is written though no validation is due
+KEPT_EVERY = 60.0  # seconds after which a checkpoint is written though no validation is due
 
 
 class NonFiniteLoss(ValueError):
@@ -114,7 +115,8 @@ def measured(
     task.networks.to(device).eval()
     with torch.no_grad():
         metrics = task.validate()
-        task.show(0, folder)
+        if can_draw():
+            task.show(0, folder)
     seconds = time.monotonic() - start
     row = dict(
         step=0,
@@ -181,7 +183,7 @@ def _validate(
     networks.eval()
     with torch.no_grad():
         metrics = task.validate()
-        if log:
+        if log and can_draw():
             task.show(state.step, folder)
     weights = {k: v.detach().cpu().clone() for k, v in networks.state_dict().items()}
     networks.load_state_dict(current)
