@@ -93,18 +93,6 @@ RELION = (
     "--offset_range 4 --offset_step 2 --norm --scale --dont_combine_weights_via_disc --pool 30 --preread_images --j 1 "
     "--random_seed 1 --iter"
 )
-quality_table = columns(
-    {
-        "program": "program",
-        "particles": lambda r: f"{r['particles']:,}",
-        "classes": "classes",
-        "SNR": "snr:g",
-        "purity": "purity:.3f",
-        "explained": "explained:.3f",
-        "views": "views",
-        "CPU seconds": "cpu:.0f",
-    }
-)
 CASES = ((1500, 12), (600, 8), (1500, 16))
 
 
@@ -115,7 +103,20 @@ CASES = ((1500, 12), (600, 8), (1500, 16))
         for p in ("cryodl", "RELION 3.1")
         if p[0] == "c" or k != 12
     ],
-    tables={"classes2d": quality_table},
+    tables={
+        "classes2d": columns(
+            {
+                "program": "program",
+                "particles": lambda r: f"{r['particles']:,}",
+                "classes": "classes",
+                "SNR": "snr:g",
+                "purity": "purity:.3f",
+                "explained": "explained:.3f",
+                "views": "views",
+                "CPU seconds": "cpu:.0f",
+            }
+        )
+    },
     quick=dict(particles=120, classes=4),
 )
 def classes2d(run, program, particles, classes, snr, seed=0, iterations=20):

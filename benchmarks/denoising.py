@@ -215,18 +215,17 @@ def rates(scores, ground_truth):
     return dict(auc=float(auc), accuracy=float(((scores > 0) == ground_truth).mean()))
 
 
-sites_table = columns(
-    {
-        "images": lambda r: {"raw": "raw, with CTF and noise", **WAYS}[r["way"]],
-        "ROC AUC of the sites": "auc:.3f",
-        "right (%)": lambda r: f"{100 * r['accuracy']:.0f}",
-    }
-)
-
-
 @benchmark(
     cases=dict(way=["raw", *WAYS]),
-    tables={"kinesin-sites": sites_table},
+    tables={
+        "kinesin-sites": columns(
+            {
+                "images": lambda r: {"raw": "raw, with CTF and noise", **WAYS}[r["way"]],
+                "ROC AUC of the sites": "auc:.3f",
+                "right (%)": lambda r: f"{100 * r['accuracy']:.0f}",
+            }
+        )
+    },
     quick=dict(count=8, training=8, swinconv=2, cgan=2, images=6),
 )
 def kinesin_sites(run, way, area="box", images=SITE_IMAGES, count=200, training=1000, swinconv=1500, cgan=None):
@@ -251,20 +250,21 @@ def kinesin_sites(run, way, area="box", images=SITE_IMAGES, count=200, training=
 
 # ----- speed
 LARGE = Molecule("beta-galactosidase", "8BK7", 0.95, 256)
-speed_table = columns(
-    {
-        "network": "network",
-        "CPU ms per particle": lambda r: f"{1000 * r['cpu']:.0f}",
-        "particles/s of two idle cores (2 / CPU s)": lambda r: f"{2 / r['cpu']:.0f}",
-        "start-up CPU s": "start:.0f",
-        "peak memory MB": "memory:.0f",
-    }
-)
 
 
 @benchmark(
     cases=dict(network=["posterior", "swinconv", "cgan"]),
-    tables={"denoising-speed": speed_table},
+    tables={
+        "denoising-speed": columns(
+            {
+                "network": "network",
+                "CPU ms per particle": lambda r: f"{1000 * r['cpu']:.0f}",
+                "particles/s of two idle cores (2 / CPU s)": lambda r: f"{2 / r['cpu']:.0f}",
+                "start-up CPU s": "start:.0f",
+                "peak memory MB": "memory:.0f",
+            }
+        )
+    },
     quick=dict(counts="2 6", box=64),
 )
 def denoising_speed(run, network, counts="32 160", box=256):

@@ -121,21 +121,24 @@ def rate(
     return count / (time.perf_counter() - start)
 
 
-gpu_table = columns(
-    {
-        "network": "network",
-        "item": "item",
-        "CPU float32 /s": "cpu_float32_per_s:.3g",
-        "float32 /s": "float32_per_s:.3g",
-        "bfloat16 /s": "bfloat16_per_s:.3g",
-        "largest difference, float32": "float32_largest:.1e",
-        "rms difference, bfloat16": "bfloat16_rms:.1e",
-        "the same": lambda r: "yes" if r["same"] else "**no**",
-    }
+@benchmark(
+    cases=dict(network=NETWORKS),
+    tables={
+        "gpu": columns(
+            {
+                "network": "network",
+                "item": "item",
+                "CPU float32 /s": "cpu_float32_per_s:.3g",
+                "float32 /s": "float32_per_s:.3g",
+                "bfloat16 /s": "bfloat16_per_s:.3g",
+                "largest difference, float32": "float32_largest:.1e",
+                "rms difference, bfloat16": "bfloat16_rms:.1e",
+                "the same": lambda r: "yes" if r["same"] else "**no**",
+            }
+        )
+    },
+    quick=dict(seconds=0.1),
 )
-
-
-@benchmark(cases=dict(network=NETWORKS), tables={"gpu": gpu_table}, quick=dict(seconds=0.1))
 def gpu(run, network, seconds=3.0, device="auto"):
     """Differences and rates (seconds of each) of one network. The same: float32 without TF32 within 1e-3 of the
     output's spread, bfloat16 within 5e-2, root mean square. Without a GPU, bfloat16 on the CPU is compared with

@@ -67,22 +67,6 @@ def few(p_value):
     return f"{p_value:.0e}" if p_value < 1e-4 else f"{p_value:.1g}"
 
 
-moving_table = columns(
-    {
-        "set": "set",
-        "method": "method",
-        "Spearman of `cryodlLatent1`": "spearman:.2f",
-        "true maps known": "ceiling:.2f",
-        "p": lambda r: few(r["p_value"]),
-        "verdict": "verdict",
-        "domain's FSC = 0.5 at shell: ends of the path / mean map": lambda r: (
-            f"{r['shell_path']:g} / {r['shell_mean']:g}" if "shell_path" in r else ""
-        ),
-        "CPU s": "cpu_seconds:g",
-    }
-)
-
-
 @benchmark(
     cases=lambda: [
         dict(set=f"hinge {name} SNR {snr:g}" + f", orientations {error}° wrong" * bool(error), method=method)
@@ -91,7 +75,22 @@ moving_table = columns(
         for error in (0, 3)
         for method in METHODS
     ],
-    tables={"heterogeneity": moving_table},
+    tables={
+        "heterogeneity": columns(
+            {
+                "set": "set",
+                "method": "method",
+                "Spearman of `cryodlLatent1`": "spearman:.2f",
+                "true maps known": "ceiling:.2f",
+                "p": lambda r: few(r["p_value"]),
+                "verdict": "verdict",
+                "domain's FSC = 0.5 at shell: ends of the path / mean map": lambda r: (
+                    f"{r['shell_path']:g} / {r['shell_mean']:g}" if "shell_path" in r else ""
+                ),
+                "CPU s": "cpu_seconds:g",
+            }
+        )
+    },
     quick=dict(count=60, states=5),
 )
 def heterogeneity(run, set, method, count=3000, states=21):
@@ -108,21 +107,20 @@ def heterogeneity(run, set, method, count=3000, states=21):
     return dict(said, spearman=max(each), cpu_seconds=seconds, count=count, **_domain_shells(path, made, true, found))
 
 
-occupancy_table = columns(
-    {
-        "complex": "complex",
-        "missing in half of the particles": "missing",
-        "SNR": "snr:g",
-        "particles": "count",
-        "ROC AUC of `cryodlLatent1`": "auc:.4f",
-        "CPU s": "cpu_seconds:g",
-    }
-)
-
-
 @benchmark(
     cases=dict(complex=COMPLEXES, method=["linear"]),
-    tables={"heterogeneity-occupancy": occupancy_table},
+    tables={
+        "heterogeneity-occupancy": columns(
+            {
+                "complex": "complex",
+                "missing in half of the particles": "missing",
+                "SNR": "snr:g",
+                "particles": "count",
+                "ROC AUC of `cryodlLatent1`": "auc:.4f",
+                "CPU s": "cpu_seconds:g",
+            }
+        )
+    },
     quick=dict(count=60),
 )
 def heterogeneity_occupancy(run, complex, method, count=3000, snr=0.05):

@@ -5,22 +5,20 @@ import dataclasses
 import json
 import shutil
 
-import matplotlib.pyplot as plt
 import numpy as np
 import scipy.fft
 import torch
-from bench import ROOT, benchmark, cryodl, data_folder, grouped, mean, structure_file
-from recipes.maps import best_sharpening, case_of, compared, improve, measured, mirrored, simulate, untrained
+from bench import benchmark, cryodl, data_folder, grouped, mean, structure_file
+from recipes.maps import case_of, compared, improve, measured, mirrored, simulate, untrained
 from scipy.ndimage import gaussian_filter
 
 from cryodl.contract import half_map_resolutions, half_map_verdict
 from cryodl.io.model import find_model
 from cryodl.maps.improvers.run import load_improver
-from cryodl.maps.improvers.working_grid import target_width
-from cryodl.maps.measures.density import dense_mask, model_density, soft_mask
+from cryodl.maps.measures.density import dense_mask, soft_mask
 from cryodl.maps.measures.half_map_test import half_map_test
 from cryodl.maps.measures.qscore import q_scores
-from cryodl.maps.measures.shells import guinier_b_factor, sharpened, shell_correlation, shell_numbers, shell_sums
+from cryodl.maps.measures.shells import guinier_b_factor, sharpened, shell_numbers, shell_sums
 from cryodl.maps.measures.volume import Volume, read_volume, write_volume
 
 IMPROVER = "improver"
@@ -366,73 +364,3 @@ def map_speed(run, network, side, threads, filled):
     cost = improve(model, work / "map.mrc", work / "improved.mrc", threads=threads)[1]
     shutil.rmtree(work)
     return dict(cost, step=STEP)
-
-
-# ----- a picture
-SHOWN, BAR = 80.0, 20.0  # Å: most of a slice's width that is shown; the scale bar
-COLOURS = {"before": "0.55", "best sharpening": "tab:orange", "improved": "tab:blue"}
-
-
-def _slices(row, title, maps, case, titles):
-    """Four grey pictures of one plane of z, SHOWN Å of it about the densest place of the model."""
-    voxel, atoms = case.volume.pixel_size, case.reference.atoms
-    shape = np.array(case.volume.data.shape)
-    centre = np.rint(case.volume.positions(atoms.xyz).mean(axis=0)).astype(int)
-    half = int(SHOWN / 2 / voxel)
-    window = tuple(slice(max(0, c - half), min(n, c + half)) for c, n in zip(centre[1:], shape[1:]))
-    z = int(np.argmax(case.reference.density[(slice(None), *window)].sum(axis=(1, 2))))
-    for axis, (name, data) in zip(row, [*maps.items(), ("model", _model(case))]):
-        plane = data[(z, *window)]
-        axis.imshow(
-            plane, cmap="gray", vmin=0, vmax=np.percentile(plane, 99.7), origin="lower", interpolation="bilinear"
-        )
-        axis.set(xticks=[], yticks=[])
-        if titles:
-            axis.set_title(name, fontsize=10)
-    row[0].set_ylabel(title, fontsize=9)
-    row[0].plot([3, 3 + BAR / voxel], [3, 3], color="white", linewidth=3, solid_capstyle="butt")
-    row[0].text(3 + BAR / voxel / 2, 4.5, f"{BAR:g} Å", color="white", ha="center", va="bottom", fontsize=8)
-
-
-def _model(case):
-    """Density of the model, as sharp as the network's targets are."""
-    width = max(float(target_width(3.0)), 0.55 * float(case.volume.voxels_zyx.max()))
-    return model_density(case.reference.atoms, case.volume, width)
-
-
-def _curves(axis, maps, case):
-    mask, density, voxels = case.reference.mask, case.reference.density, case.volume.voxels_zyx
-    for name, data in maps.items():
-        curve = shell_correlation(data * mask, density * mask, voxels)
-        reached = curve.resolution(0.5)
-        text = f"{name}: {reached:.2f} Å" if reached else name
-        axis.plot(curve.frequency[1:], curve.value[1:], color=COLOURS[name], linewidth=1.4, label=text)
-    axis.axhline(0.5, color="0.85", linewidth=0.8, zorder=0)
-    axis.set(xlim=(0, min(0.4, curve.frequency[-1])), ylim=(-0.05, 1.02))
-    axis.set_xlabel("1/Å", fontsize=8)
-    axis.set_ylabel("FSC with the model, in the mask", fontsize=8)
-    axis.tick_params(labelsize=8)
-    axis.legend(fontsize=7, loc="lower left", frameon=False)
-
-
-@benchmark(quick=dict(simulated="1S3X"))
-def map_picture(run, simulated=PROTEIN, real="EMD-30342_7CEC_chainA", model=IMPROVER):
-    """docs/images/map_improvement.png: slices before, sharpened, improved and of the model, with FSC curves, of a
-    simulated and of a real map. Figures: the B-factors of the sharpening."""
-    work, used = run.folder("picture"), {}
-    structure = simulate(simulated, RESOLUTION, work / "map")
-    scenes = {f"{simulated}, simulated at {RESOLUTION:g} Å": (work / "map_full.mrc", structure, RESOLUTION)}
-    scenes[f"{real.split('_')[0]}, {REAL[real]:g} Å"] = (*real_files(real), REAL[real])
-    shape = dict(figsize=(12.6, 2.75 * len(scenes)), layout="constrained")
-    figure, axes = plt.subplots(len(scenes), 5, gridspec_kw=dict(width_ratios=[1, 1, 1, 1, 1.45]), **shape)
-    for number, (row, (title, (path, atoms, resolution))) in enumerate(zip(axes, scenes.items())):
-        case = case_of(path, atoms, resolution)
-        sharp, used[title], _ = best_sharpening(case)
-        improved = read_volume(improve(model, path, work / f"improved{number}.mrc")[0]).data
-        maps = {"before": case.volume.data, "best sharpening": sharp, "improved": improved}
-        _slices(row[:4], title, maps, case, titles=number == 0)
-        _curves(row[4], maps, case)
-    place = run.output if run.quick else ROOT / "docs" / "images"
-    figure.savefig(place / "map_improvement.png", dpi=80, pil_kwargs=dict(optimize=True))
-    plt.close(figure)
-    return used

@@ -146,20 +146,6 @@ def judged(path, lines, width) -> TraceAgreement:
     return trace_agreement(traces, lines, clear, width)
 
 
-filaments_table = columns(
-    {
-        "filament": "filament",
-        "SNR": "snr:g",
-        "stated / true diameter": "stated:g",
-        "precision": "precision:.2f",
-        "recall": "recall:.2f",
-        "F1": "f1:.2f",
-        "angle error (degrees)": "angle_mean:.1f",
-        "CPU s": "seconds:.1f",
-    }
-)
-
-
 @benchmark(
     cases=lambda: [
         dict(filament=name, snr=snr, stated=stated)
@@ -167,7 +153,20 @@ filaments_table = columns(
         for snr in (0.03, 0.1, 0.3)
         for stated in ((0.75, 1.0, 1.3) if snr == 0.1 else (1.0,))
     ],
-    tables={"filaments": filaments_table},
+    tables={
+        "filaments": columns(
+            {
+                "filament": "filament",
+                "SNR": "snr:g",
+                "stated / true diameter": "stated:g",
+                "precision": "precision:.2f",
+                "recall": "recall:.2f",
+                "F1": "f1:.2f",
+                "angle error (degrees)": "angle_mean:.1f",
+                "CPU s": "seconds:.1f",
+            }
+        )
+    },
     quick=dict(count=1),
 )
 def filaments(run, filament, snr, stated, count=COUNT):
@@ -186,18 +185,20 @@ def filaments(run, filament, snr, stated, count=COUNT):
     return dict(seconds=seconds / count, **total.metrics())
 
 
-without_table = columns(
-    {
-        "real micrographs without filaments": "set",
-        "micrographs": "micrographs",
-        "filament diameter (Å)": "diameter:g",
-        "filaments": "filaments",
-        "segments": "segments",
-    }
+@benchmark(
+    cases=dict(set=SETS, diameter=[80.0, 130.0, 250.0]),
+    tables={
+        "filaments-without": columns(
+            {
+                "real micrographs without filaments": "set",
+                "micrographs": "micrographs",
+                "filament diameter (Å)": "diameter:g",
+                "filaments": "filaments",
+                "segments": "segments",
+            }
+        )
+    },
 )
-
-
-@benchmark(cases=dict(set=SETS, diameter=[80.0, 130.0, 250.0]), tables={"filaments-without": without_table})
 def filaments_without(run, set, diameter):
     """What `cryodl pick-filaments` traces on real micrographs without filaments."""
     one = real(set)
@@ -317,34 +318,10 @@ def ours(image, pixel_size, microscope):
     )
 
 
-def theirs(image, pixel_size, microscope):
-    """{column: figure} of torch-ctf-estimation, which must be installed beside the engine."""
-    from torch_ctf_estimation import estimate_ctf
-    from torch_ctf_estimation.models import CTFFittingParams, OpticalParams
-
-    optics = OpticalParams(
-        pixel_spacing_angstroms=pixel_size,
-        voltage_kev=microscope[0],
-        spherical_aberration_mm=microscope[1],
-        amplitude_contrast_fraction=microscope[2],
-    )
-    finest = max(5.0, 2.2 * pixel_size)
-    fitting = CTFFittingParams(
-        defocus_grid_resolution=(1, 1, 1),
-        frequency_fit_range_angstroms=(30.0, finest),
-        defocus_range_microns=(0.3, 5.0),
-        patch_sidelength=256,
-    )
-    image = torch.from_numpy((image - image.mean()) / image.std())
-    result = estimate_ctf(image, optics, fitting)[2]
-    u, v = (1e4 * float(value) for value in (result.defocus_u, result.defocus_v))
-    return dict(found=(u + v) / 2, found_u=u, found_v=v, found_angle=float(result.astigmatism_angle), accepted=1)
-
-
 def ctf_table(rows):
-    head = ["micrographs", "method", "pixel size", "number", "accepted", "median error (Å)", "within 200 Å"]
+    head = ["micrographs", "pixel size", "number", "accepted", "median error (Å)", "within 200 Å"]
     lines = [[*head, "wrong by 1000 Å", "error of U - V (Å)", "CPU s"]]
-    for (blank, method), every in grouped(rows, "blank", "method").items():
+    for (blank,), every in grouped(rows, "blank").items():
         for (size,), mine in [(("all",), every), *sorted(grouped(every, "pixel_size").items())]:
             good = [r for r in mine if r["accepted"]]
             error = np.abs([r["found"] - r["defocus"] for r in good])
@@ -353,23 +330,21 @@ def ctf_table(rows):
             if good:
                 cells = [f"{np.median(error):.0f}", f"{np.mean(error < 200):.0%}", str(int((error > 1000).sum()))]
                 cells.append(f"{np.median(difference):.0f}")
-            what = ["without signal" if blank else "simulated", method, str(size), str(len(mine)), str(len(good))]
+            what = ["without signal" if blank else "simulated", str(size), str(len(mine)), str(len(good))]
             lines.append([*what, *cells, f"{mean(r['seconds'] for r in mine):.2f}"])
     return lines
 
 
-@benchmark(
-    cases=dict(blank=[0, 1], method=["ours"], number=range(180)), tables={"ctf": ctf_table}, quick=dict(side=768)
-)
-def ctf(run, blank, method, number, seed=0, side=1536):
+@benchmark(cases=dict(blank=[0, 1], number=range(180)), tables={"ctf": ctf_table}, quick=dict(side=768))
+def ctf(run, blank, number, seed=0, side=1536):
     """Estimated CTFs against known ones, apart from the engine's own simulation: a random coloured specimen times CTF
-    and envelope, coloured noise, a ramp of ice; or no signal. method theirs: torch-ctf-estimation, if it is there."""
+    and envelope, coloured noise, a ramp of ice; or no signal."""
     rng, ends = np.random.default_rng((seed, number)), dict(defocus=(5000, 40000), astigmatism=(0, 1000))
     truth = {name: rng.uniform(*pair) for name, pair in dict(ends, angle=(0, 180), b_factor=(50, 200)).items()}
     truth["strength_10A"] = 0.0 if blank else float(np.exp(rng.uniform(np.log(0.03), np.log(0.6))))
     pixel_size, microscope = PIXELS[number % len(PIXELS)], MICROSCOPES[rng.integers(len(MICROSCOPES))]
     image, start = micrograph(side, pixel_size, truth, microscope, rng), time.process_time()
-    found = dict(ours=ours, theirs=theirs)[method](image, pixel_size, microscope)
+    found = ours(image, pixel_size, microscope)
     return dict(truth, pixel_size=pixel_size, voltage=microscope[0], seconds=time.process_time() - start, **found)
 
 
@@ -550,20 +525,19 @@ def denoised_micrographs(run, molecule, snr, way, side=1280, count=3, particles=
     return radial(folder) if way == "raw" else way_figures(run, folder, way)
 
 
-picked_table = columns(
-    {
-        "set": lambda r: title(r["set"]),
-        "test micrographs": "micrographs",
-        "picked on": lambda r: WAYS[r["way"]].split(",")[0] if r["way"] == "raw" else WAYS[r["way"]],
-        "best F1 / AP (F1 at the default threshold)": f1_ap,
-        "CPU s to denoise each": "cpu:.0f",
-    }
-)
-
-
 @benchmark(
     cases=dict(set=["empiar10017", "empiar10028"], way=["raw", "general", "topaz"]),
-    tables={"picked-denoised": picked_table},
+    tables={
+        "picked-denoised": columns(
+            {
+                "set": lambda r: title(r["set"]),
+                "test micrographs": "micrographs",
+                "picked on": lambda r: WAYS[r["way"]].split(",")[0] if r["way"] == "raw" else WAYS[r["way"]],
+                "best F1 / AP (F1 at the default threshold)": f1_ap,
+                "CPU s to denoise each": "cpu:.0f",
+            }
+        )
+    },
     quick=dict(set="empiar10028", way="raw"),
 )
 def picked_denoised(run, set, way):

@@ -110,24 +110,23 @@ def orientation_floors(run, complex, snr, count=300, reach=5.0):
     return dict(means, complexes=len(part), count=len(right), ece=calibration_error(probability, right))
 
 
-symmetric_table = columns(
-    {
-        "complex": "complex",
-        "symmetry": "symmetry",
-        "SNR": "snr:g",
-        "particles": "count",
-        "median error (°)": "median:.1f",
-        "within 15° (%)": "right:.0f",
-        "plain cross-correlation (%)": "correlation:.0f",
-        "said to be right (%)": "stated:.0f",
-        "CPU ms per particle": "ms:.0f",
-    }
-)
-
-
 @benchmark(
     cases=dict(snr=[0.1, 0.05], complex=SYMMETRIC),
-    tables={"orientation-symmetric": symmetric_table},
+    tables={
+        "orientation-symmetric": columns(
+            {
+                "complex": "complex",
+                "symmetry": "symmetry",
+                "SNR": "snr:g",
+                "particles": "count",
+                "median error (°)": "median:.1f",
+                "within 15° (%)": "right:.0f",
+                "plain cross-correlation (%)": "correlation:.0f",
+                "said to be right (%)": "stated:.0f",
+                "CPU ms per particle": "ms:.0f",
+            }
+        )
+    },
     quick=dict(count=6),
 )
 def orientation_symmetric(run, complex, snr, count=300):
@@ -319,20 +318,6 @@ def denoised(star, found, body, given, structure, pixel_size, folder):
     )
 
 
-given_table = columns(
-    {
-        "particles of": "molecule",
-        "structure given": lambda r: f"{r['given']} ({r['note']})" if r["note"] else r["given"],
-        "within 15° (%)": "right:.0f",
-        "said to be right (%)": "stated:.0f",
-        "explained (%)": "explained:.0f",
-        "FSC = 0.5 of the map (Å)": lambda r: "not reached" if r["map"] is None else f"{r['map']:.1f}",
-        "mean FRC with the truth: raw / Wiener / `posterior`": lambda r: " / ".join(
-            f"{r[key]:.2f}" for key in ("raw", "wiener", "posterior")
-        ),
-        "`posterior`: mean FRC with the given structure": "like_given:.2f",
-    }
-)
 GIVEN = ["true structure", "true structure, 10 Å", "true structure, 15 Å", "incomplete"]
 
 
@@ -342,7 +327,22 @@ GIVEN = ["true structure", "true structure, 10 Å", "true structure, 15 Å", "in
         for m, one in MOLECULES.items()
         for g in (*GIVEN, *["homologue"][: bool(one.homologue)])
     ],
-    tables={"imperfect-structures": given_table},
+    tables={
+        "imperfect-structures": columns(
+            {
+                "particles of": "molecule",
+                "structure given": lambda r: f"{r['given']} ({r['note']})" if r["note"] else r["given"],
+                "within 15° (%)": "right:.0f",
+                "said to be right (%)": "stated:.0f",
+                "explained (%)": "explained:.0f",
+                "FSC = 0.5 of the map (Å)": lambda r: "not reached" if r["map"] is None else f"{r['map']:.1f}",
+                "mean FRC with the truth: raw / Wiener / `posterior`": lambda r: " / ".join(
+                    f"{r[key]:.2f}" for key in ("raw", "wiener", "posterior")
+                ),
+                "`posterior`: mean FRC with the given structure": "like_given:.2f",
+            }
+        )
+    },
     quick=dict(count=8),
 )
 def imperfect_structures(run, molecule, given, count=200, snr=0.05):
@@ -468,26 +468,29 @@ def auc(genuine, foreign):
     return float((genuine > foreign).mean() + 0.5 * (genuine == foreign).mean())
 
 
-integrity_table = columns(
-    {
-        "complex and partner": "case",
-        "partner's part of the mass (%)": lambda r: f"{100 * r['mass']:.0f}",
-        "SNR": "snr:g",
-        "particles": "count",
-        "ROC AUC": "auc:.3f",
-        **{
-            word: lambda r, key=key: f"{100 * r[key]:.0f}"
-            for word, key in (
-                ("right (%)", "right"),
-                ("said to be right (%)", "stated"),
-                ("right of those made up (%)", "simulated_accuracy"),
-            )
-        },
-    }
+@benchmark(
+    cases=dict(case=CASES, snr=[0.05, 0.02]),
+    tables={
+        "integrity-truth": columns(
+            {
+                "complex and partner": "case",
+                "partner's part of the mass (%)": lambda r: f"{100 * r['mass']:.0f}",
+                "SNR": "snr:g",
+                "particles": "count",
+                "ROC AUC": "auc:.3f",
+                **{
+                    word: lambda r, key=key: f"{100 * r[key]:.0f}"
+                    for word, key in (
+                        ("right (%)", "right"),
+                        ("said to be right (%)", "stated"),
+                        ("right of those made up (%)", "simulated_accuracy"),
+                    )
+                },
+            }
+        )
+    },
+    quick=dict(count=8),
 )
-
-
-@benchmark(cases=dict(case=CASES, snr=[0.05, 0.02]), tables={"integrity-truth": integrity_table}, quick=dict(count=8))
 def integrity_truth(run, case, snr, count=200, orientations="search", seed=0):
     """Whether `assess-integrity` is right as often as it says: complexes of which half lack the partner; compositions
     are given as models. Also the calibration error (ten bins) and what the self-test found."""

@@ -217,21 +217,20 @@ def rounds_of(row):
     return len(lines) - 1, used, expected[0], expected[used]
 
 
-auto_table = columns(
-    {
-        "set": "set",
-        "general model": lambda r: f1_ap(r["before"]),
-        "after auto-pick": lambda r: f1_ap(r["after"]),
-        "rounds": lambda r: "{}, {} used".format(*rounds_of(r)),
-        "expected particles, before and after": lambda r: "{2}, {3}".format(*rounds_of(r)),
-        "CPU s": "cpu",
-    }
-)
-
-
 @benchmark(
     cases=dict(set=SETS),
-    tables={"auto-picking": auto_table},
+    tables={
+        "auto-picking": columns(
+            {
+                "set": "set",
+                "general model": lambda r: f1_ap(r["before"]),
+                "after auto-pick": lambda r: f1_ap(r["after"]),
+                "rounds": lambda r: "{}, {} used".format(*rounds_of(r)),
+                "expected particles, before and after": lambda r: "{2}, {3}".format(*rounds_of(r)),
+                "CPU s": "cpu",
+            }
+        )
+    },
     quick=dict(set="empiar10028", options="--rounds 1 --steps 4"),
 )
 def auto_picking(run, set, options=""):
@@ -245,17 +244,20 @@ def auto_picking(run, set, options=""):
     return dict(before=before, after=after, rounds=rounds, warnings=warnings, cpu=round(cost[1]), memory=round(cost[3]))
 
 
-avoided_table = columns(
-    {
-        "set": lambda r: title(r["set"]),
-        "areas to avoid": "avoid",
-        "marks on them": lambda r: f"{r['avoided_marks']} of {r['marks']:,}",
-        **{name if name != "f1" else "F1": f"{name}:.3f" for name in ("precision", "recall", "f1")},
-    }
+@benchmark(
+    cases=dict(set=SETS),
+    tables={
+        "avoided-real": columns(
+            {
+                "set": lambda r: title(r["set"]),
+                "areas to avoid": "avoid",
+                "marks on them": lambda r: f"{r['avoided_marks']} of {r['marks']:,}",
+                **{name if name != "f1" else "F1": f"{name}:.3f" for name in ("precision", "recall", "f1")},
+            }
+        )
+    },
+    quick=dict(set="empiar10028"),
 )
-
-
-@benchmark(cases=dict(set=SETS), tables={"avoided-real": avoided_table}, quick=dict(set="empiar10028"))
 def avoided_real(run, set):
     """What `cryodl pick --avoid` does to F1, and how many published marks lie on what is avoided: one row for each
     setting, of the same candidates."""
@@ -387,19 +389,20 @@ SOURCES = {
     "empiar10017": {"projections, beta-galactosidase, 8BK7": "8BK7"},
     "empiar10028": {"projections, 80S ribosome of yeast, 4V94 at 10 Å": "SIM_4V94_10A"},
 }
-template_table = columns(
-    {
-        "set": "set",
-        "picker": "picker",
-        "best F1 / AP (F1 at the default threshold)": f1_ap,
-        "CPU s per micrograph": "cpu:.1f",
-    }
-)
 
 
 @benchmark(
     cases=lambda: [dict(set=s, picker=p) for s in SETS for p in ("general model", "blobs", *SOURCES.get(s, {}))],
-    tables={"template-picking": template_table},
+    tables={
+        "template-picking": columns(
+            {
+                "set": "set",
+                "picker": "picker",
+                "best F1 / AP (F1 at the default threshold)": f1_ap,
+                "CPU s per micrograph": "cpu:.1f",
+            }
+        )
+    },
     quick=dict(set="empiar10028", picker="blobs"),
 )
 def template_picking(run, set, picker):
@@ -424,14 +427,6 @@ def slope(runs):
     return dict(cpu=cpu, wall=(wall2 - wall1) / (n2 - n1), start=cpu1 - n1 * cpu, memory=memory)
 
 
-speed_table = columns(
-    {
-        "picking": "picker",
-        "CPU s per micrograph": "cpu:.2f",
-        "start-up CPU s": "start:.1f",
-        "peak memory MB": "memory:.0f",
-    }
-)
 SPEEDS = ["unet, 150 Å at 1.8 Å/px", "unet, 250 Å at 1.0 Å/px", *(f"{n}, 200 Å at 1.4 Å/px" for n in NETWORKS)]
 SPEEDS += ["Topaz resnet8_u64, scale 8 (preprocess + extract)", "general model, 180 Å at 1.2 Å/px"]
 
@@ -450,7 +445,16 @@ def simulated_copies(run, pixel_size, count, size):
 
 @benchmark(
     cases=dict(picker=SPEEDS),
-    tables={"picking-speed": speed_table},
+    tables={
+        "picking-speed": columns(
+            {
+                "picking": "picker",
+                "CPU s per micrograph": "cpu:.2f",
+                "start-up CPU s": "start:.1f",
+                "peak memory MB": "memory:.0f",
+            }
+        )
+    },
     quick=dict(size=1024, counts="1 2", picker="deepem, 200 Å at 1.4 Å/px"),
 )
 def picking_speed(run, picker, size=4096, counts="6 9"):

@@ -193,21 +193,27 @@ SAID = {
     "Protein is bright": "protein is bright",
     "Contrast is not clear": "the contrast is not clear",
 }
-bad_table = columns(
-    {
-        "micrographs": lambda r: r["case"] + (f", seed {r['seed']}" if r["seed"] else ""),
-        "picks": "picks",
-        "particles": lambda r: r.get("particles", 0),
-        "diameter found, true (Å)": lambda r: (
-            f"{r['diameter'] or 'none'}, {r['true_diameter']}" if r["true_diameter"] else r["diameter"] or ""
-        ),
-        "F1": "f1:.2f",
-        "what is said": lambda r: ", ".join(s for words, s in SAID.items() if any(words in w for w in r["warnings"])),
-    }
+
+
+@benchmark(
+    cases=dict(case=[*WITHOUT, *PARTICLES, *ODD], seed=[0]),
+    tables={
+        "bad-micrographs": columns(
+            {
+                "micrographs": lambda r: r["case"] + (f", seed {r['seed']}" if r["seed"] else ""),
+                "picks": "picks",
+                "particles": lambda r: r.get("particles", 0),
+                "diameter found, true (Å)": lambda r: (
+                    f"{r['diameter'] or 'none'}, {r['true_diameter']}" if r["true_diameter"] else r["diameter"] or ""
+                ),
+                "F1": "f1:.2f",
+                "what is said": lambda r: ", ".join(
+                    s for words, s in SAID.items() if any(words in w for w in r["warnings"])
+                ),
+            }
+        )
+    },
 )
-
-
-@benchmark(cases=dict(case=[*WITHOUT, *PARTICLES, *ODD], seed=[0]), tables={"bad-micrographs": bad_table})
 def bad_micrographs(run, case, seed):
     """What the general model does with micrographs that hold no particles, or unusual ones; nothing is given."""
     scenes, folder = Scenes(seed), run.work(f"{case} {seed}")
@@ -286,23 +292,24 @@ def write_random(folder, case):
 
 WORDS = dict(reference="true positions", general="general model", blobs="blobs", random="positions at random")
 angstrom = lambda key: lambda r: "nothing" if r[key] is None else f"{r[key]:.2f}"
-maps_table = columns(
-    {
-        "data": "data",
-        "picks of": lambda r: WORDS[r["set"]],
-        "particles": "particles",
-        "precision": "precision:.3f",
-        "recall": "recall:.3f",
-        "half-maps, FSC 0.143 (Å)": angstrom("resolution"),
-        "loss (%)": lambda r: "" if r["loss"] is None or r["set"] == "reference" else f"{r['loss']:.1f}",
-        "map and structure, FSC 0.5 (Å)": angstrom("structure_resolution"),
-    }
-)
 
 
 @benchmark(
     cases=dict(data=["8BK7", "2YKR_30S"]),
-    tables={"picked-maps": maps_table},
+    tables={
+        "picked-maps": columns(
+            {
+                "data": "data",
+                "picks of": lambda r: WORDS[r["set"]],
+                "particles": "particles",
+                "precision": "precision:.3f",
+                "recall": "recall:.3f",
+                "half-maps, FSC 0.143 (Å)": angstrom("resolution"),
+                "loss (%)": lambda r: "" if r["loss"] is None or r["set"] == "reference" else f"{r['loss']:.1f}",
+                "map and structure, FSC 0.5 (Å)": angstrom("structure_resolution"),
+            }
+        )
+    },
     quick=dict(micrographs=2, particles=20, box=48, step=30),
 )
 def picked_maps(run, data, micrographs=MICROGRAPHS, particles=EACH, box=BOX, step=STEP):

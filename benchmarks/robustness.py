@@ -410,12 +410,17 @@ TRIALS = {
     "clock set back": clock_set_back,
 }
 plain = lambda text: text.replace("|", "\\|").replace("\n", " ").removeprefix("cryodl: error: ")
-faults_table = columns(
-    {"tried": lambda r: plain(r["tried"]), "outcome": "verdict", "what was said": lambda r: plain(r["said"])}
+
+
+@benchmark(
+    cases=dict(trial=TRIALS),
+    tables={
+        "faults": columns(
+            {"tried": lambda r: plain(r["tried"]), "outcome": "verdict", "what was said": lambda r: plain(r["said"])}
+        )
+    },
+    quick=dict(trial="names outside"),
 )
-
-
-@benchmark(cases=dict(trial=TRIALS), tables={"faults": faults_table}, quick=dict(trial="names outside"))
 def faults(run, trial):
     """Faults of machine and input, one after the other. Small file systems are mounted where that is allowed (root);
     elsewhere those trials are said to be not run."""

@@ -176,19 +176,20 @@ def launched(name):
     return run
 
 
-kills_table = columns(
-    {
-        "protocol": "protocol",
-        "kills": "killed",
-        "runs": "trials",
-        "equal to an undisturbed run": "equal",
-        "nothing left behind": "clean",
-    }
-)
-
-
 @benchmark(
-    cases=dict(protocol=MAKE), tables={"protocol-kills": kills_table}, quick=dict(count=1, protocol="denoise-general")
+    cases=dict(protocol=MAKE),
+    tables={
+        "protocol-kills": columns(
+            {
+                "protocol": "protocol",
+                "kills": "killed",
+                "runs": "trials",
+                "equal to an undisturbed run": "equal",
+                "nothing left behind": "clean",
+            }
+        )
+    },
+    quick=dict(count=1, protocol="denoise-general"),
 )
 def protocol_kills(run, protocol, count=4, seed=0):
     """Whole protocols killed once to three times at random times and continued, as a user would do. Compared with an

@@ -320,10 +320,11 @@ def _plain(text):
     return (text or "").replace("\x1b[31m", "").replace("\x1b[0m", "").strip()
 
 
-slurm_table = columns({"trial": "tried", "outcome": "verdict", "what was said": "said", "s": "seconds"})
-
-
-@benchmark(cases=dict(trial=TRIALS), tables={"slurm": slurm_table}, quick=dict(stand_in=True))
+@benchmark(
+    cases=dict(trial=TRIALS),
+    tables={"slurm": columns({"trial": "tried", "outcome": "verdict", "what was said": "said", "s": "seconds"})},
+    quick=dict(stand_in=True),
+)
 def slurm(run, trial, micrographs=8, stand_in=False):
     """munged, slurmctld and slurmd of Debian's packages run in a temporary folder, on ports of their own; submitted is
     by Scipion's queue with docs/hosts_slurm.conf. Needs root (slurmd does) and the engine; stand_in: the tests'

@@ -124,21 +124,20 @@ def tomogram_denoising(run, way, size=192, steps=1000):
     )
 
 
-wedge_table = columns(
-    {
-        "correlation": lambda r: (
-            dict(average="mean of the halves").get(r["way"])
-            or f"denoised{', wedge filled' if r['way'] == 'filled' else ''} ({r['steps']} steps)"
-        ),
-        "all frequencies": "whole:.2f",
-        "in the missing wedge alone": "wedge:.2f",
-    }
-)
-
-
 @benchmark(
     cases=dict(way=["average", "denoised", "filled"]),
-    tables={"tomogram-wedge": wedge_table},
+    tables={
+        "tomogram-wedge": columns(
+            {
+                "correlation": lambda r: (
+                    dict(average="mean of the halves").get(r["way"])
+                    or f"denoised{', wedge filled' if r['way'] == 'filled' else ''} ({r['steps']} steps)"
+                ),
+                "all frequencies": "whole:.2f",
+                "in the missing wedge alone": "wedge:.2f",
+            }
+        )
+    },
     quick=dict(size=96, way="filled", steps=2),
 )
 def tomogram_wedge(run, way, size=192, steps=None):

@@ -96,15 +96,6 @@ def tomo_segmentation(run, feature, network, seed, size=256, thickness=80, optio
 
 # ----- the real tomogram of two HIV-1 virions; labels are spheres that were fitted to the envelopes
 EMD_1155, REAL_PIXEL_SIZE, ENVELOPE = "tomo_emd1155_hiv", 16.4, 1
-real_table = columns(
-    {
-        "network": "network",
-        "trained on": lambda r: f"virion {r['trained_on'] + 1}",
-        "tested on": lambda r: f"virion {2 - r['trained_on']}",
-        **{name: f"{name.lower()}:.3f" for name in ("Dice", "precision", "recall")},
-        "boundary error (Å)": "boundary_error:.0f",
-    }
-)
 
 
 def half(path, border, upper, output):
@@ -117,7 +108,17 @@ def half(path, border, upper, output):
 
 @benchmark(
     cases=dict(network=["unet", "eman2"], trained_on=[0, 1]),
-    tables={"tomogram-real": real_table},
+    tables={
+        "tomogram-real": columns(
+            {
+                "network": "network",
+                "trained on": lambda r: f"virion {r['trained_on'] + 1}",
+                "tested on": lambda r: f"virion {2 - r['trained_on']}",
+                **{name: f"{name.lower()}:.3f" for name in ("Dice", "precision", "recall")},
+                "boundary error (Å)": "boundary_error:.0f",
+            }
+        )
+    },
     quick=dict(options="--steps 4"),
 )
 def tomo_real(run, network, trained_on, options=""):
@@ -142,18 +143,6 @@ def tomo_real(run, network, trained_on, options=""):
 
 # ----- cost
 WHOLE = 512 * 2048 * 2048
-speed_table = columns(
-    {
-        "network": "network",
-        "features": "features",
-        "tomogram (px)": "size",
-        "CPU s": "cpu:.0f",
-        "wall s": "wall:.0f",
-        "CPU s per 10^9 voxels": lambda r: f"{r['cpu'] / r['voxels'] * 1e9:.0f}",
-        "memory (MB)": "memory:.0f",
-        "2048 x 2048 x 512 with 2 threads (min, extrapolated)": lambda r: f"{r['wall'] * WHOLE / r['voxels'] / 60:.1f}",
-    }
-)
 SIZES = ("512 x 512 x 96", "1024 x 1024 x 128", "1024 x 1024 x 256")
 
 
@@ -163,7 +152,22 @@ SIZES = ("512 x 512 x 96", "1024 x 1024 x 128", "1024 x 1024 x 256")
         dict(network="unet", size=SIZES[1], features=2),
         dict(network="eman2", size=SIZES[0], features=1),
     ],
-    tables={"tomogram-speed": speed_table},
+    tables={
+        "tomogram-speed": columns(
+            {
+                "network": "network",
+                "features": "features",
+                "tomogram (px)": "size",
+                "CPU s": "cpu:.0f",
+                "wall s": "wall:.0f",
+                "CPU s per 10^9 voxels": lambda r: f"{r['cpu'] / r['voxels'] * 1e9:.0f}",
+                "memory (MB)": "memory:.0f",
+                "2048 x 2048 x 512 with 2 threads (min, extrapolated)": lambda r: (
+                    f"{r['wall'] * WHOLE / r['voxels'] / 60:.1f}"
+                ),
+            }
+        )
+    },
     quick=dict(size="192 x 192 x 32", cell=160),
 )
 def tomo_speed(run, network, size, features, cell=256):
@@ -234,23 +238,24 @@ def tomo_classification(run, network, snr, tilt, seed, training=None, test=50, b
     return dict(accuracy=outputs["accuracy"], train_cpu=train_cpu, classify_cpu=cost[1])
 
 
-elsewhere_table = columns(
-    {
-        "SNR (whole box)": "snr:g",
-        "seed": "seed",
-        "accuracy": lambda r: r["accuracy"],
-        "known called unknown": lambda r: r["unknown"],
-        "strangers": lambda r: r["strangers"],
-        "noise": lambda r: r["noise"],
-        "CPU s to learn": "training_cpu",
-    }
-)
 KINDS, STRANGERS = ("3C91", "SIM_5MRC_10A", "SIM_4V94_10A", "1QVR", "4V4R_30S"), ("1AON", "SIM_4CR2_10A")
 
 
 @benchmark(
     cases=dict(snr=[0.5, 0.1], seed=[1]),
-    tables={"subtomograms-elsewhere": elsewhere_table},
+    tables={
+        "subtomograms-elsewhere": columns(
+            {
+                "SNR (whole box)": "snr:g",
+                "seed": "seed",
+                "accuracy": lambda r: r["accuracy"],
+                "known called unknown": lambda r: r["unknown"],
+                "strangers": lambda r: r["strangers"],
+                "noise": lambda r: r["noise"],
+                "CPU s to learn": "training_cpu",
+            }
+        )
+    },
     quick=dict(training=4, test=2),
 )
 def subtomograms_elsewhere(run, snr, seed, training=50, test=20):
@@ -331,23 +336,25 @@ def percent(value):
     return f"{100 * value:.2g}"
 
 
-pretrained_table = columns(
-    {
-        "tomogram": "setting",
-        "feature": "feature",
-        **{name: f"{key}:.3f" for name, key in (("Dice", "dice"), ("precision", "precision"), ("recall", "recall"))},
-        "best Dice": "best_dice:.3f",
-        "found in its noise (%)": lambda r: percent(r["noise"]),
-    }
-)
-
-
 @benchmark(
     cases=lambda: [
         *(dict(tomogram=s, seed=n) for s in SETTINGS for n in (77, 79)),
         dict(tomogram="EMD-1155 (real)", seed=0),
     ],
-    tables={"general-segmenters": pretrained_table},
+    tables={
+        "general-segmenters": columns(
+            {
+                "tomogram": "setting",
+                "feature": "feature",
+                **{
+                    name: f"{key}:.3f"
+                    for name, key in (("Dice", "dice"), ("precision", "precision"), ("recall", "recall"))
+                },
+                "best Dice": "best_dice:.3f",
+                "found in its noise (%)": lambda r: percent(r["noise"]),
+            }
+        )
+    },
     quick=dict(tomogram="EMD-1155 (real)", seed=0),
 )
 def general_segmenters(run, tomogram, seed):
@@ -372,18 +379,21 @@ def general_segmenters(run, tomogram, seed):
     return rows
 
 
-noise_table = columns(
-    {
-        "noise": lambda r: (
-            ("white" if not r["width"] else f"smoothed by {r['width']:g} px")
-            + (", as it is used" if r["limited"] else ", scores as they are")
-        ),
-        **{f"{feature} (%)": lambda r, feature=feature: percent(r[feature]) for feature in SHIPPED},
-    }
+@benchmark(
+    cases=dict(width=SMOOTHED, limited=[0, 1]),
+    tables={
+        "segmented-noise": columns(
+            {
+                "noise": lambda r: (
+                    ("white" if not r["width"] else f"smoothed by {r['width']:g} px")
+                    + (", as it is used" if r["limited"] else ", scores as they are")
+                ),
+                **{f"{feature} (%)": lambda r, feature=feature: percent(r[feature]) for feature in SHIPPED},
+            }
+        )
+    },
+    quick=dict(side=128),
 )
-
-
-@benchmark(cases=dict(width=SMOOTHED, limited=[0, 1]), tables={"segmented-noise": noise_table}, quick=dict(side=128))
 def segmented_noise(run, width, limited, side=256):
     """The part of noise alone that the shipped segmenters take for a feature. width: px of a Gaussian, 0 for none."""
     folder = run.work(f"{width} {limited}")

@@ -224,16 +224,21 @@ WINDOWS = {
         modelWindow,
     )
 }
-windows_table = columns(
-    {
-        "move": "move",
-        "CPU, ms": "cpu_ms:.0f",
-        "by the clock, ms": lambda r: f"{r['wall_ms']:.0f}" if "wall_ms" in r else "not measured",
-    }
+
+
+@benchmark(
+    cases=dict(window=WINDOWS),
+    tables={
+        "windows": columns(
+            {
+                "move": "move",
+                "CPU, ms": "cpu_ms:.0f",
+                "by the clock, ms": lambda r: f"{r['wall_ms']:.0f}" if "wall_ms" in r else "not measured",
+            }
+        )
+    },
+    quick=dict(window="model"),
 )
-
-
-@benchmark(cases=dict(window=WINDOWS), tables={"windows": windows_table}, quick=dict(window="model"))
 def windows(run, window):
     """Data are noise of real sizes: a micrograph of 4096 x 4096 px with 1,000 picks, a tomogram of 1024 x 1024 x 256
     voxels with 1,000 places, a gallery page of a stack, 200,000 triangles of membranes, a map of 256^3, 10,000 latent
