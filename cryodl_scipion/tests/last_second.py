@@ -81,7 +81,9 @@ def _refreshedInItsLastSecond(project, run):
         Project.launchProtocol(project, run)
     with mock.patch.object(pwutils, "isProcessAlive", endsFirst):
         seen = _refreshed(project, run)
-    while seen.getStatus() in UNDER_WAY:  # one that a person ends is not missed when its process is gone
+    if not waited:  # nobody looks for the process of a run that a person ends, when it is continued
+        os.kill(run.getPid(), signal.SIGCONT)
+    while seen.getStatus() in UNDER_WAY:
         time.sleep(0.5)
         seen = _refreshed(project, run)
     return seen, bool(waited)
