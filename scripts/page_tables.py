@@ -6,7 +6,7 @@ python scripts/page_tables.py [--check]
 A page has a line `<!-- table NAME -->` before a table and `<!-- end of table -->` behind it; what lies between is
 replaced by the table of that name in benchmarks/figures, where benchmarks/run.py writes it, and the commit and day of
 its measurement. A single figure in a sentence is `<!-- figure TABLE | ROW | COLUMN -->0.58<!-- -->`: ROW is the
-beginning of the row's first cell, COLUMN that of the column's title, or its number. With --check nothing is written,
+beginning of the row's cells, COLUMN that of the column's title, or its number. With --check nothing is written,
 and pages that are not as their figures are named (exit status 1).
 """
 
@@ -40,7 +40,7 @@ def figure(position: str, every: Dict[str, Rows]) -> str:
     name, row, column = position.split(" | ")
     head, *rows = every[name][:-1]
     titles = [i for i, title in enumerate(head) if title.startswith(column) or str(i + 1) == column]
-    found = [r for r in rows if r[0].replace("*", "").startswith(row)]
+    found = [r for r in rows if " ".join(r).replace("*", "").startswith(row)]
     if len(titles) != 1 or len(found) != 1:
         raise KeyError(f"{position}: {len(found)} rows, {len(titles)} columns")
     return found[0][titles[0]].replace("*", "")
