@@ -50,7 +50,7 @@ def run(
         if os.path.exists(path):
             os.remove(path)
     arguments = ["-m", "cryodl", command, "--request", jobPath(requestPath), "--result", jobPath(resultPath)]
-    if any(info.name == "device" for info in contract.describe_all(contract.COMMANDS[command].config)):
+    if contract.COMMANDS[command].gpu:
         arguments += ["--device", RUN_JOB_GPU_PARAM_SEARCH if useGpu else "cpu"]
     # The engine ends when this process does, whatever shell, mpirun or queue script stands between the two.
     environ = type(environ)(environ)

@@ -27,15 +27,13 @@ MadeT = TypeVar("MadeT", bound=Outputs)
 # Contract fields that no form has, and where their values come from.
 _NEVER = {
     "output": "the run's folder",
-    "device": "the GPUs that Scipion assigns",
-    "threads": "Scipion's own field",
     "names": "made from the items' names",
     "pictures": "Analyze results shows all",
     "overwrite": "restart does it",
     "json": "the results are files",
 }
 # Settings with which a run is continued, whatever they were; names and files of items are in the settings as their set.
-_FREE = ("output", "device", "threads", "names", "pictures", "overwrite", "json", "memory", "feature_maps")
+_FREE = ("output", "names", "pictures", "overwrite", "json", "memory", "feature_maps")
 
 
 def _configOf(cls: type) -> Optional[type]:
@@ -90,6 +88,11 @@ class EngineProtocol(CryodlProtBase, Generic[ConfigT, MadeT]):
         """Contract fields that the parts of the form show."""
         return [name for part in cls.FORM for name in part.options]
 
+    @classmethod
+    def _row(cls) -> contract.Command:
+        """The command's row in the contract."""
+        return contract.COMMANDS[contract.command_name(cls._CONFIG)]
+
     # ----- form
     def _defineParams(self, form: Form) -> None:
         if not (self.FORM and isinstance(self.FORM[0], Section)):
@@ -98,16 +101,16 @@ class EngineProtocol(CryodlProtBase, Generic[ConfigT, MadeT]):
             part.addTo(form, self)
         elsewhere = {*self.NOT_ON_FORM, *self._placed()}
         addConfigParams(form, self._CONFIG, [name for name in self._fields() if name not in elsewhere])
-        if "device" in self._fields():
+        if self._row().gpu:
             self._addGpuParams(form)
         self._addRunParams(form)
 
     def _addRunParams(self, form: Form) -> None:
         """The last fields: how many threads, and how items are waited for."""
-        form.addParallelSection(threads=2 if "threads" in self._fields() else 0, mpi=0)
+        form.addParallelSection(threads=2 if self._row().threads else 0, mpi=0)
 
     def usesGpu(self) -> bool:
-        return "device" in self._fields() and super().usesGpu()
+        return self._row().gpu and super().usesGpu()
 
     # ----- request
     def _config(self, **values: Any) -> ConfigT:
@@ -119,7 +122,7 @@ class EngineProtocol(CryodlProtBase, Generic[ConfigT, MadeT]):
         return config
 
     def _engineValues(self) -> Dict[str, Any]:
-        own = dict(output=self._output(), threads=self._threads(), names=(), pictures=0, json=False)
+        own = dict(output=self._output(), names=(), pictures=0, json=False)
         values = {name: value for name, value in own.items() if name in self.NOT_ON_FORM}
         for part in self.FORM:
             values.update(part.values(self))
@@ -131,9 +134,6 @@ class EngineProtocol(CryodlProtBase, Generic[ConfigT, MadeT]):
 
     def _output(self) -> str:
         return self._getExtraPath(self.OUTPUT)
-
-    def _threads(self) -> int:
-        return getattr(self, "binThreads", self.numberOfThreads).get()
 
     def _settings(self) -> Dict[str, Any]:
         """What decides the output: a run must not be continued with another of these."""

@@ -92,8 +92,12 @@ class CryodlProtBase(PluginProtocol):
         """
         pwutils.makePath(folder)
         request, command = os.path.join(folder, REQUEST_FILE), contract.command_of(config)
-        contract.Request(command, config).write(request)
+        contract.Request(command, config, threads=self._threads()).write(request)
         return Plugin.runEngine(self, command, request, os.path.join(folder, RESULT_FILE), useGpu=self.usesGpu())
+
+    def _threads(self) -> int:
+        """CPU threads of the engine; those of one batch, where several work at the same time."""
+        return getattr(self, "binThreads", self.numberOfThreads).get()
 
     def _forgetOther(self, config: Any, folder: str, *outputs: str, free: Tuple[str, ...] = ()) -> None:
         """Remove what an earlier start with other settings left; the same settings are continued.
@@ -105,7 +109,7 @@ class CryodlProtBase(PluginProtocol):
         if not os.path.exists(earlier):
             return
         before, now = (contract.config_to_dict(c) for c in (contract.Request.read(earlier).config, config))
-        if any(before[name] != now[name] for name in now if name not in ("threads", "device") + tuple(free)):
+        if any(before[name] != now[name] for name in now if name not in free):
             pwutils.cleanPath(
                 os.path.join(folder, RESULT_FILE), *[o + end for o in outputs for end in ("", ".partial")]
             )

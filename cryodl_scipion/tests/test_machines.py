@@ -97,7 +97,7 @@ class TestCryodlDevices(MachineTest):
         request = contract.Request.read(
             os.path.join(protocol._getExtraPath("batches", "000001_000002_2"), "request.json")
         )
-        self.assertEqual(request.config.threads, 3)
+        self.assertEqual(request.threads, 3)
 
     def test_training_gets_its_gpu_and_threads(self):
         labels = self.makeCoordinates(self.imported, {1: [(40 + 30 * i, 50) for i in range(5)]})
@@ -110,7 +110,7 @@ class TestCryodlDevices(MachineTest):
             particleDiameter=90,
         )
         self.assertEqual(self.devices(protocol), ["GPU 1 (fake)"])
-        self.assertEqual(contract.Request.read(protocol._getExtraPath("request.json")).config.threads, 5)
+        self.assertEqual(contract.Request.read(protocol._getExtraPath("request.json")).threads, 5)
 
 
 class TestCryodlQueue(MachineTest):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import importlib
 import json
 import os
@@ -88,10 +89,11 @@ def main(arguments: typing.Sequence[str] | None = None) -> int:
             for stale in (options.result, failure_path):
                 if os.path.exists(stale):
                     os.remove(stale)
-        config = _config(command, options, warnings)
+        request = _request(command, options)
         as_json = bool(getattr(options, "as_json", False))
-        with stoppable(), no_long_silence(json=as_json or getattr(config, "json", False)):
-            _run(command, config, options.result, warnings, as_json)
+        with stoppable(), no_long_silence(json=as_json or getattr(request.config, "json", False)):
+            request = dataclasses.replace(request, warnings=(*warnings, *request.warnings))
+            _run(command, request, options.result, as_json)
         return 0
     except (UserError, ValueError, OSError) as error:
         kind = "all skipped" if isinstance(error, AllSkipped) else "input"
@@ -151,6 +153,13 @@ class Parser(argparse.ArgumentParser):
             if title not in groups:
                 groups[title] = self.add_argument_group(title)
             _add_argument(groups[title], info)
+        every = self.add_argument_group("options of every command")
+        if command.gpu:
+            text = "'auto' (the first GPU, or else the CPU; the log says which), 'cpu', or the number of a GPU"
+            more = ", or several numbers (0,1)" if command.several else ""
+            text = f"Device to compute on: {text}{more}. A GPU that is not there is an error. [default: auto]"
+            every.add_argument("--device", metavar="DEVICE", help=text)
+        every.add_argument("--threads", metavar="N", type=int, help="Number of CPU threads. [default: all]")
         other = self.add_argument_group("for other programs (Scipion)")
         other.add_argument("--request", metavar="FILE", help="Read all parameters from this JSON file instead.")
         other.add_argument("--result", metavar="FILE", help="Also write the result to this JSON file, at the end.")
@@ -257,46 +266,41 @@ def _metavar(info: ParamInfo) -> str:
     return info.path.upper() or {"int": "N", "float": "X", "paths": "TEXT"}.get(info.kind, "TEXT")
 
 
-def _config(command: Command, options: argparse.Namespace, warnings: list[str]) -> typing.Any:
-    """The checked config of parsed options; --device and --threads override a request's. warnings: about a request of
-    another version are added."""
+def _request(command: Command, options: argparse.Namespace) -> Request:
+    """The checked request of parsed options; --device and --threads override those of a request's file."""
     given = {i.name: getattr(options, i.name) for i in describe_all(command.config) if hasattr(options, i.name)}
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    device, threads = getattr(options, "device", None), options.threads
+    if threads is not None and threads < 0:
+        raise UserError(f"CPU threads (--threads) is {threads}; it must be at least 0, which means all.")
     if options.request:
         request = Request.read(options.request)
-        warnings += request.warnings
         if request.command != command.name:
             raise UserError(f"{options.request} is a request for {request.command}, not for {command.name}.")
-        others = sorted(set(given) - {"device", "threads"})
-        if others:
-            raise UserError(f"With --request, only --device and --threads may be given; found {', '.join(others)}.")
-        from dataclasses import replace
-
-        return _checked(replace(request.config, **given))
+        if given:
+            raise UserError(f"With --request, only --device and --threads may be given; found {', '.join(given)}.")
+        device = request.device if device is None else device
+        threads = request.threads if threads is None else threads
+        return dataclasses.replace(request, device=device, threads=threads)
     missing = [i.flag for i in describe_all(command.config) if i.required and i.name not in given]
     if missing:
         raise UserError(f"{command.name} needs {', '.join(missing)} (see cryodl {command.name} --help).")
-    return _checked(command.config(**given))
-
-
-def _checked(config: typing.Any) -> typing.Any:
-    problems = check(config)
-    if problems:
+    config = command.config(**given)
+    if problems := check(config):
         raise UserError(" ".join(problems))
-    return config
+    return Request(command.name, config, device=device, threads=threads)
 
 
-def _run(
-    command: Command, config: typing.Any, result_path: str | None, warnings: typing.Sequence[str], as_json: bool
-) -> None:
-    """Run and write the result. warnings: about options of another version. as_json: print nothing but the result."""
+def _run(command: Command, request: Request, result_path: str | None, as_json: bool) -> None:
+    """Run and write the result. as_json: print nothing but the result."""
     module = importlib.import_module(f".{command.module}", __package__)
     shown = sys.stdout
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         if hasattr(module, command.function):
-            result = getattr(module, command.function)(config, warnings)
+            function = getattr(module, command.function)
+            result = function(request.config, request.warnings, request.device, request.threads)
         else:
-            result = _run_unmoved(module, command, config, warnings)
+            result = _run_unmoved(module, command, request)
     if result is None:
         return
     if result_path:
@@ -306,18 +310,15 @@ def _run(
         print(json.dumps(dict(data.pop("outputs"), **data), indent=2, ensure_ascii=False), file=shown)
 
 
-def _run_unmoved(
-    module: typing.Any, command: Command, config: typing.Any, warnings: typing.Sequence[str]
-) -> Result[typing.Any] | None:
+def _run_unmoved(module: typing.Any, command: Command, request: Request) -> Result[typing.Any] | None:
     """The result of a command that does not use the runner yet."""
-    from dataclasses import replace
-
+    from .core.devices import computing_on
     from .io.unfinished import remove_unused
     from .runner import versions
 
-    start = time.monotonic()
-    with collected(), output_lock(command, config):
-        for warning in warnings:
+    start, config = time.monotonic(), request.config
+    with computing_on(request.device, request.threads), collected(), output_lock(command, config):
+        for warning in request.warnings:
             warn(warning)
         try:
             result: Result[typing.Any] | None = module.run(config)
@@ -329,7 +330,7 @@ def _run_unmoved(
         for warning in unsaid(result.warnings):
             print(f"Warning: {warning}", file=sys.stderr)
         seconds = round(time.monotonic() - start, 3)
-        return replace(result, warnings=with_said(result.warnings), seconds=seconds, versions=versions())
+        return dataclasses.replace(result, warnings=with_said(result.warnings), seconds=seconds, versions=versions())
 
 
 def _sentence(error: Exception) -> str:

@@ -24,12 +24,14 @@ MODELS = Path(cryodl.__file__).parent / "models"
 METRICS = {"f1": "F1", "q_score": "Q-score", "q_score_before": "Q-score without it"}  # of a card that are shown
 
 
-def run(config: DoctorConfig) -> None:
-    """Print the report, as JSON if config.json.
+def doctor(
+    config: DoctorConfig, warnings: typing.Sequence[str] = (), device: str | None = None, threads: int | None = None
+) -> None:
+    """Print the report, as JSON if config.json. Without the runner, since it must work where torch is missing.
 
     Raises SystemExit(1) if there are problems that keep the engine from working.
     """
-    report = examine(config.device)
+    report = examine(device or "auto")
     print(json.dumps(report, indent=2, ensure_ascii=False) if config.json else as_text(report))
     if report["problems"]:
         raise SystemExit(1)

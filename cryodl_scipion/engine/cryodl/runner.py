@@ -24,7 +24,8 @@ from tqdm import tqdm
 
 from . import __version__
 from .contract import COMMANDS, AllSkipped, Outputs, Result, Skipped, check, command_of, counted, in_words, said_skipped
-from .core.devices import choose_device, device_name, set_threads
+from .core.devices import choose_device, computing_on, device_name, set_threads
+from .distributed import launched, run_on, several_devices
 from .io import unfinished, warn
 from .io.memory import one_item
 from .io.output_lock import output_lock
@@ -37,7 +38,9 @@ Made = typing.TypeVar("Made", bound=Outputs, covariant=True)
 class Runnable(typing.Protocol[Config, Made]):
     """A command as others call it."""
 
-    def __call__(self, config: Config, warnings: typing.Sequence[str] = ()) -> Result[Made]: ...
+    def __call__(
+        self, config: Config, warnings: typing.Sequence[str] = (), device: str | None = None, threads: int | None = None
+    ) -> Result[Made]: ...
 
 
 def command(function: typing.Callable[[Config, Run], Made | None]) -> Runnable[Config, Made]:
@@ -51,19 +54,25 @@ def command(function: typing.Callable[[Config, Run], Made | None]) -> Runnable[C
     Returns
     -------
     callable
-        Takes a config, and perhaps warnings about it, and returns the Result. It checks the config (ValueError), locks
-        the output, and gives the working folder its name when the function has ended. Of several processes of one
+        Takes a config, and returns the Result. device, threads: as --device and --threads; a command within another one
+        computes where that one does. warnings: about the config, for the result. It checks the config (ValueError),
+        locks the output, and gives the working folder its name when the function has ended. Of several processes of one
         training only the first gets a Result.
     """
 
     @functools.wraps(function)
-    def run_command(config: Config, warnings: typing.Sequence[str] = ()) -> Result[Made]:
+    def run_command(
+        config: typing.Any, warnings: typing.Sequence[str] = (), device: str | None = None, threads: int | None = None
+    ) -> Result[Made]:
         problems = check(config)
         if problems:
             raise ValueError(" ".join(problems))
         row, started, run = COMMANDS[command_of(config)], time.monotonic(), Run(config)
-        with warn.collected() as said, output_lock(row, config):
+        with computing_on(device, threads), warn.collected() as said, output_lock(row, config):
             run.warn(*warnings)
+            several = several_devices(device or "") if row.several and not launched() else []
+            if several:
+                return run_on(several, row.name, config)
             try:
                 made = function(config, run)
             except ValueError:
@@ -116,8 +125,8 @@ class Run:
 
     def take_device(self, device: str | None = None, threads: int | None = None) -> torch.device:
         """Use another device or number of threads than the config's. device: as --device. threads: 0 for all."""
-        self._device = choose_device(getattr(self.config, "device", "cpu") if device is None else device)
-        set_threads(getattr(self.config, "threads", 0) if threads is None else threads)
+        self._device = choose_device(device if COMMANDS[self.command].gpu else "cpu")
+        set_threads(threads)
         return self._device
 
     @property

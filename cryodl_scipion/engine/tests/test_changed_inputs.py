@@ -63,7 +63,6 @@ def test_a_training_does_not_continue_with_other_files(project, capsys):
         pixel_size=4.0,
         particle_diameter=120.0,
         output=str(project / "new"),
-        device="cpu",
         steps=2,
         batch_size=1,
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from map_data import helix
 
-from cryodl.learning.distributed import several_devices
+from cryodl.distributed import several_devices
 
 ENGINE = Path(__file__).resolve().parent.parent
 

@@ -35,7 +35,7 @@ def make_model(folder, weights=b"weights", **changes):
 
 
 def test_json_report_names_versions_devices_threads_and_no_problem(capsys):
-    doctor.run(DoctorConfig(json=True, device="cpu"))
+    doctor.doctor(DoctorConfig(json=True), device="cpu")
     report = json.loads(capsys.readouterr().out)
     assert set(report["versions"]) >= {"cryodl", "python", "torch", "numpy"}
     assert report["devices"][-1]["device"] == "cpu" and report["threads"] >= 1
@@ -43,13 +43,13 @@ def test_json_report_names_versions_devices_threads_and_no_problem(capsys):
 
 
 def test_text_report_ends_with_the_verdict(capsys):
-    doctor.run(DoctorConfig(device="cpu"))
+    doctor.doctor(DoctorConfig(), device="cpu")
     assert capsys.readouterr().out.strip().endswith("No problems found.")
 
 
 def test_a_gpu_that_is_absent_is_a_problem_with_the_choices(capsys):
     with pytest.raises(SystemExit) as stop:
-        doctor.run(DoctorConfig(device="0 97"))
+        doctor.doctor(DoctorConfig(), device="0 97")
     assert stop.value.code == 1
     printed = capsys.readouterr().out
     assert "97" in printed and "is not available" in printed and "cpu" in printed
@@ -80,7 +80,7 @@ def test_python_without_torch_is_told_what_to_install(tmp_path):
     """-S -I hides site-packages: a Python with the standard library only."""
     code = (
         f"import sys; sys.path.insert(0, {str(ENGINE)!r}); "
-        "from cryodl import doctor; from cryodl.contract import DoctorConfig; doctor.run(DoctorConfig())"
+        "from cryodl import doctor; from cryodl.contract import DoctorConfig; doctor.doctor(DoctorConfig())"
     )
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 1, done.stderr

@@ -42,7 +42,7 @@ def test_errors_of_numpy_and_of_torch_are_known():
 
 
 def test_too_little_memory_is_the_users_to_mend(project, monkeypatch, capsys):
-    def full(config, warnings):
+    def full(config, *more):
         raise MemoryError
 
     monkeypatch.setattr("cryodl.micrographs.commands.pick.pick", full)
@@ -78,13 +78,13 @@ def test_a_real_limit_on_memory_ends_in_a_sentence(project):
     "command, words",
     [
         ("pick", "continues after the last finished micrograph"),
-        ("train-denoiser", "after the last checkpoint"),
+        ("train-denoiser", "at the step that it had reached"),
         ("denoise", "begins anew"),
         ("consensus-picks", "begins anew"),
         ("annotate", "is in the annotations"),
         ("estimate-ctf", "continues after the last finished micrograph"),
         ("pick-filaments", "continues after the last finished micrograph"),
-        ("train-filament-picker", "after the last checkpoint"),
+        ("train-filament-picker", "at the step that it had reached"),
         ("classify-2d", "continues after the last finished pass"),
         ("pick-by-hand", "is in the folder of coordinates"),
     ],
@@ -94,7 +94,7 @@ def test_ctrl_c_says_what_the_same_command_will_do(command, words):
 
 
 def test_ctrl_c_ends_with_that_sentence(project, monkeypatch, capsys):
-    def stopped(config, warnings):
+    def stopped(config, *more):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("cryodl.micrographs.commands.pick.pick", stopped)

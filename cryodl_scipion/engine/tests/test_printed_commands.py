@@ -42,12 +42,13 @@ def understood(command, whole):
     if words[0] not in COMMANDS:
         return f"there is no command {words[0]}"
     if "--help" in words or (words[-1].startswith("--") and not whole):  # an option named without its value
-        flags = {info.flag for info in cli.describe_all(COMMANDS[words[0]].config)} | {"--help"}
+        every = {"--help", "--device", "--threads", "--json"}
+        flags = {info.flag for info in cli.describe_all(COMMANDS[words[0]].config)} | every
         return None if {w for w in words if w.startswith("--")} <= flags else "no such option"
     try:
         options = parser().parse_args(words)
         if whole and "..." not in command:
-            cli._config(COMMANDS[words[0]], options, [])
+            cli._request(COMMANDS[words[0]], options)
     except (SystemExit, cli.UserError, ValueError, OSError) as error:
         return str(error) or "not understood"
     return None

@@ -20,9 +20,9 @@ def config_in(folder, **more):
     return TrainPickerConfig(("a.mrc",), "coords", 1.0, 100.0, str(folder / "out"), **more)
 
 
-def test_the_same_run_finds_its_work_and_another_device_is_no_other_run(tmp_path):
+def test_the_same_run_finds_its_work(tmp_path):
     (working_folder(config_in(tmp_path)) / "done").write_text("half")
-    folder = working_folder(config_in(tmp_path, threads=3, device="0"), precious="done")
+    folder = working_folder(config_in(tmp_path), precious="done")
     assert folder == tmp_path / "out.partial" and (folder / "done").read_text() == "half"
 
 

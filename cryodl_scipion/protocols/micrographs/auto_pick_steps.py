@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The steps of auto-pick: its first batch of micrographs teaches a model, which picks the others as they arrive."""
 
-import dataclasses
 import json
 import os
 from typing import Any, Dict, List, Sequence, Tuple
@@ -107,7 +106,7 @@ class AutoPickSteps(ArrivingBatches):
         request, result = self._getExtraPath(REQUEST_FILE), self._getExtraPath(RESULT_FILE)
         if not os.path.exists(request) or not os.path.exists(result):
             return False
-        return dataclasses.replace(contract.Request.read(request).config, threads=config.threads) == config
+        return contract.Request.read(request).config == config
 
     def _laterConfig(self, files: Dict[str, Any]) -> contract.PickConfig:
         """Picking with the model of the best round, as the first batch was picked. files: of the batch."""
@@ -122,7 +121,6 @@ class AutoPickSteps(ArrivingBatches):
             border=self.border.get(),
             avoid="nothing",  # as the engine picks with this model
             pictures=0,
-            threads=self.binThreads.get(),
             **files,
         )
 

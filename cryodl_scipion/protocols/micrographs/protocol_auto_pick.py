@@ -109,7 +109,7 @@ class CryodlProtAutoPick(LearnsFromClasses, CryodlProtBase, AutoPickSteps, ProtP
         """What decides the picks."""
         config = contract.config_to_dict(self._config(**self._engineValues()))
         for name in ("names", "output", "threads", "device", "micrographs"):
-            config.pop(name)
+            config.pop(name, None)
         return dict(
             config,
             set_of_micrographs=self.getInputMicrographs().getFileName(),

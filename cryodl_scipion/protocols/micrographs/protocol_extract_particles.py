@@ -185,7 +185,7 @@ class CryodlProtExtractParticles(CryodlProtBase, ArrivingBatches, EMProtocol, Pr
         """What decides the particles: a run must not be continued with another of these."""
         config = contract.config_to_dict(self._config(**self._engineValues()))
         for name in ("names", "output", "threads", "micrographs", "coordinates", "ctf"):
-            config.pop(name)
+            config.pop(name, None)
         sets = dict(set_of_micrographs=self._micrographs(), coordinates=self.inputCoordinates.get())
         sets["ctfs"] = self.inputCTF.get()
         return dict(config, **{name: None if s is None else s.getFileName() for name, s in sets.items()})

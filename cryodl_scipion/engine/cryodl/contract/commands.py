@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from .command import Command
-from .fields import device_field, json_field
+from .fields import json_field
 from .maps import evaluating as evaluating_maps
 from .maps import improving, listing
 from .maps import simulating as simulating_maps
@@ -57,7 +57,6 @@ class DoctorConfig:
     """Check the installation: list packages, devices and models, and say how to fix what is missing."""
 
     json: bool = json_field()
-    device: str = device_field()
 
 
 _MODULES: typing.Tuple[typing.Any, ...] = (
@@ -70,7 +69,7 @@ _MODULES: typing.Tuple[typing.Any, ...] = (
     *(simulating_maps, listing, comparing_maps, reporting),
 )
 COMMANDS: typing.Dict[str, Command] = {row.name: row for module in _MODULES for row in module.COMMANDS}
-COMMANDS["doctor"] = Command("doctor", DoctorConfig, None, kept="it writes nothing.", form=False)
+COMMANDS["doctor"] = Command("doctor", DoctorConfig, None, kept="it writes nothing.", form=False, gpu=True)
 
 
 def command_of(config: typing.Any) -> str:

@@ -57,29 +57,6 @@ def pixel_size_field() -> typing.Any:
     )
 
 
-def device_field() -> typing.Any:
-    """The parameter `device`."""
-    return param(
-        "Device to compute on: 'auto' (the first GPU if there is one, else the CPU; the log says which), 'cpu', or "
-        "the number of a GPU, such as '0'. If the requested GPU is not available, the command stops with an error.",
-        default="auto",
-        label="Device",
-        expert=True,
-    )
-
-
-def threads_field() -> typing.Any:
-    """The parameter `threads`."""
-    return param(
-        "Number of CPU threads; 0 uses all CPUs available to the process.",
-        default=0,
-        label="CPU threads",
-        minimum=0,
-        maximum=1024,
-        expert=True,
-    )
-
-
 def particles_field(help: str, many: bool = False, optional: str = "") -> typing.Any:
     """STAR file of particles. optional: what is done without one; then the field is optional."""
     text = help + " STAR file of RELION 3.1 or later, with its image stacks."

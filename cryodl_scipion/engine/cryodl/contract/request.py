@@ -14,17 +14,20 @@ from .result import CONTRACT_VERSION, write_json
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """A command's name and its config object. warnings: about a request of version 0.1.0."""
+    """A command's name and its config object. device, threads: as --device and --threads, if the request says them.
+    warnings: about a request of version 0.1.0."""
 
     command: str
     config: typing.Any
     warnings: typing.Tuple[str, ...] = ()
+    device: typing.Optional[str] = None
+    threads: typing.Optional[int] = None
 
     def write(self, path: str) -> None:
         """Write request.json, whole or not at all."""
-        write_json(
-            path, {"contract_version": CONTRACT_VERSION, "command": self.command, "config": config_to_dict(self.config)}
-        )
+        data = {"contract_version": CONTRACT_VERSION, "command": self.command, "config": config_to_dict(self.config)}
+        where = {name: getattr(self, name) for name in ("device", "threads") if getattr(self, name) is not None}
+        write_json(path, dict(data, **where))
 
     @classmethod
     def read(cls, path: str) -> "Request":
@@ -48,4 +51,6 @@ class Request:
                 f"one of: {', '.join(COMMANDS)}."
             )
         values, warnings = version_0_1_0.present_options(command.name, data.get("config", {}))
-        return cls(command.name, config_from_dict(command.config, values), tuple(warnings))
+        in_config = {name: values.pop(name, None) for name in ("device", "threads")}  # where 0.1.0 has them
+        device, threads = (data.get(name, value) for name, value in in_config.items())
+        return cls(command.name, config_from_dict(command.config, values), tuple(warnings), device, threads)

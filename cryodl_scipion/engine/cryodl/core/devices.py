@@ -1,26 +1,46 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Choice of the device: the one that was requested, or an error; never another one without notice."""
 
+import contextlib
+import contextvars
 import os
 import platform
 import typing
 
 import torch
 
+# What the command that is running was asked to compute on: --device and --threads.
+_asked: contextvars.ContextVar[tuple[str, int]] = contextvars.ContextVar("asked", default=("auto", 0))
 
-def choose_device(device: str) -> torch.device:
-    """The torch.device of a request's text.
+
+@contextlib.contextmanager
+def computing_on(device: str | None, threads: int | None) -> typing.Iterator[None]:
+    """Within the block, choose_device and set_threads follow these words of the user; None: those of the block around.
+
+    A command within another one computes where the outer one does.
+    """
+    before = _asked.get()
+    token = _asked.set((before[0] if device is None else device, before[1] if threads is None else threads))
+    try:
+        yield
+    finally:
+        _asked.reset(token)
+
+
+def choose_device(device: str | None = None) -> torch.device:
+    """The torch.device of a user's text.
 
     Parameters
     ----------
-    device : str
-        'auto', 'cpu', or a GPU's number ('0', 'cuda:0').
+    device : str, optional
+        'auto', 'cpu', or a GPU's number ('0', 'cuda:0'); None for what the running command was asked for.
 
     Raises
     ------
     ValueError
         If the GPU is not there, or several are named.
     """
+    device = _asked.get()[0] if device is None else device
     wanted = device.strip().lower()
     if wanted == "cpu":
         return torch.device("cpu")
@@ -50,19 +70,10 @@ def _what_is_there(count: int) -> str:
     return "torch finds no GPU."
 
 
-def set_threads(threads: int) -> int:
-    """Use so many CPU threads.
-
-    Parameters
-    ----------
-    threads : int
-        0: as many as OMP_NUM_THREADS says, else all that the process may use.
-
-    Returns
-    -------
-    int
-        The number that is used.
-    """
+def set_threads(threads: int | None = None) -> int:
+    """Use so many CPU threads; returns the number. threads: 0 for as many as OMP_NUM_THREADS says, or else all that the
+    process may use; None for what the running command was asked for."""
+    threads = _asked.get()[1] if threads is None else threads
     stated = os.environ.get("OMP_NUM_THREADS", "").strip()
     usable = len(os.sched_getaffinity(0))
     number = threads or (min(int(stated), usable) if stated.isdigit() and int(stated) else usable)

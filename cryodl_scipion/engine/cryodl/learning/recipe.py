@@ -9,10 +9,11 @@ import typing
 import torch
 
 from ..contract import Result, command_of
-from ..core.devices import choose_device, device_name, set_threads
+from ..core.devices import device_name
 from ..io.model import find_model, read_model, write_model
 from ..io.unfinished import finish_folder
 from ..io.warn import warn
+from ..runner import Run
 from .run_training import check_model_output, finish, fit_task, training_folder
 from .training import measured
 
@@ -29,8 +30,10 @@ class TrainingRun:
 
     Parameters
     ----------
-    config : object
-        Of the command: output, device, threads, seed, and what fit_task asks for.
+    source : Run, or object
+        The run of the command, or a config: output, device, threads, seed, and what fit_task asks for.
+    config : object, optional
+        Other than the run's: of a training that is a part of the command.
 
     Raises
     ------
@@ -41,9 +44,10 @@ class TrainingRun:
     folder: Path
     device: torch.device
 
-    def __init__(self, config: typing.Any) -> None:
-        check_model_output(str(config.output))
-        self.config = config
+    def __init__(self, source: typing.Any, config: typing.Any = None) -> None:
+        self.run = source if isinstance(source, Run) else Run(source)
+        self.config = self.run.config if config is None else config
+        check_model_output(str(self.config.output))
         self.report: FitReport | None = None
         self.began = time.monotonic()
 
@@ -54,8 +58,7 @@ class TrainingRun:
 
     def take_device(self, threads: int | None = None) -> torch.device:
         """The device of the config. threads: other than the config's."""
-        self.device = choose_device(self.config.device)
-        set_threads(self.config.threads if threads is None else threads)
+        self.device = self.run.take_device(threads=threads)
         return self.device
 
     def start(self) -> None:

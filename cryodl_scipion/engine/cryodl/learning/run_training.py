@@ -90,7 +90,7 @@ def accelerator_for(device: torch.device) -> typing.Any:
     import torch
 
     from ..core.devices import fast_dtype
-    from .distributed import launched
+    from ..distributed import launched
 
     if not launched():
         return OneProcess(device, fast_dtype(device))

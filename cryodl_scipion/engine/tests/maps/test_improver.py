@@ -312,7 +312,7 @@ def test_a_training_goes_on_from_a_model_like_it_only(tmp_path, change, words):
     assert not task.networks["improver"].tail.weight.any()  # the start model's, which is untrained
     config = dataclasses.replace(config, **change)
     with pytest.raises(ValueError, match=words):
-        train_map_improver.run(dataclasses.replace(config, output=str(tmp_path / "new"), device="cpu"))
+        train_map_improver.train_map_improver(dataclasses.replace(config, output=str(tmp_path / "new")))
     assert not (tmp_path / "new.partial").exists()  # before a pair is made
 
 

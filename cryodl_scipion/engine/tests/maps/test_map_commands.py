@@ -11,6 +11,7 @@ import pytest
 from map_data import empty_grid, helix
 
 from cryodl.contract import CompareModelsConfig, EvaluateMapConfig, ImproveMapConfig, SimulateHalfMapsConfig
+from cryodl.core.devices import computing_on
 from cryodl.maps.commands import compare_models, evaluate_map, improve_map, simulate_half_maps
 from cryodl.maps.improvers import run
 from cryodl.maps.measures.atoms import read_atoms
@@ -53,9 +54,7 @@ def files(tmp_path):
 
 def improve(files, tmp_path, **values):
     return improve_map.improve_map(
-        ImproveMapConfig(
-            **dict(dict(map=files["map"], output=str(tmp_path / "new" / "out.mrc"), device="cpu"), **values)
-        )
+        ImproveMapConfig(**dict(dict(map=files["map"], output=str(tmp_path / "new" / "out.mrc")), **values))
     )
 
 
@@ -182,11 +181,13 @@ def test_the_half_map_test_runs_on_the_device_that_is_asked_for(files, monkeypat
     devices = []
     monkeypatch.setattr(run, "load_improver", lambda model, device: devices.append(device.type) or Doubling())
     values = dict(map=files["map"], structure=files["structure"], half_maps=(files["half1"], files["half2"]))
-    result = evaluate_map.run(EvaluateMapConfig(**values, improver="twice", device="cpu"))
+    result = evaluate_map.run(EvaluateMapConfig(**values, improver="twice"))
     assert devices == ["cpu"] and result.device.startswith("CPU") and result.outputs["half_map_test"]
     with pytest.raises(ValueError, match="GPU 99 was asked for"):
-        evaluate_map.run(EvaluateMapConfig(**values, improver="twice", device="99"))
-    assert evaluate_map.run(EvaluateMapConfig(**values, device="99")).device.startswith("CPU")  # no network, no GPU
+        with computing_on("99", 1):
+            evaluate_map.run(EvaluateMapConfig(**values, improver="twice"))
+    with computing_on("99", 1):
+        assert evaluate_map.run(EvaluateMapConfig(**values)).device.startswith("CPU")  # no network, no GPU
 
 
 @pytest.mark.parametrize("wrong", [dict(half_maps=("half1", "other")), dict(improver="none"), dict(before="other")])

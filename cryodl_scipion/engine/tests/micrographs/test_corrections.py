@@ -104,7 +104,7 @@ def test_the_card_counts_picks_that_nobody_confirmed(project):
     for name in "ab":
         picks, _ = store.read(name)
         store.write(name, picks[8:], picks[:8])
-    config = dataclasses.replace(config_of(project, steps=2, device="cpu", threads=1), coordinates=str(project / "new"))
+    config = dataclasses.replace(config_of(project, steps=2), coordinates=str(project / "new"))
     result = train_picker.run(config)
     card = read_card(project / "model", "picker")
     assert card["training"]["unconfirmed_picks"] == 16 and card["training"]["background_boxes"] >= 8

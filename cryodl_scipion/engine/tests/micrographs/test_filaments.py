@@ -152,7 +152,7 @@ def micrograph(tmp_path_factory):
 
 def config(path, output, **values):
     return PickFilamentsConfig(
-        micrographs=(str(path),), pixel_size=5.0, filament_diameter=200.0, output=str(output), device="cpu", **values
+        micrographs=(str(path),), pixel_size=5.0, filament_diameter=200.0, output=str(output), **values
     )
 
 
@@ -189,7 +189,7 @@ def test_finished_micrographs_are_kept_and_changed_ones_picked_again(micrograph,
     copy.write_bytes(path.read_bytes())
     pick_filaments.run(config(copy, tmp_path / "picks", pictures=0))
     again = pick_filaments.run(config(copy, tmp_path / "picks", pictures=0))
-    assert again.device == "none: no network was run"
+    assert again.device.startswith("none")
     with pytest.raises(ValueError, match=r"threshold .* \(now 0.9\).*--overwrite"):
         pick_filaments.run(config(copy, tmp_path / "picks", threshold=0.9))
     mrcfile.write(copy, np.random.default_rng(0).normal(0, 1, (700, 700)).astype(np.float32), overwrite=True)
@@ -200,9 +200,7 @@ def test_filaments_of_a_micrograph_that_is_gone_stay(micrograph, tmp_path):
     first, second = tmp_path / "a.mrc", tmp_path / "b.mrc"
     for copy in (first, second):
         copy.write_bytes(micrograph[0].read_bytes())
-    values = dict(
-        micrographs=(str(first), str(second)), pixel_size=5.0, filament_diameter=200.0, device="cpu", pictures=0
-    )
+    values = dict(micrographs=(str(first), str(second)), pixel_size=5.0, filament_diameter=200.0, pictures=0)
     before = pick_filaments.run(PickFilamentsConfig(output=str(tmp_path / "picks"), **values))
     first.unlink()
     with contextlib.suppress(FileNotFoundError):  # the missing file may be told
@@ -217,7 +215,6 @@ def test_a_bad_micrograph_is_skipped_and_named(micrograph, tmp_path):
         pixel_size=5.0,
         filament_diameter=200.0,
         output=str(tmp_path / "picks"),
-        device="cpu",
         pictures=0,
     )
     result = pick_filaments.run(both)
@@ -241,9 +238,7 @@ def test_a_training_writes_a_model_that_picks(tmp_path, monkeypatch):
     monkeypatch.setattr("cryodl.micrographs.filaments.scenes.random_filament_scene", small)
     torch.set_num_threads(1)
     result = train_filament_picker.run(
-        TrainFilamentPickerConfig(
-            output=str(tmp_path / "model"), simulated=4, steps=2, batch_size=1, device="cpu", threads=1
-        )
+        TrainFilamentPickerConfig(output=str(tmp_path / "model"), simulated=4, steps=2, batch_size=1)
     )
     card = json.loads((tmp_path / "model" / "card.json").read_text())
     assert card["kind"] == "filament_picker" and 0 < card["threshold"] < 1
@@ -286,4 +281,4 @@ def test_records_of_versions_that_kept_edges_go_on_with_edges_kept(micrograph, t
     with pytest.raises(ValueError, match=r"keep edges True \(now False\)"):
         pick_filaments.run(config(micrograph[0], tmp_path / "picks", pictures=0))
     again = pick_filaments.run(config(micrograph[0], tmp_path / "picks", pictures=0, keep_edges=True))
-    assert again.device == "none: no network was run" and again.outputs["at_edges"] == {"tube": 0}
+    assert again.device.startswith("none") and again.outputs["at_edges"] == {"tube": 0}

@@ -36,7 +36,7 @@ def test_the_particles_carry_the_positions_that_umap_gives(monkeypatch, tmp_path
     monkeypatch.chdir(tmp_path)
     moving_particles()
     config = FitHeterogeneityConfig(
-        particles="p.star", reference="p_map.mrc", latent=3, axes=0, umap=True, threads=1, output="latent"
+        particles="p.star", reference="p_map.mrc", latent=3, axes=0, umap=True, output="latent"
     )
     made = fit_heterogeneity.run(config).outputs
     columns = read_particles(made["particles"]).columns

@@ -102,7 +102,7 @@ def test_the_command_leaves_classes_averages_and_embedding(narrow, tmp_path):
     output = tmp_path / "out.star"
     result = cluster_subtomograms.run(
         ClusterSubtomogramsConfig(
-            subtomograms=path, output=str(output), classes=3, components=3, particle_diameter=150.0, threads=1
+            subtomograms=path, output=str(output), classes=3, components=3, particle_diameter=150.0
         )
     )
     found = read_subtomograms(output)

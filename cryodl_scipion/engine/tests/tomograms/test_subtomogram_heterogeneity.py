@@ -29,7 +29,7 @@ COUNT = 100
 
 
 def fitted(path, output, **options):
-    config = dict(latent=2, maps=2, clusters=2, resolution=25, threads=1) | options
+    config = dict(latent=2, maps=2, clusters=2, resolution=25) | options
     return fit_subtomogram_heterogeneity.run(
         FitSubtomogramHeterogeneityConfig(subtomograms=str(path), output=str(output), **config)
     ).outputs

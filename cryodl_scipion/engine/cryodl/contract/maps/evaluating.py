@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import Paths, device_field, json_field, output_folder_field, threads_field
+from ..fields import Paths, json_field, output_folder_field
 from ..outputs import Details, Outputs, output
 from ..params import param
 from .map_fields import half_map_problems, half_maps_field, map_field, map_pixel_size_field, mask_radius_field
@@ -61,8 +61,6 @@ class EvaluateMapConfig:
         none_means="results are only printed",
     )
     json: bool = json_field()
-    device: str = device_field()
-    threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else
@@ -141,12 +139,14 @@ COMMANDS = (
         "evaluate-map",
         EvaluateMapConfig,
         EvaluateMapOutputs,
+        gpu=True,
         example="cryodl evaluate-map --map improved.mrc --before map.mrc --structure model.pdb --output evaluated/",
     ),
     Command(
         "compare-models",
         CompareModelsConfig,
         CompareModelsOutputs,
+        threads=False,
         example="cryodl compare-models --structure built.pdb --reference deposited.cif",
     ),
 )

@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import Paths, batch_field, device_field, model_field, threads_field
+from ..fields import Paths, batch_field, model_field
 from ..outputs import Details, Outputs, output
 from ..params import param
 from ..search_fields import resolution_field
@@ -81,8 +81,6 @@ class ImproveMapConfig:
     batch_size: typing.Optional[int] = batch_field(
         "Number of boxes that the network processes at a time.", None, maximum=1024, none_means="chosen for the device"
     )
-    device: str = device_field()
-    threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else
@@ -123,6 +121,7 @@ COMMANDS = (
         "improve-map",
         ImproveMapConfig,
         ImproveMapOutputs,
+        gpu=True,
         example="cryodl improve-map --map map.mrc --half-maps half1.mrc half2.mrc --output improved.mrc",
     ),
 )

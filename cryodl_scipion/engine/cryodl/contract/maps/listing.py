@@ -64,6 +64,7 @@ COMMANDS = (
         "list-pairs",
         ListPairsConfig,
         ListPairsOutputs,
+        threads=False,
         example="cryodl list-pairs --ids emdb.csv --output pairs/\ncd pairs && wget -c -i addresses.txt",
         form=False,
     ),

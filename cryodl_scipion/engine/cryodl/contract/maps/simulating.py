@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import output_file_field, seed_field, threads_field
+from ..fields import output_file_field, seed_field
 from ..outputs import Outputs, output
 from ..params import param
 from ..simulation_fields import box_size_field, new_pixel_size_field
@@ -94,7 +94,6 @@ class SimulateHalfMapsConfig:
         label="Sharpen the full map",
     )
     seed: int = seed_field()
-    threads: int = threads_field()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import Paths, device_field, network_field, seed_field, threads_field
+from ..fields import Paths, network_field, seed_field
 from ..networks import IMPROVER_NETWORKS
 from ..outputs import output
 from ..params import param
@@ -152,8 +152,6 @@ class TrainMapImproverConfig:
     batch_size: typing.Optional[int] = batch_size_field("Boxes", maximum=1024)
     learning_rate: typing.Optional[float] = learning_rate_field()
     seed: int = seed_field()
-    device: str = device_field()
-    threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else
@@ -189,6 +187,8 @@ COMMANDS = (
         "train-map-improver",
         TrainMapImproverConfig,
         TrainMapImproverOutputs,
+        gpu=True,
+        several=True,
         example="cryodl train-map-improver --structures 'structures/*.cif' --pairs pairs.csv --output models/improver",
     ),
 )

@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import Paths, micrographs_field, names_field, output_folder_field, pixel_size_field, threads_field
+from ..fields import Paths, micrographs_field, names_field, output_folder_field, pixel_size_field
 from ..outputs import Details, Outputs, output
 from ..params import param
 from .pick_fields import particle_diameter_field
@@ -76,7 +76,6 @@ class AssessMicrographsConfig:
         none_means="no limit",
     )
     names: Paths = names_field()
-    threads: int = threads_field()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -7,14 +7,12 @@ import typing
 from ..command import Command
 from ..fields import (
     Paths,
-    device_field,
     micrographs_field,
     model_field,
     names_field,
     output_folder_field,
     pixel_size_field,
     seed_field,
-    threads_field,
 )
 from ..outputs import output
 from ..params import param
@@ -90,8 +88,6 @@ class AutoPickConfig:
     border: float = border_field()
     seed: int = seed_field()
     names: Paths = names_field()
-    device: str = device_field()
-    threads: int = threads_field()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -109,6 +105,7 @@ COMMANDS = (
         "auto-pick",
         AutoPickConfig,
         AutoPickOutputs,
+        gpu=True,
         example="cryodl auto-pick --micrographs 'mics/*.mrc' --pixel-size 1.77 --particle-diameter 190 --output picks/",
         kept="round",
     ),

@@ -55,6 +55,7 @@ COMMANDS = (
         "pick-by-hand",
         PickByHandConfig,
         PickByHandOutputs,
+        threads=False,
         example="cryodl pick-by-hand --micrographs 'mics/*.mrc' --pixel-size 1.77 --particle-diameter 190 "
         "--coordinates labels/\n"
         "To correct picks: --start-from picks/",

@@ -104,6 +104,7 @@ COMMANDS = (
         "labels-from-classes",
         LabelsFromClassesConfig,
         LabelsFromClassesOutputs,
+        threads=False,
         example="cryodl labels-from-classes --kept good/particles.star --classified classes/particles.star "
         "--coordinates picks/candidates --minimum-score 0.5 --micrographs 'mics/*.mrc' --pixel-size 1.77 "
         "--particle-diameter 190 --output labels/\n"

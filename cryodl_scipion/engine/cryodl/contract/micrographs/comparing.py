@@ -135,6 +135,7 @@ COMMANDS = (
         "compare-picks",
         ComparePicksConfig,
         ComparePicksOutputs,
+        threads=False,
         example="cryodl compare-picks --picks unet=picks/unet topaz=picks/topaz --reference manual/ --pixel-size "
         "1.77 --particle-diameter 190 --output comparison/",
     ),
@@ -142,6 +143,7 @@ COMMANDS = (
         "evaluate-picks",
         EvaluatePicksConfig,
         EvaluatePicksOutputs,
+        threads=False,
         example="cryodl evaluate-picks --coordinates picks/ --reference manual/ --pixel-size 1.77 "
         "--particle-diameter 190",
         form=False,

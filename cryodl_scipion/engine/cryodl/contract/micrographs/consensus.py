@@ -82,6 +82,7 @@ COMMANDS = (
         "consensus-picks",
         ConsensusPicksConfig,
         ConsensusPicksOutputs,
+        threads=False,
         example="cryodl consensus-picks --picks unet=picks/unet topaz=picks/topaz other/ --minimum-sets 2 "
         "--pixel-size 1.77 --particle-diameter 190 --output picks/consensus",
     ),

@@ -8,14 +8,12 @@ from ..command import Command
 from ..fields import (
     DENOISING_METHODS,
     Paths,
-    device_field,
     micrographs_field,
     model_field,
     names_field,
     output_folder_field,
     pixel_size_field,
     seed_field,
-    threads_field,
 )
 from ..outputs import Counts, Details, Outputs, Texts, output
 from ..params import param
@@ -79,8 +77,6 @@ class DenoiseMicrographsConfig:
     )
     names: Paths = names_field()
     seed: int = seed_field()
-    device: str = device_field()
-    threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else
@@ -144,8 +140,6 @@ class TrainMicrographDenoiserConfig:
     steps: typing.Optional[int] = steps_field("12000")
     learning_rate: typing.Optional[float] = learning_rate_field()
     seed: int = seed_field()
-    device: str = device_field()
-    threads: int = threads_field()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -165,6 +159,7 @@ COMMANDS = (
         "denoise-micrographs",
         DenoiseMicrographsConfig,
         DenoiseMicrographsOutputs,
+        gpu=True,
         example="cryodl denoise-micrographs --micrographs 'mics/*.mrc' --pixel-size 1.77 --even 'even/*.mrc' "
         "--odd 'odd/*.mrc' --output denoised/\n"
         "To denoise further micrographs or continue an interrupted run, repeat the command; it uses the "
@@ -176,6 +171,7 @@ COMMANDS = (
         "train-micrograph-denoiser",
         TrainMicrographDenoiserConfig,
         TrainMicrographDenoiserOutputs,
+        gpu=True,
         example="cryodl train-micrograph-denoiser --structures 'structures/*.pdb' --output models/denoiser",
         form=False,
     ),

@@ -70,6 +70,7 @@ COMMANDS = (
         "export-relion",
         ExportRelionConfig,
         ExportRelionOutputs,
+        threads=False,
         example="cryodl export-relion --coordinates picks/ --micrographs 'mics/*/*.mrc' --pixel-size 1.77 "
         "--particle-diameter 190 --output cryodl/picks",
         form=False,

@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import Paths, micrographs_field, names_field, output_file_field, pixel_size_field, threads_field
+from ..fields import Paths, micrographs_field, names_field, output_file_field, pixel_size_field
 from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
 from .pick_fields import box_field, particle_diameter_field, picks_field, stated_contrast_field
@@ -102,7 +102,6 @@ class ExtractParticlesConfig:
         expert=True,
     )
     names: Paths = names_field()
-    threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields whose values contradict each other; else empty."""

@@ -7,14 +7,12 @@ import typing
 from ..command import Command
 from ..fields import (
     Paths,
-    device_field,
     micrographs_field,
     model_field,
     names_field,
     output_folder_field,
     pixel_size_field,
     seed_field,
-    threads_field,
 )
 from ..outputs import Counts, Details, Numbers, Outputs, Texts, output
 from ..params import param
@@ -93,8 +91,6 @@ class PickFilamentsConfig:
         "Pictures of the first micrographs to draw beside the STAR files, with the traced filaments. 0: none."
     )
     names: Paths = names_field()
-    device: str = device_field()
-    threads: int = threads_field()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -143,8 +139,6 @@ class TrainFilamentPickerConfig:
     batch_size: int = batch_size_field("Crops", default=8)
     learning_rate: typing.Optional[float] = learning_rate_field()
     seed: int = seed_field()
-    device: str = device_field()
-    threads: int = threads_field()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -165,6 +159,7 @@ COMMANDS = (
         "pick-filaments",
         PickFilamentsConfig,
         PickFilamentsOutputs,
+        gpu=True,
         example="cryodl pick-filaments --micrographs 'mics/*.mrc' --pixel-size 1.2 --filament-diameter 250 "
         "--output segments/",
         kept="micrograph",
@@ -173,6 +168,7 @@ COMMANDS = (
         "train-filament-picker",
         TrainFilamentPickerConfig,
         TrainFilamentPickerOutputs,
+        gpu=True,
         example="cryodl train-filament-picker --output models/filaments",
         form=False,
     ),

@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import Paths, device_field, network_field, seed_field, threads_field
+from ..fields import Paths, network_field, seed_field
 from ..networks import PICKER_NETWORKS
 from ..outputs import Details, Outputs, output
 from ..params import param
@@ -108,8 +108,6 @@ class TrainGeneralPickerConfig:
         expert=True,
     )
     seed: int = seed_field()
-    device: str = device_field()
-    threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else
@@ -147,6 +145,7 @@ COMMANDS = (
         "train-general-picker",
         TrainGeneralPickerConfig,
         TrainGeneralPickerOutputs,
+        gpu=True,
         example="cryodl train-general-picker --structures 'structures/*.cif' --output general",
     ),
 )

@@ -8,13 +8,11 @@ from ..command import Command
 from ..fields import (
     THRESHOLD_RULES,
     Paths,
-    device_field,
     micrographs_field,
     model_field,
     names_field,
     output_folder_field,
     pixel_size_field,
-    threads_field,
 )
 from ..outputs import Counts, Details, Numbers, Outputs, Texts, output
 from ..params import param
@@ -80,8 +78,6 @@ class PickConfig:
         expert=True,
     )
     names: Paths = names_field()
-    device: str = device_field()
-    threads: int = threads_field()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -145,7 +141,6 @@ class ProposeBoxesConfig:
         maximum=10000,
     )
     names: Paths = names_field()
-    threads: int = threads_field()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -167,6 +162,7 @@ COMMANDS = (
         "pick",
         PickConfig,
         PickOutputs,
+        gpu=True,
         example="cryodl pick --micrographs 'mics/*.mrc' --pixel-size 1.77 --model models/betagal --output picks/\n"
         "To change the threshold, repeat the command with --threshold. It is fast, because the candidates "
         "are kept in picks/candidates.",

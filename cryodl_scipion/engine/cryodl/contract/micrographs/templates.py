@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import Paths, micrographs_field, names_field, pixel_size_field, threads_field
+from ..fields import Paths, micrographs_field, names_field, pixel_size_field
 from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
 from .pick_fields import border_field, minimum_distance_field, overwrite_field
@@ -77,7 +77,6 @@ class PickTemplatesConfig:
         maximum=100000,
     )
     names: Paths = names_field()
-    threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
         """A structure or a diameter, not both."""

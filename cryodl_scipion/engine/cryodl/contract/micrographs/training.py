@@ -9,13 +9,11 @@ from ..fields import (
     LABEL_KINDS,
     PU_CRITERIA,
     Paths,
-    device_field,
     micrographs_field,
     names_field,
     network_field,
     pixel_size_field,
     seed_field,
-    threads_field,
 )
 from ..networks import PICKER_NETWORKS
 from ..outputs import output
@@ -142,8 +140,6 @@ class TrainPickerConfig:
     learning_rate: typing.Optional[float] = learning_rate_field()
     seed: int = seed_field()
     names: Paths = names_field()
-    device: str = device_field()
-    threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
         """Recursions need complete labels."""
@@ -186,6 +182,7 @@ COMMANDS = (
         "train-picker",
         TrainPickerConfig,
         TrainPickerOutputs,
+        gpu=True,
         example="cryodl train-picker --micrographs 'mics/*.mrc' --coordinates picks/ --pixel-size 1.77 "
         "--particle-diameter 190 --output models/betagal\n"
         "With a few good boxes and boxes on background:\n"

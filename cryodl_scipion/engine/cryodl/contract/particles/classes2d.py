@@ -5,14 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import (
-    device_field,
-    output_folder_field,
-    particle_contrast_field,
-    particles_field,
-    seed_field,
-    threads_field,
-)
+from ..fields import output_folder_field, particle_contrast_field, particles_field, seed_field
 from ..outputs import Outputs, output
 from ..params import param
 from ..search_fields import correct_ctf_field, mask_diameter_field, max_shift_field, resolution_field
@@ -84,8 +77,6 @@ class Classify2DConfig:
     )
     contrast: str = particle_contrast_field()
     seed: int = seed_field()
-    device: str = device_field()
-    threads: int = threads_field()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,6 +182,7 @@ COMMANDS = (
         "classify-2d",
         Classify2DConfig,
         Classify2DOutputs,
+        gpu=True,
         example="cryodl classify-2d --particles particles.star --classes 50 --output classes\n"
         "cryodl classify-2d --particles later.star --classes-from classes --output classes2",
         kept="pass",
@@ -199,6 +191,7 @@ COMMANDS = (
         "select-classes",
         SelectClassesConfig,
         SelectClassesOutputs,
+        threads=False,
         example="cryodl select-classes --classes classes/classes.star --threshold 0.5 --output good",
     ),
 )

@@ -7,7 +7,6 @@ import typing
 from ..command import Command
 from ..fields import (
     batch_field,
-    device_field,
     model_field,
     output_file_field,
     output_folder_field,
@@ -15,7 +14,6 @@ from ..fields import (
     particles_field,
     seed_field,
     structure_field,
-    threads_field,
 )
 from ..outputs import Outputs, Texts, output
 from ..params import param
@@ -35,8 +33,6 @@ class DenoiseConfig:
     )
     contrast: str = particle_contrast_field()
     batch_size: int = batch_field("Number of particles that the network processes at a time.", 16)
-    device: str = device_field()
-    threads: int = threads_field()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -92,8 +88,6 @@ class EvaluateDenoiserConfig:
     symmetry: str = symmetry_field()
     contrast: str = particle_contrast_field()
     seed: int = seed_field()
-    device: str = device_field()
-    threads: int = threads_field()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -120,6 +114,7 @@ COMMANDS = (
         "denoise",
         DenoiseConfig,
         DenoiseOutputs,
+        gpu=True,
         example="cryodl denoise --particles raw.star --model denoiser --output denoised.star\n"
         "Without a known structure: --model general_denoiser",
     ),
@@ -127,6 +122,7 @@ COMMANDS = (
         "evaluate-denoiser",
         EvaluateDenoiserConfig,
         EvaluateDenoiserOutputs,
+        gpu=True,
         example="cryodl evaluate-denoiser --particles held_out.star --model denoiser --structure map.mrc --output "
         "evaluation/",
     ),

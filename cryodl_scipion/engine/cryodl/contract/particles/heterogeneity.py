@@ -5,14 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import (
-    device_field,
-    output_folder_field,
-    particle_contrast_field,
-    particles_field,
-    seed_field,
-    threads_field,
-)
+from ..fields import output_folder_field, particle_contrast_field, particles_field, seed_field
 from ..latent_fields import (
     axes_field,
     latent_clusters_field,
@@ -98,8 +91,6 @@ class FitHeterogeneityConfig:
         expert=True,
     )
     seed: int = seed_field()
-    device: str = device_field()
-    threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else
@@ -146,6 +137,7 @@ COMMANDS = (
         "fit-heterogeneity",
         FitHeterogeneityConfig,
         FitHeterogeneityOutputs,
+        gpu=True,
         example="cryodl fit-heterogeneity --particles refined.star --reference map.mrc --output latent/",
         kept="the same command continues the method gaussian after its last round; the method linear begins anew.",
     ),

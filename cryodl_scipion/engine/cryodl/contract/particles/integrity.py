@@ -5,15 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import (
-    Paths,
-    device_field,
-    model_field,
-    output_folder_field,
-    particle_contrast_field,
-    particles_field,
-    threads_field,
-)
+from ..fields import Paths, model_field, output_folder_field, particle_contrast_field, particles_field
 from ..outputs import Counts, Outputs, output
 from ..params import param
 from ..search_fields import angular_step_field, resolution_field
@@ -52,8 +44,6 @@ class AssessIntegrityConfig:
         "Resolution limit of the comparison.", "twice the pixel size", expert=True
     )
     contrast: str = particle_contrast_field()
-    device: str = device_field()
-    threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else
@@ -91,6 +81,7 @@ COMMANDS = (
         "assess-integrity",
         AssessIntegrityConfig,
         AssessIntegrityOutputs,
+        gpu=True,
         example="cryodl assess-integrity --particles raw.star --structures whole.pdb core.pdb --names whole core "
         "--output integrity/",
         kept="structure",

@@ -5,14 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import (
-    output_file_field,
-    output_folder_field,
-    particle_contrast_field,
-    particles_field,
-    seed_field,
-    threads_field,
-)
+from ..fields import output_file_field, output_folder_field, particle_contrast_field, particles_field, seed_field
 from ..outputs import Outputs, output
 from ..params import param
 from ..search_fields import mask_diameter_field
@@ -96,7 +89,6 @@ class LatentVolumesConfig:
     )
     contrast: str = particle_contrast_field()
     seed: int = seed_field()
-    threads: int = threads_field()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -145,6 +137,7 @@ COMMANDS = (
         "select-latent",
         SelectLatentConfig,
         SelectLatentOutputs,
+        threads=False,
         example="cryodl select-latent --particles latent/particles.star --region 1:-2:0.5 --output open.star",
         form=False,
     ),

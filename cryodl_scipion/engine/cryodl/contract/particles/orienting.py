@@ -6,14 +6,12 @@ import typing
 
 from ..command import Command
 from ..fields import (
-    device_field,
     model_field,
     output_file_field,
     particle_contrast_field,
     particles_field,
     seed_field,
     structure_field,
-    threads_field,
 )
 from ..outputs import Outputs, output
 from ..params import param
@@ -62,8 +60,6 @@ class AssignOrientationsConfig:
         label="Noise substitution beyond",
         expert=True,
     )
-    device: str = device_field()
-    threads: int = threads_field()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -125,8 +121,6 @@ class ReconstructConfig:
         none_means="those in the particles' folder, if there are any",
     )
     seed: int = seed_field()
-    device: str = device_field()
-    threads: int = threads_field()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -177,6 +171,7 @@ COMMANDS = (
         "assign-orientations",
         AssignOrientationsConfig,
         AssignOrientationsOutputs,
+        gpu=True,
         example="cryodl assign-orientations --particles raw.star --structure map.mrc --symmetry D2 --output "
         "oriented.star",
         kept="chunk",
@@ -185,6 +180,7 @@ COMMANDS = (
         "reconstruct",
         ReconstructConfig,
         ReconstructOutputs,
+        gpu=True,
         example="cryodl reconstruct --particles oriented.star --output map.mrc",
     ),
 )

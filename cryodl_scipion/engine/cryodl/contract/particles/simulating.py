@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import Paths, device_field, output_file_field, seed_field, structure_field, threads_field
+from ..fields import Paths, output_file_field, seed_field, structure_field
 from ..optics import defocus_problems, optics_field
 from ..outputs import Outputs, output
 from ..params import param
@@ -114,8 +114,6 @@ class SimulateParticlesConfig:
         expert=True,
     )
     seed: int = seed_field()
-    device: str = device_field()
-    threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else
@@ -163,6 +161,7 @@ COMMANDS = (
         "simulate-particles",
         SimulateParticlesConfig,
         SimulateParticlesOutputs,
+        gpu=True,
         example="cryodl simulate-particles --structure map.mrc --pixel-size 3.5 --box 64 --count 1000 --snr 0.05 "
         "--output particles.star",
         kept="chunk",

@@ -5,16 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import (
-    RECONSTRUCTION_LOSSES,
-    Paths,
-    device_field,
-    network_field,
-    particle_contrast_field,
-    particles_field,
-    seed_field,
-    threads_field,
-)
+from ..fields import RECONSTRUCTION_LOSSES, Paths, network_field, particle_contrast_field, particles_field, seed_field
 from ..networks import DENOISER_NETWORKS
 from ..outputs import output
 from ..params import param
@@ -110,8 +101,6 @@ class TrainDenoiserConfig:
     )
     learning_rate: typing.Optional[float] = learning_rate_field()
     seed: int = seed_field()
-    device: str = device_field()
-    threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else
@@ -137,6 +126,7 @@ COMMANDS = (
         "train-denoiser",
         TrainDenoiserConfig,
         TrainDenoiserOutputs,
+        gpu=True,
         example="cryodl train-denoiser --particles refined.star --structure map.mrc --output denoiser\n"
         "Two molecules: --particles one.star other.star --structure one.mrc other.mrc",
     ),

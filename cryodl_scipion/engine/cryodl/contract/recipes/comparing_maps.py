@@ -7,14 +7,12 @@ import typing
 from ..command import Command
 from ..fields import (
     Paths,
-    device_field,
     micrographs_field,
     names_field,
     output_folder_field,
     pixel_size_field,
     seed_field,
     structure_field,
-    threads_field,
 )
 from ..micrographs.pick_fields import box_field, particle_diameter_field, pick_sets_field, stated_contrast_field
 from ..outputs import Counts, Outputs, Texts, output
@@ -125,8 +123,6 @@ class CompareMapsOfPicksConfig:
     )
     names: Paths = names_field()
     seed: int = seed_field()
-    device: str = device_field()
-    threads: int = threads_field()
 
     def search_resolution(self, diameter: float) -> float:
         """Å: finest detail at which particles of a diameter in Å are compared with the structure."""
@@ -205,6 +201,7 @@ COMMANDS = (
         "compare-maps-of-picks",
         CompareMapsOfPicksConfig,
         CompareMapsOfPicksOutputs,
+        gpu=True,
         example="cryodl compare-maps-of-picks --picks general=picks/general blobs=picks/blobs --reference manual/ "
         "--micrographs 'mics/*.mrc' --pixel-size 1.77 --ctf ctf.star --structure 1abc.cif --symmetry D2 "
         "--output maps/",

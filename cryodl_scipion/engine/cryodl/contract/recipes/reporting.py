@@ -89,6 +89,7 @@ COMMANDS = (
         "report",
         ReportConfig,
         ReportOutputs,
+        threads=False,
         example="cryodl report --folder results/ --output report.html\n"
         "For a Scipion project: cryodl report --project ScipionUserData/projects/mine --output "
         "report.html",

@@ -123,6 +123,7 @@ COMMANDS = (
         "annotate",
         AnnotateConfig,
         AnnotationsOutputs,
+        threads=False,
         example="cryodl annotate --tomograms 'tomograms/*.mrc' --annotations annotations/ --feature membrane "
         "--annotator anna",
         kept="what was saved is in the annotations.",
@@ -132,6 +133,7 @@ COMMANDS = (
         "import-annotations",
         ImportAnnotationsConfig,
         AnnotationsOutputs,
+        threads=False,
         example="cryodl import-annotations --tomograms 'tomograms/*.mrc' --labels 'labels/*.mrc' --label 1 "
         "--feature membrane --annotations annotations/",
         locks="annotations",
@@ -140,6 +142,7 @@ COMMANDS = (
         "join-annotations",
         JoinAnnotationsConfig,
         AnnotationsOutputs,
+        threads=False,
         example="cryodl join-annotations --folders anna/ ben/ --annotations together/",
         locks="annotations",
     ),

@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import batch_field, device_field, model_field, network_field, output_file_field, seed_field, threads_field
+from ..fields import batch_field, model_field, network_field, output_file_field, seed_field
 from ..networks import CLASSIFIER_NETWORKS
 from ..outputs import Counts, Details, Outputs, Texts, output
 from ..params import param
@@ -63,8 +63,6 @@ class TrainClassifierConfig:
     batch_size: typing.Optional[int] = batch_size_field("Subtomograms")
     learning_rate: typing.Optional[float] = learning_rate_field()
     seed: int = seed_field()
-    device: str = device_field()
-    threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else
@@ -114,8 +112,6 @@ class ClassifySubtomogramsConfig:
     contrast: str = subtomogram_contrast_field()
     averages: bool = param("Average each class, corrected for the missing wedge.", default=True, label="Averages")
     batch_size: int = batch_field("Number of subtomograms processed at a time.", 32)
-    device: str = device_field()
-    threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else
@@ -153,12 +149,14 @@ COMMANDS = (
         "train-classifier",
         TrainClassifierConfig,
         TrainClassifierOutputs,
+        gpu=True,
         example="cryodl train-classifier --subtomograms labelled.star --output models/classes",
     ),
     Command(
         "classify-subtomograms",
         ClassifySubtomogramsConfig,
         ClassifySubtomogramsOutputs,
+        gpu=True,
         example="cryodl classify-subtomograms --subtomograms all.star --model models/classes --output classified.star",
         kept="chunk",
     ),

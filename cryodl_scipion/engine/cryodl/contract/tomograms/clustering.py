@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import device_field, output_file_field, seed_field, threads_field
+from ..fields import output_file_field, seed_field
 from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
 from ..search_fields import resolution_field
@@ -56,8 +56,6 @@ class ClusterSubtomogramsConfig:
     tilt_max: float = tilt_field("Maximum", 60.0)
     contrast: str = subtomogram_contrast_field()
     seed: int = seed_field()
-    device: str = device_field()
-    threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else
@@ -95,6 +93,7 @@ COMMANDS = (
         "cluster-subtomograms",
         ClusterSubtomogramsConfig,
         ClusterSubtomogramsOutputs,
+        gpu=True,
         example="cryodl cluster-subtomograms --subtomograms aligned.star --classes 4 --output grouped.star",
         kept="round",
     ),

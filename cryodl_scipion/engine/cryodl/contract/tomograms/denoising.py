@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import Paths, device_field, model_field, network_field, output_folder_field, seed_field, threads_field
+from ..fields import Paths, model_field, network_field, output_folder_field, seed_field
 from ..networks import TOMOGRAM_DENOISER_NETWORKS
 from ..outputs import Details, Numbers, Outputs, Texts, output
 from ..params import param
@@ -70,8 +70,6 @@ class DenoiseTomogramsConfig:
     memory: float = memory_field()
     names: Paths = tomogram_names_field()
     seed: int = seed_field()
-    device: str = device_field()
-    threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else
@@ -109,6 +107,7 @@ COMMANDS = (
         "denoise-tomograms",
         DenoiseTomogramsConfig,
         DenoiseTomogramsOutputs,
+        gpu=True,
         example="cryodl denoise-tomograms --even 'halves/*_EVN.mrc' --odd 'halves/*_ODD.mrc' --output denoised",
         kept="tomogram",
     ),

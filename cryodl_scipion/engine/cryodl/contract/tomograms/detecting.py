@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import Paths, device_field, model_field, output_folder_field, seed_field, threads_field
+from ..fields import Paths, model_field, output_folder_field, seed_field
 from ..outputs import Counts, Numbers, Outputs, Texts, output
 from ..params import param
 from ..search_fields import resolution_field, symmetry_field
@@ -148,8 +148,6 @@ class DetectParticlesConfig:
     tilt_series_pixel_size: typing.Optional[float] = tilt_series_pixel_size_field()
     names: Paths = tomogram_names_field()
     seed: int = seed_field()
-    device: str = device_field()
-    threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else
@@ -191,6 +189,7 @@ COMMANDS = (
         "detect-particles",
         DetectParticlesConfig,
         DetectParticlesOutputs,
+        gpu=True,
         example="cryodl detect-particles --tomograms 'tomograms/*.mrc' --template ribosome.mrc --output found/\n"
         "cryodl detect-particles --tomograms 'tomograms/*.mrc' --model models/particles --output found/",
         kept="tomogram",

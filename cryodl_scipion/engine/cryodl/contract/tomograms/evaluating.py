@@ -45,6 +45,7 @@ COMMANDS = (
         "evaluate-segmentation",
         EvaluateSegmentationConfig,
         EvaluateSegmentationOutputs,
+        threads=False,
         example="cryodl evaluate-segmentation --segmentations 'merged/*.mrc' --labels 'labels/*.mrc' --output "
         "evaluated/",
     ),

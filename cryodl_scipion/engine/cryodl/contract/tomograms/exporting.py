@@ -101,6 +101,7 @@ COMMANDS = (
         "export-tomograms",
         ExportTomogramsConfig,
         ExportTomogramsOutputs,
+        threads=False,
         example="cryodl export-tomograms --tomograms 'tomograms/*.mrc' --coordinates picked/particles.star "
         "--output exported/\n"
         "Labels for napari: --tomograms 'merged/*.mrc' --labels",

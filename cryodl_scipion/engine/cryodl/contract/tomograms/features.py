@@ -154,6 +154,7 @@ COMMANDS = (
         "merge-features",
         MergeFeaturesConfig,
         MergeFeaturesOutputs,
+        threads=False,
         example="cryodl merge-features --scores scores/ --minimum-size 500 --surfaces --output merged/",
         kept="tomogram",
     ),
@@ -161,6 +162,7 @@ COMMANDS = (
         "pick-features",
         PickFeaturesConfig,
         PickFeaturesOutputs,
+        threads=False,
         example="cryodl pick-features --segmentations 'merged/*.mrc' --label 2 --shape particles --diameter 250 "
         "--output picked/",
         kept="tomogram",

@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import output_folder_field, seed_field, threads_field
+from ..fields import output_folder_field, seed_field
 from ..latent_fields import (
     axes_field,
     latent_clusters_field,
@@ -54,7 +54,6 @@ class FitSubtomogramHeterogeneityConfig:
     tolerance: float = variability_field("the missing wedge, CTF and alignment", "subtomograms", 0.02)
     contrast: str = subtomogram_contrast_field()
     seed: int = seed_field()
-    threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else

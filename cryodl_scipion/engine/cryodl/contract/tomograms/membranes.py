@@ -80,6 +80,7 @@ COMMANDS = (
         "measure-membranes",
         MeasureMembranesConfig,
         MeasureMembranesOutputs,
+        threads=False,
         example="cryodl measure-membranes --segmentations 'merged/*.mrc' --label 1 --spacing 60 --output membranes/",
         kept="tomogram",
     ),

@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import Paths, device_field, network_field, seed_field, threads_field
+from ..fields import Paths, network_field, seed_field
 from ..networks import SEGMENTER_NETWORKS
 from ..outputs import Details, Outputs, Texts, output
 from ..params import param
@@ -74,8 +74,6 @@ class TrainGeneralSegmenterConfig:
     batch_size: typing.Optional[int] = batch_size_field("Crops")
     learning_rate: typing.Optional[float] = learning_rate_field()
     seed: int = seed_field()
-    device: str = device_field()
-    threads: int = threads_field()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -93,6 +91,7 @@ COMMANDS = (
         "train-general-segmenter",
         TrainGeneralSegmenterConfig,
         TrainGeneralSegmenterOutputs,
+        gpu=True,
         example="cryodl train-general-segmenter --ribosomes 70S.mrc --others '*.pdb' --output models/tomograms",
         form=False,
     ),

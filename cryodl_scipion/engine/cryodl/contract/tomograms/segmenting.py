@@ -5,16 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import (
-    SCORE_TYPES,
-    Paths,
-    device_field,
-    model_field,
-    network_field,
-    output_folder_field,
-    seed_field,
-    threads_field,
-)
+from ..fields import SCORE_TYPES, Paths, model_field, network_field, output_folder_field, seed_field
 from ..networks import SEGMENTER_NETWORKS
 from ..outputs import Details, Numbers, Outputs, Texts, output
 from ..params import param
@@ -104,8 +95,6 @@ class TrainSegmenterConfig:
     start_from: typing.Optional[str] = start_from_field("Segmenter, or name of a shipped one,")
     names: Paths = tomogram_names_field()
     seed: int = seed_field()
-    device: str = device_field()
-    threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else
@@ -174,8 +163,6 @@ class SegmentConfig:
     )
     memory: float = memory_field()
     names: Paths = tomogram_names_field()
-    device: str = device_field()
-    threads: int = threads_field()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -236,12 +223,14 @@ COMMANDS = (
         "train-segmenter",
         TrainSegmenterConfig,
         TrainSegmenterOutputs,
+        gpu=True,
         example="cryodl train-segmenter --annotations annotations/ --feature membrane --output models/membrane",
     ),
     Command(
         "segment",
         SegmentConfig,
         SegmentOutputs,
+        gpu=True,
         example="cryodl segment --tomograms 'tomograms/*.mrc' --model membrane ribosome --output scores/\n"
         "cryodl segment --tomograms 'tomograms/*.mrc' --model models/mine --output scores/",
         kept="tomogram",

@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import Paths, device_field, output_folder_field, seed_field, threads_field
+from ..fields import Paths, output_folder_field, seed_field
 from ..optics import optics_field
 from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
@@ -128,8 +128,6 @@ class SimulateTomogramsConfig:
         maximum=0.5,
     )
     seed: int = seed_field()
-    device: str = device_field()
-    threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else
@@ -171,6 +169,7 @@ COMMANDS = (
         "simulate-tomograms",
         SimulateTomogramsConfig,
         SimulateTomogramsOutputs,
+        gpu=True,
         example="cryodl simulate-tomograms --structures ribosome.cif proteasome.pdb --copies 40 30 --count 2 "
         "--output simulated/",
         kept="tomogram",

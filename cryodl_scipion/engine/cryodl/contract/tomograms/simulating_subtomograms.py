@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import Paths, device_field, output_file_field, seed_field, threads_field
+from ..fields import Paths, output_file_field, seed_field
 from ..optics import optics_field
 from ..outputs import Outputs, output
 from ..params import param
@@ -56,8 +56,6 @@ class SimulateSubtomogramsConfig:
     amplitude_contrast: float = optics_field("amplitude_contrast")
     contrast: str = protein_contrast_field("bright")
     seed: int = seed_field()
-    device: str = device_field()
-    threads: int = threads_field()
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else
@@ -88,6 +86,7 @@ COMMANDS = (
         "simulate-subtomograms",
         SimulateSubtomogramsConfig,
         SimulateSubtomogramsOutputs,
+        gpu=True,
         example="cryodl simulate-subtomograms --structures 'structures/*.pdb' --snr 0.1 --output simulated.star",
         kept="chunk",
     ),

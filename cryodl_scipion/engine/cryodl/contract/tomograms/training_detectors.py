@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import Paths, device_field, network_field, seed_field, threads_field
+from ..fields import Paths, network_field, seed_field
 from ..networks import DETECTOR_NETWORKS
 from ..outputs import Details, Numbers, output
 from ..params import param
@@ -73,8 +73,6 @@ class TrainDetectorConfig:
     start_from: typing.Optional[str] = start_from_field("Detector")
     names: Paths = tomogram_names_field()
     seed: int = seed_field()
-    device: str = device_field()
-    threads: int = threads_field()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -92,6 +90,7 @@ COMMANDS = (
         "train-detector",
         TrainDetectorConfig,
         TrainDetectorOutputs,
+        gpu=True,
         example="cryodl train-detector --tomograms 'tomograms/*.mrc' --coordinates labels.star --diameter "
         "ribosome=300 ferritin=120 --output models/particles",
     ),

@@ -32,8 +32,8 @@ def run(config: EvaluateMapConfig) -> Result:
 
     if config.output:
         check_output(config.output)
-    device = choose_device(config.device if config.improver else "cpu")
-    set_threads(config.threads)
+    device = choose_device(None if config.improver else "cpu")
+    set_threads()
     metrics, details, warnings = map_metrics(config, device)
     if config.output:
         from ..measures.report import write_report

@@ -25,7 +25,7 @@ def run(config: SimulateHalfMapsConfig) -> Result:
     """Write PREFIX_half1.mrc, _half2.mrc, _full.mrc, _truth.mrc and _model.pdb (or .cif)."""
     from ...core.devices import set_threads
 
-    set_threads(config.threads)
+    set_threads()
     import numpy as np
 
     from ...io.unfinished import check_output

@@ -127,7 +127,7 @@ def _measure(
     from ...io.micrographs import read_micrograph
     from ..assess.assessment import area_rows, assess
 
-    set_threads(config.threads)
+    set_threads()
 
     def measure(name: str, path: str) -> None:
         found = assess(read_micrograph(path), config.pixel_size, config.particle_diameter)

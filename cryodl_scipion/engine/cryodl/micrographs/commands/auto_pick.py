@@ -163,8 +163,6 @@ def _pick_all(
             contrast=entries[best]["contrast"],
             border=config.border,
             avoid="nothing",  # the network has been taught what contamination is
-            device=config.device,
-            threads=config.threads,
         )
     )
     outputs = AutoPickOutputs(

@@ -208,8 +208,8 @@ def _denoise(
     from ..denoise.predict import MicrographDenoiser
     from ..denoise.run import read_averages
 
-    device, skipped = choose_device(config.device), []
-    set_threads(config.threads)
+    device, skipped = choose_device(), []
+    set_threads()
     card, weights = read_model(model, MICROGRAPH_DENOISER)
     denoiser = MicrographDenoiser(card, weights, device, _resolution(config, card))
     print(f"Denoising on {device_name(device)} with {model}.")

@@ -121,7 +121,7 @@ def _fit_all(
         return []
     from ...core.devices import set_threads
 
-    set_threads(config.threads)
+    set_threads()
 
     def fit(name: str, path: str) -> None:
         records[name] = _fit_one(name, path, config, folder)

@@ -73,7 +73,7 @@ def _cut_all(
     from ...core.devices import set_threads
     from ...io.micrograph_ctfs import read_micrograph_ctfs
 
-    set_threads(config.threads)
+    set_threads()
     constants = (config.voltage, config.spherical_aberration, config.amplitude_contrast)
     ctfs = None if config.ctf is None else read_micrograph_ctfs(config.ctf, dict(zip(MICROSCOPE, constants)))
     records, skipped, fresh = {}, [], 0

@@ -120,8 +120,8 @@ def _pick(
     from ..filaments.predict import FilamentPicker
     from ..pickers import load_network
 
-    device = choose_device(config.device)
-    set_threads(config.threads)
+    device = choose_device()
+    set_threads()
     card, weights = read_model(model, "filament_picker")
     method = method_of("filament_picker", card["network"])
     picker = FilamentPicker(method, load_network(method, weights, model), device, config.memory, config.contrast)

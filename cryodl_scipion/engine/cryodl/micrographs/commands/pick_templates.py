@@ -49,7 +49,7 @@ def run(config: PickTemplatesConfig) -> Result:
     named = name_micrographs(expand_paths(config.micrographs), config.names)
     folder = Path(config.output)
     (folder / CANDIDATES).mkdir(parents=True, exist_ok=True)
-    set_threads(config.threads)
+    set_threads()
     settings = _settings(config)
     notes = list(pixel_size_warnings([path for _, path in named], config.pixel_size))
     for note in notes:

@@ -37,7 +37,7 @@ def run(config: ProposeBoxesConfig) -> Result:
     from ..pickers.propose import appearance_of, propose_boxes
     from ..pickers.seen import seen_particles
 
-    set_threads(config.threads)
+    set_threads()
     warnings: list[str] = []
     items = match_particles(config, warnings.append)
     warnings += pixel_size_warnings([item.path for item in items], config.pixel_size)

@@ -36,8 +36,8 @@ def run(config: SimulateMicrographsConfig) -> Result:
 
     from ...core.devices import choose_device, device_name, set_threads
 
-    device = choose_device(config.device)
-    set_threads(config.threads)
+    device = choose_device()
+    set_threads()
     projector, diameter = _structure(config, device)
     surroundings, notes = _surroundings(config, diameter)
     for note in notes:

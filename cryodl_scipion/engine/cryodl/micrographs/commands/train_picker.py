@@ -52,7 +52,7 @@ def run(config: TrainPickerConfig) -> Result:
     said(notes)  # before the work, which may be in vain; they also stand in the result
     # The small crops around boxes gain nothing from a second thread (0.077 against 0.084 s a step) and wait for it on a
     # machine that is shared (0.5 s).
-    alone = label_kind(config) == "boxes" and choose_device(config.device).type == "cpu"
+    alone = label_kind(config) == "boxes" and choose_device().type == "cpu"
     device = training.take_device(threads=1 if alone else None)
     items, images, skipped = load_labels(items, method, config)
     for entry in skipped:

@@ -145,8 +145,8 @@ class RoundLoop:
     def _train(self, number: int, model: Path) -> None:
         """Write the model of a round from the picks of the round before."""
         before = round_folder(self.folder, number - 1) / "model"
-        device = choose_device(self.config.device)
-        set_threads(self.config.threads)
+        device = choose_device()
+        set_threads()
         contrast = typing.cast("dict[str, typing.Any]", read_round(self.folder, number - 1))["contrast"]
         picked, method = self._picked(number - 1), self._method(number - 1)
         images, _ = self._images(number - 1, picked, contrast)
@@ -185,8 +185,6 @@ class RoundLoop:
             pictures=0,
             avoid="nothing",  # what lies on contamination teaches as such
             names=tuple(n for n, _ in self.chosen),
-            device=c.device,
-            threads=c.threads,
         )
 
     def _picked(self, number: int) -> dict[str, Picked]:

@@ -47,8 +47,8 @@ def run(config: AssessIntegrityConfig) -> Result:
     need = ("ctf", "raw", "angles") if config.orientations == "given" else ("ctf", "raw")
     particles = read_particles(config.particles, need=need)
     names = _names(config)
-    device = choose_device(config.device)
-    set_threads(config.threads)
+    device = choose_device()
+    set_threads()
     assessment = _prepare(config, particles, device)  # what it refuses leaves no folder behind
     folder = working_folder(config, [config.particles, *config.structures])
     explanation = _explained(assessment, device)

@@ -44,8 +44,8 @@ def run(config: AssignOrientationsConfig) -> Result:
 
     operations(config.symmetry)  # an unknown one is an error before the work
     particles = _particles(config)
-    device = choose_device(config.device)
-    set_threads(config.threads)
+    device = choose_device()
+    set_threads()
     files = [config.particles, config.structure]
     structure = prepare_structure(config, particles, device)
     sources = hypotheses(particles, structure.settings.diameter, config.contrast)

@@ -52,8 +52,8 @@ def run(config: DenoiseConfig) -> Result:
 
     stack = _check_output(config.output)
     particles = read_particles(config.particles, need=("raw",))
-    device = choose_device(config.device)
-    set_threads(config.threads)
+    device = choose_device()
+    set_threads()
     blind = read_card(find_model(config.model, MICROGRAPH_DENOISER))["kind"] == MICROGRAPH_DENOISER
     ready = (_ready_blind if blind else _ready_for_structure)(config, particles, device)
     notes, name = ready.notes, ready.denoiser.card["name"]

@@ -51,8 +51,8 @@ def run(config: EvaluateDenoiserConfig) -> Result:
     particles = read_particles(config.particles, need=("angles", "ctf", "raw"))
     if len(particles) < 2:
         raise ValueError(f"{config.particles} has {len(particles)} particle; at least two are needed.")
-    device = choose_device(config.device)
-    set_threads(config.threads)
+    device = choose_device()
+    set_threads()
     denoiser = load_denoiser(config.model, device)
     rng = np.random.default_rng(config.seed)
     folder = working_folder(config, continues=False)

@@ -34,8 +34,8 @@ def run(config: FitHeterogeneityConfig) -> Result:
 
     if config.umap:
         require_umap()
-    set_threads(config.threads)
-    device = choose_device(config.device if config.method != "linear" else "cpu")
+    set_threads()
+    device = choose_device(None if config.method != "linear" else "cpu")
     inputs = load_inputs(config)
     files = [config.particles, config.reference, *([config.mask] if config.mask else [])]
     folder = working_folder(config, files, continues=config.method != "linear")

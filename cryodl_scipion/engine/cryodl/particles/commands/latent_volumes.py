@@ -33,7 +33,7 @@ def run(config: LatentVolumesConfig) -> Result:
     from ...io.particle_sets import read_particles
     from ..heterogeneity.trajectories import near_points, trajectory
 
-    set_threads(config.threads)
+    set_threads()
     particles = read_particles(config.particles, need=("angles", "ctf", "raw"))
     latent = np.stack([latent_column(particles, f"{LATENT}{axis}") for axis in _axes(config.axes)], axis=1)
     points = trajectory(latent, config.maps) if config.points is None else _points(config.points, latent.shape[1])

@@ -41,8 +41,8 @@ def run(config: ReconstructConfig) -> Result:
     doubts += more
     warnings = _warnings(particles, config) + doubts
     halves = split_halves(particles, config.seed)
-    device = choose_device(config.device)
-    set_threads(config.threads)
+    device = choose_device()
+    set_threads()
     _check_memory(particles.box)
     check_not_empty(particles.images(sample_rows(len(particles))), config.particles)
     print(f"Back-projecting {len(particles)} particles of {particles.box} px on {device_name(device)}.")

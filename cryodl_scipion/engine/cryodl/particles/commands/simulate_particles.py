@@ -36,8 +36,8 @@ def run(config: SimulateParticlesConfig) -> Result:
     from ...io.particles import read_orientations
     from ...simulate.states import load_states
 
-    device = choose_device(config.device)
-    set_threads(config.threads)
+    device = choose_device()
+    set_threads()
     states = load_states(config)
     orientations = read_orientations(config.orientations) if config.orientations else None
     Path(config.output).parent.mkdir(parents=True, exist_ok=True)

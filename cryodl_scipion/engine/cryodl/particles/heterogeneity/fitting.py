@@ -165,7 +165,7 @@ def _fit_linear(config: FitHeterogeneityConfig, inputs: Inputs, start: Start, mo
 def _test_gaussians(config: FitHeterogeneityConfig, inputs: Inputs, start: Start) -> tuple[GaussianModel, Motion]:
     """The Gaussians of the mean volume, and the Motion by their principal motions."""
     doing("placing the Gaussians")
-    device = choose_device(config.device)
+    device = choose_device()
     model = gaussian_model(start.setting, start.mean, inputs, config, start.sigmas, device)
     doing("the motion test")
     return model, _told(motion_of_gaussians(model, config.tolerance / 100), start.setting.say)

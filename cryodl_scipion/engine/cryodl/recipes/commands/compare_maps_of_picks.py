@@ -58,7 +58,7 @@ def run(config: CompareMapsOfPicksConfig) -> Result:
     from ...core.symmetry import operations
 
     operations(config.symmetry)  # an unknown one is an error before the work
-    device = device_name(choose_device(config.device))
+    device = device_name(choose_device())
     named = name_micrographs(expand_paths(config.micrographs), config.names)
     compared = compared_sets(config, named)
     if config.ctf:
@@ -194,7 +194,6 @@ def _estimated_ctf(config: CompareMapsOfPicksConfig, paths: dict[str, str], fold
                 spherical_aberration=typing.cast("float", config.spherical_aberration),
                 output=str(work),
                 amplitude_contrast=EstimateCtfConfig.amplitude_contrast if contrast is None else contrast,
-                threads=config.threads,
             )
         )
         work.rename(star)

@@ -49,8 +49,6 @@ def map_of_set(name: str, picks: Picks, config: CompareMapsOfPicksConfig, common
                 resolution=config.search_resolution(common.diameter),
                 symmetry=config.symmetry,
                 contrast="bright",  # as extraction leaves protein
-                device=config.device,
-                threads=config.threads,
             )
         )
     for half in folder.glob("map*.mrc"):  # of a run that was stopped before its record
@@ -62,8 +60,6 @@ def map_of_set(name: str, picks: Picks, config: CompareMapsOfPicksConfig, common
             symmetry=config.symmetry,
             mask_diameter=config.mask_diameter,
             seed=config.seed,
-            device=config.device,
-            threads=config.threads,
         )
     ).outputs
     curve = structure_fsc(density, config.structure, made.pixel_size, config.mask_diameter)
@@ -111,7 +107,6 @@ def _extract(
             voltage=config.voltage,
             spherical_aberration=config.spherical_aberration,
             amplitude_contrast=config.amplitude_contrast,
-            threads=config.threads,
         )
     ).outputs
     halves = [half for micrograph, n in made.counts.items() for half in [common.halves[micrograph]] * n]

@@ -42,8 +42,8 @@ def run(config: ClassifySubtomogramsConfig) -> Result:
     found = read_subtomograms(
         config.subtomograms, ("classes",) if config.ground_truth else (), config.tilt_min, config.tilt_max
     )
-    device = choose_device(config.device)
-    set_threads(config.threads)
+    device = choose_device()
+    set_threads()
     classifier = load_classifier(config.model, device)
     if config.ground_truth:
         check_ground_truth(found, classifier.card)

@@ -46,8 +46,8 @@ def run(config: ClusterSubtomogramsConfig) -> Result:
     _check_number(config, found)
     notes = resolution_notes(found, diameter, config.resolution) + _component_notes(config, found)
     how = _alignment(config, found)
-    device = choose_device(config.device)
-    set_threads(config.threads)
+    device = choose_device()
+    set_threads()
     contrast, said, warning = find_subtomogram_contrast(found, diameter, config.contrast)
     if said:
         print(said)

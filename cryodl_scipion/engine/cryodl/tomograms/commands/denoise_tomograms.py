@@ -142,8 +142,8 @@ def _denoise(
     from ..denoisers.predict import TomogramDenoiser
     from ..denoisers.written import RECORD
 
-    device = choose_device(config.device)
-    set_threads(config.threads)
+    device = choose_device()
+    set_threads()
     denoiser = TomogramDenoiser(*read_model(model, KIND), device)
     print(f"Denoising on {device_name(device)} with {model}.")
     for source in todo:

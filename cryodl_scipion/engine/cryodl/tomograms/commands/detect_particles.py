@@ -45,8 +45,8 @@ def run(config: DetectParticlesConfig) -> Result:
             "A tomogram has the name 'particles', which the file of all detections uses. Give it another name "
             "(--names)."
         )
-    device = choose_device(config.device)
-    set_threads(config.threads)
+    device = choose_device()
+    set_threads()
     finder = _finder(config, named, device)
     folder = Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,7 @@ def run(config: FitSubtomogramHeterogeneityConfig) -> Result:
 
     if config.umap:
         require_umap()
-    set_threads(config.threads)
+    set_threads()
     inputs = load_subtomogram_inputs(config)
     files = [config.subtomograms, *([config.mask] if config.mask else [])]
     folder = working_folder(config, files, continues=False)

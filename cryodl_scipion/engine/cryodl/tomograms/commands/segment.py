@@ -201,8 +201,8 @@ def _segment(
     from ...core.devices import choose_device, device_name, set_threads
     from ..segmenters import load_segmenter
 
-    device = choose_device(config.device)
-    set_threads(config.threads)
+    device = choose_device()
+    set_threads()
     segmenters = [load_segmenter(folder, device) for folder in folders]
     print(f"Segmenting on {device_name(device)}.")
     for source in todo:

@@ -37,8 +37,8 @@ def run(config: SimulateSubtomogramsConfig) -> Result:
     from ...simulate.subtomograms import SubtomogramSimulator, load_structure
     from ...simulate.tilt_series import tilt_angles
 
-    device, tilts = choose_device(config.device), tilt_angles(config)
-    set_threads(config.threads)
+    device, tilts = choose_device(), tilt_angles(config)
+    set_threads()
     paths = expand_paths(config.structures)
     names = structure_names(paths)
     structures = [load_structure(path, config) for path in paths]

@@ -39,8 +39,8 @@ def run(config: SimulateTomogramsConfig) -> Result:
     from ...simulate.structures import dark_notes
     from ...simulate.tilt_series import tilt_angles
 
-    device, tilts = choose_device(config.device), tilt_angles(config)
-    set_threads(config.threads)
+    device, tilts = choose_device(), tilt_angles(config)
+    set_threads()
     _check_memory(config, len(tilts))
     paths = expand_paths(config.structures)
     particles, copies = _particles(config, paths)

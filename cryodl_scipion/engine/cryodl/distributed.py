@@ -9,8 +9,7 @@ import sys
 import tempfile
 import typing
 
-if typing.TYPE_CHECKING:
-    from ..contract import Result
+from .contract import Failure, Request, Result
 
 
 def launched() -> bool:
@@ -52,13 +51,9 @@ def run_on(devices: typing.Sequence[str], command: str, config: typing.Any) -> R
     RuntimeError
         If the processes fail; what went wrong they have printed.
     """
-    from dataclasses import replace
-
-    from ..contract import Request, Result
-
     with tempfile.TemporaryDirectory() as folder:
         request, result = os.path.join(folder, "request.json"), os.path.join(folder, "result.json")
-        Request(command, replace(config, device="auto")).write(request)
+        Request(command, config).write(request)
         environment = dict(os.environ, CUDA_VISIBLE_DEVICES=",".join(devices))
         done = subprocess.run(
             [
@@ -85,8 +80,6 @@ def run_on(devices: typing.Sequence[str], command: str, config: typing.Any) -> R
 
 
 def _raise_failure(path: str, command: str, devices: typing.Sequence[str]) -> None:
-    from ..contract import Failure
-
     if os.path.exists(path) and Failure.read(path).kind == "input":
         raise ValueError(Failure.read(path).message)
     raise RuntimeError(f"{command} on the GPUs {', '.join(devices)} failed; its messages are above.")
