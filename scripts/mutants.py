@@ -3,10 +3,10 @@
 """Mutation tests: of mutmut's changes of what is calculated, which ones do the tests notice?
 
     pip install --target FOLDER mutmut==3.8.1
-    PYTHONPATH=FOLDER:.cryodl/engine-pytest-2 ENGINE_PYTHON scripts/mutants.py [SEED [COUNT]]
+    PYTHONPATH=FOLDER:.cryodl/engine-pytest-2 ENGINE_PYTHON scripts/mutants.py [SEED COUNT [NUMBER...]]
 
-Draws COUNT (60) mutants of the folders in pyproject.toml by SEED and runs, for each, the test files that are nearest
-to its module. Prints each one that lives, with its change; whether that changes a result is for a reader to say.
+Draws COUNT (60) mutants of the folders in pyproject.toml by SEED and runs, for each, or for those of the NUMBERs, the
+test files that are nearest to its module. Whether one that lives changes a result is for a reader to say.
 """
 
 import ast
@@ -27,7 +27,7 @@ from mutmut.mutation.file_mutation import create_mutations
 
 WARM = ("torch", "scipy.ndimage", "scipy.spatial", "scipy.optimize", "scipy.special", "mrcfile", "gemmi", "pytest")
 MOST = 900  # s; a mutant that does not end is noticed
-ENOUGH = 8  # test files; no further imports are followed
+ENOUGH = 12  # test files; no further imports are followed
 Drawn = typing.Tuple[Path, str]
 
 
@@ -56,13 +56,15 @@ def importers() -> typing.Dict[str, typing.Set[Path]]:
 
 
 def tests_of(path: Path, users: typing.Dict[str, typing.Set[Path]]) -> typing.List[typing.List[str]]:
-    """Test files in the order in which they are asked: of the module's name, then by how many imports lead to it."""
-    named = sorted(str(test) for test in (ENGINE.parent / "tests").rglob(f"test_{path.stem}*.py"))
-    stages, seen, files = [named], set(named), {path}
-    while files and len(seen) < ENOUGH:
-        files = set().union(*(users.get(name_of(file), set()) for file in files))
-        stages.append(sorted({str(file) for file in files if file.name.startswith("test_")} - seen))
-        seen.update(stages[-1])
+    """Test files in the order in which they are asked: by how many imports lead to the module, or to a command."""
+    stages, seen, files, asked = [], set(), {path}, set()
+    while files and len(asked) < ENOUGH:
+        seen |= files
+        named = {file.stem for file in files if file == path or file.parent.name == "commands"}
+        tests = [test for stem in named for test in (ENGINE.parent / "tests").rglob(f"test_{stem}*.py")]
+        files = set().union(*(users.get(name_of(file), set()) for file in files)) - seen
+        stages.append(sorted({str(file) for file in [*tests, *files] if file.name.startswith("test_")} - asked))
+        asked.update(stages[-1])
     return [stage for stage in stages if stage]
 
 
@@ -74,40 +76,61 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def lives(engine: Path, tests: typing.List[str]) -> bool:
-    """Whether the tests pass in a copy of the engine, in a fork of this process."""
+class FirstFailure:
+    """A plugin of pytest that writes the first failing test to a pipe."""
+
+    def __init__(self, pipe: int) -> None:
+        self.pipe = pipe
+
+    def pytest_runtest_logreport(self, report: typing.Any) -> None:
+        """Of a test, or of a file that cannot be imported."""
+        if report.failed:
+            os.write(self.pipe, report.nodeid.encode())
+
+    pytest_collectreport = pytest_runtest_logreport
+
+
+def failing(engine: Path, tests: typing.List[str]) -> str:
+    """The first test that fails in a copy of the engine, in a fork of this process; empty if all pass."""
+    reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         signal.alarm(MOST)
         os.chdir(engine)
         sys.path[:0], os.environ["PYTHONPATH"] = [str(engine)], os.pathsep.join([str(engine), *sys.path])
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        words = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow"]
-        os._exit(
-            int(sys.modules["pytest"].main(words + [test.replace(str(ENGINE.parent), str(engine)) for test in tests]))
-        )
-    return os.waitpid(pid, 0)[1] == 0
+        words = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", *tests]
+        os._exit(int(sys.modules["pytest"].main(words, [FirstFailure(writing)])))
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        test = pipe.read()
+    return test if os.waitpid(pid, 0)[1] == 0 or test else "without an end"
 
 
 def main() -> None:
-    """Print the mutants that live, and how many were noticed."""
-    seed, count = [int(word) for word in sys.argv[1:]] + [20261123, 60][len(sys.argv) - 1 :]
-    mutants, users, killed = drawn(seed, count), importers(), 0
+    """Print what noticed each mutant, and how many live."""
+    seed, count = [int(word) for word in sys.argv[1:3]] + [20261123, 60][len(sys.argv[1:3]) :]
+    mutants, users, living = drawn(seed, count), importers(), 0
     sys.dont_write_bytecode = True
     for name in WARM:
         importlib.import_module(name)
     engine = Path(tempfile.mkdtemp()) / "engine"
     shutil.copytree(ENGINE.parent, engine)
-    for number, (path, text) in enumerate(mutants):
+    for number, (path, text) in enumerate(mutants, 1):
+        if sys.argv[3:] and str(number) not in sys.argv[3:]:
+            continue
         copy, before = engine / path.relative_to(ENGINE.parent), path.read_text(encoding="utf-8")
         copy.write_text(text, encoding="utf-8")
-        noticed = any(not lives(engine, stage) for stage in tests_of(path, users))
+        stages = [[test.replace(str(ENGINE.parent), str(engine)) for test in s] for s in tests_of(path, users)]
+        test = next(filter(None, (failing(engine, stage) for stage in stages)), "")
         shutil.copy2(path, copy)
-        killed += noticed
+        if "::" in test and failing(engine, [test]):
+            test += ", WHICH FAILS WITHOUT IT"
         change = difflib.unified_diff(before.splitlines(), text.splitlines(), str(path.relative_to(ENGINE)), "", n=0)
-        print(f"{number + 1}: {'noticed' if noticed else 'LIVES'}", *change, sep="\n", flush=True)
+        print(f"{number}: {'noticed by ' + test if test else 'LIVES'}", *change, sep="\n", flush=True)
+        living += not test
     shutil.rmtree(engine.parent)
-    print(f"{killed} of {count} are noticed")
+    print(f"{living} live")
 
 
 if __name__ == "__main__":

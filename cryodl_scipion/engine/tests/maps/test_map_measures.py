@@ -147,16 +147,17 @@ def test_local_resolution_finds_the_coarser_half():
 
 
 @pytest.mark.parametrize("resolution", [4.0, 6.0, 8.0, 10.0])
-@pytest.mark.parametrize("kind", ["filtered", "noisy", "masked"])
+@pytest.mark.parametrize("kind", ["filtered", "noisy", "loud", "masked"])
 def test_the_resolution_is_seen_in_a_map_alone(resolution, kind):
     """Known beforehand: a ball of white density, cut off at the resolution, in noise that ends there, or that does
-    not, or masked."""
+    not, or that the solvent shows, or masked."""
     rng = np.random.default_rng(3)
     voxels, zyx = np.full(3, 1.5), np.indices((64, 64, 64)) - 31.5
     ball = np.clip(1 + (22.0 - 1.5 * np.sqrt((zyx**2).sum(axis=0))) / 4, 0, 1)
     cut = lambda data: shell_filtered(data, voxels, lambda s: s <= 1 / resolution)
     signal = cut(ball * (1 + rng.normal(size=ball.shape)))
-    noise = 0.1 * cut(rng.normal(size=ball.shape)) if kind == "filtered" else 0.05 * rng.normal(size=ball.shape)
+    noise = rng.normal(size=ball.shape)
+    noise = 0.1 * cut(noise) if kind == "filtered" else (0.8 if kind == "loud" else 0.05) * noise
     data = (signal + noise) * ball if kind == "masked" else signal + noise
     assert estimated_resolution(data.astype(np.float32), voxels) == pytest.approx(resolution, rel=0.2)
 
@@ -311,3 +312,11 @@ def test_a_texture_of_a_quarter_of_the_signals_amplitude_is_found(noisy_halves, 
     resolutions, _, shared = half_map_test(halves, [half.data + texture for half in halves], inside)
     good, lines = half_map_verdict(half_map_resolutions(dict(resolutions, **shared.metrics())))
     assert not good and any("the network added it" in line for line in lines), (lines, shared.metrics())
+
+
+def test_halves_that_share_nothing_have_nothing_unexplained(noisy_halves):
+    halves, _, inside = noisy_halves
+    rng = np.random.default_rng(0)
+    noise = [dataclasses.replace(half, data=rng.normal(size=half.data.shape).astype(np.float32)) for half in halves]
+    _, _, shared = half_map_test(noise, [half.data for half in noise], inside)
+    assert shared.unexplained == 0

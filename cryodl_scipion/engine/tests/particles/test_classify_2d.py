@@ -7,12 +7,13 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import pytest
-from classes2d_data import PIXEL, classify, purity, write_shapes
+from classes2d_data import BOX, PIXEL, classify, purity, write_shapes
 
-from cryodl.contract import Result
+from cryodl.contract import Classify2DConfig, Result
 from cryodl.io.particle_sets import read_particles
 from cryodl.io.star import read_tables, write_tables
 from cryodl.particles.classes2d import run as runs
+from cryodl.particles.classes2d.settings import class_settings
 
 
 @pytest.fixture
@@ -37,6 +38,15 @@ def test_shapes_are_sorted_and_their_poses_are_in_relions_sense(folder):
     # shifts relative to the true ones are the same place of the shape, turned with it
     rest = (found.shifts_yx - shifts)[largest] @ np.array([1j, 1])
     assert np.std(rest * np.exp(1j * psi[largest])) < 0.7
+
+
+def test_what_is_given_in_angstroms_is_used_so(folder):
+    write_shapes(folder)
+    asked = Classify2DConfig("p.star", "out", max_shift=16.0, resolution=12.8, mask_diameter=80.0)
+    found = class_settings(asked, read_particles("p.star"))
+    width = BOX * PIXEL
+    assert found.reach_px / found.scale.grid.box * width == pytest.approx(16)
+    assert found.resolution == pytest.approx(12.8) and found.mask_px * PIXEL == pytest.approx(40)
 
 
 def test_the_averages_lie_beside_their_table_the_largest_class_first(folder):
