@@ -13,6 +13,7 @@ from ...convert.particles.classes2d import SCORE
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses, CryodlProtSimulateParticles
 from ..particle_sets import ParticlesTest, finishedWith
 from ..simulated import missingEngine, writeStructure
+from ..streams import updateRun
 from .test_particle_streams import growingParticles
 
 PIXEL_SIZE, BOX, COUNT = 6.0, 32, 60  # Å/px, px
@@ -64,7 +65,7 @@ class TestCryodlClasses2DChain(ParticlesTest):
         close()
         while run.isActive():
             time.sleep(0.1)
-            cls.proj._updateProtocol(run)
+            updateRun(cls.proj, run)
         return cls.finished(run)
 
     def test_later_particles_were_assigned_and_all_classified_again(self):

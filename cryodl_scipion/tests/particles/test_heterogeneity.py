@@ -2,7 +2,6 @@
 """The protocol of the latent space, its outputs and its windows, with a fake engine."""
 
 import os
-import time
 
 import numpy as np
 from pwem.objects import VolumeMask
@@ -10,6 +9,7 @@ from pwem.objects import VolumeMask
 from ...convert.latent import latentOf, writeSelection
 from ...protocols import CryodlProtFitHeterogeneity, CryodlProtLatentVolumes
 from ..particle_sets import BOX, PIXEL_SIZE, ParticlesTest, makeParticles
+from ..streams import waitFor
 
 MANY = 110  # one latent dimension needs 100 particles
 
@@ -92,13 +92,6 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         window.root.destroy()
         self.assertIn("UMAP draws latent spaces of 3 dimensions", self.errors(latent=1, umap=True))
 
-    def waitFor(self, protocol, maximum=60):
-        for _ in range(10 * maximum):
-            self.proj._updateProtocol(protocol)
-            if not protocol.isActive():
-                return
-            time.sleep(0.1)
-
     def test_mistakes_are_named_before_the_run(self):
         self.assertEqual(self.errors(), "")
         self.assertIn("at least 200 are needed", self.errors(latent=2))
@@ -144,7 +137,7 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         self.assertEqual(np.nonzero(window.chosen)[0].tolist(), list(range(10, 21)))
         subset = window.createSubset()
         window.root.destroy()
-        self.waitFor(subset)
+        waitFor(self, subset, lambda: not subset.isActive())
         self.assertEqual(subset.outputParticles.getSize(), 11)
         paths = PathWindow(None, self.fitted._result().outputs.paths, "x")
         paths.slider.set(2)
