@@ -522,7 +522,8 @@ def _peak():
 
 KINDS = {
     "images and volumes": "mrc mrc_gz tiff tiff_gz tomogram map stack",
-    "lists and tables": "star particles subtomograms box topaz list",
+    "lists and tables": "star particles subtomograms box topaz cbox eman2 csv cs list",
+    "3-D coordinates": "dynamo imod copick napari",
     "structures": "pdb cif",
     "models, requests, annotations": "card safetensors request annotations",
 }

@@ -19,14 +19,17 @@ from safetensors.torch import save_file
 
 import cryodl
 from cryodl.contract import PickConfig, Request, check_model
+from cryodl.contract.star import star_head
+from cryodl.io import coordinate_files
 from cryodl.io.coordinates import read_coordinates, write_coordinates
 from cryodl.io.files import expand_paths
 from cryodl.io.micrographs import micrograph_shape, pixel_size_warnings, read_micrograph
 from cryodl.io.model import read_model
 from cryodl.io.particle_sets import read_particles
 from cryodl.io.stacks import read_images, stack_shape
-from cryodl.io.star import write_tables
+from cryodl.io.star import read_tables, write_tables
 from cryodl.io.subtomograms import read_subtomograms
+from cryodl.io.tomogram_coordinates import read_coordinates3d
 from cryodl.io.tomograms import Tomogram
 from cryodl.maps.measures.atoms import read_atoms
 from cryodl.maps.measures.volume import read_volume
@@ -51,6 +54,14 @@ def valid_file(kind: str, folder: Path):
         subtomograms=_subtomograms,
         box=_box,
         topaz=_topaz,
+        cbox=_boxes_of_others("a.cbox"),
+        eman2=_boxes_of_others("a_info.json"),
+        csv=_boxes_of_others("a.csv"),
+        cs=_cs,
+        dynamo=_exported("dynamo"),
+        imod=_exported("imod"),
+        copick=_exported("copick"),
+        napari=_exported("napari"),
         list=_list,
         pdb=_model(".pdb"),
         cif=_model(".cif"),
@@ -162,6 +173,58 @@ def _topaz(folder):
     return folder / "a.txt"
 
 
+def _boxes_of_others(name):
+    columns = ("CoordinateX", "CoordinateY", "CoordinateZ", "Width", "Height", "Confidence")
+    texts = {
+        "a.cbox": star_head("cryolo", columns) + "10.0 12.0 <NA> 8.0 8.0 0.9\n3.5 4.5 <NA> 8.0 8.0 0.4\n",
+        "a_info.json": json.dumps(dict(boxes=[[10, 12, "manual"], [3.5, 4.5, "auto"]])),
+        "a.csv": "x,y,score,micrograph\n10,12,0.9,a.mrc\n3.5,4.5,0.4,b.mrc\n",
+    }
+
+    def write(folder):
+        (folder / name).write_text(texts[name], encoding="utf-8")
+        return folder / name
+
+    return write
+
+
+def _cs(folder):
+    fields = {
+        "uid": np.arange(3, dtype=np.uint64),
+        "location/micrograph_path": np.array([b"a.mrc", b"a.mrc", b"b.mrc"]),
+        "location/micrograph_shape": np.full((3, 2), 100, np.uint32),
+        "location/center_x_frac": np.array([0.1, 0.2, 0.3], np.float32),
+        "location/center_y_frac": np.array([0.4, 0.5, 0.6], np.float32),
+        "alignments3D/pose": _values(3, 3),
+        "alignments3D/shift": _values(3, 2),
+        "alignments3D/psize_A": np.ones(3, np.float32),
+    }
+    rows = np.zeros(3, [(name, values.dtype, values.shape[1:]) for name, values in fields.items()])
+    for name, values in fields.items():
+        rows[name] = values
+    with open(folder / "a.cs", "wb") as file:
+        np.save(file, rows)
+    return folder / "a.cs"
+
+
+def _exported(form):
+    def write(folder):
+        xyz, angles = 5 + np.abs(_values(3, 3)), 90 * _values(3, 3)
+        species, names = ["x", "x", "y"], ["x", "y"]
+        path = folder / dict(dynamo="a.tbl", imod="a.mod").get(form, "a.csv")
+        if form == "dynamo":
+            coordinate_files.write_dynamo_table(path, xyz, 1, species, names, angles, (-60, 60), 10.0)
+        elif form == "imod":
+            coordinate_files.write_imod_model(path, xyz, species, (20, 20, 20), 10.0, names)
+        elif form == "napari":
+            coordinate_files.write_napari_points(path, xyz, species, angles)
+        else:
+            return folder / coordinate_files.write_copick(folder, "a", "x", xyz, angles, 10.0)
+        return path
+
+    return write
+
+
 def _list(folder):
     _mrc(folder)
     (folder / "b.mrc").write_bytes(b"x")
@@ -234,7 +297,23 @@ def _annotations(folder):
     return folder / "annotated" / "annotations.json"
 
 
-TEXTS = ("star", "particles", "subtomograms", "box", "topaz", "list", "pdb", "cif", "card", "request", "annotations")
+TEXTS = (
+    *(
+        "star",
+        "particles",
+        "subtomograms",
+        "box",
+        "topaz",
+        "cbox",
+        "eman2",
+        "csv",
+        "dynamo",
+        "copick",
+        "napari",
+        "list",
+    ),
+    *("pdb", "cif", "card", "request", "annotations"),
+)
 _INTEGERS = (0, 1, -1, 2, 4, 101, 65535, 1 << 20, (1 << 31) - 1, -(1 << 31))
 _FLOATS = (float("nan"), float("inf"), -1.0, 0.0, 1e-30, 1e30, 20.0)
 _WORDS = (
@@ -346,6 +425,14 @@ def readers_of(kind: str):
         subtomograms=(lambda path: read_subtomograms(path).volumes([0]),),
         box=(read_coordinates,),
         topaz=(read_coordinates,),
+        cbox=(read_coordinates,),
+        eman2=(read_coordinates,),
+        csv=(read_coordinates,),
+        cs=(read_coordinates, read_tables),
+        dynamo=(read_coordinates3d,),
+        imod=(read_coordinates3d,),
+        copick=(read_coordinates3d,),
+        napari=(read_coordinates3d,),
         list=(lambda path: expand_paths([str(path)]),),
         pdb=structure,
         cif=structure,

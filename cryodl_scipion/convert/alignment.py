@@ -14,6 +14,8 @@ import numpy as np
 from pwem.convert import transformations
 from pwem.objects import SetOfParticles
 
+from ..engine.cryodl.contract.star import star_head
+
 
 def matrixOf(angles: Any, origin: Sequence[float] = (0, 0)) -> np.ndarray:
     """(4, 4) matrix. angles: rot, tilt, psi in degrees. origin: x, y (and z) in px, the shift that centres the
@@ -36,7 +38,7 @@ def originOf(matrix: np.ndarray, axes: int = 2) -> np.ndarray:
 def writeOrientations(path: str, particles: SetOfParticles) -> None:
     """STAR file with the angles of a SetOfParticles that has projection alignment."""
     with open(path + ".tmp", "w", encoding="utf-8") as file:
-        file.write("\ndata_\n\nloop_\n_rlnAngleRot #1\n_rlnAngleTilt #2\n_rlnAnglePsi #3\n")
+        file.write(star_head("", ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")))
         for particle in particles.iterItems():
             rot, tilt, psi = anglesOf(particle.getTransform().getMatrix())
             file.write(f"{rot:.4f} {tilt:.4f} {psi:.4f}\n")

@@ -10,6 +10,7 @@ import numpy as np
 from emtable import Table
 from pwem.objects import SetOfImages
 
+from ..engine.cryodl.contract.star import star_head
 from .alignment import anglesOf, originOf
 
 _SPACE = re.compile(r"\s")
@@ -31,9 +32,7 @@ def writeStar(
     count = 0
     with open(path + ".tmp", "w", encoding="utf-8") as file:
         _writeOptics(file, optics)
-        file.write("\n# version 30001\n\ndata_particles\n\nloop_\n")
-        names = [name for columns, _ in writers for name in columns]
-        file.writelines(f"_{name} #{number}\n" for number, name in enumerate(names, 1))
+        file.write(star_head("particles", [name for columns, _ in writers for name in columns]))
         for count, item in enumerate(items, 1):
             file.write(" ".join(_text(value) for _, values in writers for value in values(item)) + "\n")
     os.replace(path + ".tmp", path)
@@ -56,8 +55,7 @@ def _text(value: Any) -> str:
 
 # ----- optics
 def _writeOptics(file: TextIO, groups: Sequence[Dict[str, Any]]) -> None:
-    file.write("\n# version 30001\n\ndata_optics\n\nloop_\n")
-    file.writelines(f"_{name} #{number}\n" for number, name in enumerate(groups[0], 1))
+    file.write(star_head("optics", groups[0]))
     for group in groups:
         file.write(" ".join(_text(group[name]) for name in groups[0]) + "\n")
 

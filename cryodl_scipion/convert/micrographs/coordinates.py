@@ -7,6 +7,7 @@ from typing import Any, Optional, Sequence, Tuple
 from pwem.objects import Coordinate, Micrograph, SetOfCoordinates
 from pyworkflow.object import Float
 
+from ...engine.cryodl.contract.star import star_head
 from ..star import readColumns
 
 # Attribute of every coordinate that we make: the network's score in [0, 1].
@@ -44,11 +45,10 @@ def scoreOf(coordinate: Coordinate) -> Any:
 def writePositions(folder: str, name: str, positions: Sequence[Any], scores: Optional[Sequence[float]] = None) -> None:
     """Write <folder>/<name>.star with rlnCoordinateX and rlnCoordinateY, and the scores where they are given."""
     columns = _COLUMNS[:2] if scores is None else _COLUMNS
-    lines = ["", "data_", "", "loop_"] + [f"_{column} #{number}" for number, column in enumerate(columns, 1)]
     ends = [""] * len(positions) if scores is None else [f" {score:10.6f}" for score in scores]
-    lines += [f"{x:12.3f} {y:12.3f}{end}" for (x, y), end in zip(positions, ends)]
+    lines = [f"{x:12.3f} {y:12.3f}{end}\n" for (x, y), end in zip(positions, ends)]
     with open(os.path.join(folder, name + ".star"), "w", encoding="utf-8") as file:
-        file.write("\n".join(lines) + "\n")
+        file.write(star_head("", columns) + "".join(lines))
 
 
 def readPicks(path: str, columns: Tuple[str, ...] = _COLUMNS) -> Any:

@@ -13,6 +13,8 @@ import pyworkflow.utils as pwutils
 from pwem.objects import Coordinate, SetOfCoordinates, SetOfMicrographs
 from pyworkflow.object import Pointer
 
+from ...engine.cryodl.contract.frames import rescaled
+from ...engine.cryodl.contract.star import star_head
 from ..micrograph_names import micrographNames
 from .coordinates import scoreOf
 from .picks import hasCandidates, scoredPicks
@@ -77,7 +79,7 @@ def scaledPicks(
 
 def scaled(position: Any, scale: float) -> Any:
     """A position in pixels `scale` times as many; pixel centres are whole numbers (frames.py of the engine)."""
-    return tuple((p + 0.5) * scale - 0.5 for p in position)
+    return tuple(rescaled(p, scale) for p in position)
 
 
 def writeSet(
@@ -117,7 +119,6 @@ def writePicks(path: str, picks: Any) -> None:
     columns = ["rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit"]
     if any(pick[2] is None for pick in picks):
         columns, picks = columns[:2], [pick[:2] for pick in picks]
-    lines = ["", "data_", "", "loop_"] + [f"_{column} #{number}" for number, column in enumerate(columns, 1)]
-    lines += [" ".join(f"{value:12.4f}" for value in pick) for pick in picks]
+    lines = [" ".join(f"{value:12.4f}" for value in pick) + "\n" for pick in picks]
     with open(path, "w", encoding="utf-8") as file:
-        file.write("\n".join(lines) + "\n")
+        file.write(star_head("", columns) + "".join(lines))

@@ -5,6 +5,7 @@ from typing import Any, Dict, Iterator, List, Optional
 
 from pwem.objects import Coordinate, CTFModel, Micrograph, Particle
 
+from ...engine.cryodl.contract.star import star_head
 from ..micrographs.pick_sets import scaled
 from ..star import iterColumns
 from .particles import locationOf
@@ -23,12 +24,12 @@ def writeCtfs(path: Any, ctfs: Dict[str, CTFModel]) -> None:
         By the micrographs' names in the engine.
     """
     names = ["rlnMicrographName", "rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle", "rlnPhaseShift"]
-    lines = ["", "data_micrographs", "", "loop_"] + [f"_{name} #{number}" for number, name in enumerate(names, 1)]
+    lines = []
     for name, ctf in ctfs.items():
         values = tuple(ctf.getDefocus()) + (ctf.getPhaseShift() or 0.0,)
-        lines.append(f'"{name}.mrc" ' + " ".join(f"{value:.4f}" for value in values))
+        lines.append(f'"{name}.mrc" ' + " ".join(f"{value:.4f}" for value in values) + "\n")
     with open(path, "w", encoding="utf-8") as file:
-        file.write("\n".join(lines) + "\n")
+        file.write(star_head("micrographs", names) + "".join(lines))
 
 
 def extractedParticles(

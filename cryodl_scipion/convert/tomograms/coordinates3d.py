@@ -13,6 +13,8 @@ from pyworkflow.object import Float, String
 from tomo.constants import BOTTOM_LEFT_CORNER
 from tomo.objects import Coordinate3D, SetOfCoordinates3D, Tomogram
 
+from ...engine.cryodl.contract.frames import rescaled
+from ...engine.cryodl.contract.star import star_head
 from ..alignment import matrixOf
 from ..star import columnsOf, readColumns, tableWith
 from .tomograms import byId
@@ -50,7 +52,7 @@ def appendCoordinates3D(
     for row in rows:
         item = coordinates.ITEM_TYPE()
         item.setVolume(tomogram)  # before the position, which needs the origin
-        item.setPosition(*[(row[name] + 0.5) * scale - 0.5 for name in POSITION], BOTTOM_LEFT_CORNER)
+        item.setPosition(*[rescaled(row[name], scale) for name in POSITION], BOTTOM_LEFT_CORNER)
         item.setTomoId(tomogram.getTsId())
         item.setGroupId(row.get(PIECE, 0) if groups is None else groups.get(speciesOfRow(row), 0))
         item.setScore(row.get(SCORE, 0.0))
@@ -93,8 +95,7 @@ def writeCoordinates3D(
     known, count = byId(tomograms), 0
     columns = ("rlnTomoName",) + POSITION + (SPECIES,)
     with open(path + ".tmp", "w", encoding="utf-8") as file:
-        file.write("\ndata_particles\n\nloop_\n")
-        file.writelines(f"_{name} #{number}\n" for number, name in enumerate(columns, 1))
+        file.write(star_head("particles", columns))
         for coordinates, otherwise in sets:
             scale = coordinates.getSamplingRate() / tomograms.getSamplingRate()
             own = byId(coordinates.getPrecedents())
@@ -103,8 +104,7 @@ def writeCoordinates3D(
                 if tsId not in known or tsId not in own:
                     continue
                 item.setVolume(own[tsId])
-                position = [(value + 0.5) * scale - 0.5 for value in item.getPosition(BOTTOM_LEFT_CORNER)]
-                x, y, z = position
+                x, y, z = (rescaled(value, scale) for value in item.getPosition(BOTTOM_LEFT_CORNER))
                 file.write(f"{names[tsId]} {x:.4f} {y:.4f} {z:.4f} {speciesOf(item, otherwise)}\n")
                 count += 1
     os.replace(path + ".tmp", path)

@@ -106,6 +106,7 @@ def test_relion_s_list_of_files_is_followed_from_the_project_s_folder(tmp_path):
         ("a.csv", "a,b\n1,2\n", "must name the columns x and y.* it names a, b"),
         ("a.csv", "x,y\n1,2\n3\n", "line 3 has values of x, y that are no numbers"),
         ("a.csv", "x,y\n1,inf\n", "is not a finite number"),
+        ("a.csv", "x,y,micrograph\n1,2\n", "line 2 has no micrograph"),
         ("a.csv", "x,y,micrograph\n1,2,a/m.mrc\n3,4,b/m.mrc\n", "two micrographs with the name m"),
         ("a.csv", "x,y\n1,\x00\n", "no numbers"),
         ("a.dat", "1 2\n", "it is not a file of coordinates; .star, .box, .cbox"),

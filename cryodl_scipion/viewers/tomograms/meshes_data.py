@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 import mrcfile
 import numpy as np
 
+from ...engine.cryodl.contract.frames import rescaled
 from ..map_plots import readMap
 
 MAX_TRIANGLES = 20000  # of all membranes of a picture; more of them rotate slowly
@@ -51,7 +52,7 @@ class MembraneMeshes:
         """Å along z, y or x (axis of the array) of a slice of the tomogram."""
         origin, size, shape = self._frame(tsId)
         voxels = self.slices.shape(tsId)[axis]
-        return origin[2 - axis] + size * ((index + 0.5) * shape[axis] / voxels - 0.5)
+        return origin[2 - axis] + size * rescaled(index, shape[axis] / voxels)
 
     def outline(self, tsId: str, axis: int, index: int) -> Tuple[np.ndarray, np.ndarray]:
         """((k, 2, 2) x, y of the ends of lines in px of a slice, (k,) numbers of vertices near them) where the
@@ -59,7 +60,7 @@ class MembraneMeshes:
         mesh, (origin, size, shape) = self.whole(tsId), self._frame(tsId)
         lines, near = cut(mesh, 2 - axis, self.position(tsId, axis, index))
         own = np.array(self.slices.shape(tsId))[::-1] / np.array(shape)[::-1]  # masks may be binned otherwise
-        px = ((lines - origin) / size + 0.5) * own - 0.5
+        px = rescaled((lines - origin) / size, own)
         return px[:, :, [n for n in (0, 1, 2) if n != 2 - axis]], near
 
     def _frame(self, tsId: str) -> Tuple[np.ndarray, float, Tuple[int, ...]]:

@@ -11,7 +11,7 @@ y = row, in pixels of the input micrograph: RELION's rlnCoordinateX, rlnCoordina
 io/coordinates.py converts between the two. A box is given by its centre.
 
 Resampling. An image resampled from (h, w) to (h2, w2) covers the same area, so position p of the input becomes (p +
-0.5) * h2 / h - 0.5. Only geometry.py does this.
+0.5) * h2 / h - 0.5: `rescaled`, which every module uses.
 
 Units. Pixel sizes are in Å/px and belong to the file in question, particle diameters are in Å, defocus in Å, voltage in
 kV, angles in degrees (RELION's ZYZ: rot, tilt, psi). Pixel sizes come from the request (from Scipion's set), never
@@ -30,3 +30,27 @@ Pictures. Slices of tomograms, subtomograms and maps are drawn with their first 
 them: x to the right and y up, so that z comes out of the screen and the hand is right. Micrographs and particles are
 drawn with their first row on top, as RELION and Scipion's pickers show them.
 """
+
+import typing
+
+Of = typing.TypeVar("Of")
+
+
+def rescaled(position: Of, scale: typing.Any) -> Of:
+    """Positions in pixels of another grid over the same area.
+
+    Parameters
+    ----------
+    position : float, array or tensor
+        Whole numbers are pixel centres.
+    scale : float, or one for each axis
+        New pixels per pixel.
+
+    Returns
+    -------
+    of the kind of position
+        px of the other grid.
+    """
+    value: typing.Any = position
+    result: Of = (value + 0.5) * scale - 0.5
+    return result

@@ -5,6 +5,8 @@ import typing
 
 import numpy as np
 
+from ..contract.frames import rescaled
+
 
 def resampled_shape(shape: typing.Sequence[int], factor: float) -> tuple[int, ...]:
     """Shape of an image after resampling.
@@ -42,8 +44,7 @@ def map_positions(yx: np.ndarray, from_shape: typing.Sequence[int], to_shape: ty
         Pixels of a grid of to_shape.
     """
     scale = np.asarray(to_shape, float) / np.asarray(from_shape, float)
-    result: np.ndarray = (np.asarray(yx, float).reshape(-1, 2) + 0.5) * scale - 0.5
-    return result
+    return rescaled(np.asarray(yx, float).reshape(-1, 2), scale)
 
 
 def inside(yx: np.ndarray, shape: typing.Sequence[int], border: float = 0.0) -> np.ndarray:

@@ -130,6 +130,8 @@ def read_imod_model(path: str | os.PathLike[str]) -> Coordinates3D:
         kind, size = data[position : position + 4], struct.unpack(">i", data[position + 4 : position + 8])[0]
         if kind == b"IEOF":
             break
+        if size < 0 and kind != b"OBJT":  # of an object it is the beginning of its name
+            raise ValueError(f"{path} is damaged: a part of it has the size {size}. Save it again.")
         if kind == b"OBJT":
             name = data[position + 4 : position + 68].split(b"\0")[0].decode("latin1").strip()
             name = name or f"object_{len(set(species)) + 1}"

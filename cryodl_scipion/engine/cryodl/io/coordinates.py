@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..contract.star import star_head
 from .cryosparc import cryosparc_picks
 from .files import micrograph_key, read_text, whole_file, without_pick_suffix
 from .image_names import find_file
@@ -156,15 +157,14 @@ def write_coordinates(
     **numbers : ndarray, (n,) each
         More columns by their name, whole numbers; programs that do not know them leave them alone.
     """
-    lines = [f"# {comment}"] if comment else []
-    lines += ["", "data_", "", "loop_", "_rlnCoordinateX #1", "_rlnCoordinateY #2", "_rlnAutopickFigureOfMerit #3"]
-    lines += [f"_{name} #{position}" for position, name in enumerate(numbers, 4)]
-    lines += [
-        f"{x:12.3f} {y:12.3f} {s:10.{DECIMALS}f}" + "".join(f" {n:4d}" for n in more)
+    head = star_head("", ("rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit", *numbers))
+    lines = [
+        f"{x:12.3f} {y:12.3f} {s:10.{DECIMALS}f}" + "".join(f" {n:4d}" for n in more) + "\n"
         for (y, x), s, *more in zip(np.asarray(yx), np.asarray(scores), *numbers.values())
     ]
     with whole_file(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="backslashreplace")
+        text = (f"# {comment}\n" if comment else "") + head + "".join(lines)
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _read_file(path: Path, flip_y: bool = False) -> dict[str, np.ndarray]:
@@ -293,7 +293,7 @@ def _read_box(path: Path) -> dict[str, list[tuple[float, float, float]]]:
 
 def _read_cbox(path: Path) -> dict[str, list[tuple[float, float, float]]]:
     """crYOLO's boxes with their confidence; corners, as in .box files. Before version 1.8 they are lines of numbers."""
-    if not read_text(path).lstrip().startswith("data_"):
+    if "_CoordinateX" not in read_text(path):
         lines = [line.split() for line in read_text(path).splitlines() if line.strip()]
         short = next((n for n, line in enumerate(lines, 1) if len(line) < 5), None)
         if short is not None:
@@ -352,4 +352,7 @@ def _read_csv(path: Path) -> dict[str, list[tuple[float, float, float]]]:
             ) from None
     if micrograph is None:
         return {micrograph_key(path.stem): rows}
+    without = next((number for number, line in enumerate(lines, 2) if not line[micrograph]), None)
+    if without is not None:
+        raise ValueError(f"line {without} has no {micrograph}.")
     return _grouped([line[micrograph] for line in lines], rows)

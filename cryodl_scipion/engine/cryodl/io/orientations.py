@@ -83,6 +83,8 @@ def angles_of(matrices: np.ndarray) -> np.ndarray:
         If one is no rotation.
     """
     matrices = np.asarray(matrices, float).reshape(-1, 3, 3)
+    if not np.isfinite(matrices).all():
+        raise ValueError("a matrix has values that are no finite numbers")
     unit = np.abs(matrices @ matrices.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2), initial=0) < 1e-3
     wrong = np.flatnonzero(~(unit & (np.linalg.det(matrices) > 0)))
     if len(wrong):

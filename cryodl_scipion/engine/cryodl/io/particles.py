@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..contract.star import star_head
 from .files import whole_file
 from .star_columns import read_star_column
 
@@ -93,7 +94,7 @@ def write_oriented_coordinates(
         optics.amplitude_contrast,
     ]
     rows = np.hstack([centres_yx[:, ::-1], angles, np.tile(ctf, (len(angles), 1))])
-    text = _head("", (*COORDINATES, *ANGLES, *CTF, *MICROSCOPE)) + "".join(
+    text = star_head("", (*COORDINATES, *ANGLES, *CTF, *MICROSCOPE)) + "".join(
         "  ".join(f"{v:.4f}" for v in row) + "\n" for row in rows
     )
     with whole_file(path) as temporary:
@@ -186,10 +187,6 @@ def write_particles(
         2,
     )
     with whole_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        file.write(_head("optics", OPTICS) + "  ".join(map(str, group)) + "\n" + _head("particles", PARTICLES))
+        file.write(star_head("optics", OPTICS) + "  ".join(map(str, group)) + "\n" + star_head("particles", PARTICLES))
         for part in parts:
             file.write(Path(part).read_text(encoding="utf-8"))
-
-
-def _head(block: str, columns: typing.Sequence[str]) -> str:
-    return f"\ndata_{block}\n\nloop_\n" + "".join(f"_{c} #{i}\n" for i, c in enumerate(columns, 1))

@@ -7,6 +7,7 @@ import typing
 
 import numpy as np
 
+from ..contract.star import star_head
 from .cryosparc import cryosparc_tables, is_cryosparc
 from .files import whole_file
 from .star_columns import star_document
@@ -73,8 +74,7 @@ def write_tables(path: str | os.PathLike[str], tables: dict[str, dict[str, typin
     """
     with whole_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for block, columns in tables.items():
-            file.write(f"\n# version 30001\n\ndata_{block}\n\nloop_\n")
-            file.writelines(f"_{name} #{position}\n" for position, name in enumerate(columns, 1))
+            file.write(star_head(block, columns))
             texts = [map(star_text, values) for values in columns.values()]
             file.writelines("  ".join(row) + "\n" for row in zip(*texts, strict=True))
             file.write("\n")

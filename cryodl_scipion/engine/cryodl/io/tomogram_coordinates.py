@@ -43,7 +43,11 @@ def read_coordinates3d(path: str | os.PathLike[str]) -> Coordinates3D:
     if suffix in READERS:
         if not os.path.isfile(path):
             raise FileNotFoundError(f"The coordinates {path} do not exist.")
-        return READERS[suffix](path)
+        found = READERS[suffix](path)
+        if not np.isfinite(found.xyz).all():
+            row = int(np.flatnonzero(~np.isfinite(found.xyz).all(axis=1))[0]) + 1
+            raise ValueError(f"{path}: the position of particle {row} is no three finite numbers.")
+        return found
     tables = read_tables(path)
     table = next((t for t in tables.values() if CENTRED[0] in t or PIXELS[0] in t), None)
     if table is None:

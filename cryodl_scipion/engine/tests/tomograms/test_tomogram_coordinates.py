@@ -199,3 +199,18 @@ def test_points_that_napari_saved_are_z_y_x(tmp_path):
     (tmp_path / "other.csv").write_text("x,y,z\n1,2,3\n")
     with pytest.raises(ValueError, match="axis-0, axis-1, axis-2"):
         read_coordinates3d(tmp_path / "other.csv")
+
+
+def test_a_position_that_is_no_number_is_named(tmp_path):
+    (tmp_path / "a.csv").write_text("index,axis-0,axis-1,axis-2\n0,1,2,3\n1,4,nan,6\n")
+    with pytest.raises(ValueError, match="a.csv: the position of particle 2 is no three finite numbers"):
+        read_coordinates3d(tmp_path / "a.csv")
+
+
+def test_a_part_of_a_model_with_a_size_below_zero_is_damage(tmp_path):
+    whole = imod_model([(1.0, 2.0, 3.0)])
+    (tmp_path / "a.mod").write_bytes(
+        whole[:240] + b"VIEW" + struct.pack(">i", -8) + whole[240:]
+    )  # read for ever before
+    with pytest.raises(ValueError, match="a.mod is damaged: a part of it has the size -8"):
+        read_coordinates3d(tmp_path / "a.mod")

@@ -11,6 +11,7 @@ with its surroundings. In a micrograph where most spots are contamination they a
 import numpy as np
 from scipy import ndimage
 
+from ...contract.frames import rescaled
 from .aggregates import SPOT, find_aggregates
 
 # Of the smoothed image's noise. Peaks of noise reach 4.5, particles of EMPIAR-10028 (much contrast) 6 to 8, crystals 10
@@ -114,7 +115,7 @@ def _cells(image: np.ndarray, good: np.ndarray, diameter_px: float) -> np.ndarra
 
 def _enlarged(cells: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """A grid of cells as an image, linearly between."""
-    y, x = (np.clip((np.arange(n) + 0.5) * m / n - 0.5, 0, m - 1) for n, m in zip(shape, cells.shape))
+    y, x = (np.clip(rescaled(np.arange(n), m / n), 0, m - 1) for n, m in zip(shape, cells.shape))
     return ndimage.map_coordinates(cells, np.meshgrid(y, x, indexing="ij"), order=1)
 
 

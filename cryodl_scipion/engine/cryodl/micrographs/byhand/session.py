@@ -6,6 +6,7 @@ import typing
 
 import numpy as np
 
+from ...contract.frames import rescaled
 from .shown import Shown
 from .store import HandPicks, Pick
 
@@ -173,7 +174,7 @@ class HandSession(Shown):
 
     def _paint(self, y: float, x: float) -> None:
         half = max(self.brush / 2 / self.binning, 0.5)
-        row, column = (y + 0.5) / self.binning - 0.5, (x + 0.5) / self.binning - 0.5
+        row, column = rescaled(y, 1 / self.binning), rescaled(x, 1 / self.binning)
         rows, columns = np.ogrid[: self.ignored.shape[0], : self.ignored.shape[1]]
         self.ignored[(rows - row) ** 2 + (columns - column) ** 2 <= half**2] = self._held == "paint"
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...contract import config_to_dict
 from ...contract.result import write_json
+from ...contract.star import star_head
 from ...io.files import whole_file
 from ...io.item_records import earlier_record
 from ...io.particles import CTF, MICROSCOPE
@@ -88,12 +89,12 @@ def write_star(star: Path, folder: Path, records: typing.Sequence[dict], config:
     phase = any((record["source"]["ctf"] or {}).get("phase_shift") for record in records)
     ctf = [] if config.ctf is None else [*CTF] + ([_PHASE] if phase else [])
     with whole_file(star) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        file.write(_head("optics", optics))
+        file.write(star_head("optics", optics))
         for constants, number in groups.items():
             values = [f"opticsGroup{number}", number, *(c for c in constants if c is not None)][: 2 + len(known)]
             values += [config.pixel_size * box / side, config.pixel_size, side, 2] + [1] * config.flip_phases
             file.write("  ".join(map(star_text, values)) + "\n")
-        file.write(_head("particles", ["rlnImageName", "rlnMicrographName", *_PICK, *ctf, "rlnOpticsGroup"]))
+        file.write(star_head("particles", ["rlnImageName", "rlnMicrographName", *_PICK, *ctf, "rlnOpticsGroup"]))
         for record in records:
             file.writelines(_rows(record, folder, ctf, groups[_microscope(record, given)]))
 
@@ -111,8 +112,3 @@ def _microscope(record: dict, given: tuple[float | None, ...]) -> tuple[float | 
     """Voltage, Cs and amplitude contrast of a micrograph, as far as they are known."""
     optics = record["source"]["ctf"]
     return given if optics is None else tuple(optics[name] for name in ("voltage_kv", "cs_mm", "amplitude_contrast"))
-
-
-def _head(block: str, names: typing.Sequence[str]) -> str:
-    columns = "".join(f"_{name} #{position}\n" for position, name in enumerate(names, 1))
-    return f"\n# version 30001\n\ndata_{block}\n\nloop_\n{columns}"

@@ -9,6 +9,7 @@ import typing
 import numpy as np
 import torch
 
+from ...contract.frames import rescaled
 from ...core.matching import best_f_beta, f_beta, match_picks
 from ...core.peaks import find_peaks_3d
 from .labels import Labelled
@@ -94,5 +95,5 @@ def candidates_in(network: torch.nn.Module, method: typing.Any, volume: torch.Te
         ]
         for scores, each in zip(maps, found):
             zyx, heights, _ = find_peaks_3d(scores, MIN_SCORE, keep)
-            each.append(((zyx + 0.5) * STRIDE - 0.5 + start, heights))
+            each.append((rescaled(zyx, STRIDE) + start, heights))
     return [Candidates(*(np.concatenate(part) for part in zip(*each))) for each in found]

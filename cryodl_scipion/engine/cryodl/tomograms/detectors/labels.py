@@ -9,6 +9,7 @@ import typing
 import numpy as np
 import torch
 
+from ...contract.frames import rescaled
 from ...core.names import numbers_by_name
 from ...io.files import expand_paths, name_tomograms
 from ...io.memory import require_memory
@@ -76,7 +77,7 @@ def gather_labels(config: typing.Any) -> GatheredLabels:
         source = WorkingTomogram(tomogram, sizes[name], working)
         volume = whole_volume(source)
         skews.append(skewness(volume))
-        points = tuple((positions[name].get(one, np.zeros((0, 3))) + 0.5) * source.factor - 0.5 for one in species)
+        points = tuple(rescaled(positions[name].get(one, np.zeros((0, 3))), source.factor) for one in species)
         labelled.append(Labelled(name, volume, points))
     return GatheredLabels(
         species,

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ...contract.frames import rescaled
 from ...core.devices import fast_dtype
 from ...core.noise_copies import phases_at_random
 from ...core.peaks import find_peaks_3d, separate
@@ -154,7 +155,7 @@ def _add(
     keep = [((c - a) // STRIDE, -(-(d - a) // STRIDE)) for (a, _), (c, d) in zip(whole, kept)]
     for scores, each in zip(maps, found):
         zyx, heights, _ = find_peaks_3d(scores, MIN_SCORE, keep)
-        each.append(((zyx + 0.5) * STRIDE - 0.5 + [a for a, _ in whole], heights))
+        each.append((rescaled(zyx, STRIDE) + [a for a, _ in whole], heights))
 
 
 def _in_tomogram(parts: list[tuple[np.ndarray, np.ndarray]], blocks: TomogramBlocks) -> Candidates:

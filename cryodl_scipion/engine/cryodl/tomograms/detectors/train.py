@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ...contract.frames import rescaled
 from ...core.augment import vary_contrast
 from ...core.devices import fast_dtype
 from ...learning.task import NetworkTask
@@ -108,7 +109,7 @@ class DetectorTask(NetworkTask):
         part = one.volume[tuple(slice(a, a + crop) for a in start)].float()
         padding = [crop - n for n in part.shape]
         part = F.pad(part[None, None], [v for n in padding[::-1] for v in (0, n)], mode="replicate")[0]
-        cells = [((points - start) + 0.5) / STRIDE - 0.5 for points in one.points]
+        cells = [rescaled(points - start, 1 / STRIDE) for points in one.points]
         maps = [heat_map(points, width, [crop // STRIDE] * 3) for points, width in zip(cells, self.widths)]
         return part, torch.stack(maps)
 

@@ -11,6 +11,8 @@ import typing
 
 import torch
 
+from ...contract.frames import rescaled
+
 
 def resampled_length(shape: tuple[int, ...], factor: float) -> tuple[int, ...]:
     """(z, y, x) of a volume after resampling by `factor`, at least 1 voxel each."""
@@ -60,7 +62,7 @@ def resample_whole(volume: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor
 def _centres(positions: typing.Sequence[int], size_in: int, size_out: int) -> tuple[torch.Tensor, float]:
     """Where places of the output lie in the input, and how far their weights reach there."""
     scale = size_in / size_out
-    return (torch.as_tensor(positions, dtype=torch.float64) + 0.5) * scale - 0.5, max(1.0, scale)
+    return rescaled(torch.as_tensor(positions, dtype=torch.float64), scale), max(1.0, scale)
 
 
 @functools.lru_cache(maxsize=64)

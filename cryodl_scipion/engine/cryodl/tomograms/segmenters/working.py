@@ -8,6 +8,7 @@ import typing
 import numpy as np
 import torch
 
+from ...contract.frames import rescaled
 from ...io.tomograms import Tomogram
 from .resample import needed_range, resample_part, resampled_length
 from .segmenter import LIMIT
@@ -41,7 +42,7 @@ class WorkingTomogram:
     def in_tomogram(self, zyx: np.ndarray) -> np.ndarray:
         """(n, 3) px of the tomogram of positions (n, 3) in working px."""
         scale = np.array(self.tomogram.shape) / np.array(self.shape)
-        return (zyx + 0.5) * scale - 0.5
+        return rescaled(zyx, scale)
 
 
 def check_volume(tomogram: Tomogram) -> None:
