@@ -21,6 +21,13 @@ def noisy(image, seed=0):
     return image + 0.02 * torch.randn(32, 32, generator=torch.Generator().manual_seed(seed))
 
 
+def drawn_balls(box):
+    """(box, box) image of two small balls, in any number of pixels."""
+    axis = (torch.arange(box) - (box - 1) / 2) * 32 / box
+    ball = lambda y, x: torch.exp(-((axis[:, None] - y) ** 2 + (axis[None] - x) ** 2) / (2 * 1.5**2))
+    return ball(-3.0, 2.0) + ball(4.0, -4.0)
+
+
 def test_a_centred_particle_is_better_than_its_edge_than_noise_and_than_a_step(ranker):
     axis = torch.arange(32).float() - 16
     good = noisy(torch.nn.functional.interpolate(shape(0)[None, None], (32, 32))[0, 0])
@@ -43,6 +50,12 @@ def test_small_images_have_one_scale_and_nothing_outside_of_the_circle():
     small = small_images(torch.stack([shape(0), 50 * shape(0)]), 14.0)
     assert small.shape == (2, 1, SIDE, SIDE) and torch.allclose(small[0], small[1], atol=1e-4)
     assert small[0, 0, 0, 0] == 0
+
+
+def test_an_average_of_finer_pixels_gives_the_same_small_image():
+    coarse, fine = (drawn_balls(32), 14.0), (drawn_balls(128), 56.0)
+    small = [small_images(image[None], mask_px)[0, 0] for image, mask_px in (coarse, fine)]
+    assert (small[0] - small[1]).abs().max() < 0.1 * small[0].max()
 
 
 def test_the_numbers_of_a_curve_are_its_mean_and_where_it_falls_below_a_half():
