@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Protocols that run the engine on batches of micrographs or tomograms as they arrive."""
 
-from typing import Any, Dict, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
@@ -23,10 +23,11 @@ class BatchRun(EngineProtocol[ConfigT, MadeT], ArrivingBatches, EMProtocol, Prot
     _devStatus = BETA
     stepsExecutionMode = STEPS_PARALLEL
     BATCH_SIZE = BATCH
+    LONGEST_WAIT: Optional[int] = None  # s that an item waits at most; None: none waits
     BATCH_HELP = "While micrographs arrive, it starts with those available."
 
     def _addRunParams(self, form: Form) -> None:
-        self._addBatchParams(form, self.BATCH_HELP, self.BATCH_SIZE)
+        self._addBatchParams(form, self.BATCH_HELP, self.BATCH_SIZE, self.LONGEST_WAIT)
 
     # ----- steps
     def stepsGeneratorStep(self) -> None:

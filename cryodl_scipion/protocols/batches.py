@@ -14,7 +14,6 @@ from pyworkflow.protocol.params import Form
 from ..convert.growing import ColumnOnce
 from ..engine.cryodl import contract
 from ..engine.cryodl.contract import AllSkipped, Result, counted
-from .form_parts import addPointer
 from .protocol_base import RESULT_FILE, skippedItems
 from .stored_settings import StoredSettings
 from .waiting import Waiting
@@ -32,9 +31,9 @@ def batchResultFiles(protocol: EMProtocol) -> List[str]:
     return sorted(found, key=os.path.getmtime)
 
 
-def noteAllSkipped(config: Any, folder: str, error: AllSkipped, paths: Sequence[str], outputs: Any = None) -> None:
-    """Write the result of a batch of which nothing could be used. paths: of its items, as config.names. outputs: the
-    engine's, empty; by default they follow from their types."""
+def noteAllSkipped(config: Any, folder: str, error: AllSkipped, paths: Sequence[str]) -> None:
+    """Write the result of a batch of which nothing could be used: its outputs are empty. paths: of its items, as
+    config.names."""
     command = contract.command_of(config)
     declared = contract.COMMANDS[command].outputs
     empty = {
@@ -43,9 +42,7 @@ def noteAllSkipped(config: Any, folder: str, error: AllSkipped, paths: Sequence[
         if getattr(info.hint, "__origin__", None) in (dict, list)
     }
     skipped = tuple(contract.Skipped(name, path, str(error)) for name, path in zip(config.names, paths))
-    contract.Result(command, outputs or empty, skipped=skipped, nothing_made=True).write(
-        os.path.join(folder, RESULT_FILE)
-    )
+    contract.Result(command, empty, skipped=skipped, nothing_made=True).write(os.path.join(folder, RESULT_FILE))
 
 
 class ArrivingBatches(StoredSettings):
@@ -60,16 +57,6 @@ class ArrivingBatches(StoredSettings):
     _WORK: Any = None
     _NAME = "_micName"
     _SIZE = "batchSize"  # the form's field
-
-    def _addMicrographsParam(self, form: Form, help: str) -> None:
-        addPointer(
-            form,
-            "inputMicrographs",
-            "SetOfMicrographs",
-            "Micrographs",
-            f"{help} They may still be arriving.",
-            important=True,
-        )
 
     def _addBatchParams(self, form: Form, help: str, size: int = BATCH, wait: Optional[int] = None) -> None:
         """The last fields of the form. help: a sentence about batches, after the common one. wait: seconds after which
@@ -167,10 +154,9 @@ class ArrivingBatches(StoredSettings):
     def _batchResult(self, items: Sequence[Image]) -> Result:
         return contract.Result.read(os.path.join(self._batchFolder(items), RESULT_FILE))
 
-    def _noteAllSkipped(self, config: Any, folder: Any, error: AllSkipped, /, **outputs: Any) -> None:
-        """The result of a batch of which nothing could be used. folder: the batch's folder. outputs: the engine's,
-        empty; where they are not given, they follow from their types."""
-        noteAllSkipped(config, folder, error, getattr(config, self._ITEM + "s"), outputs)
+    def _noteAllSkipped(self, config: Any, folder: Any, error: AllSkipped) -> None:
+        """The result of a batch of which nothing could be used. folder: the batch's folder."""
+        noteAllSkipped(config, folder, error, getattr(config, self._ITEM + "s"))
 
     def _engineResultFiles(self) -> List[str]:
         return batchResultFiles(self)

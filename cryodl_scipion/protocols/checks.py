@@ -2,7 +2,7 @@
 """Checks of input sets, shared by the protocols. Each gives sentences for the form; none changes anything."""
 
 import os
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
@@ -117,7 +117,7 @@ def _outside(what: str, coordinates: SetOfCoordinates, micrographs: SetOfMicrogr
     return []
 
 
-def checkDiameter(diameter: float, micrographs: SetOfMicrographs) -> List[str]:
+def checkDiameter(diameter: Optional[float], micrographs: SetOfMicrographs) -> List[str]:
     """What is wrong with a particle's size in these micrographs. diameter: Å, or None if it is not given."""
     if diameter is None or not micrographs.getDim():
         return []

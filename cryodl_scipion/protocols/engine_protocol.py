@@ -123,7 +123,10 @@ class EngineProtocol(CryodlProtBase, Generic[ConfigT, MadeT]):
 
     def _engineValues(self) -> Dict[str, Any]:
         own = dict(output=self._output(), names=(), pictures=0, json=False)
-        values = {name: value for name, value in own.items() if name in self.NOT_ON_FORM}
+        values: Dict[str, Any] = {
+            info.name: None for info in contract.describe_all(self._CONFIG) if info.required
+        }  # see _completed
+        values = {name: value for name, value in dict(values, **own).items() if name in self.NOT_ON_FORM}
         for part in self.FORM:
             values.update(part.values(self))
         return values

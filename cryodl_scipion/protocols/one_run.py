@@ -9,7 +9,7 @@ from pwem.objects import EMObject, Volume
 from pwem.protocols import EMProtocol
 from pyworkflow import BETA
 
-from ..convert.structures import structureFileOf, structureForEngine, structureProblem
+from ..convert.structures import structureFileOf, structureForEngine
 from ..engine.cryodl import contract
 from ..engine.cryodl.contract import Result
 from .protocol_base import RESULT_FILE, CryodlProtBase
@@ -50,14 +50,9 @@ class OneRunBase(CryodlProtBase, EMProtocol):
         path = self._getExtraPath(RESULT_FILE)
         return contract.Result.read(path) if os.path.exists(path) else None
 
-    # ----- checks
     def _pointed(self, name: str) -> Any:
         """[object] of a list of pointers."""
         return [pointer.get() for pointer in getattr(self, name) if pointer.get() is not None]
-
-    def _checkStructure(self, structure: EMObject) -> List[str]:
-        problem = structureProblem(structure)
-        return [problem] if problem else []
 
     def _structureName(self, structure: EMObject) -> str:
         return os.path.basename(structureFileOf(structure))

@@ -21,7 +21,6 @@ class WeighConfig:
     scale: float = contract.param("A scale.", default=1.0, label="Scale")
     unit: str = contract.param("A unit.", default="kDa", label="Unit", choices=("Da", "kDa"))
     repeats: int = contract.param("How often.", default=2, label="Repeats")
-    device: str = contract.param("A device.", default="auto", label="Device")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,7 +34,7 @@ class TestCryodlEngineProtocol(BaseTest):
     @classmethod
     def setUpClass(cls):
         setupTestProject(cls)
-        row = contract.Command("weigh", WeighConfig, WeighOutputs)
+        row = contract.Command("weigh", WeighConfig, WeighOutputs, gpu=True)
         contract.COMMANDS["weigh"] = row
         cls.addClassCleanup(contract.COMMANDS.pop, "weigh")
 
@@ -46,7 +45,7 @@ class TestCryodlEngineProtocol(BaseTest):
         made = self._subclass(MapOrModel("inputStructure", "Of what."), Flag("dry", "Dry", "Dry?"))
         ours = [n for n in self.fields(made) if n in ("inputStructure", "dry", "scale", "unit", "repeats")]
         self.assertEqual(ours, ["inputStructure", "dry", "scale", "unit", "repeats"])
-        self.assertEqual(set(made.NOT_ON_FORM), {"structure", "output", "device"})
+        self.assertEqual(set(made.NOT_ON_FORM), {"structure", "output"})
         self.assertIn("useGpu", self.fields(made))
 
     def test_a_part_places_options_and_changes_their_default(self):

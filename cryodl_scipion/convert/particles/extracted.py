@@ -47,7 +47,7 @@ def extractedParticles(
     path : str
         STAR file.
     files : dict of str to Micrograph
-        By file name, as the engine was given it.
+        By file name, as the engine was given it; particles of others are not read.
     coordinates : dict of str to list of Coordinate
         By the micrographs' names, in the order in which the engine was given them.
     ctfs : dict of str to CTFModel, or None
@@ -63,6 +63,8 @@ def extractedParticles(
         Without an id.
     """
     for image, file, number in iterColumns(path, _COLUMNS, (str, str, int), "particles"):
+        if file not in files:
+            continue
         micrograph = files[file]
         name = micrograph.getMicName()
         item = Particle()

@@ -99,7 +99,7 @@ class AutoPickSteps(ArrivingBatches):
         try:
             self._runEngine(config, self._batchFolder(micrographs))
         except contract.AllSkipped as error:
-            self._noteAllSkipped(config, self._batchFolder(micrographs), error, coordinates={}, counts={})
+            self._noteAllSkipped(config, self._batchFolder(micrographs), error)
 
     def _isMade(self, config: contract.AutoPickConfig) -> bool:
         """Whether an earlier start has ended with the same parameters."""

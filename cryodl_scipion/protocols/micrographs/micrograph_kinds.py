@@ -6,10 +6,22 @@ from typing import Any, Dict, List
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
 from ...convert.arriving import ArrivingMicrographs, checkPicks
+from ...convert.micrograph_names import micrographNames
 from ..checks import checkMicrographs
 from ..kinds import Growing, Pointing
 
-_ACQUISITION = ("voltage", "spherical_aberration", "amplitude_contrast")
+ACQUISITION = ("voltage", "spherical_aberration", "amplitude_contrast")
+
+
+def pixelsAndAcquisition(micrographs: SetOfMicrographs) -> Dict[str, Any]:
+    """What the engine is told of all micrographs of a set, by the names of the contract."""
+    acquisition = micrographs.getAcquisition()
+    return dict(
+        pixel_size=micrographs.getSamplingRate(),
+        voltage=acquisition.getVoltage(),
+        spherical_aberration=acquisition.getSphericalAberration(),
+        amplitude_contrast=acquisition.getAmplitudeContrast(),
+    )
 
 
 class Micrographs(Growing):
@@ -19,23 +31,15 @@ class Micrographs(Growing):
     coordinates that each micrograph waits for.
     """
 
-    CLASSES, LABEL = "SetOfMicrographs", "Micrographs"
+    CLASSES, LABEL, ARRIVE = "SetOfMicrographs", "Micrographs", " They may still be arriving."
 
     def __init__(self, name: str, help: str, acquisition: bool = False, picks: str = "", **others: Any) -> None:
         self._picks = picks
-        own = ("micrographs", "names", "pixel_size") + (_ACQUISITION if acquisition else ())
-        super().__init__(name, help + " They may still be arriving.", **dict(dict(to=own), **others))
+        own = ("micrographs", "names", "pixel_size") + (ACQUISITION if acquisition else ())
+        super().__init__(name, help + self.ARRIVE, **dict(dict(to=own), **others))
 
     def valuesOf(self, protocol: Any, found: SetOfMicrographs) -> Dict[str, Any]:
-        acquisition = found.getAcquisition()
-        known = dict(
-            micrographs=(found.getFileName(),),
-            names=(),
-            pixel_size=found.getSamplingRate(),
-            voltage=acquisition.getVoltage(),
-            spherical_aberration=acquisition.getSphericalAberration(),
-            amplitude_contrast=acquisition.getAmplitudeContrast(),
-        )
+        known = dict(pixelsAndAcquisition(found), micrographs=(found.getFileName(),), names=())
         return {name: known[name] for name in self.fills}
 
     def identity(self, protocol: Any) -> Dict[str, Any]:
@@ -48,6 +52,21 @@ class Micrographs(Growing):
 
     def check(self, protocol: Any, found: SetOfMicrographs) -> List[str]:
         return checkMicrographs(found)
+
+
+class WholeMicrographs(Micrographs):
+    """Micrographs that are all there, by their own files."""
+
+    ARRIVE = ""
+
+    def valuesOf(self, protocol: Any, found: SetOfMicrographs) -> Dict[str, Any]:
+        items = [micrograph.clone() for micrograph in found]
+        names = micrographNames(items)
+        own = dict(
+            micrographs=tuple(item.getFileName() for item in items),
+            names=tuple(names[item.getObjId()] for item in items),
+        )
+        return dict(super().valuesOf(protocol, found), **own)
 
 
 class Coordinates(Pointing):

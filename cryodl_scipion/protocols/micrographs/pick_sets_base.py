@@ -1,44 +1,69 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the protocols share that take several sets of coordinates."""
 
-from typing import Any, List, Tuple
+from typing import Any, Dict, List, Tuple
 
 import pyworkflow.utils as pwutils
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
-from pwem.protocols import EMProtocol
-from pyworkflow import BETA
-from pyworkflow.protocol import params
-from pyworkflow.protocol.params import Form
+from pyworkflow.object import Pointer
 
 from ...convert.micrographs.pick_sets import commonMicrographs, setLabels, writeSet
 from ...convert.micrographs.picks import DIAMETER
 from ..checks import checkDiameter
-from ..protocol_base import RESULT_FILE, CryodlProtBase
+from ..kinds import Pointing, PointingMany
+from ..one_run import OneRunBase
+from ..protocol_base import RESULT_FILE
 from .pick_set_checks import checkPickSets, leftOutLines
 
 _SAME_DIAMETER = 0.01
 
 
-class PickSetsBase(CryodlProtBase, EMProtocol):
-    """Base of the comparison and of the consensus. A child gives _frameSet() if the first set is not the frame."""
+class PickSets(PointingMany):
+    """The sets that are compared or combined, each as a folder of STAR files: inputSets."""
 
-    _devStatus = BETA
-    _GROWING = False  # whether picks may still be arriving
+    CLASSES, LABEL, to = "SetOfCoordinates", "Sets of coordinates", ("picks",)
 
-    def _addSetsParam(self, form: Form, help: str, **arguments: Any) -> None:
-        form.addParam(
-            "inputSets",
-            params.MultiPointerParam,
-            pointerClass="SetOfCoordinates",
-            important=True,
-            label="Sets of coordinates",
-            help=help + "\n\nMicrographs are matched by name; their order and pixel size may differ between sets. "
-            "Micrographs that are not in all sets are left out.",
-            **arguments,
+    def __init__(self, help: str) -> None:
+        more = (
+            "\n\nMicrographs are matched by name; their order and pixel size may differ between sets. Micrographs that "
+            "are not in all sets are left out."
         )
+        super().__init__("inputSets", help + more)
 
-    def usesGpu(self) -> bool:
-        return False  # positions only; no network runs
+    def valuesOf(self, protocol: Any, found: List[SetOfCoordinates]) -> Dict[str, Any]:
+        return dict(picks=protocol._pickFolders())
+
+    def identity(self, protocol: Any) -> Dict[str, Any]:
+        return dict(self.values(protocol), sizes=[one.getSize() for one in self.objects(protocol)])
+
+    def problems(self, protocol: Any) -> List[str]:
+        return protocol._checkSets()
+
+    def warnings(self, protocol: Any) -> List[str]:
+        early = protocol._missingPointers() or protocol._checkInputs()
+        return [] if early else leftOutLines(protocol._allSets())
+
+
+class ReferencePicks(Pointing):
+    """Coordinates that the sets are measured by: referenceCoordinates."""
+
+    CLASSES, LABEL, to = "SetOfCoordinates", "Reference coordinates", ("reference",)
+
+    def __init__(self, help: str, empty: str) -> None:
+        super().__init__("referenceCoordinates", help, empty=empty, related=False)
+
+    def valuesOf(self, protocol: Any, found: SetOfCoordinates) -> Dict[str, Any]:
+        return dict(reference=protocol._referenceFolder())
+
+    def identity(self, protocol: Any) -> Dict[str, Any]:
+        found = self.of(protocol)
+        return dict(reference=None if found is None else [found.getFileName(), found.getSize()])
+
+
+class PickSetsBase(OneRunBase):
+    """Base of the comparisons and of the consensus, beside EngineProtocol."""
+
+    _GROWING = False  # whether picks may still be arriving
 
     # ----- inputs
     def _labelledSets(self) -> List[Tuple[str, SetOfCoordinates]]:
@@ -51,8 +76,12 @@ class PickSetsBase(CryodlProtBase, EMProtocol):
         return ()
 
     def _allSets(self) -> List[Tuple[str, SetOfCoordinates]]:
-        """The same, with what else has to fit; the first gives the frame."""
-        return self._labelledSets()
+        """The same, and the reference if there is one, which then gives the frame."""
+        reference = getattr(self, "referenceCoordinates", Pointer()).get()
+        return ([] if reference is None else [("the reference", reference)]) + self._labelledSets()
+
+    def _referenceFolder(self) -> str:
+        return self._getExtraPath("reference")
 
     def _frame(self) -> SetOfMicrographs:
         """SetOfMicrographs in whose pixels the sets are compared."""
@@ -82,39 +111,30 @@ class PickSetsBase(CryodlProtBase, EMProtocol):
         for number, (_, coordinates) in enumerate(self._labelledSets(), 1):
             writeSet(self._setFolder(number), coordinates, frame, names)
 
-    def _outputFolder(self) -> str:
-        return self._getExtraPath(self._OUTPUT)
-
     def _forget(self) -> None:
         """Remove what an earlier start made."""
-        pwutils.cleanPath(self._outputFolder(), self._getExtraPath(RESULT_FILE))
+        pwutils.cleanPath(self._output(), self._getExtraPath(RESULT_FILE))
 
     # ----- validation
-    def _missingPointers(self) -> List[str]:
-        # A list of pointers is never None; _checkInputs counts it.
-        return [name for name in CryodlProtBase._missingPointers(self) if name != "inputSets"]
-
-    def _checkInputs(self) -> List[str]:
+    def _checkSets(self) -> List[str]:
         count = len(self._labelledSets())
         if count < self._minimumSets():
+            other = ", or one and Reference coordinates" if self.hasAttribute("referenceCoordinates") else ""
             return [
-                f"Sets of coordinates has {count}; at least {self._minimumSets()} are needed. Choose more with "
+                f"Sets of coordinates has {count}; at least {self._minimumSets()} are needed{other}. Choose more with "
                 "the magnifying glass."
             ]
         errors = checkPickSets(self._allSets(), self._GROWING)
         if errors:
             return errors
-        if self._diameter() is None:
+        if self._diameter() is None and self._needsDiameter():
             return [
                 "Particle diameter is empty, and the sets have no diameter or different ones. Give the diameter, in Å."
             ]
         return checkDiameter(self._diameter(), self._frame())
 
+    def _needsDiameter(self) -> bool:
+        return True
+
     def _minimumSets(self) -> int:
-        return 2
-
-    def _warnings(self) -> List[str]:
-        return [] if self._missingPointers() or self._checkInputs() else leftOutLines(self._allSets())
-
-    def _citations(self) -> List[str]:
-        return ["cryodl"]
+        return 2 - (len(self._allSets()) > len(self._labelledSets()))

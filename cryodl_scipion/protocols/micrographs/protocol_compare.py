@@ -1,28 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Compare sets of coordinates with a reference and with each other."""
 
+import dataclasses
 import json
 import os
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence
 
 import pyworkflow.utils as pwutils
-from pwem.objects import SetOfCoordinates
-from pyworkflow.protocol.params import Form
 
 from ...convert.micrograph_names import imageEnding, micrographNames
 from ...convert.micrographs.pick_sets import scaledPicks, writeSet
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import Result, counted
+from ...engine.cryodl.contract import ComparePicksConfig, Result, counted
 from ...engine.cryodl.contract.micrographs.comparing import ComparePicksOutputs
-from ...form import addConfigParams
-from ..form_parts import addPointer, notOnForm
-from .pick_sets_base import PickSetsBase
+from ..engine_protocol import OneRun
+from ..kinds import Options
+from .pick_sets_base import PickSets, PickSetsBase, ReferencePicks
 
 COMPARISON = "comparison.json"
-_REFERENCE = "the reference"
 
 
-class CryodlProtCompare(PickSetsBase):
+class CryodlProtCompare(OneRun[ComparePicksConfig, ComparePicksOutputs], PickSetsBase):
     """Compare picks of several programs or settings.
 
     In: two or more sets of coordinates of the same micrographs, and, if there is one, a reference such as manual picks.
@@ -32,61 +30,29 @@ class CryodlProtCompare(PickSetsBase):
     """
 
     _label = "compare coordinates"
-    _OUTPUT = "comparison"
-    _CONFIG = contract.ComparePicksConfig
-    NOT_ON_FORM = notOnForm(
-        "output",
-        picks="written from the input sets",
-        pixel_size="the micrographs' sampling rate",
-        reference="written from the reference set",
-        micrographs="those that all sets have",
-        json="result.json has all of it",
-    )
-
-    def _defineParams(self, form: Form) -> None:
-        form.addSection("Input")
-        self._addSetsParam(form, "Coordinates to compare.", minNumObjects=1)
-        addPointer(
-            form,
-            "referenceCoordinates",
-            "SetOfCoordinates",
-            "Reference coordinates",
+    OUTPUT, NOTHING_YET = "comparison", "No comparison yet."
+    FORM = (
+        PickSets("Coordinates to compare."),
+        ReferencePicks(
             "Particles regarded as ground truth, for instance picked by hand. Only micrographs with reference "
-            "particles are compared, and these should be picked completely.\n\nEmpty: the sets are only compared "
-            "with each other.",
-            allowsNull=True,
-        )
-        addConfigParams(
-            form,
-            self._CONFIG,
-            ["particle_diameter", "tolerance", "border"],
-            particle_diameter=dict(more="\n\nEmpty: the diameter stored with the sets by cryodl."),
-        )
+            "particles are compared, and these should be picked completely.",
+            "the sets are only compared with each other",
+        ),
+        Options("particle_diameter", more="\n\nEmpty: the diameter stored with the sets by cryodl."),
+    )
+    NOT_ON_FORM = {"pixel_size": "the micrographs' sampling rate", "micrographs": "those that all sets have"}
 
     # ----- steps
-    def _insertAllSteps(self) -> None:
-        settings = self._settings()
-        sizes = [coordinates.getSize() for _, coordinates in self._allSets()]
-        self._insertFunctionStep(self.compareStep, settings, sizes, needsGPU=False)
-
-    def compareStep(self, settings: Dict[str, Any], sizes: Sequence[int]) -> None:
+    def runStep(self, settings: Dict[str, Any]) -> None:
+        """Compare anew: what the sets hold may have changed."""
         self._forget()
         self._writeSets()
-        if self.border.get():
+        if self._config().border:
             self._linkMicrographs()
-        if self.referenceCoordinates.get() is not None:
-            writeSet(
-                self._referenceFolder(),
-                self.referenceCoordinates.get(),
-                self._frame(),
-                self._comparedNames(),
-                onlyPicked=True,
-            )
-        self._runEngine(self._config(**self._engineValues()), self._getExtraPath())
-
-    def _allSets(self) -> List[Tuple[str, SetOfCoordinates]]:
         reference = self.referenceCoordinates.get()
-        return ([] if reference is None else [(_REFERENCE, reference)]) + self._labelledSets()
+        if reference is not None:
+            writeSet(self._referenceFolder(), reference, self._frame(), self._comparedNames(), onlyPicked=True)
+        self._runEngine(self._config(), self._getExtraPath())
 
     def _comparedNames(self) -> List[str]:
         """micNames that count: those that all sets have, and with a reference those that it has particles on."""
@@ -109,23 +75,19 @@ class CryodlProtCompare(PickSetsBase):
         for micrograph in self._frame():
             if micrograph.getMicName() in chosen:
                 path = os.path.abspath(micrograph.getFileName())
-                os.symlink(
-                    path, os.path.join(self._micrographFolder(), names[micrograph.getObjId()] + imageEnding(path))
-                )
+                name = names[micrograph.getObjId()] + imageEnding(path)
+                os.symlink(path, os.path.join(self._micrographFolder(), name))
 
     def _micrographFolder(self) -> str:
         return self._getExtraPath("micrographs")
 
-    def _referenceFolder(self) -> str:
-        return self._getExtraPath("reference")
-
     def comparisonFile(self) -> str:
         """JSON of the engine: sets, counts, metrics, agreement."""
-        return os.path.join(self._outputFolder(), COMPARISON)
+        return os.path.join(self._output(), COMPARISON)
 
     def curvesFile(self) -> str:
         """Picture of the curves; only with a reference."""
-        return os.path.join(self._outputFolder(), "curves.png")
+        return os.path.join(self._output(), "curves.png")
 
     def comparison(self) -> Any:
         """What the engine found, as Outputs; None before it is there."""
@@ -134,31 +96,26 @@ class CryodlProtCompare(PickSetsBase):
         with open(self.comparisonFile(), encoding="utf-8") as file:
             return contract.outputs_of(ComparePicksOutputs, json.load(file), old=True)
 
-    def _engineValues(self) -> Any:
-        return dict(
-            picks=self._pickFolders(),
+    def _completed(self, config: ComparePicksConfig) -> ComparePicksConfig:
+        if not self._allSets():
+            return config
+        return dataclasses.replace(
+            config,
             pixel_size=self._frame().getSamplingRate(),
-            reference=None if self.referenceCoordinates.get() is None else self._referenceFolder(),
             particle_diameter=self._diameter(),
-            output=self._outputFolder(),
-            json=False,
-            micrographs=(os.path.join(self._micrographFolder(), "*"),) if self.border.get() else (),
+            micrographs=(os.path.join(self._micrographFolder(), "*"),) if config.border else (),
         )
 
     # ----- validation and information
-    def _minimumSets(self) -> int:
-        return 2 if self.referenceCoordinates.get() is None else 1
-
-    def _checkInputs(self) -> List[str]:
-        errors = PickSetsBase._checkInputs(self)
-        if not errors and not self._comparedNames():
-            return ["The reference has no particles on the micrographs common to all sets. Choose another reference."]
-        return errors
+    def _checkTogether(self) -> List[str]:
+        if self._comparedNames():
+            return []
+        return ["The reference has no particles on the micrographs common to all sets. Choose another reference."]
 
     def _tell(self, results: Sequence[Result]) -> List[str]:
         comparison = self.comparison()
         if comparison is None:
-            return ["No comparison yet."]
+            return [self.NOTHING_YET]
         lines = [
             f"{counted(len(comparison['sets']), 'set')} compared on {counted(comparison['micrographs'], 'micrograph')}"
         ]

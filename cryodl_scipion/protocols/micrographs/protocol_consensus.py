@@ -2,41 +2,36 @@
 """Combine sets of coordinates: keep what several of them found."""
 
 import collections
+import dataclasses
 import json
 import os
 from pathlib import Path
-from typing import Any, List, Sequence
+from typing import Any, Dict, List, Sequence
 
 import pyworkflow.utils as pwutils
 from pwem.objects import Coordinate, Micrograph, SetOfCoordinates
 from pyworkflow.object import Float, Integer, String
-from pyworkflow.protocol import ProtStreamingBase, params
-from pyworkflow.protocol.constants import STEPS_PARALLEL
-from pyworkflow.protocol.params import Form
 
 from ...convert.arriving_sets import MicrographsOfSets
 from ...convert.growing import reopened
 from ...convert.micrographs.coordinates import SCORE, readPicks
 from ...convert.micrographs.pick_sets import NUMBER_OF_SETS, PICKERS
 from ...convert.micrographs.picks import boxSizeFor, describeOutput
-from ...engine.cryodl import contract
-from ...engine.cryodl.contract import Result, counted
-from ...form import addConfigParams
-from ..batches import ArrivingBatches
-from ..form_parts import notOnForm
+from ...engine.cryodl.contract import ConsensusPicksConfig, Result, counted
+from ...engine.cryodl.contract.micrographs.consensus import ConsensusPicksOutputs
+from ..batch_run import BatchRun
 from ..growing_outputs import appendGrowingPicks
+from ..kinds import BoxSize, Options
 from ..protocol_base import RESULT_FILE
-from .pick_sets_base import PickSetsBase
+from .pick_sets_base import PickSets, PickSetsBase
 
-OUTPUT = "outputCoordinates"
-_BATCH = 100  # micrographs; the engine takes milliseconds for each
-_LONGEST_WAIT = 60  # s
+COORDINATES = "outputCoordinates"
 _ENDED = "ended.json"  # how many picks the sets had when a run ended
 _AT_LEAST, _SCORE = range(2)
 _COLUMNS = ("rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit", NUMBER_OF_SETS)
 
 
-class CryodlProtConsensus(ArrivingBatches, PickSetsBase, ProtStreamingBase):
+class CryodlProtConsensus(BatchRun[ConsensusPicksConfig, ConsensusPicksOutputs], PickSetsBase):
     """Combine picks of several programs or settings.
 
     In: two or more sets of coordinates of the same micrographs. Out: the particles that at least so many of the sets
@@ -47,45 +42,30 @@ class CryodlProtConsensus(ArrivingBatches, PickSetsBase, ProtStreamingBase):
     """
 
     _label = "consensus coordinates"
-    _OUTPUT, _GROWING = "consensus", True
-    _OUTPUTS, _WORK, _MADE = (OUTPUT,), "combine", "combined"
-    stepsExecutionMode = STEPS_PARALLEL
-    _CONFIG = contract.ConsensusPicksConfig
-    NOT_ON_FORM = notOnForm("output", picks="written from the input sets", pixel_size="the micrographs' sampling rate")
-
-    def _defineParams(self, form: Form) -> None:
-        form.addSection("Input")
-        self._addSetsParam(form, "Coordinates to combine, from different programs or settings.")
-        addConfigParams(
-            form,
-            self._CONFIG,
-            ["rule", "minimum_sets", "minimum_score", "particle_diameter", "tolerance"],
-            minimum_sets=dict(condition=f"rule == {_AT_LEAST}"),
-            minimum_score=dict(condition=f"rule == {_SCORE}"),
-            particle_diameter=dict(more="\n\nEmpty: the diameter stored with the sets by cryodl."),
-        )
-        form.addParam(
-            "boxSize",
-            params.IntParam,
-            default=None,
-            allowsNull=True,
-            label="Box size (px)",
-            help="Box size of the coordinates, in pixels of the first set's micrographs.\n\nEmpty: that of the first "
-            "set.",
-        )
-        self._addBatchParams(
-            form,
-            "It starts with micrographs on which all sets have picks. Scores that are not probabilities are ranked "
-            "within their batch; sets that are complete when the run starts are one batch.",
-            size=_BATCH,
-            wait=_LONGEST_WAIT,
-        )
+    _GROWING = True
+    _OUTPUTS, _WORK, _MADE = (COORDINATES,), "combine", "combined"
+    OUTPUT, NOTHING_YET = "consensus", "No coordinates yet."
+    BATCH_SIZE, LONGEST_WAIT = 100, 60  # micrographs, of which the engine takes milliseconds for each; s
+    BATCH_HELP = (
+        "It starts with micrographs on which all sets have picks. Scores that are not probabilities are ranked "
+        "within their batch; sets that are complete when the run starts are one batch."
+    )
+    FORM = (
+        PickSets("Coordinates to combine, from different programs or settings."),
+        Options("rule"),
+        Options("minimum_sets", when=f"rule == {_AT_LEAST}"),
+        Options("minimum_score", when=f"rule == {_SCORE}"),
+        Options("particle_diameter", more="\n\nEmpty: the diameter stored with the sets by cryodl."),
+        Options("tolerance"),
+        BoxSize("first set's micrographs", "that of the first set"),
+    )
+    NOT_ON_FORM = {"pixel_size": "the micrographs' sampling rate"}
 
     # ----- steps
     def stepsGeneratorStep(self) -> None:
         self._forgetChanged()
         self._arriving = MicrographsOfSets([coordinates for _, coordinates in self._labelledSets()])
-        self._insertBatches(self.combineStep, self.outputStep)
+        self._insertBatches(self.batchStep, self.outputStep)
 
     def _partsOf(self, ready: List[str], all: bool) -> List[List[str]]:
         """Batches; what is whole at the start is one."""
@@ -98,7 +78,7 @@ class CryodlProtConsensus(ArrivingBatches, PickSetsBase, ProtStreamingBase):
         ended = self._getExtraPath(_ENDED)
         other = os.path.exists(ended) and Path(ended).read_text(encoding="utf-8") != self._sizes()
         if other or self._changedSettings():
-            made = (self._getPath("coordinates.sqlite"), self._getExtraPath("batches"), self._outputFolder(), ended)
+            made = (self._getPath("coordinates.sqlite"), self._getExtraPath("batches"), self._output(), ended)
             pwutils.cleanPath(*made)
 
     def _sizes(self) -> str:
@@ -106,7 +86,7 @@ class CryodlProtConsensus(ArrivingBatches, PickSetsBase, ProtStreamingBase):
             [reopened(SetOfCoordinates, coordinates).getSize() for _, coordinates in self._labelledSets()]
         )
 
-    def combineStep(self, names: Sequence[str]) -> None:
+    def batchStep(self, names: Sequence[str]) -> None:
         """Run the engine on a batch. It writes files only."""
         with self._lock:
             micrographs = self._arriving.items(names)
@@ -115,10 +95,10 @@ class CryodlProtConsensus(ArrivingBatches, PickSetsBase, ProtStreamingBase):
             self._arriving.writePicks(sets, micrographs)
         if not os.path.exists(os.path.join(folder, RESULT_FILE)):
             picks = tuple(f"{label}={position}" for (label, _), position in zip(self._labelledSets(), sets))
-            made = os.path.join(folder, self._OUTPUT)
+            made = os.path.join(folder, self.OUTPUT)
             pwutils.cleanPath(made)  # without its result it tells too little
-            self._runEngine(self._config(**dict(self._engineValues(), picks=picks, output=made)), folder)
-        self._gatherCandidates(os.path.join(folder, self._OUTPUT, "candidates"))
+            self._runEngine(dataclasses.replace(self._config(), picks=picks, output=made), folder)
+        self._gatherCandidates(os.path.join(folder, self.OUTPUT, "candidates"))
 
     def _gatherCandidates(self, folder: str) -> None:
         """Bring a batch's files of all that any set found to those of the others."""
@@ -143,7 +123,7 @@ class CryodlProtConsensus(ArrivingBatches, PickSetsBase, ProtStreamingBase):
                             output.append(combined(row, micrograph))
 
             frame = self._labelledSets()[0][1].getMicrographs(asPointer=True)
-            appendGrowingPicks(self, OUTPUT, frame, list(self.inputSets), append)
+            appendGrowingPicks(self, COORDINATES, frame, list(self.inputSets), append)
 
     def closeStep(self) -> None:
         self._closeOutputSet()
@@ -159,28 +139,23 @@ class CryodlProtConsensus(ArrivingBatches, PickSetsBase, ProtStreamingBase):
 
     def candidatesFolder(self) -> str:
         """Folder with all that any set found, one STAR file per micrograph."""
-        return self._getExtraPath(self._OUTPUT, "candidates")
+        return self._getExtraPath(self.OUTPUT, "candidates")
 
-    def _engineValues(self) -> Any:
-        return dict(
-            picks=self._pickFolders(),
-            pixel_size=self._frame().getSamplingRate(),
-            particle_diameter=self._diameter(),
-            output=self._outputFolder(),
-        )
+    def _completed(self, config: ConsensusPicksConfig) -> ConsensusPicksConfig:
+        if not self._labelledSets():
+            return config
+        size = self._frame().getSamplingRate()
+        return dataclasses.replace(config, pixel_size=size, particle_diameter=self._diameter())
+
+    def _settings(self) -> Dict[str, Any]:
+        return {name: value for name, value in super()._settings().items() if name != "sizes"}  # they may be growing
 
     # ----- validation and information
-    def _checkInputs(self) -> List[str]:
-        errors = PickSetsBase._checkInputs(self) or self._checkBatches()
-        if not errors and self.boxSize.get() is not None and self.boxSize.get() < 2:
-            errors = [
-                f"Box size (px) is {self.boxSize.get()}; it must be at least 2. Leave it empty for that of the first "
-                "set."
-            ]
-        return errors
+    def _checkTogether(self) -> List[str]:
+        return self._checkBatches()  # a run with other settings begins anew, see _forgetChanged
 
     def _warnings(self) -> List[str]:
-        lines = PickSetsBase._warnings(self)
+        lines = super()._warnings()
         if self._missingPointers() or self._checkInputs() or self.boxSize.get():
             return lines
         boxes = {
@@ -197,7 +172,7 @@ class CryodlProtConsensus(ArrivingBatches, PickSetsBase, ProtStreamingBase):
     def _tell(self, results: Sequence[Result]) -> List[str]:
         output = getattr(self, "outputCoordinates", None)
         if output is None or not results:
-            return ["No coordinates yet."]
+            return [self.NOTHING_YET]
         count = sum(len(result.outputs.counts) for result in results)
         lines = [
             f"*{counted(output.getSize(), 'particle')}* on {counted(count, 'micrograph')}, found "
@@ -211,10 +186,10 @@ class CryodlProtConsensus(ArrivingBatches, PickSetsBase, ProtStreamingBase):
         return lines
 
     def _ruleInWords(self) -> str:
-        sets = counted(len(self._labelledSets()), "set")
+        sets, config = counted(len(self._labelledSets()), "set"), self._config()
         if self.rule.get() == _AT_LEAST:
-            return f"at least {self.minimumSets.get()} of {sets}"
-        return f"{sets} with a mean score of at least {self.minimumScore.get():g}"
+            return f"at least {config.minimum_sets} of {sets}"
+        return f"{sets} with a mean score of at least {config.minimum_score:g}"
 
     def _methods(self) -> List[str]:
         output = getattr(self, "outputCoordinates", None)
@@ -222,7 +197,7 @@ class CryodlProtConsensus(ArrivingBatches, PickSetsBase, ProtStreamingBase):
             return []
         return [
             f"{counted(output.getSize(), 'particle')} found by {self._ruleInWords()} were kept; picks within "
-            f"{self.tolerance.get():.2f} particle radii were regarded as the same particle."
+            f"{self._config().tolerance:.2f} particle radii were regarded as the same particle."
         ]
 
 

@@ -101,7 +101,7 @@ class CryodlProtDenoiseMicrographs(BatchRun[DenoiseMicrographsConfig, DenoiseMic
         even, odd = self._arriving.halves.files([item.getMicName() for item in items])
         return dataclasses.replace(config, even=even, odd=odd)
 
-    def _noteAllSkipped(self, config: Any, folder: Any, error: contract.AllSkipped, /, **outputs: Any) -> None:
+    def _noteAllSkipped(self, config: Any, folder: Any, error: contract.AllSkipped) -> None:
         if not self._modelFolder():
             raise ValueError(f"No model could be trained. {error}")
         super()._noteAllSkipped(config, folder, error)

@@ -2,15 +2,13 @@
 """Train a picker on many kinds of particles, for molecules that it never saw."""
 
 import csv
+import dataclasses
 import os
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Tuple
 
 import pyworkflow.utils as pwutils
 from pwem.objects import EMSet, SetOfCoordinates
-from pwem.protocols import EMProtocol
-from pyworkflow import BETA
 from pyworkflow.protocol import params
-from pyworkflow.protocol.params import Form
 
 from ... import Plugin
 from ...convert.micrograph_names import imageEnding, micrographNames
@@ -18,15 +16,43 @@ from ...convert.micrographs import coordinates as convert
 from ...convert.models import shippedModels
 from ...convert.structures import patternProblems, structureFileOf
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import Result, counted
-from ...form import addConfigParams
+from ...engine.cryodl.contract import TrainGeneralPickerConfig, counted
+from ...engine.cryodl.contract.micrographs.general import TrainGeneralPickerOutputs
 from ..checks import checkDiameter, checkLabels, checkModelFolder
-from ..form_parts import addStartModel, notOnForm
-from ..protocol_base import CryodlProtBase
-from ..training import TrainsModel
+from ..kinds import Flag, Options, Own, PointingMany, Section, StartModel
+from ..training import TrainRun
 
 
-class CryodlProtTrainGeneral(TrainsModel, CryodlProtBase, EMProtocol):
+class StructuresToSimulate(PointingMany):
+    """Structures, or sets of atomic models; the form's files are added."""
+
+    CLASSES = "AtomStruct,SetOfAtomStructs,Volume"
+
+
+class LabelledSets(PointingMany):
+    """Coordinates of real particles, as a table of sets with links to their micrographs."""
+
+    CLASSES, LABEL, to = "SetOfCoordinates", "Labelled sets", ("sets",)
+
+    def values(self, protocol: Any) -> Dict[str, Any]:
+        return dict(sets=protocol._table() if self.objects(protocol) else None)
+
+    def filesOf(self, protocol: Any, found: List[SetOfCoordinates]) -> Dict[str, Any]:
+        protocol._writeSets()
+        return {}
+
+    def identity(self, protocol: Any) -> Dict[str, Any]:
+        return dict(sizes=[(one.getFileName(), one.getSize()) for one in self.objects(protocol)])
+
+
+class StartPicker(StartModel):
+    """The general model to continue from, which is checked with the shipped one."""
+
+    def check(self, protocol: Any, found: Any) -> List[str]:
+        return []
+
+
+class CryodlProtTrainGeneral(TrainRun[TrainGeneralPickerConfig, TrainGeneralPickerOutputs]):
     """Train a picker for molecules that it never saw.
 
     In: structures, of which micrographs of every kind are simulated, and labelled sets of this project, one for each
@@ -35,90 +61,62 @@ class CryodlProtTrainGeneral(TrainsModel, CryodlProtBase, EMProtocol):
     """
 
     _label = "train general picker"
-    _devStatus = BETA
-    _CONFIG = contract.TrainGeneralPickerConfig
-    NOT_ON_FORM = notOnForm(
-        "output",
-        "device",
-        "threads",
-        "start_from",
-        structures="the input structures and the files beside them",
-        sets="written from the labelled sets",
-        cache="a run keeps no simulated micrographs",
-    )
-
-    def _defineParams(self, form: Form) -> None:
-        form.addSection("Input")
-        form.addParam(
+    FORM = (
+        StructuresToSimulate(
             "simulateFrom",
-            params.MultiPointerParam,
-            pointerClass="AtomStruct,SetOfAtomStructs,Volume",
-            allowsNull=True,
+            "Atomic models or maps (or sets of models) to simulate micrographs from.",
             label="Structures",
-            help="Atomic models or maps (or sets of models) to simulate micrographs from.\n\nEmpty: only the files "
-            "below, and artificial assemblies.",
-        )
-        form.addParam(
+            empty="only the files below, and artificial assemblies",
+        ),
+        Own(
             "structureFiles",
             params.PathParam,
-            default="",
-            label="Structure files",
-            help="Atomic models (.pdb, .cif, also .gz) or maps (.mrc): a file, or a pattern such as folder/*.cif.gz, "
+            "Structure files",
+            "Atomic models (.pdb, .cif, also .gz) or maps (.mrc): a file, or a pattern such as folder/*.cif.gz, "
             "so that many files need not be imported.\n\nEmpty: none.",
-        )
-        addConfigParams(form, self._CONFIG, ["procedural"])
-        form.addParam(
+            default="",
+        ),
+        Options("procedural"),
+        LabelledSets(
             "inputSets",
-            params.MultiPointerParam,
-            pointerClass="SetOfCoordinates",
-            allowsNull=True,
-            label="Labelled sets",
-            help="Coordinates of particles on real micrographs, one set for each kind of particle. Micrographs "
-            "without coordinates are not used.\n\nEmpty: simulated micrographs only.",
-        )
-        form.addParam(
+            "Coordinates of particles on real micrographs, one set for each kind of particle. Micrographs "
+            "without coordinates are not used.",
+            empty="simulated micrographs only",
+        ),
+        Own(
             "diameters",
             params.StringParam,
+            "Sizes of their particles (Å)",
+            "Diameters of the particles of the labelled sets, in the same order, separated by commas.",
             default="",
-            label="Sizes of their particles (Å)",
-            help="Diameters of the particles of the labelled sets, in the same order, separated by commas.",
-        )
-        addConfigParams(form, self._CONFIG, ["real_marks", "real_fraction", "leave_out"])
-        form.addSection("Training")
-        addConfigParams(form, self._CONFIG, ["network", "simulated", "faint_fraction", "steps"])
-        addStartModel(
-            form,
+        ),
+        Options("real_marks", "real_fraction", "leave_out"),
+        Section("Training"),
+        Options("network", "simulated", "faint_fraction", "steps"),
+        StartPicker(
             "A general model to continue from, of the same network.",
+            "picker",
             "startModel",
             "the shipped general model if the field below says so, else random weights",
-        )
-        form.addParam(
+            related=False,
+        ),
+        Flag(
             "startGeneral",
-            params.BooleanParam,
-            default=False,
-            label="Start from the shipped general model",
-            help="Continue from the general model that comes with the plugin (network unet), so that fewer steps are "
+            "Start from the shipped general model",
+            "Continue from the general model that comes with the plugin (network unet), so that fewer steps are "
             "needed.",
-        )
-        addConfigParams(form, self._CONFIG, ["batch_size", "learning_rate", "seed"])
-        self._addGpuParams(form)
-        form.addParallelSection(threads=2, mpi=0)
+        ),
+    )
+    NOT_ON_FORM = {
+        "structures": "the input structures and the files beside them",
+        "cache": "a run keeps no simulated micrographs",
+    }
 
-    # ----- steps
-    def _insertAllSteps(self) -> None:
-        settings = dict(self._settings(), sizes=[s.getSize() for s in self._sets()])
-        self._insertFunctionStep(self.writeSetsStep, settings, needsGPU=False)
-        self._insertFunctionStep(self.trainStep, settings)
-        self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
-
-    def writeSetsStep(self, settings: Dict[str, Any]) -> None:
+    def _writeSets(self) -> None:
         """The engine's table of labelled sets, with links to their micrographs and the coordinates beside it."""
-        sets = self._sets()
-        if not sets:
-            return
         pwutils.cleanPath(self._setsFolder())
         rows = [["name", "micrographs", "coordinates", "pixel_size", "particle_diameter"]]
-        for number, (coordinates, diameter) in enumerate(zip(sets, self._diameters()), 1):
+        for number, (coordinates, diameter) in enumerate(zip(self._pointed("inputSets"), self._diameters()), 1):
             name = f"set_{number}"
             self._writeSet(os.path.join(self._setsFolder(), name), coordinates)
             pixelSize = coordinates.getMicrographs().getSamplingRate()
@@ -138,12 +136,6 @@ class CryodlProtTrainGeneral(TrainsModel, CryodlProtBase, EMProtocol):
             os.symlink(path, os.path.join(files, name + imageEnding(path)))
             convert.writePositions(labels, name, positions[micrograph.getObjId()])
 
-    def trainStep(self, settings: Dict[str, Any]) -> None:
-        self._train(self._config(**self._engineValues()), self._getExtraPath())
-
-    def createOutputStep(self, settings: Dict[str, Any]) -> None:
-        self._defineModel([*self.simulateFrom, *self.inputSets])
-
     # ----- what the steps share
     def _setsFolder(self) -> str:
         return self._getExtraPath("sets")
@@ -151,20 +143,14 @@ class CryodlProtTrainGeneral(TrainsModel, CryodlProtBase, EMProtocol):
     def _table(self) -> str:
         return os.path.join(self._setsFolder(), "sets.csv")
 
-    def _sets(self) -> List[SetOfCoordinates]:
-        return [pointer.get() for pointer in self.inputSets if pointer.get() is not None]
-
     def _diameters(self) -> List[float]:
         """Å of the labelled sets. Raises ValueError for words that are no numbers."""
         return [float(word) for word in (self.diameters.get() or "").split(",") if word.strip()]
 
     def _structures(self) -> Tuple[str, ...]:
-        found: List[Any] = []
-        for pointer in self.simulateFrom:
-            item = pointer.get()
-            found += [i.clone() for i in item] if isinstance(item, EMSet) else [item] if item is not None else []
+        found = [one for item in self._pointed("simulateFrom") for one in (item if isinstance(item, EMSet) else [item])]
         pattern = (self.structureFiles.get() or "").strip()
-        return tuple(structureFileOf(s) for s in found) + ((pattern,) if pattern else ())
+        return tuple(structureFileOf(one) for one in found) + ((pattern,) if pattern else ())
 
     def _startFolder(self) -> Any:
         """Folder of the model to start from; None for random weights."""
@@ -173,21 +159,15 @@ class CryodlProtTrainGeneral(TrainsModel, CryodlProtBase, EMProtocol):
             return start.getFolder()
         return shippedModels(Plugin.getEngineFolder()).get("general") if self.startGeneral.get() else None
 
-    def _engineValues(self) -> Any:
-        return dict(
-            structures=self._structures(),
-            sets=self._table() if self._sets() else None,
-            output=self.getModelFolder(),
-            start_from=self._startFolder(),
-            threads=self.numberOfThreads.get(),
-        )
+    def _completed(self, config: TrainGeneralPickerConfig) -> TrainGeneralPickerConfig:
+        return dataclasses.replace(config, structures=self._structures(), start_from=self._startFolder())
 
     # ----- validation and information
-    def _checkInputs(self) -> List[str]:
+    def _checkTogether(self) -> List[str]:
         return patternProblems(self._structures()) + self._checkSets() + self._checkStart()
 
     def _checkSets(self) -> List[str]:
-        sets = self._sets()
+        sets = self._pointed("inputSets")
         try:
             diameters = self._diameters()
         except ValueError:
@@ -204,7 +184,7 @@ class CryodlProtTrainGeneral(TrainsModel, CryodlProtBase, EMProtocol):
         ]
 
     def _checkStart(self) -> List[str]:
-        folder, network = self._startFolder(), self.getEnumText("network")
+        folder, network = self._startFolder(), self._config().network
         if folder is None:
             return []
         errors = checkModelFolder(folder)
@@ -218,17 +198,14 @@ class CryodlProtTrainGeneral(TrainsModel, CryodlProtBase, EMProtocol):
         return errors
 
     def _warnings(self) -> List[str]:
-        if self.getEnumText("network") == "unet":
+        if self._config().network == "unet":
             return []
         return [
             "Only the network unet estimates the size of particles: this model will need a particle diameter whenever "
             "it picks."
         ]
 
-    def _tell(self, results: Sequence[Result]) -> List[str]:
-        card = self._card()
-        if card is None:
-            return ["No model yet."]
+    def _cardLines(self, card: Dict[str, Any]) -> List[str]:
         training, validation = card["training"], card["validation"]
         return [
             f"General model {card['name']}, network {card['network']}"
@@ -243,5 +220,5 @@ class CryodlProtTrainGeneral(TrainsModel, CryodlProtBase, EMProtocol):
             f"precision {validation['average_precision']:.3f}.",
         ]
 
-    def _methods(self) -> List[str]:
-        return [] if self._card() is None else [" ".join(self._tell([]))]
+    def _cardInWords(self, card: Dict[str, Any]) -> str:
+        return " ".join(self._cardLines(card))

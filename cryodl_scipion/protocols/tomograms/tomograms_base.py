@@ -2,11 +2,9 @@
 """What the protocols on tomograms and their masks share: pointers, and links to the files for the engine."""
 
 import os
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import pyworkflow.utils as pwutils
-from pyworkflow.protocol import params
-from pyworkflow.protocol.params import Form
 from tomo.objects import Tomogram
 
 from ...convert.tomograms.tomograms import engineNames, fileOf, idOf
@@ -14,17 +12,7 @@ from ..one_run import OneRunBase
 
 
 class TomogramsBase(OneRunBase):
-    """Base of the protocols on tomograms. A child gives _checkInputs and _engineValues as CryodlProtBase has them."""
-
-    # ----- form
-    def _addMasksParam(self, form: Form, name: str, help: str, **arguments: Any) -> None:
-        form.addParam(
-            name,
-            params.PointerParam,
-            pointerClass="SetOfTomoMasks",
-            help=help,
-            **dict(dict(important=True, label="Segmentations"), **arguments),
-        )
+    """Base of the protocols on tomograms, beside EngineProtocol."""
 
     # ----- files for the engine
     def _linkVolumes(
