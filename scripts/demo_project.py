@@ -28,6 +28,7 @@ from relion.protocols import ProtRelionClassify2D, ProtRelionExtractParticles  #
 from cryodl_scipion import Plugin  # noqa: E402
 from cryodl_scipion.protocols import CryodlProtPick  # noqa: E402
 from cryodl_scipion.protocols.model_field import SHIPPED  # noqa: E402
+from cryodl_scipion.tests.set_viewer import problemOfDoubleClick  # noqa: E402
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import demo_figures  # noqa: E402
@@ -56,6 +57,7 @@ def main() -> None:
     scores = score(picks, options.python, options.output)
     demo_figures.drawPicks(os.path.join(options.output, "picks.png"), picks, DATA, PIXEL_SIZE, DIAMETER)
     demo_figures.drawClasses(os.path.join(options.output, "classes.png"), classes.outputClasses)
+    doubleClick(picking)
     report(picks, scores, time.time() - started, options.output)
 
 
@@ -181,6 +183,16 @@ def link(pointer: Any, protocol: EMProtocol, output: EMSet) -> None:
     """Point to an output by protocol and name: what Scipion's window does."""
     pointer.set(protocol)
     pointer.setExtended(output)
+
+
+def doubleClick(picking: Any) -> None:
+    """Open the micrographs as a double click does, out of sight; stop the demo if nothing is drawn."""
+    if shutil.which("Xvfb") is None:
+        print("Whether a double click on a set opens its window was not tried: Xvfb is not installed.")
+        return
+    problem = problemOfDoubleClick(picking.getProject(), picking, picking.getInputMicrographs())
+    if problem:
+        sys.exit(f"FAILED: a double click on the micrographs does not show them.\n{problem}")
 
 
 def picksByMicrograph(coordinates: SetOfCoordinates) -> Dict[str, Any]:

@@ -88,7 +88,8 @@ class ScheduledTemplate:
         self.project = Manager().loadProject(self.name, chdir=True)
         self.runs = self.project.getRuns()
         for run in self.runs:
-            updateRun(self.project, run)
+            if run.isFailed():
+                updateRun(self.project, run)
             # a run whose input has no output yet, as that died as well, is refused, and continued after it
             if self.kills and run.isFailed() and run.getObjId() not in self.continued and not run.validate():
                 self.continued.append(run.getObjId())

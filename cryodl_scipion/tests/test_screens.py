@@ -37,10 +37,8 @@ from . import synthetic
 from .base import CryodlTest
 from .fake_model import writeModel
 from .particle_sets import addTo
+from .set_viewer import FEW_COLOURS
 from .simulated import writeStructure
-
-# What an empty grey window has; a drawn one has hundreds.
-FEW_COLOURS = 8
 
 
 def missing():
