@@ -58,6 +58,7 @@ def addModelParams(
         params.PointerParam,
         pointerClass="CryodlModel",
         condition=where % FROM_PROJECT,
+        allowsNull=True,  # checkModelField asks for it; Scipion itself would keep Execute grey without a word
         label="Trained model",
         help=f"A model of this project: {'from *cryodl - auto-pick particles*, ' if kind == 'picker' else ''}from a "
         "training, or imported.",
@@ -148,9 +149,9 @@ def checkModelField(protocol: EMProtocol) -> List[str]:
     """What is wrong with the chosen model. Sentences for the form. The protocol's _MODEL_KIND: see addModelParams."""
     kind = getattr(protocol, "_MODEL_KIND", "picker")
     missing = checkShippedName(protocol, kind) if protocol.modelFrom.get() == SHIPPED else []
-    if missing:
-        return missing
-    return checkModelFolder(modelFolder(protocol), kind)
+    if protocol.modelFrom.get() == FROM_PROJECT and protocol.inputModel.get() is None:
+        missing = ["Trained model is empty. Choose one with the magnifying glass, or set Model to a shipped one."]
+    return missing or checkModelFolder(modelFolder(protocol), kind)
 
 
 def checkSizeFields(protocol: Any) -> List[str]:

@@ -156,7 +156,7 @@ class TestCryodlPick(PickTest):
             "Shipped model is 'riboso', which does not exist. Shipped models: general, ribosome",
             errors(modelFrom=1, shippedModel="riboso"),
         )
-        self.assertIn("EMPTY", errors(dict(inputModel=(None, ""))))
+        self.assertIn("Trained model is empty", errors(dict(inputModel=(None, ""))))
         self.assertIn("EMPTY", errors(dict(inputMicrographs=(None, ""))))
 
     def test_micrographs_unlike_those_of_the_training_are_only_a_warning(self):
