@@ -39,6 +39,8 @@ def understood(command, whole):
     words = words[1:] if words[0] == "dev" and len(words) > 1 else words
     if words in (["COMMAND", "--help"], ["--help"]):
         return None
+    if words[0] == "check-project":  # of the plugin: it runs in Scipion's Python (check_project.py)
+        return None if set(words[2:]) <= {"--mend"} else "no such option"
     if words[0] not in COMMANDS:
         return f"there is no command {words[0]}"
     if "--help" in words or (words[-1].startswith("--") and not whole):  # an option named without its value
