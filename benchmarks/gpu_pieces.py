@@ -6,8 +6,10 @@ a tar file in parts. Of a checkpoint it has weights as float16 and the optimiser
 simulated are not in it, and simulated again.
 """
 
+import hashlib
 import importlib
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -136,6 +138,10 @@ def read_state(parts, training):
         tar.extractall(training, filter="data")
     for path in training.rglob(CHECKPOINT):
         _restore(path)
+    for path in training.rglob(WEIGHTS):  # halved, they are no longer those that their card names
+        card = path.with_name("card.json")
+        checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+        card.write_text(json.dumps(dict(json.loads(card.read_text()), weights_sha256=checksum), indent=1))
 
 
 def _halve(source, target, left_out):

@@ -13,6 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from cryodl.contract import sha256
+from cryodl.io.model import write_model
 from cryodl.learning.checkpoints import CHECKPOINT
 
 
@@ -55,7 +57,7 @@ def test_two_never_run_at_once(queue):
 
 def test_a_state_in_parts_comes_back_in_half_precision(tmp_path, monkeypatch):
     torch.manual_seed(0)
-    monkeypatch.setattr(gpu_pieces, "PART", 4096)
+    monkeypatch.setattr(gpu_pieces, "PART", 8192)
     training, parts = tmp_path / "training", tmp_path / "parts"
     folder = training / "one" / "model.partial"
     folder.mkdir(parents=True)
@@ -67,11 +69,15 @@ def test_a_state_in_parts_comes_back_in_half_precision(tmp_path, monkeypatch):
     save_file(tensors, folder / CHECKPOINT, {"state": '{"step": 7}'})
     (folder / "metrics.csv").write_text("step\n7\n")
     (training / "one" / "images.mrcs").write_bytes(b"0" * 2 * gpu_pieces.MIB)
+    model = training / "one" / "model"
+    model.mkdir()
+    write_model(model, {"kind": "picker", "name": "m", "network": "unet"}, {"w": weights["denoiser.w"]})
     assert gpu_pieces.write_state(training, parts) == []
     assert len(list(parts.iterdir())) <= gpu_pieces.PARTS
     assert all(part.stat().st_size <= gpu_pieces.PART for part in parts.iterdir())
     gpu_pieces.read_state(parts, training)
     assert (folder / "metrics.csv").exists() and not (training / "one" / "images.mrcs").exists()
+    assert json.loads((model / "card.json").read_text())["weights_sha256"] == sha256(model / "weights.safetensors")
     found = load_file(folder / CHECKPOINT)
     assert found.keys() == tensors.keys() and all(found[k].dtype == tensors[k].dtype for k in tensors)
     for key, value in tensors.items():

@@ -22,6 +22,7 @@ from ...contract import EvaluateDenoiserConfig, Result
 from ...contract.particles.denoising import EvaluateDenoiserOutputs
 from ...contract.result import write_json
 from ...io.files import whole_file
+from ...io.plots import can_draw
 from ...io.unfinished import check_output, finish_folder, working_folder
 from ...io.warn import warn
 
@@ -178,7 +179,8 @@ def _write(
         writer.writerow(["name", *means])
         for name, *values in zip(bench.particles.names, *means.values()):
             writer.writerow([name, *(f"{v:.5f}" for v in values)])
-    _draw(folder, bench, record, similarities, means["denoised"])
+    if can_draw():
+        _draw(folder, bench, record, similarities, means["denoised"])
     write_json(folder / "evaluation.json", record)
     mean = record["mean_frc"]
     print(
@@ -262,5 +264,5 @@ def _outputs(config: EvaluateDenoiserConfig, record: dict[str, typing.Any]) -> E
         mean_frc=record["mean_frc"],
         resolution=record["resolution"],
         verdict=record["control"]["verdict"],
-        pictures={name: at(f"{name}.png") for name in PICTURES},
+        pictures={name: at(f"{name}.png") for name in PICTURES if can_draw()},
     )
