@@ -71,6 +71,19 @@ def test_a_file_that_another_command_writes_is_refused_until_that_one_is_dead(ho
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mrc", "b.mrc", "c.mrc"]
 
 
+def test_a_command_may_run_others_within_its_folder_and_then_on_all_of_it(hold):
+    """As auto-pick does: it picks in the folder of each round, and at last in its own."""
+    with reconstruct("out"):
+        with pick("out/round", "a.mrc"):
+            pass
+        with pick("out", "a.mrc"):
+            pass
+    hold("reconstruct", "out")  # nothing is held afterwards
+    with pytest.raises(ValueError, match="is working on"):
+        with pick("out", "a.mrc"):
+            pass
+
+
 def test_runs_that_share_a_folder_are_held_apart_by_micrograph(hold, tmp_path):
     hold("pick", "picks", "a.mrc", "b.mrc")
     with pick("picks", "c.mrc"):

@@ -20,7 +20,8 @@ from ..contract import Command
 from ..contract.processes import remove_abandoned, temporary_path
 
 WAIT = 3.0  # seconds: a killed run may need a moment to end
-HELD = "CRYODL_HELD_LOCK"  # environment variable: path of the lock, for the processes that its holder starts
+# Environment variable: paths of locks, a line each, for commands within the holder and the processes that it starts.
+HELD = "CRYODL_HELD_LOCK"
 PROBE = 1 << 16  # bytes that must find room beside the output before the work begins
 _BUSY = (errno.EAGAIN, errno.EACCES)
 _NO_LOCKS = (errno.ENOLCK, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -50,16 +51,17 @@ def output_lock(command: Command, config: typing.Any, wait: float = WAIT) -> typ
     field = command.locks
     output = Path(os.path.realpath(getattr(config, field, None) or ""))
     path = lock_path(output)
-    if not getattr(config, field, None) or os.environ.get("RANK", "0") != "0" or os.environ.get(HELD) == str(path):
+    held = os.environ.get(HELD, "")
+    if not getattr(config, field, None) or os.environ.get("RANK", "0") != "0" or str(path) in held.split("\n"):
         yield  # no output, or one process of a training by several: the first one holds the lock
         return
     _check_writable(output, field)
     handle = _lock(path, _items(command, config, output), command.name, wait, field)
     try:
-        os.environ[HELD] = str(path)
+        os.environ[HELD] = f"{held}\n{path}"
         yield
     finally:
-        os.environ.pop(HELD, None)
+        os.environ[HELD] = held
         _release(handle, path)
 
 
