@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from bench import CPU, benchmark, columns, costs, cryodl, measure, structure_file
 from recipes.classes import BOX, MOLECULES, PIXEL_SIZE, class_set, make_mixture
+from recipes.other_particles import make_set
 
 from cryodl.contract import chosen_classes
 from cryodl.io.relion_tables import modern_tables, number_columns
@@ -223,3 +224,56 @@ def class_choice(
         means = {key: float(np.mean([part[key] for part in parts])) for key in parts[0]}
         rows.append(dict(choice=name, **means, worst=min(part["value"] for part in parts), error=error))
     return rows
+
+
+# ----- junk, in coloured and white noise
+JUNK = dict(nothing=300, ice=125, carbon=125, two=225) | {"off-centre": 225}
+junk_table = columns(
+    {
+        "noise": "noise",
+        "SNR": "snr:g",
+        "purity": "purity:.3f",
+        "clear views": "clear",
+        "junk removed by classes": "by_classes:.3f",
+        "with particles": "removed:.3f",
+        "good kept": "kept:.3f",
+        "CPU seconds": "cpu:.0f",
+    }
+)
+
+
+@benchmark(
+    cases=dict(noise=["coloured", "white"], snr=[0.1, 0.05]),
+    tables={"class-junk": junk_table},
+    quick=dict(each=60, junk=0.06, classes=6),
+)
+def class_junk(run, noise, snr, molecules="1AON 1WCM 3C91", each=1000, junk=1.0, classes=64, seed=1):
+    """Three molecules and a quarter of junk (noise, off-centre, two in a box, ice, carbon) of another generator,
+    classified and selected. purity: of the good particles, those of their class's commonest molecule. clear: classes
+    with 60 % of their members within 25 degrees of one view."""
+    folder = run.folder(f"{noise} {snr:g}")
+    kinds = {kind: round(count * junk) for kind, count in JUNK.items()}
+    files = [structure_file(name) for name in molecules.split()]
+    star = make_set(folder / "set", files, each, kinds, snr, colour=float(noise == "coloured"), seed=seed)
+    options = ["--particles", star, "--classes", classes, "--output", folder / "classes", *CPU]
+    done = cryodl("classify-2d", *options)
+    kept = {}
+    for name, lost in (("by-classes", 0), ("all", 0.02)):
+        table, made = folder / "classes" / "classes.star", folder / name
+        cryodl("select-classes", "--classes", table, "--output", made, "--good-lost", lost)
+        columns_of = modern_tables(read_tables(made / "particles.star"), made)[1]
+        kept[name] = np.array([int(image.split("@")[0]) - 1 for image in columns_of["rlnImageName"]])
+    labels, truth = read_answer(folder / "classes" / "particles.star")[0], np.load(star.parent / "truth.npz")
+    good, molecule, views = truth["kind"] < 0, truth["molecule"], truth["rotations"][:, 2]
+    pure = clear = 0
+    for number in np.unique(labels[labels > 0]):
+        mine = np.nonzero((labels == number) & good)[0]
+        if len(mine):
+            pure += np.bincount(molecule[mine]).max()
+            near = np.abs(views[mine] @ views[mine].T) > np.cos(np.radians(25))
+            clear += bool(near.sum(1).max() >= 0.6 * (labels == number).sum())
+    removed = {name: float(1 - (~good[rows]).sum() / (~good).sum()) for name, rows in kept.items()}
+    shares = dict(
+        by_classes=removed["by-classes"], removed=removed["all"], kept=float(good[kept["all"]].sum() / good.sum())
+    )
+    return dict(purity=float(pure / good.sum()), clear=int(clear), **shares, **costs(done))
