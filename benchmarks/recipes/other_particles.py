@@ -21,7 +21,8 @@ JUNK = ("nothing", "off-centre", "two", "ice", "carbon")
 
 def atoms_of(path):
     """(n, 3) positions in A around their mean, and (n,) weights, of the first model of a PDB or mmCIF file."""
-    atoms = [a.atom for a in read_structure(path)[0].all() if a.atom.element.atomic_number > 1]
+    model = read_structure(path)[0]  # gemmi's atoms live only as long as their model
+    atoms = [a.atom for a in model.all() if a.atom.element.atomic_number > 1]
     found = np.array([atom.pos.tolist() for atom in atoms])
     return found - found.mean(0), np.array([atom.element.atomic_number for atom in atoms]) ** 0.75
 
