@@ -23,7 +23,7 @@ import torch
 from tqdm import tqdm
 
 from . import __version__
-from .contract import COMMANDS, AllSkipped, Outputs, Result, Skipped, check, command_of, counted, in_words, said_skipped
+from .contract import COMMANDS, AllSkipped, Outputs, Result, Skipped, check, command_of, in_words, said_skipped
 from .core.devices import choose_device, computing_on, device_name, set_threads
 from .distributed import launched, run_on, several_devices
 from .io import unfinished, warn
@@ -185,7 +185,7 @@ class Run:
         """Raise AllSkipped if all of the items were skipped. noun: 'micrograph'. done: 'picked'."""
         if self.skipped and len(self.skipped) == len(named):
             raise AllSkipped(
-                f"None of the {counted(len(named), noun)} could be {done}. The first: {in_words(self.skipped[0])}"
+                f"None of the {len(named)} {noun}s could be {done}. The first: {in_words(self.skipped[0])}"
             )
         self._noun = noun
 
