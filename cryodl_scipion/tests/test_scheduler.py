@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every workflow template through Scipion's own scheduler, while its project is refreshed; with the fake engine.
 
+One of them with the real engine, too.
+
 Skipped with a sentence where RELION or a plugin of the templates is missing. The variable CRYODL_TEMPLATES chooses some
 templates, separated by blanks. CRYODL_KILLED chooses those whose runs die once each and are continued, and when:
 "cryodl-maps=after cryodl-picking=before".
@@ -20,6 +22,7 @@ from ..viewers.panels_viewer import PanelsViewer
 from . import synthetic
 from .base import CryodlTest
 from .map_sets import writeModelOf
+from .maps.test_maps_chain import writeBundle
 from .particle_sets import writeMap
 from .scheduling import ScheduledTemplate, runAll
 from .simulated import missing
@@ -61,17 +64,21 @@ ANSWERS = {
 }
 
 
-@unittest.skipIf(missing(), missing())
-class TestCryodlScheduler(CryodlTest):
+class ScheduledTemplates(CryodlTest):
+    """Tests of templates that the template command starts. _ANSWERS: {name: answers} of the templates."""
+
+    _ANSWERS = {}
+
     @classmethod
     def prepare(cls):
         os.environ[CRYODL_PYTHON] = Plugin.getPython()
         synthetic.writeMicrographs(cls.data + "/mics", 3)
+        model = cls.data + "/model.pdb"
         files = {
             "mics": cls.data + "/mics",
             "map": writeMap(cls.data + "/body.mrc"),
             "othermap": writeMap(cls.data + "/rod.mrc"),
-            "structure": writeModelOf(cls.data + "/model.pdb", (0, 0, 0)),
+            "structure": writeBundle(model) if cls._REAL_ENGINE else writeModelOf(model, (0, 0, 0)),
         }
         wanted = {
             "cryodl-picking": ["mics"],
@@ -82,15 +89,19 @@ class TestCryodlScheduler(CryodlTest):
             "cryodl-motion": ["structure"],
             "cryodl-tomograms": ["map", "othermap"],
         }
-        names = os.environ.get("CRYODL_TEMPLATES", "").split() or list(ANSWERS)
+        chosen = os.environ.get("CRYODL_TEMPLATES", "").split() or list(ANSWERS)
+        names = [name for name in cls._ANSWERS if name in chosen]
+        cls.made = {}
+        if not names:
+            raise unittest.SkipTest("CRYODL_TEMPLATES chooses none of these templates.")
         killed = dict(word.split("=") for word in os.environ.get("CRYODL_KILLED", _KILLED).split())
         cls.made = {
             name: ScheduledTemplate(
                 name,
                 "scheduled_" + name.replace("-", "_"),
                 cls.data,
-                dict(ANSWERS[name], **{alias: files[alias] for alias in wanted[name]}),
-                killed.get(name, ""),
+                dict(cls._ANSWERS[name], **{alias: files[alias] for alias in wanted[name]}),
+                "" if cls._REAL_ENGINE else killed.get(name, ""),
             )
             for name in names
         }
@@ -177,3 +188,17 @@ class TestCryodlScheduler(CryodlTest):
             if run.getClassName() in ("CryodlProtSimulateTomograms", "CryodlProtSimulateSubtomograms"):
                 request = contract.Request.read(run._getExtraPath("request.json")).config
                 self.assertEqual(len(request.structures), len(run.inputStructures), run.getObjLabel())
+
+
+@unittest.skipIf(missing(), missing())
+class TestCryodlScheduler(ScheduledTemplates):
+    _ANSWERS = ANSWERS
+
+
+@unittest.skipIf(missing(), missing())
+class TestCryodlRealTemplate(ScheduledTemplates):
+    _REAL_ENGINE = True
+    _ANSWERS = {"cryodl-maps": dict(ANSWERS["cryodl-maps"], pixel=1.5)}
+
+
+del ScheduledTemplates  # what is left to the test runner has templates
