@@ -91,7 +91,7 @@ def few(p_value):
             }
         )
     },
-    quick=dict(count=60, states=5),
+    quick=dict(count=400, states=5),
 )
 def heterogeneity(run, set, method, count=3000, states=21):
     """Both methods of `fit-heterogeneity` on the same moving particles. Also the shell where the FSC with the truth in
@@ -121,7 +121,7 @@ def heterogeneity(run, set, method, count=3000, states=21):
             }
         )
     },
-    quick=dict(count=60),
+    quick=dict(count=400),
 )
 def heterogeneity_occupancy(run, complex, method, count=3000, snr=0.05):
     """Mixtures of a complex with and without a part."""
@@ -165,7 +165,7 @@ def null_table(rows):
 @benchmark(
     cases=dict(number=range(20), kind=KINDS),
     tables={"heterogeneity-null": null_table},
-    quick=dict(count=60, kind="noise"),
+    quick=dict(count=400, kind="noise"),
 )
 def heterogeneity_null(run, number, kind, count=800, box=48):
     """How often `fit-heterogeneity` finds motion where there is none, each set of its own seed: a rigid molecule; noise
@@ -226,7 +226,7 @@ def domain_table(rows):
 @benchmark(
     cases=dict(set=["2CG9", "1U6G"]),
     tables={"heterogeneity-domain": domain_table},
-    quick=dict(count=60, states=5, maps=3),
+    quick=dict(count=400, states=5, maps=3),
 )
 def heterogeneity_domain(run, set, count=3000, states=21, maps=7):
     """A hinge's domain at its own orientations (`latent-volumes --domain`) beside the map of the particles as they

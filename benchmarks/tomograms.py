@@ -220,7 +220,7 @@ def published_table(rows):
         for seed in ((1, 2, 3) if network == "likelihood" else (1,))
     ],
     tables={"subtomogram-classes": classes_table, "subtomogram-published": published_table},
-    quick=dict(training=4, test=3, box=24),
+    quick=dict(training=4, test=3),
 )
 def tomo_classification(run, network, snr, tilt, seed, training=None, test=50, box=40, resolution=60.0, steps=None):
     """Accuracy on simulated subtomograms of six structures, with neither angles nor shifts told. The published networks
