@@ -293,14 +293,9 @@ def _request(command: Command, options: argparse.Namespace) -> Request:
 
 def _run(command: Command, request: Request, result_path: str | None, as_json: bool) -> None:
     """Run and write the result. as_json: print nothing but the result."""
-    module = importlib.import_module(f".{command.module}", __package__)
     shown = sys.stdout
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-        if hasattr(module, command.function):
-            function = getattr(module, command.function)
-            result = function(request.config, request.warnings, request.device, request.threads)
-        else:
-            result = _run_unmoved(module, command, request)
+        result = result_of(command, request)
     if result is None:
         return
     if result_path:
@@ -308,6 +303,15 @@ def _run(command: Command, request: Request, result_path: str | None, as_json: b
     if as_json:
         data = result.as_dict()
         print(json.dumps(dict(data.pop("outputs"), **data), indent=2, ensure_ascii=False), file=shown)
+
+
+def result_of(command: Command, request: Request) -> Result[typing.Any] | None:
+    """The Result of a request, run in this process; None in all but the first of several processes."""
+    module = importlib.import_module(f".{command.module}", __package__)
+    if not hasattr(module, command.function):
+        return _run_unmoved(module, command, request)
+    function = getattr(module, command.function)
+    return function(request.config, request.warnings, request.device, request.threads)
 
 
 def _run_unmoved(module: typing.Any, command: Command, request: Request) -> Result[typing.Any] | None:

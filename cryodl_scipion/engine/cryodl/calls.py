@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Commands as functions, for notebooks and scripts."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import typing
+
+from .contract import COMMANDS, Command, Request, Result, check, describe_all
+
+
+def function_of(name: str) -> typing.Callable[..., Result[typing.Any]]:
+    """The function of a command, by its name with _ in the place of -. Raises AttributeError for other names."""
+    command = {command.function: command for command in COMMANDS.values()}.get(name)
+    if command is None:
+        raise AttributeError(f"module 'cryodl' has no attribute {name!r}{_near(name, dir_of_commands())}")
+
+    def call(*, device: str | None = None, threads: int | None = None, **options: typing.Any) -> Result[typing.Any]:
+        from .cli import result_of
+
+        request = Request(command.name, _config(command, options), (), device, threads)
+        return typing.cast("Result[typing.Any]", result_of(command, request))
+
+    call.__name__ = call.__qualname__ = name
+    lines = [f"{i.name}: {i.help}" for i in describe_all(command.config)]
+    call.__doc__ = "\n\n".join([command.summary, *lines, "device, threads: as --device and --threads."])
+    return call
+
+
+def dir_of_commands() -> list[str]:
+    """Names of the functions."""
+    return [command.function for command in COMMANDS.values()]
+
+
+def _config(command: Command, options: typing.Mapping[str, typing.Any]) -> typing.Any:
+    """The checked config of keyword arguments. Raises TypeError for names that the command does not have, ValueError
+    for values that it does not take, with the sentences of the command line."""
+    infos = {info.name: info for info in describe_all(command.config)}
+    unknown = sorted(set(options) - set(infos))
+    if unknown:
+        raise TypeError(f"{command.function}() has no parameter {unknown[0]}{_near(unknown[0], list(infos))}")
+    missing = [name for name, info in infos.items() if info.required and name not in options]
+    if missing:
+        raise TypeError(f"{command.function}() needs {', '.join(missing)}")
+    config = command.config(**{name: _plain(value, infos[name].kind) for name, value in options.items()})
+    problems = check(config)
+    if problems:
+        raise ValueError(" ".join(problems))
+    return config
+
+
+def _plain(value: typing.Any, kind: str) -> typing.Any:
+    """A value as configs hold it: paths as texts, one path of several as a tuple, whole numbers as floats."""
+    if kind == "paths":
+        several = [value] if isinstance(value, (str, os.PathLike)) else value
+        return tuple(os.fspath(one) for one in several)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return float(value) if kind == "float" and type(value) is int else value
+
+
+def _near(name: str, names: typing.Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, names, 1)
+    return f"; did you mean {near[0]}?" if near else ""
