@@ -162,15 +162,16 @@ def test_what_is_malformed_is_named_and_ends_nothing(folder):
     with open("results/classes/classes.mrcs", "wb") as file:
         file.write(b"nothing")
     old = dict(contract_version=1, command="reconstruct", outputs=dict(fsc=[1.0, 0.5]), skipped=[], warnings=[])
-    with open("results/map/result.json", "w") as file:  # of a version that did not declare its outputs
+    with open("results/map/result.json", "w") as file:  # of a version before 0.1.0
         json.dump(old, file)
     status, page, said, _ = report("--folder", "results")
-    assert status == 0 and len(said.malformed) == 6
+    assert status == 0 and len(said.malformed) == 7
     for sentence in (
         "m4 cannot be shown",
         "The 2-D classes cannot be shown",
         "The disk is full",
         "a/result.json is not",
+        "map/result.json is not a readable result",
     ):
         assert sentence in page.words, sentence
 

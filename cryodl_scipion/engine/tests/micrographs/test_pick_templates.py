@@ -53,7 +53,7 @@ def project(tmp_path_factory):
 def pick(folder, output, **values):
     source = {} if "particle_diameter" in values else dict(structure=str(folder / "rod.mrc"))
     config = PickTemplatesConfig(
-        (str(folder / "mics/*.mrc"),), PIXEL, str(output), **{**source, "pictures": 0, "threads": 1, **values}
+        (str(folder / "mics/*.mrc"),), PIXEL, str(output), **{**source, "pictures": 0, **values}
     )
     return pick_templates.run(config)
 

@@ -107,17 +107,6 @@ def test_the_table_has_volumes_counts_and_shares(scores):
     assert any("No voxel of rod in 1 of 2 tomograms (t2)" in w for w in result.warnings)
 
 
-def test_a_folder_of_version_0_1_0_whose_metrics_had_other_names_is_continued(scores):
-    merge(scores)
-    path = scores.parent / "merged/features.json"
-    now = path.read_text()
-    path.write_text(now.replace('"components"', '"pieces"').replace('"volume_percent"', '"share_percent"'))
-    assert path.read_text() != now and merge(scores) == 0
-    assert Result.read(scores.parent / "result.json").outputs["counts"]["t1"] == {"vesicle": 2, "rod": 1}
-    with open(scores.parent / "merged/features.csv") as file:
-        assert {"components", "volume_percent"} < set(next(csv.reader(file)))
-
-
 def test_small_components_go_by_their_volume_in_nm3(scores):
     merge(scores, "--minimum-size", "7.5")
     assert labels_of(scores)[3, 3, 36] == 0 and labels_of(scores)[12, 16, 14] == 1

@@ -140,7 +140,7 @@ def test_the_optics_table_of_finished_tomograms_is_written_again_if_another_is_a
     (tmp_path / "a/t1.star").write_text(star)
     found["tomograms"]["t1"].pop("tilt_series_pixel_size")
     index.write_text(json.dumps(found))
-    monkeypatch.setattr(picking, "pick", lambda *_: pytest.fail("picked again"))
+    monkeypatch.setattr(picking, "pick_feature", lambda *_: pytest.fail("picked again"))
     for asked in (PIXEL / 4, PIXEL / 2, None):
         assert main([*command, *(["--tilt-series-pixel-size", str(asked)] if asked else [])]) == 0
         assert "1 STAR file of earlier runs" in capsys.readouterr().out
