@@ -163,7 +163,7 @@ class TestCryodlAutoPick(CryodlTest):
         self.assertIn("Shipped model is 'none such'", self.errors(modelFrom=1, shippedModel="none such"))
         self.assertIn("Rounds is 30; it must be between", self.errors(rounds=30))
         self.assertIn("Box size (px) is 1", self.errors(boxSize=1))
-        self.assertIn("EMPTY", self.errors(dict(inputModel=(None, ""))))
+        self.assertIn("Trained model is empty", self.errors(dict(inputModel=(None, ""))))
         one = self.importMicrographs(os.path.dirname(synthetic.writeMicrographs(self.data + "/one", 1)[0]))
         alone = dict(inputMicrographs=(one, "outputMicrographs"))
         self.assertIn("only one micrograph", self.errors(alone))
