@@ -12,7 +12,7 @@ from .contract import COMMANDS, Command, Request, Result, check, describe_all
 
 def function_of(name: str) -> typing.Callable[..., Result[typing.Any]]:
     """The function of a command, by its name with _ in the place of -. Raises AttributeError for other names."""
-    command = {command.function: command for command in COMMANDS.values()}.get(name)
+    command = {command.function: command for command in COMMANDS.values() if command.wing}.get(name)
     if command is None:
         raise AttributeError(f"module 'cryodl' has no attribute {name!r}{_near(name, dir_of_commands())}")
 
@@ -29,8 +29,8 @@ def function_of(name: str) -> typing.Callable[..., Result[typing.Any]]:
 
 
 def dir_of_commands() -> list[str]:
-    """Names of the functions."""
-    return [command.function for command in COMMANDS.values()]
+    """Names of the functions; `doctor` is a module of the package."""
+    return [command.function for command in COMMANDS.values() if command.wing]
 
 
 def _config(command: Command, options: typing.Mapping[str, typing.Any]) -> typing.Any:
