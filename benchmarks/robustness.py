@@ -521,9 +521,9 @@ def _peak():
 
 
 KINDS = {
-    "images and volumes": "mrc mrc_gz tiff tiff_gz tomogram map stack",
-    "lists and tables": "star particles subtomograms box topaz cbox eman2 csv cs list",
-    "3-D coordinates": "dynamo imod copick napari",
+    "images and volumes": "mrc mrc_gz tiff tiff_gz tomogram map stack weights zarr zarr_group zarr_chunk zarr3",
+    "lists and tables": "star particles positions ctfs subtomograms box topaz cbox eman2 csv cs list list_star",
+    "3-D coordinates": "dynamo imod copick eman2_boxes napari",
     "structures": "pdb cif",
     "models, requests, annotations": "card safetensors request annotations",
 }

@@ -19,21 +19,29 @@ from safetensors.torch import save_file
 
 import cryodl
 from cryodl.contract import PickConfig, Request, check_model
+from cryodl.contract.annotations import read_tiles
 from cryodl.contract.star import star_head
 from cryodl.io import coordinate_files
 from cryodl.io.coordinates import read_coordinates, write_coordinates
 from cryodl.io.files import expand_paths
+from cryodl.io.micrograph_ctfs import read_micrograph_ctfs
 from cryodl.io.micrographs import micrograph_shape, pixel_size_warnings, read_micrograph
 from cryodl.io.model import read_model
+from cryodl.io.particle_positions import read_particle_positions
 from cryodl.io.particle_sets import read_particles
+from cryodl.io.particles import read_orientations
 from cryodl.io.stacks import read_images, stack_shape
 from cryodl.io.star import read_tables, write_tables
+from cryodl.io.subtomogram_files import read_sums, read_weights
 from cryodl.io.subtomograms import read_subtomograms
 from cryodl.io.tomogram_coordinates import read_coordinates3d
 from cryodl.io.tomograms import Tomogram
-from cryodl.maps.measures.atoms import read_atoms
-from cryodl.maps.measures.volume import read_volume
-from cryodl.simulate.structures import load_density
+from cryodl.io.zarr_writer import write_zarr
+from cryodl.latent.masks import read_focus_mask
+from cryodl.maps.measures.atoms import read_atoms, read_structure
+from cryodl.maps.measures.volume import read_mask, read_volume
+from cryodl.simulate.states import read_atom_model
+from cryodl.simulate.structures import load_density, read_cube
 from cryodl.tomograms.annotations.store import open_annotations, read_annotations
 
 SIDE = 24  # px of the images and volumes
@@ -41,37 +49,13 @@ SIDE = 24  # px of the images and volumes
 
 def valid_file(kind: str, folder: Path):
     """Path of a valid file, and a function that is called after each mutation to renew what belongs to it."""
-    maker = dict(
-        mrc=_mrc,
-        mrc_gz=_packed(_mrc),
-        tiff=_tiff,
-        tiff_gz=_packed(_tiff),
-        tomogram=_volume,
-        map=_volume,
-        stack=_stack,
-        star=_coordinates,
-        particles=_particles,
-        subtomograms=_subtomograms,
-        box=_box,
-        topaz=_topaz,
-        cbox=_boxes_of_others("a.cbox"),
-        eman2=_boxes_of_others("a_info.json"),
-        csv=_boxes_of_others("a.csv"),
-        cs=_cs,
-        dynamo=_exported("dynamo"),
-        imod=_exported("imod"),
-        copick=_exported("copick"),
-        napari=_exported("napari"),
-        list=_list,
-        pdb=_model(".pdb"),
-        cif=_model(".cif"),
-        card=_card,
-        safetensors=_safetensors,
-        request=_request,
-        annotations=_annotations,
-    )[kind]
-    made = maker(folder)
+    made = KINDS[kind][0](folder)
     return made if isinstance(made, tuple) else (made, lambda path: None)
+
+
+def readers_of(kind: str):
+    """Functions of a path that read such a file as the commands do."""
+    return KINDS[kind][1:]
 
 
 def _values(*shape):
@@ -108,6 +92,10 @@ def _volume(folder):
     data = np.zeros((SIDE,) * 3, np.float32)
     data[8:14, 7:15, 9:16] = 1 + _values(6, 8, 7) / 10
     return _write_mrc(folder / "a.mrc", data)
+
+
+def _weights(folder):
+    return _write_mrc(folder / "a.mrc", np.abs(_values(SIDE, SIDE, SIDE // 2 + 1)))
 
 
 def _stack(folder):
@@ -177,6 +165,9 @@ def _boxes_of_others(name):
     columns = ("CoordinateX", "CoordinateY", "CoordinateZ", "Width", "Height", "Confidence")
     texts = {
         "a.cbox": star_head("cryolo", columns) + "10.0 12.0 <NA> 8.0 8.0 0.9\n3.5 4.5 <NA> 8.0 8.0 0.4\n",
+        "b_info.json": json.dumps(
+            dict(boxes_3d=[[1, 2, 3, "manual", 0.5, 0]], class_list={"0": {"name": "x"}}, apix_unbin=2.0)
+        ),
         "a_info.json": json.dumps(dict(boxes=[[10, 12, "manual"], [3.5, 4.5, "auto"]])),
         "a.csv": "x,y,score,micrograph\n10,12,0.9,a.mrc\n3.5,4.5,0.4,b.mrc\n",
     }
@@ -223,6 +214,45 @@ def _exported(form):
         return path
 
     return write
+
+
+def _list_star(folder):
+    _mrc(folder)
+    return _star(folder / "list.star", micrographs=[dict(rlnMicrographName="a.mrc")])
+
+
+def _positions(folder):
+    rows = [
+        dict(rlnMicrographName="a.mrc", rlnCoordinateX=3.0, rlnCoordinateY=4.0, rlnImageName=f"{n}@a.mrcs")
+        for n in (1, 2)
+    ]
+    return _star(folder / "p.star", particles=rows)
+
+
+def _ctfs(folder):
+    row = dict(rlnMicrographName="a.mrc", rlnDefocusU=9000.0, rlnDefocusV=8000.0, rlnDefocusAngle=5.0)
+    optics = dict(rlnVoltage=300.0, rlnSphericalAberration=2.7, rlnAmplitudeContrast=0.1)
+    return _star(folder / "ctfs.star", micrographs=[dict(row, **optics)])
+
+
+def _zarr(name):
+    def write(folder):
+        write_zarr(folder / "a.zarr", Tomogram(_volume(folder)), 3.0)
+        return folder / "a.zarr" / name
+
+    return write
+
+
+def _zarr3(folder):
+    grid = dict(name="regular", configuration=dict(chunk_shape=[8, 8, 8]))
+    found = dict(zarr_format=3, node_type="array", shape=[8, 8, 8], data_type="float32", chunk_grid=grid, fill_value=0)
+    found.update(
+        chunk_key_encoding=dict(name="default"), codecs=[dict(name="bytes", configuration=dict(endian="little"))]
+    )
+    (folder / "a.zarr/c/0/0").mkdir(parents=True)
+    (folder / "a.zarr/c/0/0/0").write_bytes(_values(8, 8, 8).tobytes())
+    (folder / "a.zarr/zarr.json").write_text(json.dumps(found), encoding="utf-8")
+    return folder / "a.zarr/zarr.json"
 
 
 def _list(folder):
@@ -297,23 +327,6 @@ def _annotations(folder):
     return folder / "annotated" / "annotations.json"
 
 
-TEXTS = (
-    *(
-        "star",
-        "particles",
-        "subtomograms",
-        "box",
-        "topaz",
-        "cbox",
-        "eman2",
-        "csv",
-        "dynamo",
-        "copick",
-        "napari",
-        "list",
-    ),
-    *("pdb", "cif", "card", "request", "annotations"),
-)
 _INTEGERS = (0, 1, -1, 2, 4, 101, 65535, 1 << 20, (1 << 31) - 1, -(1 << 31))
 _FLOATS = (float("nan"), float("inf"), -1.0, 0.0, 1e-30, 1e30, 20.0)
 _WORDS = (
@@ -343,6 +356,7 @@ _WORDS = (
     b'"',
     b"000000@x",
     b"\xc3\xa9",
+    b"[" * 3000,
 )
 
 
@@ -353,7 +367,7 @@ def mutated(whole: bytes, kind: str, seed: int) -> bytes:
         return gzip.compress(mutated(gzip.decompress(whole), kind[:-3], seed + 1), 1)
     for _ in range(rng.integers(1, 5)):
         choices = [_flip, _cut, _remove, _repeat, _insert]
-        choices += [_word] * 6 if kind in TEXTS else [_header] * 6
+        choices += [_word] * 6 if kind not in BINARY else [_header] * 6
         whole = choices[rng.integers(len(choices))](whole, rng)
     return whole
 
@@ -408,46 +422,6 @@ def _word(whole, rng):
     return whole[: word.start()] + _WORDS[rng.integers(len(_WORDS))] + whole[word.end() :]
 
 
-def readers_of(kind: str):
-    """Functions of a path that read such a file as the commands do."""
-    micrograph = (read_micrograph, micrograph_shape, lambda path: pixel_size_warnings([path], 2.0))
-    structure = (_density, _atoms)
-    return dict(
-        mrc=micrograph,
-        mrc_gz=micrograph,
-        tiff=micrograph,
-        tiff_gz=micrograph,
-        tomogram=(_tomogram,),
-        map=(_map, _density),
-        stack=(_images,),
-        star=(read_coordinates,),
-        particles=(lambda path: read_particles(path).images([0]),),
-        subtomograms=(lambda path: read_subtomograms(path).volumes([0]),),
-        box=(read_coordinates,),
-        topaz=(read_coordinates,),
-        cbox=(read_coordinates,),
-        eman2=(read_coordinates,),
-        csv=(read_coordinates,),
-        cs=(read_coordinates, read_tables),
-        dynamo=(read_coordinates3d,),
-        imod=(read_coordinates3d,),
-        copick=(read_coordinates3d,),
-        napari=(read_coordinates3d,),
-        list=(lambda path: expand_paths([str(path)]),),
-        pdb=structure,
-        cif=structure,
-        card=(lambda path: check_model(path.parent),),
-        safetensors=(lambda path: read_model(path.parent),),
-        request=(Request.read,),
-        annotations=(lambda path: _tiles(read_annotations(path.parent)),),
-    )[kind]
-
-
-def _tiles(annotations):
-    for tile in annotations.tiles():
-        annotations.drawing(tile)
-
-
 def _tomogram(path):
     Tomogram(path).part((0, 2))
 
@@ -457,16 +431,84 @@ def _images(path):
     read_images([str(path)], [0])
 
 
-def _map(path):
-    read_volume(path)
-
-
 def _density(path):
     load_density(path, 6.0)
 
 
-def _atoms(path):
-    read_atoms(path)
+def _cube(path):
+    read_cube(path, 6.0, SIDE)
+
+
+def _masks(path):
+    read_mask(path, read_volume(path))
+    read_focus_mask(str(path), 3.0, SIDE)
+
+
+def _zarr_values(path):
+    """Of the folder *.zarr that a file lies in."""
+    volume = Tomogram(next(folder for folder in path.parents if folder.suffix == ".zarr"))
+    volume.raw(*((0, min(n, 32)) for n in volume.shape))
+
+
+def _drawn(path):
+    for tile in (annotations := read_annotations(path.parent)).tiles():
+        annotations.drawing(tile)
+
+
+MICROGRAPH = (read_micrograph, micrograph_shape, lambda path: pixel_size_warnings([path], 2.0))
+# {kind: (maker of a valid file, readers)}
+KINDS = {
+    "mrc": (_mrc, *MICROGRAPH),
+    "mrc_gz": (_packed(_mrc), *MICROGRAPH),
+    "tiff": (_tiff, *MICROGRAPH),
+    "tiff_gz": (_packed(_tiff), *MICROGRAPH),
+    "tomogram": (_volume, _tomogram),
+    "map": (_volume, read_volume, _density, _cube, _masks),
+    "stack": (_stack, _images),
+    "weights": (_weights, lambda path: read_weights(path, SIDE), lambda path: read_sums(path, SIDE)),
+    "star": (_coordinates, read_coordinates),
+    "particles": (_particles, lambda path: read_particles(path).images([0]), read_orientations),
+    "ctfs": (_ctfs, read_micrograph_ctfs),
+    "positions": (_positions, read_particle_positions),
+    "subtomograms": (_subtomograms, lambda path: read_subtomograms(path).volumes([0])),
+    "box": (_box, read_coordinates),
+    "topaz": (_topaz, read_coordinates),
+    "cbox": (_boxes_of_others("a.cbox"), read_coordinates),
+    "eman2": (_boxes_of_others("a_info.json"), read_coordinates),
+    "csv": (_boxes_of_others("a.csv"), read_coordinates),
+    "cs": (_cs, read_coordinates, read_tables),
+    "dynamo": (_exported("dynamo"), read_coordinates3d),
+    "imod": (_exported("imod"), read_coordinates3d),
+    "copick": (_exported("copick"), read_coordinates3d),
+    "eman2_boxes": (_boxes_of_others("b_info.json"), read_coordinates3d),
+    "napari": (_exported("napari"), read_coordinates3d),
+    "list": (_list, lambda path: expand_paths([str(path)])),
+    "list_star": (_list_star, lambda path: expand_paths([str(path)])),
+    "pdb": (_model(".pdb"), _density, read_atoms, read_structure, read_atom_model),
+    "cif": (_model(".cif"), _density, read_atoms, read_structure, read_atom_model),
+    "card": (_card, lambda path: check_model(path.parent)),
+    "safetensors": (_safetensors, lambda path: read_model(path.parent)),
+    "request": (_request, Request.read),
+    "annotations": (_annotations, _drawn, lambda path: read_tiles(str(path.parent))),
+    "zarr": (_zarr("0/.zarray"), _zarr_values),
+    "zarr_group": (_zarr(".zattrs"), _zarr_values),
+    "zarr_chunk": (_zarr("0/0/0/0"), _zarr_values),
+    "zarr3": (_zarr3, _zarr_values),
+}
+BINARY = (
+    "mrc",
+    "mrc_gz",
+    "tiff",
+    "tiff_gz",
+    "tomogram",
+    "map",
+    "stack",
+    "weights",
+    "imod",
+    "cs",
+    "safetensors",
+    "zarr_chunk",
+)
 
 
 def spoil(folder: Path) -> int:

@@ -2,6 +2,7 @@
 """Tomograms in OME-Zarr folders, as copick and others write them: read chunk by chunk, refused by name."""
 
 import json
+import resource
 
 import imagecodecs
 import mrcfile
@@ -197,3 +198,37 @@ def test_a_volume_keeps_the_origin_of_the_tomogram_that_it_was_made_of(tmp_path)
     with mrcfile.open(tmp_path / "b.mrc") as mrc:
         assert mrc.header.origin.tolist() == (-100.5, 20.0, 30.0) and mrc.nstart.tolist() == (1, 2, 3)
         assert mrc.voxel_size.x == pytest.approx(10) and mrc.data.shape == VOLUME.shape
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(shape=[100000] * 3),
+        dict(shape=[65536] * 3),
+        dict(shape=[11, 14, -9]),
+        dict(shape="no"),
+        dict(chunks=[4, 6]),
+        dict(chunks=[4000, 6000, 9000]),
+        dict(dtype="O"),
+        dict(compressor=dict(id="x")),
+        dict(fill_value="x"),
+    ],
+)
+def test_metadata_that_make_no_sense_are_refused_at_once(change, tmp_path):
+    write_v2(tmp_path / "a.zarr", VOLUME)
+    found = json.loads((tmp_path / "a.zarr/0/.zarray").read_text())
+    (tmp_path / "a.zarr/0/.zarray").write_text(json.dumps(dict(found, **change)))
+    with pytest.raises(ValueError, match="a.zarr"):
+        Tomogram(tmp_path / "a.zarr").raw()
+
+
+@pytest.mark.parametrize("compressor", CODECS)
+def test_a_chunk_that_expands_takes_no_more_memory_than_a_chunk(compressor, tmp_path):
+    write_v2(tmp_path / "a.zarr", VOLUME, compressor)
+    (tmp_path / "a.zarr/0/0/0/0").write_bytes(CODECS[compressor](bytes(600 << 20)))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        Tomogram(tmp_path / "a.zarr").raw()
+    except ValueError as error:
+        assert "damaged" in str(error)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10

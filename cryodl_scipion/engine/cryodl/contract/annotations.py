@@ -11,6 +11,8 @@ import re
 import struct
 import typing
 
+from .reading import reader
+
 TABLE, DRAWINGS, IMAGES = "annotations.json", "drawings.mrc", "tiles.mrc"
 VERSION = 1
 WITHOUT, FEATURE, UNCERTAIN = 0, 1, 255  # values of a drawing
@@ -103,6 +105,7 @@ def check_name(name: str, what: str = "feature") -> None:
         )
 
 
+@reader
 def read_table(folder: str) -> typing.Dict[str, typing.Any]:
     """The JSON of a folder of annotations.
 
@@ -166,6 +169,7 @@ def _check_entry(values: typing.Mapping[str, typing.Any]) -> None:
         raise ValueError(f"pixel_size is {values['pixel_size']!r}; it must be positive")
 
 
+@reader
 def read_tiles(folder: str) -> typing.List[Tile]:
     """The tiles of a folder, in the order in which they were made. Its stacks must exist, but are not read.
 

@@ -16,6 +16,7 @@ from .networks import (
     SEGMENTER_NETWORKS,
     TOMOGRAM_DENOISER_NETWORKS,
 )
+from .reading import reader
 
 FORMAT_VERSION = 2  # 2: unet sees every micrograph at the same contrast
 CARD, WEIGHTS = "card.json", "weights.safetensors"
@@ -93,6 +94,7 @@ def denoises_blindly(card: typing.Mapping[str, typing.Any]) -> bool:
     return bool(card["method"] == "simulated")
 
 
+@reader
 def read_card(
     folder: typing.Union[str, "os.PathLike[str]"], kind: typing.Optional[str] = None
 ) -> typing.Dict[str, typing.Any]:

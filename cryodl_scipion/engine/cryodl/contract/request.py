@@ -9,6 +9,7 @@ import typing
 from . import version_0_1_0
 from .commands import COMMANDS
 from .params import config_from_dict, config_to_dict
+from .reading import reader
 from .result import CONTRACT_VERSION, write_json
 
 
@@ -30,6 +31,7 @@ class Request:
         write_json(path, dict(data, **where))
 
     @classmethod
+    @reader
     def read(cls, path: str) -> "Request":
         """Read and check a request. Raises ValueError that names the file and its problem."""
         try:

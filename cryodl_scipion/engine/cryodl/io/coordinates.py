@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..contract.reading import reader
 from ..contract.star import star_head
 from .cryosparc import cryosparc_picks
 from .files import micrograph_key, read_text, whole_file, without_pick_suffix
@@ -34,6 +35,7 @@ _NAME = ("micrograph", "micrograph_name", "image_name", "filename")
 _UID = re.compile(r"^\d{5,}_")  # what cryoSPARC writes before the names of imported micrographs
 
 
+@reader
 def read_coordinates(source: str | os.PathLike[str], flip_y: bool = False) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Coordinates of a folder or file, by micrograph key.
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from ..contract.reading import reader
 from .files import whole_file
 from .orientations import angles_of
 from .texts import Texts
@@ -42,6 +43,7 @@ def is_cryosparc(path: str | os.PathLike[str]) -> bool:
     return str(path).lower().endswith(SUFFIX)
 
 
+@reader
 def read_cs(path: str | os.PathLike[str]) -> np.ndarray:
     """The structured array of a .cs file, by memory map.
 

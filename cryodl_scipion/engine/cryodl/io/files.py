@@ -10,6 +10,7 @@ import typing
 from pathlib import Path
 
 from ..contract.processes import remove_abandoned, temporary_path
+from ..contract.reading import reader
 from .zarr_arrays import is_zarr
 
 MICROGRAPH_SUFFIXES = (".mrc", ".mrcs", ".tif", ".tiff", ".map")
@@ -115,6 +116,7 @@ def expand_paths(patterns: typing.Iterable[str]) -> list[str]:
     return found
 
 
+@reader
 def _read_list(path: str) -> list[str]:
     if path.lower().endswith(".star"):
         from .star_columns import read_star_column
@@ -143,6 +145,7 @@ def check_utf8_name(path: str | os.PathLike[str]) -> None:
         raise ValueError(f"{path!a} has a name that is not UTF-8. Rename the file.") from None
 
 
+@reader
 def read_text(path: str | os.PathLike[str]) -> str:
     """The text of a UTF-8 file. Raises ValueError that names a file which is not."""
     try:

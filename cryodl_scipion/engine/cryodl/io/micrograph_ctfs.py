@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..contract.reading import reader
 from .files import micrograph_key
 from .particles import CTF, MICROSCOPE
 from .relion_tables import number_columns
@@ -19,6 +20,7 @@ _WHICH = "the STAR file of `cryodl estimate-ctf`, or RELION's micrographs_ctf.st
 _NAME, _GROUP, _PHASE = "rlnMicrographName", "rlnOpticsGroup", "rlnPhaseShift"
 
 
+@reader
 def read_micrograph_ctfs(
     path: str | os.PathLike[str], microscope: dict[str, float | None] | None = None
 ) -> "dict[str, Optics]":

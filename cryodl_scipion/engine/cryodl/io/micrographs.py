@@ -8,6 +8,7 @@ import typing
 
 import numpy as np
 
+from ..contract.reading import reader
 from .files import whole_file
 from .mrc import read_data, read_header
 from .tiff import read_tiff, tiff_shape
@@ -15,6 +16,7 @@ from .tiff import read_tiff, tiff_shape
 TIFF_SUFFIXES = (".tif", ".tiff")
 
 
+@reader
 def read_micrograph(path: str | os.PathLike[str]) -> np.ndarray:
     """The image of a micrograph file, rows as RELION counts them: an MRC's as they lie in the file, a TIFF's from the
     last one.
@@ -59,6 +61,7 @@ def _as_float32(image: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
         ) from None
 
 
+@reader
 def micrograph_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Shape of a micrograph, from its header alone.
 

@@ -9,6 +9,7 @@ import typing
 from pathlib import Path
 
 from ..contract import CARD, FORMAT_VERSION, WEIGHTS, check_model, sha256, shipped_folders
+from ..contract.reading import reader
 from ..contract.result import write_json
 from .files import rename_folder, whole_file
 
@@ -47,6 +48,7 @@ def find_model(name_or_folder: str | os.PathLike[str], kind: str | None = None) 
     raise FileNotFoundError(f"Model {name_or_folder} {what} (shipped: {', '.join(shipped) or 'none'}).")
 
 
+@reader
 def read_model(
     folder: str | os.PathLike[str], kind: str | None = None
 ) -> tuple[dict[str, typing.Any], dict[str, typing.Any]]:

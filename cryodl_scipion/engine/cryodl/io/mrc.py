@@ -15,6 +15,7 @@ import zlib
 
 import numpy as np
 
+from ..contract.reading import reader
 from .files import check_utf8_name
 from .memory import GIGABYTE, TooLittleMemory, require_memory
 
@@ -78,6 +79,7 @@ class MrcHeader:
         return int(np.prod([max(0, n) for n in self.shape], dtype=object)) * (self.dtype.itemsize if self.dtype else 1)
 
 
+@reader
 def read_header(path: str | os.PathLike[str]) -> MrcHeader:
     """Header of an MRC file; the extended header and the data are not touched.
 
@@ -133,6 +135,7 @@ def _parse(head: bytes) -> np.recarray:
     return record
 
 
+@reader
 def read_data(path: str | os.PathLike[str], header: MrcHeader) -> np.ndarray:
     """All values of an MRC file, of the file's type.
 

@@ -9,6 +9,7 @@ import typing
 
 import numpy as np
 
+from ..contract.reading import reader
 from .coordinates import keys_of
 from .cryosparc import cryosparc_tables, is_cryosparc
 from .relion_tables import OLD_PIXEL, number_columns
@@ -40,6 +41,7 @@ class ParticlePositions:
         return len(self.yx)
 
 
+@reader
 def read_particle_positions(path: str | os.PathLike[str], flip_y: bool = False) -> dict[str, ParticlePositions]:
     """Positions of the particles of a STAR file of RELION, of any version, or of a .cs file, by micrograph.
 

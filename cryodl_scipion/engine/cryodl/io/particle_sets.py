@@ -9,6 +9,7 @@ import typing
 
 import numpy as np
 
+from ..contract.reading import reader
 from ..core.names import check_words
 from .cryosparc import SUFFIX, UID, selection_source, write_cs_rows
 from .image_names import find_images, names_base, names_of, split_names
@@ -133,6 +134,7 @@ def treated_ctf(ctf: torch.Tensor, state: str) -> torch.Tensor:
     return {"none": ctf.clone, "flipped": ctf.abs, "multiplied": ctf.square}[state]()
 
 
+@reader
 def read_particles(path: str | os.PathLike[str], need: typing.Collection[str] = ()) -> ParticleSet:
     """The ParticleSet of a STAR file.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..contract.reading import reader
 from ..contract.star import star_head
 from .files import whole_file
 from .star_columns import read_star_column
@@ -36,6 +37,7 @@ PARTICLES = (
 )
 
 
+@reader
 def read_orientations(path: str | os.PathLike[str]) -> np.ndarray:
     """The angles of a STAR file.
 

@@ -11,6 +11,7 @@ import typing
 
 import numpy as np
 
+from ..contract.reading import reader
 from .files import whole_file
 from .memory import release_pages
 from .mrc import HEADER, MODES, read_header
@@ -21,6 +22,7 @@ if typing.TYPE_CHECKING:
 UNEQUAL = 0.01  # relative difference of two pixel sizes above which pixels are not square
 
 
+@reader
 def stack_shape(path: str | os.PathLike[str]) -> tuple[int, int, int]:
     """Shape of a stack, from its header and its length.
 

@@ -7,6 +7,7 @@ import typing
 
 import numpy as np
 
+from ..contract.reading import reader
 from ..contract.star import star_head
 from .cryosparc import cryosparc_tables, is_cryosparc
 from .files import whole_file
@@ -18,6 +19,7 @@ from .texts import Texts
 _RESERVED = re.compile(r"""data_|loop_|save_|stop_|global_|[_#$'"\[\];]""", re.IGNORECASE)
 
 
+@reader
 def read_tables(path: str | os.PathLike[str]) -> dict[str, dict[str, Texts]]:
     """The tables of a STAR file, columns without their leading underscore. Single values count as tables of one row.
 

@@ -6,6 +6,8 @@ import re
 import typing
 from pathlib import Path
 
+from ..contract.reading import reader
+
 # a word in quotes, or a plain one
 _WORD = re.compile(r"""'[^'\n]*'(?=\s|$)|"[^"\n]*"(?=\s|$)|\S+""")
 
@@ -43,6 +45,7 @@ def _other_letters_quoted(text: str) -> str:
     return "\n".join(lines)
 
 
+@reader
 def read_star_column(path: str | os.PathLike[str], column: str) -> list[str]:
     """The texts of one column, from the first loop of a STAR file that has it. Raises ValueError if none has,
     or if it is no STAR file."""

@@ -9,6 +9,7 @@ import typing
 
 import numpy as np
 
+from ..contract.reading import reader
 from .image_names import find_file, split_name
 from .tomograms import Tomogram
 
@@ -87,6 +88,7 @@ def opened_volume(path: str | os.PathLike[str]) -> Tomogram:
     return _header(str(path), state.st_size, state.st_mtime_ns)
 
 
+@reader
 def read_weights(path: str | os.PathLike[str], box: int) -> np.ndarray:
     """(box, box, box // 2 + 1) float32 in [0, 1] on the grid of rfftn.
 
@@ -108,6 +110,7 @@ def raw_weights(path: str | os.PathLike[str], box: int) -> np.ndarray:
     return values.astype(np.float32, copy=False)
 
 
+@reader
 def read_sums(path: str | os.PathLike[str], box: int) -> np.ndarray:
     """(box, box, box // 2 + 1) float32: sums of CTF², of any size; zero where they are too small to divide by.
 

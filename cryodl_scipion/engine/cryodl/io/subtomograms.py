@@ -9,6 +9,7 @@ import typing
 
 import numpy as np
 
+from ..contract.reading import reader
 from ..core.names import check_words
 from .image_names import names_base, split_name
 from .particles import ANGLES
@@ -126,6 +127,7 @@ class SubtomogramSet:
         )
 
 
+@reader
 def read_subtomograms(
     path: str | os.PathLike[str], need: typing.Collection[str] = (), tilt_min: float = -60.0, tilt_max: float = 60.0
 ) -> SubtomogramSet:

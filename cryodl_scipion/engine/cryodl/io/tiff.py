@@ -13,6 +13,7 @@ import typing
 
 import numpy as np
 
+from ..contract.reading import reader
 from .files import check_utf8_name
 from .memory import TooLittleMemory, require_memory
 
@@ -27,6 +28,7 @@ _OPENERS: dict[str, typing.Callable[..., io.BufferedIOBase]] = {".gz": gzip.open
 Found = typing.TypeVar("Found")
 
 
+@reader
 def read_tiff(path: str | os.PathLike[str]) -> np.ndarray:
     """The first image of a file, rows from the last one on, as RELION counts y (frames.py).
 
@@ -43,6 +45,7 @@ def read_tiff(path: str | os.PathLike[str]) -> np.ndarray:
     return _first_page(path, lambda page: _values(page, path))
 
 
+@reader
 def tiff_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
     """(h, w) of the first image of a file, from its tags alone. Raises as read_tiff does for damaged tags."""
     return _first_page(path, lambda page: (int(page.shape[-2]), int(page.shape[-1])))

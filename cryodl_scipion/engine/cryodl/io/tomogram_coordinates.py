@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..contract.reading import reader
 from .coordinate_files import READERS
 from .coordinates3d import Coordinates3D
 from .files import micrograph_key
@@ -29,6 +30,7 @@ SPECIES = ("cryodlSpecies", "cryodlStructure")
 GROUP, PIXEL_SIZE = "rlnOpticsGroup", "cryodlPixelSize"
 
 
+@reader
 def read_coordinates3d(path: str | os.PathLike[str]) -> Coordinates3D:
     """Coordinates3D of a file: STAR, and what coordinate_files.py knows.
 

@@ -6,6 +6,7 @@ import typing
 
 import numpy as np
 
+from ..contract.reading import reader
 from .mrc import MODES, MrcHeader, read_header
 from .stacks import UNEQUAL
 from .volume_writer import VolumeWriter
@@ -22,6 +23,7 @@ class Tomogram:
     for "unknown"). Raises FileNotFoundError, or ValueError that says what is wrong with the file.
     """
 
+    @reader
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path, self._zarr = str(path), None
         if os.path.isdir(self.path) and is_zarr(self.path):

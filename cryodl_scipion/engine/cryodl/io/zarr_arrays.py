@@ -10,16 +10,22 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import typing
+import zlib
 from pathlib import Path
 
 import numpy as np
 
+from ..contract.reading import reader
 from .warn import warn
 
 # What metadata calls a unit of length, in Å. A scale without a unit is taken for Å, as copick writes it.
 _UNITS = {"angstrom": 1.0, "nanometer": 10.0, "micrometer": 1e4, None: 1.0, "": 1.0}
 _CHECKSUM = 4  # bytes of crc32c behind a chunk
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # zlib's word for either header
+_LARGEST, _MOST = 1 << 16, 1 << 40  # voxels along an axis, and in all
+_LARGEST_CHUNK = 1 << 30  # bytes
 
 
 def is_zarr(path: str | os.PathLike[str]) -> bool:
@@ -45,6 +51,7 @@ class ZarrVolume:
         For what cannot be read; the message says what.
     """
 
+    @reader
     def __init__(self, path: str | os.PathLike[str]) -> None:
         group, self._folder = Path(path), Path(path)
         self.voxel_zyx: tuple[float, ...] | None = None
@@ -53,7 +60,9 @@ class ZarrVolume:
         if multiscales:
             level = multiscales[0]["datasets"][0]
             self._folder = group / level["path"]
-        shape, self._chunks, self.dtype, self._key, self._decode, self._fill = _described(self._folder)
+        shape, self._chunks, self.dtype, self._key, self._decode, fill = _described(self._folder)
+        _check_sizes(self._folder, shape, self._chunks, self.dtype)
+        self._fill = np.full((), fill, self.dtype)[()]
         extra = len(shape) - 3  # channels and times of one
         if extra < 0 or any(n != 1 for n in shape[:extra]):
             raise ValueError(
@@ -68,9 +77,13 @@ class ZarrVolume:
         """Look for a chunk that is stored. One that is not is all of the fill value, and of labels without any label
         none need be stored. Raises ValueError for a volume of grey values without any: it was not copied as a whole,
         or its chunks have other names."""
-        positions = itertools.product(*(range(-(-n // c)) for n, c in zip(shape, self._chunks)))
-        if any((self._folder / self._key(position)).is_file() for position in positions):
-            return
+        for folder, _, names in os.walk(self._folder):  # as long as there are files, whatever the shape says
+            for name in names:
+                numbers = re.findall(r"\d+", os.path.relpath(os.path.join(folder, name), self._folder))
+                position = tuple(int(number) for number in numbers[-len(shape) :])
+                if len(position) == len(shape) and all(k * c < n for k, c, n in zip(position, self._chunks, shape)):
+                    if os.path.join(folder, name) == str(self._folder / self._key(position)):
+                        return
         first = self._folder / self._key((0,) * len(shape))
         if self.dtype.kind not in "biu":
             raise ValueError(
@@ -108,9 +121,10 @@ class ZarrVolume:
         path = self._folder / self._key(position)
         if not path.is_file():
             return None
+        count = int(np.prod(self._chunks))
         try:
-            data = self._decode(path.read_bytes())
-            return np.frombuffer(data, self.dtype, int(np.prod(self._chunks)))
+            data = self._decode(path.read_bytes(), count * self.dtype.itemsize)
+            return np.frombuffer(data, self.dtype, count)
         except Exception as error:  # whatever a decompressor raises
             raise ValueError(f"{path} is damaged ({error}). Copy it again.") from None
 
@@ -188,6 +202,21 @@ def _described(folder: Path) -> tuple[typing.Any, ...]:
     raise ValueError(f"{folder} is no Zarr array: it has neither .zarray nor zarr.json.")
 
 
+def _check_sizes(folder: Path, shape: list[int], chunks: list[int], dtype: np.dtype) -> None:
+    """Raises ValueError for sizes that no volume has: what they promise would be asked of the memory."""
+    wrong = [n for n in (*shape, *chunks) if type(n) is not int or not 0 < n <= _LARGEST]
+    if wrong or len(shape) != len(chunks) or dtype.kind not in "biuf" or np.prod(shape, dtype=object) > _MOST:
+        raise ValueError(
+            f"{folder} is damaged: its metadata state {dtype} numbers of shape {shape} in chunks of {chunks}. Copy it "
+            "again."
+        )
+    if np.prod(chunks, dtype=object) * dtype.itemsize > _LARGEST_CHUNK:
+        raise ValueError(
+            f"{folder} has chunks of {' x '.join(map(str, chunks))} voxels, of which each needs more than "
+            f"{_LARGEST_CHUNK >> 30} GB of memory. Write it with smaller chunks."
+        )
+
+
 def _chunk_key(encoding: dict[str, typing.Any], folder: Path) -> typing.Callable[[typing.Sequence[int]], str]:
     """Function from a chunk's position to its path, for the encodings of Zarr 3."""
     name, given = encoding.get("name", "default"), encoding.get("configuration") or {}
@@ -197,22 +226,29 @@ def _chunk_key(encoding: dict[str, typing.Any], folder: Path) -> typing.Callable
     return lambda position: between.join([*first, *map(str, position)])
 
 
-def _decoder(name: str | None, folder: Path, behind: int = 0) -> typing.Callable[[bytes], bytes | bytearray]:
-    """Function that decompresses a chunk. behind: bytes at its end that are not of it."""
-    if behind:
-        decode = _decoder(name, folder)
-        return lambda data: decode(data[:-behind])
-    if name is None:
-        return lambda data: data
-    import imagecodecs
-
-    known: dict[str, typing.Callable[[bytes], bytes | bytearray]] = dict(
-        blosc=imagecodecs.blosc_decode,
-        zstd=imagecodecs.zstd_decode,
-        gzip=imagecodecs.gzip_decode,
-        zlib=imagecodecs.zlib_decode,
-        lz4=lambda data: imagecodecs.lz4_decode(data, header=True),
-    )
+def _decoder(name: str | None, folder: Path, behind: int = 0) -> typing.Callable[[bytes, int], bytes | bytearray]:
+    """Function that decompresses a chunk of so many bytes, and takes no memory for more. behind: bytes at the chunk's
+    end that are not of it."""
+    known: dict[str | None, typing.Callable[[bytes, int], bytes | bytearray]] = {
+        None: lambda data, size: data,
+        "blosc": _of_imagecodecs("blosc"),
+        "zstd": _of_imagecodecs("zstd"),
+        "gzip": lambda data, size: zlib.decompressobj(_GZIP_OR_ZLIB).decompress(data, size),
+        "zlib": lambda data, size: zlib.decompressobj(_GZIP_OR_ZLIB).decompress(data, size),
+        "lz4": _of_imagecodecs("lz4", header=True),
+    }
     if name not in known:
-        raise ValueError(f"{folder} is compressed by {name}, which is not read; {', '.join(known)} are.")
-    return known[name]
+        raise ValueError(f"{folder} is compressed by {name}, which is not read; {', '.join(filter(None, known))} are.")
+    decode = known[name]
+    return lambda data, size: decode(data[: len(data) - behind], size)
+
+
+def _of_imagecodecs(name: str, **options: bool) -> typing.Callable[[bytes, int], bytes | bytearray]:
+    """A decoder of imagecodecs, which is imported with the first chunk."""
+
+    def decode(data: bytes, size: int) -> bytes | bytearray:
+        import imagecodecs
+
+        return getattr(imagecodecs, f"{name}_decode")(data, out=size, **options)
+
+    return decode

@@ -4,6 +4,7 @@
 import numpy as np
 from scipy.ndimage import binary_dilation, gaussian_filter
 
+from ..contract.reading import reader
 from ..reconstruction.halves import soft_sphere
 from ..simulate.structures import read_cube
 
@@ -14,6 +15,7 @@ INSIDE = 0.05  # of the molecule's mass, that a mask must hold
 LIVELY = 0.1  # of the largest variance that the halves share, from which a position is taken to change
 
 
+@reader
 def read_focus_mask(path: str, voxel: float, box: int) -> np.ndarray:
     """The mask of a file, its middle the box's.
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..contract import SimulateParticlesConfig
+from ..contract.reading import reader
 from ..core.projections import Projector, projection_memory
 from .hinge import hinge_of, hinged, selected
 from .micrographs import particle_diameter
@@ -171,6 +172,7 @@ def _density(
     return fit_cube(density, config.box), diameter, [], coordinate
 
 
+@reader
 def read_atom_model(path: str) -> AtomModel:
     """Atoms of the first model of a file, as deposited (no assembly), without waters.
 

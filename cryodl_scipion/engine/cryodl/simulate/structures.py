@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..contract.reading import reader
 from ..core.projections import projection_memory
 from ..core.volumes import cube_crop
 from ..io.memory import available_memory
@@ -28,6 +29,7 @@ MAX_UNEQUAL = 2.0  # of the sides of a voxel
 NEAR, MAX_STRAY = 200.0, 20.0  # Å; an atom beyond is a mistake, if it is so many times as far as the median one
 
 
+@reader
 def load_density(
     path: Path | str, pixel_size: float, resolution: float | None = None, centre: np.ndarray | None = None
 ) -> torch.Tensor:
@@ -188,6 +190,7 @@ def _density_of_map(path: Path, pixel_size: float) -> torch.Tensor:
     return torch.from_numpy(_resampled(_without_solvent(data, voxels, path), voxels / pixel_size, side))
 
 
+@reader
 def read_cube(path: Path | str, pixel_size: float, box: int) -> np.ndarray:
     """Values of a map as they are, resampled, its middle the cube's.
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A few mutated files of every kind against the readers; `python benchmarks/run.py fuzz` tries thousands."""
 
+import importlib
 import json
 import sys
 
@@ -9,54 +10,46 @@ import pytest
 from synthetic import ENGINE, write_mrc
 
 from cryodl.contract import read_card
+from cryodl.contract.reading import READERS
 from cryodl.io.memory import is_memory_error
 from cryodl.io.model import SHIPPED
 
 BENCHMARKS = ENGINE.parents[1] / "benchmarks"
-KINDS = (
-    "mrc",
-    "mrc_gz",
-    "tiff",
-    "tiff_gz",
-    "tomogram",
-    "stack",
-    "star",
-    "particles",
-    "subtomograms",
-    "box",
-    "topaz",
-    "cbox",
-    "eman2",
-    "csv",
-    "cs",
-    "dynamo",
-    "imod",
-    "copick",
-    "napari",
-    "list",
-    "pdb",
-    "cif",
-    "card",
-    "safetensors",
-    "request",
-    "annotations",
-)
+sys.path.insert(0, str(BENCHMARKS))
+broken = importlib.import_module("recipes.broken") if (BENCHMARKS / "recipes").is_dir() else None
+sys.path.remove(str(BENCHMARKS))
 
 
 @pytest.fixture
-def fuzzing(monkeypatch):
+def fuzzing():
     """The benchmarks' files, mutations and readers; they lie beside the package in its repository."""
-    if not (BENCHMARKS / "recipes" / "broken.py").exists():
+    if broken is None:
         pytest.skip("the benchmarks are not here")
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from recipes import broken
-
-    yield broken
-    for name in ("recipes", "recipes.broken"):
-        sys.modules.pop(name, None)
+    return broken
 
 
-@pytest.mark.parametrize("kind", KINDS)
+def test_every_reader_is_tried(tmp_path, monkeypatch, fuzzing):
+    monkeypatch.chdir(tmp_path)
+    tried = set()
+
+    def note(frame, event, _):
+        if event == "call":
+            tried.add(frame.f_code)
+
+    for kind in fuzzing.KINDS:
+        folder = tmp_path / kind
+        folder.mkdir()
+        path, _ = fuzzing.valid_file(kind, folder)
+        sys.setprofile(note)
+        try:
+            for read in fuzzing.readers_of(kind):
+                read(path)
+        finally:
+            sys.setprofile(None)
+    assert {name for name, function in READERS.items() if function.__code__ not in tried} == set()
+
+
+@pytest.mark.parametrize("kind", broken.KINDS if broken else ["none"])
 def test_a_mutated_file_is_read_or_refused_with_a_sentence(tmp_path, monkeypatch, fuzzing, kind):
     monkeypatch.chdir(tmp_path)
     path, renew = fuzzing.valid_file(kind, tmp_path)

@@ -102,10 +102,18 @@ def test_bad_tomograms_are_left_out_and_counted(tomo):
     holes[9, 3, 3] = np.nan
     write_mrc(tomo / "tomo/holes.mrc", holes, 10.0)
     write_mrc(tomo / "tomo/huge.mrc", noise(SHAPE), 200.0)
+    (tomo / "tomo/meta.zarr").mkdir()  # metadata of an array without its sizes
+    (tomo / "tomo/meta.zarr/.zarray").write_text('{"zarr_format": 2, "shape": 7}', encoding="utf-8")
     assert segment(tomo) == 0
     result = Result.read(tomo / "result.json")
-    assert {s.item: s.reason.split(" ")[0] for s in result.skipped}.keys() == {"short", "empty", "holes", "huge"}
-    assert list(result.outputs["files"]) == ["a", "b"] and "4 tomograms were skipped" in " ".join(result.warnings)
+    assert {s.item: s.reason.split(" ")[0] for s in result.skipped}.keys() == {
+        "short",
+        "empty",
+        "holes",
+        "huge",
+        "meta",
+    }
+    assert list(result.outputs["files"]) == ["a", "b"] and "5 tomograms were skipped" in " ".join(result.warnings)
     assert "was trained at 10 Å/px" in next(s.reason for s in result.skipped if s.item == "huge")
     assert sorted(p.name for p in (tomo / "out").iterdir()) == ["a__blob.mrc", "b__blob.mrc", "segment.json"]
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ...contract.reading import reader
+
 if typing.TYPE_CHECKING:
     from gemmi import Atom, Chain, Residue, Structure
 
@@ -44,6 +46,7 @@ class Atoms:
         return np.array([self.residues[r][0] for r in self.residue])
 
 
+@reader
 def read_structure(path: str | os.PathLike[str]) -> Structure:
     """gemmi's structure of a file. Raises FileNotFoundError, or ValueError that names it."""
     import gemmi
@@ -62,6 +65,7 @@ def read_structure(path: str | os.PathLike[str]) -> Structure:
     return structure
 
 
+@reader
 def read_atoms(path: str | os.PathLike[str]) -> Atoms:
     """Atoms of a .pdb or .cif file (also .gz), as deposited: no assembly is built, since it lies in its map's frame.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...contract.reading import reader
 from ...io.files import whole_file
 from ...io.mrc import read_data, read_header
 from ...io.origins import header_origin
@@ -58,6 +59,7 @@ class Volume:
         )
 
 
+@reader
 def read_volume(path: str | os.PathLike[str], pixel_size: float | None = None, what: str = "map") -> Volume:
     """Volume of an MRC or CCP4 file (also .gz). pixel_size: Å to take instead of the header's. what: for messages.
 
@@ -137,6 +139,7 @@ def other_position(volume: Volume, other: Volume, what: str) -> list[str]:
     ]
 
 
+@reader
 def read_mask(path: str, volume: Volume, pixel_size: float | None = None) -> tuple[np.ndarray, list[str]]:
     """A mask on the grid of a Volume, (z, y, x) float32 from 0 to 1, and sentences for the user.
 
