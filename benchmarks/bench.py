@@ -157,10 +157,11 @@ def measure(command, environment=None, folder=None):
     return said[0], usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024
 
 
-def cryodl(*words, folder=None):
-    """`measure` for one command of the engine, in this Python."""
+def cryodl(*words, folder=None, patch=""):
+    """`measure` for one command of the engine, in this Python. patch: code that runs before it."""
     environment = dict(os.environ, PYTHONPATH=str(ENGINE))
-    return measure([sys.executable, "-m", "cryodl", *words], environment, folder)
+    start = ("-c", f"{patch}\nimport cryodl.cli\nraise SystemExit(cryodl.cli.main())") if patch else ("-m", "cryodl")
+    return measure([sys.executable, *start, *words], environment, folder)
 
 
 def recorded(command, output, *words, record=None):
@@ -199,21 +200,21 @@ def scratch():
 
 
 # ----- pickers
-def train(real, coordinates, model, *options, micrographs=None):
+def train(real, coordinates, model, *options, micrographs=None, patch=""):
     """Train on the set's training micrographs, one thread. Returns dict: cpu, wall (s), memory (MB)."""
     given = ("--micrographs", *(micrographs or real.train), "--coordinates", coordinates, "--output", model)
     size = ("--pixel-size", real.pixel_size, "--particle-diameter", real.diameter)
-    return costs(cryodl("train-picker", *given, *size, *CPU, *options))
+    return costs(cryodl("train-picker", *given, *size, *CPU, *options, patch=patch))
 
 
-def pick(micrographs, pixel_size, diameter, model, folder, *options):
+def pick(micrographs, pixel_size, diameter, model, folder, *options, patch=""):
     """Pick, one thread, with nothing avoided: networks are compared. diameter: Å, None to have it found.
 
     Returns dict: cpu, wall (s), memory (MB).
     """
     stated = ("--particle-diameter", diameter) if diameter else ()
     given = ("--micrographs", *micrographs, "--pixel-size", pixel_size, "--model", model, "--output", folder)
-    return costs(cryodl("pick", *given, *stated, *CPU, "--avoid", "nothing", "--pictures", 0, *options))
+    return costs(cryodl("pick", *given, *stated, *CPU, "--avoid", "nothing", "--pictures", 0, *options, patch=patch))
 
 
 def evaluate(picks, ground_truth, pixel_size, diameter, border, micrographs):

@@ -5,6 +5,7 @@ Matching: one to one, within half the particle radius, the border left out (docs
 all candidates, F1 of the picks that `cryodl pick` writes by default; areas are avoided only where that is measured.
 """
 
+import json
 import shutil
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from bench import (
     benchmark,
     columns,
     cryodl,
+    evaluate,
     f1_ap,
     flags,
     grouped,
@@ -30,11 +32,12 @@ from bench import (
     train,
 )
 from peers import Topaz, expected_particles, positions
+from scipy.ndimage import rotate
 
 from cryodl.contract.fields import AVOIDABLE
 from cryodl.core.matching import match_picks
 from cryodl.io.coordinates import read_coordinates, write_coordinates
-from cryodl.io.micrographs import micrograph_shape, read_micrograph
+from cryodl.io.micrographs import micrograph_shape, read_micrograph, write_micrograph
 from cryodl.io.model import write_model
 from cryodl.micrographs.byhand.store import HandPicks, Pick
 from cryodl.micrographs.pickers import picker_method
@@ -105,8 +108,6 @@ def training_cost(table, rows, **wanted):
 # ----- networks trained on a set's own labels
 FEW = 100  # positives up to which all networks but topaz learn from boxes, as docs/labels.md advises
 POSITIVES = {f"{title(s)}, {n} positives": dict(set=s, labels=f"{n} positives") for s in SETS for n in (20, 100, 1000)}
-SPOILT = ("all", "20 % missing", "50 % missing", "90 % missing", "20 % wrong", "50 % wrong")
-WRONG = {what: dict(labels=what, kind="complete") for what in SPOILT}
 BY_NETWORK = {network: dict(network=network) for network in (*NETWORKS, "Topaz 0.3.20")}
 
 
@@ -115,7 +116,7 @@ def network_cases():
     for case in own:
         few = int(case["labels"].split()[0]) <= FEW
         case["kind"] = "boxes" if few and not case["network"].lower().startswith("topaz") else "sparse"
-    return own + [dict(set="empiar10017", network=n, seed=0, **spoilt) for spoilt in WRONG.values() for n in NETWORKS]
+    return own
 
 
 @benchmark(
@@ -123,13 +124,12 @@ def network_cases():
     tables={
         "few-labels": lambda rows: training_cost(
             table_of(rows, "network", BY_NETWORK, POSITIVES), rows, set="empiar10017", labels="100 positives"
-        ),
-        "wrong-labels": lambda rows: table_of(rows, "EMPIAR-10017, labels taken for complete", BY_NETWORK, WRONG),
+        )
     },
     quick=dict(steps=4),
 )
 def picking_networks(run, set, labels, network, seed, kind, steps=None):
-    """Networks trained on the same few, missing or wrong labels, beside Topaz. kind: what labels are said to be."""
+    """Networks trained on the same few labels, beside Topaz. kind: what labels are said to be."""
     one, folder = real(set), run.folder(f"{set} {labels} {network} {seed}")
     given, model = labels_of(one, labels, seed, folder / "labels"), folder / "model"
     if network.startswith("Topaz"):
@@ -141,6 +141,95 @@ def picking_networks(run, set, labels, network, seed, kind, steps=None):
     cost = train(one, given, model, *options)
     picked = pick(one.test, one.pixel_size, one.diameter, model, folder / "picks")
     return dict(cost, pick_cpu=picked["cpu"], **score(one, folder / "picks"))
+
+
+# ----- one thing of a training changed
+PLAIN = """import numpy as np
+from cryodl.micrographs.pickers import crops, cryolo, deepem, method, patch
+crops.random_rotation = patch.random_rotation = deepem.quarter_rotation = lambda rng: np.eye(2)
+cryolo.CrYOLO.augment = method.PickerMethod.augment = lambda self, image, rng: image"""
+RELU = "from torch import nn\nnn.Sigmoid = nn.ReLU"
+FREE = """import torch
+torch.nn.Dropout.forward = lambda self, values: values
+adam = torch.optim.AdamW
+torch.optim.AdamW = lambda weights, weight_decay=0, **more: adam(weights, weight_decay=0, **more)"""
+CHANGES = {  # labels, code that runs before the commands, networks, options of train-picker
+    "nothing": ("all", "", NETWORKS, ()),
+    "half of the labels wrong": ("50 % wrong", "", NETWORKS, ()),
+    "half of the particles without a label": ("50 % missing", "", ("unet",), ()),
+    "half of the particles marked as uncertain": ("50 % missing", "", ("unet",), ()),
+    "no augmentation": ("all", PLAIN, ("unet", "deeppicker", "deepem", "cryolo"), ()),
+    "ReLU in place of sigmoids": ("all", RELU, ("deepem",), ()),
+    "two recursions": ("all", "", ("deepem",), ("--recursions", 2)),
+    "no dropout, no decay of weights": ("all", FREE, ("unet", "deeppicker"), ()),
+    "one micrograph": ("all", "", ("unet",), ()),
+    "half of the micrographs for validation": ("all", "", ("unet",), ("--validation-fraction", 0.5)),
+}
+TURNS = (0, 30)  # degrees
+
+
+def turned(paths, places, degrees, folder):
+    """The middles of micrographs, turned, and the places on them, written to folder/micrographs and folder/marks."""
+    for part in ("micrographs", "marks"):
+        (folder / part).mkdir(parents=True)
+    for path in map(Path, paths):
+        image, yx = read_micrograph(path), places[path.stem]
+        side = int(min(image.shape) / 2**0.5)
+        start, middle = [(size - side) // 2 for size in image.shape], (np.array(image.shape) - 1) / 2
+        cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+        found = (yx - middle) @ np.array([[cosine, sine], [-sine, cosine]]) + middle - start
+        inside = ((found >= 0) & (found < side)).all(1)
+        part = rotate(image, degrees, reshape=False, mode="reflect")[start[0] :][:side, start[1] :][:, :side]
+        write_micrograph(folder / "micrographs" / path.name, part.astype(np.float32), 1.0)
+        write_coordinates(folder / "marks" / f"{path.stem}.star", found[inside], np.ones(inside.sum()))
+    return sorted((folder / "micrographs").glob("*.mrc"))
+
+
+def changes_table(rows):
+    """F1 of each network, by what is changed."""
+    lines = [["changed", *NETWORKS]]
+    for (change,), part in grouped(rows, "change").items():
+        found = {r["network"]: f"{r['best_f1']:.3f} ({r['f1']:.3f})" for r in part}
+        lines.append([change, *(found.get(name, "") for name in NETWORKS)])
+    for turn in TURNS if any("turned" in r for r in rows) else ():
+        found = {r["network"]: f"{r['turned'][str(turn)]:.3f}" for r in rows if "turned" in r}
+        lines.append([f"nothing; the middles of micrographs turned by {turn}°", *(found.get(n, "") for n in NETWORKS)])
+    return lines
+
+
+@benchmark(
+    cases=lambda: [dict(change=change, network=n) for change, (*_, names, _) in CHANGES.items() for n in names],
+    tables={"picking-changes": changes_table},
+    quick=dict(set="empiar10028", steps=4),
+)
+def picking_changes(run, change, network, set="empiar10017", steps=None):
+    """What one thing of a training is worth: augmentation, sigmoids, further rounds, wrong labels, uncertain places,
+    numbers of micrographs; all labels of the training micrographs, taken for complete. And whether a picker finds the
+    same on micrographs that are turned."""
+    one, folder = real(set), run.folder(f"{change} {network}")
+    labels, patch, _, options = CHANGES[change]
+    given = labels_of(one, labels, 0, folder / "labels")
+    options += ("--network", network, "--labels", "complete", *(("--steps", steps) if steps else ()))
+    if "uncertain" in change:
+        (folder / "uncertain").mkdir()
+        for path in given.glob("*.star"):
+            yx, known = read_coordinates(path)[path.stem][0], positions(one)[path.stem]
+            left = known[~match_picks(known, yx, 1.0)]
+            write_coordinates(folder / "uncertain" / path.name, left, np.ones(len(left)))
+        options += ("--uncertain", folder / "uncertain")
+    micrographs = one.train[:1] if change == "one micrograph" else one.train
+    cost = train(one, given, folder / "model", *options, micrographs=micrographs, patch=patch)
+    pick(one.test, one.pixel_size, one.diameter, folder / "model", folder / "picks", patch=patch)
+    row = dict(score(one, folder / "picks"), cpu=cost["cpu"])
+    training = json.loads((folder / "model" / "card.json").read_text())["training"]
+    row.update(steps=training["steps"], rounds=training.get("recursions"))
+    for turn in TURNS if change == "nothing" else ():
+        work = folder / f"turned {turn}"
+        paths = turned(one.test[:3], positions(one), turn, work)
+        pick(paths, one.pixel_size, one.diameter, folder / "model", work / "picks")
+        found = evaluate(work / "picks", work / "marks", one.pixel_size, one.diameter, one.diameter_px / 2, paths)
+        row.setdefault("turned", {})[str(turn)] = found["best_f1"]
+    return row
 
 
 # ----- what no training saw

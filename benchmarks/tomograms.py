@@ -233,9 +233,11 @@ def tomo_classification(run, network, snr, tilt, seed, training=None, test=50, b
     more = () if ours else ("--resolution", resolution, *(("--steps", steps) if steps else ()))
     given = ("--subtomograms", learn, "--network", network, "--seed", seed, *tilts, *more, *CPU)
     train_cpu = cryodl("train-classifier", *given, "--output", folder / "model")[1]
+    training = json.loads((folder / "model" / "card.json").read_text())["training"]
     given = ("--subtomograms", known, "--model", folder / "model", "--ground-truth", "--rejected-fraction", 0)
     outputs, _, cost = recorded("classify-subtomograms", folder / "found.star", *given, "--no-averages", *tilts, *CPU)
-    return dict(accuracy=outputs["accuracy"], train_cpu=train_cpu, classify_cpu=cost[1])
+    done = dict(steps=training.get("steps"), train_cpu=train_cpu, classify_cpu=cost[1])
+    return dict(accuracy=outputs["accuracy"], **done)
 
 
 KINDS, STRANGERS = ("3C91", "SIM_5MRC_10A", "SIM_4V94_10A", "1QVR", "4V4R_30S"), ("1AON", "SIM_4CR2_10A")
