@@ -49,7 +49,8 @@ def command_lines(name: str, command: contract.commands.Command) -> typing.List[
     about = " ".join(str(command.config.__doc__).split())
     lines = [f"## {name}", "", about, ""]
     lines += ["| Parameter | Name | Type | Default | Allowed | Meaning |", "|---|---|---|---|---|---|"]
-    lines += [parameter_row(info) for info in contract.describe_all(command.config)]
+    infos = [*contract.describe_all(command.config), *contract.settings_of(command)]
+    lines += [parameter_row(info) for info in infos]
     if command.outputs is None:
         return [*lines, ""]
     lines += ["", "Outputs in `result.json`:", "", "| Output | Unit | Meaning |", "|---|---|---|"]

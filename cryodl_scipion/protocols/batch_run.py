@@ -44,9 +44,9 @@ class BatchRun(EngineProtocol[ConfigT, MadeT], ArrivingBatches, EMProtocol, Prot
             folder = self._batchFolder(items)
             config = self._ofBatch(self._config(**files), items, folder)
         try:
-            self._runEngine(config, folder)
+            self._runEngine(config, folder, files["names"])
         except contract.AllSkipped as error:
-            self._noteAllSkipped(config, folder, error)
+            self._noteAllSkipped(config, folder, error, files["names"])
 
     def _ofBatch(self, config: ConfigT, items: Sequence[Any], folder: str) -> ConfigT:
         """The config of a batch that has its items already, with what else differs. It may write files for the

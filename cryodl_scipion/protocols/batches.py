@@ -31,9 +31,11 @@ def batchResultFiles(protocol: EMProtocol) -> List[str]:
     return sorted(found, key=os.path.getmtime)
 
 
-def noteAllSkipped(config: Any, folder: str, error: AllSkipped, paths: Sequence[str]) -> None:
-    """Write the result of a batch of which nothing could be used: its outputs are empty. paths: of its items, as
-    config.names."""
+def noteAllSkipped(
+    config: Any, folder: str, error: AllSkipped, paths: Sequence[str], names: Sequence[str] = ()
+) -> None:
+    """Write the result of a batch of which nothing could be used: its outputs are empty. paths, names: of its
+    items."""
     command = contract.command_of(config)
     declared = contract.COMMANDS[command].outputs
     empty = {
@@ -41,7 +43,7 @@ def noteAllSkipped(config: Any, folder: str, error: AllSkipped, paths: Sequence[
         for info in (contract.describe_outputs(declared) if declared else ())
         if getattr(info.hint, "__origin__", None) in (dict, list)
     }
-    skipped = tuple(contract.Skipped(name, path, str(error)) for name, path in zip(config.names, paths))
+    skipped = tuple(contract.Skipped(name, path, str(error)) for name, path in zip(names or config.names, paths))
     contract.Result(command, empty, skipped=skipped, nothing_made=True).write(os.path.join(folder, RESULT_FILE))
 
 
@@ -154,9 +156,9 @@ class ArrivingBatches(StoredSettings):
     def _batchResult(self, items: Sequence[Image]) -> Result:
         return contract.Result.read(os.path.join(self._batchFolder(items), RESULT_FILE))
 
-    def _noteAllSkipped(self, config: Any, folder: Any, error: AllSkipped) -> None:
+    def _noteAllSkipped(self, config: Any, folder: Any, error: AllSkipped, names: Sequence[str] = ()) -> None:
         """The result of a batch of which nothing could be used. folder: the batch's folder."""
-        noteAllSkipped(config, folder, error, getattr(config, self._ITEM + "s"))
+        noteAllSkipped(config, folder, error, getattr(config, self._ITEM + "s"), names)
 
     def _engineResultFiles(self) -> List[str]:
         return batchResultFiles(self)

@@ -69,7 +69,7 @@ class EngineProtocol(CryodlProtBase, Generic[ConfigT, MadeT]):
         fields, models = cls._fields(), [part for part in cls.FORM if isinstance(part, (Model, ModelOrShipped))]
         excused = {name: part.why for part in cls.FORM for name in part.fills}
         excused.update(cls.NOT_ON_FORM)
-        unknown = sorted(name for name in [*excused, *cls._placed()] if name not in fields)
+        unknown = sorted(name for name in [*excused, *cls._placed()] if name not in (*fields, "seed", "names"))
         if unknown:
             raise TypeError(f"{cls.__name__}: {cls._CONFIG.__name__} has no field {', '.join(unknown)}")
         common = {name: why for name, why in _NEVER.items() if name in fields and name not in cls._placed()}
@@ -101,6 +101,8 @@ class EngineProtocol(CryodlProtBase, Generic[ConfigT, MadeT]):
             part.addTo(form, self)
         elsewhere = {*self.NOT_ON_FORM, *self._placed()}
         addConfigParams(form, self._CONFIG, [name for name in self._fields() if name not in elsewhere])
+        if self._row().seeded and "seed" not in elsewhere:
+            addConfigParams(form, contract.Request, ["seed"])
         if self._row().gpu:
             self._addGpuParams(form)
         self._addRunParams(form)
@@ -141,8 +143,8 @@ class EngineProtocol(CryodlProtBase, Generic[ConfigT, MadeT]):
     def _settings(self) -> Dict[str, Any]:
         """What decides the output: a run must not be continued with another of these."""
         filled = {name for part in self.FORM for name in part.fills}
-        config = contract.config_to_dict(self._config())
-        settings = {name: value for name, value in config.items() if name not in _FREE and name not in filled}
+        decisive = self._request(self._config()).decisive()
+        settings = {name: value for name, value in decisive.items() if name not in _FREE and name not in filled}
         for part in self.FORM:
             settings.update(part.identity(self))
         return settings
@@ -192,8 +194,9 @@ class OneRun(EngineProtocol[ConfigT, MadeT], OneRunBase):
 
     def runStep(self, settings: Dict[str, Any]) -> None:
         """Run the engine, unless it has made its outputs with these settings."""
-        config = self._config(**self._writtenFiles())
-        self._runOnce(config, *self._filesMade(config), goesOn=self.GOES_ON)
+        files = self._writtenFiles()
+        config = self._config(**files)
+        self._runOnce(config, *self._filesMade(config), goesOn=self.GOES_ON, names=files.get("names", ()))
 
     def _filesMade(self, config: ConfigT) -> List[str]:
         """Files and folders without which the run is not done, and which are removed when it begins anew."""

@@ -83,10 +83,11 @@ class Options(FormPart):
 
     def addTo(self, form: Form, protocol: Any) -> None:
         for name in self.options:
-            info, others = contract.describe(protocol._CONFIG, name), dict(self._others)
+            config = contract.Request if name == "seed" and protocol._row().seeded else protocol._CONFIG
+            info, others = contract.describe(config, name), dict(self._others)
             if info.choices and "default" in others:
                 others["default"] = info.choices.index(others["default"])
-            addConfigParams(form, protocol._CONFIG, [name], **{name: others})
+            addConfigParams(form, config, [name], **{name: others})
 
 
 class Own(FormPart):

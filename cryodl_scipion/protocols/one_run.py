@@ -2,7 +2,7 @@
 """Base of the protocols that run the engine once, on files that are written from the inputs before."""
 
 import os
-from typing import Any, List, Optional
+from typing import Any, List, Optional, Sequence
 
 import pyworkflow.utils as pwutils
 from pwem.objects import EMObject, Volume
@@ -29,21 +29,23 @@ class OneRunBase(CryodlProtBase, EMProtocol):
         pwutils.makePath(self._inputFolder())
         return structureForEngine(structure, self._inputFolder(), named)
 
-    def _runOnce(self, config: Any, *outputs: str, goesOn: bool = False, folder: Optional[str] = None) -> Result:
+    def _runOnce(
+        self, config: Any, *outputs: str, goesOn: bool = False, folder: Optional[str] = None, names: Sequence[str] = ()
+    ) -> Result:
         """Run the engine, unless it has made `outputs` with the same settings. Returns the contract's Result.
 
         goesOn: the engine knows what is finished in its folder, and goes on there. folder: of request and result, where
-        the engine runs several times.
+        the engine runs several times. names: of the config's items, for the engine.
         """
         folder = folder or self._getExtraPath()
-        self._forgetOther(config, folder, *outputs)
+        self._forgetOther(config, folder, *outputs, names=names)
         path = os.path.join(folder, RESULT_FILE)
         if os.path.exists(path) and all(os.path.exists(output) for output in outputs):
             return contract.Result.read(path)
         if not goesOn:
             # without its result an output tells too little: the run was killed between the two
             pwutils.cleanPath(*outputs)
-        return self._runEngine(config, folder)
+        return self._runEngine(config, folder, names)
 
     def _result(self) -> Any:
         """The contract's Result of the run, None before it is there."""

@@ -83,33 +83,43 @@ class CryodlProtBase(PluginProtocol):
 
     def _settings(self) -> Any:
         """All that decides what the engine makes: the steps' argument, so that a changed one works anew."""
-        return contract.config_to_dict(self._config(**self._engineValues()))
+        return self._request(self._config(**self._engineValues())).decisive()
 
-    def _runEngine(self, config: Any, folder: Any) -> Result:
-        """Run the command in `folder` (request.json and result.json lie there). Returns the contract's Result.
+    def _request(self, config: Any, names: Sequence[str] = ()) -> contract.Request:
+        """The request of a config, with threads and seed of the form. names: of its items, for the engine."""
+        seed = self.getAttributeValue("seed", None) or 0
+        return contract.Request(
+            contract.command_of(config), config, threads=self._threads(), seed=seed, names=tuple(names)
+        )
+
+    def _runEngine(self, config: Any, folder: Any, names: Sequence[str] = ()) -> Result:
+        """Run the command in `folder` (request.json and result.json lie there). Returns the contract's Result. names:
+        of its items, for the engine, where its row says that they may be given.
 
         Raises ValueError for what the user can mend, RuntimeError for the rest; both with the engine's own sentence.
         """
         pwutils.makePath(folder)
         request, command = os.path.join(folder, REQUEST_FILE), contract.command_of(config)
-        contract.Request(command, config, threads=self._threads()).write(request)
+        self._request(config, names).write(request)
         return Plugin.runEngine(self, command, request, os.path.join(folder, RESULT_FILE), useGpu=self.usesGpu())
 
     def _threads(self) -> int:
         """CPU threads of the engine; those of one batch, where several work at the same time."""
         return getattr(self, "binThreads", self.numberOfThreads).get()
 
-    def _forgetOther(self, config: Any, folder: str, *outputs: str, free: Tuple[str, ...] = ()) -> None:
+    def _forgetOther(
+        self, config: Any, folder: str, *outputs: str, free: Tuple[str, ...] = (), names: Sequence[str] = ()
+    ) -> None:
         """Remove what an earlier start with other settings left; the same settings are continued.
 
         folder: where that start's request lies. outputs: what it made; <output>.partial goes as well. free: settings
-        that the engine continues with, whatever they were.
+        that the engine continues with, whatever they were. names: as _runEngine.
         """
         earlier = os.path.join(folder, REQUEST_FILE)
         if not os.path.exists(earlier):
             return
-        before, now = (contract.config_to_dict(c) for c in (contract.Request.read(earlier).config, config))
-        if any(before[name] != now[name] for name in now if name not in free):
+        before, now = (asked.decisive() for asked in (contract.Request.read(earlier), self._request(config, names)))
+        if any(before.get(name) != now[name] for name in now if name not in free):
             pwutils.cleanPath(
                 os.path.join(folder, RESULT_FILE), *[o + end for o in outputs for end in ("", ".partial")]
             )

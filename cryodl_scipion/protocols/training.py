@@ -24,12 +24,12 @@ class TrainsModel(ProtocolMixin):
         # The engine names the model after its folder; the run's id keeps models of a project apart.
         return self._getExtraPath(f"{self._KIND}_{self.getObjId() or 'new'}")
 
-    def _train(self, config: Any, folder: str) -> None:
+    def _train(self, config: Any, folder: str, names: Sequence[str] = ()) -> None:
         """Train, or go on with a training of the same settings; nothing if it is done. folder: of request and
-        result."""
-        self._forgetOther(config, folder, self.getModelFolder())
+        result. names: of the config's items."""
+        self._forgetOther(config, folder, self.getModelFolder(), names=names)
         if self._card() is None:
-            self._runEngine(config, folder)
+            self._runEngine(config, folder, names)
 
     def _defineModel(self, pointers: Sequence[Pointer]) -> None:
         """Define the output. pointers: to what it was made from; empty ones are left out."""
@@ -60,7 +60,8 @@ class TrainRun(TrainsModel, OneRun[ConfigT, MadeT]):
 
     def runStep(self, settings: Dict[str, Any]) -> None:
         """Train, or go on with a training of the same settings."""
-        self._train(self._config(**self._writtenFiles()), self._getExtraPath())
+        files = self._writtenFiles()
+        self._train(self._config(**files), self._getExtraPath(), files.get("names", ()))
 
     def createOutputStep(self, settings: Dict[str, Any]) -> None:
         self._defineRelated(outputModel=CryodlModel.fromFolder(self.getModelFolder()))

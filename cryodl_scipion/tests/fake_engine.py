@@ -49,6 +49,9 @@ def main():
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     request = contract.Request.read(arguments.request)
+    for name in ("seed", "names"):  # the answers read them where they stand in a config of today or of 0.1.0
+        if not hasattr(request.config, name):
+            object.__setattr__(request.config, name, getattr(request, name))
     failure = os.path.join(os.path.dirname(arguments.result), "failure.json")
     dieOncePerRun("before", arguments.result)
     try:

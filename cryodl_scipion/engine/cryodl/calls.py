@@ -7,7 +7,7 @@ import difflib
 import os
 import typing
 
-from .contract import COMMANDS, Command, Request, Result, check, describe_all
+from .contract import COMMANDS, Command, Request, Result, describe_all, settings_of
 
 
 def function_of(name: str) -> typing.Callable[..., Result[typing.Any]]:
@@ -16,15 +16,14 @@ def function_of(name: str) -> typing.Callable[..., Result[typing.Any]]:
     if command is None:
         raise AttributeError(f"module 'cryodl' has no attribute {name!r}{_near(name, dir_of_commands())}")
 
-    def call(*, device: str | None = None, threads: int | None = None, **options: typing.Any) -> Result[typing.Any]:
+    def call(**options: typing.Any) -> Result[typing.Any]:
         from .cli import result_of
 
-        request = Request(command.name, _config(command, options), (), device, threads)
-        return typing.cast("Result[typing.Any]", result_of(command, request))
+        return typing.cast("Result[typing.Any]", result_of(command, _request(command, options)))
 
     call.__name__ = call.__qualname__ = name
-    lines = [f"{i.name}: {i.help}" for i in describe_all(command.config)]
-    call.__doc__ = "\n\n".join([command.summary, *lines, "device, threads: as --device and --threads."])
+    lines = [f"{i.name}: {i.help}" for i in [*describe_all(command.config), *settings_of(command)]]
+    call.__doc__ = "\n\n".join([command.summary, *lines])
     return call
 
 
@@ -33,21 +32,24 @@ def dir_of_commands() -> list[str]:
     return [command.function for command in COMMANDS.values() if command.wing]
 
 
-def _config(command: Command, options: typing.Mapping[str, typing.Any]) -> typing.Any:
-    """The checked config of keyword arguments. Raises TypeError for names that the command does not have, ValueError
+def _request(command: Command, options: typing.Mapping[str, typing.Any]) -> Request:
+    """The checked request of keyword arguments. Raises TypeError for names that the command does not have, ValueError
     for values that it does not take, with the sentences of the command line."""
-    infos = {info.name: info for info in describe_all(command.config)}
+    settings = settings_of(command)
+    infos = {info.name: info for info in [*describe_all(command.config), *settings]}
     unknown = sorted(set(options) - set(infos))
     if unknown:
         raise TypeError(f"{command.function}() has no parameter {unknown[0]}{_near(unknown[0], list(infos))}")
     missing = [name for name, info in infos.items() if info.required and name not in options]
     if missing:
         raise TypeError(f"{command.function}() needs {', '.join(missing)}")
-    config = command.config(**{name: _plain(value, infos[name].kind) for name, value in options.items()})
-    problems = check(config)
+    given = {name: _plain(value, infos[name].kind) for name, value in options.items()}
+    beside = {info.name: given.pop(info.name) for info in settings if info.name in given}
+    request = Request(command.name, command.config(**given), **beside)
+    problems = request.problems()
     if problems:
         raise ValueError(" ".join(problems))
-    return config
+    return request
 
 
 def _plain(value: typing.Any, kind: str) -> typing.Any:

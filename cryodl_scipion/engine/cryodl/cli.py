@@ -17,7 +17,7 @@ import traceback
 import typing
 
 from . import __version__
-from .contract import COMMANDS, AllSkipped, Command, Failure, Request, Result, check, describe_all
+from .contract import COMMANDS, AllSkipped, Command, Failure, Request, Result, describe_all, settings_of
 from .contract.params import ParamInfo
 from .contract.version_0_1_0 import present_command_line
 from .io.memory import memory_sentence
@@ -154,13 +154,10 @@ class Parser(argparse.ArgumentParser):
                 groups[title] = self.add_argument_group(title)
             _add_argument(groups[title], info)
         every = self.add_argument_group("options of every command")
-        if command.gpu:
-            text = "'auto' (the first GPU, or else the CPU; the log says which), 'cpu', or the number of a GPU"
-            more = ", or several numbers (0,1)" if command.several else ""
-            text = f"Device to compute on: {text}{more}. A GPU that is not there is an error. [default: auto]"
-            every.add_argument("--device", metavar="DEVICE", help=text)
-        every.add_argument("--threads", metavar="N", type=int, help="Number of CPU threads. [default: all]")
         other = self.add_argument_group("for other programs (Scipion)")
+        for info in settings_of(command):
+            more = " Several numbers (0,1) share the work." if info.name == "device" and command.several else ""
+            _add_argument(other if info.name == "names" else every, dataclasses.replace(info, help=info.help + more))
         other.add_argument("--request", metavar="FILE", help="Read all parameters from this JSON file instead.")
         other.add_argument("--result", metavar="FILE", help="Also write the result to this JSON file, at the end.")
         if all(info.name != "json" for info in infos):
@@ -268,27 +265,28 @@ def _metavar(info: ParamInfo) -> str:
 
 def _request(command: Command, options: argparse.Namespace) -> Request:
     """The checked request of parsed options; --device and --threads override those of a request's file."""
-    given = {i.name: getattr(options, i.name) for i in describe_all(command.config) if hasattr(options, i.name)}
+    infos, settings = ([i.name for i in known] for known in (describe_all(command.config), settings_of(command)))
+    given = {name: getattr(options, name) for name in [*infos, *settings] if hasattr(options, name)}
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
-    device, threads = getattr(options, "device", None), options.threads
-    if threads is not None and threads < 0:
-        raise UserError(f"CPU threads (--threads) is {threads}; it must be at least 0, which means all.")
+    where = {name: given.pop(name) for name in ("device", "threads") if name in given and name in settings}
     if options.request:
         request = Request.read(options.request)
         if request.command != command.name:
             raise UserError(f"{options.request} is a request for {request.command}, not for {command.name}.")
         if given:
             raise UserError(f"With --request, only --device and --threads may be given; found {', '.join(given)}.")
-        device = request.device if device is None else device
-        threads = request.threads if threads is None else threads
-        return dataclasses.replace(request, device=device, threads=threads)
+        return _checked(dataclasses.replace(request, **where))
     missing = [i.flag for i in describe_all(command.config) if i.required and i.name not in given]
     if missing:
         raise UserError(f"{command.name} needs {', '.join(missing)} (see cryodl {command.name} --help).")
-    config = command.config(**given)
-    if problems := check(config):
+    beside = {name: given.pop(name) for name in settings if name in given}
+    return _checked(Request(command.name, command.config(**given), **where, **beside))
+
+
+def _checked(request: Request) -> Request:
+    if problems := request.problems():
         raise UserError(" ".join(problems))
-    return Request(command.name, config, device=device, threads=threads)
+    return request
 
 
 def _run(command: Command, request: Request, result_path: str | None, as_json: bool) -> None:
@@ -311,7 +309,8 @@ def result_of(command: Command, request: Request) -> Result[typing.Any] | None:
     if not hasattr(module, command.function):
         return _run_unmoved(module, command, request)
     function = getattr(module, command.function)
-    return function(request.config, request.warnings, request.device, request.threads)
+    settings = {info.name: getattr(request, info.name) for info in settings_of(command)}
+    return function(request.config, request.warnings, **settings)
 
 
 def _run_unmoved(module: typing.Any, command: Command, request: Request) -> Result[typing.Any] | None:

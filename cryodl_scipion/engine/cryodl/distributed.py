@@ -34,17 +34,15 @@ def several_devices(device: str) -> list[str]:
     return numbers if len(numbers) > 1 and all(number.isdigit() for number in numbers) else []
 
 
-def run_on(devices: typing.Sequence[str], command: str, config: typing.Any) -> Result[typing.Any]:
+def run_on(devices: typing.Sequence[str], asked: Request) -> Result[typing.Any]:
     """Run a command again as one process for each device, and wait for it.
 
     Parameters
     ----------
     devices : sequence of str
         Numbers of GPUs.
-    command : str
-        Its name.
-    config : object
-        Of the contract.
+    asked : Request
+        Its device is not used.
 
     Raises
     ------
@@ -53,7 +51,7 @@ def run_on(devices: typing.Sequence[str], command: str, config: typing.Any) -> R
     """
     with tempfile.TemporaryDirectory() as folder:
         request, result = os.path.join(folder, "request.json"), os.path.join(folder, "result.json")
-        Request(command, config).write(request)
+        asked.write(request)
         environment = dict(os.environ, CUDA_VISIBLE_DEVICES=",".join(devices))
         done = subprocess.run(
             [
@@ -65,7 +63,7 @@ def run_on(devices: typing.Sequence[str], command: str, config: typing.Any) -> R
                 str(len(devices)),
                 "-m",
                 "cryodl",
-                command,
+                asked.command,
                 "--request",
                 request,
                 "--result",
@@ -75,7 +73,7 @@ def run_on(devices: typing.Sequence[str], command: str, config: typing.Any) -> R
             check=False,
         )
         if done.returncode:
-            _raise_failure(os.path.join(folder, "failure.json"), command, devices)
+            _raise_failure(os.path.join(folder, "failure.json"), asked.command, devices)
         return Result.read(result)
 
 

@@ -23,7 +23,19 @@ import torch
 from tqdm import tqdm
 
 from . import __version__
-from .contract import COMMANDS, AllSkipped, Outputs, Result, Skipped, check, command_of, in_words, said_skipped
+from .contract import (
+    COMMANDS,
+    AllSkipped,
+    Outputs,
+    Request,
+    Result,
+    Skipped,
+    check,
+    command_of,
+    drawn_and_named,
+    in_words,
+    said_skipped,
+)
 from .core.devices import choose_device, computing_on, device_name, set_threads
 from .distributed import launched, run_on, several_devices
 from .io import unfinished, warn
@@ -39,7 +51,13 @@ class Runnable(typing.Protocol[Config, Made]):
     """A command as others call it."""
 
     def __call__(
-        self, config: Config, warnings: typing.Sequence[str] = (), device: str | None = None, threads: int | None = None
+        self,
+        config: Config,
+        warnings: typing.Sequence[str] = (),
+        device: str | None = None,
+        threads: int | None = None,
+        seed: int = 0,
+        names: typing.Sequence[str] = (),
     ) -> Result[Made]: ...
 
 
@@ -54,25 +72,30 @@ def command(function: typing.Callable[[Config, Run], Made | None]) -> Runnable[C
     Returns
     -------
     callable
-        Takes a config, and returns the Result. device, threads: as --device and --threads; a command within another one
-        computes where that one does. warnings: about the config, for the result. It checks the config (ValueError),
-        locks the output, and gives the working folder its name when the function has ended. Of several processes of one
-        training only the first gets a Result.
+        Takes a config, and returns the Result. device, threads, seed, names: as the options of these names; a command
+        within another one computes where that one does. warnings: about the config, for the result. It checks the
+        config (ValueError), locks the output, and gives the working folder its name when the function has ended. Of
+        several processes of one training only the first gets a Result.
     """
 
     @functools.wraps(function)
     def run_command(
-        config: typing.Any, warnings: typing.Sequence[str] = (), device: str | None = None, threads: int | None = None
+        config: typing.Any,
+        warnings: typing.Sequence[str] = (),
+        device: str | None = None,
+        threads: int | None = None,
+        seed: int = 0,
+        names: typing.Sequence[str] = (),
     ) -> Result[Made]:
         problems = check(config)
         if problems:
             raise ValueError(" ".join(problems))
-        row, started, run = COMMANDS[command_of(config)], time.monotonic(), Run(config)
-        with computing_on(device, threads), warn.collected() as said, output_lock(row, config):
+        row, started, run = COMMANDS[command_of(config)], time.monotonic(), Run(config, seed, names)
+        with computing_on(device, threads), warn.collected() as said, output_lock(row, config, names=run.names):
             run.warn(*warnings)
             several = several_devices(device or "") if row.several and not launched() else []
             if several:
-                return run_on(several, row.name, config)
+                return run_on(several, Request(row.name, config, seed=run.seed, names=run.names))
             try:
                 made = function(config, run)
             except ValueError:
@@ -104,11 +127,17 @@ class Run:
     ----------
     config : object
         Of the command.
+    seed : int
+        Of random numbers. A field of the config of this name counts instead, as for `names`.
+    names : sequence of str
+        Of its items, where they are not those of their files.
     """
 
-    def __init__(self, config: typing.Any) -> None:
+    def __init__(self, config: typing.Any, seed: int = 0, names: typing.Sequence[str] = ()) -> None:
         self.config = config
         self.command = command_of(config)
+        self.seed: int = getattr(config, "seed", seed)
+        self.names: tuple[str, ...] = tuple(getattr(config, "names", names))
         self.skipped: list[Skipped] = []
         self.summary_sentences: list[str] = []
         self.methods_sentences: list[str] = []
@@ -116,6 +145,11 @@ class Run:
         self._noun = "item"
         self._folder: Path | None = None
         self._leftovers: tuple[str, ...] = ()
+
+    @property
+    def settings(self) -> dict[str, typing.Any]:
+        """Seed and names, of those that the command takes beside its config."""
+        return drawn_and_named(self.command, self.seed, self.names)
 
     # ----- device
     @property
@@ -210,7 +244,7 @@ class Run:
         precious : str, optional
             Name of a file that stands for hours of work, which is not thrown away for other parameters.
         """
-        self._folder = unfinished.working_folder(self.config, inputs, continues, precious)
+        self._folder = unfinished.working_folder(self.config, inputs, continues, precious, self.settings)
         return self._folder
 
     def discard(self, *leftovers: str) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The command line: quick, explained, strict; result.json last, failure.json when it fails."""
 
+import dataclasses
 import importlib
 import inspect
 import json
@@ -15,7 +16,8 @@ from synthetic import ENGINE, environment, run_cryodl
 
 from cryodl import __version__, cli
 from cryodl.cli import build_parser, main
-from cryodl.contract import COMMANDS, Failure, PickConfig, Request, Result, describe_all
+from cryodl.contract import COMMANDS, Failure, PickConfig, Request, Result, describe_all, param
+from cryodl.runner import Run
 
 PICK = ["pick", "--pixel-size", "4", "--model", "model", "--output", "out"]
 
@@ -191,7 +193,7 @@ def test_a_users_error_leaves_failure_json_and_no_stale_result(project, capsys):
     "error", [KeyError("card"), RuntimeError("shape"), TypeError("x")], ids=lambda e: type(e).__name__
 )
 def test_a_mistake_of_ours_shows_its_traceback_and_leaves_failure_json(project, monkeypatch, capsys, error):
-    def broken(config, *more):
+    def broken(config, *more, **settings):
         raise error
 
     monkeypatch.setattr("cryodl.micrographs.commands.pick.pick", broken)
@@ -209,6 +211,39 @@ def test_device_and_threads_override_the_request_and_nothing_else_may(project, c
     assert "only --device and --threads may be given; found threshold" in capsys.readouterr().err
     assert main(arguments + ["--threads", "-3"]) == 2
     assert "--threads) is -3" in capsys.readouterr().err
+
+
+def test_the_seed_is_given_beside_the_config_and_another_one_begins_anew(tmp_path, capsys):
+    row = COMMANDS["train-map-improver"]
+    words = ["train-map-improver", "--structures", "a.pdb", "--output", str(tmp_path / "model")]
+    asked = cli._request(row, cli.build_parser().parse_args([*words, "--seed", "7"]))
+    assert asked.seed == 7 and asked.decisive()["seed"] == 7 and "seed" not in vars(asked.config)
+    asked.write(str(tmp_path / "request.json"))
+    assert Request.read(str(tmp_path / "request.json")) == asked
+    assert main([*words, "--seed", "-1"]) == 2 and "Random seed (--seed) is -1" in capsys.readouterr().err
+    assert main([row.name, "--request", str(tmp_path / "request.json"), "--seed", "1"]) == 2
+    assert "found seed" in capsys.readouterr().err
+    folder = Run(asked.config, seed=7).folder()
+    (folder / "kept").touch()
+    assert (Run(asked.config, seed=7).folder() / "kept").exists()
+    assert not (Run(asked.config, seed=8).folder() / "kept").exists()
+
+
+def test_names_of_items_are_given_beside_the_config(project, monkeypatch):
+    @dataclasses.dataclass(frozen=True)
+    class Bare:
+        "A command whose config has no names."
+
+        micrographs: typing.Tuple[str, ...] = param("", default=())  # noqa: UP006  # as configs are
+
+    monkeypatch.setitem(COMMANDS, "pick", dataclasses.replace(COMMANDS["pick"], config=Bare, named=True))
+    Request("pick", Bare(("a.mrc",)), names=("m 1",)).write(str(project / "request.json"))
+    assert json.loads((project / "request.json").read_text())["names"] == ["m 1"]
+    asked = Request.read(str(project / "request.json"))
+    assert asked.names == ("m 1",) and Run(asked.config, names=asked.names).names == ("m 1",)
+    data = dict(contract_version=1, command="pick", config=dict(micrographs=["a.mrc"], names=["m 2"]))
+    (project / "request.json").write_text(json.dumps(data))  # as 0.1.0 wrote it
+    assert Request.read(str(project / "request.json")).names == ("m 2",)
 
 
 def test_a_request_for_another_command_or_with_wrong_fields_is_refused(project, capsys):

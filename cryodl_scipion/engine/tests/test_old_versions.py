@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from cryodl.cli import main
-from cryodl.contract import COMMANDS, Request, Result, config_to_dict, sha256, version_0_1_0
+from cryodl.contract import COMMANDS, Request, Result, config_to_dict, settings_of, sha256, version_0_1_0
 from cryodl.io.model import read_model
 from cryodl.learning.registry import method_of
 from cryodl.micrographs.pickers import load_network, picker_method
@@ -61,9 +61,10 @@ def test_a_request_of_0_1_0_is_read_and_what_is_ignored_is_named(tmp_path, comma
     old = FILES["requests"][command]["config"]
     renamed, removed = (table.get(request.command, ()) for table in (version_0_1_0.RENAMED, version_0_1_0.REMOVED))
     now = config_to_dict(request.config)
+    beside = {"device", "threads", *(info.name for info in settings_of(COMMANDS[request.command]))}
     for name, value in old.items():
-        if name in ("device", "threads"):  # of every command now, beside its config
-            assert getattr(request, name) == value and name not in now
+        if name in beside:  # of every command now
+            assert getattr(request, name) == (tuple(value) if name == "names" else value) and name not in now
         elif name in removed:
             assert name not in now and f"--{name.replace('_', '-')}" in request.warnings[0]
         else:

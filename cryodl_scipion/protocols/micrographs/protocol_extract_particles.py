@@ -126,10 +126,10 @@ class CryodlProtExtractParticles(BatchRun[ExtractParticlesConfig, ExtractParticl
             writeCtfs(config.ctf, known)
         return config
 
-    def _runEngine(self, config: ExtractParticlesConfig, folder: Any) -> Result:
+    def _runEngine(self, config: ExtractParticlesConfig, folder: Any, names: Sequence[str] = ()) -> Result:
         if config.ctf is None and self.inputCTF.get() is not None:
             raise contract.AllSkipped("it has no CTF")
-        return super()._runEngine(config, folder)
+        return super()._runEngine(config, folder, names)
 
     def _append(self, items: Dict[str, Micrograph], made: ExtractParticlesOutputs) -> None:
         if not made.count:

@@ -83,7 +83,7 @@ from .particles.training import TrainDenoiserConfig
 from .processes import PARENT_VARIABLE, process_name
 from .recipes.comparing_maps import CompareMapsOfPicksConfig
 from .recipes.reporting import ReportConfig
-from .request import Request
+from .request import Request, drawn_and_named, settings_of
 from .result import CONTRACT_VERSION, AllSkipped, Failure, Result, Skipped, in_words, said_skipped
 from .tomograms.annotating import AnnotateConfig, ImportAnnotationsConfig, JoinAnnotationsConfig
 from .tomograms.classifying import ClassifySubtomogramsConfig, TrainClassifierConfig
@@ -219,6 +219,7 @@ __all__ = [
     "describe",
     "describe_all",
     "describe_outputs",
+    "drawn_and_named",
     "former_names",
     "half_map_resolutions",
     "half_map_verdict",
@@ -238,6 +239,7 @@ __all__ = [
     "read_card",
     "resolution_in_words",
     "said_skipped",
+    "settings_of",
     "sha256",
     "shipped_folders",
     "split_verdict",

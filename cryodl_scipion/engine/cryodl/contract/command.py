@@ -14,7 +14,8 @@ class Command:
     command begins anew. locks: the field with the path that only one run works on at a time. shared: the field with
     the items of a run, if several runs may fill one folder. form: whether a protocol runs it. gpu: whether it can
     compute on a GPU. several: whether several GPUs share its work. threads: whether more
-    than one are of use.
+    than one are of use. seeded: whether it draws random numbers. named: whether its items may be given
+    other names than their files.
     """
 
     name: str
@@ -28,6 +29,8 @@ class Command:
     gpu: bool = False
     several: bool = False
     threads: bool = True
+    seeded: bool = False
+    named: bool = False
 
     @property
     def function(self) -> str:

@@ -111,12 +111,13 @@ def check(config: typing.Any) -> typing.List[str]:
     """
     problems = []
     for info in describe_all(type(config)):
-        problems += _check_value(info, getattr(config, info.name))
+        problems += check_value(info, getattr(config, info.name))
     extra = getattr(config, "check_together", None)
     return problems + (extra() if extra and not problems else [])
 
 
-def _check_value(info: ParamInfo, value: typing.Any) -> typing.List[str]:
+def check_value(info: ParamInfo, value: typing.Any) -> typing.List[str]:
+    """Problems of one value, as `check` has them."""
     name = f"{info.label} ({info.flag})"
     if value is None:
         return [] if info.optional else [f"{name} is missing. {info.help}"]

@@ -29,7 +29,9 @@ _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @contextlib.contextmanager
-def output_lock(command: Command, config: typing.Any, wait: float = WAIT) -> typing.Iterator[None]:
+def output_lock(
+    command: Command, config: typing.Any, wait: float = WAIT, names: typing.Sequence[str] = ()
+) -> typing.Iterator[None]:
     """Hold the output of a command until the block ends. Does nothing for commands without an output.
 
     Parameters
@@ -40,6 +42,8 @@ def output_lock(command: Command, config: typing.Any, wait: float = WAIT) -> typ
         Its config.
     wait : float, s
         For another process.
+    names : sequence of str
+        Of its items, where they are not those of their files.
 
     Raises
     ------
@@ -56,7 +60,7 @@ def output_lock(command: Command, config: typing.Any, wait: float = WAIT) -> typ
         yield  # no output, or one process of a training by several: the first one holds the lock
         return
     _check_writable(output, field)
-    handle = _lock(path, _items(command, config, output), command.name, wait, field)
+    handle = _lock(path, _items(command, config, names, output), command.name, wait, field)
     try:
         os.environ[HELD] = f"{held}\n{path}"
         yield
@@ -94,14 +98,14 @@ def _check_writable(output: Path, field: str) -> None:
                 os.remove(temporary)
 
 
-def _items(command: Command, config: typing.Any, output: Path) -> list[str] | None:
+def _items(command: Command, config: typing.Any, given: typing.Sequence[str], output: Path) -> list[str] | None:
     """Names that this run works on in a shared folder; None for all of it."""
     field = command.shared
     if not field:
         return None
     from .files import expand_paths, name_micrographs
 
-    names = [name for name, _ in name_micrographs(expand_paths(getattr(config, field)), config.names, field[:-1])]
+    names = [name for name, _ in name_micrographs(expand_paths(getattr(config, field)), given, field[:-1])]
     learns = command.name == "denoise-micrographs" and not config.model and not (output / "model/card.json").exists()
     return ["the model", *names] if learns else names
 

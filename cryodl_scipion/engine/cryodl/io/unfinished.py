@@ -74,7 +74,11 @@ def star_stem(output: str, what: str, *beside: str) -> str:
 
 
 def working_folder(
-    config: typing.Any, files: typing.Sequence[str] = (), continues: bool = True, precious: str | None = None
+    config: typing.Any,
+    files: typing.Sequence[str] = (),
+    continues: bool = True,
+    precious: str | None = None,
+    settings: typing.Mapping[str, typing.Any] | None = None,
 ) -> Path:
     """The folder <output>.partial, with its record: as a stopped run of the same command and parameters left it, or
     empty.
@@ -89,6 +93,8 @@ def working_folder(
         False for commands that always begin anew.
     precious : str, optional
         Name of a file that stands for hours of work, which is not thrown away for other parameters.
+    settings : mapping, optional
+        Further parameters: those of the runner that change what is made.
 
     Raises
     ------
@@ -96,7 +102,7 @@ def working_folder(
         If the folder holds anything that is not of this command, or precious work of other parameters.
     """
     folder, command = Path(str(config.output).rstrip("/") + ".partial"), command_of(config)
-    mine = _parameters(config, files)
+    mine = _parameters(config, files, settings or {})
     found = _read_record(folder, command)
     other = _differences(found, mine) if found is not None else []
     if found is not None and not (continues and not other):
@@ -150,8 +156,10 @@ def remove_unused(output: str | None) -> None:
         shutil.rmtree(folder)
 
 
-def _parameters(config: typing.Any, files: typing.Sequence[Path | str]) -> dict[str, typing.Any]:
-    values = {k: v for k, v in config_to_dict(config).items() if k not in FREE}
+def _parameters(
+    config: typing.Any, files: typing.Sequence[Path | str], settings: typing.Mapping[str, typing.Any]
+) -> dict[str, typing.Any]:
+    values = {k: v for k, v in dict(config_to_dict(config), **settings).items() if k not in FREE}
     values["inputs"] = {name: stamp for name, stamp in input_stamps(config).items() if name not in GROWING}
     if files:
         values["files"] = [[str(f), os.path.getsize(f), os.stat(f).st_mtime_ns] for f in files]

@@ -31,7 +31,7 @@ class TrainingRun:
     Parameters
     ----------
     source : Run, or object
-        The run of the command, or a config: output, device, threads, seed, and what fit_task asks for.
+        The run of the command, or a config: output, and what fit_task asks for.
     config : object, optional
         Other than the run's: of a training that is a part of the command.
 
@@ -53,7 +53,7 @@ class TrainingRun:
 
     def take_folder(self) -> Path:
         """<output>.partial: new, or that of a training with the same parameters that was killed."""
-        self.folder = training_folder(self.config)
+        self.folder = training_folder(self.config, self.run.settings)
         return self.folder
 
     def take_device(self, threads: int | None = None) -> torch.device:
@@ -64,11 +64,11 @@ class TrainingRun:
     def start(self) -> None:
         """Seed torch, and start the clock: before the network is built."""
         self.began = time.monotonic()
-        torch.manual_seed(self.config.seed)
+        torch.manual_seed(self.run.seed)
 
     def fit(self, task: Task, schedule: Schedule | None = None) -> FitReport:
         """Train a task, by the schedule that its method and the config give or by another."""
-        self.report = fit_task(task, self.config, self.folder, self.device, schedule)
+        self.report = fit_task(task, self.config, self.folder, self.device, schedule, self.run.seed)
         return self.report
 
     def measure(self, task: Task) -> FitReport:
@@ -95,7 +95,7 @@ class TrainingRun:
         """What the card says of how the training ended: steps and best_step of one by steps, and the rest of any."""
         steps = {} if self.report is None else dict(steps=self.report.steps, best_step=self.report.best_step)
         return dict(
-            steps, stop_reason=self.stop_reason, seconds=self.seconds, device=self.device_name, seed=self.config.seed
+            steps, stop_reason=self.stop_reason, seconds=self.seconds, device=self.device_name, seed=self.run.seed
         )
 
     def metrics(self) -> dict[str, float]:

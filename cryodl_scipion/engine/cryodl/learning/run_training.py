@@ -38,13 +38,15 @@ def check_model_output(output: str) -> None:
     unfinished.check_output(output, "Model folder")
 
 
-def training_folder(config: typing.Any) -> Path:
+def training_folder(config: typing.Any, settings: typing.Mapping[str, typing.Any] | None = None) -> Path:
     """The folder <output>.partial, new or of the same training.
 
     Parameters
     ----------
     config : object
         Of a command that trains.
+    settings : mapping, optional
+        Further parameters that change what is made.
 
     Raises
     ------
@@ -53,7 +55,7 @@ def training_folder(config: typing.Any) -> Path:
     """
     from .checkpoints import CHECKPOINT
 
-    return unfinished.working_folder(config, precious=CHECKPOINT)
+    return unfinished.working_folder(config, precious=CHECKPOINT, settings=settings)
 
 
 class OneProcess:
@@ -108,7 +110,12 @@ def accelerator_for(device: torch.device) -> typing.Any:
 
 
 def fit_task(
-    task: typing.Any, config: typing.Any, folder: Path, device: torch.device, schedule: Schedule | None = None
+    task: typing.Any,
+    config: typing.Any,
+    folder: Path,
+    device: torch.device,
+    schedule: Schedule | None = None,
+    seed: int = 0,
 ) -> FitReport:
     """Train a Task in a working folder.
 
@@ -117,9 +124,11 @@ def fit_task(
     task : Task
         With a method (learning_rate, decay, ema) and default_steps.
     config : object
-        Has steps, learning_rate, seed and perhaps patience.
+        Has steps, learning_rate and perhaps patience.
     schedule : Schedule, optional
         Other than the one that follows from task and config.
+    seed : int
+        Of random numbers, where the config has none.
 
     Raises
     ------
@@ -131,7 +140,9 @@ def fit_task(
     from .training import fit
 
     try:
-        return fit(task, schedule or _schedule(task, config), folder, accelerator_for(device))
+        return fit(
+            task, schedule or _schedule(task, config, getattr(config, "seed", seed)), folder, accelerator_for(device)
+        )
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -141,7 +152,7 @@ def fit_task(
         ) from error
 
 
-def _schedule(task: typing.Any, config: typing.Any) -> Schedule:
+def _schedule(task: typing.Any, config: typing.Any, seed: int) -> Schedule:
     from .schedule import Schedule
 
     steps = config.steps or task.default_steps
@@ -150,7 +161,7 @@ def _schedule(task: typing.Any, config: typing.Any) -> Schedule:
         max(MIN_STEPS, -(-steps // MAX_VALIDATIONS)),
         getattr(config, "patience", steps),
         config.learning_rate or task.method.learning_rate,
-        config.seed,
+        seed,
         ema=task.method.ema,
         decay=task.method.decay,
     )

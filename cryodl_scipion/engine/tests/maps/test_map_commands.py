@@ -138,9 +138,9 @@ def test_a_map_that_is_there_is_not_replaced(files, tmp_path):
     assert Path(path).read_bytes() == before
     prefix = str(tmp_path / "simulated")
     config = SimulateHalfMapsConfig(structure=files["structure"], resolution=4.0, output=prefix)
-    simulate_half_maps.run(config)
+    simulate_half_maps.simulate_half_maps(config)
     with pytest.raises(FileExistsError, match="simulated_truth.mrc .*exists already"):
-        simulate_half_maps.run(config)
+        simulate_half_maps.simulate_half_maps(config)
 
 
 def test_a_mask_that_begins_elsewhere_is_a_warning_with_both_places(files, tmp_path):
@@ -255,7 +255,7 @@ def test_atoms_without_elements_are_counted_and_models_of_water_are_none(files, 
 
 
 def test_simulated_maps_and_their_model_are_in_one_frame(files, tmp_path):
-    outputs = simulate_half_maps.run(
+    outputs = simulate_half_maps.simulate_half_maps(
         SimulateHalfMapsConfig(
             structure=files["structure"], resolution=5.0, output=str(tmp_path / "sim" / "helix"), pixel_size=1.5, box=32
         )
@@ -368,7 +368,7 @@ def test_an_output_that_is_a_folder_is_refused_and_a_table_is_not_replaced(files
 
 def test_a_simulation_that_misses_its_resolution_says_so(files, tmp_path):
     simulated = lambda name, **values: (
-        simulate_half_maps.run(
+        simulate_half_maps.simulate_half_maps(
             SimulateHalfMapsConfig(structure=files["structure"], output=str(tmp_path / name), **values)
         ).warnings
     )

@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import output_file_field, seed_field
+from ..fields import output_file_field
 from ..outputs import Outputs, output
 from ..params import param
 from ..simulation_fields import box_size_field, new_pixel_size_field
@@ -93,7 +93,6 @@ class SimulateHalfMapsConfig:
         default=True,
         label="Sharpen the full map",
     )
-    seed: int = seed_field()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -120,6 +119,7 @@ COMMANDS = (
         "simulate-half-maps",
         SimulateHalfMapsConfig,
         SimulateHalfMapsOutputs,
+        seeded=True,
         example="cryodl simulate-half-maps --structure 6vxx.cif --resolution 4 --output simulated/spike",
     ),
 )

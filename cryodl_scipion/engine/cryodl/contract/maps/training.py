@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import Paths, network_field, seed_field
+from ..fields import Paths, network_field
 from ..networks import IMPROVER_NETWORKS
 from ..outputs import output
 from ..params import param
@@ -151,7 +151,6 @@ class TrainMapImproverConfig:
     )
     batch_size: typing.Optional[int] = batch_size_field("Boxes", maximum=1024)
     learning_rate: typing.Optional[float] = learning_rate_field()
-    seed: int = seed_field()
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else
@@ -189,6 +188,7 @@ COMMANDS = (
         TrainMapImproverOutputs,
         gpu=True,
         several=True,
+        seeded=True,
         example="cryodl train-map-improver --structures 'structures/*.cif' --pairs pairs.csv --output models/improver",
     ),
 )

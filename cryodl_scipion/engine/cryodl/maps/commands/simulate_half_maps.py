@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl simulate-half-maps`: an atomic model in; two half-maps, their mean, the ground truth and the model in their
 frame out.
-
-Result.outputs are the contract's SimulateHalfMapsOutputs.
 """
 
 from __future__ import annotations
@@ -10,35 +8,33 @@ from __future__ import annotations
 import os
 import typing
 
-from ...contract import Result, SimulateHalfMapsConfig, resolution_in_words
+import gemmi
+import numpy as np
+
+from ...contract import SimulateHalfMapsConfig, resolution_in_words
 from ...contract.maps.simulating import SimulateHalfMapsOutputs
-
-if typing.TYPE_CHECKING:
-    import numpy as np
-
-    from ..measures.volume import Volume
+from ...io.files import whole_file
+from ...io.memory import available_memory
+from ...io.unfinished import check_output
+from ...runner import Run, command
+from ..measures.atoms import kept_atoms, read_atoms, read_structure
+from ..measures.shells import shell_correlation
+from ..measures.simulated import Faults, deposited, grid_around, simulate
+from ..measures.volume import Volume, write_volume
 
 FAR = 0.1  # of the resolution asked for: a warning if the half-maps miss it by more
 
 
-def run(config: SimulateHalfMapsConfig) -> Result:
+@command
+def simulate_half_maps(config: SimulateHalfMapsConfig, run: Run) -> SimulateHalfMapsOutputs:
     """Write PREFIX_half1.mrc, _half2.mrc, _full.mrc, _truth.mrc and _model.pdb (or .cif)."""
-    from ...core.devices import set_threads
-
-    set_threads()
-    import numpy as np
-
-    from ...io.unfinished import check_output
-    from ..measures.atoms import read_atoms
-    from ..measures.shells import shell_correlation
-    from ..measures.simulated import Faults, deposited, grid_around, simulate
-    from ..measures.volume import write_volume
-
+    run.take_device("cpu")
     _check_resolution(config)
     endings = {"half1": "half1", "half2": "half2", "full": "full", "ground_truth": "truth"}
     files = {name: f"{config.output}_{ending}.mrc" for name, ending in endings.items()}
     check_output(files["ground_truth"], "Simulated map")  # it is written last
     atoms = read_atoms(config.structure)
+    run.warn(*atoms.notes)
     grid = grid_around(atoms, config.pixel_size, config.box)
     _check_memory(grid, config)
     faults = Faults(
@@ -55,7 +51,7 @@ def run(config: SimulateHalfMapsConfig) -> Result:
         f"Simulating {' x '.join(str(n) for n in grid.data.shape)} px of {config.pixel_size:g} Å: {len(atoms)} "
         f"atoms of {config.structure}."
     )
-    maps = simulate(atoms, grid, faults, np.random.default_rng(config.seed))
+    maps = simulate(atoms, grid, faults, np.random.default_rng(run.seed))
     full, b_factor = deposited(maps, config.resolution) if config.sharpen else (maps.full, 0.0)
     curve = shell_correlation(maps.half1 * maps.mask, maps.half2 * maps.mask, grid.voxels_zyx)
     os.makedirs(os.path.dirname(os.path.abspath(files["full"])), exist_ok=True)
@@ -63,18 +59,21 @@ def run(config: SimulateHalfMapsConfig) -> Result:
     for name, data in zip(files, (maps.half1, maps.half2, full, maps.grid.data)):
         write_volume(files[name], data, grid)
     resolution = curve.resolution(0.143)
-    print(
+    run.warn(*_missed(config, resolution))
+    run.summary(
         f"Written: {config.output}_half1.mrc and others; their FSC falls to 0.143 at {resolution_in_words(resolution)}."
     )
-    outputs = SimulateHalfMapsOutputs(
-        **files,
+    return SimulateHalfMapsOutputs(
+        half1=files["half1"],
+        half2=files["half2"],
+        full=files["full"],
+        ground_truth=files["ground_truth"],
         structure=structure,
         pixel_size=config.pixel_size,
         box=grid.data.shape[0],
         resolution=resolution,
         b_factor=b_factor,
     )
-    return Result("simulate-half-maps", outputs, device="CPU", warnings=(*atoms.notes, *_missed(config, resolution)))
 
 
 def _missed(config: SimulateHalfMapsConfig, resolution: float | None) -> typing.Iterator[str]:
@@ -96,8 +95,6 @@ def _check_resolution(config: SimulateHalfMapsConfig) -> None:
 
 def _check_memory(grid: Volume, config: SimulateHalfMapsConfig) -> None:
     """Raises ValueError if the maps would not fit into the memory."""
-    from ...io.memory import available_memory
-
     needed, available = 60 * grid.data.size, available_memory()
     if needed > available:
         raise ValueError(
@@ -109,11 +106,6 @@ def _check_memory(grid: Volume, config: SimulateHalfMapsConfig) -> None:
 
 def _write_structure(config: SimulateHalfMapsConfig, b_factors: np.ndarray) -> str:
     """The model as deposited, in the frame of the maps; the B-factors are those that its atoms were blurred by."""
-    import gemmi
-
-    from ...io.files import whole_file
-    from ..measures.atoms import kept_atoms, read_structure
-
     structure = read_structure(config.structure)
     for atom, b_factor in zip(kept_atoms(structure), b_factors):
         atom.b_iso = float(b_factor)

@@ -35,7 +35,7 @@ def train_map_improver(config: TrainMapImproverConfig, run: Run) -> TrainMapImpr
     accelerator = accelerator_for(training.take_device())
     with accelerator.main_process_first():  # it makes the pairs, the others find them
         folder = training.take_folder()
-        pairs = MapPairs(folder, config, method.lowest)
+        pairs = MapPairs(folder, config, method.lowest, run.seed)
     if accelerator.is_main_process:
         _say_start(config, pairs, run)
     training.start()  # every process begins with the same weights

@@ -33,13 +33,19 @@ class MapPairs:
     """Pairs in files, split into training and validation by molecule.
 
     folder: the run's working folder; pairs that are there from a stopped run are not made again. config:
-    TrainMapImproverConfig. lowest: of the method. training, validation: lists of (memory map of map and target, atoms
-    as in MapPair).
+    TrainMapImproverConfig. lowest: of the method. seed: of random numbers. training, validation: lists of (memory map
+    of map and target, atoms as in MapPair).
     """
 
     def __init__(
-        self, folder: Path, config: TrainMapImproverConfig, lowest: float, log: typing.Callable[[str], None] = print
+        self,
+        folder: Path,
+        config: TrainMapImproverConfig,
+        lowest: float,
+        seed: int = 0,
+        log: typing.Callable[[str], None] = print,
     ) -> None:
+        self._seed = seed
         self.folder = Path(folder) / FOLDER
         self.folder.mkdir(exist_ok=True)
         self.pixel_size = config.working_pixel_size
@@ -48,7 +54,7 @@ class MapPairs:
         structures = expand_paths(config.structures) if config.structures else []
         rows, structures = self._without_left_out(rows, structures, config.leave_out)
         groups = families([row["structure"] for row in rows] + structures)
-        held = _held_out(groups, config.validation_fraction, config.seed)
+        held = _held_out(groups, config.validation_fraction, seed)
         self.sources: list[tuple[str, typing.Any]] = [
             *[("real", row) for row in rows],
             *[("simulated", s) for s in structures for _ in range(config.simulated)],
@@ -100,7 +106,7 @@ class MapPairs:
     def _make(
         self, path: Path, kind: str, source: typing.Any, config: TrainMapImproverConfig, lowest: float, number: int
     ) -> None:
-        rng = np.random.default_rng((config.seed, number))
+        rng = np.random.default_rng((self._seed, number))
         pair, warnings = (
             _real(source, config, lowest) if kind == "real" else (simulated_pair(source, config, lowest, rng), [])
         )
