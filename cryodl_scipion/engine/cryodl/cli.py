@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import errno
 import importlib
 import json
 import os
@@ -340,7 +341,9 @@ def _sentence(error: Exception) -> str:
     """The message of an error; that of the system's own errors with the file's name and without their number."""
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror}" + (". Choose another folder, or check its permissions." if where else "")
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "Free space, or choose another --output" if full else "Choose another folder, or check its permissions"
+        return f"{where}{error.strerror}" + (f". {advice}." if full or where else "")
     return str(error)
 
 

@@ -77,6 +77,15 @@ def test_paths_with_spaces_percent_and_quotes_are_read(tmp_path):
     assert is_right(read_micrograph(str(path)))
 
 
+@pytest.mark.parametrize(
+    ("name", "words"), [("a.eer", "motion-correct"), ("a.dm4", "dm2mrc"), ("a.png", "picture"), ("a.ser", "e2proc2d")]
+)
+def test_files_of_other_formats_are_answered_with_what_to_do(tmp_path, name, words):
+    (tmp_path / name).write_bytes(b"x" * 2000)
+    with pytest.raises(ValueError, match=rf"{name} .*{words}.*MRC and TIFF"):
+        read_micrograph(tmp_path / name)
+
+
 def test_a_file_of_eman2_is_answered_with_the_command_that_converts_it(tmp_path):
     (tmp_path / "a.hdf").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(2000))
     with pytest.raises(ValueError, match=r"a.hdf .*HDF file, as EMAN2 writes.*e2proc2d.py NAME.hdf NAME.mrcs"):

@@ -230,3 +230,12 @@ def test_a_copied_model_is_whole_and_nothing_beside_it_is_touched(tmp_path, mode
 def test_the_checksum_is_sha256(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_weights_that_are_no_numbers_are_refused(model):
+    card, weights = read_model(model)
+    name = next(name for name, value in weights.items() if value.is_floating_point())
+    weights[name].flatten()[0] = float("nan")
+    write_model(model, {k: v for k, v in card.items() if k not in ("format_version", "weights_sha256")}, weights)
+    with pytest.raises(ValueError, match=f"not finite.*{name}.*Train it again"):
+        read_model(model)

@@ -72,9 +72,18 @@ _KINDS: typing.Dict[str, typing.Tuple[typing.Dict[str, typing.Any], typing.Tuple
     ),
     "class_ranker": ({"side": int, "temperature": _NUMBER, "validation": dict}, ("cnn",)),
 }
-# Entries that are lengths (Å, px), or lists of them.
-_POSITIVE = ("particle_diameter", "pixel_size", "pixel_sizes", "box", "resolution", "working_pixel_size", "diameters")
-_LARGEST = 1e6
+# Least and largest value of entries that are numbers, or lists of them, where a card has them (Å, px, scores).
+_RANGES = {
+    **dict.fromkeys(("particle_diameter", "diameters", "resolution", "resolutions", "mean_resolution"), (0.5, 1e5)),
+    **dict.fromkeys(("pixel_size", "pixel_sizes", "working_pixel_size", "trained_pixel_sizes"), (0.01, 1e3)),
+    **dict.fromkeys(("threshold", "thresholds", "threshold_uncertainty", "boundary_probability"), (0.0, 1.0)),
+    "box": (2, 1e5),
+    "side": (2, 1e5),
+    "minimum_distance": (0.0, 1e3),
+    **dict.fromkeys(("temperature", "raw_scale"), (1e-6, 1e6)),
+    **dict.fromkeys(("calibration", "narrow", "gain"), (-1e6, 1e6)),
+}
+_WORDS = {"contrast": ("dark", "bright")}
 _FROM_SOURCE = "Get the model from its source again."
 
 
@@ -176,14 +185,18 @@ def _check_entries(path: str, card: typing.Dict[str, typing.Any]) -> None:
 
 
 def _check_sense(path: str, card: typing.Dict[str, typing.Any], wanted: typing.Dict[str, typing.Any]) -> None:
-    """Raises ValueError for lengths that are not positive, lists of other things, and names that are no file names."""
-    for key in (key for key in wanted if key in _POSITIVE):
-        values = card[key] if isinstance(card[key], list) else [card[key]]
-        if not all(isinstance(v, _NUMBER) and not isinstance(v, bool) and 0 < v < _LARGEST for v in values):
-            raise ValueError(f"{path} is damaged: {key} is {card[key]!r}; it must be positive. {_FROM_SOURCE}")
-    for key in ("threshold", "minimum_distance"):
-        if key in wanted and not -_LARGEST < card[key] < _LARGEST:
-            raise ValueError(f"{path} is damaged: {key} is {card[key]!r}. {_FROM_SOURCE}")
+    """Raises ValueError for numbers out of range, words that mean nothing, and names that are no file names."""
+    for key, (least, most) in _RANGES.items():
+        values = card[key] if isinstance(card.get(key), list) else [card[key]] if card.get(key) is not None else []
+        if not all(isinstance(v, _NUMBER) and not isinstance(v, bool) and least <= v <= most for v in values):
+            raise ValueError(
+                f"{path} is damaged: {key} is {card[key]!r}; it must lie between {least:g} and {most:g}. {_FROM_SOURCE}"
+            )
+    for key, words in _WORDS.items():
+        if card.get(key) is not None and card[key] not in words:
+            raise ValueError(
+                f"{path} is damaged: {key} is {card[key]!r}; it must be {' or '.join(words)}. {_FROM_SOURCE}"
+            )
     for key in ("classes", "structures", "species"):
         if key in wanted and not card[key]:
             raise ValueError(f"{path} is damaged: {key} is empty. {_FROM_SOURCE}")

@@ -14,6 +14,15 @@ from .mrc import read_data, read_header
 from .tiff import read_tiff, tiff_shape
 
 TIFF_SUFFIXES = (".tif", ".tiff")
+_CONVERT = "has a format that is not read. Convert it to MRC: "
+_PICTURE = "is a picture with 256 grey levels; give the micrograph itself"
+# Files that are often given instead of micrographs, and what to do with them; EMAN2's .hdf are known by their content.
+_OTHERS = {
+    ".eer": "is a movie; motion-correct it first (RELION's protocol *motion correction*)",
+    **dict.fromkeys((".dm3", ".dm4"), _CONVERT + "`dm2mrc NAME NAME.mrc` of IMOD"),
+    **dict.fromkeys((".ser", ".emd"), _CONVERT + "`e2proc2d.py NAME NAME.mrc` of EMAN2"),
+    **dict.fromkeys((".png", ".jpg", ".jpeg"), _PICTURE),
+}
 
 
 @reader
@@ -155,6 +164,9 @@ def _check_exists(path: str | os.PathLike[str]) -> None:
     if not os.path.isfile(path):
         what = "is a folder" if os.path.isdir(path) else "does not exist"
         raise FileNotFoundError(f"Micrograph {path} {what}.")
+    other = _OTHERS.get(os.path.splitext(path)[1].lower())
+    if other:
+        raise ValueError(f"{path} {other}. Micrographs are read from MRC and TIFF files, also .gz and .bz2.")
     if os.path.getsize(path) == 0:
         raise ValueError(f"{path} is empty (0 bytes); it was probably not copied completely.")
 

@@ -75,11 +75,18 @@ def read_model(
 
     try:
         weights = load_file(Path(folder) / WEIGHTS)
-        return card, {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
+        weights = {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
     except (safetensors.SafetensorError, RuntimeError, KeyError) as error:
         raise ValueError(
             f"{Path(folder) / WEIGHTS} has no readable weights: {error}. Get the model from its source again."
         ) from None
+    wrong = [name for name, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
+    if wrong:
+        raise ValueError(
+            f"{Path(folder) / WEIGHTS} holds numbers that are not finite ({', '.join(wrong[:3])}): its training "
+            "failed, or the file is damaged. Train it again, or get it from its source again."
+        )
+    return card, weights
 
 
 def copy_model(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:

@@ -75,6 +75,10 @@ def test_a_mutated_file_is_read_or_refused_with_a_sentence(tmp_path, monkeypatch
         dict(pixel_sizes=[-1.0]),
         dict(pixel_sizes=["2"]),
         dict(threshold=1e300),
+        dict(threshold=5),
+        dict(contrast="purple"),
+        dict(pixel_sizes=[1e-9]),
+        dict(calibration=[1.0, float("inf")]),
     ],
 )
 def test_a_card_whose_values_make_no_sense_is_refused(tmp_path, change):
