@@ -50,7 +50,7 @@ def run(
         if os.path.exists(path):
             os.remove(path)
     arguments = ["-m", "cryodl", command, "--request", jobPath(requestPath), "--result", jobPath(resultPath)]
-    if contract.COMMANDS[command].gpu:
+    if contract.EVERY_COMMAND[command].gpu:
         arguments += ["--device", RUN_JOB_GPU_PARAM_SEARCH if useGpu else "cpu"]
     # The engine ends when this process does, whatever shell, mpirun or queue script stands between the two.
     environ = type(environ)(environ)

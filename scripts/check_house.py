@@ -77,7 +77,7 @@ def of_protocols(house: House) -> Lines:
 def of_commands(house: House) -> Lines:
     """What commands lack: function, example, protocol, fake answer, test; and those without a row."""
     configs, protocols = set(), text_of(house.protocols, "*.py")
-    for name, row in house.contract.COMMANDS.items():
+    for name, row in house.contract.EVERY_COMMAND.items():
         configs.add(row.config.__name__)
         module = house.engine / (row.module.replace(".", "/") + ".py")
         if not module.exists():
@@ -89,7 +89,7 @@ def of_commands(house: House) -> Lines:
         if not says(house.engine_tests, name) and not says(house.engine_tests, row.config.__name__):
             yield f"{name}: neither the command nor {row.config.__name__} is in a test of cryodl_scipion/engine/tests."
         run = says(protocols, row.config.__name__)
-        if row.form and not run:
+        if row.form and not row.dev and not run:
             yield f"{name}: no protocol runs it. If none is wanted, its row says form=False."
         if run and f'"{name}"' not in house.answers and name not in REALLY_RUN:
             yield f"{name}: the fake engine has no answer; put one in WORK of a fake_*.py in cryodl_scipion/tests."

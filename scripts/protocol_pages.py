@@ -154,7 +154,7 @@ def section_of(protocol: Any, where: List[str], domain: Any, there: Any, level: 
     made = outputs(protocol)
     if made:
         lines += [f"{level}# Outputs", "", *made, ""]
-    commands = {command.config: name for name, command in contract.COMMANDS.items()}
+    commands = {command.config: name for name, command in contract.EVERY_COMMAND.items()}
     if getattr(protocol, "_CONFIG", None) in commands:
         lines += [f"On the command line: `cryodl {commands[protocol._CONFIG]}`.", ""]
     shown = list(windows(domain, protocol, there))

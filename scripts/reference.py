@@ -29,7 +29,7 @@ def index_page() -> str:
     lines = ["# Commands", "", "Every command of `cryodl`. `cryodl COMMAND --help` prints the same in a terminal.", ""]
     lines += ["*Name* is the label of a parameter in Scipion's forms, where it is on one.", ""]
     lines += ["| Command | What it does |", "|---|---|"]
-    for name, command in sorted(contract.COMMANDS.items()):
+    for name, command in sorted(contract.EVERY_COMMAND.items()):
         wing = wing_of(command)
         lines.append(f"| [`{name}`]({wing}.md#{name}) | {cell(command.summary)} |")
     return "\n".join(lines) + "\n"
@@ -38,7 +38,7 @@ def index_page() -> str:
 def wing_page(wing: str) -> str:
     """The commands of a wing, each with its parameters and outputs."""
     lines = [f"# Commands: {'reports and checks' if wing == OTHERS else wing}", ""]
-    for name, command in contract.COMMANDS.items():
+    for name, command in contract.EVERY_COMMAND.items():
         if wing_of(command) == wing:
             lines += command_lines(name, command)
     return "\n".join(lines)

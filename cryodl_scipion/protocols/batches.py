@@ -37,7 +37,7 @@ def noteAllSkipped(
     """Write the result of a batch of which nothing could be used: its outputs are empty. paths, names: of its
     items."""
     command = contract.command_of(config)
-    declared = contract.COMMANDS[command].outputs
+    declared = contract.EVERY_COMMAND[command].outputs
     empty = {
         info.name: info.hint.__origin__()
         for info in (contract.describe_outputs(declared) if declared else ())

@@ -91,7 +91,7 @@ class EngineProtocol(CryodlProtBase, Generic[ConfigT, MadeT]):
     @classmethod
     def _row(cls) -> contract.Command:
         """The command's row in the contract."""
-        return contract.COMMANDS[contract.command_name(cls._CONFIG)]
+        return contract.EVERY_COMMAND[contract.command_name(cls._CONFIG)]
 
     # ----- form
     def _defineParams(self, form: Form) -> None:

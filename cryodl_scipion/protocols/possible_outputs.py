@@ -39,7 +39,7 @@ def refuseUndeclared(protocol: Any, names: Iterable[str]) -> None:
 
 def _declared(configClass: type) -> Dict[str, str]:
     """{name: name of the class} by the Outputs of a command."""
-    outputs = next(command.outputs for command in contract.COMMANDS.values() if command.config is configClass)
+    outputs = next(command.outputs for command in contract.EVERY_COMMAND.values() if command.config is configClass)
     fields = contract.describe_outputs(outputs) if outputs else []
     return {name: word for field in fields for name, word in field.scipion.items()}
 

@@ -11,11 +11,11 @@ NO_RESULT = {"doctor"}
 
 class TestDeclaredOutputs(unittest.TestCase):
     def test_every_command_declares_its_outputs(self):
-        undeclared = {name for name, command in contract.COMMANDS.items() if command.outputs is None}
+        undeclared = {name for name, command in contract.EVERY_COMMAND.items() if command.outputs is None}
         self.assertEqual(undeclared, NO_RESULT)
 
     def test_every_output_says_what_it_is(self):
-        for command in contract.COMMANDS.values():
+        for command in contract.EVERY_COMMAND.values():
             for info in contract.describe_outputs(command.outputs) if command.outputs else ():
                 position = f"{command.name}.{info.name}"
                 self.assertRegex(info.help, r"^[A-Z0-9'a-z].*\.", position)
@@ -25,7 +25,9 @@ class TestDeclaredOutputs(unittest.TestCase):
 
     def test_pictures_and_coordinates_come_with_their_pixel_size(self):
         for name in ("denoise", "reconstruct", "simulate-particles", "improve-map", "segment", "pick-features"):
-            self.assertIn("pixel_size", {i.name for i in contract.describe_outputs(contract.COMMANDS[name].outputs)})
+            self.assertIn(
+                "pixel_size", {i.name for i in contract.describe_outputs(contract.EVERY_COMMAND[name].outputs)}
+            )
 
 
 class TestFakeEngine(unittest.TestCase):

@@ -7,12 +7,12 @@ import difflib
 import os
 import typing
 
-from .contract import COMMANDS, Command, Request, Result, describe_all, settings_of
+from .contract import COMMANDS, EVERY_COMMAND, Command, Request, Result, describe_all, settings_of
 
 
 def function_of(name: str) -> typing.Callable[..., Result[typing.Any]]:
     """The function of a command, by its name with _ in the place of -. Raises AttributeError for other names."""
-    command = {command.function: command for command in COMMANDS.values() if command.wing}.get(name)
+    command = {command.function: command for command in EVERY_COMMAND.values() if command.wing}.get(name)
     if command is None:
         raise AttributeError(f"module 'cryodl' has no attribute {name!r}{_near(name, dir_of_commands())}")
 

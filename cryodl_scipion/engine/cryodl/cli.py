@@ -18,7 +18,18 @@ import traceback
 import typing
 
 from . import __version__
-from .contract import COMMANDS, AllSkipped, Command, Failure, Request, Result, describe_all, settings_of
+from .contract import (
+    COMMANDS,
+    DEV_COMMANDS,
+    EVERY_COMMAND,
+    AllSkipped,
+    Command,
+    Failure,
+    Request,
+    Result,
+    describe_all,
+    settings_of,
+)
 from .contract.params import ParamInfo
 from .contract.version_0_1_0 import present_command_line
 from .io.memory import memory_sentence
@@ -39,10 +50,10 @@ WINGS = {
     "tomograms": "tomograms and subtomograms",
     "maps": "maps, models and reports",
 }
-# What only people who make the shipped models need: `cryodl dev COMMAND`.
-DEV = (
-    *("train-general-picker", "train-general-segmenter", "train-micrograph-denoiser", "train-filament-picker"),
-    "list-pairs",
+
+ELSEWHERE = (
+    "Scipion's projects: cryodl check-project NAME [--mend] finds finished runs that have lost their outputs.",
+    "`cryodl dev` lists what only developers need.",
 )
 
 
@@ -72,7 +83,7 @@ def main(arguments: typing.Sequence[str] | None = None) -> int:
     end_with_parent()
     words, warnings = present_command_line(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["dev"]:
-        if len(words) == 1 or words[1] not in DEV:
+        if len(words) == 1 or words[1] not in DEV_COMMANDS:
             print(_help(dev=True))
             return 0 if words[1:] in ([], ["--help"], ["-h"]) else 2
         words = words[1:]
@@ -80,7 +91,7 @@ def main(arguments: typing.Sequence[str] | None = None) -> int:
         print(_help())
         return 0
     options = build_parser().parse_args(words)
-    command = COMMANDS[options.command]
+    command = EVERY_COMMAND[options.command]
     failure_path = None
     try:
         if options.result:
@@ -147,7 +158,7 @@ class Parser(argparse.ArgumentParser):
         command, self.command = self.command, None
         infos = describe_all(command.config)
         needed = " ".join(f"{i.flag} {_metavar(i)}" for i in infos if i.required)
-        self.usage = f"cryodl {command.name} {needed}{' ' if needed else ''}[options]"
+        self.usage = f"cryodl {'dev ' if command.dev else ''}{command.name} {needed}{' ' if needed else ''}[options]"
         groups = {}
         for info in infos:
             title = "needed" if info.required else "advanced options" if info.expert else "common options"
@@ -176,7 +187,7 @@ class Parser(argparse.ArgumentParser):
             message += f"; did you mean --{near[0]}?" if near else ""
         elif "invalid choice: '" in message and self.command is None:
             word = message.split("invalid choice: '")[1].split("'")[0]
-            near = difflib.get_close_matches(word, COMMANDS, 1)
+            near = difflib.get_close_matches(word, EVERY_COMMAND, 1)
             message = f"there is no command {word}" + (f"; did you mean {near[0]}?" if near else "")
         self.exit(2, f"cryodl: error: {message} (see {self.prog} --help)\n")
 
@@ -186,7 +197,7 @@ def build_parser() -> Parser:
     parser = Parser(prog="cryodl", add_help=False)
     parser.add_argument("--version", action="version", version=f"cryodl {__version__}")
     subparsers = parser.commands = parser.add_subparsers(dest="command", metavar="<command>")
-    for command in COMMANDS.values():
+    for command in EVERY_COMMAND.values():
         sub = subparsers.add_parser(
             command.name,
             description=command.config.__doc__,
@@ -211,26 +222,25 @@ def _example(command: Command) -> str | None:
 
 def _help(dev: bool = False) -> str:
     """The program's own help: the commands in groups. dev: those of `cryodl dev`."""
-    width = 2 + max(map(len, COMMANDS))
+    width = 2 + max(map(len, EVERY_COMMAND))
     if dev:
-        groups = {"for developers, who make the shipped models": list(DEV)}
+        groups = {"for developers, who make the shipped models": list(DEV_COMMANDS)}
     else:
         groups = {"to start with": list(START)}
-        known = {*START, *DEV}
         for wing, title in WINGS.items():
             mine = [c.name for c in COMMANDS.values() if (c.wing if c.wing in WINGS else "maps") == wing]
-            groups[title] = [name for name in mine if name not in known]
+            groups[title] = [name for name in mine if name not in START]
     lines = [f"usage: cryodl {'dev ' if dev else ''}<command> [options]", ""]
     lines += [] if dev else ["Deep learning for cryo-EM: pick, denoise, orient, segment, classify, improve maps."]
     for title, names in groups.items():
         lines += ["", f"{title}:"]
         for name in names:
-            summary = COMMANDS[name].summary
+            summary = EVERY_COMMAND[name].summary
             lines += textwrap.wrap(
                 f"{name:{width}}{summary}", 110, initial_indent="  ", subsequent_indent=" " * (width + 2)
             )
-    more = "" if dev else " `cryodl dev` lists what only developers need."
-    return "\n".join([*lines, "", f"Each command explains itself: cryodl <command> --help.{more}"])
+    lines += ["", "Each command explains itself: cryodl <command> --help."]
+    return "\n".join(lines if dev else [*lines, *ELSEWHERE])
 
 
 def _add_argument(parser: argparse._ArgumentGroup, info: ParamInfo) -> None:

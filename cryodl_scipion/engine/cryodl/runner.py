@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from . import __version__
 from .contract import (
-    COMMANDS,
+    EVERY_COMMAND,
     AllSkipped,
     Outputs,
     Request,
@@ -90,7 +90,7 @@ def command(function: typing.Callable[[Config, Run], Made | None]) -> Runnable[C
         problems = check(config)
         if problems:
             raise ValueError(" ".join(problems))
-        row, started, run = COMMANDS[command_of(config)], time.monotonic(), Run(config, seed, names)
+        row, started, run = EVERY_COMMAND[command_of(config)], time.monotonic(), Run(config, seed, names)
         with computing_on(device, threads), warn.collected() as said, output_lock(row, config, names=run.names):
             run.warn(*warnings)
             several = several_devices(device or "") if row.several and not launched() else []
@@ -159,7 +159,7 @@ class Run:
 
     def take_device(self, device: str | None = None, threads: int | None = None) -> torch.device:
         """Use another device or number of threads than the config's. device: as --device. threads: 0 for all."""
-        self._device = choose_device(device if COMMANDS[self.command].gpu else "cpu")
+        self._device = choose_device(device if EVERY_COMMAND[self.command].gpu else "cpu")
         set_threads(threads)
         return self._device
 

@@ -16,7 +16,17 @@ from synthetic import ENGINE, environment, run_cryodl
 
 from cryodl import __version__, cli
 from cryodl.cli import build_parser, main
-from cryodl.contract import COMMANDS, Failure, PickConfig, Request, Result, describe_all, param
+from cryodl.contract import (
+    COMMANDS,
+    DEV_COMMANDS,
+    EVERY_COMMAND,
+    Failure,
+    PickConfig,
+    Request,
+    Result,
+    describe_all,
+    param,
+)
 from cryodl.runner import Run
 
 PICK = ["pick", "--pixel-size", "4", "--model", "model", "--output", "out"]
@@ -38,7 +48,7 @@ def test_help_takes_a_third_of_a_second(tmp_path):
     def seconds():
         before = used()
         done = subprocess.run([sys.executable, "-m", "cryodl", "--help"], env=compiled, capture_output=True, text=True)
-        assert done.returncode == 0 and all(name in done.stdout for name in set(COMMANDS) - set(cli.DEV))
+        assert done.returncode == 0 and all(name in done.stdout for name in COMMANDS)
         return used() - before
 
     seconds()  # compiles
@@ -62,10 +72,10 @@ def test_version_and_plain_call(capsys):
     assert main([]) == 0 and "train-picker" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", EVERY_COMMAND)
 def test_every_parameter_is_explained_with_unit_and_default(name):
     text = " ".join(help_of(name).split())
-    command = COMMANDS[name]
+    command = EVERY_COMMAND[name]
     assert command.summary in text
     for info in describe_all(command.config):
         assert info.flag in text
@@ -274,7 +284,7 @@ def test_a_module_run_behaves_as_main(project):
 
 
 def test_stopping_by_hand_is_no_traceback(project, monkeypatch, capsys):
-    def stopped(config, *more):
+    def stopped(config, *more, **settings):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("cryodl.micrographs.commands.pick.pick", stopped)
@@ -283,7 +293,7 @@ def test_stopping_by_hand_is_no_traceback(project, monkeypatch, capsys):
 
 
 def test_an_error_begins_a_line_of_its_own_below_a_progress_bar(project, monkeypatch, capsys):
-    def stopped(config, *more):
+    def stopped(config, *more, **settings):
         from tqdm import tqdm
 
         for number in tqdm(range(3), mininterval=0):
@@ -297,12 +307,12 @@ def test_an_error_begins_a_line_of_its_own_below_a_progress_bar(project, monkeyp
 
 
 def test_every_command_has_its_module():
-    for command in COMMANDS.values():
+    for command in EVERY_COMMAND.values():
         assert (ENGINE / "cryodl" / (command.module.replace(".", "/") + ".py")).exists()
 
 
 def test_every_command_has_a_function_of_its_config_and_outputs():
-    for command in COMMANDS.values():
+    for command in EVERY_COMMAND.values():
         module = importlib.import_module(f"cryodl.{command.module}")
         if not hasattr(module, command.function):
             continue  # it does not use the runner yet
@@ -312,21 +322,26 @@ def test_every_command_has_a_function_of_its_config_and_outputs():
         assert (command.outputs or type(None)) in made, command.name
 
 
-@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"doctor"}))
+@pytest.mark.parametrize("command", sorted(set(EVERY_COMMAND) - {"doctor"}))
 def test_help_ends_with_an_example_that_the_command_takes(command):
-    example = COMMANDS[command].example
-    assert example.splitlines()[0].startswith(f"cryodl {command} ")
+    row = EVERY_COMMAND[command]
+    example = row.example
+    assert example.splitlines()[0].startswith(f"cryodl {'dev ' if row.dev else ''}{command} ")
     assert " ".join(help_of(command).split()).endswith(" ".join(example.split()))
 
 
 def test_help_shows_every_command_once_in_five_groups(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    assert len(re.findall(r"^[a-z, ]+:$", text, re.M)) == 5
+    assert len(re.findall(r"^[a-z, ]+:$", text, re.M)) == 5 and "cryodl check-project NAME" in text
     assert main(["dev"]) == 0
     shown = re.findall(r"^  ([a-z0-9-]+)  ", text + capsys.readouterr().out, re.M)
-    assert sorted(shown) == sorted(COMMANDS)
+    assert sorted(shown) == sorted(EVERY_COMMAND)
     assert shown[0] == "pick" and shown.index("doctor") == len(cli.START) - 1 == 11
+
+
+def test_commands_for_developers_are_no_commands_of_users():
+    assert not set(DEV_COMMANDS) & set(COMMANDS) and {"list-pairs", "train-general-picker"} <= set(DEV_COMMANDS)
 
 
 @pytest.mark.parametrize("words", [["list-pairs", "--help"], ["dev", "list-pairs", "--help"]])

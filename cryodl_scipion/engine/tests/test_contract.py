@@ -13,7 +13,7 @@ from synthetic import ENGINE
 
 from cryodl import contract
 from cryodl.contract import (
-    COMMANDS,
+    EVERY_COMMAND,
     EvaluatePicksConfig,
     Failure,
     PickConfig,
@@ -70,7 +70,7 @@ def test_order_of_choices_is_frozen():
     """Saved Scipion workflows hold positions in these lists: append, never insert."""
     choices = {
         f"{c.__name__}.{i.name}": i.choices
-        for c in (command.config for command in COMMANDS.values())
+        for c in (command.config for command in EVERY_COMMAND.values())
         for i in describe_all(c)
         if i.choices
     }
@@ -229,13 +229,13 @@ def test_limits_with_one_side_are_said():
 
 
 def test_none_is_allowed_only_where_its_meaning_is_said():
-    for command in COMMANDS.values():
+    for command in EVERY_COMMAND.values():
         for info in describe_all(command.config):
             assert info.optional == bool(info.none_means), f"{command.name} {info.name}"
 
 
 def test_every_parameter_has_help_and_numbers_have_limits():
-    for command in COMMANDS.values():
+    for command in EVERY_COMMAND.values():
         for info in describe_all(command.config):
             assert len(info.help) > 5 and info.help.rstrip().endswith((".", ")")), f"{command.name} {info.name}"
             if info.kind in ("int", "float"):
@@ -287,5 +287,5 @@ def test_a_result_that_json_cannot_hold_leaves_nothing(tmp_path):
 
 
 def test_hints_can_be_evaluated_by_old_pythons():
-    for command in COMMANDS.values():
+    for command in EVERY_COMMAND.values():
         assert set(typing.get_type_hints(command.config)) == {f.name for f in dataclasses.fields(command.config)}

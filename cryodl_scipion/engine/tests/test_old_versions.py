@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from cryodl.cli import main
-from cryodl.contract import COMMANDS, Request, Result, config_to_dict, settings_of, sha256, version_0_1_0
+from cryodl.contract import EVERY_COMMAND, Request, Result, config_to_dict, settings_of, sha256, version_0_1_0
 from cryodl.io.model import read_model
 from cryodl.learning.registry import method_of
 from cryodl.micrographs.pickers import load_network, picker_method
@@ -61,7 +61,7 @@ def test_a_request_of_0_1_0_is_read_and_what_is_ignored_is_named(tmp_path, comma
     old = FILES["requests"][command]["config"]
     renamed, removed = (table.get(request.command, ()) for table in (version_0_1_0.RENAMED, version_0_1_0.REMOVED))
     now = config_to_dict(request.config)
-    beside = {"device", "threads", *(info.name for info in settings_of(COMMANDS[request.command]))}
+    beside = {"device", "threads", *(info.name for info in settings_of(EVERY_COMMAND[request.command]))}
     for name, value in old.items():
         if name in beside:  # of every command now
             assert getattr(request, name) == (tuple(value) if name == "names" else value) and name not in now
@@ -76,7 +76,7 @@ def test_a_request_of_0_1_0_is_read_and_what_is_ignored_is_named(tmp_path, comma
 def test_a_result_of_0_1_0_is_read(tmp_path, command):
     (tmp_path / "result.json").write_text(json.dumps(FILES["results"][command]))
     result = Result.read(str(tmp_path / "result.json"))
-    assert type(result.outputs) is COMMANDS[result.command].outputs and result.versions["cryodl"] == "0.1.0"
+    assert type(result.outputs) is EVERY_COMMAND[result.command].outputs and result.versions["cryodl"] == "0.1.0"
     renamed = version_0_1_0.OUTPUTS.get(result.command, {})
     for name, value in FILES["results"][command]["outputs"].items():
         if renamed.get(name, name) in result.outputs:
@@ -88,10 +88,12 @@ def test_every_name_of_the_table_is_one_of_0_1_0_and_leads_to_one_of_now():
     for table in (version_0_1_0.RENAMED, version_0_1_0.REMOVED):
         for command, names in table.items():
             assert set(names) <= set(FILES["requests"][now_called[command]]["config"]), command
-            assert not set(names) & set(COMMANDS[command].config.__dataclass_fields__), command
+            assert not set(names) & set(EVERY_COMMAND[command].config.__dataclass_fields__), command
     for command, names in version_0_1_0.RENAMED.items():
-        assert set(names.values()) <= set(COMMANDS[command].config.__dataclass_fields__), command
-    assert set(version_0_1_0.COMMANDS.values()) <= set(COMMANDS) and not set(version_0_1_0.COMMANDS) & set(COMMANDS)
+        assert set(names.values()) <= set(EVERY_COMMAND[command].config.__dataclass_fields__), command
+    assert set(version_0_1_0.COMMANDS.values()) <= set(EVERY_COMMAND) and not set(version_0_1_0.COMMANDS) & set(
+        EVERY_COMMAND
+    )
 
 
 def test_a_command_line_of_0_1_0_is_understood(monkeypatch):

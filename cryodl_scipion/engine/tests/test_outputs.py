@@ -7,7 +7,7 @@ import typing
 
 import pytest
 
-from cryodl.contract import COMMANDS, Outputs, Result, describe_outputs, output, output_problems, outputs_of
+from cryodl.contract import EVERY_COMMAND, Outputs, Result, describe_outputs, output, output_problems, outputs_of
 from cryodl.contract.outputs import fits
 
 GOOD = {"annotations": "drawn", "counts": {"membrane": {"positive": 3, "negative": 2}}}
@@ -33,7 +33,7 @@ def test_outputs_are_read_by_name_and_as_a_mapping():
 def test_a_result_comes_back_as_the_outputs_of_its_command(tmp_path):
     Result("annotate", GOOD).write(tmp_path / "result.json")
     read = Result.read(tmp_path / "result.json")
-    assert type(read.outputs) is COMMANDS["annotate"].outputs and read.outputs == GOOD
+    assert type(read.outputs) is EVERY_COMMAND["annotate"].outputs and read.outputs == GOOD
     assert read.outputs.counts["membrane"]["positive"] == 3
     read.write(tmp_path / "again.json")
     assert (tmp_path / "again.json").read_text() == (tmp_path / "result.json").read_text()
@@ -86,7 +86,7 @@ def test_types_are_those_of_json(value, hint, right):
     assert fits(value, hint) is right
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS.values() if c.outputs], ids=lambda c: c.name)
+@pytest.mark.parametrize("command", [c for c in EVERY_COMMAND.values() if c.outputs], ids=lambda c: c.name)
 def test_declared_outputs_can_be_checked_by_old_pythons(command):
     assert all(info.help for info in describe_outputs(command.outputs))
     missing = output_problems(command.outputs, {})
@@ -106,7 +106,7 @@ WITHOUT_PIXELS = {
 def test_outputs_with_pixels_or_coordinates_state_their_pixel_size():
     silent = {
         name
-        for name, command in COMMANDS.items()
+        for name, command in EVERY_COMMAND.items()
         if command.outputs
         and not {"pixel_size", "pixel_sizes", "working_pixel_size"}
         & {o.name for o in describe_outputs(command.outputs)}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cryodl import cli
-from cryodl.contract import COMMANDS
+from cryodl.contract import EVERY_COMMAND
 
 TOP = Path(__file__).parents[3]
 PAGES = sorted([*TOP.glob("*.md"), *(TOP / "docs").glob("*.md"), *(TOP / "data" / "demo").glob("*.md")])
@@ -41,16 +41,17 @@ def understood(command, whole):
         return None
     if words[0] == "check-project":  # of the plugin: it runs in Scipion's Python (check_project.py)
         return None if set(words[2:]) <= {"--mend"} else "no such option"
-    if words[0] not in COMMANDS:
+    if words[0] not in EVERY_COMMAND:
         return f"there is no command {words[0]}"
     if "--help" in words or (words[-1].startswith("--") and not whole):  # an option named without its value
         every = {"--help", "--device", "--threads", "--json"}
-        flags = {info.flag for info in cli.describe_all(COMMANDS[words[0]].config)} | every
+        row = EVERY_COMMAND[words[0]]
+        flags = {info.flag for info in [*cli.describe_all(row.config), *cli.settings_of(row)]} | every
         return None if {w for w in words if w.startswith("--")} <= flags else "no such option"
     try:
         options = parser().parse_args(words)
         if whole and "..." not in command:
-            cli._request(COMMANDS[words[0]], options)
+            cli._request(EVERY_COMMAND[words[0]], options)
     except (SystemExit, cli.UserError, ValueError, OSError) as error:
         return str(error) or "not understood"
     return None
@@ -103,9 +104,9 @@ def test_the_templates_of_the_pages_are_there():
     assert names and all((TOP / "cryodl_scipion" / "templates" / f"{n}.json.template").exists() for n in names)
 
 
-@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"doctor"}))
+@pytest.mark.parametrize("name", sorted(set(EVERY_COMMAND) - {"doctor"}))
 def test_the_examples_of_the_help_are_understood(name, capsys):
-    commands = re.findall(r"^(?:Then: |.*: )?cryodl (\S.*)$", COMMANDS[name].example, re.M)
+    commands = re.findall(r"^(?:Then: |.*: )?cryodl (\S.*)$", EVERY_COMMAND[name].example, re.M)
     assert commands
     for command in commands:
         assert understood(command, "..." not in command) is None, (command, capsys.readouterr().err)

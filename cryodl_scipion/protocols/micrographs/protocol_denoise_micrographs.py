@@ -101,10 +101,10 @@ class CryodlProtDenoiseMicrographs(BatchRun[DenoiseMicrographsConfig, DenoiseMic
         even, odd = self._arriving.halves.files([item.getMicName() for item in items])
         return dataclasses.replace(config, even=even, odd=odd)
 
-    def _noteAllSkipped(self, config: Any, folder: Any, error: contract.AllSkipped) -> None:
+    def _noteAllSkipped(self, config: Any, folder: Any, error: contract.AllSkipped, names: Sequence[str] = ()) -> None:
         if not self._modelFolder():
             raise ValueError(f"No model could be trained. {error}")
-        super()._noteAllSkipped(config, folder, error)
+        super()._noteAllSkipped(config, folder, error, names)
 
     def _append(self, items: Dict[str, Micrograph], made: DenoiseMicrographsOutputs) -> None:
         chosen = {name: micrograph for name, micrograph in items.items() if name in made.files}

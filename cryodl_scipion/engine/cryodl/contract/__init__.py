@@ -11,7 +11,7 @@ checks the card of a model.
 from . import version_0_1_0
 from .class_choice import chosen_classes, class_choice_warnings, class_threshold, expected_good, particle_cut
 from .command import Command
-from .commands import COMMANDS, DoctorConfig, command_name, command_of
+from .commands import COMMANDS, DEV_COMMANDS, EVERY_COMMAND, DoctorConfig, command_name, command_of
 from .fields import (
     AVOIDABLE,
     CONTRASTS,
@@ -126,11 +126,13 @@ __all__ = [
     "ConsensusPicksConfig",
     "DENOISER_NETWORKS",
     "DETECTOR_NETWORKS",
+    "DEV_COMMANDS",
     "DetectParticlesConfig",
     "DenoiseConfig",
     "DenoiseMicrographsConfig",
     "DenoiseTomogramsConfig",
     "DoctorConfig",
+    "EVERY_COMMAND",
     "EstimateCtfConfig",
     "ExtractParticlesConfig",
     "EvaluateDenoiserConfig",

@@ -12,7 +12,8 @@ class Command:
     outputs: the Outputs class of its result, None for a command without outputs. example: for --help. kept: what a
     stopped run keeps: what an item is of which the finished ones are ('micrograph'), or a clause; empty if the same
     command begins anew. locks: the field with the path that only one run works on at a time. shared: the field with
-    the items of a run, if several runs may fill one folder. form: whether a protocol runs it. gpu: whether it can
+    the items of a run, if several runs may fill one folder. form: whether a protocol runs it. dev: whether only
+    those call it who make the shipped models, as `cryodl dev COMMAND`. gpu: whether it can
     compute on a GPU. several: whether several GPUs share its work. threads: whether more
     than one are of use. seeded: whether it draws random numbers. named: whether its items may be given
     other names than their files.
@@ -26,6 +27,7 @@ class Command:
     locks: str = "output"
     shared: str = ""
     form: bool = True
+    dev: bool = False
     gpu: bool = False
     several: bool = False
     threads: bool = True

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """All commands of the engine. The row of each stands beside its config and its outputs, in the folder of its wing."""
 
+import collections
 import dataclasses
 import typing
 
@@ -68,8 +69,12 @@ _MODULES: typing.Tuple[typing.Any, ...] = (
     *(simulating, simulating_subtomograms, pretraining, improving, evaluating_maps, training_improvers),
     *(simulating_maps, listing, comparing_maps, reporting),
 )
-COMMANDS: typing.Dict[str, Command] = {row.name: row for module in _MODULES for row in module.COMMANDS}
+_ROWS: typing.List[Command] = [row for module in _MODULES for row in module.COMMANDS]
+COMMANDS = {row.name: row for row in _ROWS if not row.dev}
 COMMANDS["doctor"] = Command("doctor", DoctorConfig, None, kept="it writes nothing.", form=False, gpu=True)
+# What only those call who make the shipped models: `cryodl dev COMMAND`.
+DEV_COMMANDS = {row.name: row for row in _ROWS if row.dev}
+EVERY_COMMAND = collections.ChainMap(COMMANDS, DEV_COMMANDS)
 
 
 def command_of(config: typing.Any) -> str:
@@ -79,4 +84,4 @@ def command_of(config: typing.Any) -> str:
 
 def command_name(config_class: type) -> str:
     """The name of the command that takes configs of a class; '' if none does."""
-    return next((c.name for c in COMMANDS.values() if c.config is config_class), "")
+    return next((c.name for c in EVERY_COMMAND.values() if c.config is config_class), "")

@@ -8,7 +8,7 @@ import typing
 
 from . import version_0_1_0
 from .command import Command
-from .commands import COMMANDS
+from .commands import COMMANDS, EVERY_COMMAND
 from .fields import Paths, names_field, seed_field
 from .params import ParamInfo, check, check_value, config_from_dict, config_to_dict, describe, param
 from .reading import reader
@@ -37,7 +37,7 @@ class Request:
 
     def problems(self) -> typing.List[str]:
         """Problems of the config and the settings, a sentence each."""
-        settings = settings_of(COMMANDS[self.command])
+        settings = settings_of(EVERY_COMMAND[self.command])
         return check(self.config) + [s for info in settings for s in check_value(info, getattr(self, info.name))]
 
     def decisive(self) -> typing.Dict[str, typing.Any]:
@@ -66,7 +66,7 @@ class Request:
                 "Use the engine that came with the plugin."
             )
         name = str(data.get("command"))
-        command = COMMANDS.get(version_0_1_0.COMMANDS.get(name, name))
+        command = EVERY_COMMAND.get(version_0_1_0.COMMANDS.get(name, name))
         if command is None:
             raise ValueError(
                 f"{os.path.basename(path)} requests the command {data.get('command')!r}, which is unknown; choose "
@@ -90,4 +90,4 @@ def settings_of(command: Command) -> typing.List[ParamInfo]:
 def drawn_and_named(command: str, seed: int, names: typing.Sequence[str]) -> typing.Dict[str, typing.Any]:
     """The settings that change what a command makes, as JSON holds them: seed and names, of those that it takes."""
     given = dict(seed=seed, names=list(names))
-    return {info.name: given[info.name] for info in settings_of(COMMANDS[command]) if info.name in given}
+    return {info.name: given[info.name] for info in settings_of(EVERY_COMMAND[command]) if info.name in given}

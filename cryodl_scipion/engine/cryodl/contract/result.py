@@ -7,7 +7,7 @@ import os
 import typing
 
 from . import version_0_1_0
-from .commands import COMMANDS
+from .commands import EVERY_COMMAND
 from .outputs import Outputs, output_problems, outputs_of
 from .processes import temporary_path
 from .words import counted
@@ -112,7 +112,7 @@ class Result(typing.Generic[Made]):
             data[name] = tuple(data.get(name, ()))
         old = data.get("versions", {}).get("cryodl") == version_0_1_0.VERSION
         data["command"] = version_0_1_0.COMMANDS.get(data["command"], data["command"]) if old else data["command"]
-        declared = COMMANDS[data["command"]].outputs if data["command"] in COMMANDS else None
+        declared = EVERY_COMMAND[data["command"]].outputs if data["command"] in EVERY_COMMAND else None
         if declared:
             partial = old or data.get("nothing_made", False)
             if old:
@@ -125,7 +125,7 @@ class Result(typing.Generic[Made]):
 
     def _declared(self) -> typing.Optional[typing.Type[Outputs]]:
         """The Outputs class of the command; None if it has none, is unknown, or made nothing."""
-        return COMMANDS[self.command].outputs if self.command in COMMANDS and not self.nothing_made else None
+        return EVERY_COMMAND[self.command].outputs if self.command in EVERY_COMMAND and not self.nothing_made else None
 
 
 class AllSkipped(ValueError):

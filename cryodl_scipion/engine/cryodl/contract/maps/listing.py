@@ -65,7 +65,7 @@ COMMANDS = (
         ListPairsConfig,
         ListPairsOutputs,
         threads=False,
-        example="cryodl list-pairs --ids emdb.csv --output pairs/\ncd pairs && wget -c -i addresses.txt",
-        form=False,
+        example="cryodl dev list-pairs --ids emdb.csv --output pairs/\ncd pairs && wget -c -i addresses.txt",
+        dev=True,
     ),
 )

@@ -120,6 +120,7 @@ COMMANDS = (
         SimulateHalfMapsConfig,
         SimulateHalfMapsOutputs,
         seeded=True,
-        example="cryodl simulate-half-maps --structure 6vxx.cif --resolution 4 --output simulated/spike",
+        example="cryodl dev simulate-half-maps --structure 6vxx.cif --resolution 4 --output simulated/spike",
+        dev=True,
     ),
 )

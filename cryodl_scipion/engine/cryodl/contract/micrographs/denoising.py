@@ -172,7 +172,7 @@ COMMANDS = (
         TrainMicrographDenoiserConfig,
         TrainMicrographDenoiserOutputs,
         gpu=True,
-        example="cryodl train-micrograph-denoiser --structures 'structures/*.pdb' --output models/denoiser",
-        form=False,
+        example="cryodl dev train-micrograph-denoiser --structures 'structures/*.pdb' --output models/denoiser",
+        dev=True,
     ),
 )

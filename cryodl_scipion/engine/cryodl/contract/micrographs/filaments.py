@@ -169,7 +169,7 @@ COMMANDS = (
         TrainFilamentPickerConfig,
         TrainFilamentPickerOutputs,
         gpu=True,
-        example="cryodl train-filament-picker --output models/filaments",
-        form=False,
+        example="cryodl dev train-filament-picker --output models/filaments",
+        dev=True,
     ),
 )

@@ -146,6 +146,7 @@ COMMANDS = (
         TrainGeneralPickerConfig,
         TrainGeneralPickerOutputs,
         gpu=True,
-        example="cryodl train-general-picker --structures 'structures/*.cif' --output general",
+        example="cryodl dev train-general-picker --structures 'structures/*.cif' --output general",
+        dev=True,
     ),
 )

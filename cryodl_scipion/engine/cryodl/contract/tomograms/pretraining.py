@@ -92,7 +92,7 @@ COMMANDS = (
         TrainGeneralSegmenterConfig,
         TrainGeneralSegmenterOutputs,
         gpu=True,
-        example="cryodl train-general-segmenter --ribosomes 70S.mrc --others '*.pdb' --output models/tomograms",
-        form=False,
+        example="cryodl dev train-general-segmenter --ribosomes 70S.mrc --others '*.pdb' --output models/tomograms",
+        dev=True,
     ),
 )
