@@ -83,9 +83,13 @@ fi
 [ ! -e "$env" ] || say "$env is from a stopped installation or another version: it is made anew"
 make_env
 say "installing the packages of requirements.lock (several GB with the CUDA build of torch)"
-# CRYODL_PIP_ARGS holds several words.
-# shellcheck disable=SC2086
-"$env/bin/python" -m pip install --no-input --progress-bar off -r "$here/requirements.lock" ${CRYODL_PIP_ARGS:-}
+packages() { # ARGUMENTS of pip
+  # CRYODL_PIP_ARGS holds several words.
+  # shellcheck disable=SC2086
+  "$env/bin/python" -m pip install --no-input --progress-bar off "$@" ${CRYODL_PIP_ARGS:-}
+}
+packages --require-hashes --no-deps -r "$here/requirements.hashes"
+packages -r "$here/requirements.lock" # torch, of whatever build
 check || { say "the new environment in $env does not work; see above. It is not marked as ready." >&2; exit 1; }
 : >"$marker"
 say "the environment in $env is ready"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Maintainers: make requirements.lock anew from requirements.in with uv. More arguments go to `uv pip compile`.
+# Maintainers: make requirements.lock anew from requirements.in with uv, and requirements.hashes from the lock: of each
+# package but torch, whose builds differ, the checksums of its files. More arguments go to `uv pip compile`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 {
@@ -13,3 +14,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
     requirements.in | sed 's/+[a-z0-9.]*$//' | grep -vE '^(nvidia-|triton|cuda-)'
 } >requirements.lock.new
 mv requirements.lock.new requirements.lock
+{
+  echo "# Checksums of the packages in requirements.lock, but torch. Made by lock.sh; install_env.sh holds pip to them."
+  grep -vE '^(#|torch==)' requirements.lock | uv pip compile -q --python-version 3.11 --no-deps --generate-hashes \
+    --no-annotate --no-header --no-emit-index-url --no-emit-find-links "$@" -
+} >requirements.hashes.new
+mv requirements.hashes.new requirements.hashes

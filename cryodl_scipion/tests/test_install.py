@@ -125,6 +125,18 @@ def test_lock_is_exact_and_has_no_index_and_no_local_label():
     assert all(line.count("==") == 1 and "+" not in line and "/" not in line for line in lines)
 
 
+def test_every_locked_package_but_torch_has_checksums():
+    with open(environment.installFile("requirements.lock")) as lock, open(
+        environment.installFile("requirements.hashes")
+    ) as hashes:
+        locked = {line.strip() for line in lock if not line.startswith("#")}
+        checked = hashes.read().split("==")
+    assert {line for line in locked if not line.startswith("torch==")} == {
+        name.split()[-1] + "==" + rest.split()[0] for name, rest in zip(checked, checked[1:])
+    }
+    assert all("--hash=sha256:" in part for part in checked[1:])
+
+
 def test_nothing_of_scipions_python_leaks_into_the_engine(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "/scipion")
     monkeypatch.setenv("PYTHONHOME", "/scipion")
