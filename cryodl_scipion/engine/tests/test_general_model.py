@@ -87,6 +87,13 @@ def test_a_diameter_stated_wrong_is_said_and_costs_little(crowd, factor):
     assert _f1(folder, centres, diameter, f"out{factor}") > 0.8 - 0.03
 
 
+def test_a_contrast_stated_wrong_is_said_and_the_right_one_is_not(crowd):
+    for stated in ("dark", "bright"):
+        result = _pick(crowd[0], "--contrast", stated, out=f"out-{stated}")
+        said = [w for w in result.warnings if "contradict the contrast bright (--contrast). Protein is dark" in w]
+        assert len(said) == (stated == "bright") and result.outputs["contrast"] == stated
+
+
 @pytest.mark.parametrize("contrast", ["auto", "dark"])
 def test_pure_noise_gets_no_picks_and_a_sentence(tmp_path, contrast):
     noise = torch.randn((700, 640), generator=torch.Generator().manual_seed(1))

@@ -37,12 +37,15 @@ def ask_micrographs(
     card : the model's.
     """
     typical = settings.contrast or typical_contrast(card)
-    contrasts = (typical, "bright" if typical == "dark" else "dark") if settings.contrast_open else (typical,)
+    other = "bright" if typical == "dark" else "dark"
     sized = {typical: _sized(settings, paths, picker, typical)}
     asked = _Asked(paths, picker, card, sized)
-    if settings.contrast_open and not asked.clearly(typical):
-        sized.update({c: _sized(settings, paths, picker, c) for c in contrasts[1:]})
+    if not asked.clearly(typical):
+        sized[other] = _sized(settings, paths, picker, other)
     sized = {c: s for c, s in sized.items() if s.scale is not None}
+    if not settings.contrast_open:
+        _compare_stated(typical, asked, notes)
+        sized.pop(other, None)
     if not sized:
         return settings
     contrast, assumed = typical, settings.assumed
@@ -62,6 +65,17 @@ def ask_micrographs(
         adapted = adapt(np.concatenate([np.zeros(0), *asked.raw(contrast)]), picker.calibration)
         mine = dataclasses.replace(mine, adapted=dataclasses.asdict(adapted) if adapted else None)
     return mine
+
+
+def _compare_stated(stated: str, asked: _Asked, notes: list[str]) -> None:
+    """Say it where the scores are clearly those of the other contrast."""
+    found = asked.contrast()
+    if found.clear and found.contrast != stated:
+        notes.append(
+            f"The micrographs contradict the contrast {stated} (--contrast). {found.sentence()} It was used all the "
+            "same; leave --contrast out to pick with what is found."
+        )
+        print(notes[-1])
 
 
 class _Asked:
