@@ -165,6 +165,7 @@ CHANGES = {  # labels, code that runs before the commands, networks, options of 
     "one micrograph": ("all", "", ("unet",), ()),
     "half of the micrographs for validation": ("all", "", ("unet",), ("--validation-fraction", 0.5)),
 }
+SHORT = dict(unet=150, deeppicker=300, deepem=300, cryolo=100)  # steps, where a network would take more
 TURNS = (0, 30)  # degrees
 
 
@@ -209,7 +210,7 @@ def picking_changes(run, change, network, set="empiar10017", steps=None):
     one, folder = real(set), run.folder(f"{change} {network}")
     labels, patch, _, options = CHANGES[change]
     given = labels_of(one, labels, 0, folder / "labels")
-    options += ("--network", network, "--labels", "complete", *(("--steps", steps) if steps else ()))
+    options += ("--network", network, "--labels", "complete", *flags(steps=steps or SHORT.get(network)))
     if "uncertain" in change:
         (folder / "uncertain").mkdir()
         for path in given.glob("*.star"):

@@ -3,26 +3,20 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 from bench import CPU, benchmark, columns, costs, cryodl, data_folder, grouped, mean, recorded
-from recipes.tomograms import (
-    PIXEL_SIZE,
-    cells,
-    densities_of,
-    features,
-    subtomograms,
-    tiles_to_draw,
-    write_set,
-    write_volume,
-)
-from scipy.ndimage import gaussian_filter
+from recipes.tomograms import CLASSES, PIXEL_SIZE, cells, features, subtomograms, tiles_to_draw, write_volume
+from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter
+from sklearn.metrics import adjusted_rand_score
 
 from cryodl.io.star import read_tables
 from cryodl.io.tomograms import Tomogram
 
 RIBOSOME = "SIM_4V4R_70S_10A"
 FEATURES = ("membrane", "microtubule", "filament", RIBOSOME)
+HABITS = {"thick": binary_dilation, "thin": binary_erosion}
 CELL = dict(vesicles=3, membranes=1, microtubules=6, filaments=12, snr=0.3, count=2, pixel_size=PIXEL_SIZE)
 
 
@@ -240,56 +234,54 @@ def tomo_classification(run, network, snr, tilt, seed, training=None, test=50, b
     return dict(accuracy=outputs["accuracy"], **done)
 
 
-KINDS, STRANGERS = ("3C91", "SIM_5MRC_10A", "SIM_4V94_10A", "1QVR", "4V4R_30S"), ("1AON", "SIM_4CR2_10A")
-
-
 @benchmark(
-    cases=dict(snr=[0.5, 0.1], seed=[1]),
+    cases=dict(embedding=["pca", "similarity", "autoencoder"], snr=[0.5, 0.1]),
     tables={
-        "subtomograms-elsewhere": columns(
+        "subtomogram-groups": columns(
+            {"embedding": "embedding", "SNR": "snr:g", "adjusted Rand index": "rand:.3f", "CPU s": "cpu:.0f"}
+        )
+    },
+    quick=dict(count=3, embedding="autoencoder"),
+)
+def grouped_subtomograms(run, embedding, snr, count=30):
+    """Six structures, so many of each, ±60°, grouped without labels at their true angles."""
+    star, found = subtomograms(run, snr, 60, count, 2000).with_name("all.star"), run.work(f"{embedding} {snr}")
+    given = ("--subtomograms", star, "--classes", len(CLASSES), "--embedding", embedding, "--align", "given")
+    tilts = ("--tilt-min", -60, "--tilt-max", 60, "--output", found / "found.star")
+    cpu = cryodl("cluster-subtomograms", *given, *tilts, *CPU)[1]
+    tables = [read_tables(path)["particles"] for path in (star, found / "found.star")]
+    named = [{Path(n).name: c for n, c in zip(t["rlnImageName"], t["rlnClassNumber"])} for t in tables]
+    return dict(rand=adjusted_rand_score(*([one[n] for n in named[1]] for one in named)), cpu=cpu)
+
+
+# ----- two annotators
+@benchmark(
+    cases=dict(feature=["membrane", RIBOSOME]),
+    tables={
+        "two-annotators": columns(
             {
-                "SNR (whole box)": "snr:g",
-                "seed": "seed",
-                "accuracy": lambda r: r["accuracy"],
-                "known called unknown": lambda r: r["unknown"],
-                "strangers": lambda r: r["strangers"],
-                "noise": lambda r: r["noise"],
-                "CPU s to learn": "training_cpu",
+                "feature": lambda r: r["feature"].replace(RIBOSOME, "70S ribosome"),
+                **{f"Dice, {name}": f"{name}:.3f" for name in (*HABITS, "both")},
+                "Dice between the two": "between:.3f",
             }
         )
     },
-    quick=dict(training=4, test=2),
+    quick=dict(options="--steps 4"),
 )
-def subtomograms_elsewhere(run, snr, seed, training=50, test=20):
-    """Classification of subtomograms of another simulator than the project's, with few to learn from, five structures;
-    two others and noise are of no class. unknown: part of the known ones that is called so; strangers, noise: of
-    these."""
-    densities, strangers = densities_of(KINDS), densities_of(STRANGERS)
-    rng, folder = np.random.default_rng(seed), run.folder(f"{snr:g}")
-    learnt = write_set(folder / "training", densities, training, snr, rng)
-    tested = write_set(folder / "test", densities, test, snr, rng)
-    strange = write_set(folder / "strange", [*strangers, strangers[0]], test, snr, rng, len(strangers) + 1)
-    cpu = cryodl("train-classifier", "--subtomograms", learnt, "--output", folder / "model", *CPU)[1]
-    (ground_truth, told), (kind, called) = (classified(folder, star) for star in (tested, strange))
-    return dict(
-        accuracy=float((told == ground_truth).mean()),
-        unknown=float((told == 0).mean()),
-        confused=float(((told != ground_truth) & (told != 0)).mean()),
-        strangers=float((called[kind <= len(strangers)] == 0).mean()),
-        noise=float((called[kind > len(strangers)] == 0).mean()),
-        tested=len(ground_truth),
-        training_cpu=round(cpu),
-    )
-
-
-def classified(folder, star):
-    """Numbers of the structures, and the classes that are told, two arrays (n,)."""
-    found = folder / f"classified_{star.stem}.star"
-    options = ("--model", folder / "model", "--output", found, "--no-averages", *CPU)
-    cryodl("classify-subtomograms", "--subtomograms", star, *options)
-    told = read_tables(found)["particles"]
-    ground_truth = [int(name.split("/")[-1].split("_")[0]) for name in told["rlnImageName"]]
-    return np.array(ground_truth), np.array([int(number) for number in told["rlnClassNumber"]])
+def two_annotators(run, feature, size=192, thickness=64, options=""):
+    """Networks of two annotators, one who draws everything a voxel thicker and one who draws it a voxel thinner, ten
+    tiles each; their segmentations and the combined one beside the truth, and beside each other."""
+    learn, test = (drawn_cells(run, seed, size, thickness) for seed in (1, 2))
+    folder, label, models, found = run.folder(feature), features(learn)[feature], [], {}
+    for name, habit in HABITS.items():
+        tiles_to_draw(learn, label, folder / name / "labels", habit=habit)
+        given = (learn / "tomograms" / "*.mrc", folder / name / "labels" / "*.mrc", label, feature)
+        models.append(trained(run, folder / name, *given, "--annotator", name, *options.split())[0])
+    for name, chosen in dict(zip((*HABITS, "both"), ([models[0]], [models[1]], models))).items():
+        outputs, _ = segmented(test / "tomograms" / "*.mrc", folder / f"of {name}", chosen)
+        files, labels = folder / f"of {name}" / "scores" / f"*__{feature}.mrc", test / "labels" / "*.mrc"
+        found[name] = judged(files, labels, features(test)[feature], folder / f"judged {name}")["dice"]
+    return dict(found, between=outputs["agreement"][feature]["dice"][0][1])
 
 
 # ----- the shipped segmenters, no tile drawn; and what ten tiles add
