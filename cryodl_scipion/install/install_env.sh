@@ -90,6 +90,9 @@ packages() { # ARGUMENTS of pip
 }
 packages --require-hashes --no-deps -r "$here/requirements.hashes"
 packages -r "$here/requirements.lock" # torch, of whatever build
+# `import cryodl` works in the environment's own Python, too.
+site=$("$env/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+[ ! -d "$site" ] || (cd "$here/../engine" && pwd) >"$site/cryodl.pth"
 check || { say "the new environment in $env does not work; see above. It is not marked as ready." >&2; exit 1; }
 : >"$marker"
 say "the environment in $env is ready"

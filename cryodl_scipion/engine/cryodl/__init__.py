@@ -2,7 +2,7 @@
 """cryodl: deep learning for cryo-EM. Importing the package imports neither torch nor numpy.
 
 Every command is a function of the package: cryodl.pick(micrographs="mics/*.mrc", pixel_size=1.77, model="general",
-output="picks") gives the contract's Result.
+output="picks") gives the contract's Result. cryodl.table(path) reads a table that a command has written.
 """
 
 import importlib  # by name: the layers below import the version from here
@@ -15,9 +15,10 @@ def __getattr__(name: str) -> typing.Callable[..., typing.Any]:
     """The function of a command. Raises AttributeError for other names."""
     if name.startswith("_"):
         raise AttributeError(f"module 'cryodl' has no attribute {name!r}")
-    return importlib.import_module(f"{__name__}.calls").function_of(name)
+    calls = importlib.import_module(f"{__name__}.calls")
+    return calls.table if name == "table" else calls.function_of(name)
 
 
 def __dir__() -> typing.List[str]:
     """The commands, for completion."""
-    return ["__version__", *importlib.import_module(f"{__name__}.calls").dir_of_commands()]
+    return ["__version__", "table", *importlib.import_module(f"{__name__}.calls").dir_of_commands()]

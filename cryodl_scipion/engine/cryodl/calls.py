@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
 import os
 import typing
@@ -25,6 +26,51 @@ def function_of(name: str) -> typing.Callable[..., Result[typing.Any]]:
     lines = [f"{i.name}: {i.help}" for i in [*describe_all(command.config), *settings_of(command)]]
     call.__doc__ = "\n\n".join([command.summary, *lines])
     return call
+
+
+def table(path: str | os.PathLike[str], name: str = "", pandas: bool = False) -> typing.Any:
+    """A table that a command has written, by column.
+
+    Parameters
+    ----------
+    path : path
+        .csv, .star or .cs.
+    name : str
+        Of the table in a STAR file; without it the longest one.
+    pandas : bool
+        A pandas.DataFrame instead of arrays; pandas is not part of the engine's environment.
+
+    Returns
+    -------
+    dict
+        {column: ndarray (n,)}; numbers where all values are, NaN where a cell is empty, else texts.
+    """
+    import numpy as np
+
+    columns: dict[str, typing.Any]
+    if os.fspath(path).lower().endswith(".csv"):
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file))
+        columns = {title: [row[k] for row in rows[1:]] for k, title in enumerate(rows[0])} if rows else {}
+    else:
+        from .io.star import read_tables
+
+        tables = read_tables(path)
+        if name and name not in tables:
+            raise ValueError(f"{path} has no table {name!r}; it has {', '.join(map(repr, tables))}.")
+        columns = dict(tables[name] if name else max(tables.values(), key=lambda t: len(next(iter(t.values()), ()))))
+    arrays: dict[str, np.ndarray] = {}
+    for title, values in columns.items():
+        texts = np.array([str(value) for value in values])
+        try:
+            arrays[title] = np.array([float(text or "nan") for text in texts])
+        except ValueError:
+            arrays[title] = texts
+    if pandas:
+        from pandas import DataFrame
+
+        return DataFrame(arrays)
+    return arrays
 
 
 def dir_of_commands() -> list[str]:

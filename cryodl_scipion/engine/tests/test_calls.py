@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Commands as functions of the package."""
 
+import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
-from synthetic import blob_project, environment, write_untrained_model
+from synthetic import ENGINE, blob_project, environment, write_untrained_model
 
 import cryodl
 from cryodl.contract import COMMANDS
+from cryodl.io.star import write_tables
+
+NOTEBOOK = ENGINE.parents[1] / "docs" / "notebook.ipynb"
 
 
 def test_a_command_is_called_with_its_parameters_and_gives_its_outputs(tmp_path):
@@ -48,3 +53,29 @@ def test_mistakes_are_said_in_a_sentence(call, error, words):
 def test_importing_the_package_imports_no_torch():
     code = "import cryodl, sys; dir(cryodl); sys.exit(any(name in sys.modules for name in ('torch', 'numpy')))"
     assert subprocess.run([sys.executable, "-c", code], env=environment()).returncode == 0
+
+
+@pytest.mark.skipif(not NOTEBOOK.exists(), reason="the pages are not here")
+def test_the_notebook_of_the_pages_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    (tmp_path / "data").symlink_to(NOTEBOOK.parents[1] / "data")
+    names = {}
+    for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), names)
+    assert names["found"].outputs.metrics["f1"] > 0.7
+    assert len(names["picks"]["rlnCoordinateX"]) == names["result"].outputs.counts["063"] > 50
+
+
+def test_tables_are_read_by_column(tmp_path):
+    (tmp_path / "a.csv").write_text("name,x\na,1.5\nb,\n", encoding="utf-8")
+    found = cryodl.table(tmp_path / "a.csv")
+    assert list(found["name"]) == ["a", "b"] and found["x"][0] == 1.5 and np.isnan(found["x"][1])
+    write_tables(
+        tmp_path / "a.star", dict(optics=dict(rlnVoltage=[300.0]), particles=dict(rlnImageName=["1@a", "2@a"]))
+    )
+    assert list(cryodl.table(tmp_path / "a.star")["rlnImageName"]) == ["1@a", "2@a"]
+    assert cryodl.table(tmp_path / "a.star", "optics")["rlnVoltage"] == [300.0]
+    with pytest.raises(ValueError, match="a.star has no table 'x'; it has 'optics', 'particles'"):
+        cryodl.table(tmp_path / "a.star", "x")
