@@ -44,9 +44,10 @@ def denoisedLines(count: int, card: Dict[str, Any], controls: Any) -> Any:
 
 def controlLine(name: str, metrics: Dict[str, Any]) -> str:
     """What is known of a tomogram from its halves alone."""
+    before, after = (metrics[f"signal_correlation_{when}"] for when in ("before", "after"))
+    gained = "not known" if after is None else f"{before:.2f} before, {after:.2f} after (estimated from the halves)"
     return (
-        f"{name}: correlation of a half with the signal {metrics['signal_correlation_before']:.2f} before, "
-        f"{metrics['signal_correlation_after']:.2f} after (estimated from the other half); of noise alone "
+        f"{name}: correlation with the signal {gained}; of noise alone "
         f"{100 * metrics['noise_left']:.0f} % of the contrast is left (Wiener filter: "
         f"{100 * metrics['wiener_noise_left']:.0f} %), of random phases "
         f"{100 * metrics['random_phases_left']:.0f} %."

@@ -74,7 +74,7 @@ class TestCryodlDenoiseTomograms(ViewersTest):
         summary = "\n".join(protocol.summary())
         self.assertIn("*2 tomograms denoised* by the model model, at 10 Å/px", summary)
         self.assertIn(ONLY_FOR, summary)
-        self.assertIn("TS_01: correlation of a half with the signal 0.20 before, 0.70 after", summary)
+        self.assertIn("TS_01: correlation with the signal 0.20 before, 0.70 after", summary)
         self.assertIn("of noise alone 30 % of the contrast is left (Wiener filter: 60 %)", summary)
         self.assertIn("learned to predict one half of 2 tomograms from the other", protocol.methods()[0])
         self.assertEqual(set(protocol._citations()), {"cryodl", "Lehtinen2018", "Buchholz2019", "Cicek2016"})

@@ -75,6 +75,24 @@ def test_a_denoised_tomogram_is_nearer_to_the_truth_than_the_mean_of_its_halves(
     assert "of pure noise it keeps" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("first, last", [(0.0, 0.5), (0.5, 1.0)])
+def test_rows_without_structure_are_not_what_a_denoiser_is_judged_by(first, last, capsys):
+    shape = (32, 128, 64)
+    signal, rng = ground_truth(3, shape), np.random.default_rng(4)
+    signal[:, : int(first * 128)] = signal[:, int(last * 128) :] = 0
+    for half in ("even", "odd"):
+        write_mrc(f"tomo1_{half}.mrc", (signal + rng.normal(size=shape)).astype(np.float32), PIXEL)
+    result = denoise(even="tomo1_even.mrc", odd="tomo1_odd.mrc", steps=4)
+    start, stop = json.loads(Path("out/model/card.json").read_text())["training"]["held_out"][0]
+    assert first * 128 - 16 <= start and stop <= last * 128 + 16
+    found, controls = mrcfile.read(result.outputs.files["tomo1"]), result.outputs.controls["tomo1"]
+    rows = slice(start, stop)
+    for when, volume in (("before", mean_of()), ("after", found)):
+        true = correlation(volume[:, rows], signal[:, rows])
+        assert controls[f"signal_correlation_{when}"] == pytest.approx(true, abs=0.2)
+    assert f"{controls['signal_correlation_after']:.2f} ±" in capsys.readouterr().out
+
+
 def test_halves_are_found_by_their_names_and_a_lonely_one_is_said():
     halves("tomo1"), halves("tomo2", seed=1)
     os.rename("tomo2_even.mrc", "tomo2_EVN.mrc"), os.rename("tomo2_odd.mrc", "tomo2_ODD.mrc")

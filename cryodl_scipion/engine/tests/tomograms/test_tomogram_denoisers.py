@@ -12,7 +12,7 @@ from cryodl.io.tomograms import Tomogram
 from cryodl.io.volume_writer import VolumeWriter
 from cryodl.learning.networks.folding import folded, unfolded
 from cryodl.learning.registry import method_of
-from cryodl.tomograms.denoisers.controls import control_metrics
+from cryodl.tomograms.denoisers.controls import control_in_words, control_metrics
 from cryodl.tomograms.denoisers.examples import ROTATIONS, Region, Tilts, draw, filled, inputs_of, rotated_subvolume
 from cryodl.tomograms.denoisers.predict import TomogramDenoiser, tile_plan
 from cryodl.tomograms.denoisers.spectra import BINS, curve_on_grid, scale_of_halves
@@ -145,9 +145,19 @@ def test_the_estimated_correlation_with_the_signal_is_the_true_one():
     ball = lambda x: torch.fft.irfftn(
         torch.fft.rfftn(x) * (curve_on_grid(np.arange(BINS), (SIDE,) * 3) < BINS - 1)
     ).numpy()
-    assert metrics["signal_correlation_before"] == pytest.approx(correlation(pair[0]), abs=0.04)
-    assert metrics["signal_correlation_after"] == pytest.approx(correlation(wiener(pair[0])), abs=0.06)
+    clean = (wiener(pair[0]) + wiener(pair[1])) / 2
+    assert metrics["signal_correlation_before"] == pytest.approx(correlation((pair[0] + pair[1]) / 2), abs=0.04)
+    assert metrics["signal_correlation_after"] == pytest.approx(correlation(clean), abs=0.06)
+    assert 0 < metrics["signal_correlation_error"] < 0.1
     assert metrics["noise_left"] == pytest.approx(metrics["wiener_noise_left"], abs=0.02)
+
+
+def test_no_correlation_is_estimated_where_the_halves_share_nothing():
+    _, pair = halves(strength=0.4)
+    scale, _ = scale_of_halves([pair])
+    metrics = control_metrics(lambda x: 0.1 * x, [(noise(5), noise(6))], scale, 10.0)
+    assert metrics["signal_correlation_before"] is None and metrics["signal_correlation_after"] is None
+    assert "share too little to estimate" in control_in_words("tomo", metrics)
 
 
 def test_a_denoiser_that_invents_a_texture_is_found_by_noise_alone():

@@ -167,7 +167,7 @@ def _denoise_one(
     from ..denoisers.examples import Tilts
     from ..denoisers.halves import measured_halves, subvolumes_of
     from ..denoisers.spectra import scale_of_one
-    from ..denoisers.train import validation_rows
+    from ..denoisers.train import unseen_rows
     from ..denoisers.written import write_denoised
 
     card, controls = denoiser.card, {}
@@ -177,7 +177,7 @@ def _denoise_one(
             warn(note)
         notes += said
         tilts = Tilts(*card["tilts"]) if card["fills_wedge"] else None
-        subvolumes = subvolumes_of(source, validation_rows(source.shape))
+        subvolumes = subvolumes_of(source, unseen_rows(card, source))
         controls = control_metrics(
             lambda subvolume: denoiser.answer(subvolume, scale), subvolumes, scale, source.pixel_size, tilts
         )

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Controls of a tomogram denoiser from the two halves: how much signal it keeps, and what it invents.
 
-The noise of a raw half is independent of the other half, denoised or not. So the correlation of a denoised half with
-the raw other one, against that between the raw halves, tells how near to the signal denoising came: with r between the
-raw halves and d between denoised and raw, the raw half correlates with the signal by sqrt(r), the denoised one by
-d / sqrt(r). Rows of the tomogram that the training did not see are taken, so that a network that has learned noise by
-heart gains nothing.
+The noise of a raw half is independent of the other half, denoised or not. So the product of the raw halves is the power
+of the signal, and that of a denoised half with the raw other one the product of the denoised with the signal: both
+correlations with the signal follow, of the mean of the halves and of the mean of the denoised. Rows with structure that
+the training did not see are taken, so that a network that has learned noise by heart gains nothing. Where the products
+are hardly above their own noise, no correlation is stated.
 Matched noise is the difference of the halves: it has no signal and exactly their noise. What the network leaves of it,
 and of a copy of the half with random phases, is structure that was not there.
 """
@@ -18,8 +18,11 @@ import numpy as np
 import torch
 
 from .examples import Tilts, inputs_of
-from .spectra import HalfScale, Powers, measure_powers
+from .spectra import WINDOW, HalfScale, Powers, measure_powers
 
+UNSURE = 0.2  # standard error of an estimated correlation, from which it is not stated
+CLEAR = 0.4  # of the signal's power, above which its standard error leaves the signal in doubt
+NEARLY = 1.25  # times the smallest error that is taken for a wider range of frequencies
 MIN_SHARED = 0.02  # FSC of raw halves below which a shell tells nothing of what is kept
 
 
@@ -36,12 +39,10 @@ def control_metrics(
     only measured coefficients are compared. Returns what the result of the command says of a tomogram.
     """
     mask = None if tilts is None else lambda shape: _measured(shape, tilts)
-    centred = [tuple(x - scale.middle for x in pair) for pair in pairs]
-    clean = [tuple(denoise(x) - scale.middle for x in pair) for pair in pairs]
+    centred, clean = _centred(pairs), _centred([tuple(denoise(x) for x in pair) for pair in pairs])
     raw = measure_powers(centred, mask)
     mixed = measure_powers([(c[k], x[1 - k]) for c, x in zip(clean, centred) for k in (0, 1)], mask)
-    shared, found = _broad(raw), _broad(mixed)
-    signal = max(shared, 1e-6) ** 0.5
+    means = measure_powers([(sum(x) / 2, sum(c) / 2) for x, c in zip(centred, clean)], mask)
     generator = torch.Generator().manual_seed(0)
     noises = [(a - b) / 2**0.5 for a, b in centred]
     random = [_random_phases(a, generator) for a, _ in centred]
@@ -54,12 +55,17 @@ def control_metrics(
         fsc_halves=_listed(both),
         fsc_denoised=_listed(np.minimum(mixed.fsc, 1.0)),
         kept=_listed(np.clip(kept, 0, 10)),
-        signal_correlation_before=round(min(signal, 1.0), 4),
-        signal_correlation_after=round(min(found / signal, 1.0), 4),
+        **_signal_correlations(raw, mixed, means),
         noise_left=round(left(noises), 4),
         wiener_noise_left=round(filtered(noises) / filtered([a for a, _ in centred]), 4),
         random_phases_left=round(left(random), 4),
     )
+
+
+def _centred(pairs: typing.Sequence[tuple[torch.Tensor, ...]]) -> list[tuple[torch.Tensor, ...]]:
+    """Bricks less the mean of all: that rows with structure are darker than others is no detail that they show."""
+    mean = float(np.mean([[x.mean() for x in pair] for pair in pairs]))
+    return [tuple(x - mean for x in pair) for pair in pairs]
 
 
 def _measured(shape: typing.Sequence[int], tilts: Tilts) -> torch.Tensor:
@@ -70,9 +76,22 @@ def _measured(shape: typing.Sequence[int], tilts: Tilts) -> torch.Tensor:
     return inside.float()[:, None].expand(-1, shape[1], -1)
 
 
-def _broad(powers: Powers) -> float:
-    """Correlation over all frequencies."""
-    return float(powers.cross.sum() / max((powers.first.sum() * powers.second.sum()) ** 0.5, 1e-300))
+def _signal_correlations(raw: Powers, mixed: Powers, means: Powers) -> dict[str, float | None]:
+    """Correlation with the signal of the mean of the halves, of the denoised ones, and the standard error of the
+    latter; None where they are not known. Frequencies count as far as they do not make the error much larger.
+
+    raw: of the halves. mixed: of each denoised half and the raw other one. means: of both means.
+    """
+    products = [np.maximum(np.cumsum(powers.cross), 1e-300) for powers in (raw, mixed)]  # up to each frequency
+    noises = [np.cumsum(WINDOW * p.first * p.second / np.maximum(p.count, 1)) ** 0.5 for p in (raw, mixed)]
+    before = (products[0] / means.first.sum()) ** 0.5
+    after = products[1] / 2 / (products[0] * means.second.sum()) ** 0.5
+    parts = [np.minimum(noise / product, 1e3) for noise, product in zip(noises, products)]
+    errors = np.where(parts[0] < CLEAR, after * (parts[1] ** 2 + parts[0] ** 2 / 4) ** 0.5, np.inf)
+    widest = int(np.flatnonzero(errors <= NEARLY * errors.min())[-1])
+    values = [None] * 3 if errors[widest] > UNSURE else [before[widest], after[widest], errors[widest]]
+    words = [f"signal_correlation_{what}" for what in ("before", "after", "error")]
+    return {word: value and round(float(min(value, 1.0)), 4) for word, value in zip(words, values)}
 
 
 def _rms(images: typing.Sequence[torch.Tensor]) -> float:
@@ -92,9 +111,15 @@ def _listed(curve: np.ndarray) -> list[float]:
 
 def control_in_words(name: str, metrics: dict[str, typing.Any]) -> str:
     """A sentence on a tomogram's metrics."""
+    before, after, error = (metrics[f"signal_correlation_{what}"] for what in ("before", "after", "error"))
+    gained = (
+        f"estimated correlation with the signal {before:.2f}, after denoising {after:.2f} ± {error:.2f} (in rows with "
+        "structure that were not learned from)"
+        if after is not None
+        else "the halves share too little to estimate the correlation with the signal"
+    )
     return (
-        f"{name}: estimated correlation of a half with the signal {metrics['signal_correlation_before']:.2f}, after "
-        f"denoising {metrics['signal_correlation_after']:.2f} (in held-out rows); of pure noise it keeps "
-        f"{100 * metrics['noise_left']:.0f} % of the contrast that it gives the tomogram (a Wiener filter "
-        f"{100 * metrics['wiener_noise_left']:.0f} %), of random phases {100 * metrics['random_phases_left']:.0f} %."
+        f"{name}: {gained}; of pure noise it keeps {100 * metrics['noise_left']:.0f} % of the contrast that it "
+        f"gives the tomogram (a Wiener filter {100 * metrics['wiener_noise_left']:.0f} %), of random phases "
+        f"{100 * metrics['random_phases_left']:.0f} %."
     )

@@ -11,7 +11,7 @@ import torch
 
 from ...io.tomograms import Tomogram, working_pixel_size
 from .named import Named
-from .spectra import BINS, HalfScale, Powers, scale_of_halves
+from .spectra import BINS, HalfScale, scale_of_halves
 
 SMALLEST = 16  # px along each axis
 SIDE, ROWS, MAXIMUM = 64, 4, 24  # bricks that spectra are measured on: px, along an axis, and in all
@@ -20,7 +20,7 @@ SAME_PIXEL = 0.02
 DEPENDENT, COPIES = 0.5, 0.9
 ALIKE = 1.25  # times that the grey values of one half may spread wider than those of the other
 CERTAIN = 5.0  # standard deviations of the correlation above 0, below which halves have nothing in common
-WINDOW = 1.5**3  # a Hann window along each axis makes so many neighbouring coefficients tell the same
+HELD_OUT, BANDS = 0.15, 5  # part of the rows that a training does not see; bands that it is chosen from
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,8 +90,25 @@ def subvolumes_of(source: HalfSource, rows: tuple[int, int] | None = None) -> li
 
 def _spans(start: int, stop: int) -> list[tuple[int, int]]:
     side = min(SIDE, (stop - start) // 8 * 8)
-    count = min(ROWS, max(1, (stop - start) // side))
+    count = min(ROWS, max(1, 2 * (stop - start) // side - 1))  # windowed bricks see all where they overlap by half
     return [(start + round(k), start + round(k) + side) for k in np.linspace(0, stop - start - side, count)]
+
+
+def held_out_rows(source: HalfSource) -> tuple[int, int]:
+    """[start, stop) of the rows y that a training on a tomogram does not see: those in which its halves share most, as
+    rows without structure tell nothing of a denoiser."""
+    rows = source.shape[1]
+    height = max(SMALLEST, min(32, rows // 4), round(HELD_OUT * rows))
+    bands = [(int(start), int(start) + height) for start in np.linspace(0, rows - height, BANDS)]
+    return max(bands, key=lambda band: _shared(source, band))
+
+
+def _shared(source: HalfSource, rows: tuple[int, int]) -> float:
+    """How certainly some rows hold structure; 0 where they are empty."""
+    try:
+        return float(scale_of_halves(subvolumes_of(source, rows))[1].certainty.max())
+    except ValueError:
+        return 0.0
 
 
 def measured_halves(source: HalfSource) -> tuple[HalfScale, np.ndarray, list[str]]:
@@ -110,7 +127,7 @@ def measured_halves(source: HalfSource) -> tuple[HalfScale, np.ndarray, list[str
             f"{both} agree at the finest detail (FSC {fine:.2f}): their noise is not independent. They are copies, "
             "or were denoised before. Give the halves as reconstructed."
         )
-    if not _certainty(powers) > CERTAIN:
+    if not powers.certainty.max() > CERTAIN:
         raise ValueError(
             f"{both} have nothing in common (largest FSC {fsc.max():.2f}): they are not halves of one tomogram, one "
             "is shifted or inverted, or they contain only noise."
@@ -136,10 +153,3 @@ def _check_greys(source: HalfSource, subvolumes: list[tuple[torch.Tensor, ...]])
             f"{means[1]:.3g}, standard deviation {widths[0]:.3g} and {widths[1]:.3g}): they were scaled separately. "
             "Reconstruct both in the same way, in floating point."
         )
-
-
-def _certainty(powers: Powers) -> float:
-    """By how many standard deviations the correlation up to some frequency, whichever tells most, is above that of
-    noise."""
-    count = powers.count / (2 * WINDOW)  # a coefficient and its conjugate tell the same
-    return float((np.cumsum(powers.fsc * count) / np.sqrt(np.maximum(np.cumsum(count), 1e-12))).max())

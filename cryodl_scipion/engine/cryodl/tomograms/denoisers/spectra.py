@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 BINS = 32  # of frequency, from 0 to 0.5 cycles per px; what lies beyond has the value of the last
+WINDOW = 1.5**3  # a Hann window along each axis makes so many neighbouring coefficients tell the same
 MIN_POWER = 1e-6  # of the largest: below it a filter has left nothing, and its correlations mean nothing
 
 
@@ -67,6 +68,12 @@ class Powers:
         return np.where(
             power > MIN_POWER * power.max(), self.cross / np.maximum(power * np.maximum(self.count, 1), 1e-300), 0.0
         )
+
+    @property
+    def certainty(self) -> np.ndarray:
+        """(BINS,) by how many standard deviations the correlation up to each frequency is above that of noise."""
+        count = self.count / (2 * WINDOW)  # a coefficient and its conjugate tell the same
+        return np.cumsum(self.fsc * count) / np.sqrt(np.maximum(np.cumsum(count), 1e-12))
 
 
 def measure_powers(

@@ -17,24 +17,19 @@ from ...learning.recipe import TrainingRun
 from ...learning.registry import method_of
 from ...learning.schedule import Schedule
 from .examples import Region, Tilts
-from .halves import SMALLEST, HalfSource, measured_halves
+from .halves import HalfSource, held_out_rows, measured_halves
 from .spectra import HalfScale
 from .task import TomogramTask
 
-VALIDATION_PART = 0.15  # of the rows of each tomogram
 VALIDATIONS = 8
 MAX_VOXELS = 32_000_000  # of each half in memory, 0.26 GB in all; of larger or more tomograms only parts are learned
 CUBE = 128  # px of such a part
+SEEN = 64  # rows beside the held-out ones that are worth learning from, where there are as many
 
 
 def tilts_of(config: typing.Any) -> Tilts | None:
     """Tilts of a config that fills the wedge, else None."""
     return Tilts(config.tilt_min, config.tilt_max) if config.fill_wedge else None
-
-
-def validation_rows(shape: typing.Sequence[int]) -> tuple[int, int]:
-    """[start, stop) of the rows y that a training on a tomogram does not see."""
-    return shape[1] - max(SMALLEST, round(VALIDATION_PART * shape[1])), shape[1]
 
 
 def train_tomogram_denoiser(config: typing.Any, sources: list[HalfSource], output: str | Path) -> None:
@@ -46,7 +41,7 @@ def train_tomogram_denoiser(config: typing.Any, sources: list[HalfSource], outpu
     training.take_folder()
     device, method = training.take_device(), method_of("tomogram_denoiser", config.network)
     require_memory(16 * MAX_VOXELS, "Training", "Close other programs, or use a machine with more memory.")
-    used, learnt, validation = load_regions(sources, config)
+    used, held_out, learnt, validation = load_regions(sources, config)
     training.start()
     task = TomogramTask(method, method.build(), learnt, validation, device, tilts_of(config))
     steps = config.steps or method.default_steps(config.fill_wedge)
@@ -74,17 +69,32 @@ def train_tomogram_denoiser(config: typing.Any, sources: list[HalfSource], outpu
         fills_wedge=config.fill_wedge,
         tilts=[config.tilt_min, config.tilt_max] if config.fill_wedge else [],
         gain=[round(float(g), 5) for g in np.mean([region.scale.gain for region in learnt], axis=0)],
-        training=dict(tomograms=names, files=[list(source.paths) for source in used], **training.record()),
+        training=dict(
+            tomograms=names,
+            files=[list(source.paths) for source in used],
+            held_out=[list(rows) for rows in held_out],
+            **training.record(),
+        ),
         validation=training.metrics(),
     )
     training.finish(card, task.networks["denoiser"].state_dict())
 
 
-def load_regions(sources: list[HalfSource], config: typing.Any) -> tuple[list[HalfSource], list[Region], list[Region]]:
-    """Sources that are learned from, and Regions of them for training and for validation; bad ones are passed over, and
-    said."""
+def unseen_rows(card: dict, source: HalfSource) -> tuple[int, int] | None:
+    """[start, stop) of the rows of a tomogram that a model has not learned from; None: all of them."""
+    training = card["training"]
+    known = dict(zip(map(tuple, training["files"]), training.get("held_out", ())))
+    return known.get(source.paths)
+
+
+def load_regions(
+    sources: list[HalfSource], config: typing.Any
+) -> tuple[list[HalfSource], list[tuple[int, int]], list[Region], list[Region]]:
+    """Sources that are learned from, rows of them that are not, and Regions for training and for validation; bad ones
+    are passed over, and said."""
     wanted = min(config.training_tomograms, len(sources))
     used: list[HalfSource] = []
+    held_out: list[tuple[int, int]] = []
     parts: tuple[list[Region], list[Region]] = ([], [])
     bad: list[Skipped] = []
     for index in spread_first(range(len(sources)), wanted):
@@ -94,12 +104,14 @@ def load_regions(sources: list[HalfSource], config: typing.Any) -> tuple[list[Ha
         rng = np.random.default_rng((config.seed, index))
         try:
             scale, _, _ = measured_halves(source)
-            first = validation_rows(source.shape)[0]
+            start, stop = held_out_rows(source)
+            sides = [rows for rows in ((0, start), (stop, source.shape[1])) if rows[1] - rows[0] >= SEEN]
+            sides = sides or [max((0, start), (stop, source.shape[1]), key=lambda rows: rows[1] - rows[0])]
             found = [
-                [Region(halves, scale) for halves in _cut(source, scale, rows, maximum, rng)]
-                for rows, maximum in (
-                    ((0, first), MAX_VOXELS // wanted),
-                    ((first, source.shape[1]), MAX_VOXELS // (6 * wanted)),
+                [Region(halves, scale) for rows in parts for halves in _cut(source, scale, rows, maximum, rng)]
+                for parts, maximum in (
+                    (sides, MAX_VOXELS // (len(sides) * wanted)),
+                    ([(start, stop)], MAX_VOXELS // (6 * wanted)),
                 )
             ]
         except (ValueError, FileNotFoundError) as error:
@@ -107,11 +119,12 @@ def load_regions(sources: list[HalfSource], config: typing.Any) -> tuple[list[Ha
             print(f"Not used for training: {in_words(bad[-1])}")
             continue
         used.append(source)
+        held_out.append((start, stop))
         for part, regions in zip(parts, found):
             part.extend(regions)
     if not used:
         raise AllSkipped(f"None of the tomograms can be used for training. The first: {in_words(bad[0])}")
-    return used, *parts
+    return used, held_out, *parts
 
 
 def _cut(
