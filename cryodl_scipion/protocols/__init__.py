@@ -2,7 +2,6 @@
 """Protocols of the plugin; Scipion finds those that are imported here."""
 
 from ..tomography import HAS_TOMO
-from .maps.protocol_compare_models import CryodlProtCompareModels
 from .maps.protocol_evaluate_map import CryodlProtEvaluateMap
 from .maps.protocol_improve_map import CryodlProtImproveMap
 from .maps.protocol_simulate_half_maps import CryodlProtSimulateHalfMaps
@@ -24,6 +23,7 @@ from .micrographs.protocol_threshold_picks import CryodlProtThresholdPicks
 from .micrographs.protocol_train_from_structure import CryodlProtTrainFromStructure
 from .micrographs.protocol_train_general import CryodlProtTrainGeneral
 from .micrographs.protocol_train_picker import CryodlProtTrainPicker
+from .one_of import formerProtocols
 from .particles.protocol_assign_orientations import CryodlProtAssignOrientations
 from .particles.protocol_back_project import CryodlProtBackProject
 from .particles.protocol_classify_2d import CryodlProtClassify2D
@@ -35,7 +35,7 @@ from .particles.protocol_latent_volumes import CryodlProtLatentVolumes
 from .particles.protocol_select_classes import CryodlProtSelectClasses
 from .particles.protocol_simulate_particles import CryodlProtSimulateParticles
 from .particles.protocol_train_denoiser import CryodlProtTrainDenoiser
-from .protocol_models import CryodlProtExportModel, CryodlProtImportModel
+from .protocol_models import CryodlProtModels
 from .protocol_report import CryodlProtReport
 
 if HAS_TOMO:  # see tomography.py
@@ -55,3 +55,5 @@ if HAS_TOMO:  # see tomography.py
     from .tomograms.protocol_train_classifier import CryodlProtTrainClassifier
     from .tomograms.protocol_train_detector import CryodlProtTrainDetector
     from .tomograms.protocol_train_segmenter import CryodlProtTrainSegmenter
+
+globals().update(formerProtocols(globals()))  # by which Scipion reads projects and workflows of 0.1.0

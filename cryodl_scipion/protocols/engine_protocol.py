@@ -36,13 +36,38 @@ _NEVER = {
 _FREE = ("output", "names", "pictures", "overwrite", "json", "memory", "feature_maps")
 
 
-def _configOf(cls: type) -> Optional[type]:
+def configOf(cls: type) -> Optional[type]:
     """The config that a class names in its bases: OneRun[ImproveMapConfig, ImproveMapOutputs]."""
     for base in vars(cls).get("__orig_bases__", ()):
         arguments = getattr(base, "__args__", None) or ()
         if arguments and isinstance(arguments[0], type) and dataclasses.is_dataclass(arguments[0]):
             return arguments[0]
     return None
+
+
+def fieldsOf(config: type) -> List[str]:
+    """Names of a config's fields."""
+    return [field.name for field in dataclasses.fields(config)]
+
+
+def followContract(cls: Any) -> None:
+    """Complete a class that has a form: a protocol, or a way of one.
+
+    It has FORM, _CONFIG and NOT_ON_FORM, and gets OTHER_DEFAULTS. Raises TypeError for a part of the form that names a
+    field which the contract does not have.
+    """
+    fields, placed = fieldsOf(cls._CONFIG), [name for part in cls.FORM for name in part.options]
+    excused = {name: part.why for part in cls.FORM for name in part.fills}
+    excused.update(cls.NOT_ON_FORM)
+    unknown = sorted(name for name in [*excused, *placed] if name not in (*fields, "seed", "names"))
+    if unknown:
+        raise TypeError(f"{cls.__name__}: {cls._CONFIG.__name__} has no field {', '.join(unknown)}")
+    common = {name: why for name, why in _NEVER.items() if name in fields and name not in placed}
+    cls.NOT_ON_FORM = dict(common, **excused)
+    cls.OTHER_DEFAULTS = {name: word for part in cls.FORM for name, word in part.otherDefaults.items()}
+    models = [part for part in cls.FORM if isinstance(part, (Model, ModelOrShipped))]
+    if models:
+        cls._MODEL_KIND = models[0].kind
 
 
 class EngineProtocol(CryodlProtBase, Generic[ConfigT, MadeT]):
@@ -57,55 +82,34 @@ class EngineProtocol(CryodlProtBase, Generic[ConfigT, MadeT]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Raises TypeError for a part of the form that names a field which the contract does not have."""
-        config = _configOf(cls)
+        config = configOf(cls)
         if config is not None:
             cls._CONFIG = config
         if cls._CONFIG is not None and ("FORM" in vars(cls) or config is not None):
-            cls._followContract()
+            followContract(cls)
         super().__init_subclass__(**kwargs)
 
-    @classmethod
-    def _followContract(cls) -> None:
-        fields, models = cls._fields(), [part for part in cls.FORM if isinstance(part, (Model, ModelOrShipped))]
-        excused = {name: part.why for part in cls.FORM for name in part.fills}
-        excused.update(cls.NOT_ON_FORM)
-        unknown = sorted(name for name in [*excused, *cls._placed()] if name not in (*fields, "seed", "names"))
-        if unknown:
-            raise TypeError(f"{cls.__name__}: {cls._CONFIG.__name__} has no field {', '.join(unknown)}")
-        common = {name: why for name, why in _NEVER.items() if name in fields and name not in cls._placed()}
-        cls.NOT_ON_FORM = dict(common, **excused)
-        cls.OTHER_DEFAULTS = {name: word for part in cls.FORM for name, word in part.otherDefaults.items()}
-        if models:
-            cls._MODEL_KIND = models[0].kind
-
-    @classmethod
-    def _fields(cls) -> List[str]:
-        """Names of the contract's fields."""
-        return [field.name for field in dataclasses.fields(cls._CONFIG)]
-
-    @classmethod
-    def _placed(cls) -> List[str]:
-        """Contract fields that the parts of the form show."""
-        return [name for part in cls.FORM for name in part.options]
-
-    @classmethod
-    def _row(cls) -> contract.Command:
+    def _row(self) -> contract.Command:
         """The command's row in the contract."""
-        return contract.EVERY_COMMAND[contract.command_name(cls._CONFIG)]
+        return contract.EVERY_COMMAND[contract.command_name(self._CONFIG)]
 
     # ----- form
     def _defineParams(self, form: Form) -> None:
         if not (self.FORM and isinstance(self.FORM[0], Section)):
             form.addSection("Input")
-        for part in self.FORM:
-            part.addTo(form, self)
-        elsewhere = {*self.NOT_ON_FORM, *self._placed()}
-        addConfigParams(form, self._CONFIG, [name for name in self._fields() if name not in elsewhere])
-        if self._row().seeded and "seed" not in elsewhere:
-            addConfigParams(form, contract.Request, ["seed"])
+        self._addFields(form)
         if self._row().gpu:
             self._addGpuParams(form)
         self._addRunParams(form)
+
+    def _addFields(self, form: Form) -> None:
+        """The parts of the form, then the contract's other fields."""
+        for part in self.FORM:
+            part.addTo(form, self)
+        elsewhere = {*self.NOT_ON_FORM, *(name for part in self.FORM for name in part.options)}
+        addConfigParams(form, self._CONFIG, [name for name in fieldsOf(self._CONFIG) if name not in elsewhere])
+        if self._row().seeded and "seed" not in elsewhere:
+            addConfigParams(form, contract.Request, ["seed"])
 
     def _addRunParams(self, form: Form) -> None:
         """The last fields: how many threads, and how items are waited for."""
@@ -152,7 +156,7 @@ class EngineProtocol(CryodlProtBase, Generic[ConfigT, MadeT]):
     # ----- validation
     def _checkInputs(self) -> List[str]:
         found = [problem for part in self.FORM for problem in part.problems(self)]
-        if "symmetry" in self._fields() and "symmetry" not in self.NOT_ON_FORM:
+        if "symmetry" in fieldsOf(self._CONFIG) and "symmetry" not in self.NOT_ON_FORM:
             found += self._checkSymmetry()
         return found or self._checkTogether()
 

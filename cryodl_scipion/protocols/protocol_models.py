@@ -2,119 +2,114 @@
 """Bring models into a project, and take them out."""
 
 import os
-from typing import List
+from typing import Any, Dict, List, Sequence
 
-from pwem.protocols import EMProtocol
-from pyworkflow import BETA
 from pyworkflow.protocol import params
-from pyworkflow.protocol.params import Form
 
 from ..convert.models import copyModel
 from ..engine.cryodl import contract
+from ..engine.cryodl.contract import Result
 from ..objects import CryodlModel
-from .form_parts import addPointer
-from .inputs import PluginProtocol, WithoutEngine
+from .inputs import WithoutEngine
+from .kinds import ModelOfProject, Own
+from .one_of import OneOf, Way
 
 
-class CryodlProtImportModel(WithoutEngine, PluginProtocol, EMProtocol):
-    """Import a trained model from a folder.
+class Import(Way[Any, Any]):
+    """A folder in, a model of the project out."""
 
-    In: the folder of a model of any kind, made on the command line (`cryodl train-picker`, `cryodl train-segmenter`
-    ...) or by `cryodl - export model`. The weights are compared with the checksum in the model's card. Out: a model
-    that the other protocols take; it is a copy in this project.
-    """
-
-    _label = "import model"
-    _devStatus = BETA
-    _possibleOutputs = {"outputModel": CryodlModel}
-
-    def _defineParams(self, form: Form) -> None:
-        form.addSection("Input")
-        form.addParam(
+    WORD = "import"
+    POSSIBLE = {"outputModel": CryodlModel}
+    FORM = (
+        Own(
             "modelFolder",
             params.FolderParam,
+            "Model folder",
+            "Folder with card.json and weights.safetensors.",
             default="",
-            label="Model folder",
             important=True,
-            help="Folder with card.json and weights.safetensors.",
-        )
+        ),
+    )
 
-    def _insertAllSteps(self) -> None:
-        self._insertFunctionStep(self.copyStep, self.modelFolder.get(), needsGPU=False)
+    def settings(self, protocol: Any) -> Dict[str, Any]:
+        return dict(folder=protocol.modelFolder.get())
 
-    def copyStep(self, folder: str) -> None:
-        target = self._getExtraPath("model")
+    def run(self, protocol: Any, settings: Dict[str, Any]) -> None:
+        target = protocol._getExtraPath("model")
         if not os.path.exists(target):  # it is there when the run was stopped just after the copy
-            copyModel(folder, target)
-        self._defineOutputs(outputModel=CryodlModel.fromFolder(target))
+            copyModel(settings["folder"], target)
 
-    def _validate(self) -> List[str]:
-        if not (self.modelFolder.get() or "").strip():
+    def makeOutputs(self, protocol: Any, made: None) -> Dict[str, Any]:
+        return dict(outputModel=CryodlModel.fromFolder(protocol._getExtraPath("model")))
+
+    def problems(self, protocol: Any) -> List[str]:
+        if not (protocol.modelFolder.get() or "").strip():
             return ["Model folder is empty. Choose the folder with card.json and weights.safetensors."]
-        try:
-            contract.check_model(self.modelFolder.get())
-        except (ValueError, OSError) as error:
-            return [str(error)]
-        return []
+        return _modelProblems(protocol.modelFolder.get())
 
-    def _summary(self) -> List[str]:
-        model = getattr(self, "outputModel", None)
-        return ["No model yet."] if model is None else [str(model), f"From {self.modelFolder.get()}"]
-
-    def _citations(self) -> List[str]:
-        return ["cryodl"]
+    def tell(self, protocol: Any, results: Sequence[Result]) -> List[str]:
+        model = getattr(protocol, "outputModel", None)
+        return ["No model yet."] if model is None else [str(model), f"From {protocol.modelFolder.get()}"]
 
 
-class CryodlProtExportModel(WithoutEngine, PluginProtocol, EMProtocol):
-    """Copy a model out of the project, for another project, another person, or the command line.
+class Export(Way[Any, Any]):
+    """A model of the project in, a folder out."""
 
-    In: a model and the folder to make. What is exported is a folder with the weights and the card that says what the
-    model was trained on; it works with `cryodl - import model`, and with `cryodl pick --model FOLDER` (denoise,
-    segment, classify-subtomograms for models of these kinds).
-    """
-
-    _label = "export model"
-    _devStatus = BETA
-
-    def _defineParams(self, form: Form) -> None:
-        form.addSection("Input")
-        addPointer(form, "inputModel", "CryodlModel", "Model", "Model to copy.", important=True)
-        form.addParam(
+    WORD = "export"
+    FORM = (
+        ModelOfProject("inputModel", "Model to copy.", ""),
+        Own(
             "targetFolder",
             params.FolderParam,
+            "New folder",
+            "Folder to create for the copy. It must not exist, but its parent folder must.",
             default="",
-            label="New folder",
             important=True,
-            help="Folder to create for the copy. It must not exist, but its parent folder must.",
-        )
+        ),
+    )
 
-    def _insertAllSteps(self) -> None:
-        self._insertFunctionStep(self.exportStep, self.targetFolder.get(), needsGPU=False)
+    def settings(self, protocol: Any) -> Dict[str, Any]:
+        return dict(folder=protocol.targetFolder.get())
 
-    def exportStep(self, folder: str) -> None:
-        copyModel(self.inputModel.get().getFolder(), folder)
+    def run(self, protocol: Any, settings: Dict[str, Any]) -> None:
+        copyModel(protocol.inputModel.get().getFolder(), settings["folder"])
 
-    def _validate(self) -> List[str]:
-        model, target = self.inputModel.get(), (self.targetFolder.get() or "").strip()
-        if model is None:
-            return []  # pyworkflow names it
+    def problems(self, protocol: Any) -> List[str]:
+        target = (protocol.targetFolder.get() or "").strip()
         if not target:
             return ["New folder is empty. Give the folder to create for the copy."]
-        if os.path.exists(target) and not self.isFinished():
+        if os.path.exists(target) and not protocol.isFinished():
             return [f"{target} exists already and is not replaced. Choose another name, or remove it."]
         above = os.path.dirname(os.path.abspath(target))
         if not os.path.isdir(above) or not os.access(above, os.W_OK):
             return [f"The folder {above} does not exist or is not writable. Choose another folder."]
-        try:
-            contract.check_model(model.getFolder())
-        except (ValueError, OSError) as error:
-            return [str(error)]
-        return []
+        return _modelProblems(protocol.inputModel.get().getFolder())
 
-    def _summary(self) -> List[str]:
-        if not self.isFinished():
+    def tell(self, protocol: Any, results: Sequence[Result]) -> List[str]:
+        if not protocol.isFinished():
             return ["Not exported yet."]
-        return [f"{self.inputModel.get()} was copied to {self.targetFolder.get()}"]
+        return [f"{protocol.inputModel.get()} was copied to {protocol.targetFolder.get()}"]
 
-    def _citations(self) -> List[str]:
-        return ["cryodl"]
+
+def _modelProblems(folder: str) -> List[str]:
+    """What is wrong with a model's folder, in a list."""
+    try:
+        contract.check_model(folder)
+    except (ValueError, OSError) as error:
+        return [str(error)]
+    return []
+
+
+class CryodlProtModels(WithoutEngine, OneOf[Any, Any]):
+    """Import a trained model from a folder, or copy a model of this project into one.
+
+    In: the folder of a model of any kind, made on the command line (`cryodl train-picker`, `cryodl train-segmenter`
+    ...) or exported from another project; or a model of this project and the folder to make. The weights are compared
+    with the checksum in the model's card. Out: a model that the other protocols take, which is a copy in this project;
+    or a folder with weights and card, for another project, another person, or the command line (`cryodl pick --model
+    FOLDER`).
+    """
+
+    _label = "models"
+    WAYS = (Import(), Export())
+    WHAT = ("What to do", "import: a folder becomes a model of this project. export: a model is copied into a folder.")

@@ -5,5 +5,4 @@ PANELS = {
     "CryodlProtImproveMap": ("showSlices", "showTest"),
     "CryodlProtSimulateHalfMaps": ("showSlices",),
     "CryodlProtEvaluateMap": ("showMetrics", "showSlices", "showResidues"),
-    "CryodlProtCompareModels": ("showResidues",),
 }

@@ -6,10 +6,13 @@ import os
 
 from pyworkflow.tests import BaseTest, setupTestProject
 
+from .. import protocols
 from ..engine.cryodl import contract
+from ..protocols import CryodlProtModels
 from ..protocols.batches import noteAllSkipped
 from ..protocols.engine_protocol import OneRun
 from ..protocols.kinds import Flag, MapOrModel, Options, Section
+from ..protocols.one_of import OneOf, Way
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +81,51 @@ class TestCryodlEngineProtocol(BaseTest):
         made = contract.Result.read(self.getOutputPath("result.json"))
         self.assertEqual((made.outputs.counts, made.outputs.coordinates, made.outputs.picks), ({}, {}, None))
         self.assertEqual([(s.item, s.reason) for s in made.skipped], [("a", "damaged")])
+
+    def test_a_protocol_of_two_ways_has_each_field_once_and_does_what_is_chosen(self):
+        class Weigh(Way[WeighConfig, WeighOutputs]):
+            """Weigh it."""
+
+            WORD, CITES = "weigh", ("Cicek2016",)
+            FORM = (MapOrModel("inputStructure", "Of what."), Options("scale"), Options("unit", when="scale > 1"))
+
+            def problems(self, protocol):
+                return ["too heavy"] if protocol.scale.get() > 9 else []
+
+        class Drop(Way):
+            """Let it fall."""
+
+            WORD = "drop"
+            FORM = (Flag("far", "Far", "Far?"), MapOrModel("inputStructure", "Of what.", empty="nothing falls"))
+
+            def tell(self, protocol, results):
+                return ["It fell far." if protocol.far.get() else "It fell."]
+
+        class Either(OneOf):
+            """A protocol that exists here alone."""
+
+            _label = "either"
+            WAYS = (Weigh(), Drop())
+            WHAT = ("What", "One of them.")
+
+        protocol = self.newProtocol(Either)
+        ours = [n for n in self.fields(Either) if n in ("what", "inputStructure", "scale", "unit", "repeats", "far")]
+        self.assertEqual(ours, ["what", "inputStructure", "scale", "unit", "repeats", "far"])
+        shown = lambda: [name for name in ours if protocol.evalParamCondition(name)]
+        self.assertEqual(shown(), ["what", "inputStructure", "scale", "repeats"])
+        self.assertEqual((protocol._config().scale, protocol._row().name), (1.0, "weigh"))
+        protocol.scale.set(10.0)
+        self.assertEqual(shown(), ["what", "inputStructure", "scale", "unit", "repeats"])
+        self.assertEqual((protocol._checkTogether(), protocol._citations()), (["too heavy"], ["cryodl", "Cicek2016"]))
+        protocol.what.set(1)
+        self.assertEqual(shown(), ["what", "inputStructure", "far"])
+        self.assertEqual((protocol._checkTogether(), protocol._summary()), ([], ["It fell."]))
+        self.assertFalse(protocol.usesGpu())
+
+    def test_a_protocol_of_0_1_0_becomes_one_of_the_ways_of_another(self):
+        made = self.newProtocol(protocols.CryodlProtExportModel, targetFolder="there")
+        self.assertEqual((type(made), made.what.get(), made.targetFolder.get()), (CryodlProtModels, 1, "there"))
+        self.assertTrue(protocols.CryodlProtExportModel.isBase())  # so that Scipion does not list it
 
     def _subclass(self, *parts):
         class Weigh(OneRun[WeighConfig, WeighOutputs]):

@@ -20,14 +20,21 @@ from ..protocols import CryodlProtAnnotate, CryodlProtPick, CryodlProtTrainFromS
 
 def ourProtocols():
     """All protocol classes of the plugin that stand in the tree."""
-    return [value for name, value in sorted(vars(protocols).items()) if name.startswith("CryodlProt")]
+    found = [value for name, value in sorted(vars(protocols).items()) if name.startswith("CryodlProt")]
+    return [value for value in found if "_label" in vars(value)]  # others are names of 0.1.0
 
 
-# Protocols, each with every config that its form fills.
-ENGINE_PROTOCOLS = [(protocol, protocol._CONFIG) for protocol in ourProtocols() if getattr(protocol, "_CONFIG", None)]
+def waysOf(protocolClass):
+    """(protocol, or way of it, values of the form that choose it) of all that run the engine."""
+    ways = [(way, {protocolClass.CHOICE: n}) for n, way in enumerate(getattr(protocolClass, "WAYS", ()))]
+    return [(way, given) for way, given in ways or [(protocolClass, {})] if getattr(way, "_CONFIG", None)]
+
+
+# Protocols, each with every config that its form fills, what says which fields are not on it, and what chooses it.
+ENGINE_PROTOCOLS = [(one, way._CONFIG, way, given) for one in ourProtocols() for way, given in waysOf(one)]
 ENGINE_PROTOCOLS += [
-    (CryodlProtTrainFromStructure, contract.SimulateMicrographsConfig),
-    (CryodlProtAnnotate, contract.ImportAnnotationsConfig),
+    (CryodlProtTrainFromStructure, contract.SimulateMicrographsConfig, CryodlProtTrainFromStructure, {}),
+    (CryodlProtAnnotate, contract.ImportAnnotationsConfig, CryodlProtAnnotate, {}),
 ]
 
 
@@ -109,40 +116,40 @@ class TestCryodlForms(BaseTest):
         setupTestProject(cls)
 
     def test_every_contract_field_is_on_the_form_or_excused(self):
-        for protocolClass, config in ENGINE_PROTOCOLS:
-            form = self.newProtocol(protocolClass).getDefinition()
+        for protocolClass, config, way, given in ENGINE_PROTOCOLS:
+            form = self.newProtocol(protocolClass, **given).getDefinition()
             for info in contract.describe_all(config):
-                positions = [form.hasParam(formName(info.name)), info.name in protocolClass.NOT_ON_FORM]
+                positions = [form.hasParam(formName(info.name)), info.name in way.NOT_ON_FORM]
                 self.assertEqual(sum(positions), 1, f"{info.name} of {protocolClass.__name__}")
 
     def test_excuses_name_real_fields_and_give_reasons(self):
-        for protocolClass in {p for p, _ in ENGINE_PROTOCOLS}:
+        for way in {way for _, _, way, _ in ENGINE_PROTOCOLS}:
             fields = {
-                f.name for p, config in ENGINE_PROTOCOLS if p is protocolClass for f in dataclasses.fields(config)
+                f.name for _, config, one, _ in ENGINE_PROTOCOLS if one is way for f in dataclasses.fields(config)
             }
-            self.assertLessEqual(set(protocolClass.NOT_ON_FORM), fields | {"device", "threads"})  # of every command
-            self.assertTrue(all(protocolClass.NOT_ON_FORM.values()))
+            self.assertLessEqual(set(way.NOT_ON_FORM), fields | {"device", "threads", "names"})  # of every command
+            self.assertTrue(all(way.NOT_ON_FORM.values()))
 
     def test_form_defaults_equal_contract_defaults_or_are_said_to_differ(self):
-        for protocolClass, configClass in ENGINE_PROTOCOLS:
-            values = {name: None for name in protocolClass.NOT_ON_FORM}
+        for protocolClass, configClass, way, given in ENGINE_PROTOCOLS:
+            values = {name: None for name in way.NOT_ON_FORM}
             config = readConfig(
-                self.newProtocol(protocolClass),
+                self.newProtocol(protocolClass, **given),
                 configClass,
                 **{n: v for n, v in values.items() if n in fieldsOf(configClass)},
             )
             for info in contract.describe_all(configClass):
                 if info.name not in values:
                     default = None if info.required else info.default
-                    default = getattr(protocolClass, "OTHER_DEFAULTS", {}).get(info.name, default)
+                    default = getattr(way, "OTHER_DEFAULTS", {}).get(info.name, default)
                     value = getattr(config, info.name)
                     self.assertEqual(None if value == () and info.required else value, default, info.name)
 
     def test_each_field_of_the_form_reaches_the_request(self):
         other = {"int": 7, "float": 12.5, "bool": True, "str": "C4", "paths": " one,the other , "}
-        for protocolClass, configClass in ENGINE_PROTOCOLS:
-            protocol = self.newProtocol(protocolClass)
-            values = {name: None for name in protocolClass.NOT_ON_FORM if name in fieldsOf(configClass)}
+        for protocolClass, configClass, way, given in ENGINE_PROTOCOLS:
+            protocol = self.newProtocol(protocolClass, **given)
+            values = {name: None for name in way.NOT_ON_FORM if name in fieldsOf(configClass)}
             for info in contract.describe_all(configClass):
                 if info.name in values:
                     continue

@@ -23,6 +23,7 @@ DATA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
 SAVED = os.path.join(DATA, "workflow_0_1_0.json")
 PROJECT = os.path.join(DATA, "project_0_1_0.sql")
 OBJECT = "object."
+PROTOCOLS = contract.version_0_1_0.PROTOCOLS
 
 
 class TestOldVersions(BaseTest):
@@ -37,7 +38,9 @@ class TestOldVersions(BaseTest):
         self.assertEqual(len(self.saved), 53)
         for run in self.saved:
             protocol = loaded[run["object.id"]]
-            self.assertEqual(protocol.getClassName(), run["object.className"])
+            now, given = PROTOCOLS.get(run["object.className"], (run["object.className"], {}))
+            self.assertEqual(protocol.getClassName(), now)
+            self.assertEqual({name: getattr(protocol, name).get() for name in given}, given)
             for name, value in self._exported(run).items():
                 if not name.startswith(OBJECT) and name not in self._removed(protocol):
                     field = f"{run['object.className']}.{name}"
@@ -72,8 +75,11 @@ class TestOldVersions(BaseTest):
         self.addCleanup(os.chdir, here)
         old = Manager().loadProject("OldProject")
         runs = {run.getClassName()[len("CryodlProt") :]: run for run in old.getRuns()}
-        self.assertEqual(set(runs), {"ImportModel", "Assess", "Pick"})
-        model = runs["ImportModel"].outputModel
+        self.assertEqual(set(runs), {"Models", "Assess", "Pick"})
+        model = runs["Models"].outputModel
+        self.assertEqual(runs["Models"].getEnumText("what"), "import")
+        self.assertTrue(runs["Models"].isFinished() and runs["Models"].modelFolder.get())
+        self.assertIn(runs["Models"].modelFolder.get(), runs["Models"].summary()[1])
         self.assertEqual((model.getKind(), model.getNetwork()), ("picker", "unet"))
         self.assertEqual((runs["Assess"].maximumCarbon.get(), runs["Assess"].minimumParticles.get()), (33.0, 5))
         self.assertIs(runs["Pick"].inputModel.get().__class__, model.__class__)

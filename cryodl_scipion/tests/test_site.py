@@ -24,7 +24,7 @@ WIDTHS = {"desktop": 1280, "phone": 390}
 
 
 def ourProtocols():
-    return [c for c in vars(protocols).values() if isinstance(c, type) and c.__name__.startswith("CryodlProt")]
+    return [c for c in vars(protocols).values() if isinstance(c, type) and "_label" in vars(c)]
 
 
 class Article(html.parser.HTMLParser):

@@ -87,4 +87,4 @@ class TestCryodlWithTomo(unittest.TestCase):
             {"CryodlProtTrainClassifier", "CryodlProtClassifySubtomograms"},
             found["Tomography|Subtomogram averaging|Classification and Alignment"],
         )
-        self.assertIn("CryodlProtImportModel", found["Tomography|Deep learning models"])
+        self.assertIn("CryodlProtModels", found["Tomography|Deep learning models"])

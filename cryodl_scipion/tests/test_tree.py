@@ -110,7 +110,7 @@ class TestCryodlTree(unittest.TestCase):
             if config is None:
                 continue
             declared = possibleOutputs(config)
-            if not isinstance(vars(protocolClass).get("_possibleOutputs"), property):
+            if not isinstance(inspect.getattr_static(protocolClass, "_possibleOutputs"), property):
                 self.assertEqual(protocolClass._possibleOutputs, declared, protocolClass)
             sources = "".join(
                 inspect.getsource(sys.modules[base.__module__])

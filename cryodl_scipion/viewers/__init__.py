@@ -2,7 +2,7 @@
 """Viewers of the plugin; Scipion finds those that are imported here."""
 
 from ..tomography import HAS_TOMO
-from .maps.viewer_evaluate_map import CryodlCompareModelsViewer, CryodlEvaluateMapViewer
+from .maps.viewer_evaluate_map import CryodlEvaluateMapViewer
 from .maps.viewer_heterogeneity import CryodlHeterogeneityViewer, CryodlLatentVolumesViewer
 from .maps.viewer_improve_map import CryodlImproveMapViewer, CryodlSimulateHalfMapsViewer
 from .maps.viewer_map import CryodlBackProjectViewer, CryodlVolumeViewer

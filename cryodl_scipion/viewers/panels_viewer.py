@@ -19,13 +19,20 @@ class PanelsViewer(ProtocolViewer):
     """A child gives _SECTION, _PANELS, _WAIT, _data() and one method per panel.
 
     A panel's method takes what _data() gives, and returns pyworkflow's views. ValueError and OSError become messages.
+    WAYS: of a protocol that does one of several things (one_of.py), a viewer for each; it becomes that one.
     """
 
     _environments = [DESKTOP_TKINTER]
+    WAYS: Tuple[type, ...] = ()
     _SECTION = ""
     _PANELS: Tuple[Panel, ...] = ()
     # Sentence for a run that has nothing to show yet.
     _WAIT = ""
+
+    def setProtocol(self, protocol: Any) -> None:
+        if self.WAYS:
+            self.__class__ = self.WAYS[protocol.getChoice()]
+        super().setProtocol(protocol)
 
     def _defineParams(self, form: Form) -> None:
         form.addSection(label=self._SECTION)

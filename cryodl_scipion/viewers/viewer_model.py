@@ -7,7 +7,7 @@ from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
 from ..objects import CryodlModel
 from ..protocols import (
-    CryodlProtImportModel,
+    CryodlProtModels,
     CryodlProtTrainDenoiser,
     CryodlProtTrainFromStructure,
     CryodlProtTrainGeneral,
@@ -39,11 +39,11 @@ class CryodlModelViewer(Viewer):
     """Learning curve and card of a model, which a double click or an import shows."""
 
     _name = "cryodl model"
-    _targets = [CryodlModel, CryodlProtImportModel]
+    _targets = [CryodlModel, CryodlProtModels]
     _environments = [DESKTOP_TKINTER]
 
     def _visualize(self, obj: Any, **kwargs: Any) -> List[Any]:
-        model = obj if isinstance(obj, CryodlModel) else getattr(obj, "outputModel", None)
+        model = obj if isinstance(obj, CryodlModel) else getattr(obj, "outputModel", None) or obj.inputModel.get()
         if model is None:
             return [self.infoMessage("There is no model yet. Wait until it is imported.", "Nothing yet")]
         return [WindowView(ModelWindow, self.getTkRoot(), model.getFolder(), str(model))]

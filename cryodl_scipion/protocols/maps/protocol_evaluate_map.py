@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measure a map against its atomic model, and its half-maps against each other."""
+"""Measure a map against its atomic model, and an atomic model against a reference."""
 
 import csv
 import dataclasses
@@ -11,16 +11,17 @@ from pyworkflow.protocol import params
 
 from ...convert.maps.maps import halfForEngine, halfMapsOf
 from ...convert.structures import structureFileOf
-from ...engine.cryodl.contract import EvaluateMapConfig, Result
-from ...engine.cryodl.contract.maps.evaluating import EvaluateMapOutputs
+from ...engine.cryodl.contract import CompareModelsConfig, EvaluateMapConfig, Result
+from ...engine.cryodl.contract.maps.evaluating import CompareModelsOutputs, EvaluateMapOutputs
 from ...engine.cryodl.contract.maps.improving import ImproveMapOutputs
-from ..engine_protocol import OneRun, fscFrom, volumeFrom
+from ..engine_protocol import fscFrom, volumeFrom
 from ..evaluation_folder import EVALUATION_FOLDER, HasEvaluation
 from ..kinds import AtomicModel, Flag, Model, Options, Section
 from ..model_field import cardOf
+from ..one_of import OneOf, Way
 from ..protocol_base import RESULT_FILE
 from .map_kinds import FrameChoice, HalfMap, Map, MapMask
-from .map_words import MEASURES, evaluationInWords, evaluationLines, mapCitations
+from .map_words import MEASURES, comparedInWords, comparedLines, evaluationInWords, evaluationLines, mapCitations
 from .maps_base import MapsBase, ownOrigin
 
 CURVES, RESIDUES, LOCAL = "fsc.csv", "residues.csv", "local_resolution.mrc"
@@ -49,16 +50,10 @@ _OTHERS = (
 )
 
 
-class CryodlProtEvaluateMap(HasEvaluation, OneRun[EvaluateMapConfig, EvaluateMapOutputs], MapsBase):
-    """Measure a map against its atomic model, and its half-maps against each other.
+class Evaluate(Way[EvaluateMapConfig, EvaluateMapOutputs]):
+    """A map and its atomic model in, measures out."""
 
-    In: a map and its model; perhaps the map before improvement, half-maps, and a map improver for the half-map test.
-    Out: Fourier shell correlations of map and model and of the half-maps, Q-scores of residues and chains, local
-    correlation, local resolution by windowed FSC, a script for ChimeraX that colours the model, and tables. Both maps
-    are measured with the same mask. The half-map test tells what the improver gains and what it invents.
-    """
-
-    _label = "evaluate map"
+    WORD = "a map against its model"
     OUTPUT, NOTHING_YET = EVALUATION_FOLDER, "No evaluation yet."
     FORM = (
         Map("inputVolume", "Map to measure. If it has half-maps, they are measured too."),
@@ -77,31 +72,110 @@ class CryodlProtEvaluateMap(HasEvaluation, OneRun[EvaluateMapConfig, EvaluateMap
     )
     NOT_ON_FORM = {"half_maps": "the half-maps of the form, or of the map"}
 
-    def usesGpu(self) -> bool:
+    def usesGpu(self, protocol: Any) -> bool:
         """Only the half-map test has a network to run."""
-        return self.testImprover.get() and super().usesGpu()
+        return bool(protocol.testImprover.get())
 
-    # ----- steps
-    def _writtenFiles(self) -> Dict[str, Any]:
-        volume, before = self.inputVolume.get(), self.inputBefore.get()
-        origin = self._position(volume, self.inputStructure.get())
+    def writtenFiles(self, protocol: Any) -> Dict[str, Any]:
+        volume, before = protocol.inputVolume.get(), protocol.inputBefore.get()
+        origin = protocol._position(volume, protocol.inputStructure.get())
         files = dict(
-            super()._writtenFiles(),
-            map=self._mapFor(volume, origin),
-            half_maps=tuple(halfForEngine(path, volume, self._inputFolder(), origin) for path in self._halfFiles()),
+            super().writtenFiles(protocol),
+            map=protocol._mapFor(volume, origin),
+            half_maps=tuple(
+                halfForEngine(path, volume, protocol._inputFolder(), origin) for path in protocol._halfFiles()
+            ),
         )
-        return files if before is None else dict(files, before=self._mapFor(before, origin))
+        return files if before is None else dict(files, before=protocol._mapFor(before, origin))
 
-    def _makeOutputs(self, made: EvaluateMapOutputs) -> Dict[str, Any]:
-        fscs, volume = SetOfFSCs.create(self._getPath()), self.inputVolume.get()
-        frequencies, curves = self.getCurves()
+    def makeOutputs(self, protocol: Any, made: Optional[EvaluateMapOutputs]) -> Dict[str, Any]:
+        fscs, volume = SetOfFSCs.create(protocol._getPath()), protocol.inputVolume.get()
+        frequencies, curves = protocol.getCurves()
         for name, values in curves.items():
             fscs.append(fscFrom(frequencies, values, name))
-        outputs, local = dict(outputFSCs=fscs), os.path.join(self._output(), LOCAL)
+        outputs, local = dict(outputFSCs=fscs), os.path.join(protocol._output(), LOCAL)
         if os.path.exists(local):
             comment = "Local resolution in Å; 0 outside the mask."
             outputs["outputLocalResolution"] = volumeFrom(local, volume.getSamplingRate(), ownOrigin(volume), comment)
         return outputs
+
+    def completed(self, protocol: Any, config: EvaluateMapConfig) -> EvaluateMapConfig:
+        if protocol.inputVolume.get() is None:
+            return config
+        improver = config.improver if protocol.testImprover.get() else None
+        # those that were written for the engine stay
+        return dataclasses.replace(
+            config, half_maps=config.half_maps or tuple(protocol._halfFiles()), improver=improver
+        )
+
+    def problems(self, protocol: Any) -> List[str]:
+        volume = protocol.inputVolume.get()
+        given = [(part, part.of(protocol)) for part in _OTHERS]
+        errors = [e for part, one in given if one is not None for e in protocol._checkSameGrid(volume, one, part.what)]
+        if (protocol.inputHalf1.get() is None) != (protocol.inputHalf2.get() is None):
+            errors.append("Half-map 1 and Half-map 2 belong together: choose both, or leave both empty.")
+        if protocol.testImprover.get() and not protocol._halfFiles():
+            errors.append(
+                "The half-map test needs half-maps, and the map has none. Choose Half-map 1 and Half-map 2, or set the "
+                "test to No."
+            )
+        return errors
+
+    def tell(self, protocol: Any, results: Sequence[Result]) -> List[str]:
+        evaluation = protocol.getEvaluation()
+        if evaluation is None:
+            return [self.NOTHING_YET]
+        return evaluationLines(evaluation, protocol.getTestOfImproving()) + list(protocol._frameLines())
+
+    def methods(self, protocol: Any) -> List[str]:
+        evaluation = protocol.getEvaluation()
+        return [] if evaluation is None else [evaluationInWords(evaluation, protocol._engineResults())]
+
+    def citations(self, protocol: Any) -> List[str]:
+        network = (cardOf(protocol) or {}).get("network") if protocol.testImprover.get() else None
+        return mapCitations(network) + list(MEASURES)
+
+
+class Compare(Way[CompareModelsConfig, CompareModelsOutputs]):
+    """An atomic model and a reference in, matched residues out."""
+
+    WORD = "a model against a reference"
+    OUTPUT, NOTHING_YET = "matched_residues.csv", "Not compared yet."
+    CITES = ("Liebschner2019",)
+    FORM = (
+        AtomicModel("inputStructure", "Atomic model to evaluate, built by any program.", label="Built model"),
+        AtomicModel(
+            "inputReference", "Reference model, such as a deposited one.", label="Reference", to=("reference",)
+        ),
+    )
+
+    def tell(self, protocol: Any, results: Sequence[Result]) -> List[str]:
+        made = protocol.getCompared()
+        return [self.NOTHING_YET] if made is None else comparedLines(made)
+
+    def methods(self, protocol: Any) -> List[str]:
+        made = protocol.getCompared()
+        return [] if made is None else [comparedInWords(made, protocol.distance.get(), protocol._engineResults())]
+
+
+class CryodlProtEvaluateMap(HasEvaluation, OneOf[Any, Any], MapsBase):
+    """Measure a map against its atomic model, or an atomic model that was built into a map against a reference.
+
+    In: a map and its model; perhaps the map before improvement, half-maps, and a map improver for the half-map test.
+    Out: Fourier shell correlations of map and model and of the half-maps, Q-scores of residues and chains, local
+    correlation, local resolution by windowed FSC, a script for ChimeraX that colours the model, and tables. The
+    half-map test tells what the improver gains and what it invents. Or in: a built model and a reference in the same
+    frame (they are not superposed). Out: which residues of the reference are matched by C-alpha (or P) atoms, with
+    which names and RMSD, and how many built residues match nothing.
+    """
+
+    _label = "evaluate map"
+    WAYS = (Evaluate(), Compare())
+    WHAT = (
+        "Measure",
+        "A map: against its atomic model, and its half-maps against each other. A model: against a reference, as after "
+        "building into a map before and after improvement.",
+    )
 
     # ----- results
     def getCurves(self) -> Tuple[List[float], Dict[str, List[float]]]:
@@ -120,7 +194,14 @@ class CryodlProtEvaluateMap(HasEvaluation, OneRun[EvaluateMapConfig, EvaluateMap
         outputs = Result.read(path).outputs
         return outputs.half_map_test if isinstance(outputs, ImproveMapOutputs) else None
 
-    # ----- inputs
+    def getTable(self) -> str:
+        """CSV file of the matched residues."""
+        return self._output()
+
+    def getCompared(self) -> Optional[CompareModelsOutputs]:
+        """Result.outputs, None before they are there."""
+        return self._made()
+
     def _halfFiles(self) -> List[str]:
         """Files of the half-maps: of the form, else of the map, else of the map before; or none."""
         given = [half.get() for half in (self.inputHalf1, self.inputHalf2)]
@@ -128,40 +209,3 @@ class CryodlProtEvaluateMap(HasEvaluation, OneRun[EvaluateMapConfig, EvaluateMap
             return [structureFileOf(half) for half in given]
         before = self.inputBefore.get()
         return halfMapsOf(self.inputVolume.get()) or ([] if before is None else halfMapsOf(before))
-
-    def _completed(self, config: EvaluateMapConfig) -> EvaluateMapConfig:
-        if self.inputVolume.get() is None:
-            return config
-        improver = config.improver if self.testImprover.get() else None
-        # those that were written for the engine stay
-        return dataclasses.replace(config, half_maps=config.half_maps or tuple(self._halfFiles()), improver=improver)
-
-    # ----- validation and information
-    def _checkTogether(self) -> List[str]:
-        volume = self.inputVolume.get()
-        given = [(part, part.of(self)) for part in _OTHERS]
-        errors = [e for part, one in given if one is not None for e in self._checkSameGrid(volume, one, part.what)]
-        if (self.inputHalf1.get() is None) != (self.inputHalf2.get() is None):
-            errors.append("Half-map 1 and Half-map 2 belong together: choose both, or leave both empty.")
-        if self.testImprover.get() and not self._halfFiles():
-            errors.append(
-                "The half-map test needs half-maps, and the map has none. Choose Half-map 1 and Half-map 2, or set the "
-                "test to No."
-            )
-        return errors
-
-    def _tell(self, results: Sequence[Result]) -> List[str]:
-        evaluation = self.getEvaluation()
-        return (
-            [self.NOTHING_YET]
-            if evaluation is None
-            else (evaluationLines(evaluation, self.getTestOfImproving()) + self._frameLines())
-        )
-
-    def _methods(self) -> List[str]:
-        evaluation = self.getEvaluation()
-        return [] if evaluation is None else [evaluationInWords(evaluation, self._engineResults())]
-
-    def _citations(self) -> List[str]:
-        network = (cardOf(self) or {}).get("network") if self.testImprover.get() else None
-        return mapCitations(network) + list(MEASURES)

@@ -22,7 +22,7 @@ from ...protocols.model_field import FROM_PROJECT
 from ...viewers import chimera
 from ...viewers.maps import map_measures
 from ...viewers.maps.linked_maps_plots import LinkedSlices
-from ...viewers.maps.viewer_evaluate_map import CryodlCompareModelsViewer, CryodlEvaluateMapViewer
+from ...viewers.maps.viewer_evaluate_map import CryodlEvaluateMapViewer
 from ...viewers.maps.viewer_improve_map import CryodlImproveMapViewer, CryodlSimulateHalfMapsViewer, chimeraScript
 from ...viewers.model_window import cardLines
 from ...viewers.viewer_model import CryodlTrainViewer
@@ -32,7 +32,6 @@ from ..viewer_panels import PanelsTest
 PANELS = {
     CryodlProtImproveMap: CryodlImproveMapViewer,
     CryodlProtEvaluateMap: CryodlEvaluateMapViewer,
-    CryodlProtCompareModels: CryodlCompareModelsViewer,
     CryodlProtSimulateHalfMaps: CryodlSimulateHalfMapsViewer,
 }
 

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional
 
 from ...convert.structures import structureFileOf
 from ...engine.cryodl.contract.maps.evaluating import CompareModelsOutputs
-from ...protocols import CryodlProtCompareModels, CryodlProtEvaluateMap
+from ...protocols import CryodlProtEvaluateMap
 from ...protocols.maps.map_words import comparedLines
 from ..chimera import chimeraViews
 from ..evaluation_words import picturesIn
@@ -23,11 +23,9 @@ _SCRIPT = "show.cxc"
 _MAX_ROWS = 2000
 
 
-class CryodlEvaluateMapViewer(PanelsViewer):
+class EvaluateViewer(PanelsViewer):
     """What `Analyze results` opens for an evaluation of a map."""
 
-    _label = "map evaluation viewer"
-    _targets = [CryodlProtEvaluateMap]
     _SECTION = "Evaluation"
     _PANELS = (
         Panel(
@@ -112,11 +110,9 @@ class CryodlEvaluateMapViewer(PanelsViewer):
         return chimeraViews(self, os.path.join(self._folder(), _SCRIPT), "script")
 
 
-class CryodlCompareModelsViewer(PanelsViewer):
+class CompareModelsViewer(PanelsViewer):
     """What `Analyze results` opens for a comparison of two models."""
 
-    _label = "compared models viewer"
-    _targets = [CryodlProtCompareModels]
     _SECTION = "Comparison"
     _PANELS = (Panel("showResidues", "Matched residues", "Metrics, and the list of matched residues."),)
     _WAIT = "There is no comparison yet. Wait until the run has finished."
@@ -142,3 +138,11 @@ class CryodlCompareModelsViewer(PanelsViewer):
                 (words, rows[:_MAX_ROWS]),
             )
         ]
+
+
+class CryodlEvaluateMapViewer(PanelsViewer):
+    """What `Analyze results` opens for *evaluate map*."""
+
+    _label = "map evaluation viewer"
+    _targets = [CryodlProtEvaluateMap]
+    WAYS = (EvaluateViewer, CompareModelsViewer)

@@ -72,10 +72,10 @@ class Request:
                 f"{os.path.basename(path)} requests the command {data.get('command')!r}, which is unknown; choose "
                 f"one of: {', '.join(COMMANDS)}."
             )
-        values, warnings = version_0_1_0.present_options(command.name, data.get("config", {}))
+        values, warnings = version_0_1_0.present_options(name, data.get("config", {}))
         settings = {"device", "threads", *(info.name for info in settings_of(command))}
-        given = {name: values.pop(name) for name in settings if name in values}  # where 0.1.0 has them
-        given.update((name, data[name]) for name in settings if name in data)
+        given = {one: values.pop(one) for one in settings if one in values}  # where 0.1.0 has them
+        given.update((one, data[one]) for one in settings if one in data)
         given["names"] = tuple(given.get("names", ()))
         return cls(command.name, config_from_dict(command.config, values), tuple(warnings), **given)
 

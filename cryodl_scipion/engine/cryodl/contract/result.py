@@ -111,12 +111,13 @@ class Result(typing.Generic[Made]):
         for name in ("warnings", "summary", "methods"):
             data[name] = tuple(data.get(name, ()))
         old = data.get("versions", {}).get("cryodl") == version_0_1_0.VERSION
-        data["command"] = version_0_1_0.COMMANDS.get(data["command"], data["command"]) if old else data["command"]
+        then = data["command"]
+        data["command"] = version_0_1_0.COMMANDS.get(then, then) if old else then
         declared = EVERY_COMMAND[data["command"]].outputs if data["command"] in EVERY_COMMAND else None
         if declared:
             partial = old or data.get("nothing_made", False)
             if old:
-                data["outputs"] = version_0_1_0.present_outputs(data["command"], data["outputs"])
+                data["outputs"] = version_0_1_0.present_outputs(then, data["outputs"])
             try:
                 data["outputs"] = outputs_of(declared, data["outputs"], old=partial)
             except ValueError as error:

@@ -10,13 +10,21 @@ import typing
 VERSION = "0.1.0"
 # {name then: name now}; a command that is not listed keeps its name.
 COMMANDS: typing.Dict[str, str] = {}
-# {class then: class now} of protocols.
-PROTOCOLS: typing.Dict[str, str] = {}
-# {command now: {option then: option now}}, as field names: minimum_score.
+# {command then: {option: value}} that say now what the command's name said then: pick-templates is pick --method ...
+GIVEN: typing.Dict[str, typing.Dict[str, typing.Any]] = {}
+# {class then: (class now, {field of the form: value})} of protocols; of a choice the position. The values say now what
+# the class said then.
+PROTOCOLS: typing.Dict[str, typing.Tuple[str, typing.Dict[str, typing.Any]]] = {
+    "CryodlProtCompareModels": ("CryodlProtEvaluateMap", {"what": 1}),
+    "CryodlProtExportModel": ("CryodlProtModels", {"what": 1}),
+    "CryodlProtImportModel": ("CryodlProtModels", {"what": 0}),
+}
+# {command: {option then: option now}}, as field names: minimum_score. The command's name is the present one, or that of
+# then where several became one.
 RENAMED: typing.Dict[str, typing.Dict[str, str]] = {}
-# {command now: options that are gone}.
+# {command: options that are gone}; its name as above.
 REMOVED: typing.Dict[str, typing.Tuple[str, ...]] = {}
-# {command now: {output then: output now}}.
+# {command: {output then: output now}}; its name as above.
 OUTPUTS: typing.Dict[str, typing.Dict[str, str]] = {}
 
 
@@ -28,7 +36,7 @@ def present_options(
     Parameters
     ----------
     command : str
-        Its present name.
+        Its name, present or of 0.1.0.
     values : mapping
         By present names or those of 0.1.0.
 
@@ -44,20 +52,31 @@ def present_options(
     ValueError
         If a value is given under both names.
     """
-    renamed, removed = RENAMED.get(command, {}), REMOVED.get(command, ())
+    renamed, removed = _renamed(RENAMED, command), _removed(command)
     twice = [(old, new) for old, new in renamed.items() if old in values and new in values]
     if twice:
         raise ValueError("{1} is given twice, also as {0}, its name in version 0.1.0. Leave {0} out.".format(*twice[0]))
     gone = [name for name in values if name in removed]
     present = {renamed.get(name, name): value for name, value in values.items() if name not in removed}
-    return present, removed_sentence(gone)
+    return dict(GIVEN.get(command, {}), **present), removed_sentence(gone)
+
+
+def _renamed(table: typing.Mapping[str, typing.Mapping[str, str]], command: str) -> typing.Dict[str, str]:
+    """{name then: name now} of a command, under its present name and the one that it was given."""
+    return dict(table.get(COMMANDS.get(command, command), {}), **table.get(command, {}))
+
+
+def _removed(command: str) -> typing.Tuple[str, ...]:
+    """Removed options of a command, under its present name and the one that it was given."""
+    return (*REMOVED.get(COMMANDS.get(command, command), ()), *REMOVED.get(command, ()))
 
 
 def former_names(command: str) -> typing.Dict[str, typing.List[str]]:
     """{option: names that it had in version 0.1.0} of a command, for fields of forms that Scipion reads by name."""
     names: typing.Dict[str, typing.List[str]] = {}
-    for old, new in RENAMED.get(command, {}).items():
-        names.setdefault(new, []).append(old)
+    for one in [command, *(then for then, now in COMMANDS.items() if now == command)]:
+        for old, new in RENAMED.get(one, {}).items():
+            names.setdefault(new, []).append(old)
     return names
 
 
@@ -92,9 +111,10 @@ def present_command_line(words: typing.Sequence[str]) -> typing.Tuple[typing.Lis
     """
     if not words:
         return [], []
-    command = COMMANDS.get(words[0], words[0])
-    renamed, removed = RENAMED.get(command, {}), REMOVED.get(command, ())
-    present: typing.List[str] = [command]
+    renamed, removed = _renamed(RENAMED, words[0]), _removed(words[0])
+    present: typing.List[str] = [COMMANDS.get(words[0], words[0])]
+    given = [(f"--{name.replace('_', '-')}", str(value)) for name, value in GIVEN.get(words[0], {}).items()]
+    present += [word for one in given if one[0] not in words for word in one]
     gone: typing.List[str] = []
     dropping = False
     for word in words[1:]:
@@ -109,6 +129,6 @@ def present_command_line(words: typing.Sequence[str]) -> typing.Tuple[typing.Lis
 
 
 def present_outputs(command: str, values: typing.Mapping[str, typing.Any]) -> typing.Dict[str, typing.Any]:
-    """The outputs of a result of 0.1.0 by their present names."""
-    renamed = OUTPUTS.get(command, {})
+    """The outputs of a result of 0.1.0 by their present names. command: its name then."""
+    renamed = _renamed(OUTPUTS, command)
     return {renamed.get(name, name): value for name, value in values.items()}

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Protocols that do one of several things, whose commands stay apart: the form's first field says which.
+
+A protocol is a table of ways, WAYS. A way has its form and says what differs, as a protocol of its own would
+(engine_protocol.py): its methods have the names of a protocol's, and take the protocol. Form, request, checks, steps,
+outputs and summary follow the way that is chosen. Fields that several ways have under one name are on the form once.
+"""
+
+import re
+from typing import Any, Dict, Generic, List, Optional, Sequence, Tuple
+
+from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
+
+from ..engine.cryodl import contract
+from ..engine.cryodl.contract import Result
+from .engine_protocol import ConfigT, EngineProtocol, MadeT, OneRun, configOf, followContract
+from .kinds import FormPart
+from .possible_outputs import possibleOutputs
+
+
+class Way(Generic[ConfigT, MadeT]):
+    """One thing that a protocol can do. A child names config and outputs in its bases, `Way[PickConfig, PickOutputs]`;
+    without them it does not run the engine, and gives `run`, `problems` and POSSIBLE.
+
+    WORD: of the form's choice. Others as EngineProtocol and OneRun have them.
+    """
+
+    WORD = ""
+    FORM: Tuple[FormPart, ...] = ()
+    OUTPUT = "output"
+    CITES: Tuple[str, ...] = ()
+    NOTHING_YET = "No results yet."
+    GOES_ON = False
+    NOT_ON_FORM: Dict[str, str] = {}
+    OTHER_DEFAULTS: Dict[str, Any] = {}
+    POSSIBLE: Dict[str, Any] = {}
+    _CONFIG: Any = None
+    _MODEL_KIND: Any = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        config = configOf(cls)
+        if config is not None:
+            cls._CONFIG = config
+            followContract(cls)
+            cls.POSSIBLE = possibleOutputs(config)
+
+    # ----- what a protocol does with the way that is chosen
+    def completed(self, protocol: Any, config: ConfigT) -> ConfigT:
+        """The config with what depends on several fields."""
+        return config
+
+    def writtenFiles(self, protocol: Any) -> Dict[str, Any]:
+        """{contract field: value} of the files that are written for the engine."""
+        return OneRun._writtenFiles(protocol)
+
+    def filesMade(self, protocol: Any, config: ConfigT) -> List[str]:
+        """Files and folders without which the run is not done."""
+        return OneRun._filesMade(protocol, config)
+
+    def settings(self, protocol: Any) -> Dict[str, Any]:
+        """What decides the output."""
+        return EngineProtocol._settings(protocol)
+
+    def run(self, protocol: Any, settings: Dict[str, Any]) -> None:
+        """Do it."""
+        OneRun.runStep(protocol, settings)
+
+    def makeOutputs(self, protocol: Any, made: Optional[MadeT]) -> Dict[str, Any]:
+        """{name: object} of the outputs. made: None if the engine is not run."""
+        return {} if made is None else OneRun._makeOutputs(protocol, made)
+
+    def problems(self, protocol: Any) -> List[str]:
+        """Sentences about inputs that are wrong, or do not fit each other."""
+        return []
+
+    def warnings(self, protocol: Any) -> List[str]:
+        """Sentences of which the form asks whether to go on."""
+        return EngineProtocol._warnings(protocol)
+
+    def tell(self, protocol: Any, results: Sequence[Result]) -> List[str]:
+        """First lines of the summary."""
+        return EngineProtocol._tell(protocol, results)
+
+    def methods(self, protocol: Any) -> List[str]:
+        """Sentences for a paper."""
+        return EngineProtocol._methods(protocol)
+
+    def citations(self, protocol: Any) -> List[str]:
+        """Keys of the bibliography."""
+        return ["cryodl", *self.CITES]
+
+    def usesGpu(self, protocol: Any) -> bool:
+        """Whether it computes on a GPU, if the form asks for one."""
+        return True
+
+
+class _OfWay:
+    """An attribute that is that of the chosen way; of the first way, if a class is asked."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, protocol: Optional[Any], owner: Any) -> Any:
+        ways = owner.WAYS
+        way = protocol._way() if protocol is not None else ways[0] if ways else Way()
+        return getattr(way, self._name)
+
+
+class _JoinedForm:
+    """The form of several ways: fields are added under the condition that their way is chosen.
+
+    form: Scipion's. choice: name of the field that chooses.
+    """
+
+    def __init__(self, form: Form, choice: str) -> None:
+        self._form, self._choice, self.number = form, choice, 0
+
+    def addSection(self, label: str) -> None:
+        """A tab; of one label there is one."""
+        there = next((one for one in self._form._sectionList if one.label.get() == label), None)
+        if there is None:
+            self._form.addSection(label)
+        else:
+            self._form.lastSection = there
+
+    def addParam(self, name: str, paramClass: Any, **arguments: Any) -> Any:
+        """A field, or one more way in which the field of this name is shown."""
+        chosen, own = f"{self._choice} == {self.number}", arguments.get("condition", "True")
+        condition = chosen if own == "True" else f"{chosen} and ({own})"
+        there = self._form.getParam(name)
+        if there is None:
+            return self._form.addParam(name, paramClass, **dict(arguments, condition=condition))
+        if not isinstance(there, paramClass):
+            raise TypeError(
+                f"The field {name} is a {type(there).__name__} of one way and a {paramClass.__name__} of one"
+            )
+        numbers = re.fullmatch(rf"{self._choice} in \(([\d, ]+)\)|{self._choice} == (\d+)", there.condition.get())
+        if numbers and condition == chosen:
+            condition = f"{self._choice} in ({numbers[1] or numbers[2]}, {self.number})"
+        else:
+            condition = f"({there.condition.get()}) or ({condition})"
+        there.condition.set(condition)
+        self._form._analizeCondition(name, there)
+        return there
+
+
+class OneOf(OneRun[ConfigT, MadeT]):
+    """A child gives WAYS, instances of Way, to which new ones are appended, since projects store positions; and WHAT:
+    label and help of the choice."""
+
+    WAYS: Tuple[Way[Any, Any], ...] = ()
+    WHAT = ("What to do", "")
+    CHOICE = "what"  # the field's name
+    _CONFIG: Any = _OfWay()
+    FORM: Any = _OfWay()
+    OUTPUT: Any = _OfWay()
+    CITES: Any = _OfWay()
+    NOTHING_YET: Any = _OfWay()
+    GOES_ON: Any = _OfWay()
+    NOT_ON_FORM: Any = _OfWay()
+    OTHER_DEFAULTS: Any = _OfWay()
+    _MODEL_KIND: Any = _OfWay()
+
+    def _way(self) -> Way[Any, Any]:
+        """The way that is chosen; while the form is made, the one whose fields are added."""
+        adding = self.__dict__.get("_addedWay")
+        return self.WAYS[self.getChoice()] if adding is None else self.WAYS[adding]
+
+    def getChoice(self) -> int:
+        """The position of the way that is chosen."""
+        return int(getattr(self, self.CHOICE).get())
+
+    @property
+    def _possibleOutputs(self) -> Dict[str, Any]:
+        return self._way().POSSIBLE
+
+    # ----- form
+    def _defineParams(self, form: Form) -> None:
+        label, help = self.WHAT
+        form.addSection("Input")
+        words = [way.WORD for way in self.WAYS]
+        form.addParam(self.CHOICE, params.EnumParam, choices=words, default=0, label=label, help=help)
+        joined, gpu = _JoinedForm(form, self.CHOICE), False
+        for number, way in enumerate(self.WAYS):
+            self._addedWay = joined.number = number
+            joined.addSection("Input")
+            if way._CONFIG is None:
+                for part in way.FORM:
+                    part.addTo(joined, self)
+            else:
+                self._addFields(joined)
+                gpu = gpu or self._row().gpu
+        self._addedWay = None
+        if gpu:
+            self._addGpuParams(form)
+        form.addParallelSection(threads=2 if any(way._CONFIG for way in self.WAYS) else 0, mpi=0)
+
+    def usesGpu(self) -> bool:
+        runs = self._way()._CONFIG is not None
+        return runs and super().usesGpu() and self._way().usesGpu(self)
+
+    # ----- steps and results
+    def runStep(self, settings: Dict[str, Any]) -> None:
+        self._way().run(self, settings)
+
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
+        if self._way()._CONFIG is not None:
+            super().createOutputStep(settings)
+        else:
+            self._defineRelated(**self._makeOutputs(None))
+
+    def _settings(self) -> Dict[str, Any]:
+        return dict(self._way().settings(self), what=self._way().WORD)
+
+    def _completed(self, config: ConfigT) -> ConfigT:
+        return self._way().completed(self, config)
+
+    def _writtenFiles(self) -> Dict[str, Any]:
+        return self._way().writtenFiles(self)
+
+    def _filesMade(self, config: ConfigT) -> List[str]:
+        return self._way().filesMade(self, config)
+
+    def _makeOutputs(self, made: Optional[MadeT]) -> Dict[str, Any]:
+        return self._way().makeOutputs(self, made)
+
+    # ----- validation and information
+    def _validate(self) -> List[str]:
+        if self._way()._CONFIG is not None:
+            return super()._validate()
+        return [] if self._missingPointers() else self._way().problems(self)
+
+    def _checkTogether(self) -> List[str]:
+        return self._way().problems(self)
+
+    def _warnings(self) -> List[str]:
+        return self._way().warnings(self)
+
+    def _tell(self, results: Sequence[Result]) -> List[str]:
+        return self._way().tell(self, results)
+
+    def _methods(self) -> List[str]:
+        return self._way().methods(self)
+
+    def _citations(self) -> List[str]:
+        return self._way().citations(self)
+
+
+def formerProtocols(classes: Dict[str, Any]) -> Dict[str, type]:
+    """{name: class} by which Scipion finds the protocols of 0.1.0 that are another one's ways now.
+
+    Parameters
+    ----------
+    classes : dict
+        {name: class} of the protocols of today.
+    """
+    return {
+        then: _former(then, classes[now], values)
+        for then, (now, values) in contract.version_0_1_0.PROTOCOLS.items()
+        if now in classes
+    }
+
+
+def _former(name: str, present: Any, values: Dict[str, Any]) -> type:
+    """A class whose objects are those of another class, with values of its form. Scipion shows no class without a
+    label of its own."""
+
+    def new(cls: type, **given: Any) -> Any:
+        return present(**dict(values, **given))
+
+    return type(name, (present,), {"__new__": new, "__module__": present.__module__, "__doc__": present.__doc__})
