@@ -496,8 +496,8 @@ SOURCES = {
     quick=dict(set="empiar10028", picker="blobs"),
 )
 def template_picking(run, set, picker):
-    """`cryodl pick-templates`, by blobs of the published diameter and by projections, beside the general model, which
-    is given nothing; on the micrographs that trained pickers are tested on."""
+    """`cryodl pick --method templates`, by blobs of the published diameter and by projections and the general model,
+    which is given nothing; on the micrographs that trained pickers are tested on."""
     one, folder = real(set), run.folder(f"{set} {picker.split(',')[0]}")
     if picker == "general model":
         cpu = pick(one.test, one.pixel_size, None, "general", folder)["cpu"]
@@ -505,7 +505,7 @@ def template_picking(run, set, picker):
         source = SOURCES.get(set, {}).get(picker)
         given = ("--structure", structure_file(source)) if source else ("--particle-diameter", one.diameter)
         size = ("--pixel-size", one.pixel_size, "--threads", 1, "--pictures", 0, "--output", folder)
-        cpu = cryodl("pick-templates", "--micrographs", *one.test, *given, *size)[1]
+        cpu = cryodl("pick", "--method", "templates", "--micrographs", *one.test, *given, *size)[1]
     return dict(score(one, folder), cpu=cpu / len(one.test))
 
 

@@ -275,7 +275,9 @@ def picked(case, work, pickers=("general", "blobs", "random")):
     if "general" in todo:
         pick(case["micrographs"], case["pixel_size"], None, "general", sets["general"])
     if "blobs" in todo:
-        cryodl("pick-templates", *given, "--particle-diameter", case["diameter"], "--output", sets["blobs"])
+        cryodl(
+            "pick", "--method", "templates", *given, "--particle-diameter", case["diameter"], "--output", sets["blobs"]
+        )
     if "random" in todo:
         write_random(sets["random"], case)
     return sets

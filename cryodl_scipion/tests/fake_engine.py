@@ -68,7 +68,6 @@ def main():
             **fake_compare.WORK,
             **fake_ctf.WORK,
             **fake_filaments.WORK,
-            **fake_templates.WORK,
             **fake_denoising.WORK,
             **fake_extract.WORK,
             **fake_maps.WORK,
@@ -100,6 +99,8 @@ def deviceName(device):
 
 # ----- pick
 def pick(config):
+    if config.method == "templates":
+        return fake_templates.pickTemplates(config)
     with open(os.path.join(config.model, "card.json")) as file:
         card = json.load(file)
     threshold = card["threshold"] if config.threshold is None else config.threshold

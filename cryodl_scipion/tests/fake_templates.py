@@ -33,12 +33,15 @@ def pickTemplates(config):
         counts=counts,
         picks=sum(counts.values()),
         threshold=threshold,
+        thresholds={},
+        threshold_uncertainty=None,
+        contrast="dark",
+        expected_particles={},
+        expected=None,
+        model="",
         expected_false_picks=0,
         particle_diameter=config.particle_diameter or DIAMETER,
         pixel_size=config.pixel_size,
         templates=3 if config.structure is None else 720,
         pictures={},
     ), skipped
-
-
-WORK = {"pick-templates": pickTemplates}

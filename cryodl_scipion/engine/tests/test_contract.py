@@ -112,7 +112,7 @@ def test_order_of_choices_is_frozen():
         "TrainDetectorConfig.network": ("unet3d", "wide"),
         "ExtractParticlesConfig.contrast": ("dark", "bright"),
         "ExtractParticlesConfig.edge": ("drop", "fill"),
-        "PickTemplatesConfig.contrast": ("dark", "bright"),
+        "PickConfig.method": ("network", "templates"),
         "CompareMapsOfPicksConfig.contrast": ("dark", "bright"),
         "PickFeaturesConfig.shape": ("centres", "particles", "filaments", "membranes"),
         "SimulateTomogramsConfig.contrast": ("dark", "bright"),

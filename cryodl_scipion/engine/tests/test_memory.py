@@ -14,7 +14,7 @@ from synthetic import environment, run_cryodl
 from test_bad_input import pick_arguments, train_arguments
 
 from cryodl.cli import main
-from cryodl.contract import COMMANDS, Failure
+from cryodl.contract import COMMANDS, EVERY_COMMAND, Failure
 from cryodl.io.memory import (
     _file_cache,
     available_memory,
@@ -42,7 +42,7 @@ def test_errors_of_numpy_and_of_torch_are_known():
 
 
 def test_too_little_memory_is_the_users_to_mend(project, monkeypatch, capsys):
-    def full(config, *more):
+    def full(config, *more, **settings):
         raise MemoryError
 
     monkeypatch.setattr("cryodl.micrographs.commands.pick.pick", full)
@@ -90,11 +90,11 @@ def test_a_real_limit_on_memory_ends_in_a_sentence(project):
     ],
 )
 def test_ctrl_c_says_what_the_same_command_will_do(command, words):
-    assert words in COMMANDS[command].stopped
+    assert words in EVERY_COMMAND[command].stopped
 
 
 def test_ctrl_c_ends_with_that_sentence(project, monkeypatch, capsys):
-    def stopped(config, *more):
+    def stopped(config, *more, **settings):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("cryodl.micrographs.commands.pick.pick", stopped)

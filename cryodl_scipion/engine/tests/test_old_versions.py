@@ -59,7 +59,9 @@ def test_a_request_of_0_1_0_is_read_and_what_is_ignored_is_named(tmp_path, comma
     request = Request.read(str(tmp_path / "request.json"))
     assert request.command == version_0_1_0.COMMANDS.get(command, command)
     old = FILES["requests"][command]["config"]
-    renamed, removed = (table.get(request.command, ()) for table in (version_0_1_0.RENAMED, version_0_1_0.REMOVED))
+    names = {command, request.command}
+    renamed = {then: new for one in names for then, new in version_0_1_0.RENAMED.get(one, {}).items()}
+    removed = [name for one in names for name in version_0_1_0.REMOVED.get(one, ())]
     now = config_to_dict(request.config)
     beside = {"device", "threads", *(info.name for info in settings_of(EVERY_COMMAND[request.command]))}
     for name, value in old.items():
@@ -68,8 +70,8 @@ def test_a_request_of_0_1_0_is_read_and_what_is_ignored_is_named(tmp_path, comma
         elif name in removed:
             assert name not in now and f"--{name.replace('_', '-')}" in request.warnings[0]
         else:
-            assert now[dict(renamed).get(name, name)] == value
-    assert set(now) >= set(dict(renamed).values()) and bool(request.warnings) is any(name in removed for name in old)
+            assert now[renamed.get(name, name)] == value
+    assert set(now) >= set(renamed.values()) and bool(request.warnings) is any(name in removed for name in old)
 
 
 @pytest.mark.parametrize("command", FILES["results"])
@@ -77,23 +79,32 @@ def test_a_result_of_0_1_0_is_read(tmp_path, command):
     (tmp_path / "result.json").write_text(json.dumps(FILES["results"][command]))
     result = Result.read(str(tmp_path / "result.json"))
     assert type(result.outputs) is EVERY_COMMAND[result.command].outputs and result.versions["cryodl"] == "0.1.0"
-    renamed = version_0_1_0.OUTPUTS.get(result.command, {})
+    renamed = {**version_0_1_0.OUTPUTS.get(result.command, {}), **version_0_1_0.OUTPUTS.get(command, {})}
     for name, value in FILES["results"][command]["outputs"].items():
         if renamed.get(name, name) in result.outputs:
             assert result.outputs[renamed.get(name, name)] == value
 
 
 def test_every_name_of_the_table_is_one_of_0_1_0_and_leads_to_one_of_now():
-    now_called = {version_0_1_0.COMMANDS.get(command, command): command for command in FILES["requests"]}
+    former = version_0_1_0.COMMANDS
+    options = dict[str, set[str]]()
+    for command, request in FILES["requests"].items():
+        for name in {command, former.get(command, command)}:
+            options.setdefault(name, set()).update(request["config"])
+    fields = lambda command: set(EVERY_COMMAND[former.get(command, command)].config.__dataclass_fields__)
     for table in (version_0_1_0.RENAMED, version_0_1_0.REMOVED):
         for command, names in table.items():
-            assert set(names) <= set(FILES["requests"][now_called[command]]["config"]), command
-            assert not set(names) & set(EVERY_COMMAND[command].config.__dataclass_fields__), command
+            assert set(names) <= options[command], command
+            assert command in former or not set(names) & fields(command), command
     for command, names in version_0_1_0.RENAMED.items():
-        assert set(names.values()) <= set(EVERY_COMMAND[command].config.__dataclass_fields__), command
-    assert set(version_0_1_0.COMMANDS.values()) <= set(EVERY_COMMAND) and not set(version_0_1_0.COMMANDS) & set(
-        EVERY_COMMAND
-    )
+        assert set(names.values()) <= fields(command), command
+    assert set(former.values()) <= set(EVERY_COMMAND) and not set(former) & set(EVERY_COMMAND)
+    assert set(version_0_1_0.GIVEN) <= set(version_0_1_0.COMMANDS)
+
+
+def test_a_command_line_of_a_merged_command_names_what_it_did():
+    present, _ = version_0_1_0.present_command_line(["pick-templates", "--structure", "a.cif"])
+    assert present == ["pick", "--method", "templates", "--structure", "a.cif"]
 
 
 def test_a_command_line_of_0_1_0_is_understood(monkeypatch):

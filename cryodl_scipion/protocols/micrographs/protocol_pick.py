@@ -66,6 +66,8 @@ class CryodlProtPick(PickingLoop, EngineProtocol[PickConfig, PickOutputs], Store
         BoxSize("micrographs", "1.5 times the particle diameter, rounded to an even number"),
     )
 
+    NOT_ON_FORM = {"method": "network", "structure": "of templates"}
+
     def _addRunParams(self, form: Form) -> None:
         self._defineStreamingParams(form)
         form.getParam("streamingBatchSize").setDefault(BATCH)

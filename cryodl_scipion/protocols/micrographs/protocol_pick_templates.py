@@ -9,15 +9,15 @@ from ...convert.micrograph_names import micrographNames
 from ...convert.micrographs.coordinates import appendPicks, readPicks
 from ...convert.micrographs.picks import boxSizeFor, describeOutput
 from ...engine.cryodl import __version__, contract
-from ...engine.cryodl.contract import PickTemplatesConfig, Result, counted, score_text
-from ...engine.cryodl.contract.micrographs.templates import PickTemplatesOutputs
+from ...engine.cryodl.contract import PickConfig, Result, counted, score_text
+from ...engine.cryodl.contract.micrographs.picking import PickOutputs
 from ..checks import checkDiameter
 from ..engine_protocol import OneRun
 from ..kinds import BoxSize, MapOrModel, Options
 from .micrograph_kinds import WholeMicrographs
 
 
-class CryodlProtPickTemplates(OneRun[PickTemplatesConfig, PickTemplatesOutputs]):
+class CryodlProtPickTemplates(OneRun[PickConfig, PickOutputs]):
     """Pick particles by comparing micrographs with templates, without a network.
 
     In: micrographs, and a map or an atomic model of the particle, whose projections are sought; or a particle diameter,
@@ -34,19 +34,23 @@ class CryodlProtPickTemplates(OneRun[PickTemplatesConfig, PickTemplatesOutputs])
         WholeMicrographs("inputMicrographs", "Micrographs to pick."),
         MapOrModel(
             "inputStructure",
-            contract.describe(contract.PickTemplatesConfig, "structure").help,
+            contract.describe(contract.PickConfig, "structure").help,
             empty="round blobs of the particle diameter",
             related=False,
         ),
         Options("particle_diameter", when="inputStructure is None"),
-        Options("threshold", "angular_step", "contrast", "minimum_distance", "border"),
+        Options("threshold", "contrast", "minimum_distance", "border"),
         BoxSize("micrographs", "1.5 times the diameter"),
+    )
+
+    NOT_ON_FORM = dict.fromkeys(
+        ("method", "model", "threshold_rule", "avoid", "memory", "feature_maps"), "of templates"
     )
 
     def _settings(self) -> Dict[str, Any]:
         return dict(super()._settings(), box_size=self.boxSize.get())
 
-    def _makeOutputs(self, made: PickTemplatesOutputs) -> Dict[str, Any]:
+    def _makeOutputs(self, made: PickOutputs) -> Dict[str, Any]:
         micrographs = [m.clone() for m in self.inputMicrographs.get()]
         names, size = micrographNames(micrographs), self.inputMicrographs.get().getSamplingRate()
         output = self._createSetOfCoordinates(self.inputMicrographs)
@@ -58,7 +62,8 @@ class CryodlProtPickTemplates(OneRun[PickTemplatesConfig, PickTemplatesOutputs])
                 appendPicks(output, micrograph, readPicks(path))
         return dict(outputCoordinates=output)
 
-    def _completed(self, config: PickTemplatesConfig) -> PickTemplatesConfig:
+    def _completed(self, config: PickConfig) -> PickConfig:
+        config = dataclasses.replace(config, method="templates")
         return config if config.structure is None else dataclasses.replace(config, particle_diameter=None)
 
     # ----- validation and information

@@ -42,7 +42,6 @@ from .micrographs.filaments import PickFilamentsConfig, TrainFilamentPickerConfi
 from .micrographs.general import TrainGeneralPickerConfig
 from .micrographs.picking import PickConfig, ProposeBoxesConfig
 from .micrographs.simulating import SimulateMicrographsConfig
-from .micrographs.templates import PickTemplatesConfig
 from .micrographs.training import TrainPickerConfig, recursion_problems
 from .model_card import (
     CARD,
@@ -170,7 +169,6 @@ __all__ = [
     "PickByHandConfig",
     "PickConfig",
     "PickFilamentsConfig",
-    "PickTemplatesConfig",
     "PickFeaturesConfig",
     "ProposeBoxesConfig",
     "ReconstructConfig",

@@ -24,7 +24,6 @@ from .micrographs import (
     filaments,
     general,
     picking,
-    templates,
 )
 from .micrographs import denoising as denoising_micrographs
 from .micrographs import simulating as simulating_micrographs
@@ -61,7 +60,7 @@ class DoctorConfig:
 
 
 _MODULES: typing.Tuple[typing.Any, ...] = (
-    *(picking, training_pickers, auto_picking, by_hand, class_labels, templates, filaments, comparing, consensus),
+    *(picking, training_pickers, auto_picking, by_hand, class_labels, filaments, comparing, consensus),
     *(assessing, ctf, denoising_micrographs, extracting, exporting, simulating_micrographs, general),
     *(classes2d, orienting, denoising_particles, training_denoisers, heterogeneity, latent, integrity),
     *(simulating_particles, segmenting, annotating, features, membranes, evaluating, denoising_tomograms),

@@ -9,9 +9,9 @@ import typing
 
 VERSION = "0.1.0"
 # {name then: name now}; a command that is not listed keeps its name.
-COMMANDS: typing.Dict[str, str] = {}
+COMMANDS: typing.Dict[str, str] = {"pick-templates": "pick"}
 # {command then: {option: value}} that say now what the command's name said then: pick-templates is pick --method ...
-GIVEN: typing.Dict[str, typing.Dict[str, typing.Any]] = {}
+GIVEN: typing.Dict[str, typing.Dict[str, typing.Any]] = {"pick-templates": {"method": "templates"}}
 # {class then: (class now, {field of the form: value})} of protocols; of a choice the position. The values say now what
 # the class said then.
 PROTOCOLS: typing.Dict[str, typing.Tuple[str, typing.Dict[str, typing.Any]]] = {
@@ -23,7 +23,11 @@ PROTOCOLS: typing.Dict[str, typing.Tuple[str, typing.Dict[str, typing.Any]]] = {
 # then where several became one.
 RENAMED: typing.Dict[str, typing.Dict[str, str]] = {}
 # {command: options that are gone}; its name as above.
-REMOVED: typing.Dict[str, typing.Tuple[str, ...]] = {}
+REMOVED: typing.Dict[str, typing.Tuple[str, ...]] = {
+    "compare-picks": ("json",),
+    "evaluate-picks": ("json",),
+    "pick-templates": ("angular_step",),
+}
 # {command: {output then: output now}}; its name as above.
 OUTPUTS: typing.Dict[str, typing.Dict[str, str]] = {}
 
@@ -120,7 +124,9 @@ def present_command_line(words: typing.Sequence[str]) -> typing.Tuple[typing.Lis
     for word in words[1:]:
         flag, equals, value = word.partition("=")
         name = flag[2:].replace("-", "_")
-        if flag.startswith("--"):
+        if flag == "--json":  # of every command now
+            dropping = False
+        elif flag.startswith("--"):
             dropping = name in removed or name.startswith("no_") and name[3:] in removed
             gone += [name] if dropping else []
             word = "--" + renamed[name].replace("_", "-") + equals + value if name in renamed else word

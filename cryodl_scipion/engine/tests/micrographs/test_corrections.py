@@ -105,7 +105,7 @@ def test_the_card_counts_picks_that_nobody_confirmed(project):
         picks, _ = store.read(name)
         store.write(name, picks[8:], picks[:8])
     config = dataclasses.replace(config_of(project, steps=2), coordinates=str(project / "new"))
-    result = train_picker.run(config)
+    result = train_picker.train_picker(config)
     card = read_card(project / "model", "picker")
     assert card["training"]["unconfirmed_picks"] == 16 and card["training"]["background_boxes"] >= 8
     assert any("neither confirmed nor removed" in sentence for sentence in result.warnings)

@@ -12,7 +12,7 @@ from synthetic import PEER, write_mrc, write_star
 from cryodl.cli import main
 from cryodl.contract import EvaluatePicksConfig, Result
 from cryodl.io.coordinates import write_coordinates
-from cryodl.micrographs.commands.evaluate_picks import pick_metrics
+from cryodl.micrographs.compare.reference import pick_metrics
 
 
 @pytest.fixture
@@ -88,13 +88,13 @@ def test_json_on_the_command_line(lists, capsys):
     ]
     assert main(arguments + ["--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    for key in ("precision", "recall", "f1", "average_precision", "best_f1", "best_threshold", "micrographs"):
-        assert key in printed
+    for key in ("precision", "recall", "f1", "average_precision", "best_f1", "best_threshold"):
+        assert key in printed["metrics"] and key in printed["micrographs"]["a"]
     assert main([*arguments, "--result", str(lists / "result.json")]) == 0
     outputs = Result.read(lists / "result.json").outputs
-    assert outputs.metrics["f1"] == printed["f1"] and set(outputs.micrographs) == set(printed["micrographs"])
+    assert outputs.metrics["f1"] == printed["metrics"]["f1"] and set(outputs.micrographs) == set(printed["micrographs"])
     table = capsys.readouterr().out.splitlines()
-    assert len(table) == 4 and table[1].endswith("  a") and "all together" in table[-1]
+    assert len(table) == 5 and table[2].endswith("  a") and "all together" in table[-1]
 
 
 def test_lists_without_a_common_micrograph_name_both_sides(lists):
@@ -199,9 +199,10 @@ def test_all_candidates_are_scored_too_where_pick_left_them(lists):
         text=True,
         check=True,
     ).stdout
-    metrics = json.loads(text)
-    assert metrics["picks"] == 4 and metrics["all_candidates"]["picks"] == 5
-    assert metrics["all_candidates"]["best_f1"] == pytest.approx(metrics["best_f1"])
+    printed = json.loads(text)
+    metrics, candidates = printed["metrics"], printed["all_candidates"]
+    assert metrics["picks"] == 4 and candidates["picks"] == 5
+    assert candidates["best_f1"] == pytest.approx(metrics["best_f1"])
 
 
 def test_a_run_that_found_no_particles_has_recall_0(lists, capsys):

@@ -164,7 +164,7 @@ def test_an_output_outside_the_project_is_refused(project, capsys):
 def test_micrographs_and_lists_that_do_not_belong_together_are_said(project, capsys):
     (project / "picks" / "a.star").rename(project / "picks" / "stranger.star")
     assert export() == 0
-    said = capsys.readouterr().err
+    said = capsys.readouterr().out
     assert "No micrograph has the name of these lists of picks, which are not written: stranger." in said
     assert "1 micrograph was skipped" in said and "without picks: none" in said
     for file in (project / "picks").iterdir():

@@ -12,7 +12,7 @@ import torch
 from cryodl.contract import AllSkipped, PickFilamentsConfig
 from cryodl.core.geometry import inside
 from cryodl.io.star import read_tables
-from cryodl.micrographs.commands import pick_filaments
+from cryodl.micrographs.commands.pick_filaments import pick_filaments
 from cryodl.micrographs.filaments.edges import at_edges
 from cryodl.micrographs.filaments.measure import trace_agreement
 from cryodl.micrographs.filaments.scenes import labelled_item
@@ -158,7 +158,7 @@ def config(path, output, **values):
 
 def test_the_shipped_model_traces_a_filament_and_writes_relions_columns(micrograph, tmp_path):
     path, line = micrograph
-    result = pick_filaments.run(config(path, tmp_path / "picks", segment_distance=50.0))
+    result = pick_filaments(config(path, tmp_path / "picks", segment_distance=50.0))
     (table,) = read_tables(tmp_path / "picks" / "tube.star").values()
     assert tuple(table) == COLUMNS
     x, y = (np.array(table[name], float) for name in COLUMNS[:2])
@@ -174,12 +174,12 @@ def test_the_shipped_model_traces_a_filament_and_writes_relions_columns(microgra
 def test_a_folder_of_results_called_as_the_shipped_model_is_not_taken_for_it(micrograph, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
-        assert pick_filaments.run(config(micrograph[0], "filaments", pictures=0)).outputs["segments"]
+        assert pick_filaments(config(micrograph[0], "filaments", pictures=0)).outputs["segments"]
 
 
 def test_noise_alone_has_no_filaments_and_says_so(tmp_path):
     mrcfile.write(tmp_path / "noise.mrc", np.random.default_rng(0).normal(0, 1, (700, 700)).astype(np.float32))
-    result = pick_filaments.run(config(tmp_path / "noise.mrc", tmp_path / "picks"))
+    result = pick_filaments(config(tmp_path / "noise.mrc", tmp_path / "picks"))
     assert result.outputs["segments"] == 0 and "No filament was found" in " ".join(result.warnings)
 
 
@@ -187,13 +187,13 @@ def test_finished_micrographs_are_kept_and_changed_ones_picked_again(micrograph,
     path, _ = micrograph
     copy = tmp_path / "copy.mrc"
     copy.write_bytes(path.read_bytes())
-    pick_filaments.run(config(copy, tmp_path / "picks", pictures=0))
-    again = pick_filaments.run(config(copy, tmp_path / "picks", pictures=0))
+    pick_filaments(config(copy, tmp_path / "picks", pictures=0))
+    again = pick_filaments(config(copy, tmp_path / "picks", pictures=0))
     assert again.device.startswith("none")
     with pytest.raises(ValueError, match=r"threshold .* \(now 0.9\).*--overwrite"):
-        pick_filaments.run(config(copy, tmp_path / "picks", threshold=0.9))
+        pick_filaments(config(copy, tmp_path / "picks", threshold=0.9))
     mrcfile.write(copy, np.random.default_rng(0).normal(0, 1, (700, 700)).astype(np.float32), overwrite=True)
-    assert pick_filaments.run(config(copy, tmp_path / "picks", pictures=0)).outputs["segments"] == 0
+    assert pick_filaments(config(copy, tmp_path / "picks", pictures=0)).outputs["segments"] == 0
 
 
 def test_filaments_of_a_micrograph_that_is_gone_stay(micrograph, tmp_path):
@@ -201,10 +201,10 @@ def test_filaments_of_a_micrograph_that_is_gone_stay(micrograph, tmp_path):
     for copy in (first, second):
         copy.write_bytes(micrograph[0].read_bytes())
     values = dict(micrographs=(str(first), str(second)), pixel_size=5.0, filament_diameter=200.0, pictures=0)
-    before = pick_filaments.run(PickFilamentsConfig(output=str(tmp_path / "picks"), **values))
+    before = pick_filaments(PickFilamentsConfig(output=str(tmp_path / "picks"), **values))
     first.unlink()
     with contextlib.suppress(FileNotFoundError):  # the missing file may be told
-        pick_filaments.run(PickFilamentsConfig(output=str(tmp_path / "picks"), **values))
+        pick_filaments(PickFilamentsConfig(output=str(tmp_path / "picks"), **values))
     assert (tmp_path / "picks" / "a.star").exists() and before.outputs["counts"]["a"]
 
 
@@ -217,27 +217,27 @@ def test_a_bad_micrograph_is_skipped_and_named(micrograph, tmp_path):
         output=str(tmp_path / "picks"),
         pictures=0,
     )
-    result = pick_filaments.run(both)
+    result = pick_filaments(both)
     assert [s.item for s in result.skipped] == ["bad"] and result.outputs["segments"]
     with pytest.raises(AllSkipped, match="None of the 1 micrographs"):
-        pick_filaments.run(config(tmp_path / "bad.mrc", tmp_path / "none"))
+        pick_filaments(config(tmp_path / "bad.mrc", tmp_path / "none"))
 
 
 def test_a_foreign_record_is_not_taken(micrograph, tmp_path):
     (tmp_path / "picks").mkdir()
     (tmp_path / "picks" / "tube.json").write_text(json.dumps({"kind": "other"}))
-    with pytest.raises(ValueError, match="not the record of picked filaments"):
-        pick_filaments.run(config(micrograph[0], tmp_path / "picks"))
+    with pytest.raises(ValueError, match="not a record of this command .filaments of a micrograph"):
+        pick_filaments(config(micrograph[0], tmp_path / "picks"))
 
 
 def test_a_training_writes_a_model_that_picks(tmp_path, monkeypatch):
     from cryodl.contract import TrainFilamentPickerConfig
-    from cryodl.micrographs.commands import train_filament_picker
+    from cryodl.micrographs.commands.train_filament_picker import train_filament_picker
 
     small = lambda diameter, rng: random_filament_scene(diameter, rng, side=208)
     monkeypatch.setattr("cryodl.micrographs.filaments.scenes.random_filament_scene", small)
     torch.set_num_threads(1)
-    result = train_filament_picker.run(
+    result = train_filament_picker(
         TrainFilamentPickerConfig(output=str(tmp_path / "model"), simulated=4, steps=2, batch_size=1)
     )
     card = json.loads((tmp_path / "model" / "card.json").read_text())
@@ -256,9 +256,9 @@ def test_the_edge_of_a_carbon_film_is_no_filament_unless_it_is_asked_for(microgr
     film = np.where(behind > 0, 0.8 * (1 + grain / grain.std()), 0)
     image -= film + 2 * rim(behind) - 1.2 * rim(behind + 17)  # a dark rim and its bright fringe
     mrcfile.write(tmp_path / "carbon.mrc", image.astype(np.float32))
-    picked = pick_filaments.run(config(tmp_path / "carbon.mrc", tmp_path / "picks", pictures=0))
+    picked = pick_filaments(config(tmp_path / "carbon.mrc", tmp_path / "picks", pictures=0))
     assert picked.outputs["segments"] == 0 and picked.outputs["at_edges"] == {"carbon": 1}
-    kept = pick_filaments.run(config(tmp_path / "carbon.mrc", tmp_path / "kept", pictures=0, keep_edges=True))
+    kept = pick_filaments(config(tmp_path / "carbon.mrc", tmp_path / "kept", pictures=0, keep_edges=True))
     assert kept.outputs["segments"] > 10 and kept.outputs["at_edges"] == {"carbon": 0}
 
 
@@ -273,12 +273,12 @@ def test_only_what_runs_along_an_edge_is_left_out():
 
 
 def test_records_of_versions_that_kept_edges_go_on_with_edges_kept(micrograph, tmp_path):
-    pick_filaments.run(config(micrograph[0], tmp_path / "picks", pictures=0))
+    pick_filaments(config(micrograph[0], tmp_path / "picks", pictures=0))
     file = tmp_path / "picks" / "tube.json"
     record = json.loads(file.read_text())
     del record["settings"]["keep_edges"], record["at_edges"]
     file.write_text(json.dumps(record))
     with pytest.raises(ValueError, match=r"keep edges True \(now False\)"):
-        pick_filaments.run(config(micrograph[0], tmp_path / "picks", pictures=0))
-    again = pick_filaments.run(config(micrograph[0], tmp_path / "picks", pictures=0, keep_edges=True))
+        pick_filaments(config(micrograph[0], tmp_path / "picks", pictures=0))
+    again = pick_filaments(config(micrograph[0], tmp_path / "picks", pictures=0, keep_edges=True))
     assert again.device.startswith("none") and again.outputs["at_edges"] == {"tube": 0}

@@ -15,7 +15,7 @@ from cryodl.io.particle_positions import read_particle_positions
 from cryodl.io.star import write_tables
 from cryodl.micrographs.byhand.corrections import read_corrections
 from cryodl.micrographs.byhand.store import HandPicks
-from cryodl.micrographs.commands.labels_from_classes import run
+from cryodl.micrographs.commands.labels_from_classes import labels_from_classes as run
 from cryodl.micrographs.pickers.labels import match_labels, with_corrections
 
 # yx px of a micrograph of 200 x 300 px, 2 Å/px; particles of 40 Å: reach 5 px

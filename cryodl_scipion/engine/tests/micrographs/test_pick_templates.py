@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""pick-templates: what a structure's projections, or blobs, find; the threshold by the negative; runs continued."""
+"""pick --method templates: what projections of a structure, or blobs, find; the threshold; runs continued."""
 
 import json
 
@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from cryodl.contract import AllSkipped, PickTemplatesConfig
+from cryodl.contract import AllSkipped, PickConfig
 from cryodl.core.local_correlation import LocalCorrelation, disc_normalised, disc_of
 from cryodl.core.matching import match_picks
 from cryodl.io.coordinates import read_coordinates
-from cryodl.micrographs.commands import pick_templates
+from cryodl.micrographs.commands.pick import pick as pick_micrographs
+from cryodl.micrographs.templates import pick as by_templates
 from cryodl.micrographs.templates.match import threshold_by_negative
 from cryodl.micrographs.templates.views import ACROSS, of_blobs, of_structure
 
@@ -52,10 +53,8 @@ def project(tmp_path_factory):
 
 def pick(folder, output, **values):
     source = {} if "particle_diameter" in values else dict(structure=str(folder / "rod.mrc"))
-    config = PickTemplatesConfig(
-        (str(folder / "mics/*.mrc"),), PIXEL, str(output), **{**source, "pictures": 0, **values}
-    )
-    return pick_templates.run(config)
+    values = {**source, "method": "templates", "pictures": 0, **values}
+    return pick_micrographs(PickConfig((str(folder / "mics/*.mrc"),), PIXEL, str(output), **values))
 
 
 def found(result, ground_truth, reach):
@@ -94,8 +93,9 @@ def test_projections_of_a_rod_are_of_its_length_in_every_direction(project):
     assert off.abs().max() < 0.6  # px of ACROSS to the diameter: the middle stays the middle
 
 
-@pytest.mark.parametrize("values, recall", [({"angular_step": 40.0}, 0.9), ({"particle_diameter": 110.0}, 0.9)])
-def test_particles_are_found_without_a_threshold(project, tmp_path, values, recall):
+@pytest.mark.parametrize("values, recall", [({}, 0.9), ({"particle_diameter": 110.0}, 0.9)])
+def test_particles_are_found_without_a_threshold(project, tmp_path, monkeypatch, values, recall):
+    monkeypatch.setattr(by_templates, "STEP", 40.0)
     result = pick(project[0], tmp_path / "picks", **values)
     # a blob sits anywhere along a rod
     precision, share = found(result, project[1], 10.0 if "particle_diameter" in values else 5.0)
@@ -119,12 +119,10 @@ def test_the_threshold_leaves_out_what_the_negative_has_as_well():
 
 
 def test_finished_micrographs_are_not_compared_again_and_a_changed_one_is(project, tmp_path, monkeypatch):
-    from cryodl.micrographs.templates import match
-
     values = dict(particle_diameter=110.0)
     first = pick(project[0], tmp_path / "picks", **values)
-    seen, real = [], match.candidates
-    monkeypatch.setattr(match, "candidates", lambda *a: seen.append(1) or real(*a))
+    seen, real = [], by_templates.candidates
+    monkeypatch.setattr(by_templates, "candidates", lambda *a: seen.append(1) or real(*a))
     again = pick(project[0], tmp_path / "picks", threshold=0.99, **values)
     assert not seen and again.outputs["picks"] < first.outputs["picks"]
     record = tmp_path / "picks/candidates/mic1.json"
@@ -150,5 +148,5 @@ def test_a_bad_micrograph_is_left_out_and_named(project, tmp_path):
     "values, word", [({}, "neither is"), (dict(structure="a.mrc", particle_diameter=110.0), "both are")]
 )
 def test_a_structure_or_a_diameter_is_needed_and_not_both(values, word):
-    (problem,) = PickTemplatesConfig(("a.mrc",), 1.0, "out", **values).check_together()
+    (problem,) = PickConfig(("a.mrc",), 1.0, "out", method="templates", **values).check_together()
     assert f"{word} given" in problem and ACROSS > 8

@@ -205,7 +205,7 @@ def test_twenty_good_and_sixty_bad_boxes_find_the_particles(tmp_path):
         == 0
     )
     from cryodl.contract import EvaluatePicksConfig
-    from cryodl.micrographs.commands.evaluate_picks import pick_metrics
+    from cryodl.micrographs.compare.reference import pick_metrics
 
     metrics = pick_metrics(EvaluatePicksConfig(str(tmp_path / "picks"), str(tmp_path / "coordinates"), 4.0, 120.0))
     assert metrics["best_f1"] > 0.85 and metrics["f1"] > 0.7
@@ -231,7 +231,7 @@ def test_one_bad_labelled_micrograph_is_skipped_and_named(tmp_path, capsys):
     assert train(tmp_path) == 0
     result = Result.read(tmp_path / "result.json")
     assert [s.item for s in result.skipped] == ["mic1"] and "truncated" in result.skipped[0].reason
-    assert any("1 labelled micrograph skipped: " in w and "mic1.mrc" in w for w in result.warnings)
+    assert any("1 micrograph was skipped" in w for w in result.warnings) and "mic1.mrc" in result.skipped[0].path
     assert "mic1.mrc" in capsys.readouterr().out
     training = json.loads((tmp_path / "model/card.json").read_text())["training"]
     assert sorted(training["micrographs"] + training["validation_micrographs"]) == ["mic0", "mic2"]

@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import Paths, json_field, output_folder_field, pixel_size_field
+from ..fields import Paths, output_folder_field, pixel_size_field
 from ..outputs import Counts, Details, Outputs, output
 from ..params import param
 from .pick_fields import (
@@ -46,7 +46,6 @@ class EvaluatePicksConfig:
         minimum=-1e9,
         maximum=1e9,
     )
-    json: bool = json_field(instead_of="a table")
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else
@@ -79,7 +78,6 @@ class ComparePicksConfig:
     output: typing.Optional[str] = output_folder_field(
         "Folder for comparison.json, curves.png and agreement.png.", default=None, none_means="nothing is written"
     )
-    json: bool = json_field(instead_of="a table")
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else

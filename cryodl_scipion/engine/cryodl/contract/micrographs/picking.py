@@ -28,20 +28,39 @@ from .pick_fields import (
     tile_memory_field,
 )
 
+PICK_METHODS = ("network", "templates")
+
 
 @dataclasses.dataclass(frozen=True)
 class PickConfig:
-    """Pick particles in micrographs with a trained model."""
+    """Pick particles in micrographs with a trained model, or by templates."""
 
     micrographs: Paths = micrographs_field()
     pixel_size: float = pixel_size_field()
-    model: str = model_field("Model folder, or the name of a shipped model (`cryodl doctor` lists them).")
     output: str = output_folder_field(
         "Folder for one <micrograph>.star each. An interrupted run continues here; finished micrographs are not "
         "picked again."
     )
+    method: str = param(
+        "network: a trained model. templates: correlation with projections of a structure, or with round blobs of the "
+        "particle diameter, for comparison with pickers that learn.",
+        default="network",
+        label="Method",
+        choices=PICK_METHODS,
+    )
+    model: str = model_field(
+        "Model folder, or the name of a shipped model (`cryodl doctor` lists them).", default="general"
+    )
+    structure: typing.Optional[str] = param(
+        "Map (.mrc) or atomic model (.pdb, .cif, also .gz) of the particle, or of a similar molecule, whose "
+        "projections are the templates.",
+        default=None,
+        label="Structure",
+        path="file",
+        none_means="round blobs of the particle diameter",
+    )
     particle_diameter: typing.Optional[float] = particle_diameter_field(
-        default=None, none_means="the model's; a general model estimates it from the micrographs"
+        default=None, none_means="the model's or the structure's; a general model estimates it from the micrographs"
     )
     threshold: typing.Optional[float] = pick_threshold_field("chosen by the threshold rule")
     threshold_rule: str = param(
@@ -55,10 +74,10 @@ class PickConfig:
     )
     contrast: str = micrograph_contrast_field(
         "Whether protein is darker or brighter than its surroundings. auto: the contrast of the model's training; a "
-        "general model tries both on some micrographs and reports what it found."
+        "general model tries both on some micrographs and reports what it found; templates are of dark protein."
     )
     minimum_distance: typing.Optional[float] = minimum_distance_field(
-        "set by the training labels, about half a diameter"
+        "about half a diameter: set by the training labels, 0.6 for templates"
     )
     border: float = border_field()
     avoid: str = avoid_field()
@@ -79,10 +98,23 @@ class PickConfig:
     )
     names: Paths = names_field()
 
+    def check_together(self) -> typing.List[str]:
+        """Templates are of a structure or a diameter, not both; a network takes no structure."""
+        if self.method == "network":
+            wrong = "Structure (--structure) is given, which a network does not use. Choose --method templates."
+            return [] if self.structure is None else [wrong]
+        if (self.structure is None) == (self.particle_diameter is None):
+            found = "neither is" if self.structure is None else "both are"
+            return [
+                f"Structure (--structure) and Particle diameter (--particle-diameter): {found} given. "
+                "Give either a structure, whose projections are the templates, or the diameter of round blobs."
+            ]
+        return []
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PickOutputs(Outputs):
-    """What `pick` wrote."""
+    """What `pick` wrote. With templates scores are correlation coefficients, and nothing is expected of them."""
 
     folder: str = output("Folder of the coordinates.", path="folder")
     coordinates: Texts = output(
@@ -110,7 +142,7 @@ class PickOutputs(Outputs):
     expected: typing.Optional[Numbers] = output(
         "Expected precision, recall and f1 of the picks; null if they cannot be estimated from the scores."
     )
-    model: str = output("Model folder.", path="folder")
+    model: str = output("Model folder; empty for templates.", path="folder")
     pictures: Texts = output("Pictures of the first micrographs.", path="file")
     picked_diameter: typing.Optional[float] = output(
         "Diameter used for picking: the given one, or another if the micrographs contradict it; null if no size was "
@@ -121,6 +153,12 @@ class PickOutputs(Outputs):
     size: typing.Optional[Details] = output("Details of the diameter search; null if there was none.", default=None)
     pixel_size: typing.Optional[float] = output(
         "Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px", default=None
+    )
+    templates: typing.Optional[int] = output("Number of templates; null for a network.", default=None)
+    expected_false_picks: typing.Optional[int] = output(
+        "Number of picks at this threshold in the micrographs with inverted contrast, which contain no particles; null "
+        "for a network.",
+        default=None,
     )
 
 
@@ -165,7 +203,9 @@ COMMANDS = (
         gpu=True,
         example="cryodl pick --micrographs 'mics/*.mrc' --pixel-size 1.77 --model models/betagal --output picks/\n"
         "To change the threshold, repeat the command with --threshold. It is fast, because the candidates "
-        "are kept in picks/candidates.",
+        "are kept in picks/candidates.\n"
+        "cryodl pick --micrographs 'mics/*.mrc' --pixel-size 1.2 --method templates --structure 1abc.cif --output "
+        "templates/",
         kept="micrograph",
         shared="micrographs",
     ),

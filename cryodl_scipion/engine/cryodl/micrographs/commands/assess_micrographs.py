@@ -3,9 +3,8 @@
 
 <output>/<micrograph>.json each, written when it is measured; what is there is not measured again. At the end
 micrographs.csv, good.txt and bad.txt (paths, to be given as --micrographs) of all that the folder holds, so that
-micrographs may arrive in several runs; other limits only cost a moment.
-Result.outputs are the contract's AssessMicrographsOutputs. Micrographs that cannot be read are in
-Result.skipped, and in the table with the verdict 'unreadable'.
+micrographs may arrive in several runs; other limits only cost a moment. Micrographs that cannot be read stand in the
+table with the verdict 'unreadable'.
 """
 
 from __future__ import annotations
@@ -15,24 +14,26 @@ import json
 import typing
 from pathlib import Path
 
-from ...contract import AllSkipped, AssessMicrographsConfig, Result, Skipped, counted, in_words, said_skipped
+import numpy as np
+
+from ... import __version__
+from ...contract import AssessMicrographsConfig, Skipped, counted, describe_all, some_names
 from ...contract.micrographs.assessing import AssessMicrographsOutputs
 from ...contract.result import write_json
 from ...io.coordinates import align_keys, read_coordinates
-from ...io.each_item import each_item
 from ...io.files import expand_paths, name_micrographs, whole_file
-from ...io.micrographs import pixel_size_warnings
-from ...io.stamps import stamp
-
-if typing.TYPE_CHECKING:
-    import numpy as np
+from ...io.item_records import stamp_of
+from ...io.micrographs import pixel_size_warnings, read_micrograph
+from ...runner import Run, command
+from ..assess.assessment import area_rows, assess
 
 KIND = "micrograph assessment"
 METRICS = ("particles", "mean_score", "contaminated_percent", "carbon_percent", "ice_gradient", "background")
 COLUMNS = ("name",) + METRICS + ("verdict", "reason")
 
 
-def run(config: AssessMicrographsConfig) -> Result:
+@command
+def assess_micrographs(config: AssessMicrographsConfig, run: Run) -> AssessMicrographsOutputs:
     """Measure what is not measured yet, then judge all."""
     named = name_micrographs(expand_paths(config.micrographs), config.names)
     folder = Path(config.output)
@@ -41,38 +42,31 @@ def run(config: AssessMicrographsConfig) -> Result:
     records = _read_records(folder)
     _check_same_run(folder, records, config)
     todo = [(n, p) for n, p in named if not _is_measured(records.get(n), p)]
+    run.warn(*pixel_size_warnings([p for _, p in todo], config.pixel_size))
     print(f"{counted(len(named), 'micrograph')}, {len(named) - len(todo)} of them already measured.")
-    skipped = _measure(todo, config, folder, records)
-    if named and len(skipped) == len(named):
-        raise AllSkipped(f"None of the {len(named)} micrographs could be assessed. The first: {in_words(skipped[0])}")
+    _measure(todo, config, folder, records, run)
+    run.require_some(named, "micrograph", "assessed")
     mine = [n for n, _ in named if n in records]
-    unpicked = _add_picks(mine, picks, folder, records)
+    _add_picks(mine, picks or {}, folder, records)
+    unpicked = [n for n in mine if picks is not None and n not in picks]
+    if unpicked:
+        run.warn(
+            f"{len(unpicked)} micrographs have no list of picks in {config.coordinates}, so their numbers of "
+            f"particles are unknown: {some_names(unpicked)}."
+        )
     verdicts = {name: judge_record(record, config) for name, record in records.items()}
-    _write_lists(folder, records, verdicts, skipped)
+    _write_lists(folder, records, verdicts, run.skipped)
+    good, bad = ([n for n in mine if verdicts[n][0] == verdict] for verdict in ("good", "bad"))
+    run.summary(f"{len(good)} good and {len(bad)} bad micrographs; {folder}/micrographs.csv gives the reasons")
+    run.methods(
+        f"Micrographs were assessed with cryodl {__version__}, and left out by these limits: "
+        f"{'; '.join(_limits_in_words(config)) or 'none'}."
+    )
     metrics = {
         n: dict({f: records[n][f] for f in METRICS}, verdict=verdicts[n][0], reason=verdicts[n][1]) for n in mine
     }
-    good, bad = ([n for n in mine if verdicts[n][0] == verdict] for verdict in ("good", "bad"))
-    print(
-        f"{len(good)} good and {len(bad)} bad micrographs; {folder}/micrographs.csv gives the reasons"
-        + (f"; {len(skipped)} could not be read" if skipped else "")
-    )
-    warnings = list(pixel_size_warnings([p for _, p in todo], config.pixel_size))
-    warnings += said_skipped(skipped, "micrograph")
-    if unpicked:
-        warnings.append(
-            f"{len(unpicked)} micrographs have no list of picks in {config.coordinates}, so their numbers of "
-            f"particles are unknown: {', '.join(unpicked[:8])}{' ...' if len(unpicked) > 8 else ''}."
-        )
-    outputs = AssessMicrographsOutputs(
+    return AssessMicrographsOutputs(
         folder=str(folder), table=str(folder / "micrographs.csv"), metrics=metrics, good=good, bad=bad
-    )
-    return Result(
-        "assess-micrographs",
-        outputs,
-        device="CPU" if todo else "none: nothing was measured",
-        skipped=tuple(skipped),
-        warnings=tuple(warnings),
     )
 
 
@@ -108,7 +102,7 @@ def _is_measured(record: typing.Mapping[str, typing.Any] | None, path: str) -> b
     """Whether a record is of the file as it is now. Records of earlier versions do not tell."""
     if record is None:
         return False
-    same = record.get("made_of") is None or not Path(path).exists() or record["made_of"] == stamp(path)
+    same = None in (record.get("made_of"), stamp_of(path)) or record["made_of"] == stamp_of(path)
     if not same:
         print(f"{path} has changed since it was measured; it is measured again.")
     return same
@@ -119,56 +113,56 @@ def _measure(
     config: AssessMicrographsConfig,
     folder: Path,
     records: dict[str, typing.Any],
-) -> list[Skipped]:
-    """Write and add the record of each micrograph as it is done. Returns those that could not be read."""
-    if not todo:
-        return []
-    from ...core.devices import set_threads
-    from ...io.micrographs import read_micrograph
-    from ..assess.assessment import area_rows, assess
+    run: Run,
+) -> None:
+    """Write and add the record of each micrograph as it is done."""
 
-    set_threads()
-
-    def measure(name: str, path: str) -> None:
-        found = assess(read_micrograph(path), config.pixel_size, config.particle_diameter)
-        records[name] = dict(
-            kind=KIND,
-            name=name,
-            path=str(path),
-            made_of=stamp(path),
-            pixel_size=config.pixel_size,
-            particle_diameter=config.particle_diameter,
-            particles=None,
-            mean_score=None,
-            **{f: getattr(found, f) for f in METRICS[2:]},
-            areas=area_rows(found),
-        )
-        write_json(folder / f"{name}.json", records[name])
-
-    def skip(name: str) -> None:
+    def forget(name: str) -> None:
         """Metrics of a file that was replaced do not stay in the table."""
         if records.pop(name, None):
             (folder / f"{name}.json").unlink(missing_ok=True)
 
-    return each_item(todo, "micrograph", measure, skip)
+    for name, path in run.items(todo, "micrograph"):
+        with run.item(name, path, forget):
+            run.take_device()
+            made_of = stamp_of(path)
+            found = assess(read_micrograph(path), config.pixel_size, config.particle_diameter)
+            records[name] = dict(
+                kind=KIND,
+                name=name,
+                path=str(path),
+                made_of=made_of,
+                pixel_size=config.pixel_size,
+                particle_diameter=config.particle_diameter,
+                particles=None,
+                mean_score=None,
+                **{f: getattr(found, f) for f in METRICS[2:]},
+                areas=area_rows(found),
+            )
+            write_json(folder / f"{name}.json", records[name])
+
+
+def _limits_in_words(config: AssessMicrographsConfig) -> list[str]:
+    return [
+        f"{info.label} {getattr(config, info.name):g} {info.unit}".rstrip()
+        for info in describe_all(type(config))
+        if info.name.startswith(("minimum_", "maximum_")) and getattr(config, info.name) is not None
+    ]
 
 
 def _add_picks(
     names: typing.Sequence[str],
-    picks: typing.Mapping[str, tuple[np.ndarray, np.ndarray]] | None,
+    picks: typing.Mapping[str, tuple[np.ndarray, np.ndarray]],
     folder: Path,
     records: dict[str, typing.Any],
-) -> list[str]:
-    """Number and mean score of the picks of each micrograph. Returns the names that have no list of picks."""
-    if picks is None:
-        return []
+) -> None:
+    """Number and mean score of the picks of each micrograph."""
     for name in (n for n in names if n in picks):
         scores = picks[name][1]
         new = dict(records[name], particles=len(scores), mean_score=float(scores.mean()) if scores.any() else None)
         if new != records[name]:
             records[name] = new
             write_json(folder / f"{name}.json", new)
-    return [n for n in names if n not in picks]
 
 
 def judge_record(record: typing.Mapping[str, typing.Any], config: AssessMicrographsConfig) -> tuple[str, str]:

@@ -4,68 +4,71 @@
 Round 0 picks some micrographs with the first model. Each further round learns from the sure picks of the round before,
 and is judged on held-out micrographs by an observer that knows no network (observer.py). The best round picks
 everything.
-
-Result.outputs: those of pick (model is the best round's), rounds [the rows of rounds.csv], best_round, stop_reason.
 """
 
-import dataclasses
+from __future__ import annotations
+
 import json
 import shutil
 import typing
 from pathlib import Path
 
-from ...contract import AutoPickConfig, PickConfig, Result, config_to_dict, read_card
+from ... import __version__
+from ...contract import AutoPickConfig, PickConfig, config_to_dict, counted, read_card
 from ...contract.micrographs.auto_picking import AutoPickOutputs
 from ...contract.result import write_json
 from ...io.files import evenly_spaced, expand_paths, name_micrographs
 from ...io.model import copy_model, find_model
 from ...io.stamps import stamp
+from ...runner import Run, command
+from ..byhand.corrections import read_corrections
 from ..pickers.pick_record import RECORD as PICK_RECORD
+from ..pickers.round_loop import RoundLoop
 from ..pickers.rounds import best_round, read_round, round_folder, round_in_words, why_stop, write_round
-from . import pick
+from .pick import model_in_words, pick
 
 SETTINGS = "auto_pick.json"
 # What may differ when a run is continued; of the micrographs, only those that the rounds learn from are bound.
 FREE = ("output", "micrographs", "names", "rounds", "training_micrographs", "threshold", "device", "threads")
 
 
-def run(config: AutoPickConfig) -> Result:
+@command
+def auto_pick(config: AutoPickConfig, run: Run) -> AutoPickOutputs:
     """Rounds, then all micrographs. A killed run continues where it was."""
     named = name_micrographs(expand_paths(config.micrographs), config.names)
     folder, first = Path(config.output), find_model(config.model, "picker")
-    chosen = _to_learn_from(named, config)
-    _check_same_run(folder, config, read_card(first, "picker"), chosen)
-    from ..pickers.round_loop import RoundLoop
-
-    entries, loop = list[dict[str, typing.Any]](), RoundLoop(config, folder, first, chosen, pick.pick)
-    while True:
+    card, chosen = read_card(first, "picker"), _to_learn_from(named, config)
+    _check_same_run(folder, config, card, chosen)
+    entries, loop = list[dict[str, typing.Any]](), RoundLoop(config, folder, first, chosen, pick)
+    stop = None
+    while not stop:
         number = len(entries)
         entry = read_round(folder, number)
         if entry is None:
             what = f"training on the picks of round {number - 1}" if number else "picking with the first model"
             print(f"Round {number}: {what}.")
+            run.take_device()
             entry = loop.round(number)
             write_round(folder, entries + [entry])
         entries.append(entry)
-        print(round_in_words(entry))
+        run.warn(*entry["warnings"])
+        run.summary(round_in_words(entry))
         stop = why_stop(entries, config.rounds, config.confident)
-        if stop:
-            break
     if read_round(folder, len(entries)):  # more rounds were asked for before: the table holds those that count now
         write_round(folder, entries)
     best = best_round(entries)
-    print(f"The rounds ended: {stop[0]}. Round {best} picks all micrographs.")
-    notes = [f"The rounds of training ended early: {stop[0]}."] if stop[1] else []
-    notes = list(dict.fromkeys(w for entry in entries for w in entry["warnings"])) + notes
-    return _pick_all(config, folder, entries, best, stop[0], notes)
+    run.summary(f"The rounds ended: {stop[0]}. Round {best} picks all micrographs.")
+    if stop[1]:
+        run.warn(f"The rounds of training ended early: {stop[0]}.")
+    rounds = f", retrained in {counted(len(entries) - 1, 'round')} on its own confident picks" * (len(entries) > 1)
+    run.methods(f"Particles were picked with cryodl {__version__} without labels, {model_in_words(card)}{rounds}.")
+    return _pick_all(config, folder, entries, best, stop[0], run)
 
 
 def _to_learn_from(named: list[tuple[str, str]], config: AutoPickConfig) -> list[tuple[str, str]]:
     """(name, path) of the micrographs that the rounds learn from: corrected ones first, the others over the set."""
     if not config.corrections:
         return evenly_spaced(named, config.training_micrographs)
-    from ..byhand.corrections import read_corrections
-
     names = read_corrections(config.corrections, [name for name, _ in named]).names
     if not names:
         raise ValueError(
@@ -138,9 +141,9 @@ def _stamp(paths: typing.Iterable[str]) -> str:
 
 
 def _pick_all(
-    config: AutoPickConfig, folder: Path, entries: list[dict[str, typing.Any]], best: int, reason: str, notes: list[str]
-) -> Result:
-    """Copy the best round's model to the output folder, and pick all micrographs with it. Returns the Result."""
+    config: AutoPickConfig, folder: Path, entries: list[dict[str, typing.Any]], best: int, reason: str, run: Run
+) -> AutoPickOutputs:
+    """Copy the best round's model to the output folder, and pick all micrographs with it."""
     source, model = round_folder(folder, best) / "model", folder / "model"
     checksum = read_card(source)["weights_sha256"]
     if model.exists() and read_card(model)["weights_sha256"] != checksum:
@@ -150,12 +153,12 @@ def _pick_all(
     record = folder / PICK_RECORD
     other = record.exists() and json.loads(record.read_text(encoding="utf-8"))["weights_sha256"] != checksum
     diameter = entries[0].get("picked_diameter") or config.particle_diameter
-    result = pick.pick(
+    picked = pick(
         PickConfig(
             config.micrographs,
             config.pixel_size,
-            str(model),
             str(folder),
+            model=str(model),
             names=config.names,
             particle_diameter=diameter,
             threshold=config.threshold,
@@ -165,15 +168,9 @@ def _pick_all(
             avoid="nothing",  # the network has been taught what contamination is
         )
     )
-    outputs = AutoPickOutputs(
-        **dict(result.outputs, particle_diameter=config.particle_diameter or diameter),
-        rounds=entries,
-        best_round=best,
-        stop_reason=reason,
-    )
-    return dataclasses.replace(
-        result,
-        command="auto-pick",
-        outputs=outputs,
-        warnings=tuple(notes + [w for w in result.warnings if w not in notes]),
-    )
+    if picked.device != "none":
+        run.take_device()
+    run.skipped += picked.skipped
+    run.summary_sentences += picked.summary
+    values = dict(picked.outputs, particle_diameter=config.particle_diameter or diameter)
+    return AutoPickOutputs(**values, rounds=entries, best_round=best, stop_reason=reason)

@@ -3,7 +3,6 @@
 
 <output>/<micrograph>.star each, with the combined score as rlnAutopickFigureOfMerit and the number of sets that found
 the particle as cryodlNumberOfSets; the same with all that any set found in <output>/candidates; and consensus.json.
-Result.outputs are the contract's ConsensusPicksOutputs.
 """
 
 import collections
@@ -12,69 +11,69 @@ import typing
 
 import numpy as np
 
-from ...contract import ConsensusPicksConfig, Result, counted
+from ...contract import ConsensusPicksConfig, counted
 from ...contract.micrographs.consensus import ConsensusPicksOutputs
 from ...contract.result import write_json
 from ...io.coordinates import write_coordinates
 from ...io.pick_sets import lacking_in_words, read_pick_sets
-from ...io.unfinished import check_output, finish_folder, working_folder
+from ...runner import Run, command
 from ..compare.consensus import comparable_scores, group_picks, merge_group
-from .evaluate_picks import match_distance
-from .pick import CANDIDATES
+from ..compare.reference import match_distance
+from ..pickers.pick_record import CANDIDATES
 
 RECORD = "consensus.json"
 
 
-def run(config: ConsensusPicksConfig) -> Result:
+@command
+def consensus_picks(config: ConsensusPicksConfig, run: Run) -> ConsensusPicksOutputs:
     """Write everything into <output>.partial, then rename."""
-    check_output(config.output)
+    run.new_output()
     sets = read_pick_sets(config.picks)
     names = sorted({name for picks in sets.values() for name in picks})
     notes = lacking_in_words(sets, names)
     for name, picks in sets.items():
         sets[name], note = comparable_scores(picks)
         notes += [f"{name} {note}."] if note else []
+    run.warn(*notes)
     rule = _rule_in_words(config, len(sets))
-    folder = working_folder(config, continues=False)
+    folder = run.folder(continues=False)
     (folder / CANDIDATES).mkdir()
-    counts, groups = dict[str, int](), collections.Counter[str]()
+    counts, found = dict[str, int](), collections.Counter[str]()
     for name in names:
         yx, scores, found_by = combine(sets, name, config)
-        groups.update(" + ".join(labels) for labels in found_by)
+        found.update(" + ".join(labels) for labels in found_by)
         numbers = np.array([len(labels) for labels in found_by], int)
         keep = numbers >= config.minimum_sets if config.rule == "at-least" else scores >= config.minimum_score
         counts[name] = int(keep.sum())
-        write_coordinates(
-            folder / f"{name}.star",
-            yx[keep],
-            scores[keep],
-            cryodlNumberOfSets=numbers[keep],
-            comment=f"cryodl: particles of {name} that {rule}, of {', '.join(sets)}",
-        )
-        write_coordinates(
-            folder / CANDIDATES / f"{name}.star",
-            yx,
-            scores,
-            cryodlNumberOfSets=numbers,
-            comment=f"cryodl: everything that any of {', '.join(sets)} found in {name}",
-        )
-    by_pickers = {key: groups[key] for key in sorted(groups, key=lambda k: (k.count(" + "), k))}
-    record: dict[str, typing.Any] = dict(sets=list(sets), picks=sum(counts.values()), counts=counts, groups=by_pickers)
-    write_json(folder / RECORD, dict(record, rule=rule, notes=notes))
-    finish_folder(folder, config.output)
-    for key, count in by_pickers.items():
+        kept = f"cryodl: particles of {name} that {rule}, of {', '.join(sets)}"
+        write_coordinates(folder / f"{name}.star", yx[keep], scores[keep], kept, cryodlNumberOfSets=numbers[keep])
+        every = f"cryodl: everything that any of {', '.join(sets)} found in {name}"
+        write_coordinates(folder / CANDIDATES / f"{name}.star", yx, scores, every, cryodlNumberOfSets=numbers)
+    groups = {key: found[key] for key in sorted(found, key=lambda k: (k.count(" + "), k))}
+    picks = sum(counts.values())
+    record = dict(sets=list(sets), picks=picks, counts=counts, groups=groups, rule=rule, notes=notes)
+    write_json(folder / RECORD, record)
+    for key, count in groups.items():
         print(f"{count:8d} particles found by {key}")
-    print(
-        f"{counted(sum(counts.values()), 'particle')} in {counted(len(names), 'micrograph')} that {rule}: "
+    run.summary(
+        f"{counted(picks, 'particle')} in {counted(len(names), 'micrograph')} that {rule}: "
         f"{config.output}/<micrograph>.star"
     )
-    coordinates = {name: os.path.join(config.output, f"{name}.star") for name in names}
-    if not record["picks"]:
-        notes.append("No particle is left. Lower --minimum-sets or --minimum-score, or check the particle diameter.")
-    outputs = ConsensusPicksOutputs(
-        **record, folder=str(config.output), coordinates=coordinates, pixel_size=config.pixel_size
+    run.methods(
+        f"Particles that {rule} were kept; picks within {config.tolerance:.2f} particle radii were regarded as the "
+        "same particle."
     )
-    return Result("consensus-picks", outputs, warnings=tuple(notes))
+    if not picks:
+        run.warn("No particle is left. Lower --minimum-sets or --minimum-score, or check the particle diameter.")
+    return ConsensusPicksOutputs(
+        folder=str(config.output),
+        coordinates={name: os.path.join(config.output, f"{name}.star") for name in names},
+        counts=counts,
+        picks=picks,
+        sets=list(sets),
+        groups=groups,
+        pixel_size=config.pixel_size,
+    )
 
 
 def combine(

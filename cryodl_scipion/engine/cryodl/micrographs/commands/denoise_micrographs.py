@@ -4,7 +4,6 @@
 The network learns from the micrographs themselves, unless --model gives one that has learnt before. A finished
 micrograph is not denoised again, and a model that the folder has is not trained again, so that micrographs may arrive
 in several runs.
-Result.outputs are the contract's DenoiseMicrographsOutputs. Bad micrographs are in Result.skipped.
 """
 
 from __future__ import annotations
@@ -15,31 +14,25 @@ import os
 import typing
 from pathlib import Path
 
-from ...contract import (
-    CARD,
-    MICROGRAPH_DENOISER,
-    AllSkipped,
-    DenoiseMicrographsConfig,
-    Result,
-    Skipped,
-    counted,
-    denoises_blindly,
-    in_words,
-    read_card,
-    said_skipped,
-)
+from ... import __version__
+from ...contract import CARD, MICROGRAPH_DENOISER, DenoiseMicrographsConfig, counted, denoises_blindly, read_card
 from ...contract.micrographs.denoising import DenoiseMicrographsOutputs
 from ...contract.result import write_json
 from ...io.files import expand_paths, name_micrographs
-from ...io.memory import one_item
 from ...io.micrographs import pixel_size_warnings, write_micrograph
 from ...io.model import find_model, read_model
 from ...io.mrc import read_header
 from ...io.stamps import stamp
-from ...io.warn import warn
+from ...runner import Run, command
+from ..denoise.predict import MicrographDenoiser
+from ..denoise.run import read_averages, train_micrograph_denoiser
 
 RECORD, MODEL = "denoise.json", "model"  # in the output folder
 MADE_OF = "cryodl: made of "  # a second label, of the inputs
+NO_GROUND_TRUTH = {
+    "even-odd": "from averages of even and odd frames (noise2noise)",
+    "added-noise": "from the micrographs only, with added noise of their own spectra (recorrupted-to-recorrupted)",
+}
 LABEL = "cryodl: denoised, for viewing and picking; not for extraction"
 
 
@@ -52,49 +45,56 @@ class MicrographSource:
     paths: tuple[str, ...]
 
 
-def run(config: DenoiseMicrographsConfig) -> Result:
+@command
+def denoise_micrographs(config: DenoiseMicrographsConfig, run: Run) -> DenoiseMicrographsOutputs:
     """Train a model if there is none, and denoise what is not denoised yet."""
     sources = _sources(config)
     folder = Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
-    notes = list(pixel_size_warnings([s.path for s in sources], config.pixel_size))
-    for warning in notes:
-        warn(warning)
+    run.warn(*pixel_size_warnings([s.path for s in sources], config.pixel_size))
     trained_before = not config.model and (folder / MODEL / CARD).exists()
     model = _model(config, sources, folder)
     card = read_card(model, MICROGRAPH_DENOISER)
     _agree_with_folder(folder, config, card)
-    notes += _model_warnings(card, config.pixel_size, _resolution(config, card))
-    target = lambda source: folder / f"{source.name}.mrc"
-    todo = [s for s in sources if not _is_denoised(s, target(s))]
+    run.warn(*_model_warnings(card, config.pixel_size, _resolution(config, card)))
+    target = {s.name: folder / f"{s.name}.mrc" for s in sources}
+    todo = {s.name: s for s in sources if not _is_denoised(s, target[s.name])}
     print(f"{counted(len(sources), 'micrograph')}, {len(sources) - len(todo)} of them already denoised.")
-    changed = sum(target(s).exists() for s in todo)
+    changed = sum(target[name].exists() for name in todo)
     if trained_before and changed:
-        notes.append(
+        run.warn(
             f"{counted(changed, 'micrograph')} changed after the model of {folder} was trained, and the model is used "
             "as it is. To train on the files as they are now, choose another --output."
         )
-        warn(notes[-1])
-    device, skipped = _denoise(todo, config, model, target) if todo else ("none: nothing was denoised", [])
-    if len(skipped) == len(sources):
-        raise AllSkipped(f"None of the {len(sources)} micrographs could be denoised. The first: {in_words(skipped[0])}")
-    notes += said_skipped(skipped, "micrograph")
-    bad = {item.item for item in skipped}
-    files = {s.name: str(target(s)) for s in sources if s.name not in bad}
-    print(
+    if todo:
+        denoiser = MicrographDenoiser(*read_model(model, MICROGRAPH_DENOISER), run.device, _resolution(config, card))
+        print(f"Denoising on {run.device_name} with {model}.")
+    for name, path in run.items([(s.name, s.path) for s in todo.values()], "micrograph"):
+        with run.item(name, path, lambda gone: target[gone].unlink(missing_ok=True)):  # of a file that was replaced
+            paths = todo[name].paths
+            image = denoiser.denoise(read_averages(paths), config.pixel_size)
+            write_micrograph(target[name], image, config.pixel_size, LABEL, MADE_OF + stamp(*paths))
+    run.require_some(sources, "micrograph", "denoised")
+    bad = {item.item for item in run.skipped}
+    files = {name: str(path) for name, path in target.items() if name not in bad}
+    run.summary(
         f"{counted(len(files), 'denoised micrograph')}: {folder}/<micrograph>.mrc. They are for viewing and picking; "
         "extract particles from the original micrographs."
     )
-    outputs = DenoiseMicrographsOutputs(
+    resolution, learnt = _resolution(config, card), _learnt(card)
+    run.methods(
+        f"For picking and inspection, micrographs were denoised with cryodl {__version__} to {resolution:.3g} Å by a "
+        f"U-Net that was trained on {learnt}; particles were extracted from the original micrographs."
+    )
+    return DenoiseMicrographsOutputs(
         micrographs=str(folder),
         files=files,
         counts=dict.fromkeys(files, 1),
         model=str(model),
         method=card["method"],
-        resolution=_resolution(config, card),
+        resolution=resolution,
         pixel_size=config.pixel_size,
     )
-    return Result("denoise-micrographs", outputs, device=device, skipped=tuple(skipped), warnings=tuple(notes))
 
 
 def _sources(config: DenoiseMicrographsConfig) -> list[MicrographSource]:
@@ -118,8 +118,6 @@ def _model(config: DenoiseMicrographsConfig, sources: typing.Sequence[Micrograph
     if config.model:
         return find_model(config.model, MICROGRAPH_DENOISER)
     if not (folder / MODEL / CARD).exists():
-        from ..denoise.run import train_micrograph_denoiser
-
         train_micrograph_denoiser(config, [(s.name, s.paths) for s in sources], folder / MODEL)
     return folder / MODEL
 
@@ -149,6 +147,13 @@ def _agree_with_folder(folder: Path, config: DenoiseMicrographsConfig, card: typ
     other = ", ".join(words[key] for key in mine if found.get(key) != mine[key])
     if other:
         raise ValueError(f"{folder} has micrographs denoised with another {other}. Choose another --output.")
+
+
+def _learnt(card: typing.Mapping[str, typing.Any]) -> str:
+    """What a model learnt from, in words."""
+    if denoises_blindly(card):
+        return f"{counted(card['training']['simulated_micrographs'], 'simulated micrograph')} of other structures"
+    return f"{counted(len(card['training']['micrographs']), 'micrograph')}, {NO_GROUND_TRUTH[card['method']]}"
 
 
 def _resolution(config: DenoiseMicrographsConfig, card: typing.Mapping[str, typing.Any]) -> float:
@@ -193,34 +198,3 @@ def _model_warnings(
             f"The model learned from micrographs of {card['resolution'] / 2:g} Å/px; these have a larger pixel size, "
             f"{pixel_size:g} Å/px, so particles appear smaller to it. A model trained on these micrographs is better."
         )
-
-
-def _denoise(
-    todo: typing.Sequence[MicrographSource],
-    config: DenoiseMicrographsConfig,
-    model: str | os.PathLike[str],
-    target: typing.Callable[[MicrographSource], Path],
-) -> tuple[str, list[Skipped]]:
-    """Write the denoised micrographs one after the other. Returns the device in words and those that were skipped."""
-    from tqdm import tqdm
-
-    from ...core.devices import choose_device, device_name, set_threads
-    from ..denoise.predict import MicrographDenoiser
-    from ..denoise.run import read_averages
-
-    device, skipped = choose_device(), []
-    set_threads()
-    card, weights = read_model(model, MICROGRAPH_DENOISER)
-    denoiser = MicrographDenoiser(card, weights, device, _resolution(config, card))
-    print(f"Denoising on {device_name(device)} with {model}.")
-    for source in tqdm(todo, unit="micrograph", mininterval=1.0):
-        try:
-            with one_item(source.path):
-                image = denoiser.denoise(read_averages(source.paths), config.pixel_size)
-        except (ValueError, FileNotFoundError) as error:
-            skipped.append(Skipped(source.name, source.path, str(error)))
-            tqdm.write(f"Skipped {in_words(skipped[-1])}")
-            target(source).unlink(missing_ok=True)  # of a file that was replaced
-            continue
-        write_micrograph(target(source), image, config.pixel_size, LABEL, MADE_OF + stamp(*source.paths))
-    return device_name(device), skipped

@@ -3,14 +3,13 @@
 
 <output>/<folders of the micrograph>/<micrograph>_pick.star each; micrographs.star; autopick.star (RELION 4 and 5);
 coords_suffix_pick.star (RELION 3.1's form); picked_particles.star (cryoSPARC).
-Micrographs without a list of picks are in Result.skipped.
 """
 
 import os
 import typing
 from pathlib import Path
 
-from ...contract import ExportRelionConfig, Result, Skipped, counted, said_skipped
+from ...contract import ExportRelionConfig, counted, some_names
 from ...contract.micrographs.exporting import ExportRelionOutputs
 from ...io.coordinates import align_keys, read_coordinates, write_coordinates
 from ...io.files import expand_paths, name_micrographs, whole_file
@@ -24,25 +23,27 @@ from ...io.relion_picks import (
     project_name,
 )
 from ...io.star import read_tables, write_tables
-from ...io.unfinished import check_output, finish_folder, working_folder
+from ...runner import Run, command
 
 
-def run(config: ExportRelionConfig) -> Result:
+@command
+def export_relion(config: ExportRelionConfig, run: Run) -> ExportRelionOutputs:
     """Write everything into <output>.partial, then rename."""
-    check_output(config.output)
+    run.new_output()
     named = dict(name_micrographs(expand_paths(config.micrographs), config.names))
     picks = align_keys(read_coordinates(config.coordinates, config.flip_y), list(named))
     helical = align_keys(helical_tables(config.coordinates), list(named))
     rows = {name: project_name(path, config.project) for name, path in named.items() if name in picks}
-    skipped = [Skipped(n, str(p), "there is no list of picks of it") for n, p in named.items() if n not in picks]
     if not rows:
         raise ValueError(
             f"None of the {counted(len(named), 'micrograph')} has picks in {config.coordinates}. They are matched "
             f"by name: the first micrograph is {next(iter(named))}, the first list of picks {next(iter(picks))}."
         )
+    for name in (name for name in named if name not in picks):
+        run.skip(name, named[name], "there is no list of picks of it", "micrograph")
     _check_files(rows)
     output = project_name_of_folder(config.output, config.project)
-    folder = Path(working_folder(config, continues=False))
+    folder = run.folder(continues=False)
     table, tables, groups = _micrographs(config, rows, folder, output)
     for name, row in rows.items():
         file = folder / coordinate_file(row)
@@ -50,8 +51,7 @@ def run(config: ExportRelionConfig) -> Result:
         if name in helical:
             write_tables(file, {"": helical[name]})  # tube number and angle stay with the segments
         else:
-            yx, scores = picks[name]
-            write_coordinates(file, yx, scores, f"cryodl: picks of {row}")
+            write_coordinates(file, *picks[name], f"cryodl: picks of {row}")
     lists = [os.path.join(output, coordinate_file(row)) for row in rows.values()]
     columns = dict(rlnMicrographName=list(rows.values()), rlnMicrographCoordinates=lists)
     write_tables(folder / "autopick.star", dict(coordinate_files=columns))
@@ -59,20 +59,17 @@ def run(config: ExportRelionConfig) -> Result:
         temporary.write_text(table + "\n")
     located = [(row, groups[row], *picks[name]) for name, row in rows.items()]
     write_tables(folder / "picked_particles.star", pick_tables(tables, located))
-    finish_folder(folder, config.output)
     counts = {name: len(picks[name][0]) for name in rows}
-    commands = _commands(config, table, output, bool(helical))
-    _say(config, counts, commands)
-    warnings = _warnings(set(picks) - set(named), counts, skipped)
-    outputs = ExportRelionOutputs(
+    made = ExportRelionOutputs(
         folder=str(config.output),
         micrographs=table,
         counts=counts,
-        commands=commands,
+        commands=_commands(config, table, output, bool(helical)),
         picks=sum(counts.values()),
         pixel_size=config.pixel_size,
     )
-    return Result("export-relion", outputs, skipped=tuple(skipped), warnings=tuple(warnings))
+    _say(config, made, set(picks) - set(named), run)
+    return made
 
 
 def project_name_of_folder(output: str, project: str) -> str:
@@ -130,32 +127,21 @@ def _commands(config: ExportRelionConfig, table: str, output: str, helical: bool
         "3.1": ["--coord_dir", output + "/", "--coord_suffix", SUFFIX],
         "4 and 5": ["--coord_list", os.path.join(output, "autopick.star")],
     }
+    tube = config.particle_diameter if helical else None
     return {
-        version: extraction_command(
-            table, words, box, diameter, config.contrast == "dark", config.particle_diameter if helical else None
-        )
+        version: extraction_command(table, words, box, diameter, config.contrast == "dark", tube)
         for version, words in where.items()
     }
 
 
-def _say(config: ExportRelionConfig, counts: typing.Mapping[str, int], commands: typing.Mapping[str, str]) -> None:
-    print(f"{counted(sum(counts.values()), 'pick')} in {counted(len(counts), 'micrograph')}: {config.output}")
+def _say(config: ExportRelionConfig, made: ExportRelionOutputs, unknown: typing.Collection[str], run: Run) -> None:
+    run.summary(f"{counted(made.picks, 'pick')} in {counted(len(made.counts), 'micrograph')}: {config.output}")
     print(f"Extraction, in RELION's project folder ({config.project}):")
-    for version, command in commands.items():
-        print(f"RELION {version}:\n  {command}")
+    for version, words in made.commands.items():
+        print(f"RELION {version}:\n  {words}")
     print(f"cryoSPARC: Import Particle Stack takes {Path(config.output) / 'picked_particles.star'}.")
-
-
-def _warnings(
-    unknown: typing.Collection[str], counts: typing.Mapping[str, int], skipped: list[Skipped]
-) -> typing.Iterator[str]:
-    """Sentences about picks and micrographs that do not belong together."""
     if unknown:
-        first = ", ".join(sorted(unknown)[:5])
-        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-        yield f"No micrograph has the name of these lists of picks, which are not written: {first}{more}."
-    empty = [name for name, count in counts.items() if not count]
+        run.warn(f"No micrograph has the name of these lists of picks, which are not written: {some_names(unknown)}.")
+    empty = [name for name, count in made.counts.items() if not count]
     if empty:
-        yield f"{counted(len(empty), 'micrograph')} without picks: {', '.join(empty[:5])}."
-    if skipped:
-        yield from said_skipped(skipped, "micrograph")
+        run.warn(f"{counted(len(empty), 'micrograph')} without picks: {some_names(empty)}.")

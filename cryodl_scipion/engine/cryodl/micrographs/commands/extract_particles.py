@@ -2,145 +2,90 @@
 """`cryodl extract-particles`: picks and micrographs in, RELION's STAR of particles with a stack per micrograph out.
 
 Beside <output>.star lies the folder <output> with <micrograph>.mrcs and <micrograph>.json of each, written when it is
-done; what is there is not cut again, unless its micrograph, its picks or its CTF have changed.
-Result.outputs are the contract's ExtractParticlesOutputs. Micrographs that cannot be read, have no list of picks, or no
-CTF where a CTF file is given, are in Result.skipped.
+done; what is there is not cut again, unless its micrograph, its picks or its CTF have changed. Micrographs without a
+list of picks, or without a CTF where a CTF file is given, are skipped.
 """
 
 from __future__ import annotations
 
-import typing
 from pathlib import Path
 
-from ...contract import AllSkipped, ExtractParticlesConfig, Result, Skipped, counted, in_words, said_skipped
+import numpy as np
+
+from ... import __version__
+from ...contract import ExtractParticlesConfig, counted
 from ...contract.micrographs.extracting import ExtractParticlesOutputs
+from ...core.optics import Optics
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.files import expand_paths, name_micrographs
-from ...io.memory import TooLittleMemory, one_item
-from ...io.micrographs import pixel_size_warnings
-from ...io.particles import MICROSCOPE
-from ...io.warn import warn
-
-if typing.TYPE_CHECKING:
-    import numpy as np
-
-    from ...core.optics import Optics
+from ...io.item_records import ItemRecords, Record
+from ...io.micrograph_ctfs import ctf_of, read_micrograph_ctfs
+from ...io.micrographs import pixel_size_warnings, read_micrograph
+from ...io.particles import MICROSCOPE, write_stack
+from ...runner import Run, command
+from ..extract.cut import cut_micrograph
+from ..extract.records import earlier, records_of, source_of, write_record, write_star
 
 
-def run(config: ExtractParticlesConfig) -> Result:
-    """Cut what is not cut yet, then write the table of all.
-
-    Raises
-    ------
-    AllSkipped
-        If no micrograph could be used.
-    ValueError
-        If the output holds particles that were cut with other parameters, or there is no particle at all.
-    """
-    from ..extract.records import write_star
-
+@command
+def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractParticlesOutputs:
+    """Cut what is not cut yet, then write the table of all."""
     named = name_micrographs(expand_paths(config.micrographs), config.names)
     picks = align_keys(read_coordinates(config.coordinates), [name for name, _ in named])
     star = Path(config.output)
     folder = star.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
-    notes = list(pixel_size_warnings([path for _, path in named], config.pixel_size))
-    for note in notes:
-        warn(note)
-    records, skipped, fresh = _cut_all(named, picks, config, folder)
-    if len(skipped) == len(named):
-        raise AllSkipped(
-            f"No particle could be extracted from the {len(named)} micrographs. The first: {in_words(skipped[0])}"
-        )
-    counts = {name: len(record["rows"]) for name, record in records.items()}
-    write_star(star, folder, list(records.values()), config)
-    outputs = _outputs(config, star, folder, records, counts)
-    print(_in_words(outputs))
-    if not outputs["count"]:
-        notes.append("No particle was extracted: the micrographs that could be used have no pick with a valid box.")
-        warn(notes[-1])
-    notes += said_skipped(skipped, "micrograph")
-    device = "CPU" if fresh else "none: nothing was extracted"
-    return Result("extract-particles", outputs, device=device, skipped=tuple(skipped), warnings=tuple(notes))
-
-
-def _cut_all(
-    named: list[tuple[str, str]], picks: dict[str, typing.Any], config: ExtractParticlesConfig, folder: Path
-) -> tuple[dict[str, dict], list[Skipped], int]:
-    """Records by name, what was skipped, and how many were cut now."""
-    from tqdm import tqdm
-
-    from ...core.devices import set_threads
-    from ...io.micrograph_ctfs import read_micrograph_ctfs
-
-    set_threads()
+    run.warn(*pixel_size_warnings([path for _, path in named], config.pixel_size))
     constants = (config.voltage, config.spherical_aberration, config.amplitude_contrast)
     ctfs = None if config.ctf is None else read_micrograph_ctfs(config.ctf, dict(zip(MICROSCOPE, constants)))
-    records, skipped, fresh = {}, [], 0
-    for name, path in tqdm(named, unit="micrograph", mininterval=1.0):
-        try:
-            with one_item(path):
-                records[name], new = _cut_one(name, path, picks.get(name), _ctf_of(name, path, ctfs), config, folder)
-            fresh += new
-        except (_Missing, FileNotFoundError, TooLittleMemory) as error:
-            skipped.append(Skipped(name, str(path), str(error)))
-            tqdm.write(f"Skipped {in_words(skipped[-1])}")
-    return records, skipped, fresh
-
-
-class _Missing(ValueError):
-    """A micrograph that is left out."""
-
-
-def _ctf_of(name: str, path: str, ctfs: dict[str, Optics] | None) -> Optics | None:
-    if ctfs is None:
-        return None
-    from ...io.micrograph_ctfs import ctf_of
-
-    found = ctf_of(ctfs, name, path)
-    if found is None:
-        raise _Missing("it has no CTF in the CTF file (--ctf)")
-    return found
+    files, records = records_of(folder, config), dict[str, Record]()
+    for name, _ in named:
+        files.read(name)  # particles cut with other parameters are an error, not a micrograph to skip
+    for name, path in run.items(named, "micrograph"):
+        with run.item(name, path):
+            optics = None if ctfs is None else ctf_of(ctfs, name, path)
+            if ctfs is not None and optics is None:
+                raise ValueError("it has no CTF in the CTF file (--ctf)")
+            if name not in picks:
+                raise ValueError("there is no list of picks of it")
+            records[name] = _cut_one(name, path, picks[name], optics, config, files, run)
+    run.require_some(named, "micrograph", "used")
+    write_star(star, folder, list(records.values()), config)
+    made = _outputs(config, star, folder, records)
+    run.summary(_in_words(made))
+    run.methods(f"Particles were extracted{' and normalised' if config.normalise else ''} with cryodl {__version__}.")
+    if not made.count:
+        run.warn("No particle was extracted: the micrographs that could be used have no pick with a valid box.")
+    return made
 
 
 def _cut_one(
     name: str,
     path: str,
-    picks: tuple[np.ndarray, np.ndarray] | None,
+    picks: tuple[np.ndarray, np.ndarray],
     optics: Optics | None,
     config: ExtractParticlesConfig,
-    folder: Path,
-) -> tuple[dict, bool]:
-    """The record of one micrograph, and whether it was cut now."""
-    from ...io.micrographs import read_micrograph
-    from ...io.particles import write_stack
-    from ..extract.cut import cut_micrograph
-    from ..extract.records import earlier, source_of, write_record
-
-    if picks is None:
-        raise _Missing("there is no list of picks of it")
+    files: ItemRecords,
+    run: Run,
+) -> Record:
+    """The record of one micrograph; it is cut unless an earlier run has done so."""
     source = source_of(path, picks, optics)
-    record = earlier(folder, name, source, config)
+    record = earlier(files, name, source)
     if record is not None:
-        return record, False
-    try:
-        image = read_micrograph(path)
-    except ValueError as error:
-        raise _Missing(str(error)) from None
-    cut = cut_micrograph(image, picks[0], config, optics)
-    stack = folder / f"{name}.mrcs"
-    (folder / f"{name}.json").unlink(missing_ok=True)  # first: a record never stands beside another stack
-    stack.unlink(missing_ok=True)
+        return record
+    run.take_device()
+    cut = cut_micrograph(read_micrograph(path), picks[0], config, optics)
+    files.forget(name)  # a record never stands beside another stack
     if len(cut.images):
         side = config.box_in_pixels() / (config.scaled_box or config.box_in_pixels())
-        write_stack(stack, cut.images, config.pixel_size * side)
-    return write_record(folder, name, path, source, config, cut, picks[1]), True
+        write_stack(files.folder / f"{name}.mrcs", cut.images, config.pixel_size * side)
+    return write_record(files, name, path, source, cut, picks[1])
 
 
 def _outputs(
-    config: ExtractParticlesConfig, star: Path, folder: Path, records: dict[str, dict], counts: dict[str, int]
+    config: ExtractParticlesConfig, star: Path, folder: Path, records: dict[str, Record]
 ) -> ExtractParticlesOutputs:
-    box = config.box_in_pixels()
+    box, counts = config.box_in_pixels(), {name: len(record["rows"]) for name, record in records.items()}
     side = config.scaled_box or box
     return ExtractParticlesOutputs(
         particles=str(star),
@@ -155,15 +100,15 @@ def _outputs(
     )
 
 
-def _in_words(outputs: ExtractParticlesOutputs) -> str:
+def _in_words(made: ExtractParticlesOutputs) -> str:
     """'812 particles of 128 px from 12 micrographs: particles.star. ...'."""
     left = [
-        f"{sum(outputs[key].values())} {words}"
-        for key, words in (("at_edge", "at the edge"), ("unusable", "with constant or non-finite values"))
-        if outputs[key]
+        f"{sum(counts.values())} {words}"
+        for counts, words in ((made.at_edge, "at the edge"), (made.unusable, "with constant or non-finite values"))
+        if counts
     ]
     return (
-        f"{counted(outputs['count'], 'particle')} of {outputs['box']} px, {outputs['pixel_size']:.4g} Å/px, from "
-        f"{counted(len(outputs['counts']), 'micrograph')}: {outputs['particles']}."
+        f"{counted(made.count, 'particle')} of {made.box} px, {made.pixel_size:.4g} Å/px, from "
+        f"{counted(len(made.counts), 'micrograph')}: {made.particles}."
         + (f" Left out: {', '.join(left)}." if left else "")
     )

@@ -2,7 +2,7 @@
 """`cryodl labels-from-classes`: particles of kept and rejected 2-D classes in, a folder of labels out.
 
 The folder is that of `pick-by-hand` (byhand/store.py), with from_classes.json. Only micrographs with particles have
-labels. Result.outputs are the contract's LabelsFromClassesOutputs.
+labels.
 """
 
 from __future__ import annotations
@@ -10,28 +10,19 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from ...contract import (
-    AllSkipped,
-    LabelsFromClassesConfig,
-    Result,
-    Skipped,
-    config_to_dict,
-    counted,
-    in_words,
-    said_skipped,
-    some_names,
-)
+from ...contract import LabelsFromClassesConfig, config_to_dict, counted, some_names
 from ...contract.micrographs.class_labels import LabelsFromClassesOutputs
 from ...contract.result import write_json
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.files import expand_paths, name_micrographs
 from ...io.micrographs import micrograph_shape, pixel_size_warnings
 from ...io.particle_positions import read_particle_positions
-from ...io.warn import warn
+from ...runner import Run, command
 from ..byhand.from_classes import (
     MIN_ON_PICKS,
     NOTHING,
@@ -46,9 +37,6 @@ from ..byhand.from_classes import (
 )
 from ..byhand.store import FROM_CLASSES, HandPicks
 
-if typing.TYPE_CHECKING:
-    from collections.abc import Mapping
-
 _NO_PICKS = np.zeros((0, 2)), np.zeros(0)
 MAX_OUTSIDE = 0.02  # of the particles of a file: the alignment of a few moves them over the edge
 # So many particles that all lie in this part of the width and of the height are of binned micrographs.
@@ -56,55 +44,48 @@ _CORNER, _MIN_IN_CORNER = 0.7, 50
 FEW = 20  # kept particles; labels of fewer are said to be few
 
 
-def run(config: LabelsFromClassesConfig) -> Result:
-    """Read both lists of particles, compare them with each other and with the picks, and write the labels.
-
-    Raises
-    ------
-    ValueError
-        If the folder is not empty, no particle is of these micrographs, the particles do not lie where the picks are,
-        or the picks have no scores and a minimum is given.
-    AllSkipped
-        If no micrograph with particles can be read.
-    """
+@command
+def labels_from_classes(config: LabelsFromClassesConfig, run: Run) -> LabelsFromClassesOutputs:
+    """Read both lists of particles, compare them with each other and with the picks, and write the labels."""
     folder = Path(config.output)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} (--output) exists and is not an empty folder. Choose another name.")
     named = dict(name_micrographs(expand_paths(config.micrographs), config.names))
-    notes = list(pixel_size_warnings(list(named.values()), config.pixel_size))
+    run.warn(*pixel_size_warnings(list(named.values()), config.pixel_size))
     reach = SAME * config.particle_diameter / config.pixel_size
-    kept = _particles(config.kept, "--kept", named, config, notes)
-    classified = _particles(config.classified, "--classified", named, config, notes) if config.classified else {}
+    kept = _particles(config.kept, "--kept", named, config, run)
+    classified = _particles(config.classified, "--classified", named, config, run) if config.classified else {}
     picks = align_keys(read_coordinates(config.coordinates, config.flip_y), named) if config.coordinates else {}
-    shapes, skipped = _shapes({name: path for name, path in named.items() if name in kept or name in classified})
+    shapes = dict[str, tuple[int, int]]()
+    with_particles = [(name, path) for name, path in named.items() if name in kept or name in classified]
+    for name, path in with_particles:
+        with run.item(name, path):
+            shapes[name] = micrograph_shape(path)
+    run.require_some(with_particles, "micrograph", "read")
     kept, classified = ({k: v for k, v in one.items() if k in shapes} for one in (kept, classified))
-    far = config.particle_diameter / config.pixel_size / 2
-    kept = _inside(kept, f"{config.kept} (--kept)", named, shapes, far, notes)
-    classified = _inside(classified, f"{config.classified} (--classified)", named, shapes, far, notes)
+    kept = _inside(kept, f"{config.kept} (--kept)", named, shapes, config, run)
+    classified = _inside(classified, f"{config.classified} (--classified)", named, shapes, config, run)
     if config.coordinates:
-        notes += _check_on_picks(kept, picks, shapes, reach, config)
-        notes += _check_scores(kept, picks, reach, config)
+        run.warn(*_check_on_picks(kept, picks, shapes, reach, config), *_check_scores(kept, picks, reach, config))
     else:
-        notes += _check_corner([*kept.items(), *classified.items()], shapes, config)
+        run.warn(*_check_corner([*kept.items(), *classified.items()], shapes, config))
     labels = {}
     for name in shapes:
         good = kept.get(name, NOTHING)
         bad = rejected_of(classified.get(name, NOTHING), good, reach)
         of_picks = picks.get(name, _NO_PICKS)
         labels[name] = labels_of_classes(good, bad, of_picks, shapes[name], reach, config.minimum_score)
-    outputs = _outputs(config, labels)
-    notes += [*_warnings(config, outputs), *said_skipped(skipped, "micrograph")]
+    made = _outputs(config, labels)
+    run.warn(*_warnings(config, made))
     _write(folder, labels, config)
-    for note in notes:
-        warn(note)
-    _say(config, outputs)
-    return Result("labels-from-classes", outputs, skipped=tuple(skipped), warnings=tuple(notes))
+    _say(config, made, run)
+    return made
 
 
 def _particles(
-    path: str, flag: str, named: Mapping[str, str], config: LabelsFromClassesConfig, notes: list[str]
+    path: str, flag: str, named: Mapping[str, str], config: LabelsFromClassesConfig, run: Run
 ) -> dict[str, Extracted]:
-    """{name: Extracted} of the micrographs at hand; what belongs to others becomes a note."""
+    """{name: Extracted} of the micrographs at hand; what belongs to others is warned of."""
     found = read_particle_positions(path, config.flip_y)
     aligned = align_keys(found, named)
     if not set(aligned) & set(named):
@@ -116,28 +97,11 @@ def _particles(
     others = [key for key in aligned if key not in named]
     if others:
         count = sum(len(aligned[key]) for key in others)
-        notes.append(
+        run.warn(
             f"{counted(count, 'particle')} of {path} ({flag}) are of {counted(len(others), 'micrograph')} that are not "
             f"given, and are not used: {some_names(others)}."
         )
     return {key: placed(one, config.scale, config.pixel_size) for key, one in aligned.items() if key in named}
-
-
-def _shapes(named: Mapping[str, str]) -> tuple[dict[str, tuple[int, int]], list[Skipped]]:
-    """{name: (h, w)} of the micrographs that can be read, and the others."""
-    shapes, skipped = dict[str, tuple[int, int]](), list[Skipped]()
-    for name, path in named.items():
-        try:
-            shapes[name] = micrograph_shape(path)
-        except (ValueError, FileNotFoundError) as error:
-            skipped.append(Skipped(name, path, str(error)))
-            print(f"Skipped: {in_words(skipped[-1])}")
-    if not shapes:
-        raise AllSkipped(
-            f"None of the {counted(len(named), 'micrograph')} with particles could be read. The first: "
-            f"{in_words(skipped[0])}"
-        )
-    return shapes, skipped
 
 
 def _inside(
@@ -145,14 +109,12 @@ def _inside(
     source: str,
     named: Mapping[str, str],
     shapes: Mapping[str, tuple[int, int]],
-    far: float,
-    notes: list[str],
+    config: LabelsFromClassesConfig,
+    run: Run,
 ) -> dict[str, Extracted]:
-    """The particles within their micrographs; a few others become a note.
-
-    source: file and parameter. far: px outside of the micrograph that no alignment explains. Raises ValueError if many
-    lie outside.
-    """
+    """The particles within their micrographs; a few others are warned of. source: file and parameter. Raises ValueError
+    if many lie outside."""
+    far = config.particle_diameter / config.pixel_size / 2  # px that no alignment explains
     inner, gone, every, furthest, example = dict[str, Extracted](), 0, 0, 0.0, ""
     for name, one in particles.items():
         height, width = shapes[name]
@@ -170,7 +132,7 @@ def _inside(
             f"{start}. If they were extracted from micrographs of another binning, give the factor to these "
             "micrographs (--scale 0.5 if those had twice as many pixels along each edge)."
         )
-    notes.append(f"{start}. They are not used.")
+    run.warn(f"{start}. They are not used.")
     return inner
 
 
@@ -314,15 +276,20 @@ def _write(folder: Path, labels: Mapping[str, ClassLabels], config: LabelsFromCl
         store.write(name, one.picks, one.removed)
 
 
-def _say(config: LabelsFromClassesConfig, outputs: LabelsFromClassesOutputs) -> None:
-    certain, removed, unconfirmed = (sum(c.values()) for c in (outputs.certain, outputs.removed, outputs.unconfirmed))
-    print(
+def _say(config: LabelsFromClassesConfig, made: LabelsFromClassesOutputs, run: Run) -> None:
+    certain, removed, unconfirmed = (sum(counts.values()) for counts in (made.certain, made.removed, made.unconfirmed))
+    run.summary(
         f"{counted(certain, 'kept particle')} certain, {counted(removed, 'rejected one')} removed, "
-        f"{counted(unconfirmed, 'pick')} unconfirmed, in {counted(len(outputs.certain), 'micrograph')}: "
-        f"{config.output}."
+        f"{counted(unconfirmed, 'pick')} unconfirmed, in {counted(len(made.certain), 'micrograph')}: {config.output}."
     )
-    if outputs.merged:
-        print(f"Left out: {outputs.merged}, at the position of another kept particle or moved out of the micrograph.")
+    if made.merged:
+        run.summary(
+            f"Left out: {made.merged}, at the position of another kept particle or moved out of the micrograph."
+        )
+    run.methods(
+        f"{counted(certain, 'particle')} of selected 2-D classes were labels, and {counted(removed, 'particle')} of "
+        "the other classes examples of what is no particle."
+    )
     if config.coordinates and config.minimum_score is None:
         print(
             "Good classes of faint particles also contain noise. If the picks have scores of `cryodl pick`, "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl pick`: micrographs and a model in, one <micrograph>.star each out."""
+"""`cryodl pick`: micrographs, and a model or templates, in; one <micrograph>.star each out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract import PickConfig, counted, read_card, score_text
+from ... import __version__
+from ...contract import PickConfig, counted, network_words, read_card, score_text
 from ...contract.micrographs.picking import PickOutputs
 from ...core.geometry import inside
 from ...io.coordinates import DECIMALS, read_coordinates, write_coordinates
@@ -37,6 +38,7 @@ from ..pickers.pick_record import (
 from ..pickers.pictures import draw_first
 from ..pickers.predict import Picker
 from ..pickers.size import scale_grid
+from ..templates.pick import pick_by_templates
 
 Named = typing.Sequence[tuple[str, str]]  # names and files of micrographs
 
@@ -45,12 +47,14 @@ Named = typing.Sequence[tuple[str, str]]  # names and files of micrographs
 def pick(config: PickConfig, run: Run) -> PickOutputs:
     """Pick all micrographs; those whose candidates are there already are only thresholded anew."""
     named = name_micrographs(expand_paths(config.micrographs), config.names)
+    run.warn(*pixel_size_warnings([path for _, path in named], config.pixel_size))
+    (Path(config.output) / CANDIDATES).mkdir(parents=True, exist_ok=True)
+    if config.method == "templates":
+        return pick_by_templates(config, named, run)
     model = find_model(config.model, "picker")
     card = read_card(model, "picker")
     folder = Path(config.output)
-    (folder / CANDIDATES).mkdir(parents=True, exist_ok=True)
     settings, todo = _to_pick(config, named, settle(config, card, model), run)
-    run.warn(*pixel_size_warnings([path for _, path in named], config.pixel_size))
     run.warn(*earlier_notes(folder / CANDIDATES, named))
     picks = Picks(config, model, card, settings)
     print(
@@ -77,12 +81,26 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
         print(f"Pictures of {counted(len(pictures), 'micrograph')}: {folder}/pictures")
     made = picks.outputs([n for n, _ in named], settings, pictures)
     run.summary(picks.in_words(made))
+    run.methods(
+        f"Particles were picked with cryodl {__version__}, {model_in_words(card)}, with {picks.rule_in_words()}."
+    )
     if settings.scale is not None and picks.counts and not made.picks:
         run.warn(
             f"There are no picks, assuming {settings.contrast} protein (--contrast). Check pixel size and particle "
             "diameter, or lower the threshold."
         )
     return made
+
+
+def model_in_words(card: typing.Mapping[str, typing.Any]) -> str:
+    """'by the model general (a U-Net, trained on 812 particles of 12 micrographs)'"""
+    training = card.get("training") or {}
+    learnt = ""
+    if "particles" in training:
+        learnt = f", trained on {counted(training['particles'], 'particle')} of " + counted(
+            len(training.get("micrographs", ())), "micrograph"
+        )
+    return f"by the model {card['name']} ({network_words('picker', card['network'])}{learnt})"
 
 
 def _to_pick(

@@ -9,45 +9,45 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ...contract import PickByHandConfig, Result, counted
+from ...contract import PickByHandConfig, counted
 from ...contract.micrographs.by_hand import PickByHandOutputs
+from ...io.files import expand_paths, name_micrographs
 from ...io.micrographs import pixel_size_warnings
+from ...runner import Run, command
+from ..byhand import window
+from ..byhand.session import HandSession
+from ..byhand.store import HandPicks
 from ..pickers.pick_record import RECORD
 
 
-def run(config: PickByHandConfig) -> Result:
+@command
+def pick_by_hand(config: PickByHandConfig, run: Run) -> PickByHandOutputs:
     """Every change is saved when it ends: whatever happens to the window, what was picked is in the folder."""
-    from ...io.files import expand_paths, name_micrographs
-    from ..byhand import window
-    from ..byhand.session import HandSession
-    from ..byhand.store import HandPicks
-
     named = name_micrographs(expand_paths(config.micrographs), config.names)
-    warnings = list(pixel_size_warnings([path for _, path in named], config.pixel_size))
+    run.warn(*pixel_size_warnings([path for _, path in named], config.pixel_size))
     store = HandPicks(config.coordinates, [name for name, _ in named], config.start_from or "")
     session = HandSession(named, store, config.pixel_size, config.particle_diameter)
     window.show_pick_window(session, f"cryodl pick-by-hand: {config.coordinates}")
     if session.failed:
         raise OSError(session.message)
-    done = [name for name, _ in named if (store.folder / f"{name}.star").exists()]
-    picked = {name: store.read(name) for name in done}
+    picked = {name: store.read(name) for name, _ in named if (store.folder / f"{name}.star").exists()}
     counts = {name: len(picks) for name, (picks, _) in picked.items()}
     removed = {name: len(gone) for name, (_, gone) in picked.items()}
-    print(
-        f"{counted(sum(counts.values()), 'pick')} in {counted(len(done), 'micrograph')} ({len(session.touched)} "
-        f"changed in this session): {config.coordinates}"
+    run.summary(
+        f"{counted(sum(counts.values()), 'pick')} in {counted(len(picked), 'micrograph')} ({len(session.touched)} "
+        f"changed in this session), {sum(removed.values())} removed: {config.coordinates}"
     )
+    run.methods("Particles were picked or corrected by hand.")
+    if not picked:
+        run.warn("Nothing was picked.")
     _say_training(config, any(not p.certain for picks, _ in picked.values() for p in picks))
-    if not done:
-        warnings.append("Nothing was picked.")
-    outputs = PickByHandOutputs(
+    return PickByHandOutputs(
         folder=str(config.coordinates),
         counts=counts,
         removed=removed,
         changed=sorted(session.touched),
         pixel_size=config.pixel_size,
     )
-    return Result("pick-by-hand", outputs, warnings=tuple(warnings))
 
 
 def _picked_bright(folder: str | None) -> bool:

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl simulate-micrographs`: a structure in; micrographs, coordinates with angles and CTF, CTFFIND texts out.
-
-Result.outputs are the contract's SimulateMicrographsOutputs.
-"""
+"""`cryodl simulate-micrographs`: a structure in; micrographs, coordinates with angles and CTF, CTFFIND texts out."""
 
 from __future__ import annotations
 
@@ -12,60 +9,46 @@ import typing
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from ...contract import Result, SimulateMicrographsConfig, counted
+from ... import __version__
+from ...contract import SimulateMicrographsConfig, counted
 from ...contract.micrographs.simulating import SimulateMicrographsOutputs
 from ...contract.result import write_json
+from ...core.projections import Projector
 from ...io.files import expand_paths
-from ...io.unfinished import check_output, finish_folder, working_folder
-from ...io.warn import warn
-from ..simulated_files import has_masks
+from ...io.micrographs import pixel_size_warnings, read_micrograph
+from ...io.particles import read_orientations, write_particles
+from ...learning.inference import is_out_of_memory
+from ...runner import Run, command
+from ...simulate.micrographs import REFERENCE_DOSE, Surroundings, particle_diameter, random_optics, simulate_micrograph
+from ...simulate.noise import MeasuredNoise, measure_spectrum
+from ...simulate.structures import dark_notes, load_density
+from ..normalize import prepare_micrograph
+from ..simulated_files import has_masks, write_simulated
 
-if typing.TYPE_CHECKING:
-    import torch
 
-    from ...core.projections import Projector
-    from ...simulate.micrographs import Surroundings
-    from ...simulate.noise import MeasuredNoise
-
-
-def run(config: SimulateMicrographsConfig) -> Result:
-    """Simulate into <output>.partial, micrograph by micrograph, then rename. A killed run continues there."""
-    check_output(config.output)
-    from tqdm import tqdm
-
-    from ...core.devices import choose_device, device_name, set_threads
-
-    device = choose_device()
-    set_threads()
-    projector, diameter = _structure(config, device)
-    surroundings, notes = _surroundings(config, diameter)
-    for note in notes:
-        warn(note)
-    folder = _working_folder(config)
+@command
+def simulate_micrographs(config: SimulateMicrographsConfig, run: Run) -> SimulateMicrographsOutputs:
+    """Simulate into <output>.partial, micrograph by micrograph. A killed run continues there."""
+    run.new_output()
+    projector, diameter = _structure(config, run.device)
+    surroundings = _surroundings(config, diameter, run)
+    folder = _working_folder(config, run)
     total = cut = 0
-    for index in tqdm(range(config.count), unit="micrograph", mininterval=1.0):
-        name = f"simulated_{index + 1:04d}"
+    for name, _ in run.items([(f"simulated_{n + 1:04d}", str(n)) for n in range(config.count)], "micrograph"):
         done = folder / "done" / f"{name}.json"
         if not done.exists():
-            write_json(done, _simulate(config, index, name, projector, diameter, surroundings, folder))
+            write_json(done, _simulate(config, name, projector, diameter, surroundings, folder))
         numbers = json.loads(done.read_text(encoding="utf-8"))
         total, cut = total + numbers["particles"], cut + numbers["cut"]
-    outputs = _finish(config, folder, diameter, total)
-    print(
-        f"{counted(config.count, 'micrograph')} with {counted(total, 'particle')} of {diameter:.0f} Å: {config.output}"
-    )
-    notes += list(_warnings(config, total, cut))
-    return Result("simulate-micrographs", outputs, device=device_name(device), warnings=tuple(notes))
+    made = _finish(config, folder, diameter, total)
+    _say(config, made, cut, run)
+    return made
 
 
 def _structure(config: SimulateMicrographsConfig, device: torch.device) -> tuple[Projector, float]:
     """A Projector of the structure on the device, and its diameter in Å."""
-    from ...core.projections import Projector
-    from ...learning.inference import is_out_of_memory
-    from ...simulate.micrographs import particle_diameter
-    from ...simulate.structures import load_density
-
     density = load_density(config.structure, config.pixel_size)
     diameter = particle_diameter(density, config.pixel_size)
     if diameter / config.pixel_size > config.size / 2:
@@ -89,13 +72,7 @@ def _structure(config: SimulateMicrographsConfig, device: torch.device) -> tuple
         ) from error
 
 
-def _surroundings(config: SimulateMicrographsConfig, diameter: float) -> tuple[Surroundings, list[typing.Any]]:
-    """Surroundings of the config, and warnings about the files that it names."""
-    from ...io.micrographs import pixel_size_warnings
-    from ...io.particles import read_orientations
-    from ...simulate.micrographs import Surroundings
-    from ...simulate.structures import dark_notes
-
+def _surroundings(config: SimulateMicrographsConfig, diameter: float, run: Run) -> Surroundings:
     given: dict[str, typing.Any] = dict(
         minimum_distance=config.minimum_distance,
         ice=config.ice,
@@ -104,22 +81,18 @@ def _surroundings(config: SimulateMicrographsConfig, diameter: float) -> tuple[S
         gradient=config.gradient,
         dark_protein=config.contrast == "dark",
     )
-    notes = dark_notes(config.structure)
+    run.warn(*dark_notes(config.structure))
     if config.orientations:
         given["orientations"] = read_orientations(config.orientations)
     if config.noise_from:
         paths = expand_paths(config.noise_from)
-        notes += pixel_size_warnings(paths, config.pixel_size)
+        run.warn(*pixel_size_warnings(paths, config.pixel_size))
         given["noise"] = _noise_of_files(paths, diameter / config.pixel_size)
-    return Surroundings(**given), notes
+    return Surroundings(**given)
 
 
 def _noise_of_files(paths: typing.Sequence[str], diameter_px: float) -> MeasuredNoise:
     """MeasuredNoise of real micrographs. Raises ValueError that names the file that cannot be used."""
-    from ...io.micrographs import read_micrograph
-    from ...simulate.noise import MeasuredNoise, measure_spectrum
-    from ..normalize import prepare_micrograph
-
     spectra = []
     for path in paths:
         image = read_micrograph(path)  # its errors name the file
@@ -131,12 +104,11 @@ def _noise_of_files(paths: typing.Sequence[str], diameter_px: float) -> Measured
     return MeasuredNoise(np.array(spectra))
 
 
-def _working_folder(config: SimulateMicrographsConfig) -> Path:
+def _working_folder(config: SimulateMicrographsConfig, run: Run) -> Path:
     """<output>.partial with its folders; emptied if it is of a run with other parameters."""
-    folder = working_folder(
-        config,
-        [config.structure, *([config.orientations] if config.orientations else []), *expand_paths(config.noise_from)],
-    )
+    inputs = [config.structure, *([config.orientations] if config.orientations else [])]
+    folder = run.folder(*inputs, *expand_paths(config.noise_from))
+    run.discard("done")
     names = ["micrographs", "coordinates", "ctf", "done"] + ["particles"] * bool(config.box_size)
     for name in names + ["masks"] * has_masks(config):
         (folder / name).mkdir(exist_ok=True)
@@ -145,7 +117,6 @@ def _working_folder(config: SimulateMicrographsConfig) -> Path:
 
 def _simulate(
     config: SimulateMicrographsConfig,
-    index: int,
     name: str,
     projector: Projector,
     diameter: float,
@@ -153,9 +124,7 @@ def _simulate(
     folder: Path,
 ) -> dict[str, int]:
     """Make and write one micrograph; its numbers of particles."""
-    from ...simulate.micrographs import REFERENCE_DOSE, random_optics, simulate_micrograph
-    from ..simulated_files import write_simulated
-
+    index = int(name.rsplit("_", 1)[1]) - 1
     rng = np.random.default_rng((config.seed, index))  # of its own: a run that continues makes the same ones
     optics = random_optics(config, rng)
     snr = config.snr * (config.snr_max / config.snr) ** rng.random() if config.snr_max else config.snr
@@ -174,23 +143,16 @@ def _simulate(
 
 
 def _finish(config: SimulateMicrographsConfig, folder: Path, diameter: float, total: int) -> SimulateMicrographsOutputs:
-    """particles.star, what belongs to the unfinished run removed, and the final name. Returns the outputs."""
-    from ...io.particles import write_particles
-    from ...simulate.micrographs import random_optics
-
+    """Write particles.star. Returns the outputs."""
     if config.box_size:
-        write_particles(
-            folder / "particles.star",
-            sorted((folder / "done").glob("*.rows")),
-            random_optics(config, np.random.default_rng(0)),
-            config.pixel_size,
-            config.box_size,
-        )
-    finish_folder(folder, config.output, "done")
+        rows, optics = sorted((folder / "done").glob("*.rows")), random_optics(config, np.random.default_rng(0))
+        write_particles(folder / "particles.star", rows, optics, config.pixel_size, config.box_size)
     at = lambda name: os.path.join(config.output, name)
     return SimulateMicrographsOutputs(
-        **{name: at(name) for name in ("micrographs", "coordinates", "ctf")},
         folder=str(config.output),
+        micrographs=at("micrographs"),
+        coordinates=at("coordinates"),
+        ctf=at("ctf"),
         masks=at("masks") if has_masks(config) else None,
         particles=total,
         particle_diameter=diameter,
@@ -199,15 +161,23 @@ def _finish(config: SimulateMicrographsConfig, folder: Path, diameter: float, to
     )
 
 
-def _warnings(config: SimulateMicrographsConfig, total: int, cut: int) -> typing.Iterator[str]:
-    wanted = config.count * config.particles
-    if total < 0.9 * wanted:
-        yield (
-            f"Only {total} of {wanted} particles fit. Choose fewer --particles, a smaller --minimum-distance or a "
-            "larger --size."
+def _say(config: SimulateMicrographsConfig, made: SimulateMicrographsOutputs, cut: int, run: Run) -> None:
+    wanted, images = config.count * config.particles, counted(config.count, "micrograph")
+    run.summary(f"{images} with {counted(made.particles, 'particle')} of {made.particle_diameter:.0f} Å: {made.folder}")
+    snr = f"{config.snr:g}" + (f" to {config.snr_max:g}" if config.snr_max else "")
+    run.methods(
+        f"{images} with {counted(made.particles, 'particle')} of {Path(config.structure).name} were simulated with "
+        f"cryodl {__version__} at {config.pixel_size:g} Å/px and {config.voltage:g} kV, with defoci from "
+        f"{config.minimum_defocus:.0f} to {config.maximum_defocus:.0f} Å, {config.dose:g} e/Å² and a signal-to-noise "
+        f"ratio of {snr}{'; the noise has the spectrum of real micrographs' if config.noise_from else ''}."
+    )
+    if made.particles < 0.9 * wanted:
+        run.warn(
+            f"Only {made.particles} of {wanted} particles fit. Choose fewer --particles, a smaller --minimum-distance "
+            "or a larger --size."
         )
-    if config.box_size and cut < total:
-        yield (
-            f"{total - cut} particles were not extracted, because their box of {config.box_size} px extends beyond "
-            "the micrograph."
+    if config.box_size and cut < made.particles:
+        run.warn(
+            f"{made.particles - cut} particles were not extracted, because their box of {config.box_size} px extends "
+            "beyond the micrograph."
         )

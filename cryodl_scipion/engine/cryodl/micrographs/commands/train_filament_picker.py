@@ -1,34 +1,33 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl train-filament-picker`: a model that traces filaments, learnt from simulated micrographs.
-
-Result.outputs are the contract's TrainFilamentPickerOutputs.
-"""
+"""`cryodl train-filament-picker`: a model that traces filaments, learnt from simulated micrographs."""
 
 from __future__ import annotations
 
 import typing
 from pathlib import Path
 
-from ...contract import Result, TrainFilamentPickerConfig
-from ...contract.micrographs.filaments import TrainFilamentPickerOutputs
+import numpy as np
+from tqdm import tqdm
 
-if typing.TYPE_CHECKING:
-    from ...learning.recipe import TrainingRun
+from ...contract import TrainFilamentPickerConfig
+from ...contract.micrographs.filaments import TrainFilamentPickerOutputs
+from ...learning.recipe import TrainingRun
+from ...learning.registry import method_of
+from ...runner import Run, command
+from ...simulate.filament_scenes import STATED, WIDTHS
+from ..filaments.scenes import filament_item
+from ..filaments.train import FilamentTask
 
 NETWORK = "unet"
 VALIDATION_FRACTION = 1 / 15
 
 
-def run(config: TrainFilamentPickerConfig) -> Result:
+@command
+def train_filament_picker(config: TrainFilamentPickerConfig, run: Run) -> TrainFilamentPickerOutputs:
     """Simulate, train and write the model. A killed training continues from <output>.partial."""
-    from ...learning.recipe import TrainingRun
-    from ...learning.registry import method_of
-    from ..filaments.train import FilamentTask
-
-    training = TrainingRun(config)
+    training = TrainingRun(run)
     training.take_folder()
-    device = training.take_device()
-    method = method_of("filament_picker", NETWORK)
+    device, method = training.take_device(), method_of("filament_picker", NETWORK)
     print(f"Training a filament picker on {training.device_name}: {config.simulated} simulated micrographs.")
     training.start()
     learnt, validation, test = _material(config, method.working_diameter)
@@ -36,34 +35,7 @@ def run(config: TrainFilamentPickerConfig) -> Result:
     training.fit(task)
     threshold = task.best_threshold(validation)
     metrics = task.agreement(test, threshold).metrics()
-    training.finish(_card(config, threshold, metrics, training), task.networks["picker"].state_dict())
-    print(f"Model: {config.output} (on simulated test micrographs: F1 by length {metrics['f1']:.3f})")
-    outputs = TrainFilamentPickerOutputs(model=str(config.output), threshold=threshold, validation=metrics)
-    return training.result(outputs)
-
-
-def _material(config: TrainFilamentPickerConfig, diameter_px: float) -> list[list]:
-    """Simulated micrographs to learn from, to choose the weights and the threshold by, and for the card's metrics."""
-    import numpy as np
-    from tqdm import tqdm
-
-    from ..filaments.scenes import filament_item
-
-    held_out = max(4, int(VALIDATION_FRACTION * config.simulated))
-    parts = []
-    for tag, count in ((1, config.simulated), (2, held_out), (3, held_out)):
-        numbers = tqdm(range(count), unit="micrograph", mininterval=5.0)
-        parts.append([filament_item(diameter_px, np.random.default_rng((config.seed, tag, i))) for i in numbers])
-    return parts
-
-
-def _card(
-    config: TrainFilamentPickerConfig, threshold: float, metrics: dict, run: TrainingRun
-) -> dict[str, typing.Any]:
-
-    from ...simulate.filament_scenes import STATED, WIDTHS
-
-    return dict(
+    card = dict(
         kind="filament_picker",
         name=Path(config.output).name,
         network=NETWORK,
@@ -71,5 +43,18 @@ def _card(
         diameters=list(WIDTHS),
         stated=list(STATED),
         validation=metrics,
-        training=dict(simulated_micrographs=config.simulated, **run.record()),
+        training=dict(simulated_micrographs=config.simulated, **training.record()),
     )
+    training.finish(card, task.networks["picker"].state_dict())
+    run.summary(f"Model: {config.output} (on simulated test micrographs: F1 by length {metrics['f1']:.3f})")
+    return TrainFilamentPickerOutputs(model=str(config.output), threshold=threshold, validation=metrics)
+
+
+def _material(config: TrainFilamentPickerConfig, diameter_px: float) -> list[list[typing.Any]]:
+    """Simulated micrographs to learn from, to choose the weights and the threshold by, and for the card's metrics."""
+    held_out = max(4, int(VALIDATION_FRACTION * config.simulated))
+    parts = []
+    for tag, count in ((1, config.simulated), (2, held_out), (3, held_out)):
+        numbers = tqdm(range(count), unit="micrograph", mininterval=5.0)
+        parts.append([filament_item(diameter_px, np.random.default_rng((config.seed, tag, i))) for i in numbers])
+    return parts

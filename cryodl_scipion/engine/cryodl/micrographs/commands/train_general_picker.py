@@ -1,30 +1,39 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl train-general-picker`: simulated micrographs of many structures, and labelled real ones, in; a model that
 picks molecules that it never saw out.
-
-Result.outputs are the contract's TrainGeneralPickerOutputs.
 """
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import typing
+from itertools import zip_longest
 from pathlib import Path
 
-from ...contract import Result, TrainGeneralPickerConfig
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ...contract import TrainGeneralPickerConfig, read_card
 from ...contract.micrographs.general import TrainGeneralPickerOutputs
 from ...core.calibration import calibrate, expected_calibration_error, fit_calibration
+from ...core.matching import score_matched
 from ...io.files import expand_paths
-
-if typing.TYPE_CHECKING:
-    import torch
-
-    from ...learning.recipe import TrainingRun
-    from ..pickers.crops import LabelledImage
-    from ..pickers.general import RealSet
-    from ..pickers.method import PickerMethod
-    from ..pickers.predict import Picker
-    from ..pickers.train import Hits, PickerTask
+from ...io.model import find_model, read_model
+from ...io.plots import plot_reliability
+from ...learning.recipe import TrainingRun
+from ...runner import Run, command
+from ...simulate.pool import of_files, procedural_assemblies
+from ..pickers import load_network, picker_method
+from ..pickers.card import calibrate_model, merge
+from ..pickers.crops import LabelledImage
+from ..pickers.general import RealSet, chances_of, load_set, read_sets, simulated_images, split_members
+from ..pickers.method import PickerMethod
+from ..pickers.narrow import fit_narrow
+from ..pickers.plain_scenes import plain_images
+from ..pickers.predict import Picker
+from ..pickers.train import Hits, PickerTask
 
 MINIMUM_DISTANCE = 0.5  # diameters: crowded fields are among those to come
 VALIDATION_FRACTION = 0.16  # of the number of simulated micrographs, that many more are made for validation
@@ -32,18 +41,14 @@ MAX_VALIDATION = 64  # and no more than these
 TRAINING, VALIDATION, CONTINUED = 1, 2, 3  # kinds of simulated micrographs: a training that continues sees new ones
 
 
-def run(config: TrainGeneralPickerConfig) -> Result:
+@command
+def train_general_picker(config: TrainGeneralPickerConfig, run: Run) -> TrainGeneralPickerOutputs:
     """Simulate, train and write the model. A killed training continues from <output>.partial."""
-    from ...io.plots import plot_reliability
-    from ...learning.recipe import TrainingRun
-    from ..pickers import picker_method
-
-    _check_start(config)
-    training = TrainingRun(config)
+    before = _card_before(config)
+    training = TrainingRun(run)
     training.take_folder()
-    device = training.take_device()
-    method = picker_method(config.network)
-    material = _material(config, method, device)
+    device, method = training.take_device(), picker_method(config.network)
+    material = _material(config, method, device, before)
     print(
         f"Training a general picker on {training.device_name}: {material.simulated} simulated micrographs of "
         f"{len(material.names)} structures and {config.procedural} artificial assemblies; real sets: "
@@ -56,20 +61,20 @@ def run(config: TrainGeneralPickerConfig) -> Result:
     plot_reliability(hits.hit, calibrate(hits.raw, card["calibration"]), training.folder / "reliability.png")
     training.finish(card, task.networks["picker"].state_dict())
     metrics = card["validation"]
-    print(
+    run.summary(
         f"Model: {config.output} (on simulated micrographs of held-out structures: F1 {metrics['f1']:.3f}, average "
         f"precision {metrics['average_precision']:.3f}, expected calibration error "
         f"{metrics['calibration_error']:.3f})"
     )
-    outputs = TrainGeneralPickerOutputs(
+    return TrainGeneralPickerOutputs(
         model=str(config.output),
+        threshold=card["threshold"],
+        threshold_uncertainty=card["threshold_uncertainty"],
         validation=metrics,
         structures=len(material.names),
         procedural=config.procedural,
         real_sets=[s.name for s in material.real],
-        **{key: card[key] for key in ("threshold", "threshold_uncertainty")},
     )
-    return training.result(outputs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,19 +96,18 @@ class _Material:
         return len(self.training[0])
 
 
-def _material(config: TrainGeneralPickerConfig, method: PickerMethod, device: torch.device) -> _Material:
-    from itertools import zip_longest
-
-    from tqdm import tqdm
-
-    from ...simulate.pool import of_files, procedural_assemblies
-    from ..pickers.general import load_set, read_sets, simulated_images, split_members
-    from ..pickers.plain_scenes import plain_images
-
+def _material(
+    config: TrainGeneralPickerConfig,
+    method: PickerMethod,
+    device: torch.device,
+    before: typing.Mapping[str, typing.Any],
+) -> _Material:
+    """before: card of the model to continue from."""
     real = read_sets(config.sets, config.leave_out) if config.sets else []
-    seen = _picker(config, method, device) if real and config.real_marks == "partial" else None
-    known, held_before = _check_left_out(config), _held_before(config)
-    files = of_files([p for n, p in known if n not in config.leave_out])
+    partial = real and config.real_marks == "partial"  # then the model looks at the real sets before it learns of them
+    seen = Picker(method, _network(config, method), device) if partial else None
+    held_before = list(before.get("training", {}).get("validation_structures", []))
+    files = of_files([p for n, p in _check_left_out(config) if n not in config.leave_out])
     learnt, held = zip(
         *(
             split_members(members, config.seed, held_before) if len(members) > 1 else (members, members)
@@ -135,20 +139,11 @@ def _material(config: TrainGeneralPickerConfig, method: PickerMethod, device: to
     )
 
 
-def _picker(config: TrainGeneralPickerConfig, method: PickerMethod, device: torch.device) -> Picker:
-    """The model to continue from, which looks at the real sets before it learns from them."""
-    from ..pickers.predict import Picker
-
-    return Picker(method, _network(config, method), device)
-
-
-def _check_start(config: TrainGeneralPickerConfig) -> None:
-    """Raise ValueError, before anything is simulated, for a model to continue from that is of another network."""
-    from ...contract import read_card
-    from ...io.model import find_model
-
+def _card_before(config: TrainGeneralPickerConfig) -> typing.Mapping[str, typing.Any]:
+    """Card of the model to continue from; {} without one. Raises ValueError, before anything is simulated, for a model
+    that is of another network."""
     if not config.start_from:
-        return
+        return {}
     card = read_card(find_model(config.start_from, "picker"), "picker")
     if card["network"] != config.network or not card.get("general"):
         kind = "a general model" if card.get("general") else "a model of one kind of particle"
@@ -157,23 +152,11 @@ def _check_start(config: TrainGeneralPickerConfig) -> None:
             f"general model of {config.network} is trained. Choose a general model of the same network, or another "
             "Network (--network)."
         )
-
-
-def _held_before(config: TrainGeneralPickerConfig) -> list[str]:
-    """Structures that the model to continue from was validated on."""
-    from ...contract import read_card
-    from ...io.model import find_model
-
-    if not config.start_from:
-        return []
-    card = read_card(find_model(config.start_from, "picker"), "picker")
-    return list(card["training"].get("validation_structures", []))
+    return card
 
 
 def _check_left_out(config: TrainGeneralPickerConfig) -> list[tuple[str, str]]:
     """[(name, path)] of the structures. Raises ValueError for a name to leave out that nothing has."""
-    import csv
-
     paths = expand_paths(config.structures) if config.structures else []
     named = [(Path(p).name.split(".")[0], p) for p in paths]
     sets: list[str] = []
@@ -192,9 +175,6 @@ def _check_left_out(config: TrainGeneralPickerConfig) -> list[tuple[str, str]]:
 def _task(
     config: TrainGeneralPickerConfig, method: PickerMethod, material: _Material, device: torch.device
 ) -> PickerTask:
-    from ..pickers.general import chances_of
-    from ..pickers.train import PickerTask
-
     simulated, *real = material.training
     task = PickerTask(
         method,
@@ -211,9 +191,6 @@ def _task(
 
 def _network(config: TrainGeneralPickerConfig, method: PickerMethod) -> torch.nn.Module:
     """With random weights, or those of the model to continue from."""
-    from ...io.model import find_model, read_model
-    from ..pickers import load_network
-
     if not config.start_from:
         return method.build_general()
     weights = read_model(find_model(config.start_from, "picker"), "picker")[1]
@@ -221,16 +198,10 @@ def _network(config: TrainGeneralPickerConfig, method: PickerMethod) -> torch.nn
 
 
 def _card(
-    config: TrainGeneralPickerConfig, material: _Material, task: PickerTask, run: TrainingRun
+    config: TrainGeneralPickerConfig, material: _Material, task: PickerTask, training: TrainingRun
 ) -> tuple[dict[str, typing.Any], Hits]:
     """The model card, and Hits by which it was judged: its calibration and threshold are of one half of the held-out
     micrographs, its metrics of the other."""
-    import numpy as np
-
-    from ...core.matching import score_matched
-    from ..pickers.card import calibrate_model, merge
-    from ..pickers.narrow import fit_narrow
-
     plain = task.hits(material.plain)
     calibration = fit_calibration(plain.hit, plain.raw)
     sizes = typing.cast("np.ndarray", plain.sizes)
@@ -244,7 +215,7 @@ def _card(
     metrics["calibration_error"] = round(float(expected_calibration_error(hits.hit, scores)), 4)
     count = lambda images: sum(len(im.positives) for im in images)
     start = dict(start_from=config.start_from) if config.start_from else {}
-    training = dict(
+    history = dict(
         micrographs=[f"{s.name}/{item[0]}" for s in material.real for item in s.items],
         validation_micrographs=[],
         particles=count(task.training),
@@ -260,7 +231,7 @@ def _card(
         **(dict(real_fraction=config.real_fraction, real_marks=config.real_marks) if material.real else {}),
         left_out=list(config.leave_out),
         **start,
-        **run.record(),
+        **training.record(),
     )
     card = dict(
         kind="picker",
@@ -277,7 +248,7 @@ def _card(
         calibration=list(calibration),
         **(dict(narrow=list(task.narrow)) if task.narrow else {}),
         minimum_distance=MINIMUM_DISTANCE,
-        training=training,
+        training=history,
         validation={
             k: metrics[k]
             for k in ("f1", "precision", "recall", "average_precision", "threshold", "reference", "calibration_error")

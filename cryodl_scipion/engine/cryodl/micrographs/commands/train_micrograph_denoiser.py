@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl train-micrograph-denoiser`: simulated micrographs of many structures in; a model that denoises micrographs
 that it never saw out.
-
-Result.outputs are the contract's TrainMicrographDenoiserOutputs.
 """
 
 from __future__ import annotations
@@ -10,14 +8,19 @@ from __future__ import annotations
 import typing
 from pathlib import Path
 
-from ...contract import Result, TrainMicrographDenoiserConfig
+from tqdm import tqdm
+
+from ...contract import TrainMicrographDenoiserConfig
 from ...contract.micrographs.denoising import TrainMicrographDenoiserOutputs
 from ...io.files import expand_paths
-
-if typing.TYPE_CHECKING:
-    from ...learning.recipe import TrainingRun
-    from ...simulate.pool import PoolMember
-    from ..denoise.general import CleanExample
+from ...learning.recipe import TrainingRun
+from ...learning.schedule import Schedule
+from ...runner import Run, command
+from ...simulate.denoising_scenes import PIXEL_SIZES, SNR, detailed_member
+from ...simulate.pool import PoolMember, procedural_assemblies
+from ..denoise.general import RATE, CleanExample, GeneralTask, clean_examples
+from ..denoise.scaling import DEFAULT_RESOLUTION
+from ..pickers.general import split_members
 
 SCENES = "scenes"  # in the working folder
 VALIDATION_FRACTION, FEWEST_VALIDATION = 0.08, 4
@@ -25,13 +28,10 @@ TRAINING, VALIDATION = 1, 2
 VALIDATIONS = 20
 
 
-def run(config: TrainMicrographDenoiserConfig) -> Result:
+@command
+def train_micrograph_denoiser(config: TrainMicrographDenoiserConfig, run: Run) -> TrainMicrographDenoiserOutputs:
     """Simulate, train and write the model. A killed training continues from <output>.partial."""
-    from ...learning.recipe import TrainingRun
-    from ...learning.schedule import Schedule
-    from ..denoise.general import RATE, GeneralTask
-
-    training = TrainingRun(config)
+    training = TrainingRun(run)
     folder = training.take_folder()
     device = training.take_device()
     learnt, held = _structures(config)
@@ -51,21 +51,15 @@ def run(config: TrainMicrographDenoiserConfig) -> Result:
     card = _card(config, training, names)
     training.finish(card, task.networks["denoiser"].state_dict(), SCENES)
     metrics = card["validation"]
-    print(
+    run.summary(
         f"Model: {config.output} (on simulated micrographs of other structures: correlation with the noise-free "
         f"micrograph {metrics['correlation']:.3f}, of a Wiener filter {metrics['wiener_correlation']:.3f})"
     )
-    return training.result(
-        TrainMicrographDenoiserOutputs(model=str(config.output), structures=len(names[0]), validation=metrics)
-    )
+    return TrainMicrographDenoiserOutputs(model=str(config.output), structures=len(names[0]), validation=metrics)
 
 
 def _structures(config: TrainMicrographDenoiserConfig) -> tuple[list[list[PoolMember]], list[list[PoolMember]]]:
     """[structures of files, assemblies] to learn from, and others to validate on: of a single structure, none."""
-    from ...simulate.denoising_scenes import detailed_member
-    from ...simulate.pool import procedural_assemblies
-    from ..pickers.general import split_members
-
     paths = expand_paths(config.structures) if config.structures else []
     named = [(Path(path).name.split(".")[0], path) for path in paths]
     strange = [name for name in config.leave_out if name not in dict(named)]
@@ -85,20 +79,13 @@ def _structures(config: TrainMicrographDenoiserConfig) -> tuple[list[list[PoolMe
 def _simulated(
     groups: typing.Sequence[typing.Sequence[PoolMember]], count: int, seeds: tuple[int, int], folder: Path
 ) -> list[CleanExample]:
-    from tqdm import tqdm
-
-    from ..denoise.general import clean_examples
-
     made = clean_examples(groups, count, seeds, folder / SCENES)
     return list(tqdm(made, total=count, unit="micrograph", mininterval=5.0))
 
 
 def _card(
-    config: TrainMicrographDenoiserConfig, run: TrainingRun, names: typing.Sequence[list[str]]
+    config: TrainMicrographDenoiserConfig, training: TrainingRun, names: typing.Sequence[list[str]]
 ) -> dict[str, typing.Any]:
-    from ...simulate.denoising_scenes import PIXEL_SIZES, SNR
-    from ..denoise.scaling import DEFAULT_RESOLUTION
-
     return dict(
         kind="micrograph_denoiser",
         name=Path(config.output).name,
@@ -113,7 +100,7 @@ def _card(
             held_out=names[1],
             left_out=list(config.leave_out),
             procedural=config.procedural,
-            **run.record(),
+            **training.record(),
         ),
-        validation=run.metrics(),
+        validation=training.metrics(),
     )

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl train-picker`: labelled micrographs in, a model folder out.
-
-Result.outputs are the contract's TrainPickerOutputs.
-"""
+"""`cryodl train-picker`: labelled micrographs in, a model folder out."""
 
 from __future__ import annotations
 
@@ -10,54 +7,54 @@ import dataclasses
 import typing
 
 import numpy as np
+import torch
 
-from ...contract import Result, TrainPickerConfig, in_words, recursion_problems, score_text
+from ...contract import TrainPickerConfig, recursion_problems
 from ...contract.micrographs.training import TrainPickerOutputs
 from ...core.devices import choose_device
-
-if typing.TYPE_CHECKING:
-    import torch
-
-    from ..pickers.crops import LabelledImage
-    from ..pickers.fill_in import FilledIn
-    from ..pickers.labels import Labels
-    from ..pickers.method import PickerMethod
-    from ..pickers.train import PickerTask
+from ...io.micrographs import pixel_size_warnings
+from ...learning.recipe import TrainingRun, say_weakness, start_weights
+from ...runner import Run, command
+from ..pickers import load_network, picker_method
+from ..pickers.card import card_warnings, model_card, training_in_words, training_summary
+from ..pickers.crops import LabelledImage
+from ..pickers.fill_in import fill_in
+from ..pickers.labels import Labels, label_kind, leave_out_unlabelled_edge, load_labels, match_labels, with_corrections
+from ..pickers.method import PickerMethod
+from ..pickers.recursive import recursion_folder, train_recursively
+from ..pickers.seen import decide_labels
+from ..pickers.splits import split_image, split_items
+from ..pickers.train import PickerTask
 
 # Parts of the usual steps and learning rate with which boxes teach a network that was trained before.
 GENTLE_STEPS, GENTLE_RATE = 0.4, 1 / 3
 
 
-def run(config: TrainPickerConfig) -> Result:
+@command
+def train_picker(config: TrainPickerConfig, run: Run) -> TrainPickerOutputs:
     """Train and write the model. A killed training continues from <output>.partial."""
-    from ...io.micrographs import pixel_size_warnings
-    from ...learning.recipe import TrainingRun, said, say_weakness
-    from ..pickers import picker_method
-    from ..pickers.card import card_warnings, model_card
-    from ..pickers.labels import label_kind, load_labels, match_labels, with_corrections
-    from ..pickers.recursive import recursion_folder, train_recursively
-    from ..pickers.seen import decide_labels
-    from ..pickers.splits import split_items
-
     config, notes = with_corrections(config)
-    training = TrainingRun(config)
-    items = match_labels(config, notes.append)
-    notes += pixel_size_warnings([item.path for item in items], config.pixel_size)
+    run.warn(*notes)
+    training = TrainingRun(run, config)
+    items = match_labels(config, run.warn)
+    run.warn(*pixel_size_warnings([item.path for item in items], config.pixel_size))
     method = picker_method(config.network)
     training.take_folder()
-    config, told = decide_labels(config, items, method)
+    config, notes = decide_labels(config, items, method)
     if problems := recursion_problems(config.recursions, label_kind(config)):
         raise ValueError(problems[0])
-    notes += told
-    said(notes)  # before the work, which may be in vain; they also stand in the result
+    run.warn(*notes)  # before the work, which may be in vain
     # The small crops around boxes gain nothing from a second thread (0.077 against 0.084 s a step) and wait for it on a
     # machine that is shared (0.5 s).
     alone = label_kind(config) == "boxes" and choose_device().type == "cpu"
     device = training.take_device(threads=1 if alone else None)
     items, images, skipped = load_labels(items, method, config)
     for entry in skipped:
-        print(f"Skipped {in_words(entry)}")
-    filled = _fill_in(images, config, method, notes)
+        run.skip(entry.item, entry.path, entry.reason, "micrograph")
+    filled = fill_in(images, config, method)
+    for sentence in filled.said:
+        print(sentence)
+    run.warn(*filled.warnings)
     _say_start(config, filled.images, training.device_name)
     say_weakness(config.network, method)
     training.start()
@@ -69,33 +66,19 @@ def run(config: TrainPickerConfig) -> Result:
         card["training"]["recursions"] = [dataclasses.asdict(entry) for entry in rounds]
     leftovers = [recursion_folder(number + 1) for number in range(config.recursions)]
     training.finish(card, task.networks["picker"].state_dict(), *leftovers)
-    print(
-        f"Model: {config.output} (F1 {card['validation']['f1']:.3f}, average precision "
-        f"{card['validation']['average_precision']:.3f} on the validation data, threshold "
-        f"{score_text(card['threshold'])} ± {card['threshold_uncertainty']:.2g})"
-    )
-    outputs = TrainPickerOutputs(
+    run.warn(*card_warnings(card))
+    run.summary(*training_summary(card))
+    run.methods(training_in_words(card))
+    return TrainPickerOutputs(
         model=str(config.output),
         validation=card["validation"],
         stop_reason=training.stop_reason,
+        threshold=card["threshold"],
+        threshold_uncertainty=card["threshold_uncertainty"],
+        contrast=card["contrast"],
+        labels=card["labels"],
         recursions=[entry.false_positives for entry in rounds],
-        **{key: card[key] for key in ("threshold", "threshold_uncertainty", "contrast", "labels")},
     )
-    return training.result(outputs, notes + list(card_warnings(card, skipped)), skipped)
-
-
-def _fill_in(
-    images: typing.Sequence[LabelledImage], config: TrainPickerConfig, method: PickerMethod, notes: list[str]
-) -> FilledIn:
-    """FilledIn of the labelled images; what it says is printed, its warnings are added to notes."""
-    from ...learning.recipe import said
-    from ..pickers.fill_in import fill_in
-
-    filled = fill_in(images, config, method)
-    for sentence in filled.said:
-        print(sentence)
-    notes += said(filled.warnings)
-    return filled
 
 
 def _say_start(config: TrainPickerConfig, images: typing.Sequence[LabelledImage], device: str) -> None:
@@ -120,12 +103,6 @@ def _task(
     device: torch.device,
 ) -> PickerTask:
     """PickerTask. images: {name: LabelledImage}. split: training and validation entries of split_items."""
-    from ...learning.recipe import start_weights
-    from ..pickers import load_network
-    from ..pickers.labels import leave_out_unlabelled_edge
-    from ..pickers.splits import split_image
-    from ..pickers.train import PickerTask
-
     if all(image.dense for image in images.values()):
         images = dict(zip(images, leave_out_unlabelled_edge(list(images.values()), method.working_diameter)))
     training, validation = ([images[name] for name, *_ in part] for part in split)

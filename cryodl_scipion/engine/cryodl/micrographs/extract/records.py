@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import config_to_dict
-from ...contract.result import write_json
 from ...contract.star import star_head
 from ...io.files import whole_file
-from ...io.item_records import earlier_record
+from ...io.item_records import ItemRecords
 from ...io.particles import CTF, MICROSCOPE
 from ...io.stamps import file_stamp
 from ...io.star import star_text
@@ -32,48 +31,28 @@ def source_of(path: str, picks: tuple[np.ndarray, np.ndarray], optics: typing.An
     return dict(micrograph=file_stamp(path), picks=digest, ctf=None if optics is None else vars(optics))
 
 
-def extraction_settings(config: typing.Any) -> dict:
-    """Parameters that decide what is cut out."""
-    return {name: value for name, value in config_to_dict(config).items() if name not in FREE}
+def records_of(folder: Path, config: typing.Any) -> ItemRecords:
+    """The records of the particles cut out of each micrograph."""
+    settings = {name: value for name, value in config_to_dict(config).items() if name not in FREE}
+    return ItemRecords(folder, KIND, settings, "{}.mrcs")
 
 
-def earlier(folder: Path, name: str, source: dict, config: typing.Any) -> dict | None:
-    """The record of a micrograph that was cut before; None if there is none, or its source has changed.
-
-    Raises ValueError if it was cut with other parameters, or the file is none of ours.
-    """
-    record = earlier_record(
-        folder / f"{name}.json",
-        KIND,
-        extraction_settings(config),
-        "is not a record of extracted particles",
-        "has particles extracted with other parameters",
-    )
+def earlier(files: ItemRecords, name: str, source: dict) -> dict | None:
+    """The record of a micrograph that was cut before; None if there is none, or its source has changed."""
+    record = files.read(name)
     if record is None:
         return None
-    whole = not record["rows"] or (folder / f"{name}.mrcs").exists()
+    whole = not record["rows"] or (files.folder / f"{name}.mrcs").exists()
     return record if record["source"] == source and whole else None
 
 
-def write_record(
-    folder: Path, name: str, path: str, source: dict, config: typing.Any, cut: typing.Any, scores: np.ndarray
-) -> dict:
+def write_record(files: ItemRecords, name: str, path: str, source: dict, cut: typing.Any, scores: np.ndarray) -> dict:
     """Write and return the record of a micrograph; its stack must be there. scores: (n,) of all picks."""
     rows = [
         [int(x), int(y), float(scores[row]), int(row) + 1] for row, (y, x) in zip(cut.rows.tolist(), cut.positions_yx)
     ]
-    record = dict(
-        kind=KIND,
-        name=name,
-        path=str(path),
-        source=source,
-        settings=extraction_settings(config),
-        rows=rows,
-        at_edge=cut.at_edge,
-        unusable=cut.unusable,
-    )
-    write_json(str(folder / f"{name}.json"), record)
-    return record
+    left = dict(at_edge=cut.at_edge, unusable=cut.unusable)
+    return files.write(name, None, name=name, path=str(path), source=source, rows=rows, **left)
 
 
 def write_star(star: Path, folder: Path, records: typing.Sequence[dict], config: typing.Any) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract import Skipped, TrainPickerConfig, counted, in_words
+from ... import __version__
+from ...contract import TrainPickerConfig, counted, network_words, score_text
 from ...core.calibration import best_threshold, calibrate, fit_calibration, logit
 from ...core.matching import score_matched
 from .corrected_calibration import CorrectedCandidates, fit_corrected_calibration
@@ -26,6 +27,7 @@ if typing.TYPE_CHECKING:
 # which is below one half.
 BOX_THRESHOLD = 0.42
 Fit = typing.Callable[[Hits], tuple[tuple[float, float], float]]  # ((slope, offset), threshold) of candidates
+_LABELS = {"complete": "complete labels", "boxes": "labelled boxes only", "sparse": "sparse labels"}
 REPEATS = 40  # of the bootstrap; the standard deviation of so many is known to 11 %
 MIN_GROUPS = 5  # micrographs below which the bootstrap draws candidates instead
 
@@ -160,14 +162,37 @@ def _drawn(parts: typing.Sequence[Hits], rng: np.random.Generator) -> Hits:
     return Hits(whole.hit[chosen], whole.raw[chosen], missed + int(whole.hit[chosen].sum()))
 
 
-def card_warnings(card: typing.Mapping[str, typing.Any], skipped: typing.Sequence[Skipped]) -> typing.Iterator[str]:
-    """Sentences for the user about a finished training. skipped: Skipped labelled micrographs."""
-    if skipped:
-        yield (
-            f"{counted(len(skipped), 'labelled micrograph')} skipped: "
-            + "; ".join(map(in_words, skipped[:5]))
-            + (" ..." if len(skipped) > 5 else "")
-        )
+def training_summary(card: typing.Mapping[str, typing.Any]) -> list[str]:
+    """A trained model in the lines of a summary."""
+    training, validation = card["training"], card["validation"]
+    return [
+        f"Model {card['name']} for particles of {card['particle_diameter']:.4g} Å, network {card['network']}.",
+        f"Trained on {counted(training['particles'], 'particle')} of "
+        f"{counted(len(training['micrographs']), 'micrograph')}, {len(training['validation_micrographs'])} more for "
+        f"validation; {_LABELS[card['labels']]}, protein {card['contrast']}; {counted(training['steps'], 'step')}, "
+        f"stopped: {training['stop_reason']}.",
+        f"On the validation micrographs: F1 {validation['f1']:.3f}, average precision "
+        f"{validation['average_precision']:.3f}, at threshold {score_text(card['threshold'])} ± "
+        f"{card['threshold_uncertainty']:.2g}.",
+    ]
+
+
+def training_in_words(card: typing.Mapping[str, typing.Any]) -> str:
+    """Methods of a training."""
+    training, validation = card["training"], card["validation"]
+    return (
+        f"The model {card['name']} for particles of {card['particle_diameter']:.4g} Å, "
+        f"{network_words('picker', card['network'])}, was trained on {counted(training['particles'], 'particle')} of "
+        f"{counted(len(training['micrographs']), 'micrograph')} with cryodl {__version__} in "
+        f"{counted(training['steps'], 'step')}, from {_LABELS[card['labels']]}; on "
+        f"{counted(len(training['validation_micrographs']), 'micrograph')} held out for validation its F1 was "
+        f"{validation['f1']:.3f} and its average precision {validation['average_precision']:.3f}, at a score threshold "
+        f"of {score_text(card['threshold'])}."
+    )
+
+
+def card_warnings(card: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]:
+    """Sentences for the user about a finished training."""
     metrics, training = card["validation"], card["training"]
     learnt = metrics["f1"] if card["labels"] != "sparse" else metrics["recall"]
     if metrics["reference"] < FEW_PARTICLES:

@@ -178,8 +178,8 @@ class RoundLoop:
         return PickConfig(
             tuple(p for _, p in self.chosen),
             c.pixel_size,
-            str(where / "model"),
             str(where / "picks"),
+            model=str(where / "model"),
             particle_diameter=c.particle_diameter,
             contrast=contrast,
             pictures=0,
