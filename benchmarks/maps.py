@@ -8,17 +8,19 @@ import shutil
 import numpy as np
 import scipy.fft
 import torch
-from bench import benchmark, cryodl, data_folder, grouped, mean, structure_file
+from bench import benchmark, columns, cryodl, data_folder, grouped, mean, structure_file
 from recipes.maps import case_of, compared, improve, measured, mirrored, simulate, untrained
 from scipy.ndimage import gaussian_filter
+from scipy.stats import spearmanr
 
 from cryodl.contract import half_map_resolutions, half_map_verdict
 from cryodl.io.model import find_model
 from cryodl.maps.improvers.run import load_improver
 from cryodl.maps.measures.density import dense_mask, soft_mask
 from cryodl.maps.measures.half_map_test import half_map_test
+from cryodl.maps.measures.local import local_correlation, local_resolution
 from cryodl.maps.measures.qscore import q_scores
-from cryodl.maps.measures.shells import guinier_b_factor, sharpened, shell_numbers, shell_sums
+from cryodl.maps.measures.shells import guinier_b_factor, sharpened, shell_correlation, shell_numbers, shell_sums
 from cryodl.maps.measures.volume import Volume, read_volume, write_volume
 
 IMPROVER = "improver"
@@ -98,6 +100,60 @@ def map_real(run, map, model=IMPROVER):
     the atoms, so that the mask of the comparison changes next to nothing, and there is no solvent."""
     (path, structure), work = real_files(map), run.work(map)
     return compared(model, case_of(path, structure, {**REAL, **OTHERS}[map]), path, work)
+
+
+# ----- where a map changes, and whether it comes nearer to a better map of the same molecule
+CHANGED = ("1U6G", "5GJV", "EMD-30342_7CEC_chainA", "EMD-6770_5XSY_chainB", "EMD-5185_3J06")
+NEARER = {"FSC 0.5 with a map of 3.5 Å (Å)": "fsc05:.2f", "local correlation with it": "near:.3f"}
+RANKS = {"B-factor": "b_factor", "local resolution": "local", "local correlation": "correlation", "Q-score": "before"}
+
+
+def both(column):
+    """A column of figures before and after, or an empty cell."""
+    key, form = column.split(":")
+    return lambda r: " to ".join(format(value, form) for value in r[key]) if key in r else ""
+
+
+@benchmark(
+    cases=dict(map=CHANGED),
+    tables={
+        "map-changes": columns(
+            {
+                "map": lambda r: r["map"].replace("_", " "),
+                "Q-score": both("q:.3f"),
+                "atoms that gain (%)": lambda r: f"{100 * r['gain']:.0f}",
+                **{f"gain and {name}": f"{key}:+.2f" for name, key in RANKS.items()},
+                **{name: both(column) for name, column in NEARER.items()},
+            }
+        )
+    },
+    quick=dict(map="EMD-30342_7CEC_chainA"),
+)
+def map_changes(run, map, resolution=5.0, better=3.5, model=IMPROVER):
+    """Where a map changes: Spearman's correlation of each atom's gain in Q-score with its B-factor, and with the local
+    resolution, the local correlation with the model and the Q-score before. Simulated maps of 5 Å are compared with
+    others of 3.5 Å, of other noise, too."""
+    work, (path, structure) = run.work(map), real_files(map) if map in REAL else (None, None)
+    if map not in REAL:
+        path, structure = work / "map_full.mrc", simulate(map, resolution, work / "map")
+        simulate(map, better, work / "better", "--seed", 1)
+    case = case_of(path, structure, REAL.get(map, resolution))
+    maps = [case.volume, read_volume(improve(model, path, work / "improved.mrc")[0])]
+    reference, voxels = case.reference, case.volume.voxels_zyx
+    before, after = (q_scores(one, reference.atoms, case.points) for one in maps)
+    places = case.volume.positions(reference.atoms.xyz[case.rows])
+    rank = lambda values: float(spearmanr(after - before, values).statistic)
+    likeness = lambda one, other: local_correlation(one.data, other, voxels, places)
+    found = dict(q=[before.mean(), after.mean()], gain=(after > before).mean(), before=rank(before))
+    found["correlation"] = rank(likeness(maps[0], reference.density))
+    if map in REAL:
+        return dict(found, b_factor=rank(reference.atoms.b[case.rows]))
+    halves = (read_volume(work / f"map_half{k}.mrc").data for k in (1, 2))
+    local = local_resolution(*halves, float(voxels[0]), reference.mask, resolution)
+    finer, mask = read_volume(work / "better_full.mrc").data, reference.mask
+    found["local"] = rank(local[tuple(np.rint(places).astype(int).T)])
+    found["near"] = [likeness(one, finer).mean() for one in maps]
+    return dict(found, fsc05=[shell_correlation(one.data * mask, finer * mask, voxels).resolution(0.5) for one in maps])
 
 
 # ----- what it must not invent: all at RESOLUTION; contrast: standard deviation of the improved map over that before

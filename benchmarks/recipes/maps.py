@@ -28,22 +28,24 @@ STEP, FARTHEST, FINE = 50.0, 400.0, 25.0  # Å², of the B-factors that are trie
 @dataclasses.dataclass(frozen=True)
 class Case:
     """A map and all that it is compared with. volume: maps.volume.Volume. resolution: Å, as stated. reference:
-    maps.measure.MapReference with the one mask. points, few: maps.qscore.ScorePoints of many and of fewer atoms.
-    nucleic: mask and ScorePoints of the atoms of nucleic acid alone, None where they are not measured."""
+    maps.measure.MapReference with the one mask. points, few: maps.qscore.ScorePoints of many and of fewer atoms; rows:
+    which atoms the many are. nucleic: mask and ScorePoints of the atoms of nucleic acid alone, None where they are not
+    measured."""
 
     volume: object
     resolution: float
     reference: object
     points: object
     few: object
+    rows: object
     nucleic: tuple | None = None
 
 
 def case_of(map_path, structure, resolution):
     """The Case of a map and its model's file."""
     volume = read_volume(map_path)
-    atoms, points, few = _scored(str(structure))
-    return Case(volume, resolution, reference_for(volume, atoms), points, few)
+    atoms, points, few, rows = _scored(str(structure))
+    return Case(volume, resolution, reference_for(volume, atoms), points, few, rows)
 
 
 @functools.lru_cache(maxsize=1)
@@ -51,7 +53,7 @@ def _scored(structure):
     """Atoms of a file, and ScorePoints of SCORED and CHOOSING of them: the same in every map of the molecule."""
     atoms = read_atoms(structure)
     rows = np.random.default_rng(0).permutation(len(atoms))
-    return atoms, score_points(atoms, rows[:SCORED]), score_points(atoms, rows[:CHOOSING])
+    return atoms, score_points(atoms, rows[:SCORED]), score_points(atoms, rows[:CHOOSING]), rows[:SCORED]
 
 
 def measured(data, case):
