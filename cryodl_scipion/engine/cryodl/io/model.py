@@ -14,6 +14,7 @@ from ..contract.result import write_json
 from .files import rename_folder, whole_file
 
 SHIPPED = Path(__file__).resolve().parent.parent / "models"
+LOWER, UNIT = ":lower", ":unit"  # behind the name of a weight that is stored in 12 bits
 
 
 def shipped_models(kind: str | None = None) -> list[str]:
@@ -52,7 +53,7 @@ def find_model(name_or_folder: str | os.PathLike[str], kind: str | None = None) 
 def read_model(
     folder: str | os.PathLike[str], kind: str | None = None
 ) -> tuple[dict[str, typing.Any], dict[str, typing.Any]]:
-    """Card and weights of a model folder; weights in half precision, as those of shipped models, become float32.
+    """Card and weights of a model folder; weights in 12 bits or half precision, as of shipped models, become float32.
 
     Parameters
     ----------
@@ -74,8 +75,7 @@ def read_model(
     from safetensors.torch import load_file
 
     try:
-        weights = load_file(Path(folder) / WEIGHTS)
-        weights = {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
+        weights = _unpacked(load_file(Path(folder) / WEIGHTS))
     except (safetensors.SafetensorError, RuntimeError, KeyError) as error:
         raise ValueError(
             f"{Path(folder) / WEIGHTS} has no readable weights: {error}. Get the model from its source again."
@@ -87,6 +87,22 @@ def read_model(
             "failed, or the file is damaged. Train it again, or get it from its source again."
         )
     return card, weights
+
+
+def _unpacked(stored: dict[str, typing.Any]) -> dict[str, typing.Any]:
+    """Weights as they are used, of what scripts/pack_weights.py stored: the upper eight of 12 bits under the weight's
+    own name, the lower four of two numbers in a byte, and each row's unit."""
+    import torch
+
+    found = {}
+    for name, value in stored.items():
+        if name + UNIT in stored:
+            pairs = stored[name + LOWER]
+            lower = torch.stack([pairs & 15, pairs >> 4], 1).flatten()[: value.numel()].view_as(value)
+            value = ((16.0 * value + lower).flatten(1) * stored[name + UNIT][:, None]).view_as(value)
+        if not name.endswith((LOWER, UNIT)):
+            found[name] = value.float() if value.is_floating_point() else value
+    return found
 
 
 def copy_model(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:

@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Store the weights of model folders in 12 bits, as those that are shipped are; they are read as float32.
+
+    PYTHON scripts/pack_weights.py FOLDER ...
+
+PYTHON is the engine's (`scripts/cryodl doctor` names it). Each row of a large matrix or convolution becomes whole
+numbers from -2047 to 2047 and the unit that they count; cryodl_scipion/engine/cryodl/io/model.py puts them together.
+Small matrices become float16, for little is won there and answers depend on them most; what has one axis or none, such
+as means and variances of normalisations, stays as it is. The card gets the new checksum, and is otherwise as it was.
+cryodl_scipion/engine/tests/test_shipped_weights.py compares the answers of the networks with those of float32.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import typing
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "cryodl_scipion" / "engine"))
+
+
+LARGEST = 65504.0  # float16
+TOP = 2047  # 12 bits with a sign
+FEW = 4096  # numbers up to which a matrix stays in float16
+
+
+def packed(name: str, tensor: typing.Any) -> dict[str, typing.Any]:
+    """What is stored of a tensor, by name. Raises ValueError for numbers beyond the range of float16."""
+    from cryodl.io.model import LOWER, UNIT
+
+    if not tensor.is_floating_point() or tensor.dim() < 2:
+        return {name: tensor}
+    if tensor.abs().max() > LARGEST:
+        raise ValueError(f"{name} has numbers beyond the range of float16.")
+    if tensor.numel() <= FEW:
+        return {name: tensor.half()}
+    rows = tensor.float().flatten(1)
+    unit = (rows.abs().amax(1) / TOP).clamp(min=1e-30)
+    numbers = (rows / unit[:, None]).round().short().flatten()
+    lower = numbers.new_zeros(len(numbers) + len(numbers) % 2).byte()
+    lower[: len(numbers)] = numbers & 15
+    upper = (numbers >> 4).char().view(tensor.shape)
+    return {name: upper, name + LOWER: lower[::2] | lower[1::2] << 4, name + UNIT: unit}
+
+
+def main() -> None:
+    from cryodl.contract import CARD, WEIGHTS, sha256
+    from cryodl.contract.result import write_json
+    from cryodl.io.model import read_model, save_tensors
+
+    for folder in map(Path, sys.argv[1:]):
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        tensors = [packed(name, tensor) for name, tensor in read_model(folder)[1].items()]
+        save_tensors(folder / WEIGHTS, {name: value for one in tensors for name, value in one.items()})
+        write_json(folder / CARD, dict(card, weights_sha256=sha256(folder / WEIGHTS)))
+        print(f"{folder}: {(folder / WEIGHTS).stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()
