@@ -74,6 +74,7 @@ from .particle_size import SMALLEST_PX, particle_size_problem
 from .particles.classes2d import Classify2DConfig, SelectClassesConfig
 from .particles.denoising import DenoiseConfig, EvaluateDenoiserConfig
 from .particles.heterogeneity import LATENT_METHODS, PARTICLES_PER_DIMENSION, FitHeterogeneityConfig
+from .particles.identifying import IdentifyConfig
 from .particles.integrity import AssessIntegrityConfig
 from .particles.latent import LatentVolumesConfig, SelectLatentConfig
 from .particles.orienting import AssignOrientationsConfig, ReconstructConfig
@@ -147,6 +148,7 @@ __all__ = [
     "FitHeterogeneityConfig",
     "FitSubtomogramHeterogeneityConfig",
     "IMPROVER_NETWORKS",
+    "IdentifyConfig",
     "ImportAnnotationsConfig",
     "ImproveMapConfig",
     "INPUT_WEIGHT",

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl identify`: particles and a folder of structures in; which of them the particles show, and how surely, out."""
+
+from __future__ import annotations
+
+from ...contract import IdentifyConfig
+from ...contract.particles.identifying import IdentifyOutputs
+from ...io.particle_sets import read_particles
+from ...runner import Run, command
+from ..identify.candidates import read_candidates, structure_files
+from ..identify.evidence import FULL, Comparison
+from ..identify.ranking import rank
+from ..identify.verdict import verdict, write_ranking
+from ..orientations.scale import size_notes
+
+TABLE = "ranking.csv"
+FEW = 100  # particles, below which an answer may fail for lack of data
+
+
+@command
+def identify(config: IdentifyConfig, run: Run) -> IdentifyOutputs:
+    """Rank the structures, and say which are there."""
+    run.new_output()
+    paths = structure_files(config.structures)
+    particles = read_particles(config.particles, need=("raw", "ctf"))
+    comparison = Comparison(particles, run.device)
+    candidates = read_candidates(paths, particles, comparison.pixel_size, run)
+    count = len(comparison.source.particles)
+    if count < FEW:
+        run.warn(f"{config.particles} has {count} particles; some hundreds are needed for a sure answer.")
+    print(f"Comparing {count} of {len(particles)} particles with {len(candidates)} structures on {run.device_name}.")
+    folder = run.folder(config.particles, continues=False)
+    with run.progress(len(candidates), "structure") as bar:
+        ranking = rank(comparison, candidates, bar.update)
+    found = verdict(ranking.compared, ranking.explained, ranking.joint, config.particles)
+    if not (found.found or found.alike):
+        run.warn(*size_notes(ranking.search, config.particles, ranking.compared[0].candidate.path))
+        for one in ranking.compared:
+            one.q = 1.0
+    write_ranking(folder / TABLE, ranking.compared)
+    run.summary(*found.sentences)
+    run.methods(
+        f"{count} particles were compared with {len(candidates)} structures with cryodl by the likelihood to "
+        f"{FULL.resolution:g} Å, and the best of them with decoys of equal mass, size and power spectrum."
+    )
+    return IdentifyOutputs(
+        table=f"{config.output}/{TABLE}",
+        found=[one.candidate.name for one in found.found],
+        alike=[one.candidate.name for one in found.alike],
+        names=[one.candidate.name for one in ranking.compared],
+        shares=[round(one.share, 4) for one in ranking.compared],
+        explained=round(ranking.explained.whole, 3),
+        count=count,
+        contrast=comparison.source.contrast,
+    )

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The evidence of particles for structures, in two levels of detail, and that of their look-alikes."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+import numpy as np
+import torch
+
+from ...core.projections import Projector
+from ...likelihood.decoys import decoys
+from ...likelihood.prepare import sample_rows
+from ...likelihood.search import evidence, log_likelihoods
+from ..orientations.amplitude import evidences, improved
+from ..orientations.assign import Search
+from ..orientations.hypotheses import hypotheses
+from ..orientations.settings import DETAIL, SearchSettings
+
+if typing.TYPE_CHECKING:
+    from ...io.particle_sets import ParticleSet
+    from ...likelihood.observed import Source
+    from ..orientations.amplitude import AmplitudeFit
+    from .candidates import Candidate
+
+DIAMETER = 0.9  # of the box: what lies outside of it is background, whatever the structure
+MAX_SHIFT = 0.1  # of the box
+READINGS = 32  # particles that tell how the images are to be read
+DECOYS = 24  # of a structure
+
+
+@dataclasses.dataclass(frozen=True)
+class Level:
+    """How finely particles are compared. step: degrees between directions. resolution: Å. particles: at most."""
+
+    step: float
+    resolution: float
+    particles: int
+
+
+COARSE, FULL = Level(15.0, 25.0, 100), Level(10.0, 20.0, 500)
+OVERSAMPLING = 3  # voxels of a structure in the finest detail
+
+
+class Comparison:
+    """Particles that are compared with structures.
+
+    particles: ParticleSet, with CTF. pixel_size: of the structures' densities, Å/px.
+    """
+
+    def __init__(self, particles: ParticleSet, device: torch.device) -> None:
+        self.particles, self.device = particles, device
+        self.pixel_size = max(particles.pixel_size, FULL.resolution / OVERSAMPLING)
+        self.width = particles.box * particles.pixel_size
+        few = particles.subset(sample_rows(len(particles), FULL.particles))
+        self.sources = [s.measured() for s in hypotheses(few, DIAMETER * self.width, "auto")]
+        if not float(self.sources[0].power.max()) > 0:
+            raise ValueError(f"{particles.path}: the images are empty (all pixels the same). Extract them again.")
+        self.source = self.sources[0]
+
+    def choose_reading(self, candidates: typing.Sequence[Candidate]) -> None:
+        """Take the contrast and the treatment of the CTF with which some structure fits best."""
+        if len(self.sources) > 1:
+            rows, found = sample_rows(len(self.source.particles), READINGS), []
+            for candidate in candidates:
+                search = self.search(candidate.density, COARSE)
+                found.append(evidences(self.sources, rows, search.bank, search.shifts(), self.width))
+            self.source = self.sources[int(np.max(found, axis=0).argmax())]
+
+    def search(self, density: torch.Tensor, level: Level, fit: AmplitudeFit | None = None) -> Search:
+        """A Search of a density. fit: how strongly the images show it, as far as is known."""
+        # such a diameter does not limit the detail: that of all structures must be the same
+        diameter = level.resolution / (DETAIL * np.radians(level.step))
+        settings = SearchSettings(level.step, MAX_SHIFT * self.width, level.resolution, diameter, refine=False)
+        source = self.source_of(level)
+        projector = Projector(density.to(self.device))
+        return Search(source, projector, self.pixel_size, settings, self.device, fit)
+
+    def source_of(self, level: Level) -> Source:
+        """The images of a level."""
+        particles = self.source.particles
+        return dataclasses.replace(
+            self.source, particles=particles.subset(sample_rows(len(particles), level.particles))
+        )
+
+    def coarse(self, candidate: Candidate) -> tuple[AmplitudeFit, np.ndarray]:
+        """How strongly the images show a structure, and the evidence of each particle, coarsely."""
+        search = self.search(candidate.density, COARSE)
+        search.learn()
+        return search.fit, evidence_of(search)
+
+    def full(
+        self, candidate: Candidate, fit: AmplitudeFit, rows: np.ndarray | None = None
+    ) -> tuple[Search, np.ndarray]:
+        """A Search in full detail, and the evidence of each particle. rows: bool, of the particles that show the
+        structure, as far as is known."""
+        search = self.search(candidate.density, FULL, fit)
+        refit(search, rows)
+        return search, evidence_of(search)
+
+    def decoy_evidence(self, candidate: Candidate, fit: AmplitudeFit, others: typing.Sequence[Candidate]) -> np.ndarray:
+        """(DECOYS,) mean evidence of a particle for each decoy of a structure, coarsely."""
+        found = []
+        for density in decoys(candidate.density, [other.density for other in others], DECOYS):
+            search = self.search(density, COARSE, fit)
+            refit(search)
+            found.append(evidence_of(search).mean())
+        return np.array(found)
+
+
+def refit(search: Search, rows: np.ndarray | None = None) -> None:
+    """Learn once more how strongly the images show a structure, from a sample of those that do."""
+    rows = np.arange(len(search.source.particles)) if rows is None else np.nonzero(rows)[0]
+    rows = rows[sample_rows(len(rows), COARSE.particles)]
+    observed = search.source.observed(rows, search.disc)
+    search.fit = improved(search.fit, observed, search.bank, search.shifts(search.fit.sigma), search.width)
+
+
+def evidence_of(search: Search) -> np.ndarray:
+    """(n,) logarithmic evidence of each particle for a structure in some orientation."""
+    observed = search.source.observed(np.arange(len(search.source.particles)), search.disc)
+    values = log_likelihoods(observed, search.strong_bank(search.fit), search.shifts(search.fit.sigma))
+    return evidence(values).cpu().numpy()

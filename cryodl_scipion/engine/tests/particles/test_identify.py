@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""identify: which structures particles show, how surely, and what is said where none fits."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from denoiser_data import run_command
+from particle_data import BOX, PIXEL, simulate_particles
+from scipy.ndimage import gaussian_filter
+from synthetic import write_mrc
+
+from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
+from cryodl.likelihood.decoys import decoys
+from cryodl.particles.identify import evidence
+from cryodl.particles.identify.candidates import structure_files
+from cryodl.particles.identify.shares import shares_of
+from cryodl.particles.identify.verdict import SURE, Compared
+
+
+def rod(half, radius):
+    z, y, x = np.mgrid[:BOX, :BOX, :BOX] - BOX // 2
+    return ((z**2 + y**2 < radius**2) & (np.abs(x) < half)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """60 particles of map.mrc in p.star, noise in noise.star, and structures/ with it and others."""
+    folder = tmp_path_factory.mktemp("identify")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        simulate_particles(count=60, snr=0.3)
+        (folder / "structures").mkdir()
+        (folder / "others").mkdir()
+        for where in ("structures", "others"):
+            write_mrc(f"{where}/rod.mrc", rod(12, 3), PIXEL)
+            write_mrc(f"{where}/ball.mrc", rod(7, 7), PIXEL)
+        (folder / "map.mrc").rename("structures/map.mrc")
+        (folder / "structures" / "broken.pdb").write_text("nothing\n")
+        (folder / "structures" / "notes.doc").write_text("no structure\n")
+        particles = read_particles("p.star")
+        with StackWriter("noise.mrcs", 60, BOX, PIXEL) as stack:
+            stack.add(torch.from_numpy(np.random.default_rng(4).normal(size=(60, BOX, BOX)).astype(np.float32)))
+        names = [f"{n:06d}@noise.mrcs" for n in range(1, 61)]
+        write_particles_star("noise.star", particles, {"rlnImageName": names})
+    return folder
+
+
+def identify(folder, monkeypatch, name, particles="p.star", structures="structures", code=0):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(evidence, "COARSE", evidence.Level(30.0, 25.0, 60))
+    monkeypatch.setattr(evidence, "DECOYS", 12)
+    monkeypatch.setattr(evidence, "FULL", evidence.Level(25.0, 20.0, 60))
+    return run_command("identify", code, particles=particles, structures=structures, output=name)
+
+
+def test_the_molecule_of_the_particles_is_first_and_sure(folder, monkeypatch):
+    result = identify(folder, monkeypatch, "right")
+    rows = list(csv.DictReader(open("right/ranking.csv")))
+    assert rows[0]["structure"] == "map" and float(rows[0]["q"]) < 0.05 and float(rows[0]["share"]) > 0.9
+    assert result.outputs.found == ["map"] and {row["structure"] for row in rows} == {"map", "rod", "ball"}
+    assert all(float(row["q"]) >= 0.05 for row in rows[1:])
+    assert [skipped.item for skipped in result.skipped] == ["broken"]
+
+
+def test_where_the_molecule_is_not_in_the_folder_none_is_said_to_fit(folder, monkeypatch):
+    result = identify(folder, monkeypatch, "absent", structures="others")
+    assert not result.outputs.found and "none of these" in " ".join(result.summary)
+    assert all(float(row["q"]) >= 0.05 for row in csv.DictReader(open("absent/ranking.csv")))
+
+
+def test_noise_shows_none(folder, monkeypatch):
+    result = identify(folder, monkeypatch, "noise", particles="noise.star")
+    assert not result.outputs.found and "none of these" in " ".join(result.summary)
+
+
+def test_twins_cannot_be_told_apart(folder, monkeypatch):
+    (folder / "twins").mkdir()
+    for name in ("one.mrc", "two.mrc"):
+        (folder / "twins" / name).write_bytes((folder / "structures" / "map.mrc").read_bytes())
+    result = identify(folder, monkeypatch, "twins_out", structures="twins")
+    assert not result.outputs.found and sorted(result.outputs.alike) == ["one", "two"]
+    assert "cannot be told apart" in " ".join(result.summary)
+
+
+def test_a_folder_without_structures_is_an_error(folder, monkeypatch):
+    (folder / "empty").mkdir()
+    monkeypatch.chdir(folder)
+    with pytest.raises(ValueError, match="empty .--structures. has no structure"):
+        structure_files(["empty"])
+
+
+def test_decoys_have_the_mass_and_the_spectrum_of_their_target():
+    target, other = (torch.from_numpy(gaussian_filter(rod(*size), 2)) for size in ((10, 4), (5, 5)))
+    made = decoys(target, [other], 4)
+    assert len(made) == 4
+    for decoy in made:
+        assert float(decoy.sum()) == pytest.approx(float(target.sum()), rel=1e-3)
+        assert float(decoy.square().sum()) == pytest.approx(float(target.square().sum()), rel=0.05)
+        assert np.corrcoef(decoy.flatten(), target.flatten())[0, 1] < 0.95
+
+
+def test_shares_of_a_known_mixture_lie_in_their_interval():
+    rng = np.random.default_rng(1)
+    shows = rng.random(400) < 0.3
+    made = np.stack([np.where(shows, 8, 3), np.where(shows, 3, 8)], 1) + rng.normal(size=(400, 2))
+    shares = shares_of(made)
+    assert shares.low[0] < 0.3 < shares.high[0] and shares.share.sum() == pytest.approx(1)
+    assert shares.share[0] == pytest.approx(0.3, abs=0.05)
+    assert (shares.needed > 100).all()
+
+
+def test_a_structure_that_fits_like_its_decoys_is_refused_and_one_far_above_is_not():
+    means = np.random.default_rng(2).normal(8, 0.3, 24)
+    like, above = Compared(None, 8.4), Compared(None, 12.0)
+    for one in (like, above):
+        one.against_decoys(means, tried=30)
+    assert like.alike > 0.5 and above.alike < SURE
