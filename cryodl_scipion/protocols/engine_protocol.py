@@ -18,6 +18,7 @@ from ..engine.cryodl.contract.outputs import Outputs
 from ..form import addConfigParams, readConfig
 from ..objects import CryodlModel
 from .kinds import FormPart, Model, ModelOrShipped, Section
+from .model_field import cardOf
 from .one_run import OneRunBase
 from .protocol_base import CryodlProtBase
 
@@ -79,6 +80,7 @@ class EngineProtocol(CryodlProtBase, Generic[ConfigT, MadeT]):
     CITES: Tuple[str, ...] = ()
     NOTHING_YET = "No results yet."
     OTHER_DEFAULTS: Dict[str, Any] = {}
+    _MODEL_KIND: Any = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Raises TypeError for a part of the form that names a field which the contract does not have."""
@@ -174,13 +176,18 @@ class EngineProtocol(CryodlProtBase, Generic[ConfigT, MadeT]):
         return results[-1].outputs if results else None
 
     def _tell(self, results: Sequence[Result]) -> List[str]:
-        return [line for result in results[-1:] for line in _said(result, "summary")] or [self.NOTHING_YET]
+        return [line for result in results[-1:] for line in result.summary or countsOf(result)] or [self.NOTHING_YET]
 
     def _methods(self) -> List[str]:
-        return [sentence for result in self._engineResults()[-1:] for sentence in _said(result, "methods")]
+        return list(dict.fromkeys(sentence for result in self._engineResults() for sentence in result.methods))
 
     def _citations(self) -> List[str]:
-        return ["cryodl", *self.CITES]
+        kind = self._MODEL_KIND
+        if kind is None:
+            return ["cryodl", *self.CITES]
+        trains = self.hasAttribute("network")
+        network = self.getEnumText("network") if trains else (cardOf(self) or {}).get("network")
+        return ["cryodl", *contract.network_citations(kind, network), *self.CITES]
 
 
 class OneRun(EngineProtocol[ConfigT, MadeT], OneRunBase):
@@ -264,6 +271,10 @@ def objectOf(word: str, path: str, made: Any) -> EMObject:
     raise TypeError(f"A {word} is not made from {path} alone: the protocol makes it in _makeOutputs.")
 
 
-def _said(result: Result, what: str) -> Sequence[str]:
-    """Sentences of the engine for the summary or the methods; none in results of earlier versions."""
-    return getattr(result, what, ())
+def countsOf(result: Result) -> List[str]:
+    """The numbers among the outputs of a result of version 0.1.0, which has no sentences."""
+    return [
+        f"{info.help.split('.')[0]}: {result.outputs[info.name]}"
+        for info in contract.describe_outputs(type(result.outputs))
+        if isinstance(result.outputs[info.name], int)
+    ]

@@ -147,7 +147,7 @@ def addBoxParam(form: Form) -> None:
 
 def checkModelField(protocol: EMProtocol) -> List[str]:
     """What is wrong with the chosen model. Sentences for the form. The protocol's _MODEL_KIND: see addModelParams."""
-    kind = getattr(protocol, "_MODEL_KIND", "picker")
+    kind = getattr(protocol, "_MODEL_KIND", None) or "picker"
     missing = checkShippedName(protocol, kind) if protocol.modelFrom.get() == SHIPPED else []
     if protocol.modelFrom.get() == FROM_PROJECT and protocol.inputModel.get() is None:
         missing = ["Trained model is empty. Choose one with the magnifying glass, or set Model to a shipped one."]
@@ -176,7 +176,7 @@ def modelFolder(protocol: EMProtocol) -> str:
         model = protocol.inputModel.get()
         return "" if model is None else model.getFolder()
     name = (protocol.shippedModel.get() or "").strip() if protocol.modelFrom.get() == SHIPPED else ""
-    kind = getattr(protocol, "_MODEL_KIND", "picker")
+    kind = getattr(protocol, "_MODEL_KIND", None) or "picker"
     return shippedModels(Plugin.getEngineFolder(), kind).get(name, os.path.join("models", name)) if name else ""
 
 

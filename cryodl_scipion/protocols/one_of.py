@@ -89,7 +89,7 @@ class Way(Generic[ConfigT, MadeT]):
 
     def citations(self, protocol: Any) -> List[str]:
         """Keys of the bibliography."""
-        return ["cryodl", *self.CITES]
+        return EngineProtocol._citations(protocol)
 
     def usesGpu(self, protocol: Any) -> bool:
         """Whether it computes on a GPU, if the form asks for one."""

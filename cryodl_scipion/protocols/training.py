@@ -46,7 +46,8 @@ class TrainsModel(ProtocolMixin):
         return contract.read_card(self.getModelFolder())
 
     def _citations(self) -> List[str]:
-        return citationsOf(self.getEnumText("network"))
+        network, kind = self.getEnumText("network"), getattr(self, "_MODEL_KIND", None)
+        return ["cryodl", *contract.network_citations(kind, network)] if kind else citationsOf(network)
 
 
 class TrainRun(TrainsModel, OneRun[ConfigT, MadeT]):
@@ -68,14 +69,16 @@ class TrainRun(TrainsModel, OneRun[ConfigT, MadeT]):
 
     def _tell(self, results: Sequence[Result]) -> List[str]:
         card = self._card()
-        return [self.NOTHING_YET] if card is None else self._cardLines(card)
+        return [self.NOTHING_YET] if card is None else self._cardLines(card) or super()._tell(results)
 
     def _methods(self) -> List[str]:
         card = self._card()
-        return [] if card is None else [self._cardInWords(card)]
+        words = "" if card is None else self._cardInWords(card)
+        return [words] if words else super()._methods()
 
     def _cardLines(self, card: Dict[str, Any]) -> List[str]:
-        raise NotImplementedError
+        """Lines for the summary that the engine does not tell."""
+        return []
 
     def _cardInWords(self, card: Dict[str, Any]) -> str:
-        raise NotImplementedError
+        return ""

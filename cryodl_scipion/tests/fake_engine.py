@@ -89,6 +89,8 @@ def main():
         device=deviceName(arguments.device),
         skipped=tuple(skipped),
         warnings=fake_maps.warnings(outputs),
+        summary=(f"{arguments.command} told this.",),
+        methods=(f"{arguments.command} was used.",),
     )
     result.write(arguments.result)
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the protocols on maps share: pointers, frames, copies for the engine, and the improver."""
 
+import glob
 import json
 import os
 from typing import Any, List, Optional, Sequence, Tuple
@@ -26,15 +27,16 @@ class MapsBase(OneRunBase):
         write_json(os.path.join(self._inputFolder(), name), frame._asdict())
         return frame.xyz
 
-    def _frameLines(self, name: str = _FRAME_FILE) -> List[str]:
-        path = os.path.join(self._inputFolder(), name)
-        if not os.path.exists(path):
-            return []
-        with open(path, encoding="utf-8") as file:
-            frame = json.load(file)
+    def _frameLines(self) -> List[str]:
+        """How maps and models were fitted to each other, for the summary."""
+        frames = []
+        for path in sorted(glob.glob(os.path.join(glob.escape(self._inputFolder()), "frame*.json"))):
+            with open(path, encoding="utf-8") as file:
+                frames.append(json.load(file))
         return [
             f"Map and model fit by: {frame['word']} (the map begins at "
             f"{', '.join(f'{value:.2f}' for value in frame['xyz'])} Å)"
+            for frame in frames
         ]
 
     def _mapFor(

@@ -11,19 +11,18 @@ from pyworkflow.protocol import params
 
 from ...convert.maps.maps import halfForEngine, halfMapsOf
 from ...convert.structures import structureFileOf
-from ...engine.cryodl.contract import CompareModelsConfig, EvaluateMapConfig, Result
+from ...engine.cryodl.contract import CompareModelsConfig, EvaluateMapConfig, Result, half_map_verdict, split_verdict
 from ...engine.cryodl.contract.maps.evaluating import CompareModelsOutputs, EvaluateMapOutputs
 from ...engine.cryodl.contract.maps.improving import ImproveMapOutputs
 from ..engine_protocol import fscFrom, volumeFrom
 from ..evaluation_folder import EVALUATION_FOLDER, HasEvaluation
 from ..kinds import AtomicModel, Flag, Model, Options, Section
-from ..model_field import cardOf
 from ..one_of import OneOf, Way
 from ..protocol_base import RESULT_FILE
 from .map_kinds import FrameChoice, HalfMap, Map, MapMask
-from .map_words import MEASURES, comparedInWords, comparedLines, evaluationInWords, evaluationLines, mapCitations
 from .maps_base import MapsBase, ownOrigin
 
+OF_IMPROVING = "Half-map test of the run that improved this map:"
 CURVES, RESIDUES, LOCAL = "fsc.csv", "residues.csv", "local_resolution.mrc"
 _OTHERS = (
     Map(
@@ -55,6 +54,7 @@ class Evaluate(Way[EvaluateMapConfig, EvaluateMapOutputs]):
 
     WORD = "a map against its model"
     OUTPUT, NOTHING_YET = EVALUATION_FOLDER, "No evaluation yet."
+    CITES = ("Rosenthal2003", "Pintilie2020", "Cardone2013")  # of the measures
     FORM = (
         Map("inputVolume", "Map to measure. If it has half-maps, they are measured too."),
         AtomicModel("inputStructure", "Atomic model, fitted into the map."),
@@ -122,18 +122,12 @@ class Evaluate(Way[EvaluateMapConfig, EvaluateMapOutputs]):
         return errors
 
     def tell(self, protocol: Any, results: Sequence[Result]) -> List[str]:
-        evaluation = protocol.getEvaluation()
-        if evaluation is None:
-            return [self.NOTHING_YET]
-        return evaluationLines(evaluation, protocol.getTestOfImproving()) + list(protocol._frameLines())
-
-    def methods(self, protocol: Any) -> List[str]:
-        evaluation = protocol.getEvaluation()
-        return [] if evaluation is None else [evaluationInWords(evaluation, protocol._engineResults())]
+        improving = protocol.getTestOfImproving() if results and not results[-1].outputs.half_map_test else None
+        tested = [OF_IMPROVING, *split_verdict(half_map_verdict(improving)[1])[0]] if improving else []
+        return [*super().tell(protocol, results), *tested, *protocol._frameLines()]
 
     def citations(self, protocol: Any) -> List[str]:
-        network = (cardOf(protocol) or {}).get("network") if protocol.testImprover.get() else None
-        return mapCitations(network) + list(MEASURES)
+        return super().citations(protocol) if protocol.testImprover.get() else ["cryodl", *self.CITES]
 
 
 class Compare(Way[CompareModelsConfig, CompareModelsOutputs]):
@@ -148,14 +142,6 @@ class Compare(Way[CompareModelsConfig, CompareModelsOutputs]):
             "inputReference", "Reference model, such as a deposited one.", label="Reference", to=("reference",)
         ),
     )
-
-    def tell(self, protocol: Any, results: Sequence[Result]) -> List[str]:
-        made = protocol.getCompared()
-        return [self.NOTHING_YET] if made is None else comparedLines(made)
-
-    def methods(self, protocol: Any) -> List[str]:
-        made = protocol.getCompared()
-        return [] if made is None else [comparedInWords(made, protocol.distance.get(), protocol._engineResults())]
 
 
 class CryodlProtEvaluateMap(HasEvaluation, OneOf[Any, Any], MapsBase):

@@ -15,14 +15,17 @@ from ...engine.cryodl.contract.maps.improving import ImproveMapOutputs
 from ..engine_protocol import OneRun, volumeFrom
 from ..inputs import classOf
 from ..kinds import Choice, Flag, Model, Options
-from ..model_field import cardOf
 from ..possible_outputs import possibleOutputs
 from ..protocol_base import RESULT_FILE
 from .map_kinds import FrameChoice, HalfMap, Maps, MaskOrStructure
-from .map_words import WHAT_FOR, improvedLines, improvingInWords, mapCitations
 from .maps_base import MapsBase, ownOrigin
 
 WHOLE, HALVES = range(2)
+WHAT_FOR = (
+    "An improved map is the network's interpretation of the map. Use it for viewing, chain tracing and model "
+    "building. Do not use it to determine a resolution by FSC, and do not deposit it as the only map: where the "
+    "data lack information, the network fills it in from its training data. Keep the original map and the half-maps."
+)
 # Name of the model, on an improved map.
 IMPROVER = "_cryodlImprover"
 _MAPS = Maps(
@@ -202,16 +205,9 @@ class CryodlProtImproveMap(OneRun[ImproveMapConfig, ImproveMapOutputs], MapsBase
             )
         return warnings
 
-    def _tell(self, results: Any) -> List[str]:
-        results = self._resultsByName()
-        if not results:
-            return ["No improved map yet."]
-        frames = [line for name in self._namedVolumes() for line in self._frameLines(self._frameFile(name))]
-        return improvedLines(results, len(results)) + list(dict.fromkeys(frames))
-
-    def _methods(self) -> List[str]:
-        results = self._resultsByName()
-        return [improvingInWords(len(results), cardOf(self), results.values())] if results else []
-
-    def _citations(self) -> List[str]:
-        return mapCitations((cardOf(self) or {}).get("network"))
+    def _tell(self, results: Sequence[Result]) -> List[str]:
+        named = self._resultsByName()
+        prefix = "{}: ".format if len(named) > 1 else "".format
+        told = super()._tell
+        lines = [prefix(name) + line for name, result in named.items() for line in told([result])]
+        return lines + self._frameLines() if named else ["No improved map yet."]

@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Simulate half-maps of an atomic model, of which the truth is known."""
 
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List
 
 from pwem.objects import AtomStruct
 
 from ...convert.maps.maps import headerOrigin, originTransform
-from ...engine.cryodl.contract import Result, SimulateHalfMapsConfig
+from ...engine.cryodl.contract import SimulateHalfMapsConfig
 from ...engine.cryodl.contract.maps.simulating import SimulateHalfMapsOutputs
 from ..engine_protocol import OneRun, volumeFrom
 from ..kinds import AtomicModel, Options
-from .map_words import simulatedInWords, simulatedLines
 from .maps_base import MapsBase
 
 
@@ -43,16 +42,3 @@ class CryodlProtSimulateHalfMaps(OneRun[SimulateHalfMapsConfig, SimulateHalfMaps
         full.setHalfMaps([made.half1, made.half2])
         ground_truth.setObjComment("Density of the model, without noise and blur.")
         return dict(outputVolume=full, outputTruth=ground_truth, outputStructure=AtomStruct(made.structure))
-
-    # ----- information
-    def _tell(self, results: Sequence[Result]) -> List[str]:
-        made = self._made()
-        if made is None or getattr(self, "outputVolume", None) is None:
-            return [self.NOTHING_YET]
-        return simulatedLines(made, self._structureName(self.inputStructure.get()))
-
-    def _methods(self) -> List[str]:
-        made = self._made()
-        if made is None or getattr(self, "outputVolume", None) is None:
-            return []
-        return [simulatedInWords(made, self._structureName(self.inputStructure.get()), self._engineResults())]

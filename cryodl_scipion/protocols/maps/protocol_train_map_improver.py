@@ -16,7 +16,6 @@ from ..kinds import Choice, Model, Options, Own, Section
 from ..model_field import NONE, cardOf
 from ..training import TrainRun
 from .map_kinds import FrameChoice, ManyMaps, ManyModels
-from .map_words import improverInWords, improverLines, mapCitations
 from .maps_base import MapsBase, mapClonesOf, structureProblems
 
 PROJECT, TABLE, NOTHING = range(3)
@@ -191,12 +190,3 @@ class CryodlProtTrainMapImprover(TrainRun[TrainMapImproverConfig, TrainMapImprov
                 "hours."
             )
         return warnings
-
-    def _cardLines(self, card: Dict[str, Any]) -> List[str]:
-        return improverLines(card)
-
-    def _cardInWords(self, card: Dict[str, Any]) -> str:
-        return improverInWords(card)
-
-    def _citations(self) -> List[str]:
-        return mapCitations(self._config().network)

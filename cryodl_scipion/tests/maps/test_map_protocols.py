@@ -47,9 +47,8 @@ class TestCryodlImproveMap(MapsTest):
         self.assertEqual(volume._cryodlImprover.get(), "better")
         self.assertEqual(run.outputConfidence.getDim(), SHAPE[::-1])
         summary = " ".join(run.summary())
-        self.assertIn("the improvement is supported by the data", summary)
-        self.assertIn("both improved 3.8 Å", summary)
-        self.assertIn("fast".replace("fast", "Swin-Conv-UNet"), " ".join(run.methods()))
+        self.assertIn("improve-map told this.", summary)
+        self.assertEqual(run.methods()[0], "improve-map was used.")
         self.assertIn("He2023EMReady", run._citations())
 
     def test_scipions_origin_goes_to_the_outputs(self):
@@ -57,7 +56,6 @@ class TestCryodlImproveMap(MapsTest):
         for volume in (run.outputVolume, run.outputConfidence):
             self.assertEqual(scipionOrigin(volume), (-10.0, -20.0, -30.0))
         self.assertFalse(run.outputVolume.hasHalfMaps())
-        self.assertIn("Without half-maps", " ".join(run.summary()))
         self.assertIn("no half-map test", " ".join(run._warnings()))
 
     def test_inventions_are_a_warning_in_the_summary(self):
@@ -178,15 +176,9 @@ class TestCryodlMapProtocols(MapsTest):
         self.assertEqual(names, ["map and model", "map and model, whole box", "half-maps"])
         self.assertEqual(run.outputLocalResolution.getSamplingRate(), PIXEL_SIZE)
         summary = " ".join(run.summary())
-        for words in (
-            "FSC 0.5: 4.2 Å",
-            "Q-score, mean of the atoms: 0.520",
-            "A 0.56",
-            "Local resolution, median (10 % to 90 %): 4.60 Å",
-            "fit by",
-        ):
+        for words in ("evaluate-map told this.", "fit by"):
             self.assertIn(words, summary)
-        self.assertIn("the mean Q-score is 0.520", run.methods()[0])
+        self.assertEqual(run.methods()[0], "evaluate-map was used.")
         self.assertLessEqual({"Pintilie2020", "Cardone2013", "Rosenthal2003"}, set(run._citations()))
 
     def test_the_map_before_lies_in_the_same_frame(self):
@@ -204,9 +196,7 @@ class TestCryodlMapProtocols(MapsTest):
         request = contract.Request.read(run._engineResultFiles()[0].replace("result", "request")).config
         self.assertEqual(headerOrigin(request.map, PIXEL_SIZE), headerOrigin(request.before, PIXEL_SIZE))
         self.assertEqual(len(request.half_maps), 2)  # of the map before, as the improved one has none
-        summary = " ".join(run.summary())
-        self.assertIn("original 5.5 Å", summary)
-        self.assertIn("the improvement is supported by the data", summary)
+        self.assertNotIn("test of the run that improved", " ".join(run.summary()))
 
     def test_an_improved_map_brings_the_half_map_test_of_its_run(self):
         improved = self.finished(
@@ -253,8 +243,8 @@ class TestCryodlMapProtocols(MapsTest):
             )
         )
         self.assertTrue(os.path.exists(run.getTable()))
-        self.assertIn("*8 of 10 residues matched* (80.0 %)", run.summary()[0])
-        self.assertIn("RMSD of 0.92 Å", run.methods()[0])
+        self.assertEqual(run.summary()[0], "compare-models told this.")
+        self.assertEqual(run.methods()[0], "compare-models was used.")
 
     def test_simulated_maps_model_and_scipion_agree_on_the_place(self):
         run = self.finished(
@@ -270,7 +260,7 @@ class TestCryodlMapProtocols(MapsTest):
             self.assertEqual(volume.getSamplingRate(), 1.5)
         self.assertEqual(len(run.outputVolume.getHalfMaps().split(",")), 2)
         self.assertTrue(os.path.exists(run.outputStructure.getFileName()))
-        self.assertIn("4 Å", " ".join(run.summary()))
+        self.assertIn("simulate-half-maps told this.", run.summary())
 
     def test_a_missing_resolution_is_named(self):
         run = self.makeProtocol(CryodlProtSimulateHalfMaps, dict(inputStructure=(self.structure, "outputPdb")))
@@ -311,8 +301,9 @@ class TestCryodlTrainMapImprover(MapsTest):
             path = os.path.join(os.path.dirname(run._pairsTable()), row["map"])
             self.assertEqual(headerOrigin(path, PIXEL_SIZE), (0, 0, 0))
         self.assertEqual(run.outputModel.getKind(), "map_improver")
-        self.assertIn("correlation with the targets 0.800", " ".join(run.summary()))
-        self.assertIn("Swin-Conv-UNet", run.methods()[0])
+        self.assertIn("train-map-improver told this.", run.summary())
+        self.assertEqual(run.methods()[0], "train-map-improver was used.")
+        self.assertIn("He2023EMReady", run._citations())
 
     def test_structures_alone_are_enough(self):
         pattern = self.data + "/mod*.pdb"

@@ -9,12 +9,18 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from ...engine.cryodl.contract import half_map_resolutions, half_map_verdict
-from ...protocols.maps.map_words import OF_IMPROVING, evaluationRows, halfMapRows
-from ...protocols.maps.protocol_evaluate_map import LOCAL, RESIDUES
+from ...engine.cryodl.contract import half_map_resolutions, half_map_verdict, resolution_in_words
+from ...protocols.maps.protocol_evaluate_map import LOCAL, OF_IMPROVING, RESIDUES
 from ..map_plots import readMap
 
 TITLES = ("Measure", "Map")
+_METRICS = {
+    "fsc05_angstrom": "Map-model FSC 0.5",
+    "fsc0143_angstrom": "Map-model FSC 0.143",
+    "fsc05_unmasked_angstrom": "Map-model FSC 0.5, whole box",
+    "q_score": "Q-score, mean of the atoms",
+    "local_correlation": "Local correlation at the atoms",
+}
 # Columns of residues.csv in words; the column of the map before ends with _before.
 MEASURES = {"Q-score": "q_score", "Local correlation": "local_correlation"}
 _BEFORE = "_before"
@@ -23,9 +29,21 @@ _NOW, _THEN = "#4477aa", "#999999"
 
 def tableOf(evaluation: Dict[str, Any]) -> Any:
     """(titles, rows) of an evaluation.json, for a table."""
-    titles = TITLES + (("Original map",) if evaluation.get("before") else ())
-    rows = evaluationRows(evaluation) + halfMapRows(evaluation)  # half-maps have no map before
-    return titles, [row + ("",) * (len(titles) - len(row)) for row in rows]
+    before, halves = evaluation.get("before"), evaluation.get("half_maps") or {}
+    maps = [evaluation, before] if before else [evaluation]
+    rows = [(label, *(_inWords(name, each[name]) for each in maps)) for name, label in _METRICS.items()]
+    empty = ("",) * (len(maps) - 1)  # half-maps have no map before
+    if halves:
+        rows.append(("Half-maps, FSC 0.143", _inWords("angstrom", halves["resolution_angstrom"]), *empty))
+    local = halves.get("local_resolution_angstrom")
+    if local:
+        words = f"{local['median']:.2f} Å ({local['p10']:.2f} to {local['p90']:.2f})"
+        rows.append(("Local resolution, median (10 % to 90 %)", words, *empty))
+    return (*TITLES, *(["Original map"] if before else [])), rows
+
+
+def _inWords(name: str, value: Any) -> str:
+    return resolution_in_words(value) if name.endswith("angstrom") else f"{value:.3f}"
 
 
 def mapVerdictOf(evaluation: Dict[str, Any], improving: Optional[Dict[str, float]] = None) -> Any:

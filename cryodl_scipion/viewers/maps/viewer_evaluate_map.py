@@ -8,7 +8,6 @@ from typing import Any, Dict, List, Optional
 from ...convert.structures import structureFileOf
 from ...engine.cryodl.contract.maps.evaluating import CompareModelsOutputs
 from ...protocols import CryodlProtEvaluateMap
-from ...protocols.maps.map_words import comparedLines
 from ..chimera import chimeraViews
 from ..evaluation_words import picturesIn
 from ..map_plots import drawFscAt
@@ -124,7 +123,7 @@ class CompareModelsViewer(PanelsViewer):
         with open(self.protocol.getTable(), newline="", encoding="utf-8") as file:
             titles, *rows = list(csv.reader(file))
         words = tuple(title.capitalize().replace("_angstrom", " (Å)").replace("_", " ") for title in titles)
-        lines = [line.replace("*", "") for line in comparedLines(made)]
+        lines = [line.replace("*", "") for line in self.protocol._tell(self.protocol._engineResults())]
         if len(rows) > _MAX_ROWS:
             lines.append(f"The first {_MAX_ROWS} of {len(rows)} pairs; all are in {self.protocol.getTable()}.")
         return [

@@ -25,7 +25,7 @@ EMD-30342,Again,3.9,7CEC
 
 def listed(tmp_path, text, **values):
     (tmp_path / "ids.csv").write_text(text, encoding="utf-8")
-    return list_pairs.run(
+    return list_pairs.list_pairs(
         ListPairsConfig(**dict(dict(ids=str(tmp_path / "ids.csv"), output=str(tmp_path / "out")), **values))
     )
 

@@ -22,7 +22,7 @@ from cryodl.maps.measures.volume import read_volume, write_volume
 class Doubling:
     """In the place of a trained network: twice the map, and confidence where there is density."""
 
-    card = dict(name="twice", working_pixel_size=1.0, resolutions=[3.0, 6.0])
+    card = dict(name="twice", network="fast", working_pixel_size=1.0, resolutions=[3.0, 6.0])
 
     def improve_with_confidence(self, volume, overlap=0, batch_size=None, progress=None, input_weight=0):
         return 2 * volume.data, (volume.data > 0.1).astype(np.float32)
@@ -111,7 +111,9 @@ def test_a_half_map_is_not_taken_for_the_whole_map(files, tmp_path):
     halves = (files["half1"], files["half2"])
     with pytest.raises(ValueError, match="the half-map .*half2.mrc are the same"):
         improve(files, tmp_path, map=files["half2"], half_maps=halves)
-    result = evaluate_map.run(EvaluateMapConfig(map=files["half1"], structure=files["structure"], half_maps=halves))
+    result = evaluate_map.evaluate_map(
+        EvaluateMapConfig(map=files["half1"], structure=files["structure"], half_maps=halves)
+    )
     assert any("those of half of the data" in warning for warning in result.warnings)
     with pytest.raises(ValueError, match="are the same map"):
         improve(files, tmp_path, map=None, half_maps=(files["half1"], files["half1"]))
@@ -125,7 +127,9 @@ def test_halves_that_agree_up_to_the_last_shell_are_a_warning(files, tmp_path):
         halves = (first, files["half2"])
         results = [
             improve(files, tmp_path, half_maps=halves, output=str(tmp_path / f"{said}.mrc")),
-            evaluate_map.run(EvaluateMapConfig(map=files["map"], structure=files["structure"], half_maps=halves)),
+            evaluate_map.evaluate_map(
+                EvaluateMapConfig(map=files["map"], structure=files["structure"], half_maps=halves)
+            ),
         ]
         assert [any("does not fall below 0.143" in w for w in result.warnings) for result in results] == [said] * 2
 
@@ -171,23 +175,23 @@ def test_a_model_beside_its_density_is_a_warning(files, tmp_path):
     volume = read_volume(files["map"])
     apart = dataclasses.replace(volume, data=np.roll(volume.data, 9, axis=1))
     write_volume(tmp_path / "apart.mrc", apart.data + 0.05 * volume.data, volume)
-    right = evaluate_map.run(EvaluateMapConfig(map=files["map"], structure=files["structure"]))
-    wrong = evaluate_map.run(EvaluateMapConfig(map=str(tmp_path / "apart.mrc"), structure=files["structure"]))
+    right = evaluate_map.evaluate_map(EvaluateMapConfig(map=files["map"], structure=files["structure"]))
+    wrong = evaluate_map.evaluate_map(EvaluateMapConfig(map=str(tmp_path / "apart.mrc"), structure=files["structure"]))
     hardly = [any("hardly agree" in warning for warning in result.warnings) for result in (right, wrong)]
     assert hardly == [False, True]
 
 
 def test_the_half_map_test_runs_on_the_device_that_is_asked_for(files, monkeypatch):
     devices = []
-    monkeypatch.setattr(run, "load_improver", lambda model, device: devices.append(device.type) or Doubling())
+    monkeypatch.setattr(evaluate_map, "load_improver", lambda model, device: devices.append(device.type) or Doubling())
     values = dict(map=files["map"], structure=files["structure"], half_maps=(files["half1"], files["half2"]))
-    result = evaluate_map.run(EvaluateMapConfig(**values, improver="twice"))
+    result = evaluate_map.evaluate_map(EvaluateMapConfig(**values, improver="twice"))
     assert devices == ["cpu"] and result.device.startswith("CPU") and result.outputs["half_map_test"]
     with pytest.raises(ValueError, match="GPU 99 was asked for"):
         with computing_on("99", 1):
-            evaluate_map.run(EvaluateMapConfig(**values, improver="twice"))
+            evaluate_map.evaluate_map(EvaluateMapConfig(**values, improver="twice"))
     with computing_on("99", 1):
-        assert evaluate_map.run(EvaluateMapConfig(**values)).device.startswith("CPU")  # no network, no GPU
+        assert evaluate_map.evaluate_map(EvaluateMapConfig(**values)).device.startswith("CPU")  # no network, no GPU
 
 
 @pytest.mark.parametrize("wrong", [dict(half_maps=("half1", "other")), dict(improver="none"), dict(before="other")])
@@ -195,7 +199,9 @@ def test_inputs_that_do_not_fit_are_refused_before_anything_is_measured(files, t
     from cryodl.maps.measures import measure
 
     monkeypatch.setattr(measure, "measure_map", None)  # it must not be called
-    monkeypatch.setattr(run, "load_improver", lambda model, device: (_ for _ in ()).throw(ValueError("does not fit")))
+    monkeypatch.setattr(
+        evaluate_map, "load_improver", lambda model, device: (_ for _ in ()).throw(ValueError("does not fit"))
+    )
     grid = read_volume(files["map"])
     files["other"] = str(tmp_path / "other.mrc")
     smaller = dataclasses.replace(grid, data=grid.data[:20], header=None)
@@ -203,7 +209,9 @@ def test_inputs_that_do_not_fit_are_refused_before_anything_is_measured(files, t
     given = dict(half_maps=(files["half1"], files["half2"]), map=files["map"], structure=files["structure"])
     named = lambda value: tuple(map(named, value)) if isinstance(value, tuple) else files.get(value, value)
     with pytest.raises(ValueError, match="same grid|does not fit"):
-        evaluate_map.run(EvaluateMapConfig(**{**given, **{name: named(value) for name, value in wrong.items()}}))
+        evaluate_map.evaluate_map(
+            EvaluateMapConfig(**{**given, **{name: named(value) for name, value in wrong.items()}})
+        )
 
 
 @pytest.mark.parametrize("wrong", ["map", "mask", "mask_structure"])
@@ -216,9 +224,9 @@ def test_warnings_stand_in_the_result_and_are_not_said_twice(files, capsys):
     far = gemmi.read_structure(files["structure"])
     far[0]["A"][11]["CA"][0].pos = gemmi.Position(500, 0, 0)
     far.write_pdb(files["structure"])
-    result = evaluate_map.run(EvaluateMapConfig(map=files["map"], structure=files["structure"]))
+    result = evaluate_map.evaluate_map(EvaluateMapConfig(map=files["map"], structure=files["structure"]))
     assert "of the 60 atoms" in result.warnings[0]
-    assert "Warning" not in capsys.readouterr().out  # the command line says it
+    assert capsys.readouterr().out.count("Warning") == 1
 
 
 def test_a_model_with_many_chains_is_compared_chain_by_chain(tmp_path):
@@ -232,7 +240,7 @@ def test_a_model_with_many_chains_is_compared_chain_by_chain(tmp_path):
         built[0].add_chain(one[0][0])
     built.setup_entities()
     built.make_mmcif_document().write_file(str(tmp_path / "many.cif"))
-    outputs = compare_models.run(
+    outputs = compare_models.compare_models(
         CompareModelsConfig(structure=str(tmp_path / "many.cif"), reference=str(tmp_path / "many.cif"))
     ).outputs
     assert outputs["chains"] == {name: 1.0 for name in names} and outputs["rmsd_angstrom"] == 0
@@ -245,13 +253,38 @@ def test_atoms_without_elements_are_counted_and_models_of_water_are_none(files, 
         for k, line in enumerate(lines)
     ]
     (tmp_path / "unknown.pdb").write_text("\n".join(unknown) + "\n")
-    result = evaluate_map.run(EvaluateMapConfig(map=files["map"], structure=str(tmp_path / "unknown.pdb")))
+    result = evaluate_map.evaluate_map(EvaluateMapConfig(map=files["map"], structure=str(tmp_path / "unknown.pdb")))
     assert any("atoms have no known element and are left out" in warning for warning in result.warnings)
     (tmp_path / "water.pdb").write_text(
         "HETATM    1  O   HOH A   1      10.000  10.000  10.000  1.00 20.00           O\n"
     )
     with pytest.raises(ValueError, match="water.pdb has no atoms"):
-        compare_models.run(CompareModelsConfig(structure=str(tmp_path / "water.pdb"), reference=files["structure"]))
+        compare_models.compare_models(
+            CompareModelsConfig(structure=str(tmp_path / "water.pdb"), reference=files["structure"])
+        )
+
+
+def test_summary_and_methods_say_what_was_measured(files, tmp_path, monkeypatch):
+    halves = (files["half1"], files["half2"])
+    improved = improve(files, tmp_path, half_maps=halves)
+    assert any("both improved" in line for line in improved.summary) and "Swin-Conv-UNet" in improved.methods[0]
+    assert any("Without half-maps" in line for line in improve(files, tmp_path / "alone").summary)
+    evaluated = evaluate_map.evaluate_map(
+        EvaluateMapConfig(
+            map=improved.outputs["map"], structure=files["structure"], half_maps=halves, before=files["map"]
+        )
+    )
+    said = " ".join(evaluated.summary)
+    score = f"{evaluated.outputs['q_score']:.3f}"
+    for words in ("Map-model FSC 0.5: ", "; original ", f"Q-score, mean of the atoms: {score}", "Half-maps, FSC 0.143"):
+        assert words in said
+    assert f"the mean Q-score is {score} (before improvement: " in evaluated.methods[0]
+    compared = compare_models.compare_models(
+        CompareModelsConfig(structure=files["structure"], reference=files["structure"])
+    )
+    matched = compared.outputs["matched"]
+    assert compared.summary[0].startswith(f"{matched} of {matched} residues of the reference are matched within 3 Å")
+    assert "with an RMSD of 0.00 Å" in compared.methods[0]
 
 
 def test_simulated_maps_and_their_model_are_in_one_frame(files, tmp_path):
@@ -260,7 +293,7 @@ def test_simulated_maps_and_their_model_are_in_one_frame(files, tmp_path):
             structure=files["structure"], resolution=5.0, output=str(tmp_path / "sim" / "helix"), pixel_size=1.5, box=32
         )
     ).outputs
-    result = evaluate_map.run(EvaluateMapConfig(map=outputs["ground_truth"], structure=outputs["structure"]))
+    result = evaluate_map.evaluate_map(EvaluateMapConfig(map=outputs["ground_truth"], structure=outputs["structure"]))
     assert result.outputs["local_correlation"] > 0.9
     with mrcfile.open(outputs["full"]) as mrc:
         assert mrc.data.shape == (32, 32, 32) and mrc.voxel_size.x == pytest.approx(1.5)
@@ -276,13 +309,15 @@ def test_half_maps_of_opposite_contrast_are_refused(files, tmp_path):
         with pytest.raises(ValueError, match="inverted_half1.mrc and the .* opposite contrast"):
             improve(files, tmp_path, half_maps=halves)
         with pytest.raises(ValueError, match="opposite contrast"):
-            evaluate_map.run(EvaluateMapConfig(map=files["map"], structure=files["structure"], half_maps=halves))
+            evaluate_map.evaluate_map(
+                EvaluateMapConfig(map=files["map"], structure=files["structure"], half_maps=halves)
+            )
 
 
 def test_a_map_in_the_place_of_a_mask_is_cut_off_with_a_warning_in_both_commands(files, tmp_path):
     results = [
         improve(files, tmp_path, mask=files["map"]),
-        evaluate_map.run(EvaluateMapConfig(map=files["map"], structure=files["structure"], mask=files["map"])),
+        evaluate_map.evaluate_map(EvaluateMapConfig(map=files["map"], structure=files["structure"], mask=files["map"])),
     ]
     assert all(any("mask and not a map" in warning for warning in result.warnings) for result in results)
 
@@ -361,9 +396,9 @@ def test_an_output_that_is_a_folder_is_refused_and_a_table_is_not_replaced(files
     config = CompareModelsConfig(
         structure=files["structure"], reference=files["structure"], output=str(tmp_path / "new" / "table.csv")
     )
-    compare_models.run(config)
+    compare_models.compare_models(config)
     with pytest.raises(FileExistsError, match="table.csv .*exists already"):
-        compare_models.run(config)
+        compare_models.compare_models(config)
 
 
 def test_a_simulation_that_misses_its_resolution_says_so(files, tmp_path):

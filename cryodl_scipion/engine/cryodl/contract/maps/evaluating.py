@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import Paths, json_field, output_folder_field
+from ..fields import Paths, output_folder_field
 from ..outputs import Details, Outputs, output
 from ..params import param
 from .map_fields import half_map_problems, half_maps_field, map_field, map_pixel_size_field, mask_radius_field
@@ -60,7 +60,6 @@ class EvaluateMapConfig:
         default=None,
         none_means="results are only printed",
     )
-    json: bool = json_field()
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else
@@ -113,7 +112,6 @@ class CompareModelsConfig:
         path="file",
         none_means="results are only printed",
     )
-    json: bool = json_field()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

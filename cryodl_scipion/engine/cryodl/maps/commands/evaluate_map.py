@@ -1,174 +1,151 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl evaluate-map`: a map against its atomic model, and its half-maps against each other.
 
-Result.outputs are the contract's EvaluateMapOutputs. Only the half-map test has a network to run; without it
-the device is the CPU, whatever was asked for.
+Only the half-map test has a network to run; without it the device is the CPU, whatever was asked for.
 """
 
 from __future__ import annotations
 
-import json
 import typing
 
-from ...contract import EvaluateMapConfig, Result, half_map_resolutions, half_map_verdict, split_verdict
+import numpy as np
+
+from ... import __version__
+from ...contract import (
+    EvaluateMapConfig,
+    counted,
+    half_map_resolutions,
+    half_map_verdict,
+    resolution_in_words,
+    split_verdict,
+)
 from ...contract.maps.evaluating import EvaluateMapOutputs
+from ...runner import Run, command
+from ..improvers.run import Improver, load_improver
+from ..measures.atoms import check_overlap, read_atoms
+from ..measures.half_map_test import half_map_test
+from ..measures.measure import MapReference, dependent, measure_halves, measure_map, reference_for
+from ..measures.report import write_report
+from ..measures.volume import Volume, check_positive, check_same_grid, other_position, read_mask, read_volume
 
-if typing.TYPE_CHECKING:
-    import torch
-
-    from ..improvers.run import Improver
-    from ..measures.measure import MapReference
-    from ..measures.volume import Volume
+Metrics = dict[str, typing.Any]
 
 INVERTED = -0.1  # correlation of a half-map with the other, or with the map, below which one is upside down
 SAME = 0.99999  # correlation of a map with itself after a change of its numbers' format
 MIN_AGREEMENT = 0.1  # local correlation at the atoms, below which map and model are not of one molecule, or apart
+# Metrics in the words of the summary.
+LABELS = {
+    "fsc05_angstrom": "Map-model FSC 0.5",
+    "fsc0143_angstrom": "Map-model FSC 0.143",
+    "fsc05_unmasked_angstrom": "Map-model FSC 0.5, whole box",
+    "q_score": "Q-score, mean of the atoms",
+    "local_correlation": "Local correlation at the atoms",
+}
 
 
-def run(config: EvaluateMapConfig) -> Result:
-    """Print the metrics; with an output folder also write them, with tables and pictures."""
-    from ...core.devices import choose_device, device_name, set_threads
-    from ...io.unfinished import check_output, finish_folder, working_folder
-
+@command
+def evaluate_map(config: EvaluateMapConfig, run: Run) -> EvaluateMapOutputs:
+    """Measure; with an output folder also write the metrics, with tables and pictures."""
     if config.output:
-        check_output(config.output)
-    device = choose_device(None if config.improver else "cpu")
-    set_threads()
-    metrics, details, warnings = map_metrics(config, device)
+        run.new_output()
+    device = run.take_device(None if config.improver else "cpu")
+    improver = load_improver(config.improver, device) if config.improver else None
+    metrics, details = map_metrics(config, run, improver)
     if config.output:
-        from ..measures.report import write_report
-
-        folder = working_folder(config, continues=False)
-        write_report(folder, metrics, details)
-        finish_folder(folder, config.output)
-    if config.json:
-        print(json.dumps(dict(metrics, warnings=warnings), indent=2))
-    else:
-        print_metrics(metrics)
-    evaluation = f"{str(config.output).rstrip('/')}/evaluation.json" if config.output else None
-    outputs = EvaluateMapOutputs(
-        evaluation=evaluation,
-        **{
-            name: metrics.get(name)
-            for name in (
-                "fsc05_angstrom",
-                "fsc0143_angstrom",
-                "q_score",
-                "local_correlation",
-                "before",
-                "half_maps",
-                "half_map_test",
-            )
-        },
+        write_report(run.folder(continues=False), metrics, details)
+    run.summary(*_in_words(metrics))
+    run.methods(_methods(metrics))
+    return EvaluateMapOutputs(
+        evaluation=f"{str(config.output).rstrip('/')}/evaluation.json" if config.output else None,
+        fsc05_angstrom=metrics["fsc05_angstrom"],
+        fsc0143_angstrom=metrics["fsc0143_angstrom"],
+        q_score=metrics["q_score"],
+        local_correlation=metrics["local_correlation"],
+        before=metrics.get("before"),
+        half_maps=metrics.get("half_maps"),
+        half_map_test=metrics.get("half_map_test"),
     )
-    return Result("evaluate-map", outputs, device=device_name(device), warnings=tuple(warnings))
 
 
-def map_metrics(
-    config: EvaluateMapConfig, device: torch.device
-) -> tuple[dict[str, typing.Any], dict[str, typing.Any], list[str]]:
-    """Metrics as JSON holds them, details for pictures, and sentences for the user.
-
-    config: EvaluateMapConfig. device: torch.device of the half-map test.
-    """
-    from ..measures.atoms import check_overlap, read_atoms
-    from ..measures.measure import measure_map, reference_for
-    from ..measures.volume import check_positive, check_same_grid, other_position, read_mask, read_volume
-
+def map_metrics(config: EvaluateMapConfig, run: Run, improver: Improver | None) -> tuple[Metrics, Metrics]:
+    """Metrics as JSON holds them, and details for pictures."""
     volume, atoms = read_volume(config.map, config.pixel_size), read_atoms(config.structure)
     check_positive(volume)
-    warnings = [*atoms.notes, *check_overlap(volume, atoms)]
+    run.warn(*atoms.notes, *check_overlap(volume, atoms))
     mask = None
     if config.mask:
         mask, said = read_mask(config.mask, volume, config.pixel_size)
-        warnings += said
-    halves, said = _read_halves(config, volume)
-    warnings += said
-    improver = _improver(config, device)
+        run.warn(*said)
+    halves = _read_halves(config, volume, run)
     before = read_volume(config.before, config.pixel_size) if config.before else None
     if before is not None:
         check_same_grid(volume, before, "original map")
-        warnings += other_position(volume, before, "original map")
+        run.warn(*other_position(volume, before, "original map"))
     reference = reference_for(volume, atoms, mask, config.mask_radius)
-    metrics, details = measure_map(volume, reference)
+    measured, details = measure_map(volume, reference)
     metrics = dict(
         map=str(config.map),
         structure=str(config.structure),
         atoms=len(atoms),
         mask=str(config.mask) if config.mask else f"{config.mask_radius:g} Å around the structure",
-        **metrics,
+        **measured,
     )
     details = dict(map=details, volume=volume, reference=reference)
     if before is not None:
         metrics["before"], details["before"] = measure_map(before, reference)
         details["before_volume"] = before
     if metrics["local_correlation"] < MIN_AGREEMENT:
-        warnings.append(
+        run.warn(
             f"{config.map} and {config.structure} hardly agree: their local correlation is "
             f"{metrics['local_correlation']:.2f} at the atoms. Check the fit of the model, the map's origin and its "
             "handedness."
         )
     if halves:
-        found, sentences = _halves(config, halves, reference, details, improver)
-        metrics.update(found)
-        warnings += sentences
-    return metrics, details, warnings
+        metrics.update(_halves(config, halves, reference, details, improver, run))
+    return metrics, details
 
 
-def _improver(config: EvaluateMapConfig, device: torch.device) -> Improver | None:
-    from ..improvers.run import load_improver
-
-    return load_improver(config.improver, device) if config.improver else None
-
-
-def _read_halves(config: EvaluateMapConfig, volume: Volume) -> tuple[list[Volume], list[str]]:
-    """The half-maps, [] if there are none, and sentences for the user. Raises ValueError if they do not fit."""
-    from ..measures.volume import check_same_grid, other_position, read_volume
-
+def _read_halves(config: EvaluateMapConfig, volume: Volume, run: Run) -> list[Volume]:
+    """The half-maps, [] if there are none. Raises ValueError if they do not fit."""
     halves = [read_volume(path, config.pixel_size, "half-map") for path in config.half_maps]
-    sentences = []
     for half in halves:
         check_same_grid(volume, half, "half-map")
-        sentences += other_position(volume, half, "half-map")
+        run.warn(*other_position(volume, half, "half-map"))
         if check_contrast(half, volume) > SAME:
-            sentences.append(
+            run.warn(
                 f"The map {config.map} and the half-map {half.path} are the same: the metrics of the map are those "
                 "of half of the data."
             )
     if halves:
         check_halves(halves)
         if not volume.isotropic:
-            sentences.append(f"The voxels of {config.map} are not cubic: local resolution was not measured.")
-    return halves, sentences
+            run.warn(f"The voxels of {config.map} are not cubic: local resolution was not measured.")
+    return halves
 
 
 def _halves(
     config: EvaluateMapConfig,
     halves: typing.Sequence[Volume],
     reference: MapReference,
-    details: dict[str, typing.Any],
+    details: Metrics,
     improver: Improver | None,
-) -> tuple[dict[str, typing.Any], list[str]]:
-    """Metrics of the half-maps, and of the half-map test if there is an improver; and sentences for the user."""
-    from ..measures.half_map_test import half_map_test
-    from ..measures.measure import dependent, measure_halves
-
-    found: dict[str, typing.Any] = {}
+    run: Run,
+) -> Metrics:
+    """Metrics of the half-maps, and of the half-map test if there is an improver."""
+    found: Metrics = {}
     found["half_maps"], details["half_maps"] = measure_halves(halves, reference.mask, config.resolution)
-    sentences = dependent(halves, details["half_maps"]["fsc"])
+    run.warn(*dependent(halves, details["half_maps"]["fsc"]))
     if improver is not None:
         improved = [improver.improve(half) for half in halves]
         test, details["half_map_test"], shared = half_map_test(halves, improved, reference.mask)
         test = found["half_map_test"] = dict(test, **shared.metrics())
-        sentences += split_verdict(half_map_verdict(half_map_resolutions(test))[1])[1]
-    return found, sentences
+        run.warn(*split_verdict(half_map_verdict(half_map_resolutions(test))[1])[1])
+    return found
 
 
 def check_contrast(half: Volume, volume: Volume) -> float:
     """The correlation of a half-map with the map of all data, on the same grid; above SAME they are one map. Raises
     ValueError if it is upside down."""
-    import numpy as np
-
     found = float(np.corrcoef(half.data.ravel(), volume.data.ravel())[0, 1])
     if found < INVERTED:
         raise ValueError(
@@ -188,34 +165,42 @@ def check_halves(halves: typing.Sequence[Volume]) -> None:
         )
 
 
-def print_metrics(metrics: typing.Mapping[str, typing.Any]) -> None:
-    """The metrics as a table in words."""
-    angstrom = lambda value: "not reached" if value is None else f"{value:.2f} Å"
-    columns = [("map", metrics)] + ([("before", metrics["before"])] if metrics.get("before") else [])
-    print(f"{'':44}" + "".join(f"{name:>14}" for name, _ in columns))
-    for label, name in (
-        ("map-model FSC 0.5, masked", "fsc05_angstrom"),
-        ("map-model FSC 0.143, masked", "fsc0143_angstrom"),
-        ("map-model FSC 0.5, whole box", "fsc05_unmasked_angstrom"),
-    ):
-        print(f"{label:44}" + "".join(f"{angstrom(values[name]):>14}" for _, values in columns))
-    for label, name in (
-        ("Q-score, mean of the atoms", "q_score"),
-        ("local correlation at the atoms", "local_correlation"),
-    ):
-        print(f"{label:44}" + "".join(f"{values[name]:14.3f}" for _, values in columns))
-    halves = metrics.get("half_maps")
+def _in_words(metrics: Metrics) -> typing.Iterator[str]:
+    """The metrics in lines."""
+    before, halves = metrics.get("before"), metrics.get("half_maps")
+    yield f"Against the model ({counted(metrics['atoms'], 'atom')}; mask: {metrics['mask']}):"
+    for name, label in LABELS.items():
+        yield f"{label}: {_value(name, metrics)}" + (f"; original {_value(name, before)}" if before else "")
+    chains = metrics["q_score_chains"]
+    if len(chains) > 1:
+        yield "Q-score of the chains: " + ", ".join(f"{name} {q:.2f}" for name, q in list(chains.items())[:20])
     if halves:
+        yield f"Half-maps, FSC 0.143: {resolution_in_words(halves['resolution_angstrom'])}"
         local = halves.get("local_resolution_angstrom")
-        print(f"{'half-maps, FSC 0.143':44}{angstrom(halves['resolution_angstrom']):>14}")
         if local:
-            print(
-                f"{'local resolution, median (10 % to 90 %)':44}{angstrom(local['median']):>14}  "
-                f"({local['p10']:.2f} to {local['p90']:.2f})"
+            yield (
+                f"Local resolution, median (10 % to 90 %): {local['median']:.2f} Å ({local['p10']:.2f} to "
+                f"{local['p90']:.2f})"
             )
-    test = half_map_resolutions(metrics.get("half_map_test"))
-    for name in [name for name in test if name not in ("gain", "unexplained")]:
-        print(f"{'half-map test, ' + name + ', FSC 0.143':44}{angstrom(test[name]):>14}")
-    if test:
-        for sentence in split_verdict(half_map_verdict(test)[1][1:])[0]:
-            print(sentence)
+    if metrics.get("half_map_test"):
+        yield from split_verdict(half_map_verdict(half_map_resolutions(metrics["half_map_test"]))[1])[0]
+
+
+def _value(name: str, metrics: Metrics) -> str:
+    return resolution_in_words(metrics[name]) if name.endswith("angstrom") else f"{metrics[name]:.3f}"
+
+
+def _methods(metrics: Metrics) -> str:
+    text = (
+        f"The map was compared with its atomic model with cryodl {__version__}: their FSC falls to 0.5 at "
+        f"{_value('fsc05_angstrom', metrics)}, the mean Q-score is {_value('q_score', metrics)}"
+    )
+    before, halves = metrics.get("before"), metrics.get("half_maps")
+    if before:
+        text += (
+            f" (before improvement: {_value('fsc05_angstrom', before)} and {_value('q_score', before)}, with the same "
+            "mask)"
+        )
+    if halves:
+        text += f"; the FSC of the half-maps falls to 0.143 at {resolution_in_words(halves['resolution_angstrom'])}"
+    return text + "."

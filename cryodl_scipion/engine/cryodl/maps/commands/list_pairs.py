@@ -1,26 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl list-pairs`: a list of EMDB and PDB ids in; addresses for a download, and the table of pairs, out.
-
-Result.outputs are the contract's ListPairsOutputs.
-"""
+"""`cryodl list-pairs`: a list of EMDB and PDB ids in; addresses for a download, and the table of pairs, out."""
 
 import csv
 from pathlib import Path
 
-from ...contract import ListPairsConfig, Result, counted
+from ...contract import ListPairsConfig, counted
 from ...contract.maps.listing import ListPairsOutputs
+from ...io.files import whole_file
+from ...runner import Run, command
+from ..improvers.entries import read_ids
 
 ADDRESSES, PAIRS = "addresses.txt", "pairs.csv"
 
 
-def run(config: ListPairsConfig) -> Result:
+@command
+def list_pairs(config: ListPairsConfig, run: Run) -> ListPairsOutputs:
     """Write both files. Nothing is downloaded here. Raises ValueError if the list is wrong, or no pair is left."""
-    from ...io.files import whole_file
-    from ...io.unfinished import check_output
-    from ..improvers.entries import read_ids
-
-    check_output(config.output)
+    run.new_output()
     every, warnings = read_ids(config.ids)
+    run.warn(*warnings)
     entries = [e for e in every if config.resolution_min <= e.resolution <= config.resolution_max]
     if not entries:
         raise ValueError(
@@ -38,22 +36,17 @@ def run(config: ListPairsConfig) -> Result:
         writer.writerow(["map", "structure", "resolution"])
         writer.writerows([e.map_file, e.model_file, f"{e.resolution:g}"] for e in entries)
     maps, models = (len({getattr(e, kind) for e in entries}) for kind in ("map_file", "model_file"))
-    print(
+    run.summary(
         f"{len(entries)} of {counted(len(every), 'pair')} of {config.resolution_min:g} to "
         f"{config.resolution_max:g} Å: {counted(maps, 'map')} and {counted(models, 'model')}. Download them with:\n  "
         f"cd {folder} && wget -c -i {ADDRESSES}\nThen train with:\n  cryodl train-map-improver --pairs "
         f"{folder / PAIRS} --output MODEL"
     )
-    return Result(
-        "list-pairs",
-        ListPairsOutputs(
-            addresses=str(folder / ADDRESSES),
-            pairs=str(folder / PAIRS),
-            count=len(entries),
-            maps=maps,
-            models=models,
-            excluded=len(every) - len(entries),
-        ),
-        device="CPU",
-        warnings=tuple(warnings),
+    return ListPairsOutputs(
+        addresses=str(folder / ADDRESSES),
+        pairs=str(folder / PAIRS),
+        count=len(entries),
+        maps=maps,
+        models=models,
+        excluded=len(every) - len(entries),
     )

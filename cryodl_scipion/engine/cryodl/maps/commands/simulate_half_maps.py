@@ -11,6 +11,7 @@ import typing
 import gemmi
 import numpy as np
 
+from ... import __version__
 from ...contract import SimulateHalfMapsConfig, resolution_in_words
 from ...contract.maps.simulating import SimulateHalfMapsOutputs
 from ...io.files import whole_file
@@ -61,7 +62,16 @@ def simulate_half_maps(config: SimulateHalfMapsConfig, run: Run) -> SimulateHalf
     resolution = curve.resolution(0.143)
     run.warn(*_missed(config, resolution))
     run.summary(
-        f"Written: {config.output}_half1.mrc and others; their FSC falls to 0.143 at {resolution_in_words(resolution)}."
+        f"Written: {config.output}_half1.mrc and others; their FSC falls to 0.143 at "
+        f"{resolution_in_words(resolution)}.",
+        f"The full map was sharpened by a B-factor of {b_factor:.0f} Å²."
+        if b_factor
+        else "The full map is their mean.",
+    )
+    run.methods(
+        f"Two half-maps of {os.path.basename(config.structure)} with the imperfections of real reconstructions were "
+        f"simulated with cryodl {__version__} at {config.pixel_size:.4g} Å/px; their FSC falls to 0.143 at "
+        f"{resolution_in_words(resolution)}."
     )
     return SimulateHalfMapsOutputs(
         half1=files["half1"],

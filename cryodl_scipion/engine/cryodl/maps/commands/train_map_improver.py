@@ -14,7 +14,7 @@ from ...learning.recipe import TrainingRun, start_weights
 from ...learning.run_training import accelerator_for
 from ...runner import Run, command
 from ..improvers import improver_method
-from ..improvers.card import card_warnings, model_card
+from ..improvers.card import card_lines, card_warnings, methods_of, model_card
 from ..improvers.method import ImproverMethod
 from ..improvers.pairs import FOLDER, MapPairs
 from ..improvers.run import load_network
@@ -48,10 +48,8 @@ def train_map_improver(config: TrainMapImproverConfig, run: Run) -> TrainMapImpr
     accelerator.wait_for_everyone()
     training.finish(card, task.networks["improver"].state_dict(), FOLDER)
     run.warn(*card_warnings(card))
-    run.summary(
-        f"Model: {config.output} (correlation with the targets {card['validation']['correlation']:.3f} on the "
-        f"validation molecules, {card['validation']['correlation_before']:.3f} for the original maps)"
-    )
+    run.summary(*card_lines(card))
+    run.methods(methods_of(card))
     return TrainMapImproverOutputs(
         model=str(config.output),
         validation=card["validation"],

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract import TrainMapImproverConfig
+from ... import __version__
+from ...contract import TrainMapImproverConfig, counted, network_words
 
 if typing.TYPE_CHECKING:
     from ...learning.recipe import TrainingRun
@@ -63,3 +64,38 @@ def card_warnings(card: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]
             f"{metrics['correlation_before']:.3f} for the original maps: the network has hardly learnt anything. "
             "Train longer, and check the sample pictures."
         )
+
+
+def card_lines(card: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]:
+    """A trained map improver in lines."""
+    training, validation = card["training"], card["validation"]
+    yield (
+        f"Model {card['name']}, network {card['network']}, for maps of "
+        f"{' to '.join(f'{r:.3g}' for r in card['resolutions'])} Å, resampled to {card['working_pixel_size']:g} Å/px."
+    )
+    yield (
+        f"Trained on {counted(training['maps'], 'map')} of {counted(len(training['molecules']), 'molecule')}, "
+        f"{counted(training['validation_maps'], 'map')} of {counted(len(training['validation_molecules']), 'other')} "
+        f"for validation; {counted(training['steps'], 'step')}, stopped: {training['stop_reason']}."
+    )
+    yield (
+        f"On the validation molecules: correlation with the targets {validation['correlation']:.3f}, of the original "
+        f"maps {validation['correlation_before']:.3f}."
+    )
+
+
+def methods_of(card: typing.Mapping[str, typing.Any]) -> str:
+    """A training for the methods of a paper."""
+    training, validation = card["training"], card["validation"]
+    simulated = ", simulated from their atomic models" if training["simulated"] else ""
+    if training["real_maps"]:
+        simulated = f", {counted(training['real_maps'], 'real map')} (with those for validation)" + (
+            " and others simulated from atomic models" if simulated else ""
+        )
+    return (
+        f"The map improver {card['name']}, {network_words('map_improver', card['network'])}, was trained with cryodl "
+        f"{__version__} in {counted(training['steps'], 'step')} on {counted(training['maps'], 'map')} of "
+        f"{counted(len(training['molecules']), 'molecule')}{simulated}; on held-out molecules the correlation with "
+        f"the density of the models was {validation['correlation']:.3f}, and {validation['correlation_before']:.3f} "
+        "for the original maps."
+    )
