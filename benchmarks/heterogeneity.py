@@ -13,11 +13,10 @@ import mrcfile
 import numpy as np
 import torch
 from bench import ENGINE, asked, benchmark, columns, cryodl, grouped, mean, measure, structure_file
-from recipes.heterogeneity import COMPLEXES, LEFT_OUT, SETS, make_set, simulated, spoiled, with_errors
+from recipes.heterogeneity import COMPLEXES, SETS, make_set, simulated, spoiled, with_errors
 from scipy.ndimage import binary_dilation, gaussian_filter
 from scipy.spatial import cKDTree
 from scipy.stats import spearmanr
-from sklearn.metrics import roc_auc_score
 
 from cryodl.core.frc import fsc
 from cryodl.io.maps import write_map
@@ -105,34 +104,6 @@ def heterogeneity(run, set, method, count=3000, states=21):
     each = [abs(spearmanr(np.array(found[f"cryodlLatent{k + 1}"], float), true)[0]) for k in range(made["latent"])]
     said = {key: made[key] for key in ("p_value", "variability", "verdict")}
     return dict(said, spearman=max(each), cpu_seconds=seconds, count=count, **_domain_shells(path, made, true, found))
-
-
-@benchmark(
-    cases=dict(complex=COMPLEXES, method=["linear"]),
-    tables={
-        "heterogeneity-occupancy": columns(
-            {
-                "complex": "complex",
-                "missing in half of the particles": "missing",
-                "SNR": "snr:g",
-                "particles": "count",
-                "ROC AUC of `cryodlLatent1`": "auc:.4f",
-                "CPU s": "cpu_seconds:g",
-            }
-        )
-    },
-    quick=dict(count=400),
-)
-def heterogeneity_occupancy(run, complex, method, count=3000, snr=0.05):
-    """Mixtures of a complex with and without a part."""
-    path = simulated(run.output, complex, snr, count, missing_chains=LEFT_OUT[complex])
-    made, found, seconds = fitted(path, path.with_name(path.stem + "_map.mrc"), axes=0, method=method)
-    lacking, latent = (np.array(found[n], float) for n in ("cryodlTrueState", "cryodlLatent1"))
-    auc = roc_auc_score(lacking == 2, latent)
-    row = dict(
-        missing=LEFT_OUT[complex], snr=snr, count=count, p_value=made["p_value"], variability=made["variability"]
-    )
-    return dict(row, auc=max(auc, 1 - auc), cpu_seconds=seconds)
 
 
 # ----- no motion

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Micrographs: sorted by hand, filaments, CTFs, denoising; real ones, and made apart from the package's simulator."""
+"""Micrographs: sorted by hand, filaments, denoising; real ones, and made apart from the package's simulator."""
 
 import csv
 import itertools
 import json
-import time
 from pathlib import Path
 
 import mrcfile
@@ -37,7 +36,6 @@ from cryodl.core.optics import Optics
 from cryodl.core.projections import Projector
 from cryodl.io.micrographs import write_micrograph
 from cryodl.io.star import read_tables
-from cryodl.micrographs.ctf import Microscope, SearchRange, checked, estimate_ctf
 from cryodl.micrographs.filaments.measure import TraceAgreement, trace_agreement
 from cryodl.simulate.filament_scenes import crossings
 from cryodl.simulate.micrographs import particle_diameter, simulate_micrograph
@@ -207,145 +205,6 @@ def filaments_without(run, set, diameter):
         cryodl("pick-filaments", "--micrographs", *one.micrographs, *given, "--output", work / "picks")
         records = [json.loads(p.read_text()) for p in (work / "picks").glob("*.json")]
     return dict(micrographs=len(records), **{key: sum(r[key] for r in records) for key in ("filaments", "segments")})
-
-
-# ----- CTF: micrographs of a random coloured specimen; the CTF is written out, so that a mistake in a convention shows
-PIXELS = (0.8, 1.1, 1.5, 2.2, 3.54, 5.0)  # Å/px
-MICROSCOPES = ((300.0, 2.7, 0.1), (200.0, 2.0, 0.07), (300.0, 0.01, 0.1))  # kV, mm, amplitude contrast
-
-
-def electron_wavelength(voltage: float) -> float:
-    """Wavelength in Å at a voltage in kV, from the constants of nature."""
-    planck, mass, charge, light = 6.62607015e-34, 9.1093837e-31, 1.602176634e-19, 299792458.0
-    energy = charge * voltage * 1e3
-    return 1e10 * planck / np.sqrt(2 * mass * energy * (1 + energy / (2 * mass * light**2)))
-
-
-def known_ctf(shape, pixel_size, defocus_u, defocus_v, angle, microscope):
-    """CTF on the grid of rfft2, by the formula, and the frequencies.
-
-    Parameters
-    ----------
-    shape : (int, int)
-        px.
-    pixel_size : float
-        Å/px.
-    defocus_u, defocus_v : float
-        Å.
-    angle : float
-        Of defocus_u to the x axis, towards the y axis, degrees.
-    microscope : (float, float, float)
-        kV, mm, amplitude contrast.
-
-    Returns
-    -------
-    two (h, w // 2 + 1) arrays
-        CTF, and frequency in 1/Å.
-    """
-    voltage, aberration, amplitude = microscope
-    y, x = np.fft.fftfreq(shape[0], pixel_size)[:, None], np.fft.rfftfreq(shape[1], pixel_size)[None]
-    squared, wave = x**2 + y**2, electron_wavelength(voltage)
-    difference = (defocus_u - defocus_v) * np.cos(2 * (np.arctan2(y, x) - np.radians(angle)))
-    phase = (
-        0.5 * np.pi * wave * (defocus_u + defocus_v + difference) * squared
-        - 0.5 * np.pi * 1e7 * aberration * wave**3 * squared**2
-    )
-    return -(np.sqrt(1 - amplitude**2) * np.sin(phase) + amplitude * np.cos(phase)), np.sqrt(squared)
-
-
-def micrograph(side, pixel_size, ground_truth, microscope, random):
-    """A micrograph with a known CTF.
-
-    Parameters
-    ----------
-    side : int
-        px.
-    pixel_size : float
-        Å/px.
-    ground_truth : dict
-        defocus (mean) and astigmatism (U - V), Å; angle, degrees; strength_10A, the signal's power over the noise's
-        at 10 Å where the CTF is 1 (0: blank); b_factor, Å^2.
-    microscope : (float, float, float)
-        kV, mm, amplitude contrast.
-    random : numpy Generator
-
-    Returns
-    -------
-    (side, side) float32 array
-    """
-    half = ground_truth["astigmatism"] / 2
-    ctf, frequency = known_ctf(
-        (side, side),
-        pixel_size,
-        ground_truth["defocus"] + half,
-        ground_truth["defocus"] - half,
-        ground_truth["angle"],
-        microscope,
-    )
-    white = lambda: np.fft.rfft2(random.standard_normal((side, side)).astype(np.float32))
-    nyquist, ice = 0.5 / pixel_size, random.uniform(0.1, 0.9)
-    detector = (1 - random.uniform(0, 0.8) * np.minimum(frequency / nyquist, 1.4) ** 2 / 2) ** 2
-    noise = detector + random.uniform(0, 60) * np.exp(-0.5 * (60 * frequency) ** 2)
-    protein = (1 - ice) / (1 + (15 * frequency) ** 4) * (1 + 1.5**4)
-    specimen = (ice + protein) * np.exp(-0.5 * ground_truth["b_factor"] * (frequency**2 - 0.01))
-    image = np.fft.irfft2(
-        white() * np.sqrt(noise) + white() * ctf * np.sqrt(ground_truth["strength_10A"] * specimen), s=(side, side)
-    ).astype(np.float32)
-    ramp = np.linspace(-1, 1, side, dtype=np.float32)
-    return image + 0.5 * image.std() * (random.normal() * ramp[:, None] + random.normal() * ramp)
-
-
-def ours(image, pixel_size, microscope):
-    """{column: figure} of the engine's estimate."""
-    try:
-        fit = estimate_ctf(image, pixel_size, Microscope(*microscope), SearchRange())
-    except ValueError:
-        return dict(accepted=0)
-    try:
-        accepted = int(checked(fit) is fit)
-    except ValueError:
-        accepted = 0
-    return dict(
-        found=(fit.defocus_u + fit.defocus_v) / 2,
-        found_u=fit.defocus_u,
-        found_v=fit.defocus_v,
-        found_angle=fit.defocus_angle,
-        resolution=fit.resolution,
-        correlation=fit.correlation,
-        strength=fit.strength,
-        lead=0.5 * (fit.strength**2 - fit.second_best**2),
-        accepted=accepted,
-    )
-
-
-def ctf_table(rows):
-    head = ["micrographs", "pixel size", "number", "accepted", "median error (Å)", "within 200 Å"]
-    lines = [[*head, "wrong by 1000 Å", "error of U - V (Å)", "CPU s"]]
-    for (blank,), every in grouped(rows, "blank").items():
-        for (size,), mine in [(("all",), every), *sorted(grouped(every, "pixel_size").items())]:
-            good = [r for r in mine if r["accepted"]]
-            error = np.abs([r["found"] - r["defocus"] for r in good])
-            difference = np.abs([r["found_u"] - r["found_v"] - r["astigmatism"] for r in good])
-            cells = [""] * 4
-            if good:
-                cells = [f"{np.median(error):.0f}", f"{np.mean(error < 200):.0%}", str(int((error > 1000).sum()))]
-                cells.append(f"{np.median(difference):.0f}")
-            what = ["without signal" if blank else "simulated", str(size), str(len(mine)), str(len(good))]
-            lines.append([*what, *cells, f"{mean(r['seconds'] for r in mine):.2f}"])
-    return lines
-
-
-@benchmark(cases=dict(blank=[0, 1], number=range(180)), tables={"ctf": ctf_table}, quick=dict(side=768))
-def ctf(run, blank, number, seed=0, side=1536):
-    """Estimated CTFs against known ones, apart from the engine's own simulation: a random coloured specimen times CTF
-    and envelope, coloured noise, a ramp of ice; or no signal."""
-    rng, ends = np.random.default_rng((seed, number)), dict(defocus=(5000, 40000), astigmatism=(0, 1000))
-    truth = {name: rng.uniform(*pair) for name, pair in dict(ends, angle=(0, 180), b_factor=(50, 200)).items()}
-    truth["strength_10A"] = 0.0 if blank else float(np.exp(rng.uniform(np.log(0.03), np.log(0.6))))
-    pixel_size, microscope = PIXELS[number % len(PIXELS)], MICROSCOPES[rng.integers(len(MICROSCOPES))]
-    image, start = micrograph(side, pixel_size, truth, microscope, rng), time.process_time()
-    found = ours(image, pixel_size, microscope)
-    return dict(truth, pixel_size=pixel_size, voltage=microscope[0], seconds=time.process_time() - start, **found)
 
 
 # ----- denoising

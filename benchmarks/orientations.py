@@ -13,9 +13,7 @@ import torch
 from bench import CPU, asked, benchmark, columns, cryodl, data_folder, measure, structure_file
 from recipes.particles import (
     COMPLEXES,
-    SYMMETRIC,
     atoms_of,
-    body_of,
     diameter_of,
     make,
     make_mixed,
@@ -44,9 +42,9 @@ from cryodl.simulate.structures import load_density
 SNRS, RIGHT = (0.1, 0.05, 0.02), 15.0
 
 
-def plain_correlation(star, density, symmetry="C1"):
+def plain_correlation(star, density):
     """(n, 3) angles of the highest normalised cross-correlation of each image with the projections times its CTF."""
-    particles, grid = read_particles(star), Grid(CC_STEP, symmetry)
+    particles, grid = read_particles(star), Grid(CC_STEP, "C1")
     disc = HalfDisc(particles.box, particles.box * particles.pixel_size / resolution_for(particles.pixel_size))
     rows = np.arange(len(particles))
     transfer = disc.on_grid(particles.ctf(rows))
@@ -54,11 +52,11 @@ def plain_correlation(star, density, symmetry="C1"):
     return grid.angles(matched(images, transfer, Reference(Projector(density), disc), grid)[1].numpy())
 
 
-def searched(star, structure, output, symmetry="C1"):
+def searched(star, structure, output):
     """Angles, stated probabilities, CPU seconds per particle of `cryodl assign-orientations`."""
     for old in output.parent.glob(f"{output.stem}*"):
         old.unlink()
-    values = dict(particles=star, structure=structure, symmetry=symmetry, device="cpu")
+    values = dict(particles=star, structure=structure, device="cpu")
     _, seconds = asked("assign-orientations", output, **values)
     particles = read_particles(output)
     return particles.angles, probabilities(output), seconds / len(particles)
@@ -110,41 +108,15 @@ def orientation_floors(run, complex, snr, count=300, reach=5.0):
     return dict(means, complexes=len(part), count=len(right), ece=calibration_error(probability, right))
 
 
-@benchmark(
-    cases=dict(snr=[0.1, 0.05], complex=SYMMETRIC),
-    tables={
-        "orientation-symmetric": columns(
-            {
-                "complex": "complex",
-                "symmetry": "symmetry",
-                "SNR": "snr:g",
-                "particles": "count",
-                "median error (°)": "median:.1f",
-                "within 15° (%)": "right:.0f",
-                "plain cross-correlation (%)": "correlation:.0f",
-                "said to be right (%)": "stated:.0f",
-                "CPU ms per particle": "ms:.0f",
-            }
-        )
-    },
-    quick=dict(count=6),
-)
-def orientation_symmetric(run, complex, snr, count=300):
-    """The same of complexes with a symmetry, which is told: errors are the smallest over equal orientations."""
-    return oriented(run, complex, snr, count)
-
-
 def oriented(run, name, snr, count, reach=5.0):
     """Figures of one complex at one SNR. name: see recipes/particles.py."""
     star = run.output / f"{name}-{snr:g}" / "particles.star"
-    _, symmetry, pixel_size = SYMMETRIC.get(name, (name, "C1", 3.5))
     if not star.exists():
-        body = body_of(name) if name in SYMMETRIC else atoms_of(structure_file(name))
-        make_of(body, star.parent, snr, count, int(1000 * snr), pixel_size=pixel_size, reach=reach)
+        make_of(atoms_of(structure_file(name)), star.parent, snr, count, int(1000 * snr), pixel_size=3.5, reach=reach)
     structure, ground_truth = star.with_name("map.mrc"), read_particles(star).angles
-    angles, probability, seconds = searched(star, structure, star.with_name("found.star"), symmetry)
-    error = angular_distance(ground_truth, angles, symmetry)
-    right, plain = error < RIGHT, plain_correlation(star, load_density(structure, pixel_size), symmetry)
+    angles, probability, seconds = searched(star, structure, star.with_name("found.star"))
+    right = angular_distance(ground_truth, angles) < RIGHT
+    plain = plain_correlation(star, load_density(structure, 3.5))
     np.savez(star.with_name("answers.npz"), probability=probability, right=right)
     row = dict(
         count=len(right),
@@ -152,9 +124,8 @@ def oriented(run, name, snr, count, reach=5.0):
         stated=100 * float(probability.mean()),
         ece=calibration_error(probability, right),
         ms=1e3 * seconds,
-        correlation=100 * float((angular_distance(ground_truth, plain, symmetry) < RIGHT).mean()),
+        correlation=100 * float((angular_distance(ground_truth, plain) < RIGHT).mean()),
     )
-    row.update(dict(symmetry=symmetry, median=float(np.median(error))) if name in SYMMETRIC else {})
     star.with_name("row.json").write_text(json.dumps(row))
     return row
 

@@ -18,7 +18,6 @@ from bench import (
     benchmark,
     columns,
     cryodl,
-    evaluate,
     f1_ap,
     flags,
     grouped,
@@ -32,12 +31,11 @@ from bench import (
     train,
 )
 from peers import Topaz, expected_particles, positions
-from scipy.ndimage import rotate
 
 from cryodl.contract.fields import AVOIDABLE
 from cryodl.core.matching import match_picks
 from cryodl.io.coordinates import read_coordinates, write_coordinates
-from cryodl.io.micrographs import micrograph_shape, read_micrograph, write_micrograph
+from cryodl.io.micrographs import micrograph_shape, read_micrograph
 from cryodl.io.model import write_model
 from cryodl.micrographs.byhand.store import HandPicks, Pick
 from cryodl.micrographs.pickers import picker_method
@@ -166,24 +164,6 @@ CHANGES = {  # labels, code that runs before the commands, networks, options of 
     "half of the micrographs for validation": ("all", "", ("unet",), ("--validation-fraction", 0.5)),
 }
 SHORT = dict(unet=150, deeppicker=300, deepem=300, cryolo=100)  # steps, where a network would take more
-TURNS = (0, 30)  # degrees
-
-
-def turned(paths, places, degrees, folder):
-    """The middles of micrographs, turned, and the places on them, written to folder/micrographs and folder/marks."""
-    for part in ("micrographs", "marks"):
-        (folder / part).mkdir(parents=True)
-    for path in map(Path, paths):
-        image, yx = read_micrograph(path), places[path.stem]
-        side = int(min(image.shape) / 2**0.5)
-        start, middle = [(size - side) // 2 for size in image.shape], (np.array(image.shape) - 1) / 2
-        cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-        found = (yx - middle) @ np.array([[cosine, sine], [-sine, cosine]]) + middle - start
-        inside = ((found >= 0) & (found < side)).all(1)
-        part = rotate(image, degrees, reshape=False, mode="reflect")[start[0] :][:side, start[1] :][:, :side]
-        write_micrograph(folder / "micrographs" / path.name, part.astype(np.float32), 1.0)
-        write_coordinates(folder / "marks" / f"{path.stem}.star", found[inside], np.ones(inside.sum()))
-    return sorted((folder / "micrographs").glob("*.mrc"))
 
 
 def changes_table(rows):
@@ -192,9 +172,6 @@ def changes_table(rows):
     for (change,), part in grouped(rows, "change").items():
         found = {r["network"]: f"{r['best_f1']:.3f} ({r['f1']:.3f})" for r in part}
         lines.append([change, *(found.get(name, "") for name in NETWORKS)])
-    for turn in TURNS if any("turned" in r for r in rows) else ():
-        found = {r["network"]: f"{r['turned'][str(turn)]:.3f}" for r in rows if "turned" in r}
-        lines.append([f"nothing; the middles of micrographs turned by {turn}°", *(found.get(n, "") for n in NETWORKS)])
     return lines
 
 
@@ -205,8 +182,7 @@ def changes_table(rows):
 )
 def picking_changes(run, change, network, set="empiar10017", steps=None):
     """What one thing of a training is worth: augmentation, sigmoids, further rounds, wrong labels, uncertain places,
-    numbers of micrographs; all labels of the training micrographs, taken for complete. And whether a picker finds the
-    same on micrographs that are turned."""
+    numbers of micrographs; all labels of the training micrographs, taken for complete."""
     one, folder = real(set), run.folder(f"{change} {network}")
     labels, patch, _, options = CHANGES[change]
     given = labels_of(one, labels, 0, folder / "labels")
@@ -224,12 +200,6 @@ def picking_changes(run, change, network, set="empiar10017", steps=None):
     row = dict(score(one, folder / "picks"), cpu=cost["cpu"])
     training = json.loads((folder / "model" / "card.json").read_text())["training"]
     row.update(steps=training["steps"], rounds=training.get("recursions"))
-    for turn in TURNS if change == "nothing" else ():
-        work = folder / f"turned {turn}"
-        paths = turned(one.test[:3], positions(one), turn, work)
-        pick(paths, one.pixel_size, one.diameter, folder / "model", work / "picks")
-        found = evaluate(work / "picks", work / "marks", one.pixel_size, one.diameter, one.diameter_px / 2, paths)
-        row.setdefault("turned", {})[str(turn)] = found["best_f1"]
     return row
 
 

@@ -156,7 +156,6 @@ COMPLEXES = {
     "1WCM": dict(domain="D,G", box=64, pixel_size=3.8),
     "6RN3": dict(domain="F", box=64, pixel_size=4.2),
 }
-LEFT_OUT = {"1U6G": "C:900-1210", "2CG9": "X", "1WCM": "D,G", "6RN3": "F"}
 
 
 def simulated(folder, name, snr, count, seed=0, **options):
