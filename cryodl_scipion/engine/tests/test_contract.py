@@ -122,6 +122,7 @@ def test_order_of_choices_is_frozen():
         "ClassifySubtomogramsConfig.contrast": contrast,
         "ClusterSubtomogramsConfig.contrast": contrast,
         "FitHeterogeneityConfig.contrast": contrast,
+        "InitialMapConfig.contrast": contrast,
         "FitSubtomogramHeterogeneityConfig.contrast": contrast,
         "FitHeterogeneityConfig.method": ("linear", "gaussian", "auto"),
         "LatentVolumesConfig.contrast": contrast,

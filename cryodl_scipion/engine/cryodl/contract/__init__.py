@@ -75,6 +75,7 @@ from .particles.classes2d import Classify2DConfig, SelectClassesConfig
 from .particles.denoising import DenoiseConfig, EvaluateDenoiserConfig
 from .particles.heterogeneity import LATENT_METHODS, PARTICLES_PER_DIMENSION, FitHeterogeneityConfig
 from .particles.identifying import IdentifyConfig
+from .particles.initial_map import InitialMapConfig
 from .particles.integrity import AssessIntegrityConfig
 from .particles.latent import LatentVolumesConfig, SelectLatentConfig
 from .particles.orienting import AssignOrientationsConfig, ReconstructConfig
@@ -151,6 +152,7 @@ __all__ = [
     "IdentifyConfig",
     "ImportAnnotationsConfig",
     "ImproveMapConfig",
+    "InitialMapConfig",
     "INPUT_WEIGHT",
     "JoinAnnotationsConfig",
     "LABEL_KINDS",

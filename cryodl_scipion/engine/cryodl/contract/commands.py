@@ -28,7 +28,7 @@ from .micrographs import (
 from .micrographs import denoising as denoising_micrographs
 from .micrographs import simulating as simulating_micrographs
 from .micrographs import training as training_pickers
-from .particles import classes2d, heterogeneity, identifying, integrity, latent, orienting
+from .particles import classes2d, heterogeneity, identifying, initial_map, integrity, latent, orienting
 from .particles import denoising as denoising_particles
 from .particles import simulating as simulating_particles
 from .particles import training as training_denoisers
@@ -62,7 +62,8 @@ class DoctorConfig:
 _MODULES: typing.Tuple[typing.Any, ...] = (
     *(picking, training_pickers, auto_picking, by_hand, class_labels, filaments, comparing, consensus),
     *(assessing, ctf, denoising_micrographs, extracting, exporting, simulating_micrographs, general),
-    *(classes2d, orienting, denoising_particles, training_denoisers, heterogeneity, latent, integrity, identifying),
+    *(classes2d, initial_map, orienting, denoising_particles, training_denoisers, heterogeneity, latent, integrity),
+    *(identifying,),
     *(simulating_particles, segmenting, annotating, features, membranes, evaluating, denoising_tomograms),
     *(detecting, training_detectors, classifying, clustering, subtomogram_heterogeneity, exporting_tomograms),
     *(simulating, simulating_subtomograms, pretraining, improving, evaluating_maps, training_improvers),

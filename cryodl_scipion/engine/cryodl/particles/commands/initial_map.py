@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl initial-map`: particles of an unknown molecule in; a first map, or why there is none, out."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+
+from ...contract import InitialMapConfig, resolution_in_words
+from ...contract.particles.initial_map import InitialMapOutputs
+from ...contract.result import write_json
+from ...io.files import whole_file
+from ...io.maps import write_map
+from ...io.particle_sets import ParticleSet, read_particles, write_particles_star
+from ...io.particles import ANGLES
+from ...likelihood.observed import Observed, Source
+from ...likelihood.prepare import WIDEST
+from ...likelihood.reference import HalfDisc
+from ...likelihood.signal import find_contrast
+from ...reconstruction.halves import split_halves
+from ...runner import Run, command
+from ..initial.alignment import align
+from ..initial.climb import FINEST, FULL, STEPS, Climb, Found
+from ..initial.judge import Judgement, coverage, enlarged, filtered_mean, reached
+
+STARTS = 2  # in each half
+FEWEST = 200  # particles; see the page
+MASK = 0.9  # of the box: diameter of the sphere that holds the particle
+WORK = "starts"  # folder in the output's, for finished starts
+NOTHING = dict(map=None, half1=None, half2=None, particles=None, resolution=None, fsc=[])
+
+
+@dataclasses.dataclass(frozen=True)
+class InHalves:
+    """particles: all that are used. halves: (n,) 1 or 2. observed: of all. diameter: px, of the sphere."""
+
+    particles: ParticleSet
+    halves: np.ndarray
+    observed: Observed
+    diameter: float
+
+    def climb(self, half: int, seed: object) -> Climb:
+        """A start on one of the halves."""
+        return Climb(self.observed[np.nonzero(self.halves == half)[0]], self.diameter, seed)
+
+
+@command
+def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
+    """Four starts, two in each half; the best of both are compared. Finished starts are kept."""
+    run.new_output()
+    particles = read_particles(config.particles, need=("raw", "ctf"))
+    diameter = _diameter(config, particles)
+    contrast = _contrast(config, particles, run)
+    chosen = np.sort(np.random.default_rng(run.seed).permutation(len(particles))[: config.most])
+    if len(chosen) < len(particles):
+        run.warn(f"{len(chosen)} of {len(particles)} particles are used, drawn at random.")
+    particles = particles.subset(chosen)
+    common = dict(count=len(particles), pixel_size=particles.pixel_size, box=particles.box, contrast=contrast)
+    folder = run.folder(config.particles)
+    judgement = f"{config.output}/judgement.json"
+    if len(particles) < FEWEST:
+        reasons = [f"{len(particles)} particles are too few (at least {FEWEST} are needed)"]
+        write_json(folder / "judgement.json", dict(reasons=reasons))
+        none = dict(agreement=None, coverage=None, limit=None)
+        return _told(
+            run, InitialMapOutputs(determined=False, reasons=reasons, judgement=judgement, **NOTHING, **none, **common)
+        )
+    source = Source(particles, diameter, contrast, particles.ctf_state).measured()
+    disc = HalfDisc(particles.box, FINEST / diameter * particles.box, run.device)
+    observed = source.observed(np.arange(len(particles)), disc)
+    both = InHalves(particles, split_halves(particles, run.seed), observed, diameter)
+    starts = _starts(both, folder / WORK, run)
+    run.discard(WORK)
+    found, verdict = _judged(both, starts)
+    reasons, width = verdict.doubts(), particles.box * particles.pixel_size
+    told = dict(agreement=verdict.agreement, coverage=verdict.coverage, limit=width / disc.radius)
+    written = dict(NOTHING)
+    if not reasons:
+        written = _write(folder, config.output, both, found)
+    write_json(folder / "judgement.json", dict(dataclasses.asdict(verdict), reasons=reasons))
+    return _told(
+        run,
+        InitialMapOutputs(determined=not reasons, reasons=reasons, judgement=judgement, **written, **told, **common),
+    )
+
+
+def _diameter(config: InitialMapConfig, particles: ParticleSet) -> float:
+    """px. Raises ValueError for a sphere that is wider than the images."""
+    width = particles.box * particles.pixel_size
+    if config.mask_diameter is not None and config.mask_diameter > width:
+        raise ValueError(
+            f"Mask diameter (--mask-diameter) is {config.mask_diameter:g} Å, but the images of {config.particles} are "
+            f"only {width:.0f} Å wide ({particles.box} px x {particles.pixel_size:g} Å). Choose a smaller diameter, or "
+            "leave it out to use 0.9 of the box size."
+        )
+    wanted = MASK * width if config.mask_diameter is None else config.mask_diameter
+    return min(wanted / particles.pixel_size, WIDEST * particles.box)
+
+
+def _contrast(config: InitialMapConfig, particles: ParticleSet, run: Run) -> str:
+    if config.contrast != "auto":
+        return config.contrast
+    contrast, _, said = find_contrast(particles)
+    run.warn(said)
+    return contrast
+
+
+def _starts(both: InHalves, folder: Path, run: Run) -> dict[int, list[Found]]:
+    """Maps from random orientations, {half: of each start}."""
+    folder.mkdir(exist_ok=True)
+    found: dict[int, list[Found]] = {1: [], 2: []}
+    with run.progress(2 * STARTS * (STEPS + len(FULL)), "step") as bar:
+        for half in (1, 2):
+            for start in range(STARTS):
+                kept = folder / f"{half}_{start}.npz"
+                if kept.exists():
+                    with np.load(kept) as file:
+                        one = Found(**{name: torch.from_numpy(file[name]).to(run.device) for name in file.files})
+                    bar.update(STEPS + len(FULL))
+                else:
+                    one = both.climb(half, (run.seed, half, start)).run(bar.update)
+                    with whole_file(kept) as temporary:
+                        np.savez(temporary, **{name: value.cpu().numpy() for name, value in vars(one).items()})
+                found[half].append(one)
+    return found
+
+
+def _judged(both: InHalves, starts: dict[int, list[Found]]) -> tuple[dict[int, Found], Judgement]:
+    """The best map of each half, the second one on the first and both finished there, and the judgement."""
+    best = {half: max(found, key=lambda one: float(one.evidence.mean())) for half, found in starts.items()}
+    radius = FULL[0] / both.diameter * both.observed.disc.box
+    others = [align(best[1].density, one.density, radius) for half in (1, 2) for one in starts[half]]
+    number = next(k for k, one in enumerate(starts[2]) if one is best[2])
+    second = others[len(starts[1]) + number]
+    densities = {1: best[1].density, 2: second.density}
+    found = {half: both.climb(half, 0).finish(densities[half], (FULL[-1], FINEST)) for half in (1, 2)}
+    evidence = torch.cat([found[half].evidence for half in (1, 2)])
+    return found, Judgement(
+        agreement=round(second.correlation, 4),
+        starts=[round(one.correlation, 4) for one in others],
+        evidence=round(float(evidence.mean()), 3),
+        empty=round(float((evidence < 0).float().mean()), 4),
+        coverage=round(coverage(torch.cat([found[half].matrices for half in (1, 2)])), 4),
+    )
+
+
+def _write(folder: Path, output: str, both: InHalves, found: dict[int, Found]) -> dict[str, object]:
+    """Map, half-maps and particles. Returns what the outputs have of them."""
+    particles, climb = both.particles, both.climb(1, 0)
+    whole, curve = filtered_mean((found[1].density, found[2].density), climb.mask)
+    for name, density in (("half1", found[1].density), ("half2", found[2].density), ("map", whole)):
+        file = "map.mrc" if name == "map" else f"map_{name}.mrc"
+        write_map(folder / file, enlarged(density, particles.box).cpu(), particles.pixel_size)
+    matrices, shifts = np.empty((len(particles), 3, 3)), np.empty((len(particles), 2))
+    probability = np.empty(len(particles))
+    for half, one in found.items():
+        rows = both.halves == half
+        matrices[rows], shifts[rows] = one.matrices.cpu().numpy(), one.shifts_yx.cpu().numpy()
+        probability[rows] = one.probability.cpu().numpy()
+    angles = Rotation.from_matrix(matrices).as_euler("ZYZ", degrees=True)
+    origins = -shifts * particles.pixel_size  # RELION: the shift that brings the particle to the box's centre
+    changes = dict(
+        zip(ANGLES, angles.T),
+        rlnOriginXAngst=origins[:, 1],
+        rlnOriginYAngst=origins[:, 0],
+        rlnRandomSubset=both.halves,
+        rlnMaxValueProbDistribution=probability,
+    )
+    write_particles_star(folder / "particles.star", particles, changes)
+    width = particles.box * particles.pixel_size
+    resolution = reached(curve, width, both.observed.disc.radius)
+    names = dict(map="map.mrc", half1="map_half1.mrc", half2="map_half2.mrc", particles="particles.star")
+    return dict(
+        {name: f"{output}/{file}" for name, file in names.items()},
+        resolution=None if resolution is None else round(resolution, 3),
+        fsc=[round(float(value), 5) for value in curve],
+    )
+
+
+def _told(run: Run, made: InitialMapOutputs) -> InitialMapOutputs:
+    if not made.determined:
+        run.summary("No map was determined, because " + "; ".join(made.reasons) + ".")
+        return made
+    run.summary(
+        f"Map of {made.count} particles, {resolution_in_words(made.resolution)} (FSC 0.143 of halves that started "
+        f"apart; detail to {made.limit:.3g} Å was compared); its hand is unknown.",
+        f"The maps of both halves agree with a correlation of {made.agreement:.2f}; the direction seen least has "
+        f"{100 * made.coverage:.0f} % of the views that even views would give.",
+    )
+    run.methods(
+        f"A first map was found without a reference by stochastic expectation maximisation (cryodl), from random "
+        f"orientations, in two independent halves of {made.count} particles; its resolution was "
+        f"{resolution_in_words(made.resolution)} (FSC 0.143)."
+    )
+    return made

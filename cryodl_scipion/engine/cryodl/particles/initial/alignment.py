@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One small map brought onto another, in both hands."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ...core.ball import HalfBall, side_by_side
+from ...core.healpix_grid import ball_of_rotations
+from ...core.projections import Projector, rotation_matrices
+from ...likelihood.reference import Reference
+from ...likelihood.search import Grid
+
+COARSE, STEP = 7.0, 18.0  # waves per box, degrees: of the search over all rotations
+TRIED = 6  # rotations of each hand that are refined
+BATCH = 512  # rotations at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class Aligned:
+    """density: the other map on the first. correlation: of both, without their rotational averages, up to the finest
+    detail. mirrored: whether it had to be."""
+
+    density: torch.Tensor
+    correlation: float
+    mirrored: bool
+
+
+class Rotatable:
+    """A centred cubic density, whose transform on a HalfBall is got at any rotation."""
+
+    def __init__(self, density: torch.Tensor, ball: HalfBall) -> None:
+        self.ball = ball
+        # the cube of a Reference holds the transform around frequency 0, two places for each frequency
+        self.cube = Reference(Projector(density), _Disc(ball)).cube
+        self.points = torch.stack([ball.x, ball.y, ball.z]).float() * (2 / (self.cube.shape[-1] // 2))
+
+    def at(self, matrices: torch.Tensor) -> torch.Tensor:
+        """(n, d) complex64 coefficients of density(M x) at rotation matrices (n, 3, 3)."""
+        places = (matrices @ self.points).transpose(1, 2)
+        values = F.grid_sample(self.cube, places[None, None], align_corners=True)[0, :, 0]
+        return torch.complex(values[0], values[1])
+
+
+class _Disc:
+    """What a Reference asks of a HalfDisc, of a HalfBall."""
+
+    def __init__(self, ball: HalfBall) -> None:
+        self.box, self.radius, self.rings, self.device = ball.box, ball.radius, ball.shells, ball.x.device
+
+
+def align(first: torch.Tensor, other: torch.Tensor, radius: float) -> Aligned:
+    """The other map (m, m, m) on the first, its rotation, shift and hand those of the highest correlation.
+
+    radius: waves per box, finest detail compared.
+    """
+    side = first.shape[-1]
+    ball = HalfBall(side, radius, first.device)
+    target = _whitened(ball.of_volumes(first[None])[0], ball)
+    found = [_best(target, _centred(one), ball) for one in (other, other.flip(0).roll(1, 0))]
+    mirrored = found[1][0] > found[0][0]
+    density = found[mirrored][1]
+    values = _whitened(ball.of_volumes(density[None])[0], ball)
+    lengths = target.abs().square().sum() * values.abs().square().sum()
+    correlation = float((target * values.conj()).real.sum() / lengths.sqrt().clamp(min=1e-30))
+    return Aligned(density, correlation, bool(mirrored))
+
+
+def _best(target: torch.Tensor, density: torch.Tensor, ball: HalfBall) -> tuple[float, torch.Tensor]:
+    within, coarse = ball.within(min(COARSE, ball.radius))
+    # the first map need not be centred as the other is: shifts are searched as well
+    grid, device = Grid(STEP), target.device
+    every = torch.as_tensor(rotation_matrices(grid.angles(np.arange(len(grid)))), dtype=torch.float32, device=device)
+    shifts = _shifts(4.0, 2.0, device)
+    rotated = Rotatable(density, coarse)
+    scores = torch.cat([_scores(target[within], rotated.at(part), coarse, shifts) for part in every.split(BATCH)])
+    best, rotated = (-1.0, density), Rotatable(density, ball)
+    for number in scores.amax(1).topk(TRIED).indices.tolist():
+        matrix, shift = every[number], shifts[int(scores[number].argmax())]
+        for step in (STEP / 2, STEP / 4, STEP / 8, STEP / 16):
+            near = matrix @ torch.as_tensor(ball_of_rotations(1.5 * step, step), dtype=torch.float32, device=device)
+            moves = shift + _shifts(1.5 * step / STEP * 2, step / STEP * 2, device)
+            values = _scores(target, rotated.at(near), ball, moves)
+            place = int(values.argmax())
+            matrix, shift = near[place // len(moves)], moves[place % len(moves)]
+        if float(values.max()) > best[0]:
+            best = float(values.max()), _placed(density, matrix, shift)
+    return best
+
+
+def _placed(density: torch.Tensor, matrix: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+    """The density rotated by a (3, 3) matrix, and moved by (3,) px."""
+    ball = HalfBall(len(density), len(density) / 2 - 1, density.device)
+    coefficients = Rotatable(density, ball).at(matrix[None]) * ball.ramp(shift[None])
+    return ball.to_volumes(coefficients / ball.box**1.5)[0] + density.mean()  # a HalfBall has no frequency 0
+
+
+def _scores(target: torch.Tensor, rotated: torch.Tensor, ball: HalfBall, shifts: torch.Tensor) -> torch.Tensor:
+    """(n, s) correlations."""
+    values = _flat(rotated, ball)  # the centres are near enough for a search
+    length = values.abs().square().sum(1, keepdim=True).sqrt().clamp(min=1e-30)
+    moved = target * ball.ramp(-shifts)
+    norm = target.abs().square().sum().sqrt().clamp(min=1e-30)
+    return side_by_side(values / length) @ side_by_side(moved / norm).T
+
+
+def _whitened(values: torch.Tensor, ball: HalfBall) -> torch.Tensor:
+    return _flat(values[None], ball)[0]
+
+
+def _flat(values: torch.Tensor, ball: HalfBall) -> torch.Tensor:
+    """Without each shell's mean: what is the same in all directions says nothing of a rotation, and any two maps within
+    one sphere share it."""
+    count = torch.bincount(ball.shell, minlength=ball.shells).clamp(min=1)
+    mean = torch.zeros(len(values), ball.shells, dtype=values.dtype, device=values.device)
+    mean = mean.index_add(1, ball.shell, values) / count
+    return values - mean[:, ball.shell]
+
+
+def _shifts(radius: float, step: float, device: torch.device) -> torch.Tensor:
+    """(s, 3) px within a radius."""
+    axis = torch.arange(-int(radius / step + 1e-6), int(radius / step + 1e-6) + 1, device=device) * step
+    grid = torch.cartesian_prod(axis, axis, axis)
+    return grid[grid.square().sum(1) <= radius**2 + 1e-6]
+
+
+def _centred(density: torch.Tensor) -> torch.Tensor:
+    """The density with its centre of mass at voxel d // 2, nearly."""
+    side = len(density)
+    axis = torch.arange(side, device=density.device, dtype=density.dtype) - side // 2
+    total = density.sum().clamp(min=1e-30)
+    centre = [float((density.sum(tuple(a for a in range(3) if a != k)) * axis).sum() / total) for k in range(3)]
+    return density.roll(tuple(-round(c) for c in centre), (0, 1, 2))

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Stochastic expectation maximisation: a map from random orientations, a few particles and finer detail at each step.
+
+Punjani et al. (2017) find first maps by stochastic gradient descent; here each step maximises the likelihood of some
+particles at a temperature that falls (Ueda and Nakano 1998, Deterministic annealing EM), and adds to fading sums.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+import numpy as np
+import torch
+
+from ...core.ball import side_by_side
+from ...core.projections import Projector, random_angles, rotation_matrices
+from ...likelihood.observed import Observed
+from ...likelihood.reference import HalfDisc, Reference
+from ...likelihood.search import Bank, Grid, Shifts, log_likelihoods
+from ...reconstruction.halves import soft_sphere
+from .sums import SliceSums
+
+STEPS, BATCH = 80, 200  # of the climb, and particles in each
+FIRST, LAST = 5.7, 10.0  # waves over the particle's diameter: finest detail of the first and of the last step
+FULL = (10.0, 11.2, 12.5)  # ... and of the passes over all particles that end it
+FINEST = 13.4  # ... and of what follows
+HOT, COOL = 8.0, 0.6  # first temperature, and the part of the steps after which it is 1
+FADE, SLOW = 0.5, 0.7  # part of the sums that is kept while it is hot, and later
+KEPT, KEPT_LAST = 6, 12  # orientations of each particle that enter the sums
+DETAIL = 0.5  # of the arc between neighbouring directions at the particle's edge: detail that is compared
+COARSEST = 20.0  # degrees
+ROWS = 512  # particles that are compared at a time
+REACH = 0.1  # of the box: largest shift
+CHUNK = 64  # particles whose slices are made at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """density: (m, m, m) over the images' width. matrices: (n, 3, 3), shifts_yx: (n, 2) px, probability: (n,) of the
+    likeliest orientation of each particle, and evidence: (n,) for the density before the last sum."""
+
+    density: torch.Tensor
+    matrices: torch.Tensor
+    shifts_yx: torch.Tensor
+    probability: torch.Tensor
+    evidence: torch.Tensor
+
+
+class Climb:
+    """One start. observed: particles of a half, to the finest detail. diameter: px, of the sphere that holds the
+    particle. seed: of the random numbers."""
+
+    def __init__(self, observed: Observed, diameter: float, seed: typing.Any) -> None:
+        self.observed, self.diameter, box = observed, diameter, observed.disc.box
+        self.reach = self.sigma = REACH * box
+        self.rng = np.random.default_rng(seed)
+        self.side = cube_side(observed.disc)
+        self.mask = soft_sphere(self.side, diameter / box * self.side, observed.disc.device)
+
+    def run(self, progress: typing.Callable[[], typing.Any] = lambda: None) -> Found:
+        """A map from random orientations."""
+        sums, rows = None, np.zeros(0, int)
+        for number, waves in enumerate(np.linspace(FIRST, LAST, STEPS)):
+            if number % 10 == 0:
+                self.look(waves)
+            if sums is None:
+                density = self.solve(self.scattered())
+            if len(rows) < min(BATCH, len(self.observed)):
+                rows = self.rng.permutation(len(self.observed))
+            hot = number / STEPS < COOL
+            new, _ = self.step(density, rows[:BATCH], max(1.0, HOT ** (1 - number / STEPS / COOL)), KEPT)
+            if sums is not None:
+                new.add_faded(sums, FADE if hot else SLOW)
+            sums, rows = new, rows[BATCH:]
+            density = self.solve(sums)
+            progress()
+        return self.finish(density, FULL, progress)
+
+    def finish(
+        self,
+        density: torch.Tensor,
+        waves: typing.Sequence[float],
+        progress: typing.Callable[[], typing.Any] = lambda: None,
+    ) -> Found:
+        """Passes over all particles."""
+        for finest in waves:
+            self.look(finest)
+            sums, found = self.step(density, np.arange(len(self.observed)), 1.0, KEPT_LAST)
+            density = self.solve(sums)
+            progress()
+        return dataclasses.replace(found, density=density)
+
+    def look(self, waves: float) -> None:
+        """Compare detail of so many waves over the diameter."""
+        disc = self.observed.disc
+        self.disc = HalfDisc(disc.box, min(disc.radius, waves / self.diameter * disc.box), disc.device)
+        within = disc.y.square() + disc.x.square() <= self.disc.radius**2
+        self.part = Observed(self.observed.match[:, within], self.observed.weight[:, within], self.disc)
+        self.grid = Grid(min(COARSEST, np.degrees(disc.box / self.disc.radius / (DETAIL * self.diameter))))
+        self.constant = 1 / (8 * signal_power(self.part)).clamp(min=1e-30)
+
+    def scattered(self) -> SliceSums:
+        """All particles in random orientations."""
+        sums = SliceSums(self.disc, self.side)
+        angles = random_angles(len(self.part), self.rng)
+        sums.add(self._matrices(angles), self.part.match / 2, self.part.weight)
+        return sums
+
+    def solve(self, sums: SliceSums) -> torch.Tensor:
+        """The map of sums, positive within the sphere."""
+        return sums.map(self.constant).clamp(min=0) * self.mask
+
+    def step(self, density: torch.Tensor, rows: np.ndarray, temperature: float, kept: int) -> tuple[SliceSums, Found]:
+        """SliceSums of some particles in the `kept` likeliest orientations of each, and these."""
+        reference = Reference(Projector(density), self.disc, zoom=self.disc.box / self.side)
+        bank, sums, shifts = Bank(reference, self.grid), SliceSums(self.disc, self.side), self._shifts()
+        parts = []
+        for start in range(0, len(rows), ROWS):
+            part = self.part[rows[start : start + ROWS]]
+            part = Observed(part.match / temperature, part.weight / temperature, self.disc)
+            parts.append(self._fitted(part, bank, shifts, temperature, kept, sums))
+        found = Found(density, *(torch.cat(values) for values in list(zip(*parts))[:-1]))
+        spread = torch.cat([values[-1] for values in parts]).mean().sqrt()
+        self.sigma = 0.8 * self.sigma + 0.2 * float(spread)
+        return sums, found
+
+    def _fitted(
+        self, part: Observed, bank: Bank, shifts: Shifts, temperature: float, kept: int, sums: SliceSums
+    ) -> tuple[torch.Tensor, ...]:
+        """What Found has of each particle, and mean squares of its shift; adds them to the sums."""
+        values = log_likelihoods(part, bank, shifts)
+        total, top = torch.logsumexp(values, 1), values.topk(kept, 1)
+        matrices = self._matrices(self.grid.angles(top.indices.cpu().numpy())).reshape(len(part), kept, 3, 3)
+        places = []
+        for start in range(0, len(part), CHUNK):
+            chunk = slice(start, start + CHUNK)
+            places.append(self._insert(sums, part[chunk], bank.reference, matrices[chunk], shifts, temperature))
+        centre, square = (torch.cat(values) for values in zip(*places))
+        probability, evidence = (top.values[:, 0] - total).exp(), total - float(np.log(values.shape[1]))
+        return matrices[:, 0], centre, probability, evidence, square
+
+    def _insert(
+        self,
+        sums: SliceSums,
+        part: Observed,
+        reference: Reference,
+        matrices: torch.Tensor,
+        shifts: Shifts,
+        temperature: float,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Adds particles in orientations (n, k, 3, 3), shifted as is likely there. Returns (n, 2) mean shift in the
+        first, and (n,) mean square of the shifts along an axis."""
+        slices = reference.at(matrices)
+        shifted = part.match[:, None] * self.disc.ramp(-shifts.yx)
+        fit = side_by_side(slices) @ side_by_side(shifted).transpose(1, 2) + shifts.log_prior
+        value = fit - slices.abs().square() @ part.weight[..., None]
+        weight = torch.softmax(value.flatten(1), 1).reshape(value.shape)  # n, k, s
+        centred = weight.to(shifted.dtype) @ shifted * (temperature / 2)
+        seen = weight.sum(2, keepdim=True) * (part.weight * temperature)[:, None]
+        sums.add(matrices.reshape(-1, 3, 3), centred.reshape(-1, len(self.disc)), seen.reshape(-1, len(self.disc)))
+        first = weight[:, 0] / weight[:, 0].sum(1, keepdim=True).clamp(min=1e-30)
+        return first @ shifts.yx, weight.sum(1) @ shifts.yx.square().sum(1) / 2
+
+    def _shifts(self) -> Shifts:
+        step = max(0.5, self.disc.box / self.disc.radius / 4)
+        sigma = max(self.sigma, step / 2)
+        return Shifts.within(min(self.reach, max(2.5 * sigma, 1.5 * step)), step, sigma, self.disc.device)
+
+    def _matrices(self, angles: np.ndarray) -> torch.Tensor:
+        matrices = rotation_matrices(angles.reshape(-1, 3))
+        return torch.as_tensor(matrices, dtype=torch.float32, device=self.disc.device)
+
+
+def cube_side(disc: HalfDisc) -> int:
+    """Voxels of the small maps that hold the detail of a disc."""
+    return 2 * int(np.ceil(disc.radius + 2))
+
+
+def signal_power(observed: Observed) -> torch.Tensor:
+    """(rings,) mean power of what the images show above their noise, before the CTF; where nothing is, its error."""
+    disc, squares = observed.disc, observed.disc.ring_sum(observed.weight.square())
+    excess = disc.ring_sum(observed.match.abs().square() / 4 - observed.weight)
+    power: torch.Tensor = (torch.maximum(excess, squares.sqrt()) / squares.clamp(min=1e-30)).float()
+    return power
