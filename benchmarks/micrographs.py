@@ -36,7 +36,7 @@ from cryodl.core.optics import Optics
 from cryodl.core.projections import Projector
 from cryodl.io.micrographs import write_micrograph
 from cryodl.io.star import read_tables
-from cryodl.micrographs.filaments.measure import TraceAgreement, trace_agreement
+from cryodl.micrographs.filaments.train import TraceAgreement, trace_agreement
 from cryodl.simulate.filament_scenes import crossings
 from cryodl.simulate.micrographs import particle_diameter, simulate_micrograph
 from cryodl.simulate.noise import MicroscopeNoise

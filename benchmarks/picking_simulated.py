@@ -21,7 +21,7 @@ from cryodl.io.micrographs import micrograph_shape, write_micrograph
 from cryodl.io.model import find_model, read_model
 from cryodl.micrographs.normalize import prepare_micrograph
 from cryodl.micrographs.pickers import load_network, picker_method
-from cryodl.micrographs.pickers.adapt import adapt
+from cryodl.micrographs.pickers.ask import adapt
 from cryodl.micrographs.pickers.crops import LabelledImage
 from cryodl.micrographs.pickers.narrow import Narrow
 from cryodl.micrographs.pickers.pick_files import TRUSTED_F1

@@ -32,8 +32,7 @@ from cryodl.io.particle_sets import read_particles
 from cryodl.io.particles import read_orientations
 from cryodl.io.stacks import read_images, stack_shape
 from cryodl.io.star import read_tables, write_tables
-from cryodl.io.subtomogram_files import read_sums, read_weights
-from cryodl.io.subtomograms import read_subtomograms
+from cryodl.io.subtomograms import read_subtomograms, read_sums, read_weights
 from cryodl.io.tomogram_coordinates import read_coordinates3d
 from cryodl.io.tomograms import Tomogram
 from cryodl.io.zarr_writer import write_zarr

@@ -20,8 +20,7 @@ from cryodl.io.particle_sets import StackWriter, read_particles
 from cryodl.io.particles import CTF, OPTICS
 from cryodl.io.star import write_tables
 from cryodl.particles.classes2d.answer import finished_answer
-from cryodl.particles.classes2d.features import curve_numbers, small_images
-from cryodl.particles.classes2d.ranker import load_ranker
+from cryodl.particles.classes2d.ranker import curve_numbers, load_ranker, small_images
 from cryodl.particles.classes2d.records import load_or_make
 from cryodl.particles.classes2d.run import classify
 from cryodl.particles.classes2d.settings import class_settings

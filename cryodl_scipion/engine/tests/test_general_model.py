@@ -11,8 +11,8 @@ from cryodl.contract import Result
 from cryodl.core.matching import match_picks, score_matched
 from cryodl.core.optics import Optics
 from cryodl.io.coordinates import read_coordinates
-from cryodl.simulate.assemblies import random_assembly
 from cryodl.simulate.micrographs import Surroundings, particle_diameter, simulate_micrograph
+from cryodl.simulate.pool import random_assembly
 
 PIXEL_SIZE, EXTENT_PX = 4.0, 44
 

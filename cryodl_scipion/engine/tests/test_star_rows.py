@@ -10,8 +10,7 @@ import pytest
 from synthetic import environment
 
 from cryodl.io.files import expand_paths
-from cryodl.io.star import read_tables, write_tables
-from cryodl.io.star_rows import plain_tables
+from cryodl.io.star import plain_tables, read_tables, write_tables
 from cryodl.io.texts import Texts
 
 

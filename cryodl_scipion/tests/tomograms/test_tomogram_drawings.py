@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ...engine.cryodl.tomograms.features import membrane_meshes
-from ...engine.cryodl.tomograms.features.chimerax import COLOURS
+from ...engine.cryodl.tomograms.features.merging import COLOURS
 from ...viewers.tomograms import (
     class_plots,
     meshes_data,

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tables of STAR files as texts."""
 
+from __future__ import annotations
+
 import os
 import re
 import typing
@@ -12,8 +14,7 @@ from ..contract.star import star_head
 from .cryosparc import cryosparc_tables, is_cryosparc
 from .files import whole_file
 from .star_columns import star_document
-from .star_rows import plain_tables
-from .texts import Texts
+from .texts import Texts, TextsMaker
 
 # how a word of the format itself begins: a name that begins so must stand in quotes, or the file cannot be read
 _RESERVED = re.compile(r"""data_|loop_|save_|stop_|global_|[_#$'"\[\];]""", re.IGNORECASE)
@@ -93,3 +94,136 @@ def star_text(value: typing.Any) -> str:
     import gemmi
 
     return gemmi.cif.quote(text) if _RESERVED.match(text) or any(c.isspace() or c in "'\"" for c in text) else text
+
+
+# ----- STAR files as programs write them, a row in a line, read line by line: a million rows take little memory.
+# What is written otherwise (texts of several lines, rows over several lines, comments within rows) is left to
+# gemmi.
+ROWS = 20_000  # that are kept as words at a time
+# words in quotes, and plain ones; a quote within a word is none
+_WORD = re.compile(rb"""'[^']*'(?=\s|$)|"[^"]*"(?=\s|$)|[^\s'"]\S*""")
+# what a word after the first cannot begin with, unless it stands in quotes
+_FORMAT = tuple(b" " + word for word in (b"_", b"#", b"$", b"data_", b"loop_", b"save_", b"stop_", b"global_"))
+
+
+class NotPlain(Exception):
+    """The file is not written a row in a line."""
+
+
+def plain_tables(path: str | os.PathLike[str]) -> dict[str, dict[str, Texts]] | None:
+    """The tables of star.read_tables, or None if the file is not written a row in a line. Raises OSError."""
+    reader = _Reader()
+    try:
+        with open(path, "rb") as file:
+            for line in file:
+                reader.take(line)
+        return reader.finished()
+    except (NotPlain, UnicodeDecodeError):
+        return None  # gemmi reads it, or says what is wrong with it
+
+
+class _Reader:
+    """What was read so far: the tables, and the loop that is being read."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, dict[str, Texts]] = {}
+        self.table: dict[str, Texts] | None = None
+        self.tags: list[str] | None = None  # of the loop that is being read
+        self.rows: list[list[bytes]] = []
+        self.makers: list[TextsMaker] = []
+
+    def take(self, line: bytes) -> None:
+        """Read one line."""
+        stripped = line.strip()
+        if not stripped or stripped.startswith(b"#"):
+            return
+        lower = stripped[:7].lower()
+        if lower.startswith(b"data_"):
+            self._end_loop()
+            name = stripped[5:].decode() or " "  # as gemmi calls it
+            if len(name.split()) > 1 or name in self.tables:
+                raise NotPlain
+            self.table = self.tables[name] = {}
+        elif lower.startswith(b"loop_"):
+            self._end_loop()
+            if len(stripped) > 5 or self.table is None:
+                raise NotPlain
+            self.tags = []
+        elif stripped.startswith(b"_"):
+            self._tag(stripped)
+        else:
+            self._row(line, stripped)
+
+    def finished(self) -> dict[str, dict[str, Texts]]:
+        """The tables, once all lines were read."""
+        self._end_loop()
+        if not self.tables:
+            raise NotPlain
+        return self.tables
+
+    def _tag(self, stripped: bytes) -> None:
+        words = stripped.split()
+        if self.tags is not None and not (self.rows or self.makers):
+            if len(words) > 1 and not words[1].startswith(b"#") or _name(words[0]) in self.tags:
+                raise NotPlain
+            self.tags.append(_name(words[0]))
+            return
+        self._end_loop()
+        value = _words(stripped)
+        if len(value) != 2 or self.table is None or _name(value[0]) in self.table:
+            raise NotPlain
+        self.table[_name(value[0])] = Texts.of([value[1].decode()])
+
+    def _row(self, line: bytes, stripped: bytes) -> None:
+        # a text of several lines begins with a semicolon at the very beginning of a line
+        if not self.tags or line.startswith(b";"):
+            raise NotPlain
+        words = _words(stripped)
+        if len(words) != len(self.tags):
+            raise NotPlain
+        self.rows.append(words)
+        if len(self.rows) == ROWS:
+            self._keep_rows()
+
+    def _keep_rows(self) -> None:
+        self.makers = self.makers or [TextsMaker() for _ in self.tags or ()]
+        for maker, column in zip(self.makers, zip(*self.rows)):
+            maker.add(column)
+        self.rows = []
+
+    def _end_loop(self) -> None:
+        if self.tags is None or self.table is None:
+            return
+        if not (self.rows or self.makers):
+            raise NotPlain  # a loop without rows
+        if self.rows:
+            self._keep_rows()
+        for tag, maker in zip(self.tags, self.makers):
+            if tag in self.table:
+                raise NotPlain
+            self.table[tag] = maker.made()
+        self.tags, self.makers = None, []
+
+
+def _name(tag: bytes) -> str:
+    return tag.decode().lstrip("_")
+
+
+def _words(stripped: bytes) -> list[bytes]:
+    """Words of a row without their quotes; those that mean 'no value' are empty, as gemmi gives them."""
+    if not stripped.isascii():
+        stripped.decode()  # names may have any letters, in UTF-8
+    quoted = b"'" in stripped or b'"' in stripped
+    words = _WORD.findall(stripped) if quoted else stripped.split()
+    if quoted and _WORD.sub(b"", stripped).strip():
+        raise NotPlain  # a quote that does not end, or that ends within a word
+    low = stripped.lower().replace(b"\t", b" ")
+    if any(word in low for word in _FORMAT):
+        raise NotPlain
+    if quoted:
+        return [word[1:-1] if word[:1] in (b"'", b'"') else _value(word) for word in words]
+    return [_value(word) for word in words] if b"." in words or b"?" in words else words
+
+
+def _value(word: bytes) -> bytes:
+    return b"" if word in (b".", b"?") else word

@@ -12,7 +12,7 @@ from synthetic import blob_project, write_untrained_model
 from cryodl.contract import Result
 from cryodl.core.calibration import calibrate, expected_calibration_error
 from cryodl.io.coordinates import read_coordinates
-from cryodl.micrographs.pickers.adapt import MINIMUM, adapt, two_components
+from cryodl.micrographs.pickers.ask import MINIMUM, adapt, two_components
 
 UNSURE = (1.0, -0.5)  # a calibration that believes in half of the particles only
 
@@ -109,7 +109,7 @@ def test_a_general_model_adapts_and_its_folder_remembers(general, monkeypatch):
     assert abs(outputs(general)["picks"] - 40) <= 2
     record = json.loads((general / "out/pick.json").read_text())
     assert outputs(general)["threshold"] == record["adapted"]["threshold"]
-    monkeypatch.setattr("cryodl.micrographs.pickers.adapt.adapt", lambda *a: pytest.fail("it was asked for again"))
+    monkeypatch.setattr("cryodl.micrographs.pickers.ask.adapt", lambda *a: pytest.fail("it was asked for again"))
     assert run(general) == 0  # the other micrographs: same calibration, whatever they show
     assert json.loads((general / "out/pick.json").read_text()) == record
     scores = [s for _, s in read_coordinates(general / "out/candidates").values()]

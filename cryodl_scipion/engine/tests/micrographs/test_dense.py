@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from cryodl.micrographs.pickers import picker_method
-from cryodl.micrographs.pickers.dense import DenseClassifier
+from cryodl.micrographs.pickers.patch import DenseClassifier
 
 
 def sliding(network, image, window, stride):

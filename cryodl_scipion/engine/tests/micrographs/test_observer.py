@@ -7,9 +7,15 @@ import torch
 from synthetic import blob_micrograph
 
 from cryodl.micrographs.normalize import Prepared
-from cryodl.micrographs.pickers.observer import MINIMUM, ring_profiles, separation
 from cryodl.micrographs.pickers.self_labels import Picked
-from cryodl.micrographs.pickers.self_training import best_picks, judge_round, round_agreement
+from cryodl.micrographs.pickers.self_training import (
+    MINIMUM,
+    best_picks,
+    judge_round,
+    ring_profiles,
+    round_agreement,
+    separation,
+)
 
 DIAMETER = 30.0
 

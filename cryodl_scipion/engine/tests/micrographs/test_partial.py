@@ -8,7 +8,7 @@ import torch
 
 from cryodl.micrographs.pickers import picker_method
 from cryodl.micrographs.pickers.crops import LabelledImage
-from cryodl.micrographs.pickers.partial import spare_unmarked
+from cryodl.micrographs.pickers.general import spare_unmarked
 
 MARKS = np.array([[50.0, 50.0], [50.0, 150.0], [150.0, 50.0], [150.0, 150.0]])
 BRIGHT, WEAK = [100.0, 100.0], [30.0, 100.0]  # unmarked positions that the model scores like marks, and far below

@@ -11,7 +11,7 @@ from synthetic import gaussian_blobs
 from cryodl.contract import PU_CRITERIA
 from cryodl.micrographs.pickers import picker_method
 from cryodl.micrographs.pickers.crops import LabelledImage
-from cryodl.micrographs.pickers.pu import CRITERIA, GEBinomial, NonNegative
+from cryodl.micrographs.pickers.method import CRITERIA, GEBinomial, NonNegative
 from cryodl.micrographs.pickers.train import PickerTask
 
 SHAPE = (256, 256)

@@ -9,11 +9,9 @@ import torch
 
 from cryodl.micrographs.normalize import prepare_micrograph
 from cryodl.micrographs.pickers import picker_method
-from cryodl.micrographs.pickers.general import chances_of, simulated_images, split_members
-from cryodl.micrographs.pickers.scene_cache import cache_folder
-from cryodl.simulate.assemblies import _SHAPES, KINDS, density_of_points
+from cryodl.micrographs.pickers.general import cache_folder, chances_of, simulated_images, split_members
 from cryodl.simulate.micrographs import particle_diameter
-from cryodl.simulate.pool import EXTENT_PX, procedural_assemblies
+from cryodl.simulate.pool import _SHAPES, EXTENT_PX, KINDS, density_of_points, procedural_assemblies
 from cryodl.simulate.varied import paint, random_scene, rotated_view
 
 

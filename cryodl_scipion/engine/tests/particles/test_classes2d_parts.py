@@ -11,7 +11,7 @@ from classes2d_data import rotated, shape
 from cryodl.core.optics import Optics, ctf_of_optics
 from cryodl.particles.classes2d.averages import rotated_averages, wiener_averages
 from cryodl.particles.classes2d.bank import FOLDS, ClassBank, centres_of
-from cryodl.particles.classes2d.invariants import first_sorting, invariants
+from cryodl.particles.classes2d.classify import first_sorting, invariants
 from cryodl.particles.classes2d.matching import Detail, References, match
 from cryodl.particles.classes2d.polar import PolarGrid, polar_ring_power, rotated_yx
 from cryodl.particles.classes2d.polar_ctf import polar_ctf, wavelength

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from cryodl.cli import main
 from cryodl.io.tomograms import Tomogram
 from cryodl.tomograms.annotations import display
+from cryodl.tomograms.annotations.display import AnnotationWindow
 from cryodl.tomograms.annotations.session import Session
 from cryodl.tomograms.annotations.store import open_annotations, read_annotations
-from cryodl.tomograms.annotations.window import AnnotationWindow
 
 
 class Canvas(FigureCanvasAgg):

@@ -268,7 +268,7 @@ def test_the_shape_in_use_is_that_of_the_tomogram(tmp_path):
 
 
 def test_the_folder_can_be_read_by_scipions_python():
-    for name in ("__init__", "files", "joining", "tomogram_files", "store", "tiles"):
+    for name in ("__init__", "files", "joining", "store", "tiles"):
         text = (Path(stores.__file__).parent / f"{name}.py").read_text(encoding="utf-8")
         tree = ast.parse(text, feature_version=(3, 8))
         imported = {n.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for n in node.names}

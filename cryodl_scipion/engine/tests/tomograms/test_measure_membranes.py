@@ -11,7 +11,7 @@ from cryodl.cli import main
 from cryodl.contract import Result
 from cryodl.io.star import read_tables
 from cryodl.io.tomograms import Tomogram
-from cryodl.tomograms.features.vesicles import separated
+from cryodl.tomograms.features.measured_membranes import separated
 
 PIXEL, THICK = 10.0, 4.0  # Å/px; voxels
 

@@ -14,7 +14,7 @@ from cryodl.contract import Failure, Result
 from cryodl.io.origins import origin_of
 from cryodl.tomograms.features.areas import AreaCounter
 from cryodl.tomograms.features.components import ComponentFinder
-from cryodl.tomograms.features.merge import merged_slabs
+from cryodl.tomograms.features.merging import merged_slabs
 from cryodl.tomograms.features.scores import FeatureScores, log_odds, parse_thresholds
 from cryodl.tomograms.features.surfaces import write_surface
 
@@ -122,7 +122,7 @@ def test_components_and_labels_are_the_same_in_slabs_of_any_size(scores, monkeyp
     thin = lambda shape, *_: [(z, min(z + 5, shape[0])) for z in range(0, shape[0], 5)]
     monkeypatch.setattr(merging, "slabs", thin)
     monkeypatch.setattr(
-        "cryodl.tomograms.features.merge.halo_blocks",
+        "cryodl.tomograms.features.merging.halo_blocks",
         lambda shape, *_: [(z, [(0, 9), (9, 20), (20, shape[1])]) for z in thin(shape)],
     )
     assert merge(scores, "--minimum-size", "20", "--smoothing", "12", output="slabs") == 0

@@ -19,9 +19,7 @@ from cryodl.core.projections import rotation_matrices
 from cryodl.io.star import read_tables
 from cryodl.tomograms.templates.correlate import SearchTile, transform_of
 from cryodl.tomograms.templates.filters import Filters, volume_ring_power
-from cryodl.tomograms.templates.finder import TemplateFinder
-from cryodl.tomograms.templates.null_distribution import block_maxima, fit_null
-from cryodl.tomograms.templates.search import tiling
+from cryodl.tomograms.templates.finder import TemplateFinder, block_maxima, fit_null, tiling
 from cryodl.tomograms.templates.template import orientations, template_sphere
 
 

@@ -2,7 +2,7 @@
 """`cryodl auto-pick`: micrographs in; picks, and a model that learnt these micrographs, out.
 
 Round 0 picks some micrographs with the first model. Each further round learns from the sure picks of the round before,
-and is judged on held-out micrographs by an observer that knows no network (observer.py). The best round picks
+and is judged on held-out micrographs by an observer that knows no network (self_training.py). The best round picks
 everything.
 """
 

@@ -10,7 +10,7 @@ the overlap of predicted and labelled box; flips, blur, noise and contrast chang
 Ours: the particle's diameter is 40 px, so that hardly ever two share a cell, where the original scales whole
 micrographs to 1024 px; boxes are as wide as the diameter, and one anchor of that size is used; no class output, as
 there is one class; crops are rotated by any angle; AdamW; where only boxes are labelled or labels are sparse, cells
-within half a diameter of a label teach, and the confidences of the others count as in pu.py.
+within half a diameter of a label teach, and the confidences of the others count as in method.py.
 """
 
 from __future__ import annotations

@@ -6,27 +6,34 @@ from __future__ import annotations
 import csv
 import dataclasses
 import glob
+import hashlib
+import itertools
+import json
 import os
 import typing
+from pathlib import Path
 
 import numpy as np
+import torch
+from scipy.ndimage import distance_transform_edt
+from scipy.spatial import cKDTree
 
+from ... import __version__
+from ...contract.result import write_json
 from ...core.geometry import inside
 from ...io.coordinates import align_keys, read_coordinates
-from ...io.files import name_micrographs
+from ...io.files import name_micrographs, whole_file
 from ...simulate.varied import random_scene
 from ..normalize import prepare_micrograph
 from .crops import LabelledImage
 from .labels import leave_out_unlabelled_edge, load_labelled
-from .partial import spare_unmarked
-from .scene_cache import cache_folder, keep, kept
+from .train import MATCH_RADII
 
 if typing.TYPE_CHECKING:
-    import torch
-
     from ...simulate.pool import PoolMember
     from .method import PickerMethod
     from .predict import Picker
+
 
 COLUMNS = ("name", "micrographs", "coordinates", "pixel_size", "particle_diameter")
 HELD_OUT = 0.1  # of the structures; the validation micrographs show only these
@@ -84,7 +91,7 @@ def load_set(
     """LabelledImages of a RealSet as people would state its diameter: each at several scales, in float16.
 
     Published diameters are often wider than what shows, so no size is learnt from them. picker: where marks leave
-    particles out, the one that tells where these may be (partial.py); distance: between its candidates, diameters.
+    particles out, the one that tells where these may be (below); distance: between its candidates, diameters.
     """
     images = []
     for stated in STATED_REAL:
@@ -196,3 +203,148 @@ def chances_of(
         weight = np.array([1.0 + len(im.positives) ** 0.5 for im in images])
         chances.append(share * weight / weight.sum())
     return np.concatenate(chances)
+
+
+# ----- Real sets with incomplete published labels: which areas a general model may learn from. Taught as
+# background, the unmarked particles of such a set teach that faint particles are specks of dirt. So a model that
+# never saw the set's marks looks at it first. Unmarked places that it scores like the marked ones teach nothing;
+# the rest is background. This holds if the marked particles are a fair sample of all (selected completely at
+# random; Elkan & Noto 2008, Learning classifiers from only positive and unlabeled data).
+MISSED = 0.4  # of the marked particles score lower than an unmarked position that teaches nothing
+
+
+def spare_unmarked(images: typing.Sequence[LabelledImage], picker: Picker, distance: float) -> list[LabelledImage]:
+    """Images of one real set without the unmarked positions that may be particles.
+
+    Parameters
+    ----------
+    images : sequence of LabelledImage
+        With complete labels and all at one scale.
+    picker : Picker
+        The model that the training continues from.
+    distance : float, diameters
+        Between two candidates.
+
+    Returns
+    -------
+    list of LabelledImage
+        Circles of a particle's width around these places are not allowed. Marks with a candidate within half the radius
+        are moved there, as published centres scatter.
+    """
+    own = [picker.method.working_diameter * (im.size or 1.0) for im in images]
+    found = [picker.candidates_prepared(im, distance * wide) for im, wide in zip(images, own)]
+    looks = [_matched(im.positives, *one, MATCH_RADII * wide / 2) for im, one, wide in zip(images, found, own)]
+    marked = np.concatenate([np.zeros(0), *(look.mark_scores for look in looks)])
+    limit = float(np.quantile(marked, MISSED)) if len(marked) else 1.0
+    spared = []
+    for image, (yx, scores), look, wide in zip(images, found, looks, own):
+        unmarked = yx[~look.taken & (scores >= limit)]
+        allowed = ~_circles(unmarked, look.marks, wide / 2, image.image.shape)
+        allowed = allowed if image.allowed is None else allowed & image.allowed
+        spared.append(dataclasses.replace(image, positives=look.marks, allowed=allowed))
+    return spared
+
+
+class _Matched(typing.NamedTuple):
+    """marks (n, 2) yx, moved to their candidates; mark_scores (n,), 0 where there is no candidate; taken (m,): which
+    candidates are marked."""
+
+    marks: np.ndarray
+    mark_scores: np.ndarray
+    taken: np.ndarray
+
+
+def _matched(marks: np.ndarray, yx: np.ndarray, scores: np.ndarray, reach: float) -> _Matched:
+    moved, mark_scores, taken = marks.copy(), np.zeros(len(marks)), np.zeros(len(yx), bool)
+    if len(marks) and len(yx):
+        apart, nearest = cKDTree(yx).query(marks)
+        near = apart < reach
+        moved[near], mark_scores[near] = yx[nearest[near]], scores[nearest[near]]
+        taken = cKDTree(marks).query(yx)[0] < reach
+    return _Matched(moved, mark_scores, taken)
+
+
+def _circles(centres: np.ndarray, marks: np.ndarray, radius: float, shape: tuple[int, ...]) -> torch.Tensor:
+    """(h, w) bool: within `radius` of a centre, and nearer to it than to any mark."""
+    from_centre, from_mark = (_nearest(points, shape) for points in (centres, marks))
+    return torch.from_numpy((from_centre < radius) & (from_centre < from_mark))
+
+
+def _nearest(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """(h, w) px to the nearest of points (n, 2); infinite where there is none."""
+    if not len(points):
+        return np.full(shape, np.inf)
+    empty = np.ones(shape, bool)
+    empty[tuple(np.clip(np.rint(points).astype(int), 0, np.array(shape) - 1).T)] = False
+    return distance_transform_edt(empty)
+
+
+# ----- Simulated micrographs kept on disk, so that a continued or changed training can use them again.
+RECORD = "structures.json"
+UNET = 32.0  # working diameter of folders that were begun when there was no other
+
+
+def cache_folder(
+    cache: str, members: typing.Sequence[PoolMember], seed: int, tag: int, faint: float, diameter_px: float = UNET
+) -> Path:
+    """The folder within `cache` of the micrographs of these structures, seed, tag, share of faint ones and working
+    diameter; another version has another, and so have other structures of the same names."""
+    names = [member.name for member in members]
+    known = [__version__, names, seed, tag, faint, *([diameter_px] if diameter_px != UNET else [])]
+    key = hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]
+    mine = [_summary(member) for member in members]
+    for number in itertools.count(1):
+        folder = Path(cache) / f"scenes-{tag}-{key}{f'-{number}' if number > 1 else ''}"
+        record = folder / RECORD
+        if not record.exists():  # of an older version, or new
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(record, mine)
+            break
+        if np.allclose(json.loads(record.read_text(encoding="utf-8")), mine, rtol=1e-3, atol=1e-6):
+            break
+    return folder
+
+
+def _summary(member: PoolMember) -> list[float]:
+    """Numbers that tell two structures apart, and differ little where one is computed on another machine."""
+    density = member.density.double()
+    thirds = [float(density.narrow(axis, 0, density.shape[axis] // 3).mean()) for axis in range(3)]
+    return [member.extent, float(density.mean()), float(density.std()), *thirds]
+
+
+def keep(path: Path, image: LabelledImage) -> None:
+    """Write a simulated LabelledImage; images lose what float16 cannot hold."""
+    with whole_file(path) as temporary, open(temporary, "wb") as file:
+        np.savez(
+            file,
+            image=image.image.numpy().astype(np.float16),
+            valid=np.packbits(image.valid.numpy()),
+            allowed=np.packbits(typing.cast("torch.Tensor", image.allowed).numpy()),  # simulated ones have both
+            positives=image.positives,
+            size=typing.cast("float", image.size),
+            name=image.name,
+        )
+
+
+def kept(path: Path) -> LabelledImage | None:
+    """The LabelledImage of a file of `keep`, its image in float16; None if the file is not there."""
+    try:
+        with np.load(path) as stored:
+            image = torch.from_numpy(stored["image"])
+            masks = [_mask(stored[key], image.shape) for key in ("valid", "allowed")]
+            return LabelledImage(
+                str(stored["name"]),
+                image,
+                masks[0],
+                stored["positives"],
+                np.zeros((0, 2)),
+                "complete",
+                masks[1],
+                size=float(stored["size"]),
+            )
+    except FileNotFoundError:
+        return None
+
+
+def _mask(bits: np.ndarray, shape: tuple[int, ...]) -> torch.Tensor:
+    return torch.from_numpy(np.unpackbits(bits, count=shape[0] * shape[1]).reshape(shape).astype(bool))

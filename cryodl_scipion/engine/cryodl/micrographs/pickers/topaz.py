@@ -3,7 +3,7 @@
 
 From the paper and the authors' program: 32 kernels of 7x7 with step 2, 64 of 5x5 with step 2, 128 of 5x5, each with
 batch norm and PReLU, one output (their conv31: it sees 31 px); positives are the positions within 3 px of a labelled
-particle, 1/16 of each batch; all other places are unlabelled; GE-binomial criterion or non-negative risk (pu.py) with
+particle, 1/16 of each batch; all other places are unlabelled; GE-binomial criterion or non-negative risk (method.py) with
 the expected number of particles; windows rotated and mirrored; Adam.
 
 Ours: the particle's diameter is 24 px (they advise less than what the network sees); 128 windows a step and a rate of

@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+import functools
 import typing
 
-from ...io.windows import open_figure, show_until_closed
+from matplotlib.widgets import Button, Slider, TextBox
+
+from ...io.windows import connect, open_figure, show_until_closed
+from .view import SliceView, TileView
 
 if typing.TYPE_CHECKING:
     from .session import Session
+
 
 _WAYS_OUT = (
     "Work at the machine's screen, or over ssh -X, or draw on another computer and copy the folder of "
@@ -18,9 +23,336 @@ _WAYS_OUT = (
 
 def show_annotation_window(session: Session, title: str) -> typing.Any:
     """Open the window for a Session, and return when it is closed. Raises ValueError if there is no screen for it."""
-    from .window import SIZE, AnnotationWindow
-
     figure = open_figure(title, SIZE, "annotation window", _WAYS_OUT)
     window = AnnotationWindow(figure, session)
     show_until_closed(figure)
     return window
+
+
+# ----- The annotation window: what mouse, keys, buttons and slider do to a Session, and when what is drawn again.
+SIZE = 14.4, 8.8  # inches
+_ZOOM = 1.25  # of one click of the wheel
+_ON, _OFF = "#ffd27f", "0.92"  # colours of buttons
+PAGE = 10  # slices
+BUTTONS = (
+    ("w", "Mark without (w)"),
+    ("u", "Uncertain (u)"),
+    ("+", "Larger brush (+)"),
+    ("-", "Smaller brush (-)"),
+    ("f", "Fill outlines (f)"),
+    ("n", "Copy to next (n)"),
+    ("z", "Undo (z)"),
+    ("delete", "Delete tile"),
+    ("a", "Average slices (a)"),
+    ("h", "Hide drawings (h)"),
+)
+
+
+class AnnotationWindow:
+    """figure: matplotlib's, of any canvas. session: Session."""
+
+    def __init__(self, figure: typing.Any, session: Session) -> None:
+        self.figure, self.session = figure, session
+        self._shown: tuple[int, int, int, float] | None = None
+        self._pan: tuple[float, float] | None = None
+        self._position = session.shape[1] // 2, session.shape[2] // 2, session.size
+        self.slice_view = SliceView(figure.add_axes((0.012, 0.135, 0.53, 0.79)))
+        self.tile_view = TileView(figure.add_axes((0.562, 0.44, 0.30, 0.485)))
+        self.tiles = TileList(figure.add_axes((0.562, 0.095, 0.425, 0.275)))
+        self.words = Words(figure)
+        self.slider = self._add_slider(figure.add_axes((0.06, 0.1, 0.43, 0.025)))
+        self.box = TextBox(figure.add_axes((0.64, 0.385, 0.222, 0.035)), "Feature  ", session.feature)
+        self.box.on_submit(self.name_feature)
+        self.box.active = False  # else it draws the whole window at each click
+        self.keys = self._actions()
+        self._add_buttons()
+        connect(figure, self)
+        self.refresh()
+
+    # ----- parts
+    def _add_slider(self, axes: typing.Any) -> typing.Any:
+        slider = Slider(axes, "Slice", 1, 2, valinit=1, valstep=1, valfmt="%d")
+        slider.vline.set_visible(False)  # the mark of a default value, which there is none of
+        slider.on_changed(lambda value: self.do(lambda: self.session.choose_slice(int(value) - 1)))
+        return slider
+
+    def _actions(self) -> dict[str, typing.Callable[[], typing.Any]]:
+        """{key: function}"""
+        s = self.session
+        slices = {"up": 1, "right": 1, "down": -1, "left": -1, "pageup": PAGE, "pagedown": -PAGE}
+        go = lambda step: lambda: s.choose_slice(s.z + step)
+        keys: dict[str, typing.Callable[[], typing.Any]] = {key: go(step) for key, step in slices.items()}
+        keys.update(
+            {
+                "+": lambda: s.change_brush(1),
+                "=": lambda: s.change_brush(1),
+                "-": lambda: s.change_brush(-1),
+                "u": self.toggle_uncertain,
+                "w": self.toggle_marking,
+                "f": s.fill,
+                "n": lambda: s.copy(1),
+                "N": lambda: s.copy(-1),
+                "z": s.undo,
+                "ctrl+z": s.undo,
+                "delete": s.delete,
+                "h": self.toggle_hidden,
+                "backspace": s.delete,
+                "a": s.change_averaging,
+                "c": lambda: s.change_contrast(1),
+                "C": lambda: s.change_contrast(-1),
+                "t": lambda: s.step_tile(1),
+                "T": lambda: s.step_tile(-1),
+                "[": lambda: s.choose_tomogram(s.number - 1),
+                "]": lambda: s.choose_tomogram(s.number + 1),
+                "0": lambda: self.slice_view.zoom(1e-9, 0, 0),
+            }
+        )
+        return keys
+
+    def _add_buttons(self) -> None:
+        self.buttons: dict[str, typing.Any] = {}
+        for row, (key, label) in enumerate(BUTTONS):
+            axes = self.figure.add_axes((0.875, 0.885 - 0.0495 * row, 0.113, 0.04))
+            self.buttons[key] = Button(axes, label, color=_OFF, hovercolor="0.85")
+            self.buttons[key].label.set_fontsize(9)
+            self.buttons[key].on_clicked(lambda event, key=key: self.do(self.keys[key]))
+
+    # ----- what happens
+    def do(self, action: typing.Callable[[], typing.Any]) -> None:
+        """Do something that may change everything that is shown."""
+        if not self.session.drawing:  # a stroke is ended first
+            action()
+            self.refresh()
+
+    def toggle_uncertain(self) -> None:
+        """Begin or end drawing what is uncertain."""
+        self.session.uncertain, self.session.marking = not self.session.uncertain, False
+
+    def toggle_marking(self) -> None:
+        """Begin or end putting tiles without the feature."""
+        self.session.marking, self.session.uncertain = not self.session.marking, False
+
+    def toggle_hidden(self) -> None:
+        """Hide the drawings, or show them again."""
+        self.slice_view.hidden = not self.slice_view.hidden
+
+    def name_feature(self, text: str) -> None:
+        """Go on with the feature that was typed."""
+        if text.strip() == self.session.feature:
+            return
+        try:
+            self.session.choose_feature(text.strip())
+        except ValueError as error:
+            self.session.message = str(error)
+        self.refresh()
+
+    def press(self, event: typing.Any) -> None:
+        """Choose a tile, begin a stroke, or move the picture."""
+        s = self.session
+        if event.inaxes is self.slice_view.axes and event.button == 1:
+            self.do(lambda: s.click(event.ydata, event.xdata))
+        elif event.inaxes is self.slice_view.axes and event.button == 2:
+            self._pan = event.xdata, event.ydata
+        elif event.inaxes is self.tiles.axes:
+            self.do(lambda: self.tiles.click(event.ydata))
+        elif event.inaxes is self.tile_view.axes and event.button in (1, 3) and not s.drawing:
+            if s.begin(event.ydata, event.xdata, erase=event.button == 3):
+                self.tile_view.draw_strokes(s.active)
+            else:
+                self.refresh()
+
+    def motion(self, event: typing.Any) -> None:
+        """Go on with what the pressed button began."""
+        s, inside = self.session, event.inaxes is self.tile_view.axes
+        self.box.active = event.inaxes is self.box.ax or self.box.capturekeystrokes
+        if inside and s.drawing:
+            s.move(event.ydata, event.xdata)
+        if self._pan is not None and event.inaxes is self.slice_view.axes:
+            self.slice_view.move(self._pan[0] - event.xdata, self._pan[1] - event.ydata)
+            self.figure.canvas.draw_idle()
+        colour = "#cc4dcc" if s.uncertain else "white"
+        self.tile_view.show_brush(event.xdata if inside else None, event.ydata, s.brush, colour)
+        self.tile_view.draw_strokes(s.active)
+
+    def release(self, event: typing.Any) -> None:
+        """End what the pressed button began."""
+        self._pan = None
+        if self.session.drawing:
+            self.session.end()
+            self.refresh()
+
+    def scroll(self, event: typing.Any) -> None:
+        """Go to other slices or tiles; with the control key, zoom."""
+        zooms = "control" in (event.key or "") or "ctrl" in getattr(event, "modifiers", ())
+        if zooms and event.inaxes is self.slice_view.axes:
+            self.do(lambda: self.slice_view.zoom(_ZOOM**event.step, event.xdata, event.ydata))
+        elif event.inaxes is self.tiles.axes:
+            self.do(lambda: self.tiles.scroll(-3 if event.step > 0 else 3))
+        elif event.inaxes in (self.slice_view.axes, self.tile_view.axes):
+            self.do(lambda: self.session.choose_slice(self.session.z + (1 if event.step > 0 else -1)))
+
+    def key(self, event: typing.Any) -> None:
+        """Do what the key stands for."""
+        if not self.box.capturekeystrokes and event.key in self.keys:
+            self.do(self.keys[event.key])
+
+    # ----- drawing
+    def refresh(self) -> None:
+        """Bring all that is shown into line with the session."""
+        s = self.session
+        self._show_slice()
+        if s.active is not None:
+            self._position = (*s.active.centre_zyx[1:], s.active.size)
+        self.slice_view.show_tiles(s)
+        self.tile_view.show_tile(s.active, self._position[:2], self._position[2], self.slice_view.hidden)
+        self.words.show(s)
+        self.tiles.show(s)
+        self._show_controls()
+        self.figure.canvas.draw_idle()
+
+    def _show_slice(self) -> None:
+        s = self.session
+        shown = s.number, s.z, s.averaged, s.contrast
+        if shown == self._shown:
+            return
+        try:
+            image, limits = s.image(), s.limits()
+        except (ValueError, OSError) as error:  # the other slices, and what was drawn, are as good as before
+            s.message = str(error)
+            return
+        self.slice_view.show_image(image, limits, whole=self._shown is None or self._shown[0] != s.number)
+        self.tile_view.show_image(image, limits)
+        self._shown = shown
+
+    def _show_controls(self) -> None:
+        s = self.session
+        self.slider.valmax = s.shape[0]
+        self.slider.ax.set_xlim(1, max(s.shape[0], 2))
+        widgets: tuple[tuple[typing.Any, int | str], ...] = ((self.slider, s.z + 1), (self.box, s.feature))
+        for widget, value in widgets:
+            if (widget.val if widget is self.slider else widget.text) != value:
+                widget.eventson = False
+                widget.set_val(value)
+                widget.eventson = True
+        for key, on in (("w", s.marking), ("u", s.uncertain), ("h", self.slice_view.hidden), ("a", s.averaged > 1)):
+            self.buttons[key].color = _ON if on else _OFF
+            self.buttons[key].ax.set_facecolor(_ON if on else _OFF)
+
+
+# ----- The words of the annotation window: state, messages, help, and the list of features and tiles.
+LINES = 15
+HELP = (
+    "Slice: click = new tile or choose one, wheel or arrows = other slice, Ctrl + wheel = zoom, 0 = whole slice, "
+    "[ ] = other tomogram, a = average slices, c C = contrast\n"
+    "Tile: left button = draw, right button = erase, + - = brush, u = uncertain, f = fill outlines, n N = copy to "
+    "next / previous slice, h = hide drawings, z = undo, Delete = delete tile\n"
+    "w = mark tiles WITHOUT the feature, one click each;  t T = next / previous tile, wheel over the list = "
+    "further tiles;  every stroke is saved at once"
+)
+
+
+Line = tuple[str, typing.Callable[[], None] | None, bool]  # text, what a click does, whether it is the chosen one
+
+
+class Words:
+    """State and message above, help below. figure: matplotlib's."""
+
+    def __init__(self, figure: typing.Any) -> None:
+        self._state = figure.text(0.012, 0.972, "", fontsize=10, weight="bold", va="center")
+        self._message = figure.text(0.012, 0.944, "", fontsize=10, va="center")
+        figure.text(0.012, 0.008, HELP, fontsize=8.6, va="bottom", linespacing=1.4, color="0.25")
+
+    def show(self, session: Session) -> None:
+        """State and message of a session."""
+        mode = (
+            "marking tiles WITHOUT it"
+            if session.marking
+            else "drawing: UNCERTAIN"
+            if session.uncertain
+            else "drawing the feature"
+        )
+        averaged = f", mean of {session.averaged} slices" if session.averaged > 1 else ""
+        self._state.set_text(
+            f"{session.name} ({session.number + 1} of {len(session.tomograms)}), slice "
+            f"{session.z + 1} of {session.shape[0]}{averaged}  |  {session.feature} by "
+            f"{session.annotator}  |  {mode}  |  brush {session.brush} px"
+        )
+        self._message.set_text(session.message)
+        self._message.set_color("#c00000" if session.failed else "#00507a")
+
+
+class TileList:
+    """Features with their counts, and the tiles of the one that is drawn; a click on a line goes there.
+
+    Of a longer list a part is shown, and how many lines are above and below; the wheel and clicks there show them.
+    """
+
+    def __init__(self, axes: typing.Any) -> None:
+        axes.set_axis_off()
+        axes.set_xlim(0, 1)
+        axes.set_ylim(LINES, 0)
+        self.axes = axes
+        self._texts = [
+            axes.text(0, row + 0.5, "", family="monospace", fontsize=9, va="center", clip_on=True)
+            for row in range(LINES)
+        ]
+        self._lines, self._shown, self._first = list[Line](), list[typing.Any](), 0
+        self._followed: tuple[typing.Any, ...] | None = None
+
+    def show(self, session: Session) -> None:
+        """All of a session, the chosen tile among what is seen if it was another one before."""
+        lines: list[Line] = [("Features", None, False)]
+        for name, (positive, negative) in session.counts().items():
+            lines.append(
+                (
+                    f"{name}: {positive} with, {negative} without",
+                    functools.partial(session.choose_feature, name),
+                    name == session.feature,
+                )
+            )
+        sheets = sorted(session.sheets(), key=lambda s: s.centre_zyx)
+        lines.append((f"Tiles of {session.feature} in {session.name}", None, False))
+        positions = {}
+        for sheet in sheets:
+            z, y, x = sheet.centre_zyx
+            positions[id(sheet)] = len(lines)
+            lines.append(
+                (
+                    f"slice {z + 1:4d}  x {x:5d}  y {y:5d}  {sheet.state}",
+                    functools.partial(session.select, sheet),
+                    sheet is session.active,
+                )
+            )
+        self._lines = lines
+        followed = session.number, session.feature, session.active, len(sheets)
+        if followed != self._followed:
+            self._followed = followed
+            position = positions.get(id(session.active))
+            if position is not None and not self._first < position < self._first + LINES - 1:
+                self._first = position - LINES // 2
+        self._write()
+
+    def scroll(self, lines: int) -> None:
+        """Show what is so many lines further down."""
+        self._first += lines
+        self._write()
+
+    def _write(self) -> None:
+        self._first = max(0, min(self._first, len(self._lines) - LINES))
+        self._shown = list(self._lines[self._first : self._first + LINES])
+        below = len(self._lines) - self._first - LINES
+        if self._first > 0:
+            self._shown[0] = f"... {self._first + 1} more above", lambda: self.scroll(2 - LINES), False
+        if below > 0:
+            self._shown[-1] = f"... and {below + 1} more below", lambda: self.scroll(LINES - 2), False
+        for text, line in zip(self._texts, self._shown + [("", None, False)] * LINES):
+            text.set_text(("" if line[1] is None else "> " if line[2] else "  ") + line[0])
+            text.set_weight("bold" if line[1] is None or line[2] else "normal")
+
+    def click(self, y: float) -> bool:
+        """Do what the line at this height of the axes stands for. Returns whether there was one."""
+        row = int(y)
+        action = self._shown[row][1] if 0 <= row < len(self._shown) else None
+        if action is not None:
+            action()
+        return action is not None

@@ -7,13 +7,176 @@ import typing
 
 import numpy as np
 
-from ...contract.annotations import FEATURE, UNCERTAIN, WITHOUT
-from .browsing import Browser
-from .sheets import EMPTY, Sheet
+from ...contract.annotations import FEATURE, NEGATIVE, POSITIVE, UNCERTAIN, WITHOUT, Tile, check_name
+from ...io.files import evenly_spaced
+from .sheets import EMPTY, WITHOUT_IT, Sheet
 
 if typing.TYPE_CHECKING:
     from ...io.tomograms import Tomogram
     from .store import AnnotationStore
+
+
+# ----- The slice that is shown, and its display.
+AVERAGED = (1, 3, 5, 9)  # slices that are shown as one
+SAMPLED, WIDTH = 7, 500  # slices, and px along their sides, that the grey values are measured in
+
+
+class ShownSlices:
+    """tomograms: list of (name, Tomogram, pixel size in Å/px). Only what is shown is read."""
+
+    def __init__(self, tomograms: typing.Sequence[tuple[str, Tomogram, float]]) -> None:
+        self.tomograms, self.number, self.z, self.averaged, self.contrast = tomograms, 0, 0, 1, 1.0
+        self._limits: dict[tuple[int, int], tuple[float, float]] = {}
+
+    @property
+    def name(self) -> str:
+        """Name of the tomogram that is shown."""
+        return self.tomograms[self.number][0]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(z, y, x) of the tomogram."""
+        return self.tomograms[self.number][1].shape
+
+    def image(self) -> np.ndarray:
+        """(h, w) float32 of what is shown: the slice, or the mean of `averaged` slices around it."""
+        return self._mean(self.z)
+
+    def limits(self) -> tuple[float, float]:
+        """Values shown as black and white: percentiles 1 and 99 of some slices of the tomogram, drawn together by the
+        contrast."""
+        key = self.number, self.averaged
+        if key not in self._limits:
+            low, high = np.percentile(self._sample(), (1, 99))
+            self._limits[key] = float(low), float(high if high > low else low + 1)
+        low, high = self._limits[key]
+        middle, half = (low + high) / 2, (high - low) / 2 / self.contrast
+        return middle - half, middle + half
+
+    def change_averaging(self) -> None:
+        """Show the mean of the next number of slices."""
+        self.averaged = AVERAGED[(AVERAGED.index(self.averaged) + 1) % len(AVERAGED)]
+
+    def change_contrast(self, step: int) -> None:
+        """More contrast, or less for a negative number of steps."""
+        self.contrast = float(np.clip(self.contrast * 1.25**step, 0.1, 10))
+
+    def _sample(self) -> list[np.ndarray]:
+        """Values of some slices; those that cannot be read are left out. Raises ValueError if that is all of them."""
+        step, values = max(1, max(self.shape[1:]) // WIDTH), []
+        for z in evenly_spaced(range(self.shape[0]), SAMPLED):
+            try:
+                values.append(self._mean(z)[::step, ::step])
+            except ValueError as error:
+                reason = error  # Python forgets `error` at the end of this block
+        if not values:
+            raise reason
+        return values
+
+    def _mean(self, z: int) -> np.ndarray:
+        first = max(z - self.averaged // 2, 0)
+        return self.tomograms[self.number][1].part((first, z + self.averaged // 2 + 1)).mean(axis=0)
+
+
+# ----- Going through tomograms, slices, features and the tiles that are there.
+class Browser(ShownSlices):
+    """What there is of one annotator in an AnnotationStore. tomograms: list of (name, Tomogram, pixel size).
+
+    active: the chosen Sheet, or None. message: one sentence about what happened last.
+    """
+
+    def __init__(
+        self,
+        store: AnnotationStore,
+        tomograms: typing.Sequence[tuple[str, Tomogram, float]],
+        feature: str,
+        annotator: str,
+    ) -> None:
+        ShownSlices.__init__(self, tomograms)
+        check_name(annotator, "annotator")
+        self.store, self.annotator, self.message = store, annotator, ""
+        self.active: Sheet | None = None
+        self._named, self._sheets = list[str](), dict[tuple[str, str], list[Sheet]]()
+        for name, tomogram, _ in tomograms:
+            store.set_path(name, tomogram.path, tomogram.shape)
+        self.choose_feature(feature)
+        self.choose_tomogram(0)
+
+    # ----- where one looks
+    def choose_tomogram(self, number: int) -> None:
+        """Show another tomogram: at its last tile of the feature, or in the middle."""
+        self.number, self.active = number % len(self.tomograms), None
+        sheets = self.sheets()
+        self.z = self.shape[0] // 2
+        if sheets:
+            self.select(sheets[-1])
+
+    def choose_slice(self, z: int) -> None:
+        """Show another slice; a tile of the former one is left."""
+        self.z = int(np.clip(z, 0, self.shape[0] - 1))
+        if self.active is not None and self.active.z != self.z:
+            self.active = None
+
+    def choose_feature(self, name: str) -> None:
+        """Go on with another feature, also a new one. Raises ValueError for a name that cannot be kept."""
+        check_name(name)
+        self.feature, self.active, self.message = name, None, f"Drawing {name}."
+        if name not in self._named:
+            self._named.append(name)
+
+    @property
+    def features(self) -> list[str]:
+        """Names of all features, those without tiles last."""
+        return list(dict.fromkeys(self.store.features + self._named))
+
+    # ----- tiles
+    def sheets(self) -> list[Sheet]:
+        """Sheets of the tomogram and the feature, in all slices."""
+        key = self.name, self.feature
+        if key not in self._sheets:
+            self._sheets[key] = [
+                Sheet(t.centre_zyx, t.size, self.store.drawing(t), t.kind == NEGATIVE, t)
+                for t in self.store.tiles(self.feature, self.annotator, self.name)
+                if t.path
+            ]
+        return self._sheets[key]
+
+    def sheets_here(self) -> list[Sheet]:
+        """Sheets of the slice that is shown."""
+        return [s for s in self.sheets() if s.z == self.z]
+
+    def others_here(self) -> list[Tile]:
+        """Tiles of other features in the slice."""
+        return [
+            t
+            for t in self.store.tiles(annotator=self.annotator, tomogram=self.name)
+            if t.feature != self.feature and t.path and t.centre_zyx[0] == self.z
+        ]
+
+    def counts(self) -> dict[str, tuple[int, ...]]:
+        """{feature: (tiles with it, tiles without it)} of the annotator."""
+        found = self.store.counts(self.annotator)
+        return {f: tuple(found.get(f, {}).get(kind, 0) for kind in (POSITIVE, NEGATIVE)) for f in self.features}
+
+    def select(self, sheet: Sheet) -> None:
+        """Choose a sheet, and go to its slice."""
+        self.z, self.active = sheet.z, sheet
+        self.message = {
+            EMPTY: "Draw the feature on this tile; the tile is saved with the first stroke.",
+            WITHOUT_IT: "A tile without the feature.",
+        }.get(sheet.state, "")
+
+    def step_tile(self, step: int) -> None:
+        """Go to the next or the previous tile of the tomogram."""
+        sheets = sorted(self.sheets(), key=lambda s: s.centre_zyx)
+        if not sheets:
+            self.message = f"There is no tile of {self.feature} in {self.name}."
+            return
+        positions = [s.centre_zyx for s in sheets]
+        here = self.active.centre_zyx if self.active else (self.z, -1, -1)
+        after = [i for i, position in enumerate(positions) if (position > here if step > 0 else position < here)]
+        self.select(sheets[(after[0] if step > 0 else after[-1]) if after else (0 if step > 0 else -1)])
+
 
 UNDO_STEPS = 100
 BRUSHES = (1, 2, 3, 4, 6, 8, 11, 15, 20, 28, 40)  # diameters, px

@@ -18,16 +18,18 @@ from ...contract.annotations import (
     TABLE,
     UNCERTAIN,
     Tile,
+    TomogramPaths,
     check_name,
     read_table,
     tile_of,
 )
+from ...io.tomograms import Tomogram
 from .files import read_stack, write_table, write_tile_stack
 from .tiles import check_drawing, check_image, cut_tile, outside, overlapping
-from .tomogram_files import OpenTomograms
 
 if typing.TYPE_CHECKING:
-    from ...io.tomograms import Tomogram
+    pass
+
 
 _SAVED = ("number", "tomogram", "pixel_size", "centre_zyx", "size", "feature", "annotator", "kind", "drawing", "image")
 
@@ -252,3 +254,40 @@ class AnnotationStore:
             }
         self._free = set(range(self._used)) - set(self._drawings)
         self._last = max([t.number for t in self.entries], default=0)
+
+
+# ----- The annotated tomograms, opened at the paths that contract/annotations.py gives.
+class OpenTomograms(TomogramPaths):
+    """TomogramPaths that opens the tomograms, each once."""
+
+    def __init__(self, folder: str, table: typing.Mapping[str, typing.Any] | typing.Sequence[typing.Any] = ()) -> None:
+        super().__init__(folder, table)
+        self._open: dict[str, Tomogram] = {}
+
+    def set(self, name: str, path: str, shape: typing.Sequence[int] | None = None) -> None:
+        """As TomogramPaths.set."""
+        super().set(name, path, shape)
+        self._open.pop(name, None)
+
+    def open(self, name: str) -> Tomogram:
+        """The io.tomograms.Tomogram. Raises FileNotFoundError or ValueError with what to do."""
+        if name in self._open:
+            return self._open[name]
+        path = self.path(name)
+        if path is None or not os.path.exists(path):
+            raise FileNotFoundError(
+                f"The tomogram {name} of the annotations {self.folder} is not at {path}. Restore it, or give its "
+                "present path (--tomograms); it is matched by name."
+            )
+        tomogram, was = Tomogram(path), self.shape(name)
+        if was and list(tomogram.shape) != was:
+            raise ValueError(
+                f"{path} has {_size(tomogram.shape)} voxels; when {name} was annotated it had "
+                f"{_size(was)}. Give the tomogram that was annotated (--tomograms)."
+            )
+        self._open[name] = tomogram
+        return tomogram
+
+
+def _size(shape: typing.Sequence[int]) -> str:
+    return " x ".join(str(n) for n in reversed(shape))

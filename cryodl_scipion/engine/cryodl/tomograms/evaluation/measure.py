@@ -9,13 +9,169 @@ import typing
 import numpy as np
 
 from ...contract import UNANNOTATED
-from .found_components import ComponentCounts, count_components
-from .outlines import FARTHEST, Distances
-from .overlap import Overlap, ScoreCurve
+from ..features.components import BYTES, ComponentFinder
+from .overlap import Overlap, ScoreCurve, ratio
 from .pairs import annotated_voxels, blocks
 
 if typing.TYPE_CHECKING:
     from .pairs import LabelledPair
+
+
+# ----- Distance between the surfaces of a segmentation and of the labels, measured block by block. An outline is
+# made of the voxels of a feature that have a face in common with a voxel that is not of it. From each voxel of one
+# outline the distance to the nearest one of the other is measured, both ways (mean symmetric surface distance).
+FARTHEST = 48  # px: what has nothing nearer than this counts with this distance, so that blocks bound the memory
+
+
+def outline(mask: np.ndarray) -> np.ndarray:
+    """Voxels of a (z, y, x) bool mask with a neighbour outside of it. The array's border is no outside."""
+    return mask & ~eroded(mask)
+
+
+def eroded(mask: np.ndarray) -> np.ndarray:
+    """Voxels of a mask all six neighbours of which are in it, as far as they are in the array."""
+    inner = mask.copy()
+    for axis in range(3):
+        one, other = [slice(None)] * 3, [slice(None)] * 3
+        one[axis], other[axis] = slice(1, None), slice(None, -1)
+        inner[tuple(one)] &= mask[tuple(other)]
+        inner[tuple(other)] &= mask[tuple(one)]
+    return inner
+
+
+@dataclasses.dataclass
+class Distances:
+    """counts: how many voxels of the outlines have each squared distance in px. alone: how many of them have nothing
+    within FARTHEST. sides: voxels of the outline of the segmentation, and of the labels."""
+
+    counts: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(FARTHEST**2 + 1, np.int64))
+    alone: int = 0
+    sides: tuple[int, ...] = (0, 0)
+
+    def add(self, found: np.ndarray, ground_truth: np.ndarray, annotated: np.ndarray, core: tuple[slice, ...]) -> None:
+        """found, ground_truth, annotated: (z, y, x) bool of a block with FARTHEST + 1 voxels around its core. core:
+        three slices."""
+        outlines, annotated = (outline(found), outline(ground_truth)), eroded(annotated)
+        for side, (one, other) in enumerate(((0, 1), (1, 0))):
+            own = (outlines[one] & annotated)[core]
+            self.sides = tuple(n + int(own.sum()) * (k == side) for k, n in enumerate(self.sides))
+            self._measure(own, outlines[other], core)
+
+    def _measure(self, own: np.ndarray, other: np.ndarray, core: tuple[slice, ...]) -> None:
+        """own: outline in the core. other: outline in the block."""
+        counts = np.zeros_like(self.counts)
+        for distance in (0, 1):  # most are there, and need no search
+            near = (other if distance == 0 else ~eroded(~other))[core]
+            counts[distance] = (own & near).sum()
+            own = own & ~near
+        if own.any():
+            positions = np.argwhere(own) + [part.start for part in core]
+            nearest = _nearest(positions, np.argwhere(other))
+            self.alone += int(np.isinf(nearest).sum())
+            squared = np.rint(np.minimum(nearest, FARTHEST) ** 2).astype(np.int64)
+            counts += np.bincount(squared, minlength=len(counts))
+        self.counts = self.counts + counts
+
+    def __add__(self, other: Distances) -> Distances:
+        return Distances(
+            self.counts + other.counts, self.alone + other.alone, tuple(a + b for a, b in zip(self.sides, other.sides))
+        )
+
+    def metrics(self, pixel_size: float) -> dict[str, typing.Any]:
+        """boundary_error and boundary_error_95 (95th percentile) in Å, and boundary_alone, the part of the outlines
+        that has nothing of the other within FARTHEST px. None if the feature is missing on a side."""
+        if not all(self.sides):
+            return dict(boundary_error=None, boundary_error_95=None, boundary_alone=None)
+        distance, total = np.sqrt(np.arange(len(self.counts))), self.counts.sum()
+        nearer = np.searchsorted(np.cumsum(self.counts), 0.95 * total)
+        return dict(
+            boundary_error=float((distance * self.counts).sum() / total * pixel_size),
+            boundary_error_95=float(distance[nearer] * pixel_size),
+            boundary_alone=self.alone / int(total),
+        )
+
+
+def _nearest(positions: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(n,) distances of (n, 3) positions to the nearest of the others; infinite beyond FARTHEST."""
+    if not len(others):
+        return np.full(len(positions), np.inf)
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(others, balanced_tree=False, compact_nodes=False)  # built in half the time
+    return tree.query(positions, distance_upper_bound=FARTHEST + 1e-6)[0]
+
+
+# ----- Connected components of the labels that were found, and components of the segmentation that are correct.
+HALF = 0.5  # part of a component that must be covered
+SLAB_BYTES = 6e8
+
+
+@dataclasses.dataclass
+class ComponentCounts:
+    """true: components of the labels; detected: those at least half of which was found. found: components of the
+    segmentation; right: those at least half of which is true."""
+
+    true: int = 0
+    detected: int = 0
+    found: int = 0
+    right: int = 0
+
+    def __add__(self, other: ComponentCounts) -> ComponentCounts:
+        return ComponentCounts(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other))))
+
+    def metrics(self) -> dict[str, typing.Any]:
+        """The counts, and recall and precision of components; None where nothing is counted."""
+        return dict(
+            components_true=self.true,
+            components_detected=self.detected,
+            components_found=self.found,
+            components_right=self.right,
+            component_recall=ratio(self.detected, self.true),
+            component_precision=ratio(self.right, self.found),
+        )
+
+
+def count_components(
+    pair: LabelledPair, labels: typing.Sequence[int]
+) -> tuple[dict[int, ComponentCounts], dict[int, int]]:
+    """{label: ComponentCounts} of a LabelledPair; and {label: slice with most of it in the labels, or in the
+    segmentation if there is nothing in the labels}. Voxels that nobody knows are in no component."""
+    slices = max(1, int(SLAB_BYTES / (2 * BYTES * pair.shape[1] * pair.shape[2])))
+    starts = range(0, pair.shape[0], slices)
+    finders = ComponentFinder(labels), ComponentFinder(labels)
+    maximum: dict[int, tuple[float, int]] = dict.fromkeys(labels, (-1.0, 0))
+    for z in starts:
+        found, ground_truth = _slab(pair, z, slices)
+        for label in labels:
+            amounts = (ground_truth == label).sum(axis=(1, 2)) + 1e-9 * (found == label).sum(axis=(1, 2))
+            maximum[label] = max(maximum[label], (float(amounts.max()), z + int(amounts.argmax())))
+        finders[0].add(z, found)
+        finders[1].add(z, ground_truth)
+    components = [finder.components() for finder in finders]
+    covered = [np.zeros(len(p)) for p in components]
+    for z in starts:
+        slabs = _slab(pair, z, slices)
+        for own, other, sums, which in zip(slabs, slabs[::-1], covered, components):
+            for label, position, numbers in which.numbered(z, own, labels):
+                sums += np.bincount(numbers[other[position] == label], minlength=len(sums) + 1)[1:]
+    good = [c >= HALF * p.voxels for c, p in zip(covered, components)]
+
+    def counts(side: int, label: int) -> tuple[int, int]:
+        own = components[side].labels == label
+        return int(own.sum()), int((own & good[side]).sum())
+
+    return (
+        {label: ComponentCounts(*counts(1, label), *counts(0, label)) for label in labels},
+        {label: z for label, (_, z) in maximum.items()},
+    )
+
+
+def _slab(pair: LabelledPair, z: int, slices: int) -> tuple[np.ndarray, np.ndarray]:
+    """(found, ground truth) labels of slices from z on, 0 where nobody knows."""
+    found, ground_truth, _ = pair.read((z, min(z + slices, pair.shape[0])))
+    annotated = annotated_voxels(ground_truth)
+    return found * annotated, ground_truth * annotated
+
 
 SIDE = 160  # px of a block, beside what is around it
 MAX_LABELS = 32

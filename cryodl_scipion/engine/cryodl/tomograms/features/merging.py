@@ -15,14 +15,13 @@ from ...io.origins import origin_of
 from ...io.tomograms import Tomogram, VolumeWriter
 from . import components
 from .areas import AreaCounter
-from .blocks import slabs
-from .chimerax import write_script
-from .merge import merged_slabs
-from .scores import FeatureScores, agree
+from .blocks import halo_blocks, slabs, widened
+from .scores import FeatureScores, agree, log_odds
 from .surfaces import write_surface
 
 if typing.TYPE_CHECKING:
     from .scores import Feature, Scored
+
 
 NM3 = 1e-3  # of one cubic Å
 
@@ -141,3 +140,101 @@ def write_pictures(
         count = write_surface(path, mask_of, source.shape, entry["pixel_size"], origin, memory)
         made.append((feature.name, path if count else None))
     write_script(script, volume, tomogram, made, entry["pixel_size"], origin, source.shape[0] // 2)
+
+
+# ----- Scripts that show a tomogram with its labels and surfaces in ChimeraX.
+# Paul Tol's bright colours: to be told apart by the colour-blind
+COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")
+
+
+def write_script(
+    path: str | os.PathLike[str],
+    volume: str | os.PathLike[str],
+    tomogram: str | os.PathLike[str] | None,
+    surfaces: typing.Sequence[tuple[str, typing.Any]],
+    pixel_size: float,
+    origin_xyz: typing.Sequence[float],
+    middle: np.ndarray,
+) -> None:
+    """Write a .cxc script. Paths in it are relative to its folder, from which ChimeraX runs it.
+
+    volume: the label volume. tomogram: its path, or None. surfaces: [(name, path)] of STL files, None without a file.
+    middle: the slice that is shown first. origin_xyz: Å.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    beside = lambda p: '"' + os.path.relpath(p, folder) + '"'
+    position = f"voxelSize {pixel_size:.6g} origin " + ",".join(f"{value:.6g}" for value in origin_xyz)
+    lines, number = ["# cryodl: open it in a ChimeraX with nothing open"], 0
+    if tomogram:
+        number += 1
+        lines += [
+            f"open {beside(tomogram)}",
+            f"volume #{number} {position} style image region all step 1 planes z,{middle}",
+        ]
+    number += 1
+    lines += [f"open {beside(volume)} name labels", f"volume #{number} {position}", f"hide #{number} models"]
+    for index, (name, surface) in enumerate(surfaces):
+        if surface:
+            number += 1
+            colour = COLOURS[index % len(COLOURS)]
+            lines += [f'open {beside(surface)} name "{name}"', f"color #{number} {colour}"]
+    with whole_file(path) as temporary:
+        temporary.write_text("\n".join(lines + ["lighting soft", "view"]) + "\n", encoding="utf-8")
+
+
+# ----- Competitive merging (Chen et al., Nature Methods 2017): each voxel goes to the feature that is most sure of
+# it.
+BYTES = 36  # per voxel of a part: scores, smoothed scores, the best so far, positions above the threshold
+TRUNCATE = 4.0  # standard deviations that the Gaussian reaches
+
+
+def merged_slabs(
+    sources: typing.Sequence[FeatureScores],
+    thresholds: typing.Sequence[float],
+    sigma: float,
+    competitive: bool,
+    memory: float,
+) -> typing.Iterator[tuple[int, np.ndarray]]:
+    """Yields (z, (n, y, x) int8 labels) of one tomogram, in the order of z. Label i + 1 is the i-th source.
+
+    A feature can have a voxel if its score reaches its threshold. Of several the one whose log odds are farthest above
+    those of its threshold has it, so that networks with other thresholds compare; on a tie the earlier one. If not
+    competitive, the last one has it. The same whatever the memory.
+    sources: list of FeatureScores of one shape. thresholds: of each. sigma: voxels of the Gaussian that scores are
+    smoothed by. memory: GB.
+    """
+    shape, halo = sources[0].shape, int(TRUNCATE * sigma + 0.5)
+    for z_part, y_parts in halo_blocks(shape, BYTES, memory, halo):
+        labels = np.zeros((z_part[1] - z_part[0], *shape[1:]), np.int8)
+        for y_part in y_parts:
+            labels[:, slice(*y_part)] = _merge_block(sources, thresholds, sigma, competitive, (z_part, y_part), halo)
+        yield z_part[0], labels
+
+
+def _merge_block(
+    sources: typing.Sequence[FeatureScores],
+    thresholds: typing.Sequence[float],
+    sigma: float,
+    competitive: bool,
+    part: typing.Any,
+    halo: int,
+) -> np.ndarray:
+    """(z, y, x) int8 labels of the part ((z, z), (y, y)), whole in x."""
+    shape = sources[0].shape
+    ranges, core = zip(*(widened(p, halo, length) for p, length in zip(part, shape)))
+    size = [stop - start for start, stop in part] + [shape[2]]
+    labels, best = np.zeros(size, np.int8), np.full(size, -1, np.float32)
+    for label, (source, threshold) in enumerate(zip(sources, thresholds), 1):
+        scores = source.read(*ranges)
+        if sigma:
+            from scipy.ndimage import gaussian_filter
+
+            scores = gaussian_filter(scores, sigma, mode="nearest", truncate=TRUNCATE)[core]
+        positions = np.flatnonzero(scores >= threshold)
+        if competitive:
+            surplus = log_odds(scores.reshape(-1)[positions]) - log_odds(float(np.float32(threshold)))
+            wins = surplus > best.reshape(-1)[positions]
+            positions = positions[wins]
+            best.reshape(-1)[positions] = surplus[wins]
+        labels.reshape(-1)[positions] = label
+    return labels

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import typing
 
 import numpy as np
@@ -10,18 +11,19 @@ import torch
 import torch.nn.functional as F
 
 from ...core.augment import random_rotation, vary_contrast
+from ...core.noise_copies import phases_at_random
 from ...learning.task import NetworkTask
 from ...simulate.varied_cells import FEATURES
 from ..segmenters.calibrate import Counted
 from ..segmenters.losses import soft_dice
 from ..segmenters.predict import mirrored
 from ..segmenters.train import view_grid
-from .noise import NOISE, fainter, noise_like
 
 if typing.TYPE_CHECKING:
     from pathlib import Path
 
     from ..segmenters.method import SegmenterMethod
+
 
 ANYWHERE = 0.2  # part of the crops that lie anywhere; the others lie around a feature, each as often as another
 CLEAR = 0.4  # part of the crops that no white noise is added to: filtered tomograms have none
@@ -191,3 +193,85 @@ def dense_loss(output: torch.Tensor, target: torch.Tensor, features: int) -> tor
     parts = zip(output.sigmoid().chunk(features, 1), target.chunk(features, 1))
     missed = [1 - soft_dice(o, t, torch.ones_like(t)) for o, t in parts]
     return 4 * cross + torch.stack(missed).mean()
+
+
+# ----- Crops without any feature that segmenters learn from: noise of the spectra that tomograms have after
+# filters.
+NOISE = 0.2  # part of the crops that are noise
+SMOOTHED = (0.3, 6.0)  # px, widths of the Gaussians that noise is smoothed by
+MAX_ADDED = 1.2  # standard deviations of noise that a crop is made fainter by
+WEDGE = (40.0, 70.0)  # degrees, largest tilts of the noise that has a missing wedge
+
+
+def noise_like(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Noise of one of four kinds.
+
+    A quarter each: the spectrum of the image; the same, smoothed; white noise smoothed alike along all axes; white
+    noise smoothed along each axis by another width, half of it with a missing wedge.
+
+    Parameters
+    ----------
+    image : Tensor (z, y, x)
+        A normalised crop.
+
+    Returns
+    -------
+    Tensor (z, y, x)
+        Of the image's shape; of variance 1 but for the first kind, which has the image's.
+    """
+    kind = int(rng.integers(4))
+    if kind == 0:
+        return phases_at_random(image, rng)
+    width = math.exp(rng.uniform(*np.log(SMOOTHED)))
+    if kind == 1:
+        return filtered_noise(phases_at_random(image, rng), (width,) * 3)
+    white = torch.from_numpy(rng.standard_normal(tuple(image.shape), dtype=np.float32))
+    if kind == 2:
+        return filtered_noise(white, (width,) * 3)
+    return filtered_noise(
+        white, tuple(width * rng.uniform(0.5, 2, 3)), rng.uniform(*WEDGE) if rng.random() < 0.5 else None
+    )
+
+
+def fainter(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """A crop with noise of its own spectrum added: a cell has one noise, which a network would learn by heart.
+
+    Parameters
+    ----------
+    image : Tensor (z, y, x)
+        A normalised crop.
+
+    Returns
+    -------
+    Tensor (z, y, x)
+        Of about the same variance.
+    """
+    part = rng.uniform(0, MAX_ADDED)
+    return (image + part * phases_at_random(image, rng)) / math.sqrt(1 + part**2)
+
+
+def filtered_noise(noise: torch.Tensor, widths: typing.Sequence[float], tilt: float | None = None) -> torch.Tensor:
+    """Noise filtered and brought to mean 0 and variance 1.
+
+    Parameters
+    ----------
+    noise : Tensor (z, y, x)
+    widths : three floats
+        Standard deviations in px of the Gaussian along z, y and x.
+    tilt : float, optional
+        Degrees; what tilts about y of up to this do not measure is taken out.
+
+    Returns
+    -------
+    Tensor (z, y, x)
+    """
+    shape = noise.shape
+    axes = [torch.fft.fftfreq(n) for n in shape[:2]] + [torch.fft.rfftfreq(shape[2])]
+    z, y, x = torch.meshgrid(*axes, indexing="ij")
+    square = sum((width * frequency) ** 2 for width, frequency in zip(widths, (z, y, x)))
+    kept = torch.exp(-2 * math.pi**2 * torch.as_tensor(square))
+    if tilt is not None:
+        kept = kept * (z.abs() <= math.tan(math.radians(tilt)) * x.abs() + 1e-6)
+    kept[0, 0, 0] = 0
+    result: torch.Tensor = torch.fft.irfftn(torch.fft.rfftn(noise) * kept, s=shape)
+    return result / result.std().clamp(min=1e-9)
