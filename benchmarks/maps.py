@@ -5,12 +5,13 @@ import dataclasses
 import json
 import shutil
 
+import matplotlib.pyplot as plt
 import numpy as np
 import scipy.fft
 import torch
-from bench import benchmark, columns, cryodl, data_folder, grouped, mean, structure_file
+from bench import ROOT, benchmark, columns, cryodl, data_folder, grouped, mean, structure_file
 from recipes.maps import case_of, compared, improve, measured, mirrored, simulate, untrained
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.stats import spearmanr
 
 from cryodl.contract import half_map_resolutions, half_map_verdict
@@ -114,6 +115,40 @@ def both(column):
     return lambda r: " to ".join(format(value, form) for value in r[key]) if key in r else ""
 
 
+SIDE, DEPTH, FINE = 16.0, 2.0, 0.25  # Å: a zoom's side, half of the slab that it shows, and its pixels
+
+
+def zooms(atoms):
+    """{what: (n, 3) xyz of the atoms that show it}: the longest helix and strand, by the distances of CA atoms, and the
+    first tryptophan or tyrosine."""
+    alpha = np.flatnonzero([name == "CA" for name in atoms.atom_names])
+    xyz, found = atoms.xyz[alpha], {}
+    for what, step, least, most, length in (("helix", 3, 4.5, 5.7, 10), ("strand", 2, 6.3, 7.4, 5)):
+        distance = np.linalg.norm(xyz[step:] - xyz[:-step], axis=1)
+        fits = np.convolve((distance > least) & (distance < most), np.ones(length - step), "valid")
+        found[what] = xyz[int(fits.argmax()) :][:length]
+    residue = next(k for k, (_, _, name) in enumerate(atoms.residues) if name in ("TRP", "TYR"))
+    return dict(found, **{atoms.residues[residue][2].title(): atoms.xyz[atoms.residue == residue]})
+
+
+def draw_zooms(maps, atoms, path):
+    """Slabs of maps (Volumes) about a helix, a strand and a side chain, with the model's atoms as dots."""
+    parts, grid = zooms(atoms), np.arange(-SIDE / 2, SIDE / 2, FINE)
+    figure, axes = plt.subplots(len(maps), len(parts), figsize=(7.5, 5), layout="constrained")
+    for column, (what, xyz) in enumerate(parts.items()):
+        centre, across = xyz.mean(0), np.linalg.svd(xyz - xyz.mean(0))[2]
+        u, v, w = np.meshgrid(grid, grid, np.arange(-DEPTH, DEPTH, FINE), indexing="ij")
+        places = centre + np.stack([u, v, w], -1) @ across
+        near = (atoms.xyz - centre) @ across.T
+        near = near[(np.abs(near) < (SIDE / 2, SIDE / 2, DEPTH)).all(1)]
+        for row, (one, name) in enumerate(zip(maps, ("deposited", "improved"))):
+            values = map_coordinates(one.data, one.positions(places.reshape(-1, 3)).T, order=1).reshape(u.shape)
+            axes[row, column].imshow(values.max(2).T, cmap="gray_r", origin="lower", extent=[-SIDE / 2, SIDE / 2] * 2)
+            axes[row, column].plot(near[:, 0], near[:, 1], ".", ms=3, color="tab:red")
+            axes[row, column].set(title=f"{what}, {name}", xticks=[], yticks=[])
+    figure.savefig(path, dpi=90)
+
+
 @benchmark(
     cases=dict(map=CHANGED),
     tables={
@@ -141,6 +176,8 @@ def map_changes(run, map, resolution=5.0, better=3.5, model=IMPROVER):
     maps = [case.volume, read_volume(improve(model, path, work / "improved.mrc")[0])]
     reference, voxels = case.reference, case.volume.voxels_zyx
     before, after = (q_scores(one, reference.atoms, case.points) for one in maps)
+    if map == CHANGED[-1]:
+        draw_zooms(maps, reference.atoms, ROOT / "docs" / "images" / "map_zooms.png")
     places = case.volume.positions(reference.atoms.xyz[case.rows])
     rank = lambda values: float(spearmanr(after - before, values).statistic)
     likeness = lambda one, other: local_correlation(one.data, other, voxels, places)

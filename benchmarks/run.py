@@ -113,7 +113,8 @@ def measure(name, options):
         rows = [rounded({**asked, **row}) for row in (found if isinstance(found, list) else [found])]
         record["rows"] += rows
         record["measured"][commit()] = str(datetime.date.today())
-        record["command"] = f"PYTHON benchmarks/run.py {shlex.join(options.words)}"
+        again = ["--set", *(f"{key}={value}" for key, value in options.set.items())] if options.set else []
+        record["command"] = f"PYTHON benchmarks/run.py {shlex.join([name, *again])}"
         write(path, dict(record, tables=tables_of(one, record["rows"])))
         print("\n".join(json.dumps(row, ensure_ascii=False)[:2000] for row in rows), flush=True)
     if path.parent == FIGURES and record["rows"]:
@@ -144,7 +145,6 @@ def main(words=None):
     parser.add_argument("--work", type=Path, default=Path("benchmark_results"), help="folder for data and models")
     parser.add_argument("--output", type=Path, help="the file of figures, in place of benchmarks/figures/NAME.json")
     options = parser.parse_args(words)
-    options.words = sys.argv[1:] if words is None else words
     options.only, options.tool = dict(options.only), dict(options.tool)
     options.set = {key: value(text) for key, text in options.set}
     if options.list:
