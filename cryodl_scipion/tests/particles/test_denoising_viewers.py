@@ -16,6 +16,7 @@ from ...protocols import (
     CryodlProtBackProject,
     CryodlProtDenoise,
     CryodlProtEvaluateDenoiser,
+    CryodlProtIdentify,
     CryodlProtIntegrity,
     CryodlProtRawParticles,
     CryodlProtSimulateParticles,
@@ -28,6 +29,7 @@ from ...viewers.maps import viewer_map
 from ...viewers.maps.viewer_map import CryodlBackProjectViewer, CryodlVolumeViewer
 from ...viewers.particles.viewer_denoise import CryodlGalleryViewer, CryodlParticlesViewer
 from ...viewers.particles.viewer_evaluate import CryodlEvaluateViewer
+from ...viewers.particles.viewer_identify import CryodlIdentifyViewer, rankingRows
 from ...viewers.particles.viewer_orient import CryodlIntegrityViewer, CryodlOrientationsViewer
 from ...viewers.viewer_model import CryodlTrainViewer
 from ..particle_sets import BOX, COUNT, PIXEL_SIZE, ParticlesTest, addTo
@@ -38,6 +40,7 @@ PANELS = {
     CryodlProtAssignOrientations: CryodlOrientationsViewer,
     CryodlProtBackProject: CryodlBackProjectViewer,
     CryodlProtEvaluateDenoiser: CryodlEvaluateViewer,
+    CryodlProtIdentify: CryodlIdentifyViewer,
     CryodlProtIntegrity: CryodlIntegrityViewer,
 }
 
@@ -57,6 +60,7 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
         cls.fakeMap = run(CryodlProtBackProject, dict(inputParticles=(cls.denoised, "outputParticles")))
         cls.evaluated = run(CryodlProtEvaluateDenoiser, dict(structure, inputParticles=raw, **model))
         cls.simulated = run(CryodlProtSimulateParticles, structure, box=BOX, count=COUNT, pixelSize=PIXEL_SIZE)
+        cls.identified = run(CryodlProtIdentify, dict(inputParticles=raw), structureFolder=cls.data)
         cls.integrity = cls.makeProtocol(
             CryodlProtIntegrity, dict(inputParticles=raw), useGpu=False, compositionNames="whole, part"
         )
@@ -122,6 +126,14 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
         whole, part, numbers = self.axes(self.integrity, "showProbabilities")
         self.assertEqual([p.get_height() for p in numbers.patches], [COUNT / 2, COUNT / 2])
         self.assertEqual(whole.get_xlabel(), "Probability of whole")
+
+    def test_the_ranking_is_a_table_and_evidence_is_drawn_beside_that_of_decoys(self):
+        rows = rankingRows(self.viewer(self.identified)._data())
+        self.assertEqual(rows[0], ["right", "1e-08", "91", "85", "95", "88", "20.5", "15.6", "8.2"])
+        self.assertEqual(rows[2][5:], ["", "", "7.7", ""])  # it was compared coarsely alone
+        (axes,) = self.axes(self.identified, "showEvidence")
+        self.assertEqual([bar.get_width() for bar in axes.patches], [15.6, 8.3, 7.7])
+        self.assertEqual(len(axes.lines), 2)
 
     def test_the_curve_of_a_map_tells_the_resolution_but_not_of_denoised_particles(self):
         (axes,) = self.axes(self.map, "showFsc")

@@ -12,6 +12,7 @@ from ...protocols import (
     CryodlProtAssignOrientations,
     CryodlProtBackProject,
     CryodlProtEvaluateDenoiser,
+    CryodlProtIdentify,
     CryodlProtIntegrity,
     CryodlProtSimulateParticles,
 )
@@ -283,6 +284,29 @@ class TestCryodlEvaluateDenoiser(ParticlesTest):
             "unseen particles have no alignment", errors(dict(unseen, structureOfUnseen=(self.other, "outputVolume")))
         )
         self.assertIn("Maximum number of particles is 1; it must be between 2", errors(count=1))
+
+
+class TestCryodlIdentify(ParticlesTest):
+    def identify(self, **values):
+        return self.makeProtocol(
+            CryodlProtIdentify, dict(inputParticles=(self.raw, "outputParticles")), useGpu=False, **values
+        )
+
+    def test_structures_of_a_folder_and_of_the_project_are_compared_together(self):
+        folder = os.path.join(self.data, "structures of mine")
+        os.makedirs(folder, exist_ok=True)
+        protocol = self.identify(structureFolder=folder)
+        addTo(protocol.inputStructures, [self.volume], "outputVolume")
+        self.proj.launchProtocol(protocol, wait=True)
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        config = self.request(protocol)
+        self.assertEqual(config.structures[0], folder)
+        self.assertEqual(os.path.basename(config.structures[1]), "map.mrc")
+        self.assertTrue(os.path.exists(protocol.getRanking()))
+
+    def test_without_structures_or_with_a_wrong_folder_it_is_said(self):
+        self.assertIn("There are no structures", " ".join(self.identify().validate()))
+        self.assertIn("/absent, which is no folder", " ".join(self.identify(structureFolder="/absent").validate()))
 
 
 class TestCryodlIntegrity(ParticlesTest):

@@ -49,9 +49,9 @@ def folder(tmp_path_factory):
 
 def identify(folder, monkeypatch, name, particles="p.star", structures="structures", code=0):
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(evidence, "COARSE", evidence.Level(30.0, 25.0, 60))
+    monkeypatch.setattr(evidence, "COARSE", evidence.Fineness(30.0, 5.0, 60))
     monkeypatch.setattr(evidence, "DECOYS", 12)
-    monkeypatch.setattr(evidence, "FULL", evidence.Level(25.0, 20.0, 60))
+    monkeypatch.setattr(evidence, "FULL", evidence.Fineness(25.0, 6.0, 60))
     return run_command("identify", code, particles=particles, structures=structures, output=name)
 
 

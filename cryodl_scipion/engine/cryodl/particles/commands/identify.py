@@ -3,17 +3,18 @@
 
 from __future__ import annotations
 
-from ...contract import IdentifyConfig
+from ...contract import IdentifyConfig, counted
 from ...contract.particles.identifying import IdentifyOutputs
 from ...io.particle_sets import read_particles
 from ...runner import Run, command
 from ..identify.candidates import read_candidates, structure_files
-from ..identify.evidence import FULL, Comparison
+from ..identify.evidence import FULL, ParticleComparison
 from ..identify.ranking import rank
-from ..identify.verdict import verdict, write_ranking
+from ..identify.verdict import judge, write_ranking
 from ..orientations.scale import size_notes
 
 TABLE = "ranking.csv"
+NAMED = 5  # structures of the ranking in the summary
 FEW = 100  # particles, below which an answer may fail for lack of data
 
 
@@ -23,7 +24,7 @@ def identify(config: IdentifyConfig, run: Run) -> IdentifyOutputs:
     run.new_output()
     paths = structure_files(config.structures)
     particles = read_particles(config.particles, need=("raw", "ctf"))
-    comparison = Comparison(particles, run.device)
+    comparison = ParticleComparison(particles, run.device)
     candidates = read_candidates(paths, particles, comparison.pixel_size, run)
     count = len(comparison.source.particles)
     if count < FEW:
@@ -32,16 +33,17 @@ def identify(config: IdentifyConfig, run: Run) -> IdentifyOutputs:
     folder = run.folder(config.particles, continues=False)
     with run.progress(len(candidates), "structure") as bar:
         ranking = rank(comparison, candidates, bar.update)
-    found = verdict(ranking.compared, ranking.explained, ranking.joint, config.particles)
+    found = judge(ranking.compared, ranking.signal, ranking.joint, config.particles)
     if not (found.found or found.alike):
         run.warn(*size_notes(ranking.search, config.particles, ranking.compared[0].candidate.path))
         for one in ranking.compared:
             one.q = 1.0
     write_ranking(folder / TABLE, ranking.compared)
-    run.summary(*found.sentences)
+    best = ", ".join(one.candidate.name for one in ranking.compared[:NAMED])
+    run.summary(*found.sentences, f"Ranking of {counted(len(candidates), 'structure')}: {best}.")
     run.methods(
         f"{count} particles were compared with {len(candidates)} structures with cryodl by the likelihood to "
-        f"{FULL.resolution:g} Å, and the best of them with decoys of equal mass, size and power spectrum."
+        f"{comparison.resolution(FULL):.0f} Å, and the best of them with decoys of equal mass, size and power spectrum."
     )
     return IdentifyOutputs(
         table=f"{config.output}/{TABLE}",
@@ -49,7 +51,7 @@ def identify(config: IdentifyConfig, run: Run) -> IdentifyOutputs:
         alike=[one.candidate.name for one in found.alike],
         names=[one.candidate.name for one in ranking.compared],
         shares=[round(one.share, 4) for one in ranking.compared],
-        explained=round(ranking.explained.whole, 3),
+        explained=round(max(one.explained for one in ranking.compared), 3),
         count=count,
         contrast=comparison.source.contrast,
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The evidence of particles for structures, in two levels of detail, and that of their look-alikes."""
+"""The evidence of particles for structures, in two details of detail, and that of their look-alikes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ...likelihood.search import evidence, log_likelihoods
 from ..orientations.amplitude import evidences, improved
 from ..orientations.assign import Search
 from ..orientations.hypotheses import hypotheses
-from ..orientations.settings import DETAIL, SearchSettings
+from ..orientations.settings import DETAIL, FINEST_SEARCH, SearchSettings
 
 if typing.TYPE_CHECKING:
     from ...io.particle_sets import ParticleSet
@@ -26,24 +26,26 @@ if typing.TYPE_CHECKING:
 
 DIAMETER = 0.9  # of the box: what lies outside of it is background, whatever the structure
 MAX_SHIFT = 0.1  # of the box
-READINGS = 32  # particles that tell how the images are to be read
+READINGS = 32  # particles that tell how the images are to be read ...
+SIZES = 6  # ... from so many structures
 DECOYS = 24  # of a structure
 
 
 @dataclasses.dataclass(frozen=True)
-class Level:
-    """How finely particles are compared. step: degrees between directions. resolution: Å. particles: at most."""
+class Fineness:
+    """How finely particles are compared. step: degrees between directions. waves: in the box, of the finest detail;
+    that of such a step, and as long to compute in any box. particles: at most."""
 
     step: float
-    resolution: float
+    waves: float
     particles: int
 
 
-COARSE, FULL = Level(15.0, 25.0, 100), Level(10.0, 20.0, 500)
+COARSE, FULL = Fineness(15.0, 10.0, 100), Fineness(10.0, 13.0, 500)
 OVERSAMPLING = 3  # voxels of a structure in the finest detail
 
 
-class Comparison:
+class ParticleComparison:
     """Particles that are compared with structures.
 
     particles: ParticleSet, with CTF. pixel_size: of the structures' densities, Å/px.
@@ -51,37 +53,42 @@ class Comparison:
 
     def __init__(self, particles: ParticleSet, device: torch.device) -> None:
         self.particles, self.device = particles, device
-        self.pixel_size = max(particles.pixel_size, FULL.resolution / OVERSAMPLING)
         self.width = particles.box * particles.pixel_size
+        self.pixel_size = max(particles.pixel_size, self.resolution(FULL) / OVERSAMPLING)
         few = particles.subset(sample_rows(len(particles), FULL.particles))
         self.sources = [s.measured() for s in hypotheses(few, DIAMETER * self.width, "auto")]
         if not float(self.sources[0].power.max()) > 0:
             raise ValueError(f"{particles.path}: the images are empty (all pixels the same). Extract them again.")
         self.source = self.sources[0]
 
+    def resolution(self, detail: Fineness) -> float:
+        """Å of the finest detail that is compared."""
+        return max(self.width / detail.waves, FINEST_SEARCH)
+
     def choose_reading(self, candidates: typing.Sequence[Candidate]) -> None:
-        """Take the contrast and the treatment of the CTF with which some structure fits best."""
+        """Take the contrast and the treatment of the CTF with which structures fit best: some of all sizes."""
         if len(self.sources) > 1:
             rows, found = sample_rows(len(self.source.particles), READINGS), []
-            for candidate in candidates:
+            by_size = sorted(candidates, key=lambda candidate: candidate.diameter)
+            for candidate in (by_size[row] for row in sample_rows(len(by_size), SIZES)):
                 search = self.search(candidate.density, COARSE)
                 found.append(evidences(self.sources, rows, search.bank, search.shifts(), self.width))
             self.source = self.sources[int(np.max(found, axis=0).argmax())]
 
-    def search(self, density: torch.Tensor, level: Level, fit: AmplitudeFit | None = None) -> Search:
+    def search(self, density: torch.Tensor, detail: Fineness, fit: AmplitudeFit | None = None) -> Search:
         """A Search of a density. fit: how strongly the images show it, as far as is known."""
         # such a diameter does not limit the detail: that of all structures must be the same
-        diameter = level.resolution / (DETAIL * np.radians(level.step))
-        settings = SearchSettings(level.step, MAX_SHIFT * self.width, level.resolution, diameter, refine=False)
-        source = self.source_of(level)
+        diameter = self.resolution(detail) / (DETAIL * np.radians(detail.step))
+        settings = SearchSettings(detail.step, MAX_SHIFT * self.width, self.resolution(detail), diameter, refine=False)
+        source = self.source_of(detail)
         projector = Projector(density.to(self.device))
         return Search(source, projector, self.pixel_size, settings, self.device, fit)
 
-    def source_of(self, level: Level) -> Source:
-        """The images of a level."""
+    def source_of(self, detail: Fineness) -> Source:
+        """The images of a detail."""
         particles = self.source.particles
         return dataclasses.replace(
-            self.source, particles=particles.subset(sample_rows(len(particles), level.particles))
+            self.source, particles=particles.subset(sample_rows(len(particles), detail.particles))
         )
 
     def coarse(self, candidate: Candidate) -> tuple[AmplitudeFit, np.ndarray]:

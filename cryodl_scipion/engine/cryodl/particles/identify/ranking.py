@@ -9,17 +9,17 @@ import typing
 import numpy as np
 
 from ..orientations.explained import Explained, explained
-from .evidence import Comparison
+from .evidence import ParticleComparison
 from .shares import Shares, mixture_evidence, shares_of
-from .verdict import SURE, Compared
+from .verdict import SURE, Compared, rival_chance
 
 if typing.TYPE_CHECKING:
     from ..orientations.amplitude import AmplitudeFit
     from ..orientations.assign import Search
     from .candidates import Candidate
 
-BEST = 10  # structures that are compared in full detail
-MATTERS = 0.02  # share from which a structure is compared with its decoys
+BEST, SURELY = 10, 3  # structures that are compared in full detail, at most, and whatever their shares seem to be
+MATTERS = 0.02  # share from which a structure is compared further: in full detail, and with its decoys
 MIXED = 0.1  # share from which a structure's strength is learnt from its own particles alone ...
 FEWEST = 30  # ... if these are as many
 Progress = typing.Callable[[], typing.Any]
@@ -27,59 +27,70 @@ Progress = typing.Callable[[], typing.Any]
 
 @dataclasses.dataclass(frozen=True)
 class Ranking:
-    """compared: all structures, the best first. explained: of the mixture of the best. joint: logarithmic evidence that
-    is lost without all that beat their decoys and are not needed alone. search: of the best structure."""
+    """compared: all structures, the best first. signal: standard errors of the images' power above the noise. joint:
+    logarithmic evidence that is lost without all that beat their decoys and are not needed alone. search: of the best
+    structure."""
 
     compared: list[Compared]
-    explained: Explained
+    signal: float
     joint: float
     search: Search
 
 
-def rank(comparison: Comparison, candidates: typing.Sequence[Candidate], done: Progress) -> Ranking:
+def rank(comparison: ParticleComparison, candidates: typing.Sequence[Candidate], done: Progress) -> Ranking:
     """The Ranking of candidates. done: called after each candidate's coarse comparison."""
     comparison.choose_reading(candidates)
     fits: dict[str, AmplitudeFit] = {}
-    compared = []
+    coarse: dict[str, np.ndarray] = {}
     for candidate in candidates:
-        fits[candidate.name], values = comparison.coarse(candidate)
-        compared.append(Compared(candidate, float(values.mean())))
+        fits[candidate.name], coarse[candidate.name] = comparison.coarse(candidate)
         done()
+    compared = [Compared(candidate, float(coarse[candidate.name].mean())) for candidate in candidates]
     compared.sort(key=lambda one: -one.coarse)
-    best = compared[:BEST]
+    share = shares_of(np.stack([coarse[one.candidate.name] for one in compared[:BEST]], 1)).high
+    best = [one for k, one in enumerate(compared[:BEST]) if k < SURELY or share[k] >= MATTERS]
     searches, evidence, shares = _full(comparison, best, fits)
-    first = int(evidence.mean(0).argmax())
+    first, signal = int(evidence.mean(0).argmax()), 0.0
     for k, one in enumerate(best):
         one.full = float(evidence[:, k].mean())
         if shares.share[k] >= MATTERS or k == first:
             others = [other.candidate for other in compared if other is not one]
             decoys = comparison.decoy_evidence(one.candidate, fits[one.candidate.name], others)
             one.against_decoys(decoys, len(compared))
+            own = own_particles(evidence, k) if shares.share[k] >= MIXED else np.full(len(evidence), True)
+            found = _explained(searches[k], evidence[:, k], own)
+            one.explained, signal = found.whole, max(signal, found.signal)
         one.against_rivals(shares, k)
     beaten = [k for k, one in enumerate(best) if one.alike < SURE <= one.q]
     joint = float(shares.evidence.sum() - mixture_evidence(np.delete(evidence, beaten, axis=1)).sum())
-    return Ranking(
-        sorted(compared, key=lambda one: one.order, reverse=True),
-        explained(searches[first], shares.evidence),
-        joint,
-        searches[first],
-    )
+    return Ranking(sorted(compared, key=lambda one: one.order, reverse=True), signal, joint, searches[first])
+
+
+def own_particles(evidence: np.ndarray, k: int) -> np.ndarray:
+    """(n,) bool: particles with evidence (n, k) that fit the k-th structure best; all of them if these are too few."""
+    rows = evidence.argmax(1) == k
+    return rows if rows.sum() >= FEWEST else np.full(len(rows), True)
+
+
+def _explained(search: Search, evidence: np.ndarray, rows: np.ndarray) -> Explained:
+    """How well a structure explains some of the particles, rows (n,) bool."""
+    return explained(search.like(search.source.particles.subset(np.nonzero(rows)[0])), evidence[rows])
 
 
 def _full(
-    comparison: Comparison, best: typing.Sequence[Compared], fits: typing.Mapping[str, AmplitudeFit]
+    comparison: ParticleComparison, best: typing.Sequence[Compared], fits: typing.Mapping[str, AmplitudeFit]
 ) -> tuple[list[Search], np.ndarray, Shares]:
     """Searches in full detail, (n, k) evidence of each particle, and shares.
 
-    Where several structures are there, each is compared again with the strength that its own particles show it with.
+    Where several structures are there, each is compared again with the strength that its own particles show it with;
+    not those that others can replace, which would only differ by the particles that chance gave them.
     """
     found = [comparison.full(one.candidate, fits[one.candidate.name]) for one in best]
     searches, columns = [search for search, _ in found], [values for _, values in found]
     shares = shares_of(np.stack(columns, 1))
-    several = np.nonzero(shares.share[:-1] >= MIXED)[0]
+    several = [k for k in np.nonzero(shares.share[:-1] >= MIXED)[0] if rival_chance(shares.needed[k]) < SURE]
     for k in several if len(several) > 1 else ():
-        rows = np.stack(columns, 1).argmax(1) == k
-        if rows.sum() >= FEWEST:
-            searches[k], columns[k] = comparison.full(best[k].candidate, searches[k].fit, rows)
+        rows = own_particles(np.stack(columns, 1), k)
+        searches[k], columns[k] = comparison.full(best[k].candidate, searches[k].fit, rows)
     evidence = np.stack(columns, 1)
     return searches, evidence, shares_of(evidence)

@@ -14,7 +14,6 @@ from scipy.stats import norm, t
 from ...io.files import whole_file
 
 if typing.TYPE_CHECKING:
-    from ..orientations.explained import Explained
     from .candidates import Candidate
     from .shares import Shares
 
@@ -23,24 +22,42 @@ MODEL_ERROR = 2.0  # over chance: structures and CTFs are never exact, so a riva
 # of the evidence that particles of the structure would give. Other generators' particles: at least 0.8; foreign: 0.4
 MINIMUM = 0.6
 SIGNAL = 3.0  # standard errors of the images' power above the noise
-COLUMNS = ("structure", "q", "share", "share_low", "share_high", "evidence", "decoys", "coarse_evidence", "file")
+COLUMNS = (
+    "structure",
+    "q",
+    "share",
+    "share_low",
+    "share_high",
+    "explained",
+    "evidence",
+    "decoys",
+    "coarse_evidence",
+    "file",
+)
 
 
 @dataclasses.dataclass
 class Compared:
     """A structure and what was found of it. coarse: evidence of a particle, mean. full: the same in full detail; None
-    where it was not compared so. decoys: (m,) means of its decoys' coarse evidence. alike: q against these. q: against
-    decoys and rivals. share, low, high: fraction of the particles."""
+    where it was not compared so. decoys: (m,) means of its decoys' coarse evidence. alike: q against these. explained:
+    evidence of its own particles over that of simulated ones. q: against decoys and rivals. share, low, high: fraction
+    of the particles."""
 
     candidate: Candidate
     coarse: float
     full: float | None = None
     decoys: np.ndarray | None = None
     alike: float = 1.0
+    explained: float = 0.0
     q: float = 1.0
     share: float = 0.0
     low: float = 0.0
     high: float = 0.0
+
+    @property
+    def fits(self) -> bool:
+        """Whether it beats its decoys, and explains its particles."""
+        return self.alike < SURE and self.explained >= MINIMUM
 
     @property
     def order(self) -> tuple[float, ...]:
@@ -62,7 +79,7 @@ class Compared:
     def against_rivals(self, shares: Shares, k: int) -> None:
         """Take its shares, the k-th, and test it against all other structures."""
         self.share, self.low, self.high = (float(v[k]) for v in (shares.share, shares.low, shares.high))
-        self.q = max(self.alike, rival_chance(shares.needed[k]))
+        self.q = max(self.alike, rival_chance(shares.needed[k])) if self.fits else 1.0
 
 
 def rival_chance(needed: float) -> float:
@@ -80,36 +97,36 @@ class Verdict:
     sentences: tuple[str, ...]
 
 
-def verdict(compared: typing.Sequence[Compared], explained: Explained, joint: float, particles: str) -> Verdict:
+def judge(compared: typing.Sequence[Compared], signal: float, joint: float, particles: str) -> Verdict:
     """What the particles show.
 
     Parameters
     ----------
     compared : sequence of Compared
         The best first.
-    explained : Explained
-        Of the mixture.
+    signal : float, standard errors
+        Of the images' power above the noise.
     joint : float
         Logarithmic evidence that is lost without all that beat their decoys and are not needed alone.
     particles : str
         Their file, for the sentences.
     """
-    best, whole = compared[0], explained.whole
-    if explained.signal < SIGNAL:
+    best = max(compared, key=lambda one: (one.alike < SURE, one.order))
+    if signal < SIGNAL:
         return _none(
-            f"{particles} shows none of these: its images have no signal above the noise ({explained.signal:.1f} "
-            "standard errors)."
+            f"{particles} shows none of these: its images have no signal above the noise ({signal:.1f} standard "
+            "errors)."
         )
-    passed = [one for one in compared if one.alike < SURE]
-    if not passed:
+    if not best.alike < SURE:
         return _none(
             f"{particles} shows none of these: {best.candidate.name} fits best, but no better than decoys of the same "
             "size and power spectrum do."
         )
-    if whole < MINIMUM:
+    passed = [one for one in compared if one.fits]
+    if not passed:
         return _none(
             f"{particles} shows none of these as it is: {best.candidate.name} is nearest and fits better than decoys, "
-            f"but explains {100 * whole:.0f} % of the evidence that its particles would give (at least "
+            f"but explains {100 * best.explained:.0f} % of the evidence that its particles would give (at least "
             f"{100 * MINIMUM:.0f} % are expected). It may be another state, a relative, a part, or a mixture with what "
             "is not in the folder."
         )
@@ -125,6 +142,12 @@ def verdict(compared: typing.Sequence[Compared], explained: Explained, joint: fl
     if alike:
         names = ", ".join(one.candidate.name for one in alike)
         said.append(f"{names} cannot be told apart with these particles: they show one of them, or several.")
+    said += [
+        f"{_percent(one)} of the particles fit {one.candidate.name} best, which explains only "
+        f"{100 * one.explained:.0f} % of their evidence: they show something that is not in the folder."
+        for one in compared
+        if one.alike < SURE and not one.fits and one.low > SURE
+    ]
     return Verdict(found, alike, tuple(said))
 
 
@@ -147,5 +170,14 @@ def write_ranking(path: Path, compared: typing.Sequence[Compared]) -> None:
             shares = (f"{value:.4f}" for value in (one.share, one.low, one.high))
             candidate = one.candidate
             writer.writerow(
-                (candidate.name, f"{one.q:.3g}", *shares, full, decoys, f"{one.coarse:.3f}", candidate.path)
+                (
+                    candidate.name,
+                    f"{one.q:.3g}",
+                    *shares,
+                    f"{one.explained:.3f}",
+                    full,
+                    decoys,
+                    f"{one.coarse:.3f}",
+                    candidate.path,
+                )
             )
