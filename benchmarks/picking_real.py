@@ -31,6 +31,7 @@ from bench import (
     train,
 )
 from peers import Topaz, expected_particles, positions
+from scipy.ndimage import gaussian_filter, rotate
 
 from cryodl.contract.fields import AVOIDABLE
 from cryodl.core.matching import match_picks
@@ -38,8 +39,10 @@ from cryodl.io.coordinates import read_coordinates, write_coordinates
 from cryodl.io.micrographs import micrograph_shape, read_micrograph
 from cryodl.io.model import write_model
 from cryodl.micrographs.byhand.store import HandPicks, Pick
+from cryodl.micrographs.normalize import prepare_micrograph
 from cryodl.micrographs.pickers import picker_method
 from cryodl.micrographs.pickers.avoid import avoided_areas
+from cryodl.micrographs.templates.views import ACROSS, RIM
 
 EVERY = ("general", "resnet8_u64", "resnet16_u64", "Topaz trained", "unet")
 
@@ -445,10 +448,32 @@ def corrections(run, set, by, wrong, seed, count=50, options=""):
 
 
 # ----- templates
+BY_HAND, TURN = "20 references picked by hand", 24  # degrees between the rotations of a reference
 SOURCES = {
-    "empiar10017": {"projections, beta-galactosidase, 8BK7": "8BK7"},
-    "empiar10028": {"projections, 80S ribosome of yeast, 4V94 at 10 Å": "SIM_4V94_10A"},
+    "empiar10017": {"projections, beta-galactosidase, 8BK7": "8BK7", BY_HAND: None},
+    "empiar10028": {"projections, 80S ribosome of yeast, 4V94 at 10 Å": "SIM_4V94_10A", BY_HAND: None},
 }
+REFERENCES = """import torch
+from cryodl.core.local_correlation import disc_normalised, disc_of
+from cryodl.micrographs.templates import pick, views
+def by_hand(diameter):
+    disc = disc_of(views.RIM * views.ACROSS)
+    return views.Templates(disc_normalised(torch.load({!r}), disc), disc, diameter)
+pick.of_blobs = by_hand"""
+
+
+def references(one, path, count=20):
+    """Boxes of `count` particles of the training micrographs, a little smoothed, in all in-plane rotations, written to
+    a file; the code that has templates read from it."""
+    images, factor, reach = [], ACROSS / one.diameter_px, int(RIM * ACROSS) + 1
+    for name, yx in drawn(one, count, 0, one.train).items():
+        image = read_micrograph(next(p for p in one.train if Path(p).stem == name))
+        prepared = np.pad(prepare_micrograph(image, factor, ACROSS, True).image.numpy(), reach, "reflect")
+        for y, x in np.rint(yx * factor).astype(int):
+            box = gaussian_filter(prepared[y : y + 2 * reach + 1, x : x + 2 * reach + 1], 1.0)
+            images += [rotate(box, angle, reshape=False, mode="nearest") for angle in range(0, 360, TURN)]
+    torch.save(torch.from_numpy(np.stack(images)), path)
+    return REFERENCES.format(str(path))
 
 
 @benchmark(
@@ -466,8 +491,8 @@ SOURCES = {
     quick=dict(set="empiar10028", picker="blobs"),
 )
 def template_picking(run, set, picker):
-    """`cryodl pick --method templates`, by blobs of the published diameter and by projections and the general model,
-    which is given nothing; on the micrographs that trained pickers are tested on."""
+    """`cryodl pick --method templates`, by blobs of the published diameter, by projections and by 20 particles picked by
+    hand, and the general model, which is given nothing; on the micrographs that trained pickers are tested on."""
     one, folder = real(set), run.folder(f"{set} {picker.split(',')[0]}")
     if picker == "general model":
         cpu = pick(one.test, one.pixel_size, None, "general", folder)["cpu"]
@@ -475,7 +500,8 @@ def template_picking(run, set, picker):
         source = SOURCES.get(set, {}).get(picker)
         given = ("--structure", structure_file(source)) if source else ("--particle-diameter", one.diameter)
         size = ("--pixel-size", one.pixel_size, "--threads", 1, "--pictures", 0, "--output", folder)
-        cpu = cryodl("pick", "--method", "templates", "--micrographs", *one.test, *given, *size)[1]
+        patch = references(one, folder.with_suffix(".pt")) if picker == BY_HAND else ""
+        cpu = cryodl("pick", "--method", "templates", "--micrographs", *one.test, *given, *size, patch=patch)[1]
     return dict(score(one, folder), cpu=cpu / len(one.test))
 
 
