@@ -491,8 +491,8 @@ def references(one, path, count=20):
     quick=dict(set="empiar10028", picker="blobs"),
 )
 def template_picking(run, set, picker):
-    """`cryodl pick --method templates`, by blobs of the published diameter, by projections and by 20 particles picked by
-    hand, and the general model, which is given nothing; on the micrographs that trained pickers are tested on."""
+    """`cryodl pick --method templates`, by blobs of the published diameter, by projections, by 20 particles picked
+    by hand; and the general model, which is given nothing; on the micrographs that trained pickers are tested on."""
     one, folder = real(set), run.folder(f"{set} {picker.split(',')[0]}")
     if picker == "general model":
         cpu = pick(one.test, one.pixel_size, None, "general", folder)["cpu"]
