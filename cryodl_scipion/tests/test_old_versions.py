@@ -97,8 +97,9 @@ class TestOldVersions(BaseTest):
 
     def _removed(self, protocol):
         config = getattr(protocol, "_CONFIG", None)
-        names = contract.version_0_1_0.REMOVED.get(contract.command_name(config), ()) if config else ()
-        return [formName(name) for name in names]
+        table, now = contract.version_0_1_0, contract.command_name(config) if config else ""
+        commands = [now, *(then for then, one in table.COMMANDS.items() if one == now)]
+        return [formName(name) for command in commands for name in table.REMOVED.get(command, ())]
 
     def _exported(self, run):
         return {name: value for name, value in run.items() if name != "choices"}

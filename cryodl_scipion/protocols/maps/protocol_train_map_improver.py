@@ -74,9 +74,7 @@ class CryodlProtTrainMapImprover(TrainRun[TrainMapImproverConfig, TrainMapImprov
         ),
         Options("leave_out", "simulated", "resolution_min", "resolution_max"),
         Section("Training"),
-        Options("network", "steps", "working_pixel_size", "target_resolution", "local_resolution", "local_effects"),
-        Options("ssim_weight", "fsc_weight", "q_score_weight", "attention", "width", "patience"),
-        Options("validation_fraction", "batch_size", "learning_rate", "seed"),
+        Options("network", "steps", "working_pixel_size", "target_resolution", "batch_size", "seed"),
         Model(
             "map_improver",
             NONE,

@@ -87,7 +87,6 @@ class TestCryodlMapsChain(MapsTest):
             steps=2,
             structureFiles=cls.data + "/*.pdb",
             batchSize=2,
-            patience=1,
         )
         addTo(cls.trained.simulateFrom, [], "outputPdb")
         cls.proj.launchProtocol(cls.trained, wait=True)

@@ -24,9 +24,12 @@ PROTOCOLS: typing.Dict[str, typing.Tuple[str, typing.Dict[str, typing.Any]]] = {
 RENAMED: typing.Dict[str, typing.Dict[str, str]] = {}
 # {command: options that are gone}; its name as above.
 REMOVED: typing.Dict[str, typing.Tuple[str, ...]] = {
-    "compare-picks": ("json",),
-    "evaluate-picks": ("json",),
     "pick-templates": ("angular_step",),
+    "simulate-half-maps": ("side_chains", "solvent", "carboxylates", "sharpen"),
+    "train-map-improver": (
+        *("local_resolution", "local_effects", "ssim_weight", "q_score_weight", "fsc_weight", "attention", "width"),
+        *("patience", "validation_fraction", "learning_rate"),
+    ),
 }
 # {command: {output then: output now}}; its name as above.
 OUTPUTS: typing.Dict[str, typing.Dict[str, str]] = {}

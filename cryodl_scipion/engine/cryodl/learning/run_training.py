@@ -124,7 +124,7 @@ def fit_task(
     task : Task
         With a method (learning_rate, decay, ema) and default_steps.
     config : object
-        Has steps, learning_rate and perhaps patience.
+        Has steps, and perhaps learning_rate and patience.
     schedule : Schedule, optional
         Other than the one that follows from task and config.
     seed : int
@@ -159,8 +159,8 @@ def _schedule(task: typing.Any, config: typing.Any, seed: int) -> Schedule:
     schedule = Schedule(
         steps,
         max(MIN_STEPS, -(-steps // MAX_VALIDATIONS)),
-        getattr(config, "patience", steps),
-        config.learning_rate or task.method.learning_rate,
+        getattr(config, "patience", getattr(task, "patience", steps)),
+        getattr(config, "learning_rate", None) or task.method.learning_rate,
         seed,
         ema=task.method.ema,
         decay=task.method.decay,

@@ -213,7 +213,7 @@ def sequence_file(path, text):
 
 def test_a_simulated_pair_shows_the_molecule_in_map_and_target(tmp_path):
     path = helix(tmp_path / "a.pdb", 80)
-    config = TrainMapImproverConfig(output="x", structures=(str(path),), local_effects=False)
+    config = TrainMapImproverConfig(output="x", structures=(str(path),))
     pair = simulated_pair(
         str(path), dataclasses.replace(config, resolution_min=3.0, resolution_max=3.2), -0.5, np.random.default_rng(0)
     )
@@ -238,15 +238,6 @@ def test_targets_are_drawn_at_their_own_resolution_or_at_the_maps(tmp_path):
         > 0.1
     ).sum()
     assert dense(3.0) < 0.8 * dense(0.0) and dense(6.0) == dense(0.0)
-
-
-def test_targets_at_local_resolution_are_more_blurred_where_atoms_are_flexible(tmp_path):
-    atoms, grid = read_atoms(helix(tmp_path / "a.pdb", 30)), empty_grid((72, 40, 40))
-    flexible = np.where(atoms.residue < 15, 40.0, 160.0)
-    plain, local = target_for(atoms, grid, 4.0), target_for(atoms, grid, 4.0, flexible)
-    positions = tuple(np.rint(grid.positions(atoms.xyz)).astype(int).T)
-    gain = local[positions] / plain[positions]
-    assert gain[atoms.residue < 14].min() > 1.2 * gain[atoms.residue > 16].max()
 
 
 def test_pairs_of_the_user_are_checked_and_what_is_left_out_is_said(tmp_path):
@@ -288,8 +279,6 @@ def test_pairs_of_the_user_are_checked_and_what_is_left_out_is_said(tmp_path):
             dict(working_pixel_size=0.5),
             "has the working pixel size 1.0, but this training has 0.5 .--working-pixel-size.",
         ),
-        (dict(attention=False), "has the attention True"),
-        (dict(width=16), "has the width 32, but this training has 16 .--width."),
     ],
 )
 def test_a_training_goes_on_from_a_model_like_it_only(tmp_path, change, words):
@@ -308,17 +297,12 @@ def test_a_training_goes_on_from_a_model_like_it_only(tmp_path, change, words):
     write_model(folder, card, improver_method("fast").build().state_dict())
     config = TrainMapImproverConfig(output="x", structures=("a.pdb",), start_from=str(folder))
     method = improver_method("fast")
-    task = train_map_improver._task(config, method, None, train_map_improver._begun(config, method))
+    task = train_map_improver._task(config, method, None, train_map_improver._begun(config))
     assert not task.networks["improver"].tail.weight.any()  # the start model's, which is untrained
     config = dataclasses.replace(config, **change)
     with pytest.raises(ValueError, match=words):
         train_map_improver.train_map_improver(dataclasses.replace(config, output=str(tmp_path / "new")))
     assert not (tmp_path / "new.partial").exists()  # before a pair is made
-
-
-def test_a_width_that_does_not_divide_into_heads_is_refused():
-    config = TrainMapImproverConfig(output="x", structures=("a.pdb",), width=24)
-    assert ["one of 8, 16, 32, 64, 128" in problem for problem in config.check_together()] == [True]
 
 
 def test_no_pairs_and_nothing_simulated_is_nothing_to_learn_from():

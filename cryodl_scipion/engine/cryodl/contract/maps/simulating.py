@@ -62,37 +62,6 @@ class SimulateHalfMapsConfig:
         default=False,
         label="Detergent belt",
     )
-    side_chains: float = param(
-        "Increase of the B-factor with each bond between an atom and the backbone.",
-        default=30.0,
-        label="Flexibility of side chains",
-        unit="Å²",
-        minimum=0,
-        maximum=500,
-        expert=True,
-    )
-    solvent: float = param(
-        "Density of the ice around the molecule, as a fraction of the molecule's density. 0: vacuum.",
-        default=0.6,
-        label="Solvent",
-        minimum=0,
-        maximum=1,
-        expert=True,
-    )
-    carboxylates: float = param(
-        "Fraction of their density that the carboxyl groups of Asp and Glu keep; charge and radiation damage reduce "
-        "it.",
-        default=0.3,
-        label="Carboxylates",
-        minimum=0,
-        maximum=1,
-        expert=True,
-    )
-    sharpen: bool = param(
-        "Sharpen the full map by its B-factor and filter it by its FSC, as deposited maps are.",
-        default=True,
-        label="Sharpen the full map",
-    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -10,19 +10,8 @@ from ..networks import IMPROVER_NETWORKS
 from ..outputs import output
 from ..params import param
 from ..simulation_fields import leave_out_field
-from ..training_fields import (
-    TrainingOutputs,
-    batch_size_field,
-    learning_rate_field,
-    model_folder_field,
-    patience_field,
-    start_from_field,
-    steps_field,
-    validation_fraction_field,
-)
+from ..training_fields import TrainingOutputs, batch_size_field, model_folder_field, start_from_field, steps_field
 from .map_fields import resolution_problems
-
-WIDTHS = (8, 16, 32, 64, 128)  # channels; halves and quarters of them are divided into attention heads
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,75 +80,14 @@ class TrainMapImproverConfig:
         maximum=20,
         expert=True,
     )
-    local_resolution: bool = param(
-        "Blur the targets at each atom as much as the map is blurred there, instead of equally everywhere.",
-        default=False,
-        label="Targets of local resolution",
-        expert=True,
-    )
-    local_effects: bool = param(
-        "Vary resolution and contrast of simulated maps locally, as in real maps. Turn it off only for comparison.",
-        default=True,
-        label="Local effects",
-        expert=True,
-    )
-    ssim_weight: float = param(
-        "Weight of the structural similarity (SSIM) loss, added to the smooth L1 loss. 0: not used.",
-        default=1.0,
-        label="Weight of SSIM",
-        minimum=0,
-        maximum=100,
-        expert=True,
-    )
-    q_score_weight: float = param(
-        "Weight of the Q-score loss, which compares the density around each atom with that of an atom. 0: not used "
-        "(as published).",
-        default=2.0,
-        label="Weight of Q-score",
-        minimum=0,
-        maximum=100,
-        expert=True,
-    )
-    fsc_weight: float = param(
-        "Weight of the FSC loss, in which all resolutions have the same weight. 0: not used (as published).",
-        default=1.0,
-        label="Weight of FSC",
-        minimum=0,
-        maximum=100,
-        expert=True,
-    )
-    attention: bool = param(
-        "Use window attention in the network. Turn it off only for comparison.",
-        default=True,
-        label="Attention",
-        expert=True,
-    )
-    width: typing.Optional[int] = param(
-        "Channels of the network's finest level: 8, 16, 32, 64 or 128. A narrower network is faster and learns less.",
-        default=None,
-        label="Width",
-        minimum=8,
-        maximum=128,
-        none_means="32, as published",
-        expert=True,
-    )
     start_from: typing.Optional[str] = start_from_field("Map improver")
     steps: typing.Optional[int] = steps_field()
-    patience: int = patience_field(8)
-    validation_fraction: float = validation_fraction_field(
-        "Fraction of the molecules held out for validation; similar molecules are kept together."
-    )
     batch_size: typing.Optional[int] = batch_size_field("Boxes", maximum=1024)
-    learning_rate: typing.Optional[float] = learning_rate_field()
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else
         empty."""
         problems = []
-        if self.width is not None and self.width not in WIDTHS:
-            problems.append(
-                f"Width (--width) is {self.width}; it must be one of {', '.join(str(width) for width in WIDTHS)}."
-            )
         if not self.pairs and not self.structures:
             problems.append(
                 "No training data are given. Give pairs of maps and models (--pairs), or structures to simulate "

@@ -23,6 +23,9 @@ from ..measures.shells import shell_correlation
 from ..measures.simulated import Faults, deposited, grid_around, simulate
 from ..measures.volume import Volume, write_volume
 
+SIDE_CHAINS = 30.0  # Å², increase of the B-factor with each bond between an atom and the backbone
+SOLVENT = 0.6  # density of the ice around the molecule, as a fraction of the molecule's
+CARBOXYLATES = 0.3  # fraction of their density that the carboxyl groups of Asp and Glu keep
 FAR = 0.1  # of the resolution asked for: a warning if the half-maps miss it by more
 
 
@@ -44,16 +47,16 @@ def simulate_half_maps(config: SimulateHalfMapsConfig, run: Run) -> SimulateHalf
         config.flexibility,
         config.anisotropy,
         config.detergent,
-        config.side_chains,
-        config.solvent,
-        config.carboxylates,
+        SIDE_CHAINS,
+        SOLVENT,
+        CARBOXYLATES,
     )
     print(
         f"Simulating {' x '.join(str(n) for n in grid.data.shape)} px of {config.pixel_size:g} Å: {len(atoms)} "
         f"atoms of {config.structure}."
     )
     maps = simulate(atoms, grid, faults, np.random.default_rng(run.seed))
-    full, b_factor = deposited(maps, config.resolution) if config.sharpen else (maps.full, 0.0)
+    full, b_factor = deposited(maps, config.resolution)
     curve = shell_correlation(maps.half1 * maps.mask, maps.half2 * maps.mask, grid.voxels_zyx)
     os.makedirs(os.path.dirname(os.path.abspath(files["full"])), exist_ok=True)
     structure = _write_structure(config, maps.b_factors)
@@ -64,9 +67,7 @@ def simulate_half_maps(config: SimulateHalfMapsConfig, run: Run) -> SimulateHalf
     run.summary(
         f"Written: {config.output}_half1.mrc and others; their FSC falls to 0.143 at "
         f"{resolution_in_words(resolution)}.",
-        f"The full map was sharpened by a B-factor of {b_factor:.0f} Å²."
-        if b_factor
-        else "The full map is their mean.",
+        f"The full map was sharpened by a B-factor of {b_factor:.0f} Å².",
     )
     run.methods(
         f"Two half-maps of {os.path.basename(config.structure)} with the imperfections of real reconstructions were "

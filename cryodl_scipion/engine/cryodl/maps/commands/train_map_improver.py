@@ -31,7 +31,7 @@ def train_map_improver(config: TrainMapImproverConfig, run: Run) -> TrainMapImpr
     only the first process has outputs.
     """
     training, method = TrainingRun(run), improver_method(config.network)
-    begun = _begun(config, method)  # a model that does not fit is refused before the pairs are made
+    begun = _begun(config)  # a model that does not fit is refused before the pairs are made
     accelerator = accelerator_for(training.take_device())
     with accelerator.main_process_first():  # it makes the pairs, the others find them
         folder = training.take_folder()
@@ -45,6 +45,8 @@ def train_map_improver(config: TrainMapImproverConfig, run: Run) -> TrainMapImpr
         accelerator.wait_for_everyone()
         return None
     card = model_card(config, pairs, task, training)
+    if begun:
+        card.update({name: begun[0][name] for name in ("attention", "width") if name in begun[0]})
     accelerator.wait_for_everyone()
     training.finish(card, task.networks["improver"].state_dict(), FOLDER)
     run.warn(*card_warnings(card))
@@ -70,24 +72,15 @@ def _say_start(config: TrainMapImproverConfig, pairs: MapPairs, run: Run) -> Non
     )
 
 
-def _begun(config: TrainMapImproverConfig, method: ImproverMethod) -> Begun | None:
+def _begun(config: TrainMapImproverConfig) -> Begun | None:
     """Card and weights of --start-from, if it is given. Raises ValueError if it is another network."""
     if not config.start_from:
         return None
-    mine = dict(
-        network=config.network,
-        attention=config.attention,
-        working_pixel_size=config.working_pixel_size,
-        width=config.width or method.width,
-    )
-    return start_weights(config, "map_improver", dict(attention=True, width=method.width), **mine)
+    mine = dict(network=config.network, working_pixel_size=config.working_pixel_size)
+    return start_weights(config, "map_improver", **mine)
 
 
 def _task(config: TrainMapImproverConfig, method: ImproverMethod, pairs: MapPairs, begun: Begun | None) -> ImproverTask:
     """ImproverTask with a new network, or with that of --start-from."""
-    network = method.build(config.attention, config.width)
-    if begun:
-        network = load_network(*begun, str(config.start_from))
-    return ImproverTask(
-        method, network, pairs, config.ssim_weight, config.fsc_weight, config.q_score_weight, config.batch_size
-    )
+    network = load_network(*begun, str(config.start_from)) if begun else method.build()
+    return ImproverTask(method, network, pairs, config.batch_size)

@@ -10,11 +10,11 @@ import numpy as np
 
 from ... import __version__
 from ...contract import TrainMapImproverConfig, counted, network_words
+from .train import ATOMS, SHELLS, SSIM, ImproverTask
 
 if typing.TYPE_CHECKING:
     from ...learning.recipe import TrainingRun
     from .pairs import MapPairs
-    from .train import ImproverTask
 
 POOR_GAIN = 0.02  # of the correlation with the targets, below which hardly anything was learnt
 
@@ -33,12 +33,10 @@ def model_card(
         real_maps=sum(kind == "real" for kind, _ in pairs.sources),
         **run.record(),
         batch_size=task.batch_size,
-        ssim=config.ssim_weight,
-        shells=config.fsc_weight,
-        atoms=config.q_score_weight,
+        ssim=SSIM,
+        shells=SHELLS,
+        atoms=ATOMS,
         target_resolution=config.target_resolution,
-        local_resolution=config.local_resolution,
-        local_effects=config.local_effects,
         started_from=config.start_from and Path(config.start_from).name,
     )
     return dict(
@@ -46,8 +44,8 @@ def model_card(
         name=Path(config.output).name,
         network=config.network,
         working_pixel_size=config.working_pixel_size,
-        attention=config.attention,
-        width=config.width or task.method.width,
+        attention=True,
+        width=task.method.width,
         resolutions=[round(float(r), 2) for r in (resolutions.min(), resolutions.max())],
         mean_resolution=round(float(np.mean(resolutions)), 2),
         training=training,

@@ -26,6 +26,7 @@ Stored = tuple[np.ndarray, np.ndarray]  # map and target, memory mapped, and ato
 FOLDER = "pairs"
 MIN_AGREEMENT = 0.1  # correlation of a map with its model's density, below which they are not of one molecule
 COARSEST = 100.0  # Å; a resolution beyond it is a mistake
+VALIDATION = 0.1  # fraction of the molecules held out; similar ones are kept together
 CHECKED = 64  # boxes that validation looks at, at most
 
 
@@ -54,7 +55,7 @@ class MapPairs:
         structures = expand_paths(config.structures) if config.structures else []
         rows, structures = self._without_left_out(rows, structures, config.leave_out)
         groups = families([row["structure"] for row in rows] + structures)
-        held = _held_out(groups, config.validation_fraction, seed)
+        held = _held_out(groups, VALIDATION, seed)
         self.sources: list[tuple[str, typing.Any]] = [
             *[("real", row) for row in rows],
             *[("simulated", s) for s in structures for _ in range(config.simulated)],

@@ -37,16 +37,10 @@ class MapPair:
     resolution: float
 
 
-def target_for(atoms: Atoms, grid: Volume, resolution: float, b_factors: np.ndarray | None = None) -> np.ndarray:
-    """The target density of Atoms on a Volume's grid, its highest values 1: (z, y, x) float32.
-
-    b_factors: (n,) Å², if the target is to be as blurred as the map is at each atom (as in EMReady 2): they move the
-    resolution about that of the whole map. Source of the formula: He, Li and Huang 2023.
-    """
-    local = np.full(len(atoms), float(resolution))
-    if b_factors is not None:
-        local = np.clip(resolution * np.sqrt(b_factors / np.median(b_factors)), 0.6 * resolution, 2 * resolution)
-    width = np.maximum(target_width(local), 0.5 * float(grid.voxels_zyx.max()))
+def target_for(atoms: Atoms, grid: Volume, resolution: float) -> np.ndarray:
+    """The target density of Atoms on a Volume's grid, its highest values 1: (z, y, x) float32. Source of the formula:
+    He, Li and Huang 2023."""
+    width = np.maximum(target_width(np.full(len(atoms), float(resolution))), 0.5 * float(grid.voxels_zyx.max()))
     density = model_density(atoms, grid, width)
     return density / map_scale(density)
 
@@ -62,7 +56,7 @@ def simulated_pair(path: str, config: TrainMapImproverConfig, lowest: float, rng
         0.85, min(COARSEST, max(1.0, resolution / config.working_pixel_size / 2.4))
     )
     atoms, grid = _part(atoms, pixel_size, rng)
-    maps = simulate(atoms, grid, _faults(resolution, config.local_effects, rng), rng)
+    maps = simulate(atoms, grid, _faults(resolution, rng), rng)
     data = maps.full
     if rng.random() < 0.8:  # as deposited; the others as they come out of a refinement
         b_factor = _slope(maps, resolution) * rng.uniform(0.4, 1.3)
@@ -71,9 +65,7 @@ def simulated_pair(path: str, config: TrainMapImproverConfig, lowest: float, rng
         data = data * soft_mask(atoms.xyz, grid, rng.uniform(3, 9), rng.uniform(1, 8))
     data = to_grid(data, grid.voxels_zyx, config.working_pixel_size)
     fine = dataclasses.replace(grid, data=data, voxels_zyx=np.full(3, config.working_pixel_size))
-    target = target_for(
-        atoms, fine, config.target_resolution or resolution, maps.b_factors if config.local_resolution else None
-    )
+    target = target_for(atoms, fine, config.target_resolution or resolution)
     return MapPair(
         scaled_map(data, map_scale(data), lowest).astype(np.float16),
         np.clip(target, 0, None).astype(np.float16),
@@ -89,9 +81,7 @@ def real_pair(
     """Pair of a whole map that the user has, at the working pixel size. volume: Volume. atoms: Atoms in its frame."""
     data = to_grid(volume.data, volume.voxels_zyx, config.working_pixel_size)
     fine = dataclasses.replace(volume, data=data, voxels_zyx=np.full(3, config.working_pixel_size))
-    known = np.ptp(atoms.b) > 0 and np.median(atoms.b) > 0  # many models have none
-    b_factors = np.maximum(atoms.b, 0) if config.local_resolution and known else None
-    target = target_for(atoms, fine, config.target_resolution or resolution, b_factors)
+    target = target_for(atoms, fine, config.target_resolution or resolution)
     return MapPair(
         scaled_map(data, map_scale(data), lowest).astype(np.float16),
         target.astype(np.float16),
@@ -101,11 +91,9 @@ def real_pair(
     )
 
 
-def _faults(resolution: float, local_effects: bool, rng: np.random.Generator) -> Faults:
+def _faults(resolution: float, rng: np.random.Generator) -> Faults:
     """Random faults of a map of this resolution: coarse maps are those of more blurred molecules."""
     b_factor = rng.uniform(12, 30) * resolution
-    if not local_effects:
-        return Faults(resolution, b_factor, 0.0, 0.0, False, 0.0, 0.0, 1.0)
     return Faults(
         resolution,
         b_factor,
