@@ -101,7 +101,7 @@ def test_random_positions_lose_resolution_and_an_empty_set_does_not_end_the_run(
 
 def test_a_stopped_run_continues_with_the_maps_that_are_made(simulated, monkeypatch, tmp_path):
     monkeypatch.chdir(simulated)
-    calls, original = [], one_map.reconstruct.run
+    calls, original = [], one_map.reconstruct
 
     def orient(config):
         particles = read_particles(config.particles)
@@ -113,8 +113,8 @@ def test_a_stopped_run_continues_with_the_maps_that_are_made(simulated, monkeypa
             raise KeyboardInterrupt
         return original(config)
 
-    monkeypatch.setattr(one_map.assign_orientations, "run", orient)
-    monkeypatch.setattr(one_map.reconstruct, "run", stopped)
+    monkeypatch.setattr(one_map, "assign_orientations", orient)
+    monkeypatch.setattr(one_map, "reconstruct", stopped)
     output = str(tmp_path / "maps")
     words = "compare-maps-of-picks --picks random --reference sim/coordinates --micrographs sim/micrographs/*.mrc "
     words += f"--pixel-size {PIXEL} --structure map.mrc --ctf ctf.star --box {BOX} --angular-step 30 --threads 1"
@@ -156,7 +156,7 @@ def quick(monkeypatch, folder):
         particles = read_particles(config.particles)
         write_particles_star(config.output, particles, {name: [0.0] * len(particles) for name in ANGLES})
 
-    monkeypatch.setattr(one_map.assign_orientations, "run", orient)
+    monkeypatch.setattr(one_map, "assign_orientations", orient)
 
 
 def test_micrographs_without_ctf_are_named_and_not_counted(simulated, monkeypatch, tmp_path):

@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from ..io.maps import write_map
+from ..io.relion_tables import number_columns
 from .cube import resized_volume
 from .neighbours import umap_positions
 
 if typing.TYPE_CHECKING:
+    from ..io.particle_sets import ParticleSet
+    from ..io.subtomograms import SubtomogramSet
     from .components import ComponentFit
     from .motion import Motion
 
@@ -57,6 +60,23 @@ def latent_clusters(latent: np.ndarray, count: int, seed: int) -> np.ndarray:
     found = KMeans(count, n_init=4, random_state=seed).fit_predict(latent)
     order = np.argsort(-np.bincount(found, minlength=count), kind="stable")
     return np.argsort(order)[found] + 1
+
+
+def latent_column(particles: ParticleSet | SubtomogramSet, name: str) -> np.ndarray:
+    """(n,) numbers of a column of particles or subtomograms.
+
+    Raises
+    ------
+    ValueError
+        They do not have it.
+    """
+    values = number_columns(particles.path, particles.columns, (name,))
+    if values is None:
+        raise ValueError(
+            f"{particles.path} has no column {name}. Give the STAR file of cryodl fit-heterogeneity, and an axis or "
+            "cluster that it has."
+        )
+    return values[:, 0]
 
 
 def verdict_sentence(motion: Motion) -> str:

@@ -116,7 +116,7 @@ def test_what_cannot_be_done_is_said(project, options, words):
 
 def test_a_stack_that_is_in_the_way_is_not_replaced(project):
     Path("d.mrcs").write_text("mine")
-    assert "d.mrcs, the stack for the denoised images, exists already" in denoise(2, output="d.star")
+    assert "d.mrcs, which would be written, exists already" in denoise(2, output="d.star")
     assert Path("d.mrcs").read_text() == "mine"
 
 
@@ -186,14 +186,14 @@ def test_a_run_stopped_between_its_stack_and_its_star_file_is_done_again(project
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("cryodl.io.particle_sets.write_particles_star", stopped)
+        patch.setattr("cryodl.particles.commands.denoise.write_particles_star", stopped)
         denoise(130)
     assert Path("out/d.mrcs").exists() and not Path("out/d.star").exists()
     assert denoise().outputs["count"] == 20 and not Path("out/d.star.partial").exists()
 
 
 def test_flipped_phases_that_nobody_told_are_said_and_taken_into_account(project, monkeypatch):
-    monkeypatch.setattr("cryodl.particles.denoisers.phases.looks_flipped", lambda *given: True)
+    monkeypatch.setattr("cryodl.particles.commands.denoise.looks_flipped", lambda *given: True)
     given = []
 
     class Watched(Denoiser):

@@ -55,7 +55,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def evaluate(monkeypatch, stand_in, code=0, **options):
-    monkeypatch.setattr("cryodl.particles.denoisers.load_denoiser", lambda *_: stand_in)
+    monkeypatch.setattr("cryodl.particles.commands.evaluate_denoiser.load_denoiser", lambda *_: stand_in)
     options = dict(
         dict(
             particles="p.star",

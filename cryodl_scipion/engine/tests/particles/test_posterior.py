@@ -113,8 +113,8 @@ def test_a_projector_gives_its_density_back():
 
 def test_options_of_training_by_steps_are_refused():
     from cryodl.contract import TrainDenoiserConfig
-    from cryodl.particles.commands import train_denoiser
+    from cryodl.particles.commands.train_denoiser import train_denoiser
 
     config = TrainDenoiserConfig(("p.star",), ("map.mrc",), "model", steps=10, learning_rate=0.1)
     with pytest.raises(ValueError, match="--steps, --learning-rate have no effect with the network posterior"):
-        train_denoiser.run(config)
+        train_denoiser(config)

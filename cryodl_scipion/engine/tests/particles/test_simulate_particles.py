@@ -80,9 +80,7 @@ def test_the_same_seed_gives_the_same_files_and_another_seed_others():
 def test_a_killed_run_continues_and_gives_the_same(monkeypatch):
     monkeypatch.setattr(command, "CHUNK", 8)
     simulate_particles("whole.star")
-    from cryodl.io import particles as files
-
-    write, calls = files.write_stack, []
+    write, calls = command.write_stack, []
 
     def stops_at_fourth(path, images, pixel_size):
         calls.append(path)
@@ -90,11 +88,11 @@ def test_a_killed_run_continues_and_gives_the_same(monkeypatch):
             raise KeyboardInterrupt
         write(path, images, pixel_size)
 
-    monkeypatch.setattr(files, "write_stack", stops_at_fourth)
+    monkeypatch.setattr(command, "write_stack", stops_at_fourth)
     simulate_particles(code=130)
     assert not list(Path().glob("p*.mrc*")) and not Path("p.star").exists()
     again = []
-    monkeypatch.setattr(files, "write_stack", lambda path, *rest: (again.append(path.name), write(path, *rest)))
+    monkeypatch.setattr(command, "write_stack", lambda path, *rest: (again.append(path.name), write(path, *rest)))
     simulate_particles()
     assert again == [f"0000000{start}{kind}.mrcs" for start in ("08", "16") for kind in ("", "_clean")]
     for ending in (".mrcs", "_clean.mrcs", "_map.mrc"):
@@ -103,13 +101,11 @@ def test_a_killed_run_continues_and_gives_the_same(monkeypatch):
 
 
 def test_a_run_stopped_between_its_last_files_ends_well_when_repeated(monkeypatch):
-    from cryodl.io import star
-
-    write = star.write_tables
-    monkeypatch.setattr(star, "write_tables", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+    write = command.write_tables
+    monkeypatch.setattr(command, "write_tables", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
     simulate_particles(code=130)
     assert Path("p.mrcs").exists() and not Path("p.star").exists()
-    monkeypatch.setattr(star, "write_tables", write)
+    monkeypatch.setattr(command, "write_tables", write)
     simulate_particles()
     assert len(read_particles("p.star")) == 20 and not Path("p.star.partial").exists()
 
@@ -141,7 +137,7 @@ def test_nothing_is_replaced():
     before = Path("p.mrcs").read_bytes()
     assert "p.star (--output) exists already" in simulate_particles(code=2, seed=5)
     Path("p.star").unlink()
-    assert "p.mrcs exists already" in simulate_particles(code=2, seed=5)
+    assert "p.mrcs, which would be written, exists already" in simulate_particles(code=2, seed=5)
     assert Path("p.mrcs").read_bytes() == before
 
 

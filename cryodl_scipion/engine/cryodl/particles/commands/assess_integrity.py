@@ -1,31 +1,38 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl assess-integrity`: particles of a complex in; the probability of each composition for each of them out.
-
-Result.outputs are the contract's AssessIntegrityOutputs.
-"""
+"""`cryodl assess-integrity`: particles of a complex in; the probability of each composition for each of them out."""
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import typing
 from pathlib import Path
 
 import numpy as np
+import torch
+from tqdm import tqdm
 
-from ...contract import AssessIntegrityConfig, Result
+from ... import __version__
+from ...contract import AssessIntegrityConfig, counted
 from ...contract.particles.integrity import AssessIntegrityOutputs
 from ...contract.result import write_json
+from ...core.projections import Projector
 from ...io.files import whole_file
-from ...io.unfinished import check_output, finish_folder, working_folder
-from ...io.warn import warn
-
-if typing.TYPE_CHECKING:
-    import torch
-
-    from ...io.particle_sets import ParticleSet
-    from ..integrity.evidence import Evidence
+from ...io.particle_sets import ParticleSet, read_particles, write_particles_star
+from ...likelihood.observed import Observed
+from ...likelihood.reference import HalfDisc
+from ...runner import Run, command
+from ...simulate.particle_images import voxel_notes
+from ..denoisers.plots import plot_probabilities
+from ..integrity.candidates import Given, Searched
+from ..integrity.compositions import load_compositions
+from ..integrity.evidence import Comparison, Evidence, fitted_amplitude, fitted_priors, probabilities
+from ..integrity.pictures import draw_examples
+from ..integrity.simulated import learnt_weights
+from ..integrity.weights import weighted
+from ..orientations.guard import explained_by
 
 CHUNK = 256  # particles whose evidence is kept together: what a stopped run loses at most
 SAMPLE = 96  # particles from which the common strength is learnt
@@ -38,27 +45,23 @@ OVERSTATED = 0.1  # of the classes: by so many more than of made-up particles ar
 SEEN = 12.0  # mean log-likelihood, below which the orientation of a single particle is not to be had
 
 
-def run(config: AssessIntegrityConfig) -> Result:
-    """Compare all particles with all compositions; a killed run continues in <output>.partial."""
-    check_output(config.output, "Output folder")
-    from ...core.devices import choose_device, device_name, set_threads
-    from ...io.particle_sets import read_particles
-
+@command
+def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrityOutputs:
+    """Compare all particles with all compositions; a killed run continues."""
+    run.new_output()
     need = ("ctf", "raw", "angles") if config.orientations == "given" else ("ctf", "raw")
     particles = read_particles(config.particles, need=need)
     names = _names(config)
-    device = choose_device()
-    set_threads()
-    assessment = _prepare(config, particles, device)  # what it refuses leaves no folder behind
-    folder = working_folder(config, [config.particles, *config.structures])
-    explanation = _explained(assessment, device)
-    assessment["notes"] += explanation.warnings(config.particles, "these compositions")
-    for note in assessment["notes"]:
-        warn(note)
+    assessment = _prepare(config, particles, run)  # what it refuses leaves no folder behind
+    folder = run.folder(config.particles, *config.structures)
+    source, diameter = assessment["candidates"].source, assessment["diameter"]
+    explanation = explained_by(source, assessment["mean"], particles.pixel_size, diameter, run.device)
+    assessment["explained"] = explanation.whole
+    notes = assessment["notes"] + explanation.warnings(config.particles, "these compositions")
+    run.warn(*notes)
     evidence = _all_evidence(assessment, folder)
-    outputs, warnings = _write(config, particles, names, assessment, evidence, folder)
-    said = tuple(assessment["notes"] + warnings)
-    return Result("assess-integrity", outputs, device=device_name(device), warnings=said)
+    run.discard(PARTS)
+    return _write(run, particles, names, assessment, evidence, folder, notes)
 
 
 def _names(config: AssessIntegrityConfig) -> list[str]:
@@ -69,21 +72,14 @@ def _names(config: AssessIntegrityConfig) -> list[str]:
     return names
 
 
-def _prepare(config: AssessIntegrityConfig, particles: ParticleSet, device: torch.device) -> dict[str, typing.Any]:
+def _prepare(config: AssessIntegrityConfig, particles: ParticleSet, run: Run) -> dict[str, typing.Any]:
     """What all particles are compared with: {comparison, candidates, strength, notes, projectors, diameter}."""
-    from ...core.projections import Projector
-    from ...likelihood.reference import HalfDisc
-    from ...simulate.particle_images import voxel_notes
-    from ..integrity.candidates import Given, Searched
-    from ..integrity.compositions import load_compositions
-    from ..integrity.evidence import Comparison
-
     finest = 2 * particles.pixel_size
     resolution = max(config.resolution or finest, finest)
     densities, diameter, notes = load_compositions(config.structures, particles.pixel_size, particles.box, finest)
     notes = [note for path in config.structures for note in voxel_notes(path, particles.pixel_size)] + notes
-    projectors = [Projector(density.to(device)) for density in densities]
-    mean = Projector((sum(densities) / len(densities)).to(device))
+    projectors = [Projector(density.to(run.device)) for density in densities]
+    mean = Projector((sum(densities) / len(densities)).to(run.device))
     given = particles.angles is not None and config.orientations != "search"
     more = {}
     if config.model and given:
@@ -98,8 +94,8 @@ def _prepare(config: AssessIntegrityConfig, particles: ParticleSet, device: torc
         + ("near their given angles." if given else "in all orientations.")
     )
     source = Given if given else Searched
-    candidates = source(particles, mean, diameter, config.contrast, config.angular_step, resolution, device, **more)
-    disc = HalfDisc(particles.box, particles.box * particles.pixel_size / resolution, device)
+    candidates = source(particles, mean, diameter, config.contrast, config.angular_step, resolution, run.device, **more)
+    disc = HalfDisc(particles.box, particles.box * particles.pixel_size / resolution, run.device)
     comparison = Comparison(projectors, disc, candidates.gain, config.angular_step, diameter / particles.pixel_size)
     return dict(
         comparison=comparison,
@@ -113,23 +109,9 @@ def _prepare(config: AssessIntegrityConfig, particles: ParticleSet, device: torc
     )
 
 
-def _explained(assessment: dict[str, typing.Any], device: torch.device) -> typing.Any:
-    """Whether the compositions explain a sample of the particles."""
-    from ..orientations.guard import explained_by
-
-    source = assessment["candidates"].source
-    found = explained_by(source, assessment["mean"], source.particles.pixel_size, assessment["diameter"], device)
-    assessment["explained"] = found.whole
-    return found
-
-
 def _evidence(assessment: dict[str, typing.Any], rows: np.ndarray, matrices: torch.Tensor | None = None) -> Evidence:
     """Evidence of some particles (array of int); its shifts are those of the images as they are in the file. matrices:
     candidates' rotations, searched if None."""
-    import dataclasses
-
-    from ...likelihood.observed import Observed
-
     candidates, comparison = assessment["candidates"], assessment["comparison"]
     observed = candidates.source.observed(rows, comparison.disc)
     offset = candidates.offset(rows)
@@ -147,8 +129,6 @@ def _both(assessment: dict[str, typing.Any], rows: np.ndarray) -> tuple[Evidence
 
 def _learn_amplitude(assessment: dict[str, typing.Any], count: int) -> None:
     """The strength common to all compositions, from a sample, by expectation-maximisation."""
-    from ..integrity.evidence import fitted_amplitude, fitted_priors
-
     rows = np.unique(np.linspace(0, count - 1, min(count, SAMPLE)).round().astype(int))
     assessment["strength"], matrices = 1.0, assessment["candidates"].matrices(rows)
     for _ in range(ROUNDS):
@@ -164,11 +144,6 @@ def _learn_amplitude(assessment: dict[str, typing.Any], count: int) -> None:
 def _all_evidence(assessment: dict[str, typing.Any], folder: Path) -> dict[str, np.ndarray]:
     """{logs (n, c), calibrated, fine (n, c), as they come, matrices, shifts, as arrays} of all particles, chunk by
     chunk; chunks that are there are not made anew."""
-    from tqdm import tqdm
-
-    from ..integrity.simulated import learnt_weights
-    from ..integrity.weights import weighted
-
     count = len(assessment["candidates"].source.particles)
     (folder / PARTS).mkdir(exist_ok=True)
     learnt = folder / PARTS / "learnt.json"
@@ -201,21 +176,16 @@ def _all_evidence(assessment: dict[str, typing.Any], folder: Path) -> dict[str, 
 
 
 def _write(
-    config: AssessIntegrityConfig,
+    run: Run,
     particles: ParticleSet,
     names: typing.Sequence[str],
     assessment: dict[str, typing.Any],
     evidence: typing.Mapping[str, np.ndarray],
     folder: Path,
-) -> tuple[AssessIntegrityOutputs, list[str]]:
-    """All outputs into the folder, then its final name. Returns Result.outputs and warnings."""
-    import torch
-
-    from ...io.particle_sets import write_particles_star
-    from ..denoisers.plots import plot_probabilities
-    from ..integrity.evidence import fitted_priors, probabilities
-    from ..integrity.pictures import draw_examples
-
+    notes: list[str],
+) -> AssessIntegrityOutputs:
+    """All outputs into the folder."""
+    config: AssessIntegrityConfig = run.config
     logs = torch.from_numpy(evidence["logs"])
     priors = fitted_priors(logs)
     probability = probabilities(logs, priors).numpy()
@@ -242,13 +212,20 @@ def _write(
         log_likelihood=float(evidence["fine"].max(1).mean()),
     )
     warnings = list(_warnings(record))
-    write_json(folder / "integrity.json", dict(record, warnings=assessment["notes"] + warnings))
+    run.warn(*warnings)
+    write_json(folder / "integrity.json", dict(record, warnings=notes + warnings))
     # its image names are relative to where the folder will be, which has the same parent
     write_particles_star(folder / "particles.star", particles, changes)
-    finish_folder(folder, config.output, PARTS)
-    print(
-        f"{', '.join(f'{name}: {number}' for name, number in counts.items())} of {len(particles)} particles; about "
-        f"{100 * separation:.0f} % of these classes are expected to be correct. {config.output}"
+    said = ", ".join(f"{name}: {number}" for name, number in counts.items())
+    run.summary(
+        f"Most probable composition of {counted(len(particles), 'particle')}: {said}. {config.output}",
+        f"About {100 * separation:.0f} % of these classes are expected to be correct.",
+    )
+    images = f"the raw images and those of the denoiser {config.model}" if config.model else "the raw images"
+    run.methods(
+        f"The compositions {', '.join(names)} were distinguished for each of {counted(len(particles), 'particle')} "
+        "with "
+        f"cryodl {__version__}, from {images}; the most probable was {said}."
     )
     at = lambda name: os.path.join(config.output, name)
     return AssessIntegrityOutputs(
@@ -260,7 +237,7 @@ def _write(
         separation=separation,
         pictures=[at("probabilities.png"), at("examples.png")],
         pixel_size=particles.pixel_size,
-    ), warnings
+    )
 
 
 def _write_table(

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl denoise`: particles in; denoised images, and a STAR file that links them to the raw ones, out.
-
-Result.outputs are the contract's DenoiseOutputs.
-"""
+"""`cryodl denoise`: particles in; denoised images, and a STAR file that links them to the raw ones, out."""
 
 from __future__ import annotations
 
@@ -12,17 +9,25 @@ import shutil
 import typing
 from pathlib import Path
 
-from ...contract import MICROGRAPH_DENOISER, DenoiseConfig, Result, read_card
+from ... import __version__
+from ...contract import MICROGRAPH_DENOISER, DenoiseConfig, counted, network_words, read_card
 from ...contract.particles.denoising import DenoiseOutputs
-from ...io.unfinished import RECORD, check_output, working_folder
-from ...io.warn import warn
-
-if typing.TYPE_CHECKING:
-    import torch
-
-    from ...io.particle_sets import ParticleSet
-    from ..denoisers.blind import BlindDenoiser
-    from ..denoisers.run import Denoiser
+from ...core.fourier import circle
+from ...core.projections import Projector
+from ...io.model import find_model
+from ...io.particle_sets import DENOISER, ParticleSet, StackWriter, read_particles, write_particles_star
+from ...io.unfinished import star_stem
+from ...likelihood.observed import Source
+from ...likelihood.prepare import WIDEST, prepare
+from ...likelihood.signal import find_contrast
+from ...runner import Run, command
+from ...simulate.micrographs import particle_diameter
+from ...simulate.structures import load_density
+from ..denoisers import load_denoiser
+from ..denoisers.blind import BlindDenoiser, load_blind
+from ..denoisers.phases import looks_flipped
+from ..denoisers.run import Denoiser
+from ..orientations.guard import explained_by
 
 CHUNK = 256  # particles read at a time, at most
 CHUNK_BYTES = 2**26  # ... and of images
@@ -32,117 +37,113 @@ EMPTY = 0.1  # strength below which an image counts as empty
 
 @dataclasses.dataclass(frozen=True)
 class Ready:
-    """A denoiser that is ready for particles. diameter_px: of the circle that the background lies outside of. notes:
-    sentences for the user. explained: DenoiseOutputs'. shown: what the denoised images show, in words."""
+    """A denoiser that is ready for particles. diameter_px: of the circle that the background lies outside of.
+    explained: DenoiseOutputs'. shown: what the denoised images show, in words."""
 
     denoiser: Denoiser | BlindDenoiser
     particles: ParticleSet
     contrast: str
     diameter_px: float
-    notes: list[str]
     explained: float | None
     shown: str
 
 
-def run(config: DenoiseConfig) -> Result:
-    """Denoise into <output>.partial, then put the stack in its place, the STAR file last. A killed run starts anew."""
-    from ...core.devices import choose_device, device_name, set_threads
-    from ...io.model import find_model
-    from ...io.particle_sets import DENOISER, read_particles, write_particles_star
-
-    stack = _check_output(config.output)
+@command
+def denoise(config: DenoiseConfig, run: Run) -> DenoiseOutputs:
+    """Denoise, then put the stack in its place, the STAR file last. A killed run starts anew."""
+    stack = star_stem(config.output, "Particles", ".mrcs") + ".mrcs"
     particles = read_particles(config.particles, need=("raw",))
-    device = choose_device()
-    set_threads()
     blind = read_card(find_model(config.model, MICROGRAPH_DENOISER))["kind"] == MICROGRAPH_DENOISER
-    ready = (_ready_blind if blind else _ready_for_structure)(config, particles, device)
-    notes, name = ready.notes, ready.denoiser.card["name"]
-    for note in notes:
-        warn(note)
-    print(f"Denoising {len(particles)} particles on {device_name(device)} with {name}.")
-    folder = working_folder(config, continues=False)
-    strength = _denoise(ready, folder / "denoised.mrcs", config.batch_size)
+    ready = (_ready_blind if blind else _ready_for_structure)(config, particles, run)
+    card = ready.denoiser.card
+    print(f"Denoising {len(particles)} particles on {run.device_name} with {card['name']}.")
+    folder = run.folder(continues=False)
+    strength = _denoise(ready, folder / "denoised.mrcs", config.batch_size, run)
     os.replace(folder / "denoised.mrcs", stack)
-    columns = {DENOISER: [name] * len(particles), STRENGTH: [f"{value:.4f}" for value in strength]}
+    columns = {DENOISER: [card["name"]] * len(particles), STRENGTH: [f"{value:.4f}" for value in strength]}
     write_particles_star(config.output, particles, columns, stack=stack)
     shutil.rmtree(folder)
-    print(f"Denoised particles: {config.output}. They show {ready.shown}; docs/denoise_particles.md says what for.")
     empty = sum(value < EMPTY for value in strength)
     if empty:
-        notes.append(
-            f"{empty} of {len(particles)} images are empty or almost empty: {name} finds "
+        run.warn(
+            f"{empty} of {len(particles)} images are empty or almost empty: {card['name']} finds "
             f"{'hardly any signal' if blind else 'no particle'} in them (column {STRENGTH})."
         )
-        warn(notes[-1])
-    outputs = DenoiseOutputs(
+    _tell(run, counted(len(particles), "particle"), card, blind, ready.shown)
+    return DenoiseOutputs(
         particles=str(config.output),
         stack=stack,
         count=len(particles),
         pixel_size=particles.pixel_size,
         box=particles.box,
         contrast=ready.contrast,
-        model=name,
+        model=card["name"],
         empty=empty,
         explained=ready.explained,
         blind=blind,
     )
-    return Result("denoise", outputs, device=device_name(device), warnings=tuple(notes))
 
 
-def _ready_for_structure(config: DenoiseConfig, particles: ParticleSet, device: torch.device) -> Ready:
-    """A denoiser that was trained with a known structure."""
-    from ...io.particle_sets import read_particles
-    from ..denoisers import load_denoiser
-    from ..denoisers.phases import looks_flipped
+def _tell(run: Run, particles: str, card: typing.Mapping[str, typing.Any], blind: bool, shown: str) -> None:
+    run.summary(
+        f"Denoised particles: {run.config.output}, by the model {card['name']}"
+        f"{', without a known structure (blind)' if blind else ''}: not raw data. They show {shown}.",
+        "For viewing and sorting; never for orientations, and never for the final map."
+        if blind
+        else "For viewing, sorting and initial orientations; never for the final map.",
+    )
+    if not blind:
+        network = network_words("denoiser", card["network"])
+        run.methods(
+            f"{particles} were denoised with cryodl {__version__} by the model {card['name']} ({network}); the raw "
+            "images "
+            "were kept."
+        )
+        return
+    learnt = (card.get("training") or {}).get("simulated_micrographs")
+    run.methods(
+        f"For inspection, {particles} were denoised blindly with cryodl {__version__}: by a U-Net that was trained on "
+        f"{f'{learnt} ' if learnt else ''}simulated micrographs of other structures, with spectra of signal and "
+        "noise that "
+        "were measured on the particles, and without a known structure; the raw images were kept."
+    )
 
-    denoiser = load_denoiser(config.model, device)
+
+def _ready_for_structure(config: DenoiseConfig, particles: ParticleSet, run: Run) -> Ready:
+    """A denoiser that was trained with a known structure. That the images are phase-flipped is assumed only where the
+    structure then explains them: another molecule may fit by chance."""
+    denoiser = load_denoiser(config.model, run.device)
     if denoiser.method.uses_ctf:
         read_particles(config.particles, need=("ctf",))
     diameter_px = _diameter(particles, denoiser.card)
-    contrast, notes = _contrast(config, particles, diameter_px)
-    notes += _differences(particles, denoiser)
-    if looks_flipped(denoiser, particles, contrast, diameter_px):
-        particles = dataclasses.replace(particles, ctf_state="flipped")
-        notes.append(
+    contrast = _contrast(config, particles, diameter_px, run)
+    _say_differences(particles, denoiser, run)
+    flipped = dataclasses.replace(particles, ctf_state="flipped")
+    looks = looks_flipped(denoiser, particles, contrast, diameter_px)
+    explained, doubts = _explained(flipped if looks else particles, denoiser.card, contrast, run)
+    run.warn(*doubts)
+    if looks and not doubts:
+        particles = flipped
+        run.warn(
             f"{particles.path}: the images fit the model's output only if they are phase-flipped; they are assumed "
             "to be, although the file does not state it (rlnCtfDataArePhaseFlipped)."
         )
-    explained, doubts = _explained(particles, denoiser.card, contrast, device)
     shown = "the network's prediction" if denoiser.method.learns else "projections of the template"
-    return Ready(denoiser, particles, contrast, diameter_px, notes + doubts, explained, shown)
+    return Ready(denoiser, particles, contrast, diameter_px, explained, shown)
 
 
-def _ready_blind(config: DenoiseConfig, particles: ParticleSet, device: torch.device) -> Ready:
+def _ready_blind(config: DenoiseConfig, particles: ParticleSet, run: Run) -> Ready:
     """A general denoiser, which knows no structure: it is told what the set itself tells."""
-    from ...likelihood.prepare import WIDEST
-    from ..denoisers.blind import load_blind
-
-    denoiser = load_blind(config.model, device)
-    contrast, notes = _contrast(config, particles, None)
-    notes += denoiser.notes(particles)
+    denoiser = load_blind(config.model, run.device)
+    contrast = _contrast(config, particles, None, run)
+    run.warn(*denoiser.notes(particles))
     if not denoiser.measure(particles, contrast).deviation:
-        notes.append(
+        run.warn(
             f"{particles.path}: at no frequency have the images more power than the noise in their corners. Nothing "
             "but noise was found in this set, and its denoised images are empty."
         )
     shown = "what a network makes of each image without a known structure"
-    return Ready(denoiser, particles, contrast, WIDEST * particles.box, notes, None, shown)
-
-
-def _check_output(output: str) -> str:
-    """Path of the stack beside the STAR file. Raises FileExistsError or ValueError."""
-    if not output.endswith(".star"):
-        raise ValueError(f"Output (--output) is {output}; it must end in .star.")
-    stack = output[: -len(".star")] + ".mrcs"
-    check_output(output, "Particles")
-    begun = (Path(output + ".partial") / RECORD).exists()  # then the stack is of a run stopped before its last step
-    if os.path.exists(stack) and not begun:
-        raise FileExistsError(
-            f"{stack}, the stack for the denoised images, exists already and is not replaced. Choose another "
-            "--output, or remove it."
-        )
-    Path(output).resolve().parent.mkdir(parents=True, exist_ok=True)
-    return stack
+    return Ready(denoiser, particles, contrast, WIDEST * particles.box, None, shown)
 
 
 def _diameter(particles: ParticleSet, card: typing.Mapping[str, typing.Any]) -> float:
@@ -157,30 +158,21 @@ def _diameter(particles: ParticleSet, card: typing.Mapping[str, typing.Any]) -> 
     return wanted / particles.pixel_size
 
 
-def _contrast(config: DenoiseConfig, particles: ParticleSet, diameter_px: float | None) -> tuple[str, list[str]]:
-    """'dark' or 'bright', and warnings. diameter_px: None if it is not known."""
-    from ...likelihood.signal import find_contrast
-
+def _contrast(config: DenoiseConfig, particles: ParticleSet, diameter_px: float | None, run: Run) -> str:
+    """'dark' or 'bright'. diameter_px: None if it is not known."""
     found, sure, sentence = find_contrast(particles, None, diameter_px)
     if config.contrast == "auto":
-        if sure:
-            print(sentence)
-        return found, [] if sure else [sentence]
+        print(sentence) if sure else run.warn(sentence)
+        return found
     if sure and found != config.contrast:
-        return config.contrast, [f"Contrast (--contrast) is {config.contrast}, but: {sentence}"]
-    return config.contrast, []
+        run.warn(f"Contrast (--contrast) is {config.contrast}, but: {sentence}")
+    return config.contrast
 
 
 def _explained(
-    particles: ParticleSet, card: typing.Mapping[str, typing.Any], contrast: str, device: torch.device
+    particles: ParticleSet, card: typing.Mapping[str, typing.Any], contrast: str, run: Run
 ) -> tuple[float | None, list[str]]:
     """How well the best of the model's structures explains the particles, and sentences for the user."""
-    from ...core.projections import Projector
-    from ...likelihood.observed import Source
-    from ...simulate.micrographs import particle_diameter
-    from ...simulate.structures import load_density
-    from ..orientations.guard import explained_by
-
     paths = list(dict.fromkeys(entry.get("structure", "its file") for entry in card["training_particles"]))
     gone = [path for path in paths or ["its file"] if not os.path.exists(path)]
     if gone or particles.optics is None:
@@ -192,45 +184,38 @@ def _explained(
         density = load_density(path, particles.pixel_size)
         diameter = particle_diameter(density, particles.pixel_size)
         source = Source(particles, diameter / particles.pixel_size, contrast, particles.ctf_state)
-        projector = Projector(density.to(device))
-        found.append((explained_by(source, projector, particles.pixel_size, diameter, device), path))
+        projector = Projector(density.to(run.device))
+        found.append((explained_by(source, projector, particles.pixel_size, diameter, run.device), path))
     best, path = max(found, key=lambda one: one[0].whole)
     return round(best.whole, 3), best.warnings(str(particles.path), Path(path).name)
 
 
-def _differences(particles: ParticleSet, denoiser: Denoiser) -> list[str]:
+def _say_differences(particles: ParticleSet, denoiser: Denoiser, run: Run) -> None:
     """Warnings about particles that differ from those of the training."""
-    card, notes = denoiser.card, []
+    card = denoiser.card
     if abs(particles.pixel_size / card["pixel_size"] - 1) > 0.01:
-        notes.append(
+        run.warn(
             f"The model was trained at {card['pixel_size']:g} Å/px, these images have {particles.pixel_size:g} Å/px: "
             "they are resampled for the model, and the result is resampled back."
         )
     learnt = {entry["ctf_state"] for entry in card["training_particles"]}
     if "flipped" in learnt and particles.ctf_state == "none":
-        notes.append(
+        run.warn(
             f"The particles that {card['name']} was trained on were phase-flipped, but those of {particles.path} are "
             "not, according to the file. If they are, set rlnCtfDataArePhaseFlipped to 1 in its optics table, else "
             "the result is wrong."
         )
-    return notes
 
 
-def _denoise(ready: Ready, path: str | os.PathLike[str], batch_size: int) -> list[float]:
+def _denoise(ready: Ready, path: str | os.PathLike[str], batch_size: int, run: Run) -> list[float]:
     """Write the denoised stack, chunk by chunk: memory does not grow with the number of particles. Returns their
     strengths."""
-    from tqdm import tqdm
-
-    from ...core.fourier import circle
-    from ...io.particle_sets import StackWriter
-    from ...likelihood.prepare import prepare
-
     particles, diameter_px = ready.particles, ready.diameter_px
     inside, strengths = circle(particles.box, diameter_px), []
     chunk = max(batch_size, min(CHUNK, CHUNK_BYTES // (4 * particles.box**2)))
     with (
         StackWriter(path, len(particles), particles.box, particles.pixel_size) as stack,
-        tqdm(total=len(particles), unit="particle", mininterval=1.0) as bar,
+        run.progress(len(particles), "particle") as bar,
     ):
         for start in range(0, len(particles), chunk):
             rows = slice(start, min(start + chunk, len(particles)))

@@ -6,7 +6,6 @@ and resolution {0.5, 0.143: Å or null} of each; fsc {frequency, raw, denoised: 
 resolution}; control (see particles/denoisers/controls.py): noise, unrelated, noise_similarity, chance_similarity,
 real_similarity, noise_contrast, unseen {what, similarity, mean_frc}, verdict ('ok' or 'warning') and sentences;
 notes. Beside it frc.csv, a line for each particle, and frc.png, fsc.png, control.png, triplets.png, gallery.png.
-Result.outputs are the contract's EvaluateDenoiserOutputs.
 """
 
 from __future__ import annotations
@@ -17,67 +16,117 @@ import typing
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from ...contract import EvaluateDenoiserConfig, Result
+from ... import __version__
+from ...contract import EvaluateDenoiserConfig, counted, resolution_in_words
 from ...contract.particles.denoising import EvaluateDenoiserOutputs
 from ...contract.result import write_json
+from ...core.frc import mean_frc, ring_frequencies
 from ...io.files import whole_file
+from ...io.model import find_model
+from ...io.particle_sets import ParticleSet, read_particles
 from ...io.plots import can_draw
-from ...io.unfinished import check_output, finish_folder, working_folder
-from ...io.warn import warn
-
-if typing.TYPE_CHECKING:
-    import torch
-
-    from ...io.particle_sets import ParticleSet
-    from ..denoisers.evaluate import Bench, Curves
-    from ..denoisers.run_controls import OtherMolecule
+from ...io.stacks import read_images, stack_shape
+from ...likelihood.prepare import resample
+from ...runner import Run, command
+from ...simulate.particle_images import load_projector
+from ..denoisers import load_denoiser
+from ..denoisers.controls import MAX_TARGETS
+from ..denoisers.evaluate import Bench, bench_of, learnt_from, measure_bench
+from ..denoisers.evaluate_maps import map_curves
+from ..denoisers.plots import draw_gallery, draw_rows, plot_control, plot_curves
+from ..denoisers.run_controls import OtherMolecule, random_other_molecule, run_controls
 
 PICTURES = ("frc", "fsc", "control", "triplets", "gallery")
+KINDS = {"raw": "raw", "wiener": "Wiener-filtered", "denoised": "denoised"}
 TRIPLETS, GALLERY = 6, 40
 UNSEEN = 96  # particles of another molecule, at most
 
 
-def run(config: EvaluateDenoiserConfig) -> Result:
-    """Measure into <output>.partial, then rename."""
-    check_output(config.output)
-    from ...core.devices import choose_device, device_name, set_threads
-    from ...io.particle_sets import read_particles
-    from ...simulate.particle_images import load_projector
-    from ..denoisers import load_denoiser
-    from ..denoisers.evaluate import bench_of, learnt_from, measure_bench
-    from ..denoisers.evaluate_maps import map_curves
-    from ..denoisers.run_controls import run_controls
-
+@command
+def evaluate_denoiser(config: EvaluateDenoiserConfig, run: Run) -> EvaluateDenoiserOutputs:
+    """Measure; the command begins anew when it was stopped."""
+    run.new_output()
     particles = read_particles(config.particles, need=("angles", "ctf", "raw"))
     if len(particles) < 2:
         raise ValueError(f"{config.particles} has {len(particles)} particle; at least two are needed.")
-    device = choose_device()
-    set_threads()
-    denoiser = load_denoiser(config.model, device)
+    denoiser = load_denoiser(config.model, run.device)
     rng = np.random.default_rng(config.seed)
-    folder = working_folder(config, continues=False)
+    folder = run.folder(continues=False)
     seen = learnt_from(denoiser.card, particles)
     particles = _some(particles, config.count, rng)
-    projector, diameter, notes = load_projector(config.structure, particles.pixel_size, particles.box, device)
+    projector, diameter, notes = load_projector(config.structure, particles.pixel_size, particles.box, run.device)
     bench, more = bench_of(particles, projector, denoiser, config.contrast, diameter / particles.pixel_size)
     notes = notes + more + ([seen] if seen else [])
-    for note in notes:
-        warn(note)
-    print(f"Evaluating {denoiser.card['name']} on {len(particles)} particles, on {device_name(device)}.")
+    run.warn(*notes)
+    print(f"Evaluating {denoiser.card['name']} on {len(particles)} particles, on {run.device_name}.")
     curves = measure_bench(bench)
     other, more = _other_molecule(config, bench, rng)
-    notes += more
+    run.warn(*more)
     control, similarities = run_controls(bench, curves, _targets(config.model, bench), other, rng)
-    fsc = map_curves(bench, config.symmetry)
-    record = _record(bench, curves, fsc, control, notes)
-    _write(folder, bench, curves, record, similarities)
-    finish_folder(folder, config.output)
-    return Result(
-        "evaluate-denoiser",
-        _outputs(config, record),
-        device=device_name(device),
-        warnings=tuple(notes) + _verdict(control),
+    fsc, frequency = map_curves(bench, config.symmetry), ring_frequencies(particles.box, particles.pixel_size)
+    record = dict(
+        count=len(particles),
+        pixel_size=particles.pixel_size,
+        box=particles.box,
+        model=denoiser.card["name"],
+        contrast=bench.contrast,
+        frc=dict(frequency=frequency, **curves.mean_curves()),
+        mean_frc=curves.means(),
+        resolution=curves.resolutions(particles.pixel_size, particles.box),
+        fsc=dict(fsc, frequency=frequency),
+        control=control,
+        notes=notes + more,
+    )
+    means = {kind: mean_frc(getattr(curves, kind)).numpy() for kind in KINDS}
+    with whole_file(folder / "frc.csv") as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", *means])
+        writer.writerows(
+            [name, *(f"{v:.5f}" for v in values)] for name, *values in zip(particles.names, *means.values())
+        )
+    if can_draw():
+        _draw(folder, bench, record, similarities, means["denoised"])
+    write_json(folder / "evaluation.json", record)
+    _tell(run, record)
+    at = lambda name: os.path.join(config.output, name)
+    return EvaluateDenoiserOutputs(
+        evaluation=at("evaluation.json"),
+        folder=str(config.output),
+        table=at("frc.csv"),
+        mean_frc=record["mean_frc"],
+        resolution=record["resolution"],
+        verdict=control["verdict"],
+        pictures={name: at(f"{name}.png") for name in PICTURES if can_draw()},
+    )
+
+
+def _tell(run: Run, record: dict[str, typing.Any]) -> None:
+    """Gain, then control."""
+    mean, resolution, control = record["mean_frc"], record["resolution"], record["control"]
+    particles, failed = counted(record["count"], "particle"), control["verdict"] != "ok"
+    run.summary(
+        f"{particles} of {record['box']} px, {record['pixel_size']:.4g} Å/px, compared with the ground truth.",
+        *(
+            f"{word.capitalize()}: mean FRC {mean[kind]:.3f}; FRC 0.5 at "
+            f"{resolution_in_words(resolution[kind]['0.5'])}, "
+            f"0.143 at {resolution_in_words(resolution[kind]['0.143'])}."
+            for kind, word in KINDS.items()
+        ),
+        f"Control: {'WARNING, see the next line' if failed else 'passed'}.",
+        *control["sentences"],
+    )
+    first = control["sentences"][0]
+    if failed:  # of the controls, or it only gains nothing
+        run.warn(
+            first if first.startswith("On these particles") else f"The control is close to the real result: {first}"
+        )
+    run.methods(
+        f"The denoiser {record['model']} was evaluated with cryodl {__version__} on {particles}: the mean Fourier ring "
+        f"correlation with the ground truth was {mean['denoised']:.3f}, for raw images {mean['raw']:.3f} and for "
+        f"Wiener-filtered ones {mean['wiener']:.3f}; for denoised pure noise it was {control['noise']:.3f} (unrelated "
+        f"projections: {control['unrelated']:.3f})."
     )
 
 
@@ -92,11 +141,6 @@ def _other_molecule(
     config: EvaluateDenoiserConfig, bench: Bench, rng: np.random.Generator
 ) -> tuple[OtherMolecule, list[str]]:
     """The images that the network never saw (see run_controls.OtherMolecule), and sentences."""
-    from ...io.particle_sets import read_particles
-    from ...simulate.particle_images import load_projector
-    from ..denoisers.evaluate import bench_of
-    from ..denoisers.run_controls import OtherMolecule, random_other_molecule
-
     if not config.unseen:
         return random_other_molecule(bench, rng), []
     known = config.unseen_structure
@@ -120,13 +164,6 @@ def _other_molecule(
 
 def _targets(model: str | os.PathLike[str], bench: Bench) -> torch.Tensor:
     """(m, box, box) training targets of a model at the bench's box and pixel size. Raises ValueError without any."""
-    import torch
-
-    from ...io.model import find_model
-    from ...io.stacks import read_images, stack_shape
-    from ...likelihood.prepare import resample
-    from ..denoisers.controls import MAX_TARGETS
-
     path = str(find_model(model) / "training_targets.mrcs")
     if not os.path.exists(path):
         raise ValueError(
@@ -138,58 +175,6 @@ def _targets(model: str | os.PathLike[str], bench: Bench) -> torch.Tensor:
     return resample(images, bench.denoiser.card["pixel_size"], bench.particles.pixel_size, bench.particles.box)[0]
 
 
-def _record(
-    bench: Bench,
-    curves: Curves,
-    fsc: dict[str, typing.Any],
-    control: dict[str, typing.Any],
-    notes: typing.Sequence[str],
-) -> dict[str, typing.Any]:
-    from ...core.frc import ring_frequencies
-
-    box, pixel_size = bench.particles.box, bench.particles.pixel_size
-    frequency = ring_frequencies(box, pixel_size)
-    return dict(
-        count=len(bench.particles),
-        pixel_size=pixel_size,
-        box=box,
-        model=bench.denoiser.card["name"],
-        contrast=bench.contrast,
-        frc=dict(frequency=frequency, **curves.mean_curves()),
-        mean_frc=curves.means(),
-        resolution=curves.resolutions(pixel_size, box),
-        fsc=dict(fsc, frequency=frequency),
-        control=control,
-        notes=notes,
-    )
-
-
-def _write(
-    folder: Path,
-    bench: Bench,
-    curves: Curves,
-    record: dict[str, typing.Any],
-    similarities: typing.Mapping[str, np.ndarray],
-) -> None:
-    from ...core.frc import mean_frc
-
-    means = {kind: mean_frc(getattr(curves, kind)).numpy() for kind in ("raw", "wiener", "denoised")}
-    with whole_file(folder / "frc.csv") as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["name", *means])
-        for name, *values in zip(bench.particles.names, *means.values()):
-            writer.writerow([name, *(f"{v:.5f}" for v in values)])
-    if can_draw():
-        _draw(folder, bench, record, similarities, means["denoised"])
-    write_json(folder / "evaluation.json", record)
-    mean = record["mean_frc"]
-    print(
-        f"Mean FRC with the ground truth: raw {mean['raw']:.3f}, Wiener filter {mean['wiener']:.3f}, denoised "
-        f"{mean['denoised']:.3f}."
-    )
-    print(f"Control: {record['control']['verdict']}.", *record["control"]["sentences"], sep="\n  ")
-
-
 def _draw(
     folder: Path,
     bench: Bench,
@@ -197,8 +182,6 @@ def _draw(
     similarities: typing.Mapping[str, np.ndarray],
     scores: np.ndarray,
 ) -> None:
-    from ..denoisers.plots import draw_gallery, draw_rows, plot_control, plot_curves
-
     frequency = record["frc"]["frequency"]
     plot_curves(
         frequency,
@@ -245,24 +228,3 @@ def _bars(record: dict[str, typing.Any]) -> dict[str, float]:
             }
         )
     return bars
-
-
-def _verdict(control: dict[str, typing.Any]) -> tuple[str, ...]:
-    if control["verdict"] == "ok":
-        return ()
-    first = control["sentences"][0]
-    controls_failed = not first.startswith("On these particles")  # then it only gains nothing
-    return (f"The control is close to the real result: {first}" if controls_failed else first,)
-
-
-def _outputs(config: EvaluateDenoiserConfig, record: dict[str, typing.Any]) -> EvaluateDenoiserOutputs:
-    at = lambda name: os.path.join(config.output, name)
-    return EvaluateDenoiserOutputs(
-        evaluation=at("evaluation.json"),
-        folder=str(config.output),
-        table=at("frc.csv"),
-        mean_frc=record["mean_frc"],
-        resolution=record["resolution"],
-        verdict=record["control"]["verdict"],
-        pictures={name: at(f"{name}.png") for name in PICTURES if can_draw()},
-    )

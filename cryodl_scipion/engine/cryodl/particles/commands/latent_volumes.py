@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl latent-volumes`: particles of fit-heterogeneity in; maps at points of the latent space out.
-
-Result.outputs are the contract's LatentVolumesOutputs.
-"""
+"""`cryodl latent-volumes`: particles of fit-heterogeneity in; maps at points of the latent space out."""
 
 from __future__ import annotations
 
@@ -11,31 +8,34 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract import LatentVolumesConfig, Result, counted
+from ... import __version__
+from ...contract import LatentVolumesConfig, counted
 from ...contract.particles.latent import LatentVolumesOutputs
 from ...contract.result import write_json
-from ...io.unfinished import check_output, finish_folder, working_folder
-from ...io.warn import warn
-from ...latent.record import LATENT
-from .select_latent import latent_column
+from ...core.devices import set_threads
+from ...core.frc import resolution_at
+from ...io.maps import write_map
+from ...io.particle_sets import ParticleSet, read_particles
+from ...latent.record import LATENT, latent_column
+from ...likelihood.signal import find_contrast
+from ...reconstruction.halves import split_halves
+from ...runner import Run, command
+from ..heterogeneity.focus import focus_on_domain
+from ..heterogeneity.paths import weighted_maps
+from ..heterogeneity.trajectories import near_points, trajectory
+from ..heterogeneity.views import ParticleViews
 
 AT_POINTS = 20  # maps at given points rest on this part of all particles, however many points there are
 WORSE = 1.03  # times the resolution before, from which a domain's own orientations are worse
 
-if typing.TYPE_CHECKING:
-    from ...io.particle_sets import ParticleSet
 
-
-def run(config: LatentVolumesConfig) -> Result:
-    """Reconstruct into <output>.partial, then rename."""
-    check_output(config.output)
-    from ...core.devices import set_threads
-    from ...io.particle_sets import read_particles
-    from ..heterogeneity.trajectories import near_points, trajectory
-
+@command
+def latent_volumes(config: LatentVolumesConfig, run: Run) -> LatentVolumesOutputs:
+    """Reconstruct the maps; the command begins anew when it was stopped."""
+    run.new_output()
     set_threads()
-    particles = read_particles(config.particles, need=("angles", "ctf", "raw"))
-    latent = np.stack([latent_column(particles, f"{LATENT}{axis}") for axis in _axes(config.axes)], axis=1)
+    particles, axes = read_particles(config.particles, need=("angles", "ctf", "raw")), _axes(config.axes)
+    latent = np.stack([latent_column(particles, f"{LATENT}{axis}") for axis in axes], axis=1)
     points = trajectory(latent, config.maps) if config.points is None else _points(config.points, latent.shape[1])
     per_map = config.per_map or max(1, len(particles) // (2 * len(points) if config.points is None else AT_POINTS))
     if per_map > len(particles):
@@ -43,57 +43,70 @@ def run(config: LatentVolumesConfig) -> Result:
             f"Particles per map (--per-map) is {per_map}, but {config.particles} has only {len(particles)}. Give a "
             "smaller number."
         )
-    folder = working_folder(config, [f for f in (config.particles, config.domain) if f], continues=False)
-    weights = near_points(latent, points, per_map)
-    record, said, notes = _write_maps(config, particles, points, weights, folder)
-    write_json(str(folder / "volumes.json"), dict(axes=_axes(config.axes), volumes=record, **said))
-    finish_folder(folder, config.output)
+    folder = run.folder(*(f for f in (config.particles, config.domain) if f), continues=False)
+    record, domain = _write_maps(config, particles, points, near_points(latent, points, per_map), folder, run)
+    write_json(folder / "volumes.json", dict(axes=axes, volumes=record, **(dict(domain=domain) if domain else {})))
     final = lambda name: str(Path(config.output) / name)
-    outputs = LatentVolumesOutputs(
+    resolutions = [entry["resolution"] or 0.0 for entry in record]
+    _tell(run, config, counted(len(record), "map"), len(particles), [r for r in resolutions if r], domain)
+    return LatentVolumesOutputs(
         volumes=[final(entry["map"]) for entry in record],
         record=final("volumes.json"),
         coordinates=[entry["coordinates"] for entry in record],
-        resolutions=[entry["resolution"] or 0.0 for entry in record],
+        resolutions=resolutions,
         count=len(particles),
         pixel_size=particles.pixel_size,
         box=particles.box,
-        particles=final("particles.star") if said else None,
-        domain=final("domain.mrc") if said else None,
+        particles=final("particles.star") if domain else None,
+        domain=final("domain.mrc") if domain else None,
     )
-    for note in notes:
-        warn(note)
-    print(f"{counted(len(record), 'map')} of {counted(len(particles), 'particle')}: {config.output}")
-    return Result("latent-volumes", outputs, device="CPU", warnings=tuple(notes))
+
+
+def _tell(
+    run: Run, config: LatentVolumesConfig, maps: str, count: int, resolved: list[float], domain: dict[str, typing.Any]
+) -> None:
+    """What was made, and a warning if the domain's map is no better than before."""
+    run.summary(f"{maps} of {counted(count, 'particle')}, with half-maps: {config.output}")
+    if resolved:
+        run.summary(f"Resolutions (FSC 0.143): {min(resolved):.1f} to {max(resolved):.1f} Å.")
+    run.methods(
+        f"{maps} of the latent space were reconstructed with cryodl {__version__} from nearby particles, with Gaussian "
+        "weights in the latent coordinates."
+    )
+    if not domain:
+        return
+    run.methods("A moving domain and the rest were reconstructed in turn (Nakane et al. 2018).")
+    before, after = (domain[f"resolution_{when}"] for when in ("before", "after"))
+    words = [f"{value:.1f} Å" if value else "nothing" for value in (before, after)]
+    run.summary(
+        f"The domain is resolved to {words[1]} at its own orientations, and to {words[0]} at the original ones (FSC "
+        "0.143 in its mask)."
+    )
+    if before and not (after and after <= WORSE * before):
+        run.warn(
+            f"The domain's half-maps agree to {words[1]} at its own orientations, and to {words[0]} at the original "
+            "ones: use the original particles. The domain may not move as a rigid body, or the mask may contain "
+            "another part."
+        )
 
 
 def _write_maps(
-    config: LatentVolumesConfig, particles: ParticleSet, points: np.ndarray, weights: np.ndarray, folder: Path
-) -> tuple[list[dict[str, typing.Any]], dict[str, typing.Any], list[str]]:
-    """Write maps and half-maps. Returns what volumes.json says of each, and of the domain, and sentences."""
-    from tqdm import tqdm
-
-    from ...core.frc import resolution_at
-    from ...io.maps import write_map
-    from ...likelihood.signal import find_contrast
-    from ...reconstruction.halves import split_halves
-    from ..heterogeneity.focus import focus_on_domain
-    from ..heterogeneity.paths import weighted_maps
-    from ..heterogeneity.views import ParticleViews
-
+    config: LatentVolumesConfig, particles: ParticleSet, points: np.ndarray, weights: np.ndarray, folder: Path, run: Run
+) -> tuple[list[dict[str, typing.Any]], dict[str, typing.Any]]:
+    """Write maps and half-maps. Returns what volumes.json says of each, and of the domain, if there is one."""
     width = particles.box * particles.pixel_size
     diameter_px = (config.mask_diameter or 0.9 * width) / particles.pixel_size
     contrast = config.contrast if config.contrast != "auto" else find_contrast(particles, None, diameter_px)[0]
     halves, record, whole = split_halves(particles, config.seed), [], []
-    with tqdm(unit="particle", mininterval=1.0, desc="maps") as bar:
+    with run.progress(0, "particle", title="maps") as bar:
         found = weighted_maps(
             particles, ParticleViews.of(particles), halves, weights, diameter_px, contrast, bar.update
         )
         for number, (maps, curve) in enumerate(found):
-            name = f"map_{number + 1:02d}.mrc"
+            name, weight = f"map_{number + 1:02d}.mrc", weights[:, number].astype(float)
             whole.append(maps[0])
             for ending, volume in zip(("", "_half1", "_half2"), maps):
                 write_map(folder / name.replace(".mrc", f"{ending}.mrc"), volume, particles.pixel_size)
-            weight = weights[:, number].astype(float)
             record.append(
                 dict(
                     map=name,
@@ -103,27 +116,8 @@ def _write_maps(
                     fsc=[round(float(v), 4) for v in curve],
                 )
             )
-    if config.domain is None:
-        return record, {}, []
-    found = focus_on_domain(particles, whole, weights, halves, config.domain, contrast, folder)
-    return record, dict(domain=found), _domain_notes(found)
-
-
-def _domain_notes(found: dict[str, typing.Any]) -> list[str]:
-    """A sentence, in a list, if the domain's map is no better than before."""
-    before, after = (found[f"resolution_{when}"] for when in ("before", "after"))
-    words = [f"{value:.1f} Å" if value else "nothing" for value in (before, after)]
-    print(
-        f"The domain is resolved to {words[1]} at its own orientations, and to {words[0]} at the original ones (FSC "
-        "0.143 in its mask)."
-    )
-    if not before or (after and after <= WORSE * before):
-        return []
-    return [
-        f"The domain's half-maps agree to {words[1]} at its own orientations, and to {words[0]} at the original "
-        "ones: use the original particles. The domain may not move as a rigid body, or the mask may contain another "
-        "part."
-    ]
+    focused = config.domain and focus_on_domain(particles, whole, weights, halves, config.domain, contrast, folder)
+    return record, focused or {}
 
 
 def _axes(words: str) -> list[int]:

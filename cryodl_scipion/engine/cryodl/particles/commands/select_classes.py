@@ -1,24 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl select-classes`: 2-D classes with scores in; the particles of the good ones out.
-
-Result.outputs are the contract's SelectClassesOutputs.
-"""
+"""`cryodl select-classes`: 2-D classes with scores in; the particles of the good ones out."""
 
 from pathlib import Path
 
-from ...contract import Result, SelectClassesConfig, chosen_classes, class_choice_warnings, counted
-from ...io.unfinished import check_output, finish_folder, working_folder
-from ...io.warn import warn
+import numpy as np
+
+from ... import __version__
+from ...contract import SelectClassesConfig, chosen_classes, class_choice_warnings, counted
+from ...contract.particles.classes2d import SelectClassesOutputs
+from ...io.particle_sets import read_particles
+from ...runner import Run, command
+from ..classes2d.selection import read_classes, write_selection
 
 
-def run(config: SelectClassesConfig) -> Result:
-    """Write into <output>.partial; the folder gets its name last."""
-    check_output(config.output)
-    import numpy as np
-
-    from ...io.particle_sets import read_particles
-    from ..classes2d.selection import read_classes, write_selection
-
+@command
+def select_classes(config: SelectClassesConfig, run: Run) -> SelectClassesOutputs:
+    """Choose the classes and write their particles."""
+    run.new_output()
     table = read_classes(config.classes)
     particles = read_particles(config.particles or str(Path(config.classes).parent / "particles.star"))
     if particles.classes is None:
@@ -47,16 +45,18 @@ def run(config: SelectClassesConfig) -> Result:
         raise ValueError(
             f"No particle of {particles.path} (--particles) is in one of the kept classes. Choose a lower threshold."
         )
-    folder = working_folder(config, [config.classes, particles.path], continues=False)
-    outputs = write_selection(folder, config, particles, table, kept, used)
-    finish_folder(folder, config.output)
-    warnings = class_choice_warnings(outputs.expected_good)
-    for warning in warnings:
-        warn(warning)
-    print(
+    folder = run.folder(config.classes, str(particles.path), continues=False)
+    made = write_selection(folder, config, particles, table, kept, used)
+    run.warn(*class_choice_warnings(made.expected_good))
+    run.summary(
         f"Score of at least {used:.2f}: kept {counted(len(kept), 'class', 'classes')} of {len(table.numbers)} with "
-        f"{counted(outputs.count, 'particle')}; {outputs.dropped} particles of other classes were left out"
-        + (f", {outputs.unclassified} were in no class" if outputs.unclassified else "")
-        + (f", {outputs.noise} more may show only noise (--good-lost {config.good_lost:g})." if outputs.noise else ".")
+        f"{counted(made.count, 'particle')}; {made.dropped} particles of other classes were left out"
+        + (f", {made.unclassified} were in no class" if made.unclassified else "")
+        + (f", {made.noise} more may show only noise (--good-lost {config.good_lost:g})." if made.noise else ".")
     )
-    return Result("select-classes", outputs, warnings=tuple(warnings))
+    run.methods(
+        f"The {made.count} particles of {len(kept)} 2-D classes with a score of at least {used:.2f} were kept with "
+        "cryodl "
+        f"{__version__}."
+    )
+    return made

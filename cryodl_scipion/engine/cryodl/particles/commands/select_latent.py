@@ -1,39 +1,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl select-latent`: particles or subtomograms with latent coordinates in; those of a region or of clusters of the
-latent space out.
-
-Result.outputs are the contract's SelectLatentOutputs.
-"""
+latent space out."""
 
 from __future__ import annotations
 
-import typing
-from pathlib import Path
-
 import numpy as np
 
-from ...contract import Result, SelectLatentConfig, counted
+from ...contract import SelectLatentConfig, counted
 from ...contract.particles.latent import SelectLatentOutputs
-from ...io.unfinished import check_output
-from ...latent.record import CLUSTER, LATENT
+from ...io.particle_sets import ParticleSet, read_particles, write_particles_star
+from ...io.relion_tables import image_dimensions
+from ...io.subtomograms import SubtomogramSet, read_subtomograms, write_subtomograms_star
+from ...io.unfinished import star_stem
+from ...latent.record import CLUSTER, LATENT, latent_column
+from ...runner import Run, command
 
-if typing.TYPE_CHECKING:
-    from ...io.particle_sets import ParticleSet
-    from ...io.subtomograms import SubtomogramSet
 
-
-def run(config: SelectLatentConfig) -> Result:
+@command
+def select_latent(config: SelectLatentConfig, run: Run) -> SelectLatentOutputs:
     """Write the chosen particles, whole or not at all."""
-    if not config.output.endswith(".star"):
-        raise ValueError(f"Output (--output) is {config.output}; it must end with .star.")
-    check_output(config.output, "Particles")
-    from ...io.particle_sets import read_particles, write_particles_star
-    from ...io.relion_tables import image_dimensions
-    from ...io.subtomograms import SubtomogramSet, read_subtomograms, write_subtomograms_star
-
-    particles: ParticleSet | SubtomogramSet
+    star_stem(config.output, "Particles")
     volumes = image_dimensions(config.particles) == 3
     word = "subtomogram" if volumes else "particle"
+    particles: ParticleSet | SubtomogramSet
     particles = read_subtomograms(config.particles) if volumes else read_particles(config.particles)
     chosen = np.ones(len(particles), bool)
     for axis, low, high in _ranges(config.region):
@@ -54,20 +43,14 @@ def run(config: SelectLatentConfig) -> Result:
             f"No {word} of {config.particles} is in this selection ({', '.join(options)}). Choose a wider region or "
             "other clusters."
         )
-    Path(config.output).resolve().parent.mkdir(parents=True, exist_ok=True)
     part = particles.subset(np.nonzero(chosen)[0])
     if isinstance(part, SubtomogramSet):
         write_subtomograms_star(config.output, part)
     else:
         write_particles_star(config.output, part)
-    count = int(chosen.sum())
-    print(f"{counted(count, word)} of {len(particles)}: {config.output}")
-    return Result(
-        "select-latent",
-        SelectLatentOutputs(
-            particles=config.output, count=count, input_count=len(particles), pixel_size=particles.pixel_size
-        ),
-        device="CPU",
+    run.summary(f"{counted(len(part), word)} of {len(particles)}: {config.output}")
+    return SelectLatentOutputs(
+        particles=config.output, count=len(part), input_count=len(particles), pixel_size=particles.pixel_size
     )
 
 
@@ -95,16 +78,3 @@ def _numbers(words: str) -> list[int]:
         raise ValueError(
             f"Clusters (--clusters) is {words!r}; whole numbers separated by commas are expected."
         ) from None
-
-
-def latent_column(particles: ParticleSet | SubtomogramSet, name: str) -> np.ndarray:
-    """(n,) numbers of a column of particles or subtomograms; ValueError without it."""
-    from ...io.relion_tables import number_columns
-
-    values = number_columns(particles.path, particles.columns, (name,))
-    if values is None:
-        raise ValueError(
-            f"{particles.path} has no column {name}. Give particles.star of cryodl fit-heterogeneity (or "
-            "subtomograms.star of fit-subtomogram-heterogeneity), and an axis or cluster that it has."
-        )
-    return values[:, 0]

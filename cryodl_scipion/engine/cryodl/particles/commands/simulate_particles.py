@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl simulate-particles`: a structure in; particles with true angles, shifts and CTF, and clean projections out.
-
-Result.outputs are the contract's SimulateParticlesOutputs.
-"""
+"""`cryodl simulate-particles`: a structure in; particles with true angles, shifts and CTF, and clean
+projections out."""
 
 from __future__ import annotations
 
@@ -12,41 +10,59 @@ import typing
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
-from ...contract import Result, SimulateParticlesConfig, counted
+from ... import __version__
+from ...contract import SimulateParticlesConfig, counted
 from ...contract.particles.simulating import SimulateParticlesOutputs
-from ...io.unfinished import RECORD, check_output, working_folder
-
-if typing.TYPE_CHECKING:
-    import torch
-
-    from ...simulate.states import States
+from ...core.projections import random_angles
+from ...io.maps import write_map
+from ...io.particle_sets import StackWriter
+from ...io.particles import ANGLES, CTF, OPTICS, read_orientations, write_stack
+from ...io.stacks import read_images
+from ...io.star import write_tables
+from ...io.unfinished import star_stem
+from ...runner import Run, command
+from ...simulate.drawn_optics import draw_optics
+from ...simulate.particle_images import particle_images, signal_scale
+from ...simulate.state_files import state_columns, write_states
+from ...simulate.states import Ensemble, States, load_states
 
 CHUNK = 256  # particles that are made, and written, at a time
 MEASURED = 256  # particles, or a few more, that the strength of the signal is measured on
 OPTICS_OF, VIEWS_OF, NOISE_OF, STATES_OF = range(1, 5)  # each has random numbers of its own
 
 
-def run(config: SimulateParticlesConfig) -> Result:
-    """Simulate into <output>.partial, chunk by chunk, then move the files to the output, the STAR file last."""
-    if not config.output.endswith(".star"):
-        raise ValueError(f"Output (--output) is {config.output}; it must end with .star.")
-    check_output(config.output, "Particles")
-    from ...core.devices import choose_device, device_name, set_threads
-    from ...io.particles import read_orientations
-    from ...simulate.states import load_states
-
-    device = choose_device()
-    set_threads()
+@command
+def simulate_particles(config: SimulateParticlesConfig, run: Run) -> SimulateParticlesOutputs:
+    """Simulate chunk by chunk, then move the files to the output, the STAR file last."""
+    stem = star_stem(config.output, "Particles", ".mrcs", "_clean.mrcs", "_map.mrc")
+    files = [f"{stem}.mrcs", f"{stem}_clean.mrcs", f"{stem}_map.mrc"]
     states = load_states(config)
+    run.warn(*states.notes)
     orientations = read_orientations(config.orientations) if config.orientations else None
-    Path(config.output).parent.mkdir(parents=True, exist_ok=True)
-    folder = _working_folder(config)
-    scale = _make_chunks(config, folder, states, device, orientations)
-    made = _finish(config, folder, states, scale, orientations)
-    print(f"{counted(config.count, 'particle')} of {states.diameter:.0f} Å: {config.output}")
-    outputs = SimulateParticlesOutputs(
-        **files_of(config.output),
+    others = [path for path in (config.orientations, config.ctf_from) if path]
+    folder = run.folder(config.structure, *config.structures, *others)
+    scale = _make_chunks(config, folder, states, run, orientations)
+    made = _finish(config, folder, files, states, scale, orientations)
+    strength = f"a signal-to-noise ratio of {config.snr:g}"
+    run.summary(
+        f"{counted(config.count, 'particle')} of {config.box} px and {states.diameter:.0f} Å, at {config.pixel_size:g} "
+        f"Å/px and {strength}: {config.output}",
+        *_differing(config),
+        "Angles, shifts, CTF and noise-free images are exact.",
+    )
+    run.methods(
+        f"{counted(config.count, 'particle')} of {Path(config.structure).name} were simulated with cryodl "
+        f"{__version__} "
+        f"at {config.pixel_size:g} Å/px and {config.voltage:g} kV, with defoci from {config.minimum_defocus:.0f} to "
+        f"{config.maximum_defocus:.0f} Å and {strength}.",
+        *_differing(config),
+    )
+    return SimulateParticlesOutputs(
+        stack=files[0],
+        clean=files[1],
+        map=files[2],
         particles=config.output,
         count=config.count,
         box=config.box,
@@ -54,36 +70,21 @@ def run(config: SimulateParticlesConfig) -> Result:
         particle_diameter=states.diameter,
         states=made,
     )
-    return Result("simulate-particles", outputs, device=device_name(device), warnings=states.notes)
 
 
-def files_of(output: str) -> dict[str, str]:
-    """What is written beside the STAR file: {name of the output: path}."""
-    stem = output[: -len(".star")]
-    return {"stack": f"{stem}.mrcs", "clean": f"{stem}_clean.mrcs", "map": f"{stem}_map.mrc"}
-
-
-def _working_folder(config: SimulateParticlesConfig) -> Path:
-    """<output>.partial; files beside the output that are not of this unfinished run are an error."""
-    begun = (Path(config.output + ".partial") / RECORD).exists()
-    there = [path for path in files_of(config.output).values() if os.path.exists(path)]
-    if there and not begun:
-        raise FileExistsError(f"{there[0]} exists already; it is not replaced. Choose another --output or remove it.")
-    others = [path for path in (config.orientations, config.ctf_from) if path]
-    return working_folder(config, [config.structure, *config.structures, *others])
+def _differing(config: SimulateParticlesConfig) -> list[str]:
+    """Sentences on what differs between the particles; none if nothing does."""
+    hinge, lost = config.domain, config.missing_chains
+    return [f"The domain {hinge} rotates by {config.hinge_range:g}° in {config.hinge_states} states."] * bool(hinge) + [
+        f"Some particles lack parts: {lost}."
+    ] * bool(lost)
 
 
 def _make_chunks(
-    config: SimulateParticlesConfig, folder: Path, states: States, device: torch.device, orientations: np.ndarray | None
+    config: SimulateParticlesConfig, folder: Path, states: States, run: Run, orientations: np.ndarray | None
 ) -> float:
     """Noisy and clean stacks of all chunks that are not there yet. Returns the density's factor for the SNR."""
-    from tqdm import tqdm
-
-    from ...io.particles import write_stack
-    from ...simulate.particle_images import particle_images, signal_scale
-    from ...simulate.states import Ensemble
-
-    ensemble = Ensemble(states, device)
+    ensemble = Ensemble(states, run.device)
     sample = _sample(config, states, orientations)
     scale = signal_scale(
         ensemble.of(sample["states"]),
@@ -129,9 +130,6 @@ def _ground_truth(
     config: SimulateParticlesConfig, start: int, states: States, orientations: np.ndarray | None
 ) -> dict[str, typing.Any]:
     """All that is known of a chunk's particles, the same at each call, whatever their number."""
-    from ...core.projections import random_angles
-    from ...simulate.drawn_optics import draw_optics
-
     rng = np.random.default_rng((config.seed, VIEWS_OF, start))
     count = min(CHUNK, config.count - start)
     angles = (
@@ -155,26 +153,25 @@ def _ground_truth(
 
 
 def _finish(
-    config: SimulateParticlesConfig, folder: Path, states: States, scale: float, orientations: np.ndarray | None
+    config: SimulateParticlesConfig,
+    folder: Path,
+    files: typing.Sequence[str],
+    states: States,
+    scale: float,
+    orientations: np.ndarray | None,
 ) -> list[str]:
     """Write the files of all particles, and remove the working folder. Returns the list of true maps."""
-    from ...io.maps import write_map
-    from ...io.particle_sets import StackWriter
-    from ...io.stacks import read_images
-    from ...io.star import write_tables
-    from ...simulate.state_files import write_states
-
-    paths, starts = files_of(config.output), range(0, config.count, CHUNK)
-    for number, name in enumerate(("stack", "clean")):
-        with StackWriter(paths[name], config.count, config.box, config.pixel_size) as stack:
+    starts = range(0, config.count, CHUNK)
+    for number, path in enumerate(files[:2]):
+        with StackWriter(path, config.count, config.box, config.pixel_size) as stack:
             for start in starts:
                 part = str(_stacks_of(folder, start)[number])
                 count = min(CHUNK, config.count - start)
                 stack.add(read_images([part] * count, np.arange(count)))
-    write_map(paths["map"], scale * states.mean(), config.pixel_size)
+    write_map(files[2], scale * states.mean(), config.pixel_size)
     made = write_states(config, states, scale)
     rows = [_ground_truth(config, start, states, orientations) for start in starts]
-    write_tables(config.output, _tables(config, os.path.basename(paths["stack"]), rows, states))
+    write_tables(config.output, _tables(config, os.path.basename(files[0]), rows, states))
     shutil.rmtree(folder)
     return made
 
@@ -182,10 +179,7 @@ def _finish(
 def _tables(
     config: SimulateParticlesConfig, stack: str, rows: typing.Sequence[dict[str, typing.Any]], states: States
 ) -> dict[str, typing.Any]:
-    """Optics and particle table of the STAR file. stack: its path relative to the file. rows: of _truth."""
-    from ...io.particles import ANGLES, CTF, OPTICS
-    from ...simulate.state_files import state_columns
-
+    """Optics and particle table of the STAR file. stack: its path relative to the file. rows: of _ground_truth."""
     together = lambda name: np.concatenate([np.asarray(row[name]) for row in rows])
     optics, shifts = [o for row in rows for o in row["optics"]], together("shifts_yx")
     group = (

@@ -1,78 +1,67 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl train-denoiser`: oriented particles and the structure that they show in, a model folder out.
-
-Result.outputs are the contract's TrainDenoiserOutputs.
-"""
+"""`cryodl train-denoiser`: oriented particles and the structure that they show in, a model folder out."""
 
 from __future__ import annotations
 
 import typing
-from pathlib import Path
 
 import numpy as np
+import torch
 
-from ...contract import Result, TrainDenoiserConfig
+from ... import __version__
+from ...contract import TrainDenoiserConfig, counted, network_words
 from ...contract.particles.training import TrainDenoiserOutputs
-from ...io.warn import warn
-
-if typing.TYPE_CHECKING:
-    import torch
-
-    from ...io.particle_sets import ParticleSet
-    from ..denoisers.method import DenoiserMethod
-    from ..denoisers.pairs import Pairs
-    from ..denoisers.scales import Statistics
-    from ..denoisers.train import DenoiserTask
+from ...io.particle_sets import ParticleSet, read_particles
+from ...io.particles import write_stack
+from ...learning.recipe import TrainingRun, refuse_steps, say_weakness, start_weights
+from ...runner import Run, command
+from ...simulate.particle_images import load_projector
+from ..denoisers import denoiser_method
+from ..denoisers.card import TARGETS, card_warnings, model_card
+from ..denoisers.method import DenoiserMethod, load_network
+from ..denoisers.pairs import Pairs
+from ..denoisers.scales import Statistics, measure_pairs
+from ..denoisers.train import DenoiserTask
 
 MARGIN = 1.02  # a pixel size coarser than the particles' by less than this is not worth resampling
 
 
-def run(config: TrainDenoiserConfig) -> Result:
+@command
+def train_denoiser(config: TrainDenoiserConfig, run: Run) -> TrainDenoiserOutputs:
     """Train and write the model. A killed training continues from <output>.partial."""
-    from ...io.particle_sets import read_particles
-    from ...learning.recipe import TrainingRun, refuse_steps, say_weakness
-    from ..denoisers import denoiser_method
-    from ..denoisers.card import card_warnings, model_card
-    from ..denoisers.scales import measure_pairs
-
-    training, method = TrainingRun(config), denoiser_method(config.network)
+    training, method = TrainingRun(run), denoiser_method(config.network)
     if not method.learns:
         refuse_steps(config, "steps", "learning_rate", "adversarial_weight", "start_from")
     need = ("angles", "raw") + ("ctf",) * method.uses_ctf
     particles = [read_particles(path, need=need) for path in config.particles]
-    device = training.take_device()
-    pairs, diameter, notes = _pairs(config, particles, device)  # what it refuses leaves no folder behind
+    pairs, diameter, notes = _pairs(
+        config, particles, training.take_device()
+    )  # what it refuses leaves no folder behind
     folder = training.take_folder()
-    _say_start(config, method, pairs, diameter, notes, training.device_name)
+    _say_start(run, method, pairs, diameter, notes)
     say_weakness(config.network, method)
     training.start()
     task = _task(config, method, pairs, measure_pairs(pairs, config.seed))
     training.fit(task) if method.learns else training.measure(task)
     card = model_card(config, pairs, diameter, task, training)
-    _write_targets(folder, pairs)
+    targets = pairs.targets(TARGETS, np.random.default_rng(pairs.seed))  # what the noise control compares with
+    write_stack(folder / "training_targets.mrcs", targets, pairs.pixel_size)
     training.finish(card, task.networks["denoiser"].state_dict())
-    print(
-        f"Model: {config.output} (mean FRC with the projections {card['validation']['frc']:.3f} on the validation "
-        f"data, {card['validation']['frc_raw']:.3f} for the raw images)"
-    )
-    outputs = TrainDenoiserOutputs(
+    run.warn(*card_warnings(card))
+    _tell(run, card)
+    return TrainDenoiserOutputs(
         model=str(config.output),
         validation=card["validation"],
         stop_reason=training.stop_reason,
         pixel_size=pairs.pixel_size,
         box=pairs.box,
     )
-    return training.result(outputs, [*pairs.warnings, *card_warnings(card)])
 
 
 def _pairs(
     config: TrainDenoiserConfig, particles: typing.Sequence[ParticleSet], device: torch.device
 ) -> tuple[Pairs, float, list[str]]:
     """Pairs of the config, the largest structure's diameter in Å, and sentences about the structures."""
-    from ...simulate.particle_images import load_projector
-    from ..denoisers import denoiser_method
-    from ..denoisers.pairs import Pairs
-
     pixel_size, box = denoiser_grid(particles, config.resolution)
     structures = config.structure * (len(particles) if len(config.structure) == 1 else 1)
     projectors, notes, diameters = {}, [], []
@@ -110,32 +99,21 @@ def denoiser_grid(particles: typing.Sequence[ParticleSet], resolution: float | N
     return pixel_size, max(16, 2 * int(np.floor(widest / pixel_size / 2 + 1e-6)))
 
 
-def _say_start(
-    config: TrainDenoiserConfig,
-    method: DenoiserMethod,
-    pairs: Pairs,
-    diameter: float,
-    notes: typing.Sequence[str],
-    device: str,
-) -> None:
-    for sentence in [*notes, *pairs.notes]:
-        print(sentence)
-    for sentence in pairs.warnings:
-        warn(sentence)
+def _say_start(run: Run, method: DenoiserMethod, pairs: Pairs, diameter: float, notes: typing.Sequence[str]) -> None:
+    config: TrainDenoiserConfig = run.config
+    print(*notes, *pairs.notes, sep="\n")
+    run.warn(*pairs.warnings)
     count = sum(len(rows) for rows in pairs.training)
     made = f", {config.simulated_fraction:.0%} of the pairs simulated from the structure" if method.learns else ""
     print(
-        f"{'Training' if method.learns else 'Measuring for'} the {config.network} denoiser on {device}: {count} "
+        f"{'Training' if method.learns else 'Measuring for'} the {config.network} denoiser on {run.device_name}: "
+        f"{count} "
         f"particles of {diameter:.0f} Å, box {pairs.box} px x {pairs.pixel_size:.4g} Å{made}."
     )
 
 
 def _task(config: TrainDenoiserConfig, method: DenoiserMethod, pairs: Pairs, statistics: Statistics) -> DenoiserTask:
     """DenoiserTask with a new network, or with that of --start-from."""
-    from ...learning.recipe import start_weights
-    from ..denoisers.method import load_network
-    from ..denoisers.train import DenoiserTask
-
     if config.start_from:
         card, weights = start_weights(config, "denoiser", network=config.network, box=pairs.box)
         network = load_network(method, pairs.box, weights, config.start_from, len(card["scales"]))
@@ -147,10 +125,23 @@ def _task(config: TrainDenoiserConfig, method: DenoiserMethod, pairs: Pairs, sta
     )
 
 
-def _write_targets(folder: Path, pairs: Pairs) -> None:
-    """Some targets beside the model: what the noise control compares with."""
-    from ...io.particles import write_stack
-    from ..denoisers.card import TARGETS
-
-    targets = pairs.targets(TARGETS, np.random.default_rng(pairs.seed))
-    write_stack(folder / "training_targets.mrcs", targets, pairs.pixel_size)
+def _tell(run: Run, card: dict[str, typing.Any]) -> None:
+    training, validation, of = card["training"], card["validation"], ", ".join(card["structures"])
+    particles = counted(training["particles"], "particle")
+    learns, steps = bool(training.get("steps")), counted(training.get("steps", 0), "step")
+    run.summary(
+        f"Model {run.config.output}, network {card['network']}, of {of}; working pixel size {card['pixel_size']:.4g} "
+        f"Å/px, box size {card['box']} px.",
+        f"{'Trained' if learns else 'Measured'} on {particles}, {training['validation_particles']} more for "
+        f"validation; {f'{steps}, stopped: ' if learns else ''}{training['stop_reason']}.",
+        f"On the held-out particles: mean FRC with the projections {validation['frc']:.3f}, of the raw images "
+        f"{validation['frc_raw']:.3f}.",
+        "Denoised images are not raw data. `cryodl evaluate-denoiser` measures what the denoiser invents.",
+    )
+    words = f"The denoiser {card['name']}, {network_words('denoiser', card['network'])}, was "
+    by = f"with cryodl {__version__}"
+    run.methods(
+        f"{words}trained {by} in {steps} on {particles} with projections of {of} as targets."
+        if learns
+        else f"{words}made {by} from {of}; strength, noise and shifts were measured on {particles}."
+    )

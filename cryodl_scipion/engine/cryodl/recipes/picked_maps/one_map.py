@@ -17,7 +17,8 @@ from ...io.coordinates import write_coordinates
 from ...io.mrc import read_data, read_header
 from ...io.particle_sets import read_particles, write_particles_star
 from ...micrographs.commands import extract_particles
-from ...particles.commands import assign_orientations, reconstruct
+from ...particles.commands.assign_orientations import assign_orientations
+from ...particles.commands.reconstruct import reconstruct
 from .sets import Common, Picks, drawn
 
 if typing.TYPE_CHECKING:
@@ -39,7 +40,7 @@ def map_of_set(name: str, picks: Picks, config: CompareMapsOfPicksConfig, common
     if not particles.exists():
         _extract(name, picks, config, common, folder, particles)
     if not oriented.exists():
-        assign_orientations.run(
+        assign_orientations(
             AssignOrientationsConfig(
                 particles=str(particles),
                 structure=config.structure,
@@ -53,7 +54,7 @@ def map_of_set(name: str, picks: Picks, config: CompareMapsOfPicksConfig, common
         )
     for half in folder.glob("map*.mrc"):  # of a run that was stopped before its record
         half.unlink()
-    made = reconstruct.run(
+    made = reconstruct(
         ReconstructConfig(
             particles=str(oriented),
             output=str(density),
