@@ -123,7 +123,6 @@ def test_order_of_choices_is_frozen():
         "ClusterSubtomogramsConfig.contrast": contrast,
         "FitHeterogeneityConfig.contrast": contrast,
         "InitialMapConfig.contrast": contrast,
-        "FitSubtomogramHeterogeneityConfig.contrast": contrast,
         "FitHeterogeneityConfig.method": ("linear", "gaussian", "auto"),
         "LatentVolumesConfig.contrast": contrast,
         "ClusterSubtomogramsConfig.embedding": ("pca", "similarity", "autoencoder"),

@@ -73,7 +73,6 @@ from .params import check, config_from_dict, config_to_dict, describe, describe_
 from .particle_size import SMALLEST_PX, particle_size_problem
 from .particles.classes2d import Classify2DConfig, SelectClassesConfig
 from .particles.denoising import DenoiseConfig, EvaluateDenoiserConfig
-from .particles.heterogeneity import LATENT_METHODS, PARTICLES_PER_DIMENSION, FitHeterogeneityConfig
 from .particles.identifying import IdentifyConfig
 from .particles.initial_map import InitialMapConfig
 from .particles.integrity import AssessIntegrityConfig
@@ -83,6 +82,12 @@ from .particles.simulating import SimulateParticlesConfig
 from .particles.training import TrainDenoiserConfig
 from .processes import PARENT_VARIABLE, process_name
 from .recipes.comparing_maps import CompareMapsOfPicksConfig
+from .recipes.heterogeneity import (
+    LATENT_METHODS,
+    PARTICLES_PER_DIMENSION,
+    SUBTOMOGRAMS_PER_DIMENSION,
+    FitHeterogeneityConfig,
+)
 from .recipes.reporting import ReportConfig
 from .request import Request, drawn_and_named, settings_of
 from .result import CONTRACT_VERSION, AllSkipped, Failure, Result, Skipped, in_words, said_skipped
@@ -94,7 +99,6 @@ from .tomograms.detecting import DetectParticlesConfig
 from .tomograms.evaluating import EvaluateSegmentationConfig
 from .tomograms.exporting import ExportTomogramsConfig
 from .tomograms.features import MergeFeaturesConfig, PickFeaturesConfig
-from .tomograms.heterogeneity import SUBTOMOGRAMS_PER_DIMENSION, FitSubtomogramHeterogeneityConfig
 from .tomograms.membranes import MeasureMembranesConfig
 from .tomograms.pretraining import TrainGeneralSegmenterConfig
 from .tomograms.segmenting import SegmentConfig, TrainSegmenterConfig, noise_in_words
@@ -147,7 +151,6 @@ __all__ = [
     "FORMAT_VERSION",
     "Failure",
     "FitHeterogeneityConfig",
-    "FitSubtomogramHeterogeneityConfig",
     "IMPROVER_NETWORKS",
     "IdentifyConfig",
     "ImportAnnotationsConfig",

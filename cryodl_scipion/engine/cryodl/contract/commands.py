@@ -28,11 +28,11 @@ from .micrographs import (
 from .micrographs import denoising as denoising_micrographs
 from .micrographs import simulating as simulating_micrographs
 from .micrographs import training as training_pickers
-from .particles import classes2d, heterogeneity, identifying, initial_map, integrity, latent, orienting
+from .particles import classes2d, identifying, initial_map, integrity, latent, orienting
 from .particles import denoising as denoising_particles
 from .particles import simulating as simulating_particles
 from .particles import training as training_denoisers
-from .recipes import comparing_maps, reporting
+from .recipes import comparing_maps, heterogeneity, reporting
 from .tomograms import (
     annotating,
     classifying,
@@ -49,7 +49,6 @@ from .tomograms import (
 )
 from .tomograms import denoising as denoising_tomograms
 from .tomograms import exporting as exporting_tomograms
-from .tomograms import heterogeneity as subtomogram_heterogeneity
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +64,7 @@ _MODULES: typing.Tuple[typing.Any, ...] = (
     *(classes2d, initial_map, orienting, denoising_particles, training_denoisers, heterogeneity, latent, integrity),
     *(identifying,),
     *(simulating_particles, segmenting, annotating, features, membranes, evaluating, denoising_tomograms),
-    *(detecting, training_detectors, classifying, clustering, subtomogram_heterogeneity, exporting_tomograms),
+    *(detecting, training_detectors, classifying, clustering, exporting_tomograms),
     *(simulating, simulating_subtomograms, pretraining, improving, evaluating_maps, training_improvers),
     *(simulating_maps, listing, comparing_maps, reporting),
 )

@@ -9,7 +9,10 @@ import typing
 
 VERSION = "0.1.0"
 # {name then: name now}; a command that is not listed keeps its name.
-COMMANDS: typing.Dict[str, str] = {"pick-templates": "pick"}
+COMMANDS: typing.Dict[str, str] = {
+    "fit-subtomogram-heterogeneity": "fit-heterogeneity",
+    "pick-templates": "pick",
+}
 # {command then: {option: value}} that say now what the command's name said then: pick-templates is pick --method ...
 GIVEN: typing.Dict[str, typing.Dict[str, typing.Any]] = {"pick-templates": {"method": "templates"}}
 # {class then: (class now, {field of the form: value})} of protocols; of a choice the position. The values say now what
@@ -17,13 +20,18 @@ GIVEN: typing.Dict[str, typing.Dict[str, typing.Any]] = {"pick-templates": {"met
 PROTOCOLS: typing.Dict[str, typing.Tuple[str, typing.Dict[str, typing.Any]]] = {
     "CryodlProtCompareModels": ("CryodlProtEvaluateMap", {"what": 1}),
     "CryodlProtExportModel": ("CryodlProtModels", {"what": 1}),
+    "CryodlProtFitSubtomogramHeterogeneity": ("CryodlProtFitHeterogeneity", {}),
     "CryodlProtImportModel": ("CryodlProtModels", {"what": 0}),
 }
 # {command: {option then: option now}}, as field names: minimum_score. The command's name is the present one, or that of
 # then where several became one.
-RENAMED: typing.Dict[str, typing.Dict[str, str]] = {}
+RENAMED: typing.Dict[str, typing.Dict[str, str]] = {
+    "fit-subtomogram-heterogeneity": {"subtomograms": "particles"},
+}
 # {command: options that are gone}; its name as above.
 REMOVED: typing.Dict[str, typing.Tuple[str, ...]] = {
+    "fit-heterogeneity": ("tolerance", "gaussians", "anchors"),
+    "fit-subtomogram-heterogeneity": ("tolerance",),
     "pick-templates": ("angular_step",),
     "simulate-half-maps": ("side_chains", "solvent", "carboxylates", "sharpen"),
     "train-map-improver": (
@@ -32,7 +40,9 @@ REMOVED: typing.Dict[str, typing.Tuple[str, ...]] = {
     ),
 }
 # {command: {output then: output now}}; its name as above.
-OUTPUTS: typing.Dict[str, typing.Dict[str, str]] = {}
+OUTPUTS: typing.Dict[str, typing.Dict[str, str]] = {
+    "fit-subtomogram-heterogeneity": {"subtomograms": "particles"},
+}
 
 
 def present_options(

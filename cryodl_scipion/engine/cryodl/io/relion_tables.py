@@ -72,15 +72,15 @@ def modern_tables(
     return optics, columns
 
 
-def image_dimensions(path: str | os.PathLike[str]) -> int:
+def image_dimensions(path: str | os.PathLike[str], unsaid: int = 2) -> int:
     """Whether a STAR file names images or volumes.
 
     Returns
     -------
     int
-        2 or 3 (rlnImageDimensionality); 2 where the file does not say it.
+        2 or 3 (rlnImageDimensionality); `unsaid` where the file does not say it.
     """
-    found = read_tables(path).get("optics", {}).get("rlnImageDimensionality", ["2"])
+    found = read_tables(path).get("optics", {}).get("rlnImageDimensionality", [str(unsaid)])
     return 3 if list(found)[:1] == ["3"] else 2
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing
 from pathlib import Path
 
@@ -12,14 +13,31 @@ from ..io.maps import write_map
 from ..io.relion_tables import number_columns
 from .cube import resized_volume
 from .neighbours import umap_positions
+from .ranks import path_weights
 
 if typing.TYPE_CHECKING:
     from ..io.particle_sets import ParticleSet
     from ..io.subtomograms import SubtomogramSet
-    from .components import ComponentFit
+    from .components import ComponentFit, Setting
     from .motion import Motion
 
+MapWriter = typing.Callable[[typing.Sequence[str], np.ndarray, str], "list[dict[str, typing.Any]]"]
 LATENT, CLUSTER, UMAP = "cryodlLatent", "cryodlCluster", "cryodlUmap"
+
+
+@dataclasses.dataclass
+class Outcome:
+    """fit : components.ComponentFit. motion : motion.Motion. setting : components.Setting. contrast : 'bright' or
+    'dark'. notes : sentences. method : that of the fit, 'linear' or 'gaussian'. record : what else heterogeneity.json
+    says of the method."""
+
+    fit: ComponentFit
+    motion: Motion
+    setting: Setting
+    contrast: str
+    notes: list[str]
+    method: str
+    record: dict[str, typing.Any]
 
 
 def latent_columns(latent: np.ndarray, clusters: np.ndarray, umap: bool, seed: int) -> dict[str, np.ndarray]:
@@ -106,15 +124,42 @@ def write_fit_volumes(folder: Path, fit: ComponentFit, box: int, pixel_size: flo
     return names
 
 
+def write_paths(
+    latent: np.ndarray, axes: int, maps: int, write: MapWriter
+) -> tuple[list[list[str]], list[dict[str, typing.Any]]]:
+    """Write the maps along the first axes.
+
+    Parameters
+    ----------
+    latent : ndarray, (n, q)
+    write : callable
+        Writes maps of these names by weights (n, maps), and returns what is recorded of each.
+
+    Returns
+    -------
+    names : list of list of str
+        Of the maps of each axis.
+    record : list of dict
+        What heterogeneity.json says of each map.
+    """
+    names, record = [], []
+    for axis in range(axes):
+        positions, weights = path_weights(latent[:, axis], maps)
+        names.append([f"path_{axis + 1}_{k + 1:02d}.mrc" for k in range(maps)])
+        found = write(names[-1], weights, f"maps along axis {axis + 1}")
+        record += [dict(axis=axis + 1, coordinate=float(position), **one) for position, one in zip(positions, found)]
+    return names, record
+
+
 def fit_record(
-    config: typing.Any, fit: ComponentFit, motion: Motion, resolution: float, voxel: float
+    latent: int, fit: ComponentFit, motion: Motion, resolution: float, voxel: float
 ) -> dict[str, typing.Any]:
     """What heterogeneity.json says of every fit besides the verdict.
 
     Parameters
     ----------
-    config : object
-        Has tolerance (percent) and latent.
+    latent : int
+        Dimensions.
     resolution : float, Å
         Finest detail of the fit.
     voxel : float, Å
@@ -123,8 +168,7 @@ def fit_record(
     return dict(
         sentence=verdict_sentence(motion),
         standard_error=motion.error,
-        tolerance=config.tolerance / 100,
-        latent=config.latent,
+        latent=latent,
         resolution=resolution,
         deviations=[float(d) for d in fit.deviations],
         fsc=[round(float(v), 4) for v in fit.fsc],

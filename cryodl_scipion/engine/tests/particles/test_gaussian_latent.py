@@ -22,17 +22,12 @@ from cryodl.particles.heterogeneity.decoder import Decoder, rotations
 from cryodl.particles.heterogeneity.gaussians import Gaussians, fit_gaussians
 from cryodl.particles.heterogeneity.modes import anchor_weights, basis_of, principal_motions
 
-FIT = dict(
-    particles="p.star",
-    reference="p_map.mrc",
-    method="gaussian",
-    latent=2,
-    resolution=20,
-    gaussians=60,
-    anchors=8,
-    axes=0,
-    threads=1,
-)
+FIT = dict(particles="p.star", reference="p_map.mrc", method="gaussian", latent=2, resolution=20, axes=0, threads=1)
+
+
+def few_gaussians(patch):
+    patch.setattr(gaussian_fit, "GAUSSIANS", 60)
+    patch.setattr(gaussian_fit, "ANCHORS", 8)
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +37,7 @@ def moving(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(deep, "ROUNDS", 3)
+        few_gaussians(patch)
         moving_particles()
         command("fit-heterogeneity", **FIT, output="fit")
         yield folder
@@ -51,6 +47,7 @@ def moving(tmp_path_factory):
 def here(moving, monkeypatch):
     monkeypatch.chdir(moving)
     monkeypatch.setattr(deep, "ROUNDS", 3)
+    few_gaussians(monkeypatch)
     return moving
 
 

@@ -11,7 +11,7 @@ from heterogeneity_data import moving_particles
 from cryodl.contract import FitHeterogeneityConfig
 from cryodl.io.particle_sets import read_particles
 from cryodl.latent.neighbours import require_umap, umap_positions
-from cryodl.particles.commands import fit_heterogeneity
+from cryodl.recipes.commands.fit_heterogeneity import fit_heterogeneity
 
 STAND_IN = """
 class UMAP:
@@ -38,7 +38,7 @@ def test_the_particles_carry_the_positions_that_umap_gives(monkeypatch, tmp_path
     config = FitHeterogeneityConfig(
         particles="p.star", reference="p_map.mrc", latent=3, axes=0, umap=True, output="latent"
     )
-    made = fit_heterogeneity.run(config).outputs
+    made = fit_heterogeneity(config).outputs
     columns = read_particles(made["particles"]).columns
     for umap, latent in (("cryodlUmap1", "cryodlLatent2"), ("cryodlUmap2", "cryodlLatent3")):
         assert np.allclose(np.array(columns[umap], float), np.array(columns[latent], float), atol=1e-5)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""fit-subtomogram-heterogeneity: motion where there is some, none where there is none."""
+"""fit-heterogeneity of subtomograms: motion where there is some, none where there is none."""
 
 import json
 import os
@@ -12,15 +12,15 @@ import torch
 from scipy.stats import spearmanr
 from subtomogram_data import PIXEL_SIZE, moving_set, subtomograms, write_set
 
-from cryodl.contract import FitSubtomogramHeterogeneityConfig, SelectLatentConfig
+from cryodl.contract import FitHeterogeneityConfig, SelectLatentConfig
 from cryodl.core.wedges import wedge
 from cryodl.io.maps import write_map
 from cryodl.io.star import read_tables, write_tables
 from cryodl.io.subtomograms import read_subtomograms
 from cryodl.latent.cube import Cube
 from cryodl.latent.symmetric import copy_notes
-from cryodl.particles.commands import select_latent
-from cryodl.tomograms.commands import fit_subtomogram_heterogeneity
+from cryodl.particles.commands.select_latent import select_latent
+from cryodl.recipes.commands.fit_heterogeneity import fit_heterogeneity
 from cryodl.tomograms.heterogeneity.coefficients import load_subtomogram_coefficients, within_wedge
 from cryodl.tomograms.heterogeneity.inputs import load_subtomogram_inputs
 from cryodl.tomograms.heterogeneity.views import ERRORS, SubtomogramViews
@@ -30,9 +30,7 @@ COUNT = 100
 
 def fitted(path, output, **options):
     config = dict(latent=2, maps=2, clusters=2, resolution=25) | options
-    return fit_subtomogram_heterogeneity.run(
-        FitSubtomogramHeterogeneityConfig(subtomograms=str(path), output=str(output), **config)
-    ).outputs
+    return fit_heterogeneity(FitHeterogeneityConfig(particles=str(path), output=str(output), **config)).outputs
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +45,7 @@ def test_motion_is_found_and_the_first_coordinate_follows_it(moving):
     folder, swing, made = moving
     said = json.loads(Path(made.heterogeneity).read_text())
     assert said["verdict"] == made.verdict == "motion" and said["p_value"] < 0.05 and said["variability"] > 0.005
-    found = read_subtomograms(made.subtomograms)
+    found = read_subtomograms(made.particles)
     assert [Path(file).name for file in found.files] == [f"{n:05d}.mrc" for n in range(1, COUNT + 1)]
     assert abs(spearmanr(np.array(found.columns["cryodlLatent1"], float), swing)[0]) > 0.9
     assert set(found.columns["cryodlCluster"]) == {"1", "2"}
@@ -67,11 +65,11 @@ def test_a_rigid_molecule_has_no_motion_also_with_errors_of_its_orientations(tmp
 
 def test_a_region_of_the_latent_space_is_a_set_of_subtomograms(moving, tmp_path):
     _, _, made = moving
-    latent = np.array(read_subtomograms(made.subtomograms).columns["cryodlLatent1"], float)
+    latent = np.array(read_subtomograms(made.particles).columns["cryodlLatent1"], float)
     config = SelectLatentConfig(
-        particles=made.subtomograms, output=str(tmp_path / "part.star"), region=f"1:{np.median(latent)}:1e9"
+        particles=made.particles, output=str(tmp_path / "part.star"), region=f"1:{np.median(latent)}:1e9"
     )
-    chosen = select_latent.run(config).outputs
+    chosen = select_latent(config).outputs
     found = read_subtomograms(tmp_path / "part.star")
     assert chosen.count == len(found) == COUNT // 2 and chosen.pixel_size == PIXEL_SIZE
     assert (np.array(found.columns["cryodlLatent1"], float) >= np.median(latent)).all()
@@ -127,7 +125,7 @@ def test_what_cannot_be_fitted_is_refused_in_words(moving, tmp_path):
     with pytest.raises(ValueError, match="100 subtomograms; 5 latent dimensions .* need at least 125"):
         fitted(path, tmp_path / "fit", latent=5)
     with pytest.raises(ValueError, match=r"100 subtomograms for 101 clusters \(--clusters\). Choose 100 clusters"):
-        fitted(path, tmp_path / "fit", clusters=101)
+        load_subtomogram_inputs(FitHeterogeneityConfig(path, output="fit", latent=2, clusters=101))
     outside = np.zeros((16,) * 3, np.float32)
     outside[:3, :3, :3] = 1
     write_map(tmp_path / "outside.mrc", torch.from_numpy(outside), PIXEL_SIZE)
@@ -138,9 +136,9 @@ def test_what_cannot_be_fitted_is_refused_in_words(moving, tmp_path):
         stack.voxel_size = PIXEL_SIZE
     with pytest.raises(ValueError, match="images.mrcs is a stack of 16 images, not a map"):
         load_subtomogram_inputs(
-            FitSubtomogramHeterogeneityConfig(path, "fit", latent=2, mask=str(tmp_path / "images.mrcs"))
+            FitHeterogeneityConfig(path, output="fit", latent=2, mask=str(tmp_path / "images.mrcs"))
         )
-    notes = load_subtomogram_inputs(FitSubtomogramHeterogeneityConfig(path, "fit", latent=2, resolution=5)).notes
+    notes = load_subtomogram_inputs(FitHeterogeneityConfig(path, output="fit", latent=2, resolution=5)).notes
     assert any("not to 5.0 Å" in note for note in notes) and not any("all detail was used" in note for note in notes)
     volumes, classes, _, _ = subtomograms(["bar"], 2)
     with pytest.raises(ValueError, match="without angles"):

@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import output_folder_field, particle_contrast_field, particles_field, seed_field
+from ..fields import output_folder_field, particle_contrast_field, particles_field
 from ..outputs import Outputs, output
 from ..params import param
 from ..search_fields import correct_ctf_field, mask_diameter_field, max_shift_field, resolution_field
@@ -76,7 +76,6 @@ class Classify2DConfig:
         expert=True,
     )
     contrast: str = particle_contrast_field()
-    seed: int = seed_field()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,6 +181,7 @@ COMMANDS = (
         "classify-2d",
         Classify2DConfig,
         Classify2DOutputs,
+        seeded=True,
         gpu=True,
         example="cryodl classify-2d --particles particles.star --classes 50 --output classes\n"
         "cryodl classify-2d --particles later.star --classes-from classes --output classes2",

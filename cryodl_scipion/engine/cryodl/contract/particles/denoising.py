@@ -12,7 +12,6 @@ from ..fields import (
     output_folder_field,
     particle_contrast_field,
     particles_field,
-    seed_field,
     structure_field,
 )
 from ..outputs import Outputs, Texts, output
@@ -87,7 +86,6 @@ class EvaluateDenoiserConfig:
     )
     symmetry: str = symmetry_field()
     contrast: str = particle_contrast_field()
-    seed: int = seed_field()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -122,6 +120,7 @@ COMMANDS = (
         "evaluate-denoiser",
         EvaluateDenoiserConfig,
         EvaluateDenoiserOutputs,
+        seeded=True,
         gpu=True,
         example="cryodl evaluate-denoiser --particles held_out.star --model denoiser --structure map.mrc --output "
         "evaluation/",

@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import output_file_field, output_folder_field, particle_contrast_field, particles_field, seed_field
+from ..fields import output_file_field, output_folder_field, particle_contrast_field, particles_field
 from ..outputs import Outputs, output
 from ..params import param
 from ..search_fields import mask_diameter_field
@@ -15,9 +15,7 @@ from ..search_fields import mask_diameter_field
 class SelectLatentConfig:
     """Select the particles, or the subtomograms, in a region or in clusters of a latent space."""
 
-    particles: str = particles_field(
-        "Particles of fit-heterogeneity, or subtomograms of fit-subtomogram-heterogeneity (with cryodlLatent1 ...)."
-    )
+    particles: str = particles_field("Particles or subtomograms of fit-heterogeneity (with cryodlLatent1 ...).")
     output: str = output_file_field("STAR file to write: the selected particles with all their columns.")
     region: typing.Optional[str] = param(
         "Ranges AXIS:LOW:HIGH of latent coordinates, separated by commas, such as 1:-2:0.5,2:0:3. Particles within "
@@ -88,7 +86,6 @@ class LatentVolumesConfig:
         none_means="none",
     )
     contrast: str = particle_contrast_field()
-    seed: int = seed_field()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -145,6 +142,7 @@ COMMANDS = (
         "latent-volumes",
         LatentVolumesConfig,
         LatentVolumesOutputs,
+        seeded=True,
         example="cryodl latent-volumes --particles latent/particles.star --maps 10 --output movie/",
     ),
 )

@@ -5,14 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import (
-    model_field,
-    output_file_field,
-    particle_contrast_field,
-    particles_field,
-    seed_field,
-    structure_field,
-)
+from ..fields import model_field, output_file_field, particle_contrast_field, particles_field, structure_field
 from ..outputs import Outputs, output
 from ..params import param
 from ..search_fields import (
@@ -120,7 +113,6 @@ class ReconstructConfig:
         expert=True,
         none_means="those in the particles' folder, if there are any",
     )
-    seed: int = seed_field()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -180,6 +172,7 @@ COMMANDS = (
         "reconstruct",
         ReconstructConfig,
         ReconstructOutputs,
+        seeded=True,
         gpu=True,
         example="cryodl reconstruct --particles oriented.star --output map.mrc",
     ),

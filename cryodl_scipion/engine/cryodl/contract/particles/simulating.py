@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import Paths, output_file_field, seed_field, structure_field
+from ..fields import Paths, output_file_field, structure_field
 from ..optics import defocus_problems, optics_field
 from ..outputs import Outputs, output
 from ..params import param
@@ -113,7 +113,6 @@ class SimulateParticlesConfig:
         choices=("box", "particle"),
         expert=True,
     )
-    seed: int = seed_field()
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else
@@ -161,6 +160,7 @@ COMMANDS = (
         "simulate-particles",
         SimulateParticlesConfig,
         SimulateParticlesOutputs,
+        seeded=True,
         gpu=True,
         example="cryodl simulate-particles --structure map.mrc --pixel-size 3.5 --box 64 --count 1000 --snr 0.05 "
         "--output particles.star",

@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import RECONSTRUCTION_LOSSES, Paths, network_field, particle_contrast_field, particles_field, seed_field
+from ..fields import RECONSTRUCTION_LOSSES, Paths, network_field, particle_contrast_field, particles_field
 from ..networks import DENOISER_NETWORKS
 from ..outputs import output
 from ..params import param
@@ -100,7 +100,6 @@ class TrainDenoiserConfig:
         "Particles", none_means="the network's own: 1 for cgan, 16 for the others"
     )
     learning_rate: typing.Optional[float] = learning_rate_field()
-    seed: int = seed_field()
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else
@@ -126,6 +125,7 @@ COMMANDS = (
         "train-denoiser",
         TrainDenoiserConfig,
         TrainDenoiserOutputs,
+        seeded=True,
         gpu=True,
         example="cryodl train-denoiser --particles refined.star --structure map.mrc --output denoiser\n"
         "Two molecules: --particles one.star other.star --structure one.mrc other.mrc",

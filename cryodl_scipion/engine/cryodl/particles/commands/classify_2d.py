@@ -101,7 +101,7 @@ def _records(folder: Path, settings: ClassSettings, run: Run, config: Classify2D
 
 
 def _assign(records: Records, config: Classify2DConfig, former: FormerClasses, run: Run) -> Classification:
-    work = Classification(records, config.classes, former.reach_px, config.seed, run.device)
+    work = Classification(records, config.classes, former.reach_px, run.seed, run.device)
     with run.progress(len(records), "particle") as bar:
         work.assign_all(former.bank(run.device), bar.update, add=True)
     return work
@@ -120,4 +120,4 @@ def _classify(
         )
 
     bank = None if former is None else former.bank(run.device)
-    return classify(records, config.classes, settings.reach_px, config.epochs, config.seed, run.device, said, bank)
+    return classify(records, config.classes, settings.reach_px, config.epochs, run.seed, run.device, said, bank)

@@ -52,7 +52,7 @@ def evaluate_denoiser(config: EvaluateDenoiserConfig, run: Run) -> EvaluateDenoi
     if len(particles) < 2:
         raise ValueError(f"{config.particles} has {len(particles)} particle; at least two are needed.")
     denoiser = load_denoiser(config.model, run.device)
-    rng = np.random.default_rng(config.seed)
+    rng = np.random.default_rng(run.seed)
     folder = run.folder(continues=False)
     seen = learnt_from(denoiser.card, particles)
     particles = _some(particles, config.count, rng)

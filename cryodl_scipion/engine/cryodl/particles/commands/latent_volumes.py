@@ -14,7 +14,7 @@ from ...contract.particles.latent import LatentVolumesOutputs
 from ...contract.result import write_json
 from ...core.devices import set_threads
 from ...core.frc import resolution_at
-from ...io.maps import write_map
+from ...io.maps import write_halves
 from ...io.particle_sets import ParticleSet, read_particles
 from ...latent.record import LATENT, latent_column
 from ...likelihood.signal import find_contrast
@@ -97,7 +97,7 @@ def _write_maps(
     width = particles.box * particles.pixel_size
     diameter_px = (config.mask_diameter or 0.9 * width) / particles.pixel_size
     contrast = config.contrast if config.contrast != "auto" else find_contrast(particles, None, diameter_px)[0]
-    halves, record, whole = split_halves(particles, config.seed), [], []
+    halves, record, whole = split_halves(particles, run.seed), [], []
     with run.progress(0, "particle", title="maps") as bar:
         found = weighted_maps(
             particles, ParticleViews.of(particles), halves, weights, diameter_px, contrast, bar.update
@@ -105,8 +105,7 @@ def _write_maps(
         for number, (maps, curve) in enumerate(found):
             name, weight = f"map_{number + 1:02d}.mrc", weights[:, number].astype(float)
             whole.append(maps[0])
-            for ending, volume in zip(("", "_half1", "_half2"), maps):
-                write_map(folder / name.replace(".mrc", f"{ending}.mrc"), volume, particles.pixel_size)
+            write_halves(folder / name, maps, particles.pixel_size)
             record.append(
                 dict(
                     map=name,

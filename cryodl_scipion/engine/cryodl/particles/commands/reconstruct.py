@@ -41,7 +41,7 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
     ]
     _check_ctf(particles, config, run)
     run.warn(*(doubt for _, doubts in controls for doubt in doubts))
-    halves = split_halves(particles, config.seed)
+    halves = split_halves(particles, run.seed)
     require_memory(36 * padded_side(particles.box) ** 3, f"A map of {particles.box} px", "Extract with larger pixels.")
     check_not_empty(particles.images(sample_rows(len(particles))), config.particles)
     print(f"Back-projecting {len(particles)} particles of {particles.box} px on {run.device_name}.")
@@ -117,7 +117,7 @@ def _with_reference(
     run: Run,
 ) -> ReconstructOutputs:
     """The outputs with what the reference that gave the angles may have caused."""
-    curve = None if noise is None else back_project(noise, split_halves(noise, config.seed), config, run.device).fsc
+    curve = None if noise is None else back_project(noise, split_halves(noise, run.seed), config, run.device).fsc
     test = tested(particles, found.fsc, curve, 1 if noise is None else len(noise))
     run.warn(*test.sentences(found.resolution))
     return dataclasses.replace(

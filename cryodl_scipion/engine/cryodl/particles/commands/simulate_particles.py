@@ -43,8 +43,8 @@ def simulate_particles(config: SimulateParticlesConfig, run: Run) -> SimulatePar
     orientations = read_orientations(config.orientations) if config.orientations else None
     others = [path for path in (config.orientations, config.ctf_from) if path]
     folder = run.folder(config.structure, *config.structures, *others)
-    scale = _make_chunks(config, folder, states, run, orientations)
-    made = _finish(config, folder, files, states, scale, orientations)
+    scale = _make_chunks(run, folder, states, orientations)
+    made = _finish(run, folder, files, states, scale, orientations)
     strength = f"a signal-to-noise ratio of {config.snr:g}"
     run.summary(
         f"{counted(config.count, 'particle')} of {config.box} px and {states.diameter:.0f} Å, at {config.pixel_size:g} "
@@ -80,12 +80,11 @@ def _differing(config: SimulateParticlesConfig) -> list[str]:
     ] * bool(lost)
 
 
-def _make_chunks(
-    config: SimulateParticlesConfig, folder: Path, states: States, run: Run, orientations: np.ndarray | None
-) -> float:
+def _make_chunks(run: Run, folder: Path, states: States, orientations: np.ndarray | None) -> float:
     """Noisy and clean stacks of all chunks that are not there yet. Returns the density's factor for the SNR."""
+    config: SimulateParticlesConfig = run.config
     ensemble = Ensemble(states, run.device)
-    sample = _sample(config, states, orientations)
+    sample = _sample(run, states, orientations)
     scale = signal_scale(
         ensemble.of(sample["states"]),
         sample["angles"],
@@ -98,21 +97,20 @@ def _make_chunks(
         noisy, clean = _stacks_of(folder, start)
         if clean.exists():
             continue
-        ground_truth = _ground_truth(config, start, states, orientations)
+        ground_truth = _ground_truth(run, start, states, orientations)
         views = scale * ensemble.of(ground_truth["states"]).project(ground_truth["angles"], ground_truth["shifts_yx"])
-        rng = np.random.default_rng((config.seed, NOISE_OF, start))
+        rng = np.random.default_rng((run.seed, NOISE_OF, start))
         images = particle_images(views, ground_truth["optics"], config.pixel_size, rng)
         write_stack(noisy, (images if config.contrast == "bright" else -images).cpu(), config.pixel_size)
         write_stack(clean, views.cpu(), config.pixel_size)  # second: it says that the chunk is whole
     return scale
 
 
-def _sample(config: SimulateParticlesConfig, states: States, orientations: np.ndarray | None) -> dict[str, typing.Any]:
+def _sample(run: Run, states: States, orientations: np.ndarray | None) -> dict[str, typing.Any]:
     """What is known of some of the particles, from all over the set, so that all defoci are among them."""
-    starts = range(0, config.count, CHUNK)
+    starts = range(0, run.config.count, CHUNK)
     rows = [
-        _ground_truth(config, start, states, orientations)
-        for start in starts[:: max(1, len(starts) // (MEASURED // 16))]
+        _ground_truth(run, start, states, orientations) for start in starts[:: max(1, len(starts) // (MEASURED // 16))]
     ]
     step = max(1, sum(len(row["optics"]) for row in rows) // MEASURED)
     return dict(
@@ -126,11 +124,10 @@ def _stacks_of(folder: Path, start: int) -> tuple[Path, Path]:
     return folder / f"{start:09d}.mrcs", folder / f"{start:09d}_clean.mrcs"
 
 
-def _ground_truth(
-    config: SimulateParticlesConfig, start: int, states: States, orientations: np.ndarray | None
-) -> dict[str, typing.Any]:
+def _ground_truth(run: Run, start: int, states: States, orientations: np.ndarray | None) -> dict[str, typing.Any]:
     """All that is known of a chunk's particles, the same at each call, whatever their number."""
-    rng = np.random.default_rng((config.seed, VIEWS_OF, start))
+    config: SimulateParticlesConfig = run.config
+    rng = np.random.default_rng((run.seed, VIEWS_OF, start))
     count = min(CHUNK, config.count - start)
     angles = (
         random_angles(CHUNK, rng) if orientations is None else orientations[rng.integers(len(orientations), size=CHUNK)]
@@ -139,9 +136,9 @@ def _ground_truth(
     shifts, halves = rng.uniform(-reach, reach, (CHUNK, 2)), rng.integers(1, 3, CHUNK)
     micrographs = (start + np.arange(count)) // config.per_micrograph
     optics = {
-        m: draw_optics(config, np.random.default_rng((config.seed, OPTICS_OF, m))) for m in set(micrographs.tolist())
+        m: draw_optics(config, np.random.default_rng((run.seed, OPTICS_OF, m))) for m in set(micrographs.tolist())
     }
-    numbers = states.draw(CHUNK, np.random.default_rng((config.seed, STATES_OF, start)))
+    numbers = states.draw(CHUNK, np.random.default_rng((run.seed, STATES_OF, start)))
     return dict(
         states=numbers[:count],
         angles=angles[:count],
@@ -153,14 +150,10 @@ def _ground_truth(
 
 
 def _finish(
-    config: SimulateParticlesConfig,
-    folder: Path,
-    files: typing.Sequence[str],
-    states: States,
-    scale: float,
-    orientations: np.ndarray | None,
+    run: Run, folder: Path, files: typing.Sequence[str], states: States, scale: float, orientations: np.ndarray | None
 ) -> list[str]:
     """Write the files of all particles, and remove the working folder. Returns the list of true maps."""
+    config: SimulateParticlesConfig = run.config
     starts = range(0, config.count, CHUNK)
     for number, path in enumerate(files[:2]):
         with StackWriter(path, config.count, config.box, config.pixel_size) as stack:
@@ -170,7 +163,7 @@ def _finish(
                 stack.add(read_images([part] * count, np.arange(count)))
     write_map(files[2], scale * states.mean(), config.pixel_size)
     made = write_states(config, states, scale)
-    rows = [_ground_truth(config, start, states, orientations) for start in starts]
+    rows = [_ground_truth(run, start, states, orientations) for start in starts]
     write_tables(config.output, _tables(config, os.path.basename(files[0]), rows, states))
     shutil.rmtree(folder)
     return made

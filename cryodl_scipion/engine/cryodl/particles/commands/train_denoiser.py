@@ -34,14 +34,12 @@ def train_denoiser(config: TrainDenoiserConfig, run: Run) -> TrainDenoiserOutput
         refuse_steps(config, "steps", "learning_rate", "adversarial_weight", "start_from")
     need = ("angles", "raw") + ("ctf",) * method.uses_ctf
     particles = [read_particles(path, need=need) for path in config.particles]
-    pairs, diameter, notes = _pairs(
-        config, particles, training.take_device()
-    )  # what it refuses leaves no folder behind
+    pairs, diameter, notes = _pairs(run, particles, training.take_device())  # what it refuses leaves no folder behind
     folder = training.take_folder()
     _say_start(run, method, pairs, diameter, notes)
     say_weakness(config.network, method)
     training.start()
-    task = _task(config, method, pairs, measure_pairs(pairs, config.seed))
+    task = _task(config, method, pairs, measure_pairs(pairs, run.seed))
     training.fit(task) if method.learns else training.measure(task)
     card = model_card(config, pairs, diameter, task, training)
     targets = pairs.targets(TARGETS, np.random.default_rng(pairs.seed))  # what the noise control compares with
@@ -58,10 +56,9 @@ def train_denoiser(config: TrainDenoiserConfig, run: Run) -> TrainDenoiserOutput
     )
 
 
-def _pairs(
-    config: TrainDenoiserConfig, particles: typing.Sequence[ParticleSet], device: torch.device
-) -> tuple[Pairs, float, list[str]]:
+def _pairs(run: Run, particles: typing.Sequence[ParticleSet], device: torch.device) -> tuple[Pairs, float, list[str]]:
     """Pairs of the config, the largest structure's diameter in Å, and sentences about the structures."""
+    config: TrainDenoiserConfig = run.config
     pixel_size, box = denoiser_grid(particles, config.resolution)
     structures = config.structure * (len(particles) if len(config.structure) == 1 else 1)
     projectors, notes, diameters = {}, [], []
@@ -80,7 +77,7 @@ def _pairs(
         config.resolution,
         config.split_by,
         config.validation_fraction,
-        config.seed,
+        run.seed,
         denoiser_method(config.network).rotations,
     )
     return pairs, max(diameters), notes

@@ -14,9 +14,10 @@ from ...contract import FitHeterogeneityConfig
 from ...core.devices import choose_device
 from ...io.silence import doing
 from ...latent import masks
-from ...latent.components import COARSE, ComponentFit, Setting, fit_components, mean_of, refine_views
+from ...latent.components import COARSE, Setting, fit_components, mean_of, refine_views
 from ...latent.curves import along_curve
 from ...latent.motion import Motion, find_motion, voxel_components
+from ...latent.record import Outcome
 from ...likelihood.prepare import WIDEST
 from ...reconstruction.halves import same_images, split_halves
 from .coefficients import load_coefficients
@@ -27,20 +28,7 @@ from .views import FIRST_SPREAD, ParticleViews
 if typing.TYPE_CHECKING:
     from .inputs import Inputs
 
-
-@dataclasses.dataclass
-class Outcome:
-    """fit : components.ComponentFit. motion : motion.Motion. setting : components.Setting. contrast : 'bright' or
-    'dark'. notes : sentences. method : that of the fit, 'linear' or 'gaussian'. record : what else heterogeneity.json
-    says of the method."""
-
-    fit: ComponentFit
-    motion: Motion
-    setting: Setting
-    contrast: str
-    notes: list
-    method: str
-    record: dict
+TOLERANCE = 0.001  # of the molecule's power: errors of CTF and orientations cause some variability, too
 
 
 @dataclasses.dataclass
@@ -55,7 +43,7 @@ class Start:
     rng: np.random.Generator
 
 
-def fit_heterogeneity(
+def fit_particles(
     config: FitHeterogeneityConfig, inputs: Inputs, folder: Path, say: typing.Callable[[str], typing.Any]
 ) -> Outcome:
     """Fit a latent space.
@@ -78,7 +66,7 @@ def fit_heterogeneity(
     setting = Setting(
         load_coefficients(particles, inputs.radius, diameter_px, inputs.contrast, folder),
         ParticleViews.of(particles),
-        split_halves(particles, config.seed),
+        split_halves(particles, inputs.seed),
         masks.sphere_mask(inputs.box),
         inputs.box,
         say,
@@ -96,7 +84,7 @@ def fit_heterogeneity(
         setting.mask = setting.mask * (masks.molecule_mask(mean, voxel) if inputs.mask is None else inputs.mask)
     elif inputs.mask is not None:
         setting.mask = setting.mask * inputs.mask
-    started = Start(setting, mean, curve, sigmas, np.random.default_rng(config.seed))
+    started = Start(setting, mean, curve, sigmas, np.random.default_rng(inputs.seed))
     if config.method == "auto" and config.classes is None:
         return _either(config, inputs, started, notes, folder.parent)
     if config.method == "gaussian":
@@ -145,7 +133,7 @@ def _test_linear(config: FitHeterogeneityConfig, inputs: Inputs, start: Start) -
     setting, mean = start.setting, start.mean
     components = functools.partial(voxel_components, setting, mean, inputs.radius, start.rng)
     doing("the motion test")
-    return _told(find_motion(setting, mean, inputs.radius, components, config.tolerance / 100), setting.say)
+    return _told(find_motion(setting, mean, inputs.radius, components, TOLERANCE), setting.say)
 
 
 def _fit_linear(config: FitHeterogeneityConfig, inputs: Inputs, start: Start, motion: Motion, notes: list) -> Outcome:
@@ -159,7 +147,7 @@ def _fit_linear(config: FitHeterogeneityConfig, inputs: Inputs, start: Start, mo
     fit = fit_components(setting, start.mean, known, config.latent, inputs.radius, start.sigmas, start.curve, start.rng)
     if motion.verdict == "motion" and config.classes is None:  # discrete classes lie on no curve
         fit.latent[:, 0] = along_curve(setting, fit, inputs.radius)
-    return Outcome(fit, motion, setting, inputs.contrast, notes, "linear", {})
+    return Outcome(fit, motion, setting, inputs.contrast, notes, "linear", dict(tolerance=TOLERANCE))
 
 
 def _test_gaussians(config: FitHeterogeneityConfig, inputs: Inputs, start: Start) -> tuple[GaussianModel, Motion]:
@@ -168,7 +156,7 @@ def _test_gaussians(config: FitHeterogeneityConfig, inputs: Inputs, start: Start
     device = choose_device()
     model = gaussian_model(start.setting, start.mean, inputs, config, start.sigmas, device)
     doing("the motion test")
-    return model, _told(motion_of_gaussians(model, config.tolerance / 100), start.setting.say)
+    return model, _told(motion_of_gaussians(model, TOLERANCE), start.setting.say)
 
 
 def _fit_gaussians(
@@ -184,7 +172,7 @@ def _fit_gaussians(
     doing("the latent coordinates")
     mean, curve = mean_of(start.setting, inputs.radius, start.sigmas)
     fit, record = fit_gaussian_latent(model, mean, curve, config, motion.verdict == "motion", folder)
-    return Outcome(fit, motion, start.setting, inputs.contrast, notes, "gaussian", record)
+    return Outcome(fit, motion, start.setting, inputs.contrast, notes, "gaussian", dict(record, tolerance=TOLERANCE))
 
 
 def _told(motion: Motion, say: typing.Callable[[str], typing.Any]) -> Motion:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ...core.frc import resolution_at
-from ...io.maps import write_map
+from ...io.maps import write_halves
 from ...io.particle_sets import write_particles_star
 from ...latent.masks import read_focus_mask
 from .bodies import TwoBodies
@@ -67,8 +67,7 @@ def focus_on_domain(
     middle = bodies.middle(focused, rest)
     curves = [made.times(values).curve() for made in (consensus, middle)]
     resolutions = [resolution_at(curve, 0.143, size, box) for curve in curves]
-    for ending, volume in zip(("", "_half1", "_half2"), dataclasses.astuple(middle)):
-        write_map(folder / DOMAIN.replace(".mrc", f"{ending}.mrc"), volume, size)
+    write_halves(folder / DOMAIN, dataclasses.astuple(middle), size)
     return dict(
         rotations_degrees=[float(v) for v in np.degrees(np.linalg.norm(motion.rotations, axis=1))],
         shifts_angstrom=[float(v) for v in np.linalg.norm(motion.shifts, axis=1) * size],

@@ -27,13 +27,16 @@ from .modes import Basis, Gradients, basis_of, gradients_of, place_anchors, prin
 TESTED = 2  # principal motions of a half that are tested on the other
 MAXIMUM = 6000  # particles that principal motions are fitted to
 MINIMUM = 20  # Gaussians that a mask must hold
+GAUSSIANS = 400  # that represent the molecule
+ANCHORS = 32  # that move them
 
 
 @dataclasses.dataclass
 class GaussianModel:
     """setting : components.Setting at the model's box. mean : (box, box, box). gaussians : all of the molecule's.
     basis : modes.Basis. found : modes.Gradients of some particles. agreement : (rings,) FSC of the Gaussians and the
-    mean. images : beside the mean. radius : waves per box. voxel : Å."""
+    mean. images : beside the mean. radius : waves per box. voxel : Å. seed : of the
+    decoder."""
 
     setting: Setting
     mean: np.ndarray
@@ -44,6 +47,7 @@ class GaussianModel:
     images: Images
     radius: float
     voxel: float
+    seed: int
 
 
 def gaussian_model(
@@ -68,19 +72,19 @@ def gaussian_model(
     small = dataclasses.replace(setting, box=box, mask=mask)
     mean = resized_volume(mean, box)
     images = Images(small, mean, radius, sigmas, device)
-    gaussians = fit_gaussians(mean, config.gaussians, config.seed)
+    gaussians = fit_gaussians(mean, GAUSSIANS, inputs.seed)
     moving = gaussians.subset(_inside(gaussians, mask))
     if len(moving) < MINIMUM:
         which = f"The mask {config.mask}" if config.mask else "The mask around the molecule"
         raise ValueError(
             f"{which} contains {len(moving)} of the {len(gaussians)} Gaussians of the molecule; at "
-            f"least {MINIMUM} are needed. Give a wider mask or more Gaussians (--gaussians)."
+            f"least {MINIMUM} are needed. Give a wider mask."
         )
-    basis = basis_of(moving, place_anchors(moving, config.anchors, config.seed), box, voxel)
+    basis = basis_of(moving, place_anchors(moving, ANCHORS, inputs.seed), box, voxel)
     rows = np.unique(np.linspace(0, len(inputs.particles) - 1, MAXIMUM).round().astype(int))
     found = gradients_of(images, basis.volumes, rows)
     agreement = fsc(gaussians.render(box), torch.from_numpy(mean)).numpy()
-    return GaussianModel(small, mean, gaussians, basis, found, agreement, images, radius, voxel)
+    return GaussianModel(small, mean, gaussians, basis, found, agreement, images, radius, voxel, inputs.seed)
 
 
 def _inside(gaussians: Gaussians, mask: np.ndarray) -> torch.Tensor:
@@ -134,10 +138,10 @@ def fit_gaussian_latent(
     )
     if moves:
         first = factors @ (rotation[:, :1] / deviations[0])
-        torch.manual_seed(config.seed)
+        torch.manual_seed(model.seed)
         # a uniform coordinate has the variance 1 / 3
         decoder = Decoder(basis, first * 3**0.5, model.voxel).to(model.images.device)
-        training = Training(model.images, decoder, np.random.default_rng(config.seed))
+        training = Training(model.images, decoder, np.random.default_rng(model.seed))
         trained = train(training, folder, setting.say)
         latent[:, 0] = scaled_position(trained.position, latent[:, 0])
         record.update(held_out_gain=trained.gain, rounds=trained.rounds)

@@ -4,23 +4,19 @@
 from __future__ import annotations
 
 import dataclasses
-import typing
 
 import numpy as np
 import torch
 
 from ...contract import PARTICLES_PER_DIMENSION, FitHeterogeneityConfig
 from ...core.frc import fsc
-from ...io.particle_sets import ParticleSet
+from ...io.particle_sets import ParticleSet, read_particles
 from ...latent.masks import checked_mask
 from ...latent.symmetric import copy_notes, symmetry_notes
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import fit_cube, voxel_notes
 from ...simulate.structures import load_density
 from .alignment import check_alignment
-
-if typing.TYPE_CHECKING:
-    from ...io.particle_sets import ParticleSet
 
 EXPANDED_BY = " (relion_particle_symmetry_expand)"
 SHELLS = slice(2, 8)  # in which maps of the same molecule agree, whatever their resolution
@@ -33,7 +29,8 @@ LARGEST = 48  # waves per box: the finest detail that is ever used
 @dataclasses.dataclass
 class Inputs:
     """particles : ParticleSet. radius : waves per box. box : side of the volumes. reference, mask : (box, box, box)
-    arrays; mask None without one. diameter : Å. contrast : 'bright' or 'dark'. notes : sentences for the user."""
+    arrays; mask None without one. diameter : Å. contrast : 'bright' or 'dark'. notes : sentences for the user.
+    seed : of all that is drawn."""
 
     particles: ParticleSet
     radius: float
@@ -43,9 +40,10 @@ class Inputs:
     diameter: float
     contrast: str
     notes: list[str]
+    seed: int = 0
 
 
-def load_inputs(config: FitHeterogeneityConfig) -> Inputs:
+def load_inputs(config: FitHeterogeneityConfig, seed: int = 0) -> Inputs:
     """The Inputs of a FitHeterogeneityConfig.
 
     Raises
@@ -54,8 +52,6 @@ def load_inputs(config: FitHeterogeneityConfig) -> Inputs:
         Particles without angles or CTF, of several sizes or denoised, or not aligned to the reference; too few of
         them; a reference larger than the images; a mask outside of the molecule.
     """
-    from ...io.particle_sets import read_particles
-
     particles = read_particles(config.particles, need=("angles", "ctf", "raw"))
     needed = PARTICLES_PER_DIMENSION * config.latent
     if len(particles) < needed:
@@ -67,25 +63,26 @@ def load_inputs(config: FitHeterogeneityConfig) -> Inputs:
     radius = min(DETAIL if config.resolution is None else width / config.resolution, particles.box / 2 - 2, LARGEST)
     box = 2 * int(np.ceil(radius)) + 4
     voxel = width / box
-    density = load_density(config.reference, voxel)
+    reference = str(config.reference)
+    density = load_density(reference, voxel)
     diameter = particle_diameter(density, voxel)
     if diameter > width:
         raise ValueError(
-            f"{config.reference} is {diameter:.0f} Å wide, but the images of {config.particles} are only "
+            f"{reference} is {diameter:.0f} Å wide, but the images of {config.particles} are only "
             f"{width:.0f} Å wide. Give the map that the particles were refined against."
         )
     copies = copy_notes(particles)
-    notes = voxel_notes(config.reference, particles.pixel_size) + copies
-    notes += [] if copies else symmetry_notes(density, config.reference, by=EXPANDED_BY)
+    notes = voxel_notes(reference, particles.pixel_size) + copies
+    notes += [] if copies else symmetry_notes(density, reference, by=EXPANDED_BY)
     if config.resolution is not None and width / config.resolution > radius + 0.5:
         notes.append(
             f"Particles are compared to {width / radius:.1f} Å, not to {config.resolution:g} Å (--resolution): the "
             f"limit is 1/{LARGEST} of the box size, and the pixel size."
         )
     cube = fit_cube(density, box)
-    mask = None if config.mask is None else checked_mask(config.mask, voxel, cube.numpy(), config.reference)
-    contrast, more = check_alignment(particles, cube, voxel, diameter, config.reference, config.contrast)
-    return Inputs(particles, radius, box, cube.numpy(), mask, diameter, contrast, notes + more)
+    mask = None if config.mask is None else checked_mask(config.mask, voxel, cube.numpy(), reference)
+    contrast, more = check_alignment(particles, cube, voxel, diameter, reference, config.contrast)
+    return Inputs(particles, radius, box, cube.numpy(), mask, diameter, contrast, notes + more, seed)
 
 
 def compare_maps(

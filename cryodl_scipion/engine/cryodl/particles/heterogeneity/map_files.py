@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files of maps of a latent space: along its axes, and of its discrete classes, each with half-maps."""
+"""Files of maps of a latent space and of its discrete classes, each with half-maps."""
 
 from __future__ import annotations
 
@@ -7,41 +7,20 @@ import typing
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from ...contract import FitHeterogeneityConfig
 from ...core.frc import resolution_at
-from ...io.maps import write_map
-from ...latent.ranks import path_weights
+from ...io.maps import write_halves
 from .classes import find_classes
 from .paths import weighted_maps
 
 if typing.TYPE_CHECKING:
-    from .fitting import Outcome
+    from ...latent.record import MapWriter, Outcome
     from .inputs import Inputs
 
 CLASS = "rlnClassNumber"
 PROBABILITY = "cryodlClassProbability"
-
-
-def write_paths(
-    config: FitHeterogeneityConfig, inputs: Inputs, outcome: Outcome, folder: Path
-) -> tuple[list[list[str]], list[dict[str, typing.Any]]]:
-    """Write the maps along the first axes.
-
-    Returns
-    -------
-    names : list of list of str
-        Of the maps of each axis.
-    record : list of dict
-        What heterogeneity.json says of each map.
-    """
-    names, record = [], []
-    for axis in range(config.axes):
-        positions, weights = path_weights(outcome.fit.latent[:, axis], config.maps)
-        names.append([f"path_{axis + 1}_{k + 1:02d}.mrc" for k in range(config.maps)])
-        found = _write(names[-1], weights, inputs, outcome, folder, f"maps along axis {axis + 1}")
-        record += [dict(axis=axis + 1, coordinate=float(position), **one) for position, one in zip(positions, found)]
-    return names, record
 
 
 def write_classes(
@@ -60,7 +39,7 @@ def write_classes(
     """
     if config.classes is None:
         return {}, [], {}
-    labels, probabilities, criteria = find_classes(outcome.fit.latent, config.classes, config.seed)
+    labels, probabilities, criteria = find_classes(outcome.fit.latent, config.classes, inputs.seed)
     weights = (labels[:, None] == np.arange(1, labels.max() + 1)).astype(np.float32)
     halves = np.stack([weights[outcome.setting.halves == half].sum(0) for half in (1, 2)])
     small = np.nonzero(halves.min(0) == 0)[0]
@@ -70,31 +49,26 @@ def write_classes(
             "in one of the half sets, so that it has no half-map. Ask for fewer classes (--classes)."
         )
     names = [f"class_{number:02d}.mrc" for number in range(1, weights.shape[1] + 1)]
-    record = _write(names, weights, inputs, outcome, folder, "maps of the classes")
+    record = map_writer(inputs, outcome, folder)(names, weights, "maps of the classes")
     outcome.setting.say(f"{len(names)} classes of {', '.join(str(int(n)) for n in weights.sum(0))} particles")
     return {CLASS: labels, PROBABILITY: probabilities}, names, dict(classes=record, class_criteria=criteria)
 
 
-def _write(
-    names: list[str], weights: np.ndarray, inputs: Inputs, outcome: Outcome, folder: Path, words: str
-) -> list[dict[str, typing.Any]]:
-    """Write a map and half-maps for each column of weights (n, k). Returns what is recorded of each."""
-    from tqdm import tqdm
-
-    particles, setting, record = inputs.particles, outcome.setting, []
+def map_writer(inputs: Inputs, outcome: Outcome, folder: Path) -> MapWriter:
+    """A function that writes a map and half-maps for each column of weights."""
+    particles, setting = inputs.particles, outcome.setting
     diameter_px = min(1.1 * inputs.diameter / particles.pixel_size, 0.9 * particles.box)
-    with tqdm(unit="particle", mininterval=1.0, desc=words) as bar:
-        found = weighted_maps(
-            particles, setting.views, setting.halves, weights, diameter_px, outcome.contrast, bar.update
-        )
-        for number, (maps, curve) in enumerate(found):
-            for ending, volume in zip(("", "_half1", "_half2"), maps):
-                write_map(folder / f"{names[number][:-4]}{ending}.mrc", volume, particles.pixel_size)
-            record.append(
-                dict(
-                    map=names[number],
-                    particles=float(weights[:, number].sum()),
-                    resolution=resolution_at(curve, 0.143, particles.pixel_size, particles.box),
-                )
+
+    def write(names: typing.Sequence[str], weights: np.ndarray, words: str) -> list[dict[str, typing.Any]]:
+        record = []
+        with tqdm(unit="particle", mininterval=1.0, desc=words) as bar:
+            found = weighted_maps(
+                particles, setting.views, setting.halves, weights, diameter_px, outcome.contrast, bar.update
             )
-    return record
+            for number, (maps, curve) in enumerate(found):
+                write_halves(folder / names[number], maps, particles.pixel_size)
+                resolution = resolution_at(curve, 0.143, particles.pixel_size, particles.box)
+                record.append(dict(map=names[number], particles=float(weights[:, number].sum()), resolution=resolution))
+        return record
+
+    return write

@@ -56,12 +56,9 @@ def map_of_set(name: str, picks: Picks, config: CompareMapsOfPicksConfig, common
         half.unlink()
     made = reconstruct(
         ReconstructConfig(
-            particles=str(oriented),
-            output=str(density),
-            symmetry=config.symmetry,
-            mask_diameter=config.mask_diameter,
-            seed=config.seed,
-        )
+            particles=str(oriented), output=str(density), symmetry=config.symmetry, mask_diameter=config.mask_diameter
+        ),
+        seed=config.seed,
     ).outputs
     curve = structure_fsc(density, config.structure, made.pixel_size, config.mask_diameter)
     found = dict(

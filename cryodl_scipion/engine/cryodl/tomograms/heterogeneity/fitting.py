@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import typing
 from pathlib import Path
@@ -11,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...contract import FitSubtomogramHeterogeneityConfig
+from ...contract import FitHeterogeneityConfig
 from ...io.silence import doing
 from ...latent import masks
-from ...latent.components import COARSE, ComponentFit, Setting, fit_components, mean_of, refine_views
+from ...latent.components import COARSE, Setting, fit_components, mean_of, refine_views
 from ...latent.curves import along_curve
-from ...latent.motion import Motion, find_motion, voxel_components
+from ...latent.motion import find_motion, voxel_components
+from ...latent.record import Outcome
 from ...latent.symmetric import symmetry_notes
 from ...reconstruction.halves import same_images, soft_sphere, split_halves
 from .coefficients import load_subtomogram_coefficients
@@ -28,25 +28,12 @@ if typing.TYPE_CHECKING:
 SHELLS = slice(2, 7)  # in which halves of the same molecule agree, whatever their resolution
 AGREE = 0.3  # mean FSC below which the subtomograms show nothing in common
 BODY = 0.1  # of the mean volume's highest density that is the molecule
+TOLERANCE = 0.0002  # of the molecule's power: errors of wedge, CTF and alignment cause some variability, too
 
 
-@dataclasses.dataclass
-class SubtomogramOutcome:
-    """fit : ComponentFit. motion : Motion. views : SubtomogramViews. halves : (n,) 1 or 2. notes : sentences."""
-
-    fit: ComponentFit
-    motion: Motion
-    views: SubtomogramViews
-    halves: np.ndarray
-    notes: list[str]
-
-
-def fit_subtomogram_heterogeneity(
-    config: FitSubtomogramHeterogeneityConfig,
-    inputs: SubtomogramInputs,
-    folder: Path,
-    say: typing.Callable[[str], typing.Any],
-) -> SubtomogramOutcome:
+def fit_subtomograms(
+    config: FitHeterogeneityConfig, inputs: SubtomogramInputs, folder: Path, say: typing.Callable[[str], typing.Any]
+) -> Outcome:
     """Fit a latent space. folder: for the coefficients, which are removed by the caller. say: called with sentences.
 
     Raises ValueError for subtomograms that are constant or not finite, and a mask outside of the molecule.
@@ -56,7 +43,7 @@ def fit_subtomogram_heterogeneity(
     coefficients = load_subtomogram_coefficients(
         found, inputs.radius, inputs.box, inputs.diameter, inputs.contrast, folder
     )
-    halves, image = split_halves(found, config.seed), same_images(found)
+    halves, image = split_halves(found, inputs.seed), same_images(found)
     width = min(1.1 * inputs.diameter / inputs.voxel, masks.WIDEST * inputs.box)
     sphere = soft_sphere(inputs.box, width).numpy()
     setting = Setting(coefficients, views, halves, sphere, inputs.box, say, image)
@@ -66,23 +53,23 @@ def fit_subtomogram_heterogeneity(
     together, notes, sigmas = float(np.mean(curve[SHELLS])), list[str](), FIRST_SPREAD
     if together < AGREE:
         notes.append(
-            f"{config.subtomograms}: at their orientations the two halves of the subtomograms have nothing in common "
+            f"{config.particles}: at their orientations the two halves of the subtomograms have nothing in common "
             f"(FSC {together:.2f} at low resolution). They are noise, or their orientations are wrong."
         )
     else:
         doing("refining the orientations")
         mean, sigmas = refine_views(setting, mean, coarse, sigmas)
         if len(np.unique(image)) == len(image):  # not expanded
-            notes += symmetry_notes(torch.from_numpy(mean), f"The mean of {config.subtomograms}", "subtomograms")
+            notes += symmetry_notes(torch.from_numpy(mean), f"The mean of {config.particles}", "subtomograms")
     if config.mask is not None:
         density = np.maximum(mean - BODY * mean.max(), 0)
-        setting.mask = setting.mask * masks.checked_mask(config.mask, inputs.voxel, density, config.subtomograms)
+        setting.mask = setting.mask * masks.checked_mask(config.mask, inputs.voxel, density, config.particles)
     elif together >= AGREE:
         setting.mask = setting.mask * masks.molecule_mask(mean, inputs.voxel)
-    rng = np.random.default_rng(config.seed)
+    rng = np.random.default_rng(inputs.seed)
     doing("the motion test")
     components = functools.partial(voxel_components, setting, mean, inputs.radius, rng)
-    motion = find_motion(setting, mean, inputs.radius, components, config.tolerance / 100)
+    motion = find_motion(setting, mean, inputs.radius, components, TOLERANCE)
     say(f"{motion.verdict}: p = {motion.p_value:.3g}, variability {motion.variability:.2%}")
     if motion.verdict == "motion":
         first, second = motion.halves
@@ -91,4 +78,4 @@ def fit_subtomogram_heterogeneity(
     fit = fit_components(setting, mean, motion.halves[0], config.latent, inputs.radius, sigmas, curve, rng)
     if motion.verdict == "motion":
         fit.latent[:, 0] = along_curve(setting, fit, inputs.radius)
-    return SubtomogramOutcome(fit, motion, views, halves, notes)
+    return Outcome(fit, motion, setting, inputs.contrast, notes, "linear", dict(tolerance=TOLERANCE))

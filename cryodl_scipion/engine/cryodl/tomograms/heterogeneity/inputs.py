@@ -8,7 +8,7 @@ import typing
 
 import numpy as np
 
-from ...contract import SUBTOMOGRAMS_PER_DIMENSION, FitSubtomogramHeterogeneityConfig
+from ...contract import SUBTOMOGRAMS_PER_DIMENSION, FitHeterogeneityConfig
 from ...io.subtomograms import read_subtomograms
 from ...latent.masks import read_focus_mask
 from ...latent.symmetric import copy_notes
@@ -25,7 +25,7 @@ MINIMUM = 4  # waves per box: the coarsest that tells shapes apart
 @dataclasses.dataclass
 class SubtomogramInputs:
     """subtomograms : SubtomogramSet. radius : waves per box. box : side of the working volumes, px. diameter : Å.
-    contrast : 'bright' or 'dark'. notes : sentences for the user."""
+    contrast : 'bright' or 'dark'. notes : sentences for the user. seed : of all that is drawn."""
 
     subtomograms: SubtomogramSet
     radius: float
@@ -33,6 +33,7 @@ class SubtomogramInputs:
     diameter: float
     contrast: str
     notes: list[str]
+    seed: int = 0
 
     @property
     def voxel(self) -> float:
@@ -40,13 +41,13 @@ class SubtomogramInputs:
         return self.subtomograms.box * self.subtomograms.pixel_size / self.box
 
 
-def load_subtomogram_inputs(config: FitSubtomogramHeterogeneityConfig) -> SubtomogramInputs:
+def load_subtomogram_inputs(config: FitHeterogeneityConfig, seed: int = 0) -> SubtomogramInputs:
     """The SubtomogramInputs of a config.
 
     Raises FileNotFoundError for a mask that is not there, and ValueError for one that is no map, for subtomograms that
     are not aligned, of several sizes or too few for the latent space, and for copies of one volume in both halves.
     """
-    found = read_subtomograms(config.subtomograms, ("angles",), config.tilt_min, config.tilt_max)
+    found = read_subtomograms(config.particles, ("angles",), config.tilt_min, config.tilt_max)
     if not np.any(found.angles):
         raise ValueError(
             f"All angles of {found.path} are zero, so the subtomograms are not aligned. Align them first, with "
@@ -83,4 +84,4 @@ def load_subtomogram_inputs(config: FitSubtomogramHeterogeneityConfig) -> Subtom
     if said:
         print(said)
     notes += [warning] if warning else []
-    return SubtomogramInputs(found, radius, box, diameter, contrast, notes)
+    return SubtomogramInputs(found, radius, box, diameter, contrast, notes, seed)

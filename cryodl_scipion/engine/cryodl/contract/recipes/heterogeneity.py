@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parameters of the command on continuous heterogeneity, of particles and of subtomograms."""
+
+import dataclasses
+import typing
+
+from ..command import Command
+from ..fields import output_folder_field, particle_contrast_field
+from ..outputs import Outputs, output
+from ..params import param
+from ..search_fields import resolution_field
+from ..tomograms.subtomogram_fields import diameter_field, tilt_field
+from ..tomograms.tilt_fields import tilt_problems
+
+# Append at the end.
+LATENT_METHODS = ("linear", "gaussian", "auto")
+# Number of particles, and of subtomograms, needed for each dimension of a latent space.
+PARTICLES_PER_DIMENSION, SUBTOMOGRAMS_PER_DIMENSION = 100, 25
+# Fewest dimensions that UMAP draws in two.
+UMAP_DIMENSIONS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class FitHeterogeneityConfig:
+    """Fit a latent space to oriented particles or aligned subtomograms: how the molecule moves, what it lacks, or that
+    neither is found."""
+
+    particles: str = param(
+        "Particles with angles, shifts and CTF (STAR file of RELION 3.1 or later, with its image stacks), or aligned "
+        "subtomograms (3.0 or 3.1) with a volume for each and, if available, its 3-D CTF or weights (rlnCtfImage).",
+        label="Particles",
+        path="file",
+    )
+    output: str = output_folder_field(
+        "Folder for particles.star or subtomograms.star (with cryodlLatent1 ...), heterogeneity.json and maps. It must "
+        "not exist."
+    )
+    reference: typing.Optional[str] = param(
+        "Map of the consensus refinement (.mrc), or an atomic model; particles need it, subtomograms do not. It is "
+        "compared with the map reconstructed from the particles, and shows where the molecule is.",
+        default=None,
+        label="Reference",
+        path="file",
+        none_means="the average of the subtomograms",
+    )
+    method: str = param(
+        "linear: principal components of the volumes. gaussian, for particles: the molecule is a set of Gaussians "
+        "moved "
+        "by a few anchors, with latent coordinates from a neural network; for motions, and for few or noisy particles. "
+        "auto: linear; of particles, if its test finds no motion, gaussian is tested as well, and the p-value is "
+        "corrected for two tests.",
+        default="auto",
+        label="Method",
+        choices=LATENT_METHODS,
+    )
+    latent: int = param(
+        "Number of dimensions of the latent space.", default=4, label="Latent dimensions", minimum=1, maximum=20
+    )
+    mask: typing.Optional[str] = param(
+        "Map that is 1 where the molecule may change and 0 elsewhere, in the frame of the reference or of the aligned "
+        "subtomograms.",
+        default=None,
+        label="Mask",
+        path="file",
+        none_means="determined from the particles",
+    )
+    resolution: typing.Optional[float] = resolution_field(
+        "Resolution limit of the images or subtomograms that are fitted.",
+        "1/24 of the box size; of subtomograms four pixels",
+    )
+    maps: int = param(
+        "Number of maps along each axis of the latent space.",
+        default=5,
+        label="Maps along an axis",
+        minimum=2,
+        maximum=50,
+    )
+    axes: int = param(
+        "Number of axes of the latent space along which maps are reconstructed.",
+        default=1,
+        label="Axes with maps",
+        minimum=0,
+        maximum=20,
+    )
+    clusters: int = param(
+        "Number of clusters of the particles in the latent space (k-means).",
+        default=4,
+        label="Clusters",
+        minimum=1,
+        maximum=100,
+    )
+    classes: typing.Optional[int] = param(
+        "Number of discrete classes of particles, for mixtures of compositions. They are fitted as a mixture of normal "
+        "distributions in the latent space; each has a map, half-maps and rlnClassNumber. 0: the number is "
+        "determined (Bayesian information criterion).",
+        default=None,
+        label="Discrete classes",
+        minimum=0,
+        maximum=100,
+        none_means="none",
+    )
+    umap: bool = param(
+        "Also draw the latent space in two dimensions that keep neighbours together (UMAP): cryodlUmap1, cryodlUmap2. "
+        "For three latent dimensions or more. The engine's environment needs umap-learn, which is not installed by "
+        "default.",
+        default=False,
+        label="UMAP",
+        expert=True,
+    )
+    particle_diameter: typing.Optional[float] = diameter_field()
+    tilt_min: float = tilt_field("Minimum", -60.0)
+    tilt_max: float = tilt_field("Maximum", 60.0)
+    contrast: str = particle_contrast_field()
+
+    def check_together(self) -> typing.List[str]:
+        """Problems between fields: values that contradict each other, or fields that must be given together; else
+        empty."""
+        problems = tilt_problems(self)
+        if self.axes > self.latent:
+            problems.append(
+                f"Axes with maps (--axes) is {self.axes}, but the latent space has {self.latent} (--latent). Give "
+                f"{self.latent} or fewer, or more dimensions."
+            )
+        if self.umap and self.latent < UMAP_DIMENSIONS:
+            problems.append(
+                f"UMAP (--umap) draws latent spaces of {UMAP_DIMENSIONS} dimensions or more, but the latent space has "
+                f"{self.latent} (--latent). Leave UMAP out, or give more dimensions."
+            )
+        if self.classes is not None and self.method == "gaussian":
+            problems.append(
+                f"Discrete classes (--classes) need Method (--method) linear, but it is {self.method}. Change the "
+                "method, or leave the classes out."
+            )
+        return problems
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FitHeterogeneityOutputs(Outputs):
+    """What `fit-heterogeneity` found."""
+
+    particles: str = output(
+        "STAR file of the particles or subtomograms with latent coordinates and clusters.",
+        path="file",
+        becomes="outputParticles: SetOfParticles, outputFlexParticles: SetOfParticlesFlex, "
+        "outputSubtomograms: SetOfSubTomograms",
+    )
+    heterogeneity: str = output("heterogeneity.json.", path="file")
+    verdict: str = output("Verdict: 'motion' or 'no motion'.")
+    p_value: float = output("Probability of this much variability without motion.")
+    variability: float = output("Variability as a fraction of the molecule's power in the images or subtomograms.")
+    mean: str = output("Mean map.", path="file", becomes="outputMean: Volume")
+    components: typing.List[str] = output("Maps of the principal components.", path="file")
+    paths: typing.List[typing.List[str]] = output(
+        "Maps along each axis; their half-maps end in _half1.mrc and _half2.mrc.",
+        becomes="outputVolumes: SetOfVolumes, outputAverages: SetOfAverageSubTomograms",
+    )
+    picture: str = output("Picture of the latent space.", path="file")
+    count: int = output("Particles or subtomograms.")
+    latent: int = output("Number of latent dimensions.")
+    pixel_size: float = output("Pixel size of the maps.", unit="Å/px")
+    box: int = output("Box size of the maps.", unit="px")
+    classes: typing.List[str] = output(
+        "Maps of the discrete classes, class 1 first.", path="file", default=(), becomes="outputClasses: SetOfClasses3D"
+    )
+    umap: bool = output("Whether the particles have coordinates of UMAP.", default=False)
+    method: str = output("Method that the latent coordinates are from: 'linear' or 'gaussian'.", default="")
+    contrast: str = output("Contrast of protein, 'bright' or 'dark'.", default="")
+
+
+COMMANDS = (
+    Command(
+        "fit-heterogeneity",
+        FitHeterogeneityConfig,
+        FitHeterogeneityOutputs,
+        gpu=True,
+        seeded=True,
+        example="cryodl fit-heterogeneity --particles refined.star --reference map.mrc --output latent/\n"
+        "Of subtomograms: cryodl fit-heterogeneity --particles aligned.star --latent 2 --output latent/",
+        kept="the same command continues the method gaussian after its last round; the method linear begins anew.",
+    ),
+)

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`cryodl fit-heterogeneity`: particles with orientations, or aligned subtomograms, in; latent coordinates, maps along
+them, and whether there is any motion out."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from pathlib import Path
+
+from ... import __version__
+from ...contract import FitHeterogeneityConfig, counted
+from ...contract.recipes.heterogeneity import FitHeterogeneityOutputs
+from ...contract.result import write_json
+from ...core.devices import set_threads
+from ...io.particle_sets import ParticleSet, write_particles_star
+from ...io.relion_tables import image_dimensions
+from ...io.subtomograms import SubtomogramSet, write_subtomograms_star
+from ...latent.neighbours import require_umap
+from ...latent.pictures import draw_latent
+from ...latent.record import (
+    MapWriter,
+    Outcome,
+    fit_record,
+    latent_clusters,
+    latent_columns,
+    verdict_sentence,
+    write_fit_volumes,
+    write_paths,
+)
+from ...particles.heterogeneity.deep import CHECKPOINT
+from ...particles.heterogeneity.fitting import fit_particles
+from ...particles.heterogeneity.inputs import load_inputs
+from ...particles.heterogeneity.map_files import map_writer, write_classes
+from ...runner import Run, command
+from ...tomograms.heterogeneity.fitting import fit_subtomograms
+from ...tomograms.heterogeneity.inputs import load_subtomogram_inputs
+from ...tomograms.heterogeneity.map_files import average_writer
+
+SCRATCH = "coefficients"
+WAYS = {
+    "linear": "expectation-maximisation of principal components of the volumes",
+    "gaussian": "expectation-maximisation of principal motions of Gaussians moved by anchors, followed by a "
+    "decoder network",
+}
+
+
+@command
+def fit_heterogeneity(config: FitHeterogeneityConfig, run: Run) -> FitHeterogeneityOutputs:
+    """Fit and write; a stopped training continues, all else begins anew."""
+    run.new_output()
+    if config.umap:
+        require_umap()
+    set_threads()
+    return (_of_subtomograms if _has_volumes(config) else _of_particles)(config, run)
+
+
+def _has_volumes(config: FitHeterogeneityConfig) -> bool:
+    """Whether the file names volumes; where it does not say it, those are fitted without a reference. Raises ValueError
+    for options that the other kind has."""
+    volumes = image_dimensions(config.particles, 3 if config.reference is None else 2) == 3
+    if not volumes and config.reference is None:
+        raise ValueError(
+            f"{config.particles} has particle images, and Reference (--reference) is missing. Give the map of the "
+            "refinement that their angles come from."
+        )
+    if volumes and (config.method == "gaussian" or config.classes is not None):
+        raise ValueError(
+            f"{config.particles} has subtomograms; Method (--method) gaussian and Discrete classes (--classes) are for "
+            "particle images. Leave them out; `cryodl cluster-subtomograms` makes classes of subtomograms."
+        )
+    return volumes
+
+
+def _of_particles(config: FitHeterogeneityConfig, run: Run) -> FitHeterogeneityOutputs:
+    run.take_device("cpu" if config.method == "linear" else None)
+    inputs = load_inputs(config, run.seed)
+    run.warn(*inputs.notes)
+    folder = _folder(config, run, config.method != "linear")
+    outcome = fit_particles(config, inputs, folder / SCRATCH, print)
+    run.warn(*outcome.notes)
+    columns, classes, said = write_classes(config, inputs, outcome, folder)
+    found, limit = inputs.particles, inputs.particles.box * inputs.particles.pixel_size / inputs.radius
+    said.update(contrast_deviation=float(outcome.fit.sigmas[5]), notes=inputs.notes + outcome.notes)
+    write, shown = map_writer(inputs, outcome, folder), (limit, found.pixel_size)
+    made = _write(config, run, found, outcome, write, shown, folder / "particles.star", columns, said)
+    made = dataclasses.replace(made, classes=[str(Path(config.output) / name) for name in classes])
+    if classes:
+        run.summary(f"{counted(len(classes), 'discrete class', 'discrete classes')}, each with half-maps.")
+    _methods(
+        run,
+        made,
+        counted(len(found), "particle"),
+        "with the CTF and with errors of orientation, shift, contrast and defocus",
+    )
+    return made
+
+
+def _of_subtomograms(config: FitHeterogeneityConfig, run: Run) -> FitHeterogeneityOutputs:
+    inputs = load_subtomogram_inputs(config, run.seed)
+    run.warn(*inputs.notes)
+    folder = _folder(config, run, False)
+    outcome = fit_subtomograms(config, inputs, folder / SCRATCH, print)
+    run.warn(*outcome.notes)
+    found, limit = inputs.subtomograms, inputs.subtomograms.box * inputs.subtomograms.pixel_size / inputs.radius
+    optics = dict(found.optics_columns, rlnImageDimensionality=["3"] * len(found.optics_columns["rlnOpticsGroup"]))
+    found = dataclasses.replace(found, optics_columns=optics)
+    said = dict(contrast_deviation=float(outcome.fit.sigmas[6]), notes=inputs.notes + outcome.notes)
+    write, shown = average_writer(inputs, outcome, folder), (limit, inputs.voxel)
+    made = _write(config, run, found, outcome, write, shown, folder / "subtomograms.star", {}, said)
+    weighted = "each subtomogram weighted by the Fourier coefficients that it measured"
+    _methods(
+        run, made, counted(len(found), "subtomogram"), f"{weighted}, with errors of orientation, shift and contrast"
+    )
+    return made
+
+
+def _folder(config: FitHeterogeneityConfig, run: Run, continues: bool) -> Path:
+    files = [path for path in (config.particles, config.reference, config.mask) if path]
+    folder = run.folder(*files, continues=continues)
+    (folder / SCRATCH).mkdir(exist_ok=True)
+    run.discard(SCRATCH, CHECKPOINT)
+    return folder
+
+
+def _write(
+    config: FitHeterogeneityConfig,
+    run: Run,
+    found: ParticleSet | SubtomogramSet,
+    outcome: Outcome,
+    write: MapWriter,
+    shown: tuple[float, float],
+    star: Path,
+    columns: dict[str, typing.Any],
+    said: dict[str, typing.Any],
+) -> FitHeterogeneityOutputs:
+    """All files but those of classes; the outputs with their final paths. write: writes maps of weights. shown: finest
+    detail of the fit and unit of the errors of shifts, Å."""
+    fit, motion, folder = outcome.fit, outcome.motion, star.parent
+    if outcome.method != "gaussian":
+        run.take_device("cpu")
+    clusters = latent_clusters(fit.latent, config.clusters, run.seed)
+    columns = dict(latent_columns(fit.latent, clusters, config.umap, run.seed), **columns)
+    if isinstance(found, SubtomogramSet):
+        write_subtomograms_star(star, found, columns)
+    else:
+        write_particles_star(star, found, columns)
+    names = write_fit_volumes(folder, fit, found.box, found.pixel_size)
+    paths, record = write_paths(fit.latent, config.axes, config.maps, write)
+    draw_latent(fit.latent, clusters, verdict_sentence(motion), folder / "latent.png")
+    head: dict[str, typing.Any] = dict(variability=motion.variability, p_value=motion.p_value, verdict=motion.verdict)
+    head.update(method=outcome.method, contrast=outcome.contrast, count=len(found))
+    record = dict(head, **fit_record(config.latent, fit, motion, *shown), **outcome.record, paths=record, **said)
+    write_json(folder / "heterogeneity.json", record)
+    final = lambda name: str(Path(config.output) / name)
+    made = FitHeterogeneityOutputs(
+        particles=final(star.name),
+        heterogeneity=final("heterogeneity.json"),
+        verdict=motion.verdict,
+        p_value=motion.p_value,
+        variability=motion.variability,
+        mean=final("mean.mrc"),
+        components=[final(name) for name in names[1:]],
+        paths=[[final(name) for name in path] for path in paths],
+        picture=final("latent.png"),
+        count=len(found),
+        latent=config.latent,
+        pixel_size=found.pixel_size,
+        box=found.box,
+        umap=config.umap,
+        method=outcome.method,
+        contrast=outcome.contrast,
+    )
+    noun = star.stem[:-1]
+    run.summary(
+        verdict_sentence(motion),
+        *["Noise and errors explain the differences; the latent coordinates and maps show noise."]
+        * (motion.verdict != "motion"),
+        f"{config.latent} latent coordinates of {counted(len(found), noun)}, method {outcome.method}: {made.particles}",
+        *[f"{counted(config.axes * config.maps, 'map')} along {counted(config.axes, 'axis', 'axes')}, with half-maps."]
+        * bool(config.axes),
+    )
+    return made
+
+
+def _methods(run: Run, made: FitHeterogeneityOutputs, items: str, errors: str) -> None:
+    both = ", corrected for the number of tests," if run.config.method == "auto" and "CTF" in errors else ""
+    run.methods(
+        f"A latent space of {made.latent} dimensions was fitted to {items} with cryodl "
+        f"{__version__} by {WAYS[made.method]}, {errors} to first order. Components of each half were tested on the "
+        "other "
+        f"half: p = {made.p_value:.2g} for a rigid molecule{both} ({made.verdict})."
+    )
