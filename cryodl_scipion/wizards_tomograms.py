@@ -19,7 +19,6 @@ from .protocols import (
     CryodlProtClusterSubtomograms,
     CryodlProtDetectParticles,
     CryodlProtEvaluateSegmentation,
-    CryodlProtFitSubtomogramHeterogeneity,
     CryodlProtMeasureMembranes,
     CryodlProtMergeFeatures,
     CryodlProtPickFeatures,
@@ -182,7 +181,6 @@ class CryodlSubtomogramDiameterWizard(Wizard):
     _targets = [
         (CryodlProtTrainClassifier, ["particleDiameter"]),
         (CryodlProtClusterSubtomograms, ["particleDiameter"]),
-        (CryodlProtFitSubtomogramHeterogeneity, ["particleDiameter"]),
         (CryodlProtPickFeatures, ["diameter"]),
         (CryodlProtDetectParticles, ["diameter"]),
         (CryodlProtTrainDetector, ["diameter"]),

@@ -143,8 +143,8 @@ def moving(runs: Runs) -> None:
         states.append((f"state {number}", "outputVolume"))
     small = dict(pixelSize=PIXEL_SIZE, box=BOX, snr=0.05, count=24)
     runs.run("swinging", ours.CryodlProtSimulateSubtomograms, None, {"inputStructures": states}, **small)
-    swinging = {"inputSubtomograms": ("swinging", "outputSubtomograms")}
-    runs.run("latent cubes", ours.CryodlProtFitSubtomogramHeterogeneity, swinging, latent=2, maps=5)
+    swinging = {"inputParticles": ("swinging", "outputSubtomograms")}
+    runs.run("latent cubes", ours.CryodlProtFitHeterogeneity, swinging, latent=2, maps=5)
 
 
 def maps(runs: Runs) -> None:

@@ -29,13 +29,13 @@ from .particles.protocol_back_project import CryodlProtBackProject
 from .particles.protocol_classify_2d import CryodlProtClassify2D
 from .particles.protocol_denoise import CryodlProtDenoise, CryodlProtRawParticles
 from .particles.protocol_evaluate_denoiser import CryodlProtEvaluateDenoiser
-from .particles.protocol_fit_heterogeneity import CryodlProtFitHeterogeneity
 from .particles.protocol_identify import CryodlProtIdentify
 from .particles.protocol_integrity import CryodlProtIntegrity
 from .particles.protocol_latent_volumes import CryodlProtLatentVolumes
 from .particles.protocol_select_classes import CryodlProtSelectClasses
 from .particles.protocol_simulate_particles import CryodlProtSimulateParticles
 from .particles.protocol_train_denoiser import CryodlProtTrainDenoiser
+from .protocol_fit_heterogeneity import CryodlProtFitHeterogeneity
 from .protocol_models import CryodlProtModels
 from .protocol_report import CryodlProtReport
 
@@ -46,7 +46,6 @@ if HAS_TOMO:  # see tomography.py
     from .tomograms.protocol_denoise_tomograms import CryodlProtDenoiseTomograms
     from .tomograms.protocol_detect_particles import CryodlProtDetectParticles
     from .tomograms.protocol_evaluate_segmentation import CryodlProtEvaluateSegmentation
-    from .tomograms.protocol_fit_subtomogram_heterogeneity import CryodlProtFitSubtomogramHeterogeneity
     from .tomograms.protocol_measure_membranes import CryodlProtMeasureMembranes
     from .tomograms.protocol_merge_features import CryodlProtMergeFeatures
     from .tomograms.protocol_pick_features import CryodlProtPickFeatures

@@ -84,25 +84,6 @@ def simulationInWords(config: Any, made: Any, source: EMSet, results: Sequence[R
     return text + ("; the noise has the spectrum of our own micrographs." if config.noise_from else ".")
 
 
-def particleSimulationInWords(config: Any, source: EMSet, results: Sequence[Result]) -> str:
-    """Methods of a simulation of particles. config: SimulateParticlesConfig; source: the structure's name."""
-    return (
-        f"{counted(config.count, 'particle')} of {source} were simulated with cryodl {versionIn(results)} at "
-        f"{config.pixel_size:g} Å/px and {config.voltage:g} kV, with defoci from {config.minimum_defocus:.0f} to "
-        f"{config.maximum_defocus:.0f} Å and a signal-to-noise ratio of {config.snr:g}."
-    ) + "".join(f" {sentence}" for sentence in simulatedStatesLines(config))
-
-
-def simulatedStatesLines(config: Any) -> List[str]:
-    """Sentences on what differs between simulated particles; none if nothing does. config: SimulateParticlesConfig."""
-    lines = []
-    if config.domain:
-        lines.append(f"The domain {config.domain} rotates by {config.hinge_range:g}° in {config.hinge_states} states.")
-    if config.missing_chains:
-        lines.append(f"Some particles lack parts: {config.missing_chains}.")
-    return lines
-
-
 def trainingLines(card: Dict[str, Any]) -> Any:
     """A trained model in the lines of a summary. card: of the model."""
     training, validation = card.get("training") or {}, card.get("validation") or {}

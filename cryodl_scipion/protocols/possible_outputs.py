@@ -6,6 +6,7 @@ from fnmatch import fnmatch
 from typing import Any, Dict, Iterable
 
 from ..engine.cryodl import contract
+from ..tomography import HAS_TOMO
 
 # Where Scipion's classes stand; tomo is imported for tomograms alone.
 _MODULES = ("pwem.objects", "..objects", "pyworkflow.object", "tomo.objects")
@@ -26,7 +27,11 @@ def possibleOutputs(configClass: type, several: bool = False) -> Dict[str, Any]:
     dict
         Empty if nothing of Scipion is made.
     """
-    return {name: _classOf(word) for name, word in _declared(configClass).items() if ("*" in name) is several}
+    return {
+        name: _classOf(word)
+        for name, word in _declared(configClass).items()
+        if ("*" in name) is several and (HAS_TOMO or "SubTomogram" not in word)
+    }
 
 
 def refuseUndeclared(protocol: Any, names: Iterable[str]) -> None:

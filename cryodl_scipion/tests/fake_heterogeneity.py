@@ -4,13 +4,13 @@
 import os
 
 import numpy as np
-from fake_denoising import readStar, writeStar
+from fake_denoising import readStar, readTables, writeStar
 from fake_simulator import writeMrc
 from fake_stops import dieSometimes
 
 
 def fitHeterogeneity(config):
-    columns, rows, optics = readStar(config.particles)
+    columns, rows, optics = readTables(config.particles)
     dieSometimes(os.path.dirname(config.output), 0)
     os.makedirs(config.output)
     box, size = int(optics["rlnImageSize"]), float(optics["rlnImagePixelSize"])
@@ -26,7 +26,10 @@ def fitHeterogeneity(config):
     if config.classes:
         names += ["rlnClassNumber", "cryodlClassProbability"]
         made = [row + [i % config.classes + 1, 0.9] for i, row in enumerate(made)]
-    writeStar(path_of("particles.star"), columns + names, made, optics)
+    volumes = int(optics.get("rlnImageDimensionality", 2)) == 3
+    star = path_of("subtomograms.star" if volumes else "particles.star")
+    assert volumes or config.reference
+    writeStar(star, columns + names, made, optics)
     classes = [path_of(f"class_{k + 1:02d}.mrc") for k in range(config.classes or 0)]
     paths = [[path_of(f"path_{axis + 1}_{k + 1:02d}.mrc") for k in range(config.maps)] for axis in range(config.axes)]
     for number, path in enumerate([path for axis in paths for path in axis] + classes):
@@ -35,7 +38,7 @@ def fitHeterogeneity(config):
     writeMrc(path_of("mean.mrc"), np.ones((box,) * 3, np.float32), size)
     moves = os.environ.get("FAKE_ENGINE_MOTION") == "motion"
     return dict(
-        particles=path_of("particles.star"),
+        particles=star,
         heterogeneity=path_of("heterogeneity.json"),
         mean=path_of("mean.mrc"),
         verdict="motion" if moves else "no motion",

@@ -118,36 +118,6 @@ def cluster(config):
     ), []
 
 
-def fitHeterogeneity(config):
-    columns, rows, optics = readStar(config.subtomograms)
-    dieSometimes(os.path.dirname(config.output), 0)
-    os.makedirs(config.output)
-    path_of = lambda name: os.path.join(config.output, name)
-    extra = {f"cryodlLatent{k + 1}": [float(i * (-1) ** k) for i in range(len(rows))] for k in range(config.latent)}
-    extra["cryodlCluster"] = [i % config.clusters + 1 for i in range(len(rows))]
-    writeMore(path_of("subtomograms.star"), columns, rows, optics, extra)
-    paths = [[path_of(f"path_{axis + 1}_{k + 1:02d}.mrc") for k in range(config.maps)] for axis in range(config.axes)]
-    average([f"{path[:-4]}{end}.mrc" for each in paths for path in each for end in ("", "_half1", "_half2")], optics)
-    average([path_of("mean.mrc")], optics)
-    return dict(
-        subtomograms=path_of("subtomograms.star"),
-        heterogeneity=path_of("heterogeneity.json"),
-        mean=path_of("mean.mrc"),
-        verdict="no motion",
-        p_value=0.4,
-        variability=0.012,
-        components=[],
-        paths=paths,
-        picture=path_of("latent.png"),
-        count=len(rows),
-        latent=config.latent,
-        contrast="bright",
-        pixel_size=float(optics["rlnImagePixelSize"]),
-        box=int(optics["rlnImageSize"]),
-        umap=config.umap,
-    ), []
-
-
 def average(paths, optics):
     for path in paths:
         assert not os.path.exists(path), "the engine replaces no averages"
@@ -173,5 +143,4 @@ WORK = {
     "train-classifier": trainClassifier,
     "classify-subtomograms": classify,
     "cluster-subtomograms": cluster,
-    "fit-subtomogram-heterogeneity": fitHeterogeneity,
 }

@@ -21,7 +21,6 @@ OURS = {
     "CryodlProtTrainClassifier",
     "CryodlProtClassifySubtomograms",
     "CryodlProtClusterSubtomograms",
-    "CryodlProtFitSubtomogramHeterogeneity",
 }
 # Started anew, since this process has loaded all plugins: prints the view, the way and the name of each of our
 # protocols.

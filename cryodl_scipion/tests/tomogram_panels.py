@@ -10,17 +10,17 @@ from ..protocols import (
     CryodlProtDenoiseTomograms,
     CryodlProtDetectParticles,
     CryodlProtEvaluateSegmentation,
-    CryodlProtFitSubtomogramHeterogeneity,
+    CryodlProtFitHeterogeneity,
     CryodlProtMeasureMembranes,
     CryodlProtMergeFeatures,
     CryodlProtPickFeatures,
     CryodlProtSegment,
     CryodlProtSimulateTomograms,
 )
+from ..viewers.maps.viewer_heterogeneity import CryodlHeterogeneityViewer
 from ..viewers.tomograms import viewer_tomograms
 from ..viewers.tomograms.viewer_annotations import CryodlAnnotateViewer
 from ..viewers.tomograms.viewer_denoise_tomograms import CryodlDenoiseTomogramsViewer
-from ..viewers.tomograms.viewer_subtomogram_heterogeneity import CryodlSubtomogramHeterogeneityViewer
 from ..viewers.tomograms.viewer_subtomograms import CryodlClassifyViewer, CryodlClusterViewer
 from .tomogram_runs import TomogramsTest
 from .viewer_panels import PanelsTest
@@ -38,7 +38,7 @@ PANELS = {
     CryodlProtAnnotate: CryodlAnnotateViewer,
     CryodlProtClassifySubtomograms: CryodlClassifyViewer,
     CryodlProtClusterSubtomograms: CryodlClusterViewer,
-    CryodlProtFitSubtomogramHeterogeneity: CryodlSubtomogramHeterogeneityViewer,
+    CryodlProtFitHeterogeneity: CryodlHeterogeneityViewer,
 }
 
 

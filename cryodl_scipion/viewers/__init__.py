@@ -27,7 +27,6 @@ from .viewer_report import CryodlReportViewer
 if HAS_TOMO:  # see tomography.py
     from .tomograms.viewer_annotations import CryodlAnnotateViewer, CryodlAnnotationsViewer
     from .tomograms.viewer_denoise_tomograms import CryodlDenoiseTomogramsViewer
-    from .tomograms.viewer_subtomogram_heterogeneity import CryodlSubtomogramHeterogeneityViewer
     from .tomograms.viewer_subtomograms import CryodlClassifyViewer, CryodlClusterViewer
     from .tomograms.viewer_subtomograms import CryodlSubtomogramsViewer as AACryodlSubtomogramsViewer
 

@@ -135,13 +135,3 @@ def appendLatentSubtomograms(
         raise ValueError(
             f"{path} has {output.getSize()} of the {subtomograms.getSize()} subtomograms. Run the protocol again."
         )
-
-
-def pathAverage(path: str, pixelSize: float, words: str) -> AverageSubTomogram:
-    """An average along an axis, with its half-maps. words: its label."""
-    item = AverageSubTomogram()
-    item.setFileName(path)
-    item.setSamplingRate(pixelSize)
-    item.setHalfMaps([f"{path[: -len('.mrc')]}_half{half}.mrc" for half in (1, 2)])
-    item.setObjLabel(words)
-    return item

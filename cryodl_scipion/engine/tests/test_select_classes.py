@@ -54,6 +54,7 @@ def test_particles_of_good_classes_are_kept_and_the_others_counted(folder):
     found = read_particles("out/particles.star")
     assert result.outputs["kept"] == [1, 3] and sorted(set(found.classes)) == [1, 3]
     assert (result.outputs["count"], result.outputs["dropped"], result.outputs["unclassified"]) == (33, 25, 2)
+    assert "kept 2 classes of" in result.summary[0] and "The 33 particles of 2 2-D classes" in result.methods[0]
     assert len(found) == 33 and found.images([0]).shape == (1, 32, 32)
     with mrcfile.open("out/classes.mrcs") as stack:
         assert stack.data[:, 0, 0].tolist() == [0, 2]

@@ -21,8 +21,7 @@ from ...engine.cryodl.contract import Result
 from ..batches import ArrivingBatches
 from ..engine_protocol import ConfigT, EngineProtocol, MadeT
 from ..protocol_base import RESULT_FILE
-from .particle_kinds import Particles
-from .particles_base import ParticlesBase
+from .particle_kinds import Particles, ParticlesBase
 
 OUTPUT = "outputParticles"
 # What a start of the engine learns from its particles (their noise, how strongly they show the structure) needs some
@@ -155,7 +154,6 @@ class ParticleBatches(EngineProtocol[ConfigT, MadeT], ArrivingBatches, Particles
     def _checkTogether(self) -> List[str]:
         return self._checkBatches() or self._checkContinuation()
 
-    def _meanOf(self, results: Sequence[Result], name: str) -> Optional[float]:
-        """Mean of an output of the batches over their particles; None where no batch has it."""
-        pairs = [(r.outputs.get(name), r.outputs.count) for r in results if r.outputs.get(name) is not None]
-        return sum(value * count for value, count in pairs) / max(1, sum(n for _, n in pairs)) if pairs else None
+    def _tell(self, results: Sequence[Result]) -> List[str]:
+        output = getattr(self, OUTPUT, None)
+        return ([] if output is None else [f"*{output.getSize()} particles* {self._MADE}"]) + super()._tell(results)

@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Input kinds of the protocols on particles."""
+"""Input kinds of the protocols on particles, and what these share: files for the engine, and the denoiser's card."""
 
+import os
 from typing import Any, Dict, List, Sequence
 
 from pwem.objects import EMObject, SetOfParticles
 from pyworkflow.protocol import params
-from pyworkflow.utils import makeFilePath
+from pyworkflow.utils import makeFilePath, makePath
 
 from ...convert.alignment import writeOrientations
+from ...convert.names import inputName
+from ...convert.particles.particles import writeParticles
+from ...engine.cryodl import contract
 from ...objects import CryodlModel
 from ..kinds import MapOrModel, ModelOfProject, Pointing, PointingMany
+from ..one_run import OneRunBase
 from ..simulating import checkOrientations
 from .particle_checks import checkParticles, scaleWarnings
 
@@ -17,6 +22,48 @@ HANDEDNESS = (
     " Map (protein positive) or atomic model. Its handedness must be right; a mirrored map is not detected. The pixel "
     "size of a map is that of Scipion's object."
 )
+# What every form of the denoiser says.
+WHAT_FOR = (
+    "A denoised particle is a prediction of the network, which knows one structure, or none (the shipped model). Use "
+    "it for viewing, sorting and, with a known structure, initial orientations. Do not use it for a final map, for a "
+    "resolution, or as evidence of a detail: where the data lack information, the prediction follows the structure. "
+    "Every output stays linked to the raw images."
+)
+
+
+class ParticlesBase(OneRunBase):
+    """Base of the protocols on particles, beside EngineProtocol."""
+
+    def _particlesFile(self, particles: SetOfParticles) -> str:
+        """STAR file of an input set, named by it, so that another input is another file."""
+        return os.path.join(self._inputFolder(), inputName("particles", particles) + ".star")
+
+    def _writeInputs(self, *sets: SetOfParticles) -> None:
+        makePath(self._inputFolder())
+        for particles in sets:
+            writeParticles(self._particlesFile(particles), particles)
+
+    def _modelCard(self) -> Any:
+        """The denoiser's card; None without one, or if it is gone, which must not hide what was made with it."""
+        model = self.inputModel.get()
+        try:
+            return None if model is None else contract.read_card(model.getFolder())
+        except ValueError:
+            return None
+
+    def _pixelWarnings(self, particles: Any) -> List[str]:
+        """A sentence if the denoiser learned at another pixel size than the particles have."""
+        card = self._modelCard()
+        if particles is None or not (card or {}).get("pixel_size") or not particles.getSamplingRate():
+            return []
+        theirs, own = card["pixel_size"], particles.getSamplingRate()
+        if abs(theirs / own - 1) <= 0.01:
+            return []
+        finer = f" Detail finer than {2 * theirs:.3g} Å is lost in the denoised images." if own < theirs else ""
+        return [
+            f"The particles have {own:.4g} Å/px, the model works at {theirs:.4g} Å/px: the images are resampled for "
+            f"the model and back.{finer}"
+        ]
 
 
 class Particles(Pointing):
@@ -111,22 +158,12 @@ class StructureOfParticles(MapOrModel):
     """A map or atomic model in the frame of the form's particles. what: it is, in warnings."""
 
     def __init__(self, name: str, help: str, what: str = "structure", **others: Any) -> None:
-        super().__init__(name, help + HANDEDNESS, **others)
+        super().__init__(name, help + HANDEDNESS * (what == "structure"), **others)
         self._what = what
 
     def warn(self, protocol: Any, found: EMObject) -> List[str]:
         particles = protocol.inputParticles.get()
-        return [] if particles is None else scaleWarnings(particles, found, self._what)
-
-
-class ReferenceMap(MapOrModel):
-    """Map of the refinement that the particles' angles come from."""
-
-    CLASSES, LABEL, to = "Volume", "Reference", ("reference",)
-
-    def warn(self, protocol: Any, found: EMObject) -> List[str]:
-        particles = protocol.inputParticles.get()
-        return [] if particles is None else scaleWarnings(particles, found, "reference")
+        return scaleWarnings(particles, found, self._what) if isinstance(particles, SetOfParticles) else []
 
 
 class ParticleDenoiser(ModelOfProject):

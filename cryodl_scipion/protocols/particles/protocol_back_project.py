@@ -2,19 +2,17 @@
 """Back-project oriented particles into a map."""
 
 import dataclasses
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List
 
 from ...convert.names import withoutChecksum
 from ...convert.particles.denoised import denoiserOf
 from ...convert.particles.oriented import noiseControlOf
-from ...engine.cryodl.contract import ReconstructConfig, Result, resolution_in_words
+from ...engine.cryodl.contract import ReconstructConfig
 from ...engine.cryodl.contract.particles.orienting import ReconstructOutputs
 from ..engine_protocol import OneRun, fscFrom, volumeFrom
 from ..kinds import Options
-from .denoiser_words import backProjectingInWords, referenceLines
 from .particle_checks import checkParticles
-from .particle_kinds import Particles
-from .particles_base import ParticlesBase
+from .particle_kinds import Particles, ParticlesBase
 
 
 class CryodlProtBackProject(OneRun[ReconstructConfig, ReconstructOutputs], ParticlesBase):
@@ -82,24 +80,3 @@ class CryodlProtBackProject(OneRun[ReconstructConfig, ReconstructOutputs], Parti
             "model learned, even if they contain only noise. Its FSC says nothing about resolution. Use the raw "
             "particles for a map."
         ]
-
-    def _tell(self, results: Sequence[Result]) -> List[str]:
-        made = self._made()
-        if made is None or getattr(self, "outputVolume", None) is None:
-            return [self.NOTHING_YET]
-        lines = [
-            f"*Map* of {made.count} particles, {made.box} px, {made.pixel_size:.4g} Å/px, with half-maps",
-            f"FSC of the half-maps 0.143: {resolution_in_words(made.resolution)}",
-            *referenceLines(made),
-        ]
-        if denoiserOf(self.inputParticles.get()):
-            lines.append(
-                "From denoised particles: it shows what the model learned, and its FSC says nothing about resolution."
-            )
-        return lines
-
-    def _methods(self) -> List[str]:
-        result = self._result()
-        if result is None or getattr(self, "outputVolume", None) is None:
-            return []
-        return [backProjectingInWords(result, self._config().symmetry, denoiserOf(self.inputParticles.get()))]

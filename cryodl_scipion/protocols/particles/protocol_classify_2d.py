@@ -1,19 +1,42 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sort particles into 2-D classes."""
+"""Sort particles into 2-D classes. While they arrive the first ones are classified, later ones assigned, and all
+classified again last."""
 
 import dataclasses
+import glob
 import os
+import shutil
+import time
 from datetime import datetime
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Sequence, Set
 
-from ...engine.cryodl.contract import Classify2DConfig, Result, counted
-from .class_batches import ClassBatches
-from .particle_kinds import Particles
+import pyworkflow.utils as pwutils
+from pwem.objects import EMSet, SetOfParticles
+from pyworkflow.object import Set as ItemSet
+from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
 
-GOOD = 0.5  # score from which an average counts as good in the summary
+from ...convert.growing import asInItsFile, reopened
+from ...convert.particles.arriving import ArrivingParticles, itemsOf
+from ...convert.particles.classes2d import addAverages, addToClasses, describeAverages
+from ...convert.particles.particles import idsInStar, writeParticles
+from ...engine.cryodl.contract import Classify2DConfig, Result
+from ...engine.cryodl.contract.particles.classes2d import Classify2DOutputs
+from ..engine_protocol import EngineProtocol
+from ..stored_settings import StoredSettings
+from ..waiting import Waiting
+from .particle_batches import BATCH, LONGEST_WAIT
+from .particle_kinds import Particles, ParticlesBase
+
+FIRST = 5000  # particles that are classified before others are assigned
+CLASSES, AVERAGES = "outputClasses", "outputAverages"
+_STAR, _DONE, _AGAIN = "particles.star", "done", "_again"
+_UNSETTLED = "Warning: The classes still changed"  # of a run that the last classification of all makes obsolete
+_KEPT = ("classes.star", "classes.mrcs")  # of a batch's folder: what the newest averages are
+_SAY_EVERY = 30  # s: the log says so often what is waited for
 
 
-class CryodlProtClassify2D(ClassBatches):
+class CryodlProtClassify2D(EngineProtocol[Classify2DConfig, Classify2DOutputs], StoredSettings, ParticlesBase):
     """Sort particles into 2-D classes: aligned, CTF-corrected averages, each with a score.
 
     In: raw particles; no angles are needed, and a CTF is used where there is one. Out: the classes with their
@@ -23,9 +46,12 @@ class CryodlProtClassify2D(ClassBatches):
     continues where it was.
     """
 
+    # extra/classes is the engine's folder of the first particles, extra/batches/NUMBER those of later ones, each of
+    # which continues the one before. A folder whose particles are in the outputs has a file `done`.
+
     _label = "classify particles in 2d"
     _ITEM, _MADE = "particle", "classified"
-    OUTPUT = "classes"
+    OUTPUT, NOTHING_YET = "classes", "No classes yet."
     FORM = (
         Particles(
             "inputParticles",
@@ -40,6 +66,65 @@ class CryodlProtClassify2D(ClassBatches):
         "again": "Classify all again at the end?",
     }
 
+    def _addRunParams(self, form: Form) -> None:
+        self._defineStreamingParams(form)
+        form.getParam("streamingBatchSize").condition.set("False")  # Scipion's own field, which pwem's pickers use
+        form.addParam(
+            "firstParticles",
+            params.IntParam,
+            default=FIRST,
+            label="First particles",
+            help="While particles arrive, the classes are made as soon as this many are there; the others are assigned "
+            "to these classes. Give at least 50 for each class. When the input is complete at the start, or before "
+            "this many are there, all are classified together.",
+        )
+        form.addParam(
+            "smallestBatch",
+            params.IntParam,
+            default=BATCH,
+            label="Smallest batch",
+            help="While particles arrive, the program is started when this many wait to be assigned. All available "
+            "particles are used.",
+        )
+        form.addParam(
+            "batchWait",
+            params.IntParam,
+            default=LONGEST_WAIT,
+            label="Longest wait (s)",
+            help="A batch that is not full is started when its first particle has waited this long. 0: immediately.",
+        )
+        form.addParam(
+            "classifyAgain",
+            params.BooleanParam,
+            default=True,
+            label="Classify all again at the end?",
+            help="When the input is complete and some of the particles were only assigned, all are classified once "
+            "more, starting from the averages. This makes the classes somewhat purer. Class numbers change.",
+        )
+        form.addParallelSection(threads=2, mpi=0)
+
+    def _stepsCheck(self) -> None:
+        """By having this method the run is started by Scipion while its input is still growing."""
+
+    # ----- files
+    def _folder(self) -> str:
+        """The engine's, of the first particles."""
+        return self._getExtraPath("classes")
+
+    def _firstFile(self) -> str:
+        """The first particles, where others were still to come."""
+        return self._getExtraPath("first", _STAR)
+
+    def _batchFolders(self) -> List[str]:
+        """Those that were begun, oldest first."""
+        found = glob.glob(os.path.join(glob.escape(self._getExtraPath("batches")), "*", _STAR))
+        return sorted(os.path.dirname(path) for path in found)
+
+    def getClassesFile(self) -> str:
+        """classes.star of the newest averages."""
+        newest = self._getExtraPath("newest", _KEPT[0])
+        return newest if os.path.exists(newest) else os.path.join(self._folder(), _KEPT[0])
+
     # ----- steps
     def _insertAllSteps(self) -> None:
         settings = self._settings()
@@ -53,27 +138,182 @@ class CryodlProtClassify2D(ClassBatches):
         self._waitForFirst()
         self._runOnce(self._config(), self._folder())  # goes on in the partial folder beside it
 
-    def createOutputStep(self, settings: Dict[str, Any]) -> None:
-        self._makeOutputs()
-
-    def arrivingStep(self, settings: Dict[str, Any], now: str) -> None:
-        self._takeArriving()
-
     def _completed(self, config: Classify2DConfig) -> Classify2DConfig:
         first = self._firstFile()
         return dataclasses.replace(config, particles=first) if os.path.exists(first) else config
 
+    def _waitForFirst(self) -> None:
+        """Wait until the first particles are there, and write them for the engine."""
+        if self._changedSettings():
+            pwutils.cleanPath(*(self._getExtraPath(name) for name in ("batches", "first", "newest")))
+        pwutils.makePath(self._getExtraPath())
+        self._storeSettings()
+        if not os.path.exists(self._folder()) and os.path.exists(self._firstFile()):
+            if len(idsInStar(self._firstFile())) < self.firstParticles.get():  # the number was raised since
+                pwutils.cleanPath(self._firstFile())
+        arriving = self._arrivingParticles()
+        arriving.update()
+        while not os.path.exists(self._firstFile()):
+            arriving.update()
+            ready = arriving.ready(set())
+            if arriving.closed:
+                asInItsFile(self.inputParticles.get())  # its size is part of the file's name
+                self._writeInputs(self.inputParticles.get())
+                return
+            if len(ready) >= self.firstParticles.get():
+                self._write(self._firstFile(), ready)
+                return
+            self._sleep(f"{len(ready)} of the {self.firstParticles.get()} first particles have arrived")
+
+    def _arrivingParticles(self) -> ArrivingParticles:
+        """One for all steps: it remembers having seen the set open, so that an input run that dies while the first
+        particles are classified is not taken for a finished one (stream_end.py)."""
+        if not hasattr(self, "_arriving"):
+            self._arriving = ArrivingParticles(self.inputParticles.get())
+        return self._arriving
+
+    def _sleep(self, state: str) -> None:
+        """Wait a little for particles, and say so from time to time. state: words."""
+        if time.monotonic() - self.__dict__.get("_saidAt", -_SAY_EVERY) >= _SAY_EVERY:
+            self._saidAt = time.monotonic()
+            self.info(f"{state}; waiting for more.")
+        time.sleep(max(1, self.streamingSleepOnWait.get()))
+
+    def _particles(self) -> SetOfParticles:
+        return reopened(SetOfParticles, self.inputParticles.get())
+
+    def _write(self, path: str, ids: List[int]) -> None:
+        pwutils.makePath(os.path.dirname(path))
+        particles = self._particles()
+        writeParticles(path, particles, itemsOf(particles, set(ids)))
+        particles.close()
+
+    def createOutputStep(self, settings: Dict[str, Any]) -> None:
+        """Define the outputs, with the first particles."""
+        pwutils.cleanPath(*(os.path.join(folder, _DONE) for folder in self._batchFolders()))
+        isOpen = os.path.exists(self._firstFile())
+        if isOpen:
+            self._publish(self._folder())
+        particles, pointer = self._particles(), self.inputParticles
+        star, file = os.path.join(self._folder(), _STAR), self.getClassesFile()
+        classes, averages = self._createSetOfClasses2D(pointer), self._createSetOfAverages()
+        addToClasses(classes, particles, idsInStar(star), star, file)
+        describeAverages(averages, particles)
+        addAverages(averages, file)
+        for output in (classes, averages):
+            output.setStreamState(ItemSet.STREAM_OPEN if isOpen else ItemSet.STREAM_CLOSED)
+        self._defineOutputs(outputClasses=classes, outputAverages=averages)
+        for output in (classes, averages):
+            self._defineSourceRelation(pointer, output)
+        particles.close()
+
+    def arrivingStep(self, settings: Dict[str, Any], now: str) -> None:
+        """Assign particles as they come, until the input is complete; then classify all again if that is wanted."""
+        for folder in self._batchFolders():
+            if not os.path.exists(os.path.join(folder, _DONE)):
+                self._work(folder)
+        known = self._knownIds()
+        arriving, waits = self._arrivingParticles(), Waiting(self.batchWait.get())
+        while True:
+            arriving.update()
+            ready = arriving.ready(known)
+            if ready and (arriving.closed or len(ready) >= self.smallestBatch.get() or waits.over(ready)):
+                self._work(self._begin(ready))
+                known.update(ready)
+                waits.begin()
+            elif arriving.closed:
+                break
+            else:
+                waits.over(ready)
+                self._sleep(f"{len(ready)} of the {self.smallestBatch.get()} particles of a batch have arrived")
+        if self.classifyAgain.get() and self._batchFolders() and not self._isAgain():
+            self._work(self._begin(sorted(known), _AGAIN))
+        self._closeOutputSet()
+
+    def _knownIds(self) -> Set[int]:
+        known = set(idsInStar(os.path.join(self._folder(), _STAR)))
+        for folder in self._batchFolders():
+            known.update(idsInStar(os.path.join(folder, _STAR)))
+        return known
+
+    def _begin(self, ids: List[int], ending: str = "") -> str:
+        """The folder of a new batch, with its particles."""
+        folder = self._getExtraPath("batches", f"{len(self._batchFolders()) + 1:06d}{ending}")
+        self._write(os.path.join(folder, _STAR), ids)
+        return folder
+
+    def _work(self, folder: str) -> None:
+        """Run the engine on a batch and bring its particles into the outputs, unless that has been done."""
+        folders = self._batchFolders()
+        number, again = folders.index(folder), folder.endswith(_AGAIN)
+        before = os.path.join(folders[number - 1], "classes") if number else self._folder()
+        if not number and not os.path.exists(os.path.join(before, "sums.npz")):
+            raise ValueError(
+                f"{before} has no sums.npz: these classes were made by an earlier version, and no particles can be "
+                "added to them. Start the run anew (run mode Restart)."
+            )
+        config = dataclasses.replace(
+            self._config(),
+            particles=os.path.join(folder, _STAR),
+            output=os.path.join(folder, "classes"),
+            classes_from=before,
+            again=again,
+        )
+        self._runOnce(config, config.output, folder=folder)
+        if number == len(folders) - 1:
+            self._publish(config.output)
+        self._addToOutputs(config.output, again, number)
+        open(os.path.join(folder, _DONE), "w", encoding="utf-8").close()
+        if number:  # what only the next batch needs
+            pwutils.cleanPath(*(os.path.join(before, name) for name in ("sums.npz", _KEPT[1])))
+
+    def _publish(self, folder: str) -> None:
+        """Make the averages of a folder the newest ones: the outputs name one place, whatever batch they are of."""
+        newest = self._getExtraPath("newest")
+        pwutils.makePath(newest)
+        for name in reversed(_KEPT):
+            path = os.path.join(newest, name)
+            shutil.copyfile(os.path.join(folder, name), path + ".new")
+            os.replace(path + ".new", path)
+
+    def _addToOutputs(self, folder: str, again: bool, number: int) -> None:
+        particles, star = self._particles(), os.path.join(folder, _STAR)
+        ids, file = idsInStar(star), self.getClassesFile()
+        for name in (CLASSES, AVERAGES):
+            output = getattr(self, name)
+            output.close()
+            if again:
+                output = self._newOutput(name, f"{_AGAIN}{number}", particles)
+            else:
+                asInItsFile(output)  # also if a run died before noting it down
+            if name == CLASSES:
+                addToClasses(output, particles, ids, star, file)
+            else:
+                addAverages(output, file)
+            self._updateOutputSet(name, output, ItemSet.STREAM_OPEN)
+        particles.close()
+
+    def _newOutput(self, name: str, suffix: str, particles: SetOfParticles) -> EMSet:
+        """An empty set in the place of an output."""
+        if name == CLASSES:
+            return self._createSetOfClasses2D(self.inputParticles, suffix)
+        averages = self._createSetOfAverages(suffix)
+        describeAverages(averages, particles)
+        return averages
+
     # ----- validation and information
     def _checkTogether(self) -> List[str]:
         particles, count = self.inputParticles.get(), self.classes.get()
-        if count and particles.isStreamOpen():
-            return self._checkArriving(count)
-        if count and particles.getSize() < 2 * count:
-            return [
-                f"There are {particles.getSize()} particles for {count} classes; at least two for each class are "
-                "needed, and a few tens are better. Choose fewer classes."
-            ]
-        return []
+        first = self.firstParticles.get() if particles.isStreamOpen() else particles.getSize()
+        if self.smallestBatch.get() < 1:
+            return [f"Smallest batch is {self.smallestBatch.get()}; it must be at least 1."]
+        if not count or first >= 2 * count:
+            return []
+        what = f"First particles is {first}" if particles.isStreamOpen() else f"There are {first} particles"
+        return [
+            f"{what} for {count} classes; at least two for each class are needed, and 50 are better. Choose fewer "
+            "classes, or more particles."
+        ]
 
     def _warnings(self) -> List[str]:
         particles = self.inputParticles.get()
@@ -83,32 +323,36 @@ class CryodlProtClassify2D(ClassBatches):
             "The particles have no CTF, so the averages are not CTF-corrected and have the contrast of the microscope."
         ]
 
+    def _summary(self) -> List[str]:
+        lines, newest = super()._summary(), self._newest()
+        converged = bool(newest) and newest[-1].outputs.converged  # what earlier results warn of is over
+        return [line for line in lines if not (converged and line.startswith(_UNSETTLED))]
+
     def _tell(self, results: Sequence[Result]) -> List[str]:
-        result = self._newestResult()
-        if result is None or getattr(self, "outputClasses", None) is None:
-            return ["No classes yet."]
-        made = result.outputs
-        filled = [(count, score) for count, score in zip(made.counts, made.scores) if count]
-        good = [count for count, score in filled if score >= GOOD]
-        lines = [
-            f"*{counted(len(filled), 'class', 'classes')}* of {counted(made.count, 'particle')}",
-            f"{len(good)} averages have a score of at least {GOOD:g}; they contain {sum(good)} particles.",
-        ]
-        assigned, first = self._assignedCount(), self._result().outputs.count
+        """Of the newest classes, and how their particles came there."""
+        newest = self._newest() if hasattr(self, CLASSES) else []
+        lines = super()._tell(newest[-1:])
+        assigned = sum(result.outputs.assigned for result in newest)
         if assigned:
-            lines.insert(1, f"{made.count - assigned} of them were classified, {assigned} assigned to their classes.")
-        elif made.count > first:
-            lines.insert(1, f"{first} of them were classified first; all were classified again at the end.")
-        if not made.converged:
-            lines.append("The classes still changed in the last pass.")
+            total = newest[-1].outputs.count
+            lines.append(f"{total - assigned} of them were classified, {assigned} assigned to their classes.")
+        elif self._isAgain():
+            lines.append("The first particles were classified first; all were classified again at the end.")
         return lines
 
+    def _newest(self) -> List[Result]:
+        """Results of all batches in the outputs since all particles were classified, oldest first."""
+        first = self._result()
+        found = [] if first is None else [first]
+        for folder in self._batchFolders():
+            if os.path.exists(os.path.join(folder, _DONE)):
+                again = folder.endswith(_AGAIN)
+                found = found * (not again) + [Result.read(os.path.join(folder, "result.json"))]
+        return found
+
+    def _isAgain(self) -> bool:
+        folders = self._batchFolders()
+        return bool(folders) and folders[-1].endswith(_AGAIN)
+
     def _methods(self) -> List[str]:
-        result = self._newestResult()
-        if result is None or getattr(self, "outputClasses", None) is None:
-            return []
-        return [
-            f"{result.outputs.count} particles were classified into {self.classes.get()} 2-D classes with cryodl: "
-            "first by rotational invariants, then by comparison with aligned class averages, whose CTF was "
-            f"{'corrected' if self.correctCtf.get() and self.inputParticles.get().hasCTF() else 'not corrected'}."
-        ]
+        return [sentence for result in self._newest()[:1] for sentence in result.methods]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Denoise particles, and go back from denoised particles to the raw ones."""
 
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional
 
 from pwem.objects import EMSet, SetOfParticles
 from pwem.protocols import EMProtocol
@@ -13,18 +13,16 @@ from ...convert.particles.denoised import denoiserOf, rawImageOf
 from ...convert.particles.denoised_sets import appendDenoised, appendRaw, idsOf
 from ...convert.particles.particles import locationOf
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import DenoiseConfig, Result
+from ...engine.cryodl.contract import DenoiseConfig
 from ...engine.cryodl.contract.particles.denoising import DenoiseOutputs
 from ..checks import checkModelFolder
 from ..form_parts import addPointer
 from ..inputs import PluginProtocol, WithoutEngine
 from ..kinds import ModelOrShipped
 from ..methods import citationsOf
-from .denoiser_words import BLIND_CITATIONS, blindInWords, denoisingInWords
 from .particle_batches import ParticleBatches
 from .particle_checks import checkParticles, checkStacks
-from .particle_kinds import Particles
-from .particles_base import WHAT_FOR
+from .particle_kinds import WHAT_FOR, Particles
 
 
 class AnyDenoiser(ModelOrShipped):
@@ -50,6 +48,7 @@ class AnyDenoiser(ModelOrShipped):
         ]
 
 
+BLIND_CITATIONS = ["cryodl", "Zhang2023SCUNet", "Bepler2020", "Pang2021"]
 _MODEL = AnyDenoiser(
     contract.MICROGRAPH_DENOISER,
     "A model of *cryodl - train denoiser*, or imported. It should be trained on the molecule of these "
@@ -147,30 +146,8 @@ class CryodlProtDenoise(ParticleBatches[DenoiseConfig, DenoiseOutputs]):
             found.append("The particles have no CTF: the denoised images keep its effect.")
         return found
 
-    def _tell(self, results: Sequence[Result]) -> List[str]:
-        output = getattr(self, "outputParticles", None)
-        if output is None:
-            return ["No denoised particles yet."]
-        blind = bool(results and results[-1].outputs.blind)
-        return [
-            f"*{output.getSize()} denoised particles* by the model {denoiserOf(output)}"
-            + (", without a known structure (blind)" if blind else "")
-            + ": not raw data.",
-            "For viewing and sorting; never for orientations, and never for the final map."
-            if blind
-            else "For viewing, sorting and initial orientations; never for the final map.",
-            "*cryodl - back to raw particles* restores the raw images.",
-        ]
-
-    def _methods(self) -> List[str]:
-        output, result = getattr(self, "outputParticles", None), self._result()
-        if output is None or result is None:
-            return []
-        inWords = blindInWords if result.outputs.blind else denoisingInWords
-        return [inWords(output.getSize(), self._modelCard(), result)]
-
     def _citations(self) -> List[str]:
-        return list(BLIND_CITATIONS) if self._isBlind() else citationsOf((self._modelCard() or {}).get("network"))
+        return BLIND_CITATIONS if self._isBlind() else citationsOf((self._modelCard() or {}).get("network"))
 
 
 class CryodlProtRawParticles(WithoutEngine, PluginProtocol, EMProtocol):

@@ -1,20 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a denoiser gains, and what it invents."""
 
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List
 
 from pwem.objects import SetOfFSCs
 
-from ...engine.cryodl.contract import EvaluateDenoiserConfig, Result
+from ...engine.cryodl.contract import EvaluateDenoiserConfig
 from ...engine.cryodl.contract.particles.denoising import EvaluateDenoiserOutputs
 from ..engine_protocol import OneRun, fscFrom
 from ..evaluation_folder import EVALUATION_FOLDER, HasEvaluation
 from ..kinds import MapOrModel, Options, Section
 from ..methods import citationsOf
-from .denoiser_words import denoiserEvaluationInWords, denoiserEvaluationLines
 from .particle_checks import checkParticles
-from .particle_kinds import HANDEDNESS, ParticleDenoiser, Particles, StructureOfParticles
-from .particles_base import WHAT_FOR, ParticlesBase
+from .particle_kinds import HANDEDNESS, WHAT_FOR, ParticleDenoiser, Particles, ParticlesBase, StructureOfParticles
 
 
 class CryodlProtEvaluateDenoiser(HasEvaluation, OneRun[EvaluateDenoiserConfig, EvaluateDenoiserOutputs], ParticlesBase):
@@ -80,18 +78,6 @@ class CryodlProtEvaluateDenoiser(HasEvaluation, OneRun[EvaluateDenoiserConfig, E
                 "px. Give the structure of the unseen particles, or particles of the same box size."
             ]
         return []
-
-    def _tell(self, results: Sequence[Result]) -> List[str]:
-        evaluation = self.getEvaluation()
-        return [self.NOTHING_YET] if evaluation is None else denoiserEvaluationLines(evaluation)
-
-    def _methods(self) -> List[str]:
-        evaluation = self.getEvaluation()
-        return (
-            []
-            if evaluation is None
-            else [denoiserEvaluationInWords(evaluation, self._modelCard(), self._engineResults())]
-        )
 
     def _citations(self) -> List[str]:
         return citationsOf((self._modelCard() or {}).get("network"))

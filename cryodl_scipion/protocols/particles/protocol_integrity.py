@@ -4,21 +4,19 @@
 import dataclasses
 import os
 import re
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional
 
 from pwem.objects import EMObject, SetOfParticles, Volume
 from pyworkflow.protocol import params
 
 from ...convert.particles.compositions import appendAssessed, appendLikely, classifyByComposition
-from ...engine.cryodl.contract import AssessIntegrityConfig, Result
+from ...engine.cryodl.contract import AssessIntegrityConfig
 from ...engine.cryodl.contract.particles.integrity import AssessIntegrityOutputs
 from ..engine_protocol import OneRun
 from ..kinds import MapsOrModels, Own
 from ..methods import citationsOf
-from .denoiser_words import integrityInWords, integrityLines
 from .particle_checks import checkParticles, scaleWarnings
-from .particle_kinds import ParticleDenoiser, Particles
-from .particles_base import ParticlesBase
+from .particle_kinds import ParticleDenoiser, Particles, ParticlesBase
 
 _SUBSET = "outputParticles_%s"  # the name of a composition
 
@@ -145,23 +143,6 @@ class CryodlProtIntegrity(OneRun[AssessIntegrityConfig, AssessIntegrityOutputs],
         if self._config().orientations == "given":
             errors += checkParticles(self.inputParticles.get(), ("angles",))
         return errors
-
-    def _tell(self, results: Sequence[Result]) -> List[str]:
-        result = self._result()
-        if result is None or getattr(self, "outputParticles", None) is None:
-            return [self.NOTHING_YET]
-        subsets = {
-            name: getattr(self, _SUBSET % outputWord(name, number), None)
-            for number, name in enumerate(result.outputs.names, 1)
-        }
-        sizes = {name: 0 if subset is None else subset.getSize() for name, subset in subsets.items()}
-        return integrityLines(result, sizes, self.minimumProbability.get())
-
-    def _methods(self) -> List[str]:
-        result = self._result()
-        if result is None or getattr(self, "outputParticles", None) is None:
-            return []
-        return [integrityInWords(self.outputParticles.getSize(), result, self._modelCard())]
 
     def _citations(self) -> List[str]:
         return list(dict.fromkeys(citationsOf((self._modelCard() or {}).get("network")) + ["Scheres2012"]))

@@ -1,19 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Maps along the dense regions of a latent space, or at points of it."""
 
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List
 
 from pwem.objects import SetOfVolumesFlex, Volume, VolumeFlex
 
 from ...convert.particles.latent import PROGRAM
 from ...convert.particles.oriented import appendOriented
-from ...engine.cryodl.contract import LatentVolumesConfig, Result, counted
+from ...engine.cryodl.contract import LatentVolumesConfig
 from ...engine.cryodl.contract.particles.latent import LatentVolumesOutputs
 from ..engine_protocol import OneRun, volumeFrom
 from ..kinds import Mask
-from ..methods import versionIn
-from .particle_kinds import Particles
-from .particles_base import ParticlesBase
+from .particle_kinds import Particles, ParticlesBase
 
 
 class CryodlProtLatentVolumes(OneRun[LatentVolumesConfig, LatentVolumesOutputs], ParticlesBase):
@@ -70,31 +68,6 @@ class CryodlProtLatentVolumes(OneRun[LatentVolumesConfig, LatentVolumesOutputs],
         if self.inputParticles.get().getFirstItem().hasAttribute("_cryodlLatent1"):
             return []
         return ["The particles have no latent coordinates. Choose particles of *cryodl - fit heterogeneity*."]
-
-    def _tell(self, results: Sequence[Result]) -> List[str]:
-        result = self._result()
-        if result is None or getattr(self, "outputVolumes", None) is None:
-            return [self.NOTHING_YET]
-        made = result.outputs
-        found = [value for value in made.resolutions if value]
-        lines = [f"*{counted(len(made.volumes), 'map')}* with half-maps"]
-        if found:
-            lines.append(f"Resolutions (FSC 0.143): {min(found):.1f} to {max(found):.1f} Å")
-        return lines
-
-    def _methods(self) -> List[str]:
-        result = self._result()
-        if result is None or getattr(self, "outputVolumes", None) is None:
-            return []
-        return [
-            f"{counted(len(result.outputs.volumes), 'map')} of the latent space were reconstructed with "
-            f"cryodl {versionIn([result])} from nearby particles, with Gaussian weights in the latent coordinates."
-            + (
-                " A moving domain and the rest were reconstructed in turn (Nakane et al. 2018)."
-                if result.outputs.domain
-                else ""
-            )
-        ]
 
     def _citations(self) -> List[str]:
         return ["cryodl"] + (["Nakane2018"] if self.domainMask.get() is not None else [])

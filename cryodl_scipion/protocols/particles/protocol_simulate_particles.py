@@ -3,18 +3,16 @@
 
 import dataclasses
 import os
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List
 
 from pwem.objects import Acquisition, Volume
 
 from ...convert.particles.simulated_particles import appendSimulated
-from ...engine.cryodl.contract import Result, SimulateParticlesConfig
+from ...engine.cryodl.contract import SimulateParticlesConfig
 from ...engine.cryodl.contract.particles.simulating import SimulateParticlesOutputs
 from ..engine_protocol import OneRun, volumeFrom
 from ..kinds import Options, Section
-from ..methods import particleSimulationInWords, simulatedStatesLines
-from .particle_kinds import OrientationsFrom, StructureOfParticles
-from .particles_base import ParticlesBase
+from .particle_kinds import OrientationsFrom, ParticlesBase, StructureOfParticles
 
 
 class CryodlProtSimulateParticles(OneRun[SimulateParticlesConfig, SimulateParticlesOutputs], ParticlesBase):
@@ -77,20 +75,3 @@ class CryodlProtSimulateParticles(OneRun[SimulateParticlesConfig, SimulatePartic
         return config
 
     # ----- information
-    def _tell(self, results: Sequence[Result]) -> List[str]:
-        output, config = getattr(self, "outputParticles", None), self._config()
-        if output is None:
-            return [self.NOTHING_YET]
-        return [
-            f"*{output.getSize()} particles* of {output.getXDim()} px, at {output.getSamplingRate():g} Å/px, "
-            f"SNR {config.snr:g}",
-            f"Structure: {self._structureName(self.inputStructure.get())}",
-            *simulatedStatesLines(config),
-            "Angles, shifts, CTF and noise-free images are exact.",
-        ]
-
-    def _methods(self) -> List[str]:
-        if getattr(self, "outputParticles", None) is None:
-            return []
-        name = self._structureName(self.inputStructure.get())
-        return [particleSimulationInWords(self._config(), name, self._engineResults())]

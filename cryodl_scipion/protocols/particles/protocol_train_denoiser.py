@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Train a particle denoiser."""
 
-from typing import Any, Dict, List, Sequence
+from typing import List, Sequence
 
 from pwem.objects import SetOfParticles
 
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import TrainDenoiserConfig
 from ...engine.cryodl.contract.particles.training import TrainDenoiserOutputs
+from ..engine_protocol import EngineProtocol
 from ..kinds import MapsOrModels, Options, Section, StartModel
 from ..methods import citationsOf
 from ..training import TrainRun
-from .denoiser_words import denoiserInWords, denoiserLines
 from .particle_checks import scaleWarnings
-from .particle_kinds import ParticleSets
-from .particles_base import WHAT_FOR, ParticlesBase
+from .particle_kinds import WHAT_FOR, ParticlesBase, ParticleSets
 
 # Below this a network learns the particles by heart; the engine itself needs fewer.
 FEW_PARTICLES = 200
@@ -102,8 +101,4 @@ class CryodlProtTrainDenoiser(TrainRun[TrainDenoiserConfig, TrainDenoiserOutputs
                 warnings += scaleWarnings(particles, structure)
         return list(dict.fromkeys(warnings))
 
-    def _cardLines(self, card: Dict[str, Any]) -> List[str]:
-        return denoiserLines(card)
-
-    def _cardInWords(self, card: Dict[str, Any]) -> str:
-        return denoiserInWords(card)
+    _tell, _methods = EngineProtocol._tell, EngineProtocol._methods  # the engine says it

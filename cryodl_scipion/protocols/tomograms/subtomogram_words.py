@@ -15,7 +15,6 @@ from ...engine.cryodl.contract import (
 )
 from ...engine.cryodl.contract.tomograms.classifying import ClassifySubtomogramsOutputs
 from ...engine.cryodl.contract.tomograms.clustering import ClusterSubtomogramsOutputs
-from ..latent_words import pathsLine, verdictLine
 from ..methods import versionIn
 
 # Correlation of what both subtomograms have measured.
@@ -126,27 +125,4 @@ def clusteringInWords(outputs: ClusterSubtomogramsOutputs, embedding: str, compe
         ", comparing only Fourier coefficients measured in both."
         if compensate
         else ", without compensation of the missing wedge."
-    )
-
-
-# ----- latent spaces
-def subtomogramHeterogeneityLines(result: Result) -> List[str]:
-    """Result of `fit-subtomogram-heterogeneity` in the lines of a summary."""
-    made = result.outputs
-    return [
-        verdictLine(made, "subtomograms", "alignment", "averages"),
-        f"{counted(made.latent, 'latent coordinate')} of {counted(made.count, 'subtomogram')}",
-        *pathsLine(made, "average"),
-    ]
-
-
-def subtomogramHeterogeneityInWords(result: Result) -> str:
-    """Methods of a latent space."""
-    made = result.outputs
-    return (
-        f"A latent space of {made.latent} dimensions was fitted to {counted(made.count, 'subtomogram')} with cryodl "
-        f"{versionIn([result])} by expectation-maximisation of principal components of the volumes, each subtomogram "
-        "weighted by the Fourier coefficients that it measured, with errors of orientation, shift and contrast to "
-        "first order. Components of each half of the subtomograms were tested on the other half: p = "
-        f"{made.p_value:.2g} for a rigid molecule ({made.verdict})."
     )

@@ -76,11 +76,9 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         representative = self.classified.outputClasses[2].getRepresentative()
         self.assertEqual((representative.getIndex(), representative.getFileName()), (2, second.getFileName()))
 
-    def test_summary_and_methods_of_classes(self):
-        text = "\n".join(self.classified.summary())
-        self.assertIn("*3 classes* of 11 particles", text)
-        self.assertIn("2 averages have a score of at least 0.5", text)
-        self.assertIn("classified into 4 2-D classes", self.classified._methods()[0])
+    def test_summary_and_methods_are_the_engines(self):
+        self.assertEqual(self.classified.summary()[0], "classify-2d told this.")
+        self.assertEqual(self.classified._methods(), ["classify-2d was used."])
 
     def test_mistakes_are_named_before_the_run(self):
         errors = lambda **values: " ".join(self.classify(self.raw, run=False, **values).validate())

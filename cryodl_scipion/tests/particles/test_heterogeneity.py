@@ -62,15 +62,9 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
             self.assertTrue(all(os.path.exists(path) for path in volume.getHalfMaps().split(",")))
         self.assertIn("need Method linear, but it is gaussian", self.errors(classes=3, method=1))
 
-    def test_the_summary_says_in_words_that_nothing_moves(self):
-        text = "\n".join(self.fitted.summary())
-        self.assertIn("*No motion found* (p = 0.4; variability 1.20 %", text)
-        self.assertIn("3 maps along 1 axis", text)
-        self.assertIn("(no motion)", self.fitted._methods()[0])
-        # the form says `auto`; what was used is said
-        self.assertIn("method linear", text)
-        self.assertIn("principal components", self.fitted._methods()[0])
-        self.assertIn("rigid molecule, corrected for the number of tests,", self.fitted._methods()[0])
+    def test_the_summary_is_the_engines_and_cites_what_was_used(self):
+        self.assertEqual(self.fitted.summary()[0], "fit-heterogeneity told this.")
+        # the form says `auto`; what was used is cited
         self.assertNotIn("Chen2021", self.fitted._citations())
 
     def test_coordinates_of_umap_are_in_the_sets_and_in_the_window(self):
@@ -114,7 +108,6 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         self.assertEqual([v.getDim() for v in volumes], [(BOX,) * 3] * 3)
         self.assertFalse(hasattr(made, "outputDomain"))
         self.assertTrue(all(os.path.exists(path) for path in volumes[1].getHalfMaps().split(",")))
-        self.assertIn("*3 maps* with half-maps", "\n".join(made.summary()))
         none = self.makeProtocol(CryodlProtLatentVolumes, dict(inputParticles=(self.raw, "outputParticles")), maps=3)
         self.assertIn("no latent coordinates", " ".join(none.validate()))
 

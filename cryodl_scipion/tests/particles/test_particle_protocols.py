@@ -16,7 +16,6 @@ from ...protocols import (
     CryodlProtIntegrity,
     CryodlProtSimulateParticles,
 )
-from ...protocols.methods import simulatedStatesLines
 from ..particle_sets import BOX, COUNT, PIXEL_SIZE, ParticlesTest, addTo, batchFile, makeParticles
 
 
@@ -51,13 +50,9 @@ class TestCryodlSimulateParticles(ParticlesTest):
         self.assertEqual([p.getMicId() for p in particles], [1] * 4 + [2] * 4 + [3])
         self.assertEqual(item.getCoordinate().getMicName(), "mic_0.mrc")
 
-    def test_its_last_record_is_written_and_what_moves_is_told(self):
+    def test_its_last_record_is_written(self):
         with open(self.simulated.getStderrLog()) as log:
             self.assertNotIn("Circular reference", log.read())
-        config = contract.SimulateParticlesConfig(
-            "x.pdb", 4.0, 64, 9, 0.1, "out.star", domain="A:1-9", hinge_range=30.0
-        )
-        self.assertEqual(simulatedStatesLines(config), ["The domain A:1-9 rotates by 30° in 31 states."])
 
     def test_clean_images_have_the_same_ids_and_alignment_but_no_ctf(self):
         noisy, clean = self.simulated.outputParticles, self.simulated.outputClean
@@ -77,12 +72,9 @@ class TestCryodlSimulateParticles(ParticlesTest):
         self.assertEqual((config.pixel_size, protocol.outputVolume.getSamplingRate()), (3.0, 3.0))
         self.assertEqual(len(readColumns(config.orientations, ("rlnAngleRot",), (float,))), COUNT)
 
-    def test_summary_methods_and_citation(self):
-        self.assertIn("*9 particles* of 32 px, at 4 Å/px, SNR 0.05", "\n".join(self.simulated.summary()))
-        self.assertRegex(
-            self.simulated._methods()[0],
-            r"^9 particles of map\.mrc were simulated with cryodl \S+ at 4 Å/px and 300 kV",
-        )
+    def test_summary_and_methods_are_the_engines(self):
+        self.assertEqual(self.simulated.summary()[0], "simulate-particles told this.")
+        self.assertEqual(self.simulated._methods(), ["simulate-particles was used."])
 
     def test_a_changed_run_begins_anew(self):
         protocol = self.finished(self.simulate())
@@ -128,15 +120,7 @@ class TestCryodlOrientations(ParticlesTest):
         config = self.request(protocol)
         self.assertEqual((config.model, config.symmetry), (self.model.outputModel.getFolder(), "C2"))
         self.assertNotIn("rlnAngleRot", columnsOf(config.particles, "particles"))
-        text = "\n".join(protocol.summary())
-        for words in (
-            "*12 particles* with angles",
-            "768 directions (10° apart, symmetry C2)",
-            "62 % of the orientations are expected to be correct",
-            "The images are the raw ones",
-        ):
-            self.assertIn(words, text)
-        self.assertIn("of images denoised by a_denoiser", protocol._methods()[0])
+        self.assertEqual(protocol.summary()[0], "*12 particles* oriented")
         self.assertEqual(
             protocol._citations(), ["cryodl", "Zhang2023SCUNet", "He2023EMReady", "Gorski2005", "Scheres2012"]
         )
@@ -186,18 +170,12 @@ class TestCryodlBackProject(ParticlesTest):
         config = self.request(protocol)
         self.assertEqual((config.symmetry, config.correct_ctf), ("D2", True))
         self.assertIn("rlnRandomSubset", columnsOf(config.particles, "particles"))
-        text = "\n".join(protocol.summary())
-        for words in ("*Map* of 12 particles, 32 px, 4 Å/px", "0.143: 9.5 Å"):
-            self.assertIn(words, text)
-        self.assertIn("of the half-maps of 0.143 is 9.5 Å", protocol._methods()[0])
 
     def test_a_map_of_denoised_particles_says_what_it_is(self):
         self.assertIn("even if they contain only noise", " ".join(self.project(self.denoised, False).warnings()))
         protocol = self.finished(self.project(self.denoised))
         self.assertFalse(self.request(protocol).correct_ctf)
         self.assertIn("shows what the model learned", protocol.outputVolume.getObjComment())
-        self.assertIn("its FSC says nothing about resolution", "\n".join(protocol.summary()))
-        self.assertIn("the map shows what the denoiser learned", protocol._methods()[0])
         self.assertIn("cryodlDenoiser", columnsOf(self.request(protocol).particles, "particles"))
 
     def test_mistakes_are_named_before_the_run(self):
@@ -225,22 +203,8 @@ class TestCryodlEvaluateDenoiser(ParticlesTest):
         make = self.runProtocol if run else self.makeProtocol
         return make(CryodlProtEvaluateDenoiser, pointers, useGpu=False, **values)
 
-    def test_gain_and_control_are_in_the_summary(self):
+    def test_curves_are_of_maps_against_the_ground_truth(self):
         protocol = self.killedOnce(self.evaluate)
-        text = "\n".join(protocol.summary())
-        for words in (
-            "*12 particles* of 32 px",
-            "Raw: mean FRC 0.110; FRC 0.5 at not reached, 0.143 at 40 Å",
-            "Wiener filter: mean FRC 0.230",
-            "Denoised: mean FRC 0.410; FRC 0.5 at 27 Å",
-            "*Control: passed*",
-            "Denoised pure noise looks like nothing.",
-        ):
-            self.assertIn(words, text)
-        self.assertIn(
-            "0.410, for raw images 0.110 and for Wiener-filtered ones 0.230; for denoised pure noise it was 0.020",
-            protocol._methods()[0],
-        )
         labels = [fsc.getObjLabel() for fsc in protocol.outputFSCs]
         self.assertEqual(labels, [f"{kind} particles against the ground truth" for kind in ("raw", "denoised")])
         self.assertEqual(float(protocol.outputFSCs.getFirstItem().getData()[0][-1]), 0.125)  # Nyquist, 1/Å
@@ -258,9 +222,6 @@ class TestCryodlEvaluateDenoiser(ParticlesTest):
             )
         finally:
             del os.environ["FAKE_ENGINE_CONTROL"]
-        text = "\n".join(protocol.summary())
-        self.assertIn("*Control: WARNING, see the next line*", text)
-        self.assertIn("looks like the target", text)
         config = self.request(protocol)
         self.assertNotEqual(config.unseen, config.particles)
         self.assertTrue(os.path.exists(config.unseen) and os.path.exists(config.unseen_structure))
@@ -340,14 +301,6 @@ class TestCryodlIntegrity(ParticlesTest):
         self.assertEqual(
             [os.path.basename(c.getRepresentative().getFileName()) for c in classes], ["map.mrc", "other.mrc"]
         )
-        text = "\n".join(protocol.summary())
-        for words in (
-            "whole: 6, of which 6 have a probability of at least 0.8",
-            "no partner: 6, of which 0",
-            "About 78 % of these",
-        ):
-            self.assertIn(words, text)
-        self.assertIn("whole, no partner were distinguished", protocol._methods()[0])
         config = self.request(protocol)
         self.assertEqual((config.names, config.orientations), (("whole", "no partner"), "auto"))
 

@@ -76,11 +76,11 @@ class TestCryodlParticleStreams(ParticlesTest):
     def test_arriving_particles_are_oriented_once_though_the_run_is_stopped(self):
         run = self.check(CryodlProtAssignOrientations)
         self.assertTrue(run.outputParticles.hasAlignmentProj())
-        self.assertIn("*12 particles* with angles", run.summary()[0])
+        self.assertIn("*12 particles* oriented", run.summary()[0])
 
     def test_arriving_particles_are_denoised_once_though_the_run_is_stopped(self):
         run = self.check(CryodlProtDenoise)
-        self.assertIn("*12 denoised particles*", run.summary()[0])
+        self.assertIn("*12 particles* denoised", run.summary()[0])
         folders = sorted(os.path.dirname(path) for path in run._engineResultFiles())
         self.assertEqual([int(folder.rsplit("_", 1)[1]) for folder in folders], [FIRST, COUNT - FIRST])
         # a few particles do not tell the contrast

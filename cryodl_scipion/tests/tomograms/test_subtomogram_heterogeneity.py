@@ -7,7 +7,7 @@ import numpy as np
 from pwem.objects import VolumeMask
 
 from ...convert.latent import latentOf
-from ...protocols import CryodlProtFitSubtomogramHeterogeneity
+from ...protocols import CryodlProtFitHeterogeneity
 from ..tomogram_panels import ViewersTest
 from ..tomogram_sets import BOX, PIXEL_SIZE, makeSubtomograms
 
@@ -24,9 +24,9 @@ class TestCryodlFitSubtomogramHeterogeneity(ViewersTest):
     @classmethod
     def make(cls, source=None, **values):
         pointers = dict(
-            inputSubtomograms=(source or cls.items, "outputSubtomograms"), inputMask=(cls.mask, "outputVolume")
+            inputParticles=(source or cls.items, "outputSubtomograms"), inputMask=(cls.mask, "outputVolume")
         )
-        return cls.makeProtocol(CryodlProtFitSubtomogramHeterogeneity, pointers, **dict(dict(latent=1), **values))
+        return cls.makeProtocol(CryodlProtFitHeterogeneity, pointers, **dict(dict(latent=1), **values))
 
     def test_subtomograms_keep_ids_and_transforms_and_carry_their_coordinates(self):
         made = [item.clone() for item in self.fitted.outputSubtomograms]
@@ -40,28 +40,24 @@ class TestCryodlFitSubtomogramHeterogeneity(ViewersTest):
 
     def test_averages_along_the_axis_have_half_maps(self):
         averages = [item.clone() for item in self.fitted.outputAverages]
-        self.assertEqual([item.getObjLabel() for item in averages], [f"axis 1, average {n}" for n in (1, 2, 3)])
+        self.assertEqual([item.getObjComment() for item in averages], [f"axis 1, map {n}" for n in (1, 2, 3)])
         for item in averages:
             self.assertEqual((item.getDim(), item.getSamplingRate()), ((BOX,) * 3, PIXEL_SIZE))
             self.assertTrue(all(os.path.exists(path) for path in item.getHalfMaps().split(",")))
         self.assertEqual(self.fitted.outputMean.getDim(), (BOX,) * 3)
 
-    def test_the_summary_begins_with_the_verdict(self):
-        lines = self.fitted.summary()
-        self.assertTrue(lines[0].startswith("*No motion found* (p = 0.4; variability 1.20 %"), lines)
-        self.assertTrue(lines[0].endswith("The latent coordinates and averages show noise."), lines)
-        self.assertIn("3 averages along 1 axis, with half-maps", lines)
-        self.assertIn("(no motion)", self.fitted._methods()[0])
-        self.assertEqual(self.fitted._citations(), ["cryodl", "Tipping1999"])
+    def test_the_summary_is_the_engines(self):
+        self.assertEqual(self.fitted.summary()[0], "fit-heterogeneity told this.")
+        self.assertEqual(self.fitted._citations(), ["cryodl", "Tagare2015", "Tipping1999"])
 
     def test_mistakes_are_named_before_the_run(self):
         def errors(source=None, **values):
             return " ".join(self.make(source, **values).validate())
 
         self.assertEqual(errors(), "")
-        self.assertIn("26 subtomograms; 2 latent dimensions need at least 50", errors(latent=2))
+        self.assertIn("26 subtomograms; 2 latent dimensions and 4 clusters need at least 50", errors(latent=2))
         self.assertIn("no alignment", errors(makeSubtomograms(self, count=COUNT, aligned=False)))
-        self.assertIn("Axes with averages is 2, but the latent space has 1", errors(axes=2))
+        self.assertIn("Axes with maps is 2, but the latent space has 1", errors(axes=2))
 
     def test_the_lasso_chooses_subtomograms_and_the_slider_their_averages(self):
         from ...viewers.latent_window import LatentWindow, PathWindow

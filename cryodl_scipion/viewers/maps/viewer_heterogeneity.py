@@ -10,6 +10,9 @@ from ..latent_window import LatentWindow, PathWindow
 from ..panels_viewer import Panel, PanelsViewer
 from ..window import WindowView
 
+# {output: what its items are}
+_KINDS = {"outputParticles": "particle", "outputSubtomograms": "subtomogram"}
+
 
 class CryodlHeterogeneityViewer(PanelsViewer):
     """What `Analyze results` opens for a latent space."""
@@ -21,8 +24,8 @@ class CryodlHeterogeneityViewer(PanelsViewer):
         Panel(
             "showLatent",
             "Latent space",
-            "The particles by two latent coordinates, coloured by cluster. Draw around particles with the mouse to "
-            "make a subset of them.",
+            "Particles or subtomograms by two latent coordinates, coloured by cluster. Draw around some with the "
+            "mouse to make a subset of them.",
         ),
         Panel(
             "showPath",
@@ -34,11 +37,12 @@ class CryodlHeterogeneityViewer(PanelsViewer):
     _WAIT = "There is no latent space yet. Wait until the run has finished."
 
     def _data(self) -> Any:
-        result = self.protocol._result()
-        return result if getattr(self.protocol, "outputParticles", None) is not None else None
+        return self.protocol._result() if any(self.protocol.hasAttribute(name) for name in _KINDS) else None
 
     def _showLatent(self, result: Result) -> List[str]:
-        return [WindowView(LatentWindow, self.getTkRoot(), self.protocol, *latentOf(self.protocol.outputParticles))]
+        output = next(name for name in _KINDS if self.protocol.hasAttribute(name))
+        found = latentOf(getattr(self.protocol, output))
+        return [WindowView(LatentWindow, self.getTkRoot(), self.protocol, *found, output, _KINDS[output])]
 
     def _showPath(self, result: Result) -> List[str]:
         if not any(result.outputs.paths):

@@ -76,6 +76,8 @@ def test_particles_with_angles_are_told_apart(mixed):
     out = read_particles("out/particles.star")
     assert right(out) >= 2 * EACH - 1
     assert result.outputs["names"] == ["whole", "lacking"] and sum(result.outputs["counts"].values()) == 2 * EACH
+    assert "of these classes are expected to be correct" in result.summary[1] and "whole: " in result.summary[0]
+    assert "whole, lacking were distinguished" in result.methods[0]
     table = list(csv.reader(open("out/probabilities.csv")))
     assert table[0] == ["name", "composition", "whole", "lacking"] and len(table) == 2 * EACH + 1
     columns = np.array([out.columns[f"cryodlProbability{k}"] for k in (1, 2)], float)

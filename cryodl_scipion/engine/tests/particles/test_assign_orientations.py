@@ -56,6 +56,12 @@ def test_orientations_and_shifts_are_found(project):
     assert np.median(angles) < 4 and (angles < 15).mean() >= 0.9
     assert np.median(shifts) < 0.5
     assert result.outputs["count"] == 20 and result.outputs["contrast"] == "bright" and result.warnings == ()
+    assert (
+        "assigned with the reference map.mrc" in result.summary[0]
+        and "The images are the raw ones" in result.summary[2]
+    )
+    assert "% are expected to be correct" in result.summary[1] and "projections of map.mrc" in result.methods[0]
+    assert "of the raw images with their CTF and noise" in result.methods[0]
 
 
 def test_the_file_keeps_raw_images_and_all_columns_and_adds_scores(project):

@@ -28,6 +28,8 @@ def test_shapes_are_sorted_and_their_poses_are_in_relions_sense(folder):
     found = read_particles("out/particles.star")
     assert purity(found.classes, kinds) > 0.95
     assert result.outputs["count"] == 80 and sum(result.outputs["counts"]) == 80
+    assert "of 80 particles" in result.summary[0] and "averages have a score of at least 0.5" in result.summary[1]
+    assert "2-D classes with cryodl" in result.methods[0]
     psi = np.radians(np.array(found.columns["rlnAnglePsi"], float))
     largest = found.classes == 1
     # psi turns from y towards x: within a class it is minus the true turn, but for what all members share

@@ -34,6 +34,8 @@ def test_every_particle_is_denoised_and_linked_to_its_raw_image(project):
     before = Path("p.star").read_bytes(), Path("p.mrcs").read_bytes()
     result = denoise()
     raw, denoised = read_particles("p.star"), read_particles("out/d.star")
+    assert "not raw data" in result.summary[0] and "never for the final map" in result.summary[1]
+    assert result.methods[0].endswith("the raw images were kept.")
     assert result.outputs == dict(
         particles="out/d.star",
         stack="out/d.mrcs",

@@ -84,6 +84,8 @@ def test_figures_pictures_and_table_of_a_filter(folder, monkeypatch):
     assert mean["raw"] < mean["wiener"] - 0.01 and mean["denoised"] == pytest.approx(mean["wiener"], abs=0.1)
     assert len(record["frc"]["wiener"]) == len(record["fsc"]["raw"]) == BOX // 2 + 1 == len(record["frc"]["frequency"])
     assert record["frc"]["frequency"][-1] == pytest.approx(1 / (2 * PIXEL))
+    assert result.summary[0].startswith("30 particles of 32 px") and result.summary[3].startswith("Denoised: mean FRC")
+    assert result.summary[4].startswith("Control: ") and "for denoised pure noise it was" in result.methods[0]
     assert np.mean(record["fsc"]["raw"][1:6]) > 0.8  # maps of 30 particles at SNR 0.5 show the structure's outline
     assert set(record["resolution"]["raw"]) == {"0.5", "0.143"} == set(record["fsc"]["resolution"]["denoised"])
     rows = list(csv.reader(open("out/frc.csv")))

@@ -175,6 +175,9 @@ def test_noise_shows_no_motion_and_this_is_said(here, tmp_path):
     made = command("fit-heterogeneity", **dict(FIT, particles=tmp_path / "noise.star", axes=0), output=tmp_path / "fit")
     assert made.outputs["verdict"] == "no motion"
     assert any("nothing in common" in note for note in made.warnings)
+    assert made.summary[0].startswith("No motion found (p = ") and "maps show noise" in made.summary[1]
+    assert "(no motion)" in made.methods[0] and "principal components" in made.methods[0]
+    assert "rigid molecule, corrected for the number of tests," in made.methods[0]
 
 
 def test_weights_of_a_path_rest_on_equally_many_particles():

@@ -57,7 +57,9 @@ def test_maps_are_wide_where_the_space_is_empty():
 
 
 def test_the_maps_at_the_ends_show_the_two_ends_of_the_motion(here, tmp_path):
-    made = command("latent-volumes", particles="latent.star", maps=3, threads=1, output=tmp_path / "movie").outputs
+    result = command("latent-volumes", particles="latent.star", maps=3, threads=1, output=tmp_path / "movie")
+    made = result.outputs
+    assert result.summary[0].startswith("3 maps of 400 particles, with half-maps") and "3 maps" in result.methods[0]
     said = json.loads(Path(made["record"]).read_text())
     assert [entry["map"] for entry in said["volumes"]] == ["map_01.mrc", "map_02.mrc", "map_03.mrc"]
     assert len(made["volumes"]) == 3 and made["coordinates"][0] < made["coordinates"][2]

@@ -62,6 +62,7 @@ def test_the_map_and_its_halves_are_the_simulated_structure(project):
     assert masked_correlation(read("m_half1.mrc"), ground_truth) > 0.8
     assert result.outputs["count"] == 150 and result.outputs["box"] == BOX and result.outputs["pixel_size"] == PIXEL
     assert len(result.outputs["fsc"]) == BOX // 2 + 1 and result.warnings == ()
+    assert "Map: m.mrc of 150 particles" in result.summary[0] and "of the half-maps of 0.143 is" in result.methods[0]
 
 
 def test_the_fsc_is_that_of_the_half_maps_in_the_mask(project):

@@ -38,6 +38,12 @@ def test_a_training_leaves_a_whole_model_and_nothing_else(trained):
     assert (card["network"], card["box"], card["pixel_size"]) == ("swinconv", BOX, PIXEL)
     assert result.outputs["model"] == "model" and (result.outputs["box"], result.outputs["pixel_size"]) == (BOX, PIXEL)
     assert "all 10 steps were done" in result.outputs["stop_reason"]
+    assert (
+        "network swinconv, of map.mrc" in result.summary[0] and "10 steps, stopped: all 10 steps" in result.summary[1]
+    )
+    assert "mean FRC with the projections" in result.summary[2] and "not raw data" in result.summary[3]
+    assert "a two-dimensional Swin-Conv-UNet, was trained with cryodl" in result.methods[0]
+    assert result.methods[0].endswith("in 10 steps on 35 particles with projections of map.mrc as targets.")
     assert 0 < result.outputs["validation"]["loss"] and -1 <= result.outputs["validation"]["frc"] <= 1
     assert sorted(p.name for p in (folder / "model").iterdir()) == [
         "card.json",

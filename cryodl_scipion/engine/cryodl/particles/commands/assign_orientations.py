@@ -86,7 +86,7 @@ def _tell(run: Run, count: int, directions: int, probability: float) -> None:
     )
     by = f"of images denoised by {config.model}" if config.model else "of the raw images with their CTF and noise"
     run.methods(
-        f"{particles} were given initial orientations with cryodl {__version__} by comparison with projections of "
+        f"Particles were given initial orientations with cryodl {__version__} by comparison with projections of "
         f"{Path(config.structure).name} in {step}, {by}."
     )
 

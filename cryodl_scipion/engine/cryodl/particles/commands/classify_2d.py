@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ... import __version__
 from ...contract import Classify2DConfig, counted
 from ...contract.particles.classes2d import Classify2DOutputs
 from ...io.particle_sets import ParticleSet, read_particles
@@ -28,6 +29,7 @@ from ..classes2d.records import Records, load_or_make
 from ..classes2d.run import Pass, classify
 from ..classes2d.settings import ClassSettings, class_settings
 
+GOOD = 0.5  # score from which an average counts as good
 WORK = "work"  # folder in the output's, for what is needed till all is done
 
 
@@ -66,13 +68,22 @@ def classify_2d(config: Classify2DConfig, run: Run) -> Classify2DOutputs:
     made = write_answer(folder, config.output, particles, answer, len(records) if adds else 0, converged)
     write_former(folder / SUMS, former_of(config, settings, work, answer, converged, members))
     run.discard(WORK)
-    _tell(run, config, made)
+    _tell(run, config, made, particles.optics is not None)
     return made
 
 
-def _tell(run: Run, config: Classify2DConfig, made: Classify2DOutputs) -> None:
-    good = sum(score >= 0.5 for score in made.scores)
-    run.summary(f"Classes: {made.classes}; {good} of {config.classes} averages have a score of 0.5 or more.")
+def _tell(run: Run, config: Classify2DConfig, made: Classify2DOutputs, has_ctf: bool) -> None:
+    filled = [count for count in made.counts if count]
+    good = [count for count, score in zip(made.counts, made.scores) if count and score >= GOOD]
+    run.summary(
+        f"{counted(len(filled), 'class', 'classes')} of {counted(made.count, 'particle')}: {made.classes}",
+        f"{len(good)} averages have a score of at least {GOOD:g}; they contain {sum(good)} particles.",
+    )
+    run.methods(
+        f"Particles were classified into {config.classes} 2-D classes with cryodl {__version__}: first by rotational "
+        "invariants, then by comparison with aligned class averages, whose CTF was "
+        f"{'corrected' if config.correct_ctf and has_ctf else 'not corrected'}."
+    )
     if not made.converged and not made.assigned:
         run.warn(
             f"The classes still changed after {counted(config.epochs, 'pass', 'passes')} (--epochs); use more passes "

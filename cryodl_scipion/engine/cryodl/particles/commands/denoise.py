@@ -10,7 +10,7 @@ import typing
 from pathlib import Path
 
 from ... import __version__
-from ...contract import MICROGRAPH_DENOISER, DenoiseConfig, counted, network_words, read_card
+from ...contract import MICROGRAPH_DENOISER, DenoiseConfig, network_words, read_card
 from ...contract.particles.denoising import DenoiseOutputs
 from ...core.fourier import circle
 from ...core.projections import Projector
@@ -69,7 +69,7 @@ def denoise(config: DenoiseConfig, run: Run) -> DenoiseOutputs:
             f"{empty} of {len(particles)} images are empty or almost empty: {card['name']} finds "
             f"{'hardly any signal' if blind else 'no particle'} in them (column {STRENGTH})."
         )
-    _tell(run, counted(len(particles), "particle"), card, blind, ready.shown)
+    _tell(run, card, blind, ready.shown)
     return DenoiseOutputs(
         particles=str(config.output),
         stack=stack,
@@ -84,7 +84,7 @@ def denoise(config: DenoiseConfig, run: Run) -> DenoiseOutputs:
     )
 
 
-def _tell(run: Run, particles: str, card: typing.Mapping[str, typing.Any], blind: bool, shown: str) -> None:
+def _tell(run: Run, card: typing.Mapping[str, typing.Any], blind: bool, shown: str) -> None:
     run.summary(
         f"Denoised particles: {run.config.output}, by the model {card['name']}"
         f"{', without a known structure (blind)' if blind else ''}: not raw data. They show {shown}.",
@@ -95,14 +95,14 @@ def _tell(run: Run, particles: str, card: typing.Mapping[str, typing.Any], blind
     if not blind:
         network = network_words("denoiser", card["network"])
         run.methods(
-            f"{particles} were denoised with cryodl {__version__} by the model {card['name']} ({network}); the raw "
+            f"Particles were denoised with cryodl {__version__} by the model {card['name']} ({network}); the raw "
             "images "
             "were kept."
         )
         return
     learnt = (card.get("training") or {}).get("simulated_micrographs")
     run.methods(
-        f"For inspection, {particles} were denoised blindly with cryodl {__version__}: by a U-Net that was trained on "
+        f"For inspection, particles were denoised blindly with cryodl {__version__}: by a U-Net that was trained on "
         f"{f'{learnt} ' if learnt else ''}simulated micrographs of other structures, with spectra of signal and "
         "noise that "
         "were measured on the particles, and without a known structure; the raw images were kept."

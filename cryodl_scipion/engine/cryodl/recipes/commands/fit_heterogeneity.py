@@ -67,7 +67,7 @@ def _has_volumes(config: FitHeterogeneityConfig) -> bool:
     if volumes and (config.method == "gaussian" or config.classes is not None):
         raise ValueError(
             f"{config.particles} has subtomograms; Method (--method) gaussian and Discrete classes (--classes) are for "
-            "particle images. Leave them out; `cryodl cluster-subtomograms` makes classes of subtomograms."
+            "particle images. Leave them out; `cryodl classify-subtomograms` makes classes of subtomograms."
         )
     return volumes
 
