@@ -41,7 +41,7 @@ GROUPS = {
     "auto-pick denoise-micrographs",
     "particles": "train-denoiser denoise denoise-general assign-orientations reconstruct assess-integrity classify-2d "
     "classify-2d-classes-from classify-2d-again select-classes fit-heterogeneity fit-heterogeneity-auto",
-    "tomograms": "train-classifier cluster-subtomograms fit-subtomogram-heterogeneity train-segmenter segment "
+    "tomograms": "train-classifier cluster-subtomograms fit-heterogeneity-subtomograms train-segmenter segment "
     "denoise-tomograms train-detector detect-particles",
     "maps": "train-map-improver improve-map",
     "simulations": "simulate-micrographs simulate-particles simulate-tomograms",

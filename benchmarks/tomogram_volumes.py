@@ -357,11 +357,11 @@ def with_errors(path, degrees, seed):
 
 def measured(path, folder, **options):
     """Row of a fit, and its columns."""
-    made, seconds = asked("fit-subtomogram-heterogeneity", folder / "fit", subtomograms=path, **options)
+    made, seconds = asked("fit-heterogeneity", folder / "fit", particles=path, **options)
     row = {key: made[key] for key in ("p_value", "variability", "verdict", "count")}
     said = json.loads(Path(made["heterogeneity"]).read_text())
     row.update(cpu_seconds=round(seconds, 1), error_found=said["orientation_error_degrees"])
-    return row, read_subtomograms(made["subtomograms"]).columns
+    return row, read_subtomograms(made["particles"]).columns
 
 
 def motion_table(rows):

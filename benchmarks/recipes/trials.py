@@ -91,8 +91,8 @@ COMMANDS = {
         f"cluster-subtomograms --subtomograms data/subtomograms.star --classes 2 --components 2 {_COMPUTE}",
         "out.star",
     ),
-    "fit-subtomogram-heterogeneity": (
-        "fit-subtomogram-heterogeneity --subtomograms data/subtomograms.star --latent 1 --maps 2 --clusters 2 "
+    "fit-heterogeneity-subtomograms": (
+        "fit-heterogeneity --particles data/subtomograms.star --latent 1 --maps 2 --clusters 2 "
         "--threads 1",
         "out",
     ),

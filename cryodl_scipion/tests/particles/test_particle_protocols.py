@@ -7,7 +7,6 @@ import numpy as np
 
 from ...convert.alignment import anglesOf, originOf
 from ...convert.star import columnsOf, readColumns
-from ...engine.cryodl import contract
 from ...protocols import (
     CryodlProtAssignOrientations,
     CryodlProtBackProject,

@@ -9,10 +9,7 @@ import typing
 
 VERSION = "0.1.0"
 # {name then: name now}; a command that is not listed keeps its name.
-COMMANDS: typing.Dict[str, str] = {
-    "fit-subtomogram-heterogeneity": "fit-heterogeneity",
-    "pick-templates": "pick",
-}
+COMMANDS: typing.Dict[str, str] = {"fit-subtomogram-heterogeneity": "fit-heterogeneity", "pick-templates": "pick"}
 # {command then: {option: value}} that say now what the command's name said then: pick-templates is pick --method ...
 GIVEN: typing.Dict[str, typing.Dict[str, typing.Any]] = {"pick-templates": {"method": "templates"}}
 # {class then: (class now, {field of the form: value})} of protocols; of a choice the position. The values say now what
@@ -25,9 +22,7 @@ PROTOCOLS: typing.Dict[str, typing.Tuple[str, typing.Dict[str, typing.Any]]] = {
 }
 # {command: {option then: option now}}, as field names: minimum_score. The command's name is the present one, or that of
 # then where several became one.
-RENAMED: typing.Dict[str, typing.Dict[str, str]] = {
-    "fit-subtomogram-heterogeneity": {"subtomograms": "particles"},
-}
+RENAMED: typing.Dict[str, typing.Dict[str, str]] = {"fit-subtomogram-heterogeneity": {"subtomograms": "particles"}}
 # {command: options that are gone}; its name as above.
 REMOVED: typing.Dict[str, typing.Tuple[str, ...]] = {
     "fit-heterogeneity": ("tolerance", "gaussians", "anchors"),
@@ -40,9 +35,7 @@ REMOVED: typing.Dict[str, typing.Tuple[str, ...]] = {
     ),
 }
 # {command: {output then: output now}}; its name as above.
-OUTPUTS: typing.Dict[str, typing.Dict[str, str]] = {
-    "fit-subtomogram-heterogeneity": {"subtomograms": "particles"},
-}
+OUTPUTS: typing.Dict[str, typing.Dict[str, str]] = {"fit-subtomogram-heterogeneity": {"subtomograms": "particles"}}
 
 
 def present_options(
