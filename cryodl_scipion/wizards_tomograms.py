@@ -6,7 +6,7 @@ Scipion takes a wizard that wizards.py imports only if the name of its own modul
 
 from typing import Any, Callable, List, Optional, Tuple
 
-from pwem.objects import EMSet
+from pwem.objects import EMSet, SetOfParticles
 from pwem.protocols import EMProtocol
 from pyworkflow.object import String
 from pyworkflow.protocol.params import Form
@@ -19,6 +19,7 @@ from .protocols import (
     CryodlProtClusterSubtomograms,
     CryodlProtDetectParticles,
     CryodlProtEvaluateSegmentation,
+    CryodlProtFitHeterogeneity,
     CryodlProtMeasureMembranes,
     CryodlProtMergeFeatures,
     CryodlProtPickFeatures,
@@ -158,7 +159,7 @@ def toMeasure(protocol: EMProtocol) -> Any:
 
     if protocol.hasAttribute("inputSubtomograms"):
         subtomograms = protocol.inputSubtomograms.get()
-        if subtomograms is None or not subtomograms.getSize():
+        if subtomograms is None or isinstance(subtomograms, SetOfParticles) or not subtomograms.getSize():
             raise ValueError("Choose the subtomograms first; the circle is drawn on them.")
         return SubtomogramsToMeasure(subtomograms)
     tomograms = protocol.inputTomograms.get()
@@ -181,6 +182,7 @@ class CryodlSubtomogramDiameterWizard(Wizard):
     _targets = [
         (CryodlProtTrainClassifier, ["particleDiameter"]),
         (CryodlProtClusterSubtomograms, ["particleDiameter"]),
+        (CryodlProtFitHeterogeneity, ["particleDiameter"]),
         (CryodlProtPickFeatures, ["diameter"]),
         (CryodlProtDetectParticles, ["diameter"]),
         (CryodlProtTrainDetector, ["diameter"]),

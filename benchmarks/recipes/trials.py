@@ -92,8 +92,7 @@ COMMANDS = {
         "out.star",
     ),
     "fit-heterogeneity-subtomograms": (
-        "fit-heterogeneity --particles data/subtomograms.star --latent 1 --maps 2 --clusters 2 "
-        "--threads 1",
+        "fit-heterogeneity --particles data/subtomograms.star --latent 1 --maps 2 --clusters 2 --threads 1",
         "out",
     ),
     "simulate-tomograms": (
