@@ -11,8 +11,7 @@ from ...engine.cryodl.contract import IdentifyConfig
 from ...engine.cryodl.contract.particles.identifying import IdentifyOutputs
 from ..engine_protocol import OneRun
 from ..kinds import MapsOrModels
-from .particle_kinds import Particles
-from .particles_base import ParticlesBase
+from .particle_kinds import Particles, ParticlesBase
 
 
 class StructuresToCompare(MapsOrModels):
