@@ -177,6 +177,15 @@ A DOI stands here as an address: Scipion makes its links of this field as it is,
     year = {1999},
     doi = {https://doi.org/10.1111/1467-9868.00196}
 }
+@article{Punjani2017,
+    title = {cryoSPARC: algorithms for rapid unsupervised cryo-EM structure determination},
+    author = {Punjani, Ali and Rubinstein, John L. and Fleet, David J. and Brubaker, Marcus A.},
+    journal = {Nature Methods},
+    volume = {14},
+    pages = {290--296},
+    year = {2017},
+    doi = {https://doi.org/10.1038/nmeth.4169}
+}
 @article{Scheres2012,
     title = {RELION: Implementation of a Bayesian approach to cryo-EM structure determination},
     author = {Scheres, Sjors H. W.},

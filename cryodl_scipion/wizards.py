@@ -29,6 +29,7 @@ from .protocols import (
     CryodlProtEvaluateMap,
     CryodlProtExtractParticles,
     CryodlProtImproveMap,
+    CryodlProtInitialMap,
     CryodlProtIntegrity,
     CryodlProtLatentVolumes,
     CryodlProtPick,
@@ -153,6 +154,7 @@ class CryodlMaskWizard(Wizard):
     _targets = [
         (CryodlProtBackProject, ["maskDiameter"]),
         (CryodlProtClassify2D, ["maskDiameter"]),
+        (CryodlProtInitialMap, ["maskDiameter"]),
         (CryodlProtLatentVolumes, ["maskDiameter"]),
     ]
     _environments = [DESKTOP_TKINTER]

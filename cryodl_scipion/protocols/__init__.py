@@ -30,6 +30,7 @@ from .particles.protocol_classify_2d import CryodlProtClassify2D
 from .particles.protocol_denoise import CryodlProtDenoise, CryodlProtRawParticles
 from .particles.protocol_evaluate_denoiser import CryodlProtEvaluateDenoiser
 from .particles.protocol_identify import CryodlProtIdentify
+from .particles.protocol_initial_map import CryodlProtInitialMap
 from .particles.protocol_integrity import CryodlProtIntegrity
 from .particles.protocol_latent_volumes import CryodlProtLatentVolumes
 from .particles.protocol_select_classes import CryodlProtSelectClasses

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Particles of the fake engine: files as the real commands write them, with answers that tests know.
 
-FAKE_ENGINE_CONTROL=warning lets the control of evaluate-denoiser fail.
+FAKE_ENGINE_CONTROL=warning lets the control of evaluate-denoiser fail; FAKE_ENGINE_MAP=none: initial-map finds nothing.
 """
 
+import argparse
 import json
 import os
 
@@ -183,6 +184,30 @@ def reconstruct(config):
         substituted_fsc=None,
         substituted_resolution=None,
     ), []
+
+
+def initialMap(config):
+    columns, rows, optics = readStar(config.particles)
+    box, size = int(optics["rlnImageSize"]), float(optics["rlnImagePixelSize"])
+    os.makedirs(config.output, exist_ok=True)
+    path = lambda name: os.path.join(config.output, name)
+    with open(path("judgement.json"), "w") as file:
+        json.dump(dict(reasons=[]), file)
+    shared = dict(
+        judgement=path("judgement.json"), count=len(rows), pixel_size=size, box=box, contrast="bright", limit=15.0
+    )
+    if os.environ.get("FAKE_ENGINE_MAP") == "none":
+        made = dict.fromkeys(("map", "half1", "half2", "particles", "resolution"))
+        reasons = ["the particles show hardly more than noise"]
+        return dict(shared, **made, determined=False, reasons=reasons, fsc=[], agreement=0.4, coverage=0.8), []
+    pose = argparse.Namespace(particles=config.particles, output=path("particles.star"), symmetry="C1", structure="")
+    assignOrientations(pose)
+    names = dict(map="map.mrc", half1="map_half1.mrc", half2="map_half2.mrc")
+    for name in names.values():
+        writeMrc(path(name), np.ones((box,) * 3, np.float32), size)
+    made = dict({name: path(file) for name, file in names.items()}, particles=path("particles.star"))
+    fsc = [1.0 - i / (box // 2) for i in range(box // 2 + 1)]
+    return dict(shared, **made, determined=True, reasons=[], resolution=18.5, fsc=fsc, agreement=0.97, coverage=0.8), []
 
 
 def evaluate(config):
@@ -384,6 +409,7 @@ WORK = {
     "denoise": denoise,
     "assign-orientations": assignOrientations,
     "reconstruct": reconstruct,
+    "initial-map": initialMap,
     "evaluate-denoiser": evaluate,
     "assess-integrity": assessIntegrity,
     "identify": identify,

@@ -19,7 +19,7 @@ from .particles.viewer_classes2d import CryodlClasses2DViewer
 from .particles.viewer_denoise import CryodlGalleryViewer, CryodlParticlesViewer
 from .particles.viewer_evaluate import CryodlEvaluateViewer
 from .particles.viewer_identify import CryodlIdentifyViewer
-from .particles.viewer_orient import CryodlIntegrityViewer, CryodlOrientationsViewer
+from .particles.viewer_orient import CryodlInitialMapViewer, CryodlIntegrityViewer, CryodlOrientationsViewer
 from .viewer_ctf import CryodlCTFViewer
 from .viewer_model import CryodlModelViewer, CryodlTrainViewer
 from .viewer_report import CryodlReportViewer

@@ -26,12 +26,17 @@ def transformOf(pose: Any, pixelSize: float) -> Any:
 
 
 def appendOriented(
-    output: SetOfParticles, particles: SetOfParticles, path: str, noise: Any = None, done: Collection[int] = ()
+    output: SetOfParticles,
+    particles: SetOfParticles,
+    path: str,
+    noise: Any = None,
+    done: Collection[int] = (),
+    some: bool = False,
 ) -> None:
     """Append copies of items with the angles, shifts and scores of `cryodl assign-orientations`.
 
     output: set with projection alignment. path: the engine's STAR file. noise: that of oriented noise, or None. done:
-    ids of the particles that it has already.
+    ids of the particles that it has already. some: whether the file may have some of the particles alone.
     Raises ValueError unless every particle is there.
     """
     there = columnsOf(path, "particles")
@@ -50,7 +55,7 @@ def appendOriented(
         if noise:
             setattr(copy, NOISE, String(noise))
         output.append(copy)
-    if found != particles.getSize():
+    if found != particles.getSize() and not some:
         raise ValueError(f"{path} has {found} of the {particles.getSize()} particles. Run the protocol again.")
 
 

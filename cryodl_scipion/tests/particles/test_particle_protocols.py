@@ -2,7 +2,9 @@
 """Simulated particles, orientations, maps, evaluations and compositions, with a fake engine."""
 
 import os
+from unittest import mock
 
+import mrcfile
 import numpy as np
 
 from ...convert.alignment import anglesOf, originOf
@@ -12,9 +14,11 @@ from ...protocols import (
     CryodlProtBackProject,
     CryodlProtEvaluateDenoiser,
     CryodlProtIdentify,
+    CryodlProtInitialMap,
     CryodlProtIntegrity,
     CryodlProtSimulateParticles,
 )
+from ...viewers.particles.viewer_orient import CryodlInitialMapViewer
 from ..particle_sets import BOX, COUNT, PIXEL_SIZE, ParticlesTest, addTo, batchFile, makeParticles
 
 
@@ -187,6 +191,53 @@ class TestCryodlBackProject(ParticlesTest):
         self.assertEqual(self.project(noCTF, False, correctCtf=False).validate(), [])
         self.assertIn("Symmetry is 'helix'", " ".join(self.project(self.raw, False, symmetry="helix").validate()))
         self.assertIn("at least 2", " ".join(self.project(makeParticles(self, "one", count=1), False).validate()))
+
+
+class TestCryodlInitialMap(ParticlesTest):
+    def find(self, particles, run=True, **values):
+        make = self.runProtocol if run else self.makeProtocol
+        return make(CryodlProtInitialMap, dict(inputParticles=(particles, "outputParticles")), useGpu=False, **values)
+
+    def test_a_map_and_oriented_particles_that_relion_takes_for_a_refinement(self):
+        bare = makeParticles(self, "bare", aligned=False)
+        protocol = self.killedOnce(lambda: self.find(bare, maskDiameter=100.0))
+        volume, particles = protocol.outputVolume, protocol.outputParticles
+        self.assertEqual((volume.getDim(), volume.getSamplingRate()), ((BOX,) * 3, PIXEL_SIZE))
+        self.assertIn("hand is unknown", volume.getObjComment())
+        self.assertTrue(all(os.path.exists(path) for path in volume.getHalfMaps().split(",")))
+        self.assertTrue(particles.hasAlignmentProj() and particles.hasCTF())
+        self.assertTrue(np.allclose(anglesOf(particles.getFirstItem().getTransform().getMatrix()), (10, 20, -30)))
+        self.assertAlmostEqual(float(protocol.outputFSC.calculateResolution(0.5)), 16.0, places=2)
+        self.assertEqual(self.request(protocol).mask_diameter, 100.0)
+        try:
+            from relion.protocols import ProtRelionRefine3D
+        except ImportError:
+            self.skipTest("The plugin relion is not installed.")
+        refine = self.newProtocol(ProtRelionRefine3D, objLabel="refine")
+        refine.inputParticles.set(protocol)
+        refine.inputParticles.setExtended("outputParticles")
+        refine.referenceVolume.set(protocol)
+        refine.referenceVolume.setExtended("outputVolume")
+        self.assertEqual(refine._validate(), [])  # validate() asks for the program as well
+        self.proj.saveProtocol(refine)
+        refine.makePathsAndClean()
+        refine._createFilenameTemplates()
+        refine.convertInputStep(None, True)
+        with mrcfile.open(refine._getRefArg()) as mrc:
+            self.assertEqual((mrc.data.shape, float(mrc.voxel_size.x)), ((BOX,) * 3, PIXEL_SIZE))
+
+    def test_without_a_map_there_is_no_output_but_a_reason(self):
+        with mock.patch.dict(os.environ, FAKE_ENGINE_MAP="none"):
+            protocol = self.finished(self.find(self.raw))
+        self.assertEqual(list(protocol.iterOutputAttributes()), [])
+        with self.assertRaisesRegex(ValueError, "hardly more than noise"):
+            CryodlInitialMapViewer(project=self.proj, protocol=protocol)._data()
+
+    def test_mistakes_are_named_before_the_run(self):
+        self.assertEqual(self.find(self.raw, False).validate(), [])
+        noCTF = makeParticles(self, "noctf", ctf=False)
+        self.assertIn("have no CTF", " ".join(self.find(noCTF, False).validate()))
+        self.assertIn("not raw data", " ".join(self.find(self.denoised, False).validate()))
 
 
 class TestCryodlEvaluateDenoiser(ParticlesTest):

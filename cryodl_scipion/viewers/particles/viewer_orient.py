@@ -4,9 +4,12 @@
 from typing import Any, List
 
 from ...engine.cryodl.contract import Result
-from ...protocols import CryodlProtAssignOrientations, CryodlProtIntegrity
+from ...protocols import CryodlProtAssignOrientations, CryodlProtInitialMap, CryodlProtIntegrity
+from ..chimera import chimeraViews
 from ..gallery_data import Gallery
 from ..gallery_window import GalleryWindow
+from ..map_plots import drawFsc
+from ..maps.viewer_map import mapSlicesView
 from ..panels_viewer import Panel, PanelsViewer
 from ..subsets import itemsSubset
 from ..window import WindowView
@@ -63,6 +66,54 @@ class CryodlOrientationsViewer(PanelsViewer):
                 itemsSubset(self, self.protocol.outputParticles, "particle"),
             )
         ]
+
+
+class CryodlInitialMapViewer(PanelsViewer):
+    """What `Analyze results` opens for a first map."""
+
+    _label = "initial map viewer"
+    _targets = [CryodlProtInitialMap]
+    _SECTION = "Initial map"
+    _PANELS = (
+        Panel("showSlices", "Slices of the map and the half-maps", "Slices across the three axes, with sliders."),
+        Panel(
+            "showFsc",
+            "FSC of the half-maps",
+            "Fourier shell correlation of the maps of the two halves, which started apart.",
+        ),
+        Panel(
+            "showDirections",
+            "Distribution of the directions",
+            "Particles per direction, on an equal-area map of the sphere; uniform directions have one colour "
+            "everywhere.",
+        ),
+        Panel("showInChimera", "Map in ChimeraX", "Opens ChimeraX, if Scipion's plugin for it is installed."),
+    )
+    _WAIT = "There is no map yet. Wait until the run has finished."
+
+    def _data(self) -> Any:
+        made = self.protocol._made()
+        if made is not None and not made.determined:
+            raise ValueError("No map was determined, because " + "; ".join(made.reasons) + ".")
+        return made
+
+    def _showSlices(self, made: Any) -> List[Any]:
+        return [mapSlicesView(self.getTkRoot(), self.protocol.outputVolume)]
+
+    def _showFsc(self, made: Any) -> List[Any]:
+        plotter = self._plot("FSC")
+        axes = plotter.getFigure().add_subplot()
+        drawFsc(axes, {"half-maps": made.fsc}, made.pixel_size, made.box, made.resolution)
+        axes.set_title(f"{made.count} particles", fontsize=10)
+        return [plotter]
+
+    def _showDirections(self, made: Any) -> List[Any]:
+        data, plotter = OrientationSet(made.particles), self._plot("Directions", (9, 5))
+        drawDirections(plotter.getFigure().add_subplot(projection="mollweide"), data.rot, data.tilt)
+        return [plotter]
+
+    def _showInChimera(self, made: Any) -> Any:
+        return chimeraViews(self, made.map, "map")
 
 
 class CryodlIntegrityViewer(PanelsViewer):

@@ -55,7 +55,9 @@ class InitialMapOutputs(Outputs):
         "Resolution at which the FSC of the halves, which started apart, falls below 0.143; at best `limit`.", unit="Å"
     )
     limit: typing.Optional[float] = output("Finest detail that was compared.", unit="Å")
-    fsc: typing.List[float] = output("FSC of the half-maps, shell 0 first; empty without a map.")
+    fsc: typing.List[float] = output(
+        "FSC of the half-maps, shell 0 first; empty without a map.", becomes="outputFSC: FSC"
+    )
     agreement: typing.Optional[float] = output("Correlation of the maps of the two halves.")
     coverage: typing.Optional[float] = output("Coverage of the direction that is seen least; 1 for even views.")
     count: int = output("Number of particles that were used.")
@@ -69,7 +71,6 @@ COMMANDS = (
         "initial-map",
         InitialMapConfig,
         InitialMapOutputs,
-        form=False,
         gpu=True,
         seeded=True,
         example="cryodl initial-map --particles particles.star --output initial",

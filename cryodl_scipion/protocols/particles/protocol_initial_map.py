@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Find a first map without a structure."""
+
+from typing import Any, Dict
+
+from ...convert.particles.oriented import appendOriented
+from ...engine.cryodl.contract import InitialMapConfig
+from ...engine.cryodl.contract.particles.initial_map import InitialMapOutputs
+from ..engine_protocol import OneRun, fscFrom, volumeFrom
+from .particle_kinds import Particles
+from .particles_base import ParticlesBase
+
+
+class CryodlProtInitialMap(OneRun[InitialMapConfig, InitialMapOutputs], ParticlesBase):
+    """Find a first map of a molecule whose structure is not known, or say why there is none.
+
+    In: raw particles with CTF, most of them of one molecule. Out: a map of unknown hand with its half-maps and their
+    Fourier shell correlation, and the particles with the orientations found. Two starts from random orientations are
+    made in each half of the particles; only if the halves find the same map, from all sides, there are outputs. A
+    stopped run keeps the starts that are finished. Use the map as the reference of a 3-D refinement.
+    """
+
+    _label = "initial map"
+    OUTPUT, NOTHING_YET = "initial", "No map yet."
+    CITES = ("Punjani2017", "Scheres2012")
+    GOES_ON = True
+    FORM = (Particles("inputParticles", "Raw particles with CTF. Existing angles are not used.", need=("raw", "ctf")),)
+
+    def _makeOutputs(self, made: InitialMapOutputs) -> Dict[str, Any]:
+        if not made.determined or made.map is None:
+            return {}
+        volume = volumeFrom(made.map, made.pixel_size, comment="First map; its hand is unknown.", halves=True)
+        frequencies = [ring / (made.box * made.pixel_size) for ring in range(len(made.fsc))]
+        particles, output = self.inputParticles.get(), self._createSetOfParticles()
+        output.copyInfo(particles)
+        output.setAlignmentProj()
+        appendOriented(output, particles, made.particles, some=True)
+        fsc = fscFrom(frequencies, made.fsc, "half-maps")
+        return dict(outputVolume=volume, outputFSC=fsc, outputParticles=output)
