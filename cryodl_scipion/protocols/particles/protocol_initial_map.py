@@ -7,8 +7,7 @@ from ...convert.particles.oriented import appendOriented
 from ...engine.cryodl.contract import InitialMapConfig
 from ...engine.cryodl.contract.particles.initial_map import InitialMapOutputs
 from ..engine_protocol import OneRun, fscFrom, volumeFrom
-from .particle_kinds import Particles
-from .particles_base import ParticlesBase
+from .particle_kinds import Particles, ParticlesBase
 
 
 class CryodlProtInitialMap(OneRun[InitialMapConfig, InitialMapOutputs], ParticlesBase):
