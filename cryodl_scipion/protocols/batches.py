@@ -2,21 +2,148 @@
 """Protocols that work on micrographs or tomograms in batches as they arrive, and whose output sets grow."""
 
 import glob
+import json
 import os
-from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+import time
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 import pyworkflow.utils as pwutils
-from pwem.objects import Image
+from pwem.objects import Image, SetOfMicrographs
 from pwem.protocols import EMProtocol
-from pyworkflow.protocol import params
+from pyworkflow import BETA
+from pyworkflow.object import Pointer
+from pyworkflow.protocol import ProtStreamingBase, params
+from pyworkflow.protocol.constants import STEPS_PARALLEL
 from pyworkflow.protocol.params import Form
 
-from ..convert.growing import ColumnOnce
+from ..convert.growing import ColumnOnce, asInItsFile, fileOf
 from ..engine.cryodl import contract
 from ..engine.cryodl.contract import AllSkipped, Result, counted
+from .engine_protocol import ConfigT, EngineProtocol, MadeT
+from .inputs import ProtocolMixin
+from .kinds import Growing
 from .protocol_base import RESULT_FILE, skippedItems
-from .stored_settings import StoredSettings
-from .waiting import Waiting
+
+
+class StoredSettings(ProtocolMixin):
+    """What protocols share whose finished micrographs (or other items) are left alone when a run is continued.
+
+    A child gives _settings(), a dict of all that decides what is made of an item, _ITEM, what an item is, and _MADE,
+    what has been done to it: 'picked'. It calls _storeSettings() when it starts, and _checkContinuation() before.
+    """
+
+    _CONFIG: Any
+    _MADE: Any = None
+    _ITEM = "micrograph"
+
+    def _settingsFile(self) -> str:
+        return self._getExtraPath("settings.json")
+
+    def _storeSettings(self) -> None:
+        with open(self._settingsFile(), "w", encoding="utf-8") as file:
+            json.dump(self._settings(), file, indent=2)
+
+    def _changedSettings(self) -> List[str]:
+        """Names of settings that differ from those with which this run started before; empty if it did not."""
+        if not os.path.exists(self._settingsFile()):
+            return []
+        with open(self._settingsFile(), encoding="utf-8") as file:
+            before = json.load(file)
+        fields = contract.describe_all(self._CONFIG) if getattr(self, "_CONFIG", None) else []
+        if fields:
+            before, _ = contract.present_options(contract.command_name(self._CONFIG), before)
+        now = json.loads(json.dumps(self._settings()))
+        # what an earlier version did not write down had its default, or was no setting
+        defaults = {info.name: info.default for info in fields if not info.required}
+        return sorted(
+            name.replace("_", " ") for name in now if now[name] != before.get(name, defaults.get(name, now[name]))
+        )
+
+    def _checkContinuation(self) -> List[str]:
+        """A sentence in a list if this run is continued with other settings."""
+        changed = self._changedSettings() if self.isContinued() else []
+        return (
+            [
+                f"This run has already {self._MADE} {self._ITEM}s with another {', '.join(changed)}; continuing "
+                "would mix the settings. Choose the run mode Restart, or copy the protocol."
+            ]
+            if changed
+            else []
+        )
+
+
+class Waiting:
+    """Whether the first of the items that no batch has taken has waited long enough. longest: s."""
+
+    def __init__(self, longest: float) -> None:
+        self._longest = longest
+        self._since: Optional[float] = None
+
+    def over(self, items: Sequence[Any]) -> bool:
+        """items: those that wait now."""
+        if not items:
+            self._since = None
+            return False
+        if self._since is None:
+            self._since = time.monotonic()
+        return time.monotonic() - self._since >= self._longest
+
+    def begin(self) -> None:
+        """A batch took the first items: the others wait from now on."""
+        self._since = None
+
+
+def appendItems(
+    protocol: Any,
+    outputName: Any,
+    source: Pointer,
+    items: Sequence[Image],
+    SetClass: Any = SetOfMicrographs,
+    describe: Optional[Callable[..., Any]] = None,
+    info: Any = None,
+) -> None:
+    """Append items to an output, which is made with the first of them.
+
+    source: the pointer to the set that they come from. describe: called with the new set before its first item. info:
+    set whose information the new one takes over, if it is not the source.
+    """
+    output: Any = getattr(protocol, outputName, None)
+    isNew = output is None
+    if isNew:
+        output = SetClass.create(protocol._getPath(), prefix=outputName)
+        output.copyInfo(source.get() if info is None else info)
+        if describe is not None:
+            describe(output)
+    else:
+        asInItsFile(output)  # also if a run died before noting it down
+        output.enableAppend()
+    for item in items:
+        output.append(item)
+    protocol._updateOutputSet(outputName, output, output.STREAM_OPEN)
+    if isNew:
+        protocol._defineSourceRelation(source, output)
+
+
+def appendGrowingPicks(
+    protocol: Any, outputName: str, micrographs: Pointer, sources: Sequence[Pointer], append: Callable[[Any], None]
+) -> None:
+    """Append to a set of coordinates, which is made with its first micrographs, also where these have no picks.
+
+    micrographs: the pointer to those that it belongs to. sources: pointers to what it is made of. append: describes the
+    set, and appends the items.
+    """
+    output: Any = getattr(protocol, outputName, None)
+    if fileOf(output) is None:
+        isNew, output = output is None, protocol._createSetOfCoordinates(micrographs)
+    else:
+        isNew = False
+        asInItsFile(output)  # also if a run died before noting it down
+        output.enableAppend()
+    append(output)
+    protocol._updateOutputSet(outputName, output, output.STREAM_OPEN)
+    for source in sources if isNew else ():
+        protocol._defineSourceRelation(source, output)
+
 
 # Starting the engine costs a second or two; a batch spreads it over its items.
 BATCH = 16
@@ -197,3 +324,63 @@ class ArrivingBatches(StoredSettings):
         if self._batchLimit() < 1:
             errors.append(f"{self.getParam(self._SIZE).label.get()} is {self._batchLimit()}; it must be at least 1.")
         return errors
+
+
+class BatchRun(EngineProtocol[ConfigT, MadeT], ArrivingBatches, EMProtocol, ProtStreamingBase):
+    """What is worked on is the first part of FORM that may grow (Micrographs, Tomograms). A child gives _OUTPUTS or
+    _outputNames(), _WORK and _MADE as ArrivingBatches has them, _append, and may give _ofBatch, BATCH_SIZE and
+    BATCH_HELP, a sentence about batches."""
+
+    _devStatus = BETA
+    stepsExecutionMode = STEPS_PARALLEL
+    BATCH_SIZE = BATCH
+    LONGEST_WAIT: Optional[int] = None  # s that an item waits at most; None: none waits
+    BATCH_HELP = "While micrographs arrive, it starts with those available."
+
+    def _addRunParams(self, form: Form) -> None:
+        self._addBatchParams(form, self.BATCH_HELP, self.BATCH_SIZE, self.LONGEST_WAIT)
+
+    # ----- steps
+    def stepsGeneratorStep(self) -> None:
+        self._arriving = self._growing().arriving(self)
+        self._insertBatches(self.batchStep, self.outputStep)
+
+    def _growing(self) -> Growing:
+        return next(part for part in self.FORM if isinstance(part, Growing))
+
+    def batchStep(self, names: Sequence[str]) -> None:
+        """Run the engine on a batch. It writes files only."""
+        with self._lock:
+            items, files = self._batchItems(names)
+            folder = self._batchFolder(items)
+            config = self._ofBatch(self._config(**files), items, folder)
+        try:
+            self._runEngine(config, folder, files["names"])
+        except contract.AllSkipped as error:
+            self._noteAllSkipped(config, folder, error, files["names"])
+
+    def _ofBatch(self, config: ConfigT, items: Sequence[Any], folder: str) -> ConfigT:
+        """The config of a batch that has its items already, with what else differs. It may write files for the
+        engine; the caller holds the lock."""
+        return config
+
+    def outputStep(self, names: Sequence[str]) -> None:
+        """Append a batch to the outputs; items that they have already are left alone."""
+        with self._lock:
+            items, done, engineNames = self._arriving.items(names), self._doneNames(), self._arriving.engineNames()
+            new = {engineNames[item.getObjId()]: item for name, item in zip(names, items) if name not in done}
+            self._append(new, self._batchResult(items).outputs)
+
+    def _append(self, items: Dict[str, Any], made: MadeT) -> None:
+        """Append what the engine made. items: {name for the engine: item} of those that no output has yet; some of them
+        may have been skipped. The caller holds the lock."""
+        raise NotImplementedError
+
+    def _batchItems(self, names: Sequence[str]) -> Tuple[Any, Dict[str, Any]]:
+        items, engineNames = self._arriving.items(names), self._arriving.engineNames()
+        files, known = self._growing().fileOf, (engineNames[item.getObjId()] for item in items)
+        return items, {self._ITEM + "s": tuple(files(item) for item in items), "names": tuple(known)}
+
+    # ----- validation
+    def _checkTogether(self) -> Any:
+        return self._checkBatches() or self._checkContinuation()

@@ -19,8 +19,7 @@ from ..form import addConfigParams, readConfig
 from ..objects import CryodlModel
 from .kinds import FormPart, Model, ModelOrShipped, Section
 from .model_field import cardOf
-from .one_run import OneRunBase
-from .protocol_base import CryodlProtBase
+from .protocol_base import CryodlProtBase, OneRunBase
 
 ConfigT = TypeVar("ConfigT")
 MadeT = TypeVar("MadeT", bound=Outputs)

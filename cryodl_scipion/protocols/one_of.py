@@ -16,7 +16,7 @@ from ..engine.cryodl import contract
 from ..engine.cryodl.contract import Result
 from .engine_protocol import ConfigT, EngineProtocol, MadeT, OneRun, configOf, followContract
 from .kinds import FormPart
-from .possible_outputs import possibleOutputs
+from .protocol_base import possibleOutputs
 
 
 class Way(Generic[ConfigT, MadeT]):
@@ -202,6 +202,12 @@ class OneOf(OneRun[ConfigT, MadeT]):
         return runs and super().usesGpu() and self._way().usesGpu(self)
 
     # ----- steps and results
+    def _insertAllSteps(self) -> None:
+        if self._way()._CONFIG is None:  # one step: what is made is noted before the step counts as done
+            self._insertFunctionStep(self.createOutputStep, self._settings(), needsGPU=False)
+        else:
+            super()._insertAllSteps()
+
     def runStep(self, settings: Dict[str, Any]) -> None:
         self._way().run(self, settings)
 
@@ -209,6 +215,7 @@ class OneOf(OneRun[ConfigT, MadeT]):
         if self._way()._CONFIG is not None:
             super().createOutputStep(settings)
         else:
+            self._way().run(self, settings)
             self._defineRelated(**self._makeOutputs(None))
 
     def _settings(self) -> Dict[str, Any]:

@@ -2,21 +2,77 @@
 """What all protocols of the plugin share: GPU fields, the request, the engine's run, its results, the summary."""
 
 import glob
+import importlib
+import json
 import os
 import re
-from typing import Any, Dict, List, Sequence, Tuple
+from fnmatch import fnmatch
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import pyworkflow.utils as pwutils
+from pwem.objects import EMObject, Volume
+from pwem.protocols import EMProtocol
+from pyworkflow import BETA
 from pyworkflow.protocol import params
 from pyworkflow.protocol.constants import GPU_LIST, USE_GPU
 from pyworkflow.protocol.params import Form
 
 from .. import Plugin
+from ..convert.structures import structureFileOf, structureForEngine
 from ..engine.cryodl import contract
 from ..engine.cryodl.contract import Result
 from ..form import formProblems, readConfig
-from .inputs import PluginProtocol
-from .possible_outputs import possibleOutputs, refuseUndeclared
+from ..tomography import HAS_TOMO
+from .inputs import PluginProtocol, ProtocolMixin
+
+# Where Scipion's classes stand; tomo is imported for tomograms alone.
+_MODULES = ("pwem.objects", "..objects", "pyworkflow.object", "tomo.objects")
+
+
+def possibleOutputs(configClass: type, several: bool = False) -> Dict[str, Any]:
+    """{name: class} of all outputs that a protocol makes of its command's results, as `_possibleOutputs` holds them.
+
+    Parameters
+    ----------
+    configClass : type
+        Config of the command.
+    several : bool
+        Instead those whose names hold a *, one output for each feature, species or composition.
+
+    Returns
+    -------
+    dict
+        Empty if nothing of Scipion is made.
+    """
+    return {
+        name: _classOf(word)
+        for name, word in _declared(configClass).items()
+        if ("*" in name) is several and (HAS_TOMO or "SubTomogram" not in word)
+    }
+
+
+def refuseUndeclared(protocol: Any, names: Iterable[str]) -> None:
+    """Raises KeyError for outputs that the contract does not declare."""
+    declared = protocol._possibleOutputs if protocol._CONFIG is None else _declared(protocol._CONFIG)
+    unknown = sorted(name for name in names if not any(fnmatch(name, one) for one in declared))
+    if unknown:
+        raise KeyError(f"{protocol.getClassName()} defines {', '.join(unknown)}, which the contract does not declare")
+
+
+def _declared(configClass: type) -> Dict[str, str]:
+    """{name: name of the class} by the Outputs of a command."""
+    outputs = next(command.outputs for command in contract.EVERY_COMMAND.values() if command.config is configClass)
+    fields = contract.describe_outputs(outputs) if outputs else []
+    return {name: word for field in fields for name, word in field.scipion.items()}
+
+
+def _classOf(word: str) -> Any:
+    for module in _MODULES:
+        found = getattr(importlib.import_module(module, __package__), word, None)
+        if found is not None:
+            return found
+    raise TypeError(f"No class {word} in {', '.join(_MODULES)}: see the contract's outputs.")
+
 
 REQUEST_FILE = "request.json"
 RESULT_FILE = "result.json"
@@ -243,3 +299,70 @@ def deviceLines(results: Sequence[Result]) -> List[str]:
 
 def warningLines(results: Sequence[Result]) -> List[str]:
     return [f"Warning: {w}" for w in dict.fromkeys(w for result in results for w in result.warnings)]
+
+
+EVALUATION, EVALUATION_FOLDER = "evaluation.json", "evaluation"
+
+
+class HasEvaluation(ProtocolMixin):
+    """Mixin of protocols whose engine command writes a folder with evaluation.json."""
+
+    def getEvaluationFolder(self) -> str:
+        """Where evaluation.json and the pictures are."""
+        return self._getExtraPath(EVALUATION_FOLDER)
+
+    def getEvaluation(self) -> Any:
+        """evaluation.json, None before it is there."""
+        path = os.path.join(self.getEvaluationFolder(), EVALUATION)
+        if not os.path.exists(path):
+            return None
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+
+
+class OneRunBase(CryodlProtBase, EMProtocol):
+    """A child gives _checkInputs and _engineValues as CryodlProtBase has them."""
+
+    _devStatus = BETA
+
+    # ----- files for the engine
+    def _inputFolder(self) -> str:
+        return self._getExtraPath("input")
+
+    def _structureFor(self, structure: Volume, named: bool = False) -> str:
+        """The structure's file for the engine, which exists from the first step on. named: by the structure's name."""
+        pwutils.makePath(self._inputFolder())
+        return structureForEngine(structure, self._inputFolder(), named)
+
+    def _runOnce(
+        self, config: Any, *outputs: str, goesOn: bool = False, folder: Optional[str] = None, names: Sequence[str] = ()
+    ) -> Result:
+        """Run the engine, unless it has made `outputs` with the same settings. Returns the contract's Result.
+
+        goesOn: the engine knows what is finished in its folder, and goes on there. folder: of request and result, where
+        the engine runs several times. names: of the config's items, for the engine.
+        """
+        folder = folder or self._getExtraPath()
+        self._forgetOther(config, folder, *outputs, names=names)
+        path = os.path.join(folder, RESULT_FILE)
+        if os.path.exists(path) and all(os.path.exists(output) for output in outputs):
+            return contract.Result.read(path)
+        if not goesOn:
+            # without its result an output tells too little: the run was killed between the two
+            pwutils.cleanPath(*outputs)
+        return self._runEngine(config, folder, names)
+
+    def _result(self) -> Any:
+        """The contract's Result of the run, None before it is there."""
+        path = self._getExtraPath(RESULT_FILE)
+        return contract.Result.read(path) if os.path.exists(path) else None
+
+    def _pointed(self, name: str) -> Any:
+        """[object] of a list of pointers."""
+        return [pointer.get() for pointer in getattr(self, name) if pointer.get() is not None]
+
+    def _structureName(self, structure: EMObject) -> str:
+        return os.path.basename(structureFileOf(structure))
+
+    def _citations(self) -> List[str]:
+        return ["cryodl"]

@@ -18,7 +18,7 @@ from pyworkflow.wizard import Wizard
 import cryodl_scipion
 
 from .. import bibtex, objects, protocols, viewers, wizards
-from ..protocols.possible_outputs import possibleOutputs
+from ..protocols.protocol_base import possibleOutputs
 from .test_forms import ourProtocols
 
 FOLDER = os.path.dirname(os.path.abspath(cryodl_scipion.__file__))

@@ -11,7 +11,7 @@ from pwem.objects import AtomStruct, EMObject, EMSet, Volume
 from ...convert.maps.maps import frameOf, isMrc, mapForEngine, unequalVoxels
 from ...convert.structures import structureFileOf, structureProblem
 from ...engine.cryodl.contract.result import write_json
-from ..one_run import OneRunBase
+from ..protocol_base import OneRunBase
 
 _FRAME_FILE = "frame.json"
 

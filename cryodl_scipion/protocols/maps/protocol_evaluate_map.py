@@ -15,10 +15,9 @@ from ...engine.cryodl.contract import CompareModelsConfig, EvaluateMapConfig, Re
 from ...engine.cryodl.contract.maps.evaluating import CompareModelsOutputs, EvaluateMapOutputs
 from ...engine.cryodl.contract.maps.improving import ImproveMapOutputs
 from ..engine_protocol import fscFrom, volumeFrom
-from ..evaluation_folder import EVALUATION_FOLDER, HasEvaluation
 from ..kinds import AtomicModel, Flag, Model, Options, Section
 from ..one_of import OneOf, Way
-from ..protocol_base import RESULT_FILE
+from ..protocol_base import EVALUATION_FOLDER, RESULT_FILE, HasEvaluation
 from .map_kinds import FrameChoice, HalfMap, Map, MapMask
 from .maps_base import MapsBase, ownOrigin
 

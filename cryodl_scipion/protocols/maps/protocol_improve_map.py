@@ -15,8 +15,7 @@ from ...engine.cryodl.contract.maps.improving import ImproveMapOutputs
 from ..engine_protocol import OneRun, volumeFrom
 from ..inputs import classOf
 from ..kinds import Choice, Flag, Model, Options
-from ..possible_outputs import possibleOutputs
-from ..protocol_base import RESULT_FILE
+from ..protocol_base import RESULT_FILE, possibleOutputs
 from .map_kinds import FrameChoice, HalfMap, Maps, MaskOrStructure
 from .maps_base import MapsBase, ownOrigin
 

@@ -13,11 +13,9 @@ from ...convert.micrographs import coordinates as convert
 from ...convert.micrographs.picks import describeOutput
 from ...engine.cryodl import contract
 from ...objects import CryodlModel
-from ..batches import ArrivingBatches
-from ..growing_outputs import appendGrowingPicks
+from ..batches import ArrivingBatches, Waiting, appendGrowingPicks
 from ..model_field import boxSizeOf
 from ..protocol_base import REQUEST_FILE, RESULT_FILE
-from ..waiting import Waiting
 
 OUTPUT = "outputCoordinates"
 MINIMUM = 2  # micrographs to learn from: one of them judges

@@ -11,8 +11,7 @@ from ...convert.micrographs.pick_sets import commonMicrographs, setLabels, write
 from ...convert.micrographs.picks import DIAMETER
 from ..checks import checkDiameter
 from ..kinds import Pointing, PointingMany
-from ..one_run import OneRunBase
-from ..protocol_base import RESULT_FILE
+from ..protocol_base import RESULT_FILE, OneRunBase
 from .pick_set_checks import checkPickSets, leftOutLines
 
 _SAME_DIAMETER = 0.01

@@ -11,9 +11,8 @@ from ...convert.micrographs.assessments import setMetrics, splitLines
 from ...convert.micrographs.picks import DIAMETER
 from ...engine.cryodl.contract import AssessMicrographsConfig, Result
 from ...engine.cryodl.contract.micrographs.assessing import AssessMicrographsOutputs
-from ..batch_run import BatchRun
+from ..batches import BatchRun, appendItems
 from ..checks import checkDiameter
-from ..growing_outputs import appendItems
 from ..kinds import Options, Section
 from .micrograph_kinds import Coordinates, Micrographs
 

@@ -19,8 +19,7 @@ from ...convert.micrographs.pick_sets import NUMBER_OF_SETS, PICKERS
 from ...convert.micrographs.picks import boxSizeFor, describeOutput
 from ...engine.cryodl.contract import ConsensusPicksConfig, Result, counted
 from ...engine.cryodl.contract.micrographs.consensus import ConsensusPicksOutputs
-from ..batch_run import BatchRun
-from ..growing_outputs import appendGrowingPicks
+from ..batches import BatchRun, appendGrowingPicks
 from ..kinds import BoxSize, Options
 from ..protocol_base import RESULT_FILE
 from .pick_sets_base import PickSets, PickSetsBase

@@ -13,8 +13,7 @@ from ...engine.cryodl import contract
 from ...engine.cryodl.contract import DenoiseMicrographsConfig, Result, counted
 from ...engine.cryodl.contract.micrographs.denoising import DenoiseMicrographsOutputs
 from ...objects import CryodlModel
-from ..batch_run import BatchRun
-from ..growing_outputs import appendItems
+from ..batches import BatchRun, appendItems
 from ..kinds import ModelOrShipped, Options, Pointing
 from ..methods import denoisedMicrographsInWords
 from .micrograph_kinds import Micrographs

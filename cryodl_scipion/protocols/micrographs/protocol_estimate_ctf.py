@@ -12,8 +12,7 @@ from ...convert.micrographs.ctfs import ctfLines, ctfModel
 from ...engine.cryodl import __version__
 from ...engine.cryodl.contract import EstimateCtfConfig, Result, counted
 from ...engine.cryodl.contract.micrographs.ctf import EstimateCtfOutputs
-from ..batch_run import BatchRun
-from ..growing_outputs import appendItems
+from ..batches import BatchRun, appendItems
 from ..kinds import Options
 from .micrograph_kinds import Micrographs
 

@@ -15,9 +15,8 @@ from ...convert.particles.extracted import extractedParticles, writeCtfs
 from ...engine.cryodl import __version__, contract
 from ...engine.cryodl.contract import ExtractParticlesConfig, Result, counted
 from ...engine.cryodl.contract.micrographs.extracting import ExtractParticlesOutputs
-from ..batch_run import BatchRun
+from ..batches import BatchRun, appendItems
 from ..checks import checkDiameter, checkMicrographs
-from ..growing_outputs import appendItems
 from ..kinds import Growing, Options, Pointing
 from .micrograph_kinds import ACQUISITION, pixelsAndAcquisition
 

@@ -21,14 +21,13 @@ from ...convert.micrographs.picks import describeOutput, foundDiameter, modelLin
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import PickConfig, Result
 from ...engine.cryodl.contract.micrographs.picking import PickOutputs
-from ..batches import BATCH, noteAllSkipped
+from ..batches import BATCH, StoredSettings, noteAllSkipped
 from ..checks import checkDiameter, checkModelFolder, modelWarnings
 from ..engine_protocol import EngineProtocol
 from ..kinds import BoxSize, Model, Options
 from ..methods import citationsOf, pickingInWords
 from ..model_field import boxSizeOf, cardOf, checkSizeFields, diameterOf, modelFolder
 from ..protocol_base import skippedItems
-from ..stored_settings import StoredSettings
 from .micrograph_kinds import Micrographs
 from .picking_loop import PickingLoop
 

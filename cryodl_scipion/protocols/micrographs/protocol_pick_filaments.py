@@ -10,9 +10,8 @@ from ...convert.micrographs.picks import boxSizeFor, setDiameter
 from ...engine.cryodl import __version__, contract
 from ...engine.cryodl.contract import PickFilamentsConfig, Result, counted
 from ...engine.cryodl.contract.micrographs.filaments import PickFilamentsOutputs
-from ..batch_run import BatchRun
+from ..batches import BatchRun, appendItems
 from ..checks import checkDiameter
-from ..growing_outputs import appendItems
 from ..kinds import BoxSize, Options
 from .micrograph_kinds import Micrographs
 

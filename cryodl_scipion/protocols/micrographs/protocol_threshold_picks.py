@@ -15,9 +15,8 @@ from ...convert.growing import reopened
 from ...convert.micrographs import coordinates as convert
 from ...convert.micrographs.picks import CANDIDATES, DIAMETER, hasCandidates, scoredPicks
 from ...engine.cryodl.contract import counted, score_text
-from ..batches import ArrivingBatches
+from ..batches import ArrivingBatches, appendGrowingPicks
 from ..form_parts import addPointer
-from ..growing_outputs import appendGrowingPicks
 from ..inputs import PluginProtocol, WithoutEngine
 
 OUTPUT = "outputCoordinates"

@@ -14,7 +14,7 @@ from ...convert.particles.particles import writeParticles
 from ...engine.cryodl import contract
 from ...objects import CryodlModel
 from ..kinds import MapOrModel, ModelOfProject, Pointing, PointingMany
-from ..one_run import OneRunBase
+from ..protocol_base import OneRunBase
 from ..simulating import checkOrientations
 from .particle_checks import checkParticles, scaleWarnings
 

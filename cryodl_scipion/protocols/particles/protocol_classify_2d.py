@@ -22,9 +22,8 @@ from ...convert.particles.classes2d import addAverages, addToClasses, describeAv
 from ...convert.particles.particles import idsInStar, writeParticles
 from ...engine.cryodl.contract import Classify2DConfig, Result
 from ...engine.cryodl.contract.particles.classes2d import Classify2DOutputs
+from ..batches import StoredSettings, Waiting
 from ..engine_protocol import EngineProtocol
-from ..stored_settings import StoredSettings
-from ..waiting import Waiting
 from .particle_batches import BATCH, LONGEST_WAIT
 from .particle_kinds import Particles, ParticlesBase
 

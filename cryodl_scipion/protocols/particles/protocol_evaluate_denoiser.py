@@ -8,9 +8,9 @@ from pwem.objects import SetOfFSCs
 from ...engine.cryodl.contract import EvaluateDenoiserConfig
 from ...engine.cryodl.contract.particles.denoising import EvaluateDenoiserOutputs
 from ..engine_protocol import OneRun, fscFrom
-from ..evaluation_folder import EVALUATION_FOLDER, HasEvaluation
 from ..kinds import MapOrModel, Options, Section
 from ..methods import citationsOf
+from ..protocol_base import EVALUATION_FOLDER, HasEvaluation
 from .particle_checks import checkParticles
 from .particle_kinds import HANDEDNESS, WHAT_FOR, ParticleDenoiser, Particles, ParticlesBase, StructureOfParticles
 

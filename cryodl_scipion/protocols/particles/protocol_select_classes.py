@@ -13,7 +13,7 @@ from ...engine.cryodl import contract
 from ...form import addConfigParams
 from ..form_parts import addPointer
 from ..inputs import PluginProtocol, WithoutEngine
-from ..possible_outputs import possibleOutputs
+from ..protocol_base import possibleOutputs
 
 
 class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):

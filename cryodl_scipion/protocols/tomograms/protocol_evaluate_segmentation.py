@@ -12,8 +12,8 @@ from ...engine.cryodl.contract import EvaluateSegmentationConfig, Result
 from ...engine.cryodl.contract.tomograms.evaluating import EvaluateSegmentationOutputs
 from ..checks import listed
 from ..engine_protocol import OneRun
-from ..evaluation_folder import EVALUATION_FOLDER, HasEvaluation
 from ..kinds import Options
+from ..protocol_base import EVALUATION_FOLDER, HasEvaluation
 from .tomogram_checks import checkPaired
 from .tomogram_kinds import Masks
 from .tomogram_words import judgedInWords, judgedLines

@@ -11,12 +11,11 @@ from ...convert.tomograms.tomograms import idOf, markScores, maskOf
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result, SegmentConfig
 from ...engine.cryodl.contract.tomograms.segmenting import SegmentOutputs
-from ..batch_run import BatchRun
+from ..batches import BatchRun, appendItems
 from ..checks import checkModelFolder, listed
-from ..growing_outputs import appendItems
 from ..kinds import Options, PointingMany
 from ..model_field import addShippedModels, checkShippedModels, shippedFolders
-from ..possible_outputs import possibleOutputs
+from ..protocol_base import possibleOutputs
 from .tomogram_kinds import Tomograms
 from .tomogram_words import METHOD, noiseLines, segmentedLines, segmentingInWords
 

@@ -12,7 +12,7 @@ from tomo.objects import SetOfAverageSubTomograms, SetOfClassesSubTomograms
 from ...convert.names import inputName
 from ...convert.tomograms.subtomogram_sets import appendSubtomogramAverages, fillSubtomogramClasses
 from ...convert.tomograms.subtomograms import imagesOf, writeSubtomograms
-from ..one_run import OneRunBase
+from ..protocol_base import OneRunBase
 
 CLASSES, AVERAGES, UNKNOWN_SET = "outputClasses", "outputAverages", "outputUnknown"
 

@@ -8,7 +8,7 @@ import pyworkflow.utils as pwutils
 from tomo.objects import Tomogram
 
 from ...convert.tomograms.tomograms import engineNames, fileOf, idOf
-from ..one_run import OneRunBase
+from ..protocol_base import OneRunBase
 
 
 class TomogramsBase(OneRunBase):
