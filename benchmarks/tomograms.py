@@ -315,7 +315,6 @@ SETTINGS = {
     },
 }
 SMOOTHED = (0.0, 1.5, 3.0, 5.0)  # px, of Gaussian noise
-UNLIMITED = ("--noise-limit", 100)  # the scores as the models give them
 DRAWN = "13 Å, ±60 by 3°, SNR 0.3"
 
 
@@ -361,7 +360,7 @@ def general_segmenters(run, tomogram, seed):
         asked, labels = {"membrane": ENVELOPE}, data / "reference_labels.mrc"
     else:
         cell, size = unseen_cell(run, tomogram, seed), dict(pixel_size=SETTINGS[tomogram]["pixel_size"])
-        outputs, _ = segmented(cell / "tomograms" / "*.mrc", folder, SHIPPED, *UNLIMITED)
+        outputs, _ = segmented(cell / "tomograms" / "*.mrc", folder, SHIPPED)
         asked, labels = {f: label for f, label in features(cell).items() if f in SHIPPED}, cell / "labels" / "*.mrc"
     noise, rows = next(iter(outputs["noise"].values())), []
     for feature, label in sorted(asked.items(), key=lambda one: SHIPPED.index(one[0])):
@@ -374,26 +373,23 @@ def general_segmenters(run, tomogram, seed):
 
 
 @benchmark(
-    cases=dict(width=SMOOTHED, limited=[0, 1]),
+    cases=dict(width=SMOOTHED),
     tables={
         "segmented-noise": columns(
             {
-                "noise": lambda r: (
-                    ("white" if not r["width"] else f"smoothed by {r['width']:g} px")
-                    + (", as it is used" if r["limited"] else ", scores as they are")
-                ),
+                "noise": lambda r: f"smoothed by {r['width']:g} px" if r["width"] else "white",
                 **{f"{feature} (%)": lambda r, feature=feature: percent(r[feature]) for feature in SHIPPED},
             }
         )
     },
     quick=dict(side=128),
 )
-def segmented_noise(run, width, limited, side=256):
+def segmented_noise(run, width, side=256):
     """The part of noise alone that the shipped segmenters take for a feature. width: px of a Gaussian, 0 for none."""
-    folder = run.work(f"{width} {limited}")
+    folder = run.work(f"{width}")
     values = np.random.default_rng(5).standard_normal((96, side, side)).astype(np.float32)
     path = write_volume(folder / "noise.mrc", gaussian_filter(values, width) if width else values)
-    files = next(iter(segmented(path, folder, SHIPPED, *(() if limited else UNLIMITED))[0]["files"].values()))
+    files = next(iter(segmented(path, folder, SHIPPED)[0]["files"].values()))
     return {feature: float((Tomogram(files[feature]).raw() >= 0.5).mean()) for feature in SHIPPED}
 
 

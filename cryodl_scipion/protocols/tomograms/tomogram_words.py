@@ -89,7 +89,7 @@ def noiseLines(results: Sequence[Result]) -> List[str]:
     lines = []
     for tomogram, features in sorted(found.items()):
         if features:
-            worst = max(features, key=lambda name: features[name].get("noise_before", features[name]["noise"]))
+            worst = max(features, key=lambda name: features[name]["noise"])
             lines.append(noise_in_words(tomogram, worst, features[worst]))
     if len(lines) > MAX_NOISE_LINES:
         lines[MAX_NOISE_LINES:] = [f"... and {len(lines) - MAX_NOISE_LINES} more tomograms."]

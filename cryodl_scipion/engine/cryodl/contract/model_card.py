@@ -82,6 +82,7 @@ _RANGES = {
     "minimum_distance": (0.0, 1e3),
     **dict.fromkeys(("temperature", "raw_scale"), (1e-6, 1e6)),
     **dict.fromkeys(("calibration", "narrow", "gain"), (-1e6, 1e6)),
+    "boundary_range": (-5.0, 5.0),
 }
 _WORDS = {"contrast": ("dark", "bright")}
 _FROM_SOURCE = "Get the model from its source again."

@@ -28,6 +28,7 @@ REMOVED: typing.Dict[str, typing.Tuple[str, ...]] = {
     "fit-heterogeneity": ("tolerance", "gaussians", "anchors"),
     "fit-subtomogram-heterogeneity": ("tolerance",),
     "pick-templates": ("angular_step",),
+    "segment": ("noise_limit",),
     "simulate-half-maps": ("side_chains", "solvent", "carboxylates", "sharpen"),
     "train-map-improver": (
         *("local_resolution", "local_effects", "ssim_weight", "q_score_weight", "fsc_weight", "attention", "width"),

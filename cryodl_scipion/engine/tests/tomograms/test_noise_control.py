@@ -12,7 +12,6 @@ from synthetic import write_mrc
 from cryodl.cli import main
 from cryodl.contract import Result
 from cryodl.io.model import read_model, write_model
-from cryodl.io.tomograms import Tomogram
 from cryodl.tomograms.segmenters import load_segmenter
 from cryodl.tomograms.segmenters.noise_control import NoiseAnswer, lowered, same_spectrum
 from cryodl.tomograms.segmenters.segmenter import joined_segmenters
@@ -62,38 +61,33 @@ def test_a_run_says_what_its_models_find_in_noise(tmp_path, capsys):
     result = Result.read(tmp_path / "r.json")
     assert result.outputs["noise"] == {"a": {"blob": {"noise": 1.0, "tomogram": 1.0, "voxels": 12 * 48 * 48}}}
     assert "a, blob: the model finds the feature in 100 % of noise" in capsys.readouterr().out
-    assert any("may be noise" in warning for warning in result.warnings)
+    assert any("regard the feature as not found" in warning for warning in result.warnings)
     record = json.loads((tmp_path / "out/segment.json").read_text())
     assert record["tomograms"]["a"]["noise"]["blob"]["noise"] == 1.0
 
 
-def test_a_boundary_is_raised_to_the_limit_where_noise_has_more_than_a_third_of_what_is_found():
-    noise, found = torch.linspace(0, 0.8, 1000), torch.linspace(0, 1, 1000)
+def scores_of(*populations):
+    """Scores of Gaussian populations of log odds: (number, mean) each."""
+    rng = np.random.default_rng(0)
+    return torch.from_numpy(np.concatenate([rng.normal(mean, 0.7, n) for n, mean in populations])).float().sigmoid()
+
+
+def test_the_boundary_lies_where_scores_of_the_tomogram_leave_those_of_noise_within_the_range():
+    noise, found = scores_of((100_000, -6)), scores_of((90_000, -6), (10_000, -1.5))
     answer = NoiseAnswer.none(0.5).with_scores(noise, found)
-    parts = answer.parts(0.01)  # 1 - t / 0.8 of the noise reach t: 1 % is left at 0.792
-    assert parts["boundary"] == pytest.approx(0.792, abs=0.01)
-    assert parts["noise_before"] == pytest.approx(0.375, abs=2e-3)
-    assert parts["noise"] <= 0.01 and parts["voxels"] == 1000
-    fewer = NoiseAnswer.none(0.5).with_scores(torch.linspace(0, 0.55, 1000), found)  # 9 % of noise, 50 % found
-    assert "raised" not in fewer.parts(0.01)
-    assert answer.parts(None) == answer.parts(1.0) == {"noise": 0.375, "tomogram": 0.5, "voxels": 1000}
+    parts = answer.parts((-5.0, 0.0))
+    assert -4.5 < parts["raised"] < -3 and parts["boundary"] == pytest.approx(1 / (1 + np.exp(-parts["raised"])))
+    assert parts["tomogram"] == pytest.approx(0.1, abs=0.005) and parts["noise"] < 0.01
     drawn = lowered(found.clone(), parts["raised"]) >= 0.5
-    assert float(drawn.float().mean()) == pytest.approx(parts["tomogram"], abs=2e-3)
+    assert float(drawn.float().mean()) == pytest.approx(parts["tomogram"], abs=1e-3)
+    assert answer.parts((-2.0, 0.0))["raised"] == -2.0 and answer.parts((0.5, 1.0))["raised"] == 0.5
+    assert "raised" not in answer.parts(None)  # a model that learned from labels of such tomograms
+    assert answer.parts(None)["tomogram"] == pytest.approx(float((found >= 0.5).float().mean()))
 
 
-def test_what_is_no_stronger_than_in_noise_is_not_drawn(tmp_path, capsys):
-    write_mrc(tmp_path / "a.mrc", noise((12, 48, 48)), 10.0)
-    write_segmenter(tmp_path / "model", calibration=[0.0, 3.0])  # everything is the feature
-    command = ["segment", "--tomograms", str(tmp_path / "a.mrc"), "--model", str(tmp_path / "model"), "--device", "cpu"]
-    command += ["--noise-limit", "0.05", "--output", str(tmp_path / "out"), "--result", str(tmp_path / "r.json")]
-    assert main(command) == 0
-    result = Result.read(tmp_path / "r.json")
-    parts = result.outputs["noise"]["a"]["blob"]
-    assert parts["noise"] == 0 and parts["noise_before"] == 1 and parts["boundary"] > 0.95
-    assert (Tomogram(result.outputs["files"]["a"]["blob"]).raw() < 0.5).all()
-    assert any("regard the feature as not found" in warning for warning in result.warnings)
-    assert main([*command[:-4], "--output", str(tmp_path / "out"), "--noise-limit", "100"]) != 0
-    assert "limit in noise (--noise-limit)" in capsys.readouterr().err
+def test_a_boundary_stays_where_the_tomogram_scores_as_noise_does():
+    answer = NoiseAnswer.none(0.5).with_scores(scores_of((50_000, -1)), scores_of((50_000, -1)))
+    assert "raised" not in answer.parts((-3.0, -1.0))
 
 
 def test_an_image_in_place_of_a_tomogram_is_said(tmp_path):

@@ -149,18 +149,6 @@ class SegmentConfig:
         choices=SCORE_TYPES,
         expert=True,
     )
-    noise_limit: typing.Optional[float] = param(
-        "Maximum false-positive rate, in percent of the voxels in noise with the tomogram's spectrum. If a model "
-        "exceeds it, and its rate in noise is more than a third of its rate in the tomogram, its scores are lowered "
-        "to this limit. 100: the scores are not changed.",
-        default=None,
-        label="Limit in noise",
-        unit="%",
-        minimum=0.0,
-        maximum=100.0,
-        none_means="0.03 for models trained on simulated cells (such as the shipped ones), 100 for others",
-        expert=True,
-    )
     memory: float = memory_field()
     names: Paths = tomogram_names_field()
 
@@ -182,8 +170,8 @@ class SegmentOutputs(Outputs):
     noise: typing.Dict[str, typing.Dict[str, Details]] = output(
         "For each tomogram and feature, the fraction of voxels that reach the threshold in noise with the spectrum "
         "of some blocks of the tomogram (noise) and in these blocks (tomogram), and the number of these voxels "
-        "(voxels). If the threshold was raised: by how many log odds (raised), the model's score at the new "
-        "threshold (boundary), and the fraction in noise before (noise_before)."
+        "(voxels). If the tomogram's scores changed the threshold: by how many log odds (raised; negative if lowered) "
+        "and the model's score at it (boundary). Score volumes have 0.5 there."
     )
 
 
@@ -209,12 +197,9 @@ def noise_in_words(tomogram: str, feature: str, parts: typing.Mapping[str, typin
         "measured on."
     )
     if parts.get("raised"):
-        words += (
-            f" Its threshold was therefore raised to the model's score {parts['boundary']:.3g}; before, the feature "
-            f"was found in {_percent(parts['noise_before'])} % of the noise."
-        )
-        if parts["tomogram"] <= 2 * parts["noise"]:
-            words += " What remains is no more than noise gives: regard the feature as not found."
+        words += f" Its threshold is the model's score {parts['boundary']:.3g}, by the scores of this tomogram."
+    if parts["tomogram"] <= 2 * parts["noise"]:
+        words += " This is hardly more than noise gives: regard the feature as not found."
     return words
 
 

@@ -38,8 +38,7 @@ if typing.TYPE_CHECKING:
     from ..segmenters.score_folder import Unfinished
     from ..segmenters.segmenter import Segmenter
 
-NOISY, NOISY_PART = 0.001, 0.1  # parts of noise, and of what is found, that a feature may be found in without a warning
-LIMIT = 0.0003  # part of noise that a feature of a model may be found in where nobody labelled such tomograms for it
+NOISY = 0.001  # part of the tomogram that is called a feature, from which it is warned of as no more than in noise
 DIFFERENT, TOO_DIFFERENT = 2.0, 8.0  # times the pixel size that a model learned at: warned of; refused
 
 
@@ -62,8 +61,9 @@ def run(config: SegmentConfig) -> Result:
     folders = [find_model(model, "segmenter") for model in config.model]
     cards = [read_card(folder, "segmenter") for folder in folders]
     features = combined_features(cards, folders, config.annotators)
+    settings = dict(_settings(config, cards), boundaries=[f.between and list(f.between) for f in features])
     scores = ScoreFolder(
-        Path(config.output), features, compared_features(cards), _settings(config, cards), _described(features, folders)
+        Path(config.output), features, compared_features(cards), settings, _described(features, folders)
     )
     skipped, notes = list[Skipped](), list[str]()
     sources = list(_sources(config, named, cards, skipped, notes))
@@ -91,30 +91,13 @@ def _noisy(noise: typing.Mapping[str, typing.Mapping[str, typing.Any]]) -> typin
     """Warnings of SegmentOutputs.noise."""
     for name, found in noise.items():
         for feature, parts in found.items():
-            words = noise_in_words(name, feature, parts)
-            if parts["noise"] > max(NOISY, NOISY_PART * parts["tomogram"]):
-                yield f"{words} This fraction of the result may be noise; check it, or raise the threshold."
-            elif parts.get("raised"):
-                yield words
-
-
-def _limits(config: SegmentConfig, features: typing.Sequence[CombinedFeature]) -> dict[str, float | None]:
-    """Part of noise that each feature may be found in; None: its scores are left as they are."""
-    from ..segmenters.card import SIMULATION
-
-    limit = None if config.noise_limit is None else config.noise_limit / 100
-    usual = lambda feature: LIMIT if set(feature.annotators) == {SIMULATION} else None
-    return {feature.name: usual(feature) if limit is None else limit for feature in features}
+            if NOISY < parts["tomogram"] <= 2 * parts["noise"]:
+                yield noise_in_words(name, feature, parts)
 
 
 def _settings(config: SegmentConfig, cards: typing.Sequence[typing.Mapping[str, typing.Any]]) -> dict[str, typing.Any]:
     """What decides the scores, for segment.json."""
-    return dict(
-        models=[card["weights_sha256"] for card in cards],
-        scores=config.scores,
-        annotators=config.annotators,
-        noise_limit=config.noise_limit,
-    )
+    return dict(models=[card["weights_sha256"] for card in cards], scores=config.scores, annotators=config.annotators)
 
 
 def _described(
@@ -235,9 +218,8 @@ def _segment_one(
 
     slices = source.tomogram.shape[0]
     found = TomogramScores(source.tomogram, source.pixel_size, segmenters, config.memory)
-    limits = _limits(config, unfinished.features)
     answers = noise_answers(found, unfinished.features)
-    unfinished.noise = {name: answer.parts(limits[name]) for name, answer in answers.items()}
+    unfinished.noise = {feature.name: answers[feature.name].parts(feature.between) for feature in unfinished.features}
     for feature, parts in unfinished.noise.items():
         print(noise_in_words(source.name, feature, parts))
     if unfinished.slices:

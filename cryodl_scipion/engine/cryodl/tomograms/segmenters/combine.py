@@ -17,12 +17,14 @@ MINIMUM = 1e-4  # scores are as far from 0 and 1 as this, for finite log odds: f
 @dataclasses.dataclass(frozen=True)
 class CombinedFeature:
     """A volume of scores to make. name: in file names and tables. models: numbers of the models that it is made of.
-    annotators, thresholds: theirs."""
+    annotators, thresholds: theirs. between: log odds that the tomogram may raise the threshold by, at least and at
+    most; None where it stays."""
 
     name: str
     models: tuple[int, ...]
     annotators: tuple[str, ...]
     thresholds: tuple[float, ...]
+    between: tuple[float, float] | None = None
 
     @property
     def threshold(self) -> float:
@@ -52,6 +54,7 @@ def combined_features(
             (n,),
             (c["annotator"],),
             (c["threshold"],),
+            _between([c]),
         )
         for n, c in enumerate(cards)
     )
@@ -81,9 +84,16 @@ def _combined(cards: typing.Sequence[typing.Mapping[str, typing.Any]]) -> tuple[
             tuple(numbers),
             tuple(cards[n]["annotator"] for n in numbers),
             tuple(cards[n]["threshold"] for n in numbers),
+            _between([cards[n] for n in numbers]),
         )
         for name, numbers in groups.items()
     )
+
+
+def _between(cards: typing.Sequence[typing.Mapping[str, typing.Any]]) -> tuple[float, float] | None:
+    """The mean of the cards' ranges; None if one has none, as models that learned from labels of such tomograms."""
+    ranges = [card.get("boundary_range") for card in cards]
+    return None if None in ranges else tuple(np.mean(ranges, axis=0).tolist())
 
 
 def _check(

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""False positives of segmenters in noise with the spectrum of the tomogram.
+"""Scores of segmenters in noise with the spectrum of the tomogram, and the boundary of a feature that follows.
 
-It says how often a model calls plain noise of this kind its feature. It does not say how often it takes one structure
-for another: that needs labels. Where noise is called the feature too often, the boundary of the feature is raised.
+How high a model scores its feature depends on contrast, noise and defocus. Noise of the tomogram's own spectrum shows
+which scores mean nothing in it: from where noise makes up less than SHARE of the scores, voxels are taken for the
+feature. This says how often a model calls plain noise its feature, not how often it takes one structure for another,
+which would need labels; so the boundary stays within the range that the model's card gives (see docs/tomograms.md).
 """
 
 from __future__ import annotations
@@ -22,8 +24,10 @@ if typing.TYPE_CHECKING:
 
 BLOCKS, SIDE = 5, 192  # blocks spread over the tomogram; their side in working px, at most
 DEPTH = 24  # working slices of a block that are answered, at most
-PART = 1 / 3  # of what is found: as much may be found in noise, whose spectrum is also that of what is found
-STEP, FARTHEST = 0.01, 20.0  # log odds of scores above a feature's threshold: how finely, and how far they are counted
+STEP, LOWEST, HIGHEST = 0.05, -7.0, 10.0  # log odds, from the feature's threshold, that scores are counted at
+SHARE = 0.4  # of the scores about the boundary may be those of noise, which has the power of what is found, too
+WIDTH, FEW = 20, 100  # STEPs that are "about the boundary", and the fewest voxels that tell something there
+ZERO = round(-LOWEST / STEP)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +37,8 @@ class NoiseAnswer:
     Attributes
     ----------
     noise, tomogram : array (n,) int
-        Voxels of noise, and of the blocks that it was made of, whose log odds are so many STEPs or more above those of
-        the threshold, for 0, 1, ... STEPs.
+        Voxels of noise, and of the blocks that it was made of, whose log odds are above those of the threshold by
+        LOWEST or more, by LOWEST + STEP or more, ...
     voxels : int
         How many were looked at.
     threshold : float
@@ -49,7 +53,7 @@ class NoiseAnswer:
     @classmethod
     def none(cls, threshold: float) -> NoiseAnswer:
         """Before anything was seen."""
-        empty = np.zeros(round(FARTHEST / STEP) + 1, np.int64)
+        empty = np.zeros(round((HIGHEST - LOWEST) / STEP) + 1, np.int64)
         return cls(empty, empty, 0, threshold)
 
     def with_scores(self, noise: torch.Tensor, tomogram: torch.Tensor) -> NoiseAnswer:
@@ -57,26 +61,23 @@ class NoiseAnswer:
         counts = [_counts(scores, self.threshold, len(self.noise)) for scores in (noise, tomogram)]
         return NoiseAnswer(self.noise + counts[0], self.tomogram + counts[1], self.voxels + len(noise), self.threshold)
 
-    def raised(self, limit: float | None) -> int:
-        """STEPs that the boundary must be raised by, so that no larger part of the noise than `limit` reaches it; 0
-        where the noise has no more than that, or than PART of what is found in the tomogram. None: no limit."""
-        if limit is None:
-            return 0
-        if self.noise[0] <= max(limit * self.voxels, PART * self.tomogram[0]):
-            return 0
-        return int(np.flatnonzero(self.noise <= limit * self.voxels)[0])
+    def raised(self, between: tuple[float, float] | None) -> float:
+        """Log odds by which the boundary is raised, or lowered if negative: to the lowest scores of which noise makes
+        up no more than SHARE. between: how far at least and at most; None: 0, as where there are no such scores."""
+        if between is None:
+            return 0.0
+        noise, found = (counts[:-WIDTH] - counts[WIDTH:] for counts in (self.noise, self.tomogram))
+        middles = LOWEST + STEP * (np.arange(len(found)) + WIDTH / 2)
+        real = middles[(noise <= SHARE * found) & (found >= FEW) & (middles >= between[0] - STEP / 2)]
+        return float(np.clip(real[0], *between)) if len(real) else 0.0
 
-    def parts(self, limit: float | None) -> dict[str, float]:
-        """As SegmentOutputs.noise holds it, at the boundary that the limit gives."""
-        steps = self.raised(limit)
-        part = lambda counts: float(counts[steps] / self.voxels)
+    def parts(self, between: tuple[float, float] | None) -> dict[str, float]:
+        """As SegmentOutputs.noise holds it, at the boundary that follows. between: as of raised."""
+        raised = self.raised(between)
+        part = lambda counts: float(counts[ZERO + round(raised / STEP)] / self.voxels)
         parts = dict(noise=part(self.noise), tomogram=part(self.tomogram), voxels=self.voxels)
-        if steps:
-            parts.update(
-                raised=steps * STEP,
-                boundary=1 / (1 + float(np.exp(-steps * STEP - _odds(self.threshold)))),
-                noise_before=float(self.noise[0] / self.voxels),
-            )
+        if raised:
+            parts.update(raised=raised, boundary=1 / (1 + float(np.exp(-raised - _odds(self.threshold)))))
         return parts
 
 
@@ -85,9 +86,9 @@ def _odds(score: float) -> float:
 
 
 def _counts(scores: torch.Tensor, threshold: float, steps: int) -> np.ndarray:
-    """(steps,) scores that are 0, 1, ... STEPs or more above the threshold in log odds."""
-    above = scores[scores >= threshold]
-    positions = ((torch.logit(above, MINIMUM) - _odds(threshold)) / STEP).floor().clamp(0, steps - 2).long()
+    """(steps,) scores that are LOWEST, LOWEST + STEP, ... or more above the threshold in log odds."""
+    positions = ((torch.logit(scores, MINIMUM) - _odds(threshold) - LOWEST) / STEP + 1e-4).floor()
+    positions = positions.clamp(0, steps - 2).long()
     return torch.bincount(positions, minlength=steps).flip(0).cumsum(0).flip(0).numpy()
 
 

@@ -28,7 +28,7 @@ _WORDS = dict(
     models="other models",
     scores="another kind of scores (--scores)",
     annotators="another treatment of several annotators",
-    noise_limit="another limit in noise (--noise-limit)",
+    boundaries="another way to choose the thresholds",
 )
 
 
