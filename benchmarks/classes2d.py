@@ -182,42 +182,35 @@ def row_of(found, kept):
     )
 
 
-CHOICES = {"all": "all classes", "former": "before: score 0.5", "adapted": "now, no threshold", "best": "best"}
-
-
-def choice_table(rows):
-    lines = [["particles for each class", "bad", "choice", "good kept", "bad kept", "signal", "worst molecule"]]
-    for each, bad in dict.fromkeys((r["each"], r["bad_part"]) for r in rows):
-        found = {r["choice"]: r for r in rows if (r["each"], r["bad_part"]) == (each, bad)}
-        for choice, word in CHOICES.items():
-            if choice in found:
-                kept = [f"{100 * found[choice][key]:.0f} %" for key in ("good", "bad")]
-                signal = [f"{found[choice][key]:.2f}" for key in ("value", "worst")]
-                lines.append([str(each), f"{100 * bad:.0f} %", word, *kept, *signal])
-    return lines
-
-
 @benchmark(
     cases=lambda: [
         dict(each=e, classes=k, bad_part=bad) for e, k in ((30, 6), (60, 6), (100, 10), (200, 10)) for bad in (0.1, 0.4)
     ],
-    tables={"class-choice": choice_table},
+    tables={
+        "class-choice": columns(
+            {
+                "particles for each class": "each",
+                "bad (%)": lambda r: f"{100 * r['bad_part']:.0f}",
+                "choice": "choice",
+                "good kept": "good:.2f",
+                "bad kept": "bad:.2f",
+                "signal": "value:.2f",
+                "worst molecule": "worst:.2f",
+            }
+        )
+    },
     quick=dict(molecules="6VXX", each=12, classes=3),
 )
-def class_choice(
-    run, each, classes, bad_part, snr=0.05, molecules="6VXX 6O1M 3J9I 8BK7 7QPD 9BE6", ranker=None, former=None
-):
+def class_choice(run, each, classes, bad_part, snr=0.05, molecules="6VXX 6O1M 3J9I 8BK7 7QPD 9BE6", ranker=None):
     """Good and bad particles that the choice of 2-D classes keeps, of molecules that no ranker learnt from. The value
     of a choice is g²/(g + b) for g good and b bad particles, over that of all good ones alone: the signal of a map.
     Choices: all classes; a score of 0.5 (fixed); `select-classes` without a threshold (adapted); the best of whole
-    classes, with the ground truth; 0.5 by a former ranker (a model folder). error: of the scores, mean."""
-    models = {None: load_ranker(ranker), **({"former": load_ranker(former)} if former else {})}
-    scored = lambda model, one: model.scores_of(*map(torch.from_numpy, (one.images, one.numbers)))
+    classes, with the ground truth. error: of the scores, mean."""
+    model = load_ranker(ranker)
+    scored = lambda one: model.scores_of(*map(torch.from_numpy, (one.images, one.numbers)))
     found = [class_set(run.output, m, each * classes, classes, bad_part, snr, 11) for m in molecules.split()]
-    error = np.concatenate([np.abs(scored(models[None], one) - one.good) for one in found]).mean()
-    per = [choices(one, scored(models[None], one)) for one in found]
-    for one, choice in zip(found, per):
-        choice.update({name: scored(model, one) >= FIXED for name, model in models.items() if name})
+    error = np.concatenate([np.abs(scored(one) - one.good) for one in found]).mean()
+    per = [choices(one, scored(one)) for one in found]
     rows = []
     for name in per[0]:
         parts = [row_of(one, choice[name]) for one, choice in zip(found, per)]

@@ -156,10 +156,6 @@ def six_table(rows):
     return lines
 
 
-def steps_of(swinconv, cgan):
-    return dict(swinconv=swinconv, cgan=cgan)
-
-
 @benchmark(
     cases=dict(way=WAYS, test=TESTS),
     tables={"six-tests": six_table},
@@ -170,7 +166,7 @@ def six_tests(run, test, way, area="box", count=200, training=1000, swinconv=150
     FSC of its back projection at the true angles, what it makes of noise and of another molecule. (2) is the spike,
     since TRPV1 is not at hand. swinconv, cgan: training steps (cgan's own number is 21 per particle)."""
     _, tested, other, _ = TESTS[test]
-    sets = Sets(run, area, count, training, steps_of(swinconv, cgan))
+    sets = Sets(run, area, count, training, dict(swinconv=swinconv, cgan=cgan))
     ground, targets = ground_of(sets, tested)
     denoiser, cost = denoiser_of(sets, ground, test, way)
     unseen = None if other is None else ground_of(sets, other)[0]
@@ -233,7 +229,7 @@ def kinesin_sites(run, way, area="box", images=SITE_IMAGES, count=200, training=
     image is explained as the bare tube plus the kinesins of all sites, at the true angles, by linear regression; a
     site's weight is its score. Raw images are compared with their CTF in noise of their spectrum, which is the best
     that any linear method can do; denoised ones without, rings brought to equal strength."""
-    sets, name = Sets(run, area, count, training, steps_of(swinconv, cgan)), TESTS[5][1]
+    sets, name = Sets(run, area, count, training, dict(swinconv=swinconv, cgan=cgan)), TESTS[5][1]
     pixel_size = MOLECULES[name].pixel_size
     folder = run.kept(f"sites-{area}-{images}", lambda path: make_sites(path, SNR, images, pixel_size))
     ground = dataclasses.replace(ground_of(sets, name)[0], particles=read_particles(folder / "particles.star"))

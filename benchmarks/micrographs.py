@@ -57,10 +57,7 @@ CASES["dirt"] = 3
 
 def to_sort():
     """{name of a set: (paths, pixel size Å/px, diameter Å)}."""
-    found = {}
-    for name, (folder, pixel_size, diameter_px, *_) in SETS.items():
-        paths = sorted((data_folder() / folder / "micrographs").glob("*.mrc"))
-        found[name] = (paths, pixel_size, pixel_size * diameter_px)
+    found = {one.name: (one.micrographs, one.pixel_size, one.diameter) for one in map(real, SETS)}
     example = data_folder() / "contamination_example" / "Ucsf_stack_1142_DW.mrc"
     return {**found, "contamination example": ([example], 1.0, 1.0 * EXAMPLE_PX)}
 

@@ -169,18 +169,21 @@ CHANGES = {  # labels, code that runs before the commands, networks, options of 
 SHORT = dict(unet=150, deeppicker=300, deepem=300, cryolo=100)  # steps, where a network would take more
 
 
-def changes_table(rows):
-    """F1 of each network, by what is changed."""
-    lines = [["changed", *NETWORKS]]
-    for (change,), part in grouped(rows, "change").items():
-        found = {r["network"]: f"{r['best_f1']:.3f} ({r['f1']:.3f})" for r in part}
-        lines.append([change, *(found.get(name, "") for name in NETWORKS)])
-    return lines
-
-
 @benchmark(
     cases=lambda: [dict(change=change, network=n) for change, (*_, names, _) in CHANGES.items() for n in names],
-    tables={"picking-changes": changes_table},
+    tables={
+        "picking-changes": columns(
+            {
+                "changed": "change",
+                "network": "network",
+                "best F1 / AP (F1 at the default threshold)": f1_ap,
+                "rounds: false picks, validation": lambda r: ", ".join(
+                    f"{one['false_positives']}, {one['metric']:.3f}" for one in r.get("rounds") or ()
+                ),
+                "steps": "steps",
+            }
+        )
+    },
     quick=dict(set="empiar10028", steps=4),
 )
 def picking_changes(run, change, network, set="empiar10017", steps=None):
@@ -193,17 +196,16 @@ def picking_changes(run, change, network, set="empiar10017", steps=None):
     if "uncertain" in change:
         (folder / "uncertain").mkdir()
         for path in given.glob("*.star"):
-            yx, known = read_coordinates(path)[path.stem][0], positions(one)[path.stem]
-            left = known[~match_picks(known, yx, 1.0)]
+            known = positions(one)[path.stem]
+            left = known[~match_picks(known, read_coordinates(path)[path.stem][0], 1.0)]
             write_coordinates(folder / "uncertain" / path.name, left, np.ones(len(left)))
         options += ("--uncertain", folder / "uncertain")
     micrographs = one.train[:1] if change == "one micrograph" else one.train
     cost = train(one, given, folder / "model", *options, micrographs=micrographs, patch=patch)
     pick(one.test, one.pixel_size, one.diameter, folder / "model", folder / "picks", patch=patch)
-    row = dict(score(one, folder / "picks"), cpu=cost["cpu"])
     training = json.loads((folder / "model" / "card.json").read_text())["training"]
-    row.update(steps=training["steps"], rounds=training.get("recursions"))
-    return row
+    found = dict(steps=training["steps"], rounds=training.get("recursions"), cpu=cost["cpu"])
+    return dict(score(one, folder / "picks"), **found)
 
 
 # ----- what no training saw
