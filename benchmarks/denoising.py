@@ -59,9 +59,9 @@ class Blind:
         self.denoise = blind.denoise
 
 
-def ground_of(sets, name):
+def ground_of(sets, name, snr=SNR):
     """evaluate.Bench of a molecule's test particles, without a denoiser, and projections to compare with."""
-    particles = read_particles(sets.particles(name))
+    particles = read_particles(sets.particles(name, snr))
     projector, diameter, _ = load_projector(sets.structure(name), particles.pixel_size, particles.box)
     ground, _ = bench_of(particles, projector, None, "bright", diameter / particles.pixel_size)
     targets = projector.project(random_angles(TARGETS, np.random.default_rng(6)), None, particles.box)
@@ -108,9 +108,7 @@ def figures_of(ground, denoiser, targets, unseen, what):
 
 def _of_set(denoiser, bench):
     """The denoiser, told the spectra of another Bench's particles if it works with those of a set."""
-    if isinstance(denoiser, Filter):
-        return Filter(bench)
-    return Blind(bench) if isinstance(denoiser, Blind) else denoiser
+    return type(denoiser)(bench) if isinstance(denoiser, (Filter, Blind)) else denoiser
 
 
 TESTS = {
@@ -171,6 +169,33 @@ def six_tests(run, test, way, area="box", count=200, training=1000, swinconv=150
     denoiser, cost = denoiser_of(sets, ground, test, way)
     unseen = None if other is None else ground_of(sets, other)[0]
     return dict(figures_of(ground, denoiser, targets, unseen, other), training=cost)
+
+
+# ----- sizes and noise
+@benchmark(
+    cases=dict(molecule=["nucleosome", "beta-galactosidase", "microtubule"], snr=[0.2, 0.05, 0.02]),
+    tables={
+        "denoised-sizes": columns(
+            {
+                "molecule": "molecule",
+                "diameter (Å)": "diameter:.0f",
+                "SNR": "snr:g",
+                "mean FRC: raw": "raw:.3f",
+                "Wiener filter": "wiener:.3f",
+                "`general_denoiser`": "denoised:.3f",
+                "over Wiener": lambda r: f"{r['denoised'] / r['wiener']:.2f}",
+            }
+        )
+    },
+    quick=dict(count=8),
+)
+def denoised_sizes(run, molecule, snr, count=80):
+    """The shipped denoiser on particles of several sizes (64 px, at 3.5 to 8.5 Å) and SNRs over the box."""
+    sets = Sets(run, "box", count)
+    ground, _ = ground_of(sets, molecule, snr)
+    _, diameter, _ = load_projector(sets.structure(molecule), ground.particles.pixel_size, ground.particles.box)
+    means = measure_bench(dataclasses.replace(ground, denoiser=Blind(ground))).means()
+    return dict({name: means[name] for name in ("raw", "wiener", "denoised")}, diameter=diameter)
 
 
 # ----- which sites of a microtubule carry a kinesin: one answer for each site of each image ("FINDKIN")

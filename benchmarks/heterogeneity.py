@@ -61,9 +61,7 @@ def _domain_shells(path, made, true, columns):
 
 def few(p_value):
     """A p-value, which may be too small for a floating-point number."""
-    if p_value < 1e-300:
-        return "< 1e-300"
-    return f"{p_value:.0e}" if p_value < 1e-4 else f"{p_value:.1g}"
+    return "< 1e-300" if p_value < 1e-300 else f"{p_value:.0e}" if p_value < 1e-4 else f"{p_value:.1g}"
 
 
 @benchmark(

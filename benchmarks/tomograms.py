@@ -293,6 +293,8 @@ BASIC = dict(vesicles=3, membranes=1, microtubules=4, filaments=10, size=224, th
 # Lengths in Å. Each differs from the training: one kind of bilayer and filament, everything in one tomogram.
 SETTINGS = {
     "13 Å, ±60 by 3°, SNR 0.3": {"pixel_size": 13, "snr": 0.3},
+    "13 Å, ±60 by 3°, SNR 0.1": {"pixel_size": 13, "snr": 0.1},
+    "13 Å, ±60 by 3°, SNR 0.03": {"pixel_size": 13, "snr": 0.03},
     "10 Å, ±50 by 2°, SNR 0.1": {
         "pixel_size": 10,
         "snr": 0.1,
