@@ -30,8 +30,6 @@ from .protocols import (
     CryodlProtExtractParticles,
     CryodlProtImproveMap,
     CryodlProtInitialMap,
-    CryodlProtIntegrity,
-    CryodlProtLatentVolumes,
     CryodlProtPick,
     CryodlProtPickByHand,
     CryodlProtPickFilaments,
@@ -155,7 +153,6 @@ class CryodlMaskWizard(Wizard):
         (CryodlProtBackProject, ["maskDiameter"]),
         (CryodlProtClassify2D, ["maskDiameter"]),
         (CryodlProtInitialMap, ["maskDiameter"]),
-        (CryodlProtLatentVolumes, ["maskDiameter"]),
     ]
     _environments = [DESKTOP_TKINTER]
 
@@ -199,11 +196,7 @@ class CryodlSpectrumWizard(Wizard):
 class CryodlResolutionWizard(Wizard):
     """Choose the finest detail while looking at the structure and at particles without finer ones."""
 
-    _targets = [
-        (CryodlProtTrainDenoiser, ["resolution"]),
-        (CryodlProtAssignOrientations, ["resolution"]),
-        (CryodlProtIntegrity, ["resolution"]),
-    ]
+    _targets = [(CryodlProtTrainDenoiser, ["resolution"]), (CryodlProtAssignOrientations, ["resolution"])]
     _environments = [DESKTOP_TKINTER]
 
     def show(self, form: Form, *params: Any) -> None:

@@ -19,7 +19,6 @@ from cryodl.io.particle_sets import StackWriter, read_particles, write_particles
 
 TRAINING_SEED, TEST_SEED = 101, 2  # orientations.py tests with 1
 SNR = 0.05
-PATIENCE = 4000  # steps of a denoiser's training
 CHD1_SHARE = 0.18  # part of the mass, as the integrity test is set
 
 
@@ -132,13 +131,11 @@ def simulate(structure, molecule, snr, count, seed, star, area="particle"):
 
 
 def train(sets, structures, model, network, steps, *options):
-    """`cryodl train-denoiser` on one thread. steps: None for the network's own; ends earlier after some PATIENCE
-    without a better validation.
+    """`cryodl train-denoiser` on one thread. steps: None for the network's own.
 
     Returns dict: cpu, wall (s), memory (MB), steps that were done.
     """
-    # a training is validated 16 times
-    more = () if steps is None else ("--steps", steps, "--patience", min(1000, round(16 * PATIENCE / steps)))
+    more = () if steps is None else ("--steps", steps)
     cost = cryodl(
         "train-denoiser",
         "--particles",

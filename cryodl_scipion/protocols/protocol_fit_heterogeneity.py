@@ -5,7 +5,7 @@ import os
 from typing import Any, Dict, List
 
 from pwem.objects import EMSet, SetOfParticlesFlex, Volume
-from pyworkflow.protocol.params import Form
+from pyworkflow.protocol.params import LEVEL_ADVANCED, Form
 
 from ..convert.names import inputName
 from ..convert.particles.latent import appendFlex, appendLatent, classifyByLatentClass
@@ -112,6 +112,7 @@ class CryodlProtFitHeterogeneity(OneRun[FitHeterogeneityConfig, FitHeterogeneity
         ),
         Options("method", "latent", "resolution", "maps", "axes", "clusters"),
         Options("classes", when=f"method != {_GAUSSIAN}"),
+        Options("particle_diameter", "tilt_min", "tilt_max", expertLevel=LEVEL_ADVANCED),  # of subtomograms alone
     )
 
     def _makeOutputs(self, made: FitHeterogeneityOutputs) -> Dict[str, Any]:

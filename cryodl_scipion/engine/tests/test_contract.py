@@ -92,7 +92,6 @@ def test_order_of_choices_is_frozen():
         "TrainDenoiserConfig.contrast": contrast,
         "TrainDenoiserConfig.network": ("posterior", "swinconv", "cgan"),
         "TrainDenoiserConfig.loss": ("l1", "exponential"),
-        "TrainDenoiserConfig.split_by": ("auto", "micrograph", "half", "random"),
         "DenoiseConfig.contrast": contrast,
         "EvaluateDenoiserConfig.contrast": contrast,
         "AssignOrientationsConfig.contrast": contrast,

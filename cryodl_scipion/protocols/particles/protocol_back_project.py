@@ -36,10 +36,7 @@ class CryodlProtBackProject(OneRun[ReconstructConfig, ReconstructOutputs], Parti
         ),
         Options("symmetry", "mask_diameter", "correct_ctf"),
     )
-    NOT_ON_FORM = {
-        "noise_control": "goes with the particles",
-        "substituted": "of the command line's assign-orientations --noise-substitution",
-    }
+    NOT_ON_FORM = {"noise_control": "goes with the particles"}
 
     def _filesMade(self, config: ReconstructConfig) -> List[str]:
         return [config.output, *(self._getExtraPath(f"map_half{half}.mrc") for half in (1, 2))]

@@ -14,9 +14,8 @@ from ...engine.cryodl.contract import AssessIntegrityConfig
 from ...engine.cryodl.contract.particles.integrity import AssessIntegrityOutputs
 from ..engine_protocol import OneRun
 from ..kinds import MapsOrModels, Own
-from ..methods import citationsOf
 from .particle_checks import checkParticles, scaleWarnings
-from .particle_kinds import ParticleDenoiser, Particles, ParticlesBase
+from .particle_kinds import Particles, ParticlesBase
 
 _SUBSET = "outputParticles_%s"  # the name of a composition
 
@@ -45,6 +44,7 @@ class CryodlProtIntegrity(OneRun[AssessIntegrityConfig, AssessIntegrityOutputs],
     """
 
     _label = "assess co-complex integrity"
+    CITES = ("Scheres2012",)
     OUTPUT, NOTHING_YET = "integrity", "No probabilities yet."
     FORM = (
         Particles(
@@ -73,10 +73,6 @@ class CryodlProtIntegrity(OneRun[AssessIntegrityConfig, AssessIntegrityOutputs],
             "The subset of a composition contains the particles with at least this probability of it; other "
             "particles are in no subset.\n\nFrom 0 to 1.",
             default=0.8,
-        ),
-        ParticleDenoiser(
-            "Denoiser trained on all of these compositions, whose images are used in addition to the raw images.",
-            empty="only the raw images are used",
         ),
     )
     NOT_ON_FORM = {"names": "from the form's list of names"}
@@ -143,9 +139,6 @@ class CryodlProtIntegrity(OneRun[AssessIntegrityConfig, AssessIntegrityOutputs],
         if self._config().orientations == "given":
             errors += checkParticles(self.inputParticles.get(), ("angles",))
         return errors
-
-    def _citations(self) -> List[str]:
-        return list(dict.fromkeys(citationsOf((self._modelCard() or {}).get("network")) + ["Scheres2012"]))
 
 
 def outputWord(name: str, number: int) -> str:

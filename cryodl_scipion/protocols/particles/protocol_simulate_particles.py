@@ -6,6 +6,7 @@ import os
 from typing import Any, Dict, List
 
 from pwem.objects import Acquisition, Volume
+from pyworkflow.protocol.params import LEVEL_ADVANCED
 
 from ...convert.particles.simulated_particles import appendSimulated
 from ...engine.cryodl.contract import SimulateParticlesConfig
@@ -35,11 +36,15 @@ class CryodlProtSimulateParticles(OneRun[SimulateParticlesConfig, SimulatePartic
         Options("box", default=128),
         Options("count", default=1000),
         Options("snr", default=0.05),
-        Options("snr_area", "max_shift", "per_micrograph", "contrast"),
+        Options("max_shift", "contrast"),
+        Options("snr_area", "per_micrograph", expertLevel=LEVEL_ADVANCED),
         OrientationsFrom(),
         Section("States"),
-        Options("missing_chains", "domain", "hinge_axis", "hinge_range", "hinge_states", "weights"),
+        Options("missing_chains", "domain"),
+        Options("hinge_axis", "hinge_range", "hinge_states", "weights", expertLevel=LEVEL_ADVANCED),
         Section("Microscope"),
+        Options("minimum_defocus", "maximum_defocus"),
+        Options(*("astigmatism", "voltage", "spherical_aberration", "amplitude_contrast"), expertLevel=LEVEL_ADVANCED),
     )
     NOT_ON_FORM = {
         "structures": "mixtures of several files are made on the command line",

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Train a particle denoiser."""
 
-from typing import List, Sequence
-
-from pwem.objects import SetOfParticles
+from typing import List
 
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import TrainDenoiserConfig
@@ -53,10 +51,9 @@ class CryodlProtTrainDenoiser(TrainRun[TrainDenoiserConfig, TrainDenoiserOutputs
         Options("simulated_fraction", "resolution", "contrast"),
         Section("Training"),
         Options("network", choices=[_LABELS.get(name, name) for name in contract.DENOISER_NETWORKS]),
-        Options("loss", "adversarial_weight", "steps", when=_LEARNS),
+        Options("loss", "steps", when=_LEARNS),
         StartModel("A denoiser to continue from, of the same network.", "denoiser", when=_LEARNS),
-        Options("split_by", "validation_fraction"),
-        Options("patience", "batch_size", "learning_rate", when=_LEARNS),
+        Options("batch_size", when=_LEARNS),
     )
 
     # ----- validation and information
@@ -67,18 +64,7 @@ class CryodlProtTrainDenoiser(TrainRun[TrainDenoiserConfig, TrainDenoiserOutputs
                 f"There are {len(sets)} sets of particles and {len(structures)} structures. Give one structure "
                 "for all, or one for each in the same order."
             ]
-        return self._checkHalves(sets)
-
-    def _checkHalves(self, sets: Sequence[SetOfParticles]) -> List[str]:
-        if self._config().split_by != "half":
-            return []
-        return [
-            "Validation by half sets was chosen, but "
-            f"{'the particles have' if len(sets) == 1 else f'set {number} has'} no half sets (rlnRandomSubset). "
-            "Choose auto."
-            for number, particles in enumerate(sets, 1)
-            if particles.getSize() and not particles.getFirstItem().hasAttribute("_rlnRandomSubset")
-        ]
+        return []
 
     def _citations(self) -> List[str]:
         return citationsOf(self._config().network)

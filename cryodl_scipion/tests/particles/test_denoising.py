@@ -61,8 +61,6 @@ class TestCryodlTrainDenoiser(ParticlesTest):
         self.assertIn("have no CTF", self.trainErrors([makeParticles(self, "noctf", ctf=False)], [self.volume]))
         self.assertIn("at least 10", self.trainErrors([makeParticles(self, "few", count=4)], [self.volume]))
         self.assertIn("not raw data", self.trainErrors([self.denoised], [self.volume]))
-        unhalved = makeParticles(self, "unhalved", halves=False)
-        self.assertIn("no half sets", self.trainErrors([unhalved], [self.volume], splitBy=2))
         self.assertIn("Simulated fraction is 2", self.trainErrors([self.raw], [self.volume], simulatedFraction=2.0))
 
     def test_warnings_of_scales_few_particles_and_slow_networks(self):
@@ -96,7 +94,7 @@ class TestCryodlTrainDenoiser(ParticlesTest):
         start = dict(inputModel=(self.trained, "outputModel"))
         for network, learns in (("posterior", False), ("swinconv", True), ("cgan", True)):
             protocol = self.training([self.raw], [self.volume], start, network=network)
-            for field in ("loss", "adversarialWeight", "steps", "inputModel", "patience", "batchSize", "learningRate"):
+            for field in ("loss", "steps", "inputModel", "batchSize"):
                 self.assertEqual(protocol.evalParamCondition(field), learns, (network, field))
         # a hidden model to start from is not used
         posterior = self.training([self.raw], [self.volume], start, network="posterior")

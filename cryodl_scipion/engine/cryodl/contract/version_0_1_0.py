@@ -25,6 +25,12 @@ PROTOCOLS: typing.Dict[str, typing.Tuple[str, typing.Dict[str, typing.Any]]] = {
 RENAMED: typing.Dict[str, typing.Dict[str, str]] = {"fit-subtomogram-heterogeneity": {"subtomograms": "particles"}}
 # {command: options that are gone}; its name as above.
 REMOVED: typing.Dict[str, typing.Tuple[str, ...]] = {
+    "assess-integrity": ("model", "angular_step", "resolution"),
+    "assign-orientations": ("refine",),
+    "denoise": ("batch_size",),
+    "latent-volumes": ("mask_diameter",),
+    "reconstruct": ("substituted",),
+    "train-denoiser": ("adversarial_weight", "split_by", "validation_fraction", "patience", "learning_rate"),
     "fit-heterogeneity": ("tolerance", "gaussians", "anchors"),
     "fit-subtomogram-heterogeneity": ("tolerance",),
     "pick-templates": ("angular_step",),

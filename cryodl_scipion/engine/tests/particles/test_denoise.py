@@ -75,9 +75,11 @@ def test_empty_images_are_counted_and_every_particles_strength_is_told(project, 
 
 
 def test_images_come_out_in_their_order_whatever_the_batch(project, monkeypatch):
-    denoise(batch_size=20, output="a.star")
+    monkeypatch.setattr(command, "BATCH", 20)
+    denoise(output="a.star")
+    monkeypatch.setattr(command, "BATCH", 3)
     monkeypatch.setattr(command, "CHUNK", 7)
-    denoise(batch_size=3, output="b.star")
+    denoise(output="b.star")
     a, b = (read_particles(name).images(slice(None)) for name in ("a.star", "b.star"))
     assert float((a - b).abs().max()) < 0.02 * float(a.abs().max())  # rounded differently, bfloat16
     assert all(correlation(a[i].numpy(), b[i].numpy()) > 0.999 for i in range(20))

@@ -115,6 +115,6 @@ def test_options_of_training_by_steps_are_refused():
     from cryodl.contract import TrainDenoiserConfig
     from cryodl.particles.commands.train_denoiser import train_denoiser
 
-    config = TrainDenoiserConfig(("p.star",), ("map.mrc",), "model", steps=10, learning_rate=0.1)
-    with pytest.raises(ValueError, match="--steps, --learning-rate have no effect with the network posterior"):
+    config = TrainDenoiserConfig(("p.star",), ("map.mrc",), "model", steps=10, start_from="other")
+    with pytest.raises(ValueError, match="--steps, --start-from have no effect with the network posterior"):
         train_denoiser(config)

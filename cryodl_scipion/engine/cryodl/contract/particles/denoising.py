@@ -6,7 +6,6 @@ import typing
 
 from ..command import Command
 from ..fields import (
-    batch_field,
     model_field,
     output_file_field,
     output_folder_field,
@@ -31,7 +30,6 @@ class DenoiseConfig:
         "STAR file to write. The denoised images are written beside it, into a stack of the same name (.mrcs)."
     )
     contrast: str = particle_contrast_field()
-    batch_size: int = batch_field("Number of particles that the network processes at a time.", 16)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -5,10 +5,9 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import Paths, model_field, output_folder_field, particle_contrast_field, particles_field
+from ..fields import Paths, output_folder_field, particle_contrast_field, particles_field
 from ..outputs import Counts, Outputs, output
 from ..params import param
-from ..search_fields import angular_step_field, resolution_field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,22 +25,12 @@ class AssessIntegrityConfig:
         "Folder for particles.star (rlnClassNumber and probabilities), integrity.json and pictures. It must not exist."
     )
     names: Paths = param("Names of the compositions, in the order of the structures.", default=(), label="Names")
-    model: typing.Optional[str] = model_field(
-        "Denoiser trained on all of these compositions, whose images are used in addition to the raw images.",
-        default=None,
-        label="Denoiser",
-        none_means="only the raw images are used",
-    )
     orientations: str = param(
         "given: the particles' angles, refined locally. search: all orientations are searched. auto: given if the "
         "particles have angles, else search.",
         default="auto",
         label="Orientations",
         choices=("auto", "given", "search"),
-    )
-    angular_step: float = angular_step_field("Angle between neighbouring directions of the search.", expert=True)
-    resolution: typing.Optional[float] = resolution_field(
-        "Resolution limit of the comparison.", "twice the pixel size", expert=True
     )
     contrast: str = particle_contrast_field()
 

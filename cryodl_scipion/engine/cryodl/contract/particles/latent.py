@@ -8,7 +8,6 @@ from ..command import Command
 from ..fields import output_file_field, output_folder_field, particle_contrast_field, particles_field
 from ..outputs import Outputs, output
 from ..params import param
-from ..search_fields import mask_diameter_field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,9 +70,6 @@ class LatentVolumesConfig:
         minimum=2,
         maximum=10**7,
         none_means="number of particles over twice the number of maps",
-    )
-    mask_diameter: typing.Optional[float] = mask_diameter_field(
-        "Diameter of the sphere within which the half-maps are compared.", maximum=5000
     )
     domain: typing.Optional[str] = param(
         "Mask of a domain that moves as a rigid body, at its position in the middle map. Particles with the "

@@ -34,9 +34,6 @@ class AssignOrientationsConfig:
     angular_step: float = angular_step_field(
         "Angle between neighbouring directions of the first search. The best few directions are refined."
     )
-    refine: bool = param(
-        "Refine the best orientations in finer steps.", default=True, label="Refine locally", expert=True
-    )
     max_shift: typing.Optional[float] = max_shift_field(
         "Maximum distance of a particle from the centre of its box.", none_means="a tenth of the box size"
     )
@@ -103,15 +100,6 @@ class ReconstructConfig:
         path="file",
         expert=True,
         none_means="the one in the particles' folder, if there is one",
-    )
-    substituted: typing.Optional[str] = param(
-        "Particles with fine detail replaced by noise, NAME_substituted.star of assign-orientations "
-        "--noise-substitution. The FSC of their map beyond that resolution is reference bias.",
-        default=None,
-        label="Substituted particles",
-        path="file",
-        expert=True,
-        none_means="those in the particles' folder, if there are any",
     )
 
 

@@ -10,16 +10,7 @@ from ..networks import DENOISER_NETWORKS
 from ..outputs import output
 from ..params import param
 from ..search_fields import resolution_field
-from ..training_fields import (
-    TrainingOutputs,
-    batch_size_field,
-    learning_rate_field,
-    model_folder_field,
-    patience_field,
-    start_from_field,
-    steps_field,
-    validation_fraction_field,
-)
+from ..training_fields import TrainingOutputs, batch_size_field, model_folder_field, start_from_field, steps_field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,15 +45,6 @@ class TrainDenoiserConfig:
         choices=RECONSTRUCTION_LOSSES,
         expert=True,
     )
-    adversarial_weight: typing.Optional[float] = param(
-        "Weight of the discriminator's loss, relative to a weight of 100 of the main loss. 0: no discriminator.",
-        default=None,
-        label="Adversarial weight",
-        minimum=0,
-        maximum=1000,
-        none_means="1 for cgan, 0 for the others",
-        expert=True,
-    )
     simulated_fraction: float = param(
         "Fraction of the training pairs that are simulated from the structure, with the CTFs and the noise spectrum "
         "of these particles. The rest are the real particles.",
@@ -79,27 +61,12 @@ class TrainDenoiserConfig:
         label="Resolution of targets",
         expert=True,
     )
-    split_by: str = param(
-        "How validation particles are separated from training particles. auto: by micrograph if known, else by half "
-        "set, else at random.",
-        default="auto",
-        label="Validation by",
-        choices=("auto", "micrograph", "half", "random"),
-        expert=True,
-    )
-    validation_fraction: float = validation_fraction_field(
-        "Fraction of the particles held out for validation. With half sets, all of half set 2 is held out.",
-        default=0.1,
-        minimum=0.01,
-    )
     contrast: str = particle_contrast_field()
     start_from: typing.Optional[str] = start_from_field("Denoiser")
     steps: typing.Optional[int] = steps_field()
-    patience: int = patience_field(6)
     batch_size: typing.Optional[int] = batch_size_field(
         "Particles", none_means="the network's own: 1 for cgan, 16 for the others"
     )
-    learning_rate: typing.Optional[float] = learning_rate_field()
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else

@@ -34,6 +34,7 @@ from ..integrity.simulated import learnt_weights
 from ..integrity.weights import weighted
 from ..orientations.guard import explained_by
 
+STEP = 7.5  # degrees between neighbouring directions of the search
 CHUNK = 256  # particles whose evidence is kept together: what a stopped run loses at most
 SAMPLE = 96  # particles from which the common strength is learnt
 ROUNDS = 3  # of that
@@ -57,7 +58,9 @@ def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrity
     source, diameter = assessment["candidates"].source, assessment["diameter"]
     explanation = explained_by(source, assessment["mean"], particles.pixel_size, diameter, run.device)
     assessment["explained"] = explanation.whole
-    notes = assessment["notes"] + explanation.warnings(config.particles, "these compositions")
+    doubts = explanation.warnings(config.particles, "these compositions")
+    # how images that show something else seem to be treated is no advice
+    notes = assessment["notes"] + (doubts or assessment["candidates"].notes)
     run.warn(*notes)
     evidence = _all_evidence(assessment, folder)
     run.discard(PARTS)
@@ -75,33 +78,24 @@ def _names(config: AssessIntegrityConfig) -> list[str]:
 def _prepare(config: AssessIntegrityConfig, particles: ParticleSet, run: Run) -> dict[str, typing.Any]:
     """What all particles are compared with: {comparison, candidates, strength, notes, projectors, diameter}."""
     finest = 2 * particles.pixel_size
-    resolution = max(config.resolution or finest, finest)
     densities, diameter, notes = load_compositions(config.structures, particles.pixel_size, particles.box, finest)
     notes = [note for path in config.structures for note in voxel_notes(path, particles.pixel_size)] + notes
     projectors = [Projector(density.to(run.device)) for density in densities]
     mean = Projector((sum(densities) / len(densities)).to(run.device))
     given = particles.angles is not None and config.orientations != "search"
-    more = {}
-    if config.model and given:
-        notes.append(
-            "The denoiser (--model) was not used: it only helps to search orientations, and these particles "
-            "have angles."
-        )
-    elif config.model:
-        more = dict(model=config.model)
     print(
         f"Comparing {len(particles)} particles with {len(densities)} compositions, "
         + ("near their given angles." if given else "in all orientations.")
     )
     source = Given if given else Searched
-    candidates = source(particles, mean, diameter, config.contrast, config.angular_step, resolution, run.device, **more)
-    disc = HalfDisc(particles.box, particles.box * particles.pixel_size / resolution, run.device)
-    comparison = Comparison(projectors, disc, candidates.gain, config.angular_step, diameter / particles.pixel_size)
+    candidates = source(particles, mean, diameter, config.contrast, STEP, finest, run.device)
+    disc = HalfDisc(particles.box, particles.box * particles.pixel_size / finest, run.device)
+    comparison = Comparison(projectors, disc, candidates.gain, STEP, diameter / particles.pixel_size)
     return dict(
         comparison=comparison,
         candidates=candidates,
         strength=None,
-        notes=notes + candidates.notes,
+        notes=notes,
         projectors=projectors,
         mean=mean,
         diameter=diameter,
@@ -221,11 +215,10 @@ def _write(
         f"Most probable composition of {counted(len(particles), 'particle')}: {said}. {config.output}",
         f"About {100 * separation:.0f} % of these classes are expected to be correct.",
     )
-    images = f"the raw images and those of the denoiser {config.model}" if config.model else "the raw images"
     run.methods(
         f"The compositions {', '.join(names)} were distinguished for each of {counted(len(particles), 'particle')} "
         "with "
-        f"cryodl {__version__}, from {images}; the most probable was {said}."
+        f"cryodl {__version__}, from the raw images; the most probable was {said}."
     )
     at = lambda name: os.path.join(config.output, name)
     return AssessIntegrityOutputs(

@@ -157,11 +157,10 @@ def _trust(
 
 def _origin(search: Search, config: AssignOrientationsConfig) -> dict[str, typing.Any]:
     """Columns that say which reference the angles come from, one value for all particles."""
-    resolution = search.settings.fine_resolution() if config.refine else search.settings.search_resolution()
     return {
         REFERENCE: Path(config.structure).name.replace(" ", "_"),
         DIGEST: sha256(config.structure)[:DIGITS],
-        COMPARED: round(float(resolution), 3),
+        COMPARED: round(float(search.settings.fine_resolution()), 3),
     }
 
 

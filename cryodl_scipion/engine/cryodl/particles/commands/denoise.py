@@ -30,6 +30,7 @@ from ..denoisers.run import Denoiser
 from ..orientations.guard import explained_by
 
 CHUNK = 256  # particles read at a time, at most
+BATCH = 16  # particles that the network processes at a time
 CHUNK_BYTES = 2**26  # ... and of images
 STRENGTH = "cryodlDenoisedStrength"  # column: standard deviation within the particle's circle; of projections it is 1
 EMPTY = 0.1  # strength below which an image counts as empty
@@ -58,7 +59,7 @@ def denoise(config: DenoiseConfig, run: Run) -> DenoiseOutputs:
     card = ready.denoiser.card
     print(f"Denoising {len(particles)} particles on {run.device_name} with {card['name']}.")
     folder = run.folder(continues=False)
-    strength = _denoise(ready, folder / "denoised.mrcs", config.batch_size, run)
+    strength = _denoise(ready, folder / "denoised.mrcs", run)
     os.replace(folder / "denoised.mrcs", stack)
     columns = {DENOISER: [card["name"]] * len(particles), STRENGTH: [f"{value:.4f}" for value in strength]}
     write_particles_star(config.output, particles, columns, stack=stack)
@@ -207,12 +208,12 @@ def _say_differences(particles: ParticleSet, denoiser: Denoiser, run: Run) -> No
         )
 
 
-def _denoise(ready: Ready, path: str | os.PathLike[str], batch_size: int, run: Run) -> list[float]:
+def _denoise(ready: Ready, path: str | os.PathLike[str], run: Run) -> list[float]:
     """Write the denoised stack, chunk by chunk: memory does not grow with the number of particles. Returns their
     strengths."""
     particles, diameter_px = ready.particles, ready.diameter_px
     inside, strengths = circle(particles.box, diameter_px), []
-    chunk = max(batch_size, min(CHUNK, CHUNK_BYTES // (4 * particles.box**2)))
+    chunk = max(BATCH, min(CHUNK, CHUNK_BYTES // (4 * particles.box**2)))
     with (
         StackWriter(path, len(particles), particles.box, particles.pixel_size) as stack,
         run.progress(len(particles), "particle") as bar,
@@ -221,7 +222,7 @@ def _denoise(ready: Ready, path: str | os.PathLike[str], batch_size: int, run: R
             rows = slice(start, min(start + chunk, len(particles)))
             images = prepare(particles.images(rows), diameter_px, ready.contrast)
             ctf = None if particles.optics is None else particles.ctf(rows)
-            denoised = ready.denoiser.denoise(images, ctf, particles.pixel_size, batch_size)
+            denoised = ready.denoiser.denoise(images, ctf, particles.pixel_size, BATCH)
             stack.add(denoised)
             strengths += denoised[:, inside].std(dim=1).tolist()
             bar.update(len(images))

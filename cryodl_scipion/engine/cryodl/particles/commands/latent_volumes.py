@@ -94,8 +94,7 @@ def _write_maps(
     config: LatentVolumesConfig, particles: ParticleSet, points: np.ndarray, weights: np.ndarray, folder: Path, run: Run
 ) -> tuple[list[dict[str, typing.Any]], dict[str, typing.Any]]:
     """Write maps and half-maps. Returns what volumes.json says of each, and of the domain, if there is one."""
-    width = particles.box * particles.pixel_size
-    diameter_px = (config.mask_diameter or 0.9 * width) / particles.pixel_size
+    diameter_px = 0.9 * particles.box  # of the sphere within which half-maps are compared
     contrast = config.contrast if config.contrast != "auto" else find_contrast(particles, None, diameter_px)[0]
     halves, record, whole = split_halves(particles, run.seed), [], []
     with run.progress(0, "particle", title="maps") as bar:

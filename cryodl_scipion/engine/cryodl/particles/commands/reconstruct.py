@@ -35,10 +35,7 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
     operations(config.symmetry)  # an unknown one is an error before the work
     particles = read_particles(config.particles, need=("angles",))
     _check_mask(particles, config)
-    controls = [
-        control_of(particles, wanted, *kind)
-        for wanted, kind in ((config.noise_control, ()), (config.substituted, (SUBSTITUTED,)))
-    ]
+    controls = [control_of(particles, config.noise_control), control_of(particles, None, SUBSTITUTED)]
     _check_ctf(particles, config, run)
     run.warn(*(doubt for _, doubts in controls for doubt in doubts))
     halves = split_halves(particles, run.seed)

@@ -31,7 +31,7 @@ def train_denoiser(config: TrainDenoiserConfig, run: Run) -> TrainDenoiserOutput
     """Train and write the model. A killed training continues from <output>.partial."""
     training, method = TrainingRun(run), denoiser_method(config.network)
     if not method.learns:
-        refuse_steps(config, "steps", "learning_rate", "adversarial_weight", "start_from")
+        refuse_steps(config, "steps", "start_from")
     need = ("angles", "raw") + ("ctf",) * method.uses_ctf
     particles = [read_particles(path, need=need) for path in config.particles]
     pairs, diameter, notes = _pairs(run, particles, training.take_device())  # what it refuses leaves no folder behind
@@ -75,10 +75,8 @@ def _pairs(run: Run, particles: typing.Sequence[ParticleSet], device: torch.devi
         config.simulated_fraction,
         config.contrast,
         config.resolution,
-        config.split_by,
-        config.validation_fraction,
-        run.seed,
-        denoiser_method(config.network).rotations,
+        seed=run.seed,
+        rotations=denoiser_method(config.network).rotations,
     )
     return pairs, max(diameters), notes
 
@@ -117,9 +115,7 @@ def _task(config: TrainDenoiserConfig, method: DenoiserMethod, pairs: Pairs, sta
     else:
         network = method.build(pairs.box, len(pairs.particles))
     method.learn(network, pairs, statistics)
-    return DenoiserTask(
-        method, network, pairs, statistics.amplitude, config.loss, config.adversarial_weight, config.batch_size
-    )
+    return DenoiserTask(method, network, pairs, statistics.amplitude, config.loss, None, config.batch_size)
 
 
 def _tell(run: Run, card: dict[str, typing.Any]) -> None:

@@ -32,7 +32,7 @@ class DenoiserTask(Task):
     own. batch_size: particles per step.
     """
 
-    example_name = "particles"
+    example_name, patience = "particles", 6
 
     def __init__(
         self,

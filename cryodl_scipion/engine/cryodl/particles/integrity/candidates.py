@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import os
 import typing
 
 import numpy as np
@@ -25,7 +24,7 @@ from ...likelihood.reference import HalfDisc, Reference
 from ...likelihood.search import Bank, evidence, log_likelihoods
 from ..orientations.amplitude import first_fit, smooth_amplitude
 from ..orientations.assign import MODES, Search, SearchSettings
-from ..orientations.hypotheses import choose_hypothesis, hypotheses, with_denoiser
+from ..orientations.hypotheses import choose_hypothesis, hypotheses
 
 if typing.TYPE_CHECKING:
     from ...core.projections import Projector
@@ -36,11 +35,10 @@ SAMPLE = 96  # particles from which strength is learnt where angles are given
 
 
 class Searched:
-    """Candidates from a search for the mean of all compositions, from raw images, and from denoised ones if there is a
-    denoiser.
+    """Candidates from a search for the mean of all compositions.
 
     particles: ParticleSet. projector: of the mean density. diameter: Å. contrast: 'auto', 'bright' or 'dark'.
-    resolution: Å. model: folder of a denoiser, or None. notes: sentences for the user.
+    resolution: Å. notes: sentences for the user.
     """
 
     def __init__(
@@ -52,7 +50,6 @@ class Searched:
         step: float,
         resolution: float,
         device: torch.device,
-        model: str | os.PathLike[str] | None = None,
     ) -> None:
         pixel_size = particles.pixel_size
         settings = SearchSettings(step, WIDEST_SHIFT * particles.box * pixel_size, resolution, diameter, refine=False)
@@ -64,13 +61,7 @@ class Searched:
         self.search.learn()
         self.shifts = self.search.shifts(self.search.fit.sigma).yx
         self.apart, self._width = step, particles.box * pixel_size
-        self._banks = [(self.search, self.search.strong_bank(self.search.fit))]
-        if model is not None:
-            denoised, notes = with_denoiser(self.source, model, device)
-            other = Search(denoised, projector, pixel_size, settings, device)
-            other.learn()
-            self._banks.append((other, other.strong_bank(other.fit)))
-            self.notes = self.notes + notes
+        self._bank = self.search.strong_bank(self.search.fit)
 
     def gain(self, rings: int) -> torch.Tensor:
         """(rings,) factors of the projections' amplitudes."""
@@ -80,11 +71,8 @@ class Searched:
         """The same candidates' search on other particles, read in the same way."""
         other = copy.copy(self)
         other.source = dataclasses.replace(self.source, particles=particles)
-        other._banks = []
-        for search, bank in self._banks:
-            search = copy.copy(search)
-            search.source = dataclasses.replace(search.source, particles=particles)
-            other._banks.append((search, bank))
+        other.search = copy.copy(self.search)
+        other.search.source = dataclasses.replace(self.search.source, particles=particles)
         return other
 
     @property
@@ -98,19 +86,18 @@ class Searched:
 
     def matrices(self, rows: np.ndarray) -> torch.Tensor:
         """(m, k, 3, 3) candidates' rotations, image to density."""
-        found = []
-        for search, bank in self._banks:
-            values = log_likelihoods(search.source.observed(rows, search.disc), bank, search.shifts(search.fit.sigma))
-            numbers = find_modes(values, search.grid, MODES, 2 * self.apart).numbers.cpu().numpy()
-            found.append(rotation_matrices(search.grid.angles(numbers).reshape(-1, 3)).reshape(len(rows), -1, 3, 3))
-        return torch.as_tensor(np.concatenate(found, 1), dtype=torch.float32, device=self.search.disc.device)
+        search = self.search
+        values = log_likelihoods(search.source.observed(rows, search.disc), self._bank, search.shifts(search.fit.sigma))
+        numbers = find_modes(values, search.grid, MODES, 2 * self.apart).numbers.cpu().numpy()
+        found = rotation_matrices(search.grid.angles(numbers).reshape(-1, 3)).reshape(len(rows), -1, 3, 3)
+        return torch.as_tensor(found, dtype=torch.float32, device=search.disc.device)
 
     def searched(
         self, rows: np.ndarray, projectors: typing.Sequence[Projector], amplitude: float
     ) -> torch.Tensor | None:
         """(m, c) log-likelihood of each composition over that of noise, in all orientations and shifts of the grid, in
         the search's detail."""
-        search, _ = self._banks[0]
+        search = self.search
         observed, shifts = search.source.observed(rows, search.disc), search.shifts(search.fit.sigma)
         gain = amplitude * self.gain(search.disc.rings)
         found = []
