@@ -27,7 +27,7 @@ from .one_of import formerProtocols
 from .particles.protocol_assign_orientations import CryodlProtAssignOrientations
 from .particles.protocol_back_project import CryodlProtBackProject
 from .particles.protocol_classify_2d import CryodlProtClassify2D
-from .particles.protocol_denoise import CryodlProtDenoise, CryodlProtRawParticles
+from .particles.protocol_denoise import CryodlProtDenoise
 from .particles.protocol_evaluate_denoiser import CryodlProtEvaluateDenoiser
 from .particles.protocol_identify import CryodlProtIdentify
 from .particles.protocol_initial_map import CryodlProtInitialMap

@@ -47,7 +47,7 @@ def _checkRaw(particles: SetOfParticles, what: str) -> List[str]:
     if model:
         return [
             f"The {what} are denoised images (model {model}), not raw data; results from them would show what the "
-            "model learned. Use the raw particles: *cryodl - back to raw particles* restores them."
+            "model learned. Use the raw particles: *cryodl - denoise particles* goes back to them."
         ]
     if particles.isAmplitudeCorrected():
         return [

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Denoise particles, and go back from denoised particles to the raw ones."""
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 from pwem.objects import EMSet, SetOfParticles
-from pwem.protocols import EMProtocol
-from pyworkflow import BETA
 from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 
@@ -13,20 +11,33 @@ from ...convert.particles.denoised import denoiserOf, rawImageOf
 from ...convert.particles.denoised_sets import appendDenoised, appendRaw, idsOf
 from ...convert.particles.particles import locationOf
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import DenoiseConfig
+from ...engine.cryodl.contract import DenoiseConfig, Result
 from ...engine.cryodl.contract.particles.denoising import DenoiseOutputs
 from ..checks import checkModelFolder
-from ..form_parts import addPointer
-from ..inputs import PluginProtocol, WithoutEngine
-from ..kinds import ModelOrShipped
+from ..kinds import Choice, ModelOrShipped, Pointing
 from ..methods import citationsOf
 from .particle_batches import ParticleBatches
 from .particle_checks import checkParticles, checkStacks
 from .particle_kinds import WHAT_FOR, Particles
 
+_DENOISE, _BACK = range(2)  # what to do
+
+
+class DenoisedOrRaw(Particles):
+    """Particles to denoise, or denoised ones to go back from."""
+
+    def check(self, protocol: Any, found: SetOfParticles) -> List[str]:
+        return [] if protocol.goesBack() else super().check(protocol, found)
+
 
 class AnyDenoiser(ModelOrShipped):
     """A denoiser of particles of the project, or a shipped one that knows no structure."""
+
+    def addTo(self, form: Form, protocol: Any) -> None:
+        super().addTo(form, protocol)
+        shipped = form.getParam("shippedModel")
+        shipped.condition.set(f"what == {_DENOISE} and inputModel is None")
+        form._analizeCondition("shippedModel", shipped)
 
     def values(self, protocol: Any) -> Dict[str, Any]:
         return {"model": self.folder(protocol)}
@@ -58,33 +69,77 @@ _MODEL = AnyDenoiser(
     "so it has no template to draw into the images, and recovers less detail than one that knows it",
     label="Denoiser",
     of="denoiser",
+    when=f"what == {_DENOISE}",
     important=True,
 )
 
 
 class CryodlProtDenoise(ParticleBatches[DenoiseConfig, DenoiseOutputs]):
-    """Denoise particle images with a trained network.
+    """Denoise particle images with a trained network, or go back from denoised ones to their raw images.
 
     In: raw particles and a denoiser of their molecule, or none: a shipped model denoises blindly. Out: the same
     particles, with denoised images: same ids, acquisition, CTF, alignment and coordinates, and the location of each raw
-    image, so that any later step can go back (*cryodl - back to raw particles*). The set is marked as denoised, and is
-    refused where raw data are needed. Particles may still be arriving; a stopped run continues where it was.
+    image. The set is marked as denoised, and is refused where raw data are needed. Particles may still be arriving; a
+    stopped run continues where it was.
+
+    Back to the raw images: denoised particles, or what any later step made of them (a subset, a class, a refinement)
+    in; the same with the alignment and all else that the later step gave, but with the raw images, out.
     """
 
     _label = "denoise particles"
     _WORK, _MADE = "denoise", "denoised"
     OUTPUT, BESIDE = "denoised.star", ("denoised.mrcs",)
     FORM = (
-        Particles(
+        Choice(
+            "what",
+            "What to do",
+            ("denoise", "back to the raw images"),
+            "Denoise, or replace denoised images by the raw ones.",
+        ),
+        DenoisedOrRaw(
             "inputParticles",
             "Raw particles, with CTF unless the model works without. No angles are needed; existing ones are "
-            "kept.\n\n" + WHAT_FOR,
+            "kept.\n\n" + WHAT_FOR + "\n\nTo go back: denoised particles, or particles of any later step.",
             need=("raw",),
         ),
         _MODEL,
+        Pointing(
+            "rawParticles",
+            "The particles that were denoised. They are needed if a later step has lost the paths of the raw images "
+            "or rescaled the images; items are then matched by id, and shifts are rescaled.",
+            label="Raw particles",
+            when=f"what == {_BACK}",
+            empty="the paths stored in the items",
+            pointerClass="SetOfParticles",
+            expertLevel=params.LEVEL_ADVANCED,
+        ),
     )
 
+    def goesBack(self) -> bool:
+        """Whether denoised images are replaced by the raw ones."""
+        return self.what.get() == _BACK
+
     # ----- steps, see particle_batches.py
+    def stepsGeneratorStep(self) -> None:
+        if not self.goesBack():
+            super().stepsGeneratorStep()
+            return
+        raw = self.rawParticles.get()
+        sizes = self.inputParticles.get().getSize(), 0 if raw is None else raw.getSize()
+        self._insertFunctionStep(self.backStep, *sizes, needsGPU=False)
+
+    def backStep(self, size: int, rawSize: int) -> None:
+        """Define the particles with their raw images."""
+        particles, raw = self.inputParticles.get(), self.rawParticles.get()
+        output = self._createSetOfParticles()
+        output.copyInfo(particles)
+        appendRaw(output, particles, raw)
+        self._defineOutputs(outputParticles=output)
+        super()._defineRelations(output)
+
+    def usesGpu(self) -> bool:
+        return not self.goesBack() and super().usesGpu()
+
     def _append(self, output: EMSet, batch: SetOfParticles, made: DenoiseOutputs, done: Any) -> None:
         appendDenoised(output, batch, made.particles, made.model, done)
 
@@ -146,66 +201,24 @@ class CryodlProtDenoise(ParticleBatches[DenoiseConfig, DenoiseOutputs]):
             found.append("The particles have no CTF: the denoised images keep its effect.")
         return found
 
+    def _tell(self, results: Sequence[Result]) -> List[str]:
+        output = getattr(self, "outputParticles", None)
+        if not self.goesBack() or output is None:
+            return super()._tell(results)
+        return [f"*{output.getSize()} raw particles*, with the results of later steps on their denoised images."]
+
+    def _methods(self) -> List[str]:
+        used = ["The raw images of denoised particles were used in later steps."]
+        return used if self.goesBack() and hasattr(self, "outputParticles") else super()._methods()
+
     def _citations(self) -> List[str]:
         return BLIND_CITATIONS if self._isBlind() else citationsOf((self._modelCard() or {}).get("network"))
 
-
-class CryodlProtRawParticles(WithoutEngine, PluginProtocol, EMProtocol):
-    """Go back from denoised particles to their raw images.
-
-    In: denoised particles, or what any later step made of them (a subset, a class, a refinement). Out: the same
-    particles with the alignment and all else that the later step gave, but with the raw images.
-    """
-
-    _label = "back to raw particles"
-    _devStatus = BETA
-    _possibleOutputs = {"outputParticles": SetOfParticles}
-
-    def _defineParams(self, form: Form) -> None:
-        form.addSection("Input")
-        addPointer(
-            form,
-            "inputParticles",
-            "SetOfParticles",
-            "Denoised particles",
-            "Particles of *cryodl - denoise particles*, or of any later step.",
-            important=True,
-        )
-        addPointer(
-            form,
-            "rawParticles",
-            "SetOfParticles",
-            "Raw particles",
-            "The particles that were denoised. They are needed if a later step has lost the paths of the raw images "
-            "or rescaled the images; items are then matched by id, and shifts are rescaled.\n\nEmpty: the paths "
-            "stored in the items.",
-            allowsNull=True,
-            expertLevel=params.LEVEL_ADVANCED,
-        )
-
-    def _insertAllSteps(self) -> None:
-        raw = self.rawParticles.get()
-        self._insertFunctionStep(
-            self.createOutputStep,
-            self.inputParticles.get().getSize(),
-            raw.getSize() if raw is not None else 0,
-            needsGPU=False,
-        )
-
-    def createOutputStep(self, size: int, rawSize: int) -> None:
-        particles, raw = self.inputParticles.get(), self.rawParticles.get()
-        output = self._createSetOfParticles()
-        output.copyInfo(particles)
-        appendRaw(output, particles, raw)
-        self._defineOutputs(outputParticles=output)
-        for pointer in (self.inputParticles, self.rawParticles):
-            if pointer.get() is not None:
-                self._defineSourceRelation(pointer, output)
-
+    # ----- back to the raw images
     def _validate(self) -> List[str]:
+        if not self.goesBack() or self._missingPointers():
+            return super()._validate()
         particles, raw = self.inputParticles.get(), self.rawParticles.get()
-        if particles is None:
-            return []  # pyworkflow names it
         if particles.getSize() == 0:
             return ["The set of denoised particles is empty. Choose another."]
         return self._checkOwnPositions(particles) if raw is None else self._checkRaw(particles, raw)
@@ -237,22 +250,3 @@ class CryodlProtRawParticles(WithoutEngine, PluginProtocol, EMProtocol):
                 "set that was denoised."
             )
         return errors or checkStacks(raw, "raw particles")
-
-    def _summary(self) -> List[str]:
-        output = getattr(self, "outputParticles", None)
-        return (
-            ["No particles yet."]
-            if output is None
-            else [f"*{output.getSize()} raw particles*, with the results of later steps on their denoised images."]
-        )
-
-    def _methods(self) -> List[str]:
-        output = getattr(self, "outputParticles", None)
-        return (
-            []
-            if output is None
-            else [f"The raw images of {output.getSize()} denoised particles were used in later steps."]
-        )
-
-    def _citations(self) -> List[str]:
-        return ["cryodl"]

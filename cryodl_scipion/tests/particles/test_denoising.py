@@ -12,7 +12,6 @@ from ...protocols import (
     CryodlProtExportModel,
     CryodlProtImportModel,
     CryodlProtPick,
-    CryodlProtRawParticles,
     CryodlProtTrainDenoiser,
 )
 from .. import synthetic
@@ -184,7 +183,6 @@ class TestCryodlDenoise(ParticlesTest):
         self.assertIn("too short: image 12 is needed, and it holds 5", self.errors(short))
         writeStack(short._getExtraPath("short.mrcs"), bad=[0])
         self.assertIn("NaN", self.errors(short))
-        self.assertIn("Batch size is 0", self.errors(self.raw, batchSize=0))
 
     def test_a_shipped_model_denoises_without_a_structure(self):
         def blind(particles, **values):
@@ -232,7 +230,7 @@ class TestCryodlDenoise(ParticlesTest):
         self.assertEqual(os.stat(stack).st_mtime_ns, stamp)
 
     def test_information_of_runs_that_have_not_run(self):
-        for protocolClass in (CryodlProtDenoise, CryodlProtTrainDenoiser, CryodlProtRawParticles):
+        for protocolClass in (CryodlProtDenoise, CryodlProtTrainDenoiser):
             protocol = self.newProtocol(protocolClass)
             self.assertRegex(protocol.summary()[0], r"^No .* yet\.$")
             self.assertEqual((protocol._methods(), protocol.warnings()), ([], []))
@@ -243,7 +241,7 @@ class TestCryodlRawParticles(ParticlesTest):
         pointers = dict(inputParticles=(protocol, "outputParticles"))
         if raw is not None:
             pointers["rawParticles"] = (raw, "outputParticles")
-        return self.makeProtocol(CryodlProtRawParticles, pointers)
+        return self.makeProtocol(CryodlProtDenoise, pointers, what=1)
 
     def test_raw_images_with_what_later_steps_gave(self):
         protocol = self.back(self.denoised)

@@ -18,7 +18,6 @@ from ...protocols import (
     CryodlProtAssignOrientations,
     CryodlProtBackProject,
     CryodlProtDenoise,
-    CryodlProtRawParticles,
     CryodlProtSimulateParticles,
     CryodlProtTrainDenoiser,
 )
@@ -97,7 +96,7 @@ class TestCryodlDenoisingChain(ParticlesTest):
         self.assertEqual([rawImageOf(item) for item in self.denoised.outputParticles], raw)
         self.assertEqual(Gallery.ofSet(self.denoised.outputParticles).names[RAW], raw)
         back = self.finished(
-            self.runProtocol(CryodlProtRawParticles, dict(inputParticles=(self.denoised, "outputParticles")))
+            self.runProtocol(CryodlProtDenoise, dict(inputParticles=(self.denoised, "outputParticles")), what=1)
         )
         self.assertEqual([nameOf(item) for item in back.outputParticles], raw)
         self.assertNotIn(DENOISED, Gallery.ofSet(back.outputParticles).names)

@@ -18,7 +18,6 @@ from ...protocols import (
     CryodlProtEvaluateDenoiser,
     CryodlProtIdentify,
     CryodlProtIntegrity,
-    CryodlProtRawParticles,
     CryodlProtSimulateParticles,
     CryodlProtTrainDenoiser,
 )
@@ -167,7 +166,6 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
         others = {
             CryodlProtTrainDenoiser: CryodlTrainViewer,
             CryodlProtDenoise: CryodlParticlesViewer,
-            CryodlProtRawParticles: CryodlParticlesViewer,
             CryodlProtSimulateParticles: CryodlParticlesViewer,
         }
         for protocolClass, viewerClass in list(PANELS.items()) + list(others.items()):

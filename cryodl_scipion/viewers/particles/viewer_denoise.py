@@ -7,12 +7,7 @@ from pwem.objects import SetOfParticles
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
 from ...convert.particles.denoised import denoiserOf
-from ...protocols import (
-    CryodlProtDenoise,
-    CryodlProtExtractParticles,
-    CryodlProtRawParticles,
-    CryodlProtSimulateParticles,
-)
+from ...protocols import CryodlProtDenoise, CryodlProtExtractParticles, CryodlProtSimulateParticles
 from ..gallery_data import Gallery
 from ..gallery_window import GalleryWindow
 from ..subsets import itemsSubset
@@ -41,7 +36,7 @@ class CryodlParticlesViewer(Viewer):
     ones."""
 
     _name = "cryodl particles"
-    _targets = [CryodlProtDenoise, CryodlProtExtractParticles, CryodlProtRawParticles, CryodlProtSimulateParticles]
+    _targets = [CryodlProtDenoise, CryodlProtExtractParticles, CryodlProtSimulateParticles]
     _environments = [DESKTOP_TKINTER]
 
     def _visualize(self, obj: Any, **kwargs: Any) -> List[str]:

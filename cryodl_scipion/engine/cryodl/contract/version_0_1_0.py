@@ -19,6 +19,7 @@ PROTOCOLS: typing.Dict[str, typing.Tuple[str, typing.Dict[str, typing.Any]]] = {
     "CryodlProtExportModel": ("CryodlProtModels", {"what": 1}),
     "CryodlProtFitSubtomogramHeterogeneity": ("CryodlProtFitHeterogeneity", {}),
     "CryodlProtImportModel": ("CryodlProtModels", {"what": 0}),
+    "CryodlProtRawParticles": ("CryodlProtDenoise", {"what": 1}),
 }
 # {command: {option then: option now}}, as field names: minimum_score. The command's name is the present one, or that of
 # then where several became one.
