@@ -2,10 +2,11 @@
 """Denoised particles: the six tests of the method's authors, all ways side by side; and the speed of denoising."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import torch
-from bench import CPU, benchmark, columns, cryodl, structure_file
+from bench import CPU, ROOT, benchmark, columns, cryodl, structure_file
 from picking_real import slope
 from recipes.complexes import (
     MOLECULES,
@@ -196,6 +197,27 @@ def denoised_sizes(run, molecule, snr, count=80):
     _, diameter, _ = load_projector(sets.structure(molecule), ground.particles.pixel_size, ground.particles.box)
     means = measure_bench(dataclasses.replace(ground, denoiser=Blind(ground))).means()
     return dict({name: means[name] for name in ("raw", "wiener", "denoised")}, diameter=diameter)
+
+
+# ----- the loss that the authors name, and the usual one
+@benchmark(
+    cases=dict(loss=["l1", "exponential"]),
+    tables={
+        "gan-losses": columns(
+            {"loss": "loss", "steps": "steps", "mean FRC: raw": "raw:.3f", "`cgan`": "denoised:.3f", "CPU s": "cpu:.0f"}
+        )
+    },
+    quick=dict(count=8, training=20, steps=2),
+)
+def gan_losses(run, loss, steps=150, count=100, training=300):
+    """`cgan` on test 1 with both losses, for a few steps; its picture of inputs, outputs and targets."""
+    sets, name, model = Sets(run, "box", count, training), TESTS[1][1], run.folder(loss)
+    given = [sets.particles(name, training=True)], [sets.structure(name)]
+    cost = train(*given, model, "cgan", steps, "--loss", loss)
+    if loss == "l1" and not run.quick:
+        shutil.copyfile(max((model / "samples").glob("*.png")), ROOT / "docs" / "images" / "cgan.png")
+    tested = dataclasses.replace(ground_of(sets, name)[0], denoiser=load_denoiser(model, torch.device("cpu")))
+    return dict(measure_bench(tested).means(), cpu=cost["cpu"], steps=cost["steps"])
 
 
 # ----- which sites of a microtubule carry a kinesin: one answer for each site of each image ("FINDKIN")

@@ -139,8 +139,7 @@ def draw_zooms(maps, atoms, path):
         centre, across = xyz.mean(0), np.linalg.svd(xyz - xyz.mean(0))[2]
         u, v, w = np.meshgrid(grid, grid, np.arange(-DEPTH, DEPTH, FINE), indexing="ij")
         places = centre + np.stack([u, v, w], -1) @ across
-        near = (atoms.xyz - centre) @ across.T
-        near = near[(np.abs(near) < (SIDE / 2, SIDE / 2, DEPTH)).all(1)]
+        near = np.array([p for p in (atoms.xyz - centre) @ across.T if (np.abs(p) < (SIDE / 2, SIDE / 2, DEPTH)).all()])
         for row, (one, name) in enumerate(zip(maps, ("deposited", "improved"))):
             values = map_coordinates(one.data, one.positions(places.reshape(-1, 3)).T, order=1).reshape(u.shape)
             axes[row, column].imshow(values.max(2).T, cmap="gray_r", origin="lower", extent=[-SIDE / 2, SIDE / 2] * 2)

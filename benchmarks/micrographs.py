@@ -10,6 +10,7 @@ import mrcfile
 import numpy as np
 import torch
 from bench import (
+    CPU,
     ROOT,
     SETS,
     benchmark,
@@ -17,6 +18,7 @@ from bench import (
     cryodl,
     data_folder,
     f1_ap,
+    flags,
     grouped,
     mean,
     pick,
@@ -252,6 +254,9 @@ def way_figures(run, folder, way):
     return dict(found, cpu=cost / len(list(folder.glob("mean/*.mrc"))))
 
 
+MODELS = {"general": "general_denoiser", "trained on them": None}
+
+
 def denoise(run, source, out, pixel_size, way):
     """Denoise all micrographs of a folder into another one. Returns CPU seconds."""
     files = sorted(source.glob("*.mrc"))
@@ -260,28 +265,16 @@ def denoise(run, source, out, pixel_size, way):
         # in one piece: its usual patches of 1024 px with margins of 500 px cost three times as much
         topaz = Topaz(run.tool("topaz"), out)
         return topaz.run("denoise", "-o", out, "-d", -1, "--patch-size", -1, *files)[0]
-    arguments = [
-        "--micrographs",
-        *files,
-        "--pixel-size",
-        pixel_size,
-        "--output",
-        out,
-        "--device",
-        "cpu",
-        "--threads",
-        1,
-    ]
-    model = () if way == "trained on them" else ("--model", "general_denoiser")
-    return cryodl("denoise-micrographs", *arguments, *model)[1]
+    given = ("--micrographs", *files, "--pixel-size", pixel_size, "--output", out, *CPU)
+    return cryodl("denoise-micrographs", *given, *flags(model=MODELS[way]))[1]
 
 
 def radial(folder):
     """Figures of the micrograph as it is, low-passed, and of the best radial filter there is, which the truth tells."""
-    raw = agreement(folder / "mean", folder / "clean")
     even_odd = agreement(folder / "even", folder / "odd")["correlation"]
     best = agreement(folder / "mean", folder / "clean", filtered_by=best_radial)
-    return dict(raw, even_odd=even_odd, best_radial=best["correlation"], best_radial_frc=best["mean_frc"])
+    found = dict(even_odd=even_odd, best_radial=best["correlation"], best_radial_frc=best["mean_frc"])
+    return dict(agreement(folder / "mean", folder / "clean"), **found)
 
 
 def agreement(folder, ground_truth, filtered_by=None):
@@ -309,8 +302,8 @@ def rings(shape):
 
 def low_passed(image):
     """The image to 8 Å."""
-    limit = min(image.shape) * PIXEL_SIZE / RESOLUTION
-    return np.fft.irfft2(np.fft.rfft2(image) * (rings(image.shape) <= limit), s=image.shape)
+    kept = rings(image.shape) <= min(image.shape) * PIXEL_SIZE / RESOLUTION
+    return np.fft.irfft2(np.fft.rfft2(image) * kept, s=image.shape)
 
 
 def ring_correlation(first, second):

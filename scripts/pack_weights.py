@@ -21,19 +21,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "cryodl_scipion" / "engine"))
 
 
-LARGEST = 65504.0  # float16
 TOP = 2047  # 12 bits with a sign
 FEW = 4096  # numbers up to which a matrix stays in float16
 
 
 def packed(name: str, tensor: typing.Any) -> dict[str, typing.Any]:
-    """What is stored of a tensor, by name. Raises ValueError for numbers beyond the range of float16."""
+    """What is stored of a tensor, by name."""
     from cryodl.io.model import LOWER, UNIT
 
     if not tensor.is_floating_point() or tensor.dim() < 2:
         return {name: tensor}
-    if tensor.abs().max() > LARGEST:
-        raise ValueError(f"{name} has numbers beyond the range of float16.")
     if tensor.numel() <= FEW:
         return {name: tensor.half()}
     rows = tensor.float().flatten(1)

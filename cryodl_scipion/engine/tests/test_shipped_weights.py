@@ -63,5 +63,3 @@ def test_packed_weights_are_nearer_than_half_a_unit_and_packed_again_the_same():
     assert ((read["a"] - weights["a"]).flatten(1).abs().amax(1) <= 0.5001 * step).all()
     assert torch.equal(read["b"], weights["b"].half().float())
     assert all(torch.equal(value, stored[key]) for key, value in packed("a", read["a"]).items())
-    with pytest.raises(ValueError, match="beyond the range"):
-        packed("c", torch.full((2, 2), 1e6))
