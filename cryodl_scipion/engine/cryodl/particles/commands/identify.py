@@ -10,7 +10,7 @@ from ...runner import Run, command
 from ..identify.candidates import read_candidates, structure_files
 from ..identify.evidence import FULL, ParticleComparison
 from ..identify.ranking import rank
-from ..identify.verdict import judge, write_ranking
+from ..identify.verdict import SURE, judge, write_ranking
 from ..orientations.scale import size_notes
 
 TABLE = "ranking.csv"
@@ -37,7 +37,7 @@ def identify(config: IdentifyConfig, run: Run) -> IdentifyOutputs:
     if not (found.found or found.alike):
         run.warn(*size_notes(ranking.search, config.particles, ranking.compared[0].candidate.path))
         for one in ranking.compared:
-            one.q = 1.0
+            one.q = one.alike if one.alike >= SURE else 1.0
     write_ranking(folder / TABLE, ranking.compared)
     best = ", ".join(one.candidate.name for one in ranking.compared[:NAMED])
     run.summary(*found.sentences, f"Ranking of {counted(len(candidates), 'structure')}: {best}.")

@@ -11,10 +11,11 @@ import torch
 
 from ...core.projections import Projector
 from ...likelihood.decoys import decoys
-from ...likelihood.prepare import sample_rows
+from ...likelihood.prepare import WIDEST, sample_rows
 from ...likelihood.search import evidence, log_likelihoods
-from ..orientations.amplitude import evidences, improved
+from ..orientations.amplitude import evidences, first_fit, improved
 from ..orientations.assign import Search
+from ..orientations.explained import Explained, explained
 from ..orientations.hypotheses import hypotheses
 from ..orientations.settings import DETAIL, FINEST_SEARCH, SearchSettings
 
@@ -29,6 +30,8 @@ MAX_SHIFT = 0.1  # of the box
 READINGS = 32  # particles that tell how the images are to be read ...
 SIZES = 6  # ... from so many structures
 DECOYS = 24  # of a structure
+LEARNT = 48  # particles from which it is learnt how strongly they show a structure
+EXPLAINED = 128  # particles of which it is asked how far a structure explains them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,12 +78,14 @@ class ParticleComparison:
                 found.append(evidences(self.sources, rows, search.bank, search.shifts(), self.width))
             self.source = self.sources[int(np.max(found, axis=0).argmax())]
 
-    def search(self, density: torch.Tensor, detail: Fineness, fit: AmplitudeFit | None = None) -> Search:
+    def search(
+        self, density: torch.Tensor, detail: Fineness, fit: AmplitudeFit | None = None, source: Source | None = None
+    ) -> Search:
         """A Search of a density. fit: how strongly the images show it, as far as is known."""
         # such a diameter does not limit the detail: that of all structures must be the same
         diameter = self.resolution(detail) / (DETAIL * np.radians(detail.step))
         settings = SearchSettings(detail.step, MAX_SHIFT * self.width, self.resolution(detail), diameter, refine=False)
-        source = self.source_of(detail)
+        source = source or self.source_of(detail)
         projector = Projector(density.to(self.device))
         return Search(source, projector, self.pixel_size, settings, self.device, fit)
 
@@ -94,7 +99,9 @@ class ParticleComparison:
     def coarse(self, candidate: Candidate) -> tuple[AmplitudeFit, np.ndarray]:
         """How strongly the images show a structure, and the evidence of each particle, coarsely."""
         search = self.search(candidate.density, COARSE)
-        search.learn()
+        search.fit = first_fit(search.source.observed(search.sample(COARSE.particles), search.disc), search.plain)
+        refit(search, first=True)
+        refit(search)
         return search.fit, evidence_of(search)
 
     def full(
@@ -106,22 +113,39 @@ class ParticleComparison:
         refit(search, rows)
         return search, evidence_of(search)
 
-    def decoy_evidence(self, candidate: Candidate, fit: AmplitudeFit, others: typing.Sequence[Candidate]) -> np.ndarray:
-        """(DECOYS,) mean evidence of a particle for each decoy of a structure, coarsely."""
-        found = []
-        for density in decoys(candidate.density, [other.density for other in others], DECOYS):
+    def explained(self, candidate: Candidate, fit: AmplitudeFit, rows: np.ndarray) -> Explained:
+        """How well a structure explains some of the particles, rows (n,) bool. What lies outside of it counts as
+        background: neighbours may be there."""
+        few = np.nonzero(rows)[0]
+        few = few[sample_rows(len(few), EXPLAINED)]
+        diameter = min(candidate.diameter / self.particles.pixel_size, WIDEST * self.particles.box)
+        source = dataclasses.replace(
+            self.source, particles=self.source.particles.subset(few), diameter_px=diameter
+        ).measured()
+        search = self.search(candidate.density, FULL, fit, source)
+        refit(search)
+        return explained(search, evidence_of(search))
+
+    def decoy_evidence(
+        self, candidate: Candidate, fit: AmplitudeFit, others: typing.Sequence[Candidate]
+    ) -> typing.Iterator[np.ndarray]:
+        """Mean evidence of a particle for each decoy of a structure, coarsely: of a third of them, then of all."""
+        made, found = decoys(candidate.density, [other.density for other in others], DECOYS), []
+        for density in [*made[::3], *made[1::3], *made[2::3]]:
             search = self.search(density, COARSE, fit)
             refit(search)
             found.append(evidence_of(search).mean())
-        return np.array(found)
+            if len(found) in (len(made[::3]), DECOYS):
+                yield np.array(found)
 
 
-def refit(search: Search, rows: np.ndarray | None = None) -> None:
-    """Learn once more how strongly the images show a structure, from a sample of those that do."""
+def refit(search: Search, rows: np.ndarray | None = None, first: bool = False) -> None:
+    """Learn once more how strongly the images show a structure, from a sample of those that do. rows: bool, of these.
+    first: nothing is known of their shifts."""
     rows = np.arange(len(search.source.particles)) if rows is None else np.nonzero(rows)[0]
-    rows = rows[sample_rows(len(rows), COARSE.particles)]
-    observed = search.source.observed(rows, search.disc)
-    search.fit = improved(search.fit, observed, search.bank, search.shifts(search.fit.sigma), search.width)
+    observed = search.source.observed(rows[sample_rows(len(rows), LEARNT)], search.disc)
+    shifts = search.shifts(None if first else search.fit.sigma)
+    search.fit = improved(search.fit, observed, search.bank, shifts, search.width)
 
 
 def evidence_of(search: Search) -> np.ndarray:

@@ -8,7 +8,6 @@ import typing
 
 import numpy as np
 
-from ..orientations.explained import Explained, explained
 from .evidence import ParticleComparison
 from .shares import Shares, mixture_evidence, shares_of
 from .verdict import SURE, Compared, rival_chance
@@ -20,6 +19,7 @@ if typing.TYPE_CHECKING:
 
 BEST, SURELY = 10, 3  # structures that are compared in full detail, at most, and whatever their shares seem to be
 MATTERS = 0.02  # share from which a structure is compared further: in full detail, and with its decoys
+HOPELESS = 0.5  # chance to be a look-alike by a third of the decoys, from which the others are not asked
 MIXED = 0.1  # share from which a structure's strength is learnt from its own particles alone ...
 FEWEST = 30  # ... if these are as many
 Progress = typing.Callable[[], typing.Any]
@@ -55,10 +55,13 @@ def rank(comparison: ParticleComparison, candidates: typing.Sequence[Candidate],
         one.full = float(evidence[:, k].mean())
         if shares.share[k] >= MATTERS or k == first:
             others = [other.candidate for other in compared if other is not one]
-            decoys = comparison.decoy_evidence(one.candidate, fits[one.candidate.name], others)
-            one.against_decoys(decoys, len(compared))
+            for decoys in comparison.decoy_evidence(one.candidate, fits[one.candidate.name], others):
+                one.against_decoys(decoys, len(compared))
+                if one.alike > HOPELESS:
+                    break
+        if one.alike < SURE or k == first:
             own = own_particles(evidence, k) if shares.share[k] >= MIXED else np.full(len(evidence), True)
-            found = _explained(searches[k], evidence[:, k], own)
+            found = comparison.explained(one.candidate, searches[k].fit, own)
             one.explained, signal = found.whole, max(signal, found.signal)
         one.against_rivals(shares, k)
     beaten = [k for k, one in enumerate(best) if one.alike < SURE <= one.q]
@@ -70,11 +73,6 @@ def own_particles(evidence: np.ndarray, k: int) -> np.ndarray:
     """(n,) bool: particles with evidence (n, k) that fit the k-th structure best; all of them if these are too few."""
     rows = evidence.argmax(1) == k
     return rows if rows.sum() >= FEWEST else np.full(len(rows), True)
-
-
-def _explained(search: Search, evidence: np.ndarray, rows: np.ndarray) -> Explained:
-    """How well a structure explains some of the particles, rows (n,) bool."""
-    return explained(search.like(search.source.particles.subset(np.nonzero(rows)[0])), evidence[rows])
 
 
 def _full(

@@ -118,9 +118,14 @@ def judge(compared: typing.Sequence[Compared], signal: float, joint: float, part
             "errors)."
         )
     if not best.alike < SURE:
+        better = best.decoys is not None and best.coarse > best.decoys.max()
         return _none(
-            f"{particles} shows none of these: {best.candidate.name} fits best, but no better than decoys of the same "
-            "size and power spectrum do."
+            f"{particles} shows none of these: {best.candidate.name} fits best, "
+            + (
+                f"but not far enough beyond its decoys (q = {best.alike:.2g})."
+                if better
+                else "but its decoys do as well."
+            )
         )
     passed = [one for one in compared if one.fits]
     if not passed:
