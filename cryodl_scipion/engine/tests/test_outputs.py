@@ -98,7 +98,7 @@ WITHOUT_PIXELS = {
     "train-picker", "train-filament-picker", "train-general-picker", "train-micrograph-denoiser", "train-classifier",
     "compare-picks", "evaluate-picks", "evaluate-denoiser", "evaluate-segmentation", "evaluate-map",
     "compare-models", "report",
-    "assess-micrographs", "estimate-ctf", "list-pairs",
+    "assess-micrographs", "estimate-ctf", "list-pairs", "identify",
     "annotate", "import-annotations", "join-annotations",
 }  # fmt: skip
 
