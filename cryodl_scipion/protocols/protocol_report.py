@@ -5,7 +5,7 @@ import dataclasses
 import json
 import os
 import time
-from typing import Any, List, Sequence
+from typing import Any, List
 
 import pyworkflow.utils as pwutils
 from pwem.protocols import EMProtocol
@@ -14,7 +14,7 @@ from pyworkflow.object import String
 from pyworkflow.protocol import params
 
 from ..convert.runs import wordsOfRuns
-from ..engine.cryodl.contract import ReportConfig, Result, counted
+from ..engine.cryodl.contract import ReportConfig
 from ..engine.cryodl.contract.recipes.reporting import ReportOutputs
 from .engine_protocol import EngineProtocol
 from .kinds import Options, Own, Section
@@ -99,14 +99,3 @@ class CryodlProtReport(EngineProtocol[ReportConfig, ReportOutputs], EMProtocol):
     def _checkTogether(self) -> List[str]:
         wrong = (self.every.get() or 0) < 0
         return [f"Update interval is {self.every.get()} s; it must be 0 or more."] if wrong else []
-
-    def _tell(self, results: Sequence[Result]) -> List[str]:
-        made = self._made()
-        if made is None:
-            return [self.NOTHING_YET]
-        return [f"*Report on {counted(made.runs, 'run')}*: {self.getPage()}"] + [
-            f"Alarm: {alarm}" for alarm in made.alarms
-        ]
-
-    def _methods(self) -> List[str]:
-        return []  # it makes nothing of the data

@@ -48,7 +48,7 @@ class TestCryodlReport(CryodlTest):
         self.assertIn("contrast transfer functions of 2 micrographs were estimated", page)
         self.assertNotIn("write report", page)  # itself
         self.assertIn("999999_Broken", page)  # a damaged run is named and ends nothing
-        self.assertIn("*Report on 3 runs*", self.report.summary()[0])
+        self.assertIn("Report on 3 runs", self.report.summary()[0])
 
     def test_the_words_of_runs_are_read_and_nothing_is_changed(self):
         database = self.estimated._getLogsPath("run.db")

@@ -107,7 +107,7 @@ def test_a_stopped_run_continues_with_the_maps_that_are_made(simulated, monkeypa
         particles = read_particles(config.particles)
         write_particles_star(config.output, particles, {name: [0.0] * len(particles) for name in ANGLES})
 
-    def stopped(config):
+    def stopped(config, **settings):
         calls.append(Path(config.output).parent.name)
         if len(calls) == 2:
             raise KeyboardInterrupt

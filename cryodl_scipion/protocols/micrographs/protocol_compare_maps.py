@@ -3,16 +3,15 @@
 
 import dataclasses
 import os
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Tuple
 
 import pyworkflow.utils as pwutils
-from pwem.objects import SetOfCTF
+from pwem.objects import Micrograph, SetOfCTF
 
 from ...convert.micrograph_names import micrographNames
 from ...convert.micrographs.pick_sets import scaledPicks, writeSet
 from ...convert.particles.extracted import writeCtfs
-from ...engine.cryodl import __version__
-from ...engine.cryodl.contract import CompareMapsOfPicksConfig, Result, counted, resolution_in_words
+from ...engine.cryodl.contract import CompareMapsOfPicksConfig, counted, resolution_in_words
 from ...engine.cryodl.contract.recipes.comparing_maps import CompareMapsOfPicksOutputs
 from ..engine_protocol import OneRun, volumeFrom
 from ..kinds import MapOrModel, Options, Pointing
@@ -79,7 +78,6 @@ class CryodlProtCompareMapsOfPicks(OneRun[CompareMapsOfPicksConfig, CompareMapsO
         "voltage": "the micrographs' acquisition",
         "spherical_aberration": "the micrographs' acquisition",
         "amplitude_contrast": "the micrographs' acquisition",
-        "mask_diameter": "0.9 of the box size",
     }
 
     # ----- steps
@@ -122,17 +120,17 @@ class CryodlProtCompareMapsOfPicks(OneRun[CompareMapsOfPicksConfig, CompareMapsO
     def _completed(self, config: CompareMapsOfPicksConfig) -> CompareMapsOfPicksConfig:
         if not self._allSets():
             return config
-        frame, common = self._frame(), set(self._names())
-        items, names = (
-            [m.clone() for m in frame if m.getMicName() in common],
-            micrographNames([m.clone() for m in frame]),
-        )
-        return dataclasses.replace(
-            config,
-            micrographs=tuple(m.getFileName() for m in items),
-            names=tuple(names[m.getObjId()] for m in items),
-            **pixelsAndAcquisition(frame),
-        )
+        files = tuple(micrograph.getFileName() for micrograph in self._common())
+        return dataclasses.replace(config, micrographs=files, **pixelsAndAcquisition(self._frame()))
+
+    def _common(self) -> List[Micrograph]:
+        """Clones of the micrographs that all sets have."""
+        common = set(self._names())
+        return [m.clone() for m in self._frame() if m.getMicName() in common]
+
+    def _writtenFiles(self) -> Dict[str, Any]:
+        names = micrographNames([m.clone() for m in self._frame()])
+        return dict(super()._writtenFiles(), names=tuple(names[m.getObjId()] for m in self._common()))
 
     # ----- validation and information
     def _needsDiameter(self) -> bool:
@@ -164,35 +162,6 @@ class CryodlProtCompareMapsOfPicks(OneRun[CompareMapsOfPicksConfig, CompareMapsO
         return [
             "CTFs has none of the micrographs that are compared. Micrographs are matched by name; choose the CTFs of "
             "these micrographs, or leave the field empty."
-        ]
-
-    def _tell(self, results: Sequence[Result]) -> List[str]:
-        made = self._made()
-        if made is None or getattr(self, "outputVolumes", None) is None:
-            return [self.NOTHING_YET]
-        lines = [
-            f"{counted(len(made.sets), 'set')} compared on {counted(made.micrographs, 'micrograph')}, particles "
-            f"oriented by detail to {made.search_resolution:.1f} Å"
-        ]
-        for name in made.sets:
-            loss = made.loss[name]
-            words = "" if loss is None or name == made.measured_by else f" ({loss:+.1f} % of {made.measured_by})"
-            lines.append(
-                f"*{name}*: {counted(made.particles[name], 'particle')}, FSC 0.143 at "
-                f"{resolution_in_words(made.resolution[name])}{words}"
-            )
-        return lines
-
-    def _methods(self) -> List[str]:
-        made = self._made()
-        if made is None or getattr(self, "outputVolumes", None) is None:
-            return []
-        return [
-            f"{counted(len(made.sets), 'set')} of coordinates were compared by the maps of their particles with cryodl "
-            f"{__version__}: particles of {counted(made.micrographs, 'micrograph')} were oriented by comparison with "
-            f"projections of {self._structureName(self.inputStructure.get())}, with detail to "
-            f"{made.search_resolution:.1f} Å, and back-projected in two half-sets divided by micrographs. "
-            "Resolutions are those at which the Fourier shell correlation of the half-maps falls below 0.143."
         ]
 
 

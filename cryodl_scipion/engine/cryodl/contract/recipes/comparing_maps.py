@@ -5,19 +5,11 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import (
-    Paths,
-    micrographs_field,
-    names_field,
-    output_folder_field,
-    pixel_size_field,
-    seed_field,
-    structure_field,
-)
+from ..fields import Paths, micrographs_field, output_folder_field, pixel_size_field, structure_field
 from ..micrographs.pick_fields import box_field, particle_diameter_field, pick_sets_field, stated_contrast_field
 from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
-from ..search_fields import angular_step_field, mask_diameter_field, max_shift_field, resolution_field, symmetry_field
+from ..search_fields import angular_step_field, max_shift_field, resolution_field, symmetry_field
 
 COARSE = 12.0  # Å: finest detail of the search without a stated one; finer detail of single particles tells little
 
@@ -91,9 +83,6 @@ class CompareMapsOfPicksConfig:
     max_shift: typing.Optional[float] = max_shift_field(
         "Maximum distance of a particle from its pick.", none_means="a tenth of the box size"
     )
-    mask_diameter: typing.Optional[float] = mask_diameter_field(
-        "Diameter of the sphere within which the FSC is measured."
-    )
     voltage: typing.Optional[float] = param(
         "Acceleration voltage of the microscope. It is needed where the CTF is estimated.",
         default=None,
@@ -121,8 +110,6 @@ class CompareMapsOfPicksConfig:
         none_means="the value in the CTF file, or 0.1 where the CTF is estimated",
         expert=True,
     )
-    names: Paths = names_field()
-    seed: int = seed_field()
 
     def search_resolution(self, diameter: float) -> float:
         """Å: finest detail at which particles of a diameter in Å are compared with the structure."""
@@ -202,6 +189,8 @@ COMMANDS = (
         CompareMapsOfPicksConfig,
         CompareMapsOfPicksOutputs,
         gpu=True,
+        seeded=True,
+        named=True,
         example="cryodl compare-maps-of-picks --picks general=picks/general blobs=picks/blobs --reference manual/ "
         "--micrographs 'mics/*.mrc' --pixel-size 1.77 --ctf ctf.star --structure 1abc.cif --symmetry D2 "
         "--output maps/",

@@ -4,7 +4,7 @@
 The particles of each set are extracted, oriented by comparison with the structure, and back-projected in two halves.
 Halves are divided by micrographs, so that a particle that was picked twice is in one of them only.
 Micrographs that cannot be read, or have no CTF, are left out of all sets and named.
-Result.outputs are the contract's CompareMapsOfPicksOutputs. Sets that give no map are in Result.skipped.
+Sets that give no map are in Result.skipped.
 """
 
 from __future__ import annotations
@@ -14,25 +14,31 @@ import shutil
 import typing
 from pathlib import Path
 
+from ... import __version__
 from ...contract import (
     AllSkipped,
     CompareMapsOfPicksConfig,
     EstimateCtfConfig,
     ExtractParticlesConfig,
-    Result,
-    Skipped,
     counted,
     in_words,
-    said_skipped,
+    resolution_in_words,
 )
 from ...contract.recipes.comparing_maps import CompareMapsOfPicksOutputs
 from ...contract.result import write_json
+from ...core.symmetry import check_symmetry, operations
 from ...io.files import expand_paths, name_micrographs
-from ...io.memory import TooLittleMemory, one_item
+from ...io.micrograph_ctfs import ctf_of, read_micrograph_ctfs
 from ...io.micrographs import pixel_size_warnings
-from ...io.unfinished import check_output, finish_folder, working_folder
-from ...io.warn import apart, warn
+from ...io.particles import MICROSCOPE
+from ...io.warn import apart
+from ...micrographs.commands.estimate_ctf import estimate_ctf
+from ...runner import Run, command
+from ...simulate.micrographs import particle_diameter
+from ...simulate.structures import load_density
+from ..picked_maps.one_map import map_of_set
 from ..picked_maps.sets import Common, ComparedSets, compared_sets, file_names, unreadable
+from ..picked_maps.table import doubts, losses, plot_map_fscs, print_rows, write_map_table
 
 WORK = "work"  # folder in the unfinished output: particles, which are not kept
 MAPS = ("map", "half1", "half2")
@@ -41,7 +47,8 @@ NEEDED = "Structure (--structure) must be a map (.mrc, .map) or an atomic model 
 FIRST_LOOK = 6.0  # Å/px, to measure the structure
 
 
-def run(config: CompareMapsOfPicksConfig) -> Result:
+@command
+def compare_maps_of_picks(config: CompareMapsOfPicksConfig, run: Run) -> CompareMapsOfPicksOutputs:
     """Make the map of each set, then the table.
 
     Raises
@@ -53,14 +60,10 @@ def run(config: CompareMapsOfPicksConfig) -> Result:
     ValueError
         For inputs that do not fit each other, or fewer than two micrographs that can be read and have a CTF.
     """
-    check_output(config.output)
-    from ...core.devices import choose_device, device_name
-    from ...core.symmetry import operations
-
+    run.new_output()
     operations(config.symmetry)  # an unknown one is an error before the work
-    device = device_name(choose_device())
-    named = name_micrographs(expand_paths(config.micrographs), config.names)
-    compared = compared_sets(config, named)
+    run.take_device()
+    compared = compared_sets(config, name_micrographs(expand_paths(config.micrographs), run.names))
     if config.ctf:
         compared = compared.without(
             _without_ctf(config, compared, config.ctf), f"for which {config.ctf} (--ctf) has no CTF"
@@ -69,39 +72,45 @@ def run(config: CompareMapsOfPicksConfig) -> Result:
     diameter, structure = _diameters(config)
     box = _box(config, diameter, structure)
     compared = compared.without(unreadable(compared.micrographs), "which cannot be read")
-    folder = working_folder(config, [config.structure, *filter(None, [config.ctf])])
+    folder = run.folder(config.structure, *filter(None, [config.ctf]))
+    run.discard(WORK)
     ctf = config.ctf or _estimated_ctf(config, dict(compared.micrographs), folder)
     if not config.ctf:
         compared = compared.without(_without_ctf(config, compared, ctf), "for which no CTF could be estimated")
-    for note in compared.notes:
-        warn(note)
+    run.warn(*compared.notes)
     common = Common(dict(compared.micrographs), compared.halves, ctf, diameter, box)
     with apart():  # what the commands say of each set stands in the log, above its name
-        records, skipped = _maps(config, compared, common, folder)
+        records = _maps(config, compared, common, folder, run)
     outputs = _written(config, compared, records, diameter, folder)
-    finish_folder(folder, config.output, WORK)
-    from ..picked_maps.table import print_rows
-
     print_rows(outputs)
     print(f"Maps, table and curves: {config.output}")
-    for note in outputs.notes[len(compared.notes) :]:
-        warn(note)
-    return Result(
-        "compare-maps-of-picks",
-        outputs,
-        device=device,
-        skipped=tuple(skipped),
-        warnings=tuple([*outputs.notes, *said_skipped(skipped, "set")]),
+    run.warn(*outputs.notes)
+    _tell(config, outputs, run)
+    return outputs
+
+
+def _tell(config: CompareMapsOfPicksConfig, made: CompareMapsOfPicksOutputs, run: Run) -> None:
+    sets, micrographs = counted(len(made.sets), "set"), counted(made.micrographs, "micrograph")
+    run.summary(
+        f"{sets} compared on {micrographs}, particles oriented by detail to {made.search_resolution:.1f} Å",
+        *(
+            f"{name}: {counted(made.particles[name], 'particle')}, FSC 0.143 at "
+            f"{resolution_in_words(made.resolution[name])}"
+            + ("" if loss is None or name == made.measured_by else f" ({loss:+.1f} % of {made.measured_by})")
+            for name, loss in made.loss.items()
+        ),
+    )
+    run.methods(
+        f"{sets} of coordinates were compared by the maps of their particles with cryodl {__version__}: particles of "
+        f"{micrographs} were oriented by comparison with projections of {Path(config.structure).name}, with detail to "
+        f"{made.search_resolution:.1f} Å, and back-projected in two half-sets divided by micrographs. Resolutions are "
+        "those at which the Fourier shell correlation of the half-maps falls below 0.143."
     )
 
 
 def _diameters(config: CompareMapsOfPicksConfig) -> tuple[float, float]:
     """Å: of the particle, the config's or else the structure's, and of the structure. Raises ValueError for a structure
     that cannot be read, or does not have the symmetry."""
-    from ...core.symmetry import check_symmetry
-    from ...simulate.micrographs import particle_diameter
-    from ...simulate.structures import load_density
-
     rough = max(FIRST_LOOK, config.pixel_size)
     try:
         density = load_density(config.structure, rough)
@@ -142,34 +151,27 @@ def _box(config: CompareMapsOfPicksConfig, diameter: float, structure: float) ->
 
 
 def _maps(
-    config: CompareMapsOfPicksConfig, compared: ComparedSets, common: Common, folder: Path
-) -> tuple[dict[str, dict], list[Skipped]]:
-    """{set: record of its map}, and the sets that gave none."""
-    from ..picked_maps.one_map import map_of_set
-
-    records, skipped, counts = {}, [], compared.counts()
+    config: CompareMapsOfPicksConfig, compared: ComparedSets, common: Common, folder: Path, run: Run
+) -> dict[str, dict]:
+    """{set: record of its map}; sets that give none are skipped."""
+    records, counts = {}, compared.counts()
     for name, file in file_names(list(compared.sets)).items():
         print(f"\n{name}: {counted(counts[name], 'pick')} on {counted(len(common.paths), 'micrograph')}", flush=True)
-        try:
-            with one_item(compared.files[name]):
-                if not counts[name]:
-                    raise ValueError(f"{compared.files[name]} has no picks on the micrographs compared.")
-                records[name] = map_of_set(name, compared.sets[name], config, common, folder / WORK / file)
-        except (ValueError, FileNotFoundError, TooLittleMemory) as error:
-            skipped.append(Skipped(name, compared.files[name], str(error)))
-            print(f"Skipped {name}: {in_words(skipped[-1])}", flush=True)
+        with run.item(name, compared.files[name]):
+            if not counts[name]:
+                raise ValueError(f"{compared.files[name]} has no picks on the micrographs compared.")
+            picks, work = compared.sets[name], folder / WORK / file
+            records[name] = map_of_set(name, picks, config, common, work, run.seed)
     if not records:
+        first = run.skipped[0]
         raise AllSkipped(
-            f"None of the {len(skipped)} sets of picks gave a map. The first, {skipped[0].item}: {in_words(skipped[0])}"
+            f"None of the {len(run.skipped)} sets of picks gave a map. The first, {first.item}: {in_words(first)}"
         )
-    return records, skipped
+    return records
 
 
 def _without_ctf(config: CompareMapsOfPicksConfig, compared: ComparedSets, star: str) -> list[str]:
     """Names of the micrographs compared that a STAR file with CTFs does not contain."""
-    from ...io.micrograph_ctfs import ctf_of, read_micrograph_ctfs
-    from ...io.particles import MICROSCOPE
-
     constants = (config.voltage, config.spherical_aberration, config.amplitude_contrast)
     ctfs = read_micrograph_ctfs(star, dict(zip(MICROSCOPE, constants)))
     return [name for name, path in compared.micrographs if ctf_of(ctfs, name, path) is None]
@@ -177,15 +179,13 @@ def _without_ctf(config: CompareMapsOfPicksConfig, compared: ComparedSets, star:
 
 def _estimated_ctf(config: CompareMapsOfPicksConfig, paths: dict[str, str], folder: Path) -> str:
     """A STAR file with CTFs that are estimated here."""
-    from ...micrographs.commands import estimate_ctf
-
     star = folder / "ctf.star"
     if not star.exists():
         print("Estimating the CTF of the micrographs (no --ctf is given).", flush=True)
         work = folder / WORK / "ctf.star"
         work.parent.mkdir(exist_ok=True)
         contrast = config.amplitude_contrast
-        estimate_ctf.run(
+        estimate_ctf(
             EstimateCtfConfig(
                 micrographs=tuple(paths.values()),
                 names=tuple(paths),
@@ -204,8 +204,6 @@ def _written(
     config: CompareMapsOfPicksConfig, compared: ComparedSets, records: dict[str, dict], diameter: float, folder: Path
 ) -> CompareMapsOfPicksOutputs:
     """The outputs, whose files are written to the working folder under the names that they will have."""
-    from ..picked_maps.table import doubts, losses, plot_map_fscs, write_map_table
-
     final, sets, counts = Path(config.output), list(records), compared.counts()
     files: dict[str, dict[str, str]] = {part: {} for part in MAPS}
     for name, file in file_names(list(compared.sets)).items():

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl report`: a project or a folder of results in, one HTML page on it out.
 
-Result.outputs are the contract's ReportOutputs. What cannot be read is named on the page and never ends it.
+What cannot be read is named on the page and never ends it.
 """
 
 import datetime
@@ -10,9 +10,10 @@ import os
 import typing
 from pathlib import Path
 
-from ...contract import ReportConfig, Result, config_to_dict
+from ...contract import ReportConfig, config_to_dict, counted
 from ...contract.recipes.reporting import ReportOutputs
 from ...io.files import whole_file
+from ...runner import Run, command
 from ..report.alarms import alarms_of, malformed_of, warnings_of
 from ..report.numbers import table
 from ..report.page import MARK, Content, page_of
@@ -22,7 +23,8 @@ from ..report.runs import FoundRun, read_words, runs_of_folder, runs_of_project
 LONGEST_LIST = 4  # values of a list of parameters that are shown
 
 
-def run(config: ReportConfig) -> Result:
+@command
+def report(config: ReportConfig, run: Run) -> ReportOutputs:
     """Write the page, whole or not at all.
 
     Raises
@@ -34,7 +36,7 @@ def run(config: ReportConfig) -> Result:
     words, damaged = read_words(config.words)
     folder = config.project or config.folder or ""
     runs = runs_of_project(folder, words) if config.project else runs_of_folder(folder)
-    runs = [run for run in runs if run.name != config.own]
+    runs = [one for one in runs if one.name != config.own]
     if not runs:
         raise ValueError(_nothing(config))
     alarms, malformed = alarms_of(runs), malformed_of(runs) + damaged
@@ -62,7 +64,7 @@ def run(config: ReportConfig) -> Result:
             "Map": others.get("Map", []),
             "CTF": others.get("CTF", []),
         },
-        methods=[(run.label, run.methods) for run in runs if run.methods],
+        methods=[(one.label, one.methods) for one in runs if one.methods],
         parameters=_parameters(runs),
         versions=_versions(runs),
         refresh=config.refresh,
@@ -70,13 +72,9 @@ def run(config: ReportConfig) -> Result:
     text = page_of(content, datetime.datetime.now())
     with whole_file(config.output) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    print(f"Report on {len(runs)} runs: {config.output}")
-    for sentence in alarms:
-        print(f"Alarm: {sentence}")
-    outputs = ReportOutputs(
-        page=config.output, runs=len(runs), alarms=alarms, malformed=malformed, working=any(run.works for run in runs)
-    )
-    return Result("report", outputs)
+    run.summary(f"Report on {counted(len(runs), 'run')}: {config.output}", *(f"Alarm: {alarm}" for alarm in alarms))
+    working = any(one.works for one in runs)
+    return ReportOutputs(page=config.output, runs=len(runs), alarms=alarms, malformed=malformed, working=working)
 
 
 def _check(config: ReportConfig) -> None:

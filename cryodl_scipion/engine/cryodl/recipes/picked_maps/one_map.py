@@ -16,7 +16,7 @@ from ...core.volumes import cube_crop
 from ...io.coordinates import write_coordinates
 from ...io.mrc import read_data, read_header
 from ...io.particle_sets import read_particles, write_particles_star
-from ...micrographs.commands import extract_particles
+from ...micrographs.commands.extract_particles import extract_particles
 from ...particles.commands.assign_orientations import assign_orientations
 from ...particles.commands.reconstruct import reconstruct
 from .sets import Common, Picks, drawn
@@ -30,7 +30,9 @@ RECORD = "map.json"  # written last
 MINIMUM = 20  # particles of a half
 
 
-def map_of_set(name: str, picks: Picks, config: CompareMapsOfPicksConfig, common: Common, folder: Path) -> dict:
+def map_of_set(
+    name: str, picks: Picks, config: CompareMapsOfPicksConfig, common: Common, folder: Path, seed: int
+) -> dict:
     """The record of the map of a set; a stopped run continues in the folder. Raises ValueError if there is none."""
     record = folder / RECORD
     if record.exists():
@@ -38,7 +40,7 @@ def map_of_set(name: str, picks: Picks, config: CompareMapsOfPicksConfig, common
     folder.mkdir(parents=True, exist_ok=True)
     particles, oriented, density = (folder / part for part in ("particles.star", "oriented.star", "map.mrc"))
     if not particles.exists():
-        _extract(name, picks, config, common, folder, particles)
+        _extract(name, picks, config, common, folder, particles, seed)
     if not oriented.exists():
         assign_orientations(
             AssignOrientationsConfig(
@@ -55,12 +57,9 @@ def map_of_set(name: str, picks: Picks, config: CompareMapsOfPicksConfig, common
     for half in folder.glob("map*.mrc"):  # of a run that was stopped before its record
         half.unlink()
     made = reconstruct(
-        ReconstructConfig(
-            particles=str(oriented), output=str(density), symmetry=config.symmetry, mask_diameter=config.mask_diameter
-        ),
-        seed=config.seed,
+        ReconstructConfig(particles=str(oriented), output=str(density), symmetry=config.symmetry), seed=seed
     ).outputs
-    curve = structure_fsc(density, config.structure, made.pixel_size, config.mask_diameter)
+    curve = structure_fsc(density, config.structure, made.pixel_size)
     found = dict(
         particles=made.count,
         resolution=made.resolution,
@@ -76,21 +75,21 @@ def map_of_set(name: str, picks: Picks, config: CompareMapsOfPicksConfig, common
 
 
 def _extract(
-    name: str, picks: Picks, config: CompareMapsOfPicksConfig, common: Common, folder: Path, particles: Path
+    name: str, picks: Picks, config: CompareMapsOfPicksConfig, common: Common, folder: Path, particles: Path, seed: int
 ) -> None:
     """Write the particles of a set, with their half-sets."""
     if config.maximum_particles is not None:
-        picks, count = drawn(picks, common.paths, common.box, config.maximum_particles, config.seed)
+        picks, count = drawn(picks, common.paths, common.box, config.maximum_particles, seed)
         if count > config.maximum_particles:
             print(
                 f"{name}: {config.maximum_particles} of {count} picks were drawn at random (--maximum-particles, "
-                f"--seed {config.seed})."
+                f"--seed {seed})."
             )
     (folder / "picks").mkdir(exist_ok=True)
     for micrograph, (yx, scores) in picks.items():
         write_coordinates(folder / "picks" / f"{micrograph}.star", yx, scores)
     extracted = folder / "extracted.star"
-    made = extract_particles.run(
+    made = extract_particles(
         ExtractParticlesConfig(
             coordinates=str(folder / "picks"),
             micrographs=tuple(common.paths.values()),
@@ -130,8 +129,8 @@ def noise_resolution(curve: list[float] | None, search: float, made: typing.Any)
     return None if found is None or found > made.box * made.pixel_size / 2 else found
 
 
-def structure_fsc(path: Path, structure: str, pixel_size: float, mask_diameter: float | None) -> torch.Tensor:
-    """(d // 2 + 1,) FSC of a map with a structure, within a soft sphere (Å; 0.9 of the box if None)."""
+def structure_fsc(path: Path, structure: str, pixel_size: float) -> torch.Tensor:
+    """(d // 2 + 1,) FSC of a map with a structure, within a soft sphere of 0.9 of the box."""
     import torch
 
     from ...reconstruction.halves import soft_sphere
@@ -139,6 +138,6 @@ def structure_fsc(path: Path, structure: str, pixel_size: float, mask_diameter: 
 
     density = torch.from_numpy(np.array(read_data(path, read_header(path)), np.float32))
     box = len(density)
-    mask = soft_sphere(box, 0.9 * box if mask_diameter is None else mask_diameter / pixel_size)
+    mask = soft_sphere(box, 0.9 * box)
     truth = cube_crop(load_density(structure, pixel_size)[None], box)[0]
     return fsc(density * mask, truth * mask)

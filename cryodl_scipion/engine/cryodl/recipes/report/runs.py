@@ -25,14 +25,15 @@ WORKING = ("running", "launched", "scheduled")
 class Finished:
     """A result and what was asked for.
 
-    time: seconds since 1970, when it was written. config: None if it is unknown. root: folder that relative paths in it
-    are relative to.
+    time: seconds since 1970, when it was written. config: None if it is unknown. names: of its items. root: folder that
+    relative paths in it are relative to.
     """
 
     path: str
     time: float
     result: Result
     config: typing.Any
+    names: tuple[str, ...]
     root: str
 
     def file(self, path: str) -> str:
@@ -139,10 +140,11 @@ def _read(path: str, root: str) -> tuple[Finished | None, str]:
         time = os.stat(path).st_mtime
     except _ERRORS as error:
         return None, f"{path} is not a readable result: {_one_line(error)}"
-    config = None
+    config, names = None, ()
     with contextlib.suppress(*_ERRORS):  # a result tells of itself, also without its request
-        config = Request.read(os.path.join(os.path.dirname(path), REQUEST)).config
-    return Finished(path, time, result, config, root), ""
+        asked = Request.read(os.path.join(os.path.dirname(path), REQUEST))
+        config, names = asked.config, getattr(asked.config, "names", asked.names)
+    return Finished(path, time, result, config, names, root), ""
 
 
 def _sound(result: Result) -> Result:
