@@ -5,8 +5,7 @@ import tkinter as tk
 
 from pyworkflow.viewer import MessageView
 
-from ..viewers.panels_viewer import Panel
-from ..viewers.results_window import ResultsWindow
+from ..viewers.panels_viewer import Panel, ResultsWindow
 from ..viewers.window import CanvasWindow, PlotView, WindowView
 
 PANELS = (

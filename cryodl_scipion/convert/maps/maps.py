@@ -8,9 +8,10 @@ atoms tells in which.
 """
 
 import collections
+import gzip
 import os
 import shutil
-from typing import Any, List, Optional, Tuple
+from typing import Any, Iterator, List, Optional, TextIO, Tuple
 
 import mrcfile
 import numpy as np
@@ -19,7 +20,39 @@ from pwem.objects import Transform, Volume
 
 from ..names import checksum
 from ..structures import structureFileOf
-from .atoms import positionsOf
+
+
+def positionsOf(path: str, maximum: Optional[int] = None) -> np.ndarray:
+    """(n, 3) x, y, z in Å of the atoms of a .pdb or .cif file (also .gz). maximum: of them, evenly spaced.
+
+    Raises ValueError if the file has no atoms.
+    """
+    with gzip.open(path, "rt", errors="replace") if path.endswith(".gz") else open(path, errors="replace") as file:
+        name = path[:-3] if path.endswith(".gz") else path
+        positions = list(_ofCif(file) if name.lower().endswith((".cif", ".mmcif")) else _ofPdb(file))
+    if not positions:
+        raise ValueError(f"{path} contains no atoms. Import the atomic model again.")
+    return np.array(positions[:: max(1, -(-len(positions) // maximum))] if maximum else positions)
+
+
+def _ofPdb(lines: TextIO) -> Iterator[List[float]]:
+    for line in lines:
+        if line.startswith(("ATOM  ", "HETATM")):
+            yield [float(line[first : first + 8]) for first in (30, 38, 46)]
+        elif line.startswith("ENDMDL"):
+            return
+
+
+def _ofCif(lines: TextIO) -> Iterator[List[float]]:
+    columns = []
+    for line in lines:
+        if line.startswith("_atom_site."):
+            columns.append(line.split()[0])
+        elif columns and line.startswith(("ATOM", "HETATM")):
+            words = line.split()
+            if len(words) == len(columns):  # a name with a blank in it: one atom more or less tells nothing
+                yield [float(words[columns.index("_atom_site.Cartn_" + axis)]) for axis in "xyz"]
+
 
 AUTOMATIC, SCIPION, HEADER = range(3)
 FRAMES = ("by the density", "Scipion's origin of the map", "the header of the map's file")

@@ -11,7 +11,6 @@ import mrcfile
 import numpy as np
 from pwem.protocols import ProtImportPdb, ProtImportVolumes
 
-from ...convert.maps.atoms import positionsOf
 from ...convert.maps.maps import (
     AUTOMATIC,
     FRAMES,
@@ -21,6 +20,7 @@ from ...convert.maps.maps import (
     halfForEngine,
     headerOrigin,
     mapForEngine,
+    positionsOf,
     scipionOrigin,
     unequalVoxels,
 )

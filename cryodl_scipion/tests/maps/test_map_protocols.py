@@ -21,7 +21,7 @@ from ...protocols import (
     CryodlProtTrainMapImprover,
 )
 from ...protocols.model_field import FROM_PROJECT
-from ...viewers.maps.map_measures import mapVerdictOf
+from ...viewers.maps.viewer_evaluate_map import mapVerdictOf
 from ..fake_model import improverCard, writeModel
 from ..map_sets import PIXEL_SIZE, SHAPE, MapsTest, makeVolume, writeMap
 from ..particle_sets import addTo

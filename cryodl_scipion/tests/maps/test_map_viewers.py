@@ -20,8 +20,8 @@ from ...protocols import (
 )
 from ...protocols.model_field import FROM_PROJECT
 from ...viewers import chimera
-from ...viewers.maps import map_measures
-from ...viewers.maps.linked_maps_plots import LinkedSlices
+from ...viewers.maps import viewer_evaluate_map
+from ...viewers.maps.linked_maps_window import LinkedSlices
 from ...viewers.maps.viewer_evaluate_map import CryodlEvaluateMapViewer
 from ...viewers.maps.viewer_improve_map import CryodlImproveMapViewer, CryodlSimulateHalfMapsViewer, chimeraScript
 from ...viewers.model_window import cardLines
@@ -108,9 +108,9 @@ class TestCryodlMapViewers(PanelsTest, MapsTest):
         self.assertEqual(len(titles), len(rows[0]))
 
     def test_figures_of_both_maps_stand_side_by_side(self):
-        good, sentences = map_measures.mapVerdictOf(self.evaluated.getEvaluation())
+        good, sentences = viewer_evaluate_map.mapVerdictOf(self.evaluated.getEvaluation())
         self.assertTrue(good and "by the data" in sentences[1])
-        titles, rows = map_measures.tableOf(self.evaluated.getEvaluation())
+        titles, rows = viewer_evaluate_map.tableOf(self.evaluated.getEvaluation())
         self.assertEqual(titles, ("Measure", "Map", "Original map"))
         self.assertIn(("Map-model FSC 0.5", "4.2 Å", "5.5 Å"), rows)
         self.assertEqual(
@@ -128,15 +128,15 @@ class TestCryodlMapViewers(PanelsTest, MapsTest):
         self.assertAlmostEqual(axes.lines[0].get_xdata()[-1], 8 / 48)
 
     def test_residues_are_drawn_chain_by_chain_with_their_names(self):
-        chains = map_measures.readResidues(self.evaluated.getEvaluationFolder())
+        chains = viewer_evaluate_map.readResidues(self.evaluated.getEvaluationFolder())
         self.assertEqual(
             {name: chain["names"] for name, chain in chains.items()}, {"A": ["1 ALA", "2 GLY"], "B": ["7A TRP"]}
         )
         axes = Figure().add_subplot()
-        map_measures.drawResidues(axes, chains["A"], "Q-score")
+        viewer_evaluate_map.drawResidues(axes, chains["A"], "Q-score")
         np.testing.assert_allclose([line.get_ydata() for line in axes.lines[:2]], [[0.51, 0.42], [0.61, 0.52]])
         self.assertIn("mean 0.565", axes.get_legend().get_texts()[1].get_text())
-        map_measures.drawResidues(Figure().add_subplot(), chains["B"], "Local correlation")  # one residue
+        viewer_evaluate_map.drawResidues(Figure().add_subplot(), chains["B"], "Local correlation")  # one residue
 
     def test_local_resolution_is_counted_inside_the_mask_only(self):
         (axes,) = self.axes(self.evaluated, "showLocal")

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of maps."""
 
+import tkinter as tk
+from tkinter import ttk
 from typing import Any, Dict, List
 
 from pwem.objects import Volume
@@ -9,10 +11,34 @@ from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 from ...convert.names import withoutChecksum
 from ...protocols import CryodlProtBackProject
 from ..chimera import chimeraViews
-from ..map_plots import drawFsc
+from ..map_plots import drawFsc, drawSlices, readMap
 from ..panels_viewer import Panel, PanelsViewer
-from ..window import WindowView
-from .map_window import MapWindow
+from ..window import CanvasWindow, WindowView
+
+
+class MapWindow(CanvasWindow):
+    """paths: {name: map file}; the first is shown first. note: line above the slices."""
+
+    def __init__(self, parent: Any, paths: Any, title: str, note: str = "") -> None:
+        CanvasWindow.__init__(self, parent, title)
+        self._maps = {name: readMap(path) for name, path in paths.items()}
+        self._name, self._part = tk.StringVar(self.root, next(iter(paths))), tk.DoubleVar(self.root, 0.5)
+        if note:
+            ttk.Label(self.root, text=note, wraplength=1000).pack(anchor=tk.W, padx=8, pady=(8, 0))
+        row = ttk.Frame(self.root, padding=6)
+        row.pack(side=tk.BOTTOM, fill=tk.X)
+        for name in paths if len(paths) > 1 else ():
+            ttk.Radiobutton(row, text=name, value=name, variable=self._name, command=self.refresh).pack(side=tk.LEFT)
+        ttk.Label(row, text="From the first to the last slice").pack(side=tk.LEFT, padx=(12, 4))
+        ttk.Scale(row, variable=self._part, from_=0, to=1, command=lambda value: self.refresh()).pack(
+            side=tk.LEFT, fill=tk.X, expand=True
+        )
+        self.addFigure((12, 4.6))
+        self.refresh()
+
+    def refresh(self) -> None:
+        drawSlices(self._figure, self._maps[self._name.get()], self._part.get())
+        self._canvas.draw_idle()
 
 
 class CryodlVolumeViewer(Viewer):
