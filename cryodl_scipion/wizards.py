@@ -17,7 +17,6 @@ from .engine.cryodl import contract
 from .protocols import (
     CryodlProtAssess,
     CryodlProtAssignOrientations,
-    CryodlProtAutoPick,
     CryodlProtBackProject,
     CryodlProtClassify2D,
     CryodlProtCompare,
@@ -33,7 +32,6 @@ from .protocols import (
     CryodlProtPick,
     CryodlProtPickByHand,
     CryodlProtPickFilaments,
-    CryodlProtPickTemplates,
     CryodlProtSelectClasses,
     CryodlProtThresholdPicks,
     CryodlProtTrainDenoiser,
@@ -119,13 +117,11 @@ class CryodlDiameterWizard(Wizard):
         (CryodlProtPick, ["particleDiameter"]),
         (CryodlProtPickByHand, ["particleDiameter"]),
         (CryodlProtExtractParticles, ["particleDiameter"]),
-        (CryodlProtAutoPick, ["particleDiameter"]),
         (CryodlProtAssess, ["particleDiameter"]),
         (CryodlProtCompare, ["particleDiameter"]),
         (CryodlProtCompareMapsOfPicks, ["particleDiameter"]),
         (CryodlProtConsensus, ["particleDiameter"]),
         (CryodlProtPickFilaments, ["filamentDiameter"]),
-        (CryodlProtPickTemplates, ["particleDiameter"]),
     ]
     _environments = [DESKTOP_TKINTER]
 
@@ -253,11 +249,7 @@ def madeBy(protocol: EMProtocol) -> Any:
 class CryodlThresholdWizard(Wizard):
     """Choose the score threshold while looking at the picks."""
 
-    _targets = [
-        (CryodlProtThresholdPicks, ["threshold"]),
-        (CryodlProtPick, ["threshold"]),
-        (CryodlProtAutoPick, ["threshold"]),
-    ]
+    _targets = [(CryodlProtThresholdPicks, ["threshold"]), (CryodlProtPick, ["threshold"])]
     _environments = [DESKTOP_TKINTER]
 
     def show(self, form: Form, *params: Any) -> None:
@@ -334,7 +326,6 @@ class CryodlShippedModelWizard(Wizard):
         (protocol, ["shippedModel"])
         for protocol in (
             CryodlProtPick,
-            CryodlProtAutoPick,
             CryodlProtTrainPicker,
             CryodlProtImproveMap,
             CryodlProtEvaluateMap,

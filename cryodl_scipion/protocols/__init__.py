@@ -7,7 +7,6 @@ from .maps.protocol_improve_map import CryodlProtImproveMap
 from .maps.protocol_simulate_half_maps import CryodlProtSimulateHalfMaps
 from .maps.protocol_train_map_improver import CryodlProtTrainMapImprover
 from .micrographs.protocol_assess import CryodlProtAssess
-from .micrographs.protocol_auto_pick import CryodlProtAutoPick
 from .micrographs.protocol_compare import CryodlProtCompare
 from .micrographs.protocol_compare_maps import CryodlProtCompareMapsOfPicks
 from .micrographs.protocol_consensus import CryodlProtConsensus
@@ -17,7 +16,6 @@ from .micrographs.protocol_extract_particles import CryodlProtExtractParticles
 from .micrographs.protocol_pick import CryodlProtPick
 from .micrographs.protocol_pick_by_hand import CryodlProtPickByHand
 from .micrographs.protocol_pick_filaments import CryodlProtPickFilaments
-from .micrographs.protocol_pick_templates import CryodlProtPickTemplates
 from .micrographs.protocol_simulate import CryodlProtSimulate
 from .micrographs.protocol_threshold_picks import CryodlProtThresholdPicks
 from .micrographs.protocol_train_from_structure import CryodlProtTrainFromStructure

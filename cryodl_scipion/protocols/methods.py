@@ -3,9 +3,8 @@
 
 from typing import Any, Dict, List, Optional, Sequence
 
-from pwem.objects import EMSet, SetOfCoordinates, SetOfParticles
+from pwem.objects import EMSet, SetOfParticles
 
-from ..convert.micrographs.picks import thresholdsInWords
 from ..engine.cryodl import __version__
 from ..engine.cryodl.contract import DENOISER_NETWORKS, Result, counted, network_citations, network_words, score_text
 
@@ -16,36 +15,6 @@ def citationsOf(network: Optional[str]) -> List[str]:
     """Keys of the bibliography for work with a picker or denoiser, whose names differ; network: its name, or None if no
     model is known yet."""
     return ["cryodl"] + list(network_citations("picker", network) or network_citations("denoiser", network))
-
-
-def pickingInWords(coordinates: SetOfCoordinates, results: Sequence[Result], card: Optional[Dict[str, Any]]) -> str:
-    """Methods of a picking run. results: the contract's Results of `pick`; card: the model's, or None if it is gone."""
-    counts = {name for r in results for name in r.outputs.counts or {}}
-    text = (
-        f"{counted(coordinates.getSize(), 'particle')} were picked on {counted(len(counts), 'micrograph')} with "
-        f"cryodl {versionIn(results)}"
-    )
-    if card:
-        text += f", by the model {card['name']} ({networkInWords(card)}{_learned(card)})"
-    if any(r.outputs.threshold is not None for r in results):
-        text += f", at a score threshold of {thresholdsInWords(results)}"
-    return text + "."
-
-
-def autoPickingInWords(
-    coordinates: SetOfCoordinates,
-    results: Sequence[Result],
-    card: Optional[Dict[str, Any]],
-    rounds: Sequence[Dict[str, Any]],
-) -> str:
-    """Methods of automatic picking. card: of the first model, or None; rounds: of readRounds."""
-    text = pickingInWords(coordinates, results, None)[:-1]
-    text += ", without labels"
-    if card:
-        text += f": by the model {card['name']} ({networkInWords(card)})"
-    if len(rounds) > 1:
-        text += f", retrained in {counted(len(rounds) - 1, 'round')} on its own confident picks"
-    return text + "."
 
 
 def trainingInWords(card: Dict[str, Any]) -> str:

@@ -53,7 +53,8 @@ def possibleOutputs(configClass: type, several: bool = False) -> Dict[str, Any]:
 
 def refuseUndeclared(protocol: Any, names: Iterable[str]) -> None:
     """Raises KeyError for outputs that the contract does not declare."""
-    declared = protocol._possibleOutputs if protocol._CONFIG is None else _declared(protocol._CONFIG)
+    byForm = isinstance(getattr(type(protocol), "_possibleOutputs", None), property)
+    declared = protocol._possibleOutputs if byForm or protocol._CONFIG is None else _declared(protocol._CONFIG)
     unknown = sorted(name for name in names if not any(fnmatch(name, one) for one in declared))
     if unknown:
         raise KeyError(f"{protocol.getClassName()} defines {', '.join(unknown)}, which the contract does not declare")

@@ -201,17 +201,10 @@ def autoPick(config):
     model = writeModel(
         os.path.join(config.output, "model"), dict(name="retrained", particle_diameter=config.particle_diameter)
     )
-    outputs, skipped = pick(
-        contract.PickConfig(
-            config.micrographs,
-            config.pixel_size,
-            model,
-            config.output,
-            threshold=config.threshold,
-            names=config.names,
-            particle_diameter=config.particle_diameter,
-        )
-    )
+    given = dict(model=model, threshold=config.threshold, particle_diameter=config.particle_diameter)
+    inner = contract.PickConfig(config.micrographs, config.pixel_size, config.output, **given)
+    object.__setattr__(inner, "names", config.names)
+    outputs, skipped = pick(inner)
     return dict(
         outputs,
         model=model,

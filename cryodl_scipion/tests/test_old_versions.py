@@ -90,6 +90,8 @@ class TestOldVersions(BaseTest):
             for name, words in run["choices"].items():
                 now = [str(word) for word in protocol.getParam(name).choices]
                 self.assertEqual(len(now[: len(words)]), len(words), f"{run['object.className']}.{name}")
+                if run["object.className"] == "CryodlProtPickTemplates" and name == "contrast":
+                    continue  # pick's list begins with auto: a run by templates on bright protein says dark (CHANGES)
                 if name in ("network", "labels", "contrast", "shippedModel"):
                     # the form may say more than the word: "projection of the template (posterior)"
                     for word, shown in zip(words, now):

@@ -61,16 +61,16 @@ TEMPLATES = {
     "cryodl-autopicking": (
         dict(
             IMPORT,
-            model=("general", "CryodlProtAutoPick", "shippedModel", "general"),
-            diameter=("160", "CryodlProtAutoPick", "particleDiameter", 160),
-            rounds=("2", "CryodlProtAutoPick", "rounds", 2),
+            model=("general", "CryodlProtPick", "shippedModel", "general"),
+            diameter=("160", "CryodlProtPick", "particleDiameter", 160),
+            rounds=("2", "CryodlProtPick", "rounds", 2),
             **EXTRACT,
         ),
         {
             "CryodlProtEstimateCTF": MICROGRAPHS,
-            "CryodlProtAutoPick": MICROGRAPHS,
+            "CryodlProtPick": MICROGRAPHS,
             "ProtRelionExtractParticles": {
-                "inputCoordinates": "CryodlProtAutoPick.outputCoordinates",
+                "inputCoordinates": "CryodlProtPick.outputCoordinates",
                 "ctfRelations": "CryodlProtEstimateCTF.outputCTF",
             },
         },

@@ -147,12 +147,10 @@ class TestCryodlTree(unittest.TestCase):
             protocols.CryodlProtCompareMapsOfPicks,
             protocols.CryodlProtConsensus,
             protocols.CryodlProtAssess,
-            protocols.CryodlProtAutoPick,
             protocols.CryodlProtSimulate,
             protocols.CryodlProtTrainFromStructure,
             protocols.CryodlProtEstimateCTF,
             protocols.CryodlProtPickFilaments,
-            protocols.CryodlProtPickTemplates,
         ):
             found = Domain.findViewers(target(), DESKTOP_TKINTER)
             self.assertTrue(found and found[0].__module__.startswith("cryodl_scipion"), target)

@@ -17,7 +17,7 @@ from ..convert.micrographs.picks import candidatesFolder
 from ..protocols import CryodlProtImportModel, CryodlProtPick, CryodlProtThresholdPicks, CryodlProtTrainPicker
 from ..viewers import model_window, plots
 from ..viewers.micrographs.picks_data import PicksData
-from ..viewers.micrographs.viewer_picks import CryodlPickProtocolViewer, CryodlPicksViewer
+from ..viewers.micrographs.viewer_picks import CryodlPicksViewer, CryodlPickViewer
 from ..viewers.viewer_model import CryodlModelViewer, CryodlTrainViewer
 from . import synthetic
 from .base import CryodlTest
@@ -85,7 +85,7 @@ class TestCryodlViewers(CryodlTest):
         self.assertEqual(data.counts(0.3).tolist(), [5, 5])
 
     def test_the_protocol_viewer_gives_its_plots(self):
-        viewer = CryodlPickProtocolViewer(project=self.proj, protocol=self.picked)
+        viewer = CryodlPickViewer(project=self.proj, protocol=self.picked)
         viewer.setProtocol(self.picked)
         for name, wanted in (("showScores", "Scores of 12 candidates"), ("showCounts", "8 picks")):
             (plotter,) = viewer._getVisualizeDict()[name](name)
@@ -95,7 +95,7 @@ class TestCryodlViewers(CryodlTest):
 
     def test_a_run_without_output_has_a_message(self):
         new = self.newProtocol(CryodlProtPick)
-        viewer = CryodlPickProtocolViewer(project=self.proj, protocol=new)
+        viewer = CryodlPickViewer(project=self.proj, protocol=new)
         viewer.setProtocol(new)
         for name, show in viewer._getVisualizeDict().items():
             self.assertIn("no coordinates yet", show(name)[0].getMessage())
@@ -109,7 +109,7 @@ class TestCryodlViewers(CryodlTest):
         self.assertNotIn(CryodlPicksViewer, self.found(self.manual.outputCoordinates))
 
     def test_protocols_and_models_have_their_viewers(self):
-        self.assertEqual(self.found(self.picked), [CryodlPickProtocolViewer])
+        self.assertEqual(self.found(self.picked), [CryodlPickViewer])
         self.assertEqual(self.found(self.trained), [CryodlTrainViewer])
         self.assertEqual(self.found(self.trained.outputModel), [CryodlModelViewer])
 

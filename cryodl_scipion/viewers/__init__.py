@@ -10,7 +10,7 @@ from .micrographs.viewer_assess import CryodlAssessViewer
 from .micrographs.viewer_compare import CryodlCompareViewer, CryodlConsensusViewer
 from .micrographs.viewer_compare_maps import CryodlCompareMapsOfPicksViewer
 from .micrographs.viewer_denoise_micrographs import CryodlDenoiseMicrographsViewer
-from .micrographs.viewer_picks import CryodlAutoPickViewer, CryodlPickProtocolViewer, CryodlSimulateViewer
+from .micrographs.viewer_picks import CryodlPickProtocolViewer, CryodlPickViewer, CryodlSimulateViewer
 
 # Scipion sorts viewers of the same target by the name they have here. pwem's "ACoordinateViewer" cannot open an empty
 # set and shows no scores, so for our sets, and only for them and empty ones, ours has to come before it.

@@ -5,6 +5,8 @@ import csv
 import os
 from typing import Any, Dict, List, Optional, Sequence
 
+from ...engine.cryodl.contract import counted
+
 TABLE = "rounds.csv"
 _ROUNDS = "rounds"
 
@@ -45,6 +47,15 @@ def roundInWords(entry: Dict[str, Any]) -> str:
         ("agreement", "agreement with the previous round %.2f"),
     ]
     return ", ".join(form % entry[name] for name, form in words if entry.get(name) is not None)
+
+
+def roundLines(rounds: Sequence[Dict[str, Any]], stopped: Optional[str] = None) -> List[str]:
+    """What each finished round did, for a summary. stopped: why there was no further one."""
+    if not rounds:
+        return []
+    head = f"{counted(len(rounds) - 1, 'round')} of training; the best was round {bestRound(rounds)}"
+    lines = [head + (f"; stopped: {stopped}." if stopped else ".")]
+    return lines + [f"  round {r['round']}: {roundInWords(r)}" for r in rounds]
 
 
 def picksOfRound(folder: str, number: int) -> str:

@@ -103,7 +103,7 @@ def test_a_stopped_run_continues_with_the_maps_that_are_made(simulated, monkeypa
     monkeypatch.chdir(simulated)
     calls, original = [], one_map.reconstruct
 
-    def orient(config):
+    def orient(config, **settings):
         particles = read_particles(config.particles)
         write_particles_star(config.output, particles, {name: [0.0] * len(particles) for name in ANGLES})
 
@@ -111,7 +111,7 @@ def test_a_stopped_run_continues_with_the_maps_that_are_made(simulated, monkeypa
         calls.append(Path(config.output).parent.name)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return original(config)
+        return original(config, **settings)
 
     monkeypatch.setattr(one_map, "assign_orientations", orient)
     monkeypatch.setattr(one_map, "reconstruct", stopped)
@@ -152,7 +152,7 @@ def quick(monkeypatch, folder):
     """Orientations and maps are not under test."""
     monkeypatch.chdir(folder)
 
-    def orient(config):
+    def orient(config, **settings):
         particles = read_particles(config.particles)
         write_particles_star(config.output, particles, {name: [0.0] * len(particles) for name in ANGLES})
 

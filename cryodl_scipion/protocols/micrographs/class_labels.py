@@ -26,7 +26,7 @@ _LABELS = dict(kept="Particles kept in 2-D classes", classified="Particles that 
 class LearnsFromClasses(ProtocolMixin):
     """Mixin: it stands before CryodlProtBase in the list of bases."""
 
-    def _addClassParams(self, form: Form, micrographs: str, *fields: str) -> None:
+    def _addClassParams(self, form: Form, micrographs: str, *fields: str, when: str = "True") -> None:
         """micrographs: on which the particles must lie, in words. fields: of the engine's command."""
         addPointer(
             form,
@@ -37,6 +37,7 @@ class LearnsFromClasses(ProtocolMixin):
             f"in Scipion's viewer. They must have coordinates on {micrographs}. They are learnt as particles."
             "\n\nEmpty: nothing is learnt from 2-D classes.",
             allowsNull=True,
+            condition=when,
         )
         addPointer(
             form,
@@ -46,8 +47,10 @@ class LearnsFromClasses(ProtocolMixin):
             "The 2-D classes from which you chose, or all particles that were classified. Those that are not among the "
             "kept ones are learnt as background.\n\nEmpty: no particle counts as rejected.",
             allowsNull=True,
+            condition=when,
         )
-        addConfigParams(form, contract.LabelsFromClassesConfig, [*fields, "scale"])
+        names = [*fields, "scale"]
+        addConfigParams(form, contract.LabelsFromClassesConfig, names, **{n: dict(condition=when) for n in names})
 
     # ----- the engine's run
     def _learnsFromClasses(self) -> bool:
@@ -105,12 +108,12 @@ class LearnsFromClasses(ProtocolMixin):
                 kept=stars["kept"],
                 classified=stars.get("classified"),
                 micrographs=tuple(files),
-                names=tuple(names),
                 pixel_size=pixelSize,
                 particle_diameter=diameter,
                 coordinates=picks,
             ),
             folder,
+            names,
         )
 
     def _classConfig(self, **values: Any) -> Any:
@@ -155,7 +158,7 @@ class LearnsFromClasses(ProtocolMixin):
         for name, particles in self._classSets():
             errors += _problems(_LABELS[name], particles, known)
         # what the form gives; the rest is checked elsewhere
-        others = dict(kept="kept", classified=None, names=(), micrographs=("micrographs",), coordinates="picks")
+        others = dict(kept="kept", classified=None, micrographs=("micrographs",), coordinates="picks")
         return errors or formProblems(self._classConfig(**others, pixel_size=1.0, particle_diameter=100.0))
 
     def _classLines(self) -> List[str]:

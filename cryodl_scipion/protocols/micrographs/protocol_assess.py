@@ -10,7 +10,7 @@ from pwem.objects import Micrograph
 from ...convert.micrographs.assessments import setMetrics, splitLines
 from ...convert.micrographs.picks import DIAMETER
 from ...engine.cryodl.contract import AssessMicrographsConfig, Result
-from ...engine.cryodl.contract.micrographs.assessing import AssessMicrographsOutputs
+from ...engine.cryodl.contract.micrographs.images import AssessMicrographsOutputs
 from ..batches import BatchRun, appendItems
 from ..checks import checkDiameter
 from ..kinds import Options, Section

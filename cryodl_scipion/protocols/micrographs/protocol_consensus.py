@@ -18,7 +18,7 @@ from ...convert.micrographs.coordinates import SCORE, readPicks
 from ...convert.micrographs.pick_sets import NUMBER_OF_SETS, PICKERS
 from ...convert.micrographs.picks import boxSizeFor, describeOutput
 from ...engine.cryodl.contract import ConsensusPicksConfig, Result, counted
-from ...engine.cryodl.contract.micrographs.consensus import ConsensusPicksOutputs
+from ...engine.cryodl.contract.micrographs.comparing import ConsensusPicksOutputs
 from ..batches import BatchRun, appendGrowingPicks
 from ..kinds import BoxSize, Options
 from ..protocol_base import RESULT_FILE

@@ -11,7 +11,7 @@ from pyworkflow.object import String
 from ...convert.micrographs.halves import MicrographsWithHalves, checkHalves, halvesOf
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import DenoiseMicrographsConfig, Result, counted
-from ...engine.cryodl.contract.micrographs.denoising import DenoiseMicrographsOutputs
+from ...engine.cryodl.contract.micrographs.images import DenoiseMicrographsOutputs
 from ...objects import CryodlModel
 from ..batches import BatchRun, appendItems
 from ..kinds import ModelOrShipped, Options, Pointing

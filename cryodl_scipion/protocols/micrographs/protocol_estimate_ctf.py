@@ -11,7 +11,7 @@ from ...convert.growing import ReadOnce, fileOf
 from ...convert.micrographs.ctfs import ctfLines, ctfModel
 from ...engine.cryodl import __version__
 from ...engine.cryodl.contract import EstimateCtfConfig, Result, counted
-from ...engine.cryodl.contract.micrographs.ctf import EstimateCtfOutputs
+from ...engine.cryodl.contract.micrographs.images import EstimateCtfOutputs
 from ..batches import BatchRun, appendItems
 from ..kinds import Options
 from .micrograph_kinds import Micrographs

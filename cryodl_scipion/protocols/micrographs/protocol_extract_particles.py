@@ -14,7 +14,7 @@ from ...convert.micrographs.picks import diameterInPixels
 from ...convert.particles.extracted import extractedParticles, writeCtfs
 from ...engine.cryodl import __version__, contract
 from ...engine.cryodl.contract import ExtractParticlesConfig, Result, counted
-from ...engine.cryodl.contract.micrographs.extracting import ExtractParticlesOutputs
+from ...engine.cryodl.contract.micrographs.images import ExtractParticlesOutputs
 from ..batches import BatchRun, appendItems
 from ..checks import checkDiameter, checkMicrographs
 from ..kinds import Growing, Options, Pointing

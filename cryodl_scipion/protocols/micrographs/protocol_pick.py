@@ -1,181 +1,413 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pick particles with a trained model, as micrographs come."""
+"""Pick particles: with a trained network, by templates, or with a network that learns these micrographs itself."""
 
 import dataclasses
 import json
 import os
-import time
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Sequence, Tuple
 
 import pyworkflow.utils as pwutils
-from pwem.objects import Micrograph, SetOfCoordinates
-from pwem.protocols import ProtParticlePickingAuto
-from pyworkflow import BETA
+from pwem.objects import Micrograph, SetOfCoordinates, SetOfMicrographs
+from pwem.protocols import ProtParticlePicking
 from pyworkflow.protocol import params
-from pyworkflow.protocol.constants import STEPS_PARALLEL
 from pyworkflow.protocol.params import Form
 
-from ...convert.micrograph_names import NamesOnce
+from ...convert.arriving import ArrivingMicrographs
 from ...convert.micrographs import coordinates as convert
-from ...convert.micrographs.picks import describeOutput, foundDiameter, modelLine, pickLines
+from ...convert.micrographs.picks import correctionsFolder, describeOutput, foundDiameter, modelLine, pickLines
+from ...convert.micrographs.rounds import readRounds, roundLines
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import PickConfig, Result
+from ...engine.cryodl.contract import AutoPickConfig, PickConfig, Result
 from ...engine.cryodl.contract.micrographs.picking import PickOutputs
-from ..batches import BATCH, StoredSettings, noteAllSkipped
+from ...form import addConfigParams, formProblems, readConfig
+from ...objects import CryodlModel
+from ..batches import BATCH, BatchRun, Waiting, appendGrowingPicks
 from ..checks import checkDiameter, checkModelFolder, modelWarnings
-from ..engine_protocol import EngineProtocol
-from ..kinds import BoxSize, Model, Options
-from ..methods import citationsOf, pickingInWords
+from ..kinds import BoxSize, Choice, FormPart, MapOrModel, Model, Options, Pointing, Section
+from ..methods import citationsOf
 from ..model_field import boxSizeOf, cardOf, checkSizeFields, diameterOf, modelFolder
-from ..protocol_base import skippedItems
+from ..protocol_base import REQUEST_FILE, RESULT_FILE
+from .class_labels import LearnsFromClasses
 from .micrograph_kinds import Micrographs
-from .picking_loop import PickingLoop
 
-DIAMETER_HELP = (
-    contract.describe(contract.PickConfig, "particle_diameter").help
-    + " The wizard measures it on a micrograph.\n\nEmpty: the model's. A general model estimates it from the "
-    "micrographs, and reports if a given diameter disagrees."
+NETWORK, TEMPLATES, LEARNS = range(3)  # of the form's field method
+OUTPUT = "outputCoordinates"
+MINIMUM = 2  # micrographs to learn from: one of them judges
+# Seconds that a micrograph waits at most for others to fill its batch, and the first one for those that teach.
+LONGEST_WAIT, LEARNING_WAIT = 60, 1800
+_LEARNS, _NETWORK = f"method == {LEARNS}", f"method == {NETWORK}"
+_METHOD = Choice(
+    "method",
+    "Method",
+    ["a trained network", "templates", "a network that learns these micrographs"],
+    "A trained network: a general one, or one of your own. Templates: correlation with projections of a "
+    "structure or with round blobs. A network that learns these micrographs: a general model is retrained in "
+    "rounds on its own confident picks (auto-pick).",
 )
-# Seconds that a micrograph waits at most for others to fill its batch.
-LONGEST_WAIT = 60
+_METHOD.options = ("method",)
+DIAMETER_HELP = (
+    contract.describe(PickConfig, "particle_diameter").help + " The wizard measures it on a micrograph.\n\nEmpty: the "
+    "model's, or the structure's. A general model estimates it from the micrographs, and reports if a given diameter "
+    "disagrees."
+)
 
 
-class CryodlProtPick(PickingLoop, EngineProtocol[PickConfig, PickOutputs], StoredSettings, ProtParticlePickingAuto):
-    """Pick particles with a trained neural network.
+class LearningOptions(FormPart):
+    """Fields of auto-pick, shown where the network learns these micrographs."""
 
-    In: micrographs (also while they are still arriving) and a model of `cryodl - train picker`, or one that comes with
-    the plugin. Out: coordinates with a score from 0 to 1 each; `cryodl - filter picks by score` chooses another
-    threshold later without picking again. Micrographs that cannot be read are left out and named in the summary.
+    def __init__(self, *names: str) -> None:
+        self._names = names
+
+    def addTo(self, form: Form, protocol: Any) -> None:
+        addConfigParams(form, AutoPickConfig, self._names, **{name: dict(condition=_LEARNS) for name in self._names})
+
+
+class Corrections(Pointing):
+    """Picks that were corrected by hand."""
+
+    CLASSES, LABEL = "SetOfCoordinates", "Corrected picks"
+
+    def identity(self, protocol: Any) -> Dict[str, Any]:
+        return {}  # see _autoValues
+
+
+class Classes(FormPart):
+    """Particles of 2-D classes."""
+
+    def addTo(self, form: Form, protocol: Any) -> None:
+        protocol._addClassParams(form, "these micrographs", when=_LEARNS)
+
+
+class CryodlProtPick(LearnsFromClasses, BatchRun[PickConfig, PickOutputs], ProtParticlePicking):
+    """Pick particles with a trained neural network, by templates, or without any label.
+
+    In: micrographs (also while they are still arriving). A network: a model of `cryodl - train picker`, or one that
+    comes with the plugin. A network that learns these micrographs: a general model picks some of them, and is retrained
+    on its confident picks until a round is no better; its model picks the others as they come. Templates: projections
+    of a structure, or round blobs of the diameter, for comparison. Out: coordinates with a score from 0 to 1 each, and
+    the model that was retrained. Micrographs that cannot be read are left out and named in the summary.
     A stopped run continues where it was.
     """
 
     _label = "pick particles"
-    _devStatus = BETA
-    _MADE = "picked"
-    _waitsSince: Any = None
-    stepsExecutionMode = STEPS_PARALLEL
-    OUTPUT = "picks"
+    _OUTPUTS, _WORK, _MADE = (OUTPUT,), "pick", "picked"
+    OUTPUT, NOTHING_YET = "picks", "No coordinates yet."
+    _SIZE = "streamingBatchSize"
     FORM = (
+        _METHOD,
         Micrographs("inputMicrographs", "Micrographs to pick."),
-        Model("picker", related=False),
-        Options("particle_diameter", help=DIAMETER_HELP),
+        Model("picker", related=False, condition=f"method != {TEMPLATES}"),
+        MapOrModel(
+            "inputStructure",
+            contract.describe(PickConfig, "structure").help,
+            when=f"method == {TEMPLATES}",
+            empty="round blobs of the particle diameter",
+            related=False,
+        ),
+        Options("particle_diameter", help=DIAMETER_HELP, when=f"method != {TEMPLATES} or inputStructure is None"),
         Options("threshold"),
-        Options("threshold_rule", when="threshold is None"),
+        LearningOptions("rounds", "training_micrographs"),
+        Options("threshold_rule", when=f"{_NETWORK} and threshold is None"),
         Options("contrast"),
+        Options("minimum_distance", "border", when=f"method != {LEARNS}"),
+        Options("avoid", "feature_maps", when=_NETWORK),
+        LearningOptions("confident", "steps"),
         BoxSize("micrographs", "1.5 times the particle diameter, rounded to an even number"),
+        Section("Corrections"),
+        Corrections(
+            "correctedCoordinates",
+            "Coordinates of *cryodl - pick by hand* on these micrographs. Every round also learns from picks that you "
+            "confirmed or removed, beside the network's own confident picks.",
+            when=_LEARNS,
+            empty="no corrections",
+            related=False,
+        ),
+        Classes(),
     )
 
-    NOT_ON_FORM = {"method": "network", "structure": "of templates"}
+    @property
+    def _possibleOutputs(self) -> Dict[str, Any]:
+        model = dict(outputModel=CryodlModel) if self._learns() else {}
+        return dict(outputCoordinates=SetOfCoordinates, **model)
 
-    def _addRunParams(self, form: Form) -> None:
-        self._defineStreamingParams(form)
-        form.getParam("streamingBatchSize").setDefault(BATCH)
-        form.addParam(
-            "batchWait",
-            params.IntParam,
-            default=LONGEST_WAIT,
-            label="Longest wait (s)",
-            help="A batch that is not full is started when its first micrograph has waited this long. 0: immediately.",
-        )
-        form.addParallelSection(threads=2, mpi=0, binThreads=2)
+    def getChoice(self) -> int:
+        """The position of the method that is chosen."""
+        return self.method.get()
 
-    # ----- steps, called by pwem's streaming loop
-    def _insertInitialSteps(self) -> List[str]:
-        pwutils.makePath(self._output())
-        self._storeSettings()
-        return []
+    def _learns(self) -> bool:
+        return self.method.get() == LEARNS
 
-    def _insertNewMicsSteps(self, inputMics: Any) -> Any:
-        """Batches that are full, and one that is not but whose first micrograph has waited long enough."""
-        new = [m for m in inputMics if m.getMicName() not in self.micDict]
-        steps = super()._insertNewMicsSteps(new)
-        left = [m for m in new if m.getMicName() not in self.micDict]
-        now = time.monotonic()
-        if steps or not left or self._waitsSince is None:
-            self._waitsSince = now if left else None
-        if left and now - self._waitsSince >= (self.batchWait.get() or 0):
-            steps.append(self._insertPickMicrographListStep(left, self.initialIds, *self._getPickArgs()))
-            self.micDict.update((m.getMicName(), m) for m in left)
-            self._waitsSince = None
-        return steps
-
-    def _getPickArgs(self) -> List[str]:
-        return [json.dumps(self._settings(), sort_keys=True)]
-
-    def _pickMicrograph(self, micrograph: Micrograph, *settings: Any) -> None:
-        self._pickMicrographList([micrograph], *settings)
-
-    def _pickMicrographList(self, micrographs: Sequence[Micrograph], *settings: str) -> None:
-        """Pick a batch. It runs in a thread: it writes files only, no sets."""
-        if not micrographs:
-            return  # all of the batch was done before the run was continued
-        names = self._names()
-        config = dataclasses.replace(
-            self._config(),
-            micrographs=tuple(m.getFileName() for m in micrographs),
-            names=tuple(names[m.getObjId()] for m in micrographs),
-        )
-        try:
-            self._runEngine(config, self._batchFolder(micrographs))
-        except contract.AllSkipped as error:
-            # To the engine a batch of bad micrographs is a failure; to the run it is a few that are left out.
-            noteAllSkipped(config, self._batchFolder(micrographs), error, config.micrographs)
-
-    def _batchFolder(self, micrographs: Sequence[Micrograph]) -> str:
-        ids = sorted(m.getObjId() for m in micrographs)
-        return self._getExtraPath("batches", f"{ids[0]:06d}_{ids[-1]:06d}_{len(ids)}")
-
-    def getCoordsDir(self) -> str:
+    def getPicksFolder(self) -> str:
+        """Folder of picks and candidates/; of a network that learns also rounds/, rounds.csv and model/."""
         return self._output()
 
-    def readCoordsFromMics(self, folder: str, micrographs: Sequence[Micrograph], coordinates: SetOfCoordinates) -> None:
-        present, (files, results) = self._micrographsIn(coordinates), self._newResults()
-        diameter = foundDiameter(results) or diameterOf(self)
-        box = boxSizeOf(self, diameter)
-        if box:  # no particles were found yet in the first micrographs
-            coordinates.setBoxSize(box)
-            describeOutput(coordinates, os.path.join(folder, "candidates"), diameter)
-        names = self._names()
-        for micrograph in micrographs:
-            path = files.get(names[micrograph.getObjId()])
-            if path and micrograph.getObjId() not in present:
-                convert.appendPicks(coordinates, micrograph, convert.readPicks(path))
+    def _addRunParams(self, form: Form) -> None:
+        addConfigParams(form, contract.Request, ["seed"], seed=dict(condition=_LEARNS))
+        self._defineStreamingParams(form)
+        form.getParam(self._SIZE).setDefault(BATCH)
+        form.getParam(self._SIZE).condition.set(f"method != {LEARNS}")
+        form._analizeCondition(self._SIZE, form.getParam(self._SIZE))
+        size = "Maximum number of micrographs in one start of the program, of those that arrive after the first ones."
+        form.addParam("batchSize", params.IntParam, default=BATCH, condition=_LEARNS, label="Later batches", help=size)
+        wait = dict(default=LONGEST_WAIT, label="Longest wait (s)")
+        help = "A batch that is not full is started when its first micrograph has waited this long. 0: immediately."
+        form.addParam("batchWait", params.IntParam, help=help, **wait)
+        form.addParam(
+            "learningWait",
+            params.IntParam,
+            default=LEARNING_WAIT,
+            condition=_LEARNS,
+            label="Longest wait for training (s)",
+            help="While micrographs arrive, the rounds start with the first *Training micrographs*, or with those "
+            f"available when the first one has waited this long; at least {MINIMUM} are needed. A set that is "
+            "complete when the run starts is used as a whole.",
+        )
+        form.addParallelSection(threads=3, mpi=0, binThreads=2)
 
-    def createOutputStep(self) -> None:
-        """The sets were written while picking; here only the case that nothing could be picked is an error."""
-        skipped = skippedItems(self._engineResults())
-        if self.micDict and len(skipped) >= len(self.micDict):
-            raise ValueError(
-                f"None of the {len(skipped)} micrographs could be picked. The first, {skipped[0].path}: "
-                f"{skipped[0].reason}"
-            )
+    # ----- batches
+    def stepsGeneratorStep(self) -> None:
+        if self._learns():
+            self._forgetChanged()
+        self._arriving = ArrivingMicrographs(self.getInputMicrographs(), None)
+        self._learningWaits = Waiting(self.learningWait.get() or 0)
+        self._insertBatches(self.batchStep, self.outputStep)
 
-    # ----- what the steps share
-    def _names(self) -> Dict[int, str]:
-        names = self.__dict__.setdefault("_engineNames", NamesOnce())
-        return names.of({name: micrograph.getObjId() for name, micrograph in self.micDict.items()})
+    def _firstLearns(self) -> bool:
+        return self._learns()
+
+    def _batchLimit(self) -> int:
+        return (self.batchSize if self._learns() else self.streamingBatchSize).get() or 0
+
+    def _forgetChanged(self) -> None:
+        """Remove what a start with other settings made. More rounds and another threshold cost only what is new."""
+        changed = set(self._changedSettings())
+        if not changed:
+            return
+        later = os.path.isdir(self._getExtraPath("batches"))
+        pwutils.cleanPath(self._getPath("coordinates.sqlite"), self._getExtraPath("batches"))
+        if not changed <= {"rounds", "threshold", "box size"}:
+            made = (self._output(), self._getExtraPath(RESULT_FILE), self._firstFile())
+            pwutils.cleanPath(*made, os.path.dirname(self._classLabelsFolder()))
+        elif later and "rounds" in changed:
+            # the best round may be another one, and only the first batch is compared with it
+            pwutils.cleanPath(os.path.join(self._output(), "candidates"))
+
+    def _begun(self) -> List[Tuple[List[str], List[str]]]:
+        first = self._firstNames()
+        return [(first, first)] if first else []
+
+    def _partsOf(self, ready: List[str], all: bool) -> List[List[str]]:
+        """Batches. The first is the one that teaches: the whole set, or some of the micrographs that are there. The
+        threshold of templates is that of all micrographs: they are one batch."""
+        if self.method.get() == TEMPLATES:
+            return [ready] if ready and self._arriving.closed else []
+        if not self._learns() or self._firstNames() or not ready:
+            return super()._partsOf(ready, all)
+        count = max(MINIMUM, self.trainingMicrographs.get())
+        if self._arriving.closed:
+            first = ready
+        elif len(ready) >= count or (self._learningWaits.over(ready) and len(ready) >= MINIMUM):
+            first = ready[:: max(1, len(ready) // count)][:count]
+        else:
+            return []
+        with open(self._firstFile() + ".part", "w", encoding="utf-8") as file:
+            json.dump(first, file)
+        os.replace(self._firstFile() + ".part", self._firstFile())
+        return [first]
+
+    def _firstFile(self) -> str:
+        return self._getExtraPath("first_batch.json")
+
+    def _firstNames(self) -> List[str]:
+        """Names of the micrographs that teach, once they are chosen: a continued run keeps them."""
+        if not self._learns() or not os.path.exists(self._firstFile()):
+            return []
+        with open(self._firstFile(), encoding="utf-8") as file:
+            return json.load(file)
+
+    def batchStep(self, names: Sequence[str]) -> None:
+        """Run the engine on a batch: the rounds for one that teaches. It writes files only."""
+        if not (self._learns() and list(names) == self._firstNames()):
+            super().batchStep(names)
+            return
+        with self._lock:
+            _, files = self._batchItems(names)
+        config, known, folder = self._autoConfig(**files), files["names"], self._getExtraPath()
+        request, result = (os.path.join(folder, name) for name in (REQUEST_FILE, RESULT_FILE))
+        if os.path.exists(request) and os.path.exists(result):
+            if contract.Request.read(request).decisive() == self._request(config, known).decisive():
+                return
+        # more rounds and another threshold cost only what is new
+        self._forgetOther(config, folder, self._output(), free=("rounds", "threshold"), names=known)
+        pwutils.cleanPath(result)
+        if self._learnsFromClasses() and not self._classLabelsMade():
+            micrographs = self.getInputMicrographs()
+            where = (files["micrographs"], known, micrographs.getSamplingRate(), self.particleDiameter.get())
+            self._makeClassLabels([m.clone() for m in micrographs], *where)
+        self._runEngine(config, folder, known)
+
+    def _ofBatch(self, config: PickConfig, items: Sequence[Micrograph], folder: str) -> PickConfig:
+        """After the rounds the model of the best one picks, as the first batch was picked."""
+        if not self._learns():
+            return config
+        first = self._firstOutputs()
+        return dataclasses.replace(
+            config,
+            model=first.model,
+            particle_diameter=first.picked_diameter,
+            contrast=first.contrast,
+            threshold_rule="model",
+            avoid="nothing",  # as the engine picks with this model
+        )
+
+    def _firstOutputs(self) -> Any:
+        """The engine's outputs of the rounds, which have ended."""
+        return contract.Result.read(self._getExtraPath(RESULT_FILE)).outputs
+
+    def outputStep(self, names: Sequence[str]) -> None:
+        with self._lock:
+            items, done, engineNames = self._arriving.items(names), self._doneNames(), self._arriving.engineNames()
+            isFirst = self._learns() and list(names) == self._firstNames()
+            made = self._firstOutputs() if isFirst else self._batchResult(items).outputs
+            new = {engineNames[item.getObjId()]: item for name, item in zip(names, items) if name not in done}
+            self._append(new, made)
+            if isFirst:
+                self._defineOutputs(outputModel=CryodlModel.fromFolder(made.model))
+                self._defineSourceRelation(self.inputMicrographs, self.outputModel)
+
+    def _append(self, items: Dict[str, Micrograph], made: PickOutputs) -> None:
+        def append(coordinates: SetOfCoordinates) -> None:
+            stated = self.particleDiameter.get() if self._learns() else None
+            sizes = [size for size in (stated, foundDiameter([Result("pick", made)])) if size]
+            diameter = max(sizes, default=None) or diameterOf(self)
+            box = boxSizeOf(self, diameter)
+            if box:  # none as long as no particles were found
+                coordinates.setBoxSize(box)
+                describeOutput(coordinates, os.path.join(self._output(), "candidates"), diameter)
+            for name, micrograph in items.items():
+                if name in made.coordinates:  # others were skipped, and are in the summary
+                    convert.appendPicks(coordinates, micrograph, convert.readPicks(made.coordinates[name]))
+
+        appendGrowingPicks(self, OUTPUT, self.inputMicrographs, [self.inputMicrographs], append)
+
+    # ----- request
+    def _completed(self, config: PickConfig) -> PickConfig:
+        templates = self.method.get() == TEMPLATES
+        config = dataclasses.replace(config, method="templates" if templates else "network")
+        if not templates:
+            return config
+        diameter = None if config.structure else config.particle_diameter
+        return dataclasses.replace(config, model="", particle_diameter=diameter, threshold_rule="model")
+
+    def _autoConfig(self, **files: Any) -> AutoPickConfig:
+        corrected = self.correctedCoordinates.get()
+        corrections = None if corrected is None else correctionsFolder(corrected)
+        own = dict(
+            self._engineValues(), corrections=self._classLabelsFolder() if self._learnsFromClasses() else corrections
+        )
+        return readConfig(self, AutoPickConfig, **dict(own, **files))
+
+    def _settings(self) -> Dict[str, Any]:
+        settings = dict(super()._settings(), method=self.getEnumText("method"))
+        if self._learns():
+            mine = contract.config_to_dict(self._autoConfig())
+            for name in ("output", "micrographs"):
+                mine.pop(name)
+            own = dict(seed=self.seed.get(), box_size=self.boxSize.get(), **self._classSettings())
+            settings = dict(settings, **mine, **own)
+        return settings
 
     # ----- validation and information
     def _checkTogether(self) -> List[str]:
-        wrong = checkSizeFields(self) or checkDiameter(diameterOf(self), self.getInputMicrographs())
-        return wrong + self._checkContinuation()
+        micrographs, method = self.inputMicrographs.get(), self.method.get()
+        if method == TEMPLATES:
+            return self._checkTemplates(micrographs) or self._checkBatches() + self._checkContinuation()
+        wrong = checkSizeFields(self) or checkDiameter(diameterOf(self), micrographs) or self._checkBatches()
+        if method == NETWORK:
+            return wrong + self._checkContinuation()
+        wrong = wrong or formProblems(self._autoConfig()) or self._checkRounds(micrographs)
+        return wrong or self._checkCorrections(micrographs) or self._checkLearnt(micrographs)
+
+    def _checkTemplates(self, micrographs: SetOfMicrographs) -> List[str]:
+        if self.inputStructure.get() is None and self.particleDiameter.get() is None:
+            return [
+                "Give either a Structure, whose projections are the templates, or the Particle diameter of round blobs."
+            ]
+        return checkDiameter(None if self.inputStructure.get() else self.particleDiameter.get(), micrographs)
+
+    def _checkRounds(self, micrographs: SetOfMicrographs) -> List[str]:
+        if micrographs.getSize() < MINIMUM and self.rounds.get() and not micrographs.isStreamOpen():
+            return [
+                "There is only one micrograph; the rounds need at least two, of which one is held out for "
+                "validation. Set Rounds to 0, or use more micrographs."
+            ]
+        return []
+
+    def _checkLearnt(self, micrographs: SetOfMicrographs) -> List[str]:
+        """What is wrong with particles of 2-D classes."""
+        errors = self._checkClasses(micrographs)
+        if errors or not self._learnsFromClasses():
+            return errors
+        if self.correctedCoordinates.get() is not None:
+            return ["Corrected picks and Particles kept in 2-D classes are both given. Choose one of them."]
+        if micrographs.isStreamOpen():
+            return [
+                "The micrographs are still arriving; with particles of 2-D classes the run waits until all are there."
+            ]
+        if self.particleDiameter.get() is None:
+            return ["Particle diameter is empty; to compare particles of 2-D classes with picks, it must be stated."]
+        return []
+
+    def _checkCorrections(self, micrographs: SetOfMicrographs) -> List[str]:
+        corrected = self.correctedCoordinates.get()
+        if corrected is None:
+            return []
+        if correctionsFolder(corrected) is None:
+            return [
+                "Corrected picks contains no corrections. Choose the output of cryodl - pick by hand itself, not a "
+                "subset of it."
+            ]
+        if micrographs.isStreamOpen():
+            return ["The micrographs are still arriving; with corrected picks the run waits until all are there."]
+        theirs = {m.getObjId(): m.getMicName() for m in corrected.getMicrographs()}
+        if theirs != {m.getObjId(): m.getMicName() for m in micrographs}:
+            return ["The corrected picks belong to other micrographs. Choose the micrographs that they belong to."]
+        return []
 
     def _warnings(self) -> List[str]:
-        micrographs, folder = self.getInputMicrographs(), modelFolder(self)
-        if micrographs is None or checkModelFolder(folder):
+        micrographs, folder = self.inputMicrographs.get(), modelFolder(self)
+        if self.method.get() == TEMPLATES or micrographs is None or checkModelFolder(folder):
             return []
-        return modelWarnings(contract.read_card(folder), micrographs.getSamplingRate(), diameterOf(self))
+        card = contract.read_card(folder)
+        if not self._learns():
+            return modelWarnings(card, micrographs.getSamplingRate(), diameterOf(self))
+        if card.get("general"):
+            return []
+        return [
+            f"The model {card['name']} was trained on particles of {card['particle_diameter']:g} Å and is not a "
+            "general model. If your particles look different, the rounds will learn from wrong picks; check the "
+            "picks of the first round."
+        ]
 
     def _tell(self, results: Sequence[Result]) -> List[str]:
-        coordinates = getattr(self, "outputCoordinates", None)
-        if coordinates is None:
-            return ["No coordinates yet."]
-        lines = pickLines(coordinates, results)
-        return lines[:1] + modelLine(cardOf(self)) + lines[1:]
+        coordinates = getattr(self, OUTPUT, None)
+        if coordinates is None and not self._learns():
+            return [self.NOTHING_YET]
+        lines = [self.NOTHING_YET] if coordinates is None else pickLines(coordinates, results)
+        if not self._learns():
+            return lines[:1] + (modelLine(cardOf(self)) if self.method.get() == NETWORK else []) + lines[1:]
+        stopped = next((r.outputs.stop_reason for r in results if "stop_reason" in r.outputs), None)
+        return lines + roundLines(readRounds(self._output()), stopped) + self._classLines()
 
     def _methods(self) -> List[str]:
-        coordinates = getattr(self, "outputCoordinates", None)
-        return [] if coordinates is None else [pickingInWords(coordinates, self._engineResults(), cardOf(self))]
+        """The engine's sentence, of whichever batch: it counts nothing."""
+        if not hasattr(self, OUTPUT):
+            return []
+        return super()._methods() + (self._classMethods() if self._learns() else [])
 
     def _citations(self) -> List[str]:
-        return citationsOf((cardOf(self) or {}).get("network"))
+        if self.method.get() == TEMPLATES:
+            return ["cryodl", "Roseman2003"]
+        # DeepPicker's second iteration and DeepEM's recursion are what the rounds are made of.
+        rounds = citationsOf("deeppicker") + citationsOf("deepem") if self._learns() else []
+        return list(dict.fromkeys(citationsOf((cardOf(self) or {}).get("network")) + rounds))

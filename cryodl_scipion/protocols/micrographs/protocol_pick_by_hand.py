@@ -40,7 +40,6 @@ class CryodlProtPickByHand(CryodlProtBase, EMProtocol):
         "pixel_size": "the micrographs' sampling rate",
         "coordinates": "the run's folder",
         "start_from": "written from the input set",
-        "names": "made from the micrographs' names",
     }
 
     def _defineParams(self, form: Form) -> None:
@@ -88,14 +87,9 @@ class CryodlProtPickByHand(CryodlProtBase, EMProtocol):
         micrographs = self._micrographs()
         names = micrographNames(micrographs)
         self._runEngine(
-            self._config(
-                **dict(
-                    self._engineValues(),
-                    micrographs=tuple(m.getFileName() for m in micrographs),
-                    names=tuple(names[m.getObjId()] for m in micrographs),
-                )
-            ),
+            self._config(**dict(self._engineValues(), micrographs=tuple(m.getFileName() for m in micrographs))),
             self._getExtraPath(),
+            [names[m.getObjId()] for m in micrographs],
         )
         self._createOutput(micrographs, names)
 
@@ -142,7 +136,6 @@ class CryodlProtPickByHand(CryodlProtBase, EMProtocol):
         micrographs, begins = self._set(), self.inputCoordinates.get() is not None
         return dict(
             micrographs=(micrographs.getFileName(),),
-            names=(),
             pixel_size=micrographs.getSamplingRate(),
             coordinates=self.getPicksFolder(),
             start_from=self._getExtraPath(START_FOLDER) if begins and self.inputCoordinates.get().getSize() else None,

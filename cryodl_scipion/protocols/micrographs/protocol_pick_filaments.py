@@ -9,7 +9,7 @@ from ...convert.micrographs.filaments import filamentLines, segmentCoordinates
 from ...convert.micrographs.picks import boxSizeFor, setDiameter
 from ...engine.cryodl import __version__, contract
 from ...engine.cryodl.contract import PickFilamentsConfig, Result, counted
-from ...engine.cryodl.contract.micrographs.filaments import PickFilamentsOutputs
+from ...engine.cryodl.contract.micrographs.picking import PickFilamentsOutputs
 from ..batches import BatchRun, appendItems
 from ..checks import checkDiameter
 from ..kinds import BoxSize, Options
@@ -33,7 +33,7 @@ class CryodlProtPickFilaments(BatchRun[PickFilamentsConfig, PickFilamentsOutputs
     FORM = (
         Micrographs("inputMicrographs", "Micrographs with filaments."),
         Options("filament_diameter", "segment_distance", "minimum_length", "threshold"),
-        Options("contrast", "keep_edges", "border", "memory"),
+        Options("contrast", "keep_edges", "border"),
         BoxSize("micrographs", "three times the filament diameter, rounded to an even number"),
     )
     NOT_ON_FORM = {"model": "the one that comes with the plugin"}

@@ -15,6 +15,7 @@ from ...convert.micrographs.picks import boxSizeFor, setDiameter
 from ...convert.micrographs.simulated import appendCoordinates, appendCTFs, appendMicrographs, appendParticles
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
+from ...form import addConfigParams
 from ..form_parts import addPointer
 from ..methods import simulationInWords
 from ..protocol_base import CryodlProtBase
@@ -72,7 +73,8 @@ class CryodlProtSimulate(SimulatesMicrographs, CryodlProtBase, EMProtocol):
             ],
         )
         form.addSection("Field")
-        self._addSimulationParams(form, ["minimum_distance", "ice", "aggregates", "carbon", "gradient", "seed"])
+        self._addSimulationParams(form, ["minimum_distance", "ice", "aggregates", "carbon", "gradient"])
+        addConfigParams(form, contract.Request, ["seed"])
         self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)
 

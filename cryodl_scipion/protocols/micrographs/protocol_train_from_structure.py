@@ -40,7 +40,6 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsModel, CryodlProt
         box_size="no particles are cut out",
         micrographs="the simulated ones",
         coordinates="the simulated ones",
-        names="the simulated ones",
         particle_diameter="measured on the structure",
         background="all particles are known",
         contamination="all particles are known",
@@ -99,10 +98,9 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsModel, CryodlProt
             "starts from random weights; the summary states which.",
         )
         addConfigParams(
-            form,
-            self._CONFIG,
-            ["steps", "recursions", "patience", "validation_fraction", "batch_size", "learning_rate", "seed"],
+            form, self._CONFIG, ["steps", "recursions", "validation_fraction", "batch_size", "learning_rate"]
         )
+        addConfigParams(form, contract.Request, ["seed"])
         self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)
 
@@ -131,12 +129,11 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsModel, CryodlProt
             **dict(
                 self._engineValues(),
                 micrographs=paths,
-                names=names,
                 coordinates=made.coordinates,
                 particle_diameter=made.particle_diameter,
             )
         )
-        self._train(config, self._getExtraPath("training"))
+        self._train(config, self._getExtraPath("training"), names)
 
     def createOutputStep(self, simulation: Any, settings: Dict[str, Any]) -> None:
         self._defineModel((self.inputStructure, self.inputMicrographs, self.inputCTF))
@@ -155,7 +152,6 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsModel, CryodlProt
         return dict(
             micrographs=(self.getSimulatedFolder(),),
             coordinates=self.getSimulatedFolder(),
-            names=(),
             pixel_size=simulation.pixel_size,
             labels="complete",
             contrast=simulation.contrast,

@@ -17,7 +17,7 @@ from ...convert.models import shippedModels
 from ...convert.structures import patternProblems, structureFileOf
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import TrainGeneralPickerConfig, counted
-from ...engine.cryodl.contract.micrographs.general import TrainGeneralPickerOutputs
+from ...engine.cryodl.contract.micrographs.training import TrainGeneralPickerOutputs
 from ..checks import checkDiameter, checkLabels, checkModelFolder
 from ..kinds import Flag, Options, Own, PointingMany, Section, StartModel
 from ..training import TrainRun

@@ -60,7 +60,6 @@ class CryodlProtTrainPicker(LearnsFromClasses, TrainsModel, CryodlProtBase, EMPr
         contamination="written from the input set",
         uncertain="written from the input set",
         pixel_size="the micrographs' sampling rate",
-        names="made from the micrographs' names",
     )
 
     def _defineParams(self, form: Form) -> None:
@@ -121,9 +120,8 @@ class CryodlProtTrainPicker(LearnsFromClasses, TrainsModel, CryodlProtBase, EMPr
             help="Name of a shipped model of the same network; the wizard lists them. For corrected picks, *general* "
             "is the best choice.\n\nEmpty: none.",
         )
-        addConfigParams(
-            form, self._CONFIG, ["recursions", "patience", "validation_fraction", "batch_size", "learning_rate", "seed"]
-        )
+        addConfigParams(form, self._CONFIG, ["recursions", "validation_fraction", "batch_size", "learning_rate"])
+        addConfigParams(form, contract.Request, ["seed"])
         self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)
 
@@ -170,14 +168,8 @@ class CryodlProtTrainPicker(LearnsFromClasses, TrainsModel, CryodlProtBase, EMPr
 
     def trainStep(self, settings: Dict[str, Any]) -> None:
         names, micrographs = self._names(), self._labelledMicrographs()
-        config = self._config(
-            **dict(
-                self._engineValues(),
-                micrographs=tuple(m.getFileName() for m in micrographs),
-                names=tuple(names[m.getObjId()] for m in micrographs),
-            )
-        )
-        self._train(config, self._getExtraPath())
+        config = self._config(**dict(self._engineValues(), micrographs=tuple(m.getFileName() for m in micrographs)))
+        self._train(config, self._getExtraPath(), [names[m.getObjId()] for m in micrographs])
 
     def createOutputStep(self, settings: Dict[str, Any]) -> None:
         classes = [self.keptParticles, self.classifiedParticles]
@@ -219,7 +211,6 @@ class CryodlProtTrainPicker(LearnsFromClasses, TrainsModel, CryodlProtBase, EMPr
             coordinates=self._coordinatesFolder(),
             output=self.getModelFolder(),
             pixel_size=micrographs.getSamplingRate(),
-            names=(),
             start_from=self._startFolder(),
             threads=self.numberOfThreads.get(),
         )

@@ -66,7 +66,7 @@ class TestCryodlPickByHand(PickTest):
         )
         protocol = self.makeProtocol(CryodlProtAutoPick, pointers, particleDiameter=120, useGpu=False)
         self.assertEqual(protocol.validate(), [])
-        self.assertEqual(protocol._engineValues()["corrections"], corrected._getExtraPath("picks"))
+        self.assertEqual(protocol._autoConfig().corrections, corrected._getExtraPath("picks"))
         protocol.correctedCoordinates.set(picked)
         self.assertIn("contains no corrections", " ".join(protocol.validate()))
 

@@ -33,9 +33,9 @@ class TestCryodlPickTemplates(CryodlTest):
 
     def test_the_summary_says_what_was_compared(self):
         summary = "\n".join(self.picked.summary())
-        self.assertIn("*3 picks* on 3 micrographs with a correlation coefficient of at least 0.5", summary)
-        self.assertIn("3 templates, particle diameter 60 Å", summary)
-        self.assertIn("cross-correlation with round blobs", self.picked.methods()[0])
+        self.assertIn("*3 particles* on 3 micrographs", summary)
+        self.assertIn("Score threshold: 0.5", summary)
+        self.assertIn("Particle diameter: 60 Å", summary)
 
     def test_what_does_not_fit_is_named(self):
         self.assertIn("Give either a Structure", " ".join(self.make().validate()))

@@ -9,11 +9,9 @@ from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 from ...convert.micrographs.rounds import bestRound, picksOfRound, readRounds
 from ...engine.cryodl.contract import score_text
 from ...protocols import (
-    CryodlProtAutoPick,
     CryodlProtPick,
     CryodlProtPickByHand,
     CryodlProtPickFilaments,
-    CryodlProtPickTemplates,
     CryodlProtSimulate,
     CryodlProtThresholdPicks,
 )
@@ -82,13 +80,7 @@ class CryodlPickProtocolViewer(PanelsViewer):
     """What `Analyze results` opens for a picking run."""
 
     _label = "picks viewer"
-    _targets = [
-        CryodlProtPick,
-        CryodlProtPickByHand,
-        CryodlProtPickFilaments,
-        CryodlProtPickTemplates,
-        CryodlProtThresholdPicks,
-    ]
+    _targets = [CryodlProtPickByHand, CryodlProtPickFilaments, CryodlProtThresholdPicks]
     _SECTION = "Picks"
     _PANELS: Tuple[Panel, ...] = (
         Panel(
@@ -128,8 +120,6 @@ class CryodlAutoPickViewer(CryodlPickProtocolViewer):
     """What `Analyze results` opens for automatic picking: the rounds as well, also while it runs."""
 
     _label = "auto-picking viewer"
-    _targets = [CryodlProtAutoPick]
-
     _PANELS = (
         *CryodlPickProtocolViewer._PANELS,
         Panel(
@@ -188,6 +178,14 @@ class CryodlAutoPickViewer(CryodlPickProtocolViewer):
         """Å: the form's, else what the first round found; 0 if it found nothing."""
         found = readRounds(self.protocol.getPicksFolder())[0].get("picked_diameter")
         return self.protocol.particleDiameter.get() or float(found or 0)
+
+
+class CryodlPickViewer(PanelsViewer):
+    """What `Analyze results` opens for picking."""
+
+    _label = "picking viewer"
+    _targets = [CryodlProtPick]
+    WAYS = (CryodlPickProtocolViewer, CryodlPickProtocolViewer, CryodlAutoPickViewer)
 
 
 class CryodlSimulateViewer(Viewer):

@@ -28,21 +28,24 @@ from .maps.improving import INPUT_WEIGHT, ImproveMapConfig
 from .maps.listing import ListPairsConfig
 from .maps.simulating import SimulateHalfMapsConfig
 from .maps.training import TrainMapImproverConfig
-from .micrographs.assessing import AssessMicrographsConfig
-from .micrographs.auto_picking import AutoPickConfig
-from .micrographs.by_hand import PickByHandConfig
-from .micrographs.class_labels import LabelsFromClassesConfig
-from .micrographs.comparing import ComparePicksConfig, EvaluatePicksConfig
-from .micrographs.consensus import ConsensusPicksConfig
-from .micrographs.ctf import EstimateCtfConfig
-from .micrographs.denoising import DenoiseMicrographsConfig, TrainMicrographDenoiserConfig
-from .micrographs.exporting import ExportRelionConfig
-from .micrographs.extracting import ExtractParticlesConfig
-from .micrographs.filaments import PickFilamentsConfig, TrainFilamentPickerConfig
-from .micrographs.general import TrainGeneralPickerConfig
-from .micrographs.picking import PickConfig, ProposeBoxesConfig
+from .micrographs.comparing import ComparePicksConfig, ConsensusPicksConfig, EvaluatePicksConfig, ExportRelionConfig
+from .micrographs.images import (
+    AssessMicrographsConfig,
+    DenoiseMicrographsConfig,
+    EstimateCtfConfig,
+    ExtractParticlesConfig,
+    TrainMicrographDenoiserConfig,
+)
+from .micrographs.labelling import LabelsFromClassesConfig, PickByHandConfig
+from .micrographs.picking import (
+    AutoPickConfig,
+    PickConfig,
+    PickFilamentsConfig,
+    ProposeBoxesConfig,
+    TrainFilamentPickerConfig,
+)
 from .micrographs.simulating import SimulateMicrographsConfig
-from .micrographs.training import TrainPickerConfig, recursion_problems
+from .micrographs.training import TrainGeneralPickerConfig, TrainPickerConfig, recursion_problems
 from .model_card import (
     CARD,
     FORMAT_VERSION,

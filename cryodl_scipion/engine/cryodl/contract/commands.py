@@ -11,21 +11,7 @@ from .maps import evaluating as evaluating_maps
 from .maps import improving, listing
 from .maps import simulating as simulating_maps
 from .maps import training as training_improvers
-from .micrographs import (
-    assessing,
-    auto_picking,
-    by_hand,
-    class_labels,
-    comparing,
-    consensus,
-    ctf,
-    exporting,
-    extracting,
-    filaments,
-    general,
-    picking,
-)
-from .micrographs import denoising as denoising_micrographs
+from .micrographs import comparing, images, labelling, picking
 from .micrographs import simulating as simulating_micrographs
 from .micrographs import training as training_pickers
 from .particles import classes2d, identifying, initial_map, integrity, latent, orienting
@@ -59,8 +45,7 @@ class DoctorConfig:
 
 
 _MODULES: typing.Tuple[typing.Any, ...] = (
-    *(picking, training_pickers, auto_picking, by_hand, class_labels, filaments, comparing, consensus),
-    *(assessing, ctf, denoising_micrographs, extracting, exporting, simulating_micrographs, general),
+    *(picking, training_pickers, labelling, comparing, images, simulating_micrographs),
     *(classes2d, initial_map, orienting, denoising_particles, training_denoisers, heterogeneity, latent, integrity),
     *(identifying,),
     *(simulating_particles, segmenting, annotating, features, membranes, evaluating, denoising_tomograms),

@@ -15,11 +15,13 @@ GIVEN: typing.Dict[str, typing.Dict[str, typing.Any]] = {"pick-templates": {"met
 # {class then: (class now, {field of the form: value})} of protocols; of a choice the position. The values say now what
 # the class said then.
 PROTOCOLS: typing.Dict[str, typing.Tuple[str, typing.Dict[str, typing.Any]]] = {
+    "CryodlProtAutoPick": ("CryodlProtPick", {"method": 2}),
     "CryodlProtCompareModels": ("CryodlProtEvaluateMap", {"what": 1}),
     "CryodlProtExportModel": ("CryodlProtModels", {"what": 1}),
     "CryodlProtFitSubtomogramHeterogeneity": ("CryodlProtFitHeterogeneity", {}),
     "CryodlProtImportModel": ("CryodlProtModels", {"what": 0}),
     "CryodlProtRawParticles": ("CryodlProtDenoise", {"what": 1}),
+    "CryodlProtPickTemplates": ("CryodlProtPick", {"method": 1}),
 }
 # {command: {option then: option now}}, as field names: minimum_score. The command's name is the present one, or that of
 # then where several became one.
@@ -33,9 +35,18 @@ REMOVED: typing.Dict[str, typing.Tuple[str, ...]] = {
     "latent-volumes": ("mask_diameter",),
     "reconstruct": ("substituted",),
     "train-denoiser": ("adversarial_weight", "split_by", "validation_fraction", "patience", "learning_rate"),
+    "auto-pick": ("border",),
+    "compare-picks": ("json",),
+    "evaluate-picks": ("json",),
+    "pick": ("memory",),
+    "pick-filaments": ("memory",),
+    "pick-templates": ("angular_step",),
+    "train-filament-picker": ("learning_rate",),
+    "train-general-picker": ("learning_rate",),
+    "train-micrograph-denoiser": ("learning_rate",),
+    "train-picker": ("patience",),
     "fit-heterogeneity": ("tolerance", "gaussians", "anchors"),
     "fit-subtomogram-heterogeneity": ("tolerance",),
-    "pick-templates": ("angular_step",),
     "segment": ("noise_limit",),
     "simulate-half-maps": ("side_chains", "solvent", "carboxylates", "sharpen"),
     "train-map-improver": (

@@ -9,9 +9,10 @@ import typing
 import numpy as np
 
 from ..contract.reading import reader
-from .files import whole_file
+from .files import expand_paths, name_micrographs, whole_file
 from .mrc import read_data, read_header
 from .tiff import read_tiff, tiff_shape
+from .warn import warn
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 _CONVERT = "has a format that is not read. Convert it to MRC: "
@@ -111,6 +112,25 @@ def pixel_size_warnings(paths: typing.Sequence[str], pixel_size: float) -> list[
         f"{pixel_size:g} Å/px (--pixel-size) was used for all micrographs."
         for size, files in sorted(found.items())
     ]
+
+
+def named_micrographs(
+    given: typing.Sequence[str], names: typing.Sequence[str], pixel_size: float
+) -> list[tuple[str, str]]:
+    """Names and files of micrographs; headers that contradict the pixel size are warned of.
+
+    Parameters
+    ----------
+    given : sequence of str
+        Files, patterns or a list file.
+    names : sequence of str
+        Instead of those of the files; empty for these.
+    pixel_size : float, Å/px
+    """
+    named = name_micrographs(expand_paths(given), names)
+    for sentence in pixel_size_warnings([path for _, path in named], pixel_size):
+        warn(sentence)
+    return named
 
 
 def _header_pixel_size(path: str | os.PathLike[str]) -> float | None:

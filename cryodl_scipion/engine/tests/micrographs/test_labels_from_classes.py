@@ -270,8 +270,8 @@ def test_without_picks_particles_of_binned_micrographs_are_an_error_and_others_a
 
 def test_the_command_to_train_can_be_pasted(project, capsys):
     kept = particles(project / "kept.star", listed(0, 1))
-    config = config_of(project, kept, names=("a", "b", "c"))
-    run(dataclasses.replace(config, output=str(project / "my labels")))
+    config = config_of(project, kept)
+    run(dataclasses.replace(config, output=str(project / "my labels")), names=("a", "b", "c"))
     said, command = capsys.readouterr().out.split("Train on them:")
     assert "Left out" not in said
     words = shlex.split(command)

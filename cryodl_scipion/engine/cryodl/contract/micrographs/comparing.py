@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parameters of the commands that compare picks."""
+"""Comparison, consensus and export of picks."""
 
 import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import Paths, output_folder_field, pixel_size_field
-from ..outputs import Counts, Details, Outputs, output
+from ..fields import Paths, micrographs_field, output_folder_field, pixel_size_field
+from ..optics import optics_field
+from ..outputs import Counts, Details, Outputs, Texts, output
 from ..params import param
 from .pick_fields import (
     border_problems,
     border_px_field,
+    box_field,
+    flip_y_field,
     particle_diameter_field,
     pick_sets_field,
     picks_field,
     scored_micrographs_field,
+    stated_contrast_field,
     tolerance_field,
 )
 
@@ -128,6 +132,124 @@ class ComparePicksOutputs(Outputs):
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class ConsensusPicksConfig:
+    """Combine several sets of picks: keep the particles that several of them found."""
+
+    picks: Paths = pick_sets_field()
+    pixel_size: float = pixel_size_field()
+    particle_diameter: float = particle_diameter_field(
+        help="Diameter of the particle; picks of different sets closer than `tolerance` times the radius are the "
+        "same particle."
+    )
+    output: str = output_folder_field("Folder for one <micrograph>.star each. It must not exist.")
+    rule: str = param(
+        "at-least: particles that a minimum number of sets found. score: particles whose mean score over all sets "
+        "reaches the minimum score.",
+        default="at-least",
+        label="Rule",
+        choices=("at-least", "score"),
+    )
+    minimum_sets: int = param(
+        "Minimum number of sets in which a particle must be found.",
+        default=2,
+        label="Minimum number of sets",
+        minimum=1,
+        maximum=100,
+    )
+    minimum_score: float = param(
+        "Minimum mean score over all sets; a set that did not find the particle counts as 0.",
+        default=0.4,
+        label="Minimum score",
+        minimum=0,
+        maximum=1,
+    )
+    tolerance: float = tolerance_field("Maximum distance between picks of the same particle, in particle radii.")
+
+    def check_together(self) -> typing.List[str]:
+        """Problems between fields: values that contradict each other, or fields that must be given together; else
+        empty."""
+        if len(self.picks) < 2:
+            return [f"Sets of picks (--picks) has {len(self.picks)} set; a consensus needs at least two."]
+        if self.rule == "at-least" and self.minimum_sets > len(self.picks):
+            return [
+                f"Minimum number of sets (--minimum-sets) is {self.minimum_sets}, but there are "
+                f"only {len(self.picks)} sets of picks (--picks)."
+            ]
+        return []
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ConsensusPicksOutputs(Outputs):
+    """What `consensus-picks` wrote."""
+
+    folder: str = output("Folder of the coordinates.", path="folder")
+    coordinates: Texts = output(
+        "STAR file of each micrograph.", path="file", becomes="outputCoordinates: SetOfCoordinates"
+    )
+    counts: Counts = output("Number of particles of each micrograph.")
+    picks: int = output("Total number of particles.")
+    sets: typing.List[str] = output("Names of the sets of picks.")
+    groups: Counts = output(
+        "Number of particles found by exactly these sets (names joined as a + b), whether kept or not."
+    )
+    pixel_size: typing.Optional[float] = output(
+        "Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px", default=None
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportRelionConfig:
+    """Export picks to RELION 3.1, 4, 5 and cryoSPARC, and print the command that extracts the particles."""
+
+    coordinates: str = picks_field()
+    micrographs: Paths = micrographs_field()
+    pixel_size: float = pixel_size_field()
+    particle_diameter: float = particle_diameter_field(
+        help="Diameter of the particle; the box of the printed command is 1.5 times as large, unless a box size is "
+        "given."
+    )
+    output: str = output_folder_field("Folder of the new files, inside RELION's project folder. It must not exist.")
+    project: str = param(
+        "RELION's project folder, in which RELION is started. Paths of micrographs are written relative to it.",
+        default=".",
+        label="RELION project",
+        path="folder",
+    )
+    box: int = box_field("Side of the particle images. 0: 1.5 particle diameters, rounded up to an even number.")
+    contrast: str = stated_contrast_field(
+        "Contrast of the protein in the micrographs. RELION expects bright protein in particle images, so dark "
+        "protein is inverted."
+    )
+    flip_y: bool = flip_y_field()
+    voltage: float = optics_field("voltage")
+    spherical_aberration: float = optics_field("spherical_aberration")
+    amplitude_contrast: float = optics_field("amplitude_contrast")
+
+    def check_together(self) -> typing.List[str]:
+        """Problems between fields: values that contradict each other, or fields that must be given together; else
+        empty."""
+        if self.box % 2:
+            return [f"Box (--box) is {self.box} px; RELION takes even boxes only. Give {self.box + 1}."]
+        return []
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ExportRelionOutputs(Outputs):
+    """What `export-relion` wrote."""
+
+    folder: str = output("Folder of the files.", path="folder")
+    micrographs: str = output(
+        "STAR file of the micrographs for RELION's commands, relative to RELION's project folder."
+    )
+    picks: int = output("Total number of picks.")
+    counts: Counts = output("Number of picks of each micrograph.")
+    commands: Texts = output("The command that extracts the particles, for each version of RELION.")
+    pixel_size: typing.Optional[float] = output(
+        "Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px", default=None
+    )
+
+
 COMMANDS = (
     Command(
         "compare-picks",
@@ -144,6 +266,24 @@ COMMANDS = (
         threads=False,
         example="cryodl evaluate-picks --coordinates picks/ --reference manual/ --pixel-size 1.77 "
         "--particle-diameter 190",
+        form=False,
+    ),
+    Command(
+        "consensus-picks",
+        ConsensusPicksConfig,
+        ConsensusPicksOutputs,
+        threads=False,
+        example="cryodl consensus-picks --picks unet=picks/unet topaz=picks/topaz other/ --minimum-sets 2 "
+        "--pixel-size 1.77 --particle-diameter 190 --output picks/consensus",
+    ),
+    Command(
+        "export-relion",
+        ExportRelionConfig,
+        ExportRelionOutputs,
+        named=True,
+        threads=False,
+        example="cryodl export-relion --coordinates picks/ --micrographs 'mics/*/*.mrc' --pixel-size 1.77 "
+        "--particle-diameter 190 --output cryodl/picks",
         form=False,
     ),
 )

@@ -151,19 +151,6 @@ def overwrite_field() -> typing.Any:
     )
 
 
-def tile_memory_field() -> typing.Any:
-    """Memory for one tile of a micrograph."""
-    return param(
-        "Memory that the network may use for one tile of a micrograph. Less memory means smaller tiles.",
-        default=0.4,
-        label="Memory for tiles",
-        unit="GB",
-        minimum=0.05,
-        maximum=1000,
-        expert=True,
-    )
-
-
 def pictures_field(help: str) -> typing.Any:
     """Number of pictures to draw. help: the full text."""
     return param(help, default=3, label="Pictures", minimum=0, maximum=100000)

@@ -1,21 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parameters of the commands that pick."""
+"""Picking: by networks, by templates, by a network that improves itself, and of filaments."""
 
 import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import (
-    THRESHOLD_RULES,
-    Paths,
-    micrographs_field,
-    model_field,
-    names_field,
-    output_folder_field,
-    pixel_size_field,
-)
+from ..fields import THRESHOLD_RULES, Paths, micrographs_field, model_field, output_folder_field, pixel_size_field
 from ..outputs import Counts, Details, Numbers, Outputs, Texts, output
 from ..params import param
+from ..training_fields import batch_size_field, model_folder_field, steps_field
 from .pick_fields import (
     avoid_field,
     border_field,
@@ -25,7 +18,6 @@ from .pick_fields import (
     particle_diameter_field,
     pick_threshold_field,
     pictures_field,
-    tile_memory_field,
 )
 
 PICK_METHODS = ("network", "templates")
@@ -82,7 +74,6 @@ class PickConfig:
     border: float = border_field()
     avoid: str = avoid_field()
     overwrite: bool = overwrite_field()
-    memory: float = tile_memory_field()
     pictures: int = pictures_field(
         "Pictures of picks to draw beside the STAR files, of the first micrographs: circles of the particle's "
         "diameter, coloured by score. 0: none."
@@ -96,7 +87,6 @@ class PickConfig:
         maximum=1000,
         expert=True,
     )
-    names: Paths = names_field()
 
     def check_together(self) -> typing.List[str]:
         """Templates are of a structure or a diameter, not both; a network takes no structure."""
@@ -178,7 +168,6 @@ class ProposeBoxesConfig:
         minimum=1,
         maximum=10000,
     )
-    names: Paths = names_field()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -195,11 +184,221 @@ class ProposeBoxesOutputs(Outputs):
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class AutoPickConfig:
+    """Pick without labels: a general model picks, and is retrained on its confident picks until it no longer
+    improves."""
+
+    micrographs: Paths = micrographs_field()
+    pixel_size: float = pixel_size_field()
+    output: str = output_folder_field(
+        "Folder for one <micrograph>.star each, the rounds (rounds/<number>) and the last model (model). An "
+        "interrupted run continues here."
+    )
+    particle_diameter: typing.Optional[float] = particle_diameter_field(
+        default=None, none_means="a general model estimates it from the micrographs"
+    )
+    model: str = model_field(
+        "Model of the first picking: a model folder, or the name of a shipped model.",
+        default="general",
+        label="First model",
+    )
+    rounds: int = param(
+        "Maximum number of rounds of training on picks of these micrographs. They end earlier when a round is not "
+        "better.",
+        default=3,
+        label="Rounds",
+        minimum=0,
+        maximum=20,
+    )
+    training_micrographs: int = param(
+        "Number of micrographs to learn from, spread over the set. All micrographs are picked at the end.",
+        default=12,
+        label="Training micrographs",
+        minimum=2,
+        maximum=1000,
+    )
+    corrections: typing.Optional[str] = param(
+        "Folder of picks that were corrected by hand (pick-by-hand). Every round also learns from the confirmed and "
+        "removed picks, beside the confident ones.",
+        default=None,
+        label="Corrected picks",
+        path="folder",
+        none_means="the rounds learn from automatic picks only",
+    )
+    confident: float = param(
+        "Picks with at least this score are learnt as particles; positions with a score below 1 minus this value as "
+        "background. The rest is not used.",
+        default=0.8,
+        label="Confident score",
+        minimum=0.5,
+        maximum=0.99,
+        expert=True,
+    )
+    steps: typing.Optional[int] = param(
+        "Training steps per round.",
+        default=None,
+        label="Training steps",
+        minimum=1,
+        maximum=1000000,
+        none_means="200",
+        expert=True,
+    )
+    threshold: typing.Optional[float] = pick_threshold_field("the last model's")
+    contrast: str = micrograph_contrast_field(
+        "Whether protein is darker or brighter than its surroundings. auto: a general model tries both on some "
+        "micrographs; other models have the contrast of their training."
+    )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AutoPickOutputs(PickOutputs):
+    """What `auto-pick` wrote: the picks of the best round's model."""
+
+    model: str = output("Folder of the best round's model.", path="folder", becomes="outputModel: CryodlModel")
+    rounds: typing.List[typing.Any] = output("The rounds, as in rounds.csv.", default=())
+    best_round: int = output("Number of the round whose model made the picks.", default=0)
+    stop_reason: str = output("Why the rounds ended.", default="")
+
+
+FILAMENT_CONTRASTS = ("dark", "bright")
+
+
+@dataclasses.dataclass(frozen=True)
+class PickFilamentsConfig:
+    """Trace filaments in micrographs and place segments along them."""
+
+    micrographs: Paths = micrographs_field()
+    pixel_size: float = pixel_size_field()
+    filament_diameter: float = param(
+        "Diameter of the filament: 250 Å for a microtubule, 70 to 80 Å for actin. A value that is a quarter too "
+        "small misses many filaments.",
+        label="Filament diameter",
+        unit="Å",
+        minimum=20,
+        maximum=2000,
+    )
+    output: str = output_folder_field(
+        "Folder for one <micrograph>.star each. An interrupted run continues here; finished micrographs are not "
+        "picked again."
+    )
+    model: str = model_field("Model folder, or the name of a shipped model.", default="filaments")
+    segment_distance: typing.Optional[float] = param(
+        "Distance between the centres of neighbouring segments: the helical rise times the number of asymmetric units "
+        "that each box adds.",
+        default=None,
+        label="Segment distance",
+        unit="Å",
+        minimum=1,
+        maximum=5000,
+        none_means="half the filament's diameter",
+    )
+    minimum_length: typing.Optional[float] = param(
+        "Shorter filaments are left out.",
+        default=None,
+        label="Minimum length",
+        unit="Å",
+        minimum=0,
+        maximum=100000,
+        none_means="five diameters",
+    )
+    threshold: typing.Optional[float] = param(
+        "Filaments with a lower mean score are left out.",
+        default=None,
+        label="Score threshold",
+        minimum=0.05,
+        maximum=1,
+        none_means="the model's",
+    )
+    contrast: str = param(
+        "Whether protein is darker or brighter than its surroundings.",
+        default="dark",
+        label="Contrast",
+        choices=FILAMENT_CONTRASTS,
+        expert=True,
+    )
+    keep_edges: bool = param(
+        "Keep filaments that run along the edge of a carbon film or of a filled margin. Most of these are the edge "
+        "itself.",
+        default=False,
+        label="Keep filaments along edges",
+        expert=True,
+    )
+    border: typing.Optional[float] = border_field(
+        what="Segments", default=None, none_means="half the filament's diameter"
+    )
+    overwrite: bool = overwrite_field()
+    pictures: int = pictures_field(
+        "Pictures of the first micrographs to draw beside the STAR files, with the traced filaments. 0: none."
+    )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PickFilamentsOutputs(Outputs):
+    """What `pick-filaments` wrote."""
+
+    folder: str = output("Folder of the coordinates.", path="folder")
+    coordinates: Texts = output(
+        "STAR file of each micrograph: segments with the columns of RELION's helical processing.",
+        path="file",
+        becomes="outputCoordinates: SetOfCoordinates",
+    )
+    counts: Counts = output("Number of segments of each micrograph.")
+    filaments: Counts = output("Number of filaments of each micrograph.")
+    lengths: Numbers = output("Total filament length of each micrograph.", unit="Å")
+    segments: int = output("Total number of segments.")
+    threshold: float = output("Minimum mean score of a filament.")
+    filament_diameter: float = output("Filament diameter used for picking.", unit="Å")
+    segment_distance: float = output("Distance between the centres of neighbouring segments.", unit="Å")
+    model: str = output("Model folder.", path="folder")
+    pictures: Texts = output("Pictures of the first micrographs.", path="file")
+    pixel_size: typing.Optional[float] = output(
+        "Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px", default=None
+    )
+    at_edges: typing.Optional[Counts] = output(
+        "Number of traces of each micrograph that were left out because they run along the edge of a carbon film or of "
+        "a filled margin.",
+        default=None,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainFilamentPickerConfig:
+    """Train a filament picker on simulated micrographs of filaments of every kind."""
+
+    output: str = model_folder_field()
+    simulated: int = param(
+        "Number of simulated training micrographs. A fifteenth of this number is added for validation, and another "
+        "fifteenth for the test metrics in the model card.",
+        default=450,
+        label="Simulated micrographs",
+        minimum=4,
+        maximum=100000,
+    )
+    steps: typing.Optional[int] = steps_field("4000")
+    batch_size: int = batch_size_field("Crops", default=8)
+    learning_rate = None  # the network's own
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainFilamentPickerOutputs(Outputs):
+    """What `train-filament-picker` wrote."""
+
+    model: str = output("Model folder.", path="folder")
+    threshold: float = output(
+        "Lowest threshold at which 98 % of the traced length on the validation micrographs is correct."
+    )
+    validation: Details = output(
+        "precision, recall and f1 by length, and angle_median and angle_mean (degrees), on simulated test micrographs."
+    )
+
+
 COMMANDS = (
     Command(
         "pick",
         PickConfig,
         PickOutputs,
+        named=True,
         gpu=True,
         example="cryodl pick --micrographs 'mics/*.mrc' --pixel-size 1.77 --model models/betagal --output picks/\n"
         "To change the threshold, repeat the command with --threshold. It is fast, because the candidates "
@@ -213,8 +412,38 @@ COMMANDS = (
         "propose-boxes",
         ProposeBoxesConfig,
         ProposeBoxesOutputs,
+        named=True,
         example="cryodl propose-boxes --micrographs 'mics/*.mrc' --coordinates good/ --pixel-size 1.77 "
         "--particle-diameter 190 --output proposed/",
         form=False,
+    ),
+    Command(
+        "auto-pick",
+        AutoPickConfig,
+        AutoPickOutputs,
+        named=True,
+        seeded=True,
+        gpu=True,
+        example="cryodl auto-pick --micrographs 'mics/*.mrc' --pixel-size 1.77 --particle-diameter 190 --output picks/",
+        kept="round",
+    ),
+    Command(
+        "pick-filaments",
+        PickFilamentsConfig,
+        PickFilamentsOutputs,
+        named=True,
+        gpu=True,
+        example="cryodl pick-filaments --micrographs 'mics/*.mrc' --pixel-size 1.2 --filament-diameter 250 "
+        "--output segments/",
+        kept="micrograph",
+    ),
+    Command(
+        "train-filament-picker",
+        TrainFilamentPickerConfig,
+        TrainFilamentPickerOutputs,
+        seeded=True,
+        gpu=True,
+        example="cryodl dev train-filament-picker --output models/filaments",
+        dev=True,
     ),
 )

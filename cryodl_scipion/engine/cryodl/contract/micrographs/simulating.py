@@ -5,7 +5,7 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import Paths, output_folder_field, seed_field
+from ..fields import Paths, output_folder_field
 from ..optics import defocus_problems, optics_field
 from ..outputs import Outputs, output
 from ..params import param
@@ -113,7 +113,6 @@ class SimulateMicrographsConfig:
     voltage: float = optics_field("voltage")
     spherical_aberration: float = optics_field("spherical_aberration")
     amplitude_contrast: float = optics_field("amplitude_contrast")
-    seed: int = seed_field()
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else
@@ -156,6 +155,7 @@ COMMANDS = (
         "simulate-micrographs",
         SimulateMicrographsConfig,
         SimulateMicrographsOutputs,
+        seeded=True,
         gpu=True,
         example="cryodl simulate-micrographs --structure map.mrc --pixel-size 1.77 --count 10 --output simulated/",
         kept="micrograph",

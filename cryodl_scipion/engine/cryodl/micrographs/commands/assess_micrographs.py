@@ -18,7 +18,7 @@ import numpy as np
 
 from ... import __version__
 from ...contract import AssessMicrographsConfig, Skipped, counted, describe_all, some_names
-from ...contract.micrographs.assessing import AssessMicrographsOutputs
+from ...contract.micrographs.images import AssessMicrographsOutputs
 from ...contract.result import write_json
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.files import expand_paths, name_micrographs, whole_file
@@ -35,7 +35,7 @@ COLUMNS = ("name",) + METRICS + ("verdict", "reason")
 @command
 def assess_micrographs(config: AssessMicrographsConfig, run: Run) -> AssessMicrographsOutputs:
     """Measure what is not measured yet, then judge all."""
-    named = name_micrographs(expand_paths(config.micrographs), config.names)
+    named = name_micrographs(expand_paths(config.micrographs), run.names)
     folder = Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
     picks = align_keys(read_coordinates(config.coordinates), dict(named)) if config.coordinates else None

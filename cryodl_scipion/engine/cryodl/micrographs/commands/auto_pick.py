@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ... import __version__
 from ...contract import AutoPickConfig, PickConfig, config_to_dict, counted, read_card
-from ...contract.micrographs.auto_picking import AutoPickOutputs
+from ...contract.micrographs.picking import AutoPickOutputs
 from ...contract.result import write_json
 from ...io.files import evenly_spaced, expand_paths, name_micrographs
 from ...io.model import copy_model, find_model
@@ -35,11 +35,11 @@ FREE = ("output", "micrographs", "names", "rounds", "training_micrographs", "thr
 @command
 def auto_pick(config: AutoPickConfig, run: Run) -> AutoPickOutputs:
     """Rounds, then all micrographs. A killed run continues where it was."""
-    named = name_micrographs(expand_paths(config.micrographs), config.names)
+    named = name_micrographs(expand_paths(config.micrographs), run.names)
     folder, first = Path(config.output), find_model(config.model, "picker")
     card, chosen = read_card(first, "picker"), _to_learn_from(named, config)
-    _check_same_run(folder, config, card, chosen)
-    entries, loop = list[dict[str, typing.Any]](), RoundLoop(config, folder, first, chosen, pick)
+    _check_same_run(folder, config, card, chosen, run.seed)
+    entries, loop = list[dict[str, typing.Any]](), RoundLoop(config, folder, first, chosen, pick, run.seed)
     stop = None
     while not stop:
         number = len(entries)
@@ -86,10 +86,12 @@ def _check_same_run(
     config: AutoPickConfig,
     card: typing.Mapping[str, typing.Any],
     chosen: typing.Sequence[tuple[str, str]],
+    seed: int,
 ) -> None:
     """Raises ValueError if the folder holds rounds of other parameters or micrographs."""
     mine = {k: v for k, v in config_to_dict(config).items() if k not in FREE}
     mine.update(
+        seed=seed,
         model=card["weights_sha256"],
         training_micrographs=[name for name, _ in chosen],
         files=_stamp(path for _, path in chosen),
@@ -159,14 +161,13 @@ def _pick_all(
             config.pixel_size,
             str(folder),
             model=str(model),
-            names=config.names,
             particle_diameter=diameter,
             threshold=config.threshold,
             overwrite=other,
             contrast=entries[best]["contrast"],
-            border=config.border,
             avoid="nothing",  # the network has been taught what contamination is
-        )
+        ),
+        names=run.names,
     )
     if picked.device != "none":
         run.take_device()

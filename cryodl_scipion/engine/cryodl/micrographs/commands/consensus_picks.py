@@ -12,7 +12,7 @@ import typing
 import numpy as np
 
 from ...contract import ConsensusPicksConfig, counted
-from ...contract.micrographs.consensus import ConsensusPicksOutputs
+from ...contract.micrographs.comparing import ConsensusPicksOutputs
 from ...contract.result import write_json
 from ...io.coordinates import write_coordinates
 from ...io.pick_sets import lacking_in_words, read_pick_sets

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ... import __version__
 from ...contract import CARD, MICROGRAPH_DENOISER, DenoiseMicrographsConfig, counted, denoises_blindly, read_card
-from ...contract.micrographs.denoising import DenoiseMicrographsOutputs
+from ...contract.micrographs.images import DenoiseMicrographsOutputs
 from ...contract.result import write_json
 from ...io.files import expand_paths, name_micrographs
 from ...io.micrographs import pixel_size_warnings, write_micrograph
@@ -48,12 +48,12 @@ class MicrographSource:
 @command
 def denoise_micrographs(config: DenoiseMicrographsConfig, run: Run) -> DenoiseMicrographsOutputs:
     """Train a model if there is none, and denoise what is not denoised yet."""
-    sources = _sources(config)
+    sources = _sources(config, run.names)
     folder = Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
     run.warn(*pixel_size_warnings([s.path for s in sources], config.pixel_size))
     trained_before = not config.model and (folder / MODEL / CARD).exists()
-    model = _model(config, sources, folder)
+    model = _model(config, sources, folder, run)
     card = read_card(model, MICROGRAPH_DENOISER)
     _agree_with_folder(folder, config, card)
     run.warn(*_model_warnings(card, config.pixel_size, _resolution(config, card)))
@@ -97,10 +97,10 @@ def denoise_micrographs(config: DenoiseMicrographsConfig, run: Run) -> DenoiseMi
     )
 
 
-def _sources(config: DenoiseMicrographsConfig) -> list[MicrographSource]:
+def _sources(config: DenoiseMicrographsConfig, names: typing.Sequence[str]) -> list[MicrographSource]:
     """The Sources of a config. Raises ValueError if even and odd averages are not as many as the micrographs."""
     paths = expand_paths(config.micrographs)
-    named = name_micrographs(paths, config.names)
+    named = name_micrographs(paths, names)
     if not config.even:
         return [MicrographSource(name, str(path), (str(path),)) for name, path in named]
     even, odd = expand_paths(config.even), expand_paths(config.odd)
@@ -112,13 +112,15 @@ def _sources(config: DenoiseMicrographsConfig) -> list[MicrographSource]:
     return [MicrographSource(name, str(path), (str(e), str(o))) for (name, path), e, o in zip(named, even, odd)]
 
 
-def _model(config: DenoiseMicrographsConfig, sources: typing.Sequence[MicrographSource], folder: Path) -> Path:
+def _model(
+    config: DenoiseMicrographsConfig, sources: typing.Sequence[MicrographSource], folder: Path, run: Run
+) -> Path:
     """Folder of the model to use: the given one, the one that an earlier run trained here, or one that is trained
     now."""
     if config.model:
         return find_model(config.model, MICROGRAPH_DENOISER)
     if not (folder / MODEL / CARD).exists():
-        train_micrograph_denoiser(config, [(s.name, s.paths) for s in sources], folder / MODEL)
+        train_micrograph_denoiser(config, [(s.name, s.paths) for s in sources], folder / MODEL, run)
     return folder / MODEL
 
 

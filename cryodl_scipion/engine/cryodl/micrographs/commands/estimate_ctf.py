@@ -12,10 +12,9 @@ from pathlib import Path
 
 from ... import __version__
 from ...contract import EstimateCtfConfig, counted
-from ...contract.micrographs.ctf import EstimateCtfOutputs
-from ...io.files import expand_paths, name_micrographs
+from ...contract.micrographs.images import EstimateCtfOutputs
 from ...io.item_records import ItemRecords, Record, stamp_of
-from ...io.micrographs import pixel_size_warnings, read_micrograph, write_micrograph
+from ...io.micrographs import named_micrographs, read_micrograph, write_micrograph
 from ...io.star import write_tables
 from ...runner import Run, command
 from ..ctf import Microscope, SearchRange, checked, lowest_defocus, spectrum_picture
@@ -32,11 +31,11 @@ SETTINGS = (
 @command
 def estimate_ctf(config: EstimateCtfConfig, run: Run) -> EstimateCtfOutputs:
     """Fit what is not fitted yet, then write the table of all."""
-    named = name_micrographs(expand_paths(config.micrographs), config.names)
+    named = named_micrographs(config.micrographs, run.names, config.pixel_size)
     star, microscope = Path(config.output), Microscope(*_constants(config))
     folder = star.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
-    run.warn(*pixel_size_warnings([path for _, path in named], config.pixel_size), *_range_warnings(config, microscope))
+    run.warn(*_range_warnings(config, microscope))
     files = ItemRecords(folder, KIND, {key: getattr(config, key) for key in SETTINGS}, "{}.mrc")
     records = files.unchanged(named)
     print(f"{counted(len(named), 'micrograph')}, {len(records)} of them already fitted.")

@@ -10,7 +10,7 @@ import typing
 from pathlib import Path
 
 from ...contract import ExportRelionConfig, counted, some_names
-from ...contract.micrographs.exporting import ExportRelionOutputs
+from ...contract.micrographs.comparing import ExportRelionOutputs
 from ...io.coordinates import align_keys, read_coordinates, write_coordinates
 from ...io.files import expand_paths, name_micrographs, whole_file
 from ...io.relion_picks import (
@@ -30,7 +30,7 @@ from ...runner import Run, command
 def export_relion(config: ExportRelionConfig, run: Run) -> ExportRelionOutputs:
     """Write everything into <output>.partial, then rename."""
     run.new_output()
-    named = dict(name_micrographs(expand_paths(config.micrographs), config.names))
+    named = dict(name_micrographs(expand_paths(config.micrographs), run.names))
     picks = align_keys(read_coordinates(config.coordinates, config.flip_y), list(named))
     helical = align_keys(helical_tables(config.coordinates), list(named))
     rows = {name: project_name(path, config.project) for name, path in named.items() if name in picks}

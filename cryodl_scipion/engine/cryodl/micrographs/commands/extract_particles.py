@@ -14,13 +14,12 @@ import numpy as np
 
 from ... import __version__
 from ...contract import ExtractParticlesConfig, counted
-from ...contract.micrographs.extracting import ExtractParticlesOutputs
+from ...contract.micrographs.images import ExtractParticlesOutputs
 from ...core.optics import Optics
 from ...io.coordinates import align_keys, read_coordinates
-from ...io.files import expand_paths, name_micrographs
 from ...io.item_records import ItemRecords, Record
 from ...io.micrograph_ctfs import ctf_of, read_micrograph_ctfs
-from ...io.micrographs import pixel_size_warnings, read_micrograph
+from ...io.micrographs import named_micrographs, read_micrograph
 from ...io.particles import MICROSCOPE, write_stack
 from ...runner import Run, command
 from ..extract.cut import cut_micrograph
@@ -30,12 +29,11 @@ from ..extract.records import earlier, records_of, source_of, write_record, writ
 @command
 def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractParticlesOutputs:
     """Cut what is not cut yet, then write the table of all."""
-    named = name_micrographs(expand_paths(config.micrographs), config.names)
+    named = named_micrographs(config.micrographs, run.names, config.pixel_size)
     picks = align_keys(read_coordinates(config.coordinates), [name for name, _ in named])
     star = Path(config.output)
     folder = star.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
-    run.warn(*pixel_size_warnings([path for _, path in named], config.pixel_size))
     constants = (config.voltage, config.spherical_aberration, config.amplitude_contrast)
     ctfs = None if config.ctf is None else read_micrograph_ctfs(config.ctf, dict(zip(MICROSCOPE, constants)))
     files, records = records_of(folder, config), dict[str, Record]()

@@ -16,11 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import LabelsFromClassesConfig, config_to_dict, counted, some_names
-from ...contract.micrographs.class_labels import LabelsFromClassesOutputs
+from ...contract.micrographs.labelling import LabelsFromClassesOutputs
 from ...contract.result import write_json
 from ...io.coordinates import align_keys, read_coordinates
-from ...io.files import expand_paths, name_micrographs
-from ...io.micrographs import micrograph_shape, pixel_size_warnings
+from ...io.micrographs import micrograph_shape, named_micrographs
 from ...io.particle_positions import read_particle_positions
 from ...runner import Run, command
 from ..byhand.from_classes import (
@@ -50,8 +49,7 @@ def labels_from_classes(config: LabelsFromClassesConfig, run: Run) -> LabelsFrom
     folder = Path(config.output)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} (--output) exists and is not an empty folder. Choose another name.")
-    named = dict(name_micrographs(expand_paths(config.micrographs), config.names))
-    run.warn(*pixel_size_warnings(list(named.values()), config.pixel_size))
+    named = dict(named_micrographs(config.micrographs, run.names, config.pixel_size))
     reach = SAME * config.particle_diameter / config.pixel_size
     kept = _particles(config.kept, "--kept", named, config, run)
     classified = _particles(config.classified, "--classified", named, config, run) if config.classified else {}
@@ -269,7 +267,7 @@ def _few(certain: int, config: LabelsFromClassesConfig) -> list[str]:
 def _write(folder: Path, labels: Mapping[str, ClassLabels], config: LabelsFromClassesConfig) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     # first: a folder that was not finished is not taken for complete labels
-    made_from = dataclasses.replace(config, micrographs=(), names=())
+    made_from = dataclasses.replace(config, micrographs=())
     write_json(folder / FROM_CLASSES, dict(command="labels-from-classes", parameters=config_to_dict(made_from)))
     store = HandPicks(str(folder), list(labels), by="by 2-D classes")
     for name, one in labels.items():
@@ -296,7 +294,7 @@ def _say(config: LabelsFromClassesConfig, made: LabelsFromClassesOutputs, run: R
             "--minimum-score 0.5 leaves most of it out."
         )
     words = ["cryodl", "train-picker", "--micrographs", *config.micrographs]
-    words += ["--names", *config.names] if config.names else []
+    words += ["--names", *run.names] if run.names else []
     words += ["--coordinates", config.output, "--pixel-size", f"{config.pixel_size:g}"]
     words += ["--particle-diameter", f"{config.particle_diameter:g}", "--start-from", "general", "--output", "MODEL"]
     print(f"Train on them:\n  {shlex.join(words)}")

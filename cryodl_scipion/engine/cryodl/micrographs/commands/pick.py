@@ -14,8 +14,7 @@ from ...contract import PickConfig, counted, network_words, read_card, score_tex
 from ...contract.micrographs.picking import PickOutputs
 from ...core.geometry import inside
 from ...io.coordinates import DECIMALS, read_coordinates, write_coordinates
-from ...io.files import expand_paths, name_micrographs
-from ...io.micrographs import pixel_size_warnings, read_micrograph
+from ...io.micrographs import named_micrographs, read_micrograph
 from ...io.model import find_model, read_model
 from ...runner import Run, command
 from ..normalize import rescale_micrograph
@@ -46,8 +45,7 @@ Named = typing.Sequence[tuple[str, str]]  # names and files of micrographs
 @command
 def pick(config: PickConfig, run: Run) -> PickOutputs:
     """Pick all micrographs; those whose candidates are there already are only thresholded anew."""
-    named = name_micrographs(expand_paths(config.micrographs), config.names)
-    run.warn(*pixel_size_warnings([path for _, path in named], config.pixel_size))
+    named = named_micrographs(config.micrographs, run.names, config.pixel_size)
     (Path(config.output) / CANDIDATES).mkdir(parents=True, exist_ok=True)
     if config.method == "templates":
         return pick_by_templates(config, named, run)
@@ -144,9 +142,7 @@ def _pick_new(
     device = run.device
     card, weights = read_model(model, "picker")
     method = picker_method(card["network"])
-    picker = Picker(
-        method, load_network(method, weights, model), device, tuple(card.get("calibration", (1.0, 0.0))), config.memory
-    )
+    picker = Picker(method, load_network(method, weights, model), device, tuple(card.get("calibration", (1.0, 0.0))))
     settings = _ask_some_micrographs(settings, todo, picker, card, picks.folder, run)
     if settings.scale is None:
         _pick_nothing(todo, config.pixel_size, picks, run)

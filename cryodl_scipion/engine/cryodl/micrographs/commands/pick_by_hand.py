@@ -10,9 +10,8 @@ import json
 from pathlib import Path
 
 from ...contract import PickByHandConfig, counted
-from ...contract.micrographs.by_hand import PickByHandOutputs
-from ...io.files import expand_paths, name_micrographs
-from ...io.micrographs import pixel_size_warnings
+from ...contract.micrographs.labelling import PickByHandOutputs
+from ...io.micrographs import named_micrographs
 from ...runner import Run, command
 from ..byhand import window
 from ..byhand.session import HandSession
@@ -23,8 +22,7 @@ from ..pickers.pick_record import RECORD
 @command
 def pick_by_hand(config: PickByHandConfig, run: Run) -> PickByHandOutputs:
     """Every change is saved when it ends: whatever happens to the window, what was picked is in the folder."""
-    named = name_micrographs(expand_paths(config.micrographs), config.names)
-    run.warn(*pixel_size_warnings([path for _, path in named], config.pixel_size))
+    named = named_micrographs(config.micrographs, run.names, config.pixel_size)
     store = HandPicks(config.coordinates, [name for name, _ in named], config.start_from or "")
     session = HandSession(named, store, config.pixel_size, config.particle_diameter)
     window.show_pick_window(session, f"cryodl pick-by-hand: {config.coordinates}")

@@ -10,10 +10,9 @@ from pathlib import Path
 
 from ... import __version__
 from ...contract import PickFilamentsConfig, counted, network_words, read_card
-from ...contract.micrographs.filaments import PickFilamentsOutputs
-from ...io.files import expand_paths, name_micrographs
+from ...contract.micrographs.picking import PickFilamentsOutputs
 from ...io.item_records import ItemRecords, Record, stamp_of
-from ...io.micrographs import pixel_size_warnings, read_micrograph
+from ...io.micrographs import named_micrographs, read_micrograph
 from ...io.model import find_model, read_model
 from ...learning.registry import method_of
 from ...runner import Run, command
@@ -32,10 +31,9 @@ AGAIN = "Choose another --output, or pick again with --overwrite."
 @command
 def pick_filaments(config: PickFilamentsConfig, run: Run) -> PickFilamentsOutputs:
     """Trace the filaments of all micrographs that are not done yet."""
-    named = name_micrographs(expand_paths(config.micrographs), config.names)
+    named = named_micrographs(config.micrographs, run.names, config.pixel_size)
     model, folder = find_model(config.model, "filament_picker"), Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
-    run.warn(*pixel_size_warnings([path for _, path in named], config.pixel_size))
     settings = _settings(config, read_card(str(model), "filament_picker"))
     patterns = ("{}.star", f"{PICTURES}/{{}}.png")
     files = ItemRecords(folder, KIND, settings, *patterns, remedy=AGAIN, absent=ABSENT)
@@ -72,7 +70,7 @@ def _picker(config: PickFilamentsConfig, model: Path, run: Run) -> FilamentPicke
     card, weights = read_model(model, "filament_picker")
     method = method_of("filament_picker", card["network"])
     network = load_network(method, weights, model)
-    picker = FilamentPicker(method, network, run.device, config.memory, config.contrast)
+    picker = FilamentPicker(method, network, run.device, contrast=config.contrast)
     print(f"Tracing {config.contrast} filaments on {run.device_name} with {model}.")
     return picker
 

@@ -38,7 +38,7 @@ def propose_boxes(config: ProposeBoxesConfig, run: Run) -> ProposeBoxesOutputs:
     """Propose into <output>.partial, then rename."""
     run.new_output()
     run.take_device()
-    items = match_particles(config, run.warn)
+    items = match_particles(config, run.warn, run.names)
     run.warn(*pixel_size_warnings([item.path for item in items], config.pixel_size))
     images = _prepare(items, config, run)
     look, seen = appearance_of(images, WORKING_DIAMETER), seen_particles(images, WORKING_DIAMETER)

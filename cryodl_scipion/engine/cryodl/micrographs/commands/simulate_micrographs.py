@@ -39,7 +39,7 @@ def simulate_micrographs(config: SimulateMicrographsConfig, run: Run) -> Simulat
     for name, _ in run.items([(f"simulated_{n + 1:04d}", str(n)) for n in range(config.count)], "micrograph"):
         done = folder / "done" / f"{name}.json"
         if not done.exists():
-            write_json(done, _simulate(config, name, projector, diameter, surroundings, folder))
+            write_json(done, _simulate(config, name, projector, diameter, surroundings, folder, run.seed))
         numbers = json.loads(done.read_text(encoding="utf-8"))
         total, cut = total + numbers["particles"], cut + numbers["cut"]
     made = _finish(config, folder, diameter, total)
@@ -122,10 +122,11 @@ def _simulate(
     diameter: float,
     surroundings: Surroundings,
     folder: Path,
+    seed: int,
 ) -> dict[str, int]:
     """Make and write one micrograph; its numbers of particles."""
     index = int(name.rsplit("_", 1)[1]) - 1
-    rng = np.random.default_rng((config.seed, index))  # of its own: a run that continues makes the same ones
+    rng = np.random.default_rng((seed, index))  # of its own: a run that continues makes the same ones
     optics = random_optics(config, rng)
     snr = config.snr * (config.snr_max / config.snr) ** rng.random() if config.snr_max else config.snr
     micrograph = simulate_micrograph(

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ...contract import TrainFilamentPickerConfig
-from ...contract.micrographs.filaments import TrainFilamentPickerOutputs
+from ...contract.micrographs.picking import TrainFilamentPickerOutputs
 from ...learning.recipe import TrainingRun
 from ...learning.registry import method_of
 from ...runner import Run, command
@@ -30,7 +30,7 @@ def train_filament_picker(config: TrainFilamentPickerConfig, run: Run) -> TrainF
     device, method = training.take_device(), method_of("filament_picker", NETWORK)
     print(f"Training a filament picker on {training.device_name}: {config.simulated} simulated micrographs.")
     training.start()
-    learnt, validation, test = _material(config, method.working_diameter)
+    learnt, validation, test = _material(config, method.working_diameter, run.seed)
     task = FilamentTask(method, method.build(), learnt, validation, config.batch_size, device)
     training.fit(task)
     threshold = task.best_threshold(validation)
@@ -50,11 +50,11 @@ def train_filament_picker(config: TrainFilamentPickerConfig, run: Run) -> TrainF
     return TrainFilamentPickerOutputs(model=str(config.output), threshold=threshold, validation=metrics)
 
 
-def _material(config: TrainFilamentPickerConfig, diameter_px: float) -> list[list[typing.Any]]:
+def _material(config: TrainFilamentPickerConfig, diameter_px: float, seed: int) -> list[list[typing.Any]]:
     """Simulated micrographs to learn from, to choose the weights and the threshold by, and for the card's metrics."""
     held_out = max(4, int(VALIDATION_FRACTION * config.simulated))
     parts = []
     for tag, count in ((1, config.simulated), (2, held_out), (3, held_out)):
         numbers = tqdm(range(count), unit="micrograph", mininterval=5.0)
-        parts.append([filament_item(diameter_px, np.random.default_rng((config.seed, tag, i))) for i in numbers])
+        parts.append([filament_item(diameter_px, np.random.default_rng((seed, tag, i))) for i in numbers])
     return parts

@@ -16,7 +16,7 @@ import torch
 from tqdm import tqdm
 
 from ...contract import TrainGeneralPickerConfig, read_card
-from ...contract.micrographs.general import TrainGeneralPickerOutputs
+from ...contract.micrographs.training import TrainGeneralPickerOutputs
 from ...core.calibration import calibrate, expected_calibration_error, fit_calibration
 from ...core.matching import score_matched
 from ...io.files import expand_paths
@@ -48,7 +48,7 @@ def train_general_picker(config: TrainGeneralPickerConfig, run: Run) -> TrainGen
     training = TrainingRun(run)
     training.take_folder()
     device, method = training.take_device(), picker_method(config.network)
-    material = _material(config, method, device, before)
+    material = _material(config, method, device, before, run.seed)
     print(
         f"Training a general picker on {training.device_name}: {material.simulated} simulated micrographs of "
         f"{len(material.names)} structures and {config.procedural} artificial assemblies; real sets: "
@@ -101,6 +101,7 @@ def _material(
     method: PickerMethod,
     device: torch.device,
     before: typing.Mapping[str, typing.Any],
+    seed: int,
 ) -> _Material:
     """before: card of the model to continue from."""
     real = read_sets(config.sets, config.leave_out) if config.sets else []
@@ -110,24 +111,22 @@ def _material(
     files = of_files([p for n, p in _check_left_out(config) if n not in config.leave_out])
     learnt, held = zip(
         *(
-            split_members(members, config.seed, held_before) if len(members) > 1 else (members, members)
-            for members in (files, procedural_assemblies(config.procedural, config.seed))
+            split_members(members, seed, held_before) if len(members) > 1 else (members, members)
+            for members in (files, procedural_assemblies(config.procedural, seed))
             if members
         )
     )
     count = min(MAX_VALIDATION, max(8, int(VALIDATION_FRACTION * config.simulated)))
     make = lambda groups, number, tag: list(
         tqdm(
-            simulated_images(groups, number, method, config.seed, tag, config.cache, config.faint_fraction),
+            simulated_images(groups, number, method, seed, tag, config.cache, config.faint_fraction),
             total=number,
             unit="micrograph",
             mininterval=5.0,
         )
     )
     simulated = make(learnt, config.simulated, CONTINUED if config.start_from else TRAINING)
-    plain = list(
-        plain_images([m for members in zip_longest(*held) for m in members if m], 2 * count, method, config.seed)
-    )
+    plain = list(plain_images([m for members in zip_longest(*held) for m in members if m], 2 * count, method, seed))
     return _Material(
         [simulated] + [load_set(s, method, seen, MINIMUM_DISTANCE) for s in real],
         make(held, count, VALIDATION),

@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ...contract import TrainMicrographDenoiserConfig
-from ...contract.micrographs.denoising import TrainMicrographDenoiserOutputs
+from ...contract.micrographs.images import TrainMicrographDenoiserOutputs
 from ...io.files import expand_paths
 from ...learning.recipe import TrainingRun
 from ...learning.schedule import Schedule
@@ -34,10 +34,10 @@ def train_micrograph_denoiser(config: TrainMicrographDenoiserConfig, run: Run) -
     training = TrainingRun(run)
     folder = training.take_folder()
     device = training.take_device()
-    learnt, held = _structures(config)
+    learnt, held = _structures(config, run.seed)
     count = max(FEWEST_VALIDATION, round(VALIDATION_FRACTION * config.simulated))
-    examples = _simulated(learnt, config.simulated, (config.seed, TRAINING), folder)
-    validation = _simulated(held, count, (config.seed, VALIDATION), folder)
+    examples = _simulated(learnt, config.simulated, (run.seed, TRAINING), folder)
+    validation = _simulated(held, count, (run.seed, VALIDATION), folder)
     names = [[m.name for m in part[0]] for part in (learnt, held)]
     print(
         f"Training a micrograph denoiser on {training.device_name}: {len(examples)} simulated micrographs of "
@@ -47,7 +47,7 @@ def train_micrograph_denoiser(config: TrainMicrographDenoiserConfig, run: Run) -
     task = GeneralTask(examples, validation, device)
     steps = config.steps or GeneralTask.default_steps
     every = max(1, -(-steps // VALIDATIONS))
-    training.fit(task, Schedule(steps, every, VALIDATIONS, config.learning_rate or RATE, config.seed, ema=0.998))
+    training.fit(task, Schedule(steps, every, VALIDATIONS, RATE, run.seed, ema=0.998))
     card = _card(config, training, names)
     training.finish(card, task.networks["denoiser"].state_dict(), SCENES)
     metrics = card["validation"]
@@ -58,7 +58,9 @@ def train_micrograph_denoiser(config: TrainMicrographDenoiserConfig, run: Run) -
     return TrainMicrographDenoiserOutputs(model=str(config.output), structures=len(names[0]), validation=metrics)
 
 
-def _structures(config: TrainMicrographDenoiserConfig) -> tuple[list[list[PoolMember]], list[list[PoolMember]]]:
+def _structures(
+    config: TrainMicrographDenoiserConfig, seed: int
+) -> tuple[list[list[PoolMember]], list[list[PoolMember]]]:
     """[structures of files, assemblies] to learn from, and others to validate on: of a single structure, none."""
     paths = expand_paths(config.structures) if config.structures else []
     named = [(Path(path).name.split(".")[0], path) for path in paths]
@@ -70,8 +72,8 @@ def _structures(config: TrainMicrographDenoiserConfig) -> tuple[list[list[PoolMe
         )
     files = [detailed_member(path) for name, path in named if name not in config.leave_out]
     parts = [
-        split_members(members, config.seed) if len(members) > 1 else (members, [])
-        for members in (files, procedural_assemblies(config.procedural, config.seed))
+        split_members(members, seed) if len(members) > 1 else (members, [])
+        for members in (files, procedural_assemblies(config.procedural, seed))
     ]
     return [list(part[0]) for part in parts], [list(part[1]) for part in parts]
 

@@ -33,10 +33,10 @@ GENTLE_STEPS, GENTLE_RATE = 0.4, 1 / 3
 @command
 def train_picker(config: TrainPickerConfig, run: Run) -> TrainPickerOutputs:
     """Train and write the model. A killed training continues from <output>.partial."""
-    config, notes = with_corrections(config)
+    config, notes = with_corrections(config, run.names)
     run.warn(*notes)
     training = TrainingRun(run, config)
-    items = match_labels(config, run.warn)
+    items = match_labels(config, run.warn, run.names, run.seed)
     run.warn(*pixel_size_warnings([item.path for item in items], config.pixel_size))
     method = picker_method(config.network)
     training.take_folder()
@@ -58,7 +58,7 @@ def train_picker(config: TrainPickerConfig, run: Run) -> TrainPickerOutputs:
     _say_start(config, filled.images, training.device_name)
     say_weakness(config.network, method)
     training.start()
-    split = split_items(items, config.validation_fraction, np.random.default_rng(config.seed))
+    split = split_items(items, config.validation_fraction, np.random.default_rng(run.seed))
     task = _task(config, method, {image.name: image for image in filled.images}, split, device)
     task, training.report, rounds = train_recursively(task, _gently(config, task), training.folder, device)
     card = model_card(config, filled, split, task, training)

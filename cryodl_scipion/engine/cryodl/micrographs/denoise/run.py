@@ -18,6 +18,7 @@ from ...learning.networks.wiener_unet import WienerUNet
 from ...learning.recipe import TrainingRun
 from ...learning.schedule import Schedule
 from ...learning.task import NetworkTask
+from ...runner import Run
 from .scaling import DEFAULT_RESOLUTION, denoising_pixel_size, working_images
 from .spectra import plane_mean, spectrum_on_grid
 from .views import cut_views, make_views, pair
@@ -38,18 +39,18 @@ def settle_method(config: DenoiseMicrographsConfig) -> str:
 
 
 def train_micrograph_denoiser(
-    config: DenoiseMicrographsConfig, sources: typing.Sequence[tuple[str, tuple[str, ...]]], output: Path
+    config: DenoiseMicrographsConfig, sources: typing.Sequence[tuple[str, tuple[str, ...]]], output: Path, run: Run
 ) -> None:
     """Train on some of the micrographs and write the model's folder; a killed training continues from <output>.partial.
 
     config: DenoiseMicrographsConfig. sources: list of (name, paths), one path or those of even and odd averages. Raises
     AllSkipped if not one micrograph can be read.
     """
-    training = TrainingRun(dataclasses.replace(config, output=str(output)))
+    training = TrainingRun(run, dataclasses.replace(config, output=str(output)))
     training.take_folder()
     method, device = settle_method(config), training.take_device()
     resolution = 2 * denoising_pixel_size(config.pixel_size, config.resolution or DEFAULT_RESOLUTION)
-    names, views = load_views(sources, config, resolution, method)
+    names, views = load_views(sources, config, resolution, method, run.seed)
     parts = split_rows(views)
     training.start()
     task = MicrographTask(*parts, device)
@@ -58,7 +59,7 @@ def train_micrograph_denoiser(
         f"Training the denoiser ({method}) on {training.device_name}: {len(names)} micrographs at "
         f"{resolution / 2:.3g} Å/px, {steps} steps."
     )
-    schedule = Schedule(steps, max(1, -(-steps // VALIDATIONS)), steps, RATE, config.seed, tolerance=0.002)
+    schedule = Schedule(steps, max(1, -(-steps // VALIDATIONS)), steps, RATE, run.seed, tolerance=0.002)
     report = training.fit(task, schedule)
     card = dict(
         kind="micrograph_denoiser",
@@ -78,6 +79,7 @@ def load_views(
     config: DenoiseMicrographsConfig,
     resolution: float,
     method: str,
+    seed: int = 0,
 ) -> tuple[list[str], list[WienerViews]]:
     """Names and WienerViews of the micrographs to learn from, spread over all; bad ones are passed over, and said."""
     factor, names, views, bad = config.pixel_size / (resolution / 2), list[str](), list[typing.Any](), list[Skipped]()
@@ -95,7 +97,7 @@ def load_views(
             print(f"Not used for training: {in_words(bad[-1])}")
             continue
         names.append(name)
-        views.append(cut_down(made, MAX_PIXELS // wanted, np.random.default_rng((config.seed, index))))
+        views.append(cut_down(made, MAX_PIXELS // wanted, np.random.default_rng((seed, index))))
     if not names:
         raise AllSkipped(
             f"None of the {len(sources)} training micrographs could be read. The first: {in_words(bad[0])}"

@@ -56,7 +56,9 @@ def label_kind(config: TrainPickerConfig) -> str:
     return "sparse" if config.network == "topaz" else "complete"
 
 
-def with_corrections(config: TrainPickerConfig) -> tuple[TrainPickerConfig, list[str]]:
+def with_corrections(
+    config: TrainPickerConfig, names: typing.Sequence[str] = ()
+) -> tuple[TrainPickerConfig, list[str]]:
     """The config, and sentences about it, if the coordinates are a folder of `pick-by-hand`; else as it is.
 
     Areas to ignore are taken from the folder where the config names none; match_labels takes what was removed. Picks
@@ -64,7 +66,7 @@ def with_corrections(config: TrainPickerConfig) -> tuple[TrainPickerConfig, list
     """
     if not is_corrected(config.coordinates):
         return config, []
-    named = name_micrographs(expand_paths(config.micrographs), config.names)
+    named = name_micrographs(expand_paths(config.micrographs), names)
     found = read_corrections(config.coordinates, [name for name, _ in named])
     if found.masks and not config.uncertain:
         config = dataclasses.replace(config, uncertain=os.path.join(config.coordinates, IGNORED))
@@ -91,14 +93,19 @@ def with_corrections(config: TrainPickerConfig) -> tuple[TrainPickerConfig, list
     ]
 
 
-def match_labels(config: TrainPickerConfig, warn: typing.Callable[[str], typing.Any] = print) -> list[Labels]:
+def match_labels(
+    config: TrainPickerConfig,
+    warn: typing.Callable[[str], typing.Any] = print,
+    names: typing.Sequence[str] = (),
+    seed: int = 0,
+) -> list[Labels]:
     """Labels of the micrographs that have some.
 
     config: TrainPickerConfig. warn: called with a sentence about coordinates of micrographs that were not given (people
     train on a part of what they have picked). Raises ValueError naming what does not match: names in two folders, no
     coordinates for any micrograph, coordinates outside of their micrograph, masks of another size, too few particles.
     """
-    named = name_micrographs(expand_paths(config.micrographs), config.names)
+    named = name_micrographs(expand_paths(config.micrographs), names)
     sources = (config.coordinates, config.background, config.contamination)
     groups = [_read_boxes(source, named, warn) if source else {} for source in sources]
     uncertain, machine = {}, dict[str, np.ndarray]()
@@ -124,7 +131,7 @@ def match_labels(config: TrainPickerConfig, warn: typing.Callable[[str], typing.
         if name in labelled
     ]
     if label_kind(config) == "boxes":
-        items = [_beside_corrections(item, np.random.default_rng((config.seed, n))) for n, item in enumerate(items)]
+        items = [_beside_corrections(item, np.random.default_rng((seed, n))) for n, item in enumerate(items)]
     for item in items:
         _check_positions(item)
     total = sum(len(item.positives) for item in items)
@@ -189,10 +196,12 @@ def _beside_corrections(item: Labels, rng: np.random.Generator) -> Labels:
 
 
 def match_particles(
-    config: TrainPickerConfig | ProposeBoxesConfig, warn: typing.Callable[[str], typing.Any] = print
+    config: TrainPickerConfig | ProposeBoxesConfig,
+    warn: typing.Callable[[str], typing.Any] = print,
+    names: typing.Sequence[str] = (),
 ) -> list[Labels]:
     """Labels, with particles alone, of the micrographs that have a list of them. All else as match_labels."""
-    named = name_micrographs(expand_paths(config.micrographs), config.names)
+    named = name_micrographs(expand_paths(config.micrographs), names)
     particles = _read_boxes(config.coordinates, named, warn)
     items = [Labels(name, path, particles[name]) for name, path in named if name in particles]
     for item in items:

@@ -33,7 +33,7 @@ class RoundLoop:
     """Makes one round after the other; what a round left on disk is not made again.
 
     config: AutoPickConfig. folder: Path of the output. first: folder of the first model. chosen: [(name, path)]. pick:
-    function that does a PickConfig and returns its Result.
+    function that does a PickConfig of micrographs with names, and returns its Result.
     """
 
     def __init__(
@@ -42,9 +42,11 @@ class RoundLoop:
         folder: Path,
         first: Path,
         chosen: typing.Sequence[tuple[str, str]],
-        pick: typing.Callable[[PickConfig], Result],
+        pick: typing.Callable[..., Result],
+        seed: int,
     ) -> None:
-        self.config, self.folder, self.first, self.chosen, self.pick = config, folder, first, chosen, pick
+        self.config, self.folder, self.first, self.chosen = config, folder, first, chosen
+        self.pick, self.seed = pick, seed
         self._diameter = config.particle_diameter
         self._corrections = None
         if config.corrections:
@@ -72,7 +74,9 @@ class RoundLoop:
         start, model = time.monotonic(), round_folder(self.folder, number) / "model"
         if not model.exists():
             self._train(number, model) if number else copy_model(self.first, model)
-        result = self.pick(self._pick_config(number, "auto" if number else self.config.contrast))
+        result = self.pick(
+            self._pick_config(number, "auto" if number else self.config.contrast), names=[n for n, _ in self.chosen]
+        )
         self._diameter = result.outputs["picked_diameter"]
         if self._diameter is None:
             return self._nothing_found(result, start)
@@ -167,6 +171,7 @@ class RoundLoop:
             model,
             device,
             contrast,
+            self.seed,
         )
 
     def _method(self, number: int) -> PickerMethod:
@@ -184,7 +189,6 @@ class RoundLoop:
             contrast=contrast,
             pictures=0,
             avoid="nothing",  # what lies on contamination teaches as such
-            names=tuple(n for n, _ in self.chosen),
         )
 
     def _picked(self, number: int) -> dict[str, Picked]:

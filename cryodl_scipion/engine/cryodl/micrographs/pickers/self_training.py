@@ -58,6 +58,7 @@ def train_round(
     folder: Path,
     device: torch.device,
     contrast: str,
+    seed: int,
 ) -> None:
     """Train a model folder `folder` (its work lies in <folder>.partial till then). Returns nothing; the card says it
     all.
@@ -70,12 +71,10 @@ def train_round(
     start = time.monotonic()
     partial = folder.with_name(folder.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(config.seed)
+    torch.manual_seed(seed)
     task = PickerTask(method, network, images[0], images[1], RoundConfig.batch_size, device)
     task.minimum_distance = previous["minimum_distance"]
-    report = fit_task(
-        task, RoundConfig(config.steps or STEPS, RATE * method.learning_rate, config.seed), partial, device
-    )
+    report = fit_task(task, RoundConfig(config.steps or STEPS, RATE * method.learning_rate, seed), partial, device)
     scores, calibration = _calibrated(task, teachers)
     hits = task.validation_hits()
     threshold = best_threshold(np.concatenate(scores))
@@ -101,7 +100,7 @@ def train_round(
             background_boxes=count(images[0], "negatives"),
             contamination_boxes=count(images[0], "contamination"),
             first_model=previous["name"],
-            **report.record(time.monotonic() - start, str(device), config.seed),
+            **report.record(time.monotonic() - start, str(device), seed),
         ),
         validation={
             k: metrics[k] for k in ("f1", "precision", "recall", "average_precision", "threshold", "reference")

@@ -188,13 +188,13 @@ def _estimated_ctf(config: CompareMapsOfPicksConfig, paths: dict[str, str], fold
         estimate_ctf(
             EstimateCtfConfig(
                 micrographs=tuple(paths.values()),
-                names=tuple(paths),
                 pixel_size=config.pixel_size,
                 voltage=typing.cast("float", config.voltage),  # check_together asks for both
                 spherical_aberration=typing.cast("float", config.spherical_aberration),
                 output=str(work),
                 amplitude_contrast=EstimateCtfConfig.amplitude_contrast if contrast is None else contrast,
-            )
+            ),
+            names=tuple(paths),
         )
         work.rename(star)
     return str(star)

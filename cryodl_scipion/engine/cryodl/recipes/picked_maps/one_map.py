@@ -93,7 +93,6 @@ def _extract(
         ExtractParticlesConfig(
             coordinates=str(folder / "picks"),
             micrographs=tuple(common.paths.values()),
-            names=tuple(common.paths),
             pixel_size=config.pixel_size,
             particle_diameter=common.diameter,
             output=str(extracted),
@@ -104,7 +103,8 @@ def _extract(
             voltage=config.voltage,
             spherical_aberration=config.spherical_aberration,
             amplitude_contrast=config.amplitude_contrast,
-        )
+        ),
+        names=tuple(common.paths),
     ).outputs
     halves = [half for micrograph, n in made.counts.items() for half in [common.halves[micrograph]] * n]
     counts = [halves.count(half) for half in (1, 2)]

@@ -1,0 +1,527 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is done with micrographs themselves: assessing, CTF, denoising, extraction of particles."""
+
+import dataclasses
+import typing
+
+from ..command import Command
+from ..fields import (
+    DENOISING_METHODS,
+    Paths,
+    micrographs_field,
+    model_field,
+    output_file_field,
+    output_folder_field,
+    pixel_size_field,
+)
+from ..outputs import Counts, Details, Outputs, Texts, output
+from ..params import param
+from ..search_fields import resolution_field
+from ..simulation_fields import leave_out_field
+from ..training_fields import model_folder_field, steps_field
+from .pick_fields import box_field, particle_diameter_field, picks_field, stated_contrast_field
+
+
+@dataclasses.dataclass(frozen=True)
+class AssessMicrographsConfig:
+    """Measure micrographs (particles, scores, contamination, carbon, ice) and split them into good and bad ones."""
+
+    micrographs: Paths = micrographs_field()
+    pixel_size: float = pixel_size_field()
+    particle_diameter: float = particle_diameter_field(
+        help="Diameter of the smallest circle around the particle; contamination is detected at this scale."
+    )
+    output: str = output_folder_field(
+        "Folder for micrographs.csv, good.txt, bad.txt and one <micrograph>.json each. An interrupted run continues "
+        "here."
+    )
+    coordinates: typing.Optional[str] = param(
+        "Folder (or file) with picks and their scores.",
+        default=None,
+        label="Picks",
+        path="folder",
+        none_means="particles and scores are not measured",
+    )
+    minimum_particles: typing.Optional[int] = param(
+        "Micrographs with fewer picks are rejected.",
+        default=None,
+        label="Minimum number of particles",
+        minimum=0,
+        maximum=1000000,
+        none_means="no limit",
+    )
+    minimum_score: typing.Optional[float] = param(
+        "Micrographs with a lower mean score are rejected.",
+        default=None,
+        label="Minimum mean score",
+        minimum=0,
+        maximum=1,
+        none_means="no limit",
+    )
+    maximum_contaminated: typing.Optional[float] = param(
+        "Micrographs with more contaminated area are rejected.",
+        default=20.0,
+        label="Maximum contaminated area",
+        unit="%",
+        minimum=0,
+        maximum=100,
+        none_means="no limit",
+    )
+    maximum_carbon: typing.Optional[float] = param(
+        "Micrographs with more carbon are rejected.",
+        default=50.0,
+        label="Maximum carbon area",
+        unit="%",
+        minimum=0,
+        maximum=100,
+        none_means="no limit",
+    )
+    maximum_gradient: typing.Optional[float] = param(
+        "Micrographs with a stronger background gradient are rejected. It is the range of the background (5th to "
+        "95th percentile) over the noise's standard deviation, which indicates uneven ice.",
+        default=None,
+        label="Maximum ice gradient",
+        unit="noise sigma",
+        minimum=0,
+        maximum=1000,
+        none_means="no limit",
+    )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AssessMicrographsOutputs(Outputs):
+    """What `assess-micrographs` measured on the micrographs of this run."""
+
+    folder: str = output("Folder of the measurements.", path="folder")
+    table: str = output("micrographs.csv, with all micrographs measured in this folder.", path="file")
+    metrics: typing.Dict[str, Details] = output("Metrics of each micrograph, whether it is good or bad, and why.")
+    good: typing.List[str] = output("Names of the good micrographs.", becomes="goodMicrographs: SetOfMicrographs")
+    bad: typing.List[str] = output("Names of the bad micrographs.", becomes="badMicrographs: SetOfMicrographs")
+
+
+@dataclasses.dataclass(frozen=True)
+class EstimateCtfConfig:
+    """Estimate defocus and astigmatism of micrographs from the Thon rings in their power spectra."""
+
+    micrographs: Paths = micrographs_field()
+    pixel_size: float = pixel_size_field()
+    voltage: float = param(
+        "Acceleration voltage of the microscope.", label="Voltage", unit="kV", minimum=20, maximum=1000
+    )
+    spherical_aberration: float = param(
+        "Spherical aberration of the microscope.", label="Cs", unit="mm", minimum=0, maximum=10
+    )
+    output: str = output_file_field(
+        "STAR file for the results. Power spectra and fits are written to a folder beside it, of the same name "
+        "without .star. An interrupted run continues there."
+    )
+    amplitude_contrast: float = param(
+        "Amplitude contrast as a fraction of the total contrast.",
+        default=0.1,
+        label="Amplitude contrast",
+        minimum=0,
+        maximum=1,
+    )
+    minimum_defocus: float = param(
+        "Minimum defocus to search; positive values are underfocus.",
+        default=3000.0,
+        label="Minimum defocus",
+        unit="Å",
+        minimum=500,
+        maximum=200000,
+    )
+    maximum_defocus: float = param(
+        "Maximum defocus to search.", default=50000.0, label="Maximum defocus", unit="Å", minimum=500, maximum=200000
+    )
+    maximum_astigmatism: float = param(
+        "Maximum difference of DefocusU and DefocusV to search. 0: no astigmatism.",
+        default=2000.0,
+        label="Maximum astigmatism",
+        unit="Å",
+        minimum=0,
+        maximum=20000,
+        expert=True,
+    )
+    lowest_resolution: float = param(
+        "Lower resolutions are not fitted, since the signal of the particles there is stronger than the Thon rings.",
+        default=30.0,
+        label="Lowest resolution",
+        unit="Å",
+        minimum=8,
+        maximum=100,
+    )
+    highest_resolution: float = param(
+        "Higher resolutions are not fitted. The pixel size also limits the fit.",
+        default=5.0,
+        label="Highest resolution",
+        unit="Å",
+        minimum=2,
+        maximum=30,
+    )
+    find_phase_shift: bool = param(
+        "Also search the phase shift of a phase plate. The search takes longer, and is less accurate if there is no "
+        "phase plate.",
+        default=False,
+        label="Search phase shift",
+        expert=True,
+    )
+
+    def check_together(self) -> typing.List[str]:
+        """Problems between fields whose values contradict each other; else empty."""
+        problems = []
+        if self.maximum_defocus <= self.minimum_defocus:
+            problems.append(
+                f"Maximum defocus (--maximum-defocus) is {self.maximum_defocus:g} Å, not above the minimum "
+                f"defocus (--minimum-defocus) of {self.minimum_defocus:g} Å."
+            )
+        finest = max(self.highest_resolution, 2 * self.pixel_size / 0.95)
+        if self.lowest_resolution < 1.5 * finest:
+            what = (
+                "highest resolution (--highest-resolution)"
+                if finest == self.highest_resolution
+                else "finest resolution that the pixel size allows"
+            )
+            problems.append(
+                f"Lowest resolution (--lowest-resolution) is {self.lowest_resolution:g} Å; it must be at least 1.5 "
+                f"times the {what}, {finest:.3g} Å, so that there are Thon rings in between."
+            )
+        if not self.output.lower().endswith(".star"):
+            problems.append(f"Output (--output) is {self.output}; it must end in .star.")
+        return problems
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EstimateCtfOutputs(Outputs):
+    """What `estimate-ctf` wrote for the micrographs of this run."""
+
+    star: str = output("STAR file with the defocus of each micrograph.", path="file")
+    folder: str = output("Folder of the fits and spectra.", path="folder")
+    spectra: Texts = output("Power spectrum and fit side by side, of each micrograph.", path="file")
+    fits: Details = output(
+        "By micrograph: defocus_u, defocus_v, resolution (Å), defocus_angle, phase_shift (degrees), correlation "
+        "and strength of the fit.",
+        becomes="outputCTF: SetOfCTF",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class DenoiseMicrographsConfig:
+    """Denoise micrographs for viewing and picking, with a network that learns from the micrographs themselves."""
+
+    micrographs: Paths = micrographs_field()
+    pixel_size: float = pixel_size_field()
+    output: str = output_folder_field("Folder for <micrograph>.mrc, and model/ if one was trained.")
+    model: typing.Optional[str] = model_field(
+        "Trained micrograph denoiser: a folder, or general_denoiser, which is shipped and needs no training.",
+        default=None,
+        none_means="a new one is trained on these micrographs",
+    )
+    method: str = param(
+        "even-odd: learn to predict the average of the odd frames from that of the even frames (noise2noise). "
+        "added-noise: make two noisy versions of each micrograph, by adding and subtracting noise of its own "
+        "spectrum, and learn to predict one from the other; no frame averages are needed. auto: even-odd if "
+        "averages of even and odd frames are given, else added-noise.",
+        default="auto",
+        label="Method",
+        choices=DENOISING_METHODS,
+    )
+    even: Paths = param(
+        "Averages of the even frames, in the order of the micrographs.",
+        default=(),
+        label="Even-frame averages",
+        path="file",
+    )
+    odd: Paths = param(
+        "Averages of the odd frames, in the order of the micrographs.",
+        default=(),
+        label="Odd-frame averages",
+        path="file",
+    )
+    training_micrographs: int = param(
+        "Number of micrographs to learn from, spread over the set.",
+        default=10,
+        label="Training micrographs",
+        minimum=1,
+        maximum=10000,
+    )
+    steps: typing.Optional[int] = param(
+        "Training steps.",
+        default=None,
+        label="Training steps",
+        minimum=1,
+        maximum=10000000,
+        none_means="the default of the method",
+    )
+    resolution: typing.Optional[float] = resolution_field(
+        "Resolution limit of the output; finer detail is removed by a low-pass filter first.",
+        "8 Å, or the limit of the pixel size if that is coarser",
+        minimum=1,
+    )
+
+    def check_together(self) -> typing.List[str]:
+        """Problems between fields: values that contradict each other, or fields that must be given together; else
+        empty."""
+        if bool(self.even) != bool(self.odd):
+            return ["Even and odd averages (--even, --odd) belong together: give both or none."]
+        if self.method == "even-odd" and not self.even and not self.model:
+            return [
+                "Method (--method) even-odd learns from averages of even and odd frames (--even, --odd): give "
+                "them, or choose added-noise."
+            ]
+        return []
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DenoiseMicrographsOutputs(Outputs):
+    """What `denoise-micrographs` wrote."""
+
+    micrographs: str = output(
+        "Folder of the denoised micrographs.", path="folder", becomes="outputMicrographs: SetOfMicrographs"
+    )
+    files: Texts = output("Denoised file of each micrograph.", path="file")
+    counts: Counts = output("1 for each micrograph.")
+    model: str = output("Model folder.", path="folder", becomes="outputModel: CryodlModel")
+    method: str = output("Training method of the model: 'even-odd', 'added-noise' or 'simulated'.")
+    resolution: float = output("Resolution limit of the output.", unit="Å")
+    pixel_size: float = output("Pixel size of the files, which is that of the input.", unit="Å/px")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainMicrographDenoiserConfig:
+    """Train a general micrograph denoiser on simulated micrographs of many structures."""
+
+    output: str = model_folder_field()
+    structures: Paths = param(
+        "Maps (.mrc) or atomic models (.pdb, .cif, also .gz) to simulate from (glob, files or list file). A tenth of "
+        "them is held out for validation.",
+        default=(),
+        label="Structures",
+        path="file",
+    )
+    procedural: int = param(
+        "Artificial assemblies (blobs, rings, shells, rods, membrane proteins ...) beside the structures; a quarter of "
+        "the micrographs shows them.",
+        default=60,
+        label="Artificial assemblies",
+        minimum=2,
+        maximum=100000,
+    )
+    leave_out: Paths = leave_out_field(
+        "File names of structures (without extensions) not to learn from; for testing on molecules that the model "
+        "never saw."
+    )
+    simulated: int = param(
+        "Simulated micrographs, 576 x 576 px of 3.4 to 7 Å; further ones are simulated for validation.",
+        default=300,
+        label="Simulated micrographs",
+        minimum=2,
+        maximum=1000000,
+    )
+    steps: typing.Optional[int] = steps_field("12000")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainMicrographDenoiserOutputs(Outputs):
+    """What `train-micrograph-denoiser` wrote."""
+
+    model: str = output("Model folder.", path="folder")
+    structures: int = output("Structures of files that were learnt from.")
+    validation: Details = output(
+        "correlation and wiener_correlation: mean correlation of the denoised micrograph, and of its Wiener filter, "
+        "with the noise-free one, on simulated micrographs of structures that were held out."
+    )
+
+
+BORDERS = ("drop", "fill")
+
+
+@dataclasses.dataclass(frozen=True)
+class ExtractParticlesConfig:
+    """Extract normalised particles with their CTF from micrographs, into a RELION STAR file with one stack per
+    micrograph."""
+
+    coordinates: str = picks_field()
+    micrographs: Paths = micrographs_field()
+    pixel_size: float = pixel_size_field()
+    particle_diameter: float = particle_diameter_field(
+        help="Diameter of the smallest circle around the particle. The area outside the circle is the background."
+    )
+    output: str = output_file_field(
+        "STAR file for the particles. The stacks are written to a folder beside it, of the same name without .star. "
+        "An interrupted run continues there."
+    )
+    ctf: typing.Optional[str] = param(
+        "STAR file with the defocus of each micrograph, as `cryodl estimate-ctf` and RELION write it. Micrographs "
+        "that it does not contain are left out.",
+        default=None,
+        label="CTF",
+        path="file",
+        none_means="particles without CTF",
+    )
+    box: int = box_field(
+        "Box size in pixels of the micrographs. 0: 1.5 particle diameters, rounded up to an even number."
+    )
+    scaled_box: int = param(
+        "Box size after resampling, which keeps the field of view. 0: no resampling.",
+        default=0,
+        label="Resampled box size",
+        unit="px",
+        minimum=0,
+        maximum=8192,
+    )
+    contrast: str = stated_contrast_field(
+        "Contrast of the protein in the micrographs. Dark protein is inverted, so that it is bright in all particle "
+        "images."
+    )
+    normalise: bool = param(
+        "Normalise the background of each image to a mean of 0 and a standard deviation of 1, and subtract a linear "
+        "gradient.",
+        default=True,
+        label="Normalise",
+        expert=True,
+    )
+    flip_phases: bool = param(
+        "Correct the phases flipped by the CTF, in the whole micrograph before boxes are extracted.",
+        default=False,
+        label="Flip phases",
+        expert=True,
+    )
+    edge: str = param(
+        "What to do with boxes that extend beyond the micrograph's edge. drop: leave these particles out and count "
+        "them. fill: repeat the nearest pixel of the edge.",
+        default="drop",
+        label="Boxes at the edge",
+        choices=BORDERS,
+        expert=True,
+    )
+    voltage: typing.Optional[float] = param(
+        "Acceleration voltage of the microscope.",
+        default=None,
+        label="Voltage",
+        unit="kV",
+        minimum=20,
+        maximum=1000,
+        none_means="the value in the CTF file",
+        expert=True,
+    )
+    spherical_aberration: typing.Optional[float] = param(
+        "Spherical aberration of the microscope.",
+        default=None,
+        label="Cs",
+        unit="mm",
+        minimum=0,
+        maximum=10,
+        none_means="the value in the CTF file",
+        expert=True,
+    )
+    amplitude_contrast: typing.Optional[float] = param(
+        "Amplitude contrast as a fraction of the contrast.",
+        default=None,
+        label="Amplitude contrast",
+        minimum=0,
+        maximum=1,
+        none_means="the value in the CTF file",
+        expert=True,
+    )
+
+    def check_together(self) -> typing.List[str]:
+        """Problems between fields whose values contradict each other; else empty."""
+        problems = []
+        if not self.output.lower().endswith(".star"):
+            problems.append(f"Output (--output) is {self.output}; it must end in .star.")
+        for flag, side in (("Box (--box)", self.box), ("Resampled box (--scaled-box)", self.scaled_box)):
+            if side % 2:
+                problems.append(f"{flag} is {side} px; it must be even. Give {side + 1}.")
+        box = self.box_in_pixels()
+        if box * self.pixel_size < self.particle_diameter:
+            problems.append(
+                f"Box (--box) is {box} px, {box * self.pixel_size:.0f} Å; it must be wider than the particle "
+                f"(--particle-diameter {self.particle_diameter:g} Å)."
+            )
+        if self.scaled_box > box:
+            problems.append(
+                f"Resampled box (--scaled-box) is {self.scaled_box} px, larger than the box of {box} px. Upsampling "
+                "adds no detail; give a smaller number, or 0."
+            )
+        if self.flip_phases and not self.ctf:
+            problems.append("Flip phases (--flip-phases) needs the CTF (--ctf).")
+        return problems
+
+    def box_in_pixels(self) -> int:
+        """Side of the boxes in pixels of the micrographs."""
+        return self.box or 2 * int(-(-0.75 * self.particle_diameter / self.pixel_size // 1))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ExtractParticlesOutputs(Outputs):
+    """What `extract-particles` wrote for the micrographs of this run."""
+
+    particles: str = output("STAR file of all particles.", path="file", becomes="outputParticles: SetOfParticles")
+    folder: str = output("Folder of the stacks.", path="folder")
+    stacks: Texts = output("Stack of each micrograph; micrographs without particles have none.", path="file")
+    counts: Counts = output("Particles of each micrograph.")
+    at_edge: Counts = output(
+        "Number of picks of each micrograph that were left out because their box extends beyond the edge."
+    )
+    unusable: Counts = output(
+        "Number of picks of each micrograph that were left out because their box has non-finite or constant values."
+    )
+    count: int = output("Particles of all micrographs.")
+    box: int = output("Box size of the particle images.", unit="px")
+    pixel_size: float = output("Pixel size of the particle images.", unit="Å/px")
+
+
+COMMANDS = (
+    Command(
+        "assess-micrographs",
+        AssessMicrographsConfig,
+        AssessMicrographsOutputs,
+        named=True,
+        example="cryodl assess-micrographs --micrographs 'mics/*.mrc' --coordinates picks/ --pixel-size 1.77 "
+        "--particle-diameter 190 --output assessment/\n"
+        "Then: cryodl pick --micrographs assessment/good.txt ...",
+        kept="micrograph",
+        shared="micrographs",
+    ),
+    Command(
+        "estimate-ctf",
+        EstimateCtfConfig,
+        EstimateCtfOutputs,
+        named=True,
+        example="cryodl estimate-ctf --micrographs 'mics/*.mrc' --pixel-size 1.06 --voltage 300 "
+        "--spherical-aberration 2.7 --output ctf.star",
+        kept="micrograph",
+    ),
+    Command(
+        "denoise-micrographs",
+        DenoiseMicrographsConfig,
+        DenoiseMicrographsOutputs,
+        named=True,
+        seeded=True,
+        gpu=True,
+        example="cryodl denoise-micrographs --micrographs 'mics/*.mrc' --pixel-size 1.77 --even 'even/*.mrc' "
+        "--odd 'odd/*.mrc' --output denoised/\n"
+        "To denoise further micrographs or continue an interrupted run, repeat the command; it uses the "
+        "model in denoised/model.",
+        kept="micrograph",
+        shared="micrographs",
+    ),
+    Command(
+        "train-micrograph-denoiser",
+        TrainMicrographDenoiserConfig,
+        TrainMicrographDenoiserOutputs,
+        seeded=True,
+        gpu=True,
+        example="cryodl dev train-micrograph-denoiser --structures 'structures/*.pdb' --output models/denoiser",
+        dev=True,
+    ),
+    Command(
+        "extract-particles",
+        ExtractParticlesConfig,
+        ExtractParticlesOutputs,
+        named=True,
+        example="cryodl extract-particles --coordinates picks/ --micrographs 'mics/*.mrc' --ctf ctf.star "
+        "--pixel-size 1.06 --particle-diameter 190 --output particles.star",
+        kept="micrograph",
+    ),
+)
