@@ -8,7 +8,7 @@ from pwem.objects import EMSet, SetOfParticlesFlex, Volume
 from pyworkflow.protocol.params import LEVEL_ADVANCED, Form
 
 from ..convert.names import inputName
-from ..convert.particles.latent import appendFlex, appendLatent, classifyByLatentClass
+from ..convert.particles.results import appendFlex, appendLatent, classifyByLatentClass
 from ..engine.cryodl import contract
 from ..engine.cryodl.contract import FitHeterogeneityConfig
 from ..engine.cryodl.contract.recipes.heterogeneity import FitHeterogeneityOutputs

@@ -4,12 +4,13 @@
 from typing import Any, Collection, Optional, Set
 
 import numpy as np
-from pwem.objects import SetOfParticles
+from pwem.objects import Particle, SetOfParticles
 from pyworkflow.object import Float, String
 
 from ..star import columnsOf
 from .denoised import RAW_IMAGE, markSet, rawImageOf, unmarkSet
-from .particles import locationOf, nameOf, pairedRows
+from .particles import locationOf, nameOf
+from .results import appendRows
 
 # Attribute of items: how much the denoiser found, about 1 where it is sure and 0 where it found nothing.
 _STRENGTH = "_cryodlDenoisedStrength"
@@ -25,19 +26,15 @@ def appendDenoised(
     Raises ValueError unless every particle is there.
     """
     strengths = (_STRENGTH[1:],) if _STRENGTH[1:] in columnsOf(path, "particles") else ()
-    found = 0
-    for item, row in pairedRows(particles, path, ("rlnImageName",) + strengths, (str,) + (float,) * len(strengths)):
-        found += 1
-        if item.getObjId() in done:
-            continue
-        copy = item.clone()
-        setattr(copy, RAW_IMAGE, String(nameOf(item)))
+
+    def describe(copy: Particle, row: Any) -> None:
+        setattr(copy, RAW_IMAGE, String(nameOf(copy)))
         if strengths:
             setattr(copy, _STRENGTH, Float(row[1]))
         copy.setLocation(*locationOf(row[0], path))
-        denoised.append(copy)
-    if found != particles.getSize():
-        raise ValueError(f"{path} has {found} of the {particles.getSize()} particles. Run the protocol again.")
+
+    kinds = (str,) + (float,) * len(strengths)
+    appendRows(denoised, particles, path, ("rlnImageName",) + strengths, kinds, describe, done)
     markSet(denoised, model)
 
 

@@ -5,7 +5,7 @@ from typing import Any, List
 
 from pwem.objects import EMSet, SetOfParticles
 
-from ...convert.particles.oriented import appendOriented
+from ...convert.particles.results import appendOriented
 from ...engine.cryodl.contract import AssignOrientationsConfig
 from ...engine.cryodl.contract.particles.orienting import AssignOrientationsOutputs
 from ..methods import citationsOf

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional
 from pwem.objects import EMObject, SetOfParticles, Volume
 from pyworkflow.protocol import params
 
-from ...convert.particles.compositions import appendAssessed, appendLikely, classifyByComposition
+from ...convert.particles.results import appendAssessed, appendLikely, classifyByComposition
 from ...engine.cryodl.contract import AssessIntegrityConfig
 from ...engine.cryodl.contract.particles.integrity import AssessIntegrityOutputs
 from ..engine_protocol import OneRun

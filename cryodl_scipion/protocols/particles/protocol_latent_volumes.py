@@ -5,8 +5,7 @@ from typing import Any, Dict, List
 
 from pwem.objects import SetOfVolumesFlex, Volume, VolumeFlex
 
-from ...convert.particles.latent import PROGRAM
-from ...convert.particles.oriented import appendOriented
+from ...convert.particles.results import PROGRAM, appendOriented
 from ...engine.cryodl.contract import LatentVolumesConfig
 from ...engine.cryodl.contract.particles.latent import LatentVolumesOutputs
 from ..engine_protocol import OneRun, volumeFrom

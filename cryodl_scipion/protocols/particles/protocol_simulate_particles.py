@@ -8,7 +8,7 @@ from typing import Any, Dict, List
 from pwem.objects import Acquisition, Volume
 from pyworkflow.protocol.params import LEVEL_ADVANCED
 
-from ...convert.particles.simulated_particles import appendSimulated
+from ...convert.particles.results import appendSimulated
 from ...engine.cryodl.contract import SimulateParticlesConfig
 from ...engine.cryodl.contract.particles.simulating import SimulateParticlesOutputs
 from ..engine_protocol import OneRun, volumeFrom

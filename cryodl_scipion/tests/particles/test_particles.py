@@ -13,7 +13,7 @@ from pyworkflow.tests import BaseTest, setupTestOutput
 from ...convert import relion_star
 from ...convert.particles import denoised, denoised_sets
 from ...convert.particles import particles as convert
-from ...convert.particles.oriented import appendOriented
+from ...convert.particles.results import appendOriented
 from ...convert.star import columnsOf, iterColumns, readColumns
 from ...protocols.particles.particle_checks import checkParticles, checkStacks
 from ..particle_sets import BOX, COUNT, ORIGIN, PIXEL_SIZE, angles, fill, writeStack

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the engine found of particles - angles, latent coordinates, compositions, simulated ground truth - as sets and
+classes."""
+
+import os
+from typing import Any, Callable, Collection, Optional, Sequence, Tuple
+
+from pwem.objects import (
+    Coordinate,
+    CTFModel,
+    Particle,
+    ParticleFlex,
+    SetOfClasses3D,
+    SetOfParticles,
+    SetOfParticlesFlex,
+    Transform,
+    Volume,
+)
+from pyworkflow.object import Float, Integer, String
+
+from ..alignment import matrixOf
+from ..latent import describeLatent, latentColumns
+from ..star import columnsOf, iterColumns
+from .particles import locationOf, pairedRows
+
+ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+ORIGIN = ("rlnOriginXAngst", "rlnOriginYAngst")
+# Attributes of items, with an underscore before them.
+SCORES = ("rlnMaxValueProbDistribution", "cryodlScore", "cryodlMargin", "cryodlExplained", "cryodlReferenceResolution")
+# of the structure that the angles come from: its file's name, and the beginning of its SHA-256
+REFERENCE = ("cryodlReference", "cryodlReferenceDigest")
+CLASS_PROBABILITY = "cryodlClassProbability"
+# Attributes: the engine's STAR file of noise that was oriented likewise; probability of composition 1, 2 ..., in the
+# order of the form.
+NOISE, PROBABILITY = "_cryodlNoiseControl", "_cryodlProbability%d"
+PROGRAM = "cryodl"
+_SIMULATED = ("rlnImageName", "rlnMicrographName", "rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle") + ANGLES + ORIGIN
+_HALF = "rlnRandomSubset"
+
+
+def appendRows(
+    output: SetOfParticles,
+    particles: SetOfParticles,
+    path: str,
+    columns: Sequence[str],
+    kinds: Sequence[type],
+    describe: Callable[[Any, Any], Any],
+    done: Collection[int] = (),
+) -> None:
+    """Append copies of all items, each described by its row of the engine's STAR file.
+
+    done: ids of the particles that the output has already. Raises ValueError unless every particle is in the file.
+    """
+    found = 0
+    for item, row in pairedRows(particles, path, columns, tuple(kinds)):
+        found += 1
+        if item.getObjId() not in done:
+            copy = item.clone()
+            describe(copy, row)
+            output.append(copy)
+    if found != particles.getSize():
+        raise ValueError(f"{path} has {found} of the {particles.getSize()} particles. Run the protocol again.")
+
+
+def _fillClasses(
+    classes: SetOfClasses3D, path: str, columns: Sequence[str], kinds: Sequence[type], item: Any, one: Any
+) -> None:
+    """Fill a SetOfClasses3D by the engine's STAR file. item, one: describe an item by its row, and a class."""
+    rows = iterColumns(path, columns, kinds, "particles")
+    classes.classifyItems(updateItemCallback=item, updateClassCallback=one, itemDataIterator=rows)
+
+
+# ----- orientations
+def transformOf(pose: Any, pixelSize: float) -> Any:
+    """Scipion's Transform of (rot, tilt, psi, origin x, origin y); origin in Å."""
+    return Transform(matrixOf(pose[:3], [shift / pixelSize for shift in pose[3:5]]))
+
+
+def appendOriented(
+    output: SetOfParticles, particles: SetOfParticles, path: str, noise: Any = None, done: Collection[int] = ()
+) -> None:
+    """Append copies of items with the angles, shifts and scores of `cryodl assign-orientations`; see appendRows.
+
+    output: set with projection alignment. noise: STAR file of oriented noise, or None.
+    """
+    there = columnsOf(path, "particles")
+    scores = [name for name in SCORES if name in there]
+    words = [name for name in REFERENCE if name in there]
+
+    def describe(copy: Particle, row: Any) -> None:
+        copy.setTransform(transformOf(row, particles.getSamplingRate()))
+        for name, value in zip(scores + words, row[5:]):
+            setattr(copy, "_" + name, String(value) if name in words else Float(value))
+        if noise:
+            setattr(copy, NOISE, String(noise))
+
+    kinds = (float,) * (5 + len(scores)) + (str,) * len(words)
+    appendRows(output, particles, path, [*ANGLES, *ORIGIN, *scores, *words], kinds, describe, done)
+
+
+def noiseControlOf(particles: SetOfParticles) -> Any:
+    """Path of the oriented noise that belongs to the angles of a set; None if there is none, or it is gone."""
+    first = particles.getFirstItem() if particles.getSize() else None
+    path = first.getAttributeValue(NOISE, None) if first is not None else None
+    return path if path and os.path.exists(path) else None
+
+
+# ----- latent coordinates
+def appendLatent(output: SetOfParticles, particles: SetOfParticles, path: str, count: int, umap: bool = False) -> None:
+    """Append copies of all items with `count` latent coordinates, two of UMAP if they are there, and the cluster of the
+    engine's STAR file; see appendRows."""
+    names, kinds = latentColumns(count, umap)
+    appendRows(output, particles, path, names, kinds, lambda copy, row: describeLatent(copy, names, row))
+
+
+def appendFlex(
+    output: SetOfParticlesFlex, particles: SetOfParticles, path: str, count: int, umap: bool = False
+) -> None:
+    """Append all items as ParticleFlex, whose position in the latent space other plugins read (getZFlex, and getZRed in
+    two dimensions: those of UMAP if they are there)."""
+    output.getFlexInfo().setProgName(PROGRAM)
+    for item, row in pairedRows(particles, path, *latentColumns(count, umap)):
+        flex = ParticleFlex(progName=PROGRAM)
+        flex.copyInfo(item)
+        flex.setObjId(item.getObjId())
+        flex.setZFlex(row[:count])
+        flex.setZRed(row[count : count + 2] if umap else row[:2])
+        output.append(flex)
+
+
+def classifyByLatentClass(classes: SetOfClasses3D, path: str, maps: Sequence[str], pixelSize: float) -> None:
+    """Fill a SetOfClasses3D by rlnClassNumber of the engine's STAR file. maps: of the classes, class 1 first."""
+
+    def describeItem(item: Particle, row: Any) -> None:
+        item.setClassId(row[0])
+        setattr(item, "_" + CLASS_PROBABILITY, Float(row[1]))
+
+    def describeClass(made: Any) -> None:
+        name = maps[made.getObjId() - 1]
+        representative = made.getRepresentative()
+        representative.setLocation(1, name)
+        representative.setSamplingRate(pixelSize)
+        representative.setHalfMaps([f"{name[: -len('.mrc')]}_half{half}.mrc" for half in (1, 2)])
+
+    _fillClasses(classes, path, ["rlnClassNumber", CLASS_PROBABILITY], (int, float), describeItem, describeClass)
+
+
+# ----- compositions
+def appendAssessed(output: SetOfParticles, particles: SetOfParticles, path: str, count: int) -> None:
+    """Append copies of all items, with class and probabilities; see appendRows. count: compositions."""
+    appendRows(output, particles, path, *_compositions(count), _describeComposition)
+
+
+def appendLikely(output: SetOfParticles, particles: SetOfParticles, path: str, number: int, minimum: Any) -> int:
+    """Append copies of the items that have composition `number` with at least that probability; returns how many."""
+    column = (PROBABILITY % number)[1:]
+    for item, (probability,) in pairedRows(particles, path, (column,), (float,)):
+        if probability >= minimum:
+            copy = item.clone()
+            setattr(copy, PROBABILITY % number, Float(probability))
+            output.append(copy)
+    return output.getSize()
+
+
+def _compositions(count: int) -> Any:
+    """Columns of `cryodl assess-integrity`'s STAR file, and their kinds."""
+    columns = ("rlnClassNumber",) + tuple((PROBABILITY % number)[1:] for number in range(1, count + 1))
+    return columns, (int,) + (float,) * count
+
+
+def classifyByComposition(
+    classes: SetOfClasses3D, path: str, names: Sequence[str], volumes: Optional[Sequence[Volume]]
+) -> None:
+    """Fill a SetOfClasses3D: a class for each composition, by the likeliest of each particle.
+
+    volumes: Volumes of the compositions as representatives, or None. The file has all particles, see appendAssessed.
+    """
+
+    def describeClass(made: Any) -> None:
+        number = made.getObjId()
+        made.setObjLabel(names[number - 1])
+        made.setObjComment(names[number - 1])
+        if volumes:
+            representative = made.getRepresentative()
+            representative.setLocation(1, volumes[number - 1].getFileName())
+            representative.setSamplingRate(volumes[number - 1].getSamplingRate())
+
+    _fillClasses(classes, path, *_compositions(len(names)), _describeComposition, describeClass)
+
+
+def _describeComposition(item: Particle, row: Any) -> Particle:
+    item.setClassId(row[0])
+    for number, probability in enumerate(row[1:], 1):
+        setattr(item, PROBABILITY % number, Float(probability))
+    return item
+
+
+# ----- simulated particles
+def appendSimulated(particles: Any, path: Any, cleanPath: str, clean: SetOfParticles) -> None:
+    """Append the simulated particles with true alignment, CTF, micrograph and half set; clean images to their own set.
+
+    particles, clean: new sets with pixel size and acquisition; the clean one has no CTF. path: the engine's STAR file.
+    cleanPath: the stack of clean images, in the same order. Items of one particle have the same id in both sets.
+    """
+    columns: Tuple[str, ...] = _SIMULATED
+    kinds: Tuple[type, ...] = (str, str) + (float,) * 8
+    hasHalf = _HALF in columnsOf(path, "particles")
+    if hasHalf:
+        columns, kinds = columns + (_HALF,), kinds + (int,)
+    micrographs = {}
+    for number, row in enumerate(iterColumns(path, columns, kinds, "particles"), 1):
+        item = Particle()
+        item.setLocation(*locationOf(row[0], path))
+        item.setSamplingRate(particles.getSamplingRate())
+        item.setAcquisition(particles.getAcquisition())
+        item.setMicId(micrographs.setdefault(row[1], len(micrographs) + 1))
+        item.setCoordinate(_coordinate(row[1], item.getMicId()))
+        item.setTransform(transformOf(row[5:10], particles.getSamplingRate()))
+        if hasHalf:
+            setattr(item, "_" + _HALF, Integer(row[10]))
+        bare = item.clone()
+        bare.setLocation(number, cleanPath)
+        clean.append(bare)
+        ctf = CTFModel()
+        ctf.setStandardDefocus(*row[2:5])
+        item.setCTF(ctf)
+        particles.append(item)
+
+
+def _coordinate(micName: Any, micId: int) -> Any:
+    # There are no micrographs; the name keeps particles of one defocus together, as RELION and the validation split
+    # want.
+    coordinate = Coordinate(x=0, y=0)
+    coordinate.setMicName(micName)
+    coordinate.setMicId(micId)
+    return coordinate
