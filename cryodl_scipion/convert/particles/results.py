@@ -46,10 +46,12 @@ def appendRows(
     kinds: Sequence[type],
     describe: Callable[[Any, Any], Any],
     done: Collection[int] = (),
+    some: bool = False,
 ) -> None:
     """Append copies of all items, each described by its row of the engine's STAR file.
 
-    done: ids of the particles that the output has already. Raises ValueError unless every particle is in the file.
+    done: ids of the particles that the output has already. some: whether the file may have some of the particles alone.
+    Raises ValueError unless every particle is there.
     """
     found = 0
     for item, row in pairedRows(particles, path, columns, tuple(kinds)):
@@ -58,7 +60,7 @@ def appendRows(
             copy = item.clone()
             describe(copy, row)
             output.append(copy)
-    if found != particles.getSize():
+    if found != particles.getSize() and not some:
         raise ValueError(f"{path} has {found} of the {particles.getSize()} particles. Run the protocol again.")
 
 
@@ -77,7 +79,12 @@ def transformOf(pose: Any, pixelSize: float) -> Any:
 
 
 def appendOriented(
-    output: SetOfParticles, particles: SetOfParticles, path: str, noise: Any = None, done: Collection[int] = ()
+    output: SetOfParticles,
+    particles: SetOfParticles,
+    path: str,
+    noise: Any = None,
+    done: Collection[int] = (),
+    some: bool = False,
 ) -> None:
     """Append copies of items with the angles, shifts and scores of `cryodl assign-orientations`; see appendRows.
 
@@ -95,7 +102,7 @@ def appendOriented(
             setattr(copy, NOISE, String(noise))
 
     kinds = (float,) * (5 + len(scores)) + (str,) * len(words)
-    appendRows(output, particles, path, [*ANGLES, *ORIGIN, *scores, *words], kinds, describe, done)
+    appendRows(output, particles, path, [*ANGLES, *ORIGIN, *scores, *words], kinds, describe, done, some)
 
 
 def noiseControlOf(particles: SetOfParticles) -> Any:

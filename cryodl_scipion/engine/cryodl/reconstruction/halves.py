@@ -17,6 +17,7 @@ if typing.TYPE_CHECKING:
     from ..io.subtomograms import SubtomogramSet
 
 EDGE = 0.05  # of the box: width of the mask's soft edge
+CHANCE = 3.0  # standard deviations of the FSC of noise, above which halves agree
 MINIMUM = 1e-3  # smallest FSC that a shell is taken to have; the Wiener constant of the whole map comes from it
 
 
@@ -110,9 +111,24 @@ def reconstruct(
     diameter_px = 0.9 * box if config.mask_diameter is None else config.mask_diameter / particles.pixel_size
     mask = soft_sphere(box, diameter_px, device)
     curve = fsc(maps[0] * mask, maps[1] * mask).cpu()
-    resolution = resolution_at(curve, 0.143, particles.pixel_size, box)
+    resolution = resolution_at(curve, 0.143, particles.pixel_size, box) if agree(curve, diameter_px) else None
     whole = solve(sums[0][0] + sums[1][0], sums[0][1] + sums[1][1], box, wiener_constants(curve))
     return Reconstruction(whole.cpu(), maps[0].cpu(), maps[1].cpu(), curve, resolution)
+
+
+def agree(curve: torch.Tensor, diameter_px: float) -> bool:
+    """Whether half-maps agree in any shell by more than chance: one of few Fourier coefficients often reaches 0.143.
+
+    Parameters
+    ----------
+    curve : Tensor, (box // 2 + 1,)
+        FSC in a spherical mask.
+    diameter_px : float, px
+        Of the mask.
+    """
+    box, shells = 2 * (len(curve) - 1), torch.arange(len(curve))
+    independent = 2 * torch.pi * shells.square() * (torch.pi / 6) * (diameter_px / box) ** 3
+    return bool((curve > CHANCE / independent.clamp(min=1).sqrt()).any())
 
 
 def factors(

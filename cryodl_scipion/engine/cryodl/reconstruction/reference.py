@@ -16,6 +16,7 @@ from .reference_controls import shared_value
 if typing.TYPE_CHECKING:
     from ..io.particle_sets import ParticleSet
 
+FIRST_SHELLS = 3  # that agree in maps of noise by chance, since they have few voxels
 LIKE_NOISE = 1.2  # times the map's resolution: if noise reaches that, the map is not told from noise
 
 
@@ -34,6 +35,13 @@ class ReferenceTest:
     noise_resolution: float | None
     corrected_resolution: float | None
     beyond: float | None
+
+    def like_noise(self, resolution: float | None, width: float) -> bool:
+        """Whether a map of that resolution (Å, or None) has next to nothing more than noise has. width: of its box,
+        Å."""
+        if resolution is None or self.noise_resolution is None or self.noise_resolution >= LIKE_NOISE * resolution:
+            return False
+        return self.corrected_resolution is None or self.corrected_resolution > width / FIRST_SHELLS
 
     def sentences(self, resolution: float | None) -> list[str]:
         """What the user is told of a map of that resolution (Å, or None)."""

@@ -2,6 +2,7 @@
 """fit-heterogeneity on particles, maps and masks that do not fit together: a sentence before the fit."""
 
 import dataclasses
+import shutil
 
 import mrcfile
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from heterogeneity_data import command, moving_particles
 from synthetic import write_mrc
 
+from cryodl.io.maps import write_map
 from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.io.star import read_tables, write_tables
 from cryodl.reconstruction.halves import same_images, split_halves
@@ -118,6 +120,18 @@ def test_a_treatment_that_the_file_says_makes_no_motion(here, state, column, tmp
     star = changed(tmp_path, images=treated(state), optics={column: ["1"]})
     made = command("fit-heterogeneity", **dict(FIT, particles=star), output=tmp_path / "fit")
     assert made.outputs["verdict"] == "no motion" and made.warnings == ()
+
+
+def test_a_strongly_blurred_reference_brings_no_advice_on_the_ctf(here, tmp_path):
+    density = torch.from_numpy(np.array(mrcfile.read("p_map.mrc"), np.float32))
+    for b_factor in (1000, 4000):
+        radius = torch.hypot(*torch.meshgrid(*(torch.fft.fftfreq(32, 5.0),) * 2, indexing="ij"))[:, :, None]
+        radius = torch.hypot(radius, torch.fft.rfftfreq(32, 5.0))
+        blurred = torch.fft.irfftn(torch.fft.rfftn(density) * torch.exp(-b_factor / 4 * radius**2), s=(32,) * 3)
+        write_map(tmp_path / "blurred.mrc", blurred, 5.0)
+        made = command("fit-heterogeneity", **dict(FIT, reference=tmp_path / "blurred.mrc"), output=tmp_path / "fit")
+        assert not any("CTF" in warning or "phase" in warning for warning in made.warnings)
+        shutil.rmtree(tmp_path / "fit")
 
 
 def test_dark_protein_is_noticed(here, tmp_path):

@@ -83,6 +83,9 @@ def test_genuine_particles_are_explained_and_those_of_another_molecule_are_not(p
 def test_noise_is_said_to_be_nothing_and_its_answers_are_improbable(project):
     result = orient(noise_star())
     assert any("have no signal above the noise" in w or "does not explain" in w for w in result.warnings)
+    assert not any("phase-flipped" in w for w in result.warnings)
+    made = run_command("reconstruct", particles="o.star", output="noise_map.mrc")
+    assert made.outputs["resolution"] is None and "nothing resolved" in made.summary[0]
     assert result.outputs["mean_probability"] < 0.2
 
 

@@ -119,6 +119,7 @@ def _with_reference(
     run.warn(*test.sentences(found.resolution))
     return dataclasses.replace(
         made,
+        resolution=None if test.like_noise(found.resolution, made.box * made.pixel_size) else made.resolution,
         reference=test.name,
         search_resolution=test.search_resolution,
         noise_fsc=None if test.noise is None else _rounded(test.noise),

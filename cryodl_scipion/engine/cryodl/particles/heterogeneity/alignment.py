@@ -102,9 +102,10 @@ def match_reference(particles: ParticleSet, reference: torch.Tensor, voxel: floa
     plain = dataclasses.replace(particles, ctf_state="none").ctf(rows, box, exact)
     gains = {}
     for state in STATES:
-        match, power = _products(images, transforms * treated_ctf(plain, state))
-        amplitude = match.sum() / max(power.sum(), 1e-30)
-        gains[state] = amplitude * match - 0.5 * amplitude**2 * power
+        match, power = _ring_products(images, transforms * treated_ctf(plain, state))
+        amplitude = match.sum(0) / power.sum(0).clamp(min=1e-30)
+        amplitude = torch.where(amplitude * match.sum() > 0, amplitude, 0)  # of one sign in all rings
+        gains[state] = (amplitude * match - 0.5 * amplitude**2 * power).sum(1).numpy()
     stated = treated_ctf(plain, particles.ctf_state)
     own, shuffled = (
         match / np.sqrt(np.maximum(power, 1e-30))
@@ -123,6 +124,20 @@ def _products(images: torch.Tensor, transforms: torch.Tensor) -> tuple[np.ndarra
     seen = torch.fft.irfft2(transforms, s=images.shape[-2:])
     seen = seen - seen.mean((1, 2), keepdim=True)
     return (images * seen).sum((1, 2)).double().numpy(), seen.square().sum((1, 2)).double().numpy()
+
+
+def _ring_products(images: torch.Tensor, transforms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(m, rings) products of images with the images of transforms, and squares of the latter, by their detail: how
+    blurred a reference is must not decide how the images seem to be treated."""
+    box = images.shape[-1]
+    ky, kx = torch.fft.fftfreq(box) * box, torch.arange(transforms.shape[-1])
+    ring = torch.hypot(ky[:, None], kx.float()).round().long().flatten()
+    twice = (1.0 + ((kx > 0) & (2 * kx < box))).expand(box, -1)  # what the other half of the transform adds
+    found = []
+    for values in ((torch.fft.rfft2(images).conj() * transforms).real, transforms.abs().square()):
+        sums = torch.zeros(len(images), int(ring.max()) + 1, dtype=torch.double)
+        found.append(sums.index_add_(1, ring, (values * twice).flatten(1).double())[:, 1 : box // 2])
+    return found[0], found[1]
 
 
 def _check_ctf(particles: ParticleSet, gains: dict[str, np.ndarray]) -> None:
