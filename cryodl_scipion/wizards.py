@@ -177,7 +177,7 @@ class CryodlSpectrumWizard(Wizard):
         if not items:
             form.showError("Choose the micrographs first; their power spectra are shown.", "Highest resolution")
             return
-        from .viewers.micrographs.spectrum_window import SpectrumWindow
+        from .viewers.micrographs.ctf_window import SpectrumWindow
 
         SpectrumWindow(
             form.root,
@@ -258,8 +258,7 @@ class CryodlThresholdWizard(Wizard):
         except ValueError as error:
             form.showError(str(error), "Score threshold")
             return
-        from .viewers.micrographs.picks_data import PicksData
-        from .viewers.micrographs.picks_window import PicksWindow
+        from .viewers.micrographs.picks_window import PicksData, PicksWindow
 
         PicksWindow(
             form.root,

@@ -5,8 +5,7 @@ import os
 import tempfile
 from types import SimpleNamespace
 
-from ..viewers.micrographs.group_data import GroupedPicks
-from ..viewers.micrographs.groups_window import GroupsWindow
+from ..viewers.micrographs.viewer_compare import GroupedPicks, GroupsWindow
 from . import synthetic
 
 

@@ -16,7 +16,7 @@ from .. import default_viewers, wizards
 from ..convert.micrographs.picks import candidatesFolder
 from ..protocols import CryodlProtImportModel, CryodlProtPick, CryodlProtThresholdPicks, CryodlProtTrainPicker
 from ..viewers import model_window, plots
-from ..viewers.micrographs.picks_data import PicksData
+from ..viewers.micrographs.picks_window import PicksData
 from ..viewers.micrographs.viewer_picks import CryodlPicksViewer, CryodlPickViewer
 from ..viewers.viewer_model import CryodlModelViewer, CryodlTrainViewer
 from . import synthetic

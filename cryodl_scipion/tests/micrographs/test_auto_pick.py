@@ -13,9 +13,8 @@ from ...convert.micrographs.picks import boxSizeFor
 from ...convert.micrographs.rounds import bestRound, picksOfRound, readRounds
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtAutoPick, CryodlProtImportModel, CryodlProtPick
-from ...viewers.micrographs.picks_data import PicksData
-from ...viewers.micrographs.rounds_window import roundLines
-from ...viewers.micrographs.viewer_picks import CryodlPickViewer
+from ...viewers.micrographs.picks_window import PicksData
+from ...viewers.micrographs.viewer_picks import CryodlPickViewer, roundLines
 from ...viewers.plots import drawRounds
 from .. import synthetic
 from ..base import CryodlTest, picksOf

@@ -8,7 +8,7 @@ from pwem.objects import SetOfVolumes
 from pwem.protocols import ProtImportVolumes
 
 from ...protocols import CryodlProtCompareMapsOfPicks, CryodlProtEstimateCTF
-from ...viewers.micrographs.maps_of_picks_window import drawFscsOfSets, resolutionRows
+from ...viewers.micrographs.viewer_compare import drawFscsOfSets, resolutionRows
 from ..pick_sets import A, PickSetsTest
 from ..simulated import writeStructure
 

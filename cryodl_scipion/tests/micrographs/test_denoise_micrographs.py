@@ -15,8 +15,7 @@ from pyworkflow.object import Set
 from ...convert.micrographs.halves import halvesOf
 from ...protocols import CryodlProtDenoiseMicrographs
 from ...protocols.micrographs.protocol_denoise_micrographs import DENOISER, ONLY_FOR
-from ...viewers.micrographs.denoised_plots import drawPair, drawSpectra, radialPower
-from ...viewers.micrographs.denoised_window import DenoisedMicrographs
+from ...viewers.micrographs.viewer_denoise_micrographs import DenoisedMicrographs, drawPair, drawSpectra, radialPower
 from ...viewers.preview import loadPreview
 from .. import synthetic
 from ..base import CryodlTest

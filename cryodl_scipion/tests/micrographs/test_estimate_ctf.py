@@ -9,8 +9,7 @@ from pwem.objects import SetOfCTF
 
 from ...convert.micrographs.ctfs import ctfRows
 from ...protocols import CryodlProtEstimateCTF
-from ...viewers.micrographs.ctf_window import EstimatedCTFs
-from ...viewers.micrographs.spectrum_window import powerSpectrum
+from ...viewers.micrographs.ctf_window import EstimatedCTFs, powerSpectrum
 from ...viewers.viewer_ctf import CryodlCTFViewer
 from .. import synthetic
 from ..base import CryodlTest

@@ -10,12 +10,16 @@ from pyworkflow.object import Pointer
 from pyworkflow.viewer import DESKTOP_TKINTER
 
 from ...protocols import CryodlProtAssess, CryodlProtCompare, CryodlProtConsensus
-from ...viewers.micrographs import group_plots
-from ...viewers.micrographs.assessment_window import AssessedMicrographs
-from ...viewers.micrographs.comparison_window import comparisonRows
-from ...viewers.micrographs.group_data import ComparedPicks, FoundTogether, matched
-from ...viewers.micrographs.viewer_assess import CryodlAssessViewer
-from ...viewers.micrographs.viewer_compare import CryodlCompareViewer, CryodlConsensusViewer
+from ...viewers.micrographs import viewer_compare
+from ...viewers.micrographs.viewer_assess import AssessedMicrographs, CryodlAssessViewer
+from ...viewers.micrographs.viewer_compare import (
+    ComparedPicks,
+    CryodlCompareViewer,
+    CryodlConsensusViewer,
+    FoundTogether,
+    comparisonRows,
+    matched,
+)
 from .. import synthetic
 from ..base import CryodlTest
 
@@ -95,11 +99,11 @@ class TestCryodlGroupViewers(CryodlTest):
         figure = Figure()
         axes = figure.add_subplot()
         for value in (1, 2):  # the second call replaces the circles of the first
-            group_plots.drawGroups(axes, data.picks(1, value), data.labels, data.diameter)
+            viewer_compare.drawGroups(axes, data.picks(1, value), data.labels, data.diameter)
         (circles,) = axes.collections
         self.assertEqual(len(circles.get_paths()), 2)
         self.assertEqual([t.get_text() for t in axes.get_legend().get_texts()], data.labels)
-        group_plots.drawGroups(axes, np.zeros((0, 3)), data.labels, data.diameter)
+        viewer_compare.drawGroups(axes, np.zeros((0, 3)), data.labels, data.diameter)
         self.assertEqual(len(axes.collections[0].get_paths()), 0)
 
     def test_the_table_has_the_best_first_and_no_figures_without_a_reference(self):
@@ -111,13 +115,13 @@ class TestCryodlGroupViewers(CryodlTest):
 
     def test_agreement_and_curves_are_drawn(self):
         figure = Figure(figsize=(11, 5))
-        group_plots.drawComparison(figure, self.compared.comparison(), self.compared.curvesFile())
+        viewer_compare.drawComparison(figure, self.compared.comparison(), self.compared.curvesFile())
         left, right = figure.axes
         self.assertEqual([t.get_text() for t in left.texts[:1]], ["1.00"])
         self.assertEqual(len(right.images), 1)
-        group_plots.drawComparison(figure, self.compared.comparison(), None)
+        viewer_compare.drawComparison(figure, self.compared.comparison(), None)
         self.assertEqual(len(figure.axes), 1)
-        self.assertEqual(group_plots.shortened("a" * 30), "a" * 19 + "...")
+        self.assertEqual(viewer_compare.shortened("a" * 30), "a" * 19 + "...")
 
     def test_assessed_micrographs_come_in_their_order_with_figures_and_verdict(self):
         data = AssessedMicrographs(self.assessed.goodMicrographs, self.assessed.badMicrographs)

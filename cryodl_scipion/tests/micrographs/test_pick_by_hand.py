@@ -7,7 +7,7 @@ from ...convert.micrographs.coordinates import picksByMicrograph
 from ...convert.micrographs.picks import correctionsFolder
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtAutoPick, CryodlProtPickByHand, CryodlProtTrainPicker
-from ...viewers.micrographs.picks_data import PicksData
+from ...viewers.micrographs.picks_window import PicksData
 from ...viewers.micrographs.viewer_picks import correctPicks
 from ..picking import PickTest
 

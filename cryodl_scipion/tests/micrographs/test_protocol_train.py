@@ -45,8 +45,9 @@ class TestCryodlTrain(CryodlTest):
         with open(os.path.join(model.getFolder(), "card.json")) as file:
             training = json.load(file)["training"]
         self.assertEqual((training["micrographs"], training["particles"]), (["mic_001", "mic_003"], 15))
-        config = contract.Request.read(protocol._getExtraPath("request.json")).config
-        self.assertEqual((config.steps, config.seed, config.network, config.background), (7, 3, "unet", None))
+        request = contract.Request.read(protocol._getExtraPath("request.json"))
+        config = request.config
+        self.assertEqual((config.steps, request.seed, config.network, config.background), (7, 3, "unet", None))
         self.assertEqual([os.path.basename(m) for m in config.micrographs], ["mic_001.mrc", "mic_003.mrc"])
 
     def test_summary_says_what_was_learned_where(self):
@@ -90,9 +91,10 @@ class TestCryodlTrain(CryodlTest):
             network=5,
         )
         self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
-        config = contract.Request.read(protocol._getExtraPath("request.json")).config
+        request = contract.Request.read(protocol._getExtraPath("request.json"))
+        config = request.config
         # a micrograph with nothing but an uncertain place teaches nothing
-        self.assertEqual((config.network, config.names), ("eman2", ("mic_001", "mic_003", "mic_004")))
+        self.assertEqual((config.network, request.names), ("eman2", ("mic_001", "mic_003", "mic_004")))
         self.assertEqual(positions(os.path.join(config.contamination, "mic_004.star")), [[50, 60], [90, 100]])
         self.assertEqual(positions(os.path.join(config.uncertain, "mic_001.star")), [[200, 200]])
         self.assertEqual((config.background, os.path.basename(config.coordinates)), (None, "coordinates"))

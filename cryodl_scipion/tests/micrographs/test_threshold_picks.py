@@ -8,7 +8,7 @@ from pyworkflow.object import Set
 
 from ...convert.growing import reopened
 from ...protocols import CryodlProtThresholdPicks
-from ...viewers.micrographs.picks_data import PicksData
+from ...viewers.micrographs.picks_window import PicksData
 from ...viewers.micrographs.viewer_picks import picksFrom
 from ..base import picksOf
 from ..picking import EVERYTHING, PickTest

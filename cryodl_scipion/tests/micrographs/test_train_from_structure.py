@@ -4,6 +4,7 @@
 import os
 
 from ... import Plugin
+from ...engine.cryodl import contract
 from ...protocols import CryodlProtTrainFromStructure
 from ..fake_model import writeModel
 from ..simulating import SMALL, SimulateTest
@@ -22,7 +23,8 @@ class TestCryodlTrainFromStructure(SimulateTest):
             (config.labels, config.contrast, config.steps, config.pixel_size, config.start_from),
             ("complete", "bright", 7, 2.0, None),
         )
-        self.assertEqual(config.names, ("simulated_0001", "simulated_0002", "simulated_0003"))
+        asked = contract.Request.read(protocol._getExtraPath("training", "request.json"))
+        self.assertEqual(asked.names, ("simulated_0001", "simulated_0002", "simulated_0003"))
         text = "\n".join(protocol.summary())
         for words in ("*6 simulated particles* of 60 Å", "Trained on 6 particles of 3 micrographs", "random weights"):
             self.assertIn(words, text)

@@ -1,18 +1,97 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Power spectra beside the fitted CTFs, one micrograph after the other, and all metrics as a table."""
+"""Windows of estimated CTFs, and of a power spectrum with the highest resolution to fit."""
 
 import json
 import os
 from typing import Any
 
 import mrcfile
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Circle
 from pwem.objects import SetOfCTF
+from scipy import ndimage
 
 from ...convert.micrographs.ctfs import TITLES, ctfRows
 from ..ctf_plots import drawProfile
 from ..micrograph_window import MicrographWindow
 from ..particles_to_measure import previewOf
+from ..preview import readImage
 from ..window import CanvasWindow, addTable
+
+_TILE = 512  # px
+
+
+_MAX_TILES = 49
+
+
+_FIRST_GUESS = 5.0  # Å
+
+
+def powerSpectrum(image: np.ndarray) -> np.ndarray:
+    """Logarithm of the mean power spectrum of tiles, without its rotational average's slow fall.
+
+    Parameters
+    ----------
+    image : (h, w) array
+
+    Returns
+    -------
+    (side, side) float array
+        Frequency 0 is at pixel (side // 2, side // 2), and the edges are the Nyquist frequency.
+    """
+    side = min(_TILE, *image.shape) // 2 * 2
+    window = np.outer(np.hanning(side), np.hanning(side))
+    positions = [
+        np.linspace(0, length - side, min(int(_MAX_TILES**0.5), 1 + 2 * (length - side) // side)).astype(int)
+        for length in image.shape
+    ]
+    tiles = (
+        np.nan_to_num(np.asarray(image[y : y + side, x : x + side], float)) for y in positions[0] for x in positions[1]
+    )
+    power = sum(np.abs(np.fft.fft2((tile - tile.mean()) * window)) ** 2 for tile in tiles)
+    values = ndimage.gaussian_filter(np.log(np.fft.fftshift(power) + 1e-30), 1)
+    axis = np.arange(side) - side // 2
+    ring = np.rint(np.hypot(axis[:, None], axis)).astype(int)
+    mean = np.bincount(ring.ravel(), values.ravel()) / np.bincount(ring.ravel())
+    flat = values - ndimage.gaussian_filter1d(mean, side / 32)[ring]
+    flat[ring < side // 50] = 0
+    return np.clip(flat, *np.percentile(flat, (2, 98)))
+
+
+class SpectrumWindow(MicrographWindow):
+    """The slider is the resolution in Å, drawn as a circle on the spectra.
+
+    names, paths: of micrographs. pixelSize: Å/px. value: Å to begin with, or None. accept: takes Å.
+    """
+
+    _circle: Any
+
+    def __init__(self, parent: Any, names: Any, paths: Any, pixelSize: Any, value: Any, accept: Any) -> None:
+        self._micrographPixel, self._circle = pixelSize, None
+        finest = max(2.0, round(2 * pixelSize, 2))
+        slider = dict(from_=finest, to=max(20.0, 4 * finest), resolution=0.1, label="Highest resolution (Å)")
+        value = min(max(value or _FIRST_GUESS, slider["from_"]), slider["to"])
+        MicrographWindow.__init__(self, parent, "Power spectra", names, paths, slider, value, 0, accept)
+
+    def _load(self, index: int) -> Any:
+        self._circle = None
+        return previewOf(powerSpectrum(readImage(self._paths[index])))
+
+    def _drawOn(self, axes: Axes) -> None:
+        side = self._preview.width
+        radius = side * self._micrographPixel / self.value.get()
+        if self._circle is None:
+            self._circle = Circle((side / 2, side / 2), radius, fill=False, color="#19e57b")
+            axes.add_patch(self._circle)
+        self._circle.set_radius(radius)
+
+    def _text(self) -> str:
+        return (
+            f"Rings up to {self.value.get():.1f} Å are fitted. Choose the outermost ring that is visible in most "
+            "micrographs."
+        )
+
 
 _ROWS = 30  # of the table that are seen at once
 

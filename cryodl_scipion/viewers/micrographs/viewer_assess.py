@@ -1,16 +1,115 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewer of assessed micrographs."""
 
-from typing import Any, Dict, List
+import glob
+import os
+from typing import Any, Dict, List, Optional
 
-from ...convert.micrographs.assessments import METRICS
+from matplotlib.axes import Axes
+from pwem.objects import SetOfCoordinates, SetOfMicrographs
+
+from ...convert.micrograph_names import micrographNames
+from ...convert.micrographs.assessments import METRICS, REASON, metricsOf, readAreas
+from ...convert.micrographs.coordinates import positionsByMicrograph
 from ...form import formName
 from ...protocols import CryodlProtAssess
 from ...protocols.micrographs.protocol_assess import BAD, GOOD
+from ..micrograph_window import MicrographWindow
 from ..panels_viewer import Panel, PanelsViewer
+from ..plots import drawPicks
 from ..window import WindowView
-from .assessment_plots import drawMetrics
-from .assessment_window import AssessedMicrographs, AssessmentWindow
+from .assessment_plots import BAD_COLOUR, GOOD_COLOUR, drawAreas, drawMetrics
+
+
+class AssessedMicrographs:
+    """good, bad: SetOfMicrographs or None; they may still be growing. coordinates: SetOfCoordinates or None. diameter:
+    of the particles, Å. records: folder with the engine's files of the micrographs, in any depth, or None."""
+
+    def __init__(
+        self,
+        good: SetOfMicrographs,
+        bad: SetOfMicrographs,
+        coordinates: Optional[SetOfCoordinates] = None,
+        diameter: float = 0,
+        records: Optional[str] = None,
+    ) -> None:
+        both = [
+            (m.clone(), isGood) for source, isGood in ((bad, False), (good, True)) if source is not None for m in source
+        ]
+        both.sort(key=lambda pair: pair[0].getObjId())
+        self.names = [m.getMicName() for m, _ in both]
+        self.paths = [m.getFileName() for m, _ in both]
+        self.metrics = [(metricsOf(m), isGood) for m, isGood in both]
+        self.reasons = [getattr(m, REASON).get() or "" for m, _ in both]
+        found = positionsByMicrograph(coordinates) if coordinates is not None else {}
+        self.picks = [found.get(m.getObjId(), []) for m, _ in both]
+        self.pixelSize: float = both[0][0].getSamplingRate() if both else 1.0
+        self.diameter = diameter / self.pixelSize
+        names = micrographNames([m for m, _ in both])
+        self._engineNames, self._folder = [names[m.getObjId()] for m, _ in both], records
+
+    def areas(self, index: int) -> Any:
+        """(rows, columns) array of a micrograph: 1 contaminated, 2 carbon, 0 neither; None if nobody knows."""
+        if self._folder is None:
+            return None
+        name = glob.escape(self._engineNames[index]) + ".json"
+        for path in glob.glob(os.path.join(glob.escape(self._folder), "**", name), recursive=True):
+            areas = readAreas(path)
+            if areas is not None:
+                return areas
+        return None
+
+    def firstToShow(self) -> Any:
+        """Index of the first bad micrograph, else 0."""
+        return next((i for i, (_, good) in enumerate(self.metrics) if not good), 0)
+
+    def inWords(self, index: int) -> str:
+        """'particles 3, mean score 0.81, ...': what was measured."""
+        values, _ = self.metrics[index]
+        return ", ".join(
+            f"{metric.label[0].lower() + metric.label[1:]} {values[attribute]:.3g}"
+            for attribute, metric in METRICS.items()
+            if values[attribute] is not None
+        )
+
+    def verdict(self, index: int) -> str:
+        if self.metrics[index][1]:
+            return "good"
+        return f"bad ({self.reasons[index]})" if self.reasons[index] else "bad"
+
+
+class AssessmentWindow(MicrographWindow):
+    """data: AssessedMicrographs."""
+
+    def __init__(self, parent: Any, data: Any, title: str) -> None:
+        self._data, self._pixelSize = data, data.pixelSize
+        MicrographWindow.__init__(self, parent, title, data.names, data.paths, None, 0, data.firstToShow())
+
+    def _micrographLabels(self) -> List[str]:
+        return [f"{'good' if good else 'bad':<5} {name}" for (_, good), name in zip(self._data.metrics, self._names)]
+
+    def _drawOn(self, axes: Axes) -> None:
+        drawAreas(axes, self._data.areas(self.index()), self._preview)
+        drawPicks(axes, self._data.picks[self.index()], self._data.diameter)
+        for old in [t for t in axes.texts if t.get_gid() == "verdict"]:
+            old.remove()
+        good = self._data.metrics[self.index()][1]
+        text = axes.text(
+            0.01,
+            0.99,
+            self._data.verdict(self.index()),
+            transform=axes.transAxes,
+            va="top",
+            fontsize=13,
+            color="white",
+            bbox=dict(facecolor=GOOD_COLOUR if good else BAD_COLOUR, edgecolor="none"),
+        )
+        text.set_gid("verdict")
+
+    def _text(self) -> Any:
+        if self.index() is None:
+            return "There are no micrographs."
+        return self._data.inWords(self.index()) + ". Red: contaminated. Blue: carbon. Green: picks."
 
 
 class CryodlAssessViewer(PanelsViewer):
