@@ -60,7 +60,7 @@ def addModelParams(
         condition=where % FROM_PROJECT,
         allowsNull=True,  # checkModelField asks for it; Scipion itself would keep Execute grey without a word
         label="Trained model",
-        help=f"A model of this project: {'from *cryodl - auto-pick particles*, ' if kind == 'picker' else ''}from a "
+        help=f"A model of this project: {'from *cryodl - pick particles*, ' if kind == 'picker' else ''}from a "
         "training, or imported.",
         **dict(dict(important=True), **_plain(arguments)),
     )

@@ -28,7 +28,7 @@ class CryodlProtPickByHand(CryodlProtBase, EMProtocol):
 
     In: micrographs, or coordinates to begin with, which are not changed. A window opens on this machine's screen: add,
     move and remove picks, paint areas to ignore, undo; every change is saved at once. Closing the window ends the run.
-    Out: coordinates. `cryodl - train picker` and `cryodl - auto-pick particles` learn from what you are certain of.
+    Out: coordinates. `cryodl - train picker` and `cryodl - pick particles` learn from what you are certain of.
     Executed again (*Continue*), the run opens the window with what was picked before.
     """
 

@@ -57,7 +57,7 @@ class CryodlProtTrainGeneral(TrainRun[TrainGeneralPickerConfig, TrainGeneralPick
 
     In: structures, of which micrographs of every kind are simulated, and labelled sets of this project, one for each
     kind of particle. Any of the six networks learns from all of them together. Out: a general model for `cryodl - pick
-    particles` and `cryodl - auto-pick particles`. A stopped run continues where it was.
+    particles`. A stopped run continues where it was.
     """
 
     _label = "train general picker"
