@@ -7,6 +7,7 @@ decoys say to what extent. A mirrored target is none for single particles: its p
 
 from __future__ import annotations
 
+import math
 import typing
 
 import numpy as np
@@ -49,7 +50,7 @@ def radius_of_gyration(density: torch.Tensor) -> float:
     axis = (torch.arange(len(density)) - len(density) // 2).double().square()
     mass = density.double().clamp(min=0)
     square = axis[:, None, None] + axis[:, None] + axis
-    return float((mass * square).sum() / mass.sum()) ** 0.5
+    return math.sqrt(float((mass * square).sum() / mass.sum()))
 
 
 def _resized(density: torch.Tensor, factor: float, side: int) -> torch.Tensor:
@@ -75,4 +76,5 @@ def _with_spectrum(volume: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     mine, wanted = torch.fft.fftn(volume), torch.fft.fftn(target.float())
     power = [torch.bincount(shell.flatten(), one.abs().square().flatten()) for one in (mine, wanted)]
     gain = (power[1] / power[0].clamp(min=1e-30)).sqrt()
-    return torch.fft.ifftn(mine * gain[shell]).real
+    matched: torch.Tensor = torch.fft.ifftn(mine * gain[shell]).real
+    return matched

@@ -86,7 +86,7 @@ def _full(
     found = [comparison.full(one.candidate, fits[one.candidate.name]) for one in best]
     searches, columns = [search for search, _ in found], [values for _, values in found]
     shares = shares_of(np.stack(columns, 1))
-    several = [k for k in np.nonzero(shares.share[:-1] >= MIXED)[0] if rival_chance(shares.needed[k]) < SURE]
+    several = [k for k in range(len(best)) if shares.share[k] >= MIXED and rival_chance(shares.needed[k]) < SURE]
     for k in several if len(several) > 1 else ():
         rows = own_particles(np.stack(columns, 1), k)
         searches[k], columns[k] = comparison.full(best[k].candidate, searches[k].fit, rows)

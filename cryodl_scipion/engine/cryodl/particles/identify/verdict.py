@@ -39,14 +39,14 @@ COLUMNS = (
 @dataclasses.dataclass
 class Compared:
     """A structure and what was found of it. coarse: evidence of a particle, mean. full: the same in full detail; None
-    where it was not compared so. decoys: (m,) means of its decoys' coarse evidence. alike: q against these. explained:
-    evidence of its own particles over that of simulated ones. q: against decoys and rivals. share, low, high: fraction
-    of the particles."""
+    where it was not compared so. decoys: (m,) means of its decoys' coarse evidence; empty where these were not asked.
+    alike: q against them. explained: evidence of its own particles over that of simulated ones. q: against decoys and
+    rivals. share, low, high: fraction of the particles."""
 
     candidate: Candidate
     coarse: float
     full: float | None = None
-    decoys: np.ndarray | None = None
+    decoys: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
     alike: float = 1.0
     explained: float = 0.0
     q: float = 1.0
@@ -118,7 +118,7 @@ def judge(compared: typing.Sequence[Compared], signal: float, joint: float, part
             "errors)."
         )
     if not best.alike < SURE:
-        better = best.decoys is not None and best.coarse > best.decoys.max()
+        better = best.decoys.size and best.coarse > best.decoys.max()
         return _none(
             f"{particles} shows none of these: {best.candidate.name} fits best, "
             + (
@@ -170,7 +170,7 @@ def write_ranking(path: Path, compared: typing.Sequence[Compared]) -> None:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for one in compared:
-            decoys = "" if one.decoys is None else f"{np.median(one.decoys):.3f}"
+            decoys = f"{np.median(one.decoys):.3f}" if one.decoys.size else ""
             full = "" if one.full is None else f"{one.full:.3f}"
             shares = (f"{value:.4f}" for value in (one.share, one.low, one.high))
             candidate = one.candidate
