@@ -174,9 +174,9 @@ TRAINING = {
     "train_c": dict(snr=0.4, tilt=54, tilt_step=2, defocus=35000, dose=160, filaments=6, seed=13),
     "train_d": dict(snr=0.1, tilt=57, tilt_step=4, defocus=48000, dose=100, filaments=2, seed=14),
 }
-TRAINING_CELL = dict(size=320, thickness=128, count=2, vesicles=2, membranes=1, defocus_spread=8000)
+TRAINING_CELL = dict(size=320, thickness=128, count=2, vesicles=2, membranes=1)
 TEST = dict(snr=0.1, tilt=60, tilt_step=3, defocus=40000, dose=100, filaments=2, seed=1)
-TEST_CELL = dict(size=256, thickness=128, count=7, vesicles=1, membranes=0, defocus_spread=5000)
+TEST_CELL = dict(size=256, thickness=128, count=7, vesicles=1, membranes=0)
 
 
 def labelled(output, folders):

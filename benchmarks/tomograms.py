@@ -229,7 +229,7 @@ def tomo_classification(run, network, snr, tilt, seed, training=None, test=50, b
     train_cpu = cryodl("train-classifier", *given, "--output", folder / "model")[1]
     training = json.loads((folder / "model" / "card.json").read_text())["training"]
     given = ("--subtomograms", known, "--model", folder / "model", "--ground-truth", "--rejected-fraction", 0)
-    outputs, _, cost = recorded("classify-subtomograms", folder / "found.star", *given, "--no-averages", *tilts, *CPU)
+    outputs, _, cost = recorded("classify-subtomograms", folder / "found.star", *given, *tilts, *CPU)
     done = dict(steps=training.get("steps"), train_cpu=train_cpu, classify_cpu=cost[1])
     return dict(accuracy=outputs["accuracy"], **done)
 
@@ -248,7 +248,7 @@ def grouped_subtomograms(run, embedding, snr, count=30):
     star, found = subtomograms(run, snr, 60, count, 2000).with_name("all.star"), run.work(f"{embedding} {snr}")
     given = ("--subtomograms", star, "--classes", len(CLASSES), "--embedding", embedding, "--align", "given")
     tilts = ("--tilt-min", -60, "--tilt-max", 60, "--output", found / "found.star")
-    cpu = cryodl("cluster-subtomograms", *given, *tilts, *CPU)[1]
+    cpu = cryodl("classify-subtomograms", *given, *tilts, *CPU)[1]
     tables = [read_tables(path)["particles"] for path in (star, found / "found.star")]
     named = [{Path(n).name: c for n, c in zip(t["rlnImageName"], t["rlnClassNumber"])} for t in tables]
     return dict(rand=adjusted_rand_score(*([one[n] for n in named[1]] for one in named)), cpu=cpu)

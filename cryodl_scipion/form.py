@@ -33,7 +33,7 @@ def addConfigParams(form: Form, configClass: type, names: Sequence[str], **overr
     former = contract.former_names(contract.command_name(configClass))
     for name in names:
         info = contract.describe(configClass, name)
-        paramClass, arguments = _paramOf(info)
+        paramClass, arguments = paramOf(info)
         override = dict(overrides.get(name, {}))
         if "more" in override:
             override["help"] = info.help + override.pop("more")
@@ -42,7 +42,7 @@ def addConfigParams(form: Form, configClass: type, names: Sequence[str], **overr
         param.formerNames = [formName(old) for old in former.get(name, ())]  # see PluginProtocol
 
 
-def _paramOf(info: ParamInfo) -> Tuple[type, Dict[str, Any]]:
+def paramOf(info: ParamInfo) -> Tuple[type, Dict[str, Any]]:
     """Param class and arguments of addParam for one ParamInfo."""
     # Empty numbers are let through, and ranges are not given to pyworkflow: contract.check has better sentences.
     arguments = dict(
@@ -87,7 +87,7 @@ def readConfig(protocol: Any, configClass: Any, **values: Any) -> Any:
         if info.name in values:
             config[info.name] = values[info.name]
         elif protocol.hasAttribute(formName(info.name)):
-            config[info.name] = _formValue(protocol, info)
+            config[info.name] = formValue(protocol, info)
         elif info.required:
             raise KeyError(
                 f"{configClass.__name__}.{info.name} is neither on the form of {protocol.getClassName()} nor given"
@@ -95,7 +95,7 @@ def readConfig(protocol: Any, configClass: Any, **values: Any) -> Any:
     return configClass(**config)
 
 
-def _formValue(protocol: EMProtocol, info: ParamInfo) -> Any:
+def formValue(protocol: EMProtocol, info: ParamInfo) -> Any:
     value = protocol.getAttributeValue(formName(info.name))
     if info.choices:
         return info.choices[value] if value is not None and 0 <= value < len(info.choices) else None

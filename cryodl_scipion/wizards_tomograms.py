@@ -16,17 +16,13 @@ from pyworkflow.wizard import Wizard
 from .convert.tomograms.tomograms import clonesOf, featureOf, featuresOf, fileOf
 from .protocols import (
     CryodlProtAnnotate,
-    CryodlProtClusterSubtomograms,
+    CryodlProtClassifySubtomograms,
     CryodlProtDetectParticles,
-    CryodlProtEvaluateSegmentation,
     CryodlProtFitHeterogeneity,
-    CryodlProtMeasureMembranes,
     CryodlProtMergeFeatures,
     CryodlProtPickFeatures,
     CryodlProtSegment,
-    CryodlProtTrainClassifier,
-    CryodlProtTrainDetector,
-    CryodlProtTrainSegmenter,
+    CryodlProtTrainTomograms,
 )
 from .protocols.tomograms.tomogram_checks import checkTomograms
 
@@ -34,9 +30,29 @@ _FIRST_GUESS = 200  # Å
 _PARTICLE_OF_BOX = 0.6
 
 
+def has(protocol: EMProtocol, name: str) -> bool:
+    """Whether the form shows a field now."""
+    return protocol.hasAttribute(name) and protocol.evalParamCondition(name)
+
+
+def chooseIn(form: Form, field: str, title: str, lines: Any, message: str) -> None:
+    """Let the user choose among lines, [(value, text)], and fill a field. A text is filled with several."""
+    from pyworkflow.gui.dialog import ListDialog
+    from pyworkflow.gui.tree import ListTreeProviderString
+
+    items = []
+    for value, text in lines:
+        item = String(text)
+        item.chosenValue = value
+        items.append(item)
+    values = [item.chosenValue for item in ListDialog(form.root, title, ListTreeProviderString(items), message).values]
+    if values:
+        form.setVar(field, ", ".join(values) if isinstance(values[0], str) else values[0])
+
+
 def labelledMasks(protocol: EMProtocol) -> Any:
     """The set of masks whose values a form's Label is about. Raises ValueError if it is not chosen, or not there."""
-    pointer = protocol.inputTruth if protocol.hasAttribute("inputTruth") else protocol.inputMasks
+    pointer = protocol.inputTruth if has(protocol, "inputTruth") else protocol.inputMasks
     masks = pointer.get()
     if masks is None:
         raise ValueError("Choose the label volumes first; the list shows their values.")
@@ -68,13 +84,7 @@ class CryodlLabelWizard(Wizard):
 
     _targets = [
         (protocol, ["label"])
-        for protocol in (
-            CryodlProtTrainSegmenter,
-            CryodlProtPickFeatures,
-            CryodlProtMeasureMembranes,
-            CryodlProtEvaluateSegmentation,
-            CryodlProtAnnotate,
-        )
+        for protocol in (CryodlProtTrainTomograms, CryodlProtPickFeatures, CryodlProtMergeFeatures, CryodlProtAnnotate)
     ]
     _environments = [DESKTOP_TKINTER]
 
@@ -86,22 +96,12 @@ class CryodlLabelWizard(Wizard):
         except (ValueError, OSError) as error:
             form.showError(str(error), "Label")
             return
-        from pyworkflow.gui.dialog import ListDialog
-        from pyworkflow.gui.tree import ListTreeProviderString
-
-        items = []
-        for value, text in lines:
-            item = String(text)
-            item.labelValue = value
-            items.append(item)
-        dialog = ListDialog(form.root, "Values in the label volumes", ListTreeProviderString(items), "Choose a value")
-        if dialog.values:
-            form.setVar("label", dialog.values[0].labelValue)
+        chooseIn(form, "label", "Values in the label volumes", lines, "Choose a value")
 
 
 def scoreSets(protocol: EMProtocol) -> Any:
     """Sets of scores that a form's threshold is for. Raises ValueError if there are none."""
-    if protocol.hasAttribute("inputScores"):
+    if has(protocol, "inputScores"):
         sets = [pointer.get() for pointer in protocol.inputScores]
     else:
         sets = [protocol.inputMasks.get()]
@@ -128,9 +128,7 @@ class CryodlScoreThresholdWizard(Wizard):
 
     _targets = [
         (CryodlProtPickFeatures, ["threshold"]),
-        (CryodlProtMeasureMembranes, ["threshold"]),
-        (CryodlProtEvaluateSegmentation, ["threshold"]),
-        (CryodlProtMergeFeatures, ["threshold"]),
+        (CryodlProtMergeFeatures, ["threshold", "evaluationThreshold"]),
     ]
     _environments = [DESKTOP_TKINTER]
 
@@ -143,11 +141,12 @@ class CryodlScoreThresholdWizard(Wizard):
         from .viewers.tomograms.slices_data import TomogramSlices
         from .viewers.tomograms.slices_window import SlicesWindow
 
-        several = form.protocol.hasAttribute("inputScores")
+        several = has(form.protocol, "inputScores")
+        field = "evaluationThreshold" if has(form.protocol, "evaluationThreshold") else "threshold"
 
         def accept(thresholds: Any) -> None:
             one = round(next(iter(thresholds.values())), 2)
-            form.setVar("threshold", thresholdText(thresholds) if several else one)
+            form.setVar(field, thresholdText(thresholds) if several else one)
 
         SlicesWindow(form.root, TomogramSlices.ofMasks(sets[0], sets), "Score threshold", accept).show()
 
@@ -157,40 +156,36 @@ def toMeasure(protocol: EMProtocol) -> Any:
     from .viewers.tomograms.slices_data import TomogramSlices
     from .viewers.tomograms.tomograms_to_measure import SubtomogramsToMeasure, TomogramsToMeasure
 
-    if protocol.hasAttribute("inputSubtomograms"):
+    if has(protocol, "inputSubtomograms"):
         subtomograms = protocol.inputSubtomograms.get()
         if subtomograms is None or isinstance(subtomograms, SetOfParticles) or not subtomograms.getSize():
             raise ValueError("Choose the subtomograms first; the circle is drawn on them.")
         return SubtomogramsToMeasure(subtomograms)
     tomograms = protocol.inputTomograms.get()
-    masks = protocol.inputMasks.get() if protocol.hasAttribute("inputMasks") else None
-    if tomograms is None and not protocol.hasAttribute("inputMasks"):
-        raise ValueError("Choose the tomograms first; the circle is drawn on them.")
-    if masks is None and protocol.hasAttribute("inputMasks"):
+    ofMasks = has(protocol, "inputMasks")
+    masks = protocol.inputMasks.get() if ofMasks else None
+    if ofMasks and masks is None:
         raise ValueError("Choose the segmentations first; the circle is drawn on their tomograms.")
-    return TomogramsToMeasure(
-        TomogramSlices.ofTomograms(
-            tomograms if tomograms is not None else masks, () if tomograms is not None else [masks]
-        ),
-        "Diameter of the circle (Å)",
-    )
+    if tomograms is None and not ofMasks:
+        raise ValueError("Choose the tomograms first; the circle is drawn on them.")
+    data = TomogramSlices.ofTomograms(*((masks, [masks]) if tomograms is None else (tomograms, ())))
+    return TomogramsToMeasure(data, "Diameter of the circle (Å)")
 
 
 class CryodlSubtomogramDiameterWizard(Wizard):
     """Measure the particle on subtomograms, or on tomograms."""
 
     _targets = [
-        (CryodlProtTrainClassifier, ["particleDiameter"]),
-        (CryodlProtClusterSubtomograms, ["particleDiameter"]),
+        (CryodlProtTrainTomograms, ["particleDiameter", "diameter"]),
+        (CryodlProtClassifySubtomograms, ["particleDiameter"]),
         (CryodlProtFitHeterogeneity, ["particleDiameter"]),
         (CryodlProtPickFeatures, ["diameter"]),
         (CryodlProtDetectParticles, ["diameter"]),
-        (CryodlProtTrainDetector, ["diameter"]),
     ]
     _environments = [DESKTOP_TKINTER]
 
     def show(self, form: Form, *params: Any) -> None:
-        field = "particleDiameter" if form.protocol.hasAttribute("particleDiameter") else "diameter"
+        field = "particleDiameter" if has(form.protocol, "particleDiameter") else "diameter"
         value = getattr(form.protocol, field).get()
         # of several species the field holds a text; the circle then begins at no value
         known = None if isinstance(value, str) else value
@@ -200,7 +195,7 @@ class CryodlSubtomogramDiameterWizard(Wizard):
 class CryodlBoxWizard(Wizard):
     """Choose the box on tomograms: the circle just holds the box's contents."""
 
-    _targets = [(CryodlProtPickFeatures, ["boxSize"]), (CryodlProtMeasureMembranes, ["boxSize"])]
+    _targets = [(CryodlProtPickFeatures, ["boxSize"])]
     _environments = [DESKTOP_TKINTER]
 
     def show(self, form: Form, *params: Any) -> None:
@@ -221,9 +216,7 @@ def measure(form: Form, value: Optional[float], accept: Callable[..., Any]) -> N
         return
     from .viewers.micrographs.diameter_window import DiameterWindow
 
-    guess = value or (
-        _PARTICLE_OF_BOX * measured.largest if form.protocol.hasAttribute("inputSubtomograms") else _FIRST_GUESS
-    )
+    guess = value or (_PARTICLE_OF_BOX * measured.largest if has(form.protocol, "inputSubtomograms") else _FIRST_GUESS)
     DiameterWindow(
         form.root, measured, min(guess, measured.largest), lambda found: accept(found, measured.pixelSize)
     ).show()
@@ -232,7 +225,7 @@ def measure(form: Form, value: Optional[float], accept: Callable[..., Any]) -> N
 class CryodlShippedModelsWizard(Wizard):
     """Choose one or several of the segmenters that come with the plugin."""
 
-    _targets = [(protocol, ["shippedModels"]) for protocol in (CryodlProtSegment, CryodlProtTrainSegmenter)]
+    _targets = [(protocol, ["shippedModels"]) for protocol in (CryodlProtSegment, CryodlProtTrainTomograms)]
     _environments = [DESKTOP_TKINTER]
 
     def show(self, form: Form, *params: Any) -> None:
@@ -242,14 +235,5 @@ class CryodlShippedModelsWizard(Wizard):
         if not lines:
             form.showError("This version of the plugin has no shipped segmenters. Train one.", "Shipped models")
             return
-        from pyworkflow.gui.dialog import ListDialog
-        from pyworkflow.gui.tree import ListTreeProviderString
-
-        items = []
-        for name, text in lines:
-            item = String(f"{name}: {text}")
-            item.modelName = name
-            items.append(item)
-        dialog = ListDialog(form.root, "Shipped models", ListTreeProviderString(items), "Choose one or several")
-        if dialog.values:
-            form.setVar("shippedModels", ", ".join(item.modelName for item in dialog.values))
+        told = [(name, f"{name}: {text}") for name, text in lines]
+        chooseIn(form, "shippedModels", "Shipped models", told, "Choose one or several")

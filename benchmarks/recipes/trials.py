@@ -88,7 +88,7 @@ COMMANDS = {
         "out",
     ),
     "cluster-subtomograms": (
-        f"cluster-subtomograms --subtomograms data/subtomograms.star --classes 2 --components 2 {_COMPUTE}",
+        f"classify-subtomograms --subtomograms data/subtomograms.star --classes 2 {_COMPUTE}",
         "out.star",
     ),
     "fit-heterogeneity-subtomograms": (

@@ -41,18 +41,12 @@ from .protocol_report import CryodlProtReport
 if HAS_TOMO:  # see tomography.py
     from .tomograms.protocol_annotate import CryodlProtAnnotate
     from .tomograms.protocol_classify_subtomograms import CryodlProtClassifySubtomograms
-    from .tomograms.protocol_cluster_subtomograms import CryodlProtClusterSubtomograms
     from .tomograms.protocol_denoise_tomograms import CryodlProtDenoiseTomograms
     from .tomograms.protocol_detect_particles import CryodlProtDetectParticles
-    from .tomograms.protocol_evaluate_segmentation import CryodlProtEvaluateSegmentation
-    from .tomograms.protocol_measure_membranes import CryodlProtMeasureMembranes
     from .tomograms.protocol_merge_features import CryodlProtMergeFeatures
     from .tomograms.protocol_pick_features import CryodlProtPickFeatures
     from .tomograms.protocol_segment import CryodlProtSegment
-    from .tomograms.protocol_simulate_subtomograms import CryodlProtSimulateSubtomograms
     from .tomograms.protocol_simulate_tomograms import CryodlProtSimulateTomograms
-    from .tomograms.protocol_train_classifier import CryodlProtTrainClassifier
-    from .tomograms.protocol_train_detector import CryodlProtTrainDetector
-    from .tomograms.protocol_train_segmenter import CryodlProtTrainSegmenter
+    from .tomograms.protocol_train_tomograms import CryodlProtTrainTomograms
 
 globals().update(formerProtocols(globals()))  # by which Scipion reads projects and workflows of 0.1.0

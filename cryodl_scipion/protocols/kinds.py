@@ -5,6 +5,7 @@ them, what is wrong with it, and from what the outputs are said to be made.
 A protocol lists its parts in FORM (engine_protocol.py). All methods take the protocol: a part itself holds no values.
 """
 
+import dataclasses
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from pwem.objects import AtomStruct, EMObject
@@ -16,7 +17,7 @@ from .. import Plugin
 from ..convert.models import shippedModels
 from ..convert.structures import structureFileOf, structureProblem
 from ..engine.cryodl import contract
-from ..form import addConfigParams
+from ..form import addConfigParams, formName, formValue, paramOf
 from ..objects import CryodlModel
 from .checks import checkModelFolder
 from .model_field import FROM_PROJECT, NONE, SHIPPED, addModelParams, checkModelField, checkShippedName, modelFolder
@@ -28,6 +29,7 @@ class FormPart:
     fills: Tuple[str, ...] = ()  # contract fields that get their values from it, and are not on the form themselves
     options: Tuple[str, ...] = ()  # contract fields that it shows
     why = ""  # what fills them, in words
+    former: Dict[str, str] = {}  # {field of the protocol of 0.1.0 that is a way now: its name in the form}
     otherDefaults: Dict[str, Any] = {}  # of its options, where the form's default is not the contract's
 
     def addTo(self, form: Form, protocol: Any) -> None:
@@ -90,6 +92,32 @@ class Options(FormPart):
             addConfigParams(form, config, [name], **{name: others})
 
 
+class OwnName(FormPart):
+    """Contract fields under names of their own, since another way of the protocol has other fields of these names.
+
+    what: the first word of their names. when: condition.
+    """
+
+    why = "the form's field with a name of its own"
+
+    def __init__(self, what: str, *names: str, when: str = "True") -> None:
+        self.fills, self._what, self._when = names, what, when
+        self.former = {formName(name): formName(f"{what}_{name}") for name in names}
+
+    def _infos(self, protocol: Any) -> List[Tuple[str, Any]]:
+        """Each contract field, and its description by the form's name."""
+        found = [contract.describe(protocol._CONFIG, name) for name in self.fills]
+        return [(info.name, dataclasses.replace(info, name=f"{self._what}_{info.name}")) for info in found]
+
+    def addTo(self, form: Form, protocol: Any) -> None:
+        for _, info in self._infos(protocol):
+            paramClass, arguments = paramOf(info)
+            form.addParam(formName(info.name), paramClass, **dict(arguments, condition=self._when))
+
+    def values(self, protocol: Any) -> Dict[str, Any]:
+        return {name: formValue(protocol, info) for name, info in self._infos(protocol)}
+
+
 class Own(FormPart):
     """A field that the engine does not know. arguments: of addParam; when: condition."""
 
@@ -120,11 +148,13 @@ class Flag(Own):
 class BoxSize(Own):
     """The field boxSize: the box of coordinates. of: whose pixels it is in. empty: what is taken without it."""
 
-    def __init__(self, of: str, empty: str = "", default: Optional[int] = None) -> None:
+    def __init__(self, of: str, empty: str = "", default: Optional[int] = None, **arguments: Any) -> None:
         help = f"Box size of the coordinates, in pixels of the {of}; extraction uses it as its default."
         self._empty = empty
         text = help + (f"\n\nEmpty: {empty}." if empty else "")
-        super().__init__("boxSize", params.IntParam, "Box size (px)", text, default=default, allowsNull=bool(empty))
+        super().__init__(
+            "boxSize", params.IntParam, "Box size (px)", text, default=default, allowsNull=bool(empty), **arguments
+        )
 
     def problems(self, protocol: Any) -> List[str]:
         size = protocol.boxSize.get()

@@ -130,6 +130,8 @@ class _JoinedForm:
         chosen, own = f"{self._choice} == {self.number}", arguments.get("condition", "True")
         condition = chosen if own == "True" else f"{chosen} and ({own})"
         there = self._form.getParam(name)
+        if issubclass(paramClass, params.MultiPointerParam):  # Scipion would want it in every way; its part checks it
+            arguments.update(minNumObjects=0, allowsNull=True)
         if there is None:
             return self._form.addParam(name, paramClass, **dict(arguments, condition=condition))
         if not isinstance(there, paramClass):
@@ -275,6 +277,10 @@ def _former(name: str, present: Any, values: Dict[str, Any]) -> type:
     label of its own."""
 
     def new(cls: type, **given: Any) -> Any:
-        return present(**dict(values, **given))
+        made = present(**dict(values, **given))
+        made._presentNames.update((then, now) for part in made.FORM for then, now in part.former.items())
+        for name in set(given) & set(made._presentNames):
+            getattr(made, made._presentNames[name]).set(given[name])
+        return made
 
     return type(name, (present,), {"__new__": new, "__module__": present.__module__, "__doc__": present.__doc__})

@@ -28,8 +28,13 @@ def annotate(config):
 
 
 def importAnnotations(config):
-    """As many tiles as are asked for, in the first tomogram or of the stack."""
+    """As many tiles as are asked for, in the first tomogram or of the stack, besides those of other folders."""
     store = open_annotations(config.annotations)
+    for folder in config.folders:
+        add_annotations(store, read_annotations(folder, {micrograph_key(path): path for path in config.tomograms}))
+    if not config.feature:
+        store.save()
+        return dict(annotations=config.annotations, counts=store.counts()), []
     name = micrograph_key((config.tomograms or [config.tiles])[0])
     if config.tomograms:
         store.set_path(name, config.tomograms[0])
@@ -60,12 +65,4 @@ def addTiles(store, config, name, positive, negative, image=None):
         )
 
 
-def joinAnnotations(config):
-    store = open_annotations(config.annotations)
-    for folder in config.folders:
-        add_annotations(store, read_annotations(folder, dict(zip(config.names, config.tomograms))))
-    store.save()
-    return dict(annotations=config.annotations, counts=store.counts()), []
-
-
-WORK = {"annotate": annotate, "import-annotations": importAnnotations, "join-annotations": joinAnnotations}
+WORK = {"annotate": annotate, "import-annotations": importAnnotations}

@@ -69,6 +69,8 @@ def trainClassifier(config):
 
 
 def classify(config):
+    if config.model is None:
+        return cluster(config)
     columns, rows, optics = readStar(config.subtomograms)
     dieSometimes(os.path.dirname(config.output), 0)
     names = contract.read_card(config.model, "classifier")["classes"]
@@ -82,9 +84,7 @@ def classify(config):
     writeMore(config.output, columns, rows, optics, extra)
     counts = {name: found.count(number) for number, name in enumerate(names, 1)}
     paths = {
-        name: f"{os.path.splitext(config.output)[0]}_class{number:03d}.mrc"
-        for number, name in enumerate(names, 1)
-        if config.averages
+        name: f"{os.path.splitext(config.output)[0]}_class{number:03d}.mrc" for number, name in enumerate(names, 1)
     }
     average(paths.values(), optics)
     return dict(
@@ -142,5 +142,4 @@ WORK = {
     "simulate-subtomograms": simulateSubtomograms,
     "train-classifier": trainClassifier,
     "classify-subtomograms": classify,
-    "cluster-subtomograms": cluster,
 }

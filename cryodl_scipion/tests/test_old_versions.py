@@ -43,7 +43,7 @@ class TestOldVersions(BaseTest):
             self.assertEqual({name: getattr(protocol, name).get() for name in given}, given)
             for name, value in self._exported(run).items():
                 if not name.startswith(OBJECT) and name not in self._removed(protocol):
-                    field = f"{run['object.className']}.{name}"
+                    field, name = f"{run['object.className']}.{name}", protocol._presentNames.get(name, name)
                     self.assertTrue(protocol.hasAttribute(name), field + " is gone: name it in version_0_1_0.py")
                     self.assertEqual(getattr(protocol, name).get(), value, field)
 
@@ -89,7 +89,7 @@ class TestOldVersions(BaseTest):
             protocol = getattr(protocols, run["object.className"])()
             gone = self._removed(protocol)
             for name, words in ((n, w) for n, w in run["choices"].items() if n not in gone):
-                now = [str(word) for word in protocol.getParam(name).choices]
+                now = [str(word) for word in protocol.getParam(protocol._presentNames.get(name, name)).choices]
                 self.assertEqual(len(now[: len(words)]), len(words), f"{run['object.className']}.{name}")
                 if run["object.className"] == "CryodlProtPickTemplates" and name == "contrast":
                     continue  # pick's list begins with auto: a run by templates on bright protein says dark (CHANGES)

@@ -78,12 +78,11 @@ class TestCryodlWithTomo(unittest.TestCase):
         self.assertLessEqual(OURS, set(vars(protocols)))
         found, _ = listing()
         self.assertLessEqual(
-            {"CryodlProtTrainSegmenter", "CryodlProtSegment", "CryodlProtMergeFeatures"},
+            {"CryodlProtTrainTomograms", "CryodlProtSegment", "CryodlProtMergeFeatures"},
             found["Tomography|Tomograms|Segmentation"],
         )
         self.assertIn("CryodlProtPickFeatures", found["Tomography|Particles|Picking"])
-        self.assertLessEqual(
-            {"CryodlProtTrainClassifier", "CryodlProtClassifySubtomograms"},
-            found["Tomography|Subtomogram averaging|Classification and Alignment"],
+        self.assertIn(
+            "CryodlProtClassifySubtomograms", found["Tomography|Subtomogram averaging|Classification and Alignment"]
         )
         self.assertIn("CryodlProtModels", found["Tomography|Deep learning models"])

@@ -19,7 +19,7 @@ import cryodl_scipion
 
 from .. import bibtex, objects, protocols, viewers, wizards
 from ..protocols.protocol_base import possibleOutputs
-from .test_forms import ourProtocols
+from .test_forms import ofWay, ourProtocols
 
 FOLDER = os.path.dirname(os.path.abspath(cryodl_scipion.__file__))
 
@@ -95,11 +95,11 @@ class TestCryodlTree(unittest.TestCase):
         self.assertGreater(seen, 8)
 
     def test_no_two_fields_of_a_form_have_one_label(self):
-        for protocolClass in ourProtocols():
+        for protocolClass, way in [(p, n) for p in ourProtocols() for n in range(len(getattr(p, "WAYS", "1")))]:
             shown = collections.Counter(
                 param.getLabel().strip().lower()
                 for _, param in protocolClass().getDefinition().iterParams()
-                if param.condition.get() != "False"
+                if param.condition.get() != "False" and ofWay(protocolClass, way, param)
             )
             self.assertEqual([label for label, count in shown.items() if label and count > 1], [], protocolClass)
 

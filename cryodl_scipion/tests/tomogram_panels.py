@@ -6,12 +6,9 @@ from unittest import mock
 from ..protocols import (
     CryodlProtAnnotate,
     CryodlProtClassifySubtomograms,
-    CryodlProtClusterSubtomograms,
     CryodlProtDenoiseTomograms,
     CryodlProtDetectParticles,
-    CryodlProtEvaluateSegmentation,
     CryodlProtFitHeterogeneity,
-    CryodlProtMeasureMembranes,
     CryodlProtMergeFeatures,
     CryodlProtPickFeatures,
     CryodlProtSegment,
@@ -21,7 +18,7 @@ from ..viewers.maps.viewer_heterogeneity import CryodlHeterogeneityViewer
 from ..viewers.tomograms import viewer_tomograms
 from ..viewers.tomograms.viewer_annotations import CryodlAnnotateViewer
 from ..viewers.tomograms.viewer_denoise_tomograms import CryodlDenoiseTomogramsViewer
-from ..viewers.tomograms.viewer_subtomograms import CryodlClassifyViewer, CryodlClusterViewer
+from ..viewers.tomograms.viewer_subtomograms import CryodlClassifyViewer
 from .tomogram_runs import TomogramsTest
 from .viewer_panels import PanelsTest
 
@@ -30,14 +27,11 @@ PANELS = {
     CryodlProtSegment: viewer_tomograms.CryodlSegmentViewer,
     CryodlProtMergeFeatures: viewer_tomograms.CryodlMergeViewer,
     CryodlProtPickFeatures: viewer_tomograms.CryodlPickFeaturesViewer,
-    CryodlProtMeasureMembranes: viewer_tomograms.CryodlMeasureMembranesViewer,
     CryodlProtDetectParticles: viewer_tomograms.CryodlDetectParticlesViewer,
     CryodlProtSimulateTomograms: viewer_tomograms.CryodlSimulateTomogramsViewer,
-    CryodlProtEvaluateSegmentation: viewer_tomograms.CryodlEvaluateSegmentationViewer,
     CryodlProtDenoiseTomograms: CryodlDenoiseTomogramsViewer,
     CryodlProtAnnotate: CryodlAnnotateViewer,
     CryodlProtClassifySubtomograms: CryodlClassifyViewer,
-    CryodlProtClusterSubtomograms: CryodlClusterViewer,
     CryodlProtFitHeterogeneity: CryodlHeterogeneityViewer,
 }
 

@@ -5,7 +5,6 @@ PANELS = {
     "CryodlProtSegment": ("showScores",),
     "CryodlProtDenoiseTomograms": ("showSlices",),
     "CryodlProtMergeFeatures": ("showLabels", "showTable"),
-    "CryodlProtMeasureMembranes": ("showMeshes", "showTable"),
     "CryodlProtPickFeatures": ("showCoordinates",),
     "CryodlProtClassifySubtomograms": ("showGallery",),
 }

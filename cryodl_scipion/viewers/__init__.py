@@ -26,15 +26,13 @@ from .viewer_report import CryodlReportViewer
 if HAS_TOMO:  # see tomography.py
     from .tomograms.viewer_annotations import CryodlAnnotateViewer, CryodlAnnotationsViewer
     from .tomograms.viewer_denoise_tomograms import CryodlDenoiseTomogramsViewer
-    from .tomograms.viewer_subtomograms import CryodlClassifyViewer, CryodlClusterViewer
+    from .tomograms.viewer_subtomograms import CryodlClassifyViewer
     from .tomograms.viewer_subtomograms import CryodlSubtomogramsViewer as AACryodlSubtomogramsViewer
 
     # Before pwem's "AMDViewer", which shows tables: of sets that we made the pictures are what one wants.
     from .tomograms.viewer_tomograms import CryodlCoordinates3DViewer as AACryodlCoordinates3DViewer
     from .tomograms.viewer_tomograms import (
         CryodlDetectParticlesViewer,
-        CryodlEvaluateSegmentationViewer,
-        CryodlMeasureMembranesViewer,
         CryodlMergeViewer,
         CryodlPickFeaturesViewer,
         CryodlSegmentViewer,

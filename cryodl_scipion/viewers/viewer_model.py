@@ -26,13 +26,11 @@ _TRAININGS = [
     CryodlProtTrainMapImprover,
 ]
 if HAS_TOMO:
-    from ..protocols import CryodlProtTrainClassifier, CryodlProtTrainDetector, CryodlProtTrainSegmenter
+    from ..protocols import CryodlProtTrainTomograms
 
-    _TRAININGS += [CryodlProtTrainSegmenter, CryodlProtTrainClassifier, CryodlProtTrainDetector]
+    _TRAININGS += [CryodlProtTrainTomograms]
 # Those that leave curves only; below the curves of the others come pictures.
 _CURVES_ONLY: Tuple[type, ...] = (CryodlProtTrainPicker, CryodlProtTrainFromStructure, CryodlProtTrainGeneral)
-if HAS_TOMO:
-    _CURVES_ONLY += (CryodlProtTrainDetector,)
 
 
 class CryodlModelViewer(Viewer):
@@ -63,6 +61,6 @@ class CryodlTrainViewer(Viewer):
                 self.getTkRoot(),
                 obj.getModelFolder(),
                 f"Training: {obj.getRunName()}",
-                not isinstance(obj, _CURVES_ONLY),
+                not isinstance(obj, _CURVES_ONLY) and getattr(obj, "_KIND", "") != "detector",
             )
         ]

@@ -157,6 +157,14 @@ def tiltRange(item: EMObject) -> Optional[Tuple[float, ...]]:
     return tuple(angles) if len(angles) == 2 and None not in angles and angles[0] < angles[1] else None
 
 
+def tiltsOf(tomograms: Any) -> Optional[Tuple[float, ...]]:
+    """(least, largest) degrees of the first tomogram of a set, or of the set, that says; None if none does."""
+    if tomograms is None:
+        return None
+    known = [tiltRange(item) for item in [*(one.clone() for one in tomograms.iterItems()), tomograms]]
+    return next((found for found in known if found), None)
+
+
 # ----- from the engine
 def readRows(path: str) -> Tuple[Dict[int, Dict[str, str]], List[str]]:
     """({item's id: {column: text}}, columns) of the engine's STAR file."""

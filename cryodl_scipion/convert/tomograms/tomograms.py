@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 import mrcfile
 from pwem.objects import Volume
 from pyworkflow.object import Float, String
-from tomo.objects import SetOfTomograms, SetOfTomoMasks, Tomogram, TomoMask
+from tomo.objects import SetOfTomograms, SetOfTomoMasks, TomoAcquisition, Tomogram, TomoMask
 
 from ..arriving import ArrivingItems
 from ..micrograph_names import namesForEngine
@@ -20,6 +20,8 @@ from ..structures import structureFileOf as fileOf
 FEATURE, THRESHOLD, MODELS = "_cryodlFeature", "_cryodlThreshold", "_cryodlModels"
 # Attribute of a set of label volumes: the names of labels 1, 2, ... in this order, one after another by commas.
 FEATURES = "_cryodlFeatures"
+# Attribute of denoised tomograms and their sets: the model that made them.
+DENOISER = "_cryodlDenoiser"
 # Files that the engine reads as MRC, whatever their name says.
 MRC_ENDINGS = (".mrc", ".rec", ".st", ".map", ".ccp4", ".ali", ".mrcs")
 
@@ -125,3 +127,51 @@ def featuresOf(masks: SetOfTomoMasks) -> List[str]:
     """Names of labels 1, 2, ... of a set of label volumes, [] if they are not known."""
     names = masks.getAttributeValue(FEATURES, None) or ""
     return [name.strip() for name in names.split(",") if name.strip()]
+
+
+# ----- halves and simulated tomograms
+def halfTomogramsOf(tomogram: Any) -> List[str]:
+    """[even, odd] files of a tomogram; [] if it has none."""
+    files = [path for path in tomogram.getHalfMaps(asList=True) if path] if tomogram.hasHalfMaps() else []
+    return [path.split(":")[0] for path in files] if len(files) == 2 else []
+
+
+def denoisedOf(tomogram: Any, path: str, halves: Any, model: str) -> Any:
+    """A clone of a Tomogram with another file. halves: files of its denoised halves, or []. model: name."""
+    denoised = tomogram.clone()
+    denoised.setFileName(path)
+    denoised.setHalfMaps(list(halves))
+    setattr(denoised, DENOISER, String(model))
+    return denoised
+
+
+def appendTomograms(
+    tomograms: SetOfTomograms, files: Dict[str, str], even: Dict[str, str], odd: Dict[str, str]
+) -> Dict[str, Tomogram]:
+    """Append all to a SetOfTomograms, which has pixel size and acquisition.
+
+    files: {name: path}; the name is the tsId. even, odd: the same of half tomograms, or empty.
+
+    Returns {name: Tomogram with its id}.
+    """
+    made = {}
+    for name, path in sorted(files.items()):
+        tomogram = Tomogram()
+        tomogram.setFileName(path)
+        tomogram.setSamplingRate(tomograms.getSamplingRate())
+        tomogram.setTsId(name)
+        acquisition = TomoAcquisition()
+        acquisition.copy(tomograms.getAcquisition())
+        tomogram.setAcquisition(acquisition)
+        tomogram.setOrigin()  # the middle, as tomo has it
+        if name in even:
+            tomogram.setHalfMaps([even[name], odd[name]])
+        tomograms.append(tomogram)
+        made[name] = tomogram.clone()
+    return made
+
+
+def appendLabels(masks: SetOfTomoMasks, tomograms: Dict[str, Tomogram], files: Dict[str, str]) -> None:
+    """Append the label volumes to a SetOfTomoMasks. tomograms: of appendTomograms."""
+    for name, path in sorted(files.items()):
+        masks.append(maskOf(tomograms[name], path))

@@ -119,14 +119,13 @@ def test_order_of_choices_is_frozen():
         "TrainClassifierConfig.network": ("likelihood", "dsrf3d", "rb3d", "cb3d"),
         "TrainClassifierConfig.contrast": contrast,
         "ClassifySubtomogramsConfig.contrast": contrast,
-        "ClusterSubtomogramsConfig.contrast": contrast,
         "FitHeterogeneityConfig.contrast": contrast,
         "InitialMapConfig.contrast": contrast,
         "FitHeterogeneityConfig.method": ("linear", "gaussian", "auto"),
         "LatentVolumesConfig.contrast": contrast,
-        "ClusterSubtomogramsConfig.embedding": ("pca", "similarity", "autoencoder"),
+        "ClassifySubtomogramsConfig.embedding": ("pca", "similarity", "autoencoder"),
         "TrainMapImproverConfig.network": ("fast", "swinconv"),
-        "ClusterSubtomogramsConfig.align": ("auto", "given", "search", "none"),
+        "ClassifySubtomogramsConfig.align": ("auto", "given", "search", "none"),
     }
     assert set(choices) == set(frozen)
     for name, words in frozen.items():

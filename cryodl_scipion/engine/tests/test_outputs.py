@@ -99,7 +99,7 @@ WITHOUT_PIXELS = {
     "compare-picks", "evaluate-picks", "evaluate-denoiser", "evaluate-segmentation", "evaluate-map",
     "compare-models", "report",
     "assess-micrographs", "estimate-ctf", "list-pairs", "identify",
-    "annotate", "import-annotations", "join-annotations",
+    "annotate", "import-annotations",
 }  # fmt: skip
 
 

@@ -1,260 +1,223 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Annotate tomograms: draw features on tiles, or take annotations from where they were made."""
 
+import dataclasses
 import os
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence
 
 import pyworkflow.utils as pwutils
 from pyworkflow.protocol import MODE_RESTART, params
-from pyworkflow.protocol.params import Form
-from tomo.objects import Tomogram
 
-from ...convert.tomograms.tomograms import clonesOf, engineNames, idOf, pairedVolumes
-from ...engine.cryodl import contract
-from ...engine.cryodl.contract import Result
-from ...form import addConfigParams, formProblems, readConfig
+from ...convert.tomograms.tomograms import engineNames
+from ...engine.cryodl.contract import AnnotateConfig, ImportAnnotationsConfig
+from ...engine.cryodl.contract.tomograms.annotating import AnnotationsOutputs
 from ...objects import CryodlAnnotations
-from ..form_parts import addLabelVolumes, addPointer
-from .annotation_checks import checkAnnotations, checkNames, checkTileStacks
-from .annotation_words import annotatedInWords, annotationLines
-from .tomogram_checks import checkLabelField, checkPaired, checkTomograms
+from ..engine_protocol import ConfigT
+from ..kinds import Options, Own
+from ..one_of import OneOf, Way
+from .tomogram_checks import checkAnnotations, checkLabelField, checkNames, checkPaired, checkTileStacks
+from .tomogram_kinds import Annotations, LabelVolumes, LinkedTomograms, LinksToTomograms
 from .tomograms_base import TomogramsBase
 
 DRAW, LABELS, STACK, FOLDER = range(4)
-_SOURCES = ["drawing in a window", "label volumes (TomoMasks)", "stack of tiles", "folder of annotations"]
-
-_CONFIGS = {
-    DRAW: contract.AnnotateConfig,
-    LABELS: contract.ImportAnnotationsConfig,
-    STACK: contract.ImportAnnotationsConfig,
-}
+CHOSEN = ("tile", "positive_tiles", "negative_tiles")  # of the tiles that are chosen in label volumes
 
 
-def _when(*sources: int) -> str:
-    return f"source in [{', '.join(str(source) for source in sources)}]"
+def notHere(*names: str) -> Dict[str, str]:
+    """Why a source of annotations has no field for these."""
+    return dict(dict.fromkeys(names, "another source of the form has it"), annotations="the run's folder")
 
 
-class CryodlProtAnnotate(TomogramsBase):
+TOMOGRAMS = (
+    "inputTomograms",
+    "Tomograms to annotate, or those of the label volumes. For a folder of annotations: its tomograms, matched by name "
+    "(tsId).",
+)
+
+
+class AddTo(Annotations):
+    """Annotations of another run, which the engine is told to add, or which the run's folder begins with."""
+
+    def __init__(self, *to: str) -> None:
+        help = (
+            "Annotations of another run, which are copied and extended. Features, annotators and tomograms may differ."
+        )
+        super().__init__("inputAnnotations", help, label="Add to annotations", to=to, empty="start without annotations")
+
+    def values(self, protocol: Any) -> Dict[str, Any]:
+        found = self.of(protocol)
+        return {name: () if found is None else (found.getFolder(),) for name in self.fills}
+
+
+class FromSource(Way[ConfigT, AnnotationsOutputs]):
+    """A way to get annotations."""
+
+    OUTPUT, NOTHING_YET = "annotations", "No annotations yet."
+    NAMED = True  # whether feature and annotator are asked for
+
+    def completed(self, protocol: Any, config: Any) -> Any:
+        return dataclasses.replace(config, annotations=protocol._output())
+
+    def makeOutputs(self, protocol: Any, made: Optional[AnnotationsOutputs]) -> Dict[str, Any]:
+        return dict(outputAnnotations=CryodlAnnotations.fromFolder(protocol._output()))
+
+    def problems(self, protocol: Any) -> List[str]:
+        return checkNames(protocol.feature.get(), protocol.annotator.get()) if self.NAMED else []
+
+
+class Drawn(FromSource[AnnotateConfig]):
+    """Drawn in a window."""
+
+    WORD = "drawing in a window"
+    FORM = (LinksToTomograms(*TOMOGRAMS, needed=True), Options("feature", "annotator", "tile"), AddTo("annotations"))
+
+    def problems(self, protocol: Any) -> List[str]:
+        queued = ["A job in a queue cannot open the annotation window. Set 'Use a queue' to No."]
+        return super().problems(protocol) or (queued if protocol.useQueue() else [])
+
+    def warnings(self, protocol: Any) -> List[str]:
+        drawn = protocol._drawn()
+        if protocol.runMode.get() != MODE_RESTART or drawn is None or not drawn.getCounts():
+            return []
+        return [f"Restart deletes what was drawn in this run ({drawn.inWords()}). Choose Continue to draw more."]
+
+    def tell(self, protocol: Any, results: Sequence[Any]) -> List[str]:
+        more = ["Execute the run again (Continue) to draw more."] if results else []
+        return super().tell(protocol, results) + more
+
+
+class Imported(FromSource[ConfigT]):
+    """Made elsewhere: what another source would fill stays empty."""
+
+    EMPTY: Dict[str, Any] = {}
+
+    def completed(self, protocol: Any, config: Any) -> Any:
+        return dataclasses.replace(super().completed(protocol, config), **self.EMPTY)
+
+
+class FromLabels(Imported[ImportAnnotationsConfig]):
+    """Tiles chosen throughout label volumes."""
+
+    WORD = "label volumes (TomoMasks)"
+    FORM = (
+        LinkedTomograms(*TOMOGRAMS, needed=True),
+        LabelVolumes("0 is background, 255 not annotated."),
+        Options("feature", default="feature"),
+        Options("annotator", "tile", "label", "positive_tiles", "negative_tiles"),
+        AddTo("folders"),
+    )
+    EMPTY = dict(tiles=None, drawings=None)
+    NOT_ON_FORM = notHere(*EMPTY, "tomograms", "pixel_size")
+
+    def writtenFiles(self, protocol: Any) -> Dict[str, Any]:
+        protocol._linkLabelled()
+        return {}
+
+    def completed(self, protocol: Any, config: ImportAnnotationsConfig) -> ImportAnnotationsConfig:
+        config = super().completed(protocol, config)
+        if protocol.inputTomograms.get() is None or protocol.inputMasks.get() is None:
+            return config
+        tomograms, masks = protocol._labelled()
+        return dataclasses.replace(
+            config,
+            tomograms=protocol._linkPaths("tomograms", tomograms),
+            labels=protocol._linkPaths("labels", masks),
+            pixel_size=protocol.inputTomograms.get().getSamplingRate(),
+        )
+
+    def problems(self, protocol: Any) -> List[str]:
+        tomograms, masks = protocol.inputTomograms.get(), protocol.inputMasks.get()
+        return (
+            super().problems(protocol) or checkPaired(tomograms, masks) or checkLabelField(masks, protocol.label.get())
+        )
+
+
+class FromStack(Imported[ImportAnnotationsConfig]):
+    """Tiles of a stack, with drawings on them."""
+
+    WORD = "stack of tiles"
+    FORM = (
+        Options("tiles", "drawings", "pixel_size"),
+        Options("feature", default="feature"),
+        Options("annotator"),
+        AddTo("folders"),
+    )
+    EMPTY = dict(tomograms=(), labels=(), label=None)
+    NOT_ON_FORM = notHere(*EMPTY, *CHOSEN)
+
+    def problems(self, protocol: Any) -> List[str]:
+        return super().problems(protocol) or checkTileStacks(protocol.tiles.get(), protocol.drawings.get())
+
+
+class FromFolder(Imported[ImportAnnotationsConfig]):
+    """A folder of annotations, with its tomograms where they are now."""
+
+    WORD = "folder of annotations"
+    NAMED = False
+    FORM = (
+        LinksToTomograms(*TOMOGRAMS, empty="the paths stored in the folder"),
+        Own(
+            "folder",
+            params.FolderParam,
+            "Folder of annotations",
+            "Folder that contains annotations.json. It is copied into the project.",
+        ),
+        AddTo("folders"),
+    )
+    EMPTY = dict(labels=(), label=None, tiles=None, drawings=None, feature=None)
+    NOT_ON_FORM = notHere(*EMPTY, *CHOSEN, "annotator")
+
+    def settings(self, protocol: Any) -> Dict[str, Any]:
+        return dict(super().settings(protocol), folder=protocol.folder.get())
+
+    def completed(self, protocol: Any, config: ImportAnnotationsConfig) -> ImportAnnotationsConfig:
+        config = super().completed(protocol, config)
+        tomograms = config.tomograms or ()  # None without any
+        return dataclasses.replace(config, tomograms=tomograms, folders=(*config.folders, protocol.folder.get()))
+
+    def problems(self, protocol: Any) -> List[str]:
+        tomograms = protocol.inputTomograms.get()
+        moved = set() if tomograms is None else engineNames(tomograms).values()
+        return checkAnnotations(protocol.folder.get(), moved)
+
+
+class CryodlProtAnnotate(OneOf[Any, Any], TomogramsBase):
     """Annotate tomograms: draw features on small tiles, and mark tiles without them.
 
     In: tomograms; then a window opens to draw in. Or TomoMasks, stacks of tiles with drawings, or a folder of
-    annotations that somebody else made. Out: annotations for *cryodl - train feature segmentation*. About 10 tiles with
+    annotations that somebody else made. Out: annotations for *cryodl - train on tomograms*. About 10 tiles with
     a feature and 100 without it are enough. Every stroke is saved at once; execute the run again (Continue) to draw
     more. Several features go into one run; each annotator has a name of their own.
     """
 
     _label = "annotate tomograms"
-    _CONFIG = contract.AnnotateConfig
-    NOT_ON_FORM = {
-        "annotations": "the run's folder",
-        "tomograms": "the input tomograms",
-        "labels": "the input masks",
-        "names": "made from the tomograms' names",
-    }
-    OTHER_DEFAULTS = {"feature": "feature"}  # the command line wants one
+    CHOICE = "source"
+    WHAT = (
+        "Annotations from",
+        "Drawing: a window opens on the screen of this computer, and the run waits until it is closed. Label volumes: "
+        "tiles are chosen throughout the volumes. Stack of tiles: MRC stacks of images and of drawings on them, for "
+        "instance from EMAN2. Folder: annotations made elsewhere by this protocol or by cryodl annotate.",
+    )
+    WAYS = (Drawn(), FromLabels(), FromStack(), FromFolder())
 
-    def _defineParams(self, form: Form) -> None:
-        form.addSection("Input")
-        form.addParam(
-            "source",
-            params.EnumParam,
-            default=DRAW,
-            choices=_SOURCES,
-            label="Annotations from",
-            help="Drawing: a window opens on the screen of this computer, and the run waits until it is closed. "
-            "Label volumes: tiles are chosen throughout the volumes. Stack of tiles: MRC stacks of images and "
-            "of drawings on them, for instance from EMAN2. Folder: annotations made elsewhere by this protocol "
-            "or by cryodl annotate.",
-        )
-        addPointer(
-            form,
-            "inputTomograms",
-            "SetOfTomograms",
-            "Tomograms",
-            "Tomograms to annotate, or those of the label volumes. For a folder of annotations: its tomograms, "
-            "matched by name (tsId).\n\nEmpty: the paths stored in the folder.",
-            allowsNull=True,
-            important=True,
-            condition=_when(DRAW, LABELS, FOLDER),
-        )
-        addLabelVolumes(form, "0 is background, 255 not annotated.", _when(LABELS))
-        form.addParam(
-            "folder",
-            params.FolderParam,
-            condition=_when(FOLDER),
-            label="Folder of annotations",
-            help="Folder that contains annotations.json. It is copied into the project.",
-        )
-        imported = contract.ImportAnnotationsConfig
-        for config, names, sources in (
-            (imported, ["tiles", "drawings", "pixel_size"], (STACK,)),
-            (self._CONFIG, ["feature", "annotator"], (DRAW, LABELS, STACK)),
-            (self._CONFIG, ["tile"], (DRAW, LABELS)),
-            (imported, ["label", "positive_tiles", "negative_tiles", "seed"], (LABELS,)),
-        ):
-            addConfigParams(form, config, names, **{name: dict(condition=_when(*sources)) for name in names})
-        addPointer(
-            form,
-            "inputAnnotations",
-            "CryodlAnnotations",
-            "Add to annotations",
-            "Annotations of another run, which are copied and extended. Features, annotators and tomograms may "
-            "differ.\n\nEmpty: start without annotations.",
-            allowsNull=True,
-        )
-
-    # ----- steps
     def _insertAllSteps(self) -> None:
-        if self.source.get() == DRAW:
+        if self.getChoice() == DRAW:
             # Without end by itself: the run can be executed again, and the window opens with all that was drawn.
             self._insertFunctionStep(self.annotateStep, interactive=True, needsGPU=False)
         else:
-            settings = {"folder": self.folder.get()} if self._config() is None else self._settings()
-            self._insertFunctionStep(
-                self.importStep, dict(settings, added=self.inputAnnotations.get() is not None), needsGPU=False
-            )
+            super()._insertAllSteps()
 
     def annotateStep(self) -> None:
-        if not os.path.exists(self._annotationsFolder()):
-            self._startFolder()
-        self._linkVolumes("tomograms", clonesOf(self.inputTomograms.get()))
-        self._runEngine(self._config(**self._engineValues()), self._getExtraPath())
-        self._createOutput()
-
-    def importStep(self, settings: Dict[str, Any]) -> None:
-        """Nothing here was drawn by hand: a run that is executed again begins anew."""
-        pwutils.cleanPath(self._annotationsFolder())
-        self._startFolder()
-        if self.source.get() == LABELS:
-            for folder, items in zip(("tomograms", "labels"), self._pairs()):
-                self._linkVolumes(folder, items)
-        if self.source.get() == FOLDER:
-            self._takeFolder()
-        else:
-            self._runEngine(self._config(**self._engineValues()), self._getExtraPath())
-        self._createOutput()
-
-    def _startFolder(self) -> None:
-        """The run's folder of annotations, with what it adds to."""
-        given = self.inputAnnotations.get()
-        if given is not None:
-            self._addAnnotations(given.getFolder())
-
-    def _takeFolder(self) -> None:
-        items = [] if self.inputTomograms.get() is None else clonesOf(self.inputTomograms.get())
-        names, paths = engineNames(items), self._linkVolumes("tomograms", items) if items else ()
-        moved = [(names[idOf(item)], path) for item, path in zip(items, paths)]
-        self._addAnnotations(self.folder.get(), moved)
-
-    def _addAnnotations(self, folder: str, moved: Sequence[Tuple[str, str]] = ()) -> None:
-        """Add those of a folder to the run's. moved: (name, path) of tomograms that are not where they were."""
-        config = contract.JoinAnnotationsConfig(
-            annotations=self._annotationsFolder(),
-            folders=(folder,),
-            tomograms=tuple(path for _, path in moved),
-            names=tuple(name for name, _ in moved),
-        )
-        folder = self._getExtraPath("joined")
-        pwutils.makePath(folder)
-        self._runEngine(config, folder)
-
-    def _createOutput(self) -> None:
-        output = CryodlAnnotations.fromFolder(self._annotationsFolder())
-        self._defineOutputs(outputAnnotations=output)
-        for pointer in (self.inputTomograms, self.inputMasks, self.inputAnnotations):
-            if pointer.get() is not None:
-                self._defineSourceRelation(pointer, output)
-
-    # ----- what the engine gets
-    def _annotationsFolder(self) -> str:
-        return self._getExtraPath("annotations")
-
-    def _config(self, **values: Any) -> Any:
-        """The config of the source on the form, None for a folder, which needs no engine."""
-        config = _CONFIGS.get(self.source.get())
-        return None if config is None else readConfig(self, config, **dict(self._engineValues(), **values))
-
-    def _pairs(self) -> Tuple[List[Tomogram], ...]:
-        """([Tomogram], [TomoMask]) in the order of the names that the engine calls them."""
-        return tuple(map(self._inOrder, pairedVolumes(self.inputTomograms.get(), self.inputMasks.get())))
-
-    def _engineValues(self) -> Any:
-        values, source = dict(annotations=self._annotationsFolder(), names=()), self.source.get()
-        if source == DRAW:
-            tomograms = clonesOf(self.inputTomograms.get())
-            size = self.inputTomograms.get().getSamplingRate()
-            return dict(values, tomograms=self._linkPaths("tomograms", tomograms), pixel_size=size)
-        if source == LABELS:
-            tomograms, masks = self._pairs()
-            return dict(
-                values,
-                tomograms=self._linkPaths("tomograms", tomograms),
-                tiles=None,
-                drawings=None,
-                labels=self._linkPaths("labels", masks),
-                pixel_size=self.inputTomograms.get().getSamplingRate(),
-            )
-        return dict(values, tomograms=(), labels=(), label=None)
-
-    # ----- validation and information
-    def _validate(self) -> List[str]:
-        if self._missingPointers():
-            return []  # pyworkflow names them
-        errors = self._checkInputs()
-        return errors or ([] if self.source.get() == FOLDER else formProblems(self._config()))
-
-    def _checkInputs(self) -> List[str]:
-        source, tomograms = self.source.get(), self.inputTomograms.get()
-        if source in (DRAW, LABELS) and tomograms is None:
-            return ["Tomograms is empty. Choose the tomograms to annotate, or those of the label volumes."]
-        errors = [] if tomograms is None or source == STACK else checkTomograms(tomograms)
-        if source != FOLDER:
-            errors += checkNames(self.feature.get(), self.annotator.get())
-        return errors or self._checkSource(source) or self._checkAdded()
-
-    def _checkSource(self, source: int) -> List[str]:
-        if source == STACK:
-            return checkTileStacks(self.tiles.get(), self.drawings.get())
-        if source == FOLDER:
-            tomograms = self.inputTomograms.get()
-            return checkAnnotations(self.folder.get(), set() if tomograms is None else engineNames(tomograms).values())
-        return self._checkLabels() if source == LABELS else self._checkScreen()
-
-    def _checkAdded(self) -> List[str]:
-        given = self.inputAnnotations.get()
-        return [] if given is None else checkAnnotations(given.getFolder())
-
-    def _checkScreen(self) -> List[str]:
-        return (
-            ["A job in a queue cannot open the annotation window. Set 'Use a queue' to No."] if self.useQueue() else []
-        )
-
-    def _checkLabels(self) -> List[str]:
-        masks = self.inputMasks.get()
-        return (
-            checkTomograms(masks, "label volumes")
-            or checkPaired(self.inputTomograms.get(), masks)
-            or checkLabelField(masks, self.label.get())
-        )
-
-    def _warnings(self) -> List[str]:
-        drawn = self._drawn()
-        if self.source.get() != DRAW or self.runMode.get() != MODE_RESTART or drawn is None or not drawn.getCounts():
-            return []
-        return [f"Restart deletes what was drawn in this run ({drawn.inWords()}). Choose Continue to draw more."]
+        given, folder = self.inputAnnotations.get(), self._getExtraPath("joined")
+        if given is not None and not os.path.exists(self._output()):
+            pwutils.makePath(folder)
+            self._runEngine(ImportAnnotationsConfig(annotations=self._output(), folders=(given.getFolder(),)), folder)
+        self._runEngine(self._config(**self._writtenFiles()), self._getExtraPath())
+        self.createOutputStep({})
 
     def _drawn(self) -> Optional[CryodlAnnotations]:
         """The annotations in the run's folder, None if there are none; they are there before the output is."""
         try:
-            return CryodlAnnotations.fromFolder(self._annotationsFolder())
+            return CryodlAnnotations.fromFolder(self._output())
         except (ValueError, OSError):
             return None
-
-    def _tell(self, results: Sequence[Result]) -> List[str]:
-        drawn = self._drawn()
-        more = ["Execute the run again (Continue) to draw more."] if self.source.get() == DRAW else []
-        return ["No annotations yet."] if drawn is None else annotationLines(drawn) + more
-
-    def _methods(self) -> List[str]:
-        drawn = self._drawn()
-        return [] if drawn is None or not drawn.getCounts() else [annotatedInWords(drawn, self._engineResults())]

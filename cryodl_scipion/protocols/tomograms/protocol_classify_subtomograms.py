@@ -1,52 +1,65 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tell which class each subtomogram belongs to."""
+"""Tell which class each subtomogram belongs to, or group them by what they show."""
 
-from typing import Any, Dict, List, Sequence
+import dataclasses
+from typing import Any, Dict, List
 
 from tomo.objects import SetOfSubTomograms
 
 from ...convert.tomograms.subtomogram_sets import appendUnknown
 from ...convert.tomograms.subtomograms import UNKNOWN, classNumbers
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import ClassifySubtomogramsConfig, Result
+from ...engine.cryodl.contract import ClassifySubtomogramsConfig
 from ...engine.cryodl.contract.tomograms.classifying import ClassifySubtomogramsOutputs
 from ..engine_protocol import OneRun
 from ..kinds import ModelOfProject, Options
-from .subtomogram_words import classifiedLines, classifyingInWords, subtomogramCitations
-from .subtomograms_base import CLASSES, UNKNOWN_SET, SubtomogramsBase
 from .tomogram_kinds import TILTS, Subtomograms
+from .tomograms_base import UNKNOWN_SET, SubtomogramsBase, cardOfModel
 
 KIND = "classifier"
+_MODEL, _NONE = "inputModel is not None", "inputModel is None"
 
 
 class CryodlProtClassifySubtomograms(SubtomogramsBase, OneRun[ClassifySubtomogramsConfig, ClassifySubtomogramsOutputs]):
-    """Classify subtomograms with a trained model.
+    """Classify subtomograms with a trained model, or without labels, by what they show.
 
-    In: subtomograms and a model of *cryodl - train subtomogram classifier*. Out: classes, with averages that are
-    compensated for the missing wedge; each subtomogram has the probability of every class, and angles and shifts
-    where the network finds them. Those with the highest out-of-distribution scores are rejected, into a set of
-    their own.
+    In: subtomograms, and a model of *cryodl - train on tomograms* or none. Out: classes, with averages that are
+    compensated for the missing wedge. With a model each subtomogram has the probability of every class, and angles and
+    shifts where the network finds them; those with the highest out-of-distribution scores are rejected, into a set of
+    their own. Without one, subtomograms are clustered, best with the angles of an alignment: of a pair only those
+    Fourier coefficients are compared that both have measured.
     """
 
     _label = "classify subtomograms"
     OUTPUT, NOTHING_YET = "classified.star", "No classes yet."
     FORM = (
         Subtomograms(
-            "Subtomograms to classify. If their box or pixel size differs from the model's, they are resampled."
+            "Subtomograms to classify. If their box or pixel size differs from a model's, they are resampled."
         ),
-        ModelOfProject("inputModel", "A classifier of this project, trained or imported.", KIND),
-        Options("rejected_fraction", "averages", "ground_truth"),
+        ModelOfProject(
+            "inputModel",
+            "A classifier of this project, trained or imported.",
+            KIND,
+            empty="they are clustered without labels",
+        ),
+        Options("rejected_fraction", "ground_truth", when=_MODEL),
+        Options("classes", "embedding", "align", "particle_diameter", "resolution", when=_NONE),
         *TILTS,
     )
 
     def _writesClasses(self) -> bool:
         return self._config().ground_truth
 
+    def _completed(self, config: ClassifySubtomogramsConfig) -> ClassifySubtomogramsConfig:
+        return config if config.model else dataclasses.replace(config, rejected_fraction=None, ground_truth=False)
+
     def _makeOutputs(self, made: ClassifySubtomogramsOutputs) -> Dict[str, Any]:
-        card = contract.read_card(self.inputModel.get().getFolder(), KIND)
-        numbers = card.get("class_numbers") or range(1, len(card["classes"]) + 1)
-        names = dict(zip(numbers, map(str, card["classes"])))
-        averages = {number: made.averages[name] for number, name in names.items() if name in (made.averages or {})}
+        card = self._card()
+        if card is None:
+            names = {int(number): f"cluster {number}" for number in made.counts}
+            return self._classesOf(made.subtomograms, names, {int(n): path for n, path in made.averages.items()})
+        names = dict(zip(card.get("class_numbers") or range(1, len(card["classes"]) + 1), map(str, card["classes"])))
+        averages = {number: made.averages[name] for number, name in names.items() if name in made.averages}
         outputs = self._classesOf(made.subtomograms, names, averages)
         if made.counts.get(UNKNOWN):
             outputs[UNKNOWN_SET] = unknown = SetOfSubTomograms.create(self._getPath(), template="unknown%s.sqlite")
@@ -57,7 +70,13 @@ class CryodlProtClassifySubtomograms(SubtomogramsBase, OneRun[ClassifySubtomogra
 
     # ----- validation and information
     def _checkTogether(self) -> List[str]:
-        if not self._config().ground_truth or set(classNumbers(self.inputSubtomograms.get())) != {0}:
+        config, count = self._config(), self.inputSubtomograms.get().getSize()
+        if not config.model and count < 2 * (config.classes or 1):
+            return [
+                f"There are {count} subtomograms for {config.classes} classes; at least twice as many as classes are "
+                "needed."
+            ]
+        if not config.ground_truth or set(classNumbers(self.inputSubtomograms.get())) != {0}:
             return []
         return ['The subtomograms have no classes to compare with. Set "Compare with the input\'s classes" to No.']
 
@@ -74,21 +93,8 @@ class CryodlProtClassifySubtomograms(SubtomogramsBase, OneRun[ClassifySubtomogra
 
     def _card(self) -> Any:
         """The model's card; None without one, or if it is gone, which must not hide what was made with it."""
-        model = self.inputModel.get()
-        try:
-            return None if model is None else contract.read_card(model.getFolder(), KIND)
-        except ValueError:
-            return None
-
-    def _tell(self, results: Sequence[Result]) -> List[str]:
-        made = self._made()
-        return [self.NOTHING_YET] if made is None or not hasattr(self, CLASSES) else classifiedLines(made)
-
-    def _methods(self) -> List[str]:
-        made = self._made()
-        if made is None or not hasattr(self, CLASSES):
-            return []
-        return [classifyingInWords(made, self._card(), self._result())]
+        return cardOfModel(self.inputModel.get(), KIND)
 
     def _citations(self) -> List[str]:
-        return subtomogramCitations((self._card() or {}).get("network"))
+        card = self._card()
+        return ["cryodl", *(contract.network_citations(KIND, card["network"]) if card else ("Xu2012",))]

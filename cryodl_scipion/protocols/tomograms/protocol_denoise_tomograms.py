@@ -3,22 +3,20 @@
 
 import dataclasses
 import os
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List
 
 from pyworkflow.object import String
 from tomo.objects import SetOfTomograms
 
-from ...convert.tomograms.denoised_tomograms import DENOISER, denoisedOf, halfTomogramsOf
-from ...convert.tomograms.subtomograms import tiltRange
-from ...convert.tomograms.tomograms import clonesOf, engineNames, idOf
+from ...convert.tomograms.subtomograms import tiltsOf
+from ...convert.tomograms.tomograms import DENOISER, clonesOf, denoisedOf, engineNames, halfTomogramsOf, idOf
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import DenoiseTomogramsConfig, Result
+from ...engine.cryodl.contract import DenoiseTomogramsConfig
 from ...engine.cryodl.contract.tomograms.denoising import DenoiseTomogramsOutputs
 from ...objects import CryodlModel
 from ..checks import listed
 from ..engine_protocol import OneRun
 from ..kinds import ModelOfProject, Options, Section
-from .denoising_words import denoisedInWords, denoisedLines, tomogramDenoisingCitations
 from .tomogram_kinds import WholeTomograms
 
 _LEARNS = "inputModel is None"
@@ -53,9 +51,9 @@ class CryodlProtDenoiseTomograms(OneRun[DenoiseTomogramsConfig, DenoiseTomograms
             related=False,
         ),
         Options("fill_wedge", when=_LEARNS),
-        Options("halves", "memory"),
+        Options("halves"),
         Section("Training"),
-        Options("training_tomograms", "steps", "network", "seed", when=_LEARNS),
+        Options("training_tomograms", "steps", "network", when=_LEARNS),
     )
 
     def _makeOutputs(self, made: DenoiseTomogramsOutputs) -> Dict[str, Any]:
@@ -86,7 +84,7 @@ class CryodlProtDenoiseTomograms(OneRun[DenoiseTomogramsConfig, DenoiseTomograms
     def _completed(self, config: DenoiseTomogramsConfig) -> DenoiseTomogramsConfig:
         if self.inputTomograms.get() is None:
             return config
-        halves, (least, largest) = self._halves(), self._tilts() or (-60.0, 60.0)
+        halves, (least, largest) = self._halves(), tiltsOf(self.inputTomograms.get()) or (-60.0, 60.0)
         both = bool(halves) and all(halves)
         return dataclasses.replace(
             config,
@@ -100,12 +98,6 @@ class CryodlProtDenoiseTomograms(OneRun[DenoiseTomogramsConfig, DenoiseTomograms
 
     def _halves(self) -> List[Any]:
         return [halfTomogramsOf(item) for item in clonesOf(self.inputTomograms.get())]
-
-    def _tilts(self) -> Any:
-        """(least, largest) degrees of the first tomogram, or of the set, that says; None if none does."""
-        tomograms = self.inputTomograms.get()
-        known = [tiltRange(item) for item in [*clonesOf(tomograms), tomograms]]
-        return next((found for found in known if found), None)
 
     # ----- validation and information
     def _checkTogether(self) -> List[str]:
@@ -130,22 +122,15 @@ class CryodlProtDenoiseTomograms(OneRun[DenoiseTomogramsConfig, DenoiseTomograms
         return []
 
     def _checkTilts(self) -> List[str]:
-        if self._config().fill_wedge and not self._tilts():
+        if self._config().fill_wedge and not tiltsOf(self.inputTomograms.get()):
             return [
                 "The tomograms do not store their minimum and maximum tilt, which define the missing wedge. Import "
                 "them again with their acquisition."
             ]
         return []
 
-    def _tell(self, results: Sequence[Result]) -> List[str]:
-        denoised, made = getattr(self, DENOISED, None), self._made()
-        if denoised is None or made is None:
-            return [self.NOTHING_YET]
-        return denoisedLines(denoised.getSize(), self._card(), made.controls)
-
-    def _methods(self) -> List[str]:
-        denoised = getattr(self, DENOISED, None)
-        return [] if denoised is None else [denoisedInWords(denoised.getSize(), self._card(), self._engineResults())]
-
     def _citations(self) -> List[str]:
-        return tomogramDenoisingCitations(self._card(), self.fillWedge.get())
+        card = self._card() or dict(fills_wedge=self.fillWedge.get(), network="unet3d")
+        wedge = ["Liu2022IsoNet", "Wiedemann2024"] if card["fills_wedge"] else []
+        own = contract.network_citations(KIND, card["network"])
+        return ["cryodl", "Lehtinen2018", "Buchholz2019", *wedge, *own]

@@ -3,20 +3,21 @@
 
 import dataclasses
 import re
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List
 
 from pwem.objects import EMObject
 from tomo.objects import SetOfCoordinates3D
 
 from ...convert.tomograms.coordinates3d import appendCoordinates3D, readCoordinates3D, speciesOfRow
+from ...convert.tomograms.subtomograms import tiltsOf
 from ...convert.tomograms.tomograms import byId, engineNames
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import DetectParticlesConfig
 from ...engine.cryodl.contract.tomograms.detecting import DetectParticlesOutputs
 from ..engine_protocol import OneRun
 from ..kinds import BoxSize, Choice, MapOrModel, ModelOfProject, Options
-from .detection_words import MATCHING, detectedLines, detectionInWords, detectorCitations
 from .tomogram_kinds import WholeTomograms
+from .tomograms_base import cardOfModel
 
 TEMPLATE, NETWORK = 0, 1
 _TEMPLATE, _NETWORK = (f"findBy == {kind}" for kind in (TEMPLATE, NETWORK))
@@ -36,7 +37,7 @@ class TemplateStructure(MapOrModel):
 class CryodlProtDetectParticles(OneRun[DetectParticlesConfig, DetectParticlesOutputs]):
     """Find particles in tomograms: with a template in all orientations, or with a trained detector.
 
-    In: tomograms, and a map or an atomic model, or a model of *cryodl - train particle detector*. Out: 3-D coordinates;
+    In: tomograms, and a map or an atomic model, or a model of *cryodl - train on tomograms*. Out: 3-D coordinates;
     with a template each has an orientation. The group of a coordinate is its species; of several species each has a set
     of its own, too. The summary says how many detections noise of the same spectrum gives. A stopped run continues with
     the tomogram where it was.
@@ -52,7 +53,7 @@ class CryodlProtDetectParticles(OneRun[DetectParticlesConfig, DetectParticlesOut
             "Find by",
             ["a template", "a trained detector"],
             "A template is compared at every position in many orientations: it needs no training and gives "
-            "orientations, but takes long. A detector trained with *cryodl - train particle detector* finds the "
+            "orientations, but takes long. A detector trained with *cryodl - train on tomograms* finds the "
             "species of its training and is fast.",
         ),
         TemplateStructure(
@@ -60,7 +61,7 @@ class CryodlProtDetectParticles(OneRun[DetectParticlesConfig, DetectParticlesOut
         ),
         ModelOfProject(
             "inputModel",
-            "A model of *cryodl - train particle detector*.",
+            "A model of *cryodl - train on tomograms*.",
             "detector",
             label="Detector",
             when=_NETWORK,
@@ -68,15 +69,14 @@ class CryodlProtDetectParticles(OneRun[DetectParticlesConfig, DetectParticlesOut
         ),
         Options("threshold"),
         Options("diameter", "symmetry", "resolution", "angular_step", "contrast", "defocus", when=_TEMPLATE),
-        Options("phase_flipped", "whitening", "false_detections", when=_TEMPLATE),
-        Options("minimum_distance", "border", "control", "memory", "seed"),
+        Options("phase_flipped", "false_detections", when=_TEMPLATE),
+        Options("minimum_distance", "border", "control"),
         BoxSize("tomograms", "1.5 times the diameter of the largest species"),
     )
     NOT_ON_FORM = {
         "template_pixel_size": "the structure's sampling rate",
         "tilt_min": "of the tomograms' acquisition",
         "tilt_max": "of the tomograms' acquisition",
-        "tilt_series_pixel_size": "for STAR files outside Scipion",
     }
 
     def _settings(self) -> Dict[str, Any]:
@@ -111,43 +111,17 @@ class CryodlProtDetectParticles(OneRun[DetectParticlesConfig, DetectParticlesOut
         return self.findBy.get() == TEMPLATE
 
     def _completed(self, config: DetectParticlesConfig) -> DetectParticlesConfig:
-        tilts = self._tilts(self.inputTomograms.get())
+        tilts = tiltsOf(self.inputTomograms.get())
         return dataclasses.replace(config, tilt_min=tilts[0], tilt_max=tilts[1]) if tilts else config
-
-    @staticmethod
-    def _tilts(tomograms: Any) -> Optional[Tuple[float, float]]:
-        """The range of tilts of the set's acquisition; None where it says none, and the usual ±60° is taken."""
-        acquisition = tomograms.getFirstItem().getAcquisition() if tomograms is not None else None
-        low, high = (None, None) if acquisition is None else (acquisition.getAngleMin(), acquisition.getAngleMax())
-        return None if low is None or high is None or not -90 <= low < high <= 90 else (float(low), float(high))
 
     # ----- validation and information
     def _warnings(self) -> List[str]:
-        if self._byTemplate() and not self._tilts(self.inputTomograms.get()):
+        if self._byTemplate() and not tiltsOf(self.inputTomograms.get()):
             return ["The tomograms do not store their tilt range; -60° to 60° is assumed."]
         return []
 
-    def _tell(self, results: Any) -> List[str]:
-        made = self._made()
-        return [self.NOTHING_YET] if made is None or not hasattr(self, "outputCoordinates") else detectedLines(made)
-
-    def _methods(self) -> List[str]:
-        made, structure = self._made(), self.inputStructure.get()
-        if made is None or not hasattr(self, "outputCoordinates"):
-            return []
-        name = "" if structure is None else self._structureName(structure)
-        return [detectionInWords(made, name, self._detectorCard(), self._engineResults())]
-
-    def _detectorCard(self) -> Optional[Dict[str, Any]]:
-        """The detector's card; None with a template, and if the model is gone, which must not hide what it found."""
-        model = self.inputModel.get()
-        try:
-            return None if self._byTemplate() or model is None else contract.read_card(model.getFolder())
-        except ValueError:
-            return None
-
     def _citations(self) -> List[str]:
         if self._byTemplate():
-            return ["cryodl"] + MATCHING
-        card = self._detectorCard()
-        return detectorCitations(card["network"] if card else None)
+            return ["cryodl", "Roseman2003", "Chaillet2023", "Gorski2005"]
+        card = cardOfModel(self.inputModel.get(), "detector")
+        return ["cryodl", *contract.network_citations("detector", card["network"] if card else None)]

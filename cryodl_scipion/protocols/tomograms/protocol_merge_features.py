@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Let features compete for every voxel."""
+"""Let features compete for every voxel, or compare segmentations with labels."""
 
+import dataclasses
 import json
 import os
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Tuple
 
 import pyworkflow.utils as pwutils
-from tomo.objects import SetOfTomoMasks
+from tomo.objects import SetOfTomoMasks, TomoMask
 
 from ...convert.tomograms.tomograms import (
     MODELS,
@@ -14,18 +15,22 @@ from ...convert.tomograms.tomograms import (
     byId,
     engineNames,
     featureOf,
+    featuresOf,
     fileOf,
     markLabels,
     maskOf,
     sizeOf,
+    tomogramsBehind,
 )
-from ...engine.cryodl.contract import MergeFeaturesConfig, Result
-from ...engine.cryodl.contract.tomograms.features import MergeFeaturesOutputs
+from ...engine.cryodl.contract import EvaluateSegmentationConfig, MergeFeaturesConfig
+from ...engine.cryodl.contract.tomograms.features import EvaluateSegmentationOutputs, MergeFeaturesOutputs
 from ..checks import listed
-from ..engine_protocol import OneRun
-from ..kinds import Options, PointingMany
+from ..kinds import Options, OwnName, PointingMany
+from ..one_of import OneOf, Way
+from ..protocol_base import EVALUATION_FOLDER, HasEvaluation
 from .tomogram_checks import checkPaired, checkTomograms
-from .tomogram_words import METHOD, mergedLines, mergingInWords
+from .tomogram_kinds import Masks
+from .tomograms_base import TomogramsBase
 
 SCORES = "scores"  # folder of the links to the score volumes
 
@@ -39,7 +44,7 @@ class Scores(PointingMany):
         return dict(scores=protocol._getExtraPath(SCORES))
 
     def filesOf(self, protocol: Any, found: List[SetOfTomoMasks]) -> Dict[str, Any]:
-        protocol._writeScores()
+        writeScores(protocol._getExtraPath(SCORES), found)
         return {}
 
     def identity(self, protocol: Any) -> Dict[str, Any]:
@@ -69,19 +74,32 @@ def checkSame(first: SetOfTomoMasks, other: SetOfTomoMasks) -> List[str]:
     return checkPaired(first, other, f"scores of {featureOf(other)}", f"scores of {featureOf(first)}")
 
 
-class CryodlProtMergeFeatures(OneRun[MergeFeaturesConfig, MergeFeaturesOutputs]):
-    """Let features compete for every voxel.
+def writeScores(folder: str, sets: List[SetOfTomoMasks]) -> None:
+    """Links to the score volumes and segment.json, as `cryodl segment` leaves them."""
+    pwutils.cleanPath(folder)
+    pwutils.makePath(folder)
+    names, tomograms, features = engineNames(sets[0]), {}, []
+    for masks in sets:
+        feature, models = featureOf(masks), masks.getAttributeValue(MODELS, "")
+        features.append(dict(name=feature, threshold=getattr(masks, THRESHOLD).get(), annotators=[], model=models))
+        for key, mask in byId(masks).items():
+            file = f"{names[key]}__{feature}.mrc"
+            target = os.path.relpath(os.path.realpath(fileOf(mask)), os.path.realpath(folder))
+            os.symlink(target, os.path.join(folder, file))
+            known = dict(path=mask.getVolName(), files={}, pixel_size=masks.getSamplingRate())
+            entry = tomograms.setdefault(names[key], dict(known, shape=list(sizeOf(mask)[::-1])))
+            entry["files"][feature] = file
+    with open(os.path.join(folder, "segment.json"), "w", encoding="utf-8") as written:
+        json.dump(dict(features=features, tomograms=tomograms), written, indent=2)
 
-    The feature whose score is farthest above its threshold (in log odds) takes the voxel.
 
-    In: the sets of scores of *cryodl - segment tomograms*, one for each feature. Out: TomoMasks with labels 1, 2, ...
-    in the order of the sets, and a table of what was found: volume, number of connected components, surface.
-    """
+class MergeScores(Way[MergeFeaturesConfig, MergeFeaturesOutputs]):
+    """Scores of several features in, label volumes out."""
 
-    _label = "merge features"
+    WORD = "merge scores of features"
     OUTPUT, NOTHING_YET = "merged", "No labels yet."
     GOES_ON = True
-    CITES = (METHOD,)
+    CITES = ("Chen2017",)
     FORM = (
         Scores(
             "inputScores",
@@ -94,44 +112,9 @@ class CryodlProtMergeFeatures(OneRun[MergeFeaturesConfig, MergeFeaturesOutputs])
         ),
     )
 
-    def _writeScores(self) -> None:
-        """Links to the score volumes and segment.json, as `cryodl segment` leaves them."""
-        folder, sets = self._getExtraPath(SCORES), self._pointed("inputScores")
-        pwutils.cleanPath(folder)
-        pwutils.makePath(folder)
-        names, tomograms = engineNames(sets[0]), {}
-        for masks in sets:
-            for key, mask in byId(masks).items():
-                file = f"{names[key]}__{featureOf(masks)}.mrc"
-                os.symlink(
-                    os.path.relpath(os.path.realpath(fileOf(mask)), os.path.realpath(folder)),
-                    os.path.join(folder, file),
-                )
-                entry = tomograms.setdefault(
-                    names[key],
-                    dict(
-                        path=mask.getVolName(),
-                        files={},
-                        pixel_size=(masks.getSamplingRate()),
-                        shape=list(sizeOf(mask)[::-1]),
-                    ),
-                )
-                entry["files"][featureOf(masks)] = file
-        features = [
-            dict(
-                name=featureOf(masks),
-                threshold=getattr(masks, THRESHOLD).get(),
-                annotators=[],
-                model=masks.getAttributeValue(MODELS, ""),
-            )
-            for masks in sets
-        ]
-        with open(os.path.join(folder, "segment.json"), "w", encoding="utf-8") as written:
-            json.dump(dict(features=features, tomograms=tomograms), written, indent=2)
-
-    def _makeOutputs(self, made: MergeFeaturesOutputs) -> Dict[str, Any]:
-        first = self._pointed("inputScores")[0]
-        labels, names = SetOfTomoMasks.create(self._getPath(), template="tomomasks%s.sqlite"), engineNames(first)
+    def makeOutputs(self, protocol: Any, made: Optional[MergeFeaturesOutputs]) -> Dict[str, Any]:
+        first = protocol._pointed("inputScores")[0]
+        labels, names = SetOfTomoMasks.create(protocol._getPath(), template="tomomasks%s.sqlite"), engineNames(first)
         labels.copyInfo(first)
         for key, mask in byId(first).items():
             if names[key] in made.files:
@@ -139,25 +122,106 @@ class CryodlProtMergeFeatures(OneRun[MergeFeaturesConfig, MergeFeaturesOutputs])
         markLabels(labels, made.features)
         return dict(outputLabels=labels)
 
-    def getFound(self) -> Dict[str, Dict[str, Dict[str, float]]]:
-        """{tomogram: {feature: {voxels, volume_nm3, components, area_nm2}}} of features.json; {} before it exists."""
-        path = os.path.join(self._output(), "features.json")
-        if not os.path.exists(path):
-            return {}
-        with open(path, encoding="utf-8") as file:
-            tomograms = json.load(file)["tomograms"]
-        return {name: dict(entry["found"]) for name, entry in tomograms.items()}
 
-    # ----- information
-    def _tell(self, results: Sequence[Result]) -> List[str]:
-        made = self._made()
-        if made is None or getattr(self, "outputLabels", None) is None:
-            return [self.NOTHING_YET]
-        labels = "Labels: " + ", ".join(f"{value} {name}" for value, name in enumerate(made.features, 1))
-        return [labels, *mergedLines(self.getFound()), f"Table: {made.table}"]
+class EvaluateMasks(Way[EvaluateSegmentationConfig, EvaluateSegmentationOutputs]):
+    """Segmentations and true labels in, measures out."""
 
-    def _methods(self) -> List[str]:
-        made, labels = self._made(), getattr(self, "outputLabels", None)
-        if made is None or labels is None:
+    WORD = "evaluate a segmentation"
+    OUTPUT, NOTHING_YET = EVALUATION_FOLDER, "Not evaluated yet."
+    FORM = (
+        Masks(
+            "inputMasks",
+            "TomoMasks to evaluate: labels, or scores of one feature (*cryodl - segment tomograms*).",
+            to=("segmentations", "tomograms", "pixel_size"),
+        ),
+        Masks(
+            "inputTruth",
+            "TomoMasks of the same tomograms and of the same size, matched by name (tsId). Voxels with value 255 "
+            "are not evaluated.",
+            "true labels",
+            label="True labels",
+            to=("labels",),
+        ),
+        Options("label"),
+        OwnName("evaluation", "threshold", when="label is not None"),
+    )
+
+    def writtenFiles(self, protocol: Any) -> Dict[str, Any]:
+        pairs = self._pairs(protocol)
+        for folder, items in zip(("segmentations", "labels"), pairs):
+            protocol._linkVolumes(folder, items)
+        behind = tomogramsBehind(pairs[0])
+        if behind:
+            protocol._linkVolumes("tomograms", pairs[0], behind)
+        return {}
+
+    def makeOutputs(self, protocol: Any, made: Optional[EvaluateSegmentationOutputs]) -> Dict[str, Any]:
+        """Nothing of Scipion is made: the results are files."""
+        return {}
+
+    def _pairs(self, protocol: Any) -> Tuple[List[TomoMask], List[TomoMask]]:
+        """([mask], [true mask]) of the tomograms that both sets have, in the order of the engine's names."""
+        masks, truth = byId(protocol.inputMasks.get()), byId(protocol.inputTruth.get())
+        common = [
+            [mask for key, mask in one.items() if key in other] for one, other in ((masks, truth), (truth, masks))
+        ]
+        return protocol._inOrder(common[0]), protocol._inOrder(common[1])
+
+    def completed(self, protocol: Any, config: EvaluateSegmentationConfig) -> EvaluateSegmentationConfig:
+        if protocol.inputMasks.get() is None or protocol.inputTruth.get() is None:
+            return config
+        masks, truth = self._pairs(protocol)
+        return dataclasses.replace(
+            config,
+            segmentations=protocol._linkPaths("segmentations", masks),
+            labels=protocol._linkPaths("labels", truth),
+            tomograms=protocol._linkPaths("tomograms", masks) if masks and tomogramsBehind(masks) else (),
+            pixel_size=protocol.inputMasks.get().getSamplingRate(),
+            label=config.label if featureOf(protocol.inputMasks.get()) else None,
+        )
+
+    # ----- validation
+    def problems(self, protocol: Any) -> List[str]:
+        masks, truth = protocol.inputMasks.get(), protocol.inputTruth.get()
+        mine, theirs = set(byId(masks)), set(byId(truth))
+        if not mine & theirs:
+            return [
+                f"The segmentations and the true labels have no tomogram in common: {listed(sorted(mine))}, and "
+                f"{listed(sorted(theirs))}. They are matched by name (tsId)."
+            ]
+        if featureOf(masks) and protocol._config().label is None:
+            known = ", ".join(f"{value} {name}" for value, name in enumerate(featuresOf(truth), 1))
+            return [
+                f"The segmentations are scores of {featureOf(masks)}. Set Label to the value of this feature in the "
+                f"true labels{f' ({known})' if known else ''}."
+            ]
+        if mine <= theirs:
+            return checkPaired(truth, masks, "segmentations", "true labels")
+        return checkPaired(masks, truth, "true labels", "segmentations") if theirs < mine else []
+
+    def warnings(self, protocol: Any) -> List[str]:
+        masks, truth = protocol.inputMasks.get(), protocol.inputTruth.get()
+        if masks is None or truth is None:
             return []
-        return [mergingInWords(labels.getSize(), made.features, self._config().competitive, self._engineResults())]
+        alone = sorted(set(byId(masks)) ^ set(byId(truth)))
+        return [f"Only tomograms in both sets are compared; these are left out: {listed(alone)}."] if alone else []
+
+
+class CryodlProtMergeFeatures(HasEvaluation, OneOf[Any, Any], TomogramsBase):
+    """Let features compete for every voxel, or compare a segmentation with labels that serve as ground truth.
+
+    In: the sets of scores of *cryodl - segment tomograms*, one for each feature. Out: TomoMasks with labels
+    1, 2, ... in the order of the sets, and a table of what was found: volume, number of connected components, surface.
+    The feature whose score is farthest above its threshold (in log odds) takes the voxel. Or in, to evaluate: TomoMasks
+    (labels, or scores of one feature), and TomoMasks of the same tomograms with the ground truth: drawn by hand,
+    simulated, or of another method. Out: for each feature Dice coefficient, precision, recall, and how far the boundary
+    is off, in the summary and as files.
+    """
+
+    _label = "merge or evaluate features"
+    WHAT = (
+        "What to do",
+        "Merge: scores of several features become one volume of labels. Evaluate: labels or scores are compared with "
+        "true labels.",
+    )
+    WAYS = (MergeScores(), EvaluateMasks())

@@ -2,22 +2,22 @@
 """Find features in tomograms as they come."""
 
 import re
-from typing import Any, Callable, Dict, List, Sequence
+from typing import Any, Callable, Dict, List
 
 from pyworkflow.protocol.params import Form
 from tomo.objects import SetOfTomoMasks, Tomogram
 
 from ...convert.tomograms.tomograms import idOf, markScores, maskOf
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import Result, SegmentConfig
+from ...engine.cryodl.contract import SegmentConfig
 from ...engine.cryodl.contract.tomograms.segmenting import SegmentOutputs
 from ..batches import BatchRun, appendItems
 from ..checks import checkModelFolder, listed
 from ..kinds import Options, PointingMany
 from ..model_field import addShippedModels, checkShippedModels, shippedFolders
 from ..protocol_base import possibleOutputs
+from .protocol_train_tomograms import CryodlProtTrainTomograms
 from .tomogram_kinds import Tomograms
-from .tomogram_words import METHOD, noiseLines, segmentedLines, segmentingInWords
 
 SCORES = "scores_%s"
 KIND = "segmenter"
@@ -60,16 +60,17 @@ class Segmenters(PointingMany):
 class CryodlProtSegment(BatchRun[SegmentConfig, SegmentOutputs]):
     """Find features in tomograms with trained networks, one for each feature.
 
-    In: tomograms (also while they are still arriving) and one or several models: of *cryodl - train feature
-    segmentation*, or those of membranes, ribosomes, microtubules and thin filaments that come with the plugin. Out:
+    In: tomograms (also while they are still arriving) and one or several models: of *cryodl - train on
+    tomograms*, or those of membranes, ribosomes, microtubules and thin filaments that come with the plugin. Out:
     for each feature a set of TomoMasks with the score of every voxel, of the size and pixel size of the tomograms. Let
-    them compete with *cryodl - merge features*. A stopped run continues where it was.
+    them compete with *cryodl - merge or evaluate
+    features*. A stopped run continues where it was.
     """
 
     _label = "segment tomograms"
     _ITEM, _NAME, _WORK, _MADE = "tomogram", "_tsId", "segment", "segmented"
-    OUTPUT = "scores"
-    CITES = (METHOD,)
+    OUTPUT, NOTHING_YET = "scores", "No score volumes yet."
+    CITES = ("Chen2017",)
     BATCH_SIZE, BATCH_HELP = 1, "For large tomograms, 1 is best."
     FORM = (
         Tomograms("inputTomograms", "Tomograms to segment. They may still be arriving."),
@@ -114,9 +115,9 @@ class CryodlProtSegment(BatchRun[SegmentConfig, SegmentOutputs]):
 
     # ----- settings
     def _trainings(self) -> List[Any]:
-        """Runs of *train feature segmentation* that are chosen and have no model yet."""
+        """Runs of *train on tomograms* that learn a feature, that are chosen and have no model yet."""
         runs = [pointer.getObjValue() for pointer in self.inputModels if pointer.get() is None]
-        return [run for run in runs if run is not None and run.hasAttribute("feature")]
+        return [run for run in runs if isinstance(run, CryodlProtTrainTomograms) and run.getChoice() == 0]
 
     def _folders(self) -> List[str]:
         """Folders of all models, those that come with the plugin last."""
@@ -176,15 +177,6 @@ class CryodlProtSegment(BatchRun[SegmentConfig, SegmentOutputs]):
             for name, masks in self.iterOutputAttributes(SetOfTomoMasks)
             if name.startswith(SCORES % "")
         }
-
-    def _tell(self, results: Sequence[Result]) -> List[str]:
-        return segmentedLines(self._scoreSets()) + noiseLines(results) or ["No score volumes yet."]
-
-    def _methods(self) -> List[str]:
-        sets = self._scoreSets()
-        if not sets:
-            return []
-        return [segmentingInWords(max(s.getSize() for s in sets.values()), self._cards(), self._engineResults())]
 
 
 def _keyOf(card: Dict[str, Any]) -> str:

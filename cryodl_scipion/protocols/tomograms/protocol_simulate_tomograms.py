@@ -1,102 +1,113 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Simulate tomograms of which everything is known."""
+"""Simulate tomograms or subtomograms of which everything is known."""
 
-from typing import Any, Dict, List, Sequence
+import os
+from typing import Any, Dict, List, Optional
 
 from pyworkflow.object import Pointer
-from tomo.objects import SetOfCoordinates3D, SetOfTomograms, SetOfTomoMasks, TomoAcquisition, Tomogram
+from pyworkflow.protocol import params
+from tomo.objects import SetOfCoordinates3D, SetOfSubTomograms, SetOfTomograms, SetOfTomoMasks, TomoAcquisition
 
 from ...convert.tomograms.coordinates3d import appendCoordinates3D, readCoordinates3D
-from ...convert.tomograms.simulated_tomograms import appendLabels, appendTomograms
-from ...convert.tomograms.tomograms import markLabels
-from ...engine.cryodl.contract import Result, SimulateTomogramsConfig
-from ...engine.cryodl.contract.tomograms.simulating import SimulateTomogramsOutputs
-from ..engine_protocol import OneRun
-from ..kinds import BoxSize, MapsOrModels, Options, Section
-from .tomogram_words import simulationLines, tomogramSimulationInWords
+from ...convert.tomograms.subtomogram_sets import appendSimulatedSubtomograms
+from ...convert.tomograms.tomograms import appendLabels, appendTomograms, markLabels
+from ...engine.cryodl.contract import SimulateSubtomogramsConfig, SimulateTomogramsConfig
+from ...engine.cryodl.contract.tomograms.simulating import SimulateSubtomogramsOutputs, SimulateTomogramsOutputs
+from ..kinds import BoxSize, MapsOrModels, Options, OwnName, Section
+from ..one_of import OneOf, Way
+
+# As the engine has it, for what Scipion asks of a microscope.
+_MICROSCOPE = dict(voltage=300.0, sphericalAberration=2.7, amplitudeContrast=0.1, magnification=50000)
+_SERIES = ("tilt_min", "tilt_max", "tilt_step", "defocus")
 
 
-class CryodlProtSimulateTomograms(OneRun[SimulateTomogramsConfig, SimulateTomogramsOutputs]):
-    """Simulate tomograms of cells, with known ground truth.
+class OfCells(Way[SimulateTomogramsConfig, SimulateTomogramsOutputs]):
+    """Tomograms of cells, with their labels and the coordinates of their particles."""
 
-    In: maps or atomic models of particles, or none. Out: tomograms with particles, membranes, filaments and
-    fiducials; TomoMasks whose labels say which voxel is what; 3-D coordinates of the particles with their true
-    angles, one group for each structure. For tests of segmentation, picking and averaging, which need the ground
-    truth.
-    """
-
-    _label = "simulate tomograms"
+    WORD = "tomograms"
     OUTPUT, NOTHING_YET = "simulated", "No tomograms yet."
     FORM = (
         MapsOrModels(
             "inputStructures",
             "Maps (protein positive) or atomic models of the particles, of the right handedness. Each is a "
-            "separate feature with its own label. The pixel size of a map is that of Scipion's object.",
+            "separate feature with its own label, or a class of subtomograms. The pixel size of a map is that of "
+            "Scipion's object.",
             named=True,
             empty="no particles, only the rest of the cell",
         ),
         Options("copies", "pixel_size", "size", "thickness", "count"),
-        BoxSize("tomograms", default=32),
+        BoxSize("tomograms", default=32, expertLevel=params.LEVEL_ADVANCED),
         Section("Cell"),
         Options("vesicles", "membranes", "microtubules", "filaments", "fiducials", "membrane_proteins", "crowding"),
         Section("Microscope"),
+        Options("snr", *_SERIES),
     )
 
-    def _settings(self) -> Dict[str, Any]:
-        return dict(super()._settings(), box_size=self.boxSize.get())
+    def settings(self, protocol: Any) -> Dict[str, Any]:
+        return dict(super().settings(protocol), box_size=protocol.boxSize.get())
 
-    def createOutputStep(self, settings: Dict[str, Any]) -> None:
-        """The tomograms first: the coordinates point to them as an output."""
-        config, made = self._config(), self._result().outputs
-        tomograms = SetOfTomograms.create(self._getPath(), template="tomograms%s.sqlite")
+    def makeOutputs(self, protocol: Any, made: Optional[SimulateTomogramsOutputs]) -> Dict[str, Any]:
+        """The tomograms are an output first: the coordinates point to them."""
+        config = protocol._config()
+        tomograms = SetOfTomograms.create(protocol._getPath(), template="tomograms%s.sqlite")
         tomograms.setSamplingRate(made.pixel_size)
-        tomograms.setAcquisition(_acquisition(config, made))
+        acquisition = dict(angleMin=made.tilt_min, angleMax=made.tilt_max, step=config.tilt_step, accumDose=config.dose)
+        tomograms.setAcquisition(TomoAcquisition(tiltAxisAngle=0.0, **acquisition, **_MICROSCOPE))
         byName = appendTomograms(tomograms, made.tomograms, made.even or {}, made.odd or {})
-        self._defineRelated(outputTomograms=tomograms)
-        labels = SetOfTomoMasks.create(self._getPath(), template="labels%s.sqlite")
+        protocol._defineRelated(outputTomograms=tomograms)
+        labels = SetOfTomoMasks.create(protocol._getPath(), template="labels%s.sqlite")
         labels.copyInfo(tomograms)
         appendLabels(labels, byName, made.labels)
         markLabels(labels, made.features)
-        outputs = dict(outputLabels=labels)
-        if config.structures:
-            outputs["outputCoordinates"] = self._coordinates(tomograms, byName, made)
-        self._defineRelated(**outputs)
-
-    def _coordinates(
-        self, tomograms: SetOfTomograms, byName: Dict[str, Tomogram], made: SimulateTomogramsOutputs
-    ) -> SetOfCoordinates3D:
-        coordinates = SetOfCoordinates3D.create(self._getPath(), template="coordinates%s.sqlite")
-        coordinates.setPrecedents(Pointer(self, extended="outputTomograms"))
+        if not config.structures:
+            return dict(outputLabels=labels)
+        coordinates = SetOfCoordinates3D.create(protocol._getPath(), template="coordinates%s.sqlite")
+        coordinates.setPrecedents(Pointer(protocol, extended="outputTomograms"))
         coordinates.setSamplingRate(made.pixel_size)
-        coordinates.setBoxSize(self.boxSize.get())
+        coordinates.setBoxSize(protocol.boxSize.get())
         groups = {name: label for label, name in enumerate(made.features, 1)}
         for name, path in sorted(made.coordinates.items()):
             appendCoordinates3D(coordinates, byName[name], readCoordinates3D(path), groups)
-        return coordinates
-
-    # ----- information
-    def _tell(self, results: Sequence[Result]) -> List[str]:
-        made = self._made()
-        if made is None or getattr(self, "outputTomograms", None) is None:
-            return [self.NOTHING_YET]
-        return simulationLines(self._config(), made)
-
-    def _methods(self) -> List[str]:
-        made = self._made()
-        if made is None or getattr(self, "outputTomograms", None) is None:
-            return []
-        return [tomogramSimulationInWords(self._config(), made, self._engineResults())]
+        return dict(outputLabels=labels, outputCoordinates=coordinates)
 
 
-def _acquisition(config: SimulateTomogramsConfig, made: SimulateTomogramsOutputs) -> TomoAcquisition:
-    return TomoAcquisition(
-        angleMin=made.tilt_min,
-        angleMax=made.tilt_max,
-        step=config.tilt_step,
-        accumDose=config.dose,
-        tiltAxisAngle=0.0,
-        voltage=config.voltage,
-        sphericalAberration=config.spherical_aberration,
-        amplitudeContrast=config.amplitude_contrast,
-        magnification=50000,
+class OfParticles(Way[SimulateSubtomogramsConfig, SimulateSubtomogramsOutputs]):
+    """Subtomograms of several structures, with class, transform and half set."""
+
+    WORD = "subtomograms"
+    OUTPUT, NOTHING_YET = "subtomograms.star", "No subtomograms yet."
+    FORM = (
+        MapsOrModels("inputStructures", "Each is a class, in this order.", named=True),
+        OwnName("subtomogram", "pixel_size", "count"),
+        Options("box", "max_shift"),
+        Section("Microscope"),
+        OwnName("subtomogram", "snr", "contrast"),
+        Options(*_SERIES),
     )
+
+    def filesMade(self, protocol: Any, config: SimulateSubtomogramsConfig) -> List[str]:
+        return [config.output, os.path.splitext(config.output)[0]]
+
+    def makeOutputs(self, protocol: Any, made: Optional[SimulateSubtomogramsOutputs]) -> Dict[str, Any]:
+        config = protocol._config()
+        subtomograms = SetOfSubTomograms.create(protocol._getPath(), template="subtomograms%s.sqlite")
+        subtomograms.setSamplingRate(made.pixel_size)
+        tilts = dict(angleMin=config.tilt_min, angleMax=config.tilt_max, step=config.tilt_step)
+        subtomograms.setAcquisition(TomoAcquisition(**tilts, **_MICROSCOPE))
+        appendSimulatedSubtomograms(subtomograms, made.subtomograms, made.classes)
+        return dict(outputSubtomograms=subtomograms)
+
+
+class CryodlProtSimulateTomograms(OneOf[Any, Any]):
+    """Simulate tomograms of cells, or subtomograms of several structures, with known ground truth.
+
+    In: maps or atomic models of particles; for tomograms also none. Out: tomograms with particles, membranes, filaments
+    and fiducials; TomoMasks whose labels say which voxel is what; 3-D coordinates of the particles with their true
+    angles, one group for each structure. Or subtomograms with missing wedge, CTF and noise, with their true class
+    (1, 2, ... in the order of the structures), transform and half set. For training of classifiers, and for tests of
+    segmentation, picking, classification and averaging, which need the ground truth.
+    """
+
+    _label = "simulate tomograms"
+    WHAT = ("Simulate", "Tomograms of cells, or subtomograms of single particles.")
+    WAYS = (OfCells(), OfParticles())

@@ -9,8 +9,7 @@ from tomo.objects import SetOfTomograms, SetOfTomoMasks, Tomogram
 from ...convert.tomograms.tomograms import ArrivingTomograms, clonesOf, engineNames, fileOf, filesOf, idOf
 from ...objects import CryodlAnnotations
 from ..kinds import Growing, Options, Pointing
-from .annotation_checks import checkAnnotations
-from .tomogram_checks import checkSubtomograms, checkTomograms
+from .tomogram_checks import checkAnnotations, checkSubtomograms, checkTomograms
 
 # The range of tilts, asked for because not all packages keep it with the subtomograms.
 TILTS = tuple(
@@ -135,7 +134,7 @@ class LabelVolumes(Masks):
 
     to = ("labels",)
 
-    def __init__(self, more: str, when: str, **others: Any) -> None:
+    def __init__(self, more: str, when: str = "True", **others: Any) -> None:
         help = f"TomoMasks of these tomograms, of the same size; matched by their names (tsId). {more}"
         super().__init__("inputMasks", help, "label volumes", label="Label volumes", when=when, **others)
 

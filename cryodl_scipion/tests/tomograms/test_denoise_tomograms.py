@@ -7,9 +7,8 @@ import mrcfile
 import numpy as np
 from matplotlib.figure import Figure
 
-from ...convert.tomograms.denoised_tomograms import DENOISER, halfTomogramsOf
+from ...convert.tomograms.tomograms import DENOISER, halfTomogramsOf
 from ...protocols import CryodlProtDenoiseTomograms
-from ...protocols.tomograms.denoising_words import GUESS, ONLY_FOR
 from ...viewers.preview import Preview
 from ...viewers.tomograms.denoised_slices import drawControls, drawDenoisedSlices
 from ..fake_model import TOMOGRAM_CONTROLS
@@ -71,12 +70,7 @@ class TestCryodlDenoiseTomograms(ViewersTest):
             self.assertEqual(getattr(item, DENOISER).get(), "model")
             self.assertEqual(np.unique(mrcfile.read(item.getFileName())).tolist(), [2.0])
         self.assertEqual(protocol.outputModel.getKind(), "tomogram_denoiser")
-        summary = "\n".join(protocol.summary())
-        self.assertIn("*2 tomograms denoised* by the model model, at 10 Å/px", summary)
-        self.assertIn(ONLY_FOR, summary)
-        self.assertIn("TS_01: correlation with the signal 0.20 before, 0.70 after", summary)
-        self.assertIn("of noise alone 30 % of the contrast is left (Wiener filter: 60 %)", summary)
-        self.assertIn("learned to predict one half of 2 tomograms from the other", protocol.methods()[0])
+        self.assertIn("denoise-tomograms told this.", protocol.summary())
         self.assertEqual(set(protocol._citations()), {"cryodl", "Lehtinen2018", "Buchholz2019", "Cicek2016"})
 
     def test_denoised_halves_go_with_their_tomogram(self):
@@ -88,8 +82,6 @@ class TestCryodlDenoiseTomograms(ViewersTest):
         protocol = self.run_(fillWedge=True)
         config = protocol._config(**protocol._engineValues())
         self.assertEqual((config.tilt_min, config.tilt_max, config.fill_wedge), (-50.0, 54.0, True))
-        self.assertIn(GUESS, "\n".join(protocol.summary()))
-        self.assertIn("missing wedge filled", protocol.methods()[0])
         self.assertLessEqual({"Liu2022IsoNet", "Wiedemann2024"}, set(protocol._citations()))
 
     def test_tomograms_without_halves_need_a_model(self):
@@ -99,7 +91,6 @@ class TestCryodlDenoiseTomograms(ViewersTest):
         again = self.run_(tomograms=self.tomograms, model=model)
         self.assertFalse(again.hasAttribute("outputModel"))
         self.assertEqual(again.outputTomograms.getSize(), 2)
-        self.assertIn("it is not known what was invented in them", "\n".join(again.summary()))
 
     def test_a_set_of_which_some_have_no_halves_and_a_lost_half_are_said(self):
         mixed = finishedWith(self, withHalves(["TS_01", "TS_02", "TS_03"], without=["TS_02"]))

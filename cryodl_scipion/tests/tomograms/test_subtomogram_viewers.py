@@ -14,6 +14,7 @@ from ...protocols import (
 )
 from ...viewers.tomograms.subtomogram_data import CONFIDENCE, SubtomogramGallery
 from ...viewers.tomograms.viewer_subtomograms import CryodlSubtomogramsViewer
+from ...viewers.tomograms.viewer_tomograms import CryodlSimulateTomogramsViewer
 from ..fake_ground_truth import classOf
 from ..tomogram_panels import ViewersTest
 from ..tomogram_sets import BOX, PIXEL_SIZE, makeClassifier, makeSubtomograms
@@ -58,8 +59,10 @@ class TestCryodlSubtomogramViewers(ViewersTest):
         self.assertEqual((gallery.groupNames, len(gallery)), (["proteasome", "ribosome"], output.getSize()))
         self.assertEqual([len(gallery.order(None, group)) for group in (1, 2)], [3, 3])
         self.assertIn("rotated to the structure", "\n".join(gallery.lines(0)))
-        for opened in (simulated, output):  # Analyze results, and a double click
-            self.assertIs(pw.Config.getDomain().findViewers(opened, DESKTOP_TKINTER)[0], CryodlSubtomogramsViewer)
+        found = lambda opened: pw.Config.getDomain().findViewers(opened, DESKTOP_TKINTER)[0]
+        self.assertIs(found(output), CryodlSubtomogramsViewer)
+        self.assertIs(found(simulated), CryodlSimulateTomogramsViewer)
+        self.assertEqual(len(self.panel(simulated, "showGallery")._arguments[1]), output.getSize())
 
     def test_numbers_and_averages_are_drawn(self):
         (axes,) = self.axes(self.classified, "showCounts")
@@ -72,7 +75,7 @@ class TestCryodlSubtomogramViewers(ViewersTest):
 
     def test_a_lost_embedding_is_named(self):
         message = self.panel(self.grouped, "showEmbedding").getMessage()
-        self.assertIn("clustered_embedding.csv", message)
+        self.assertIn("classified_embedding.csv", message)
         path = self.grouped._result().outputs.embedding
         with open(path, "w") as file:
             file.write("name,class,component 1,component 2\n" + "".join(f"x,{1 + i % 2},{i},0\n" for i in range(6)))

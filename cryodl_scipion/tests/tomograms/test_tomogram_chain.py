@@ -25,7 +25,8 @@ from ...protocols import (
     CryodlProtTrainClassifier,
     CryodlProtTrainSegmenter,
 )
-from ...protocols.tomograms.protocol_train_segmenter import LABELLED
+from ...protocols.tomograms.protocol_train_tomograms import LABELLED
+from ...viewers.tomograms.segmentation_words import featuresIn
 from ...viewers.tomograms.slices_data import pointsOf
 from ...viewers.tomograms.subtomogram_data import SubtomogramGallery, middleSlices, readCube
 from ..particle_sets import ParticlesTest, addTo
@@ -163,7 +164,7 @@ class TestCryodlTomogramChain(Chain):
         self.assertGreater(dice[2], 0.6)
 
     def test_the_table_and_the_surfaces_are_of_the_same_features(self):
-        found = self.merged.getFound()["tomo_001"]
+        found = featuresIn(self.merged._getExtraPath("merged"))["tomo_001"]
         self.assertGreater(found["membrane"]["area_nm2"], found[BODY]["area_nm2"])
         made = self.merged._result().outputs
         self.assertEqual(set(made.surfaces["tomo_001"]), {BODY, "membrane"})

@@ -18,12 +18,14 @@ from ...protocols import (
     CryodlProtSimulateTomograms,
     CryodlProtTrainClassifier,
     CryodlProtTrainSegmenter,
+    CryodlProtTrainTomograms,
 )
 from ...viewers import chimera
 from ...viewers.gallery_data import Gallery
 from ...viewers.micrograph_window import MicrographWindow
 from ...viewers.particles_to_measure import ParticlesToMeasure
 from ...viewers.tomograms import viewer_tomograms
+from ...viewers.tomograms.segmentation_words import featuresIn
 from ...viewers.tomograms.slices_data import SCORES
 from ...viewers.tomograms.slices_window import SlicesWindow
 from ...viewers.tomograms.subtomogram_data import SubtomogramGallery
@@ -84,7 +86,7 @@ class TestCryodlTomogramViewers(ViewersTest):
     def test_the_table_tells_what_was_found(self):
         _, _, titles, rows, note = self.panel(self.merged, "showTable")._arguments
         self.assertEqual(len(titles), len(rows[0]))
-        found = self.merged.getFound()["TS_01"]["membrane"]
+        found = featuresIn(self.merged._getExtraPath("merged"))["TS_01"]["membrane"]
         self.assertEqual(
             rows[0],
             ("TS_01", "membrane", f"{found['volume_nm3']:.3g}", f"{found['components']}", "2.5", f"{found['voxels']}"),
@@ -195,12 +197,9 @@ class TestCryodlTomogramViewers(ViewersTest):
 
     def test_forms_find_the_wizards(self):
         for protocolClass, fields in (
-            (CryodlProtMergeFeatures, {"threshold"}),
-            (CryodlProtTrainSegmenter, {"label", "shippedModels"}),
+            (CryodlProtMergeFeatures, {"threshold", "label", "evaluationThreshold"}),
+            (CryodlProtTrainTomograms, {"label", "shippedModels", "diameter", "particleDiameter"}),
             (CryodlProtPickFeatures, {"label", "threshold", "diameter", "boxSize"}),
-            (CryodlProtMeasureMembranes, {"label", "threshold", "boxSize"}),
-            (CryodlProtEvaluateSegmentation, {"label", "threshold"}),
-            (CryodlProtTrainClassifier, {"particleDiameter"}),
         ):
             protocol = self.newProtocol(protocolClass)
             onForm = {name for name, _ in protocol.getDefinition().iterParams()}  # a child has no field of its parent's

@@ -2,6 +2,8 @@
 """What was found in tomograms, and how well, as tables. No windows here."""
 
 import csv
+import json
+import os
 import re
 from typing import Dict, List, Optional, Tuple
 
@@ -28,6 +30,12 @@ _MEMBRANE = {
 }
 MEMBRANE_TITLES = tuple(_MEMBRANE.values())
 _ALL = "all tomograms"
+
+
+def featuresIn(folder: str) -> Dict[str, Dict[str, Dict[str, Optional[float]]]]:
+    """{tomogram: {feature: {voxels, volume_nm3, components, area_nm2}}} of features.json in a folder."""
+    with open(os.path.join(folder, "features.json"), encoding="utf-8") as file:
+        return {name: dict(entry["found"]) for name, entry in json.load(file)["tomograms"].items()}
 
 
 def foundRows(found: Dict[str, Dict[str, Dict[str, Optional[float]]]]) -> List[Tuple[str, ...]]:

@@ -8,8 +8,8 @@ from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 from tomo.objects import SetOfClassesSubTomograms, SetOfSubTomograms
 
 from ...convert.tomograms.subtomograms import CLASS_NAMES
-from ...protocols import CryodlProtClassifySubtomograms, CryodlProtClusterSubtomograms, CryodlProtSimulateSubtomograms
-from ...protocols.tomograms.subtomograms_base import AVERAGES, CLASSES
+from ...protocols import CryodlProtClassifySubtomograms
+from ...protocols.tomograms.tomograms_base import AVERAGES, CLASSES
 from ..gallery_window import GalleryWindow
 from ..panels_viewer import Panel, PanelsViewer
 from ..subsets import imagesSubset, itemsSubset
@@ -17,21 +17,44 @@ from ..window import WindowView
 from .class_plots import drawAverages, drawConfusion, drawCounts, drawEmbeddingAndAverages
 from .subtomogram_data import SubtomogramGallery, averagesOf, readEmbedding
 
-_COUNTS = Panel("showCounts", "Sizes of the classes", "Number of subtomograms of each class.")
-_AVERAGES = Panel("showAverages", "Averages of the classes", "Middle slices of each average.")
-_GALLERY = Panel(
-    "showGallery",
-    "Subtomograms of each class",
-    "Middle slices of the subtomograms (mean of a few slices), of all classes or of one; rotated to the average if "
-    "they have angles.",
+_OF_BOTH = (
+    Panel("showCounts", "Sizes of the classes", "Number of subtomograms of each class."),
+    Panel("showAverages", "Averages of the classes", "Middle slices of each average."),
+    Panel(
+        "showGallery",
+        "Subtomograms of each class",
+        "Middle slices of the subtomograms (mean of a few slices), of all classes or of one; rotated to the average if "
+        "they have angles.",
+    ),
+)
+_CONFUSION = Panel(
+    "showConfusion",
+    "Confusion matrix",
+    "Assigned against true classes; only for runs with *Compare with the input's classes*.",
+)
+_EMBEDDING = Panel(
+    "showEmbedding",
+    "Embedding and averages",
+    "Each subtomogram is a point; similar ones are close together. Colours are the classes, whose averages "
+    "are shown beside.",
 )
 
 
-class _ClassesPanels(PanelsViewer):
-    """What the viewers of classes share."""
+class CryodlClassifyViewer(PanelsViewer):
+    """What `Analyze results` opens for classes of subtomograms."""
 
+    _label = "classification viewer"
+    _targets = [CryodlProtClassifySubtomograms]
     _SECTION = "Classes"
     _WAIT = "There are no classes yet. Wait until the run has finished."
+
+    _PANELS = (_EMBEDDING, *_OF_BOTH, _CONFUSION)
+
+    def setProtocol(self, protocol: Any) -> None:
+        """Of a classifier there is a confusion matrix, of clusters an embedding."""
+        clusters = protocol.inputModel.get() is None
+        self._PANELS = (_EMBEDDING, *_OF_BOTH) if clusters else (*_OF_BOTH, _CONFUSION)
+        super().setProtocol(protocol)
 
     def _data(self) -> SetOfClassesSubTomograms:
         return getattr(self.protocol, CLASSES, None)
@@ -54,23 +77,6 @@ class _ClassesPanels(PanelsViewer):
     def _showGallery(self, classes: EMSet) -> List[str]:
         return [galleryView(self, classes, self.protocol.getRunName())]
 
-
-class CryodlClassifyViewer(_ClassesPanels):
-    """What `Analyze results` opens for a classification."""
-
-    _label = "classification viewer"
-    _targets = [CryodlProtClassifySubtomograms]
-    _PANELS = (
-        _COUNTS,
-        Panel(
-            "showConfusion",
-            "Confusion matrix",
-            "Assigned against true classes; only for runs with *Compare with the input's classes*.",
-        ),
-        _AVERAGES,
-        _GALLERY,
-    )
-
     def _showConfusion(self, classes: SetOfClassesSubTomograms) -> List[Any]:
         made = self.protocol._result().outputs
         found = made.confusion
@@ -89,24 +95,6 @@ class CryodlClassifyViewer(_ClassesPanels):
         plotter.getFigure().tight_layout()
         return [plotter]
 
-
-class CryodlClusterViewer(_ClassesPanels):
-    """What `Analyze results` opens for a clustering."""
-
-    _label = "clustering viewer"
-    _targets = [CryodlProtClusterSubtomograms]
-    _PANELS = (
-        Panel(
-            "showEmbedding",
-            "Embedding and averages",
-            "Each subtomogram is a point; similar ones are close together. Colours are the classes, whose averages "
-            "are shown beside.",
-        ),
-        _COUNTS,
-        _AVERAGES,
-        _GALLERY,
-    )
-
     def _showEmbedding(self, classes: SetOfClassesSubTomograms) -> List[Any]:
         positions, numbers = readEmbedding(self.protocol._result().outputs.embedding)
         averages = self._averages(classes)
@@ -117,24 +105,38 @@ class CryodlClusterViewer(_ClassesPanels):
 
 
 class CryodlSubtomogramsViewer(Viewer):
-    """Simulated subtomograms, of all classes or of one: what `Analyze results` and a double click open."""
+    """Simulated subtomograms, of all classes or of one: what a double click opens."""
 
     _name = "cryodl subtomograms"
-    _targets = [CryodlProtSimulateSubtomograms, SetOfSubTomograms]
+    _targets = [SetOfSubTomograms]
     _environments = [DESKTOP_TKINTER]
 
     @classmethod
     def can_handle_this_instance(cls, instance: Any) -> bool:
-        simulated = isinstance(instance, SetOfSubTomograms) and instance.hasAttribute(CLASS_NAMES)
-        return simulated or isinstance(instance, CryodlProtSimulateSubtomograms)
+        return isinstance(instance, SetOfSubTomograms) and instance.hasAttribute(CLASS_NAMES)
 
     def _visualize(self, obj: Any, **kwargs: Any) -> List[Any]:
-        subtomograms = obj if isinstance(obj, SetOfSubTomograms) else getattr(obj, "outputSubtomograms", None)
-        if subtomograms is None:
-            return [self.infoMessage("There are no subtomograms yet. Wait until the run has finished.", "Nothing yet")]
-        data, subset = SubtomogramGallery.ofSimulated(subtomograms), itemsSubset(self, subtomograms, "subtomogram")
-        title = "Subtomograms" if self.protocol is None else f"Subtomograms: {self.protocol.getRunName()}"
-        return [WindowView(GalleryWindow, self.getTkRoot(), data, title, None, subset)]
+        return [simulatedView(self, obj)]
+
+
+class SimulatedSubtomogramsViewer(PanelsViewer):
+    """What `Analyze results` opens for simulated subtomograms."""
+
+    _SECTION = "Simulated subtomograms"
+    _PANELS = (Panel("showGallery", "Subtomograms", "Middle slices of the subtomograms, of all classes or of one."),)
+    _WAIT = "There are no subtomograms yet. Wait until the run has finished."
+
+    def _data(self) -> Any:
+        return getattr(self.protocol, "outputSubtomograms", None)
+
+    def _showGallery(self, subtomograms: SetOfSubTomograms) -> List[Any]:
+        return [simulatedView(self, subtomograms)]
+
+
+def simulatedView(viewer: Any, subtomograms: SetOfSubTomograms) -> Any:
+    data, subset = SubtomogramGallery.ofSimulated(subtomograms), itemsSubset(viewer, subtomograms, "subtomogram")
+    title = "Subtomograms" if viewer.protocol is None else f"Subtomograms: {viewer.protocol.getRunName()}"
+    return WindowView(GalleryWindow, viewer.getTkRoot(), data, title, None, subset)
 
 
 def galleryView(viewer: Any, classes: EMSet, title: str) -> Any:

@@ -13,8 +13,6 @@ from ...convert.tomograms.tomograms import engineNames, featureOf, featuresOf
 from ...engine.cryodl.contract import Result
 from ...protocols import (
     CryodlProtDetectParticles,
-    CryodlProtEvaluateSegmentation,
-    CryodlProtMeasureMembranes,
     CryodlProtMergeFeatures,
     CryodlProtPickFeatures,
     CryodlProtSegment,
@@ -27,12 +25,21 @@ from ..table_window import TableWindow
 from ..window import WindowView
 from .meshes_data import MembraneMeshes, membranesIn
 from .meshes_window import MeshesWindow
-from .segmentation_words import FOUND_TITLES, JUDGED_TITLES, MEMBRANE_TITLES, foundRows, judgedRows, membraneRows
+from .segmentation_words import (
+    FOUND_TITLES,
+    JUDGED_TITLES,
+    MEMBRANE_TITLES,
+    featuresIn,
+    foundRows,
+    judgedRows,
+    membraneRows,
+)
 from .slices_data import LABELS, Layer, TomogramSlices, layerOf
 from .slices_plots import CROWD
 from .slices_window import SlicesWindow
 from .surfaces_data import Surfaces
 from .surfaces_window import SurfacesWindow
+from .viewer_subtomograms import SimulatedSubtomogramsViewer
 
 
 class CryodlMasksViewer(Viewer):
@@ -112,11 +119,9 @@ class CryodlSegmentViewer(PanelsViewer):
         ]
 
 
-class CryodlMergeViewer(PanelsViewer):
+class MergeViewer(PanelsViewer):
     """What `Analyze results` opens for merged features."""
 
-    _label = "features viewer"
-    _targets = [CryodlProtMergeFeatures]
     _SECTION = "Features"
     _PANELS = (
         Panel("showLabels", "Labels over the tomograms", "Slices of each tomogram, overlaid with the features."),
@@ -146,7 +151,7 @@ class CryodlMergeViewer(PanelsViewer):
                 self.getTkRoot(),
                 f"Features: {self.protocol.getRunName()}",
                 FOUND_TITLES,
-                foundRows(self.protocol.getFound()),
+                foundRows(featuresIn(os.path.dirname(table))),
                 f"All values: {path}, in the folder of the run.",
             )
         ]
@@ -171,11 +176,9 @@ class CryodlMergeViewer(PanelsViewer):
         ]
 
 
-class CryodlPickFeaturesViewer(PanelsViewer):
+class PointsViewer(PanelsViewer):
     """What `Analyze results` opens for coordinates of a segmentation."""
 
-    _label = "places viewer"
-    _targets = [CryodlProtPickFeatures]
     _SECTION = "Points"
     _PANELS: Tuple[Panel, ...] = (
         Panel(
@@ -200,11 +203,9 @@ class CryodlPickFeaturesViewer(PanelsViewer):
         ]
 
 
-class CryodlMeasureMembranesViewer(CryodlPickFeaturesViewer):
+class MembranesViewer(PointsViewer):
     """What `Analyze results` opens for measured membranes."""
 
-    _label = "membranes viewer"
-    _targets = [CryodlProtMeasureMembranes]
     _SECTION = "Membranes"
     _PANELS = (
         Panel(
@@ -219,7 +220,7 @@ class CryodlMeasureMembranesViewer(CryodlPickFeaturesViewer):
             "Area, thickness, curvature",
             "What was measured of each membrane; thickness and curvature are medians.",
         ),
-        *CryodlPickFeaturesViewer._PANELS,
+        *PointsViewer._PANELS,
     )
     _WAIT = "There are no membranes yet. Wait until the run has finished."
 
@@ -235,6 +236,14 @@ class CryodlMeasureMembranesViewer(CryodlPickFeaturesViewer):
         note = f"All values: {path}, in the folder of the run."
         title = f"Membranes: {self.protocol.getRunName()}"
         return [WindowView(TableWindow, self.getTkRoot(), title, MEMBRANE_TITLES, membraneRows(table), note)]
+
+
+class CryodlPickFeaturesViewer(PanelsViewer):
+    """What `Analyze results` opens for *pick in segmentation*."""
+
+    _label = "points viewer"
+    _targets = [CryodlProtPickFeatures]
+    WAYS = (PointsViewer, MembranesViewer)
 
 
 class CryodlDetectParticlesViewer(PanelsViewer):
@@ -263,11 +272,9 @@ class CryodlDetectParticlesViewer(PanelsViewer):
         ]
 
 
-class CryodlSimulateTomogramsViewer(PanelsViewer):
+class SimulatedViewer(PanelsViewer):
     """What `Analyze results` opens for simulated tomograms."""
 
-    _label = "simulated tomograms viewer"
-    _targets = [CryodlProtSimulateTomograms]
     _SECTION = "Simulated tomograms"
     _PANELS = (
         Panel(
@@ -289,11 +296,17 @@ class CryodlSimulateTomogramsViewer(PanelsViewer):
         return [slicesView(self.getTkRoot(), data, self.protocol.getRunName())]
 
 
-class CryodlEvaluateSegmentationViewer(PanelsViewer):
+class CryodlSimulateTomogramsViewer(PanelsViewer):
+    """What `Analyze results` opens for *simulate tomograms*."""
+
+    _label = "simulated tomograms viewer"
+    _targets = [CryodlProtSimulateTomograms]
+    WAYS = (SimulatedViewer, SimulatedSubtomogramsViewer)
+
+
+class EvaluationViewer(PanelsViewer):
     """What `Analyze results` opens for a comparison with true labels."""
 
-    _label = "segmentation evaluation viewer"
-    _targets = [CryodlProtEvaluateSegmentation]
     _SECTION = "Evaluation"
     _PANELS = (
         Panel("showMetrics", "Metrics and pictures", "Dice, precision, recall and boundary error of each feature."),
@@ -327,6 +340,14 @@ class CryodlEvaluateSegmentationViewer(PanelsViewer):
         found, ground_truth = self.protocol.inputMasks.get(), self.protocol.inputTruth.get()
         data = TomogramSlices.ofMasks(found, [layerOf(ground_truth, "ground truth"), layerOf(found, "segmentation")])
         return [slicesView(self.getTkRoot(), data, "Segmentation and ground truth")]
+
+
+class CryodlMergeViewer(PanelsViewer):
+    """What `Analyze results` opens for *merge or evaluate features*."""
+
+    _label = "features viewer"
+    _targets = [CryodlProtMergeFeatures]
+    WAYS = (MergeViewer, EvaluationViewer)
 
 
 def slicesView(root: Any, data: Any, title: str) -> Any:

@@ -94,20 +94,20 @@ from .recipes.heterogeneity import (
 from .recipes.reporting import ReportConfig
 from .request import Request, drawn_and_named, settings_of
 from .result import CONTRACT_VERSION, AllSkipped, Failure, Result, Skipped, in_words, said_skipped
-from .tomograms.annotating import AnnotateConfig, ImportAnnotationsConfig, JoinAnnotationsConfig
+from .tomograms.annotating import AnnotateConfig, ImportAnnotationsConfig
 from .tomograms.classifying import ClassifySubtomogramsConfig, TrainClassifierConfig
-from .tomograms.clustering import ClusterSubtomogramsConfig
 from .tomograms.denoising import DenoiseTomogramsConfig
-from .tomograms.detecting import DetectParticlesConfig
-from .tomograms.evaluating import EvaluateSegmentationConfig
+from .tomograms.detecting import DetectParticlesConfig, TrainDetectorConfig
 from .tomograms.exporting import ExportTomogramsConfig
-from .tomograms.features import MergeFeaturesConfig, PickFeaturesConfig
-from .tomograms.membranes import MeasureMembranesConfig
+from .tomograms.features import (
+    EvaluateSegmentationConfig,
+    MeasureMembranesConfig,
+    MergeFeaturesConfig,
+    PickFeaturesConfig,
+)
 from .tomograms.pretraining import TrainGeneralSegmenterConfig
-from .tomograms.segmenting import SegmentConfig, TrainSegmenterConfig, noise_in_words
-from .tomograms.simulating import SimulateTomogramsConfig
-from .tomograms.simulating_subtomograms import SimulateSubtomogramsConfig
-from .tomograms.training_detectors import TrainDetectorConfig
+from .tomograms.segmenting import SegmentConfig, TrainSegmenterConfig
+from .tomograms.simulating import SimulateSubtomogramsConfig, SimulateTomogramsConfig
 from .version_0_1_0 import former_names, present_options
 from .words import counted, resolution_in_words, score_text, some_names
 
@@ -126,7 +126,6 @@ __all__ = [
     "CONTRASTS",
     "Classify2DConfig",
     "ClassifySubtomogramsConfig",
-    "ClusterSubtomogramsConfig",
     "Command",
     "CompareMapsOfPicksConfig",
     "CompareModelsConfig",
@@ -160,7 +159,6 @@ __all__ = [
     "ImproveMapConfig",
     "InitialMapConfig",
     "INPUT_WEIGHT",
-    "JoinAnnotationsConfig",
     "LABEL_KINDS",
     "LATENT_METHODS",
     "MICROGRAPH_DENOISER",
@@ -234,7 +232,6 @@ __all__ = [
     "half_map_resolutions",
     "half_map_verdict",
     "in_words",
-    "noise_in_words",
     "network_citations",
     "network_names",
     "network_words",

@@ -19,20 +19,7 @@ from .particles import denoising as denoising_particles
 from .particles import simulating as simulating_particles
 from .particles import training as training_denoisers
 from .recipes import comparing_maps, heterogeneity, reporting
-from .tomograms import (
-    annotating,
-    classifying,
-    clustering,
-    detecting,
-    evaluating,
-    features,
-    membranes,
-    pretraining,
-    segmenting,
-    simulating,
-    simulating_subtomograms,
-    training_detectors,
-)
+from .tomograms import annotating, classifying, detecting, features, pretraining, segmenting, simulating
 from .tomograms import denoising as denoising_tomograms
 from .tomograms import exporting as exporting_tomograms
 
@@ -48,9 +35,9 @@ _MODULES: typing.Tuple[typing.Any, ...] = (
     *(picking, training_pickers, labelling, comparing, images, simulating_micrographs),
     *(classes2d, initial_map, orienting, denoising_particles, training_denoisers, heterogeneity, latent, integrity),
     *(identifying,),
-    *(simulating_particles, segmenting, annotating, features, membranes, evaluating, denoising_tomograms),
-    *(detecting, training_detectors, classifying, clustering, exporting_tomograms),
-    *(simulating, simulating_subtomograms, pretraining, improving, evaluating_maps, training_improvers),
+    *(simulating_particles, segmenting, annotating, features, denoising_tomograms),
+    *(detecting, classifying, exporting_tomograms),
+    *(simulating, pretraining, improving, evaluating_maps, training_improvers),
     *(simulating_maps, listing, comparing_maps, reporting),
 )
 _ROWS: typing.List[Command] = [row for module in _MODULES for row in module.COMMANDS]

@@ -8,20 +8,34 @@ This is the only place that knows another version. Requests, results, command li
 import typing
 
 VERSION = "0.1.0"
+_LEARNING = ("patience", "validation_fraction", "learning_rate")
+_OPTICS = ("voltage", "spherical_aberration", "amplitude_contrast")
 # {name then: name now}; a command that is not listed keeps its name.
-COMMANDS: typing.Dict[str, str] = {"fit-subtomogram-heterogeneity": "fit-heterogeneity", "pick-templates": "pick"}
+COMMANDS: typing.Dict[str, str] = {
+    "cluster-subtomograms": "classify-subtomograms",
+    "fit-subtomogram-heterogeneity": "fit-heterogeneity",
+    "join-annotations": "import-annotations",
+    "pick-templates": "pick",
+}
 # {command then: {option: value}} that say now what the command's name said then: pick-templates is pick --method ...
 GIVEN: typing.Dict[str, typing.Dict[str, typing.Any]] = {"pick-templates": {"method": "templates"}}
 # {class then: (class now, {field of the form: value})} of protocols; of a choice the position. The values say now what
 # the class said then.
 PROTOCOLS: typing.Dict[str, typing.Tuple[str, typing.Dict[str, typing.Any]]] = {
     "CryodlProtAutoPick": ("CryodlProtPick", {"method": 2}),
+    "CryodlProtClusterSubtomograms": ("CryodlProtClassifySubtomograms", {}),
     "CryodlProtCompareModels": ("CryodlProtEvaluateMap", {"what": 1}),
+    "CryodlProtEvaluateSegmentation": ("CryodlProtMergeFeatures", {"what": 1}),
     "CryodlProtExportModel": ("CryodlProtModels", {"what": 1}),
     "CryodlProtFitSubtomogramHeterogeneity": ("CryodlProtFitHeterogeneity", {}),
     "CryodlProtImportModel": ("CryodlProtModels", {"what": 0}),
     "CryodlProtRawParticles": ("CryodlProtDenoise", {"what": 1}),
     "CryodlProtPickTemplates": ("CryodlProtPick", {"method": 1}),
+    "CryodlProtMeasureMembranes": ("CryodlProtPickFeatures", {"what": 1}),
+    "CryodlProtSimulateSubtomograms": ("CryodlProtSimulateTomograms", {"what": 1}),
+    "CryodlProtTrainClassifier": ("CryodlProtTrainTomograms", {"what": 2}),
+    "CryodlProtTrainDetector": ("CryodlProtTrainTomograms", {"what": 1}),
+    "CryodlProtTrainSegmenter": ("CryodlProtTrainTomograms", {"what": 0}),
 }
 # {command: {option then: option now}}, as field names: minimum_score. The command's name is the present one, or that of
 # then where several became one.
@@ -47,12 +61,24 @@ REMOVED: typing.Dict[str, typing.Tuple[str, ...]] = {
     "train-picker": ("patience",),
     "fit-heterogeneity": ("tolerance", "gaussians", "anchors"),
     "fit-subtomogram-heterogeneity": ("tolerance",),
-    "segment": ("noise_limit",),
+    "classify-subtomograms": ("averages", "batch_size", "components", "compensate"),
+    "denoise-tomograms": ("memory",),
+    "detect-particles": ("whitening", "memory", "tilt_series_pixel_size"),
+    "measure-membranes": ("tilt_series_pixel_size",),
+    "merge-features": ("smoothing", "competitive", "memory"),
+    "pick-features": ("tilt_series_pixel_size",),
+    "segment": ("memory", "noise_limit"),
     "simulate-half-maps": ("side_chains", "solvent", "carboxylates", "sharpen"),
+    "simulate-subtomograms": ("defocus_spread", *_OPTICS),
+    "simulate-tomograms": ("defocus_spread", *_OPTICS),
+    "train-classifier": _LEARNING,
+    "train-detector": _LEARNING,
+    "train-general-segmenter": ("batch_size", "learning_rate"),
     "train-map-improver": (
         *("local_resolution", "local_effects", "ssim_weight", "q_score_weight", "fsc_weight", "attention", "width"),
-        *("patience", "validation_fraction", "learning_rate"),
+        *_LEARNING,
     ),
+    "train-segmenter": _LEARNING,
 }
 # {command: {output then: output now}}; its name as above.
 OUTPUTS: typing.Dict[str, typing.Dict[str, str]] = {"fit-subtomogram-heterogeneity": {"subtomograms": "particles"}}

@@ -11,6 +11,7 @@ import typing
 from ..contract import describe_all
 
 GIGABYTE = 1e9
+WORKING_MEMORY = 1.5  # GB that the work on one tomogram takes, in addition to the libraries
 _ALLOCATORS = (
     "can't allocate memory",
     "not enough memory",

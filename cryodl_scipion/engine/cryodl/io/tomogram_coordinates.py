@@ -165,10 +165,7 @@ def coordinate_columns(
 
 
 def write_coordinates3d(
-    path: str | os.PathLike[str],
-    tables: typing.Sequence[dict[str, typing.Any]],
-    pixel_sizes: typing.Sequence[float],
-    tilt_series_pixel_size: float | None = None,
+    path: str | os.PathLike[str], tables: typing.Sequence[dict[str, typing.Any]], pixel_sizes: typing.Sequence[float]
 ) -> None:
     """Write the columns of some tomograms, one after the other, as a STAR file.
 
@@ -178,30 +175,16 @@ def write_coordinates3d(
         {column: values}, all with the same columns.
     pixel_sizes : sequence of float
         Å/px of each tomogram, a column of its own.
-    tilt_series_pixel_size : float, Å/px
-        Of the tilt series (not binned), for an optics table. None: no such table. RELION 5 then takes it, and voltage,
-        spherical aberration and amplitude contrast, from its tomograms.star; what a table lacks it would never know.
     """
     rows = {name: [value for table in tables for value in table[name]] for name in tables[0]}
     first = next(iter(tables[0]))
     rows[PIXEL_SIZE] = [float(size) for table, size in zip(tables, pixel_sizes) for _ in table[first]]
-    # RELION 3.1 takes the first table of a file of coordinates, later ones look for the name
-    written = {"particles": rows}
-    if tilt_series_pixel_size is not None:
-        rows[GROUP] = [1] * len(rows[first])
-        written["optics"] = {
-            GROUP: [1],
-            "rlnOpticsGroupName": ["opticsGroup1"],
-            "rlnTomoTiltSeriesPixelSize": [float(tilt_series_pixel_size)],
-        }
-    write_tables(path, written)
+    # no optics table: RELION 5 takes the optics from its tomograms.star; what a table lacked it would never know
+    write_tables(path, {"particles": rows})
 
 
 def join_coordinates3d(
-    path: str | os.PathLike[str],
-    files: typing.Sequence[str | os.PathLike[str]],
-    pixel_sizes: typing.Sequence[float],
-    tilt_series_pixel_size: float | None = None,
+    path: str | os.PathLike[str], files: typing.Sequence[str | os.PathLike[str]], pixel_sizes: typing.Sequence[float]
 ) -> None:
     """Write the particles of some STAR files of write_coordinates3d, one after the other, as one.
 
@@ -209,9 +192,7 @@ def join_coordinates3d(
     ----------
     pixel_sizes : sequence of float
         Å/px of each.
-    tilt_series_pixel_size : float, Å/px
-        As write_coordinates3d has it.
     """
     tables = [read_tables(file)["particles"] for file in files]
     own = [{k: v for k, v in table.items() if k not in (GROUP, PIXEL_SIZE)} for table in tables]
-    write_coordinates3d(path, own, pixel_sizes, tilt_series_pixel_size)
+    write_coordinates3d(path, own, pixel_sizes)

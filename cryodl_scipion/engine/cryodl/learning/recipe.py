@@ -24,6 +24,8 @@ if typing.TYPE_CHECKING:
     from .schedule import FitReport, Schedule
     from .task import Task
 
+HELD_OUT = 0.2  # of what is learned from, for validation
+
 
 class TrainingRun:
     """One training of a command: take_folder and take_device in the order that suits it, start, fit, finish, result.

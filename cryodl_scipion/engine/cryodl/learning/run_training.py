@@ -159,8 +159,8 @@ def _schedule(task: typing.Any, config: typing.Any, seed: int) -> Schedule:
     schedule = Schedule(
         steps,
         max(MIN_STEPS, -(-steps // MAX_VALIDATIONS)),
-        getattr(config, "patience", getattr(task, "patience", steps)),
-        getattr(config, "learning_rate", None) or task.method.learning_rate,
+        getattr(config, "patience", None) or task.patience or steps,
+        getattr(config, "learning_rate", None) or task.rate * task.method.learning_rate,
         seed,
         ema=task.method.ema,
         decay=task.method.decay,

@@ -18,7 +18,8 @@ class Task:
 
     networks: torch.nn.ModuleDict of everything that learns. optimizers: dict of optimizers over them.
     example_name: what a batch is made of, in the plural. validates_poorly: True if the validation part is too small to
-    choose by. minimum_steps: steps before which patience does not end the training.
+    choose by. minimum_steps: steps before which patience does not end the training. patience: validations without gain
+    before it ends, None for all steps. rate: part of the method's learning rate.
     progress: set before each batch, part of the steps that are done. by_processes: whether several processes may train
     it: then batch() gives a tuple of tensors that can be shared out by their first axis, and train_step calls its
     networks by `network(name)`.
@@ -32,6 +33,8 @@ class Task:
     example_name = "examples"
     validates_poorly = False
     minimum_steps = 0
+    patience: int | None = None
+    rate = 1.0
 
     def network(self, name: str) -> torch.nn.Module:
         """The network to call in train_step: one of `networks`, or what shares its gradients with other processes."""

@@ -20,6 +20,8 @@ from .structures import load_density
 from .tilt_microscope import noise, seen
 from .tilt_series import back_projected, image_width, tilt_images
 
+SPREAD = 0.125  # of the mean defocus: the largest deviation of a tomogram's
+SPHERICAL_ABERRATION = 2.7  # mm
 FINER = 2  # densities are sampled so much finer before they are rotated
 SAMPLE = 16  # subtomograms that strengths of signal and noise are measured on
 PER_TOMOGRAM = 10  # subtomograms of each structure that share the defocus of one tomogram
@@ -156,7 +158,12 @@ def optics_of(config: SimulateSubtomogramsConfig, index: int) -> Optics:
     return random_defocus(config, rng)
 
 
-def random_defocus(config: SimulateSubtomogramsConfig | SimulateTomogramsConfig, rng: np.random.Generator) -> Optics:
-    """Optics with a defocus within the config's spread, not below zero, without astigmatism."""
-    defocus = max(0.0, config.defocus + rng.uniform(-1, 1) * config.defocus_spread)
-    return Optics(defocus, defocus, 0.0, config.voltage, config.spherical_aberration, config.amplitude_contrast)
+def random_defocus(
+    config: SimulateSubtomogramsConfig | SimulateTomogramsConfig,
+    rng: np.random.Generator,
+    voltage: float = 300.0,
+    amplitude_contrast: float = 0.1,
+) -> Optics:
+    """Optics with a defocus near the config's, without astigmatism. voltage: kV."""
+    defocus = config.defocus * (1 + rng.uniform(-SPREAD, SPREAD))
+    return Optics(defocus, defocus, 0.0, voltage, SPHERICAL_ABERRATION, amplitude_contrast)

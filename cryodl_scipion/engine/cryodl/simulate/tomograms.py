@@ -229,6 +229,7 @@ def photograph(
     tilts: typing.Sequence[float],
     rng: np.random.Generator,
     device: torch.device,
+    microscope: tuple[float, ...] = (),
 ) -> torch.Tensor:
     """Noisy tilt images of a cell's density, protein dark or bright as the config says.
 
@@ -237,6 +238,8 @@ def photograph(
     density : ndarray, (z, y, x)
     tilts : sequence of float
         Degrees.
+    microscope : tuple
+        Voltage in kV and amplitude contrast, if not the usual ones.
 
     Returns
     -------
@@ -245,7 +248,7 @@ def photograph(
     """
     width = image_width(density.shape[0], density.shape[2], tilts)
     images = tilt_images(torch.from_numpy(density).to(device), tilts, width)
-    optics = random_defocus(config, rng) if config.defocus else None
+    optics = random_defocus(config, rng, *microscope) if config.defocus else None
     exposure = exposures(tilts, config.dose) if config.dose else None
     for i, tilt in enumerate(tilts):
         seen_for = None if exposure is None else exposure[i : i + 1]

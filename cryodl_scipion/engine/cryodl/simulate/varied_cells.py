@@ -58,7 +58,10 @@ def random_cell(
         particles, copies = [], []
     cell, _, _ = fill_cell(config, particles, copies, rng, appearance)
     tilts = tilt_angles(config)
-    images = photograph(cell.density, config, tilts, rng, device or torch.device("cpu"))
+    voltage = float(rng.choice([300.0, 300.0, 200.0]))
+    amplitude_contrast = 0.9 if rng.random() < 0.08 else float(rng.uniform(0.07, 0.2))
+    device = device or torch.device("cpu")
+    images = photograph(cell.density, config, tilts, rng, device, (voltage, amplitude_contrast))
     volume = varied_filter(reconstruct_tomogram(images, config, tilts)[0], pixel_size, rng)
     names = [p.name for p in particles] + ["membrane"] * (config.vesicles + config.membranes > 0)
     names += [n for n, k in (("microtubule", config.microtubules), ("filament", config.filaments)) if k]
@@ -108,8 +111,6 @@ def random_config(pixel_size: float, rng: np.random.Generator) -> SimulateTomogr
         tilt_step=float(rng.choice([2.0, 3.0, 3.0, 4.0, 5.0])),
         dose=float(rng.uniform(0, 150)),
         defocus=0.0 if rng.random() < 0.08 else float(rng.uniform(10000, 80000)),
-        voltage=float(rng.choice([300.0, 300.0, 200.0])),
-        amplitude_contrast=0.9 if rng.random() < 0.08 else float(rng.uniform(0.07, 0.2)),
         contrast="bright" if rng.random() < INVERTED else "dark",
         alignment_error=float(rng.uniform(0, 10)) if rng.random() < 0.7 else 0.0,
         ctf_gradient=bool(rng.random() < 0.5),

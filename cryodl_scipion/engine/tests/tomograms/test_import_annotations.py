@@ -117,7 +117,7 @@ def test_fewer_tiles_than_asked_for_are_said(capsys):
     store = of_labels("--positive-tiles", "100000")
     found = len(store.tiles(kind="positive"))
     words = f"100000 tiles with the feature were requested, but the label volumes have only {found}."
-    assert words in capsys.readouterr().err
+    assert words in capsys.readouterr().out
 
 
 def stack(name, values, size=16):
@@ -141,7 +141,7 @@ def test_a_stack_without_drawings_is_without_the_feature(capsys):
     stack("drawn.mrcs", [1])
     stack("without.mrcs", [0, 5])
     run("--tiles", "with.mrcs", "--drawings", "drawn.mrcs", "--pixel-size", "6")
-    assert "no tiles without membrane by annotator" in capsys.readouterr().err
+    assert "no tiles without membrane by annotator" in capsys.readouterr().out
     store = run("--tiles", "without.mrcs", "--pixel-size", "6")
     assert store.counts() == {"membrane": {"positive": 1, "negative": 2}}
     assert [float(store.image(t).mean()) for t in store.entries] == [1, 0, 5]

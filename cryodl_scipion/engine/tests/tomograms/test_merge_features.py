@@ -14,7 +14,6 @@ from cryodl.contract import Failure, Result
 from cryodl.io.origins import origin_of
 from cryodl.tomograms.features.areas import AreaCounter
 from cryodl.tomograms.features.components import ComponentFinder
-from cryodl.tomograms.features.merging import merged_slabs
 from cryodl.tomograms.features.scores import FeatureScores, log_odds, parse_thresholds
 from cryodl.tomograms.features.surfaces import write_surface
 
@@ -115,17 +114,13 @@ def test_small_components_go_by_their_volume_in_nm3(scores):
 
 
 def test_components_and_labels_are_the_same_in_slabs_of_any_size(scores, monkeypatch):
-    merge(scores, "--minimum-size", "20", "--smoothing", "12")
+    merge(scores, "--minimum-size", "20")
     from cryodl.tomograms.features import merging
 
     whole = json.loads((scores.parent / "merged/features.json").read_text())["tomograms"]
     thin = lambda shape, *_: [(z, min(z + 5, shape[0])) for z in range(0, shape[0], 5)]
     monkeypatch.setattr(merging, "slabs", thin)
-    monkeypatch.setattr(
-        "cryodl.tomograms.features.merging.halo_blocks",
-        lambda shape, *_: [(z, [(0, 9), (9, 20), (20, shape[1])]) for z in thin(shape)],
-    )
-    assert merge(scores, "--minimum-size", "20", "--smoothing", "12", output="slabs") == 0
+    assert merge(scores, "--minimum-size", "20", output="slabs") == 0
     for name in ("t1", "t2"):
         assert (labels_of(scores, name) == labels_of(scores, name, "slabs")).all()
     parts = json.loads((scores.parent / "slabs/features.json").read_text())["tomograms"]
@@ -164,7 +159,7 @@ def test_competition_beats_independent_thresholds(tmp_path):
             for n in (1, 2)
         ]
 
-    assert min(dice("yes")) > 0.9 > 0.75 > min(dice("no", "--no-competitive"))
+    assert min(dice("yes")) > 0.9
 
 
 def test_scores_compete_by_their_distance_from_their_own_thresholds(tmp_path):
@@ -174,18 +169,6 @@ def test_scores_compete_by_their_distance_from_their_own_thresholds(tmp_path):
     assert (labels_of(scores, "t") == 1).all()
     merge(scores, "--threshold", "first=0.8", "second=0.3", output="other")
     assert (labels_of(scores, "t", "other") == 2).all()
-
-
-def test_smoothing_is_in_angstrom(tmp_path):
-    """A point of score 1 smoothed by 15 Å at 10 Å/px is a Gaussian of 1.5 voxels."""
-    point = np.zeros((21, 21, 21), np.float32)
-    point[10, 10, 10] = 1
-    from scipy.ndimage import gaussian_filter
-
-    expected = gaussian_filter(point, 1.5) >= 0.005
-    scores = write_scores(tmp_path / "scores", t__p=point)
-    merge(scores, "--smoothing", "15", "--threshold", "0.005")
-    assert (labels_of(scores, "t") == expected).all() and 20 < expected.sum() < 1000
 
 
 def test_int8_scores_are_per_cent_and_annotators_are_combined_by_mean_log_odds(tmp_path):
@@ -301,15 +284,6 @@ def test_labels_of_another_order_are_not_mixed_with_those_that_are_there(scores,
     (scores / "segment.json").write_text(json.dumps(index))
     assert merge(scores) == 2 and "order of the labels" in capsys.readouterr().err
     assert (labels_of(scores) == before).all()
-
-
-def test_smoothing_that_the_memory_cannot_hold_is_refused_with_what_it_needs(tmp_path):
-    class Huge:
-        shape = (512, 2048, 2048)
-
-    words = r"takes 47\.\d GB for a volume 2048 voxels wide; Memory \(--memory\) is 1\.5 GB"
-    with pytest.raises(ValueError, match=words):
-        next(merged_slabs([Huge()], [0.5], 100.0, True, 1.5))
 
 
 def test_a_full_disk_is_said_with_the_name_of_the_file(scores, monkeypatch):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Segmentations become coordinates: shapes of which positions and directions are known, and the command."""
 
-import json
 import time
 
 import mrcfile
@@ -12,7 +11,6 @@ from synthetic import write_mrc
 
 from cryodl.cli import main
 from cryodl.contract import Result
-from cryodl.io.star import read_tables
 from cryodl.tomograms.features import picking
 
 
@@ -116,43 +114,6 @@ def test_all_tomograms_are_in_particles_star_and_finished_ones_stay(tmp_path, ca
     assert (tmp_path / "picked/t1.star").stat().st_mtime_ns == before
 
 
-def test_an_optics_table_is_that_of_the_tilt_series_and_written_if_asked_for(tmp_path):
-    write_mrc(tmp_path / "t1.mrc", ball((12, 14, 16), (5, 6, 7), 3).astype(np.int8), PIXEL)
-    command = ["pick-features", "--segmentations", str(tmp_path / "t1.mrc"), "--label", "1", "--output"]
-    assert main([*command, str(tmp_path / "a")]) == 0
-    assert main([*command, str(tmp_path / "b"), "--tilt-series-pixel-size", str(PIXEL / 4)]) == 0
-    for file in ("t1.star", "particles.star"):
-        assert list(read_tables(tmp_path / "a" / file)) == ["particles"]
-        optics = read_tables(tmp_path / "b" / file)["optics"]
-        assert [float(size) for size in optics["rlnTomoTiltSeriesPixelSize"]] == [PIXEL / 4]
-
-
-def test_the_optics_table_of_finished_tomograms_is_written_again_if_another_is_asked_for(tmp_path, capsys, monkeypatch):
-    mask = ball((12, 14, 16), (5, 6, 7), 3).astype(np.int8)
-    write_mrc(tmp_path / "t1.mrc", mask, PIXEL)
-    command = ["pick-features", "--segmentations", str(tmp_path / "t1.mrc"), "--label", "1"]
-    command += ["--output", str(tmp_path / "a")]
-    assert main(command) == 0
-    index = tmp_path / "a/pick_features.json"
-    found, plain = json.loads(index.read_text()), table(tmp_path / "a/t1.star")
-    # as earlier versions wrote it: the binned pixel size in the optics, and nothing of it in the record
-    star = (tmp_path / "a/t1.star").read_text() + f"\ndata_optics\n\n_rlnTomoTiltSeriesPixelSize {PIXEL}\n"
-    (tmp_path / "a/t1.star").write_text(star)
-    found["tomograms"]["t1"].pop("tilt_series_pixel_size")
-    index.write_text(json.dumps(found))
-    monkeypatch.setattr(picking, "pick_feature", lambda *_: pytest.fail("picked again"))
-    for asked in (PIXEL / 4, PIXEL / 2, None):
-        assert main([*command, *(["--tilt-series-pixel-size", str(asked)] if asked else [])]) == 0
-        assert "1 STAR file of earlier runs" in capsys.readouterr().out
-        for file in ("t1.star", "particles.star"):
-            tables = read_tables(tmp_path / "a" / file)
-            sizes = tables.get("optics", {}).get("rlnTomoTiltSeriesPixelSize", [])
-            assert [float(size) for size in sizes] == ([asked] if asked else [])
-            assert ("rlnOpticsGroup" in tables["particles"]) == bool(asked)
-        assert positions(table(tmp_path / "a/t1.star")).tolist() == positions(plain).tolist()
-    assert main(command) == 0 and "of earlier runs" not in capsys.readouterr().out
-
-
 def test_other_parameters_in_the_same_folder_are_refused(tmp_path, capsys):
     pick(tmp_path, ball((12, 14, 16), (5, 6, 7), 3))
     assert (
@@ -192,7 +153,7 @@ def test_bad_volumes_are_skipped_with_their_reasons_and_named(tmp_path, capsys):
     assert run("good", "labels", "density", "unscaled") == 0
     result, printed = Result.read(tmp_path / "result.json"), capsys.readouterr()
     assert (printed.out + printed.err).count("density.mrc") == 1, "said once, when it happens"
-    assert result.warnings[-2] == "3 volumes were skipped, for the reasons above."
+    assert result.warnings[-1] == "3 volumes were skipped, for the reasons above."
     reasons = {s.item: s.reason for s in result.skipped}
     assert "give the feature's value (--label)" in reasons["labels"]
     assert "values from 40 to 40; scores must be 0 to 1" in reasons["density"]

@@ -10,12 +10,13 @@ import torch
 from sklearn.metrics import adjusted_rand_score
 from subtomogram_data import simulated_set
 
-from cryodl.contract import ClusterSubtomogramsConfig
+from cryodl.contract import ClassifySubtomogramsConfig
 from cryodl.io.subtomograms import read_subtomograms
-from cryodl.tomograms.commands import cluster_subtomograms
+from cryodl.tomograms.commands.classify_subtomograms import classify_subtomograms
 from cryodl.tomograms.subtomograms.aligned import aligned
 from cryodl.tomograms.subtomograms.autoencoder import EmbeddingTask
 from cryodl.tomograms.subtomograms.cluster import group_p_value, groups
+from cryodl.tomograms.subtomograms.clustering import alignment_of
 from cryodl.tomograms.subtomograms.components import principal_components
 from cryodl.tomograms.subtomograms.observed import frame_of
 from cryodl.tomograms.subtomograms.similarity import embedded, pairwise_similarities
@@ -100,17 +101,15 @@ def test_the_autoencoder_is_not_asked_for_what_was_not_measured(narrow):
 def test_the_command_leaves_classes_averages_and_embedding(narrow, tmp_path):
     path, one, _ = narrow
     output = tmp_path / "out.star"
-    result = cluster_subtomograms.run(
-        ClusterSubtomogramsConfig(
-            subtomograms=path, output=str(output), classes=3, components=3, particle_diameter=150.0
-        )
+    result = classify_subtomograms(
+        ClassifySubtomogramsConfig(subtomograms=path, output=str(output), classes=3, particle_diameter=150.0)
     )
     found = read_subtomograms(output)
     assert adjusted_rand_score(one.classes, found.classes) > 0.95
     assert result.outputs["counts"] == {"1": 14, "2": 14, "3": 14} and result.outputs["aligned"] == "given"
     with open(result.outputs["embedding"], newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [int(row["class"]) for row in rows] == found.classes.tolist() and "component3" in rows[0]
+    assert [int(row["class"]) for row in rows] == found.classes.tolist() and "component8" in rows[0]
     for made in [*result.outputs["averages"].values(), *result.outputs["pictures"]]:
         assert (tmp_path / made).stat().st_size > 1000
     assert not (tmp_path / "out.star.partial").exists()
@@ -127,27 +126,27 @@ def test_the_command_leaves_classes_averages_and_embedding(narrow, tmp_path):
 def test_what_cannot_be_grouped_is_refused_in_words(narrow, tmp_path, change, message):
     settings = dict(dict(subtomograms=narrow[0], output=str(tmp_path / "out.star")), **change)
     with pytest.raises(ValueError, match=message):
-        cluster_subtomograms.run(ClusterSubtomogramsConfig(**settings))
+        classify_subtomograms(ClassifySubtomogramsConfig(**settings))
 
 
 def test_a_single_subtomogram_is_refused_and_two_are_enough(tmp_path):
-    config = lambda count: ClusterSubtomogramsConfig(
+    config = lambda count: ClassifySubtomogramsConfig(
         subtomograms=simulated_set(tmp_path, ["bar"], count, name=f"of{count}"),
         classes=1,
         align="given",
         output=str(tmp_path / f"o{count}.star"),
     )
-    with pytest.raises(ValueError, match="of1.star has only 1 subtomogram; at least two"):
-        cluster_subtomograms.run(config(1))
-    result = cluster_subtomograms.run(config(2))
-    assert result.outputs["counts"] == {"1": 2} and any("no more than 1 component" in w for w in result.warnings)
+    with pytest.raises(ValueError, match="of1.star has 1 subtomogram for 1 class .*; at least 2"):
+        classify_subtomograms(config(1))
+    result = classify_subtomograms(config(2))
+    assert result.outputs["counts"] == {"1": 2}
 
 
 @pytest.mark.parametrize("name", ["out_class002.mrc", "out_embedding.csv", "out_averages.png"])
 def test_nothing_beside_the_output_is_replaced(narrow, tmp_path, name):
     (tmp_path / name).write_text("years of work")
     with pytest.raises(FileExistsError, match=name):
-        cluster_subtomograms.run(ClusterSubtomogramsConfig(subtomograms=narrow[0], output=str(tmp_path / "out.star")))
+        classify_subtomograms(ClassifySubtomogramsConfig(subtomograms=narrow[0], output=str(tmp_path / "out.star")))
     assert (tmp_path / name).read_text() == "years of work"
 
 
@@ -157,16 +156,15 @@ def test_given_angles_that_are_not_there_are_refused(tmp_path):
     volumes, classes, _, _ = subtomograms(["bar"], 3)
     path = write_set(tmp_path, volumes, classes)
     with pytest.raises(ValueError, match="no angles .*--align search"):
-        cluster_subtomograms.run(
-            ClusterSubtomogramsConfig(subtomograms=path, output=str(tmp_path / "o.star"), classes=1, align="given")
+        classify_subtomograms(
+            ClassifySubtomogramsConfig(subtomograms=path, output=str(tmp_path / "o.star"), classes=1, align="given")
         )
 
 
 @pytest.mark.parametrize("angles, way", [(None, "search"), (0.0, "search"), (30.0, "given")])
 def test_angles_that_are_all_zero_are_no_alignment(angles, way):
     found = SimpleNamespace(path="set.star", angles=None if angles is None else np.full((4, 3), angles))
-    config = ClusterSubtomogramsConfig(subtomograms="set.star", output="out.star")
-    assert cluster_subtomograms._alignment(config, found) == way
+    assert alignment_of(found, "auto") == way
 
 
 def test_groups_of_a_single_cloud_are_chance_and_real_ones_are_not():

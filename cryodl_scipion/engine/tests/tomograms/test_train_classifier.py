@@ -82,13 +82,10 @@ def test_training_leaves_a_model_that_says_what_it_is(model):
 
 
 def test_known_ones_are_classified_and_strange_ones_are_unknown(model):
-    assert (
-        classify(model, "test.star", "a/test.star", "--ground-truth", "--rejected-fraction", "0.1", "--no-averages")
-        == 0
-    )
+    assert classify(model, "test.star", "a/test.star", "--ground-truth", "--rejected-fraction", "0.1") == 0
     found = outputs(model)
     assert found["accuracy"] > 0.75 and found["counts"]["unknown"] <= 0.1 * 60 + 3 * (60 * 0.1 * 0.9) ** 0.5
-    assert np.array(found["confusion"]["matrix"]).shape == (3, 4) and found["averages"] == {}
+    assert np.array(found["confusion"]["matrix"]).shape == (3, 4) and set(found["averages"]) == {"bar", "ring", "ball"}
     assert all(Path(model, found["confusion"][name]).exists() for name in ("table", "picture"))
     again = read_subtomograms(model / "a/test.star")
     assert sum(found["counts"].values()) == 60 == len(again)
@@ -99,7 +96,7 @@ def test_known_ones_are_classified_and_strange_ones_are_unknown(model):
     assert np.array(again.columns["cryodlConfidence"], float)[known].min() > np.array(
         again.columns["cryodlConfidence"], float
     )[~known].max(initial=-np.inf)
-    assert classify(model, "strange.star", "a/strange.star", "--rejected-fraction", "0.1", "--no-averages") == 0
+    assert classify(model, "strange.star", "a/strange.star", "--rejected-fraction", "0.1") == 0
     # noise, which is half of them; a corner is much like a bar
     assert outputs(model)["counts"]["unknown"] >= 0.5 * 40 and outputs(model)["accuracy"] is None
 
@@ -116,7 +113,7 @@ def test_a_truth_of_other_classes_is_refused_before_the_work(model, tmp_path, ca
 
 
 def test_all_columns_are_kept_and_none_is_unknown_if_none_is_wanted(model):
-    assert classify(model, "test.star", "all.star", "--rejected-fraction", "0", "--no-averages") == 0
+    assert classify(model, "test.star", "all.star", "--rejected-fraction", "0") == 0
     before, after = (read_tables(model / name)["particles"] for name in ("test.star", "all.star"))
     assert all(after[name] == before[name] for name in before if name != "rlnClassNumber")
     assert outputs(model)["counts"]["unknown"] == 0
@@ -147,13 +144,13 @@ def test_a_stopped_classification_continues(model, monkeypatch):
 
     monkeypatch.setattr(Classifier, "classify", stops)
     try:
-        assert classify(model, "test.star", "s.star", "--no-averages") != 0
+        assert classify(model, "test.star", "s.star") != 0
     except KeyboardInterrupt:
         seen.append(0)
     assert not (model / "s.star").exists() and (model / "s.star.partial").exists()
     del seen[2:]
     seen += [0]  # no third time
-    assert classify(model, "test.star", "s.star", "--no-averages") == 0 and [n for n in seen if n] == [16, 16, 16, 12]
+    assert classify(model, "test.star", "s.star") == 0 and [n for n in seen if n] == [16, 16, 16, 12]
     assert not (model / "s.star.partial").exists() and len(read_subtomograms(model / "s.star")) == 60
 
 
@@ -165,9 +162,7 @@ def test_other_voxels_and_boxes_are_resampled_and_said(model, tmp_path):
         name = f"rlnOrigin{axis}Angst"
         tables["particles"][name] = [float(v) / 2 for v in tables["particles"][name]]
     write_tables(path, tables)
-    assert (
-        classify(model, path, tmp_path / "o.star", "--ground-truth", "--rejected-fraction", "0", "--no-averages") == 0
-    )
+    assert classify(model, path, tmp_path / "o.star", "--ground-truth", "--rejected-fraction", "0") == 0
     result = Result.read(model / "result.json")
     assert any("these have 5 Å/px: they are resampled" in warning for warning in result.warnings)
     assert result.outputs["accuracy"] > 0.6  # the noise of each voxel is that of larger ones: less is left of it
@@ -267,7 +262,7 @@ def test_models_of_another_kind_and_volumes_too_small_are_refused(model, tmp_pat
 
 
 def test_too_few_validation_subtomograms_call_none_unknown_and_say_so(model):
-    assert classify(model, "test.star", "few.star", "--rejected-fraction", "0.01", "--no-averages") == 0
+    assert classify(model, "test.star", "few.star", "--rejected-fraction", "0.01") == 0
     result = Result.read(model / "result.json")
     assert result.outputs["counts"]["unknown"] == 0 and any(
         "--rejected-fraction 0.02 or more" in w for w in result.warnings

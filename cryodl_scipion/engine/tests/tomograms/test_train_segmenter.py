@@ -130,7 +130,7 @@ def test_a_killed_training_continues_and_ends_as_if_there_was_none(tmp_path):
 
 def test_the_network_finds_a_simple_feature_in_another_tomogram(tmp_path):
     write_project(tmp_path, shape=(12, 96, 128), noise=0.3)
-    assert train(tmp_path, "--batch-size", "8", "--learning-rate", "0.01", steps=40) == 0
+    assert train(tmp_path, "--batch-size", "8", steps=40) == 0
     segmenter = load_segmenter(tmp_path / "model", torch.device("cpu"))
     tomogram, labels = rods(seed=1, shape=(12, 96, 128), noise=0.3)
     slab = segmenter.normalise(torch.from_numpy(tomogram), (float(np.median(tomogram)), 0.3))

@@ -9,8 +9,7 @@ from ..fields import output_folder_field, particle_contrast_field
 from ..outputs import Outputs, output
 from ..params import param
 from ..search_fields import resolution_field
-from ..tomograms.subtomogram_fields import diameter_field, tilt_field
-from ..tomograms.tilt_fields import tilt_problems
+from ..tomograms.tomogram_fields import diameter_field, tilt_field, tilt_problems
 
 # Append at the end.
 LATENT_METHODS = ("linear", "gaussian", "auto")

@@ -51,10 +51,13 @@ class AnnotationsOutputs(Outputs):
 
 @dataclasses.dataclass(frozen=True)
 class ImportAnnotationsConfig:
-    """Import label volumes, or stacks of tiles and drawings, into a folder of annotations."""
+    """Import label volumes, stacks of tiles and drawings, or other folders of annotations, into a folder of
+    annotations. Tiles that it already contains are not added again."""
 
     annotations: str = annotations_field()
-    feature: str = param("Name of the feature.", label="Feature")
+    feature: typing.Optional[str] = param(
+        "Name of the feature.", default=None, label="Feature", none_means="only folders of annotations are added"
+    )
     annotator: str = param("Name of the annotator.", default="annotator", label="Annotator")
     tomograms: Paths = tomograms_field("Tomograms of the label volumes.", optional=True)
     labels: Paths = labels_field(optional=True)
@@ -74,6 +77,13 @@ class ImportAnnotationsConfig:
         none_means="the tiles do not contain the feature",
     )
     pixel_size: typing.Optional[float] = tomogram_pixel_size_field()
+    folders: Paths = param(
+        "Other folders of annotations, whose tiles are added. With Tomograms: the tomograms at their present paths, if "
+        "they were moved.",
+        default=(),
+        label="Folders of annotations",
+        path="folder",
+    )
     positive_tiles: int = param(
         "Number of tiles with the feature to take from label volumes.",
         default=50,
@@ -95,27 +105,16 @@ class ImportAnnotationsConfig:
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else
         empty."""
-        if bool(self.labels) == bool(self.tiles):
+        if bool(self.labels) + bool(self.tiles) != 1 - (bool(self.folders) and not self.feature):
             return [
                 "Give either label volumes (--labels, with --tomograms and --label) or a stack of tiles (--tiles, "
-                "with --drawings where the feature is drawn on them)."
+                "with --drawings where the feature is drawn on them), with --feature, or only --folders."
             ]
+        if not self.feature and not self.folders:
+            return ["Feature (--feature) is missing: the name of what the labels or drawings show."]
         if self.tiles and self.pixel_size is None:
             return ["A stack of tiles (--tiles) needs its pixel size (--pixel-size)."]
         return label_volume_problems(self)
-
-
-@dataclasses.dataclass(frozen=True)
-class JoinAnnotationsConfig:
-    """Combine the tiles of several folders of annotations in one folder. Tiles that it already contains are not added
-    again."""
-
-    annotations: str = annotations_field()
-    folders: Paths = param("Folders of annotations to combine.", label="Folders", path="folder")
-    tomograms: Paths = tomograms_field(
-        "Tomograms that were moved since they were annotated, at their present paths.", optional=True
-    )
-    names: Paths = tomogram_names_field()
 
 
 COMMANDS = (
@@ -135,15 +134,8 @@ COMMANDS = (
         AnnotationsOutputs,
         threads=False,
         example="cryodl import-annotations --tomograms 'tomograms/*.mrc' --labels 'labels/*.mrc' --label 1 "
-        "--feature membrane --annotations annotations/",
-        locks="annotations",
-    ),
-    Command(
-        "join-annotations",
-        JoinAnnotationsConfig,
-        AnnotationsOutputs,
-        threads=False,
-        example="cryodl join-annotations --folders anna/ ben/ --annotations together/",
+        "--feature membrane --annotations annotations/\n"
+        "cryodl import-annotations --folders anna/ ben/ --annotations together/",
         locks="annotations",
     ),
 )

@@ -5,22 +5,13 @@ import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import batch_field, model_field, network_field, output_file_field, seed_field
+from ..fields import model_field, network_field, output_file_field, seed_field
 from ..networks import CLASSIFIER_NETWORKS
 from ..outputs import Counts, Details, Outputs, Texts, output
 from ..params import param
 from ..search_fields import resolution_field
-from ..training_fields import (
-    TrainingOutputs,
-    batch_size_field,
-    learning_rate_field,
-    model_folder_field,
-    patience_field,
-    steps_field,
-    validation_fraction_field,
-)
-from .subtomogram_fields import diameter_field, subtomogram_contrast_field, subtomograms_field, tilt_field
-from .tilt_fields import tilt_problems
+from ..training_fields import TrainingOutputs, batch_size_field, model_folder_field, steps_field
+from .tomogram_fields import diameter_field, subtomogram_contrast_field, subtomograms_field, tilt_field, tilt_problems
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,13 +46,7 @@ class TrainClassifierConfig:
     tilt_max: float = tilt_field("Maximum", 60.0)
     contrast: str = subtomogram_contrast_field()
     steps: typing.Optional[int] = steps_field()
-    patience: int = patience_field(6, ", but not before step 600, because the published networks improve late")
-    validation_fraction: float = validation_fraction_field(
-        "Fraction of the subtomograms held out for validation. Whole tomograms are held out if there are several "
-        "and every class occurs in both parts."
-    )
     batch_size: typing.Optional[int] = batch_size_field("Subtomograms")
-    learning_rate: typing.Optional[float] = learning_rate_field()
     seed: int = seed_field()
 
     def check_together(self) -> typing.List[str]:
@@ -84,18 +69,21 @@ class TrainClassifierOutputs(TrainingOutputs):
 
 @dataclasses.dataclass(frozen=True)
 class ClassifySubtomogramsConfig:
-    """Assign a class to each subtomogram; class 0 if it belongs to no class of the training."""
+    """Assign a class to each subtomogram: by a classifier, or as clusters of those that show the same, without
+    labels. With a classifier, class 0 is of no class of its training."""
 
     subtomograms: str = subtomograms_field("Subtomograms to classify.")
-    model: str = model_field("Model folder of a classifier.")
     output: str = output_file_field(
-        "STAR file to write: all columns of the input, with rlnClassNumber, the probability of every class, and "
-        "angles and shifts if the model determines them. Averages of the classes are written beside it: "
-        "NAME_class001.mrc ..."
+        "STAR file to write: all columns of the input, with rlnClassNumber; with a classifier the probability of every "
+        "class, and angles and shifts if it determines them. Averages of the classes are written beside it, "
+        "NAME_class001.mrc ..., and the table of an embedding, NAME_embedding.csv."
+    )
+    model: typing.Optional[str] = model_field(
+        "Model folder of a classifier.", default=None, none_means="subtomograms are clustered without labels"
     )
     rejected_fraction: typing.Optional[float] = param(
-        "Rejection threshold, given as the fraction of subtomograms of the trained classes that may be called "
-        "unknown, those with the highest out-of-distribution scores. 0: none is rejected.",
+        "Rejection threshold of a classifier, given as the fraction of subtomograms of the trained classes that may be "
+        "called unknown, those with the highest out-of-distribution scores. 0: none is rejected.",
         default=None,
         label="Rejected fraction",
         none_means="0.02; with few validation subtomograms, the smallest fraction that they resolve, at most 0.05",
@@ -103,19 +91,42 @@ class ClassifySubtomogramsConfig:
         maximum=0.9,
     )
     ground_truth: bool = param(
-        "Use the input's rlnClassNumber as ground truth, and compute accuracy and confusion matrix.",
+        "Use the input's rlnClassNumber as ground truth of a classifier, and compute accuracy and confusion matrix.",
         default=False,
         label="Compare with the input's classes",
+    )
+    classes: int = param(
+        "Number of clusters, without a classifier.", default=3, label="Classes", minimum=1, maximum=100
+    )
+    embedding: str = param(
+        "How subtomograms are embedded before they are clustered. similarity: from the correlations of all pairs. pca: "
+        "principal components of the differences from the mean. autoencoder: a small 3-D network, with a loss on only "
+        "the measured Fourier coefficients.",
+        default="pca",
+        label="Embedding",
+        choices=("pca", "similarity", "autoencoder"),
+    )
+    align: str = param(
+        "How subtomograms are aligned before they are clustered. given: by the angles of the STAR file. search: to a "
+        "common average. none: not aligned. auto: given, or search if the file has no angles or all are zero.",
+        default="auto",
+        label="Alignment",
+        choices=("auto", "given", "search", "none"),
+    )
+    particle_diameter: typing.Optional[float] = diameter_field()
+    resolution: typing.Optional[float] = resolution_field(
+        "Resolution limit of the comparison of those to cluster.", "four pixels", minimum=4, maximum=500
     )
     tilt_min: float = tilt_field("Minimum", -60.0)
     tilt_max: float = tilt_field("Maximum", 60.0)
     contrast: str = subtomogram_contrast_field()
-    averages: bool = param("Average each class, corrected for the missing wedge.", default=True, label="Averages")
-    batch_size: int = batch_field("Number of subtomograms processed at a time.", 32)
+    seed: int = seed_field()
 
     def check_together(self) -> typing.List[str]:
         """Problems between fields: values that contradict each other, or fields that must be given together; else
         empty."""
+        if self.model is None and (self.ground_truth or self.rejected_fraction is not None):
+            return ["Rejected fraction (--rejected-fraction) and --ground-truth need a classifier (--model)."]
         return tilt_problems(self)
 
 
@@ -124,23 +135,39 @@ class ClassifySubtomogramsOutputs(Outputs):
     """What `classify-subtomograms` wrote."""
 
     subtomograms: str = output(
-        "STAR file with classes and probabilities.",
+        "STAR file with classes, and probabilities of a classifier.",
         path="file",
         becomes="outputClasses: SetOfClassesSubTomograms, outputUnknown: SetOfSubTomograms",
     )
-    counts: Counts = output("Number of subtomograms of each class, and of unknown ones.")
+    counts: Counts = output("Number of subtomograms of each class, and of unknown ones of a classifier.")
     averages: Texts = output("Average of each class.", path="file", becomes="outputAverages: SetOfAverageSubTomograms")
-    accuracy: typing.Optional[float] = output(
-        "Fraction of the subtomograms with the class of the input; null if the comparison was not requested."
-    )
-    confusion: typing.Optional[Details] = output(
-        "Confusion matrix: rows, columns, matrix, table, picture and accuracy; null if the comparison was not "
-        "requested."
-    )
     contrast: str = output("Contrast of protein in the subtomograms, 'bright' or 'dark'.")
-    model: str = output("Name of the model.")
     pixel_size: typing.Optional[float] = output(
         "Pixel size of the subtomograms and averages.", unit="Å/px", default=None
+    )
+    resolutions: typing.Optional[typing.Dict[str, typing.Optional[float]]] = output(
+        "Resolution at which the FSC of the class's half-maps falls below 0.5.", unit="Å", default=None
+    )
+    model: typing.Optional[str] = output("Name of the model.", default=None)
+    accuracy: typing.Optional[float] = output(
+        "Fraction of the subtomograms with the class of the input; null if the comparison was not requested.",
+        default=None,
+    )
+    confusion: typing.Optional[Details] = output(
+        "Confusion matrix: rows, columns, matrix, table and picture; null if the comparison was not requested.",
+        default=None,
+    )
+    p_value: typing.Optional[float] = output(
+        "Fraction of random data sets without clusters, of the embedding's spread, that split into "
+        "clusters as tight as these. Above 0.05, no clusters were found.",
+        default=None,
+    )
+    embedding: typing.Optional[str] = output(
+        "Table of the embedding: name, class and components of each subtomogram.", path="file", default=None
+    )
+    pictures: typing.Optional[typing.List[str]] = output("Pictures.", path="file", default=None)
+    aligned: typing.Optional[str] = output(
+        "How the subtomograms were aligned to be clustered: 'given', 'search' or 'none'.", default=None
     )
 
 
@@ -157,7 +184,8 @@ COMMANDS = (
         ClassifySubtomogramsConfig,
         ClassifySubtomogramsOutputs,
         gpu=True,
-        example="cryodl classify-subtomograms --subtomograms all.star --model models/classes --output classified.star",
+        example="cryodl classify-subtomograms --subtomograms all.star --model models/classes --output classified.star\n"
+        "cryodl classify-subtomograms --subtomograms aligned.star --classes 4 --output grouped.star",
         kept="chunk",
     ),
 )

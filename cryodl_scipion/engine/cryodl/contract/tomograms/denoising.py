@@ -10,8 +10,13 @@ from ..networks import TOMOGRAM_DENOISER_NETWORKS
 from ..outputs import Details, Numbers, Outputs, Texts, output
 from ..params import param
 from ..training_fields import steps_field
-from .tilt_fields import tilt_problems, tilt_series_field
-from .tomogram_fields import memory_field, tomogram_names_field, tomogram_pixel_size_field, tomograms_field
+from .tomogram_fields import (
+    tilt_problems,
+    tilt_series_field,
+    tomogram_names_field,
+    tomogram_pixel_size_field,
+    tomograms_field,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +72,6 @@ class DenoiseTomogramsConfig:
         expert=True,
     )
     pixel_size: typing.Optional[float] = tomogram_pixel_size_field()
-    memory: float = memory_field()
     names: Paths = tomogram_names_field()
     seed: int = seed_field()
 

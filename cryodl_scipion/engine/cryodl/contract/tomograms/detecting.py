@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parameters of the commands that find particles in tomograms."""
+"""Parameters of the commands that find particles in tomograms, and train for it."""
 
 import dataclasses
 import typing
 
 from ..command import Command
-from ..fields import Paths, model_field, output_folder_field, seed_field
-from ..outputs import Counts, Numbers, Outputs, Texts, output
+from ..fields import Paths, model_field, network_field, output_folder_field, seed_field
+from ..networks import DETECTOR_NETWORKS
+from ..outputs import Counts, Details, Numbers, Outputs, Texts, output
 from ..params import param
 from ..search_fields import resolution_field, symmetry_field
-from .tilt_fields import tilt_problems, tilt_series_field
+from ..training_fields import TrainingOutputs, batch_size_field, model_folder_field, start_from_field, steps_field
 from .tomogram_fields import (
-    memory_field,
-    tilt_series_pixel_size_field,
+    tilt_problems,
+    tilt_series_field,
     tomogram_names_field,
     tomogram_pixel_size_field,
     tomograms_field,
     volume_border_field,
+    working_pixel_size_field,
 )
 
 TOMOGRAM_CONTRASTS = ("dark", "bright")
@@ -66,6 +68,7 @@ class DetectParticlesConfig:
         minimum=1,
         maximum=100000,
         none_means="0.7 times the diameter",
+        expert=True,
     )
     border: float = volume_border_field("Particles")
     diameter: typing.Optional[float] = param(
@@ -103,6 +106,7 @@ class DetectParticlesConfig:
         minimum=1,
         maximum=60,
         none_means="chosen so that steps at the particle's edge match the resolution",
+        expert=True,
     )
     tilt_min: float = tilt_series_field("tilt_min")
     tilt_max: float = tilt_series_field("tilt_max")
@@ -121,13 +125,6 @@ class DetectParticlesConfig:
         label="Phases flipped",
         expert=True,
     )
-    whitening: bool = param(
-        "Whiten: divide tomogram and template by the tomogram's mean amplitude in each frequency shell, so that all "
-        "frequencies have the same weight.",
-        default=True,
-        label="Whitening",
-        expert=True,
-    )
     contrast: str = param(
         "Whether protein is darker or brighter than its surroundings in the tomograms; for a template.",
         default="dark",
@@ -144,8 +141,6 @@ class DetectParticlesConfig:
         maximum=1,
         expert=True,
     )
-    memory: float = memory_field()
-    tilt_series_pixel_size: typing.Optional[float] = tilt_series_pixel_size_field()
     names: Paths = tomogram_names_field()
     seed: int = seed_field()
 
@@ -184,6 +179,64 @@ class DetectParticlesOutputs(Outputs):
     model: typing.Optional[str] = output("Folder of the detector.", path="folder")
 
 
+@dataclasses.dataclass(frozen=True)
+class TrainDetectorConfig:
+    """Train a network that detects particles of one or several species in tomograms, from their coordinates."""
+
+    output: str = model_folder_field()
+    tomograms: Paths = tomograms_field(
+        "Tomograms in which the coordinates of all particles of the species are known; the rest is background."
+    )
+    coordinates: Paths = param(
+        "Files of the particles' coordinates: STAR (RELION 5 centred coordinates in Å, or rlnCoordinateX/Y/Z in px "
+        "of these tomograms, with rlnTomoName), Dynamo tables (.tbl), IMOD models (.mod) or copick picks (.json). "
+        "The species is read from the column cryodlSpecies, cryodlStructure or rlnClassNumber, or else from the "
+        "file name; where the file is named as its tomogram, the species is the only one of Diameters or Species, or "
+        "'particle'.",
+        label="Coordinates",
+        path="file",
+    )
+    diameter: Paths = param(
+        "Diameter of the particles, in Å: one number for all species, or one for each as name=number.",
+        label="Diameters",
+        unit="Å",
+    )
+    species: Paths = param("Species to learn. Other species are background.", default=(), label="Species")
+    pixel_size: typing.Optional[float] = tomogram_pixel_size_field()
+    working_pixel_size: typing.Optional[float] = working_pixel_size_field(
+        "that of the tomograms, or a larger one at which the smallest particle is still 12 px wide"
+    )
+    network: str = network_field(
+        "unet3d: 3-D U-Net that predicts a heat map of each species, with peaks at the particles' centres. wide: "
+        "the same with twice the channels; slower, for many tomograms.",
+        "unet3d",
+        choices=DETECTOR_NETWORKS,
+    )
+    beta: float = param(
+        "Weight of recall relative to precision. Thresholds are chosen for the largest F-beta on the held-out data. "
+        "1: recall and precision have the same weight. 4: a missed particle is much worse than a false one.",
+        default=4.0,
+        label="Beta",
+        minimum=0.1,
+        maximum=20,
+    )
+    steps: typing.Optional[int] = steps_field()
+    batch_size: typing.Optional[int] = batch_size_field("Crops")
+    start_from: typing.Optional[str] = start_from_field("Detector")
+    names: Paths = tomogram_names_field()
+    seed: int = seed_field()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainDetectorOutputs(TrainingOutputs):
+    """What `train-detector` made."""
+
+    species: typing.List[str] = output("Names of the species.")
+    thresholds: Numbers = output("Score threshold of each species.")
+    validation: typing.Dict[str, Details] = output("Metrics of each species on the held-out data.")
+    pixel_size: float = output("Working pixel size of the model.", unit="Å/px")
+
+
 COMMANDS = (
     Command(
         "detect-particles",
@@ -193,5 +246,13 @@ COMMANDS = (
         example="cryodl detect-particles --tomograms 'tomograms/*.mrc' --template ribosome.mrc --output found/\n"
         "cryodl detect-particles --tomograms 'tomograms/*.mrc' --model models/particles --output found/",
         kept="tomogram",
+    ),
+    Command(
+        "train-detector",
+        TrainDetectorConfig,
+        TrainDetectorOutputs,
+        gpu=True,
+        example="cryodl train-detector --tomograms 'tomograms/*.mrc' --coordinates labels.star --diameter "
+        "ribosome=300 ferritin=120 --output models/particles",
     ),
 )

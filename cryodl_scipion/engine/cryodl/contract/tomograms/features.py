@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parameters of the commands that merge and pick segmented features."""
+"""Parameters of the commands that merge, pick, measure and evaluate segmented features."""
 
 import dataclasses
 import typing
 
 from ..command import Command
 from ..fields import FEATURE_SHAPES, Paths, output_folder_field, seed_field
-from ..outputs import Counts, Outputs, Texts, output
+from ..outputs import Counts, Details, Outputs, Texts, output
 from ..params import param
 from .tomogram_fields import (
     label_field,
-    memory_field,
+    labels_field,
     minimum_score_field,
     minimum_size_field,
-    tilt_series_pixel_size_field,
     tomogram_names_field,
     tomogram_pixel_size_field,
+    tomograms_field,
     volume_border_field,
 )
 
@@ -36,28 +36,11 @@ class MergeFeaturesConfig:
         label="Thresholds",
     )
     minimum_size: float = minimum_size_field()
-    smoothing: float = param(
-        "Standard deviation of the Gaussian that scores are smoothed with before features compete.",
-        default=0.0,
-        label="Smoothing",
-        unit="Å",
-        minimum=0,
-        maximum=1000,
-    )
-    competitive: bool = param(
-        "Give a voxel to the feature whose score is farthest above its threshold (in log odds). If off, every "
-        "feature above its threshold takes the voxel, and later features overwrite earlier ones; turn it off only "
-        "for comparison.",
-        default=True,
-        label="Competitive",
-        expert=True,
-    )
     surfaces: bool = param(
         "Also write a surface of each feature (.stl), and a ChimeraX script that shows all surfaces with the tomogram.",
         default=False,
         label="Surfaces",
     )
-    memory: float = memory_field()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -128,7 +111,6 @@ class PickFeaturesConfig:
         none_means="no limit",
     )
     border: float = volume_border_field("Points")
-    tilt_series_pixel_size: typing.Optional[float] = tilt_series_pixel_size_field()
     names: Paths = tomogram_names_field()
     seed: int = seed_field()
 
@@ -149,6 +131,90 @@ class PickFeaturesOutputs(Outputs):
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class MeasureMembranesConfig:
+    """Measure each segmented membrane (surface, area, thickness, curvature, distance to the others), and write points
+    with normals on it for picking."""
+
+    segmentations: Paths = param(
+        "Label volumes (of merge-features, or TomoMasks), or score volumes of membranes.",
+        label="Segmentations",
+        path="file",
+    )
+    output: str = output_folder_field(
+        "Folder for <tomogram>.star, <tomogram>.mrc (each membrane has its own number), a mesh of each membrane "
+        "(.ply), membranes.csv and particles.star."
+    )
+    label: typing.Optional[int] = label_field(
+        "the volumes hold scores, to which Threshold is applied", help="Value of membranes in label volumes."
+    )
+    threshold: float = minimum_score_field()
+    pixel_size: typing.Optional[float] = tomogram_pixel_size_field("that of each file's header")
+    spacing: float = param(
+        "Distance between points on the membranes. It also sets the resolution of meshes and curvatures.",
+        default=80.0,
+        label="Spacing",
+        unit="Å",
+        minimum=1,
+        maximum=100000,
+    )
+    minimum_size: float = minimum_size_field(1000.0, ", as too small for a surface")
+    border: float = volume_border_field("Points")
+    names: Paths = tomogram_names_field()
+    seed: int = seed_field()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MeasureMembranesOutputs(Outputs):
+    """What `measure-membranes` wrote."""
+
+    files: Texts = output("STAR file of the points of each tomogram.", path="file")
+    particles: str = output(
+        "STAR file of the points of all tomograms of the folder together.",
+        path="file",
+        becomes="outputCoordinates: SetOfCoordinates3D",
+    )
+    instances: Texts = output("Volume of each tomogram in which every membrane has its own number.", path="file")
+    meshes: typing.Dict[str, typing.List[str]] = output(
+        "PLY files of the membranes of each tomogram.", path="file", becomes="outputMeshes: SetOfMeshes"
+    )
+    table: str = output("Table of the membranes of all tomograms of the folder.", path="file")
+    counts: Counts = output("Number of membranes of each tomogram.")
+    points: Counts = output("Number of points of each tomogram.")
+    pixel_size: typing.Optional[float] = output(
+        "Pixel size of the tomograms; null if it differs between them.", unit="Å/px"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateSegmentationConfig:
+    """Compare segmentations with labels: Dice score, boundary error and components found, for each feature."""
+
+    segmentations: Paths = param("Label volumes or score volumes to evaluate.", label="Segmentations", path="file")
+    labels: Paths = labels_field()
+    output: str = output_folder_field("Folder for evaluation.json and pictures. It must not exist.")
+    label: typing.Optional[int] = label_field(
+        "the segmentations are label volumes; all values are compared",
+        help="Value of the feature in the labels, for score volumes.",
+    )
+    threshold: float = minimum_score_field()
+    tomograms: Paths = tomograms_field(
+        "Tomograms to draw behind the features in the pictures, one for each segmentation and of the same shape.",
+        optional=True,
+    )
+    pixel_size: typing.Optional[float] = tomogram_pixel_size_field("that of each file's header")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EvaluateSegmentationOutputs(Outputs):
+    """What `evaluate-segmentation` found."""
+
+    evaluation: str = output("evaluation.json.", path="file")
+    folder: str = output("Output folder.", path="folder")
+    features: typing.Dict[str, Details] = output("Metrics of each feature, over all tomograms.")
+    pictures: Texts = output("Pictures by name.", path="file")
+
+
 COMMANDS = (
     Command(
         "merge-features",
@@ -166,5 +232,21 @@ COMMANDS = (
         example="cryodl pick-features --segmentations 'merged/*.mrc' --label 2 --shape particles --diameter 250 "
         "--output picked/",
         kept="tomogram",
+    ),
+    Command(
+        "measure-membranes",
+        MeasureMembranesConfig,
+        MeasureMembranesOutputs,
+        threads=False,
+        example="cryodl measure-membranes --segmentations 'merged/*.mrc' --label 1 --spacing 60 --output membranes/",
+        kept="tomogram",
+    ),
+    Command(
+        "evaluate-segmentation",
+        EvaluateSegmentationConfig,
+        EvaluateSegmentationOutputs,
+        threads=False,
+        example="cryodl evaluate-segmentation --segmentations 'merged/*.mrc' --labels 'labels/*.mrc' --output "
+        "evaluated/",
     ),
 )

@@ -10,7 +10,7 @@ from ..networks import SEGMENTER_NETWORKS
 from ..outputs import Details, Outputs, Texts, output
 from ..params import param
 from ..simulation_fields import cache_field
-from ..training_fields import batch_size_field, learning_rate_field, model_folder_field, steps_field
+from ..training_fields import model_folder_field, steps_field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +71,6 @@ class TrainGeneralSegmenterConfig:
         expert=True,
     )
     steps: typing.Optional[int] = steps_field()
-    batch_size: typing.Optional[int] = batch_size_field("Crops")
-    learning_rate: typing.Optional[float] = learning_rate_field()
     seed: int = seed_field()
 
 

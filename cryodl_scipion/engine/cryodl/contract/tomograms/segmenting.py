@@ -9,21 +9,11 @@ from ..fields import SCORE_TYPES, Paths, model_field, network_field, output_fold
 from ..networks import SEGMENTER_NETWORKS
 from ..outputs import Details, Numbers, Outputs, Texts, output
 from ..params import param
-from ..training_fields import (
-    TrainingOutputs,
-    batch_size_field,
-    learning_rate_field,
-    model_folder_field,
-    patience_field,
-    start_from_field,
-    steps_field,
-    validation_fraction_field,
-)
+from ..training_fields import TrainingOutputs, batch_size_field, model_folder_field, start_from_field, steps_field
 from .tomogram_fields import (
     label_field,
     label_volume_problems,
     labels_field,
-    memory_field,
     tomogram_names_field,
     tomogram_pixel_size_field,
     tomograms_field,
@@ -85,13 +75,7 @@ class TrainSegmenterConfig:
         "that of the model to start from, or of the tomograms"
     )
     steps: typing.Optional[int] = steps_field()
-    patience: int = patience_field(6)
-    validation_fraction: float = validation_fraction_field(
-        "Fraction of the tiles held out for validation. Whole tomograms are held out if there are several and "
-        "enough tiles are left to learn from."
-    )
     batch_size: typing.Optional[int] = batch_size_field("Tiles")
-    learning_rate: typing.Optional[float] = learning_rate_field()
     start_from: typing.Optional[str] = start_from_field("Segmenter, or name of a shipped one,")
     names: Paths = tomogram_names_field()
     seed: int = seed_field()
@@ -149,7 +133,6 @@ class SegmentConfig:
         choices=SCORE_TYPES,
         expert=True,
     )
-    memory: float = memory_field()
     names: Paths = tomogram_names_field()
 
 
@@ -173,34 +156,6 @@ class SegmentOutputs(Outputs):
         "(voxels). If the tomogram's scores changed the threshold: by how many log odds (raised; negative if lowered) "
         "and the model's score at it (boundary). Score volumes have 0.5 there."
     )
-
-
-def _percent(part: float) -> str:
-    return "%.3g" % (100 * round(part, 6))
-
-
-def noise_in_words(tomogram: str, feature: str, parts: typing.Mapping[str, typing.Any]) -> str:
-    """A sentence about the response of a model to noise.
-
-    Parameters
-    ----------
-    tomogram : str
-        Its name.
-    feature : str
-        Its name.
-    parts : dict
-        Entry of SegmentOutputs.noise.
-    """
-    words = (
-        f"{tomogram}, {feature}: the model finds the feature in {_percent(parts['noise'])} % of noise with the "
-        f"tomogram's spectrum, and in {_percent(parts['tomogram'])} % of the tomogram's blocks that the spectrum was "
-        "measured on."
-    )
-    if parts.get("raised"):
-        words += f" Its threshold is the model's score {parts['boundary']:.3g}, by the scores of this tomogram."
-    if parts["tomogram"] <= 2 * parts["noise"]:
-        words += " This is hardly more than noise gives: regard the feature as not found."
-    return words
 
 
 COMMANDS = (

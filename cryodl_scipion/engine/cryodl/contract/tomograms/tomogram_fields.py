@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fields that several commands on tomograms share."""
+"""Fields that several commands on tomograms, tilt series and subtomograms share."""
 
 import typing
 
+from ..fields import CONTRASTS
 from ..params import param
 
 
@@ -41,40 +42,12 @@ def tomogram_pixel_size_field(none_means: str = "that of each file's header") ->
     )
 
 
-def tilt_series_pixel_size_field() -> typing.Any:
-    """The parameter `tilt_series_pixel_size` of commands that write coordinates for RELION 5."""
-    return param(
-        "Pixel size of the tilt series (not binned), to write an optics table into the STAR files. RELION itself needs "
-        "none: without it, it takes the optics from its tomograms.star.",
-        default=None,
-        label="Tilt series pixel size",
-        unit="Å/px",
-        minimum=0.1,
-        maximum=500,
-        none_means="no optics table",
-        expert=True,
-    )
-
-
 def tomogram_names_field() -> typing.Any:
     """The parameter `names` of tomograms."""
     return param(
         "Names to use instead of the file names, one per tomogram, in the same order.",
         default=(),
         label="Tomogram names",
-        expert=True,
-    )
-
-
-def memory_field() -> typing.Any:
-    """Memory limit, in addition to the libraries."""
-    return param(
-        "Maximum memory, in addition to that of the libraries.",
-        default=1.5,
-        label="Memory",
-        unit="GB",
-        minimum=0.2,
-        maximum=1000,
         expert=True,
     )
 
@@ -123,6 +96,7 @@ def volume_border_field(what: str) -> typing.Any:
         unit="Å",
         minimum=0,
         maximum=100000,
+        expert=True,
     )
 
 
@@ -140,4 +114,98 @@ def minimum_size_field(default: float = 0.0, why: str = "") -> typing.Any:
         unit="nm³",
         minimum=0,
         maximum=1e12,
+    )
+
+
+_TILTS: typing.Dict[str, typing.Dict[str, typing.Any]] = dict(
+    tilt_min=dict(
+        help="Minimum tilt angle, about the y axis.",
+        default=-60.0,
+        label="Minimum tilt",
+        unit="°",
+        minimum=-90,
+        maximum=90,
+    ),
+    tilt_max=dict(
+        help="Maximum tilt angle, about the y axis.",
+        default=60.0,
+        label="Maximum tilt",
+        unit="°",
+        minimum=-90,
+        maximum=90,
+    ),
+    tilt_step=dict(
+        help="Angle between neighbouring tilts.", default=3.0, label="Tilt step", unit="°", minimum=0.1, maximum=30
+    ),
+    defocus=dict(
+        help="Mean defocus; positive values are underfocus. 0: no CTF.",
+        default=40000.0,
+        label="Defocus",
+        unit="Å",
+        minimum=0,
+        maximum=200000,
+    ),
+)
+
+
+def tilt_series_field(name: str) -> typing.Any:
+    """The field of a tilt series parameter, by its name."""
+    return param(expert=True, **_TILTS[name])
+
+
+def tilt_problems(config: typing.Any) -> typing.List[str]:
+    """Problem if the maximum tilt (tilt_max) is not above the minimum (tilt_min)."""
+    if config.tilt_max > config.tilt_min:
+        return []
+    return [
+        f"Maximum tilt (--tilt-max) is {config.tilt_max:g}°, not above the minimum tilt (--tilt-min) of "
+        f"{config.tilt_min:g}°."
+    ]
+
+
+def subtomograms_field(help: str) -> typing.Any:
+    """The parameter `subtomograms`. help: its first sentence."""
+    return param(
+        help + " STAR file of RELION 3.0 or 3.1 with a volume for each subtomogram (rlnImageName) and, if available, "
+        "its 3-D CTF or weights (rlnCtfImage).",
+        label="Subtomograms",
+        path="file",
+    )
+
+
+def tilt_field(which: str, default: float) -> typing.Any:
+    """The parameter `tilt_min` or `tilt_max` of subtomograms. which: 'Lowest' or 'Highest'. default: degrees."""
+    return param(
+        f"{which} tilt angle of the series, about the y axis; it defines the missing wedge. Used if the STAR file "
+        "has neither volumes of weights (rlnCtfImage) nor tilt ranges (cryodlTiltMin, cryodlTiltMax).",
+        default=default,
+        label=f"{which} tilt",
+        unit="°",
+        minimum=-90,
+        maximum=90,
+    )
+
+
+def subtomogram_contrast_field() -> typing.Any:
+    """The parameter `contrast` of subtomograms."""
+    return param(
+        "Whether protein is brighter or darker than its surroundings in the subtomograms. auto: determined from the "
+        "subtomograms; the log and the result state it.",
+        default="auto",
+        label="Contrast",
+        choices=CONTRASTS,
+        expert=True,
+    )
+
+
+def diameter_field() -> typing.Any:
+    """The parameter `diameter`."""
+    return param(
+        "Diameter of a sphere that contains every particle.",
+        default=None,
+        label="Particle diameter",
+        unit="Å",
+        minimum=10,
+        maximum=10000,
+        none_means="0.8 of the box size",
     )

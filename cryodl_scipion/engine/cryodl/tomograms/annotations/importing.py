@@ -21,7 +21,7 @@ if typing.TYPE_CHECKING:
 CHUNK = 256  # tiles of a stack that are read at a time
 
 
-def import_labels(store: AnnotationStore, config: ImportAnnotationsConfig, label: int) -> list[str]:
+def import_labels(store: AnnotationStore, config: ImportAnnotationsConfig, feature: str, label: int) -> list[str]:
     """Add tiles of label volumes to an AnnotationStore. label: of the feature in them. Returns warnings.
 
     Raises ValueError if volumes do not fit, or if the label is nowhere in them.
@@ -42,7 +42,7 @@ def import_labels(store: AnnotationStore, config: ImportAnnotationsConfig, label
         sizes.append(size)
         warnings += [note] if note else []
         store.set_path(name, tomogram.path, tomogram.shape)
-    taken = {(t.tomogram, t.centre_zyx, t.size) for t in store.tiles(config.feature, config.annotator)}
+    taken = {(t.tomogram, t.centre_zyx, t.size) for t in store.tiles(feature, config.annotator)}
     for kind, positions, wanted in (
         ("with", choose_positions(with_feature, config.positive_tiles, rng), config.positive_tiles),
         ("without", choose_negative(without, config.negative_tiles, rng), config.negative_tiles),
@@ -61,7 +61,7 @@ def import_labels(store: AnnotationStore, config: ImportAnnotationsConfig, label
                     sizes[position.volume],
                     centre,
                     config.tile,
-                    config.feature,
+                    feature,
                     config.annotator,
                     drawing if drawing.any() else None,
                 )
@@ -90,7 +90,9 @@ def _nothing_found(config: ImportAnnotationsConfig, seen: typing.Collection[int]
     )
 
 
-def import_stack(store: AnnotationStore, config: ImportAnnotationsConfig, tiles: str, pixel_size: float) -> list[str]:
+def import_stack(
+    store: AnnotationStore, config: ImportAnnotationsConfig, feature: str, tiles: str, pixel_size: float
+) -> list[str]:
     """Add the tiles of a stack, and what is drawn on them, to an AnnotationStore. Returns warnings.
 
     tiles: the stack. pixel_size: Å/px.
@@ -111,9 +113,9 @@ def import_stack(store: AnnotationStore, config: ImportAnnotationsConfig, tiles:
             f"of {size} x {size} px; there must be one drawing of the same size for each tile."
         )
     name = micrograph_key(tiles)
-    if any(t.image is not None for t in store.tiles(config.feature, config.annotator, name)):
+    if any(t.image is not None for t in store.tiles(feature, config.annotator, name)):
         raise ValueError(
-            f"{store.folder} already has tiles of {name} for {config.feature} by {config.annotator}. Give another "
+            f"{store.folder} already has tiles of {name} for {feature} by {config.annotator}. Give another "
             "--annotator, or another folder."
         )
     for start in range(0, count, CHUNK):
@@ -128,7 +130,5 @@ def import_stack(store: AnnotationStore, config: ImportAnnotationsConfig, tiles:
                 if drawing is None
                 else np.select([drawing == UNCERTAIN, drawing != 0], [UNCERTAIN, FEATURE], WITHOUT)
             )
-            store.add(
-                name, pixel_size, (0, size // 2, size // 2), size, config.feature, config.annotator, values, image
-            )
+            store.add(name, pixel_size, (0, size // 2, size // 2), size, feature, config.annotator, values, image)
     return []

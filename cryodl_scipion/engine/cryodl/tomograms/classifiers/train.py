@@ -30,6 +30,7 @@ class ClassifierTask(NetworkTask):
     """
 
     example_name = "subtomograms"
+    patience = 6
     gradient_limit = None
 
     def __init__(self, method: ClassifierMethod, examples: Examples, batch_size: int | None = None) -> None:

@@ -1,29 +1,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl annotate`: a window to draw features on tiles of tomograms; it ends when the window is closed.
-
-Result.outputs are the contract's AnnotationsOutputs.
-"""
+"""`cryodl annotate`: a window to draw features on tiles of tomograms; it ends when the window is closed."""
 
 from __future__ import annotations
 
-import typing
-
-from ...contract import AnnotateConfig, Result, counted
+from ...contract import AnnotateConfig
 from ...contract.tomograms.annotating import AnnotationsOutputs
+from ...io.files import expand_paths, name_tomograms
+from ...io.tomograms import Tomogram, working_pixel_size
+from ...runner import Run, command
+from ..annotations.display import show_annotation_window
+from ..annotations.session import Session
+from ..annotations.store import open_annotations
+from .import_annotations import written
 
-if typing.TYPE_CHECKING:
-    from ...io.tomograms import Tomogram
 
-
-def run(config: AnnotateConfig) -> Result:
+@command
+def annotate(config: AnnotateConfig, run: Run) -> AnnotationsOutputs:
     """Every stroke is saved when it ends: whatever happens to the window, what was drawn is in the folder."""
-    from ...io.files import expand_paths, name_tomograms
-    from ..annotations.display import show_annotation_window
-    from ..annotations.session import Session
-    from ..annotations.store import open_annotations
-
     pairs = name_tomograms(expand_paths(config.tomograms), config.names)
-    tomograms, warnings = _open(pairs, config.pixel_size)
+    tomograms = []
+    for name, path in pairs:
+        tomogram = Tomogram(path)
+        size, note = working_pixel_size(tomogram, config.pixel_size)
+        tomograms.append((name, tomogram, size))
+        run.warn(*[note] if note else [])
     store = open_annotations(config.annotations, dict(pairs))
     session = Session(store, tomograms, config.feature, config.annotator, config.tile)
     for name in {t.tomogram for t in store.entries} & set(dict(pairs)):
@@ -33,32 +33,11 @@ def run(config: AnnotateConfig) -> Result:
     if session.failed:
         raise OSError(session.message)
     for feature, (positive, negative) in session.counts().items():
-        print(f"{feature} by {config.annotator}: {counted(positive, 'tile')} with it, {negative} without.")
         if positive and not negative:
-            warnings.append(
+            run.warn(
                 f"There are no tiles without {feature} by {config.annotator}. Training needs them: mark about a "
                 "hundred (key w, one click each)."
             )
     if not store.entries:
-        warnings.append("Nothing was annotated.")
-    print(f"Annotations: {config.annotations}")
-    return Result(
-        "annotate",
-        AnnotationsOutputs(annotations=str(config.annotations), counts=store.counts()),
-        warnings=tuple(warnings),
-    )
-
-
-def _open(
-    pairs: typing.Sequence[tuple[str, str]], given: float | None
-) -> tuple[list[tuple[str, Tomogram, float]], list[str]]:
-    """[(name, Tomogram, pixel size)], and warnings."""
-    from ...io.tomograms import Tomogram, working_pixel_size
-
-    tomograms, warnings = [], []
-    for name, path in pairs:
-        tomogram = Tomogram(path)
-        size, note = working_pixel_size(tomogram, given)
-        tomograms.append((name, tomogram, size))
-        warnings += [note] if note else []
-    return tomograms, warnings
+        run.warn("Nothing was annotated.")
+    return written(store, run)

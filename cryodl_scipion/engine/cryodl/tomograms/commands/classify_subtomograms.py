@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl classify-subtomograms`: subtomograms and a classifier in; a STAR file with classes and probabilities, and an
-average of each class out.
-
-Result.outputs are the contract's ClassifySubtomogramsOutputs.
-"""
+"""`cryodl classify-subtomograms`: subtomograms in; their classes, by a classifier or without labels as clusters, and an
+average of each class out."""
 
 from __future__ import annotations
 
+import csv
+import dataclasses
 import os
 import shutil
 import typing
@@ -14,211 +13,257 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract import ClassifySubtomogramsConfig, Result, counted
+from ... import __version__
+from ...contract import CARD, ClassifySubtomogramsConfig, counted, network_words
 from ...contract.tomograms.classifying import ClassifySubtomogramsOutputs
-from ...io.unfinished import star_stem, working_folder
-from ...io.warn import warn
-
-if typing.TYPE_CHECKING:
-    import torch
-
-    from ...io.subtomograms import SubtomogramSet
-    from ..classifiers.run import Classified, Classifier
+from ...io.maps import write_map
+from ...io.model import find_model
+from ...io.subtomograms import SubtomogramSet, read_subtomograms, write_subtomograms_star
+from ...io.unfinished import star_stem
+from ...runner import Run, command
+from ..classifiers import load_classifier
+from ..classifiers.confusion import against_ground_truth, check_ground_truth
+from ..classifiers.pictures import plot_confusion, write_confusion
+from ..classifiers.prepare import find_subtomogram_contrast, resolution_notes, subtomogram_diameter
+from ..classifiers.rejection import MAX_DEFAULT_FRACTION
+from ..classifiers.run import Classifier, joined_parts, read_part, write_part
+from ..subtomograms.aligned import aligned
+from ..subtomograms.averages import half_averages, resolution_of
+from ..subtomograms.cluster import group_p_value, groups
+from ..subtomograms.clustering import aligned_poses, alignment_of, embedding_of
+from ..subtomograms.observed import frame_of
+from ..subtomograms.pictures import plot_averages, plot_embedding
 
 CHUNK = 256  # subtomograms after which a stopped run continues
+BATCH = 32  # subtomograms at a time
+COMPONENTS = 8  # dimensions of an embedding
+PIXELS = 4.0  # in the finest detail that is compared, where none is asked for
+SIGNIFICANT = 0.05  # p-value above which clusters are not told from a single cloud
 CONFIDENCE, PROBABILITY = "cryodlConfidence", "cryodlProbability"
+ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+BESIDE = ("_class[0-9][0-9][0-9].mrc", "_confusion.*", "_embedding.*", "_averages.png")
+ALIGNED = dict(
+    given="Compared in the orientations of the input.",
+    search="Aligned for the comparison.",
+    none="Compared without alignment.",
+)
+EMBEDDINGS = dict(
+    pca="principal components of the differences from their mean",
+    similarity="the correlations of all pairs",
+    autoencoder="an autoencoder",
+)
 
 
-def run(config: ClassifySubtomogramsConfig) -> Result:
+@dataclasses.dataclass(frozen=True)
+class Classes:
+    """What was found. numbers: (n,) of the classes, 0 for unknown. names: {number: name}. angles: (n, 3) degrees, or
+    None. shifts_zyx: (n, 3) px. diameter: Å. columns: more for the STAR file. made: the outputs so far."""
+
+    numbers: np.ndarray
+    names: dict[int, str]
+    angles: np.ndarray | None
+    shifts_zyx: np.ndarray
+    diameter: float
+    columns: dict[str, typing.Any]
+    made: ClassifySubtomogramsOutputs
+
+
+@command
+def classify_subtomograms(config: ClassifySubtomogramsConfig, run: Run) -> ClassifySubtomogramsOutputs:
     """Classify into <output>.partial, then move all to the output, the STAR file last. A stopped run continues."""
-    from ...core.devices import choose_device, device_name, set_threads
-    from ...io.model import find_model
-    from ...io.subtomograms import read_subtomograms
-    from ..classifiers import load_classifier
-    from ..classifiers.confusion import check_ground_truth
-    from ..classifiers.prepare import find_subtomogram_contrast
-
-    stem = star_stem(config.output, "Subtomograms", "_class[0-9][0-9][0-9].mrc", "_confusion.*")
-    found = read_subtomograms(
-        config.subtomograms, ("classes",) if config.ground_truth else (), config.tilt_min, config.tilt_max
+    stem = star_stem(config.output, "Subtomograms", *BESIDE)
+    wanted = ("classes",) if config.ground_truth else ()
+    found = read_subtomograms(config.subtomograms, wanted, config.tilt_min, config.tilt_max)
+    classes = (_classified if config.model else _clustered)(config, found, stem, run)
+    folder = Path(f"{config.output}.partial")
+    averages, resolutions = _averages(found, classes, folder, stem, run)
+    columns = dict(classes.columns, rlnClassNumber=classes.numbers.tolist())
+    if classes.angles is not None and classes.angles is not found.angles:
+        columns.update(zip(ANGLES, classes.angles.T.tolist()))
+        origins = 0.0 - classes.shifts_zyx * found.pixel_size  # not -0
+        columns.update(zip(("rlnOriginZAngst", "rlnOriginYAngst", "rlnOriginXAngst"), origins.T.tolist()))
+    for made in sorted(folder.glob("final_*")):
+        os.replace(made, f"{stem}_{made.name[len('final_') :]}")
+    write_subtomograms_star(config.output, found, columns)
+    shutil.rmtree(folder)
+    print(f"Classified subtomograms: {config.output}")
+    return dataclasses.replace(
+        classes.made,
+        counts={name: int((classes.numbers == number).sum()) for number, name in classes.names.items()},
+        averages=averages,
+        resolutions=resolutions,
     )
-    device = choose_device()
-    set_threads()
-    classifier = load_classifier(config.model, device)
-    if config.ground_truth:
-        check_ground_truth(found, classifier.card)
-    notes = classifier.differences(found)
-    contrast, said, warning = find_subtomogram_contrast(found, classifier.card["particle_diameter"], config.contrast)
-    notes += [warning] if warning else []
-    minimum = classifier.lowest_confidence(config.rejected_fraction)
-    notes += _unknown_note(config, classifier.card, minimum)
+
+
+def _contrast(found: SubtomogramSet, diameter: float, asked: str, run: Run) -> str:
+    """Contrast of protein, told to the user."""
+    contrast, said, warning = find_subtomogram_contrast(found, diameter, asked)
     if said:
         print(said)
-    for note in notes:
-        warn(note)
-    print(f"Classifying {counted(len(found), 'subtomogram')} on {device_name(device)} with {classifier.card['name']}.")
-    card = Path(find_model(config.model, "classifier")) / "card.json"
-    folder = working_folder(config, (config.subtomograms, str(card)))
-    answer = _classify(classifier, found, contrast, folder, config.batch_size)
-    classes = _classes(classifier.card, answer, minimum)
-    outputs = _write(config, found, classifier.card, answer, classes, contrast, folder, stem, device, notes)
-    counts = ", ".join(f"{name}: {count}" for name, count in outputs["counts"].items())
-    print(f"Classes: {counts}." + (f" Accuracy: {outputs['accuracy']:.3f}." if outputs["accuracy"] is not None else ""))
-    print(f"Classified subtomograms: {config.output}")
-    return Result("classify-subtomograms", outputs, device=device_name(device), warnings=tuple(notes))
+    run.warn(*[warning] if warning else [])
+    return contrast
 
 
-def _unknown_note(
-    config: ClassifySubtomogramsConfig, card: typing.Mapping[str, typing.Any], minimum: float
-) -> list[str]:
-    from ..classifiers.rejection import MAX_DEFAULT_FRACTION
-
-    number, fraction = len(card["validation"]["unknown_confidence"]), config.rejected_fraction
-    if fraction != 0 and not np.isfinite(minimum):
-        return [
-            f"{card['name']} was validated with {number} subtomograms: too few to determine the rejection threshold "
-            f"for {MAX_DEFAULT_FRACTION if fraction is None else fraction:.0%}. No subtomogram is called unknown; give "
-            f"--rejected-fraction {np.ceil(100 / (number + 1)) / 100:.2f} or more."
-        ]
-    return []
+def _nothing_made(config: ClassifySubtomogramsConfig, contrast: str, pixel_size: float) -> ClassifySubtomogramsOutputs:
+    """The outputs before anything is known but these."""
+    return ClassifySubtomogramsOutputs(
+        subtomograms=str(config.output), counts={}, averages={}, contrast=contrast, pixel_size=pixel_size
+    )
 
 
-def _classify(
-    classifier: Classifier, found: SubtomogramSet, contrast: str, folder: Path, batch_size: int
-) -> Classified:
-    """classifiers.run.Classified of all, chunk by chunk; finished chunks of a stopped run are taken as they are."""
-    from tqdm import tqdm
-
-    from ..classifiers.run import joined_parts, read_part, write_part
-
-    parts = []
-    with tqdm(total=len(found), unit="subtomogram", mininterval=1.0) as bar:
+# ----- with a model
+def _classified(config: ClassifySubtomogramsConfig, found: SubtomogramSet, stem: str, run: Run) -> Classes:
+    """The classes of a model. A stopped run continues after the chunks that it has finished."""
+    source = find_model(str(config.model), "classifier")
+    classifier = load_classifier(source, run.device)
+    card = classifier.card
+    if config.ground_truth:
+        check_ground_truth(found, card)
+    run.warn(*classifier.differences(found))
+    contrast = _contrast(found, card["particle_diameter"], config.contrast, run)
+    minimum = _lowest_confidence(config, classifier, run)
+    print(f"Classifying {counted(len(found), 'subtomogram')} on {run.device_name} with {card['name']}.")
+    folder, parts = run.folder(config.subtomograms, str(source / CARD)), []
+    with run.progress(len(found), "subtomogram") as bar:
         for start in range(0, len(found), CHUNK):
             rows, path = np.arange(start, min(start + CHUNK, len(found))), folder / f"part_{start:08d}.npz"
             if not path.exists():
-                write_part(path, classifier.classify(found, rows, contrast, batch_size))
+                write_part(path, classifier.classify(found, rows, contrast, BATCH))
             parts.append(read_part(path))
             bar.update(len(rows))
-    return joined_parts(parts)
-
-
-def _classes(card: typing.Mapping[str, typing.Any], answer: Classified, minimum: float) -> np.ndarray:
-    """(n,) class numbers, 0 for unknown."""
+    answer = joined_parts(parts)
     best = np.array(card["class_numbers"])[answer.probabilities.argmax(1)]
-    return np.where(answer.confidence <= minimum, 0, best)
-
-
-def _write(
-    config: ClassifySubtomogramsConfig,
-    found: SubtomogramSet,
-    card: typing.Mapping[str, typing.Any],
-    answer: Classified,
-    classes: np.ndarray,
-    contrast: str,
-    folder: Path,
-    stem: str | os.PathLike[str],
-    device: torch.device,
-    notes: list[str],
-) -> ClassifySubtomogramsOutputs:
-    """Write everything, the STAR file last. Returns the outputs."""
-    from ...io.subtomograms import write_subtomograms_star
-
-    averages, confusion = {}, _confusion(config, found, card, classes, folder, stem)
-    if config.averages:
-        averages = _averages(found, card, answer, classes, contrast, folder, stem, device, notes)
-    for made in sorted(folder.glob("final_*")):
-        os.replace(made, f"{stem}_{made.name[len('final_') :]}")
-    write_subtomograms_star(config.output, found, _columns(found, card, answer, classes))
-    shutil.rmtree(folder)
-    counts = {name: int((classes == number).sum()) for name, number in zip(card["classes"], card["class_numbers"])}
-    accuracy = confusion.pop("accuracy") if confusion else None
-    return ClassifySubtomogramsOutputs(
-        subtomograms=str(config.output),
-        contrast=contrast,
-        model=card["name"],
-        counts=dict(counts, unknown=int((classes == 0).sum())),
-        averages=averages,
-        accuracy=accuracy,
-        confusion=confusion,
-        pixel_size=found.pixel_size,
-    )
-
-
-def _columns(
-    found: SubtomogramSet, card: typing.Mapping[str, typing.Any], answer: Classified, classes: np.ndarray
-) -> dict[str, typing.Any]:
-    """New columns of the STAR file."""
-    confidence = [f"{v:.6g}" for v in answer.confidence]
-    columns: dict[str, typing.Any] = {"rlnClassNumber": classes.tolist(), CONFIDENCE: confidence}
+    numbers = np.where(answer.confidence <= minimum, 0, best)
+    columns: dict[str, typing.Any] = {CONFIDENCE: [f"{v:.6g}" for v in answer.confidence]}
     columns.update({name: None for name in found.columns if name.startswith(PROBABILITY)})  # of another model
     for position, number in enumerate(card["class_numbers"]):
         columns[f"{PROBABILITY}{number}"] = [f"{v:.5f}" for v in answer.probabilities[:, position]]
-    if answer.angles is not None and answer.shifts_zyx is not None:
-        columns.update(zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), answer.angles.T.tolist()))
-        origins = 0.0 - answer.shifts_zyx * found.pixel_size  # not -0
-        columns.update(zip(("rlnOriginZAngst", "rlnOriginYAngst", "rlnOriginXAngst"), origins.T.tolist()))
-    return columns
+    confusion = _confusion(found, card, numbers, folder, stem) if config.ground_truth else None
+    made = dataclasses.replace(_nothing_made(config, contrast, found.pixel_size), model=card["name"])
+    if confusion:
+        made = dataclasses.replace(made, confusion=confusion, accuracy=confusion.pop("accuracy"))
+        run.summary(f"Accuracy, compared with the classes of the input: {made.accuracy:.3f}.")
+    how, unknown = network_words("classifier", card["network"]), int((numbers == 0).sum())
+    run.methods(
+        f"{counted(len(found), 'subtomogram')} were classified with cryodl {__version__} {how} (model {card['name']}); "
+        f"{unknown} were rejected as unknown."
+    )
+    known = answer.angles is not None and answer.shifts_zyx is not None
+    angles, shifts = (answer.angles, answer.shifts_zyx) if known else (found.angles, found.shifts_zyx)
+    if angles is None:
+        run.warn(
+            f"No averages: neither {found.path} nor the network {card['network']} has angles. Align the subtomograms, "
+            "or use the network likelihood."
+        )
+    names = dict(zip(card["class_numbers"], card["classes"])) | {0: "unknown"}
+    return Classes(numbers, names, angles, np.asarray(shifts), card["particle_diameter"], columns, made)
 
 
-def _averages(
-    found: SubtomogramSet,
-    card: typing.Mapping[str, typing.Any],
-    answer: Classified,
-    classes: np.ndarray,
-    contrast: str,
-    folder: Path,
-    stem: str | os.PathLike[str],
-    device: torch.device,
-    notes: list[str],
-) -> dict[str, str]:
-    """{class name: file} of averages, protein bright, where angles are known. They lie in the folder at first."""
-    from ...io.maps import write_map
-    from ..subtomograms.averages import average
-
-    angles, shifts = answer.angles, answer.shifts_zyx
-    if angles is None or shifts is None:
-        angles, shifts = found.angles, found.shifts_zyx
-        if angles is None:
-            notes.append(
-                f"No averages: neither {found.path} nor the network {card['network']} has angles. Align the "
-                "subtomograms, or use the network likelihood."
-            )
-            warn(notes[-1])
-            return {}
-    averages = {}
-    for name, number in zip(card["classes"], card["class_numbers"]):
-        rows = np.nonzero(classes == number)[0]
-        if len(rows):
-            print(f"Averaging {counted(len(rows), 'subtomogram')} of {name}.")
-            volume = average(found, rows, angles[rows], shifts[rows], None, contrast, device)
-            write_map(folder / f"final_class{number:03d}.mrc", volume, found.pixel_size)
-            averages[name] = f"{stem}_class{number:03d}.mrc"
-    return averages
+def _lowest_confidence(config: ClassifySubtomogramsConfig, classifier: Classifier, run: Run) -> float:
+    """The confidence at or below which a subtomogram is unknown."""
+    minimum, fraction = classifier.lowest_confidence(config.rejected_fraction), config.rejected_fraction
+    if fraction != 0 and not np.isfinite(minimum):
+        number = len(classifier.card["validation"]["unknown_confidence"])
+        run.warn(
+            f"{classifier.card['name']} was validated with {number} subtomograms: too few to determine the rejection "
+            f"threshold for {MAX_DEFAULT_FRACTION if fraction is None else fraction:.0%}. No subtomogram is called "
+            f"unknown; give --rejected-fraction {np.ceil(100 / (number + 1)) / 100:.2f} or more."
+        )
+    return minimum
 
 
 def _confusion(
-    config: ClassifySubtomogramsConfig,
-    found: SubtomogramSet,
-    card: typing.Mapping[str, typing.Any],
-    classes: np.ndarray,
-    folder: Path,
-    stem: str | os.PathLike[str],
-) -> dict[str, typing.Any] | None:
-    """What was found against the input's classes, or None if that is not asked for; files lie in the folder first."""
-    if not config.ground_truth:
-        return None
-    from ..classifiers.confusion import against_ground_truth
-    from ..classifiers.pictures import plot_confusion, write_confusion
-
-    matrix, rows, accuracy = against_ground_truth(found, card, classes)
+    found: SubtomogramSet, card: typing.Mapping[str, typing.Any], numbers: np.ndarray, folder: Path, stem: str
+) -> dict[str, typing.Any]:
+    """What was found against the input's classes; files lie in the folder first."""
+    matrix, rows, accuracy = against_ground_truth(found, card, numbers)
     columns = [*card["classes"], "unknown"]
     write_confusion(matrix, rows, columns, folder / "final_confusion.csv")
     plot_confusion(matrix, rows, columns, folder / "final_confusion.png", f"{card['name']}: accuracy {accuracy:.3f}")
-    return dict(
-        rows=rows,
-        columns=columns,
-        matrix=matrix.tolist(),
-        table=f"{stem}_confusion.csv",
-        picture=f"{stem}_confusion.png",
-        accuracy=accuracy,
+    files = dict(table=f"{stem}_confusion.csv", picture=f"{stem}_confusion.png")
+    return dict(rows=rows, columns=columns, matrix=matrix.tolist(), accuracy=accuracy, **files)
+
+
+# ----- without labels
+def _clustered(config: ClassifySubtomogramsConfig, found: SubtomogramSet, stem: str, run: Run) -> Classes:
+    """The clusters of subtomograms that show the same."""
+    diameter, fewest = subtomogram_diameter(found, config.particle_diameter), max(2, config.classes)
+    if len(found) < fewest:
+        raise ValueError(
+            f"{found.path} has {counted(len(found), 'subtomogram')} for {counted(config.classes, 'class', 'classes')} "
+            f"(--classes); at least {fewest} are needed. Choose fewer classes."
+        )
+    run.warn(*resolution_notes(found, diameter, config.resolution))
+    how = alignment_of(found, config.align)
+    contrast = _contrast(found, diameter, config.contrast, run)
+    folder = run.folder(config.subtomograms)
+    frame = frame_of(found, diameter, config.resolution or PIXELS * found.pixel_size)
+    print(
+        f"Comparing {len(found)} subtomograms with detail to {frame.width / frame.radius:.0f} Å on "
+        f"{run.device_name}; alignment: {how}."
     )
+    angles, shifts = aligned_poses(found, frame, how, contrast, config.seed, run.device)
+    observed = aligned(found, slice(None), frame, angles, shifts, contrast, run.device)
+    count = min(COMPONENTS, len(found) - 1)
+    positions = embedding_of(observed, config.embedding, count, folder, config.seed, run.device)
+    numbers = groups(positions, config.classes, config.seed)
+    p_value = round(group_p_value(positions, config.classes, config.seed), 3)
+    plot_embedding(positions, numbers, folder / "final_embedding.png")
+    _write_embedding(folder / "final_embedding.csv", found, positions, numbers)
+    run.summary(ALIGNED[how])
+    run.methods(
+        f"{counted(len(found), 'subtomogram')} were clustered into {counted(config.classes, 'class', 'classes')} with "
+        f"cryodl {__version__} by {EMBEDDINGS[config.embedding]}, comparing only Fourier coefficients measured in both."
+    )
+    if p_value > SIGNIFICANT and config.classes > 1:
+        align = "" if how == "given" else "Align the subtomograms first (--align given). "
+        run.warn(
+            f"No clusters were found: the {config.classes} clusters are no tighter than those of random data of the "
+            f"same spread ({100 * p_value:.0f} % of such data sets are as tight), so the classes may be chance. {align}"
+            "Use more subtomograms, or other --classes or --resolution."
+        )
+    made = dataclasses.replace(
+        _nothing_made(config, contrast, found.pixel_size),
+        aligned=how,
+        p_value=p_value,
+        embedding=f"{stem}_embedding.csv",
+        pictures=[f"{stem}_embedding.png", f"{stem}_averages.png"],
+    )
+    names = {number: str(number) for number in range(1, config.classes + 1)}
+    return Classes(numbers, names, angles, shifts, diameter, {}, made)
+
+
+def _write_embedding(
+    path: str | os.PathLike[str], found: SubtomogramSet, positions: np.ndarray, classes: np.ndarray
+) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", "class", *(f"component{i + 1}" for i in range(positions.shape[1]))])
+        for name, number, position in zip(found.names, classes, positions):
+            writer.writerow([name, number, *(f"{value:.6g}" for value in position)])
+
+
+# ----- both
+def _averages(
+    found: SubtomogramSet, classes: Classes, folder: Path, stem: str, run: Run
+) -> tuple[dict[str, str], dict[str, float | None]]:
+    """{class: file} and {class: Å} of the averages, protein bright, which lie in the folder till all is ready."""
+    averages: dict[str, str] = {}
+    resolutions: dict[str, float | None] = {}
+    volumes, titles = [], []
+    for number, name in classes.names.items():
+        rows = np.nonzero(classes.numbers == number)[0]
+        told = f"{name}: {counted(len(rows), 'subtomogram')}"
+        if number and len(rows) and classes.angles is not None:
+            poses = (classes.angles[rows], classes.shifts_zyx[rows])
+            whole, one, other = half_averages(found, rows, *poses, None, classes.made.contrast, run.device)
+            write_map(folder / f"final_class{number:03d}.mrc", whole, found.pixel_size)
+            averages[name] = f"{stem}_class{number:03d}.mrc"
+            resolutions[name] = round(resolution_of(one, other, found.pixel_size, classes.diameter), 1)
+            told += f", half-maps agree to {resolutions[name]:.3g} Å"
+            volumes.append(whole)
+            titles.append(f"{name}: {len(rows)}\n{resolutions[name]:.0f} Å")
+        run.summary(f"{told}.")
+    if volumes:
+        plot_averages(volumes, titles, found.pixel_size, folder / "final_averages.png")
+    return averages, resolutions

@@ -4,7 +4,7 @@ request.
 
 The network learns from the halves themselves, unless --model gives one that has learned before; only with such a one
 are tomograms without halves denoised. A finished tomogram is not denoised again, and a model that the folder has is not
-trained again. Result.outputs are the contract's DenoiseTomogramsOutputs. Bad tomograms are in Result.skipped.
+trained again.
 """
 
 from __future__ import annotations
@@ -12,69 +12,64 @@ from __future__ import annotations
 import typing
 from pathlib import Path
 
-from ...contract import CARD, AllSkipped, Result, Skipped, counted, in_words, read_card, said_skipped
+import numpy as np
+
+from ... import __version__
+from ...contract import CARD, DenoiseTomogramsConfig, counted, network_words, read_card
 from ...contract.result import write_json
 from ...contract.tomograms.denoising import DenoiseTomogramsOutputs
-from ...io.memory import one_item
 from ...io.model import find_model, read_model
 from ...io.stamps import stamp
-from ...io.warn import warn
-
-if typing.TYPE_CHECKING:
-    from ...contract import DenoiseTomogramsConfig
-    from ..denoisers.halves import HalfSource
-    from ..denoisers.named import Named
-    from ..denoisers.predict import TomogramDenoiser
+from ...runner import Run, command
+from ..denoisers.controls import control_in_words, control_metrics
+from ..denoisers.examples import Tilts
+from ..denoisers.halves import HalfSource, measured_halves, open_source, subvolumes_of
+from ..denoisers.named import Named, named_tomograms
+from ..denoisers.predict import TomogramDenoiser
+from ..denoisers.spectra import scale_of_one
+from ..denoisers.train import train_tomogram_denoiser, unseen_rows
+from ..denoisers.written import HALVES, RECORD, finished, model_notes, read_record, write_denoised
 
 KIND, MODEL = "tomogram_denoiser", "model"
+NAMED = 10  # tomograms whose controls a summary lists
 DIFFERENT, TOO_DIFFERENT = 1.1, 2.0  # times the pixel size that a model learned at: warned of; refused
 
 
-def run(config: DenoiseTomogramsConfig) -> Result:
+@command
+def denoise_tomograms(config: DenoiseTomogramsConfig, run: Run) -> DenoiseTomogramsOutputs:
     """Train a model if there is none, and denoise what is not denoised yet."""
-    from ..denoisers.named import named_tomograms
-    from ..denoisers.written import finished, model_notes, read_record
-
     named, skipped, notes = named_tomograms(config)
-    folder = Path(config.output)
+    run.warn(*notes)
+    for each in skipped:
+        run.skip(each.item, each.path, each.reason)
+    total, folder = [*named, *skipped], Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
     card = read_card(str(find_model(config.model, KIND)), KIND) if config.model else None
-    sources = _sources(config, named, card, skipped, notes)
-    total = len(sources) + len(skipped)
-    if not sources:
-        raise AllSkipped(f"None of the {total} tomograms can be denoised. The first: {in_words(skipped[0])}")
+    sources = _sources(config, named, card, run)
+    run.require_some(total, "tomogram", "denoised")
     model = _model(config, sources, folder)
     card = read_card(str(model), KIND)
-    sources = _fitting(sources, card, skipped, notes)
-    notes += model_notes(config, card)
-    for note in dict.fromkeys(notes):
-        warn(note)
+    sources = _fitting(sources, card, run)
+    run.warn(*model_notes(config, card))
     record = read_record(folder, config, card)
     todo = [s for s in sources if not finished(s, record, folder)]
-    print(f"{counted(total, 'tomogram')}, {len(sources) - len(todo)} of them already denoised.")
-    device = _denoise(todo, config, model, folder, record, skipped, notes) if todo else "none: nothing was denoised"
-    if len(skipped) == total:
-        raise AllSkipped(f"None of the {total} tomograms could be denoised. The first: {in_words(skipped[0])}")
-    notes += said_skipped(skipped, "tomogram")
-    outputs = _outputs(config, sources, {item.item for item in skipped}, folder, model, card, record)
-    print(
-        f"{counted(len(outputs['files']), 'denoised tomogram')}: {folder}/<tomogram>.mrc. They are for viewing and "
-        "segmenting; average subtomograms of the original tomograms."
-    )
-    return Result(
-        "denoise-tomograms", outputs, device=device, skipped=tuple(skipped), warnings=tuple(dict.fromkeys(notes))
-    )
+    print(f"{counted(len(total), 'tomogram')}, {len(sources) - len(todo)} of them already denoised.")
+    if todo:
+        _denoise(todo, config, model, folder, record, run)
+    run.require_some(total, "tomogram", "denoised")
+    bad = {each.item for each in run.skipped}
+    outputs = _outputs(config, [s for s in sources if s.name not in bad], folder, model, card, record)
+    _tell(outputs, card, run)
+    return outputs
 
 
 def _sources(
-    config: DenoiseTomogramsConfig, named: list[Named], card: dict | None, skipped: list[Skipped], notes: list[str]
+    config: DenoiseTomogramsConfig, named: typing.Sequence[Named], card: dict | None, run: Run
 ) -> list[HalfSource]:
-    """Sources of the tomograms that can be read; the others go to skipped."""
-    from ..denoisers.halves import open_source
-
+    """Sources of the tomograms that can be read; the others are skipped."""
     found = []
     for one in named:
-        try:
+        with run.item(one.name, one.paths[0]):
             source, said = open_source(one, config.pixel_size, card["pixel_size"] if card else None)
             if len(source.paths) == 1 and card is None:
                 raise ValueError(
@@ -82,17 +77,9 @@ def _sources(
                     "Reconstruct the even and odd frames (or tilts) separately and give both (--even, --odd), or "
                     "give a --model that was trained on halves of similar tomograms."
                 )
-        except (ValueError, FileNotFoundError) as error:
-            _skip(one, error, skipped)
-            continue
-        found.append(source)
-        notes += said
+            found.append(source)
+            run.warn(*said)
     return found
-
-
-def _skip(one: Named | HalfSource, error: object, skipped: list[Skipped]) -> None:
-    skipped.append(Skipped(one.name, one.paths[0], str(error)))
-    print(f"Skipped {in_words(skipped[-1])}")
 
 
 def _model(config: DenoiseTomogramsConfig, sources: list[HalfSource], folder: Path) -> Path:
@@ -100,27 +87,25 @@ def _model(config: DenoiseTomogramsConfig, sources: list[HalfSource], folder: Pa
     if config.model:
         return find_model(config.model, KIND)
     if not (folder / MODEL / CARD).exists():
-        from ..denoisers.train import train_tomogram_denoiser
-
         train_tomogram_denoiser(config, [s for s in sources if len(s.paths) == 2], folder / MODEL)
     return folder / MODEL
 
 
-def _fitting(sources: list[HalfSource], card: dict, skipped: list[Skipped], notes: list[str]) -> list[HalfSource]:
-    """Sources whose pixel size the model can serve; the others go to skipped."""
+def _fitting(sources: list[HalfSource], card: dict, run: Run) -> list[HalfSource]:
+    """Sources whose pixel size the model can serve; the others are skipped."""
     kept = []
     for source in sources:
         times = max(source.pixel_size / card["pixel_size"], card["pixel_size"] / source.pixel_size)
         if times > TOO_DIFFERENT:
-            _skip(
-                source,
+            run.skip(
+                source.name,
+                source.paths[0],
                 f"{source.paths[0]} has {source.pixel_size:g} Å/px; the model {card['name']} was trained at "
                 f"{card['pixel_size']:g} Å/px. The difference is too large. Bin the tomogram, or train a model on it.",
-                skipped,
             )
             continue
         if times > DIFFERENT:
-            notes.append(
+            run.warn(
                 f"The model {card['name']} was trained at {card['pixel_size']:g} Å/px, but some tomograms have "
                 f"{source.pixel_size:g} Å/px, so their features have another size for it. Train a model on them."
             )
@@ -129,59 +114,30 @@ def _fitting(sources: list[HalfSource], card: dict, skipped: list[Skipped], note
 
 
 def _denoise(
-    todo: list[HalfSource],
-    config: DenoiseTomogramsConfig,
-    model: Path,
-    folder: Path,
-    record: dict,
-    skipped: list[Skipped],
-    notes: list[str],
-) -> str:
-    """Write the denoised tomograms one after the other. Returns the device in words."""
-    from ...core.devices import choose_device, device_name, set_threads
-    from ..denoisers.predict import TomogramDenoiser
-    from ..denoisers.written import RECORD
-
-    device = choose_device()
-    set_threads()
-    denoiser = TomogramDenoiser(*read_model(model, KIND), device)
-    print(f"Denoising on {device_name(device)} with {model}.")
+    todo: list[HalfSource], config: DenoiseTomogramsConfig, model: Path, folder: Path, record: dict, run: Run
+) -> None:
+    """Write the denoised tomograms one after the other."""
+    denoiser = TomogramDenoiser(*read_model(model, KIND), run.device)
+    print(f"Denoising on {run.device_name} with {model}.")
     for source in todo:
-        try:
-            with one_item(source.paths[0]):
-                record["tomograms"][source.name] = _denoise_one(source, denoiser, config, folder, notes)
-        except (ValueError, FileNotFoundError) as error:
-            _skip(source, error, skipped)
-            continue
-        write_json(str(folder / RECORD), record)
-    return device_name(device)
+        with run.item(source.name, source.paths[0]):
+            record["tomograms"][source.name] = _denoise_one(source, denoiser, config, folder, run)
+            write_json(str(folder / RECORD), record)
 
 
 def _denoise_one(
-    source: HalfSource, denoiser: TomogramDenoiser, config: DenoiseTomogramsConfig, folder: Path, notes: list[str]
+    source: HalfSource, denoiser: TomogramDenoiser, config: DenoiseTomogramsConfig, folder: Path, run: Run
 ) -> dict:
     """Write one tomogram. Returns its entry in denoise.json."""
-    import numpy as np
-
-    from ..denoisers.controls import control_in_words, control_metrics
-    from ..denoisers.examples import Tilts
-    from ..denoisers.halves import measured_halves, subvolumes_of
-    from ..denoisers.spectra import scale_of_one
-    from ..denoisers.train import unseen_rows
-    from ..denoisers.written import write_denoised
-
     card, controls = denoiser.card, {}
     if len(source.volumes) == 2:
         scale, _, said = measured_halves(source)
-        for note in said:
-            warn(note)
-        notes += said
+        run.warn(*said)
         tilts = Tilts(*card["tilts"]) if card["fills_wedge"] else None
         subvolumes = subvolumes_of(source, unseen_rows(card, source))
         controls = control_metrics(
             lambda subvolume: denoiser.answer(subvolume, scale), subvolumes, scale, source.pixel_size, tilts
         )
-        print(control_in_words(source.name, controls))
     else:
         scale = scale_of_one([subvolume for (subvolume,) in subvolumes_of(source)], np.array(card["gain"]))
     files = write_denoised(source, denoiser, scale, config, folder)
@@ -195,25 +151,41 @@ def _denoise_one(
 
 
 def _outputs(
-    config: DenoiseTomogramsConfig,
-    sources: list[HalfSource],
-    bad: set[str],
-    folder: Path,
-    model: Path,
-    card: dict,
-    record: dict,
+    config: DenoiseTomogramsConfig, good: list[HalfSource], folder: Path, model: Path, card: dict, record: dict
 ) -> DenoiseTomogramsOutputs:
-    """Result.outputs of the tomograms that are in the folder now."""
-    from ..denoisers.written import HALVES
-
-    good = [s for s in sources if s.name not in bad]
+    """Of the tomograms that are in the folder now."""
     halves = [s for s in good if config.halves and len(s.paths) == 2]
+    even, odd = ({s.name: str(folder / f"{s.name}_{half}.mrc") for s in halves} for half in HALVES)
     return DenoiseTomogramsOutputs(
         tomograms=str(folder),
         files={s.name: str(folder / f"{s.name}.mrc") for s in good},
-        **{half: {s.name: str(folder / f"{s.name}_{half}.mrc") for s in halves} for half in HALVES},
+        even=even,
+        odd=odd,
         model=str(model),
         fills_wedge=card["fills_wedge"],
         pixel_sizes={s.name: s.pixel_size for s in good},
         controls={s.name: record["tomograms"][s.name]["controls"] for s in good},
+    )
+
+
+def _tell(made: DenoiseTomogramsOutputs, card: dict, run: Run) -> None:
+    """Summary and methods. The warnings say what is not to be done with a filled wedge."""
+    filled = ", and their missing wedge filled," if card["fills_wedge"] else ""
+    run.summary(
+        f"{counted(len(made.files), 'tomogram')} denoised{filled} by the model {card['name']}, at "
+        f"{card['pixel_size']:.4g} Å/px: {made.tomograms}/<tomogram>.mrc.",
+        "For viewing, annotating and segmenting. Average subtomograms of the original tomograms.",
+    )
+    known = [(name, metrics) for name, metrics in sorted(made.controls.items()) if metrics]
+    run.summary(*(control_in_words(name, metrics) for name, metrics in known[:NAMED]))
+    if len(known) > NAMED:
+        run.summary(f"... and {len(known) - NAMED} more, in {RECORD}.")
+    if len(known) < len(made.controls):
+        run.summary("Tomograms without halves have no control: it is not known what was invented in them.")
+    learned = len((card.get("training") or {}).get("tomograms") or ())
+    run.methods(
+        f"{counted(len(made.files), 'tomogram')} were denoised{filled} with cryodl {__version__} by "
+        f"{network_words(KIND, card['network'])} that had learned to predict one half of "
+        f"{counted(learned, 'tomogram') if learned else 'tomograms'} from the "
+        f"other{', rotated and with a second wedge removed' if filled else ''}."
     )

@@ -2,7 +2,6 @@
 """`cryodl detect-particles`: tomograms and a template or a trained detector in, particles' positions out.
 
 A finished tomogram is not searched again, so that tomograms may arrive in several runs; other parameters are refused.
-Result.outputs are the contract's DetectParticlesOutputs. Tomograms that could not be searched are in Result.skipped.
 """
 
 from __future__ import annotations
@@ -10,116 +9,64 @@ from __future__ import annotations
 import typing
 from pathlib import Path
 
-from ...contract import AllSkipped, DetectParticlesConfig, Result, Skipped, counted, in_words, said_skipped
+from ... import __version__
+from ...contract import DetectParticlesConfig, config_to_dict, counted
 from ...contract.tomograms.detecting import DetectParticlesOutputs
 from ...io.files import expand_paths, name_tomograms
-from ...io.warn import warn
+from ...io.tomogram_coordinates import write_coordinates3d
+from ...io.tomograms import Tomogram, working_pixel_size
+from ...runner import Run, command
+from ..detectors.answer import SpeciesFound, detection_columns, detections_in_words
+from ..detectors.finder import NetworkFinder
 from ..features.record import FolderRecord
-from ..features.volumes import ALL, join_points
+from ..features.volumes import ALL, join_points, refuse_name_of_all
+from ..templates.finder import TemplateFinder
 
-if typing.TYPE_CHECKING:
-    import torch
-
-    from ..detectors.answer import SpeciesFound
-    from ..detectors.finder import NetworkFinder
-    from ..templates.finder import TemplateFinder
-
-    Finder = NetworkFinder | TemplateFinder
+Finder = NetworkFinder | TemplateFinder
 
 INDEX = "detect_particles.json"
-FREE = ("tomograms", "output", "names", "memory", "device", "threads", "tilt_series_pixel_size")
+FREE = ("tomograms", "output", "names")
 CONTROL_WORDS = (
     "Numbers expected in noise are detections in copies of the tomogram with its spectrum and random phases. They "
     "do not include other structures that look like the particle, such as membranes, gold or carbon."
 )
 
 
-def run(config: DetectParticlesConfig) -> Result:
+@command
+def detect_particles(config: DetectParticlesConfig, run: Run) -> DetectParticlesOutputs:
     """Search what is not searched yet."""
-    from ...contract import config_to_dict
-    from ...core.devices import choose_device, device_name, set_threads
-
     named = name_tomograms(expand_paths(config.tomograms), config.names)
-    if "particles" in dict(named):
-        raise ValueError(
-            "A tomogram has the name 'particles', which the file of all detections uses. Give it another name "
-            "(--names)."
-        )
-    device = choose_device()
-    set_threads()
-    finder = _finder(config, named, device)
+    refuse_name_of_all(named)
+    finder = (TemplateFinder if config.template else NetworkFinder)(config, named, run.device)
+    run.warn(*finder.notes)
     folder = Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
     settings = {k.replace("_", " "): v for k, v in config_to_dict(config).items() if k not in FREE}
     record = FolderRecord(folder / INDEX, dict(settings, **finder.identity))
-    for note in finder.notes:
-        warn(note)
-    skipped, notes = _search_all(config, named, folder, record, finder)
-    bad = {s.item for s in skipped}
-    done = [name for name, _ in named if name not in bad]
-    if not done:
-        raise AllSkipped(
-            f"None of the {counted(len(named), 'tomogram')} could be searched. The first: {in_words(skipped[0])}"
-        )
-    outputs = _outputs(config, folder, record, done, finder)
-    notes = [*finder.notes, *notes, *_warnings(outputs, skipped)]
-    if any(outputs["expected_false_detections"].values()):
-        print(CONTROL_WORDS)
-    total = sum(sum(counts.values()) for counts in outputs["counts"].values())
-    print(
-        f"{counted(total, 'detection')} in {counted(len(done), 'tomogram')}: {folder}/<tomogram>.star; {folder / ALL}."
-    )
-    return Result(
-        "detect-particles",
-        outputs,
-        device=device_name(device),
-        skipped=tuple(skipped),
-        warnings=tuple(dict.fromkeys(notes)),
-    )
-
-
-def _finder(config: DetectParticlesConfig, named: typing.Sequence[tuple[str, str]], device: torch.device) -> Finder:
-    from ..detectors.finder import NetworkFinder
-    from ..templates.finder import TemplateFinder
-
-    return TemplateFinder(config, named, device) if config.template else NetworkFinder(config, named, device)
-
-
-def _search_all(
-    config: DetectParticlesConfig,
-    named: typing.Sequence[tuple[str, str]],
-    folder: Path,
-    record: FolderRecord,
-    finder: Finder,
-) -> tuple[list[Skipped], list[str]]:
-    """Write one STAR file after the other. Returns the Skipped, and sentences for the user."""
-    from ...io.tomogram_coordinates import write_coordinates3d
-    from ...io.tomograms import Tomogram, working_pixel_size
-    from ..detectors.answer import detection_columns, detections_in_words
-
-    skipped: list[Skipped] = []
-    notes: list[str] = []
     for name, path in named:
-        try:
-            if record.has(name, [path]):
-                continue
-            tomogram = Tomogram(path)
-            pixel_size, note = working_pixel_size(tomogram, config.pixel_size, finder.typical_pixel_size)
-            found, more = finder.search(name, tomogram, pixel_size)
-        except (ValueError, FileNotFoundError) as error:
-            skipped.append(Skipped(name, str(path), str(error)))
-            print(f"Skipped {in_words(skipped[-1])}")
-            continue
-        notes += [*([note] if note else []), *more]
-        for sentence in more:
-            warn(sentence)
-        found = [one.inside(tomogram.shape, config.border / pixel_size) for one in found]
-        print(detections_in_words(name, found))
-        columns = detection_columns(name, found, tomogram.shape, pixel_size)
-        write_coordinates3d(folder / f"{name}.star", [columns], [pixel_size], config.tilt_series_pixel_size)
-        entry = _entry(name, found, pixel_size)
-        record.put(name, [path], dict(entry, tilt_series_pixel_size=config.tilt_series_pixel_size))
-    return skipped, notes
+        with run.item(name, path):
+            if not record.has(name, [path]):
+                _search(config, name, path, folder, record, finder, run)
+    run.require_some(named, "tomogram", "searched")
+    bad = {each.item for each in run.skipped}
+    outputs = _outputs(config, folder, record, [name for name, _ in named if name not in bad], finder)
+    _tell(config, outputs, finder, run)
+    run.warn(*_warnings(outputs))
+    return outputs
+
+
+def _search(
+    config: DetectParticlesConfig, name: str, path: str, folder: Path, record: FolderRecord, finder: Finder, run: Run
+) -> None:
+    """Write the STAR file of a tomogram."""
+    tomogram = Tomogram(path)
+    pixel_size, note = working_pixel_size(tomogram, config.pixel_size, finder.typical_pixel_size)
+    found, more = finder.search(name, tomogram, pixel_size)
+    run.warn(*[note] if note else [], *more)
+    found = [one.inside(tomogram.shape, config.border / pixel_size) for one in found]
+    columns = detection_columns(name, found, tomogram.shape, pixel_size)
+    write_coordinates3d(folder / f"{name}.star", [columns], [pixel_size])
+    record.put(name, [path], _entry(name, found, pixel_size))
 
 
 def _entry(name: str, found: typing.Sequence[SpeciesFound], pixel_size: float) -> dict[str, typing.Any]:
@@ -136,7 +83,7 @@ def _entry(name: str, found: typing.Sequence[SpeciesFound], pixel_size: float) -
 def _outputs(
     config: DetectParticlesConfig, folder: Path, record: FolderRecord, done: typing.Sequence[str], finder: Finder
 ) -> DetectParticlesOutputs:
-    join_points(folder, record, config.tilt_series_pixel_size)
+    join_points(folder, record)
     items = {name: record.items[name] for name in done}
     sizes = {item["pixel_size"] for item in items.values()}
     each = lambda key: {name: item[key] for name, item in items.items()}
@@ -156,8 +103,21 @@ def _outputs(
     )
 
 
-def _warnings(outputs: typing.Mapping[str, typing.Any], skipped: list[Skipped]) -> typing.Iterator[str]:
-    yield from said_skipped(skipped, "tomogram")
+def _tell(config: DetectParticlesConfig, made: DetectParticlesOutputs, finder: Finder, run: Run) -> None:
+    """Summary and methods."""
+    for name, counts in sorted(made.counts.items()):
+        run.summary(*detections_in_words(name, counts, made.thresholds[name], made.expected_false_detections[name]))
+    if any(made.expected_false_detections.values()):
+        run.summary(CONTROL_WORDS)
+    print(f"Coordinates: {config.output}/<tomogram>.star; {made.particles}.")
+    total = sum(sum(counts.values()) for counts in made.counts.values())
+    run.methods(
+        f"{counted(total, 'particle')} of {', '.join(made.species)} were found in "
+        f"{counted(len(made.counts), 'tomogram')} with cryodl {__version__} {finder.in_words}."
+    )
+
+
+def _warnings(outputs: DetectParticlesOutputs) -> typing.Iterator[str]:
     for species in outputs["species"]:
         without = [name for name, counts in outputs["counts"].items() if not counts.get(species)]
         if without:

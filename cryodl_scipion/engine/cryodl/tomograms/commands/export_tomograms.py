@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl export-tomograms`: volumes and coordinates in; OME-Zarr, and files of other programs out.
-
-Result.outputs are the contract's ExportTomogramsOutputs. Volumes that could not be read are in Result.skipped.
-"""
+"""`cryodl export-tomograms`: volumes and coordinates in; OME-Zarr, and files of other programs out."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract import AllSkipped, ExportTomogramsConfig, Result, Skipped, counted, in_words, said_skipped
+from ...contract import ExportTomogramsConfig, counted
 from ...contract.tomograms.exporting import ExportTomogramsOutputs
 from ...io import coordinate_files
 from ...io.coordinates3d import ParticlePoses
@@ -19,70 +16,58 @@ from ...io.files import expand_paths, name_tomograms
 from ...io.origins import origin_of
 from ...io.tomogram_coordinates import ANGLES, SPECIES, coordinate_columns, write_coordinates3d
 from ...io.tomograms import Tomogram, working_pixel_size
-from ...io.unfinished import check_output, finish_folder, working_folder
-from ...io.warn import warn
+from ...io.zarr_writer import write_zarr
+from ...runner import Run, command
+from ..features.particle_coordinates import read_poses
 
 
-def run(config: ExportTomogramsConfig) -> Result:
+@command
+def export_tomograms(config: ExportTomogramsConfig, run: Run) -> ExportTomogramsOutputs:
     """Write everything into <output>.partial, then rename."""
-    from ..features.particle_coordinates import read_poses
-
-    check_output(config.output)
-    tomograms, sizes, skipped, notes = _sources(config)
+    run.new_output()
+    tomograms, sizes = _sources(config, run)
+    notes: list[str] = []
     poses = read_poses(config.coordinates, tomograms, sizes, notes) if config.coordinates else {}
     there = {name: each for name, each in poses.items() if each}
-    folder = Path(working_folder(config, continues=False))
+    folder = run.folder(continues=False)
     volumes = {}
     if config.volumes:
         for name, tomogram in tomograms.items():
             volumes[name] = _write_volume(folder, name, tomogram, sizes[name], config.labels)
     points = _write_points(folder, there, tomograms, sizes, config)
-    notes += _unsaid(there, config) + said_skipped(skipped, "volume")
-    finish_folder(folder, config.output)
+    run.warn(*notes, *_unsaid(there, config))
     counts = {name: sum(map(len, each.values())) for name, each in there.items()}
-    for note in notes:
-        warn(note)
-    print(
+    run.summary(
         f"{counted(len(volumes), 'volume')} and {counted(sum(counts.values()), 'coordinate')} of "
         f"{counted(len(tomograms), 'tomogram')}: {config.output}"
     )
-    outputs = ExportTomogramsOutputs(
+    final = lambda files: {key: str(Path(config.output) / file) for key, file in files.items()}
+    return ExportTomogramsOutputs(
         folder=str(config.output),
-        volumes={name: str(Path(config.output) / file) for name, file in volumes.items()},
-        points={
-            name: {form: str(Path(config.output) / file) for form, file in files.items()}
-            for name, files in points.items()
-        },
+        volumes=final(volumes),
+        points={name: final(files) for name, files in points.items()},
         counts=counts,
         pixel_sizes=sizes,
     )
-    return Result("export-tomograms", outputs, device="cpu", skipped=tuple(skipped), warnings=tuple(notes))
 
 
-def _sources(config: ExportTomogramsConfig) -> tuple[dict[str, Tomogram], dict[str, float], list[Skipped], list[str]]:
-    """Tomograms and their pixel sizes by name, those that cannot be used, and sentences for the user."""
+def _sources(config: ExportTomogramsConfig, run: Run) -> tuple[dict[str, Tomogram], dict[str, float]]:
+    """Tomograms and their pixel sizes by name; those that cannot be used are skipped."""
     tomograms: dict[str, Tomogram] = {}
     sizes: dict[str, float] = {}
-    skipped: list[Skipped] = []
-    notes: list[str] = []
-    for name, path in name_tomograms(expand_paths(config.tomograms), config.names):
-        try:
+    named = name_tomograms(expand_paths(config.tomograms), config.names)
+    for name, path in named:
+        with run.item(name, path):
             tomogram = Tomogram(path)
             size, note = working_pixel_size(tomogram, config.pixel_size)
             tomograms[name], sizes[name] = tomogram, size
-            notes += [note] if note else []
-        except (ValueError, FileNotFoundError) as error:
-            skipped.append(Skipped(name, str(path), str(error)))
-            print(f"Skipped {in_words(skipped[-1])}")
-    if not tomograms:
-        raise AllSkipped(f"No volume could be written. The first: {in_words(skipped[0])}")
-    return tomograms, sizes, skipped, notes
+            run.warn(*[note] if note else [])
+    run.require_some(named, "volume", "written")
+    return tomograms, sizes
 
 
 def _write_volume(folder: Path, name: str, tomogram: Tomogram, pixel_size: float, labels: bool) -> str:
     """Returns the name of the OME-Zarr folder."""
-    from ...io.zarr_writer import write_zarr
-
     levels = write_zarr(folder / f"{name}.zarr", tomogram, pixel_size, origin_of(tomogram.path), labels)
     print(f"{name}.zarr: {counted(levels, 'level')}.")
     return f"{name}.zarr"
@@ -133,10 +118,6 @@ def _write_points(
     return made
 
 
-def _species_of_rows(each: dict[str, ParticlePoses]) -> list[str]:
-    return [one for one, those in each.items() for _ in range(len(those))]
-
-
 def _write_relion(
     path: Path, poses: dict[str, dict[str, ParticlePoses]], tomograms: dict[str, Tomogram], sizes: dict[str, float]
 ) -> None:
@@ -148,7 +129,7 @@ def _write_relion(
         columns = coordinate_columns(name, all_poses.zyx, tomograms[name].shape, sizes[name])
         if oriented:
             columns.update(zip(ANGLES, np.nan_to_num(all_poses.angles).T))
-        columns[SPECIES[0]] = _species_of_rows(each)
+        columns[SPECIES[0]] = [one for one, those in each.items() for _ in range(len(those))]
         tables.append(columns)
     write_coordinates3d(path, tables, [sizes[name] for name in poses])
 

@@ -1,44 +1,65 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl import-annotations`: label volumes, or stacks of tiles and drawings, in; a folder of annotations out.
+"""`cryodl import-annotations`: label volumes, stacks of tiles and drawings, or other folders of annotations, in; a
+folder of annotations out."""
 
-Result.outputs are the contract's AnnotationsOutputs.
-"""
+from __future__ import annotations
 
-import typing
-
-from ...contract import ImportAnnotationsConfig, Result, counted
+from ... import __version__
+from ...contract import ImportAnnotationsConfig, counted
+from ...contract.annotations import check_name
 from ...contract.tomograms.annotating import AnnotationsOutputs
+from ...io.files import expand_paths, name_micrographs
+from ...runner import Run, command
+from ..annotations.importing import import_labels, import_stack
+from ..annotations.joining import add_annotations
+from ..annotations.store import AnnotationStore, open_annotations, read_annotations
+
+# Fewer tiles than these seldom make a good network; the numbers of Chen et al. 2017.
+FEW_WITH, FEW_WITHOUT = 10, 100
 
 
-def run(config: ImportAnnotationsConfig) -> Result:
-    """The folder is written at the end, all or nothing; what was in it before stays."""
-    from ...contract.annotations import check_name
-    from ..annotations.importing import import_labels, import_stack
-    from ..annotations.store import open_annotations
-
-    check_name(config.feature)
-    check_name(config.annotator, "annotator")
+@command
+def import_annotations(config: ImportAnnotationsConfig, run: Run) -> AnnotationsOutputs:
+    """The folder is written at the end, all or nothing; what was in it before stays. A tile is not added twice."""
     store = open_annotations(config.annotations)
     before = len(store.entries)
-    if config.labels:
-        warnings = import_labels(store, config, typing.cast("int", config.label))
-    else:
-        warnings = import_stack(
-            store, config, typing.cast("str", config.tiles), typing.cast("float", config.pixel_size)
-        )
-    counts = store.counts()[config.feature]
-    if not store.tiles(config.feature, config.annotator, kind="negative"):
-        warnings.append(
-            f"There are no tiles without {config.feature} by {config.annotator}. Training needs them: import them "
-            "too, or mark them with cryodl annotate."
-        )
+    for folder in config.folders:
+        moved = name_micrographs(expand_paths(config.tomograms), config.names, "tomogram") if config.tomograms else ()
+        add_annotations(store, read_annotations(folder, dict(moved)))
+    if config.feature is not None:
+        check_name(config.feature)
+        check_name(config.annotator, "annotator")
+        if config.labels and config.label is not None:
+            run.warn(*import_labels(store, config, config.feature, config.label))
+        elif config.tiles and config.pixel_size is not None:
+            run.warn(*import_stack(store, config, config.feature, config.tiles, config.pixel_size))
+        if not store.tiles(config.feature, config.annotator, kind="negative"):
+            run.warn(
+                f"There are no tiles without {config.feature} by {config.annotator}. Training needs them: import them "
+                "too, or mark them with cryodl annotate."
+            )
     store.save()
-    print(
-        f"Tiles added to {config.annotations}: {len(store.entries) - before}. It has "
-        f"{counted(counts['positive'], 'tile')} with {config.feature} and {counts['negative']} without."
-    )
-    return Result(
-        "import-annotations",
-        AnnotationsOutputs(annotations=str(config.annotations), counts=store.counts()),
-        warnings=tuple(warnings),
-    )
+    print(f"Tiles added to {config.annotations}: {len(store.entries) - before}.")
+    return written(store, run)
+
+
+def written(store: AnnotationStore, run: Run) -> AnnotationsOutputs:
+    """The outputs of a folder of annotations, told to the user."""
+    counts = store.counts()
+    told = [
+        f"{counted(each['positive'], 'tile')} with {feature} and {each['negative']} without it"
+        for feature, each in counts.items()
+    ]
+    few = [name for name, each in counts.items() if each["positive"] < FEW_WITH or each["negative"] < FEW_WITHOUT]
+    by = f"{', '.join(store.annotators)} on {counted(len({tile.tomogram for tile in store.entries}), 'tomogram')}"
+    run.summary(*(f"{line[0].upper()}{line[1:]}." for line in told))
+    if few:
+        run.summary(
+            f"About {FEW_WITH} tiles with a feature and {FEW_WITHOUT} without are recommended; there are fewer for "
+            f"{', '.join(few)}."
+        )
+    if told:
+        run.summary(f"By {by}.")
+        run.methods(f"Features were annotated with cryodl {__version__} by {by}: {'; '.join(told)}.")
+    print(f"Annotations: {store.folder}")
+    return AnnotationsOutputs(annotations=str(run.config.annotations), counts=counts)

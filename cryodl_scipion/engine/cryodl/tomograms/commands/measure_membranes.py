@@ -2,7 +2,6 @@
 """`cryodl measure-membranes`: segmentations in; membranes one by one, meshes, a table and points on them out.
 
 A finished tomogram is not measured again, so that tomograms may arrive in several runs; other parameters are refused.
-Result.outputs are the contract's MeasureMembranesOutputs. Volumes that could not be read are in Result.skipped.
 """
 
 from __future__ import annotations
@@ -14,59 +13,59 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract import Result, counted, said_skipped
-from ...contract.tomograms.membranes import MeasureMembranesOutputs
+from ... import __version__
+from ...contract import MeasureMembranesConfig, counted
+from ...contract.tomograms.features import MeasureMembranesOutputs
 from ...io.files import whole_file
+from ...io.origins import origin_of
+from ...io.tomogram_coordinates import write_coordinates3d
+from ...io.tomograms import VolumeWriter
+from ...runner import Run, command
+from ..features.measured_membranes import COLUMNS, Membranes, measured_membranes
+from ..features.membrane_meshes import write_ply
+from ..features.points import Points, point_columns, points_inside
+from ..features.record import FolderRecord
 from ..features.volumes import ALL, each_volume
 
-if typing.TYPE_CHECKING:
-    from ...contract.tomograms.membranes import MeasureMembranesConfig
-    from ..features.measured_membranes import Membranes
-    from ..features.record import FolderRecord
-
 INDEX, TABLE = "measure_membranes.json", "membranes.csv"
-PARAMETERS = ("label", "threshold", "pixel_size", "spacing", "minimum_size", "border", "seed")
 
 
-def run(config: MeasureMembranesConfig) -> Result:
+@command
+def measure_membranes(config: MeasureMembranesConfig, run: Run) -> MeasureMembranesOutputs:
     """Measure what is not measured yet."""
-    done = each_volume(config, INDEX, PARAMETERS, lambda path: _measured(path, config), partial(_write, config))
-    folder, items = done.folder, done.items
-    _write_table(folder / TABLE, done.record)
-    notes = [*done.notes, *said_skipped(done.skipped, "volume")]
-    notes += _without([name for name, item in items.items() if not item["rows"]], config)
-    counts = {name: len(item["rows"]) for name, item in items.items()}
-    print(f"{counted(sum(counts.values()), 'membrane')} in {counted(len(items), 'tomogram')}: {folder / TABLE}")
-    outputs = MeasureMembranesOutputs(
-        files={name: str(folder / item["file"]) for name, item in items.items()},
-        particles=str(folder / ALL),
-        instances={name: str(folder / item["instances"]) for name, item in items.items()},
-        meshes={name: [str(folder / mesh) for mesh in item["meshes"]] for name, item in items.items()},
-        table=str(folder / TABLE),
+
+    def measured(path: str) -> Membranes:
+        membranes = measured_membranes(path, config)
+        run.warn(*[membranes.segmentation.note] if membranes.segmentation.note else [])
+        return membranes
+
+    done = each_volume(run, INDEX, ("segmentations", "output", "names"), measured, partial(_write, config))
+    _write_table(done.folder / TABLE, done.record)
+    counts = {name: len(item["rows"]) for name, item in done.items.items()}
+    points = {name: item["count"] for name, item in done.items.items()}
+    run.warn(*_without([name for name, count in counts.items() if not count], config))
+    run.summary(
+        f"{counted(sum(counts.values()), 'membrane')} in {counted(len(counts), 'tomogram')}: {done.folder / TABLE}",
+        *(f"{n}: {counted(counts[n], 'membrane')}, {counted(points[n], 'point')}." for n in sorted(counts)),
+    )
+    run.methods(
+        f"{counted(sum(counts.values()), 'membrane')} were measured with cryodl {__version__} at points "
+        f"{config.spacing:g} Å apart on their middle surfaces."
+    )
+    return MeasureMembranesOutputs(
+        files=done.files(),
+        particles=str(done.folder / ALL),
+        instances=done.files("instances"),
+        meshes={name: [str(done.folder / mesh) for mesh in item["meshes"]] for name, item in done.items.items()},
+        table=str(done.folder / TABLE),
         counts=counts,
-        points={name: item["count"] for name, item in items.items()},
+        points=points,
         pixel_size=done.pixel_size,
     )
-    return Result(
-        "measure-membranes", outputs, device="cpu", skipped=tuple(done.skipped), warnings=tuple(dict.fromkeys(notes))
-    )
-
-
-def _measured(path: str, config: MeasureMembranesConfig) -> tuple[Membranes, list[str]]:
-    """Membranes of a volume, and sentences for the user."""
-    from ..features.measured_membranes import measured_membranes
-
-    membranes = measured_membranes(path, config)
-    return membranes, [membranes.segmentation.note] if membranes.segmentation.note else []
 
 
 def _write(config: MeasureMembranesConfig, name: str, path: str, membranes: Membranes) -> dict[str, typing.Any]:
     """Write all files of a tomogram. Returns its entry in the record."""
-    from ...io.origins import origin_of
-    from ...io.tomogram_coordinates import write_coordinates3d
-    from ...io.tomograms import VolumeWriter
-    from ..features.membrane_meshes import write_ply
-
     folder = Path(config.output)
     size, shape = membranes.segmentation.pixel_size, membranes.segmentation.shape
     with VolumeWriter(folder / f"{name}.mrc", shape, size, np.int16, "cryodl: numbers of membranes", path) as volume:
@@ -84,7 +83,7 @@ def _write(config: MeasureMembranesConfig, name: str, path: str, membranes: Memb
         meshes.append(f"{name}_membrane_{number:03d}.ply")
         write_ply(folder / meshes[-1], mesh, size, origin_of(path), values)
     columns = _columns(membranes, name, config)
-    write_coordinates3d(folder / f"{name}.star", [columns], [size], config.tilt_series_pixel_size)
+    write_coordinates3d(folder / f"{name}.star", [columns], [size])
     rows = list(membranes.rows(name))
     return dict(
         file=f"{name}.star",
@@ -93,15 +92,12 @@ def _write(config: MeasureMembranesConfig, name: str, path: str, membranes: Memb
         rows=rows,
         count=len(columns["rlnTomoName"]),
         pixel_size=size,
-        tilt_series_pixel_size=config.tilt_series_pixel_size,
     )
 
 
 def _columns(membranes: Membranes, name: str, config: MeasureMembranesConfig) -> dict[str, list[typing.Any]]:
     """Columns of the STAR file: those of pick-features, and what was measured at each point (0 where it cannot be
     told)."""
-    from ..features.points import Points, point_columns, points_inside
-
     size, shape = membranes.segmentation.pixel_size, membranes.segmentation.shape
     component = membranes.kept[membranes.number - 1]
     volumes = membranes.voxels[membranes.number - 1] * (size / 10) ** 3
@@ -123,7 +119,6 @@ def _columns(membranes: Membranes, name: str, config: MeasureMembranesConfig) ->
 
 
 def _write_table(path: Path, record: FolderRecord) -> None:
-    from ..features.measured_membranes import COLUMNS
 
     with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)

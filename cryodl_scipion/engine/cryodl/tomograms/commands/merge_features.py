@@ -14,45 +14,47 @@ import os
 import typing
 from pathlib import Path
 
-from ...contract import AllSkipped, MergeFeaturesConfig, Result, Skipped, counted, in_words, said_skipped, score_text
+from ... import __version__
+from ...contract import MergeFeaturesConfig, counted, score_text
 from ...contract.tomograms.features import MergeFeaturesOutputs
 from ...io.files import whole_file
-from ...io.warn import warn
+from ...runner import Run, command
+from ..features.merging import merge_tomogram, picture_paths, write_pictures
 from ..features.record import FolderRecord
-from ..features.scores import read_folder
-
-if typing.TYPE_CHECKING:
-    from ..features.scores import Feature, Scored, ScoreIndex
+from ..features.scores import Feature, Scored, ScoreIndex, read_folder
 
 INDEX, TABLE = "features.json", "features.csv"
 COLUMNS = ("tomogram", "feature", "label", "voxels", "volume_nm3", "components", "area_nm2", "volume_percent")
+NAMED = 20  # tomograms whose features a summary lists
 
 
-def run(config: MergeFeaturesConfig) -> Result:
+@command
+def merge_features(config: MergeFeaturesConfig, run: Run) -> MergeFeaturesOutputs:
     """Merge what is not merged yet."""
     found = read_folder(config.scores, config.threshold)
     folder = Path(config.output)
     if folder.resolve() == Path(config.scores).resolve():
         raise ValueError(f"Output folder (--output) is the folder of the scores, {folder}. Choose another.")
-    notes = list(found.notes)
-    for note in notes:
-        warn(note)
+    run.warn(*found.notes)
     folder.mkdir(parents=True, exist_ok=True)
     record = _record(config, found, folder)
     names = ", ".join(f"{f.label} {f.name} (from {score_text(f.threshold)})" for f in found.features)
-    print(f"{counted(len(found.tomograms), 'tomogram')}; features: {names}.")
-    skipped = _merge_all(config, found, folder, record)
-    done = [t.name for t in found.tomograms if t.name not in {s.item for s in skipped}]
-    if not done:
-        raise AllSkipped(
-            f"None of the {counted(len(found.tomograms), 'tomogram')} could be merged. The first: "
-            f"{in_words(skipped[0])}"
-        )
-    notes += _warnings(record, done, found.features, skipped)
+    run.summary(f"{counted(len(found.tomograms), 'tomogram')}; labels: {names}.")
+    named = [(scored.name, next(iter(scored.files.values()), [config.scores])[0]) for scored in found.tomograms]
+    for (name, path), scored in zip(run.items(named, "tomogram"), found.tomograms):
+        with run.item(name, path):
+            sources = _sources(scored, found.features)
+            if not record.has(name, sources):
+                record.put(name, sources, merge_tomogram(scored, found.features, folder, config))
+            if config.surfaces:
+                write_pictures(scored, found.features, folder, record.items[name])
+    run.require_some(named, "tomogram", "merged")
+    bad = {each.item for each in run.skipped}
+    done = [name for name, _ in named if name not in bad]
+    run.warn(*_warnings(record, done, found.features))
     _write_table(folder / TABLE, record.items, found.features)
-    outputs = _outputs(config, folder, record, done, found.features)
-    print(f"Label volumes of {counted(len(done), 'tomogram')}: {folder}/<tomogram>.mrc; table: {outputs['table']}.")
-    return Result("merge-features", outputs, device="cpu", skipped=tuple(skipped), warnings=tuple(notes))
+    _tell(config, record, done, found.features, run)
+    return _outputs(config, folder, record, done, found.features)
 
 
 def _record(config: MergeFeaturesConfig, found: ScoreIndex, folder: Path) -> FolderRecord:
@@ -60,36 +62,12 @@ def _record(config: MergeFeaturesConfig, found: ScoreIndex, folder: Path) -> Fol
         "thresholds": {f.name: round(f.threshold, 6) for f in found.features},
         "order of the labels": ", ".join(f.name for f in found.features),  # a dict is equal in any order
         "minimum component size": config.minimum_size,
-        "smoothing": config.smoothing,
-        "competitive": config.competitive,
     }
     record = FolderRecord(folder / INDEX, settings)
     record.write(
         labels={str(f.label): f.name for f in found.features}, features=[dataclasses.asdict(f) for f in found.features]
     )
     return record
-
-
-def _merge_all(config: MergeFeaturesConfig, found: ScoreIndex, folder: Path, record: FolderRecord) -> list[Skipped]:
-    """Merge one tomogram after the other. Returns those that were skipped."""
-    from tqdm import tqdm
-
-    from ..features.merging import merge_tomogram, write_pictures
-
-    skipped = []
-    for scored in tqdm(found.tomograms, unit="tomogram", mininterval=1.0):
-        try:
-            sources = _sources(scored, found.features)
-            if not record.has(scored.name, sources):
-                entry = merge_tomogram(scored, found.features, folder, config)
-                record.put(scored.name, sources, entry)
-            if config.surfaces:
-                write_pictures(scored, found.features, folder, record.items[scored.name], config.memory)
-        except (ValueError, FileNotFoundError) as error:
-            path = next(iter(scored.files.values()), (config.scores,))[0]
-            skipped.append(Skipped(scored.name, str(path), str(error)))
-            tqdm.write(f"Skipped {in_words(skipped[-1])}")
-    return skipped
 
 
 def _sources(scored: Scored, features: typing.Sequence[Feature]) -> list[str]:
@@ -105,9 +83,8 @@ def _sources(scored: Scored, features: typing.Sequence[Feature]) -> list[str]:
 
 
 def _warnings(
-    record: FolderRecord, done: typing.Sequence[str], features: typing.Sequence[Feature], skipped: list[Skipped]
+    record: FolderRecord, done: typing.Sequence[str], features: typing.Sequence[Feature]
 ) -> typing.Iterator[str]:
-    yield from said_skipped(skipped, "tomogram")
     for feature in features:
         without = [name for name in done if not record.items[name]["found"][feature.name]["components"]]
         if without:
@@ -117,6 +94,31 @@ def _warnings(
                 + f"): no score reached {score_text(feature.threshold)}, others were "
                 "higher, or all components were too small."
             )
+
+
+def _tell(
+    config: MergeFeaturesConfig,
+    record: FolderRecord,
+    done: typing.Sequence[str],
+    features: typing.Sequence[Feature],
+    run: Run,
+) -> None:
+    """Summary and methods."""
+    for name in done[:NAMED]:
+        for feature, found in record.items[name]["found"].items():
+            area = found.get("area_nm2")
+            run.summary(
+                f"{name}: {counted(found['components'], 'component')} of {feature}, {found['volume_nm3']:.4g} nm³"
+                f"{'' if area is None else f', surface {area:.4g} nm²'}."
+                if found["voxels"]
+                else f"{name}: no {feature}."
+            )
+    run.summary(f"Label volumes: {config.output}/<tomogram>.mrc; table: {Path(config.output) / TABLE}")
+    run.methods(
+        f"The features {', '.join(f.name for f in features)} of {counted(len(done), 'tomogram')} were merged with "
+        f"cryodl {__version__}: every voxel was given to the feature whose score was farthest above its threshold "
+        "(in log odds)."
+    )
 
 
 def _write_table(
@@ -139,7 +141,6 @@ def _outputs(
     done: typing.Sequence[str],
     features: typing.Sequence[Feature],
 ) -> MergeFeaturesOutputs:
-    from ..features.merging import picture_paths
 
     items = {name: record.items[name] for name in done}
     sizes = {item["pixel_size"] for item in items.values()}

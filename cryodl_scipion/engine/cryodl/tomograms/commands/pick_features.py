@@ -2,7 +2,6 @@
 """`cryodl pick-features`: label volumes or score volumes in, 3-D coordinates out.
 
 A finished tomogram is not picked again, so that tomograms may arrive in several runs; other parameters are refused.
-Result.outputs are the contract's PickFeaturesOutputs. Volumes that could not be read are in Result.skipped.
 """
 
 from __future__ import annotations
@@ -11,77 +10,60 @@ import typing
 from functools import partial
 from pathlib import Path
 
-from ...contract import PickFeaturesConfig, Result, Skipped, counted, said_skipped
+from ... import __version__
+from ...contract import PickFeaturesConfig, counted
 from ...contract.tomograms.features import PickFeaturesOutputs
+from ...io.tomogram_coordinates import write_coordinates3d
+from ...io.tomograms import Tomogram
+from ...runner import Run, command
+from ..features.picking import pick_feature
+from ..features.points import Points, point_columns
 from ..features.volumes import ALL, each_volume
 
-if typing.TYPE_CHECKING:
-    from ..features.points import Points
-
 INDEX = "pick_features.json"
-PARAMETERS = (
-    "label",
-    "shape",
-    "threshold",
-    "pixel_size",
-    "diameter",
-    "spacing",
-    "minimum_size",
-    "maximum_size",
-    "border",
-    "seed",
+SHAPES = dict(
+    centres="the centres of the connected components",
+    particles="the centres of the particles, split where they touch",
+    filaments="points along the centre lines of filaments, {:g} Å apart, with their directions",
+    membranes="points on membranes, {:g} Å apart, with their normals",
 )
 
 
-def run(config: PickFeaturesConfig) -> Result:
+@command
+def pick_features(config: PickFeaturesConfig, run: Run) -> PickFeaturesOutputs:
     """Pick what is not picked yet."""
-    done = each_volume(config, INDEX, PARAMETERS, lambda path: _found(path, config), partial(_write, config))
+
+    def found(path: str) -> tuple[Points, float]:
+        points, pixel_size, said = pick_feature(path, config)
+        run.warn(*said)
+        return points, pixel_size
+
+    done = each_volume(run, INDEX, ("segmentations", "output", "names"), found, partial(_write, config))
     counts = {name: item["count"] for name, item in done.items.items()}
-    notes = [*done.notes, *_warnings(config, counts, done.skipped)]
-    print(
-        f"{counted(sum(counts.values()), 'point')} in {counted(len(counts), 'tomogram')}: "
-        f"{done.folder}/<tomogram>.star; all: {done.folder / ALL}."
+    run.warn(*_warnings(config, counts))
+    total = counted(sum(counts.values()), "point")
+    run.summary(
+        f"{total} in {counted(len(counts), 'tomogram')}: {done.folder / ALL}",
+        *(f"{name}: {count}." for name, count in sorted(counts.items())),
     )
-    outputs = PickFeaturesOutputs(
-        files={name: str(done.folder / item["file"]) for name, item in done.items.items()},
-        particles=str(done.folder / ALL),
-        counts=counts,
-        pixel_size=done.pixel_size,
+    run.methods(
+        f"From the segmentation, {total} were picked with cryodl {__version__}: "
+        f"{SHAPES[config.shape].format(config.spacing)}."
     )
-    return Result(
-        "pick-features", outputs, device="cpu", skipped=tuple(done.skipped), warnings=tuple(dict.fromkeys(notes))
+    return PickFeaturesOutputs(
+        files=done.files(), particles=str(done.folder / ALL), counts=counts, pixel_size=done.pixel_size
     )
-
-
-def _found(path: str, config: PickFeaturesConfig) -> tuple[tuple[Points, float], list[str]]:
-    """Points of a volume with its pixel size in Å, and sentences for the user."""
-    from ..features.picking import pick_feature
-
-    points, pixel_size, said = pick_feature(path, config)
-    return (points, pixel_size), said
 
 
 def _write(config: PickFeaturesConfig, name: str, path: str, found: tuple[Points, float]) -> dict[str, typing.Any]:
     """Write the STAR file of a tomogram. Returns its entry in the record."""
-    from ...io.tomogram_coordinates import write_coordinates3d
-    from ...io.tomograms import Tomogram
-    from ..features.points import point_columns
-
     points, pixel_size = found
     columns = point_columns(name, points, config.seed, Tomogram(path).shape, pixel_size)
-    write_coordinates3d(Path(config.output) / f"{name}.star", [columns], [pixel_size], config.tilt_series_pixel_size)
-    return dict(
-        file=f"{name}.star",
-        count=len(points),
-        pixel_size=pixel_size,
-        tilt_series_pixel_size=config.tilt_series_pixel_size,
-    )
+    write_coordinates3d(Path(config.output) / f"{name}.star", [columns], [pixel_size])
+    return dict(file=f"{name}.star", count=len(points), pixel_size=pixel_size)
 
 
-def _warnings(
-    config: PickFeaturesConfig, counts: typing.Mapping[str, int], skipped: list[Skipped]
-) -> typing.Iterator[str]:
-    yield from said_skipped(skipped, "volume")
+def _warnings(config: PickFeaturesConfig, counts: typing.Mapping[str, int]) -> typing.Iterator[str]:
     without = [name for name, count in counts.items() if not count]
     if without:
         mask = (

@@ -3,7 +3,6 @@
 
 Finished volumes are not made again, and a stopped run continues in the middle of a tomogram, so that tomograms may
 arrive in several runs.
-Result.outputs are the contract's SegmentOutputs. Bad tomograms are in Result.skipped.
 """
 
 from __future__ import annotations
@@ -14,31 +13,27 @@ import os
 import typing
 from pathlib import Path
 
-from ...contract import (
-    AllSkipped,
-    Result,
-    SegmentConfig,
-    Skipped,
-    counted,
-    in_words,
-    noise_in_words,
-    read_card,
-    said_skipped,
-)
+import torch
+
+from ... import __version__
+from ...contract import SegmentConfig, counted, network_words, read_card
 from ...contract.tomograms.segmenting import SegmentOutputs
 from ...io.files import expand_paths, name_tomograms
+from ...io.memory import WORKING_MEMORY
 from ...io.model import find_model
 from ...io.tomograms import Tomogram, working_pixel_size
-from ...io.warn import warn
-
-if typing.TYPE_CHECKING:
-    import torch
-
-    from ..segmenters.combine import CombinedFeature
-    from ..segmenters.score_folder import Unfinished
-    from ..segmenters.segmenter import Segmenter
+from ...runner import Run, command
+from ..segmenters import load_segmenter
+from ..segmenters.combine import Agreement, CombinedFeature, combined_features, combined_scores, compared_features
+from ..segmenters.noise_control import lowered, noise_answers
+from ..segmenters.predict import TomogramScores
+from ..segmenters.score_folder import ScoreFolder, Unfinished
+from ..segmenters.segmenter import Segmenter
+from ..segmenters.working_scale import resampling_factor
 
 NOISY = 0.001  # part of the tomogram that is called a feature, from which it is warned of as no more than in noise
+Card = typing.Mapping[str, typing.Any]
+NAMED = 5  # tomograms whose answer to noise a summary lists
 DIFFERENT, TOO_DIFFERENT = 2.0, 8.0  # times the pixel size that a model learned at: warned of; refused
 
 
@@ -52,11 +47,9 @@ class SegmentSource:
     pixel_size: float
 
 
-def run(config: SegmentConfig) -> Result:
+@command
+def segment(config: SegmentConfig, run: Run) -> SegmentOutputs:
     """Write the scores of all tomograms that are not segmented yet."""
-    from ..segmenters.combine import combined_features, compared_features
-    from ..segmenters.score_folder import ScoreFolder
-
     named = name_tomograms(expand_paths(config.tomograms), config.names)
     folders = [find_model(model, "segmenter") for model in config.model]
     cards = [read_card(folder, "segmenter") for folder in folders]
@@ -65,26 +58,39 @@ def run(config: SegmentConfig) -> Result:
     scores = ScoreFolder(
         Path(config.output), features, compared_features(cards), settings, _described(features, folders)
     )
-    skipped, notes = list[Skipped](), list[str]()
-    sources = list(_sources(config, named, cards, skipped, notes))
+    sources = list(_sources(config, named, cards, run))
     finished = {s.name: scores.finished(s.name, s.path, s.tomogram.shape, s.pixel_size) for s in sources}
     todo = [s for s in sources if not finished[s.name]]
     print(
         f"{counted(len(named), 'tomogram')}, {len(sources) - len(todo)} of them already segmented; features: "
         f"{', '.join(f.name for f in features)}."
     )
-    for note in dict.fromkeys(notes):
-        warn(note)
-    device = _segment(todo, config, folders, scores, skipped, notes) if todo else "none: nothing was segmented"
-    if len(skipped) == len(named):
-        raise AllSkipped(
-            f"None of the {counted(len(named), 'tomogram')} could be segmented. The first: {in_words(skipped[0])}"
-        )
-    notes += said_skipped(skipped, "tomogram")
-    outputs = _outputs(scores, sources, {item.item for item in skipped}, folders)
-    notes += list(_noisy(outputs["noise"]))
-    print(f"Scores of {counted(len(outputs['files']), 'tomogram')}: {config.output}/<tomogram>__<feature>.mrc")
-    return Result("segment", outputs, device=device, skipped=tuple(skipped), warnings=tuple(dict.fromkeys(notes)))
+    if todo:
+        _segment(todo, config, folders, scores, run)
+    run.require_some(named, "tomogram", "segmented")
+    bad = {each.item for each in run.skipped}
+    outputs = _outputs(scores, [s for s in sources if s.name not in bad], folders)
+    run.warn(*_noisy(outputs.noise))
+    _tell(outputs, cards, run)
+    return outputs
+
+
+def _tell(made: SegmentOutputs, cards: typing.Sequence[Card], run: Run) -> None:
+    """Summary and methods; of each tomogram the feature that noise holds most of."""
+    run.summary(
+        f"{counted(len(made.files), 'tomogram')} segmented, {', '.join(made.features)}: "
+        f"{made.scores}/<tomogram>__<feature>.mrc"
+    )
+    noisy = {name: parts for name, parts in sorted(made.noise.items()) if parts}
+    for name, parts in list(noisy.items())[:NAMED]:
+        worst = max(parts, key=lambda feature: parts[feature]["noise"])
+        run.summary(_noise_in_words(name, worst, parts[worst]))
+    if len(noisy) > NAMED:
+        run.summary(f"... and {len(noisy) - NAMED} more tomograms.")
+    by = " and ".join(
+        f"{card['feature']} by {card['name']} ({network_words('segmenter', card['network'])})" for card in cards
+    )
+    run.methods(f"{counted(len(made.files), 'tomogram')} were segmented with cryodl {__version__}: {by}.")
 
 
 def _noisy(noise: typing.Mapping[str, typing.Mapping[str, typing.Any]]) -> typing.Iterator[str]:
@@ -92,10 +98,28 @@ def _noisy(noise: typing.Mapping[str, typing.Mapping[str, typing.Any]]) -> typin
     for name, found in noise.items():
         for feature, parts in found.items():
             if NOISY < parts["tomogram"] <= 2 * parts["noise"]:
-                yield noise_in_words(name, feature, parts)
+                yield _noise_in_words(name, feature, parts)
 
 
-def _settings(config: SegmentConfig, cards: typing.Sequence[typing.Mapping[str, typing.Any]]) -> dict[str, typing.Any]:
+def _percent(part: float) -> str:
+    return "%.3g" % (100 * round(part, 6))
+
+
+def _noise_in_words(tomogram: str, feature: str, parts: typing.Mapping[str, typing.Any]) -> str:
+    """A sentence about the response of a model to noise. parts: entry of SegmentOutputs.noise."""
+    words = (
+        f"{tomogram}, {feature}: the model finds the feature in {_percent(parts['noise'])} % of noise with the "
+        f"tomogram's spectrum, and in {_percent(parts['tomogram'])} % of the tomogram's blocks that the spectrum was "
+        "measured on."
+    )
+    if parts.get("raised"):
+        words += f" Its threshold is the model's score {parts['boundary']:.3g}, by the scores of this tomogram."
+    if parts["tomogram"] <= 2 * parts["noise"]:
+        words += " This is hardly more than noise gives: regard the feature as not found."
+    return words
+
+
+def _settings(config: SegmentConfig, cards: typing.Sequence[Card]) -> dict[str, typing.Any]:
     """What decides the scores, for segment.json."""
     return dict(models=[card["weights_sha256"] for card in cards], scores=config.scores, annotators=config.annotators)
 
@@ -117,41 +141,27 @@ def _described(
 
 
 def _sources(
-    config: SegmentConfig,
-    named: typing.Sequence[tuple[str, str]],
-    cards: typing.Sequence[typing.Mapping[str, typing.Any]],
-    skipped: list[Skipped],
-    notes: list[str],
-) -> typing.Iterator[typing.Any]:
-    """The Sources that can be read; the others go to skipped, sentences about pixel sizes to notes."""
+    config: SegmentConfig, named: typing.Sequence[tuple[str, str]], cards: typing.Sequence[Card], run: Run
+) -> typing.Iterator[SegmentSource]:
+    """The sources that can be read; the others are skipped."""
     learnt = [card.get("trained_pixel_size") or card["pixel_size"] for card in cards]
     for name, path in named:
-        try:
+        with run.item(name, path):
             tomogram = Tomogram(path)
             pixel_size, note = working_pixel_size(tomogram, config.pixel_size, learnt[0])
-            notes += [note] if note else []
-            notes += _differences(tomogram, pixel_size, cards, learnt)
+            run.warn(*[note] if note else [], *_differences(tomogram, pixel_size, cards, learnt))
             if tomogram.shape[0] == 1:
-                notes.append(
+                run.warn(
                     f"{path} has a single slice: it is an image, not a tomogram, and networks for several slices see "
                     "it repeated. Check the file; micrographs are for `cryodl pick`."
                 )
-        except (ValueError, FileNotFoundError) as error:
-            skipped.append(Skipped(name, str(path), str(error)))
-            print(f"Skipped {in_words(skipped[-1])}")
-            continue
-        yield SegmentSource(name, str(path), tomogram, pixel_size)
+            yield SegmentSource(name, str(path), tomogram, pixel_size)
 
 
 def _differences(
-    tomogram: Tomogram,
-    pixel_size: float,
-    cards: typing.Sequence[typing.Mapping[str, typing.Any]],
-    learnt: typing.Sequence[typing.Any],
+    tomogram: Tomogram, pixel_size: float, cards: typing.Sequence[Card], learnt: typing.Sequence[typing.Any]
 ) -> typing.Iterator[str]:
     """Sentences about models that learned at other pixel sizes. Raises ValueError for one that cannot serve."""
-    from ..segmenters.working_scale import resampling_factor
-
     for card, trained in zip(cards, learnt):
         times, working = math.exp(abs(math.log(pixel_size / trained))), card["pixel_size"]
         if times > TOO_DIFFERENT:
@@ -173,71 +183,51 @@ def _differences(
 
 
 def _segment(
-    todo: typing.Sequence[typing.Any],
+    todo: typing.Sequence[SegmentSource],
     config: SegmentConfig,
     folders: typing.Sequence[Path],
-    scores: typing.Any,
-    skipped: list[Skipped],
-    notes: list[str],
-) -> str:
-    """Write the scores of one tomogram after the other. Returns the device in words."""
-    from ...core.devices import choose_device, device_name, set_threads
-    from ..segmenters import load_segmenter
-
-    device = choose_device()
-    set_threads()
-    segmenters = [load_segmenter(folder, device) for folder in folders]
-    print(f"Segmenting on {device_name(device)}.")
+    scores: ScoreFolder,
+    run: Run,
+) -> None:
+    """Write the scores of one tomogram after the other."""
+    segmenters = [load_segmenter(folder, run.device) for folder in folders]
+    print(f"Segmenting on {run.device_name}.")
     for source in todo:
         unfinished = scores.unfinished(source.name, source.path, source.tomogram.shape, source.pixel_size)
-        broken = False
+        before = len(run.skipped)
         try:
-            _segment_one(source, segmenters, unfinished, config, notes)
-            unfinished.finish(source.path)
-        except (ValueError, FileNotFoundError) as error:
-            broken = True
-            skipped.append(Skipped(source.name, source.path, str(error)))
-            print(f"Skipped {in_words(skipped[-1])}")
+            with run.item(source.name, source.path):
+                _segment_one(source, segmenters, unfinished, config, run)
+                unfinished.finish(source.path)
         finally:
-            unfinished.close(remove=broken)
-    return device_name(device)
+            unfinished.close(remove=len(run.skipped) > before)
 
 
 def _segment_one(
-    source: typing.Any,
+    source: SegmentSource,
     segmenters: typing.Sequence[Segmenter],
     unfinished: Unfinished,
     config: SegmentConfig,
-    notes: list[str],
+    run: Run,
 ) -> None:
-    """All slices of a tomogram that are not done yet. unfinished: score_folder.Unfinished."""
-    from tqdm import tqdm
-
-    from ..segmenters.noise_control import noise_answers
-    from ..segmenters.predict import TomogramScores
-
+    """All slices of a tomogram that are not done yet."""
     slices = source.tomogram.shape[0]
-    found = TomogramScores(source.tomogram, source.pixel_size, segmenters, config.memory)
+    found = TomogramScores(source.tomogram, source.pixel_size, segmenters, WORKING_MEMORY)
     answers = noise_answers(found, unfinished.features)
     unfinished.noise = {feature.name: answers[feature.name].parts(feature.between) for feature in unfinished.features}
-    for feature, parts in unfinished.noise.items():
-        print(noise_in_words(source.name, feature, parts))
     if unfinished.slices:
         print(f"{source.name} continues at slice {unfinished.slices} of {slices}.")
-    with tqdm(total=slices, initial=unfinished.slices, unit="slice", desc=source.name, mininterval=1.0) as bar:
+    with run.progress(slices, "slice", unfinished.slices, source.name) as bar:
         for start, stop, results in found.slabs(unfinished.slices):
             for z, models in results:
                 _write_slice(z, models, unfinished, config.scores)
             unfinished.done(stop)
             bar.update(stop - start)
-    notes += found.notes
+    run.warn(*found.notes)
 
 
 def _write_slice(z: int, models: torch.Tensor, unfinished: Unfinished, kind: str) -> None:
     """Combine and write one slice. models: (models, y, x) float32 scores."""
-    from ..segmenters.combine import combined_scores
-    from ..segmenters.noise_control import lowered
-
     for feature in unfinished.features:
         values = combined_scores(models[list(feature.models)])[None]
         values = lowered(values, unfinished.noise[feature.name].get("raised", 0.0))
@@ -249,13 +239,10 @@ def _write_slice(z: int, models: torch.Tensor, unfinished: Unfinished, kind: str
 
 
 def _outputs(
-    scores: typing.Any,
-    sources: typing.Sequence[typing.Any],
-    bad: typing.Collection[str],
-    folders: typing.Sequence[str | os.PathLike[str]],
+    scores: ScoreFolder, good: typing.Sequence[SegmentSource], folders: typing.Sequence[str | os.PathLike[str]]
 ) -> SegmentOutputs:
-    """Result.outputs of the tomograms that are in the folder now."""
-    record, good = scores.read(), [s for s in sources if s.name not in bad]
+    """Of the tomograms that are in the folder now."""
+    record = scores.read()
     entries = {s.name: record["tomograms"][s.name] for s in good}
     return SegmentOutputs(
         scores=str(scores.folder),
@@ -275,7 +262,5 @@ def _outputs(
 
 def _agreement(feature: CombinedFeature, entries: typing.Sequence[dict[str, typing.Any]]) -> dict[str, typing.Any]:
     """Metrics of the models of a feature over all voxels of some tomograms."""
-    from ..segmenters.combine import Agreement
-
     parts = (Agreement.from_dict(entry["agreements"][feature.name]) for entry in entries)
     return sum(parts, Agreement.none(len(feature.models))).metrics(feature.annotators)

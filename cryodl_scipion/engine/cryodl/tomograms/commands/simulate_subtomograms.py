@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl simulate-subtomograms`: structures in; subtomograms with missing wedge, CTF and noise, and their ground truth
 out.
-
-Result.outputs are the contract's SimulateSubtomogramsOutputs.
 """
 
 from __future__ import annotations
@@ -14,62 +12,67 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract import Result, SimulateSubtomogramsConfig, counted
-from ...contract.tomograms.simulating_subtomograms import SimulateSubtomogramsOutputs
+from ... import __version__
+from ...contract import SimulateSubtomogramsConfig, counted
+from ...contract.tomograms.simulating import SimulateSubtomogramsOutputs
+from ...core.optics import Optics
 from ...io.files import expand_paths, rename_folder
-from ...io.unfinished import RECORD, check_output, working_folder
-from ...io.warn import warn
-
-if typing.TYPE_CHECKING:
-    from ...simulate.subtomograms import GroundTruth, SubtomogramSimulator
+from ...io.maps import write_map
+from ...io.particles import ANGLES, OPTICS
+from ...io.star import write_tables
+from ...io.unfinished import RECORD
+from ...runner import Run, command
+from ...simulate.structures import dark_notes, structure_names
+from ...simulate.subtomograms import PER_TOMOGRAM, GroundTruth, SubtomogramSimulator, load_structure, optics_of
+from ...simulate.tilt_series import tilt_angles
 
 VOLUMES = "volumes"  # folder in the working folder
 HALVES_OF = 4  # after the purposes of simulate.subtomograms
 
 
-def run(config: SimulateSubtomogramsConfig) -> Result:
+@command
+def simulate_subtomograms(config: SimulateSubtomogramsConfig, run: Run) -> SimulateSubtomogramsOutputs:
     """Simulate into <output>.partial, a few at a time, then move the volumes to the output, the STAR file last."""
     if not config.output.endswith(".star"):
         raise ValueError(f"Output (--output) is {config.output}; it must end with .star.")
-    check_output(config.output, "Subtomograms")
-    from ...core.devices import choose_device, device_name, set_threads
-    from ...simulate.structures import dark_notes, structure_names
-    from ...simulate.subtomograms import SubtomogramSimulator, load_structure
-    from ...simulate.tilt_series import tilt_angles
-
-    device, tilts = choose_device(), tilt_angles(config)
-    set_threads()
-    paths = expand_paths(config.structures)
+    run.new_output("Subtomograms")
+    device, tilts, paths = run.device, tilt_angles(config), expand_paths(config.structures)
     names = structure_names(paths)
     structures = [load_structure(path, config) for path in paths]
-    notes = [note for path in paths for note in dark_notes(path)]
-    for note in notes:
-        warn(note)
+    run.warn(*(note for path in paths for note in dark_notes(path)))
     Path(config.output).parent.mkdir(parents=True, exist_ok=True)
-    folder = _working_folder(config, paths)
+    folder = _working_folder(config, paths, run)
     simulators = [
         SubtomogramSimulator(structure, config, tilts, number, device) for number, structure in enumerate(structures, 1)
     ]
-    _make_volumes(config, folder, simulators)
-    _finish(config, folder, names, [s.ground_truth(range(config.count)) for s in simulators], tilts)
+    _make_volumes(config, folder, simulators, run)
+    tables = _tables(config, names, [s.ground_truth(range(config.count)) for s in simulators], tilts)
+    rename_folder(folder / VOLUMES, _volumes_of(config))
+    write_tables(config.output, tables)
+    shutil.rmtree(folder)
     total = config.count * len(names)
-    print(f"{counted(total, 'subtomogram')} of {counted(len(names), 'structure')}: {config.output}")
-    return Result(
-        "simulate-subtomograms",
-        SimulateSubtomogramsOutputs(
-            subtomograms=config.output, count=total, box=config.box, pixel_size=config.pixel_size, classes=names
-        ),
-        device=device_name(device),
-        warnings=tuple(notes),
+    run.summary(
+        f"{counted(total, 'subtomogram')} of {config.box} px, at {config.pixel_size:g} Å/px, SNR {config.snr:g}: "
+        f"{config.output}",
+        "Classes: " + ", ".join(f"{number} {name}" for number, name in enumerate(names, 1)) + ".",
+        "Classes, transforms and half sets are exact.",
+    )
+    run.methods(
+        f"{counted(total, 'subtomogram')} of {', '.join(names)} were simulated with cryodl {__version__} at "
+        f"{config.pixel_size:g} Å/px, with tilts from {config.tilt_min:g} to {config.tilt_max:g}° in steps of "
+        f"{config.tilt_step:g}° and a signal-to-noise ratio of {config.snr:g}."
+    )
+    return SimulateSubtomogramsOutputs(
+        subtomograms=config.output, count=total, box=config.box, pixel_size=config.pixel_size, classes=names
     )
 
 
-def _working_folder(config: SimulateSubtomogramsConfig, paths: typing.Sequence[str]) -> Path:
+def _working_folder(config: SimulateSubtomogramsConfig, paths: typing.Sequence[str], run: Run) -> Path:
     """<output>.partial with its folder of volumes; a folder that is not of this unfinished run is an error."""
     begun, beside = (Path(config.output + ".partial") / RECORD).exists(), _volumes_of(config)
     if beside.exists() and not begun:
         raise FileExistsError(f"{beside} exists already; it is not replaced. Choose another --output or remove it.")
-    folder = working_folder(config, paths)
+    folder = run.folder(*paths)
     if beside.exists() and not (folder / VOLUMES).exists():  # stopped between the renaming and the STAR file
         rename_folder(beside, folder / VOLUMES)
     (folder / VOLUMES).mkdir(exist_ok=True)
@@ -85,14 +88,10 @@ def _file_name(number: int, index: int) -> str:
 
 
 def _make_volumes(
-    config: SimulateSubtomogramsConfig, folder: Path, simulators: typing.Sequence[SubtomogramSimulator]
+    config: SimulateSubtomogramsConfig, folder: Path, simulators: typing.Sequence[SubtomogramSimulator], run: Run
 ) -> None:
     """The volumes that are not there yet."""
-    from tqdm import tqdm
-
-    from ...io.maps import write_map
-
-    with tqdm(total=config.count * len(simulators), unit="volume", mininterval=1.0) as progress:
+    with run.progress(config.count * len(simulators), "volume") as progress:
         for number, simulator in enumerate(simulators, 1):
             for start in range(0, config.count, simulator.at_a_time):
                 indices = range(start, min(start + simulator.at_a_time, config.count))
@@ -103,21 +102,6 @@ def _make_volumes(
                 progress.update(len(files))
 
 
-def _finish(
-    config: SimulateSubtomogramsConfig,
-    folder: Path,
-    names: typing.Sequence[str],
-    ground_truths: typing.Sequence[GroundTruth],
-    tilts: typing.Sequence[float],
-) -> None:
-    """Move the folder and the STAR file to the output, and remove the working folder."""
-    from ...io.star import write_tables
-
-    rename_folder(folder / VOLUMES, _volumes_of(config))
-    write_tables(config.output, _tables(config, names, ground_truths, tilts))
-    shutil.rmtree(folder)
-
-
 def _tables(
     config: SimulateSubtomogramsConfig,
     names: typing.Sequence[str],
@@ -125,9 +109,6 @@ def _tables(
     tilts: typing.Sequence[float],
 ) -> dict[str, typing.Any]:
     """Optics and particle table of the STAR file."""
-    from ...io.particles import ANGLES
-    from ...simulate.subtomograms import PER_TOMOGRAM
-
     total, index = len(names) * config.count, np.tile(np.arange(config.count), len(names))
     number = np.repeat(np.arange(1, len(names) + 1), config.count)
     angles, shifts = (np.concatenate([getattr(t, field) for t in ground_truths]) for field in ("angles", "shifts_zyx"))
@@ -156,7 +137,7 @@ def _tables(
         "cryodlStructure": [names[int(n) - 1] for n in number],
         "rlnOpticsGroup": np.ones(total, int),
     }
-    return {"optics": _optics_table(config), "particles": particles}
+    return {"optics": _optics_table(config, optics_of(config, 0)), "particles": particles}
 
 
 def _defoci(ground_truths: typing.Sequence[GroundTruth]) -> dict[str, list[float]]:
@@ -170,15 +151,13 @@ def _defoci(ground_truths: typing.Sequence[GroundTruth]) -> dict[str, list[float
     }
 
 
-def _optics_table(config: SimulateSubtomogramsConfig) -> dict[str, list[float | str]]:
-    from ...io.particles import OPTICS
-
+def _optics_table(config: SimulateSubtomogramsConfig, optics: Optics) -> dict[str, list[float | str]]:
     group: tuple[float | str, ...] = (
         "opticsGroup1",
         1,
-        config.voltage,
-        config.spherical_aberration,
-        config.amplitude_contrast,
+        optics.voltage_kv,
+        optics.cs_mm,
+        optics.amplitude_contrast,
         config.pixel_size,
         config.pixel_size,
         config.box,

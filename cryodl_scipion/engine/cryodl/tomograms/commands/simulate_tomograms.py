@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl simulate-tomograms`: structures in; tomograms of cells with exact labels, coordinates and angles out.
-
-Result.outputs are the contract's SimulateTomogramsOutputs.
-"""
+"""`cryodl simulate-tomograms`: structures in; tomograms of cells with exact labels, coordinates and angles out."""
 
 from __future__ import annotations
 
@@ -12,42 +9,49 @@ import typing
 from pathlib import Path
 
 import numpy as np
+import torch
+from tqdm import tqdm
 
-from ...contract import Result, SimulateTomogramsConfig, counted
+from ... import __version__
+from ...contract import SimulateTomogramsConfig, counted
 from ...contract.result import write_json
 from ...contract.tomograms.simulating import SimulateTomogramsOutputs
-from ...io.files import expand_paths
-from ...io.unfinished import check_output, finish_folder, working_folder
-from ...io.warn import warn
-
-if typing.TYPE_CHECKING:
-    import torch
-
-    from ...simulate.tomograms import Particle, Placed
+from ...io.files import expand_paths, whole_file
+from ...io.particles import ANGLES
+from ...io.star import write_tables
+from ...io.tomograms import VolumeWriter
+from ...runner import Run, command
+from ...simulate.cells import BYTES_PER_VOXEL
+from ...simulate.structures import available_memory, dark_notes, structure_names
+from ...simulate.tilt_series import tilt_angles
+from ...simulate.tomograms import (
+    OTHERS,
+    Particle,
+    Placed,
+    features_of,
+    fill_cell,
+    load_particle,
+    photograph,
+    reconstruct_halves,
+    reconstruct_tomogram,
+)
 
 FOLDERS = ("tomograms", "labels", "coordinates")
 HALVES = ("even", "odd")
 MAX_FEATURES = 127  # of int8 labels
 
 
-def run(config: SimulateTomogramsConfig) -> Result:
+@command
+def simulate_tomograms(config: SimulateTomogramsConfig, run: Run) -> SimulateTomogramsOutputs:
     """Simulate into <output>.partial, one tomogram after the other; a stopped run continues."""
-    check_output(config.output)
-    from tqdm import tqdm
-
-    from ...core.devices import choose_device, device_name, set_threads
-    from ...simulate.structures import dark_notes
-    from ...simulate.tilt_series import tilt_angles
-
-    device, tilts = choose_device(), tilt_angles(config)
-    set_threads()
+    run.new_output()
+    device, tilts = run.device, tilt_angles(config)
     _check_memory(config, len(tilts))
     paths = expand_paths(config.structures)
     particles, copies = _particles(config, paths)
-    notes = [note for path in paths for note in dark_notes(path)]
-    for note in notes:
-        warn(note)
-    folder = working_folder(config, paths)
+    run.warn(*(note for path in paths for note in dark_notes(path)))
+    folder = run.folder(*paths)
+    run.discard("done")
     for name in (*FOLDERS, "done", *["tilt_series"] * config.tilt_series, *["halves"] * config.halves):
         (folder / name).mkdir(exist_ok=True)
     counts = {}
@@ -57,17 +61,29 @@ def run(config: SimulateTomogramsConfig) -> Result:
         if not done.exists():
             write_json(done, _simulate(config, index, name, particles, copies, tilts, device, folder))
         counts[name] = json.loads(done.read_text(encoding="utf-8"))
-    outputs = _finish(config, folder, particles, counts, tilts)
-    print(
-        f"{counted(config.count, 'tomogram')} with "
-        f"{', '.join(f'{n} {k}' for k, n in outputs['counts'].items()) or 'nothing'}: {config.output}"
+    run.warn(*_warnings(counts))
+    outputs = _outputs(config, folder, features_of(config, particles), counts, tilts)
+    _tell(config, outputs, run)
+    return outputs
+
+
+def _tell(config: SimulateTomogramsConfig, made: SimulateTomogramsOutputs, run: Run) -> None:
+    """Summary and methods."""
+    run.summary(
+        f"{counted(config.count, 'tomogram')} of {config.size} x {config.size} x {config.thickness} px, at "
+        f"{config.pixel_size:g} Å/px, with {', '.join(f'{n} {k}' for k, n in made.counts.items()) or 'nothing'}: "
+        f"{config.output}",
+        "Labels: " + ", ".join(f"{value} {name}" for value, name in enumerate(made.features, 1)) + ".",
+        "Labels, positions and angles are exact.",
     )
-    return Result("simulate-tomograms", outputs, device=device_name(device), warnings=(*notes, *_warnings(counts)))
+    run.methods(
+        f"{counted(config.count, 'tomogram')} with {', '.join(made.features)} were simulated with cryodl {__version__} "
+        f"at {config.pixel_size:g} Å/px, from tilts of {config.tilt_min:g} to {config.tilt_max:g}° in steps of "
+        f"{config.tilt_step:g}°, with a signal-to-noise ratio of {config.snr:g}."
+    )
 
 
 def _check_memory(config: SimulateTomogramsConfig, tilts: int) -> None:
-    from ...simulate.cells import BYTES_PER_VOXEL
-    from ...simulate.structures import available_memory
 
     needed = config.size**2 * (config.thickness * BYTES_PER_VOXEL + 16 * tilts)
     if needed > available_memory():
@@ -80,9 +96,6 @@ def _check_memory(config: SimulateTomogramsConfig, tilts: int) -> None:
 
 def _particles(config: SimulateTomogramsConfig, paths: typing.Sequence[str]) -> tuple[list[Particle], list[int]]:
     """Particles of the structures' files, and the copies wanted of each."""
-    from ...simulate.structures import structure_names
-    from ...simulate.tomograms import OTHERS, load_particle
-
     names, copies = structure_names(paths), [int(c) for c in config.copies]
     if len(copies) not in (1, len(paths)) and paths:
         raise ValueError(
@@ -114,8 +127,6 @@ def _simulate(
     folder: Path,
 ) -> dict[str, tuple[int, int]]:
     """Make and write one tomogram; {feature: (placed, wanted)}."""
-    from ...simulate.tomograms import fill_cell, photograph, reconstruct_halves, reconstruct_tomogram
-
     rng = np.random.default_rng((config.seed, index))  # of its own: a run that continues makes the same ones
     cell, placed, counts = fill_cell(config, particles, copies, rng)
     images = photograph(cell.density, config, tilts, rng, device)
@@ -133,22 +144,18 @@ def _simulate(
 
 
 def _write(path: Path, volume: np.ndarray, pixel_size: float, dtype: type[np.float32] | type[np.int8]) -> None:
-    from ...io.tomograms import VolumeWriter
 
     with VolumeWriter(path, volume.shape, pixel_size, dtype) as file:
         file.write(0, volume)
 
 
 def _write_tilts(path: Path, tilts: typing.Sequence[float]) -> None:
-    from ...io.files import whole_file
 
     with whole_file(path) as temporary:
         temporary.write_text("".join(f"{tilt:.2f}\n" for tilt in tilts))
 
 
 def _write_coordinates(path: Path, name: str, placed: Placed) -> None:
-    from ...io.particles import ANGLES
-    from ...io.star import write_tables
 
     write_tables(
         path,
@@ -163,17 +170,14 @@ def _write_coordinates(path: Path, name: str, placed: Placed) -> None:
     )
 
 
-def _finish(
+def _outputs(
     config: SimulateTomogramsConfig,
     folder: Path,
-    particles: typing.Sequence[Particle],
+    features: list[str],
     counts: typing.Mapping[str, typing.Any],
     tilts: typing.Sequence[float],
 ) -> SimulateTomogramsOutputs:
-    """features.json, what belongs to the unfinished run removed, and the final name. Returns the outputs."""
-    from ...simulate.tomograms import features_of
-
-    features = features_of(config, particles)
+    """Write features.json. Returns the outputs, with their final paths."""
     tomograms = {
         name: dict(
             file=f"tomograms/{name}.mrc",
@@ -187,7 +191,6 @@ def _finish(
         folder / "features.json",
         dict(features=[dict(label=label, name=name) for label, name in enumerate(features, 1)], tomograms=tomograms),
     )
-    finish_folder(folder, config.output, "done")
     files = lambda kind, end=".mrc": {name: os.path.join(config.output, kind, name + end) for name in counts}
     return SimulateTomogramsOutputs(
         tomograms=files("tomograms"),
@@ -198,7 +201,8 @@ def _finish(
         tilt_min=tilts[0],
         tilt_max=tilts[-1],
         tilt_series=files("tilt_series") if config.tilt_series else None,
-        **{half: files("halves", f"_{half}.mrc") if config.halves else None for half in HALVES},
+        even=files("halves", "_even.mrc") if config.halves else None,
+        odd=files("halves", "_odd.mrc") if config.halves else None,
         counts={f: sum(found[f][0] for found in counts.values()) for f in features},
     )
 

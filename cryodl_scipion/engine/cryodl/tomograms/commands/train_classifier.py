@@ -1,41 +1,37 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl train-classifier`: subtomograms with their classes, a model folder out.
-
-Result.outputs are the contract's TrainClassifierOutputs.
-"""
+"""`cryodl train-classifier`: subtomograms with their classes, a model folder out."""
 
 from __future__ import annotations
 
 import dataclasses
-import typing
 
-from ...contract import Result, TrainClassifierConfig
+import numpy as np
+import torch
+
+from ... import __version__
+from ...contract import TrainClassifierConfig, network_words
 from ...contract.tomograms.classifying import TrainClassifierOutputs
+from ...io.subtomograms import read_subtomograms
+from ...learning.recipe import HELD_OUT, TrainingRun, refuse_steps, say_weakness
+from ...runner import Run, command
+from ..classifiers import classifier_method
+from ..classifiers.card import card_warnings, first_card, validated, whole_card
+from ..classifiers.examples import Examples, folds, labelled, split
+from ..classifiers.method import ClassifierMethod
+from ..classifiers.pictures import plot_confusion
+from ..classifiers.prepare import find_subtomogram_contrast, resolution_notes, subtomogram_diameter
+from ..classifiers.train import ClassifierTask
 
-if typing.TYPE_CHECKING:
-    import torch
 
-    from ...learning.recipe import TrainingRun
-    from ..classifiers.examples import Examples
-    from ..classifiers.method import ClassifierMethod
-
-
-def run(config: TrainClassifierConfig) -> Result:
+@command
+def train_classifier(config: TrainClassifierConfig, run: Run) -> TrainClassifierOutputs:
     """Train and write the model. A killed training by steps continues from <output>.partial."""
-    import numpy as np
-
-    from ...learning.recipe import TrainingRun, refuse_steps, said
-    from ..classifiers import classifier_method
-    from ..classifiers.card import card_warnings, first_card, validated, whole_card
-    from ..classifiers.examples import folds
-    from ..classifiers.pictures import plot_confusion
-
-    training, method = TrainingRun(config), classifier_method(config.network)
+    training, method = TrainingRun(run), classifier_method(config.network)
     if not method.learns_by_steps:
-        refuse_steps(config, "steps", "learning_rate")
-    examples, notes = _examples(config, method)
+        refuse_steps(config, "steps")
+    examples = _examples(config, method, run)
     folder, device = training.take_folder(), training.take_device()
-    _say_start(config, method, examples, notes, training.device_name)
+    _say_start(config, method, examples, training.device_name)
     training.start()
     weights = _learn(config, method, examples, training)
     card = first_card(config, examples)
@@ -54,48 +50,45 @@ def run(config: TrainClassifierConfig) -> Result:
     title = f"{card['name']}: validation, accuracy {metrics['accuracy']:.3f}"
     plot_confusion(metrics["confusion"], card["classes"], card["classes"], folder / "confusion.png", title)
     training.finish(card, method.completed(weights, examples, config, device))
-    print(
-        f"Model: {config.output} (accuracy {metrics['accuracy']:.3f} ± {metrics['standard_error']:.3f} on "
-        f"{metrics['number']} validation subtomograms)"
+    run.warn(*card_warnings(card))
+    run.summary(
+        f"Model: {config.output}, {config.network}, of {', '.join(card['classes'])}: accuracy "
+        f"{metrics['accuracy']:.3f} ± {metrics['standard_error']:.3f} on {metrics['number']} validation subtomograms."
     )
-    outputs = TrainClassifierOutputs(
+    run.methods(
+        f"The model {card['name']} was trained with cryodl {__version__} to classify subtomograms "
+        f"({', '.join(card['classes'])}) {network_words('classifier', config.network)}; the accuracy on held-out "
+        f"subtomograms was {metrics['accuracy']:.3f}."
+    )
+    return TrainClassifierOutputs(
         model=str(config.output),
         classes=card["classes"],
         validation={k: v for k, v in metrics.items() if k != "unknown_confidence"},
         stop_reason=training.stop_reason,
         contrast=examples.contrast,
     )
-    return training.result(outputs, [*notes, *said(card_warnings(card))])
 
 
-def _examples(config: TrainClassifierConfig, method: ClassifierMethod) -> tuple[Examples, list[str]]:
-    """Examples of the config, and warnings."""
-    from ...io.subtomograms import read_subtomograms
-    from ..classifiers.examples import Examples, labelled, split
-    from ..classifiers.prepare import find_subtomogram_contrast, resolution_notes, subtomogram_diameter
-
+def _examples(config: TrainClassifierConfig, method: ClassifierMethod, run: Run) -> Examples:
+    """Examples of the config."""
     found = read_subtomograms(config.subtomograms, ("classes",), config.tilt_min, config.tilt_max)
     found, labels, numbers, names, notes = labelled(found, config.class_names)
     diameter = subtomogram_diameter(found, config.particle_diameter)
-    notes += resolution_notes(found, diameter, config.resolution)
+    run.warn(*notes, *resolution_notes(found, diameter, config.resolution))
     contrast, said, warning = find_subtomogram_contrast(found, diameter, config.contrast)
     if said:
         print(said)
-    notes += [warning] if warning else []
-    training, validation, how = split(found, labels, config.validation_fraction, config.seed)
+    run.warn(*[warning] if warning else [])
+    training, validation, how = split(found, labels, HELD_OUT, config.seed)
     print(how)
     pixel_size, box = method.grid(found, diameter, config.resolution)
     return Examples(
         found, labels, numbers, names, training, validation, how, contrast, float(diameter), float(pixel_size), int(box)
-    ), notes
+    )
 
 
-def _say_start(
-    config: TrainClassifierConfig, method: ClassifierMethod, examples: Examples, notes: list[str], device: str
-) -> None:
-    from ...learning.recipe import said, say_weakness
+def _say_start(config: TrainClassifierConfig, method: ClassifierMethod, examples: Examples, device: str) -> None:
 
-    said(notes)
     one, counts = examples.subtomograms, [int((examples.labels == k).sum()) for k in range(len(examples.names))]
     print(f"Classes: {', '.join(f'{name} ({count})' for name, count in zip(examples.names, counts))}.")
     if examples.box != one.box or abs(examples.pixel_size / one.pixel_size - 1) > 1e-3:
@@ -111,8 +104,6 @@ def _learn(
     config: TrainClassifierConfig, method: ClassifierMethod, examples: Examples, training: TrainingRun
 ) -> dict[str, torch.Tensor]:
     """Weights, {name: tensor}, learnt by steps or from all examples at once."""
-    from ..classifiers.train import ClassifierTask
-
     if not method.learns_by_steps:
         return method.learn(examples, config, training.device)
     task = ClassifierTask(method, examples, config.batch_size)

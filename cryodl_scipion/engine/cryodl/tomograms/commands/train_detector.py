@@ -1,84 +1,90 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl train-detector`: tomograms and the places of their particles in, a model folder out.
-
-Result.outputs are the contract's TrainDetectorOutputs.
-"""
+"""`cryodl train-detector`: tomograms and the places of their particles in, a model folder out."""
 
 from __future__ import annotations
 
 import typing
 
-from ...contract import Result, TrainDetectorConfig, counted
-from ...contract.tomograms.training_detectors import TrainDetectorOutputs
-from ...io.warn import warn
+import numpy as np
+import torch
 
-if typing.TYPE_CHECKING:
-    import torch
+from ... import __version__
+from ...contract import TrainDetectorConfig, counted, network_words, score_text
+from ...contract.tomograms.detecting import TrainDetectorOutputs
+from ...learning.recipe import HELD_OUT, TrainingRun, start_weights
+from ...learning.registry import method_of
+from ...runner import Run, command
+from ..detectors.card import card_warnings, model_card
+from ..detectors.labels import GatheredLabels, gather_labels
+from ..detectors.predict import load_detector
+from ..detectors.splits import split_tomograms
+from ..detectors.train import DetectorTask
+from ..detectors.unet3d import HeatMapUNet
 
-    from ..detectors.labels import GatheredLabels
-    from ..detectors.train import DetectorTask
-    from ..detectors.unet3d import HeatMapUNet
 
-
-def run(config: TrainDetectorConfig) -> Result:
+@command
+def train_detector(config: TrainDetectorConfig, run: Run) -> TrainDetectorOutputs:
     """Train and write the model. A killed training continues from <output>.partial."""
-    from ...learning.recipe import TrainingRun, said
-    from ..detectors.card import card_warnings, model_card
-    from ..detectors.labels import gather_labels
-
-    training = TrainingRun(config)
-    gathered = gather_labels(config)
+    training, gathered = TrainingRun(run), gather_labels(config)
     training.take_folder()
     training.take_device()
     training.start()
     task, how = _task(config, gathered)
+    run.warn(*gathered.notes)
     _say_start(config, gathered, task, how, training.device_name)
     training.fit(task)
     card = model_card(config, gathered, task, how, training)
     training.finish(card, task.networks["detector"].state_dict())
-    found = ", ".join(_told(name, card["validation"][name], config.beta) for name in card["species"])
-    print(f"Model: {config.output} (held out: {found})")
-    outputs = TrainDetectorOutputs(
+    run.warn(*card_warnings(card))
+    run.summary(
+        f"Model: {config.output}, network {config.network}, at {card['pixel_size']:.4g} Å/px.",
+        *(_told(name, card["validation"][name], threshold, config.beta) for name, threshold in thresholds(card)),
+    )
+    run.methods(
+        f"The model {card['name']}, {network_words('detector', config.network)}, was trained with cryodl {__version__} "
+        f"on {counted(sum(card['particles'].values()), 'particle')} to find {', '.join(card['species'])} in tomograms "
+        f"at {card['pixel_size']:.4g} Å/px; thresholds were chosen for the largest F{config.beta:g} on held-out data."
+    )
+    return TrainDetectorOutputs(
         model=str(config.output),
         species=list(card["species"]),
-        thresholds=dict(zip(card["species"], card["thresholds"])),
+        thresholds=dict(thresholds(card)),
         validation=card["validation"],
         stop_reason=training.stop_reason,
         pixel_size=card["pixel_size"],
     )
-    return training.result(outputs, [*gathered.notes, *said(card_warnings(card))])
 
 
-def _told(name: str, metrics: typing.Mapping[str, typing.Any], beta: float) -> str:
-    return name + (" none" if metrics["f_beta"] is None else f" F{beta:g} {metrics['f_beta']:.2f}")
+def thresholds(card: typing.Mapping[str, typing.Any]) -> list[tuple[str, float]]:
+    """Each species with its threshold."""
+    return list(zip(card["species"], card["thresholds"]))
+
+
+def _told(name: str, metrics: typing.Mapping[str, typing.Any], threshold: float, beta: float) -> str:
+    """A sentence on a species."""
+    if not metrics.get("particles") or metrics["f_beta"] is None:
+        return f"{name}: no particles were held out, so the threshold {score_text(threshold)} is not validated."
+    return (
+        f"{name}: {metrics['found']} of {metrics['particles']} held-out particles found, {metrics['false']} false, at "
+        f"threshold {score_text(threshold)} (F{beta:g} {metrics['f_beta']:.2f})."
+    )
 
 
 def _task(config: TrainDetectorConfig, gathered: GatheredLabels) -> tuple[DetectorTask, str]:
     """DetectorTask with a new network or that of --start-from, and how the tomograms were divided."""
-    import numpy as np
-
-    from ...learning.registry import method_of
-    from ..detectors.splits import split_tomograms
-    from ..detectors.train import DetectorTask
-
     method = method_of("detector", config.network)
     training, validation, how = split_tomograms(
-        gathered.tomograms,
-        config.validation_fraction,
-        np.random.default_rng(config.seed),
-        max(gathered.diameters) / gathered.pixel_size,
+        gathered.tomograms, HELD_OUT, np.random.default_rng(config.seed), max(gathered.diameters) / gathered.pixel_size
     )
     without = [s for n, s in enumerate(gathered.species) if not sum(len(one.points[n]) for one in training)]
     if without:
         raise ValueError(
-            f"No particle of {', '.join(without)} is left for training after data were held out. Label more, or "
-            "lower --validation-fraction."
+            f"No particle of {', '.join(without)} is left for training after data were held out. Label more."
         )
     if not any(len(points) for one in validation for points in one.points):
         raise ValueError(
             f"No particle lies in the part that is held out for validation ({how}); weights and thresholds are chosen "
-            "by it. Label particles at other positions along y or in a further tomogram, or raise "
-            f"--validation-fraction (now {config.validation_fraction:g})."
+            "by it. Label particles at other positions along y or in a further tomogram."
         )
     network = _started(config, method, gathered) if config.start_from else method.build(len(gathered.species))
     return DetectorTask(method, network, gathered, training, validation, config.batch_size), how
@@ -86,9 +92,6 @@ def _task(config: TrainDetectorConfig, gathered: GatheredLabels) -> tuple[Detect
 
 def _started(config: TrainDetectorConfig, method: HeatMapUNet, gathered: GatheredLabels) -> torch.nn.Module:
     """The network of --start-from. Raises ValueError if it finds other species or is of another kind."""
-    from ...learning.recipe import start_weights
-    from ..detectors.predict import load_detector
-
     _, weights = start_weights(config, "detector", network=config.network, species=list(gathered.species))
     return load_detector(method, len(gathered.species), weights, str(config.start_from))
 
@@ -96,8 +99,6 @@ def _started(config: TrainDetectorConfig, method: HeatMapUNet, gathered: Gathere
 def _say_start(
     config: TrainDetectorConfig, gathered: GatheredLabels, task: DetectorTask, how: str, device: str
 ) -> None:
-    for sentence in gathered.notes:
-        warn(sentence)
     count = lambda part: ", ".join(
         f"{sum(len(one.points[n]) for one in part)} {name}" for n, name in enumerate(gathered.species)
     )

@@ -1,32 +1,27 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl train-general-segmenter`: structures in; segmenters for tomograms in which nobody drew anything, out.
-
-Result.outputs are the contract's TrainGeneralSegmenterOutputs.
-"""
+"""`cryodl train-general-segmenter`: structures in; segmenters for tomograms in which nobody drew anything, out."""
 
 from __future__ import annotations
 
-import typing
 from pathlib import Path
 
-from ...contract import Result
-from ...contract.tomograms.pretraining import TrainGeneralSegmenterOutputs
-
-if typing.TYPE_CHECKING:
-    from ...contract.tomograms.pretraining import TrainGeneralSegmenterConfig
-    from ..pretraining.task import CellsTask
+from ...contract.tomograms.pretraining import TrainGeneralSegmenterConfig, TrainGeneralSegmenterOutputs
+from ...learning.recipe import TrainingRun
+from ...runner import Run, command
+from ...simulate.varied_cells import FEATURES
+from ..pretraining.card import joined_network, write_models
+from ..pretraining.cells import CellMaker
+from ..pretraining.task import Cells, CellsTask
+from ..segmenters import segmenter_method
 
 CELLS = "cells"  # folder of the simulated cells, if they are not kept elsewhere
 FIRST_VALIDATION = 9000  # number of the first validation cell
 
 
-def run(config: TrainGeneralSegmenterConfig) -> Result:
+@command
+def train_general_segmenter(config: TrainGeneralSegmenterConfig, run: Run) -> TrainGeneralSegmenterOutputs:
     """Train and write <output>/<feature> for each feature. A killed training continues from <output>.partial."""
-    from ...learning.recipe import TrainingRun
-    from ...simulate.varied_cells import FEATURES
-    from ..pretraining.card import write_models
-
-    training = TrainingRun(config)
+    training = TrainingRun(run)
     training.take_device()
     folder = training.take_folder()
     training.start()
@@ -38,27 +33,23 @@ def run(config: TrainGeneralSegmenterConfig) -> Result:
     training.fit(task)
     metrics = write_models(folder, config, task, training)
     training.rename(CELLS)
-    for feature, found in metrics.items():
-        print(
+    run.summary(
+        *(
             f"Model: {config.output}/{feature} (Dice {found['dice']:.3f} on the validation cells; finds it in "
             f"{100 * found['noise_fraction']:.2g} % of noise)"
+            for feature, found in metrics.items()
         )
-    outputs = TrainGeneralSegmenterOutputs(
+    )
+    return TrainGeneralSegmenterOutputs(
         models={feature: str(Path(config.output) / feature) for feature in FEATURES},
         validation=metrics,
         stop_reason=training.stop_reason,
         pixel_size=config.working_pixel_size,
     )
-    return training.result(outputs)
 
 
 def _task(config: TrainGeneralSegmenterConfig, folder: Path) -> CellsTask:
     """CellsTask with a new network, its cells in a folder."""
-    from ..pretraining.card import joined_network
-    from ..pretraining.cells import CellMaker
-    from ..pretraining.task import Cells, CellsTask
-    from ..segmenters import segmenter_method
-
     method = segmenter_method(config.network)  # a model that does not fit is refused before the cells are simulated
     network = joined_network(method, Path(config.start_from)) if config.start_from else None
     folder.mkdir(parents=True, exist_ok=True)
@@ -67,4 +58,4 @@ def _task(config: TrainGeneralSegmenterConfig, folder: Path) -> CellsTask:
     validation.grow(config.validation_cells)
     training = Cells(maker.path)
     training.grow(maker.there(config.cells))
-    return CellsTask(method, training, config.cells, validation, config.batch_size, network)
+    return CellsTask(method, training, config.cells, validation, None, network)

@@ -1,43 +1,45 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl train-segmenter`: tomograms and what is drawn on them in, a model folder out.
-
-Result.outputs are the contract's TrainSegmenterOutputs.
-"""
+"""`cryodl train-segmenter`: tomograms and what is drawn on them in, a model folder out."""
 
 from __future__ import annotations
 
+import dataclasses
 import typing
 from pathlib import Path
 
-from ...contract import Result, TrainSegmenterConfig, counted
+import numpy as np
+import torch
+
+from ... import __version__
+from ...contract import TrainSegmenterConfig, counted, network_words, read_card, score_text
 from ...contract.tomograms.segmenting import TrainSegmenterOutputs
-from ...io.warn import warn
+from ...io.model import find_model
+from ...learning.recipe import HELD_OUT, TrainingRun, say_weakness, start_weights
+from ...runner import Run, command
+from ..segmenters import segmenter_method
+from ..segmenters.begun import Begun
+from ..segmenters.calibrate import Calibration
+from ..segmenters.card import card_warnings, model_card
+from ..segmenters.examples import Example, Gathered
+from ..segmenters.method import SegmenterMethod, load_network
+from ..segmenters.pictures import draw_tiles
+from ..segmenters.sources import gather
+from ..segmenters.splits import split_examples
+from ..segmenters.train import SegmenterTask
+from ..segmenters.working_scale import SAME
 
-if typing.TYPE_CHECKING:
-    import torch
 
-    from ..segmenters.examples import Example, Gathered
-    from ..segmenters.method import SegmenterMethod
-    from ..segmenters.train import SegmenterTask
-
-FURTHER = 0.1  # of a network's own learning rate, where it begins with the weights of a model
-
-
-def run(config: TrainSegmenterConfig) -> Result:
+@command
+def train_segmenter(config: TrainSegmenterConfig, run: Run) -> TrainSegmenterOutputs:
     """Train and write the model. A killed training continues from <output>.partial."""
-    from ...learning.recipe import TrainingRun
-    from ..segmenters import segmenter_method
-    from ..segmenters.begun import Begun
-    from ..segmenters.card import card_warnings, model_card
-    from ..segmenters.sources import gather
-
     config = _as_the_start(config)
-    training, method = TrainingRun(config), segmenter_method(config.network)
+    training, method = TrainingRun(run, config), segmenter_method(config.network)
     gathered = gather(config, method)
     folder = training.take_folder()
     training.take_device()
     training.start()
     task, split = _task(config, method, gathered)
+    run.warn(*gathered.warnings)
     _say_start(config, method, gathered, split, training.device_name)
     begun = Begun.of(config.start_from, task) if config.start_from else None
     report = training.fit(task)
@@ -45,64 +47,62 @@ def run(config: TrainSegmenterConfig) -> Result:
     card = model_card(config, gathered, split, task, training, begun)
     _draw(folder, task, card)
     training.finish(card, task.networks["segmenter"].state_dict())
-    metrics = card["validation"]
-    told = (
-        "no voxel of the validation tiles has the feature"
-        if metrics["dice"] is None
-        else f"Dice {metrics['dice']:.3f}, area under the curve {metrics['auc']:.3f} on the validation tiles"
-    )
-    print(f"Model: {config.output} ({told})")
-    outputs = TrainSegmenterOutputs(
+    run.warn(*card_warnings(card), *([kept] if kept else []))
+    _tell(config, card, training, run)
+    return TrainSegmenterOutputs(
         model=str(config.output),
         feature=gathered.feature,
         annotator=gathered.annotator,
-        validation=metrics,
+        validation=card["validation"],
         stop_reason=training.stop_reason,
         pixel_size=gathered.pixel_size,
     )
-    return training.result(outputs, [*gathered.warnings, *card_warnings(card), *([kept] if kept else [])])
+
+
+def _tell(config: TrainSegmenterConfig, card: typing.Mapping[str, typing.Any], training: TrainingRun, run: Run) -> None:
+    """Summary and methods."""
+    tiles, metrics = card["tiles"], card["validation"]
+    by = "" if card["annotator"] == "unknown" else f" as annotated by {card['annotator']}"
+    boundary = metrics.get("boundary_error_angstrom")
+    run.summary(
+        f"Model: {config.output}, of {card['feature']}{by}, network {config.network}, at "
+        f"{card['pixel_size']:.4g} Å/px.",
+        f"Trained on {counted(tiles['positive'], 'tile')} with and {tiles['negative']} without the feature; "
+        f"{tiles['validation']} more for validation. Stopped: {training.stop_reason}.",
+        "No voxel of the validation tiles has the feature."
+        if metrics["dice"] is None
+        else f"On the validation tiles: Dice {metrics['dice']:.3f}, area under the curve {metrics['auc']:.3f}"
+        f"{'' if boundary is None else f', boundary error {boundary:.3g} Å'}, at threshold "
+        f"{score_text(card['threshold'])}.",
+    )
+    run.methods(
+        f"The model {card['name']}, {network_words('segmenter', config.network)}, was trained with cryodl "
+        f"{__version__} to find the feature {card['feature']}, on {counted(tiles['positive'], 'tile')} with and "
+        f"{tiles['negative']} without it"
+        + ("." if metrics["dice"] is None else f"; the Dice coefficient on validation tiles was {metrics['dice']:.3f}.")
+    )
 
 
 def _task(
     config: TrainSegmenterConfig, method: SegmenterMethod, gathered: Gathered
 ) -> tuple[SegmenterTask, tuple[list[Example], list[Example], str]]:
     """SegmenterTask with a new network or that of --start-from, and the split: training, validation, how."""
-    import numpy as np
-
-    from ..segmenters.splits import split_examples
-    from ..segmenters.train import SegmenterTask
-
-    split = split_examples(gathered.examples, config.validation_fraction, np.random.default_rng(config.seed))
+    split = split_examples(gathered.examples, HELD_OUT, np.random.default_rng(config.seed))
     network = _started(config, method, gathered) if config.start_from else method.build()
     further = bool(config.start_from)
     return SegmenterTask(method, network, split[0], split[1], config.batch_size, further), split
 
 
 def _as_the_start(config: TrainSegmenterConfig) -> TrainSegmenterConfig:
-    """The config with the working pixel size of the model to start from where it gives none, and a rate at which what
-    that model knows is not forgotten."""
-    import dataclasses
-
-    from ...contract import read_card
-    from ...io.model import find_model
-    from ..segmenters import segmenter_method
-
-    if not config.start_from:
+    """The config with the working pixel size of the model to start from where it gives none."""
+    if not config.start_from or config.working_pixel_size:
         return config
     card = read_card(str(find_model(config.start_from, "segmenter")), "segmenter")
-    return dataclasses.replace(
-        config,
-        working_pixel_size=config.working_pixel_size or card["pixel_size"],
-        learning_rate=config.learning_rate or FURTHER * segmenter_method(config.network).learning_rate,
-    )
+    return dataclasses.replace(config, working_pixel_size=card["pixel_size"])
 
 
 def _started(config: TrainSegmenterConfig, method: SegmenterMethod, gathered: Gathered) -> torch.nn.Module:
     """The network of --start-from. Raises ValueError if it is another one, or works at another pixel size."""
-    from ...learning.recipe import start_weights
-    from ..segmenters.method import load_network
-    from ..segmenters.working_scale import SAME
-
     card, weights = start_weights(config, "segmenter", network=config.network)
     if abs(card["pixel_size"] / gathered.pixel_size - 1) > SAME:
         raise ValueError(
@@ -120,12 +120,9 @@ def _say_start(
     split: tuple[list[Example], list[Example], str],
     device: str,
 ) -> None:
-    from ...learning.recipe import say_weakness
 
     for sentence in gathered.notes:
         print(sentence)
-    for sentence in gathered.warnings:
-        warn(sentence)
     training, validation, split_in_words = split
     count = lambda part, positive: sum(e.positive is positive for e in part)
     by = "" if gathered.annotator == "unknown" else f" by {gathered.annotator}"
@@ -140,9 +137,6 @@ def _say_start(
 
 def _draw(folder: Path, task: SegmenterTask, card: typing.Mapping[str, typing.Any]) -> None:
     """Pictures of tiles that were learnt, and of those that were not."""
-    from ..segmenters.calibrate import Calibration
-    from ..segmenters.pictures import draw_tiles
-
     slope, offset = card["calibration"]
     score = lambda raw: Calibration(slope, offset, 0.5).score(raw / card["raw_scale"])
     (folder / "samples").mkdir(exist_ok=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...io.memory import WORKING_MEMORY
 from ...io.stamps import stamp
 from ...io.volume_writer import VolumeWriter
 from .halves import HalfSource
@@ -65,7 +66,7 @@ def write_denoised(
             for name in names
         ]
         bar = stack.enter_context(tqdm(total=total, unit="voxel", unit_scale=True, desc=source.name, mininterval=1.0))
-        for position, blocks in denoiser.blocks(source.volumes, scale, config.memory):
+        for position, blocks in denoiser.blocks(source.volumes, scale, WORKING_MEMORY):
             mean = np.mean(blocks, axis=0)
             for writer, block in zip(writers, [mean, *blocks] if both else [mean]):
                 writer.write_block(position, block)

@@ -55,24 +55,23 @@ def detection_columns(
     return {key: list(values) for key, values in columns.items()}
 
 
-def detections_in_words(name: str, found: typing.Sequence[SpeciesFound]) -> str:
-    """A line of the log about a tomogram."""
-    return f"{name}: " + "; ".join(
-        f"{one.name} {counted(len(one), 'detection')} from score {score_text(one.threshold)}"
-        f"{expected_false_words(one.expected_false)}"
-        for one in found
-    )
-
-
-def expected_false_words(expected_false: float | None) -> str:
-    """What the control says of a number of detections, in words that claim no more than it."""
-    if expected_false is None:
-        return " (no control)"
-    number = (
-        "less than 0.1"
-        if expected_false < 0.1
-        else f"{expected_false:.2g}"
-        if expected_false < 10
-        else f"{expected_false:.0f}"
-    )
-    return f", {number} expected in noise of the same spectrum"
+def detections_in_words(
+    name: str,
+    counts: typing.Mapping[str, int],
+    thresholds: typing.Mapping[str, float],
+    expected: typing.Mapping[str, float],
+) -> typing.Iterator[str]:
+    """Sentences about the detections in a tomogram, one for each species. expected: that noise alone gives; empty
+    without a control."""
+    for species, count in counts.items():
+        false = expected.get(species)
+        number = "" if false is None else f"{false:.2g}" if false < 10 else f"{false:.0f}"
+        control = (
+            "no control"
+            if false is None
+            else f"{number if false >= 0.1 else 'less than 0.1'} expected in noise of the same spectrum"
+        )
+        yield (
+            f"{name}: {counted(count, 'detection')} of {species} from score {score_text(thresholds[species])}, "
+            f"{control}."
+        )

@@ -9,7 +9,9 @@ import typing
 import numpy as np
 import torch
 
+from ...contract import network_words
 from ...core.names import numbers_by_name
+from ...io.memory import WORKING_MEMORY
 from ...io.model import find_model, read_model
 from ...io.tomograms import Tomogram
 from .answer import SpeciesFound
@@ -34,6 +36,7 @@ class NetworkFinder:
         self.thresholds = [given.get(name, usual) for name, usual in zip(self.species, card["thresholds"])]
         self.identity = {"weights of the model": card["weights_sha256"]}
         self.notes: list[str] = []
+        self.in_words = f"by the model {card['name']} ({network_words('detector', card['network'])})"
 
     def search(self, name: str, tomogram: Tomogram, pixel_size: float) -> tuple[list[SpeciesFound], list[str]]:
         """SpeciesFound of each species in a tomogram, and sentences for the user. Raises ValueError if it cannot
@@ -41,7 +44,7 @@ class NetworkFinder:
         from tqdm import tqdm
 
         notes = list(self._differences(tomogram, pixel_size))
-        blocks = TomogramBlocks(tomogram, pixel_size, self.detector, self.config.memory)
+        blocks = TomogramBlocks(tomogram, pixel_size, self.detector, WORKING_MEMORY)
         notes += self._contrast(tomogram, blocks)
         with tqdm(total=len(blocks), unit="block", desc=name, mininterval=1.0) as bar:
             found = detect(self.detector, blocks, bar.update)

@@ -57,6 +57,7 @@ class DetectorTask(NetworkTask):
     """
 
     example_name = "crops"
+    patience = 8
 
     def __init__(
         self,

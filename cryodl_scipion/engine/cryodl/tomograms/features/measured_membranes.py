@@ -19,7 +19,7 @@ from .picking import MEMORY, components_of, numbered_slabs, voxels_of
 from .segmentation import Segmentation, isolated
 
 if typing.TYPE_CHECKING:
-    from ...contract.tomograms.membranes import MeasureMembranesConfig
+    from ...contract.tomograms.features import MeasureMembranesConfig
     from .components import Components
 
 

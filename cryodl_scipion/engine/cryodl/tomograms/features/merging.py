@@ -11,11 +11,12 @@ import numpy as np
 
 from ...contract import MergeFeaturesConfig
 from ...io.files import whole_file
+from ...io.memory import WORKING_MEMORY
 from ...io.origins import origin_of
 from ...io.tomograms import Tomogram, VolumeWriter
 from . import components
 from .areas import AreaCounter
-from .blocks import halo_blocks, slabs, widened
+from .blocks import slabs
 from .scores import FeatureScores, agree, log_odds
 from .surfaces import write_surface
 
@@ -41,13 +42,7 @@ def merge_tomogram(
     like = sources[0].path
     try:
         with whole_file(scratch) as temporary, open(temporary, "wb") as file:
-            for _, labels in merged_slabs(
-                sources,
-                [f.threshold for f in features],
-                config.smoothing / pixel_size,
-                config.competitive,
-                config.memory,
-            ):
+            for _, labels in merged_slabs(sources, [f.threshold for f in features]):
                 file.write(np.ascontiguousarray(labels, np.int8).data)  # tofile does not say that the disk is full
         found = _write_labels(target, scratch, shape, pixel_size, [f.label for f in features], config, like)
     finally:
@@ -94,7 +89,7 @@ def _write_labels(
         part = np.fromfile(scratch, np.int8, (stop - start) * area_px, offset=start * area_px)
         return part.reshape(stop - start, *shape[1:])
 
-    ranges, finder = slabs(shape, components.BYTES, config.memory), components.ComponentFinder(labels)
+    ranges, finder = slabs(shape, components.BYTES, WORKING_MEMORY), components.ComponentFinder(labels)
     for start, stop in ranges:
         finder.add(start, read(start, stop))
     found = finder.components()
@@ -121,7 +116,7 @@ def picture_paths(folder: Path, name: str, features: typing.Sequence[Feature]) -
 
 
 def write_pictures(
-    scored: Scored, features: typing.Sequence[Feature], folder: Path, entry: dict[str, typing.Any], memory: float
+    scored: Scored, features: typing.Sequence[Feature], folder: Path, entry: dict[str, typing.Any]
 ) -> typing.Any:
     """Write the surfaces of a merged tomogram and the script that shows them, unless they are newer than its volume."""
     files, script = picture_paths(folder, scored.name, features)
@@ -137,7 +132,7 @@ def write_pictures(
         path = files[feature.name]
         path.unlink(missing_ok=True)  # of an earlier merging
         mask_of = lambda part, label=feature.label: source.raw(part) == label
-        count = write_surface(path, mask_of, source.shape, entry["pixel_size"], origin, memory)
+        count = write_surface(path, mask_of, source.shape, entry["pixel_size"], origin, WORKING_MEMORY)
         made.append((feature.name, path if count else None))
     write_script(script, volume, tomogram, made, entry["pixel_size"], origin, source.shape[0] // 2)
 
@@ -185,56 +180,27 @@ def write_script(
 # ----- Competitive merging (Chen et al., Nature Methods 2017): each voxel goes to the feature that is most sure of
 # it.
 BYTES = 36  # per voxel of a part: scores, smoothed scores, the best so far, positions above the threshold
-TRUNCATE = 4.0  # standard deviations that the Gaussian reaches
 
 
 def merged_slabs(
-    sources: typing.Sequence[FeatureScores],
-    thresholds: typing.Sequence[float],
-    sigma: float,
-    competitive: bool,
-    memory: float,
+    sources: typing.Sequence[FeatureScores], thresholds: typing.Sequence[float], memory: float = WORKING_MEMORY
 ) -> typing.Iterator[tuple[int, np.ndarray]]:
     """Yields (z, (n, y, x) int8 labels) of one tomogram, in the order of z. Label i + 1 is the i-th source.
 
     A feature can have a voxel if its score reaches its threshold. Of several the one whose log odds are farthest above
-    those of its threshold has it, so that networks with other thresholds compare; on a tie the earlier one. If not
-    competitive, the last one has it. The same whatever the memory.
-    sources: list of FeatureScores of one shape. thresholds: of each. sigma: voxels of the Gaussian that scores are
-    smoothed by. memory: GB.
+    those of its threshold has it, so that networks with other thresholds compare; on a tie the earlier one (Chen et
+    al., Nature Methods 2017).
+    sources: list of FeatureScores of one shape. thresholds: of each. memory: GB; the labels are the same with any.
     """
-    shape, halo = sources[0].shape, int(TRUNCATE * sigma + 0.5)
-    for z_part, y_parts in halo_blocks(shape, BYTES, memory, halo):
-        labels = np.zeros((z_part[1] - z_part[0], *shape[1:]), np.int8)
-        for y_part in y_parts:
-            labels[:, slice(*y_part)] = _merge_block(sources, thresholds, sigma, competitive, (z_part, y_part), halo)
-        yield z_part[0], labels
-
-
-def _merge_block(
-    sources: typing.Sequence[FeatureScores],
-    thresholds: typing.Sequence[float],
-    sigma: float,
-    competitive: bool,
-    part: typing.Any,
-    halo: int,
-) -> np.ndarray:
-    """(z, y, x) int8 labels of the part ((z, z), (y, y)), whole in x."""
     shape = sources[0].shape
-    ranges, core = zip(*(widened(p, halo, length) for p, length in zip(part, shape)))
-    size = [stop - start for start, stop in part] + [shape[2]]
-    labels, best = np.zeros(size, np.int8), np.full(size, -1, np.float32)
-    for label, (source, threshold) in enumerate(zip(sources, thresholds), 1):
-        scores = source.read(*ranges)
-        if sigma:
-            from scipy.ndimage import gaussian_filter
-
-            scores = gaussian_filter(scores, sigma, mode="nearest", truncate=TRUNCATE)[core]
-        positions = np.flatnonzero(scores >= threshold)
-        if competitive:
+    for start, stop in slabs(shape, BYTES, memory):
+        size = (stop - start, *shape[1:])
+        labels, best = np.zeros(size, np.int8), np.full(size, -1, np.float32)
+        for label, (source, threshold) in enumerate(zip(sources, thresholds), 1):
+            scores = source.read((start, stop), (0, shape[1]))
+            positions = np.flatnonzero(scores >= threshold)
             surplus = log_odds(scores.reshape(-1)[positions]) - log_odds(float(np.float32(threshold)))
             wins = surplus > best.reshape(-1)[positions]
-            positions = positions[wins]
-            best.reshape(-1)[positions] = surplus[wins]
-        labels.reshape(-1)[positions] = label
-    return labels
+            best.reshape(-1)[positions[wins]] = surplus[wins]
+            labels.reshape(-1)[positions[wins]] = label
+        yield start, labels

@@ -6,40 +6,24 @@ from __future__ import annotations
 import typing
 from pathlib import Path
 
-from ...contract import AllSkipped, Skipped, counted, in_words
+from ...contract import MeasureMembranesConfig, PickFeaturesConfig, config_to_dict
 from ...io.files import expand_paths, name_micrographs
+from ...io.tomogram_coordinates import join_coordinates3d
+from ...runner import Run
+from ..evaluation.pairs import labels_in
 from .record import FolderRecord
-
-if typing.TYPE_CHECKING:
-    from ...contract import PickFeaturesConfig
-    from ...contract.tomograms.membranes import MeasureMembranesConfig
 
 ALL = "particles.star"
 Found = typing.TypeVar("Found")
 
 
 class Volumes(typing.NamedTuple):
-    """What became of the volumes.
-
-    Attributes
-    ----------
-    folder : Path
-        Of the output.
-    record : FolderRecord
-        Of the folder, with the tomograms of earlier runs.
-    items : dict
-        Tomogram of this run: its entry in the record.
-    skipped : list of Skipped
-        Volumes that could not be read.
-    notes : list of str
-        Sentences for the user.
-    """
+    """What became of the volumes. record: of the folder, with the tomograms of earlier runs. items: {tomogram of this
+    run: its entry in the record}."""
 
     folder: Path
     record: FolderRecord
     items: dict[str, typing.Any]
-    skipped: list[Skipped]
-    notes: list[str]
 
     @property
     def pixel_size(self) -> float | None:
@@ -47,12 +31,16 @@ class Volumes(typing.NamedTuple):
         sizes = {item["pixel_size"] for item in self.items.values()}
         return sizes.pop() if len(sizes) == 1 else None
 
+    def files(self, key: str = "file") -> dict[str, str]:
+        """{tomogram: path of the file that its entry names}."""
+        return {name: str(self.folder / item[key]) for name, item in self.items.items()}
+
 
 def each_volume(
-    config: PickFeaturesConfig | MeasureMembranesConfig,
+    run: Run,
     index: str,
-    parameters: typing.Sequence[str],
-    find: typing.Callable[[str], tuple[Found, list[str]]],
+    free: typing.Sequence[str],
+    find: typing.Callable[[str], Found],
     write: typing.Callable[[str, str, Found], dict[str, typing.Any]],
 ) -> Volumes:
     """Work on every volume that is not done yet, and join the points of all.
@@ -61,10 +49,10 @@ def each_volume(
     ----------
     index : str
         Name of the record in the output folder.
-    parameters : sequence of str
-        Fields of config that may not change from run to run.
+    free : sequence of str
+        Fields of the config that may change from run to run.
     find : callable
-        Path of a volume to what is in it, and sentences for the user. Its ValueError or FileNotFoundError: skipped.
+        Path of a volume to what is in it. Its ValueError or FileNotFoundError: skipped.
     write : callable
         Name of the tomogram, path of the volume and what was found to the entry in the record; writes the files.
 
@@ -73,40 +61,34 @@ def each_volume(
     AllSkipped
         No volume could be used.
     """
-    from tqdm import tqdm
-
+    config = run.config
     named = named_volumes(config)
     if config.label is None:
         refuse_label_volumes(named)
     folder = Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
-    record = FolderRecord(folder / index, {name.replace("_", " "): getattr(config, name) for name in parameters})
-    skipped, notes = list[Skipped](), list[str]()
-    for name, path in tqdm(named, unit="tomogram", mininterval=1.0):
-        try:
-            if record.has(name, [path]):
-                continue
-            found, said = find(path)
-        except (ValueError, FileNotFoundError) as error:
-            skipped.append(Skipped(name, str(path), str(error)))
-            tqdm.write(f"Skipped {in_words(skipped[-1])}")
-            continue
-        notes += said
-        record.put(name, [path], write(name, path, found))
-    bad = {s.item for s in skipped}
-    items = {name: record.items[name] for name, _ in named if name not in bad}
-    if not items:
-        raise AllSkipped(
-            f"None of the {counted(len(named), 'volume')} could be used. The first: {in_words(skipped[0])}"
+    settings = {k.replace("_", " "): v for k, v in config_to_dict(config).items() if k not in free}
+    record = FolderRecord(folder / index, settings)
+    for name, path in run.items(named, "volume"):
+        with run.item(name, path):
+            if not record.has(name, [path]):
+                record.put(name, [path], write(name, path, find(path)))
+    run.require_some(named, "volume", "used")
+    bad = {each.item for each in run.skipped}
+    join_points(folder, record)
+    return Volumes(folder, record, {name: record.items[name] for name, _ in named if name not in bad})
+
+
+def refuse_name_of_all(named: typing.Sequence[tuple[str, str]]) -> None:
+    """Raises ValueError for a tomogram with the name of the file of all points."""
+    if "particles" in dict(named):
+        raise ValueError(
+            "A tomogram has the name 'particles', which the file of all points uses. Give it another name (--names)."
         )
-    join_points(folder, record, config.tilt_series_pixel_size)
-    return Volumes(folder, record, items, skipped, notes)
 
 
 def refuse_label_volumes(named: typing.Sequence[tuple[str, str]]) -> None:
     """Raises ValueError for a label volume in place of scores, before anything is written."""
-    from ..evaluation.pairs import labels_in
-
     for _, path in named:
         try:
             found = labels_in(path)
@@ -128,37 +110,11 @@ def named_volumes(config: PickFeaturesConfig | MeasureMembranesConfig) -> list[t
         named = pairs
     else:
         named = name_micrographs(paths, tuple(name.rpartition("__")[0] or name for name, _ in pairs), "tomogram")
-    if "particles" in dict(named):
-        raise ValueError(
-            "A tomogram has the name 'particles', which the file of all points uses. Give it another name (--names)."
-        )
+    refuse_name_of_all(named)
     return named
 
 
-def join_points(folder: Path, record: FolderRecord, tilt_series_pixel_size: float | None = None) -> None:
-    """Write the points of all tomograms of a folder as one STAR file.
-
-    Parameters
-    ----------
-    record : FolderRecord
-        Its entries have file, pixel_size and tilt_series_pixel_size; earlier versions wrote no such thing.
-    tilt_series_pixel_size : float, Å/px
-        For an optics table. STAR files of the folder that have another one, or none, are written again. None: no table.
-    """
-    from ...io.tomogram_coordinates import join_coordinates3d
-
+def join_points(folder: Path, record: FolderRecord) -> None:
+    """Write the points of all tomograms of a folder as one STAR file. record: its entries have file and pixel_size."""
     items = [item for _, item in sorted(record.items.items())]
-    other = [item for item in items if item.get("tilt_series_pixel_size", "not known") != tilt_series_pixel_size]
-    for item in other:
-        join_coordinates3d(folder / item["file"], [folder / item["file"]], [item["pixel_size"]], tilt_series_pixel_size)
-        item["tilt_series_pixel_size"] = tilt_series_pixel_size
-    if other:
-        record.write()
-        optics = (
-            "without an optics table"
-            if tilt_series_pixel_size is None
-            else f"with an optics table of {tilt_series_pixel_size:g} Å/px (--tilt-series-pixel-size)"
-        )
-        print(f"Written again {optics}: {counted(len(other), 'STAR file')} of earlier runs.")
-    files, sizes = [folder / item["file"] for item in items], [item["pixel_size"] for item in items]
-    join_coordinates3d(folder / ALL, files, sizes, tilt_series_pixel_size)
+    join_coordinates3d(folder / ALL, [folder / item["file"] for item in items], [item["pixel_size"] for item in items])

@@ -24,6 +24,7 @@ if typing.TYPE_CHECKING:
     from .examples import Example
     from .method import SegmenterMethod
 
+FURTHER = 0.1  # of the learning rate, where a model is refined: what it knows is not forgotten
 JITTER = 10  # working px that crops are moved by, so that tiles do not always lie in the middle
 FEW_POSITIVE = 4  # validation tiles with the feature, below which they cannot tell good weights from bad ones
 MAX_VALIDATED = (48, 96)  # tiles with and without the feature
@@ -39,6 +40,7 @@ class SegmenterTask(NetworkTask):
     """
 
     example_name = "tiles"
+    patience = 6
 
     def __init__(
         self,
@@ -50,6 +52,7 @@ class SegmenterTask(NetworkTask):
         further: bool = False,
     ) -> None:
         self.method, self.training = method, training
+        self.rate = FURTHER if further else 1.0
         self.begun_with = copy.deepcopy(network).eval().requires_grad_(False) if further else None
         self.batch_size = batch_size or method.batch_size
         self.kinds = [k for k in ([e for e in training if e.positive], [e for e in training if not e.positive]) if k]

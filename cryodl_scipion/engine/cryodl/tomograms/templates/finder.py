@@ -7,6 +7,7 @@ import dataclasses
 import itertools
 import math
 import typing
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,7 +19,9 @@ from ...core.names import numbers_by_name
 from ...core.noise_copies import phases_at_random
 from ...core.peaks import find_peaks_3d, separate
 from ...core.projections import rotation_matrices
-from ...io.tomograms import Tomogram
+from ...io.memory import GIGABYTE, WORKING_MEMORY
+from ...io.tomograms import Tomogram, working_pixel_size
+from ...simulate.structures import structure_names
 from ..detectors.answer import SpeciesFound
 from ..segmenters.working import WorkingTomogram, check_volume
 from .correlate import Kernels, SearchTile, best_scores
@@ -32,10 +35,6 @@ class TemplateFinder:
     typical_pixel_size = None
 
     def __init__(self, config: typing.Any, named: typing.Sequence[tuple[str, str]], device: torch.device) -> None:
-        from pathlib import Path
-
-        from ...simulate.structures import structure_names
-
         if Path(config.template).is_dir():
             raise ValueError(f"The template {config.template} is a folder; a map (.mrc) or an atomic model is needed.")
         if not Path(config.template).is_file():
@@ -59,8 +58,6 @@ class TemplateFinder:
     def _first(self, named: typing.Sequence[tuple[str, str]]) -> None:
         """Load the template at the pixel size of the first tomogram that has one, so that what is wrong with it is
         told before the work."""
-        from ...io.tomograms import working_pixel_size
-
         for _, path in named:
             try:
                 pixel_size, _ = working_pixel_size(Tomogram(path), self.config.pixel_size)
@@ -73,6 +70,14 @@ class TemplateFinder:
                 f"{template.pixel_size:.3g} Å/px in {len(template.angles)} orientations, {template.step:.3g}° apart."
             )
             return
+
+    @property
+    def in_words(self) -> str:
+        """How it finds particles, for the methods of a paper."""
+        how = (
+            "" if self.orientations is None else f" in {self.orientations} orientations, {self.angular_step:.3g}° apart"
+        )
+        return f"by locally normalised cross-correlation with {Path(self.config.template).name}{how}"
 
     def _template(self, pixel_size: float) -> Template:
         if pixel_size not in self._loaded:
@@ -105,7 +110,6 @@ class TemplateFinder:
 
 # ----- Template search in a tomogram, tile by tile: first in noise, for the threshold, then in the tomogram.
 BYTES = 28  # of memory for each voxel of a tile that is searched
-GIGABYTE = 1e9
 SIDES = (48, 320)  # of what is kept of a tile, voxels
 SAMPLED = 4  # tiles that the spectrum is measured on
 INVERTED = 1.1  # times the highest score that the lowest is below 0 where protein has the other sign
@@ -142,10 +146,10 @@ class TemplateSearch:
                 f"The template is {template.diameter:.0f} Å wide, and {source.tomogram.path} is {shortest:.0f} Å thick "
                 "at its shortest side. Check the pixel sizes of both, or give the template's --diameter."
             )
-        self.kept, self.starts = tiling(source.shape, template.box, config.memory * GIGABYTE / BYTES)
+        self.kept, self.starts = tiling(source.shape, template.box, WORKING_MEMORY * GIGABYTE / BYTES)
         self.sign = -1.0 if config.contrast == "dark" else 1.0
         sampled = self.rng.permutation(len(self.starts))[:SAMPLED]
-        power = volume_ring_power(self._voxels(self.starts[n]) for n in sampled) if config.whitening else None
+        power = volume_ring_power(self._voxels(self.starts[n]) for n in sampled)
         tilts = (config.tilt_min, config.tilt_max)
         self.filters = Filters(
             power, template.resolution, source.pixel_size, tilts, config.defocus, config.phase_flipped

@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Train a network that finds a feature or particles in tomograms, or that classifies subtomograms."""
+
+import dataclasses
+import os
+from typing import Any, Dict, List, Optional, Set, Tuple
+
+import pyworkflow.utils as pwutils
+from pyworkflow.protocol import params
+from pyworkflow.protocol.params import Form
+from tomo.objects import SetOfCoordinates3D
+
+from ...convert.tomograms.coordinates3d import speciesIn, writeCoordinates3D
+from ...convert.tomograms.subtomograms import classNames, classNumbers
+from ...convert.tomograms.tomograms import byId, engineNames, featuresOf
+from ...engine.cryodl import contract
+from ...engine.cryodl.contract import TrainClassifierConfig, TrainDetectorConfig, TrainSegmenterConfig, counted
+from ...engine.cryodl.contract.tomograms.classifying import TrainClassifierOutputs
+from ...engine.cryodl.contract.tomograms.detecting import TrainDetectorOutputs
+from ...engine.cryodl.contract.tomograms.segmenting import TrainSegmenterOutputs
+from ...objects import CryodlModel
+from ..checks import checkModelFolder, listed
+from ..engine_protocol import ConfigT, MadeT
+from ..kinds import Choice, FormPart, ModelOfProject, Options, OwnName, PointingMany, Section, StartModel
+from ..model_field import addShippedModels, checkShippedModels, shippedFolders, shippedNames, startable
+from ..one_of import OneOf, Way
+from ..training import TrainsModel
+from .tomogram_checks import checkLabelField, checkPaired
+from .tomogram_kinds import TILTS, Annotations, LabelledSubtomograms, LabelVolumes, LinkedTomograms, LinksToTomograms
+from .tomograms_base import SubtomogramsBase, TomogramsBase
+
+DRAWN, LABELLED = 0, 1
+_DRAWN, _LABELLED = (f"labelsFrom == {kind}" for kind in (DRAWN, LABELLED))
+# Networks that are trained by gradients, unlike the likelihood.
+_LEARNS = f"classifierNetwork != {contract.CLASSIFIER_NETWORKS.index('likelihood')}"
+
+
+class TrainsOne(Way[ConfigT, MadeT]):
+    """A way that trains a model of a kind."""
+
+    KIND, NOTHING_YET = "", "No model yet."
+
+    def makeOutputs(self, protocol: Any, made: Optional[MadeT]) -> Dict[str, Any]:
+        return dict(outputModel=CryodlModel.fromFolder(protocol.getModelFolder()))
+
+    def citations(self, protocol: Any) -> List[str]:
+        own = contract.network_citations(self.KIND, protocol._config().network)
+        return ["cryodl", *dict.fromkeys((*self.CITES, *own))]
+
+
+# ----- a feature
+class ShippedStart(FormPart):
+    """The name of a shipped segmenter that a training continues from."""
+
+    def addTo(self, form: Form, protocol: Any) -> None:
+        addShippedModels(
+            form,
+            "segmenter",
+            important=False,
+            expertLevel=params.LEVEL_ADVANCED,
+            label="Start from shipped model",
+            help="Name of a shipped segmenter to refine with these labels: {}. Its network is {}.\n\nEmpty: "
+            "none.".format(*startable("segmenter")),
+        )
+
+    def problems(self, protocol: Any) -> List[str]:
+        return checkShippedModels(protocol, "segmenter")
+
+
+class OfFeature(TrainsOne[TrainSegmenterConfig, TrainSegmenterOutputs]):
+    """One feature, as one annotator draws it."""
+
+    WORD, KIND = "a feature, for segmentation", "segmenter"
+    CITES = ("Chen2017",)
+    FORM = (
+        Choice(
+            "labelsFrom",
+            "Train on",
+            ["annotated tiles", "label volumes (TomoMasks)"],
+            "Annotated tiles: drawn with *cryodl - annotate tomograms*, or imported. Label volumes: masks of "
+            "whole tomograms, in which 0 is background, 255 is not annotated, and the feature has its own value.",
+        ),
+        Annotations("inputAnnotations", "Annotated tiles with and without the feature.", when=_DRAWN),
+        LinkedTomograms("inputTomograms", "The tomograms of the labels or coordinates.", when=_LABELLED),
+        LabelVolumes("Tomograms without one are not used.", _LABELLED),
+        Options("label", when=_LABELLED),
+        Options("feature", more="\n\nEmpty: that of the annotations, or the name of the label in the masks."),
+        Options("annotator"),
+        Section("Training"),
+        Options("network", "working_pixel_size", "steps", "batch_size"),
+        Options("tiles", when=_LABELLED),
+        ModelOfProject(
+            "inputModel",
+            "A model of the same network, and of the same feature or species, to continue from.",
+            "segmenter",
+            label="Start from model",
+            empty="random weights",
+            to=("start_from",),
+            expertLevel=params.LEVEL_ADVANCED,
+        ),
+        ShippedStart(),
+    )
+    NOT_ON_FORM = {"tomograms": "the input tomograms", "pixel_size": "the tomograms' sampling rate"}
+
+    def writtenFiles(self, protocol: Any) -> Dict[str, Any]:
+        if protocol.labelsFrom.get() == LABELLED:
+            protocol._linkLabelled()
+        return {}
+
+    def completed(self, protocol: Any, config: TrainSegmenterConfig) -> TrainSegmenterConfig:
+        drawn = protocol.labelsFrom.get() == DRAWN
+        config = dataclasses.replace(
+            config,
+            start_from=self._startFolder(protocol),
+            pixel_size=None,
+            tomograms=(),
+            labels=(),
+            label=None if drawn else config.label,
+        )
+        tomograms, masks = protocol.inputTomograms.get(), protocol.inputMasks.get()
+        if drawn or tomograms is None or masks is None:
+            return config
+        items, labels = protocol._labelled()
+        return dataclasses.replace(
+            config,
+            tomograms=protocol._linkPaths("tomograms", items),
+            labels=protocol._linkPaths("labels", labels),
+            pixel_size=tomograms.getSamplingRate(),
+            feature=config.feature or dict(enumerate(featuresOf(masks), 1)).get(config.label),
+        )
+
+    def _startFolder(self, protocol: Any) -> Any:
+        model, shipped = protocol.inputModel.get(), shippedFolders(protocol, self.KIND)
+        return model.getFolder() if model is not None else shipped[0] if shipped else None
+
+    # ----- validation
+    def problems(self, protocol: Any) -> List[str]:
+        if protocol.labelsFrom.get() == DRAWN:
+            return self._checkDrawn(protocol) or self._checkStart(protocol)
+        masks = protocol.inputMasks.get()
+        wrong = checkPaired(protocol.inputTomograms.get(), masks) or checkLabelField(masks, protocol.label.get())
+        return wrong or self._checkStart(protocol)
+
+    def _checkDrawn(self, protocol: Any) -> List[str]:
+        annotations, annotator = protocol.inputAnnotations.get(), protocol.annotator.get()
+        counts, annotators = annotations.getCounts(), annotations.getAnnotators()
+        feature = protocol.feature.get() or (list(counts)[0] if len(counts) == 1 else None)
+        for what, given, there in (("Feature", feature, list(counts)), ("Annotator", annotator, annotators)):
+            if given not in there if given else len(there) != 1:
+                return [
+                    f"{what} is {given or 'empty'}; the annotations have tiles of: {', '.join(there) or 'none'}. "
+                    "Choose one of them; a model learns only one."
+                ]
+        if not counts[feature]["positive"]:
+            return [f"There is no tile with the feature {feature}. Draw it on at least one tile; ten are better."]
+        return []
+
+    def _checkStart(self, protocol: Any) -> List[str]:
+        folder, network = self._startFolder(protocol), protocol._config().network
+        if len(shippedNames(protocol)) + (protocol.inputModel.get() is not None) > 1:
+            return ["There is more than one model to start from. Choose one."]
+        errors = [] if folder is None else checkModelFolder(folder, self.KIND)
+        if folder is None or errors or contract.read_card(folder)["network"] == network:
+            return errors
+        return [
+            f"The model to start from has the network {contract.read_card(folder)['network']}, but Network is "
+            f"{network}. Choose the same network, or another model."
+        ]
+
+    def warnings(self, protocol: Any) -> List[str]:
+        annotations = protocol.inputAnnotations.get() if protocol.labelsFrom.get() == DRAWN else None
+        counts = {} if annotations is None else annotations.getCounts()
+        return [
+            f"There are no tiles without {feature}, so the network may find it in everything it has not seen. Mark "
+            "tiles without it; a hundred are recommended."
+            for feature, each in counts.items()
+            if not each["negative"] and protocol.feature.get() in (feature, None, "")
+        ]
+
+
+# ----- particles
+class SpeciesCoordinates(PointingMany):
+    """Coordinates of the form's tomograms, a set for each species; all go into one STAR file."""
+
+    CLASSES, LABEL, to = "SetOfCoordinates3D", "Coordinates", ("coordinates",)
+
+    def valuesOf(self, protocol: Any, found: List[SetOfCoordinates3D]) -> Dict[str, Any]:
+        return dict(coordinates=(os.path.join(protocol._inputFolder(), "particles.star"),))
+
+    def filesOf(self, protocol: Any, found: List[SetOfCoordinates3D]) -> Dict[str, Any]:
+        tomograms, (path,) = protocol.inputTomograms.get(), self.valuesOf(protocol, found)["coordinates"]
+        pwutils.makePath(os.path.dirname(path))
+        writeCoordinates3D(path, namedSets(protocol), tomograms, engineNames(tomograms))
+        return {}
+
+    def identity(self, protocol: Any) -> Dict[str, Any]:
+        return dict(sets_of_coordinates=[one.getFileName() for one in self.objects(protocol)])
+
+    def check(self, protocol: Any, found: List[SetOfCoordinates3D]) -> List[str]:
+        known = set(byId(protocol.inputTomograms.get()))
+        return [e for one, name in namedSets(protocol) for e in self._checkOne(one, name, known)]
+
+    def _checkOne(self, coordinates: SetOfCoordinates3D, name: str, known: Set[str]) -> List[str]:
+        if not coordinates.getSize():
+            return [f"The set of coordinates {name} is empty. Choose another."]
+        theirs = {item.getTomoId() for item in coordinates.iterItems()}
+        if theirs & known:
+            return []
+        return [
+            f"None of the coordinates ({name}) belongs to one of the tomograms ({listed(sorted(known))}); their "
+            f"tomograms are {listed(sorted(str(n) for n in theirs))}. They are matched by name (tsId)."
+        ]
+
+
+def namedSets(protocol: Any) -> List[Tuple[Any, str]]:
+    """[(SetOfCoordinates3D, name of its species where its items do not say)]."""
+    return [(one, f"species_{number}") for number, one in enumerate(protocol._pointed("inputCoordinates"), 1)]
+
+
+class OfSpecies(TrainsOne[TrainDetectorConfig, TrainDetectorOutputs]):
+    """Particles of one or several species, from their coordinates."""
+
+    WORD, KIND = "particles, for detection", "detector"
+    FORM = (
+        LinksToTomograms(
+            "inputTomograms",
+            "Tomograms in which the coordinates of all particles of the species are known. The rest is learned as "
+            "background.",
+        ),
+        SpeciesCoordinates(
+            "inputCoordinates",
+            "Coordinates of the particles in these tomograms, matched by name (tsId). Each set is one species, "
+            "named species_1, species_2, ... in their order, unless the coordinates store their species, as "
+            "those of cryodl do.",
+        ),
+        Options("diameter", important=True),
+        Options("species", more="\n\nSeparated by commas. Empty: all species."),
+        Options("beta"),
+        Section("Training"),
+        OwnName("detector", "network"),
+        Options("working_pixel_size", "steps", "batch_size"),
+        StartModel("A detector of the same species to continue from.", "detector"),
+    )
+
+    def warnings(self, protocol: Any) -> List[str]:
+        known = {name for one, other in namedSets(protocol) for name in speciesIn(one, other)}
+        wanted = [word.strip() for word in (protocol.species.get() or "").split(",") if word.strip()]
+        missing = sorted(set(wanted) - known)
+        return [f"There are no coordinates of {listed(missing)}; there are {listed(sorted(known))}."] if missing else []
+
+
+# ----- classes of subtomograms
+class OfClasses(TrainsOne[TrainClassifierConfig, TrainClassifierOutputs]):
+    """Classes, from subtomograms that know theirs."""
+
+    WORD, KIND = "classes of subtomograms", "classifier"
+    FORM = (
+        LabelledSubtomograms(
+            "Classes of subtomograms, or subtomograms with class numbers, such as simulated ones.", classes=True
+        ),
+        Options(
+            "class_names",
+            help="Names of the classes, in the order of their numbers, separated by commas.\n\nEmpty: those of "
+            "the input, else class 1, class 2, ...",
+        ),
+        Options("particle_diameter", "resolution"),
+        *TILTS,
+        Section("Training"),
+        OwnName("classifier", "network"),
+        Options("steps", "batch_size", when=_LEARNS),
+    )
+
+    def completed(self, protocol: Any, config: TrainClassifierConfig) -> TrainClassifierConfig:
+        subtomograms = protocol.inputSubtomograms.get()
+        if config.class_names or subtomograms is None:
+            return config
+        return dataclasses.replace(config, class_names=tuple(classNames(subtomograms, self._numbers(protocol))))
+
+    def _numbers(self, protocol: Any) -> List[int]:
+        """Numbers of the classes that there are, rising."""
+        return sorted(number for number in classNumbers(protocol.inputSubtomograms.get()) if number > 0)
+
+    def problems(self, protocol: Any) -> List[str]:
+        given, numbers = protocol._config().class_names, self._numbers(protocol)
+        if not given or len(given) == len(numbers):
+            return []
+        return [
+            f"Names of the classes is {', '.join(given)}, {counted(len(given), 'name')}; the classes are "
+            f"{', '.join(map(str, numbers))}. Give one name for each, separated by commas."
+        ]
+
+
+class CryodlProtTrainTomograms(TrainsModel, OneOf[Any, Any], TomogramsBase, SubtomogramsBase):
+    """Train a network on tomograms: to find one feature, particles of some species, or classes of subtomograms.
+
+    In: for a feature annotations (tiles on which it was drawn, and tiles without it), or tomograms with TomoMasks in
+    which it has a value. Out: a model for *cryodl - segment tomograms*, as one annotator draws it. Or in: for particles
+    tomograms and the coordinates of all particles of the species in them; out: a model for *cryodl - detect particles*.
+    Of classes, in: classes of subtomograms (of another classification, or chosen by hand), or subtomograms that know
+    their class, such as simulated ones; out: a model for *cryodl - classify subtomograms*. The model's card says what
+    it learned from and how well it does on data held out. A stopped run continues where it was.
+    """
+
+    _label = "train on tomograms"
+    WHAT = (
+        "Train to find",
+        "A feature: membranes, filaments ..., voxel by voxel. Particles: their positions. Classes: what each "
+        "subtomogram shows.",
+    )
+    WAYS = (OfFeature(), OfSpecies(), OfClasses())
+
+    @property
+    def _KIND(self) -> str:
+        return self._way().KIND
+
+    def _output(self) -> str:
+        return self.getModelFolder()
+
+    def runStep(self, settings: Dict[str, Any]) -> None:
+        """Train, or go on with a training of the same settings."""
+        files = self._writtenFiles()
+        self._train(self._config(**files), self._getExtraPath(), files.get("names", ()))
+
+    def _citations(self) -> List[str]:
+        return OneOf._citations(self)
