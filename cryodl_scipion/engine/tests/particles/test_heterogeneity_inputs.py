@@ -124,7 +124,7 @@ def test_a_treatment_that_the_file_says_makes_no_motion(here, state, column, tmp
 
 def test_a_strongly_blurred_reference_brings_no_advice_on_the_ctf(here, tmp_path):
     density = torch.from_numpy(np.array(mrcfile.read("p_map.mrc"), np.float32))
-    for b_factor in (1000, 4000):
+    for b_factor in (1000, 10000):
         radius = torch.hypot(*torch.meshgrid(*(torch.fft.fftfreq(32, 5.0),) * 2, indexing="ij"))[:, :, None]
         radius = torch.hypot(radius, torch.fft.rfftfreq(32, 5.0))
         blurred = torch.fft.irfftn(torch.fft.rfftn(density) * torch.exp(-b_factor / 4 * radius**2), s=(32,) * 3)

@@ -150,8 +150,8 @@ def _write(
     draw_latent(fit.latent, clusters, verdict_sentence(motion), folder / "latent.png")
     head: dict[str, typing.Any] = dict(variability=motion.variability, p_value=motion.p_value, verdict=motion.verdict)
     head.update(method=outcome.method, contrast=outcome.contrast, count=len(found))
-    record = dict(head, **fit_record(config.latent, fit, motion, *shown), **outcome.record, paths=record, **said)
-    write_json(folder / "heterogeneity.json", record)
+    head.update(fit_record(config.latent, fit, motion, *shown), **outcome.record, paths=record, **said)
+    write_json(folder / "heterogeneity.json", head)
     final = lambda name: str(Path(config.output) / name)
     made = FitHeterogeneityOutputs(
         particles=final(star.name),
