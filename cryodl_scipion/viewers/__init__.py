@@ -15,8 +15,7 @@ from .micrographs.viewer_picks import CryodlPickProtocolViewer, CryodlPickViewer
 # set and shows no scores, so for our sets, and only for them and empty ones, ours has to come before it.
 from .micrographs.viewer_picks import CryodlPicksViewer as AACryodlPicksViewer
 from .particles.viewer_classes2d import CryodlClasses2DViewer
-from .particles.viewer_denoise import CryodlGalleryViewer, CryodlParticlesViewer
-from .particles.viewer_evaluate import CryodlEvaluateViewer
+from .particles.viewer_denoise import CryodlEvaluateViewer, CryodlGalleryViewer, CryodlParticlesViewer
 from .particles.viewer_identify import CryodlIdentifyViewer
 from .particles.viewer_orient import CryodlInitialMapViewer, CryodlIntegrityViewer, CryodlOrientationsViewer
 from .viewer_ctf import CryodlCTFViewer

@@ -155,7 +155,8 @@ def classifyByLatentClass(classes: SetOfClasses3D, path: str, maps: Sequence[str
 # ----- compositions
 def appendAssessed(output: SetOfParticles, particles: SetOfParticles, path: str, count: int) -> None:
     """Append copies of all items, with class and probabilities; see appendRows. count: compositions."""
-    appendRows(output, particles, path, *_compositions(count), _describeComposition)
+    columns, kinds = _compositions(count)
+    appendRows(output, particles, path, columns, kinds, _describeComposition)
 
 
 def appendLikely(output: SetOfParticles, particles: SetOfParticles, path: str, number: int, minimum: Any) -> int:
@@ -192,7 +193,8 @@ def classifyByComposition(
             representative.setLocation(1, volumes[number - 1].getFileName())
             representative.setSamplingRate(volumes[number - 1].getSamplingRate())
 
-    _fillClasses(classes, path, *_compositions(len(names)), _describeComposition, describeClass)
+    columns, kinds = _compositions(len(names))
+    _fillClasses(classes, path, columns, kinds, _describeComposition, describeClass)
 
 
 def _describeComposition(item: Particle, row: Any) -> Particle:

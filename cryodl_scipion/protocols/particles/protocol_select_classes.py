@@ -10,7 +10,7 @@ from pyworkflow.protocol.params import Form
 
 from ...convert.particles.classes2d import classRows, keepClasses, keptIds, signalCut
 from ...engine.cryodl import contract
-from ...form import addConfigParams
+from ...form import addConfigParams, formProblems, readConfig
 from ..form_parts import addPointer
 from ..inputs import PluginProtocol, WithoutEngine
 from ..protocol_base import possibleOutputs
@@ -87,19 +87,15 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
         classes = self.inputClasses.get()
         if classes is None:
             return []  # pyworkflow names it
-        threshold, minimum = self.threshold.get(), self.minimumParticles.get()
-        if threshold is not None and not 0 <= threshold <= 1:
-            return [f"Threshold is {threshold}; it must be a number from 0 to 1, or empty."]
-        if minimum is None or minimum < 1:
-            return [f"Minimum number of particles is {minimum}; it must be at least 1."]
-        if self.goodLost.get() is None or not 0 <= self.goodLost.get() <= 0.5:
-            return [f"Good particles lost is {self.goodLost.get()}; it must be a number from 0 to 0.5."]
+        config = readConfig(self, contract.SelectClassesConfig, classes="-", output="-", particles=None)
+        if formProblems(config):
+            return formProblems(config)
         if classes.getSize() == 0:
             return ["The set of classes is empty. Choose another."]
         rows = classRows(classes)
         if any(row[4] is None for row in rows):
             return ["The classes have no scores. Choose classes of *cryodl - classify particles in 2d*."]
-        ids, used = keptIds(rows, threshold, minimum)
+        ids, used = keptIds(rows, config.threshold, config.minimum_particles)
         return [] if ids else [self._nothingKept(rows, used)]
 
     def _summary(self) -> List[str]:

@@ -26,8 +26,7 @@ from ...viewers.gallery_data import GROUND_TRUTH, RAW, Gallery, shortNumber
 from ...viewers.gallery_window import GalleryWindow
 from ...viewers.maps import viewer_map
 from ...viewers.maps.viewer_map import CryodlBackProjectViewer, CryodlVolumeViewer
-from ...viewers.particles.viewer_denoise import CryodlGalleryViewer, CryodlParticlesViewer
-from ...viewers.particles.viewer_evaluate import CryodlEvaluateViewer
+from ...viewers.particles.viewer_denoise import CryodlEvaluateViewer, CryodlGalleryViewer, CryodlParticlesViewer
 from ...viewers.particles.viewer_identify import CryodlIdentifyViewer, rankingRows
 from ...viewers.particles.viewer_orient import CryodlIntegrityViewer, CryodlOrientationsViewer
 from ...viewers.viewer_model import CryodlTrainViewer
