@@ -151,18 +151,30 @@ def make_of(
 
 
 def make_mixed(
-    bodies, kinds, folder, snr, rng, box=64, pixel_size=3.5, noise_only=False, reach=REACH, defocus_error=0.0
+    bodies,
+    kinds,
+    folder,
+    snr,
+    rng,
+    box=64,
+    pixel_size=3.5,
+    noise_only=False,
+    reach=REACH,
+    defocus_error=0.0,
+    turns=None,
 ):
     """Write particles.star and particles.mrcs of several compositions into a new folder; the STAR file's path.
 
-    bodies: [(xyz, weights)] of atoms in one frame. kinds: (n,) int, the composition of each particle. snr: of all
-    particles together. reach: Å, largest shift in x and in y. defocus_error: Å, largest difference of a micrograph's
+    bodies: [(xyz, weights)] of atoms in one frame. kinds: (n,) int, the composition of each particle, -1 for noise
+    alone. turns: Rotation of each particle, from the molecule to the image; random if None. snr: of all particles
+    together. reach: Å, largest shift in x and in y. defocus_error: Å, largest difference of a micrograph's
     defocus in the STAR file from the true one.
     """
     count = len(kinds)
-    turns, shifts = Rotation.random(count, rng), rng.uniform(-reach, reach, (count, 2))
+    turns = Rotation.random(count, rng) if turns is None else turns
+    shifts = rng.uniform(-reach, reach, (count, 2))
     defoci = rng.uniform(*DEFOCUS, -(-count // PER_MICROGRAPH))[np.arange(count) // PER_MICROGRAPH]
-    clean = np.empty((count, box, box), np.float32)
+    clean = np.zeros((count, box, box), np.float32)
     for kind, (xyz, weight) in enumerate(bodies):
         rows = np.nonzero(kinds == kind)[0]
         if len(rows):

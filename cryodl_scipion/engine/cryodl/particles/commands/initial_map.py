@@ -26,6 +26,7 @@ from ...runner import Run, command
 from ..initial.alignment import align
 from ..initial.climb import FINEST, FULL, STEPS, Climb, Found
 from ..initial.judge import Judgement, coverage, enlarged, filtered_mean, reached
+from ..initial.mixture import second_map_gain
 
 STARTS = 2  # in each half
 FEWEST = 200  # particles; see the page
@@ -76,6 +77,8 @@ def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
     starts = _starts(both, folder / WORK, run)
     run.discard(WORK)
     found, verdict = _judged(both, starts)
+    if not verdict.doubts():
+        verdict = dataclasses.replace(verdict, second=_second(both, found, run))
     reasons, width = verdict.doubts(), particles.box * particles.pixel_size
     told = dict(agreement=verdict.agreement, coverage=verdict.coverage, limit=width / disc.radius)
     written = dict(NOTHING)
@@ -146,6 +149,14 @@ def _judged(both: InHalves, starts: dict[int, list[Found]]) -> tuple[dict[int, F
         empty=round(float((evidence < 0).float().mean()), 4),
         coverage=round(coverage(torch.cat([found[half].matrices for half in (1, 2)])), 4),
     )
+
+
+def _second(both: InHalves, found: dict[int, Found], run: Run) -> float:
+    """What a second map would gain."""
+    one, other = (both.observed[np.nonzero(both.halves == half)[0]] for half in (1, 2))
+    with run.progress(STEPS + len(FULL), "step", title="second map") as bar:
+        gain = second_map_gain(one, other, found[1].density, both.diameter, (run.seed, 3), bar.update)
+    return round(gain, 3)
 
 
 def _write(folder: Path, output: str, both: InHalves, found: dict[int, Found]) -> dict[str, object]:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whether starts from nothing have found the same map in both halves of the particles, and what speaks against it.
 
-The limits stand between what sets of one molecule and bad sets reach: benchmarks/orientations.py, initial_map.
+The limits stand between what sets of one molecule and bad sets reach: benchmarks/initial_map.py. That of a second map
+is no limit of ours: it is worth it, or not.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from ...core.frc import fsc, resolution_at
 from ...core.healpix_grid import healpix
 from ...reconstruction.halves import wiener_constants
 
-AGREEMENT = 0.85  # correlation of maps that are taken to be the same
+AGREEMENT = 0.93  # correlation of maps that are taken to be the same
 EVIDENCE = 1.0  # mean logarithmic likelihood ratio to noise
 EMPTY = 0.1  # part of the particles that noise explains better than the map
 COVERED = 0.15  # of what even views would give: coverage of the direction that is seen least
@@ -27,13 +28,15 @@ SIDES = 4  # of the HEALPix grid of directions whose coverage is measured
 class Judgement:
     """agreement: correlation of the best maps of both halves. starts: of each start's map with the best of the first
     half. evidence: mean logarithmic likelihood ratio of the particles to noise. empty: part of them that noise explains
-    better. coverage: of the direction seen least, 1 for even views."""
+    better. coverage: of the direction seen least, 1 for even views. second: mean gain in logarithmic evidence of
+    held-out particles by a second map, see mixture.py; None where it was not asked for."""
 
     agreement: float
     starts: list[float]
     evidence: float
     empty: float
     coverage: float
+    second: float | None = None
 
     def doubts(self) -> list[str]:
         """Why the map is not to be believed: clauses; empty if it is."""
@@ -57,6 +60,12 @@ class Judgement:
             found.append(
                 f"the maps of the two halves of the particles do not agree (correlation {self.agreement:.2f}, at least "
                 f"{AGREEMENT:g} is expected): several molecules may be mixed, or the particles may be too few"
+            )
+        if self.second is not None and self.second > 0:
+            found.append(
+                f"a second map explains particles better that neither was made from (logarithm of the likelihood ratio "
+                f"{self.second:.2f} for each particle, at most 0 is expected of one molecule): several molecules or "
+                "states seem to be mixed"
             )
         return found
 
