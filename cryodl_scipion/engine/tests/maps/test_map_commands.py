@@ -53,9 +53,9 @@ def files(tmp_path):
 
 
 def improve(files, tmp_path, **values):
-    return improve_map.improve_map(
-        ImproveMapConfig(**dict(dict(map=files["map"], output=str(tmp_path / "new" / "out.mrc")), **values))
-    )
+    """The result for the map of 4 Å; with resolution=None it is found by the command."""
+    usual = dict(map=files["map"], output=str(tmp_path / "new" / "out.mrc"), resolution=4.0)
+    return improve_map.improve_map(ImproveMapConfig(**dict(usual, **values)))
 
 
 def test_the_improved_map_lies_where_the_map_did_in_a_folder_that_is_made(files, tmp_path):
@@ -344,7 +344,7 @@ def test_a_map_outside_the_trained_resolutions_is_left_as_it_is_and_said(files, 
 def test_half_maps_tell_the_resolution_and_decide_before_the_work(files, tmp_path, monkeypatch):
     monkeypatch.setattr(Doubling, "card", dict(Doubling.card, resolutions=[8.0, 12.0]))
     monkeypatch.setattr(Doubling, "improve_with_confidence", None)  # it must not be called
-    result = improve(files, tmp_path, half_maps=(files["half1"], files["half2"]))
+    result = improve(files, tmp_path, half_maps=(files["half1"], files["half2"]), resolution=None)
     assert "by the FSC of the half-maps" in result.outputs["unchanged"] and result.outputs["resolution"] < 8
 
 
@@ -364,24 +364,26 @@ def test_half_maps_that_agree_to_nyquist_do_not_switch_the_check_of_the_resoluti
     atoms = read_atoms(helix(tmp_path / "helix.pdb"))
     paths = fine_maps(tmp_path, model_density(atoms, empty_grid((48, 48, 56), 1.2, (-28.0, -28.0, -24.0)), 0.6))
     monkeypatch.setattr(Doubling, "card", dict(Doubling.card, resolutions=[4.0, 6.0]))
-    result = improve(paths, tmp_path, half_maps=(paths["half1"], paths["half2"]) if with_halves else ())
-    assert "estimated from the map" in result.outputs["unchanged"] and result.outputs["resolution"] < 3.6
-    assert ("half-maps agree up to the Nyquist limit" in result.outputs["unchanged"]) == with_halves
+    halves = (paths["half1"], paths["half2"]) if with_halves else ()
+    result = improve(paths, tmp_path, half_maps=halves, resolution=None)
+    assert "up to 2.4 Å, the Nyquist limit" in result.outputs["unchanged"] and result.outputs["resolution"] is None
     assert any("does not fall below 0.143" in w for w in result.warnings) == with_halves
 
 
 @pytest.mark.parametrize("with_halves", [False, True])
-def test_that_a_resolution_is_not_known_is_a_warning(tmp_path, with_halves):
+def test_a_map_whose_resolution_is_not_known_is_left_as_it_is_and_said(tmp_path, with_halves):
     """Points at random in a ball have as much power at the last shell as at all others."""
     points, density = np.random.default_rng(1).normal(20, 5, (1500, 3)), np.zeros((40, 40, 40))
     within = np.linalg.norm(points - 20, axis=1) < 9
     np.add.at(density, tuple(np.rint(points[within]).astype(int).T), 1)
     paths = fine_maps(tmp_path, density)
-    result = improve(paths, tmp_path, half_maps=(paths["half1"], paths["half2"]) if with_halves else ())
-    assert result.outputs["resolution"] is None and result.outputs["unchanged"] is None
+    halves = (paths["half1"], paths["half2"]) if with_halves else ()
+    result = improve(paths, tmp_path, half_maps=halves, resolution=None)
+    assert result.outputs["resolution"] is None and result.outputs["unchanged"] in result.warnings
     assert sum("is not known" in w and "up to 2.4 Å" in w for w in result.warnings) == 1
     known = improve(paths, tmp_path, resolution=4.0, output=str(tmp_path / "known.mrc"))
-    assert not any("is not known" in w for w in known.warnings)
+    assert known.outputs["unchanged"] is None and not any("is not known" in w for w in known.warnings)
+    assert any("4 Å, as given (--resolution)" in line for line in known.summary)
 
 
 def test_a_map_with_much_smaller_voxels_than_the_model_is_improved_with_a_warning(files, tmp_path, monkeypatch):

@@ -45,8 +45,7 @@ FINER = 0.9  # of the working pixel size: maps with smaller voxels lose detail
 FINEST, COARSEST = 0.1, 8.0  # Å/px of maps that are improved
 BYTES = 24  # of memory for each voxel at the working pixel size: the map, two outputs, their weights and copies
 SMALLEST = 8  # voxels along an axis
-FAR = 0.1  # of the resolutions that a model was trained on
-ROUGH = 0.2  # the same, at the coarse end, for a resolution that was only estimated from the map
+FAR, COARSER = 0.1, 0.2  # of the resolutions that a model was trained on, at the fine and at the coarse end
 ESTIMATED = "estimated from the map"
 UNTESTED = "Without half-maps it is not known what the network gains and what it invents; the half-map test shows it."
 
@@ -62,7 +61,7 @@ def improve_map(config: ImproveMapConfig, run: Run) -> ImproveMapOutputs:
     run.warn(*_notes(improver.card, volume))
     output = config.output or f"{_stem(volume.path)}_improved.mrc"
     _check_output(output, config)
-    resolution, source = _resolution(config, volume, halves, mask, run)
+    resolution, finest, source = _resolution(config, volume, halves, mask, run)
     made = ImproveMapOutputs(
         map=output,
         confidence=None,
@@ -72,9 +71,11 @@ def improve_map(config: ImproveMapConfig, run: Run) -> ImproveMapOutputs:
         model=improver.card["name"],
         working_pixel_size=improver.card["working_pixel_size"],
         resolution=resolution,
-        unchanged=_reason_to_leave(improver.card, volume, resolution, source),
+        unchanged=_reason_to_leave(improver.card, volume, resolution, finest, source),
         half_map_test=None,
     )
+    if resolution:
+        run.summary(f"Resolution of {volume.path}: {resolution:.3g} Å, {source}.")
     if made.unchanged:
         run.warn(made.unchanged)
         run.methods("The map was outside the map improver's training range, and not changed.")
@@ -192,45 +193,45 @@ def _notes(card: typing.Mapping[str, typing.Any], volume: Volume) -> typing.Iter
 
 def _resolution(
     config: ImproveMapConfig, volume: Volume, halves: typing.Sequence[Volume], mask: np.ndarray | None, run: Run
-) -> tuple[float | None, str]:
-    """(resolution in Å or None, where it is from in words).
+) -> tuple[float | None, float | None, str]:
+    """(resolution in Å or None, the finest that it may be, where it is from in words).
 
     Half-maps that agree up to the last shell tell nothing of it: then the map itself does.
     """
     if config.resolution:
-        return config.resolution, "as given (--resolution)"
+        return config.resolution, config.resolution, "as given (--resolution)"
     source = ESTIMATED
     if halves:
         inside = dense_mask(halves[0].data + halves[1].data, halves[0].voxels_zyx) if mask is None else mask
         curve = shell_correlation(halves[0].data * inside, halves[1].data * inside, halves[0].voxels_zyx)
         sentences = dependent(halves, curve)
         if not sentences:
-            return curve.resolution(0.143), "by the FSC of the half-maps"
+            resolution = curve.resolution(0.143)
+            return resolution, resolution, "by the FSC of the half-maps"
         run.warn(*sentences)
         source += ", because its half-maps agree up to the Nyquist limit"
-    resolution = estimated_resolution(volume.data, volume.voxels_zyx)
-    if resolution is None:
-        run.warn(
-            f"The resolution of {volume.path} is not known: in the map no end of its signal is seen up to "
-            f"{2 * volume.voxels_zyx.max():.3g} Å, the Nyquist limit. So it was not checked whether the model was "
-            "trained for it. Give the resolution (--resolution)."
-        )
-    return resolution, source
+    found = estimated_resolution(volume.data, volume.voxels_zyx)
+    return (found.value, found.finest, f"{source}, {found.finest:.3g} Å at best") if found else (None, None, source)
 
 
 def _reason_to_leave(
-    card: typing.Mapping[str, typing.Any], volume: Volume, resolution: float | None, source: str
+    card: typing.Mapping[str, typing.Any], volume: Volume, resolution: float | None, finest: float | None, source: str
 ) -> str | None:
     """Why a map must not be improved by a model, in a sentence; None if it may."""
     fine, coarse = card["resolutions"]
     trained = f"the model {card['name']} was trained on {fine:.3g} to {coarse:.3g} Å"
-    if 2 * volume.pixel_size > (1 + FAR) * coarse:
+    if 2 * volume.pixel_size > (1 + COARSER) * coarse:
         return (
             f"The voxels of {volume.path} are {volume.pixel_size:.3g} Å, so its resolution is no better than "
             f"{2 * volume.pixel_size:.3g} Å, and {trained}: the map is not changed."
         )
-    margin = ROUGH if source.startswith(ESTIMATED) else FAR
-    if resolution is None or (1 - FAR) * fine <= resolution <= (1 + margin) * coarse:
+    if resolution is None or finest is None:
+        return (
+            f"The resolution of {volume.path} is not known: in the map no end of its signal is seen up to "
+            f"{2 * volume.voxels_zyx.max():.3g} Å, the Nyquist limit, and {trained}: the map is not changed. Give the "
+            "resolution (--resolution)."
+        )
+    if (1 - FAR) * fine <= finest and resolution <= (1 + COARSER) * coarse:
         return None
     way_out = (
         "If you know the resolution, give it (--resolution)."

@@ -4,28 +4,40 @@ falls."""
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from .density import dense_mask
-from .shells import Curve, amplitudes
+from .shells import Curve, amplitudes, guinier_b_factor, shell_filtered
 
 SIDE = 160.0  # Å; smaller maps are surrounded by zeros, so that there are enough Fourier shells
 COARSEST = 40.0  # Å; the signal is sought from here on
 NOISE = 1 / 3  # signal over noise, in power, where the FSC of the half-maps is 0.143
-EMPTY = 3e-3  # of the molecule's power between COARSEST and STRUCTURE: solvent with less was masked or smoothed
-STRUCTURE = 8.0  # Å
+EMPTY = 0.015  # of the molecule's power, with equal power in all shells: solvent with less was masked or smoothed
+STEEP = 95.0  # Å², Guinier's B-factor up to the estimate, from which a masked map may have been left unsharpened
+CERTAIN = 0.9  # of the estimate: hardly finer than this was any map of a known resolution, but steep ones (0.89)
 LEVEL = (20.0, 12.0)  # Å; the power of a masked map is compared with that between them
 DROP = 60.0  # the power has fallen when it is this many times lower
 EDGE, WIDTH = 1e-4, 1.15  # a low-pass filter: so little power is left beyond this many times the frequency
 
 
-def estimated_resolution(data: np.ndarray, voxels_zyx: np.ndarray) -> float | None:
+@dataclasses.dataclass(frozen=True)
+class EstimatedResolution:
+    """value: Å. finest: Å that the resolution may be in truth, as far as the map tells."""
+
+    value: float
+    finest: float
+
+
+def estimated_resolution(data: np.ndarray, voxels_zyx: np.ndarray) -> EstimatedResolution | None:
     """The resolution of a map as the map alone shows it, for maps without half-maps.
 
     Where there is noise in the solvent: where the signal is no more than a third of it, as it is where the FSC of
-    half-maps is 0.143. Where the solvent is empty (a masked map): where the power falls for good. No finer than the
-    end of a low-pass filter in both cases. On simulated maps of 3 to 8 Å that were sharpened it was right to
-    13 %; masked maps that were not sharpened fall too early.
+    half-maps is 0.143; of the map with equal power in all shells, as the mask would spread that of strong ones over
+    weak ones. Where the solvent is empty (a masked map): where the power falls for good, which a B-factor does too: if
+    it falls that steeply, the resolution may be as fine as Nyquist's frequency. No finer than the end of a low-pass
+    filter in both cases.
 
     Parameters
     ----------
@@ -35,20 +47,30 @@ def estimated_resolution(data: np.ndarray, voxels_zyx: np.ndarray) -> float | No
 
     Returns
     -------
-    float or None
-        Å; None if nothing ends before Nyquist's frequency, or the map has no solvent to tell it from.
+    EstimatedResolution or None
+        None if nothing ends before Nyquist's frequency, or the map has no solvent to tell it from.
     """
     inside = dense_mask(data, voxels_zyx)
     if not 0 < inside.mean() < 1:
         return None
-    molecule, solvent = (_power(data, weight, voxels_zyx) for weight in (inside, 1 - inside))
-    dense = (molecule.frequency > 1 / COARSEST) & (molecule.frequency < 1 / STRUCTURE)
-    noisy = dense.any() and solvent.value[dense].mean() > EMPTY * molecule.value[dense].mean()
-    found = [_above_noise(molecule, solvent) if noisy else None, _filter_end(data, voxels_zyx)]
-    if found[0] is None:
-        found.append(_fall(molecule, solvent))
-    known = [value for value in found if value is not None]
-    return max(known) if known else None
+    parts = lambda volume: [_power(volume, weight, voxels_zyx) for weight in (inside, 1 - inside)]
+    molecule, solvent = parts(_whitened(data, voxels_zyx))
+    sought = molecule.frequency > 1 / COARSEST
+    noisy = solvent.value[sought].mean() > EMPTY * molecule.value[sought].mean()
+    found = _above_noise(molecule, solvent) if noisy else _fall(*parts(data))
+    known = [value for value in (found, _filter_end(data, voxels_zyx)) if value is not None]
+    if found is None or not known:
+        return None
+    value, nyquist = max(known), 2 * float(np.max(voxels_zyx))
+    steep = not noisy and (guinier_b_factor(data, voxels_zyx, max(value, nyquist)) or 0.0) > STEEP
+    return EstimatedResolution(value, nyquist if steep else CERTAIN * value)
+
+
+def _whitened(data: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
+    """A map with the same power in all shells."""
+    curve = amplitudes(data - data.mean(), voxels_zyx)
+    scale = np.maximum(np.sqrt(_smooth(curve.value**2)), 1e-6 * curve.value.max())
+    return shell_filtered(data - data.mean(), voxels_zyx, lambda s: 1 / np.interp(s, curve.frequency, scale))
 
 
 def _power(data: np.ndarray, weight: np.ndarray, voxels_zyx: np.ndarray) -> Curve:
