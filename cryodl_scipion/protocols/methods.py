@@ -3,7 +3,7 @@
 
 from typing import Any, Dict, List, Optional, Sequence
 
-from pwem.objects import EMSet, SetOfParticles
+from pwem.objects import EMSet
 
 from ..engine.cryodl import __version__
 from ..engine.cryodl.contract import DENOISER_NETWORKS, Result, counted, network_citations, network_words, score_text
@@ -99,25 +99,4 @@ def _learned(card: Dict[str, Any]) -> str:
     return (
         f", trained on {counted(training['particles'], 'particle')} of "
         f"{counted(len(training.get('micrographs', ())), 'micrograph')}"
-    )
-
-
-_NO_GROUND_TRUTH = {
-    "even-odd": "from averages of even and odd frames (noise2noise)",
-    "added-noise": "from the micrographs only, with added noise of their own spectra (recorrupted-to-recorrupted)",
-}
-
-
-def denoisedMicrographsInWords(denoised: SetOfParticles, results: Sequence[Result], card: Dict[str, Any]) -> str:
-    """Methods of a denoising of micrographs. denoised: SetOfMicrographs; card: the model's."""
-    if card["method"] == "simulated":
-        learnt = f"{counted(card['training']['simulated_micrographs'], 'simulated micrograph')} of other structures"
-    else:
-        taught = counted(len(card["training"]["micrographs"]), "micrograph")
-        learnt = f"{taught} of them, {_NO_GROUND_TRUTH[card['method']]}"
-    resolution = results[0].outputs.resolution if results else card["resolution"]
-    return (
-        f"For picking and inspection, {counted(denoised.getSize(), 'micrograph')} were denoised with cryodl "
-        f"{versionIn(results)} to {resolution:.3g} Å by a U-Net that was trained on {learnt}; "
-        "particles were extracted from the original micrographs."
     )

@@ -87,12 +87,3 @@ class CryodlProtAssess(BatchRun[AssessMicrographsConfig, AssessMicrographsOutput
         """Good and bad micrographs by now."""
         good, bad = (getattr(self, name, None) for name in (GOOD, BAD))
         return 0 if good is None else good.getSize(), 0 if bad is None else bad.getSize()
-
-    def _methods(self) -> List[str]:
-        if not any(self._counts()):
-            return []
-        first, *limits = self._tell([])
-        return [
-            f"Micrographs were split into {first.replace('*', '')} by these limits: "
-            f"{'; '.join(map(str.strip, limits)) or 'none'}."
-        ]

@@ -4,14 +4,14 @@
 import dataclasses
 import json
 import os
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List
 
 import pyworkflow.utils as pwutils
 
 from ...convert.micrograph_names import imageEnding, micrographNames
 from ...convert.micrographs.pick_sets import scaledPicks, writeSet
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import ComparePicksConfig, Result, counted
+from ...engine.cryodl.contract import ComparePicksConfig
 from ...engine.cryodl.contract.micrographs.comparing import ComparePicksOutputs
 from ..engine_protocol import OneRun
 from ..kinds import Options
@@ -111,42 +111,3 @@ class CryodlProtCompare(OneRun[ComparePicksConfig, ComparePicksOutputs], PickSet
         if self._comparedNames():
             return []
         return ["The reference has no particles on the micrographs common to all sets. Choose another reference."]
-
-    def _tell(self, results: Sequence[Result]) -> List[str]:
-        comparison = self.comparison()
-        if comparison is None:
-            return [self.NOTHING_YET]
-        lines = [
-            f"{counted(len(comparison['sets']), 'set')} compared on {counted(comparison['micrographs'], 'micrograph')}"
-        ]
-        for name in comparison["sets"]:
-            metrics = comparison["metrics"].get(name)
-            line = f"*{name}*: {comparison['counts'][name]} picks"
-            if metrics:
-                line += (
-                    f", precision {metrics['precision']:.3f}, recall {metrics['recall']:.3f}, F1 {metrics['f1']:.3f}, "
-                    f"average precision {metrics['average_precision']:.3f}"
-                )
-            lines.append(line)
-        if len(comparison["sets"]) > 1:
-            lines.append(agreementLine(comparison))
-        return lines
-
-    def _methods(self) -> List[str]:
-        comparison = self.comparison()
-        if comparison is None:
-            return []
-        return [
-            f"{counted(len(comparison['sets']), 'set')} of coordinates were "
-            f"compared{' with reference picks' if comparison['metrics'] else ' with each other'} on "
-            f"{counted(comparison['micrographs'], 'micrograph')}; picks were matched one to one within "
-            f"{comparison['tolerance']:.2f} particle radii."
-        ]
-
-
-def agreementLine(comparison: Dict[str, Any]) -> Any:
-    """The pair that agrees most and the one that agrees least."""
-    names, matrix = comparison["sets"], comparison["agreement"]
-    pairs = sorted((matrix[i][j], names[i], names[j]) for i in range(len(names)) for j in range(i))
-    text = f"Agreement (F1): {pairs[-1][2]} and {pairs[-1][1]} {pairs[-1][0]:.3f}"
-    return text if len(pairs) == 1 else text + f" at best; {pairs[0][2]} and {pairs[0][1]} {pairs[0][0]:.3f} at worst"

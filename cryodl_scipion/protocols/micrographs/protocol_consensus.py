@@ -190,15 +190,6 @@ class CryodlProtConsensus(BatchRun[ConsensusPicksConfig, ConsensusPicksOutputs],
             return f"at least {config.minimum_sets} of {sets}"
         return f"{sets} with a mean score of at least {config.minimum_score:g}"
 
-    def _methods(self) -> List[str]:
-        output = getattr(self, "outputCoordinates", None)
-        if output is None:
-            return []
-        return [
-            f"{counted(output.getSize(), 'particle')} found by {self._ruleInWords()} were kept; picks within "
-            f"{self._config().tolerance:.2f} particle radii were regarded as the same particle."
-        ]
-
 
 def combined(row: Any, micrograph: Micrograph) -> Coordinate:
     """A Coordinate of (x, y, score, number of sets)."""

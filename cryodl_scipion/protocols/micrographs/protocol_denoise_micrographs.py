@@ -15,7 +15,6 @@ from ...engine.cryodl.contract.micrographs.images import DenoiseMicrographsOutpu
 from ...objects import CryodlModel
 from ..batches import BatchRun, appendItems
 from ..kinds import ModelOrShipped, Options, Pointing
-from ..methods import denoisedMicrographsInWords
 from .micrograph_kinds import Micrographs
 
 DENOISED, MODEL = "outputMicrographs", "outputModel"
@@ -171,10 +170,6 @@ class CryodlProtDenoiseMicrographs(BatchRun[DenoiseMicrographsConfig, DenoiseMic
             f"({_LEARNT[card['method']]}, to {resolution:.3g} Å).",
             ONLY_FOR,
         ]
-
-    def _methods(self) -> List[str]:
-        denoised = getattr(self, DENOISED, None)
-        return [] if denoised is None else [denoisedMicrographsInWords(denoised, self._engineResults(), self._card())]
 
     def _citations(self) -> List[str]:
         method = (self._card() or {}).get("method", "even-odd")

@@ -9,8 +9,7 @@ from pwem.objects import Micrograph, SetOfCTF
 
 from ...convert.growing import ReadOnce, fileOf
 from ...convert.micrographs.ctfs import ctfLines, ctfModel
-from ...engine.cryodl import __version__
-from ...engine.cryodl.contract import EstimateCtfConfig, Result, counted
+from ...engine.cryodl.contract import EstimateCtfConfig, Result
 from ...engine.cryodl.contract.micrographs.images import EstimateCtfOutputs
 from ..batches import BatchRun, appendItems
 from ..kinds import Options
@@ -63,13 +62,3 @@ class CryodlProtEstimateCTF(BatchRun[EstimateCtfConfig, EstimateCtfOutputs]):
     # ----- information
     def _tell(self, results: Sequence[Result]) -> List[str]:
         return ctfLines(getattr(self, OUTPUT, None))
-
-    def _methods(self) -> List[str]:
-        ctfs, config = getattr(self, OUTPUT, None), self._config()
-        if ctfs is None:
-            return []
-        return [
-            f"The contrast transfer functions of {counted(ctfs.getSize(), 'micrograph')} were estimated with cryodl "
-            f"{__version__}, from Thon rings between {config.lowest_resolution:g} and "
-            f"{config.highest_resolution:g} Å in their power spectra."
-        ]

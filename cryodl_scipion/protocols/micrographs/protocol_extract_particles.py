@@ -12,7 +12,7 @@ from pyworkflow.protocol import params
 from ...convert.arriving import PickedMicrographs, checkPicks
 from ...convert.micrographs.picks import diameterInPixels
 from ...convert.particles.extracted import extractedParticles, writeCtfs
-from ...engine.cryodl import __version__, contract
+from ...engine.cryodl import contract
 from ...engine.cryodl.contract import ExtractParticlesConfig, Result, counted
 from ...engine.cryodl.contract.micrographs.images import ExtractParticlesOutputs
 from ..batches import BatchRun, appendItems
@@ -194,12 +194,3 @@ class CryodlProtExtractParticles(BatchRun[ExtractParticlesConfig, ExtractParticl
         size = "" if not output.getDim() else f" of {output.getXDim()} px"
         lines = [f"*{counted(output.getSize(), 'particle')}*{size}, {output.getSamplingRate():.4g} Å/px"]
         return lines + ([f"{edge} picks were left out because their box extends beyond the edge."] if edge else [])
-
-    def _methods(self) -> List[str]:
-        output = getattr(self, PARTICLES, None)
-        if output is None:
-            return []
-        return [
-            f"{counted(output.getSize(), 'particle')} were extracted from the "
-            f"micrographs{' and normalised' if self._config().normalise else ''} with cryodl {__version__}."
-        ]

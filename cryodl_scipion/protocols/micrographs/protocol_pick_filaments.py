@@ -7,8 +7,8 @@ from pwem.objects import Micrograph, SetOfCoordinates
 
 from ...convert.micrographs.filaments import filamentLines, segmentCoordinates
 from ...convert.micrographs.picks import boxSizeFor, setDiameter
-from ...engine.cryodl import __version__, contract
-from ...engine.cryodl.contract import PickFilamentsConfig, Result, counted
+from ...engine.cryodl import contract
+from ...engine.cryodl.contract import PickFilamentsConfig, Result
 from ...engine.cryodl.contract.micrographs.picking import PickFilamentsOutputs
 from ..batches import BatchRun, appendItems
 from ..checks import checkDiameter
@@ -60,12 +60,3 @@ class CryodlProtPickFilaments(BatchRun[PickFilamentsConfig, PickFilamentsOutputs
 
     def _tell(self, results: Sequence[Result]) -> List[str]:
         return filamentLines(results) if hasattr(self, SEGMENTS) else [self.NOTHING_YET]
-
-    def _methods(self) -> List[str]:
-        segments = getattr(self, SEGMENTS, None)
-        if segments is None:
-            return []
-        return [
-            f"{counted(segments.getSize(), 'segment')} along filaments were picked with cryodl {__version__}, by "
-            f"{contract.network_words('filament_picker', 'unet')} trained on simulated micrographs."
-        ]

@@ -49,7 +49,7 @@ class TestCryodlPickFilaments(CryodlTest):
         summary = "\n".join(self.picked.summary())
         self.assertIn("*3 filaments* on 3 micrographs", summary)
         self.assertIn("One segment every 40 Å", summary)
-        self.assertIn("9 segments along filaments", self.picked.methods()[0])
+        self.assertEqual(self.picked._methods(), ["pick-filaments was used."])
 
     def test_other_settings_are_not_mixed_into_a_run(self):
         self.picked.filamentDiameter.set(90)

@@ -120,6 +120,7 @@ def test_a_micrograph_without_a_list_of_picks_is_named_and_not_taken_for_empty(m
     (mics / "out/ice.json").unlink()
     assert assess(mics, "--coordinates", str(mics / "picks"), "--minimum-particles", "1") == 0
     result = Result.read(mics / "result.json")
+    assert "Maximum contaminated area 20 %" in result.methods[0]
     assert "no list of picks" in result.warnings[0] and "ice" in result.warnings[0]
     assert result.outputs["metrics"]["ice"]["reason"] == "particles could not be measured"
 

@@ -58,7 +58,9 @@ def outputs(folder):
 
 def test_against_a_reference(lists):
     assert compare(lists, "--reference", str(lists / "truth"), "--output", str(lists / "out")) == 0
-    found = outputs(lists)
+    found, said = outputs(lists), Result.read(lists / "result.json")
+    assert "2 sets of coordinates were compared with reference picks on 2 micrographs" in said.methods[0]
+    assert "a: 4 picks, precision 0.750, recall 0.600" in said.summary[1] and "Agreement (F1)" in said.summary[-1]
     assert found["sets"] == ["a", "second"] and found["counts"] == {"a": 4, "second": 4} and found["micrographs"] == 2
     first, second = found["metrics"]["a"], found["metrics"]["second"]
     assert (first["true_positives"], first["picks"], first["reference"]) == (3, 4, 5)  # scores below 0 count, too

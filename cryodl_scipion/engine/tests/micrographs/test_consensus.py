@@ -173,6 +173,7 @@ def test_at_least_two_sets(picks, capsys):
     result = Result.read(picks / "result.json")
     assert result.outputs["picks"] == 2 and result.outputs["counts"] == {"m1": 2, "m2_autopick": 0}
     assert result.outputs["groups"] == {"a": 2, "a + b": 1, "a + b + c": 1}
+    assert "found were kept" in result.methods[0] and "2 particles in 2 micrographs" in result.summary[0]
     assert [w.split(" has no list")[0] for w in result.warnings] == ["b", "c"]
     assert "m2" in capsys.readouterr().out
     assert json.loads((picks / "out/consensus.json").read_text())["rule"] == "at least 2 of 3 sets found"

@@ -63,6 +63,8 @@ def test_the_output_fits_the_input_and_is_not_made_twice(tmp_path):
     result = Result.read(tmp_path / "result.json")
     assert result.outputs["counts"] == {"mic0": 1, "mic1": 1} and result.outputs["method"] == "added-noise"
     assert result.outputs["pixel_size"] == 4 and result.outputs["resolution"] == 8 and not result.skipped
+    assert "trained on 2 micrographs, from the micrographs only" in result.methods[0]
+    assert "extracted from the original micrographs" in result.methods[0]
     for name, path in result.outputs["files"].items():
         with mrcfile.open(path) as mrc, mrcfile.open(tmp_path / "mics" / f"{name}.mrc") as raw:
             assert mrc.data.shape == raw.data.shape and mrc.data.dtype == np.float32

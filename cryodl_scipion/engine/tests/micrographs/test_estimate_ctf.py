@@ -132,6 +132,8 @@ def run(folder, *more, micrographs=("mics/*.mrc",), pixel_size=PIXEL):
 def test_relions_table_and_the_spectra_are_written(folder):
     assert run(folder) == 0
     tables, outputs = read_tables(folder / "ctf.star"), Result.read(folder / "result.json").outputs
+    result = Result.read(folder / "result.json")
+    assert "2 micrographs, mean defocus" in result.summary[0] and "between 30 and 5 Å" in result.methods[0]
     optics, rows = tables["optics"], tables["micrographs"]
     assert float(optics["rlnVoltage"][0]) == 300 and float(optics["rlnSphericalAberration"][0]) == 2.7
     assert float(optics["rlnAmplitudeContrast"][0]) == 0.1 and float(optics["rlnMicrographPixelSize"][0]) == PIXEL

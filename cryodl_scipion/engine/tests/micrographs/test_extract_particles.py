@@ -65,7 +65,9 @@ def outside(radius=DIAMETER / PIXEL / 2, box=BOX):
 
 def test_particles_are_white_on_a_flat_background_of_deviation_1_and_know_their_place_and_ctf(data):
     assert extract() == 0
-    result = Result.read("result.json").outputs
+    said = Result.read("result.json")
+    assert "6 particles of" in said.summary[0] and "extracted and normalised" in said.methods[0]
+    result = said.outputs
     assert (result.counts, result.at_edge, result.box) == ({"m1": 3, "m2": 3}, {"m1": 1, "m2": 1}, BOX)
     particles = read_particles("particles.star", need=("raw", "ctf"))
     images = particles.images(slice(None)).numpy()

@@ -159,6 +159,7 @@ def config(path, output, **values):
 def test_the_shipped_model_traces_a_filament_and_writes_relions_columns(micrograph, tmp_path):
     path, line = micrograph
     result = pick_filaments(config(path, tmp_path / "picks", segment_distance=50.0))
+    assert "segment" in result.summary[0] and "trained on simulated micrographs" in result.methods[0]
     (table,) = read_tables(tmp_path / "picks" / "tube.star").values()
     assert tuple(table) == COLUMNS
     x, y = (np.array(table[name], float) for name in COLUMNS[:2])
