@@ -158,9 +158,7 @@ def batchResultFiles(protocol: EMProtocol) -> List[str]:
     return sorted(found, key=os.path.getmtime)
 
 
-def noteAllSkipped(
-    config: Any, folder: str, error: AllSkipped, paths: Sequence[str], names: Sequence[str] = ()
-) -> None:
+def noteAllSkipped(config: Any, folder: str, error: AllSkipped, paths: Sequence[str], names: Sequence[str]) -> None:
     """Write the result of a batch of which nothing could be used: its outputs are empty. paths, names: of its
     items."""
     command = contract.command_of(config)
@@ -170,7 +168,7 @@ def noteAllSkipped(
         for info in (contract.describe_outputs(declared) if declared else ())
         if getattr(info.hint, "__origin__", None) in (dict, list)
     }
-    skipped = tuple(contract.Skipped(name, path, str(error)) for name, path in zip(names or config.names, paths))
+    skipped = tuple(contract.Skipped(name, path, str(error)) for name, path in zip(names, paths))
     contract.Result(command, empty, skipped=skipped, nothing_made=True).write(os.path.join(folder, RESULT_FILE))
 
 

@@ -155,6 +155,7 @@ class OneOf(OneRun[ConfigT, MadeT]):
     WAYS: Tuple[Way[Any, Any], ...] = ()
     WHAT = ("What to do", "")
     CHOICE = "what"  # the field's name
+    _addedWay: Optional[int] = None  # while the form is made: the way whose fields are added
     _CONFIG: Any = _OfWay()
     FORM: Any = _OfWay()
     OUTPUT: Any = _OfWay()
@@ -167,8 +168,7 @@ class OneOf(OneRun[ConfigT, MadeT]):
 
     def _way(self) -> Way[Any, Any]:
         """The way that is chosen; while the form is made, the one whose fields are added."""
-        adding = self.__dict__.get("_addedWay")
-        return self.WAYS[self.getChoice()] if adding is None else self.WAYS[adding]
+        return self.WAYS[self.getChoice() if self._addedWay is None else self._addedWay]
 
     def getChoice(self) -> int:
         """The position of the way that is chosen."""

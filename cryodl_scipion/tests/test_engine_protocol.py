@@ -73,11 +73,9 @@ class TestCryodlEngineProtocol(BaseTest):
                 self._subclass(part)
 
     def test_a_batch_of_which_all_was_skipped_has_empty_outputs_of_their_types(self):
-        config = contract.PickConfig(
-            micrographs=("a.mrc",), names=("a",), pixel_size=1.0, model="m", output=self.getOutputPath()
-        )
+        config = contract.PickConfig(micrographs=("a.mrc",), pixel_size=1.0, model="m", output=self.getOutputPath())
         os.makedirs(self.getOutputPath(), exist_ok=True)
-        noteAllSkipped(config, self.getOutputPath(), contract.AllSkipped("damaged"), config.micrographs)
+        noteAllSkipped(config, self.getOutputPath(), contract.AllSkipped("damaged"), config.micrographs, ["a"])
         made = contract.Result.read(self.getOutputPath("result.json"))
         self.assertEqual((made.outputs.counts, made.outputs.coordinates, made.outputs.picks), ({}, {}, None))
         self.assertEqual([(s.item, s.reason) for s in made.skipped], [("a", "damaged")])

@@ -82,9 +82,7 @@ def folder(tmp_path, monkeypatch):
 def write_pick(names, path="results/picks", counts=2):
     paths = tuple(f"results/mics/{name}.mrc" for name in names)
     given = dict(micrographs=paths, pixel_size=4.0, model="general", output="picks")
-    named = dict(names=tuple(names))
-    config = PickConfig(**given, **(named if "names" in PickConfig.__dataclass_fields__ else {}))
-    Request("pick", config, **named).write(f"{path}/request.json")
+    Request("pick", PickConfig(**given), names=tuple(names)).write(f"{path}/request.json")
     stars = {name: f"results/picks/{name}.star" for name in names}
     Result(
         "pick",

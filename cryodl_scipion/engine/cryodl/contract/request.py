@@ -76,7 +76,7 @@ class Request:
         settings = {"device", "threads", *(info.name for info in settings_of(command))}
         given = {one: values.pop(one) for one in settings if one in values}  # where 0.1.0 has them
         given.update((one, data[one]) for one in settings if one in data)
-        if "json" not in command.config.__dataclass_fields__:
+        if "json" not in [field.name for field in dataclasses.fields(command.config)]:
             values.pop("json", None)  # of the command line now
         given["names"] = tuple(given.get("names", ()))
         return cls(command.name, config_from_dict(command.config, values), tuple(warnings), **given)

@@ -76,8 +76,7 @@ def _begun(config: TrainMapImproverConfig) -> Begun | None:
     """Card and weights of --start-from, if it is given. Raises ValueError if it is another network."""
     if not config.start_from:
         return None
-    mine = dict(network=config.network, working_pixel_size=config.working_pixel_size)
-    return start_weights(config, "map_improver", **mine)
+    return start_weights(config, "map_improver", network=config.network, working_pixel_size=config.working_pixel_size)
 
 
 def _task(config: TrainMapImproverConfig, method: ImproverMethod, pairs: MapPairs, begun: Begun | None) -> ImproverTask:

@@ -140,7 +140,8 @@ def _read(path: str, root: str) -> tuple[Finished | None, str]:
         time = os.stat(path).st_mtime
     except _ERRORS as error:
         return None, f"{path} is not a readable result: {_one_line(error)}"
-    config, names = None, ()
+    config: typing.Any = None
+    names: tuple[str, ...] = ()
     with contextlib.suppress(*_ERRORS):  # a result tells of itself, also without its request
         asked = Request.read(os.path.join(os.path.dirname(path), REQUEST))
         config, names = asked.config, getattr(asked.config, "names", asked.names)
