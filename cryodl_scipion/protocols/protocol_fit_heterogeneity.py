@@ -32,7 +32,7 @@ def _areVolumes(items: Any) -> bool:
     return HAS_TOMO and isinstance(items, SetOfSubTomograms)
 
 
-class Observations(Particles):
+class ParticlesOrSubtomograms(Particles):
     """Particles, or subtomograms, which were the field inputSubtomograms of another protocol of 0.1.0."""
 
     CLASSES = "SetOfParticles,SetOfSubTomograms" if HAS_TOMO else "SetOfParticles"
@@ -87,7 +87,7 @@ class CryodlProtFitHeterogeneity(OneRun[FitHeterogeneityConfig, FitHeterogeneity
     _label = "fit heterogeneity"
     OUTPUT, NOTHING_YET = "latent", "No latent space yet."
     FORM = (
-        Observations(
+        ParticlesOrSubtomograms(
             "inputParticles",
             "Raw particles with CTF and the angles of a 3-D refinement without symmetry; or subtomograms with the "
             "transforms of an alignment.",

@@ -75,7 +75,7 @@ def same_images(particles: ParticleSet | SubtomogramSet) -> np.ndarray:
     return np.array([numbers.setdefault(pair, len(numbers)) for pair in pairs])
 
 
-def reconstruct(
+def half_reconstructions(
     particles: ParticleSet,
     halves: np.ndarray,
     config: typing.Any,
@@ -111,12 +111,12 @@ def reconstruct(
     diameter_px = 0.9 * box if config.mask_diameter is None else config.mask_diameter / particles.pixel_size
     mask = soft_sphere(box, diameter_px, device)
     curve = fsc(maps[0] * mask, maps[1] * mask).cpu()
-    resolution = resolution_at(curve, 0.143, particles.pixel_size, box) if agree(curve, diameter_px) else None
+    resolution = resolution_at(curve, 0.143, particles.pixel_size, box) if above_chance(curve, diameter_px) else None
     whole = solve(sums[0][0] + sums[1][0], sums[0][1] + sums[1][1], box, wiener_constants(curve))
     return Reconstruction(whole.cpu(), maps[0].cpu(), maps[1].cpu(), curve, resolution)
 
 
-def agree(curve: torch.Tensor, diameter_px: float) -> bool:
+def above_chance(curve: torch.Tensor, diameter_px: float) -> bool:
     """Whether half-maps agree in any shell by more than chance: one of few Fourier coefficients often reaches 0.143.
 
     Parameters

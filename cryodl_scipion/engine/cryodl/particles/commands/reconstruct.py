@@ -20,8 +20,7 @@ from ...io.particle_sets import ParticleSet, read_particles
 from ...io.reference_columns import BEYOND, SUBSTITUTED
 from ...io.unfinished import check_output
 from ...likelihood.prepare import check_not_empty, sample_rows
-from ...reconstruction.halves import Reconstruction, looks_inverted, split_halves
-from ...reconstruction.halves import reconstruct as back_project
+from ...reconstruction.halves import Reconstruction, half_reconstructions, looks_inverted, split_halves
 from ...reconstruction.reference import reference_name, tested
 from ...reconstruction.reference_controls import control_of, shared_value
 from ...reconstruction.substituted import substitution_test
@@ -43,7 +42,7 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
     check_not_empty(particles.images(sample_rows(len(particles))), config.particles)
     print(f"Back-projecting {len(particles)} particles of {particles.box} px on {run.device_name}.")
     with run.progress(len(particles), "particle") as bar:
-        found = back_project(particles, halves, config, run.device, bar.update)
+        found = half_reconstructions(particles, halves, config, run.device, bar.update)
     if looks_inverted(found.whole):
         run.warn(
             f"The map is negative at the particle: protein seems to be dark in {particles.path}. Invert the images, "
@@ -114,7 +113,9 @@ def _with_reference(
     run: Run,
 ) -> ReconstructOutputs:
     """The outputs with what the reference that gave the angles may have caused."""
-    curve = None if noise is None else back_project(noise, split_halves(noise, run.seed), config, run.device).fsc
+    curve = (
+        None if noise is None else half_reconstructions(noise, split_halves(noise, run.seed), config, run.device).fsc
+    )
     test = tested(particles, found.fsc, curve, 1 if noise is None else len(noise))
     run.warn(*test.sentences(found.resolution))
     return dataclasses.replace(
@@ -138,7 +139,7 @@ def _with_substituted(
     run: Run,
 ) -> ReconstructOutputs:
     """The outputs with what the same particles with noise in place of fine detail give."""
-    curve = back_project(control, halves, config, run.device).fsc
+    curve = half_reconstructions(control, halves, config, run.device).fsc
     test = substitution_test(found.fsc, curve, float(shared_value(control, BEYOND)), control.pixel_size, control.box)
     run.warn(test.sentence())
     return dataclasses.replace(

@@ -30,12 +30,17 @@ def write_classes(
 
     Returns
     -------
-    columns : dict
+    columns : dict of ndarray, (n,) each
         Of the particles' table.
     names : list of str
         Of the maps, class 1 first.
     record : dict
         What heterogeneity.json says of them.
+
+    Raises
+    ------
+    ValueError
+        A class has no particles in one of the half sets.
     """
     if config.classes is None:
         return {}, [], {}
