@@ -13,7 +13,6 @@ import os
 import signal
 import sys
 import textwrap
-import time
 import traceback
 import typing
 
@@ -33,11 +32,9 @@ from .contract import (
 from .contract.params import ParamInfo
 from .contract.version_0_1_0 import present_command_line
 from .io.memory import memory_sentence
-from .io.output_lock import output_lock
 from .io.parent import end_with_parent
 from .io.silence import no_long_silence
 from .io.stopping import Stopped, stoppable
-from .io.warn import collected, unsaid, warn, with_said
 
 # The commands that people start with, and the others by wing.
 START = (
@@ -317,34 +314,9 @@ def _run(command: Command, request: Request, result_path: str | None, as_json: b
 def result_of(command: Command, request: Request) -> Result[typing.Any] | None:
     """The Result of a request, run in this process; None in all but the first of several processes."""
     module = importlib.import_module(f".{command.module}", __package__)
-    if not hasattr(module, command.function):
-        return _run_unmoved(module, command, request)
     function = getattr(module, command.function)
     settings = {info.name: getattr(request, info.name) for info in settings_of(command)}
     return function(request.config, request.warnings, **settings)
-
-
-def _run_unmoved(module: typing.Any, command: Command, request: Request) -> Result[typing.Any] | None:
-    """The result of a command that does not use the runner yet."""
-    from .core.devices import computing_on
-    from .io.unfinished import remove_unused
-    from .runner import versions
-
-    start, config = time.monotonic(), request.config
-    with computing_on(request.device, request.threads), collected(), output_lock(command, config):
-        for warning in request.warnings:
-            warn(warning)
-        try:
-            result: Result[typing.Any] | None = module.run(config)
-        except ValueError:
-            remove_unused(getattr(config, "output", None))
-            raise
-        if result is None:
-            return None
-        for warning in unsaid(result.warnings):
-            print(f"Warning: {warning}", file=sys.stderr)
-        seconds = round(time.monotonic() - start, 3)
-        return dataclasses.replace(result, warnings=with_said(result.warnings), seconds=seconds, versions=versions())
 
 
 def _sentence(error: Exception) -> str:

@@ -41,13 +41,3 @@ def apart() -> typing.Iterator[None]:
     finally:
         _said.clear()
         _said.update(before)
-
-
-def unsaid(sentences: typing.Iterable[str]) -> list[str]:
-    """Warnings that were not said yet."""
-    return [sentence for sentence in sentences if sentence not in _said]
-
-
-def with_said(sentences: typing.Iterable[str]) -> tuple[str, ...]:
-    """A Result's warnings and those that were said before, each once."""
-    return tuple(dict.fromkeys([*sentences, *_said]))

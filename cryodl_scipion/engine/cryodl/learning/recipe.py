@@ -8,7 +8,6 @@ import typing
 
 import torch
 
-from ..contract import Result, command_of
 from ..core.devices import device_name
 from ..io.model import find_model, read_model, write_model
 from ..io.unfinished import finish_folder
@@ -20,7 +19,6 @@ from .training import measured
 if typing.TYPE_CHECKING:
     from pathlib import Path
 
-    from ..contract import Outputs, Skipped
     from .schedule import FitReport, Schedule
     from .task import Task
 
@@ -116,14 +114,6 @@ class TrainingRun:
             finish_folder(self.folder, self.config.output, *leftovers)
         else:
             finish(self.folder, self.config.output, *leftovers)
-
-    def result(
-        self, outputs: Outputs, warnings: typing.Iterable[str] = (), skipped: typing.Sequence[Skipped] = ()
-    ) -> Result[typing.Any]:
-        """The command's result."""
-        return Result(
-            command_of(self.config), outputs, device=self.device_name, skipped=tuple(skipped), warnings=tuple(warnings)
-        )
 
 
 def start_weights(
