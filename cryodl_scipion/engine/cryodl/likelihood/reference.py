@@ -86,7 +86,7 @@ class Reference:
     ) -> None:
         self.disc, self.scale = disc, projector.padded * zoom / disc.box
         self.radius = int(np.ceil(disc.radius * self.scale)) + 1
-        self.cube = _middle(projector.transform, self.radius).to(disc.device)
+        self.cube = middle_of(projector.transform, self.radius).to(disc.device)
         ones = torch.ones(disc.rings, device=disc.device)
         self.gain = ones if gain is None else gain.to(disc.device, torch.float32)
 
@@ -111,7 +111,7 @@ class Reference:
         return values.reshape(*shape, -1)
 
 
-def _middle(transform: torch.Tensor, radius: int) -> torch.Tensor:
+def middle_of(transform: torch.Tensor, radius: int) -> torch.Tensor:
     """(1, 2, s, s, s) real and imaginary part of the frequencies up to `radius` of a half transform (n, n, n // 2 + 1)
     whose frequency 0 lies in the middle of axes 0 and 1; s = 2 radius + 1. Beyond the transform it is zero."""
     size = transform.shape[0]

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from ...core.ball import HalfBall, side_by_side
 from ...core.healpix_grid import ball_of_rotations
 from ...core.projections import Projector, rotation_matrices
-from ...likelihood.reference import Reference
+from ...likelihood.reference import middle_of
 from ...likelihood.search import Grid
 
 COARSE, STEP = 7.0, 18.0  # waves per box, degrees: of the search over all rotations
@@ -35,22 +35,17 @@ class Rotatable:
 
     def __init__(self, density: torch.Tensor, ball: HalfBall) -> None:
         self.ball = ball
-        # the cube of a Reference holds the transform around frequency 0, two places for each frequency
-        self.cube = Reference(Projector(density), _Disc(ball)).cube
-        self.points = torch.stack([ball.x, ball.y, ball.z]).float() * (2 / (self.cube.shape[-1] // 2))
+        projector = Projector(density)
+        scale = projector.padded / projector.side  # places of the transform for each frequency
+        radius = int(np.ceil(ball.radius * scale)) + 1
+        self.cube = middle_of(projector.transform, radius)
+        self.points = torch.stack([ball.x, ball.y, ball.z]).float() * (scale / radius)
 
     def at(self, matrices: torch.Tensor) -> torch.Tensor:
         """(n, d) complex64 coefficients of density(M x) at rotation matrices (n, 3, 3)."""
         places = (matrices @ self.points).transpose(1, 2)
         values = F.grid_sample(self.cube, places[None, None], align_corners=True)[0, :, 0]
         return torch.complex(values[0], values[1])
-
-
-class _Disc:
-    """What a Reference asks of a HalfDisc, of a HalfBall."""
-
-    def __init__(self, ball: HalfBall) -> None:
-        self.box, self.radius, self.rings, self.device = ball.box, ball.radius, ball.shells, ball.x.device
 
 
 def align(first: torch.Tensor, other: torch.Tensor, radius: float) -> Aligned:
