@@ -34,18 +34,6 @@ def learning_rate_field() -> typing.Any:
     )
 
 
-def patience_field(default: int, more: str = "") -> typing.Any:
-    """Number of validations without improvement. more: text appended to the help."""
-    return param(
-        f"Number of validations without improvement after which training stops{more}.",
-        default=default,
-        label="Patience (validations)",
-        minimum=1,
-        maximum=1000,
-        expert=True,
-    )
-
-
 def batch_size_field(
     what: str, default: typing.Optional[int] = None, none_means: str = OWN, maximum: int = 4096
 ) -> typing.Any:
