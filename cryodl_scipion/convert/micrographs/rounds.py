@@ -49,7 +49,7 @@ def roundInWords(entry: Dict[str, Any]) -> str:
     return ", ".join(form % entry[name] for name, form in words if entry.get(name) is not None)
 
 
-def roundLines(rounds: Sequence[Dict[str, Any]], stopped: Optional[str] = None) -> List[str]:
+def roundsInWords(rounds: Sequence[Dict[str, Any]], stopped: Optional[str] = None) -> List[str]:
     """What each finished round did, for a summary. stopped: why there was no further one."""
     if not rounds:
         return []

@@ -15,7 +15,7 @@ from pyworkflow.protocol.params import Form
 from ...convert.arriving import ArrivingMicrographs
 from ...convert.micrographs import coordinates as convert
 from ...convert.micrographs.picks import correctionsFolder, describeOutput, foundDiameter, modelLine, pickLines
-from ...convert.micrographs.rounds import readRounds, roundLines
+from ...convert.micrographs.rounds import readRounds, roundsInWords
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import AutoPickConfig, PickConfig, Result
 from ...engine.cryodl.contract.micrographs.picking import PickOutputs
@@ -62,7 +62,7 @@ class LearningOptions(FormPart):
         addConfigParams(form, AutoPickConfig, self._names, **{name: dict(condition=_LEARNS) for name in self._names})
 
 
-class Corrections(Pointing):
+class CorrectedPicks(Pointing):
     """Picks that were corrected by hand."""
 
     CLASSES, LABEL = "SetOfCoordinates", "Corrected picks"
@@ -71,7 +71,7 @@ class Corrections(Pointing):
         return {}  # see _autoValues
 
 
-class Classes(FormPart):
+class ClassFields(FormPart):
     """Particles of 2-D classes."""
 
     def addTo(self, form: Form, protocol: Any) -> None:
@@ -114,7 +114,7 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[PickConfig, PickOutputs], ProtP
         LearningOptions("confident", "steps"),
         BoxSize("micrographs", "1.5 times the particle diameter, rounded to an even number"),
         Section("Corrections"),
-        Corrections(
+        CorrectedPicks(
             "correctedCoordinates",
             "Coordinates of *cryodl - pick by hand* on these micrographs. Every round also learns from picks that you "
             "confirmed or removed, beside the network's own confident picks.",
@@ -122,7 +122,7 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[PickConfig, PickOutputs], ProtP
             empty="no corrections",
             related=False,
         ),
-        Classes(),
+        ClassFields(),
     )
 
     @property
@@ -397,7 +397,7 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[PickConfig, PickOutputs], ProtP
         if not self._learns():
             return lines[:1] + (modelLine(cardOf(self)) if self.method.get() == NETWORK else []) + lines[1:]
         stopped = next((r.outputs.stop_reason for r in results if "stop_reason" in r.outputs), None)
-        return lines + roundLines(readRounds(self._output()), stopped) + self._classLines()
+        return lines + roundsInWords(readRounds(self._output()), stopped) + self._classLines()
 
     def _methods(self) -> List[str]:
         """The engine's sentence, of whichever batch: it counts nothing."""

@@ -12,7 +12,7 @@ from cryodl.cli import main
 from cryodl.contract import EstimateCtfConfig, Result, check
 from cryodl.core.ctf import ctf_rfft
 from cryodl.io.star import read_tables
-from cryodl.micrographs.ctf import Microscope, SearchRange, checked, estimate_ctf, lowest_defocus
+from cryodl.micrographs.ctf import Microscope, SearchRange, checked, fit_ctf, lowest_defocus
 from cryodl.micrographs.ctf.model import window_loss
 
 KRIOS = Microscope(300.0, 2.7, 0.1)
@@ -55,7 +55,7 @@ def test_the_window_weakens_a_wave_as_its_autocorrelation():
 
 @pytest.mark.parametrize("angle", (30, 100, 170))
 def test_defocus_and_its_axis_are_found(angle):
-    fit = checked(estimate_ctf(micrograph(defocus_u=15500, defocus_v=14700, angle=angle), PIXEL, KRIOS, SearchRange()))
+    fit = checked(fit_ctf(micrograph(defocus_u=15500, defocus_v=14700, angle=angle), PIXEL, KRIOS, SearchRange()))
     assert fit.defocus_u == pytest.approx(15500, abs=100) and fit.defocus_v == pytest.approx(14700, abs=100)
     assert abs((fit.defocus_angle - angle + 90) % 180 - 90) < 4
     assert fit.resolution < 4.8 and fit.correlation > 0.7
@@ -69,7 +69,7 @@ def test_the_engines_own_ctf_has_the_same_axis_and_sign():
 
 def test_a_phase_plates_shift_is_found():
     image = micrograph(defocus_u=9000, defocus_v=9000, angle=0, phase_shift=70)
-    fit = estimate_ctf(image, PIXEL, KRIOS, SearchRange(maximum_defocus=20000, phase_shift=True))
+    fit = fit_ctf(image, PIXEL, KRIOS, SearchRange(maximum_defocus=20000, phase_shift=True))
     assert fit.phase_shift == pytest.approx(70, abs=8) and fit.defocus_u == pytest.approx(9000, abs=250)
 
 

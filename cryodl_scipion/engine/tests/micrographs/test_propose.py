@@ -13,7 +13,7 @@ from synthetic import DIAMETER, PIXEL_SIZE, blob_micrograph, blob_project, gauss
 from cryodl.cli import main
 from cryodl.contract import Result
 from cryodl.io.coordinates import read_coordinates
-from cryodl.micrographs.pickers.propose import appearance_of, outstanding, propose_boxes, similarity_map
+from cryodl.micrographs.pickers.propose import appearance_of, outstanding, proposed_boxes, similarity_map
 
 PX = 24.0  # of the particles' diameter
 SHAPE = (300, 380)
@@ -46,7 +46,7 @@ def nearest(points, others):
 
 def test_background_boxes_hold_neither_labelled_nor_unlabelled_particles():
     item, ground_truth = scene(labelled=0.5)
-    found = propose_boxes(item, appearance_of([item], PX), 15).background
+    found = proposed_boxes(item, appearance_of([item], PX), 15).background
     assert len(found) == 15 and len(item.positives) < 0.7 * len(ground_truth)
     assert (nearest(found, item.positives) >= 0.9 * PX - 1).all()
     assert (nearest(found, ground_truth) > 0.4 * PX).mean() > 0.9 and (nearest(found, ICE) > PX).all()
@@ -55,28 +55,28 @@ def test_background_boxes_hold_neither_labelled_nor_unlabelled_particles():
 
 def test_ice_is_proposed_as_contamination_and_nothing_else():
     item, ground_truth = scene()
-    found = propose_boxes(item, appearance_of([item], PX), 15).contamination
+    found = proposed_boxes(item, appearance_of([item], PX), 15).contamination
     assert len(found) and (nearest(found, ICE) < 1.5 * PX).all() and (nearest(ICE, found) < PX).all()
 
 
 def test_an_edge_of_carbon_is_contamination_all_along():
     item, _ = scene(ice=ICE[:0], edge=True)
-    found = propose_boxes(item, appearance_of([item], PX), 40).contamination
+    found = proposed_boxes(item, appearance_of([item], PX), 40).contamination
     assert len(found) > 5 and (found[:, 1] < 70).all() and np.ptp(found[:, 0]) > 0.6 * SHAPE[0]
 
 
 def test_a_clean_micrograph_has_no_contamination_unless_it_is_needed():
     item, ground_truth = scene(ice=ICE[:0])
     look = appearance_of([item], PX)
-    assert len(propose_boxes(item, look, 15).contamination) == 0
-    needed = propose_boxes(item, look, 15, always=True).contamination
+    assert len(proposed_boxes(item, look, 15).contamination) == 0
+    needed = proposed_boxes(item, look, 15, always=True).contamination
     assert 5 < len(needed) <= 15 and (nearest(needed, ground_truth) >= 0.9 * PX - 1).all()
 
 
 def test_the_same_input_gives_the_same_boxes_and_stays_as_it_was():
     item, _ = scene()
     before = item.image.clone(), item.positives.copy()
-    a, b = (propose_boxes(item, appearance_of([item], PX), 10) for _ in range(2))
+    a, b = (proposed_boxes(item, appearance_of([item], PX), 10) for _ in range(2))
     assert np.array_equal(a.background, b.background) and np.array_equal(a.contamination, b.contamination)
     assert torch.equal(item.image, before[0]) and np.array_equal(item.positives, before[1])
 
@@ -84,7 +84,7 @@ def test_the_same_input_gives_the_same_boxes_and_stays_as_it_was():
 def test_places_that_are_no_image_are_never_proposed():
     item, _ = scene()
     item.valid[:, 200:] = False
-    found = propose_boxes(item, appearance_of([item], PX), 30, always=True)
+    found = proposed_boxes(item, appearance_of([item], PX), 30, always=True)
     assert len(found.background) and (np.vstack([found.background, found.contamination])[:, 1] < 200).all()
 
 
@@ -93,7 +93,7 @@ def test_no_room_for_background_gives_none():
     item.positives = np.stack(np.meshgrid(np.arange(0, 300, 12.0), np.arange(0, 380, 12.0), indexing="ij"), -1).reshape(
         -1, 2
     )
-    assert propose_boxes(item, appearance_of([item], PX), 15).background.shape == (0, 2)
+    assert proposed_boxes(item, appearance_of([item], PX), 15).background.shape == (0, 2)
 
 
 def test_the_look_of_particles_is_round_and_correlates_with_itself():

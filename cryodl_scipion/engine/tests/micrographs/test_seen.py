@@ -9,7 +9,7 @@ from cryodl.contract import TrainPickerConfig
 from cryodl.io.coordinates import write_coordinates
 from cryodl.micrographs.pickers import picker_method, seen
 from cryodl.micrographs.pickers.labels import load_labels, match_labels
-from cryodl.micrographs.pickers.propose import appearance_of, propose_boxes
+from cryodl.micrographs.pickers.propose import appearance_of, proposed_boxes
 
 
 @pytest.fixture
@@ -57,8 +57,8 @@ def test_proposed_boxes_keep_off_what_another_picker_sees(config):
     method = picker_method("unet")
     item = load_labels(match_labels(config), method, config)[1][0]
     look = appearance_of([item], 32.0)
-    positions = propose_boxes(item, look, 15, always=True)
+    positions = proposed_boxes(item, look, 15, always=True)
     first = positions.contamination[0]
-    found = propose_boxes(item, look, 15, always=True, seen=np.array([first]))
+    found = proposed_boxes(item, look, 15, always=True, seen=np.array([first]))
     for boxes in (found.background, found.contamination):
         assert np.linalg.norm(boxes - first, axis=1).min() >= 0.85 * 32

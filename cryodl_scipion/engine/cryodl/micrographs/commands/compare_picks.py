@@ -63,12 +63,13 @@ def _compare(config: ComparePicksConfig) -> tuple[ComparePicksOutputs, Curves]:
     notes = lacking_in_words(sets, names) + _elsewhere(sets, names)
     sets = {name: within_border(picks, shapes, config.border) for name, picks in sets.items()}
     metrics, candidates, curves = dict[str, typing.Any](), dict[str, typing.Any](), Curves()
+    known: Positions = {} if reference is None else reference
     for name, path in name_sets(config.picks).items() if reference is not None else ():
-        metrics[name], curve = _score(sets[name], reference, distance)
+        metrics[name], curve = _score(sets[name], known, distance)
         folder = candidates_beside(path)
         if folder:
-            picks = within_border(align_keys(read_coordinates(folder), reference), shapes, config.border)
-            candidates[name], curve = _score(picks, reference, distance)
+            picks = within_border(align_keys(read_coordinates(folder), known), shapes, config.border)
+            candidates[name], curve = _score(picks, known, distance)
         curves[name] = (*curve, (metrics[name]["recall"], metrics[name]["precision"]))
     made = ComparePicksOutputs(
         sets=list(sets),

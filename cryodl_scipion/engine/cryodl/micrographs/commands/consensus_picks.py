@@ -50,26 +50,26 @@ def consensus_picks(config: ConsensusPicksConfig, run: Run) -> ConsensusPicksOut
         every = f"cryodl: everything that any of {', '.join(sets)} found in {name}"
         write_coordinates(folder / CANDIDATES / f"{name}.star", yx, scores, every, cryodlNumberOfSets=numbers)
     groups = {key: found[key] for key in sorted(found, key=lambda k: (k.count(" + "), k))}
-    picks = sum(counts.values())
-    record = dict(sets=list(sets), picks=picks, counts=counts, groups=groups, rule=rule, notes=notes)
+    total = sum(counts.values())
+    record = dict(sets=list(sets), picks=total, counts=counts, groups=groups, rule=rule, notes=notes)
     write_json(folder / RECORD, record)
     for key, count in groups.items():
         print(f"{count:8d} particles found by {key}")
     run.summary(
-        f"{counted(picks, 'particle')} in {counted(len(names), 'micrograph')} that {rule}: "
+        f"{counted(total, 'particle')} in {counted(len(names), 'micrograph')} that {rule}: "
         f"{config.output}/<micrograph>.star"
     )
     run.methods(
         f"Particles that {rule} were kept; picks within {config.tolerance:.2f} particle radii were regarded as the "
         "same particle."
     )
-    if not picks:
+    if not total:
         run.warn("No particle is left. Lower --minimum-sets or --minimum-score, or check the particle diameter.")
     return ConsensusPicksOutputs(
         folder=str(config.output),
         coordinates={name: os.path.join(config.output, f"{name}.star") for name in names},
         counts=counts,
-        picks=picks,
+        picks=total,
         sets=list(sets),
         groups=groups,
         pixel_size=config.pixel_size,

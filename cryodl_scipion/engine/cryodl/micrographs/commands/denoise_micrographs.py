@@ -25,7 +25,7 @@ from ...io.mrc import read_header
 from ...io.stamps import stamp
 from ...runner import Run, command
 from ..denoise.predict import MicrographDenoiser
-from ..denoise.run import read_averages, train_micrograph_denoiser
+from ..denoise.run import read_averages, train_on_micrographs
 
 RECORD, MODEL = "denoise.json", "model"  # in the output folder
 MADE_OF = "cryodl: made of "  # a second label, of the inputs
@@ -120,7 +120,7 @@ def _model(
     if config.model:
         return find_model(config.model, MICROGRAPH_DENOISER)
     if not (folder / MODEL / CARD).exists():
-        train_micrograph_denoiser(config, [(s.name, s.paths) for s in sources], folder / MODEL, run)
+        train_on_micrographs(config, [(s.name, s.paths) for s in sources], folder / MODEL, run)
     return folder / MODEL
 
 

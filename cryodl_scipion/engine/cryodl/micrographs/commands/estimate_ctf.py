@@ -17,8 +17,7 @@ from ...io.item_records import ItemRecords, Record, stamp_of
 from ...io.micrographs import named_micrographs, read_micrograph, write_micrograph
 from ...io.star import write_tables
 from ...runner import Run, command
-from ..ctf import Microscope, SearchRange, checked, lowest_defocus, spectrum_picture
-from ..ctf import estimate_ctf as fit_ctf
+from ..ctf import Microscope, SearchRange, checked, fit_ctf, lowest_defocus, spectrum_picture
 
 KIND = "micrograph CTF"
 FIT_VALUES = ("defocus_u", "defocus_v", "defocus_angle", "phase_shift", "resolution", "correlation", "strength")

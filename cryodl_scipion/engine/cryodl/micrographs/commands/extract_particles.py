@@ -28,7 +28,8 @@ from ..extract.records import earlier, records_of, source_of, write_record, writ
 
 @command
 def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractParticlesOutputs:
-    """Cut what is not cut yet, then write the table of all."""
+    """Cut what is not cut yet, then write the table of all. Raises ValueError for an output that holds particles cut
+    with other parameters."""
     named = named_micrographs(config.micrographs, run.names, config.pixel_size)
     picks = align_keys(read_coordinates(config.coordinates), [name for name, _ in named])
     star = Path(config.output)

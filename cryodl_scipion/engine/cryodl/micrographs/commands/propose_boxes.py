@@ -18,8 +18,7 @@ from ...runner import Run, command
 from ..pickers.crops import LabelledImage
 from ..pickers.label_checks import judge_contrast, label_signal
 from ..pickers.labels import Labels, load_labelled, match_particles
-from ..pickers.propose import appearance_of
-from ..pickers.propose import propose_boxes as proposed
+from ..pickers.propose import appearance_of, proposed_boxes
 from ..pickers.seen import seen_particles
 
 KINDS = ("background", "contamination")
@@ -42,7 +41,7 @@ def propose_boxes(config: ProposeBoxesConfig, run: Run) -> ProposeBoxesOutputs:
     run.warn(*pixel_size_warnings([item.path for item in items], config.pixel_size))
     images = _prepare(items, config, run)
     look, seen = appearance_of(images, WORKING_DIAMETER), seen_particles(images, WORKING_DIAMETER)
-    proposals = {image.name: proposed(image, look, config.count, seen=s) for image, s in zip(images, seen)}
+    proposals = {image.name: proposed_boxes(image, look, config.count, seen=s) for image, s in zip(images, seen)}
     paths = {item.name: item.path for item in items}
     folder, counts = run.folder(continues=False), dict[str, dict[str, int]]()
     for kind in KINDS:

@@ -59,7 +59,7 @@ class CtfFit:
     profile: Profile
 
 
-def estimate_ctf(
+def fit_ctf(
     image: np.ndarray,
     pixel_size: float,
     microscope: Microscope,

@@ -38,7 +38,7 @@ def settle_method(config: DenoiseMicrographsConfig) -> str:
     return config.method if config.method != "auto" else "even-odd" if config.even else "added-noise"
 
 
-def train_micrograph_denoiser(
+def train_on_micrographs(
     config: DenoiseMicrographsConfig, sources: typing.Sequence[tuple[str, tuple[str, ...]]], output: Path, run: Run
 ) -> None:
     """Train on some of the micrographs and write the model's folder; a killed training continues from <output>.partial.

@@ -14,7 +14,7 @@ from scipy.ndimage import maximum_filter
 from ...contract import TrainPickerConfig, counted
 from ...core.peaks import find_peaks
 from .label_checks import judge_contrast, label_signal, upside_down_warning
-from .propose import appearance_of, propose_boxes, similarity_map
+from .propose import appearance_of, proposed_boxes, similarity_map
 from .seen import seen_contrast, seen_particles
 
 if typing.TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _with_boxes(
     for image, seen in zip(images, seen_particles(images, method.working_diameter)):
         count = max(MIN_BOXES, BOXES_PER_PARTICLE * len(image.certain)) if only_good else MIN_BOXES
         seen = np.concatenate([seen, image.machine])
-        found = propose_boxes(image, look, count, always=method.needs_contamination, seen=seen)
+        found = proposed_boxes(image, look, count, always=method.needs_contamination, seen=seen)
         if only_good:
             proposed["background"] += len(found.background)
             image = dataclasses.replace(image, negatives=np.concatenate([image.negatives, found.background]))

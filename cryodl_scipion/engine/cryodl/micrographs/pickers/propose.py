@@ -78,7 +78,7 @@ def appearance_of(items: typing.Sequence[typing.Any], diameter: float) -> Labell
     return LabelledAppearance(diameter, _average_particle(items, diameter), strongest, deviation)
 
 
-def propose_boxes(
+def proposed_boxes(
     item: typing.Any,
     look: LabelledAppearance,
     count: int,

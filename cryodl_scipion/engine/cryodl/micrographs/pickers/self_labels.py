@@ -19,7 +19,7 @@ from ...core.geometry import map_positions
 from ...io.micrographs import micrograph_shape
 from ..assess.contamination import find_contamination
 from .labels import Labels, load_labelled
-from .propose import appearance_of, propose_boxes
+from .propose import appearance_of, proposed_boxes
 from .train import MATCH_RADII
 from .uncertain import Uncertain
 
@@ -126,7 +126,7 @@ def load_images(
     if method.needs_contamination and not any(len(image.contamination) for image in images):
         look = appearance_of(images, method.working_diameter)
         images = [
-            dataclasses.replace(image, contamination=propose_boxes(image, look, PROPOSED, always=True).contamination)
+            dataclasses.replace(image, contamination=proposed_boxes(image, look, PROPOSED, always=True).contamination)
             for image in images
         ]
     return images
