@@ -43,18 +43,8 @@ def ranked(run, key, star, names):
 
 def table(rows):
     """How often the answers are right, kind by kind."""
-    lines = [
-        [
-            "queries",
-            "number",
-            "first is right",
-            "found",
-            "cannot be told apart",
-            "none of these",
-            "worst share (points)",
-        ]
-    ]
-    lines.append(["---"] * len(lines[0]))
+    titles = ["queries", "number", "right first", "found", "cannot be told apart", "none of these", "found wrongly"]
+    lines = [[*titles, "worst share (points)", "CPU s a structure"]]
     for kind in ("present", "absent", "mixture"):
         mine = [row for row in rows if row["kind"] == kind]
         count = lambda key: str(sum(bool(row[key]) for row in mine))
