@@ -1,15 +1,46 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Objects of cryodl that protocols give to each other."""
 
+import importlib.util
 import json
 from typing import Any, Dict, List, Optional, Set
 
+import pwem
+import pyworkflow as pw
 from pwem.objects import EMObject
 from pyworkflow.object import CsvList, Float, String
 
-from .default_viewers import preferWorkingViewers
 from .engine.cryodl import contract
 from .engine.cryodl.contract.annotations import read_tiles, tile_counts
+
+_JAVA_VIEWER = "pwem.viewers.DataViewer"
+# Of coordinates ours takes sets with our scores, and empty ones, which pwem's own viewer cannot open; pwem's the
+# others.
+_WORKING = {
+    "SetOfCoordinates": [
+        "cryodl_scipion.viewers.micrographs.viewer_picks.CryodlPicksViewer",
+        "pwem.viewers.viewer_coordinates.CoordinateViewer",
+    ],
+    "Volume": ["cryodl_scipion.viewers.maps.viewer_map.CryodlVolumeViewer"],
+}
+
+
+def preferWorkingViewers() -> None:
+    """Keep a double click on coordinates and maps from ending in an error; nothing where Java's viewer works.
+
+    `python -m scipion` prefers pwem's DataViewer for SetOfCoordinates and for Volume. It converts the object with the
+    plugin xmipp3 and shows it in a Java program; without that plugin the click raises "'NoneType' object has no
+    attribute 'convert'". The preference wins over every viewer that plugins bring, so it is mended where it is written:
+    in Config.VIEWERS. Sites with xmipp3, or with a VIEWERS of their own, keep what they have.
+    """
+    if importlib.util.find_spec("xmipp3") is not None:
+        return
+    for target, working in _WORKING.items():
+        if pw.Config.VIEWERS.get(target) == [_JAVA_VIEWER]:
+            pw.Config.VIEWERS[target] = working + [_JAVA_VIEWER]
+            # The domain keeps the imported classes from its first search on; let it look again.
+            pwem.Domain._preferred_viewers = None
+
 
 # Here, because the objects of every plugin are loaded before the first viewer is looked for.
 preferWorkingViewers()

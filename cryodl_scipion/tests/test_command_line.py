@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from cryodl_scipion import command_line, environment, own_python
+from cryodl_scipion import command_line, environment
 from cryodl_scipion.engine.cryodl.contract.needed import NEEDED
 from cryodl_scipion.tests.programs import writeProgram
 
@@ -119,7 +119,7 @@ def test_an_incomplete_python_is_asked_each_time(ownPython):
 
 
 def test_a_real_python_says_which_modules_it_cannot_import():
-    version, missing, packages = own_python.askPython(sys.executable, ["json", "no_such_module"])
+    version, missing, packages = environment.askPython(sys.executable, ["json", "no_such_module"])
     assert list(missing) == ["no_such_module"] and version == list(sys.version_info[:2]) and os.path.isdir(packages)
 
 

@@ -12,7 +12,7 @@ from pwem import Domain
 from pwem.viewers.viewer_coordinates import CoordinateViewer
 from pyworkflow.viewer import DESKTOP_TKINTER
 
-from .. import default_viewers, wizards
+from .. import objects, wizards
 from ..convert.micrographs.picks import candidatesFolder
 from ..protocols import CryodlProtImportModel, CryodlProtPick, CryodlProtThresholdPicks, CryodlProtTrainPicker
 from ..viewers import model_window, plots
@@ -125,8 +125,8 @@ class TestCryodlViewers(CryodlTest):
             pw.Config.VIEWERS.clear()
             pw.Config.VIEWERS.update(viewers)
             Domain._preferred_viewers = None
-            with mock.patch.object(default_viewers.importlib.util, "find_spec", return_value=spec):
-                default_viewers.preferWorkingViewers()
+            with mock.patch.object(objects.importlib.util, "find_spec", return_value=spec):
+                objects.preferWorkingViewers()
             return [self.found(p.outputCoordinates)[0] for p in (self.picked, self.empty, self.manual)]
         finally:
             pw.Config.VIEWERS.clear()

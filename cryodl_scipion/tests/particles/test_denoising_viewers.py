@@ -9,7 +9,7 @@ import pyworkflow as pw
 from pwem import Domain
 from pyworkflow.viewer import DESKTOP_TKINTER
 
-from ... import default_viewers, wizards
+from ... import objects, wizards
 from ...convert.particles.denoised import rawImageOf
 from ...protocols import (
     CryodlProtAssignOrientations,
@@ -179,7 +179,7 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
             pw.Config.VIEWERS.clear()
             pw.Config.VIEWERS["Volume"] = ["pwem.viewers.DataViewer"]
             Domain._preferred_viewers = None
-            default_viewers.preferWorkingViewers()
+            objects.preferWorkingViewers()
             self.assertIs(Domain.findViewers(self.map.outputVolume, DESKTOP_TKINTER)[0], CryodlVolumeViewer)
         finally:
             pw.Config.VIEWERS.clear()
