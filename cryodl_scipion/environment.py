@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the engine's environment is, whether it (or a Python that the user names) is whole, and the command that makes it."""
+"""Where the engine's environment is, whether it, or a Python that the user names, is whole, and how it is made."""
 
 import hashlib
 import json

@@ -15,7 +15,7 @@ from ...contract.recipes.reporting import ReportOutputs
 from ...io.files import whole_file
 from ...runner import Run, command
 from ..report.alarms import alarms_of, malformed_of, warnings_of
-from ..report.numbers import table
+from ..report.numbers import numbers_table
 from ..report.page import MARK, Content, page_of
 from ..report.pictures import Picture, class_picture, ctf_picture, fsc_picture, growth_picture, micrograph_pictures
 from ..report.runs import FoundRun, read_words, runs_of_folder, runs_of_project
@@ -53,7 +53,7 @@ def report(config: ReportConfig, run: Run) -> ReportOutputs:
         title=f"{name}: cryodl report",
         source=f"Scipion project {name}" if config.project else f"Results in {name}",
         runs=runs,
-        numbers=table(runs),
+        numbers=numbers_table(runs),
         alarms=alarms,
         warnings=warnings_of(runs) + unshown + unclear,
         malformed=malformed,

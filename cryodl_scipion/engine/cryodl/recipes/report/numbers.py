@@ -58,7 +58,7 @@ def growth(runs: typing.Sequence[FoundRun]) -> list[Series]:
     return [s for s in series if s.times]
 
 
-def table(runs: typing.Sequence[FoundRun]) -> list[tuple[str, str]]:
+def numbers_table(runs: typing.Sequence[FoundRun]) -> list[tuple[str, str]]:
     """(what, how many) for the head of the page; only what there is."""
     fits, picks, particles = ctf_fits(runs), picks_of(runs), particles_of(runs)
     rows: list[tuple[str, int | None]] = [
