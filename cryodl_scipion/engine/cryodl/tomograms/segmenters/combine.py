@@ -92,8 +92,11 @@ def _combined(cards: typing.Sequence[typing.Mapping[str, typing.Any]]) -> tuple[
 
 def _between(cards: typing.Sequence[typing.Mapping[str, typing.Any]]) -> tuple[float, float] | None:
     """The mean of the cards' ranges; None if one has none, as models that learned from labels of such tomograms."""
-    ranges = [card.get("boundary_range") for card in cards]
-    return None if None in ranges else tuple(np.mean(ranges, axis=0).tolist())
+    ranges = [card["boundary_range"] for card in cards if "boundary_range" in card]
+    if len(ranges) < len(cards):
+        return None
+    low, high = np.mean(ranges, axis=0)
+    return float(low), float(high)
 
 
 def _check(
