@@ -42,7 +42,7 @@ def control_metrics(
     centred, clean = _centred(pairs), _centred([tuple(denoise(x) for x in pair) for pair in pairs])
     raw = measure_powers(centred, mask)
     mixed = measure_powers([(c[k], x[1 - k]) for c, x in zip(clean, centred) for k in (0, 1)], mask)
-    means = measure_powers([(sum(x) / 2, sum(c) / 2) for x, c in zip(centred, clean)], mask)
+    means = measure_powers([((x + y) / 2, (c + d) / 2) for (x, y), (c, d) in zip(centred, clean)], mask)
     generator = torch.Generator().manual_seed(0)
     noises = [(a - b) / 2**0.5 for a, b in centred]
     random = [_random_phases(a, generator) for a, _ in centred]
