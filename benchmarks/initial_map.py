@@ -83,6 +83,7 @@ def initial_map(run, set, molecule, count=2000, snr=0.05, seed=1):
     judged = json.loads((folder / "found" / "judgement.json").read_text())
     right = made["determined"] and set == "one molecule"
     return dict(
+        count=count,
         verdict="yes" if made["determined"] else "no",
         truth=compared(made["map"], body) if right else None,
         resolution=made["resolution"],
