@@ -36,7 +36,7 @@ def test_errors_of_numpy_and_of_torch_are_known():
     assert all(map(is_memory_error, errors)) and not is_memory_error(RuntimeError("shapes differ"))
     sentence = memory_sentence(errors[2], COMMANDS["train-picker"])
     assert sentence.startswith("too little memory (a part of 2.00 GiB was refused). Try a smaller batch size (--batch-")
-    assert "(--memory)" in memory_sentence(MemoryError(), COMMANDS["segment"])
+    assert "Use a machine" in memory_sentence(MemoryError(), COMMANDS["segment"])
     assert memory_sentence(MemoryError(), COMMANDS["reconstruct"]).startswith("too little memory. Use a machine")
     assert memory_sentence(ValueError("x"), COMMANDS["pick"]) == ""
 
@@ -49,7 +49,7 @@ def test_too_little_memory_is_the_users_to_mend(project, monkeypatch, capsys):
     assert main(pick_arguments(project)) == 2
     assert Failure.read(project / "failure.json").kind == "input"
     error = capsys.readouterr().err
-    assert "Traceback" not in error and "--memory" in error
+    assert "Traceback" not in error and "too little memory" in error
 
 
 def test_the_limit_of_the_process_counts():

@@ -303,7 +303,7 @@ def test_the_command_says_what_was_annotated_when_the_window_is_closed(annotate,
 
     contract.Request("annotate", contract.AnnotateConfig(("tomo.mrc",), "drawn", tile=16)).write("request.json")
     assert annotate(mark) == 0
-    assert "membrane by anna: 0 tiles with it, 1 without." in capsys.readouterr().out
+    assert "0 tiles with membrane and 1 without it." in capsys.readouterr().out
     assert main(["annotate", "--request", "request.json", "--result", "result.json"]) == 0
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["outputs"] == {
@@ -327,7 +327,7 @@ def test_another_tomogram_under_an_annotated_name_is_refused(annotate, capsys):
 
 def test_a_window_that_is_closed_at_once_leaves_a_folder_and_a_warning(annotate, tmp_path, capsys):
     assert annotate(lambda session: None) == 0
-    assert "Nothing was annotated" in capsys.readouterr().err and read_annotations(tmp_path / "drawn").entries == []
+    assert "Nothing was annotated" in capsys.readouterr().out and read_annotations(tmp_path / "drawn").entries == []
 
 
 def test_without_a_screen_the_error_says_what_to_do(tmp_path, monkeypatch, capsys):

@@ -114,14 +114,14 @@ def test_the_same_seed_gives_the_same_volumes_whatever_their_number():
 
 def test_a_killed_run_continues_and_gives_the_same(monkeypatch):
     simulate("whole.star")
-    from cryodl.io import star
+    from cryodl.tomograms.commands import simulate_subtomograms as command
 
-    write = star.write_tables
-    monkeypatch.setattr(star, "write_tables", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+    write = command.write_tables
+    monkeypatch.setattr(command, "write_tables", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
     simulate(code=130)
     Path("s/001_000002.mrc").unlink()
     assert not Path("s.star").exists()
-    monkeypatch.setattr(star, "write_tables", write)
+    monkeypatch.setattr(command, "write_tables", write)
     simulate()
     assert torch.equal(volumes()[1], volumes("whole.star")[1]) and not Path("s.star.partial").exists()
 
