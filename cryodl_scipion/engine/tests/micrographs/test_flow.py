@@ -121,7 +121,7 @@ def evaluate(folder, capsys, picks="picks", more=()):
         )
         == 0
     )
-    return json.loads(capsys.readouterr().out)
+    return json.loads(capsys.readouterr().out)["metrics"]
 
 
 def test_particles_of_unseen_micrographs_are_found(flow, capsys):
