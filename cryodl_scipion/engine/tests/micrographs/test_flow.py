@@ -121,7 +121,8 @@ def evaluate(folder, capsys, picks="picks", more=()):
         )
         == 0
     )
-    return json.loads(capsys.readouterr().out)["metrics"]
+    printed = json.loads(capsys.readouterr().out)
+    return dict(printed["metrics"], micrographs=printed["micrographs"])
 
 
 def test_particles_of_unseen_micrographs_are_found(flow, capsys):
