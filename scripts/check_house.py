@@ -108,10 +108,19 @@ def of_networks(house: House) -> Lines:
             yield f"{house.place(path)}: NETWORKS names the {row.kind} {row.name}, and there is no class {row.method}."
 
 
+def of_stub(house: House) -> Lines:
+    """Whether the functions that editors and mypy see are those of the contract."""
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
+    path = house.engine / "__init__.pyi"
+    if not path.exists() or path.read_text(encoding="utf-8") != importlib.import_module("reference").stub():
+        yield f"{house.place(path)} is not that of the contract. Run: python scripts/reference.py --stub"
+
+
 def main() -> int:
     """Print what is missing. Returns the exit status."""
     house = House(Path(sys.argv[1] if len(sys.argv) > 1 else __file__ + "/../..").resolve())
-    missing = [line for check in (of_protocols, of_commands, of_networks) for line in check(house)]
+    checks = (of_protocols, of_commands, of_networks, of_stub)
+    missing = [line for check in checks for line in check(house)]
     print("\n".join(missing) if missing else "Protocols, commands and networks have all that belongs to them.")
     return bool(missing)
 

@@ -2,6 +2,7 @@
 """The reference pages of the documentation, written from the contract: every command with its parameters and outputs.
 
 python scripts/reference.py FOLDER
+python scripts/reference.py --stub      the commands as functions, for editors and mypy: cryodl/__init__.pyi anew
 """
 
 import os
@@ -104,8 +105,50 @@ def wing_of(command: contract.commands.Command) -> str:
     return folder if folder in WINGS else OTHERS
 
 
+STUB = Path(__file__).resolve().parent.parent / "cryodl_scipion" / "engine" / "cryodl" / "__init__.pyi"
+_STUB_HEAD = """# SPDX-License-Identifier: GPL-3.0-or-later
+# Written by scripts/reference.py --stub from the contract: each command as a function with its parameters.
+import os
+import typing
+
+from .contract import Result
+{imports}
+
+__version__: str
+Path = typing.Union[str, os.PathLike[str]]
+Paths = typing.Union[Path, typing.Sequence[Path]]
+
+def table(path: Path, name: str = "", pandas: bool = False) -> typing.Any: ...
+"""
+
+
+def stub() -> str:
+    """The text of the package's stub file."""
+    commands = [command for command in contract.COMMANDS.values() if command.wing]
+    outputs = {command.outputs for command in commands if command.outputs}
+    imports = sorted(f"from .{o.__module__.split('cryodl.')[1]} import {o.__name__}" for o in outputs)
+    return "\n".join([_STUB_HEAD.format(imports="\n".join(imports)), *map(_signature, commands)])
+
+
+def _signature(command: contract.commands.Command) -> str:
+    infos = [*contract.describe_all(command.config), *contract.settings_of(command)]
+    words = [f"{i.name}: {_type(i)}" + ("" if i.required else " = ...") for i in infos]
+    made = command.outputs.__name__ if command.outputs else "typing.Any"
+    lines = [f"def {command.function}(", "    *,", *(f"    {word}," for word in words), f") -> Result[{made}]:"]
+    return "\n".join([*lines, f'    """{command.summary}"""', ""])
+
+
+def _type(info: contract.params.ParamInfo) -> str:
+    plain = {"paths": "Paths", "str": "Path" if info.path else "str"}.get(info.kind, info.kind)
+    plain = f"typing.Literal[{', '.join(map(repr, info.choices))}]" if info.choices else plain
+    return plain if info.required or info.default is not None else f"typing.Optional[{plain}]"
+
+
 def main() -> None:
     """Write all pages into the folder of the command line."""
+    if sys.argv[1] == "--stub":
+        STUB.write_text(stub(), encoding="utf-8")
+        return
     for name, text in pages().items():
         path = os.path.join(sys.argv[1], name)
         os.makedirs(os.path.dirname(path), exist_ok=True)

@@ -1,0 +1,1120 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Written by scripts/reference.py --stub from the contract: each command as a function with its parameters.
+import os
+import typing
+
+from .contract import Result
+from .contract.maps.evaluating import CompareModelsOutputs
+from .contract.maps.evaluating import EvaluateMapOutputs
+from .contract.maps.improving import ImproveMapOutputs
+from .contract.maps.training import TrainMapImproverOutputs
+from .contract.micrographs.assessing import AssessMicrographsOutputs
+from .contract.micrographs.auto_picking import AutoPickOutputs
+from .contract.micrographs.by_hand import PickByHandOutputs
+from .contract.micrographs.class_labels import LabelsFromClassesOutputs
+from .contract.micrographs.comparing import ComparePicksOutputs
+from .contract.micrographs.comparing import EvaluatePicksOutputs
+from .contract.micrographs.consensus import ConsensusPicksOutputs
+from .contract.micrographs.ctf import EstimateCtfOutputs
+from .contract.micrographs.denoising import DenoiseMicrographsOutputs
+from .contract.micrographs.exporting import ExportRelionOutputs
+from .contract.micrographs.extracting import ExtractParticlesOutputs
+from .contract.micrographs.filaments import PickFilamentsOutputs
+from .contract.micrographs.picking import PickOutputs
+from .contract.micrographs.picking import ProposeBoxesOutputs
+from .contract.micrographs.simulating import SimulateMicrographsOutputs
+from .contract.micrographs.training import TrainPickerOutputs
+from .contract.particles.classes2d import Classify2DOutputs
+from .contract.particles.classes2d import SelectClassesOutputs
+from .contract.particles.denoising import DenoiseOutputs
+from .contract.particles.denoising import EvaluateDenoiserOutputs
+from .contract.particles.heterogeneity import FitHeterogeneityOutputs
+from .contract.particles.identifying import IdentifyOutputs
+from .contract.particles.initial_map import InitialMapOutputs
+from .contract.particles.integrity import AssessIntegrityOutputs
+from .contract.particles.latent import LatentVolumesOutputs
+from .contract.particles.latent import SelectLatentOutputs
+from .contract.particles.orienting import AssignOrientationsOutputs
+from .contract.particles.orienting import ReconstructOutputs
+from .contract.particles.simulating import SimulateParticlesOutputs
+from .contract.particles.training import TrainDenoiserOutputs
+from .contract.recipes.comparing_maps import CompareMapsOfPicksOutputs
+from .contract.recipes.reporting import ReportOutputs
+from .contract.tomograms.annotating import AnnotationsOutputs
+from .contract.tomograms.classifying import ClassifySubtomogramsOutputs
+from .contract.tomograms.classifying import TrainClassifierOutputs
+from .contract.tomograms.clustering import ClusterSubtomogramsOutputs
+from .contract.tomograms.denoising import DenoiseTomogramsOutputs
+from .contract.tomograms.detecting import DetectParticlesOutputs
+from .contract.tomograms.evaluating import EvaluateSegmentationOutputs
+from .contract.tomograms.exporting import ExportTomogramsOutputs
+from .contract.tomograms.features import MergeFeaturesOutputs
+from .contract.tomograms.features import PickFeaturesOutputs
+from .contract.tomograms.heterogeneity import FitSubtomogramHeterogeneityOutputs
+from .contract.tomograms.membranes import MeasureMembranesOutputs
+from .contract.tomograms.segmenting import SegmentOutputs
+from .contract.tomograms.segmenting import TrainSegmenterOutputs
+from .contract.tomograms.simulating import SimulateTomogramsOutputs
+from .contract.tomograms.simulating_subtomograms import SimulateSubtomogramsOutputs
+from .contract.tomograms.training_detectors import TrainDetectorOutputs
+
+__version__: str
+Path = typing.Union[str, os.PathLike[str]]
+Paths = typing.Union[Path, typing.Sequence[Path]]
+
+def table(path: Path, name: str = "", pandas: bool = False) -> typing.Any: ...
+
+def pick(
+    *,
+    micrographs: Paths,
+    pixel_size: float,
+    output: Path,
+    method: typing.Literal['network', 'templates'] = ...,
+    model: Path = ...,
+    structure: typing.Optional[Path] = ...,
+    particle_diameter: typing.Optional[float] = ...,
+    threshold: typing.Optional[float] = ...,
+    threshold_rule: typing.Literal['model', 'f1', 'count'] = ...,
+    contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
+    minimum_distance: typing.Optional[float] = ...,
+    border: float = ...,
+    avoid: typing.Literal['nothing', 'contamination', 'contamination and carbon'] = ...,
+    overwrite: bool = ...,
+    memory: float = ...,
+    pictures: int = ...,
+    feature_maps: int = ...,
+    names: Paths = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[PickOutputs]:
+    """Pick particles in micrographs with a trained model, or by templates."""
+
+def propose_boxes(
+    *,
+    micrographs: Paths,
+    coordinates: Path,
+    pixel_size: float,
+    particle_diameter: float,
+    output: Path,
+    count: int = ...,
+    names: Paths = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[ProposeBoxesOutputs]:
+    """Propose background and contamination boxes on micrographs whose particles are labelled."""
+
+def train_picker(
+    *,
+    micrographs: Paths,
+    coordinates: Path,
+    pixel_size: float,
+    particle_diameter: float,
+    output: Path,
+    background: typing.Optional[Path] = ...,
+    network: typing.Literal['unet', 'deeppicker', 'deepem', 'cryolo', 'topaz', 'eman2'] = ...,
+    labels: typing.Literal['auto', 'complete', 'boxes', 'sparse'] = ...,
+    contamination: typing.Optional[Path] = ...,
+    uncertain: typing.Optional[Path] = ...,
+    expected_particles: typing.Optional[float] = ...,
+    pu_criterion: typing.Literal['ge-binomial', 'nnpu'] = ...,
+    contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
+    start_from: typing.Optional[Path] = ...,
+    steps: typing.Optional[int] = ...,
+    recursions: int = ...,
+    patience: int = ...,
+    validation_fraction: float = ...,
+    batch_size: int = ...,
+    learning_rate: typing.Optional[float] = ...,
+    seed: int = ...,
+    names: Paths = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[TrainPickerOutputs]:
+    """Train a particle picker on labelled micrographs."""
+
+def auto_pick(
+    *,
+    micrographs: Paths,
+    pixel_size: float,
+    output: Path,
+    particle_diameter: typing.Optional[float] = ...,
+    model: Path = ...,
+    rounds: int = ...,
+    training_micrographs: int = ...,
+    corrections: typing.Optional[Path] = ...,
+    confident: float = ...,
+    steps: typing.Optional[int] = ...,
+    threshold: typing.Optional[float] = ...,
+    contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
+    border: float = ...,
+    seed: int = ...,
+    names: Paths = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[AutoPickOutputs]:
+    """Pick without labels: a general model picks, and is retrained on its confident picks until it no longer improves."""
+
+def pick_by_hand(
+    *,
+    micrographs: Paths,
+    pixel_size: float,
+    particle_diameter: float,
+    coordinates: Path,
+    start_from: typing.Optional[Path] = ...,
+    names: Paths = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[PickByHandOutputs]:
+    """Pick particles by hand, or correct picks, in a window. Every change is saved immediately."""
+
+def labels_from_classes(
+    *,
+    kept: Path,
+    micrographs: Paths,
+    pixel_size: float,
+    particle_diameter: float,
+    output: Path,
+    classified: typing.Optional[Path] = ...,
+    coordinates: typing.Optional[Path] = ...,
+    minimum_score: typing.Optional[float] = ...,
+    flip_y: bool = ...,
+    scale: float = ...,
+    names: Paths = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[LabelsFromClassesOutputs]:
+    """Make labels for a picker from 2-D classes: particles of kept classes are certain, those of rejected classes are removed."""
+
+def pick_filaments(
+    *,
+    micrographs: Paths,
+    pixel_size: float,
+    filament_diameter: float,
+    output: Path,
+    model: Path = ...,
+    segment_distance: typing.Optional[float] = ...,
+    minimum_length: typing.Optional[float] = ...,
+    threshold: typing.Optional[float] = ...,
+    contrast: typing.Literal['dark', 'bright'] = ...,
+    keep_edges: bool = ...,
+    border: typing.Optional[float] = ...,
+    overwrite: bool = ...,
+    memory: float = ...,
+    pictures: int = ...,
+    names: Paths = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[PickFilamentsOutputs]:
+    """Trace filaments in micrographs and place segments along them."""
+
+def compare_picks(
+    *,
+    picks: Paths,
+    pixel_size: float,
+    particle_diameter: float,
+    reference: typing.Optional[Path] = ...,
+    tolerance: float = ...,
+    micrographs: Paths = ...,
+    border: float = ...,
+    output: typing.Optional[Path] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[ComparePicksOutputs]:
+    """Compare several sets of picks with a reference, and with each other."""
+
+def evaluate_picks(
+    *,
+    coordinates: Path,
+    reference: Path,
+    pixel_size: float,
+    particle_diameter: float,
+    tolerance: float = ...,
+    micrographs: Paths = ...,
+    border: float = ...,
+    threshold: float = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[EvaluatePicksOutputs]:
+    """Compare picks with reference coordinates, matched one to one."""
+
+def consensus_picks(
+    *,
+    picks: Paths,
+    pixel_size: float,
+    particle_diameter: float,
+    output: Path,
+    rule: typing.Literal['at-least', 'score'] = ...,
+    minimum_sets: int = ...,
+    minimum_score: float = ...,
+    tolerance: float = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[ConsensusPicksOutputs]:
+    """Combine several sets of picks: keep the particles that several of them found."""
+
+def assess_micrographs(
+    *,
+    micrographs: Paths,
+    pixel_size: float,
+    particle_diameter: float,
+    output: Path,
+    coordinates: typing.Optional[Path] = ...,
+    minimum_particles: typing.Optional[int] = ...,
+    minimum_score: typing.Optional[float] = ...,
+    maximum_contaminated: float = ...,
+    maximum_carbon: float = ...,
+    maximum_gradient: typing.Optional[float] = ...,
+    names: Paths = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[AssessMicrographsOutputs]:
+    """Measure micrographs (particles, scores, contamination, carbon, ice) and split them into good and bad ones."""
+
+def estimate_ctf(
+    *,
+    micrographs: Paths,
+    pixel_size: float,
+    voltage: float,
+    spherical_aberration: float,
+    output: Path,
+    amplitude_contrast: float = ...,
+    minimum_defocus: float = ...,
+    maximum_defocus: float = ...,
+    maximum_astigmatism: float = ...,
+    lowest_resolution: float = ...,
+    highest_resolution: float = ...,
+    find_phase_shift: bool = ...,
+    names: Paths = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[EstimateCtfOutputs]:
+    """Estimate defocus and astigmatism of micrographs from the Thon rings in their power spectra."""
+
+def denoise_micrographs(
+    *,
+    micrographs: Paths,
+    pixel_size: float,
+    output: Path,
+    model: typing.Optional[Path] = ...,
+    method: typing.Literal['auto', 'even-odd', 'added-noise'] = ...,
+    even: Paths = ...,
+    odd: Paths = ...,
+    training_micrographs: int = ...,
+    steps: typing.Optional[int] = ...,
+    resolution: typing.Optional[float] = ...,
+    names: Paths = ...,
+    seed: int = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[DenoiseMicrographsOutputs]:
+    """Denoise micrographs for viewing and picking, with a network that learns from the micrographs themselves."""
+
+def extract_particles(
+    *,
+    coordinates: Path,
+    micrographs: Paths,
+    pixel_size: float,
+    particle_diameter: float,
+    output: Path,
+    ctf: typing.Optional[Path] = ...,
+    box: int = ...,
+    scaled_box: int = ...,
+    contrast: typing.Literal['dark', 'bright'] = ...,
+    normalise: bool = ...,
+    flip_phases: bool = ...,
+    edge: typing.Literal['drop', 'fill'] = ...,
+    voltage: typing.Optional[float] = ...,
+    spherical_aberration: typing.Optional[float] = ...,
+    amplitude_contrast: typing.Optional[float] = ...,
+    names: Paths = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[ExtractParticlesOutputs]:
+    """Extract normalised particles with their CTF from micrographs, into a RELION STAR file with one stack per micrograph."""
+
+def export_relion(
+    *,
+    coordinates: Path,
+    micrographs: Paths,
+    pixel_size: float,
+    particle_diameter: float,
+    output: Path,
+    project: Path = ...,
+    box: int = ...,
+    contrast: typing.Literal['dark', 'bright'] = ...,
+    flip_y: bool = ...,
+    voltage: float = ...,
+    spherical_aberration: float = ...,
+    amplitude_contrast: float = ...,
+    names: Paths = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[ExportRelionOutputs]:
+    """Export picks to RELION 3.1, 4, 5 and cryoSPARC, and print the command that extracts the particles."""
+
+def simulate_micrographs(
+    *,
+    structure: Path,
+    pixel_size: float,
+    count: int,
+    output: Path,
+    size: int = ...,
+    particles: int = ...,
+    minimum_distance: float = ...,
+    orientations: typing.Optional[Path] = ...,
+    snr: float = ...,
+    snr_max: typing.Optional[float] = ...,
+    dose: float = ...,
+    noise_from: Paths = ...,
+    ice: float = ...,
+    aggregates: float = ...,
+    carbon: float = ...,
+    gradient: float = ...,
+    contrast: typing.Literal['dark', 'bright'] = ...,
+    box_size: typing.Optional[int] = ...,
+    minimum_defocus: float = ...,
+    maximum_defocus: float = ...,
+    astigmatism: float = ...,
+    voltage: float = ...,
+    spherical_aberration: float = ...,
+    amplitude_contrast: float = ...,
+    seed: int = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[SimulateMicrographsOutputs]:
+    """Simulate micrographs of a structure or map, with exact coordinates, orientations and CTF."""
+
+def classify_2d(
+    *,
+    particles: Path,
+    output: Path,
+    classes: int = ...,
+    classes_from: typing.Optional[Path] = ...,
+    again: bool = ...,
+    mask_diameter: typing.Optional[float] = ...,
+    max_shift: typing.Optional[float] = ...,
+    resolution: typing.Optional[float] = ...,
+    correct_ctf: bool = ...,
+    epochs: int = ...,
+    ranker: typing.Optional[Path] = ...,
+    contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
+    seed: int = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[Classify2DOutputs]:
+    """Classify particles into 2-D classes: aligned, CTF-corrected averages, each with a score."""
+
+def select_classes(
+    *,
+    classes: Path,
+    output: Path,
+    threshold: typing.Optional[float] = ...,
+    minimum_particles: int = ...,
+    good_lost: float = ...,
+    particles: typing.Optional[Path] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[SelectClassesOutputs]:
+    """Select 2-D classes and keep their particles."""
+
+def initial_map(
+    *,
+    particles: Path,
+    output: Path,
+    mask_diameter: typing.Optional[float] = ...,
+    most: int = ...,
+    contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+    seed: int = ...,
+) -> Result[InitialMapOutputs]:
+    """Find a first map of a molecule whose structure is not known, and judge whether it may be believed."""
+
+def assign_orientations(
+    *,
+    particles: Path,
+    structure: Path,
+    output: Path,
+    model: typing.Optional[Path] = ...,
+    angular_step: float = ...,
+    refine: bool = ...,
+    max_shift: typing.Optional[float] = ...,
+    resolution: typing.Optional[float] = ...,
+    symmetry: str = ...,
+    contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
+    noise_substitution: typing.Optional[float] = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[AssignOrientationsOutputs]:
+    """Assign Euler angles and shifts to particles by comparison with projections of a structure."""
+
+def reconstruct(
+    *,
+    particles: Path,
+    output: Path,
+    symmetry: str = ...,
+    correct_ctf: bool = ...,
+    mask_diameter: typing.Optional[float] = ...,
+    noise_control: typing.Optional[Path] = ...,
+    substituted: typing.Optional[Path] = ...,
+    seed: int = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[ReconstructOutputs]:
+    """Back-project oriented particles into a map and its two half-maps."""
+
+def denoise(
+    *,
+    particles: Path,
+    model: Path,
+    output: Path,
+    contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
+    batch_size: int = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[DenoiseOutputs]:
+    """Denoise particle images: with a network trained on their structure, or blindly, without a known structure."""
+
+def evaluate_denoiser(
+    *,
+    particles: Path,
+    model: Path,
+    structure: Path,
+    output: Path,
+    unseen: typing.Optional[Path] = ...,
+    unseen_structure: typing.Optional[Path] = ...,
+    count: int = ...,
+    symmetry: str = ...,
+    contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
+    seed: int = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[EvaluateDenoiserOutputs]:
+    """Measure what a denoiser recovers and what it invents, by comparison with ground truth and controls."""
+
+def train_denoiser(
+    *,
+    particles: Paths,
+    structure: Paths,
+    output: Path,
+    network: typing.Literal['posterior', 'swinconv', 'cgan'] = ...,
+    loss: typing.Literal['l1', 'exponential'] = ...,
+    adversarial_weight: typing.Optional[float] = ...,
+    simulated_fraction: float = ...,
+    resolution: typing.Optional[float] = ...,
+    split_by: typing.Literal['auto', 'micrograph', 'half', 'random'] = ...,
+    validation_fraction: float = ...,
+    contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
+    start_from: typing.Optional[Path] = ...,
+    steps: typing.Optional[int] = ...,
+    patience: int = ...,
+    batch_size: typing.Optional[int] = ...,
+    learning_rate: typing.Optional[float] = ...,
+    seed: int = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[TrainDenoiserOutputs]:
+    """Train a network that denoises particle images, with projections of a known structure as targets."""
+
+def fit_heterogeneity(
+    *,
+    particles: Path,
+    reference: Path,
+    output: Path,
+    method: typing.Literal['linear', 'gaussian', 'auto'] = ...,
+    latent: int = ...,
+    mask: typing.Optional[Path] = ...,
+    resolution: typing.Optional[float] = ...,
+    maps: int = ...,
+    axes: int = ...,
+    clusters: int = ...,
+    classes: typing.Optional[int] = ...,
+    umap: bool = ...,
+    tolerance: float = ...,
+    contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
+    gaussians: int = ...,
+    anchors: int = ...,
+    seed: int = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[FitHeterogeneityOutputs]:
+    """Fit a latent space to oriented particles: how the molecule moves, what it lacks, or that neither is found."""
+
+def select_latent(
+    *,
+    particles: Path,
+    output: Path,
+    region: typing.Optional[str] = ...,
+    clusters: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[SelectLatentOutputs]:
+    """Select the particles, or the subtomograms, in a region or in clusters of a latent space."""
+
+def latent_volumes(
+    *,
+    particles: Path,
+    output: Path,
+    axes: str = ...,
+    maps: int = ...,
+    points: typing.Optional[str] = ...,
+    per_map: typing.Optional[int] = ...,
+    mask_diameter: typing.Optional[float] = ...,
+    domain: typing.Optional[Path] = ...,
+    contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
+    seed: int = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[LatentVolumesOutputs]:
+    """Reconstruct maps at points of a latent space, or along its dense regions, from the particles nearby."""
+
+def assess_integrity(
+    *,
+    particles: Path,
+    structures: Paths,
+    output: Path,
+    names: Paths = ...,
+    model: typing.Optional[Path] = ...,
+    orientations: typing.Literal['auto', 'given', 'search'] = ...,
+    angular_step: float = ...,
+    resolution: typing.Optional[float] = ...,
+    contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[AssessIntegrityOutputs]:
+    """Assign each particle the probability that it is the whole complex or only a part of it."""
+
+def identify(
+    *,
+    particles: Path,
+    structures: Paths,
+    output: Path,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[IdentifyOutputs]:
+    """Find which structures of a folder the particles show: how surely, what share of each, or that it is none."""
+
+def simulate_particles(
+    *,
+    structure: Path,
+    pixel_size: float,
+    box: int,
+    count: int,
+    snr: float,
+    output: Path,
+    max_shift: float = ...,
+    orientations: typing.Optional[Path] = ...,
+    per_micrograph: int = ...,
+    contrast: typing.Literal['dark', 'bright'] = ...,
+    structures: Paths = ...,
+    missing_chains: typing.Optional[str] = ...,
+    domain: typing.Optional[str] = ...,
+    hinge_axis: typing.Optional[str] = ...,
+    hinge_range: float = ...,
+    hinge_states: int = ...,
+    weights: typing.Optional[str] = ...,
+    ctf_from: typing.Optional[Path] = ...,
+    minimum_defocus: float = ...,
+    maximum_defocus: float = ...,
+    astigmatism: float = ...,
+    voltage: float = ...,
+    spherical_aberration: float = ...,
+    amplitude_contrast: float = ...,
+    snr_area: typing.Literal['box', 'particle'] = ...,
+    seed: int = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[SimulateParticlesOutputs]:
+    """Simulate particle images of a structure, with known orientations, shifts and CTF, and their noise-free projections."""
+
+def train_segmenter(
+    *,
+    output: Path,
+    pixel_size: typing.Optional[float] = ...,
+    tomograms: Paths = ...,
+    labels: Paths = ...,
+    label: typing.Optional[int] = ...,
+    tiles: int = ...,
+    annotations: typing.Optional[Path] = ...,
+    feature: typing.Optional[str] = ...,
+    annotator: typing.Optional[str] = ...,
+    network: typing.Literal['unet', 'unet2d', 'unet3d', 'eman2', 'unet16', 'unet32'] = ...,
+    working_pixel_size: typing.Optional[float] = ...,
+    steps: typing.Optional[int] = ...,
+    patience: int = ...,
+    validation_fraction: float = ...,
+    batch_size: typing.Optional[int] = ...,
+    learning_rate: typing.Optional[float] = ...,
+    start_from: typing.Optional[Path] = ...,
+    names: Paths = ...,
+    seed: int = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[TrainSegmenterOutputs]:
+    """Train a network that segments one feature in tomograms, from the labels of one annotator."""
+
+def segment(
+    *,
+    tomograms: Paths,
+    model: Paths,
+    output: Path,
+    pixel_size: typing.Optional[float] = ...,
+    annotators: typing.Literal['combined', 'each'] = ...,
+    scores: typing.Literal['float16', 'int8', 'float32'] = ...,
+    noise_limit: typing.Optional[float] = ...,
+    memory: float = ...,
+    names: Paths = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[SegmentOutputs]:
+    """Segment features in tomograms, with one score volume for each tomogram and feature."""
+
+def annotate(
+    *,
+    tomograms: Paths,
+    annotations: Path,
+    feature: str = ...,
+    annotator: str = ...,
+    tile: int = ...,
+    pixel_size: typing.Optional[float] = ...,
+    names: Paths = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[AnnotationsOutputs]:
+    """Open a window to draw features on tiles of tomograms, and to mark tiles that do not contain them."""
+
+def import_annotations(
+    *,
+    annotations: Path,
+    feature: str,
+    annotator: str = ...,
+    tomograms: Paths = ...,
+    labels: Paths = ...,
+    label: typing.Optional[int] = ...,
+    tiles: typing.Optional[Path] = ...,
+    drawings: typing.Optional[Path] = ...,
+    pixel_size: typing.Optional[float] = ...,
+    positive_tiles: int = ...,
+    negative_tiles: int = ...,
+    tile: int = ...,
+    names: Paths = ...,
+    seed: int = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[AnnotationsOutputs]:
+    """Import label volumes, or stacks of tiles and drawings, into a folder of annotations."""
+
+def join_annotations(
+    *,
+    annotations: Path,
+    folders: Paths,
+    tomograms: Paths = ...,
+    names: Paths = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[AnnotationsOutputs]:
+    """Combine the tiles of several folders of annotations in one folder. Tiles that it already contains are not added again."""
+
+def merge_features(
+    *,
+    scores: Path,
+    output: Path,
+    threshold: Paths = ...,
+    minimum_size: float = ...,
+    smoothing: float = ...,
+    competitive: bool = ...,
+    surfaces: bool = ...,
+    memory: float = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[MergeFeaturesOutputs]:
+    """Merge the score volumes of several features into one label volume for each tomogram, and list the components found."""
+
+def pick_features(
+    *,
+    segmentations: Paths,
+    output: Path,
+    label: typing.Optional[int] = ...,
+    shape: typing.Literal['centres', 'particles', 'filaments', 'membranes'] = ...,
+    threshold: float = ...,
+    pixel_size: typing.Optional[float] = ...,
+    diameter: typing.Optional[float] = ...,
+    spacing: float = ...,
+    minimum_size: float = ...,
+    maximum_size: typing.Optional[float] = ...,
+    border: float = ...,
+    tilt_series_pixel_size: typing.Optional[float] = ...,
+    names: Paths = ...,
+    seed: int = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[PickFeaturesOutputs]:
+    """Pick 3-D coordinates from a segmentation: centres of components, or points along filaments and on membranes."""
+
+def measure_membranes(
+    *,
+    segmentations: Paths,
+    output: Path,
+    label: typing.Optional[int] = ...,
+    threshold: float = ...,
+    pixel_size: typing.Optional[float] = ...,
+    spacing: float = ...,
+    minimum_size: float = ...,
+    border: float = ...,
+    tilt_series_pixel_size: typing.Optional[float] = ...,
+    names: Paths = ...,
+    seed: int = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[MeasureMembranesOutputs]:
+    """Measure each segmented membrane (surface, area, thickness, curvature, distance to the others), and write points with normals on it for picking."""
+
+def evaluate_segmentation(
+    *,
+    segmentations: Paths,
+    labels: Paths,
+    output: Path,
+    label: typing.Optional[int] = ...,
+    threshold: float = ...,
+    tomograms: Paths = ...,
+    pixel_size: typing.Optional[float] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[EvaluateSegmentationOutputs]:
+    """Compare segmentations with labels: Dice score, boundary error and components found, for each feature."""
+
+def denoise_tomograms(
+    *,
+    output: Path,
+    tomograms: Paths = ...,
+    even: Paths = ...,
+    odd: Paths = ...,
+    model: typing.Optional[Path] = ...,
+    fill_wedge: bool = ...,
+    tilt_min: float = ...,
+    tilt_max: float = ...,
+    network: typing.Literal['unet3d', 'unet3d_wide'] = ...,
+    training_tomograms: int = ...,
+    steps: typing.Optional[int] = ...,
+    halves: bool = ...,
+    pixel_size: typing.Optional[float] = ...,
+    memory: float = ...,
+    names: Paths = ...,
+    seed: int = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[DenoiseTomogramsOutputs]:
+    """Denoise tomograms and fill in their missing wedge, with a network that learns from their even and odd halves."""
+
+def detect_particles(
+    *,
+    tomograms: Paths,
+    output: Path,
+    template: typing.Optional[Path] = ...,
+    model: typing.Optional[Path] = ...,
+    pixel_size: typing.Optional[float] = ...,
+    threshold: Paths = ...,
+    false_detections: float = ...,
+    minimum_distance: typing.Optional[float] = ...,
+    border: float = ...,
+    diameter: typing.Optional[float] = ...,
+    template_pixel_size: typing.Optional[float] = ...,
+    symmetry: str = ...,
+    resolution: typing.Optional[float] = ...,
+    angular_step: typing.Optional[float] = ...,
+    tilt_min: float = ...,
+    tilt_max: float = ...,
+    defocus: float = ...,
+    phase_flipped: bool = ...,
+    whitening: bool = ...,
+    contrast: typing.Literal['dark', 'bright'] = ...,
+    control: float = ...,
+    memory: float = ...,
+    tilt_series_pixel_size: typing.Optional[float] = ...,
+    names: Paths = ...,
+    seed: int = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[DetectParticlesOutputs]:
+    """Find particles in tomograms, with a template in all orientations or with a trained detector."""
+
+def train_detector(
+    *,
+    output: Path,
+    tomograms: Paths,
+    coordinates: Paths,
+    diameter: Paths,
+    species: Paths = ...,
+    pixel_size: typing.Optional[float] = ...,
+    working_pixel_size: typing.Optional[float] = ...,
+    network: typing.Literal['unet3d', 'wide'] = ...,
+    beta: float = ...,
+    steps: typing.Optional[int] = ...,
+    patience: int = ...,
+    validation_fraction: float = ...,
+    batch_size: typing.Optional[int] = ...,
+    learning_rate: typing.Optional[float] = ...,
+    start_from: typing.Optional[Path] = ...,
+    names: Paths = ...,
+    seed: int = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[TrainDetectorOutputs]:
+    """Train a network that detects particles of one or several species in tomograms, from their coordinates."""
+
+def train_classifier(
+    *,
+    subtomograms: Path,
+    output: Path,
+    network: typing.Literal['likelihood', 'dsrf3d', 'rb3d', 'cb3d'] = ...,
+    class_names: Paths = ...,
+    particle_diameter: typing.Optional[float] = ...,
+    resolution: typing.Optional[float] = ...,
+    tilt_min: float = ...,
+    tilt_max: float = ...,
+    contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
+    steps: typing.Optional[int] = ...,
+    patience: int = ...,
+    validation_fraction: float = ...,
+    batch_size: typing.Optional[int] = ...,
+    learning_rate: typing.Optional[float] = ...,
+    seed: int = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[TrainClassifierOutputs]:
+    """Train a classifier of subtomograms on labelled subtomograms (rlnClassNumber)."""
+
+def classify_subtomograms(
+    *,
+    subtomograms: Path,
+    model: Path,
+    output: Path,
+    rejected_fraction: typing.Optional[float] = ...,
+    ground_truth: bool = ...,
+    tilt_min: float = ...,
+    tilt_max: float = ...,
+    contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
+    averages: bool = ...,
+    batch_size: int = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[ClassifySubtomogramsOutputs]:
+    """Assign a class to each subtomogram; class 0 if it belongs to no class of the training."""
+
+def cluster_subtomograms(
+    *,
+    subtomograms: Path,
+    output: Path,
+    classes: int = ...,
+    embedding: typing.Literal['pca', 'similarity', 'autoencoder'] = ...,
+    align: typing.Literal['auto', 'given', 'search', 'none'] = ...,
+    components: int = ...,
+    compensate: bool = ...,
+    particle_diameter: typing.Optional[float] = ...,
+    resolution: typing.Optional[float] = ...,
+    tilt_min: float = ...,
+    tilt_max: float = ...,
+    contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
+    seed: int = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[ClusterSubtomogramsOutputs]:
+    """Cluster subtomograms without labels. Pairs are compared at the Fourier coefficients that were measured in both."""
+
+def fit_subtomogram_heterogeneity(
+    *,
+    subtomograms: Path,
+    output: Path,
+    latent: int = ...,
+    mask: typing.Optional[Path] = ...,
+    particle_diameter: typing.Optional[float] = ...,
+    resolution: typing.Optional[float] = ...,
+    maps: int = ...,
+    axes: int = ...,
+    clusters: int = ...,
+    umap: bool = ...,
+    tilt_min: float = ...,
+    tilt_max: float = ...,
+    tolerance: float = ...,
+    contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
+    seed: int = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[FitSubtomogramHeterogeneityOutputs]:
+    """Fit a latent space to aligned subtomograms: how the molecule moves, what it lacks, or that neither is found."""
+
+def export_tomograms(
+    *,
+    tomograms: Paths,
+    output: Path,
+    coordinates: Paths = ...,
+    volumes: bool = ...,
+    labels: bool = ...,
+    points: Paths = ...,
+    tilt_min: typing.Optional[float] = ...,
+    tilt_max: typing.Optional[float] = ...,
+    pixel_size: typing.Optional[float] = ...,
+    names: Paths = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[ExportTomogramsOutputs]:
+    """Export tomograms, scores or labels as OME-Zarr, and coordinates with orientations to other programs."""
+
+def simulate_tomograms(
+    *,
+    output: Path,
+    structures: Paths = ...,
+    copies: Paths = ...,
+    pixel_size: float = ...,
+    size: int = ...,
+    thickness: int = ...,
+    count: int = ...,
+    vesicles: int = ...,
+    membranes: int = ...,
+    microtubules: int = ...,
+    filaments: int = ...,
+    fiducials: int = ...,
+    snr: float = ...,
+    tilt_min: float = ...,
+    tilt_max: float = ...,
+    tilt_step: float = ...,
+    dose: float = ...,
+    defocus: float = ...,
+    defocus_spread: float = ...,
+    voltage: float = ...,
+    spherical_aberration: float = ...,
+    amplitude_contrast: float = ...,
+    contrast: typing.Literal['dark', 'bright'] = ...,
+    tilt_series: bool = ...,
+    halves: bool = ...,
+    alignment_error: float = ...,
+    ctf_gradient: bool = ...,
+    membrane_proteins: float = ...,
+    crowding: float = ...,
+    seed: int = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[SimulateTomogramsOutputs]:
+    """Simulate tomograms of cells with structures, membranes, filaments and fiducials, and their exact labels, positions and angles."""
+
+def simulate_subtomograms(
+    *,
+    structures: Paths,
+    output: Path,
+    pixel_size: float = ...,
+    box: int = ...,
+    count: int = ...,
+    snr: float = ...,
+    max_shift: float = ...,
+    tilt_min: float = ...,
+    tilt_max: float = ...,
+    tilt_step: float = ...,
+    defocus: float = ...,
+    defocus_spread: float = ...,
+    voltage: float = ...,
+    spherical_aberration: float = ...,
+    amplitude_contrast: float = ...,
+    contrast: typing.Literal['dark', 'bright'] = ...,
+    seed: int = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[SimulateSubtomogramsOutputs]:
+    """Simulate subtomograms of several structures with missing wedge, CTF and noise, and their exact classes and angles."""
+
+def improve_map(
+    *,
+    map: typing.Optional[Path] = ...,
+    half_maps: Paths = ...,
+    output: typing.Optional[Path] = ...,
+    model: Path = ...,
+    pixel_size: typing.Optional[float] = ...,
+    resolution: typing.Optional[float] = ...,
+    mask: typing.Optional[Path] = ...,
+    mask_structure: typing.Optional[Path] = ...,
+    mask_radius: float = ...,
+    confidence: bool = ...,
+    input_weight: float = ...,
+    overlap: int = ...,
+    batch_size: typing.Optional[int] = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[ImproveMapOutputs]:
+    """Improve the local contrast of a map with a trained network."""
+
+def evaluate_map(
+    *,
+    map: Path,
+    structure: Path,
+    half_maps: Paths = ...,
+    before: typing.Optional[Path] = ...,
+    improver: typing.Optional[Path] = ...,
+    mask: typing.Optional[Path] = ...,
+    mask_radius: float = ...,
+    resolution: typing.Optional[float] = ...,
+    pixel_size: typing.Optional[float] = ...,
+    output: typing.Optional[Path] = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[EvaluateMapOutputs]:
+    """Measure a map against an atomic model, and two half-maps against each other."""
+
+def compare_models(
+    *,
+    structure: Path,
+    reference: Path,
+    distance: float = ...,
+    output: typing.Optional[Path] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[CompareModelsOutputs]:
+    """Compare an atomic model with a reference model: matched residues, sequence, RMSD."""
+
+def train_map_improver(
+    *,
+    output: Path,
+    pairs: typing.Optional[Path] = ...,
+    structures: Paths = ...,
+    leave_out: Paths = ...,
+    network: typing.Literal['fast', 'swinconv'] = ...,
+    simulated: int = ...,
+    resolution_min: float = ...,
+    resolution_max: float = ...,
+    working_pixel_size: float = ...,
+    target_resolution: float = ...,
+    local_resolution: bool = ...,
+    local_effects: bool = ...,
+    ssim_weight: float = ...,
+    q_score_weight: float = ...,
+    fsc_weight: float = ...,
+    attention: bool = ...,
+    width: typing.Optional[int] = ...,
+    start_from: typing.Optional[Path] = ...,
+    steps: typing.Optional[int] = ...,
+    patience: int = ...,
+    validation_fraction: float = ...,
+    batch_size: typing.Optional[int] = ...,
+    learning_rate: typing.Optional[float] = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+    seed: int = ...,
+) -> Result[TrainMapImproverOutputs]:
+    """Train a network that turns reconstructed maps into maps simulated from their atomic models."""
+
+def compare_maps_of_picks(
+    *,
+    picks: Paths,
+    micrographs: Paths,
+    pixel_size: float,
+    structure: Path,
+    output: Path,
+    reference: typing.Optional[Path] = ...,
+    ctf: typing.Optional[Path] = ...,
+    particle_diameter: typing.Optional[float] = ...,
+    symmetry: str = ...,
+    contrast: typing.Literal['dark', 'bright'] = ...,
+    maximum_particles: typing.Optional[int] = ...,
+    box: int = ...,
+    scaled_box: int = ...,
+    angular_step: float = ...,
+    resolution: typing.Optional[float] = ...,
+    max_shift: typing.Optional[float] = ...,
+    mask_diameter: typing.Optional[float] = ...,
+    voltage: typing.Optional[float] = ...,
+    spherical_aberration: typing.Optional[float] = ...,
+    amplitude_contrast: typing.Optional[float] = ...,
+    names: Paths = ...,
+    seed: int = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[CompareMapsOfPicksOutputs]:
+    """Compare sets of picks by the resolution of the maps that their particles give, oriented by a known structure."""
+
+def report(
+    *,
+    output: Path,
+    project: typing.Optional[Path] = ...,
+    folder: typing.Optional[Path] = ...,
+    words: typing.Optional[Path] = ...,
+    own: str = ...,
+    micrographs: int = ...,
+    refresh: int = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[ReportOutputs]:
+    """Write an HTML report of a project: statistics, micrographs with picks, classes, FSC, warnings, methods."""
