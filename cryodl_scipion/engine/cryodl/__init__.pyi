@@ -8,18 +8,18 @@ from .contract.maps.evaluating import CompareModelsOutputs
 from .contract.maps.evaluating import EvaluateMapOutputs
 from .contract.maps.improving import ImproveMapOutputs
 from .contract.maps.training import TrainMapImproverOutputs
-from .contract.micrographs.assessing import AssessMicrographsOutputs
-from .contract.micrographs.auto_picking import AutoPickOutputs
-from .contract.micrographs.by_hand import PickByHandOutputs
-from .contract.micrographs.class_labels import LabelsFromClassesOutputs
 from .contract.micrographs.comparing import ComparePicksOutputs
+from .contract.micrographs.comparing import ConsensusPicksOutputs
 from .contract.micrographs.comparing import EvaluatePicksOutputs
-from .contract.micrographs.consensus import ConsensusPicksOutputs
-from .contract.micrographs.ctf import EstimateCtfOutputs
-from .contract.micrographs.denoising import DenoiseMicrographsOutputs
-from .contract.micrographs.exporting import ExportRelionOutputs
-from .contract.micrographs.extracting import ExtractParticlesOutputs
-from .contract.micrographs.filaments import PickFilamentsOutputs
+from .contract.micrographs.comparing import ExportRelionOutputs
+from .contract.micrographs.images import AssessMicrographsOutputs
+from .contract.micrographs.images import DenoiseMicrographsOutputs
+from .contract.micrographs.images import EstimateCtfOutputs
+from .contract.micrographs.images import ExtractParticlesOutputs
+from .contract.micrographs.labelling import LabelsFromClassesOutputs
+from .contract.micrographs.labelling import PickByHandOutputs
+from .contract.micrographs.picking import AutoPickOutputs
+from .contract.micrographs.picking import PickFilamentsOutputs
 from .contract.micrographs.picking import PickOutputs
 from .contract.micrographs.picking import ProposeBoxesOutputs
 from .contract.micrographs.simulating import SimulateMicrographsOutputs
@@ -28,7 +28,6 @@ from .contract.particles.classes2d import Classify2DOutputs
 from .contract.particles.classes2d import SelectClassesOutputs
 from .contract.particles.denoising import DenoiseOutputs
 from .contract.particles.denoising import EvaluateDenoiserOutputs
-from .contract.particles.heterogeneity import FitHeterogeneityOutputs
 from .contract.particles.identifying import IdentifyOutputs
 from .contract.particles.initial_map import InitialMapOutputs
 from .contract.particles.integrity import AssessIntegrityOutputs
@@ -39,24 +38,23 @@ from .contract.particles.orienting import ReconstructOutputs
 from .contract.particles.simulating import SimulateParticlesOutputs
 from .contract.particles.training import TrainDenoiserOutputs
 from .contract.recipes.comparing_maps import CompareMapsOfPicksOutputs
+from .contract.recipes.heterogeneity import FitHeterogeneityOutputs
 from .contract.recipes.reporting import ReportOutputs
 from .contract.tomograms.annotating import AnnotationsOutputs
 from .contract.tomograms.classifying import ClassifySubtomogramsOutputs
 from .contract.tomograms.classifying import TrainClassifierOutputs
-from .contract.tomograms.clustering import ClusterSubtomogramsOutputs
 from .contract.tomograms.denoising import DenoiseTomogramsOutputs
 from .contract.tomograms.detecting import DetectParticlesOutputs
-from .contract.tomograms.evaluating import EvaluateSegmentationOutputs
+from .contract.tomograms.detecting import TrainDetectorOutputs
 from .contract.tomograms.exporting import ExportTomogramsOutputs
+from .contract.tomograms.features import EvaluateSegmentationOutputs
+from .contract.tomograms.features import MeasureMembranesOutputs
 from .contract.tomograms.features import MergeFeaturesOutputs
 from .contract.tomograms.features import PickFeaturesOutputs
-from .contract.tomograms.heterogeneity import FitSubtomogramHeterogeneityOutputs
-from .contract.tomograms.membranes import MeasureMembranesOutputs
 from .contract.tomograms.segmenting import SegmentOutputs
 from .contract.tomograms.segmenting import TrainSegmenterOutputs
+from .contract.tomograms.simulating import SimulateSubtomogramsOutputs
 from .contract.tomograms.simulating import SimulateTomogramsOutputs
-from .contract.tomograms.simulating_subtomograms import SimulateSubtomogramsOutputs
-from .contract.tomograms.training_detectors import TrainDetectorOutputs
 
 __version__: str
 Path = typing.Union[str, os.PathLike[str]]
@@ -80,12 +78,11 @@ def pick(
     border: float = ...,
     avoid: typing.Literal['nothing', 'contamination', 'contamination and carbon'] = ...,
     overwrite: bool = ...,
-    memory: float = ...,
     pictures: int = ...,
     feature_maps: int = ...,
-    names: Paths = ...,
     device: typing.Optional[str] = ...,
     threads: typing.Optional[int] = ...,
+    names: Paths = ...,
 ) -> Result[PickOutputs]:
     """Pick particles in micrographs with a trained model, or by templates."""
 
@@ -97,10 +94,52 @@ def propose_boxes(
     particle_diameter: float,
     output: Path,
     count: int = ...,
-    names: Paths = ...,
     threads: typing.Optional[int] = ...,
+    names: Paths = ...,
 ) -> Result[ProposeBoxesOutputs]:
     """Propose background and contamination boxes on micrographs whose particles are labelled."""
+
+def auto_pick(
+    *,
+    micrographs: Paths,
+    pixel_size: float,
+    output: Path,
+    particle_diameter: typing.Optional[float] = ...,
+    model: Path = ...,
+    rounds: int = ...,
+    training_micrographs: int = ...,
+    corrections: typing.Optional[Path] = ...,
+    confident: float = ...,
+    steps: typing.Optional[int] = ...,
+    threshold: typing.Optional[float] = ...,
+    contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+    seed: int = ...,
+    names: Paths = ...,
+) -> Result[AutoPickOutputs]:
+    """Pick without labels: a general model picks, and is retrained on its confident picks until it no longer improves."""
+
+def pick_filaments(
+    *,
+    micrographs: Paths,
+    pixel_size: float,
+    filament_diameter: float,
+    output: Path,
+    model: Path = ...,
+    segment_distance: typing.Optional[float] = ...,
+    minimum_length: typing.Optional[float] = ...,
+    threshold: typing.Optional[float] = ...,
+    contrast: typing.Literal['dark', 'bright'] = ...,
+    keep_edges: bool = ...,
+    border: typing.Optional[float] = ...,
+    overwrite: bool = ...,
+    pictures: int = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+    names: Paths = ...,
+) -> Result[PickFilamentsOutputs]:
+    """Trace filaments in micrographs and place segments along them."""
 
 def train_picker(
     *,
@@ -120,38 +159,15 @@ def train_picker(
     start_from: typing.Optional[Path] = ...,
     steps: typing.Optional[int] = ...,
     recursions: int = ...,
-    patience: int = ...,
     validation_fraction: float = ...,
     batch_size: int = ...,
     learning_rate: typing.Optional[float] = ...,
-    seed: int = ...,
-    names: Paths = ...,
     device: typing.Optional[str] = ...,
     threads: typing.Optional[int] = ...,
+    seed: int = ...,
+    names: Paths = ...,
 ) -> Result[TrainPickerOutputs]:
     """Train a particle picker on labelled micrographs."""
-
-def auto_pick(
-    *,
-    micrographs: Paths,
-    pixel_size: float,
-    output: Path,
-    particle_diameter: typing.Optional[float] = ...,
-    model: Path = ...,
-    rounds: int = ...,
-    training_micrographs: int = ...,
-    corrections: typing.Optional[Path] = ...,
-    confident: float = ...,
-    steps: typing.Optional[int] = ...,
-    threshold: typing.Optional[float] = ...,
-    contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
-    border: float = ...,
-    seed: int = ...,
-    names: Paths = ...,
-    device: typing.Optional[str] = ...,
-    threads: typing.Optional[int] = ...,
-) -> Result[AutoPickOutputs]:
-    """Pick without labels: a general model picks, and is retrained on its confident picks until it no longer improves."""
 
 def pick_by_hand(
     *,
@@ -160,8 +176,8 @@ def pick_by_hand(
     particle_diameter: float,
     coordinates: Path,
     start_from: typing.Optional[Path] = ...,
-    names: Paths = ...,
     threads: typing.Optional[int] = ...,
+    names: Paths = ...,
 ) -> Result[PickByHandOutputs]:
     """Pick particles by hand, or correct picks, in a window. Every change is saved immediately."""
 
@@ -177,32 +193,10 @@ def labels_from_classes(
     minimum_score: typing.Optional[float] = ...,
     flip_y: bool = ...,
     scale: float = ...,
-    names: Paths = ...,
     threads: typing.Optional[int] = ...,
+    names: Paths = ...,
 ) -> Result[LabelsFromClassesOutputs]:
     """Make labels for a picker from 2-D classes: particles of kept classes are certain, those of rejected classes are removed."""
-
-def pick_filaments(
-    *,
-    micrographs: Paths,
-    pixel_size: float,
-    filament_diameter: float,
-    output: Path,
-    model: Path = ...,
-    segment_distance: typing.Optional[float] = ...,
-    minimum_length: typing.Optional[float] = ...,
-    threshold: typing.Optional[float] = ...,
-    contrast: typing.Literal['dark', 'bright'] = ...,
-    keep_edges: bool = ...,
-    border: typing.Optional[float] = ...,
-    overwrite: bool = ...,
-    memory: float = ...,
-    pictures: int = ...,
-    names: Paths = ...,
-    device: typing.Optional[str] = ...,
-    threads: typing.Optional[int] = ...,
-) -> Result[PickFilamentsOutputs]:
-    """Trace filaments in micrographs and place segments along them."""
 
 def compare_picks(
     *,
@@ -246,6 +240,25 @@ def consensus_picks(
 ) -> Result[ConsensusPicksOutputs]:
     """Combine several sets of picks: keep the particles that several of them found."""
 
+def export_relion(
+    *,
+    coordinates: Path,
+    micrographs: Paths,
+    pixel_size: float,
+    particle_diameter: float,
+    output: Path,
+    project: Path = ...,
+    box: int = ...,
+    contrast: typing.Literal['dark', 'bright'] = ...,
+    flip_y: bool = ...,
+    voltage: float = ...,
+    spherical_aberration: float = ...,
+    amplitude_contrast: float = ...,
+    threads: typing.Optional[int] = ...,
+    names: Paths = ...,
+) -> Result[ExportRelionOutputs]:
+    """Export picks to RELION 3.1, 4, 5 and cryoSPARC, and print the command that extracts the particles."""
+
 def assess_micrographs(
     *,
     micrographs: Paths,
@@ -258,8 +271,8 @@ def assess_micrographs(
     maximum_contaminated: float = ...,
     maximum_carbon: float = ...,
     maximum_gradient: typing.Optional[float] = ...,
-    names: Paths = ...,
     threads: typing.Optional[int] = ...,
+    names: Paths = ...,
 ) -> Result[AssessMicrographsOutputs]:
     """Measure micrographs (particles, scores, contamination, carbon, ice) and split them into good and bad ones."""
 
@@ -277,8 +290,8 @@ def estimate_ctf(
     lowest_resolution: float = ...,
     highest_resolution: float = ...,
     find_phase_shift: bool = ...,
-    names: Paths = ...,
     threads: typing.Optional[int] = ...,
+    names: Paths = ...,
 ) -> Result[EstimateCtfOutputs]:
     """Estimate defocus and astigmatism of micrographs from the Thon rings in their power spectra."""
 
@@ -294,10 +307,10 @@ def denoise_micrographs(
     training_micrographs: int = ...,
     steps: typing.Optional[int] = ...,
     resolution: typing.Optional[float] = ...,
-    names: Paths = ...,
-    seed: int = ...,
     device: typing.Optional[str] = ...,
     threads: typing.Optional[int] = ...,
+    seed: int = ...,
+    names: Paths = ...,
 ) -> Result[DenoiseMicrographsOutputs]:
     """Denoise micrographs for viewing and picking, with a network that learns from the micrographs themselves."""
 
@@ -318,29 +331,10 @@ def extract_particles(
     voltage: typing.Optional[float] = ...,
     spherical_aberration: typing.Optional[float] = ...,
     amplitude_contrast: typing.Optional[float] = ...,
-    names: Paths = ...,
     threads: typing.Optional[int] = ...,
+    names: Paths = ...,
 ) -> Result[ExtractParticlesOutputs]:
     """Extract normalised particles with their CTF from micrographs, into a RELION STAR file with one stack per micrograph."""
-
-def export_relion(
-    *,
-    coordinates: Path,
-    micrographs: Paths,
-    pixel_size: float,
-    particle_diameter: float,
-    output: Path,
-    project: Path = ...,
-    box: int = ...,
-    contrast: typing.Literal['dark', 'bright'] = ...,
-    flip_y: bool = ...,
-    voltage: float = ...,
-    spherical_aberration: float = ...,
-    amplitude_contrast: float = ...,
-    names: Paths = ...,
-    threads: typing.Optional[int] = ...,
-) -> Result[ExportRelionOutputs]:
-    """Export picks to RELION 3.1, 4, 5 and cryoSPARC, and print the command that extracts the particles."""
 
 def simulate_micrographs(
     *,
@@ -368,9 +362,9 @@ def simulate_micrographs(
     voltage: float = ...,
     spherical_aberration: float = ...,
     amplitude_contrast: float = ...,
-    seed: int = ...,
     device: typing.Optional[str] = ...,
     threads: typing.Optional[int] = ...,
+    seed: int = ...,
 ) -> Result[SimulateMicrographsOutputs]:
     """Simulate micrographs of a structure or map, with exact coordinates, orientations and CTF."""
 
@@ -388,9 +382,9 @@ def classify_2d(
     epochs: int = ...,
     ranker: typing.Optional[Path] = ...,
     contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
-    seed: int = ...,
     device: typing.Optional[str] = ...,
     threads: typing.Optional[int] = ...,
+    seed: int = ...,
 ) -> Result[Classify2DOutputs]:
     """Classify particles into 2-D classes: aligned, CTF-corrected averages, each with a score."""
 
@@ -426,7 +420,6 @@ def assign_orientations(
     output: Path,
     model: typing.Optional[Path] = ...,
     angular_step: float = ...,
-    refine: bool = ...,
     max_shift: typing.Optional[float] = ...,
     resolution: typing.Optional[float] = ...,
     symmetry: str = ...,
@@ -445,10 +438,9 @@ def reconstruct(
     correct_ctf: bool = ...,
     mask_diameter: typing.Optional[float] = ...,
     noise_control: typing.Optional[Path] = ...,
-    substituted: typing.Optional[Path] = ...,
-    seed: int = ...,
     device: typing.Optional[str] = ...,
     threads: typing.Optional[int] = ...,
+    seed: int = ...,
 ) -> Result[ReconstructOutputs]:
     """Back-project oriented particles into a map and its two half-maps."""
 
@@ -458,7 +450,6 @@ def denoise(
     model: Path,
     output: Path,
     contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
-    batch_size: int = ...,
     device: typing.Optional[str] = ...,
     threads: typing.Optional[int] = ...,
 ) -> Result[DenoiseOutputs]:
@@ -475,9 +466,9 @@ def evaluate_denoiser(
     count: int = ...,
     symmetry: str = ...,
     contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
-    seed: int = ...,
     device: typing.Optional[str] = ...,
     threads: typing.Optional[int] = ...,
+    seed: int = ...,
 ) -> Result[EvaluateDenoiserOutputs]:
     """Measure what a denoiser recovers and what it invents, by comparison with ground truth and controls."""
 
@@ -488,28 +479,23 @@ def train_denoiser(
     output: Path,
     network: typing.Literal['posterior', 'swinconv', 'cgan'] = ...,
     loss: typing.Literal['l1', 'exponential'] = ...,
-    adversarial_weight: typing.Optional[float] = ...,
     simulated_fraction: float = ...,
     resolution: typing.Optional[float] = ...,
-    split_by: typing.Literal['auto', 'micrograph', 'half', 'random'] = ...,
-    validation_fraction: float = ...,
     contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
     start_from: typing.Optional[Path] = ...,
     steps: typing.Optional[int] = ...,
-    patience: int = ...,
     batch_size: typing.Optional[int] = ...,
-    learning_rate: typing.Optional[float] = ...,
-    seed: int = ...,
     device: typing.Optional[str] = ...,
     threads: typing.Optional[int] = ...,
+    seed: int = ...,
 ) -> Result[TrainDenoiserOutputs]:
     """Train a network that denoises particle images, with projections of a known structure as targets."""
 
 def fit_heterogeneity(
     *,
     particles: Path,
-    reference: Path,
     output: Path,
+    reference: typing.Optional[Path] = ...,
     method: typing.Literal['linear', 'gaussian', 'auto'] = ...,
     latent: int = ...,
     mask: typing.Optional[Path] = ...,
@@ -519,15 +505,15 @@ def fit_heterogeneity(
     clusters: int = ...,
     classes: typing.Optional[int] = ...,
     umap: bool = ...,
-    tolerance: float = ...,
+    particle_diameter: typing.Optional[float] = ...,
+    tilt_min: float = ...,
+    tilt_max: float = ...,
     contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
-    gaussians: int = ...,
-    anchors: int = ...,
-    seed: int = ...,
     device: typing.Optional[str] = ...,
     threads: typing.Optional[int] = ...,
+    seed: int = ...,
 ) -> Result[FitHeterogeneityOutputs]:
-    """Fit a latent space to oriented particles: how the molecule moves, what it lacks, or that neither is found."""
+    """Fit a latent space to oriented particles or aligned subtomograms: how the molecule moves, what it lacks, or that neither is found."""
 
 def select_latent(
     *,
@@ -547,11 +533,10 @@ def latent_volumes(
     maps: int = ...,
     points: typing.Optional[str] = ...,
     per_map: typing.Optional[int] = ...,
-    mask_diameter: typing.Optional[float] = ...,
     domain: typing.Optional[Path] = ...,
     contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
-    seed: int = ...,
     threads: typing.Optional[int] = ...,
+    seed: int = ...,
 ) -> Result[LatentVolumesOutputs]:
     """Reconstruct maps at points of a latent space, or along its dense regions, from the particles nearby."""
 
@@ -561,10 +546,7 @@ def assess_integrity(
     structures: Paths,
     output: Path,
     names: Paths = ...,
-    model: typing.Optional[Path] = ...,
     orientations: typing.Literal['auto', 'given', 'search'] = ...,
-    angular_step: float = ...,
-    resolution: typing.Optional[float] = ...,
     contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
     device: typing.Optional[str] = ...,
     threads: typing.Optional[int] = ...,
@@ -608,9 +590,9 @@ def simulate_particles(
     spherical_aberration: float = ...,
     amplitude_contrast: float = ...,
     snr_area: typing.Literal['box', 'particle'] = ...,
-    seed: int = ...,
     device: typing.Optional[str] = ...,
     threads: typing.Optional[int] = ...,
+    seed: int = ...,
 ) -> Result[SimulateParticlesOutputs]:
     """Simulate particle images of a structure, with known orientations, shifts and CTF, and their noise-free projections."""
 
@@ -628,10 +610,7 @@ def train_segmenter(
     network: typing.Literal['unet', 'unet2d', 'unet3d', 'eman2', 'unet16', 'unet32'] = ...,
     working_pixel_size: typing.Optional[float] = ...,
     steps: typing.Optional[int] = ...,
-    patience: int = ...,
-    validation_fraction: float = ...,
     batch_size: typing.Optional[int] = ...,
-    learning_rate: typing.Optional[float] = ...,
     start_from: typing.Optional[Path] = ...,
     names: Paths = ...,
     seed: int = ...,
@@ -648,8 +627,6 @@ def segment(
     pixel_size: typing.Optional[float] = ...,
     annotators: typing.Literal['combined', 'each'] = ...,
     scores: typing.Literal['float16', 'int8', 'float32'] = ...,
-    noise_limit: typing.Optional[float] = ...,
-    memory: float = ...,
     names: Paths = ...,
     device: typing.Optional[str] = ...,
     threads: typing.Optional[int] = ...,
@@ -672,7 +649,7 @@ def annotate(
 def import_annotations(
     *,
     annotations: Path,
-    feature: str,
+    feature: typing.Optional[str] = ...,
     annotator: str = ...,
     tomograms: Paths = ...,
     labels: Paths = ...,
@@ -680,6 +657,7 @@ def import_annotations(
     tiles: typing.Optional[Path] = ...,
     drawings: typing.Optional[Path] = ...,
     pixel_size: typing.Optional[float] = ...,
+    folders: Paths = ...,
     positive_tiles: int = ...,
     negative_tiles: int = ...,
     tile: int = ...,
@@ -687,17 +665,7 @@ def import_annotations(
     seed: int = ...,
     threads: typing.Optional[int] = ...,
 ) -> Result[AnnotationsOutputs]:
-    """Import label volumes, or stacks of tiles and drawings, into a folder of annotations."""
-
-def join_annotations(
-    *,
-    annotations: Path,
-    folders: Paths,
-    tomograms: Paths = ...,
-    names: Paths = ...,
-    threads: typing.Optional[int] = ...,
-) -> Result[AnnotationsOutputs]:
-    """Combine the tiles of several folders of annotations in one folder. Tiles that it already contains are not added again."""
+    """Import label volumes, stacks of tiles and drawings, or other folders of annotations, into a folder of annotations. Tiles that it already contains are not added again."""
 
 def merge_features(
     *,
@@ -705,10 +673,7 @@ def merge_features(
     output: Path,
     threshold: Paths = ...,
     minimum_size: float = ...,
-    smoothing: float = ...,
-    competitive: bool = ...,
     surfaces: bool = ...,
-    memory: float = ...,
     threads: typing.Optional[int] = ...,
 ) -> Result[MergeFeaturesOutputs]:
     """Merge the score volumes of several features into one label volume for each tomogram, and list the components found."""
@@ -726,7 +691,6 @@ def pick_features(
     minimum_size: float = ...,
     maximum_size: typing.Optional[float] = ...,
     border: float = ...,
-    tilt_series_pixel_size: typing.Optional[float] = ...,
     names: Paths = ...,
     seed: int = ...,
     threads: typing.Optional[int] = ...,
@@ -743,7 +707,6 @@ def measure_membranes(
     spacing: float = ...,
     minimum_size: float = ...,
     border: float = ...,
-    tilt_series_pixel_size: typing.Optional[float] = ...,
     names: Paths = ...,
     seed: int = ...,
     threads: typing.Optional[int] = ...,
@@ -778,7 +741,6 @@ def denoise_tomograms(
     steps: typing.Optional[int] = ...,
     halves: bool = ...,
     pixel_size: typing.Optional[float] = ...,
-    memory: float = ...,
     names: Paths = ...,
     seed: int = ...,
     device: typing.Optional[str] = ...,
@@ -806,11 +768,8 @@ def detect_particles(
     tilt_max: float = ...,
     defocus: float = ...,
     phase_flipped: bool = ...,
-    whitening: bool = ...,
     contrast: typing.Literal['dark', 'bright'] = ...,
     control: float = ...,
-    memory: float = ...,
-    tilt_series_pixel_size: typing.Optional[float] = ...,
     names: Paths = ...,
     seed: int = ...,
     device: typing.Optional[str] = ...,
@@ -830,10 +789,7 @@ def train_detector(
     network: typing.Literal['unet3d', 'wide'] = ...,
     beta: float = ...,
     steps: typing.Optional[int] = ...,
-    patience: int = ...,
-    validation_fraction: float = ...,
     batch_size: typing.Optional[int] = ...,
-    learning_rate: typing.Optional[float] = ...,
     start_from: typing.Optional[Path] = ...,
     names: Paths = ...,
     seed: int = ...,
@@ -854,10 +810,7 @@ def train_classifier(
     tilt_max: float = ...,
     contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
     steps: typing.Optional[int] = ...,
-    patience: int = ...,
-    validation_fraction: float = ...,
     batch_size: typing.Optional[int] = ...,
-    learning_rate: typing.Optional[float] = ...,
     seed: int = ...,
     device: typing.Optional[str] = ...,
     threads: typing.Optional[int] = ...,
@@ -867,29 +820,13 @@ def train_classifier(
 def classify_subtomograms(
     *,
     subtomograms: Path,
-    model: Path,
     output: Path,
+    model: typing.Optional[Path] = ...,
     rejected_fraction: typing.Optional[float] = ...,
     ground_truth: bool = ...,
-    tilt_min: float = ...,
-    tilt_max: float = ...,
-    contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
-    averages: bool = ...,
-    batch_size: int = ...,
-    device: typing.Optional[str] = ...,
-    threads: typing.Optional[int] = ...,
-) -> Result[ClassifySubtomogramsOutputs]:
-    """Assign a class to each subtomogram; class 0 if it belongs to no class of the training."""
-
-def cluster_subtomograms(
-    *,
-    subtomograms: Path,
-    output: Path,
     classes: int = ...,
     embedding: typing.Literal['pca', 'similarity', 'autoencoder'] = ...,
     align: typing.Literal['auto', 'given', 'search', 'none'] = ...,
-    components: int = ...,
-    compensate: bool = ...,
     particle_diameter: typing.Optional[float] = ...,
     resolution: typing.Optional[float] = ...,
     tilt_min: float = ...,
@@ -898,29 +835,8 @@ def cluster_subtomograms(
     seed: int = ...,
     device: typing.Optional[str] = ...,
     threads: typing.Optional[int] = ...,
-) -> Result[ClusterSubtomogramsOutputs]:
-    """Cluster subtomograms without labels. Pairs are compared at the Fourier coefficients that were measured in both."""
-
-def fit_subtomogram_heterogeneity(
-    *,
-    subtomograms: Path,
-    output: Path,
-    latent: int = ...,
-    mask: typing.Optional[Path] = ...,
-    particle_diameter: typing.Optional[float] = ...,
-    resolution: typing.Optional[float] = ...,
-    maps: int = ...,
-    axes: int = ...,
-    clusters: int = ...,
-    umap: bool = ...,
-    tilt_min: float = ...,
-    tilt_max: float = ...,
-    tolerance: float = ...,
-    contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
-    seed: int = ...,
-    threads: typing.Optional[int] = ...,
-) -> Result[FitSubtomogramHeterogeneityOutputs]:
-    """Fit a latent space to aligned subtomograms: how the molecule moves, what it lacks, or that neither is found."""
+) -> Result[ClassifySubtomogramsOutputs]:
+    """Assign a class to each subtomogram: by a classifier, or as clusters of those that show the same, without labels. With a classifier, class 0 is of no class of its training."""
 
 def export_tomograms(
     *,
@@ -958,10 +874,6 @@ def simulate_tomograms(
     tilt_step: float = ...,
     dose: float = ...,
     defocus: float = ...,
-    defocus_spread: float = ...,
-    voltage: float = ...,
-    spherical_aberration: float = ...,
-    amplitude_contrast: float = ...,
     contrast: typing.Literal['dark', 'bright'] = ...,
     tilt_series: bool = ...,
     halves: bool = ...,
@@ -988,10 +900,6 @@ def simulate_subtomograms(
     tilt_max: float = ...,
     tilt_step: float = ...,
     defocus: float = ...,
-    defocus_spread: float = ...,
-    voltage: float = ...,
-    spherical_aberration: float = ...,
-    amplitude_contrast: float = ...,
     contrast: typing.Literal['dark', 'bright'] = ...,
     seed: int = ...,
     device: typing.Optional[str] = ...,
@@ -1058,19 +966,9 @@ def train_map_improver(
     resolution_max: float = ...,
     working_pixel_size: float = ...,
     target_resolution: float = ...,
-    local_resolution: bool = ...,
-    local_effects: bool = ...,
-    ssim_weight: float = ...,
-    q_score_weight: float = ...,
-    fsc_weight: float = ...,
-    attention: bool = ...,
-    width: typing.Optional[int] = ...,
     start_from: typing.Optional[Path] = ...,
     steps: typing.Optional[int] = ...,
-    patience: int = ...,
-    validation_fraction: float = ...,
     batch_size: typing.Optional[int] = ...,
-    learning_rate: typing.Optional[float] = ...,
     device: typing.Optional[str] = ...,
     threads: typing.Optional[int] = ...,
     seed: int = ...,
@@ -1095,14 +993,13 @@ def compare_maps_of_picks(
     angular_step: float = ...,
     resolution: typing.Optional[float] = ...,
     max_shift: typing.Optional[float] = ...,
-    mask_diameter: typing.Optional[float] = ...,
     voltage: typing.Optional[float] = ...,
     spherical_aberration: typing.Optional[float] = ...,
     amplitude_contrast: typing.Optional[float] = ...,
-    names: Paths = ...,
-    seed: int = ...,
     device: typing.Optional[str] = ...,
     threads: typing.Optional[int] = ...,
+    seed: int = ...,
+    names: Paths = ...,
 ) -> Result[CompareMapsOfPicksOutputs]:
     """Compare sets of picks by the resolution of the maps that their particles give, oriented by a known structure."""
 

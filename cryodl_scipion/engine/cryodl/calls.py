@@ -58,7 +58,8 @@ def table(path: str | os.PathLike[str], name: str = "", pandas: bool = False) ->
         tables = read_tables(path)
         if name and name not in tables:
             raise ValueError(f"{path} has no table {name!r}; it has {', '.join(map(repr, tables))}.")
-        columns = dict(tables[name] if name else max(tables.values(), key=lambda t: len(next(iter(t.values()), ()))))
+        longest = max(tables, key=lambda one: len(next(iter(tables[one].values()), ())))
+        columns = dict(tables[name or longest])
     arrays: dict[str, np.ndarray] = {}
     for title, values in columns.items():
         texts = np.array([str(value) for value in values])

@@ -32,7 +32,6 @@ STARTS = 2  # in each half
 FEWEST = 200  # particles; see the page
 MASK = 0.9  # of the box: diameter of the sphere that holds the particle
 WORK = "starts"  # folder in the output's, for finished starts
-NOTHING = dict(map=None, half1=None, half2=None, particles=None, resolution=None, fsc=[])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,16 +59,28 @@ def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
     if len(chosen) < len(particles):
         run.warn(f"{len(chosen)} of {len(particles)} particles are used, drawn at random.")
     particles = particles.subset(chosen)
-    common = dict(count=len(particles), pixel_size=particles.pixel_size, box=particles.box, contrast=contrast)
     folder = run.folder(config.particles)
-    judgement = f"{config.output}/judgement.json"
+    nothing = InitialMapOutputs(
+        determined=False,
+        reasons=[f"{len(particles)} particles are too few (at least {FEWEST} are needed)"],
+        map=None,
+        half1=None,
+        half2=None,
+        particles=None,
+        judgement=f"{config.output}/judgement.json",
+        resolution=None,
+        limit=None,
+        fsc=[],
+        agreement=None,
+        coverage=None,
+        count=len(particles),
+        pixel_size=particles.pixel_size,
+        box=particles.box,
+        contrast=contrast,
+    )
     if len(particles) < FEWEST:
-        reasons = [f"{len(particles)} particles are too few (at least {FEWEST} are needed)"]
-        write_json(folder / "judgement.json", dict(reasons=reasons))
-        none = dict(agreement=None, coverage=None, limit=None)
-        return _told(
-            run, InitialMapOutputs(determined=False, reasons=reasons, judgement=judgement, **NOTHING, **none, **common)
-        )
+        write_json(folder / "judgement.json", dict(reasons=nothing.reasons))
+        return _told(run, nothing)
     source = Source(particles, diameter, contrast, particles.ctf_state).measured()
     disc = HalfDisc(particles.box, FINEST / diameter * particles.box, run.device)
     observed = source.observed(np.arange(len(particles)), disc)
@@ -80,15 +91,16 @@ def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
     if not verdict.doubts():
         verdict = dataclasses.replace(verdict, second=_second(both, found, run))
     reasons, width = verdict.doubts(), particles.box * particles.pixel_size
-    told = dict(agreement=verdict.agreement, coverage=verdict.coverage, limit=width / disc.radius)
-    written = dict(NOTHING)
-    if not reasons:
-        written = _write(folder, config.output, both, found)
     write_json(folder / "judgement.json", dict(dataclasses.asdict(verdict), reasons=reasons))
-    return _told(
-        run,
-        InitialMapOutputs(determined=not reasons, reasons=reasons, judgement=judgement, **written, **told, **common),
+    made = dataclasses.replace(
+        nothing,
+        determined=not reasons,
+        reasons=reasons,
+        agreement=verdict.agreement,
+        coverage=verdict.coverage,
+        limit=width / disc.radius,
     )
+    return _told(run, made if reasons else _write(folder, config.output, both, found, made))
 
 
 def _diameter(config: InitialMapConfig, particles: ParticleSet) -> float:
@@ -159,8 +171,10 @@ def _second(both: InHalves, found: dict[int, Found], run: Run) -> float:
     return round(gain, 3)
 
 
-def _write(folder: Path, output: str, both: InHalves, found: dict[int, Found]) -> dict[str, object]:
-    """Map, half-maps and particles. Returns what the outputs have of them."""
+def _write(
+    folder: Path, output: str, both: InHalves, found: dict[int, Found], made: InitialMapOutputs
+) -> InitialMapOutputs:
+    """Map, half-maps and particles. Returns the outputs with them."""
     particles, climb = both.particles, both.climb(1, 0)
     whole, curve = filtered_mean((found[1].density, found[2].density), climb.mask)
     for name, density in (("half1", found[1].density), ("half2", found[2].density), ("map", whole)):
@@ -184,16 +198,19 @@ def _write(folder: Path, output: str, both: InHalves, found: dict[int, Found]) -
     write_particles_star(folder / "particles.star", particles, changes)
     width = particles.box * particles.pixel_size
     resolution = reached(curve, width, both.observed.disc.radius)
-    names = dict(map="map.mrc", half1="map_half1.mrc", half2="map_half2.mrc", particles="particles.star")
-    return dict(
-        {name: f"{output}/{file}" for name, file in names.items()},
+    return dataclasses.replace(
+        made,
+        map=f"{output}/map.mrc",
+        half1=f"{output}/map_half1.mrc",
+        half2=f"{output}/map_half2.mrc",
+        particles=f"{output}/particles.star",
         resolution=None if resolution is None else round(resolution, 3),
         fsc=[round(float(value), 5) for value in curve],
     )
 
 
 def _told(run: Run, made: InitialMapOutputs) -> InitialMapOutputs:
-    if not made.determined:
+    if not made.determined or made.coverage is None:
         run.summary("No map was determined, because " + "; ".join(made.reasons) + ".")
         return made
     run.summary(
