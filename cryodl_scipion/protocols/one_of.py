@@ -67,7 +67,7 @@ class Way(Generic[ConfigT, MadeT]):
         """Do it."""
         OneRun.runStep(protocol, settings)
 
-    def makeOutputs(self, protocol: Any, made: Optional[MadeT]) -> Dict[str, Any]:
+    def makeOutputs(self, protocol: Any, made: MadeT) -> Dict[str, Any]:
         """{name: object} of the outputs. made: None if the engine is not run."""
         return {} if made is None else OneRun._makeOutputs(protocol, made)
 
@@ -96,7 +96,7 @@ class Way(Generic[ConfigT, MadeT]):
         return True
 
 
-class _OfWay:
+class OfWay:
     """An attribute that is that of the chosen way; of the first way, if a class is asked."""
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -156,15 +156,15 @@ class OneOf(OneRun[ConfigT, MadeT]):
     WHAT = ("What to do", "")
     CHOICE = "what"  # the field's name
     _addedWay: Optional[int] = None  # while the form is made: the way whose fields are added
-    _CONFIG: Any = _OfWay()
-    FORM: Any = _OfWay()
-    OUTPUT: Any = _OfWay()
-    CITES: Any = _OfWay()
-    NOTHING_YET: Any = _OfWay()
-    GOES_ON: Any = _OfWay()
-    NOT_ON_FORM: Any = _OfWay()
-    OTHER_DEFAULTS: Any = _OfWay()
-    _MODEL_KIND: Any = _OfWay()
+    _CONFIG: Any = OfWay()
+    FORM: Any = OfWay()
+    OUTPUT: Any = OfWay()
+    CITES: Any = OfWay()
+    NOTHING_YET: Any = OfWay()
+    GOES_ON: Any = OfWay()
+    NOT_ON_FORM: Any = OfWay()
+    OTHER_DEFAULTS: Any = OfWay()
+    _MODEL_KIND: Any = OfWay()
 
     def _way(self) -> Way[Any, Any]:
         """The way that is chosen; while the form is made, the one whose fields are added."""
@@ -218,7 +218,7 @@ class OneOf(OneRun[ConfigT, MadeT]):
             super().createOutputStep(settings)
         else:
             self._way().run(self, settings)
-            self._defineRelated(**self._makeOutputs(None))
+            self._defineRelated(**self._way().makeOutputs(self, None))
 
     def _settings(self) -> Dict[str, Any]:
         return dict(self._way().settings(self), what=self._way().WORD)
@@ -232,7 +232,7 @@ class OneOf(OneRun[ConfigT, MadeT]):
     def _filesMade(self, config: ConfigT) -> List[str]:
         return self._way().filesMade(self, config)
 
-    def _makeOutputs(self, made: Optional[MadeT]) -> Dict[str, Any]:
+    def _makeOutputs(self, made: MadeT) -> Dict[str, Any]:
         return self._way().makeOutputs(self, made)
 
     # ----- validation and information

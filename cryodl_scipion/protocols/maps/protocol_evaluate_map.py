@@ -87,7 +87,7 @@ class Evaluate(Way[EvaluateMapConfig, EvaluateMapOutputs]):
         )
         return files if before is None else dict(files, before=protocol._mapFor(before, origin))
 
-    def makeOutputs(self, protocol: Any, made: Optional[EvaluateMapOutputs]) -> Dict[str, Any]:
+    def makeOutputs(self, protocol: Any, made: EvaluateMapOutputs) -> Dict[str, Any]:
         fscs, volume = SetOfFSCs.create(protocol._getPath()), protocol.inputVolume.get()
         frequencies, curves = protocol.getCurves()
         for name, values in curves.items():

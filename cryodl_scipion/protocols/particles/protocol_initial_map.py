@@ -26,7 +26,7 @@ class CryodlProtInitialMap(OneRun[InitialMapConfig, InitialMapOutputs], Particle
     FORM = (Particles("inputParticles", "Raw particles with CTF. Existing angles are not used.", need=("raw", "ctf")),)
 
     def _makeOutputs(self, made: InitialMapOutputs) -> Dict[str, Any]:
-        if not made.determined or made.map is None:
+        if made.map is None or made.particles is None:
             return {}
         volume = volumeFrom(made.map, made.pixel_size, comment="First map; its hand is unknown.", halves=True)
         frequencies = [ring / (made.box * made.pixel_size) for ring in range(len(made.fsc))]

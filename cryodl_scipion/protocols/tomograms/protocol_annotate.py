@@ -58,7 +58,7 @@ class FromSource(Way[ConfigT, AnnotationsOutputs]):
     def completed(self, protocol: Any, config: Any) -> Any:
         return dataclasses.replace(config, annotations=protocol._output())
 
-    def makeOutputs(self, protocol: Any, made: Optional[AnnotationsOutputs]) -> Dict[str, Any]:
+    def makeOutputs(self, protocol: Any, made: AnnotationsOutputs) -> Dict[str, Any]:
         return dict(outputAnnotations=CryodlAnnotations.fromFolder(protocol._output()))
 
     def problems(self, protocol: Any) -> List[str]:

@@ -4,7 +4,7 @@
 import dataclasses
 import json
 import os
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Tuple
 
 import pyworkflow.utils as pwutils
 from tomo.objects import SetOfTomoMasks, TomoMask
@@ -112,7 +112,7 @@ class MergeScores(Way[MergeFeaturesConfig, MergeFeaturesOutputs]):
         ),
     )
 
-    def makeOutputs(self, protocol: Any, made: Optional[MergeFeaturesOutputs]) -> Dict[str, Any]:
+    def makeOutputs(self, protocol: Any, made: MergeFeaturesOutputs) -> Dict[str, Any]:
         first = protocol._pointed("inputScores")[0]
         labels, names = SetOfTomoMasks.create(protocol._getPath(), template="tomomasks%s.sqlite"), engineNames(first)
         labels.copyInfo(first)
@@ -155,7 +155,7 @@ class EvaluateMasks(Way[EvaluateSegmentationConfig, EvaluateSegmentationOutputs]
             protocol._linkVolumes("tomograms", pairs[0], behind)
         return {}
 
-    def makeOutputs(self, protocol: Any, made: Optional[EvaluateSegmentationOutputs]) -> Dict[str, Any]:
+    def makeOutputs(self, protocol: Any, made: EvaluateSegmentationOutputs) -> Dict[str, Any]:
         """Nothing of Scipion is made: the results are files."""
         return {}
 

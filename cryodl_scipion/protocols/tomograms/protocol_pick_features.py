@@ -2,7 +2,7 @@
 """Turn a segmentation into 3-D coordinates, of particles and filaments, or of membranes that are measured."""
 
 import dataclasses
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List
 
 from tomo.objects import SetOfCoordinates3D, SetOfMeshes
 
@@ -66,7 +66,7 @@ class PointsInMasks(Way[ConfigT, MadeT]):
                 appendCoordinates3D(points, tomograms[key], readCoordinates3D(made.files[names[key]]), scale=scale)
         return points
 
-    def makeOutputs(self, protocol: Any, made: Optional[MadeT]) -> Dict[str, Any]:
+    def makeOutputs(self, protocol: Any, made: MadeT) -> Dict[str, Any]:
         coordinates = SetOfCoordinates3D.create(protocol._getPath(), template="coordinates%s.sqlite")
         return dict(outputCoordinates=self.filled(protocol, coordinates, made))
 
@@ -110,7 +110,7 @@ class MeasureEach(PointsInMasks[MeasureMembranesConfig, MeasureMembranesOutputs]
     WORD, NOTHING_YET = "measure membranes", "No membranes yet."
     FORM = (*_MASKS, Options("spacing"), OwnName("membrane", "minimum_size"), *_COORDINATES)
 
-    def makeOutputs(self, protocol: Any, made: Optional[MeasureMembranesOutputs]) -> Dict[str, Any]:
+    def makeOutputs(self, protocol: Any, made: MeasureMembranesOutputs) -> Dict[str, Any]:
         meshes = SetOfMeshes.create(protocol._getPath(), template="meshes%s.sqlite")
         self.filled(protocol, meshes, made).setNumberOfMeshes(sum(made.counts.values()))
         return dict(super().makeOutputs(protocol, made), outputMeshes=meshes)

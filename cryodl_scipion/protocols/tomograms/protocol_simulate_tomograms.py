@@ -2,7 +2,7 @@
 """Simulate tomograms or subtomograms of which everything is known."""
 
 import os
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List
 
 from pyworkflow.object import Pointer
 from pyworkflow.protocol import params
@@ -46,7 +46,7 @@ class OfCells(Way[SimulateTomogramsConfig, SimulateTomogramsOutputs]):
     def settings(self, protocol: Any) -> Dict[str, Any]:
         return dict(super().settings(protocol), box_size=protocol.boxSize.get())
 
-    def makeOutputs(self, protocol: Any, made: Optional[SimulateTomogramsOutputs]) -> Dict[str, Any]:
+    def makeOutputs(self, protocol: Any, made: SimulateTomogramsOutputs) -> Dict[str, Any]:
         """The tomograms are an output first: the coordinates point to them."""
         config = protocol._config()
         tomograms = SetOfTomograms.create(protocol._getPath(), template="tomograms%s.sqlite")
@@ -88,7 +88,7 @@ class OfParticles(Way[SimulateSubtomogramsConfig, SimulateSubtomogramsOutputs]):
     def filesMade(self, protocol: Any, config: SimulateSubtomogramsConfig) -> List[str]:
         return [config.output, os.path.splitext(config.output)[0]]
 
-    def makeOutputs(self, protocol: Any, made: Optional[SimulateSubtomogramsOutputs]) -> Dict[str, Any]:
+    def makeOutputs(self, protocol: Any, made: SimulateSubtomogramsOutputs) -> Dict[str, Any]:
         config = protocol._config()
         subtomograms = SetOfSubTomograms.create(protocol._getPath(), template="subtomograms%s.sqlite")
         subtomograms.setSamplingRate(made.pixel_size)

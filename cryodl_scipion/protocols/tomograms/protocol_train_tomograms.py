@@ -3,7 +3,7 @@
 
 import dataclasses
 import os
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Any, Dict, List, Set, Tuple
 
 import pyworkflow.utils as pwutils
 from pyworkflow.protocol import params
@@ -23,7 +23,7 @@ from ..checks import checkModelFolder, listed
 from ..engine_protocol import ConfigT, MadeT
 from ..kinds import Choice, FormPart, ModelOfProject, Options, OwnName, PointingMany, Section, StartModel
 from ..model_field import addShippedModels, checkShippedModels, shippedFolders, shippedNames, startable
-from ..one_of import OneOf, Way
+from ..one_of import OfWay, OneOf, Way
 from ..training import TrainsModel
 from .tomogram_checks import checkLabelField, checkPaired
 from .tomogram_kinds import TILTS, Annotations, LabelledSubtomograms, LabelVolumes, LinkedTomograms, LinksToTomograms
@@ -38,13 +38,13 @@ _LEARNS = f"classifierNetwork != {contract.CLASSIFIER_NETWORKS.index('likelihood
 class TrainsOne(Way[ConfigT, MadeT]):
     """A way that trains a model of a kind."""
 
-    KIND, NOTHING_YET = "", "No model yet."
+    _KIND, NOTHING_YET = "", "No model yet."
 
-    def makeOutputs(self, protocol: Any, made: Optional[MadeT]) -> Dict[str, Any]:
+    def makeOutputs(self, protocol: Any, made: MadeT) -> Dict[str, Any]:
         return dict(outputModel=CryodlModel.fromFolder(protocol.getModelFolder()))
 
     def citations(self, protocol: Any) -> List[str]:
-        own = contract.network_citations(self.KIND, protocol._config().network)
+        own = contract.network_citations(self._KIND, protocol._config().network)
         return ["cryodl", *dict.fromkeys((*self.CITES, *own))]
 
 
@@ -70,7 +70,7 @@ class ShippedStart(FormPart):
 class OfFeature(TrainsOne[TrainSegmenterConfig, TrainSegmenterOutputs]):
     """One feature, as one annotator draws it."""
 
-    WORD, KIND = "a feature, for segmentation", "segmenter"
+    WORD, _KIND = "a feature, for segmentation", "segmenter"
     CITES = ("Chen2017",)
     FORM = (
         Choice(
@@ -126,11 +126,11 @@ class OfFeature(TrainsOne[TrainSegmenterConfig, TrainSegmenterOutputs]):
             tomograms=protocol._linkPaths("tomograms", items),
             labels=protocol._linkPaths("labels", labels),
             pixel_size=tomograms.getSamplingRate(),
-            feature=config.feature or dict(enumerate(featuresOf(masks), 1)).get(config.label),
+            feature=config.feature or dict(enumerate(featuresOf(masks), 1)).get(config.label or 0),
         )
 
     def _startFolder(self, protocol: Any) -> Any:
-        model, shipped = protocol.inputModel.get(), shippedFolders(protocol, self.KIND)
+        model, shipped = protocol.inputModel.get(), shippedFolders(protocol, self._KIND)
         return model.getFolder() if model is not None else shipped[0] if shipped else None
 
     # ----- validation
@@ -159,7 +159,7 @@ class OfFeature(TrainsOne[TrainSegmenterConfig, TrainSegmenterOutputs]):
         folder, network = self._startFolder(protocol), protocol._config().network
         if len(shippedNames(protocol)) + (protocol.inputModel.get() is not None) > 1:
             return ["There is more than one model to start from. Choose one."]
-        errors = [] if folder is None else checkModelFolder(folder, self.KIND)
+        errors = [] if folder is None else checkModelFolder(folder, self._KIND)
         if folder is None or errors or contract.read_card(folder)["network"] == network:
             return errors
         return [
@@ -220,7 +220,7 @@ def namedSets(protocol: Any) -> List[Tuple[Any, str]]:
 class OfSpecies(TrainsOne[TrainDetectorConfig, TrainDetectorOutputs]):
     """Particles of one or several species, from their coordinates."""
 
-    WORD, KIND = "particles, for detection", "detector"
+    WORD, _KIND = "particles, for detection", "detector"
     FORM = (
         LinksToTomograms(
             "inputTomograms",
@@ -253,7 +253,7 @@ class OfSpecies(TrainsOne[TrainDetectorConfig, TrainDetectorOutputs]):
 class OfClasses(TrainsOne[TrainClassifierConfig, TrainClassifierOutputs]):
     """Classes, from subtomograms that know theirs."""
 
-    WORD, KIND = "classes of subtomograms", "classifier"
+    WORD, _KIND = "classes of subtomograms", "classifier"
     FORM = (
         LabelledSubtomograms(
             "Classes of subtomograms, or subtomograms with class numbers, such as simulated ones.", classes=True
@@ -309,9 +309,7 @@ class CryodlProtTrainTomograms(TrainsModel, OneOf[Any, Any], TomogramsBase, Subt
     )
     WAYS = (OfFeature(), OfSpecies(), OfClasses())
 
-    @property
-    def _KIND(self) -> str:
-        return self._way().KIND
+    _KIND: Any = OfWay()
 
     def _output(self) -> str:
         return self.getModelFolder()

@@ -15,7 +15,7 @@ _PIECES = 8  # of a cell, each way
 _BLUE, _RED = "#4477aa", "#cc6677"
 
 
-def directionCounts(rot: float, tilt: float) -> Any:
+def directionCounts(rot: np.ndarray, tilt: np.ndarray) -> Any:
     """(bands, sectors) particles in cells of equal area, fewer and larger ones for few particles.
 
     rot, tilt: (n,) degrees, of any range; tilt is from the pole z.
@@ -29,7 +29,7 @@ def directionCounts(rot: float, tilt: float) -> Any:
     return counts
 
 
-def drawDirections(axes: Axes, rot: float, tilt: float) -> None:
+def drawDirections(axes: Axes, rot: np.ndarray, tilt: np.ndarray) -> None:
     """Particles per direction on a map of the sphere that keeps areas. axes: of the projection 'mollweide'.
 
     The pole z (tilt 0) is on top. Uniform directions give one colour all over.

@@ -48,7 +48,7 @@ class CryodlClassifyViewer(PanelsViewer):
     _SECTION = "Classes"
     _WAIT = "There are no classes yet. Wait until the run has finished."
 
-    _PANELS = (_EMBEDDING, *_OF_BOTH, _CONFUSION)
+    _PANELS: Tuple[Panel, ...] = (_EMBEDDING, *_OF_BOTH, _CONFUSION)
 
     def setProtocol(self, protocol: Any) -> None:
         """Of a classifier there is a confusion matrix, of clusters an embedding."""
