@@ -28,8 +28,6 @@ def pages(protocol: Any) -> Iterator[Tuple[str, str]]:
     The first tab has the name of the protocol's page in docs/.
     """
     page = protocol.__class__.__module__.rsplit(".", 1)[-1]
-    if page == "protocol_models" or "Raw" in protocol.getClassName():  # several protocols on one page
-        page += "_" + protocol.getClassName().replace("CryodlProt", "").lower()
     sections = [s for s in protocol.getDefinition().iterSections() if s.getLabel() not in _SCIPIONS]
     for number, section in enumerate(sections):
         label = section.getLabel()

@@ -74,6 +74,8 @@ def default_of(param: Any) -> str:
 def outputs(protocol: Any) -> List[str]:
     """An item for each set or object that a run can make."""
     made = protocol._possibleOutputs or {}
+    for way in getattr(protocol, "WAYS", ()):
+        made = {**made, **way.POSSIBLE}
     if not isinstance(made, dict):
         made = {one.name: one.value for one in made}
     kinds = {name: kind if isinstance(kind, type) else type(kind) for name, kind in made.items()}
@@ -99,8 +101,9 @@ def captions(domain: Any, protocol: Any) -> Iterator[Tuple[str, str, str]]:
     yield page, "What Analyze results opens", ""
     yield f"{page}_particle", "A particle, which a click on it enlarges", ""
     for viewer in domain.findViewers(protocol, DESKTOP_TKINTER):
-        for panel in getattr(viewer, "_PANELS", ()):
-            yield f"{page}_{panel.name[len('show') :].lower()}", panel.label, panel.help
+        for shown in getattr(viewer, "WAYS", ()) or [viewer]:
+            for panel in getattr(shown, "_PANELS", ()):
+                yield f"{page}_{panel.name[len('show') :].lower()}", panel.label, panel.help
     for field, param in protocol.getDefinition().iterParams():
         yield f"{page}_wizard_{field.lower()}", f"The wizard of *{param.getLabel()}*", ""
 
@@ -155,8 +158,10 @@ def section_of(protocol: Any, where: List[str], domain: Any, there: Any, level: 
     if made:
         lines += [f"{level}# Outputs", "", *made, ""]
     commands = {command.config: name for name, command in contract.EVERY_COMMAND.items()}
-    if getattr(protocol, "_CONFIG", None) in commands:
-        lines += [f"On the command line: `cryodl {commands[protocol._CONFIG]}`.", ""]
+    ways = getattr(protocol, "WAYS", ()) or [protocol]
+    run = list(dict.fromkeys(commands[way._CONFIG] for way in ways if getattr(way, "_CONFIG", None) in commands))
+    if run:
+        lines += ["On the command line: " + ", ".join(f"`cryodl {name}`" for name in run) + ".", ""]
     shown = list(windows(domain, protocol, there))
     return lines + ([f"{level}# Windows", "", "\n\n".join(shown), ""] if shown else [])
 

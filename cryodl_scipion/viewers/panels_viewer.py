@@ -4,7 +4,7 @@
 import collections
 import tkinter as tk
 from tkinter import ttk
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Sequence, Set, Tuple
 
 from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
@@ -33,7 +33,8 @@ class ResultsWindow:
         self._own = parent is None
         self.root: Any = tk.Tk() if self._own else tk.Toplevel(parent)
         self.root.title(title)
-        self._panels, self._views, self._filled = list(panels), views, set[str]()
+        self._panels, self._views = list(panels), views
+        self._filled: Set[str] = set()
         if goesOn():
             row = ttk.Frame(self.root, padding=(8, 6, 8, 0))
             row.pack(fill=tk.X)

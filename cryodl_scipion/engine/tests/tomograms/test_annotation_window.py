@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 
 from cryodl.cli import main
 from cryodl.io.tomograms import Tomogram
-from cryodl.tomograms.annotations import display
 from cryodl.tomograms.annotations.display import AnnotationWindow
 from cryodl.tomograms.annotations.session import Session
 from cryodl.tomograms.annotations.store import open_annotations, read_annotations
+from cryodl.tomograms.commands import annotate as annotate_command
 
 
 class Canvas(FigureCanvasAgg):
@@ -272,7 +272,7 @@ def annotate(tmp_path, monkeypatch):
     numbered_tomogram("tomo.mrc")
 
     def run(work, *more):
-        monkeypatch.setattr(display, "show_annotation_window", lambda session, title: work(session))
+        monkeypatch.setattr(annotate_command, "show_annotation_window", lambda session, title: work(session))
         return main(
             [
                 "annotate",
