@@ -38,8 +38,11 @@ def growingParticles(test, name, first=FIRST, run=None):
         output.close()
 
     grow(whole[:first], Set.STREAM_OPEN)
-    run.outputParticles.setStreamState(Set.STREAM_OPEN)
-    run._store(run.outputParticles)
+    stored = run.outputParticles
+    stored.setStreamState(Set.STREAM_OPEN)
+    # what pyworkflow has copied of a run in another process has no name: stored so, the run would lose its output
+    stored._objName, stored._objParentId = f"{run.strId()}.outputParticles", run.getObjId()
+    run._store(stored)
     return run, lambda: grow(whole[first:], Set.STREAM_OPEN), lambda: grow([], Set.STREAM_CLOSED)
 
 
