@@ -311,7 +311,9 @@ def _safetensors(folder):
 
 
 def _request(folder):
-    Request("pick", PickConfig(("a.mrc",), 2.0, "general", "out", particle_diameter=150.0)).write(folder / "r.json")
+    Request("pick", PickConfig(micrographs=("a.mrc",), pixel_size=2.0, output="out", particle_diameter=150.0)).write(
+        folder / "r.json"
+    )
     return folder / "r.json"
 
 

@@ -18,7 +18,7 @@ import sys, time
 from cryodl.contract import COMMANDS, PickConfig, ReconstructConfig
 from cryodl.io.output_lock import output_lock
 command, output, *names = sys.argv[1:]
-config = (PickConfig(tuple(names), 4.0, "model", output) if command == "pick" else
+config = (PickConfig(tuple(names), 4.0, output) if command == "pick" else
           ReconstructConfig("particles.star", output))
 with output_lock(COMMANDS[command], config):
     print("held", flush=True)
@@ -52,7 +52,7 @@ def reconstruct(output):
 
 
 def pick(output, *names):
-    return output_lock(COMMANDS["pick"], PickConfig(names, 4.0, "model", output), wait=0.0)
+    return output_lock(COMMANDS["pick"], PickConfig(names, 4.0, output), wait=0.0)
 
 
 def test_a_file_that_another_command_writes_is_refused_until_that_one_is_dead(hold, tmp_path):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import functools
 import typing
 
 import numpy as np
@@ -116,7 +117,7 @@ def log_likelihoods(observed: Observed, bank: Bank, shifts: Shifts) -> torch.Ten
         part = observed[start : start + batch]
         shifted = side_by_side(part.match[:, None] * ramp).reshape(-1, 2 * len(observed.disc))
         for numbers, slices, power in bank.blocks():
-            with quick_products():
+            with quick_products(shifted.device):
                 fit = (shifted @ slices.T).reshape(len(part), len(ramp), -1)
             value = log_sum_exp(fit.add_(shifts.log_prior[:, None]), 1)
             result[start : start + batch, numbers] = value - (part.weight * gain.square()) @ power.T
@@ -124,19 +125,30 @@ def log_likelihoods(observed: Observed, bank: Bank, shifts: Shifts) -> torch.Ten
 
 
 @contextlib.contextmanager
-def quick_products() -> typing.Iterator[None]:
-    """Let large matrix products take the processor's quickest way.
+def quick_products(device: torch.device) -> typing.Iterator[None]:
+    """Let large matrix products on a CPU take its quickest way in full precision.
 
-    On CPUs torch then calls oneDNN instead of MKL: twice as fast on AMD's with AVX-512, in full precision (85 and 189
-    GFLOP/s of one core, differences of 4e-7). Where a processor or GPU has units for bfloat16 or TF32 these are used:
-    their rounding of 0.2 % changes a logarithmic likelihood, of noise of some 10, by some 0.03.
+    torch then calls oneDNN instead of MKL: twice as fast on AMD's with AVX-512 (85 and 189 GFLOP/s of one core,
+    differences of 4e-7). Processors with units for bfloat16 round by 0.2 % there, for a product of 0.09 s instead of
+    0.18: too much for logarithmic likelihoods of thousands, so these keep the usual way.
     """
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
+    torch.set_float32_matmul_precision("medium" if device.type == "cpu" and _medium_is_full() else before)
     try:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+@functools.cache
+def _medium_is_full() -> bool:
+    """Whether products of medium precision lose nothing on this CPU."""
+    values = torch.randn((256, 256), generator=torch.Generator().manual_seed(0))
+    before, full = torch.get_float32_matmul_precision(), values @ values
+    torch.set_float32_matmul_precision("medium")
+    medium = values @ values
+    torch.set_float32_matmul_precision(before)
+    return bool((medium - full).abs().max() < 1e-4 * full.abs().max())
 
 
 def log_sum_exp(values: torch.Tensor, axis: int) -> torch.Tensor:

@@ -148,11 +148,11 @@ def test_a_stopped_run_continues(mics):
         "1",
     ]
     process = start_cryodl(arguments, mics)
-    while process.poll() is None and not any((mics / "out").glob("*.json")):
+    while process.poll() is None and not any((mics / "out").glob("[!.]*.json")):
         time.sleep(0.02)
     process.kill()
     process.communicate()
-    done = {p.name: p.stat().st_mtime_ns for p in (mics / "out").glob("*.json")}
+    done = {p.name: p.stat().st_mtime_ns for p in (mics / "out").glob("[!.]*.json")}
     assert done and assess(mics) == 0
     assert {n: os.stat(mics / "out" / n).st_mtime_ns for n in done} == done and len(table(mics)) == 5
     assert not list((mics / "out").glob("*.tmp*"))
