@@ -12,7 +12,8 @@ class HalfBall:
     """
 
     def __init__(self, box: int, radius: float, device: torch.device | None = None) -> None:
-        self.box, self.radius, self.device = box, min(float(radius), (box - 1) // 2), device
+        # rounded: a radius of 10.999999999 is 11, or the ball and a part of a larger one would differ on its border
+        self.box, self.radius, self.device = box, min(round(float(radius), 6), (box - 1) // 2), device
         axis = torch.arange(-int(self.radius), int(self.radius) + 1, device=device)
         z, y, x = (a.reshape(-1) for a in torch.meshgrid(axis, axis, axis, indexing="ij"))
         half = (x > 0) | (x == 0) & ((y > 0) | (y == 0) & (z > 0))

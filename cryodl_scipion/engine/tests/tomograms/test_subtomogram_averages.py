@@ -36,6 +36,14 @@ def test_a_half_ball_holds_one_of_each_pair_of_conjugates():
     assert not any((-z, -y, -x) in positions for z, y, x in positions)
 
 
+@pytest.mark.parametrize("radius", [7, 4, 4 - 1e-9, 4 + 1e-9, 4.3])
+def test_a_part_of_a_ball_has_the_coefficients_of_the_smaller_ball(radius):
+    ball = HalfBall(BOX, 7)
+    inside, smaller = ball.within(radius)
+    for axis in ("z", "y", "x"):
+        assert torch.equal(getattr(ball, axis)[inside], getattr(smaller, axis))
+
+
 def test_coefficients_give_the_volume_back():
     volume = torch.from_numpy(density("corner", BOX))
     ball = HalfBall(BOX, 7)
