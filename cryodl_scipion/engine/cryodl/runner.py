@@ -108,7 +108,7 @@ def command(function: typing.Callable[[Config, Run], Made | None]) -> Runnable[C
         return Result(
             row.name,
             made,
-            device=run.device_name,
+            device=run.used_device,
             seconds=round(time.monotonic() - started, 3),
             skipped=tuple(run.skipped),
             warnings=sentences,
@@ -165,8 +165,13 @@ class Run:
 
     @property
     def device_name(self) -> str:
-        """The device in words; 'none' as long as nothing was computed on it."""
-        return "none" if self._device is None else device_name(self._device)
+        """The device in words."""
+        return device_name(self.device)
+
+    @property
+    def used_device(self) -> str:
+        """The same; 'none' as long as nothing was computed on it."""
+        return "none" if self._device is None else self.device_name
 
     # ----- what is told
     def warn(self, *sentences: str) -> None:

@@ -55,8 +55,9 @@ def test_clean_projections_give_the_density_with_its_values():
     assert float((found[inside] @ density[inside]) / (density[inside] @ density[inside])) == pytest.approx(1, abs=0.02)
 
 
-def test_the_map_and_its_halves_are_the_simulated_structure(project):
+def test_the_map_and_its_halves_are_the_simulated_structure(project, capsys):
     result = reconstruct()
+    assert f"150 particles of {BOX} px on CPU" in capsys.readouterr().out
     ground_truth = torch.from_numpy(lopsided_density(BOX))
     assert masked_correlation(read("m.mrc"), ground_truth) > 0.95
     assert masked_correlation(read("m_half1.mrc"), ground_truth) > 0.8
