@@ -325,6 +325,8 @@ def _sentence(error: Exception) -> str:
         where = f"{error.filename}: " if error.filename else ""
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         advice = "Free space, or choose another --output" if full else "Choose another folder, or check its permissions"
+        if isinstance(error, FileNotFoundError):
+            advice = f"Check its name (current folder: {os.getcwd()})"
         return f"{where}{error.strerror}" + (f". {advice}." if full or where else "")
     return str(error)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from cryodl.cli import main
 from cryodl.contract import AllSkipped, PickConfig
 from cryodl.core.local_correlation import LocalCorrelation, disc_normalised, disc_of
 from cryodl.core.matching import match_picks
@@ -150,3 +151,10 @@ def test_a_bad_micrograph_is_left_out_and_named(project, tmp_path):
 def test_a_structure_or_a_diameter_is_needed_and_not_both(values, word):
     (problem,) = PickConfig(("a.mrc",), 1.0, "out", method="templates", **values).check_together()
     assert f"{word} given" in problem and ACROSS > 8
+
+
+def test_a_structure_that_is_not_there_is_a_sentence_about_its_name(project, tmp_path, capsys):
+    words = ["--micrographs", str(project[0] / "mics/*.mrc"), "--pixel-size", "4", "--structure", "none.cif"]
+    assert main(["pick", "--method", "templates", *words, "--output", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "none.cif: No such file or directory. Check its name (current folder: " in said and "permissions" not in said
