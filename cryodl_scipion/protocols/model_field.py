@@ -48,7 +48,7 @@ def addModelParams(
                 label="Model",
                 choices=["trained or imported in this project", "shipped with the plugin"] + ([none] if none else []),
                 help=f"Where the trained network comes from: train one with *cryodl - {_TRAINED_BY[kind]}*, import "
-                "one with *cryodl - import model*, or use a shipped model.",
+                "one with *cryodl - models*, or use a shipped model.",
             ),
             **arguments,
         ),
