@@ -305,8 +305,10 @@ class ArrivingBatches(StoredSettings):
 
     def closeStep(self) -> None:
         self._closeOutputSet()
-        skipped = skippedItems(self._engineResults())
-        if skipped and not self._doneNames():
+        results = self._engineResults()
+        skipped = skippedItems(results)
+        # where nothing was found in the others, there are no outputs either, and the run has done its work
+        if skipped and not self._doneNames() and all(result.nothing_made for result in results):
             raise ValueError(
                 f"None of the {counted(len(skipped), self._ITEM)} could be {self._MADE}. The first, "
                 f"{skipped[0].path}: {skipped[0].reason}"

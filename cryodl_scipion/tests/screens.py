@@ -23,6 +23,7 @@ from pyworkflow.gui.form import FormWindow  # noqa: E402
 from pyworkflow.project import Manager  # noqa: E402
 from pyworkflow.viewer import DESKTOP_TKINTER, ProtocolViewer  # noqa: E402
 
+from cryodl_scipion.engine.cryodl.contract import version_0_1_0  # noqa: E402
 from cryodl_scipion.tests import map_screens  # noqa: E402
 from cryodl_scipion.tests.tomogram_screens import panelOpeners, tomogramOpeners  # noqa: E402
 
@@ -95,8 +96,11 @@ class Screens:
         return openers
 
     def last(self, name):
-        """The newest finished run of a class that has picks or a model, None if there is none."""
-        runs = [r for r in self.project.getRuns() if r.getClassName() == name and r.isFinished()]
+        """The newest finished run of a class that has picks or a model, None if there is none. name: also one of 0.1.0,
+        for a protocol's way of today."""
+        now, way = version_0_1_0.PROTOCOLS.get(name, (name, {}))
+        runs = [r for r in self.project.getRuns() if r.getClassName() == now and r.isFinished()]
+        runs = [r for r in runs if all(getattr(r, field).get() == value for field, value in way.items())]
         full = [r for r in runs if any(getattr(o, "getSize", lambda: 1)() for _, o in r.iterOutputAttributes())]
         return (full or runs or [None])[-1]
 

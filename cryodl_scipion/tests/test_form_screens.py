@@ -29,7 +29,9 @@ class TestCryodlFilledForms(CryodlTest):
     def test_execute_is_never_grey_and_says_what_is_missing_when_it_is_pressed(self):
         self.assertEqual(self.filled.returncode, 0, self.filled.stdout + self.filled.stderr)
         forms = [line for line in self.lines if " first: " in line]
-        names = [n for n, c in pw.Config.getDomain().getProtocols().items() if n.startswith("CryodlProt")]
+        found = pw.Config.getDomain().getProtocols().items()
+        # names of 0.1.0 have no label of their own, and Scipion's tree does not show them
+        names = [n for n, c in found if n.startswith("CryodlProt") and "_label" in vars(c)]
         self.assertGreater(len(names), 30)
         self.assertEqual({line.split(",")[0] for line in forms}, set(names))
         for line in forms:

@@ -87,9 +87,9 @@ class TestCryodlDevices(MachineTest):
             self.assertIn("give numbers such as 0", errors(useGpu=True, gpuList=text))
 
     def test_as_many_threads_as_gpus_share_them_out(self):
-        self.assertEqual(
-            self.devices(self.pick(useGpu=True, gpuList="0 1", numberOfThreads=3)), ["GPU 0 (fake)", "GPU 1 (fake)"]
-        )
+        with mock.patch.dict(os.environ, FAKE_ENGINE_SLEEP="2"):  # so that both batches work at one time
+            protocol = self.pick(useGpu=True, gpuList="0 1", numberOfThreads=3)
+        self.assertEqual(self.devices(protocol), ["GPU 0 (fake)", "GPU 1 (fake)"])
 
     def test_without_gpu_the_list_does_not_matter(self):
         protocol = self.pick(useGpu=False, gpuList="0", numberOfThreads=3, binThreads=3)

@@ -63,7 +63,7 @@ def test_lock_holds_what_the_engine_imports():
         for path in sources(os.path.join(ENGINE, "cryodl"))
         for name in importedBy(path) - ours - set(standard)
     }
-    optional = {"umap"}  # fit-heterogeneity --umap says how to install it
+    optional = {"umap", "pandas"}  # fit-heterogeneity --umap says how to install it; cryodl.table(pandas=True) takes it
     assert used <= listed | optional
 
 
