@@ -235,7 +235,7 @@ def score(picks: Sequence[Any], python: str, output: EMSet) -> Any:
             ],
             env=Plugin.getEnviron(),
         )
-    )
+    )["metrics"]
 
 
 def report(picks: Sequence[Any], scores: np.ndarray, seconds: Any, output: EMSet) -> None:
