@@ -158,3 +158,9 @@ def test_a_structure_that_is_not_there_is_a_sentence_about_its_name(project, tmp
     assert main(["pick", "--method", "templates", *words, "--output", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
     assert "none.cif: No such file or directory. Check its name (current folder: " in said and "permissions" not in said
+
+
+def test_a_model_beside_templates_is_said_not_to_be_used(project, tmp_path):
+    folder, _ = project
+    said = [pick(folder, tmp_path / f"out_{model}", model=model).warnings for model in ("general", "other")]
+    assert [any("(--model) is not used" in one for one in warnings) for warnings in said] == [False, True]

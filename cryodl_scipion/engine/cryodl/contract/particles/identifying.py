@@ -29,7 +29,7 @@ class IdentifyOutputs(Outputs):
     """What `identify` found."""
 
     table: str = output(
-        "ranking.csv: structure, q (probability that it is a look-alike), share of the particles and its 90 % "
+        "ranking.csv: structure, q (estimated probability of a look-alike), share of the particles and its 90 % "
         "interval, evidence; the best first.",
         path="file",
     )

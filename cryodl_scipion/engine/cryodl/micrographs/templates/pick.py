@@ -38,6 +38,8 @@ AGAIN = "Choose another --output, or pick again with --overwrite."
 def pick_by_templates(config: PickConfig, named: typing.Sequence[tuple[str, str]], run: Run) -> PickOutputs:
     """Compare all micrographs that are not done yet, and pick. named: names and files of micrographs."""
     folder = Path(config.output)
+    if config.model not in ("", PickConfig.model):  # Scipion gives none
+        run.warn("The model (--model) is not used: templates were chosen (--method).")
     patterns = ("{}.star", "../{}.star", f"../{PICTURES}/{{}}.png")
     files = ItemRecords(folder / CANDIDATES, KIND, _settings(config), *patterns, remedy=AGAIN)
     records = {} if config.overwrite else files.unchanged(named)

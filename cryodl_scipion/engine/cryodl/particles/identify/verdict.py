@@ -18,6 +18,7 @@ if typing.TYPE_CHECKING:
     from .shares import Shares
 
 SURE = 0.05  # q
+LEAST = 0.001  # q that is stated: smaller ones would rest on the shape of a tail that two dozen decoys do not show
 MODEL_ERROR = 2.0  # over chance: structures and CTFs are never exact, so a rival may win by more than noise allows
 # of the evidence that particles of the structure would give. Other generators' particles: at least 0.8; foreign: 0.4
 MINIMUM = 0.6
@@ -79,7 +80,7 @@ class Compared:
     def against_rivals(self, shares: Shares, k: int) -> None:
         """Take its shares, the k-th, and test it against all other structures."""
         self.share, self.low, self.high = (float(v[k]) for v in (shares.share, shares.low, shares.high))
-        self.q = max(self.alike, rival_chance(shares.needed[k])) if self.fits else 1.0
+        self.q = max(self.alike, rival_chance(shares.needed[k]), LEAST) if self.fits else 1.0
 
 
 def rival_chance(needed: float) -> float:
