@@ -51,7 +51,7 @@ class Screens:
             openers["click_" + output] = lambda name=name, output=output: self.click(self.last(name), output)
         for name, sections in (
             ("CryodlProtTrainPicker", ("Training",)),
-            ("CryodlProtSimulate", ("Microscope", "Field")),
+            ("CryodlProtSimulate", ("Simulation",)),
             ("CryodlProtTrainFromStructure", ("Simulation", "Training")),
         ):
             for section in sections:

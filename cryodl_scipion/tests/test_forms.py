@@ -10,13 +10,15 @@ import sys
 import typing
 import unittest
 
-from pyworkflow.protocol import params
+from pyworkflow.protocol import GPU_LIST, USE_GPU, params
 from pyworkflow.tests import BaseTest, setupTestProject
 
 from .. import Plugin, bibtex, protocols
 from ..engine.cryodl import contract
 from ..form import addConfigParams, formName, formProblems, readConfig
 from ..protocols import CryodlProtPick, CryodlProtTrainFromStructure
+
+_SCIPIONS = ("General", "Parallelization", "Streaming")  # tabs that look alike on every form
 
 
 def ourProtocols():
@@ -185,6 +187,21 @@ class TestCryodlForms(BaseTest):
                 if isinstance(param, params.LabelParam) or param.condition.get() == "False":
                     continue
                 self.assertTrue(param.getLabel() and param.getHelp(), f"{protocolClass.__name__}.{name}")
+
+    def test_a_new_form_shows_at_most_twelve_fields_before_expert_ones(self):
+        for protocolClass in ourProtocols():
+            protocol = self.newProtocol(protocolClass)
+            tabs = [s for s in protocol.getDefinition().iterSections() if s.getLabel() not in _SCIPIONS]
+            shown = [
+                name
+                for tab in tabs
+                for name, param in tab.iterParams()
+                if not isinstance(param, params.LabelParam)
+                and not param.isExpert()
+                and name not in (USE_GPU, GPU_LIST)
+                and protocol.evalParamCondition(name)
+            ]
+            self.assertLessEqual(len(shown), 12, f"{protocolClass.__name__}: {shown}")
 
     def test_no_two_fields_of_a_form_have_one_label(self):
         twice = []

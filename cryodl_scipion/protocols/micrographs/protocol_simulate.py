@@ -56,7 +56,7 @@ class CryodlProtSimulate(SimulatesMicrographs, CryodlProtBase, EMProtocol):
         self._addSimulationParams(
             form, ["count", "size", "particles", "box_size"], count=dict(default=self.OTHER_DEFAULTS["count"])
         )
-        form.addSection("Microscope")
+        form.addSection("Simulation")
         self._addSimulationParams(
             form,
             [
@@ -70,10 +70,13 @@ class CryodlProtSimulate(SimulatesMicrographs, CryodlProtBase, EMProtocol):
                 "voltage",
                 "spherical_aberration",
                 "amplitude_contrast",
+                "minimum_distance",
+                "ice",
+                "aggregates",
+                "carbon",
+                "gradient",
             ],
         )
-        form.addSection("Field")
-        self._addSimulationParams(form, ["minimum_distance", "ice", "aggregates", "carbon", "gradient"])
         addConfigParams(form, contract.Request, ["seed"])
         self._addGpuParams(form)
         form.addParallelSection(threads=2, mpi=0)

@@ -92,6 +92,7 @@ class CryodlProtTrainFromStructure(SimulatesMicrographs, TrainsModel, CryodlProt
             "startGeneral",
             params.BooleanParam,
             default=True,
+            expertLevel=params.LEVEL_ADVANCED,
             label="Start from the general model",
             help="Continue from the shipped general model, if it has this network. It was also trained on real "
             "micrographs, so that less training is needed. With No, or if there is no such model, training "

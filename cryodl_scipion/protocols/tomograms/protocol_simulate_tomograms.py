@@ -41,6 +41,7 @@ class OfCells(Way[SimulateTomogramsConfig, SimulateTomogramsOutputs]):
         Options("vesicles", "membranes", "microtubules", "filaments", "fiducials", "membrane_proteins", "crowding"),
         Section("Microscope"),
         Options("snr", *_SERIES),
+        Options("contrast", expertLevel=params.LEVEL_ADVANCED),
     )
 
     def settings(self, protocol: Any) -> Dict[str, Any]:

@@ -20,16 +20,22 @@ _OPTICS: typing.Dict[str, typing.Dict[str, typing.Any]] = dict(
     astigmatism=dict(
         help="Maximum difference between DefocusU and DefocusV.",
         default=300.0,
+        expert=True,
         label="Astigmatism",
         unit="Å",
         minimum=0,
         maximum=20000,
     ),
-    voltage=dict(help="Acceleration voltage.", default=300.0, label="Voltage", unit="kV", minimum=20, maximum=1000),
-    spherical_aberration=dict(help="Spherical aberration.", default=2.7, label="Cs", unit="mm", minimum=0, maximum=10),
+    voltage=dict(
+        help="Acceleration voltage.", default=300.0, expert=True, label="Voltage", unit="kV", minimum=20, maximum=1000
+    ),
+    spherical_aberration=dict(
+        help="Spherical aberration.", default=2.7, expert=True, label="Cs", unit="mm", minimum=0, maximum=10
+    ),
     amplitude_contrast=dict(
         help="Amplitude contrast as a fraction of the total contrast.",
         default=0.1,
+        expert=True,
         label="Amplitude contrast",
         minimum=0,
         maximum=1,

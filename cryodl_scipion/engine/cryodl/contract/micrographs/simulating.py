@@ -25,7 +25,13 @@ class SimulateMicrographsConfig:
         "Folder for micrographs/*.mrc, coordinates/*.star and ctf/*.txt (CTFFIND's text output). It must not exist."
     )
     size: int = param(
-        "Width and height of the square micrographs.", default=1024, label="Size", unit="px", minimum=128, maximum=16384
+        "Width and height of the square micrographs.",
+        default=1024,
+        expert=True,
+        label="Size",
+        unit="px",
+        minimum=128,
+        maximum=16384,
     )
     particles: int = param(
         "Number of particles per micrograph; fewer if they do not fit.",
@@ -37,6 +43,7 @@ class SimulateMicrographsConfig:
     minimum_distance: float = param(
         "Minimum distance between the centres of two particles, in particle diameters; below 1 they overlap.",
         default=1.15,
+        expert=True,
         label="Minimum distance",
         unit="diameters",
         minimum=0.2,
@@ -52,6 +59,7 @@ class SimulateMicrographsConfig:
     snr_max: typing.Optional[float] = param(
         "Maximum SNR. The SNR of each micrograph is drawn log-uniformly between SNR and Maximum SNR.",
         default=None,
+        expert=True,
         label="Maximum SNR",
         minimum=1e-6,
         maximum=1000,
@@ -60,6 +68,7 @@ class SimulateMicrographsConfig:
     dose: float = param(
         "Total dose of the exposure. The SNR is proportional to it.",
         default=40.0,
+        expert=True,
         label="Dose",
         unit="e/Å²",
         minimum=0.1,
@@ -75,6 +84,7 @@ class SimulateMicrographsConfig:
     ice: float = param(
         "Mean number of ice crystals and other contaminants per micrograph.",
         default=0.0,
+        expert=True,
         label="Ice contamination",
         minimum=0,
         maximum=1000,
@@ -82,16 +92,23 @@ class SimulateMicrographsConfig:
     aggregates: float = param(
         "Mean number of aggregates per micrograph. The coordinates do not contain their particles.",
         default=0.0,
+        expert=True,
         label="Aggregates",
         minimum=0,
         maximum=1000,
     )
     carbon: float = param(
-        "Fraction of the micrographs that show a carbon edge.", default=0.0, label="Carbon edges", minimum=0, maximum=1
+        "Fraction of the micrographs that show a carbon edge.",
+        default=0.0,
+        expert=True,
+        label="Carbon edges",
+        minimum=0,
+        maximum=1,
     )
     gradient: float = param(
         "Range of a smooth ice gradient over the micrograph, in standard deviations of the noise.",
         default=0.0,
+        expert=True,
         label="Ice gradient",
         minimum=0,
         maximum=100,

@@ -211,6 +211,7 @@ class TrainGeneralPickerConfig:
         "Fraction of the simulated micrographs with very low contrast (SNR 0.008 to 0.12) and mostly touching "
         "particles.",
         default=0.5,
+        expert=True,
         label="Fraction of faint micrographs",
         minimum=0,
         maximum=1,
@@ -218,6 +219,7 @@ class TrainGeneralPickerConfig:
     real_fraction: float = param(
         "Fraction of the training crops that is taken from real sets, if there are any.",
         default=0.2,
+        expert=True,
         label="Fraction of real crops",
         minimum=0,
         maximum=1,
