@@ -205,6 +205,13 @@ def test_stacks_of_two_box_sizes_are_refused():
         read_particles("job/p.star")
 
 
+def test_a_name_that_no_file_can_have_is_that_of_a_missing_stack():
+    path = Path("job/p.star")
+    path.write_text(path.read_text().replace("stacks/a.mrcs", "a" * 3000))
+    with pytest.raises(FileNotFoundError, match="neither beside it"):
+        read_particles(str(path))
+
+
 def test_a_stack_that_is_cut_short_is_refused():
     whole = Path("stacks/a.mrcs").read_bytes()
     Path("stacks/a.mrcs").write_bytes(whole[:-100])

@@ -232,3 +232,13 @@ def test_a_chunk_that_expands_takes_no_more_memory_than_a_chunk(compressor, tmp_
     except ValueError as error:
         assert "damaged" in str(error)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10
+
+
+@pytest.mark.parametrize("stated", [0, 15, 2**31 - 1])
+def test_a_chunk_that_states_another_length_than_it_has_is_refused(stated, tmp_path):
+    """blosc believes what its header states, and would read beyond the end of the memory."""
+    write_v2(tmp_path / "a.zarr", VOLUME, "blosc")
+    chunk = tmp_path / "a.zarr/0/0/0/0"
+    chunk.write_bytes(chunk.read_bytes()[:12] + stated.to_bytes(4, "little") + chunk.read_bytes()[16:])
+    with pytest.raises(ValueError, match="0/0/0 is damaged .its header states"):
+        Tomogram(tmp_path / "a.zarr").raw()

@@ -101,7 +101,7 @@ def find_file(path: str | os.PathLike[str], stack: str, what: str = "stack") -> 
     """
     here = Path(path).absolute().parent
     folders = [here, *here.parents, Path.cwd()]
-    hit = next((folder / stack for folder in folders if (folder / stack).is_file()), None)
+    hit = next((folder / stack for folder in folders if os.path.isfile(folder / stack)), None)  # False for any nonsense
     if hit is None:
         raise FileNotFoundError(
             f"{path} names the {what} {stack}, which is neither beside it, nor in a folder above it, nor in "

@@ -231,7 +231,7 @@ def _decoder(name: str | None, folder: Path, behind: int = 0) -> typing.Callable
     end that are not of it."""
     known: dict[str | None, typing.Callable[[bytes, int], bytes | bytearray]] = {
         None: lambda data, size: data,
-        "blosc": _of_imagecodecs("blosc"),
+        "blosc": _of_blosc,
         "zstd": _of_imagecodecs("zstd"),
         "gzip": lambda data, size: zlib.decompressobj(_GZIP_OR_ZLIB).decompress(data, size),
         "zlib": lambda data, size: zlib.decompressobj(_GZIP_OR_ZLIB).decompress(data, size),
@@ -241,6 +241,14 @@ def _decoder(name: str | None, folder: Path, behind: int = 0) -> typing.Callable
         raise ValueError(f"{folder} is compressed by {name}, which is not read; {', '.join(filter(None, known))} are.")
     decode = known[name]
     return lambda data, size: decode(data[: len(data) - behind], size)
+
+
+def _of_blosc(data: bytes, size: int) -> bytes | bytearray:
+    """What blosc made smaller. It believes its header, and would read behind the end of a chunk that was cut short."""
+    stated = int.from_bytes(data[12:16], "little")
+    if not 16 <= stated <= len(data):
+        raise ValueError(f"its header states {stated} bytes, it has {len(data)}")
+    return _of_imagecodecs("blosc")(data[:stated], size)
 
 
 def _of_imagecodecs(name: str, **options: bool) -> typing.Callable[[bytes, int], bytes | bytearray]:
