@@ -16,7 +16,7 @@ stand_in()  # before what may need a missing package
 
 from cryodl.contract import networks
 from cryodl.core.devices import choose_device, device_name
-from cryodl.learning.registry import method_of
+from cryodl.learning.task import method_of
 
 NETWORKS = {
     f"{n.kind} {n.name}": n for n in networks.NETWORKS if n.name not in {"posterior", "likelihood"}

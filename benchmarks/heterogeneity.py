@@ -19,7 +19,7 @@ from scipy.spatial import cKDTree
 from scipy.stats import spearmanr
 
 from cryodl.core.frc import fsc
-from cryodl.io.maps import write_map
+from cryodl.io.mrc import write_map
 from cryodl.io.particle_sets import read_particles
 from cryodl.particles.heterogeneity.trajectories import near_points
 from cryodl.simulate.particle_images import fit_cube

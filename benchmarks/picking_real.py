@@ -456,7 +456,7 @@ SOURCES = {
     "empiar10028": {"projections, 80S ribosome of yeast, 4V94 at 10 Å": "SIM_4V94_10A", BY_HAND: None},
 }
 REFERENCES = """import torch
-from cryodl.core.local_correlation import disc_normalised, disc_of
+from cryodl.core.peaks import disc_normalised, disc_of
 from cryodl.micrographs.templates import pick, views
 def by_hand(diameter):
     disc = disc_of(views.RIM * views.ACROSS)

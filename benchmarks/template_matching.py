@@ -7,8 +7,8 @@ Normalised, CTF-weighted, directions CC_STEP apart, to CC_RESOLUTION, whole-pixe
 import numpy as np
 import torch
 
-from cryodl.core.ball import side_by_side
 from cryodl.core.healpix_grid import disc_of_shifts
+from cryodl.core.volumes import side_by_side
 from cryodl.likelihood.reference import HalfDisc, Reference
 from cryodl.likelihood.search import Grid
 

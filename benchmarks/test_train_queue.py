@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from cryodl.contract import sha256
 from cryodl.io.model import write_model
-from cryodl.learning.checkpoints import CHECKPOINT
+from cryodl.learning.training import CHECKPOINT
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 
 from cryodl.contract import SimulateParticlesConfig
 from cryodl.core.matching import f_beta, match_picks
-from cryodl.io.maps import write_map
+from cryodl.io.mrc import write_map
 from cryodl.io.plots import new_figure, save_figure
 from cryodl.io.star import read_tables, write_tables
 from cryodl.io.subtomograms import read_subtomograms, write_subtomograms_star

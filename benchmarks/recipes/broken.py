@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 import cryodl
 from cryodl.contract import PickConfig, Request, check_model
 from cryodl.contract.annotations import read_tiles
-from cryodl.contract.star import star_head
+from cryodl.contract.reading import star_head
 from cryodl.io import coordinate_files
 from cryodl.io.coordinates import read_coordinates, write_coordinates
 from cryodl.io.files import expand_paths
@@ -35,7 +35,7 @@ from cryodl.io.star import read_tables, write_tables
 from cryodl.io.subtomograms import read_subtomograms, read_sums, read_weights
 from cryodl.io.tomogram_coordinates import read_coordinates3d
 from cryodl.io.tomograms import Tomogram
-from cryodl.io.zarr_writer import write_zarr
+from cryodl.io.zarr_arrays import write_zarr
 from cryodl.latent.masks import read_focus_mask
 from cryodl.maps.measures.atoms import read_atoms, read_structure
 from cryodl.maps.measures.volume import read_mask, read_volume

@@ -9,7 +9,7 @@ import numpy as np
 from bench import structure_file
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from cryodl.core.ctf import ctf_rfft
+from cryodl.core.optics import ctf_rfft
 
 # file, diameter (Å), pixel size (Å/px)
 FILAMENTS = {"microtubule": ("5KMG", 280.0, 5.0), "ASC": ("3J63_filament", 90.0, 2.5), "tau": ("6NWP", 130.0, 3.0)}

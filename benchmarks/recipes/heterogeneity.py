@@ -14,12 +14,11 @@ from bench import asked, data_folder, structure_file
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from cryodl.io.maps import write_map
+from cryodl.io.mrc import write_map
 from cryodl.io.particle_sets import read_particles, write_particles_star
-from cryodl.simulate.hinge import hinge_of, hinged, selected
 from cryodl.simulate.micrographs import particle_diameter
 from cryodl.simulate.particle_images import fit_cube
-from cryodl.simulate.states import read_atom_model
+from cryodl.simulate.states import hinge_of, hinged, read_atom_model, selected
 from cryodl.simulate.structures import density_of_atoms, load_density
 
 SETS = {"IgG-1D": 256.0, "IgG-RL": 256.0, "Ribosembly": 345.6, "Mixture": 345.6, "Spike": 256.0}  # Å, the images' width

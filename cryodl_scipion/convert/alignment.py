@@ -14,7 +14,7 @@ import numpy as np
 from pwem.convert import transformations
 from pwem.objects import SetOfParticles
 
-from ..engine.cryodl.contract.star import star_head
+from ..engine.cryodl.contract.reading import star_head
 
 
 def matrixOf(angles: Any, origin: Sequence[float] = (0, 0)) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from emtable import Table
 from pwem.objects import SetOfImages
 
-from ..engine.cryodl.contract.star import star_head
+from ..engine.cryodl.contract.reading import star_head
 from .alignment import anglesOf, originOf
 
 _SPACE = re.compile(r"\s")

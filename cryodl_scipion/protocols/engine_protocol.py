@@ -14,7 +14,7 @@ from pyworkflow.protocol.params import Form
 
 from ..engine.cryodl import contract
 from ..engine.cryodl.contract import Result
-from ..engine.cryodl.contract.outputs import Outputs
+from ..engine.cryodl.contract.command import Outputs
 from ..form import addConfigParams, readConfig
 from ..objects import CryodlModel
 from .kinds import FormPart, Model, ModelOrShipped, Section

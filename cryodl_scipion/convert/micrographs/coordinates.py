@@ -7,7 +7,7 @@ from typing import Any, Optional, Sequence, Tuple
 from pwem.objects import Coordinate, Micrograph, SetOfCoordinates
 from pyworkflow.object import Float
 
-from ...engine.cryodl.contract.star import star_head
+from ...engine.cryodl.contract.reading import star_head
 from ..star import readColumns
 
 # Attribute of every coordinate that we make: the network's score in [0, 1].

@@ -14,7 +14,7 @@ from pwem.objects import Coordinate, SetOfCoordinates, SetOfMicrographs
 from pyworkflow.object import Pointer
 
 from ...engine.cryodl.contract.frames import rescaled
-from ...engine.cryodl.contract.star import star_head
+from ...engine.cryodl.contract.reading import star_head
 from ..micrograph_names import micrographNames
 from .coordinates import scoreOf
 from .picks import hasCandidates, scoredPicks

@@ -5,7 +5,7 @@ from typing import Any, Dict, Iterator, List, Optional
 
 from pwem.objects import Coordinate, CTFModel, Micrograph, Particle
 
-from ...engine.cryodl.contract.star import star_head
+from ...engine.cryodl.contract.reading import star_head
 from ..micrographs.pick_sets import scaled
 from ..star import iterColumns
 from .particles import locationOf

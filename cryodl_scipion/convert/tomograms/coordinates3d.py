@@ -14,7 +14,7 @@ from tomo.constants import BOTTOM_LEFT_CORNER
 from tomo.objects import Coordinate3D, SetOfCoordinates3D, Tomogram
 
 from ...engine.cryodl.contract.frames import rescaled
-from ...engine.cryodl.contract.star import star_head
+from ...engine.cryodl.contract.reading import star_head
 from ..alignment import matrixOf
 from ..star import columnsOf, readColumns, tableWith
 from .tomograms import byId

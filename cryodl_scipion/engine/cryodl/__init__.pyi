@@ -28,15 +28,15 @@ from .contract.particles.classes2d import Classify2DOutputs
 from .contract.particles.classes2d import SelectClassesOutputs
 from .contract.particles.denoising import DenoiseOutputs
 from .contract.particles.denoising import EvaluateDenoiserOutputs
-from .contract.particles.identifying import IdentifyOutputs
-from .contract.particles.initial_map import InitialMapOutputs
+from .contract.particles.denoising import TrainDenoiserOutputs
 from .contract.particles.integrity import AssessIntegrityOutputs
 from .contract.particles.latent import LatentVolumesOutputs
 from .contract.particles.latent import SelectLatentOutputs
 from .contract.particles.orienting import AssignOrientationsOutputs
+from .contract.particles.orienting import IdentifyOutputs
+from .contract.particles.orienting import InitialMapOutputs
 from .contract.particles.orienting import ReconstructOutputs
 from .contract.particles.simulating import SimulateParticlesOutputs
-from .contract.particles.training import TrainDenoiserOutputs
 from .contract.recipes.comparing_maps import CompareMapsOfPicksOutputs
 from .contract.recipes.heterogeneity import FitHeterogeneityOutputs
 from .contract.recipes.reporting import ReportOutputs
@@ -400,6 +400,16 @@ def select_classes(
 ) -> Result[SelectClassesOutputs]:
     """Select 2-D classes and keep their particles."""
 
+def identify(
+    *,
+    particles: Path,
+    structures: Paths,
+    output: Path,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[IdentifyOutputs]:
+    """Find which structures of a folder the particles show: how surely, what share of each, or that it is none."""
+
 def initial_map(
     *,
     particles: Path,
@@ -444,6 +454,25 @@ def reconstruct(
 ) -> Result[ReconstructOutputs]:
     """Back-project oriented particles into a map and its two half-maps."""
 
+def train_denoiser(
+    *,
+    particles: Paths,
+    structure: Paths,
+    output: Path,
+    network: typing.Literal['posterior', 'swinconv', 'cgan'] = ...,
+    loss: typing.Literal['l1', 'exponential'] = ...,
+    simulated_fraction: float = ...,
+    resolution: typing.Optional[float] = ...,
+    contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
+    start_from: typing.Optional[Path] = ...,
+    steps: typing.Optional[int] = ...,
+    batch_size: typing.Optional[int] = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+    seed: int = ...,
+) -> Result[TrainDenoiserOutputs]:
+    """Train a network that denoises particle images, with projections of a known structure as targets."""
+
 def denoise(
     *,
     particles: Path,
@@ -471,25 +500,6 @@ def evaluate_denoiser(
     seed: int = ...,
 ) -> Result[EvaluateDenoiserOutputs]:
     """Measure what a denoiser recovers and what it invents, by comparison with ground truth and controls."""
-
-def train_denoiser(
-    *,
-    particles: Paths,
-    structure: Paths,
-    output: Path,
-    network: typing.Literal['posterior', 'swinconv', 'cgan'] = ...,
-    loss: typing.Literal['l1', 'exponential'] = ...,
-    simulated_fraction: float = ...,
-    resolution: typing.Optional[float] = ...,
-    contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
-    start_from: typing.Optional[Path] = ...,
-    steps: typing.Optional[int] = ...,
-    batch_size: typing.Optional[int] = ...,
-    device: typing.Optional[str] = ...,
-    threads: typing.Optional[int] = ...,
-    seed: int = ...,
-) -> Result[TrainDenoiserOutputs]:
-    """Train a network that denoises particle images, with projections of a known structure as targets."""
 
 def fit_heterogeneity(
     *,
@@ -552,16 +562,6 @@ def assess_integrity(
     threads: typing.Optional[int] = ...,
 ) -> Result[AssessIntegrityOutputs]:
     """Assign each particle the probability that it is the whole complex or only a part of it."""
-
-def identify(
-    *,
-    particles: Path,
-    structures: Paths,
-    output: Path,
-    device: typing.Optional[str] = ...,
-    threads: typing.Optional[int] = ...,
-) -> Result[IdentifyOutputs]:
-    """Find which structures of a folder the particles show: how surely, what share of each, or that it is none."""
 
 def simulate_particles(
     *,

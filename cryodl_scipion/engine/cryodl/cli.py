@@ -32,9 +32,8 @@ from .contract import (
 from .contract.params import ParamInfo
 from .contract.version_0_1_0 import present_command_line
 from .io.memory import memory_sentence
-from .io.parent import end_with_parent
-from .io.silence import no_long_silence
-from .io.stopping import Stopped, stoppable
+from .io.messages import no_long_silence
+from .io.stopping import Stopped, end_with_parent, stoppable
 
 # The commands that people start with, and the others by wing.
 START = (

@@ -38,7 +38,7 @@ from .contract import (
 )
 from .core.devices import choose_device, computing_on, device_name, set_threads
 from .distributed import launched, run_on, several_devices
-from .io import unfinished, warn
+from .io import messages, unfinished
 from .io.memory import one_item
 from .io.output_lock import output_lock
 
@@ -91,7 +91,7 @@ def command(function: typing.Callable[[Config, Run], Made | None]) -> Runnable[C
         if problems:
             raise ValueError(" ".join(problems))
         row, started, run = EVERY_COMMAND[command_of(config)], time.monotonic(), Run(config, seed, names)
-        with computing_on(device, threads), warn.collected() as said, output_lock(row, config, names=run.names):
+        with computing_on(device, threads), messages.collected() as said, output_lock(row, config, names=run.names):
             run.warn(*warnings)
             several = several_devices(device or "") if row.several and not launched() else []
             if several:
@@ -177,7 +177,7 @@ class Run:
     def warn(self, *sentences: str) -> None:
         """Print warnings now, each once; they stand in the result."""
         for sentence in sentences:
-            warn.warn(sentence)
+            messages.warn(sentence)
 
     def summary(self, *sentences: str) -> None:
         """Print sentences about what was made; they stand in the result, for the summary of a form."""

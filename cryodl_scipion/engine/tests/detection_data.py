@@ -6,7 +6,7 @@ import torch
 from synthetic import write_mrc
 
 from cryodl.core.projections import random_angles
-from cryodl.core.wedges import wedge
+from cryodl.core.volumes import wedge
 from cryodl.io.star import write_tables
 from cryodl.simulate.rotations import rotated
 

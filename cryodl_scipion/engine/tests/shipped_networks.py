@@ -5,8 +5,8 @@ import numpy as np
 import torch
 
 from cryodl.io.model import SHIPPED, read_model
-from cryodl.learning.networks.wiener_unet import WienerUNet
-from cryodl.learning.registry import method_of
+from cryodl.learning.networks import WienerUNet
+from cryodl.learning.task import method_of
 from cryodl.maps.improvers.run import load_network as improver_network
 from cryodl.micrographs.pickers import load_network as picker_network
 from cryodl.particles.classes2d.ranker import RankerNetwork

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from cryodl.core.wedges import wedge
-from cryodl.io.maps import write_map
+from cryodl.core.volumes import wedge
+from cryodl.io.mrc import write_map
 from cryodl.io.star import write_tables
 
 PIXEL_SIZE = 10.0

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from cryodl.core.ctf import ctf_rfft
-from cryodl.core.optics import Optics
+from cryodl.core.optics import Optics, ctf_rfft
 from cryodl.simulate.micrographs import apply_ctf
 
 

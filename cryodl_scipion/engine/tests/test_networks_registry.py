@@ -12,7 +12,7 @@ import pytest
 
 import cryodl
 from cryodl.contract import NETWORKS, network_citations, network_names, network_words
-from cryodl.learning.registry import method_of
+from cryodl.learning.task import method_of
 
 ENGINE = Path(cryodl.__file__).parent
 ADDED = '''

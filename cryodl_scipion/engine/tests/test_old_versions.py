@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from cryodl.cli import main
 from cryodl.contract import EVERY_COMMAND, Request, Result, config_to_dict, settings_of, sha256, version_0_1_0
 from cryodl.io.model import read_model
-from cryodl.learning.registry import method_of
+from cryodl.learning.task import method_of
 from cryodl.micrographs.pickers import load_network, picker_method
 from cryodl.micrographs.pickers.predict import Picker
 

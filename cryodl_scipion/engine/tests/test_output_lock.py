@@ -136,7 +136,7 @@ def test_a_place_where_nothing_can_be_written_is_told_before_the_work():
 def test_an_engine_ends_with_its_protocol_also_behind_a_shell(tmp_path):
     """protocol -> shell -> engine; the protocol is killed with SIGKILL."""
     engine = (
-        "import os, time; from cryodl.io.parent import end_with_parent; end_with_parent(); "
+        "import os, time; from cryodl.io.stopping import end_with_parent; end_with_parent(); "
         "open('engine', 'w').write(str(os.getpid())); time.sleep(60)"
     )
     protocol = (
@@ -157,7 +157,7 @@ def test_an_engine_ends_with_its_protocol_also_behind_a_shell(tmp_path):
 
 def test_an_engine_started_by_hand_outlives_its_shell(tmp_path):
     code = (
-        "import time; from cryodl.io.parent import end_with_parent; end_with_parent(); time.sleep(1.2); "
+        "import time; from cryodl.io.stopping import end_with_parent; end_with_parent(); time.sleep(1.2); "
         "open('done', 'w')"
     )
     variables = {k: v for k, v in environment().items() if k != PARENT_VARIABLE}

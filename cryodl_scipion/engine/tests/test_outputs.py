@@ -8,7 +8,7 @@ import typing
 import pytest
 
 from cryodl.contract import EVERY_COMMAND, Outputs, Result, describe_outputs, output, output_problems, outputs_of
-from cryodl.contract.outputs import fits
+from cryodl.contract.command import fits
 
 GOOD = {"annotations": "drawn", "counts": {"membrane": {"positive": 3, "negative": 2}}}
 

@@ -3,7 +3,7 @@
 
 import pytest
 
-from cryodl.io.pairing import pair_by_name
+from cryodl.io.files import pair_by_name
 
 
 def paired(names, others):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from cryodl.core.ctf import ctf_rfft
+from cryodl.core.optics import ctf_rfft
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
 from cryodl.io.star import read_tables, write_tables
 

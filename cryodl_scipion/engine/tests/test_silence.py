@@ -5,7 +5,7 @@ import io
 import sys
 import time
 
-from cryodl.io.silence import doing, no_long_silence
+from cryodl.io.messages import doing, no_long_silence
 
 
 def test_a_silent_command_gets_lines_that_say_what_it_is_at(capsys):

@@ -12,8 +12,7 @@ from particle_data import simulate_particles
 
 from cryodl.core.projections import Projector
 from cryodl.io.particle_sets import read_particles
-from cryodl.simulate.hinge import hinge_of, hinged, selected
-from cryodl.simulate.states import read_atom_model
+from cryodl.simulate.states import hinge_of, hinged, read_atom_model, selected
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,7 @@ import pytest
 from synthetic import write_mrc
 
 from cryodl.simulate.micrographs import particle_diameter
-from cryodl.simulate.solvent import without_solvent
-from cryodl.simulate.structures import dark_notes, load_density
+from cryodl.simulate.structures import dark_notes, load_density, without_solvent
 
 SIDE, VOXEL, DIAMETER = 64, 3.0, 96.0
 

@@ -9,9 +9,8 @@ import torch
 
 from cryodl.learning import training
 from cryodl.learning.run_training import accelerator_for
-from cryodl.learning.schedule import Schedule
 from cryodl.learning.task import Task
-from cryodl.learning.training import NonFiniteLoss, fit
+from cryodl.learning.training import NonFiniteLoss, Schedule, fit
 
 GROUND_TRUTH = torch.tensor([[1.0, -2.0, 0.5]])
 

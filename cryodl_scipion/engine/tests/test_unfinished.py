@@ -10,7 +10,7 @@ import pytest
 
 import cryodl
 from cryodl.contract import ConsensusPicksConfig, TrainPickerConfig
-from cryodl.contract.tomograms.pretraining import TrainGeneralSegmenterConfig
+from cryodl.contract.tomograms.segmenting import TrainGeneralSegmenterConfig
 from cryodl.io.unfinished import RECORD, check_output, finish_folder, working_folder
 
 CHECKPOINT = "checkpoint.safetensors"

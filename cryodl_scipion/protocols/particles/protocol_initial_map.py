@@ -5,7 +5,7 @@ from typing import Any, Dict
 
 from ...convert.particles.results import appendOriented
 from ...engine.cryodl.contract import InitialMapConfig
-from ...engine.cryodl.contract.particles.initial_map import InitialMapOutputs
+from ...engine.cryodl.contract.particles.orienting import InitialMapOutputs
 from ..engine_protocol import OneRun, fscFrom, volumeFrom
 from .particle_kinds import Particles, ParticlesBase
 

@@ -5,7 +5,7 @@ from typing import List
 
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import TrainDenoiserConfig
-from ...engine.cryodl.contract.particles.training import TrainDenoiserOutputs
+from ...engine.cryodl.contract.particles.denoising import TrainDenoiserOutputs
 from ..engine_protocol import EngineProtocol
 from ..kinds import MapsOrModels, Options, Section, StartModel
 from ..methods import citationsOf

@@ -10,7 +10,7 @@ checks the card of a model.
 
 from . import version_0_1_0
 from .class_choice import chosen_classes, class_choice_warnings, class_threshold, expected_good, particle_cut
-from .command import Command
+from .command import Command, Outputs, describe_outputs, output, output_problems, outputs_of
 from .commands import COMMANDS, DEV_COMMANDS, EVERY_COMMAND, DoctorConfig, command_name, command_of
 from .fields import (
     AVOIDABLE,
@@ -19,10 +19,20 @@ from .fields import (
     LABEL_KINDS,
     MIN_PARTICLES,
     PU_CRITERIA,
+    SMALLEST_PX,
     THRESHOLD_RULES,
     UNANNOTATED,
+    particle_size_problem,
 )
-from .half_map_test import half_map_resolutions, half_map_verdict, split_verdict
+from .half_map_test import (
+    counted,
+    half_map_resolutions,
+    half_map_verdict,
+    resolution_in_words,
+    score_text,
+    some_names,
+    split_verdict,
+)
 from .maps.evaluating import CompareModelsConfig, EvaluateMapConfig
 from .maps.improving import INPUT_WEIGHT, ImproveMapConfig
 from .maps.listing import ListPairsConfig
@@ -71,18 +81,13 @@ from .networks import (
     network_names,
     network_words,
 )
-from .outputs import Outputs, describe_outputs, output, output_problems, outputs_of
 from .params import check, config_from_dict, config_to_dict, describe, describe_all, param
-from .particle_size import SMALLEST_PX, particle_size_problem
 from .particles.classes2d import Classify2DConfig, SelectClassesConfig
-from .particles.denoising import DenoiseConfig, EvaluateDenoiserConfig
-from .particles.identifying import IdentifyConfig
-from .particles.initial_map import InitialMapConfig
+from .particles.denoising import DenoiseConfig, EvaluateDenoiserConfig, TrainDenoiserConfig
 from .particles.integrity import AssessIntegrityConfig
 from .particles.latent import LatentVolumesConfig, SelectLatentConfig
-from .particles.orienting import AssignOrientationsConfig, ReconstructConfig
+from .particles.orienting import AssignOrientationsConfig, IdentifyConfig, InitialMapConfig, ReconstructConfig
 from .particles.simulating import SimulateParticlesConfig
-from .particles.training import TrainDenoiserConfig
 from .processes import PARENT_VARIABLE, process_name
 from .recipes.comparing_maps import CompareMapsOfPicksConfig
 from .recipes.heterogeneity import (
@@ -92,8 +97,18 @@ from .recipes.heterogeneity import (
     FitHeterogeneityConfig,
 )
 from .recipes.reporting import ReportConfig
-from .request import Request, drawn_and_named, settings_of
-from .result import CONTRACT_VERSION, AllSkipped, Failure, Result, Skipped, in_words, said_skipped
+from .result import (
+    CONTRACT_VERSION,
+    AllSkipped,
+    Failure,
+    Request,
+    Result,
+    Skipped,
+    drawn_and_named,
+    in_words,
+    said_skipped,
+    settings_of,
+)
 from .tomograms.annotating import AnnotateConfig, ImportAnnotationsConfig
 from .tomograms.classifying import ClassifySubtomogramsConfig, TrainClassifierConfig
 from .tomograms.denoising import DenoiseTomogramsConfig
@@ -105,11 +120,9 @@ from .tomograms.features import (
     MergeFeaturesConfig,
     PickFeaturesConfig,
 )
-from .tomograms.pretraining import TrainGeneralSegmenterConfig
-from .tomograms.segmenting import SegmentConfig, TrainSegmenterConfig
+from .tomograms.segmenting import SegmentConfig, TrainGeneralSegmenterConfig, TrainSegmenterConfig
 from .tomograms.simulating import SimulateSubtomogramsConfig, SimulateTomogramsConfig
 from .version_0_1_0 import former_names, present_options
-from .words import counted, resolution_in_words, score_text, some_names
 
 __all__ = [
     "AVOIDABLE",

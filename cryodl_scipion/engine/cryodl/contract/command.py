@@ -1,8 +1,166 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The row of a command: what the contract says of it besides its config and its outputs."""
+"""The row of a command: what the contract says of it besides its config and its outputs.
+
+The outputs of a command: one frozen dataclass beside its config, checked when result.json is written and read.
+"""
 
 import dataclasses
+import math
 import typing
+
+from .params import REQUIRED
+
+Numbers = typing.Dict[str, float]
+Counts = typing.Dict[str, int]
+Texts = typing.Dict[str, str]
+Details = typing.Dict[str, typing.Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputInfo:
+    """Description of an output, for checks and reference pages. path: 'file' or 'folder' if the value names one."""
+
+    name: str
+    hint: typing.Any
+    help: str
+    unit: str
+    path: str
+    default: typing.Any
+    becomes: str = ""
+
+    @property
+    def scipion(self) -> Texts:
+        """Scipion's outputs that are made from it: {name: class}. A name with * stands for several outputs."""
+        return dict(word.split(": ") for word in self.becomes.split(", ") if word)
+
+    @property
+    def required(self) -> bool:
+        """Whether every result must contain it."""
+        return self.default is REQUIRED
+
+
+def output(help: str, unit: str = "", path: str = "", default: typing.Any = REQUIRED, becomes: str = "") -> typing.Any:
+    """A field of an Outputs class.
+
+    Parameters
+    ----------
+    help : str
+        Description of the value; required.
+    unit : str
+        Unit of a number: 'Å', 'Å/px', 'px'.
+    path : str
+        'file' or 'folder' if the value, or each value of a dict, is the name of one.
+    default : object
+        Only for outputs that older results do not have.
+    becomes : str
+        Scipion's outputs that the protocol makes from it, separated by commas: 'outputParticles: SetOfParticles'.
+    """
+    metadata = dict(help=help, unit=unit, path=path, becomes=becomes)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class Outputs(typing.Mapping[str, typing.Any]):
+    """Base of the dataclasses. `outputs.counts` and `outputs["counts"]` are the same value; a subclass is decorated
+    with @dataclasses.dataclass(frozen=True, eq=False)."""
+
+    def __getitem__(self, name: str) -> typing.Any:
+        if name not in self.__dataclass_fields__:  # type: ignore[attr-defined]
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def __iter__(self) -> typing.Iterator[str]:
+        return iter(self.__dataclass_fields__)  # type: ignore[attr-defined]
+
+    def __len__(self) -> int:
+        return len(self.__dataclass_fields__)  # type: ignore[attr-defined]
+
+
+def describe_outputs(outputs_class: type) -> typing.List[OutputInfo]:
+    """OutputInfo of every field, in the order of declaration."""
+    hints = typing.get_type_hints(outputs_class)
+    return [
+        OutputInfo(name=f.name, hint=hints[f.name], default=f.default, **f.metadata)
+        for f in dataclasses.fields(outputs_class)
+    ]
+
+
+def output_problems(outputs_class: type, values: typing.Mapping[str, typing.Any]) -> typing.List[str]:
+    """Problems of a command's outputs, a phrase each: unknown, missing or of the wrong type."""
+    infos = {info.name: info for info in describe_outputs(outputs_class)}
+    wrong = [f"{name} is unknown" for name in values if name not in infos]
+    wrong += [f"{name} is missing" for name, info in infos.items() if info.required and name not in values]
+    return wrong + [
+        f"{name} is {values[name]!r:.60}, expected {type_in_words(info.hint)}"
+        for name, info in infos.items()
+        if name in values and not fits(values[name], info.hint)
+    ]
+
+
+def outputs_of(outputs_class: type, values: typing.Mapping[str, typing.Any], old: bool = False) -> typing.Any:
+    """The Outputs of a mapping.
+
+    Parameters
+    ----------
+    outputs_class : type
+        Dataclass of the command.
+    values : mapping
+        As read from JSON.
+    old : bool
+        Whether they were written by version 0.1.0, or by a run that made nothing: then missing values
+        become None, and unknown ones are ignored.
+
+    Raises
+    ------
+    ValueError
+        If outputs are unknown, missing or of the wrong type; the message names them.
+    """
+    infos = describe_outputs(outputs_class)
+    if old:
+        defaults = {info.name: None if info.required else info.default for info in infos}
+        return outputs_class(**{name: values.get(name, default) for name, default in defaults.items()})
+    problems = output_problems(outputs_class, values)
+    if problems:
+        raise ValueError(f"{outputs_class.__name__}: {'; '.join(problems)}.")
+    return outputs_class(**values)
+
+
+def fits(value: typing.Any, hint: typing.Any) -> bool:
+    """Whether a value read from JSON is of a type: Any, None, bool, int, float, str; Union, List, Dict of them."""
+    origin, arguments = _parts(hint)
+    if hint is typing.Any:
+        return True
+    if hint is type(None):
+        return value is None
+    if origin is typing.Union:
+        return any(fits(value, argument) for argument in arguments)
+    if origin is list:
+        return isinstance(value, (list, tuple)) and all(fits(item, arguments[0]) for item in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(
+            isinstance(key, str) and fits(item, arguments[1]) for key, item in value.items()
+        )
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
+
+
+def type_in_words(hint: typing.Any) -> str:
+    """A type in words: 'a number', 'a list (a string each)', 'a string or null'."""
+    origin, arguments = _parts(hint)
+    if origin is typing.Union:
+        return " or ".join(type_in_words(argument) for argument in arguments)
+    if origin is list:
+        return f"a list ({type_in_words(arguments[0])} each)"
+    if origin is dict:
+        return f"names with values ({type_in_words(arguments[1])} each)"
+    words = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}
+    return words.get(hint, "anything")
+
+
+def _parts(hint: typing.Any) -> typing.Tuple[typing.Any, typing.Tuple[typing.Any, ...]]:
+    """Origin and arguments of a type. `X | Y` of newer Pythons is a Union without __origin__."""
+    union = type(hint).__name__ == "UnionType"
+    return typing.Union if union else getattr(hint, "__origin__", None), getattr(hint, "__args__", None) or ()
 
 
 @dataclasses.dataclass(frozen=True)

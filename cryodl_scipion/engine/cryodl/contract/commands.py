@@ -14,12 +14,11 @@ from .maps import training as training_improvers
 from .micrographs import comparing, images, labelling, picking
 from .micrographs import simulating as simulating_micrographs
 from .micrographs import training as training_pickers
-from .particles import classes2d, identifying, initial_map, integrity, latent, orienting
+from .particles import classes2d, integrity, latent, orienting
 from .particles import denoising as denoising_particles
 from .particles import simulating as simulating_particles
-from .particles import training as training_denoisers
 from .recipes import comparing_maps, heterogeneity, reporting
-from .tomograms import annotating, classifying, detecting, features, pretraining, segmenting, simulating
+from .tomograms import annotating, classifying, detecting, features, segmenting, simulating
 from .tomograms import denoising as denoising_tomograms
 from .tomograms import exporting as exporting_tomograms
 
@@ -33,11 +32,10 @@ class DoctorConfig:
 
 _MODULES: typing.Tuple[typing.Any, ...] = (
     *(picking, training_pickers, labelling, comparing, images, simulating_micrographs),
-    *(classes2d, initial_map, orienting, denoising_particles, training_denoisers, heterogeneity, latent, integrity),
-    *(identifying,),
+    *(classes2d, orienting, denoising_particles, heterogeneity, latent, integrity),
     *(simulating_particles, segmenting, annotating, features, denoising_tomograms),
     *(detecting, classifying, exporting_tomograms),
-    *(simulating, pretraining, improving, evaluating_maps, training_improvers),
+    *(simulating, improving, evaluating_maps, training_improvers),
     *(simulating_maps, listing, comparing_maps, reporting),
 )
 _ROWS: typing.List[Command] = [row for module in _MODULES for row in module.COMMANDS]

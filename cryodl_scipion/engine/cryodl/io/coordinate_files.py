@@ -16,9 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .coordinates3d import Coordinates3D
+from .coordinates3d import Coordinates3D, angles_of, from_dynamo, to_dynamo, to_tomogram
 from .files import micrograph_key, read_text, whole_file
-from .orientations import angles_of, from_dynamo, to_dynamo, to_tomogram
 
 # Dynamo's table, columns counted from 1 (its wiki: Table convention): 4 to 6 shifts, 7 to 9 angles, 10 score, 13 kind
 # of wedge, 14 and 15 its tilts about y, 20 tomogram, 22 class, 24 to 26 x, y, z in px from 1, 36 Å/px

@@ -13,13 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..contract.reading import reader
-from ..contract.star import star_head
+from ..contract.reading import reader, star_head
 from .cryosparc import cryosparc_picks
 from .files import micrograph_key, read_text, whole_file, without_pick_suffix
-from .image_names import find_file
-from .star_columns import star_document
-from .warn import warn
+from .messages import warn
+from .stacks import find_file
+from .star import star_document
 
 COORDINATE_SUFFIXES = (".star", ".box", ".cbox", ".txt")  # of files that are looked for in folders
 _EMAN2 = "_info.json"  # the end of a name that they may have, too

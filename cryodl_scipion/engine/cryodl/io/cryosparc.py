@@ -17,8 +17,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from ..contract.reading import reader
+from .coordinates3d import angles_of
 from .files import whole_file
-from .orientations import angles_of
 from .texts import Texts
 
 UID = "ucsfUid"  # column of a particle's uid; csparc2star.py calls it so

@@ -14,13 +14,12 @@ import numpy as np
 from ..contract.reading import reader
 from ..core.names import check_words
 from .cryosparc import SUFFIX, UID, selection_source, write_cs_rows
-from .image_names import find_images, names_base, names_of, split_names
+from .messages import warn
 from .particles import ANGLES
 from .relion_tables import groups_of_particles, modern_tables, number_columns, whole_column
-from .stacks import StackWriter, read_images  # noqa: F401, StackWriter belongs here for its users
+from .stacks import StackWriter, find_images, names_base, names_of, read_images, split_names  # noqa: F401, StackWriter belongs here for its users
 from .star import read_tables, write_tables
 from .texts import rows_of
-from .warn import warn
 
 if typing.TYPE_CHECKING:
     import torch

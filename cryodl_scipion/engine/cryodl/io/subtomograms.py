@@ -12,9 +12,9 @@ import numpy as np
 
 from ..contract.reading import reader
 from ..core.names import check_words
-from .image_names import find_file, names_base, split_name
 from .particles import ANGLES
 from .relion_tables import groups_of_particles, modern_tables, number_columns, whole_column
+from .stacks import find_file, names_base, split_name
 from .star import read_tables, write_tables
 from .texts import rows_of
 from .tomograms import Tomogram
@@ -85,7 +85,7 @@ class SubtomogramSet:
         """
         import torch
 
-        from ..core.wedges import wedge
+        from ..core.volumes import wedge
 
         if self.multiplied:
             return (self.sums(indices) > 0).float()

@@ -14,11 +14,10 @@ import numpy as np
 
 from ..contract.reading import reader
 from .coordinate_files import READERS
-from .coordinates3d import Coordinates3D
+from .coordinates3d import Coordinates3D, after, to_tomogram
 from .files import micrograph_key
-from .orientations import after, to_tomogram
+from .messages import warn
 from .star import read_tables, write_tables
-from .warn import warn
 
 CENTRED = tuple(f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ")
 PIXELS = tuple(f"rlnCoordinate{axis}" for axis in "XYZ")

@@ -1,25 +1,118 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a fit of a latent space writes of its observations: columns, clusters, the verdict in words."""
+"""What a fit of a latent space writes of its observations: columns, clusters, the verdict in words.
+
+Which observations the maps along an axis of a latent space rest on.
+
+A latent space drawn in two dimensions that keep neighbours together (UMAP), where umap-learn is installed.
+
+The latent space as a picture.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
+import os
+import sys
 import typing
 from pathlib import Path
 
 import numpy as np
 
-from ..io.maps import write_map
+from ..io.files import whole_file
+from ..io.mrc import write_map
 from ..io.relion_tables import number_columns
 from .cube import resized_volume
-from .neighbours import umap_positions
-from .ranks import path_weights
 
 if typing.TYPE_CHECKING:
     from ..io.particle_sets import ParticleSet
     from ..io.subtomograms import SubtomogramSet
     from .components import ComponentFit, Setting
     from .motion import Motion
+
+WIDTH = 0.6  # of the distance of neighbouring maps, in ranks: standard deviation of a map's weights
+
+
+def path_weights(coordinate: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of the particles in `count` maps along a coordinate.
+
+    The maps lie at equal distances in the particles' ranks, so that each rests on as many particles.
+
+    Parameters
+    ----------
+    coordinate : ndarray, (n,)
+
+    Returns
+    -------
+    positions : ndarray, (count,)
+        Coordinates of the maps.
+    weights : ndarray, (n, count)
+        Between 0 and 1.
+    """
+    rank = (np.argsort(np.argsort(coordinate)) + 0.5) / len(coordinate)
+    middle = (np.arange(count) + 0.5) / count
+    weights = np.exp(-0.5 * ((rank[:, None] - middle) * count / WIDTH) ** 2)
+    return np.quantile(coordinate, middle), weights.astype(np.float32)
+
+
+PACKAGE = "umap-learn"
+NEIGHBOURS = 15  # of each particle that stay near to it
+
+
+def require_umap() -> None:
+    """Nothing, if umap-learn is installed.
+
+    Raises
+    ------
+    ValueError
+        With the command that installs it, if it is missing.
+    """
+    if importlib.util.find_spec("umap") is None:
+        raise ValueError(
+            f"UMAP (--umap) needs the Python package {PACKAGE}, which is missing in the engine's environment. "
+            f"Install it with `{sys.executable} -m pip install {PACKAGE}` (some 210 MB), or leave UMAP out."
+        )
+
+
+def umap_positions(latent: np.ndarray, seed: int) -> np.ndarray:
+    """(n, 2) positions of particles by their latent coordinates (n, k), as they are: none is weighted more."""
+    import umap
+
+    if not np.ptp(latent) > 0:  # noise: all at one position
+        return np.zeros((len(latent), 2))
+    neighbours = min(NEIGHBOURS, len(latent) - 1)
+    found = umap.UMAP(n_components=2, n_neighbors=neighbours, random_state=seed, n_jobs=1).fit_transform(latent)
+    return np.asarray(found, float)
+
+
+SHOWN = 20000  # particles at most
+
+
+def draw_latent(latent: np.ndarray, clusters: np.ndarray, title: str, path: str | os.PathLike[str]) -> None:
+    """Write a PNG of the first two latent coordinates, coloured by cluster, beside their density.
+
+    Parameters
+    ----------
+    latent : ndarray, (n, k)
+    clusters : ndarray, (n,)
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = np.arange(len(latent))[:: max(1, len(latent) // SHOWN)]
+    first, second = latent[:, 0], latent[:, min(1, latent.shape[1] - 1)]
+    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    points, density = figure.subplots(1, 2)
+    points.scatter(first[rows], second[rows], c=clusters[rows], s=3, cmap="tab10")
+    density.hexbin(first, second, gridsize=40, mincnt=1)
+    for axes in (points, density):
+        axes.set_xlabel("latent coordinate 1")
+        axes.set_ylabel("latent coordinate 2" if latent.shape[1] > 1 else "latent coordinate 1")
+    figure.suptitle(title, fontsize=10)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
+
 
 MapWriter = typing.Callable[[typing.Sequence[str], np.ndarray, str], "list[dict[str, typing.Any]]"]
 LATENT, CLUSTER, UMAP = "cryodlLatent", "cryodlCluster", "cryodlUmap"

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from ..core.tiles import apply_tiled
 from .inference import for_inference
-from .networks.wiener_unet import WienerUNet
+from .networks import WienerUNet
 
 
 class ImageDenoiser:

@@ -9,9 +9,9 @@ import typing
 import torch
 
 from ..core.devices import device_name
+from ..io.messages import warn
 from ..io.model import find_model, read_model, write_model
 from ..io.unfinished import finish_folder
-from ..io.warn import warn
 from ..runner import Run
 from .run_training import check_model_output, finish, fit_task, training_folder
 from .training import measured
@@ -19,8 +19,8 @@ from .training import measured
 if typing.TYPE_CHECKING:
     from pathlib import Path
 
-    from .schedule import FitReport, Schedule
     from .task import Task
+    from .training import FitReport, Schedule
 
 HELD_OUT = 0.2  # of what is learned from, for validation
 

@@ -15,7 +15,7 @@ if typing.TYPE_CHECKING:
 
     import torch
 
-    from .schedule import FitReport, Schedule
+    from .training import FitReport, Schedule
 
 MAX_VALIDATIONS = 16
 MIN_STEPS = 10  # between two validations
@@ -53,7 +53,7 @@ def training_folder(config: typing.Any, settings: typing.Mapping[str, typing.Any
     ValueError
         If it is of another training, or not ours.
     """
-    from .checkpoints import CHECKPOINT
+    from .training import CHECKPOINT
 
     return unfinished.working_folder(config, precious=CHECKPOINT, settings=settings)
 
@@ -153,7 +153,7 @@ def fit_task(
 
 
 def _schedule(task: typing.Any, config: typing.Any, seed: int) -> Schedule:
-    from .schedule import Schedule
+    from .training import Schedule
 
     steps = config.steps or task.default_steps
     schedule = Schedule(
@@ -184,8 +184,7 @@ def finish(folder: Path, output: str | os.PathLike[str], *leftovers: str) -> Non
         Names of files or folders in it that are removed, as the checkpoint is.
     """
     from ..io.plots import can_draw, plot_learning_curve
-    from .checkpoints import CHECKPOINT
-    from .training import METRICS
+    from .training import CHECKPOINT, METRICS
 
     if can_draw():
         plot_learning_curve(folder / METRICS, folder / "learning_curve.png")

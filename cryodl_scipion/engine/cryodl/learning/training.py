@@ -1,7 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one training loop of the project. A method brings a Task; devices and mixed precision come from accelerate."""
+"""The one training loop of the project. A method brings a Task; devices and mixed precision come from accelerate.
+
+Checkpoint of a training: one file, renewed at each validation and every minute.
+
+Schedule of a training, and the report of how it ended.
+"""
+
+from __future__ import annotations
 
 import csv
+import dataclasses
+import json
 import math
 import time
 import typing
@@ -13,11 +22,152 @@ import torch
 from ..io import stopping
 from ..io.files import whole_file
 from ..io.memory import require_memory
+from ..io.messages import doing
+from ..io.model import save_tensors
 from ..io.plots import can_draw
-from ..io.silence import doing
-from .checkpoints import CHECKPOINT, TrainingState, load_checkpoint, save_checkpoint
-from .schedule import FitReport, Schedule
 from .task import Task
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclasses.dataclass
+class TrainingState:
+    """How far a training is: steps, seconds, the best weights and metrics, why it stops, if it does, and the losses
+    since the last validation."""
+
+    step: int = 0
+    seconds: float = 0.0
+    best_step: int = 0
+    best: dict[str, float] = dataclasses.field(default_factory=dict)
+    since_best: int = 0
+    highest: float = 0.0
+    stop_reason: str = ""
+    losses: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    best_weights: dict[str, torch.Tensor] = dataclasses.field(default_factory=dict)
+
+
+def save_checkpoint(
+    folder: Path,
+    networks: torch.nn.ModuleDict,
+    average: torch.optim.swa_utils.AveragedModel,
+    task: typing.Any,
+    state: TrainingState,
+) -> None:
+    """Write everything needed to continue, as tensors and JSON: nothing has to be unpickled.
+
+    folder: Path. networks: ModuleDict. average: AveragedModel of them. task: task.Task. state: TrainingState.
+    """
+    tensors = {f"network.{k}": v for k, v in networks.state_dict().items()}
+    tensors.update({f"average.{k}": v for k, v in average.state_dict().items()})
+    tensors.update({f"best.{k}": v for k, v in state.best_weights.items()})
+    for name, optimizer in task.optimizers.items():
+        for index, values in optimizer.state_dict()["state"].items():
+            tensors.update({f"optimizer.{name}.{index}.{k}": torch.as_tensor(v) for k, v in values.items()})
+    numbers = {f.name: getattr(state, f.name) for f in dataclasses.fields(state) if f.name != "best_weights"}
+    # one file, so that tensors and numbers are of the same step
+    save_tensors(folder / CHECKPOINT, tensors, {"state": json.dumps(numbers), "memory": json.dumps(task.state())})
+
+
+def load_checkpoint(
+    folder: Path, networks: torch.nn.ModuleDict, average: torch.optim.swa_utils.AveragedModel, task: typing.Any
+) -> TrainingState:
+    """Put a checkpoint into networks, their running mean, and the task. Returns its TrainingState."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(folder / CHECKPOINT, "pt") as file:
+            state = TrainingState(**json.loads(file.metadata()["state"]))
+            task.restore(json.loads(file.metadata()["memory"]))
+            tensors = {k: file.get_tensor(k) for k in file.keys()}
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{folder / CHECKPOINT} is damaged ({error}). Remove it to start the training again."
+        ) from None
+
+    def part(head: str) -> dict[str, torch.Tensor]:
+        return {k[len(head) :]: v for k, v in tensors.items() if k.startswith(head)}
+
+    networks.load_state_dict(part("network."))
+    average.load_state_dict(part("average."))
+    state.best_weights = part("best.")
+    for name, optimizer in task.optimizers.items():
+        weights = [p for group in optimizer.param_groups for p in group["params"]]
+        values: dict[int, dict[str, torch.Tensor]] = {}
+        for key, tensor in part(f"optimizer.{name}.").items():
+            index, _, field = key.partition(".")
+            weight = weights[int(index)]
+            if tensor.shape == weight.shape:  # in the memory layout of its weight, as fused optimizers need it
+                tensor = torch.empty_like(weight, dtype=tensor.dtype).copy_(tensor)
+            values.setdefault(int(index), {})[field] = tensor
+        optimizer.load_state_dict({"state": values, "param_groups": optimizer.state_dict()["param_groups"]})
+    return state
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """steps: most steps. every: steps between validations. patience: validations without gain before stopping.
+    learning_rate: peak; rises for 5 % of the steps, then falls as a cosine, or by the factor `decay` after each
+    validation.
+    seed: of every random choice.
+    ema: decay of the running mean of the weights that is validated and kept. tolerance: later weights count as the best
+    while their metric is within this of the highest: small validation parts are noisy, and longer training with a
+    falling rate is better than they can tell.
+    """
+
+    steps: int
+    every: int
+    patience: int
+    learning_rate: float
+    seed: int
+    ema: float = 0.97
+    tolerance: float = 0.01
+    decay: float | None = None
+
+    def rate(self, step: int) -> float:
+        """Learning rate of step 0, 1, ..."""
+        warm = max(1, self.steps // 20)
+        if step < warm:
+            return self.learning_rate * (step + 1) / warm
+        if self.decay:
+            return self.learning_rate * self.decay ** (step // self.every)
+        rotation = math.pi * (step - warm) / max(1, self.steps - warm)
+        return self.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(rotation)))
+
+
+@dataclasses.dataclass(frozen=True)
+class FitReport:
+    """How a training ended. best: the validation columns of the best weights, which the networks now hold."""
+
+    steps: int
+    best_step: int
+    best: dict[str, float]
+    stop_reason: str
+    seconds: float
+
+    def record(self, seconds: float, device: str, seed: int) -> dict[str, typing.Any]:
+        """What a model card says of how the training ended.
+
+        Parameters
+        ----------
+        seconds : float
+            Wall time of the whole command.
+        device : str
+            In words.
+
+        Returns
+        -------
+        dict
+            steps, best_step, stop_reason, seconds, device and seed.
+        """
+        return dict(
+            steps=self.steps,
+            best_step=self.best_step,
+            stop_reason=self.stop_reason,
+            seconds=round(seconds, 1),
+            device=device,
+            seed=seed,
+        )
+
 
 METRICS = "metrics.csv"
 # Further memory that a training takes, times its weights: gradients, two moments, running mean, best, copies to write.

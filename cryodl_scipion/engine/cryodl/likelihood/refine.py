@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from ..core.ball import side_by_side
 from ..core.healpix_grid import ball_of_rotations, disc_of_shifts
+from ..core.volumes import side_by_side
 
 if typing.TYPE_CHECKING:
     from .observed import Observed

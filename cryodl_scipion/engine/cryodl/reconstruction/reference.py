@@ -1,20 +1,114 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reference bias: how much of a map's FSC comes from the reference that gave the particles their angles."""
+"""Reference bias: how much of a map's FSC comes from the reference that gave the particles their angles.
+
+The controls of particles whose angles come from a reference: which files are theirs.
+
+Noise-substitution control: how much of a map's FSC beyond some resolution is reference bias.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import typing
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from ..core.frc import resolution_at
-from ..io.reference_columns import COMPARED, REFERENCE
-from .reference_controls import shared_value
+from ..io.particles import BEYOND, COMPARED, DIGEST, NOISE, REFERENCE, SUBSTITUTED, control_name
 
 if typing.TYPE_CHECKING:
     from ..io.particle_sets import ParticleSet
+
+SAME_PIXEL = 1e-3  # relative difference of pixel sizes that are the same
+
+
+def control_of(particles: ParticleSet, wanted: str | None, kind: str = NOISE) -> tuple[ParticleSet | None, list[str]]:
+    """The control that belongs to particles: oriented noise, or themselves with noise in place of fine detail.
+
+    Parameters
+    ----------
+    wanted : str, optional
+        A STAR file; the one beside the particles if None.
+    kind : str
+        NOISE or SUBSTITUTED, of io.reference_columns.
+
+    Returns
+    -------
+    control : ParticleSet or None
+        None if there is none, if it was oriented by another reference or with other detail, or if the particles' angles
+        come from no reference.
+    sentences : list of str
+        For the user.
+    """
+    from ..io.particle_sets import read_particles
+
+    if not shared_value(particles, REFERENCE):
+        return None, [
+            f"The control {wanted} was not used: {particles.path} does not state the reference of its angles "
+            f"({REFERENCE})."
+        ] * bool(wanted)
+    path = Path(wanted or control_name(str(particles.path), kind))
+    if wanted is None and not path.exists():
+        return None, []
+    control = read_particles(path, need=("angles",))
+    wrong = _difference(particles, control)
+    if not wrong and kind == SUBSTITUTED:
+        wrong = _unlike(particles, control)
+    if not wrong:
+        return control, []
+    what, option = {NOISE: ("noise control", "noise-control"), SUBSTITUTED: ("substituted control", "substituted")}[
+        kind
+    ]
+    return None, [
+        f"{path} is not the {what} of {particles.path}, and was not used: {wrong}. Give the NAME{kind}.star that "
+        f"assign-orientations wrote with these particles (--{option})."
+    ]
+
+
+def _difference(particles: ParticleSet, noise: ParticleSet) -> str:
+    """How oriented noise differs from the particles whose control it should be; '' if it does not."""
+    for name, what in ((REFERENCE, "reference"), (DIGEST, "reference's content (SHA-256)"), (COMPARED, "detail in Å")):
+        theirs, its = (shared_value(one, name) for one in (particles, noise))
+        if name == REFERENCE and not its:
+            return "it does not state the reference of its angles"
+        if theirs and its and theirs != its and not _same_number(theirs, its):
+            return f"the {what} of its angles is {its}, that of the particles' is {theirs}"
+    if noise.box != particles.box or abs(noise.pixel_size / particles.pixel_size - 1) > SAME_PIXEL:
+        return (
+            f"its images are {noise.box} px x {noise.pixel_size:g} Å, the particles' {particles.box} px x "
+            f"{particles.pixel_size:g} Å"
+        )
+    return ""
+
+
+def _unlike(particles: ParticleSet, control: ParticleSet) -> str:
+    """How particles with noise in place of fine detail differ from those that they should be made of, or ''."""
+    if not shared_value(control, BEYOND):
+        return f"it does not state beyond which resolution it has noise ({BEYOND})"
+    if len(control) != len(particles):
+        return f"it has {len(control)} particles, not {len(particles)}"
+    return ""
+
+
+def shared_value(particles: ParticleSet, name: str) -> str:
+    """The value of a column that all particles share.
+
+    Returns
+    -------
+    str
+        '' if there is none.
+    """
+    return next((v for v in particles.columns.get(name, []) if v not in ("", "None")), "")
+
+
+def _same_number(one: str, two: str) -> bool:
+    try:
+        return abs(float(one) - float(two)) < 1e-3
+    except ValueError:
+        return False
+
 
 FIRST_SHELLS = 3  # that agree in maps of noise by chance, since they have few voxels
 LIKE_NOISE = 1.2  # times the map's resolution: if noise reaches that, the map is not told from noise
@@ -137,3 +231,52 @@ def own_part(curve: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
     """
     fraction = noise.clamp(0, 1 - 1e-4)
     return (curve - fraction) / (1 - fraction)
+
+
+@dataclasses.dataclass(frozen=True)
+class SubstitutionTest:
+    """beyond: Å, finer detail is noise in the control. fsc: (d // 2 + 1,) of the control's halves. mean, own: mean FSC
+    of the control and of the map beyond. resolution: Å where the map's FSC, less what the control has beyond, falls
+    below 0.143, or None."""
+
+    beyond: float
+    fsc: torch.Tensor
+    mean: float
+    own: float
+    resolution: float | None
+
+    def sentence(self) -> str:
+        """What the user is told."""
+        reached = "nothing is resolved" if self.resolution is None else f"{self.resolution:.1f} Å are reached"
+        return (
+            f"With detail finer than {self.beyond:.1f} Å replaced by noise, the same images, oriented in the same "
+            f"way, have a mean FSC of {self.mean:.3f} there, which is reference bias; the map has {self.own:.3f}. "
+            f"Corrected for it, {reached}."
+        )
+
+
+def substitution_test(
+    curve: torch.Tensor, control: torch.Tensor, beyond: float, pixel_size: float, box: int
+) -> SubstitutionTest:
+    """The SubstitutionTest of a map.
+
+    Parameters
+    ----------
+    curve : Tensor, (d // 2 + 1,)
+        FSC of the map's halves.
+    control : Tensor, (d // 2 + 1,)
+        That of as many particles with noise in place of detail finer than `beyond`.
+    beyond : float, Å
+    pixel_size : float, Å/px
+    box : int
+        px.
+
+    References
+    ----------
+    Chen et al. 2013, Ultramicroscopy 135, 24-35.
+    """
+    # a shell of which a part is left holds signal; the images are compared in shells one apart
+    first = int(np.ceil(box * pixel_size / beyond)) + 1
+    own = torch.cat([curve[:first], own_part(curve[first:], control[first:])])
+    mean = lambda values: float(values[first:].mean()) if first < len(values) else 0.0
+    return SubstitutionTest(beyond, control, mean(control), mean(curve), resolution_at(own, 0.143, pixel_size, box))

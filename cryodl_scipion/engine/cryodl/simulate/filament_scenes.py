@@ -11,8 +11,7 @@ import math
 import numpy as np
 import torch
 
-from .artefacts import add_carbon, add_gradient, add_ice, add_specks
-from .detectors import as_recorded
+from .artefacts import add_carbon, add_gradient, add_ice, add_specks, as_recorded
 from .varied import exposed
 
 SIDE = 512

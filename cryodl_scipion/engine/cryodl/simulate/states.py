@@ -1,21 +1,166 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """States of a molecule to simulate mixtures from: several structures, chains left out, a domain rotated about a
-hinge."""
+hinge.
+
+A domain of an atomic model, and its rotation about a hinge.
+
+The ground truth of a simulated mixture in files: maps of its states, and columns of its particles.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
 
 from ..contract import SimulateParticlesConfig
 from ..contract.reading import reader
 from ..core.projections import Projector, projection_memory
-from .hinge import hinge_of, hinged, selected
+from ..io.mrc import write_map
 from .micrographs import particle_diameter
 from .particle_images import fit_cube, load_cube
 from .structures import available_memory, density_of_atoms, is_model
+
+CONTACT = 8.0  # Å between atoms of the domain and of the rest that make the hinge
+
+
+def selected(model: AtomModel, words: str, option: str) -> np.ndarray:
+    """(n,) bool: atoms of a states.AtomModel that a selection names.
+
+    Parameters
+    ----------
+    words : str
+        Chains and ranges of residues, with commas or spaces: 'B', 'A:100-250', 'A:1-99,C'.
+    option : str
+        The option that holds the words, for messages.
+
+    Raises
+    ------
+    ValueError
+        A word is no selection, it selects no atom, or all atoms are selected.
+    """
+    chosen = np.zeros(len(model.xyz), bool)
+    for word in words.replace(",", " ").split():
+        found = re.fullmatch(r"([^:]+)(?::(-?\d+)-(-?\d+))?", word)
+        if not found:
+            raise ValueError(f"{option} has {word!r}; a chain (B) or residues of one (A:100-250) are expected.")
+        atoms = model.chain == found[1]
+        if found[2]:
+            atoms &= (model.residue >= int(found[2])) & (model.residue <= int(found[3]))
+        if not atoms.any():
+            raise ValueError(
+                f"{option} names {word!r}, but {model.path} has no such atoms. Its chains are "
+                f"{', '.join(dict.fromkeys(model.chain.tolist()))}."
+            )
+        chosen |= atoms
+    if chosen.all() or not chosen.any():
+        raise ValueError(
+            f"{option} selects {'every' if chosen.any() else 'no'} atom of {model.path}; select a part of the molecule."
+        )
+    return chosen
+
+
+def hinge_of(model: AtomModel, domain: np.ndarray, words: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """A point on the hinge and its direction.
+
+    Parameters
+    ----------
+    domain : ndarray, (n,) bool
+        Atoms that move.
+    words : str or None
+        Direction 'x,y,z'. None: at right angles to the line from the hinge to the domain's centre, and to the line
+        from the molecule's centre to the hinge.
+
+    Returns
+    -------
+    point, axis : ndarray, (3,)
+        Å, xyz; `axis` of length 1. The point is the mean of the domain's atoms that touch the rest; the nearest 20
+        where none does.
+    """
+    distance = cKDTree(model.xyz[~domain]).query(model.xyz[domain])[0]
+    near = distance <= max(CONTACT, np.sort(distance)[min(19, len(distance) - 1)])
+    point = model.xyz[domain][near].mean(axis=0)
+    if words:
+        axis = _direction(words)
+    else:
+        arm, body = model.xyz[domain].mean(axis=0) - point, point - model.xyz[~domain].mean(axis=0)
+        axis = np.cross(arm, body)
+        if np.linalg.norm(axis) < 1e-3 * np.linalg.norm(arm) * np.linalg.norm(body):  # on one line
+            axis = np.cross(arm, np.eye(3)[np.argmin(np.abs(arm))])
+    return point, axis / np.linalg.norm(axis)
+
+
+def _direction(words: str) -> np.ndarray:
+    try:
+        axis = np.array([float(word) for word in words.replace(",", " ").split()])
+    except ValueError:
+        axis = np.zeros(0)
+    if axis.shape != (3,) or not np.linalg.norm(axis) > 0:
+        raise ValueError(
+            f"Hinge axis (--hinge-axis) is {words!r}; a direction of three numbers such as 0,0,1 is expected."
+        )
+    return axis
+
+
+def hinged(xyz: np.ndarray, domain: np.ndarray, point: np.ndarray, axis: np.ndarray, degrees: float) -> np.ndarray:
+    """(n, 3) Å: positions with those of the domain rotated about the hinge."""
+    rotation = Rotation.from_rotvec(np.radians(degrees) * axis)
+    moved = xyz.copy()
+    moved[domain] = rotation.apply(xyz[domain] - point) + point
+    return moved
+
+
+STATE, LATENT = "cryodlTrueState", "cryodlTrueLatent"  # 1-based; degrees of a hinge
+
+
+def state_files(output: str, count: int) -> list[str]:
+    """Paths of the maps of `count` states beside the STAR file `output`; none of a single state."""
+    stem = output[: -len(".star")]
+    return [f"{stem}_state{number:03d}.mrc" for number in range(1, count + 1)] if count > 1 else []
+
+
+def write_states(config: SimulateParticlesConfig, states: States, scale: float) -> list[str]:
+    """Write the maps of all states.
+
+    Parameters
+    ----------
+    scale : float, no unit
+        Factor of the densities.
+
+    Returns
+    -------
+    list of str
+        Paths.
+    """
+    paths = state_files(config.output, len(states))
+    for path, density in zip(paths, states.densities):
+        write_map(path, scale * density, config.pixel_size)
+    return paths
+
+
+def state_columns(states: States, numbers: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns of the particle table; none of a single state.
+
+    Parameters
+    ----------
+    numbers : ndarray, (n,)
+        State of each particle, 0-based.
+
+    Returns
+    -------
+    dict of ndarray, (n,) each
+    """
+    if len(states) == 1:
+        return {}
+    columns = {STATE: numbers + 1}
+    if np.ptp(states.coordinates) > 0:
+        columns[LATENT] = states.coordinates[numbers]
+    return columns
+
 
 KEPT_BYTES = 0.25  # of the free memory, that the transforms of the states may take
 

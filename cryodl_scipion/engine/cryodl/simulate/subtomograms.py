@@ -17,8 +17,7 @@ from .micrographs import particle_diameter
 from .particle_images import fit_cube
 from .rotations import finer, rotated
 from .structures import load_density
-from .tilt_microscope import noise, seen
-from .tilt_series import back_projected, image_width, tilt_images
+from .tilt_series import back_projected, image_width, noise, seen, tilt_images
 
 SPREAD = 0.125  # of the mean defocus: the largest deviation of a tomogram's
 SPHERICAL_ABERRATION = 2.7  # mm

@@ -12,15 +12,14 @@ from scipy.ndimage import gaussian_filter
 
 from ..contract import SimulateTomogramsConfig
 from ..core.projections import random_angles
-from . import filaments, membranes
+from . import cells
 from .cells import Cell, Part, balls, put_many
 from .micrographs import particle_diameter
 from .particle_images import fit_cube
 from .rotations import finer, rotated
 from .structures import is_model, load_density, mass_and_centre
 from .subtomograms import FINER, random_defocus
-from .tilt_microscope import exposures, moved, noise, seen, seen_on_slope
-from .tilt_series import back_projected, image_width, tilt_images
+from .tilt_series import back_projected, exposures, image_width, moved, noise, seen, seen_on_slope, tilt_images
 
 BEAD_RADIUS, BEAD_DENSITY = 50.0, 12.0  # Å; gold, protein being 1
 TRIES = 300  # positions that are tried for each copy of a structure
@@ -104,15 +103,15 @@ class Appearance:
     """How what is no structure looks: bilayer() gives the next membrane's Bilayer; filaments.Kind of the others.
     tries: see cells.put_many."""
 
-    bilayer: typing.Callable[[], membranes.Bilayer]
-    microtubule: filaments.Kind = filaments.MICROTUBULE
-    filament: filaments.Kind = filaments.FILAMENT
+    bilayer: typing.Callable[[], cells.Bilayer]
+    microtubule: cells.Kind = cells.MICROTUBULE
+    filament: cells.Kind = cells.FILAMENT
     tries: int = 60
 
 
 def default_appearance(config: SimulateTomogramsConfig) -> Appearance:
     """Looks of a SimulateTomogramsConfig: all membranes alike, with the proteins that it asks for."""
-    bilayer = membranes.Bilayer(proteins=config.membrane_proteins / 1e4)
+    bilayer = cells.Bilayer(proteins=config.membrane_proteins / 1e4)
     return Appearance(lambda: bilayer)
 
 
@@ -142,10 +141,10 @@ def fill_cell(
     appearance = appearance or default_appearance(config)
     pixel, counts = config.pixel_size, dict[str, tuple[int, int]]()
     makers = (
-        ("membrane", config.membranes, lambda: membranes.sheet(cell.shape, pixel, rng, appearance.bilayer())),
-        ("membrane", config.vesicles, lambda: membranes.vesicle(cell.shape, pixel, rng, appearance.bilayer())),
-        ("microtubule", config.microtubules, lambda: filaments.filament(cell, appearance.microtubule, pixel, rng)),
-        ("filament", config.filaments, lambda: filaments.filament(cell, appearance.filament, pixel, rng)),
+        ("membrane", config.membranes, lambda: cells.sheet(cell.shape, pixel, rng, appearance.bilayer())),
+        ("membrane", config.vesicles, lambda: cells.vesicle(cell.shape, pixel, rng, appearance.bilayer())),
+        ("microtubule", config.microtubules, lambda: cells.filament(cell, appearance.microtubule, pixel, rng)),
+        ("filament", config.filaments, lambda: cells.filament(cell, appearance.filament, pixel, rng)),
         ("fiducial", config.fiducials, lambda: _bead(cell.shape, pixel, rng)),
     )
     for name, wanted, make in makers:
@@ -207,7 +206,7 @@ def add_crowd(cell: Cell, part: float, pixel_size: float, rng: np.random.Generat
         number = rng.poisson(part / len(CROWD_RADII) / volume, cell.shape).astype(np.float32)
         number[cell.labels > 0] = 0
         spread = radius / pixel_size / np.sqrt(5)  # of a ball's positions, along an axis
-        sigma = float(np.hypot(spread, membranes.BLUR_PX))
+        sigma = float(np.hypot(spread, cells.BLUR_PX))
         cell.density += volume * gaussian_filter(number, sigma)
 
 

@@ -14,11 +14,10 @@ import typing
 import numpy as np
 import torch
 
-from ..core.ctf import ctf_rfft
+from ..core.optics import ctf_rfft
 from ..core.projections import project, random_angles
-from .artefacts import add_carbon, add_gradient, add_ice, add_specks, film_texture, smooth_noise
-from .detectors import as_recorded
-from .fields import CROWDED, far, particle_positions
+from .artefacts import add_carbon, add_gradient, add_ice, add_specks, as_recorded, film_texture, smooth_noise
+from .particles import CROWDED, far, particle_positions
 
 SIDE = 512
 # The stated diameter over the particle's widest extent. People differ by 0.8 to 1.35; the rest is for those who do not

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from ..contract.tomograms.simulating import SimulateTomogramsConfig
-from . import filaments
+from . import cells
 from .artefacts import smooth_noise
-from .membranes import Bilayer
+from .cells import Bilayer
 from .tilt_series import tilt_angles
 from .tomograms import Appearance, Particle, fill_cell, photograph, reconstruct_tomogram
 
@@ -120,7 +120,7 @@ def random_config(pixel_size: float, rng: np.random.Generator) -> SimulateTomogr
 
 def random_appearance(rng: np.random.Generator) -> Appearance:
     """Looks of what is no structure, another for each membrane."""
-    microtubule, filament = filaments.MICROTUBULE, filaments.FILAMENT
+    microtubule, filament = cells.MICROTUBULE, cells.FILAMENT
     strands = int(rng.choice([13, 13, 13, 11, 12, 14, 15]))
     microtubule = dataclasses.replace(
         microtubule,

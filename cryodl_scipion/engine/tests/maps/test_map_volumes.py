@@ -5,8 +5,8 @@ import mrcfile
 import numpy as np
 import pytest
 
-from cryodl.io.origins import origin_of
 from cryodl.io.tomograms import Tomogram
+from cryodl.io.volume_writer import origin_of
 from cryodl.maps.measures.volume import check_positive, check_same_grid, read_mask, read_volume, write_volume
 
 

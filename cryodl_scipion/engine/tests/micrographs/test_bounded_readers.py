@@ -56,7 +56,7 @@ def test_a_gz_is_read_as_far_as_its_header_says(tmp_path):
 
 
 def test_a_compressed_tiff_that_expands_without_end_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("cryodl.io.tiff.MAX_EXPANDED", 1 << 20)
+    monkeypatch.setattr("cryodl.io.micrographs.MAX_EXPANDED", 1 << 20)
     tifffile.imwrite(tmp_path / "a.tif", IMAGE)
     (tmp_path / "a.tif.gz").write_bytes(gzip.compress((tmp_path / "a.tif").read_bytes() + bytes(2_000_000)))
     with pytest.raises(ValueError, match="a.tif.gz expands to more than 1 MB"):

@@ -10,7 +10,7 @@ from synthetic import write_mrc
 
 from cryodl.cli import main
 from cryodl.contract import EstimateCtfConfig, Result, check
-from cryodl.core.ctf import ctf_rfft
+from cryodl.core.optics import ctf_rfft
 from cryodl.io.star import read_tables
 from cryodl.micrographs.ctf import Microscope, SearchRange, checked, fit_ctf, lowest_defocus
 from cryodl.micrographs.ctf.model import window_loss

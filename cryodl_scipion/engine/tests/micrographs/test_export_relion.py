@@ -14,7 +14,7 @@ from synthetic import write_mrc
 from cryodl.cli import build_parser, main
 from cryodl.io.coordinates import read_coordinates, write_coordinates
 from cryodl.io.micrographs import micrograph_shape, read_micrograph
-from cryodl.io.relion_picks import coordinate_file
+from cryodl.io.pick_sets import coordinate_file
 from cryodl.io.star import read_tables
 from cryodl.io.tomograms import Tomogram
 from cryodl.micrographs.filaments.segments import place_segments, write_segments

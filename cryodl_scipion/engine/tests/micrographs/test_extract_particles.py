@@ -13,7 +13,7 @@ from synthetic import write_mrc
 
 from cryodl.cli import main
 from cryodl.contract import ExtractParticlesConfig, Result, check
-from cryodl.core.ctf import ctf_rfft
+from cryodl.core.optics import ctf_rfft
 from cryodl.io.coordinates import write_coordinates
 from cryodl.io.particle_sets import read_particles
 from cryodl.io.star import read_tables, write_tables

@@ -7,7 +7,7 @@ import torch
 from synthetic import blob_micrograph, correlation
 
 from cryodl.io.files import spread_first
-from cryodl.learning.networks.wiener_unet import WienerUNet
+from cryodl.learning.networks import WienerUNet
 from cryodl.micrographs.denoise.predict import MicrographDenoiser
 from cryodl.micrographs.denoise.scaling import denoising_pixel_size, fourier_reshape, restored, working_images
 from cryodl.micrographs.denoise.spectra import cross_power, plane_mean, spectrum_on_grid

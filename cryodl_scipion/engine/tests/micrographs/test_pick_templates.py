@@ -10,8 +10,8 @@ import torch
 
 from cryodl.cli import main
 from cryodl.contract import AllSkipped, PickConfig
-from cryodl.core.local_correlation import LocalCorrelation, disc_normalised, disc_of
 from cryodl.core.matching import match_picks
+from cryodl.core.peaks import LocalCorrelation, disc_normalised, disc_of
 from cryodl.io.coordinates import read_coordinates
 from cryodl.micrographs.commands.pick import pick as pick_micrographs
 from cryodl.micrographs.templates import pick as by_templates

@@ -15,7 +15,7 @@ from synthetic import correlation
 
 from cryodl.io.model import find_model
 from cryodl.io.particle_sets import read_particles
-from cryodl.likelihood.prepare import WIDEST, prepare
+from cryodl.likelihood.observed import WIDEST, prepare
 from cryodl.particles.denoisers.blind import _cropped_ctf, load_blind
 from cryodl.simulate.particle_images import load_projector
 

@@ -7,9 +7,9 @@ from denoiser_data import write_untrained_denoiser
 from particle_data import BOX
 from synthetic import correlation
 
-from cryodl.core.ctf import ctf_rfft
 from cryodl.core.fourier import fourier_resize
-from cryodl.likelihood.prepare import prepare
+from cryodl.core.optics import ctf_rfft
+from cryodl.likelihood.observed import prepare
 from cryodl.particles.denoisers import load_denoiser
 from cryodl.particles.denoisers.run import ctf_on_grid
 

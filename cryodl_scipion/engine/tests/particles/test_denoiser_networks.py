@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from cryodl.contract.networks import DENOISER_NETWORKS
-from cryodl.learning.networks.swin_conv import window_side
+from cryodl.learning.networks import window_side
 from cryodl.particles.denoisers import denoiser_method
 from cryodl.particles.denoisers.blocks import WINDOW, ImageAttention, ImageSwinConvBlock
 from cryodl.particles.denoisers.discriminator import PatchDiscriminator, map_side

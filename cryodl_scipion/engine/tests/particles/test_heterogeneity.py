@@ -16,11 +16,10 @@ from synthetic import lopsided_density, write_mrc
 
 from cryodl.core.projections import Projector, random_angles, rotation_matrices
 from cryodl.io.particle_sets import read_particles, write_particles_star
-from cryodl.latent.components import CHANGE
+from cryodl.latent.components import CHANGE, shell_power, solve_components
 from cryodl.latent.cube import Cube, as_complex, resized_volume
-from cryodl.latent.curves import expected_power
-from cryodl.latent.ranks import path_weights
-from cryodl.latent.solving import shell_power, solve_components
+from cryodl.latent.motion import expected_power
+from cryodl.latent.record import path_weights
 from cryodl.particles.heterogeneity.coefficients import load_coefficients
 from cryodl.particles.heterogeneity.views import ERRORS, ParticleViews, look
 
@@ -253,7 +252,7 @@ def test_images_that_are_not_finite_are_named(here, tmp_path):
 
 
 def test_a_symmetric_reference_is_named(tmp_path):
-    from cryodl.latent.symmetric import symmetry_notes
+    from cryodl.latent.masks import symmetry_notes
 
     z, y, x = np.indices((32, 32, 32)) - 16
     ring = sum(

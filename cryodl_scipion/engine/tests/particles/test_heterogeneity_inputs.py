@@ -11,7 +11,7 @@ import torch
 from heterogeneity_data import command, moving_particles
 from synthetic import write_mrc
 
-from cryodl.io.maps import write_map
+from cryodl.io.mrc import write_map
 from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.io.star import read_tables, write_tables
 from cryodl.reconstruction.halves import same_images, split_halves

@@ -10,7 +10,7 @@ from heterogeneity_data import moving_particles
 
 from cryodl.contract import FitHeterogeneityConfig
 from cryodl.io.particle_sets import read_particles
-from cryodl.latent.neighbours import require_umap, umap_positions
+from cryodl.latent.record import require_umap, umap_positions
 from cryodl.recipes.commands.fit_heterogeneity import fit_heterogeneity
 
 STAND_IN = """

@@ -12,8 +12,8 @@ from particle_data import BOX, PIXEL, simulate_particles
 from cryodl.core.fourier import circle, on_grid
 from cryodl.core.projections import Projector
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
-from cryodl.likelihood.prepare import noise_spectrum, prepare, resample, sample_rows
-from cryodl.likelihood.signal import find_contrast, fit_structure
+from cryodl.likelihood.observed import noise_spectrum, prepare, resample, sample_rows
+from cryodl.likelihood.reference import find_contrast, fit_structure
 from cryodl.simulate.particle_images import noise_images
 
 

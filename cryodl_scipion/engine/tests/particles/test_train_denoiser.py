@@ -107,7 +107,7 @@ def test_the_published_network_trains_with_its_discriminator(trained, monkeypatc
 def test_a_training_can_start_from_a_model_of_the_same_network_and_box(trained, monkeypatch):
     folder, _ = trained
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("cryodl.learning.schedule.Schedule.rate", lambda self, step: 0.0)
+    monkeypatch.setattr("cryodl.learning.training.Schedule.rate", lambda self, step: 0.0)
     train_denoiser("further", start_from="model")
     first, further = (read_card(folder / name)["validation"]["frc"] for name in ("model", "further"))
     assert further == pytest.approx(first, abs=0.03)  # where the other ended, not at random weights

@@ -21,8 +21,7 @@ from cryodl.particles.orientations.explained import Explained
 from cryodl.particles.orientations.hypotheses import hypotheses
 from cryodl.particles.orientations.scale import size_notes
 from cryodl.particles.orientations.structure import prepare_structure
-from cryodl.reconstruction.reference import fsc_of_more_images, own_part
-from cryodl.reconstruction.substituted import substitution_test
+from cryodl.reconstruction.reference import fsc_of_more_images, own_part, substitution_test
 
 
 @pytest.fixture

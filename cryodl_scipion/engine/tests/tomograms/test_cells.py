@@ -4,9 +4,20 @@
 import numpy as np
 import pytest
 
-from cryodl.simulate.cells import Cell, Part, balls, blobs, put_many
-from cryodl.simulate.filaments import FILAMENT, MICROTUBULE, filament
-from cryodl.simulate.membranes import Bilayer, profile, sheet, vesicle
+from cryodl.simulate.cells import (
+    FILAMENT,
+    MICROTUBULE,
+    Bilayer,
+    Cell,
+    Part,
+    balls,
+    blobs,
+    filament,
+    profile,
+    put_many,
+    sheet,
+    vesicle,
+)
 
 PIXEL = 13.0
 

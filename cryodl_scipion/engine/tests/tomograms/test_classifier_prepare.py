@@ -6,8 +6,7 @@ import pytest
 import torch
 from subtomogram_data import density, simulated_set, subtomograms, write_set
 
-from cryodl.core.volumes import cube_crop, resized
-from cryodl.core.wedges import wedge
+from cryodl.core.volumes import cube_crop, resized, wedge
 from cryodl.io.subtomograms import read_subtomograms
 from cryodl.tomograms.classifiers.prepare import ROTATIONS, find_subtomogram_contrast, prepared, rotated_by
 

@@ -11,7 +11,7 @@ from synthetic import write_mrc
 
 from cryodl.cli import main
 from cryodl.contract import Failure, Result
-from cryodl.io.origins import origin_of
+from cryodl.io.volume_writer import origin_of
 from cryodl.tomograms.features.areas import AreaCounter
 from cryodl.tomograms.features.components import ComponentFinder
 from cryodl.tomograms.features.scores import FeatureScores, log_odds, parse_thresholds

@@ -12,7 +12,7 @@ from cryodl.cli import main
 from cryodl.contract import Result
 from cryodl.core.projections import random_angles, rotation_matrices
 from cryodl.core.symmetry import angular_distance
-from cryodl.io.orientations import after, angles_of, from_dynamo, to_dynamo, to_tomogram
+from cryodl.io.coordinates3d import after, angles_of, from_dynamo, to_dynamo, to_tomogram
 from cryodl.io.star import read_tables, write_tables
 from cryodl.io.tomogram_coordinates import (
     ANGLES,

@@ -13,7 +13,7 @@ from cryodl.contract import Result
 from cryodl.core.optics import Optics
 from cryodl.io.model import read_model, shipped_models
 from cryodl.simulate import varied_cells
-from cryodl.simulate.tilt_microscope import moved, seen, seen_on_slope
+from cryodl.simulate.tilt_series import moved, seen, seen_on_slope
 from cryodl.simulate.tomograms import Particle
 from cryodl.tomograms.pretraining.card import weights_of
 from cryodl.tomograms.pretraining.cells import grown, warped

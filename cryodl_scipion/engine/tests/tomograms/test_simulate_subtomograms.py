@@ -10,7 +10,7 @@ from synthetic import correlation, lopsided_density, write_mrc
 
 from cryodl.cli import main
 from cryodl.contract import Failure, Result
-from cryodl.core.wedges import wedge
+from cryodl.core.volumes import wedge
 from cryodl.io.subtomograms import read_subtomograms
 from cryodl.simulate.micrographs import particle_diameter
 from cryodl.simulate.rotations import rotated

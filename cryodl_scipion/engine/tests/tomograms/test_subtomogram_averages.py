@@ -7,9 +7,8 @@ import torch
 from scipy.spatial.transform import Rotation
 from subtomogram_data import density, simulated_set, subtomograms, write_set
 
-from cryodl.core.ball import HalfBall
-from cryodl.core.wedges import wedge
-from cryodl.io.maps import write_map
+from cryodl.core.volumes import HalfBall, wedge
+from cryodl.io.mrc import write_map
 from cryodl.io.star import read_tables, write_tables
 from cryodl.io.subtomograms import read_subtomograms
 from cryodl.tomograms.subtomograms.averages import average, half_averages, last_shell, resolution_of

@@ -68,7 +68,7 @@ def test_compensated_groups_are_nearer_to_the_truth(narrow, embedding):
 
 
 def test_components_are_found_though_half_of_the_values_is_missing():
-    from cryodl.core.ball import HalfBall
+    from cryodl.core.volumes import HalfBall
     from cryodl.tomograms.subtomograms.observed import ObservedSubtomograms
 
     generator = torch.Generator().manual_seed(0)

@@ -13,12 +13,12 @@ from scipy.stats import spearmanr
 from subtomogram_data import PIXEL_SIZE, moving_set, subtomograms, write_set
 
 from cryodl.contract import FitHeterogeneityConfig, SelectLatentConfig
-from cryodl.core.wedges import wedge
-from cryodl.io.maps import write_map
+from cryodl.core.volumes import wedge
+from cryodl.io.mrc import write_map
 from cryodl.io.star import read_tables, write_tables
 from cryodl.io.subtomograms import read_subtomograms
 from cryodl.latent.cube import Cube
-from cryodl.latent.symmetric import copy_notes
+from cryodl.latent.masks import copy_notes
 from cryodl.particles.commands.select_latent import select_latent
 from cryodl.recipes.commands.fit_heterogeneity import fit_heterogeneity
 from cryodl.tomograms.heterogeneity.coefficients import load_subtomogram_coefficients, within_wedge

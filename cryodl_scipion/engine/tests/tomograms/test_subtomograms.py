@@ -9,8 +9,8 @@ import pytest
 import torch
 from subtomogram_data import density
 
-from cryodl.core.wedges import wedge
-from cryodl.io.maps import write_map
+from cryodl.core.volumes import wedge
+from cryodl.io.mrc import write_map
 from cryodl.io.star import read_tables, write_tables
 from cryodl.io.subtomograms import read_subtomograms, write_subtomograms_star
 

@@ -13,9 +13,9 @@ from synthetic import lopsided_density, write_mrc
 
 from cryodl.cli import main
 from cryodl.contract import Failure, Result
-from cryodl.core.noise_copies import phases_at_random
 from cryodl.core.peaks import find_peaks_3d
 from cryodl.core.projections import rotation_matrices
+from cryodl.core.volumes import phases_at_random
 from cryodl.io.star import read_tables
 from cryodl.tomograms.templates.correlate import SearchTile, transform_of
 from cryodl.tomograms.templates.filters import Filters, volume_ring_power

@@ -9,10 +9,9 @@ import torch
 from synthetic import correlation
 
 from cryodl.core.projections import Projector, random_angles
-from cryodl.core.wedges import wedge
+from cryodl.core.volumes import wedge
 from cryodl.simulate.rotations import finer, rotated
-from cryodl.simulate.tilt_microscope import dose_filter, exposures
-from cryodl.simulate.tilt_series import back_projected, image_width, tilt_images
+from cryodl.simulate.tilt_series import back_projected, dose_filter, exposures, image_width, tilt_images
 
 SIDE = 32
 # zyx px from the middle, sigma, height

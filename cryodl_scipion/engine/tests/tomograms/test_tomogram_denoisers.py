@@ -7,11 +7,11 @@ import torch
 from synthetic import write_mrc
 
 from cryodl.contract import network_names
-from cryodl.core.wedges import rotated_wedge, wedge
+from cryodl.core.volumes import rotated_wedge, wedge
 from cryodl.io.tomograms import Tomogram
 from cryodl.io.volume_writer import VolumeWriter
-from cryodl.learning.networks.folding import folded, unfolded
-from cryodl.learning.registry import method_of
+from cryodl.learning.networks import folded, unfolded
+from cryodl.learning.task import method_of
 from cryodl.tomograms.denoisers.controls import control_in_words, control_metrics
 from cryodl.tomograms.denoisers.examples import ROTATIONS, Region, Tilts, draw, filled, inputs_of, rotated_subvolume
 from cryodl.tomograms.denoisers.predict import TomogramDenoiser, tile_plan

@@ -4,9 +4,8 @@
 import dataclasses
 import typing
 
-from ..command import Command
+from ..command import Command, Details, Outputs, output
 from ..fields import Paths, output_folder_field
-from ..outputs import Details, Outputs, output
 from ..params import param
 from .map_fields import half_map_problems, half_maps_field, map_field, map_pixel_size_field, mask_radius_field
 

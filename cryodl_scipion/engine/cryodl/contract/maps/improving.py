@@ -4,11 +4,9 @@
 import dataclasses
 import typing
 
-from ..command import Command
-from ..fields import Paths, batch_field, model_field
-from ..outputs import Details, Outputs, output
+from ..command import Command, Details, Outputs, output
+from ..fields import Paths, batch_field, model_field, resolution_field
 from ..params import param
-from ..search_fields import resolution_field
 from .map_fields import (
     half_map_problems,
     half_maps_field,

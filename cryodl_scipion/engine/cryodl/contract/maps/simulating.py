@@ -4,11 +4,9 @@
 import dataclasses
 import typing
 
-from ..command import Command
-from ..fields import output_file_field
-from ..outputs import Outputs, output
+from ..command import Command, Outputs, output
+from ..fields import box_size_field, new_pixel_size_field, output_file_field
 from ..params import param
-from ..simulation_fields import box_size_field, new_pixel_size_field
 
 
 @dataclasses.dataclass(frozen=True)

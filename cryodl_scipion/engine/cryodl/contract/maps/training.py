@@ -4,13 +4,19 @@
 import dataclasses
 import typing
 
-from ..command import Command
-from ..fields import Paths, network_field
+from ..command import Command, output
+from ..fields import (
+    Paths,
+    TrainingOutputs,
+    batch_size_field,
+    leave_out_field,
+    model_folder_field,
+    network_field,
+    start_from_field,
+    steps_field,
+)
 from ..networks import IMPROVER_NETWORKS
-from ..outputs import output
 from ..params import param
-from ..simulation_fields import leave_out_field
-from ..training_fields import TrainingOutputs, batch_size_field, model_folder_field, start_from_field, steps_field
 from .map_fields import resolution_problems
 
 

@@ -4,10 +4,8 @@
 import dataclasses
 import typing
 
-from ..command import Command
-from ..fields import Paths, micrographs_field, output_folder_field, pixel_size_field
-from ..optics import optics_field
-from ..outputs import Counts, Details, Outputs, Texts, output
+from ..command import Command, Counts, Details, Outputs, Texts, output
+from ..fields import Paths, micrographs_field, optics_field, output_folder_field, pixel_size_field
 from ..params import param
 from .pick_fields import (
     border_problems,

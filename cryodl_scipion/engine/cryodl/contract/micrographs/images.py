@@ -4,21 +4,21 @@
 import dataclasses
 import typing
 
-from ..command import Command
+from ..command import Command, Counts, Details, Outputs, Texts, output
 from ..fields import (
     DENOISING_METHODS,
     Paths,
+    leave_out_field,
     micrographs_field,
     model_field,
+    model_folder_field,
     output_file_field,
     output_folder_field,
     pixel_size_field,
+    resolution_field,
+    steps_field,
 )
-from ..outputs import Counts, Details, Outputs, Texts, output
 from ..params import param
-from ..search_fields import resolution_field
-from ..simulation_fields import leave_out_field
-from ..training_fields import model_folder_field, steps_field
 from .pick_fields import box_field, particle_diameter_field, picks_field, stated_contrast_field
 
 

@@ -4,9 +4,8 @@
 import dataclasses
 import typing
 
-from ..command import Command
+from ..command import Command, Counts, Outputs, output
 from ..fields import Paths, micrographs_field, output_folder_field, pixel_size_field
-from ..outputs import Counts, Outputs, output
 from ..params import param
 from .pick_fields import flip_y_field, particle_diameter_field
 

@@ -4,11 +4,19 @@
 import dataclasses
 import typing
 
-from ..command import Command
-from ..fields import THRESHOLD_RULES, Paths, micrographs_field, model_field, output_folder_field, pixel_size_field
-from ..outputs import Counts, Details, Numbers, Outputs, Texts, output
+from ..command import Command, Counts, Details, Numbers, Outputs, Texts, output
+from ..fields import (
+    THRESHOLD_RULES,
+    Paths,
+    batch_size_field,
+    micrographs_field,
+    model_field,
+    model_folder_field,
+    output_folder_field,
+    pixel_size_field,
+    steps_field,
+)
 from ..params import param
-from ..training_fields import batch_size_field, model_folder_field, steps_field
 from .pick_fields import (
     avoid_field,
     border_field,

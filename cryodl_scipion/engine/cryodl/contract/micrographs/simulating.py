@@ -4,12 +4,18 @@
 import dataclasses
 import typing
 
-from ..command import Command
-from ..fields import Paths, output_folder_field
-from ..optics import defocus_problems, optics_field
-from ..outputs import Outputs, output
+from ..command import Command, Outputs, output
+from ..fields import (
+    Paths,
+    defocus_problems,
+    new_pixel_size_field,
+    optics_field,
+    orientations_field,
+    output_folder_field,
+    protein_contrast_field,
+    snr_field,
+)
 from ..params import param
-from ..simulation_fields import new_pixel_size_field, orientations_field, protein_contrast_field, snr_field
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,21 +4,26 @@
 import dataclasses
 import typing
 
-from ..command import Command
-from ..fields import LABEL_KINDS, PU_CRITERIA, Paths, micrographs_field, network_field, pixel_size_field
-from ..networks import PICKER_NETWORKS
-from ..outputs import Details, Outputs, output
-from ..params import param
-from ..simulation_fields import cache_field, leave_out_field
-from ..training_fields import (
+from ..command import Command, Details, Outputs, output
+from ..fields import (
+    LABEL_KINDS,
+    PU_CRITERIA,
+    Paths,
     TrainingOutputs,
     batch_size_field,
+    cache_field,
     learning_rate_field,
+    leave_out_field,
+    micrographs_field,
     model_folder_field,
+    network_field,
+    pixel_size_field,
     start_from_field,
     steps_field,
     validation_fraction_field,
 )
+from ..networks import PICKER_NETWORKS
+from ..params import param
 from .pick_fields import micrograph_contrast_field, particle_diameter_field
 
 

@@ -4,11 +4,17 @@
 import dataclasses
 import typing
 
-from ..command import Command
-from ..fields import output_folder_field, particle_contrast_field, particles_field
-from ..outputs import Outputs, output
+from ..command import Command, Outputs, output
+from ..fields import (
+    correct_ctf_field,
+    mask_diameter_field,
+    max_shift_field,
+    output_folder_field,
+    particle_contrast_field,
+    particles_field,
+    resolution_field,
+)
 from ..params import param
-from ..search_fields import correct_ctf_field, mask_diameter_field, max_shift_field, resolution_field
 
 
 @dataclasses.dataclass(frozen=True)

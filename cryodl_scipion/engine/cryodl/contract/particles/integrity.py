@@ -4,9 +4,8 @@
 import dataclasses
 import typing
 
-from ..command import Command
+from ..command import Command, Counts, Outputs, output
 from ..fields import Paths, output_folder_field, particle_contrast_field, particles_field
-from ..outputs import Counts, Outputs, output
 from ..params import param
 
 

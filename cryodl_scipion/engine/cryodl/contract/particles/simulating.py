@@ -4,19 +4,21 @@
 import dataclasses
 import typing
 
-from ..command import Command
-from ..fields import Paths, output_file_field, structure_field
-from ..optics import defocus_problems, optics_field
-from ..outputs import Outputs, output
-from ..params import param
-from ..search_fields import max_shift_field
-from ..simulation_fields import (
+from ..command import Command, Outputs, output
+from ..fields import (
+    Paths,
     box_size_field,
+    defocus_problems,
+    max_shift_field,
     new_pixel_size_field,
+    optics_field,
     orientations_field,
+    output_file_field,
     protein_contrast_field,
     snr_field,
+    structure_field,
 )
+from ..params import param
 
 
 @dataclasses.dataclass(frozen=True)

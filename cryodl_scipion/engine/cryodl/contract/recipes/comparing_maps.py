@@ -4,12 +4,20 @@
 import dataclasses
 import typing
 
-from ..command import Command
-from ..fields import Paths, micrographs_field, output_folder_field, pixel_size_field, structure_field
+from ..command import Command, Counts, Outputs, Texts, output
+from ..fields import (
+    Paths,
+    angular_step_field,
+    max_shift_field,
+    micrographs_field,
+    output_folder_field,
+    pixel_size_field,
+    resolution_field,
+    structure_field,
+    symmetry_field,
+)
 from ..micrographs.pick_fields import box_field, particle_diameter_field, pick_sets_field, stated_contrast_field
-from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
-from ..search_fields import angular_step_field, max_shift_field, resolution_field, symmetry_field
 
 COARSE = 12.0  # Å: finest detail of the search without a stated one; finer detail of single particles tells little
 

@@ -4,11 +4,9 @@
 import dataclasses
 import typing
 
-from ..command import Command
-from ..fields import output_folder_field, particle_contrast_field
-from ..outputs import Outputs, output
+from ..command import Command, Outputs, output
+from ..fields import output_folder_field, particle_contrast_field, resolution_field
 from ..params import param
-from ..search_fields import resolution_field
 from ..tomograms.tomogram_fields import diameter_field, tilt_field, tilt_problems
 
 # Append at the end.

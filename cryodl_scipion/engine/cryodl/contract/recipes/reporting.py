@@ -4,9 +4,8 @@
 import dataclasses
 import typing
 
-from ..command import Command
+from ..command import Command, Outputs, output
 from ..fields import output_file_field
-from ..outputs import Outputs, output
 from ..params import param
 
 

@@ -4,9 +4,8 @@
 import dataclasses
 import typing
 
-from ..command import Command
+from ..command import Command, Counts, Outputs, output
 from ..fields import Paths, seed_field
-from ..outputs import Counts, Outputs, output
 from ..params import param
 from .tomogram_fields import (
     annotations_field,

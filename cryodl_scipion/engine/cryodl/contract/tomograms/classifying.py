@@ -4,13 +4,20 @@
 import dataclasses
 import typing
 
-from ..command import Command
-from ..fields import model_field, network_field, output_file_field, seed_field
+from ..command import Command, Counts, Details, Outputs, Texts, output
+from ..fields import (
+    TrainingOutputs,
+    batch_size_field,
+    model_field,
+    model_folder_field,
+    network_field,
+    output_file_field,
+    resolution_field,
+    seed_field,
+    steps_field,
+)
 from ..networks import CLASSIFIER_NETWORKS
-from ..outputs import Counts, Details, Outputs, Texts, output
 from ..params import param
-from ..search_fields import resolution_field
-from ..training_fields import TrainingOutputs, batch_size_field, model_folder_field, steps_field
 from .tomogram_fields import diameter_field, subtomogram_contrast_field, subtomograms_field, tilt_field, tilt_problems
 
 

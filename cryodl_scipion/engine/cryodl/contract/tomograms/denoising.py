@@ -4,12 +4,10 @@
 import dataclasses
 import typing
 
-from ..command import Command
-from ..fields import Paths, model_field, network_field, output_folder_field, seed_field
+from ..command import Command, Details, Numbers, Outputs, Texts, output
+from ..fields import Paths, model_field, network_field, output_folder_field, seed_field, steps_field
 from ..networks import TOMOGRAM_DENOISER_NETWORKS
-from ..outputs import Details, Numbers, Outputs, Texts, output
 from ..params import param
-from ..training_fields import steps_field
 from .tomogram_fields import (
     tilt_problems,
     tilt_series_field,

@@ -4,13 +4,23 @@
 import dataclasses
 import typing
 
-from ..command import Command
-from ..fields import Paths, model_field, network_field, output_folder_field, seed_field
+from ..command import Command, Counts, Details, Numbers, Outputs, Texts, output
+from ..fields import (
+    Paths,
+    TrainingOutputs,
+    batch_size_field,
+    model_field,
+    model_folder_field,
+    network_field,
+    output_folder_field,
+    resolution_field,
+    seed_field,
+    start_from_field,
+    steps_field,
+    symmetry_field,
+)
 from ..networks import DETECTOR_NETWORKS
-from ..outputs import Counts, Details, Numbers, Outputs, Texts, output
 from ..params import param
-from ..search_fields import resolution_field, symmetry_field
-from ..training_fields import TrainingOutputs, batch_size_field, model_folder_field, start_from_field, steps_field
 from .tomogram_fields import (
     tilt_problems,
     tilt_series_field,

@@ -4,9 +4,8 @@
 import dataclasses
 import typing
 
-from ..command import Command
+from ..command import Command, Counts, Outputs, Texts, output
 from ..fields import Paths, output_folder_field
-from ..outputs import Counts, Outputs, Texts, output
 from ..params import param
 from .tomogram_fields import tomogram_names_field, tomogram_pixel_size_field, tomograms_field
 

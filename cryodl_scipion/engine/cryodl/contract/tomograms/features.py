@@ -4,9 +4,8 @@
 import dataclasses
 import typing
 
-from ..command import Command
+from ..command import Command, Counts, Details, Outputs, Texts, output
 from ..fields import FEATURE_SHAPES, Paths, output_folder_field, seed_field
-from ..outputs import Counts, Details, Outputs, Texts, output
 from ..params import param
 from .tomogram_fields import (
     label_field,

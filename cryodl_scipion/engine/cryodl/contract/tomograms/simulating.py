@@ -4,12 +4,19 @@
 import dataclasses
 import typing
 
-from ..command import Command
-from ..fields import Paths, output_file_field, output_folder_field, seed_field
-from ..outputs import Counts, Outputs, Texts, output
+from ..command import Command, Counts, Outputs, Texts, output
+from ..fields import (
+    Paths,
+    box_size_field,
+    max_shift_field,
+    new_pixel_size_field,
+    output_file_field,
+    output_folder_field,
+    protein_contrast_field,
+    seed_field,
+    snr_field,
+)
 from ..params import param
-from ..search_fields import max_shift_field
-from ..simulation_fields import box_size_field, new_pixel_size_field, protein_contrast_field, snr_field
 from .tomogram_fields import tilt_problems, tilt_series_field
 
 

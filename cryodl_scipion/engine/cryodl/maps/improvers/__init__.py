@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing
 
-from ...learning.registry import method_of
+from ...learning.task import method_of
 
 if typing.TYPE_CHECKING:
     from .method import ImproverMethod

@@ -4,8 +4,7 @@
 import torch
 from torch import nn
 
-from ...learning.networks.folding import folded, unfolded
-from ...learning.networks.swin_conv import SwinConvBlock, WindowAttention
+from ...learning.networks import SwinConvBlock, WindowAttention, folded, unfolded
 
 
 class FilterResponseNorm(nn.Module):

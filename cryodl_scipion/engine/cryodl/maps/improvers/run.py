@@ -12,7 +12,7 @@ import torch
 from ...contract import INPUT_WEIGHT
 from ...core.devices import fast_dtype, in_memory_format
 from ...io.model import find_model, read_model
-from ...learning.registry import method_of
+from ...learning.task import method_of
 from .boxes import BOX
 from .input_part import with_input
 from .working_grid import PERCENTILE, from_grid, map_scale, scale_of, scaled_map, to_grid

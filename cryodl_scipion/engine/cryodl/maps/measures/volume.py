@@ -13,7 +13,7 @@ import numpy as np
 from ...contract.reading import reader
 from ...io.files import whole_file
 from ...io.mrc import read_data, read_header
-from ...io.origins import header_origin
+from ...io.volume_writer import header_origin
 
 MAX_UNEQUAL = 2.0  # voxels longer than this along one axis than along another are no map
 ISOTROPIC = 1e-3

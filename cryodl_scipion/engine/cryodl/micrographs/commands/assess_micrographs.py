@@ -22,8 +22,8 @@ from ...contract.micrographs.images import AssessMicrographsOutputs
 from ...contract.result import write_json
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.files import expand_paths, name_micrographs, whole_file
-from ...io.item_records import stamp_of
 from ...io.micrographs import pixel_size_warnings, read_micrograph
+from ...io.stamps import stamp_of
 from ...runner import Run, command
 from ..assess.assessment import area_rows, assess
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from ... import __version__
 from ...contract import EstimateCtfConfig, counted
 from ...contract.micrographs.images import EstimateCtfOutputs
-from ...io.item_records import ItemRecords, Record, stamp_of
 from ...io.micrographs import named_micrographs, read_micrograph, write_micrograph
+from ...io.stamps import ItemRecords, Record, stamp_of
 from ...io.star import write_tables
 from ...runner import Run, command
 from ..ctf import Microscope, SearchRange, checked, fit_ctf, lowest_defocus, spectrum_picture

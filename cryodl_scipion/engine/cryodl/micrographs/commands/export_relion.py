@@ -13,7 +13,7 @@ from ...contract import ExportRelionConfig, counted, some_names
 from ...contract.micrographs.comparing import ExportRelionOutputs
 from ...io.coordinates import align_keys, read_coordinates, write_coordinates
 from ...io.files import expand_paths, name_micrographs, whole_file
-from ...io.relion_picks import (
+from ...io.pick_sets import (
     SUFFIX,
     coordinate_file,
     extraction_command,

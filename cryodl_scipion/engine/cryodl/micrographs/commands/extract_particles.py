@@ -17,10 +17,10 @@ from ...contract import ExtractParticlesConfig, counted
 from ...contract.micrographs.images import ExtractParticlesOutputs
 from ...core.optics import Optics
 from ...io.coordinates import align_keys, read_coordinates
-from ...io.item_records import ItemRecords, Record
 from ...io.micrograph_ctfs import ctf_of, read_micrograph_ctfs
 from ...io.micrographs import named_micrographs, read_micrograph
 from ...io.particles import MICROSCOPE, write_stack
+from ...io.stamps import ItemRecords, Record
 from ...runner import Run, command
 from ..extract.cut import cut_micrograph
 from ..extract.records import earlier, records_of, source_of, write_record, write_star

@@ -11,10 +11,10 @@ from pathlib import Path
 from ... import __version__
 from ...contract import PickFilamentsConfig, counted, network_words, read_card
 from ...contract.micrographs.picking import PickFilamentsOutputs
-from ...io.item_records import ItemRecords, Record, stamp_of
 from ...io.micrographs import named_micrographs, read_micrograph
 from ...io.model import find_model, read_model
-from ...learning.registry import method_of
+from ...io.stamps import ItemRecords, Record, stamp_of
+from ...learning.task import method_of
 from ...runner import Run, command
 from ..filaments.pictures import draw_filaments
 from ..filaments.predict import FilamentPicker

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from ...contract import TrainFilamentPickerConfig
 from ...contract.micrographs.picking import TrainFilamentPickerOutputs
 from ...learning.recipe import TrainingRun
-from ...learning.registry import method_of
+from ...learning.task import method_of
 from ...runner import Run, command
 from ...simulate.filament_scenes import STATED, WIDTHS
 from ..filaments.scenes import filament_item

@@ -14,7 +14,7 @@ from ...contract import TrainMicrographDenoiserConfig
 from ...contract.micrographs.images import TrainMicrographDenoiserOutputs
 from ...io.files import expand_paths
 from ...learning.recipe import TrainingRun
-from ...learning.schedule import Schedule
+from ...learning.training import Schedule
 from ...runner import Run, command
 from ...simulate.denoising_scenes import PIXEL_SIZES, SNR, detailed_member
 from ...simulate.pool import PoolMember, procedural_assemblies

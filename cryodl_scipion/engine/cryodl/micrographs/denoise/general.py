@@ -17,8 +17,7 @@ import torch
 
 from ...core.fourier import filtered
 from ...io.files import whole_file
-from ...learning.networks.folded_unet import GENERAL_WIDTHS
-from ...learning.networks.wiener_unet import WienerUNet
+from ...learning.networks import GENERAL_WIDTHS, WienerUNet
 from ...learning.task import NetworkTask
 from ...simulate.denoising_scenes import MADE_UP_EXTENTS, VOXEL_SIZE, denoising_scene
 from ...simulate.pool import EXTENT_PX

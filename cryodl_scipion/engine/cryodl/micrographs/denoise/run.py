@@ -14,10 +14,10 @@ from ...contract import AllSkipped, DenoiseMicrographsConfig, Skipped, in_words
 from ...core.fourier import filtered
 from ...io.files import spread_first
 from ...io.micrographs import read_micrograph
-from ...learning.networks.wiener_unet import WienerUNet
+from ...learning.networks import WienerUNet
 from ...learning.recipe import TrainingRun
-from ...learning.schedule import Schedule
 from ...learning.task import NetworkTask
+from ...learning.training import Schedule
 from ...runner import Run
 from .scaling import DEFAULT_RESOLUTION, denoising_pixel_size, working_images
 from .spectra import plane_mean, spectrum_on_grid

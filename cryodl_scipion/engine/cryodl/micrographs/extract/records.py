@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import config_to_dict
-from ...contract.star import star_head
+from ...contract.reading import star_head
 from ...io.files import whole_file
-from ...io.item_records import ItemRecords
 from ...io.particles import CTF, MICROSCOPE
-from ...io.stamps import file_stamp
+from ...io.stamps import ItemRecords, file_stamp
 from ...io.star import star_text
 
 KIND = "particles of a micrograph"

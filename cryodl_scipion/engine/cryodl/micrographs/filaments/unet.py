@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from ...core.augment import vary_contrast
-from ...learning.networks.folded_unet import GENERAL_WIDTHS
+from ...learning.networks import GENERAL_WIDTHS
 from ..pickers.unet import STRENGTH, PickerUNet
 from .scenes import STRIDE, FilamentItem
 

@@ -16,8 +16,7 @@ import torch
 from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude, map_coordinates, maximum_filter
 
 from ...core.geometry import inside
-from ...core.local_correlation import LocalCorrelation
-from ...core.peaks import separate
+from ...core.peaks import LocalCorrelation, separate
 
 TEMPLATE_RADIUS = 0.75  # particle diameters: the particle and the fringe around it
 # diameters that a proposed box keeps from labelled particles: two circles may just overlap a little

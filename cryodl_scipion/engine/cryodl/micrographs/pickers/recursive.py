@@ -18,7 +18,7 @@ import numpy as np
 from ...io.files import whole_file
 from ...learning.run_training import fit_task
 from ...learning.training import METRICS
-from ...simulate.fields import far
+from ...simulate.particles import far
 from .card import calibrate_model
 from .predict import Picker
 from .train import PickerTask, judge_candidates
@@ -29,7 +29,7 @@ if typing.TYPE_CHECKING:
     import torch
 
     from ...contract import TrainPickerConfig
-    from ...learning.schedule import FitReport
+    from ...learning.training import FitReport
 
 RATE = 1 / 3  # of the peak learning rate: the weights are good already
 CLEAR = 0.75  # diameters from every label: nearer, a pick is a particle that is badly centred

@@ -14,7 +14,7 @@ from ...io.coordinates import read_coordinates
 from ...io.files import evenly_spaced
 from ...io.micrographs import micrograph_shape
 from ...io.model import copy_model
-from ...learning.registry import method_of
+from ...learning.task import method_of
 from ..byhand.corrections import read_corrections
 from .pick_record import CANDIDATES
 from .rounds import MIN_AGREEMENT, read_round, round_folder

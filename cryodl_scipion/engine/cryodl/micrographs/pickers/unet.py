@@ -13,7 +13,7 @@ import typing
 
 import torch
 
-from ...learning.networks.folded_unet import GENERAL_WIDTHS, WIDTHS, FoldedUNet
+from ...learning.networks import GENERAL_WIDTHS, WIDTHS, FoldedUNet
 from .heatmap import HeatmapPicker
 
 if typing.TYPE_CHECKING:

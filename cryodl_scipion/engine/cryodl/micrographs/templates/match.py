@@ -7,8 +7,7 @@ import numpy as np
 import torch
 
 from ...core.geometry import inside, map_positions
-from ...core.local_correlation import LocalCorrelation
-from ...core.peaks import find_peaks
+from ...core.peaks import LocalCorrelation, find_peaks
 from ..normalize import prepare_micrograph
 from ..pickers.predict import check_particle_fits
 from .views import ACROSS, Templates

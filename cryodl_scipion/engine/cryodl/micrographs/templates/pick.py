@@ -18,9 +18,8 @@ from ...contract import PickConfig, counted, score_text
 from ...contract.micrographs.picking import PickOutputs
 from ...core.geometry import inside
 from ...io.coordinates import read_coordinates, write_coordinates
-from ...io.item_records import ItemRecords, Record, stamp_of
 from ...io.micrographs import read_micrograph
-from ...io.stamps import stamp
+from ...io.stamps import ItemRecords, Record, stamp, stamp_of
 from ...runner import Run
 from ..pickers.kept import PICTURES
 from ..pickers.pick_record import CANDIDATES

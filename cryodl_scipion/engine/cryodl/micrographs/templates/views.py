@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ...core.healpix_grid import directions, in_plane_angles
-from ...core.local_correlation import disc_normalised, disc_of
+from ...core.peaks import disc_normalised, disc_of
 from ...core.projections import Projector
 from ...simulate.pool import load_member
 

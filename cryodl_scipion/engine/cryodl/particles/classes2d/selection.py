@@ -13,10 +13,9 @@ import numpy as np
 from ...contract.class_choice import expected_good, particle_cut
 from ...contract.particles.classes2d import SelectClassesConfig, SelectClassesOutputs
 from ...contract.result import write_json
-from ...io.image_names import find_file, split_name
 from ...io.particle_sets import ParticleSet, StackWriter, write_particles_star
 from ...io.relion_tables import number_columns, whole_column
-from ...io.stacks import read_images, stack_shape
+from ...io.stacks import find_file, read_images, split_name, stack_shape
 from ...io.star import read_tables, write_tables
 from .answer import CLASSES, COUNT, PARTICLES, PROBABILITY, STACK
 

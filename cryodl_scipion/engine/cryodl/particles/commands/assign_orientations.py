@@ -14,8 +14,7 @@ from ...contract import AssignOrientationsConfig, counted, sha256
 from ...contract.particles.orienting import AssignOrientationsOutputs
 from ...core.symmetry import operations
 from ...io.particle_sets import ParticleSet, read_particles, write_particles_star
-from ...io.particles import ANGLES
-from ...io.reference_columns import COMPARED, DIGEST, DIGITS, NOISE, REFERENCE, SUBSTITUTED
+from ...io.particles import ANGLES, COMPARED, DIGEST, DIGITS, NOISE, REFERENCE, SUBSTITUTED
 from ...io.unfinished import star_stem
 from ...likelihood.observed import Source
 from ...runner import Run, command

@@ -17,9 +17,8 @@ from ...core.projections import Projector
 from ...io.model import find_model
 from ...io.particle_sets import DENOISER, ParticleSet, StackWriter, read_particles, write_particles_star
 from ...io.unfinished import star_stem
-from ...likelihood.observed import Source
-from ...likelihood.prepare import WIDEST, prepare
-from ...likelihood.signal import find_contrast
+from ...likelihood.observed import WIDEST, Source, prepare
+from ...likelihood.reference import find_contrast
 from ...runner import Run, command
 from ...simulate.micrographs import particle_diameter
 from ...simulate.structures import load_density

@@ -28,7 +28,7 @@ from ...io.model import find_model
 from ...io.particle_sets import ParticleSet, read_particles
 from ...io.plots import can_draw
 from ...io.stacks import read_images, stack_shape
-from ...likelihood.prepare import resample
+from ...likelihood.observed import resample
 from ...runner import Run, command
 from ...simulate.particle_images import load_projector
 from ..denoisers import load_denoiser

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ...contract import IdentifyConfig, counted
-from ...contract.particles.identifying import IdentifyOutputs
+from ...contract.particles.orienting import IdentifyOutputs
 from ...io.particle_sets import read_particles
 from ...runner import Run, command
 from ..identify.candidates import read_candidates, structure_files

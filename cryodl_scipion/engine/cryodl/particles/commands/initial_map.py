@@ -11,16 +11,14 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from ...contract import InitialMapConfig, resolution_in_words
-from ...contract.particles.initial_map import InitialMapOutputs
+from ...contract.particles.orienting import InitialMapOutputs
 from ...contract.result import write_json
 from ...io.files import whole_file
-from ...io.maps import write_map
+from ...io.mrc import write_map
 from ...io.particle_sets import ParticleSet, read_particles, write_particles_star
 from ...io.particles import ANGLES
-from ...likelihood.observed import Observed, Source
-from ...likelihood.prepare import WIDEST
-from ...likelihood.reference import HalfDisc
-from ...likelihood.signal import find_contrast
+from ...likelihood.observed import WIDEST, Observed, Source
+from ...likelihood.reference import HalfDisc, find_contrast
 from ...reconstruction.halves import split_halves
 from ...runner import Run, command
 from ..initial.alignment import align

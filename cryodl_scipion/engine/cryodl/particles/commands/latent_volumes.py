@@ -14,10 +14,10 @@ from ...contract.particles.latent import LatentVolumesOutputs
 from ...contract.result import write_json
 from ...core.devices import set_threads
 from ...core.frc import resolution_at
-from ...io.maps import write_halves
+from ...io.mrc import write_halves
 from ...io.particle_sets import ParticleSet, read_particles
 from ...latent.record import LATENT, latent_column
-from ...likelihood.signal import find_contrast
+from ...likelihood.reference import find_contrast
 from ...reconstruction.halves import split_halves
 from ...runner import Run, command
 from ..heterogeneity.focus import focus_on_domain

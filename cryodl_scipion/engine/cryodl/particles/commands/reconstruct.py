@@ -14,16 +14,14 @@ from ...contract import ReconstructConfig, counted, resolution_in_words
 from ...contract.particles.orienting import ReconstructOutputs
 from ...core.projections import padded_side
 from ...core.symmetry import operations
-from ...io.maps import write_map
 from ...io.memory import require_memory
+from ...io.mrc import write_map
 from ...io.particle_sets import ParticleSet, read_particles
-from ...io.reference_columns import BEYOND, SUBSTITUTED
+from ...io.particles import BEYOND, SUBSTITUTED
 from ...io.unfinished import check_output
-from ...likelihood.prepare import check_not_empty, sample_rows
+from ...likelihood.observed import check_not_empty, sample_rows
 from ...reconstruction.halves import Reconstruction, half_reconstructions, looks_inverted, split_halves
-from ...reconstruction.reference import reference_name, tested
-from ...reconstruction.reference_controls import control_of, shared_value
-from ...reconstruction.substituted import substitution_test
+from ...reconstruction.reference import control_of, reference_name, shared_value, substitution_test, tested
 from ...runner import Run, command
 
 

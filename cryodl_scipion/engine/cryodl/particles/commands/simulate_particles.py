@@ -16,17 +16,15 @@ from ... import __version__
 from ...contract import SimulateParticlesConfig, counted
 from ...contract.particles.simulating import SimulateParticlesOutputs
 from ...core.projections import random_angles
-from ...io.maps import write_map
+from ...io.mrc import write_map
 from ...io.particle_sets import StackWriter
 from ...io.particles import ANGLES, CTF, OPTICS, read_orientations, write_stack
 from ...io.stacks import read_images
 from ...io.star import write_tables
 from ...io.unfinished import star_stem
 from ...runner import Run, command
-from ...simulate.drawn_optics import draw_optics
-from ...simulate.particle_images import particle_images, signal_scale
-from ...simulate.state_files import state_columns, write_states
-from ...simulate.states import Ensemble, States, load_states
+from ...simulate.particle_images import draw_optics, particle_images, signal_scale
+from ...simulate.states import Ensemble, States, load_states, state_columns, write_states
 
 CHUNK = 256  # particles that are made, and written, at a time
 MEASURED = 256  # particles, or a few more, that the strength of the signal is measured on

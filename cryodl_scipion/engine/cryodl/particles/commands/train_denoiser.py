@@ -10,7 +10,7 @@ import torch
 
 from ... import __version__
 from ...contract import TrainDenoiserConfig, counted, network_words
-from ...contract.particles.training import TrainDenoiserOutputs
+from ...contract.particles.denoising import TrainDenoiserOutputs
 from ...io.particle_sets import ParticleSet, read_particles
 from ...io.particles import write_stack
 from ...learning.recipe import TrainingRun, refuse_steps, say_weakness, start_weights

@@ -21,7 +21,7 @@ from ...contract import MICROGRAPH_DENOISER, counted, denoises_blindly
 from ...core.fourier import circle, filtered, fourier_resize, on_grid, radial_mean, resampled_side
 from ...io.model import find_model, read_model
 from ...learning.image_denoiser import ImageDenoiser
-from ...likelihood.prepare import WIDEST, check_not_empty, prepare, sample_rows
+from ...likelihood.observed import WIDEST, check_not_empty, prepare, sample_rows
 from .set_spectra import measure_spectra, summed_rings, whitened
 
 if typing.TYPE_CHECKING:

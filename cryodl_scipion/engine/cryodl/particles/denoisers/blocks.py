@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ...learning.networks.swin_conv import SwinConvBlock, WindowAttention
+from ...learning.networks import SwinConvBlock, WindowAttention
 
 WINDOW = 8  # side of the largest attention window
 HEAD_CHANNELS = 16

@@ -14,8 +14,8 @@ import torch
 from ...core.fourier import circle
 from ...core.frc import THRESHOLDS, frc, mean_frc, resolution_at
 from ...core.projections import random_angles
-from ...likelihood.prepare import noise_spectrum, prepare, sample_rows
-from ...likelihood.signal import find_contrast, fit_structure
+from ...likelihood.observed import noise_spectrum, prepare, sample_rows
+from ...likelihood.reference import find_contrast, fit_structure
 from .wiener import ring_power, wiener_filter
 
 if typing.TYPE_CHECKING:

@@ -12,7 +12,7 @@ from ...core.fourier import circle, filtered
 from ...core.optics import ctf_of_optics
 from ...core.projections import phase_ramp, random_angles
 from ...io.particle_sets import treated_ctf
-from ...likelihood.prepare import prepare, resample
+from ...likelihood.observed import prepare, resample
 from ...simulate.particle_images import noise_images
 from .rotations import rotated_images, rotated_optics
 

@@ -10,8 +10,8 @@ import torch
 
 from ...core.fourier import circle, filtered, low_pass
 from ...core.projections import random_angles
-from ...likelihood.prepare import noise_spectrum, sample_rows
-from ...likelihood.signal import fit_structure
+from ...likelihood.observed import noise_spectrum, sample_rows
+from ...likelihood.reference import fit_structure
 from .pair_sources import RealPairs, SimulatedPairs
 from .rotations import ROTATIONS
 from .splits import split_particles

@@ -7,7 +7,7 @@ import typing
 
 import torch
 
-from ...likelihood.prepare import prepare, sample_rows
+from ...likelihood.observed import prepare, sample_rows
 
 if typing.TYPE_CHECKING:
     from ...io.particle_sets import ParticleSet

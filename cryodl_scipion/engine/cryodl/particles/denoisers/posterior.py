@@ -23,14 +23,13 @@ import typing
 import numpy as np
 import torch
 
-from ...core.ball import side_by_side
 from ...core.fourier import circle, radial_mean
 from ...core.projections import Projector, rotation_matrices
-from ...likelihood.modes import find_modes
+from ...core.volumes import side_by_side
 from ...likelihood.observed import Observed
 from ...likelihood.reference import HalfDisc, Reference
 from ...likelihood.refine import Neighbourhood
-from ...likelihood.search import Bank, Grid, Shifts, evidence, log_likelihoods
+from ...likelihood.search import Bank, Grid, Shifts, evidence, find_modes, log_likelihoods
 from ..orientations.amplitude import smooth_amplitude
 from .method import DenoiserMethod, DenoiserNetwork
 

@@ -8,8 +8,8 @@ import torch
 from ...core.devices import fast_dtype
 from ...core.fourier import fourier_resize, resampled_side
 from ...core.projections import centre_crop
-from ...learning.registry import method_of
-from ...likelihood.prepare import prepare, resample
+from ...learning.task import method_of
+from ...likelihood.observed import prepare, resample
 from .method import DenoiserNetwork, load_network
 
 

@@ -13,7 +13,7 @@ import torch
 from ...core.fourier import circle
 from ...core.frc import frc, mean_frc
 from ...core.projections import Projector
-from ...likelihood.prepare import prepare, resample
+from ...likelihood.observed import prepare, resample
 from .controls import MAX_IMAGES, judge_controls, pure_noise, random_molecule, target_similarities
 from .evaluate import Bench, means_of, random_molecule_images
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from ...core.fourier import filtered, on_grid, plane_weights, radial_mean
-from ...likelihood.prepare import WIDEST, noise_spectra, prepare
+from ...likelihood.observed import WIDEST, noise_spectra, prepare
 
 WHITE = 512  # images of white noise that tell what the corners miss
 SURE = 4.0  # standard errors by which a set with signal has more power than noise in at least one ring

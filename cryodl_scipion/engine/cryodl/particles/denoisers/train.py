@@ -12,7 +12,7 @@ import torch
 from ...core.fourier import filtered
 from ...core.frc import frc, mean_frc
 from ...learning.task import Task
-from ...likelihood.prepare import prepare
+from ...likelihood.observed import prepare
 from ...simulate.particle_images import noise_images
 from .losses import LOSSES, generator_loss, verdict
 

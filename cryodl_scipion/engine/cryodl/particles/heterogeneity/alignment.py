@@ -11,7 +11,7 @@ import torch
 
 from ...core.projections import Projector
 from ...io.particle_sets import treated_ctf
-from ...likelihood.prepare import check_not_empty, prepare, resample, sample_rows
+from ...likelihood.observed import check_not_empty, prepare, resample, sample_rows
 
 if typing.TYPE_CHECKING:
     from ...io.particle_sets import ParticleSet

@@ -13,15 +13,14 @@ import torch
 from ...core.fourier import radial_mean
 from ...io.memory import release_pages
 from ...latent.cube import as_complex
-from ...likelihood.prepare import noise_spectrum, prepare, sample_rows
+from ...likelihood.observed import noise_spectrum, prepare, sample_rows
 from ...likelihood.reference import HalfDisc
 from .views import look
 
 if typing.TYPE_CHECKING:
     from ...core.optics import OpticsTable
     from ...io.particle_sets import ParticleSet
-    from ...latent.cube import Cube
-    from ...latent.seen import Seen
+    from ...latent.cube import Cube, Seen
 
 CHUNK = 256  # images that are read at a time
 HELD = 2.5e8  # bytes of the files that are read before their pages are released

@@ -12,13 +12,12 @@ import numpy as np
 
 from ...contract import FitHeterogeneityConfig
 from ...core.devices import choose_device
-from ...io.silence import doing
+from ...io.messages import doing
 from ...latent import masks
 from ...latent.components import COARSE, Setting, fit_components, mean_of, refine_views
-from ...latent.curves import along_curve
-from ...latent.motion import Motion, find_motion, voxel_components
+from ...latent.motion import Motion, along_curve, find_motion, voxel_components
 from ...latent.record import Outcome
-from ...likelihood.prepare import WIDEST
+from ...likelihood.observed import WIDEST
 from ...reconstruction.halves import same_images, split_halves
 from .coefficients import load_coefficients
 from .gaussian_fit import GaussianModel, fit_gaussian_latent, gaussian_model, motion_of_gaussians

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ...core.frc import resolution_at
-from ...io.maps import write_halves
+from ...io.mrc import write_halves
 from ...io.particle_sets import write_particles_star
 from ...latent.masks import read_focus_mask
 from .bodies import TwoBodies

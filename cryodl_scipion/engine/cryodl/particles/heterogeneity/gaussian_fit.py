@@ -11,12 +11,10 @@ import torch
 
 from ...contract import FitHeterogeneityConfig
 from ...core.frc import fsc
-from ...latent.components import COARSE, ComponentFit, Setting
+from ...latent.components import COARSE, ComponentFit, Setting, orthonormal
 from ...latent.cube import resized_volume
-from ...latent.curves import scaled_position
 from ...latent.expectation import expect
-from ...latent.motion import Motion, find_motion
-from ...latent.solving import orthonormal
+from ...latent.motion import Motion, find_motion, scaled_position
 from .decoder import Decoder
 from .deep import Training, train
 from .gaussians import Gaussians, fit_gaussians

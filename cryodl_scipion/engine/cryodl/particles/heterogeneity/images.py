@@ -12,8 +12,7 @@ from scipy.sparse import csr_matrix
 
 from ...latent.components import Setting
 from ...latent.cube import as_complex
-from ...latent.expectation import batches
-from ...latent.posterior import precisions
+from ...latent.expectation import batches, precisions
 
 
 @dataclasses.dataclass

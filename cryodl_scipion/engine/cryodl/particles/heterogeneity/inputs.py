@@ -11,8 +11,7 @@ import torch
 from ...contract import PARTICLES_PER_DIMENSION, FitHeterogeneityConfig
 from ...core.frc import fsc
 from ...io.particle_sets import ParticleSet, read_particles
-from ...latent.masks import checked_mask
-from ...latent.symmetric import copy_notes, symmetry_notes
+from ...latent.masks import checked_mask, copy_notes, symmetry_notes
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import fit_cube, voxel_notes
 from ...simulate.structures import load_density

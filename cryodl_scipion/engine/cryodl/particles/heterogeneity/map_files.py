@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from ...contract import FitHeterogeneityConfig
 from ...core.frc import resolution_at
-from ...io.maps import write_halves
+from ...io.mrc import write_halves
 from .classes import find_classes
 from .paths import weighted_maps
 

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from ...core.frc import fsc
+from ...latent.components import FLOOR
 from ...latent.cube import Cube, as_complex, hermitian, symmetric
 from ...latent.expectation import batches
-from ...latent.solving import FLOOR
-from ...likelihood.prepare import prepare
+from ...likelihood.observed import prepare
 from ...reconstruction.halves import soft_sphere, wiener_constants
 from .coefficients import sorted_disc
 

@@ -9,8 +9,7 @@ import typing
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from ...latent.cube import as_complex
-from ...latent.seen import Seen
+from ...latent.cube import Seen, as_complex
 
 if typing.TYPE_CHECKING:
     from ...io.particle_sets import ParticleSet

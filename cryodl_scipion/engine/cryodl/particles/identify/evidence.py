@@ -11,7 +11,7 @@ import torch
 
 from ...core.projections import Projector
 from ...likelihood.decoys import decoys
-from ...likelihood.prepare import WIDEST, sample_rows
+from ...likelihood.observed import WIDEST, sample_rows
 from ...likelihood.search import evidence, log_likelihoods
 from ..orientations.amplitude import evidences, first_fit, improved
 from ..orientations.assign import Search

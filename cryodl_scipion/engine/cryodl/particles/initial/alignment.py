@@ -9,9 +9,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ...core.ball import HalfBall, side_by_side
 from ...core.healpix_grid import ball_of_rotations
 from ...core.projections import Projector, rotation_matrices
+from ...core.volumes import HalfBall, side_by_side
 from ...likelihood.reference import middle_of
 from ...likelihood.search import Grid
 

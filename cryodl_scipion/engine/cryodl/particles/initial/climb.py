@@ -13,8 +13,8 @@ import typing
 import numpy as np
 import torch
 
-from ...core.ball import side_by_side
 from ...core.projections import Projector, random_angles, rotation_matrices
+from ...core.volumes import side_by_side
 from ...likelihood.observed import Observed
 from ...likelihood.reference import HalfDisc, Reference
 from ...likelihood.search import Bank, Grid, Shifts, log_likelihoods

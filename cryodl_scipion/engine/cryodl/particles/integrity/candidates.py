@@ -18,10 +18,9 @@ import torch
 
 from ...core.healpix_grid import disc_of_shifts
 from ...core.projections import rotation_matrices
-from ...likelihood.modes import find_modes
 from ...likelihood.observed import Source
 from ...likelihood.reference import HalfDisc, Reference
-from ...likelihood.search import Bank, evidence, log_likelihoods
+from ...likelihood.search import Bank, evidence, find_modes, log_likelihoods
 from ..orientations.amplitude import first_fit, smooth_amplitude
 from ..orientations.assign import MODES, Search, SearchSettings
 from ..orientations.hypotheses import choose_hypothesis, hypotheses
@@ -120,7 +119,7 @@ class Given:
         resolution: float,
         device: torch.device,
     ) -> None:
-        from ...likelihood.signal import find_contrast, fit_structure
+        from ...likelihood.reference import find_contrast, fit_structure
 
         diameter_px = diameter / particles.pixel_size
         self.notes = list[str]()

@@ -11,7 +11,7 @@ import torch
 
 from ...core.fourier import on_grid
 from ...core.projections import random_angles
-from ...likelihood.prepare import sample_rows
+from ...likelihood.observed import sample_rows
 from ...likelihood.reference import HalfDisc
 from ...simulate.particle_images import noise_images
 from ..orientations.simulated_set import SimulatedSet

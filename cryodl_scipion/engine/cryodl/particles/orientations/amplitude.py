@@ -14,8 +14,8 @@ import typing
 import numpy as np
 import torch
 
-from ...core.ball import side_by_side
 from ...core.projections import random_angles
+from ...core.volumes import side_by_side
 from ...likelihood.search import evidence, log_likelihoods
 
 if typing.TYPE_CHECKING:

@@ -11,7 +11,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from ...core.healpix_grid import into_unit
-from ...likelihood.modes import distances
+from ...likelihood.search import distances
 
 if typing.TYPE_CHECKING:
     from ...likelihood.refine import Pose

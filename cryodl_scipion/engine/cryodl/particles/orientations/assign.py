@@ -13,10 +13,9 @@ import torch
 
 from ...core.projections import rotation_matrices
 from ...io.files import whole_file
-from ...likelihood.modes import find_modes
 from ...likelihood.reference import HalfDisc, Reference
 from ...likelihood.refine import Neighbourhood, Pose, refine, refined_where
-from ...likelihood.search import Bank, Grid, Shifts, evidence, log_likelihoods
+from ...likelihood.search import Bank, Grid, Shifts, evidence, find_modes, log_likelihoods
 from .amplitude import ROUNDS, evidences, first_fit, improved
 from .answers import Orientations, answer, answer_probabilities
 from .settings import SearchSettings  # noqa: F401, whoever makes a Search needs it

@@ -12,8 +12,7 @@ import numpy as np
 import torch
 
 from ...io.particle_sets import ParticleSet, StackWriter, write_particles_star
-from ...io.particles import ANGLES
-from ...io.reference_columns import BEYOND, SUBSTITUTED, control_name
+from ...io.particles import ANGLES, BEYOND, SUBSTITUTED, control_name
 from .simulated_set import simulate_alike
 
 if typing.TYPE_CHECKING:

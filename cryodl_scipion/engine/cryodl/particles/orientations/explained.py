@@ -15,7 +15,7 @@ import typing
 import numpy as np
 import torch
 
-from ...likelihood.prepare import noise_spectra
+from ...likelihood.observed import noise_spectra
 from ...likelihood.search import evidence, log_likelihoods
 from .amplitude import first_fit
 from .simulated_set import simulate_alike

@@ -6,8 +6,7 @@ import typing
 
 import numpy as np
 
-from ...likelihood.observed import Source
-from ...likelihood.prepare import sample_rows
+from ...likelihood.observed import Source, sample_rows
 from ...likelihood.search import evidence, log_likelihoods
 from .assign import Search
 from .explained import Explained, explained

@@ -10,8 +10,7 @@ import typing
 
 import torch
 
-from ...likelihood.observed import Source
-from ...likelihood.prepare import WIDEST
+from ...likelihood.observed import WIDEST, Source
 from .amplitude import SURE
 
 if typing.TYPE_CHECKING:

@@ -5,7 +5,7 @@ import dataclasses
 
 import numpy as np
 
-from ...likelihood.prepare import sample_rows
+from ...likelihood.observed import sample_rows
 from .amplitude import evidences
 from .assign import Search
 from .settings import SearchSettings

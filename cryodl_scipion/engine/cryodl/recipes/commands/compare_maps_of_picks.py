@@ -28,10 +28,10 @@ from ...contract.recipes.comparing_maps import CompareMapsOfPicksOutputs
 from ...contract.result import write_json
 from ...core.symmetry import check_symmetry, operations
 from ...io.files import expand_paths, name_micrographs
+from ...io.messages import apart
 from ...io.micrograph_ctfs import ctf_of, read_micrograph_ctfs
 from ...io.micrographs import pixel_size_warnings
 from ...io.particles import MICROSCOPE
-from ...io.warn import apart
 from ...micrographs.commands.estimate_ctf import estimate_ctf
 from ...runner import Run, command
 from ...simulate.micrographs import particle_diameter

@@ -16,14 +16,14 @@ from ...core.devices import set_threads
 from ...io.particle_sets import ParticleSet, write_particles_star
 from ...io.relion_tables import image_dimensions
 from ...io.subtomograms import SubtomogramSet, write_subtomograms_star
-from ...latent.neighbours import require_umap
-from ...latent.pictures import draw_latent
 from ...latent.record import (
     MapWriter,
     Outcome,
+    draw_latent,
     fit_record,
     latent_clusters,
     latent_columns,
+    require_umap,
     verdict_sentence,
     write_fit_volumes,
     write_paths,

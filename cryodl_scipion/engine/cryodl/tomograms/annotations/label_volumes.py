@@ -11,8 +11,7 @@ import numpy as np
 
 from ...contract import UNANNOTATED, ImportAnnotationsConfig, TrainSegmenterConfig
 from ...contract.annotations import FEATURE, UNCERTAIN, WITHOUT
-from ...io.files import expand_paths, name_micrographs, name_tomograms
-from ...io.pairing import pair_by_name
+from ...io.files import expand_paths, name_micrographs, name_tomograms, pair_by_name
 from ...io.tomograms import Tomogram
 
 MIN_SLICES = 16  # looked at in each volume, so that tiles come from all over it

@@ -7,7 +7,7 @@ import os
 import typing
 from pathlib import Path
 
-from ...learning.registry import method_of
+from ...learning.task import method_of
 
 if typing.TYPE_CHECKING:
     import torch

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ...io.files import whole_file
-from ...learning.registry import method_of
+from ...learning.task import method_of
 from .rejection import default_fraction, threshold
 
 if typing.TYPE_CHECKING:

@@ -16,8 +16,8 @@ import numpy as np
 from ... import __version__
 from ...contract import CARD, ClassifySubtomogramsConfig, counted, network_words
 from ...contract.tomograms.classifying import ClassifySubtomogramsOutputs
-from ...io.maps import write_map
 from ...io.model import find_model
+from ...io.mrc import write_map
 from ...io.subtomograms import SubtomogramSet, read_subtomograms, write_subtomograms_star
 from ...io.unfinished import star_stem
 from ...runner import Run, command

@@ -21,8 +21,7 @@ from ... import __version__
 from ...contract import EvaluateSegmentationConfig
 from ...contract.result import write_json
 from ...contract.tomograms.features import EvaluateSegmentationOutputs
-from ...io.files import expand_paths, name_micrographs, name_tomograms
-from ...io.pairing import pair_by_name
+from ...io.files import expand_paths, name_micrographs, name_tomograms, pair_by_name
 from ...io.tomograms import Tomogram
 from ...runner import Run, command
 from ..evaluation.measure import FeatureMeasures, measure_labelled_pair

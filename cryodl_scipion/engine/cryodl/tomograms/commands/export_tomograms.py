@@ -13,10 +13,10 @@ from ...contract.tomograms.exporting import ExportTomogramsOutputs
 from ...io import coordinate_files
 from ...io.coordinates3d import ParticlePoses
 from ...io.files import expand_paths, name_tomograms
-from ...io.origins import origin_of
 from ...io.tomogram_coordinates import ANGLES, SPECIES, coordinate_columns, write_coordinates3d
 from ...io.tomograms import Tomogram, working_pixel_size
-from ...io.zarr_writer import write_zarr
+from ...io.volume_writer import origin_of
+from ...io.zarr_arrays import write_zarr
 from ...runner import Run, command
 from ..features.particle_coordinates import read_poses
 

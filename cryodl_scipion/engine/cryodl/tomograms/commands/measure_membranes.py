@@ -17,9 +17,9 @@ from ... import __version__
 from ...contract import MeasureMembranesConfig, counted
 from ...contract.tomograms.features import MeasureMembranesOutputs
 from ...io.files import whole_file
-from ...io.origins import origin_of
 from ...io.tomogram_coordinates import write_coordinates3d
 from ...io.tomograms import VolumeWriter
+from ...io.volume_writer import origin_of
 from ...runner import Run, command
 from ..features.measured_membranes import COLUMNS, Membranes, measured_membranes
 from ..features.membrane_meshes import write_ply

@@ -17,7 +17,7 @@ from ...contract import SimulateSubtomogramsConfig, counted
 from ...contract.tomograms.simulating import SimulateSubtomogramsOutputs
 from ...core.optics import Optics
 from ...io.files import expand_paths, rename_folder
-from ...io.maps import write_map
+from ...io.mrc import write_map
 from ...io.particles import ANGLES, OPTICS
 from ...io.star import write_tables
 from ...io.unfinished import RECORD

@@ -12,7 +12,7 @@ from ... import __version__
 from ...contract import TrainDetectorConfig, counted, network_words, score_text
 from ...contract.tomograms.detecting import TrainDetectorOutputs
 from ...learning.recipe import HELD_OUT, TrainingRun, start_weights
-from ...learning.registry import method_of
+from ...learning.task import method_of
 from ...runner import Run, command
 from ..detectors.card import card_warnings, model_card
 from ..detectors.labels import GatheredLabels, gather_labels

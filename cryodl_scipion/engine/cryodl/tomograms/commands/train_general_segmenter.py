@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...contract.tomograms.pretraining import TrainGeneralSegmenterConfig, TrainGeneralSegmenterOutputs
+from ...contract.tomograms.segmenting import TrainGeneralSegmenterConfig, TrainGeneralSegmenterOutputs
 from ...learning.recipe import TrainingRun
 from ...runner import Run, command
 from ...simulate.varied_cells import FEATURES

@@ -18,7 +18,7 @@ import typing
 import numpy as np
 import torch
 
-from ...core.wedges import rotated_wedge, wedge
+from ...core.volumes import rotated_wedge, wedge
 from .spectra import HalfScale, curve_on_grid, volume_mean
 
 MARGIN = 8  # px around a crop that is filtered and then cut off: filters go around at the borders

@@ -9,8 +9,7 @@ import re
 import typing
 
 from ...contract import Skipped
-from ...io.files import copick_run, expand_paths, file_key, name_tomograms, names_with_runs
-from ...io.pairing import pair_by_name
+from ...io.files import copick_run, expand_paths, file_key, name_tomograms, names_with_runs, pair_by_name
 
 _EVEN = re.compile(r"(?<![a-z0-9])(even|evn|half[-_]?1|half[-_]?map[-_]?1|h1)(?![a-z0-9])", re.I)
 _ODD = re.compile(r"(?<![a-z0-9])(odd|half[-_]?2|half[-_]?map[-_]?2|h2)(?![a-z0-9])", re.I)

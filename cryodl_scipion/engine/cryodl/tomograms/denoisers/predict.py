@@ -14,7 +14,7 @@ from ...core.devices import fast_dtype
 from ...core.tiles import tile_spans
 from ...io.tomograms import Tomogram
 from ...learning.inference import for_inference
-from ...learning.registry import method_of
+from ...learning.task import method_of
 from ..segmenters.predict import mirrored
 from .examples import MARGIN, answered, inputs_of
 from .spectra import HalfScale

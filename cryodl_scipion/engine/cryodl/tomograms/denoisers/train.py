@@ -14,8 +14,8 @@ from ...contract import AllSkipped, Skipped, in_words
 from ...io.files import spread_first
 from ...io.memory import require_memory
 from ...learning.recipe import TrainingRun
-from ...learning.registry import method_of
-from ...learning.schedule import Schedule
+from ...learning.task import method_of
+from ...learning.training import Schedule
 from .examples import Region, Tilts
 from .halves import HalfSource, held_out_rows, measured_halves
 from .spectra import HalfScale

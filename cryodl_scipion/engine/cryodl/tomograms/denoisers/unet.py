@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ...learning.networks.conv_block import ConvBlock
-from ...learning.networks.folding import folded, unfolded
+from ...learning.networks import ConvBlock, folded, unfolded
 
 # Its row in contract/networks.py, which reads this text.
 NETWORKS = (

@@ -13,12 +13,12 @@ import torch.nn.functional as F
 
 from ...contract.frames import rescaled
 from ...core.devices import fast_dtype
-from ...core.noise_copies import phases_at_random
 from ...core.peaks import find_peaks_3d, separate
 from ...core.tiles import tile_spans
+from ...core.volumes import phases_at_random
 from ...io.tomograms import Tomogram
 from ...learning.inference import for_inference
-from ...learning.registry import method_of
+from ...learning.task import method_of
 from ..segmenters.working import WorkingTomogram
 from .unet3d import STRIDE
 

@@ -7,7 +7,7 @@ import typing
 
 import numpy as np
 
-from ...io.warn import warn
+from ...io.messages import warn
 from .labels import Labelled
 
 THINNEST = 8  # px along y of either part of a tomogram

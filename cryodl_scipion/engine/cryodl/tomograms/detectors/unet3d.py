@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ...learning.networks.unet_levels import UNetLevels
+from ...learning.networks import UNetLevels
 
 # Its row in contract/networks.py, which reads this text.
 NETWORKS = (

@@ -12,8 +12,8 @@ import numpy as np
 from ...contract import MergeFeaturesConfig
 from ...io.files import whole_file
 from ...io.memory import WORKING_MEMORY
-from ...io.origins import origin_of
 from ...io.tomograms import Tomogram, VolumeWriter
+from ...io.volume_writer import origin_of
 from . import components
 from .areas import AreaCounter
 from .blocks import slabs

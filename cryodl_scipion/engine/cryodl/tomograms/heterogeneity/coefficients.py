@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...core.ball import HalfBall
+from ...core.volumes import HalfBall
 from ...io.memory import release_pages
 from ...latent.cube import as_complex
 from ..subtomograms.observed import particle_sphere
@@ -24,8 +24,7 @@ from .views import look_at_subtomograms
 
 if typing.TYPE_CHECKING:
     from ...io.subtomograms import SubtomogramSet
-    from ...latent.cube import Cube
-    from ...latent.seen import Seen
+    from ...latent.cube import Cube, Seen
 
 CHUNK_VOXELS = 4e6  # of volumes in memory at a time
 HELD = 2.5e8  # bytes of the files that are read before their pages are released

@@ -11,13 +11,12 @@ import numpy as np
 import torch
 
 from ...contract import FitHeterogeneityConfig
-from ...io.silence import doing
+from ...io.messages import doing
 from ...latent import masks
 from ...latent.components import COARSE, Setting, fit_components, mean_of, refine_views
-from ...latent.curves import along_curve
-from ...latent.motion import find_motion, voxel_components
+from ...latent.masks import symmetry_notes
+from ...latent.motion import along_curve, find_motion, voxel_components
 from ...latent.record import Outcome
-from ...latent.symmetric import symmetry_notes
 from ...reconstruction.halves import same_images, soft_sphere, split_halves
 from .coefficients import load_subtomogram_coefficients
 from .views import FIRST_SPREAD, SubtomogramViews

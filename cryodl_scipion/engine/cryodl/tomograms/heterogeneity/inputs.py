@@ -10,8 +10,7 @@ import numpy as np
 
 from ...contract import SUBTOMOGRAMS_PER_DIMENSION, FitHeterogeneityConfig
 from ...io.subtomograms import read_subtomograms
-from ...latent.masks import read_focus_mask
-from ...latent.symmetric import copy_notes
+from ...latent.masks import copy_notes, read_focus_mask
 from ..classifiers.prepare import find_subtomogram_contrast, resolution_notes, subtomogram_diameter
 
 if typing.TYPE_CHECKING:

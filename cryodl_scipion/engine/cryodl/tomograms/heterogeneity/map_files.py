@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ...core.frc import fsc, resolution_at
-from ...io.maps import write_halves
+from ...io.mrc import write_halves
 from ...reconstruction.halves import soft_sphere
 from ..subtomograms.averages import half_averages
 

@@ -10,8 +10,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from ...core.projections import rotation_matrices
-from ...latent.cube import as_complex
-from ...latent.seen import Seen
+from ...latent.cube import Seen, as_complex
 
 if typing.TYPE_CHECKING:
     from ...io.subtomograms import SubtomogramSet

@@ -20,7 +20,7 @@ from ..segmenters.unet import UNet, widened_weights
 if typing.TYPE_CHECKING:
     from pathlib import Path
 
-    from ...contract.tomograms.pretraining import TrainGeneralSegmenterConfig
+    from ...contract.tomograms.segmenting import TrainGeneralSegmenterConfig
     from ...learning.recipe import TrainingRun
     from ..segmenters.method import SegmenterMethod
     from .task import CellsTask

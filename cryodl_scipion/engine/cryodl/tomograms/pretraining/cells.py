@@ -22,7 +22,7 @@ from ..segmenters.working_scale import resampling_factor, values_statistics
 if typing.TYPE_CHECKING:
     from pathlib import Path
 
-    from ...contract.tomograms.pretraining import TrainGeneralSegmenterConfig
+    from ...contract.tomograms.segmenting import TrainGeneralSegmenterConfig
 
 # Ribosomes of other kingdoms are larger: each given one is also taken stretched by these factors along its axes.
 STRETCHED = ((1.0, 1.0, 1.0), (1.1, 1.1, 1.1), (1.0, 1.1, 1.2), (1.18, 1.14, 1.1))

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from ...core.augment import random_rotation, vary_contrast
-from ...core.noise_copies import phases_at_random
+from ...core.volumes import phases_at_random
 from ...learning.task import NetworkTask
 from ...simulate.varied_cells import FEATURES
 from ..segmenters.calibrate import Counted

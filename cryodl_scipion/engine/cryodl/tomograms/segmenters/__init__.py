@@ -6,7 +6,7 @@ from __future__ import annotations
 import typing
 from pathlib import Path
 
-from ...learning.registry import method_of
+from ...learning.task import method_of
 
 if typing.TYPE_CHECKING:
     import torch

@@ -11,7 +11,7 @@ import torch
 from .calibrate import Calibration
 
 if typing.TYPE_CHECKING:
-    from ...learning.schedule import FitReport
+    from ...learning.training import FitReport
     from .train import SegmenterTask
 
 BETTER = 0.005  # by which the metric of the trained weights must be higher: so much is chance

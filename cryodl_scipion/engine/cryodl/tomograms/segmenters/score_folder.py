@@ -12,9 +12,8 @@ import typing
 from pathlib import Path
 
 from ...contract.result import write_json
-from ...io.origins import keep_origin
 from ...io.stamps import file_stamp
-from ...io.volume_writer import OpenVolume, new_volume
+from ...io.volume_writer import OpenVolume, keep_origin, new_volume
 from .combine import Agreement
 
 if typing.TYPE_CHECKING:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from ...core.devices import fast_dtype
 from ...learning.inference import for_inference
-from ...learning.registry import method_of
+from ...learning.task import method_of
 from .method import load_network
 
 LIMIT = 8.0  # widths of the grey values: gold is tens of them dark, and would be all that a network sees

@@ -14,7 +14,7 @@ import typing
 
 import torch.nn.functional as F
 
-from ...learning.networks.unet_levels import UNetLevels
+from ...learning.networks import UNetLevels
 from .method import SegmenterMethod
 
 if typing.TYPE_CHECKING:

@@ -8,7 +8,7 @@ import typing
 import torch
 import torch.nn.functional as F
 
-from ...learning.networks.unet_levels import UNetLevels
+from ...learning.networks import UNetLevels
 from .method import SegmenterMethod
 
 # Its row in contract/networks.py, which reads this text.

@@ -8,7 +8,7 @@ import typing
 import numpy as np
 import torch
 
-from ...core.ball import HalfBall
+from ...core.volumes import HalfBall
 from .observed import ObservedSubtomograms, particle_sphere, weights_on, working_volumes
 from .rotated import Rotated
 from .search import matrices_of

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...learning.schedule import Schedule
 from ...learning.task import Task
-from ...learning.training import fit
+from ...learning.training import Schedule, fit
 
 if typing.TYPE_CHECKING:
     from .observed import ObservedSubtomograms

@@ -9,7 +9,7 @@ import typing
 import numpy as np
 import torch
 
-from ...core.ball import HalfBall
+from ...core.volumes import HalfBall
 from .maximise import subtomogram_fsc
 from .rotated import Sums
 from .search import matrices_of

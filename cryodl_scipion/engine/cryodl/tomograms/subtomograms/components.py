@@ -7,7 +7,7 @@ import typing
 
 import torch
 
-from ...core.ball import side_by_side
+from ...core.volumes import side_by_side
 
 if typing.TYPE_CHECKING:
     from .observed import ObservedSubtomograms

@@ -12,7 +12,7 @@ from .rotated import Sums
 from .search import Poses
 
 if typing.TYPE_CHECKING:
-    from ...core.ball import HalfBall
+    from ...core.volumes import HalfBall
     from .observed import ObservedSubtomograms
 
 MINIMUM = 1e-3  # part of a subtomogram that a pose must have to be summed

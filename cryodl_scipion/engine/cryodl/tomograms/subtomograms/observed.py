@@ -13,9 +13,8 @@ import typing
 import numpy as np
 import torch
 
-from ...core.ball import HalfBall
 from ...core.fourier import resampled_side
-from ...core.volumes import cube_crop, resized
+from ...core.volumes import HalfBall, cube_crop, resized
 
 if typing.TYPE_CHECKING:
     from ...io.subtomograms import SubtomogramSet

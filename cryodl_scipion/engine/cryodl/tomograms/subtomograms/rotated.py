@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 if typing.TYPE_CHECKING:
-    from ...core.ball import HalfBall
+    from ...core.volumes import HalfBall
 
 PADDING = 2  # the transform is sampled so many times as finely as the box asks for, for linear interpolation
 CORNERS = [(z, y, x) for z in (0, 1) for y in (0, 1) for x in (0, 1)]

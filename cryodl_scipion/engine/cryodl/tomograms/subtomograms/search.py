@@ -10,11 +10,10 @@ import typing
 import numpy as np
 import torch
 
-from ...core.ball import HalfBall, side_by_side
 from ...core.healpix_grid import ball_of_rotations
 from ...core.projections import rotation_matrices
-from ...likelihood.modes import find_modes
-from ...likelihood.search import Grid
+from ...core.volumes import HalfBall, side_by_side
+from ...likelihood.search import Grid, find_modes
 from .rotated import Rotated
 
 if typing.TYPE_CHECKING:

@@ -8,8 +8,8 @@ import typing
 import numpy as np
 import torch
 
-from ...core.ctf import ctf_rfft
-from ...core.wedges import wedge
+from ...core.optics import ctf_rfft
+from ...core.volumes import wedge
 
 RINGS = 48  # of the spectrum, from 0 to the corner of the cube of frequencies
 EDGE = 0.15  # of the highest frequency over which the low-pass falls

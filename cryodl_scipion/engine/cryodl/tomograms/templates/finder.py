@@ -16,9 +16,9 @@ from scipy.spatial.transform import Rotation
 from ...contract import sha256
 from ...core.healpix_grid import ball_of_rotations
 from ...core.names import numbers_by_name
-from ...core.noise_copies import phases_at_random
 from ...core.peaks import find_peaks_3d, separate
 from ...core.projections import rotation_matrices
+from ...core.volumes import phases_at_random
 from ...io.memory import GIGABYTE, WORKING_MEMORY
 from ...io.tomograms import Tomogram, working_pixel_size
 from ...simulate.structures import structure_names

@@ -1,11 +1,49 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Progress lines in a log while a command prints nothing else, so that it does not look stopped."""
+"""Warnings and progress lines of a command, as they stand in its log."""
 
 import contextlib
 import sys
 import threading
 import time
 import typing
+
+_said: dict[str, bool] = {}  # a dict keeps the order
+_open: list[int] = []  # an entry for each command that is running, one within the other
+
+
+def warn(sentence: str) -> None:
+    """Print a warning, once; it will also stand in the Result."""
+    if sentence in _said:
+        return
+    _said[sentence] = True
+    print(f"Warning: {sentence}", flush=True)
+
+
+@contextlib.contextmanager
+def collected() -> typing.Iterator[typing.Callable[[], list[str]]]:
+    """For one command: a function that gives the warnings since the block began. A command within another one adds to
+    those of the outer one.
+    """
+    if not _open:
+        _said.clear()
+    start = len(_said)
+    _open.append(start)
+    try:
+        yield lambda: list(_said)[start:]
+    finally:
+        _open.pop()
+
+
+@contextlib.contextmanager
+def apart() -> typing.Iterator[None]:
+    """For commands within another one: what is said in the block does not count as said by the outer command."""
+    before = dict(_said)
+    try:
+        yield
+    finally:
+        _said.clear()
+        _said.update(before)
+
 
 LONGEST = 8.0  # s without a line
 _LOOK = 0.5  # s between two looks
