@@ -19,8 +19,8 @@ from cryodl.core.optics import ctf_of_optics
 from cryodl.core.projections import random_angles
 from cryodl.io.model import write_model
 from cryodl.io.stacks import read_images
+from cryodl.particles.classes2d.answer import RankerNetwork, curve_numbers, small_images
 from cryodl.particles.classes2d.averages import wiener_averages
-from cryodl.particles.classes2d.ranker import RankerNetwork, curve_numbers, small_images
 from cryodl.simulate.particle_images import load_projector
 
 BAD = ("mixed molecules", "mixed views", "noise", "off-centre", "two particles", "ice", "carbon")

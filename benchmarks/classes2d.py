@@ -19,10 +19,10 @@ from recipes.other_particles import make_set
 from cryodl.contract import chosen_classes
 from cryodl.io.relion_tables import modern_tables, number_columns
 from cryodl.io.star import read_tables
+from cryodl.particles.classes2d.answer import load_ranker
 from cryodl.particles.classes2d.averages import rotated_averages
 from cryodl.particles.classes2d.matching import Detail, References, match
 from cryodl.particles.classes2d.polar import PolarGrid, polar_ring_power
-from cryodl.particles.classes2d.ranker import load_ranker
 from cryodl.simulate.particle_images import load_projector
 
 MINIMUM, PURE, HALF, SAME = 5, 0.8, 0.5, 0.95

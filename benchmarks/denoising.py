@@ -30,9 +30,8 @@ from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.likelihood.reference import HalfDisc
 from cryodl.particles.denoisers import load_denoiser
 from cryodl.particles.denoisers.blind import load_blind
-from cryodl.particles.denoisers.evaluate import bench_of, measure_bench
-from cryodl.particles.denoisers.evaluate_maps import map_curves
-from cryodl.particles.denoisers.run_controls import OtherMolecule, random_other_molecule, run_controls
+from cryodl.particles.denoisers.controls import OtherMolecule, random_other_molecule, run_controls
+from cryodl.particles.denoisers.evaluate import bench_of, map_curves, measure_bench
 from cryodl.simulate.particle_images import load_projector
 
 # number: what is learnt, what is tested, the molecule that it never saw (None: one is made up), the test's name

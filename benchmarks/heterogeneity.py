@@ -21,7 +21,7 @@ from scipy.stats import spearmanr
 from cryodl.core.frc import fsc
 from cryodl.io.mrc import write_map
 from cryodl.io.particle_sets import read_particles
-from cryodl.particles.heterogeneity.trajectories import near_points
+from cryodl.particles.heterogeneity.paths import near_points
 from cryodl.simulate.particle_images import fit_cube
 from cryodl.simulate.structures import density_of_atoms, mass_and_centre
 

@@ -41,8 +41,8 @@ from cryodl.io.model import write_model
 from cryodl.micrographs.byhand.store import HandPicks, Pick
 from cryodl.micrographs.normalize import prepare_micrograph
 from cryodl.micrographs.pickers import picker_method
-from cryodl.micrographs.pickers.avoid import avoided_areas
-from cryodl.micrographs.templates.views import ACROSS, RIM
+from cryodl.micrographs.pickers.pick_files import avoided_areas
+from cryodl.micrographs.templates import ACROSS, RIM
 
 EVERY = ("general", "resnet8_u64", "resnet16_u64", "Topaz trained", "unet")
 

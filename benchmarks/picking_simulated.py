@@ -23,9 +23,9 @@ from cryodl.micrographs.normalize import prepare_micrograph
 from cryodl.micrographs.pickers import load_network, picker_method
 from cryodl.micrographs.pickers.ask import adapt
 from cryodl.micrographs.pickers.crops import LabelledImage
-from cryodl.micrographs.pickers.narrow import Narrow
 from cryodl.micrographs.pickers.pick_files import TRUSTED_F1
 from cryodl.micrographs.pickers.predict import Picker
+from cryodl.micrographs.pickers.thresholds import Narrow
 from cryodl.micrographs.pickers.train import judge_candidates
 from cryodl.simulate.micrographs import Surroundings, simulate_micrograph
 from cryodl.simulate.pool import EXTENT_PX, load_member

@@ -19,11 +19,9 @@ from cryodl.core.projections import random_angles
 from cryodl.io.particle_sets import StackWriter, read_particles
 from cryodl.io.particles import CTF, OPTICS
 from cryodl.io.star import write_tables
-from cryodl.particles.classes2d.answer import finished_answer
-from cryodl.particles.classes2d.ranker import curve_numbers, load_ranker, small_images
-from cryodl.particles.classes2d.records import load_or_make
+from cryodl.particles.classes2d.answer import curve_numbers, finished_answer, load_ranker, small_images
+from cryodl.particles.classes2d.records import class_settings, load_or_make
 from cryodl.particles.classes2d.run import classify
-from cryodl.particles.classes2d.settings import class_settings
 from cryodl.simulate.micrographs import particle_diameter
 from cryodl.simulate.particle_images import load_projector, noise_images
 from cryodl.simulate.structures import load_density

@@ -20,8 +20,8 @@ from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.io.particles import ANGLES
 from cryodl.io.star import read_tables, write_tables
 from cryodl.recipes.picked_maps import one_map
+from cryodl.recipes.picked_maps.one_map import doubts, losses, print_rows
 from cryodl.recipes.picked_maps.sets import drawn, file_names, halves_of_micrographs
-from cryodl.recipes.picked_maps.table import doubts, losses, print_rows
 
 BOX, SIDE = 32, 256
 

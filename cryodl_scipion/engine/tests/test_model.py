@@ -176,11 +176,11 @@ def test_models_are_found_by_folder_and_by_shipped_name(tmp_path, monkeypatch, m
 @pytest.mark.parametrize("name", shipped_models() or [pytest.param("", marks=pytest.mark.skip(reason="none shipped"))])
 def test_shipped_models_fit_their_networks(name):
     from cryodl.maps.improvers.run import load_network
-    from cryodl.micrographs.denoise.predict import MicrographDenoiser
+    from cryodl.micrographs.denoise.run import MicrographDenoiser
     from cryodl.micrographs.filaments.unet import FilamentUNet
     from cryodl.micrographs.pickers import load_network as load_picker
     from cryodl.micrographs.pickers import picker_method
-    from cryodl.particles.classes2d.ranker import load_ranker
+    from cryodl.particles.classes2d.answer import load_ranker
     from cryodl.tomograms.segmenters import segmenter_method
     from cryodl.tomograms.segmenters.method import load_network as load_segmenter_network
 

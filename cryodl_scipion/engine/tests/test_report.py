@@ -15,7 +15,7 @@ from synthetic import write_mrc
 from cryodl.cli import main
 from cryodl.contract import PickConfig, Request, Result, Skipped
 from cryodl.io.coordinates import write_coordinates
-from cryodl.recipes.report.alarms import LATEST, alarms_of
+from cryodl.recipes.report.numbers import LATEST, alarms_of
 from cryodl.recipes.report.runs import runs_of_folder
 
 EVIL = '<script>alert("x")</script>'

@@ -11,7 +11,7 @@ from synthetic import blob_micrograph
 from cryodl.micrographs.assess.assessment import Assessment, area_rows, assess
 from cryodl.micrographs.assess.carbon import find_carbon
 from cryodl.micrographs.assess.contamination import strength_limit
-from cryodl.micrographs.pickers.avoid import avoided_areas
+from cryodl.micrographs.pickers.pick_files import avoided_areas
 from cryodl.simulate.artefacts import add_carbon, add_gradient, add_ice
 
 DIAMETER_PX = 40  # with a pixel size of 5 Å a particle of 200 Å

@@ -10,8 +10,7 @@ from synthetic import write_mrc, write_star
 from cryodl.cli import main
 from cryodl.contract import EvaluatePicksConfig, Result
 from cryodl.io.coordinates import write_coordinates
-from cryodl.micrographs.compare.agreement import agreement_matrix
-from cryodl.micrographs.compare.reference import pick_metrics
+from cryodl.micrographs.compare import agreement_matrix, pick_metrics
 
 PNG = b"\x89PNG"
 

@@ -12,7 +12,7 @@ from cryodl.contract import Result
 from cryodl.core.matching import match_picks
 from cryodl.io.coordinates import read_coordinates, write_coordinates
 from cryodl.io.star import read_star_column
-from cryodl.micrographs.compare.consensus import comparable_scores, group_picks, merge_group
+from cryodl.micrographs.compare import comparable_scores, group_picks, merge_group
 
 
 def cost(groups, sets, distance):

@@ -10,9 +10,8 @@ from synthetic import write_mrc
 
 from cryodl.contract import AutoPickConfig, TrainPickerConfig, read_card
 from cryodl.io.coordinates import write_coordinates
-from cryodl.micrographs.byhand.corrections import is_corrected, read_corrections
 from cryodl.micrographs.byhand.session import HandSession
-from cryodl.micrographs.byhand.store import FROM_CLASSES, HandPicks
+from cryodl.micrographs.byhand.store import FROM_CLASSES, HandPicks, is_corrected, read_corrections
 from cryodl.micrographs.commands import train_picker
 from cryodl.micrographs.commands.auto_pick import _to_learn_from
 from cryodl.micrographs.pickers import fill_in as fill_in_module

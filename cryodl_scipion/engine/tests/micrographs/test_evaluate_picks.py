@@ -12,7 +12,7 @@ from synthetic import PEER, write_mrc, write_star
 from cryodl.cli import main
 from cryodl.contract import EvaluatePicksConfig, Result
 from cryodl.io.coordinates import write_coordinates
-from cryodl.micrographs.compare.reference import pick_metrics
+from cryodl.micrographs.compare import pick_metrics
 
 
 @pytest.fixture

@@ -13,11 +13,9 @@ from cryodl.contract import AllSkipped, PickFilamentsConfig
 from cryodl.core.geometry import inside
 from cryodl.io.star import read_tables
 from cryodl.micrographs.commands.pick_filaments import pick_filaments
-from cryodl.micrographs.filaments.predict import at_edges
 from cryodl.micrographs.filaments.scenes import labelled_item
-from cryodl.micrographs.filaments.segments import COLUMNS, place_segments
-from cryodl.micrographs.filaments.trace import Trace, trace_lines
-from cryodl.micrographs.filaments.train import trace_agreement
+from cryodl.micrographs.filaments.trace import COLUMNS, Trace, place_segments, trace_lines
+from cryodl.micrographs.filaments.train import at_edges, trace_agreement
 from cryodl.micrographs.filaments.unet import FilamentUNet
 from cryodl.simulate.filament_scenes import (
     FilamentScene,

@@ -13,7 +13,7 @@ from test_denoise_micrographs import denoise, oracle
 from cryodl.cli import main
 from cryodl.contract import Failure, Result
 from cryodl.io.model import find_model, read_model
-from cryodl.micrographs.denoise.predict import MicrographDenoiser
+from cryodl.micrographs.denoise.run import MicrographDenoiser
 from cryodl.simulate.denoising_scenes import denoising_scene
 from cryodl.simulate.pool import EXTENT_PX, procedural_assemblies
 

@@ -10,7 +10,7 @@ from cryodl.contract import PICKER_NETWORKS, TrainPickerConfig
 from cryodl.micrographs.pickers import picker_method
 from cryodl.micrographs.pickers.crops import LabelledImage
 from cryodl.micrographs.pickers.labels import leave_out_unlabelled_edge, load_labelled, load_labels, match_labels
-from cryodl.micrographs.pickers.splits import split_image, split_items
+from cryodl.micrographs.pickers.recursive import split_image, split_items
 
 
 def config(folder, **values):

@@ -13,8 +13,7 @@ from cryodl.contract import AllSkipped, LabelsFromClassesConfig, TrainPickerConf
 from cryodl.io.coordinates import write_coordinates
 from cryodl.io.particle_positions import read_particle_positions
 from cryodl.io.star import write_tables
-from cryodl.micrographs.byhand.corrections import read_corrections
-from cryodl.micrographs.byhand.store import HandPicks
+from cryodl.micrographs.byhand.store import HandPicks, read_corrections
 from cryodl.micrographs.commands.labels_from_classes import labels_from_classes as run
 from cryodl.micrographs.pickers.labels import match_labels, with_corrections
 

@@ -8,10 +8,19 @@ from synthetic import blob_micrograph, correlation
 
 from cryodl.io.files import spread_first
 from cryodl.learning.networks import WienerUNet
-from cryodl.micrographs.denoise.predict import MicrographDenoiser
-from cryodl.micrographs.denoise.scaling import denoising_pixel_size, fourier_reshape, restored, working_images
-from cryodl.micrographs.denoise.spectra import cross_power, plane_mean, spectrum_on_grid
-from cryodl.micrographs.denoise.views import joined_views, make_views, pair
+from cryodl.micrographs.denoise.run import MicrographDenoiser
+from cryodl.micrographs.denoise.scaling import (
+    cross_power,
+    denoising_pixel_size,
+    fourier_reshape,
+    joined_views,
+    make_views,
+    pair,
+    plane_mean,
+    restored,
+    spectrum_on_grid,
+    working_images,
+)
 from cryodl.simulate.noise import BINS
 
 CARD = dict(method="added-noise", resolution=8.0)

@@ -10,8 +10,8 @@ import pytest
 from cryodl.contract import PickConfig, read_card
 from cryodl.core.calibration import logit
 from cryodl.io.model import find_model
-from cryodl.micrographs.pickers.narrow import Narrow, fit_narrow, lower_narrow
 from cryodl.micrographs.pickers.pick_record import agree_with_folder, settle
+from cryodl.micrographs.pickers.thresholds import Narrow, fit_narrow, lower_narrow
 
 RAW = np.array([0.2, 0.5, 0.9])
 

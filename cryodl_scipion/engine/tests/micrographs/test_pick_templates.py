@@ -13,10 +13,9 @@ from cryodl.contract import AllSkipped, PickConfig
 from cryodl.core.matching import match_picks
 from cryodl.core.peaks import LocalCorrelation, disc_normalised, disc_of
 from cryodl.io.coordinates import read_coordinates
+from cryodl.micrographs import templates as by_templates
 from cryodl.micrographs.commands.pick import pick as pick_micrographs
-from cryodl.micrographs.templates import pick as by_templates
-from cryodl.micrographs.templates.match import threshold_by_negative
-from cryodl.micrographs.templates.views import ACROSS, of_blobs, of_structure
+from cryodl.micrographs.templates import ACROSS, of_blobs, of_structure, threshold_by_negative
 
 PIXEL = 4.0
 

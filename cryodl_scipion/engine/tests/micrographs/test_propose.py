@@ -13,7 +13,7 @@ from synthetic import DIAMETER, PIXEL_SIZE, blob_micrograph, blob_project, gauss
 from cryodl.cli import main
 from cryodl.contract import Result
 from cryodl.io.coordinates import read_coordinates
-from cryodl.micrographs.pickers.propose import appearance_of, outstanding, proposed_boxes, similarity_map
+from cryodl.micrographs.pickers.fill_in import appearance_of, outstanding, proposed_boxes, similarity_map
 
 PX = 24.0  # of the particles' diameter
 SHAPE = (300, 380)

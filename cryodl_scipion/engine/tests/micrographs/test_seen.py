@@ -8,8 +8,8 @@ from synthetic import blob_micrograph, write_mrc
 from cryodl.contract import TrainPickerConfig
 from cryodl.io.coordinates import write_coordinates
 from cryodl.micrographs.pickers import picker_method, seen
+from cryodl.micrographs.pickers.fill_in import appearance_of, proposed_boxes
 from cryodl.micrographs.pickers.labels import load_labels, match_labels
-from cryodl.micrographs.pickers.propose import appearance_of, proposed_boxes
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from cryodl.contract import AutoPickConfig
 from cryodl.core.calibration import calibrate, fit_calibration, fit_to_probabilities
 from cryodl.micrographs.pickers import picker_method
 from cryodl.micrographs.pickers.crops import LabelledImage
-from cryodl.micrographs.pickers.rounds import best_round, why_stop
+from cryodl.micrographs.pickers.round_loop import best_round, why_stop
 from cryodl.micrographs.pickers.self_labels import Picked, labels_of, load_images, teacher_probabilities
 
 SHAPE = (256, 320)

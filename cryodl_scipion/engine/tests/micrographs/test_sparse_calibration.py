@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cryodl.core.calibration import calibrate, expected_calibration_error
-from cryodl.micrographs.pickers.sparse_calibration import fit_sparse_calibration
+from cryodl.micrographs.pickers.corrected_calibration import fit_sparse_calibration
 
 
 def candidates(part, seed=0, n=4000):

@@ -205,7 +205,7 @@ def test_twenty_good_and_sixty_bad_boxes_find_the_particles(tmp_path):
         == 0
     )
     from cryodl.contract import EvaluatePicksConfig
-    from cryodl.micrographs.compare.reference import pick_metrics
+    from cryodl.micrographs.compare import pick_metrics
 
     metrics = pick_metrics(EvaluatePicksConfig(str(tmp_path / "picks"), str(tmp_path / "coordinates"), 4.0, 120.0))
     assert metrics["best_f1"] > 0.85 and metrics["f1"] > 0.7

@@ -9,13 +9,10 @@ import torch
 from classes2d_data import rotated, shape
 
 from cryodl.core.optics import Optics, ctf_of_optics
-from cryodl.particles.classes2d.averages import rotated_averages, wiener_averages
-from cryodl.particles.classes2d.bank import FOLDS, ClassBank, centres_of
+from cryodl.particles.classes2d.averages import FOLDS, ClassBank, centres_of, rotated_averages, wiener_averages
 from cryodl.particles.classes2d.classify import first_sorting, invariants
-from cryodl.particles.classes2d.matching import Detail, References, match
-from cryodl.particles.classes2d.polar import PolarGrid, polar_ring_power, rotated_yx
-from cryodl.particles.classes2d.polar_ctf import polar_ctf, wavelength
-from cryodl.particles.classes2d.splitting import halves
+from cryodl.particles.classes2d.matching import Detail, References, halves, match
+from cryodl.particles.classes2d.polar import PolarGrid, polar_ctf, polar_ring_power, rotated_yx, wavelength
 
 GRID = PolarGrid(32, 12, 48, 14.0)
 DETAIL = Detail(rings=12, orders=20, angles=24, reach=2.0, step=1.0, candidates=2)

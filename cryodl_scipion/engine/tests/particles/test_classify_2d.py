@@ -13,7 +13,7 @@ from cryodl.contract import Classify2DConfig, Result
 from cryodl.io.particle_sets import read_particles
 from cryodl.io.star import read_tables, write_tables
 from cryodl.particles.classes2d import run as runs
-from cryodl.particles.classes2d.settings import class_settings
+from cryodl.particles.classes2d.records import class_settings
 
 
 @pytest.fixture

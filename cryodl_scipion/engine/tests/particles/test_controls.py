@@ -14,7 +14,7 @@ from cryodl.particles.denoisers.controls import (
     random_molecule,
     target_similarities,
 )
-from cryodl.particles.denoisers.wiener import ring_power
+from cryodl.particles.denoisers.evaluate import ring_power
 
 BOX = 32
 OTHER = dict(

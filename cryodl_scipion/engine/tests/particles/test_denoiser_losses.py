@@ -9,8 +9,8 @@ import torch
 
 from cryodl.contract.fields import RECONSTRUCTION_LOSSES
 from cryodl.core.fourier import filtered, shells
-from cryodl.particles.denoisers.losses import LOSSES, generator_loss, verdict
 from cryodl.particles.denoisers.scales import FrequencyScale, Statistics, measure_pairs
+from cryodl.particles.denoisers.train import LOSSES, generator_loss, verdict
 
 
 def test_the_losses_are_those_of_the_contract():

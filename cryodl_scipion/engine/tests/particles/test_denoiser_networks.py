@@ -8,12 +8,10 @@ from torch import nn
 from cryodl.contract.networks import DENOISER_NETWORKS
 from cryodl.learning.networks import window_side
 from cryodl.particles.denoisers import denoiser_method
-from cryodl.particles.denoisers.blocks import WINDOW, ImageAttention, ImageSwinConvBlock
-from cryodl.particles.denoisers.discriminator import PatchDiscriminator, map_side
-from cryodl.particles.denoisers.gan_blocks import Bottleneck, Convolution
-from cryodl.particles.denoisers.generator import GeneratorUNet, depth
+from cryodl.particles.denoisers.cgan import GeneratorUNet, depth
+from cryodl.particles.denoisers.discriminator import Bottleneck, Convolution, PatchDiscriminator, map_side
 from cryodl.particles.denoisers.method import load_network
-from cryodl.particles.denoisers.swinconv import fold_plan
+from cryodl.particles.denoisers.swinconv import WINDOW, ImageAttention, ImageSwinConvBlock, fold_plan
 
 LEARNT = tuple(name for name in DENOISER_NETWORKS if name != "posterior")  # by gradients
 

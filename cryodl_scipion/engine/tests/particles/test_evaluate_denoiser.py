@@ -14,8 +14,7 @@ from cryodl.cli import main
 from cryodl.contract import Failure, Result
 from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.io.particles import write_stack
-from cryodl.particles.denoisers.evaluate import learnt_from
-from cryodl.particles.denoisers.wiener import wiener_filter
+from cryodl.particles.denoisers.evaluate import learnt_from, wiener_filter
 from cryodl.simulate.particle_images import load_projector
 
 

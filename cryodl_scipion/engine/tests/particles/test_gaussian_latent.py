@@ -17,7 +17,7 @@ from cryodl.core.frc import fsc
 from cryodl.core.projections import random_angles, rotation_matrices
 from cryodl.io.particle_sets import read_particles
 from cryodl.latent.cube import Cube, as_complex
-from cryodl.particles.heterogeneity import deep, fitting, gaussian_fit
+from cryodl.particles.heterogeneity import fitting, gaussian_fit
 from cryodl.particles.heterogeneity.decoder import Decoder, rotations
 from cryodl.particles.heterogeneity.gaussians import Gaussians, fit_gaussians
 from cryodl.particles.heterogeneity.modes import anchor_weights, basis_of, principal_motions
@@ -36,7 +36,7 @@ def moving(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gaussian")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(deep, "ROUNDS", 3)
+        patch.setattr(gaussian_fit, "ROUNDS", 3)
         few_gaussians(patch)
         moving_particles()
         command("fit-heterogeneity", **FIT, output="fit")
@@ -46,7 +46,7 @@ def moving(tmp_path_factory):
 @pytest.fixture
 def here(moving, monkeypatch):
     monkeypatch.chdir(moving)
-    monkeypatch.setattr(deep, "ROUNDS", 3)
+    monkeypatch.setattr(gaussian_fit, "ROUNDS", 3)
     few_gaussians(monkeypatch)
     return moving
 
@@ -131,7 +131,7 @@ def test_motion_is_found_and_the_deep_coordinate_follows_it(here):
 
 
 def test_a_stopped_training_continues_to_the_same_coordinates(here, monkeypatch):
-    whole, rounds = deep.Training.maximise, []
+    whole, rounds = gaussian_fit.Training.maximise, []
 
     def stopped(self, posterior):
         if len(rounds) == 2:
@@ -139,10 +139,10 @@ def test_a_stopped_training_continues_to_the_same_coordinates(here, monkeypatch)
         rounds.append(1)
         whole(self, posterior)
 
-    monkeypatch.setattr(deep.Training, "maximise", stopped)
+    monkeypatch.setattr(gaussian_fit.Training, "maximise", stopped)
     with pytest.raises((KeyboardInterrupt, AssertionError)):
         command("fit-heterogeneity", **FIT, output="again")
-    monkeypatch.setattr(deep.Training, "maximise", whole)
+    monkeypatch.setattr(gaussian_fit.Training, "maximise", whole)
     command("fit-heterogeneity", **FIT, output="again")
     first, second = (read_particles(f"{name}/particles.star").columns["cryodlLatent1"] for name in ("fit", "again"))
     assert np.allclose(np.array(first, float), np.array(second, float), rtol=1e-3, atol=1e-4)
@@ -156,7 +156,7 @@ def test_auto_takes_the_gaussians_where_only_they_find_the_motion(here, monkeypa
         return dataclasses.replace(found(setting, *rest), p_value=0.4)
 
     monkeypatch.setattr(fitting, "find_motion", blind_to_volumes)
-    monkeypatch.setattr(deep, "ROUNDS", 1)
+    monkeypatch.setattr(gaussian_fit, "ROUNDS", 1)
     made = command("fit-heterogeneity", **dict(FIT, method="auto"), output=tmp_path / "fit").outputs
     said = json.loads((tmp_path / "fit/heterogeneity.json").read_text())
     assert made["verdict"] == "motion" and made["method"] == said["method"] == "gaussian"

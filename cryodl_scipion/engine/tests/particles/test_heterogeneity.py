@@ -20,8 +20,7 @@ from cryodl.latent.components import CHANGE, shell_power, solve_components
 from cryodl.latent.cube import Cube, as_complex, resized_volume
 from cryodl.latent.motion import expected_power
 from cryodl.latent.record import path_weights
-from cryodl.particles.heterogeneity.coefficients import load_coefficients
-from cryodl.particles.heterogeneity.views import ERRORS, ParticleViews, look
+from cryodl.particles.heterogeneity.coefficients import ERRORS, ParticleViews, load_coefficients, look
 
 FIT = dict(particles="p.star", reference="p_map.mrc", latent=2, resolution=18, maps=2, threads=1)
 

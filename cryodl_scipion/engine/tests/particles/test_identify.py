@@ -13,10 +13,9 @@ from synthetic import write_mrc
 
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
 from cryodl.likelihood.decoys import decoys
-from cryodl.particles.identify import evidence
+from cryodl.particles.identify import candidates
 from cryodl.particles.identify.candidates import structure_files
-from cryodl.particles.identify.shares import shares_of
-from cryodl.particles.identify.verdict import SURE, Compared
+from cryodl.particles.identify.ranking import SURE, Compared, shares_of
 
 
 def rod(half, radius):
@@ -49,9 +48,9 @@ def folder(tmp_path_factory):
 
 def identify(folder, monkeypatch, name, particles="p.star", structures="structures", code=0):
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(evidence, "COARSE", evidence.Fineness(30.0, 5.0, 60))
-    monkeypatch.setattr(evidence, "DECOYS", 12)
-    monkeypatch.setattr(evidence, "FULL", evidence.Fineness(25.0, 6.0, 60))
+    monkeypatch.setattr(candidates, "COARSE", candidates.Fineness(30.0, 5.0, 60))
+    monkeypatch.setattr(candidates, "DECOYS", 12)
+    monkeypatch.setattr(candidates, "FULL", candidates.Fineness(25.0, 6.0, 60))
     return run_command("identify", code, particles=particles, structures=structures, output=name)
 
 

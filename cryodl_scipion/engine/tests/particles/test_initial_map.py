@@ -16,11 +16,9 @@ from cryodl.io.star import read_tables, write_tables
 from cryodl.likelihood.observed import Observed
 from cryodl.likelihood.reference import HalfDisc, Reference
 from cryodl.particles.commands import initial_map
-from cryodl.particles.initial import climb, judge
-from cryodl.particles.initial.alignment import align
-from cryodl.particles.initial.judge import Judgement, coverage, enlarged
-from cryodl.particles.initial.mixture import second_map_gain
-from cryodl.particles.initial.sums import SliceSums
+from cryodl.particles.initial import alignment, climb
+from cryodl.particles.initial.alignment import Judgement, align, coverage, enlarged
+from cryodl.particles.initial.climb import SliceSums, second_map_gain
 
 BOX = 32
 
@@ -186,7 +184,7 @@ def test_a_map_is_written_and_a_stopped_run_keeps_its_starts(quick):
 
 
 def test_without_agreement_there_is_no_map_but_a_reason(quick):
-    quick.setattr(judge, "AGREEMENT", 1.1)
+    quick.setattr(alignment, "AGREEMENT", 1.1)
     for module in (climb, initial_map):
         quick.setattr(module, "STEPS", 3)
     result = find()

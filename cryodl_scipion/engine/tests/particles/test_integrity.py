@@ -9,8 +9,14 @@ from synthetic import lopsided_density
 from cryodl.core.projections import Projector, random_angles, rotation_matrices
 from cryodl.likelihood.observed import Observed
 from cryodl.likelihood.reference import HalfDisc
-from cryodl.particles.integrity.evidence import Comparison, fitted_amplitude, fitted_priors, probabilities
-from cryodl.particles.integrity.weights import fitted_weights, weighted
+from cryodl.particles.integrity.evidence import (
+    Comparison,
+    fitted_amplitude,
+    fitted_priors,
+    fitted_weights,
+    probabilities,
+    weighted,
+)
 
 BOX, DIAMETER = 32, 26
 ONE = lambda rings: torch.ones(rings)

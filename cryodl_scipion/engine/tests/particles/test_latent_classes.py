@@ -11,7 +11,7 @@ from particle_data import simulate_particles
 from sklearn.metrics import adjusted_rand_score
 
 from cryodl.io.particle_sets import read_particles
-from cryodl.particles.heterogeneity.classes import find_classes
+from cryodl.particles.heterogeneity.map_files import find_classes
 
 FIT = dict(particles="p.star", reference="p_map.mrc", latent=2, resolution=18, axes=0, threads=1)
 

@@ -14,8 +14,8 @@ from synthetic import write_mrc
 
 from cryodl.core.frc import fsc
 from cryodl.io.particle_sets import read_particles, write_particles_star
-from cryodl.particles.heterogeneity.domain import follow_domain
-from cryodl.particles.heterogeneity.trajectories import near_points, trajectory
+from cryodl.particles.heterogeneity.focus import follow_domain
+from cryodl.particles.heterogeneity.paths import near_points, trajectory
 
 
 @pytest.fixture(scope="module")

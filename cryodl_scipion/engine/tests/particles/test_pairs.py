@@ -13,8 +13,7 @@ from synthetic import correlation
 from cryodl.core.fourier import circle
 from cryodl.io.particle_sets import StackWriter, read_particles
 from cryodl.particles.denoisers.pair_sources import SimulatedPairs
-from cryodl.particles.denoisers.pairs import Pairs
-from cryodl.particles.denoisers.splits import split_particles
+from cryodl.particles.denoisers.pairs import Pairs, split_particles
 from cryodl.simulate.particle_images import load_projector
 
 DIAMETER = 112.0

@@ -11,7 +11,7 @@ from particle_data import PIXEL, simulate_particles
 
 from cryodl.core.fourier import filtered
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
-from cryodl.particles.denoisers.phases import looks_flipped
+from cryodl.particles.denoisers.run import looks_flipped
 
 DIAMETER_PX = 24
 

@@ -16,11 +16,10 @@ from cryodl.core.optics import Optics, ctf_of_optics
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
 from cryodl.likelihood.reference import HalfDisc
 from cryodl.particles.orientations.assign import Search
-from cryodl.particles.orientations.calibrate import learnt
 from cryodl.particles.orientations.explained import Explained
 from cryodl.particles.orientations.hypotheses import hypotheses
-from cryodl.particles.orientations.scale import size_notes
-from cryodl.particles.orientations.structure import prepare_structure
+from cryodl.particles.orientations.simulated_set import learnt
+from cryodl.particles.orientations.structure import prepare_structure, size_notes
 from cryodl.reconstruction.reference import fsc_of_more_images, own_part, substitution_test
 
 

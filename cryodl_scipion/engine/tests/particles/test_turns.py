@@ -8,7 +8,7 @@ from synthetic import correlation, lopsided_density
 
 from cryodl.core.optics import Optics, ctf_of_optics
 from cryodl.core.projections import Projector, random_angles
-from cryodl.particles.denoisers.rotations import ROTATIONS, rotated_images, rotated_optics
+from cryodl.particles.denoisers.scales import ROTATIONS, rotated_images, rotated_optics
 
 
 @pytest.mark.parametrize("side", [8, 9])

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from cryodl.core.frc import frc, mean_frc
-from cryodl.particles.denoisers.wiener import ring_power, wiener_filter
+from cryodl.particles.denoisers.evaluate import ring_power, wiener_filter
 
 BOX = 32
 

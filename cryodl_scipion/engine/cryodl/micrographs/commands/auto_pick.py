@@ -21,10 +21,9 @@ from ...io.files import evenly_spaced, expand_paths, name_micrographs
 from ...io.model import copy_model, find_model
 from ...io.stamps import stamp
 from ...runner import Run, command
-from ..byhand.corrections import read_corrections
+from ..byhand.store import read_corrections
 from ..pickers.pick_record import RECORD as PICK_RECORD
-from ..pickers.round_loop import RoundLoop
-from ..pickers.rounds import best_round, read_round, round_folder, round_in_words, why_stop, write_round
+from ..pickers.round_loop import RoundLoop, best_round, read_round, round_folder, round_in_words, why_stop, write_round
 from .pick import model_in_words, pick
 
 SETTINGS = "auto_pick.json"

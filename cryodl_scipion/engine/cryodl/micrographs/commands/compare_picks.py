@@ -17,15 +17,18 @@ from ...io.coordinates import align_keys, read_coordinates
 from ...io.pick_sets import lacking_in_words, name_sets, read_pick_sets
 from ...io.plots import plot_agreement, plot_precision_recall
 from ...runner import Run, command
-from ..compare.agreement import agreement_matrix, match_micrographs, pooled, within_border
-from ..compare.reference import (
+from ..compare import (
     Positions,
+    agreement_matrix,
     candidates_beside,
     check_common,
     match_distance,
+    match_micrographs,
     micrograph_shapes,
+    pooled,
     print_table,
     read_reference,
+    within_border,
 )
 
 Curves = dict[str, tuple[np.ndarray, np.ndarray, tuple[float, float]]]

@@ -17,8 +17,7 @@ from ...contract.result import write_json
 from ...io.coordinates import write_coordinates
 from ...io.pick_sets import lacking_in_words, read_pick_sets
 from ...runner import Run, command
-from ..compare.consensus import comparable_scores, group_picks, merge_group
-from ..compare.reference import match_distance
+from ..compare import comparable_scores, group_picks, match_distance, merge_group
 from ..pickers.pick_record import CANDIDATES
 
 RECORD = "consensus.json"

@@ -24,8 +24,7 @@ from ...io.model import find_model, read_model
 from ...io.mrc import read_header
 from ...io.stamps import stamp
 from ...runner import Run, command
-from ..denoise.predict import MicrographDenoiser
-from ..denoise.run import read_averages, train_on_micrographs
+from ..denoise.run import MicrographDenoiser, read_averages, train_on_micrographs
 
 RECORD, MODEL = "denoise.json", "model"  # in the output folder
 MADE_OF = "cryodl: made of "  # a second label, of the inputs

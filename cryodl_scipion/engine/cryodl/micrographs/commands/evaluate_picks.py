@@ -6,7 +6,7 @@ from __future__ import annotations
 from ...contract import EvaluatePicksConfig, some_names
 from ...contract.micrographs.comparing import EvaluatePicksOutputs
 from ...runner import Run, command
-from ..compare.reference import candidates_beside, pick_metrics, print_table
+from ..compare import candidates_beside, pick_metrics, print_table
 
 
 @command

@@ -22,8 +22,7 @@ from ...io.micrographs import named_micrographs, read_micrograph
 from ...io.particles import MICROSCOPE, write_stack
 from ...io.stamps import ItemRecords, Record
 from ...runner import Run, command
-from ..extract.cut import cut_micrograph
-from ..extract.records import earlier, records_of, source_of, write_record, write_star
+from ..extract import cut_micrograph, earlier, records_of, source_of, write_record, write_star
 
 
 @command

@@ -20,24 +20,24 @@ from ...runner import Run, command
 from ..normalize import rescale_micrograph
 from ..pickers import load_network, picker_method
 from ..pickers.ask import ask_micrographs
-from ..pickers.asked import are_asked, earlier_notes, note_asked
-from ..pickers.avoid import avoided_areas
 from ..pickers.feature_maps import draw_feature_maps, feature_maps
-from ..pickers.kept import FEATURE_MAPS, forget_picks, has_changed, head_words, made_otherwise
-from ..pickers.pick_files import Picks
+from ..pickers.pick_files import Picks, avoided_areas
 from ..pickers.pick_record import (
     AVOIDED,
     CANDIDATES,
     PickSettings,
     agree_with_folder,
+    are_asked,
+    earlier_notes,
+    note_asked,
     record_settings,
     settle,
     typical_contrast,
 )
-from ..pickers.pictures import draw_first
+from ..pickers.pictures import FEATURE_MAPS, draw_first, forget_picks, has_changed, head_words, made_otherwise
 from ..pickers.predict import Picker
 from ..pickers.size import scale_grid
-from ..templates.pick import pick_by_templates
+from ..templates import pick_by_templates
 
 Named = typing.Sequence[tuple[str, str]]  # names and files of micrographs
 

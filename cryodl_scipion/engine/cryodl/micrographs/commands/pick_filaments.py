@@ -16,11 +16,10 @@ from ...io.model import find_model, read_model
 from ...io.stamps import ItemRecords, Record, stamp_of
 from ...learning.task import method_of
 from ...runner import Run, command
-from ..filaments.pictures import draw_filaments
-from ..filaments.predict import FilamentPicker
-from ..filaments.segments import place_segments, write_segments
+from ..filaments.trace import draw_filaments, place_segments, write_segments
+from ..filaments.train import FilamentPicker
 from ..pickers import load_network
-from ..pickers.kept import PICTURES
+from ..pickers.pictures import PICTURES
 
 KIND = "filaments of a micrograph"
 SETTINGS = ("pixel_size", "filament_diameter", "contrast", "keep_edges")

@@ -16,9 +16,9 @@ from ...io.coordinates import write_coordinates
 from ...io.micrographs import micrograph_shape, pixel_size_warnings
 from ...runner import Run, command
 from ..pickers.crops import LabelledImage
+from ..pickers.fill_in import appearance_of, proposed_boxes
 from ..pickers.label_checks import judge_contrast, label_signal
 from ..pickers.labels import Labels, load_labelled, match_particles
-from ..pickers.propose import appearance_of, proposed_boxes
 from ..pickers.seen import seen_particles
 
 KINDS = ("background", "contamination")

@@ -28,11 +28,10 @@ from ...simulate.pool import of_files, procedural_assemblies
 from ..pickers import load_network, picker_method
 from ..pickers.card import calibrate_model, merge
 from ..pickers.crops import LabelledImage
-from ..pickers.general import RealSet, chances_of, load_set, read_sets, simulated_images, split_members
+from ..pickers.general import RealSet, chances_of, load_set, plain_images, read_sets, simulated_images, split_members
 from ..pickers.method import PickerMethod
-from ..pickers.narrow import fit_narrow
-from ..pickers.plain_scenes import plain_images
 from ..pickers.predict import Picker
+from ..pickers.thresholds import fit_narrow
 from ..pickers.train import Hits, PickerTask
 
 MINIMUM_DISTANCE = 0.5  # diameters: crowded fields are among those to come

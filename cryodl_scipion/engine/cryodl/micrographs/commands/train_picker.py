@@ -21,9 +21,8 @@ from ..pickers.crops import LabelledImage
 from ..pickers.fill_in import fill_in
 from ..pickers.labels import Labels, label_kind, leave_out_unlabelled_edge, load_labels, match_labels, with_corrections
 from ..pickers.method import PickerMethod
-from ..pickers.recursive import recursion_folder, train_recursively
+from ..pickers.recursive import recursion_folder, split_image, split_items, train_recursively
 from ..pickers.seen import decide_labels
-from ..pickers.splits import split_image, split_items
 from ..pickers.train import PickerTask
 
 # Parts of the usual steps and learning rate with which boxes teach a network that was trained before.

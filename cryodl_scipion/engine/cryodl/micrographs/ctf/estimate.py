@@ -9,9 +9,7 @@ import numpy as np
 from scipy import fft
 
 from ..normalize import rescale_micrograph
-from .cells import SpectrumCells, spectrum_cells
-from .model import Microscope, defocus_at, window_loss
-from .rings import Rings
+from .model import Microscope, Rings, SpectrumCells, defocus_at, spectrum_cells, window_loss
 from .search import FoundRings, SearchRange, find_rings
 
 FINEST = 3.0  # Å: beyond this rings are not looked for

@@ -1,10 +1,148 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The phase of the contrast transfer function, and what it does to the power spectrum of a tile."""
+"""The phase of the contrast transfer function, and what it does to the power spectrum of a tile.
+
+A power spectrum in cells of direction and frequency, without its smooth background.
+
+How much of a power spectrum's variance the Thon rings of a CTF explain.
+"""
 
 import dataclasses
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import fft
+
+SECTORS = 36
+_AXES = 1.5  # samples beside both axes that detectors' lines disturb
+_SPOT = 6.0  # standard deviations above the ring's median: spots of crystals are cut down to it
+_DEGREE = 4  # of the background's polynomial: more would take the few rings of coarse pixels for background
+_MIN_RINGS = 8  # of frequencies: fewer could not be told from the background's terms
+_START = 0.15  # where the background's falling terms begin, in bands
+
+
+@dataclasses.dataclass(frozen=True)
+class SpectrumCells:
+    """A power spectrum in cells of direction and frequency, divided by its smooth background.
+
+    Parameters
+    ----------
+    values : (sectors, rings) array
+        Power over background, less 1.
+    weights : (sectors, rings) array
+        How many samples a cell holds.
+    frequency : (rings,) array
+        1/Å.
+    squared : (sectors, rings) array
+        Mean squared frequency of a cell, 1/Å^2.
+    azimuth : (sectors,) array
+        Middle direction, radians, from the x axis towards the y axis.
+    tile : float
+        Side of the tiles, Å.
+    """
+
+    values: np.ndarray
+    weights: np.ndarray
+    frequency: np.ndarray
+    squared: np.ndarray
+    azimuth: np.ndarray
+    tile: float
+
+
+def spectrum_cells(power: np.ndarray, count: int, pixel_size: float, lowest: float, highest: float) -> SpectrumCells:
+    """The part of a spectrum that is fitted.
+
+    Parameters
+    ----------
+    power : (side, side // 2 + 1) array
+        Of mean_spectrum.
+    count : int
+        Tiles in the mean.
+    pixel_size : float
+        Å/px.
+    lowest, highest : float
+        Limits of the frequency, 1/Å.
+
+    Raises
+    ------
+    ValueError
+        For too few frequencies between the limits.
+    """
+    side = len(power)
+    tile = side * pixel_size
+    y, x = fft.fftfreq(side)[:, None] * side, np.arange(side // 2 + 1)[None]
+    radius = np.hypot(y, x)
+    first, last = max(2, int(np.ceil(lowest * tile))), int(highest * tile)
+    if last - first < _MIN_RINGS:
+        raise ValueError(
+            f"its tiles of {tile:.0f} Å have {max(0, last - first + 1)} frequencies from {1 / lowest:.3g} to "
+            f"{1 / highest:.3g} Å, too few for a fit. Give a larger micrograph or a wider range of resolution."
+        )
+    ring = np.rint(radius).astype(int)
+    inside = (ring >= first) & (ring <= last) & (np.abs(y) > _AXES) & (np.abs(x) > _AXES)
+    ring, position = ring[inside] - first, np.nonzero(inside)
+    azimuth = np.arctan2(np.broadcast_to(y, power.shape)[position], np.broadcast_to(x, power.shape)[position]) % np.pi
+    rings = last - first + 1
+    values = _without_spots(power[position], ring, rings, count)
+    cell = np.minimum((azimuth / np.pi * SECTORS).astype(int), SECTORS - 1) * rings + ring
+    weights, sums, squares = (
+        np.bincount(cell, w, SECTORS * rings).reshape(SECTORS, rings)
+        for w in (None, values, (radius[position] / tile) ** 2)
+    )
+    filled = np.maximum(weights, 1)
+    frequency = (np.arange(rings) + first) / tile
+    squared = np.where(weights > 0, squares / filled, frequency**2)
+    background = smooth_profile(sums.sum(0) / np.maximum(weights.sum(0), 1), weights.sum(0))
+    values = np.where(weights > 0, sums / filled / background - 1, 0)
+    return SpectrumCells(
+        values, weights.astype(float), frequency, squared, (np.arange(SECTORS) + 0.5) * np.pi / SECTORS, tile
+    )
+
+
+def _without_spots(values: np.ndarray, ring: np.ndarray, rings: int, count: int) -> np.ndarray:
+    """Values, those far above their ring's median cut down: spots of crystals and of compression."""
+    order = np.lexsort((values, ring))
+    sizes = np.bincount(ring, minlength=rings)
+    starts = np.cumsum(sizes) - sizes
+    median = values[order][np.minimum(starts + sizes // 2, len(values) - 1)]
+    return np.minimum(values, median[ring] * (1 + _SPOT / np.sqrt(count)))
+
+
+def background_terms(rings: int) -> np.ndarray:
+    """Smooth functions of the frequency, of which a background is made: polynomials, and two that fall as particles'
+    power does.
+
+    Parameters
+    ----------
+    rings : int
+        Number of frequencies.
+
+    Returns
+    -------
+    (terms, rings) array
+    """
+    position = np.linspace(-1, 1, rings)
+    inverse = 1 / np.linspace(_START, 1, rings)
+    return np.concatenate([np.polynomial.legendre.legvander(position, _DEGREE).T, [inverse, inverse**3]])
+
+
+def smooth_profile(profile: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """A smooth function through a radial profile of a power spectrum.
+
+    Parameters
+    ----------
+    profile : (rings,) array
+        Mean power.
+    weights : (rings,) array
+        Samples of each.
+
+    Returns
+    -------
+    (rings,) array, positive
+    """
+    logarithm = np.log(np.maximum(profile, 1e-12 * profile.max()))
+    terms = background_terms(len(profile))
+    root = np.sqrt(weights)
+    return np.exp(terms.T @ np.linalg.lstsq((terms * root).T, logarithm * root, rcond=None)[0])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,3 +233,77 @@ def window_loss(lag: ArrayLike) -> np.ndarray:
     """
     lag = np.minimum(np.abs(lag), 1.0)
     return ((1 - lag) * (2 + np.cos(2 * np.pi * lag)) + 1.5 / np.pi * np.sin(2 * np.pi * lag)) / 3
+
+
+DECAYS = (0.0, 30.0, 100.0, 300.0)  # Å^2: how fast rings become weaker with the squared frequency
+
+
+class Rings:
+    """Scores of rings against the cells of a spectrum."""
+
+    def __init__(self, cells: SpectrumCells, microscope: Microscope) -> None:
+        self.cells, self.microscope = cells, microscope
+        self._root = np.sqrt(cells.weights)
+        terms = background_terms(cells.values.shape[1])
+        # (sectors, rings, terms): what the smooth background of each sector can explain
+        self._bases = np.linalg.qr(np.swapaxes(terms * self._root[:, None], 1, 2))[0]
+        self._data = self._flat((cells.values * self._root)[:, None])[:, 0]
+        self.noise = float(1.4826 * np.median(np.abs(self._data[cells.weights > 0])))
+        self._factor = microscope.defocus_factor(cells.squared)
+        self._fixed = microscope.fixed_phase(cells.squared)
+        self._envelopes = {decay: self._root * np.exp(-decay * cells.squared) for decay in DECAYS}
+
+    def _flat(self, values: np.ndarray) -> np.ndarray:
+        """(sectors, n, rings) values without what the background explains."""
+        return values - (values @ self._bases) @ np.swapaxes(self._bases, 1, 2)
+
+    def _waves(self, defocus: np.ndarray, phase_shift: float, decay: float) -> np.ndarray:
+        """Rings (sectors, n, rings) at defocus values (sectors, n): the CTF's power without its mean, weakened by the
+        window, times the root of the weights, without what the background explains."""
+        phase = defocus[..., None] * self._factor[:, None] + self._fixed[:, None] + phase_shift
+        return self._flat(-np.cos(2 * phase) * self._loss(defocus) * self._envelopes[decay][:, None])
+
+    def tables(self, grid: np.ndarray, phase_shift: float) -> list[tuple[np.ndarray, np.ndarray]]:
+        """What the rings of each sector at each defocus explain.
+
+        Parameters
+        ----------
+        grid : (n,) array
+            Defocus, Å.
+        phase_shift : float
+            Radians.
+
+        Returns
+        -------
+        list of pairs of (sectors, n) arrays
+            For each of DECAYS: the product of rings and spectrum, and the squared length of the rings.
+        """
+        loss = self._loss(grid).astype(np.float32)
+        tables = np.empty((len(DECAYS), 2, len(self._data), len(grid)))
+        for sector, data in enumerate(self._data):  # one at a time bounds memory
+            phase = np.outer(grid, self._factor[sector]) + self._fixed[sector] + phase_shift
+            waves = -np.cos(2 * phase.astype(np.float32)) * loss
+            basis = self._bases[sector].astype(np.float32)
+            for position, decay in enumerate(DECAYS):
+                root = self._envelopes[decay][sector].astype(np.float32)
+                tables[position, 0, sector] = waves @ (root * data.astype(np.float32))  # data has no background left
+                length = np.square(waves) @ np.square(root)
+                tables[position, 1, sector] = length - np.square(waves @ (root[:, None] * basis)).sum(1)
+        return [(products, lengths) for products, lengths in tables]
+
+    def _loss(self, defocus: np.ndarray) -> np.ndarray:
+        """(..., rings) what the window leaves of rings at defocus values (...)."""
+        lag = 2 * self.microscope.wavelength / self.cells.tile * defocus[..., None] * self.cells.frequency
+        return window_loss(lag)
+
+    def strength(self, defocus: float, astigmatism: np.ndarray, phase_shift: float, decay: float) -> float:
+        """How far rings stand out, in standard deviations of the noise; see Found.
+
+        Parameters
+        ----------
+        defocus, astigmatism, phase_shift, decay
+            As in Found.
+        """
+        values = defocus_at(self.cells.azimuth, defocus, astigmatism)
+        model = self._waves(values[:, None], phase_shift, decay)[:, 0]
+        return float((model * self._data).sum() / np.sqrt(max(np.square(model).sum(), 1e-12)) / self.noise)

@@ -8,8 +8,7 @@ import dataclasses
 import numpy as np
 from scipy import optimize
 
-from .model import defocus_at
-from .rings import DECAYS, Rings
+from .model import DECAYS, Rings, defocus_at
 
 _ASTIGMATISM = 2000.0  # Å: standard deviation expected of DefocusU - DefocusV
 _DIRECTIONS = 8

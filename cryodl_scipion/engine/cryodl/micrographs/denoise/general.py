@@ -22,8 +22,7 @@ from ...learning.task import NetworkTask
 from ...simulate.denoising_scenes import MADE_UP_EXTENTS, VOXEL_SIZE, denoising_scene
 from ...simulate.pool import EXTENT_PX
 from ..normalize import rescale_micrograph, smooth_background
-from .scaling import BACKGROUND, working_images
-from .views import whole_view
+from .scaling import BACKGROUND, whole_view, working_images
 
 if typing.TYPE_CHECKING:
     from ...simulate.denoising_scenes import DenoisingScene

@@ -7,6 +7,18 @@ detector shape it, and solvent passes through the CTF. A network that compares p
 pattern. So the file is cropped in Fourier space, its slow background taken off, and its Fourier terms divided by the
 noise's amplitude, measured on the quietest places. All this is undone afterwards: shape, grey values and background are
 those of the file.
+
+Radial spectra of micrographs: measured on one grid, used as filters on any other.
+
+Two views of a micrograph with one signal and independent noise: what its denoiser learns from and works on.
+
+Averages of even and odd frames are such views (noise2noise, Lehtinen et al. 2018; for micrographs Bepler et al. 2020).
+Of a micrograph without them, y = signal + noise, y + z and y - z are: where z is Gaussian noise of the same spectrum
+and strength as the micrograph's, their noises do not correlate (recorrupted-to-recorrupted, Pang et al. 2021). Unlike a
+blind spot, this gives up no pixel, and needs no noise that is independent from pixel to pixel, only a noise whose
+spectrum is known.
+
+Both kinds have the noise of half of the dose, so a network that learnt from one kind works on the other.
 """
 
 from __future__ import annotations
@@ -20,9 +32,123 @@ import torch.nn.functional as F
 
 from ...core.fourier import filtered
 from ...core.geometry import resampled_shape
-from ...simulate.noise import bin_frequencies, measure_spectrum
+from ...simulate.noise import BINS, CORNER, bin_frequencies, measure_spectrum
 from ..normalize import rescale_micrograph, smooth_background
-from .spectra import cross_power, spectrum_on_grid
+
+
+def image_frequencies(shape: tuple[int, ...]) -> torch.Tensor:
+    """(h, w // 2 + 1) frequencies of rfft2 of an (h, w) image, cycles per px."""
+    return (torch.fft.fftfreq(shape[0])[:, None].square() + torch.fft.rfftfreq(shape[1]).square()).sqrt()
+
+
+def spectrum_on_grid(spectrum: np.ndarray, shape: tuple[int, ...]) -> torch.Tensor:
+    """(h, w // 2 + 1) values of a (BINS,) spectrum on the grid of rfft2 of an (h, w) image, straight between bins."""
+    values = torch.as_tensor(spectrum, dtype=torch.float32)
+    position = (image_frequencies(shape) * (BINS / CORNER) - 0.5).clamp(0, BINS - 1)
+    low = position.long().clamp(max=BINS - 2)
+    return torch.lerp(values[low], values[low + 1], position - low)
+
+
+def cross_power(first: torch.Tensor, second: torch.Tensor, mask: torch.Tensor) -> np.ndarray:
+    """(BINS,) radial mean of the product of two (h, w) images' transforms; 1 for white noise of variance 1 with itself.
+
+    mask: (h, w) in [0, 1], by which both were multiplied. Smoothed over neighbouring bins.
+    """
+    product = (torch.fft.rfft2(first) * torch.fft.rfft2(second).conj()).real.double() / mask.square().sum()
+    weight = torch.full_like(product, 2.0)  # columns of rfft2 stand for two, but for the first and an even side's last
+    weight[:, 0] = 1.0
+    if first.shape[1] % 2 == 0:
+        weight[:, -1] = 1.0
+    index = (image_frequencies(first.shape) * (BINS / CORNER)).long().clamp(max=BINS - 1)
+    sums = torch.stack(
+        [torch.bincount(index.flatten(), values.flatten(), BINS) for values in (product * weight, weight)]
+    )
+    kernel = torch.tensor([1.0, 2.0, 3.0, 2.0, 1.0], dtype=torch.float64)
+    sums = F.conv1d(F.pad(sums[:, None], (2, 2), mode="replicate"), kernel[None, None])[:, 0]
+    return (sums[0] / sums[1].clamp(min=1e-12)).numpy()
+
+
+def plane_mean(spectrum: np.ndarray) -> float:
+    """Mean over the plane of Fourier space, up to the circle that a square holds, of a (BINS,) spectrum."""
+    area = np.diff(np.minimum(np.linspace(0, CORNER, BINS + 1), 0.5) ** 2)
+    return float(np.average(spectrum, weights=np.maximum(area, 0)))
+
+
+WEAKEST = 1e-3  # of `strength`, for micrographs in which nothing is found
+SEED = 1  # of the noise that is added to see a micrograph; any will do, one makes results repeat
+
+
+@dataclasses.dataclass(frozen=True)
+class WienerViews:
+    """images: (1 or 2, h, w), noise 1: a micrograph, or its even and odd halves. wiener: the same after the Wiener
+    filter of one view, the best radial filter there is, and in units of its own strength. gain: that filter, (BINS,).
+    strength: of the filtered views, in units of their noise. mask: (h, w), WorkingImage's."""
+
+    images: torch.Tensor
+    wiener: torch.Tensor
+    gain: np.ndarray
+    strength: float
+    mask: torch.Tensor
+
+
+def make_views(working: typing.Sequence[WorkingImage]) -> WienerViews:
+    """Views of the WorkingImages of one micrograph: one, or even and odd."""
+    images, mask = torch.stack([w.image for w in working]), working[0].mask
+    if len(images) == 2:
+        signal = cross_power(images[0], images[1], mask)
+    else:
+        # of a view, with all of the noise's power and half of the signal's
+        signal = (cross_power(images[0], images[0], mask) - 1) / 2
+    signal = np.maximum(signal, 0)
+    gain = signal / (signal + 1)
+    strength = max(WEAKEST, plane_mean(signal * gain) ** 0.5)
+    if len(images) == 1:
+        images = images / 2**0.5
+    return WienerViews(
+        images, filtered(images, spectrum_on_grid(gain, images.shape[1:])) / strength, gain, strength, mask
+    )
+
+
+def whole_view(working: WorkingImage) -> WienerViews:
+    """A micrograph with all of its dose as the only view, for a network that learnt from images without noise."""
+    signal = np.maximum(cross_power(working.image, working.image, working.mask) - 1, 0)
+    gain = signal / (signal + 1)
+    strength = max(WEAKEST, plane_mean(signal * gain) ** 0.5)
+    images = working.image[None]
+    smooth = filtered(images, spectrum_on_grid(gain, images.shape[1:])) / strength
+    return WienerViews(images, smooth, gain, strength, working.mask)
+
+
+def cut_views(views: WienerViews, rows: slice, columns: slice) -> WienerViews:
+    """The WienerViews of a part. rows, columns: slices."""
+    return dataclasses.replace(
+        views,
+        images=views.images[:, rows, columns],
+        wiener=views.wiener[:, rows, columns],
+        mask=views.mask[rows, columns],
+    )
+
+
+def pair(views: WienerViews, generator: torch.Generator | None) -> torch.Tensor:
+    """Two inputs of the network, (2, 2, h, w): each view as it is, and after the filter. generator: torch's, for
+    noise."""
+    images, wiener = views.images, views.wiener
+    if len(images) == 1:
+        # only where the micrograph has noise of its own: elsewhere the views would be each other's opposite
+        noise = torch.randn(images.shape[1:], generator=generator) * views.mask / 2**0.5
+        smooth = filtered(noise, spectrum_on_grid(views.gain, noise.shape)) / views.strength
+        images, wiener = torch.cat([images + noise, images - noise]), torch.cat([wiener + smooth, wiener - smooth])
+    return torch.stack([images, wiener], 1)
+
+
+def joined_views(answers: torch.Tensor, views: WienerViews) -> torch.Tensor:
+    """(h, w) signal of the micrograph, in units of its WorkingImage's noise, of the network's answers to pair()'s
+    inputs.
+
+    answers: (2, h, w) in units of the strength.
+    """
+    return answers.mean(0) * views.strength * (2**0.5 if len(views.images) == 1 else 1)
+
 
 DEFAULT_RESOLUTION = 8.0  # Å
 BACKGROUND = 100.0  # working px (400 Å at 8 Å) over which background is smooth: wider than particles

@@ -1,14 +1,76 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Centre lines of filaments from maps of their score and direction."""
+"""Centre lines of filaments from maps of their score and direction.
+
+Pictures of traced filaments on their micrographs.
+
+Segments along traced filaments, with the columns of RELION's helical processing.
+"""
 
 import dataclasses
 import typing
+from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import map_coordinates
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import cKDTree
+
+from ...core.geometry import inside
+from ...core.thumbnails import block_means, grey_limits
+from ...io.micrographs import read_micrograph
+from ...io.plots import new_figure, save_figure, scale_bar
+from ...io.star import read_tables, write_tables
+from ..pickers.pictures import PICTURES, SIDE
+
+
+def draw_filaments(named: list, folder: Path, pixel_size: float) -> dict[str, str]:
+    """Draw the filaments of micrographs.
+
+    Parameters
+    ----------
+    named
+        List of (name, file) of micrographs.
+    folder
+        Of the segments, <name>.star each; the pictures come into its folder `pictures`.
+    pixel_size
+        In Å.
+
+    Returns
+    -------
+    {name: file of the picture}
+    """
+    (folder / PICTURES).mkdir(exist_ok=True)
+    drawn = {}
+    for name, path in named:
+        table = next((t for t in read_tables(folder / f"{name}.star").values() if "rlnHelicalTubeID" in t), {})
+        x, y, tube = (
+            np.array(table.get(c, ()), float) for c in ("rlnCoordinateX", "rlnCoordinateY", "rlnHelicalTubeID")
+        )
+        drawn[name] = str(folder / PICTURES / f"{name}.png")
+        _draw(read_micrograph(path), x, y, tube, pixel_size, drawn[name], name)
+    return drawn
+
+
+def _draw(
+    image: np.ndarray, x: np.ndarray, y: np.ndarray, tube: np.ndarray, pixel_size: float, path: str, title: str
+) -> None:
+    small, binning = block_means(image, SIDE)
+    low, high = grey_limits(small)
+    height, width = (length * binning for length in small.shape)
+    inches = 9 * width / max(width, height) + 0.2, 9 * height / max(width, height) + 0.4
+    figure, ((axes,),) = new_figure(1, 1, inches)
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    axes.imshow(np.nan_to_num(small, nan=low), cmap="gray", vmin=low, vmax=high, extent=extent)
+    axes.autoscale(False)
+    for index, number in enumerate(np.unique(tube)):
+        mine = tube == number
+        axes.plot(x[mine], y[mine], ".", color=f"C{index % 10}", markersize=3)
+    scale_bar(axes, pixel_size)
+    axes.set_axis_off()
+    axes.set_title(f"{title}: {len(np.unique(tube))} filaments, {len(tube)} segments", fontsize=10)
+    save_figure(figure, path)
+
 
 LOW = 0.4  # of the threshold: ridges are followed down to this
 REACH = 2.7  # cells from one ridge position to the next
@@ -200,3 +262,94 @@ def _chains(fragments: list, partner: dict[int, int]) -> list:
         if chain:
             chains.append(chain)
     return chains
+
+
+COLUMNS = (
+    "rlnCoordinateX",
+    "rlnCoordinateY",
+    "rlnHelicalTubeID",
+    "rlnAngleTiltPrior",
+    "rlnAnglePsiPrior",
+    "rlnHelicalTrackLengthAngst",
+    "rlnAnglePsiFlipRatio",
+    "rlnAutopickFigureOfMerit",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Segments:
+    """Segments of one micrograph, along each filament in order.
+
+    yx: (n, 2) px. tube: (n,) number of the filament, from 1. psi: (n,) degrees, RELION's in-plane angle of the
+    filament's axis. track: (n,) Å along the filament. score: (n,) of the filament. lengths: (filaments,) Å that are
+    seen.
+    """
+
+    yx: np.ndarray
+    tube: np.ndarray
+    psi: np.ndarray
+    track: np.ndarray
+    score: np.ndarray
+    lengths: np.ndarray
+
+
+def place_segments(traces: list, pixel_size: float, distance: float, shape: tuple[int, int], border: float) -> Segments:
+    """Segments a distance apart along filaments. None lies where a filament is not seen, as on a crossing.
+
+    Parameters
+    ----------
+    traces
+        List of Trace, in px of the micrograph.
+    pixel_size
+        In Å.
+    distance
+        Between neighbouring segments, in Å.
+    shape
+        (h, w) px of the micrograph.
+    border
+        Segments nearer to the edge (Å) are left out.
+    """
+    rows, lengths = [], []
+    for trace in traces:
+        segments, length = _along(trace, pixel_size, distance)
+        yx = segments[:, :2]
+        keep = inside(yx, shape, border / pixel_size) & inside(np.rint(yx), shape)
+        if keep.any():
+            lengths.append(length)
+            number = np.full((int(keep.sum()), 1), len(lengths))
+            rows.append(np.hstack([segments[keep], number, np.full_like(number, trace.score, float)]))
+    table = np.vstack(rows) if rows else np.zeros((0, 6))
+    return Segments(table[:, :2], table[:, 4].astype(int), table[:, 2], table[:, 3], table[:, 5], np.array(lengths))
+
+
+def write_segments(path: str, segments: Segments) -> None:
+    """Write the STAR file of a micrograph, whole or not at all.
+
+    The tilt is 90 degrees and the flip ratio 0.5: the polarity of a filament is not known.
+    """
+    count = len(segments.tube)
+    values = (
+        segments.yx[:, 1].astype(float),
+        segments.yx[:, 0].astype(float),
+        segments.tube,
+        np.full(count, 90.0),
+        segments.psi.astype(float),
+        segments.track.astype(float),
+        np.full(count, 0.5),
+        segments.score.astype(float),
+    )
+    write_tables(path, {"": dict(zip(COLUMNS, values))})
+
+
+def _along(trace: Trace, pixel_size: float, distance: float) -> tuple[np.ndarray, float]:
+    """(n, 4) y, x, psi, track of the segments of one filament, and the length (Å) of what is seen of it."""
+    step = np.linalg.norm(np.diff(trace.positions, axis=0), axis=1) * pixel_size
+    along = np.concatenate([[0], np.cumsum(step)])
+    track = np.arange(min(distance, along[-1]) / 2, along[-1], distance)
+    seen = [(along[first], along[last]) for first, last in trace.fragments]
+    track = track[np.any([(track >= low) & (track <= high) for low, high in seen], axis=0)]
+    position = [np.interp(track, along, trace.positions[:, axis]) for axis in (0, 1)]
+    slope = np.gradient(trace.positions, axis=0)
+    dy, dx = (np.interp(track, along, slope[:, axis]) for axis in (0, 1))
+    psi = -np.degrees(np.arctan2(dy, dx))  # RELION turns against the y axis of the image
+    return np.stack([*position, psi, track], 1), float(sum(high - low for low, high in seen))

@@ -11,9 +11,9 @@ from scipy.stats import norm
 
 from ...core.calibration import best_threshold, calibrate, fit_to_probabilities, logit
 from ..normalize import particle_bands, prepare_micrograph
-from .contrast import ContrastFound, compare_contrasts, scores_of_some
 from .pick_record import PickSettings, typical_contrast
 from .predict import Picker, working_factor
+from .seen import ContrastFound, compare_contrasts, scores_of_some
 from .size import SIDE, WHOLE, ScaleCandidates, Size, find_size
 from .thresholds import expected_counts, threshold_uncertainty
 

@@ -13,8 +13,7 @@ from ... import __version__
 from ...contract import TrainPickerConfig, counted, network_words, score_text
 from ...core.calibration import best_threshold, calibrate, fit_calibration, logit
 from ...core.matching import score_matched
-from .corrected_calibration import CorrectedCandidates, fit_corrected_calibration
-from .sparse_calibration import fit_sparse_calibration
+from .corrected_calibration import CorrectedCandidates, fit_corrected_calibration, fit_sparse_calibration
 from .train import FEW_PARTICLES, Hits
 
 if typing.TYPE_CHECKING:

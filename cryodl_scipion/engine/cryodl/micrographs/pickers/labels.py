@@ -16,8 +16,7 @@ from ...core.geometry import inside, map_positions
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.files import expand_paths, name_micrographs
 from ...io.micrographs import micrograph_shape, read_micrograph
-from ..byhand.corrections import Corrections, is_corrected, read_corrections
-from ..byhand.store import IGNORED
+from ..byhand.store import IGNORED, Corrections, is_corrected, read_corrections
 from ..normalize import prepare_micrograph
 from .crops import LabelledImage
 from .predict import check_particle_fits, working_factor

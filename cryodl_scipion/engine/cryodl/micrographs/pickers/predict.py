@@ -15,7 +15,7 @@ from ...core.calibration import calibrate
 from ...core.geometry import inside, map_positions
 from ..normalize import prepare_micrograph
 from ..tiled import TiledNetwork
-from .narrow import Narrow, lower_narrow
+from .thresholds import Narrow, lower_narrow
 
 if typing.TYPE_CHECKING:
     from ..normalize import Measured

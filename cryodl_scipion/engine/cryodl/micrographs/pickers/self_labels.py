@@ -18,13 +18,13 @@ from ...contract import AutoPickConfig
 from ...core.geometry import map_positions
 from ...io.micrographs import micrograph_shape
 from ..assess.contamination import find_contamination
+from .fill_in import appearance_of, proposed_boxes
 from .labels import Labels, load_labelled
-from .propose import appearance_of, proposed_boxes
 from .train import MATCH_RADII
 from .uncertain import Uncertain
 
 if typing.TYPE_CHECKING:
-    from ..byhand.corrections import Corrections
+    from ..byhand.store import Corrections
     from .crops import LabelledImage
     from .method import PickerMethod
 

@@ -18,7 +18,7 @@ from .predict import MINIMUM_DISTANCE, Picker
 if typing.TYPE_CHECKING:
     from .crops import LabelledImage
     from .method import PickerMethod
-    from .narrow import Narrow
+    from .thresholds import Narrow
 
 FEW_PARTICLES = 20
 MATCH_RADII = 0.5  # strict: mirrored picks match by chance at a full radius (docs/compare_picks.md)

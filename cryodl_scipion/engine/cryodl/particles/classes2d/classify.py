@@ -7,11 +7,10 @@ import typing
 import numpy as np
 import torch
 
-from .bank import FOLDS, ClassBank, centres_of
-from .matching import Detail, References, match
+from .averages import FOLDS, ClassBank, centres_of
+from .matching import Detail, References, match, members_of, onto_averages, seed_children
 from .polar import PolarGrid, rotated_yx
 from .records import Records
-from .splitting import members_of, onto_averages, seed_children
 
 BATCH = 2048  # records in memory
 FIRST_CLASSES = 16  # at most, before classes are split

@@ -17,11 +17,9 @@ import torch
 from ...contract import Classify2DConfig, config_to_dict, counted, describe_all
 from ...io.files import whole_file
 from ...io.particle_sets import ParticleSet
-from .averages import ImageSums
-from .bank import ClassBank
+from .averages import ClassBank, ImageSums
 from .polar import PolarGrid
-from .records import SampleScale
-from .settings import ClassSettings
+from .records import ClassSettings, SampleScale
 
 SUMS = "sums.npz"
 # Parameters that a continued run takes from the earlier one.

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ...io.files import whole_file
-from .bank import ClassBank
+from .averages import ClassBank
 from .classify import FIRST_EPOCHS, GAIN, LEVEL_EPOCHS, SETTLED, Classification, State
 from .records import Records
 

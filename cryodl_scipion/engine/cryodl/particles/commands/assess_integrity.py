@@ -26,13 +26,10 @@ from ...likelihood.reference import HalfDisc
 from ...runner import Run, command
 from ...simulate.particle_images import voxel_notes
 from ..denoisers.plots import plot_probabilities
-from ..integrity.candidates import Given, Searched
-from ..integrity.compositions import load_compositions
-from ..integrity.evidence import Comparison, Evidence, fitted_amplitude, fitted_priors, probabilities
-from ..integrity.pictures import draw_examples
-from ..integrity.simulated import learnt_weights
-from ..integrity.weights import weighted
-from ..orientations.guard import explained_by
+from ..integrity.candidates import Given, Searched, draw_examples
+from ..integrity.compositions import learnt_weights, load_compositions
+from ..integrity.evidence import Comparison, Evidence, fitted_amplitude, fitted_priors, probabilities, weighted
+from ..orientations.explained import explained_by
 
 STEP = 7.5  # degrees between neighbouring directions of the search
 CHUNK = 256  # particles whose evidence is kept together: what a stopped run loses at most

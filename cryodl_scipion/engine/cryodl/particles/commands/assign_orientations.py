@@ -19,12 +19,10 @@ from ...io.unfinished import star_stem
 from ...likelihood.observed import Source
 from ...runner import Run, command
 from ..orientations.assign import Orientations, Search
-from ..orientations.calibrate import RIGHT, calibrated
-from ..orientations.control import check_substitution, write_noise_control, write_substituted
 from ..orientations.explained import explained
 from ..orientations.hypotheses import choose_hypothesis, hypotheses, with_denoiser
-from ..orientations.scale import size_notes
-from ..orientations.structure import prepare_structure
+from ..orientations.simulated_set import RIGHT, calibrated, check_substitution, write_noise_control, write_substituted
+from ..orientations.structure import prepare_structure, size_notes
 
 # columns of our own, beside RELION's
 SCORE, MARGIN, EXPLAINED = "cryodlScore", "cryodlMargin", "cryodlExplained"

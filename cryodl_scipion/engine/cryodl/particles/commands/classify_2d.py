@@ -12,7 +12,7 @@ from ...contract import Classify2DConfig, counted
 from ...contract.particles.classes2d import Classify2DOutputs
 from ...io.particle_sets import ParticleSet, read_particles
 from ...runner import Run, command
-from ..classes2d.answer import finished_answer, former_of, write_answer
+from ..classes2d.answer import finished_answer, former_of, load_ranker, write_answer
 from ..classes2d.classify import Classification
 from ..classes2d.former import (
     SUMS,
@@ -24,10 +24,8 @@ from ..classes2d.former import (
     taken_config,
     write_former,
 )
-from ..classes2d.ranker import load_ranker
-from ..classes2d.records import Records, load_or_make
+from ..classes2d.records import ClassSettings, Records, class_settings, load_or_make
 from ..classes2d.run import Pass, classify
-from ..classes2d.settings import ClassSettings, class_settings
 
 GOOD = 0.5  # score from which an average counts as good
 WORK = "work"  # folder in the output's, for what is needed till all is done

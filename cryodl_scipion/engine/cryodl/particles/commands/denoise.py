@@ -24,9 +24,8 @@ from ...simulate.micrographs import particle_diameter
 from ...simulate.structures import load_density
 from ..denoisers import load_denoiser
 from ..denoisers.blind import BlindDenoiser, load_blind
-from ..denoisers.phases import looks_flipped
-from ..denoisers.run import Denoiser
-from ..orientations.guard import explained_by
+from ..denoisers.run import Denoiser, looks_flipped
+from ..orientations.explained import explained_by
 
 CHUNK = 256  # particles read at a time, at most
 BATCH = 16  # particles that the network processes at a time

@@ -32,11 +32,9 @@ from ...likelihood.observed import resample
 from ...runner import Run, command
 from ...simulate.particle_images import load_projector
 from ..denoisers import load_denoiser
-from ..denoisers.controls import MAX_TARGETS
-from ..denoisers.evaluate import Bench, bench_of, learnt_from, measure_bench
-from ..denoisers.evaluate_maps import map_curves
+from ..denoisers.controls import MAX_TARGETS, OtherMolecule, random_other_molecule, run_controls
+from ..denoisers.evaluate import Bench, bench_of, learnt_from, map_curves, measure_bench
 from ..denoisers.plots import draw_gallery, draw_rows, plot_control, plot_curves
-from ..denoisers.run_controls import OtherMolecule, random_other_molecule, run_controls
 
 PICTURES = ("frc", "fsc", "control", "triplets", "gallery")
 KINDS = {"raw": "raw", "wiener": "Wiener-filtered", "denoised": "denoised"}

@@ -7,11 +7,9 @@ from ...contract import IdentifyConfig, counted
 from ...contract.particles.orienting import IdentifyOutputs
 from ...io.particle_sets import read_particles
 from ...runner import Run, command
-from ..identify.candidates import read_candidates, structure_files
-from ..identify.evidence import FULL, ParticleComparison
-from ..identify.ranking import rank
-from ..identify.verdict import SURE, judge, write_ranking
-from ..orientations.scale import size_notes
+from ..identify.candidates import FULL, ParticleComparison, read_candidates, structure_files
+from ..identify.ranking import SURE, judge, rank, write_ranking
+from ..orientations.structure import size_notes
 
 TABLE = "ranking.csv"
 NAMED = 5  # structures of the ranking in the summary

@@ -21,10 +21,8 @@ from ...likelihood.observed import WIDEST, Observed, Source
 from ...likelihood.reference import HalfDisc, find_contrast
 from ...reconstruction.halves import split_halves
 from ...runner import Run, command
-from ..initial.alignment import align
-from ..initial.climb import FINEST, FULL, STEPS, Climb, Found
-from ..initial.judge import Judgement, coverage, enlarged, filtered_mean, reached
-from ..initial.mixture import second_map_gain
+from ..initial.alignment import Judgement, align, coverage, enlarged, filtered_mean, reached
+from ..initial.climb import FINEST, FULL, STEPS, Climb, Found, second_map_gain
 
 STARTS = 2  # in each half
 FEWEST = 200  # particles; see the page

@@ -20,10 +20,9 @@ from ...latent.record import LATENT, latent_column
 from ...likelihood.reference import find_contrast
 from ...reconstruction.halves import split_halves
 from ...runner import Run, command
+from ..heterogeneity.coefficients import ParticleViews
 from ..heterogeneity.focus import focus_on_domain
-from ..heterogeneity.paths import weighted_maps
-from ..heterogeneity.trajectories import near_points, trajectory
-from ..heterogeneity.views import ParticleViews
+from ..heterogeneity.paths import near_points, trajectory, weighted_maps
 
 AT_POINTS = 20  # maps at given points rest on this part of all particles, however many points there are
 WORSE = 1.03  # times the resolution before, from which a domain's own orientations are worse

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Raw, Wiener-filtered and denoised particle images against the projections that they should show."""
+"""Raw, Wiener-filtered and denoised particle images against the projections that they should show.
+
+Maps from raw and from denoised images at the same, given angles, against the structure.
+
+The linear baseline: Wiener filter of single images with the true CTF and spectra.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +16,78 @@ import typing
 import numpy as np
 import torch
 
-from ...core.fourier import circle
-from ...core.frc import THRESHOLDS, frc, mean_frc, resolution_at
+from ...core.fourier import circle, on_grid
+from ...core.frc import THRESHOLDS, frc, fsc, mean_frc, resolution_at
 from ...core.projections import random_angles
 from ...likelihood.observed import noise_spectrum, prepare, sample_rows
 from ...likelihood.reference import find_contrast, fit_structure
-from .wiener import ring_power, wiener_filter
 
 if typing.TYPE_CHECKING:
     from ...core.projections import Projector
     from ...io.particle_sets import ParticleSet
     from .run import Denoiser
+
+
+def map_curves(bench: Bench, symmetry: str) -> dict[str, typing.Any]:
+    """{raw, denoised: FSC with the structure, of maps from all particles; resolution {kind: {threshold: Å or None}}}.
+
+    bench: evaluate.Bench. symmetry: point group. Both maps are compared within a soft sphere of the structure's
+    diameter.
+    """
+    from ...reconstruction.halves import soft_sphere
+
+    structure, maps = bench.known_projector.density().cpu(), maps_of(bench, symmetry)
+    box, pixel_size = bench.particles.box, bench.particles.pixel_size
+    mask = soft_sphere(box, min(bench.diameter_px, 0.9 * box))
+    curves = {kind: fsc(made * mask, structure * mask) for kind, made in maps.items()}
+    reached = {
+        kind: {f"{t:g}": resolution_at(curve, t, pixel_size, box) for t in THRESHOLDS} for kind, curve in curves.items()
+    }
+    return dict({kind: [round(float(v), 5) for v in curve] for kind, curve in curves.items()}, resolution=reached)
+
+
+def maps_of(bench: Bench, symmetry: str) -> dict[str, torch.Tensor]:
+    """{raw, denoised: (d, d, d) maps} at the particles' angles and shifts; the raw one is corrected for the CTF."""
+    from ...reconstruction.backproject import Slices, solve
+    from ...reconstruction.halves import factors
+
+    box, device = bench.particles.box, bench.known_projector.device
+    slices = {kind: Slices(box, device) for kind in ("raw", "denoised")}
+    for rows in bench.chunks():
+        for part in np.array_split(rows, -(-len(rows) // slices["raw"].chunk())):
+            images, ctf = bench.prepared(part)
+            position = bench.particles.poses(part)
+            slices["raw"].add(images, *position, *factors(bench.particles, part, slices["raw"].padded, True))
+            slices["denoised"].add(bench.denoised(images, ctf), *position, None, None)
+    return {kind: solve(*one.finished(symmetry), box).cpu() for kind, one in slices.items()}
+
+
+def wiener_filter(
+    images: torch.Tensor, ctf: torch.Tensor, signal_power: torch.Tensor, noise_power: torch.Tensor
+) -> torch.Tensor:
+    """Linear estimates of the projections behind images = CTF x projection + noise, with the least mean square error.
+
+    images: (n, box, box) tensor. ctf: (n, box, box // 2 + 1), as ParticleSet.ctf. signal_power: (box // 2 + 1,) mean
+    power of the projections, on the images' scale, at the rings of core.fourier.shells; zero where the projections have
+    none. noise_power: the noise's, (box // 2 + 1,) or (n, box, box // 2 + 1). Both in one unit (see ring_power).
+    Returns (n, box, box). A filter that depends on the radius alone cannot change a Fourier ring correlation; the
+    CTF's signs and zeros can.
+    """
+    box = images.shape[-1]
+    signal = on_grid(signal_power.to(images), box)
+    noise = noise_power.to(images) if noise_power.dim() == 3 else on_grid(noise_power.to(images), box)
+    gain = ctf * signal / (ctf.square() * signal + noise).clamp(min=1e-30)
+    return torch.fft.irfft2(torch.fft.rfft2(images) * gain, s=(box, box))
+
+
+def ring_power(images: torch.Tensor) -> torch.Tensor:
+    """(box // 2 + 1,) mean power of (n, box, box) images at the rings of fourier.shells; of white noise of variance 1
+    it is 1."""
+    from ...core.fourier import radial_mean
+
+    box = images.shape[-1]
+    return radial_mean(torch.fft.rfft2(images).abs().square().mean(0) / box**2, box)
+
 
 CHUNK = 64
 VIEWS = 128  # random projections of which the structure's spectrum is measured

@@ -9,7 +9,7 @@ import typing
 import torch
 
 from .discriminator import PatchDiscriminator
-from .rotations import ROTATIONS
+from .scales import ROTATIONS
 
 if typing.TYPE_CHECKING:
     from .pairs import Pairs

@@ -14,7 +14,7 @@ from ...core.projections import phase_ramp, random_angles
 from ...io.particle_sets import treated_ctf
 from ...likelihood.observed import prepare, resample
 from ...simulate.particle_images import noise_images
-from .rotations import rotated_images, rotated_optics
+from .scales import rotated_images, rotated_optics
 
 if typing.TYPE_CHECKING:
     from ...core.projections import Projector

@@ -1,24 +1,93 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Training of denoisers on pairs of particle images and projections, validated by Fourier ring correlation."""
+"""Training of denoisers on pairs of particle images and projections, validated by Fourier ring correlation.
+
+Losses of denoisers: distances of the output from its target, and the adversarial loss.
+
+Sample triplets of a training as a picture: as they came, denoised, and as they should be.
+"""
 
 from __future__ import annotations
 
+import os
 import typing
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from ...core.fourier import filtered
 from ...core.frc import frc, mean_frc
+from ...io.plots import new_figure, save_figure
 from ...learning.task import Task
 from ...likelihood.observed import prepare
 from ...simulate.particle_images import noise_images
-from .losses import LOSSES, generator_loss, verdict
 
 if typing.TYPE_CHECKING:
     from .method import DenoiserMethod, DenoiserNetwork
     from .pairs import Pairs
+
+STEEPEST = 3.0  # difference from which the exponential loss goes on as a straight line: its slope there is 20
+DISTANCE_WEIGHT = 100.0  # of the distance, beside which the adversarial weight stands (Isola et al. 2017)
+
+
+def l1(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Mean absolute difference."""
+    return (output - target).abs().mean()
+
+
+def exponential(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Mean of exp|d| - 1 over the differences d: small ones count as in l1, large ones exponentially more.
+
+    From STEEPEST on it goes on as a straight line: one wild pixel would otherwise outweigh a batch. The method's
+    authors name an 'exponential loss function' and give no formula; this one is ours.
+    """
+    difference = (output - target).abs()
+    near = difference.clamp(max=STEEPEST)
+    return (torch.expm1(near) + (difference - near) * torch.exp(near)).mean()
+
+
+LOSSES = {"l1": l1, "exponential": exponential}
+
+
+def verdict(logits: torch.Tensor, genuine: bool) -> torch.Tensor:
+    """Cross-entropy of a discriminator's logits with what it should have said. genuine: bool."""
+    logits = logits.float()
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(genuine)))
+
+
+def generator_loss(distance: torch.Tensor, adversarial_loss: torch.Tensor, adversarial: float) -> torch.Tensor:
+    """Published: 100 x L1 + verdict; here divided by 100, so that learning rates do not depend on whether there is a
+    discriminator. adversarial_loss: verdict(logits of the output, True)."""
+    return distance + adversarial / DISTANCE_WEIGHT * adversarial_loss
+
+
+PER_ROW = 3  # triplets
+COLUMNS = ("raw", "denoised", "ground truth")
+
+
+def draw_triplets(
+    raw: torch.Tensor, denoised: torch.Tensor, ground_truth: torch.Tensor, path: str | os.PathLike[str]
+) -> None:
+    """A PNG of triplets, side by side. raw, denoised, ground_truth: (n, box, box) tensors.
+
+    Raw images span +-3 standard deviations of their own. Denoised image and ground truth of a particle share one grey
+    scale, so that what is too faint looks faint.
+    """
+    rows = -(-len(raw) // PER_ROW)
+    figure, axes = new_figure(rows, 3 * PER_ROW, (1.5 * 3 * PER_ROW, 1.5 * rows + 0.3))
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for index, images in enumerate(zip(raw.numpy(), denoised.numpy(), ground_truth.numpy())):
+        panels = axes[index // PER_ROW, 3 * (index % PER_ROW) :]
+        noise = float(images[0].std())
+        low, high = np.percentile(images[2], (0.5, 99.8))
+        for axis, image, (bottom, top) in zip(panels, images, ((-3 * noise, 3 * noise), (low, high), (low, high))):
+            axis.imshow(image, cmap="gray", vmin=bottom, vmax=max(top, bottom + 1e-6), interpolation="nearest")
+    for axis, title in zip(axes[0], COLUMNS * PER_ROW):
+        axis.set_title(title, fontsize=8)
+    save_figure(figure, path)
+
 
 MAX_VALIDATION = 1024  # particles; the mean FRC of so many is known to about 0.003
 SHOWN = 6  # sample triplets
@@ -144,8 +213,6 @@ class DenoiserTask(Task):
 
     def show(self, step: float, folder: Path) -> None:
         """Sample triplets of validation particles, as a picture."""
-        from .pictures import draw_triplets
-
         noisy, ctf, target = next(iter(self.pairs.validation_batches(SHOWN, SHOWN * len(self.pairs.particles))))
         network = self.denoiser
         output = network.finished(self._output(network.prepare(noisy.to(self.device), ctf.to(self.device))))

@@ -19,10 +19,9 @@ from ...latent.motion import Motion, along_curve, find_motion, voxel_components
 from ...latent.record import Outcome
 from ...likelihood.observed import WIDEST
 from ...reconstruction.halves import same_images, split_halves
-from .coefficients import load_coefficients
+from .coefficients import FIRST_SPREAD, ParticleViews, load_coefficients
 from .gaussian_fit import GaussianModel, fit_gaussian_latent, gaussian_model, motion_of_gaussians
 from .inputs import AGREE, SHELLS, compare_maps
-from .views import FIRST_SPREAD, ParticleViews
 
 if typing.TYPE_CHECKING:
     from .inputs import Inputs

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Gaussian latent space: from a mean volume to principal motions of Gaussians, and a deep coordinate along them."""
+"""The Gaussian latent space: from a mean volume to principal motions of Gaussians, and a deep coordinate along them.
+
+The deep latent coordinate: a decoder of Gaussians, trained by expectation maximisation.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import typing
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +16,177 @@ import torch
 
 from ...contract import FitHeterogeneityConfig
 from ...core.frc import fsc
+from ...io.model import save_tensors
 from ...latent.components import COARSE, ComponentFit, Setting, orthonormal
 from ...latent.cube import resized_volume
 from ...latent.expectation import expect
 from ...latent.motion import Motion, find_motion, scaled_position
 from .decoder import Decoder
-from .deep import Training, train
 from .gaussians import Gaussians, fit_gaussians
-from .images import Images
 from .inputs import Inputs
-from .modes import Basis, Gradients, basis_of, gradients_of, place_anchors, principal_motions
+from .modes import Basis, Batch, Gradients, Images, basis_of, gradients_of, place_anchors, principal_motions
+
+CHECKPOINT = "gaussians.safetensors"
+NODES = 33  # places of the latent coordinate
+ROUNDS = 20  # at most
+PATIENCE = 3  # rounds without a better held-out likelihood after which the training has converged
+HELD_OUT = 10  # every tenth particle
+RATE, NEUTRAL_RATE = 3e-3, 3e-4  # of the optimiser: the network's, and the neutral Gaussians'
+
+
+@dataclasses.dataclass
+class Trained:
+    """position : (n,) expected latent coordinate of each particle. deviation : (n,) of it. gain : logarithm of the
+    likelihood of a held-out particle over that of the mean volume. rounds : until it was best."""
+
+    position: np.ndarray
+    deviation: np.ndarray
+    gain: float
+    rounds: int
+
+
+class Training:
+    """Expectation maximisation of one latent coordinate, uniform between -1 and 1.
+
+    Every round draws each particle's coordinate from its posterior, and follows the gradient of the likelihood of the
+    images in batches; then the posteriors are found anew from volumes at NODES positions. The likelihood weights each
+    Fourier ring by the noise of the images and integrates errors of orientation, shift, contrast and CTF out.
+
+    Parameters
+    ----------
+    images : images.Images
+        Beside the mean volume.
+    decoder : decoder.Decoder
+        On the images' device.
+    """
+
+    def __init__(self, images: Images, decoder: Decoder, rng: np.random.Generator) -> None:
+        self.images, self.decoder, self.rng = images, decoder, rng
+        self.rows = images.setting.rows()
+        self.nodes = torch.linspace(-1, 1, NODES, device=images.device)[:, None]
+        self.held = self.rows % HELD_OUT == 0
+        own = ("centres", "strength", "raw_width")
+        named = list(decoder.named_parameters())
+        groups = [
+            dict(params=[p for name, p in named if (name in own) == neutral], lr=rate)
+            for neutral, rate in ((False, RATE), (True, NEUTRAL_RATE))
+        ]
+        self.optimiser = torch.optim.Adam(groups)
+
+    def expect(self, weight: np.ndarray) -> np.ndarray:
+        """(n, NODES) logarithms of the likelihoods. weight : (NODES,) share of the particles at each node: of the mean
+        volume, what the Gaussians do not show is held still."""
+        with torch.no_grad():
+            volumes = self.decoder(self.nodes).render(self.images.box).cpu()
+            shown = torch.einsum("k,kzyx->zyx", torch.as_tensor(weight, dtype=torch.float32), volumes)
+            self.images.set_static(self.images.mean - shown.numpy())
+            tables = self.images.tables(volumes)
+            return self._over_batches(lambda batch: -batch.misfit(self.images.slices(batch, tables)))
+
+    def without(self) -> np.ndarray:
+        """(n,) logarithms of the likelihoods of the mean volume."""
+        self.images.set_static(self.images.mean)
+        return self._over_batches(lambda batch: -batch.misfit(torch.zeros_like(batch.base)))
+
+    def _over_batches(self, work: typing.Callable[[Batch], torch.Tensor]) -> np.ndarray:
+        return np.concatenate([work(batch).cpu().numpy() for batch in self.images.batches(self.rows)])
+
+    def maximise(self, posterior: np.ndarray) -> None:
+        """One pass of the optimiser over the particles that are not held out. posterior : (n, NODES)."""
+        images, own = self.images, self.rng.permutation(self.rows[~self.held])
+        for batch in images.batches(own):
+            self.optimiser.zero_grad()
+            made = self.decoder(self._drawn(posterior[batch.rows]))
+            slices = made.project(batch.matrices, images.y, images.x, images.box)
+            loss = batch.misfit(slices).mean() + self.decoder.negative_log_prior(self.nodes[::4]) / len(own)
+            loss.backward()
+            self.optimiser.step()
+
+    def _drawn(self, posterior: np.ndarray) -> torch.Tensor:
+        """(m, 1) coordinates from posteriors (m, NODES)."""
+        total = posterior.cumsum(1)
+        node = (total < self.rng.random((len(total), 1)) * total[:, -1:]).sum(1)
+        position = -1 + (node + self.rng.uniform(-0.5, 0.5, len(node))) * (2 / (NODES - 1))
+        return torch.as_tensor(np.clip(position, -1, 1), dtype=torch.float32, device=self.nodes.device)[:, None]
+
+
+def train(training: Training, folder: Path, say: typing.Callable[[str], None]) -> Trained:
+    """Train until the likelihood of held-out particles grows no more, and keep the best; a checkpoint is written in
+    every round, and the next run continues after it.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the checkpoint.
+    say : callable
+        Called with a sentence for each round.
+    """
+    state: dict[str, typing.Any] = dict(round=0, best=0, gain=-np.inf)
+    without, decoder = training.without(), training.decoder
+    best = {k: v.clone() for k, v in decoder.state_dict().items()}
+    weight = np.full(NODES, 1 / NODES)
+    if (folder / CHECKPOINT).exists():
+        state, best, weight = _read(folder / CHECKPOINT, training)
+        say(f"deep latent: continues after round {state['round']}")
+    posterior, gain = _posterior(training, weight, without)
+    while True:
+        if gain > state["gain"]:
+            state.update(best=state["round"], gain=gain)
+            best = {k: v.clone() for k, v in decoder.state_dict().items()}
+        say(f"deep latent, round {state['round']}: held-out gain {gain:.4f} per particle")
+        if state["round"] >= min(ROUNDS, state["best"] + PATIENCE):
+            break
+        training.maximise(posterior)
+        weight = posterior.mean(0)
+        posterior, gain = _posterior(training, weight, without)
+        state["round"] += 1
+        _write(folder / CHECKPOINT, training, state, best, weight)
+    decoder.load_state_dict(best)
+    posterior, gain = _posterior(training, posterior.mean(0), without)
+    nodes = training.nodes[:, 0].cpu().numpy()
+    position = posterior @ nodes
+    deviation = np.sqrt(np.maximum(posterior @ nodes**2 - position**2, 0))
+    return Trained(position, deviation, gain, state["best"])
+
+
+def _posterior(training: Training, weight: np.ndarray, without: np.ndarray) -> tuple[np.ndarray, float]:
+    """(n, NODES) posterior of the coordinates, and the mean gain of the held-out particles."""
+    value = training.expect(weight)
+    highest = value.max(axis=1, keepdims=True)
+    posterior = np.exp(value - highest)
+    total = posterior.sum(axis=1, keepdims=True)
+    gain = (highest + np.log(total / NODES))[:, 0] - without
+    return posterior / total, float(gain[training.held].mean())
+
+
+def _write(path: Path, training: Training, state: dict, best: dict, weight: np.ndarray) -> None:
+    tensors = {f"decoder.{k}": v for k, v in training.decoder.state_dict().items()}
+    tensors.update({f"best.{k}": v for k, v in best.items()})
+    for index, values in training.optimiser.state_dict()["state"].items():
+        tensors.update({f"optimiser.{index}.{k}": torch.as_tensor(v) for k, v in values.items()})
+    tensors["weight"] = torch.as_tensor(weight)
+    generator = json.dumps(training.rng.bit_generator.state)
+    save_tensors(path, tensors, dict(state=json.dumps(state), generator=generator))
+
+
+def _read(path: Path, training: Training) -> tuple[dict, dict, np.ndarray]:
+    """State, best weights and node weights of a checkpoint; the training is put where it was."""
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        said = file.metadata()
+        tensors = {k: file.get_tensor(k) for k in file.keys()}
+    part = lambda head: {k[len(head) :]: v for k, v in tensors.items() if k.startswith(head)}
+    training.decoder.load_state_dict(part("decoder."))
+    values: dict[int, dict[str, torch.Tensor]] = {}
+    for key, tensor in part("optimiser.").items():
+        index, _, name = key.partition(".")
+        values.setdefault(int(index), {})[name] = tensor
+    training.optimiser.load_state_dict(dict(training.optimiser.state_dict(), state=values))
+    training.rng.bit_generator.state = json.loads(said["generator"])
+    device = training.nodes.device
+    return json.loads(said["state"]), {k: v.to(device) for k, v in part("best.").items()}, tensors["weight"].numpy()
+
 
 TESTED = 2  # principal motions of a half that are tested on the other
 MAXIMUM = 6000  # particles that principal motions are fitted to

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The structures that particles are compared with, from a folder or a list of files."""
+"""The structures that particles are compared with, from a folder or a list of files.
+
+The evidence of particles for structures, in two details of detail, and that of their look-alikes.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,156 @@ import dataclasses
 import typing
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from ...core.projections import Projector
 from ...io.files import expand_paths
+from ...likelihood.decoys import decoys
+from ...likelihood.observed import WIDEST, sample_rows
+from ...likelihood.search import evidence, log_likelihoods
 from ...simulate.micrographs import particle_diameter
 from ...simulate.structures import MODEL_SUFFIXES, load_density, structure_names
+from ..orientations.amplitude import evidences, first_fit, improved
+from ..orientations.assign import DETAIL, FINEST_SEARCH, Search, SearchSettings
+from ..orientations.explained import Explained, explained
+from ..orientations.hypotheses import hypotheses
 
 if typing.TYPE_CHECKING:
     from ...io.particle_sets import ParticleSet
+    from ...likelihood.observed import Source
     from ...runner import Run
+    from ..orientations.amplitude import AmplitudeFit
+
+DIAMETER = 0.9  # of the box: what lies outside of it is background, whatever the structure
+MAX_SHIFT = 0.1  # of the box
+READINGS = 32  # particles that tell how the images are to be read ...
+SIZES = 6  # ... from so many structures
+DECOYS = 24  # of a structure
+LEARNT = 48  # particles from which it is learnt how strongly they show a structure
+EXPLAINED = 128  # particles of which it is asked how far a structure explains them
+
+
+@dataclasses.dataclass(frozen=True)
+class Fineness:
+    """How finely particles are compared. step: degrees between directions. waves: in the box, of the finest detail;
+    that of such a step, and as long to compute in any box. particles: at most."""
+
+    step: float
+    waves: float
+    particles: int
+
+
+COARSE, FULL = Fineness(15.0, 10.0, 100), Fineness(10.0, 13.0, 500)
+OVERSAMPLING = 3  # voxels of a structure in the finest detail
+
+
+class ParticleComparison:
+    """Particles that are compared with structures.
+
+    particles: ParticleSet, with CTF. pixel_size: of the structures' densities, Å/px.
+    """
+
+    def __init__(self, particles: ParticleSet, device: torch.device) -> None:
+        self.particles, self.device = particles, device
+        self.width = particles.box * particles.pixel_size
+        self.pixel_size = max(particles.pixel_size, self.resolution(FULL) / OVERSAMPLING)
+        few = particles.subset(sample_rows(len(particles), FULL.particles))
+        self.sources = [s.measured() for s in hypotheses(few, DIAMETER * self.width, "auto")]
+        if not float(self.sources[0].power.max()) > 0:
+            raise ValueError(f"{particles.path}: the images are empty (all pixels the same). Extract them again.")
+        self.source = self.sources[0]
+
+    def resolution(self, detail: Fineness) -> float:
+        """Å of the finest detail that is compared."""
+        return max(self.width / detail.waves, FINEST_SEARCH)
+
+    def choose_reading(self, candidates: typing.Sequence[Candidate]) -> None:
+        """Take the contrast and the treatment of the CTF with which structures fit best: some of all sizes."""
+        if len(self.sources) > 1:
+            rows, found = sample_rows(len(self.source.particles), READINGS), []
+            by_size = sorted(candidates, key=lambda candidate: candidate.diameter)
+            for candidate in (by_size[row] for row in sample_rows(len(by_size), SIZES)):
+                search = self.search(candidate.density, COARSE)
+                found.append(evidences(self.sources, rows, search.bank, search.shifts(), self.width))
+            self.source = self.sources[int(np.max(found, axis=0).argmax())]
+
+    def search(
+        self, density: torch.Tensor, detail: Fineness, fit: AmplitudeFit | None = None, source: Source | None = None
+    ) -> Search:
+        """A Search of a density. fit: how strongly the images show it, as far as is known."""
+        # such a diameter does not limit the detail: that of all structures must be the same
+        diameter = self.resolution(detail) / (DETAIL * np.radians(detail.step))
+        settings = SearchSettings(detail.step, MAX_SHIFT * self.width, self.resolution(detail), diameter, refine=False)
+        source = source or self.source_of(detail)
+        projector = Projector(density.to(self.device))
+        return Search(source, projector, self.pixel_size, settings, self.device, fit)
+
+    def source_of(self, detail: Fineness) -> Source:
+        """The images of a detail."""
+        particles = self.source.particles
+        return dataclasses.replace(
+            self.source, particles=particles.subset(sample_rows(len(particles), detail.particles))
+        )
+
+    def coarse(self, candidate: Candidate) -> tuple[AmplitudeFit, np.ndarray]:
+        """How strongly the images show a structure, and the evidence of each particle, coarsely."""
+        search = self.search(candidate.density, COARSE)
+        search.fit = first_fit(search.source.observed(search.sample(COARSE.particles), search.disc), search.plain)
+        refit(search, first=True)
+        refit(search)
+        return search.fit, evidence_of(search)
+
+    def full(
+        self, candidate: Candidate, fit: AmplitudeFit, rows: np.ndarray | None = None
+    ) -> tuple[Search, np.ndarray]:
+        """A Search in full detail, and the evidence of each particle. rows: bool, of the particles that show the
+        structure, as far as is known."""
+        search = self.search(candidate.density, FULL, fit)
+        refit(search, rows)
+        return search, evidence_of(search)
+
+    def explained(self, candidate: Candidate, fit: AmplitudeFit, rows: np.ndarray) -> Explained:
+        """How well a structure explains some of the particles, rows (n,) bool. What lies outside of it counts as
+        background: neighbours may be there."""
+        few = np.nonzero(rows)[0]
+        few = few[sample_rows(len(few), EXPLAINED)]
+        diameter = min(candidate.diameter / self.particles.pixel_size, WIDEST * self.particles.box)
+        source = dataclasses.replace(
+            self.source, particles=self.source.particles.subset(few), diameter_px=diameter
+        ).measured()
+        search = self.search(candidate.density, FULL, fit, source)
+        refit(search)
+        return explained(search, evidence_of(search))
+
+    def decoy_evidence(
+        self, candidate: Candidate, fit: AmplitudeFit, others: typing.Sequence[Candidate]
+    ) -> typing.Iterator[np.ndarray]:
+        """Mean evidence of a particle for each decoy of a structure, coarsely: of a third of them, then of all."""
+        made, found = decoys(candidate.density, [other.density for other in others], DECOYS), []
+        for density in [*made[::3], *made[1::3], *made[2::3]]:
+            search = self.search(density, COARSE, fit)
+            refit(search)
+            found.append(evidence_of(search).mean())
+            if len(found) in (len(made[::3]), DECOYS):
+                yield np.array(found)
+
+
+def refit(search: Search, rows: np.ndarray | None = None, first: bool = False) -> None:
+    """Learn once more how strongly the images show a structure, from a sample of those that do. rows: bool, of these.
+    first: nothing is known of their shifts."""
+    rows = np.arange(len(search.source.particles)) if rows is None else np.nonzero(rows)[0]
+    observed = search.source.observed(rows[sample_rows(len(rows), LEARNT)], search.disc)
+    shifts = search.shifts(None if first else search.fit.sigma)
+    search.fit = improved(search.fit, observed, search.bank, shifts, search.width)
+
+
+def evidence_of(search: Search) -> np.ndarray:
+    """(n,) logarithmic evidence of each particle for a structure in some orientation."""
+    observed = search.source.observed(np.arange(len(search.source.particles)), search.disc)
+    values = log_likelihoods(observed, search.strong_bank(search.fit), search.shifts(search.fit.sigma))
+    return evidence(values).cpu().numpy()
+
 
 SUFFIXES = (*MODEL_SUFFIXES, ".mrc", ".map")
 

@@ -3,11 +3,16 @@
 
 Punjani et al. (2017) find first maps by stochastic gradient descent; here each step maximises the likelihood of some
 particles at a temperature that falls (Ueda and Nakano 1998, Deterministic annealing EM), and adds to fading sums.
+
+Sums of weighted slices in a small transform, and the map that they make: the transpose of likelihood.Reference.
+
+Whether a second map explains particles better that neither map was made from: then several molecules are mixed.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import typing
 
 import numpy as np
@@ -19,7 +24,61 @@ from ...likelihood.observed import Observed
 from ...likelihood.reference import HalfDisc, Reference
 from ...likelihood.search import Bank, Grid, Shifts, log_likelihoods
 from ...reconstruction.halves import soft_sphere
-from .sums import SliceSums
+
+OVERSAMPLING = 2  # places of the transform for each frequency of the box
+
+
+class SliceSums:
+    """Slices on a HalfDisc inserted into the transform of a cube of `side` voxels over the same width.
+
+    table: ((2 side)³, 3) real and imaginary parts and weights, frequency 0 first.
+    """
+
+    def __init__(self, disc: HalfDisc, side: int) -> None:
+        self.disc, self.side, self.padded = disc, side, OVERSAMPLING * side
+        self.table = torch.zeros(self.padded**3, 3, device=disc.device)
+        self.plane = torch.stack([disc.x, disc.y]).float() * OVERSAMPLING
+
+    def add_faded(self, earlier: SliceSums, kept: float) -> None:
+        """Add a part of earlier sums."""
+        self.table += kept * earlier.table
+
+    def add(self, matrices: torch.Tensor, values: torch.Tensor, weights: torch.Tensor) -> None:
+        """Insert slices (n, d), and their weights (n, d), at rotation matrices (n, 3, 3) from image to density."""
+        position = (matrices[:, :, :2] @ self.plane).transpose(0, 1).reshape(3, -1)
+        values, weights = values.reshape(-1), weights.reshape(-1)
+        low = position.floor()
+        part, low = position - low, low.long()
+        table = torch.stack([values.real, values.imag, weights], 1)
+        for corner in itertools.product((0, 1), repeat=3):
+            share = torch.ones_like(weights)
+            index = torch.zeros_like(low[0])
+            for axis in (2, 1, 0):  # zyx
+                share = share * (part[axis] if corner[axis] else 1 - part[axis])
+                index = index * self.padded + (low[axis] + corner[axis]) % self.padded
+            self.table.index_add_(0, index, table * share[:, None])
+
+    def map(self, constant: torch.Tensor) -> torch.Tensor:
+        """The (side, side, side) density. constant: (rings,) added to the weights of each shell, beyond the last one
+        nothing is kept."""
+        shape = (self.padded,) * 3
+        value = torch.complex(self.table[:, 0], self.table[:, 1]).reshape(shape)
+        weight = self.table[:, 2].reshape(shape)
+        value = value + value.flip(0, 1, 2).roll((1, 1, 1), (0, 1, 2)).conj()
+        weight = weight + weight.flip(0, 1, 2).roll((1, 1, 1), (0, 1, 2))
+        axis = torch.fft.fftfreq(self.padded, 1 / self.padded, device=value.device) / OVERSAMPLING
+        radius = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).sqrt()
+        shell = radius.round().long()
+        known = constant.to(value.device)[shell.clamp(max=len(constant) - 1)]
+        kept = radius <= self.disc.radius + 0.5
+        transform = torch.where(kept, value / (weight + known).clamp(min=1e-20), torch.zeros_like(value))
+        density = torch.fft.fftshift(torch.fft.ifftn(transform).real)
+        start = self.padded // 2 - self.side // 2
+        inside = slice(start, start + self.side)
+        undamp = 1 / torch.sinc((torch.arange(self.side, device=value.device) - self.side // 2) / self.padded) ** 2
+        density = density[inside, inside, inside] * undamp * undamp[:, None] * undamp[:, None, None]
+        return density
+
 
 STEPS, BATCH = 80, 200  # of the climb, and particles in each
 FIRST, LAST = 5.7, 10.0  # waves over the particle's diameter: finest detail of the first and of the last step
@@ -183,3 +242,48 @@ def signal_power(observed: Observed) -> torch.Tensor:
     excess = disc.ring_sum(observed.match.abs().square() / 4 - observed.weight)
     power: torch.Tensor = (torch.maximum(excess, squares.sqrt()) / squares.clamp(min=1e-30)).float()
     return power
+
+
+PASSES = (FULL[0], FULL[1])  # of each map over its particles, once they are shared out
+
+
+def second_map_gain(
+    observed: Observed,
+    held_out: Observed,
+    density: torch.Tensor,
+    diameter: float,
+    seed: typing.Any,
+    progress: typing.Callable[[], typing.Any] = lambda: None,
+) -> float:
+    """Mean gain in logarithmic evidence of the held-out particles by a second map.
+
+    The map explains some of its particles worse than others. From these a second one is sought, from random
+    orientations; then each map is made of the half of the particles that it explains better. Of one molecule both are
+    made of fewer particles and explain others worse than the one map does: the gain is negative.
+
+    Parameters
+    ----------
+    observed : Observed
+        The particles that the density was made from.
+    held_out : Observed
+        Others.
+    diameter : float, px
+        Of the sphere that holds the particle.
+    """
+    every, others = Climb(observed, diameter, seed), Climb(held_out, diameter, seed)
+    before = _evidence(every, density)
+    energy = observed.weight.sum(1).cpu().numpy()  # how much its CTF lets a particle tell
+    short = np.argsort(before / energy)[: len(observed) // 2]
+    second = Climb(observed[short], diameter, seed).run(progress).density
+    order = np.argsort(_evidence(every, second) - before)
+    parts = (order[: len(order) // 2], density), (order[len(order) // 2 :], second)
+    both = [_evidence(others, Climb(observed[rows], diameter, seed).finish(one, PASSES).density) for rows, one in parts]
+    return float((np.logaddexp(*both) - np.log(2) - _evidence(others, density)).mean())
+
+
+def _evidence(climb: Climb, density: torch.Tensor) -> np.ndarray:
+    """(n,) logarithmic evidence of a climb's particles for a density."""
+    climb.look(FULL[0])
+    _, found = climb.step(density, np.arange(len(climb.observed)), 1.0, 1)
+    result: np.ndarray = found.evidence.double().cpu().numpy()
+    return result

@@ -5,22 +5,27 @@ Both have source (observed.Source with its noise measured), gain(rings), apart (
 truth), offset(rows) ((m, 2) px that the images are moved by first), shifts ((t, 2) px, of all candidates to begin
 with) and matrices(rows) ((m, k, 3, 3), image to density); searched(rows, projectors, strength) gives the log-likelihood
 (m, c) of each composition in the whole search, or None where nothing is searched.
+
+Pictures of example particles of each composition beside its projections.
 """
 
 from __future__ import annotations
 
 import copy
 import dataclasses
+import os
 import typing
 
 import numpy as np
 import torch
 
+from ...core.fourier import on_grid
 from ...core.healpix_grid import disc_of_shifts
-from ...core.projections import rotation_matrices
+from ...core.projections import phase_ramp, rotation_matrices
 from ...likelihood.observed import Source
 from ...likelihood.reference import HalfDisc, Reference
 from ...likelihood.search import Bank, evidence, find_modes, log_likelihoods
+from ..denoisers.plots import draw_rows
 from ..orientations.amplitude import first_fit, smooth_amplitude
 from ..orientations.assign import MODES, Search, SearchSettings
 from ..orientations.hypotheses import choose_hypothesis, hypotheses
@@ -28,6 +33,54 @@ from ..orientations.hypotheses import choose_hypothesis, hypotheses
 if typing.TYPE_CHECKING:
     from ...core.projections import Projector
     from ...io.particle_sets import ParticleSet
+
+EACH = 4  # particles of each composition
+SHOWN = 35.0  # Å: detail at which the filtered image has faded to 1/e; the eye sees nothing in finer noise
+
+
+def draw_examples(
+    candidates: Searched | Given,
+    projectors: typing.Sequence[Projector],
+    evidence: typing.Mapping[str, np.ndarray],
+    names: typing.Sequence[str],
+    probability: np.ndarray,
+    path: str | os.PathLike[str],
+) -> None:
+    """The surest particles of each composition as a PNG: filtered image, and the projections of all compositions at its
+    orientation.
+
+    candidates: see candidates.py. projectors: of the compositions. evidence: dict with matrices (n, 3, 3) and
+    shifts (n, 2) px. probability: (n, c).
+    """
+    from scipy.spatial.transform import Rotation
+
+    rows, labels = [], []
+    for number, name in enumerate(names):
+        mine = np.nonzero(probability.argmax(1) == number)[0]
+        chosen = mine[np.argsort(probability[mine, number])[::-1][:EACH]]
+        if not len(chosen):
+            continue
+        images = _filtered(candidates.source, chosen, evidence["shifts"][chosen])
+        angles = Rotation.from_matrix(evidence["matrices"][chosen]).as_euler("ZYZ", degrees=True)
+        views = [projector.project(angles).cpu().numpy() for projector in projectors]
+        for position, particle in enumerate(chosen):
+            rows.append([images[position], *(v[position] for v in views)])
+            labels.append(f"{name}\n{probability[particle, number]:.3f}")
+    draw_rows(rows, ["particle"] + [str(name) for name in names], path, labels)
+
+
+def _filtered(source: Source, rows: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    """(m, box, box) images with their CTF's phases mended, their particles in the middle, and detail faded by
+    frequency."""
+    images = source.images(rows).cpu()
+    box = images.shape[-1]
+    transform = torch.fft.rfft2(images)
+    if source.particles.optics is not None:
+        transform = transform * source.particles.ctf(rows)
+    envelope = torch.exp(-((torch.arange(box // 2 + 1) / (box * source.particles.pixel_size / SHOWN)) ** 2))
+    transform = transform * on_grid(envelope, box) * phase_ramp((box, box), -shifts, "cpu")
+    return torch.fft.irfft2(transform, s=(box, box)).numpy()
+
 
 WIDEST_SHIFT = 0.1  # of the box
 SAMPLE = 96  # particles from which strength is learnt where angles are given

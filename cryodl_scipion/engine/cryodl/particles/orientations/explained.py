@@ -4,6 +4,8 @@ signal.
 
 How much signal images hold above their noise does not depend on what they show. If they show the structure, the search
 finds as much evidence for it as in particles made up with all of that signal; if they show something else, less.
+
+Check on a sample that particles are explained by a structure, for commands that do not orient them.
 """
 
 from __future__ import annotations
@@ -15,14 +17,14 @@ import typing
 import numpy as np
 import torch
 
-from ...likelihood.observed import noise_spectra
+from ...likelihood.observed import Source, noise_spectra, sample_rows
 from ...likelihood.search import evidence, log_likelihoods
 from .amplitude import first_fit
+from .assign import Search, SearchSettings
 from .simulated_set import simulate_alike
 
 if typing.TYPE_CHECKING:
     from ...likelihood.observed import Observed
-    from .assign import Search
 
 COUNT = 96  # made-up particles
 SEED = 30  # of them
@@ -162,3 +164,33 @@ def _surroundings(search: Search, observed: Observed, rows: np.ndarray) -> float
         ratio = (own.cpu() / mean - 1).to(observed.weight.device)
         total += float((observed.weight[chunk] * ratio[:, search.disc.ring]).double().sum())
     return total
+
+
+SAMPLE = 128  # particles that are looked at
+STEP = 10.0  # degrees between directions
+FINEST = 15.0  # Å
+WIDEST_SHIFT = 0.1  # of the box
+
+
+def explained_by(
+    source: Source, projector: typing.Any, pixel_size: float, diameter: float, device: typing.Any
+) -> Explained:
+    """Explained of a sample of a source's particles.
+
+    Parameters
+    ----------
+    source : Source
+        Raw images, read as is known by now; its noise is measured here.
+    projector : Projector
+        Of the structure, at `pixel_size` Å/px.
+    diameter : float
+        Of the structure, Å.
+    """
+    particles = source.particles.subset(sample_rows(len(source.particles), SAMPLE))
+    source = dataclasses.replace(source, particles=particles, denoise=None).measured()
+    settings = SearchSettings(STEP, WIDEST_SHIFT * particles.box * particles.pixel_size, FINEST, diameter, refine=False)
+    search = Search(source, projector, pixel_size, settings, device)
+    search.learn()
+    observed = source.observed(np.arange(len(particles)), search.disc)
+    values = evidence(log_likelihoods(observed, search.strong_bank(search.fit), search.shifts(search.fit.sigma)))
+    return explained(search, values.cpu().numpy())

@@ -1,19 +1,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Particles simulated from the user's structure, CTFs and noise, with known orientations."""
+"""Particles simulated from the user's structure, CTFs and noise, with known orientations.
+
+Calibration of the probabilities of orientations on simulated particles with known orientations.
+
+Controls oriented by the same search as the particles: noise, and particles whose fine detail is noise.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import typing
+import zlib
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from ...core.projections import random_angles
-from ...io.particle_sets import ParticleSet
+from ...core.symmetry import angular_distance
+from ...io.particle_sets import ParticleSet, StackWriter, write_particles_star
+from ...io.particles import ANGLES, BEYOND, SUBSTITUTED, control_name
 from ...simulate.particle_images import noise_images
 
 if typing.TYPE_CHECKING:
+    from ...contract import AssignOrientationsConfig
     from .assign import Search
 
 
@@ -90,3 +100,187 @@ def _variance(power: torch.Tensor, box: int) -> torch.Tensor:
     from ...core.fourier import on_grid, plane_weights
 
     return (on_grid(power.float(), box) * plane_weights(box)).sum() / box**2
+
+
+RIGHT = 15.0  # degrees: an answer nearer to the ground truth counts as right
+COUNT = 256  # made-up particles, at most ...
+MINIMUM = 64  # ... and at least
+RIDGE = 0.3  # penalty of the squared weights: few particles cannot say more
+STEPS = 50  # of Newton's method: it takes some ten
+SEED = 20  # of the made-up particles
+
+
+@dataclasses.dataclass(frozen=True)
+class AnswerCalibration:
+    """A logistic regression of 'the answer is right' on what the search says of it.
+
+    weights: (f + 1,), the last one is the constant. mean, scale: (f,) of the features. right: part of the made-up
+    particles' answers that were right.
+    """
+
+    weights: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+    right: float
+
+    def probability(self, found: typing.Any) -> np.ndarray:
+        """(n,) probabilities that the answers of Orientations lie within RIGHT degrees of the truth."""
+        values = (features(found) - self.mean) / self.scale
+        return 1 / (1 + np.exp(-(values @ self.weights[:-1] + self.weights[-1])))
+
+
+def features(found: typing.Any) -> np.ndarray:
+    """(n, 3): log odds of the answer's share of the refined answers' probability, and of its share of the whole
+    search's, and the evidence for a particle, damped."""
+    fraction, coarse = (np.clip(v, 1e-4, 1 - 1e-4) for v in (found.probability, found.coarse))
+    return np.stack(
+        [
+            np.log(fraction / (1 - fraction)),
+            np.log(coarse / (1 - coarse)),
+            np.sign(found.evidence) * np.sqrt(np.abs(found.evidence)),
+        ],
+        axis=1,
+    )
+
+
+def calibrated(search: typing.Any) -> tuple[AnswerCalibration, typing.Any]:
+    """The AnswerCalibration of a Search whose fit is learnt, and the made-up particles' Orientations."""
+    count = int(np.clip(len(search.source.particles), MINIMUM, COUNT))
+    particles = simulate_alike(search, count, SEED)
+    found = search.like(particles).run()
+    right = angular_distance(particles.poses(np.arange(count))[0], found.angles, search.settings.symmetry) < RIGHT
+    return learnt(features(found), right), found
+
+
+def learnt(values: np.ndarray, right: np.ndarray) -> AnswerCalibration:
+    """Calibration from features (n, f) and whether answers were right (n,).
+
+    A right and a wrong answer are added at the mean, so that no set makes an answer certain.
+    """
+    mean, scale = values.mean(0), np.maximum(values.std(0), 1e-6)
+    table = np.hstack([(values - mean) / scale, np.ones((len(values), 1))])
+    table = np.vstack([table, [[*np.zeros(values.shape[1]), 1.0]] * 2])
+    target = np.concatenate([right.astype(float), [0.0, 1.0]])
+    weights, penalty = np.zeros(table.shape[1]), RIDGE * np.eye(table.shape[1])
+    penalty[-1, -1] = 1e-6
+    for _ in range(STEPS):
+        chance = 1 / (1 + np.exp(-table @ weights))
+        slope = table.T @ (target - chance) - penalty @ weights
+        step = np.linalg.solve((table * (chance * (1 - chance))[:, None]).T @ table + penalty, slope)
+        weights = weights + step
+        if np.abs(step).max() < 1e-8:
+            break
+    return AnswerCalibration(weights, mean, scale, float(right.mean()))
+
+
+NOISE_COUNT, NOISE_MINIMUM = 200, 64  # images of noise: as many as particles, within these
+NOISE_SEED = 40
+CHUNK = 256  # images written at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class Substituted(ParticleSet):
+    """Particles of which detail finer than `beyond` Å has its amplitudes, but the phases of noise; those of one image
+    are always the same."""
+
+    beyond: float = dataclasses.field(kw_only=True)
+
+    def images(self, indices: typing.Any) -> torch.Tensor:
+        """(m, box, box) images of some rows."""
+        rows = np.arange(len(self))[indices].reshape(-1)
+        images, noise = super().images(rows), torch.empty((len(rows), self.box, self.box))
+        for position, row in enumerate(rows):
+            seed = zlib.crc32(f"{Path(str(self.files[row])).name}:{self.numbers[row]}".encode())
+            noise[position] = torch.randn(self.box, self.box, generator=torch.Generator().manual_seed(seed))
+        values, phases = torch.fft.rfft2(images), torch.fft.rfft2(noise)
+        phases = phases / phases.abs().clamp(min=1e-12)
+        along = torch.fft.fftfreq(self.box, self.pixel_size), torch.fft.rfftfreq(self.box, self.pixel_size)
+        fine = along[0][:, None].square() + along[1].square() > self.beyond**-2
+        changed: torch.Tensor = torch.fft.irfft2(
+            torch.where(fine, values.abs() * phases, values), s=(self.box, self.box)
+        )
+        return changed
+
+
+def check_substitution(config: AssignOrientationsConfig, particles: ParticleSet) -> None:
+    """Whether fine detail of particles can be replaced by noise as the config asks; if not, an error.
+
+    Raises
+    ------
+    ValueError
+        For denoised images, and for detail that the pixels do not hold.
+    """
+    beyond, finest = config.noise_substitution, 2 * particles.pixel_size
+    if beyond is None:
+        return
+    if config.model or particles.denoiser:
+        raise ValueError(
+            "Noise substitution (--noise-substitution) needs raw images, but a denoiser is given. Leave one of them "
+            "out."
+        )
+    if beyond <= finest:
+        raise ValueError(
+            f"Noise substitution (--noise-substitution) is {beyond:g} Å, but the Nyquist limit of {particles.path} "
+            f"is {finest:.3g} Å. Choose a lower resolution, such as that at an FSC of 0.5."
+        )
+
+
+def write_noise_control(search: typing.Any, output: str, columns: dict) -> str:
+    """Write NAME_noise.star and NAME_noise.mrcs beside the STAR file NAME.star; returns the first one's path.
+
+    Parameters
+    ----------
+    search : assign.Search
+        With its fit learnt, on raw images: what is written has their noise, and the search's answers for it.
+    output : str
+        The STAR file of the particles.
+    columns : dict
+        Columns, of one value for all, that say where the angles come from.
+    """
+    count = int(np.clip(len(search.source.particles), NOISE_MINIMUM, NOISE_COUNT))
+    noise = simulate_alike(search, count, NOISE_SEED, torch.zeros(search.fine_disc.rings))
+    subsets = [1 + number % 2 for number in range(count)]
+    changes = {"rlnRandomSubset": subsets, **{name: [value] * count for name, value in columns.items()}}
+    return _write(control_name(output), noise, search.like(noise).run(), changes)
+
+
+def write_substituted(search: typing.Any, output: str, columns: dict, beyond: float, folder: Path) -> str:
+    """Write NAME_substituted.star and .mrcs beside the STAR file NAME.star; returns the first one's path.
+
+    Parameters
+    ----------
+    search : assign.Search
+        With its fit learnt, on raw images.
+    output : str
+        The STAR file of the particles.
+    columns : dict
+        Columns, of one value for all, that say where the angles come from.
+    beyond : float, Å
+        Detail finer than that is replaced by noise.
+    folder : Path
+        Where parts of the work are kept, so that a stopped run goes on.
+
+    References
+    ----------
+    Chen et al. 2013, Ultramicroscopy 135, 24-35.
+    """
+    particles = search.source.particles
+    values = {field.name: getattr(particles, field.name) for field in dataclasses.fields(ParticleSet)}
+    changed = Substituted(**values, beyond=beyond)
+    folder.mkdir(parents=True, exist_ok=True)
+    found = search.like(changed).run(folder=folder)
+    same = {name: [value] * len(changed) for name, value in {**columns, BEYOND: round(beyond, 3)}.items()}
+    return _write(control_name(output, SUBSTITUTED), changed, found, same)
+
+
+def _write(path: str, particles: ParticleSet, found: typing.Any, changes: dict) -> str:
+    """A STAR file of images that are in no file yet, with their stack beside it and the orientations found."""
+    stack, count = f"{path[: -len('.star')]}.mrcs", len(particles)
+    with StackWriter(stack, count, particles.box, particles.pixel_size) as writer:
+        for start in range(0, count, CHUNK):
+            writer.add(particles.images(np.arange(start, min(start + CHUNK, count))))
+    origins = -found.shifts_yx * particles.pixel_size
+    angles = dict(zip(ANGLES, found.angles.T))
+    positions = {"rlnOriginXAngst": origins[:, 1], "rlnOriginYAngst": origins[:, 0]}
+    write_particles_star(path, particles, {**angles, **positions, **changes}, stack=stack)
+    return path

@@ -36,9 +36,8 @@ from ...micrographs.commands.estimate_ctf import estimate_ctf
 from ...runner import Run, command
 from ...simulate.micrographs import particle_diameter
 from ...simulate.structures import load_density
-from ..picked_maps.one_map import map_of_set
+from ..picked_maps.one_map import doubts, losses, map_of_set, plot_map_fscs, print_rows, write_map_table
 from ..picked_maps.sets import Common, ComparedSets, compared_sets, file_names, unreadable
-from ..picked_maps.table import doubts, losses, plot_map_fscs, print_rows, write_map_table
 
 WORK = "work"  # folder in the unfinished output: particles, which are not kept
 MAPS = ("map", "half1", "half2")

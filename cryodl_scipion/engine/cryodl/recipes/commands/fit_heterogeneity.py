@@ -28,8 +28,8 @@ from ...latent.record import (
     write_fit_volumes,
     write_paths,
 )
-from ...particles.heterogeneity.deep import CHECKPOINT
 from ...particles.heterogeneity.fitting import fit_particles
+from ...particles.heterogeneity.gaussian_fit import CHECKPOINT
 from ...particles.heterogeneity.inputs import load_inputs
 from ...particles.heterogeneity.map_files import map_writer, write_classes
 from ...runner import Run, command

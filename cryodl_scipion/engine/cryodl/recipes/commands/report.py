@@ -14,10 +14,18 @@ from ...contract import ReportConfig, config_to_dict, counted
 from ...contract.recipes.reporting import ReportOutputs
 from ...io.files import whole_file
 from ...runner import Run, command
-from ..report.alarms import alarms_of, malformed_of, warnings_of
-from ..report.numbers import numbers_table
-from ..report.page import MARK, Content, page_of
-from ..report.pictures import Picture, class_picture, ctf_picture, fsc_picture, growth_picture, micrograph_pictures
+from ..report.numbers import alarms_of, malformed_of, numbers_table, warnings_of
+from ..report.page import (
+    MARK,
+    Content,
+    Picture,
+    class_picture,
+    ctf_picture,
+    fsc_picture,
+    growth_picture,
+    micrograph_pictures,
+    page_of,
+)
 from ..report.runs import FoundRun, read_words, runs_of_folder, runs_of_project
 
 LONGEST_LIST = 4  # values of a list of parameters that are shown

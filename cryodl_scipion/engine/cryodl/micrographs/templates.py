@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Picking of many micrographs by templates: candidates of each, and one threshold for all of them together.
+"""Picking by templates: projections of a structure, or round blobs, compared with the micrographs at every position.
+
+The templates: projections of a structure in all orientations, or blobs.
+
+One micrograph compared with templates: candidates, and those of its negative, which tell what chance gives.
+
+Picking of many micrographs by templates: candidates of each, and one threshold for all of them together.
 
 Candidates are kept in candidates/<micrograph>.star, and beside each a record of its input and parameters,
 candidates/<micrograph>.json: a micrograph that has not changed is not compared again.
@@ -12,20 +18,128 @@ import typing
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from ... import __version__
-from ...contract import PickConfig, counted, score_text
-from ...contract.micrographs.picking import PickOutputs
-from ...core.geometry import inside
-from ...io.coordinates import read_coordinates, write_coordinates
-from ...io.micrographs import read_micrograph
-from ...io.stamps import ItemRecords, Record, stamp, stamp_of
-from ...runner import Run
-from ..pickers.kept import PICTURES
-from ..pickers.pick_record import CANDIDATES
-from ..pickers.pictures import draw_first
-from .match import candidates, threshold_by_negative
-from .views import Templates, of_blobs, of_structure
+from .. import __version__
+from ..contract import PickConfig, counted, score_text
+from ..contract.micrographs.picking import PickOutputs
+from ..core.geometry import inside, map_positions
+from ..core.healpix_grid import directions, in_plane_angles
+from ..core.peaks import LocalCorrelation, disc_normalised, disc_of, find_peaks
+from ..core.projections import Projector
+from ..io.coordinates import read_coordinates, write_coordinates
+from ..io.micrographs import read_micrograph
+from ..io.stamps import ItemRecords, Record, stamp, stamp_of
+from ..runner import Run
+from ..simulate.pool import load_member
+from .normalize import prepare_micrograph
+from .pickers.pick_record import CANDIDATES
+from .pickers.pictures import PICTURES, draw_first
+from .pickers.predict import check_particle_fits
+
+ACROSS = 24  # px of the particle's diameter where it is compared: coarser loses shape, finer costs time alone
+RIM = 0.6  # diameters: radius of the disc that is compared, the particle and a little of what is around it
+SOFT = 0.06  # diameters: how soft the blobs' edges are
+BLOBS = (1.0, 0.8, 0.6)  # diameters of the blobs over the stated one
+
+
+@dataclasses.dataclass(frozen=True)
+class Templates:
+    """images: (n, k, k) tensor of mean 0 and norm 1 in the disc (k, k), protein positive. diameter: Å, ACROSS px."""
+
+    images: torch.Tensor
+    disc: torch.Tensor
+    diameter: float
+
+
+def of_structure(path: str, step_deg: float) -> Templates:
+    """Projections of a map or an atomic model, directions and in-plane rotations about step_deg apart.
+
+    Raises ValueError or FileNotFoundError that names the file.
+    """
+    member = load_member(path, ACROSS)
+    disc = disc_of(RIM * ACROSS)
+    ways, rotations = directions(step_deg), in_plane_angles(step_deg)
+    angles = np.column_stack([np.repeat(ways, len(rotations), 0), np.tile(rotations, len(ways))])
+    # one pixel larger than the disc, an even number: the particle's middle is then the disc's
+    images = Projector(member.density).project(angles, box=disc.shape[0] + 1)[:, 1:, 1:]
+    return Templates(disc_normalised(images, disc), disc, member.extent)
+
+
+def of_blobs(diameter: float) -> Templates:
+    """Soft round blobs of some diameters up to the stated one, in Å."""
+    disc = disc_of(RIM * ACROSS)
+    middle = disc.shape[0] // 2
+    axis = torch.arange(disc.shape[0]) - float(middle)
+    radius = (axis[:, None] ** 2 + axis**2).sqrt()
+    images = torch.stack([torch.sigmoid((0.5 * share * ACROSS - radius) / (SOFT * ACROSS)) for share in BLOBS])
+    return Templates(disc_normalised(images, disc), disc, diameter)
+
+
+LOWEST = 0.1  # correlation below which a position is no candidate
+QUIET = 0.3  # of the micrograph's median variance: quieter positions are not blown up
+AT_ONCE = 8  # templates that are compared together: more take more memory and no less time
+
+
+def candidates(
+    image: np.ndarray, pixel_size: float, templates: Templates, distance: float, dark: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions of a micrograph that look like one of the templates.
+
+    Parameters
+    ----------
+    image : (h, w) float32 as read
+    pixel_size : Å/px
+
+    Returns
+    -------
+    yx : (n, 2) px of the micrograph, best first
+    scores : (n,) the highest correlation coefficient over all templates
+    false : (m,) the same of the candidates of the negative, where no particle is
+
+    Raises
+    ------
+    ValueError
+        The image has no contrast, or the particle does not fit it.
+    """
+    check_particle_fits(image.shape, pixel_size, templates.diameter)
+    factor = ACROSS * pixel_size / templates.diameter
+    prepared = prepare_micrograph(image, factor, ACROSS, dark)
+    highest, lowest = extremes(prepared.image, templates)
+    apart = max(1.0, distance / pixel_size * factor)
+    yx, scores = find_peaks(highest, apart, LOWEST, prepared.valid)
+    _, false = find_peaks(-lowest, apart, LOWEST, prepared.valid)
+    yx = map_positions(yx, prepared.image.shape, prepared.shape)
+    # the nearest pixel must exist too: Scipion's coordinates are whole numbers
+    keep = inside(yx, image.shape) & inside(np.rint(yx), image.shape)
+    return yx[keep], scores[keep], false
+
+
+def extremes(image: torch.Tensor, templates: Templates) -> tuple[torch.Tensor, torch.Tensor]:
+    """(h, w) highest and lowest correlation coefficient over all templates at each position."""
+    compared = LocalCorrelation(image, templates.disc, QUIET)
+    highest, lowest = torch.full(image.shape, -1.0), torch.full(image.shape, 1.0)
+    for part in templates.images.split(AT_ONCE):
+        scores = compared.scores(part)
+        highest, lowest = torch.maximum(highest, scores.amax(0)), torch.minimum(lowest, scores.amin(0))
+    return highest, lowest
+
+
+def threshold_by_negative(scores: np.ndarray, false: np.ndarray) -> float:
+    """The correlation from which the expected F1 is largest, if chance gives as many candidates as the negative has.
+
+    scores: (n,) of the candidates. false: (m,) of the negative's. 1 if there are no candidates.
+    """
+    if not len(scores):
+        return 1.0
+    ranked = np.sort(scores)[::-1]
+    picks = np.arange(1, len(ranked) + 1)
+    by_chance = len(false) - np.searchsorted(np.sort(false), ranked)
+    right = np.maximum.accumulate(picks - np.minimum(by_chance, picks))
+    if not right[-1]:
+        return 1.0
+    return float(ranked[np.argmax(2 * right / (picks + right[-1]))])
+
 
 KIND = "candidates by templates"
 SETTINGS = ("pixel_size", "structure", "particle_diameter")
