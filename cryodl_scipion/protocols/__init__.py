@@ -4,7 +4,6 @@
 from ..tomography import HAS_TOMO
 from .maps.protocol_evaluate_map import CryodlProtEvaluateMap
 from .maps.protocol_improve_map import CryodlProtImproveMap
-from .maps.protocol_simulate_half_maps import CryodlProtSimulateHalfMaps
 from .maps.protocol_train_map_improver import CryodlProtTrainMapImprover
 from .micrographs.protocol_assess import CryodlProtAssess
 from .micrographs.protocol_compare import CryodlProtCompare
@@ -16,10 +15,7 @@ from .micrographs.protocol_extract_particles import CryodlProtExtractParticles
 from .micrographs.protocol_pick import CryodlProtPick
 from .micrographs.protocol_pick_by_hand import CryodlProtPickByHand
 from .micrographs.protocol_pick_filaments import CryodlProtPickFilaments
-from .micrographs.protocol_simulate import CryodlProtSimulate
 from .micrographs.protocol_threshold_picks import CryodlProtThresholdPicks
-from .micrographs.protocol_train_from_structure import CryodlProtTrainFromStructure
-from .micrographs.protocol_train_general import CryodlProtTrainGeneral
 from .micrographs.protocol_train_picker import CryodlProtTrainPicker
 from .one_of import formerProtocols
 from .particles.protocol_assign_orientations import CryodlProtAssignOrientations
@@ -32,11 +28,11 @@ from .particles.protocol_initial_map import CryodlProtInitialMap
 from .particles.protocol_integrity import CryodlProtIntegrity
 from .particles.protocol_latent_volumes import CryodlProtLatentVolumes
 from .particles.protocol_select_classes import CryodlProtSelectClasses
-from .particles.protocol_simulate_particles import CryodlProtSimulateParticles
 from .particles.protocol_train_denoiser import CryodlProtTrainDenoiser
 from .protocol_fit_heterogeneity import CryodlProtFitHeterogeneity
 from .protocol_models import CryodlProtModels
 from .protocol_report import CryodlProtReport
+from .protocol_simulate import CryodlProtSimulate
 
 if HAS_TOMO:  # see tomography.py
     from .tomograms.protocol_annotate import CryodlProtAnnotate

@@ -95,34 +95,50 @@ class Options(FormPart):
 class OwnName(FormPart):
     """Contract fields under names of their own, since another way of the protocol has other fields of these names.
 
-    what: the first word of their names. when: condition.
+    what: the first word of their names. of: command whose fields of these names are shown instead, if another one.
+    when: condition. others: of addParam.
     """
 
     why = "the form's field with a name of its own"
 
-    def __init__(self, what: str, *names: str, when: str = "True") -> None:
-        self.fills, self._what, self._when = names, what, when
+    def __init__(self, what: str, *names: str, of: Optional[type] = None, when: str = "True", **others: Any) -> None:
+        self.fills, self._what, self._of, self._others = names, what, of, dict(others, condition=when)
         self.former = {formName(name): formName(f"{what}_{name}") for name in names}
 
     def _infos(self, protocol: Any) -> List[Tuple[str, Any]]:
         """Each contract field, and its description by the form's name."""
-        found = [contract.describe(protocol._CONFIG, name) for name in self.fills]
+        found = [contract.describe(self._of or protocol._CONFIG, name) for name in self.fills]
         return [(info.name, dataclasses.replace(info, name=f"{self._what}_{info.name}")) for info in found]
 
     def addTo(self, form: Form, protocol: Any) -> None:
         for _, info in self._infos(protocol):
             paramClass, arguments = paramOf(info)
-            form.addParam(formName(info.name), paramClass, **dict(arguments, condition=self._when))
+            form.addParam(formName(info.name), paramClass, **dict(arguments, **self._others))
 
     def values(self, protocol: Any) -> Dict[str, Any]:
         return {name: formValue(protocol, info) for name, info in self._infos(protocol)}
 
 
-class Own(FormPart):
-    """A field that the engine does not know. arguments: of addParam; when: condition."""
+class OptionsOf(FormPart):
+    """Fields of another command, which the protocol runs too. when: condition. others: {field: of addParam}."""
 
-    def __init__(self, name: str, paramClass: Any, label: str, help: str, when: str = "True", **arguments: Any) -> None:
+    def __init__(self, config: type, *names: str, when: str = "True", **others: Dict[str, Any]) -> None:
+        self._config, self._names = config, names
+        self._others = {name: dict(condition=when, **others.get(name, {})) for name in names}
+
+    def addTo(self, form: Form, protocol: Any) -> None:
+        addConfigParams(form, self._config, self._names, **self._others)
+
+
+class Own(FormPart):
+    """A field that the engine does not know. arguments: of addParam; when: condition. former: its name in the protocol
+    of 0.1.0 that is a way now."""
+
+    def __init__(
+        self, name: str, paramClass: Any, label: str, help: str, when: str = "True", former: str = "", **arguments: Any
+    ) -> None:
         self._name, self._class = name, paramClass
+        self.former = {former: name} if former else {}
         self._arguments = dict(arguments, label=label, help=help, condition=when)
 
     def addTo(self, form: Form, protocol: Any) -> None:
@@ -165,7 +181,7 @@ class BoxSize(Own):
 
 
 class Pointing(FormPart):
-    """A pointer to an object of the project: the base of most kinds.
+    """A pointer to an object of the project: the base of most kinds. former: as of Own.
 
     name: of the form's field, as saved projects know it. to: contract fields that it fills. empty: what is done without
     it; '' if it is needed. related: whether the outputs are said to be made from it. needed: where the form shows it;
@@ -186,8 +202,10 @@ class Pointing(FormPart):
         empty: str = "",
         related: bool = True,
         needed: bool = False,
+        former: str = "",
         **arguments: Any,
     ) -> None:
+        self.former = {former: name} if former else {}
         self.name, self.fills, self._related, self._needed = name, tuple(to) or self.to, related, needed
         self.label, self.why = label or self.LABEL, f"the form's {label or self.LABEL}"
         own = dict(allowsNull=True, help=f"{help}\n\nEmpty: {empty}.") if empty else dict(important=True, help=help)
@@ -284,7 +302,8 @@ class Growing(Pointing):
 class MapOrModel(Pointing):
     """A map or an atomic model."""
 
-    CLASSES, LABEL, to = "Volume,AtomStruct", "Structure", ("structure",)
+    CLASSES, LABEL = "Volume,AtomStruct", "Structure"
+    to: Tuple[str, ...] = ("structure",)
 
     def valuesOf(self, protocol: Any, found: EMObject) -> Dict[str, Any]:
         return {self.fills[0]: structureFileOf(found)}
@@ -361,13 +380,17 @@ class StartModel(ModelOfProject):
         super().__init__(name, help, kind, empty=empty, expertLevel=params.LEVEL_ADVANCED, **others)
 
     def check(self, protocol: Any, found: CryodlModel) -> List[str]:
-        wrong, network = super().check(protocol, found), protocol._config().network
-        if wrong or found.getNetwork() == network:
-            return wrong
-        return [
-            f"The model to start from has the network {found.getNetwork()}, but Network is {network}. Choose the same "
-            "network, or another model."
-        ]
+        return super().check(protocol, found) or otherNetwork(found.getNetwork(), protocol._config().network)
+
+
+def otherNetwork(found: str, network: str) -> List[str]:
+    """A sentence if the model to start from has another network than the form."""
+    if found == network:
+        return []
+    return [
+        f"The model to start from has the network {found}, but Network is {network}. Choose the same network, or "
+        "another model."
+    ]
 
 
 class ModelOrShipped(FormPart):

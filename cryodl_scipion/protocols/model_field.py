@@ -15,7 +15,6 @@ from ..convert.micrographs.picks import boxSizeFor
 from ..convert.models import shippedModels
 from ..engine.cryodl import contract
 from .checks import checkModelFolder
-from .form_parts import addBoxSize
 
 FROM_PROJECT, SHIPPED, NONE = range(3)
 _TRAINED_BY = {"picker": "train picker", "map_improver": "train map improver"}
@@ -139,10 +138,6 @@ def _plain(arguments: Dict[str, Any]) -> Dict[str, int]:
 def firstModel(names: Sequence[str]) -> str:
     """The shipped model that a new form has: the general one, where there is one."""
     return GENERAL if GENERAL in names else (list(names) or [""])[0]
-
-
-def addBoxParam(form: Form) -> None:
-    addBoxSize(form, "micrographs", "1.5 times the particle diameter, rounded to an even number.")
 
 
 def checkModelField(protocol: EMProtocol) -> List[str]:

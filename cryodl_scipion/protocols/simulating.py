@@ -1,156 +1,80 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What protocols share that simulate micrographs of a structure: fields, checks, and the engine's run."""
+"""What forms share that simulate micrographs of a structure: the user's own data that these should resemble."""
 
-import os
-from typing import Any, Dict, List, Optional, Sequence
+import dataclasses
+from typing import Any, Dict, List, Optional
 
 import numpy as np
-import pyworkflow.utils as pwutils
 from pwem.objects import SetOfCTF, SetOfMicrographs, SetOfParticles, Volume
-from pyworkflow.protocol.params import Form
 
-from ..convert.structures import structureFileOf, structureForEngine, structureProblem
-from ..engine.cryodl import contract
-from ..form import addConfigParams, readConfig
-from .form_parts import addPointer, notOnForm
-from .inputs import ProtocolMixin
-from .protocol_base import RESULT_FILE
+from ..engine.cryodl.contract import SimulateMicrographsConfig
+from .kinds import Pointing
+from .micrographs.micrograph_kinds import ACQUISITION, pixelsAndAcquisition
 
-SIMULATED_FOLDER = "simulated"
 # Their mean spectrum changes no more with further ones.
 NOISE_MICROGRAPHS = 10
-_OWN, _NO_OWN = "inputMicrographs is not None", "inputMicrographs is None"
-_MICROSCOPE = ["voltage", "spherical_aberration", "amplitude_contrast"]
-_DEFOCUS = ["minimum_defocus", "maximum_defocus", "astigmatism"]
-# Contract fields without a place on the form, of every protocol that simulates.
-NOT_ON_FORM = notOnForm(
-    "output", "device", "threads", structure="the input structure", noise_from="the own micrographs"
+SIMULATED_FOLDER = "simulated"
+NO_CTF = "inputCTF is None"
+DEFOCUS, MICROSCOPE = ("minimum_defocus", "maximum_defocus"), ACQUISITION
+PIXEL_SIZE = "Pixel size of the simulated micrographs.\n\nEmpty: that of the map."
+STRUCTURE = (
+    "Atomic model or map (protein positive) of the particle. If a model defines biological assemblies, the first one "
+    "is built. The pixel size of a map is that of Scipion's object."
 )
 
 
-class SimulatesMicrographs(ProtocolMixin):
-    """Mixin: it stands before CryodlProtBase in the list of bases."""
+class OwnMicrographs(Pointing):
+    """Micrographs that the simulated ones should resemble."""
 
-    # ----- form
-    def _addSourceParams(self, form: Form) -> None:
-        """The structure, and the user's micrographs to be like."""
-        addPointer(
-            form,
-            "inputStructure",
-            "AtomStruct,Volume",
-            "Structure",
-            "Atomic model or map (protein positive) of the particle. If a model defines biological assemblies, the "
-            "first one is built. The pixel size of a map is that of Scipion's object.",
-            important=True,
+    CLASSES, LABEL = "SetOfMicrographs", "Own micrographs"
+
+    def __init__(self, name: str, **others: Any) -> None:
+        super().__init__(
+            name,
+            "Micrographs that the simulated ones should resemble. Pixel size, microscope and noise spectrum are taken "
+            f"from them (the noise from up to {NOISE_MICROGRAPHS}).",
+            empty="the fields of this form are used",
+            **others,
         )
-        addPointer(
-            form,
-            "inputMicrographs",
-            "SetOfMicrographs",
-            "Own micrographs",
-            "Micrographs that the simulated ones should resemble. Pixel size, microscope and noise spectrum are "
-            f"taken from them (the noise from up to {NOISE_MICROGRAPHS}).\n\nEmpty: the fields of this form are used.",
-            allowsNull=True,
-        )
-        addPointer(
-            form,
+
+    def check(self, protocol: Any, found: SetOfMicrographs) -> List[str]:
+        if found.getSize() and found.getSamplingRate():
+            return []
+        return [
+            "The own micrographs are "
+            f"{'an empty set' if found.getSize() == 0 else 'without pixel size (sampling rate)'}. Choose others, or "
+            "leave the field empty."
+        ]
+
+
+class OwnCtfs(Pointing):
+    """CTFs whose defocus range the simulated micrographs should have."""
+
+    CLASSES, LABEL = "SetOfCTF", "Own defocus range"
+
+    def __init__(self, **others: Any) -> None:
+        super().__init__(
             "inputCTF",
-            "SetOfCTF",
-            "Own defocus range",
             "CTFs whose defocus range the simulated micrographs should have: from the 5th to the 95th percentile of "
-            "the defocus, with astigmatism up to the 95th percentile.\n\nEmpty: the defocus range of this form.",
-            allowsNull=True,
-        )
-        addConfigParams(
-            form,
-            contract.SimulateMicrographsConfig,
-            ["pixel_size"],
-            pixel_size=dict(
-                condition=_NO_OWN, help="Pixel size of the simulated micrographs.\n\nEmpty: that of the map."
-            ),
+            "the defocus, with astigmatism up to the 95th percentile.",
+            empty="the defocus range of this form",
+            **others,
         )
 
-    def _addSimulationParams(self, form: Form, names: Sequence[str], **overrides: Any) -> None:
-        """Fields of SimulateMicrographsConfig; those that the own micrographs or CTFs give are shown without them."""
-        conditions = dict({name: _NO_OWN for name in _MICROSCOPE}, **{name: "inputCTF is None" for name in _DEFOCUS})
-        overrides = {
-            name: dict({"condition": conditions[name]} if name in conditions else {}, **overrides.get(name, {}))
-            for name in names
-        }
-        addConfigParams(form, contract.SimulateMicrographsConfig, names, **overrides)
+    def check(self, protocol: Any, found: SetOfCTF) -> List[str]:
+        return [] if found.getSize() else ["The set of CTFs is empty. Choose another, or leave the field empty."]
 
-    # ----- engine
-    def _simulationValues(self) -> Any:
-        """Values of SimulateMicrographsConfig that the form's plain fields do not hold."""
-        structure, own, ctfs = self.inputStructure.get(), self.inputMicrographs.get(), self.inputCTF.get()
-        values = dict(
-            structure=structureFileOf(structure), output=self.getSimulatedFolder(), threads=self.numberOfThreads.get()
-        )
-        if own is not None:
-            acquisition = own.getAcquisition()
-            values.update(
-                pixel_size=own.getSamplingRate(),
-                noise_from=tuple(m.getFileName() for m in evenlySpacedMicrographs(own)),
-                voltage=acquisition.getVoltage(),
-                spherical_aberration=acquisition.getSphericalAberration(),
-                amplitude_contrast=acquisition.getAmplitudeContrast(),
-            )
-        elif self.pixelSize.get() is None and isinstance(structure, Volume):
-            values.update(pixel_size=structure.getSamplingRate())
-        if ctfs is not None:
-            values.update(defocusRange(ctfs))
-        return values
 
-    def _simulationConfig(self, **values: Any) -> Any:
-        return readConfig(self, contract.SimulateMicrographsConfig, **dict(self._simulationValues(), **values))
-
-    def _simulate(self, **values: Any) -> None:
-        """Run the simulator, unless it has run with the same settings. values: see _simulationConfig."""
-        folder = self._getExtraPath("simulation")
-        pwutils.makePath(folder)
-        config = self._simulationConfig(structure=structureForEngine(self.inputStructure.get(), folder), **values)
-        self._forgetOther(config, folder, self.getSimulatedFolder(), *self._madeFromSimulated())
-        result = os.path.join(folder, RESULT_FILE)
-        if not (os.path.exists(result) and os.path.isdir(self.getSimulatedFolder())):
-            # without its result a folder tells too little: the run was killed between the two
-            pwutils.cleanPath(self.getSimulatedFolder())
-            self._runEngine(config, folder)
-
-    def _madeFromSimulated(self) -> Any:
-        """Files and folders that go when the micrographs are simulated anew."""
-        return ()
-
-    def _simulated(self) -> Any:
-        """Result.outputs of the simulation; {} before it is there."""
-        path = os.path.join(self._getExtraPath("simulation"), RESULT_FILE)
-        return contract.Result.read(path).outputs if os.path.exists(path) else {}
-
-    def getSimulatedFolder(self) -> str:
-        return self._getExtraPath(SIMULATED_FOLDER)
-
-    # ----- checks
-    def _checkSources(self) -> Any:
-        problem = structureProblem(self.inputStructure.get())
-        own, ctfs = self.inputMicrographs.get(), self.inputCTF.get()
-        errors = [problem] if problem else []
-        if own is not None and (own.getSize() == 0 or not own.getSamplingRate()):
-            errors.append(
-                "The own micrographs are "
-                f"{'an empty set' if own.getSize() == 0 else 'without pixel size (sampling rate)'}. Choose "
-                "others, or leave the field empty."
-            )
-        if ctfs is not None and ctfs.getSize() == 0:
-            errors.append("The set of CTFs is empty. Choose another, or leave the field empty.")
-        return errors
-
-    def _sourceName(self) -> str:
-        """'emd_1234.mrc'."""
-        return os.path.basename(structureFileOf(self.inputStructure.get()))
-
-    def _sourceLine(self) -> str:
-        """The summary's line on what was simulated."""
-        own = "" if self.inputMicrographs.get() is None else ", with the noise of the own micrographs"
-        return f"Structure: {self._sourceName()}{own}"
+def likeOwn(
+    config: SimulateMicrographsConfig, structure: Any, own: Optional[SetOfMicrographs], ctfs: Optional[SetOfCTF]
+) -> SimulateMicrographsConfig:
+    """The config with what own micrographs, their CTFs and a map say; each may be None."""
+    if own is not None:
+        noise = tuple(m.getFileName() for m in evenlySpacedMicrographs(own))
+        config = dataclasses.replace(config, noise_from=noise, **pixelsAndAcquisition(own))
+    elif config.pixel_size is None and isinstance(structure, Volume):
+        config = dataclasses.replace(config, pixel_size=structure.getSamplingRate())
+    return config if ctfs is None else dataclasses.replace(config, **defocusRange(ctfs))
 
 
 def checkOrientations(particles: Optional[SetOfParticles]) -> List[str]:

@@ -7,11 +7,11 @@ from typing import Any, Dict, List, Sequence
 from pyworkflow.object import Pointer
 
 from ..engine.cryodl import contract
-from ..engine.cryodl.contract import Result
 from ..objects import CryodlModel
 from .engine_protocol import ConfigT, MadeT, OneRun
 from .inputs import ProtocolMixin
 from .methods import citationsOf
+from .one_of import OfWay, OneOf, Way
 
 
 class TrainsModel(ProtocolMixin):
@@ -51,8 +51,7 @@ class TrainsModel(ProtocolMixin):
 
 
 class TrainRun(TrainsModel, OneRun[ConfigT, MadeT]):
-    """A protocol that trains a model. A child gives _KIND (of its folder's name), and the card in words: _cardLines for
-    the summary, _cardInWords for the methods."""
+    """A protocol that trains a model. A child gives _KIND, of its folder's name."""
 
     NOTHING_YET = "No model yet."
 
@@ -67,18 +66,29 @@ class TrainRun(TrainsModel, OneRun[ConfigT, MadeT]):
     def createOutputStep(self, settings: Dict[str, Any]) -> None:
         self._defineRelated(outputModel=CryodlModel.fromFolder(self.getModelFolder()))
 
-    def _tell(self, results: Sequence[Result]) -> List[str]:
-        card = self._card()
-        return [self.NOTHING_YET] if card is None else self._cardLines(card) or super()._tell(results)
 
-    def _methods(self) -> List[str]:
-        card = self._card()
-        words = "" if card is None else self._cardInWords(card)
-        return [words] if words else super()._methods()
+class TrainsOne(Way[ConfigT, MadeT]):
+    """A way that trains a model of a kind, _KIND."""
 
-    def _cardLines(self, card: Dict[str, Any]) -> List[str]:
-        """Lines for the summary that the engine does not tell."""
-        return []
+    _KIND, NOTHING_YET = "", "No model yet."
 
-    def _cardInWords(self, card: Dict[str, Any]) -> str:
-        return ""
+    def run(self, protocol: Any, settings: Dict[str, Any]) -> None:
+        """Train, or go on with a training of the same settings."""
+        TrainRun.runStep(protocol, settings)
+
+    def makeOutputs(self, protocol: Any, made: MadeT) -> Dict[str, Any]:
+        return dict(outputModel=CryodlModel.fromFolder(protocol.getModelFolder()))
+
+    def citations(self, protocol: Any) -> List[str]:
+        own = contract.network_citations(self._KIND, protocol._config().network)
+        return ["cryodl", *dict.fromkeys((*self.CITES, *own))]
+
+
+class TrainsOneOf(TrainsModel, OneOf[Any, Any]):
+    """A protocol whose ways train: a child gives WAYS of TrainsOne."""
+
+    _KIND: Any = OfWay()
+    _citations = OneOf._citations
+
+    def _output(self) -> str:
+        return self.getModelFolder()

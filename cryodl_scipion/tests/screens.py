@@ -51,8 +51,8 @@ class Screens:
             openers["click_" + output] = lambda name=name, output=output: self.click(self.last(name), output)
         for name, sections in (
             ("CryodlProtTrainPicker", ("Training",)),
-            ("CryodlProtSimulate", ("Simulation",)),
-            ("CryodlProtTrainFromStructure", ("Simulation", "Training")),
+            ("CryodlProtSimulate", ("Microscope", "Sample")),
+            ("CryodlProtTrainFromStructure", ("Training",)),
         ):
             for section in sections:
                 openers[f"form_{name}_{section}"] = lambda name=name, section=section: self.openForm(

@@ -35,5 +35,5 @@ class SimulateTest(CryodlTest):
     def simulate(cls, pointers=None, protocolClass=CryodlProtSimulate, **values):
         return cls.runProtocol(protocolClass, dict(cls.inputs, **(pointers or {})), **dict(SMALL, **values))
 
-    def request(self, protocol, folder="simulation"):
+    def request(self, protocol, folder=""):
         return contract.Request.read(protocol._getExtraPath(folder, "request.json")).config

@@ -10,13 +10,14 @@ import sys
 import typing
 import unittest
 
-from pyworkflow.protocol import GPU_LIST, USE_GPU, params
+from pyworkflow.protocol import params
 from pyworkflow.tests import BaseTest, setupTestProject
 
 from .. import Plugin, bibtex, protocols
 from ..engine.cryodl import contract
 from ..form import addConfigParams, formName, formProblems, readConfig
-from ..protocols import CryodlProtPick, CryodlProtTrainFromStructure
+from ..protocols import CryodlProtPick, CryodlProtTrainPicker
+from ..protocols.micrographs.protocol_train_picker import LIKE_REAL
 
 _SCIPIONS = ("General", "Parallelization", "Streaming")  # tabs that look alike on every form
 
@@ -42,9 +43,23 @@ def ofWay(protocolClass, way, param):
 
 # Protocols, each with every config that its form fills, what says which fields are not on it, and what chooses it.
 ENGINE_PROTOCOLS = [(one, way._CONFIG, way, given) for one in ourProtocols() for way, given in waysOf(one)]
-ENGINE_PROTOCOLS += [
-    (CryodlProtTrainFromStructure, contract.SimulateMicrographsConfig, CryodlProtTrainFromStructure, {})
-]
+
+
+class OfSimulation:
+    """The simulation before a training on a structure."""
+
+    NOT_ON_FORM = dict(
+        structure="the input structure",
+        output="the run's folder",
+        noise_from="the own micrographs",
+        orientations="all orientations are needed",
+        box_size="no particles are cut out",
+        contrast="a field with a name of its own",
+    )
+    OTHER_DEFAULTS = LIKE_REAL
+
+
+ENGINE_PROTOCOLS += [(CryodlProtTrainPicker, contract.SimulateMicrographsConfig, OfSimulation, {"what": 1})]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,21 +203,6 @@ class TestCryodlForms(BaseTest):
                     continue
                 self.assertTrue(param.getLabel() and param.getHelp(), f"{protocolClass.__name__}.{name}")
 
-    def test_a_new_form_shows_at_most_twelve_fields_before_expert_ones(self):
-        for protocolClass in ourProtocols():
-            protocol = self.newProtocol(protocolClass)
-            tabs = [s for s in protocol.getDefinition().iterSections() if s.getLabel() not in _SCIPIONS]
-            shown = [
-                name
-                for tab in tabs
-                for name, param in tab.iterParams()
-                if not isinstance(param, params.LabelParam)
-                and not param.isExpert()
-                and name not in (USE_GPU, GPU_LIST)
-                and protocol.evalParamCondition(name)
-            ]
-            self.assertLessEqual(len(shown), 12, f"{protocolClass.__name__}: {shown}")
-
     def test_no_two_fields_of_a_form_have_one_label(self):
         twice = []
         for protocolClass, way in [(p, n) for p in ourProtocols() for n in range(len(getattr(p, "WAYS", "1")))]:
@@ -216,6 +216,19 @@ class TestCryodlForms(BaseTest):
                 if first != name:
                     twice.append(f"{protocolClass.__name__}: {first} and {name} are both {param.getLabel()!r}")
         self.assertEqual(twice, [])
+
+    def test_a_form_shows_at_most_twelve_fields_before_expert_and_no_empty_tab(self):
+        for protocolClass in ourProtocols():
+            field = "method" if protocolClass is CryodlProtPick else getattr(protocolClass, "CHOICE", None)
+            for way in range(3 if field == "method" else len(getattr(protocolClass, "WAYS", "1"))):
+                protocol = self.newProtocol(protocolClass, **({field: way} if field else {}))
+                tabs = [tab for tab in protocol.getDefinition()._sectionList if tab.label.get() not in _SCIPIONS]
+                shown = [
+                    [n for n, p in tab.iterParams() if not p.isExpert() and protocol.evalParamCondition(n)]
+                    for tab in tabs
+                ]
+                self.assertTrue(all(shown), f"{protocolClass.__name__} {way} has an empty tab")
+                self.assertLessEqual(sum(map(len, shown)), 12, f"{protocolClass.__name__} {way}: {shown}")
 
     def test_gpus_limit_steps_only_when_they_are_used(self):
         protocol = self.newProtocol(CryodlProtPick, useGpu=False, gpuList="0")

@@ -215,7 +215,7 @@ class TestCryodlScreens(CryodlTest):
             "showRoundPicks_CryodlProtAutoPick",
             "analyze_CryodlProtSimulate",
             "analyze_CryodlProtTrainFromStructure",
-            "form_CryodlProtTrainFromStructure_Simulation",
+            "form_CryodlProtTrainFromStructure_Training",
             "showMetrics_CryodlProtCompare",
             "showPicks_CryodlProtCompare",
             "showPicks_CryodlProtConsensus",

@@ -31,7 +31,7 @@ EXTRACT = {"box": ("180", "ProtRelionExtractParticles", "boxSize", 180)}
 MICROGRAPHS = {"inputMicrographs": "ProtImportMicrographs.outputMicrographs"}
 MAP, MODEL = "ProtImportVolumes.outputVolume", "CryodlProtTrainDenoiser.outputModel"
 LEARN, TEST = "ProtSplitSet.outputParticles01", "ProtSplitSet.outputParticles02"
-HALVES = "CryodlProtSimulateHalfMaps."
+HALVES = "CryodlProtSimulate."
 SIMULATED = "CryodlProtSimulateTomograms.output"
 LABELLED = {"inputTomograms": "ProtSplitSet.outputTomograms01", "inputMasks": "ProtSplitSet 2.outputTomoMasks01"}
 OTHERS = "ProtSplitSet.outputTomograms02"
@@ -108,16 +108,16 @@ TEMPLATES = {
     "cryodl-denoising": (
         dict(
             mappixel=("2.5", "ProtImportVolumes", "samplingRate", 2.5),
-            pixel=("4.5", "CryodlProtSimulateParticles", "pixelSize", 4.5),
-            box=("48", "CryodlProtSimulateParticles", "box", 48),
-            count=("90", "CryodlProtSimulateParticles", "count", 90),
-            snr=("0.1", "CryodlProtSimulateParticles", "snr", 0.1),
+            pixel=("4.5", "CryodlProtSimulate", "pixelSize", 4.5),
+            box=("48", "CryodlProtSimulate", "box", 48),
+            count=("90", "CryodlProtSimulate", "particleCount", 90),
+            snr=("0.1", "CryodlProtSimulate", "snr", 0.1),
             mask=("150", "ProtRelionClassify3D", "maskDiameterA", 150),
             gpu=("true", "ProtRelionClassify3D", "doGpu", True),
         ),
         {
-            "CryodlProtSimulateParticles": {"inputStructure": MAP},
-            "ProtSplitSet": {"inputSet": "CryodlProtSimulateParticles.outputParticles"},
+            "CryodlProtSimulate": {"inputStructure": MAP},
+            "ProtSplitSet": {"inputSet": "CryodlProtSimulate.outputParticles"},
             "CryodlProtTrainDenoiser": {"inputSets": [LEARN], "inputStructures": [MAP]},
             "CryodlProtDenoise": {"inputParticles": TEST, "inputModel": MODEL},
             "CryodlProtEvaluateDenoiser": {"inputParticles": TEST, "inputModel": MODEL, "inputStructure": MAP},
@@ -131,12 +131,12 @@ TEMPLATES = {
     ),
     "cryodl-maps": (
         dict(
-            resolution=("3.5", "CryodlProtSimulateHalfMaps", "resolution", 3.5),
-            pixel=("1.2", "CryodlProtSimulateHalfMaps", "pixelSize", 1.2),
+            resolution=("3.5", "CryodlProtSimulate", "resolution", 3.5),
+            pixel=("1.2", "CryodlProtSimulate", "mapPixelSize", 1.2),
             model=("mine", "CryodlProtImproveMap", "shippedModel", "mine"),
         ),
         {
-            "CryodlProtSimulateHalfMaps": {"inputStructure": "ProtImportPdb.outputPdb"},
+            "CryodlProtSimulate": {"inputStructure": "ProtImportPdb.outputPdb"},
             "CryodlProtImproveMap": {"inputVolume": HALVES + "outputVolume"},
             "CryodlProtEvaluateMap": {
                 "inputVolume": "CryodlProtImproveMap.outputVolume",
@@ -147,19 +147,19 @@ TEMPLATES = {
     ),
     "cryodl-motion": (
         dict(
-            pixel=("4.5", "CryodlProtSimulateParticles", "pixelSize", 4.5),
-            box=("48", "CryodlProtSimulateParticles", "box", 48),
-            count=("900", "CryodlProtSimulateParticles", "count", 900),
-            snr=("0.2", "CryodlProtSimulateParticles", "snr", 0.2),
-            domain=("B", "CryodlProtSimulateParticles", "domain", "B"),
-            range=("30", "CryodlProtSimulateParticles", "hingeRange", 30.0),
+            pixel=("4.5", "CryodlProtSimulate", "pixelSize", 4.5),
+            box=("48", "CryodlProtSimulate", "box", 48),
+            count=("900", "CryodlProtSimulate", "particleCount", 900),
+            snr=("0.2", "CryodlProtSimulate", "snr", 0.2),
+            domain=("B", "CryodlProtSimulate", "domain", "B"),
+            range=("30", "CryodlProtSimulate", "hingeRange", 30.0),
             maps=("4", "CryodlProtLatentVolumes", "maps", 4),
         ),
         {
-            "CryodlProtSimulateParticles": {"inputStructure": "ProtImportPdb.outputPdb"},
+            "CryodlProtSimulate": {"inputStructure": "ProtImportPdb.outputPdb"},
             "CryodlProtFitHeterogeneity": {
-                "inputParticles": "CryodlProtSimulateParticles.outputParticles",
-                "inputVolume": "CryodlProtSimulateParticles.outputVolume",
+                "inputParticles": "CryodlProtSimulate.outputParticles",
+                "inputVolume": "CryodlProtSimulate.outputVolume",
             },
             "CryodlProtLatentVolumes": {"inputParticles": "CryodlProtFitHeterogeneity.outputParticles"},
         },

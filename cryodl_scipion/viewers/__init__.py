@@ -4,12 +4,12 @@
 from ..tomography import HAS_TOMO
 from .maps.viewer_evaluate_map import CryodlEvaluateMapViewer
 from .maps.viewer_heterogeneity import CryodlHeterogeneityViewer, CryodlLatentVolumesViewer
-from .maps.viewer_improve_map import CryodlImproveMapViewer, CryodlSimulateHalfMapsViewer
+from .maps.viewer_improve_map import CryodlImproveMapViewer
 from .maps.viewer_map import CryodlBackProjectViewer, CryodlVolumeViewer
 from .micrographs.viewer_assess import CryodlAssessViewer
 from .micrographs.viewer_compare import CryodlCompareMapsOfPicksViewer, CryodlCompareViewer, CryodlConsensusViewer
 from .micrographs.viewer_denoise_micrographs import CryodlDenoiseMicrographsViewer
-from .micrographs.viewer_picks import CryodlPickProtocolViewer, CryodlPickViewer, CryodlSimulateViewer
+from .micrographs.viewer_picks import CryodlPickProtocolViewer, CryodlPickViewer
 
 # Scipion sorts viewers of the same target by the name they have here. pwem's "ACoordinateViewer" cannot open an empty
 # set and shows no scores, so for our sets, and only for them and empty ones, ours has to come before it.
@@ -21,6 +21,7 @@ from .particles.viewer_orient import CryodlInitialMapViewer, CryodlIntegrityView
 from .viewer_ctf import CryodlCTFViewer
 from .viewer_model import CryodlModelViewer, CryodlTrainViewer
 from .viewer_report import CryodlReportViewer
+from .viewer_simulate import CryodlSimulateViewer
 
 if HAS_TOMO:  # see tomography.py
     from .tomograms.viewer_annotations import CryodlAnnotateViewer, CryodlAnnotationsViewer

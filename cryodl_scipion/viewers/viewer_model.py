@@ -6,31 +6,18 @@ from typing import Any, List, Tuple
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
 from ..objects import CryodlModel
-from ..protocols import (
-    CryodlProtModels,
-    CryodlProtTrainDenoiser,
-    CryodlProtTrainFromStructure,
-    CryodlProtTrainGeneral,
-    CryodlProtTrainMapImprover,
-    CryodlProtTrainPicker,
-)
+from ..protocols import CryodlProtModels, CryodlProtTrainDenoiser, CryodlProtTrainMapImprover, CryodlProtTrainPicker
 from ..tomography import HAS_TOMO
 from .model_window import ModelWindow
 from .window import WindowView
 
-_TRAININGS = [
-    CryodlProtTrainPicker,
-    CryodlProtTrainFromStructure,
-    CryodlProtTrainGeneral,
-    CryodlProtTrainDenoiser,
-    CryodlProtTrainMapImprover,
-]
+_TRAININGS = [CryodlProtTrainPicker, CryodlProtTrainDenoiser, CryodlProtTrainMapImprover]
 if HAS_TOMO:
     from ..protocols import CryodlProtTrainTomograms
 
     _TRAININGS += [CryodlProtTrainTomograms]
 # Those that leave curves only; below the curves of the others come pictures.
-_CURVES_ONLY: Tuple[type, ...] = (CryodlProtTrainPicker, CryodlProtTrainFromStructure, CryodlProtTrainGeneral)
+_CURVES_ONLY: Tuple[type, ...] = (CryodlProtTrainPicker,)
 
 
 class CryodlModelViewer(Viewer):

@@ -15,7 +15,7 @@ from ...engine.cryodl.contract import CompareModelsConfig, EvaluateMapConfig, Re
 from ...engine.cryodl.contract.maps.evaluating import CompareModelsOutputs, EvaluateMapOutputs
 from ...engine.cryodl.contract.maps.improving import ImproveMapOutputs
 from ..engine_protocol import fscFrom, volumeFrom
-from ..kinds import AtomicModel, Flag, Model, Options, Section
+from ..kinds import AtomicModel, Flag, Model, Options
 from ..one_of import OneOf, Way
 from ..protocol_base import EVALUATION_FOLDER, RESULT_FILE, HasEvaluation
 from .map_kinds import FrameChoice, HalfMap, Map, MapMask
@@ -60,7 +60,6 @@ class Evaluate(Way[EvaluateMapConfig, EvaluateMapOutputs]):
         FrameChoice(),
         *_OTHERS,
         Options("mask_radius", "resolution"),
-        Section("Half-map test"),
         Flag(
             "testImprover",
             "Half-map test of a map improver?",

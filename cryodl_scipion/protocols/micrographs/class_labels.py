@@ -3,19 +3,18 @@
 
 import json
 import os
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import pyworkflow.utils as pwutils
 from pwem.objects import Micrograph, SetOfClasses2D, SetOfMicrographs, SetOfParticles
-from pyworkflow.protocol.params import Form
 
 from ...convert.micrographs.class_particles import writePositionsOfParticles
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import counted
-from ...form import addConfigParams, formProblems, readConfig
+from ...form import formProblems, readConfig
 from ..checks import listed
-from ..form_parts import addPointer
 from ..inputs import ProtocolMixin
+from ..kinds import FormPart, OptionsOf, Pointing
 from ..protocol_base import RESULT_FILE
 
 _FOLDER = "class_labels"
@@ -23,34 +22,33 @@ _UNPLACED = "without_coordinates.json"  # numbers of particles of each set
 _LABELS = dict(kept="Particles kept in 2-D classes", classified="Particles that were classified")
 
 
-class LearnsFromClasses(ProtocolMixin):
-    """Mixin: it stands before CryodlProtBase in the list of bases."""
-
-    def _addClassParams(self, form: Form, micrographs: str, *fields: str, when: str = "True") -> None:
-        """micrographs: on which the particles must lie, in words. fields: of the engine's command."""
-        addPointer(
-            form,
+def classParts(micrographs: str, *fields: str, when: str = "True") -> Tuple[FormPart, ...]:
+    """Parts of a form. micrographs: on which the particles must lie, in words. fields: of the engine's command."""
+    return (
+        Pointing(
             "keptParticles",
-            "SetOfParticles",
-            "Particles kept in 2-D classes",
             "Particles of the 2-D classes that you kept, for instance of *cryodl - select 2d classes* or a subset made "
-            f"in Scipion's viewer. They must have coordinates on {micrographs}. They are learnt as particles."
-            "\n\nEmpty: nothing is learnt from 2-D classes.",
-            allowsNull=True,
-            condition=when,
-        )
-        addPointer(
-            form,
+            f"in Scipion's viewer. They must have coordinates on {micrographs}. They are learnt as particles.",
+            label=_LABELS["kept"],
+            empty="nothing is learnt from 2-D classes",
+            when=when,
+            pointerClass="SetOfParticles",
+        ),
+        Pointing(
             "classifiedParticles",
-            "SetOfClasses2D, SetOfParticles",
-            "Particles that were classified",
             "The 2-D classes from which you chose, or all particles that were classified. Those that are not among the "
-            "kept ones are learnt as background.\n\nEmpty: no particle counts as rejected.",
-            allowsNull=True,
-            condition=when,
-        )
-        names = [*fields, "scale"]
-        addConfigParams(form, contract.LabelsFromClassesConfig, names, **{n: dict(condition=when) for n in names})
+            "kept ones are learnt as background.",
+            label=_LABELS["classified"],
+            empty="no particle counts as rejected",
+            when=when,
+            pointerClass="SetOfClasses2D, SetOfParticles",
+        ),
+        OptionsOf(contract.LabelsFromClassesConfig, *fields, "scale", when=f"({when}) and keptParticles is not None"),
+    )
+
+
+class LearnsFromClasses(ProtocolMixin):
+    """Mixin: it stands before CryodlProtBase in the list of bases. The form has classParts."""
 
     # ----- the engine's run
     def _learnsFromClasses(self) -> bool:

@@ -23,11 +23,11 @@ from ...form import addConfigParams, formProblems, readConfig
 from ...objects import CryodlModel
 from ..batches import BATCH, BatchRun, Waiting, appendGrowingPicks
 from ..checks import checkDiameter, checkModelFolder, modelWarnings
-from ..kinds import BoxSize, Choice, FormPart, MapOrModel, Model, Options, Pointing, Section
+from ..kinds import BoxSize, Choice, MapOrModel, Model, Options, OptionsOf, Pointing
 from ..methods import citationsOf
 from ..model_field import boxSizeOf, cardOf, checkSizeFields, diameterOf, modelFolder
 from ..protocol_base import REQUEST_FILE, RESULT_FILE
-from .class_labels import LearnsFromClasses
+from .class_labels import LearnsFromClasses, classParts
 from .micrograph_kinds import Micrographs
 
 NETWORK, TEMPLATES, LEARNS = range(3)  # of the form's field method
@@ -52,16 +52,6 @@ DIAMETER_HELP = (
 )
 
 
-class LearningOptions(FormPart):
-    """Fields of auto-pick, shown where the network learns these micrographs."""
-
-    def __init__(self, *names: str) -> None:
-        self._names = names
-
-    def addTo(self, form: Form, protocol: Any) -> None:
-        addConfigParams(form, AutoPickConfig, self._names, **{name: dict(condition=_LEARNS) for name in self._names})
-
-
 class CorrectedPicks(Pointing):
     """Picks that were corrected by hand."""
 
@@ -69,13 +59,6 @@ class CorrectedPicks(Pointing):
 
     def identity(self, protocol: Any) -> Dict[str, Any]:
         return {}  # see _autoValues
-
-
-class ClassFields(FormPart):
-    """Particles of 2-D classes."""
-
-    def addTo(self, form: Form, protocol: Any) -> None:
-        protocol._addClassParams(form, "these micrographs", when=_LEARNS)
 
 
 class CryodlProtPick(LearnsFromClasses, BatchRun[PickConfig, PickOutputs], ProtParticlePicking):
@@ -106,14 +89,13 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[PickConfig, PickOutputs], ProtP
         ),
         Options("particle_diameter", help=DIAMETER_HELP, when=f"method != {TEMPLATES} or inputStructure is None"),
         Options("threshold"),
-        LearningOptions("rounds", "training_micrographs"),
+        OptionsOf(AutoPickConfig, "rounds", "training_micrographs", when=_LEARNS),
         Options("threshold_rule", when=f"{_NETWORK} and threshold is None"),
+        BoxSize("micrographs", "1.5 times the particle diameter, rounded to an even number"),
         Options("contrast"),
         Options("minimum_distance", "border", when=f"method != {LEARNS}"),
         Options("avoid", "feature_maps", when=_NETWORK),
-        LearningOptions("confident", "steps"),
-        BoxSize("micrographs", "1.5 times the particle diameter, rounded to an even number"),
-        Section("Corrections"),
+        OptionsOf(AutoPickConfig, "confident", "steps", when=_LEARNS),
         CorrectedPicks(
             "correctedCoordinates",
             "Coordinates of *cryodl - pick by hand* on these micrographs. Every round also learns from picks that you "
@@ -122,7 +104,7 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[PickConfig, PickOutputs], ProtP
             empty="no corrections",
             related=False,
         ),
-        ClassFields(),
+        *classParts("these micrographs", when=_LEARNS),
     )
 
     @property

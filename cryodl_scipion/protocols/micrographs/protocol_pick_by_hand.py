@@ -1,29 +1,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pick by hand, or correct picks, in the engine's window."""
 
+import dataclasses
 import os
 from typing import Any, Dict, List, Sequence
 
 import pyworkflow.utils as pwutils
-from pwem.protocols import EMProtocol
-from pyworkflow import BETA
-from pyworkflow.protocol import params
-from pyworkflow.protocol.params import Form
 
 from ...convert.micrograph_names import micrographNames
 from ...convert.micrographs import coordinates as convert
-from ...convert.micrographs.picks import describeCorrections, setDiameter
-from ...engine.cryodl import contract
-from ...engine.cryodl.contract import Result, counted
-from ...form import addConfigParams
+from ...convert.micrographs.picks import boxSizeFor, describeCorrections, setDiameter
+from ...engine.cryodl.contract import PickByHandConfig, Result, counted
+from ...engine.cryodl.contract.micrographs.labelling import PickByHandOutputs
 from ..checks import checkDiameter, checkMicrographs
-from ..model_field import addBoxParam, boxSizeFor
-from ..protocol_base import CryodlProtBase
+from ..engine_protocol import OneRun
+from ..kinds import BoxSize, Options, Pointing
 
 PICKS_FOLDER, START_FOLDER = "picks", "start"
 
 
-class CryodlProtPickByHand(CryodlProtBase, EMProtocol):
+class CryodlProtPickByHand(OneRun[PickByHandConfig, PickByHandOutputs]):
     """Pick particles with the mouse, or correct picks of any program.
 
     In: micrographs, or coordinates to begin with, which are not changed. A window opens on this machine's screen: add,
@@ -33,39 +29,33 @@ class CryodlProtPickByHand(CryodlProtBase, EMProtocol):
     """
 
     _label = "pick by hand"
-    _devStatus = BETA
-    _CONFIG = contract.PickByHandConfig
+    OUTPUT = PICKS_FOLDER
+    NOTHING_YET = "No coordinates yet. The window opens on the screen of the machine that runs Scipion."
+    FORM = (
+        Pointing(
+            "inputCoordinates",
+            "Coordinates of any program to start from. They are not changed.",
+            label="Picks to correct",
+            empty="start without picks",
+            pointerClass="SetOfCoordinates",
+            important=True,
+        ),
+        Pointing(
+            "inputMicrographs",
+            "Micrographs to pick in.",
+            label="Micrographs",
+            empty="those of the picks to correct",
+            pointerClass="SetOfMicrographs",
+        ),
+        Options("particle_diameter", important=True),
+        BoxSize("micrographs", "1.5 times the particle diameter, rounded to an even number"),
+    )
     NOT_ON_FORM = {
         "micrographs": "those of the input",
         "pixel_size": "the micrographs' sampling rate",
         "coordinates": "the run's folder",
         "start_from": "written from the input set",
     }
-
-    def _defineParams(self, form: Form) -> None:
-        form.addSection("Input")
-        form.addParam(
-            "inputCoordinates",
-            params.PointerParam,
-            pointerClass="SetOfCoordinates",
-            allowsNull=True,
-            important=True,
-            label="Picks to correct",
-            help="Coordinates of any program to start from. They are not changed.\n\nEmpty: start without picks.",
-        )
-        form.addParam(
-            "inputMicrographs",
-            params.PointerParam,
-            pointerClass="SetOfMicrographs",
-            allowsNull=True,
-            label="Micrographs",
-            help="Micrographs to pick in.\n\nEmpty: those of the picks to correct.",
-        )
-        addConfigParams(form, self._CONFIG, ["particle_diameter"], particle_diameter=dict(important=True))
-        addBoxParam(form)
-
-    def usesGpu(self) -> bool:
-        return False  # no network runs
 
     # ----- steps
     def _insertAllSteps(self) -> None:
@@ -86,16 +76,12 @@ class CryodlProtPickByHand(CryodlProtBase, EMProtocol):
     def pickStep(self) -> None:
         micrographs = self._micrographs()
         names = micrographNames(micrographs)
-        self._runEngine(
-            self._config(**dict(self._engineValues(), micrographs=tuple(m.getFileName() for m in micrographs))),
-            self._getExtraPath(),
-            [names[m.getObjId()] for m in micrographs],
-        )
+        config = self._config(micrographs=tuple(m.getFileName() for m in micrographs))
+        self._runEngine(config, self._getExtraPath(), [names[m.getObjId()] for m in micrographs])
         self._createOutput(micrographs, names)
 
     def _createOutput(self, micrographs: Sequence[Any], names: Dict[int, str]) -> None:
         """Corrected micrographs have the corrected picks; the others keep those to begin with."""
-        source = self._source()
         coordinates = self._createSetOfCoordinates(self._micrographsPointer())
         boxSize = self.boxSize.get() or boxSizeFor(self.particleDiameter.get(), self._set().getSamplingRate())
         coordinates.setBoxSize(boxSize)
@@ -109,7 +95,7 @@ class CryodlProtPickByHand(CryodlProtBase, EMProtocol):
             if path:
                 convert.appendPicks(coordinates, micrograph, convert.readPicks(path))
         self._defineOutputs(outputCoordinates=coordinates)
-        self._defineSourceRelation(source, coordinates)
+        self._defineSourceRelation(self._source(), coordinates)
 
     # ----- what the steps share
     def getPicksFolder(self) -> str:
@@ -132,23 +118,23 @@ class CryodlProtPickByHand(CryodlProtBase, EMProtocol):
     def _micrographs(self) -> List[Any]:
         return [m.clone() for m in self._set()]
 
-    def _engineValues(self) -> Any:
-        micrographs, begins = self._set(), self.inputCoordinates.get() is not None
-        return dict(
-            micrographs=(micrographs.getFileName(),),
+    def _completed(self, config: PickByHandConfig) -> PickByHandConfig:
+        micrographs, picks = self._set(), self.inputCoordinates.get()
+        if micrographs is None:
+            return config
+        return dataclasses.replace(
+            config,
+            micrographs=config.micrographs or (micrographs.getFileName(),),
             pixel_size=micrographs.getSamplingRate(),
             coordinates=self.getPicksFolder(),
-            start_from=self._getExtraPath(START_FOLDER) if begins and self.inputCoordinates.get().getSize() else None,
+            start_from=self._getExtraPath(START_FOLDER) if picks is not None and picks.getSize() else None,
         )
 
     # ----- validation and information
-    def _validate(self) -> List[str]:
-        if self._set() is None:
-            return ["Choose the picks to correct, or the micrographs to pick in."]
-        return CryodlProtBase._validate(self)
-
-    def _checkInputs(self) -> List[str]:
+    def _checkTogether(self) -> List[str]:
         micrographs = self._set()
+        if micrographs is None:
+            return ["Choose the picks to correct, or the micrographs to pick in."]
         if micrographs.isStreamOpen():
             return ["The micrographs are still arriving. Wait until the set is complete."]
         return checkMicrographs(micrographs) or checkDiameter(self.particleDiameter.get(), micrographs)
@@ -156,17 +142,10 @@ class CryodlProtPickByHand(CryodlProtBase, EMProtocol):
     def _tell(self, results: Sequence[Result]) -> List[str]:
         output = getattr(self, "outputCoordinates", None)
         if output is None or not results:
-            return ["No coordinates yet. The window opens on the screen of the machine that runs Scipion."]
+            return [self.NOTHING_YET]
         counts, removed = results[-1].outputs.counts, results[-1].outputs.removed
         return [
             f"*{counted(output.getSize(), 'particle')}*",
             f"By hand: {counted(sum(counts.values()), 'pick')} on {counted(len(counts), 'micrograph')}, "
             f"{sum(removed.values())} of the initial picks removed.",
         ]
-
-    def _methods(self) -> List[str]:
-        output = getattr(self, "outputCoordinates", None)
-        return [] if output is None else [f"{counted(output.getSize(), 'particle')} were picked or corrected by hand."]
-
-    def _citations(self) -> List[str]:
-        return ["cryodl"]

@@ -16,8 +16,8 @@ from ...convert.micrographs import coordinates as convert
 from ...convert.micrographs.picks import CANDIDATES, DIAMETER, hasCandidates, scoredPicks
 from ...engine.cryodl.contract import counted, score_text
 from ..batches import ArrivingBatches, appendGrowingPicks
-from ..form_parts import addPointer
 from ..inputs import PluginProtocol, WithoutEngine
+from ..kinds import Pointing
 
 OUTPUT = "outputCoordinates"
 _BATCH = 1000  # micrographs at a time: each is a file that is read
@@ -39,14 +39,9 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
-        addPointer(
-            form,
-            "inputCoordinates",
-            "SetOfCoordinates",
-            "Picked coordinates",
-            "Coordinates picked by cryodl, which have scores.",
-            important=True,
-        )
+        help = "Coordinates picked by cryodl, which have scores."
+        label, picks = "Picked coordinates", "SetOfCoordinates"
+        Pointing("inputCoordinates", help, label=label, pointerClass=picks).addTo(form, self)
         form.addParam(
             "threshold",
             params.FloatParam,

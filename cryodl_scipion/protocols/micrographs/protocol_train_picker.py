@@ -1,30 +1,45 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Train a particle picker."""
+"""Train a particle picker: from labels, from a structure, or on many kinds of particles."""
 
-from typing import Any, Dict, List, Optional, Sequence
+import dataclasses
+import os
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import pyworkflow.utils as pwutils
 from pwem.objects import Micrograph, SetOfCoordinates
-from pwem.protocols import EMProtocol
-from pyworkflow import BETA
-from pyworkflow.protocol import params
-from pyworkflow.protocol.params import Form
+from pyworkflow.protocol.params import LEVEL_ADVANCED, LEVEL_NORMAL, StringParam
 
 from ... import Plugin
 from ...convert.micrograph_names import micrographNames
 from ...convert.micrographs import coordinates as convert
 from ...convert.micrographs.picks import candidatesFolder, correctionsFolder, hasCandidates
+from ...convert.micrographs.simulated import simulatedFiles
 from ...convert.models import shippedModels
+from ...convert.structures import structureFileOf, structureForEngine
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import Result
-from ...form import addConfigParams
+from ...engine.cryodl.contract import Result, SimulateMicrographsConfig, TrainPickerConfig
+from ...engine.cryodl.contract.micrographs.training import TrainPickerOutputs
+from ...form import formProblems, readConfig
 from ..checks import checkDiameter, checkLabels, checkModelFolder
-from ..form_parts import addPointer, addStartModel, notOnForm
-from ..methods import trainingInWords, trainingLines
-from ..protocol_base import CryodlProtBase
-from ..training import TrainsModel
-from .class_labels import LearnsFromClasses
+from ..kinds import Flag, MapOrModel, Options, OptionsOf, Own, OwnName, Pointing, Section, StartModel, otherNetwork
+from ..model_field import GENERAL
+from ..protocol_base import REQUEST_FILE, RESULT_FILE, OneRunBase
+from ..simulating import (
+    DEFOCUS,
+    MICROSCOPE,
+    NO_CTF,
+    PIXEL_SIZE,
+    SIMULATED_FOLDER,
+    STRUCTURE,
+    OwnCtfs,
+    OwnMicrographs,
+    likeOwn,
+)
+from ..training import TrainsOne, TrainsOneOf
+from .class_labels import LearnsFromClasses, classParts
+from .train_many_kinds import FromManyKinds
 
+_NO_OWN = "ownMicrographs is None"
 # With fewer the network learns the noise of the few; the engine itself needs only a handful.
 FEW_PARTICLES = 20
 # Labels beside the particles: contract fields, and with "Coordinates" behind them the form's pointers.
@@ -34,121 +49,410 @@ SPARSE = (
     f"labels == {contract.LABEL_KINDS.index('sparse')} or (labels == {contract.LABEL_KINDS.index('auto')} and "
     f"network == {contract.PICKER_NETWORKS.index('topaz')})"
 )
+# What a picker should have seen, of all that micrographs may show; a plain simulation has none of it.
+LIKE_REAL = {
+    "count": 24,
+    "size": 2048,
+    "snr": 0.03,
+    "snr_max": 0.2,
+    "ice": 1.5,
+    "aggregates": 0.7,
+    "carbon": 0.15,
+    "gradient": 0.5,
+}
 
 
-class CryodlProtTrainPicker(LearnsFromClasses, TrainsModel, CryodlProtBase, EMProtocol):
-    """Train a neural network to pick particles.
-
-    In: coordinates of particles on a few micrographs, picked by hand or by any program; a few dozen particles on
-    two or more micrographs are enough. Boxes on background or contamination may be given as well, and regions to
-    leave out. Six networks learn from the same labels: a U-Net of this project, DeepPicker, DeepEM, crYOLO, Topaz
-    and EMAN2. Out: a model for `cryodl - pick particles`. Its card says what it was trained on and how well it does
-    on micrographs that were held out for validation. A stopped run continues where it was.
-    """
-
-    _label = "train picker"
-    _devStatus = BETA
-    _CONFIG = contract.TrainPickerConfig
-    NOT_ON_FORM = notOnForm(
-        "output",
-        "device",
-        "threads",
-        "start_from",
-        micrographs="those of the coordinates",
-        coordinates="written from the input set",
-        background="written from the input set",
-        contamination="written from the input set",
-        uncertain="written from the input set",
-        pixel_size="the micrographs' sampling rate",
+def _boxes(word: str) -> Pointing:
+    """The field of other labels, which are a set of coordinates."""
+    info = contract.describe(TrainPickerConfig, word)
+    return Pointing(
+        word + "Coordinates",
+        f"{info.help}\n\nThey must belong to the same set of micrographs as the particles.",
+        label=word.capitalize() + " coordinates",
+        empty=info.none_means,
+        pointerClass="SetOfCoordinates",
+        expertLevel=LEVEL_ADVANCED if word == "uncertain" else LEVEL_NORMAL,
     )
 
-    def _defineParams(self, form: Form) -> None:
-        form.addSection("Input")
-        addPointer(
-            form,
+
+# ----- labels
+class FromPicks(TrainsOne[TrainPickerConfig, TrainPickerOutputs]):
+    """Coordinates of these particles, picked by hand or by any program."""
+
+    WORD, _KIND, _MODEL_KIND = "labels of these particles", "picker", "picker"
+    FORM = (
+        Pointing(
             "inputCoordinates",
-            "SetOfCoordinates",
-            "Particle coordinates",
             "Training particles, on their micrographs. Micrographs without coordinates are not used. *Labels* says "
             "whether all particles are picked. From *cryodl - pick by hand*, confirmed picks are learnt as "
             "particles and removed ones as background; picks that were left on corrected micrographs count as right, "
             "and ignored areas are not used.",
-            important=True,
-        )
-        self._addClassParams(form, "the micrographs of these coordinates", "minimum_score")
-        for word in OTHER_LABELS:
-            addPointer(
-                form,
-                word + "Coordinates",
-                "SetOfCoordinates",
-                word.capitalize() + " coordinates",
-                _helpOfBoxes(contract.describe(self._CONFIG, word)),
-                allowsNull=True,
-                expertLevel=params.LEVEL_ADVANCED if word == "uncertain" else params.LEVEL_NORMAL,
-            )
-        addPointer(
-            form,
+            label="Particle coordinates",
+            pointerClass="SetOfCoordinates",
+        ),
+        Options("particle_diameter", important=True),
+        Options("contrast"),
+        *classParts("the micrographs of these coordinates", "minimum_score"),
+        *map(_boxes, OTHER_LABELS),
+        Pointing(
             "inputMicrographs",
-            "SetOfMicrographs",
-            "Other micrographs",
             "Micrographs to train on instead of those of the coordinates, for instance denoised ones. They must "
-            "have the same names and pixel size.\n\nEmpty: those of the coordinates.",
-            allowsNull=True,
-            expertLevel=params.LEVEL_ADVANCED,
-        )
-        addConfigParams(form, self._CONFIG, ["particle_diameter", "contrast"], particle_diameter=dict(important=True))
-        form.addSection("Training")
-        addConfigParams(
-            form,
-            self._CONFIG,
-            ["network", "labels", "expected_particles", "pu_criterion", "steps"],
-            expected_particles=dict(condition=SPARSE),
-            pu_criterion=dict(condition=SPARSE),
-        )
-        addStartModel(
-            form,
+            "have the same names and pixel size.",
+            label="Other micrographs",
+            empty="those of the coordinates",
+            related=False,
+            pointerClass="SetOfMicrographs",
+            expertLevel=LEVEL_ADVANCED,
+        ),
+        Section("Training"),
+        Options("network", "labels"),
+        Options("expected_particles", "pu_criterion", when=SPARSE),
+        Options("steps"),
+        StartModel(
             "A trained model to continue from, of the same network.",
+            "picker",
             "startModel",
             "the shipped model below, if one is given, else random weights",
-        )
-        form.addParam(
+            related=False,
+        ),
+        Own(
             "shippedModel",
-            params.StringParam,
-            default="",
-            expertLevel=params.LEVEL_ADVANCED,
-            label="Start from shipped model",
-            help="Name of a shipped model of the same network; the wizard lists them. For corrected picks, *general* "
+            StringParam,
+            "Start from shipped model",
+            "Name of a shipped model of the same network; the wizard lists them. For corrected picks, *general* "
             "is the best choice.\n\nEmpty: none.",
-        )
-        addConfigParams(form, self._CONFIG, ["recursions", "validation_fraction", "batch_size", "learning_rate"])
-        addConfigParams(form, contract.Request, ["seed"])
-        self._addGpuParams(form)
-        form.addParallelSection(threads=2, mpi=0)
+            default="",
+            expertLevel=LEVEL_ADVANCED,
+        ),
+    )
+    NOT_ON_FORM = {
+        "micrographs": "those of the coordinates",
+        "pixel_size": "the micrographs' sampling rate",
+        **dict.fromkeys(("coordinates", *OTHER_LABELS), "written from the input set"),
+    }
 
-    # ----- steps
-    def _insertAllSteps(self) -> None:
-        # The settings are the steps' argument, so that a changed one trains anew when the run is continued.
-        settings = dict(self._settings(), **self._classSettings())
-        sizes = [coordinates.getSize() for _, coordinates in self._labelSets()]
-        self._insertFunctionStep(self.writeLabelsStep, [*sizes, self._classSettings()], needsGPU=False)
-        self._insertFunctionStep(self.trainStep, settings)
-        self._insertFunctionStep(self.createOutputStep, settings, needsGPU=False)
-
-    def writeLabelsStep(self, sizes: Any) -> None:
-        names = self._names()
-        for word, coordinates in self._labelSets():
-            folder = self._getExtraPath(word)
+    def writtenFiles(self, protocol: Any) -> Dict[str, Any]:
+        """Those of classes are written by a step of their own."""
+        names = _namesOf(protocol)
+        for word, coordinates in _labelSets(protocol):
+            folder = protocol._getExtraPath(word)
             pwutils.cleanPath(folder)
             pwutils.makePath(folder)
             for micId, positions in convert.positionsByMicrograph(coordinates).items():
                 convert.writePositions(folder, names[micId], positions)
-        if self._learnsFromClasses():
-            self._writeClassLabels()
+        micrographs = self._labelledMicrographs(protocol)
+        files = tuple(m.getFileName() for m in micrographs)
+        return dict(micrographs=files, names=tuple(names[m.getObjId()] for m in micrographs))
 
-    def _writeClassLabels(self) -> None:
+    def _labelledMicrographs(self, protocol: Any) -> List[Micrograph]:
+        """Micrograph objects (clones) with particles, background or contamination, in the set's order."""
+        labelled = set()
+        for word, coordinates in _labelSets(protocol):
+            if word != "uncertain":  # a place that is left out teaches nothing
+                labelled.update(convert.positionsByMicrograph(coordinates))
+        own = protocol.inputCoordinates.get().getMicrographs()
+        micrographs = [m.clone() for m in own if m.getObjId() in labelled]
+        other = protocol.inputMicrographs.get()
+        if other is None:
+            return micrographs
+        byName = {m.getMicName(): m.clone() for m in other}
+        return [_replaced(m, byName) for m in micrographs]
+
+    def completed(self, protocol: Any, config: TrainPickerConfig) -> TrainPickerConfig:
+        coordinates, start = protocol.inputCoordinates.get(), self._startFolder(protocol)
+        if coordinates is None:
+            return dataclasses.replace(config, start_from=start)
+        micrographs = protocol.inputMicrographs.get() or coordinates.getMicrographs()
+        folders = {word: protocol._getExtraPath(word) for word, _ in _labelSets(protocol)}
+        return dataclasses.replace(
+            config,
+            micrographs=config.micrographs or (micrographs.getFileName(),),
+            coordinates=self._coordinatesFolder(protocol, coordinates),
+            pixel_size=micrographs.getSamplingRate(),
+            background=folders.get("background"),
+            contamination=folders.get("contamination"),
+            uncertain=folders.get("uncertain"),
+            start_from=start,
+        )
+
+    def _coordinatesFolder(self, protocol: Any, coordinates: SetOfCoordinates) -> str:
+        """Labels of 2-D classes, corrections of picks made by hand, or what is written."""
+        if protocol._learnsFromClasses():
+            return protocol._classLabelsFolder()
+        return correctionsFolder(coordinates) or protocol._getExtraPath("coordinates")
+
+    def settings(self, protocol: Any) -> Dict[str, Any]:
+        return dict(super().settings(protocol), **protocol._classSettings())
+
+    def _startFolder(self, protocol: Any) -> Optional[str]:
+        """Folder of the model to start from; None for random weights."""
+        start, name = protocol.startModel.get(), _shippedName(protocol)
+        if start is not None:
+            return start.getFolder()
+        return shippedModels(Plugin.getEngineFolder(), "picker").get(name, name) if name else None
+
+    # ----- validation and information
+    def problems(self, protocol: Any) -> List[str]:
+        coordinates = protocol.inputCoordinates.get()
+        others = {word: one for word, one in _labelSets(protocol) if word != "coordinates"}
+        errors = checkLabels(coordinates, others, protocol.inputMicrographs.get())
+        errors = errors or checkDiameter(protocol.particleDiameter.get(), coordinates.getMicrographs())
+        errors = errors or protocol._checkClasses(coordinates.getMicrographs())
+        errors = errors or self._checkPicksOfClasses(protocol, coordinates)
+        return errors + self._checkExpected(protocol, coordinates) + self._checkShipped(protocol)
+
+    def _checkPicksOfClasses(self, protocol: Any, coordinates: SetOfCoordinates) -> List[str]:
+        """What is wrong with the coordinates beside particles of 2-D classes."""
+        if not protocol._learnsFromClasses():
+            return []
+        if correctionsFolder(coordinates):
+            return [
+                "Particle coordinates were corrected by hand, and Particles kept in 2-D classes is given, too; the "
+                "corrections would not be learnt. Choose the picks before the correction, or leave the particles empty."
+            ]
+        score = protocol.minimumScore.get()
+        if score is None or hasCandidates(coordinates):
+            return []
+        return [
+            f"Minimum score of kept particles is {score:g}, but these coordinates have no scores of our pickers. Leave "
+            "it empty, or choose the output of cryodl - pick particles."
+        ]
+
+    def _checkExpected(self, protocol: Any, coordinates: SetOfCoordinates) -> List[str]:
+        """Labelled particles are part of the expected ones."""
+        expected = protocol.expectedParticles.get()
+        if expected is None or not protocol.evalParamCondition("expectedParticles"):
+            return []
+        labelled = coordinates.getSize() / max(1, len(convert.positionsByMicrograph(coordinates)))
+        if expected >= labelled:
+            return []
+        return [
+            f"Expected particles per micrograph is {expected:g}, but {labelled:.1f} are labelled on average. Give "
+            "the mean number of all particles, labelled or not."
+        ]
+
+    def _checkShipped(self, protocol: Any) -> List[str]:
+        name, known = _shippedName(protocol), shippedModels(Plugin.getEngineFolder(), "picker")
+        if protocol.startModel.get() is not None or not name:
+            return []
+        if name not in known:
+            return [f"Start from shipped model is {name!r}, which does not exist. Shipped models: {', '.join(known)}."]
+        wrong = checkModelFolder(known[name])
+        return wrong or otherNetwork(contract.read_card(known[name])["network"], protocol._config().network)
+
+    def warnings(self, protocol: Any) -> List[str]:
+        coordinates = protocol.inputCoordinates.get()
+        warnings = [] if coordinates is None else self._labelWarnings(protocol, coordinates)
+        if coordinates is not None and coordinates.getSize() < FEW_PARTICLES:
+            warnings.append(
+                f"There are only {coordinates.getSize()} training particles; a useful picker needs about "
+                f"{FEW_PARTICLES} or more."
+            )
+        if protocol._config().network == "cryolo" and not protocol.usesGpu():
+            warnings.append(
+                "The network cryolo has 15 million weights; without a GPU its training takes minutes to hours, "
+                "depending on the steps. unet trains in minutes."
+            )
+        return warnings
+
+    def _labelWarnings(self, protocol: Any, coordinates: SetOfCoordinates) -> List[str]:
+        """What to think of with labels of 2-D classes, and with corrected picks."""
+        started = self._startFolder(protocol) is not None
+        if protocol._learnsFromClasses():
+            start = (
+                "Labels of 2-D classes tell nothing of particles that were not picked, and no model is chosen to start "
+                'from. Set "Start from shipped model" to general.'
+            )
+            score = (
+                "Minimum score of kept particles is empty. Good classes of faint particles also contain noise; 0.5 "
+                "leaves most of it out."
+            )
+            unscored = hasCandidates(coordinates) and protocol.minimumScore.get() is None
+            return ([] if started else [start]) + ([score] if unscored else [])
+        if not correctionsFolder(coordinates) or started:
+            return []
+        return [
+            "These picks were corrected by hand, and no model is chosen to start from. If some particles of the "
+            'corrected micrographs are not picked, set "Start from shipped model" to general.'
+        ]
+
+    def tell(self, protocol: Any, results: Sequence[Result]) -> List[str]:
+        return super().tell(protocol, results) + protocol._classLines()
+
+    def methods(self, protocol: Any) -> List[str]:
+        return super().methods(protocol) + protocol._classMethods()
+
+
+def _labelSets(protocol: Any) -> List[Tuple[str, SetOfCoordinates]]:
+    """[(name of the folder, set)] of the coordinates to write."""
+    found = [(word, getattr(protocol, word + "Coordinates").get()) for word in OTHER_LABELS]
+    return [("coordinates", protocol.inputCoordinates.get())] + [one for one in found if one[1] is not None]
+
+
+def _namesOf(protocol: Any) -> Dict[int, str]:
+    return micrographNames([m.clone() for m in protocol.inputCoordinates.get().getMicrographs()])
+
+
+def _shippedName(protocol: Any) -> str:
+    return (protocol.shippedModel.get() or "").strip()
+
+
+def _replaced(micrograph: Micrograph, byName: Dict[str, Any]) -> Any:
+    """The micrograph of the same name in the other set, with the id by which the coordinates know it."""
+    replacement = byName[micrograph.getMicName()].clone()
+    replacement.setObjId(micrograph.getObjId())
+    return replacement
+
+
+# ----- a structure
+class StructureToSimulate(MapOrModel):
+    """The structure, which is no parameter of the training."""
+
+    to: Tuple[str, ...] = ()
+
+    def valuesOf(self, protocol: Any, found: Any) -> Dict[str, Any]:
+        return {}
+
+    def filesOf(self, protocol: Any, found: Any) -> Dict[str, Any]:
+        return {}
+
+
+def _simulated(*names: str, when: str = "True", **arguments: Any) -> OptionsOf:
+    """Fields of the simulation."""
+    own = {name: dict(default=LIKE_REAL[name]) for name in names if name in LIKE_REAL}
+    return OptionsOf(
+        SimulateMicrographsConfig, *names, when=when, **{name: dict(arguments, **own.get(name, {})) for name in names}
+    )
+
+
+_CONTRAST = OwnName("simulated", "contrast", of=SimulateMicrographsConfig, expertLevel=LEVEL_ADVANCED)
+
+
+class FromStructure(TrainsOne[TrainPickerConfig, TrainPickerOutputs]):
+    """Simulated micrographs of the particle's structure, without any pick."""
+
+    WORD, _KIND = "a structure, without picks", "picker"
+    FORM = (
+        StructureToSimulate("inputStructure", STRUCTURE),
+        OwnMicrographs("ownMicrographs", former="inputMicrographs"),
+        OwnCtfs(),
+        _simulated("pixel_size", when=_NO_OWN, help=PIXEL_SIZE),
+        _simulated("count"),
+        _simulated("size", "particles", expertLevel=LEVEL_ADVANCED),
+        Section("Training"),
+        Options("network"),
+        Flag(
+            "startGeneral",
+            "Start from the general model",
+            "Continue from the shipped general model, if it has this network. It was also trained on real "
+            "micrographs, so that less training is needed. With No, or if there is no such model, training starts "
+            "from random weights; the summary states which.",
+            default=True,
+        ),
+        Options("steps"),
+        _simulated("snr"),
+        _simulated(*DEFOCUS, when=NO_CTF),
+        _simulated("astigmatism", when=NO_CTF, expertLevel=LEVEL_ADVANCED),
+        _simulated(*MICROSCOPE, when=_NO_OWN, expertLevel=LEVEL_ADVANCED),
+        _CONTRAST,
+        _simulated(
+            *("snr_max", "dose", "minimum_distance", "ice", "aggregates", "carbon", "gradient"),
+            expertLevel=LEVEL_ADVANCED,
+        ),
+    )
+    NOT_ON_FORM = {
+        **dict.fromkeys(("micrographs", "coordinates", "pixel_size"), "the simulated ones"),
+        "particle_diameter": "measured on the structure",
+        "start_from": "the general model",
+        **dict.fromkeys((*OTHER_LABELS, "labels", "expected_particles", "pu_criterion"), "all particles are known"),
+    }
+
+    def simulation(self, protocol: Any) -> SimulateMicrographsConfig:
+        """The config of the simulation."""
+        structure = protocol.inputStructure.get()
+        values = dict(structure=structureFileOf(structure), output=protocol._getExtraPath(SIMULATED_FOLDER))
+        config = readConfig(protocol, SimulateMicrographsConfig, **values, **_CONTRAST.values(protocol))
+        return likeOwn(config, structure, protocol.ownMicrographs.get(), protocol.inputCTF.get())
+
+    def run(self, protocol: Any, settings: Dict[str, Any]) -> None:
+        """Simulate, unless it is done; then train."""
+        folder, simulation = protocol._getExtraPath("simulation"), self.simulation(protocol)
+        pwutils.makePath(folder)
+        structure = structureForEngine(protocol.inputStructure.get(), folder)
+        simulation = dataclasses.replace(simulation, structure=structure)
+        protocol._forgetOther(simulation, folder, simulation.output, protocol.getModelFolder())
+        made = protocol._runOnce(simulation, simulation.output, folder=folder).outputs
+        names, paths = zip(*simulatedFiles(made.micrographs))
+        config = protocol._config(micrographs=paths, coordinates=made.coordinates)
+        protocol._train(config, protocol._getExtraPath("training"), names)
+
+    def completed(self, protocol: Any, config: TrainPickerConfig) -> TrainPickerConfig:
+        if protocol.inputStructure.get() is None:
+            return config
+        simulation, made = self.simulation(protocol), protocol._getExtraPath("simulation", RESULT_FILE)
+        # before the simulation any diameter will do for the form's checks
+        diameter = Result.read(made).outputs.particle_diameter if os.path.exists(made) else 100.0
+        return dataclasses.replace(
+            config,
+            micrographs=config.micrographs or (simulation.output,),
+            coordinates=config.coordinates or simulation.output,
+            pixel_size=simulation.pixel_size,
+            particle_diameter=diameter,
+            labels="complete",
+            start_from=self._generalFolder(protocol, config.network),
+        )
+
+    def settings(self, protocol: Any) -> Dict[str, Any]:
+        found = dict(super().settings(protocol), simulation=contract.config_to_dict(self.simulation(protocol)))
+        return {name: value for name, value in found.items() if name != "particle_diameter"}  # known after a step
+
+    def _generalFolder(self, protocol: Any, network: str) -> Optional[str]:
+        """Folder of the general model if training starts from it, else None."""
+        folder = shippedModels(Plugin.getEngineFolder()).get(GENERAL) if protocol.startGeneral.get() else None
+        return folder if folder and contract.read_card(folder)["network"] == network else None
+
+    def problems(self, protocol: Any) -> List[str]:
+        return formProblems(self.simulation(protocol))
+
+    def tell(self, protocol: Any, results: Sequence[Result]) -> List[str]:
+        lines = [line for result in results for line in super(FromStructure, self).tell(protocol, [result])]
+        trained = protocol._getExtraPath("training", REQUEST_FILE)
+        if not lines or not os.path.exists(trained):
+            return lines or [self.NOTHING_YET]
+        # as the request had it: the plugin may have another general model since
+        start = "the general model" if contract.Request.read(trained).config.start_from else "random weights"
+        return [*lines, f"Training started from {start}."]
+
+
+class CryodlProtTrainPicker(LearnsFromClasses, TrainsOneOf, OneRunBase):
+    """Train a neural network to pick particles: from labels, from a structure, or for molecules that it never saw.
+
+    In: coordinates of particles on a few micrographs, picked by hand or by any program; a few dozen particles on
+    two or more micrographs are enough. Boxes on background or contamination may be given as well, and regions to
+    leave out. Or a structure of the particle or of a near relative, of which micrographs like your own are simulated;
+    or many structures and labelled sets, for a general model. Six networks learn from the same labels: a U-Net of this
+    project, DeepPicker, DeepEM, crYOLO, Topaz and EMAN2. Out: a model for `cryodl - pick particles`. Its card says what
+    it was trained on and how well it does on micrographs held out. A stopped run continues where it was.
+    """
+
+    _label = "train picker"
+    WAYS = (FromPicks(), FromStructure(), FromManyKinds())
+    WHAT = (
+        "Train on",
+        "Labels: coordinates that you have, also corrected ones. A structure: micrographs are simulated, and nothing "
+        "need be picked. Many kinds of particles: a general model, which takes hours.",
+    )
+
+    def _insertAllSteps(self) -> None:
+        if isinstance(self._way(), FromPicks) and self._learnsFromClasses():
+            self._insertFunctionStep(self.classLabelsStep, self._classSettings(), needsGPU=False)
+        super()._insertAllSteps()
+
+    def classLabelsStep(self, settings: Dict[str, Any]) -> None:
         """Labels of the particles of kept and rejected classes; what was not classified is left out, weak candidates of
         our picks, too."""
-        coordinates, names = self.inputCoordinates.get(), self._names()
+        coordinates, names = self.inputCoordinates.get(), _namesOf(self)
+        self._writtenFiles()
         micrographs = [m.clone() for m in coordinates.getMicrographs()]
         pwutils.cleanPath(*[self.getModelFolder() + end for end in ("", ".partial")])  # of other labels
         self._makeClassLabels(
@@ -159,176 +463,3 @@ class CryodlProtTrainPicker(LearnsFromClasses, TrainsModel, CryodlProtBase, EMPr
             self.particleDiameter.get(),
             candidatesFolder(coordinates) if hasCandidates(coordinates) else self._getExtraPath("coordinates"),
         )
-
-    def _coordinatesFolder(self) -> str:
-        """Labels of 2-D classes, corrections of picks made by hand, or what writeLabelsStep wrote."""
-        if self._learnsFromClasses():
-            return self._classLabelsFolder()
-        return correctionsFolder(self.inputCoordinates.get()) or self._getExtraPath("coordinates")
-
-    def trainStep(self, settings: Dict[str, Any]) -> None:
-        names, micrographs = self._names(), self._labelledMicrographs()
-        config = self._config(**dict(self._engineValues(), micrographs=tuple(m.getFileName() for m in micrographs)))
-        self._train(config, self._getExtraPath(), [names[m.getObjId()] for m in micrographs])
-
-    def createOutputStep(self, settings: Dict[str, Any]) -> None:
-        classes = [self.keptParticles, self.classifiedParticles]
-        self._defineModel([self.inputCoordinates] + list(self._otherPointers().values()) + classes)
-
-    # ----- what the steps share
-    def _otherPointers(self) -> Dict[str, Any]:
-        """{word: pointer} of the labels that are given beside the particles."""
-        pointers = {word: getattr(self, word + "Coordinates") for word in OTHER_LABELS}
-        return {word: pointer for word, pointer in pointers.items() if pointer.get() is not None}
-
-    def _labelSets(self) -> Any:
-        """[(name of the folder, set)] of the coordinates to write."""
-        return [("coordinates", self.inputCoordinates.get())] + [(w, p.get()) for w, p in self._otherPointers().items()]
-
-    def _names(self) -> Any:
-        return micrographNames([m.clone() for m in self.inputCoordinates.get().getMicrographs()])
-
-    def _labelledMicrographs(self) -> Any:
-        """Micrograph objects (clones) with particles, background or contamination, in the set's order."""
-        labelled = set()
-        for word, coordinates in self._labelSets():
-            if word != "uncertain":  # a place that is left out teaches nothing
-                labelled.update(convert.positionsByMicrograph(coordinates))
-        micrographs = [m.clone() for m in self.inputCoordinates.get().getMicrographs() if m.getObjId() in labelled]
-        other = self.inputMicrographs.get()
-        if other is None:
-            return micrographs
-        byName = {m.getMicName(): m.clone() for m in other}
-        return [_replaced(m, byName) for m in micrographs]
-
-    def _engineValues(self) -> Any:
-        given = self._otherPointers()
-        micrographs = self.inputMicrographs.get() or self.inputCoordinates.get().getMicrographs()
-        folders = {word: self._getExtraPath(word) if word in given else None for word in OTHER_LABELS}
-        return dict(
-            folders,
-            micrographs=(micrographs.getFileName(),),
-            coordinates=self._coordinatesFolder(),
-            output=self.getModelFolder(),
-            pixel_size=micrographs.getSamplingRate(),
-            start_from=self._startFolder(),
-            threads=self.numberOfThreads.get(),
-        )
-
-    # ----- validation and information
-    def _checkInputs(self) -> List[str]:
-        coordinates = self.inputCoordinates.get()
-        others = {word: pointer.get() for word, pointer in self._otherPointers().items()}
-        errors = checkLabels(coordinates, others, self.inputMicrographs.get())
-        errors = errors or checkDiameter(self.particleDiameter.get(), coordinates.getMicrographs())
-        errors = errors or self._checkClasses(coordinates.getMicrographs()) or self._checkPicksOfClasses(coordinates)
-        return errors + self._checkExpected() + self._checkStartModel()
-
-    def _checkPicksOfClasses(self, coordinates: SetOfCoordinates) -> List[str]:
-        """What is wrong with the coordinates beside particles of 2-D classes."""
-        if not self._learnsFromClasses():
-            return []
-        if correctionsFolder(coordinates):
-            return [
-                "Particle coordinates were corrected by hand, and Particles kept in 2-D classes is given, too; the "
-                "corrections would not be learnt. Choose the picks before the correction, or leave the particles empty."
-            ]
-        if self.minimumScore.get() is None or hasCandidates(coordinates):
-            return []
-        return [
-            f"Minimum score of kept particles is {self.minimumScore.get():g}, but these coordinates have no scores of "
-            "our pickers. Leave it empty, or choose the output of cryodl - pick particles or auto-pick."
-        ]
-
-    def _checkExpected(self) -> List[str]:
-        """Labelled particles are part of the expected ones."""
-        expected, coordinates = self.expectedParticles.get(), self.inputCoordinates.get()
-        if expected is None or not self.evalParamCondition("expectedParticles"):
-            return []
-        labelled = coordinates.getSize() / max(1, len(convert.positionsByMicrograph(coordinates)))
-        if expected >= labelled:
-            return []
-        return [
-            f"Expected particles per micrograph is {expected:g}, but {labelled:.1f} are labelled on average. Give "
-            "the mean number of all particles, labelled or not."
-        ]
-
-    def _startFolder(self) -> Optional[str]:
-        """Folder of the model to start from; None for random weights."""
-        start, name = self.startModel.get(), (self.shippedModel.get() or "").strip()
-        if start is not None:
-            return start.getFolder()
-        return shippedModels(Plugin.getEngineFolder(), "picker").get(name, name) if name else None
-
-    def _checkStartModel(self) -> Any:
-        folder, name = self._startFolder(), (self.shippedModel.get() or "").strip()
-        if folder is None:
-            return []
-        known = shippedModels(Plugin.getEngineFolder(), "picker")
-        if self.startModel.get() is None and name not in known:
-            return [f"Start from shipped model is {name!r}, which does not exist. Shipped models: {', '.join(known)}."]
-        network, errors = self.getEnumText("network"), checkModelFolder(folder)
-        found = None if errors else contract.read_card(folder)["network"]
-        if not errors and found != network:
-            errors.append(
-                f"The model to start from has the network {found}, but Network is {network}. Choose the same "
-                "network, or another model."
-            )
-        return errors
-
-    def _warnings(self) -> List[str]:
-        coordinates = self.inputCoordinates.get()
-        warnings = [] if coordinates is None else self._labelWarnings(coordinates)
-        if coordinates is not None and coordinates.getSize() < FEW_PARTICLES:
-            warnings.append(
-                f"There are only {coordinates.getSize()} training particles; a useful picker needs about "
-                f"{FEW_PARTICLES} or more."
-            )
-        if self.getEnumText("network") == "cryolo" and not self.usesGpu():
-            warnings.append(
-                "The network cryolo has 15 million weights; without a GPU its training takes minutes to hours, "
-                "depending on the steps. unet trains in minutes."
-            )
-        return warnings
-
-    def _labelWarnings(self, coordinates: SetOfCoordinates) -> List[str]:
-        """What to think of with labels of 2-D classes, and with corrected picks."""
-        started = self._startFolder() is not None
-        if self._learnsFromClasses():
-            start = (
-                "Labels of 2-D classes tell nothing of particles that were not picked, and no model is chosen to start "
-                'from. Set "Start from shipped model" to general.'
-            )
-            score = (
-                "Minimum score of kept particles is empty. Good classes of faint particles also contain noise; 0.5 "
-                "leaves most of it out."
-            )
-            unscored = hasCandidates(coordinates) and self.minimumScore.get() is None
-            return ([] if started else [start]) + ([score] if unscored else [])
-        if not correctionsFolder(coordinates) or started:
-            return []
-        return [
-            "These picks were corrected by hand, and no model is chosen to start from. If some particles of the "
-            'corrected micrographs are not picked, set "Start from shipped model" to general.'
-        ]
-
-    def _tell(self, results: Sequence[Result]) -> List[str]:
-        card = self._card()
-        return (["No model yet."] if card is None else trainingLines(card)) + self._classLines()
-
-    def _methods(self) -> List[str]:
-        card = self._card()
-        return [] if card is None else [trainingInWords(card), *self._classMethods()]
-
-
-def _helpOfBoxes(info: Any) -> str:
-    return (
-        f"{info.help}\n\nThey must belong to the same set of micrographs as the particles.\n\nEmpty: {info.none_means}."
-    )
-
-
-def _replaced(micrograph: Micrograph, byName: Dict[str, Any]) -> Any:
-    """The micrograph of the same name in the other set, with the id by which the coordinates know it."""
-    replacement = byName[micrograph.getMicName()].clone()
-    replacement.setObjId(micrograph.getObjId())
-    return replacement

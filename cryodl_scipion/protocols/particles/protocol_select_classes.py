@@ -11,8 +11,8 @@ from pyworkflow.protocol.params import Form
 from ...convert.particles.classes2d import classRows, keepClasses, keptIds, signalCut
 from ...engine.cryodl import contract
 from ...form import addConfigParams, formProblems, readConfig
-from ..form_parts import addPointer
 from ..inputs import PluginProtocol, WithoutEngine
+from ..kinds import Pointing
 from ..protocol_base import possibleOutputs
 
 
@@ -30,14 +30,8 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
 
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
-        addPointer(
-            form,
-            "inputClasses",
-            "SetOfClasses2D",
-            "2-D classes",
-            "Classes of *cryodl - classify particles in 2d*, which have scores.",
-            important=True,
-        )
+        help = "Classes of *cryodl - classify particles in 2d*, which have scores."
+        Pointing("inputClasses", help, label="2-D classes", pointerClass="SetOfClasses2D").addTo(form, self)
         addConfigParams(
             form,
             contract.SelectClassesConfig,

@@ -6,7 +6,6 @@ from typing import List
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import TrainDenoiserConfig
 from ...engine.cryodl.contract.particles.denoising import TrainDenoiserOutputs
-from ..engine_protocol import EngineProtocol
 from ..kinds import MapsOrModels, Options, Section, StartModel
 from ..methods import citationsOf
 from ..training import TrainRun
@@ -86,5 +85,3 @@ class CryodlProtTrainDenoiser(TrainRun[TrainDenoiserConfig, TrainDenoiserOutputs
             for particles, structure in zip(sets, structures * (len(sets) if len(structures) == 1 else 1)):
                 warnings += scaleWarnings(particles, structure)
         return list(dict.fromkeys(warnings))
-
-    _tell, _methods = EngineProtocol._tell, EngineProtocol._methods  # the engine says it

@@ -18,13 +18,10 @@ from ...engine.cryodl.contract import TrainClassifierConfig, TrainDetectorConfig
 from ...engine.cryodl.contract.tomograms.classifying import TrainClassifierOutputs
 from ...engine.cryodl.contract.tomograms.detecting import TrainDetectorOutputs
 from ...engine.cryodl.contract.tomograms.segmenting import TrainSegmenterOutputs
-from ...objects import CryodlModel
 from ..checks import checkModelFolder, listed
-from ..engine_protocol import ConfigT, MadeT
-from ..kinds import Choice, FormPart, ModelOfProject, Options, OwnName, PointingMany, Section, StartModel
+from ..kinds import Choice, FormPart, ModelOfProject, Options, OwnName, PointingMany, Section, StartModel, otherNetwork
 from ..model_field import addShippedModels, checkShippedModels, shippedFolders, shippedNames, startable
-from ..one_of import OfWay, OneOf, Way
-from ..training import TrainsModel
+from ..training import TrainsOne, TrainsOneOf
 from .tomogram_checks import checkLabelField, checkPaired
 from .tomogram_kinds import TILTS, Annotations, LabelledSubtomograms, LabelVolumes, LinkedTomograms, LinksToTomograms
 from .tomograms_base import SubtomogramsBase, TomogramsBase
@@ -33,19 +30,6 @@ DRAWN, LABELLED = 0, 1
 _DRAWN, _LABELLED = (f"labelsFrom == {kind}" for kind in (DRAWN, LABELLED))
 # Networks that are trained by gradients, unlike the likelihood.
 _LEARNS = f"classifierNetwork != {contract.CLASSIFIER_NETWORKS.index('likelihood')}"
-
-
-class TrainsOne(Way[ConfigT, MadeT]):
-    """A way that trains a model of a kind."""
-
-    _KIND, NOTHING_YET = "", "No model yet."
-
-    def makeOutputs(self, protocol: Any, made: MadeT) -> Dict[str, Any]:
-        return dict(outputModel=CryodlModel.fromFolder(protocol.getModelFolder()))
-
-    def citations(self, protocol: Any) -> List[str]:
-        own = contract.network_citations(self._KIND, protocol._config().network)
-        return ["cryodl", *dict.fromkeys((*self.CITES, *own))]
 
 
 # ----- a feature
@@ -160,12 +144,7 @@ class OfFeature(TrainsOne[TrainSegmenterConfig, TrainSegmenterOutputs]):
         if len(shippedNames(protocol)) + (protocol.inputModel.get() is not None) > 1:
             return ["There is more than one model to start from. Choose one."]
         errors = [] if folder is None else checkModelFolder(folder, self._KIND)
-        if folder is None or errors or contract.read_card(folder)["network"] == network:
-            return errors
-        return [
-            f"The model to start from has the network {contract.read_card(folder)['network']}, but Network is "
-            f"{network}. Choose the same network, or another model."
-        ]
+        return errors or ([] if folder is None else otherNetwork(contract.read_card(folder)["network"], network))
 
     def warnings(self, protocol: Any) -> List[str]:
         annotations = protocol.inputAnnotations.get() if protocol.labelsFrom.get() == DRAWN else None
@@ -290,7 +269,7 @@ class OfClasses(TrainsOne[TrainClassifierConfig, TrainClassifierOutputs]):
         ]
 
 
-class CryodlProtTrainTomograms(TrainsModel, OneOf[Any, Any], TomogramsBase, SubtomogramsBase):
+class CryodlProtTrainTomograms(TrainsOneOf, TomogramsBase, SubtomogramsBase):
     """Train a network on tomograms: to find one feature, particles of some species, or classes of subtomograms.
 
     In: for a feature annotations (tiles on which it was drawn, and tiles without it), or tomograms with TomoMasks in
@@ -308,16 +287,3 @@ class CryodlProtTrainTomograms(TrainsModel, OneOf[Any, Any], TomogramsBase, Subt
         "subtomogram shows.",
     )
     WAYS = (OfFeature(), OfSpecies(), OfClasses())
-
-    _KIND: Any = OfWay()
-
-    def _output(self) -> str:
-        return self.getModelFolder()
-
-    def runStep(self, settings: Dict[str, Any]) -> None:
-        """Train, or go on with a training of the same settings."""
-        files = self._writtenFiles()
-        self._train(self._config(**files), self._getExtraPath(), files.get("names", ()))
-
-    def _citations(self) -> List[str]:
-        return OneOf._citations(self)

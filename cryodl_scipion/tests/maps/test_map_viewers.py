@@ -15,6 +15,7 @@ from ...protocols import (
     CryodlProtCompareModels,
     CryodlProtEvaluateMap,
     CryodlProtImproveMap,
+    CryodlProtSimulate,
     CryodlProtSimulateHalfMaps,
     CryodlProtTrainMapImprover,
 )
@@ -23,16 +24,17 @@ from ...viewers import chimera
 from ...viewers.maps import viewer_evaluate_map
 from ...viewers.maps.linked_maps_window import LinkedSlices
 from ...viewers.maps.viewer_evaluate_map import CryodlEvaluateMapViewer
-from ...viewers.maps.viewer_improve_map import CryodlImproveMapViewer, CryodlSimulateHalfMapsViewer, chimeraScript
+from ...viewers.maps.viewer_improve_map import CryodlImproveMapViewer, chimeraScript
 from ...viewers.model_window import cardLines
 from ...viewers.viewer_model import CryodlTrainViewer
+from ...viewers.viewer_simulate import CryodlSimulateViewer
 from ..map_sets import ATOMS, SHAPE, MapsTest, writeMap
 from ..viewer_panels import PanelsTest
 
 PANELS = {
     CryodlProtImproveMap: CryodlImproveMapViewer,
     CryodlProtEvaluateMap: CryodlEvaluateMapViewer,
-    CryodlProtSimulateHalfMaps: CryodlSimulateHalfMapsViewer,
+    CryodlProtSimulate: CryodlSimulateViewer,
 }
 
 

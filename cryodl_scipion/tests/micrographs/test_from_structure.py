@@ -113,7 +113,7 @@ class TestCryodlFromStructure(CryodlTest):
         )
         theirs, ours = (
             np.array(readColumns(p, columns, (float,) * len(columns), "particles"))
-            for p in (path, os.path.join(self.simulated.getSimulatedFolder(), "particles.star"))
+            for p in (path, os.path.join(self.simulated._output(), "particles.star"))
         )
         self.assertGreater(len(theirs), 20)
         rotation = (theirs[:, :3] - ours[:, :3] + 180) % 360 - 180

@@ -31,7 +31,7 @@ class TestCryodlPickByHand(PickTest):
         self.assertAlmostEqual(after[2][0][2], before[2][0][2], 4, "scores stay")
         self.assertEqual(protocol.outputCoordinates._cryodlDiameter.get(), 120)
         self.assertIn("By hand", " ".join(protocol.summary()))
-        self.assertIn("picked or corrected by hand", " ".join(protocol.methods()))
+        self.assertEqual(protocol._methods(), ["pick-by-hand was used."])
 
     def test_picks_can_begin_with_nothing_and_an_empty_form_says_what_is_missing(self):
         protocol = self.makeProtocol(CryodlProtPickByHand, particleDiameter=120)
@@ -48,11 +48,10 @@ class TestCryodlPickByHand(PickTest):
         protocol = self.makeProtocol(CryodlProtTrainPicker, pointers, particleDiameter=120, useGpu=False)
         self.assertEqual(protocol.validate(), [])
         self.assertIn("Start from shipped model", " ".join(protocol.warnings()))
-        values = protocol._engineValues()
-        self.assertEqual(values["coordinates"], corrected._getExtraPath("picks"))
+        self.assertEqual(protocol._config().coordinates, corrected._getExtraPath("picks"))
         protocol.shippedModel.set("general")
         self.assertEqual(protocol.warnings() + protocol.validate(), [])
-        self.assertEqual(os.path.basename(protocol._engineValues()["start_from"]), "general")
+        self.assertEqual(os.path.basename(protocol._config().start_from), "general")
         protocol.shippedModel.set("nonsense")
         self.assertIn("'nonsense', which does not exist", " ".join(protocol.validate()))
         self.proj.launchProtocol(corrected, wait=True)  # continued: the window opens again
@@ -79,4 +78,4 @@ class TestCryodlPickByHand(PickTest):
         made = [p for p in self.proj.getRuns() if isinstance(p, CryodlProtPickByHand)][-1]
         self.assertEqual(made.inputCoordinates.getUniqueId(), f"{picked.getObjId()}.outputCoordinates")
         self.assertEqual(made.particleDiameter.get(), 120)
-        self.assertEqual(contract.check(made._config(**made._engineValues())), [])
+        self.assertEqual(contract.check(made._config()), [])

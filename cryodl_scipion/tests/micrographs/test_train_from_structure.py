@@ -15,7 +15,7 @@ class TestCryodlTrainFromStructure(SimulateTest):
         return self.simulate(pointers, CryodlProtTrainFromStructure, **values)
 
     def test_a_structure_becomes_a_model(self):
-        protocol = self.train(steps=7, contrast=1, network=4)
+        protocol = self.train(steps=7, contrast=1, network=4)  # as a workflow of 0.1.0 says it
         self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
         self.assertEqual((protocol.outputModel.getNetwork(), protocol.outputModel.getParticleDiameter()), ("topaz", 60))
         config = self.request(protocol, "training")
@@ -26,9 +26,9 @@ class TestCryodlTrainFromStructure(SimulateTest):
         asked = contract.Request.read(protocol._getExtraPath("training", "request.json"))
         self.assertEqual(asked.names, ("simulated_0001", "simulated_0002", "simulated_0003"))
         text = "\n".join(protocol.summary())
-        for words in ("*6 simulated particles* of 60 Å", "Trained on 6 particles of 3 micrographs", "random weights"):
+        for words in ("simulate-micrographs told this", "train-picker told this", "started from random weights"):
             self.assertIn(words, text)
-        self.assertEqual(len(protocol._methods()), 2)
+        self.assertEqual(protocol._methods(), ["simulate-micrographs was used.", "train-picker was used."])
         self.assertIn("Bepler2019", protocol._citations())
 
     def test_it_starts_from_the_general_model_of_the_same_network(self):
@@ -37,30 +37,31 @@ class TestCryodlTrainFromStructure(SimulateTest):
         protocol = self.makeProtocol(CryodlProtTrainFromStructure, self.inputs, **SMALL)
         self.addCleanup(setattr, Plugin, "getEngineFolder", Plugin.getEngineFolder)
         Plugin.getEngineFolder = classmethod(lambda cls: engine)
-        self.assertEqual(protocol._engineValues()["start_from"], general)
+        self.assertEqual(protocol._config().start_from, general)
         protocol.network.set(1)
-        self.assertIsNone(protocol._engineValues()["start_from"])
+        self.assertIsNone(protocol._config().start_from)
         protocol.network.set(0)
         protocol.startGeneral.set(False)
-        self.assertIsNone(protocol._engineValues()["start_from"])
+        self.assertIsNone(protocol._config().start_from)
 
     def test_a_killed_training_continues_and_other_micrographs_train_anew(self):
         os.environ["FAKE_ENGINE_DIE_AFTER"] = "3"
         try:
             protocol = self.train()
             self.assertTrue(protocol.isFailed())
-            simulated = os.stat(protocol.getSimulatedFolder()).st_mtime_ns
+            simulated = os.stat(protocol._getExtraPath("simulated")).st_mtime_ns
             self.proj.launchProtocol(protocol, wait=True)
         finally:
             del os.environ["FAKE_ENGINE_DIE_AFTER"]
         self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
-        self.assertEqual(os.stat(protocol.getSimulatedFolder()).st_mtime_ns, simulated)
+        self.assertEqual(os.stat(protocol._getExtraPath("simulated")).st_mtime_ns, simulated)
         protocol.snr.set(0.1)
         self.proj.launchProtocol(protocol, wait=True)
         self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
-        trained, simulated = (os.stat(f()).st_mtime_ns for f in (protocol.getModelFolder, protocol.getSimulatedFolder))
+        folders = protocol.getModelFolder(), protocol._getExtraPath("simulated")
+        trained, simulated = (os.stat(folder).st_mtime_ns for folder in folders)
         self.assertGreater(trained, simulated)
-        self.assertEqual(self.request(protocol).snr, 0.1)
+        self.assertEqual(self.request(protocol, "simulation").snr, 0.1)
 
     def test_wrong_values_of_both_halves_are_named(self):
         def errors(**values):

@@ -30,6 +30,7 @@ from ...viewers.particles.viewer_denoise import CryodlEvaluateViewer, CryodlGall
 from ...viewers.particles.viewer_identify import CryodlIdentifyViewer, rankingRows
 from ...viewers.particles.viewer_orient import CryodlIntegrityViewer, CryodlOrientationsViewer
 from ...viewers.viewer_model import CryodlTrainViewer
+from ...viewers.viewer_simulate import CryodlSimulateViewer
 from ..particle_sets import BOX, COUNT, PIXEL_SIZE, ParticlesTest, addTo
 from ..viewer_panels import PanelsTest
 
@@ -165,7 +166,7 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
         others = {
             CryodlProtTrainDenoiser: CryodlTrainViewer,
             CryodlProtDenoise: CryodlParticlesViewer,
-            CryodlProtSimulateParticles: CryodlParticlesViewer,
+            CryodlProtSimulateParticles: CryodlSimulateViewer,
         }
         for protocolClass, viewerClass in list(PANELS.items()) + list(others.items()):
             self.assertEqual(found(self.newProtocol(protocolClass)), [viewerClass])

@@ -81,7 +81,7 @@ class TestCryodlSimulateParticles(ParticlesTest):
 
     def test_a_changed_run_begins_anew(self):
         protocol = self.finished(self.simulate())
-        protocol.count.set(5)
+        protocol.particleCount.set(5)
         self.proj.launchProtocol(protocol, wait=True)
         self.assertEqual(self.finished(protocol).outputParticles.getSize(), 5)
 

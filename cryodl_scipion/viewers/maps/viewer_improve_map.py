@@ -9,8 +9,7 @@ from pwem.objects import Volume
 from ...convert.structures import structureFileOf
 from ...engine.cryodl.contract import half_map_verdict
 from ...engine.cryodl.contract.maps.improving import ImproveMapOutputs
-from ...engine.cryodl.contract.maps.simulating import SimulateHalfMapsOutputs
-from ...protocols import CryodlProtImproveMap, CryodlProtSimulateHalfMaps
+from ...protocols import CryodlProtImproveMap
 from ..chimera import chimeraViews
 from ..panels_viewer import Panel, PanelsViewer
 from ..pictures_window import PicturesWindow
@@ -141,37 +140,3 @@ def chimeraScript(made: Sequence[ImproveMapOutputs]) -> str:
         if position:
             lines.append(f"volume #{shown} hide")
     return "\n".join(lines) + "\n"
-
-
-class CryodlSimulateHalfMapsViewer(PanelsViewer):
-    """What `Analyze results` opens for simulated half-maps."""
-
-    _label = "simulated maps viewer"
-    _targets = [CryodlProtSimulateHalfMaps]
-    _SECTION = "Simulated maps"
-    _PANELS = (
-        Panel(
-            "showSlices",
-            "Maps and ground truth, slice by slice",
-            "Full map, one half-map and ground truth at the same position, across all three axes.",
-        ),
-        Panel("showInChimera", "Map in ChimeraX", "Opens ChimeraX, if Scipion's plugin for it is installed."),
-    )
-    _WAIT = "There are no maps yet. Wait until the run has finished."
-
-    def _data(self) -> Optional[SimulateHalfMapsOutputs]:
-        result = self.protocol._result()
-        return (
-            result.outputs if result is not None and getattr(self.protocol, "outputVolume", None) is not None else None
-        )
-
-    def _showSlices(self, made: Any) -> List[str]:
-        group = {"full map": made.full, "half-map 1": made.half1, "ground truth": made.ground_truth}
-        return [
-            WindowView(
-                LinkedMapsWindow, self.getTkRoot(), {"simulated": group}, f"Simulated: {self.protocol.getRunName()}"
-            )
-        ]
-
-    def _showInChimera(self, made: SimulateHalfMapsOutputs) -> List[Any]:
-        return chimeraViews(self, made.full, "map")

@@ -10,13 +10,7 @@ from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
 from ...convert.micrographs.rounds import bestRound, picksOfRound, readRounds, roundInWords
 from ...engine.cryodl.contract import score_text
-from ...protocols import (
-    CryodlProtPick,
-    CryodlProtPickByHand,
-    CryodlProtPickFilaments,
-    CryodlProtSimulate,
-    CryodlProtThresholdPicks,
-)
+from ...protocols import CryodlProtPick, CryodlProtPickByHand, CryodlProtPickFilaments, CryodlProtThresholdPicks
 from ..panels_viewer import Panel, PanelsViewer
 from ..plots import drawHistogram, drawPerMicrograph, drawRounds
 from ..subsets import outputName, startedRun, startRun
@@ -248,19 +242,3 @@ class CryodlPickViewer(PanelsViewer):
     _label = "picking viewer"
     _targets = [CryodlProtPick]
     WAYS = (CryodlPickProtocolViewer, CryodlPickProtocolViewer, CryodlAutoPickViewer)
-
-
-class CryodlSimulateViewer(Viewer):
-    """What `Analyze results` opens for a simulation: the micrographs with their known particles."""
-
-    _name = "cryodl simulated micrographs"
-    _targets = [CryodlProtSimulate]
-    _environments = [DESKTOP_TKINTER]
-
-    def _visualize(self, obj: Any, **kwargs: Any) -> List[str]:
-        coordinates = getattr(obj, "outputCoordinates", None)
-        if coordinates is None:
-            return [
-                self.infoMessage("There are no micrographs yet. Wait until the simulation is finished.", "Nothing yet")
-            ]
-        return [WindowView(PicksWindow, self.getTkRoot(), PicksData.ofSet(coordinates), self._name)]

@@ -7,12 +7,7 @@ from pwem.objects import SetOfParticles
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
 from ...convert.particles.denoised import denoiserOf
-from ...protocols import (
-    CryodlProtDenoise,
-    CryodlProtEvaluateDenoiser,
-    CryodlProtExtractParticles,
-    CryodlProtSimulateParticles,
-)
+from ...protocols import CryodlProtDenoise, CryodlProtEvaluateDenoiser, CryodlProtExtractParticles
 from ..evaluation_words import PICTURES, TITLES, picturesIn, tableRows, verdictOf
 from ..gallery_data import Gallery
 from ..gallery_window import GalleryWindow
@@ -40,18 +35,17 @@ class CryodlGalleryViewer(Viewer):
 
 
 class CryodlParticlesViewer(Viewer):
-    """What `Analyze results` opens for runs that make particles: a gallery, beside the ground truth of simulated
-    ones."""
+    """What `Analyze results` opens for runs that make particles: a gallery."""
 
     _name = "cryodl particles"
-    _targets = [CryodlProtDenoise, CryodlProtExtractParticles, CryodlProtSimulateParticles]
+    _targets = [CryodlProtDenoise, CryodlProtExtractParticles]
     _environments = [DESKTOP_TKINTER]
 
     def _visualize(self, obj: Any, **kwargs: Any) -> List[str]:
         particles = getattr(obj, "outputParticles", None)
         if particles is None:
             return [self.infoMessage("There are no particles yet. Wait until the run has finished.", "Nothing yet")]
-        data = Gallery.ofSet(particles, ground_truth=getattr(obj, "outputClean", None))
+        data = Gallery.ofSet(particles)
         subset = itemsSubset(self, particles, "particle")
         return [WindowView(GalleryWindow, self.getTkRoot(), data, obj.getRunName(), None, subset)]
 

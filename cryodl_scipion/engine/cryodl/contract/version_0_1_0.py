@@ -32,9 +32,13 @@ PROTOCOLS: typing.Dict[str, typing.Tuple[str, typing.Dict[str, typing.Any]]] = {
     "CryodlProtRawParticles": ("CryodlProtDenoise", {"what": 1}),
     "CryodlProtPickTemplates": ("CryodlProtPick", {"method": 1}),
     "CryodlProtMeasureMembranes": ("CryodlProtPickFeatures", {"what": 1}),
+    "CryodlProtSimulateHalfMaps": ("CryodlProtSimulate", {"what": 2}),
+    "CryodlProtSimulateParticles": ("CryodlProtSimulate", {"what": 1}),
     "CryodlProtSimulateSubtomograms": ("CryodlProtSimulateTomograms", {"what": 1}),
     "CryodlProtTrainClassifier": ("CryodlProtTrainTomograms", {"what": 2}),
     "CryodlProtTrainDetector": ("CryodlProtTrainTomograms", {"what": 1}),
+    "CryodlProtTrainFromStructure": ("CryodlProtTrainPicker", {"what": 1}),
+    "CryodlProtTrainGeneral": ("CryodlProtTrainPicker", {"what": 2}),
     "CryodlProtTrainSegmenter": ("CryodlProtTrainTomograms", {"what": 0}),
 }
 # {command: {option then: option now}}, as field names: minimum_score. The command's name is the present one, or that of

@@ -2,6 +2,7 @@
 """`cryodl simulate-micrographs`: files that gemmi and RELION read, the same after a stop, and bad input in one
 sentence."""
 
+import re
 import shutil
 import subprocess
 
@@ -146,7 +147,13 @@ def test_all_that_spoils_micrographs_at_once(folder):
 
 
 def test_without_spoilers_there_is_no_mask_and_no_stack(folder):
-    outputs = simulate().outputs
+    result = simulate()
+    outputs = result.outputs
+    assert re.match(
+        r"^2 micrographs with \d+ particles of map.mrc were simulated with cryodl \S+ at 4 Å/px and 300 kV, with "
+        r"defoci from 8000 to 25000 Å, 40 e/Å² and a signal-to-noise ratio of 0.05.$",
+        result.methods[0],
+    )
     assert outputs["masks"] is None and outputs["particle_stack"] is None
     assert {p.name for p in (folder / "sim").iterdir()} == {"micrographs", "coordinates", "ctf"}
 

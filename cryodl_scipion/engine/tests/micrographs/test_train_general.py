@@ -8,7 +8,7 @@ import pytest
 from synthetic import write_mrc
 
 from cryodl.cli import main
-from cryodl.contract import check_model
+from cryodl.contract import Result, check_model
 from cryodl.io.coordinates import write_coordinates
 from cryodl.micrographs.pickers.general import read_sets
 
@@ -50,7 +50,7 @@ def _run(tmp_path, *options):
 
 def test_a_small_training_gives_a_model_that_says_what_it_learnt_from(tmp_path, table):
     partial = ("--real-marks", "partial", "--real-fraction", "0.4", "--start-from", "general")
-    assert _run(tmp_path, "--sets", str(table), *partial) == 0
+    assert _run(tmp_path, "--sets", str(table), *partial, "--result", str(tmp_path / "result.json")) == 0
     card = check_model(tmp_path / "model", "picker")
     assert (card["training"]["real_marks"], card["training"]["real_fraction"]) == ("partial", 0.4)
     assert card["general"] is True and card["training"]["real_sets"] == ["noise"]
@@ -64,6 +64,11 @@ def test_a_small_training_gives_a_model_that_says_what_it_learnt_from(tmp_path, 
         "weights.safetensors",
     ]
     assert (tmp_path / "model/reliability.png").read_bytes().startswith(b"\x89PNG")
+    result = Result.read(tmp_path / "result.json")
+    text = "\n".join(result.summary)
+    for words in ("It estimates the particles' size", "1 labelled set", "6 simulated micrographs", "4 artificial"):
+        assert words in text
+    assert "on 6 simulated micrographs of" in result.methods[0]
 
 
 def test_another_network_gives_a_general_model_that_picks_at_a_stated_diameter(tmp_path, capsys):

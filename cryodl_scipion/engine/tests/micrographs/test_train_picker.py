@@ -3,6 +3,7 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -76,6 +77,20 @@ def test_the_card_says_what_others_need(trained):
     assert all(0 <= card["validation"][k] <= 1 for k in ("f1", "precision", "recall", "average_precision"))
     assert set(card["versions"]) == {"cryodl", "torch"} and result.outputs["threshold"] == card["threshold"]
     read_model(folder / "model", "picker")
+
+
+def test_summary_and_methods_say_what_was_learned_where(trained):
+    _, result, card = trained
+    count, score = card["training"]["particles"], card["validation"]["f1"]
+    assert re.match(
+        rf"^The model model for particles of 120 Å, a U-Net, was trained on {count} particles of 2 micrographs with "
+        rf"cryodl \S+ in 10 steps, from complete labels; on 1 micrograph held out for validation its F1 was "
+        rf"{score:.3f} and its average precision [01].\d+, at a score threshold of 0.\d+.$",
+        result.methods[0],
+    )
+    text = "\n".join(result.summary)
+    for words in ("120 Å", f"{count} particles of 2 micrographs", "1 more for validation", f"F1 {score:.3f}", " ± "):
+        assert words in text
 
 
 def test_the_table_has_the_columns_that_viewers_read(trained):

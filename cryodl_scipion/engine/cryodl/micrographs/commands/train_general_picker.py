@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ...contract import TrainGeneralPickerConfig, read_card
+from ...contract import TrainGeneralPickerConfig, counted, read_card
 from ...contract.micrographs.training import TrainGeneralPickerOutputs
 from ...core.calibration import calibrate, expected_calibration_error, fit_calibration
 from ...core.matching import score_matched
@@ -60,11 +60,9 @@ def train_general_picker(config: TrainGeneralPickerConfig, run: Run) -> TrainGen
     plot_reliability(hits.hit, calibrate(hits.raw, card["calibration"]), training.folder / "reliability.png")
     training.finish(card, task.networks["picker"].state_dict())
     metrics = card["validation"]
-    run.summary(
-        f"Model: {config.output} (on simulated micrographs of held-out structures: F1 {metrics['f1']:.3f}, average "
-        f"precision {metrics['average_precision']:.3f}, expected calibration error "
-        f"{metrics['calibration_error']:.3f})"
-    )
+    lines = _in_words(card)
+    run.summary(f"Model: {config.output}", *lines)
+    run.methods(" ".join(lines))
     return TrainGeneralPickerOutputs(
         model=str(config.output),
         threshold=card["threshold"],
@@ -74,6 +72,21 @@ def train_general_picker(config: TrainGeneralPickerConfig, run: Run) -> TrainGen
         procedural=config.procedural,
         real_sets=[s.name for s in material.real],
     )
+
+
+def _in_words(card: dict[str, typing.Any]) -> list[str]:
+    """What was learnt from what, and how well."""
+    training, metrics = card["training"], card["validation"]
+    size = "It estimates the particles' size" if card.get("tells_size") else "It needs the particles' diameter"
+    return [
+        f"General model {card['name']}, network {card['network']}. {size}.",
+        f"Trained on {training['simulated_micrographs']} simulated micrographs of "
+        f"{counted(len(training['structures']), 'structure')} and {training['made_up']} artificial assemblies, and on "
+        f"{counted(len(training['real_sets']), 'labelled set')}; {counted(training['steps'], 'step')}, stopped: "
+        f"{training['stop_reason']}.",
+        f"On simulated micrographs of structures that it did not learn from: F1 {metrics['f1']:.3f}, average precision "
+        f"{metrics['average_precision']:.3f}, expected calibration error {metrics['calibration_error']:.3f}.",
+    ]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training of a picker on many kinds of particles, for molecules that it never saw."""
+
+import csv
+import dataclasses
+import os
+from typing import Any, Dict, List, Tuple
+
+import pyworkflow.utils as pwutils
+from pwem.objects import EMSet, SetOfCoordinates
+from pyworkflow.protocol import params
+
+from ... import Plugin
+from ...convert.micrograph_names import imageEnding, micrographNames
+from ...convert.micrographs import coordinates as convert
+from ...convert.models import shippedModels
+from ...convert.structures import patternProblems, structureFileOf
+from ...engine.cryodl import contract
+from ...engine.cryodl.contract import TrainGeneralPickerConfig, counted
+from ...engine.cryodl.contract.micrographs.training import TrainGeneralPickerOutputs
+from ..checks import checkDiameter, checkLabels, checkModelFolder
+from ..kinds import Flag, Options, Own, OwnName, PointingMany, Section, StartModel
+from ..model_field import GENERAL
+from ..training import TrainsOne
+
+
+class StructuresToSimulate(PointingMany):
+    """Structures, or sets of atomic models; the form's files are added."""
+
+    CLASSES = "AtomStruct,SetOfAtomStructs,Volume"
+
+
+class LabelledSets(PointingMany):
+    """Coordinates of real particles, as the engine's table of sets, with links to their micrographs and the coordinates
+    beside it."""
+
+    CLASSES, LABEL, to = "SetOfCoordinates", "Labelled sets", ("sets",)
+
+    def values(self, protocol: Any) -> Dict[str, Any]:
+        return dict(sets=os.path.join(self._folder(protocol), "sets.csv") if self.objects(protocol) else None)
+
+    def filesOf(self, protocol: Any, found: List[SetOfCoordinates]) -> Dict[str, Any]:
+        folder = self._folder(protocol)
+        pwutils.cleanPath(folder)
+        rows = [["name", "micrographs", "coordinates", "pixel_size", "particle_diameter"]]
+        for number, (coordinates, diameter) in enumerate(zip(found, _diameters(protocol)), 1):
+            name = f"set_{number}"
+            _writeSet(os.path.join(folder, name), coordinates)
+            pixelSize = coordinates.getMicrographs().getSamplingRate()
+            rows.append([name, f"{name}/micrographs/*", f"{name}/coordinates", str(pixelSize), str(diameter)])
+        with open(os.path.join(folder, "sets.csv"), "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(rows)
+        return {}
+
+    def identity(self, protocol: Any) -> Dict[str, Any]:
+        return dict(sizes=[(one.getFileName(), one.getSize()) for one in self.objects(protocol)])
+
+    def check(self, protocol: Any, found: List[SetOfCoordinates]) -> List[str]:
+        return [wrong for one in found for wrong in checkLabels(one, {}, None)]
+
+    @staticmethod
+    def _folder(protocol: Any) -> str:
+        return protocol._getExtraPath("sets")
+
+
+def _writeSet(folder: str, coordinates: SetOfCoordinates) -> None:
+    files, labels = (os.path.join(folder, word) for word in ("micrographs", "coordinates"))
+    pwutils.makePath(files, labels)
+    micrographs = [m.clone() for m in coordinates.getMicrographs()]
+    names, positions = micrographNames(micrographs), convert.positionsByMicrograph(coordinates)
+    for micrograph in micrographs:
+        if micrograph.getObjId() not in positions:
+            continue
+        name, path = names[micrograph.getObjId()], os.path.abspath(micrograph.getFileName())
+        os.symlink(path, os.path.join(files, name + imageEnding(path)))
+        convert.writePositions(labels, name, positions[micrograph.getObjId()])
+
+
+def _diameters(protocol: Any) -> List[float]:
+    """Å of the labelled sets. Raises ValueError for words that are no numbers."""
+    return [float(word) for word in (protocol.diameters.get() or "").split(",") if word.strip()]
+
+
+class StartGeneral(StartModel):
+    """The general model to continue from, which is checked with the shipped one."""
+
+    def check(self, protocol: Any, found: Any) -> List[str]:
+        return []
+
+
+class FromManyKinds(TrainsOne[TrainGeneralPickerConfig, TrainGeneralPickerOutputs]):
+    """A general model, of structures and labelled sets."""
+
+    WORD, _KIND = "many kinds of particles", "picker"
+    FORM = (
+        StructuresToSimulate(
+            "simulateFrom",
+            "Atomic models or maps (or sets of models) to simulate micrographs from.",
+            label="Structures",
+            empty="only the files below, and artificial assemblies",
+        ),
+        Own(
+            "structureFiles",
+            params.PathParam,
+            "Structure files",
+            "Atomic models (.pdb, .cif, also .gz) or maps (.mrc): a file, or a pattern such as folder/*.cif.gz, "
+            "so that many files need not be imported.\n\nEmpty: none.",
+            default="",
+        ),
+        Options("procedural"),
+        LabelledSets(
+            "inputSets",
+            "Coordinates of particles on real micrographs, one set for each kind of particle. Micrographs "
+            "without coordinates are not used.",
+            empty="simulated micrographs only",
+        ),
+        Own(
+            "diameters",
+            params.StringParam,
+            "Sizes of their particles (Å)",
+            "Diameters of the particles of the labelled sets, in the same order, separated by commas.",
+            default="",
+        ),
+        Options("real_marks", "real_fraction", "leave_out", expertLevel=params.LEVEL_ADVANCED),
+        Section("Training"),
+        Options("network", "simulated", "faint_fraction"),
+        OwnName("general", "steps"),
+        StartGeneral("A general model of the same network.", "picker", "startModel", related=False),
+        Flag(
+            "continueGeneral",
+            "Start from the shipped general model",
+            "Continue from the general model that comes with the plugin (network unet), so that fewer steps are "
+            "needed.",
+            former="startGeneral",
+        ),
+    )
+    NOT_ON_FORM = {
+        "structures": "the input structures and the files beside them",
+        "cache": "a run keeps no simulated micrographs",
+    }
+
+    # ----- what the steps share
+    def _structures(self, protocol: Any) -> Tuple[str, ...]:
+        chosen = protocol._pointed("simulateFrom")
+        found = [one for item in chosen for one in (item if isinstance(item, EMSet) else [item])]
+        pattern = (protocol.structureFiles.get() or "").strip()
+        return tuple(structureFileOf(one) for one in found) + ((pattern,) if pattern else ())
+
+    def completed(self, protocol: Any, config: TrainGeneralPickerConfig) -> TrainGeneralPickerConfig:
+        start = config.start_from
+        if start is None and protocol.continueGeneral.get():
+            start = shippedModels(Plugin.getEngineFolder()).get(GENERAL)
+        return dataclasses.replace(config, structures=self._structures(protocol), start_from=start)
+
+    # ----- validation and information
+    def problems(self, protocol: Any) -> List[str]:
+        return patternProblems(self._structures(protocol)) + self._checkSets(protocol) + self._checkStart(protocol)
+
+    def _checkSets(self, protocol: Any) -> List[str]:
+        sets = protocol._pointed("inputSets")
+        try:
+            diameters = _diameters(protocol)
+        except ValueError:
+            return [f"Sizes of their particles (Å) is {protocol.diameters.get()!r}; give numbers separated by commas."]
+        if len(diameters) != len(sets):
+            return [
+                f"There are {counted(len(sets), 'labelled set')} and {counted(len(diameters), 'particle diameter')}. "
+                "Give the diameter of each set, in the same order."
+            ]
+        return [e for one, size in zip(sets, diameters) for e in checkDiameter(size, one.getMicrographs())]
+
+    def _checkStart(self, protocol: Any) -> List[str]:
+        config = protocol._config()
+        folder, network = config.start_from, config.network
+        errors = [] if folder is None else checkModelFolder(folder)
+        card = None if folder is None or errors else contract.read_card(folder)
+        if card and (card["network"] != network or not card.get("general")):
+            kind = "general model" if card.get("general") else "model of one kind of particle"
+            errors = [
+                f"The model to start from is a {kind} of the network {card['network']}. Choose a general model of the "
+                f"network {network}, or another Network."
+            ]
+        return errors
+
+    def warnings(self, protocol: Any) -> List[str]:
+        if protocol._config().network == "unet":
+            return []
+        return [
+            "Only the network unet estimates the size of particles: this model will need a particle diameter whenever "
+            "it picks."
+        ]

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Simulate micrographs, particles or half-maps of which everything is known."""
+
+import dataclasses
+import os
+from typing import Any, Dict, List, Sequence
+
+from pwem.objects import Acquisition, AtomStruct, SetOfParticles
+from pyworkflow.object import Pointer
+from pyworkflow.protocol.params import LEVEL_ADVANCED
+
+from ..convert.maps.maps import headerOrigin, originTransform
+from ..convert.micrographs.picks import boxSizeFor, setDiameter
+from ..convert.micrographs.simulated import appendCoordinates, appendCTFs, appendMicrographs, appendParticles
+from ..convert.particles.results import appendSimulated
+from ..engine.cryodl.contract import Result, SimulateHalfMapsConfig, SimulateMicrographsConfig, SimulateParticlesConfig
+from ..engine.cryodl.contract.maps.simulating import SimulateHalfMapsOutputs
+from ..engine.cryodl.contract.micrographs.simulating import SimulateMicrographsOutputs
+from ..engine.cryodl.contract.particles.simulating import SimulateParticlesOutputs
+from .engine_protocol import volumeFrom
+from .kinds import AtomicModel, MapOrModel, Options, OwnName, Section
+from .maps.maps_base import MapsBase
+from .one_of import OneOf, Way
+from .particles.particle_kinds import OrientationsFrom, ParticlesBase
+from .simulating import (
+    DEFOCUS,
+    MICROSCOPE,
+    NO_CTF,
+    PIXEL_SIZE,
+    SIMULATED_FOLDER,
+    STRUCTURE,
+    OwnCtfs,
+    OwnMicrographs,
+    likeOwn,
+)
+
+_NO_OWN = "inputMicrographs is None"
+_STRUCTURE = MapOrModel("inputStructure", STRUCTURE)
+
+
+class OfMicrographs(Way[SimulateMicrographsConfig, SimulateMicrographsOutputs]):
+    """Micrographs, with coordinates, CTFs and particles."""
+
+    WORD, OUTPUT, NOTHING_YET = "micrographs", SIMULATED_FOLDER, "No micrographs yet."
+    FORM = (
+        _STRUCTURE,
+        OwnMicrographs("inputMicrographs", related=False),
+        OwnCtfs(related=False),
+        OrientationsFrom(),
+        Options("pixel_size", help=PIXEL_SIZE, when=_NO_OWN),
+        Options("count", default=10),  # the command line wants a number
+        Options("size", expertLevel=LEVEL_ADVANCED),
+        Options("particles", "box_size"),
+        Section("Microscope"),
+        Options("snr"),
+        Options("snr_max", "dose", "contrast", expertLevel=LEVEL_ADVANCED),
+        Options(*DEFOCUS, when=NO_CTF),
+        Options("astigmatism", when=NO_CTF, expertLevel=LEVEL_ADVANCED),
+        Options(*MICROSCOPE, when=_NO_OWN, expertLevel=LEVEL_ADVANCED),
+        Section("Sample"),
+        Options("minimum_distance", expertLevel=LEVEL_ADVANCED),
+        Options("ice"),
+        Options("aggregates", "carbon", "gradient", expertLevel=LEVEL_ADVANCED),
+    )
+    NOT_ON_FORM = {"noise_from": "the own micrographs"}
+
+    def completed(self, protocol: Any, config: SimulateMicrographsConfig) -> SimulateMicrographsConfig:
+        own = protocol.inputMicrographs.get(), protocol.inputCTF.get()
+        return likeOwn(config, protocol.inputStructure.get(), *own)
+
+    def makeOutputs(self, protocol: Any, made: SimulateMicrographsOutputs) -> Dict[str, Any]:
+        """The micrographs are an output first: the others point to them."""
+        config = protocol._config()
+        micrographs = protocol._createSetOfMicrographs()
+        micrographs.setSamplingRate(config.pixel_size)
+        micrographs.setAcquisition(_acquisition(config, doseInitial=0.0, dosePerFrame=config.dose))
+        byName = appendMicrographs(micrographs, made.micrographs)
+        protocol._defineRelated(outputMicrographs=micrographs)
+        pointer = Pointer(protocol, extended="outputMicrographs")
+        coordinates = protocol._createSetOfCoordinates(pointer)
+        coordinates.setBoxSize(config.box_size or boxSizeFor(made.particle_diameter, config.pixel_size))
+        setDiameter(coordinates, made.particle_diameter)
+        appendCoordinates(coordinates, byName, made.coordinates)
+        ctfs = protocol._createSetOfCTF()
+        ctfs.setMicrographs(pointer)
+        appendCTFs(ctfs, byName, made.ctf)
+        outputs = dict(outputCoordinates=coordinates, outputCTF=ctfs)
+        if made.particle_stack:
+            dose = dict(doseInitial=0.0, dosePerFrame=config.dose)
+            outputs["outputParticles"] = _newParticles(protocol, config, **dose)
+            appendParticles(outputs["outputParticles"], byName, made.particle_stack)
+        return outputs
+
+    def tell(self, protocol: Any, results: Sequence[Result]) -> List[str]:
+        lines = super().tell(protocol, results)
+        particles = getattr(protocol, "outputParticles", None)
+        if particles is not None:
+            lines.append(f"{particles.getSize()} of the particles were extracted.")
+        return lines
+
+
+class OfSingleParticles(Way[SimulateParticlesConfig, SimulateParticlesOutputs]):
+    """Particles, with their alignment and CTF, also without noise."""
+
+    WORD, OUTPUT, NOTHING_YET = "particles", "particles.star", "No particles yet."
+    FORM = (
+        _STRUCTURE,
+        OrientationsFrom(),
+        Options("pixel_size", help=PIXEL_SIZE),
+        # the command line wants these numbers
+        Options("box", default=128),
+        OwnName("particle", "count", default=1000),
+        Options("max_shift"),
+        Options("per_micrograph", expertLevel=LEVEL_ADVANCED),
+        Section("Microscope"),
+        Options("snr", default=0.05),
+        Options("snr_area", expertLevel=LEVEL_ADVANCED),
+        OwnName("particle", "contrast", expertLevel=LEVEL_ADVANCED),
+        Options(*DEFOCUS),
+        Options("astigmatism", *MICROSCOPE, expertLevel=LEVEL_ADVANCED),
+        Section("Sample"),
+        Options("missing_chains", "domain"),
+        Options("hinge_axis", "hinge_range", "hinge_states", "weights", expertLevel=LEVEL_ADVANCED),
+    )
+    NOT_ON_FORM = {
+        "structures": "mixtures of several files are made on the command line",
+        "ctf_from": "the ranges of the form",
+    }
+
+    def filesMade(self, protocol: Any, config: SimulateParticlesConfig) -> List[str]:
+        stem = os.path.splitext(config.output)[0]
+        return [config.output, *(stem + end for end in (".mrcs", "_clean.mrcs", "_map.mrc"))]
+
+    def makeOutputs(self, protocol: Any, made: SimulateParticlesOutputs) -> Dict[str, Any]:
+        config = protocol._config()
+        noisy, clean = (_newParticles(protocol, config, name) for name in ("", "_clean"))
+        clean.setHasCTF(False)
+        appendSimulated(noisy, made.particles, made.clean, clean)
+        clean.setObjComment("Projections without CTF and noise.")
+        return dict(outputParticles=noisy, outputClean=clean, outputVolume=volumeFrom(made.map, config.pixel_size))
+
+    def completed(self, protocol: Any, config: SimulateParticlesConfig) -> SimulateParticlesConfig:
+        structure = protocol.inputStructure.get()
+        if config.pixel_size is None and hasattr(structure, "getSamplingRate"):
+            return dataclasses.replace(config, pixel_size=structure.getSamplingRate())
+        return config
+
+
+class OfHalfMaps(Way[SimulateHalfMapsConfig, SimulateHalfMapsOutputs]):
+    """Half-maps with the imperfections of real ones, and the truth."""
+
+    WORD, OUTPUT, NOTHING_YET = "half-maps", "simulated", "No maps yet."
+    FORM = (
+        AtomicModel("inputStructure", "Its atoms are used as they are; no biological assembly is built."),
+        Options("resolution"),
+        OwnName("map", "pixel_size", "box"),
+        Section("Microscope"),
+        Options("b_factor", "anisotropy"),
+        Section("Sample"),
+        Options("flexibility", "detergent"),
+    )
+
+    def filesMade(self, protocol: Any, config: SimulateHalfMapsConfig) -> List[str]:
+        return [f"{config.output}_{name}.mrc" for name in ("half1", "half2", "full", "truth")]
+
+    def makeOutputs(self, protocol: Any, made: SimulateHalfMapsOutputs) -> Dict[str, Any]:
+        full, ground_truth = (
+            volumeFrom(path, made.pixel_size, originTransform(headerOrigin(path, made.pixel_size)))
+            for path in (made.full, made.ground_truth)
+        )
+        full.setHalfMaps([made.half1, made.half2])
+        ground_truth.setObjComment("Density of the model, without noise and blur.")
+        return dict(outputVolume=full, outputTruth=ground_truth, outputStructure=AtomStruct(made.structure))
+
+
+class CryodlProtSimulate(OneOf[Any, Any], ParticlesBase, MapsBase):
+    """Simulate micrographs, particle images or half-maps of a structure, with known ground truth.
+
+    In: an atomic model or a map (for half-maps an atomic model); micrographs of your own for the spectrum of the noise,
+    if there are any. Out: micrographs, the exact coordinates of their particles, their CTFs and, with a box size, the
+    particles with their orientations; carbon edges, ice, aggregates and gradients of ice may be added. Or particles
+    with noise, with their true alignment, CTF and half sets, the same without noise and CTF, and the map they were made
+    of. Or the whole map with its two half-maps (blurred, noisy, with flexible parts and unevenly spread orientations),
+    the ground truth without noise and blur, and the model in their frame. For tests, which need the ground truth. A
+    stopped simulation of micrographs continues where it was.
+    """
+
+    _label = "simulate images"
+    WAYS = (OfMicrographs(), OfSingleParticles(), OfHalfMaps())
+    WHAT = ("Simulate", "Whole micrographs, images of single particles, or half-maps of an atomic model.")
+
+
+def _newParticles(protocol: Any, config: Any, suffix: str = "", **dose: float) -> SetOfParticles:
+    """A set of particles with alignment and CTF, without items."""
+    particles = protocol._createSetOfParticles(suffix)
+    particles.setSamplingRate(config.pixel_size)
+    particles.setAcquisition(_acquisition(config, **dose))
+    particles.setHasCTF(True)
+    particles.setAlignmentProj()
+    return particles
+
+
+def _acquisition(config: Any, **dose: float) -> Acquisition:
+    return Acquisition(
+        voltage=config.voltage,
+        sphericalAberration=config.spherical_aberration,
+        amplitudeContrast=config.amplitude_contrast,
+        magnification=50000,
+        **dose,
+    )
