@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Sequence
 
 from pwem.objects import Acquisition, AtomStruct, SetOfParticles
 from pyworkflow.object import Pointer
-from pyworkflow.protocol.params import LEVEL_ADVANCED
+from pyworkflow.protocol.params import LEVEL_ADVANCED, LEVEL_NORMAL
 
 from ..convert.maps.maps import headerOrigin, originTransform
 from ..convert.micrographs.picks import boxSizeFor, setDiameter
@@ -59,7 +59,7 @@ class OfMicrographs(Way[SimulateMicrographsConfig, SimulateMicrographsOutputs]):
         Options(*MICROSCOPE, when=_NO_OWN, expertLevel=LEVEL_ADVANCED),
         Section("Sample"),
         Options("minimum_distance", expertLevel=LEVEL_ADVANCED),
-        Options("ice"),
+        Options("ice", expertLevel=LEVEL_NORMAL),
         Options("aggregates", "carbon", "gradient", expertLevel=LEVEL_ADVANCED),
     )
     NOT_ON_FORM = {"noise_from": "the own micrographs"}
