@@ -10,7 +10,7 @@ from window_runs import Runs
 from cryodl_scipion import protocols as ours
 from cryodl_scipion.engine.cryodl import contract
 from cryodl_scipion.protocols.tomograms.protocol_annotate import CryodlProtAnnotate
-from cryodl_scipion.protocols.tomograms.protocol_train_segmenter import LABELLED
+from cryodl_scipion.protocols.tomograms.protocol_train_tomograms import LABELLED
 from cryodl_scipion.tests.maps.test_maps_chain import writeBundle
 from cryodl_scipion.tests.tomograms.test_tomogram_chain import BODIES, BOX, PIXEL_SIZE, STRUCTURE_PIXEL, writeBody
 

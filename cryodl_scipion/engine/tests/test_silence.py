@@ -5,7 +5,7 @@ import io
 import sys
 import time
 
-from cryodl.io.messages import doing, no_long_silence
+from cryodl.io.messages import doing, for_a_person, no_long_silence
 
 
 def test_a_silent_command_gets_lines_that_say_what_it_is_at(capsys):
@@ -19,6 +19,16 @@ def test_a_silent_command_gets_lines_that_say_what_it_is_at(capsys):
     assert all(line.startswith("  ... at work for ") and line.endswith("step 3 of 9") for line in lines[1:-1])
     seconds = [int(line.split()[4]) for line in lines[1:-1]]
     assert seconds == sorted(seconds) and seconds[-1] > seconds[0]  # since "begun", not since its own last line
+
+
+def test_nothing_is_said_while_the_command_waits_for_a_person(capsys):
+    with no_long_silence(0.4):
+        with for_a_person():
+            time.sleep(1.6)
+        assert capsys.readouterr() == ("", "")
+        time.sleep(1.6)
+    seconds = [int(line.split()[4]) for line in capsys.readouterr().out.splitlines()]
+    assert seconds and max(seconds) <= 2  # since the person was ready
 
 
 def test_json_for_a_program_stays_json(capsys):

@@ -48,6 +48,7 @@ def apart() -> typing.Iterator[None]:
 LONGEST = 8.0  # s without a line
 _LOOK = 0.5  # s between two looks
 _doing = [""]
+_waits = [False]
 
 
 def doing(what: str) -> None:
@@ -59,6 +60,16 @@ def doing(what: str) -> None:
         Such as "step 12 of 400".
     """
     _doing[0] = what
+
+
+@contextlib.contextmanager
+def for_a_person() -> typing.Iterator[None]:
+    """Inside, the command waits for a person, and no line says that it works."""
+    _waits[0] = True
+    try:
+        yield
+    finally:
+        _waits[0] = False
 
 
 @contextlib.contextmanager
@@ -105,6 +116,9 @@ class _Timed:
 def _watch(spoken: tuple[_Timed, _Timed], longest: float, end: threading.Event, log: _Timed) -> None:
     said, last = 0.0, 0.0  # when this thread wrote, and when the command did before
     while not end.wait(_LOOK):
+        if _waits[0]:
+            said = last = time.monotonic()
+            continue
         if not said or max(stream.last for stream in spoken) > said:
             last = max(stream.last for stream in spoken)
         if time.monotonic() - max(last, said) >= longest:

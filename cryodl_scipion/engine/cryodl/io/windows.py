@@ -7,6 +7,8 @@ import typing
 
 import numpy as np
 
+from .messages import for_a_person
+
 _BACKENDS = ("TkAgg", "QtAgg")
 
 
@@ -65,7 +67,8 @@ def show_until_closed(figure: typing.Any) -> None:
         figure.canvas.mpl_disconnect(manager.key_press_handler_id)
     import matplotlib.pyplot as plt
 
-    plt.show(block=True)
+    with for_a_person():
+        plt.show(block=True)
 
 
 def zoom_axes(axes: typing.Any, shape: tuple[int, int], factor: float, x: float, y: float) -> None:

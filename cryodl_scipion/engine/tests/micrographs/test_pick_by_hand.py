@@ -116,14 +116,32 @@ def test_a_large_micrograph_keeps_places_and_masks_in_its_own_pixels(tmp_path):
     y, x = np.unravel_index(part.argmax(), part.shape)
     scale = (right - left) / part.shape[1], (bottom - top) / part.shape[0]
     assert abs(left + (x + 0.5) * scale[0] - 3003.5) < 5 and abs(top + (y + 0.5) * scale[1] - 1003.5) < 5
+    session.change_low_pass(-3)
     zoomed, extent = session.picture((990, 1020), (2990, 3020))
-    assert zoomed.shape == (31, 31) and zoomed[1000 - 990, 3000 - 2990] == 9 and extent[0] == 2989.5
+    assert zoomed.shape == (31, 31) and extent[0] == 2989.5
+    assert (np.argwhere(zoomed > 8) == np.argwhere(image[990:1021, 2990:3021])).all()
     session.toggle_painting()
     session.press(1000, 3000)
     session.release()
     mask = read_micrograph(tmp_path / "hand/ignored/big.mrc")
     assert mask.shape == image.shape
     assert np.abs(np.argwhere(mask).mean(axis=0) - (1000, 3000)).max() < 4
+
+
+def test_it_opens_flattened_and_low_passed_at_a_sixth_of_the_diameter(tmp_path):
+    rng, (y, x) = np.random.default_rng(0), np.mgrid[:400, :400]
+    image = rng.normal(0, 1, (400, 400)) + 0.05 * x - 2.0 * (np.hypot(x - 300, y - 200) < 20)
+    write_mrc(tmp_path / "slope.mrc", image.astype(np.float32), 3.0)
+    session = HandSession([("s", str(tmp_path / "slope.mrc"))], HandPicks(str(tmp_path / "hand"), ["s"]), 3.0, 120.0)
+    assert session.low_pass == 20
+    seen, _ = session.picture((-0.5, 399.5), (-0.5, 399.5))
+    assert abs(seen[:, 60:120].mean() - seen[:, 140:200].mean()) < 0.1  # 4 in the file
+    assert seen[20:120, 150:250].std() < 0.25  # noise of 1 in the file
+    assert seen[200, 300] < -0.8 and abs(seen[200, 100]) < 0.6
+    session.change_low_pass(1)
+    assert session.low_pass == 40
+    part, _ = session.picture((150, 250), (250, 350))
+    assert part[50, 50] < part[5, 5] - 0.5  # zoomed in, too
 
 
 def test_a_micrograph_that_cannot_be_read_is_said_and_left_alone(session, tmp_path):

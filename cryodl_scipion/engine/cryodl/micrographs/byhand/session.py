@@ -13,11 +13,14 @@ from .store import HandPicks, Pick
 
 # ----- The micrograph that is shown, reduced so that it is drawn quickly whatever its size.
 SIDE = 1000  # px drawn, at most
-LOW_PASS = (0, 10, 20, 40, 80)  # Å; 0: none
+LOW_PASS = (0, 1 / 24, 1 / 12, 1 / 6, 1 / 3)  # resolution in particle diameters; 0: none
+_FIRST = 3  # of them: fine noise is gone, and particles of any kind still have their shape
 
 
 class Shown:
-    """micrographs: list of (name, file). pixel_size: Å/px.
+    """Micrographs without their slow changes of brightness, as thicker ice makes them, and low-passed.
+
+    micrographs: list of (name, file). pixel_size: Å/px. diameter: of the particle, Å.
 
     Attributes
     ----------
@@ -25,13 +28,17 @@ class Shown:
         Of the micrograph that is shown; (h, w) in px.
     small, binning
         The whole micrograph in blocks of `binning` px.
+    low_pass
+        Å; 0: none.
     readable
         False if the micrograph's file cannot be read.
     """
 
-    def __init__(self, micrographs: list, pixel_size: float) -> None:
-        self.micrographs, self.pixel_size = micrographs, pixel_size
-        self.number, self.contrast, self.low_pass = 0, 1.0, 0
+    def __init__(self, micrographs: list, pixel_size: float, diameter: float) -> None:
+        self.micrographs, self.pixel_size, self._diameter = micrographs, pixel_size, diameter
+        self.number, self.contrast = 0, 1.0
+        self._filters = [round(part * diameter, 1) for part in LOW_PASS]
+        self.low_pass = self._filters[_FIRST]
         self.blank()
 
     def load(self, number: int) -> None:
@@ -40,11 +47,12 @@ class Shown:
         self.full = read_micrograph(self.micrographs[number][1])
         self.shape, self.readable = self.full.shape, True
         self.small, self.binning = block_means(self.full, SIDE)
-        self._limits: dict[int, tuple[float, float]] = {}
+        self._slow = self._smoothed(np.nan_to_num(self.small), self._diameter / (self.pixel_size * self.binning))
+        self._limits: dict[float, tuple[float, float]] = {}
 
     def blank(self) -> None:
         """An empty picture in place of a micrograph that cannot be read."""
-        self.full = self.small = np.zeros((16, 16), np.float32)
+        self.full = self.small = self._slow = np.zeros((16, 16), np.float32)
         self.shape, self.binning, self.readable, self._limits = (16, 16), 1, False, {}
 
     @property
@@ -68,7 +76,7 @@ class Shown:
 
         Returns
         -------
-        (h, w) float32 of at most SIDE px, low-passed, and its left, right, bottom and top edges in px.
+        (h, w) float32 of at most SIDE px, flattened and low-passed, and its left, right, bottom and top edges in px.
         """
         (top, bottom), (left, right) = (
             (max(0, int(low + 0.5)), min(count, int(high + 1.5)))
@@ -78,14 +86,20 @@ class Shown:
             part, binning = self.small, self.binning
         else:
             part, binning = block_means(self.full[top:bottom, left:right], SIDE)
-        part = self._filtered(np.nan_to_num(part), binning)
+        y, x = (
+            np.clip((first + (np.arange(n) + 0.5) * binning) / self.binning, 0, count - 1).astype(int)
+            for first, n, count in zip((top, left), part.shape, self._slow.shape)
+        )
+        part = self._filtered(np.nan_to_num(part) - self._slow[np.ix_(y, x)], binning)
         height, width = (n * binning for n in part.shape)
         return part, (left - 0.5, left - 0.5 + width, top - 0.5 + height, top - 0.5)
 
     def limits(self) -> tuple[float, float]:
         """Values shown as black and white: percentiles of the whole picture, drawn together by the contrast."""
         if self.low_pass not in self._limits:
-            self._limits[self.low_pass] = grey_limits(self._filtered(np.nan_to_num(self.small), self.binning))
+            self._limits[self.low_pass] = grey_limits(
+                self._filtered(np.nan_to_num(self.small) - self._slow, self.binning)
+            )
         low, high = self._limits[self.low_pass]
         middle, half = (low + high) / 2, (high - low) / 2 / self.contrast
         return middle - half, middle + half
@@ -96,16 +110,17 @@ class Shown:
 
     def change_low_pass(self, step: int) -> None:
         """The next stronger (step 1) or weaker (-1) low-pass filter."""
-        position = LOW_PASS.index(self.low_pass) + step
-        self.low_pass = LOW_PASS[int(np.clip(position, 0, len(LOW_PASS) - 1))]
+        position = self._filters.index(self.low_pass) + step
+        self.low_pass = self._filters[int(np.clip(position, 0, len(self._filters) - 1))]
 
     def _filtered(self, image: np.ndarray, binning: int) -> np.ndarray:
         """Gaussian filter that halves the amplitude at the resolution `low_pass`."""
-        if not self.low_pass:
-            return image
+        return self._smoothed(image, np.sqrt(np.log(2) / 2) / np.pi * self.low_pass / (self.pixel_size * binning))
+
+    @staticmethod
+    def _smoothed(image: np.ndarray, sigma: float) -> np.ndarray:
         from scipy.ndimage import gaussian_filter
 
-        sigma = np.sqrt(np.log(2) / 2) / np.pi * self.low_pass / (self.pixel_size * binning)
         return gaussian_filter(image, sigma, mode="nearest", truncate=3) if sigma > 0.2 else image
 
 
@@ -143,7 +158,7 @@ class HandSession(Shown):
         self.brush = 2 * self.radius
         self._undo: list[typing.Any] = []
         self._held: typing.Any = None
-        Shown.__init__(self, micrographs, pixel_size)
+        Shown.__init__(self, micrographs, pixel_size, diameter)
         self.choose(0)
 
     # ----- where one looks

@@ -153,7 +153,7 @@ class HandWindow:
         self.view.show_picks(s)
         certain = sum(p.certain for p in s.picks)
         painting = f"  |  painting areas to ignore, brush {s.brush * s.pixel_size:.0f} Å" if s.painting else ""
-        low_pass = f"  |  low-pass {s.low_pass} Å" if s.low_pass else ""
+        low_pass = f"  |  low-pass {s.low_pass:g} Å" if s.low_pass else ""
         self._state.set_text(
             f"{s.name} ({s.number + 1} of {len(s.micrographs)})  |  {len(s.picks)} picks, {certain} of them "
             f"confirmed, {len(s.removed)} removed{painting}{low_pass}"
