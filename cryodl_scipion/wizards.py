@@ -204,7 +204,7 @@ class CryodlResolutionWizard(Wizard):
                 "Choose the particles or a map first; they are shown at the chosen resolution.", "Resolution"
             )
             return
-        from .viewers.resolution_window import ResolutionWindow
+        from .viewers.micrographs.diameter_window import ResolutionWindow
 
         ResolutionWindow(
             form.root, images, form.protocol.resolution.get(), lambda value: form.setVar("resolution", round(value, 1))
@@ -280,8 +280,7 @@ class CryodlClassThresholdWizard(Wizard):
         if classes is None or classes.getSize() == 0:
             form.showError("Choose the 2-D classes first; their averages are shown.", "Threshold")
             return
-        from .viewers.particles.class2d_data import Classes2D
-        from .viewers.particles.class2d_window import Classes2DWindow
+        from .viewers.particles.class2d_window import Classes2D, Classes2DWindow
 
         data, minimum, value = (
             Classes2D.ofSet(classes),

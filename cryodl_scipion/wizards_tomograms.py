@@ -67,7 +67,7 @@ def labelledMasks(protocol: EMProtocol) -> Any:
 def labelLines(masks: EMSet) -> List[Tuple[int, str]]:
     """[(value, what it is called, and how many voxels have it)] of a set of label volumes."""
     from .viewers.map_plots import readMap
-    from .viewers.tomograms.slices_plots import labelName
+    from .viewers.tomograms.slices_data import labelName
     from .viewers.tomograms.tomograms_to_measure import labelCounts
 
     counts, all_ = labelCounts([readMap(fileOf(item)) for item in clonesOf(masks)])

@@ -8,7 +8,7 @@ from typing import Any, Callable, Optional, Sequence
 
 from ..engine.cryodl.contract import counted
 from .gallery_data import pageOf, shortNumber
-from .gallery_plots import drawParticle, drawTiles, tileAt
+from .particle_images import drawParticle, drawTiles, tileAt
 from .window import CanvasWindow
 
 _AS_THEY_ARE, _ALL = "as in the set", "all"
@@ -46,9 +46,9 @@ class GalleryWindow(CanvasWindow):
     def _addControls(self) -> None:
         row = ttk.Frame(self.root, padding=6)
         row.pack(fill=tk.X)
-        self._addChoice(row, "Sorted by", self._sortedBy, [_AS_THEY_ARE] + list(self._data.metrics))
+        self.addChoice(row, "Sorted by", self._sortedBy, [_AS_THEY_ARE, *self._data.metrics], 26, self.again)
         if self._data.groupNames:
-            self._addChoice(row, self._data.GROUP, self._group, [_ALL] + self._data.groupNames)
+            self.addChoice(row, self._data.GROUP, self._group, [_ALL, *self._data.groupNames], 26, self.again)
         if self._data.FILTER:
             ttk.Label(row, text=self._data.FILTER).pack(side=tk.LEFT, padx=(12, 4))
             entry = ttk.Entry(row, width=6, textvariable=self._filter)
@@ -98,12 +98,6 @@ class GalleryWindow(CanvasWindow):
         """Start a run that makes a set of the items that the slider keeps."""
         if self._subset is not None:
             self.message.set(self._subset([int(self._data.ids[i]) for i in self.order()[: self.kept()]]))
-
-    def _addChoice(self, row: Any, label: Any, variable: Any, choices: Any) -> None:
-        ttk.Label(row, text=label).pack(side=tk.LEFT, padx=(0, 4))
-        box = ttk.Combobox(row, textvariable=variable, values=choices, state="readonly", width=26)
-        box.pack(side=tk.LEFT, padx=(0, 12))
-        box.bind("<<ComboboxSelected>>", lambda event: self.again())
 
     # ----- what happens
     def again(self) -> None:

@@ -7,9 +7,6 @@ from typing import Any, Dict, List, Optional, Tuple
 import mrcfile
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
-from .preview import stretch
 
 AXES = (("z", "x", "y"), ("y", "x", "z"), ("x", "y", "z"))  # across which a slice is, and what runs right and up on it
 MARK = "#cc6677"
@@ -33,38 +30,6 @@ def readMap(path: str, stack: bool = False) -> Any:
             f"{path} is not a map: it has {'no' if data is None else data.ndim} dimensions, not {3 + stack}."
         )
     return data
-
-
-def sliceNumbers(density: np.ndarray, part: float) -> List[int]:
-    """Numbers of the slices, from 0, across z, y and x. part: 0 to 1, how far along each axis."""
-    return [min(length - 1, int(part * length)) for length in density.shape]
-
-
-def slicesOf(density: np.ndarray, part: float) -> List[np.ndarray]:
-    """Slices across z, y and x. density: (d, h, w). part: as of sliceNumbers. List of three (h, w)."""
-    z, y, x = sliceNumbers(density, part)
-    return [np.array(density[z], float), np.array(density[:, y], float), np.array(density[:, :, x], float)]
-
-
-def drawSlices(figure: Figure, density: np.ndarray, part: float) -> None:
-    """Three slices with the axes' names and their numbers, from 1; x, y and z grow to the right and up.
-
-    Drawn again for a map of the same size, only the pixels change, which is several times as fast.
-    """
-    slices, numbers = slicesOf(density, part), sliceNumbers(density, part)
-    old = [axes.images[0] for axes in figure.axes if axes.images]
-    if [np.asarray(image.get_array()).shape for image in old] != [image.shape for image in slices]:
-        figure.clear()
-        old = []
-        for axes, image, (across, right, up) in zip(figure.subplots(1, 3), slices, AXES):
-            old.append(axes.imshow(image, cmap="gray", vmin=0, vmax=1, origin="lower", interpolation="bilinear"))
-            axes.set_title(f"Slice across {across}")
-            axes.set_xlabel(f"{right} (px)")
-            axes.set_ylabel(f"{up} (px)")
-        figure.tight_layout()
-    for shown, image, (across, *_), number, length in zip(old, slices, AXES, numbers, density.shape):
-        shown.set_data(stretch(image))
-        shown.axes.set_title(f"Slice across {across}: {number + 1} of {length}")
 
 
 def drawFsc(

@@ -24,8 +24,6 @@ class MicrographWindow(Looking, CanvasWindow):
     _SIZE: Tuple[float, float] = (8, 7.2)  # of the drawing, inches
     _LIST = "Micrographs"  # above the list of names
 
-    _accept: Any  # a function that takes what was chosen, or None
-
     def __init__(
         self,
         parent: Any,
@@ -51,15 +49,6 @@ class MicrographWindow(Looking, CanvasWindow):
             self._list.selection_set(first)
             self._list.see(first)
         self.showMicrograph()
-
-    def show(self) -> None:
-        """Open the window; with `accept` wait until it is closed."""
-        CanvasWindow.show(self)
-        if not self._own and self._accept is not None:
-            self.root.transient(self.root.master)
-            self.root.wait_visibility()
-            self.root.grab_set()
-            self.root.wait_window()
 
     # ----- parts
     def _addList(self) -> None:

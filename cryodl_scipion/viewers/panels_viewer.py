@@ -2,15 +2,32 @@
 """What `Analyze results` opens: a window with a tab for each thing to look at."""
 
 import collections
+import os
 import tkinter as tk
 from tkinter import ttk
 from typing import Any, Callable, Dict, List, Sequence, Set, Tuple
 
+from pwem.viewers import Chimera, ChimeraView
 from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 from pyworkflow.viewer import DESKTOP_TKINTER, MessageView, ProtocolViewer
 
 from .window import PlotView, Tab, WindowView
+
+
+def chimeraViews(viewer: "PanelsViewer", path: str, what: str = "file") -> List[Any]:
+    """pyworkflow's views that open a map or a script, or that say what is missing. viewer: for messages."""
+    program = Chimera.getProgram()
+    if program and os.path.exists(program):
+        return [ChimeraView(path)]
+    return [
+        viewer.infoMessage(
+            f"ChimeraX is not at {program}. Install Scipion's plugin scipion-em-chimera, or set CHIMERA_HOME in "
+            f"Scipion's configuration. A ChimeraX installed elsewhere can open the {what}: {os.path.abspath(path)}",
+            "No ChimeraX",
+        )
+    ]
+
 
 _WRAP = 900  # px of a line of text
 
@@ -103,8 +120,8 @@ class PanelsViewer(ProtocolViewer):
     WAYS: Tuple[type, ...] = ()
     _SECTION = ""
     _PANELS: Tuple[Panel, ...] = ()
-    # Sentence for a run that has nothing to show yet.
-    _WAIT = ""
+    # Sentence for a run that has nothing to show yet, which is one without this output.
+    _WAIT = _OUTPUT = ""
 
     def setProtocol(self, protocol: Any) -> None:
         if self.WAYS:
@@ -155,4 +172,4 @@ class PanelsViewer(ProtocolViewer):
 
     def _data(self) -> Any:
         """What the panels show, None if there is nothing yet."""
-        return self.protocol
+        return getattr(self.protocol, self._OUTPUT, None) if self._OUTPUT else self.protocol

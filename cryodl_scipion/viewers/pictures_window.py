@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pictures that the engine has drawn, one at a time, with sentences above and a table."""
+"""Sentences, a table, and below them pictures that the engine has drawn, one at a time, or a drawing."""
 
 import tkinter as tk
 from tkinter import ttk
@@ -15,7 +15,8 @@ _ROWS_ALONE = 25  # of a table without pictures below
 
 
 class PicturesWindow(CanvasWindow):
-    """pictures: {name: file}. sentences: list. good: the verdict, None for none. table: (titles, rows). first: name."""
+    """pictures: {name: file}. sentences: list. good: the verdict, None for none. table: (titles, rows). first: name.
+    drawing: (function that draws on a figure, its width and height in inches). note: last line, which can be copied."""
 
     def __init__(
         self,
@@ -26,6 +27,8 @@ class PicturesWindow(CanvasWindow):
         good: Optional[SetOfMicrographs] = None,
         table: Any = None,
         first: Any = None,
+        drawing: Any = None,
+        note: str = "",
     ) -> None:
         CanvasWindow.__init__(self, parent, title)
         self._pictures = pictures
@@ -42,9 +45,18 @@ class PicturesWindow(CanvasWindow):
         for sentence in sentences:
             ttk.Label(self.root, text=sentence, wraplength=1000).pack(anchor=tk.W, padx=8)
         if table:
-            addTable(self.root, *table, **({} if pictures else {"maximum": _ROWS_ALONE}))
+            addTable(self.root, *table, **({} if pictures or drawing else {"maximum": _ROWS_ALONE}))
         if pictures:
             self._addPictures()
+        if drawing:
+            self.addFigure(drawing[1], padx=8, pady=8)
+            drawing[0](self._figure)
+            self._figure.tight_layout()
+        if note:
+            line = ttk.Entry(self.root, width=len(note))
+            line.insert(0, note)
+            line.config(state="readonly")
+            line.pack(fill=tk.X, padx=8, pady=(0, 8))
 
     def _addPictures(self) -> None:
         row = ttk.Frame(self.root, padding=(8, 6, 8, 0))

@@ -205,3 +205,16 @@ def _orNan(value: Optional[float]) -> Any:
 
 def shortened(name: str, maximum: int = 22) -> str:
     return name if len(name) <= maximum else name[: maximum - 3] + "..."
+
+
+def drawMatrix(axes: Axes, values: Any, texts: Any, rows: Any, columns: Any, cmap: str, black: Any) -> None:
+    """Values from 0 to 1 as colours with texts on them. black: whether each text is black, else it is white. rows,
+    columns: names. All are arrays of the same shape."""
+    axes.imshow(values, cmap=cmap, vmin=0, vmax=1)
+    for (row, column), text in np.ndenumerate(texts):
+        colour = "black" if black[row, column] else "white"
+        axes.text(column, row, text, ha="center", va="center", color=colour)
+    axes.set_xticks(range(len(columns)))
+    axes.set_xticklabels([shortened(name) for name in columns], rotation=30, ha="right")
+    axes.set_yticks(range(len(rows)))
+    axes.set_yticklabels([shortened(name) for name in rows])

@@ -5,9 +5,9 @@ from typing import Any, List
 
 from ..protocols import CryodlProtEstimateCTF
 from ..protocols.micrographs.protocol_estimate_ctf import OUTPUT
-from .ctf_plots import drawDefocus
-from .micrographs.ctf_window import CtfTable, CtfWindow, EstimatedCTFs
+from .micrographs.ctf_window import CtfWindow, EstimatedCTFs, drawDefocus
 from .panels_viewer import Panel, PanelsViewer
+from .pictures_window import PicturesWindow
 from .window import WindowView
 
 
@@ -45,4 +45,4 @@ class CryodlCTFViewer(PanelsViewer):
         return [plotter]
 
     def _showTable(self, data: Any) -> List[str]:
-        return [WindowView(CtfTable, self.getTkRoot(), data, "Estimated CTFs")]
+        return [WindowView(PicturesWindow, self.getTkRoot(), "Estimated CTFs", {}, (), None, data.table())]

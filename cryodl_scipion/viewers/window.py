@@ -32,6 +32,8 @@ class CanvasWindow:
     """A window that may hold one drawing. parent: tk widget; a Tab, which is filled; or None for a window of its
     own."""
 
+    _accept: Any = None  # of wizards: function that takes what was chosen
+
     def __init__(self, parent: Any, title: str) -> None:
         self._own = parent is None
         if isinstance(parent, Tab):
@@ -46,9 +48,24 @@ class CanvasWindow:
         self._canvas = FigureCanvasTkAgg(self._figure, master or self.root)
         self._canvas.get_tk_widget().pack(**dict(dict(fill=tk.BOTH, expand=True), **packing))
 
+    def addChoice(self, row: Any, label: str, variable: Any, choices: Any, width: int, chosen: Any) -> Any:
+        """A list to choose from with its label on the left. chosen: function without arguments. Returns the list."""
+        ttk.Label(row, text=label).pack(side=tk.LEFT, padx=(0, 4))
+        box = ttk.Combobox(row, textvariable=variable, values=list(choices), state="readonly", width=width)
+        box.pack(side=tk.LEFT, padx=(0, 12))
+        vars(box)["variable"] = variable  # Tk forgets one that nobody holds
+        box.bind("<<ComboboxSelected>>", lambda event: chosen())
+        return box
+
     def show(self) -> None:
+        """Open the window; one that is asked for a value is waited for until it is closed."""
         if self._own:
             self.root.mainloop()
+        elif self._accept is not None:
+            self.root.transient(self.root.master)
+            self.root.wait_visibility()
+            self.root.grab_set()
+            self.root.wait_window()
 
 
 class FollowingWindow(CanvasWindow):

@@ -20,7 +20,7 @@ from ...protocols import (
     CryodlProtTrainMapImprover,
 )
 from ...protocols.model_field import FROM_PROJECT
-from ...viewers import chimera
+from ...viewers import panels_viewer
 from ...viewers.maps import viewer_evaluate_map
 from ...viewers.maps.linked_maps_window import LinkedSlices
 from ...viewers.maps.viewer_evaluate_map import CryodlEvaluateMapViewer
@@ -152,9 +152,9 @@ class TestCryodlMapViewers(PanelsTest, MapsTest):
         self.assertEqual((titles[0], titles[-1], rows[0][-1]), ("Chain", "Distance (Å)", "0.500"))
 
     def test_the_script_is_given_to_chimerax(self):
-        with mock.patch.object(chimera.Chimera, "getProgram", return_value="/absent/ChimeraX"):
+        with mock.patch.object(panels_viewer.Chimera, "getProgram", return_value="/absent/ChimeraX"):
             self.assertIn("show.cxc", self.panel(self.evaluated, "showInChimera").getMessage())
-        with mock.patch.object(chimera.Chimera, "getProgram", return_value=os.path.abspath(__file__)):
+        with mock.patch.object(panels_viewer.Chimera, "getProgram", return_value=os.path.abspath(__file__)):
             for protocol in (self.improved, self.simulated, self.evaluated):
                 self.assertTrue(self.panel(protocol, "showInChimera")._cmd)
 

@@ -10,8 +10,8 @@ from pwem.objects import SetOfAverages, SetOfClasses2D
 from ... import wizards
 from ...convert.particles.classes2d import FIT, RESOLUTION, SCORE, classRows, planeMatrix
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
-from ...viewers.particles.class2d_data import SCORE as BY_SCORE
-from ...viewers.particles.class2d_data import SIZE, Classes2D
+from ...viewers.particles.class2d_window import SCORE as BY_SCORE
+from ...viewers.particles.class2d_window import SIZE, Classes2D
 from ...viewers.particles.viewer_classes2d import CryodlClasses2DViewer, galleryOf
 from ..particle_sets import BOX, COUNT, PIXEL_SIZE, ParticlesTest, makeParticles
 from ..viewer_panels import PanelsTest

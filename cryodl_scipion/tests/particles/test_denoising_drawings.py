@@ -11,17 +11,10 @@ import mrcfile
 import numpy as np
 from matplotlib.figure import Figure
 
-from ...viewers import (
-    evaluation_words,
-    gallery_plots,
-    map_plots,
-    model_window,
-    particle_images,
-    particles_to_measure,
-    plots,
-)
+from ...viewers import evaluation_words, map_plots, model_window, particle_images, particles_to_measure, plots
 from ...viewers.gallery_data import DENOISED, RAW, Gallery, pageOf
-from ...viewers.particles import orientation_plots
+from ...viewers.maps.linked_maps_window import LinkedSlices
+from ...viewers.particles import viewer_orient
 from ...viewers.particles.orientation_data import OrientationSet, probabilitiesOf
 from ..fake_simulator import writeTable
 
@@ -146,18 +139,18 @@ class TestCryodlGallery(FolderTest):
     def test_a_click_finds_the_tile_below_it(self):
         axes = Figure().add_subplot()
         tiles = [[np.arange(64).reshape(8, 8)] * 2 for _ in range(5)]
-        tile = gallery_plots.drawTiles(axes, tiles, list("abcde"), 3)
+        tile = particle_images.drawTiles(axes, tiles, list("abcde"), 3)
         self.assertEqual([t.get_text() for t in axes.texts], list("abcde"))
         for number, text in enumerate(axes.texts):
             x, y = text.get_position()
-            self.assertEqual(gallery_plots.tileAt(x, y - 5, tile, 3, 5), number)  # just above its caption
-        self.assertIsNone(gallery_plots.tileAt(2.5 * tile[0], 1.5 * tile[1], tile, 3, 5))
-        gallery_plots.drawTiles(axes, [], [], 3)
+            self.assertEqual(particle_images.tileAt(x, y - 5, tile, 3, 5), number)  # just above its caption
+        self.assertIsNone(particle_images.tileAt(2.5 * tile[0], 1.5 * tile[1], tile, 3, 5))
+        particle_images.drawTiles(axes, [], [], 3)
         self.assertEqual(axes.texts[0].get_text(), "No particles")
 
     def test_one_particle_is_drawn_with_its_kinds(self):
         figure = Figure()
-        gallery_plots.drawParticle(figure, self.gallery().images(0), ["raw", "denoised"])
+        particle_images.drawParticle(figure, self.gallery().images(0), ["raw", "denoised"])
         self.assertEqual([axes.get_title() for axes in figure.axes], ["raw", "denoised"])
 
 
@@ -165,26 +158,26 @@ class TestCryodlOrientationPlots(FolderTest):
     def test_uniform_directions_fill_the_sphere_evenly(self):
         rng = np.random.RandomState(1)
         tilt = np.rad2deg(np.arccos(rng.uniform(-1, 1, 60000)))
-        counts = orientation_plots.directionCounts(rng.uniform(-180, 180, 60000), tilt)
+        counts = viewer_orient.directionCounts(rng.uniform(-180, 180, 60000), tilt)
         self.assertEqual(counts.shape, (12, 24))
         self.assertLess(abs(counts / counts.mean() - 1).max(), 0.35)
 
     def test_one_direction_has_one_place_however_its_angles_are_written(self):
         positions = [
-            np.argwhere(orientation_plots.directionCounts([rot], [tilt])).tolist()
+            np.argwhere(viewer_orient.directionCounts([rot], [tilt])).tolist()
             for rot, tilt in ((30, 40), (390, 40), (-330, 40), (210, -40), (210, 320))
         ]
         self.assertEqual(len({str(position) for position in positions}), 1)
-        self.assertNotEqual(positions[0], np.argwhere(orientation_plots.directionCounts([30], [140])).tolist())
+        self.assertNotEqual(positions[0], np.argwhere(viewer_orient.directionCounts([30], [140])).tolist())
 
     def test_the_pole_is_on_top_and_the_figures_are_told(self):
         figure = Figure()
         axes = figure.add_subplot(projection="mollweide")
-        orientation_plots.drawDirections(axes, np.zeros(7), np.full(7, 5.0))
+        viewer_orient.drawDirections(axes, np.zeros(7), np.full(7, 5.0))
         pieces = axes.collections[0].get_array().reshape(24, 48)  # of 3 x 6 cells: few particles have large ones
         self.assertEqual(np.unique(np.argwhere(pieces)[:, 0]).tolist(), list(range(16, 24)))  # the highest latitudes
         self.assertIn("7 particles; 94 % of the directions are empty", axes.get_title())
-        self.assertIn("none", orientation_plots.directionsInWords(np.zeros((12, 24))))
+        self.assertIn("none", viewer_orient.directionsInWords(np.zeros((12, 24))))
 
     def test_scores_are_read_and_drawn_with_their_medians(self):
         path = self.path("o.star")
@@ -198,7 +191,7 @@ class TestCryodlOrientationPlots(FolderTest):
         data = OrientationSet(path)
         self.assertEqual((data.rot.tolist(), data.tilt.tolist()), ([1, 4, 7], [2, 5, 8]))
         figure = Figure()
-        orientation_plots.drawDistributions(figure, data.scores)
+        viewer_orient.drawDistributions(figure, data.scores)
         self.assertEqual([axes.get_xlabel() for axes in figure.axes], ["Score", "Margin to the runner-up"])
         self.assertEqual([axes.lines[0].get_xdata()[0] for axes in figure.axes], [6, 0.5])
 
@@ -211,9 +204,7 @@ class TestCryodlOrientationPlots(FolderTest):
             [(1, 0.9, 0.1), (2, 0.2, 0.8), (1, 0.7, 0.3)],
         )
         figure = Figure()
-        orientation_plots.drawProbabilities(
-            figure, probabilitiesOf(path, 2), ["whole", "part"], {"whole": 2, "part": 1}
-        )
+        viewer_orient.drawProbabilities(figure, probabilitiesOf(path, 2), ["whole", "part"], {"whole": 2, "part": 1})
         self.assertEqual([sum(p.get_height() for p in axes.patches) for axes in figure.axes], [3, 3, 3])
         self.assertEqual([p.get_height() for p in figure.axes[2].patches], [2, 1])
 
@@ -223,15 +214,16 @@ class TestCryodlMapPlots(FolderTest):
         density = np.zeros((8, 10, 12), np.float32)
         density[4, 5, 6] = 1
         figure = Figure()
-        map_plots.drawSlices(figure, density, 0.5)
+        slices = LinkedSlices(figure, {"map": self.write("point.mrc", density)})
         self.assertEqual(
-            [(a.get_xlabel(), a.get_ylabel()) for a in figure.axes],
-            [("x (px)", "y (px)"), ("x (px)", "z (px)"), ("y (px)", "z (px)")],
+            [a.get_xlabel() for a in figure.axes],
+            ["x to the right, y up", "x to the right, z up", "y to the right, z up"],
         )
         for axes, (row, column) in zip(figure.axes, ((5, 6), (4, 6), (4, 5))):
             self.assertEqual(np.argwhere(np.asarray(axes.images[0].get_array()) == 1).tolist(), [[row, column]])
             self.assertEqual(axes.images[0].origin, "lower")
-        self.assertEqual([s.shape for s in map_plots.slicesOf(density, 1.0)], [(10, 12), (8, 12), (8, 10)])
+        slices.move((99, 99, 99))
+        self.assertEqual(slices.position, (7, 9, 11))
 
     def test_shells_are_drawn_at_their_resolution(self):
         axes = Figure().add_subplot()

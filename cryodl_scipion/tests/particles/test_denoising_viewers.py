@@ -21,7 +21,7 @@ from ...protocols import (
     CryodlProtSimulateParticles,
     CryodlProtTrainDenoiser,
 )
-from ...viewers import chimera, particles_to_measure
+from ...viewers import panels_viewer, particles_to_measure
 from ...viewers.gallery_data import GROUND_TRUTH, RAW, Gallery, shortNumber
 from ...viewers.gallery_window import GalleryWindow
 from ...viewers.maps import viewer_map
@@ -147,9 +147,9 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
         self.assertTrue(all(os.path.exists(path) for path in maps.values()), maps)
 
     def test_without_chimerax_it_is_said_what_is_missing(self):
-        with mock.patch.object(chimera.Chimera, "getProgram", return_value="/absent/ChimeraX"):
+        with mock.patch.object(panels_viewer.Chimera, "getProgram", return_value="/absent/ChimeraX"):
             self.assertIn("scipion-em-chimera", self.panel(self.map, "showInChimera").getMessage())
-        with mock.patch.object(chimera.Chimera, "getProgram", return_value=os.path.abspath(__file__)):
+        with mock.patch.object(panels_viewer.Chimera, "getProgram", return_value=os.path.abspath(__file__)):
             self.assertIn(self.map.outputVolume.getFileName(), self.panel(self.map, "showInChimera")._cmd)
 
     def test_runs_without_results_have_a_message(self):

@@ -68,7 +68,7 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         self.assertNotIn("Chen2021", self.fitted._citations())
 
     def test_coordinates_of_umap_are_in_the_sets_and_in_the_window(self):
-        from ...viewers.latent_window import LatentWindow
+        from ...viewers.maps.viewer_heterogeneity import LatentWindow
 
         many = makeParticles(self, "many", count=3 * MANY)
         made = self.runProtocol(CryodlProtFitHeterogeneity, self.pointers(many), latent=3, maps=3, umap=True)
@@ -122,7 +122,7 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         self.assertEqual(chosen, ids[3:6])
 
     def test_the_lasso_chooses_by_the_coordinates_on_show_and_makes_a_set(self):
-        from ...viewers.latent_window import LatentWindow, PathWindow
+        from ...viewers.maps.viewer_heterogeneity import LatentWindow, PathWindow
 
         ids, *others = latentOf(self.fitted.outputParticles)
         window = LatentWindow(None, self.fitted, ids, *others)

@@ -60,7 +60,7 @@ class TestCryodlFitSubtomogramHeterogeneity(ViewersTest):
         self.assertIn("Axes with maps is 2, but the latent space has 1", errors(axes=2))
 
     def test_the_lasso_chooses_subtomograms_and_the_slider_their_averages(self):
-        from ...viewers.latent_window import LatentWindow, PathWindow
+        from ...viewers.maps.viewer_heterogeneity import LatentWindow, PathWindow
 
         latent, path = self.panel(self.fitted, "showLatent"), self.panel(self.fitted, "showPath")
         wanted = [*latentOf(self.fitted.outputSubtomograms), "outputSubtomograms", "subtomogram"]

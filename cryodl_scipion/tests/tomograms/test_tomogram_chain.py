@@ -26,9 +26,9 @@ from ...protocols import (
     CryodlProtTrainSegmenter,
 )
 from ...protocols.tomograms.protocol_train_tomograms import LABELLED
-from ...viewers.tomograms.segmentation_words import featuresIn
 from ...viewers.tomograms.slices_data import pointsOf
 from ...viewers.tomograms.subtomogram_data import SubtomogramGallery, middleSlices, readCube
+from ...viewers.tomograms.viewer_tomograms import featuresIn
 from ..particle_sets import ParticlesTest, addTo
 from ..simulated import missingEngine
 

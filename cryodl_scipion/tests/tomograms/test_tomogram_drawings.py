@@ -11,16 +11,15 @@ from matplotlib.figure import Figure
 from ...engine.cryodl.tomograms.features import membrane_meshes
 from ...engine.cryodl.tomograms.features.merging import COLOURS
 from ...viewers.tomograms import (
-    class_plots,
     meshes_data,
-    meshes_plots,
-    segmentation_words,
+    meshes_window,
     slices_data,
-    slices_plots,
     subtomogram_data,
     surfaces_data,
     surfaces_plots,
     tomograms_to_measure,
+    viewer_subtomograms,
+    viewer_tomograms,
 )
 from ...viewers.tomograms.slices_data import LABELS, SCORES, Layer, TomogramSlices
 from ..tomogram_sets import writeVolume
@@ -114,8 +113,8 @@ class TestCryodlSlices(Volumes):
         axes = Figure().add_subplot()
         labels = np.array([[0, 1], [2, 255]])
         for _ in range(2):  # the second drawing replaces the first
-            slices_plots.clearOverlay(axes)
-            slices_plots.drawLabels(axes, labels, ["membrane"], (-0.5, 1.5, 1.5, -0.5), 0.25)
+            slices_data.clearOverlay(axes)
+            slices_data.drawLabels(axes, labels, ["membrane"], (-0.5, 1.5, 1.5, -0.5), 0.25)
         (image,) = axes.images
         self.assertEqual(image.get_array()[..., 3].tolist(), [[0, 0.25], [0.25, 0.25]])
         self.assertEqual(
@@ -124,13 +123,13 @@ class TestCryodlSlices(Volumes):
 
     def test_only_scores_above_the_threshold_are_drawn(self):
         axes = Figure().add_subplot()
-        slices_plots.drawScores(
+        slices_data.drawScores(
             axes, np.array([[0.2, 0.4], [0.6, np.nan]]), "membrane", (-0.5, 1.5, 1.5, -0.5), 0.5, 0.4
         )
         self.assertEqual(axes.images[0].get_array().mask.tolist(), [[True, False], [False, True]])
 
     def test_colours_are_those_of_the_scripts_for_chimerax(self):
-        self.assertEqual(slices_plots.COLOURS, COLOURS)
+        self.assertEqual(slices_data.COLOURS, COLOURS)
 
     def test_values_of_label_volumes_are_counted(self):
         volume = np.zeros(SHAPE, np.int8)
@@ -192,7 +191,7 @@ class TestCryodlSurfaces(Volumes):
         colours = axes.get_legend().legend_handles if hasattr(axes.get_legend(), "legend_handles") else []
         self.assertEqual(
             [patch.get_facecolor()[:3] for patch in colours],
-            [slices_plots.to_rgb(COLOURS[0]), slices_plots.to_rgb(COLOURS[1])],
+            [slices_data.to_rgb(COLOURS[0]), slices_data.to_rgb(COLOURS[1])],
         )
         surfaces_plots.drawSurfaces(axes, {}, data.features, [])
         self.assertIn("No surface", axes.texts[0].get_text())
@@ -228,9 +227,9 @@ class TestCryodlMeshes(Volumes):
         path = os.path.join(self._folder.name, "membranes.csv")
         with open(path, "w") as file:
             file.write("tomogram,membrane,area_nm2,closed,mean_curvature_per_nm\na,1,2.082e+04,no,6.4e-07\n")
-        (row,) = segmentation_words.membraneRows(path)
+        (row,) = viewer_tomograms.membraneRows(path)
         self.assertEqual(row, ("a", "1", "20820", "no", "-", "0", "-", "-"))
-        self.assertEqual(len(row), len(segmentation_words.MEMBRANE_TITLES))
+        self.assertEqual(len(row), len(viewer_tomograms.MEMBRANE_TITLES))
 
     def test_what_is_no_mesh_is_named(self):
         path = self.ply()
@@ -275,31 +274,31 @@ class TestCryodlMeshes(Volumes):
         self.assertEqual(len(data.outline("a", 0, 47)[0]), 0)
 
     def test_the_first_view_down_the_z_axis_has_x_to_the_right_and_y_up(self):
-        np.testing.assert_allclose(meshes_plots.rotation(0, 90), np.eye(3), atol=1e-12)
-        np.testing.assert_allclose(meshes_plots.rotation(0, 0) @ (1, 2, 3), (1, 3, -2), atol=1e-12)  # along y, z up
-        turned = meshes_plots.rotation(50, 20)
+        np.testing.assert_allclose(meshes_window.rotation(0, 90), np.eye(3), atol=1e-12)
+        np.testing.assert_allclose(meshes_window.rotation(0, 0) @ (1, 2, 3), (1, 3, -2), atol=1e-12)  # along y, z up
+        turned = meshes_window.rotation(50, 20)
         np.testing.assert_allclose(turned @ turned.T, np.eye(3), atol=1e-12)
         self.assertAlmostEqual(np.linalg.det(turned), 1)
 
     def test_membranes_are_drawn_from_back_to_front_in_the_colours_of_the_choice(self):
         mesh = meshes_data.joined([meshes_data.readMesh(self.ply(n)) for n in (1, 2)])
-        by = meshes_plots.COLOURINGS
-        own = meshes_plots.colours(mesh, by["membrane"], None)
+        by = meshes_window.COLOURINGS
+        own = meshes_window.colours(mesh, by["membrane"], None)
         np.testing.assert_allclose(
-            np.unique(own, axis=0), np.unique([slices_plots.to_rgb(c) for c in COLOURS[:2]], axis=0)
+            np.unique(own, axis=0), np.unique([slices_data.to_rgb(c) for c in COLOURS[:2]], axis=0)
         )
-        scale = meshes_plots.colourScale(mesh, by["mean curvature"])
+        scale = meshes_window.colourScale(mesh, by["mean curvature"])
         self.assertAlmostEqual(sum(scale.get_clim()), 0)
-        grey = meshes_plots.colours(mesh, by["mean curvature"], scale)[np.isnan(mesh.values["curvature_per_nm"])]
+        grey = meshes_window.colours(mesh, by["mean curvature"], scale)[np.isnan(mesh.values["curvature_per_nm"])]
         self.assertEqual(np.ptp(grey), 0)
         axes = Figure().add_subplot()
-        meshes_plots.drawMeshes(axes, mesh, own, np.eye(3), (2, -180.0))
+        meshes_window.drawMeshes(axes, mesh, own, np.eye(3), (2, -180.0))
         triangles = axes.collections[0]
         heights = mesh.vertices[triangles._triangulation.triangles, 2].sum(axis=1)
         self.assertTrue((np.diff(heights) >= 0).all())
         self.assertIn("x: 16 nm", [text.get_text() for text in axes.texts])
         empty = meshes_data.joined([])
-        meshes_plots.drawMeshes(axes, empty, meshes_plots.colours(empty, by["membrane"], None), np.eye(3))
+        meshes_window.drawMeshes(axes, empty, meshes_window.colours(empty, by["membrane"], None), np.eye(3))
         self.assertIn("No membrane", axes.texts[0].get_text())
 
 
@@ -325,7 +324,7 @@ class TestCryodlClassDrawings(Volumes):
 
     def test_the_confusion_is_drawn_with_its_numbers(self):
         axes = Figure().add_subplot()
-        class_plots.drawConfusion(axes, [[8, 2, 0], [1, 9, 3]], ["a", "b"], ["a", "b", "unknown"])
+        viewer_subtomograms.drawConfusion(axes, [[8, 2, 0], [1, 9, 3]], ["a", "b"], ["a", "b", "unknown"])
         self.assertEqual([t.get_text() for t in axes.texts], ["8", "2", "0", "1", "9", "3"])
         self.assertEqual(axes.images[0].get_array()[0].tolist(), [0.8, 0.2, 0])
 
@@ -337,7 +336,9 @@ class TestCryodlClassDrawings(Volumes):
         self.assertEqual((positions.tolist(), numbers.tolist()), ([[0.5, 1.5], [-1, 2], [0.6, 1.4]], [1, 2, 1]))
         figure = Figure(figsize=(12, 6))
         averages = [("cluster 1", 2, self.write("one", self.blob(0, 0, 0))), ("cluster 2", 1, None)]
-        class_plots.drawEmbeddingAndAverages(figure, positions, numbers, averages, {1: "cluster 1", 2: "cluster 2"})
+        viewer_subtomograms.drawEmbeddingAndAverages(
+            figure, positions, numbers, averages, {1: "cluster 1", 2: "cluster 2"}
+        )
         self.assertEqual(
             [t.get_text() for t in figure.axes[0].get_legend().get_texts()], ["cluster 1 (2)", "cluster 2 (1)"]
         )
@@ -355,14 +356,13 @@ class TestCryodlClassDrawings(Volumes):
             )
             for name in "ab"
         }
-        rows = segmentation_words.foundRows(found)
+        rows = viewer_tomograms.foundRows(found)
         self.assertEqual(len(rows), 6)
         self.assertEqual(
             rows[-2:],
             [("all tomograms", "membrane", "5", "2", "-", "20"), ("all tomograms", "ribosome", "2", "4", "6", "8")],
         )
-        self.assertEqual(len(segmentation_words.foundRows(dict(a=found["a"]))), 2)
+        self.assertEqual(len(viewer_tomograms.foundRows(dict(a=found["a"]))), 2)
         self.assertEqual(
-            segmentation_words.judgedRows(dict(x=dict(dice=0.5, recall=None)))[0],
-            ("x", "0.500", "-", "-", "-", "-", "-"),
+            viewer_tomograms.judgedRows(dict(x=dict(dice=0.5, recall=None)))[0], ("x", "0.500", "-", "-", "-", "-", "-")
         )

@@ -20,17 +20,17 @@ from ...protocols import (
     CryodlProtTrainSegmenter,
     CryodlProtTrainTomograms,
 )
-from ...viewers import chimera
+from ...viewers import panels_viewer
 from ...viewers.gallery_data import Gallery
 from ...viewers.micrograph_window import MicrographWindow
 from ...viewers.particles_to_measure import ParticlesToMeasure
 from ...viewers.tomograms import viewer_tomograms
-from ...viewers.tomograms.segmentation_words import featuresIn
 from ...viewers.tomograms.slices_data import SCORES
 from ...viewers.tomograms.slices_window import SlicesWindow
 from ...viewers.tomograms.subtomogram_data import SubtomogramGallery
-from ...viewers.tomograms.tile_data import TileGallery
 from ...viewers.tomograms.tomograms_to_measure import SubtomogramsToMeasure, TomogramsToMeasure
+from ...viewers.tomograms.viewer_annotations import TileGallery
+from ...viewers.tomograms.viewer_tomograms import featuresIn
 from ...viewers.viewer_model import CryodlTrainViewer
 from ..tomogram_panels import PANELS, ViewersTest
 from ..tomogram_sets import PIXEL_SIZE, SHAPE, makeAnnotations
@@ -84,7 +84,7 @@ class TestCryodlTomogramViewers(ViewersTest):
         self.assertTrue((labels[scores >= 0.5] == 1).all())
 
     def test_the_table_tells_what_was_found(self):
-        _, _, titles, rows, note = self.panel(self.merged, "showTable")._arguments
+        _, _, _, _, _, (titles, rows), _, _, note = self.panel(self.merged, "showTable")._arguments
         self.assertEqual(len(titles), len(rows[0]))
         found = featuresIn(self.merged._getExtraPath("merged"))["TS_01"]["membrane"]
         self.assertEqual(
@@ -98,11 +98,11 @@ class TestCryodlTomogramViewers(ViewersTest):
 
     def test_without_chimerax_it_is_said_where_the_script_lies(self):
         viewer = self.viewer(self.merged)
-        with mock.patch.object(chimera.Chimera, "getProgram", return_value="/absent/ChimeraX"):
-            (message,) = chimera.chimeraViews(viewer, "some/script.cxc", "script")
+        with mock.patch.object(panels_viewer.Chimera, "getProgram", return_value="/absent/ChimeraX"):
+            (message,) = panels_viewer.chimeraViews(viewer, "some/script.cxc", "script")
         self.assertIn(os.path.abspath("some/script.cxc"), message.getMessage())
-        with mock.patch.object(chimera.Chimera, "getProgram", return_value=os.path.abspath(__file__)):
-            self.assertIn("script.cxc", chimera.chimeraViews(viewer, "some/script.cxc")[0]._cmd)
+        with mock.patch.object(panels_viewer.Chimera, "getProgram", return_value=os.path.abspath(__file__)):
+            self.assertIn("script.cxc", panels_viewer.chimeraViews(viewer, "some/script.cxc")[0]._cmd)
 
     def test_places_lie_in_their_tomograms(self):
         data = self.slices(self.picked, "showCoordinates")
@@ -124,7 +124,7 @@ class TestCryodlTomogramViewers(ViewersTest):
         lines, near = data.outline("TS_01", 0, index)
         self.assertEqual((lines.shape, near.shape), ((3, 2, 2), (3,)))
         self.assertGreaterEqual(lines.min(), 10 / PIXEL_SIZE - 1e-3)
-        _, _, titles, rows, _ = self.panel(self.measured, "showTable")._arguments
+        titles, rows = self.panel(self.measured, "showTable")._arguments[5]
         self.assertEqual([row[:3] for row in rows], [("TS_01", "1", "-"), ("TS_02", "1", "-")])
         self.assertEqual([len(row) for row in rows], [len(titles)] * 2)
 

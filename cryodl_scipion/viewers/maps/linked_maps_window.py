@@ -106,10 +106,7 @@ class LinkedMapsWindow(CanvasWindow):
         if len(groups) > 1:
             row = ttk.Frame(self.root, padding=(8, 6, 8, 0))
             row.pack(fill=tk.X)
-            ttk.Label(row, text="Map").pack(side=tk.LEFT)
-            box = ttk.Combobox(row, textvariable=self._name, values=list(groups), state="readonly", width=40)
-            box.pack(side=tk.LEFT, padx=6)
-            box.bind("<<ComboboxSelected>>", lambda event: self.choose())
+            self.addChoice(row, "Map", self._name, groups, 40, self.choose)
         self._scales = self._addScales()
         rows = max(len(paths) for paths in groups.values())
         # with the sliders it must fit on a screen of 1080 px

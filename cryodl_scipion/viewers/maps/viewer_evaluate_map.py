@@ -16,10 +16,9 @@ from ...engine.cryodl.contract import half_map_resolutions, half_map_verdict, re
 from ...engine.cryodl.contract.maps.evaluating import CompareModelsOutputs
 from ...protocols import CryodlProtEvaluateMap
 from ...protocols.maps.protocol_evaluate_map import LOCAL, OF_IMPROVING, RESIDUES
-from ..chimera import chimeraViews
 from ..evaluation_words import picturesIn
 from ..map_plots import drawFscAt, readMap
-from ..panels_viewer import Panel, PanelsViewer
+from ..panels_viewer import Panel, PanelsViewer, chimeraViews
 from ..pictures_window import PicturesWindow
 from ..window import CanvasWindow, WindowView
 from .linked_maps_window import LinkedMapsWindow
@@ -148,10 +147,7 @@ class ResiduesWindow(CanvasWindow):
             ttk.Radiobutton(row, text=measure, value=measure, variable=self._measure, command=self.refresh).pack(
                 side=tk.LEFT
             )
-        ttk.Label(row, text="Chain").pack(side=tk.LEFT, padx=(16, 4))
-        box = ttk.Combobox(row, textvariable=self._chain, values=list(chains), state="readonly", width=12)
-        box.pack(side=tk.LEFT)
-        box.bind("<<ComboboxSelected>>", lambda event: self.refresh())
+        self.addChoice(row, "Chain", self._chain, chains, 12, self.refresh)
         self.addFigure((10.5, 4.8))
         self.refresh()
 

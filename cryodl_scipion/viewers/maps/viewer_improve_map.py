@@ -10,8 +10,7 @@ from ...convert.structures import structureFileOf
 from ...engine.cryodl.contract import half_map_verdict
 from ...engine.cryodl.contract.maps.improving import ImproveMapOutputs
 from ...protocols import CryodlProtImproveMap
-from ..chimera import chimeraViews
-from ..panels_viewer import Panel, PanelsViewer
+from ..panels_viewer import Panel, PanelsViewer, chimeraViews
 from ..pictures_window import PicturesWindow
 from ..window import WindowView
 from .linked_maps_window import LinkedMapsWindow

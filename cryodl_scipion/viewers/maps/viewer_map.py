@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of maps."""
 
-import tkinter as tk
-from tkinter import ttk
 from typing import Any, Dict, List
 
 from pwem.objects import Volume
@@ -10,35 +8,10 @@ from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
 from ...convert.names import withoutChecksum
 from ...protocols import CryodlProtBackProject
-from ..chimera import chimeraViews
-from ..map_plots import drawFsc, drawSlices, readMap
-from ..panels_viewer import Panel, PanelsViewer
-from ..window import CanvasWindow, WindowView
-
-
-class MapWindow(CanvasWindow):
-    """paths: {name: map file}; the first is shown first. note: line above the slices."""
-
-    def __init__(self, parent: Any, paths: Any, title: str, note: str = "") -> None:
-        CanvasWindow.__init__(self, parent, title)
-        self._maps = {name: readMap(path) for name, path in paths.items()}
-        self._name, self._part = tk.StringVar(self.root, next(iter(paths))), tk.DoubleVar(self.root, 0.5)
-        if note:
-            ttk.Label(self.root, text=note, wraplength=1000).pack(anchor=tk.W, padx=8, pady=(8, 0))
-        row = ttk.Frame(self.root, padding=6)
-        row.pack(side=tk.BOTTOM, fill=tk.X)
-        for name in paths if len(paths) > 1 else ():
-            ttk.Radiobutton(row, text=name, value=name, variable=self._name, command=self.refresh).pack(side=tk.LEFT)
-        ttk.Label(row, text="From the first to the last slice").pack(side=tk.LEFT, padx=(12, 4))
-        ttk.Scale(row, variable=self._part, from_=0, to=1, command=lambda value: self.refresh()).pack(
-            side=tk.LEFT, fill=tk.X, expand=True
-        )
-        self.addFigure((12, 4.6))
-        self.refresh()
-
-    def refresh(self) -> None:
-        drawSlices(self._figure, self._maps[self._name.get()], self._part.get())
-        self._canvas.draw_idle()
+from ..map_plots import drawFsc
+from ..panels_viewer import Panel, PanelsViewer, chimeraViews
+from ..window import WindowView
+from .linked_maps_window import LinkedMapsWindow
 
 
 class CryodlVolumeViewer(Viewer):
@@ -69,9 +42,7 @@ class CryodlBackProjectViewer(PanelsViewer):
         Panel("showInChimera", "Map in ChimeraX", "Opens ChimeraX, if Scipion's plugin for it is installed."),
     )
     _WAIT = "There is no map yet. Wait until the run has finished."
-
-    def _data(self) -> Any:
-        return getattr(self.protocol, "outputVolume", None)
+    _OUTPUT = "outputVolume"
 
     def _showSlices(self, volume: Volume) -> List[str]:
         return [mapSlicesView(self.getTkRoot(), volume)]
@@ -89,7 +60,8 @@ class CryodlBackProjectViewer(PanelsViewer):
 
 
 def mapSlicesView(root: Any, volume: Volume) -> Any:
-    return WindowView(MapWindow, root, mapsOf(volume), str(volume), withoutChecksum(volume.getObjComment() or ""))
+    note = withoutChecksum(volume.getObjComment() or "")
+    return WindowView(LinkedMapsWindow, root, {"map": mapsOf(volume)}, str(volume), [note] * bool(note))
 
 
 def mapsOf(volume: Volume) -> Dict[str, Any]:

@@ -124,7 +124,46 @@ def isOurs(coordinates: SetOfCoordinates) -> bool:
     return hasattr(coordinates.getFirstItem(), SCORE)
 
 
-class PicksWindow(MicrographWindow):
+class CountedWindow(MicrographWindow):
+    """Micrographs with what is seen on each at a value of the slider, and how many.
+
+    data: names, paths, pixelSize, counts(value), firstToShow(). subset: function that starts a run which keeps what is
+    seen at a value of the slider, and says so in one sentence; None for none.
+    """
+
+    def __init__(
+        self, parent: Any, data: Any, title: str, slider: Any, value: float, accept: Any = None, subset: Any = None
+    ) -> None:
+        self._data, self._subset, self._pixelSize = data, subset, data.pixelSize
+        names, first = data.names, data.firstToShow()
+        MicrographWindow.__init__(self, parent, title, names, data.paths, slider, value, first, accept)
+
+    def _addControls(self, slider: Any) -> None:
+        MicrographWindow._addControls(self, slider)
+        if self._subset is not None and slider is not None:
+            button = ttk.Button(self._sliderRow, text="Create subset", command=self.createSubset)
+            button.pack(side=tk.RIGHT, padx=(6, 0))
+
+    def createSubset(self) -> None:
+        """Start a run that keeps what the slider shows."""
+        if self._subset is not None and self.settle():
+            self.message.set(self._subset(self.value.get()))
+
+    def refresh(self) -> None:
+        MicrographWindow.refresh(self)
+        self.updateLabels()
+
+    def _micrographLabels(self) -> List[str]:
+        return [f"{count:5d}   {name}" for count, name in zip(self._data.counts(self.value.get()), self._names)]
+
+    def _text(self) -> str:
+        if self.index() is None:
+            return "There are no micrographs."
+        counts = self._data.counts(self.value.get())
+        return f"{counted(counts[self.index()], 'pick')} on this micrograph, {counts.sum()} on all {len(counts)}"
+
+
+class PicksWindow(CountedWindow):
     """data: PicksData. accept: for wizards, see MicrographWindow. value: score to begin with, default the set's.
     correct: function that opens the window in which picks are corrected, and says so in one sentence; None where there
     is no project to keep the corrected picks in. subset: function that starts a run which keeps the picks from a score,
@@ -140,29 +179,16 @@ class PicksWindow(MicrographWindow):
         correct: Optional[Callable[[], str]] = None,
         subset: Optional[Callable[[float], str]] = None,
     ) -> None:
-        self._data, self._correct, self._subset, self._pixelSize = data, correct, subset, data.pixelSize
+        self._correct = correct
         slider = dict(from_=0, to=1, resolution=0.0001, label="Score threshold") if data.hasScores else None
-        MicrographWindow.__init__(
-            self,
-            parent,
-            title,
-            data.names,
-            data.paths,
-            slider,
-            data.threshold if value is None else value,
-            data.firstToShow(),
-            accept,
-        )
+        value = data.threshold if value is None else value
+        CountedWindow.__init__(self, parent, data, title, slider, value, accept, subset)
 
     def _addControls(self, slider: Any) -> None:
-        MicrographWindow._addControls(self, slider)
+        CountedWindow._addControls(self, slider)
         if self._correct is not None:
             self.correctButton = ttk.Button(self._list.master, text="Correct picks", command=self.correct)
             self.correctButton.pack(fill=tk.X, pady=(2, 4), before=self._list)
-        if self._subset is not None:
-            ttk.Button(self._sliderRow, text="Create subset", command=self.createSubset).pack(
-                side=tk.RIGHT, padx=(6, 0)
-            )
 
     def correct(self) -> None:
         """Open the window in which picks are added, moved and removed."""
@@ -171,27 +197,12 @@ class PicksWindow(MicrographWindow):
             self.root.update_idletasks()
             self.message.set(self._correct())
 
-    def createSubset(self) -> None:
-        """Start a run that keeps the picks from the slider's score."""
-        if self._subset is not None and self.settle():
-            self.message.set(self._subset(self.value.get()))
-
-    def refresh(self) -> None:
-        MicrographWindow.refresh(self)
-        self.updateLabels()
-
-    def _micrographLabels(self) -> List[str]:
-        return [f"{count:5d}   {name}" for count, name in zip(self._data.counts(self.value.get()), self._names)]
-
     def _drawOn(self, axes: Axes) -> None:
         drawAreas(axes, self._data.areas(self.index()), self._preview)
         drawPicks(axes, self._data.picks(self.index(), self.value.get()), self._data.diameter)
 
     def _text(self) -> str:
-        counts = self._data.counts(self.value.get())
-        if self.index() is None:
-            return "There are no micrographs."
-        text = f"{counted(counts[self.index()], 'pick')} on this micrograph, {counts.sum()} on all {len(counts)}"
+        text = CountedWindow._text(self)
         if self._data.areas(self.index()) is not None:
             text += "; avoided: contaminated areas in red, carbon in blue"
-        return text if self._data.hasScores else text + " (these coordinates have no scores)"
+        return text if self._data.hasScores or self.index() is None else text + " (these coordinates have no scores)"

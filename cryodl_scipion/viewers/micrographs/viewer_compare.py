@@ -25,11 +25,12 @@ from ...engine.cryodl.contract import counted, resolution_in_words
 from ...protocols import CryodlProtCompare, CryodlProtCompareMapsOfPicks, CryodlProtConsensus
 from ..map_plots import drawFsc
 from ..maps.linked_maps_window import LinkedMapsWindow
-from ..micrograph_window import MicrographWindow
 from ..panels_viewer import Panel, PanelsViewer
-from ..plots import shortened
+from ..pictures_window import PicturesWindow
+from ..plots import drawMatrix, shortened
 from ..subsets import startedRun
-from ..window import CanvasWindow, WindowView, addTable
+from ..window import WindowView
+from .picks_window import CountedWindow
 
 _ALL_SETS = "all sets"
 
@@ -228,15 +229,7 @@ def drawGroups(
 def drawAgreement(axes: Axes, names: Sequence[str], matrix: np.ndarray) -> None:
     """F1 of each pair of sets as colours and numbers."""
     matrix = np.array(matrix, float)
-    axes.imshow(matrix, cmap="viridis", vmin=0, vmax=1)
-    for row, values in enumerate(matrix):
-        for column, value in enumerate(values):
-            axes.text(column, row, f"{value:.2f}", ha="center", va="center", color="black" if value > 0.6 else "white")
-    short = [shortened(name) for name in names]
-    axes.set_xticks(range(len(names)))
-    axes.set_xticklabels(short, rotation=30, ha="right")
-    axes.set_yticks(range(len(names)))
-    axes.set_yticklabels(short)
+    drawMatrix(axes, matrix, np.vectorize("{:.2f}".format)(matrix), names, names, "viridis", matrix > 0.6)
     axes.set_title("Agreement (F1 of each pair)")
 
 
@@ -256,36 +249,27 @@ def drawComparison(figure: Figure, comparison: Dict[str, Any], curvesFile: str) 
 _KEYS = 9  # groups that have a key
 
 
-class GroupsWindow(MicrographWindow):
+class GroupsWindow(CountedWindow):
     """data: GroupedPicks. Each group is switched on and off by its name, or by the key of its number. subset: function
     that starts a run which keeps what is seen at a value of the slider, and says so in one sentence; None for none."""
 
     def __init__(self, parent: Any, data: Any, title: str, subset: Optional[Callable[[float], str]] = None) -> None:
-        self._data, self._pixelSize, self._subset = data, data.pixelSize, subset
-        MicrographWindow.__init__(
-            self, parent, title, data.names, data.paths, data.slider, data.value, data.firstToShow()
-        )
+        CountedWindow.__init__(self, parent, data, title, data.slider, data.value, None, subset)
 
     def _addControls(self, slider: Any) -> None:
         row = ttk.Frame(self.root)
         row.pack(fill=tk.X, padx=6, pady=(4, 0))
         if self._data.modes:
-            ttk.Label(row, text="Colours").pack(side=tk.LEFT)
             self.mode = tk.StringVar(self.root, self._data.modes[0])
             width = max(len(mode) for mode in self._data.modes)
-            box = ttk.Combobox(row, textvariable=self.mode, values=self._data.modes, state="readonly", width=width)
-            box.bind("<<ComboboxSelected>>", lambda event: self.changeMode())
-            box.pack(side=tk.LEFT, padx=6)
+            self.addChoice(row, "Colours", self.mode, self._data.modes, width, self.changeMode)
         self._switches = ttk.Frame(row)
         self._switches.pack(side=tk.LEFT)
         for number in range(1, _KEYS + 1):
             flip = functools.partial(self._flip, number - 1)
             self.root.bind(f"<KeyPress-{number}>", lambda event, flip=flip: self._key(event, flip))
         self._addSwitches()
-        MicrographWindow._addControls(self, slider)
-        if self._subset is not None and slider is not None:
-            button = ttk.Button(self._sliderRow, text="Create subset", command=self.createSubset)
-            button.pack(side=tk.RIGHT, padx=(6, 0))
+        CountedWindow._addControls(self, slider)
 
     def _addSwitches(self) -> None:
         """A box to tick for each group, with its colour."""
@@ -305,11 +289,6 @@ class GroupsWindow(MicrographWindow):
         self._addSwitches()
         self.refresh()
 
-    def createSubset(self) -> None:
-        """Start a run that keeps what the slider shows."""
-        if self._subset is not None and self.settle():
-            self.message.set(self._subset(self.value.get()))
-
     def _flip(self, index: int) -> None:
         if index < len(self._on):
             self._on[index].set(not self._on[index].get())
@@ -320,25 +299,13 @@ class GroupsWindow(MicrographWindow):
         self._data.off = {number for number, on in enumerate(self._on, 1) if not on.get()}
         self.refresh()
 
-    def refresh(self) -> None:
-        MicrographWindow.refresh(self)
-        self.updateLabels()
-
-    def _micrographLabels(self) -> List[str]:
-        return [f"{count:5d}   {name}" for count, name in zip(self._data.counts(self.value.get()), self._names)]
-
     def _drawOn(self, axes: Axes) -> None:
         picks = self._data.picks(self.index(), self.value.get())
         drawGroups(axes, picks, self._data.labels, self._data.diameter, self._data.colours)
 
     def _text(self) -> str:
-        if self.index() is None:
-            return "There are no micrographs."
-        counts = self._data.counts(self.value.get())
-        return (
-            f"{counted(counts[self.index()], 'pick')} on this micrograph, {counts.sum()} on all {len(counts)}, "
-            f"{self._data.words(self.value.get())}"
-        )
+        text = CountedWindow._text(self)
+        return text if self.index() is None else f"{text}, {self._data.words(self.value.get())}"
 
 
 _METRICS = (("precision", "Precision"), ("recall", "Recall"), ("f1", "F1"), ("average_precision", "Average precision"))
@@ -356,29 +323,14 @@ def comparisonRows(comparison: Dict[str, Any]) -> Any:
     return sorted(rows, key=lambda row: row[4], reverse=True) if comparison["metrics"] else rows
 
 
-class ComparisonWindow(CanvasWindow):
-    """comparison: the engine's dict. curvesFile: picture, or None without a reference. parent: tk widget or None."""
-
-    def __init__(self, parent: Any, comparison: Dict[str, Any], curvesFile: str, title: str) -> None:
-        CanvasWindow.__init__(self, parent, title)
-        ttk.Label(self.root, text=self._headline(comparison)).pack(anchor=tk.W, padx=8, pady=(8, 2))
-        self._addTable(comparison)
-        for note in comparison["notes"]:
-            ttk.Label(self.root, text=note, wraplength=1000).pack(anchor=tk.W, padx=8)
-        self.addFigure((11 if curvesFile else 6, 4.8), padx=8, pady=8)
-        drawComparison(self._figure, comparison, curvesFile)
-
-    def _headline(self, comparison: Dict[str, Any]) -> Any:
-        text = (
-            f"{comparison['micrographs']} micrographs; picks matched one to one within "
-            f"{comparison['match_distance_px']:.1f} px ({comparison['tolerance']:g} particle radii)"
-        )
-        return text if comparison["metrics"] else text + ". Without a reference, only the agreement is shown."
-
-    def _addTable(self, comparison: Dict[str, Any]) -> None:
-        rows = comparisonRows(comparison)
-        titles = ["Set", "Picks"] + ([title for _, title in _METRICS] if comparison["metrics"] else [])
-        addTable(self.root, titles, rows)
+def comparisonWords(comparison: Dict[str, Any]) -> List[str]:
+    """What was compared, and the engine's notes."""
+    text = (
+        f"{comparison['micrographs']} micrographs; picks matched one to one within "
+        f"{comparison['match_distance_px']:.1f} px ({comparison['tolerance']:g} particle radii)"
+    )
+    alone = "" if comparison["metrics"] else ". Without a reference, only the agreement is shown."
+    return [text + alone, *comparison["notes"]]
 
 
 _TITLES = ("Set", "Particles", "FSC 0.143", "Loss", "Images of noise", "FSC 0.5 with the structure")
@@ -413,25 +365,6 @@ def drawFscsOfSets(figure: Figure, made: Any) -> None:
         axes.set_title(title, fontsize=10)
 
 
-class MapsOfPicksWindow(CanvasWindow):
-    """made: the engine's outputs. parent: tk widget or None."""
-
-    def __init__(self, parent: Any, made: Any, title: str) -> None:
-        CanvasWindow.__init__(self, parent, title)
-        headline = (
-            f"{made.micrographs} micrographs. Loss: by how much the resolution is worse than that of "
-            f"{made.measured_by}. Dashed line: {made.search_resolution:.1f} Å; particles were oriented by coarser "
-            "detail, so agreement beyond does not come from the structure."
-        )
-        ttk.Label(self.root, text=headline, wraplength=1000).pack(anchor=tk.W, padx=8, pady=(8, 2))
-        addTable(self.root, _TITLES, resolutionRows(made))
-        for note in made.notes:
-            ttk.Label(self.root, text=note, wraplength=1000).pack(anchor=tk.W, padx=8)
-        self.addFigure((11, 4.8), padx=8, pady=8)
-        drawFscsOfSets(self._figure, made)
-        self._figure.tight_layout()
-
-
 class CryodlCompareViewer(PanelsViewer):
     """What `Analyze results` opens for a comparison."""
 
@@ -458,15 +391,13 @@ class CryodlCompareViewer(PanelsViewer):
 
     def _showMetrics(self, comparison: Dict[str, Any]) -> List[str]:
         curves = self.protocol.curvesFile()
-        return [
-            WindowView(
-                ComparisonWindow,
-                self.getTkRoot(),
-                comparison,
-                curves if os.path.exists(curves) else None,
-                f"Comparison: {self.protocol.getRunName()}",
-            )
-        ]
+        curves = curves if os.path.exists(curves) else None
+        titles = ["Set", "Picks"] + ([title for _, title in _METRICS] if comparison["metrics"] else [])
+        drawing = (lambda figure: drawComparison(figure, comparison, curves)), (11 if curves else 6, 4.8)
+        table, name = (titles, comparisonRows(comparison)), f"Comparison: {self.protocol.getRunName()}"
+        words = comparisonWords(comparison)
+        root = self.getTkRoot()
+        return [WindowView(PicturesWindow, root, name, {}, words, None, table, None, drawing)]
 
     def _showPicks(self, comparison: Dict[str, Any]) -> List[str]:
         return [
@@ -491,9 +422,7 @@ class CryodlConsensusViewer(PanelsViewer):
         ),
     )
     _WAIT = "There are no coordinates yet. Wait until the run has finished."
-
-    def _data(self) -> Any:
-        return getattr(self.protocol, "outputCoordinates", None)
+    _OUTPUT = "outputCoordinates"
 
     def _showPicks(self, coordinates: SetOfCoordinates) -> List[str]:
         title = f"Consensus: {self.protocol.getRunName()}"
@@ -530,8 +459,16 @@ class CryodlCompareMapsOfPicksViewer(PanelsViewer):
         return None if result is None else result.outputs
 
     def _showResolutions(self, made: Any) -> List[WindowView]:
-        title = f"Maps of picks: {self.protocol.getRunName()}"
-        return [WindowView(MapsOfPicksWindow, self.getTkRoot(), made, title)]
+        headline = (
+            f"{made.micrographs} micrographs. Loss: by how much the resolution is worse than that of "
+            f"{made.measured_by}. Dashed line: {made.search_resolution:.1f} Å; particles were oriented by coarser "
+            "detail, so agreement beyond does not come from the structure."
+        )
+        title, table = f"Maps of picks: {self.protocol.getRunName()}", (_TITLES, resolutionRows(made))
+        drawing = (lambda figure: drawFscsOfSets(figure, made)), (11, 4.8)
+        words = [headline, *made.notes]
+        root = self.getTkRoot()
+        return [WindowView(PicturesWindow, root, title, {}, words, None, table, None, drawing)]
 
     def _showSlices(self, made: Any) -> List[WindowView]:
         groups = {

@@ -64,12 +64,9 @@ class RoundPicksWindow(PicksWindow):
         PicksWindow._addControls(self, slider)
         row = ttk.Frame(self._list.master)
         row.pack(fill=tk.X, pady=(2, 4), before=self._list)
-        ttk.Label(row, text="Round").pack(side=tk.LEFT)
         names = [f"{number} (best)" if number == self._best else str(number) for number in self._rounds]
-        self.chooser = ttk.Combobox(row, values=names, state="readonly", width=10)
-        self.chooser.current(list(self._rounds).index(self._best))
-        self.chooser.pack(side=tk.LEFT, padx=6)
-        self.chooser.bind("<<ComboboxSelected>>", lambda event: self.showRound())
+        best = tk.StringVar(self.root, names[list(self._rounds).index(self._best)])
+        self.chooser = self.addChoice(row, "Round", best, names, 10, self.showRound)
 
     def showRound(self) -> None:
         """Show the picks of the chosen round."""

@@ -4,13 +4,72 @@
 import functools
 import tkinter as tk
 from tkinter import ttk
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Sequence
 
+import numpy as np
+from pwem.objects import EMSet
+
+from ...convert.particles.classes2d import classRows
+from ...engine.cryodl import contract
 from ...engine.cryodl.contract import counted
 from ..gallery_data import pageOf
-from ..gallery_plots import drawTiles
+from ..particle_images import drawTiles, readParticle, shrunk
 from ..window import CanvasWindow
-from .class2d_data import SCORE, SIZE
+
+SIZE, SCORE = "number of particles", "score"
+_SIDE = 96  # px; larger averages are made smaller for the window
+
+
+class Classes2D:
+    """ids: of the classes. counts: (n,) particles. scores: (n,), nan where there are none. names: of the averages."""
+
+    def __init__(self, ids: Sequence[int], counts: Any, scores: Any, names: Sequence[str]) -> None:
+        self.ids, self.names = list(ids), list(names)
+        self.counts, self.scores = np.asarray(counts, int), np.asarray(scores, float)
+
+    @classmethod
+    def ofSet(cls, classes: EMSet) -> Any:
+        """Of a SetOfClasses2D. Raises ValueError for an empty set, and for classes without averages."""
+        rows = classRows(classes)
+        if not rows:
+            raise ValueError("The set of classes is empty.")
+        if any(not row[2] for row in rows):
+            raise ValueError("The classes have no averages to show.")
+        return cls(
+            [row[0] for row in rows],
+            [row[3] for row in rows],
+            [np.nan if row[4] is None else row[4] for row in rows],
+            [f"{row[1]:06d}@{row[2]}" for row in rows],
+        )
+
+    @property
+    def hasScores(self) -> bool:
+        return bool(np.isfinite(self.scores).all())
+
+    def order(self, by: Any) -> Any:
+        """Positions of the classes, the largest or best first. by: SIZE or SCORE."""
+        values = self.counts if by == SIZE else np.nan_to_num(self.scores, nan=-1)
+        return np.argsort(-values, kind="stable")
+
+    def kept(self, threshold: float, minimum: int = 1) -> Any:
+        """(n,) bool: the classes with at least this score and so many particles."""
+        return (self.scores >= threshold) & (self.counts >= minimum)
+
+    def threshold(self, minimum: int = 1) -> float:
+        """The threshold that *select 2d classes* chooses by itself; 0 without scores."""
+        if not self.hasScores:
+            return 0.0
+        return contract.chosen_classes(self.ids, self.scores.tolist(), self.counts.tolist(), None, minimum)[1]
+
+    def picture(self, position: int) -> Any:
+        """The average of a class, not larger than the window's tiles."""
+        return shrunk(readParticle(self.names[position]), _SIDE)
+
+    def caption(self, position: int) -> str:
+        """'3: 120, 0.87': class, particles, and score if there is one."""
+        score = self.scores[position]
+        return f"{self.ids[position]}: {self.counts[position]}" + (f", {score:.2f}" if np.isfinite(score) else "")
+
 
 _GRIDS = ((4, 2), (6, 3), (8, 4), (12, 6))  # columns and rows of a page: few classes are shown larger
 _LEFT_OUT = 0.35  # of the contrast of averages that are not kept
@@ -20,8 +79,6 @@ class Classes2DWindow(CanvasWindow):
     """data: Classes2D. value, minimum: to begin with. accept: of wizards, function that takes the threshold; with it
     there are the buttons Use and Cancel, and show() waits. subset: function that starts a run which keeps the classes
     from a score, and says so in one sentence; None for none."""
-
-    _accept: Any  # a function that takes what was chosen, or None
 
     def __init__(
         self,
@@ -44,29 +101,12 @@ class Classes2DWindow(CanvasWindow):
         self._axes = self._figure.add_axes((0.01, 0.01, 0.98, 0.98))
         self.refresh()
 
-    def show(self) -> None:
-        """Open the window; with `accept` wait until it is closed."""
-        CanvasWindow.show(self)
-        if not self._own and self._accept is not None:
-            self.root.transient(self.root.master)
-            self.root.wait_visibility()
-            self.root.grab_set()
-            self.root.wait_window()
-
     # ----- parts
     def _addControls(self) -> None:
         row = ttk.Frame(self.root, padding=6)
         row.pack(fill=tk.X)
-        ttk.Label(row, text="Sorted by").pack(side=tk.LEFT)
-        box = ttk.Combobox(
-            row,
-            textvariable=self.sortedBy,
-            values=[SCORE, SIZE] if self._data.hasScores else [SIZE],
-            state="readonly",
-            width=20,
-        )
-        box.pack(side=tk.LEFT, padx=(4, 12))
-        box.bind("<<ComboboxSelected>>", lambda event: self.refresh())
+        choices = [SCORE, SIZE] if self._data.hasScores else [SIZE]
+        self.addChoice(row, "Sorted by", self.sortedBy, choices, 20, self.refresh)
         if self._data.hasScores:
             ttk.Label(row, text="Score threshold").pack(side=tk.LEFT)
             tk.Scale(

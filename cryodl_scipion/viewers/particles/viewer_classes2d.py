@@ -12,8 +12,7 @@ from ..gallery_window import GalleryWindow
 from ..panels_viewer import Panel, PanelsViewer
 from ..subsets import imagesSubset, startedRun, startRun
 from ..window import WindowView
-from .class2d_data import Classes2D
-from .class2d_window import Classes2DWindow
+from .class2d_window import Classes2D, Classes2DWindow
 
 _CLASSES = Panel(
     "showClasses",
@@ -31,9 +30,7 @@ class CryodlClasses2DViewer(PanelsViewer):
     _SECTION = "2-D classes"
     _PANELS = (_CLASSES, Panel("showParticles", "Particles of the classes", "The particles of each class."))
     _WAIT = "There are no classes yet. Wait until the run has finished."
-
-    def _data(self) -> Any:
-        return getattr(self.protocol, "outputClasses", None)
+    _OUTPUT = "outputClasses"
 
     def _showClasses(self, classes: EMSet) -> List[str]:
         data = Classes2D.ofSet(classes)

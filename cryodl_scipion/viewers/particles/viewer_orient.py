@@ -1,20 +1,108 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of oriented particles and of compositions."""
 
-from typing import Any, List
+from typing import Any, Dict, List, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from ...engine.cryodl.contract import Result
 from ...protocols import CryodlProtAssignOrientations, CryodlProtInitialMap, CryodlProtIntegrity
-from ..chimera import chimeraViews
-from ..gallery_data import Gallery
+from ..gallery_data import Gallery, shortNumber
 from ..gallery_window import GalleryWindow
 from ..map_plots import drawFsc
 from ..maps.viewer_map import mapSlicesView
-from ..panels_viewer import Panel, PanelsViewer
+from ..panels_viewer import Panel, PanelsViewer, chimeraViews
 from ..subsets import itemsSubset
 from ..window import WindowView
 from .orientation_data import OrientationSet, probabilitiesOf
-from .orientation_plots import drawDirections, drawDistributions, drawProbabilities
+
+_MAX_BANDS = 12  # of equal area from pole to pole; a cell is then about 15 degrees wide
+_FEW = 4  # particles in a cell on average, below which chance alone makes empty ones
+_PIECES = 8  # of a cell, each way
+_BLUE, _RED = "#4477aa", "#cc6677"
+
+
+def directionCounts(rot: np.ndarray, tilt: np.ndarray) -> Any:
+    """(bands, sectors) particles in cells of equal area, fewer and larger ones for few particles.
+
+    rot, tilt: (n,) degrees, of any range; tilt is from the pole z.
+    """
+    # a tilt beyond 180 or below 0 is the direction on the other side
+    z = np.cos(np.deg2rad(tilt))
+    rotated = np.where(np.mod(tilt, 360) > 180, np.asarray(rot) + 180, rot)
+    longitude = np.mod(rotated + 180, 360) - 180
+    bands = int(np.clip(np.sqrt(np.size(rot) / (2 * _FEW)), 3, _MAX_BANDS))
+    counts, _, _ = np.histogram2d(z, longitude, bins=(bands, 2 * bands), range=((-1, 1), (-180, 180)))
+    return counts
+
+
+def drawDirections(axes: Axes, rot: np.ndarray, tilt: np.ndarray) -> None:
+    """Particles per direction on a map of the sphere that keeps areas. axes: of the projection 'mollweide'.
+
+    The pole z (tilt 0) is on top. Uniform directions give one colour all over.
+    """
+    counts = directionCounts(rot, tilt)
+    # cells are drawn in pieces, since the sides of a piece are straight and those of a cell are not
+    pieces = counts.repeat(_PIECES, 0).repeat(_PIECES, 1)
+    latitudes = np.arcsin(np.linspace(-1, 1, pieces.shape[0] + 1))
+    longitudes = np.linspace(-np.pi, np.pi, pieces.shape[1] + 1)
+    mesh = axes.pcolormesh(longitudes, latitudes, pieces, cmap="viridis", vmin=0, shading="flat")
+    axes.grid(alpha=0.25)
+    axes.set_xticklabels([])
+    axes.set_yticks(np.deg2rad([-60, -30, 0, 30, 60]))
+    axes.set_yticklabels([f"{t}°" for t in (150, 120, 90, 60, 30)])
+    axes.set_ylabel("Tilt")
+    bar = axes.figure.colorbar(mesh, ax=axes, shrink=0.7)
+    bar.set_label("Particles")
+    axes.set_title(directionsInWords(counts))
+
+
+def directionsInWords(counts: Any) -> str:
+    """'100 particles; 12 % of the directions are empty; the fullest has 3.0 times the mean'."""
+    mean, empty = counts.mean(), 100 * np.mean(counts == 0)
+    fullest = f"{counts.max() / mean:.1f} times the mean" if mean else "none"
+    return f"{int(counts.sum())} particles; {empty:.0f} % of the directions are empty; the maximum is {fullest}"
+
+
+def drawDistributions(figure: Figure, columns: Any) -> None:
+    """A histogram for each of {label: (n,) numbers}, with its median."""
+    figure.clear()
+    panels = np.ravel(figure.subplots(1, max(1, len(columns)), squeeze=False))
+    for axes, (label, values) in zip(panels, columns.items()):
+        known = np.asarray(values, float)[np.isfinite(values)]
+        if len(known):
+            # values that are all but equal would have an axis that nobody can read
+            half = max(np.ptp(known), 1e-3 * abs(known.max()), 1e-9) / 2
+            middle = (known.min() + known.max()) / 2
+            shown = (0, 1) if label.startswith("Probability") else (middle - half, middle + half)
+            axes.hist(known, bins=40, range=shown, color=_BLUE)
+            axes.axvline(np.median(known), color=_RED, linestyle="--", label=f"median {shortNumber(np.median(known))}")
+            axes.legend()
+        axes.set_xlabel(label)
+        axes.set_ylabel("Particles")
+    figure.tight_layout()
+
+
+def drawProbabilities(figure: Figure, probabilities: Any, names: Sequence[str], counts: Dict[str, int]) -> None:
+    """How sure each particle's composition is, and how many have which.
+
+    probabilities: (n, k). names: of the k compositions. counts: {name: particles of which it is the likeliest}.
+    """
+    figure.clear()
+    panels = figure.subplots(1, len(names) + 1)
+    for axes, name, values in zip(panels, names, np.transpose(probabilities)):
+        axes.hist(values, bins=np.linspace(0, 1, 26), color=_BLUE)
+        axes.set_xlabel(f"Probability of {name}")
+        axes.set_ylabel("Particles")
+    bars = panels[-1].bar(range(len(names)), [counts.get(name, 0) for name in names], color=_RED)
+    panels[-1].bar_label(bars)
+    panels[-1].set_xticks(range(len(names)))
+    panels[-1].set_xticklabels(names, rotation=20, ha="right")
+    panels[-1].set_ylabel("Particles, by most probable composition")
+    panels[-1].margins(y=0.15)
+    figure.tight_layout()
 
 
 class CryodlOrientationsViewer(PanelsViewer):

@@ -9,8 +9,7 @@ from matplotlib.axes import Axes
 
 from ...engine.cryodl.contract import counted
 from ..micrograph_window import MicrographWindow
-from .slices_data import PLANES, SCORES
-from .slices_plots import clearOverlay, drawLabels, drawPoints, drawScores
+from .slices_data import PLANES, SCORES, clearOverlay, drawLabels, drawPoints, drawScores
 
 _NOTHING = "nothing"
 _OPACITY = 0.5
@@ -65,11 +64,8 @@ class SlicesWindow(MicrographWindow):
     def _addLayers(self) -> None:
         row = ttk.Frame(self.root)
         row.pack(fill=tk.X, padx=6)
-        ttk.Label(row, text="Overlay").pack(side=tk.LEFT)
         names = [layer.name for layer in self._data.layers] + [_NOTHING]
-        box = ttk.Combobox(row, textvariable=self._chosen, values=names, state="readonly", width=24)
-        box.pack(side=tk.LEFT, padx=6)
-        box.bind("<<ComboboxSelected>>", lambda event: self.choose())
+        self.addChoice(row, "Overlay", self._chosen, names, 24, self.choose)
         ttk.Label(row, text="Opacity").pack(side=tk.LEFT, padx=(12, 4))
         ttk.Scale(row, variable=self._opacity, from_=0, to=1, command=lambda value: self.refresh()).pack(
             side=tk.LEFT, fill=tk.X, expand=True

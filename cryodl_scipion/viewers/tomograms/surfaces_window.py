@@ -20,9 +20,7 @@ class SurfacesWindow(CanvasWindow):
         self.message = tk.StringVar(self.root, "The left button rotates, the right button zooms.")
         row = ttk.Frame(self.root, padding=6)
         row.pack(fill=tk.X)
-        box = ttk.Combobox(row, textvariable=self._name, values=data.names, state="readonly", width=36)
-        box.pack(side=tk.LEFT, padx=(0, 12))
-        box.bind("<<ComboboxSelected>>", lambda event: self.refresh())
+        self.addChoice(row, "Tomogram", self._name, data.names, 36, self.refresh)
         for feature, variable in self._shown.items():
             ttk.Checkbutton(row, text=feature, variable=variable, command=self.refresh).pack(side=tk.LEFT, padx=4)
         if data.scripts:

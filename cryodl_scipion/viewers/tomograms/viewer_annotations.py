@@ -1,17 +1,115 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of annotated tiles."""
 
+import os
+import warnings
 from typing import Any, List
 
+import mrcfile
+import numpy as np
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
+from ...engine.cryodl.contract.annotations import DRAWINGS, IMAGES, POSITIVE, UNCERTAIN, read_tiles
 from ...objects import CryodlAnnotations
 from ...protocols import CryodlProtAnnotate
+from ..gallery_data import Gallery
 from ..gallery_window import GalleryWindow
+from ..map_plots import readMap
 from ..panels_viewer import Panel, PanelsViewer
 from ..window import WindowView
+from .slices_data import TomogramSlices
 from .slices_window import SlicesWindow
-from .tile_data import TileGallery, tilesInTomograms
+
+
+def drawingOf(folder: str, tile: Any) -> np.ndarray:
+    """(size, size) as it was drawn: 0 without the feature, 1 with it, 255 uncertain."""
+    if tile.drawing is None:
+        return np.zeros((tile.size, tile.size), np.int16)
+    return np.array(_stack(folder, DRAWINGS)[tile.drawing][: tile.size, : tile.size], np.int16)
+
+
+def imageOf(folder: str, tile: Any) -> np.ndarray:
+    """(size, size) float32 of the tile's slice, reflected at the tomogram's border, or its own image.
+
+    Raises ValueError or OSError if the tomogram is not there.
+    """
+    if tile.image is not None:
+        return np.array(_stack(folder, IMAGES)[tile.image][: tile.size, : tile.size], np.float32)
+    plane = readMap(tile.path)[tile.centre_zyx[0]]
+    rows, columns = (_reflected(corner + np.arange(tile.size), n) for corner, n in zip(tile.corner_yx, plane.shape))
+    return np.array(plane[np.ix_(rows, columns)], np.float32)
+
+
+def _stack(folder: str, name: str) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = mrcfile.mmap(os.path.join(folder, name), permissive=True).data
+    return data if data.ndim == 3 else data[None]
+
+
+def _reflected(positions: Any, count: int) -> Any:
+    """Positions beyond the border of an axis with `count` values, thrown back at its first and last value."""
+    period = max(2 * (count - 1), 1)
+    positions = np.abs(positions) % period
+    return np.minimum(positions, period - positions)
+
+
+_IMAGE, _DRAWING = "image", "drawing"
+_GREY = 0.5
+
+
+class TileGallery(Gallery):
+    """Tiles of annotations beside what was drawn on them; a group is a feature, with or without it."""
+
+    ITEM, GROUP, FILTER, UPWARDS = "Tile", "Tiles", "", True
+    WORDS = {_IMAGE: "tile", _DRAWING: "drawing (white: the feature; grey: uncertain or not drawn)"}
+
+    def __init__(self, folder: str) -> None:
+        self._folder, self._tiles = folder, read_tiles(folder)
+        if not self._tiles:
+            raise ValueError("There are no annotated tiles yet.")
+        kinds = [f"{tile.feature}: {'with' if tile.kind == POSITIVE else 'without'}" for tile in self._tiles]
+        names = sorted(set(kinds))
+        Gallery.__init__(
+            self,
+            {_IMAGE: kinds, _DRAWING: kinds},
+            np.arange(1, len(kinds) + 1),
+            self._tiles[0].pixel_size,
+            groups=np.array([1 + names.index(kind) for kind in kinds]),
+            groupNames=names,
+        )
+        self._side = max(tile.size for tile in self._tiles)
+
+    def images(self, position: Any, resolution: Any = None, side: Any = 512) -> Any:
+        """The tile and its drawing, of the side of the largest tile. Raises ValueError, OSError for a lost tomogram."""
+        tile = self._tiles[position]
+        drawing = drawingOf(self._folder, tile)
+        drawing = np.where(drawing == UNCERTAIN, _GREY, drawing)
+        return [self._padded(image) for image in (imageOf(self._folder, tile), drawing)]
+
+    def _padded(self, image: np.ndarray) -> Any:
+        more = self._side - len(image)
+        return np.pad(np.asarray(image, np.float32), (more // 2, more - more // 2), mode="edge") if more else image
+
+    def _positions(self, position: int) -> List[str]:
+        tile = self._tiles[position]
+        return [
+            f"{tile.feature} by {tile.annotator}",
+            f"In {tile.tomogram} at z, y, x = {', '.join(f'{value:g}' for value in tile.centre_zyx)} px",
+        ]
+
+
+def tilesInTomograms(folder: str) -> Any:
+    """TomogramSlices with a circle for each tile; None if no tile lies in a tomogram that is there."""
+    tiles = [tile for tile in read_tiles(folder) if tile.path and os.path.exists(tile.path)]
+    if not tiles:
+        return None
+    points = {}
+    for tile in tiles:
+        points.setdefault(tile.tomogram, []).append(tuple(tile.centre_zyx)[::-1])
+    return TomogramSlices(
+        {tile.tomogram: tile.path for tile in tiles}, (), points, tiles[0].pixel_size, max(tile.size for tile in tiles)
+    )
 
 
 class CryodlAnnotationsViewer(Viewer):
@@ -36,9 +134,7 @@ class CryodlAnnotateViewer(PanelsViewer):
         Panel("showCoordinates", "Tiles in their tomograms", "Positions of the tiles; circles are as wide as a tile."),
     )
     _WAIT = "There are no annotations yet. Wait until the window is closed, or the import has finished."
-
-    def _data(self) -> Any:
-        return getattr(self.protocol, "outputAnnotations", None)
+    _OUTPUT = "outputAnnotations"
 
     def _showTiles(self, annotations: Any) -> List[str]:
         return [WindowView(GalleryWindow, self.getTkRoot(), TileGallery(annotations.getFolder()), str(annotations))]

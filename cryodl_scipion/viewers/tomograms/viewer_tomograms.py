@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of tomograms with what was found in them."""
 
+import csv
+import json
 import os
-from typing import Any, List, Sequence, Tuple
+import re
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from pwem.objects import EMSet, SetOfCoordinates
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
@@ -18,28 +21,109 @@ from ...protocols import (
     CryodlProtSegment,
     CryodlProtSimulateTomograms,
 )
-from ..chimera import chimeraViews
-from ..panels_viewer import Panel, PanelsViewer
+from ..panels_viewer import Panel, PanelsViewer, chimeraViews
 from ..pictures_window import PicturesWindow
-from ..table_window import TableWindow
 from ..window import WindowView
 from .meshes_data import MembraneMeshes, membranesIn
 from .meshes_window import MeshesWindow
-from .segmentation_words import (
-    FOUND_TITLES,
-    JUDGED_TITLES,
-    MEMBRANE_TITLES,
-    featuresIn,
-    foundRows,
-    judgedRows,
-    membraneRows,
-)
-from .slices_data import LABELS, Layer, TomogramSlices, layerOf
-from .slices_plots import CROWD
+from .slices_data import CROWD, LABELS, Layer, TomogramSlices, layerOf
 from .slices_window import SlicesWindow
 from .surfaces_data import Surfaces
 from .surfaces_window import SurfacesWindow
 from .viewer_subtomograms import SimulatedSubtomogramsViewer
+
+FOUND_TITLES = ("Tomogram", "Feature", "Volume (nm³)", "Components", "Surface (nm²)", "Voxels")
+JUDGED_TITLES = (
+    "Feature",
+    "Dice",
+    "Precision",
+    "Recall",
+    "Boundary error (Å)",
+    "Components found",
+    "Correct components",
+)
+# column of membranes.csv: title
+_MEMBRANE = {
+    "tomogram": "Tomogram",
+    "membrane": "Membrane",
+    "area_nm2": "Area (nm²)",
+    "closed": "Closed",
+    "thickness_angstrom": "Thickness (Å)",
+    "mean_curvature_per_nm": "Mean curvature (1/nm)",
+    "nearest_membrane": "Nearest membrane",
+    "distance_angstrom": "Distance (Å)",
+}
+MEMBRANE_TITLES = tuple(_MEMBRANE.values())
+_ALL = "all tomograms"
+
+
+def featuresIn(folder: str) -> Dict[str, Dict[str, Dict[str, Optional[float]]]]:
+    """{tomogram: {feature: {voxels, volume_nm3, components, area_nm2}}} of features.json in a folder."""
+    with open(os.path.join(folder, "features.json"), encoding="utf-8") as file:
+        return {name: dict(entry["found"]) for name, entry in json.load(file)["tomograms"].items()}
+
+
+def foundRows(found: Dict[str, Dict[str, Dict[str, Optional[float]]]]) -> List[Tuple[str, ...]]:
+    """Rows of FOUND_TITLES, sums last. found: {tomogram: {feature: {voxels, volume_nm3, components, area_nm2}}}."""
+    rows, sums = [], {}
+    for tomogram, features in sorted(found.items()):
+        for feature, metrics in features.items():
+            rows.append(_row(tomogram, feature, metrics))
+            total = sums.setdefault(feature, {})
+            for key, value in metrics.items():
+                if isinstance(value, (int, float)):
+                    total[key] = total.get(key, 0) + value
+    return rows + ([_row(_ALL, feature, total) for feature, total in sums.items()] if len(found) > 1 else [])
+
+
+def membraneRows(path: str) -> List[Tuple[str, ...]]:
+    """Rows of MEMBRANE_TITLES. path: membranes.csv; what it does not have is '-'. Raises OSError."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return [tuple(_plain(row.get(column)) for column in _MEMBRANE) for row in csv.DictReader(file)]
+
+
+def _plain(text: Optional[str]) -> str:
+    """A number of the table without a power of ten, which has four digits; anything else as it is."""
+    return f"{float(text):.0f}" if text and re.fullmatch(r"-?[\d.]+e[+-]\d+", text) else text or "-"
+
+
+def _row(tomogram: str, feature: str, metrics: Dict[str, Optional[float]]) -> Tuple[str, ...]:
+    return (
+        tomogram,
+        feature,
+        _size(metrics["volume_nm3"]),
+        f"{metrics['components']}",
+        _size(metrics.get("area_nm2")),
+        f"{metrics['voxels']}",
+    )
+
+
+def _size(value: Optional[float]) -> str:
+    """A volume or area with three or more figures, never as a power of ten."""
+    return "-" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def judgedRows(features: Dict[str, Dict[str, Optional[float]]]) -> List[Tuple[str, ...]]:
+    """Rows of JUDGED_TITLES. features: {name: {dice, precision, ...}}; what was not measured is '-'."""
+    return [
+        (name,)
+        + tuple(
+            _number(metrics.get(key), form)
+            for key, form in (
+                ("dice", "%.3f"),
+                ("precision", "%.3f"),
+                ("recall", "%.3f"),
+                ("boundary_error", "%.3g"),
+                ("component_recall", "%.3f"),
+                ("component_precision", "%.3f"),
+            )
+        )
+        for name, metrics in features.items()
+    ]
+
+
+def _number(value: Optional[float], form: str) -> str:
+    return "-" if value is None else form % value
 
 
 class CryodlMasksViewer(Viewer):
@@ -133,9 +217,7 @@ class MergeViewer(PanelsViewer):
         ),
     )
     _WAIT = "There are no labels yet. Wait until the run has finished."
-
-    def _data(self) -> Any:
-        return getattr(self.protocol, "outputLabels", None)
+    _OUTPUT = "outputLabels"
 
     def _showLabels(self, labels: Sequence[str]) -> List[str]:
         scores = [masks for masks in self.protocol._pointed("inputScores")]
@@ -147,11 +229,15 @@ class MergeViewer(PanelsViewer):
         path = os.path.relpath(table, folder)
         return [
             WindowView(
-                TableWindow,
+                PicturesWindow,
                 self.getTkRoot(),
                 f"Features: {self.protocol.getRunName()}",
-                FOUND_TITLES,
-                foundRows(featuresIn(os.path.dirname(table))),
+                {},
+                (),
+                None,
+                (FOUND_TITLES, foundRows(featuresIn(os.path.dirname(table)))),
+                None,
+                None,
                 f"All values: {path}, in the folder of the run.",
             )
         ]
@@ -189,9 +275,7 @@ class PointsViewer(PanelsViewer):
         ),
     )
     _WAIT = "There are no coordinates yet. Wait until the run has finished."
-
-    def _data(self) -> Any:
-        return getattr(self.protocol, "outputCoordinates", None)
+    _OUTPUT = "outputCoordinates"
 
     def _showCoordinates(self, coordinates: SetOfCoordinates) -> List[str]:
         return [
@@ -235,7 +319,8 @@ class MembranesViewer(PointsViewer):
         path = os.path.relpath(table, self.protocol.getWorkingDir())
         note = f"All values: {path}, in the folder of the run."
         title = f"Membranes: {self.protocol.getRunName()}"
-        return [WindowView(TableWindow, self.getTkRoot(), title, MEMBRANE_TITLES, membraneRows(table), note)]
+        rows, root = (MEMBRANE_TITLES, membraneRows(table)), self.getTkRoot()
+        return [WindowView(PicturesWindow, root, title, {}, (), None, rows, None, None, note)]
 
 
 class CryodlPickFeaturesViewer(PanelsViewer):
@@ -260,9 +345,7 @@ class CryodlDetectParticlesViewer(PanelsViewer):
         ),
     )
     _WAIT = "There are no coordinates yet. Wait until the run has finished."
-
-    def _data(self) -> Any:
-        return getattr(self.protocol, "outputCoordinates", None)
+    _OUTPUT = "outputCoordinates"
 
     def _showDetections(self, coordinates: SetOfCoordinates3D) -> List[Any]:
         return [
@@ -284,9 +367,7 @@ class SimulatedViewer(PanelsViewer):
         ),
     )
     _WAIT = "There are no tomograms yet. Wait until the run has finished."
-
-    def _data(self) -> Any:
-        return getattr(self.protocol, "outputTomograms", None)
+    _OUTPUT = "outputTomograms"
 
     def _showTomograms(self, tomograms: EMSet) -> List[str]:
         labels = getattr(self.protocol, "outputLabels", None)
