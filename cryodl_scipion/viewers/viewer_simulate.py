@@ -7,12 +7,11 @@ from pwem.objects import SetOfCoordinates, SetOfParticles
 
 from ..engine.cryodl.contract.maps.simulating import SimulateHalfMapsOutputs
 from ..protocols import CryodlProtSimulate
-from .chimera import chimeraViews
 from .gallery_data import Gallery
 from .gallery_window import GalleryWindow
 from .maps.linked_maps_window import LinkedMapsWindow
 from .micrographs.picks_window import PicksData, PicksWindow
-from .panels_viewer import Panel, PanelsViewer
+from .panels_viewer import Panel, PanelsViewer, chimeraViews
 from .subsets import itemsSubset
 from .window import WindowView
 
