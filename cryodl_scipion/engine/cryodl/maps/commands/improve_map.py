@@ -227,7 +227,7 @@ def _reason_to_leave(
         )
     if resolution is None or finest is None:
         return (
-            f"The resolution of {volume.path} is not known: in the map no end of its signal is seen up to "
+            f"The resolution of {volume.path} is not known: the map does not show where its signal ends, up to "
             f"{2 * volume.voxels_zyx.max():.3g} Å, the Nyquist limit, and {trained}: the map is not changed. Give the "
             "resolution (--resolution)."
         )

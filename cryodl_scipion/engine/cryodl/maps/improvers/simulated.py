@@ -130,11 +130,11 @@ def _part(atoms: Atoms, pixel_size: float, rng: np.random.Generator) -> tuple[At
     grid = Volume(
         atoms.path, np.zeros((side,) * 3, np.float32), np.full(3, pixel_size), (centre - pixel_size * (side // 2))[::-1]
     )
-    return _chosen(atoms, near), grid
+    return chosen_atoms(atoms, near), grid
 
 
-def _chosen(atoms: Atoms, rows: np.ndarray) -> Atoms:
-    """The Atoms of a mask, their residues numbered anew."""
+def chosen_atoms(atoms: Atoms, rows: np.ndarray) -> Atoms:
+    """The Atoms of rows, (n,) bool, their residues numbered anew."""
     kept, residue = np.unique(atoms.residue[rows], return_inverse=True)
     names = tuple(name for name, row in zip(atoms.atom_names, rows) if row)
     return dataclasses.replace(

@@ -15,8 +15,12 @@ SIDE = 160.0  # Å; smaller maps are surrounded by zeros, so that there are enou
 COARSEST = 40.0  # Å; the signal is sought from here on
 NOISE = 1 / 3  # signal over noise, in power, where the FSC of the half-maps is 0.143
 EMPTY = 0.015  # of the molecule's power, with equal power in all shells: solvent with less was masked or smoothed
-STEEP = 95.0  # Å², Guinier's B-factor up to the estimate, from which a masked map may have been left unsharpened
-CERTAIN = 0.9  # of the estimate: hardly finer than this was any map of a known resolution, but steep ones (0.89)
+CERTAIN = 0.9  # of the estimate: hardly finer than this was any map of a known resolution whose end is sure
+AMPLE = 0.7  # of the box is solvent: with less of it, what is near to the molecule is taken for noise
+BREAK, LEAST = 1.5, 20.0  # the slope behind an end is so many times that before it, which counts as LEAST Å² at least
+BEFORE, AROUND = (10.0, 0.6), (0.95, 1.2)  # Å and part of the end's frequency: where both slopes are taken
+OVERSHARPENED = -60.0  # Å², Guinier's B-factor: power that rises so steeply is noise
+FIRST = 3  # shells: a signal that is lost in them is hidden by a solvent that is none
 LEVEL = (20.0, 12.0)  # Å; the power of a masked map is compared with that between them
 DROP = 60.0  # the power has fallen when it is this many times lower
 EDGE, WIDTH = 1e-4, 1.15  # a low-pass filter: so little power is left beyond this many times the frequency
@@ -35,9 +39,12 @@ def estimated_resolution(data: np.ndarray, voxels_zyx: np.ndarray) -> EstimatedR
 
     Where there is noise in the solvent: where the signal is no more than a third of it, as it is where the FSC of
     half-maps is 0.143; of the map with equal power in all shells, as the mask would spread that of strong ones over
-    weak ones. Where the solvent is empty (a masked map): where the power falls for good, which a B-factor does too: if
-    it falls that steeply, the resolution may be as fine as Nyquist's frequency. No finer than the end of a low-pass
-    filter in both cases.
+    weak ones. Where the solvent is empty (a masked map): where the power falls for good. No finer than the end of a
+    low-pass filter in both cases.
+
+    The value is sure to a tenth where there is enough solvent to know its noise, at the end of a filter, and where the
+    power of a masked map breaks off: a B-factor, by which it falls too, has the same slope before and behind. Else the
+    resolution may be as fine as Nyquist's frequency.
 
     Parameters
     ----------
@@ -48,22 +55,25 @@ def estimated_resolution(data: np.ndarray, voxels_zyx: np.ndarray) -> EstimatedR
     Returns
     -------
     EstimatedResolution or None
-        None if nothing ends before Nyquist's frequency, or the map has no solvent to tell it from.
+        None if nothing ends before Nyquist's frequency, the map has no solvent to tell it from, or its noise was
+        sharpened more than anything else.
     """
     inside = dense_mask(data, voxels_zyx)
     if not 0 < inside.mean() < 1:
         return None
     parts = lambda volume: [_power(volume, weight, voxels_zyx) for weight in (inside, 1 - inside)]
     molecule, solvent = parts(_whitened(data, voxels_zyx))
-    sought = molecule.frequency > 1 / COARSEST
+    sought, whole = molecule.frequency > 1 / COARSEST, parts(data)
     noisy = solvent.value[sought].mean() > EMPTY * molecule.value[sought].mean()
-    found = _above_noise(molecule, solvent) if noisy else _fall(*parts(data))
-    known = [value for value in (found, _filter_end(data, voxels_zyx)) if value is not None]
-    if found is None or not known:
+    found = _above_noise(molecule, solvent) if noisy else _fall(*whole)
+    filtered, nyquist = _filter_end(data, voxels_zyx) or 0.0, 2 * float(np.max(voxels_zyx))
+    if found is None:
         return None
-    value, nyquist = max(known), 2 * float(np.max(voxels_zyx))
-    steep = not noisy and (guinier_b_factor(data, voxels_zyx, max(value, nyquist)) or 0.0) > STEEP
-    return EstimatedResolution(value, nyquist if steep else CERTAIN * value)
+    value = max(found, filtered)
+    if (guinier_b_factor(data, voxels_zyx, max(value, nyquist)) or 0.0) < OVERSHARPENED:
+        return None
+    sure = value == filtered or inside.mean() < 1 - AMPLE if noisy else _breaks(*whole, value)
+    return EstimatedResolution(value, CERTAIN * value if sure else min(nyquist, CERTAIN * value))
 
 
 def _whitened(data: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
@@ -90,7 +100,19 @@ def _above_noise(molecule: Curve, solvent: Curve) -> float | None:
     sought = np.flatnonzero(molecule.frequency > 1 / COARSEST)
     ratio = (molecule.value - solvent.value)[sought] / np.maximum(solvent.value[sought], 1e-30)
     below = np.flatnonzero(ratio < NOISE)
-    return float(1 / molecule.frequency[sought[below[0]]]) if len(below) else None
+    return float(1 / molecule.frequency[sought[below[0]]]) if len(below) and below[0] >= FIRST else None
+
+
+def _breaks(molecule: Curve, solvent: Curve, value: float) -> bool:
+    """Whether the power of the molecule falls more steeply behind `value` Å than before it."""
+    signal, s = np.maximum(molecule.value - solvent.value, 1e-30), molecule.frequency * value
+
+    def slope(use: np.ndarray) -> float:
+        squared = molecule.frequency[use] ** 2
+        return float(-2 * np.polyfit(squared, np.log(signal[use]), 1)[0]) if use.sum() > 2 else np.nan
+
+    before = slope((s >= min(value / BEFORE[0], BEFORE[1])) & (s <= AROUND[0]))
+    return bool(slope((s >= AROUND[0]) & (s <= AROUND[1])) > BREAK * max(before, LEAST))
 
 
 def _filter_end(data: np.ndarray, voxels_zyx: np.ndarray) -> float | None:
