@@ -20,7 +20,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from . import __version__
 from .contract import (
@@ -41,6 +40,7 @@ from .distributed import launched, run_on, several_devices
 from .io import messages, unfinished
 from .io.memory import one_item
 from .io.output_lock import output_lock
+from .io.progress import ProgressBar
 
 NAMED = 20  # skipped items that are printed; the result lists all
 Config = typing.TypeVar("Config", contravariant=True)
@@ -175,9 +175,12 @@ class Run:
 
     # ----- what is told
     def warn(self, *sentences: str) -> None:
-        """Print warnings now, each once; they stand in the result."""
-        for sentence in sentences:
-            messages.warn(sentence)
+        """Print warnings now, each once; they stand in the result. What is a messages.Line stands in its summary."""
+        for sentence in dict.fromkeys(sentences):
+            if not isinstance(sentence, messages.Line):
+                messages.warn(sentence)
+            elif sentence not in self.summary_sentences:
+                self.summary(sentence)
 
     def summary(self, *sentences: str) -> None:
         """Print sentences about what was made; they stand in the result, for the summary of a form."""
@@ -193,7 +196,7 @@ class Run:
     def items(self, named: typing.Sequence[tuple[str, str]], noun: str) -> typing.Iterator[tuple[str, str]]:
         """Names and paths of items, with a progress bar. noun: what an item is: 'micrograph'."""
         self._noun = noun
-        yield from tqdm(named, unit=noun, mininterval=1.0)
+        yield from ProgressBar(named, unit=noun, mininterval=1.0)
 
     @contextlib.contextmanager
     def item(self, name: str, path: str, undo: typing.Callable[[str], None] | None = None) -> typing.Iterator[None]:
@@ -218,7 +221,7 @@ class Run:
         self.skipped.append(Skipped(name, str(path), str(reason)))
         self._noun = noun or self._noun
         if len(self.skipped) <= NAMED:
-            tqdm.write(f"Skipped {in_words(self.skipped[-1])}")
+            ProgressBar.write(f"Skipped {in_words(self.skipped[-1])}")
 
     def require_some(self, named: typing.Sequence[object], noun: str, done: str) -> None:
         """Raise AllSkipped if all of the items were skipped. noun: 'micrograph'. done: 'picked'."""
@@ -228,9 +231,9 @@ class Run:
             )
         self._noun = noun
 
-    def progress(self, total: int, noun: str, done: int = 0, title: str | None = None) -> tqdm[typing.Any]:
+    def progress(self, total: int, noun: str, done: int = 0, title: str | None = None) -> ProgressBar:
         """A progress bar, to be used in a `with`. done: what an earlier run has finished."""
-        return tqdm(total=total, initial=done, unit=noun, desc=title, mininterval=1.0)
+        return ProgressBar(total=total, initial=done, unit=noun, desc=title, mininterval=1.0)
 
     # ----- output
     def new_output(self, what: str = "Output folder") -> None:

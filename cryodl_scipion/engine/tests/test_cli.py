@@ -4,12 +4,14 @@
 import dataclasses
 import importlib
 import inspect
+import io
 import json
 import re
 import resource
 import subprocess
 import sys
 import typing
+from types import SimpleNamespace
 
 import pytest
 from synthetic import ENGINE, environment, run_cryodl
@@ -27,6 +29,8 @@ from cryodl.contract import (
     describe_all,
     param,
 )
+from cryodl.io import progress
+from cryodl.io.progress import ProgressBar
 from cryodl.runner import Run
 
 PICK = ["pick", "--pixel-size", "4", "--model", "model", "--output", "out"]
@@ -294,9 +298,7 @@ def test_stopping_by_hand_is_no_traceback(project, monkeypatch, capsys):
 
 def test_an_error_begins_a_line_of_its_own_below_a_progress_bar(project, monkeypatch, capsys):
     def stopped(config, *more, **settings):
-        from tqdm import tqdm
-
-        for number in tqdm(range(3), mininterval=0):
+        for number in ProgressBar(range(3), mininterval=0):
             if number:
                 raise ValueError("the disk is full")
 
@@ -304,6 +306,26 @@ def test_an_error_begins_a_line_of_its_own_below_a_progress_bar(project, monkeyp
     assert main(request(project)) == 2
     lines = capsys.readouterr().err.splitlines()
     assert lines[-1] == "cryodl: error: the disk is full" and "| 1/3 [" in lines[-2]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_log_file_gets_lines_and_a_terminal_a_bar(terminal, monkeypatch):
+    class Stream(io.StringIO):
+        isatty = lambda self: terminal
+
+    stream, clock = Stream(), iter(range(0, 1000, 20))
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    for number in ProgressBar(range(4), file=stream, mininterval=0, miniters=1):
+        if number == 2:
+            ProgressBar.write("Skipped b", file=stream)
+    lines = stream.getvalue().splitlines()
+    assert ("\r" in stream.getvalue()) == terminal and "4/4" in lines[-1] and "Skipped b" in stream.getvalue()
+    assert terminal or [line.split("[")[0].split("|")[-1] for line in lines] == [" 2/4 ", "Skipped b", " 3/4 ", " 4/4 "]
+
+
+def test_no_module_draws_a_bar_of_its_own():
+    users = [p for p in (ENGINE / "cryodl").rglob("*.py") if "import tqdm" in p.read_text(encoding="utf-8")]
+    assert [path.name for path in users] == ["progress.py"]
 
 
 def test_every_command_has_its_module():

@@ -52,17 +52,16 @@ class ParticlesBase(OneRunBase):
             return None
 
     def _pixelWarnings(self, particles: Any) -> List[str]:
-        """A sentence if the denoiser learned at another pixel size than the particles have."""
+        """A sentence if the denoiser works at larger pixels than the particles have."""
         card = self._modelCard()
         if particles is None or not (card or {}).get("pixel_size") or not particles.getSamplingRate():
             return []
         theirs, own = card["pixel_size"], particles.getSamplingRate()
-        if abs(theirs / own - 1) <= 0.01:
+        if own * 1.01 > theirs:
             return []
-        finer = f" Detail finer than {2 * theirs:.3g} Å is lost in the denoised images." if own < theirs else ""
         return [
             f"The particles have {own:.4g} Å/px, the model works at {theirs:.4g} Å/px: the images are resampled for "
-            f"the model and back.{finer}"
+            f"the model and back. Detail finer than {2 * theirs:.3g} Å is lost in the denoised images."
         ]
 
 

@@ -80,17 +80,6 @@ class CryodlProtClassifySubtomograms(SubtomogramsBase, OneRun[ClassifySubtomogra
             return []
         return ['The subtomograms have no classes to compare with. Set "Compare with the input\'s classes" to No.']
 
-    def _warnings(self) -> List[str]:
-        subtomograms, card = self.inputSubtomograms.get(), self._card()
-        if subtomograms is None or card is None or not subtomograms.getSamplingRate():
-            return []
-        own, theirs = subtomograms.getSamplingRate(), card["pixel_size"]
-        return (
-            [f"The subtomograms have {own:.4g} Å/px, the model works at {theirs:.4g} Å/px: they are resampled."]
-            if abs(theirs / own - 1) > 0.01
-            else []
-        )
-
     def _card(self) -> Any:
         """The model's card; None without one, or if it is gone, which must not hide what was made with it."""
         return cardOfModel(self.inputModel.get(), KIND)

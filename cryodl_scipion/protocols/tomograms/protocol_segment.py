@@ -159,17 +159,6 @@ class CryodlProtSegment(BatchRun[SegmentConfig, SegmentOutputs]):
             if len(keys) > 1
         ]
 
-    def _warnings(self) -> List[str]:
-        tomograms = self.inputTomograms.get()
-        if tomograms is None or not tomograms.getSamplingRate():
-            return []
-        return [
-            f"The tomograms have {tomograms.getSamplingRate():.4g} Å/px, the model {card['name']} works at "
-            f"{card['pixel_size']:.4g} Å/px: they are resampled for it, and its scores are resampled back."
-            for card in self._cards()
-            if abs(card["pixel_size"] / tomograms.getSamplingRate() - 1) > 0.05
-        ]
-
     def _scoreSets(self) -> Dict[str, SetOfTomoMasks]:
         """{feature: SetOfTomoMasks} of the outputs that there are."""
         return {

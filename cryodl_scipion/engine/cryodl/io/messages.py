@@ -11,6 +11,10 @@ _said: dict[str, bool] = {}  # a dict keeps the order
 _open: list[int] = []  # an entry for each command that is running, one within the other
 
 
+class Line(str):
+    """A sentence that a user may read and need not act upon: it stands in the summary, not among the warnings."""
+
+
 def warn(sentence: str) -> None:
     """Print a warning, once; it will also stand in the Result."""
     if sentence in _said:

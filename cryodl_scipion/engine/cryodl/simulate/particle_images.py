@@ -17,6 +17,7 @@ from ..contract import SimulateParticlesConfig
 from ..core.fourier import circle, on_grid
 from ..core.optics import ctf_of_optics
 from ..core.projections import Projector
+from ..io.messages import Line
 from ..io.relion_tables import groups_of_particles, modern_tables
 from ..io.star import read_tables
 from . import micrographs
@@ -134,8 +135,10 @@ def voxel_notes(structure: str, pixel_size: float) -> list[str]:
     if abs(voxel / pixel_size - 1) < 1e-3:
         return dark_notes(structure)
     return dark_notes(structure) + [
-        f"{structure} has voxels of {voxel:.4g} Å, the images pixels of {pixel_size:.4g} Å: the map was resampled. "
-        "Check both values; if one is wrong, all results are wrong."
+        Line(
+            f"{structure} has voxels of {voxel:.4g} Å, the images pixels of {pixel_size:.4g} Å: the map was resampled. "
+            "Check both values; if one is wrong, all results are wrong."
+        )
     ]
 
 

@@ -107,7 +107,7 @@ def test_flipped_phases_are_noticed_and_said(project):
 def test_a_map_with_other_voxels_is_resampled_and_that_is_said(project):
     simulate_particles(output="fine.star", pixel_size=3.2, box=40, snr=1.0)
     result = orient(particles="fine.star")
-    assert any("voxels of 4 Å" in w and "3.2 Å" in w for w in result.warnings)
+    assert any("voxels of 4 Å" in line and "3.2 Å" in line for line in result.summary)
     assert np.median(errors("fine.star")[0]) < 5
 
 

@@ -140,7 +140,7 @@ def test_a_picker_is_no_denoiser(project):
 def test_particles_of_another_pixel_size_are_resampled_and_that_is_said(project):
     write_untrained_denoiser(project / "coarse", pixel_size=5.0)
     result = denoise(model="coarse")
-    assert "trained at 5 Å/px, these images have 4 Å/px" in result.warnings[0]
+    assert "trained at 5 Å/px, these images have 4 Å/px" in result.summary[0] and not result.warnings
     assert read_particles("out/d.star").box == BOX and read_particles("out/d.star").pixel_size == PIXEL
 
 

@@ -146,8 +146,9 @@ def test_nothing_is_replaced():
 
 
 def test_a_map_of_another_voxel_size_is_resampled_and_this_is_said():
-    notes = simulate_particles(pixel_size=5, box=30).warnings
-    assert any("voxels of 4 Å" in note and "pixels of 5 Å" in note for note in notes)
+    result = simulate_particles(pixel_size=5, box=30)
+    assert any("voxels of 4 Å" in line and "pixels of 5 Å" in line for line in result.summary)
+    assert not any("resampled" in sentence for sentence in result.warnings)
     assert mrcfile.read("p_map.mrc").shape == (30, 30, 30)
     with mrcfile.open("p_map.mrc") as mrc:
         assert float(mrc.voxel_size.x) == 5

@@ -173,7 +173,7 @@ def _read(config: ImproveMapConfig, run: Run) -> tuple[Volume, list[Volume]]:
         )
     if not volume.isotropic:
         x, y, z = volume.voxels_zyx[::-1]
-        run.warn(
+        run.summary(
             f"{volume.path} has voxels of {x:.4g} x {y:.4g} x {z:.4g} Å; it was improved on cubic voxels and "
             "resampled to its own grid."
         )

@@ -7,10 +7,10 @@ import typing
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from ...contract import TrainFilamentPickerConfig
 from ...contract.micrographs.picking import TrainFilamentPickerOutputs
+from ...io.progress import ProgressBar
 from ...learning.recipe import TrainingRun
 from ...learning.task import method_of
 from ...runner import Run, command
@@ -55,6 +55,6 @@ def _material(config: TrainFilamentPickerConfig, diameter_px: float, seed: int) 
     held_out = max(4, int(VALIDATION_FRACTION * config.simulated))
     parts = []
     for tag, count in ((1, config.simulated), (2, held_out), (3, held_out)):
-        numbers = tqdm(range(count), unit="micrograph", mininterval=5.0)
+        numbers = ProgressBar(range(count), unit="micrograph", mininterval=5.0)
         parts.append([filament_item(diameter_px, np.random.default_rng((seed, tag, i))) for i in numbers])
     return parts

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from ...contract import TrainGeneralPickerConfig, counted, read_card
 from ...contract.micrographs.training import TrainGeneralPickerOutputs
@@ -22,6 +21,7 @@ from ...core.matching import score_matched
 from ...io.files import expand_paths
 from ...io.model import find_model, read_model
 from ...io.plots import plot_reliability
+from ...io.progress import ProgressBar
 from ...learning.recipe import TrainingRun
 from ...runner import Run, command
 from ...simulate.pool import of_files, procedural_assemblies
@@ -130,7 +130,7 @@ def _material(
     )
     count = min(MAX_VALIDATION, max(8, int(VALIDATION_FRACTION * config.simulated)))
     make = lambda groups, number, tag: list(
-        tqdm(
+        ProgressBar(
             simulated_images(groups, number, method, seed, tag, config.cache, config.faint_fraction),
             total=number,
             unit="micrograph",

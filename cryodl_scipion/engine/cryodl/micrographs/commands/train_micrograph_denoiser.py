@@ -8,11 +8,10 @@ from __future__ import annotations
 import typing
 from pathlib import Path
 
-from tqdm import tqdm
-
 from ...contract import TrainMicrographDenoiserConfig
 from ...contract.micrographs.images import TrainMicrographDenoiserOutputs
 from ...io.files import expand_paths
+from ...io.progress import ProgressBar
 from ...learning.recipe import TrainingRun
 from ...learning.training import Schedule
 from ...runner import Run, command
@@ -82,7 +81,7 @@ def _simulated(
     groups: typing.Sequence[typing.Sequence[PoolMember]], count: int, seeds: tuple[int, int], folder: Path
 ) -> list[CleanExample]:
     made = clean_examples(groups, count, seeds, folder / SCENES)
-    return list(tqdm(made, total=count, unit="micrograph", mininterval=5.0))
+    return list(ProgressBar(made, total=count, unit="micrograph", mininterval=5.0))
 
 
 def _card(

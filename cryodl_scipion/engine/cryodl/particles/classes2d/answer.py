@@ -180,7 +180,7 @@ def finished_answer(
 ) -> Answer:
     """The Answer of a classification: its averages made from the whole images, and scored. former: classes to which
     the particles are added; they keep their numbers."""
-    from tqdm import tqdm
+    from ...io.progress import ProgressBar
 
     state, scale = work.state, particles.box / records.grid.box
     counts = np.bincount(state.labels, minlength=work.wanted)
@@ -190,7 +190,7 @@ def finished_answer(
     position = np.empty(len(order), int)
     position[order] = np.arange(len(order))
     labels, shifts = position[state.labels], state.shifts_yx * scale
-    with tqdm(total=len(records), unit="particle", mininterval=1.0) as bar:
+    with ProgressBar(total=len(records), unit="particle", mininterval=1.0) as bar:
         averages = average_classes(
             settings.particles,
             records.rows,

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from ... import __version__
 from ...contract import AssessIntegrityConfig, counted
@@ -21,6 +20,7 @@ from ...contract.result import write_json
 from ...core.projections import Projector
 from ...io.files import whole_file
 from ...io.particle_sets import ParticleSet, read_particles, write_particles_star
+from ...io.progress import ProgressBar
 from ...likelihood.observed import Observed
 from ...likelihood.reference import HalfDisc
 from ...runner import Run, command
@@ -151,7 +151,7 @@ def _all_evidence(assessment: dict[str, typing.Any], folder: Path) -> dict[str, 
         write_json(learnt, dict(learnt_here, simulated_accuracy=accuracy))
     assessment.update(json.loads(learnt.read_text(encoding="utf-8")))
     parts = []
-    for start in tqdm(range(0, count, CHUNK), unit="chunk", mininterval=1.0):
+    for start in ProgressBar(range(0, count, CHUNK), unit="chunk", mininterval=1.0):
         path = folder / PARTS / f"{start:09d}.npz"
         if not path.exists():
             found, coarse = _both(assessment, np.arange(start, min(start + CHUNK, count)))

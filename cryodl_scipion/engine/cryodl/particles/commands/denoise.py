@@ -190,10 +190,10 @@ def _explained(
 
 
 def _say_differences(particles: ParticleSet, denoiser: Denoiser, run: Run) -> None:
-    """Warnings about particles that differ from those of the training."""
+    """Sentences about particles that differ from those of the training."""
     card = denoiser.card
     if abs(particles.pixel_size / card["pixel_size"] - 1) > 0.01:
-        run.warn(
+        run.summary(
             f"The model was trained at {card['pixel_size']:g} Å/px, these images have {particles.pixel_size:g} Å/px: "
             "they are resampled for the model, and the result is resampled back."
         )

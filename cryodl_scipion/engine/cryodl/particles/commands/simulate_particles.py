@@ -10,7 +10,6 @@ import typing
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from ... import __version__
 from ...contract import SimulateParticlesConfig, counted
@@ -19,6 +18,7 @@ from ...core.projections import random_angles
 from ...io.mrc import write_map
 from ...io.particle_sets import StackWriter
 from ...io.particles import ANGLES, CTF, OPTICS, read_orientations, write_stack
+from ...io.progress import ProgressBar
 from ...io.stacks import read_images
 from ...io.star import write_tables
 from ...io.unfinished import star_stem
@@ -91,7 +91,7 @@ def _make_chunks(run: Run, folder: Path, states: States, orientations: np.ndarra
         config.snr,
         states.diameter / config.pixel_size if config.snr_area == "particle" else None,
     )
-    for start in tqdm(range(0, config.count, CHUNK), unit="chunk", mininterval=1.0):
+    for start in ProgressBar(range(0, config.count, CHUNK), unit="chunk", mininterval=1.0):
         noisy, clean = _stacks_of(folder, start)
         if clean.exists():
             continue

@@ -10,11 +10,11 @@ import typing
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from ...contract import FitHeterogeneityConfig
 from ...core.frc import resolution_at
 from ...io.mrc import write_halves
+from ...io.progress import ProgressBar
 from .paths import weighted_maps
 
 if typing.TYPE_CHECKING:
@@ -119,7 +119,7 @@ def map_writer(inputs: Inputs, outcome: Outcome, folder: Path) -> MapWriter:
 
     def write(names: typing.Sequence[str], weights: np.ndarray, words: str) -> list[dict[str, typing.Any]]:
         record = []
-        with tqdm(unit="particle", mininterval=1.0, desc=words) as bar:
+        with ProgressBar(unit="particle", mininterval=1.0, desc=words) as bar:
             found = weighted_maps(
                 particles, setting.views, setting.halves, weights, diameter_px, outcome.contrast, bar.update
             )

@@ -10,6 +10,7 @@ import typing
 
 import torch
 
+from ...io.messages import Line
 from ...likelihood.observed import WIDEST, Source
 from .amplitude import SURE
 
@@ -89,8 +90,10 @@ def with_denoiser(source: Source, model: str | os.PathLike[str], device: torch.d
         []
         if abs(pixel_size / own - 1) <= 0.01
         else [
-            f"The model was trained at {own:g} Å/px, these images have {pixel_size:g} Å/px: they are resampled for "
-            "the model."
+            Line(
+                f"The model was trained at {own:g} Å/px, these images have {pixel_size:g} Å/px: they are resampled for "
+                "the model."
+            )
         ]
     )
     return dataclasses.replace(source, denoise=denoise).measured(), notes

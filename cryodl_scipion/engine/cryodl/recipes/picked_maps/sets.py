@@ -137,15 +137,15 @@ def unreadable(micrographs: typing.Sequence[tuple[str, str]]) -> list[str]:
 
     micrographs: [(name, path)].
     """
-    from tqdm import tqdm
+    from ...io.progress import ProgressBar
 
     bad = []
-    for name, path in tqdm(micrographs, desc="Reading", unit="micrograph", mininterval=1.0):
+    for name, path in ProgressBar(micrographs, desc="Reading", unit="micrograph", mininterval=1.0):
         try:
             with one_item(path):
                 read_micrograph(path)
         except (ValueError, FileNotFoundError, TooLittleMemory) as error:
-            tqdm.write(f"Left out {name}: {error}")
+            ProgressBar.write(f"Left out {name}: {error}")
             bad.append(name)
     return bad
 

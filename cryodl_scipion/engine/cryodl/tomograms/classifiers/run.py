@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ...io.files import whole_file
+from ...io.messages import Line
 from ...learning.task import method_of
 from .rejection import default_fraction, threshold
 
@@ -96,8 +97,10 @@ class Classifier:
             )
         if abs(subtomograms.pixel_size / learnt["pixel_size"] - 1) > 0.01:
             notes.append(
-                f"The model {card['name']} was trained on subtomograms of {learnt['pixel_size']:g} Å/px, "
-                f"these have {subtomograms.pixel_size:g} Å/px: they are resampled."
+                Line(
+                    f"The model {card['name']} was trained on subtomograms of {learnt['pixel_size']:g} Å/px, "
+                    f"these have {subtomograms.pixel_size:g} Å/px: they are resampled."
+                )
             )
         if width < 0.98 * card["box"] * card["pixel_size"] <= learnt["box"] * learnt["pixel_size"]:
             notes.append(

@@ -15,13 +15,12 @@ import os
 import typing
 from pathlib import Path
 
-from tqdm import tqdm
-
 from ... import __version__
 from ...contract import EvaluateSegmentationConfig
 from ...contract.result import write_json
 from ...contract.tomograms.features import EvaluateSegmentationOutputs
 from ...io.files import expand_paths, name_micrographs, name_tomograms, pair_by_name
+from ...io.progress import ProgressBar
 from ...io.tomograms import Tomogram
 from ...runner import Run, command
 from ..evaluation.measure import FeatureMeasures, measure_labelled_pair
@@ -60,7 +59,7 @@ def evaluate_segmentation(config: EvaluateSegmentationConfig, run: Run) -> Evalu
     ]
     run.warn(*(pair.note for pair in pairs if pair.note))
     tomograms = _tomograms(config, pairs, run)
-    measured = [measure_labelled_pair(pair) for pair in tqdm(pairs, unit="tomogram", mininterval=1.0)]
+    measured = [measure_labelled_pair(pair) for pair in ProgressBar(pairs, unit="tomogram", mininterval=1.0)]
     labels = sorted({label for by_label, _, _ in measured for label in by_label})
     _check_labels(config, measured, labels, pairs)
     names = _names(config, labels, values is not None, run)

@@ -20,6 +20,7 @@ from ...contract import SegmentConfig, counted, network_words, read_card
 from ...contract.tomograms.segmenting import SegmentOutputs
 from ...io.files import expand_paths, name_tomograms
 from ...io.memory import WORKING_MEMORY
+from ...io.messages import Line
 from ...io.model import find_model
 from ...io.tomograms import Tomogram, working_pixel_size
 from ...runner import Run, command
@@ -176,7 +177,7 @@ def _differences(
                 "on such tomograms."
             )
         if resampling_factor(pixel_size, working) != 1.0:
-            yield (
+            yield Line(
                 f"Tomograms of {pixel_size:g} Å/px are resampled to {working:g} Å/px for the model {card['name']}; "
                 "the scores are resampled back."
             )

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from ... import __version__
 from ...contract import SimulateTomogramsConfig, counted
@@ -18,6 +17,7 @@ from ...contract.result import write_json
 from ...contract.tomograms.simulating import SimulateTomogramsOutputs
 from ...io.files import expand_paths, whole_file
 from ...io.particles import ANGLES
+from ...io.progress import ProgressBar
 from ...io.star import write_tables
 from ...io.tomograms import VolumeWriter
 from ...runner import Run, command
@@ -55,7 +55,7 @@ def simulate_tomograms(config: SimulateTomogramsConfig, run: Run) -> SimulateTom
     for name in (*FOLDERS, "done", *["tilt_series"] * config.tilt_series, *["halves"] * config.halves):
         (folder / name).mkdir(exist_ok=True)
     counts = {}
-    for index in tqdm(range(config.count), unit="tomogram", mininterval=1.0):
+    for index in ProgressBar(range(config.count), unit="tomogram", mininterval=1.0):
         name = f"tomo_{index + 1:03d}"
         done = folder / "done" / f"{name}.json"
         if not done.exists():

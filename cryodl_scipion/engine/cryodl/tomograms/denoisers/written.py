@@ -54,7 +54,7 @@ def write_denoised(
     source: HalfSource, denoiser: TomogramDenoiser, scale: HalfScale, config: typing.Any, folder: Path
 ) -> list[str]:
     """Write the denoised volume, and those of the halves if they are asked for. Returns the names of the files."""
-    from tqdm import tqdm
+    from ...io.progress import ProgressBar
 
     label = LABEL.format(", wedge filled" if denoiser.card["fills_wedge"] else "")
     both = config.halves and len(source.volumes) == 2
@@ -65,7 +65,9 @@ def write_denoised(
             stack.enter_context(VolumeWriter(folder / name, source.shape, source.pixel_size, np.float32, label, like))
             for name in names
         ]
-        bar = stack.enter_context(tqdm(total=total, unit="voxel", unit_scale=True, desc=source.name, mininterval=1.0))
+        bar = stack.enter_context(
+            ProgressBar(total=total, unit="voxel", unit_scale=True, desc=source.name, mininterval=1.0)
+        )
         for position, blocks in denoiser.blocks(source.volumes, scale, WORKING_MEMORY):
             mean = np.mean(blocks, axis=0)
             for writer, block in zip(writers, [mean, *blocks] if both else [mean]):

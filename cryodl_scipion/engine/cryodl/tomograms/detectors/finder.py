@@ -41,12 +41,12 @@ class NetworkFinder:
     def search(self, name: str, tomogram: Tomogram, pixel_size: float) -> tuple[list[SpeciesFound], list[str]]:
         """SpeciesFound of each species in a tomogram, and sentences for the user. Raises ValueError if it cannot
         serve."""
-        from tqdm import tqdm
+        from ...io.progress import ProgressBar
 
         notes = list(self._differences(tomogram, pixel_size))
         blocks = TomogramBlocks(tomogram, pixel_size, self.detector, WORKING_MEMORY)
         notes += self._contrast(tomogram, blocks)
-        with tqdm(total=len(blocks), unit="block", desc=name, mininterval=1.0) as bar:
+        with ProgressBar(total=len(blocks), unit="block", desc=name, mininterval=1.0) as bar:
             found = detect(self.detector, blocks, bar.update)
         noise, part = None, 0.0
         if self.config.control:

@@ -88,13 +88,13 @@ class TemplateFinder:
 
     def search(self, name: str, tomogram: Tomogram, pixel_size: float) -> tuple[list[SpeciesFound], list[str]]:
         """SpeciesFound in a tomogram, and sentences for the user. Raises ValueError if it cannot be searched."""
-        from tqdm import tqdm
+        from ...io.progress import ProgressBar
 
         check_volume(tomogram)
         template = self._template(pixel_size)
         source = WorkingTomogram(tomogram, pixel_size, template.pixel_size)
         search = TemplateSearch(source, template, self.config, self.device, [self.config.seed, *name.encode()])
-        with tqdm(total=search.work, unit="orientation", desc=name, mininterval=1.0) as bar:
+        with ProgressBar(total=search.work, unit="orientation", desc=name, mininterval=1.0) as bar:
             found = search.run(self.threshold, bar.update)
         notes = []
         if found.inverted:
