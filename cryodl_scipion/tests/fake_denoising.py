@@ -7,6 +7,8 @@ FAKE_ENGINE_CONTROL=warning lets the control of evaluate-denoiser fail; FAKE_ENG
 import argparse
 import json
 import os
+import shutil
+import time
 
 import mrcfile
 import numpy as np
@@ -308,8 +310,17 @@ def classOf(row):
 def classify2d(config):
     columns, rows, optics = readStar(config.particles)
     dieSometimes(os.path.dirname(config.output), 0)
-    os.makedirs(config.output)
     box, size = int(optics["rlnImageSize"]), float(optics["rlnImagePixelSize"])
+    if os.environ.get("FAKE_ENGINE_SLEEP"):
+        work = os.path.join(config.output + ".partial", "work")
+        os.makedirs(work)
+        averages = np.random.RandomState(2).normal(size=(2, box, box)).astype(np.float32)
+        writeMrc(os.path.join(work, "forming.mrcs"), averages, size)
+        table = [("000001@forming.mrcs", 8), ("000002@forming.mrcs", 4)]
+        writeTable(os.path.join(work, "forming.star"), "classes", ("rlnReferenceImage", "cryodlParticles"), table)
+        time.sleep(float(os.environ["FAKE_ENGINE_SLEEP"]))
+        shutil.rmtree(config.output + ".partial")
+    os.makedirs(config.output)
     paths = [os.path.join(config.output, name) for name in ("particles.star", "classes.star", "classes.mrcs")]
     taken = ("rlnAnglePsi", "rlnOriginXAngst", "rlnOriginYAngst", "rlnClassNumber")
     kept = [i for i, name in enumerate(columns) if name not in taken]

@@ -3,7 +3,7 @@
 
 It knows the answers: beside every synthetic micrograph lies <file>.truth.json with [[x, y, score], ...].
 Variables: FAKE_ENGINE_DIE_AFTER=n ends it by SIGKILL after n micrographs or steps, once; FAKE_ENGINE_SLEEP=s waits s
-seconds for each micrograph; FAKE_ENGINE_GPUS="0 1" gives the machine these GPUs.
+seconds for each micrograph or step, and while classes form; FAKE_ENGINE_GPUS="0 1" gives the machine these GPUs.
 """
 
 import argparse
@@ -235,6 +235,7 @@ def train(config):
         done = len(file.readlines()) - 1
     for step in range(done + 1, STEPS + 1):
         dieSometimes(os.path.dirname(config.output), step - 1)
+        time.sleep(float(os.environ.get("FAKE_ENGINE_SLEEP", 0)))
         with open(metrics, "a") as file:
             file.write(f"{step},{step},{1 / step:f},{1.1 / step:f},{0.15 * step:f},{0.16 * step:f},0.003\n")
     particles = sum(countRows(os.path.join(config.coordinates, n + ".star")) for n in config.names)

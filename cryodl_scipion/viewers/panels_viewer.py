@@ -12,7 +12,7 @@ from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 from pyworkflow.viewer import DESKTOP_TKINTER, MessageView, ProtocolViewer
 
-from .window import PlotView, Tab, WindowView
+from .window import REFRESH, PlotView, Tab, WindowView
 
 
 def chimeraViews(viewer: "PanelsViewer", path: str, what: str = "file") -> List[Any]:
@@ -50,7 +50,7 @@ class ResultsWindow:
         self._own = parent is None
         self.root: Any = tk.Tk() if self._own else tk.Toplevel(parent)
         self.root.title(title)
-        self._panels, self._views = list(panels), views
+        self._panels, self._views, self._goesOn = list(panels), views, goesOn
         self._filled: Set[str] = set()
         if goesOn():
             row = ttk.Frame(self.root, padding=(8, 6, 8, 0))
@@ -71,6 +71,8 @@ class ResultsWindow:
 
     def lookAgain(self) -> None:
         """Read anew what the run has made."""
+        if not self.root.winfo_exists():
+            return
         self._filled.clear()
         self._fill()
 
@@ -90,8 +92,11 @@ class ResultsWindow:
         ttk.Label(tab, text=panel.help.replace("*", ""), wraplength=_WRAP, foreground="#444444").pack(
             anchor=tk.W, padx=8, pady=(6, 0)
         )
-        for view in self._views(panel.name, tab):
+        views = list(self._views(panel.name, tab))
+        for view in views:
             _position(view, tab, panel.label)
+        if self._goesOn() and all(isinstance(view, MessageView) for view in views):  # nothing to see yet
+            self.root.after(REFRESH, self.lookAgain)
 
 
 def _position(view: Any, tab: Tab, label: str) -> None:
@@ -152,6 +157,8 @@ class PanelsViewer(ProtocolViewer):
     def _viewsIn(self, name: str, tab: Tab) -> List[Any]:
         """What a panel shows, in a tab."""
         self._tkRoot = tab
+        if self.protocol.isActive() and self.getProject() is not None:
+            self.getProject()._updateProtocol(self.protocol)  # it may have outputs since the window was opened
         return self._getVisualizeDict()[name](name)
 
     def _plot(self, what: str, size: Any = (8, 5), tight: bool = True) -> PlotView:

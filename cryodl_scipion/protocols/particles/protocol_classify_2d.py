@@ -124,6 +124,10 @@ class CryodlProtClassify2D(EngineProtocol[Classify2DConfig, Classify2DOutputs], 
         newest = self._getExtraPath("newest", _KEPT[0])
         return newest if os.path.exists(newest) else os.path.join(self._folder(), _KEPT[0])
 
+    def getForming(self) -> str:
+        """Table of the averages as they are now, while the first particles are classified."""
+        return os.path.join(self._folder() + ".partial", "work", "forming.star")
+
     # ----- steps
     def _insertAllSteps(self) -> None:
         settings = self._settings()

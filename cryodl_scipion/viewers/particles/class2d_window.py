@@ -2,6 +2,7 @@
 """Averages of 2-D classes with their particles and scores; a slider shows which ones a threshold keeps."""
 
 import functools
+import os
 import tkinter as tk
 from tkinter import ttk
 from typing import Any, Callable, Optional, Sequence
@@ -10,6 +11,7 @@ import numpy as np
 from pwem.objects import EMSet
 
 from ...convert.particles.classes2d import classRows
+from ...convert.star import iterColumns
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import counted
 from ..gallery_data import pageOf
@@ -41,6 +43,14 @@ class Classes2D:
             [np.nan if row[4] is None else row[4] for row in rows],
             [f"{row[1]:06d}@{row[2]}" for row in rows],
         )
+
+    @classmethod
+    def ofForming(cls, path: str) -> Any:
+        """Of the table that a run writes while its classes form. Raises OSError or ValueError that names the file."""
+        columns, folder = ("rlnReferenceImage", "cryodlParticles"), os.path.dirname(path)
+        rows = [(image.split("@"), count) for image, count in iterColumns(path, columns, (str, float), "classes")]
+        names = [f"{number}@{os.path.join(folder, stack)}" for (number, stack), _ in rows]
+        return cls(range(1, len(rows) + 1), [count for _, count in rows], [np.nan] * len(rows), names)
 
     @property
     def hasScores(self) -> bool:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of 2-D classes and of the choice among them."""
 
-from typing import Any, List
+import os
+from typing import Any, List, Union
 
 from pwem.objects import EMSet
 
@@ -32,7 +33,16 @@ class CryodlClasses2DViewer(PanelsViewer):
     _WAIT = "There are no classes yet. Wait until the run has finished."
     _OUTPUT = "outputClasses"
 
-    def _showClasses(self, classes: EMSet) -> List[str]:
+    def _data(self) -> Any:
+        """The classes; while the first ones form, the table of their averages as they are now."""
+        classes = PanelsViewer._data(self)
+        forming = self.protocol.getForming() if hasattr(self.protocol, "getForming") else ""
+        return forming if classes is None and os.path.exists(forming) else classes
+
+    def _showClasses(self, classes: Union[EMSet, str]) -> List[str]:
+        if isinstance(classes, str):
+            title = f"{self.protocol.getRunName()}: classes so far"
+            return [WindowView(Classes2DWindow, self.getTkRoot(), Classes2D.ofForming(classes), title)]
         data = Classes2D.ofSet(classes)
         asked = self.protocol.threshold.get() if hasattr(self.protocol, "threshold") else None
         value = data.threshold() if asked is None else asked
@@ -40,7 +50,9 @@ class CryodlClasses2DViewer(PanelsViewer):
         name = self.protocol.getRunName()
         return [WindowView(Classes2DWindow, self.getTkRoot(), data, name, value, 1, None, subset)]
 
-    def _showParticles(self, classes: EMSet) -> List[str]:
+    def _showParticles(self, classes: Union[EMSet, str]) -> List[Any]:
+        if isinstance(classes, str):
+            return [self.infoMessage(self._WAIT, "Nothing yet")]
         return [
             WindowView(
                 GalleryWindow,

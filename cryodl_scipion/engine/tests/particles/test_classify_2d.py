@@ -94,6 +94,12 @@ def test_a_stopped_run_goes_on_and_ends_as_if_it_had_not_been_stopped(folder, mo
     monkeypatch.setattr(runs, "_keep", stop)
     assert "stopped" in classify(code=130).lower()
     assert (folder / "out.partial" / "work" / "passes.npz").exists() and not (folder / "out").exists()
+    # what a person sees while classes form
+    table = read_tables("out.partial/work/forming.star")["classes"]
+    with mrcfile.open("out.partial/work/forming.mrcs") as stack:
+        assert stack.data.shape == (len(table["cryodlParticles"]), 32, 32)
+        assert stack.data[0, 10:22, 10:22].mean() > stack.data[0, :4].mean()
+    assert sum(int(count) for count in table["cryodlParticles"]) == sum(whole)
     monkeypatch.setattr(runs, "_keep", keep)
     passes = []
     monkeypatch.setattr(

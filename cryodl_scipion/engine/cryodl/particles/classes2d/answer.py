@@ -19,6 +19,7 @@ from torch import nn
 
 from ...contract import Classify2DConfig
 from ...contract.particles.classes2d import Classify2DOutputs
+from ...io.files import whole_file
 from ...io.model import find_model, read_model
 from ...io.particle_sets import ParticleSet, StackWriter, write_particles_star
 from ...io.star import write_tables
@@ -297,6 +298,41 @@ def write_answer(
         pixel_size=particles.pixel_size,
         box=particles.box,
     )
+
+
+FORMING = "forming"  # .star and .mrcs in the working folder: averages while classes form
+_SEEN = 40  # particles of a class, which show what it is
+
+
+def write_forming(folder: Path, work: Classification, classes: int, settings: ClassSettings) -> None:
+    """Write averages of some particles of each class as it is now, the largest class first, for a person to look at.
+    classes: their number now."""
+    state, records = work.state, work.records
+    positions = work.subset(classes)
+    labels = state.labels[positions]
+    members = [np.flatnonzero(labels == label) for label in range(classes)]
+    members = sorted((each for each in members if len(each)), key=len, reverse=True)
+    some = [positions[each[:: -(-len(each) // _SEEN)]] for each in members]
+    chosen, numbers = np.concatenate(some), np.repeat(np.arange(len(some)), [len(each) for each in some])
+    averages = average_classes(
+        settings.particles,
+        records.rows[chosen],
+        numbers,
+        state.shifts_yx[chosen] * settings.particles.box / records.grid.box,
+        state.phi[chosen],
+        len(some),
+        settings.scale.sign,
+        settings.mask_px,
+        work.device,
+        lambda done: None,
+    )
+    with whole_file(folder / f"{FORMING}.mrcs") as temporary:
+        box, pixel_size = settings.particles.box, settings.particles.pixel_size
+        with StackWriter(str(temporary), len(some), box, pixel_size) as stack:
+            stack.add(averages.images)
+    names = [f"{number:06d}@{FORMING}.mrcs" for number in range(1, len(some) + 1)]
+    table = {"rlnReferenceImage": names, COUNT: [len(each) for each in members]}
+    write_tables(folder / f"{FORMING}.star", {"classes": table})
 
 
 def class_table(answer: Answer, stack: str) -> dict[str, typing.Sequence]:

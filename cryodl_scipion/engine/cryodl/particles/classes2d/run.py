@@ -40,7 +40,7 @@ def classify(
     epochs: int,
     seed: int,
     device: torch.device,
-    said: typing.Callable[[Pass], None],
+    said: typing.Callable[[Classification, Pass], None],
     former: ClassBank | None = None,
 ) -> tuple[Classification, bool]:
     """Sort particles into classes.
@@ -74,7 +74,7 @@ def classify(
         last = dataclasses.replace(now, changed=changed, score=score)
         last = _with_gain(last, before)
         _keep(work, last, records.folder / KEPT)
-        said(last)
+        said(work, last)
     return work, last is not None and _settled(last)
 
 

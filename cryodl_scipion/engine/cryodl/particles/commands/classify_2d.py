@@ -12,7 +12,7 @@ from ...contract import Classify2DConfig, counted
 from ...contract.particles.classes2d import Classify2DOutputs
 from ...io.particle_sets import ParticleSet, read_particles
 from ...runner import Run, command
-from ..classes2d.answer import finished_answer, former_of, load_ranker, write_answer
+from ..classes2d.answer import finished_answer, former_of, load_ranker, write_answer, write_forming
 from ..classes2d.classify import Classification
 from ..classes2d.former import (
     SUMS,
@@ -121,12 +121,13 @@ def _classify(
 ) -> tuple[Classification, bool]:
     """The classification, and whether the classes had stopped to change."""
 
-    def said(done: Pass) -> None:
+    def said(work: Classification, done: Pass) -> None:
         print(
             f"{done.classes} classes, pass {done.epoch + 1}: mean score {done.score:.2f}, "
             f"{100 * done.changed:.0f} % changed their class.",
             flush=True,
         )
+        write_forming(records.folder, work, done.classes, settings)
 
     bank = None if former is None else former.bank(run.device)
     return classify(records, config.classes, settings.reach_px, config.epochs, run.seed, run.device, said, bank)
