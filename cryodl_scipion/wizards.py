@@ -20,7 +20,6 @@ from .protocols import (
     CryodlProtBackProject,
     CryodlProtClassify2D,
     CryodlProtCompare,
-    CryodlProtCompareMapsOfPicks,
     CryodlProtConsensus,
     CryodlProtDenoise,
     CryodlProtDenoiseMicrographs,
@@ -119,7 +118,6 @@ class CryodlDiameterWizard(Wizard):
         (CryodlProtExtractParticles, ["particleDiameter"]),
         (CryodlProtAssess, ["particleDiameter"]),
         (CryodlProtCompare, ["particleDiameter"]),
-        (CryodlProtCompareMapsOfPicks, ["particleDiameter"]),
         (CryodlProtConsensus, ["particleDiameter"]),
         (CryodlProtPickFilaments, ["filamentDiameter"]),
     ]

@@ -7,7 +7,6 @@ from .maps.protocol_improve_map import CryodlProtImproveMap
 from .maps.protocol_train_map_improver import CryodlProtTrainMapImprover
 from .micrographs.protocol_assess import CryodlProtAssess
 from .micrographs.protocol_compare import CryodlProtCompare
-from .micrographs.protocol_compare_maps import CryodlProtCompareMapsOfPicks
 from .micrographs.protocol_consensus import CryodlProtConsensus
 from .micrographs.protocol_denoise_micrographs import CryodlProtDenoiseMicrographs
 from .micrographs.protocol_estimate_ctf import CryodlProtEstimateCTF

@@ -7,7 +7,7 @@ from .maps.viewer_heterogeneity import CryodlHeterogeneityViewer, CryodlLatentVo
 from .maps.viewer_improve_map import CryodlImproveMapViewer
 from .maps.viewer_map import CryodlBackProjectViewer, CryodlVolumeViewer
 from .micrographs.viewer_assess import CryodlAssessViewer
-from .micrographs.viewer_compare import CryodlCompareMapsOfPicksViewer, CryodlCompareViewer, CryodlConsensusViewer
+from .micrographs.viewer_compare import CryodlCompareViewer, CryodlConsensusViewer
 from .micrographs.viewer_denoise_micrographs import CryodlDenoiseMicrographsViewer
 from .micrographs.viewer_picks import CryodlPickProtocolViewer, CryodlPickViewer
 

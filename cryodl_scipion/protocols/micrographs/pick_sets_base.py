@@ -203,10 +203,10 @@ class PickSetsBase(OneRunBase):
         """The engine's list of sets: label=folder."""
         return tuple(f"{label}={self._setFolder(number)}" for number, (label, _) in enumerate(self._labelledSets(), 1))
 
-    def _writeSets(self) -> None:
-        names, frame = self._names(), self._frame()
+    def _writeSets(self, names: Sequence[str]) -> None:
+        """Write the sets for the engine. names: micNames of the micrographs."""
         for number, (_, coordinates) in enumerate(self._labelledSets(), 1):
-            writeSet(self._setFolder(number), coordinates, frame, names)
+            writeSet(self._setFolder(number), coordinates, self._frame(), names)
 
     def _forget(self) -> None:
         """Remove what an earlier start made."""

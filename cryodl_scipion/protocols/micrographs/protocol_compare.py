@@ -1,59 +1,236 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Compare sets of coordinates with a reference and with each other."""
+"""Compare sets of coordinates with a reference and with each other, by positions or by the maps of their particles."""
 
 import dataclasses
 import json
 import os
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 import pyworkflow.utils as pwutils
+from pwem.objects import Micrograph, SetOfCTF
 
 from ...convert.micrograph_names import imageEnding, micrographNames
 from ...convert.micrographs.pick_sets import scaledPicks, writeSet
+from ...convert.particles.extracted import writeCtfs
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import ComparePicksConfig
+from ...engine.cryodl.contract import CompareMapsOfPicksConfig, ComparePicksConfig, counted, resolution_in_words
 from ...engine.cryodl.contract.micrographs.comparing import ComparePicksOutputs
-from ..engine_protocol import OneRun
-from ..kinds import Options
+from ...engine.cryodl.contract.recipes.comparing_maps import CompareMapsOfPicksOutputs
+from ..engine_protocol import volumeFrom
+from ..kinds import MapOrModel, Options, Pointing
+from ..one_of import OneOf, Way
+from ..protocol_base import RESULT_FILE
+from .micrograph_kinds import pixelsAndAcquisition
 from .pick_sets_base import PickSets, PickSetsBase, ReferencePicks
 
 COMPARISON = "comparison.json"
+_SETS = (
+    PickSets("Coordinates to compare."),
+    ReferencePicks(
+        "Particles regarded as ground truth, for instance picked by hand. Only micrographs with reference particles "
+        "are compared, and these should be picked completely. Maps are measured by the map of these.",
+        "the sets are compared with each other, and their maps with the best of them",
+    ),
+)
 
 
-class CryodlProtCompare(OneRun[ComparePicksConfig, ComparePicksOutputs], PickSetsBase):
-    """Compare picks of several programs or settings.
+class ByPositions(Way[ComparePicksConfig, ComparePicksOutputs]):
+    """Precision, recall, F1 and agreement."""
 
-    In: two or more sets of coordinates of the same micrographs, and, if there is one, a reference such as manual picks.
-    Out: no new set, but metrics: against the reference precision, recall, F1, average precision and curves; among each
-    other an agreement matrix, which needs no reference. `Analyze results` shows them, and the picks side by side on the
-    micrographs.
-    """
-
-    _label = "compare coordinates"
-    OUTPUT, NOTHING_YET = "comparison", "No comparison yet."
+    WORD, OUTPUT, NOTHING_YET = "positions", "comparison", "No comparison yet."
     FORM = (
-        PickSets("Coordinates to compare."),
-        ReferencePicks(
-            "Particles regarded as ground truth, for instance picked by hand. Only micrographs with reference "
-            "particles are compared, and these should be picked completely.",
-            "the sets are only compared with each other",
+        *_SETS,
+        Options(
+            "particle_diameter",
+            more="\n\nEmpty: the diameter stored with the sets by cryodl; for maps that of the structure.",
         ),
-        Options("particle_diameter", more="\n\nEmpty: the diameter stored with the sets by cryodl."),
     )
     NOT_ON_FORM = {"pixel_size": "the micrographs' sampling rate", "micrographs": "those that all sets have"}
 
-    # ----- steps
-    def runStep(self, settings: Dict[str, Any]) -> None:
+    def run(self, protocol: Any, settings: Dict[str, Any]) -> None:
         """Compare anew: what the sets hold may have changed."""
-        self._forget()
-        self._writeSets()
-        if self._config().border:
-            self._linkMicrographs()
-        reference = self.referenceCoordinates.get()
+        names, frame, config = protocol._comparedNames(), protocol._frame(), protocol._config()
+        protocol._forget()
+        protocol._writeSets(names)
+        if config.border:
+            self._linkMicrographs(protocol, names)
+        reference = protocol.referenceCoordinates.get()
         if reference is not None:
-            writeSet(self._referenceFolder(), reference, self._frame(), self._comparedNames(), onlyPicked=True)
-        self._runEngine(self._config(), self._getExtraPath())
+            writeSet(protocol._referenceFolder(), reference, frame, names, onlyPicked=True)
+        protocol._runEngine(config, protocol._getExtraPath())
 
+    def _linkMicrographs(self, protocol: Any, chosen: List[str]) -> None:
+        """Micrographs under the names of their picks, for the engine, which asks only for their sizes."""
+        folder = protocol._getExtraPath("micrographs")
+        pwutils.cleanPath(folder)
+        pwutils.makePath(folder)
+        names = micrographNames([m.clone() for m in protocol._frame()])
+        for micrograph in protocol._frame():
+            if micrograph.getMicName() in chosen:
+                path = os.path.abspath(micrograph.getFileName())
+                os.symlink(path, os.path.join(folder, names[micrograph.getObjId()] + imageEnding(path)))
+
+    def completed(self, protocol: Any, config: ComparePicksConfig) -> ComparePicksConfig:
+        if not protocol._allSets():
+            return config
+        return dataclasses.replace(
+            config,
+            pixel_size=protocol._frame().getSamplingRate(),
+            particle_diameter=protocol._diameter(),
+            micrographs=(protocol._getExtraPath("micrographs", "*"),) if config.border else (),
+        )
+
+    def problems(self, protocol: Any) -> List[str]:
+        if protocol._comparedNames():
+            return []
+        return ["The reference has no particles on the micrographs common to all sets. Choose another reference."]
+
+
+class CtfsOfSets(Pointing):
+    """CTFs of the micrographs of the sets, in one file."""
+
+    CLASSES, LABEL, to = "SetOfCTF", "CTFs", ("ctf",)
+
+    @staticmethod
+    def file(protocol: Any) -> str:
+        """The STAR file that the engine is given."""
+        return protocol._getExtraPath("ctf.star")
+
+    def valuesOf(self, protocol: Any, found: SetOfCTF) -> Dict[str, Any]:
+        return dict(ctf=self.file(protocol))
+
+    def identity(self, protocol: Any) -> Dict[str, Any]:
+        found = self.of(protocol)
+        return dict(set_of_ctfs=None if found is None else found.getFileName())
+
+
+class ByMaps(Way[CompareMapsOfPicksConfig, CompareMapsOfPicksOutputs]):
+    """The resolution that each set's particles give."""
+
+    WORD, OUTPUT, NOTHING_YET, GOES_ON = "maps of their particles", "maps", "No maps yet.", True
+    CITES = ("Gorski2005", "Rosenthal2003", "Scheres2012")
+    FORM = (
+        *_SETS,
+        MapOrModel(
+            "inputStructure",
+            "The particle's structure, by which particles are oriented. Map (protein positive) or atomic model. Its "
+            "handedness must be right; a mirrored map is not detected. The pixel size of a map is that of Scipion's "
+            "object.",
+        ),
+        CtfsOfSets(
+            "inputCTF",
+            "CTFs of the micrographs, matched by micrograph name. Micrographs without a CTF are left out.",
+            empty="the CTF is estimated from the micrographs, as `cryodl - estimate CTF` does",
+            related=False,
+        ),
+        Options("particle_diameter", "symmetry", "maximum_particles", "box", "scaled_box", "contrast", "max_shift"),
+    )
+    NOT_ON_FORM = {
+        "micrographs": "those that all sets have",
+        "pixel_size": "the micrographs' sampling rate",
+        **dict.fromkeys(("voltage", "spherical_aberration", "amplitude_contrast"), "the micrographs' acquisition"),
+    }
+
+    def writeInputs(self, protocol: Any) -> None:
+        """Write sets, reference and CTFs, and forget what was made of others."""
+        protocol._forget()
+        pwutils.cleanPath(protocol._output() + ".partial")
+        frame, reference, ctfs = protocol._frame(), protocol.referenceCoordinates.get(), protocol.inputCTF.get()
+        protocol._writeSets(protocol._names())
+        if reference is not None:
+            writeSet(protocol._referenceFolder(), reference, frame, protocol._names())
+        if ctfs is not None:
+            names = micrographNames([m.clone() for m in frame])
+            ids = {m.getMicName(): m.getObjId() for m in frame}
+            known = {name: ctf for name, ctf in ctfsByName(ctfs).items() if name in ids}
+            writeCtfs(CtfsOfSets.file(protocol), {names[ids[name]]: ctf for name, ctf in known.items()})
+
+    def run(self, protocol: Any, settings: Dict[str, Any]) -> None:
+        if not os.path.exists(protocol._getExtraPath(RESULT_FILE)):
+            pwutils.cleanPath(protocol._output())  # without its result it tells too little
+        super().run(protocol, settings)
+
+    def writtenFiles(self, protocol: Any) -> Dict[str, Any]:
+        names = micrographNames([m.clone() for m in protocol._frame()])
+        return dict(super().writtenFiles(protocol), names=tuple(names[m.getObjId()] for m in self._common(protocol)))
+
+    def makeOutputs(self, protocol: Any, made: CompareMapsOfPicksOutputs) -> Dict[str, Any]:
+        volumes = protocol._createSetOfVolumes()
+        volumes.setSamplingRate(made.pixel_size)
+        for name in made.sets:
+            comment = f"{made.particles[name]} particles, {resolution_in_words(made.resolution[name])}"
+            volume = volumeFrom(made.maps[name], made.pixel_size, comment=comment)
+            volume.setHalfMaps([made.half1[name], made.half2[name]])
+            volume.setObjLabel(name)
+            volumes.append(volume)
+        return dict(outputVolumes=volumes)
+
+    def completed(self, protocol: Any, config: CompareMapsOfPicksConfig) -> CompareMapsOfPicksConfig:
+        if not protocol._allSets():
+            return config
+        files = tuple(micrograph.getFileName() for micrograph in self._common(protocol))
+        return dataclasses.replace(config, micrographs=files, **pixelsAndAcquisition(protocol._frame()))
+
+    def _common(self, protocol: Any) -> List[Micrograph]:
+        """Clones of the micrographs that all sets have."""
+        common = set(protocol._names())
+        return [m.clone() for m in protocol._frame() if m.getMicName() in common]
+
+    def problems(self, protocol: Any) -> List[str]:
+        reference, ctfs, names = protocol.referenceCoordinates.get(), protocol.inputCTF.get(), protocol._names()
+        sets = [reference] if reference else [coordinates for _, coordinates in protocol._labelledSets()]
+        pixelSize = protocol._frame().getSamplingRate()
+        picked = {name for one in sets for name, picks in scaledPicks(one, names, pixelSize).items() if picks}
+        if len(picked) < 2:
+            return [
+                f"{counted(len(picked), 'micrograph')} common to all sets {'has' if len(picked) == 1 else 'have'} "
+                f"particles{' of the reference' if reference else ''}; at least two are needed, because the half-sets "
+                "are divided by micrographs. Choose sets picked on more micrographs."
+            ]
+        if ctfs is None or set(ctfsByName(ctfs)) & set(names):
+            return []
+        return [
+            "CTFs has none of the micrographs that are compared. Micrographs are matched by name; choose the CTFs of "
+            "these micrographs, or leave the field empty."
+        ]
+
+
+BY_MAPS = ByMaps()
+
+
+def ctfsByName(ctfs: SetOfCTF) -> Dict[str, Any]:
+    """{micName: CTFModel} of a set of CTFs."""
+    return {ctf.getMicrograph().getMicName(): ctf.clone() for ctf in ctfs}
+
+
+class CryodlProtCompare(OneOf[Any, Any], PickSetsBase):
+    """Compare picks of several programs or settings, by their positions or by the maps that their particles give.
+
+    In: two or more sets of coordinates of the same micrographs, or one and a reference such as manual picks. By
+    positions, out: no new set, but metrics: against the reference precision, recall, F1, average precision and curves;
+    among each other an agreement matrix, which needs no reference. By maps, in: also the structure of the particle, and
+    CTFs of the micrographs, which are estimated where none are given; out: the map of each set with its half-maps, of
+    particles that were extracted, oriented by comparison with the structure and back-projected in two halves, and a
+    table of the resolution that each set loses. A stopped run continues where it was.
+    """
+
+    _label = "compare coordinates"
+    WAYS = (ByPositions(), BY_MAPS)
+    WHAT = ("Compare", "Positions: in seconds. Maps: by the resolution that each set gives, in minutes to hours.")
+
+    def _insertAllSteps(self) -> None:
+        if self._byMaps():
+            self._insertFunctionStep(self.writeInputsStep, self._settings(), needsGPU=False)
+        super()._insertAllSteps()
+
+    def writeInputsStep(self, settings: Dict[str, Any]) -> None:
+        """Write what the maps are made of; other inputs begin anew."""
+        BY_MAPS.writeInputs(self)
+
+    def _byMaps(self) -> bool:
+        return self._way() is BY_MAPS
+
+    # ----- sets
     def _comparedNames(self) -> List[str]:
         """micNames that count: those that all sets have, and with a reference those that it has particles on."""
         names, reference = self._names(), self.referenceCoordinates.get()
@@ -62,25 +239,16 @@ class CryodlProtCompare(OneRun[ComparePicksConfig, ComparePicksOutputs], PickSet
         picks = scaledPicks(reference, names, reference.getMicrographs().getSamplingRate())
         return [name for name in names if picks[name]]
 
-    def _writeSets(self) -> None:
-        names, frame = self._comparedNames(), self._frame()
-        for number, (_, coordinates) in enumerate(self._labelledSets(), 1):
-            writeSet(self._setFolder(number), coordinates, frame, names)
+    def _takenLabels(self) -> Tuple[str, ...]:
+        return ("reference",) if self._byMaps() and self.referenceCoordinates.get() is not None else ()
 
-    def _linkMicrographs(self) -> None:
-        """Micrographs under the names of their picks, for the engine, which asks only for their sizes."""
-        pwutils.cleanPath(self._micrographFolder())
-        pwutils.makePath(self._micrographFolder())
-        names, chosen = micrographNames([m.clone() for m in self._frame()]), set(self._comparedNames())
-        for micrograph in self._frame():
-            if micrograph.getMicName() in chosen:
-                path = os.path.abspath(micrograph.getFileName())
-                name = names[micrograph.getObjId()] + imageEnding(path)
-                os.symlink(path, os.path.join(self._micrographFolder(), name))
+    def _needsDiameter(self) -> bool:
+        return not self._byMaps()  # the engine measures it on the structure
 
-    def _micrographFolder(self) -> str:
-        return self._getExtraPath("micrographs")
+    def _diameter(self) -> Any:
+        return self.particleDiameter.get() if self._byMaps() else super()._diameter()
 
+    # ----- results
     def comparisonFile(self) -> str:
         """JSON of the engine: sets, counts, metrics, agreement."""
         return os.path.join(self._output(), COMPARISON)
@@ -95,19 +263,3 @@ class CryodlProtCompare(OneRun[ComparePicksConfig, ComparePicksOutputs], PickSet
             return None
         with open(self.comparisonFile(), encoding="utf-8") as file:
             return contract.outputs_of(ComparePicksOutputs, json.load(file), old=True)
-
-    def _completed(self, config: ComparePicksConfig) -> ComparePicksConfig:
-        if not self._allSets():
-            return config
-        return dataclasses.replace(
-            config,
-            pixel_size=self._frame().getSamplingRate(),
-            particle_diameter=self._diameter(),
-            micrographs=(os.path.join(self._micrographFolder(), "*"),) if config.border else (),
-        )
-
-    # ----- validation and information
-    def _checkTogether(self) -> List[str]:
-        if self._comparedNames():
-            return []
-        return ["The reference has no particles on the micrographs common to all sets. Choose another reference."]

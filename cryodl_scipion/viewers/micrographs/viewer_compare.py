@@ -22,7 +22,7 @@ from ...convert.micrograph_names import micrographNames
 from ...convert.micrographs.coordinates import readPicks
 from ...convert.micrographs.pick_sets import NUMBER_OF_SETS, scaledPicks
 from ...engine.cryodl.contract import counted, resolution_in_words
-from ...protocols import CryodlProtCompare, CryodlProtCompareMapsOfPicks, CryodlProtConsensus
+from ...protocols import CryodlProtCompare, CryodlProtConsensus
 from ..map_plots import drawFsc
 from ..maps.linked_maps_window import LinkedMapsWindow
 from ..panels_viewer import Panel, PanelsViewer
@@ -365,11 +365,9 @@ def drawFscsOfSets(figure: Figure, made: Any) -> None:
         axes.set_title(title, fontsize=10)
 
 
-class CryodlCompareViewer(PanelsViewer):
-    """What `Analyze results` opens for a comparison."""
+class PositionsViewer(PanelsViewer):
+    """A comparison of positions."""
 
-    _label = "comparison viewer"
-    _targets = [CryodlProtCompare]
     _SECTION = "Comparison"
     _PANELS = (
         Panel(
@@ -442,11 +440,9 @@ def consensusOf(protocol: Any, sets: int) -> str:
     return startedRun(again, errors, f"The set of particles that at least {counted(sets, 'set')} found")
 
 
-class CryodlCompareMapsOfPicksViewer(PanelsViewer):
-    """What `Analyze results` opens for a comparison by maps."""
+class MapsOfPicksViewer(PanelsViewer):
+    """A comparison by maps."""
 
-    _label = "maps of picks viewer"
-    _targets = [CryodlProtCompareMapsOfPicks]
     _SECTION = "Maps of picks"
     _PANELS = (
         Panel("showResolutions", "Resolutions and FSC curves", "Resolution of the map of each set, and what it loses."),
@@ -475,3 +471,11 @@ class CryodlCompareMapsOfPicksViewer(PanelsViewer):
             name: {"map": made.maps[name], "half 1": made.half1[name], "half 2": made.half2[name]} for name in made.sets
         }
         return [WindowView(LinkedMapsWindow, self.getTkRoot(), groups, f"Maps: {self.protocol.getRunName()}")]
+
+
+class CryodlCompareViewer(PanelsViewer):
+    """What `Analyze results` opens for a comparison."""
+
+    _label = "comparison viewer"
+    _targets = [CryodlProtCompare]
+    WAYS = (PositionsViewer, MapsOfPicksViewer)

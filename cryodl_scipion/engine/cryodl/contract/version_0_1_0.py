@@ -24,6 +24,7 @@ GIVEN: typing.Dict[str, typing.Dict[str, typing.Any]] = {"pick-templates": {"met
 PROTOCOLS: typing.Dict[str, typing.Tuple[str, typing.Dict[str, typing.Any]]] = {
     "CryodlProtAutoPick": ("CryodlProtPick", {"method": 2}),
     "CryodlProtClusterSubtomograms": ("CryodlProtClassifySubtomograms", {}),
+    "CryodlProtCompareMapsOfPicks": ("CryodlProtCompare", {"what": 1}),
     "CryodlProtCompareModels": ("CryodlProtEvaluateMap", {"what": 1}),
     "CryodlProtEvaluateSegmentation": ("CryodlProtMergeFeatures", {"what": 1}),
     "CryodlProtExportModel": ("CryodlProtModels", {"what": 1}),
