@@ -241,7 +241,7 @@ def disk_full_before(folder):
 def disk_full_drawing(folder):
     """The disk becomes full while an annotation is saved: an error, not the end of the window by a signal."""
     code = (
-        "import sys, numpy as np; from cryodl.tomograms.annotations.files import write_tile_stack\n"
+        "import sys, numpy as np; from cryodl.tomograms.annotations.store import write_tile_stack\n"
         "try: write_tile_stack('.', 'drawings.mrc', {}, 64, 64, np.int16, -1)\n"
         "except OSError as error: print(error)\n"
     )

@@ -2,15 +2,100 @@
 """Sets whose files grow: the set as its file is now, and readers that read each row once.
 
 Otherwise each look at a set of n items reads n of them, and a run of n items reads n² / 2.
+
+Whether a growing set is whole.
+
+pyworkflow closes the output sets of a run that dies, as it does with those of a run that finishes. A run that works on
+such a set while it arrives must not take it for whole: what the dead run makes once it is continued would be lost.
 """
 
 import os
+import re
 import sqlite3
-from typing import Any, Callable, Dict, Optional, Set
+import time
+from typing import Any, Callable, Dict, Optional, Set, Tuple
 
 from pwem.objects import EMSet
+from pyworkflow.protocol import STATUS_FAILED, STATUS_LAUNCHED, STATUS_RUNNING, STATUS_SCHEDULED
+from pyworkflow.utils import isProcessAlive
 
-from .stream_end import StreamEnd
+RUN = re.compile(r"(?:.*/)?Runs/(\d+)_([^/]+)/")
+UNDER_WAY = (STATUS_LAUNCHED, STATUS_RUNNING, STATUS_SCHEDULED)
+ALIVE, STOPPED = "alive", "stopped"
+LONGEST_WAIT = 12 * 3600.0  # s: a run that died in the evening can be continued in the morning
+
+
+class StreamEnd:
+    """Looks at one growing set again and again. longest: s to wait when its run has died."""
+
+    def __init__(self, longest: float = LONGEST_WAIT) -> None:
+        self._longest, self._seenOpen = longest, False
+        self._stoppedSince: Optional[float] = None
+
+    def of(self, items: EMSet) -> bool:
+        """Whether no more items can come. items: the set as its file is now.
+
+        A set that was closed at the first look is taken as it is, also if the run that made it has stopped: whoever
+        starts a run on it wants what is there. Raises ValueError if the run that makes it died and was not continued.
+        """
+        state, closed = stateOfRun(items.getFileName()), items.isStreamClosed()
+        if closed and (state is None or (state == STOPPED and not self._seenOpen)):
+            return True
+        self._seenOpen = self._seenOpen or not closed
+        if state == STOPPED:
+            self._wait(items.getFileName())
+        else:
+            self._stoppedSince = None
+        return False
+
+    def _wait(self, path: str) -> None:
+        if self._stoppedSince is None:
+            self._stoppedSince = time.monotonic()
+            print(
+                f"{path}: the run that makes this set stopped before it finished. Continue it; this run waits "
+                f"{self._longest / 3600:.3g} hours for it, and then stops. To process only the items available, stop "
+                "this run and continue it.",
+                flush=True,
+            )
+        elif time.monotonic() - self._stoppedSince > self._longest:
+            raise ValueError(
+                f"{path}: the run that makes this set stopped before it finished and was not continued for "
+                f"{self._longest / 3600:.3g} hours. Continue it, then this run: nothing is made again. To go on with "
+                "what is there, continue this run alone."
+            )
+
+
+def stateOfRun(path: Optional[str]) -> Optional[str]:
+    """Of the run in whose folder a file is: ALIVE or STOPPED before its end; None if it ended, or if there is none."""
+    found = RUN.match(path or "")
+    if not found:
+        return None
+    status, pid = _statusAndPid(os.path.join(found.group(), "logs", "run.db"), found.group(1))
+    if status == STATUS_FAILED:
+        return STOPPED
+    if status not in UNDER_WAY:  # it finished, or somebody stopped it on purpose
+        return None
+    return STOPPED if pid and not isProcessAlive(pid) else ALIVE  # a run in a queue has no process of this machine
+
+
+def _statusAndPid(database: str, number: str) -> Tuple[Optional[str], int]:
+    """(status, process number or 0) of a run in its database; (None, 0) if that is missing or cannot be read."""
+    if not os.path.exists(database):
+        return None, 0
+    run = int(number)
+    try:
+        connection = sqlite3.connect(f"file:{os.path.abspath(database)}?mode=ro", uri=True, timeout=10)
+        try:
+            rows = connection.execute(
+                "SELECT name, value FROM Objects WHERE name IN (?, ?)", (f"{run}.status", f"{run}._pid")
+            ).fetchall()
+        finally:
+            connection.close()
+    except sqlite3.Error:
+        return None, 0
+    values = dict(rows)
+    return values.get(f"{run}.status"), int(values.get(f"{run}._pid") or 0)
+
 
 ID = "id"
 

@@ -1,17 +1,125 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""RELION's STAR files of the engine's input: optics groups, poses, rows."""
+"""RELION's STAR files of the engine's input: optics groups, poses, rows.
+
+Orientations: RELION's rot, tilt, psi and origins against Scipion's matrices of projection alignment.
+
+Scipion's matrix of a particle (ALIGN_PROJ) is the inverse of [R(-rot, -tilt, -psi) | -origin], where R is the matrix of
+rotations about z, y, z with fixed axes; so the plugin of RELION reads and writes it (convert31.py), and a test
+compares. That of a subtomogram or a 3-D coordinate is the same with three axes: it turns places of the subtomogram into
+places of the reference, as tomo.objects.convertMatrix defines it.
+
+Tables of the STAR files that the engine writes.
+"""
 
 import io
 import os
 import re
-from typing import Any, Callable, Dict, Iterable, List, Sequence, TextIO, Tuple
+import shlex
+from typing import Any, Callable, Dict, Iterable, List, Sequence, TextIO, Tuple, Union
 
 import numpy as np
 from emtable import Table
-from pwem.objects import SetOfImages
+from pwem.convert import transformations
+from pwem.objects import SetOfImages, SetOfParticles
 
 from ..engine.cryodl.contract.reading import star_head
-from .alignment import anglesOf, originOf
+
+
+def matrixOf(angles: Any, origin: Sequence[float] = (0, 0)) -> np.ndarray:
+    """(4, 4) matrix. angles: rot, tilt, psi in degrees. origin: x, y (and z) in px, the shift that centres the
+    particle."""
+    matrix = transformations.euler_matrix(*[-np.deg2rad(angle) for angle in angles], axes="szyz")
+    matrix[: len(origin), 3] = [-shift for shift in origin]
+    return np.linalg.inv(matrix)
+
+
+def anglesOf(matrix: np.ndarray) -> np.ndarray:
+    """(3,) rot, tilt, psi in degrees of a (4, 4) matrix."""
+    return -np.rad2deg(transformations.euler_from_matrix(np.linalg.inv(matrix), axes="szyz"))
+
+
+def originOf(matrix: np.ndarray, axes: int = 2) -> np.ndarray:
+    """(2,) x, y in px, the shift that centres the particle of a (4, 4) matrix; of a subtomogram 3 axes."""
+    return -np.linalg.inv(matrix)[:axes, 3]
+
+
+def writeOrientations(path: str, particles: SetOfParticles) -> None:
+    """STAR file with the angles of a SetOfParticles that has projection alignment."""
+    with open(path + ".tmp", "w", encoding="utf-8") as file:
+        file.write(star_head("", ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")))
+        for particle in particles.iterItems():
+            rot, tilt, psi = anglesOf(particle.getTransform().getMatrix())
+            file.write(f"{rot:.4f} {tilt:.4f} {psi:.4f}\n")
+    os.replace(path + ".tmp", path)
+
+
+def readColumns(path: str, columns: Any, kinds: Any, table: str = "") -> Any:
+    """[(value, ...)] of a table's rows, see iterColumns."""
+    return list(iterColumns(path, columns, kinds, table))
+
+
+def iterColumns(
+    path: str, columns: Sequence[str], kinds: Sequence[Union[Callable[..., Any], type]], table: str = ""
+) -> Any:
+    """(value, ...) of each row of a table, in the file's order; nothing is held, the table may have a million rows.
+
+    columns: names without underscore, in the order wanted. kinds: str or float, one for each. table: what follows
+    `data_`. Raises FileNotFoundError, or ValueError that names the file and the line without these columns.
+    """
+    names, inside = [], False
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            # only texts with spaces have quotes, and splitting by them takes ten times as long
+            words = shlex.split(line) if '"' in line or "'" in line else line.split()
+            if not words or line.startswith("#") or line.strip() == "loop_":
+                continue
+            if line.startswith("data_"):  # of the line, not of the words: a name in quotes may begin so, too
+                names, inside = [], words[0] == "data_" + table
+            elif line.startswith("_"):
+                names.append(words[0][1:])
+            elif inside:
+                yield _values(path, number, words, names, columns, kinds)
+
+
+def columnsOf(path: str, table: str = "") -> List[str]:
+    """Names of a table's columns, without underscores, in the file's order."""
+    names, inside = [], False
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            if line.startswith("data_"):
+                inside = line.strip() == "data_" + table
+            elif inside and line.startswith("_"):
+                names.append(line.split()[0][1:])
+            elif names and inside:
+                break
+    return names
+
+
+def tableWith(path: str, column: str) -> str:
+    """Name of the first table that has a column, what follows `data_`. Raises ValueError if none has."""
+    table = ""
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            if line.startswith("data_"):
+                table = line.strip()[5:]
+            elif line.startswith("_" + column) and line.split()[0] == "_" + column:
+                return table
+    raise ValueError(f"{path} has no column {column}.")
+
+
+def _values(
+    path: str,
+    number: int,
+    words: Sequence[str],
+    names: Sequence[str],
+    columns: Sequence[str],
+    kinds: Sequence[Union[Callable[..., Any], type]],
+) -> Tuple[Any, ...]:
+    try:
+        return tuple(kind(words[names.index(column)]) for column, kind in zip(columns, kinds))
+    except (ValueError, IndexError):
+        raise ValueError(f"{path}, line {number}: the columns {', '.join(columns)} are needed.") from None
+
 
 _SPACE = re.compile(r"\s")
 # Words of the STAR format itself begin so; a name that does must stand in quotes.

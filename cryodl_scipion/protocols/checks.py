@@ -6,8 +6,8 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
-from ..convert.micrograph_names import repeatedNames
 from ..convert.micrographs.coordinates import positionsByMicrograph
+from ..convert.names import repeatedNames
 from ..engine.cryodl import contract
 
 # Enough names to recognise the mistake; more would hide the sentence.

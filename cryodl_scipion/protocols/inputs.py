@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Tuple
 from pwem.protocols import EMProtocol
 from pyworkflow.object import Pointer, PointerList, Set
 
-from ..convert.stream_end import ALIVE, STOPPED, stateOfRun
+from ..convert.growing import ALIVE, STOPPED, stateOfRun
 from .lost_outputs import KeepsOutputs
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, List
 from pyworkflow.object import Object
 from pyworkflow.protocol import MODE_RESTART, STATUS_NEW, getProtocolFromDb
 
-from ..convert.stream_end import UNDER_WAY
+from ..convert.growing import UNDER_WAY
 
 if TYPE_CHECKING:
     from pwem.protocols import EMProtocol as ProtocolMixin

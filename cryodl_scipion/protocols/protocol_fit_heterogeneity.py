@@ -21,8 +21,7 @@ from .particles.particle_kinds import Particles, ParticlesBase, StructureOfParti
 if HAS_TOMO:
     from tomo.objects import AverageSubTomogram, SetOfAverageSubTomograms, SetOfSubTomograms
 
-    from ..convert.tomograms.subtomogram_sets import appendLatentSubtomograms
-    from ..convert.tomograms.subtomograms import isAligned, writeSubtomograms
+    from ..convert.tomograms.subtomograms import appendLatentSubtomograms, isAligned, writeSubtomograms
     from .tomograms.tomogram_checks import checkSubtomograms
 
 _LINEAR, _GAUSSIAN = (contract.LATENT_METHODS.index(method) for method in ("linear", "gaussian"))

@@ -9,7 +9,7 @@ from pwem.objects import Acquisition, AtomStruct, SetOfParticles
 from pyworkflow.object import Pointer
 from pyworkflow.protocol.params import LEVEL_ADVANCED, LEVEL_NORMAL
 
-from ..convert.maps.maps import headerOrigin, originTransform
+from ..convert.maps import headerOrigin, originTransform
 from ..convert.micrographs.picks import boxSizeFor, setDiameter
 from ..convert.micrographs.simulated import appendCoordinates, appendCTFs, appendMicrographs, appendParticles
 from ..convert.particles.results import appendSimulated

@@ -9,8 +9,8 @@ import os
 import numpy as np
 
 from cryodl.io.files import micrograph_key
-from cryodl.tomograms.annotations.joining import add_annotations
 from cryodl.tomograms.annotations.store import open_annotations, read_annotations
+from cryodl_scipion.engine.cryodl.tomograms.annotations.label_volumes import add_annotations
 
 
 def annotate(config):

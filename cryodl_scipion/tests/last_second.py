@@ -20,7 +20,7 @@ from pyworkflow.object import Object
 from pyworkflow.project import Project
 from pyworkflow.utils import isProcessAlive
 
-from ..convert.stream_end import UNDER_WAY
+from ..convert.growing import UNDER_WAY
 from ..protocols.lost_outputs import WITHOUT_OUTPUTS, KeepsOutputs
 
 _LAUNCH = importlib.import_module("pyworkflow.protocol.launch")  # by its name alone it is the function in it

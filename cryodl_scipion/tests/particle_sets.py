@@ -10,9 +10,9 @@ from pwem.objects import Acquisition, Coordinate, CTFModel, Particle, SetOfParti
 from pwem.protocols import EMProtocol
 from pyworkflow.object import Integer, Pointer, String
 
-from ..convert.alignment import matrixOf
 from ..convert.particles.denoised import RAW_IMAGE, markSet
 from ..convert.particles.particles import nameOf
+from ..convert.relion_star import matrixOf
 from ..engine.cryodl import contract
 from ..objects import CryodlModel
 from ..protocols import CryodlProtDenoise, CryodlProtTrainDenoiser

@@ -12,7 +12,7 @@ import numpy as np
 import tifffile
 from matplotlib.figure import Figure
 
-from ..convert.micrograph_names import micrographNames
+from ..convert.names import micrographNames
 from ..viewers import plots
 from ..viewers.preview import Preview, loadPreview
 from . import synthetic

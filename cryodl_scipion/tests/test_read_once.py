@@ -11,7 +11,7 @@ from pyworkflow.object import Set
 
 from ..convert.arriving import ArrivingMicrographs
 from ..convert.growing import ColumnOnce, reopened
-from ..convert.micrograph_names import NamesOnce, namesForEngine
+from ..convert.names import NamesOnce, namesForEngine
 
 
 class TestCryodlReadOnce(unittest.TestCase):

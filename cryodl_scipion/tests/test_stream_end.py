@@ -8,7 +8,7 @@ from pwem.objects import Micrograph, SetOfMicrographs
 from pyworkflow.object import Set
 
 from ..convert.arriving import ArrivingMicrographs
-from ..convert.stream_end import ALIVE, STOPPED, StreamEnd, stateOfRun
+from ..convert.growing import ALIVE, STOPPED, StreamEnd, stateOfRun
 from .run_states import deadProcess, writeRunState
 
 

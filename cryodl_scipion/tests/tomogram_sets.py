@@ -17,7 +17,7 @@ from tomo.objects import (
     Tomogram,
 )
 
-from ..convert.alignment import matrixOf
+from ..convert.relion_star import matrixOf
 from ..convert.tomograms.tomograms import maskOf
 from ..engine.cryodl.tomograms.annotations.store import AnnotationStore
 from ..objects import CryodlAnnotations, CryodlModel

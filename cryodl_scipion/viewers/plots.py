@@ -14,7 +14,7 @@ from matplotlib.image import imread
 from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 
-from ..convert.micrographs.rounds import bestRound
+from ..convert.micrographs.picks import bestRound
 from ..engine.cryodl.contract import score_text
 
 PICK_COLOUR = "#19e57b"

@@ -1,14 +1,73 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Between SetOfCoordinates and STAR files. x is the column and y the row of the box centre, as in Scipion."""
+"""Between SetOfCoordinates and STAR files. x is the column and y the row of the box centre, as in Scipion.
+
+Where the particles of a SetOfParticles lie on their micrographs, as a STAR file for `labels-from-classes`.
+
+Segments of filaments as Scipion's coordinates: what RELION's helical columns hold, as attributes of each.
+"""
 
 import os
-from typing import Any, Optional, Sequence, Tuple
+import typing
+from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple
 
-from pwem.objects import Coordinate, Micrograph, SetOfCoordinates
-from pyworkflow.object import Float
+from pwem.objects import Coordinate, Micrograph, Particle, SetOfCoordinates, SetOfParticles
+from pyworkflow.object import Float, Integer
 
+from ...engine.cryodl.contract import Result, counted, score_text
 from ...engine.cryodl.contract.reading import star_head
-from ..star import readColumns
+from ..names import micrographNames
+from ..relion_star import originOf, readColumns, writeStar
+
+
+def writePositionsOfParticles(path: str, particles: SetOfParticles, micrographs: Sequence[Micrograph]) -> int:
+    """Write positions and shifts of the particles, with the engine's names of the micrographs.
+
+    Returns the number of particles without coordinates, which are left out.
+
+    path: the file. micrographs: Micrograph objects of the picks. They are found by the name that a particle's
+    coordinate has, or by its number if it has none; particles of others keep their micrograph's name, and the engine
+    says so.
+    """
+    names = micrographNames(micrographs)
+    byName = {m.getMicName(): names[m.getObjId()] for m in micrographs}
+
+    def micrographOf(item: Particle) -> Tuple[str]:
+        coordinate = item.getCoordinate()
+        name = coordinate.getMicName()
+        if name in byName:
+            return (byName[name],)
+        number = coordinate.getMicId() or item.getMicId()
+        return (name or names.get(number) or f"micrograph_{number}",)
+
+    writers: Sequence[Tuple[Tuple[str, ...], Callable[[Any], Tuple[Any, ...]]]] = [
+        (("rlnMicrographName",), micrographOf),
+        (("rlnCoordinateX", "rlnCoordinateY"), lambda item: item.getCoordinate().getPosition()),
+        (("rlnOriginXAngst", "rlnOriginYAngst"), lambda item: shiftOf(item, particles)),
+    ]
+    group: Dict[str, Any] = dict(rlnOpticsGroup=1, rlnImagePixelSize=particles.getSamplingRate())
+
+    def placed() -> Iterator[Particle]:
+        for item in particles.iterItems():
+            coordinate = item.getCoordinate()
+            if coordinate is not None and coordinate.getX() is not None:
+                yield item
+
+    return particles.getSize() - writeStar(path, [group], writers, placed())
+
+
+def shiftOf(item: Particle, particles: SetOfParticles) -> Tuple[float, float]:
+    """(x, y) in Å, RELION's origin of a particle: the shift that centres it; 0 without an alignment of the set."""
+    if not item.hasTransform():
+        return 0.0, 0.0
+    matrix = item.getTransform().getMatrix()
+    if particles.hasAlignmentProj():
+        x, y = originOf(matrix)
+    elif particles.hasAlignment2D():
+        x, y = matrix[:2, 3]  # classes2d.planeMatrix
+    else:
+        return 0.0, 0.0
+    return float(x * particles.getSamplingRate()), float(y * particles.getSamplingRate())
+
 
 # Attribute of every coordinate that we make: the network's score in [0, 1].
 SCORE = "_cryodlScore"
@@ -67,3 +126,52 @@ def appendPicks(coordinates: SetOfCoordinates, micrograph: Micrograph, picks: An
         item.setMicrograph(micrograph)
         setattr(item, SCORE, Float(score))
         coordinates.append(item)
+
+
+# Attribute of a coordinate: the column of RELION of the same name, and its type.
+ATTRIBUTES = {
+    "_rlnHelicalTubeID": Integer,
+    "_rlnAngleTiltPrior": Float,
+    "_rlnAnglePsiPrior": Float,
+    "_rlnHelicalTrackLengthAngst": Float,
+    "_rlnAnglePsiFlipRatio": Float,
+}
+
+
+def segmentCoordinates(path: str, micrograph: typing.Any) -> typing.List[Coordinate]:
+    """Coordinates of a STAR file of `pick-filaments`, in its order. Raises ValueError if it lacks a column."""
+    names = ["rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit"] + [name[1:] for name in ATTRIBUTES]
+    coordinates = []
+    for x, y, score, *values in readColumns(path, names, (float,) * len(names)):
+        # Scipion's coordinates are integers and truncate.
+        coordinate = Coordinate(x=int(round(x)), y=int(round(y)))
+        coordinate.setMicrograph(micrograph)
+        setattr(coordinate, SCORE, Float(score))
+        for (name, kind), value in zip(ATTRIBUTES.items(), values):
+            setattr(coordinate, name, kind(int(value) if kind is Integer else value))
+        coordinates.append(coordinate)
+    return coordinates
+
+
+def filamentLines(results: typing.Iterable[Result]) -> typing.List[str]:
+    """Sentences for a summary."""
+    outputs = [result.outputs for result in results]
+    micrographs = {name for o in outputs for name in o.get("counts", {})}
+    filaments = sum(sum(o.get("filaments", {}).values()) for o in outputs)
+    segments = sum(o.get("segments", 0) for o in outputs)
+    length = sum(sum(o.get("lengths", {}).values()) for o in outputs)
+    lines = [
+        f"*{counted(filaments, 'filament')}* on {counted(len(micrographs), 'micrograph')}, {length / 1e4:.1f} µm,"
+        f" with {counted(segments, 'segment')}"
+    ]
+    told = next((o for o in outputs if o.get("segment_distance")), None)
+    if told:
+        lines.append(
+            f"One segment every {told['segment_distance']:g} Å; minimum mean score {score_text(told['threshold'])}"
+        )
+    edges = sum(sum((o.get("at_edges") or {}).values()) for o in outputs)
+    if edges:
+        lines.append(f"{counted(edges, 'trace')} left out along edges of carbon films or filled margins")
+    if micrographs and not segments:
+        lines.append("No filament was found. Check the filament diameter and the contrast, or lower the threshold.")
+    return lines

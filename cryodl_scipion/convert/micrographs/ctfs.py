@@ -1,10 +1,68 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What `cryodl estimate-ctf` found, as Scipion's CTF models."""
+"""What `cryodl estimate-ctf` found, as Scipion's CTF models.
 
+Metrics of assessed micrographs as attributes of Scipion's Micrograph objects.
+"""
+
+import collections
+import json
 from typing import Any, Dict, List, Tuple
 
+import numpy as np
 from pwem.objects import CTFModel, Micrograph, SetOfCTF
-from pyworkflow.object import Float
+from pyworkflow.object import Float, Integer, String
+
+from ...engine.cryodl import contract
+from ...engine.cryodl.contract import counted
+
+# name: the engine's name of the metric. label: with unit. limit: field of the contract that bounds it, or None.
+Metric = collections.namedtuple("Metric", "name kind label limit")
+
+METRICS = {
+    "_cryodlParticles": Metric("particles", Integer, "Particles", "minimum_particles"),
+    "_cryodlMeanScore": Metric("mean_score", Float, "Mean score", "minimum_score"),
+    "_cryodlContaminated": Metric("contaminated_percent", Float, "Contaminated area (%)", "maximum_contaminated"),
+    "_cryodlCarbon": Metric("carbon_percent", Float, "Carbon area (%)", "maximum_carbon"),
+    "_cryodlIceGradient": Metric("ice_gradient", Float, "Ice gradient (noise sigma)", "maximum_gradient"),
+    "_cryodlBackground": Metric("background", Float, "Background (grey value)", None),
+}
+LIMITS = [metric.limit for metric in METRICS.values() if metric.limit]
+# Attribute of a micrograph: why it is bad, in words; empty for a good one.
+REASON = "_cryodlReason"
+
+
+def setMetrics(micrograph: Micrograph, metrics: Dict[str, Any]) -> None:
+    """Write an assessment on a Micrograph. metrics: the engine's dict of one micrograph; None where it was not
+    measured."""
+    for attribute, metric in METRICS.items():
+        setattr(micrograph, attribute, metric.kind(metrics.get(metric.name)))
+    setattr(micrograph, REASON, String(metrics.get("reason") or ""))
+
+
+def metricsOf(micrograph: Micrograph) -> Dict[str, Any]:
+    """{attribute: number or None} of an assessed Micrograph."""
+    return {attribute: getattr(micrograph, attribute).get() for attribute in METRICS}
+
+
+def readAreas(path: str) -> Any:
+    """(rows, columns) array of a file of the engine: 1 contaminated, 2 carbon, 0 neither; None if it has none."""
+    with open(path, encoding="utf-8") as file:
+        rows = json.load(file).get("areas")
+    return np.array([[int(letter) for letter in row] for row in rows]) if rows else None
+
+
+def splitLines(good: int, bad: int, config: Any) -> Any:
+    """Sentences for a summary: how many are good and bad, and the limits that are set. config:
+    AssessMicrographsConfig."""
+    if not good + bad:
+        return ["No micrographs yet."]
+    lines = [f"*{good} good*, {bad} bad of {counted(good + bad, 'micrograph')}"]
+    for name in LIMITS:
+        info, value = contract.describe(type(config), name), getattr(config, name)
+        if value is not None:
+            lines.append(f"  {info.label}: {value:g}{' ' + info.unit if info.unit else ''}")
+    return lines
+
 
 # Attribute of a CTF model: how far its rings stand out, in standard deviations of the noise.
 STRENGTH = "_cryodlStrength"

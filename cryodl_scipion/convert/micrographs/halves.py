@@ -8,8 +8,7 @@ from pwem.protocols.protocol_align_movies import OUT_MICS_EVEN, OUT_MICS_ODD
 from pyworkflow.object import Pointer
 
 from ..arriving import ArrivingMicrographs
-from ..growing import reopened
-from ..stream_end import StreamEnd
+from ..growing import StreamEnd, reopened
 
 
 def halvesOf(micrographs: Pointer) -> Any:

@@ -18,8 +18,7 @@ from pwem.objects import (
 )
 from pyworkflow.object import Float
 
-from ..alignment import matrixOf
-from ..star import readColumns
+from ..relion_star import matrixOf, readColumns
 
 _POSITION = ("rlnCoordinateX", "rlnCoordinateY")
 _ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")

@@ -10,9 +10,8 @@ from pyworkflow.object import Float, Integer
 
 from ...engine.cryodl import contract
 from ..growing import ID
-from ..star import columnsOf, readColumns
-from .arriving import itemsOf
-from .particles import locationOf, pairedRows
+from ..relion_star import columnsOf, readColumns
+from .particles import itemsOf, locationOf, pairedRows
 
 # Attributes of classes and averages.
 SCORE, PARTICLES, RESOLUTION = "_rlnClassScore", "_cryodlParticles", "_rlnEstimatedResolution"

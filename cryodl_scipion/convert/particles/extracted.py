@@ -6,8 +6,8 @@ from typing import Any, Dict, Iterator, List, Optional
 from pwem.objects import Coordinate, CTFModel, Micrograph, Particle
 
 from ...engine.cryodl.contract.reading import star_head
-from ..micrographs.pick_sets import scaled
-from ..star import iterColumns
+from ..micrographs.picks import scaled
+from ..relion_star import iterColumns
 from .particles import locationOf
 
 _COLUMNS = ("rlnImageName", "rlnMicrographName", "cryodlPickNumber")

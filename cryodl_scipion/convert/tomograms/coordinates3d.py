@@ -15,8 +15,7 @@ from tomo.objects import Coordinate3D, SetOfCoordinates3D, Tomogram
 
 from ...engine.cryodl.contract.frames import rescaled
 from ...engine.cryodl.contract.reading import star_head
-from ..alignment import matrixOf
-from ..star import columnsOf, readColumns, tableWith
+from ..relion_star import columnsOf, matrixOf, readColumns, tableWith
 from .tomograms import byId
 
 POSITION = ("rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ")

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Tuple
 from pwem.objects import AtomStruct, EMObject, EMSet, Volume
 from pyworkflow.protocol import params
 
-from ...convert.maps.maps import FRAMES
+from ...convert.maps import FRAMES
 from ...convert.structures import structureFileOf, structureProblem
 from ..kinds import Choice, Pointing, PointingMany
 

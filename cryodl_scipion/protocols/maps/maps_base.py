@@ -8,7 +8,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 from pwem.objects import AtomStruct, EMObject, EMSet, Volume
 
-from ...convert.maps.maps import frameOf, isMrc, mapForEngine, unequalVoxels
+from ...convert.maps import frameOf, isMrc, mapForEngine, unequalVoxels
 from ...convert.structures import structureFileOf, structureProblem
 from ...engine.cryodl.contract.result import write_json
 from ..protocol_base import OneRunBase

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from pwem.objects import SetOfFSCs
 from pyworkflow.protocol import params
 
-from ...convert.maps.maps import halfForEngine, halfMapsOf
+from ...convert.maps import halfForEngine, halfMapsOf
 from ...convert.structures import structureFileOf
 from ...engine.cryodl.contract import CompareModelsConfig, EvaluateMapConfig, Result, half_map_verdict, split_verdict
 from ...engine.cryodl.contract.maps.evaluating import CompareModelsOutputs, EvaluateMapOutputs

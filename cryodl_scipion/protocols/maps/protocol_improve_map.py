@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Sequence
 from pwem.objects import AtomStruct, EMSet, SetOfVolumes, Volume
 from pyworkflow.object import String
 
-from ...convert.maps.maps import halfForEngine, halfMapsOf
+from ...convert.maps import halfForEngine, halfMapsOf
 from ...convert.structures import stemOf, structureFileOf
 from ...engine.cryodl.contract import ImproveMapConfig, Result
 from ...engine.cryodl.contract.maps.improving import ImproveMapOutputs

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import pyworkflow.utils as pwutils
 from pwem.objects import Micrograph, SetOfClasses2D, SetOfMicrographs, SetOfParticles
 
-from ...convert.micrographs.class_particles import writePositionsOfParticles
+from ...convert.micrographs.coordinates import writePositionsOfParticles
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import counted
 from ...form import formProblems, readConfig

@@ -6,7 +6,7 @@ from typing import Any, Dict, List
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
 from ...convert.arriving import ArrivingMicrographs, checkPicks
-from ...convert.micrograph_names import micrographNames
+from ...convert.names import micrographNames
 from ..checks import checkMicrographs
 from ..kinds import Growing, Pointing
 

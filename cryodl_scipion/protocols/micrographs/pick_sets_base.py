@@ -7,9 +7,8 @@ import pyworkflow.utils as pwutils
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
 from pyworkflow.object import Pointer
 
-from ...convert.micrograph_names import repeatedNames
-from ...convert.micrographs.pick_sets import commonMicrographs, micrographsByName, setLabels, writeSet
-from ...convert.micrographs.picks import DIAMETER
+from ...convert.micrographs.picks import DIAMETER, commonMicrographs, micrographsByName, setLabels, writeSet
+from ...convert.names import repeatedNames
 from ..checks import checkDiameter, listed
 from ..kinds import Pointing, PointingMany
 from ..protocol_base import RESULT_FILE, OneRunBase

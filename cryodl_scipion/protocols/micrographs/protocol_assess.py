@@ -7,7 +7,7 @@ from typing import Dict, List, Sequence, Tuple
 
 from pwem.objects import Micrograph
 
-from ...convert.micrographs.assessments import setMetrics, splitLines
+from ...convert.micrographs.ctfs import setMetrics, splitLines
 from ...convert.micrographs.picks import DIAMETER
 from ...engine.cryodl.contract import AssessMicrographsConfig, Result
 from ...engine.cryodl.contract.micrographs.images import AssessMicrographsOutputs

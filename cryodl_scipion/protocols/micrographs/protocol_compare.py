@@ -9,8 +9,8 @@ from typing import Any, Dict, List, Tuple
 import pyworkflow.utils as pwutils
 from pwem.objects import Micrograph, SetOfCTF
 
-from ...convert.micrograph_names import imageEnding, micrographNames
-from ...convert.micrographs.pick_sets import scaledPicks, writeSet
+from ...convert.micrographs.picks import scaledPicks, writeSet
+from ...convert.names import imageEnding, micrographNames
 from ...convert.particles.extracted import writeCtfs
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import CompareMapsOfPicksConfig, ComparePicksConfig, counted, resolution_in_words

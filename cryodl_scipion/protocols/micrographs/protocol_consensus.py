@@ -12,11 +12,10 @@ import pyworkflow.utils as pwutils
 from pwem.objects import Coordinate, Micrograph, SetOfCoordinates
 from pyworkflow.object import Float, Integer, String
 
-from ...convert.arriving_sets import MicrographsOfSets
+from ...convert.arriving import MicrographsOfSets
 from ...convert.growing import reopened
 from ...convert.micrographs.coordinates import SCORE, readPicks
-from ...convert.micrographs.pick_sets import NUMBER_OF_SETS, PICKERS
-from ...convert.micrographs.picks import boxSizeFor, describeOutput
+from ...convert.micrographs.picks import NUMBER_OF_SETS, PICKERS, boxSizeFor, describeOutput
 from ...engine.cryodl.contract import ConsensusPicksConfig, Result, counted
 from ...engine.cryodl.contract.micrographs.comparing import ConsensusPicksOutputs
 from ..batches import BatchRun, appendGrowingPicks

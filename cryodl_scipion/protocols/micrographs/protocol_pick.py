@@ -14,8 +14,15 @@ from pyworkflow.protocol.params import Form
 
 from ...convert.arriving import ArrivingMicrographs
 from ...convert.micrographs import coordinates as convert
-from ...convert.micrographs.picks import correctionsFolder, describeOutput, foundDiameter, modelLine, pickLines
-from ...convert.micrographs.rounds import readRounds, roundsInWords
+from ...convert.micrographs.picks import (
+    correctionsFolder,
+    describeOutput,
+    foundDiameter,
+    modelLine,
+    pickLines,
+    readRounds,
+    roundsInWords,
+)
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import AutoPickConfig, PickConfig, Result
 from ...engine.cryodl.contract.micrographs.picking import PickOutputs

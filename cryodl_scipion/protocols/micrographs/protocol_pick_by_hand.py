@@ -7,9 +7,9 @@ from typing import Any, Dict, List, Sequence
 
 import pyworkflow.utils as pwutils
 
-from ...convert.micrograph_names import micrographNames
 from ...convert.micrographs import coordinates as convert
 from ...convert.micrographs.picks import boxSizeFor, describeCorrections, setDiameter
+from ...convert.names import micrographNames
 from ...engine.cryodl.contract import PickByHandConfig, Result, counted
 from ...engine.cryodl.contract.micrographs.labelling import PickByHandOutputs
 from ..checks import checkDiameter, checkMicrographs

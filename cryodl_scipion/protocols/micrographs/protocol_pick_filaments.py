@@ -5,7 +5,7 @@ from typing import Dict, List, Sequence
 
 from pwem.objects import Micrograph, SetOfCoordinates
 
-from ...convert.micrographs.filaments import filamentLines, segmentCoordinates
+from ...convert.micrographs.coordinates import filamentLines, segmentCoordinates
 from ...convert.micrographs.picks import boxSizeFor, setDiameter
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import PickFilamentsConfig, Result

@@ -11,9 +11,9 @@ from pwem.objects import EMSet, SetOfCoordinates
 from pyworkflow.protocol import params
 
 from ... import Plugin
-from ...convert.micrograph_names import imageEnding, micrographNames
 from ...convert.micrographs import coordinates as convert
 from ...convert.models import shippedModels
+from ...convert.names import imageEnding, micrographNames
 from ...convert.structures import patternProblems, structureFileOf
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import TrainGeneralPickerConfig, counted

@@ -14,8 +14,7 @@ from pyworkflow.protocol.constants import STEPS_PARALLEL
 from pyworkflow.protocol.params import Form
 
 from ...convert.growing import ID, ColumnOnce, asInItsFile
-from ...convert.particles.arriving import ArrivingParticles
-from ...convert.particles.particles import writeParticles
+from ...convert.particles.particles import ArrivingParticles, writeParticles
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import Result
 from ..batches import ArrivingBatches

@@ -8,9 +8,9 @@ from pwem.objects import EMObject, SetOfParticles
 from pyworkflow.protocol import params
 from pyworkflow.utils import makeFilePath, makePath
 
-from ...convert.alignment import writeOrientations
 from ...convert.names import inputName
 from ...convert.particles.particles import writeParticles
+from ...convert.relion_star import writeOrientations
 from ...engine.cryodl import contract
 from ...objects import CryodlModel
 from ..kinds import MapOrModel, ModelOfProject, Pointing, PointingMany

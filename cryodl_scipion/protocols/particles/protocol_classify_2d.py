@@ -17,9 +17,8 @@ from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 
 from ...convert.growing import asInItsFile, reopened
-from ...convert.particles.arriving import ArrivingParticles, itemsOf
 from ...convert.particles.classes2d import addAverages, addToClasses, describeAverages
-from ...convert.particles.particles import idsInStar, writeParticles
+from ...convert.particles.particles import ArrivingParticles, idsInStar, itemsOf, writeParticles
 from ...engine.cryodl.contract import Classify2DConfig, Result
 from ...engine.cryodl.contract.particles.classes2d import Classify2DOutputs
 from ..batches import StoredSettings, Waiting

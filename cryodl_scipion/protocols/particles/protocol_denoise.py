@@ -8,8 +8,8 @@ from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 
 from ...convert.particles.denoised import denoiserOf, rawImageOf
-from ...convert.particles.denoised_sets import appendDenoised, appendRaw, idsOf
 from ...convert.particles.particles import locationOf
+from ...convert.particles.results import appendDenoised, appendRaw, idsOf
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import DenoiseConfig, Result
 from ...engine.cryodl.contract.particles.denoising import DenoiseOutputs

@@ -6,8 +6,7 @@ from typing import Any, Dict, List
 
 from tomo.objects import SetOfSubTomograms
 
-from ...convert.tomograms.subtomogram_sets import appendUnknown
-from ...convert.tomograms.subtomograms import UNKNOWN, classNumbers
+from ...convert.tomograms.subtomograms import UNKNOWN, appendUnknown, classNumbers
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import ClassifySubtomogramsConfig
 from ...engine.cryodl.contract.tomograms.classifying import ClassifySubtomogramsOutputs

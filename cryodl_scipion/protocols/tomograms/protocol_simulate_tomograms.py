@@ -9,7 +9,7 @@ from pyworkflow.protocol import params
 from tomo.objects import SetOfCoordinates3D, SetOfSubTomograms, SetOfTomograms, SetOfTomoMasks, TomoAcquisition
 
 from ...convert.tomograms.coordinates3d import appendCoordinates3D, readCoordinates3D
-from ...convert.tomograms.subtomogram_sets import appendSimulatedSubtomograms
+from ...convert.tomograms.subtomograms import appendSimulatedSubtomograms
 from ...convert.tomograms.tomograms import appendLabels, appendTomograms, markLabels
 from ...engine.cryodl.contract import SimulateSubtomogramsConfig, SimulateTomogramsConfig
 from ...engine.cryodl.contract.tomograms.simulating import SimulateSubtomogramsOutputs, SimulateTomogramsOutputs

@@ -10,8 +10,12 @@ from pwem.objects import EMSet
 from tomo.objects import SetOfAverageSubTomograms, SetOfClassesSubTomograms, Tomogram, TomoMask
 
 from ...convert.names import inputName
-from ...convert.tomograms.subtomogram_sets import appendSubtomogramAverages, fillSubtomogramClasses
-from ...convert.tomograms.subtomograms import imagesOf, writeSubtomograms
+from ...convert.tomograms.subtomograms import (
+    appendSubtomogramAverages,
+    fillSubtomogramClasses,
+    imagesOf,
+    writeSubtomograms,
+)
 from ...convert.tomograms.tomograms import engineNames, fileOf, idOf, pairedVolumes
 from ...engine.cryodl import contract
 from ..protocol_base import OneRunBase

@@ -11,7 +11,7 @@ import mrcfile
 import numpy as np
 from pwem.protocols import ProtImportPdb, ProtImportVolumes
 
-from ...convert.maps.maps import (
+from ...convert.maps import (
     AUTOMATIC,
     FRAMES,
     HEADER,

@@ -9,7 +9,7 @@ import mrcfile
 import numpy as np
 from pyworkflow.protocol.executor import StepExecutor
 
-from ...convert.maps.maps import headerOrigin, scipionOrigin
+from ...convert.maps import headerOrigin, scipionOrigin
 from ...engine.cryodl import contract
 from ...protocols import (
     CryodlProtCompareModels,

@@ -10,7 +10,7 @@ import mrcfile
 import numpy as np
 from pwem.objects import AtomStruct
 
-from ...convert.maps.maps import headerOrigin, scipionOrigin
+from ...convert.maps import headerOrigin, scipionOrigin
 from ...protocols import (
     CryodlProtCompareModels,
     CryodlProtEvaluateMap,

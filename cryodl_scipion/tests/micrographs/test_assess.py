@@ -7,7 +7,7 @@ In the fake's eyes mic_003 has 30 % carbon; the limit here is 25 %, so mic_001 a
 import os
 import shutil
 
-from ...convert.micrographs.assessments import METRICS, metricsOf
+from ...convert.micrographs.ctfs import METRICS, metricsOf
 from ...protocols import CryodlProtAssess
 from .. import synthetic
 from ..base import CryodlTest

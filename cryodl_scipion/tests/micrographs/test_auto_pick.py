@@ -9,8 +9,7 @@ from pwem import Domain
 from pyworkflow.viewer import DESKTOP_TKINTER
 
 from ... import wizards
-from ...convert.micrographs.picks import boxSizeFor
-from ...convert.micrographs.rounds import bestRound, picksOfRound, readRounds
+from ...convert.micrographs.picks import bestRound, boxSizeFor, picksOfRound, readRounds
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtAutoPick, CryodlProtImportModel, CryodlProtPick
 from ...viewers.micrographs.picks_window import PicksData

@@ -7,10 +7,10 @@ import numpy as np
 from pwem.objects import Class2D, Coordinate, Particle, SetOfClasses2D, SetOfCoordinates, SetOfParticles, Transform
 from pyworkflow.object import Pointer
 
-from ...convert.micrographs.class_particles import shiftOf, writePositionsOfParticles
+from ...convert.micrographs.coordinates import shiftOf, writePositionsOfParticles
 from ...convert.micrographs.picks import describeCorrections
 from ...convert.particles.classes2d import planeMatrix
-from ...convert.star import readColumns
+from ...convert.relion_star import readColumns
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtAutoPick, CryodlProtTrainPicker
 from ..particle_sets import finishedWith

@@ -10,7 +10,7 @@ import unittest
 import numpy as np
 from pwem.protocols import ProtImportVolumes
 
-from ...convert.star import readColumns
+from ...convert.relion_star import readColumns
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtAutoPick, CryodlProtPick, CryodlProtSimulate, CryodlProtTrainFromStructure
 from ..base import CryodlTest

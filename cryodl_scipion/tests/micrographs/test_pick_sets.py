@@ -3,7 +3,7 @@
 
 from pyworkflow.object import Float, Pointer
 
-from ...convert.micrographs import pick_sets
+from ...convert.micrographs import picks as pick_sets
 from .. import synthetic
 from ..pick_sets import PickSetsTest
 

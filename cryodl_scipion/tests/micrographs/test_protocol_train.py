@@ -4,7 +4,7 @@
 import json
 import os
 
-from ...convert.star import readColumns
+from ...convert.relion_star import readColumns
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtTrainPicker
 from .. import synthetic

@@ -9,8 +9,8 @@ import numpy as np
 from pwem.objects import SetOfParticles, Transform, Volume
 from pwem.protocols import EMProtocol
 
-from ...convert.alignment import anglesOf, matrixOf
 from ...convert.micrographs.simulated import simulatedFiles
+from ...convert.relion_star import anglesOf, matrixOf
 from ...convert.structures import structureForEngine
 from ...protocols import CryodlProtSimulate
 from .. import fake_simulator, synthetic
@@ -93,7 +93,7 @@ class TestCryodlSimulate(SimulateTest):
             from relion.convert import writeSetOfParticles
         except ImportError:
             self.skipTest("The plugin relion is not installed.")
-        from ...convert.star import readColumns
+        from ...convert.relion_star import readColumns
 
         path = os.path.join(self.data, "exported.star")
         writeSetOfParticles(self.simulated.outputParticles, path, outputDir=self.data)

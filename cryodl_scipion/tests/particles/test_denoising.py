@@ -6,7 +6,7 @@ import os
 import numpy as np
 
 from ...convert.particles.denoised import denoiserOf
-from ...convert.star import columnsOf
+from ...convert.relion_star import columnsOf
 from ...protocols import (
     CryodlProtDenoise,
     CryodlProtExportModel,

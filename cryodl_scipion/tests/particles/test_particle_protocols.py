@@ -7,8 +7,7 @@ from unittest import mock
 import mrcfile
 import numpy as np
 
-from ...convert.alignment import anglesOf, originOf
-from ...convert.star import columnsOf, readColumns
+from ...convert.relion_star import anglesOf, columnsOf, originOf, readColumns
 from ...protocols import (
     CryodlProtAssignOrientations,
     CryodlProtBackProject,

@@ -5,7 +5,7 @@ import os
 
 from pyworkflow.object import Set
 
-from ...convert.particles.arriving import ArrivingParticles
+from ...convert.particles.particles import ArrivingParticles
 from ...protocols import CryodlProtAssignOrientations, CryodlProtDenoise
 from ..particle_sets import COUNT, ParticlesTest, makeParticles
 from ..streams import waitFor

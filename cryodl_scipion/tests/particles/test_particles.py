@@ -11,10 +11,10 @@ from pyworkflow.object import Float
 from pyworkflow.tests import BaseTest, setupTestOutput
 
 from ...convert import relion_star
-from ...convert.particles import denoised, denoised_sets
+from ...convert.particles import denoised, results
 from ...convert.particles import particles as convert
 from ...convert.particles.results import appendOriented
-from ...convert.star import columnsOf, iterColumns, readColumns
+from ...convert.relion_star import columnsOf, iterColumns, readColumns
 from ...protocols.particles.particle_checks import checkParticles, checkStacks
 from ..particle_sets import BOX, COUNT, ORIGIN, PIXEL_SIZE, angles, fill, writeStack
 
@@ -192,7 +192,7 @@ class TestCryodlDenoisedSets(ParticlesCase):
             file.write(text)
         made = self.new()
         made.copyInfo(raw)
-        denoised_sets.appendDenoised(made, raw, "denoised.star", "the_model")
+        results.appendDenoised(made, raw, "denoised.star", "the_model")
         made.write()
         return made
 
@@ -232,11 +232,11 @@ class TestCryodlDenoisedSets(ParticlesCase):
     def test_raw_images_of_a_set_denoised_in_batches_are_not_taken_for_phase_flipped(self):
         raw = self.make()
         made = self.denoise(raw)
-        denoised_sets.appendDenoised(made, raw, "denoised.star", "the_model", done=sorted(raw.getIdSet()))
+        results.appendDenoised(made, raw, "denoised.star", "the_model", done=sorted(raw.getIdSet()))
         self.assertTrue(made.isPhaseFlipped())
         back = self.new()
         back.copyInfo(made)
-        denoised_sets.appendRaw(back, made)
+        results.appendRaw(back, made)
         self.assertEqual((back.isPhaseFlipped(), back.isAmplitudeCorrected()), (False, False))
 
     def test_a_denoised_set_is_refused_as_raw_data_but_not_elsewhere(self):
@@ -267,7 +267,7 @@ class TestCryodlDenoisedSets(ParticlesCase):
                 later.append(copy)
         back = self.new()
         back.copyInfo(later)
-        denoised_sets.appendRaw(back, later)
+        results.appendRaw(back, later)
         self.assertEqual(
             (back.getSize(), denoised.denoiserOf(back), back.isPhaseFlipped(), back.isAmplitudeCorrected()),
             (COUNT // 2, "", True, False),
@@ -286,7 +286,7 @@ class TestCryodlDenoisedSets(ParticlesCase):
         binned = self.make(pixelSize=2 * PIXEL_SIZE)  # a later step that halved the images
         back = self.new()
         back.copyInfo(binned)
-        denoised_sets.appendRaw(back, binned, raw)
+        results.appendRaw(back, binned, raw)
         self.assertEqual(back.getSamplingRate(), PIXEL_SIZE)
         was, now = binned.getFirstItem().clone(), back.getFirstItem().clone()
         self.assertTrue(np.allclose(now.getTransform().getMatrix()[:3, 3], 2 * was.getTransform().getMatrix()[:3, 3]))
@@ -301,7 +301,7 @@ class TestCryodlDenoisedSets(ParticlesCase):
         with open("denoised.star", "w") as file:
             file.writelines(lines)
         with self.assertRaisesRegex(ValueError, "has 11 of the 12 particles"):
-            denoised_sets.appendDenoised(self.new(), raw, "denoised.star", "m")
+            results.appendDenoised(self.new(), raw, "denoised.star", "m")
         with self.assertRaisesRegex(ValueError, "has 11 of the 12 particles"):
             appendOriented(self.new(), raw, "denoised.star")
 

@@ -7,7 +7,7 @@ import numpy as np
 from tomo.constants import BOTTOM_LEFT_CORNER
 from tomo.objects import Coordinate3D, SetOfCoordinates3D
 
-from ...convert.alignment import anglesOf
+from ...convert.relion_star import anglesOf
 from ...objects import CryodlModel
 from ...protocols import CryodlProtDetectParticles, CryodlProtTrainDetector
 from ...protocols.tomograms.protocol_detect_particles import NETWORK

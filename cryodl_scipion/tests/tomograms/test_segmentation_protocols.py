@@ -9,7 +9,7 @@ import numpy as np
 from tomo.constants import BOTTOM_LEFT_CORNER
 from tomo.objects import MeshPoint
 
-from ...convert.alignment import anglesOf
+from ...convert.relion_star import anglesOf
 from ...convert.tomograms.tomograms import featureOf, featuresOf, markScores
 from ...engine.cryodl import contract
 from ...protocols import (

@@ -6,8 +6,7 @@ import os
 import numpy as np
 from tomo.constants import TR_RELION
 
-from ...convert.alignment import anglesOf, originOf
-from ...convert.star import columnsOf, readColumns
+from ...convert.relion_star import anglesOf, columnsOf, originOf, readColumns
 from ...convert.tomograms.subtomograms import classNames, isAligned, writeSubtomograms
 from ...protocols import (
     CryodlProtClassifySubtomograms,

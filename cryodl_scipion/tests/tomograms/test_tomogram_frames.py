@@ -17,7 +17,7 @@ from tomo.constants import BOTTOM_LEFT_CORNER
 from tomo.objects import SetOfSubTomograms, SubTomogram
 
 from ... import Plugin
-from ...convert.alignment import matrixOf
+from ...convert.relion_star import matrixOf
 from ...convert.tomograms.subtomograms import writeSubtomograms
 from ...protocols import CryodlProtPickFeatures
 from ..base import CryodlTest

@@ -7,7 +7,7 @@ import mrcfile
 import numpy as np
 from tomo.constants import BOTTOM_LEFT_CORNER
 
-from ...convert.alignment import anglesOf
+from ...convert.relion_star import anglesOf
 from ...convert.tomograms.tomograms import featuresOf
 from ...protocols import (
     CryodlProtExportModel,

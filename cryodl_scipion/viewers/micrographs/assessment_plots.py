@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from pwem.objects import SetOfMicrographs
 
-from ...convert.micrographs.assessments import METRICS
+from ...convert.micrographs.ctfs import METRICS
 
 GOOD_COLOUR, BAD_COLOUR = "#228833", "#cc6677"
 AREA_COLOURS = {1: "#ee3333", 2: "#3366ee"}  # contaminated, carbon

@@ -11,10 +11,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
-from ...convert.micrograph_names import micrographNames
-from ...convert.micrographs.assessments import readAreas
 from ...convert.micrographs.coordinates import SCORE, picksByMicrograph, readPicks
+from ...convert.micrographs.ctfs import readAreas
 from ...convert.micrographs.picks import DIAMETER, avoidedFolder, diameterInPixels, scoredPicks
+from ...convert.names import micrographNames
 from ...engine.cryodl.contract import counted
 from ..micrograph_window import MicrographWindow
 from ..plots import drawPicks

@@ -8,9 +8,9 @@ from typing import Any, Dict, List, Optional
 from matplotlib.axes import Axes
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
-from ...convert.micrograph_names import micrographNames
-from ...convert.micrographs.assessments import METRICS, REASON, metricsOf, readAreas
 from ...convert.micrographs.coordinates import positionsByMicrograph
+from ...convert.micrographs.ctfs import METRICS, REASON, metricsOf, readAreas
+from ...convert.names import micrographNames
 from ...form import formName
 from ...protocols import CryodlProtAssess
 from ...protocols.micrographs.protocol_assess import BAD, GOOD

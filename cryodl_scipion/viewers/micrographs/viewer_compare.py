@@ -18,9 +18,9 @@ from pwem.objects import SetOfCoordinates
 from pwem.protocols import EMProtocol
 from scipy.optimize import linear_sum_assignment
 
-from ...convert.micrograph_names import micrographNames
 from ...convert.micrographs.coordinates import readPicks
-from ...convert.micrographs.pick_sets import NUMBER_OF_SETS, scaledPicks
+from ...convert.micrographs.picks import NUMBER_OF_SETS, scaledPicks
+from ...convert.names import micrographNames
 from ...engine.cryodl.contract import counted, resolution_in_words
 from ...protocols import CryodlProtCompare, CryodlProtConsensus
 from ..map_plots import drawFsc

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List, Sequence, Tuple
 from pwem.objects import SetOfCoordinates
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
-from ...convert.micrographs.rounds import bestRound, picksOfRound, readRounds, roundInWords
+from ...convert.micrographs.picks import bestRound, picksOfRound, readRounds, roundInWords
 from ...engine.cryodl.contract import score_text
 from ...protocols import CryodlProtPick, CryodlProtPickByHand, CryodlProtPickFilaments, CryodlProtThresholdPicks
 from ..panels_viewer import Panel, PanelsViewer

@@ -11,7 +11,7 @@ import numpy as np
 from pwem.objects import EMSet
 
 from ...convert.particles.classes2d import classRows
-from ...convert.star import iterColumns
+from ...convert.relion_star import iterColumns
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import counted
 from ..gallery_data import pageOf

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ...convert.star import columnsOf, iterColumns
+from ...convert.relion_star import columnsOf, iterColumns
 
 # Columns of the engine that say how sure an orientation is, in words.
 SCORES = {

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 from tomo.objects import SetOfAverageSubTomograms, SetOfClassesSubTomograms, SetOfSubTomograms, SubTomogram
 
-from ...convert.tomograms.subtomogram_sets import CONFIDENCE as CONFIDENCE_ATTRIBUTE
+from ...convert.tomograms.subtomograms import CONFIDENCE as CONFIDENCE_ATTRIBUTE
 from ...convert.tomograms.subtomograms import classNames, fileOf
 from ..gallery_data import Gallery, placeOf
 from ..map_plots import readMap

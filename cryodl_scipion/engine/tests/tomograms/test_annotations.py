@@ -12,9 +12,9 @@ import pytest
 from annotated import PIXEL, SHAPE, SIZE, numbered_tomogram, square, store_with_tomogram
 
 from cryodl.cli import main
-from cryodl.tomograms.annotations import files
+from cryodl.tomograms.annotations import store as files
 from cryodl.tomograms.annotations import store as stores
-from cryodl.tomograms.annotations.joining import add_annotations
+from cryodl.tomograms.annotations.label_volumes import add_annotations
 from cryodl.tomograms.annotations.store import open_annotations, read_annotations
 
 
@@ -268,7 +268,7 @@ def test_the_shape_in_use_is_that_of_the_tomogram(tmp_path):
 
 
 def test_the_folder_can_be_read_by_scipions_python():
-    for name in ("__init__", "files", "joining", "store", "tiles"):
+    for name in ("__init__", "label_volumes", "store", "tiles"):
         text = (Path(stores.__file__).parent / f"{name}.py").read_text(encoding="utf-8")
         tree = ast.parse(text, feature_version=(3, 8))
         imported = {n.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for n in node.names}

@@ -8,16 +8,17 @@ import torch
 
 from cryodl.tomograms.classifiers.card import validated
 from cryodl.tomograms.classifiers.confusion import against_ground_truth
-from cryodl.tomograms.classifiers.feature_statistics import fit_feature_statistics, typicality
+from cryodl.tomograms.classifiers.likelihood import class_statistics, confidences, held_out_statistics
 from cryodl.tomograms.classifiers.method import Prediction
 from cryodl.tomograms.classifiers.rejection import (
     MAXIMUM,
     default_fraction,
+    fit_feature_statistics,
     fit_temperature,
     kept_confidences,
     threshold,
+    typicality,
 )
-from cryodl.tomograms.classifiers.typical import class_statistics, confidences, held_out_statistics
 
 
 def test_the_temperature_makes_overconfident_logits_true():

@@ -13,7 +13,7 @@ from synthetic import correlation, write_mrc
 
 from cryodl.cli import main
 from cryodl.contract import DenoiseTomogramsConfig, Failure, Result
-from cryodl.tomograms.denoisers.named import named_tomograms
+from cryodl.tomograms.denoisers.halves import named_tomograms
 
 PIXEL = 10.0
 SHAPE = (24, 64, 48)

@@ -7,7 +7,7 @@ from feature_shapes import arc, degrees_between, pick, positions, tube, z_axes
 from scipy.spatial import cKDTree
 
 from cryodl.core.projections import rotation_matrices
-from cryodl.tomograms.features import segmentation
+from cryodl.tomograms.features import components
 from cryodl.tomograms.features.points import angles_along
 
 
@@ -59,7 +59,7 @@ def test_a_ring_gives_points_all_around(tmp_path):
 
 
 def test_large_filaments_are_traced_on_bins_and_stay_on_their_axis(tmp_path, monkeypatch):
-    monkeypatch.setattr(segmentation, "MAX_VOXELS", 25_000)
+    monkeypatch.setattr(components, "MAX_VOXELS", 25_000)
     axis = arc()
     found, _ = pick(tmp_path, tube(axis, (40, 64, 70), 4.5), "--shape", "filaments", "--spacing", "60")
     assert len(positions(found)) >= 9 and cKDTree(axis).query(positions(found))[0].max() < 2

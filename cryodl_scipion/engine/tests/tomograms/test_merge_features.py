@@ -12,10 +12,9 @@ from synthetic import write_mrc
 from cryodl.cli import main
 from cryodl.contract import Failure, Result
 from cryodl.io.volume_writer import origin_of
-from cryodl.tomograms.features.areas import AreaCounter
 from cryodl.tomograms.features.components import ComponentFinder
 from cryodl.tomograms.features.scores import FeatureScores, log_odds, parse_thresholds
-from cryodl.tomograms.features.surfaces import write_surface
+from cryodl.tomograms.features.surfaces import AreaCounter, write_surface
 
 PIXEL = 10.0
 SHAPE = (24, 32, 40)

@@ -13,8 +13,8 @@ from cryodl.cli import main
 from cryodl.contract import Result
 from cryodl.io.model import read_model, write_model
 from cryodl.tomograms.segmenters import load_segmenter
-from cryodl.tomograms.segmenters.noise_control import NoiseAnswer, lowered, same_spectrum
-from cryodl.tomograms.segmenters.segmenter import joined_segmenters
+from cryodl.tomograms.segmenters.predict import NoiseAnswer, lowered, same_spectrum
+from cryodl.tomograms.segmenters.slabs import joined_segmenters
 
 CPU = torch.device("cpu")
 

@@ -15,9 +15,8 @@ from cryodl.io.model import read_model, shipped_models
 from cryodl.simulate import varied_cells
 from cryodl.simulate.tilt_series import moved, seen, seen_on_slope
 from cryodl.simulate.tomograms import Particle
-from cryodl.tomograms.pretraining.card import weights_of
 from cryodl.tomograms.pretraining.cells import grown, warped
-from cryodl.tomograms.pretraining.task import Cells, CellsTask, fainter, filtered_noise, noise_like
+from cryodl.tomograms.pretraining.task import Cells, CellsTask, fainter, filtered_noise, noise_like, weights_of
 from cryodl.tomograms.segmenters import load_segmenter, segmenter_method
 from cryodl.tomograms.segmenters.unet import widened_weights
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cryodl.tomograms.segmenters.resample import needed_range, resample_part, resample_whole, resampled_length
+from cryodl.tomograms.segmenters.working_scale import needed_range, resample_part, resample_whole, resampled_length
 
 
 def test_finer_grids_are_interpolated_linearly():

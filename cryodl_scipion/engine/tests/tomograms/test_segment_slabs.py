@@ -53,9 +53,9 @@ def test_a_run_that_begins_in_the_middle_makes_the_same(whole_numbers):
 
 @pytest.mark.parametrize("network", ["unet", "unet2d", "unet3d", "eman2"])
 def test_networks_leave_no_seam(tmp_path, network, monkeypatch):
-    from cryodl.tomograms.segmenters import load_segmenter, segmenter
+    from cryodl.tomograms.segmenters import load_segmenter, slabs
 
-    monkeypatch.setattr(segmenter, "fast_dtype", lambda device: torch.float32)
+    monkeypatch.setattr(slabs, "fast_dtype", lambda device: torch.float32)
     model = load_segmenter(write_segmenter(tmp_path / "model", network), torch.device("cpu"))
     tile = 2 * model.overlap + 2 * model.granularity
     shape = (10, 16, tile + 3 * model.granularity + 1)

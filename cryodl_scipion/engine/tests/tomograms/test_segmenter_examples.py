@@ -12,9 +12,8 @@ from cryodl.contract import UNANNOTATED
 from cryodl.io.tomograms import Tomogram
 from cryodl.tomograms.annotations.label_volumes import LabelVolume
 from cryodl.tomograms.segmenters import segmenter_method
-from cryodl.tomograms.segmenters.examples import PATCH, Depth, Example, cut_example
-from cryodl.tomograms.segmenters.label_tiles import find_tiles
-from cryodl.tomograms.segmenters.splits import split_examples
+from cryodl.tomograms.segmenters.examples import PATCH, Depth, Example, cut_example, split_examples
+from cryodl.tomograms.segmenters.sources import find_tiles
 from cryodl.tomograms.segmenters.working_scale import grey_statistics, resampling_factor, values_statistics
 
 MIDDLE = PATCH // 2

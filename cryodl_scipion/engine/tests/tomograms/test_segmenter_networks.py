@@ -10,7 +10,7 @@ from torch import nn
 from cryodl.contract import SEGMENTER_NETWORKS
 from cryodl.tomograms.segmenters import load_segmenter, segmenter_method
 from cryodl.tomograms.segmenters.eman2 import EPOCHS
-from cryodl.tomograms.segmenters.losses import log_squared_error, masked_bce_and_dice, soft_dice
+from cryodl.tomograms.segmenters.method import log_squared_error, masked_bce_and_dice, soft_dice
 
 each_network = pytest.mark.parametrize("name", SEGMENTER_NETWORKS)
 
@@ -100,7 +100,7 @@ def test_a_slab_without_context_is_refused(tmp_path):
 
 
 def test_grey_values_are_normalised_by_the_whole_tomogram_and_gold_is_cut():
-    from cryodl.tomograms.segmenters.segmenter import Segmenter
+    from cryodl.tomograms.segmenters.slabs import Segmenter
 
     slab = torch.tensor([[[5.0, 7.0, -1000.0]]])
     assert Segmenter.normalise(slab, (5.0, 2.0)).tolist() == [[[0.0, 1.0, -8.0]]]

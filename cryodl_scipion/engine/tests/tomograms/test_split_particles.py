@@ -7,7 +7,7 @@ from feature_shapes import ball, pick, positions
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from cryodl.tomograms.features import particles
+from cryodl.tomograms.features import picking
 
 
 def test_spheres_that_touch_are_parted(tmp_path):
@@ -28,7 +28,7 @@ def test_a_long_particle_without_a_neck_stays_one(reach, length):
         own = Rotation.random(random_state=seed).apply(grid - 23 - np.random.default_rng(seed).random(3))
         own[:, 0] = np.maximum(np.abs(own[:, 0]) - reach, 0) / length
         mask = (np.linalg.norm(own, axis=1) <= 6).reshape(48, 48, 48)
-        centres, voxels, seeds = particles.part(mask, 12)
+        centres, voxels, seeds = picking.part(mask, 12)
         assert len(centres) == len(seeds) == 1 and voxels.tolist() == [mask.sum()] and mask[tuple(seeds[0])]
         assert centres[0] == pytest.approx(np.argwhere(mask).mean(axis=0))
 
@@ -36,19 +36,19 @@ def test_a_long_particle_without_a_neck_stays_one(reach, length):
 @pytest.mark.parametrize("distance", (12, 16))
 def test_two_spheres_that_touch_or_overlap_a_little_stay_two(distance):
     mask = ball((24, 24, 44), (11, 11, 12), 8) | ball((24, 24, 44), (11, 11, 12 + distance), 8)
-    assert len(particles.part(mask, 16)[0]) == 2
+    assert len(picking.part(mask, 16)[0]) == 2
 
 
 @pytest.mark.parametrize("thickness", (5, 7))
 def test_flat_particles_that_touch_stay_two(thickness):
     z, y, x = np.indices((24, 32, 48))
     disk = lambda centre: ((y - 15) ** 2 + (x - centre) ** 2 <= 64) & (np.abs(z - 12) <= thickness // 2)
-    assert len(particles.part(disk(14) | disk(27), 16)[0]) == 2
+    assert len(picking.part(disk(14) | disk(27), 16)[0]) == 2
 
 
 def test_what_is_much_longer_than_a_particle_is_no_single_one():
     z, y, x = np.indices((20, 20, 120))
-    centres = particles.part((z - 10) ** 2 + (y - 10) ** 2 <= 36, 12)[0]
+    centres = picking.part((z - 10) ** 2 + (y - 10) ** 2 <= 36, 12)[0]
     assert len(centres) >= 4
 
 
@@ -64,7 +64,7 @@ def test_parting_by_blocks_gives_each_particle_once(tmp_path, monkeypatch):
     centres = [(12, 12 + (k % 2), 12 + 14 * k) for k in range(9)]
     mask = np.any([ball((25, 50, 140), c, 8) for c in [*centres, (12, 38, 60)]], axis=0)
     whole, _ = pick(tmp_path, mask, "--shape", "particles", "--diameter", "160")
-    monkeypatch.setattr(particles, "LARGEST_BOX", 10_000)
+    monkeypatch.setattr(picking, "LARGEST_BOX", 10_000)
     parts, _ = pick(tmp_path, mask, "--shape", "particles", "--diameter", "160", output="blocks")
     assert len(positions(parts)) == len(positions(whole)) == 10
     assert cKDTree(positions(whole)).query(positions(parts))[0].max() < 0.3

@@ -12,7 +12,7 @@ from cryodl.io.mrc import write_map
 from cryodl.io.star import read_tables, write_tables
 from cryodl.io.subtomograms import read_subtomograms
 from cryodl.tomograms.subtomograms.averages import average, half_averages, last_shell, resolution_of
-from cryodl.tomograms.subtomograms.rotated import Rotated, Sums
+from cryodl.tomograms.subtomograms.observed import Rotated, Sums
 from cryodl.tomograms.subtomograms.search import ball_of_shifts, matrices_of
 
 BOX = 16

@@ -13,13 +13,16 @@ from subtomogram_data import simulated_set
 from cryodl.contract import ClassifySubtomogramsConfig
 from cryodl.io.subtomograms import read_subtomograms
 from cryodl.tomograms.commands.classify_subtomograms import classify_subtomograms
-from cryodl.tomograms.subtomograms.aligned import aligned
-from cryodl.tomograms.subtomograms.autoencoder import EmbeddingTask
+from cryodl.tomograms.subtomograms.averages import aligned
 from cryodl.tomograms.subtomograms.cluster import group_p_value, groups
-from cryodl.tomograms.subtomograms.clustering import alignment_of
-from cryodl.tomograms.subtomograms.components import principal_components
+from cryodl.tomograms.subtomograms.clustering import (
+    EmbeddingTask,
+    alignment_of,
+    embedded,
+    pairwise_similarities,
+    principal_components,
+)
 from cryodl.tomograms.subtomograms.observed import frame_of
-from cryodl.tomograms.subtomograms.similarity import embedded, pairwise_similarities
 
 
 def turned_back(path):

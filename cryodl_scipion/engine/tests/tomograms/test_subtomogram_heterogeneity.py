@@ -21,9 +21,13 @@ from cryodl.latent.cube import Cube
 from cryodl.latent.masks import copy_notes
 from cryodl.particles.commands.select_latent import select_latent
 from cryodl.recipes.commands.fit_heterogeneity import fit_heterogeneity
-from cryodl.tomograms.heterogeneity.coefficients import load_subtomogram_coefficients, within_wedge
-from cryodl.tomograms.heterogeneity.inputs import load_subtomogram_inputs
-from cryodl.tomograms.heterogeneity.views import ERRORS, SubtomogramViews
+from cryodl.tomograms.heterogeneity.coefficients import (
+    ERRORS,
+    SubtomogramViews,
+    load_subtomogram_coefficients,
+    within_wedge,
+)
+from cryodl.tomograms.heterogeneity.fitting import load_subtomogram_inputs
 
 COUNT = 100
 

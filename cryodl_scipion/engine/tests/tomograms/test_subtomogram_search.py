@@ -14,8 +14,8 @@ from cryodl.io.subtomograms import read_subtomograms
 from cryodl.tomograms.classifiers import likelihood
 from cryodl.tomograms.classifiers.examples import Examples
 from cryodl.tomograms.classifiers.likelihood import Likelihood
+from cryodl.tomograms.subtomograms.averages import Estimate
 from cryodl.tomograms.subtomograms.em import Grids, find_poses, learn_average
-from cryodl.tomograms.subtomograms.maximise import Estimate
 from cryodl.tomograms.subtomograms.observed import Frame, frame_of, observe
 
 FRAME = Frame(16, 10.0, 110.0, 5.0)

@@ -13,7 +13,7 @@ from synthetic import write_mrc
 from cryodl.cli import main
 from cryodl.contract import Failure
 from cryodl.tomograms.evaluation.pictures import MISSED, OPACITY, RIGHT, WRONG, _overlay
-from cryodl.tomograms.segmenters import pictures
+from cryodl.tomograms.segmenters import train
 
 SHAPE = (4, 40, 60)
 
@@ -86,13 +86,13 @@ def test_tomograms_that_do_not_fit_are_named_before_the_work(tmp_path, shape, co
 
 
 def test_tiles_of_a_training_have_the_first_row_at_the_bottom(monkeypatch):
-    monkeypatch.setattr(pictures, "middle_slice", lambda e: (e.target, e.labelled))
+    monkeypatch.setattr(train, "middle_slice", lambda e: (e.target, e.labelled))
     image = torch.zeros(1, 8, 8)
     image[0, 1] = 1
     example = types.SimpleNamespace(
         image=image, target=(image[0] > 0).float(), labelled=torch.ones(8, 8, dtype=torch.bool)
     )
-    triplet = pictures._triplet(example, image[0].numpy())
+    triplet = train._triplet(example, image[0].numpy())
     for column in range(3):
-        part = triplet[:, column * (8 + pictures.GAP) : column * (8 + pictures.GAP) + 8].sum(axis=(1, 2))
+        part = triplet[:, column * (8 + train.GAP) : column * (8 + train.GAP) + 8].sum(axis=(1, 2))
         assert part.argmax() == 6, ("slice", "drawing", "score")[column]

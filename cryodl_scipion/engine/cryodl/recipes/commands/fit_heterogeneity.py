@@ -33,9 +33,7 @@ from ...particles.heterogeneity.gaussian_fit import CHECKPOINT
 from ...particles.heterogeneity.inputs import load_inputs
 from ...particles.heterogeneity.map_files import map_writer, write_classes
 from ...runner import Run, command
-from ...tomograms.heterogeneity.fitting import fit_subtomograms
-from ...tomograms.heterogeneity.inputs import load_subtomogram_inputs
-from ...tomograms.heterogeneity.map_files import average_writer
+from ...tomograms.heterogeneity.fitting import average_writer, fit_subtomograms, load_subtomogram_inputs
 
 SCRATCH = "coefficients"
 WAYS = {

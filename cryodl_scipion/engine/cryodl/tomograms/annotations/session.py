@@ -9,7 +9,7 @@ import numpy as np
 
 from ...contract.annotations import FEATURE, NEGATIVE, POSITIVE, UNCERTAIN, WITHOUT, Tile, check_name
 from ...io.files import evenly_spaced
-from .sheets import EMPTY, WITHOUT_IT, Sheet
+from .tiles import EMPTY, WITHOUT_IT, Sheet
 
 if typing.TYPE_CHECKING:
     from ...io.tomograms import Tomogram

@@ -12,11 +12,11 @@ from matplotlib.patches import Circle, Rectangle
 
 from ...contract.annotations import FEATURE, UNCERTAIN, Tile
 from ...io.windows import move_axes, zoom_axes
-from .sheets import EMPTY, WITH, WITHOUT_IT
+from .tiles import EMPTY, WITH, WITHOUT_IT
 
 if typing.TYPE_CHECKING:
     from .session import Session
-    from .sheets import Sheet
+    from .tiles import Sheet
 
 # Distinguishable by the colour-blind (Okabe and Ito).
 COLOURS = {WITH: "#e69f00", WITHOUT_IT: "#56b4e9", EMPTY: "white"}

@@ -9,6 +9,8 @@ there; patience ends the training here.
 The optimiser is not the published one (stochastic gradient descent, Nesterov momentum 0.9, rate 0.005): with a few
 hundred subtomograms of a class it takes dsrf3d to a constant answer, from which its gradients do not lead away
 (docs/bench_tomograms.md). Adam leaves it after some hundred steps, until which patience must wait.
+
+Classification with a trained network.
 """
 
 from __future__ import annotations
@@ -18,11 +20,56 @@ import typing
 import torch
 from torch import nn
 
-from .method import ClassifierMethod
+from ...core.devices import in_memory_format
+from .method import ClassifierMethod, Prediction
+from .prepare import prepared
+from .rejection import typicality
+from .train import network_output
 
 if typing.TYPE_CHECKING:
+    import numpy as np
+
     from ...io.subtomograms import SubtomogramSet
-    from .run_network import NetworkPredictor
+
+
+class NetworkPredictor:
+    """A network with its weights, on a device. See method.ClassifierMethod.predictor."""
+
+    def __init__(
+        self,
+        method: ClassifierMethod,
+        card: typing.Mapping[str, typing.Any],
+        weights: typing.Mapping[str, torch.Tensor],
+        device: torch.device,
+    ) -> None:
+        self.card = card
+        network = method.build(len(card["classes"]), card["box"])
+        self.known = {name: value for name, value in weights.items() if name.startswith("known.")}
+        try:
+            network.load_state_dict({name: value for name, value in weights.items() if name not in self.known})
+        except RuntimeError:
+            raise ValueError(
+                f"The weights of the model {card['name']} do not fit the network {method.name} for "
+                f"{len(card['classes'])} classes in this version of cryodl. Train the model again, or use "
+                "the version that its card.json names."
+            ) from None
+        self.network = network.to(device).eval()
+        in_memory_format(self.network, torch.channels_last_3d)
+
+    def predict(
+        self, subtomograms: SubtomogramSet, rows: np.ndarray, contrast: str, batch_size: int = 32
+    ) -> Prediction:
+        """Prediction of some rows. The confidence is that of feature_statistics.typicality."""
+        card, found = self.card, [(torch.zeros(0, len(self.card["classes"])), torch.zeros(0))]
+        for start in range(0, len(rows), batch_size):
+            volumes = subtomograms.volumes(rows[start : start + batch_size])
+            logits, features = network_output(
+                self.network, prepared(volumes, subtomograms.pixel_size, card["pixel_size"], card["box"], contrast)
+            )
+            found.append((logits, typicality(features, self.known)))
+        logits, confidence = (torch.cat(parts) for parts in zip(*found))
+        return Prediction(logits, confidence)
+
 
 EPOCHS, MIN_STEPS = 60, 600
 GRANULARITY = 8  # px of a box that all three can pool
@@ -59,7 +106,6 @@ class PublishedClassifier(ClassifierMethod):
     def predictor(
         self, card: typing.Mapping[str, typing.Any], weights: typing.Mapping[str, torch.Tensor], device: torch.device
     ) -> NetworkPredictor:
-        from .run_network import NetworkPredictor
 
         return NetworkPredictor(self, card, weights, device)
 

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 
 from ...core.devices import fast_dtype
 from ...learning.task import NetworkTask
-from .feature_statistics import fit_feature_statistics
 from .prepare import ROTATIONS, prepared, rotated_by
+from .rejection import fit_feature_statistics
 
 if typing.TYPE_CHECKING:
     from .examples import Examples

@@ -22,17 +22,14 @@ from ...io.subtomograms import SubtomogramSet, read_subtomograms, write_subtomog
 from ...io.unfinished import star_stem
 from ...runner import Run, command
 from ..classifiers import load_classifier
-from ..classifiers.confusion import against_ground_truth, check_ground_truth
-from ..classifiers.pictures import plot_confusion, write_confusion
+from ..classifiers.confusion import against_ground_truth, check_ground_truth, plot_confusion, write_confusion
 from ..classifiers.prepare import find_subtomogram_contrast, resolution_notes, subtomogram_diameter
 from ..classifiers.rejection import MAX_DEFAULT_FRACTION
 from ..classifiers.run import Classifier, joined_parts, read_part, write_part
-from ..subtomograms.aligned import aligned
-from ..subtomograms.averages import half_averages, resolution_of
-from ..subtomograms.cluster import group_p_value, groups
+from ..subtomograms.averages import aligned, half_averages, resolution_of
+from ..subtomograms.cluster import group_p_value, groups, plot_averages, plot_embedding
 from ..subtomograms.clustering import aligned_poses, alignment_of, embedding_of
 from ..subtomograms.observed import frame_of
-from ..subtomograms.pictures import plot_averages, plot_embedding
 
 CHUNK = 256  # subtomograms after which a stopped run continues
 BATCH = 32  # subtomograms at a time

@@ -23,12 +23,10 @@ from ...io.stamps import stamp
 from ...runner import Run, command
 from ..denoisers.controls import control_in_words, control_metrics
 from ..denoisers.examples import Tilts
-from ..denoisers.halves import HalfSource, measured_halves, open_source, subvolumes_of
-from ..denoisers.named import Named, named_tomograms
-from ..denoisers.predict import TomogramDenoiser
+from ..denoisers.halves import HalfSource, Named, measured_halves, named_tomograms, open_source, subvolumes_of
+from ..denoisers.predict import HALVES, RECORD, TomogramDenoiser, finished, model_notes, read_record, write_denoised
 from ..denoisers.spectra import scale_of_one
 from ..denoisers.train import train_tomogram_denoiser, unseen_rows
-from ..denoisers.written import HALVES, RECORD, finished, model_notes, read_record, write_denoised
 
 KIND, MODEL = "tomogram_denoiser", "model"
 NAMED = 10  # tomograms whose controls a summary lists

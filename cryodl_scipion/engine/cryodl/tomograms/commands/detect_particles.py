@@ -18,8 +18,7 @@ from ...io.tomograms import Tomogram, working_pixel_size
 from ...runner import Run, command
 from ..detectors.answer import SpeciesFound, detection_columns, detections_in_words
 from ..detectors.finder import NetworkFinder
-from ..features.record import FolderRecord
-from ..features.volumes import ALL, join_points, refuse_name_of_all
+from ..features.volumes import ALL, FolderRecord, join_points, refuse_name_of_all
 from ..templates.finder import TemplateFinder
 
 Finder = NetworkFinder | TemplateFinder

@@ -23,8 +23,7 @@ from ...io.files import expand_paths, name_micrographs, name_tomograms, pair_by_
 from ...io.progress import ProgressBar
 from ...io.tomograms import Tomogram
 from ...runner import Run, command
-from ..evaluation.measure import FeatureMeasures, measure_labelled_pair
-from ..evaluation.overlap import ScoreCurve
+from ..evaluation.measure import FeatureMeasures, ScoreCurve, measure_labelled_pair
 from ..evaluation.pairs import LabelledPair, feature_names, refuse_labels, renamed, same_names
 from ..evaluation.pictures import draw_curve, draw_metrics, draw_slices
 

@@ -10,8 +10,7 @@ from ...contract.annotations import check_name
 from ...contract.tomograms.annotating import AnnotationsOutputs
 from ...io.files import expand_paths, name_micrographs
 from ...runner import Run, command
-from ..annotations.importing import import_labels, import_stack
-from ..annotations.joining import add_annotations
+from ..annotations.label_volumes import add_annotations, import_labels, import_stack
 from ..annotations.store import AnnotationStore, open_annotations, read_annotations
 
 # Fewer tiles than these seldom make a good network; the numbers of Chen et al. 2017.

@@ -24,8 +24,7 @@ from ...runner import Run, command
 from ..features.measured_membranes import COLUMNS, Membranes, measured_membranes
 from ..features.membrane_meshes import write_ply
 from ..features.points import Points, point_columns, points_inside
-from ..features.record import FolderRecord
-from ..features.volumes import ALL, each_volume
+from ..features.volumes import ALL, FolderRecord, each_volume
 
 INDEX, TABLE = "measure_membranes.json", "membranes.csv"
 

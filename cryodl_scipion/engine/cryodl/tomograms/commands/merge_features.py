@@ -20,8 +20,8 @@ from ...contract.tomograms.features import MergeFeaturesOutputs
 from ...io.files import whole_file
 from ...runner import Run, command
 from ..features.merging import merge_tomogram, picture_paths, write_pictures
-from ..features.record import FolderRecord
 from ..features.scores import Feature, Scored, ScoreIndex, read_folder
+from ..features.volumes import FolderRecord
 
 INDEX, TABLE = "features.json", "features.csv"
 COLUMNS = ("tomogram", "feature", "label", "voxels", "volume_nm3", "components", "area_nm2", "volume_percent")

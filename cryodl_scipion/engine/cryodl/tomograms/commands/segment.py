@@ -26,10 +26,9 @@ from ...io.tomograms import Tomogram, working_pixel_size
 from ...runner import Run, command
 from ..segmenters import load_segmenter
 from ..segmenters.combine import Agreement, CombinedFeature, combined_features, combined_scores, compared_features
-from ..segmenters.noise_control import lowered, noise_answers
-from ..segmenters.predict import TomogramScores
+from ..segmenters.predict import TomogramScores, lowered, noise_answers
 from ..segmenters.score_folder import ScoreFolder, Unfinished
-from ..segmenters.segmenter import Segmenter
+from ..segmenters.slabs import Segmenter
 from ..segmenters.working_scale import resampling_factor
 
 NOISY = 0.001  # part of the tomogram that is called a feature, from which it is warned of as no more than in noise

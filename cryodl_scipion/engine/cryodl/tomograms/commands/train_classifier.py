@@ -16,9 +16,9 @@ from ...learning.recipe import HELD_OUT, TrainingRun, refuse_steps, say_weakness
 from ...runner import Run, command
 from ..classifiers import classifier_method
 from ..classifiers.card import card_warnings, first_card, validated, whole_card
+from ..classifiers.confusion import plot_confusion
 from ..classifiers.examples import Examples, folds, labelled, split
 from ..classifiers.method import ClassifierMethod
-from ..classifiers.pictures import plot_confusion
 from ..classifiers.prepare import find_subtomogram_contrast, resolution_notes, subtomogram_diameter
 from ..classifiers.train import ClassifierTask
 

@@ -9,9 +9,8 @@ from ...contract.tomograms.segmenting import TrainGeneralSegmenterConfig, TrainG
 from ...learning.recipe import TrainingRun
 from ...runner import Run, command
 from ...simulate.varied_cells import FEATURES
-from ..pretraining.card import joined_network, write_models
 from ..pretraining.cells import CellMaker
-from ..pretraining.task import Cells, CellsTask
+from ..pretraining.task import Cells, CellsTask, joined_network, write_models
 from ..segmenters import segmenter_method
 
 CELLS = "cells"  # folder of the simulated cells, if they are not kept elsewhere

@@ -17,15 +17,12 @@ from ...io.model import find_model
 from ...learning.recipe import HELD_OUT, TrainingRun, say_weakness, start_weights
 from ...runner import Run, command
 from ..segmenters import segmenter_method
-from ..segmenters.begun import Begun
-from ..segmenters.calibrate import Calibration
+from ..segmenters.calibrate import Begun, Calibration
 from ..segmenters.card import card_warnings, model_card
-from ..segmenters.examples import Example, Gathered
+from ..segmenters.examples import Example, Gathered, split_examples
 from ..segmenters.method import SegmenterMethod, load_network
-from ..segmenters.pictures import draw_tiles
 from ..segmenters.sources import gather
-from ..segmenters.splits import split_examples
-from ..segmenters.train import SegmenterTask
+from ..segmenters.train import SegmenterTask, draw_tiles
 from ..segmenters.working_scale import SAME
 
 

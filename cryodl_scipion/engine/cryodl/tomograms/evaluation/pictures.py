@@ -13,7 +13,7 @@ from .pairs import annotated_voxels
 
 if typing.TYPE_CHECKING:
     from ...io.tomograms import Tomogram
-    from .overlap import ScoreCurve
+    from .measure import ScoreCurve
     from .pairs import LabelledPair
 
 RIGHT, WRONG, MISSED, NOBODY_KNOWS = (0.2, 0.65, 0.3), (0.85, 0.2, 0.15), (0.15, 0.35, 0.85), (0.55, 0.55, 0.75)

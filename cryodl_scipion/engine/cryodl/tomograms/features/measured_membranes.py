@@ -11,12 +11,10 @@ import typing
 import numpy as np
 
 from . import components as components_module
-from .blocks import slabs
+from .components import Segmentation, isolated, slabs
 from .membrane_meshes import Mesh, middle_surface
-from .membrane_shapes import bending, local_thickness, nearest_others
-from .membranes import on_membranes
+from .membranes import bending, local_thickness, nearest_others, on_membranes
 from .picking import MEMORY, components_of, numbered_slabs, voxels_of
-from .segmentation import Segmentation, isolated
 
 if typing.TYPE_CHECKING:
     from ...contract.tomograms.features import MeasureMembranesConfig
@@ -286,7 +284,7 @@ def vesicles_of(
     thickness : float
         Of membranes, voxels.
     """
-    from .segmentation import isolated
+    from .components import isolated
 
     box = components_found.boxes[component]
     mask, step = segmentation.crop(box)
@@ -300,7 +298,7 @@ def separated(mask: np.ndarray, thickness: float) -> np.ndarray | None:
     are fewer than two. thickness: of membranes, voxels."""
     from scipy.ndimage import distance_transform_edt
 
-    from .segmentation import any_bins
+    from .components import any_bins
 
     step = int(np.ceil((mask.size / MAX_VOXELS) ** (1 / 3)))
     coarse = any_bins(mask, step) if step > 1 else mask

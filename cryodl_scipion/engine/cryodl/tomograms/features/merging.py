@@ -15,10 +15,9 @@ from ...io.memory import WORKING_MEMORY
 from ...io.tomograms import Tomogram, VolumeWriter
 from ...io.volume_writer import origin_of
 from . import components
-from .areas import AreaCounter
-from .blocks import slabs
+from .components import slabs
 from .scores import FeatureScores, agree, log_odds
-from .surfaces import write_surface
+from .surfaces import AreaCounter, write_surface
 
 if typing.TYPE_CHECKING:
     from .scores import Feature, Scored

@@ -15,9 +15,8 @@ from ...io.files import whole_file
 from ...simulate.structures import structure_names
 from ...simulate.tomograms import Particle, load_particle
 from ...simulate.varied_cells import DEPTH, FEATURES, PIXEL_SIZES, WIDTH, VariedCell, random_cell
-from ..segmenters.resample import resample_whole, resampled_length
-from ..segmenters.segmenter import LIMIT
-from ..segmenters.working_scale import resampling_factor, values_statistics
+from ..segmenters.slabs import LIMIT
+from ..segmenters.working_scale import resample_whole, resampled_length, resampling_factor, values_statistics
 
 if typing.TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ if typing.TYPE_CHECKING:
     import torch
 
     from .method import SegmenterMethod
-    from .segmenter import Segmenter
+    from .slabs import Segmenter
 
 
 def segmenter_method(name: str) -> SegmenterMethod:
@@ -24,6 +24,6 @@ def load_segmenter(folder: Path, device: torch.device) -> Segmenter:
     """A Segmenter (see segmenter.py) of a model folder, ready on a torch.device. Raises ValueError as
     io.model.read_model."""
     from ...io.model import find_model, read_model
-    from .segmenter import Segmenter
+    from .slabs import Segmenter
 
     return Segmenter(*read_model(find_model(folder, "segmenter"), "segmenter"), device)

@@ -14,7 +14,7 @@ from .train import FEW_POSITIVE, middle_slice, window
 
 if typing.TYPE_CHECKING:
     from ...learning.recipe import TrainingRun
-    from .begun import Begun
+    from .calibrate import Begun
     from .examples import Example, Gathered
     from .train import SegmenterTask
 

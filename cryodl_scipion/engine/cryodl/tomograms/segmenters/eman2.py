@@ -21,8 +21,7 @@ import typing
 import torch
 from torch import nn
 
-from .losses import log_squared_error
-from .method import SegmenterMethod
+from .method import SegmenterMethod, log_squared_error
 
 # Its row in contract/networks.py, which reads this text.
 NETWORKS = (("segmenter", 3, "eman2", "EMAN2Segmenter", "the network of EMAN2", ("Chen2017", "Tang2007")),)

@@ -1,25 +1,266 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sources of training examples: label volumes beside their tomograms, or a folder of annotations."""
+"""Sources of training examples: label volumes beside their tomograms, or a folder of annotations.
+
+Examples of a folder of annotations.
+
+Tiles of label volumes to learn from: those that somebody annotated, or some of a volume that is annotated
+throughout.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import typing
 from pathlib import Path
 
 import numpy as np
+import torch
+from scipy.ndimage import find_objects
+from scipy.ndimage import label as label_components
 
-from ...contract import TrainSegmenterConfig
-from ...contract.annotations import check_name
+from ...contract import UNANNOTATED, TrainSegmenterConfig
+from ...contract.annotations import UNCERTAIN, Tile, check_name
+from ...io.files import expand_paths, name_tomograms
 from ...io.tomograms import working_pixel_size
-from ..annotations.label_volumes import Position, choose_negative, choose_positions, open_pairs
-from .annotated_examples import examples_of_annotations
-from .examples import TILE, Depth, Gathered, cut_example
-from .label_tiles import find_tiles
-from .working_scale import grey_statistics, working_sizes
+from ..annotations.label_volumes import (
+    MAX_UNANNOTATED,
+    MIN_PART,
+    PLENTY,
+    Position,
+    choose_negative,
+    choose_positions,
+    open_pairs,
+)
+from ..annotations.store import read_annotations
+from .examples import PATCH, TILE, Depth, Gathered, cut_example, make_example
+from .working_scale import grey_statistics, resample_whole, values_statistics, working_sizes
 
 if typing.TYPE_CHECKING:
     from ..annotations.label_volumes import LabelVolume
+    from ..annotations.store import AnnotationStore
+    from .examples import Example
     from .method import SegmenterMethod
+
+LARGE = 1.5  # working tiles that a drawn tile may be wide before it is cut into several
+
+
+def examples_of_annotations(config: TrainSegmenterConfig, method: SegmenterMethod) -> Gathered:
+    """Gathered of a TrainSegmenterConfig with annotations."""
+    moved = dict(name_tomograms(expand_paths(config.tomograms), config.names)) if config.tomograms else {}
+    store = read_annotations(typing.cast("str", config.annotations), moved)  # there are some
+    feature = _chosen("feature", config.feature, store.features, config)
+    annotators = list(dict.fromkeys(t.annotator for t in store.tiles(feature)))
+    annotator = _chosen("annotator", config.annotator, annotators, config)
+    tiles = store.tiles(feature, annotator)
+    names = list(dict.fromkeys(t.tomogram for t in tiles))
+    sizes, notes = [_tile_size(tiles, name, config) for name in names], list[str]()
+    working, every = working_sizes(sizes, config.working_pixel_size, notes)
+    factors, depth = dict(zip(names, every)), Depth.of(method)
+    statistics = {n: _statistics(store, [t for t in tiles if t.tomogram == n], factors[n]) for n in names}
+    examples = []
+    for tile in tiles:
+        for centre, size in _tile_parts(tile, int(round(TILE / factors[tile.tomogram]))):
+            examples.append(
+                _tile_example(store, tile, centre, size, statistics[tile.tomogram], factors[tile.tomogram], depth)
+            )
+    return Gathered([e for e in examples if bool(e.labelled.any())], feature, annotator, working, max(sizes), notes, [])
+
+
+def _chosen(what: str, wanted: str | None, there: typing.Sequence[str], config: TrainSegmenterConfig) -> str:
+    """The feature or annotator to learn. Raises ValueError if it is not there, or not clear which."""
+    if wanted is None and len(there) == 1:
+        return there[0]
+    if wanted is not None and wanted in there:
+        return wanted
+    listed = ", ".join(there) or "nothing"
+    if wanted is None:
+        raise ValueError(
+            f"{config.annotations} has tiles of more than one {what} ({listed}). Give the one to learn (--{what})."
+        )
+    raise ValueError(f"{config.annotations} has no tile with the {what} {wanted} (--{what}); there is: {listed}.")
+
+
+def _tile_size(tiles: typing.Sequence[Tile], name: str, config: TrainSegmenterConfig) -> float:
+    """Å/px of a tomogram's tiles."""
+    return config.pixel_size or next(t.pixel_size for t in tiles if t.tomogram == name)
+
+
+def _statistics(store: AnnotationStore, tiles: typing.Sequence[Tile], factor: float) -> tuple[float, float]:
+    """(middle, width) of a tomogram; of tiles without one, that of all their images."""
+    if tiles[0].image is None:
+        return grey_statistics(store.tomogram(tiles[0].tomogram), factor)
+    images = [torch.from_numpy(store.image(tile)) for tile in tiles]
+    shape = lambda image: (1, *(max(1, int(round(n * factor))) for n in image.shape[1:]))
+    return values_statistics(np.concatenate([resample_whole(i, shape(i)).numpy().ravel() for i in images]))
+
+
+def _tile_parts(tile: Tile, size: int) -> list[tuple[tuple[int, int, int], int]]:
+    """Centres and sizes of the working tiles that a large Tile is cut into; itself if it is not large."""
+    if tile.size <= LARGE * size:
+        return [(tile.centre_zyx, tile.size)]
+    count = -(-tile.size // size)
+    positions = [int(first + size // 2) for first in np.linspace(0, tile.size - size, count)]
+    z, (y, x) = tile.centre_zyx[0], tile.corner_yx
+    return [((z, y + a, x + b), size) for a in positions for b in positions]
+
+
+def _tile_example(
+    store: AnnotationStore,
+    tile: Tile,
+    centre: tuple[int, int, int],
+    size: int,
+    statistics: tuple[float, float],
+    factor: float,
+    depth: Depth,
+) -> Example:
+    """Example of a part of a Tile."""
+    drawing = store.labels(tile).astype(np.int32)
+    drawing[drawing == UNCERTAIN] = UNANNOTATED
+    if tile.image is not None:
+        return _stored_example(store.image(tile, context=depth.image // 2), drawing, tile, centre, statistics, factor)
+
+    def read(z: tuple[int, int], y: tuple[int, int], x: tuple[int, int]) -> np.ndarray:
+        result = np.full((1, y[1] - y[0], x[1] - x[0]), UNANNOTATED, np.int32)
+        if z[0] != tile.centre_zyx[0]:
+            return result
+        (y0, x0), n = tile.corner_yx, tile.size
+        rows, columns = (slice(max(a, c), min(b, c + n)) for (a, b), c in ((y, y0), (x, x0)))
+        result[0, rows.start - y[0] : rows.stop - y[0], columns.start - x[0] : columns.stop - x[0]] = drawing[
+            rows.start - y0 : rows.stop - y0, columns.start - x0 : columns.stop - x0
+        ]
+        return result
+
+    return cut_example(store.tomogram(tile.tomogram), read, 1, tile.tomogram, centre, size, statistics, factor, depth)
+
+
+def _stored_example(
+    image: np.ndarray,
+    drawing: np.ndarray,
+    tile: Tile,
+    centre: tuple[int, int, int],
+    statistics: tuple[float, float],
+    factor: float,
+) -> Example:
+    """Example of a tile with an image of its own; around it the image is reflected."""
+    side = max(2, int(round(tile.size * factor)))
+    image = resample_whole(torch.from_numpy(image), (len(image), side, side)).numpy()
+    feature, labelled = (
+        resample_whole(torch.from_numpy(part.astype(np.float32))[None], (1, side, side)).numpy()
+        for part in (drawing == 1, drawing != UNANNOTATED)
+    )
+    labels = np.where(labelled < 0.5, UNANNOTATED, feature >= 0.5 * np.maximum(labelled, 1e-6)).astype(np.int32)
+    around = [(0, 0)] + [(PATCH // 2, PATCH // 2)] * 2
+    image, labels = np.pad(image, around, mode="reflect"), np.pad(labels, around, constant_values=UNANNOTATED)
+    y, x = (int(round((c - corner) * factor)) for c, corner in zip(centre[1:], tile.corner_yx))
+    window = (slice(None), slice(y, y + PATCH), slice(x, x + PATCH))
+    example = make_example(image[window], labels[window], 1, tile.tomogram, centre, tile.size, statistics)
+    return dataclasses.replace(example, located=False)
+
+
+CELLS = 8  # for each tile side: how finely annotated areas are told apart
+MAX_AROUND = 12  # tiles around voxels of a feature, in a slice that is labelled throughout
+LARGER = 1.5  # sides up to which an annotated area is one tile
+
+
+def find_tiles(
+    volume: LabelVolume, number: int, label: int, size: int, wanted: int, rng: np.random.Generator
+) -> tuple[list[Position], list[Position], set[int]]:
+    """Positions with the feature and without it, two lists of annotations.label_volumes.Position; and the values seen,
+    a set without UNANNOTATED.
+
+    Every slice is looked at, in random order, until there are several times as many tiles of both kinds as wanted:
+    tiles that were annotated one by one are all found. volume: LabelVolume. number: of the volume, for Position. size:
+    of a tile, px. wanted: tiles of each kind. rng: numpy Generator.
+    """
+    found, seen = (list[Position](), list[Position]()), set[int]()
+    for z in rng.permutation(volume.shape[0]):
+        if min(len(positions) for positions in found) >= PLENTY * wanted:
+            break
+        labels = volume.labels((z, z + 1))[0]
+        labelled = labels != UNANNOTATED
+        seen.update(np.unique(labels[labelled]).tolist())
+        corners = _corners(labelled, size, rng)
+        if labelled.all():  # somebody labelled all of it: a grid alone would leave most of a rare feature out
+            corners += [(corner, False) for corner in _around(labels == label, size, rng)]
+        for corner, small in dict.fromkeys(corners):
+            feature, labelled, other = _parts(labels, corner, size, label)
+            if feature > 0 and (small or feature >= MIN_PART):
+                found[0].append(Position(number, int(z), corner))
+            elif feature == 0 and labelled > 0 and (small or labelled >= MAX_UNANNOTATED):
+                found[1].append(Position(number, int(z), corner, bool(other >= MIN_PART)))
+    return (*found, seen)
+
+
+def _corners(labelled: np.ndarray, size: int, rng: np.random.Generator) -> typing.Any:
+    """Corners (y, x) of tiles that cover what is annotated in a slice, and whether each is an area of its own.
+
+    labelled: (h, w) bool. A corner may lie up to half a tile beyond the border.
+    """
+    if labelled.all():
+        return [
+            (corner, False) for corner in _grid((slice(0, labelled.shape[0]), slice(0, labelled.shape[1])), size, rng)
+        ]
+    corners = []
+    for area in _areas(labelled, max(1, size // CELLS)):
+        height, width = (part.stop - part.start for part in area)
+        if max(height, width) <= LARGER * size:
+            middle = [(part.start + part.stop) // 2 for part in area]
+            corners.append(((middle[0] - size // 2, middle[1] - size // 2), True))
+        else:
+            corners += [(corner, False) for corner in _grid(area, size)]
+    return corners
+
+
+def _around(feature: np.ndarray, size: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+    """Corners (y, x) of tiles around random voxels of the feature, one for each eighth of a tile's area
+    that it takes; at most MAX_AROUND. feature: (h, w) bool."""
+    positions = np.argwhere(feature)
+    count = min(MAX_AROUND, -(-8 * len(positions) // size**2), len(positions))
+    maximum = [max(0, n - size) for n in feature.shape]
+    chosen = positions[rng.choice(len(positions), count, replace=False)] if count else positions
+    return [(int(y), int(x)) for y, x in np.clip(chosen - size // 2, 0, maximum)]
+
+
+def _areas(labelled: np.ndarray, cell: int) -> list[tuple[slice, ...]]:
+    """Rows and columns, two slices each, of the connected annotated areas. What is nearer than a cell is connected."""
+    if not labelled.any():
+        return []
+    padded = np.pad(labelled, [(0, -n % cell) for n in labelled.shape])
+    coarse = padded.reshape(padded.shape[0] // cell, cell, padded.shape[1] // cell, cell).any(axis=(1, 3))
+    numbered, _ = label_components(coarse, np.ones((3, 3)))
+    areas = []
+    for position in find_objects(numbered):
+        window = tuple(slice(part.start * cell, part.stop * cell) for part in position)
+        rows, columns = (np.flatnonzero(labelled[window].any(axis=axis)) for axis in (1, 0))
+        areas.append(
+            tuple(
+                slice(int(part.start + found[0]), int(part.start + found[-1]) + 1)
+                for part, found in zip(window, (rows, columns))
+            )
+        )
+    return areas
+
+
+def _grid(area: tuple[slice, ...], size: int, rng: np.random.Generator | None = None) -> list[tuple[int, int]]:
+    """Corners of tiles that cover an area: side by side from anywhere on with an rng; without one, spread evenly."""
+    starts = []
+    for part in area:
+        room = max(0, part.stop - part.start - size)
+        if rng is None:
+            positions = np.linspace(part.start, part.start + room, 1 + -(-room // size))
+        else:  # the first and the last are moved into the slice, so that all of it is covered
+            positions = np.arange(int(rng.integers(0, size)) - size, part.stop - part.start, size)
+            positions = part.start + np.unique(np.clip(positions, 0, room))
+        starts.append([int(position) for position in positions])
+    return [(y, x) for y in starts[0] for x in starts[1]]
+
+
+def _parts(labels: np.ndarray, corner: tuple[int, int], size: int, label: int) -> tuple[float, float, float]:
+    """Parts of a tile that are the feature, annotated, and another feature."""
+    tile = labels[tuple(slice(max(c, 0), max(c, 0) + size + min(c, 0)) for c in corner)]
+    feature, unannotated, nothing = ((tile == value).mean() for value in (label, UNANNOTATED, 0))
+    return feature, 1 - unannotated, 1 - feature - unannotated - nothing
+
 
 FEW = 20  # tiles without the feature, below which a network hardly learns what it does not look like
 

@@ -10,9 +10,8 @@ import torch
 
 from ...contract.frames import rescaled
 from ...io.tomograms import Tomogram
-from .resample import needed_range, resample_part, resampled_length
-from .segmenter import LIMIT
-from .working_scale import grey_statistics, resampling_factor
+from .slabs import LIMIT
+from .working_scale import grey_statistics, needed_range, resample_part, resampled_length, resampling_factor
 
 THINNEST = 8  # slices of what is called a tomogram
 

@@ -1,23 +1,157 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Averages of aligned subtomograms that compensate for the missing wedge: each coefficient is the mean of those who
-measured it."""
+measured it.
+
+Subtomograms rotated into one frame: their coefficients there, and what was measured of each.
+
+The average that subtomograms in given poses make most probable, filtered by what two halves of them agree on.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import typing
 
 import numpy as np
 import torch
 
 from ...core.volumes import HalfBall
-from .maximise import subtomogram_fsc
-from .rotated import Sums
-from .search import matrices_of
+from .observed import ObservedSubtomograms, Rotated, Sums, particle_sphere, weights_on, working_volumes
+from .search import Poses, matrices_of
 
 if typing.TYPE_CHECKING:
     from ...io.subtomograms import SubtomogramSet
+    from .observed import Frame
 
 CHUNK_VOXELS = 4e6  # of volumes in memory at a time
+MEASURED = 0.5  # weight from which a rotated coefficient counts as measured
+
+
+def aligned(
+    subtomograms: SubtomogramSet,
+    rows: np.ndarray | slice,
+    frame: Frame,
+    angles: np.ndarray,
+    shifts_zyx: np.ndarray,
+    contrast: str = "bright",
+    device: torch.device | None = None,
+) -> ObservedSubtomograms:
+    """Observed subtomograms in the structure's frame, cut to the particle's sphere.
+
+    angles: (m, 3) degrees and shifts_zyx: (m, 3) px of the files, of these rows.
+    """
+    rows, ball = np.arange(len(subtomograms))[rows].reshape(-1), frame.ball(device)
+    ratio = subtomograms.box * subtomograms.pixel_size / frame.width
+    back = matrices_of(np.asarray(angles, float).reshape(-1, 3), device).transpose(1, 2)
+    shifts = torch.as_tensor(np.asarray(shifts_zyx, float), dtype=torch.float32, device=device)
+    shifts = shifts.reshape(-1, 3) * (subtomograms.pixel_size / frame.pixel_size)
+    mask = particle_sphere(frame.box, min(frame.diameter / frame.pixel_size, frame.box - 2), device)
+    values = torch.zeros((len(rows), len(ball)), dtype=torch.complex64, device=device)
+    weights = torch.zeros((len(rows), len(ball)), device=device)
+    step = max(1, int(CHUNK_VOXELS / max(subtomograms.box, frame.box) ** 3))
+    full = HalfBall(frame.box, (frame.box - 1) // 2, device)
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        volumes = working_volumes(subtomograms.volumes(rows[part]).to(ball.x.device), subtomograms.pixel_size, frame)
+        moved = full.to_volumes(full.of_volumes(volumes) * full.ramp(-shifts[part])) * mask
+        measured = subtomograms.weights(rows[part]).to(ball.x.device)
+        for position, (volume, matrix) in enumerate(zip(moved, back[part]), start):
+            values[position] = Rotated(volume, ball).at(matrix[None])[0]
+            weights[position] = rotated_weights(measured[position - start], ball, matrix, ratio)
+    sign = -1.0 if contrast == "dark" else 1.0
+    return ObservedSubtomograms(sign * values * (weights > MEASURED), weights * (weights > MEASURED), ball)
+
+
+def rotated_weights(weights: torch.Tensor, ball: HalfBall, matrix: torch.Tensor, ratio: float = 1.0) -> torch.Tensor:
+    """(d,) weights (b, b, b // 2 + 1) on the grid of rfftn, at the coefficients of a HalfBall rotated by a (3, 3)
+    matrix.
+
+    ratio: as of observed.weights_on.
+    """
+    x, y, z = matrix @ torch.stack([ball.x, ball.y, ball.z]).float()
+    sign = torch.where(x < 0, -1.0, 1.0)  # of the half that is not kept the conjugates are
+    rotated = HalfBall.__new__(HalfBall)
+    rotated.z, rotated.y, rotated.x = z * sign, y * sign, x * sign
+    return weights_on(rotated, weights[None], ratio)[0]
+
+
+MINIMUM = 1e-3  # part of a subtomogram that a pose must have to be summed
+
+
+def _unknown() -> torch.Tensor:
+    return torch.zeros(0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """volume: (box, box, box), noise of the subtomograms 1. noise: (shells,) power. fsc: (shells,) of the halves.
+    evidence: (n,) log of the likelihood ratio to nothing, up to a constant. Both are empty of a volume that is yet to
+    be compared. poses: Poses, or None after a soft search."""
+
+    volume: torch.Tensor
+    noise: torch.Tensor
+    fsc: torch.Tensor = dataclasses.field(default_factory=_unknown)
+    evidence: torch.Tensor = dataclasses.field(default_factory=_unknown)
+    poses: Poses | None = None
+
+
+def from_poses(observed: ObservedSubtomograms, poses: Poses, noise: torch.Tensor, mask: torch.Tensor) -> Estimate:
+    """Estimate by the M-step alone."""
+    weights = observed.weights / noise[observed.ball.shell]
+    sums = halves_of(observed, weights, poses.matrices, poses.shifts, poses.weights)
+    return maximised(sums, mask, noise, poses.evidence, poses)
+
+
+def halves_of(
+    observed: ObservedSubtomograms,
+    weights: torch.Tensor,
+    matrices: torch.Tensor,
+    shifts: torch.Tensor | None = None,
+    responsibilities: torch.Tensor | None = None,
+) -> typing.Any:
+    """Two Sums, of the subtomograms with even and odd numbers.
+
+    weights: (n, d) of the coefficients. matrices: (n, p, 3, 3), shifts: (n, p, 3) px, responsibilities: (n, p) of p
+    poses.
+    """
+    sums = [Sums(observed.ball) for _ in (0, 1)]
+    for pose in range(matrices.shape[1]):
+        responsibility = (
+            torch.ones(len(observed), device=weights.device) if responsibilities is None else responsibilities[:, pose]
+        )
+        values = observed.values * weights
+        for half in (0, 1):
+            rows = torch.arange(half, len(observed), 2, device=weights.device)
+            rows = rows[responsibility[rows] > MINIMUM]
+            moved = values[rows] if shifts is None else values[rows] * observed.ball.ramp(-shifts[rows, pose])
+            sums[half].add(
+                moved * responsibility[rows, None], weights[rows] * responsibility[rows, None], matrices[rows, pose]
+            )
+    return sums
+
+
+def maximised(
+    sums: typing.Any, mask: torch.Tensor, noise: torch.Tensor, evidence: torch.Tensor, poses: Poses | None = None
+) -> Estimate:
+    """Estimate of two Sums."""
+    ball = sums[0].ball
+    each = [one.volume(0.1 * one.shell_weights()) * mask for one in sums]
+    one, other = each
+    fsc = subtomogram_fsc(one, other, ball)
+    both = sums[0].merged(sums[1])
+    agreed = fsc.clamp(1e-3, 0.999)
+    floor = both.shell_weights() * (1 - agreed) / (2 * agreed)
+    floor[0] = 0.1 * both.shell_weights()[0]
+    return Estimate(both.volume(floor) * mask, noise, fsc, evidence, poses)
+
+
+def subtomogram_fsc(one: torch.Tensor, other: torch.Tensor, ball: HalfBall) -> torch.Tensor:
+    """(shells,) float32 Fourier shell correlation of two volumes."""
+    a, b = (ball.of_volumes(volume[None])[0] for volume in (one, other))
+    power = ball.shell_sum(a.abs().square()) * ball.shell_sum(b.abs().square())
+    return (ball.shell_sum((a * b.conj()).real) / power.sqrt().clamp(min=1e-30)).float()
+
+
 FLOOR = 0.05  # of the mean weight of a shell: added to all weights, so that what hardly any measured stays small
 
 

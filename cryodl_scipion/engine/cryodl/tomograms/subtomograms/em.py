@@ -17,13 +17,12 @@ import numpy as np
 import torch
 
 from ...core.projections import random_angles
-from .maximise import MINIMUM, from_poses, halves_of, maximised
-from .observed import particle_sphere
-from .rotated import Rotated, Sums
+from .averages import MINIMUM, from_poses, halves_of, maximised
+from .observed import Rotated, Sums, particle_sphere
 from .search import Near, PoseGrid, Poses, closely, likelihoods, matrices_of, power_of, search
 
 if typing.TYPE_CHECKING:
-    from .maximise import Estimate
+    from .averages import Estimate
     from .observed import Frame, ObservedSubtomograms
 
 WAVES = 7.5  # per 1.25 diameters: detail of the search, which local refinement follows

@@ -14,7 +14,7 @@ from ...core.healpix_grid import ball_of_rotations
 from ...core.projections import rotation_matrices
 from ...core.volumes import HalfBall, side_by_side
 from ...likelihood.search import Grid, find_modes
-from .rotated import Rotated
+from .observed import Rotated
 
 if typing.TYPE_CHECKING:
     from .observed import Frame, ObservedSubtomograms

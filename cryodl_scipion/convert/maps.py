@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Maps of Scipion as files that the engine reads, in the frame of atomic models.
+"""Conversion of maps between Scipion's sets and the engine's files.
+
+Maps of Scipion as files that the engine reads, in the frame of atomic models.
 
 Where a map lies is told twice: by Scipion's origin (Å of the first voxel, by default that of a map about 0) and by the
 file's header, which the engine and ChimeraX believe. They often differ: an imported map of the EMDB has Scipion's
@@ -18,8 +20,8 @@ import numpy as np
 from pwem.emlib.image import ImageHandler
 from pwem.objects import Transform, Volume
 
-from ..names import checksum
-from ..structures import structureFileOf
+from .names import checksum
+from .structures import structureFileOf
 
 
 def positionsOf(path: str, maximum: Optional[int] = None) -> np.ndarray:

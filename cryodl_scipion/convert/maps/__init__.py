@@ -1,2 +1,0 @@
-# SPDX-License-Identifier: GPL-3.0-or-later
-"""Conversion of maps between Scipion's sets and the engine's files."""
