@@ -124,7 +124,7 @@ def table(path: Path, name: str = "", pandas: bool = False) -> typing.Any: ...
 
 def stub() -> str:
     """The text of the package's stub file."""
-    commands = [command for command in contract.COMMANDS.values() if command.wing]
+    commands = [command for command in contract.EVERY_COMMAND.values() if command.wing]
     outputs = {command.outputs for command in commands if command.outputs}
     imports = sorted(f"from .{o.__module__.split('cryodl.')[1]} import {o.__name__}" for o in outputs)
     return "\n".join([_STUB_HEAD.format(imports="\n".join(imports)), *map(_signature, commands)])

@@ -7,6 +7,8 @@ from .contract import Result
 from .contract.maps.evaluating import CompareModelsOutputs
 from .contract.maps.evaluating import EvaluateMapOutputs
 from .contract.maps.improving import ImproveMapOutputs
+from .contract.maps.listing import ListPairsOutputs
+from .contract.maps.simulating import SimulateHalfMapsOutputs
 from .contract.maps.training import TrainMapImproverOutputs
 from .contract.micrographs.comparing import ComparePicksOutputs
 from .contract.micrographs.comparing import ConsensusPicksOutputs
@@ -16,13 +18,16 @@ from .contract.micrographs.images import AssessMicrographsOutputs
 from .contract.micrographs.images import DenoiseMicrographsOutputs
 from .contract.micrographs.images import EstimateCtfOutputs
 from .contract.micrographs.images import ExtractParticlesOutputs
+from .contract.micrographs.images import TrainMicrographDenoiserOutputs
 from .contract.micrographs.labelling import LabelsFromClassesOutputs
 from .contract.micrographs.labelling import PickByHandOutputs
 from .contract.micrographs.picking import AutoPickOutputs
 from .contract.micrographs.picking import PickFilamentsOutputs
 from .contract.micrographs.picking import PickOutputs
 from .contract.micrographs.picking import ProposeBoxesOutputs
+from .contract.micrographs.picking import TrainFilamentPickerOutputs
 from .contract.micrographs.simulating import SimulateMicrographsOutputs
+from .contract.micrographs.training import TrainGeneralPickerOutputs
 from .contract.micrographs.training import TrainPickerOutputs
 from .contract.particles.classes2d import Classify2DOutputs
 from .contract.particles.classes2d import SelectClassesOutputs
@@ -52,6 +57,7 @@ from .contract.tomograms.features import MeasureMembranesOutputs
 from .contract.tomograms.features import MergeFeaturesOutputs
 from .contract.tomograms.features import PickFeaturesOutputs
 from .contract.tomograms.segmenting import SegmentOutputs
+from .contract.tomograms.segmenting import TrainGeneralSegmenterOutputs
 from .contract.tomograms.segmenting import TrainSegmenterOutputs
 from .contract.tomograms.simulating import SimulateSubtomogramsOutputs
 from .contract.tomograms.simulating import SimulateTomogramsOutputs
@@ -61,6 +67,228 @@ Path = typing.Union[str, os.PathLike[str]]
 Paths = typing.Union[Path, typing.Sequence[Path]]
 
 def table(path: Path, name: str = "", pandas: bool = False) -> typing.Any: ...
+
+def propose_boxes(
+    *,
+    micrographs: Paths,
+    coordinates: Path,
+    pixel_size: float,
+    particle_diameter: float,
+    output: Path,
+    count: int = ...,
+    threads: typing.Optional[int] = ...,
+    names: Paths = ...,
+) -> Result[ProposeBoxesOutputs]:
+    """Propose background and contamination boxes on micrographs whose particles are labelled."""
+
+def train_filament_picker(
+    *,
+    output: Path,
+    simulated: int = ...,
+    steps: typing.Optional[int] = ...,
+    batch_size: int = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+    seed: int = ...,
+) -> Result[TrainFilamentPickerOutputs]:
+    """Train a filament picker on simulated micrographs of filaments of every kind."""
+
+def train_general_picker(
+    *,
+    output: Path,
+    structures: Paths = ...,
+    procedural: int = ...,
+    sets: typing.Optional[Path] = ...,
+    leave_out: Paths = ...,
+    simulated: int = ...,
+    faint_fraction: float = ...,
+    real_fraction: float = ...,
+    real_marks: typing.Literal['complete', 'partial'] = ...,
+    network: typing.Literal['unet', 'deeppicker', 'deepem', 'cryolo', 'topaz', 'eman2'] = ...,
+    steps: int = ...,
+    start_from: typing.Optional[Path] = ...,
+    cache: typing.Optional[Path] = ...,
+    batch_size: int = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+    seed: int = ...,
+) -> Result[TrainGeneralPickerOutputs]:
+    """Train a general picker on simulated micrographs of many shapes, and on labelled real micrographs."""
+
+def train_micrograph_denoiser(
+    *,
+    output: Path,
+    structures: Paths = ...,
+    procedural: int = ...,
+    leave_out: Paths = ...,
+    simulated: int = ...,
+    steps: typing.Optional[int] = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+    seed: int = ...,
+) -> Result[TrainMicrographDenoiserOutputs]:
+    """Train a general micrograph denoiser on simulated micrographs of many structures."""
+
+def simulate_particles(
+    *,
+    structure: Path,
+    pixel_size: float,
+    box: int,
+    count: int,
+    snr: float,
+    output: Path,
+    max_shift: float = ...,
+    orientations: typing.Optional[Path] = ...,
+    per_micrograph: int = ...,
+    contrast: typing.Literal['dark', 'bright'] = ...,
+    structures: Paths = ...,
+    missing_chains: typing.Optional[str] = ...,
+    domain: typing.Optional[str] = ...,
+    hinge_axis: typing.Optional[str] = ...,
+    hinge_range: float = ...,
+    hinge_states: int = ...,
+    weights: typing.Optional[str] = ...,
+    ctf_from: typing.Optional[Path] = ...,
+    minimum_defocus: float = ...,
+    maximum_defocus: float = ...,
+    astigmatism: float = ...,
+    voltage: float = ...,
+    spherical_aberration: float = ...,
+    amplitude_contrast: float = ...,
+    snr_area: typing.Literal['box', 'particle'] = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+    seed: int = ...,
+) -> Result[SimulateParticlesOutputs]:
+    """Simulate particle images of a structure, with known orientations, shifts and CTF, and their noise-free projections."""
+
+def train_general_segmenter(
+    *,
+    output: Path,
+    ribosomes: Paths,
+    others: Paths = ...,
+    cells: int = ...,
+    validation_cells: int = ...,
+    working_pixel_size: float = ...,
+    network: typing.Literal['unet', 'unet3d', 'unet16', 'unet32'] = ...,
+    cache: typing.Optional[Path] = ...,
+    start_from: typing.Optional[Path] = ...,
+    steps: typing.Optional[int] = ...,
+    seed: int = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[TrainGeneralSegmenterOutputs]:
+    """Train segmenters of membranes, ribosomes, microtubules and thin filaments on simulated cells."""
+
+def simulate_tomograms(
+    *,
+    output: Path,
+    structures: Paths = ...,
+    copies: Paths = ...,
+    pixel_size: float = ...,
+    size: int = ...,
+    thickness: int = ...,
+    count: int = ...,
+    vesicles: int = ...,
+    membranes: int = ...,
+    microtubules: int = ...,
+    filaments: int = ...,
+    fiducials: int = ...,
+    snr: float = ...,
+    tilt_min: float = ...,
+    tilt_max: float = ...,
+    tilt_step: float = ...,
+    dose: float = ...,
+    defocus: float = ...,
+    contrast: typing.Literal['dark', 'bright'] = ...,
+    tilt_series: bool = ...,
+    halves: bool = ...,
+    alignment_error: float = ...,
+    ctf_gradient: bool = ...,
+    membrane_proteins: float = ...,
+    crowding: float = ...,
+    seed: int = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[SimulateTomogramsOutputs]:
+    """Simulate tomograms of cells with structures, membranes, filaments and fiducials, and their exact labels, positions and angles."""
+
+def simulate_subtomograms(
+    *,
+    structures: Paths,
+    output: Path,
+    pixel_size: float = ...,
+    box: int = ...,
+    count: int = ...,
+    snr: float = ...,
+    max_shift: float = ...,
+    tilt_min: float = ...,
+    tilt_max: float = ...,
+    tilt_step: float = ...,
+    defocus: float = ...,
+    contrast: typing.Literal['dark', 'bright'] = ...,
+    seed: int = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[SimulateSubtomogramsOutputs]:
+    """Simulate subtomograms of several structures with missing wedge, CTF and noise, and their exact classes and angles."""
+
+def compare_models(
+    *,
+    structure: Path,
+    reference: Path,
+    distance: float = ...,
+    output: typing.Optional[Path] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[CompareModelsOutputs]:
+    """Compare an atomic model with a reference model: matched residues, sequence, RMSD."""
+
+def train_map_improver(
+    *,
+    output: Path,
+    pairs: typing.Optional[Path] = ...,
+    structures: Paths = ...,
+    leave_out: Paths = ...,
+    network: typing.Literal['fast', 'swinconv'] = ...,
+    simulated: int = ...,
+    resolution_min: float = ...,
+    resolution_max: float = ...,
+    working_pixel_size: float = ...,
+    target_resolution: float = ...,
+    start_from: typing.Optional[Path] = ...,
+    steps: typing.Optional[int] = ...,
+    batch_size: typing.Optional[int] = ...,
+    device: typing.Optional[str] = ...,
+    threads: typing.Optional[int] = ...,
+    seed: int = ...,
+) -> Result[TrainMapImproverOutputs]:
+    """Train a network that turns reconstructed maps into maps simulated from their atomic models."""
+
+def simulate_half_maps(
+    *,
+    structure: Path,
+    resolution: float,
+    output: Path,
+    pixel_size: float = ...,
+    box: typing.Optional[int] = ...,
+    b_factor: float = ...,
+    flexibility: float = ...,
+    anisotropy: float = ...,
+    detergent: bool = ...,
+    threads: typing.Optional[int] = ...,
+    seed: int = ...,
+) -> Result[SimulateHalfMapsOutputs]:
+    """Simulate half-maps, full map and ground truth of an atomic model, with the imperfections of real maps."""
+
+def list_pairs(
+    *,
+    ids: Path,
+    output: Path,
+    resolution_min: float = ...,
+    resolution_max: float = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[ListPairsOutputs]:
+    """Turn a list of EMDB and PDB ids into download addresses and a table of pairs for training a map improver."""
 
 def pick(
     *,
@@ -85,19 +313,6 @@ def pick(
     names: Paths = ...,
 ) -> Result[PickOutputs]:
     """Pick particles in micrographs with a trained model, or by templates."""
-
-def propose_boxes(
-    *,
-    micrographs: Paths,
-    coordinates: Path,
-    pixel_size: float,
-    particle_diameter: float,
-    output: Path,
-    count: int = ...,
-    threads: typing.Optional[int] = ...,
-    names: Paths = ...,
-) -> Result[ProposeBoxesOutputs]:
-    """Propose background and contamination boxes on micrographs whose particles are labelled."""
 
 def auto_pick(
     *,
@@ -563,39 +778,6 @@ def assess_integrity(
 ) -> Result[AssessIntegrityOutputs]:
     """Assign each particle the probability that it is the whole complex or only a part of it."""
 
-def simulate_particles(
-    *,
-    structure: Path,
-    pixel_size: float,
-    box: int,
-    count: int,
-    snr: float,
-    output: Path,
-    max_shift: float = ...,
-    orientations: typing.Optional[Path] = ...,
-    per_micrograph: int = ...,
-    contrast: typing.Literal['dark', 'bright'] = ...,
-    structures: Paths = ...,
-    missing_chains: typing.Optional[str] = ...,
-    domain: typing.Optional[str] = ...,
-    hinge_axis: typing.Optional[str] = ...,
-    hinge_range: float = ...,
-    hinge_states: int = ...,
-    weights: typing.Optional[str] = ...,
-    ctf_from: typing.Optional[Path] = ...,
-    minimum_defocus: float = ...,
-    maximum_defocus: float = ...,
-    astigmatism: float = ...,
-    voltage: float = ...,
-    spherical_aberration: float = ...,
-    amplitude_contrast: float = ...,
-    snr_area: typing.Literal['box', 'particle'] = ...,
-    device: typing.Optional[str] = ...,
-    threads: typing.Optional[int] = ...,
-    seed: int = ...,
-) -> Result[SimulateParticlesOutputs]:
-    """Simulate particle images of a structure, with known orientations, shifts and CTF, and their noise-free projections."""
-
 def train_segmenter(
     *,
     output: Path,
@@ -854,59 +1036,6 @@ def export_tomograms(
 ) -> Result[ExportTomogramsOutputs]:
     """Export tomograms, scores or labels as OME-Zarr, and coordinates with orientations to other programs."""
 
-def simulate_tomograms(
-    *,
-    output: Path,
-    structures: Paths = ...,
-    copies: Paths = ...,
-    pixel_size: float = ...,
-    size: int = ...,
-    thickness: int = ...,
-    count: int = ...,
-    vesicles: int = ...,
-    membranes: int = ...,
-    microtubules: int = ...,
-    filaments: int = ...,
-    fiducials: int = ...,
-    snr: float = ...,
-    tilt_min: float = ...,
-    tilt_max: float = ...,
-    tilt_step: float = ...,
-    dose: float = ...,
-    defocus: float = ...,
-    contrast: typing.Literal['dark', 'bright'] = ...,
-    tilt_series: bool = ...,
-    halves: bool = ...,
-    alignment_error: float = ...,
-    ctf_gradient: bool = ...,
-    membrane_proteins: float = ...,
-    crowding: float = ...,
-    seed: int = ...,
-    device: typing.Optional[str] = ...,
-    threads: typing.Optional[int] = ...,
-) -> Result[SimulateTomogramsOutputs]:
-    """Simulate tomograms of cells with structures, membranes, filaments and fiducials, and their exact labels, positions and angles."""
-
-def simulate_subtomograms(
-    *,
-    structures: Paths,
-    output: Path,
-    pixel_size: float = ...,
-    box: int = ...,
-    count: int = ...,
-    snr: float = ...,
-    max_shift: float = ...,
-    tilt_min: float = ...,
-    tilt_max: float = ...,
-    tilt_step: float = ...,
-    defocus: float = ...,
-    contrast: typing.Literal['dark', 'bright'] = ...,
-    seed: int = ...,
-    device: typing.Optional[str] = ...,
-    threads: typing.Optional[int] = ...,
-) -> Result[SimulateSubtomogramsOutputs]:
-    """Simulate subtomograms of several structures with missing wedge, CTF and noise, and their exact classes and angles."""
-
 def improve_map(
     *,
     map: typing.Optional[Path] = ...,
@@ -943,37 +1072,6 @@ def evaluate_map(
     threads: typing.Optional[int] = ...,
 ) -> Result[EvaluateMapOutputs]:
     """Measure a map against an atomic model, and two half-maps against each other."""
-
-def compare_models(
-    *,
-    structure: Path,
-    reference: Path,
-    distance: float = ...,
-    output: typing.Optional[Path] = ...,
-    threads: typing.Optional[int] = ...,
-) -> Result[CompareModelsOutputs]:
-    """Compare an atomic model with a reference model: matched residues, sequence, RMSD."""
-
-def train_map_improver(
-    *,
-    output: Path,
-    pairs: typing.Optional[Path] = ...,
-    structures: Paths = ...,
-    leave_out: Paths = ...,
-    network: typing.Literal['fast', 'swinconv'] = ...,
-    simulated: int = ...,
-    resolution_min: float = ...,
-    resolution_max: float = ...,
-    working_pixel_size: float = ...,
-    target_resolution: float = ...,
-    start_from: typing.Optional[Path] = ...,
-    steps: typing.Optional[int] = ...,
-    batch_size: typing.Optional[int] = ...,
-    device: typing.Optional[str] = ...,
-    threads: typing.Optional[int] = ...,
-    seed: int = ...,
-) -> Result[TrainMapImproverOutputs]:
-    """Train a network that turns reconstructed maps into maps simulated from their atomic models."""
 
 def compare_maps_of_picks(
     *,

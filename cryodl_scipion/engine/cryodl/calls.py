@@ -8,7 +8,7 @@ import difflib
 import os
 import typing
 
-from .contract import COMMANDS, EVERY_COMMAND, Command, Request, Result, describe_all, settings_of
+from .contract import EVERY_COMMAND, Command, Request, Result, describe_all, settings_of
 
 
 def function_of(name: str) -> typing.Callable[..., Result[typing.Any]]:
@@ -76,7 +76,7 @@ def table(path: str | os.PathLike[str], name: str = "", pandas: bool = False) ->
 
 def dir_of_commands() -> list[str]:
     """Names of the functions; `doctor` is a module of the package."""
-    return [command.function for command in COMMANDS.values() if command.wing]
+    return [command.function for command in EVERY_COMMAND.values() if command.wing]
 
 
 def _request(command: Command, options: typing.Mapping[str, typing.Any]) -> Request:

@@ -49,7 +49,7 @@ WINGS = {
 
 ELSEWHERE = (
     "Scipion's projects: cryodl check-project NAME [--mend] finds finished runs that have lost their outputs.",
-    "`cryodl dev` lists what only developers need.",
+    "`cryodl dev` lists simulations with a known truth, and what else only developers need.",
 )
 
 
@@ -220,7 +220,7 @@ def _help(dev: bool = False) -> str:
     """The program's own help: the commands in groups. dev: those of `cryodl dev`."""
     width = 2 + max(map(len, EVERY_COMMAND))
     if dev:
-        groups = {"for developers, who make the shipped models": list(DEV_COMMANDS)}
+        groups = {"for developers: data with a known truth, and the shipped models": list(DEV_COMMANDS)}
     else:
         groups = {"to start with": list(START)}
         for wing, title in WINGS.items():

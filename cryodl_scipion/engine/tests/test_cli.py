@@ -228,7 +228,7 @@ def test_device_and_threads_override_the_request_and_nothing_else_may(project, c
 
 
 def test_the_seed_is_given_beside_the_config_and_another_one_begins_anew(tmp_path, capsys):
-    row = COMMANDS["train-map-improver"]
+    row = EVERY_COMMAND["train-map-improver"]
     words = ["train-map-improver", "--structures", "a.pdb", "--output", str(tmp_path / "model")]
     asked = cli._request(row, cli.build_parser().parse_args([*words, "--seed", "7"]))
     assert asked.seed == 7 and asked.decisive()["seed"] == 7 and "seed" not in vars(asked.config)
@@ -361,7 +361,7 @@ def test_help_shows_every_command_once_in_five_groups(capsys):
 
 
 def test_commands_for_developers_are_no_commands_of_users():
-    assert not set(DEV_COMMANDS) & set(COMMANDS) and {"list-pairs", "train-general-picker"} <= set(DEV_COMMANDS)
+    assert not set(DEV_COMMANDS) & set(COMMANDS) and {"list-pairs", "simulate-particles"} <= set(DEV_COMMANDS)
 
 
 @pytest.mark.parametrize("words", [["list-pairs", "--help"], ["dev", "list-pairs", "--help"]])

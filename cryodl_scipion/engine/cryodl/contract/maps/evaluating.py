@@ -144,6 +144,7 @@ COMMANDS = (
         CompareModelsConfig,
         CompareModelsOutputs,
         threads=False,
-        example="cryodl compare-models --structure built.pdb --reference deposited.cif",
+        example="cryodl dev compare-models --structure built.pdb --reference deposited.cif",
+        dev=True,
     ),
 )

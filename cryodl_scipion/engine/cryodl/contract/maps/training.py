@@ -123,6 +123,7 @@ COMMANDS = (
         gpu=True,
         several=True,
         seeded=True,
-        example="cryodl train-map-improver --structures 'structures/*.cif' --pairs pairs.csv --output models/improver",
+        example="cryodl dev train-map-improver --structures 'structures/*.cif' --pairs pairs.csv --output models/mine",
+        dev=True,
     ),
 )

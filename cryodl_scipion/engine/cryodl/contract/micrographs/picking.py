@@ -421,9 +421,10 @@ COMMANDS = (
         ProposeBoxesConfig,
         ProposeBoxesOutputs,
         named=True,
-        example="cryodl propose-boxes --micrographs 'mics/*.mrc' --coordinates good/ --pixel-size 1.77 "
+        example="cryodl dev propose-boxes --micrographs 'mics/*.mrc' --coordinates good/ --pixel-size 1.77 "
         "--particle-diameter 190 --output proposed/",
         form=False,
+        dev=True,
     ),
     Command(
         "auto-pick",

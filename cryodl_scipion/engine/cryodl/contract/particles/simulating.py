@@ -164,8 +164,9 @@ COMMANDS = (
         SimulateParticlesOutputs,
         seeded=True,
         gpu=True,
-        example="cryodl simulate-particles --structure map.mrc --pixel-size 3.5 --box 64 --count 1000 --snr 0.05 "
+        example="cryodl dev simulate-particles --structure map.mrc --pixel-size 3.5 --box 64 --count 1000 --snr 0.05 "
         "--output particles.star",
         kept="chunk",
+        dev=True,
     ),
 )

@@ -249,16 +249,18 @@ COMMANDS = (
         SimulateTomogramsConfig,
         SimulateTomogramsOutputs,
         gpu=True,
-        example="cryodl simulate-tomograms --structures ribosome.cif proteasome.pdb --copies 40 30 --count 2 "
+        example="cryodl dev simulate-tomograms --structures ribosome.cif proteasome.pdb --copies 40 30 --count 2 "
         "--output simulated/",
         kept="tomogram",
+        dev=True,
     ),
     Command(
         "simulate-subtomograms",
         SimulateSubtomogramsConfig,
         SimulateSubtomogramsOutputs,
         gpu=True,
-        example="cryodl simulate-subtomograms --structures 'structures/*.pdb' --snr 0.1 --output simulated.star",
+        example="cryodl dev simulate-subtomograms --structures 'structures/*.pdb' --snr 0.1 --output simulated.star",
         kept="chunk",
+        dev=True,
     ),
 )
