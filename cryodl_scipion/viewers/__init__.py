@@ -6,6 +6,7 @@ from .maps.viewer_evaluate_map import CryodlEvaluateMapViewer
 from .maps.viewer_heterogeneity import CryodlHeterogeneityViewer, CryodlLatentVolumesViewer
 from .maps.viewer_improve_map import CryodlImproveMapViewer
 from .maps.viewer_map import CryodlBackProjectViewer, CryodlVolumeViewer
+from .micrographs.ctf_window import CryodlCTFViewer
 from .micrographs.viewer_assess import CryodlAssessViewer
 from .micrographs.viewer_compare import CryodlCompareViewer, CryodlConsensusViewer
 from .micrographs.viewer_denoise_micrographs import CryodlDenoiseMicrographsViewer
@@ -18,7 +19,6 @@ from .particles.viewer_classes2d import CryodlClasses2DViewer
 from .particles.viewer_denoise import CryodlEvaluateViewer, CryodlGalleryViewer, CryodlParticlesViewer
 from .particles.viewer_identify import CryodlIdentifyViewer
 from .particles.viewer_orient import CryodlInitialMapViewer, CryodlIntegrityViewer, CryodlOrientationsViewer
-from .viewer_ctf import CryodlCTFViewer
 from .viewer_model import CryodlModelViewer, CryodlTrainViewer
 from .viewer_report import CryodlReportViewer
 from .viewer_simulate import CryodlSimulateViewer

@@ -10,8 +10,13 @@ from pwem.objects import SetOfParticles
 
 from ..convert.particles.denoised import RAW_IMAGE
 from .particle_images import lowPass, readParticle, shrunk
-from .particles.orientation_data import SCORES
 
+# Columns of the engine that say how sure an orientation is, in words.
+SCORES = {
+    "cryodlScore": "Score",
+    "cryodlMargin": "Margin to the runner-up",
+    "rlnMaxValueProbDistribution": "Probability of the orientation",
+}
 RAW, DENOISED, GROUND_TRUTH = "raw", "denoised", "ground truth"
 # Attributes of items that a gallery is sorted by, the largest value first.
 _LABELS = dict(

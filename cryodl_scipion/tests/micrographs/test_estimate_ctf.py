@@ -9,8 +9,7 @@ from pwem.objects import SetOfCTF
 
 from ...convert.micrographs.ctfs import ctfRows
 from ...protocols import CryodlProtEstimateCTF
-from ...viewers.micrographs.ctf_window import EstimatedCTFs, powerSpectrum
-from ...viewers.viewer_ctf import CryodlCTFViewer
+from ...viewers.micrographs.ctf_window import CryodlCTFViewer, EstimatedCTFs, powerSpectrum
 from .. import synthetic
 from ..base import CryodlTest
 from ..streams import endImport, startImport, waitFor

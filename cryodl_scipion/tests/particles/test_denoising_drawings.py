@@ -11,11 +11,11 @@ import mrcfile
 import numpy as np
 from matplotlib.figure import Figure
 
-from ...viewers import evaluation_words, map_plots, model_window, particle_images, particles_to_measure, plots
+from ...viewers import map_plots, model_window, particle_images, particles_to_measure, pictures_window, plots
 from ...viewers.gallery_data import DENOISED, RAW, Gallery, pageOf
 from ...viewers.maps.linked_maps_window import LinkedSlices
 from ...viewers.particles import viewer_orient
-from ...viewers.particles.orientation_data import OrientationSet, probabilitiesOf
+from ...viewers.particles.viewer_orient import OrientationSet, probabilitiesOf
 from ..fake_simulator import writeTable
 
 
@@ -253,21 +253,21 @@ class TestCryodlEvaluationWords(FolderTest):
     )
 
     def test_the_table_has_the_images_and_below_them_the_controls(self):
-        rows = evaluation_words.tableRows(self.EVALUATION)
+        rows = pictures_window.tableRows(self.EVALUATION)
         self.assertEqual([row[1] for row in rows], ["0.110", "0.230", "0.410", "0.020", "0.010"])
         self.assertEqual(rows[0][2:], ("not reached", "40 Å"))
         self.assertEqual(rows[2][2:], ("27 Å", "15 Å"))
         self.assertTrue(rows[3][0].startswith("control: "))
 
     def test_the_verdict_has_its_sentences(self):
-        self.assertEqual(evaluation_words.verdictOf(self.EVALUATION), (False, ["It invents."]))
-        self.assertTrue(evaluation_words.verdictOf(dict(control=dict(verdict="ok")))[0])
+        self.assertEqual(pictures_window.verdictOf(self.EVALUATION), (False, ["It invents."]))
+        self.assertTrue(pictures_window.verdictOf(dict(control=dict(verdict="ok")))[0])
 
     def test_only_pictures_that_are_there_are_offered(self):
         for name in ("control.png", "frc.png", "other.png"):
             Figure().savefig(self.path(name))
         self.assertEqual(
-            evaluation_words.picturesIn(self.folder),
+            pictures_window.picturesIn(self.folder),
             {"FRC with the ground truth": self.path("frc.png"), "Control": self.path("control.png")},
         )
 

@@ -15,8 +15,7 @@ from ...viewers.tomograms import (
     meshes_window,
     slices_data,
     subtomogram_data,
-    surfaces_data,
-    surfaces_plots,
+    surfaces_window,
     tomograms_to_measure,
     viewer_subtomograms,
     viewer_tomograms,
@@ -154,7 +153,7 @@ class TestCryodlSurfaces(Volumes):
         return np.concatenate([np.stack([a, c, b], 2).reshape(-1, 3, 3), np.stack([b, c, d], 2).reshape(-1, 3, 3)])
 
     def stl(self, triangles, name="surface.stl"):
-        facets = np.zeros(len(triangles), surfaces_data.FACET)
+        facets = np.zeros(len(triangles), surfaces_window.FACET)
         facets["corners"] = triangles
         path = os.path.join(self._folder.name, name)
         with open(path, "wb") as file:
@@ -164,8 +163,8 @@ class TestCryodlSurfaces(Volumes):
 
     def test_a_simplified_sphere_keeps_its_shape(self):
         path = self.stl(self.sphere())
-        self.assertEqual(len(surfaces_data.readSurface(path, 10**6)), 2 * 99 * 199)
-        found = surfaces_data.readSurface(path, 2000)
+        self.assertEqual(len(surfaces_window.readSurface(path, 10**6)), 2 * 99 * 199)
+        found = surfaces_window.readSurface(path, 2000)
         self.assertLess(len(found), 2700)
         self.assertGreater(len(found), 600)
         radii = np.linalg.norm(found.reshape(-1, 3), axis=1)
@@ -177,15 +176,15 @@ class TestCryodlSurfaces(Volumes):
         path = self.stl(self.sphere(4))
         os.truncate(path, os.path.getsize(path) - 7)
         with self.assertRaisesRegex(ValueError, "surface.stl"):
-            surfaces_data.readSurface(path)
+            surfaces_window.readSurface(path)
         with self.assertRaisesRegex(FileNotFoundError, "absent.stl"):
-            surfaces_data.readSurface("absent.stl")
-        self.assertEqual(len(surfaces_data.readSurface(self.stl(np.zeros((0, 3, 3)), "empty.stl"))), 0)
+            surfaces_window.readSurface("absent.stl")
+        self.assertEqual(len(surfaces_window.readSurface(self.stl(np.zeros((0, 3, 3)), "empty.stl"))), 0)
 
     def test_surfaces_are_drawn_in_the_colours_of_their_labels(self):
-        data = surfaces_data.Surfaces(dict(a={"ribosome": self.stl(self.sphere(8))}), {}, ["membrane", "ribosome"])
+        data = surfaces_window.Surfaces(dict(a={"ribosome": self.stl(self.sphere(8))}), {}, ["membrane", "ribosome"])
         axes = Figure().add_subplot(projection="3d")
-        surfaces_plots.drawSurfaces(axes, data.triangles("a"), data.features, ["membrane", "ribosome"])
+        surfaces_window.drawSurfaces(axes, data.triangles("a"), data.features, ["membrane", "ribosome"])
         self.assertEqual(len(axes.collections), 1)
         self.assertAlmostEqual(axes.get_xlim()[1], 10, places=0)  # nm
         colours = axes.get_legend().legend_handles if hasattr(axes.get_legend(), "legend_handles") else []
@@ -193,7 +192,7 @@ class TestCryodlSurfaces(Volumes):
             [patch.get_facecolor()[:3] for patch in colours],
             [slices_data.to_rgb(COLOURS[0]), slices_data.to_rgb(COLOURS[1])],
         )
-        surfaces_plots.drawSurfaces(axes, {}, data.features, [])
+        surfaces_window.drawSurfaces(axes, {}, data.features, [])
         self.assertIn("No surface", axes.texts[0].get_text())
 
 

@@ -16,10 +16,9 @@ from ...engine.cryodl.contract import half_map_resolutions, half_map_verdict, re
 from ...engine.cryodl.contract.maps.evaluating import CompareModelsOutputs
 from ...protocols import CryodlProtEvaluateMap
 from ...protocols.maps.protocol_evaluate_map import LOCAL, OF_IMPROVING, RESIDUES
-from ..evaluation_words import picturesIn
 from ..map_plots import drawFscAt, readMap
 from ..panels_viewer import Panel, PanelsViewer, chimeraViews
-from ..pictures_window import PicturesWindow
+from ..pictures_window import PicturesWindow, picturesIn
 from ..window import CanvasWindow, WindowView
 from .linked_maps_window import LinkedMapsWindow
 

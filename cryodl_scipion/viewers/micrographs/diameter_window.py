@@ -6,8 +6,7 @@ from typing import Any, Callable, Tuple
 from matplotlib.axes import Axes
 from pwem.objects import EMSet, SetOfMicrographs
 
-from ..looking import HINT
-from ..micrograph_window import MicrographWindow
+from ..micrograph_window import HINT, MicrographWindow
 from ..particles_to_measure import previewOf
 from ..plots import drawPicks, view
 from ..preview import stretch

@@ -8,11 +8,10 @@ from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
 from ...convert.particles.denoised import denoiserOf
 from ...protocols import CryodlProtDenoise, CryodlProtEvaluateDenoiser, CryodlProtExtractParticles
-from ..evaluation_words import PICTURES, TITLES, picturesIn, tableRows, verdictOf
 from ..gallery_data import Gallery
 from ..gallery_window import GalleryWindow
 from ..panels_viewer import Panel, PanelsViewer
-from ..pictures_window import PicturesWindow
+from ..pictures_window import PICTURES, TITLES, PicturesWindow, picturesIn, tableRows, verdictOf
 from ..subsets import itemsSubset
 from ..window import WindowView
 

@@ -7,16 +7,38 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ...convert.relion_star import columnsOf, iterColumns
 from ...engine.cryodl.contract import Result
 from ...protocols import CryodlProtAssignOrientations, CryodlProtInitialMap, CryodlProtIntegrity
-from ..gallery_data import Gallery, shortNumber
+from ..gallery_data import SCORES, Gallery, shortNumber
 from ..gallery_window import GalleryWindow
 from ..map_plots import drawFsc
 from ..maps.viewer_map import mapSlicesView
 from ..panels_viewer import Panel, PanelsViewer, chimeraViews
 from ..subsets import itemsSubset
 from ..window import WindowView
-from .orientation_data import OrientationSet, probabilitiesOf
+
+_ANGLES = ("rlnAngleRot", "rlnAngleTilt")
+
+
+class OrientationSet:
+    """rot, tilt: (n,) degrees. scores: {label: (n,) numbers}, those that the file has."""
+
+    def __init__(self, *paths: str) -> None:
+        present = set.intersection(*(set(columnsOf(path, "particles")) for path in paths))
+        scores = [name for name in SCORES if name in present]
+        columns = _ANGLES + tuple(scores)
+        read = [row for path in paths for row in iterColumns(path, columns, (float,) * len(columns), "particles")]
+        rows = np.array(read).reshape(-1, len(columns))
+        self.rot, self.tilt = rows[:, 0], rows[:, 1]
+        self.scores = {SCORES[name]: rows[:, 2 + position] for position, name in enumerate(scores)}
+
+
+def probabilitiesOf(path: str, count: int) -> Any:
+    """(n, count) probabilities of the compositions, from the STAR file of `cryodl assess-integrity`."""
+    columns = tuple(f"cryodlProbability{number}" for number in range(1, count + 1))
+    return np.array(list(iterColumns(path, columns, (float,) * count, "particles"))).reshape(-1, count)
+
 
 _MAX_BANDS = 12  # of equal area from pole to pole; a cell is then about 15 degrees wide
 _FEW = 4  # particles in a cell on average, below which chance alone makes empty ones

@@ -28,8 +28,7 @@ from .meshes_data import MembraneMeshes, membranesIn
 from .meshes_window import MeshesWindow
 from .slices_data import CROWD, LABELS, Layer, TomogramSlices, layerOf
 from .slices_window import SlicesWindow
-from .surfaces_data import Surfaces
-from .surfaces_window import SurfacesWindow
+from .surfaces_window import Surfaces, SurfacesWindow
 from .viewer_subtomograms import SimulatedSubtomogramsViewer
 
 FOUND_TITLES = ("Tomogram", "Feature", "Volume (nm³)", "Components", "Surface (nm²)", "Voxels")
