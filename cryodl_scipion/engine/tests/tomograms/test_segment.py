@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from segmenting_data import noise, write_segmenter
-from synthetic import write_mrc
+from synthetic import lopsided_density, write_mrc
 
 from cryodl.cli import main
 from cryodl.contract import Failure, Result
@@ -276,3 +276,29 @@ def test_models_that_find_nothing_agree_about_nothing():
     agreement.add(torch.zeros(2, 4, 4), (0.5, 0.5))
     assert agreement.metrics(("a", "b"))["dice"] == [[None, None], [None, None]]
     assert Agreement.from_dict(json.loads(json.dumps(agreement.to_dict()))).voxels == 16
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_tomogram_with_turned_contrast_is_named_and_a_normal_one_is_not(tmp_path, seed):
+    write_mrc(tmp_path / "map.mrc", lopsided_density(), 5.0)
+    cell = "--size 96 --thickness 48 --pixel-size 12 --copies 10 --vesicles 1 --membranes 1 --device cpu --threads 1"
+    words = ["--structures", str(tmp_path / "map.mrc"), "--seed", str(seed), "--output", str(tmp_path / "cells")]
+    assert main(["simulate-tomograms", *words, *cell.split()]) == 0
+    (tmp_path / "tomo").mkdir()
+    image, pixel_size = read(next((tmp_path / "cells/tomograms").glob("*.mrc")))
+    write_mrc(tmp_path / "tomo/normal.mrc", image, pixel_size)
+    write_mrc(tmp_path / "tomo/turned.mrc", -image, pixel_size)
+    write_segmenter(tmp_path / "model", pixel_size=12.0, trained_pixel_size=12.0)
+    assert segment(tmp_path) == 0
+    said = [one for one in Result.read(tmp_path / "result.json").warnings if "protein seems to be bright" in one]
+    assert len(said) == 1 and "turned.mrc" in said[0] and "multiply it by -1" in said[0]
+
+
+def test_a_model_that_learnt_from_bright_protein_names_the_dark_one(tmp_path):
+    (tmp_path / "tomo").mkdir()
+    image = noise((32, 64, 64))
+    image[8:24, 20:32, 20:32] -= 8
+    write_mrc(tmp_path / "tomo/dark.mrc", image, 10.0)
+    write_segmenter(tmp_path / "model", skew=0.4)
+    assert segment(tmp_path) == 0
+    assert "dark.mrc seems to be opposite" in " ".join(Result.read(tmp_path / "result.json").warnings)

@@ -24,9 +24,10 @@ from ...io.messages import Line
 from ...io.model import find_model
 from ...io.tomograms import Tomogram, working_pixel_size
 from ...runner import Run, command
+from ..contrast import turned_contrast
 from ..segmenters import load_segmenter
 from ..segmenters.combine import Agreement, CombinedFeature, combined_features, combined_scores, compared_features
-from ..segmenters.predict import TomogramScores, lowered, noise_answers
+from ..segmenters.predict import TomogramScores, block_skewness, lowered, noise_answers
 from ..segmenters.score_folder import ScoreFolder, Unfinished
 from ..segmenters.slabs import Segmenter
 from ..segmenters.working_scale import resampling_factor
@@ -214,6 +215,9 @@ def _segment_one(
     slices = source.tomogram.shape[0]
     found = TomogramScores(source.tomogram, source.pixel_size, segmenters, WORKING_MEMORY)
     answers = noise_answers(found, unfinished.features)
+    skew = block_skewness(found)
+    for card in (segmenter.card for segmenter in segmenters):
+        run.warn(*turned_contrast(source.path, card["name"], skew, card.get("skew")))
     unfinished.noise = {feature.name: answers[feature.name].parts(feature.between) for feature in unfinished.features}
     if unfinished.slices:
         print(f"{source.name} continues at slice {unfinished.slices} of {slices}.")

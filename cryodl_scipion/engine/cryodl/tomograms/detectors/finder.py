@@ -14,12 +14,11 @@ from ...core.names import numbers_by_name
 from ...io.memory import WORKING_MEMORY
 from ...io.model import find_model, read_model
 from ...io.tomograms import Tomogram
+from ..contrast import skewness, turned_contrast
 from .answer import SpeciesFound
-from .labels import skewness
 from .predict import DISTANCE, MIN_SCORE, Detector, TomogramBlocks, detect, detect_in_noise
 
 DIFFERENT, TOO_DIFFERENT = 2.0, 4.0  # times the pixel size that a model learned at: warned of; refused
-SKEWED = 0.1  # skewness from which a tomogram's contrast shows
 
 
 class NetworkFinder:
@@ -78,10 +77,5 @@ class NetworkFinder:
     def _contrast(self, tomogram: Tomogram, blocks: TomogramBlocks) -> typing.Iterator[str]:
         """A sentence if the grey values are skewed the other way than those that the model learned from."""
         _, _, voxels = next(iter(blocks))
-        found, learnt = skewness(voxels), float(self.card.get("skew", 0.0))
-        if min(abs(found), abs(learnt)) > SKEWED and found * learnt < 0:
-            yield (
-                f"The contrast of {tomogram.path} seems to be opposite to that in the training of "
-                f"{self.card['name']} (skewness of the grey values {found:.2f}, in training {learnt:.2f}). Multiply "
-                "the tomogram by -1, or train on such tomograms."
-            )
+        learnt = float(self.card.get("skew", 0.0))
+        yield from turned_contrast(str(tomogram.path), self.card["name"], skewness(voxels), learnt)

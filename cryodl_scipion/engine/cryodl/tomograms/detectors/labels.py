@@ -14,6 +14,7 @@ from ...core.names import numbers_by_name
 from ...io.files import expand_paths, name_tomograms
 from ...io.memory import require_memory
 from ...io.tomograms import Tomogram, working_pixel_size
+from ..contrast import skewness
 from ..features.particle_coordinates import read_poses
 from ..segmenters.working import WorkingTomogram, check_volume
 
@@ -132,13 +133,3 @@ def whole_volume(source: WorkingTomogram) -> torch.Tensor:
         stop = min(start + SLAB, source.shape[0])
         result[start:stop] = source.part([(start, stop), (0, source.shape[1]), (0, source.shape[2])]).half()
     return result
-
-
-def skewness(volume: torch.Tensor) -> float:
-    """Third standardised moment of the grey values after a blur of four voxels: negative where dark things lie."""
-    import torch.nn.functional as F
-
-    step = max(1, volume.shape[0] // 32)
-    blurred = F.avg_pool3d(volume[None, None, : 32 * step].float(), 4) if min(volume.shape) >= 4 else volume.float()
-    values = blurred.flatten() - blurred.mean()
-    return float((values**3).mean() / values.square().mean().clamp(min=1e-12) ** 1.5)

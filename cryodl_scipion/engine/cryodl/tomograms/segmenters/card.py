@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import TrainSegmenterConfig
+from ..contrast import skewness
 from .calibrate import fit_voxels, validation_metrics
 from .train import FEW_POSITIVE, middle_slice, window
 
@@ -58,6 +59,7 @@ def model_card(
         context=task.method.context,
         calibration=[calibration.slope, calibration.score_offset],
         raw_scale=scale,
+        skew=round(float(np.mean([skewness(example.image) for example in training])), 4),
         boundary_probability=calibration.boundary,
         tiles=dict(
             positive=count(training, True),

@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 
 from ...learning.inference import with_less_memory
+from ..contrast import skewness
 from .combine import MINIMUM, combined_scores
 from .slabs import choose_plan, grids_of, joined_segmenters
 from .working_scale import grey_statistics, needed_range, resample_part
@@ -128,6 +129,12 @@ def noise_answers(found: TomogramScores, features: typing.Sequence[CombinedFeatu
             together = combined_scores(torch.stack([answers[m][:, :smallest] for m in feature.models]))
             totals[feature.name] = totals[feature.name].with_scores(together[0], together[1])
     return totals
+
+
+def block_skewness(found: TomogramScores) -> float:
+    """Mean skewness of the grey values of these blocks."""
+    grid = found.grids[0]
+    return float(np.mean([skewness(found.slab(0, *_ranges(p, grid))) for p in _positions(grid.shape)]))
 
 
 def same_spectrum(block: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
