@@ -2,6 +2,7 @@
 """Killed commands, faults of machine and input, mutated files: what each command did, and whether it lost anything."""
 
 import contextlib
+import csv
 import importlib
 import json
 import os
@@ -9,6 +10,7 @@ import resource
 import selectors
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -155,6 +157,59 @@ def _end_of(process):
 
 STEP = 0.005  # s
 MOST_AT_ONCE = 5  # kills in one trial
+
+
+# ----- trainings by two processes
+TRAININGS = [name for name in COMMANDS if name.startswith("train-")]
+SEEDS = (0, 1, 2)
+
+
+def train_by(name, folder, count, seed):
+    """Rows of metrics.csv of a training command by so many processes (gloo)."""
+    words = [*arguments_of(name), "--seed", str(seed)]
+    words[words.index("--batch-size") + 1] = "4"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        together = dict(WORLD_SIZE=str(count), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free.getsockname()[1]))
+    each = [dict(together, RANK=str(k), LOCAL_RANK=str(k)) for k in range(count)] if count > 1 else [{}]
+    processes = [start_forked(words, folder, folder / "run.log", **variables) for variables in each]
+    if any(_end_of(process) for process in processes):
+        raise RuntimeError((folder / "run.log").read_text(encoding="utf-8")[-1500:])
+    with open(folder / "out/metrics.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@benchmark(
+    cases=dict(command=TRAININGS),
+    tables={
+        "two-processes": columns(
+            {
+                "training": "command",
+                "steps": "steps",
+                "largest difference of the training loss": "difference:.1e",
+                "validation loss, one process, three seeds": lambda r: " / ".join(f"{v:.4f}" for v in r["alone"]),
+                "two processes, first seed": "together:.4f",
+            }
+        )
+    },
+    quick=dict(command="train-segmenter"),
+)
+def two_processes(run, command):
+    """Every training command by one and by two processes on the CPU, batches of 4: how far the training loss is apart,
+    as a part of it, and the validation loss at the end, beside that of other seeds."""
+    make_data(run.output)
+    load_program()
+    importlib.import_module("cryodl.learning.run_training").MIN_STEPS = 2
+    importlib.import_module("cryodl.maps.improvers.pairs").CHECKED = 2
+    alone = [train_by(command, fresh_folder(run.output, f"{command}-{seed}"), 1, seed) for seed in SEEDS]
+    together = train_by(command, fresh_folder(run.output, f"{command}-two"), 2, SEEDS[0])
+    losses = np.array([[float(row["train_loss"]) for row in rows] for rows in (alone[0], together)])
+    return dict(
+        steps=int(together[-1]["step"]),
+        difference=float((np.abs(losses[1] - losses[0]) / np.abs(losses[0])).max()),
+        alone=[float(rows[-1]["validation_loss"]) for rows in alone],
+        together=float(together[-1]["validation_loss"]),
+    )
 
 
 # ----- faults
@@ -448,7 +503,7 @@ def _follow(process, row, number, end):
         selector.register(process.stdout, selectors.EVENT_READ)
         limit = START
         while True:
-            if not selector.select(limit):
+            if not _heard(selector, process, limit):
                 if number == end:  # all files are done; it only ends slowly
                     return number
                 row["failures"].append(dict(file=number, what=f"hangs for more than {limit:.0f} s"))
@@ -465,6 +520,15 @@ def _follow(process, row, number, end):
             if "file" in found:
                 _count(row, found)
                 number = found["file"] + 1
+
+
+def _heard(selector, process, limit):
+    """Whether a line comes before so many seconds of CPU, or ten times as many by the clock: machines are shared."""
+    began, end = _cpu_seconds(process.pid), time.monotonic() + 10 * limit
+    while time.monotonic() < end and _cpu_seconds(process.pid) - began < limit:
+        if selector.select(limit):
+            return True
+    return False
 
 
 def _count(row, found):
@@ -495,7 +559,7 @@ def work(kind, first, count):
 
 
 def _try(readers, path):
-    start, before, read, error = time.monotonic(), _begin_peak(), False, ""
+    start, before, read, error = time.process_time(), _begin_peak(), False, ""
     for reader in readers:
         try:
             reader(path)
@@ -505,7 +569,7 @@ def _try(readers, path):
                 error = f"no sentence: {sentence!r}"
         except Exception as other:  # what a command would end by
             error = "too little memory" if is_memory_error(other) else traceback.format_exc(limit=-3)
-    return dict(read=read, error=error, seconds=time.monotonic() - start, memory=max(0.0, _peak() - before))
+    return dict(read=read, error=error, seconds=time.process_time() - start, memory=max(0.0, _peak() - before))
 
 
 def _begin_peak():
@@ -530,7 +594,7 @@ KINDS = {
 
 
 def fuzz_table(rows):
-    lines = [["files", "number", "read", "refused with a sentence", "failures", "slowest, s", "largest, MB"]]
+    lines = [["files", "number", "read", "refused with a sentence", "failures", "slowest, CPU s", "largest, MB"]]
     for group, words in KINDS.items():
         part = [r for r in rows if r["kind"] in words.split()]
         sums = [f"{sum(r[key] for r in part):,}" for key in ("files", "read", "refused")]
@@ -547,8 +611,8 @@ def fuzz_table(rows):
 )
 def fuzz(run, kind, first=0, count=2000):
     """Mutated files against every reader, which runs in a process of its own. File number n of a kind is made from
-    (kind, n): a failure is seen again with --set first=n count=1. A failure is more than 10 s, more than 1 GB above the
-    size of the file, the end of the process, or anything but a sentence."""
+    (kind, n): a failure is seen again with --set first=n count=1. A failure is more than 10 CPU s, more than 1 GB above
+    the size of the file, the end of the process, or anything but a sentence."""
     row = dict(first=first, files=count, read=0, refused=0, slowest=0.0, largest=0.0, failures=[])
     number, end = first, first + count
     while number < end:

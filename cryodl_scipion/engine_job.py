@@ -51,7 +51,7 @@ def run(
             os.remove(path)
     arguments = ["-m", "cryodl", command, "--request", jobPath(requestPath), "--result", jobPath(resultPath)]
     if contract.EVERY_COMMAND[command].gpu:
-        arguments += ["--device", RUN_JOB_GPU_PARAM_SEARCH if useGpu else "cpu"]
+        arguments += ["--device", _device(protocol, command) if useGpu else "cpu"]
     # The engine ends when this process does, whatever shell, mpirun or queue script stands between the two.
     environ = type(environ)(environ)
     environ[contract.PARENT_VARIABLE] = contract.process_name()
@@ -64,6 +64,14 @@ def run(
     if exitCode is not None or not os.path.exists(resultPath):
         raiseFailure(command, failurePath, exitCode, useGpu)
     return contract.Result.read(resultPath)
+
+
+def _device(protocol: Any, command: str) -> str:
+    """What Scipion replaces by the GPUs of the step; a command that shares no work, beside a training that does, takes
+    the first of them."""
+    if contract.EVERY_COMMAND[command].several or protocol.modeParallel() or len(protocol.getGpuList()) < 2:
+        return str(RUN_JOB_GPU_PARAM_SEARCH)
+    return str(protocol.getGpuList()[0])
 
 
 def jobPath(path: str) -> str:

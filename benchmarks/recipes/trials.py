@@ -294,14 +294,16 @@ def load_program() -> None:
         importlib.import_module(name)
 
 
-def start_forked(arguments: list, folder: Path, log: Path) -> multiprocessing.Process:
-    """A running command in a folder, its words in a log. It has is_alive(), kill(), join() and exitcode."""
-    process = FORK.Process(target=_run, args=(arguments, folder, log))
+def start_forked(arguments: list, folder: Path, log: Path, **variables: str) -> multiprocessing.Process:
+    """A running command in a folder, its words in a log. It has is_alive(), kill(), join() and exitcode. variables: of
+    its environment."""
+    process = FORK.Process(target=_run, args=(arguments, folder, log, variables))
     process.start()
     return process
 
 
-def _run(arguments, folder, log):
+def _run(arguments, folder, log, variables):
+    os.environ.update(variables)
     file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.dup2(file, 1)
     os.dup2(file, 2)

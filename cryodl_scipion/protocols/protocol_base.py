@@ -98,8 +98,6 @@ class CryodlProtBase(PluginProtocol):
     _CONFIG: Any = None
     # Contract fields without a place on the form, and where their values come from.
     NOT_ON_FORM: Dict[str, str] = {}
-    # Whether one run of the engine may take several GPUs.
-    _SEVERAL_GPUS = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """`_possibleOutputs` follow from the contract; a child states its own where they depend on the form."""
@@ -210,7 +208,8 @@ class CryodlProtBase(PluginProtocol):
         ]
 
     def _checkGpus(self) -> List[str]:
-        """Each run of the engine takes one GPU; Scipion hands the list out to the steps that run side by side."""
+        """Each run of the engine takes one GPU, but for trainings, which share all; Scipion hands the list out to the
+        steps that run side by side."""
         if not self.usesGpu():
             return []
         try:
@@ -220,7 +219,8 @@ class CryodlProtBase(PluginProtocol):
         if not gpus:
             return [f"GPU IDs is {self.gpuList.get()!r}; give numbers such as 0 or 0,1, or choose not to use GPUs."]
         sideBySide = max(1, self.numberOfThreads.get() - 1) if self.modeParallel() else 1
-        if len(gpus) <= sideBySide or self._SEVERAL_GPUS:
+        row = contract.EVERY_COMMAND.get(contract.command_name(self._CONFIG))
+        if len(gpus) <= sideBySide or row and row.several:
             return []
         if not self.modeParallel():
             return [

@@ -18,23 +18,29 @@ from cryodl_scipion.tests.programs import writeProgram
 class FakeProtocol:
     """runJob as pyworkflow's executors do it: the GPUs fill the placeholder, then everything goes through a shell."""
 
-    def __init__(self, gpus=()):
-        self.gpus = list(gpus)
+    def __init__(self, gpus=(), parallel=True):
+        self.gpus, self.parallel = list(gpus), parallel
+
+    def modeParallel(self):
+        return self.parallel
+
+    def getGpuList(self):
+        return self.gpus
 
     def runJob(self, program, arguments, env=None, numberOfMpi=1, numberOfThreads=1):
         gpus = self.gpus if "%(GPU)s" in arguments else []
         process.runJob(None, program, arguments, numberOfMpi, numberOfThreads, env=env, gpuList=gpus)
 
 
-def runEngine(folder, script, gpus=(), useGpu=False):
+def runEngine(folder, script, gpus=(), useGpu=False, command="pick", parallel=True):
     """Run a shell script as the engine, in the current folder."""
     program = folder / 'it\'s a 100% "python"'
     writeProgram(program, "#!/bin/sh\n" + script)
     return engine_job.run(
-        FakeProtocol(gpus),
+        FakeProtocol(gpus, parallel),
         str(program),
         Environ(os.environ),
-        "pick",
+        command,
         os.path.join("Runs", "request.json"),
         os.path.join("Runs", "result.json"),
         useGpu,

@@ -8,7 +8,13 @@ from unittest import mock
 from pyworkflow.project import Manager
 
 from ..engine.cryodl import contract
-from ..protocols import CryodlProtImportModel, CryodlProtPick, CryodlProtTrainPicker, protocol_base
+from ..protocols import (
+    CryodlProtImportModel,
+    CryodlProtImproveMap,
+    CryodlProtPick,
+    CryodlProtTrainPicker,
+    protocol_base,
+)
 from . import synthetic
 from .base import CryodlTest, fakePython, usePython
 from .fake_model import writeModel
@@ -82,7 +88,8 @@ class TestCryodlDevices(MachineTest):
         self.assertEqual(errors(useGpu=False, gpuList="0-3", numberOfThreads=2), "")
         self.assertIn("2 GPUs (0,1), but with 2 threads only 1", errors(useGpu=True, gpuList="0,1", numberOfThreads=2))
         self.assertIn("Set the threads to 5", errors(useGpu=True, gpuList="0-3", numberOfThreads=4))
-        self.assertIn("this protocol uses one GPU", errors(CryodlProtTrainPicker, useGpu=True, gpuList="0 1"))
+        self.assertIn("this protocol uses one GPU", errors(CryodlProtImproveMap, useGpu=True, gpuList="0 1"))
+        self.assertEqual(errors(CryodlProtTrainPicker, useGpu=True, gpuList="0 1"), "")
         for text in ("", "first"):
             self.assertIn("give numbers such as 0", errors(useGpu=True, gpuList=text))
 

@@ -31,6 +31,7 @@ from .contract import (
 )
 from .contract.params import ParamInfo
 from .contract.version_0_1_0 import present_command_line
+from .distributed import helps, launched
 from .io.memory import memory_sentence
 from .io.messages import no_long_silence
 from .io.stopping import Stopped, end_with_parent, stoppable
@@ -94,12 +95,13 @@ def main(arguments: typing.Sequence[str] | None = None) -> int:
             folder = os.path.dirname(os.path.abspath(options.result))
             os.makedirs(folder, exist_ok=True)
             failure_path = os.path.join(folder, "failure.json")
-            for stale in (options.result, failure_path):
+            for stale in () if helps() else (options.result, failure_path):
                 if os.path.exists(stale):
                     os.remove(stale)
         request = _request(command, options)
         as_json = bool(getattr(options, "as_json", False))
-        with stoppable(), no_long_silence(json=as_json or getattr(request.config, "json", False)):
+        quiet = as_json or helps() or getattr(request.config, "json", False)
+        with stoppable(), no_long_silence(json=quiet):
             request = dataclasses.replace(request, warnings=(*warnings, *request.warnings))
             _run(command, request, options.result, as_json)
         return 0
@@ -108,12 +110,16 @@ def main(arguments: typing.Sequence[str] | None = None) -> int:
         return _fail(command, kind, _sentence(error), failure_path, 2)
     except KeyboardInterrupt as error:
         stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
+        if helps():
+            return 128 + stopped.number  # the first process says it
         message = f"stopped by {stopped.words}; {command.stopped}"
         return _fail(command, "input", message, failure_path, 128 + stopped.number)
     except Exception as error:  # a mistake of ours: with its traceback, and still with a failure.json
         full = memory_sentence(error, command)
         if full:
             return _fail(command, "input", full, failure_path, 2)
+        if launched() and "by peer" in str(error):  # gloo's words
+            return _fail(command, "internal", "another process of this training has ended.", failure_path, 1)
         _end_progress_bars()
         traceback.print_exc()
         return _fail(command, "internal", f"{type(error).__name__}: {error}", failure_path, 1)
@@ -338,6 +344,8 @@ def _end_progress_bars() -> None:
 
 def _fail(command: Command, kind: str, message: str, path: str | None, code: int) -> int:
     _end_progress_bars()
+    if launched() and path and os.path.exists(path):
+        return code  # of several processes the one that failed first has said why; torchrun ended the others
     print(f"cryodl: error: {message}", file=sys.stderr)
     if path:
         try:

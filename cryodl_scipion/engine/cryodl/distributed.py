@@ -10,11 +10,24 @@ import tempfile
 import typing
 
 from .contract import Failure, Request, Result
+from .contract.processes import PARENT_VARIABLE, process_name
+from .io.stopping import Stopped
+
+END = 30.0  # seconds that processes which were asked to end may take
+
+
+class Helped(Exception):
+    """The work of one of several processes is done, but for the first one's."""
 
 
 def launched() -> bool:
     """Whether this process is one of several that torchrun has started."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def helps() -> bool:
+    """Whether it is one of several, and not the first, which alone writes and tells."""
+    return launched() and os.environ.get("RANK", "0") != "0"
 
 
 def several_devices(device: str) -> list[str]:
@@ -42,7 +55,7 @@ def run_on(devices: typing.Sequence[str], asked: Request) -> Result[typing.Any]:
     devices : sequence of str
         Numbers of GPUs.
     asked : Request
-        Its device is not used.
+        Its device is not used; the processes have its threads together.
 
     Raises
     ------
@@ -52,27 +65,17 @@ def run_on(devices: typing.Sequence[str], asked: Request) -> Result[typing.Any]:
     with tempfile.TemporaryDirectory() as folder:
         request, result = os.path.join(folder, "request.json"), os.path.join(folder, "result.json")
         asked.write(request)
-        environment = dict(os.environ, CUDA_VISIBLE_DEVICES=",".join(devices))
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "torch.distributed.run",
-                "--standalone",
-                "--nproc-per-node",
-                str(len(devices)),
-                "-m",
-                "cryodl",
-                asked.command,
-                "--request",
-                request,
-                "--result",
-                result,
-            ],
-            env=environment,
-            check=False,
-        )
-        if done.returncode:
+        environment = dict(os.environ, CUDA_VISIBLE_DEVICES=",".join(devices), **{PARENT_VARIABLE: process_name()})
+        words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(len(devices))]
+        words += ["-m", "cryodl", asked.command, "--request", request, "--result", result]
+        with subprocess.Popen([sys.executable, *words], env=environment) as launcher:
+            try:
+                code = launcher.wait()
+            except Stopped:
+                launcher.terminate()  # it asks the processes, of which the first one keeps a checkpoint
+                launcher.wait(END)
+                raise
+        if code:
             _raise_failure(os.path.join(folder, "failure.json"), asked.command, devices)
         return Result.read(result)
 

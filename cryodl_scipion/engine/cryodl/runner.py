@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import sys
 import time
 import typing
@@ -36,7 +37,7 @@ from .contract import (
     said_skipped,
 )
 from .core.devices import choose_device, computing_on, device_name, set_threads
-from .distributed import launched, run_on, several_devices
+from .distributed import Helped, helps, launched, run_on, several_devices
 from .io import messages, unfinished
 from .io.memory import one_item
 from .io.output_lock import output_lock
@@ -61,7 +62,7 @@ class Runnable(typing.Protocol[Config, Made]):
     ) -> Result[Made]: ...
 
 
-def command(function: typing.Callable[[Config, Run], Made | None]) -> Runnable[Config, Made]:
+def command(function: typing.Callable[[Config, Run], Made]) -> Runnable[Config, Made]:
     """Make a command of a function.
 
     Parameters
@@ -95,16 +96,23 @@ def command(function: typing.Callable[[Config, Run], Made | None]) -> Runnable[C
             run.warn(*warnings)
             several = several_devices(device or "") if row.several and not launched() else []
             if several:
-                return run_on(several, Request(row.name, config, seed=run.seed, names=run.names))
+                share = max(1, threads // len(several)) if threads else None
+                return run_on(several, Request(row.name, config, threads=share, seed=run.seed, names=run.names))
+            if launched() and not row.several:
+                raise ValueError(
+                    f"{row.name} runs in one process, and several were started. Start it without torchrun."
+                )
             try:
-                made = function(config, run)
+                with _quiet() if helps() else contextlib.nullcontext():
+                    made = function(config, run)
+            except Helped:
+                return typing.cast("Result[Made]", None)
             except ValueError:
-                unfinished.remove_unused(getattr(config, row.locks, None))
+                if not helps():
+                    unfinished.remove_unused(getattr(config, row.locks, None))
                 raise
             run.finish()
             sentences = tuple(said())
-        if made is None:
-            return typing.cast("Result[Made]", None)
         return Result(
             row.name,
             made,
@@ -118,6 +126,14 @@ def command(function: typing.Callable[[Config, Run], Made | None]) -> Runnable[C
         )
 
     return run_command
+
+
+@contextlib.contextmanager
+def _quiet() -> typing.Iterator[None]:
+    """What is printed within it is not seen."""
+    with open(os.devnull, "w", encoding="utf-8") as nothing:
+        with contextlib.redirect_stdout(nothing), contextlib.redirect_stderr(nothing):
+            yield
 
 
 class Run:

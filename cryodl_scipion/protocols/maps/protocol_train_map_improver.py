@@ -43,7 +43,6 @@ class CryodlProtTrainMapImprover(TrainRun[TrainMapImproverConfig, TrainMapImprov
 
     _label = "train map improver"
     _KIND = "improver"
-    _SEVERAL_GPUS = True
     FORM = (
         Choice(
             "pairsFrom",

@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import typing
 
 import torch
 
 from ..core.devices import device_name
+from ..distributed import Helped, launched
 from ..io.messages import warn
 from ..io.model import find_model, read_model, write_model
 from ..io.unfinished import finish_folder
 from ..runner import Run
-from .run_training import check_model_output, finish, fit_task, training_folder
+from .run_training import accelerator_for, check_model_output, finish, fit_task, training_folder
 from .training import measured
 
 if typing.TYPE_CHECKING:
@@ -50,6 +52,9 @@ class TrainingRun:
         check_model_output(str(self.config.output))
         self.report: FitReport | None = None
         self.began = time.monotonic()
+        self._processes = accelerator_for(self.run.take_device()) if launched() else None
+        if self._processes and not self._processes.is_main_process:
+            self._processes.wait_for_everyone()  # until the first one is at `together`: what it has made is found
 
     def take_folder(self) -> Path:
         """<output>.partial: new, or that of a training with the same parameters that was killed."""
@@ -66,13 +71,30 @@ class TrainingRun:
         self.began = time.monotonic()
         torch.manual_seed(self.run.seed)
 
+    @contextlib.contextmanager
+    def together(self) -> typing.Iterator[None]:
+        """What the block trains several processes train, if torchrun has started them. The first one alone goes on
+        after it, with the model: for the others the command ends there (Helped)."""
+        if self._processes and self._processes.is_main_process:
+            self._processes.wait_for_everyone()
+        yield
+        if self._processes and not self._processes.is_main_process:
+            raise Helped
+
     def fit(self, task: Task, schedule: Schedule | None = None) -> FitReport:
         """Train a task, by the schedule that its method and the config give or by another."""
-        self.report = fit_task(task, self.config, self.folder, self.device, schedule, self.run.seed)
+        with self.together():
+            self.report = fit_task(task, self.config, self.folder, self.device, schedule, self.run.seed)
         return self.report
+
+    def alone(self) -> None:
+        """What comes now the first process does by itself, without help."""
+        with self.together():
+            pass
 
     def measure(self, task: Task) -> FitReport:
         """Measure a task that has nothing to learn by gradients."""
+        self.alone()
         self.report = measured(task, self.folder, self.device)
         return self.report
 

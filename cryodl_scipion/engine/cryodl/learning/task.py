@@ -51,15 +51,15 @@ class Task:
     example_name: what a batch is made of, in the plural. validates_poorly: True if the validation part is too small to
     choose by. minimum_steps: steps before which patience does not end the training. patience: validations without gain
     before it ends, None for all steps. rate: part of the method's learning rate.
-    progress: set before each batch, part of the steps that are done. by_processes: whether several processes may train
-    it: then batch() gives a tuple of tensors that can be shared out by their first axis, and train_step calls its
-    networks by `network(name)`.
+    progress: set before each batch, part of the steps that are done.
+
+    Several processes may train it: batch() gives tensors that can be shared out by their first axis, and train_step
+    calls its networks by `network(name)`.
     """
 
     networks: torch.nn.ModuleDict
     optimizers: dict[str, torch.optim.Optimizer]
     progress = 0.0
-    by_processes = False
     wrapped: dict[str, torch.nn.Module] | None = None
     example_name = "examples"
     validates_poorly = False
@@ -136,11 +136,12 @@ class NetworkTask(Task):
         """One step of the optimiser."""
         parts = [part.to(accelerator.device) for part in batch]
         network, optimizer = self.networks[self.name].train(), self.optimizers[self.name]
+        shared = self.network(self.name)
         optimizer.zero_grad(set_to_none=True)
         parts[0] = parts[0].contiguous(memory_format=LAYOUTS[parts[0].dim()])
         self.prepare(network)
         with accelerator.autocast():
-            output = network(parts[0])
+            output = shared(parts[0])
         loss = self.loss(output.float(), *parts)
         accelerator.backward(loss + self.penalty())
         if self.gradient_limit is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one training loop of the project. A method brings a Task; devices and mixed precision come from accelerate.
+"""The one training loop of the project. A method brings a Task; devices and processes come from run_training.py.
 
 Checkpoint of a training: one file, renewed at each validation and every minute.
 
@@ -26,6 +26,9 @@ from ..io.messages import doing
 from ..io.model import save_tensors
 from ..io.plots import can_draw
 from .task import Task
+
+if typing.TYPE_CHECKING:
+    from .run_training import OneProcess
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -181,7 +184,7 @@ class NonFiniteLoss(ValueError):
 
 
 def fit(
-    task: Task, schedule: Schedule, folder: Path, accelerator: typing.Any, log: typing.Callable[[str], None] = print
+    task: Task, schedule: Schedule, folder: Path, accelerator: OneProcess, log: typing.Callable[[str], None] = print
 ) -> FitReport:
     """Train a task; its networks hold the best weights afterwards.
 
@@ -203,8 +206,7 @@ def fit(
     folder = Path(folder)
     _check_memory(task.networks, accelerator.device)
     networks = task.networks.to(accelerator.device)
-    if accelerator.num_processes > 1:
-        task.wrapped = {name: accelerator.prepare_model(network) for name, network in networks.items()}
+    task.wrapped = accelerator.wrapped(networks)
     average = torch.optim.swa_utils.AveragedModel(
         networks, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(schedule.ema), use_buffers=True
     )
@@ -218,8 +220,7 @@ def fit(
             due = bool(state.losses) and (state.step % schedule.every == 0 or state.step == schedule.steps)
             if due:
                 doing(f"validation at step {state.step} of {schedule.steps}")
-                said = log if accelerator.is_main_process else None
-                _validate(task, networks, average, schedule, state, folder, said)
+                _validate(task, networks, average, schedule, state, folder, accelerator, log)
                 state.losses = []
             else:
                 doing(f"step {state.step + 1} of {schedule.steps}")
@@ -227,16 +228,20 @@ def fit(
                 average.update_parameters(networks)
                 state.step += 1
             state.seconds = time.monotonic() - start
-            if (due or asked() or state.seconds - kept > KEPT_EVERY) and accelerator.is_main_process:
+            number = accelerator.largest(asked())  # whichever process was asked, all end after the same step
+            if (due or number or state.seconds - kept > KEPT_EVERY) and accelerator.is_main_process:
                 save_checkpoint(folder, networks, average, task, state)
                 kept = state.seconds
-            if asked():
-                raise stopping.Stopped(asked())
+            if number:
+                accelerator.wait_for_everyone()  # the end of one process ends the others, and the first one writes
+                raise stopping.Stopped(number)
     doing("")
     reason = state.stop_reason or f"all {schedule.steps} steps were done"
+    task.wrapped = None
     if accelerator.is_main_process:
         log(f"Training ended: {reason}. The weights of step {state.best_step} are kept.")
-    networks.load_state_dict({k: v.to(accelerator.device) for k, v in state.best_weights.items()})
+        networks.load_state_dict({k: v.to(accelerator.device) for k, v in state.best_weights.items()})
+    accelerator.spread(networks)
     return FitReport(state.step, state.best_step, state.best, reason, state.seconds)
 
 
@@ -280,41 +285,21 @@ def measured(
     return FitReport(0, 0, metrics, "nothing is learnt by steps: all is measured on the particles", seconds)
 
 
-def _one_step(task: Task, schedule: Schedule, step: int, accelerator: typing.Any) -> dict[str, float]:
+def _one_step(task: Task, schedule: Schedule, step: int, accelerator: OneProcess) -> dict[str, float]:
     for optimizer in task.optimizers.values():
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate(step) * group.get("factor", 1.0)
     task.networks.train()
     task.progress = step / schedule.steps
     torch.manual_seed(schedule.seed * 1_000_003 + step)  # dropout: a continued training must end the same
-    batch = task.batch(np.random.default_rng((schedule.seed, step)))
-    if accelerator.num_processes > 1:
-        batch = _of_process(batch, accelerator, task)
-    losses = task.train_step(batch, accelerator)
-    values = {
-        k: float(accelerator.reduce(v, "mean") if accelerator.num_processes > 1 else v) for k, v in losses.items()
-    }
+    batch = accelerator.part(task.batch(np.random.default_rng((schedule.seed, step))))
+    values = accelerator.mean(task.train_step(batch, accelerator))
     if not all(math.isfinite(v) for v in values.values()):
         raise NonFiniteLoss(
             f"The training loss became {values} at step {step + 1}, so the weights are useless. Try a lower "
             "--learning-rate, and check the training images for extreme values."
         )
     return values
-
-
-def _of_process(batch: typing.Any, accelerator: typing.Any, task: Task) -> typing.Any:
-    """This process's part of a batch. Raises ValueError if it cannot be shared evenly."""
-    count = accelerator.num_processes
-    if not task.by_processes:
-        raise ValueError(
-            f"This training runs in one process, and {count} were started. Start it without torchrun, on one GPU."
-        )
-    if len(batch[0]) % count:
-        raise ValueError(
-            f"Batch size (--batch-size) is {len(batch[0])}, which is not a multiple of the {count} processes. Choose "
-            f"a multiple of {count}."
-        )
-    return tuple(x[accelerator.process_index :: count] for x in batch)
 
 
 def _validate(
@@ -324,19 +309,15 @@ def _validate(
     schedule: Schedule,
     state: TrainingState,
     folder: Path,
-    log: typing.Callable[[str], None] | None,
+    accelerator: OneProcess,
+    log: typing.Callable[[str], None],
 ) -> None:
-    """Metrics of the averaged weights; keeps them if they are the best so far. log: None for processes that do not
-    write."""
-    current = {k: v.detach().clone() for k, v in networks.state_dict().items()}
-    networks.load_state_dict(average.module.state_dict())
-    networks.eval()
-    with torch.no_grad():
-        metrics = task.validate()
-        if log and can_draw():
-            task.show(state.step, folder)
-    weights = {k: v.detach().cpu().clone() for k, v in networks.state_dict().items()}
-    networks.load_state_dict(current)
+    """Metrics of the averaged weights; keeps them if they are the best so far. The first process takes them for all:
+    the others must come to the same end."""
+    metrics, weights = dict[str, float](), dict[str, torch.Tensor]()
+    if accelerator.is_main_process:
+        metrics, weights = _averaged_metrics(task, networks, average, state.step, folder)
+    metrics = accelerator.of_first(metrics)
     trained = {f"train_{name}": float(np.mean([value[name] for value in state.losses])) for name in state.losses[0]}
     if not state.best or metrics["metric"] > state.highest:
         state.highest, state.since_best = metrics["metric"], 0
@@ -356,9 +337,25 @@ def _validate(
         **{f"validation_{k}": v for k, v in metrics.items() if k != "metric"},
         learning_rate=schedule.rate(state.step - 1),
     )
-    if log:
+    if accelerator.is_main_process:
         _append(folder / METRICS, row)
         log("  ".join(f"{k} {v:.4g}" for k, v in row.items()))
+
+
+def _averaged_metrics(
+    task: Task, networks: torch.nn.ModuleDict, average: torch.optim.swa_utils.AveragedModel, step: int, folder: Path
+) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+    """Metrics of the averaged weights, and these, on the CPU."""
+    current = {k: v.detach().clone() for k, v in networks.state_dict().items()}
+    networks.load_state_dict(average.module.state_dict())
+    networks.eval()
+    with torch.no_grad():
+        metrics = task.validate()
+        if can_draw():
+            task.show(step, folder)
+    weights = {k: v.detach().cpu().clone() for k, v in networks.state_dict().items()}
+    networks.load_state_dict(current)
+    return metrics, weights
 
 
 def _append(path: Path, row: dict[str, typing.Any]) -> None:

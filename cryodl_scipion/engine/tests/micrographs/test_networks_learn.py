@@ -13,6 +13,7 @@ from synthetic import DIAMETER, PIXEL_SIZE, blob_micrograph
 
 from cryodl.core.geometry import map_positions
 from cryodl.core.matching import match_picks
+from cryodl.learning.run_training import OneProcess
 from cryodl.learning.training import Schedule, fit
 from cryodl.micrographs.normalize import prepare_micrograph
 from cryodl.micrographs.pickers import picker_method
@@ -52,15 +53,7 @@ def labelled(method, seed, shape=(384, 320)):
     )
 
 
-class Plain:
-    """What accelerate gives to a training step, without mixed precision."""
-
-    device, num_processes, is_main_process = torch.device("cpu"), 1, True
-    backward = staticmethod(torch.Tensor.backward)
-
-    @staticmethod
-    def autocast():
-        return torch.autocast("cpu", torch.bfloat16)
+PLAIN = OneProcess(torch.device("cpu"), torch.bfloat16)
 
 
 @functools.lru_cache(None)
@@ -69,10 +62,10 @@ def trained(name, tmp):
     torch.set_num_threads(1)
     method, (steps, batch, rate) = picker_method(name), SETTINGS[name]
     task = PickerTask(
-        method, method.build(), [labelled(method, 0), labelled(method, 1)], [labelled(method, 2)], batch, Plain.device
+        method, method.build(), [labelled(method, 0), labelled(method, 1)], [labelled(method, 2)], batch, PLAIN.device
     )
-    fit(task, Schedule(steps, steps, 9, rate, 0, ema=0.8, decay=method.decay), tmp, Plain, log=lambda line: None)
-    return Picker(method, task.networks["picker"], Plain.device)
+    fit(task, Schedule(steps, steps, 9, rate, 0, ema=0.8, decay=method.decay), tmp, PLAIN, log=lambda line: None)
+    return Picker(method, task.networks["picker"], PLAIN.device)
 
 
 @pytest.fixture(scope="module")

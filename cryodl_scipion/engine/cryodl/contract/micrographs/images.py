@@ -512,6 +512,7 @@ COMMANDS = (
         TrainMicrographDenoiserOutputs,
         seeded=True,
         gpu=True,
+        several=True,
         example="cryodl dev train-micrograph-denoiser --structures 'structures/*.pdb' --output models/denoiser",
         dev=True,
     ),

@@ -452,6 +452,7 @@ COMMANDS = (
         TrainFilamentPickerOutputs,
         seeded=True,
         gpu=True,
+        several=True,
         example="cryodl dev train-filament-picker --output models/filaments",
         dev=True,
     ),

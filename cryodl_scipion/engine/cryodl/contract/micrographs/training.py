@@ -300,6 +300,7 @@ COMMANDS = (
         named=True,
         seeded=True,
         gpu=True,
+        several=True,
         example="cryodl train-picker --micrographs 'mics/*.mrc' --coordinates picks/ --pixel-size 1.77 "
         "--particle-diameter 190 --output models/betagal\n"
         "With a few good boxes and boxes on background:\n"
@@ -311,6 +312,7 @@ COMMANDS = (
         TrainGeneralPickerOutputs,
         seeded=True,
         gpu=True,
+        several=True,
         example="cryodl dev train-general-picker --structures 'structures/*.cif' --output general",
         dev=True,
     ),

@@ -198,6 +198,7 @@ COMMANDS = (
         TrainDenoiserOutputs,
         seeded=True,
         gpu=True,
+        several=True,
         example="cryodl train-denoiser --particles refined.star --structure map.mrc --output denoiser\n"
         "Two molecules: --particles one.star other.star --structure one.mrc other.mrc",
     ),

@@ -184,6 +184,7 @@ COMMANDS = (
         TrainClassifierConfig,
         TrainClassifierOutputs,
         gpu=True,
+        several=True,
         example="cryodl train-classifier --subtomograms labelled.star --output models/classes",
     ),
     Command(

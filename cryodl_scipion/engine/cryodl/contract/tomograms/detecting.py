@@ -262,6 +262,7 @@ COMMANDS = (
         TrainDetectorConfig,
         TrainDetectorOutputs,
         gpu=True,
+        several=True,
         example="cryodl train-detector --tomograms 'tomograms/*.mrc' --coordinates labels.star --diameter "
         "ribosome=300 ferritin=120 --output models/particles",
     ),

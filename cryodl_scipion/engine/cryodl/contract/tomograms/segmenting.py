@@ -249,6 +249,7 @@ COMMANDS = (
         TrainGeneralSegmenterConfig,
         TrainGeneralSegmenterOutputs,
         gpu=True,
+        several=True,
         example="cryodl dev train-general-segmenter --ribosomes 70S.mrc --others '*.pdb' --output models/tomograms",
         dev=True,
     ),
@@ -257,6 +258,7 @@ COMMANDS = (
         TrainSegmenterConfig,
         TrainSegmenterOutputs,
         gpu=True,
+        several=True,
         example="cryodl train-segmenter --annotations annotations/ --feature membrane --output models/membrane",
     ),
     Command(

@@ -11,7 +11,6 @@ import torch
 from ...contract import TrainMapImproverConfig
 from ...contract.maps.training import TrainMapImproverOutputs
 from ...learning.recipe import TrainingRun, start_weights
-from ...learning.run_training import accelerator_for
 from ...runner import Run, command
 from ..improvers import improver_method
 from ..improvers.card import card_lines, card_warnings, methods_of, model_card
@@ -24,30 +23,19 @@ Begun = tuple[dict[str, typing.Any], dict[str, torch.Tensor]]
 
 
 @command
-def train_map_improver(config: TrainMapImproverConfig, run: Run) -> TrainMapImproverOutputs | None:
-    """Train and write the model. A killed training continues from <output>.partial.
-
-    Several GPUs (--device 0,1), or torchrun on several machines, train together: each step's boxes are shared out, and
-    only the first process has outputs.
-    """
+def train_map_improver(config: TrainMapImproverConfig, run: Run) -> TrainMapImproverOutputs:
+    """Train and write the model. A killed training continues from <output>.partial."""
     training, method = TrainingRun(run), improver_method(config.network)
     begun = _begun(config)  # a model that does not fit is refused before the pairs are made
-    accelerator = accelerator_for(training.take_device())
-    with accelerator.main_process_first():  # it makes the pairs, the others find them
-        folder = training.take_folder()
-        pairs = MapPairs(folder, config, method.lowest, run.seed)
-    if accelerator.is_main_process:
-        _say_start(config, pairs, run)
-    training.start()  # every process begins with the same weights
+    training.take_device()
+    pairs = MapPairs(training.take_folder(), config, method.lowest, run.seed)
+    _say_start(config, pairs, run)
+    training.start()
     task = _task(config, method, pairs, begun)
     training.fit(task)
-    if not accelerator.is_main_process:
-        accelerator.wait_for_everyone()
-        return None
     card = model_card(config, pairs, task, training)
     if begun:
         card.update({name: begun[0][name] for name in ("attention", "width") if name in begun[0]})
-    accelerator.wait_for_everyone()
     training.finish(card, task.networks["improver"].state_dict(), FOLDER)
     run.warn(*card_warnings(card))
     run.summary(*card_lines(card))

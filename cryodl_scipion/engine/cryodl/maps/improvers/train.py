@@ -30,7 +30,6 @@ class ImproverTask(Task):
     """method: an ImproverMethod. network: of method.build. batch_size: boxes per step, None for the method's own."""
 
     example_name = "boxes"
-    by_processes = True
     patience = 8
 
     def __init__(

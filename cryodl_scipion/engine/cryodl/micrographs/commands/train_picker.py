@@ -59,7 +59,8 @@ def train_picker(config: TrainPickerConfig, run: Run) -> TrainPickerOutputs:
     training.start()
     split = split_items(items, config.validation_fraction, np.random.default_rng(run.seed))
     task = _task(config, method, {image.name: image for image in filled.images}, split, device)
-    task, training.report, rounds = train_recursively(task, _gently(config, task), training.folder, device)
+    with training.together():
+        task, training.report, rounds = train_recursively(task, _gently(config, task), training.folder, device)
     card = model_card(config, filled, split, task, training)
     if rounds:
         card["training"]["recursions"] = [dataclasses.asdict(entry) for entry in rounds]

@@ -159,7 +159,7 @@ class DenoiserTask(Task):
         noisy, ctf, target = (x.to(accelerator.device) for x in batch)
         condition, target = network.prepare(noisy, ctf), network.working(target)
         with accelerator.autocast():
-            output = network(condition)
+            output = self.network("denoiser")(condition)
         losses = self._judge(condition, output, target, accelerator) if self.adversarial else {}
         distance = self.distance(output.float(), target)
         adversarial_loss = losses.pop("adversarial", torch.zeros(()))
@@ -173,7 +173,8 @@ class DenoiserTask(Task):
         discriminator = self.networks["discriminator"]
         with accelerator.autocast():
             images = torch.cat([target, output.detach().to(target.dtype)])  # one look at both is faster than two
-            genuine, made = discriminator(torch.cat([condition, condition]), images).chunk(2)
+            shared = self.network("discriminator")
+            genuine, made = shared(torch.cat([condition, condition]), images).chunk(2)
         loss = 0.5 * (verdict(genuine, True) + verdict(made, False))
         self._update("discriminator", loss, accelerator)
         discriminator.requires_grad_(False)  # the network's gradient goes through it, not into it

@@ -105,6 +105,7 @@ def _learn(
 ) -> dict[str, torch.Tensor]:
     """Weights, {name: tensor}, learnt by steps or from all examples at once."""
     if not method.learns_by_steps:
+        training.alone()
         return method.learn(examples, config, training.device)
     task = ClassifierTask(method, examples, config.batch_size)
     training.fit(task)
