@@ -15,7 +15,7 @@ from pyworkflow.protocol.params import Form
 from ..engine.cryodl import contract
 from ..engine.cryodl.contract import Result
 from ..engine.cryodl.contract.command import Outputs
-from ..form import addConfigParams, readConfig
+from ..form import addConfigParams, formProblems, readConfig
 from ..objects import CryodlModel
 from .kinds import FormPart, Model, ModelOrShipped, Section
 from .model_field import cardOf
@@ -155,7 +155,13 @@ class EngineProtocol(CryodlProtBase, Generic[ConfigT, MadeT]):
         return settings
 
     # ----- validation
+    def _validate(self) -> List[str]:
+        if self._missingPointers():
+            return []  # pyworkflow names them
+        return (self._checkInputs() or formProblems(self._config())) + self._checkGpus()
+
     def _checkInputs(self) -> List[str]:
+        """Sentences about what is wrong with the inputs; all mandatory pointers are set."""
         found = [problem for part in self.FORM for problem in part.problems(self)]
         if "symmetry" in fieldsOf(self._CONFIG) and "symmetry" not in self.NOT_ON_FORM:
             found += self._checkSymmetry()

@@ -21,7 +21,6 @@ from .. import Plugin
 from ..convert.structures import structureFileOf, structureForEngine
 from ..engine.cryodl import contract
 from ..engine.cryodl.contract import Result
-from ..form import formProblems, readConfig
 from ..tomography import HAS_TOMO
 from .inputs import PluginProtocol, ProtocolMixin
 
@@ -92,7 +91,7 @@ def hasGpuDriver() -> bool:
 class CryodlProtBase(PluginProtocol):
     """Mixin for Scipion protocols; it stands before the Scipion class in the list of bases.
 
-    A child gives _CONFIG, NOT_ON_FORM, and may give the hooks _checkInputs, _engineValues and _tell.
+    A child gives _CONFIG and NOT_ON_FORM, and may give the hook _tell. EngineProtocol is the one that runs a command.
     """
 
     _CONFIG: Any = None
@@ -132,14 +131,6 @@ class CryodlProtBase(PluginProtocol):
         return super().getGpuList() if self.usesGpu() else []
 
     # ----- engine
-    def _config(self, **values: Any) -> Any:
-        """The contract's config of this form; `values` are those that are not on it."""
-        return readConfig(self, self._CONFIG, **values)
-
-    def _settings(self) -> Any:
-        """All that decides what the engine makes: the steps' argument, so that a changed one works anew."""
-        return self._request(self._config(**self._engineValues())).decisive()
-
     def _request(self, config: Any, names: Sequence[str] = ()) -> contract.Request:
         """The request of a config, with threads and seed of the form. names: of its items, for the engine."""
         seed = self.getAttributeValue("seed", None) or 0
@@ -190,11 +181,6 @@ class CryodlProtBase(PluginProtocol):
         return [contract.Result.read(path) for path in self._engineResultFiles()]
 
     # ----- validation
-    def _validate(self) -> List[str]:
-        if self._missingPointers():
-            return []  # pyworkflow names them
-        return (self._checkInputs() or formProblems(self._config(**self._engineValues()))) + self._checkGpus()
-
     def warnings(self) -> List[str]:
         """The form asks before it runs; a run that a queue sends to another machine may find its GPU there."""
         return self._gpuWarnings() + super().warnings()
@@ -250,14 +236,6 @@ class CryodlProtBase(PluginProtocol):
             and self.evalParamCondition(name)
             and getattr(self, name).get() is None
         ]
-
-    def _checkInputs(self) -> List[str]:
-        """Sentences about what is wrong with the inputs; all mandatory pointers are set."""
-        return []
-
-    def _engineValues(self) -> Any:
-        """{contract field: value} of the fields in NOT_ON_FORM that need a value to be checked."""
-        return {}
 
     # ----- information
     def _summary(self) -> List[str]:
@@ -322,7 +300,7 @@ class HasEvaluation(ProtocolMixin):
 
 
 class OneRunBase(CryodlProtBase, EMProtocol):
-    """A child gives _checkInputs and _engineValues as CryodlProtBase has them."""
+    """A run of one step, or a mixin of such: what one does with the folders of a single run of the engine."""
 
     _devStatus = BETA
 
