@@ -19,6 +19,19 @@ from ..protocols import CryodlProtDenoise, CryodlProtTrainDenoiser
 from .base import CryodlTest
 from .fake_model import denoiserCard, writeModel
 
+# Poses, CTF and positions in RELION's tables, which its own converter writes as well.
+COLUMNS = (
+    "rlnAngleRot",
+    "rlnAngleTilt",
+    "rlnAnglePsi",
+    "rlnOriginXAngst",
+    "rlnOriginYAngst",
+    "rlnDefocusU",
+    "rlnDefocusV",
+    "rlnDefocusAngle",
+    "rlnCoordinateX",
+    "rlnCoordinateY",
+)
 BOX, PIXEL_SIZE, COUNT = 32, 4.0, 12
 ORIGIN = (0.5, -1.25)  # px
 

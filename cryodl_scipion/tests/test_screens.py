@@ -74,18 +74,20 @@ def openAll(test, folder, names=()):
         server.wait()
 
 
+def linesOf(test, module):
+    """What a module of the tests prints on a screen of its own."""
+    command = ["xvfb-run", "-a", sys.executable, "-m", f"cryodl_scipion.tests.{module}"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    test.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+    return run.stdout.splitlines()
+
+
 @unittest.skipIf(missing(), missing())
 class TestCryodlHand(unittest.TestCase):
     def test_a_picture_is_zoomed_moved_hidden_and_its_contrast_changed(self):
-        run = subprocess.run(
-            ["xvfb-run", "-a", sys.executable, "-m", "cryodl_scipion.tests.hand"],
-            capture_output=True,
-            text=True,
-            timeout=100,
-        )
-        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        lines = linesOf(self, "hand")
         self.assertEqual(
-            run.stdout.splitlines(),
+            lines,
             [
                 "at first [0, 320] 1.00 2 200 Å",
                 "zoomed [60, 140] 1.00 2 100 Å",
@@ -163,14 +165,7 @@ class TestCryodlScreens(CryodlTest):
         cls.proj.launchProtocol(integrity, wait=True)
 
     def test_wrong_numbers_in_the_box_beside_a_slider_are_reset_and_named(self):
-        run = subprocess.run(
-            ["xvfb-run", "-a", sys.executable, "-m", "cryodl_scipion.tests.entry_box"],
-            capture_output=True,
-            text=True,
-            timeout=100,
-        )
-        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
-        lines = run.stdout.splitlines()
+        lines = linesOf(self, "entry_box")
         for typed, line in zip(("abc", "1.5", "", "nan", "0,3"), lines):
             self.assertEqual(
                 line, f"{typed!r} taken=False value=0.5 message={typed!r} was typed; it must be a number from 0 to 1."
@@ -178,15 +173,9 @@ class TestCryodlScreens(CryodlTest):
         self.assertEqual(lines[5:], ["'0.25' taken=True value=0.25 message=", "accepted [0.25]"])
 
     def test_the_main_picture_is_seen_at_once_and_the_rest_in_tabs(self):
-        run = subprocess.run(
-            ["xvfb-run", "-a", sys.executable, "-m", "cryodl_scipion.tests.results_tabs"],
-            capture_output=True,
-            text=True,
-            timeout=100,
-        )
-        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        lines = linesOf(self, "results_tabs")
         self.assertEqual(
-            run.stdout.splitlines(),
+            lines,
             [
                 "opened ['showFirst']",
                 "!tab2 hears h",  # the tab that is seen, and no other

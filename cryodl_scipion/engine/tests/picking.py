@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The pick command on the fixture `project`, for the tests of picking."""
+"""Picking with the fixture `project`, and the training of pickers on a blob project."""
+
+from synthetic import DIAMETER, PIXEL_SIZE
 
 from cryodl.cli import main
-from cryodl.contract import Result
+from cryodl.contract import Result, TrainPickerConfig
 
 
 def pick(folder, *more, micrographs=None, output="out"):
@@ -39,3 +41,18 @@ def outputs(folder):
 def times(folder):
     """When each file of candidates was written, in ns."""
     return {p.name: p.stat().st_mtime_ns for p in sorted((folder / "out/candidates").iterdir())}
+
+
+def train_picker(folder, *more, output="model", steps=2, coordinates="coordinates", micrographs=None):
+    """Exit code of train-picker on a blob project; the result lies in result.json. more: further arguments."""
+    told = f"--pixel-size 4 --particle-diameter 120 --device cpu --threads 1 --steps {steps} --batch-size 2".split()
+    own = ["--micrographs", *(micrographs or [str(folder / "mics/*.mrc")]), "--coordinates", str(folder / coordinates)]
+    made = ["--output", str(folder / output), "--result", str(folder / "result.json")]
+    return main(["train-picker", *own, *told, *made, *more])
+
+
+def training_config(folder, **values):
+    """The config of train-picker on a blob project."""
+    own = dict(micrographs=(str(folder / "mics/*.mrc"),), coordinates=str(folder / "coordinates"))
+    known = dict(pixel_size=PIXEL_SIZE, particle_diameter=DIAMETER, output=str(folder / "model"))
+    return TrainPickerConfig(**{**own, **known, **values})

@@ -14,6 +14,7 @@ from ...convert.relion_star import readColumns
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtAutoPick, CryodlProtPick, CryodlProtSimulate, CryodlProtTrainFromStructure
 from ..base import CryodlTest
+from ..particle_sets import COLUMNS
 from ..simulated import DIAMETER, PIXEL_SIZE, missingEngine, writeStructure
 
 BOX = 56  # px
@@ -99,20 +100,8 @@ class TestCryodlFromStructure(CryodlTest):
         path = os.path.join(self.data, "exported.star")
         particles = self.simulated.outputParticles
         writeSetOfParticles(particles, path, outputDir=self.data)
-        columns = (
-            "rlnAngleRot",
-            "rlnAngleTilt",
-            "rlnAnglePsi",
-            "rlnOriginXAngst",
-            "rlnOriginYAngst",
-            "rlnDefocusU",
-            "rlnDefocusV",
-            "rlnDefocusAngle",
-            "rlnCoordinateX",
-            "rlnCoordinateY",
-        )
         theirs, ours = (
-            np.array(readColumns(p, columns, (float,) * len(columns), "particles"))
+            np.array(readColumns(p, COLUMNS, (float,) * len(COLUMNS), "particles"))
             for p in (path, os.path.join(self.simulated._output(), "particles.star"))
         )
         self.assertGreater(len(theirs), 20)

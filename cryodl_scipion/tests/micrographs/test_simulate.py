@@ -14,6 +14,7 @@ from ...convert.relion_star import anglesOf, matrixOf
 from ...convert.structures import structureForEngine
 from ...protocols import CryodlProtSimulate
 from .. import fake_simulator, synthetic
+from ..particle_sets import COLUMNS
 from ..simulating import SMALL, SimulateTest, writeMap
 
 
@@ -97,20 +98,8 @@ class TestCryodlSimulate(SimulateTest):
 
         path = os.path.join(self.data, "exported.star")
         writeSetOfParticles(self.simulated.outputParticles, path, outputDir=self.data)
-        columns = (
-            "rlnAngleRot",
-            "rlnAngleTilt",
-            "rlnAnglePsi",
-            "rlnOriginXAngst",
-            "rlnOriginYAngst",
-            "rlnDefocusU",
-            "rlnDefocusV",
-            "rlnDefocusAngle",
-            "rlnCoordinateX",
-            "rlnCoordinateY",
-        )
         theirs, ours = (
-            readColumns(p, columns, (float,) * len(columns), "particles")
+            readColumns(p, COLUMNS, (float,) * len(COLUMNS), "particles")
             for p in (path, os.path.join(self.simulated._output(), "particles.star"))
         )
         self.assertTrue(np.allclose(theirs, ours, atol=1e-3), (theirs, ours))

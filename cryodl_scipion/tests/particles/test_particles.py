@@ -16,21 +16,9 @@ from ...convert.particles import particles as convert
 from ...convert.particles.results import appendOriented
 from ...convert.relion_star import columnsOf, iterColumns, readColumns
 from ...protocols.particles.particle_checks import checkParticles, checkStacks
-from ..particle_sets import BOX, COUNT, ORIGIN, PIXEL_SIZE, angles, fill, writeStack
+from ..particle_sets import BOX, COLUMNS, COUNT, ORIGIN, PIXEL_SIZE, angles, fill, writeStack
 
-NUMBERS = (
-    "rlnAngleRot",
-    "rlnAngleTilt",
-    "rlnAnglePsi",
-    "rlnOriginXAngst",
-    "rlnOriginYAngst",
-    "rlnDefocusU",
-    "rlnDefocusV",
-    "rlnDefocusAngle",
-    "rlnCoordinateX",
-    "rlnCoordinateY",
-    "rlnRandomSubset",
-)
+NUMBERS = (*COLUMNS, "rlnRandomSubset")
 
 
 class ParticlesCase(BaseTest):

@@ -4,28 +4,14 @@
 import numpy as np
 import pytest
 import torch
+from picking import training_config as config
 from synthetic import DIAMETER, PIXEL_SIZE, blob_micrograph, blob_project, write_mrc, write_star
 
-from cryodl.contract import PICKER_NETWORKS, TrainPickerConfig
+from cryodl.contract import PICKER_NETWORKS
 from cryodl.micrographs.pickers import picker_method
 from cryodl.micrographs.pickers.crops import LabelledImage
 from cryodl.micrographs.pickers.labels import leave_out_unlabelled_edge, load_labelled, load_labels, match_labels
 from cryodl.micrographs.pickers.recursive import split_image, split_items
-
-
-def config(folder, **values):
-    return TrainPickerConfig(
-        **dict(
-            dict(
-                micrographs=(str(folder / "mics/*.mrc"),),
-                coordinates=str(folder / "coordinates"),
-                pixel_size=PIXEL_SIZE,
-                particle_diameter=DIAMETER,
-                output="model",
-            ),
-            **values,
-        )
-    )
 
 
 def test_labels_find_their_micrographs(tmp_path):

@@ -5,11 +5,12 @@ import json
 
 import numpy as np
 import pytest
+from picking import train_picker as train
+from picking import training_config as config
 from scipy.spatial import cKDTree
-from synthetic import DIAMETER, PIXEL_SIZE, blob_micrograph, blob_project, write_mrc, write_star
+from synthetic import blob_micrograph, blob_project, write_mrc, write_star
 
-from cryodl.cli import main
-from cryodl.contract import Result, TrainPickerConfig
+from cryodl.contract import Result
 from cryodl.micrographs.pickers import picker_method
 from cryodl.micrographs.pickers.card import calibrate_model
 from cryodl.micrographs.pickers.fill_in import estimate_particles, fill_in
@@ -17,55 +18,10 @@ from cryodl.micrographs.pickers.labels import label_kind, load_labels, match_lab
 from cryodl.micrographs.pickers.train import Hits
 
 
-def config(folder, **values):
-    return TrainPickerConfig(
-        **dict(
-            dict(
-                micrographs=(str(folder / "mics/*.mrc"),),
-                coordinates=str(folder / "coordinates"),
-                pixel_size=PIXEL_SIZE,
-                particle_diameter=DIAMETER,
-                output=str(folder / "model"),
-            ),
-            **values,
-        )
-    )
-
-
 def filled(folder, network="unet", **values):
     """FilledIn of a project."""
     chosen, method = config(folder, network=network, **values), picker_method(network)
     return fill_in(load_labels(match_labels(chosen), method, chosen)[1], chosen, method)
-
-
-def train(folder, *more, steps=2):
-    """Exit code; the result lies in result.json."""
-    return main(
-        [
-            "train-picker",
-            "--micrographs",
-            str(folder / "mics/*.mrc"),
-            "--coordinates",
-            str(folder / "coordinates"),
-            "--pixel-size",
-            "4",
-            "--particle-diameter",
-            "120",
-            "--output",
-            str(folder / "model"),
-            "--device",
-            "cpu",
-            "--threads",
-            "1",
-            "--steps",
-            str(steps),
-            "--batch-size",
-            "2",
-            "--result",
-            str(folder / "result.json"),
-            *more,
-        ]
-    )
 
 
 def outcome(folder):

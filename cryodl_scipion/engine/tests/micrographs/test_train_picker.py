@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 import pytest
+from picking import train_picker
 from synthetic import blob_project, grid_centres, write_star, write_untrained_model
 
 from cryodl.cli import main
@@ -15,32 +16,7 @@ from cryodl.io.model import read_model
 
 
 def train(folder, output="model", steps=2, coordinates="coordinates", more=(), micrographs=None):
-    return main(
-        [
-            "train-picker",
-            "--micrographs",
-            *(micrographs or [str(folder / "mics/*.mrc")]),
-            "--coordinates",
-            str(folder / coordinates),
-            "--pixel-size",
-            "4",
-            "--particle-diameter",
-            "120",
-            "--output",
-            str(folder / output),
-            "--device",
-            "cpu",
-            "--threads",
-            "1",
-            "--steps",
-            str(steps),
-            "--batch-size",
-            "2",
-            "--result",
-            str(folder / "result.json"),
-            *more,
-        ]
-    )
+    return train_picker(folder, *more, output=output, steps=steps, coordinates=coordinates, micrographs=micrographs)
 
 
 @pytest.fixture(scope="module")

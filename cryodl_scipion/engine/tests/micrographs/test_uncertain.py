@@ -3,9 +3,9 @@
 
 import numpy as np
 import pytest
-from synthetic import DIAMETER, PIXEL_SIZE, blob_project, write_mrc, write_star
+from picking import training_config
+from synthetic import blob_project, write_mrc, write_star
 
-from cryodl.contract import TrainPickerConfig
 from cryodl.micrographs.pickers import picker_method
 from cryodl.micrographs.pickers.labels import leave_out_unlabelled_edge, load_labels, match_labels
 from cryodl.micrographs.pickers.uncertain import Uncertain, certain_area, read_uncertain
@@ -14,19 +14,7 @@ NOWHERE = np.zeros((0, 2))
 
 
 def config(folder, **values):
-    return TrainPickerConfig(
-        **dict(
-            dict(
-                micrographs=(str(folder / "mics/*.mrc"),),
-                coordinates=str(folder / "coordinates"),
-                pixel_size=PIXEL_SIZE,
-                particle_diameter=DIAMETER,
-                output="model",
-                uncertain=str(folder / "uncertain"),
-            ),
-            **values,
-        )
-    )
+    return training_config(folder, **{"uncertain": str(folder / "uncertain"), **values})
 
 
 def load(folder, **values):

@@ -194,16 +194,7 @@ def test_training_continues_after_a_kill_and_ends_as_if_there_was_none(tmp_path,
         output,
         "--network",
         "swinconv",
-        "--steps",
-        "40",
-        "--batch-size",
-        "2",
-        "--device",
-        "cpu",
-        "--threads",
-        "1",
-        "--result",
-        f"{output}.json",
+        *f"--steps 40 --batch-size 2 --device cpu --threads 1 --result {output}.json".split(),
     ]
     assert run_cryodl(command("whole"), tmp_path).returncode == 0
     checkpoint = tmp_path / "killed.partial/checkpoint.safetensors"

@@ -88,6 +88,12 @@ def test_single_voxels_and_thin_lines_do_no_harm(tmp_path):
         assert len(positions(found)) >= 3 and np.isfinite(z_axes(found)).all()
 
 
+def picked_again(folder, label):
+    """Exit code of another run into the same folder."""
+    segmentations, output = (str(folder / name) for name in ("t1.mrc", "picked"))
+    return main(["pick-features", "--segmentations", segmentations, "--output", output, "--label", str(label)])
+
+
 def test_all_tomograms_are_in_particles_star_and_finished_ones_stay(tmp_path, capsys):
     mask = ball((12, 14, 16), (5, 6, 7), 3)
     pick(tmp_path, mask)
@@ -97,39 +103,13 @@ def test_all_tomograms_are_in_particles_star_and_finished_ones_stay(tmp_path, ca
     assert "1 point in 1 tomogram:" in said and "2 points in 2 tomograms:" in said
     write_mrc(tmp_path / "t4.mrc", np.zeros((3, 3, 3), np.int8), PIXEL)
     assert table(tmp_path / "picked/particles.star")["rlnTomoName"] == ["t1", "t2", "t3"]
-    assert (
-        main(
-            [
-                "pick-features",
-                "--segmentations",
-                str(tmp_path / "t1.mrc"),
-                "--output",
-                str(tmp_path / "picked"),
-                "--label",
-                "1",
-            ]
-        )
-        == 0
-    )
+    assert picked_again(tmp_path, label=1) == 0
     assert (tmp_path / "picked/t1.star").stat().st_mtime_ns == before
 
 
 def test_other_parameters_in_the_same_folder_are_refused(tmp_path, capsys):
     pick(tmp_path, ball((12, 14, 16), (5, 6, 7), 3))
-    assert (
-        main(
-            [
-                "pick-features",
-                "--segmentations",
-                str(tmp_path / "t1.mrc"),
-                "--output",
-                str(tmp_path / "picked"),
-                "--label",
-                "2",
-            ]
-        )
-        == 2
-    )
+    assert picked_again(tmp_path, label=2) == 2
     assert "label 1 (now 2)" in capsys.readouterr().err
 
 

@@ -103,14 +103,7 @@ def test_a_killed_training_continues_and_ends_as_if_there_was_none(tmp_path):
         "rod",
         "--output",
         output,
-        "--device",
-        "cpu",
-        "--threads",
-        "1",
-        "--steps",
-        "20",
-        "--batch-size",
-        "2",
+        *"--device cpu --threads 1 --steps 20 --batch-size 2".split(),
     ]
     whole = start_cryodl(command("whole"), tmp_path)
     assert whole.communicate() and whole.returncode == 0
