@@ -5,10 +5,10 @@ import os
 import shutil
 
 import pytest
-from picking import pick, times
+from picking import pick, times, training_config
 
 from cryodl.cli import main
-from cryodl.contract import ComparePicksConfig, TrainPickerConfig, TrainSegmenterConfig
+from cryodl.contract import ComparePicksConfig, TrainSegmenterConfig
 from cryodl.io.stamps import file_stamp, input_stamps, stamp
 from cryodl.io.unfinished import working_folder
 
@@ -57,15 +57,7 @@ def test_a_replaced_micrograph_is_assessed_again(project, capsys):
 
 
 def test_a_training_does_not_continue_with_other_files(project, capsys):
-    config = TrainPickerConfig(
-        micrographs=(str(project / "mics/*.mrc"),),
-        coordinates=str(project / "coordinates"),
-        pixel_size=4.0,
-        particle_diameter=120.0,
-        output=str(project / "new"),
-        steps=2,
-        batch_size=1,
-    )
+    config = training_config(project, output=str(project / "new"), steps=2, batch_size=1)
     (working_folder(config, precious="work") / "work").write_text("hours")
     assert working_folder(config, precious="work").name == "new.partial"
     replace(project / "mics/mic1.mrc", project / "mics/mic0.mrc")
@@ -89,13 +81,7 @@ def test_a_chunk_of_an_ome_zarr_that_is_written_anew_is_a_change(tmp_path):
 
 
 def test_a_list_that_is_written_again_is_the_same_list(project):
-    config = TrainPickerConfig(
-        micrographs=(str(project / "mics/*.mrc"),),
-        coordinates=str(project / "coordinates"),
-        pixel_size=4.0,
-        particle_diameter=120.0,
-        output=str(project / "new"),
-    )
+    config = training_config(project, output=str(project / "new"))
     before = input_stamps(config)
     assert set(before) == {"micrographs", "coordinates"}
     path = project / "coordinates/mic0.star"

@@ -51,11 +51,7 @@ def _pick(folder, *more, out="out"):
             "general",
             "--output",
             str(folder / out),
-            "--device",
-            "cpu",
-            "--threads",
-            "1",
-            "--result",
+            *"--device cpu --threads 1 --result".split(),
             str(folder / "result.json"),
             *more,
         ]

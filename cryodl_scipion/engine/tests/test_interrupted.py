@@ -32,13 +32,7 @@ def pick_arguments(folder, output):
         "--model",
         "model",
         "--output",
-        output,
-        "--device",
-        "cpu",
-        "--threads",
-        "1",
-        "--result",
-        f"{output}.json",
+        *f"{output} --device cpu --threads 1 --result {output}.json".split(),
     ]
 
 

@@ -37,11 +37,7 @@ def auto_pick(folder, *more, output="out", model=None):
             model or str(folder / "first"),
             "--steps",
             "4",
-            "--device",
-            "cpu",
-            "--threads",
-            "1",
-            "--result",
+            *"--device cpu --threads 1 --result".split(),
             str(folder / "result.json"),
             *more,
         ]

@@ -123,11 +123,8 @@ def test_a_list_that_is_not_utf8_is_named(project, capsys):
     assert (
         main(
             [
-                "pick",
-                "--micrographs",
+                *"pick --pixel-size 4 --micrographs".split(),
                 str(project / "list.txt"),
-                "--pixel-size",
-                "4",
                 "--model",
                 str(project / "model"),
                 "--output",

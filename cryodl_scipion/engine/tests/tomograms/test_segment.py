@@ -27,11 +27,7 @@ def segment(folder, *more, tomograms=None, models=("model",)):
             *(str(folder / m) for m in models),
             "--output",
             str(folder / "out"),
-            "--device",
-            "cpu",
-            "--threads",
-            "1",
-            "--result",
+            *"--device cpu --threads 1 --result".split(),
             str(folder / "result.json"),
             *map(str, more),
         ]
