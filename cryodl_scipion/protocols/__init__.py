@@ -25,7 +25,6 @@ from .particles.protocol_evaluate_denoiser import CryodlProtEvaluateDenoiser
 from .particles.protocol_identify import CryodlProtIdentify
 from .particles.protocol_initial_map import CryodlProtInitialMap
 from .particles.protocol_integrity import CryodlProtIntegrity
-from .particles.protocol_latent_volumes import CryodlProtLatentVolumes
 from .particles.protocol_select_classes import CryodlProtSelectClasses
 from .particles.protocol_train_denoiser import CryodlProtTrainDenoiser
 from .protocol_fit_heterogeneity import CryodlProtFitHeterogeneity

@@ -4,17 +4,19 @@
 import os
 from typing import Any, Dict, List
 
-from pwem.objects import EMSet, SetOfParticlesFlex, Volume
-from pyworkflow.protocol.params import LEVEL_ADVANCED, Form
+from pwem.objects import EMSet, SetOfParticlesFlex, SetOfVolumesFlex, Volume, VolumeFlex
+from pyworkflow.protocol.params import LEVEL_ADVANCED
 
 from ..convert.names import inputName
-from ..convert.particles.results import appendFlex, appendLatent, classifyByLatentClass
+from ..convert.particles.results import PROGRAM, appendFlex, appendLatent, appendOriented, classifyByLatentClass
 from ..engine.cryodl import contract
-from ..engine.cryodl.contract import FitHeterogeneityConfig
+from ..engine.cryodl.contract import FitHeterogeneityConfig, LatentVolumesConfig
+from ..engine.cryodl.contract.particles.latent import LatentVolumesOutputs
 from ..engine.cryodl.contract.recipes.heterogeneity import FitHeterogeneityOutputs
 from ..tomography import HAS_TOMO
-from .engine_protocol import OneRun, volumeFrom
-from .kinds import Mask, Options
+from .engine_protocol import volumeFrom
+from .kinds import Mask, Options, OwnName
+from .one_of import OneOf, Way
 from .particles.particle_checks import checkParticles
 from .particles.particle_kinds import Particles, ParticlesBase, StructureOfParticles
 
@@ -35,10 +37,6 @@ class ParticlesOrSubtomograms(Particles):
     """Particles, or subtomograms, which were the field inputSubtomograms of another protocol of 0.1.0."""
 
     CLASSES = "SetOfParticles,SetOfSubTomograms" if HAS_TOMO else "SetOfParticles"
-
-    def addTo(self, form: Form, protocol: Any) -> None:
-        super().addTo(form, protocol)
-        form.getParam(self.name).formerNames = ["inputSubtomograms"]
 
     def valuesOf(self, protocol: Any, found: EMSet) -> Dict[str, Any]:
         if not _areVolumes(found):
@@ -74,23 +72,17 @@ class ParticlesOrSubtomograms(Particles):
         return []
 
 
-class CryodlProtFitHeterogeneity(OneRun[FitHeterogeneityConfig, FitHeterogeneityOutputs], ParticlesBase):
-    """Fit a latent space to particles or subtomograms: how the molecule moves or what it lacks, if either.
+class Fit(Way[FitHeterogeneityConfig, FitHeterogeneityOutputs]):
+    """Latent coordinates of particles or subtomograms."""
 
-    In: raw particles with CTF and projection alignment, and the map of their refinement; or aligned subtomograms. Out:
-    the same with latent coordinates and clusters, of particles also as a flexibility set; maps along the first axes
-    with half-maps; the mean map. The summary says whether there is any motion at all. If discrete classes are asked
-    for: 3-D classes as well.
-    """
-
-    _label = "fit heterogeneity"
-    OUTPUT, NOTHING_YET = "latent", "No latent space yet."
+    WORD, OUTPUT, NOTHING_YET = "fit a latent space", "latent", "No latent space yet."
     FORM = (
         ParticlesOrSubtomograms(
             "inputParticles",
             "Raw particles with CTF and the angles of a 3-D refinement without symmetry; or subtomograms with the "
             "transforms of an alignment.",
             need=("raw", "ctf", "angles"),
+            former="inputSubtomograms",
         ),
         StructureOfParticles(
             "inputVolume",
@@ -114,16 +106,16 @@ class CryodlProtFitHeterogeneity(OneRun[FitHeterogeneityConfig, FitHeterogeneity
         Options("particle_diameter", "tilt_min", "tilt_max", expertLevel=LEVEL_ADVANCED),  # of subtomograms alone
     )
 
-    def _makeOutputs(self, made: FitHeterogeneityOutputs) -> Dict[str, Any]:
-        items = self.inputParticles.get()
-        outputs = self._volumes(made, items) if _areVolumes(items) else self._images(made, items)
+    def makeOutputs(self, protocol: Any, made: FitHeterogeneityOutputs) -> Dict[str, Any]:
+        items = protocol.inputParticles.get()
+        outputs = self._volumes(protocol, made, items) if _areVolumes(items) else self._images(protocol, made, items)
         if made.classes:
-            outputs["outputClasses"] = classes = self._createSetOfClasses3D(self.inputParticles)
+            outputs["outputClasses"] = classes = protocol._createSetOfClasses3D(protocol.inputParticles)
             classifyByLatentClass(classes, made.particles, made.classes, made.pixel_size)
         return outputs
 
-    def _images(self, made: FitHeterogeneityOutputs, particles: EMSet) -> Dict[str, Any]:
-        output, flex = self._createSetOfParticles(), SetOfParticlesFlex.create(self._getPath(), suffix="Flex")
+    def _images(self, protocol: Any, made: FitHeterogeneityOutputs, particles: EMSet) -> Dict[str, Any]:
+        output, flex = protocol._createSetOfParticles(), SetOfParticlesFlex.create(protocol._getPath(), suffix="Flex")
         for one in (output, flex):
             one.copyInfo(particles)
         appendLatent(output, particles, made.particles, made.latent, made.umap)
@@ -131,16 +123,16 @@ class CryodlProtFitHeterogeneity(OneRun[FitHeterogeneityConfig, FitHeterogeneity
         mean = volumeFrom(made.mean, made.pixel_size)
         outputs = dict(outputParticles=output, outputFlexParticles=flex, outputMean=mean)
         if any(made.paths):
-            outputs["outputVolumes"] = self._alongAxes(made, self._createSetOfVolumes(), Volume)
+            outputs["outputVolumes"] = self._alongAxes(made, protocol._createSetOfVolumes(), Volume)
         return outputs
 
-    def _volumes(self, made: FitHeterogeneityOutputs, subtomograms: EMSet) -> Dict[str, Any]:
-        output = SetOfSubTomograms.create(self._getPath(), template="subtomograms%s.sqlite")
+    def _volumes(self, protocol: Any, made: FitHeterogeneityOutputs, subtomograms: EMSet) -> Dict[str, Any]:
+        output = SetOfSubTomograms.create(protocol._getPath(), template="subtomograms%s.sqlite")
         output.copyInfo(subtomograms)
         appendLatentSubtomograms(output, subtomograms, made.particles, made.latent, made.umap)
         outputs = dict(outputSubtomograms=output, outputMean=volumeFrom(made.mean, made.pixel_size))
         if any(made.paths):
-            averages = SetOfAverageSubTomograms.create(self._getPath(), template="averages%s.sqlite")
+            averages = SetOfAverageSubTomograms.create(protocol._getPath(), template="averages%s.sqlite")
             outputs["outputAverages"] = self._alongAxes(made, averages, AverageSubTomogram)
         return outputs
 
@@ -152,11 +144,90 @@ class CryodlProtFitHeterogeneity(OneRun[FitHeterogeneityConfig, FitHeterogeneity
                 volumes.append(volumeFrom(name, made.pixel_size, comment=comment, halves=True, kind=kind))
         return volumes
 
-    def usesGpu(self) -> bool:
-        return self.method.get() != _LINEAR and super().usesGpu()
+    def usesGpu(self, protocol: Any) -> bool:
+        return protocol.method.get() != _LINEAR
 
-    def _citations(self) -> List[str]:
-        made = self._made()
+    def citations(self, protocol: Any) -> List[str]:
+        made = protocol._made()
         used = made and made.method
-        theirs = dict(linear=["Tagare2015"], gaussian=["Chen2021"]).get(used or self.getEnumText("method"))
+        theirs = dict(linear=["Tagare2015"], gaussian=["Chen2021"]).get(used or protocol.getEnumText("method"))
         return ["cryodl", *(theirs or ["Tagare2015", "Chen2021"]), "Tipping1999"]
+
+
+class ParticlesWithLatent(Particles):
+    """Particles with latent coordinates."""
+
+    def check(self, protocol: Any, found: EMSet) -> List[str]:
+        if _areVolumes(found):
+            return ["Maps along a latent space are made of particles; of subtomograms the fit makes them."]
+        wrong = super().check(protocol, found)
+        if wrong or found.getFirstItem().hasAttribute("_cryodlLatent1"):
+            return wrong
+        return ["The particles have no latent coordinates. Choose particles of *cryodl - fit heterogeneity*."]
+
+
+class GoAlong(Way[LatentVolumesConfig, LatentVolumesOutputs]):
+    """Maps along the dense regions of a latent space, or at points of it."""
+
+    WORD, OUTPUT, NOTHING_YET = "maps along a latent space", "volumes", "No maps yet."
+    FORM = (
+        ParticlesWithLatent(
+            "inputParticles",
+            "Particles with latent coordinates, of *cryodl - fit heterogeneity*.",
+            need=("raw", "ctf", "angles"),
+        ),
+        Mask(
+            "domainMask",
+            "Mask of a domain that moves as a rigid body, at its position in the middle map. The output particles "
+            "have the orientations and shifts of the domain, for a focused refinement.",
+            label="Domain mask",
+            to=("domain",),
+            empty="none",
+            related=False,
+        ),
+        OwnName("path", "axes", "maps"),
+    )
+
+    def makeOutputs(self, protocol: Any, made: LatentVolumesOutputs) -> Dict[str, Any]:
+        volumes, flex = protocol._createSetOfVolumes(), SetOfVolumesFlex.create(protocol._getPath(), suffix="Flex")
+        flex.getFlexInfo().setProgName(PROGRAM)
+        for output, kind in ((volumes, Volume), (flex, VolumeFlex)):
+            output.setSamplingRate(made.pixel_size)
+            for name, position in zip(made.volumes, made.coordinates):
+                comment = f"at latent coordinates {', '.join(f'{value:.3g}' for value in position)}"
+                volume = volumeFrom(name, made.pixel_size, comment=comment, halves=True, kind=kind)
+                if kind is VolumeFlex:
+                    volume.getFlexInfo().setProgName(PROGRAM)
+                    volume.setZFlex(position)
+                    volume.setZRed(position[:2])
+                output.append(volume)
+        outputs = dict(outputVolumes=volumes, outputFlexVolumes=flex)
+        if made.particles and made.domain:
+            particles, outputs["outputParticles"] = protocol.inputParticles.get(), protocol._createSetOfParticles()
+            outputs["outputParticles"].copyInfo(particles)
+            appendOriented(outputs["outputParticles"], particles, made.particles)
+            outputs["outputDomain"] = volumeFrom(made.domain, made.pixel_size, halves=True)
+        return outputs
+
+    def citations(self, protocol: Any) -> List[str]:
+        return ["cryodl"] + (["Nakane2018"] if protocol.domainMask.get() is not None else [])
+
+
+class CryodlProtFitHeterogeneity(OneOf[Any, Any], ParticlesBase):
+    """Fit a latent space to particles or subtomograms: how the molecule moves or what it lacks, if either; or
+    reconstruct maps along it.
+
+    In: raw particles with CTF and projection alignment, and the map of their refinement; or aligned subtomograms. Out:
+    the same with latent coordinates and clusters, of particles also as a flexibility set; maps along the first axes
+    with half-maps; the mean map. The summary says whether there is any motion at all. If discrete classes are asked
+    for: 3-D classes as well. Or in: particles that have latent coordinates, or a part of them. Out: maps with half-maps
+    along the dense regions, or at points, each from the particles nearby, also as a flexibility set with their latent
+    coordinates. *Analyze results* goes along them with a slider.
+    """
+
+    _label = "fit heterogeneity"
+    WAYS = (Fit(), GoAlong())
+    WHAT = (
+        "What to do",
+        "Fit a latent space: find out how the molecule moves. Maps along a latent space: of particles that have one.",
+    )

@@ -153,7 +153,7 @@ TEMPLATES = {
             snr=("0.2", "CryodlProtSimulate", "snr", 0.2),
             domain=("B", "CryodlProtSimulate", "domain", "B"),
             range=("30", "CryodlProtSimulate", "hingeRange", 30.0),
-            maps=("4", "CryodlProtLatentVolumes", "maps", 4),
+            maps=("4", "CryodlProtFitHeterogeneity 2", "pathMaps", 4),
         ),
         {
             "CryodlProtSimulate": {"inputStructure": "ProtImportPdb.outputPdb"},
@@ -161,7 +161,7 @@ TEMPLATES = {
                 "inputParticles": "CryodlProtSimulate.outputParticles",
                 "inputVolume": "CryodlProtSimulate.outputVolume",
             },
-            "CryodlProtLatentVolumes": {"inputParticles": "CryodlProtFitHeterogeneity.outputParticles"},
+            "CryodlProtFitHeterogeneity 2": {"inputParticles": "CryodlProtFitHeterogeneity.outputParticles"},
         },
     ),
     "cryodl-tomograms": (

@@ -3,7 +3,7 @@
 
 from ..tomography import HAS_TOMO
 from .maps.viewer_evaluate_map import CryodlEvaluateMapViewer
-from .maps.viewer_heterogeneity import CryodlHeterogeneityViewer, CryodlLatentVolumesViewer
+from .maps.viewer_heterogeneity import CryodlHeterogeneityViewer
 from .maps.viewer_improve_map import CryodlImproveMapViewer
 from .maps.viewer_map import CryodlBackProjectViewer, CryodlVolumeViewer
 from .micrographs.ctf_window import CryodlCTFViewer

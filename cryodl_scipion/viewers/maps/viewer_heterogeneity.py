@@ -14,7 +14,7 @@ from pwem.protocols import EMProtocol
 
 from ...convert.latent import latentOf
 from ...engine.cryodl.contract import Result, counted
-from ...protocols import CryodlProtFitHeterogeneity, CryodlProtLatentVolumes
+from ...protocols import CryodlProtFitHeterogeneity
 from ..panels_viewer import Panel, PanelsViewer
 from ..subsets import startSubset
 from ..window import CanvasWindow, WindowView
@@ -130,11 +130,9 @@ class PathWindow(CanvasWindow):
 _KINDS = {"outputParticles": "particle", "outputSubtomograms": "subtomogram"}
 
 
-class CryodlHeterogeneityViewer(PanelsViewer):
-    """What `Analyze results` opens for a latent space."""
+class FittedViewer(PanelsViewer):
+    """A latent space."""
 
-    _label = "latent space viewer"
-    _targets = [CryodlProtFitHeterogeneity]
     _SECTION = "Latent space"
     _PANELS = (
         Panel(
@@ -166,11 +164,9 @@ class CryodlHeterogeneityViewer(PanelsViewer):
         return [WindowView(PathWindow, self.getTkRoot(), result.outputs.paths, self.protocol.getRunName())]
 
 
-class CryodlLatentVolumesViewer(PanelsViewer):
-    """What `Analyze results` opens for maps at points of a latent space."""
+class LatentVolumesViewer(PanelsViewer):
+    """Maps at points of a latent space."""
 
-    _label = "latent volumes viewer"
-    _targets = [CryodlProtLatentVolumes]
     _SECTION = "Latent volumes"
     _PANELS = (
         Panel(
@@ -188,3 +184,11 @@ class CryodlLatentVolumesViewer(PanelsViewer):
     def _showPath(self, result: Result) -> List[str]:
         paths = [result.outputs.volumes]
         return [WindowView(PathWindow, self.getTkRoot(), paths, self.protocol.getRunName())]
+
+
+class CryodlHeterogeneityViewer(PanelsViewer):
+    """What `Analyze results` opens for a latent space, and for maps along it."""
+
+    _label = "latent space viewer"
+    _targets = [CryodlProtFitHeterogeneity]
+    WAYS = (FittedViewer, LatentVolumesViewer)

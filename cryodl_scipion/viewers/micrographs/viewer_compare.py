@@ -233,7 +233,7 @@ def drawAgreement(axes: Axes, names: Sequence[str], matrix: np.ndarray) -> None:
     axes.set_title("Agreement (F1 of each pair)")
 
 
-def drawComparison(figure: Figure, comparison: Dict[str, Any], curvesFile: str) -> None:
+def drawComparison(figure: Figure, comparison: Dict[str, Any], curvesFile: Optional[str]) -> None:
     """The agreement of a comparison and, with a reference, the engine's picture of the curves."""
     figure.clear()
     if not curvesFile:

@@ -30,6 +30,7 @@ PROTOCOLS: typing.Dict[str, typing.Tuple[str, typing.Dict[str, typing.Any]]] = {
     "CryodlProtExportModel": ("CryodlProtModels", {"what": 1}),
     "CryodlProtFitSubtomogramHeterogeneity": ("CryodlProtFitHeterogeneity", {}),
     "CryodlProtImportModel": ("CryodlProtModels", {"what": 0}),
+    "CryodlProtLatentVolumes": ("CryodlProtFitHeterogeneity", {"what": 1}),
     "CryodlProtRawParticles": ("CryodlProtDenoise", {"what": 1}),
     "CryodlProtPickTemplates": ("CryodlProtPick", {"method": 1}),
     "CryodlProtMeasureMembranes": ("CryodlProtPickFeatures", {"what": 1}),
