@@ -6,7 +6,7 @@
 
 FOLDER: docs/images/windows. WORK: for a project with small runs (window_runs.py), which is used again. WING:
 micrographs, particles, tomograms, maps, all without any; or how names of pictures begin, as protocol_pick.
-protocol_pick_scores.png is the tab "Histogram of the scores" of what Analyze Results opens, protocol_simulate.png a
+protocol_pick_scores.png is the tab "Histogram of the scores" of what Analyze Results opens, protocol_denoise.png a
 result without tabs, protocol_pick_wizard_threshold.png a wizard.
 """
 
