@@ -2,7 +2,6 @@
 """Killed commands, faults of machine and input, mutated files: what each command did, and whether it lost anything."""
 
 import contextlib
-import csv
 import importlib
 import json
 import os
@@ -10,7 +9,6 @@ import resource
 import selectors
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -157,59 +155,6 @@ def _end_of(process):
 
 STEP = 0.005  # s
 MOST_AT_ONCE = 5  # kills in one trial
-
-
-# ----- trainings by two processes
-TRAININGS = [name for name in COMMANDS if name.startswith("train-")]
-SEEDS = (0, 1, 2)
-
-
-def train_by(name, folder, count, seed):
-    """Rows of metrics.csv of a training command by so many processes (gloo)."""
-    words = [*arguments_of(name), "--seed", str(seed)]
-    words[words.index("--batch-size") + 1] = "4"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        together = dict(WORLD_SIZE=str(count), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free.getsockname()[1]))
-    each = [dict(together, RANK=str(k), LOCAL_RANK=str(k)) for k in range(count)] if count > 1 else [{}]
-    processes = [start_forked(words, folder, folder / "run.log", **variables) for variables in each]
-    if any(_end_of(process) for process in processes):
-        raise RuntimeError((folder / "run.log").read_text(encoding="utf-8")[-1500:])
-    with open(folder / "out/metrics.csv", newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-@benchmark(
-    cases=dict(command=TRAININGS),
-    tables={
-        "two-processes": columns(
-            {
-                "training": "command",
-                "steps": "steps",
-                "largest difference of the training loss": "difference:.1e",
-                "validation loss, one process, three seeds": lambda r: " / ".join(f"{v:.4f}" for v in r["alone"]),
-                "two processes, first seed": "together:.4f",
-            }
-        )
-    },
-    quick=dict(command="train-segmenter"),
-)
-def two_processes(run, command):
-    """Every training command by one and by two processes on the CPU, batches of 4: how far the training loss is apart,
-    as a part of it, and the validation loss at the end, beside that of other seeds."""
-    make_data(run.output)
-    load_program()
-    importlib.import_module("cryodl.learning.run_training").MIN_STEPS = 2
-    importlib.import_module("cryodl.maps.improvers.pairs").CHECKED = 2
-    alone = [train_by(command, fresh_folder(run.output, f"{command}-{seed}"), 1, seed) for seed in SEEDS]
-    together = train_by(command, fresh_folder(run.output, f"{command}-two"), 2, SEEDS[0])
-    losses = np.array([[float(row["train_loss"]) for row in rows] for rows in (alone[0], together)])
-    return dict(
-        steps=int(together[-1]["step"]),
-        difference=float((np.abs(losses[1] - losses[0]) / np.abs(losses[0])).max()),
-        alone=[float(rows[-1]["validation_loss"]) for rows in alone],
-        together=float(together[-1]["validation_loss"]),
-    )
 
 
 # ----- faults

@@ -3,13 +3,10 @@
 
 import json
 import os
-import re
 import sqlite3
-import subprocess
 import sys
 import threading
 import time
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -206,41 +203,3 @@ def protocol_kills(run, protocol, count=4, seed=0):
     while row["killed"] < count:
         killAndContinue(protocol, row, wanted, seed)
     return row
-
-
-# ----- the race of a run's end with a window's refresh
-_TESTS = (
-    *("assess", "estimate_ctf", "extract_particles", "pick_filaments", "pick_sets", "pick_templates", "protocol_pick"),
-    *("protocol_train", "simulate", "compare", "auto_pick", "denoise_micrographs", "threshold_picks"),
-    *("particle_protocols", "classes2d", "heterogeneity", "denoising", "map_protocols"),
-    *("detection_protocols", "segmentation_protocols", "subtomogram_protocols", "tomogram_protocols"),
-)
-
-
-def races_table(rows):
-    counts = Counter()
-    for row in rows:
-        counts.update(row["races"])
-    failed = sum(row["failed"] for row in rows)
-    return [
-        ["protocols", "races, the outputs there each time", "tests that failed"],
-        [str(len(counts)), str(sum(counts.values())), str(failed)],
-    ]
-
-
-@benchmark(cases=dict(tests=_TESTS), tables={"races": races_table}, quick=dict(tests="assess"))
-def races(run, tests, each=5):
-    """The plugin's own tests (fake engine) with the race forced in up to `each` runs of every protocol: a window's
-    refresh in the last second of the run, which must have its outputs then. In a copy of its project the run then loses
-    them twice more, as a window leaves a run without the plugin's care and as *Continue* left it then, and must have
-    them again (cryodl_scipion/tests/last_second.py)."""
-    found, (path,) = run.work(tests) / "races.json", (ROOT / "cryodl_scipion/tests").rglob(f"test_{tests}.py")
-    environment = dict(os.environ, CRYODL_LOSSES=str(each), CRYODL_LOSSES_FILE=str(found), PYTHONPATH=str(ROOT))
-    for name in ("SCIPION_HOME", "SCIPION_USER_DATA", "SCIPION_TESTS_OUTPUT"):
-        environment.pop(name, None)  # of this process
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", str(path)]
-    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    failed = re.search(r"(\d+) failed", done.stdout)
-    if not found.exists() or done.returncode not in (0, 1):
-        raise RuntimeError(done.stdout[-600:])
-    return dict(races=json.loads(found.read_text()), failed=int(failed[1]) if failed else 0)
