@@ -119,7 +119,9 @@ def evaluate(config):
         )
     if config.improver:
         data["half_map_test"] = {
-            name: value if name in ("gain", "unexplained") else dict(fsc0143_angstrom=value, fsc05_angstrom=2 * value)
+            name: value
+            if name in ("gain", "unexplained", "worst")
+            else dict(fsc0143_angstrom=value, fsc05_angstrom=2 * value)
             for name, value in _test().items()
         }
     dieSometimes(os.path.dirname(config.output), 0)

@@ -64,7 +64,7 @@ def test_the_improved_map_lies_where_the_map_did_in_a_folder_that_is_made(files,
     assert before.same_grid(after)
     np.testing.assert_allclose(after.data, 2 * before.data, rtol=1e-6)
     assert all(read_volume(outputs[name]).same_grid(before) for name in ("confidence", "half1", "half2"))
-    assert set(outputs["half_map_test"]) == {"raw", "control", "improved", "crossed", "gain", "unexplained"}
+    assert set(outputs["half_map_test"]) == {"raw", "control", "improved", "crossed", "gain", "unexplained", "worst"}
 
 
 @pytest.mark.parametrize("output, halves", [("map.mrc", False), ("half1.mrc", True), ("half.mrc", True)])
@@ -384,6 +384,13 @@ def test_a_map_whose_resolution_is_not_known_is_left_as_it_is_and_said(tmp_path,
     known = improve(paths, tmp_path, resolution=4.0, output=str(tmp_path / "known.mrc"))
     assert known.outputs["unchanged"] is None and not any("is not known" in w for w in known.warnings)
     assert any("4 Å, as given (--resolution)" in line for line in known.summary)
+
+
+def test_voxels_larger_than_those_of_the_training_ask_for_half_maps_or_a_resolution(files, tmp_path):
+    coarse = dict(pixel_size=1.95, map=files["map"])
+    assert "up to 1.9 Å/px" in improve(files, tmp_path, resolution=None, **coarse).outputs["unchanged"]
+    told = improve(files, tmp_path, output=str(tmp_path / "told.mrc"), **coarse).outputs
+    assert told["unchanged"] is None
 
 
 def test_a_map_with_much_smaller_voxels_than_the_model_is_improved_with_a_warning(files, tmp_path, monkeypatch):

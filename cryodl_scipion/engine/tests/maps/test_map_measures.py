@@ -328,6 +328,22 @@ def test_a_texture_of_a_quarter_of_the_signals_amplitude_is_found(noisy_halves, 
     assert not good and any("the network added it" in line for line in lines), (lines, shared.metrics())
 
 
+def test_a_fine_texture_on_low_passed_halves_is_found_in_the_worst_shells(noisy_halves):
+    """Where low resolution has nearly all of the power, the mean of all shells hides it."""
+    halves, signal, inside = noisy_halves
+    voxels = np.full(3, 1.5)
+    coarse = [sharpened(half.data, voxels, 0, 6.0).astype(np.float32) for half in halves]
+    white = np.random.default_rng(0).normal(size=signal.shape)
+    band = shell_filtered(white, voxels, lambda s: ((s > 1 / 9) & (s < 1 / 5)).astype(float))
+    texture = (band * inside / np.sqrt(((band * inside) ** 2).sum()) * 0.2 * np.sqrt((signal**2).sum())).astype("f4")
+    plain, added = (half_map_test(halves, maps, inside)[2] for maps in (coarse, [x + texture for x in coarse]))
+    assert plain.worst < 0.4 < added.worst and added.worst > 3 * added.unexplained
+    words = dict(raw=4.0, control=4.0, improved=3.0, crossed=4.0, gain=0.0, unexplained=0.03, worst=added.worst)
+    good, lines = half_map_verdict(words)
+    assert not good and "in the worst part" in lines[2] and "not with the data beyond 4 Å" in lines[3]
+    assert half_map_verdict(dict(words, worst=plain.worst))[0]
+
+
 def test_halves_that_share_nothing_have_nothing_unexplained(noisy_halves):
     halves, _, inside = noisy_halves
     rng = np.random.default_rng(0)

@@ -46,6 +46,7 @@ FINEST, COARSEST = 0.1, 8.0  # Å/px of maps that are improved
 BYTES = 24  # of memory for each voxel at the working pixel size: the map, two outputs, their weights and copies
 SMALLEST = 8  # voxels along an axis
 FAR, COARSER = 0.1, 0.2  # of the resolutions that a model was trained on, at the fine and at the coarse end
+LARGEST = 1.9  # of the working pixel size: larger voxels are in no simulated map of the training (simulated.COARSEST)
 ESTIMATED = "estimated from the map"
 UNTESTED = "Without half-maps it is not known what the network gains and what it invents; the half-map test shows it."
 
@@ -230,6 +231,12 @@ def _reason_to_leave(
             f"The resolution of {volume.path} is not known: the map does not show where its signal ends, up to "
             f"{2 * volume.voxels_zyx.max():.3g} Å, the Nyquist limit, and {trained}: the map is not changed. Give the "
             "resolution (--resolution)."
+        )
+    if source.startswith(ESTIMATED) and volume.pixel_size > LARGEST * card["working_pixel_size"]:
+        return (
+            f"The voxels of {volume.path} are {volume.pixel_size:.3g} Å, and the model {card['name']} was trained on "
+            f"maps of up to {LARGEST * card['working_pixel_size']:.3g} Å/px: the map is not changed. Give half-maps "
+            "(--half-maps), which show what is gained, or the resolution (--resolution), to improve it nevertheless."
         )
     if (1 - FAR) * fine <= finest and resolution <= (1 + COARSER) * coarse:
         return None

@@ -24,6 +24,7 @@ EMPTY = 1e-6  # of a map's highest value: below it a voxel was clipped, or maske
 HOLE = 6.0  # Å; narrower gaps are clipped noise, wider ones masked away
 SMOOTH = 5  # shells that the transfer function is averaged over
 CLIPPED = 0.01  # fraction of the voxels at the lowest value from which on a map counts as clipped
+SPAN = 5  # shells that the worst part of the spectrum has
 AGREED = 0.3  # FSC of the controls below which too little signal is left to tell shared from invented
 BEYOND = 1.3  # times the frequency where the controls cease to agree: as far as a gain is looked for
 FLOOR = 1e-4  # of the power, for shells without signal
@@ -41,17 +42,21 @@ class Shared:
     unexplained : float
         Fraction of the shared power, over the shells in which the controls agree, that is not in the data: 0 for
         filters, masks and clipping (up to 0.028 was seen), 1 / 17 for an added texture of a quarter of the amplitude.
+    worst : float
+        The highest mean of that fraction over SPAN neighbouring shells, by the controls for which it is lowest: low
+        resolution, which has most of the power, hides nothing there.
     curve : Curve
         The same fraction in each shell.
     """
 
     gain: float
     unexplained: float
+    worst: float
     curve: Curve
 
     def metrics(self) -> dict[str, float]:
-        """The two numbers by their names, for a file."""
-        return {"gain": self.gain, "unexplained": self.unexplained}
+        """The numbers by their names, for a file."""
+        return {"gain": self.gain, "unexplained": self.unexplained, "worst": self.worst}
 
 
 def half_map_test(
@@ -83,7 +88,7 @@ def half_map_test(
     candidates = [[x * mask for x in controls] for controls in control_halves(raw, improved, voxels)]
     agreements = [shell_correlation(one, other, voxels) for one, other in candidates]
     explained = [_unexplained(outputs, c, agreement, voxels) for c, agreement in zip(candidates, agreements)]
-    best = int(np.argmin([fraction for fraction, _ in explained]))
+    best = int(np.argmin([found[0] for found in explained]))
     controls = candidates[best]
     curves = {
         "raw": shell_correlation(raw_masked[0], raw_masked[1], voxels),
@@ -96,7 +101,11 @@ def half_map_test(
         name: {"fsc0143_angstrom": curve.resolution(0.143), "fsc05_angstrom": curve.resolution(0.5)}
         for name, curve in curves.items()
     }
-    return resolutions, curves, Shared(_gain(curves), *explained[best])
+    return (
+        resolutions,
+        curves,
+        Shared(_gain(curves), explained[best][0], min(found[1] for found in explained), explained[best][2]),
+    )
 
 
 def control_halves(
@@ -192,8 +201,8 @@ def _unexplained(
     controls: typing.Sequence[np.ndarray],
     agreement: Curve,
     voxels_zyx: np.ndarray,
-) -> tuple[float, Curve]:
-    """Fraction of the outputs' shared power that the controls do not explain, and its Curve.
+) -> tuple[float, float, Curve]:
+    """Fraction of the outputs' shared power that the controls do not explain, its worst part, and its Curve.
 
     The squared correlation of outputs and controls, freed of the noise of single halves, is the part of the outputs'
     shared power that the data explain; the rest was added.
@@ -206,4 +215,7 @@ def _unexplained(
     use = (agreement.value > AGREED) & (np.arange(len(both)) >= 2) & (product > 0)
     total = float(both[use].sum())
     unexplained = float((fraction[use] * both[use]).sum() / total) if total > 0 else 0.0
-    return float(np.clip(unexplained, 0, 1)), Curve(agreement.frequency, np.clip(fraction, 0, 1))
+    fraction, span = np.clip(fraction, 0, 1), np.ones(SPAN) / SPAN
+    whole = np.convolve(use, span, "valid") > 1 - 1e-9
+    worst = float(np.convolve(fraction, span, "valid")[whole].max()) if whole.any() else 0.0
+    return float(np.clip(unexplained, 0, 1)), worst, Curve(agreement.frequency, fraction)
