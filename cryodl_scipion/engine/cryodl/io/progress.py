@@ -11,7 +11,7 @@ from tqdm import tqdm
 EVERY = 30.0  # s between two lines of a log
 
 
-class ProgressBar(tqdm):
+class ProgressBar(tqdm):  # type: ignore[misc]  # tqdm has no types
     """tqdm's bar. Where it is not written to a terminal, it is a line every half minute and one at the end, without the
     carriage returns by which a bar is drawn over itself."""
 
@@ -33,7 +33,7 @@ class ProgressBar(tqdm):
 
     def close(self) -> None:
         """End the bar, or write its last line."""
-        if self.disable or self._in_terminal():
+        if self.disable or self._in_terminal():  # type: ignore[has-type]
             super().close()
             return
         self.disable = True

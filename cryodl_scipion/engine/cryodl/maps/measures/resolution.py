@@ -63,16 +63,16 @@ def estimated_resolution(data: np.ndarray, voxels_zyx: np.ndarray) -> EstimatedR
         return None
     parts = lambda volume: [_power(volume, weight, voxels_zyx) for weight in (inside, 1 - inside)]
     molecule, solvent = parts(_whitened(data, voxels_zyx))
-    sought, whole = molecule.frequency > 1 / COARSEST, parts(data)
+    sought, (signal, noise) = molecule.frequency > 1 / COARSEST, parts(data)
     noisy = solvent.value[sought].mean() > EMPTY * molecule.value[sought].mean()
-    found = _above_noise(molecule, solvent) if noisy else _fall(*whole)
+    found = _above_noise(molecule, solvent) if noisy else _fall(signal, noise)
     filtered, nyquist = _filter_end(data, voxels_zyx) or 0.0, 2 * float(np.max(voxels_zyx))
     if found is None:
         return None
     value = max(found, filtered)
     if (guinier_b_factor(data, voxels_zyx, max(value, nyquist)) or 0.0) < OVERSHARPENED:
         return None
-    sure = value == filtered or inside.mean() < 1 - AMPLE if noisy else _breaks(*whole, value)
+    sure = value == filtered or inside.mean() < 1 - AMPLE if noisy else _breaks(signal, noise, value)
     return EstimatedResolution(value, CERTAIN * value if sure else min(nyquist, CERTAIN * value))
 
 

@@ -86,14 +86,6 @@ def with_denoiser(source: Source, model: str | os.PathLike[str], device: torch.d
     def denoise(images: torch.Tensor, ctf: torch.Tensor | None) -> torch.Tensor:
         return torch.as_tensor(denoiser.denoise(images, ctf, pixel_size)).float()
 
-    notes = (
-        []
-        if abs(pixel_size / own - 1) <= 0.01
-        else [
-            Line(
-                f"The model was trained at {own:g} Å/px, these images have {pixel_size:g} Å/px: they are resampled for "
-                "the model."
-            )
-        ]
-    )
+    resampled = f"The model was trained at {own:g} Å/px, these images have {pixel_size:g} Å/px: they are resampled for "
+    notes: list[str] = [] if abs(pixel_size / own - 1) <= 0.01 else [Line(f"{resampled}the model.")]
     return dataclasses.replace(source, denoise=denoise).measured(), notes

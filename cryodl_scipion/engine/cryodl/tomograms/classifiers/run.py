@@ -87,7 +87,7 @@ class Classifier:
     def differences(self, subtomograms: SubtomogramSet) -> list[str]:
         """Warnings about a SubtomogramSet that differs from what was learnt from. Raises ValueError for volumes that do
         not hold the model's particle."""
-        card, notes, learnt = self.card, [], self.card["training"]
+        card, notes, learnt = self.card, list[str](), self.card["training"]
         width = subtomograms.box * subtomograms.pixel_size
         if width < 0.98 * card["particle_diameter"]:
             raise ValueError(
