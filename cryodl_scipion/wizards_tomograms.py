@@ -32,7 +32,12 @@ _PARTICLE_OF_BOX = 0.6
 
 def has(protocol: EMProtocol, name: str) -> bool:
     """Whether the form shows a field now."""
-    return protocol.hasAttribute(name) and protocol.evalParamCondition(name)
+    return protocol.getDefinition().hasParam(name) and protocol.evalParamCondition(name)
+
+
+def imagesField(protocol: EMProtocol) -> Optional[str]:
+    """The form's field of subtomograms, or of particles; None where there is none."""
+    return next((name for name in ("inputSubtomograms", "inputParticles") if has(protocol, name)), None)
 
 
 def chooseIn(form: Form, field: str, title: str, lines: Any, message: str) -> None:
@@ -153,14 +158,17 @@ class CryodlScoreThresholdWizard(Wizard):
 
 def toMeasure(protocol: EMProtocol) -> Any:
     """What a form's diameter or box is measured on. Raises ValueError if it is not chosen yet."""
+    from .viewers.particles_to_measure import ParticlesToMeasure
     from .viewers.tomograms.slices_data import TomogramSlices
     from .viewers.tomograms.tomograms_to_measure import SubtomogramsToMeasure, TomogramsToMeasure
 
-    if has(protocol, "inputSubtomograms"):
-        subtomograms = protocol.inputSubtomograms.get()
-        if subtomograms is None or isinstance(subtomograms, SetOfParticles) or not subtomograms.getSize():
-            raise ValueError("Choose the subtomograms first; the circle is drawn on them.")
-        return SubtomogramsToMeasure(subtomograms)
+    field = imagesField(protocol)
+    if field is not None:
+        images = getattr(protocol, field).get()
+        if images is None or not images.getSize():
+            what = "subtomograms" if field == "inputSubtomograms" else "particles or subtomograms"
+            raise ValueError(f"Choose the {what} first; the circle is drawn on them.")
+        return ParticlesToMeasure(images) if isinstance(images, SetOfParticles) else SubtomogramsToMeasure(images)
     tomograms = protocol.inputTomograms.get()
     ofMasks = has(protocol, "inputMasks")
     masks = protocol.inputMasks.get() if ofMasks else None
@@ -216,7 +224,7 @@ def measure(form: Form, value: Optional[float], accept: Callable[..., Any]) -> N
         return
     from .viewers.micrographs.diameter_window import DiameterWindow
 
-    guess = value or (_PARTICLE_OF_BOX * measured.largest if has(form.protocol, "inputSubtomograms") else _FIRST_GUESS)
+    guess = value or (_PARTICLE_OF_BOX * measured.largest if imagesField(form.protocol) else _FIRST_GUESS)
     DiameterWindow(
         form.root, measured, min(guess, measured.largest), lambda found: accept(found, measured.pixelSize)
     ).show()

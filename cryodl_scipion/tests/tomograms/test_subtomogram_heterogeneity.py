@@ -6,8 +6,10 @@ import os
 import numpy as np
 from pwem.objects import VolumeMask
 
+from ... import wizards_tomograms
 from ...convert.latent import latentOf
 from ...protocols import CryodlProtFitHeterogeneity
+from ..particle_sets import makeParticles
 from ..tomogram_panels import ViewersTest
 from ..tomogram_sets import BOX, PIXEL_SIZE, makeSubtomograms
 
@@ -37,6 +39,15 @@ class TestCryodlFitSubtomogramHeterogeneity(ViewersTest):
         matrices = [np.array([item.getTransform().getMatrix() for item in items]) for items in (made, given)]
         self.assertTrue(np.allclose(*matrices))
         self.assertTrue(self.request(self.fitted).mask)
+
+    def test_the_diameter_is_measured_on_what_was_chosen(self):
+        on = lambda source, output: wizards_tomograms.toMeasure(
+            self.makeProtocol(CryodlProtFitHeterogeneity, dict(inputParticles=(source, output)))
+        )
+        self.assertEqual(on(self.items, "outputSubtomograms").LIST, "Subtomograms")
+        self.assertEqual(on(makeParticles(self, "raw"), "outputParticles").LIST, "Particles")
+        with self.assertRaisesRegex(ValueError, "Choose the particles or subtomograms first"):
+            wizards_tomograms.toMeasure(self.newProtocol(CryodlProtFitHeterogeneity))
 
     def test_averages_along_the_axis_have_half_maps(self):
         averages = [item.clone() for item in self.fitted.outputAverages]
