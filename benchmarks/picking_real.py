@@ -5,6 +5,7 @@ Matching: one to one, within half the particle radius, the border left out (docs
 all candidates, F1 of the picks that `cryodl pick` writes by default; areas are avoided only where that is measured.
 """
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -38,6 +39,7 @@ from cryodl.core.matching import match_picks
 from cryodl.io.coordinates import read_coordinates, write_coordinates
 from cryodl.io.micrographs import micrograph_shape, read_micrograph
 from cryodl.io.model import write_model
+from cryodl.micrographs.byhand.questions import choose_questions, read_questions, without_dirt
 from cryodl.micrographs.byhand.store import HandPicks, Pick
 from cryodl.micrographs.normalize import prepare_micrograph
 from cryodl.micrographs.pickers import picker_method
@@ -447,6 +449,54 @@ def corrections(run, set, by, wrong, seed, count=50, options=""):
         train(one, work / "labels", work / "model", "--start-from", "general", *options.split())
         pick(one.test, one.pixel_size, None, work / "model", work / "picks")
     return dict(score(one, work / "picks"), **counts)
+
+
+# ----- questions
+def questions_table(rows):
+    lines = [["set", "state", "F1 without answers (best possible)", "with 24 answers (5 draws)"]]
+    for (name,), part in sorted(grouped(rows, "set").items()):
+        values, first = sorted(r["f1"] for r in part), part[0]
+        told = f"{mean(values):.3f} ({values[0]:.3f}-{values[-1]:.3f})" if first["state"] == "unsure" else "none needed"
+        lines.append([title(name), first["state"], f"{first['without']:.3f} ({first['best_f1']:.3f})", told])
+    return lines
+
+
+@benchmark(
+    cases=dict(set=list(SETS), seed=range(5)),
+    tables={"questions": questions_table},
+    quick=dict(set="empiar10028", seed=0),
+)
+def questions(run, set, seed, wrong=0.05):
+    """What answers to the questions of `pick` are worth: the general model picks the first micrographs; where it is
+    unsure, the published marks answer, a twentieth of the answers wrong; the other micrographs test."""
+    one, work = real(set), run.folder(f"{set} {seed}")
+    by = lambda micrographs: (
+        lambda path: pick(micrographs, one.pixel_size, None, "general", path, "--result", path / "result.json")
+    )
+    first, plain = run.kept(f"first/{set}", by(one.train)), run.kept(f"others/{set}", by(one.test))
+    made = json.loads((first / "result.json").read_text())["outputs"]
+    found = score(one, plain)
+    row = dict(state=made["state"], without=found["f1"], best_f1=found["best_f1"])
+    if not made["questions"]:
+        return dict(row, f1=found["f1"])
+    candidates, marks = read_coordinates(first / "candidates"), positions(one)
+    seen = (made["threshold"], one.pixel_size, made["picked_diameter"], made["contrast"] == "dark")
+    usual = {Path(p).stem: without_dirt(p, candidates[Path(p).stem], *seen) for p in one.train}
+    model = read_questions(first / "questions.json").model
+    asked = choose_questions(usual, seen[0], seen[2] / one.pixel_size, model, seed)
+    rng, places = np.random.default_rng(seed), []
+    for q in asked.places:
+        on = match_picks(np.array([[q.y, q.x]]), marks[q.micrograph], one.diameter_px / 2)[0]
+        places.append(dataclasses.replace(q, answer="yes" if on != (rng.random() < wrong) else "no"))
+    (work / "answers").mkdir(parents=True, exist_ok=True)
+    dataclasses.replace(asked, places=tuple(places)).write(work / "answers" / "answers.json")
+    recorded(
+        "pick",
+        work / "picks",
+        *flags(micrographs=one.test, pixel_size=one.pixel_size, answers=work / "answers", avoid="nothing", pictures=0),
+        *CPU,
+    )
+    return dict(row, f1=score(one, work / "picks")["f1"])
 
 
 # ----- templates

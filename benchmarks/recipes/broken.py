@@ -39,6 +39,7 @@ from cryodl.io.zarr_arrays import write_zarr
 from cryodl.latent.masks import read_focus_mask
 from cryodl.maps.measures.atoms import read_atoms, read_structure
 from cryodl.maps.measures.volume import read_mask, read_volume
+from cryodl.micrographs.byhand.questions import choose_questions, read_questions
 from cryodl.simulate.states import read_atom_model
 from cryodl.simulate.structures import load_density, read_cube
 from cryodl.tomograms.annotations.store import open_annotations, read_annotations
@@ -292,6 +293,12 @@ def _copied_model(folder):
     return Path(shutil.copytree(source, folder / "model"))
 
 
+def _questions(folder):
+    places = {"a": (np.random.default_rng(0).uniform(0, 2000, (400, 2)), np.linspace(0.9, 0.01, 400))}
+    choose_questions(places, 0.5, 20.0, "0").write(folder / "questions.json")
+    return folder / "questions.json"
+
+
 def _card(folder):
     return _copied_model(folder) / "card.json"
 
@@ -487,6 +494,7 @@ KINDS = {
     "list_star": (_list_star, lambda path: expand_paths([str(path)])),
     "pdb": (_model(".pdb"), _density, read_atoms, read_structure, read_atom_model),
     "cif": (_model(".cif"), _density, read_atoms, read_structure, read_atom_model),
+    "questions": (_questions, read_questions),
     "card": (_card, lambda path: check_model(path.parent)),
     "safetensors": (_safetensors, lambda path: read_model(path.parent)),
     "request": (_request, Request.read),

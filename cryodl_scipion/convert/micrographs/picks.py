@@ -84,6 +84,8 @@ def picksOfRound(folder: str, number: int) -> str:
 CANDIDATES = "_cryodlCandidates"
 # The engine's folder of the areas that were avoided, beside that of the candidates.
 AVOIDED = "avoided"
+# The engine's file of questions about picks that it is unsure of, there too.
+QUESTIONS = "questions.json"
 # Attribute of a set that we made: the particle diameter in Å; the box may be any.
 DIAMETER = "_cryodlDiameter"
 # Attribute of a set that was corrected by hand: the folder of the corrections, as the engine keeps it.
@@ -147,6 +149,13 @@ def avoidedFolder(coordinates: SetOfCoordinates) -> Optional[str]:
     candidates = candidatesFolder(coordinates)
     folder = os.path.join(os.path.dirname(candidates), AVOIDED) if candidates else ""
     return folder if os.path.isdir(folder) else None
+
+
+def questionsFile(coordinates: SetOfCoordinates) -> Optional[str]:
+    """The file of questions that the run which picked has; None if it asks nothing."""
+    candidates = candidatesFolder(coordinates)
+    path = os.path.join(os.path.dirname(candidates), QUESTIONS) if candidates else ""
+    return path if os.path.isfile(path) else None
 
 
 def hasCandidates(coordinates: SetOfCoordinates) -> bool:

@@ -301,6 +301,7 @@ def pick(
     particle_diameter: typing.Optional[float] = ...,
     threshold: typing.Optional[float] = ...,
     threshold_rule: typing.Literal['model', 'f1', 'count'] = ...,
+    answers: typing.Optional[Path] = ...,
     contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
     minimum_distance: typing.Optional[float] = ...,
     border: float = ...,
@@ -391,6 +392,7 @@ def pick_by_hand(
     particle_diameter: float,
     coordinates: Path,
     start_from: typing.Optional[Path] = ...,
+    ask: typing.Optional[Path] = ...,
     threads: typing.Optional[int] = ...,
     names: Paths = ...,
 ) -> Result[PickByHandOutputs]:

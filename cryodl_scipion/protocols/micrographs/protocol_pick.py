@@ -60,7 +60,7 @@ DIAMETER_HELP = (
 
 
 class CorrectedPicks(Pointing):
-    """Picks that were corrected by hand."""
+    """Picks that were corrected by hand, or about which questions were answered."""
 
     CLASSES, LABEL = "SetOfCoordinates", "Corrected picks"
 
@@ -103,6 +103,15 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[PickConfig, PickOutputs], ProtP
         Options("minimum_distance", "border", when=f"method != {LEARNS}"),
         Options("avoid", "feature_maps", when=_NETWORK),
         OptionsOf(AutoPickConfig, "confident", "steps", when=_LEARNS),
+        CorrectedPicks(
+            "answeredCoordinates",
+            "Coordinates of *cryodl - pick by hand* in which you answered the questions of an earlier run of this "
+            "protocol with the same model: the threshold follows from the answers.",
+            label="Answers",
+            when=_NETWORK,
+            empty="the threshold follows from the scores",
+            related=False,
+        ),
         CorrectedPicks(
             "correctedCoordinates",
             "Coordinates of *cryodl - pick by hand* on these micrographs. Every round also learns from picks that you "
@@ -284,7 +293,8 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[PickConfig, PickOutputs], ProtP
         templates = self.method.get() == TEMPLATES
         config = dataclasses.replace(config, method="templates" if templates else "network")
         if not templates:
-            return config
+            answered = self.answeredCoordinates.get()
+            return dataclasses.replace(config, answers=correctionsFolder(answered) if answered else None)
         diameter = None if config.structure else config.particle_diameter
         return dataclasses.replace(config, model="", particle_diameter=diameter, threshold_rule="model")
 

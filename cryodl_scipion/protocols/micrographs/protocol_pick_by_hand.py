@@ -8,13 +8,13 @@ from typing import Any, Dict, List, Sequence
 import pyworkflow.utils as pwutils
 
 from ...convert.micrographs import coordinates as convert
-from ...convert.micrographs.picks import boxSizeFor, describeCorrections, setDiameter
+from ...convert.micrographs.picks import boxSizeFor, describeCorrections, questionsFile, setDiameter
 from ...convert.names import micrographNames
 from ...engine.cryodl.contract import PickByHandConfig, Result, counted
 from ...engine.cryodl.contract.micrographs.labelling import PickByHandOutputs
 from ..checks import checkDiameter, checkMicrographs
 from ..engine_protocol import OneRun
-from ..kinds import BoxSize, Options, Pointing
+from ..kinds import BoxSize, Flag, Options, Pointing
 
 PICKS_FOLDER, START_FOLDER = "picks", "start"
 
@@ -47,6 +47,14 @@ class CryodlProtPickByHand(OneRun[PickByHandConfig, PickByHandOutputs]):
             empty="those of the picks to correct",
             pointerClass="SetOfMicrographs",
         ),
+        Flag(
+            "askQuestions",
+            "Answer its questions",
+            "Only for coordinates of *cryodl - pick particles* that was unsure: the window shows the places that it "
+            "chose, one by one, and you say whether there is a particle. Then pick again with the output of this run "
+            "as *Answers*.",
+            when="inputCoordinates is not None",
+        ),
         Options("particle_diameter", important=True),
         BoxSize("micrographs", "1.5 times the particle diameter, rounded to an even number"),
     )
@@ -55,6 +63,7 @@ class CryodlProtPickByHand(OneRun[PickByHandConfig, PickByHandOutputs]):
         "pixel_size": "the micrographs' sampling rate",
         "coordinates": "the run's folder",
         "start_from": "written from the input set",
+        "ask": "those that the picks' run wrote, if Answer its questions is on",
     }
 
     # ----- steps
@@ -122,12 +131,15 @@ class CryodlProtPickByHand(OneRun[PickByHandConfig, PickByHandOutputs]):
         micrographs, picks = self._set(), self.inputCoordinates.get()
         if micrographs is None:
             return config
+        start = self._getExtraPath(START_FOLDER) if picks is not None and picks.getSize() else None
+        questions = questionsFile(picks) if picks is not None and self.askQuestions else None
         return dataclasses.replace(
             config,
             micrographs=config.micrographs or (micrographs.getFileName(),),
             pixel_size=micrographs.getSamplingRate(),
             coordinates=self.getPicksFolder(),
-            start_from=self._getExtraPath(START_FOLDER) if picks is not None and picks.getSize() else None,
+            start_from=None if questions else start,
+            ask=questions,
         )
 
     # ----- validation and information
@@ -135,6 +147,12 @@ class CryodlProtPickByHand(OneRun[PickByHandConfig, PickByHandOutputs]):
         micrographs = self._set()
         if micrographs is None:
             return ["Choose the picks to correct, or the micrographs to pick in."]
+        picks = self.inputCoordinates.get()
+        if self.askQuestions and picks is not None and questionsFile(picks) is None:
+            return [
+                "The run that made the picks has no questions: *cryodl - pick particles* asks where its scores do not "
+                "tell particles from the rest. Switch *Answer its questions* off to correct the picks."
+            ]
         if micrographs.isStreamOpen():
             return ["The micrographs are still arriving. Wait until the set is complete."]
         return checkMicrographs(micrographs) or checkDiameter(self.particleDiameter.get(), micrographs)

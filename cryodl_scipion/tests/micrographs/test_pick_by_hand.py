@@ -6,7 +6,7 @@ import os
 from ...convert.micrographs.coordinates import picksByMicrograph
 from ...convert.micrographs.picks import correctionsFolder
 from ...engine.cryodl import contract
-from ...protocols import CryodlProtAutoPick, CryodlProtPickByHand, CryodlProtTrainPicker
+from ...protocols import CryodlProtAutoPick, CryodlProtPick, CryodlProtPickByHand, CryodlProtTrainPicker
 from ...viewers.micrographs.picks_window import PicksData
 from ...viewers.micrographs.viewer_picks import correctPicks
 from ..picking import PickTest
@@ -79,3 +79,25 @@ class TestCryodlPickByHand(PickTest):
         self.assertEqual(made.inputCoordinates.getUniqueId(), f"{picked.getObjId()}.outputCoordinates")
         self.assertEqual(made.particleDiameter.get(), 120)
         self.assertEqual(contract.check(made._config()), [])
+
+    def test_questions_of_an_unsure_run_are_asked_and_their_answers_picked_with(self):
+        picked = self.pick()
+        answers = self.correct(picked)
+        wrong = CryodlProtPickByHand(askQuestions=True, particleDiameter=120)
+        wrong.inputCoordinates.set(picked)
+        wrong.inputCoordinates.setExtended("outputCoordinates")
+        self.assertIn("has no questions", " ".join(wrong._checkTogether()))
+        questions = os.path.join(picked.getPicksFolder(), "questions.json")
+        with open(questions, "w") as file:
+            file.write("{}")
+        self.proj.getRunsGraph(refresh=True)
+        said = correctPicks(
+            self.proj, picked, "outputCoordinates", PicksData.ofSet(picked.outputCoordinates), askQuestions=True
+        )
+        self.assertIn("questions opens", said)
+        asked = [p for p in self.proj.getRuns() if isinstance(p, CryodlProtPickByHand)][-1]
+        config = asked._config()
+        self.assertEqual((config.ask, config.start_from), (questions, None))
+        pointers = dict(self.inputs, answeredCoordinates=(answers, "outputCoordinates"))
+        again = self.runProtocol(CryodlProtPick, pointers, useGpu=False)
+        self.assertEqual(again._config().answers, answers.getPicksFolder())

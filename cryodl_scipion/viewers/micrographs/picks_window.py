@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Picks on their micrographs, with a slider for the score."""
 
+import functools
 import math
 import os
 import tkinter as tk
@@ -167,7 +168,7 @@ class PicksWindow(CountedWindow):
     """data: PicksData. accept: for wizards, see MicrographWindow. value: score to begin with, default the set's.
     correct: function that opens the window in which picks are corrected, and says so in one sentence; None where there
     is no project to keep the corrected picks in. subset: function that starts a run which keeps the picks from a score,
-    and says so; None likewise."""
+    and says so; None likewise. ask: opens the window of questions, where the run asks some; None likewise."""
 
     def __init__(
         self,
@@ -178,24 +179,28 @@ class PicksWindow(CountedWindow):
         value: Optional[float] = None,
         correct: Optional[Callable[[], str]] = None,
         subset: Optional[Callable[[float], str]] = None,
+        ask: Optional[Callable[[], str]] = None,
     ) -> None:
-        self._correct = correct
+        self._byHand = [(text, way) for text, way in (("Answer questions", ask), ("Correct picks", correct)) if way]
         slider = dict(from_=0, to=1, resolution=0.0001, label="Score threshold") if data.hasScores else None
         value = data.threshold if value is None else value
         CountedWindow.__init__(self, parent, data, title, slider, value, accept, subset)
 
     def _addControls(self, slider: Any) -> None:
         CountedWindow._addControls(self, slider)
-        if self._correct is not None:
-            self.correctButton = ttk.Button(self._list.master, text="Correct picks", command=self.correct)
-            self.correctButton.pack(fill=tk.X, pady=(2, 4), before=self._list)
+        self.handButtons = [
+            ttk.Button(self._list.master, text=text, command=functools.partial(self.byHand, way))
+            for text, way in self._byHand
+        ]
+        for button in self.handButtons:
+            button.pack(fill=tk.X, pady=(2, 4), before=self._list)
 
-    def correct(self) -> None:
-        """Open the window in which picks are added, moved and removed."""
-        if self._correct is not None:
-            self.correctButton.config(state=tk.DISABLED)  # a second window would write the same files
-            self.root.update_idletasks()
-            self.message.set(self._correct())
+    def byHand(self, way: Callable[[], str]) -> None:
+        """Open the window in which picks are corrected, or questions about them answered."""
+        for button in self.handButtons:
+            button.config(state=tk.DISABLED)  # a second window would write the same files
+        self.root.update_idletasks()
+        self.message.set(way())
 
     def _drawOn(self, axes: Axes) -> None:
         drawAreas(axes, self._data.areas(self.index()), self._preview)

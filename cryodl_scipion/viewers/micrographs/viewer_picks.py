@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List, Sequence, Tuple
 from pwem.objects import SetOfCoordinates
 from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
-from ...convert.micrographs.picks import bestRound, picksOfRound, readRounds, roundInWords
+from ...convert.micrographs.picks import bestRound, picksOfRound, questionsFile, readRounds, roundInWords
 from ...engine.cryodl.contract import score_text
 from ...protocols import CryodlProtPick, CryodlProtPickByHand, CryodlProtPickFilaments, CryodlProtThresholdPicks
 from ..panels_viewer import Panel, PanelsViewer
@@ -100,9 +100,11 @@ def picksView(viewer: Any, data: PicksData, coordinates: SetOfCoordinates) -> Wi
     output = outputName(source, coordinates)
     known = bool(project and output)
     correct = (lambda: correctPicks(project, source, output, data)) if known else None
+    asks = known and questionsFile(coordinates) is not None
+    ask = (lambda: correctPicks(project, source, output, data, askQuestions=True)) if asks else None
     subset = (lambda threshold: picksFrom(source, output, threshold)) if known and data.hasScores else None
     title = f"Picks: {source.getRunName()}" if source else _NAME
-    return WindowView(PicksWindow, viewer.getTkRoot(), data, title, None, None, correct, subset)
+    return WindowView(PicksWindow, viewer.getTkRoot(), data, title, None, None, correct, subset, ask)
 
 
 def picksFrom(source: Any, output: str, threshold: float) -> str:
@@ -113,8 +115,9 @@ def picksFrom(source: Any, output: str, threshold: float) -> str:
     return startedRun(protocol, errors, f"The set of picks with a score of at least {score}")
 
 
-def correctPicks(project: Any, source: Any, output: str, data: PicksData) -> str:
-    """Start a run of `pick by hand` on an output of another run. Returns what happened, in words."""
+def correctPicks(project: Any, source: Any, output: str, data: PicksData, askQuestions: bool = False) -> str:
+    """Start a run of `pick by hand` on an output of another run. Returns what happened, in words. askQuestions: about
+    the places that the run is unsure of, one by one."""
     coordinates = getattr(source, output)
     diameter = data.diameter * coordinates.getMicrographs().getSamplingRate()
     protocol, errors = startRun(
@@ -122,10 +125,16 @@ def correctPicks(project: Any, source: Any, output: str, data: PicksData) -> str
         output,
         "inputCoordinates",
         CryodlProtPickByHand,
-        f"correct picks of {source.getRunName()}",
+        f"{'questions about' if askQuestions else 'correct'} picks of {source.getRunName()}",
         particleDiameter=round(diameter, 1),
         boxSize=coordinates.getBoxSize(),
+        askQuestions=askQuestions,
     )
+    if askQuestions and not errors:
+        return (
+            f"A window with the questions opens. Then pick again with the output of *{protocol.getRunName()}* as "
+            "*Answers*."
+        )
     return errors or f"A window to correct them opens; the run *{protocol.getRunName()}* stores the corrected picks."
 
 

@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -56,6 +57,31 @@ def test_no_figures_are_promised_where_the_scores_tell_little(general, monkeypat
     assert outputs(general)["expected"] is None
     said = capsys.readouterr().out
     assert "cannot be estimated from their scores" in said and "F1" not in said
+    assert outputs(general)["state"] == "unsure" and "pick-by-hand --ask" in said
+
+
+def test_answers_to_the_questions_choose_the_threshold_of_the_same_run(general, monkeypatch, capsys):
+    from cryodl.micrographs.byhand.questions import read_questions
+    from cryodl.micrographs.pickers.predict import Picker
+
+    _, raw = heaps(40, 200, apart=1.5)
+    places = np.random.default_rng(0).uniform(60, 160, (240, 2))
+    monkeypatch.setattr(Picker, "candidates", lambda self, *a: (places, calibrate(raw, self.calibration)))
+    assert run(general) == 0
+    asked = read_questions(outputs(general)["questions"])
+    told = tuple(dataclasses.replace(q, answer="yes" if q.part < 3 else "no") for q in asked.places)
+    (general / "answers").mkdir()
+    dataclasses.replace(asked, places=told).write(general / "answers/answers.json")
+    before = outputs(general)["threshold"]
+    capsys.readouterr()
+    assert run(general, "--answers", str(general / "answers")) == 0
+    made = outputs(general)
+    assert made["state"] == "answered" and made["threshold"] < before
+    assert made["expected"] is None, "scores that tell little promise nothing with answers either"
+    assert re.search(r"By 24 answers 9\d % of the picks", capsys.readouterr().out)
+    asked.write(general / "answers/answers.json")
+    assert run(general, "--answers", str(general / "answers")) == 2
+    assert "too few questions are answered" in capsys.readouterr().err
 
 
 def test_better_scores_stay_better():

@@ -33,6 +33,23 @@ class PickByHandConfig:
         path="folder",
         none_means="start without picks",
     )
+    ask: typing.Optional[str] = param(
+        "File of questions (questions.json) that `pick` wrote because it was unsure. Its places are shown one by one: "
+        "is there a particle, yes or no?",
+        default=None,
+        label="Questions",
+        path="file",
+        none_means="whole micrographs are shown",
+    )
+
+    def check_together(self) -> typing.List[str]:
+        """Questions are about the picks beside them."""
+        if self.ask is None or self.start_from is None:
+            return []
+        return [
+            "Start from picks (--start-from) and Questions (--ask) are both given. Questions start from the picks "
+            "beside their file; leave out --start-from."
+        ]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,6 +60,11 @@ class PickByHandOutputs(Outputs):
     counts: Counts = output("Number of picks of each micrograph that has a file.")
     removed: Counts = output("Number of removed picks of each of these micrographs.")
     changed: typing.List[str] = output("Names of the micrographs that were changed in this session.")
+    precision: typing.Optional[typing.List[float]] = output(
+        "Fraction of the picks that are particles by the answers, and the ends of its 90 % interval; null without "
+        "questions, or if too few are answered.",
+        default=None,
+    )
     pixel_size: typing.Optional[float] = output(
         "Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px", default=None
     )

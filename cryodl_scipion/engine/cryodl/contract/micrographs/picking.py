@@ -29,6 +29,7 @@ from .pick_fields import (
 )
 
 PICK_METHODS = ("network", "templates")
+PICK_STATES = ("clear", "unsure", "answered", "nothing found")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +72,14 @@ class PickConfig:
         label="Threshold rule",
         choices=THRESHOLD_RULES,
         expert=True,
+    )
+    answers: typing.Optional[str] = param(
+        "Folder in which the questions of an earlier run were answered (pick-by-hand --ask): the threshold then "
+        "follows from the answers.",
+        default=None,
+        label="Answers",
+        path="folder",
+        none_means="from the scores alone",
     )
     contrast: str = micrograph_contrast_field(
         "Whether protein is darker or brighter than its surroundings. auto: the contrast of the model's training; a "
@@ -153,6 +162,14 @@ class PickOutputs(Outputs):
         "Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px", default=None
     )
     templates: typing.Optional[int] = output("Number of templates; null for a network.", default=None)
+    state: str = output(
+        "clear; unsure: the scores do not tell particles from the rest, and questions are asked; answered: "
+        "the threshold is chosen by answers; nothing found.",
+        default="clear",
+    )
+    questions: typing.Optional[str] = output(
+        "File of questions for `pick-by-hand --ask`; null where nothing is asked.", path="file", default=None
+    )
     expected_false_picks: typing.Optional[int] = output(
         "Number of picks at this threshold in the micrographs with inverted contrast, which contain no particles; null "
         "for a network.",

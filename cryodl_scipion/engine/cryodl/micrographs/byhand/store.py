@@ -4,6 +4,7 @@
 <folder>/<micrograph>.star: the picks, with cryodlCertain 1 where a human put, moved or confirmed one.
 <folder>/removed/<micrograph>.star: what a human took away; train-picker takes them as background.
 <folder>/ignored/<micrograph>.mrc: not 0 where nothing shall be learnt; train-picker takes the folder as --uncertain.
+<folder>/answers.json: there if questions were answered (byhand/questions.py); nobody looked at the other picks.
 <folder>/from_classes.json: there if 2-D classes made the labels (labels-from-classes); what it was made from.
 
 Corrections made in the window of picks, as labels: what a human is certain of, and what a machine left.
@@ -21,6 +22,7 @@ import numpy as np
 from ...io.coordinates import align_keys, read_coordinates, write_coordinates
 from ...io.micrographs import read_micrograph, write_micrograph
 from ...io.star import read_tables
+from .questions import ANSWERS, HELPS, AnswerEstimate, read_questions
 
 CERTAIN = "cryodlCertain"
 REMOVED, IGNORED = "removed", "ignored"
@@ -65,13 +67,17 @@ class HandPicks:
         """Picks, and removed picks, of a micrograph."""
         path = self.folder / f"{name}.star"
         if not path.exists():
-            return _picks(self._machine.get(name), False), []
+            return self.started(name), []
         picks = _picks(_only(path), False)
         certain = [v for t in read_tables(path).values() for v in t.get(CERTAIN, ())]
         if len(certain) == len(picks):
             picks = [dataclasses.replace(p, certain=v != "0") for p, v in zip(picks, certain)]
         removed = self.folder / REMOVED / f"{name}.star"
         return picks, _picks(_only(removed), True) if removed.exists() else []
+
+    def started(self, name: str) -> list[Pick]:
+        """The picks of a micrograph to begin with."""
+        return _picks(self._machine.get(name), False)
 
     def write(self, name: str, picks: list[Pick], removed: list[Pick]) -> None:
         """Write what is certain and what not, each file whole or not at all. Raises OSError."""
@@ -154,6 +160,8 @@ class Corrections:
         Files of the areas to ignore.
     from_classes
         Whether 2-D classes made the labels: they tell of the picks alone, and nothing of missed particles.
+    asked
+        What answers to questions tell of all picks; None if no questions were answered, or too few.
     """
 
     certain: dict[str, np.ndarray]
@@ -161,6 +169,13 @@ class Corrections:
     removed: dict[str, np.ndarray]
     masks: dict[str, str]
     from_classes: bool = False
+    asked: AnswerEstimate | None = None
+
+    @property
+    def unseen(self) -> bool:
+        """Whether the machine's picks teach nothing: nobody looked at them, and answers do not say that most are
+        right."""
+        return self.from_classes or (self.asked is not None and self.asked.precision[0] < HELPS)
 
     @property
     def partial(self) -> bool:
@@ -208,7 +223,9 @@ def read_corrections(folder: str | os.PathLike[str], names: typing.Iterable[str]
             certain[name], machine[name] = yx[sure], yx[~sure]
     removed = _positions(folder / REMOVED, names)
     masks = {path.stem: str(path) for path in sorted((folder / IGNORED).glob("*.mrc")) if path.stem in names}
-    return Corrections(certain, machine, removed, masks, (folder / FROM_CLASSES).exists())
+    answers = folder / ANSWERS
+    asked = read_questions(answers).estimate() if answers.exists() else None
+    return Corrections(certain, machine, removed, masks, (folder / FROM_CLASSES).exists(), asked)
 
 
 def _with_certainty(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:

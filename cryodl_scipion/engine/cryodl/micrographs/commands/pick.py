@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import typing
 from pathlib import Path
@@ -17,6 +18,15 @@ from ...io.coordinates import DECIMALS, read_coordinates, write_coordinates
 from ...io.micrographs import named_micrographs, read_micrograph
 from ...io.model import find_model, read_model
 from ...runner import Run, command
+from ..byhand.questions import (
+    ANSWERS,
+    QUESTIONS,
+    Answered,
+    choose_questions,
+    learn_threshold,
+    read_questions,
+    without_dirt,
+)
 from ..normalize import rescale_micrograph
 from ..pickers import load_network, picker_method
 from ..pickers.ask import ask_micrographs
@@ -54,7 +64,7 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
     folder = Path(config.output)
     settings, todo = _to_pick(config, named, settle(config, card, model), run)
     run.warn(*earlier_notes(folder / CANDIDATES, named))
-    picks = Picks(config, model, card, settings)
+    picks = Picks(config, model, card, settings, _answers(config, card))
     print(
         f"{counted(len(named), 'micrograph')}, {len(named) - len(todo)} of them already picked; particle diameter "
         + (f"{settings.particle_diameter:g} Å." if settings.particle_diameter else "to be estimated.")
@@ -79,6 +89,8 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
         print(f"Pictures of {counted(len(pictures), 'micrograph')}: {folder}/pictures")
     made = picks.outputs([n for n, _ in named], settings, pictures)
     run.summary(picks.in_words(made))
+    if made.state == "unsure":
+        made = dataclasses.replace(made, questions=_ask(config, named, made, settings.weights_sha256, run))
     run.methods(
         f"Particles were picked with cryodl {__version__}, {model_in_words(card)}, with {picks.rule_in_words()}."
     )
@@ -88,6 +100,53 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
             "diameter, or lower the threshold."
         )
     return made
+
+
+def _answers(config: PickConfig, card: typing.Mapping[str, typing.Any]) -> Answered | None:
+    """What the folder of answers says of the scores of this model; None without one."""
+    if config.answers is None:
+        return None
+    file = Path(config.answers) / ANSWERS
+    if not file.exists():
+        raise FileNotFoundError(
+            f"{config.answers} (--answers) has no {ANSWERS}: no questions were answered there. Answer those of an "
+            "earlier run: cryodl pick-by-hand --ask PICKS/questions.json --coordinates ANSWERS."
+        )
+    asked = read_questions(file)
+    if asked.model != card["weights_sha256"]:
+        raise ValueError(
+            f"{config.answers} (--answers) has answers about picks of another model than {config.model} (--model). "
+            "Give the model that asked; or learn from the answers: cryodl train-picker --start-from."
+        )
+    try:
+        return learn_threshold(asked)
+    except ValueError as error:
+        raise ValueError(f"{config.answers} (--answers): {error}. Answer more (pick-by-hand --ask).") from None
+
+
+def _ask(config: PickConfig, named: Named, made: PickOutputs, checksum: str, run: Run) -> str | None:
+    """Write the file of questions about picks whose scores do not tell whether they are right, and say how to answer
+    it. checksum: of the model's weights. Returns the file, None if there is nothing to ask."""
+    diameter = typing.cast("float", made.picked_diameter)
+    usual, (low, *_) = {}, sorted(made.thresholds.values())
+    for name, path in named:
+        if name in made.candidates:
+            (found,) = read_coordinates(made.candidates[name]).values()
+            with contextlib.suppress(ValueError, OSError):  # picked before, and gone since
+                usual[name] = without_dirt(path, found, low, config.pixel_size, diameter, made.contrast == "dark")
+    asked = choose_questions(usual, made.threshold, diameter / config.pixel_size, checksum)
+    file = Path(config.output) / QUESTIONS
+    if asked is None:
+        file.unlink(missing_ok=True)
+        return None
+    asked.write(file)
+    run.summary(
+        f"{counted(len(asked.places), 'question')} about places on {counted(len(asked.micrographs), 'micrograph')} "
+        f"would tell more, two minutes of your time: cryodl pick-by-hand --ask {file} --micrographs "
+        f"{' '.join(repr(m) for m in config.micrographs)} --pixel-size {config.pixel_size:g} --particle-diameter "
+        f"{diameter:.0f} --coordinates ANSWERS. Then repeat this command with --answers ANSWERS."
+    )
+    return str(file)
 
 
 def model_in_words(card: typing.Mapping[str, typing.Any]) -> str:

@@ -14,6 +14,8 @@ from ...contract.micrographs.labelling import PickByHandOutputs
 from ...io.micrographs import named_micrographs
 from ...runner import Run, command
 from ..byhand import window
+from ..byhand.asking import AskSession, show_questions
+from ..byhand.questions import read_questions
 from ..byhand.session import HandSession
 from ..byhand.store import HandPicks
 from ..pickers.pick_record import RECORD
@@ -23,18 +25,30 @@ from ..pickers.pick_record import RECORD
 def pick_by_hand(config: PickByHandConfig, run: Run) -> PickByHandOutputs:
     """Every change is saved when it ends: whatever happens to the window, what was picked is in the folder."""
     named = named_micrographs(config.micrographs, run.names, config.pixel_size)
-    store = HandPicks(config.coordinates, [name for name, _ in named], config.start_from or "")
-    session = HandSession(named, store, config.pixel_size, config.particle_diameter)
-    window.show_pick_window(session, f"cryodl pick-by-hand: {config.coordinates}")
+    start = str(Path(config.ask).parent) if config.ask else config.start_from
+    store = HandPicks(config.coordinates, [name for name, _ in named], start or "")
+    sizes, title = (config.pixel_size, config.particle_diameter), f"cryodl pick-by-hand: {config.coordinates}"
+    session: HandSession | AskSession
+    estimate = None
+    if config.ask:
+        session = AskSession(named, store, *sizes, read_questions(config.ask))
+        show_questions(session, title)
+        touched, estimate = set(session.questions.micrographs), session.questions.estimate()
+    else:
+        session = HandSession(named, store, *sizes)
+        window.show_pick_window(session, title)
+        touched = session.touched
     if session.failed:
         raise OSError(session.message)
     picked = {name: store.read(name) for name, _ in named if (store.folder / f"{name}.star").exists()}
     counts = {name: len(picks) for name, (picks, _) in picked.items()}
     removed = {name: len(gone) for name, (_, gone) in picked.items()}
     run.summary(
-        f"{counted(sum(counts.values()), 'pick')} in {counted(len(picked), 'micrograph')} ({len(session.touched)} "
+        f"{counted(sum(counts.values()), 'pick')} in {counted(len(picked), 'micrograph')} ({len(touched)} "
         f"changed in this session), {sum(removed.values())} removed: {config.coordinates}"
     )
+    if estimate:
+        run.summary(estimate.in_words())
     run.methods("Particles were picked or corrected by hand.")
     if not picked:
         run.warn("Nothing was picked.")
@@ -43,8 +57,9 @@ def pick_by_hand(config: PickByHandConfig, run: Run) -> PickByHandOutputs:
         folder=str(config.coordinates),
         counts=counts,
         removed=removed,
-        changed=sorted(session.touched),
+        changed=sorted(touched),
         pixel_size=config.pixel_size,
+        precision=list(estimate.precision) if estimate else None,
     )
 
 
@@ -58,8 +73,11 @@ def _picked_bright(folder: str | None) -> bool:
 
 def _say_training(config: PickByHandConfig, partial: bool) -> None:
     """The command that learns from the labels. partial: some picks were not confirmed."""
+    if config.ask:
+        print(f"Repeat the command that picked, with --answers {config.coordinates}.")
+        return
     start = " --start-from general" if partial else ""
-    if _picked_bright(config.start_from):
+    if _picked_bright(config.start_from or config.ask and str(Path(config.ask).parent)):
         start += " --contrast bright"  # few labels of faint particles do not tell it
     print(
         f"Train on them:\n  cryodl train-picker --micrographs {' '.join(repr(m) for m in config.micrographs)} "

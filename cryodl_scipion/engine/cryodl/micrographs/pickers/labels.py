@@ -80,8 +80,10 @@ def with_corrections(
     counts = {word: sum(map(len, getattr(found, word).values())) for word in ("certain", "machine")}
     removed = sum(map(len, _gone(config, found).values()))
     made = "has labels from 2-D classes" if found.from_classes else "was corrected by hand"
+    if found.asked:
+        made = "has answers to questions"
     beside = ""
-    if config.labels == "boxes" and not found.from_classes:
+    if config.labels == "boxes" and not found.unseen:
         seen = sum(len(yx) for name, yx in found.machine.items() if name in found.names)
         beside = f", and beside them some of the {seen} unconfirmed picks on the same micrographs, which count as right"
         counts["machine"] -= seen
@@ -112,7 +114,7 @@ def match_labels(
         uncertain = _of_micrographs(read_uncertain(config.uncertain), named, config.uncertain, warn)
     if is_corrected(config.coordinates):
         found = read_corrections(config.coordinates, [name for name, _ in named])
-        if not found.from_classes:  # of picks that were not classified nobody saw anything
+        if not found.unseen:  # of picks that were not classified nobody saw anything
             machine = {name: yx for name, yx in found.machine.items() if name in found.names}
         groups[1] = _with_removed(config, groups[1], named)
         groups[0], uncertain = _certain(config, groups[0], uncertain)

@@ -24,6 +24,7 @@ from .pick_record import CANDIDATES
 from .thresholds import Expectation, expected_counts, threshold_of
 
 if typing.TYPE_CHECKING:
+    from ..byhand.questions import Answered
     from .pick_record import PickSettings
 
 _BESIDE_CARBON = 0.25  # diameters from the found edge: the film's rim is rough, and the arc through it is smooth
@@ -89,14 +90,20 @@ UNTOLD = (
 class Picks:
     """Writes the picks of one micrograph after the other, and sums up what was written and what is expected.
 
-    config: PickConfig. model: its folder. card: the model's. settings: PickSettings.
+    config: PickConfig. model: its folder. card: the model's. settings: PickSettings. answered: what answers to
+    questions make of its scores.
     """
 
     def __init__(
-        self, config: PickConfig, model: Path, card: typing.Mapping[str, typing.Any], settings: PickSettings
+        self,
+        config: PickConfig,
+        model: Path,
+        card: typing.Mapping[str, typing.Any],
+        settings: PickSettings,
+        answered: Answered | None = None,
     ) -> None:
         self.folder, self.model, self.card = Path(config.output), str(model), card
-        self.given, self.rule = config.threshold, config.threshold_rule
+        self.given, self.rule, self.answered = config.threshold, config.threshold_rule, answered
         self.counts, self.thresholds, self.expected = dict[str, int](), dict[str, float](), Expectation()
         self.take_threshold(settings)
 
@@ -109,6 +116,8 @@ class Picks:
         # a general model's own scores on a set whose particles hardly stand out: right on the average of sets alone
         self.trusted = not known.get("own") or known["expected_f1"] >= TRUSTED_F1
         self.uncertainty = known["uncertainty"] if self.given is None and self.rule == "model" else None
+        if self.answered:
+            self.model_threshold, self.trusted, self.uncertainty = self.answered.threshold, False, None
 
     def write(self, name: str, yx: np.ndarray, scores: np.ndarray) -> None:
         """Write <name>.star: the candidates whose score reaches the threshold. yx: (n, 2) px; scores: (n,)."""
@@ -132,9 +141,10 @@ class Picks:
                 else "that keeps as many picks as particles are expected"
             )
         threshold = self.model_threshold if self.given is None else self.given
-        return f"threshold {score_text(threshold)}" + (
-            f" ± {self.uncertainty:.2g} (the model's)" if self.uncertainty else ""
-        )
+        chosen = f" ± {self.uncertainty:.2g} (the model's)" if self.uncertainty else ""
+        if self.answered and self.given is None:
+            chosen = f" (chosen by {counted(self.answered.estimate.answered, 'answer')})"
+        return f"threshold {score_text(threshold)}{chosen}"
 
     def outputs(self, order: typing.Sequence[str], settings: PickSettings, pictures: dict[str, str]) -> PickOutputs:
         """Outputs of the command. order: all micrographs' names. settings: that hold, with the contrast."""
@@ -160,7 +170,14 @@ class Picks:
             size=settings.size,
             pictures=pictures,
             pixel_size=settings.pixel_size,
+            state=self._state(),
         )
+
+    def _state(self) -> str:
+        """One of contract.PICK_STATES: 'unsure' where a general model's scores do not tell particles from the rest."""
+        if not any(self.counts.values()):
+            return "nothing found"
+        return "answered" if self.answered else "clear" if self.trusted else "unsure"
 
     def in_words(self, made: PickOutputs) -> str:
         """What was written, and what the scores let expect of it."""
@@ -170,6 +187,8 @@ class Picks:
         )
         if not made.picks:
             return written.rstrip()
+        if self.answered:
+            return f"{written}{self.answered.estimate.in_words()}"
         if not made.expected:
             return written + UNTOLD
         found = self.expected.metrics()

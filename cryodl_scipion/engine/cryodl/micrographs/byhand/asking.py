@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The window of questions: one place after the other, and what was answered becomes corrected picks."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import typing
+
+from matplotlib.patches import Circle
+from matplotlib.widgets import Button
+
+from ...io.windows import connect, open_figure, show_until_closed
+from .questions import ANSWERS, NO, UNCLEAR, YES, Question, Questions, read_questions
+from .session import Shown
+from .store import HandPicks, Pick
+
+SIZE = 8.4, 9.2  # inches
+WIDE = 6.0  # diameters that are shown across: the neighbours tell what a particle looks like here
+REACH = 0.25  # diameters within which a pick is the one that was asked about
+_WAYS_OUT = "Work at the machine's screen, or over ssh -X."
+BUTTONS = (("y", "Yes (y)"), ("n", "No (n)"), ("u", "Cannot tell (u)"), ("b", "Back (b)"))
+HELP = (
+    "Is there a particle in the circle?  If it lies beside the circle's centre, click on its centre.\nEvery answer is "
+    "saved at once; close the window when you have enough, the rest can be answered later."
+)
+
+
+class AskSession(Shown):
+    """Questions of a file, or those of an earlier session on the same folder with their answers.
+
+    micrographs: list of (name, file). store: of the corrected picks; answers.json lies there, too. diameter: Å.
+    Raises ValueError if a micrograph that is asked about is not among the micrographs.
+    """
+
+    def __init__(
+        self,
+        micrographs: list[tuple[str, str]],
+        store: HandPicks,
+        pixel_size: float,
+        diameter: float,
+        questions: Questions,
+    ) -> None:
+        self.store, self.diameter, self.failed, self.message = store, diameter / pixel_size, False, ""
+        before = store.folder / ANSWERS
+        if before.exists():
+            answers = read_questions(before)
+            same = [(q.micrograph, q.y, q.x) for q in answers.places] == [
+                (q.micrograph, q.y, q.x) for q in questions.places
+            ]
+            if not same:
+                raise ValueError(f"{before} answers other questions. Choose another folder (--coordinates).")
+            questions = answers
+        self.questions = questions
+        missing = [name for name in questions.micrographs if name not in dict(micrographs)]
+        if missing:
+            raise ValueError(
+                f"The questions are about the micrograph {missing[0]}, which is not among the given ones "
+                "(--micrographs). Give the micrographs that were picked."
+            )
+        Shown.__init__(self, micrographs, pixel_size, diameter)
+        self.at = -1
+        self.go(next((i for i, q in enumerate(questions.places) if not q.answer), len(questions.places) - 1))
+
+    @property
+    def place(self) -> Question:
+        """What is asked now."""
+        return self.questions.places[self.at]
+
+    @property
+    def answered(self) -> int:
+        """How many questions have an answer."""
+        return sum(bool(q.answer) for q in self.questions.places)
+
+    def go(self, number: int) -> None:
+        """Show a question, the first or last one beyond the ends."""
+        self.at = min(max(number, 0), len(self.questions.places) - 1)
+        index = [name for name, _ in self.micrographs].index(self.place.micrograph)
+        if index != self.number or not hasattr(self, "full") or not self.readable:
+            try:
+                self.load(index)
+            except (ValueError, OSError) as error:
+                self.number, self.message = index, str(error)
+                self.blank()
+
+    def answer(self, word: str, at: tuple[float, float] | None = None) -> None:
+        """Answer the question that is shown, save, and go on. at: (y, x) px of the particle's true centre."""
+        places = list(self.questions.places)
+        places[self.at] = dataclasses.replace(self.place, answer=word, at=at)
+        self.questions = dataclasses.replace(self.questions, places=tuple(places))
+        self.message = f"Question {self.at + 1}: {word}{'' if at is None else ', its centre moved'}."
+        try:
+            self.store.write(self.place.micrograph, *self._picks())
+            self.questions.write(self.store.folder / ANSWERS)
+            self.failed = False
+        except OSError as error:
+            self.message, self.failed = f"NOT SAVED: {error}", True
+            return
+        self.go(self.at + 1)
+
+    def _picks(self) -> tuple[list[Pick], list[Pick]]:
+        """Picks and removed picks of the micrograph that is asked about, by all its answers."""
+        picks, removed = self.store.started(self.place.micrograph), list[Pick]()
+        for asked in self.questions.places:
+            if asked.micrograph != self.place.micrograph or not asked.answer:
+                continue
+            far = [(p.y - asked.y) ** 2 + (p.x - asked.x) ** 2 > (REACH * self.diameter) ** 2 for p in picks]
+            picks = [p for p, stays in zip(picks, far) if stays]
+            if asked.answer == YES:
+                y, x = asked.at or (asked.y, asked.x)
+                picks.append(Pick(y, x, asked.score))
+            elif asked.answer == NO:
+                removed.append(Pick(asked.y, asked.x, asked.score))
+        return picks, removed
+
+
+def show_questions(session: AskSession, title: str) -> None:
+    """Open the window, and return when it is closed. Raises ValueError if there is no screen for it."""
+    figure = open_figure(title, SIZE, "window of questions", _WAYS_OUT)
+    window = AskWindow(figure, session)
+    show_until_closed(window.figure)
+
+
+class AskWindow:
+    """figure: matplotlib's, of any canvas."""
+
+    def __init__(self, figure: typing.Any, session: AskSession) -> None:
+        self.figure, self.session = figure, session
+        self.axes = figure.add_axes((0.02, 0.13, 0.96, 0.81))
+        self._state = figure.text(0.02, 0.975, "", fontsize=11, weight="bold", va="center")
+        self._message = figure.text(0.02, 0.952, "", fontsize=10, va="center")
+        figure.text(0.02, 0.012, HELP, fontsize=9, va="bottom", linespacing=1.4, color="0.25")
+        self.keys = {
+            "y": lambda: session.answer(YES),
+            "n": lambda: session.answer(NO),
+            "u": lambda: session.answer(UNCLEAR),
+            "b": lambda: session.go(session.at - 1),
+        }
+        self.buttons = []
+        for column, (key, label) in enumerate(BUTTONS):
+            button = Button(figure.add_axes((0.02 + 0.245 * column, 0.072, 0.225, 0.045)), label)
+            button.on_clicked(functools.partial(self._pressed, key))
+            self.buttons.append(button)
+        connect(figure, self)
+        self.refresh()
+
+    def do(self, action: typing.Callable[[], typing.Any]) -> None:
+        """Do something, and show what became of it."""
+        action()
+        self.refresh()
+
+    def _pressed(self, key: str, event: typing.Any) -> None:
+        self.do(self.keys[key])
+
+    def key(self, event: typing.Any) -> None:
+        """Answer, or go back."""
+        if event.key in self.keys:
+            self.do(self.keys[event.key])
+
+    def press(self, event: typing.Any) -> None:
+        """A click into the picture says where the particle is."""
+        if event.inaxes is self.axes and self.session.inside(event.ydata, event.xdata):
+            self.do(lambda: self.session.answer(YES, (event.ydata, event.xdata)))
+
+    def motion(self, event: typing.Any) -> None:
+        """Nothing moves."""
+
+    release = scroll = motion
+
+    def refresh(self) -> None:
+        """Draw the place that is asked about."""
+        s, axes = self.session, self.axes
+        place, half = s.place, WIDE / 2 * s.diameter
+        part, extent = s.picture((place.y - half, place.y + half), (place.x - half, place.x + half))
+        low, high = s.limits()
+        axes.clear()
+        axes.set_axis_off()
+        axes.imshow(part, cmap="gray", extent=extent, vmin=low, vmax=high, interpolation="bilinear")
+        axes.set_xlim(place.x - half, place.x + half)
+        axes.set_ylim(place.y + half, place.y - half)
+        y, x = place.at or (place.y, place.x)
+        axes.add_patch(Circle((x, y), s.diameter / 2, fill=False, color="#19e57b", linewidth=1.8))
+        done = s.answered == len(s.questions.places)
+        self._state.set_text(
+            "All questions are answered; close the window."
+            if done
+            else f"Question {s.at + 1} of {len(s.questions.places)}  |  {place.micrograph}"
+        )
+        self._message.set_text(s.message + (f"  Answered here: {place.answer}." if place.answer and not done else ""))
+        self._message.set_color("#c00000" if s.failed or not s.readable else "#00507a")
+        self.figure.canvas.draw_idle()

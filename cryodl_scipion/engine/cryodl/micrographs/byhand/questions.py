@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Questions about picks: a few places where a human's word tells most, and what the answers tell of all picks.
+
+questions.json beside the picks: parts (ranges of scores, with the number of candidates in each), and the places that
+were drawn from them. answers.json beside the corrected picks: the same, with an answer each.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import typing
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+
+from ...contract.reading import reader
+from ...contract.result import write_json
+from ...core.calibration import best_threshold, calibrate, logit
+from ...core.geometry import map_positions
+from ...io.micrographs import read_micrograph
+from ..normalize import particle_bands, prepare_micrograph
+from ..pickers.corrected_calibration import fit_curve_to_number
+
+QUESTIONS, ANSWERS = "questions.json", "answers.json"
+COUNT, MICROGRAPHS = 24, 4  # at most: two minutes for a person, and few pictures to get used to
+# Parts of the candidates, best first, in numbers of picks: where particles are faint, most of them score below any
+# threshold, and a number of particles that left them out would keep the threshold too high.
+ENDS = (0.5, 1.0, 3.0, 7.0)
+APART = 1.5  # diameters between two places that are asked
+YES, NO, UNCLEAR = "yes", "no", "unclear"
+INTERVAL, DRAWS = 0.9, 4000
+DARKEST = 2.5  # times as high as the middle pick: dirt, which nobody needs to be asked about
+WORKING = 16.0  # px of a particle's diameter where heights are measured
+HELPS = (
+    0.6  # precision from which picks that nobody judged teach more than they spoil (measured: 0.69 helps, 0.5 harms)
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """A place, px of its micrograph; the part of the scores that it was drawn from; the answer, and where the particle
+    is if it is not at the place."""
+
+    micrograph: str
+    y: float
+    x: float
+    score: float
+    part: int
+    answer: str = ""
+    at: tuple[float, float] | None = None
+
+
+class ScorePart(typing.NamedTuple):
+    """Candidates of a range of scores on the micrographs that are asked about. picked: whether they are picks."""
+
+    lowest: float
+    picked: bool
+    candidates: int
+
+
+@dataclasses.dataclass(frozen=True)
+class AnswerEstimate:
+    """What answers tell, each with the ends of its interval: the part of the picks that are particles, and the number
+    of particles on the micrographs that were asked about."""
+
+    precision: tuple[float, float, float]
+    particles: tuple[float, float, float]
+    answered: int
+
+    def in_words(self) -> str:
+        """For the log."""
+        value, low, high = (100 * p for p in self.precision)
+        count, fewest, most = self.particles
+        return (
+            f"By {self.answered} answers {value:.0f} % of the picks that were asked about are particles (between "
+            f"{low:.0f} and {high:.0f} %), and their micrographs hold {count:.0f} particles among the candidates "
+            f"(between {fewest:.0f} and {most:.0f}); {100 * INTERVAL:.0f} % intervals."
+        )
+
+
+class Answered(typing.NamedTuple):
+    """What answers make of a picker's scores. threshold: of these."""
+
+    threshold: float
+    estimate: AnswerEstimate
+
+
+@dataclasses.dataclass(frozen=True)
+class Questions:
+    """parts: from the highest scores down. places: what is asked, in the order of the micrographs. scores: of all
+    candidates on these. model: checksum of the weights that gave them."""
+
+    parts: tuple[ScorePart, ...]
+    places: tuple[Question, ...]
+    scores: tuple[float, ...]
+    model: str
+
+    @property
+    def micrographs(self) -> list[str]:
+        """Names of those that are asked about."""
+        return list(dict.fromkeys(q.micrograph for q in self.places))
+
+    def write(self, path: Path) -> None:
+        """Write the file, whole or not at all. Raises OSError."""
+        write_json(path, dict(dataclasses.asdict(self), parts=[part._asdict() for part in self.parts]))
+
+    def estimate(self, seed: int = 0) -> AnswerEstimate | None:
+        """What the answers tell of all candidates; None if a part with candidates has no answer.
+
+        In each part the fraction of particles has Jeffreys' distribution; places that are unclear tell nothing.
+        """
+        rng, fractions, means = np.random.default_rng(seed), [], []
+        told = [q for q in self.places if q.answer in (YES, NO)]
+        for number in range(len(self.parts)):
+            yes = sum(q.answer == YES for q in told if q.part == number)
+            no = sum(q.answer == NO for q in told if q.part == number)
+            if self.parts[number].candidates and not yes + no:
+                return None
+            fractions.append(rng.beta(yes + 0.5, no + 0.5, DRAWS))
+            means.append((yes + 0.5) / (yes + no + 1))
+        weights = np.array([p.candidates for p in self.parts], float)
+        of_picks = weights * [p.picked for p in self.parts]
+        if not of_picks.sum():
+            return None
+
+        def told_by(share: np.ndarray) -> tuple[float, float, float]:
+            low, high = np.quantile(share @ np.array(fractions), [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])
+            return float(share @ np.array(means)), float(low), float(high)
+
+        return AnswerEstimate(told_by(of_picks / of_picks.sum()), told_by(weights), len(told))
+
+
+def learn_threshold(asked: Questions) -> Answered:
+    """The threshold that answers give to the scores of all candidates of the micrographs asked about.
+
+    The probabilities add up to the number of particles that the answers tell, and particles score as those that were
+    found. Raises ValueError if too few questions are answered.
+    """
+    estimate = asked.estimate()
+    found = [q for q in asked.places if q.answer == YES]
+    if estimate is None or not found:
+        raise ValueError("too few questions are answered, or none with yes: no threshold follows from them")
+    particles = [part.candidates * _share(asked, number) for number, part in enumerate(asked.parts)]
+    weights = [particles[q.part] / sum(f.part == q.part for f in found) for q in found]
+    wanted = float(np.average(logit(np.array([q.score for q in found])), weights=weights))
+    scores = np.array(asked.scores)
+    curve = fit_curve_to_number(scores, estimate.particles[0], wanted)
+    told = calibrate(scores, curve)
+    cut = best_threshold(told, estimate.particles[0])
+    return Answered(float(scores[told >= cut].min()) if (told >= cut).any() else 1.0, estimate)
+
+
+def _share(asked: Questions, part: int) -> float:
+    """Fraction of particles among the answers of a part."""
+    told = [q.answer == YES for q in asked.places if q.part == part and q.answer in (YES, NO)]
+    return sum(told) / max(1, len(told))
+
+
+@reader
+def read_questions(path: str | os.PathLike[str]) -> Questions:
+    """Questions of a file. Raises FileNotFoundError, and ValueError for another kind of file."""
+    found = json.loads(Path(path).read_text(encoding="utf-8"))
+    parts = tuple(ScorePart(float(p["lowest"]), p["picked"] is True, int(p["candidates"])) for p in found["parts"])
+    places = tuple(
+        Question(
+            str(q["micrograph"]),
+            float(q["y"]),
+            float(q["x"]),
+            float(q["score"]),
+            int(q["part"]),
+            str(q["answer"]),
+            None if q["at"] is None else (float(q["at"][0]), float(q["at"][1])),
+        )
+        for q in found["places"]
+    )
+    if not places or not all(0 <= q.part < len(parts) and q.answer in ("", YES, NO, UNCLEAR) for q in places):
+        raise ValueError("it has no questions, or answers that are none of yes, no and unclear")
+    scores = tuple(float(score) for score in found["scores"])
+    if not np.isfinite([*scores, *(v for q in places for v in (q.y, q.x, q.score, *(q.at or ())))]).all():
+        raise ValueError("it has positions or scores that are no numbers")
+    return Questions(parts, places, scores, str(found["model"]))
+
+
+def choose_questions(
+    candidates: typing.Mapping[str, tuple[np.ndarray, np.ndarray]],
+    threshold: float,
+    diameter: float,
+    model: str,
+    seed: int = 0,
+) -> Questions | None:
+    """Places to ask about; None without picks or with hardly any candidates.
+
+    Parameters
+    ----------
+    candidates : by micrograph, yx (n, 2) px and scores (n,), without what stands out as dirt.
+    threshold : score from which a candidate is a pick.
+    diameter : float, px of the micrographs
+
+    As many places each are drawn at random from the better half of the picks, from the other half, and from two further
+    parts that score less (ENDS); on micrographs with many, few and middling numbers of picks.
+    """
+    rng = np.random.default_rng(seed)
+    names = _spread_over(candidates, threshold)
+    scores = np.concatenate([np.zeros(0), *(candidates[n][1] for n in names)])
+    ranked, picked = np.sort(scores)[::-1], int((scores >= threshold).sum())
+    if not picked or len(scores) < COUNT:
+        return None
+    parts, places, high = [], list[Question](), np.inf
+    for number, end in enumerate(ENDS):
+        low = threshold if end == 1 else float(ranked[min(len(ranked), max(1, round(end * picked))) - 1])
+        inside = {n: (candidates[n][1] >= low) & (candidates[n][1] < high) for n in names}
+        parts.append(ScorePart(low, end <= 1, int(sum(map(np.sum, inside.values())))))
+        drawn = [(n, i) for n in names for i in np.flatnonzero(inside[n])]
+        wanted, high = COUNT // len(ENDS), low
+        for pick in rng.permutation(len(drawn)):
+            name, index = drawn[pick]
+            (y, x), score = candidates[name][0][index], candidates[name][1][index]
+            near = [(q.y, q.x) for q in places if q.micrograph == name]
+            if wanted and (not near or cKDTree(near).query((y, x))[0] >= APART * diameter):
+                places.append(Question(name, float(y), float(x), float(score), number))
+                wanted -= 1
+    order = {name: number for number, name in enumerate(names)}
+    in_order = sorted(places, key=lambda q: order[q.micrograph])
+    return Questions(tuple(parts), tuple(in_order), tuple(map(float, ranked)), model)
+
+
+def without_dirt(
+    path: str, found: tuple[np.ndarray, np.ndarray], threshold: float, pixel_size: float, diameter: float, dark: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Candidates (yx px, scores) of a micrograph without those that stand out far more than its middle pick.
+
+    diameter : float, Å. dark: whether protein is darker than ice. Raises ValueError for a micrograph that cannot be
+    prepared.
+    """
+    yx, scores = found
+    if not (scores >= threshold).any():
+        return found
+    image = read_micrograph(path)
+    prepared = prepare_micrograph(image, WORKING * pixel_size / diameter, WORKING, dark)
+    bands = particle_bands(prepared.image, prepared.valid, WORKING)
+    places = np.rint(map_positions(yx, image.shape, tuple(bands.shape))).astype(int)
+    rows, columns = torch.from_numpy(np.clip(places, 0, np.array(bands.shape) - 1).T)
+    heights = bands[rows, columns].numpy()
+    usual = heights <= DARKEST * max(0.0, float(np.median(heights[scores >= threshold])))
+    return yx[usual], scores[usual]
+
+
+def _spread_over(candidates: typing.Mapping[str, tuple[np.ndarray, np.ndarray]], threshold: float) -> list[str]:
+    """Names of at most so many micrographs, spread over the numbers of picks."""
+    counts = {name: int((scores >= threshold).sum()) for name, (_, scores) in candidates.items()}
+    ranked = sorted((name for name in counts if counts[name]), key=lambda name: counts[name])
+    chosen = np.unique(np.linspace(0, len(ranked) - 1, min(MICROGRAPHS, len(ranked))).round().astype(int))
+    return [ranked[i] for i in chosen]

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Questions about unclear picks: what is asked, what answers tell, the window, and picking with answers."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from matplotlib.backend_bases import KeyEvent, MouseEvent
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from scipy.spatial.distance import pdist
+from synthetic import write_mrc
+
+from cryodl.io.coordinates import read_coordinates, write_coordinates
+from cryodl.micrographs.byhand.asking import AskSession, AskWindow
+from cryodl.micrographs.byhand.questions import (
+    ANSWERS,
+    NO,
+    QUESTIONS,
+    YES,
+    choose_questions,
+    learn_threshold,
+    read_questions,
+    without_dirt,
+)
+from cryodl.micrographs.byhand.store import HandPicks, read_corrections
+
+DIAMETER = 40.0  # px
+
+
+def faint(seed, particles=300, others=1700):
+    """Candidates of six micrographs whose scores are far too low for most particles; and for each whether it is one."""
+    rng = np.random.default_rng(seed)
+    odds = np.concatenate([rng.normal(-1.5, 1.4, particles), rng.normal(-4.5, 1.3, others)])
+    true = np.arange(len(odds)) < particles
+    which = rng.integers(0, 6, len(odds))
+    yx, scores = rng.uniform(0, 4000, (len(odds), 2)), 1 / (1 + np.exp(-odds))
+    parts = {f"m{i}": which == i for i in range(6)}
+    return {n: (yx[p], scores[p]) for n, p in parts.items()}, {n: true[p] for n, p in parts.items()}
+
+
+def answered(questions, found, true, wrong=0.0, seed=0):
+    """The questions with a person's answers, of which a part is wrong."""
+    rng, places = np.random.default_rng(seed), []
+    for q in questions.places:
+        index = np.argmin(np.hypot(*(found[q.micrograph][0] - (q.y, q.x)).T))
+        yes = true[q.micrograph][index] != (rng.random() < wrong)
+        places.append(dataclasses.replace(q, answer=YES if yes else NO))
+    return dataclasses.replace(questions, places=tuple(places))
+
+
+def f1(found, true, threshold):
+    kept = {n: scores >= threshold for n, (_, scores) in found.items()}
+    hits = sum((kept[n] & true[n]).sum() for n in found)
+    return 2 * hits / (sum(k.sum() for k in kept.values()) + sum(t.sum() for t in true.values()))
+
+
+def test_questions_are_few_apart_and_of_all_scores():
+    found, _ = faint(0)
+    asked = choose_questions(found, 0.5, DIAMETER, "x")
+    assert len(asked.places) == 24 and len(asked.micrographs) == 4
+    for name in asked.micrographs:
+        yx = np.array([(q.y, q.x) for q in asked.places if q.micrograph == name])
+        assert len(yx) < 2 or pdist(yx).min() >= 1.5 * DIAMETER
+    assert np.bincount([q.part for q in asked.places]).tolist() == [6, 6, 6, 6]
+    scores = np.concatenate([found[name][1] for name in asked.micrographs])
+    assert sum(p.candidates for p in asked.parts if p.picked) == (scores >= 0.5).sum()
+    assert min(q.score for q in asked.places) < 0.15 < 0.5 < max(q.score for q in asked.places)
+
+
+def test_nothing_is_asked_where_there_are_no_picks():
+    found, _ = faint(0)
+    assert choose_questions(found, 1.0, DIAMETER, "x") is None
+    assert choose_questions({}, 0.5, DIAMETER, "x") is None
+
+
+def test_the_intervals_of_90_percent_hold_as_often_as_they_say():
+    inside = {"precision": 0, "particles": 0}
+    for seed in range(100):
+        found, true = faint(seed)
+        asked = answered(choose_questions(found, 0.3, DIAMETER, "x", seed), found, true)
+        estimate, names = asked.estimate(), asked.micrographs
+        lowest = min(p.lowest for p in asked.parts)
+        picks = np.concatenate([true[n][found[n][1] >= 0.3] for n in names])
+        among = sum(true[n][found[n][1] >= lowest].sum() for n in names)
+        inside["precision"] += estimate.precision[1] <= picks.mean() <= estimate.precision[2]
+        inside["particles"] += estimate.particles[1] <= among <= estimate.particles[2]
+    assert all(80 <= count <= 98 for count in inside.values()), inside
+
+
+def test_answers_choose_a_threshold_near_the_best_also_if_some_are_wrong():
+    before, after, best = [], [], []
+    for seed in range(20):
+        found, true = faint(seed)
+        asked = answered(choose_questions(found, 0.5, DIAMETER, "x", seed), found, true, 0.05, seed)
+        before.append(f1(found, true, 0.5))
+        after.append(f1(found, true, learn_threshold(asked).threshold))
+        best.append(max(f1(found, true, t) for t in np.geomspace(0.01, 0.9, 40)))
+    assert np.mean(after) > np.mean(before) + 0.15 and np.mean(after) > np.mean(best) - 0.06, (before, after, best)
+
+
+def test_too_few_answers_are_said():
+    asked = choose_questions(faint(0)[0], 0.5, DIAMETER, "x")
+    with pytest.raises(ValueError, match="too few questions are answered"):
+        learn_threshold(asked)
+
+
+def test_dirt_is_not_asked_about(tmp_path):
+    rows, columns = np.mgrid[:400, :400]
+    image = np.random.default_rng(0).normal(0, 1, (400, 400)).astype(np.float32)
+    places = np.array([(y, x) for y in (60, 150, 240, 330) for x in (60, 150, 240, 330)], float)
+    for number, (y, x) in enumerate(places):
+        image -= (6 if number == 5 else 0.3) * np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 2 / 9**2)
+    write_mrc(tmp_path / "a.mrc", image, 2.0)
+    yx, scores = without_dirt(str(tmp_path / "a.mrc"), (places, np.full(16, 0.9)), 0.5, 2.0, 80.0, True)
+    assert len(yx) == len(scores) == 15 and not (yx == places[5]).all(1).any()
+
+
+@pytest.fixture
+def session(tmp_path):
+    """Opens the questions of a picking folder about two micrographs of 600 px, 2 Å/px; particles of 80 Å."""
+    rng, picks = np.random.default_rng(1), tmp_path / "picks"
+    (picks / "candidates").mkdir(parents=True)
+    found = {}
+    for name in "ab":
+        write_mrc(tmp_path / f"{name}.mrc", rng.normal(0, 1, (600, 600)).astype(np.float32), 2.0)
+        found[name] = rng.uniform(40, 560, (60, 2)), np.linspace(0.95, 0.02, 60)
+        write_coordinates(picks / f"{name}.star", *(part[found[name][1] >= 0.5] for part in found[name]))
+    choose_questions(found, 0.5, DIAMETER, "sha").write(picks / QUESTIONS)
+
+    def opened(names="ab"):
+        named = [(name, str(tmp_path / f"{name}.mrc")) for name in names]
+        store = HandPicks(str(tmp_path / "answers"), list(names), str(picks))
+        return AskSession(named, store, 2.0, 80.0, read_questions(picks / QUESTIONS))
+
+    return opened
+
+
+def open_window(session):
+    figure = Figure(figsize=(8.4, 9.2))
+    canvas = FigureCanvasAgg(figure)
+    return AskWindow(figure, session), canvas
+
+
+def press(canvas, key):
+    canvas.callbacks.process("key_press_event", KeyEvent("key_press_event", canvas, key))
+
+
+def holds(positions, y, x):
+    return len(positions) > 0 and np.hypot(*(positions - (y, x)).T).min() < 0.01
+
+
+def test_keys_and_clicks_answer_and_are_kept(session, tmp_path):
+    window, canvas = open_window(session())
+    canvas.draw()
+    asked = window.session.questions.places
+    press(canvas, "y")
+    press(canvas, "n")
+    place = window.session.place
+    x, y = window.axes.transData.transform((place.x + 12, place.y - 7))
+    canvas.callbacks.process("button_press_event", MouseEvent("button_press_event", canvas, x, y, 1))
+    press(canvas, "u")
+    assert window.session.at == 4
+    stored = read_questions(tmp_path / "answers" / ANSWERS).places
+    assert [q.answer for q in stored[:5]] == ["yes", "no", "yes", "unclear", ""]
+    assert stored[2].at == pytest.approx((place.y - 7, place.x + 12), abs=0.6)
+    labels = read_corrections(tmp_path / "answers", ["a", "b"])
+    assert holds(labels.certain[asked[0].micrograph], asked[0].y, asked[0].x)
+    assert holds(labels.removed[asked[1].micrograph], asked[1].y, asked[1].x)
+    assert holds(labels.certain[asked[2].micrograph], *stored[2].at)
+    for part in (labels.certain, labels.machine, labels.removed):
+        unclear = part.get(asked[3].micrograph, np.zeros((0, 2)))
+        assert not holds(unclear, asked[3].y, asked[3].x), "what nobody can tell teaches nothing"
+
+
+def test_a_closed_window_goes_on_where_it_was_and_answers_can_be_changed(session, tmp_path):
+    _, canvas = open_window(session())
+    for key in "yn":
+        press(canvas, key)
+    window, canvas = open_window(session())
+    assert window.session.at == 2
+    press(canvas, "b")
+    press(canvas, "y")
+    asked = read_questions(tmp_path / "answers" / ANSWERS).places
+    assert [q.answer for q in asked[:3]] == ["yes", "yes", ""]
+    assert not read_corrections(tmp_path / "answers", ["a", "b"]).removed
+    for _ in range(30):
+        press(canvas, "n")
+    assert all(q.answer for q in read_questions(tmp_path / "answers" / ANSWERS).places)
+    assert "All questions are answered" in window._state.get_text()
+
+
+@pytest.mark.parametrize("word, unseen", [("y", False), ("n", True)])
+def test_picks_nobody_saw_teach_only_where_answers_say_that_most_are_right(session, tmp_path, word, unseen):
+    window, canvas = open_window(session())
+    for _ in window.session.questions.places:
+        press(canvas, word)
+    assert read_corrections(tmp_path / "answers", ["a", "b"]).unseen == unseen
+
+
+def test_other_questions_in_the_same_folder_and_missing_micrographs_are_refused(session, tmp_path):
+    _, canvas = open_window(session())
+    press(canvas, "y")
+    with pytest.raises(ValueError, match="is not among the given ones"):
+        session("a")
+    path = tmp_path / "picks" / QUESTIONS
+    changed = json.loads(path.read_text())
+    changed["places"][0]["y"] += 3
+    path.write_text(json.dumps(changed))
+    with pytest.raises(ValueError, match="answers other questions"):
+        session()
+
+
+def test_answered_picks_are_in_the_pixels_of_their_file(session, tmp_path):
+    window, canvas = open_window(session())
+    for _ in window.session.questions.places:
+        press(canvas, "y")
+    for q in window.session.questions.places:
+        assert holds(read_coordinates(tmp_path / f"answers/{q.micrograph}.star")[q.micrograph][0], q.y, q.x)
