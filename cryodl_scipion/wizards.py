@@ -5,15 +5,13 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
 from pwem.protocols import EMProtocol
-from pyworkflow.object import String
 from pyworkflow.protocol.params import Form
-from pyworkflow.viewer import DESKTOP_TKINTER
-from pyworkflow.wizard import Wizard
 
-from . import Plugin
+from . import Plugin, form_wizard
 from .convert.micrographs.coordinates import positionsByMicrograph
 from .convert.models import shippedModels
 from .engine.cryodl import contract
+from .form_wizard import chooseIn
 from .protocols import (
     CryodlProtAssess,
     CryodlProtAssignOrientations,
@@ -108,7 +106,7 @@ def firstDiameter(protocol: EMProtocol, largest: Any, field: str = "particleDiam
     return min(diameter or _FIRST_GUESS, largest)
 
 
-class CryodlDiameterWizard(Wizard):
+class CryodlDiameterWizard(form_wizard.FormWizard):
     """Measure the particle, or the width of a filament, on a micrograph."""
 
     _targets = [
@@ -121,14 +119,10 @@ class CryodlDiameterWizard(Wizard):
         (CryodlProtConsensus, ["particleDiameter"]),
         (CryodlProtPickFilaments, ["filamentDiameter"]),
     ]
-    _environments = [DESKTOP_TKINTER]
+    TITLE = "Diameter"
 
-    def show(self, form: Form, *params: Any) -> None:
-        try:
-            micrographs = micrographsToMeasure(form.protocol)
-        except ValueError as error:
-            form.showError(str(error), "Diameter")
-            return
+    def open(self, form: Form) -> None:
+        micrographs = micrographsToMeasure(form.protocol)
         from .viewers.micrographs.diameter_window import DiameterWindow
 
         field = "particleDiameter" if form.protocol.hasAttribute("particleDiameter") else "filamentDiameter"
@@ -140,7 +134,7 @@ class CryodlDiameterWizard(Wizard):
         ).show()
 
 
-class CryodlMaskWizard(Wizard):
+class CryodlMaskWizard(form_wizard.FormWizard):
     """Choose the diameter of the mask, in which an FSC is measured or particles are compared, on the particles."""
 
     _targets = [
@@ -148,13 +142,12 @@ class CryodlMaskWizard(Wizard):
         (CryodlProtClassify2D, ["maskDiameter"]),
         (CryodlProtInitialMap, ["maskDiameter"]),
     ]
-    _environments = [DESKTOP_TKINTER]
+    TITLE = "Mask diameter"
 
-    def show(self, form: Form, *params: Any) -> None:
+    def open(self, form: Form) -> None:
         particles = form.protocol.inputParticles.get()
         if particles is None or particles.getSize() == 0:
-            form.showError("Choose the particles first; the circle is drawn on them.", "Mask diameter")
-            return
+            raise ValueError("Choose the particles first; the circle is drawn on them.")
         from .viewers.micrographs.diameter_window import DiameterWindow
         from .viewers.particles_to_measure import ParticlesToMeasure
 
@@ -163,18 +156,17 @@ class CryodlMaskWizard(Wizard):
         DiameterWindow(form.root, measured, value, lambda value: form.setVar("maskDiameter", round(value))).show()
 
 
-class CryodlSpectrumWizard(Wizard):
+class CryodlSpectrumWizard(form_wizard.FormWizard):
     """Choose up to where rings are fitted, on the power spectra of the micrographs."""
 
     _targets = [(CryodlProtEstimateCTF, ["highestResolution"])]
-    _environments = [DESKTOP_TKINTER]
+    TITLE = "Highest resolution"
 
-    def show(self, form: Form, *params: Any) -> None:
+    def open(self, form: Form) -> None:
         micrographs = form.protocol.inputMicrographs.get()
         items = [] if micrographs is None else [(m.getMicName(), m.getFileName()) for m in micrographs]
         if not items:
-            form.showError("Choose the micrographs first; their power spectra are shown.", "Highest resolution")
-            return
+            raise ValueError("Choose the micrographs first; their power spectra are shown.")
         from .viewers.micrographs.ctf_window import SpectrumWindow
 
         SpectrumWindow(
@@ -187,21 +179,18 @@ class CryodlSpectrumWizard(Wizard):
         ).show()
 
 
-class CryodlResolutionWizard(Wizard):
+class CryodlResolutionWizard(form_wizard.FormWizard):
     """Choose the finest detail while looking at the structure and at particles without finer ones."""
 
     _targets = [(CryodlProtTrainDenoiser, ["resolution"]), (CryodlProtAssignOrientations, ["resolution"])]
-    _environments = [DESKTOP_TKINTER]
+    TITLE = "Resolution"
 
-    def show(self, form: Form, *params: Any) -> None:
+    def open(self, form: Form) -> None:
         from .viewers.particles_to_measure import ImagesToFilter
 
         images = ImagesToFilter(*particlesAndStructures(form.protocol))
         if not images.names:
-            form.showError(
-                "Choose the particles or a map first; they are shown at the chosen resolution.", "Resolution"
-            )
-            return
+            raise ValueError("Choose the particles or a map first; they are shown at the chosen resolution.")
         from .viewers.micrographs.diameter_window import ResolutionWindow
 
         ResolutionWindow(
@@ -244,18 +233,14 @@ def madeBy(protocol: EMProtocol) -> Any:
     return source if isinstance(source, EMProtocol) else None
 
 
-class CryodlThresholdWizard(Wizard):
+class CryodlThresholdWizard(form_wizard.FormWizard):
     """Choose the score threshold while looking at the picks."""
 
     _targets = [(CryodlProtThresholdPicks, ["threshold"]), (CryodlProtPick, ["threshold"])]
-    _environments = [DESKTOP_TKINTER]
+    TITLE = "Score threshold"
 
-    def show(self, form: Form, *params: Any) -> None:
-        try:
-            coordinates = picksToFilter(form.protocol)
-        except ValueError as error:
-            form.showError(str(error), "Score threshold")
-            return
+    def open(self, form: Form) -> None:
+        coordinates = picksToFilter(form.protocol)
         from .viewers.micrographs.picks_window import PicksData, PicksWindow
 
         PicksWindow(
@@ -267,17 +252,16 @@ class CryodlThresholdWizard(Wizard):
         ).show()
 
 
-class CryodlClassThresholdWizard(Wizard):
+class CryodlClassThresholdWizard(form_wizard.FormWizard):
     """Choose the score of 2-D classes while looking at their averages."""
 
     _targets = [(CryodlProtSelectClasses, ["threshold"])]
-    _environments = [DESKTOP_TKINTER]
+    TITLE = "Threshold"
 
-    def show(self, form: Form, *params: Any) -> None:
+    def open(self, form: Form) -> None:
         classes = form.protocol.inputClasses.get()
         if classes is None or classes.getSize() == 0:
-            form.showError("Choose the 2-D classes first; their averages are shown.", "Threshold")
-            return
+            raise ValueError("Choose the 2-D classes first; their averages are shown.")
         from .viewers.particles.class2d_window import Classes2D, Classes2DWindow
 
         data, minimum, value = (
@@ -315,7 +299,7 @@ def _purposeOf(card: Dict[str, Any]) -> str:
     )
 
 
-class CryodlShippedModelWizard(Wizard):
+class CryodlShippedModelWizard(form_wizard.FormWizard):
     """Choose one of the models that come with the plugin."""
 
     _targets = [
@@ -330,21 +314,11 @@ class CryodlShippedModelWizard(Wizard):
             CryodlProtDenoise,
         )
     ]
-    _environments = [DESKTOP_TKINTER]
+    TITLE = "Shipped model"
 
-    def show(self, form: Form, *params: Any) -> None:
+    def open(self, form: Form) -> None:
         lines = shippedModelLines(getattr(form.protocol, "_MODEL_KIND", "picker"))
         if not lines:
-            form.showError("This version of the plugin has no shipped models. Train or import one.", "Shipped model")
-            return
-        from pyworkflow.gui.dialog import ListDialog
-        from pyworkflow.gui.tree import ListTreeProviderString
-
-        items = []
-        for name, text in lines:
-            item = String(f"{name}: {text}")
-            item.modelName = name
-            items.append(item)
-        dialog = ListDialog(form.root, "Shipped models", ListTreeProviderString(items), "Choose a model")
-        if dialog.values:
-            form.setVar("shippedModel", dialog.values[0].modelName)
+            raise ValueError("This version of the plugin has no shipped models. Train or import one.")
+        told = [(name, f"{name}: {text}") for name, text in lines]
+        chooseIn(form, "shippedModel", "Shipped models", told, "Choose a model")

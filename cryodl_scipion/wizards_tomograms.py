@@ -8,12 +8,11 @@ from typing import Any, Callable, List, Optional, Tuple
 
 from pwem.objects import EMSet, SetOfParticles
 from pwem.protocols import EMProtocol
-from pyworkflow.object import String
 from pyworkflow.protocol.params import Form
-from pyworkflow.viewer import DESKTOP_TKINTER
-from pyworkflow.wizard import Wizard
 
+from . import form_wizard
 from .convert.tomograms.tomograms import clonesOf, featureOf, featuresOf, fileOf
+from .form_wizard import chooseIn
 from .protocols import (
     CryodlProtAnnotate,
     CryodlProtClassifySubtomograms,
@@ -38,21 +37,6 @@ def has(protocol: EMProtocol, name: str) -> bool:
 def imagesField(protocol: EMProtocol) -> Optional[str]:
     """The form's field of subtomograms, or of particles; None where there is none."""
     return next((name for name in ("inputSubtomograms", "inputParticles") if has(protocol, name)), None)
-
-
-def chooseIn(form: Form, field: str, title: str, lines: Any, message: str) -> None:
-    """Let the user choose among lines, [(value, text)], and fill a field. A text is filled with several."""
-    from pyworkflow.gui.dialog import ListDialog
-    from pyworkflow.gui.tree import ListTreeProviderString
-
-    items = []
-    for value, text in lines:
-        item = String(text)
-        item.chosenValue = value
-        items.append(item)
-    values = [item.chosenValue for item in ListDialog(form.root, title, ListTreeProviderString(items), message).values]
-    if values:
-        form.setVar(field, ", ".join(values) if isinstance(values[0], str) else values[0])
 
 
 def labelledMasks(protocol: EMProtocol) -> Any:
@@ -84,23 +68,19 @@ def labelLines(masks: EMSet) -> List[Tuple[int, str]]:
     ]
 
 
-class CryodlLabelWizard(Wizard):
+class CryodlLabelWizard(form_wizard.FormWizard):
     """Choose the value of a feature among those that the label volumes hold."""
 
     _targets = [
         (protocol, ["label"])
         for protocol in (CryodlProtTrainTomograms, CryodlProtPickFeatures, CryodlProtMergeFeatures, CryodlProtAnnotate)
     ]
-    _environments = [DESKTOP_TKINTER]
+    TITLE = "Label"
 
-    def show(self, form: Form, *params: Any) -> None:
-        try:
-            lines = labelLines(labelledMasks(form.protocol))
-            if not lines:
-                raise ValueError("The label volumes contain only the values 0 (background) and 255 (not annotated).")
-        except (ValueError, OSError) as error:
-            form.showError(str(error), "Label")
-            return
+    def open(self, form: Form) -> None:
+        lines = labelLines(labelledMasks(form.protocol))
+        if not lines:
+            raise ValueError("The label volumes contain only the values 0 (background) and 255 (not annotated).")
         chooseIn(form, "label", "Values in the label volumes", lines, "Choose a value")
 
 
@@ -128,21 +108,17 @@ def thresholdText(thresholds: Any) -> str:
     return ", ".join(f"{name}={round(value, 2):g}" for name, value in thresholds.items())
 
 
-class CryodlScoreThresholdWizard(Wizard):
+class CryodlScoreThresholdWizard(form_wizard.FormWizard):
     """Choose the threshold of a feature on slices with its scores."""
 
     _targets = [
         (CryodlProtPickFeatures, ["threshold"]),
         (CryodlProtMergeFeatures, ["threshold", "evaluationThreshold"]),
     ]
-    _environments = [DESKTOP_TKINTER]
+    TITLE = "Score threshold"
 
-    def show(self, form: Form, *params: Any) -> None:
-        try:
-            sets = scoreSets(form.protocol)
-        except (ValueError, OSError) as error:
-            form.showError(str(error), "Score threshold")
-            return
+    def open(self, form: Form) -> None:
+        sets = scoreSets(form.protocol)
         from .viewers.tomograms.slices_data import TomogramSlices
         from .viewers.tomograms.slices_window import SlicesWindow
 
@@ -180,7 +156,7 @@ def toMeasure(protocol: EMProtocol) -> Any:
     return TomogramsToMeasure(data, "Diameter of the circle (Å)")
 
 
-class CryodlSubtomogramDiameterWizard(Wizard):
+class CryodlSubtomogramDiameterWizard(form_wizard.FormWizard):
     """Measure the particle on subtomograms, or on tomograms."""
 
     _targets = [
@@ -190,9 +166,9 @@ class CryodlSubtomogramDiameterWizard(Wizard):
         (CryodlProtPickFeatures, ["diameter"]),
         (CryodlProtDetectParticles, ["diameter"]),
     ]
-    _environments = [DESKTOP_TKINTER]
+    TITLE = "Diameter"
 
-    def show(self, form: Form, *params: Any) -> None:
+    def open(self, form: Form) -> None:
         field = "particleDiameter" if has(form.protocol, "particleDiameter") else "diameter"
         value = getattr(form.protocol, field).get()
         # of several species the field holds a text; the circle then begins at no value
@@ -200,13 +176,13 @@ class CryodlSubtomogramDiameterWizard(Wizard):
         measure(form, known, lambda value, _: form.setVar(field, round(value)))
 
 
-class CryodlBoxWizard(Wizard):
+class CryodlBoxWizard(form_wizard.FormWizard):
     """Choose the box on tomograms: the circle just holds the box's contents."""
 
     _targets = [(CryodlProtPickFeatures, ["boxSize"])]
-    _environments = [DESKTOP_TKINTER]
+    TITLE = "Diameter"
 
-    def show(self, form: Form, *params: Any) -> None:
+    def open(self, form: Form) -> None:
         measure(form, None, lambda value, pixelSize: form.setVar("boxSize", boxOf(value, pixelSize)))
 
 
@@ -217,11 +193,7 @@ def boxOf(diameter: float, pixelSize: float) -> Any:
 
 def measure(form: Form, value: Optional[float], accept: Callable[..., Any]) -> None:
     """Open the circle. value: Å to begin with, or None. accept: takes Å, and Å/px of what was measured on."""
-    try:
-        measured = toMeasure(form.protocol)
-    except (ValueError, OSError) as error:
-        form.showError(str(error), "Diameter")
-        return
+    measured = toMeasure(form.protocol)
     from .viewers.micrographs.diameter_window import DiameterWindow
 
     guess = value or (_PARTICLE_OF_BOX * measured.largest if imagesField(form.protocol) else _FIRST_GUESS)
@@ -230,18 +202,17 @@ def measure(form: Form, value: Optional[float], accept: Callable[..., Any]) -> N
     ).show()
 
 
-class CryodlShippedModelsWizard(Wizard):
+class CryodlShippedModelsWizard(form_wizard.FormWizard):
     """Choose one or several of the segmenters that come with the plugin."""
 
     _targets = [(protocol, ["shippedModels"]) for protocol in (CryodlProtSegment, CryodlProtTrainTomograms)]
-    _environments = [DESKTOP_TKINTER]
+    TITLE = "Shipped models"
 
-    def show(self, form: Form, *params: Any) -> None:
+    def open(self, form: Form) -> None:
         from .wizards import shippedModelLines
 
         lines = shippedModelLines("segmenter")
         if not lines:
-            form.showError("This version of the plugin has no shipped segmenters. Train one.", "Shipped models")
-            return
+            raise ValueError("This version of the plugin has no shipped segmenters. Train one.")
         told = [(name, f"{name}: {text}") for name, text in lines]
-        chooseIn(form, "shippedModels", "Shipped models", told, "Choose one or several")
+        chooseIn(form, "shippedModels", "Shipped models", told, "Choose one or several", several=True)

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What all helpers beside form fields share.
+
+The class is not imported by its name: Scipion would take it for a helper of no field.
+"""
+
+from typing import Any
+
+from pyworkflow.object import String
+from pyworkflow.protocol.params import Form
+from pyworkflow.wizard import Wizard
+
+
+class FormWizard(Wizard):
+    """A child says its _targets and TITLE, and opens its window in `open`; what that raises is a message's text."""
+
+    TITLE = ""
+
+    def show(self, form: Form, *params: Any) -> None:
+        try:
+            self.open(form)
+        except (ValueError, OSError) as error:
+            form.showError(str(error), self.TITLE)
+
+    def open(self, form: Form) -> None:
+        """Show the window. Raises ValueError or OSError that says what is missing."""
+        raise NotImplementedError
+
+
+def chooseIn(form: Form, field: str, title: str, lines: Any, message: str, several: bool = False) -> None:
+    """Let the user choose among lines, [(value, text)], and fill a field. several: with all that are
+    chosen, not the first."""
+    from pyworkflow.gui.dialog import ListDialog
+    from pyworkflow.gui.tree import ListTreeProviderString
+
+    items = []
+    for value, text in lines:
+        item = String(text)
+        item.chosenValue = value
+        items.append(item)
+    values = [item.chosenValue for item in ListDialog(form.root, title, ListTreeProviderString(items), message).values]
+    if values:
+        form.setVar(field, ", ".join(values) if several else values[0])
