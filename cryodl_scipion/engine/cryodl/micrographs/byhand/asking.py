@@ -21,8 +21,8 @@ REACH = 0.25  # diameters within which a pick is the one that was asked about
 _WAYS_OUT = "Work at the machine's screen, or over ssh -X."
 BUTTONS = (("y", "Yes (y)"), ("n", "No (n)"), ("u", "Cannot tell (u)"), ("b", "Back (b)"))
 HELP = (
-    "Is there a particle in the circle?  If it lies beside the circle's centre, click on its centre.\nEvery answer is "
-    "saved at once; close the window when you have enough, the rest can be answered later."
+    "Is there a particle in the circle? If it lies beside the circle's centre, click on its centre.\nl L = more, less "
+    "low-pass; c C = contrast. Every answer is saved at once; a closed window goes on where it was."
 )
 
 
@@ -59,6 +59,7 @@ class AskSession(Shown):
                 "(--micrographs). Give the micrographs that were picked."
             )
         Shown.__init__(self, micrographs, pixel_size, diameter)
+        self.low_pass = self._filters[-1]  # what is asked about is faint
         self.at = -1
         self.go(next((i for i, q in enumerate(questions.places) if not q.answer), len(questions.places) - 1))
 
@@ -135,6 +136,10 @@ class AskWindow:
             "n": lambda: session.answer(NO),
             "u": lambda: session.answer(UNCLEAR),
             "b": lambda: session.go(session.at - 1),
+            "l": lambda: session.change_low_pass(1),
+            "L": lambda: session.change_low_pass(-1),
+            "c": lambda: session.change_contrast(1),
+            "C": lambda: session.change_contrast(-1),
         }
         self.buttons = []
         for column, (key, label) in enumerate(BUTTONS):
@@ -184,7 +189,7 @@ class AskWindow:
         self._state.set_text(
             "All questions are answered; close the window."
             if done
-            else f"Question {s.at + 1} of {len(s.questions.places)}  |  {place.micrograph}"
+            else f"Question {s.at + 1} of {len(s.questions.places)}  |  {place.micrograph[-48:]}"
         )
         self._message.set_text(s.message + (f"  Answered here: {place.answer}." if place.answer and not done else ""))
         self._message.set_color("#c00000" if s.failed or not s.readable else "#00507a")
