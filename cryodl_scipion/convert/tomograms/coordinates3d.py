@@ -21,6 +21,7 @@ from .tomograms import byId
 POSITION = ("rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ")
 ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 SCORE, PIECE, VOLUME, STRUCTURE = "cryodlScore", "cryodlPiece", "cryodlVolume", "cryodlStructure"
+Q = "cryodlQ"  # estimated part of look-alikes among detections of such a score
 SPECIES = "cryodlSpecies"
 
 
@@ -28,7 +29,7 @@ def readCoordinates3D(path: Any) -> List[Dict[str, Any]]:
     """[{column: value}] of the rows of a STAR file; columns that the file lacks are absent."""
     table = tableWith(path, POSITION[0])
     kinds = dict(
-        {name: float for name in POSITION + ANGLES + (SCORE, VOLUME)},
+        {name: float for name in POSITION + ANGLES + (SCORE, VOLUME, Q)},
         **{PIECE: lambda text: int(float(text)), STRUCTURE: str, SPECIES: str},
     )
     there = [name for name in columnsOf(path, table) if name in kinds]
@@ -57,7 +58,7 @@ def appendCoordinates3D(
         item.setScore(row.get(SCORE, 0.0))
         if ANGLES[0] in row:
             item.setMatrix(matrixOf([row[name] for name in ANGLES], (0.0, 0.0, 0.0)))
-        for name, kind in ((VOLUME, Float), (STRUCTURE, String), (SPECIES, String)):
+        for name, kind in ((VOLUME, Float), (Q, Float), (STRUCTURE, String), (SPECIES, String)):
             if name in row:
                 setattr(item, "_" + name, kind(row[name]))
         coordinates.append(item)

@@ -940,7 +940,7 @@ def detect_particles(
     model: typing.Optional[Path] = ...,
     pixel_size: typing.Optional[float] = ...,
     threshold: Paths = ...,
-    false_detections: float = ...,
+    fdr: float = ...,
     minimum_distance: typing.Optional[float] = ...,
     border: float = ...,
     diameter: typing.Optional[float] = ...,

@@ -13,21 +13,24 @@ from cryodl.simulate.rotations import rotated
 PIXEL = 10.0
 SHAPE = (32, 64, 64)
 PLACES = ((12, 16, 18), (18, 20, 48), (14, 46, 16), (17, 47, 46))
+ELSEWHERE = ((46, 16, 46), (44, 48, 18), (46, 17, 17), (45, 46, 47))
 
 
-def template_tomogram(path, density, noise=0.3, seed=0, sign=-1.0):
-    """A tomogram of SHAPE with dark copies of a density (d, d, d) at PLACES, its missing wedge and noise. Returns their
-    angles (n, 3)."""
+def template_tomogram(path, density, noise=0.3, seed=0, sign=-1.0, others=None):
+    """A tomogram of SHAPE with dark copies of a density (d, d, d) at PLACES, its missing wedge and noise. others: a
+    density of equal side for each of ELSEWHERE, in a tomogram twice as thick. Returns the angles (n, 3) at PLACES."""
     rng = np.random.default_rng(seed)
     angles = random_angles(len(PLACES), rng)
     volume = np.zeros((64, 64, 64), np.float32)
     side = density.shape[0]
     for position, copy in zip(PLACES, rotated(torch.as_tensor(density), angles)):
         volume[tuple(slice(p - side // 2, p - side // 2 + side) for p in position)] += copy.numpy()
+    for position, other, turn in zip(ELSEWHERE, others or (), angles[::-1]):
+        volume[tuple(slice(p - side // 2, p - side // 2 + side) for p in position)] += rotated(other, turn)[0].numpy()
     volume /= volume.max()
     volume += noise * rng.standard_normal(volume.shape)
     seen = torch.fft.irfftn(torch.fft.rfftn(torch.from_numpy(volume)) * wedge(64, -60.0, 60.0), s=volume.shape)
-    write_mrc(path, sign * seen[: SHAPE[0]].numpy().astype(np.float32), PIXEL)
+    write_mrc(path, sign * seen[: SHAPE[0] if others is None else 64].numpy().astype(np.float32), PIXEL)
     return angles
 
 

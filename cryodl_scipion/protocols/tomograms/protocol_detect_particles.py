@@ -39,8 +39,8 @@ class CryodlProtDetectParticles(OneRun[DetectParticlesConfig, DetectParticlesOut
 
     In: tomograms, and a map or an atomic model, or a model of *cryodl - train on tomograms*. Out: 3-D coordinates;
     with a template each has an orientation. The group of a coordinate is its species; of several species each has a set
-    of its own, too. The summary says how many detections noise of the same spectrum gives. A stopped run continues with
-    the tomogram where it was.
+    of its own, too. With a template, each has a q-value (_cryodlQ), the part of look-alikes among those with its score.
+    A stopped run continues with the tomogram where it was.
     """
 
     _label = "detect particles"
@@ -69,8 +69,9 @@ class CryodlProtDetectParticles(OneRun[DetectParticlesConfig, DetectParticlesOut
         ),
         Options("threshold"),
         Options("diameter", "symmetry", "resolution", "angular_step", "contrast", "defocus", when=_TEMPLATE),
-        Options("phase_flipped", "false_detections", when=_TEMPLATE),
-        Options("minimum_distance", "border", "control"),
+        Options("phase_flipped", "fdr", when=_TEMPLATE),
+        Options("control", when=_NETWORK),
+        Options("minimum_distance", "border"),
         BoxSize("tomograms", "1.5 times the diameter of the largest species"),
     )
     NOT_ON_FORM = {

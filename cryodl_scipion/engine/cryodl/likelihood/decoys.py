@@ -2,7 +2,8 @@
 """Decoys of a structure: others of equal mass, size and power spectrum, which noise alone would match as well.
 
 What beats noise is a particle, but not yet this one: any compact density of the right size matches to some extent. The
-decoys say to what extent. A mirrored target is none for single particles: its projections are those of the target.
+decoys say to what extent. A mirrored target is none for single particles: its projections are those of the target. In
+tomograms it is too much like the target at the resolution of a search, and spheres and shells are too little.
 """
 
 from __future__ import annotations
@@ -13,10 +14,17 @@ import typing
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.special import gammaln, lpmv
+
+from ..core.healpix_grid import healpix
+from ..core.symmetry import operations
 
 ENVELOPE = 2.0  # voxels: width of the blur whose support is a structure's envelope
 GRAIN = 1.0  # voxels: width of the blur of the scrambled density
+DEGREES = 12  # of the spherical harmonics that are scrambled: finer than the diameter over ten
+RINGS = 16  # HEALPix's Nside of the directions in which a density is sampled for them
+TAIL = 50  # places whose scores tell how far apart scores lie without a target
 
 
 def decoys(
@@ -78,3 +86,123 @@ def _with_spectrum(volume: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     gain = (power[1] / power[0].clamp(min=1e-30)).sqrt()
     matched: torch.Tensor = torch.fft.ifftn(mine * gain[shell]).real
     return matched
+
+
+def scrambled_harmonics(target: torch.Tensor, count: int, seed: int = 0, symmetry: str = "C1") -> list[torch.Tensor]:
+    """Decoys that noise or another particle matches as well as the target in its best orientation.
+
+    The spherical harmonics of each degree are mixed by a random rotation, the same at all radii. Mass, radial profile,
+    power spectrum and the power of each degree stay, and these decide how high a score chance reaches over all
+    orientations; the shape is lost.
+
+    Parameters
+    ----------
+    target : Tensor, (d, d, d)
+        Density, its solvent 0, around voxel d // 2.
+    count : int
+        Number of decoys.
+    seed : int
+        Of the rotations.
+    symmetry : str
+        Point group that decoys have too, see symmetry.operations: that of the search.
+
+    Returns
+    -------
+    list of Tensor, (d, d, d)
+    """
+    rng, middle, group = np.random.default_rng(seed), len(target) // 2, operations(symmetry)
+    points, reach = healpix(RINGS), middle - 1
+    zyx = np.indices(target.shape).reshape(3, -1).T - middle
+    radius = np.linalg.norm(zyx, axis=1)
+    inside = np.nonzero(radius <= reach)[0]
+    radius, zyx = radius[inside], zyx[inside]
+    outwards = zyx[:, ::-1] / np.maximum(radius, 1e-9)[:, None]
+    along = middle + np.arange(reach + 1)[:, None, None] * points[:, ::-1]
+    sampled = map_coordinates(target.cpu().numpy().astype(float), np.moveaxis(along, -1, 0), order=1)
+    below = np.minimum(radius.astype(int), reach - 1)
+    part = (radius - below)[:, None]
+    made = np.zeros((count, target.numel()))
+    for degree in range(DEGREES + 1):
+        basis, there = _harmonics(points, degree).T * (4 * np.pi / len(points)), _harmonics(outwards, degree).T
+        profile, symmetric = sampled @ basis, np.mean([_harmonics(points @ g, degree) for g in group], 0) @ basis
+        for one in made:
+            mixed = profile @ _random_rotation(2 * degree + 1, rng) @ symmetric
+            mixed *= np.linalg.norm(profile) / max(float(np.linalg.norm(mixed)), 1e-12)
+            one[inside] += ((mixed[below] * (1 - part) + mixed[below + 1] * part) * there).sum(1)
+    return [_with_spectrum(torch.from_numpy(one).reshape(target.shape).float(), target.cpu()) for one in made]
+
+
+def _harmonics(xyz: np.ndarray, degree: int) -> np.ndarray:
+    """(2 degree + 1, n) real spherical harmonics at unit vectors (n, 3)."""
+    azimuth, made = np.arctan2(xyz[:, 1], xyz[:, 0]), []
+    for order in range(-degree, degree + 1):
+        m = abs(order)
+        norm = math.sqrt((2 * degree + 1) / (4 * math.pi) * math.exp(gammaln(degree - m + 1) - gammaln(degree + m + 1)))
+        wave = np.cos(m * azimuth) if order >= 0 else np.sin(m * azimuth)
+        made.append((math.sqrt(2) if order else 1.0) * norm * lpmv(m, degree, xyz[:, 2]) * wave)
+    return np.array(made)
+
+
+def _random_rotation(size: int, rng: np.random.Generator) -> np.ndarray:
+    """(size, size) uniform orthogonal matrix; 1 for one harmonic, which is the radial profile."""
+    turn, triangle = np.linalg.qr(rng.normal(size=(size, size)))
+    return np.ones((1, 1)) if size == 1 else turn * np.sign(np.diag(triangle))
+
+
+# ----- what their victories say about those of the target
+def q_values(targets: np.ndarray, rivals: np.ndarray, count: int) -> np.ndarray:
+    """The least false discovery rate at which each detection is in: how many of those as good are look-alikes.
+
+    Parameters
+    ----------
+    targets : ndarray, (n,)
+        Scores of the places where the target fits best.
+    rivals : ndarray, (m,)
+        Scores of the places where one of its decoys does.
+    count : int
+        Decoys of the target: where none of them is, each would win as often as it.
+
+    Returns
+    -------
+    ndarray, (n,)
+        At least 1 / (count n), at most 1.
+
+    References
+    ----------
+    Barber and Candès (2015), Annals of Statistics 43:2055, for the one that is added.
+    """
+    order = np.argsort(-targets, kind="stable")
+    beaten = len(rivals) - np.searchsorted(np.sort(rivals), targets[order])
+    rates = np.minimum((1 + beaten) / (count * np.arange(1, len(targets) + 1)), 1.0)
+    result = np.empty(len(targets))
+    result[order] = np.minimum.accumulate(rates[::-1])[::-1]
+    return result
+
+
+def threshold_by_decoys(targets: np.ndarray, rivals: np.ndarray, count: int, rate: float) -> float | None:
+    """The least score of a detection whose q-value is at most `rate`; None where there is none.
+
+    A few detections cannot have so small a q-value. They count if they are better than all decoys and a gap of the
+    scores is below them: without targets the gap below the k-th score is exponential, of a mean that falls with k.
+
+    Parameters
+    ----------
+    targets : ndarray, (n,)
+        See q_values.
+    rivals : ndarray, (m,)
+    count : int
+        Decoys of the target.
+    rate : float, no unit
+        False discovery rate.
+    """
+    good = targets[q_values(targets, rivals, count) <= rate]
+    if len(good):
+        return float(good.min())
+    ranked = np.sort(np.concatenate([targets, rivals]))[::-1]
+    clear = int((targets > rivals.max(initial=-np.inf)).sum())
+    if not 0 < clear < min(1 / (count * rate), len(ranked) - 2):
+        return None
+    gaps = np.arange(1, len(ranked)) * -np.diff(ranked)
+    chance = np.exp(-gaps[:clear] / gaps[clear : clear + TAIL].mean())
+    first = np.nonzero(chance <= rate / clear)[0]
+    return float(ranked[first[-1]]) if len(first) else None

@@ -59,16 +59,18 @@ class DetectParticlesConfig:
     )
     threshold: Paths = param(
         "Minimum score: one number or, with a model, one number for each species as name=number. Empty: the model's "
-        "thresholds or, with a template, the score that noise reaches as often as False detections allows.",
+        "thresholds or, with a template, that of False discovery rate.",
         default=(),
         label="Thresholds",
     )
-    false_detections: float = param(
-        "Number of detections per tomogram that noise alone may give. The threshold for a template is chosen from it.",
-        default=1.0,
-        label="False detections",
-        minimum=1e-6,
-        maximum=100000,
+    fdr: float = param(
+        "Part of a template's detections that may be look-alikes, in all tomograms of the output folder together. It "
+        "is estimated from the places where decoys of the template fit better than it does. A few detections that "
+        "stand out are kept in any case.",
+        default=0.05,
+        label="False discovery rate",
+        minimum=0.001,
+        maximum=0.5,
     )
     minimum_distance: typing.Optional[float] = param(
         "Minimum distance between two particles of the same species.",
@@ -142,9 +144,8 @@ class DetectParticlesConfig:
         choices=TOMOGRAM_CONTRASTS,
     )
     control: float = param(
-        "Fraction of each tomogram in which the search is repeated on noise of the same spectrum (random phases), "
-        "to estimate the number of false detections. 0: no control, which only a model allows; a template needs the "
-        "control.",
+        "Fraction of each tomogram in which a model also looks at noise of the same spectrum (random phases), to "
+        "estimate the number of false detections. 0: no control. A template has decoys instead.",
         default=0.25,
         label="Control",
         minimum=0,
@@ -177,8 +178,8 @@ class DetectParticlesOutputs(Outputs):
     counts: typing.Dict[str, Counts] = output("Number of detections of each tomogram and species.")
     thresholds: typing.Dict[str, Numbers] = output("Score threshold of each tomogram and species.")
     expected_false_detections: typing.Dict[str, Numbers] = output(
-        "Expected number of false detections: detections at the threshold in noise of the tomogram's spectrum, "
-        "scaled to the whole tomogram; empty without a control."
+        "Expected number of false detections: with a template, look-alikes, by its decoys; with a model, detections "
+        "at the threshold in noise of the tomogram's spectrum, scaled to the whole tomogram, empty without a control."
     )
     diameters: Numbers = output("Diameter of each species.", unit="Å")
     pixel_size: typing.Optional[float] = output(

@@ -9,25 +9,36 @@ from __future__ import annotations
 import typing
 from pathlib import Path
 
+import numpy as np
+
 from ... import __version__
 from ...contract import DetectParticlesConfig, config_to_dict, counted
 from ...contract.tomograms.detecting import DetectParticlesOutputs
 from ...io.files import expand_paths, name_tomograms
+from ...io.star import read_tables, write_tables
 from ...io.tomogram_coordinates import write_coordinates3d
 from ...io.tomograms import Tomogram, working_pixel_size
+from ...likelihood.decoys import q_values, threshold_by_decoys
 from ...runner import Run, command
 from ..detectors.answer import SpeciesFound, detection_columns, detections_in_words
 from ..detectors.finder import NetworkFinder
 from ..features.volumes import ALL, FolderRecord, join_points, refuse_name_of_all
-from ..templates.finder import TemplateFinder
+from ..templates.finder import DECOYS, TemplateFinder
 
 Finder = NetworkFinder | TemplateFinder
 
 INDEX = "detect_particles.json"
-FREE = ("tomograms", "output", "names")
+FREE = ("tomograms", "output", "names", "fdr")
+CANDIDATES = "candidates"  # folder of all places where a template fits better than its decoys
+IN_NOISE, LOOK_ALIKES = "in noise of the same spectrum", "to be look-alikes"
 CONTROL_WORDS = (
     "Numbers expected in noise are detections in copies of the tomogram with its spectrum and random phases. They "
     "do not include other structures that look like the particle, such as membranes, gold or carbon."
+)
+
+DECOY_WORDS = (
+    f"A place is a detection where the template fits better than {DECOYS} decoys of the same size, mass and power "
+    "spectrum. cryodlQ is the estimated part of look-alikes among the detections with at least that score."
 )
 
 
@@ -46,11 +57,14 @@ def detect_particles(config: DetectParticlesConfig, run: Run) -> DetectParticles
         with run.item(name, path):
             if not record.has(name, [path]):
                 _search(config, name, path, folder, record, finder, run)
+                _choose(config, folder, record, {name: record.items[name]})
+    if config.template:
+        _choose(config, folder, record, record.items)
     run.require_some(named, "tomogram", "searched")
     bad = {each.item for each in run.skipped}
     outputs = _outputs(config, folder, record, [name for name, _ in named if name not in bad], finder)
     _tell(config, outputs, finder, run)
-    run.warn(*_warnings(outputs))
+    run.warn(*_warnings(config, outputs))
     return outputs
 
 
@@ -64,8 +78,37 @@ def _search(
     run.warn(*[note] if note else [], *more)
     found = [one.inside(tomogram.shape, config.border / pixel_size) for one in found]
     columns = detection_columns(name, found, tomogram.shape, pixel_size)
+    entry = _entry(name, found, pixel_size)
+    if found[0].rivals is not None:
+        (folder / CANDIDATES).mkdir(exist_ok=True)
+        write_coordinates3d(folder / CANDIDATES / f"{name}.star", [columns], [pixel_size])
+        entry["rivals"] = found[0].rivals.round(5).tolist()
     write_coordinates3d(folder / f"{name}.star", [columns], [pixel_size])
-    record.put(name, [path], _entry(name, found, pixel_size))
+    record.put(name, [path], entry)
+
+
+def _choose(
+    config: DetectParticlesConfig, folder: Path, record: FolderRecord, items: dict[str, dict[str, typing.Any]]
+) -> None:
+    """Write the detections of some tomograms, which are judged together by the places that decoys won."""
+    items = {name: item for name, item in items.items() if "rivals" in item}
+    if not items:
+        return
+    tables = {name: read_tables(folder / CANDIDATES / f"{name}.star")["particles"] for name in items}
+    scores = {name: np.array(table["cryodlScore"], float) for name, table in tables.items()}
+    pooled, rivals = np.concatenate(list(scores.values())), np.concatenate([item["rivals"] for item in items.values()])
+    q = q_values(pooled, rivals, DECOYS)
+    chosen = threshold_by_decoys(pooled, rivals, DECOYS, config.fdr)
+    for name, item in items.items():
+        (species,) = item["counts"]
+        threshold = item["thresholds"][species] if config.threshold else 1.0 if chosen is None else chosen
+        keep = np.nonzero(scores[name] >= threshold)[0]
+        mine, q = q[: len(scores[name])], q[len(scores[name]) :]
+        columns = {key: [values[row] for row in keep] for key, values in tables[name].items()}
+        write_tables(folder / item["file"], {"particles": dict(columns, cryodlQ=mine[keep].round(5).tolist())})
+        item["counts"], item["thresholds"] = {species: len(keep)}, {species: threshold}
+        item["by_chance"] = {species: float((np.array(item["rivals"]) >= threshold).sum() / DECOYS)}
+    record.write()
 
 
 def _entry(name: str, found: typing.Sequence[SpeciesFound], pixel_size: float) -> dict[str, typing.Any]:
@@ -104,9 +147,13 @@ def _outputs(
 
 def _tell(config: DetectParticlesConfig, made: DetectParticlesOutputs, finder: Finder, run: Run) -> None:
     """Summary and methods."""
+    what = LOOK_ALIKES if config.template else IN_NOISE
     for name, counts in sorted(made.counts.items()):
-        run.summary(*detections_in_words(name, counts, made.thresholds[name], made.expected_false_detections[name]))
-    if any(made.expected_false_detections.values()):
+        expected = made.expected_false_detections[name]
+        run.summary(*detections_in_words(name, counts, made.thresholds[name], expected, what))
+    if config.template:
+        run.summary(DECOY_WORDS)
+    elif any(made.expected_false_detections.values()):
         run.summary(CONTROL_WORDS)
     print(f"Coordinates: {config.output}/<tomogram>.star; {made.particles}.")
     total = sum(sum(counts.values()) for counts in made.counts.values())
@@ -116,13 +163,19 @@ def _tell(config: DetectParticlesConfig, made: DetectParticlesOutputs, finder: F
     )
 
 
-def _warnings(outputs: DetectParticlesOutputs) -> typing.Iterator[str]:
+def _warnings(config: DetectParticlesConfig, outputs: DetectParticlesOutputs) -> typing.Iterator[str]:
     for species in outputs["species"]:
         without = [name for name, counts in outputs["counts"].items() if not counts.get(species)]
+        reason = "no score reached the threshold"
+        if config.template and not config.threshold and len(without) == len(outputs["counts"]):
+            reason = (
+                f"the template cannot be told from its decoys at a false discovery rate (--fdr) of {config.fdr:g}. "
+                "Check pixel size and contrast. A higher resolution limit (--resolution) or more tomograms may help"
+            )
         if without:
             yield (
                 f"No {species} was found in {len(without)} of {len(outputs['counts'])} tomograms "
-                f"({', '.join(without[:5])}{' ...' if len(without) > 5 else ''}): no score reached the threshold."
+                f"({', '.join(without[:5])}{' ...' if len(without) > 5 else ''}): {reason}."
             )
         doubtful = [
             name
@@ -132,6 +185,6 @@ def _warnings(outputs: DetectParticlesOutputs) -> typing.Iterator[str]:
         ]
         if doubtful:
             yield (
-                f"In {', '.join(doubtful[:5])}, noise alone is expected to give more than half of the detections of "
-                f"{species}. Raise the threshold (--threshold)."
+                f"In {', '.join(doubtful[:5])}, more than half of the detections of {species} are expected to be "
+                "false. Raise the threshold (--threshold)."
             )

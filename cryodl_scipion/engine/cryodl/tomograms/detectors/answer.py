@@ -19,7 +19,8 @@ class SpeciesFound:
 
     name: of the species. zyx: (n, 3) px of the tomogram. scores: (n,). angles: (n, 3) rot, tilt, psi in degrees, or
     None. threshold: minimum score. expected_false: detections that noise alone gives, scaled to the tomogram; None
-    without a control. diameter: Å.
+    without a control. diameter: Å. rivals: (m,) scores of places where a decoy of the template fits best; None without
+    decoys.
     """
 
     name: str
@@ -29,6 +30,7 @@ class SpeciesFound:
     threshold: float
     expected_false: float | None
     diameter: float
+    rivals: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.zyx)
@@ -60,17 +62,14 @@ def detections_in_words(
     counts: typing.Mapping[str, int],
     thresholds: typing.Mapping[str, float],
     expected: typing.Mapping[str, float],
+    what: str,
 ) -> typing.Iterator[str]:
-    """Sentences about the detections in a tomogram, one for each species. expected: that noise alone gives; empty
-    without a control."""
+    """Sentences about the detections in a tomogram, one for each species. expected: false ones; empty without a
+    control. what: these are."""
     for species, count in counts.items():
         false = expected.get(species)
         number = "" if false is None else f"{false:.2g}" if false < 10 else f"{false:.0f}"
-        control = (
-            "no control"
-            if false is None
-            else f"{number if false >= 0.1 else 'less than 0.1'} expected in noise of the same spectrum"
-        )
+        control = "no control" if false is None else f"{number if false >= 0.1 else 'less than 0.1'} expected {what}"
         yield (
             f"{name}: {counted(count, 'detection')} of {species} from score {score_text(thresholds[species])}, "
             f"{control}."

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 import typing
 from pathlib import Path
 
@@ -18,9 +17,9 @@ from ...core.healpix_grid import ball_of_rotations
 from ...core.names import numbers_by_name
 from ...core.peaks import find_peaks_3d, separate
 from ...core.projections import rotation_matrices
-from ...core.volumes import phases_at_random
 from ...io.memory import GIGABYTE, WORKING_MEMORY
 from ...io.tomograms import Tomogram, working_pixel_size
+from ...likelihood.decoys import scrambled_harmonics
 from ...simulate.structures import structure_names
 from ..detectors.answer import SpeciesFound
 from ..segmenters.working import WorkingTomogram, check_volume
@@ -43,16 +42,11 @@ class TemplateFinder:
         self.species = tuple(structure_names([config.template]))
         given = numbers_by_name(config.threshold, self.species, "Thresholds (--threshold)", 0, 1)
         self.threshold = given.get(self.species[0])
-        if self.threshold is None and not config.control:
-            raise ValueError(
-                "The threshold for a template is determined in noise. Give a fraction of the tomogram for this "
-                "control (--control), or a threshold (--threshold)."
-            )
         self.identity = {"checksum of the template": sha256(config.template)}
         self.notes: list[str] = []
         self.angular_step: float | None = None
         self.orientations: int | None = None
-        self._loaded: dict[float, tuple[Template, list[str]]] = {}
+        self._loaded: dict[float, tuple[Template, list[str], list[torch.Tensor]]] = {}
         self._first(named)
 
     def _first(self, named: typing.Sequence[tuple[str, str]]) -> None:
@@ -67,7 +61,8 @@ class TemplateFinder:
             self.notes += self._loaded[pixel_size][1]
             print(
                 f"Template {template.name}: {template.diameter:.0f} Å wide, compared to {template.resolution:.3g} Å at "
-                f"{template.pixel_size:.3g} Å/px in {len(template.angles)} orientations, {template.step:.3g}° apart."
+                f"{template.pixel_size:.3g} Å/px in {len(template.angles)} orientations, {template.step:.3g}° apart, "
+                f"with {DECOYS} decoys."
             )
             return
 
@@ -77,11 +72,14 @@ class TemplateFinder:
         how = (
             "" if self.orientations is None else f" in {self.orientations} orientations, {self.angular_step:.3g}° apart"
         )
-        return f"by locally normalised cross-correlation with {Path(self.config.template).name}{how}"
+        name = Path(self.config.template).name
+        return f"by locally normalised cross-correlation with {name}{how}, in competition with {DECOYS} decoys of it"
 
     def _template(self, pixel_size: float) -> Template:
         if pixel_size not in self._loaded:
-            self._loaded[pixel_size] = load_template(self.config, pixel_size)
+            template, notes = load_template(self.config, pixel_size)
+            made = scrambled_harmonics(template.density, DECOYS, self.config.seed, self.config.symmetry)
+            self._loaded[pixel_size] = template, notes, made
         template = self._loaded[pixel_size][0]
         self.angular_step, self.orientations = template.step, len(template.angles)
         return template
@@ -93,7 +91,8 @@ class TemplateFinder:
         check_volume(tomogram)
         template = self._template(pixel_size)
         source = WorkingTomogram(tomogram, pixel_size, template.pixel_size)
-        search = TemplateSearch(source, template, self.config, self.device, [self.config.seed, *name.encode()])
+        structures = [template.density, *self._loaded[pixel_size][2]]
+        search = TemplateSearch(source, template, structures, self.config, self.device)
         with ProgressBar(total=search.work, unit="orientation", desc=name, mininterval=1.0) as bar:
             found = search.run(self.threshold, bar.update)
         notes = []
@@ -102,44 +101,56 @@ class TemplateFinder:
             notes.append(
                 f"In {name} the inverted template fits better: protein seems to be {other}. Try --contrast {other}."
             )
+        bounds = np.array(tomogram.shape) - 1 - self.config.border / pixel_size
+        there = ((found.zyx >= self.config.border / pixel_size) & (found.zyx <= bounds)).all(axis=1)
+        won, lost = there & found.won, there & ~found.won
         one = SpeciesFound(
-            template.name, found.zyx, found.scores, found.angles, found.threshold, found.expected, template.diameter
+            *(template.name, found.zyx[won], found.scores[won], found.angles[won]),
+            *(self.threshold or 0.0, None, template.diameter, found.scores[lost]),
         )
         return [one], notes
 
 
-# ----- Template search in a tomogram, tile by tile: first in noise, for the threshold, then in the tomogram.
-BYTES = 28  # of memory for each voxel of a tile that is searched
+# ----- Search of a tomogram, tile by tile, for the template and its decoys: each place goes to the one that fits best.
+DECOYS = 6  # with them six targets in a row are enough for a q-value of 0.03, and one decoy among nine is allowed
+FEWEST = 12  # best places of a tile that are looked at in any case
+HOPELESS = 0.5  # estimated part of look-alikes from which places are not looked at
+BYTES = 28 + 8 * DECOYS  # of memory for each voxel of a tile that is searched
 SIDES = (48, 320)  # of what is kept of a tile, voxels
 SAMPLED = 4  # tiles that the spectrum is measured on
 INVERTED = 1.1  # times the highest score that the lowest is below 0 where protein has the other sign
 
 
 @dataclasses.dataclass(frozen=True)
-class Detections:
-    """Detections in a tomogram.
+class Places:
+    """Places of a tomogram where the template or a decoy fits, best first.
 
-    zyx: (n, 3) px of the tomogram. scores: (n,). angles: (n, 3) rot, tilt, psi in degrees. threshold: minimum score.
-    expected: detections that noise gives on average; None where no control was made. inverted: the template fits better
-    with its sign changed.
+    zyx: (n, 3) px of the tomogram. scores: (n,) of what fits best. angles: (n, 3) of it, rot, tilt, psi in degrees.
+    won: (n,) bool, by the template. inverted: the template fits better with its sign changed.
     """
 
     zyx: np.ndarray
     scores: np.ndarray
     angles: np.ndarray
-    threshold: float
-    expected: float | None
+    won: np.ndarray
     inverted: bool
 
 
 class TemplateSearch:
-    """The search for one Template in one WorkingTomogram. config: DetectParticlesConfig. device: torch.device."""
+    """The search for a Template in one WorkingTomogram.
+
+    structures: densities of the template and of its decoys. config: DetectParticlesConfig. device: torch.device.
+    """
 
     def __init__(
-        self, source: WorkingTomogram, template: Template, config: typing.Any, device: torch.device, seed: typing.Any
+        self,
+        source: WorkingTomogram,
+        template: Template,
+        structures: typing.Sequence[torch.Tensor],
+        config: typing.Any,
+        device: torch.device,
     ) -> None:
         self.source, self.template, self.config, self.device = source, template, config, device
-        self.rng = np.random.default_rng(seed)
         shortest = min(source.shape) * source.pixel_size
         if template.diameter > shortest:
             raise ValueError(
@@ -148,76 +159,77 @@ class TemplateSearch:
             )
         self.kept, self.starts = tiling(source.shape, template.box, WORKING_MEMORY * GIGABYTE / BYTES)
         self.sign = -1.0 if config.contrast == "dark" else 1.0
-        sampled = self.rng.permutation(len(self.starts))[:SAMPLED]
+        sampled = np.random.default_rng(config.seed).permutation(len(self.starts))[:SAMPLED]
         power = volume_ring_power(self._voxels(self.starts[n]) for n in sampled)
         tilts = (config.tilt_min, config.tilt_max)
         self.filters = Filters(
             power, template.resolution, source.pixel_size, tilts, config.defocus, config.phase_flipped
         )
-        self.kernels = Kernels(template, self.filters, device)
+        each = (dataclasses.replace(template, density=density) for density in structures)
+        self.kernels = [Kernels(one, self.filters, device) for one in each]
         self.typical = float(np.median([self._tile(self._voxels(self.starts[n]), None).typical for n in sampled]))
 
     @property
     def work(self) -> int:
         """Tiles times orientations of the whole search, for a progress bar."""
-        return (len(self.starts) + self._controls()) * len(self.template.angles)
+        return len(self.starts) * len(self.kernels) * len(self.template.angles)
 
-    def _controls(self) -> int:
-        return math.ceil(self.config.control * len(self.starts)) if self.config.control else 0
-
-    def run(self, threshold: float | None, progress: typing.Callable[[int], object] | None = None) -> Detections:
-        """Found with a threshold, or with that of the noise if None."""
-        voxels = float(np.prod(self.source.shape))
-        chance = self._chance(progress) if self._controls() else None
-        if threshold is None:
-            if chance is None:
-                raise ValueError("Without a control (--control 0) a threshold (--threshold) must be given.")
-            threshold = chance.threshold(self.config.false_detections, voxels)
+    def run(self, threshold: float | None, progress: typing.Callable[[int], object] | None = None) -> Places:
+        """Places with at least a score, and the best ones in any case."""
         rows, highest, lowest = [], 0.0, 0.0
         for start in self.starts:
             tile = self._tile(self._voxels(start), self.typical)
-            ((best, which, low),) = best_scores([tile], self.kernels, progress)
-            highest, lowest = max(highest, float(best.max())), min(lowest, low)
-            rows += self._detections(tile, best, which, start, threshold)
+            maps = [best_scores([tile], one, progress)[0] for one in self.kernels]
+            highest, lowest = max(highest, float(maps[0][0].max())), min(lowest, maps[0][2])
+            rows += self._places(tile, [best for best, _, _ in maps], [which for _, which, _ in maps], start, threshold)
         zyx, scores, angles = (np.array([row[k] for row in rows], float) for k in range(3))
-        zyx, angles = zyx.reshape(-1, 3), angles.reshape(-1, 3)
+        won, zyx, angles = np.array([row[3] for row in rows], bool), zyx.reshape(-1, 3), angles.reshape(-1, 3)
         order = np.argsort(-scores, kind="stable")
         distance = self.config.minimum_distance or 0.7 * self.template.diameter
         order = order[separate(zyx[order], max(1.0, distance / self.source.pixel_size))]
-        return Detections(
-            self.source.in_tomogram(zyx[order]),
-            scores[order],
-            angles[order],
-            threshold,
-            None if chance is None else chance.expected(threshold, voxels),
-            -lowest > INVERTED * highest and -lowest > threshold,
-        )
+        inverted = -lowest > INVERTED * highest and -lowest > (threshold or 0.0)
+        return Places(self.source.in_tomogram(zyx[order]), scores[order], angles[order], won[order], inverted)
 
-    def _chance(self, progress: typing.Callable[[int], object] | None) -> NullDistribution:
-        side = max(2, round(self.template.diameter / self.source.pixel_size))
-        maxima = []
-        for number in self.rng.permutation(len(self.starts))[: self._controls()]:
-            start = self.starts[number]
-            tile = self._tile(phases_at_random(self._voxels(start), self.rng), self.typical)
-            best = best_scores([tile], self.kernels, progress)[0][0]
-            inside = tuple(slice(0, n - a) for n, a in zip(self.source.shape, start))
-            maxima.append(block_maxima(best[inside], side))
-        return fit_null(maxima, float(side**3))
+    def _places(
+        self,
+        tile: SearchTile,
+        best: typing.Sequence[torch.Tensor],
+        which: typing.Sequence[torch.Tensor],
+        start: typing.Sequence[int],
+        threshold: float | None,
+    ) -> list[tuple[np.ndarray, float, np.ndarray, bool]]:
+        """Working px, score and angles of the best places in what is kept of a tile, and whether the template won.
 
-    def _detections(
-        self, tile: SearchTile, best: torch.Tensor, which: torch.Tensor, start: typing.Sequence[int], threshold: float
-    ) -> list[tuple[np.ndarray, float, np.ndarray]]:
-        """Working px, score and angles of the peaks in what is kept of a tile."""
+        The two structures that fit best by the grid of the search are refined: they are often near to each other.
+        """
         keep = [(0, min(k, n - a)) for k, n, a in zip(self.kept, self.source.shape, start)]
-        zyx, scores, voxels = find_peaks_3d(best, threshold, keep)
-        near = separate(zyx, max(1.0, 0.35 * self.template.diameter / self.source.pixel_size))
+        highest = torch.stack(list(best)).amax(dim=0)
+        _, scores, voxels = find_peaks_3d(highest, 0.0, keep)
+        near = separate(voxels.astype(float), max(1.0, 0.35 * self.template.diameter / self.source.pixel_size))
+        around = [torch.nn.functional.max_pool3d(one[None, None], 3, 1, 1)[0, 0].cpu().numpy() for one in best]
+        ranks = np.argsort(-np.array([one[tuple(voxels[near].T)] for one in around]), axis=0)[:2].T
         rows = []
-        for number in near:
-            voxel = voxels[number]
-            angles = self.template.angles[int(which[tuple(voxel)])]
-            position, angles, score = refine_detection(tile, self.kernels, voxel, angles)
-            rows.append((position + start, max(score, float(scores[number])), angles))
+        for number, pair in zip(near[: self._hopeful(scores[near], ranks[:, 0] == 0, threshold)], ranks):
+            found = []
+            for one in pair:
+                angles = self.template.angles[int(which[one][tuple(voxels[number])])]
+                position, angles, score = refine_detection(tile, self.kernels[one], voxels[number], angles)
+                found.append(
+                    (max(score, float(around[one][tuple(voxels[number])])), one == 0, position + start, angles)
+                )
+            score, won, position, angles = max(found, key=lambda row: row[0])
+            if won:
+                place, angles, _ = refine_detection(tile, self.kernels[0], voxels[number], angles, 1, ROUNDS)
+                position = place + start
+            rows.append((position, score, angles, bool(won)))
         return rows
+
+    @staticmethod
+    def _hopeful(scores: np.ndarray, won: np.ndarray, threshold: float | None) -> int:
+        """How many of some places, best first, may hold the target by their scores (n,) and the winners (n,)."""
+        likely = (1 + np.cumsum(~won)) / (DECOYS * np.maximum(np.cumsum(won), 1)) <= HOPELESS
+        asked = 0 if threshold is None else int((scores >= threshold).sum())
+        return max(FEWEST, asked, int(np.nonzero(likely)[0].max(initial=-1)) + 1)
 
     def _voxels(self, start: typing.Sequence[int]) -> torch.Tensor:
         """Voxels of the tile whose kept part begins at `start`; zero beyond the tomogram's border."""
@@ -230,7 +242,7 @@ class TemplateSearch:
         return result.to(self.device)
 
     def _tile(self, voxels: torch.Tensor, typical: float | None) -> SearchTile:
-        return SearchTile(voxels, self.filters, self.kernels.mask, typical)
+        return SearchTile(voxels, self.filters, self.kernels[0].mask, typical)
 
 
 def tiling(
@@ -253,72 +265,24 @@ def tiling(
     return (kept[0], kept[1], kept[2]), [(a, b, c) for a, b, c in starts]
 
 
-# ----- Distribution of the highest scores in noise: an extreme-value distribution, fitted to the maxima of blocks.
-EULER = 0.5772156649015329
-FEWEST_BLOCKS = 8
-
-
-@dataclasses.dataclass(frozen=True)
-class NullDistribution:
-    """A Gumbel distribution of the highest score in a block of noise.
-
-    location, scale: of the distribution. block: voxels of a block. seen: number of blocks it was fitted to.
-    """
-
-    location: float
-    scale: float
-    block: float
-    seen: int
-
-    def expected(self, threshold: float, voxels: float) -> float:
-        """Blocks of a volume of noise whose highest score reaches a threshold, on average."""
-        reach = math.exp(min(-(threshold - self.location) / self.scale, 700.0))
-        return voxels / self.block * -math.expm1(-reach)
-
-    def threshold(self, wanted: float, voxels: float) -> float:
-        """The score that so many blocks of a volume of noise reach on average."""
-        part = min(wanted * self.block / voxels, 0.5)
-        return self.location - self.scale * math.log(-math.log1p(-part))
-
-
-def block_maxima(scores: torch.Tensor, side: int) -> np.ndarray:
-    """(n,) highest values of the whole blocks of a volume. side: voxels."""
-    blocks = [max(1, n // side) for n in scores.shape]
-    sides = [n // b for n, b in zip(scores.shape, blocks)]
-    cut = scores[tuple(slice(0, b * s) for b, s in zip(blocks, sides))]
-    shape = [v for b, s in zip(blocks, sides) for v in (b, s)]
-    return cut.reshape(shape).amax(dim=(1, 3, 5)).flatten().double().cpu().numpy()
-
-
-def fit_null(maxima: typing.Sequence[np.ndarray], block: float) -> NullDistribution:
-    """NullDistribution by the mean and the standard deviation of maxima of blocks. Raises ValueError for too few."""
-    values = np.concatenate(list(maxima)) if len(maxima) else np.zeros(0)
-    if len(values) < FEWEST_BLOCKS:
-        raise ValueError(
-            f"The control has only {len(values)} blocks of noise, too few to estimate the scores of noise; "
-            f"{FEWEST_BLOCKS} are needed. Give a larger --control, or a larger tomogram."
-        )
-    scale = max(float(values.std(ddof=1)) * math.sqrt(6) / math.pi, 1e-6)
-    return NullDistribution(float(values.mean()) - EULER * scale, scale, block, len(values))
-
-
 # ----- Orientations and places of detections made finer than the grid of the search.
-ROUNDS = 3  # each halves the step
+ROUNDS = 2  # each halves the step; of a detection there is one more
 NEAR = 1  # voxels along each axis that a position may move by
 
 
 def refine_detection(
-    tile: SearchTile, kernels: Kernels, voxel: np.ndarray, angles: np.ndarray
+    tile: SearchTile, kernels: Kernels, voxel: np.ndarray, angles: np.ndarray, rounds: int = ROUNDS, done: int = 0
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """The position (3,) in kept voxels of a tile, rot, tilt, psi (3,) in degrees and the score of one detection.
 
-    voxel: (3,) where the search found it. angles: (3,) of the search. Turns of half a step, then of a quarter, then of
-    an eighth are tried; the best is kept. The position is the top of a parabola through the scores around it.
+    voxel: (3,) where the search found it. angles: (3,) of the search, or after some rounds that are done. Turns of half
+    a step, then of a quarter ... are tried; the best is kept. The position is the top of a parabola through the scores
+    around it.
     """
     patches, inverse = _around(tile, voxel)
-    base, step = rotation_matrices(angles[None])[0], kernels.template.step
+    base, step = rotation_matrices(angles[None])[0], kernels.template.step / 2**done
     best: tuple[float, np.ndarray, torch.Tensor] | None = None
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         step /= 2
         matrices = base @ ball_of_rotations(step * 1.01, step)
         tried = Rotation.from_matrix(matrices).as_euler("ZYZ", degrees=True)

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Detections in mixes of species, of another generator than the program's: is the stated part of look-alikes true?"""
+
+import json
+
+import numpy as np
+from bench import CPU, benchmark, recorded, structure_file
+from recipes.other_tomograms import make_tomogram
+
+from cryodl.core.matching import match_picks
+from cryodl.io.star import read_tables
+
+# One target and what is with it. None of these served to choose the method; 1AON, 3C91, 1WCM, 2CG9, 8BK7, 3D2F did.
+MIXES = {
+    "6VXX": ("8UV2", "3IYD", "1OEL"),
+    "8UV2": ("6VXX", "3IYD", "6RN3"),
+    "4V4R_30S": ("6VXX", "8UV2", "6RN3"),
+    "6RN3": ("3IYD", "1OEL", "6VXX"),
+}
+NEAR = 0.25  # diameters from the truth that a detection may be
+
+
+def table(rows):
+    """Pooled over the mixes: what was kept, how much of it was right, and what the best threshold would give."""
+    lines = [["SNR", "Å/px", "tomograms", "particles", "kept", "false", "recall", "F1", "F1, best threshold"]]
+    lines[0] += ["stated 0.2: true", "CPU s a tomogram"]
+    for snr, pixel_size in sorted({(row["snr"], row["pixel_size"]) for row in rows}, reverse=True):
+        mine = [row for row in rows if (row["snr"], row["pixel_size"]) == (snr, pixel_size)]
+        total = lambda key: sum(row[key] for row in mine)
+        kept, right, all_there = total("kept"), total("right"), total("particles")
+        wide = f"{1 - total('right_20') / max(total('kept_20'), 1):.2f}"
+        lines.append(
+            ["noise alone" if not snr else f"{snr:g}", f"{pixel_size:g}", str(total("tomograms")), str(all_there)]
+            + [str(kept), str(kept - right)]
+            + ([f"{right / all_there:.2f}", f"{2 * right / (kept + all_there):.2f}"] if all_there else ["-", "-"])
+            + ([f"{sum(row['best_f1'] * row['particles'] for row in mine) / all_there:.2f}"] if all_there else ["-"])
+            + [wide if snr else "-", f"{total('cpu') / total('tomograms'):.0f}"]
+        )
+    return lines
+
+
+def right_ones(folder, truth, distance):
+    """(n,) bool, right or not, of the detections in a folder, best first. truth: {name: (m, 3) zyx}. All in px."""
+    scores, right = [], []
+    for name, places in truth.items():
+        found = read_tables(folder / f"{name}.star")["particles"]
+        zyx = np.array([[float(v) for v in found[f"rlnCoordinate{axis}"]] for axis in "ZYX"]).T.reshape(-1, 3)
+        scores += map(float, found["cryodlScore"])
+        right += match_picks(zyx, places, distance).tolist()
+    return np.array(right, bool)[np.argsort(-np.array(scores), kind="stable")]
+
+
+def cases():
+    kinds = [(0.1, 10.0), (0.03, 10.0), (0.0, 10.0), (0.1, 14.0)]  # 0: noise alone
+    return [dict(target=target, snr=snr, pixel_size=size) for snr, size in kinds for target in MIXES]
+
+
+@benchmark(cases=cases, tables={"false-detections": table}, quick=dict(tomograms=1, copies=4))
+def false_detections(run, target, snr, pixel_size, tomograms=2, copies=12, shape_a=(400, 1280, 1280)):
+    """Detections of a target among three other species, 12 copies each, by default settings; SNR of the images without
+    tilt. Best threshold: the largest F1 over all thresholds on the scores of the template's places."""
+    files = [structure_file(name) for name in (target, *MIXES[target])]
+    shape, where = tuple(round(a / pixel_size) for a in shape_a), run.work(f"{target} {snr:g} {pixel_size:g}")
+    truth = {}
+    for number in range(tomograms):
+        path, seed = where / f"tomo{number}.mrc", 1000 * number + sum(map(ord, target))
+        make_tomogram(path, dict.fromkeys(files, copies) if snr else {}, shape, pixel_size, snr, seed)
+        there = json.loads(path.with_suffix(".json").read_text()).get(str(files[0]), [])
+        truth[path.stem] = np.array(there).reshape(-1, 3)
+    words = ("--tomograms", *sorted(where.glob("*.mrc")), "--template", files[0], *CPU)
+    made, _, cost = recorded("detect-particles", where / "found", *words)
+    (diameter,) = made["diameters"].values()
+    found = lambda folder: right_ones(folder, truth, NEAR * diameter / pixel_size)
+    kept, every, count = found(where / "found"), found(where / "found" / "candidates"), sum(map(len, truth.values()))
+    recorded("detect-particles", where / "found", *words, "--fdr", 0.2)
+    wide = found(where / "found")
+    best = max(2 * np.cumsum(every) / (np.arange(1, len(every) + 1) + count), default=0.0) if count else 0.0
+    return dict(
+        tomograms=tomograms,
+        particles=count,
+        kept=len(kept),
+        right=int(kept.sum()),
+        best_f1=float(best),
+        kept_20=len(wide),
+        right_20=int(wide.sum()),
+        cpu=cost[1],
+    )
