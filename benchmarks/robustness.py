@@ -539,7 +539,7 @@ KINDS = {
 
 
 def fuzz_table(rows):
-    lines = [["files", "number", "read", "refused with a sentence", "failures", "slowest, CPU s", "largest, MB"]]
+    lines = [["files", "number", "read", "refused with a sentence", "failures", "slowest, s", "largest, MB"]]
     for group, words in KINDS.items():
         part = [r for r in rows if r["kind"] in words.split()]
         sums = [f"{sum(r[key] for r in part):,}" for key in ("files", "read", "refused")]

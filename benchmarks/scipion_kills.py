@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whole protocols killed (Scipion's process and the engine, SIGKILL) and continued. PYTHON is Scipion's."""
 
+import contextlib
 import json
 import os
+import re
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +34,11 @@ from cryodl_scipion.protocols import (
     CryodlProtTrainClassifier,
 )
 from cryodl_scipion.protocols.model_field import SHIPPED
-from cryodl_scipion.tests import arrivals, particle_sets
+from cryodl_scipion.tests import arrivals, particle_sets, synthetic
+from cryodl_scipion.tests.base import CryodlTest
 from cryodl_scipion.tests.particles.test_particle_streams import growingParticles
 from cryodl_scipion.tests.processes import isThere, killTree
+from cryodl_scipion.tests.streams import startImport
 from cryodl_scipion.tests.tomogram_sets import makeSubtomograms
 
 EARLIEST = 0.1  # of the undisturbed time
@@ -203,3 +209,146 @@ def protocol_kills(run, protocol, count=4, seed=0):
     while row["killed"] < count:
         killAndContinue(protocol, row, wanted, seed)
     return row
+
+
+# ----- the race of a run's end with a window's refresh
+_TESTS = (
+    *("assess", "estimate_ctf", "extract_particles", "pick_filaments", "pick_sets", "pick_templates", "protocol_pick"),
+    *("protocol_train", "simulate", "compare", "auto_pick", "denoise_micrographs", "threshold_picks"),
+    *("particle_protocols", "classes2d", "heterogeneity", "denoising", "map_protocols"),
+    *("detection_protocols", "segmentation_protocols", "subtomogram_protocols", "tomogram_protocols"),
+)
+
+
+def races_table(rows):
+    counts = Counter()
+    for row in rows:
+        counts.update(row["races"])
+    failed = sum(row["failed"] for row in rows)
+    return [
+        ["protocols", "races, the outputs there each time", "tests that failed"],
+        [str(len(counts)), str(sum(counts.values())), str(failed)],
+    ]
+
+
+@benchmark(cases=dict(tests=_TESTS), tables={"races": races_table}, quick=dict(tests="assess"))
+def races(run, tests, each=5):
+    """The plugin's own tests (fake engine) with the race forced in up to `each` runs of every protocol: a window's
+    refresh in the last second of the run, which must have its outputs then. In a copy of its project the run then loses
+    them twice more, as a window leaves a run without the plugin's care and as *Continue* left it then, and must have
+    them again (cryodl_scipion/tests/last_second.py)."""
+    found, (path,) = run.work(tests) / "races.json", (ROOT / "cryodl_scipion/tests").rglob(f"test_{tests}.py")
+    environment = dict(os.environ, CRYODL_LOSSES=str(each), CRYODL_LOSSES_FILE=str(found), PYTHONPATH=str(ROOT))
+    for name in ("SCIPION_HOME", "SCIPION_USER_DATA", "SCIPION_TESTS_OUTPUT"):
+        environment.pop(name, None)  # of this process
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", str(path)]
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    failed = re.search(r"(\d+) failed", done.stdout)
+    if not found.exists() or done.returncode not in (0, 1):
+        raise RuntimeError(done.stdout[-600:])
+    return dict(races=json.loads(found.read_text()), failed=int(failed[1]) if failed else 0)
+
+
+# ----- a week's work in small
+_ROOM = 1 << 20  # bytes that a full disk has left: enough to start a run
+
+
+class Watched(arrivals.KilledRun):
+    """A run whose project is refreshed all the time, and that nobody continues after its last kill. As in a window, the
+    object of the run is another one after each refresh."""
+
+    def _sample(self):
+        self.protocol = next(one for one in self.project.getRuns() if one.getObjId() == self.protocol.getObjId())
+
+    def _killAndContinue(self):
+        if self._killAt:
+            super()._killAndContinue()
+            return
+        self._kill()
+        self.kills += 1
+        self._stamps.update(self.picked())
+
+    def run(self, seconds):
+        """Until the last kill; returns then."""
+        self.project.launchProtocol(self.protocol, wait=False)
+        wanted, end = self.kills + len(self._killAt), time.monotonic() + seconds
+        while self.kills < wanted:
+            if time.monotonic() > end or not self._alive():
+                raise RuntimeError(f"{len(self.picked())} picked: {self.protocol.getErrorMessage()}")
+            self.arrivals.update()
+            self._sample()
+            if len(self.picked()) >= self._killAt[0]:
+                self._killAt.pop(0)
+                self._killAndContinue()
+                print(f"Killed {self.kills} times after {self.seconds():.0f} s.", flush=True)
+            time.sleep(self._pause)
+
+    def goOn(self, seconds):
+        """Continue; wait for the end with a window that refreshes. Returns whether it finished."""
+        with contextlib.suppress(sqlite3.OperationalError):
+            self._sample()
+        self.project.launchProtocol(self.protocol, wait=False)
+        end = time.monotonic() + seconds
+        while self._alive() and time.monotonic() < end:
+            with contextlib.suppress(sqlite3.OperationalError):  # the window's own disk may be full
+                self._sample()
+            time.sleep(self._pause)
+        with contextlib.suppress(sqlite3.OperationalError):
+            self._sample()
+        return self.protocol.isFinished()
+
+
+@benchmark(tables={"week": lambda rows: [["", ""], *(list(map(str, item)) for item in rows[0]["said"].items())]})
+def week(run, count=3000, rate=8.0, batch=100, seconds=1500):
+    """Micrographs that arrive one by one, picked (by the engine's stand-in) in a project that is refreshed all the
+    time: the run is killed twice, its disk is full when it is continued, and has room again. Every micrograph must be
+    in the set once. Needs root, for a small disk."""
+    began, disk = time.monotonic(), Path(os.environ["SCIPION_TESTS_OUTPUT"]).parent
+    disk.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400m", "tmpfs", str(disk)], check=True)
+    try:
+
+        class Week(CryodlTest):
+            pass
+
+        Week.setUpClass()
+        waiting = arrivals.writeMicrographs(os.path.join(Week.data, "waiting"), count)
+        names = [os.path.basename(path)[:-4] for path in waiting]
+        stream = arrivals.Arrivals(waiting, os.path.join(Week.data, "arriving"), rate)
+        for name in names:  # what the stand-in finds
+            truth = Path(Week.data, "arriving", f"{name}.mrc.truth.json")
+            truth.write_text(json.dumps(synthetic.PARTICLES), encoding="utf-8")
+        stream.update()
+        imported = startImport(Week, os.path.join(Week.data, "arriving"), arrivals.PIXEL_SIZE)
+        stream.stopFile = imported._getStopStreamingFilename()
+        inputs = dict(inputMicrographs=(imported, "outputMicrographs"))
+        picking = dict(modelFrom=SHIPPED, particleDiameter=arrivals.DIAMETER, streamingBatchSize=batch)
+        protocol = Week.makeProtocol(CryodlProtPick, inputs, useGpu=False, **picking)
+        watched = Watched(Week.proj, protocol, stream, [count // 3, 2 * count // 3], pause=3.0)
+        watched.run(seconds)
+        before = len(watched.picked())
+        while isThere(imported.getPid()):  # the last ones arrive while nobody picks
+            stream.update()
+            Week.proj.getRuns()
+            time.sleep(1)
+        filler = disk / "filler"
+        free = os.statvfs(disk)
+        filler.write_bytes(bytes(max(0, free.f_bavail * free.f_frsize - _ROOM)))
+        full = watched.goOn(seconds)
+        on_full_disk = watched.protocol.getErrorMessage()
+        filler.unlink()
+        watched._sample()
+        finished = watched.goOn(seconds)
+        problems, made = watched.problems(names), getattr(watched.protocol, "outputCoordinates", ())
+        said = {
+            "micrographs that arrived": f"{count}, {rate:g} a second",
+            "killed": f"twice, with {count // 3} and {before} micrographs picked",
+            "on the full disk": "finished" if full else on_full_disk.replace(str(disk), "."),
+            "lost or double": "; ".join(problems[:5]) or "none",
+            "coordinates": len(made),
+            "time": f"{time.monotonic() - began:.0f} s",
+        }
+        return dict(count=count, finished=finished, problems=problems, said=said)
+    finally:
+        os.chdir("/")
+        subprocess.run(["umount", "-l", str(disk)], check=True)

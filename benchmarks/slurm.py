@@ -298,7 +298,7 @@ class Trials:
 
     # ----- results
     def _candidates(self, run):
-        folder = os.path.join(run.getCoordsDir(), "candidates")
+        folder = os.path.join(run.getPicksFolder(), "candidates")
         if not os.path.isdir(folder):
             return {}
         return {e.name[:-5]: e.stat().st_mtime_ns for e in os.scandir(folder) if e.name.endswith(".star")}

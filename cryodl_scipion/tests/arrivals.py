@@ -123,7 +123,7 @@ class KilledRun:
     # ----- measuring
     def picked(self):
         """{micrograph name: when its candidates were written (ns)}."""
-        folder = os.path.join(self.protocol.getCoordsDir(), "candidates")
+        folder = os.path.join(self.protocol.getPicksFolder(), "candidates")
         if not os.path.isdir(folder):
             return {}
         with os.scandir(folder) as entries:
@@ -155,13 +155,13 @@ class KilledRun:
         for name in names:
             wanted = sorted(
                 (int(round(x)), int(round(y)))
-                for x, y, _ in readPicks(os.path.join(protocol.getCoordsDir(), name + ".star"))
+                for x, y, _ in readPicks(os.path.join(protocol.getPicksFolder(), name + ".star"))
             )
             if sorted(inSet[name]) != wanted:
                 found.append(f"{name} has {len(inSet[name])} coordinates in the set and {len(wanted)} in its file.")
-        done = protocol._readDoneList()
-        if sorted(done) != sorted(set(done)) or len(done) != len(names):
-            found.append(f"{len(done)} micrographs are noted down as done, {len(set(done))} different ones.")
+        done = protocol._doneNames()
+        if len(done) != len(names):
+            found.append(f"{len(done)} micrographs are noted down as done.")
         return found
 
 
