@@ -241,7 +241,19 @@ def races(run, tests, each=5):
     environment = dict(os.environ, CRYODL_LOSSES=str(each), CRYODL_LOSSES_FILE=str(found), PYTHONPATH=str(ROOT))
     for name in ("SCIPION_HOME", "SCIPION_USER_DATA", "SCIPION_TESTS_OUTPUT"):
         environment.pop(name, None)  # of this process
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", str(path)]
+    words = [
+        "xvfb-run",
+        "-a",
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "not slow",
+        str(path),
+    ]
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     failed = re.search(r"(\d+) failed", done.stdout)
     if not found.exists() or done.returncode not in (0, 1):
