@@ -262,7 +262,7 @@ def races(run, tests, each=5):
 
 
 # ----- a week's work in small
-_ROOM = 1 << 20  # bytes that a full disk has left: enough to start a run
+_ROOM = 2 << 20  # bytes that a full disk has left: enough to start a run
 
 
 class Watched(arrivals.KilledRun):
@@ -297,12 +297,12 @@ class Watched(arrivals.KilledRun):
 
     def goOn(self, seconds):
         """Continue; wait for the end with a window that refreshes. Returns whether it finished."""
-        with contextlib.suppress(sqlite3.OperationalError):
+        with contextlib.suppress(sqlite3.OperationalError):  # of the window's own disk
             self._sample()
-        self.project.launchProtocol(self.protocol, wait=False)
+            self.project.launchProtocol(self.protocol, wait=False)
         end = time.monotonic() + seconds
         while self._alive() and time.monotonic() < end:
-            with contextlib.suppress(sqlite3.OperationalError):  # the window's own disk may be full
+            with contextlib.suppress(sqlite3.OperationalError):
                 self._sample()
             time.sleep(self._pause)
         with contextlib.suppress(sqlite3.OperationalError):
