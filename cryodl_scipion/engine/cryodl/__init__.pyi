@@ -299,6 +299,7 @@ def pick(
     model: Path = ...,
     structure: typing.Optional[Path] = ...,
     particle_diameter: typing.Optional[float] = ...,
+    keep_diameter: bool = ...,
     threshold: typing.Optional[float] = ...,
     threshold_rule: typing.Literal['model', 'f1', 'count'] = ...,
     answers: typing.Optional[Path] = ...,

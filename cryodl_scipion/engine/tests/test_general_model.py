@@ -83,6 +83,14 @@ def test_a_diameter_stated_wrong_is_said_and_costs_little(crowd, factor):
     assert _f1(folder, centres, diameter, f"out{factor}") > 0.8 - 0.03
 
 
+def test_a_diameter_that_shall_be_kept_is_picked_at(crowd):
+    folder, _, diameter = crowd
+    stated = round(1.6 * diameter)
+    result = _pick(folder, "--particle-diameter", str(stated), "--keep-diameter", out="kept")
+    assert result.outputs["picked_diameter"] == stated
+    assert not any("contradict the particle diameter" in warning for warning in result.warnings)
+
+
 def test_a_contrast_stated_wrong_is_said_and_the_right_one_is_not(crowd):
     for stated in ("dark", "bright"):
         result = _pick(crowd[0], "--contrast", stated, out=f"out-{stated}")

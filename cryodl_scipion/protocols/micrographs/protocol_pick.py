@@ -101,6 +101,7 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[PickConfig, PickOutputs], ProtP
         BoxSize("micrographs", "1.5 times the particle diameter, rounded to an even number"),
         Options("contrast"),
         Options("minimum_distance", "border", when=f"method != {LEARNS}"),
+        Options("keep_diameter", when=f"{_NETWORK} and particleDiameter is not None"),
         Options("avoid", "feature_maps", when=_NETWORK),
         OptionsOf(AutoPickConfig, "confident", "steps", when=_LEARNS),
         CorrectedPicks(

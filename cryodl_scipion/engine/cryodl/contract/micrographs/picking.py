@@ -63,6 +63,12 @@ class PickConfig:
     particle_diameter: typing.Optional[float] = particle_diameter_field(
         default=None, none_means="the model's or the structure's; a general model estimates it from the micrographs"
     )
+    keep_diameter: bool = param(
+        "Pick at the particle diameter that is given, also if the micrographs contradict it.",
+        default=False,
+        label="Keep the diameter",
+        expert=True,
+    )
     threshold: typing.Optional[float] = pick_threshold_field("chosen by the threshold rule")
     threshold_rule: str = param(
         "How the threshold is chosen if none is given. model: the model's threshold, chosen on its validation "
@@ -107,6 +113,10 @@ class PickConfig:
 
     def check_together(self) -> typing.List[str]:
         """Templates are of a structure or a diameter, not both; a network takes no structure."""
+        if self.keep_diameter and self.particle_diameter is None:
+            return [
+                "Keep the diameter (--keep-diameter) is set, but no Particle diameter (--particle-diameter) is given."
+            ]
         if self.method == "network":
             wrong = "Structure (--structure) is given, which a network does not use. Choose --method templates."
             return [] if self.structure is None else [wrong]

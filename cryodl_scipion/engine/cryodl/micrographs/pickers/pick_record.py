@@ -88,7 +88,7 @@ _NO_DIFFERENCE = (
     "tells_size",
     "narrow",
 )
-BEFORE = {"avoid": "nothing"}  # of records that older versions wrote
+BEFORE = {"avoid": "nothing", "keep_diameter": False}  # of records that older versions wrote
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +101,7 @@ class PickSettings:
     not possible. particle_diameter, minimum_distance: None where they follow from the size that is found.
     distance_part: of the diameter, between two picks. tells_size: of the model. size: dict of pickers.size.Size, or
     None as long as none was found. avoid: one of contract.AVOIDABLE. narrow: the model's, of pickers.narrow; None in
-    folders that were begun without it.
+    folders that were begun without it. keep_diameter: whether the stated one holds whatever the micrographs show.
     """
 
     weights_sha256: str
@@ -118,6 +118,7 @@ class PickSettings:
     size: dict | None = None
     avoid: str = "nothing"
     narrow: tuple | None = None
+    keep_diameter: bool = False
 
     def tell(self, picker: Picker) -> None:
         """Let a picker take the candidates' widths into account, if the particles' size is known."""
@@ -134,7 +135,7 @@ class PickSettings:
     def scale(self) -> float | None:
         """Å: the diameter that micrographs are rescaled for, None as long as there is none. A stated one holds unless
         the micrographs clearly contradict it."""
-        if self.size is None:
+        if self.size is None or self.keep_diameter:
             return self.particle_diameter
         from .size import Size
 
@@ -151,7 +152,7 @@ class PickSettings:
     @property
     def size_open(self) -> bool:
         """True if the micrographs must be asked for the particles' size."""
-        return self.general and self.tells_size and self.size is None
+        return self.general and self.tells_size and self.size is None and not self.keep_diameter
 
     @property
     def contrast_open(self) -> bool:
@@ -210,6 +211,7 @@ def settle(config: PickConfig, card: typing.Mapping[str, typing.Any], model: Pat
         tells_size=tells_size,
         avoid=config.avoid,
         narrow=card.get("narrow"),
+        keep_diameter=config.keep_diameter,
     )
 
 

@@ -65,7 +65,7 @@ class Size:
             return (
                 f"The micrographs contradict the particle diameter of {stated:g} Å: their particles are {found}, "
                 f"{self.diameter / stated:.2f} times the given diameter. They are picked at {self.diameter:.0f} Å; "
-                "boxes keep the given diameter."
+                "boxes keep the given diameter. --keep-diameter picks at it all the same."
             )
         return f"Particles are {found}."
 
