@@ -4,7 +4,7 @@
 import json
 
 import numpy as np
-from bench import CPU, benchmark, recorded, structure_file
+from bench import CPU, benchmark, columns, recorded, structure_file
 from recipes.other_tomograms import make_tomogram
 
 from cryodl.core.matching import match_picks
@@ -20,23 +20,23 @@ MIXES = {
 NEAR = 0.25  # diameters from the truth that a detection may be
 
 
-def table(rows):
-    """Pooled over the mixes: what was kept, how much of it was right, and what the best threshold would give."""
-    lines = [["SNR", "Å/px", "tomograms", "particles", "kept", "false", "recall", "F1", "F1, best threshold"]]
-    lines[0] += ["stated 0.2: true", "CPU s a tomogram"]
-    for snr, pixel_size in sorted({(row["snr"], row["pixel_size"]) for row in rows}, reverse=True):
-        mine = [row for row in rows if (row["snr"], row["pixel_size"]) == (snr, pixel_size)]
-        total = lambda key: sum(row[key] for row in mine)
-        kept, right, all_there = total("kept"), total("right"), total("particles")
-        wide = f"{1 - total('right_20') / max(total('kept_20'), 1):.2f}"
-        lines.append(
-            ["noise alone" if not snr else f"{snr:g}", f"{pixel_size:g}", str(total("tomograms")), str(all_there)]
-            + [str(kept), str(kept - right)]
-            + ([f"{right / all_there:.2f}", f"{2 * right / (kept + all_there):.2f}"] if all_there else ["-", "-"])
-            + ([f"{sum(row['best_f1'] * row['particles'] for row in mine) / all_there:.2f}"] if all_there else ["-"])
-            + [wide if snr else "-", f"{total('cpu') / total('tomograms'):.0f}"]
-        )
-    return lines
+f1 = lambda row: 2 * row["right"] / (row["kept"] + row["particles"]) if row["particles"] else float("nan")
+table = columns(
+    {
+        "target": "target",
+        "among": lambda row: ", ".join(MIXES[row["target"]]) if row["snr"] else "noise alone",
+        "SNR": "snr:g",
+        "Å/px": "pixel_size:g",
+        "particles": "particles",
+        "kept": "kept",
+        "right": "right",
+        "F1": lambda row: f"{f1(row):.2f}",
+        "F1, best threshold": "best_f1:.2f",
+        "`--fdr 0.2`: kept": "kept_20",
+        "of these right": "right_20",
+        "CPU s a tomogram": lambda row: f"{row['cpu'] / row['tomograms']:.0f}",
+    }
+)
 
 
 def right_ones(folder, truth, distance):
