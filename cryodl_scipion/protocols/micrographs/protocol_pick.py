@@ -59,8 +59,22 @@ DIAMETER_HELP = (
 )
 
 
+class AnsweredPicks(Pointing):
+    """Picks about which questions were answered: the folder of the answers."""
+
+    CLASSES, LABEL, to = "SetOfCoordinates", "Answers", ("answers",)
+
+    def valuesOf(self, protocol: Any, found: Any) -> Dict[str, Any]:
+        return dict(answers=correctionsFolder(found))
+
+    def check(self, protocol: Any, found: Any) -> List[str]:
+        if correctionsFolder(found):
+            return []
+        return ["The coordinates chosen as Answers are not of *cryodl - pick by hand*, or its folder is gone."]
+
+
 class CorrectedPicks(Pointing):
-    """Picks that were corrected by hand, or about which questions were answered."""
+    """Picks that were corrected by hand."""
 
     CLASSES, LABEL = "SetOfCoordinates", "Corrected picks"
 
@@ -104,11 +118,10 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[PickConfig, PickOutputs], ProtP
         Options("keep_diameter", when=f"{_NETWORK} and particleDiameter is not None"),
         Options("avoid", "feature_maps", when=_NETWORK),
         OptionsOf(AutoPickConfig, "confident", "steps", when=_LEARNS),
-        CorrectedPicks(
+        AnsweredPicks(
             "answeredCoordinates",
             "Coordinates of *cryodl - pick by hand* in which you answered the questions of an earlier run of this "
             "protocol with the same model: the threshold follows from the answers.",
-            label="Answers",
             when=_NETWORK,
             empty="the threshold follows from the scores",
             related=False,
@@ -294,8 +307,7 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[PickConfig, PickOutputs], ProtP
         templates = self.method.get() == TEMPLATES
         config = dataclasses.replace(config, method="templates" if templates else "network")
         if not templates:
-            answered = self.answeredCoordinates.get()
-            return dataclasses.replace(config, answers=correctionsFolder(answered) if answered else None)
+            return config
         diameter = None if config.structure else config.particle_diameter
         return dataclasses.replace(config, model="", particle_diameter=diameter, threshold_rule="model")
 
