@@ -83,6 +83,7 @@ def facility(folder: str) -> None:
         told(f"'{sys.executable}' -m scipion template cryodl-unattended --nogui --noschedule {answers}", work)
         project = Manager().loadProject(name)
         expect(len(list(project.getRuns())) >= 9, f"{len(list(project.getRuns()))} runs wait in the project")
+        os.chdir(TOP)  # loading had gone into the project, whose folder goes now
         Manager().deleteProject(name)
         picking = f"cryodl pick --micrographs '{DEMO}/micrographs/*.mrc' --pixel-size {_PIXEL_SIZE} --model ribosome"
         told(f"{picking} --output picks --pictures 3 --result picks/result.json", work)
