@@ -148,7 +148,7 @@ def writeStar(
 
 
 def poseOf(matrix: np.ndarray, pixelSize: float, axes: int = 2) -> Tuple[float, ...]:
-    """(rot, tilt, psi, origin x, origin y [, origin z]) in degrees and Å of a matrix of alignment.py."""
+    """(rot, tilt, psi, origin x, origin y [, origin z]) in degrees and Å of a matrix of this file."""
     return tuple(anglesOf(matrix)) + tuple(shift * pixelSize for shift in originOf(matrix, axes))
 
 

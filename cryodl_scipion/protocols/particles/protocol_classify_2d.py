@@ -169,7 +169,7 @@ class CryodlProtClassify2D(EngineProtocol[Classify2DConfig, Classify2DOutputs], 
 
     def _arrivingParticles(self) -> ArrivingParticles:
         """One for all steps: it remembers having seen the set open, so that an input run that dies while the first
-        particles are classified is not taken for a finished one (stream_end.py)."""
+        particles are classified is not taken for a finished one (growing.py)."""
         if not hasattr(self, "_arriving"):
             self._arriving = ArrivingParticles(self.inputParticles.get())
         return self._arriving

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Continuous heterogeneity of particles with known orientations: components of volumes, or Gaussians that move.
 
-coefficients.py holds the images, cube.py the central slices, views.py what an image shows and what an error of its
-orientation or CTF would change, expectation.py one pass over all images, components.py the linear fit, motion.py the
-test whether there is any motion, paths.py maps along a latent coordinate, trajectories.py ways through dense regions.
+coefficients.py holds the images and says what one shows and what an error of its orientation or CTF would change; the
+linear fit is that of cryodl.latent; paths.py makes maps along a latent coordinate, and ways through dense regions.
 
-Of the Gaussian latent space: gaussians.py the molecule as Gaussians, modes.py principal motions of their anchors,
-images.py the likelihood of images, decoder.py and deep.py the deep coordinate, gaussian_fit.py the whole fit.
+Of the Gaussian latent space: gaussians.py the molecule as Gaussians, modes.py the likelihood of images and principal
+motions of anchors, decoder.py the decoder of the deep coordinate, gaussian_fit.py the whole fit.
 """

@@ -36,7 +36,7 @@ class Judgement:
     """agreement: correlation of the best maps of both halves. starts: of each start's map with the best of the first
     half. evidence: mean logarithmic likelihood ratio of the particles to noise. empty: part of them that noise explains
     better. coverage: of the direction seen least, 1 for even views. second: mean gain in logarithmic evidence of
-    held-out particles by a second map, see mixture.py; None where it was not asked for."""
+    held-out particles by a second map, see climb.py; None where it was not asked for."""
 
     agreement: float
     starts: list[float]

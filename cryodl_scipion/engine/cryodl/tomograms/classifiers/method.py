@@ -67,7 +67,7 @@ class ClassifierMethod:
 
     def build(self, classes: int, box: int) -> torch.nn.Module:
         """The untrained network, an nn.Sequential: (b, 1, box, box, box) prepared volumes to (b, classes) logits. What
-        its last layer is given are its features (feature_statistics.py)."""
+        its last layer is given are its features (rejection.py)."""
         raise NotImplementedError
 
     def default_steps(self, training: int) -> int:

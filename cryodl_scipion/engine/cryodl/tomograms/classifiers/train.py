@@ -67,7 +67,7 @@ class ClassifierTask(NetworkTask):
 
     def weights(self) -> dict[str, torch.Tensor]:
         """{name: tensor} of the trained network, and what it makes of the subtomograms that it learnt from, up to
-        MAX_KNOWN of them (feature_statistics.py)."""
+        MAX_KNOWN of them (rejection.py)."""
         network, features = self.networks["classifier"].eval(), []
         rows = self.examples.training
         rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MAX_KNOWN)).astype(int))]
