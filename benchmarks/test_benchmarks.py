@@ -275,6 +275,15 @@ def test_the_best_sharpening_undoes_a_known_blur_and_a_mirrored_model_fits_the_m
     assert scores[0]["q"] == pytest.approx(scores[1]["q"], abs=0.03)
 
 
+def test_copies_keep_the_place_of_the_molecule_and_a_worse_map_is_spoilt(molecule):
+    volumes, atoms, resolution = maps.source_of("1HEL 4")
+    assert resolution == 4.0 and len(volumes) == 15
+    q = {name: maps.before_and_after([volumes[name]], atoms)[0]["q"] for name in ("as it is", "boxed", "masked")}
+    assert q["boxed"] == pytest.approx(q["as it is"], abs=0.02) and q["masked"] == pytest.approx(q["boxed"], abs=0.05)
+    row = lambda fsc05, q: dict(before=dict(fsc05=4.0, q=0.4), after=dict(fsc05=fsc05, q=q))
+    assert [maps.spoilt(row(*after)) for after in ((4.04, 0.39), (4.06, 0.5), (3.5, 0.37))] == [False, True, True]
+
+
 def test_times_are_extrapolated_by_the_number_of_boxes():
     row = lambda side, n: dict(
         network="swinconv", side=side, threads=1, filled=0, step=21, cpu=2 + n, wall=3 + 2 * n, memory=1
