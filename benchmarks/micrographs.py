@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Micrographs: sorted by hand, filaments, denoising; real ones, and made apart from the package's simulator."""
 
+import csv
 import itertools
 import json
 from pathlib import Path
@@ -10,10 +11,12 @@ import numpy as np
 import torch
 from bench import (
     CPU,
+    ROOT,
     SETS,
     benchmark,
     columns,
     cryodl,
+    data_folder,
     f1_ap,
     flags,
     grouped,
@@ -28,19 +31,23 @@ from bench import (
 from peers import Topaz
 from recipes.filaments import COUNT, FILAMENTS, SIDE, straight_filament
 from recipes.filaments import write_micrograph as write_filaments
+from recipes.micrographs import to_assess, unseen
 from scipy.ndimage import gaussian_filter
 
 from cryodl.core.optics import Optics
 from cryodl.core.projections import Projector
+from cryodl.io.micrographs import write_micrograph
 from cryodl.io.star import read_tables
 from cryodl.micrographs.filaments.train import TraceAgreement, trace_agreement
 from cryodl.simulate.filament_scenes import crossings
 from cryodl.simulate.micrographs import particle_diameter, simulate_micrograph
 from cryodl.simulate.noise import MicroscopeNoise
+from cryodl.simulate.pool import load_member
 from cryodl.simulate.structures import load_density
 
 # ----- sorted by hand
 SEED = 2711
+EXAMPLE_PX = 30  # diameter of a particle of contamination_example, whose pixel size is not known
 
 
 # how the simulated ones are made, and how many
@@ -48,6 +55,69 @@ CASES = {"good": 5, "empty": 3, "thick ice": 3, "little carbon": 1, "much carbon
 
 
 CASES["dirt"] = 3
+
+
+def to_sort():
+    """{name of a set: (paths, pixel size Å/px, diameter Å)}."""
+    found = {one.name: (one.micrographs, one.pixel_size, one.diameter) for one in map(real, SETS)}
+    example = data_folder() / "contamination_example" / "Ucsf_stack_1142_DW.mrc"
+    return {**found, "contamination example": ([example], 1.0, 1.0 * EXAMPLE_PX)}
+
+
+def assessed(paths, pixel_size, diameter, work, *more):
+    """{name: the command's verdict, reason and areas}."""
+    given = ("--micrographs", *paths, "--pixel-size", pixel_size, "--particle-diameter", diameter, "--threads", 1)
+    cryodl("assess-micrographs", *given, *more, "--output", work)
+    with open(work / "micrographs.csv", newline="") as file:
+        keys = ("verdict", "reason", "contaminated_percent", "carbon_percent")
+        return {row["name"]: [row[key] for key in keys] for row in csv.DictReader(file)}
+
+
+def assessed_table(rows):
+    lines = [["micrographs", "by hand", "number", "the same verdict", "with picks, at least 10"]]
+    kind = lambda r: "simulated" if r["set"] == "simulated" else "real"
+    verdict = lambda r: "good" if r["by_hand"][0] == "good" else f"bad: {r['by_hand'][1]}"
+    parts = grouped([dict(r, kind=kind(r), said=verdict(r)) for r in rows], "kind", "said")
+    agree = lambda part, key: str(sum(r[key][0] == r["by_hand"][0] for r in part))
+    for (which, said), part in sorted(parts.items(), key=lambda one: (one[0][0], one[0][1] != "good", one[0][1])):
+        more = agree(part, "with_picks") if which == "simulated" else "not measured"
+        lines.append([which, said, str(len(part)), agree(part, "assessed"), more])
+    return [*lines, ["all", "", str(len(rows)), agree(rows, "assessed"), ""]]
+
+
+def sorted_simulations(folder):
+    """Write sim01.mrc ...; returns the pixel size (Å/px), the diameter (Å) and {name: how it was made}."""
+    member, rng = load_member(unseen()["1IGY"], 60), np.random.default_rng(SEED)
+    cases = rng.permutation([case for case, count in CASES.items() for _ in range(count)])
+    folder.mkdir()
+    for number, case in enumerate(cases, 1):
+        write_micrograph(folder / f"sim{number:02}.mrc", to_assess(case, member, rng), member.extent / 60)
+    return member.extent / 60, member.extent, {f"sim{n:02}": str(case) for n, case in enumerate(cases, 1)}
+
+
+@benchmark(
+    cases=dict(set=[*SETS, "contamination example", "simulated"]),
+    tables={"assessed-by-hand": assessed_table},
+    quick=dict(set="contamination example"),
+)
+def assessed_by_hand(run, set):
+    """`cryodl assess-micrographs` beside one person's sorting of the same micrographs (figures/sorted_by_hand.json:
+    {name: [good or bad, why]}), done on pictures of 340 px before the first run of the command. Its limits are the
+    defaults; on the simulated micrographs it runs once more with picks of the general model, of which 10 are needed."""
+    by_hand = json.loads((ROOT / "benchmarks" / "figures" / "sorted_by_hand.json").read_text())
+    work = run.work(set)
+    if set != "simulated":
+        found = assessed(*to_sort()[set], work / "out")
+        return [dict(name=name, assessed=verdict, by_hand=by_hand[name]) for name, verdict in found.items()]
+    pixel_size, diameter, cases = sorted_simulations(work / "made")
+    paths = sorted((work / "made").glob("*.mrc"))
+    given = ("--micrographs", *paths, "--pixel-size", pixel_size, "--particle-diameter", diameter, "--pictures", 0)
+    cryodl("pick", *given, "--model", "general", "--output", work / "picks", "--threads", 1)
+    found = assessed(paths, pixel_size, diameter, work / "out")
+    picks = ("--coordinates", work / "picks", "--minimum-particles", 10)
+    more = assessed(paths, pixel_size, diameter, work / "with picks", *picks)
+    row = lambda name: dict(name=name, made_as=cases[name], assessed=found[name], with_picks=more[name])
+    return [dict(row(name), by_hand=by_hand[name]) for name in found]
 
 
 # ----- filaments

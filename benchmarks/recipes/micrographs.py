@@ -4,7 +4,7 @@
 import numpy as np
 import torch
 from bench import data_folder
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 from cryodl.contract import read_card
 from cryodl.core.optics import Optics
@@ -149,6 +149,35 @@ class Scenes:
             return [(self.without(case), np.zeros((0, 2))) for _ in range(COUNT)]
         made = self.with_particles if case in PARTICLES else lambda case, _: self.odd(case)
         return [made(case, index) for index in range(COUNT)]
+
+
+def to_assess(case, member, rng, particle_px=60):
+    """(h, w) float32 micrograph of one kind."""
+    pixel_size = member.extent / particle_px
+    around = dict(minimum_distance=1.0, ice=1.0, gradient=float(rng.uniform(0, 1)))
+    around.update({"thick ice": dict(gradient=6.0), "dirt": dict(ice=30.0, aggregates=6.0)}.get(case, {}))
+    count = 0 if case == "empty" else int(rng.uniform(40, 90))
+    snr = 0.01 if case == "thick ice" else float(rng.uniform(0.07, 0.2))
+    seen = optics(rng)
+    made = simulate_micrograph(
+        member.density, pixel_size, (SIDE, SIDE), count, snr, seen, rng, particle_px, Surroundings(**around)
+    )
+    image = made.image
+    film = {"little carbon": 0.15, "much carbon": 0.65, "all carbon": 0.999}.get(case)
+    if film:
+        image = add_carbon(image, particle_px, rng, film)[0]
+    image = np.asarray(image)
+    if case == "drift":  # all moves along a line while it is exposed; what the detector adds does not
+        y, x = np.mgrid[:SIDE, :SIDE].astype(float)
+        angle, reach = rng.uniform(0, np.pi), rng.uniform(0.4, 0.7) * particle_px
+        steps = np.arange(-reach / 2, reach / 2, 1.5)
+        moved = [
+            map_coordinates(image, (y + s * np.sin(angle), x + s * np.cos(angle)), order=1, mode="reflect")
+            for s in steps
+        ]
+        image = np.mean(moved, 0)
+        image = image / image.std() + rng.normal(0, 1, image.shape)
+    return np.asarray(image, np.float32)
 
 
 def write_ctf(folder):
