@@ -26,7 +26,7 @@ def extract(config):
             skipped.append(contract.Skipped(name, path, "it has no CTF in the CTF file (--ctf)"))
             continue
         image, boxes = mrcfile.read(path), []
-        for number, (x, y, _) in enumerate(fake_compare.rows(os.path.join(config.coordinates, name + ".star")), 1):
+        for number, (x, y, *_) in enumerate(fake_compare.rows(os.path.join(config.coordinates, name + ".star")), 1):
             top, left = int(y) - side // 2, int(x) - side // 2
             if min(top, left) < 0 or top + side > image.shape[0] or left + side > image.shape[1]:
                 edge[name] = edge.get(name, 0) + 1
