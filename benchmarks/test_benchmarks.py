@@ -34,7 +34,7 @@ from cryodl.maps.measures.volume import read_volume, write_volume
 sys.path.append(str(bench.ENGINE / "tests"))
 from map_data import helix
 
-SCIPION = {"protocol_kills", "slurm"}  # of modules that Scipion's Python loads
+SCIPION = {"protocol_kills", "races", "slurm", "week"}  # of modules that Scipion's Python loads
 
 
 # ----- the runner and what it wrote
