@@ -122,8 +122,8 @@ TESTS = {
 WAYS = {
     "Wiener": "Wiener filter",
     "blind": "`general_denoiser`, blind",
-    "template": "projection of the template, likeliest orientation *",
-    "posterior": "projection of the template, mean (`posterior`) *",
+    "template": "template, likeliest *",
+    "posterior": "template, mean (`posterior`) *",
     "swinconv": "`swinconv`",
     "cgan": "`cgan`",
 }

@@ -5,9 +5,9 @@ python scripts/page_tables.py [--check]
 
 A page has a line `<!-- table NAME -->` before a table and `<!-- end of table -->` behind it; what lies between is
 replaced by the table of that name in benchmarks/figures, where benchmarks/run.py writes it, and the commit and day of
-its measurement. A single figure in a sentence is `<!-- figure TABLE | ROW | COLUMN -->0.58<!-- -->`: ROW is the
-beginning of the row's cells, COLUMN that of the column's title, or its number. With --check nothing is written,
-and pages that are not as their figures are named (exit status 1).
+its measurement. A single figure in a sentence is `<!--figure:TABLE|ROW|COLUMN-->0.58<!---->`: ROW is the beginning of
+the row's cells, COLUMN that of the column's title, or its number, `~` in place of spaces. With --check nothing is
+written, and pages that are not as their figures are named (exit status 1).
 """
 
 import json
@@ -18,7 +18,7 @@ from typing import Dict, List
 
 TOP = Path(__file__).resolve().parent.parent
 POSITION = re.compile(r"<!-- table (\S+) -->\n.*?<!-- end of table -->", re.DOTALL)
-FIGURE = re.compile(r"<!-- figure (.+?) -->.*?<!-- -->", re.DOTALL)
+FIGURE = re.compile(r"<!--figure:(\S+?)-->.*?<!---->", re.DOTALL)
 Rows = List[List[str]]  # the first is the head
 
 
@@ -29,7 +29,10 @@ def tables() -> Dict[str, Rows]:
         record = json.loads(path.read_text(encoding="utf-8"))
         for name, rows in record.get("tables", {}).items():
             days = record["measured"].get(name) or record["measured"]
-            at = ", ".join(f"{day} at commit {commit}" for commit, day in days.items())
+            at = ", ".join(
+                f"{day} at commit {', '.join(commit for commit, its in days.items() if its == day)}"
+                for day in dict.fromkeys(days.values())
+            )
             again = f"; `{record['command']}` repeats it" if record["command"] else ""
             found[name] = [*rows, [f"Measured{'' if again else ' once'} {at}{again}."]]
     return found
@@ -37,7 +40,7 @@ def tables() -> Dict[str, Rows]:
 
 def figure(position: str, every: Dict[str, Rows]) -> str:
     """A single figure, without stars. Raises KeyError unless its position, as above, is a single one."""
-    name, row, column = position.split(" | ")
+    name, row, column = position.replace("~", " ").split("|")
     head, *rows = every[name][:-1]
     titles = [i for i, title in enumerate(head) if title.startswith(column) or str(i + 1) == column]
     found = [r for r in rows if " ".join(r).replace("*", "").startswith(row)]
@@ -55,7 +58,7 @@ def written(page: str, every: Dict[str, Rows]) -> str:
         return f"<!-- table {name} -->\n\n{lines}\n\n{said[0]}\n\n<!-- end of table -->"
 
     page = POSITION.sub(lambda m: table(m[1]), page)
-    return FIGURE.sub(lambda m: f"<!-- figure {m[1]} -->{figure(m[1], every)}<!-- -->", page)
+    return FIGURE.sub(lambda m: f"<!--figure:{m[1]}-->{figure(m[1], every)}<!---->", page)
 
 
 def main() -> int:

@@ -127,7 +127,7 @@ def test_files_that_the_documents_link_to_exist():
 @inCheckout
 def test_no_two_figures_that_stand_together_are_typed_in_two_places():
     """Tables and single figures are written from benchmarks/figures by page_tables.py; what is typed is rare."""
-    written = r"```.*?```|<!-- table (\S+) -->\n.*?<!-- end of table -->|<!-- figure .*?<!-- -->"
+    written = r"```.*?```|<!-- table (\S+) -->\n.*?<!-- end of table -->|<!--figure:.*?<!---->"
     number = re.compile(r"(?<![\d.\w-])\d+\.\d{2,}(?![\d.]*\w)")
     seen, twice = {}, []
     for path in sorted(glob.glob(os.path.join(TOP, "docs", "*.md")) + [os.path.join(TOP, "README.md")]):

@@ -172,10 +172,10 @@ class PickOutputs(Outputs):
         "Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px", default=None
     )
     templates: typing.Optional[int] = output("Number of templates; null for a network.", default=None)
-    state: str = output(
-        "clear; unsure: the scores do not tell particles from the rest, and questions are asked; answered: "
-        "the threshold is chosen by answers; nothing found.",
-        default="clear",
+    state: typing.Optional[str] = output(
+        "clear; unsure: the scores do not tell particles from the rest, and questions are asked; answered: the "
+        "threshold is chosen by answers; nothing found. Null for templates and models of one particle.",
+        default=None,
     )
     questions: typing.Optional[str] = output(
         "File of questions for `pick-by-hand --ask`; null where nothing is asked.", path="file", default=None

@@ -144,7 +144,7 @@ def _ask(config: PickConfig, named: Named, made: PickOutputs, checksum: str, run
         f"{counted(len(asked.places), 'question')} about places on {counted(len(asked.micrographs), 'micrograph')} "
         f"would tell more, two minutes of your time: cryodl pick-by-hand --ask {file} --micrographs "
         f"{' '.join(repr(m) for m in config.micrographs)} --pixel-size {config.pixel_size:g} --particle-diameter "
-        f"{diameter:.0f} --coordinates ANSWERS. Then repeat this command with --answers ANSWERS."
+        f"{diameter:.0f} --coordinates ANSWERS. Then pick again with the same model and --answers ANSWERS."
     )
     return str(file)
 

@@ -170,13 +170,16 @@ class Picks:
             size=settings.size,
             pictures=pictures,
             pixel_size=settings.pixel_size,
-            state=self._state(),
+            state=self._state(settings),
         )
 
-    def _state(self) -> str:
-        """One of contract.PICK_STATES: 'unsure' where a general model's scores do not tell particles from the rest."""
+    def _state(self, settings: PickSettings) -> str | None:
+        """One of contract.PICK_STATES: 'unsure' where a general model's scores do not tell particles from the rest;
+        None for another model, whose scores nobody looks at."""
         if not any(self.counts.values()):
             return "nothing found"
+        if not settings.general:
+            return None
         return "answered" if self.answered else "clear" if self.trusted else "unsure"
 
     def in_words(self, made: PickOutputs) -> str:
