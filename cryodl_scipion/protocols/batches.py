@@ -151,6 +151,18 @@ BATCH = 16
 MIN_THREADS = 3
 
 
+def addThreads(form: Form) -> None:
+    """Scipion's two fields of threads, which stand one above the other, with words that tell them apart."""
+    form.addParallelSection(threads=MIN_THREADS, mpi=0, binThreads=2)
+    form.getParam("binThreads").label.set("Threads of each batch")
+    form.getParam("binThreads").help.set("*Threads of each batch*: CPU threads of one start of the program.")
+    form.getParam("numberOfThreads").help.set(
+        "*Scipion threads*: how many batches may run at the same time, not how fast one is. One of these threads "
+        "starts the batches, and while items arrive another one looks for them: 3 run one batch at a time, then two. "
+        "Several GPUs: one more than there are. More batches need more memory and more cores."
+    )
+
+
 def batchResultFiles(protocol: EMProtocol) -> List[str]:
     """Files of the engine's results, oldest first: of the batches, and of a run of its own."""
     extra = glob.escape(protocol._getExtraPath())
@@ -205,7 +217,7 @@ class ArrivingBatches(StoredSettings):
                 label="Longest wait (s)",
                 help="A batch that is not full is started when its first item has waited this long. 0: immediately.",
             )
-        form.addParallelSection(threads=MIN_THREADS, mpi=0, binThreads=2)
+        addThreads(form)
 
     def _insertBatches(self, work: Any, output: Any) -> None:
         """Insert steps for items as they come, until the input is closed.
@@ -318,7 +330,7 @@ class ArrivingBatches(StoredSettings):
         errors = []
         if self.numberOfThreads.get() < MIN_THREADS:
             errors.append(
-                f"Threads is {self.numberOfThreads.get()}; at least {MIN_THREADS} are needed: one starts the "
+                f"Scipion threads is {self.numberOfThreads.get()}; at least {MIN_THREADS} are needed: one starts the "
                 f"steps, one looks for new {self._ITEM}s, and the others {self._WORK}."
             )
         if self._batchLimit() < 1:

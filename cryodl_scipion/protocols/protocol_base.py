@@ -213,9 +213,9 @@ class CryodlProtBase(PluginProtocol):
                 f"GPU IDs names {len(gpus)} GPUs ({self.gpuList.get()}); this protocol uses one GPU. Give one number."
             ]
         return [
-            f"GPU IDs names {len(gpus)} GPUs ({self.gpuList.get()}), but with {self.numberOfThreads.get()} threads "
-            f"only {sideBySide} of them can be used: each batch uses one GPU, and one thread only watches for input. "
-            f"Set the threads to {len(gpus) + 1}, or give fewer GPUs."
+            f"GPU IDs names {len(gpus)} GPUs ({self.gpuList.get()}), but with {self.numberOfThreads.get()} Scipion "
+            f"threads only {sideBySide} of them can be used: each batch uses one GPU, and one thread only watches for "
+            f"input. Set Scipion threads to {len(gpus) + 1}, or give fewer GPUs."
         ]
 
     def _checkSymmetry(self) -> List[str]:

@@ -86,8 +86,10 @@ class TestCryodlDevices(MachineTest):
         self.assertEqual(errors(useGpu=True, gpuList="1", numberOfThreads=2), "")
         self.assertEqual(errors(useGpu=True, gpuList="0,0", numberOfThreads=3), "")
         self.assertEqual(errors(useGpu=False, gpuList="0-3", numberOfThreads=2), "")
-        self.assertIn("2 GPUs (0,1), but with 2 threads only 1", errors(useGpu=True, gpuList="0,1", numberOfThreads=2))
-        self.assertIn("Set the threads to 5", errors(useGpu=True, gpuList="0-3", numberOfThreads=4))
+        self.assertIn(
+            "2 GPUs (0,1), but with 2 Scipion threads only 1", errors(useGpu=True, gpuList="0,1", numberOfThreads=2)
+        )
+        self.assertIn("Set Scipion threads to 5", errors(useGpu=True, gpuList="0-3", numberOfThreads=4))
         self.assertIn("this protocol uses one GPU", errors(CryodlProtImproveMap, useGpu=True, gpuList="0 1"))
         self.assertEqual(errors(CryodlProtTrainPicker, useGpu=True, gpuList="0 1"), "")
         for text in ("", "first"):

@@ -28,7 +28,7 @@ from ...engine.cryodl.contract import AutoPickConfig, PickConfig, Result
 from ...engine.cryodl.contract.micrographs.picking import PickOutputs
 from ...form import addConfigParams, formProblems, readConfig
 from ...objects import CryodlModel
-from ..batches import BATCH, BatchRun, Waiting, appendGrowingPicks
+from ..batches import BATCH, BatchRun, Waiting, addThreads, appendGrowingPicks
 from ..checks import checkDiameter, checkModelFolder, modelWarnings
 from ..kinds import BoxSize, Choice, MapOrModel, Model, Options, OptionsOf, Pointing
 from ..methods import citationsOf
@@ -174,7 +174,7 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[PickConfig, PickOutputs], ProtP
             f"available when the first one has waited this long; at least {MINIMUM} are needed. A set that is "
             "complete when the run starts is used as a whole.",
         )
-        form.addParallelSection(threads=3, mpi=0, binThreads=2)
+        addThreads(form)
 
     # ----- batches
     def stepsGeneratorStep(self) -> None:

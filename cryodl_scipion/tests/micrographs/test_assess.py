@@ -81,7 +81,7 @@ class TestCryodlAssess(CryodlTest):
     def test_what_does_not_fit_is_named(self):
         self.assertIn("there are no Coordinates", " ".join(self.make(minimumParticles=3).validate()))
         self.assertIn("no coordinates that store it", " ".join(self.make(particleDiameter=None).validate()))
-        self.assertIn("Threads is 2; at least 3", " ".join(self.make(numberOfThreads=2).validate()))
+        self.assertIn("Scipion threads is 2; at least 3", " ".join(self.make(numberOfThreads=2).validate()))
         self.assertIn("Batch size is 0", " ".join(self.make(batchSize=0).validate()))
         synthetic.writeMicrograph(self.data + "/strange_1.mrc", 1)
         strange = self.makeCoordinates(self.importMicrographs(self.data, "strange_*.mrc"), {1: PICKS})

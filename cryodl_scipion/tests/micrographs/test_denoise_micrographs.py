@@ -134,7 +134,7 @@ class TestCryodlDenoiseMicrographs(CryodlTest):
         return protocol
 
     def test_what_does_not_fit_is_named(self):
-        self.assertIn("Threads is 2; at least 3", " ".join(self.make(numberOfThreads=2).validate()))
+        self.assertIn("Scipion threads is 2; at least 3", " ".join(self.make(numberOfThreads=2).validate()))
         self.assertIn("Batch size is 0", " ".join(self.make(batchSize=0).validate()))
         self.assertIn("even-odd learns from", " ".join(self.make(method=1).validate()))
         half = self.make()

@@ -89,7 +89,7 @@ class TestCryodlExtractParticles(CryodlTest):
         wrong = lambda **values: " ".join(self.extract(self.picked, self.ctf, run=False, **values).validate())
         self.assertIn("must be even", wrong(box=33))
         self.assertIn("wider than the particle", wrong(box=20))
-        self.assertIn("Threads is 2; at least 3", wrong(numberOfThreads=2))
+        self.assertIn("Scipion threads is 2; at least 3", wrong(numberOfThreads=2))
         self.assertEqual(wrong(), "")
 
     def test_a_scheduled_run_that_is_wrong_for_good_is_started_so_that_it_fails_with_a_sentence(self):

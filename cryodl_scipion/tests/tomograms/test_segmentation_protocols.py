@@ -84,7 +84,7 @@ class TestCryodlSegmentAndMerge(TomogramsTest):
         unknown = self.segmentation(models=[], shippedModels="membrain")
         self.assertIn("Shipped models has 'membrain', which does not exist", " ".join(unknown.validate()))
         self.assertIn(
-            "Threads is 2; at least 3 are needed: one starts the steps, one looks for new tomograms",
+            "Scipion threads is 2; at least 3 are needed: one starts the steps, one looks for new tomograms",
             " ".join(self.segmentation(numberOfThreads=2).validate()),
         )
         picker = self.makeModel("a_picker", {})
