@@ -10,7 +10,7 @@ import pytest
 from picking import outputs, pick
 from synthetic import blob_project, write_untrained_model
 
-from cryodl.contract import Result
+from cryodl.contract import PickConfig, Result
 from cryodl.core.calibration import calibrate, expected_calibration_error
 from cryodl.io.coordinates import read_coordinates
 from cryodl.micrographs.pickers.ask import MINIMUM, adapt, two_components
@@ -82,7 +82,83 @@ def test_answers_to_the_questions_choose_the_threshold_of_the_same_run(general, 
     assert re.search(r"By 16 answers \d\d % of the picks .* \(between \d\d and 100 %\)", said), said
     asked.write(general / "answers/answers.json")
     assert run(general, "--answers", str(general / "answers")) == 2
-    assert "too few questions are answered" in capsys.readouterr().err
+    assert "too few questions are answered: 0 of 16" in capsys.readouterr().err
+    dataclasses.replace(asked, places=tuple(dataclasses.replace(q, answer="no") for q in asked.places)).write(
+        general / "answers/answers.json"
+    )
+    assert run(general, "--answers", str(general / "answers")) == 2
+    assert "none of the 16 answers is yes" in capsys.readouterr().err
+
+
+@pytest.fixture
+def unsure(general, monkeypatch):
+    """Picks mic0 alone, of which the scores do not tell particles from the rest."""
+    from cryodl.micrographs.pickers.predict import Picker
+
+    _, raw = heaps(40, 200, apart=1.5)
+    places = np.random.default_rng(0).uniform(60, 160, (240, 2))
+    monkeypatch.setattr(Picker, "candidates", lambda self, *a: (places, calibrate(raw, self.calibration)))
+    assert run(general, micrographs=[str(general / "mics/mic0.mrc")]) == 0
+    return general
+
+
+def answer_all(folder):
+    from cryodl.micrographs.byhand.questions import read_questions
+
+    asked = read_questions(outputs(folder)["questions"])
+    told = tuple(dataclasses.replace(q, answer="yes" if q.part < 3 else "no") for q in asked.places)
+    (folder / "answers").mkdir()
+    dataclasses.replace(asked, places=told).write(folder / "answers/answers.json")
+    return "--answers", str(folder / "answers")
+
+
+def test_questions_that_someone_may_be_answering_stay_when_more_micrographs_come(unsure, capsys):
+    """Batches into one folder, then all of them; another threshold or lost candidates ask anew."""
+    questions, others = unsure / "out/questions.json", [str(unsure / f"mics/mic{i}.mrc") for i in (1, 2)]
+    first = questions.read_bytes()
+    capsys.readouterr()
+    assert run(unsure, micrographs=others) == 0
+    assert questions.read_bytes() == first and outputs(unsure)["questions"] == str(questions)
+    assert "--micrographs MICROGRAPHS (with mic0)" in capsys.readouterr().out
+    assert run(unsure) == 0
+    assert questions.read_bytes() == first
+    assert run(unsure, "--threshold", "0.35") == 0
+    asked_anew = questions.read_bytes()
+    assert asked_anew != first and "and --answers ANSWERS, and no other threshold" in capsys.readouterr().out
+    questions.write_bytes(first[:-40])
+    assert run(unsure, "--threshold", "0.35") == 0
+    assert questions.read_bytes() == asked_anew, "a damaged file is written anew"
+
+
+def test_answers_about_other_micrographs_or_scores_are_said(unsure, monkeypatch):
+    from cryodl.micrographs.pickers.predict import Picker
+
+    given, others = answer_all(unsure), [str(unsure / "mics/mic1.mrc")]
+
+    def warned(**named):
+        assert run(unsure, *given, **named) == 0
+        return [w for w in Result.read(unsure / "result.json").warnings if "--answers" in w]
+
+    assert warned() == []
+    (said,) = warned(micrographs=others, output="elsewhere")
+    assert "are about mic0, and none of these micrographs was picked" in said
+    candidates = Picker.candidates
+    monkeypatch.setattr(Picker, "candidates", lambda self, *a: (candidates(self, *a)[0] + 20, candidates(self, *a)[1]))
+    (said,) = warned(output="otherwise")
+    assert re.search(r"\d+ of the \d+ places .* are no candidates in .*otherwise", said)
+
+
+@pytest.mark.parametrize(
+    "given, word",
+    [
+        (dict(method="templates", particle_diameter=100.0), "Choose --method network"),
+        (dict(threshold=0.4), "Threshold (--threshold) and Answers (--answers) are both given"),
+        (dict(threshold_rule="f1"), "Threshold rule (--threshold-rule) and Answers"),
+    ],
+)
+def test_answers_that_would_not_be_used_are_refused(given, word):
+    (problem,) = PickConfig(("a.mrc",), 1.0, "out", answers="answers", **given).check_together()
+    assert word in problem
 
 
 def test_better_scores_stay_better():

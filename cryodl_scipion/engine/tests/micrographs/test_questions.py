@@ -69,6 +69,16 @@ def test_questions_are_few_apart_and_of_all_scores():
     assert min(q.score for q in asked.places) < 0.15 < 0.5 < max(q.score for q in asked.places)
 
 
+def test_all_scores_are_asked_about_also_where_candidates_are_crowded():
+    """Else all answers together would be too few for a threshold."""
+    rng = np.random.default_rng(0)
+    found = {"a": (rng.uniform(60, 160, (240, 2)), np.linspace(0.99, 0.01, 240))}
+    asked = choose_questions(found, 0.6, DIAMETER, "x")
+    assert set(q.part for q in asked.places) == {n for n, part in enumerate(asked.parts) if part.candidates}
+    told = tuple(dataclasses.replace(q, answer=YES if q.part < 2 else NO) for q in asked.places)
+    assert 0 < learn_threshold(dataclasses.replace(asked, places=told)).threshold < 1
+
+
 def test_nothing_is_asked_where_there_are_no_picks():
     found, _ = faint(0)
     assert choose_questions(found, 1.0, DIAMETER, "x") is None
@@ -189,6 +199,30 @@ def test_a_closed_window_goes_on_where_it_was_and_answers_can_be_changed(session
         press(canvas, "n")
     assert all(q.answer for q in read_questions(tmp_path / "answers" / ANSWERS).places)
     assert "All questions are answered" in window._state.get_text()
+    press(canvas, "b")
+    assert "Question 17 of 18" in window._state.get_text() and "Answered here: no" in window._message.get_text()
+
+
+def test_a_micrograph_that_cannot_be_read_is_said_and_not_answered_about(session, tmp_path):
+    opened = session()
+    (tmp_path / f"{opened.place.micrograph}.mrc").write_bytes(b"nothing")
+    window, canvas = open_window(session())
+    canvas.draw()
+    assert f"{opened.place.micrograph}.mrc" in window._message.get_text()
+    press(canvas, "y")
+    assert "Not answered" in window._message.get_text() and window.session.touched == set()
+    press(canvas, "u")
+    assert window.session.at == 1 and read_questions(tmp_path / "answers" / ANSWERS).places[0].answer == "unclear"
+
+
+@pytest.mark.parametrize("given, word", [("picks", "is a folder"), ("gone/questions.json", "does not exist")])
+def test_a_file_of_questions_that_is_none_is_named(session, tmp_path, capsys, given, word):
+    from cryodl.cli import main
+
+    mics = ["--micrographs", str(tmp_path / "a.mrc"), "--pixel-size", "2", "--particle-diameter", "80"]
+    ask, to = str(tmp_path / given), str(tmp_path / "answers")
+    assert main(["pick-by-hand", *mics, "--ask", ask, "--coordinates", to]) == 2
+    assert f"{ask} (--ask) {word}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("word, unseen", [("y", False), ("n", True)])

@@ -112,11 +112,17 @@ class PickConfig:
     )
 
     def check_together(self) -> typing.List[str]:
-        """Templates are of a structure or a diameter, not both; a network takes no structure."""
+        """Templates are of a structure or a diameter, not both; a network takes no structure. Answers are about a
+        network's picks, and are the only ones to choose its threshold."""
         if self.keep_diameter and self.particle_diameter is None:
             return [
                 "Keep the diameter (--keep-diameter) is set, but no Particle diameter (--particle-diameter) is given."
             ]
+        if self.answers is not None and self.method != "network":
+            return ["Answers (--answers) are given, which are about a network's picks. Choose --method network."]
+        if self.answers is not None and (self.threshold is not None or self.threshold_rule != "model"):
+            other = "Threshold (--threshold)" if self.threshold is not None else "Threshold rule (--threshold-rule)"
+            return [f"{other} and Answers (--answers) are both given, and each chooses the threshold. Leave one out."]
         if self.method == "network":
             wrong = "Structure (--structure) is given, which a network does not use. Choose --method templates."
             return [] if self.structure is None else [wrong]

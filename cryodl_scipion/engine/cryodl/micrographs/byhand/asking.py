@@ -42,6 +42,7 @@ class AskSession(Shown):
         questions: Questions,
     ) -> None:
         self.store, self.diameter, self.failed, self.message = store, diameter / pixel_size, False, ""
+        self.touched = set[str]()
         before = store.folder / ANSWERS
         if before.exists():
             answers = read_questions(before)
@@ -86,6 +87,9 @@ class AskSession(Shown):
 
     def answer(self, word: str, at: tuple[float, float] | None = None) -> None:
         """Answer the question that is shown, save, and go on. at: (y, x) px of the particle's true centre."""
+        if not self.readable and word != UNCLEAR:
+            self.message = f"Not answered: {self.micrographs[self.number][1]} cannot be read. Press u to go on."
+            return
         places = list(self.questions.places)
         places[self.at] = dataclasses.replace(self.place, answer=word, at=at)
         self.questions = dataclasses.replace(self.questions, places=tuple(places))
@@ -94,6 +98,7 @@ class AskSession(Shown):
             self.store.write(self.place.micrograph, *self._picks())
             self.questions.write(self.store.folder / ANSWERS)
             self.failed = False
+            self.touched.add(self.place.micrograph)
         except OSError as error:
             self.message, self.failed = f"NOT SAVED: {error}", True
             return
@@ -176,21 +181,21 @@ class AskWindow:
         """Draw the place that is asked about."""
         s, axes = self.session, self.axes
         place, half = s.place, WIDE / 2 * s.diameter
-        part, extent = s.picture((place.y - half, place.y + half), (place.x - half, place.x + half))
-        low, high = s.limits()
         axes.clear()
         axes.set_axis_off()
-        axes.imshow(part, cmap="gray", extent=extent, vmin=low, vmax=high, interpolation="bilinear")
+        if s.readable:
+            part, extent = s.picture((place.y - half, place.y + half), (place.x - half, place.x + half))
+            low, high = s.limits()
+            axes.imshow(part, cmap="gray", extent=extent, vmin=low, vmax=high, interpolation="bilinear")
         axes.set_xlim(place.x - half, place.x + half)
         axes.set_ylim(place.y + half, place.y - half)
         y, x = place.at or (place.y, place.x)
         axes.add_patch(Circle((x, y), s.diameter / 2, fill=False, color="#19e57b", linewidth=1.8))
         done = s.answered == len(s.questions.places)
         self._state.set_text(
-            "All questions are answered; close the window."
-            if done
-            else f"Question {s.at + 1} of {len(s.questions.places)}  |  {place.micrograph[-48:]}"
+            ("All questions are answered; close the window.  |  " if done else "")
+            + f"Question {s.at + 1} of {len(s.questions.places)}  |  {place.micrograph[-24 if done else -48 :]}"
         )
-        self._message.set_text(s.message + (f"  Answered here: {place.answer}." if place.answer and not done else ""))
+        self._message.set_text(s.message + (f"  Answered here: {place.answer}." if place.answer else ""))
         self._message.set_color("#c00000" if s.failed or not s.readable else "#00507a")
         self.figure.canvas.draw_idle()

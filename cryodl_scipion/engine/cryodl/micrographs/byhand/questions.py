@@ -21,6 +21,7 @@ from ...contract.reading import reader
 from ...contract.result import write_json
 from ...core.calibration import best_threshold, calibrate, logit
 from ...core.geometry import map_positions
+from ...io.coordinates import read_coordinates
 from ...io.micrographs import read_micrograph
 from ..normalize import particle_bands, prepare_micrograph
 from ..pickers.corrected_calibration import fit_curve_to_number
@@ -34,6 +35,7 @@ APART = 1.5  # diameters between two places that are asked
 YES, NO, UNCLEAR = "yes", "no", "unclear"
 INTERVAL, DRAWS = 0.9, 4000
 DARKEST = 2.5  # times as high as the middle pick: dirt, which nobody needs to be asked about
+SAME_SCORE = 0.01  # another device or number of threads changes scores by far less
 WORKING = 16.0  # px of a particle's diameter where heights are measured
 HELPS = (
     0.6  # precision from which picks that nobody judged teach more than they spoil (measured: 0.69 helps, 0.5 harms)
@@ -83,10 +85,11 @@ class AnswerEstimate:
 
 
 class Answered(typing.NamedTuple):
-    """What answers make of a picker's scores. threshold: of these."""
+    """What answers make of a picker's scores. threshold: of these. asked: the questions with the answers."""
 
     threshold: float
     estimate: AnswerEstimate
+    asked: Questions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +106,25 @@ class Questions:
     def micrographs(self) -> list[str]:
         """Names of those that are asked about."""
         return list(dict.fromkeys(q.micrograph for q in self.places))
+
+    @property
+    def threshold(self) -> float:
+        """Score from which a candidate was a pick."""
+        return min((p.lowest for p in self.parts if p.picked), default=np.inf)
+
+    def found_in(self, folder: Path) -> list[bool | None]:
+        """For each place whether it is a candidate with the same score; None for one whose micrograph has no file.
+
+        folder: of <micrograph>.star with candidates. Raises ValueError for a file that cannot be read.
+        """
+        stars = {name: folder / f"{name}.star" for name in self.micrographs}
+        known = {n: value for n, path in stars.items() if path.exists() for value in read_coordinates(path).values()}
+        found: list[bool | None] = []
+        for q in self.places:
+            yx, scores = known.get(q.micrograph) or (np.zeros((0, 2)), np.zeros(0))
+            same = (np.abs(yx - (q.y, q.x)) < 0.5).all(1) & (np.abs(scores - q.score) < SAME_SCORE)
+            found.append(bool(same.any()) if q.micrograph in known else None)
+        return found
 
     def write(self, path: Path) -> None:
         """Write the file, whole or not at all. Raises OSError."""
@@ -142,8 +164,17 @@ def learn_threshold(asked: Questions) -> Answered:
     """
     estimate = asked.estimate()
     found = [q for q in asked.places if q.answer == YES]
-    if estimate is None or not found:
-        raise ValueError("too few questions are answered, or none with yes: no threshold follows from them")
+    if estimate is None:
+        told = sum(q.answer in (YES, NO) for q in asked.places)
+        raise ValueError(
+            f"too few questions are answered: {told} of {len(asked.places)} with yes or no; each of the "
+            f"{len(asked.parts)} ranges of scores needs one. Answer more (pick-by-hand --ask)"
+        )
+    if not found:
+        raise ValueError(
+            f"none of the {estimate.answered} answers is yes, so no threshold finds particles. Check pixel size and "
+            "particle diameter, or train on your own picks (train-picker)"
+        )
     particles = [part.candidates * _share(asked, number) for number, part in enumerate(asked.parts)]
     weights = [particles[q.part] / sum(f.part == q.part for f in found) for q in found]
     wanted = float(np.average(logit(np.array([q.score for q in found])), weights=weights))
@@ -151,7 +182,7 @@ def learn_threshold(asked: Questions) -> Answered:
     curve = fit_curve_to_number(scores, estimate.particles[0], wanted)
     told = calibrate(scores, curve)
     cut = best_threshold(told, estimate.particles[0])
-    return Answered(float(scores[told >= cut].min()) if (told >= cut).any() else 1.0, estimate)
+    return Answered(float(scores[told >= cut].min()) if (told >= cut).any() else 1.0, estimate, asked)
 
 
 def _share(asked: Questions, part: int) -> float:
@@ -216,13 +247,14 @@ def choose_questions(
         parts.append(ScorePart(low, end <= 1, int(sum(map(np.sum, inside.values())))))
         drawn = [(n, i) for n in names for i in np.flatnonzero(inside[n])]
         wanted, high = COUNT // len(ENDS), low
-        for pick in rng.permutation(len(drawn)):
-            name, index = drawn[pick]
-            (y, x), score = candidates[name][0][index], candidates[name][1][index]
-            near = [(q.y, q.x) for q in places if q.micrograph == name]
-            if wanted and (not near or cKDTree(near).query((y, x))[0] >= APART * diameter):
-                places.append(Question(name, float(y), float(x), float(score), number))
-                wanted -= 1
+        for apart in (APART, 0.0):  # rather near places than a part without any, of which no answer would tell
+            for pick in rng.permutation(len(drawn)) if wanted == COUNT // len(ENDS) else ():
+                name, index = drawn[pick]
+                (y, x), score = candidates[name][0][index], candidates[name][1][index]
+                near = [(q.y, q.x) for q in places if q.micrograph == name]
+                if wanted and (not near or cKDTree(near).query((y, x))[0] >= apart * diameter):
+                    places.append(Question(name, float(y), float(x), float(score), number))
+                    wanted -= 1
     order = {name: number for number, name in enumerate(names)}
     in_order = sorted(places, key=lambda q: order[q.micrograph])
     return Questions(tuple(parts), tuple(in_order), tuple(map(float, ranked)), model)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ... import __version__
-from ...contract import PickConfig, counted, network_words, read_card, score_text
+from ...contract import PickConfig, counted, network_words, read_card, score_text, some_names
 from ...contract.micrographs.picking import PickOutputs
 from ...core.geometry import inside
 from ...io.coordinates import DECIMALS, read_coordinates, write_coordinates
@@ -22,6 +22,7 @@ from ..byhand.questions import (
     ANSWERS,
     QUESTIONS,
     Answered,
+    Questions,
     choose_questions,
     learn_threshold,
     read_questions,
@@ -91,6 +92,10 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
     run.summary(picks.in_words(made))
     if made.state == "unsure":
         made = dataclasses.replace(made, questions=_ask(config, named, made, settings.weights_sha256, run))
+    elif made.state == "clear":
+        (folder / QUESTIONS).unlink(missing_ok=True)  # of scores that were unclear
+    if picks.answered:
+        _check_answers(config, picks.answered.asked, run)
     run.methods(
         f"Particles were picked with cryodl {__version__}, {model_in_words(card)}, with {picks.rule_in_words()}."
     )
@@ -121,32 +126,67 @@ def _answers(config: PickConfig, card: typing.Mapping[str, typing.Any]) -> Answe
     try:
         return learn_threshold(asked)
     except ValueError as error:
-        raise ValueError(f"{config.answers} (--answers): {error}. Answer more (pick-by-hand --ask).") from None
+        raise ValueError(f"{config.answers} (--answers): {error}.") from None
+
+
+def _check_answers(config: PickConfig, asked: Questions, run: Run) -> None:
+    """Say it where the answers are about other micrographs than those of this folder, or about other scores."""
+    found, others = asked.found_in(Path(config.output) / CANDIDATES), "Repeat the command without --answers, and answer"
+    if all(here is None for here in found):
+        run.warn(
+            f"The answers of {config.answers} (--answers) are about {some_names(asked.micrographs)}, and none of these "
+            f"micrographs was picked into {config.output}. Their threshold fits only if the particles are the same. "
+            f"{others} its questions if they are not."
+        )
+    elif False in found:
+        run.warn(
+            f"{found.count(False)} of the {len(found)} places that the answers of {config.answers} (--answers) are "
+            f"about are no candidates in {config.output}, or have another score there: it was picked with other "
+            f"parameters, and the threshold need not fit. {others} its questions."
+        )
 
 
 def _ask(config: PickConfig, named: Named, made: PickOutputs, checksum: str, run: Run) -> str | None:
     """Write the file of questions about picks whose scores do not tell whether they are right, and say how to answer
-    it. checksum: of the model's weights. Returns the file, None if there is nothing to ask."""
+    it. checksum: of the model's weights. Returns the file, None if there is nothing to ask.
+
+    Questions of an earlier run on the folder stay while they hold: someone may be answering them.
+    """
     diameter = typing.cast("float", made.picked_diameter)
-    usual, (low, *_) = {}, sorted(made.thresholds.values())
-    for name, path in named:
-        if name in made.candidates:
-            (found,) = read_coordinates(made.candidates[name]).values()
-            with contextlib.suppress(ValueError, OSError):  # picked before, and gone since
-                usual[name] = without_dirt(path, found, low, config.pixel_size, diameter, made.contrast == "dark")
-    asked = choose_questions(usual, made.threshold, diameter / config.pixel_size, checksum)
-    file = Path(config.output) / QUESTIONS
-    if asked is None:
-        file.unlink(missing_ok=True)
-        return None
-    asked.write(file)
+    file, names = Path(config.output) / QUESTIONS, {name for name, _ in named}
+    asked = _asked_before(file, checksum)
+    if asked is None or asked.threshold != made.threshold and names.issuperset(asked.micrographs):
+        usual, (low, *_) = {}, sorted(made.thresholds.values())
+        for name, path in named:
+            if name in made.candidates:
+                (found,) = read_coordinates(made.candidates[name]).values()
+                with contextlib.suppress(ValueError, OSError):  # picked before, and gone since
+                    usual[name] = without_dirt(path, found, low, config.pixel_size, diameter, made.contrast == "dark")
+        asked = choose_questions(usual, made.threshold, diameter / config.pixel_size, checksum)
+        if asked is None:
+            file.unlink(missing_ok=True)
+            return None
+        asked.write(file)
+    micrographs = " ".join(repr(m) for m in config.micrographs)
+    if not names.issuperset(asked.micrographs):
+        micrographs = f"MICROGRAPHS (with {some_names(asked.micrographs)})"
+    instead = "" if config.threshold is None and config.threshold_rule == "model" else ", and no other threshold"
     run.summary(
         f"{counted(len(asked.places), 'question')} about places on {counted(len(asked.micrographs), 'micrograph')} "
-        f"would tell more, two minutes of your time: cryodl pick-by-hand --ask {file} --micrographs "
-        f"{' '.join(repr(m) for m in config.micrographs)} --pixel-size {config.pixel_size:g} --particle-diameter "
-        f"{diameter:.0f} --coordinates ANSWERS. Then pick again with the same model and --answers ANSWERS."
+        f"would tell more, two minutes of your time: cryodl pick-by-hand --ask {file} --micrographs {micrographs} "
+        f"--pixel-size {config.pixel_size:g} --particle-diameter {diameter:.0f} --coordinates ANSWERS. Then pick "
+        f"again with the same model and --answers ANSWERS{instead}."
     )
     return str(file)
+
+
+def _asked_before(file: Path, checksum: str) -> Questions | None:
+    """The questions of a file, if all are about candidates of the folder as they are now."""
+    try:
+        asked = read_questions(file)
+        return asked if asked.model == checksum and all(asked.found_in(file.parent / CANDIDATES)) else None
+    except (ValueError, FileNotFoundError):  # none, or damaged: they are chosen anew
+        return None
 
 
 def model_in_words(card: typing.Mapping[str, typing.Any]) -> str:

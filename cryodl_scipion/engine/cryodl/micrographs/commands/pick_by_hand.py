@@ -15,7 +15,7 @@ from ...io.micrographs import named_micrographs
 from ...runner import Run, command
 from ..byhand import window
 from ..byhand.asking import AskSession, show_questions
-from ..byhand.questions import read_questions
+from ..byhand.questions import QUESTIONS, Questions, read_questions
 from ..byhand.session import HandSession
 from ..byhand.store import HandPicks
 from ..pickers.pick_record import RECORD
@@ -25,15 +25,17 @@ from ..pickers.pick_record import RECORD
 def pick_by_hand(config: PickByHandConfig, run: Run) -> PickByHandOutputs:
     """Every change is saved when it ends: whatever happens to the window, what was picked is in the folder."""
     named = named_micrographs(config.micrographs, run.names, config.pixel_size)
+    questions = _questions(config.ask) if config.ask else None
     start = str(Path(config.ask).parent) if config.ask else config.start_from
     store = HandPicks(config.coordinates, [name for name, _ in named], start or "")
     sizes, title = (config.pixel_size, config.particle_diameter), f"cryodl pick-by-hand: {config.coordinates}"
     session: HandSession | AskSession
     estimate = None
-    if config.ask:
-        session = AskSession(named, store, *sizes, read_questions(config.ask))
+    if questions:
+        session = AskSession(named, store, *sizes, questions)
         show_questions(session, title)
-        touched, estimate = set(session.questions.micrographs), session.questions.estimate()
+        touched, estimate = session.touched, session.questions.estimate()
+        run.summary(f"{session.answered} of {counted(len(questions.places), 'question')} are answered.")
     else:
         session = HandSession(named, store, *sizes)
         window.show_pick_window(session, title)
@@ -61,6 +63,17 @@ def pick_by_hand(config: PickByHandConfig, run: Run) -> PickByHandOutputs:
         pixel_size=config.pixel_size,
         precision=list(estimate.precision) if estimate else None,
     )
+
+
+def _questions(path: str) -> Questions:
+    """The questions of --ask."""
+    if not Path(path).is_file():
+        found = "is a folder" if Path(path).is_dir() else "does not exist"
+        raise FileNotFoundError(
+            f"{path} (--ask) {found}. Give the {QUESTIONS} that `cryodl pick` wrote into its output folder because "
+            "it was unsure; without it, it asks nothing."
+        )
+    return read_questions(path)
 
 
 def _picked_bright(folder: str | None) -> bool:
