@@ -55,7 +55,8 @@ def wizards(screens: Any, protocol: Any) -> Iterator[Tuple[str, Opener]]:
     for field, wizard in sorted(screens.domain.findWizards(protocol, DESKTOP_TKINTER).items()):
         # a protocol finds the wizards of the class it comes from, also of fields that its own form has not
         name = f"{pageOf(protocol)}_wizard_{field.lower()}"
-        if wizard.__module__.startswith("cryodl_scipion") and protocol.hasAttribute(field) and name not in _REFUSED:
+        ours = wizard.__module__.startswith("cryodl_scipion") and name not in _REFUSED
+        if ours and protocol.hasAttribute(field) and protocol.evalParamCondition(field):
             yield name, lambda field=field: screens.wizardOf(protocol, field)
 
 

@@ -196,6 +196,16 @@ def particles(runs: Runs) -> None:
         runs.volume(label, path, simulated.PIXEL_SIZE)
     structure, small = {"inputStructure": ("structure", "outputVolume")}, dict(pixelSize=4.0, size=768, particles=40)
     runs.run("simulated micrographs", ours.CryodlProtSimulate, structure, count=2, snr=0.1, ice=1.0, **small)
+    truth = ("simulated micrographs", "outputCoordinates")
+    found = {"inputMicrographs": ("simulated micrographs", "outputMicrographs"), **structure}
+    runs.run("found again", ours.CryodlProtPickTemplates, found)
+    runs.run(
+        "compared by maps",
+        ours.CryodlProtCompareMapsOfPicks,
+        {"referenceCoordinates": truth, **structure},
+        {"inputSets": [("found again", "outputCoordinates")]},
+        angularStep=15,
+    )
     runs.run("from structure", ours.CryodlProtTrainFromStructure, structure, count=3, steps=4, **small)
     runs.run("general picker", ours.CryodlProtTrainGeneral, procedural=3, simulated=6, steps=4)
     runs.run(
