@@ -215,6 +215,28 @@ def test_a_micrograph_that_cannot_be_read_is_said_and_not_answered_about(session
     assert window.session.at == 1 and read_questions(tmp_path / "answers" / ANSWERS).places[0].answer == "unclear"
 
 
+@pytest.mark.parametrize(
+    "spoil, word",
+    [
+        (lambda d: d["scores"].clear(), "other numbers of candidates than its list of 0 scores"),
+        (lambda d: d["parts"][0].update(candidates=-5), "other numbers of candidates"),
+        (lambda d: d["places"][3].update(score=7.0), "scores that are not between 0 and 1"),
+        (lambda d: d["places"][3].update(answer="maybe"), "none of yes, no and unclear"),
+        (lambda d: d.pop("parts"), "is damaged, or not what its name says"),
+    ],
+)
+def test_questions_that_contradict_themselves_are_refused(tmp_path, spoil, word):
+    """Else all picks of a folder would be lost to a threshold of 1."""
+    path = tmp_path / QUESTIONS
+    choose_questions(faint(0)[0], 0.5, DIAMETER, "sha").write(path)
+    spoilt = json.loads(path.read_text())
+    spoil(spoilt)
+    path.write_text(json.dumps(spoilt))
+    with pytest.raises(ValueError, match=word) as error:
+        read_questions(path)
+    assert str(path) in str(error.value)
+
+
 @pytest.mark.parametrize("given, word", [("picks", "is a folder"), ("gone/questions.json", "does not exist")])
 def test_a_file_of_questions_that_is_none_is_named(session, tmp_path, capsys, given, word):
     from cryodl.cli import main

@@ -213,6 +213,10 @@ def read_questions(path: str | os.PathLike[str]) -> Questions:
     scores = tuple(float(score) for score in found["scores"])
     if not np.isfinite([*scores, *(v for q in places for v in (q.y, q.x, q.score, *(q.at or ())))]).all():
         raise ValueError("it has positions or scores that are no numbers")
+    if not all(0 <= v <= 1 for v in (*scores, *(q.score for q in places))):
+        raise ValueError("it has scores that are not between 0 and 1")
+    if min(p.candidates for p in parts) < 0 or sum(p.candidates for p in parts) > len(scores):
+        raise ValueError(f"its parts have other numbers of candidates than its list of {len(scores)} scores")
     return Questions(parts, places, scores, str(found["model"]))
 
 
