@@ -28,11 +28,19 @@ from pyworkflow.protocol import EnumParam, MultiPointerParam, PointerParam  # no
 
 from cryodl_scipion.tests import launching  # noqa: E402
 
-WAYS = ("what", "method", "source", "findBy", "inputFrom", "labelsFrom")  # fields that choose what a form does
+WAYS = (
+    "what",
+    "method",
+    "source",
+    "findBy",
+    "inputFrom",
+    "labelsFrom",
+    "pairsFrom",
+)  # fields that choose what a form does
 # fields that may be empty, and are not for what is tried here
 ALWAYS = {"CryodlProtFitHeterogeneity": ("inputVolume",)}
-# the real engine writes the report (test_report.py); maps and models must be of the same molecules (maps/)
-ALONE = ("CryodlProtReport", "CryodlProtTrainMapImprover")
+# forms whose inputs must be of the same molecule, which validate() does not look at: outputs of the runs with a label
+TOGETHER = {"CryodlProtTrainMapImprover": "one molecule"}
 TYPED = {  # what a person knows of the data of the tests, by the names of fields
     "particleDiameter": 90,
     "filamentDiameter": 60,
@@ -41,6 +49,7 @@ TYPED = {  # what a person knows of the data of the tests, by the names of field
     "diameters": "90",
     "pixelSize": 2.0,
     "resolution": 8.0,
+    "resolutions": "4",
     "box": 32,
     "boxSize": 32,
     "label": 1,
@@ -141,25 +150,28 @@ class Filler:
             print(f"{name}, {order[0]} first: {sorted(set(buttons))}; pressed: {self.press(form)}", flush=True)
             form.root.destroy()
 
-    def outputs(self, kinds):
+    def outputs(self, kinds, label=None):
         """Pointers to the outputs of finished runs that are of one of these classes and hold something, the oldest
-        first; one of each way of our protocols."""
+        first; one of each way of our protocols. label: of the runs, None for any."""
         kinds, found = tuple(self.objects[n.strip()] for n in kinds.split(",") if n.strip() in self.objects), {}
         for run in self.project.getRuns():
             ways = tuple(getattr(run, field).get() for field in WAYS if run.hasAttribute(field))
             ours = (run.getClassName(), ways) if run.getClassName().startswith("CryodlProt") else run.getObjId()
-            for name, output in run.iterOutputAttributes() if run.isFinished() else ():
+            for name, output in (
+                run.iterOutputAttributes() if run.isFinished() and label in (None, run.getObjLabel()) else ()
+            ):
                 if isinstance(output, kinds) and (not isinstance(output, Set) or output.getSize()):
                     found.setdefault((ours, name), Pointer(run, extended=name))
         return list(found.values())
 
     def offers(self, form, name, param, typed):
         """What a person may give to a field."""
+        label = TOGETHER.get(form.protocol.getClassName())
         if isinstance(param, MultiPointerParam):
-            found = self.outputs(param.pointerClass.get())
+            found = self.outputs(param.pointerClass.get(), label)
             return [[one] for one in found] + [[a, b] for a in found[:4] for b in found[:4] if a is not b]
         if isinstance(param, PointerParam):
-            return self.outputs(param.pointerClass.get())
+            return self.outputs(param.pointerClass.get(), label)
         return [typed[name]] if name in typed else []
 
     def put(self, form, name, value):
@@ -298,7 +310,7 @@ def main(projectName, picture, folder, *names):
     ours = {name: one for name, one in ours.items() if not names or name in names}
     typed = {name: os.path.join(folder, name) for name in ("modelFolder", "targetFolder", "folder")}
     typed.update({name: os.path.join(folder, name + ".mrcs") for name in ("tiles", "drawings")})
-    filler.everyReal({name: one for name, one in ours.items() if name not in ALONE}, {**TYPED, **typed})
+    filler.everyReal(ours, {**TYPED, **typed, "pairs": os.path.join(folder, "pairs.csv")})
     for name in sorted(ours):
         filler.both(name, ours[name])
     if "CryodlProtPick" in ours:

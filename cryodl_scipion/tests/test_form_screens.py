@@ -33,6 +33,11 @@ class TestCryodlFilledForms(*((TomogramsTest,) if HAS_TOMO else (ParticlesTest,)
         ParticlesTest.prepare.__func__(cls)
         makeParticles(cls, "many", count=400)
         MapsTest.prepare.__func__(cls)
+        for run in (cls.volume, cls.structure):
+            run.setObjLabel("one molecule")
+            cls.proj._storeProtocol(run)
+        with open(cls.data + "/pairs.csv", "w") as file:
+            file.write("map,structure,resolution\n")
         if HAS_TOMO:
             TomogramsTest.prepare.__func__(cls)
             drawn = makeAnnotations(cls, dict(membrane=(6, 6)))
