@@ -195,9 +195,8 @@ def modelLine(card: Optional[Dict[str, Any]]) -> List[str]:
 def thresholdsInWords(results: Sequence[Result]) -> str:
     """'0.4', or '0.35 to 0.45, for each micrograph its own'. results: the contract's Results of `pick`."""
     ofEach = [t for r in results for t in (r.outputs.thresholds or {}).values()]
-    thresholds = sorted(
-        set(score_text(t) for t in ofEach or [r.outputs.threshold for r in results if r.outputs.threshold is not None])
-    )
+    found = ofEach or [r.outputs.threshold for r in results if r.outputs.threshold is not None]
+    thresholds = list(dict.fromkeys(score_text(t) for t in sorted(found)))
     if ofEach and len(thresholds) > 1:
         return f"{thresholds[0]} to {thresholds[-1]}, chosen for each micrograph"
     return " and ".join(thresholds)
@@ -209,10 +208,18 @@ def _expectedLines(results: Sequence[Result]) -> List[str]:
     if not expected:
         return []
     deviation = sum(e["deviation"] ** 2 for e in expected) ** 0.5
-    return [
+    lines = [
         f"According to the scores, these micrographs contain about {sum(e['number'] for e in expected):.0f} "
         f"particles (standard deviation {deviation:.0f})."
     ]
+    picked = [(sum((r.outputs.counts or {}).values()), r.outputs.expected) for r in results]
+    picked = [(count, expected) for count, expected in picked if count]
+    if picked and all(expected for _, expected in picked):
+        right = sum(count * expected["precision"] for count, expected in picked) / sum(count for count, _ in picked)
+        lines.append(
+            f"About {right:.0%} of the picks should be particles; a higher threshold gives fewer and better ones."
+        )
+    return lines
 
 
 def pickLines(coordinates: SetOfCoordinates, results: Sequence[Result]) -> Any:

@@ -220,6 +220,7 @@ class TestCryodlPick(PickTest):
                 thresholds={"a": 0.3, "b": 0.5},
                 counts={"a": 3, "b": 4},
                 expected_particles=dict(number=40.0, deviation=3.0),
+                expected=dict(precision=0.8, recall=0.5, f1=0.6),
             ),
             result(
                 threshold=0.6,
@@ -227,11 +228,16 @@ class TestCryodlPick(PickTest):
                 counts={"c": 1},
                 contrast="bright",
                 expected_particles=dict(number=20.0, deviation=4.0),
+                expected=dict(precision=0.4, recall=0.5, f1=0.4),
             ),
         ]
         self.assertEqual(thresholdsInWords(both), "0.3 to 0.6, chosen for each micrograph")
         text = "\n".join(pickLines(self.pick().outputCoordinates, both))
         self.assertIn("about 60 particles (standard deviation 5)", text)
+        self.assertIn("About 75% of the picks should be particles", text)
+        low = result(threshold=0.3, thresholds={"a": 0.3, "b": 0.00002}, counts={"a": 3})
+        self.assertEqual(thresholdsInWords([low]), "2e-05 to 0.3, chosen for each micrograph")
+        self.assertNotIn("should be", "\n".join(pickLines(self.pick().outputCoordinates, [low, both[0]])))
         self.assertIn("Protein is bright in these micrographs", text)
 
     def test_the_general_model_is_the_first_choice_where_there_is_one(self):
