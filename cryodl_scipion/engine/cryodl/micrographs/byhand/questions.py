@@ -180,9 +180,9 @@ def learn_threshold(asked: Questions) -> Answered:
     wanted = float(np.average(logit(np.array([q.score for q in found])), weights=weights))
     scores = np.array(asked.scores)
     curve = fit_curve_to_number(scores, estimate.particles[0], wanted)
-    told = calibrate(scores, curve)
-    cut = best_threshold(told, estimate.particles[0])
-    return Answered(float(scores[told >= cut].min()) if (told >= cut).any() else 1.0, estimate, asked)
+    probable = calibrate(scores, curve)
+    kept = probable >= best_threshold(probable, estimate.particles[0])
+    return Answered(float(scores[kept].min()) if kept.any() else 1.0, estimate, asked)
 
 
 def _share(asked: Questions, part: int) -> float:
