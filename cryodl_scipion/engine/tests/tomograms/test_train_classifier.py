@@ -164,7 +164,7 @@ def test_other_voxels_and_boxes_are_resampled_and_said(model, tmp_path):
     write_tables(path, tables)
     assert classify(model, path, tmp_path / "o.star", "--ground-truth", "--rejected-fraction", "0") == 0
     result = Result.read(model / "result.json")
-    assert any("these have 5 Å/px: they are resampled" in warning for warning in result.warnings)
+    assert any("these have 5 Å/px: they are resampled" in sentence for sentence in result.summary)
     assert result.outputs["accuracy"] > 0.6  # the noise of each voxel is that of larger ones: less is left of it
 
 

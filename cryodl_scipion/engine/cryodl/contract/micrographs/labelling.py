@@ -34,8 +34,8 @@ class PickByHandConfig:
         none_means="start without picks",
     )
     ask: typing.Optional[str] = param(
-        "File of questions (questions.json) that `pick` wrote because it was unsure. Its places are shown one by one: "
-        "is there a particle, yes or no?",
+        "File of questions (questions.json) that `pick` wrote because it was unsure. Its places are shown one by one, "
+        "and you say whether there is a particle.",
         default=None,
         label="Questions",
         path="file",
