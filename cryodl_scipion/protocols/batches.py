@@ -10,7 +10,6 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 import pyworkflow.utils as pwutils
 from pwem.objects import Image, SetOfMicrographs
 from pwem.protocols import EMProtocol
-from pyworkflow import BETA
 from pyworkflow.object import Pointer
 from pyworkflow.protocol import ProtStreamingBase, params
 from pyworkflow.protocol.constants import STEPS_PARALLEL
@@ -343,7 +342,6 @@ class BatchRun(EngineProtocol[ConfigT, MadeT], ArrivingBatches, EMProtocol, Prot
     _outputNames(), _WORK and _MADE as ArrivingBatches has them, _append, and may give _ofBatch, BATCH_SIZE and
     BATCH_HELP, a sentence about batches."""
 
-    _devStatus = BETA
     stepsExecutionMode = STEPS_PARALLEL
     BATCH_SIZE = BATCH
     LONGEST_WAIT: Optional[int] = None  # s that an item waits at most; None: none waits

@@ -12,7 +12,6 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 import pyworkflow.utils as pwutils
 from pwem.objects import EMObject, Volume
 from pwem.protocols import EMProtocol
-from pyworkflow import BETA
 from pyworkflow.protocol import params
 from pyworkflow.protocol.constants import GPU_LIST, USE_GPU
 from pyworkflow.protocol.params import Form
@@ -301,8 +300,6 @@ class HasEvaluation(ProtocolMixin):
 
 class OneRunBase(CryodlProtBase, EMProtocol):
     """A run of one step, or a mixin of such: what one does with the folders of a single run of the engine."""
-
-    _devStatus = BETA
 
     # ----- files for the engine
     def _inputFolder(self) -> str:

@@ -9,7 +9,6 @@ from typing import Any, List
 
 import pyworkflow.utils as pwutils
 from pwem.protocols import EMProtocol
-from pyworkflow import BETA
 from pyworkflow.object import String
 from pyworkflow.protocol import params
 
@@ -33,7 +32,6 @@ class CryodlProtReport(EngineProtocol[ReportConfig, ReportOutputs], EMProtocol):
     """
 
     _label = "write report"
-    _devStatus = BETA
     OUTPUT, NOTHING_YET = PAGE, "No report yet."
     FORM = (
         Section("Report"),

@@ -7,6 +7,7 @@ import os
 from typing import Any, Dict, List, Tuple
 
 from pwem.objects import AtomStruct, Volume
+from pyworkflow import BETA
 from pyworkflow.protocol import params
 
 from ...convert.structures import patternProblems, structureFileOf
@@ -42,6 +43,7 @@ class CryodlProtTrainMapImprover(TrainRun[TrainMapImproverConfig, TrainMapImprov
     """
 
     _label = "train map improver"
+    _devStatus = BETA
     _KIND = "improver"
     FORM = (
         Choice(

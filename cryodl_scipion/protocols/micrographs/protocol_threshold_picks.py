@@ -5,7 +5,6 @@ from typing import Any, Dict, List, Sequence
 
 from pwem.objects import EMSet, SetOfCoordinates
 from pwem.protocols import EMProtocol
-from pyworkflow import BETA
 from pyworkflow.protocol import ProtStreamingBase, params
 from pyworkflow.protocol.constants import STEPS_PARALLEL
 from pyworkflow.protocol.params import Form
@@ -32,7 +31,6 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
     """
 
     _label = "filter picks by score"
-    _devStatus = BETA
     _possibleOutputs = {OUTPUT: SetOfCoordinates}
     _OUTPUTS, _WORK, _MADE = (OUTPUT,), "filter", "filtered"
     stepsExecutionMode = STEPS_PARALLEL

@@ -4,6 +4,7 @@
 import os
 from typing import Any, Dict, List
 
+from pyworkflow import BETA
 from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 
@@ -66,6 +67,7 @@ class CryodlProtIdentify(OneRun[IdentifyConfig, IdentifyOutputs], ParticlesBase)
     """
 
     _label = "identify molecule"
+    _devStatus = BETA
     OUTPUT, NOTHING_YET, CITES = "identity", "No ranking yet.", ("Scheres2012",)
     FORM = (
         Particles("inputParticles", "Raw particles with CTF. Angles are not used.", need=("raw", "ctf")),

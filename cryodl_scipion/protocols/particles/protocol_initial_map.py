@@ -3,6 +3,8 @@
 
 from typing import Any, Dict
 
+from pyworkflow import BETA
+
 from ...convert.particles.results import appendOriented
 from ...engine.cryodl.contract import InitialMapConfig
 from ...engine.cryodl.contract.particles.orienting import InitialMapOutputs
@@ -20,6 +22,7 @@ class CryodlProtInitialMap(OneRun[InitialMapConfig, InitialMapOutputs], Particle
     """
 
     _label = "initial map"
+    _devStatus = BETA
     OUTPUT, NOTHING_YET = "initial", "No map yet."
     CITES = ("Punjani2017", "Scheres2012")
     GOES_ON = True

@@ -5,7 +5,6 @@ from typing import Any, List, Sequence
 
 from pwem.objects import SetOfClasses2D
 from pwem.protocols import EMProtocol
-from pyworkflow import BETA
 from pyworkflow.protocol.params import Form
 
 from ...convert.particles.classes2d import classRows, keepClasses, keptIds, signalCut
@@ -25,7 +24,6 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
     """
 
     _label = "select 2d classes"
-    _devStatus = BETA
     _possibleOutputs = possibleOutputs(contract.SelectClassesConfig)
 
     def _defineParams(self, form: Form) -> None:
