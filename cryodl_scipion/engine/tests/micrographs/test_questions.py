@@ -247,6 +247,18 @@ def test_a_file_of_questions_that_is_none_is_named(session, tmp_path, capsys, gi
     assert f"{ask} (--ask) {word}" in capsys.readouterr().err
 
 
+def test_questions_away_from_their_picks_are_refused(session, tmp_path, capsys):
+    from cryodl.cli import main
+
+    session()
+    (tmp_path / "lone").mkdir()
+    (tmp_path / "picks" / QUESTIONS).rename(tmp_path / "lone" / QUESTIONS)
+    mics = ["--micrographs", str(tmp_path / "*.mrc"), "--pixel-size", "2", "--particle-diameter", "80"]
+    ask, to = str(tmp_path / "lone" / QUESTIONS), str(tmp_path / "answers")
+    assert main(["pick-by-hand", *mics, "--ask", ask, "--coordinates", to]) == 2
+    assert f"lone has no a.star, the picks that {ask} (--ask) is about" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("word, unseen", [("y", False), ("n", True)])
 def test_picks_nobody_saw_teach_only_where_answers_say_that_most_are_right(session, tmp_path, word, unseen):
     window, canvas = open_window(session())

@@ -35,7 +35,7 @@ APART = 1.5  # diameters between two places that are asked
 YES, NO, UNCLEAR = "yes", "no", "unclear"
 INTERVAL, DRAWS = 0.9, 4000
 DARKEST = 2.5  # times as high as the middle pick: dirt, which nobody needs to be asked about
-SAME_SCORE = 0.01  # another device or number of threads changes scores by far less
+SAME_PLACE, SAME_SCORE = 0.5, 0.01  # px, and score: another device or number of threads changes far less
 WORKING = 16.0  # px of a particle's diameter where heights are measured
 HELPS = (
     0.6  # precision from which picks that nobody judged teach more than they spoil (measured: 0.69 helps, 0.5 harms)
@@ -121,9 +121,9 @@ class Questions:
         known = {n: value for n, path in stars.items() if path.exists() for value in read_coordinates(path).values()}
         found: list[bool | None] = []
         for q in self.places:
-            yx, scores = known.get(q.micrograph) or (np.zeros((0, 2)), np.zeros(0))
-            same = (np.abs(yx - (q.y, q.x)) < 0.5).all(1) & (np.abs(scores - q.score) < SAME_SCORE)
-            found.append(bool(same.any()) if q.micrograph in known else None)
+            yx, scores = known.get(q.micrograph, (np.zeros((0, 2)), np.zeros(0)))
+            off = np.c_[np.abs(yx - (q.y, q.x)) / SAME_PLACE, np.abs(scores - q.score) / SAME_SCORE]
+            found.append(bool(np.any(np.all(off < 1, axis=1))) if q.micrograph in known else None)
         return found
 
     def write(self, path: Path) -> None:
@@ -165,9 +165,9 @@ def learn_threshold(asked: Questions) -> Answered:
     estimate = asked.estimate()
     found = [q for q in asked.places if q.answer == YES]
     if estimate is None:
-        told = sum(q.answer in (YES, NO) for q in asked.places)
+        count = sum(q.answer in (YES, NO) for q in asked.places)
         raise ValueError(
-            f"too few questions are answered: {told} of {len(asked.places)} with yes or no; each of the "
+            f"too few questions are answered: {count} of {len(asked.places)} with yes or no; each of the "
             f"{len(asked.parts)} ranges of scores needs one. Answer more (pick-by-hand --ask)"
         )
     if not found:

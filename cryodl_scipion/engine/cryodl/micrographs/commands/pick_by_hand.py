@@ -73,7 +73,14 @@ def _questions(path: str) -> Questions:
             f"{path} (--ask) {found}. Give the {QUESTIONS} that `cryodl pick` wrote into its output folder because "
             "it was unsure; without it, it asks nothing."
         )
-    return read_questions(path)
+    questions, folder = read_questions(path), Path(path).parent
+    missing = [name for name in questions.micrographs if not (folder / f"{name}.star").exists()]
+    if missing:
+        raise FileNotFoundError(
+            f"{folder} has no {missing[0]}.star, the picks that {path} (--ask) is about. Give the file in the folder "
+            "that `cryodl pick` wrote, with its picks."
+        )
+    return questions
 
 
 def _picked_bright(folder: str | None) -> bool:
