@@ -653,6 +653,7 @@ def assign_orientations(
     symmetry: str = ...,
     contrast: typing.Literal['auto', 'dark', 'bright'] = ...,
     noise_substitution: typing.Optional[float] = ...,
+    controls: bool = ...,
     device: typing.Optional[str] = ...,
     threads: typing.Optional[int] = ...,
 ) -> Result[AssignOrientationsOutputs]:

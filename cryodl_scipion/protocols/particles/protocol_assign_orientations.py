@@ -34,7 +34,8 @@ class CryodlProtAssignOrientations(ParticleBatches[AssignOrientationsConfig, Ass
         ),
     )
     NOT_ON_FORM = {
-        "noise_substitution": "a control of whole sets, for the command line: particles may arrive in batches here"
+        "noise_substitution": "a control of whole sets, for the command line: particles may arrive in batches here",
+        "controls": "for the hurried at the command line: the output's particles always have probabilities",
     }
 
     # ----- steps, see particle_batches.py

@@ -17,7 +17,7 @@ if typing.TYPE_CHECKING:
     from .observed import Observed
     from .reference import Reference
 
-SAMPLES = 4e6  # Fourier coefficients of reference slices that are made at a time
+SAMPLES = 5e5  # Fourier coefficients of reference slices that are made at a time
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,7 +29,7 @@ if typing.TYPE_CHECKING:
 # measured).
 NEIGHBOURHOOD = 10.0  # degrees
 TOP = 384  # orientations of each particle that are looked at
-BATCH = 32  # particles at a time: the table of distances takes 4 BATCH TOP² bytes
+BATCH = 8  # particles at a time: the table of distances takes 4 BATCH TOP² bytes, and as much four times beside it
 
 
 @dataclasses.dataclass(frozen=True)

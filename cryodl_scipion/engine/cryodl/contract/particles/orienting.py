@@ -147,6 +147,13 @@ class AssignOrientationsConfig:
         label="Noise substitution beyond",
         expert=True,
     )
+    controls: bool = param(
+        "Calibrate the probabilities and orient images of noise as a control. Those of an earlier run in the output's "
+        "folder are used again if reference, CTF range, noise and signal are alike.",
+        default=True,
+        label="Controls",
+        expert=True,
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -158,7 +165,9 @@ class AssignOrientationsOutputs(Outputs):
     )
     count: int = output("Number of particles.")
     mean_score: float = output("Mean score of the particles.")
-    mean_probability: float = output("Mean probability of the assigned direction.")
+    mean_probability: typing.Optional[float] = output(
+        "Mean probability of the assigned direction; null without controls, which calibrate it."
+    )
     directions: int = output("Number of directions searched.")
     symmetry: str = output("Point group.")
     contrast: str = output("Contrast of protein in the images, 'dark' or 'bright'.")
@@ -169,6 +178,9 @@ class AssignOrientationsOutputs(Outputs):
     )
     substituted: typing.Optional[str] = output(
         "STAR file of the particles with fine detail replaced by noise, as a control.", path="file", default=None
+    )
+    controls: str = output(
+        "Where calibration and noise control come from: 'new', 'none', or the record of an earlier run.", default="new"
     )
     pixel_size: typing.Optional[float] = output("Of the particle images.", unit="Å/px", default=None)
 

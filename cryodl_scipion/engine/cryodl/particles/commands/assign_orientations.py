@@ -4,6 +4,7 @@ out."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import typing
@@ -13,6 +14,7 @@ from ... import __version__
 from ...contract import AssignOrientationsConfig, counted, sha256
 from ...contract.particles.orienting import AssignOrientationsOutputs
 from ...core.symmetry import operations
+from ...io.messages import Line
 from ...io.particle_sets import ParticleSet, read_particles, write_particles_star
 from ...io.particles import ANGLES, COMPARED, DIGEST, DIGITS, NOISE, REFERENCE, SUBSTITUTED
 from ...io.unfinished import star_stem
@@ -21,11 +23,25 @@ from ...runner import Run, command
 from ..orientations.assign import Orientations, Search
 from ..orientations.explained import explained
 from ..orientations.hypotheses import choose_hypothesis, hypotheses, with_denoiser
-from ..orientations.simulated_set import RIGHT, calibrated, check_substitution, write_noise_control, write_substituted
+from ..orientations.kept import KeptControls, find_controls, keep_controls
+from ..orientations.simulated_set import (
+    RIGHT,
+    AnswerCalibration,
+    calibrated,
+    check_substitution,
+    copy_noise_control,
+    write_noise_control,
+    write_substituted,
+)
 from ..orientations.structure import prepare_structure, size_notes
 
 # columns of our own, beside RELION's
 SCORE, MARGIN, EXPLAINED = "cryodlScore", "cryodlMargin", "cryodlExplained"
+PROBABILITY = "rlnMaxValueProbDistribution"
+WITHOUT = (
+    "Without controls (--no-controls) it is not stated how many orientations are correct, and how far a map of them "
+    "shows only the reference: there are no probabilities and no oriented noise."
+)
 UNCLEAR = 0.5  # mean probability of the answers below which the user is warned
 
 
@@ -45,17 +61,22 @@ def assign_orientations(config: AssignOrientationsConfig, run: Run) -> AssignOri
         f"{len(search.grid.psi)} in-plane angles, to {resolution:.1f} Å, on {run.device_name}."
     )
     run.warn(*structure.notes)
-    advice = _prepare(search, sources, config, run)
-    folder = run.folder(config.particles, config.structure)  # what is refused before leaves none behind
+    advice, kept = _prepare(search, sources, config, run)
+    # what is refused before leaves none behind
+    folder = run.folder(config.particles, config.structure, *([kept.path] if kept else []))
     with run.progress(len(particles), "particle") as bar:
         found = search.run(lambda done: bar.update(done - bar.n), folder)
-    trust = _trust(search, found, config, advice, run)
-    noise, substituted = _controls(search, config, folder)
+    calibration = _calibration(search, config, kept)
+    trust = _trust(search, found, calibration, advice, run)
+    noise, substituted = _controls(search, config, folder, kept)
     origin = {k: [v] * len(particles) for k, v in _origin(search, config).items()}
+    if noise and calibration and not kept:
+        keep_controls(search, config, calibration, noise)
     _write(config.output, particles, found, dict(trust, **origin))
     shutil.rmtree(folder)
-    probability = float(trust["rlnMaxValueProbDistribution"].mean())
-    _tell(run, len(particles), len(search.grid.directions), probability)
+    probability = float(trust[PROBABILITY].mean()) if PROBABILITY in trust else None
+    controls = kept.path if kept else "new" if noise else "none"
+    _tell(run, len(particles), len(search.grid.directions), probability, controls)
     return AssignOrientationsOutputs(
         particles=config.output,
         count=len(particles),
@@ -64,6 +85,7 @@ def assign_orientations(config: AssignOrientationsConfig, run: Run) -> AssignOri
         reference=str(config.structure),
         noise_control=noise,
         substituted=substituted,
+        controls=controls,
         directions=len(search.grid.directions),
         symmetry=config.symmetry,
         contrast=search.source.contrast,
@@ -72,15 +94,20 @@ def assign_orientations(config: AssignOrientationsConfig, run: Run) -> AssignOri
     )
 
 
-def _tell(run: Run, count: int, directions: int, probability: float) -> None:
+def _tell(run: Run, count: int, directions: int, probability: float | None, controls: str) -> None:
     config: AssignOrientationsConfig = run.config
     particles, step = counted(count, "particle"), f"{directions} directions {config.angular_step:.3g}° apart"
+    stated = f"{100 * (probability or 0):.0f} % are expected to be correct (within {RIGHT:g}°)."
     run.summary(
         f"Orientations of {particles}: {config.output}, in {step}, symmetry {config.symmetry}, assigned with the "
         f"reference {config.structure}.",
-        f"{100 * probability:.0f} % are expected to be correct (within {RIGHT:g}°).",
+        WITHOUT if probability is None else stated,
         "The images are the raw ones. Use the angles as the start of a refinement.",
     )
+    if controls not in ("new", "none"):
+        run.summary(
+            f"Calibration and noise control are those of {controls}: reference, CTF, noise and signal are alike."
+        )
     by = f"of images denoised by {config.model}" if config.model else "of the raw images with their CTF and noise"
     run.methods(
         f"Particles were given initial orientations with cryodl {__version__} by comparison with projections of "
@@ -99,9 +126,12 @@ def _particles(config: AssignOrientationsConfig) -> ParticleSet:
     return particles
 
 
-def _prepare(search: Search, sources: typing.Sequence[Source], config: AssignOrientationsConfig, run: Run) -> list[str]:
+def _prepare(
+    search: Search, sources: typing.Sequence[Source], config: AssignOrientationsConfig, run: Run
+) -> tuple[list[str], KeptControls | None]:
     """Settle how the images are read, and learn their strength and noise. Returns advice that holds only where the
-    structure explains the particles."""
+    structure explains the particles, and the controls of an earlier run that suit them, with whose strength they are
+    compared."""
     said, advice = choose_hypothesis(search, sources, config.particles)
     print(said)
     if config.model:
@@ -114,24 +144,43 @@ def _prepare(search: Search, sources: typing.Sequence[Source], config: AssignOri
         )
     elif search.source.denoise is None:
         run.warn(*size_notes(search, config.particles, config.structure))
-    search.learn()
-    return advice
+    kept = None
+    if config.controls and _raw(search):
+        kept, reasons = find_controls(search, config)
+        run.warn(*map(Line, reasons))
+    if kept:
+        search.fit = kept.fit
+    else:
+        search.learn()
+    return advice, kept
+
+
+def _raw(search: Search) -> bool:
+    """Whether raw images are compared: denoised ones have no noise to make up."""
+    return search.source.denoise is None and search.source.ctf_state != "denoised"
+
+
+def _calibration(
+    search: Search, config: AssignOrientationsConfig, kept: KeptControls | None
+) -> AnswerCalibration | None:
+    if not (config.controls and _raw(search)):
+        return None
+    return kept.calibration if kept else calibrated(search)[0]
 
 
 def _trust(
-    search: Search, found: Orientations, config: AssignOrientationsConfig, advice: list[str], run: Run
+    search: Search, found: Orientations, calibration: AnswerCalibration | None, advice: list[str], run: Run
 ) -> dict[str, typing.Any]:
     """Columns that say how far the answers can be trusted."""
-    if search.source.denoise is not None or search.source.ctf_state == "denoised":
+    config: AssignOrientationsConfig = run.config
+    if not _raw(search):
         run.warn(
             *advice,
             "The images are denoised, so probabilities are not calibrated and too high, and it was not tested "
             "whether the structure explains the particles. Both need raw images.",
         )
-        return {"rlnMaxValueProbDistribution": found.probability}
-    calibration, _ = calibrated(search)
+        return {PROBABILITY: found.probability}
     explanation = explained(search, found.evidence)
-    probability = calibration.probability(found)
     doubts = explanation.warnings(config.particles, config.structure)
     run.warn(*(doubts or advice))  # of other images a flag that fits by chance is not to be corrected
     share = (
@@ -140,16 +189,20 @@ def _trust(
         if explanation.can_be_told
         else "Whether the structure explains the particles cannot be told from particles made up with as much signal"
     )
+    if calibration is None:
+        print(f"{share}.")
+        return {EXPLAINED: explanation.particle}
     print(f"{share}; {100 * calibration.right:.0f} % of such particles were oriented correctly.")
+    probability = calibration.probability(found)
     mean = float(probability.mean())
     if mean < UNCLEAR:
         hint = "" if config.symmetry.upper() != "C1" else " If the structure has a symmetry, give it (--symmetry)."
         run.warn(
             f"Only {100 * mean:.0f} % of the orientations are expected to be correct (within {RIGHT:g}°): the others "
             "cannot be determined from single images at this signal-to-noise ratio. Keep particles with a large "
-            f"{MARGIN} or rlnMaxValueProbDistribution.{hint}"
+            f"{MARGIN} or {PROBABILITY}.{hint}"
         )
-    return {"rlnMaxValueProbDistribution": probability, EXPLAINED: explanation.particle}
+    return {PROBABILITY: probability, EXPLAINED: explanation.particle}
 
 
 def _origin(search: Search, config: AssignOrientationsConfig) -> dict[str, typing.Any]:
@@ -163,17 +216,22 @@ def _origin(search: Search, config: AssignOrientationsConfig) -> dict[str, typin
 
 def _beside(config: AssignOrientationsConfig) -> list[str]:
     """Ends of the names of the controls that will be written beside the particles."""
-    kinds = [] if config.model else [NOISE] + [SUBSTITUTED] * (config.noise_substitution is not None)
+    kinds = [] if config.model else [NOISE] * config.controls + [SUBSTITUTED] * (config.noise_substitution is not None)
     return [f"{kind}{ending}" for kind in kinds for ending in (".star", ".mrcs")]
 
 
-def _controls(search: Search, config: AssignOrientationsConfig, folder: Path) -> tuple[str | None, str | None]:
+def _controls(
+    search: Search, config: AssignOrientationsConfig, folder: Path, kept: KeptControls | None
+) -> tuple[str | None, str | None]:
     """Paths of the oriented noise and of the particles with noise beyond some detail; None where there is none:
     denoised images have no noise to make up."""
-    if search.source.denoise is not None or search.source.ctf_state == "denoised":
+    if not _raw(search):
         return None, None
-    origin, beyond = _origin(search, config), config.noise_substitution
-    noise = write_noise_control(search, config.output, origin)
+    origin, beyond, noise = _origin(search, config), config.noise_substitution, None
+    if kept:
+        noise = copy_noise_control(kept.noise, config.output, origin)
+    elif config.controls:
+        noise = write_noise_control(search, config.output, origin)
     if beyond is None:
         return noise, None
     return noise, write_substituted(search, config.output, origin, beyond, folder / "substituted")
@@ -191,4 +249,6 @@ def _write(
         MARGIN: found.margin,
         **trust,
     }
-    write_particles_star(path, particles, changes)
+    # without controls, probabilities that the file has are of other angles
+    columns = {name: values for name, values in particles.columns.items() if name != PROBABILITY}
+    write_particles_star(path, dataclasses.replace(particles, columns=columns), changes)

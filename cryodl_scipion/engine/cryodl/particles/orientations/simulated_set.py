@@ -18,7 +18,7 @@ import torch
 
 from ...core.projections import random_angles
 from ...core.symmetry import angular_distance
-from ...io.particle_sets import ParticleSet, StackWriter, write_particles_star
+from ...io.particle_sets import ORIGINAL, ParticleSet, StackWriter, read_particles, write_particles_star
 from ...io.particles import ANGLES, BEYOND, SUBSTITUTED, control_name
 from ...simulate.particle_images import noise_images
 
@@ -103,7 +103,7 @@ def _variance(power: torch.Tensor, box: int) -> torch.Tensor:
 
 
 RIGHT = 15.0  # degrees: an answer nearer to the ground truth counts as right
-COUNT = 256  # made-up particles, at most ...
+COUNT = 256  # made-up particles: half as many as there are, at most ...
 MINIMUM = 64  # ... and at least
 RIDGE = 0.3  # penalty of the squared weights: few particles cannot say more
 STEPS = 50  # of Newton's method: it takes some ten
@@ -143,9 +143,14 @@ def features(found: typing.Any) -> np.ndarray:
     )
 
 
+def calibration_count(particles: int) -> int:
+    """Number of made-up particles that calibrate the answers of so many particles."""
+    return int(np.clip(particles // 2, MINIMUM, COUNT))
+
+
 def calibrated(search: typing.Any) -> tuple[AnswerCalibration, typing.Any]:
     """The AnswerCalibration of a Search whose fit is learnt, and the made-up particles' Orientations."""
-    count = int(np.clip(len(search.source.particles), MINIMUM, COUNT))
+    count = calibration_count(len(search.source.particles))
     particles = simulate_alike(search, count, SEED)
     found = search.like(particles).run()
     right = angular_distance(particles.poses(np.arange(count))[0], found.angles, search.settings.symmetry) < RIGHT
@@ -173,7 +178,7 @@ def learnt(values: np.ndarray, right: np.ndarray) -> AnswerCalibration:
     return AnswerCalibration(weights, mean, scale, float(right.mean()))
 
 
-NOISE_COUNT, NOISE_MINIMUM = 200, 64  # images of noise: as many as particles, within these
+NOISE_COUNT, NOISE_MINIMUM = 200, 64  # images of noise: half as many as particles, within these
 NOISE_SEED = 40
 CHUNK = 256  # images written at a time
 
@@ -225,6 +230,21 @@ def check_substitution(config: AssignOrientationsConfig, particles: ParticleSet)
         )
 
 
+def noise_count(particles: int) -> int:
+    """Number of images of noise that are oriented beside so many particles."""
+    return int(np.clip(particles // 2, NOISE_MINIMUM, NOISE_COUNT))
+
+
+def copy_noise_control(noise: str, output: str, columns: dict) -> str:
+    """Write the oriented noise of another run, a STAR file, as that of NAME.star; returns its path. columns: as of
+    write_noise_control."""
+    path, particles = control_name(output), read_particles(noise)
+    same = {name: [value] * len(particles) for name, value in columns.items()}
+    changes = {ORIGINAL: particles.columns[ORIGINAL], **same}
+    write_particles_star(path, particles, changes, stack=_write_stack(path, particles))
+    return path
+
+
 def write_noise_control(search: typing.Any, output: str, columns: dict) -> str:
     """Write NAME_noise.star and NAME_noise.mrcs beside the STAR file NAME.star; returns the first one's path.
 
@@ -237,7 +257,7 @@ def write_noise_control(search: typing.Any, output: str, columns: dict) -> str:
     columns : dict
         Columns, of one value for all, that say where the angles come from.
     """
-    count = int(np.clip(len(search.source.particles), NOISE_MINIMUM, NOISE_COUNT))
+    count = noise_count(len(search.source.particles))
     noise = simulate_alike(search, count, NOISE_SEED, torch.zeros(search.fine_disc.rings))
     subsets = [1 + number % 2 for number in range(count)]
     changes = {"rlnRandomSubset": subsets, **{name: [value] * count for name, value in columns.items()}}
@@ -275,12 +295,17 @@ def write_substituted(search: typing.Any, output: str, columns: dict, beyond: fl
 
 def _write(path: str, particles: ParticleSet, found: typing.Any, changes: dict) -> str:
     """A STAR file of images that are in no file yet, with their stack beside it and the orientations found."""
+    origins = -found.shifts_yx * particles.pixel_size
+    angles = dict(zip(ANGLES, found.angles.T))
+    positions = {"rlnOriginXAngst": origins[:, 1], "rlnOriginYAngst": origins[:, 0]}
+    write_particles_star(path, particles, {**angles, **positions, **changes}, stack=_write_stack(path, particles))
+    return path
+
+
+def _write_stack(path: str, particles: ParticleSet) -> str:
+    """The images of particles, in a stack beside their STAR file."""
     stack, count = f"{path[: -len('.star')]}.mrcs", len(particles)
     with StackWriter(stack, count, particles.box, particles.pixel_size) as writer:
         for start in range(0, count, CHUNK):
             writer.add(particles.images(np.arange(start, min(start + CHUNK, count))))
-    origins = -found.shifts_yx * particles.pixel_size
-    angles = dict(zip(ANGLES, found.angles.T))
-    positions = {"rlnOriginXAngst": origins[:, 1], "rlnOriginYAngst": origins[:, 0]}
-    write_particles_star(path, particles, {**angles, **positions, **changes}, stack=stack)
-    return path
+    return stack

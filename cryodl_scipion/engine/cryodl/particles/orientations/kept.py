@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Controls kept beside oriented particles, for later runs that are alike: signal, calibration, oriented noise.
+
+NAME_controls.json stands beside NAME.star. It is used again only where the reference, the search, box, pixels and
+reading of the images are the same, and CTF, noise and signal within the tolerances below; why not is said.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ...contract import AssignOrientationsConfig, sha256
+from ...io.files import whole_file
+from .amplitude import AmplitudeFit, first_fit, improved
+from .assign import ROUGH
+from .simulated_set import AnswerCalibration, calibration_count, noise_count
+
+if typing.TYPE_CHECKING:
+    from .assign import Search
+
+METHOD = 1  # another number wherever search, calibration or controls change what they give
+DEFOCUS = 5000.0  # Å by which the ends of the range of defocus (5 and 95 %) may differ
+NOISE = 0.2  # relative difference of the noise's power, ring by ring
+SIGNAL = 0.15  # of the structure's strength, at all detail that the search compares
+SPREAD = 1.5  # factor of the spread of shifts
+FIRST_RING = 3  # of the noise: fewer coefficients tell it worse than that
+ENDING = "_controls.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class KeptControls:
+    """Controls of an earlier run. path: of their record. noise: STAR file of the oriented noise."""
+
+    path: str
+    fit: AmplitudeFit
+    calibration: AnswerCalibration
+    noise: str
+
+
+def record_of(output: str) -> Path:
+    """NAME_controls.json of NAME.star."""
+    return Path(output[: -len(".star")] + ENDING)
+
+
+def keep_controls(search: Search, config: AssignOrientationsConfig, calibration: AnswerCalibration, noise: str) -> None:
+    """Write the record of controls that were made. noise: STAR file of the oriented noise beside the output."""
+    fit = search.fit
+    value = dict(
+        _same(search, config),
+        **_like(search),
+        fit=dict(amplitude=fit.amplitude, b_factor=fit.b_factor, sigma=fit.sigma),
+        calibration={k: np.asarray(v).tolist() for k, v in vars(calibration).items()},
+        noise_control={"name": Path(noise).name, "files": _digests(Path(noise))},
+        counts=[calibration_count(len(search.source.particles)), noise_count(len(search.source.particles))],
+    )
+    with whole_file(record_of(config.output)) as temporary:
+        Path(temporary).write_text(json.dumps(value, indent=1), encoding="utf-8")
+
+
+def find_controls(search: Search, config: AssignOrientationsConfig) -> tuple[KeptControls | None, list[str]]:
+    """Controls in the output's folder that suit a Search whose source is chosen; else why those there do not."""
+    reasons: list[str] = []
+    for path in sorted(Path(config.output).absolute().parent.glob("*" + ENDING)):
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+            why, found = _unlike(search, config, value, path), _read(search, value, path)
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            why, found = f"it cannot be read ({error})", None
+        if not why:
+            return found, []
+        reasons.append(f"The controls of {path.name} are not used again: {why}. They are made anew.")
+    return None, reasons
+
+
+def _read(search: Search, value: typing.Mapping[str, typing.Any], path: Path) -> KeptControls:
+    fit, learnt = value["fit"], value["calibration"]
+    weights, mean, scale = (np.asarray(learnt[name], float) for name in ("weights", "mean", "scale"))
+    return KeptControls(
+        str(path),
+        AmplitudeFit(
+            float(fit["amplitude"]), float(fit["b_factor"]), float(fit["sigma"]), torch.ones(search.disc.rings)
+        ),
+        AnswerCalibration(weights, mean, scale, float(learnt["right"])),
+        str(path.with_name(Path(value["noise_control"]["name"]).name)),
+    )
+
+
+def _same(search: Search, config: AssignOrientationsConfig) -> dict[str, typing.Any]:
+    """What must be equal, by the words that say so."""
+    settings, source = search.settings, search.source
+    return {
+        "version of the method": METHOD,
+        "reference (SHA-256)": sha256(config.structure),
+        "box": source.particles.box,
+        "pixel size": round(source.particles.pixel_size, 4),
+        "search": [settings.symmetry.upper(), settings.angular_step, settings.max_shift, settings.resolution],
+        "reading of the images": [source.contrast, source.ctf_state],
+    }
+
+
+def _like(search: Search) -> dict[str, typing.Any]:
+    """What must be alike: range of defocus (Å), the CTF's other constants, the noise, and the images' power above it as
+    the strength of the structure that it would have."""
+    table = np.array([dataclasses.astuple(one) for one in search.source.particles.optics or ()]).reshape(-1, 9)
+    observed = search.source.observed(search.sample(ROUGH), search.disc)
+    return {
+        "defocus": np.quantile(table[:, :2].mean(1), [0.05, 0.95]).tolist(),
+        "microscope": np.unique(table[:, 3:].round(4), axis=0).tolist(),
+        "noise": search.source.power[: search.fine_disc.rings].tolist(),
+        "power": first_fit(observed, search.plain).amplitude,
+    }
+
+
+def _digests(noise: Path) -> list[str]:
+    return [sha256(noise), sha256(noise.with_suffix(".mrcs"))]
+
+
+def _unlike(
+    search: Search, config: AssignOrientationsConfig, value: typing.Mapping[str, typing.Any], path: Path
+) -> str:
+    """Why kept controls are not those of a Search, or ''. What takes longest is looked at last."""
+    for name, wanted in _same(search, config).items():
+        if value.get(name) != wanted:
+            return f"the {name} differs"
+    now, noise = _like(search), path.with_name(Path(value["noise_control"]["name"]).name)
+    if np.abs(np.subtract(now["defocus"], value["defocus"])).max() > DEFOCUS:
+        return f"the range of defocus differs by more than {DEFOCUS:g} Å"
+    if now["microscope"] != value["microscope"]:
+        return "voltage, spherical aberration, amplitude contrast, phase shift, B-factor or scale of the CTF differ"
+    ratio = np.divide(now["noise"], np.maximum(value["noise"], 1e-12))[FIRST_RING:]
+    if np.abs(ratio - 1).max(initial=0) > NOISE:
+        return f"the noise differs by {100 * np.abs(ratio - 1).max():.0f} % (at most {100 * NOISE:.0f} %)"
+    count = len(search.source.particles)
+    if value["counts"][0] < calibration_count(count) or value["counts"][1] < noise_count(count):
+        return "they were made for fewer particles"
+    if _digests(noise) != value["noise_control"]["files"]:
+        return f"{noise.name} was changed"
+    if abs(now["power"] / value["power"] - 1) > SIGNAL:
+        return f"the images' signal differs by {100 * abs(now['power'] / value['power'] - 1):.0f} %"
+    return _other_signal(search, _read(search, value, path).fit)
+
+
+def _other_signal(search: Search, fit: AmplitudeFit) -> str:
+    """How the strength of the structure in a sample of the particles differs from a fit, or ''."""
+    observed = search.source.observed(search.sample(ROUGH), search.disc)
+    own = improved(fit, observed, search.bank, search.shifts(fit.sigma), search.width)
+    strengths = own.gain(search.disc.rings, search.width) / fit.gain(search.disc.rings, search.width)
+    apart = float((strengths - 1).abs().max())
+    if apart > SIGNAL:
+        return f"the structure's signal differs by {100 * apart:.0f} % (at most {100 * SIGNAL:.0f} %)"
+    if not 1 / SPREAD <= own.sigma / fit.sigma <= SPREAD:
+        return f"the shifts spread over {own.sigma:.2f} px instead of {fit.sigma:.2f} px"
+    return ""
