@@ -151,6 +151,21 @@ def test_look_alikes_are_left_out_and_the_rate_that_is_asked_for_holds():
     assert sum(counts["lump"] for counts in more["counts"].values()) >= len(own)
 
 
+def test_a_stated_threshold_gives_all_places_that_reach_it_without_decoys():
+    """Round particles are like their decoys: none can be told from them, and all stand out."""
+    zyx = np.mgrid[:20, :20, :20] - 9.5
+    ball = (1 / (1 + np.exp(np.linalg.norm(zyx, axis=0) - 6))).astype(np.float32)
+    write_mrc("ball.mrc", ball, PIXEL)
+    template_tomogram("tomo.mrc", ball)
+    assert detect(template="ball.mrc").outputs["counts"]["tomo"]["ball"] < len(PLACES)
+    made = detect(template="ball.mrc", output="all", threshold=0.5)
+    table = read_tables(made.outputs["files"]["tomo"])["particles"]
+    found = np.array([[float(v) for v in table[f"rlnCoordinate{axis}"]] for axis in "ZYX"]).T
+    assert (np.linalg.norm(found[:, None] - np.array(PLACES), axis=2).min(axis=0) < 2.5).all()
+    assert "cryodlQ" not in table and made.outputs["expected_false_detections"]["tomo"] == {}
+    assert min(map(float, table["cryodlScore"])) >= 0.5 and not any("decoys of the same" in s for s in made.summary)
+
+
 def test_inverted_contrast_is_told():
     template_tomogram("tomo.mrc", lopsided_density(20), noise=0.1, sign=1.0)
     assert any("--contrast bright" in w for w in detect().warnings)

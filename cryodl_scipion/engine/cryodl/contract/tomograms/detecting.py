@@ -59,7 +59,8 @@ class DetectParticlesConfig:
     )
     threshold: Paths = param(
         "Minimum score: one number or, with a model, one number for each species as name=number. Empty: the model's "
-        "thresholds or, with a template, that of False discovery rate.",
+        "thresholds or, with a template, that of False discovery rate. With a template, a threshold gives all places "
+        "that are so like it, without decoys.",
         default=(),
         label="Thresholds",
     )

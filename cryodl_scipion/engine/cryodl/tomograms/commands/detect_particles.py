@@ -101,7 +101,7 @@ def _choose(
     chosen = threshold_by_decoys(pooled, rivals, DECOYS, config.fdr)
     for name, item in items.items():
         (species,) = item["counts"]
-        threshold = item["thresholds"][species] if config.threshold else 1.0 if chosen is None else chosen
+        threshold = 1.0 if chosen is None else chosen
         keep = np.nonzero(scores[name] >= threshold)[0]
         mine, q = q[: len(scores[name])], q[len(scores[name]) :]
         columns = {key: [values[row] for row in keep] for key, values in tables[name].items()}
@@ -151,7 +151,7 @@ def _tell(config: DetectParticlesConfig, made: DetectParticlesOutputs, finder: F
     for name, counts in sorted(made.counts.items()):
         expected = made.expected_false_detections[name]
         run.summary(*detections_in_words(name, counts, made.thresholds[name], expected, what))
-    if config.template:
+    if config.template and not config.threshold:
         run.summary(DECOY_WORDS)
     elif any(made.expected_false_detections.values()):
         run.summary(CONTROL_WORDS)
@@ -170,7 +170,8 @@ def _warnings(config: DetectParticlesConfig, outputs: DetectParticlesOutputs) ->
         if config.template and not config.threshold and len(without) == len(outputs["counts"]):
             reason = (
                 f"the template cannot be told from its decoys at a false discovery rate (--fdr) of {config.fdr:g}. "
-                "Check pixel size and contrast. A higher resolution limit (--resolution) or more tomograms may help"
+                "Check pixel size and contrast. A higher resolution limit (--resolution) or more tomograms may help; "
+                "--threshold 0.5 (with another --output) gives all places that are so like the template, without decoys"
             )
         if without:
             yield (

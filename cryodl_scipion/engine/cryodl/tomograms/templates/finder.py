@@ -42,6 +42,7 @@ class TemplateFinder:
         self.species = tuple(structure_names([config.template]))
         given = numbers_by_name(config.threshold, self.species, "Thresholds (--threshold)", 0, 1)
         self.threshold = given.get(self.species[0])
+        self.decoys = 0 if self.threshold else DECOYS  # who gives a threshold gets all that reaches it
         self.identity = {"checksum of the template": sha256(config.template)}
         self.notes: list[str] = []
         self.angular_step: float | None = None
@@ -62,7 +63,7 @@ class TemplateFinder:
             print(
                 f"Template {template.name}: {template.diameter:.0f} Å wide, compared to {template.resolution:.3g} Å at "
                 f"{template.pixel_size:.3g} Å/px in {len(template.angles)} orientations, {template.step:.3g}° apart, "
-                f"with {DECOYS} decoys."
+                f"{self._beside}."
             )
             return
 
@@ -73,12 +74,17 @@ class TemplateFinder:
             "" if self.orientations is None else f" in {self.orientations} orientations, {self.angular_step:.3g}° apart"
         )
         name = Path(self.config.template).name
-        return f"by locally normalised cross-correlation with {name}{how}, in competition with {DECOYS} decoys of it"
+        return f"by locally normalised cross-correlation with {name}{how}, {self._beside}"
+
+    @property
+    def _beside(self) -> str:
+        return f"in competition with {DECOYS} decoys of it" if self.decoys else "without decoys (--threshold is given)"
 
     def _template(self, pixel_size: float) -> Template:
         if pixel_size not in self._loaded:
             template, notes = load_template(self.config, pixel_size)
-            made = scrambled_harmonics(template.density, DECOYS, self.config.seed, self.config.symmetry)
+            decoys = (self.decoys, self.config.seed, self.config.symmetry)
+            made = scrambled_harmonics(template.density, *decoys) if self.decoys else []
             self._loaded[pixel_size] = template, notes, made
         template = self._loaded[pixel_size][0]
         self.angular_step, self.orientations = template.step, len(template.angles)
@@ -103,10 +109,10 @@ class TemplateFinder:
             )
         bounds = np.array(tomogram.shape) - 1 - self.config.border / pixel_size
         there = ((found.zyx >= self.config.border / pixel_size) & (found.zyx <= bounds)).all(axis=1)
-        won, lost = there & found.won, there & ~found.won
+        won, lost = there & found.won & (found.scores >= (self.threshold or 0.0)), there & ~found.won
         one = SpeciesFound(
             *(template.name, found.zyx[won], found.scores[won], found.angles[won]),
-            *(self.threshold or 0.0, None, template.diameter, found.scores[lost]),
+            *(self.threshold or 0.0, None, template.diameter, found.scores[lost] if self.decoys else None),
         )
         return [one], notes
 
@@ -227,9 +233,10 @@ class TemplateSearch:
     @staticmethod
     def _hopeful(scores: np.ndarray, won: np.ndarray, threshold: float | None) -> int:
         """How many of some places, best first, may hold the target by their scores (n,) and the winners (n,)."""
+        if threshold is not None:
+            return max(FEWEST, int((scores >= threshold).sum()))
         likely = (1 + np.cumsum(~won)) / (DECOYS * np.maximum(np.cumsum(won), 1)) <= HOPELESS
-        asked = 0 if threshold is None else int((scores >= threshold).sum())
-        return max(FEWEST, asked, int(np.nonzero(likely)[0].max(initial=-1)) + 1)
+        return max(FEWEST, int(np.nonzero(likely)[0].max(initial=-1)) + 1)
 
     def _voxels(self, start: typing.Sequence[int]) -> torch.Tensor:
         """Voxels of the tile whose kept part begins at `start`; zero beyond the tomogram's border."""
