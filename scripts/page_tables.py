@@ -30,11 +30,11 @@ def tables() -> Dict[str, Rows]:
         for name, rows in record.get("tables", {}).items():
             days = record["measured"].get(name) or record["measured"]
             at = ", ".join(
-                f"{day} at commit {', '.join(commit for commit, its in days.items() if its == day)}"
+                f"{day} ({', '.join(commit for commit, its in days.items() if its == day)})"
                 for day in dict.fromkeys(days.values())
             )
-            again = f"; `{record['command']}` repeats it" if record["command"] else ""
-            found[name] = [*rows, [f"Measured{'' if again else ' once'} {at}{again}."]]
+            again = f"by `{record['command']}`" if record["command"] else "once"
+            found[name] = [*rows, [f"Measured {at} {again}."]]
     return found
 
 
