@@ -69,6 +69,7 @@ def test_particles_are_found_with_nothing_given(crowd):
     folder, centres, diameter = crowd
     outputs = _pick(folder).outputs
     assert outputs["picked_diameter"] == pytest.approx(diameter, rel=0.15)
+    assert outputs["state"] == "clear" and outputs["questions"] is None
     f1 = _f1(folder, centres, diameter, "out")
     assert f1 > 0.8
     assert outputs["expected"] is None or abs(outputs["expected"]["f1"] - f1) < 0.1

@@ -111,6 +111,9 @@ def test_controls_of_another_reference_are_not_used(project):
         (lambda record: record["fit"].update(amplitude=2 * record["fit"]["amplitude"]), "structure's signal differs"),
         (lambda record: record["fit"].update(sigma=9 * record["fit"]["sigma"]), "the shifts spread over"),
         (lambda record: record.pop("calibration"), "cannot be read"),
+        (lambda record: record.update(counts=[]), "cannot be read"),
+        (lambda record: record.update(power=0), "signal differs by inf"),
+        (lambda record: record["fit"].update(b_factor=float("nan")), "NaN where a number was expected"),
         (lambda record: record["noise_control"].update(files=["", ""]), "o_noise.star was changed"),
     ],
 )

@@ -68,14 +68,19 @@ def find_controls(search: Search, config: AssignOrientationsConfig) -> tuple[Kep
     reasons: list[str] = []
     for path in sorted(Path(config.output).absolute().parent.glob("*" + ENDING)):
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
+            value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
             why, found = _unlike(search, config, value, path), _read(search, value, path)
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, OSError) as error:
             why, found = f"it cannot be read ({error})", None
         if not why:
             return found, []
         reasons.append(f"The controls of {path.name} are not used again: {why}. They are made anew.")
     return None, reasons
+
+
+def _no_number(word: str) -> typing.NoReturn:
+    """NaN and infinity agree with everything."""
+    raise ValueError(f"it holds {word} where a number was expected")
 
 
 def _read(search: Search, value: typing.Mapping[str, typing.Any], path: Path) -> KeptControls:
