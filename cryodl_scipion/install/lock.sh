@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
   echo "# The engine's packages, exactly. Made by lock.sh from requirements.in for Python 3.11."
   echo "# torch is named without a local label: on the public index that is the CUDA build, whose own metadata pins the"
   echo "# nvidia-* and triton packages that it needs; they are not repeated here, since a CPU build needs none of them."
-  echo "# Another build: CRYODL_PIP_ARGS='--index-url ...' for that index (docs/install.md)."
+  echo "# Another build: CRYODL_PIP_ARGS='--extra-index-url ...' with the index that has it (docs/install.md)."
   # nvidia-*, triton and cuda-* come along by torch's metadata.
   uv pip compile -q --python-version 3.11 --no-annotate --no-header --no-emit-index-url --no-emit-find-links "$@" \
     requirements.in | sed 's/+[a-z0-9.]*$//' | grep -vE '^(nvidia-|triton|cuda-)'

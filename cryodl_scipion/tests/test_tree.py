@@ -18,6 +18,7 @@ from pyworkflow.wizard import Wizard
 import cryodl_scipion
 
 from .. import bibtex, objects, protocols, viewers, wizards
+from ..protocols import CryodlProtPick
 from ..protocols.protocol_base import possibleOutputs
 from .test_forms import ofWay, ourProtocols
 
@@ -94,6 +95,22 @@ class TestCryodlTree(unittest.TestCase):
                     seen += 1
                     self.assertIn((protocolClass, name), measured)
         self.assertGreater(seen, 8)
+
+    def test_the_main_input_of_a_form_is_named_as_scipion_names_it(self):
+        seen = 0
+        for protocolClass in ourProtocols():
+            for name, param in protocolClass().getDefinition().iterParams():
+                if re.fullmatch(r"input(Micrographs|Particles|Tomograms|Subtomograms)", name) and param.isImportant():
+                    seen += 1
+                    self.assertEqual(param.getLabel(), f"Input {name[5:].lower()}", protocolClass)
+        self.assertGreater(seen, 12)
+
+    def test_corrections_of_picks_stand_on_a_tab_of_their_own(self):
+        tabs = {s.getLabel(): dict(s.iterParams()) for s in CryodlProtPick().getDefinition().iterSections()}
+        pointers = [n for n, p in tabs["Corrections"].items() if isinstance(p, params.PointerParam)]
+        fields = ["answeredCoordinates", "correctedCoordinates", "keptParticles", "classifiedParticles"]
+        self.assertEqual(pointers, fields)
+        self.assertFalse(set(fields) & set(tabs["Input"]))
 
     def test_no_two_fields_of_a_form_have_one_label(self):
         for protocolClass, way in [(p, n) for p in ourProtocols() for n in range(len(getattr(p, "WAYS", "1")))]:

@@ -14,7 +14,7 @@ from ..kinds import Choice, Pointing, PointingMany
 class Map(Pointing):
     """A map; what: its name in sentences."""
 
-    CLASSES, LABEL = "Volume", "Map"
+    CLASSES, LABEL = "Volume", "Input volume"
     to: Tuple[str, ...] = ("map", "pixel_size")
 
     def __init__(self, name: str, help: str, what: str = "map", **others: Any) -> None:
@@ -107,7 +107,7 @@ class MaskOrStructure(Pointing):
 class ManyMaps(PointingMany):
     """Maps, or sets of them. Whether there are enough depends on the rest of the form."""
 
-    CLASSES, LABEL = "Volume,SetOfVolumes", "Maps"
+    CLASSES, LABEL = "Volume,SetOfVolumes", "Input volumes"
 
     def __init__(self, name: str, help: str, **others: Any) -> None:
         super().__init__(name, help, **dict(dict(allowsNull=True), **others))

@@ -21,7 +21,7 @@ from .maps_base import MapsBase, mapClonesOf, structureProblems
 
 PROJECT, TABLE, NOTHING = range(3)
 _OURS = f"pairsFrom == {PROJECT}"
-_VOLUMES = ManyMaps("inputVolumes", "Maps from refinement, or sets of them.", label="Maps", when=_OURS)
+_VOLUMES = ManyMaps("inputVolumes", "Maps from refinement, or sets of them.", label="Input volumes", when=_OURS)
 _MODELS = ManyModels(
     "inputModels", "Atomic models fitted into the maps, in the same order.", label="Atomic models", when=_OURS
 )

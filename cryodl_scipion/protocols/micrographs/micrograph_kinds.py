@@ -31,7 +31,7 @@ class Micrographs(Growing):
     coordinates that each micrograph waits for.
     """
 
-    CLASSES, LABEL, ARRIVE = "SetOfMicrographs", "Micrographs", " They may still be arriving."
+    CLASSES, LABEL, ARRIVE = "SetOfMicrographs", "Input micrographs", " They may still be arriving."
 
     def __init__(self, name: str, help: str, acquisition: bool = False, picks: str = "", **others: Any) -> None:
         self._picks = picks
@@ -72,7 +72,7 @@ class WholeMicrographs(Micrographs):
 class Coordinates(Pointing):
     """Picks on the micrographs of the form, in a folder with a STAR file for each micrograph."""
 
-    CLASSES, LABEL, to = "SetOfCoordinates", "Coordinates", ("coordinates",)
+    CLASSES, LABEL, to = "SetOfCoordinates", "Input coordinates", ("coordinates",)
 
     def folder(self, protocol: Any) -> str:
         """Where the engine finds them."""

@@ -117,7 +117,7 @@ _SAME_DIAMETER = 0.01
 class PickSets(PointingMany):
     """The sets that are compared or combined, each as a folder of STAR files: inputSets."""
 
-    CLASSES, LABEL, to = "SetOfCoordinates", "Sets of coordinates", ("picks",)
+    CLASSES, LABEL, to = "SetOfCoordinates", "Input coordinates", ("picks",)
 
     def __init__(self, help: str) -> None:
         more = (
@@ -217,7 +217,7 @@ class PickSetsBase(OneRunBase):
         if count < self._minimumSets():
             other = ", or one and Reference coordinates" if self.hasAttribute("referenceCoordinates") else ""
             return [
-                f"Sets of coordinates has {count}; at least {self._minimumSets()} are needed{other}. Choose more with "
+                f"Input coordinates has {count}; at least {self._minimumSets()} are needed{other}. Choose more with "
                 "the magnifying glass."
             ]
         errors = checkPickSets(self._allSets(), self._GROWING)

@@ -89,7 +89,7 @@ class ByPositions(Way[ComparePicksConfig, ComparePicksOutputs]):
 class CtfsOfSets(Pointing):
     """CTFs of the micrographs of the sets, in one file."""
 
-    CLASSES, LABEL, to = "SetOfCTF", "CTFs", ("ctf",)
+    CLASSES, LABEL, to = "SetOfCTF", "CTF estimation", ("ctf",)
 
     @staticmethod
     def file(protocol: Any) -> str:

@@ -26,7 +26,7 @@ PARTICLES = "outputParticles"
 class PicksToExtract(Growing):
     """Picks, with the micrographs that they are cut out of."""
 
-    CLASSES, LABEL = "SetOfCoordinates", "Coordinates"
+    CLASSES, LABEL = "SetOfCoordinates", "Input coordinates"
     to = ("micrographs", "names", "coordinates", "pixel_size", *ACQUISITION)
 
     def valuesOf(self, protocol: Any, found: SetOfCoordinates) -> Dict[str, Any]:
@@ -56,7 +56,7 @@ class PicksToExtract(Growing):
 class Ctfs(Pointing):
     """CTFs, of which each batch has a file."""
 
-    CLASSES, LABEL, to = "SetOfCTF", "CTFs", ("ctf",)
+    CLASSES, LABEL, to = "SetOfCTF", "CTF estimation", ("ctf",)
 
     def valuesOf(self, protocol: Any, found: SetOfCTF) -> Dict[str, Any]:
         return dict(ctf=found.getFileName())

@@ -26,11 +26,11 @@ from ...convert.micrographs.picks import (
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import AutoPickConfig, PickConfig, Result
 from ...engine.cryodl.contract.micrographs.picking import PickOutputs
-from ...form import addConfigParams, formProblems, readConfig
+from ...form import formProblems, readConfig
 from ...objects import CryodlModel
 from ..batches import BATCH, BatchRun, Waiting, addThreads, appendGrowingPicks
 from ..checks import checkDiameter, checkModelFolder, modelWarnings
-from ..kinds import BoxSize, Choice, MapOrModel, Model, Options, OptionsOf, Pointing
+from ..kinds import BoxSize, Choice, MapOrModel, Model, Options, OptionsOf, Own, Pointing, Section
 from ..methods import citationsOf
 from ..model_field import boxSizeOf, cardOf, checkSizeFields, diameterOf, modelFolder
 from ..protocol_base import REQUEST_FILE, RESULT_FILE
@@ -118,6 +118,15 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[PickConfig, PickOutputs], ProtP
         Options("keep_diameter", when=f"{_NETWORK} and particleDiameter is not None"),
         Options("avoid", "feature_maps", when=_NETWORK),
         OptionsOf(AutoPickConfig, "confident", "steps", when=_LEARNS),
+        OptionsOf(contract.Request, "seed", when=_LEARNS),
+        Section("Corrections"),
+        Own(
+            "withoutCorrections",
+            params.LabelParam,
+            "Templates take no corrections. Choose another method on the first tab.",
+            "",
+            when=f"method == {TEMPLATES}",
+        ),
         AnsweredPicks(
             "answeredCoordinates",
             "Coordinates of *cryodl - pick by hand* in which you answered the questions of an earlier run of this "
@@ -154,7 +163,6 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[PickConfig, PickOutputs], ProtP
         return self._output()
 
     def _addRunParams(self, form: Form) -> None:
-        addConfigParams(form, contract.Request, ["seed"], seed=dict(condition=_LEARNS))
         self._defineStreamingParams(form)
         form.getParam(self._SIZE).setDefault(BATCH)
         form.getParam(self._SIZE).condition.set(f"method != {LEARNS}")

@@ -43,7 +43,7 @@ class CryodlProtPickByHand(OneRun[PickByHandConfig, PickByHandOutputs]):
         Pointing(
             "inputMicrographs",
             "Micrographs to pick in.",
-            label="Micrographs",
+            label="Input micrographs",
             empty="those of the picks to correct",
             pointerClass="SetOfMicrographs",
         ),

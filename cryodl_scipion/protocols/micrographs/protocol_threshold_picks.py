@@ -38,7 +38,7 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         help = "Coordinates picked by cryodl, which have scores."
-        label, picks = "Picked coordinates", "SetOfCoordinates"
+        label, picks = "Input coordinates", "SetOfCoordinates"
         Pointing("inputCoordinates", help, label=label, pointerClass=picks).addTo(form, self)
         form.addParam(
             "threshold",

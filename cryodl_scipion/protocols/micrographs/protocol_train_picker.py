@@ -87,7 +87,7 @@ class FromPicks(TrainsOne[TrainPickerConfig, TrainPickerOutputs]):
             "whether all particles are picked. From *cryodl - pick by hand*, confirmed picks are learnt as "
             "particles and removed ones as background; picks that were left on corrected micrographs count as right, "
             "and ignored areas are not used.",
-            label="Particle coordinates",
+            label="Input coordinates",
             pointerClass="SetOfCoordinates",
         ),
         Options("particle_diameter", important=True),
@@ -207,7 +207,7 @@ class FromPicks(TrainsOne[TrainPickerConfig, TrainPickerOutputs]):
             return []
         if correctionsFolder(coordinates):
             return [
-                "Particle coordinates were corrected by hand, and Particles kept in 2-D classes is given, too; the "
+                "Input coordinates were corrected by hand, and Particles kept in 2-D classes is given, too; the "
                 "corrections would not be learnt. Choose the picks before the correction, or leave the particles empty."
             ]
         score = protocol.minimumScore.get()

@@ -72,7 +72,7 @@ class Particles(Pointing):
     images with NaN.
     """
 
-    CLASSES, LABEL, to = "SetOfParticles", "Particles", ("particles",)
+    CLASSES, LABEL, to = "SetOfParticles", "Input particles", ("particles",)
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class Particles(Pointing):
 class ParticleSets(PointingMany):
     """Several sets of particles, each as Particles."""
 
-    CLASSES, LABEL, to = "SetOfParticles", "Particles", ("particles",)
+    CLASSES, LABEL, to = "SetOfParticles", "Input particles", ("particles",)
 
     def __init__(self, name: str, help: str, need: Sequence[str], minimum: int = 1, **others: Any) -> None:
         super().__init__(name, help, **others)

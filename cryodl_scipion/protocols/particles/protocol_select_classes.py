@@ -29,7 +29,7 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
     def _defineParams(self, form: Form) -> None:
         form.addSection("Input")
         help = "Classes of *cryodl - classify particles in 2d*, which have scores."
-        Pointing("inputClasses", help, label="2-D classes", pointerClass="SetOfClasses2D").addTo(form, self)
+        Pointing("inputClasses", help, label="Input classes", pointerClass="SetOfClasses2D").addTo(form, self)
         addConfigParams(
             form,
             contract.SelectClassesConfig,

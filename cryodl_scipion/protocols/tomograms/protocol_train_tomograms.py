@@ -161,7 +161,7 @@ class OfFeature(TrainsOne[TrainSegmenterConfig, TrainSegmenterOutputs]):
 class SpeciesCoordinates(PointingMany):
     """Coordinates of the form's tomograms, a set for each species; all go into one STAR file."""
 
-    CLASSES, LABEL, to = "SetOfCoordinates3D", "Coordinates", ("coordinates",)
+    CLASSES, LABEL, to = "SetOfCoordinates3D", "Input coordinates", ("coordinates",)
 
     def valuesOf(self, protocol: Any, found: List[SetOfCoordinates3D]) -> Dict[str, Any]:
         return dict(coordinates=(os.path.join(protocol._inputFolder(), "particles.star"),))

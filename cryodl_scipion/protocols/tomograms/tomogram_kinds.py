@@ -25,7 +25,7 @@ TILTS = tuple(
 class Subtomograms(Pointing):
     """Subtomograms, as a STAR file for the engine. classes: whether they need classes, which are written too."""
 
-    CLASSES, LABEL, to = "SetOfSubTomograms", "Subtomograms", ("subtomograms",)
+    CLASSES, LABEL, to = "SetOfSubTomograms", "Input subtomograms", ("subtomograms",)
 
     def __init__(self, help: str, classes: bool = False, **others: Any) -> None:
         super().__init__("inputSubtomograms", help, **others)
@@ -51,7 +51,7 @@ class LabelledSubtomograms(Subtomograms):
 class Tomograms(Growing):
     """Tomograms that may still be arriving; what decides the output is their set."""
 
-    CLASSES, LABEL, to = "SetOfTomograms", "Tomograms", ("tomograms", "names", "pixel_size")
+    CLASSES, LABEL, to = "SetOfTomograms", "Input tomograms", ("tomograms", "names", "pixel_size")
 
     def valuesOf(self, protocol: Any, found: SetOfTomograms) -> Dict[str, Any]:
         known = dict(tomograms=(found.getFileName(),), names=(), pixel_size=found.getSamplingRate())
@@ -74,7 +74,7 @@ class Tomograms(Growing):
 class WholeTomograms(Pointing):
     """Tomograms that are all there, by their own files."""
 
-    CLASSES, LABEL = "SetOfTomograms", "Tomograms"
+    CLASSES, LABEL = "SetOfTomograms", "Input tomograms"
     to: Tuple[str, ...] = ("tomograms", "names", "pixel_size")
 
     def valuesOf(self, protocol: Any, found: SetOfTomograms) -> Dict[str, Any]:
@@ -118,7 +118,7 @@ class LinkedTomograms(WholeTomograms):
 class Masks(WholeTomograms):
     """Labels, or scores of one feature. what: they are, in sentences."""
 
-    CLASSES, LABEL = "SetOfTomoMasks", "Segmentations"
+    CLASSES, LABEL = "SetOfTomoMasks", "Input segmentations"
     to: Tuple[str, ...] = ("segmentations", "names", "pixel_size")
 
     def __init__(self, name: str, help: str, what: str = "segmentations", **others: Any) -> None:

@@ -170,7 +170,7 @@ class TestCryodlImportAnnotations(AnnotateTest):
             (self.annotation(feature=""), "Feature is empty"),
             (self.annotation(feature="my membrane"), "'my membrane'"),
             (self.annotation(annotator="a/b"), "annotator is named 'a/b'"),
-            (self.makeProtocol(CryodlProtAnnotate, None), "Tomograms is missing"),
+            (self.makeProtocol(CryodlProtAnnotate, None), "Input tomograms is missing"),
         ):
             self.assertIn(words, " ".join(protocol.validate()))
         queued = self.annotation()
