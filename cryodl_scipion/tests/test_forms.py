@@ -63,7 +63,7 @@ ENGINE_PROTOCOLS += [(CryodlProtTrainPicker, contract.SimulateMicrographsConfig,
 
 
 @dataclasses.dataclass(frozen=True)
-class AllKinds:
+class AllKinds(contract.Config):
     """One field of each kind."""
 
     folder: str = contract.param("A folder.", label="Folder", path="folder")

@@ -22,6 +22,7 @@ from cryodl.contract import (
     COMMANDS,
     DEV_COMMANDS,
     EVERY_COMMAND,
+    Config,
     Failure,
     PickConfig,
     Request,
@@ -245,7 +246,7 @@ def test_the_seed_is_given_beside_the_config_and_another_one_begins_anew(tmp_pat
 
 def test_names_of_items_are_given_beside_the_config(project, monkeypatch):
     @dataclasses.dataclass(frozen=True)
-    class Bare:
+    class Bare(Config):
         "A command whose config has no names."
 
         micrographs: typing.Tuple[str, ...] = param("", default=())  # noqa: UP006  # as configs are

@@ -14,6 +14,7 @@ from synthetic import ENGINE
 from cryodl import contract
 from cryodl.contract import (
     EVERY_COMMAND,
+    Config,
     EvaluatePicksConfig,
     Failure,
     PickConfig,
@@ -217,7 +218,7 @@ def test_check_names_the_parameter_the_value_and_what_is_allowed(config, words):
 
 def test_limits_with_one_side_are_said():
     @dataclasses.dataclass(frozen=True)
-    class OneSided:
+    class OneSided(Config):
         low: int = param("Low.", unit="px", minimum=3, default=3)
         high: float = param("High.", maximum=7, default=7.0)
 

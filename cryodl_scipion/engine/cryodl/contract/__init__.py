@@ -81,7 +81,7 @@ from .networks import (
     network_names,
     network_words,
 )
-from .params import check, config_from_dict, config_to_dict, describe, describe_all, param
+from .params import Config, check, config_from_dict, config_to_dict, describe, describe_all, param
 from .particles.classes2d import Classify2DConfig, SelectClassesConfig
 from .particles.denoising import DenoiseConfig, EvaluateDenoiserConfig, TrainDenoiserConfig
 from .particles.integrity import AssessIntegrityConfig
@@ -140,6 +140,7 @@ __all__ = [
     "Classify2DConfig",
     "ClassifySubtomogramsConfig",
     "Command",
+    "Config",
     "CompareMapsOfPicksConfig",
     "CompareModelsConfig",
     "ComparePicksConfig",

@@ -6,7 +6,6 @@ import dataclasses
 import typing
 
 from .command import Command
-from .fields import json_field
 from .maps import evaluating as evaluating_maps
 from .maps import improving, listing
 from .maps import simulating as simulating_maps
@@ -14,6 +13,7 @@ from .maps import training as training_improvers
 from .micrographs import comparing, images, labelling, picking
 from .micrographs import simulating as simulating_micrographs
 from .micrographs import training as training_pickers
+from .params import Config, param
 from .particles import classes2d, integrity, latent, orienting
 from .particles import denoising as denoising_particles
 from .particles import simulating as simulating_particles
@@ -24,10 +24,10 @@ from .tomograms import exporting as exporting_tomograms
 
 
 @dataclasses.dataclass(frozen=True)
-class DoctorConfig:
+class DoctorConfig(Config):
     """Check the installation: list packages, devices and models, and say how to fix what is missing."""
 
-    json: bool = json_field()
+    json: bool = param("Print one JSON object instead of text.", default=False, label="JSON")
 
 
 _MODULES: typing.Tuple[typing.Any, ...] = (

@@ -83,6 +83,26 @@ def param(
 _KINDS = {int: "int", float: "float", str: "str", bool: "bool", typing.Tuple[str, ...]: "paths"}
 
 
+class Config:
+    """Base of the configs, which are frozen dataclasses."""
+
+    def check_together(self) -> typing.List[str]:
+        """Problems between fields: values that contradict each other, or fields that must be given together; else
+        empty. It is asked where each value is right by itself."""
+        return []
+
+
+def found(*problems: typing.Tuple[typing.Any, str]) -> typing.List[str]:
+    """The sentences of the problems that are there, of (whether it is there, sentence)."""
+    return [sentence for there, sentence in problems if there]
+
+
+def even_problems(config: Config, **labels: str) -> typing.List[str]:
+    """Problems of numbers of pixels that must be even. labels: {field: its label}."""
+    sides = [(label, name.replace("_", "-"), getattr(config, name)) for name, label in labels.items()]
+    return [f"{label} (--{flag}) is {n} px; it must be even. Give {n + 1}." for label, flag, n in sides if n % 2]
+
+
 def describe(config_class: type, name: str) -> ParamInfo:
     """ParamInfo of one field. Raises KeyError if the class has no such field."""
     field = {f.name: f for f in dataclasses.fields(config_class)}[name]
@@ -112,8 +132,7 @@ def check(config: typing.Any) -> typing.List[str]:
     problems = []
     for info in describe_all(type(config)):
         problems += check_value(info, getattr(config, info.name))
-    extra = getattr(config, "check_together", None)
-    return problems + (extra() if extra and not problems else [])
+    return problems or config.check_together()
 
 
 def check_value(info: ParamInfo, value: typing.Any) -> typing.List[str]:

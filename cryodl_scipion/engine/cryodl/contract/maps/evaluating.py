@@ -2,28 +2,28 @@
 """Parameters of the commands that measure maps and compare atomic models."""
 
 import dataclasses
+import functools
 import typing
 
 from ..command import Command, Details, Outputs, output
 from ..fields import Paths, output_folder_field
-from ..params import param
+from ..params import Config, found, param
 from .map_fields import half_map_problems, half_maps_field, map_field, map_pixel_size_field, mask_radius_field
 
-
-def _model_resolution_field() -> typing.Any:
-    return param(
-        "Resolution of the map. The windows for local resolution are five times as wide.",
-        default=None,
-        label="Resolution",
-        unit="Å",
-        minimum=1,
-        maximum=50,
-        none_means="FSC of the half-maps at 0.143",
-    )
+_model_resolution_field = functools.partial(
+    param,
+    "Resolution of the map. The windows for local resolution are five times as wide.",
+    default=None,
+    label="Resolution",
+    unit="Å",
+    minimum=1,
+    maximum=50,
+    none_means="FSC of the half-maps at 0.143",
+)
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluateMapConfig:
+class EvaluateMapConfig(Config):
     """Measure a map against an atomic model, and two half-maps against each other."""
 
     map: str = map_field("Map to measure.")
@@ -33,7 +33,8 @@ class EvaluateMapConfig:
     half_maps: Paths = half_maps_field()
     before: typing.Optional[str] = map_field(
         "Map to compare with, such as the map before improvement. It is measured with the same mask.",
-        optional=True,
+        default=None,
+        none_means="none",
         label="Original map",
     )
     improver: typing.Optional[str] = param(
@@ -61,11 +62,8 @@ class EvaluateMapConfig:
     )
 
     def check_together(self) -> typing.List[str]:
-        """Problems between fields: values that contradict each other, or fields that must be given together; else
-        empty."""
-        if self.improver and not self.half_maps:
-            return ["The half-map test (--improver) needs the half-maps (--half-maps)."]
-        return half_map_problems(self)
+        needs = "The half-map test (--improver) needs the half-maps (--half-maps)."
+        return found((self.improver and not self.half_maps, needs)) or half_map_problems(self)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -91,7 +89,7 @@ class EvaluateMapOutputs(Outputs):
 
 
 @dataclasses.dataclass(frozen=True)
-class CompareModelsConfig:
+class CompareModelsConfig(Config):
     """Compare an atomic model with a reference model: matched residues, sequence, RMSD."""
 
     structure: str = param("Atomic model to evaluate (.pdb, .cif, also .gz).", label="Structure", path="file")

@@ -6,7 +6,7 @@ import typing
 
 from ..command import Command, Details, Outputs, output
 from ..fields import Paths, batch_field, model_field, resolution_field
-from ..params import param
+from ..params import Config, found, param
 from .map_fields import (
     half_map_problems,
     half_maps_field,
@@ -20,10 +20,10 @@ INPUT_WEIGHT = 0.3  # weight of the input in an improved map
 
 
 @dataclasses.dataclass(frozen=True)
-class ImproveMapConfig:
+class ImproveMapConfig(Config):
     """Improve the local contrast of a map with a trained network."""
 
-    map: typing.Optional[str] = map_field("Map to improve.", optional=True)
+    map: typing.Optional[str] = map_field("Map to improve.", default=None, none_means="none")
     half_maps: Paths = half_maps_field()
     output: typing.Optional[str] = param(
         "Improved map to write, on the grid of the input. If only half-maps are given, their mean is improved.",
@@ -36,7 +36,7 @@ class ImproveMapConfig:
     pixel_size: typing.Optional[float] = map_pixel_size_field()
     resolution: typing.Optional[float] = resolution_field(
         "Resolution of the map. Outside the range that the model was trained for, the map is not changed.",
-        "FSC 0.143 of the half-maps; without them, or if they agree up to Nyquist, an estimate from the map",
+        none_means="FSC 0.143 of the half-maps; without them, or if they agree up to Nyquist, an estimate from the map",
         minimum=1,
         maximum=100,
     )
@@ -77,15 +77,15 @@ class ImproveMapConfig:
         expert=True,
     )
     batch_size: typing.Optional[int] = batch_field(
-        "Number of boxes that the network processes at a time.", None, maximum=1024, none_means="chosen for the device"
+        "Number of boxes that the network processes at a time.",
+        default=None,
+        maximum=1024,
+        none_means="chosen for the device",
     )
 
     def check_together(self) -> typing.List[str]:
-        """Problems between fields: values that contradict each other, or fields that must be given together; else
-        empty."""
-        if not self.map and not self.half_maps:
-            return ["No map is given. Give a map (--map) or two half-maps (--half-maps)."]
-        return half_map_problems(self)
+        missing = "No map is given. Give a map (--map) or two half-maps (--half-maps)."
+        return found((not self.map and not self.half_maps, missing)) or half_map_problems(self)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -6,12 +6,12 @@ import typing
 
 from ..command import Command, Outputs, output
 from ..fields import output_folder_field
-from ..params import param
+from ..params import Config, param
 from .map_fields import resolution_problems
 
 
 @dataclasses.dataclass(frozen=True)
-class ListPairsConfig:
+class ListPairsConfig(Config):
     """Turn a list of EMDB and PDB ids into download addresses and a table of pairs for training a map improver."""
 
     ids: str = param(
@@ -41,8 +41,6 @@ class ListPairsConfig:
     )
 
     def check_together(self) -> typing.List[str]:
-        """Problems between fields: values that contradict each other, or fields that must be given together; else
-        empty."""
         return resolution_problems(self)
 
 

@@ -6,11 +6,11 @@ import typing
 
 from ..command import Command, Outputs, output
 from ..fields import box_size_field, new_pixel_size_field, output_file_field
-from ..params import param
+from ..params import Config, param
 
 
 @dataclasses.dataclass(frozen=True)
-class SimulateHalfMapsConfig:
+class SimulateHalfMapsConfig(Config):
     """Simulate half-maps, full map and ground truth of an atomic model, with the imperfections of real maps."""
 
     structure: str = param("Atomic model (.pdb, .cif, also .gz).", label="Structure", path="file")

@@ -16,12 +16,12 @@ from ..fields import (
     steps_field,
 )
 from ..networks import IMPROVER_NETWORKS
-from ..params import param
+from ..params import Config, found, param
 from .map_fields import resolution_problems
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainMapImproverConfig:
+class TrainMapImproverConfig(Config):
     """Train a network that turns reconstructed maps into maps simulated from their atomic models."""
 
     output: str = model_folder_field()
@@ -46,7 +46,7 @@ class TrainMapImproverConfig:
     network: str = network_field(
         "fast: this project's small 3-D Swin-Conv-UNet for CPUs. swinconv: the published network (EMReady); large, "
         "meant for a GPU.",
-        "fast",
+        default="fast",
         choices=IMPROVER_NETWORKS,
     )
     simulated: int = param(
@@ -86,25 +86,26 @@ class TrainMapImproverConfig:
         maximum=20,
         expert=True,
     )
-    start_from: typing.Optional[str] = start_from_field("Map improver")
+    start_from: typing.Optional[str] = start_from_field()
     steps: typing.Optional[int] = steps_field()
-    batch_size: typing.Optional[int] = batch_size_field("Boxes", maximum=1024)
+    batch_size: typing.Optional[int] = batch_size_field("Boxes per training step.", maximum=1024)
 
     def check_together(self) -> typing.List[str]:
-        """Problems between fields: values that contradict each other, or fields that must be given together; else
-        empty."""
-        problems = []
-        if not self.pairs and not self.structures:
-            problems.append(
-                "No training data are given. Give pairs of maps and models (--pairs), or structures to simulate "
-                "from (--structures)."
-            )
-        elif not self.pairs and not self.simulated:
-            problems.append(
-                "Simulated maps per structure (--simulated) is 0 and there are no pairs (--pairs): there are no "
-                "training data. Give one of them."
-            )
-        return problems + resolution_problems(self)
+        return [
+            *found(
+                (
+                    not self.pairs and not self.structures,
+                    "No training data are given. Give pairs of maps and models (--pairs), or structures to simulate "
+                    "from (--structures).",
+                ),
+                (
+                    not self.pairs and self.structures and not self.simulated,
+                    "Simulated maps per structure (--simulated) is 0 and there are no pairs (--pairs): there are no "
+                    "training data. Give one of them.",
+                ),
+            ),
+            *resolution_problems(self),
+        ]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ import typing
 
 from ..command import Command, Counts, Details, Outputs, Texts, output
 from ..fields import Paths, micrographs_field, optics_field, output_folder_field, pixel_size_field
-from ..params import param
+from ..params import Config, found, param
 from .pick_fields import (
     border_problems,
     border_px_field,
@@ -18,11 +18,12 @@ from .pick_fields import (
     scored_micrographs_field,
     stated_contrast_field,
     tolerance_field,
+    too_few_sets,
 )
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluatePicksConfig:
+class EvaluatePicksConfig(Config):
     """Compare picks with reference coordinates, matched one to one."""
 
     coordinates: str = picks_field()
@@ -50,13 +51,11 @@ class EvaluatePicksConfig:
     )
 
     def check_together(self) -> typing.List[str]:
-        """Problems between fields: values that contradict each other, or fields that must be given together; else
-        empty."""
         return border_problems(self)
 
 
 @dataclasses.dataclass(frozen=True)
-class ComparePicksConfig:
+class ComparePicksConfig(Config):
     """Compare several sets of picks with a reference, and with each other."""
 
     picks: Paths = pick_sets_field()
@@ -82,14 +81,7 @@ class ComparePicksConfig:
     )
 
     def check_together(self) -> typing.List[str]:
-        """Problems between fields: values that contradict each other, or fields that must be given together; else
-        empty."""
-        if len(self.picks) < (1 if self.reference else 2):
-            return [
-                "Sets of picks (--picks) has one set, and no Reference (--reference) is given. Give at least two "
-                "sets, or a reference."
-            ]
-        return border_problems(self)
+        return too_few_sets(self) or border_problems(self)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -131,7 +123,7 @@ class ComparePicksOutputs(Outputs):
 
 
 @dataclasses.dataclass(frozen=True)
-class ConsensusPicksConfig:
+class ConsensusPicksConfig(Config):
     """Combine several sets of picks: keep the particles that several of them found."""
 
     picks: Paths = pick_sets_field()
@@ -165,16 +157,15 @@ class ConsensusPicksConfig:
     tolerance: float = tolerance_field("Maximum distance between picks of the same particle, in particle radii.")
 
     def check_together(self) -> typing.List[str]:
-        """Problems between fields: values that contradict each other, or fields that must be given together; else
-        empty."""
-        if len(self.picks) < 2:
-            return [f"Sets of picks (--picks) has {len(self.picks)} set; a consensus needs at least two."]
-        if self.rule == "at-least" and self.minimum_sets > len(self.picks):
-            return [
-                f"Minimum number of sets (--minimum-sets) is {self.minimum_sets}, but there are "
-                f"only {len(self.picks)} sets of picks (--picks)."
-            ]
-        return []
+        sets = len(self.picks)
+        return found(
+            (sets < 2, f"Sets of picks (--picks) has {sets} set; a consensus needs at least two."),
+            (
+                self.rule == "at-least" and self.minimum_sets > sets,
+                f"Minimum number of sets (--minimum-sets) is {self.minimum_sets}, but there are only {sets} sets of "
+                "picks (--picks).",
+            ),
+        )[:1]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -197,7 +188,7 @@ class ConsensusPicksOutputs(Outputs):
 
 
 @dataclasses.dataclass(frozen=True)
-class ExportRelionConfig:
+class ExportRelionConfig(Config):
     """Export picks to RELION 3.1, 4, 5 and cryoSPARC, and print the command that extracts the particles."""
 
     coordinates: str = picks_field()
@@ -225,11 +216,8 @@ class ExportRelionConfig:
     amplitude_contrast: float = optics_field("amplitude_contrast")
 
     def check_together(self) -> typing.List[str]:
-        """Problems between fields: values that contradict each other, or fields that must be given together; else
-        empty."""
-        if self.box % 2:
-            return [f"Box (--box) is {self.box} px; RELION takes even boxes only. Give {self.box + 1}."]
-        return []
+        odd = f"Box (--box) is {self.box} px; RELION takes even boxes only. Give {self.box + 1}."
+        return found((self.box % 2, odd))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -18,12 +18,12 @@ from ..fields import (
     resolution_field,
     steps_field,
 )
-from ..params import param
+from ..params import Config, even_problems, found, param
 from .pick_fields import box_field, particle_diameter_field, picks_field, stated_contrast_field
 
 
 @dataclasses.dataclass(frozen=True)
-class AssessMicrographsConfig:
+class AssessMicrographsConfig(Config):
     """Measure micrographs (particles, scores, contamination, carbon, ice) and split them into good and bad ones."""
 
     micrographs: Paths = micrographs_field()
@@ -100,7 +100,7 @@ class AssessMicrographsOutputs(Outputs):
 
 
 @dataclasses.dataclass(frozen=True)
-class EstimateCtfConfig:
+class EstimateCtfConfig(Config):
     """Estimate defocus and astigmatism of micrographs from the Thon rings in their power spectra."""
 
     micrographs: Paths = micrographs_field()
@@ -167,27 +167,25 @@ class EstimateCtfConfig:
     )
 
     def check_together(self) -> typing.List[str]:
-        """Problems between fields whose values contradict each other; else empty."""
-        problems = []
-        if self.maximum_defocus <= self.minimum_defocus:
-            problems.append(
-                f"Maximum defocus (--maximum-defocus) is {self.maximum_defocus:g} Å, not above the minimum "
-                f"defocus (--minimum-defocus) of {self.minimum_defocus:g} Å."
-            )
         finest = max(self.highest_resolution, 2 * self.pixel_size / 0.95)
-        if self.lowest_resolution < 1.5 * finest:
-            what = (
-                "highest resolution (--highest-resolution)"
-                if finest == self.highest_resolution
-                else "finest resolution that the pixel size allows"
-            )
-            problems.append(
+        what = (
+            "highest resolution (--highest-resolution)"
+            if finest == self.highest_resolution
+            else "finest resolution that the pixel size allows"
+        )
+        return found(
+            (
+                self.maximum_defocus <= self.minimum_defocus,
+                f"Maximum defocus (--maximum-defocus) is {self.maximum_defocus:g} Å, not above the minimum "
+                f"defocus (--minimum-defocus) of {self.minimum_defocus:g} Å.",
+            ),
+            (
+                self.lowest_resolution < 1.5 * finest,
                 f"Lowest resolution (--lowest-resolution) is {self.lowest_resolution:g} Å; it must be at least 1.5 "
-                f"times the {what}, {finest:.3g} Å, so that there are Thon rings in between."
-            )
-        if not self.output.lower().endswith(".star"):
-            problems.append(f"Output (--output) is {self.output}; it must end in .star.")
-        return problems
+                f"times the {what}, {finest:.3g} Å, so that there are Thon rings in between.",
+            ),
+            (not self.output.lower().endswith(".star"), f"Output (--output) is {self.output}; it must end in .star."),
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -205,7 +203,7 @@ class EstimateCtfOutputs(Outputs):
 
 
 @dataclasses.dataclass(frozen=True)
-class DenoiseMicrographsConfig:
+class DenoiseMicrographsConfig(Config):
     """Denoise micrographs for viewing and picking, with a network that learns from the micrographs themselves."""
 
     micrographs: Paths = micrographs_field()
@@ -254,21 +252,22 @@ class DenoiseMicrographsConfig:
     )
     resolution: typing.Optional[float] = resolution_field(
         "Resolution limit of the output; finer detail is removed by a low-pass filter first.",
-        "8 Å, or the limit of the pixel size if that is coarser",
+        none_means="8 Å, or the limit of the pixel size if that is coarser",
         minimum=1,
     )
 
     def check_together(self) -> typing.List[str]:
-        """Problems between fields: values that contradict each other, or fields that must be given together; else
-        empty."""
-        if bool(self.even) != bool(self.odd):
-            return ["Even and odd averages (--even, --odd) belong together: give both or none."]
-        if self.method == "even-odd" and not self.even and not self.model:
-            return [
+        return found(
+            (
+                bool(self.even) != bool(self.odd),
+                "Even and odd averages (--even, --odd) belong together: give both or none.",
+            ),
+            (
+                self.method == "even-odd" and not (self.even or self.odd or self.model),
                 "Method (--method) even-odd learns from averages of even and odd frames (--even, --odd): give "
-                "them, or choose added-noise."
-            ]
-        return []
+                "them, or choose added-noise.",
+            ),
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -287,7 +286,7 @@ class DenoiseMicrographsOutputs(Outputs):
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainMicrographDenoiserConfig:
+class TrainMicrographDenoiserConfig(Config):
     """Train a general micrograph denoiser on simulated micrographs of many structures."""
 
     output: str = model_folder_field()
@@ -317,7 +316,7 @@ class TrainMicrographDenoiserConfig:
         minimum=2,
         maximum=1000000,
     )
-    steps: typing.Optional[int] = steps_field("12000")
+    steps: typing.Optional[int] = steps_field(none_means="12000")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -336,7 +335,7 @@ BORDERS = ("drop", "fill")
 
 
 @dataclasses.dataclass(frozen=True)
-class ExtractParticlesConfig:
+class ExtractParticlesConfig(Config):
     """Extract normalised particles with their CTF from micrographs, into a RELION STAR file with one stack per
     micrograph."""
 
@@ -425,27 +424,29 @@ class ExtractParticlesConfig:
     )
 
     def check_together(self) -> typing.List[str]:
-        """Problems between fields whose values contradict each other; else empty."""
-        problems = []
-        if not self.output.lower().endswith(".star"):
-            problems.append(f"Output (--output) is {self.output}; it must end in .star.")
-        for flag, side in (("Box (--box)", self.box), ("Resampled box (--scaled-box)", self.scaled_box)):
-            if side % 2:
-                problems.append(f"{flag} is {side} px; it must be even. Give {side + 1}.")
         box = self.box_in_pixels()
-        if box * self.pixel_size < self.particle_diameter:
-            problems.append(
-                f"Box (--box) is {box} px, {box * self.pixel_size:.0f} Å; it must be wider than the particle "
-                f"(--particle-diameter {self.particle_diameter:g} Å)."
-            )
-        if self.scaled_box > box:
-            problems.append(
-                f"Resampled box (--scaled-box) is {self.scaled_box} px, larger than the box of {box} px. Upsampling "
-                "adds no detail; give a smaller number, or 0."
-            )
-        if self.flip_phases and not self.ctf:
-            problems.append("Flip phases (--flip-phases) needs the CTF (--ctf).")
-        return problems
+        return [
+            *found(
+                (
+                    not self.output.lower().endswith(".star"),
+                    f"Output (--output) is {self.output}; it must end in .star.",
+                )
+            ),
+            *even_problems(self, box="Box", scaled_box="Resampled box"),
+            *found(
+                (
+                    box * self.pixel_size < self.particle_diameter,
+                    f"Box (--box) is {box} px, {box * self.pixel_size:.0f} Å; it must be wider than the particle "
+                    f"(--particle-diameter {self.particle_diameter:g} Å).",
+                ),
+                (
+                    self.scaled_box > box,
+                    f"Resampled box (--scaled-box) is {self.scaled_box} px, larger than the box of {box} px. "
+                    "Upsampling adds no detail; give a smaller number, or 0.",
+                ),
+                (self.flip_phases and not self.ctf, "Flip phases (--flip-phases) needs the CTF (--ctf)."),
+            ),
+        ]
 
     def box_in_pixels(self) -> int:
         """Side of the boxes in pixels of the micrographs."""

@@ -6,12 +6,12 @@ import typing
 
 from ..command import Command, Counts, Outputs, output
 from ..fields import Paths, micrographs_field, output_folder_field, pixel_size_field
-from ..params import param
+from ..params import Config, found, param
 from .pick_fields import flip_y_field, particle_diameter_field
 
 
 @dataclasses.dataclass(frozen=True)
-class PickByHandConfig:
+class PickByHandConfig(Config):
     """Pick particles by hand, or correct picks, in a window. Every change is saved immediately."""
 
     micrographs: Paths = micrographs_field()
@@ -43,13 +43,13 @@ class PickByHandConfig:
     )
 
     def check_together(self) -> typing.List[str]:
-        """Questions are about the picks beside them."""
-        if self.ask is None or self.start_from is None:
-            return []
-        return [
-            "Start from picks (--start-from) and Questions (--ask) are both given. Questions start from the picks "
-            "beside their file; leave out --start-from."
-        ]
+        return found(
+            (
+                self.ask is not None and self.start_from is not None,
+                "Start from picks (--start-from) and Questions (--ask) are both given. Questions start from the picks "
+                "beside their file; leave out --start-from.",
+            )
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,7 +71,7 @@ class PickByHandOutputs(Outputs):
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelsFromClassesConfig:
+class LabelsFromClassesConfig(Config):
     """Make labels for a picker from 2-D classes: particles of kept classes are certain, those of rejected classes are
     removed."""
 
@@ -130,13 +130,13 @@ class LabelsFromClassesConfig:
     )
 
     def check_together(self) -> typing.List[str]:
-        """A score can be asked for only where picks with scores are given."""
-        if self.minimum_score is None or self.coordinates:
-            return []
-        return [
-            "Minimum score of kept particles (--minimum-score) is set, but there are no Picks (--coordinates), which "
-            "have the scores. Give the picks."
-        ]
+        return found(
+            (
+                self.minimum_score is not None and not self.coordinates,
+                "Minimum score of kept particles (--minimum-score) is set, but there are no Picks (--coordinates), "
+                "which have the scores. Give the picks.",
+            )
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

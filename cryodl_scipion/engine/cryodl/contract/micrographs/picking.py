@@ -16,7 +16,7 @@ from ..fields import (
     pixel_size_field,
     steps_field,
 )
-from ..params import param
+from ..params import Config, found, param
 from .pick_fields import (
     avoid_field,
     border_field,
@@ -33,7 +33,7 @@ PICK_STATES = ("clear", "unsure", "answered", "nothing found")
 
 
 @dataclasses.dataclass(frozen=True)
-class PickConfig:
+class PickConfig(Config):
     """Pick particles in micrographs with a trained model, or by templates."""
 
     micrographs: Paths = micrographs_field()
@@ -69,7 +69,7 @@ class PickConfig:
         label="Keep the diameter",
         expert=True,
     )
-    threshold: typing.Optional[float] = pick_threshold_field("chosen by the threshold rule")
+    threshold: typing.Optional[float] = pick_threshold_field(none_means="chosen by the threshold rule")
     threshold_rule: str = param(
         "How the threshold is chosen if none is given. model: the model's threshold, chosen on its validation "
         "micrographs. f1: for each micrograph, the threshold with the largest expected F1. count: for each "
@@ -92,7 +92,7 @@ class PickConfig:
         "general model tries both on some micrographs and reports what it found; templates are of dark protein."
     )
     minimum_distance: typing.Optional[float] = minimum_distance_field(
-        "about half a diameter: set by the training labels, 0.6 for templates"
+        none_means="about half a diameter: set by the training labels, 0.6 for templates"
     )
     border: float = border_field()
     avoid: str = avoid_field()
@@ -112,27 +112,32 @@ class PickConfig:
     )
 
     def check_together(self) -> typing.List[str]:
-        """Templates are of a structure or a diameter, not both; a network takes no structure. Answers are about a
-        network's picks, and are the only ones to choose its threshold."""
-        if self.keep_diameter and self.particle_diameter is None:
-            return [
-                "Keep the diameter (--keep-diameter) is set, but no Particle diameter (--particle-diameter) is given."
-            ]
-        if self.answers is not None and self.method != "network":
-            return ["Answers (--answers) are given, which are about a network's picks. Choose --method network."]
-        if self.answers is not None and (self.threshold is not None or self.threshold_rule != "model"):
-            other = "Threshold (--threshold)" if self.threshold is not None else "Threshold rule (--threshold-rule)"
-            return [f"{other} and Answers (--answers) are both given, and each chooses the threshold. Leave one out."]
-        if self.method == "network":
-            wrong = "Structure (--structure) is given, which a network does not use. Choose --method templates."
-            return [] if self.structure is None else [wrong]
-        if (self.structure is None) == (self.particle_diameter is None):
-            found = "neither is" if self.structure is None else "both are"
-            return [
-                f"Structure (--structure) and Particle diameter (--particle-diameter): {found} given. "
-                "Give either a structure, whose projections are the templates, or the diameter of round blobs."
-            ]
-        return []
+        network, diameter = self.method == "network", self.particle_diameter
+        other = "Threshold (--threshold)" if self.threshold is not None else "Threshold rule (--threshold-rule)"
+        return found(
+            (
+                self.keep_diameter and diameter is None,
+                "Keep the diameter (--keep-diameter) is set, but no Particle diameter (--particle-diameter) is given.",
+            ),
+            (
+                self.answers is not None and not network,
+                "Answers (--answers) are given, which are about a network's picks. Choose --method network.",
+            ),
+            (
+                self.answers is not None and (self.threshold is not None or self.threshold_rule != "model"),
+                f"{other} and Answers (--answers) are both given, and each chooses the threshold. Leave one out.",
+            ),
+            (
+                network and self.structure is not None,
+                "Structure (--structure) is given, which a network does not use. Choose --method templates.",
+            ),
+            (
+                not network and (self.structure is None) == (diameter is None),
+                "Structure (--structure) and Particle diameter (--particle-diameter): "
+                f"{'neither is' if diameter is None else 'both are'} given. "
+                "Give either a structure, whose projections are the templates, or the diameter of round blobs.",
+            ),
+        )[:1]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -194,7 +199,7 @@ class PickOutputs(Outputs):
 
 
 @dataclasses.dataclass(frozen=True)
-class ProposeBoxesConfig:
+class ProposeBoxesConfig(Config):
     """Propose background and contamination boxes on micrographs whose particles are labelled."""
 
     micrographs: Paths = micrographs_field()
@@ -226,7 +231,7 @@ class ProposeBoxesOutputs(Outputs):
 
 
 @dataclasses.dataclass(frozen=True)
-class AutoPickConfig:
+class AutoPickConfig(Config):
     """Pick without labels: a general model picks, and is retrained on its confident picks until it no longer
     improves."""
 
@@ -285,7 +290,7 @@ class AutoPickConfig:
         none_means="200",
         expert=True,
     )
-    threshold: typing.Optional[float] = pick_threshold_field("the last model's")
+    threshold: typing.Optional[float] = pick_threshold_field(none_means="the last model's")
     contrast: str = micrograph_contrast_field(
         "Whether protein is darker or brighter than its surroundings. auto: a general model tries both on some "
         "micrographs; other models have the contrast of their training."
@@ -306,7 +311,7 @@ FILAMENT_CONTRASTS = ("dark", "bright")
 
 
 @dataclasses.dataclass(frozen=True)
-class PickFilamentsConfig:
+class PickFilamentsConfig(Config):
     """Trace filaments in micrographs and place segments along them."""
 
     micrographs: Paths = micrographs_field()
@@ -366,7 +371,9 @@ class PickFilamentsConfig:
         expert=True,
     )
     border: typing.Optional[float] = border_field(
-        what="Segments", default=None, none_means="half the filament's diameter"
+        help="Segments whose centre is closer than this to the micrograph's edge are left out.",
+        default=None,
+        none_means="half the filament's diameter",
     )
     overwrite: bool = overwrite_field()
     pictures: int = pictures_field(
@@ -404,7 +411,7 @@ class PickFilamentsOutputs(Outputs):
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainFilamentPickerConfig:
+class TrainFilamentPickerConfig(Config):
     """Train a filament picker on simulated micrographs of filaments of every kind."""
 
     output: str = model_folder_field()
@@ -416,8 +423,8 @@ class TrainFilamentPickerConfig:
         minimum=4,
         maximum=100000,
     )
-    steps: typing.Optional[int] = steps_field("4000")
-    batch_size: int = batch_size_field("Crops", default=8)
+    steps: typing.Optional[int] = steps_field(none_means="4000")
+    batch_size: int = batch_size_field("Crops per training step.", default=8, none_means="")
     learning_rate = None  # the network's own
 
 

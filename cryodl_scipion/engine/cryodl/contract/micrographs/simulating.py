@@ -15,11 +15,11 @@ from ..fields import (
     protein_contrast_field,
     snr_field,
 )
-from ..params import param
+from ..params import Config, found, param
 
 
 @dataclasses.dataclass(frozen=True)
-class SimulateMicrographsConfig:
+class SimulateMicrographsConfig(Config):
     """Simulate micrographs of a structure or map, with exact coordinates, orientations and CTF."""
 
     structure: str = param(
@@ -119,7 +119,7 @@ class SimulateMicrographsConfig:
         minimum=0,
         maximum=100,
     )
-    contrast: str = protein_contrast_field("dark")
+    contrast: str = protein_contrast_field(default="dark")
     box_size: typing.Optional[int] = param(
         "Also extract the particles with this box size, into particles.star (RELION 3.1, with angles and CTF) and "
         "particles/*.mrcs.",
@@ -138,12 +138,9 @@ class SimulateMicrographsConfig:
     amplitude_contrast: float = optics_field("amplitude_contrast")
 
     def check_together(self) -> typing.List[str]:
-        """Problems between fields: values that contradict each other, or fields that must be given together; else
-        empty."""
-        problems = defocus_problems(self)
-        if not problems and self.snr_max is not None and self.snr_max < self.snr:
-            problems = [f"Maximum SNR (--snr-max) is {self.snr_max:g}, below the SNR (--snr) of {self.snr:g}."]
-        return problems
+        top = self.snr if self.snr_max is None else self.snr_max
+        low = (top < self.snr, f"Maximum SNR (--snr-max) is {top:g}, below the SNR (--snr) of {self.snr:g}.")
+        return defocus_problems(self) or found(low)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -23,12 +23,12 @@ from ..fields import (
     validation_fraction_field,
 )
 from ..networks import PICKER_NETWORKS
-from ..params import param
+from ..params import Config, found, param
 from .pick_fields import micrograph_contrast_field, particle_diameter_field
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainPickerConfig:
+class TrainPickerConfig(Config):
     """Train a particle picker on labelled micrographs."""
 
     micrographs: Paths = micrographs_field()
@@ -63,7 +63,7 @@ class TrainPickerConfig:
         "in one pass; large, trains for minutes without a GPU. topaz: learns from few labelled particles among "
         "unlabelled ones (set Labels to sparse). eman2: two networks, one against background and one against "
         "contamination, which must both accept a particle; its large kernels are slow on CPUs.",
-        "unet",
+        default="unet",
         choices=PICKER_NETWORKS,
     )
     labels: str = param(
@@ -111,11 +111,11 @@ class TrainPickerConfig:
         "Whether protein is darker or brighter than its surroundings in the micrographs. auto: determined from the "
         "labelled particles; the log and the model card state it."
     )
-    start_from: typing.Optional[str] = start_from_field("Model folder or name of a shipped model")
+    start_from: typing.Optional[str] = start_from_field()
     steps: typing.Optional[int] = steps_field(
-        "the default of the method; for unet 400, or 800 with 1,000 or more particles, or 250 with labels of kind "
-        "boxes (100 from a trained model)",
-        1_000_000,
+        none_means="the default of the method; for unet 400, or 800 with 1,000 or more particles, or 250 with labels "
+        "of kind boxes (100 from a trained model)",
+        maximum=1_000_000,
     )
     recursions: int = param(
         "Further rounds of training. Before each round, the network picks its training micrographs, and its false "
@@ -132,11 +132,10 @@ class TrainPickerConfig:
         "Fraction of the labelled micrographs held out for validation (at least one micrograph; of a single "
         "micrograph, a part of it). Weights and default threshold are chosen on it."
     )
-    batch_size: int = batch_size_field("Crops", 8, maximum=1024)
+    batch_size: int = batch_size_field("Crops per training step.", default=8, none_means="", maximum=1024)
     learning_rate: typing.Optional[float] = learning_rate_field()
 
     def check_together(self) -> typing.List[str]:
-        """Recursions need complete labels."""
         return recursion_problems(self.recursions, self.labels) if self.labels != "auto" else []
 
 
@@ -150,12 +149,11 @@ def recursion_problems(recursions: int, labels: str) -> typing.List[str]:
     labels : str
         'complete', 'boxes' or 'sparse'.
     """
-    if not recursions or labels == "complete":
-        return []
-    return [
+    incomplete = (
         f"Recursions (--recursions) is {recursions}, but the labels are {labels}: unlabelled particles would be "
         "learnt as background. Label all particles and set Labels (--labels) to complete, or set Recursions to 0."
-    ]
+    )
+    return found((recursions and labels != "complete", incomplete))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -175,7 +173,7 @@ REAL_MARKS = ("complete", "partial")
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainGeneralPickerConfig:
+class TrainGeneralPickerConfig(Config):
     """Train a general picker on simulated micrographs of many shapes, and on labelled real micrographs."""
 
     output: str = model_folder_field()
@@ -240,7 +238,7 @@ class TrainGeneralPickerConfig:
     network: str = network_field(
         "Network. unet (wider than that of train-picker) also estimates the particles' size, so that its models need "
         "no particle diameter. Models of the other networks need one.",
-        "unet",
+        default="unet",
         choices=PICKER_NETWORKS,
     )
     steps: int = param("Training steps.", default=1800, label="Training steps", minimum=1, maximum=10000000)
@@ -255,26 +253,25 @@ class TrainGeneralPickerConfig:
     cache: typing.Optional[str] = cache_field(
         "Folder in which the simulated micrographs are kept (0.6 MB each), so that another training can use them "
         "again.",
-        "micrographs",
-        "they are simulated anew in each run",
+        label="Keep simulated micrographs in",
+        none_means="they are simulated anew in each run",
     )
-    batch_size: int = batch_size_field("Crops", 8, maximum=1024)
+    batch_size: int = batch_size_field("Crops per training step.", default=8, none_means="", maximum=1024)
     learning_rate = None  # the network's own
 
     def check_together(self) -> typing.List[str]:
-        """Problems between fields: values that contradict each other, or fields that must be given together; else
-        empty."""
-        if not self.structures and not self.procedural:
-            return [
+        return found(
+            (
+                not self.structures and not self.procedural,
                 "There is nothing to simulate from. Give Structures (--structures), or a number of Artificial "
-                "assemblies (--procedural)."
-            ]
-        if self.real_marks == "partial" and not (self.sets and self.start_from):
-            return [
+                "assemblies (--procedural).",
+            ),
+            (
+                self.real_marks == "partial" and not (self.sets and self.start_from),
                 "Partial labels (--real-marks partial) need Real sets (--sets) and a general model that scores "
-                "them: Start from model (--start-from)."
-            ]
-        return []
+                "them: Start from model (--start-from).",
+            ),
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

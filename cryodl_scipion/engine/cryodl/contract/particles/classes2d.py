@@ -14,11 +14,11 @@ from ..fields import (
     particles_field,
     resolution_field,
 )
-from ..params import param
+from ..params import Config, param
 
 
 @dataclasses.dataclass(frozen=True)
-class Classify2DConfig:
+class Classify2DConfig(Config):
     """Classify particles into 2-D classes: aligned, CTF-corrected averages, each with a score."""
 
     particles: str = particles_field(
@@ -59,7 +59,7 @@ class Classify2DConfig:
     )
     resolution: typing.Optional[float] = resolution_field(
         "Resolution limit of the comparison. The averages are not limited.",
-        "1/22 of the box size, or 2.7 pixels if that is coarser",
+        none_means="1/22 of the box size, or 2.7 pixels if that is coarser",
     )
     correct_ctf: bool = correct_ctf_field(
         "Correct the averages for the CTF. Without correction they keep the contrast of the microscope."
@@ -85,7 +85,7 @@ class Classify2DConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class SelectClassesConfig:
+class SelectClassesConfig(Config):
     """Select 2-D classes and keep their particles."""
 
     classes: str = param(
@@ -126,7 +126,9 @@ class SelectClassesConfig:
     particles: typing.Optional[str] = particles_field(
         "Particles to choose from: particles.star of an earlier folder, if the classes are those of a later one that "
         "`classify-2d --classes-from` made from it.",
-        optional="particles.star beside the classes",
+        label="Other particles",
+        default=None,
+        none_means="particles.star beside the classes",
     )
 
 

@@ -27,17 +27,16 @@ from ..fields import (
     symmetry_field,
 )
 from ..networks import DENOISER_NETWORKS
-from ..params import param
+from ..params import Config, found, param
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainDenoiserConfig:
+class TrainDenoiserConfig(Config):
     """Train a network that denoises particle images, with projections of a known structure as targets."""
 
     particles: Paths = particles_field(
         "Training particles with angles and shifts (3-D refined, or simulated). Give several files to train on "
-        "several molecules.",
-        many=True,
+        "several molecules."
     )
     structure: Paths = param(
         "Map (.mrc, protein positive) or atomic model (.pdb, .cif, also .gz) whose projections are the targets: one "
@@ -51,7 +50,7 @@ class TrainDenoiserConfig:
         "the image. Nothing is learnt, and it cannot show what is not in the structure. swinconv: small 2-D "
         "Swin-Conv-UNet of this project, fast on CPUs. cgan: the published conditional GAN, a residual U-Net with a "
         "patch discriminator; large, meant for GPUs, trained for natural-looking images, so it invents more detail.",
-        "posterior",
+        default="posterior",
         choices=DENOISER_NETWORKS,
     )
     loss: str = param(
@@ -72,28 +71,27 @@ class TrainDenoiserConfig:
     )
     resolution: typing.Optional[float] = resolution_field(
         "Resolution limit of the targets. Single images contain no finer detail.",
-        "twice the pixel size",
+        none_means="twice the pixel size",
         minimum=1,
         maximum=100,
         label="Resolution of targets",
         expert=True,
     )
     contrast: str = particle_contrast_field()
-    start_from: typing.Optional[str] = start_from_field("Denoiser")
+    start_from: typing.Optional[str] = start_from_field()
     steps: typing.Optional[int] = steps_field()
     batch_size: typing.Optional[int] = batch_size_field(
-        "Particles", none_means="the network's own: 1 for cgan, 16 for the others"
+        "Particles per training step.", none_means="the network's own: 1 for cgan, 16 for the others"
     )
 
     def check_together(self) -> typing.List[str]:
-        """Problems between fields: values that contradict each other, or fields that must be given together; else
-        empty."""
-        if len(self.structure) in (1, len(self.particles)):
-            return []
-        return [
-            f"There are {len(self.particles)} particle files (--particles) and {len(self.structure)} structures "
-            "(--structure). Give one structure for all, or one for each in the same order."
-        ]
+        return found(
+            (
+                len(self.structure) not in (1, len(self.particles)),
+                f"There are {len(self.particles)} particle files (--particles) and {len(self.structure)} structures "
+                "(--structure). Give one structure for all, or one for each in the same order.",
+            )
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -105,7 +103,7 @@ class TrainDenoiserOutputs(TrainingOutputs):
 
 
 @dataclasses.dataclass(frozen=True)
-class DenoiseConfig:
+class DenoiseConfig(Config):
     """Denoise particle images: with a network trained on their structure, or blindly, without a known structure."""
 
     particles: str = particles_field("Raw particles to denoise; no angles are needed.")
@@ -141,7 +139,7 @@ class DenoiseOutputs(Outputs):
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluateDenoiserConfig:
+class EvaluateDenoiserConfig(Config):
     """Measure what a denoiser recovers and what it invents, by comparison with ground truth and controls."""
 
     particles: str = particles_field(
@@ -152,7 +150,9 @@ class EvaluateDenoiserConfig:
     output: str = output_folder_field("Folder for evaluation.json and pictures. It must not exist.")
     unseen: typing.Optional[str] = particles_field(
         "Particles of a molecule that was not in the denoiser's training, for the control.",
-        optional="simulated: random blobs of the same size, with the same CTF and noise",
+        label="Other particles",
+        default=None,
+        none_means="simulated: random blobs of the same size, with the same CTF and noise",
     )
     unseen_structure: typing.Optional[str] = param(
         "Structure of the unseen particles, to measure how much of their denoised images is correct.",

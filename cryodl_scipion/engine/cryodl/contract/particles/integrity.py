@@ -6,11 +6,11 @@ import typing
 
 from ..command import Command, Counts, Outputs, output
 from ..fields import Paths, output_folder_field, particle_contrast_field, particles_field
-from ..params import param
+from ..params import Config, found, param
 
 
 @dataclasses.dataclass(frozen=True)
-class AssessIntegrityConfig:
+class AssessIntegrityConfig(Config):
     """Assign each particle the probability that it is the whole complex or only a part of it."""
 
     particles: str = particles_field("Particles with CTF. Angles are used if the file has them.")
@@ -34,16 +34,15 @@ class AssessIntegrityConfig:
     contrast: str = particle_contrast_field()
 
     def check_together(self) -> typing.List[str]:
-        """Problems between fields: values that contradict each other, or fields that must be given together; else
-        empty."""
-        if len(self.structures) < 2:
-            return [f"Compositions (--structures) names {len(self.structures)} file; give at least two to distinguish."]
-        if self.names and len(self.names) != len(self.structures):
-            return [
-                f"There are {len(self.names)} names (--names) for {len(self.structures)} compositions "
-                "(--structures). Give one name for each."
-            ]
-        return []
+        number = len(self.structures)
+        return found(
+            (number < 2, f"Compositions (--structures) names {number} file; give at least two to distinguish."),
+            (
+                len(self.names) not in (0, number),
+                f"There are {len(self.names)} names (--names) for {number} compositions (--structures). Give one name "
+                "for each.",
+            ),
+        )[:1]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

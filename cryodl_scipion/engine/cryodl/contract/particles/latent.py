@@ -6,11 +6,11 @@ import typing
 
 from ..command import Command, Outputs, output
 from ..fields import output_file_field, output_folder_field, particle_contrast_field, particles_field
-from ..params import param
+from ..params import Config, found, param
 
 
 @dataclasses.dataclass(frozen=True)
-class SelectLatentConfig:
+class SelectLatentConfig(Config):
     """Select the particles, or the subtomograms, in a region or in clusters of a latent space."""
 
     particles: str = particles_field("Particles or subtomograms of fit-heterogeneity (with cryodlLatent1 ...).")
@@ -30,15 +30,12 @@ class SelectLatentConfig:
     )
 
     def check_together(self) -> typing.List[str]:
-        """Problems between fields: values that contradict each other, or fields that must be given together; else
-        empty."""
-        if self.region or self.clusters:
-            return []
-        return ["Neither a region (--region) nor clusters (--clusters) are given. Give one or both."]
+        nothing = "Neither a region (--region) nor clusters (--clusters) are given. Give one or both."
+        return found((not self.region and not self.clusters, nothing))
 
 
 @dataclasses.dataclass(frozen=True)
-class LatentVolumesConfig:
+class LatentVolumesConfig(Config):
     """Reconstruct maps at points of a latent space, or along its dense regions, from the particles nearby."""
 
     particles: str = particles_field("Particles of fit-heterogeneity (with cryodlLatent1 ...).")

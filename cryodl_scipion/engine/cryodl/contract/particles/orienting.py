@@ -25,11 +25,11 @@ from ..fields import (
     structure_field,
     symmetry_field,
 )
-from ..params import param
+from ..params import Config, param
 
 
 @dataclasses.dataclass(frozen=True)
-class IdentifyConfig:
+class IdentifyConfig(Config):
     """Find which structures of a folder the particles show: how surely, what share of each, or that it is none."""
 
     particles: str = particles_field("Raw particles with CTF; a few hundred are enough, and angles are not needed.")
@@ -61,7 +61,7 @@ class IdentifyOutputs(Outputs):
 
 
 @dataclasses.dataclass(frozen=True)
-class InitialMapConfig:
+class InitialMapConfig(Config):
     """Find a first map of a molecule whose structure is not known, and judge whether it may be believed."""
 
     particles: str = particles_field("Raw particles with CTF, most of them of one molecule; angles are not used.")
@@ -116,7 +116,7 @@ class InitialMapOutputs(Outputs):
 
 
 @dataclasses.dataclass(frozen=True)
-class AssignOrientationsConfig:
+class AssignOrientationsConfig(Config):
     """Assign Euler angles and shifts to particles by comparison with projections of a structure."""
 
     particles: str = particles_field("Particles to orient; the CTF is needed, angles are not.")
@@ -135,7 +135,7 @@ class AssignOrientationsConfig:
         "Maximum distance of a particle from the centre of its box.", none_means="a tenth of the box size"
     )
     resolution: typing.Optional[float] = resolution_field(
-        "Resolution limit of the comparison.", "the finest resolution that the angular step allows"
+        "Resolution limit of the comparison.", none_means="the finest resolution that the angular step allows"
     )
     symmetry: str = symmetry_field()
     contrast: str = particle_contrast_field()
@@ -143,7 +143,7 @@ class AssignOrientationsConfig:
         "Also orient the images with detail finer than this resolution replaced by noise, into "
         "NAME_substituted.star. `reconstruct` then reports how much of the FSC beyond this resolution is due to "
         "reference bias.",
-        "no noise substitution",
+        none_means="no noise substitution",
         label="Noise substitution beyond",
         expert=True,
     )
@@ -186,7 +186,7 @@ class AssignOrientationsOutputs(Outputs):
 
 
 @dataclasses.dataclass(frozen=True)
-class ReconstructConfig:
+class ReconstructConfig(Config):
     """Back-project oriented particles into a map and its two half-maps."""
 
     particles: str = particles_field(

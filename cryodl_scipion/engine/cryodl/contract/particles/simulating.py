@@ -18,11 +18,13 @@ from ..fields import (
     snr_field,
     structure_field,
 )
-from ..params import param
+from ..params import Config, even_problems, found, param
+
+STATES = ("structures", "missing_chains", "domain")  # fields that make several states, one at a time
 
 
 @dataclasses.dataclass(frozen=True)
-class SimulateParticlesConfig:
+class SimulateParticlesConfig(Config):
     """Simulate particle images of a structure, with known orientations, shifts and CTF, and their noise-free
     projections."""
 
@@ -49,7 +51,7 @@ class SimulateParticlesConfig:
         minimum=1,
         maximum=1000000,
     )
-    contrast: str = protein_contrast_field("bright")
+    contrast: str = protein_contrast_field(default="bright")
     structures: Paths = param(
         "Further structures of a mixture, in the coordinate frame of the first.",
         default=(),
@@ -117,23 +119,9 @@ class SimulateParticlesConfig:
     )
 
     def check_together(self) -> typing.List[str]:
-        """Problems between fields: values that contradict each other, or fields that must be given together; else
-        empty."""
-        problems = []
-        if self.box % 2:
-            problems.append(f"Box size (--box) is {self.box} px; it must be even. Choose {self.box + 1}.")
-        given = [
-            flag
-            for flag, value in (
-                ("--structures", self.structures),
-                ("--missing-chains", self.missing_chains),
-                ("--domain", self.domain),
-            )
-            if value
-        ]
-        if len(given) > 1:
-            problems.append(f"{' and '.join(given)} are given; give only one of them.")
-        return problems + defocus_problems(self)
+        flags = [f"--{name.replace('_', '-')}" for name in STATES if getattr(self, name)]
+        several = (len(flags) > 1, f"{' and '.join(flags)} are given; give only one of them.")
+        return even_problems(self, box="Box size") + found(several) + defocus_problems(self)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -16,8 +16,14 @@ from ..fields import (
     structure_field,
     symmetry_field,
 )
-from ..micrographs.pick_fields import box_field, particle_diameter_field, pick_sets_field, stated_contrast_field
-from ..params import param
+from ..micrographs.pick_fields import (
+    box_field,
+    particle_diameter_field,
+    pick_sets_field,
+    stated_contrast_field,
+    too_few_sets,
+)
+from ..params import Config, even_problems, found, param
 
 COARSE = 12.0  # Å: finest detail of the search without a stated one; finer detail of single particles tells little
 
@@ -26,7 +32,7 @@ Curves = typing.Dict[str, typing.List[float]]
 
 
 @dataclasses.dataclass(frozen=True)
-class CompareMapsOfPicksConfig:
+class CompareMapsOfPicksConfig(Config):
     """Compare sets of picks by the resolution of the maps that their particles give, oriented by a known structure."""
 
     picks: Paths = pick_sets_field()
@@ -84,7 +90,7 @@ class CompareMapsOfPicksConfig:
     resolution: typing.Optional[float] = resolution_field(
         "Finest detail at which particles are compared with the structure. Agreement of the half-maps at finer detail "
         "cannot come from the structure; at coarser detail even images of noise agree.",
-        "a tenth of the particle diameter, but 12 Å at the finest",
+        none_means="a tenth of the particle diameter, but 12 Å at the finest",
         label="Resolution of the search",
         expert=True,
     )
@@ -124,31 +130,14 @@ class CompareMapsOfPicksConfig:
         return max(COARSE, diameter / 10) if self.resolution is None else self.resolution
 
     def check_together(self) -> typing.List[str]:
-        """Problems between fields whose values contradict each other, or that must be given together; else empty."""
-        problems = []
-        if len(self.picks) < (1 if self.reference else 2):
-            problems.append(
-                "Sets of picks (--picks) has one set, and no Reference (--reference) is given. Give at least two "
-                "sets, or a reference."
-            )
-        if not self.ctf:
-            missing = [
-                words
-                for words, value in (
-                    ("Voltage (--voltage)", self.voltage),
-                    ("Cs (--spherical-aberration)", self.spherical_aberration),
-                )
-                if value is None
-            ]
-            if missing:
-                problems.append(
-                    f"CTF (--ctf) is not given, and to estimate it {' and '.join(missing)} must be known. Give the "
-                    "CTF, or the microscope's values."
-                )
-        for flag, side in (("Box (--box)", self.box), ("Resampled box (--scaled-box)", self.scaled_box)):
-            if side % 2:
-                problems.append(f"{flag} is {side} px; it must be even. Give {side + 1}.")
-        return problems
+        microscope = {"Voltage (--voltage)": self.voltage, "Cs (--spherical-aberration)": self.spherical_aberration}
+        missing = [] if self.ctf else [words for words, value in microscope.items() if value is None]
+        needed = (
+            f"CTF (--ctf) is not given, and to estimate it {' and '.join(missing)} must be known. Give the CTF, or the "
+            "microscope's values."
+        )
+        even = even_problems(self, box="Box", scaled_box="Resampled box")
+        return too_few_sets(self) + found((missing, needed)) + even
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

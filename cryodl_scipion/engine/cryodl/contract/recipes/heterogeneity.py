@@ -6,7 +6,7 @@ import typing
 
 from ..command import Command, Outputs, output
 from ..fields import output_folder_field, particle_contrast_field, resolution_field
-from ..params import param
+from ..params import Config, found, param
 from ..tomograms.tomogram_fields import diameter_field, tilt_field, tilt_problems
 
 # Append at the end.
@@ -18,7 +18,7 @@ UMAP_DIMENSIONS = 3
 
 
 @dataclasses.dataclass(frozen=True)
-class FitHeterogeneityConfig:
+class FitHeterogeneityConfig(Config):
     """Fit a latent space to oriented particles or aligned subtomograms: how the molecule moves, what it lacks, or that
     neither is found."""
 
@@ -63,7 +63,7 @@ class FitHeterogeneityConfig:
     )
     resolution: typing.Optional[float] = resolution_field(
         "Resolution limit of the images or subtomograms that are fitted.",
-        "1/24 of the box size; of subtomograms four pixels",
+        none_means="1/24 of the box size; of subtomograms four pixels",
     )
     maps: int = param(
         "Number of maps along each axis of the latent space.",
@@ -110,25 +110,23 @@ class FitHeterogeneityConfig:
     contrast: str = particle_contrast_field()
 
     def check_together(self) -> typing.List[str]:
-        """Problems between fields: values that contradict each other, or fields that must be given together; else
-        empty."""
-        problems = tilt_problems(self)
-        if self.axes > self.latent:
-            problems.append(
+        return tilt_problems(self) + found(
+            (
+                self.axes > self.latent,
                 f"Axes with maps (--axes) is {self.axes}, but the latent space has {self.latent} (--latent). Give "
-                f"{self.latent} or fewer, or more dimensions."
-            )
-        if self.umap and self.latent < UMAP_DIMENSIONS:
-            problems.append(
+                f"{self.latent} or fewer, or more dimensions.",
+            ),
+            (
+                self.umap and self.latent < UMAP_DIMENSIONS,
                 f"UMAP (--umap) draws latent spaces of {UMAP_DIMENSIONS} dimensions or more, but the latent space has "
-                f"{self.latent} (--latent). Leave UMAP out, or give more dimensions."
-            )
-        if self.classes is not None and self.method == "gaussian":
-            problems.append(
+                f"{self.latent} (--latent). Leave UMAP out, or give more dimensions.",
+            ),
+            (
+                self.classes is not None and self.method == "gaussian",
                 f"Discrete classes (--classes) need Method (--method) linear, but it is {self.method}. Change the "
-                "method, or leave the classes out."
-            )
-        return problems
+                "method, or leave the classes out.",
+            ),
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

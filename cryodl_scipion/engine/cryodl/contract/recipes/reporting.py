@@ -6,11 +6,11 @@ import typing
 
 from ..command import Command, Outputs, output
 from ..fields import output_file_field
-from ..params import param
+from ..params import Config, found, param
 
 
 @dataclasses.dataclass(frozen=True)
-class ReportConfig:
+class ReportConfig(Config):
     """Write an HTML report of a project: statistics, micrographs with picks, classes, FSC, warnings, methods."""
 
     output: str = output_file_field(
@@ -61,15 +61,16 @@ class ReportConfig:
     )
 
     def check_together(self) -> typing.List[str]:
-        """Problems between fields whose values contradict each other; else empty."""
-        problems = []
-        if (self.project is None) == (self.folder is None):
-            problems.append(
-                "Give either the folder of a Scipion project (--project) or a folder of results (--folder)."
-            )
-        if not self.output.lower().endswith((".html", ".htm")):
-            problems.append(f"Output (--output) is {self.output}; it must end in .html.")
-        return problems
+        return found(
+            (
+                (self.project is None) == (self.folder is None),
+                "Give either the folder of a Scipion project (--project) or a folder of results (--folder).",
+            ),
+            (
+                not self.output.lower().endswith((".html", ".htm")),
+                f"Output (--output) is {self.output}; it must end in .html.",
+            ),
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ import typing
 
 from ..command import Command, Counts, Outputs, output
 from ..fields import Paths, seed_field
-from ..params import param
+from ..params import Config, found, param
 from .tomogram_fields import (
     annotations_field,
     label_field,
@@ -20,7 +20,7 @@ from .tomogram_fields import (
 
 
 @dataclasses.dataclass(frozen=True)
-class AnnotateConfig:
+class AnnotateConfig(Config):
     """Open a window to draw features on tiles of tomograms, and to mark tiles that do not contain them."""
 
     tomograms: Paths = tomograms_field("Tomograms to annotate.")
@@ -49,7 +49,7 @@ class AnnotationsOutputs(Outputs):
 
 
 @dataclasses.dataclass(frozen=True)
-class ImportAnnotationsConfig:
+class ImportAnnotationsConfig(Config):
     """Import label volumes, stacks of tiles and drawings, or other folders of annotations, into a folder of
     annotations. Tiles that it already contains are not added again."""
 
@@ -58,9 +58,9 @@ class ImportAnnotationsConfig:
         "Name of the feature.", default=None, label="Feature", none_means="only folders of annotations are added"
     )
     annotator: str = param("Name of the annotator.", default="annotator", label="Annotator")
-    tomograms: Paths = tomograms_field("Tomograms of the label volumes.", optional=True)
-    labels: Paths = labels_field(optional=True)
-    label: typing.Optional[int] = label_field("there are no label volumes")
+    tomograms: Paths = tomograms_field("Tomograms of the label volumes.", default=())
+    labels: Paths = labels_field(default=())
+    label: typing.Optional[int] = label_field(none_means="there are no label volumes")
     tiles: typing.Optional[str] = param(
         "Stack of square tiles (.mrcs, .mrc).",
         default=None,
@@ -102,18 +102,18 @@ class ImportAnnotationsConfig:
     seed: int = seed_field()
 
     def check_together(self) -> typing.List[str]:
-        """Problems between fields: values that contradict each other, or fields that must be given together; else
-        empty."""
-        if bool(self.labels) + bool(self.tiles) != 1 - (bool(self.folders) and not self.feature):
-            return [
+        return found(
+            (
+                bool(self.labels) + bool(self.tiles) != 1 - (bool(self.folders) and not self.feature),
                 "Give either label volumes (--labels, with --tomograms and --label) or a stack of tiles (--tiles, "
-                "with --drawings where the feature is drawn on them), with --feature, or only --folders."
-            ]
-        if not self.feature and not self.folders:
-            return ["Feature (--feature) is missing: the name of what the labels or drawings show."]
-        if self.tiles and self.pixel_size is None:
-            return ["A stack of tiles (--tiles) needs its pixel size (--pixel-size)."]
-        return label_volume_problems(self)
+                "with --drawings where the feature is drawn on them), with --feature, or only --folders.",
+            ),
+            (
+                not self.feature and not self.folders,
+                "Feature (--feature) is missing: the name of what the labels or drawings show.",
+            ),
+            (self.tiles and self.pixel_size is None, "A stack of tiles (--tiles) needs its pixel size (--pixel-size)."),
+        )[:1] or label_volume_problems(self)
 
 
 COMMANDS = (

@@ -17,12 +17,12 @@ from ..fields import (
     steps_field,
 )
 from ..networks import CLASSIFIER_NETWORKS
-from ..params import param
+from ..params import Config, found, param
 from .tomogram_fields import diameter_field, subtomogram_contrast_field, subtomograms_field, tilt_field, tilt_problems
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainClassifierConfig:
+class TrainClassifierConfig(Config):
     """Train a classifier of subtomograms on labelled subtomograms (rlnClassNumber)."""
 
     subtomograms: str = subtomograms_field(
@@ -35,7 +35,7 @@ class TrainClassifierConfig:
         "and compares a subtomogram with all averages in all orientations, at the measured Fourier coefficients. "
         "The others are published 3-D networks, with the layers of their papers. dsrf3d: deep, small kernels "
         "(DSRF3D-v2). rb3d: residual blocks. cb3d: wide, with fewer layers.",
-        "likelihood",
+        default="likelihood",
         choices=CLASSIFIER_NETWORKS,
     )
     class_names: typing.Tuple[str, ...] = param(
@@ -45,7 +45,7 @@ class TrainClassifierConfig:
     resolution: typing.Optional[float] = resolution_field(
         "Resolution limit of the input. At lower resolution the published networks process fewer voxels and are "
         "faster.",
-        "likelihood: three pixels, or a twelfth of the box size if that is more; the others: no limit",
+        none_means="likelihood: three pixels, or a twelfth of the box size if that is more; the others: no limit",
         minimum=4,
         maximum=500,
     )
@@ -53,12 +53,10 @@ class TrainClassifierConfig:
     tilt_max: float = tilt_field("Maximum", 60.0)
     contrast: str = subtomogram_contrast_field()
     steps: typing.Optional[int] = steps_field()
-    batch_size: typing.Optional[int] = batch_size_field("Subtomograms")
+    batch_size: typing.Optional[int] = batch_size_field("Subtomograms per training step.")
     seed: int = seed_field()
 
     def check_together(self) -> typing.List[str]:
-        """Problems between fields: values that contradict each other, or fields that must be given together; else
-        empty."""
         return tilt_problems(self)
 
 
@@ -75,7 +73,7 @@ class TrainClassifierOutputs(TrainingOutputs):
 
 
 @dataclasses.dataclass(frozen=True)
-class ClassifySubtomogramsConfig:
+class ClassifySubtomogramsConfig(Config):
     """Assign a class to each subtomogram: by a classifier, or as clusters of those that show the same, without
     labels. With a classifier, class 0 is of no class of its training."""
 
@@ -122,7 +120,7 @@ class ClassifySubtomogramsConfig:
     )
     particle_diameter: typing.Optional[float] = diameter_field()
     resolution: typing.Optional[float] = resolution_field(
-        "Resolution limit of the comparison of those to cluster.", "four pixels", minimum=4, maximum=500
+        "Resolution limit of the comparison of those to cluster.", none_means="four pixels", minimum=4, maximum=500
     )
     tilt_min: float = tilt_field("Minimum", -60.0)
     tilt_max: float = tilt_field("Maximum", 60.0)
@@ -130,11 +128,9 @@ class ClassifySubtomogramsConfig:
     seed: int = seed_field()
 
     def check_together(self) -> typing.List[str]:
-        """Problems between fields: values that contradict each other, or fields that must be given together; else
-        empty."""
-        if self.model is None and (self.ground_truth or self.rejected_fraction is not None):
-            return ["Rejected fraction (--rejected-fraction) and --ground-truth need a classifier (--model)."]
-        return tilt_problems(self)
+        of_classifier = self.ground_truth or self.rejected_fraction is not None
+        needs = "Rejected fraction (--rejected-fraction) and --ground-truth need a classifier (--model)."
+        return found((self.model is None and of_classifier, needs)) or tilt_problems(self)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ import typing
 from ..command import Command, Details, Numbers, Outputs, Texts, output
 from ..fields import Paths, model_field, network_field, output_folder_field, seed_field, steps_field
 from ..networks import TOMOGRAM_DENOISER_NETWORKS
-from ..params import param
+from ..params import Config, found, param
 from .tomogram_fields import (
     tilt_problems,
     tilt_series_field,
@@ -18,7 +18,7 @@ from .tomogram_fields import (
 
 
 @dataclasses.dataclass(frozen=True)
-class DenoiseTomogramsConfig:
+class DenoiseTomogramsConfig(Config):
     """Denoise tomograms and fill in their missing wedge, with a network that learns from their even and odd halves."""
 
     output: str = output_folder_field(
@@ -28,7 +28,7 @@ class DenoiseTomogramsConfig:
     tomograms: Paths = tomograms_field(
         "Half tomograms with even and odd in their names (tomo1_even.mrc and tomo1_odd.mrc; also _EVN and _ODD, _half1 "
         "and _half2), or whole tomograms, which need a model.",
-        optional=True,
+        default=(),
     )
     even: Paths = param(
         "Tomograms reconstructed from the even frames or tilts, as many as --odd.",
@@ -54,7 +54,7 @@ class DenoiseTomogramsConfig:
     )
     tilt_min: float = tilt_series_field("tilt_min")
     tilt_max: float = tilt_series_field("tilt_max")
-    network: str = network_field("Network to train.", "unet3d", choices=TOMOGRAM_DENOISER_NETWORKS, expert=True)
+    network: str = network_field("Network to train.", default="unet3d", choices=TOMOGRAM_DENOISER_NETWORKS, expert=True)
     training_tomograms: int = param(
         "Number of tomograms to learn from, spread over the set.",
         default=10,
@@ -62,7 +62,7 @@ class DenoiseTomogramsConfig:
         minimum=1,
         maximum=10000,
     )
-    steps: typing.Optional[int] = steps_field("1000, or 2000 to fill in the wedge")
+    steps: typing.Optional[int] = steps_field(none_means="1000, or 2000 to fill in the wedge")
     halves: bool = param(
         "Also write the two denoised halves, <tomogram>_even.mrc and <tomogram>_odd.mrc.",
         default=False,
@@ -74,16 +74,17 @@ class DenoiseTomogramsConfig:
     seed: int = seed_field()
 
     def check_together(self) -> typing.List[str]:
-        """Problems between fields: values that contradict each other, or fields that must be given together; else
-        empty."""
-        if bool(self.even) != bool(self.odd):
-            return ["Even and odd halves (--even, --odd) belong together: give both or none."]
-        if bool(self.even) == bool(self.tomograms):
-            return [
+        return found(
+            (
+                bool(self.even) != bool(self.odd),
+                "Even and odd halves (--even, --odd) belong together: give both or none.",
+            ),
+            (
+                bool(self.even) == bool(self.tomograms),
                 "Give either the halves (--even and --odd), or tomograms (--tomograms) whose names tell the halves "
-                "apart."
-            ]
-        return tilt_problems(self)
+                "apart.",
+            ),
+        )[:1] or tilt_problems(self)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

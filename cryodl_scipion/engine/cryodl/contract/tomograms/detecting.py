@@ -20,7 +20,7 @@ from ..fields import (
     symmetry_field,
 )
 from ..networks import DETECTOR_NETWORKS
-from ..params import param
+from ..params import Config, found, param
 from .tomogram_fields import (
     tilt_problems,
     tilt_series_field,
@@ -35,7 +35,7 @@ TOMOGRAM_CONTRASTS = ("dark", "bright")
 
 
 @dataclasses.dataclass(frozen=True)
-class DetectParticlesConfig:
+class DetectParticlesConfig(Config):
     """Find particles in tomograms, with a template in all orientations or with a trained detector."""
 
     tomograms: Paths = tomograms_field("Tomograms to search.")
@@ -55,7 +55,7 @@ class DetectParticlesConfig:
         "Model folder of a detector trained with train-detector.", default=None, none_means="a template is given"
     )
     pixel_size: typing.Optional[float] = tomogram_pixel_size_field(
-        "that of each file's header, or the model's if the header has none"
+        none_means="that of each file's header, or the model's if the header has none"
     )
     threshold: Paths = param(
         "Minimum score: one number or, with a model, one number for each species as name=number. Empty: the model's "
@@ -83,7 +83,7 @@ class DetectParticlesConfig:
         none_means="0.7 times the diameter",
         expert=True,
     )
-    border: float = volume_border_field("Particles")
+    border: float = volume_border_field("Particles closer than this to the volume's border are left out.")
     diameter: typing.Optional[float] = param(
         "Diameter of the sphere within which the template is compared.",
         default=None,
@@ -106,7 +106,7 @@ class DetectParticlesConfig:
     symmetry: str = symmetry_field()
     resolution: typing.Optional[float] = resolution_field(
         "Resolution limit of the comparison. A higher resolution needs smaller angular steps and more time.",
-        "a quarter of the diameter, but no finer than 2.5 px of the tomogram",
+        none_means="a quarter of the diameter, but no finer than 2.5 px of the tomogram",
         minimum=4,
         maximum=500,
     )
@@ -157,11 +157,9 @@ class DetectParticlesConfig:
     seed: int = seed_field()
 
     def check_together(self) -> typing.List[str]:
-        """Problems between fields: values that contradict each other, or fields that must be given together; else
-        empty."""
-        if bool(self.template) == bool(self.model):
-            return ["Give either a template (--template) or the folder of a trained detector (--model)."]
-        return tilt_problems(self) if self.template else []
+        one = "Give either a template (--template) or the folder of a trained detector (--model)."
+        both = found((bool(self.template) == bool(self.model), one))
+        return both or (tilt_problems(self) if self.template else [])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -192,7 +190,7 @@ class DetectParticlesOutputs(Outputs):
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainDetectorConfig:
+class TrainDetectorConfig(Config):
     """Train a network that detects particles of one or several species in tomograms, from their coordinates."""
 
     output: str = model_folder_field()
@@ -216,12 +214,12 @@ class TrainDetectorConfig:
     species: Paths = param("Species to learn. Other species are background.", default=(), label="Species")
     pixel_size: typing.Optional[float] = tomogram_pixel_size_field()
     working_pixel_size: typing.Optional[float] = working_pixel_size_field(
-        "that of the tomograms, or a larger one at which the smallest particle is still 12 px wide"
+        none_means="that of the tomograms, or a larger one at which the smallest particle is still 12 px wide"
     )
     network: str = network_field(
         "unet3d: 3-D U-Net that predicts a heat map of each species, with peaks at the particles' centres. wide: "
         "the same with twice the channels; slower, for many tomograms.",
-        "unet3d",
+        default="unet3d",
         choices=DETECTOR_NETWORKS,
     )
     beta: float = param(
@@ -233,8 +231,8 @@ class TrainDetectorConfig:
         maximum=20,
     )
     steps: typing.Optional[int] = steps_field()
-    batch_size: typing.Optional[int] = batch_size_field("Crops")
-    start_from: typing.Optional[str] = start_from_field("Detector")
+    batch_size: typing.Optional[int] = batch_size_field("Crops per training step.")
+    start_from: typing.Optional[str] = start_from_field()
     names: Paths = tomogram_names_field()
     seed: int = seed_field()
 

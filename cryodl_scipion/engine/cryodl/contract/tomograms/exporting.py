@@ -6,8 +6,8 @@ import typing
 
 from ..command import Command, Counts, Outputs, Texts, output
 from ..fields import Paths, output_folder_field
-from ..params import param
-from .tomogram_fields import tomogram_names_field, tomogram_pixel_size_field, tomograms_field
+from ..params import Config, found, param
+from .tomogram_fields import tilt_problems, tomogram_names_field, tomogram_pixel_size_field, tomograms_field
 
 POINT_FORMATS = ("napari", "imod", "dynamo", "eman2", "relion", "copick")
 
@@ -25,7 +25,7 @@ def _tilt_field(which: str) -> typing.Any:
 
 
 @dataclasses.dataclass(frozen=True)
-class ExportTomogramsConfig:
+class ExportTomogramsConfig(Config):
     """Export tomograms, scores or labels as OME-Zarr, and coordinates with orientations to other programs."""
 
     tomograms: Paths = tomograms_field("Tomograms, score volumes or label volumes.")
@@ -61,23 +61,23 @@ class ExportTomogramsConfig:
     names: Paths = tomogram_names_field()
 
     def check_together(self) -> typing.List[str]:
-        """Problems between fields: values that contradict each other, or fields that must be given together; else
-        empty."""
         strange = [name for name in self.points if name not in POINT_FORMATS]
-        if strange:
-            return [
-                f"Formats of coordinates (--points) contains {strange[0]!r}; choose from: {', '.join(POINT_FORMATS)}."
-            ]
-        if not self.volumes and not self.coordinates:
-            return ["There is nothing to write: give --coordinates, or leave --no-volumes out."]
-        if (self.tilt_min is None) != (self.tilt_max is None):
-            return ["Minimum tilt (--tilt-min) and maximum tilt (--tilt-max) must be given together."]
-        if self.tilt_min is not None and self.tilt_max is not None and self.tilt_max <= self.tilt_min:
-            return [
-                f"Maximum tilt (--tilt-max) is {self.tilt_max:g}°; it must be above the minimum tilt (--tilt-min), "
-                f"{self.tilt_min:g}°."
-            ]
-        return []
+        given = self.tilt_min is not None and self.tilt_max is not None
+        return found(
+            (
+                strange,
+                f"Formats of coordinates (--points) contains {''.join(strange[:1])!r}; choose from: "
+                f"{', '.join(POINT_FORMATS)}.",
+            ),
+            (
+                not self.volumes and not self.coordinates,
+                "There is nothing to write: give --coordinates, or leave --no-volumes out.",
+            ),
+            (
+                (self.tilt_min is None) != (self.tilt_max is None),
+                "Minimum tilt (--tilt-min) and maximum tilt (--tilt-max) must be given together.",
+            ),
+        )[:1] or (tilt_problems(self) if given else [])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

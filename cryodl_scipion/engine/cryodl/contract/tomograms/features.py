@@ -6,7 +6,7 @@ import typing
 
 from ..command import Command, Counts, Details, Outputs, Texts, output
 from ..fields import FEATURE_SHAPES, Paths, output_folder_field, seed_field
-from ..params import param
+from ..params import Config, param
 from .tomogram_fields import (
     label_field,
     labels_field,
@@ -20,7 +20,7 @@ from .tomogram_fields import (
 
 
 @dataclasses.dataclass(frozen=True)
-class MergeFeaturesConfig:
+class MergeFeaturesConfig(Config):
     """Merge the score volumes of several features into one label volume for each tomogram, and list the components
     found."""
 
@@ -58,7 +58,7 @@ class MergeFeaturesOutputs(Outputs):
 
 
 @dataclasses.dataclass(frozen=True)
-class PickFeaturesConfig:
+class PickFeaturesConfig(Config):
     """Pick 3-D coordinates from a segmentation: centres of components, or points along filaments and on membranes."""
 
     segmentations: Paths = param(
@@ -69,7 +69,8 @@ class PickFeaturesConfig:
         "in Å from their centres."
     )
     label: typing.Optional[int] = label_field(
-        "the volumes hold scores, to which Threshold is applied", help="Value of the feature in label volumes."
+        none_means="the volumes hold scores, to which Threshold is applied",
+        help="Value of the feature in label volumes.",
     )
     shape: str = param(
         "centres: one point for each connected component, at its centre of mass. particles: as centres, but "
@@ -81,7 +82,7 @@ class PickFeaturesConfig:
         choices=FEATURE_SHAPES,
     )
     threshold: float = minimum_score_field()
-    pixel_size: typing.Optional[float] = tomogram_pixel_size_field("that of each file's header")
+    pixel_size: typing.Optional[float] = tomogram_pixel_size_field(none_means="that of each file's header")
     diameter: typing.Optional[float] = param(
         "Diameter of the particles, used to split touching ones. Two particles are at least half of it apart.",
         default=None,
@@ -109,7 +110,7 @@ class PickFeaturesConfig:
         maximum=1e12,
         none_means="no limit",
     )
-    border: float = volume_border_field("Points")
+    border: float = volume_border_field("Points closer than this to the volume's border are left out.")
     names: Paths = tomogram_names_field()
     seed: int = seed_field()
 
@@ -131,7 +132,7 @@ class PickFeaturesOutputs(Outputs):
 
 
 @dataclasses.dataclass(frozen=True)
-class MeasureMembranesConfig:
+class MeasureMembranesConfig(Config):
     """Measure each segmented membrane (surface, area, thickness, curvature, distance to the others), and write points
     with normals on it for picking."""
 
@@ -145,10 +146,10 @@ class MeasureMembranesConfig:
         "(.ply), membranes.csv and particles.star."
     )
     label: typing.Optional[int] = label_field(
-        "the volumes hold scores, to which Threshold is applied", help="Value of membranes in label volumes."
+        none_means="the volumes hold scores, to which Threshold is applied", help="Value of membranes in label volumes."
     )
     threshold: float = minimum_score_field()
-    pixel_size: typing.Optional[float] = tomogram_pixel_size_field("that of each file's header")
+    pixel_size: typing.Optional[float] = tomogram_pixel_size_field(none_means="that of each file's header")
     spacing: float = param(
         "Distance between points on the membranes. It also sets the resolution of meshes and curvatures.",
         default=80.0,
@@ -157,8 +158,10 @@ class MeasureMembranesConfig:
         minimum=1,
         maximum=100000,
     )
-    minimum_size: float = minimum_size_field(1000.0, ", as too small for a surface")
-    border: float = volume_border_field("Points")
+    minimum_size: float = minimum_size_field(
+        help="Smaller connected components are left out, as too small for a surface.", default=1000.0
+    )
+    border: float = volume_border_field("Points closer than this to the volume's border are left out.")
     names: Paths = tomogram_names_field()
     seed: int = seed_field()
 
@@ -186,22 +189,22 @@ class MeasureMembranesOutputs(Outputs):
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluateSegmentationConfig:
+class EvaluateSegmentationConfig(Config):
     """Compare segmentations with labels: Dice score, boundary error and components found, for each feature."""
 
     segmentations: Paths = param("Label volumes or score volumes to evaluate.", label="Segmentations", path="file")
     labels: Paths = labels_field()
     output: str = output_folder_field("Folder for evaluation.json and pictures. It must not exist.")
     label: typing.Optional[int] = label_field(
-        "the segmentations are label volumes; all values are compared",
+        none_means="the segmentations are label volumes; all values are compared",
         help="Value of the feature in the labels, for score volumes.",
     )
     threshold: float = minimum_score_field()
     tomograms: Paths = tomograms_field(
         "Tomograms to draw behind the features in the pictures, one for each segmentation and of the same shape.",
-        optional=True,
+        default=(),
     )
-    pixel_size: typing.Optional[float] = tomogram_pixel_size_field("that of each file's header")
+    pixel_size: typing.Optional[float] = tomogram_pixel_size_field(none_means="that of each file's header")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

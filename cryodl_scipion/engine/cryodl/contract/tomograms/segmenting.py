@@ -23,7 +23,7 @@ from ..fields import (
     steps_field,
 )
 from ..networks import SEGMENTER_NETWORKS
-from ..params import param
+from ..params import Config, found, param
 from .tomogram_fields import (
     label_field,
     label_volume_problems,
@@ -36,7 +36,7 @@ from .tomogram_fields import (
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainGeneralSegmenterConfig:
+class TrainGeneralSegmenterConfig(Config):
     """Train segmenters of membranes, ribosomes, microtubules and thin filaments on simulated cells."""
 
     output: str = model_folder_field()
@@ -76,13 +76,13 @@ class TrainGeneralSegmenterConfig:
     )
     network: str = network_field(
         "Network of the segmenters, which share all layers but the last.",
-        "unet32",
+        default="unet32",
         choices=tuple(name for name in SEGMENTER_NETWORKS if name in ("unet", "unet3d", "unet16", "unet32")),
     )
     cache: typing.Optional[str] = cache_field(
         "Folder in which the simulated cells are kept (5 MB each), so that another training can use them again.",
-        "cells",
-        "they are removed at the end",
+        label="Keep simulated cells in",
+        none_means="they are removed at the end",
     )
     start_from: typing.Optional[str] = param(
         "Output folder of an earlier training to continue from (it has a folder for each feature).",
@@ -107,18 +107,18 @@ class TrainGeneralSegmenterOutputs(Outputs):
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainSegmenterConfig:
+class TrainSegmenterConfig(Config):
     """Train a network that segments one feature in tomograms, from the labels of one annotator."""
 
     output: str = model_folder_field()
     pixel_size: typing.Optional[float] = tomogram_pixel_size_field()
     tomograms: Paths = tomograms_field(
         "Tomograms of the label volumes. With Annotations: the tomograms at their present paths, if they were moved.",
-        optional=True,
+        default=(),
     )
-    labels: Paths = labels_field(optional=True)
+    labels: Paths = labels_field(default=())
     label: typing.Optional[int] = label_field(
-        "there are no label volumes",
+        none_means="there are no label volumes",
         help="Value of the feature in the label volumes. All other values except 255 are background.",
     )
     tiles: int = param(
@@ -153,27 +153,24 @@ class TrainSegmenterConfig:
         "the same on single slices, for stacks of tiles. unet3d: with 3-D convolutions; slower. eman2: the "
         "published network on single slices, with 40, 40 and 1 kernels of 15 x 15; slow on CPUs. unet16, unet32: as "
         "unet, with sixteen or thirty-two slices; choose unet32 to continue from a shipped model.",
-        "unet",
+        default="unet",
         choices=SEGMENTER_NETWORKS,
     )
     working_pixel_size: typing.Optional[float] = working_pixel_size_field(
-        "that of the model to start from, or of the tomograms"
+        none_means="that of the model to start from, or of the tomograms"
     )
     steps: typing.Optional[int] = steps_field()
-    batch_size: typing.Optional[int] = batch_size_field("Tiles")
-    start_from: typing.Optional[str] = start_from_field("Segmenter, or name of a shipped one,")
+    batch_size: typing.Optional[int] = batch_size_field("Tiles per training step.")
+    start_from: typing.Optional[str] = start_from_field()
     names: Paths = tomogram_names_field()
     seed: int = seed_field()
 
     def check_together(self) -> typing.List[str]:
-        """Problems between fields: values that contradict each other, or fields that must be given together; else
-        empty."""
-        if bool(self.labels) == bool(self.annotations):
-            return [
-                "Give either label volumes (--labels, with --tomograms and --label) or a folder of annotations "
-                "(--annotations)."
-            ]
-        return label_volume_problems(self)
+        either = (
+            "Give either label volumes (--labels, with --tomograms and --label) or a folder of annotations "
+            "(--annotations)."
+        )
+        return found((bool(self.labels) == bool(self.annotations), either)) or label_volume_problems(self)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -186,7 +183,7 @@ class TrainSegmenterOutputs(TrainingOutputs):
 
 
 @dataclasses.dataclass(frozen=True)
-class SegmentConfig:
+class SegmentConfig(Config):
     """Segment features in tomograms, with one score volume for each tomogram and feature."""
 
     tomograms: Paths = tomograms_field("Tomograms to segment.")
@@ -200,7 +197,7 @@ class SegmentConfig:
         "Folder for <tomogram>__<feature>.mrc. Volumes already in this folder are not made again."
     )
     pixel_size: typing.Optional[float] = tomogram_pixel_size_field(
-        "that of each file's header, or the model's if the header has none"
+        none_means="that of each file's header, or the model's if the header has none"
     )
     annotators: str = param(
         "How several models of one feature are used. combined: one volume, the mean of their log odds. each: also a "

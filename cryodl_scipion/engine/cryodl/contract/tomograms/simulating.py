@@ -16,12 +16,12 @@ from ..fields import (
     seed_field,
     snr_field,
 )
-from ..params import param
+from ..params import Config, even_problems, found, param
 from .tomogram_fields import tilt_problems, tilt_series_field
 
 
 @dataclasses.dataclass(frozen=True)
-class SimulateTomogramsConfig:
+class SimulateTomogramsConfig(Config):
     """Simulate tomograms of cells with structures, membranes, filaments and fiducials, and their exact labels,
     positions and angles."""
 
@@ -102,7 +102,7 @@ class SimulateTomogramsConfig:
         expert=True,
     )
     defocus: float = tilt_series_field("defocus")
-    contrast: str = protein_contrast_field("dark")
+    contrast: str = protein_contrast_field(default="dark")
     tilt_series: bool = param("Also write the tilt series.", default=False, label="Keep the tilt images", expert=True)
     halves: bool = param(
         "Also write two half tomograms, halves/*_even.mrc and *_odd.mrc, each with independent noise of half the "
@@ -146,17 +146,16 @@ class SimulateTomogramsConfig:
     seed: int = seed_field()
 
     def check_together(self) -> typing.List[str]:
-        """Problems between fields: values that contradict each other, or fields that must be given together; else
-        empty."""
-        problems = tilt_problems(self)
-        if not all(c.strip().isdigit() for c in self.copies):
-            problems.append(f"Copies (--copies) is {', '.join(self.copies)}; give whole numbers.")
-        elif self.structures and len(self.copies) not in (1, len(self.structures)):
-            problems.append(
-                f"There are {len(self.structures)} structures (--structures) and {len(self.copies)} "
-                "numbers of copies (--copies). Give one number for all, or one for each."
-            )
-        return problems
+        number, copies = len(self.structures), len(self.copies)
+        whole = all(c.strip().isdigit() for c in self.copies)
+        return tilt_problems(self) + found(
+            (not whole, f"Copies (--copies) is {', '.join(self.copies)}; give whole numbers."),
+            (
+                whole and number and copies not in (1, number),
+                f"There are {number} structures (--structures) and {copies} numbers of copies (--copies). Give one "
+                "number for all, or one for each.",
+            ),
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -181,7 +180,7 @@ class SimulateTomogramsOutputs(Outputs):
 
 
 @dataclasses.dataclass(frozen=True)
-class SimulateSubtomogramsConfig:
+class SimulateSubtomogramsConfig(Config):
     """Simulate subtomograms of several structures with missing wedge, CTF and noise, and their exact classes and
     angles."""
 
@@ -216,16 +215,11 @@ class SimulateSubtomogramsConfig:
     tilt_max: float = tilt_series_field("tilt_max")
     tilt_step: float = tilt_series_field("tilt_step")
     defocus: float = tilt_series_field("defocus")
-    contrast: str = protein_contrast_field("bright")
+    contrast: str = protein_contrast_field(default="bright")
     seed: int = seed_field()
 
     def check_together(self) -> typing.List[str]:
-        """Problems between fields: values that contradict each other, or fields that must be given together; else
-        empty."""
-        problems = tilt_problems(self)
-        if self.box % 2:
-            problems.append(f"Box size (--box) is {self.box} px; it must be even. Choose {self.box + 1}.")
-        return problems
+        return tilt_problems(self) + even_problems(self, box="Box size")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
