@@ -6,6 +6,7 @@ How tables of STAR files begin, for the engine and for Scipion's side.
 
 import functools
 import inspect
+import json
 import typing
 
 
@@ -59,7 +60,7 @@ def reader(function: Read) -> Read:
             of_system = isinstance(error, OSError) and (named or error.errno)
             if of_system or named and "\n" not in str(error) or "memory" in words:
                 raise
-            if isinstance(error, ValueError) and not isinstance(error, UnicodeError):
+            if isinstance(error, ValueError) and not isinstance(error, (UnicodeError, json.JSONDecodeError)):
                 raise ReadError(words if named else f"{path} cannot be read: {words}") from None
             raise ReadError(
                 f"{path} is damaged, or not what its name says ({type(error).__name__}: {words}). Copy it again, or "

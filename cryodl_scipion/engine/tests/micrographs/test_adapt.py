@@ -130,6 +130,17 @@ def test_questions_that_someone_may_be_answering_stay_when_more_micrographs_come
     assert questions.read_bytes() == asked_anew, "a damaged file is written anew"
 
 
+def test_micrographs_that_cannot_be_read_any_more_are_named_and_not_asked_about(unsure, monkeypatch):
+    def gone(path, *more):
+        raise FileNotFoundError(f"{path} does not exist.")
+
+    (unsure / "out/questions.json").unlink()
+    monkeypatch.setattr("cryodl.micrographs.commands.pick.without_dirt", gone)
+    assert run(unsure, micrographs=[str(unsure / "mics/mic0.mrc")]) == 0
+    (said,) = (w for w in Result.read(unsure / "result.json").warnings if "No questions" in w)
+    assert "about mic0, which cannot be read any more" in said and outputs(unsure)["questions"] is None
+
+
 def test_answers_about_other_micrographs_or_scores_are_said(unsure, monkeypatch):
     from cryodl.micrographs.pickers.predict import Picker
 

@@ -199,8 +199,13 @@ def test_a_closed_window_goes_on_where_it_was_and_answers_can_be_changed(session
         press(canvas, "n")
     assert all(q.answer for q in read_questions(tmp_path / "answers" / ANSWERS).places)
     assert "All questions are answered" in window._state.get_text()
+    press(canvas, "y")
+    assert read_questions(tmp_path / "answers" / ANSWERS).places[-1].answer == "no", "one key too many"
+    assert "Press b to change its answer" in window._message.get_text()
     press(canvas, "b")
-    assert "Question 17 of 18" in window._state.get_text() and "Answered here: no" in window._message.get_text()
+    assert "Question 18 of 18" in window._state.get_text() and "Answered here: no" in window._message.get_text()
+    press(canvas, "y")
+    assert read_questions(tmp_path / "answers" / ANSWERS).places[-1].answer == "yes"
 
 
 def test_a_micrograph_that_cannot_be_read_is_said_and_not_answered_about(session, tmp_path):
@@ -245,6 +250,23 @@ def test_a_file_of_questions_that_is_none_is_named(session, tmp_path, capsys, gi
     ask, to = str(tmp_path / given), str(tmp_path / "answers")
     assert main(["pick-by-hand", *mics, "--ask", ask, "--coordinates", to]) == 2
     assert f"{ask} (--ask) {word}" in capsys.readouterr().err
+
+
+def test_a_file_in_place_of_a_folder_is_refused_before_the_window_opens(session, tmp_path, capsys):
+    from cryodl.cli import main
+
+    session()
+    (tmp_path / "answers").write_text("")
+    mics = ["--micrographs", str(tmp_path / "*.mrc"), "--pixel-size", "2", "--particle-diameter", "80"]
+    ask, to = str(tmp_path / "picks" / QUESTIONS), str(tmp_path / "answers")
+    assert main(["pick-by-hand", *mics, "--ask", ask, "--coordinates", to]) == 2
+    assert f"{to} (--coordinates) is a file. Give a folder" in capsys.readouterr().err
+
+
+def test_a_broken_file_of_questions_says_what_to_do(tmp_path):
+    (tmp_path / QUESTIONS).write_text('{"parts": [')
+    with pytest.raises(ValueError, match="is damaged.*write it again"):
+        read_questions(tmp_path / QUESTIONS)
 
 
 def test_questions_away_from_their_picks_are_refused(session, tmp_path, capsys):

@@ -61,7 +61,7 @@ class AskSession(Shown):
             )
         Shown.__init__(self, micrographs, pixel_size, diameter)
         self.low_pass = self._filters[-1]  # what is asked about is faint
-        self.at = -1
+        self.at, self.ended = -1, False
         self.go(next((i for i, q in enumerate(questions.places) if not q.answer), len(questions.places) - 1))
 
     @property
@@ -75,7 +75,9 @@ class AskSession(Shown):
         return sum(bool(q.answer) for q in self.questions.places)
 
     def go(self, number: int) -> None:
-        """Show a question, the first or last one beyond the ends."""
+        """Show a question, the first or last one beyond the ends. After the last one nothing is answered: one key too
+        many must not change it."""
+        self.ended = number >= len(self.questions.places)
         self.at = min(max(number, 0), len(self.questions.places) - 1)
         index = [name for name, _ in self.micrographs].index(self.place.micrograph)
         if index != self.number or not hasattr(self, "full") or not self.readable:
@@ -87,6 +89,9 @@ class AskSession(Shown):
 
     def answer(self, word: str, at: tuple[float, float] | None = None) -> None:
         """Answer the question that is shown, save, and go on. at: (y, x) px of the particle's true centre."""
+        if self.ended:
+            self.message = "That was the last question. Press b to change its answer, or close the window."
+            return
         if not self.readable and word != UNCLEAR:
             self.message = f"Not answered: {self.micrographs[self.number][1]} cannot be read. Press u to go on."
             return
@@ -140,7 +145,7 @@ class AskWindow:
             "y": lambda: session.answer(YES),
             "n": lambda: session.answer(NO),
             "u": lambda: session.answer(UNCLEAR),
-            "b": lambda: session.go(session.at - 1),
+            "b": lambda: session.go(session.at - (not session.ended)),
             "l": lambda: session.change_low_pass(1),
             "L": lambda: session.change_low_pass(-1),
             "c": lambda: session.change_contrast(1),

@@ -56,11 +56,13 @@ class HandPicks:
     Raises
     ------
     ValueError, FileNotFoundError
-        Picks that cannot be read.
+        Picks that cannot be read, or a folder that is a file.
     """
 
     def __init__(self, folder: str, names: list[str], start_from: str = "", by: str = "by hand") -> None:
         self.folder, self.by = Path(folder), f" {by}"
+        if self.folder.exists() and not self.folder.is_dir():  # before anything is done that could not be saved
+            raise ValueError(f"{folder} (--coordinates) is a file. Give a folder, where the picks will be saved.")
         self._machine = align_keys(read_coordinates(start_from), names) if start_from else {}
 
     def read(self, name: str) -> tuple[list[Pick], list[Pick]]:

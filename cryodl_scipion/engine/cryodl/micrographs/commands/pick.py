@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import typing
 from pathlib import Path
@@ -160,8 +159,10 @@ def _ask(config: PickConfig, named: Named, made: PickOutputs, checksum: str, run
         for name, path in named:
             if name in made.candidates:
                 (found,) = read_coordinates(made.candidates[name]).values()
-                with contextlib.suppress(ValueError, OSError):  # picked before, and gone since
+                try:
                     usual[name] = without_dirt(path, found, low, config.pixel_size, diameter, made.contrast == "dark")
+                except (ValueError, OSError) as error:  # picked before, and gone since
+                    run.warn(f"No questions are asked about {name}, which cannot be read any more: {error}")
         asked = choose_questions(usual, made.threshold, diameter / config.pixel_size, checksum)
         if asked is None:
             file.unlink(missing_ok=True)
