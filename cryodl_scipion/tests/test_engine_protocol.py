@@ -16,7 +16,7 @@ from ..protocols.one_of import OneOf, Way
 
 
 @dataclasses.dataclass(frozen=True)
-class WeighConfig:
+class WeighConfig(contract.Config):
     """A command that exists here alone."""
 
     structure: str = contract.param("A structure.", label="Structure", path="file")

@@ -9,8 +9,7 @@ import sys
 import tempfile
 import typing
 
-from .contract import Failure, Request, Result
-from .contract.processes import PARENT_VARIABLE, process_name
+from .contract import PARENT_VARIABLE, Failure, Request, Result, process_name
 from .io.stopping import Stopped
 
 END = 30.0  # seconds that processes which were asked to end may take

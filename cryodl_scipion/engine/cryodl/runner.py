@@ -43,6 +43,7 @@ from .io.memory import one_item
 from .io.output_lock import output_lock
 from .io.progress import ProgressBar
 
+PROGRAM = f"cryodl {__version__}"  # for sentences
 NAMED = 20  # skipped items that are printed; the result lists all
 Config = typing.TypeVar("Config", contravariant=True)
 Made = typing.TypeVar("Made", bound=Outputs, covariant=True)

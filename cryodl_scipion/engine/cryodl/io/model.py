@@ -8,9 +8,7 @@ import tempfile
 import typing
 from pathlib import Path
 
-from ..contract import CARD, FORMAT_VERSION, WEIGHTS, check_model, sha256, shipped_folders
-from ..contract.reading import reader
-from ..contract.result import write_json
+from ..contract import CARD, FORMAT_VERSION, WEIGHTS, check_model, reader, sha256, shipped_folders, write_json
 from .files import rename_folder, whole_file
 
 SHIPPED = Path(__file__).resolve().parent.parent / "models"

@@ -12,8 +12,7 @@ import os
 import typing
 from pathlib import Path
 
-from ..contract import describe_all
-from ..contract.result import write_json
+from ..contract import describe_all, write_json
 from .files import name_and_path
 from .zarr_arrays import is_zarr
 

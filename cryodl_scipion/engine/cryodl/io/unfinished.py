@@ -11,8 +11,7 @@ import shutil
 import typing
 from pathlib import Path
 
-from ..contract import command_of, config_to_dict
-from ..contract.result import write_json
+from ..contract import command_of, config_to_dict, write_json
 from .files import rename_folder
 from .stamps import input_stamps
 

@@ -16,8 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..contract import config_to_dict
-from ..contract.reading import star_head
+from ..contract import config_to_dict, star_head
 from ..core.boxes import box_corners, boxes_inside, cut_boxes, normalised
 from ..core.fourier import fourier_resize
 from ..io.files import whole_file

@@ -21,8 +21,7 @@ import numpy as np
 import torch
 
 from .. import __version__
-from ..contract import PickConfig, counted, score_text
-from ..contract.micrographs.picking import PickOutputs
+from ..contract import PickConfig, PickOutputs, counted, score_text
 from ..core.geometry import inside, map_positions
 from ..core.healpix_grid import directions, in_plane_angles
 from ..core.peaks import LocalCorrelation, disc_normalised, disc_of, find_peaks

@@ -17,8 +17,7 @@ import torch
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from ..contract import SimulateParticlesConfig
-from ..contract.reading import reader
+from ..contract import SimulateParticlesConfig, reader
 from ..core.projections import Projector, projection_memory
 from ..io.mrc import write_map
 from .micrographs import particle_diameter

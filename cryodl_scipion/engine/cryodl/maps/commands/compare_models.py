@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl compare-models`: an atomic model that was built into a map, against a reference in the same frame."""
 
-from __future__ import annotations
-
 import csv
 import os
 import typing
 
-from ... import __version__
-from ...contract import CompareModelsConfig, counted
-from ...contract.maps.evaluating import CompareModelsOutputs
+from ...contract import CompareModelsConfig, CompareModelsOutputs, counted
 from ...io.files import whole_file
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ..measures.atoms import Atoms, read_atoms
 from ..measures.chains import compare_chains
 
@@ -63,7 +59,7 @@ def _tell(
     )
     run.methods(
         f"Of the {metrics['reference_residues']} residues of the reference {coverage} were matched within "
-        f"{config.distance:g} Å (cryodl {__version__}), with an RMSD of {rmsd}, and {right} of these "
+        f"{config.distance:g} Å ({PROGRAM}), with an RMSD of {rmsd}, and {right} of these "
         "had the correct residue name."
     )
     if not metrics["matched"]:

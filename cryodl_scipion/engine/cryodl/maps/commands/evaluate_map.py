@@ -4,23 +4,20 @@
 Only the half-map test has a network to run; without it the device is the CPU, whatever was asked for.
 """
 
-from __future__ import annotations
-
 import typing
 
 import numpy as np
 
-from ... import __version__
 from ...contract import (
     EvaluateMapConfig,
+    EvaluateMapOutputs,
     counted,
     half_map_resolutions,
     half_map_verdict,
     resolution_in_words,
     split_verdict,
 )
-from ...contract.maps.evaluating import EvaluateMapOutputs
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ..improvers.run import Improver, load_improver
 from ..measures.atoms import check_overlap, read_atoms
 from ..measures.half_map_test import half_map_test
@@ -192,7 +189,7 @@ def _value(name: str, metrics: Metrics) -> str:
 
 def _methods(metrics: Metrics) -> str:
     text = (
-        f"The map was compared with its atomic model with cryodl {__version__}: their FSC falls to 0.5 at "
+        f"The map was compared with its atomic model with {PROGRAM}: their FSC falls to 0.5 at "
         f"{_value('fsc05_angstrom', metrics)}, the mean Q-score is {_value('q_score', metrics)}"
     )
     before, halves = metrics.get("before"), metrics.get("half_maps")

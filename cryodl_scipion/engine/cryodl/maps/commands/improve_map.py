@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl improve-map`: a map, or two half-maps, in; the improved map on the same grid out."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import typing
@@ -10,19 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
-from ... import __version__
 from ...contract import (
     ImproveMapConfig,
+    ImproveMapOutputs,
     half_map_resolutions,
     half_map_verdict,
     network_words,
     resolution_in_words,
     split_verdict,
 )
-from ...contract.maps.improving import ImproveMapOutputs
 from ...io.memory import require_memory
 from ...io.unfinished import check_output
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ..improvers.run import Improver, load_improver
 from ..measures.atoms import check_overlap, read_atoms
 from ..measures.density import dense_mask, soft_mask
@@ -120,7 +117,7 @@ def _improve(
         run.summary(UNTESTED)
     run.summary("Not for FSC-based resolution, and not for deposition alone.")
     network = network_words("map_improver", improver.card["network"])
-    text = f"The local contrast of the map was improved with cryodl {__version__} by the model {made.model} ({network})"
+    text = f"The local contrast of the map was improved with {PROGRAM} by the model {made.model} ({network})"
     if made.half_map_test:
         raw, both, crossed = (resolution_in_words(made.half_map_test[n]) for n in ("raw", "improved", "crossed"))
         text += (

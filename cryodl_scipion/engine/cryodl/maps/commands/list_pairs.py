@@ -4,8 +4,7 @@
 import csv
 from pathlib import Path
 
-from ...contract import ListPairsConfig, counted
-from ...contract.maps.listing import ListPairsOutputs
+from ...contract import ListPairsConfig, ListPairsOutputs, counted
 from ...io.files import whole_file
 from ...runner import Run, command
 from ..improvers.entries import read_ids

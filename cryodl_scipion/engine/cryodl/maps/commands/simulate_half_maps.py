@@ -3,21 +3,17 @@
 frame out.
 """
 
-from __future__ import annotations
-
 import os
 import typing
 
 import gemmi
 import numpy as np
 
-from ... import __version__
-from ...contract import SimulateHalfMapsConfig, resolution_in_words
-from ...contract.maps.simulating import SimulateHalfMapsOutputs
+from ...contract import SimulateHalfMapsConfig, SimulateHalfMapsOutputs, resolution_in_words
 from ...io.files import whole_file
 from ...io.memory import available_memory
 from ...io.unfinished import check_output
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ..measures.atoms import kept_atoms, read_atoms, read_structure
 from ..measures.shells import shell_correlation
 from ..measures.simulated import Faults, deposited, grid_around, simulate
@@ -71,7 +67,7 @@ def simulate_half_maps(config: SimulateHalfMapsConfig, run: Run) -> SimulateHalf
     )
     run.methods(
         f"Two half-maps of {os.path.basename(config.structure)} with the imperfections of real reconstructions were "
-        f"simulated with cryodl {__version__} at {config.pixel_size:.4g} Å/px; their FSC falls to 0.143 at "
+        f"simulated with {PROGRAM} at {config.pixel_size:.4g} Å/px; their FSC falls to 0.143 at "
         f"{resolution_in_words(resolution)}."
     )
     return SimulateHalfMapsOutputs(

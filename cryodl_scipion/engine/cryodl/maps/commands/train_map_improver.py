@@ -2,14 +2,11 @@
 """`cryodl train-map-improver`: pairs of maps and atomic models, or models to simulate maps from, in; a model folder
 out."""
 
-from __future__ import annotations
-
 import typing
 
 import torch
 
-from ...contract import TrainMapImproverConfig
-from ...contract.maps.training import TrainMapImproverOutputs
+from ...contract import TrainMapImproverConfig, TrainMapImproverOutputs
 from ...learning.recipe import TrainingRun, start_weights
 from ...runner import Run, command
 from ..improvers import improver_method

@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...contract import TrainMapImproverConfig
-from ...contract.result import write_json
+from ...contract import TrainMapImproverConfig, write_json
 from ...io.files import expand_paths, whole_file
 from .boxes import cut_box, rotated_box, score_positions
 from .similarity import families

@@ -17,8 +17,7 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from ...contract.reading import reader
-from ...contract.result import write_json
+from ...contract import reader, write_json
 from ...core.calibration import best_threshold, calibrate, logit
 from ...core.geometry import map_positions
 from ...io.coordinates import read_coordinates

@@ -7,8 +7,6 @@ micrographs may arrive in several runs; other limits only cost a moment. Microgr
 table with the verdict 'unreadable'.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import typing
@@ -16,15 +14,20 @@ from pathlib import Path
 
 import numpy as np
 
-from ... import __version__
-from ...contract import AssessMicrographsConfig, Skipped, counted, describe_all, some_names
-from ...contract.micrographs.images import AssessMicrographsOutputs
-from ...contract.result import write_json
+from ...contract import (
+    AssessMicrographsConfig,
+    AssessMicrographsOutputs,
+    Skipped,
+    counted,
+    describe_all,
+    some_names,
+    write_json,
+)
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.files import expand_paths, name_micrographs, whole_file
 from ...io.micrographs import pixel_size_warnings, read_micrograph
 from ...io.stamps import stamp_of
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ..assess.assessment import area_rows, assess
 
 KIND = "micrograph assessment"
@@ -59,7 +62,7 @@ def assess_micrographs(config: AssessMicrographsConfig, run: Run) -> AssessMicro
     good, bad = ([n for n in mine if verdicts[n][0] == verdict] for verdict in ("good", "bad"))
     run.summary(f"{len(good)} good and {len(bad)} bad micrographs; {folder}/micrographs.csv gives the reasons")
     run.methods(
-        f"Micrographs were assessed with cryodl {__version__}, and left out by these limits: "
+        f"Micrographs were assessed with {PROGRAM}, and left out by these limits: "
         f"{'; '.join(_limits_in_words(config)) or 'none'}."
     )
     metrics = {

@@ -6,21 +6,16 @@ and is judged on held-out micrographs by an observer that knows no network (self
 everything.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import typing
 from pathlib import Path
 
-from ... import __version__
-from ...contract import AutoPickConfig, PickConfig, config_to_dict, counted, read_card
-from ...contract.micrographs.picking import AutoPickOutputs
-from ...contract.result import write_json
+from ...contract import AutoPickConfig, AutoPickOutputs, PickConfig, config_to_dict, counted, read_card, write_json
 from ...io.files import evenly_spaced, expand_paths, name_micrographs
 from ...io.model import copy_model, find_model
 from ...io.stamps import stamp
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ..byhand.store import read_corrections
 from ..pickers.pick_record import RECORD as PICK_RECORD
 from ..pickers.round_loop import RoundLoop, best_round, read_round, round_folder, round_in_words, why_stop, write_round
@@ -60,7 +55,7 @@ def auto_pick(config: AutoPickConfig, run: Run) -> AutoPickOutputs:
     if stop[1]:
         run.warn(f"The rounds of training ended early: {stop[0]}.")
     rounds = f", retrained in {counted(len(entries) - 1, 'round')} on its own confident picks" * (len(entries) > 1)
-    run.methods(f"Particles were picked with cryodl {__version__} without labels, {model_in_words(card)}{rounds}.")
+    run.methods(f"Particles were picked with {PROGRAM} without labels, {model_in_words(card)}{rounds}.")
     return _pick_all(config, folder, entries, best, stop[0], run)
 
 

@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl compare-picks`: several sets of picks against a reference and against each other."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 from pathlib import Path
 
 import numpy as np
 
-from ...contract import ComparePicksConfig, counted
-from ...contract.micrographs.comparing import ComparePicksOutputs
-from ...contract.result import write_json
+from ...contract import ComparePicksConfig, ComparePicksOutputs, counted, write_json
 from ...core.matching import precision_recall, score_matched
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.pick_sets import lacking_in_words, name_sets, read_pick_sets

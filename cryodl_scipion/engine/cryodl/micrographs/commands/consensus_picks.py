@@ -11,9 +11,7 @@ import typing
 
 import numpy as np
 
-from ...contract import ConsensusPicksConfig, counted
-from ...contract.micrographs.comparing import ConsensusPicksOutputs
-from ...contract.result import write_json
+from ...contract import ConsensusPicksConfig, ConsensusPicksOutputs, counted, write_json
 from ...io.coordinates import write_coordinates
 from ...io.pick_sets import lacking_in_words, read_pick_sets
 from ...runner import Run, command

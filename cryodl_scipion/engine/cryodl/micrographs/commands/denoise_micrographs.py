@@ -6,24 +6,28 @@ micrograph is not denoised again, and a model that the folder has is not trained
 in several runs.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os
 import typing
 from pathlib import Path
 
-from ... import __version__
-from ...contract import CARD, MICROGRAPH_DENOISER, DenoiseMicrographsConfig, counted, denoises_blindly, read_card
-from ...contract.micrographs.images import DenoiseMicrographsOutputs
-from ...contract.result import write_json
+from ...contract import (
+    CARD,
+    MICROGRAPH_DENOISER,
+    DenoiseMicrographsConfig,
+    DenoiseMicrographsOutputs,
+    counted,
+    denoises_blindly,
+    read_card,
+    write_json,
+)
 from ...io.files import expand_paths, name_micrographs
 from ...io.micrographs import pixel_size_warnings, write_micrograph
 from ...io.model import find_model, read_model
 from ...io.mrc import read_header
 from ...io.stamps import stamp
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ..denoise.run import MicrographDenoiser, read_averages, train_on_micrographs
 
 RECORD, MODEL = "denoise.json", "model"  # in the output folder
@@ -82,7 +86,7 @@ def denoise_micrographs(config: DenoiseMicrographsConfig, run: Run) -> DenoiseMi
     )
     resolution, learnt = _resolution(config, card), _learnt(card)
     run.methods(
-        f"For picking and inspection, micrographs were denoised with cryodl {__version__} to {resolution:.3g} Å by a "
+        f"For picking and inspection, micrographs were denoised with {PROGRAM} to {resolution:.3g} Å by a "
         f"U-Net that was trained on {learnt}; particles were extracted from the original micrographs."
     )
     return DenoiseMicrographsOutputs(

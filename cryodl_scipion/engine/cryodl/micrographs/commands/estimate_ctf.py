@@ -10,13 +10,11 @@ import statistics
 import typing
 from pathlib import Path
 
-from ... import __version__
-from ...contract import EstimateCtfConfig, counted
-from ...contract.micrographs.images import EstimateCtfOutputs
+from ...contract import EstimateCtfConfig, EstimateCtfOutputs, counted
 from ...io.micrographs import named_micrographs, read_micrograph, write_micrograph
 from ...io.stamps import ItemRecords, Record, stamp_of
 from ...io.star import write_tables
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ..ctf import Microscope, SearchRange, checked, fit_ctf, lowest_defocus, spectrum_picture
 
 KIND = "micrograph CTF"
@@ -47,7 +45,7 @@ def estimate_ctf(config: EstimateCtfConfig, run: Run) -> EstimateCtfOutputs:
     run.summary(f"{_in_words(done)}: {star}")
     run.methods(
         f"Contrast transfer functions were estimated from Thon rings between {config.lowest_resolution:g} and "
-        f"{config.highest_resolution:g} Å in the power spectra of the micrographs (cryodl {__version__})."
+        f"{config.highest_resolution:g} Å in the power spectra of the micrographs ({PROGRAM})."
     )
     return EstimateCtfOutputs(
         star=str(star),

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl evaluate-picks`: precision, recall, F1 and average precision of picks, per micrograph and pooled."""
 
-from __future__ import annotations
-
-from ...contract import EvaluatePicksConfig, some_names
-from ...contract.micrographs.comparing import EvaluatePicksOutputs
+from ...contract import EvaluatePicksConfig, EvaluatePicksOutputs, some_names
 from ...runner import Run, command
 from ..compare import candidates_beside, pick_metrics, print_table
 

@@ -9,8 +9,7 @@ import os
 import typing
 from pathlib import Path
 
-from ...contract import ExportRelionConfig, counted, some_names
-from ...contract.micrographs.comparing import ExportRelionOutputs
+from ...contract import ExportRelionConfig, ExportRelionOutputs, counted, some_names
 from ...io.coordinates import align_keys, read_coordinates, write_coordinates
 from ...io.files import expand_paths, name_micrographs, whole_file
 from ...io.pick_sets import (

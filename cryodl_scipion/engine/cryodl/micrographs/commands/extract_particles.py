@@ -6,22 +6,18 @@ done; what is there is not cut again, unless its micrograph, its picks or its CT
 list of picks, or without a CTF where a CTF file is given, are skipped.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
 
-from ... import __version__
-from ...contract import ExtractParticlesConfig, counted
-from ...contract.micrographs.images import ExtractParticlesOutputs
+from ...contract import ExtractParticlesConfig, ExtractParticlesOutputs, counted
 from ...core.optics import Optics
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.micrograph_ctfs import ctf_of, read_micrograph_ctfs
 from ...io.micrographs import named_micrographs, read_micrograph
 from ...io.particles import MICROSCOPE, write_stack
 from ...io.stamps import ItemRecords, Record
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ..extract import cut_micrograph, earlier, records_of, source_of, write_record, write_star
 
 
@@ -51,7 +47,7 @@ def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractPartic
     write_star(star, folder, list(records.values()), config)
     made = _outputs(config, star, folder, records)
     run.summary(_in_words(made))
-    run.methods(f"Particles were extracted{' and normalised' if config.normalise else ''} with cryodl {__version__}.")
+    run.methods(f"Particles were extracted{' and normalised' if config.normalise else ''} with {PROGRAM}.")
     if not made.count:
         run.warn("No particle was extracted: the micrographs that could be used have no pick with a valid box.")
     return made

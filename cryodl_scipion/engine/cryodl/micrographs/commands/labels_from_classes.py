@@ -5,8 +5,6 @@ The folder is that of `pick-by-hand` (byhand/store.py), with from_classes.json. 
 labels.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import shlex
 import typing
@@ -15,9 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract import LabelsFromClassesConfig, config_to_dict, counted, some_names
-from ...contract.micrographs.labelling import LabelsFromClassesOutputs
-from ...contract.result import write_json
+from ...contract import (
+    LabelsFromClassesConfig,
+    LabelsFromClassesOutputs,
+    config_to_dict,
+    counted,
+    some_names,
+    write_json,
+)
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.micrographs import micrograph_shape, named_micrographs
 from ...io.particle_positions import read_particle_positions

@@ -1,22 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl pick`: micrographs, and a model or templates, in; one <micrograph>.star each out."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 from pathlib import Path
 
 import numpy as np
 
-from ... import __version__
-from ...contract import PickConfig, counted, network_words, read_card, score_text, some_names
-from ...contract.micrographs.picking import PickOutputs
+from ...contract import PickConfig, PickOutputs, counted, network_words, read_card, score_text, some_names
 from ...core.geometry import inside
 from ...io.coordinates import DECIMALS, read_coordinates, write_coordinates
 from ...io.micrographs import named_micrographs, read_micrograph
 from ...io.model import find_model, read_model
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ..byhand.questions import (
     ANSWERS,
     QUESTIONS,
@@ -95,9 +91,7 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
         (folder / QUESTIONS).unlink(missing_ok=True)  # of scores that were unclear
     if picks.answered:
         _check_answers(config, picks.answered.asked, run)
-    run.methods(
-        f"Particles were picked with cryodl {__version__}, {model_in_words(card)}, with {picks.rule_in_words()}."
-    )
+    run.methods(f"Particles were picked with {PROGRAM}, {model_in_words(card)}, with {picks.rule_in_words()}.")
     if settings.scale is not None and picks.counts and not made.picks:
         run.warn(
             f"There are no picks, assuming {settings.contrast} protein (--contrast). Check pixel size and particle "

@@ -4,13 +4,10 @@
 <coordinates>/<micrograph>.star, removed/<micrograph>.star and ignored/<micrograph>.mrc, see byhand/store.py.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
-from ...contract import PickByHandConfig, counted
-from ...contract.micrographs.labelling import PickByHandOutputs
+from ...contract import PickByHandConfig, PickByHandOutputs, counted
 from ...io.micrographs import named_micrographs
 from ...runner import Run, command
 from ..byhand import window

@@ -8,14 +8,12 @@ picked again.
 import typing
 from pathlib import Path
 
-from ... import __version__
-from ...contract import PickFilamentsConfig, counted, network_words, read_card
-from ...contract.micrographs.picking import PickFilamentsOutputs
+from ...contract import PickFilamentsConfig, PickFilamentsOutputs, counted, network_words, read_card
 from ...io.micrographs import named_micrographs, read_micrograph
 from ...io.model import find_model, read_model
 from ...io.stamps import ItemRecords, Record, stamp_of
 from ...learning.task import method_of
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ..filaments.trace import draw_filaments, place_segments, write_segments
 from ..filaments.train import FilamentPicker
 from ..pickers import load_network
@@ -125,7 +123,7 @@ def _say(made: PickFilamentsOutputs, config: PickFilamentsConfig, run: Run) -> N
         f"{counted(len(made.counts), 'micrograph')}: {made.folder}/<micrograph>.star"
     )
     run.methods(
-        f"Segments along filaments were picked with cryodl {__version__}, by "
+        f"Segments along filaments were picked with {PROGRAM}, by "
         f"{network_words('filament_picker', 'unet')} trained on simulated micrographs."
     )
     at_edges = sum((made.at_edges or {}).values())

@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl propose-boxes`: micrographs and their labelled particles in; background and contamination boxes out."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import typing
 
 import numpy as np
 
-from ...contract import ProposeBoxesConfig, counted
-from ...contract.micrographs.picking import ProposeBoxesOutputs
+from ...contract import ProposeBoxesConfig, ProposeBoxesOutputs, counted
 from ...core.geometry import map_positions
 from ...io.coordinates import write_coordinates
 from ...io.micrographs import micrograph_shape, pixel_size_warnings

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl simulate-micrographs`: a structure in; micrographs, coordinates with angles and CTF, CTFFIND texts out."""
 
-from __future__ import annotations
-
 import json
 import os
 import typing
@@ -11,16 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ... import __version__
-from ...contract import SimulateMicrographsConfig, counted
-from ...contract.micrographs.simulating import SimulateMicrographsOutputs
-from ...contract.result import write_json
+from ...contract import SimulateMicrographsConfig, SimulateMicrographsOutputs, counted, write_json
 from ...core.projections import Projector
 from ...io.files import expand_paths
 from ...io.micrographs import pixel_size_warnings, read_micrograph
 from ...io.particles import read_orientations, write_particles
 from ...learning.inference import is_out_of_memory
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ...simulate.micrographs import REFERENCE_DOSE, Surroundings, particle_diameter, random_optics, simulate_micrograph
 from ...simulate.noise import MeasuredNoise, measure_spectrum
 from ...simulate.structures import dark_notes, load_density
@@ -168,7 +163,7 @@ def _say(config: SimulateMicrographsConfig, made: SimulateMicrographsOutputs, cu
     snr = f"{config.snr:g}" + (f" to {config.snr_max:g}" if config.snr_max else "")
     run.methods(
         f"{images} with {counted(made.particles, 'particle')} of {Path(config.structure).name} were simulated with "
-        f"cryodl {__version__} at {config.pixel_size:g} Å/px and {config.voltage:g} kV, with defoci from "
+        f"{PROGRAM} at {config.pixel_size:g} Å/px and {config.voltage:g} kV, with defoci from "
         f"{config.minimum_defocus:.0f} to {config.maximum_defocus:.0f} Å, {config.dose:g} e/Å² and a signal-to-noise "
         f"ratio of {snr}{'; the noise has the spectrum of real micrographs' if config.noise_from else ''}."
     )

@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl train-filament-picker`: a model that traces filaments, learnt from simulated micrographs."""
 
-from __future__ import annotations
-
 import typing
 from pathlib import Path
 
 import numpy as np
 
-from ...contract import TrainFilamentPickerConfig
-from ...contract.micrographs.picking import TrainFilamentPickerOutputs
+from ...contract import TrainFilamentPickerConfig, TrainFilamentPickerOutputs
 from ...io.progress import ProgressBar
 from ...learning.recipe import TrainingRun
 from ...learning.task import method_of

@@ -3,8 +3,6 @@
 picks molecules that it never saw out.
 """
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import typing
@@ -14,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...contract import TrainGeneralPickerConfig, counted, read_card
-from ...contract.micrographs.training import TrainGeneralPickerOutputs
+from ...contract import TrainGeneralPickerConfig, TrainGeneralPickerOutputs, counted, read_card
 from ...core.calibration import calibrate, expected_calibration_error, fit_calibration
 from ...core.matching import score_matched
 from ...io.files import expand_paths

@@ -3,13 +3,10 @@
 that it never saw out.
 """
 
-from __future__ import annotations
-
 import typing
 from pathlib import Path
 
-from ...contract import TrainMicrographDenoiserConfig
-from ...contract.micrographs.images import TrainMicrographDenoiserOutputs
+from ...contract import TrainMicrographDenoiserConfig, TrainMicrographDenoiserOutputs
 from ...io.files import expand_paths
 from ...io.progress import ProgressBar
 from ...learning.recipe import TrainingRun

@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl train-picker`: labelled micrographs in, a model folder out."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 
 import numpy as np
 import torch
 
-from ...contract import TrainPickerConfig, recursion_problems
-from ...contract.micrographs.training import TrainPickerOutputs
+from ...contract import TrainPickerConfig, TrainPickerOutputs, recursion_problems
 from ...core.devices import choose_device
 from ...io.micrographs import pixel_size_warnings
 from ...learning.recipe import TrainingRun, say_weakness, start_weights

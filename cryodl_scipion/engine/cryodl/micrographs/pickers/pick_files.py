@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from ...contract import PickConfig, counted, score_text
-from ...contract.micrographs.picking import PickOutputs
+from ...contract import PickConfig, PickOutputs, counted, score_text
 from ...core.geometry import map_positions
 from ...io.coordinates import write_coordinates
 from ...io.files import whole_file

@@ -13,8 +13,7 @@ import os
 import typing
 from pathlib import Path
 
-from ...contract import PickConfig, counted
-from ...contract.result import write_json
+from ...contract import PickConfig, counted, write_json
 from ...io.stamps import stamp
 
 if typing.TYPE_CHECKING:

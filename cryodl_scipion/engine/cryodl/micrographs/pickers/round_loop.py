@@ -15,8 +15,7 @@ import time
 import typing
 from pathlib import Path
 
-from ...contract import AutoPickConfig, PickConfig, Result, counted, read_card
-from ...contract.result import write_json
+from ...contract import AutoPickConfig, PickConfig, Result, counted, read_card, write_json
 from ...core.devices import choose_device, device_name, set_threads
 from ...io.coordinates import read_coordinates
 from ...io.files import evenly_spaced, whole_file

@@ -17,8 +17,7 @@ import torch
 from scipy.optimize import isotonic_regression
 from torch import nn
 
-from ...contract import Classify2DConfig
-from ...contract.particles.classes2d import Classify2DOutputs
+from ...contract import Classify2DConfig, Classify2DOutputs
 from ...io.files import whole_file
 from ...io.model import find_model, read_model
 from ...io.particle_sets import ParticleSet, StackWriter, write_particles_star

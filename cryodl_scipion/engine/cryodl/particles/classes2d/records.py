@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...contract import Classify2DConfig
-from ...contract.result import write_json
+from ...contract import Classify2DConfig, write_json
 from ...core.fourier import fourier_resize, radial_mean
 from ...io.particle_sets import ParticleSet
 from ...io.stacks import read_finite

@@ -10,9 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract.class_choice import expected_good, particle_cut
-from ...contract.particles.classes2d import SelectClassesConfig, SelectClassesOutputs
-from ...contract.result import write_json
+from ...contract import SelectClassesConfig, SelectClassesOutputs, expected_good, particle_cut, write_json
 from ...io.particle_sets import ParticleSet, StackWriter, write_particles_star
 from ...io.relion_tables import number_columns, whole_column
 from ...io.stacks import find_file, read_images, split_name, stack_shape

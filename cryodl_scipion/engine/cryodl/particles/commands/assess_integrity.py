@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl assess-integrity`: particles of a complex in; the probability of each composition for each of them out."""
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import json
@@ -13,17 +11,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ... import __version__
-from ...contract import AssessIntegrityConfig, counted
-from ...contract.particles.integrity import AssessIntegrityOutputs
-from ...contract.result import write_json
+from ...contract import AssessIntegrityConfig, AssessIntegrityOutputs, counted, write_json
 from ...core.projections import Projector
 from ...io.files import whole_file
 from ...io.particle_sets import ParticleSet, read_particles, write_particles_star
 from ...io.progress import ProgressBar
 from ...likelihood.observed import Observed
 from ...likelihood.reference import HalfDisc
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ...simulate.particle_images import voxel_notes
 from ..denoisers.plots import plot_probabilities
 from ..integrity.candidates import Given, Searched, draw_examples
@@ -215,7 +210,7 @@ def _write(
     run.methods(
         f"The compositions {', '.join(names)} were distinguished for each of {counted(len(particles), 'particle')} "
         "with "
-        f"cryodl {__version__}, from the raw images; the most probable was {said}."
+        f"{PROGRAM}, from the raw images; the most probable was {said}."
     )
     at = lambda name: os.path.join(config.output, name)
     return AssessIntegrityOutputs(

@@ -2,24 +2,20 @@
 """`cryodl assign-orientations`: particles and a structure in; the same particles with angles, shifts, score and margin
 out."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import shutil
 import typing
 from pathlib import Path
 
-from ... import __version__
-from ...contract import AssignOrientationsConfig, counted, sha256
-from ...contract.particles.orienting import AssignOrientationsOutputs
+from ...contract import AssignOrientationsConfig, AssignOrientationsOutputs, counted, sha256
 from ...core.symmetry import operations
 from ...io.messages import Line
 from ...io.particle_sets import ParticleSet, read_particles, write_particles_star
 from ...io.particles import ANGLES, COMPARED, DIGEST, DIGITS, NOISE, REFERENCE, SUBSTITUTED
 from ...io.unfinished import star_stem
 from ...likelihood.observed import Source
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ..orientations.assign import Orientations, Search
 from ..orientations.explained import explained
 from ..orientations.hypotheses import choose_hypothesis, hypotheses, with_denoiser
@@ -110,7 +106,7 @@ def _tell(run: Run, count: int, directions: int, probability: float | None, cont
         )
     by = f"of images denoised by {config.model}" if config.model else "of the raw images with their CTF and noise"
     run.methods(
-        f"Particles were given initial orientations with cryodl {__version__} by comparison with projections of "
+        f"Particles were given initial orientations with {PROGRAM} by comparison with projections of "
         f"{Path(config.structure).name} in {step}, {by}."
     )
 

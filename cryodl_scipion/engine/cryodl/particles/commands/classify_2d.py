@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl classify-2d`: particles in; the same particles with their 2-D class, and the classes' averages, out."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
 
-from ... import __version__
-from ...contract import Classify2DConfig, counted
-from ...contract.particles.classes2d import Classify2DOutputs
+from ...contract import Classify2DConfig, Classify2DOutputs, counted
 from ...io.particle_sets import ParticleSet, read_particles
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ..classes2d.answer import finished_answer, former_of, load_ranker, write_answer, write_forming
 from ..classes2d.classify import Classification
 from ..classes2d.former import (
@@ -78,7 +74,7 @@ def _tell(run: Run, config: Classify2DConfig, made: Classify2DOutputs, has_ctf: 
         f"{len(good)} averages have a score of at least {GOOD:g}; they contain {sum(good)} particles.",
     )
     run.methods(
-        f"Particles were classified into {config.classes} 2-D classes with cryodl {__version__}: first by rotational "
+        f"Particles were classified into {config.classes} 2-D classes with {PROGRAM}: first by rotational "
         "invariants, then by comparison with aligned class averages, whose CTF was "
         f"{'corrected' if config.correct_ctf and has_ctf else 'not corrected'}."
     )

@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl denoise`: particles in; denoised images, and a STAR file that links them to the raw ones, out."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import shutil
 import typing
 from pathlib import Path
 
-from ... import __version__
-from ...contract import MICROGRAPH_DENOISER, DenoiseConfig, network_words, read_card
-from ...contract.particles.denoising import DenoiseOutputs
+from ...contract import MICROGRAPH_DENOISER, DenoiseConfig, DenoiseOutputs, network_words, read_card
 from ...core.fourier import circle
 from ...core.projections import Projector
 from ...io.model import find_model
@@ -19,7 +15,7 @@ from ...io.particle_sets import DENOISER, ParticleSet, StackWriter, read_particl
 from ...io.unfinished import star_stem
 from ...likelihood.observed import WIDEST, Source, prepare
 from ...likelihood.reference import find_contrast
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ...simulate.micrographs import particle_diameter
 from ...simulate.structures import load_density
 from ..denoisers import load_denoiser
@@ -94,14 +90,12 @@ def _tell(run: Run, card: typing.Mapping[str, typing.Any], blind: bool, shown: s
     if not blind:
         network = network_words("denoiser", card["network"])
         run.methods(
-            f"Particles were denoised with cryodl {__version__} by the model {card['name']} ({network}); the raw "
-            "images "
-            "were kept."
+            f"Particles were denoised with {PROGRAM} by the model {card['name']} ({network}); the raw images were kept."
         )
         return
     learnt = (card.get("training") or {}).get("simulated_micrographs")
     run.methods(
-        f"For inspection, particles were denoised blindly with cryodl {__version__}: by a U-Net that was trained on "
+        f"For inspection, particles were denoised blindly with {PROGRAM}: by a U-Net that was trained on "
         f"{f'{learnt} ' if learnt else ''}simulated micrographs of other structures, with spectra of signal and "
         "noise that "
         "were measured on the particles, and without a known structure; the raw images were kept."

@@ -8,8 +8,6 @@ real_similarity, noise_contrast, unseen {what, similarity, mean_frc}, verdict ('
 notes. Beside it frc.csv, a line for each particle, and frc.png, fsc.png, control.png, triplets.png, gallery.png.
 """
 
-from __future__ import annotations
-
 import csv
 import os
 import typing
@@ -18,10 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ... import __version__
-from ...contract import EvaluateDenoiserConfig, counted, resolution_in_words
-from ...contract.particles.denoising import EvaluateDenoiserOutputs
-from ...contract.result import write_json
+from ...contract import EvaluateDenoiserConfig, EvaluateDenoiserOutputs, counted, resolution_in_words, write_json
 from ...core.frc import mean_frc, ring_frequencies
 from ...io.files import whole_file
 from ...io.model import find_model
@@ -29,7 +24,7 @@ from ...io.particle_sets import ParticleSet, read_particles
 from ...io.plots import can_draw
 from ...io.stacks import read_images, stack_shape
 from ...likelihood.observed import resample
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ...simulate.particle_images import load_projector
 from ..denoisers import load_denoiser
 from ..denoisers.controls import MAX_TARGETS, OtherMolecule, random_other_molecule, run_controls
@@ -121,7 +116,7 @@ def _tell(run: Run, record: dict[str, typing.Any]) -> None:
             first if first.startswith("On these particles") else f"The control is close to the real result: {first}"
         )
     run.methods(
-        f"The denoiser {record['model']} was evaluated with cryodl {__version__} on {particles}: the mean Fourier ring "
+        f"The denoiser {record['model']} was evaluated with {PROGRAM} on {particles}: the mean Fourier ring "
         f"correlation with the ground truth was {mean['denoised']:.3f}, for raw images {mean['raw']:.3f} and for "
         f"Wiener-filtered ones {mean['wiener']:.3f}; for denoised pure noise it was {control['noise']:.3f} (unrelated "
         f"projections: {control['unrelated']:.3f})."

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl identify`: particles and a folder of structures in; which of them the particles show, and how surely, out."""
 
-from __future__ import annotations
-
-from ...contract import IdentifyConfig, counted
-from ...contract.particles.orienting import IdentifyOutputs
+from ...contract import IdentifyConfig, IdentifyOutputs, counted
 from ...io.particle_sets import read_particles
 from ...runner import Run, command
 from ..identify.candidates import FULL, ParticleComparison, read_candidates, structure_files

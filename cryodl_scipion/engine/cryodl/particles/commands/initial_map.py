@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl initial-map`: particles of an unknown molecule in; a first map, or why there is none, out."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 
@@ -10,9 +8,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from ...contract import InitialMapConfig, resolution_in_words
-from ...contract.particles.orienting import InitialMapOutputs
-from ...contract.result import write_json
+from ...contract import InitialMapConfig, InitialMapOutputs, resolution_in_words, write_json
 from ...io.files import whole_file
 from ...io.mrc import write_map
 from ...io.particle_sets import ParticleSet, read_particles, write_particles_star

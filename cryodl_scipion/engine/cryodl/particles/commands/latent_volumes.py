@@ -1,17 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl latent-volumes`: particles of fit-heterogeneity in; maps at points of the latent space out."""
 
-from __future__ import annotations
-
 import typing
 from pathlib import Path
 
 import numpy as np
 
-from ... import __version__
-from ...contract import LatentVolumesConfig, counted
-from ...contract.particles.latent import LatentVolumesOutputs
-from ...contract.result import write_json
+from ...contract import LatentVolumesConfig, LatentVolumesOutputs, counted, write_json
 from ...core.devices import set_threads
 from ...core.frc import resolution_at
 from ...io.mrc import write_halves
@@ -19,7 +14,7 @@ from ...io.particle_sets import ParticleSet, read_particles
 from ...latent.record import LATENT, latent_column
 from ...likelihood.reference import find_contrast
 from ...reconstruction.halves import split_halves
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ..heterogeneity.coefficients import ParticleViews
 from ..heterogeneity.focus import focus_on_domain
 from ..heterogeneity.paths import near_points, trajectory, weighted_maps
@@ -69,7 +64,7 @@ def _tell(
     if resolved:
         run.summary(f"Resolutions (FSC 0.143): {min(resolved):.1f} to {max(resolved):.1f} Å.")
     run.methods(
-        f"{maps} of the latent space were reconstructed with cryodl {__version__} from nearby particles, with Gaussian "
+        f"{maps} of the latent space were reconstructed with {PROGRAM} from nearby particles, with Gaussian "
         "weights in the latent coordinates."
     )
     if not domain:

@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl reconstruct`: oriented particles in; a map and its two half-maps out."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ... import __version__
-from ...contract import ReconstructConfig, counted, resolution_in_words
-from ...contract.particles.orienting import ReconstructOutputs
+from ...contract import ReconstructConfig, ReconstructOutputs, counted, resolution_in_words
 from ...core.projections import padded_side
 from ...core.symmetry import operations
 from ...io.memory import require_memory
@@ -22,7 +18,7 @@ from ...io.unfinished import check_output
 from ...likelihood.observed import check_not_empty, sample_rows
 from ...reconstruction.halves import Reconstruction, half_reconstructions, looks_inverted, split_halves
 from ...reconstruction.reference import control_of, reference_name, shared_value, substitution_test, tested
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 
 
 @command
@@ -156,6 +152,6 @@ def _tell(run: Run, made: ReconstructOutputs, particles: ParticleSet) -> None:
     run.summary(f"Map: {made.map} of {counted(made.count, 'particle')}{by} ({reached} at an {at}{of_reference}).")
     resolution = "" if particles.denoiser else f"; the resolution at an {at} is {resolution_in_words(made.resolution)}"
     run.methods(
-        f"{counted(made.count, 'particle')}{by} were back-projected with cryodl {__version__} under the symmetry "
+        f"{counted(made.count, 'particle')}{by} were back-projected with {PROGRAM} under the symmetry "
         f"{run.config.symmetry}{resolution}."
     )

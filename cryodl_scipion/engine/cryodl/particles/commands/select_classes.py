@@ -5,11 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ... import __version__
-from ...contract import SelectClassesConfig, chosen_classes, class_choice_warnings, counted
-from ...contract.particles.classes2d import SelectClassesOutputs
+from ...contract import SelectClassesConfig, SelectClassesOutputs, chosen_classes, class_choice_warnings, counted
 from ...io.particle_sets import read_particles
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ..classes2d.selection import read_classes, write_selection
 
 
@@ -56,7 +54,6 @@ def select_classes(config: SelectClassesConfig, run: Run) -> SelectClassesOutput
     )
     run.methods(
         f"The {made.count} particles of {len(kept)} 2-D classes with a score of at least {used:.2f} were kept with "
-        "cryodl "
-        f"{__version__}."
+        f"{PROGRAM}."
     )
     return made

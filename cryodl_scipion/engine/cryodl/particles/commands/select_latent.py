@@ -2,12 +2,9 @@
 """`cryodl select-latent`: particles or subtomograms with latent coordinates in; those of a region or of clusters of the
 latent space out."""
 
-from __future__ import annotations
-
 import numpy as np
 
-from ...contract import SelectLatentConfig, counted
-from ...contract.particles.latent import SelectLatentOutputs
+from ...contract import SelectLatentConfig, SelectLatentOutputs, counted
 from ...io.particle_sets import ParticleSet, read_particles, write_particles_star
 from ...io.relion_tables import image_dimensions
 from ...io.subtomograms import SubtomogramSet, read_subtomograms, write_subtomograms_star

@@ -2,8 +2,6 @@
 """`cryodl simulate-particles`: a structure in; particles with true angles, shifts and CTF, and clean
 projections out."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import typing
@@ -11,9 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ... import __version__
-from ...contract import SimulateParticlesConfig, counted
-from ...contract.particles.simulating import SimulateParticlesOutputs
+from ...contract import SimulateParticlesConfig, SimulateParticlesOutputs, counted
 from ...core.projections import random_angles
 from ...io.mrc import write_map
 from ...io.particle_sets import StackWriter
@@ -22,7 +18,7 @@ from ...io.progress import ProgressBar
 from ...io.stacks import read_images
 from ...io.star import write_tables
 from ...io.unfinished import star_stem
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ...simulate.particle_images import draw_optics, particle_images, signal_scale
 from ...simulate.states import Ensemble, States, load_states, state_columns, write_states
 
@@ -51,8 +47,8 @@ def simulate_particles(config: SimulateParticlesConfig, run: Run) -> SimulatePar
         "Angles, shifts, CTF and noise-free images are exact.",
     )
     run.methods(
-        f"{counted(config.count, 'particle')} of {Path(config.structure).name} were simulated with cryodl "
-        f"{__version__} "
+        f"{counted(config.count, 'particle')} of {Path(config.structure).name} were simulated with "
+        f"{PROGRAM} "
         f"at {config.pixel_size:g} Å/px and {config.voltage:g} kV, with defoci from {config.minimum_defocus:.0f} to "
         f"{config.maximum_defocus:.0f} Å and {strength}.",
         *_differing(config),

@@ -1,20 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl train-denoiser`: oriented particles and the structure that they show in, a model folder out."""
 
-from __future__ import annotations
-
 import typing
 
 import numpy as np
 import torch
 
-from ... import __version__
-from ...contract import TrainDenoiserConfig, counted, network_words
-from ...contract.particles.denoising import TrainDenoiserOutputs
+from ...contract import TrainDenoiserConfig, TrainDenoiserOutputs, counted, network_words
 from ...io.particle_sets import ParticleSet, read_particles
 from ...io.particles import write_stack
 from ...learning.recipe import TrainingRun, refuse_steps, say_weakness, start_weights
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ...simulate.particle_images import load_projector
 from ..denoisers import denoiser_method
 from ..denoisers.card import TARGETS, card_warnings, model_card
@@ -132,7 +128,7 @@ def _tell(run: Run, card: dict[str, typing.Any]) -> None:
         "Denoised images are not raw data. `cryodl evaluate-denoiser` measures what the denoiser invents.",
     )
     words = f"The denoiser {card['name']}, {network_words('denoiser', card['network'])}, was "
-    by = f"with cryodl {__version__}"
+    by = f"with {PROGRAM}"
     run.methods(
         f"{words}trained {by} in {steps} on {particles} with projections of {of} as targets."
         if learns

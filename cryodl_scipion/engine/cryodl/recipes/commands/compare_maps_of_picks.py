@@ -7,25 +7,22 @@ Micrographs that cannot be read, or have no CTF, are left out of all sets and na
 Sets that give no map are in Result.skipped.
 """
 
-from __future__ import annotations
-
 import math
 import shutil
 import typing
 from pathlib import Path
 
-from ... import __version__
 from ...contract import (
     AllSkipped,
     CompareMapsOfPicksConfig,
+    CompareMapsOfPicksOutputs,
     EstimateCtfConfig,
     ExtractParticlesConfig,
     counted,
     in_words,
     resolution_in_words,
+    write_json,
 )
-from ...contract.recipes.comparing_maps import CompareMapsOfPicksOutputs
-from ...contract.result import write_json
 from ...core.symmetry import check_symmetry, operations
 from ...io.files import expand_paths, name_micrographs
 from ...io.messages import apart
@@ -33,7 +30,7 @@ from ...io.micrograph_ctfs import ctf_of, read_micrograph_ctfs
 from ...io.micrographs import pixel_size_warnings
 from ...io.particles import MICROSCOPE
 from ...micrographs.commands.estimate_ctf import estimate_ctf
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ...simulate.micrographs import particle_diameter
 from ...simulate.structures import load_density
 from ..picked_maps.one_map import doubts, losses, map_of_set, plot_map_fscs, print_rows, write_map_table
@@ -100,7 +97,7 @@ def _tell(config: CompareMapsOfPicksConfig, made: CompareMapsOfPicksOutputs, run
         ),
     )
     run.methods(
-        f"{sets} of coordinates were compared by the maps of their particles with cryodl {__version__}: particles of "
+        f"{sets} of coordinates were compared by the maps of their particles with {PROGRAM}: particles of "
         f"{micrographs} were oriented by comparison with projections of {Path(config.structure).name}, with detail to "
         f"{made.search_resolution:.1f} Å, and back-projected in two half-sets divided by micrographs. Resolutions are "
         "those at which the Fourier shell correlation of the half-maps falls below 0.143."

@@ -2,16 +2,11 @@
 """`cryodl fit-heterogeneity`: particles with orientations, or aligned subtomograms, in; latent coordinates, maps along
 them, and whether there is any motion out."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 from pathlib import Path
 
-from ... import __version__
-from ...contract import FitHeterogeneityConfig, counted
-from ...contract.recipes.heterogeneity import FitHeterogeneityOutputs
-from ...contract.result import write_json
+from ...contract import FitHeterogeneityConfig, FitHeterogeneityOutputs, counted, write_json
 from ...core.devices import set_threads
 from ...io.particle_sets import ParticleSet, write_particles_star
 from ...io.relion_tables import image_dimensions
@@ -32,7 +27,7 @@ from ...particles.heterogeneity.fitting import fit_particles
 from ...particles.heterogeneity.gaussian_fit import CHECKPOINT
 from ...particles.heterogeneity.inputs import load_inputs
 from ...particles.heterogeneity.map_files import map_writer, write_classes
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ...tomograms.heterogeneity.fitting import average_writer, fit_subtomograms, load_subtomogram_inputs
 
 SCRATCH = "coefficients"
@@ -184,8 +179,8 @@ def _write(
 def _methods(run: Run, made: FitHeterogeneityOutputs, items: str, errors: str) -> None:
     both = ", corrected for the number of tests," if run.config.method == "auto" and "CTF" in errors else ""
     run.methods(
-        f"A latent space of {made.latent} dimensions was fitted to {items} with cryodl "
-        f"{__version__} by {WAYS[made.method]}, {errors} to first order. Components of each half were tested on the "
+        f"A latent space of {made.latent} dimensions was fitted to {items} with "
+        f"{PROGRAM} by {WAYS[made.method]}, {errors} to first order. Components of each half were tested on the "
         "other "
         f"half: p = {made.p_value:.2g} for a rigid molecule{both} ({made.verdict})."
     )

@@ -10,8 +10,7 @@ import os
 import typing
 from pathlib import Path
 
-from ...contract import ReportConfig, config_to_dict, counted
-from ...contract.recipes.reporting import ReportOutputs
+from ...contract import ReportConfig, ReportOutputs, config_to_dict, counted
 from ...io.files import whole_file
 from ...runner import Run, command
 from ..report.numbers import alarms_of, malformed_of, numbers_table, warnings_of

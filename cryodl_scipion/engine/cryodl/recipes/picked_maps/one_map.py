@@ -13,8 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract import AssignOrientationsConfig, ExtractParticlesConfig, ReconstructConfig, resolution_in_words
-from ...contract.result import write_json
+from ...contract import (
+    AssignOrientationsConfig,
+    ExtractParticlesConfig,
+    ReconstructConfig,
+    resolution_in_words,
+    write_json,
+)
 from ...core.frc import THRESHOLDS, fsc, resolution_at, ring_frequencies
 from ...core.volumes import cube_crop
 from ...io.coordinates import write_coordinates

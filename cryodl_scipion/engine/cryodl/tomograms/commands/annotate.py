@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl annotate`: a window to draw features on tiles of tomograms; it ends when the window is closed."""
 
-from __future__ import annotations
-
-from ...contract import AnnotateConfig
-from ...contract.tomograms.annotating import AnnotationsOutputs
+from ...contract import AnnotateConfig, AnnotationsOutputs
 from ...io.files import expand_paths, name_tomograms
 from ...io.tomograms import Tomogram, working_pixel_size
 from ...runner import Run, command

@@ -2,8 +2,6 @@
 """`cryodl classify-subtomograms`: subtomograms in; their classes, by a classifier or without labels as clusters, and an
 average of each class out."""
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import os
@@ -13,14 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ... import __version__
-from ...contract import CARD, ClassifySubtomogramsConfig, counted, network_words
-from ...contract.tomograms.classifying import ClassifySubtomogramsOutputs
+from ...contract import CARD, ClassifySubtomogramsConfig, ClassifySubtomogramsOutputs, counted, network_words
 from ...io.model import find_model
 from ...io.mrc import write_map
 from ...io.subtomograms import SubtomogramSet, read_subtomograms, write_subtomograms_star
 from ...io.unfinished import star_stem
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ..classifiers import load_classifier
 from ..classifiers.confusion import against_ground_truth, check_ground_truth, plot_confusion, write_confusion
 from ..classifiers.prepare import find_subtomogram_contrast, resolution_notes, subtomogram_diameter
@@ -142,7 +138,7 @@ def _classified(config: ClassifySubtomogramsConfig, found: SubtomogramSet, stem:
         run.summary(f"Accuracy, compared with the classes of the input: {made.accuracy:.3f}.")
     how, unknown = network_words("classifier", card["network"]), int((numbers == 0).sum())
     run.methods(
-        f"{counted(len(found), 'subtomogram')} were classified with cryodl {__version__} {how} (model {card['name']}); "
+        f"{counted(len(found), 'subtomogram')} were classified with {PROGRAM} {how} (model {card['name']}); "
         f"{unknown} were rejected as unknown."
     )
     known = answer.angles is not None and answer.shifts_zyx is not None
@@ -210,7 +206,7 @@ def _clustered(config: ClassifySubtomogramsConfig, found: SubtomogramSet, stem: 
     run.summary(ALIGNED[how])
     run.methods(
         f"{counted(len(found), 'subtomogram')} were clustered into {counted(config.classes, 'class', 'classes')} with "
-        f"cryodl {__version__} by {EMBEDDINGS[config.embedding]}, comparing only Fourier coefficients measured in both."
+        f"{PROGRAM} by {EMBEDDINGS[config.embedding]}, comparing only Fourier coefficients measured in both."
     )
     if p_value > SIGNIFICANT and config.classes > 1:
         align = "" if how == "given" else "Align the subtomograms first (--align given). "

@@ -7,20 +7,23 @@ are tomograms without halves denoised. A finished tomogram is not denoised again
 trained again.
 """
 
-from __future__ import annotations
-
 import typing
 from pathlib import Path
 
 import numpy as np
 
-from ... import __version__
-from ...contract import CARD, DenoiseTomogramsConfig, counted, network_words, read_card
-from ...contract.result import write_json
-from ...contract.tomograms.denoising import DenoiseTomogramsOutputs
+from ...contract import (
+    CARD,
+    DenoiseTomogramsConfig,
+    DenoiseTomogramsOutputs,
+    counted,
+    network_words,
+    read_card,
+    write_json,
+)
 from ...io.model import find_model, read_model
 from ...io.stamps import stamp
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ..denoisers.controls import control_in_words, control_metrics
 from ..denoisers.examples import Tilts
 from ..denoisers.halves import HalfSource, Named, measured_halves, named_tomograms, open_source, subvolumes_of
@@ -182,7 +185,7 @@ def _tell(made: DenoiseTomogramsOutputs, card: dict, run: Run) -> None:
         run.summary("Tomograms without halves have no control: it is not known what was invented in them.")
     learned = len((card.get("training") or {}).get("tomograms") or ())
     run.methods(
-        f"{counted(len(made.files), 'tomogram')} were denoised{filled} with cryodl {__version__} by "
+        f"{counted(len(made.files), 'tomogram')} were denoised{filled} with {PROGRAM} by "
         f"{network_words(KIND, card['network'])} that had learned to predict one half of "
         f"{counted(learned, 'tomogram') if learned else 'tomograms'} from the "
         f"other{', rotated and with a second wedge removed' if filled else ''}."

@@ -4,22 +4,18 @@
 A finished tomogram is not searched again, so that tomograms may arrive in several runs; other parameters are refused.
 """
 
-from __future__ import annotations
-
 import typing
 from pathlib import Path
 
 import numpy as np
 
-from ... import __version__
-from ...contract import DetectParticlesConfig, config_to_dict, counted
-from ...contract.tomograms.detecting import DetectParticlesOutputs
+from ...contract import DetectParticlesConfig, DetectParticlesOutputs, config_to_dict, counted
 from ...io.files import expand_paths, name_tomograms
 from ...io.star import read_tables, write_tables
 from ...io.tomogram_coordinates import write_coordinates3d
 from ...io.tomograms import Tomogram, working_pixel_size
 from ...likelihood.decoys import q_values, threshold_by_decoys
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ..detectors.answer import SpeciesFound, detection_columns, detections_in_words
 from ..detectors.finder import NetworkFinder
 from ..features.volumes import ALL, FolderRecord, join_points, refuse_name_of_all
@@ -159,7 +155,7 @@ def _tell(config: DetectParticlesConfig, made: DetectParticlesOutputs, finder: F
     total = sum(sum(counts.values()) for counts in made.counts.values())
     run.methods(
         f"{counted(total, 'particle')} of {', '.join(made.species)} were found in "
-        f"{counted(len(made.counts), 'tomogram')} with cryodl {__version__} {finder.in_words}."
+        f"{counted(len(made.counts), 'tomogram')} with {PROGRAM} {finder.in_words}."
     )
 
 

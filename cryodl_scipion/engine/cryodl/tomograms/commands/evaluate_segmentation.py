@@ -9,20 +9,15 @@ average_precision, best_threshold, best_dice, calibration_error. docs/tomograms.
 metrics.png, curve.png of score volumes, and <tomogram>.png.
 """
 
-from __future__ import annotations
-
 import os
 import typing
 from pathlib import Path
 
-from ... import __version__
-from ...contract import EvaluateSegmentationConfig
-from ...contract.result import write_json
-from ...contract.tomograms.features import EvaluateSegmentationOutputs
+from ...contract import EvaluateSegmentationConfig, EvaluateSegmentationOutputs, write_json
 from ...io.files import expand_paths, name_micrographs, name_tomograms, pair_by_name
 from ...io.progress import ProgressBar
 from ...io.tomograms import Tomogram
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ..evaluation.measure import FeatureMeasures, ScoreCurve, measure_labelled_pair
 from ..evaluation.pairs import LabelledPair, feature_names, refuse_labels, renamed, same_names
 from ..evaluation.pictures import draw_curve, draw_metrics, draw_slices
@@ -278,6 +273,5 @@ def _tell(config: EvaluateSegmentationConfig, record: dict[str, typing.Any], run
     run.summary(f"Table: {os.path.join(config.output, 'evaluation.json')}")
     dice = ", ".join(f"{row['dice']:.3f} for {n}" for n, row in record["features"].items() if row["dice"] is not None)
     run.methods(
-        f"The segmentation was compared with labels with cryodl {__version__}; the Dice coefficient is "
-        f"{dice or 'not defined'}."
+        f"The segmentation was compared with labels with {PROGRAM}; the Dice coefficient is {dice or 'not defined'}."
     )

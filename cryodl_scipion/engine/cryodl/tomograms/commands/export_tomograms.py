@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl export-tomograms`: volumes and coordinates in; OME-Zarr, and files of other programs out."""
 
-from __future__ import annotations
-
 import typing
 from pathlib import Path
 
 import numpy as np
 
-from ...contract import ExportTomogramsConfig, counted
-from ...contract.tomograms.exporting import ExportTomogramsOutputs
+from ...contract import ExportTomogramsConfig, ExportTomogramsOutputs, counted
 from ...io import coordinate_files
 from ...io.coordinates3d import ParticlePoses
 from ...io.files import expand_paths, name_tomograms

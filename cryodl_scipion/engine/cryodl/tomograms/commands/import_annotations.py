@@ -2,14 +2,10 @@
 """`cryodl import-annotations`: label volumes, stacks of tiles and drawings, or other folders of annotations, in; a
 folder of annotations out."""
 
-from __future__ import annotations
-
-from ... import __version__
-from ...contract import ImportAnnotationsConfig, counted
+from ...contract import AnnotationsOutputs, ImportAnnotationsConfig, counted
 from ...contract.annotations import check_name
-from ...contract.tomograms.annotating import AnnotationsOutputs
 from ...io.files import expand_paths, name_micrographs
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ..annotations.label_volumes import add_annotations, import_labels, import_stack
 from ..annotations.store import AnnotationStore, open_annotations, read_annotations
 
@@ -59,6 +55,6 @@ def written(store: AnnotationStore, run: Run) -> AnnotationsOutputs:
         )
     if told:
         run.summary(f"By {by}.")
-        run.methods(f"Features were annotated with cryodl {__version__} by {by}: {'; '.join(told)}.")
+        run.methods(f"Features were annotated with {PROGRAM} by {by}: {'; '.join(told)}.")
     print(f"Annotations: {store.folder}")
     return AnnotationsOutputs(annotations=str(run.config.annotations), counts=counts)

@@ -4,8 +4,6 @@
 A finished tomogram is not measured again, so that tomograms may arrive in several runs; other parameters are refused.
 """
 
-from __future__ import annotations
-
 import csv
 import typing
 from functools import partial
@@ -13,14 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ... import __version__
-from ...contract import MeasureMembranesConfig, counted
-from ...contract.tomograms.features import MeasureMembranesOutputs
+from ...contract import MeasureMembranesConfig, MeasureMembranesOutputs, counted
 from ...io.files import whole_file
 from ...io.tomogram_coordinates import write_coordinates3d
 from ...io.tomograms import VolumeWriter
 from ...io.volume_writer import origin_of
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ..features.measured_membranes import COLUMNS, Membranes, measured_membranes
 from ..features.membrane_meshes import write_ply
 from ..features.points import Points, point_columns, points_inside
@@ -48,7 +44,7 @@ def measure_membranes(config: MeasureMembranesConfig, run: Run) -> MeasureMembra
         *(f"{n}: {counted(counts[n], 'membrane')}, {counted(points[n], 'point')}." for n in sorted(counts)),
     )
     run.methods(
-        f"{counted(sum(counts.values()), 'membrane')} were measured with cryodl {__version__} at points "
+        f"{counted(sum(counts.values()), 'membrane')} were measured with {PROGRAM} at points "
         f"{config.spacing:g} Å apart on their middle surfaces."
     )
     return MeasureMembranesOutputs(

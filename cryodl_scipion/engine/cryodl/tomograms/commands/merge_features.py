@@ -6,19 +6,15 @@ Result.outputs are the contract's MergeFeaturesOutputs. Tomograms that could not
 Result.skipped.
 """
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import os
 import typing
 from pathlib import Path
 
-from ... import __version__
-from ...contract import MergeFeaturesConfig, counted, score_text
-from ...contract.tomograms.features import MergeFeaturesOutputs
+from ...contract import MergeFeaturesConfig, MergeFeaturesOutputs, counted, score_text
 from ...io.files import whole_file
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ..features.merging import merge_tomogram, picture_paths, write_pictures
 from ..features.scores import Feature, Scored, ScoreIndex, read_folder
 from ..features.volumes import FolderRecord
@@ -116,7 +112,7 @@ def _tell(
     run.summary(f"Label volumes: {config.output}/<tomogram>.mrc; table: {Path(config.output) / TABLE}")
     run.methods(
         f"The features {', '.join(f.name for f in features)} of {counted(len(done), 'tomogram')} were merged with "
-        f"cryodl {__version__}: every voxel was given to the feature whose score was farthest above its threshold "
+        f"{PROGRAM}: every voxel was given to the feature whose score was farthest above its threshold "
         "(in log odds)."
     )
 

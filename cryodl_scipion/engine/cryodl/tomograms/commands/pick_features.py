@@ -4,18 +4,14 @@
 A finished tomogram is not picked again, so that tomograms may arrive in several runs; other parameters are refused.
 """
 
-from __future__ import annotations
-
 import typing
 from functools import partial
 from pathlib import Path
 
-from ... import __version__
-from ...contract import PickFeaturesConfig, counted
-from ...contract.tomograms.features import PickFeaturesOutputs
+from ...contract import PickFeaturesConfig, PickFeaturesOutputs, counted
 from ...io.tomogram_coordinates import write_coordinates3d
 from ...io.tomograms import Tomogram
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ..features.picking import pick_feature
 from ..features.points import Points, point_columns
 from ..features.volumes import ALL, each_volume
@@ -47,8 +43,7 @@ def pick_features(config: PickFeaturesConfig, run: Run) -> PickFeaturesOutputs:
         *(f"{name}: {count}." for name, count in sorted(counts.items())),
     )
     run.methods(
-        f"From the segmentation, {total} were picked with cryodl {__version__}: "
-        f"{SHAPES[config.shape].format(config.spacing)}."
+        f"From the segmentation, {total} were picked with {PROGRAM}: {SHAPES[config.shape].format(config.spacing)}."
     )
     return PickFeaturesOutputs(
         files=done.files(), particles=str(done.folder / ALL), counts=counts, pixel_size=done.pixel_size

@@ -5,8 +5,6 @@ Finished volumes are not made again, and a stopped run continues in the middle o
 arrive in several runs.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import os
@@ -15,15 +13,13 @@ from pathlib import Path
 
 import torch
 
-from ... import __version__
-from ...contract import SegmentConfig, counted, network_words, read_card
-from ...contract.tomograms.segmenting import SegmentOutputs
+from ...contract import SegmentConfig, SegmentOutputs, counted, network_words, read_card
 from ...io.files import expand_paths, name_tomograms
 from ...io.memory import WORKING_MEMORY
 from ...io.messages import Line
 from ...io.model import find_model
 from ...io.tomograms import Tomogram, working_pixel_size
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ..contrast import turned_contrast
 from ..segmenters import load_segmenter
 from ..segmenters.combine import Agreement, CombinedFeature, combined_features, combined_scores, compared_features
@@ -91,7 +87,7 @@ def _tell(made: SegmentOutputs, cards: typing.Sequence[Card], run: Run) -> None:
     by = " and ".join(
         f"{card['feature']} by {card['name']} ({network_words('segmenter', card['network'])})" for card in cards
     )
-    run.methods(f"{counted(len(made.files), 'tomogram')} were segmented with cryodl {__version__}: {by}.")
+    run.methods(f"{counted(len(made.files), 'tomogram')} were segmented with {PROGRAM}: {by}.")
 
 
 def _noisy(noise: typing.Mapping[str, typing.Mapping[str, typing.Any]]) -> typing.Iterator[str]:

@@ -3,8 +3,6 @@
 out.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import typing
@@ -12,16 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ... import __version__
-from ...contract import SimulateSubtomogramsConfig, counted
-from ...contract.tomograms.simulating import SimulateSubtomogramsOutputs
+from ...contract import SimulateSubtomogramsConfig, SimulateSubtomogramsOutputs, counted
 from ...core.optics import Optics
 from ...io.files import expand_paths, rename_folder
 from ...io.mrc import write_map
 from ...io.particles import ANGLES, OPTICS
 from ...io.star import write_tables
 from ...io.unfinished import RECORD
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ...simulate.structures import dark_notes, structure_names
 from ...simulate.subtomograms import PER_TOMOGRAM, GroundTruth, SubtomogramSimulator, load_structure, optics_of
 from ...simulate.tilt_series import tilt_angles
@@ -58,7 +54,7 @@ def simulate_subtomograms(config: SimulateSubtomogramsConfig, run: Run) -> Simul
         "Classes, transforms and half sets are exact.",
     )
     run.methods(
-        f"{counted(total, 'subtomogram')} of {', '.join(names)} were simulated with cryodl {__version__} at "
+        f"{counted(total, 'subtomogram')} of {', '.join(names)} were simulated with {PROGRAM} at "
         f"{config.pixel_size:g} Å/px, with tilts from {config.tilt_min:g} to {config.tilt_max:g}° in steps of "
         f"{config.tilt_step:g}° and a signal-to-noise ratio of {config.snr:g}."
     )

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl simulate-tomograms`: structures in; tomograms of cells with exact labels, coordinates and angles out."""
 
-from __future__ import annotations
-
 import json
 import os
 import typing
@@ -11,16 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ... import __version__
-from ...contract import SimulateTomogramsConfig, counted
-from ...contract.result import write_json
-from ...contract.tomograms.simulating import SimulateTomogramsOutputs
+from ...contract import SimulateTomogramsConfig, SimulateTomogramsOutputs, counted, write_json
 from ...io.files import expand_paths, whole_file
 from ...io.particles import ANGLES
 from ...io.progress import ProgressBar
 from ...io.star import write_tables
 from ...io.tomograms import VolumeWriter
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ...simulate.cells import BYTES_PER_VOXEL
 from ...simulate.structures import available_memory, dark_notes, structure_names
 from ...simulate.tilt_series import tilt_angles
@@ -77,7 +72,7 @@ def _tell(config: SimulateTomogramsConfig, made: SimulateTomogramsOutputs, run: 
         "Labels, positions and angles are exact.",
     )
     run.methods(
-        f"{counted(config.count, 'tomogram')} with {', '.join(made.features)} were simulated with cryodl {__version__} "
+        f"{counted(config.count, 'tomogram')} with {', '.join(made.features)} were simulated with {PROGRAM} "
         f"at {config.pixel_size:g} Å/px, from tilts of {config.tilt_min:g} to {config.tilt_max:g}° in steps of "
         f"{config.tilt_step:g}°, with a signal-to-noise ratio of {config.snr:g}."
     )

@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl train-classifier`: subtomograms with their classes, a model folder out."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np
 import torch
 
-from ... import __version__
-from ...contract import TrainClassifierConfig, network_words
-from ...contract.tomograms.classifying import TrainClassifierOutputs
+from ...contract import TrainClassifierConfig, TrainClassifierOutputs, network_words
 from ...io.subtomograms import read_subtomograms
 from ...learning.recipe import HELD_OUT, TrainingRun, refuse_steps, say_weakness
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ..classifiers import classifier_method
 from ..classifiers.card import card_warnings, first_card, validated, whole_card
 from ..classifiers.confusion import plot_confusion
@@ -56,7 +52,7 @@ def train_classifier(config: TrainClassifierConfig, run: Run) -> TrainClassifier
         f"{metrics['accuracy']:.3f} ± {metrics['standard_error']:.3f} on {metrics['number']} validation subtomograms."
     )
     run.methods(
-        f"The model {card['name']} was trained with cryodl {__version__} to classify subtomograms "
+        f"The model {card['name']} was trained with {PROGRAM} to classify subtomograms "
         f"({', '.join(card['classes'])}) {network_words('classifier', config.network)}; the accuracy on held-out "
         f"subtomograms was {metrics['accuracy']:.3f}."
     )

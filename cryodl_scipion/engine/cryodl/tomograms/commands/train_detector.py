@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl train-detector`: tomograms and the places of their particles in, a model folder out."""
 
-from __future__ import annotations
-
 import typing
 
 import numpy as np
 import torch
 
-from ... import __version__
-from ...contract import TrainDetectorConfig, counted, network_words, score_text
-from ...contract.tomograms.detecting import TrainDetectorOutputs
+from ...contract import TrainDetectorConfig, TrainDetectorOutputs, counted, network_words, score_text
 from ...learning.recipe import HELD_OUT, TrainingRun, start_weights
 from ...learning.task import method_of
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ..detectors.card import card_warnings, model_card
 from ..detectors.labels import GatheredLabels, gather_labels
 from ..detectors.predict import load_detector
@@ -41,7 +37,7 @@ def train_detector(config: TrainDetectorConfig, run: Run) -> TrainDetectorOutput
         *(_told(name, card["validation"][name], threshold, config.beta) for name, threshold in thresholds(card)),
     )
     run.methods(
-        f"The model {card['name']}, {network_words('detector', config.network)}, was trained with cryodl {__version__} "
+        f"The model {card['name']}, {network_words('detector', config.network)}, was trained with {PROGRAM} "
         f"on {counted(sum(card['particles'].values()), 'particle')} to find {', '.join(card['species'])} in tomograms "
         f"at {card['pixel_size']:.4g} Å/px; thresholds were chosen for the largest F{config.beta:g} on held-out data."
     )

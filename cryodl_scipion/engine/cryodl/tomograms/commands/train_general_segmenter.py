@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl train-general-segmenter`: structures in; segmenters for tomograms in which nobody drew anything, out."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ...contract.tomograms.segmenting import TrainGeneralSegmenterConfig, TrainGeneralSegmenterOutputs

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl train-segmenter`: tomograms and what is drawn on them in, a model folder out."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 from pathlib import Path
@@ -10,12 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ... import __version__
-from ...contract import TrainSegmenterConfig, counted, network_words, read_card, score_text
-from ...contract.tomograms.segmenting import TrainSegmenterOutputs
+from ...contract import TrainSegmenterConfig, TrainSegmenterOutputs, counted, network_words, read_card, score_text
 from ...io.model import find_model
 from ...learning.recipe import HELD_OUT, TrainingRun, say_weakness, start_weights
-from ...runner import Run, command
+from ...runner import PROGRAM, Run, command
 from ..segmenters import segmenter_method
 from ..segmenters.calibrate import Begun, Calibration
 from ..segmenters.card import card_warnings, model_card
@@ -73,8 +69,8 @@ def _tell(config: TrainSegmenterConfig, card: typing.Mapping[str, typing.Any], t
         f"{score_text(card['threshold'])}.",
     )
     run.methods(
-        f"The model {card['name']}, {network_words('segmenter', config.network)}, was trained with cryodl "
-        f"{__version__} to find the feature {card['feature']}, on {counted(tiles['positive'], 'tile')} with and "
+        f"The model {card['name']}, {network_words('segmenter', config.network)}, was trained with "
+        f"{PROGRAM} to find the feature {card['feature']}, on {counted(tiles['positive'], 'tile')} with and "
         f"{tiles['negative']} without it"
         + ("." if metrics["dice"] is None else f"; the Dice coefficient on validation tiles was {metrics['dice']:.3f}.")
     )

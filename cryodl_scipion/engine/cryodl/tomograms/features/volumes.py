@@ -12,8 +12,7 @@ import os
 import typing
 from pathlib import Path
 
-from ...contract import MeasureMembranesConfig, PickFeaturesConfig, config_to_dict
-from ...contract.result import write_json
+from ...contract import MeasureMembranesConfig, PickFeaturesConfig, config_to_dict, write_json
 from ...io.files import expand_paths, name_micrographs
 from ...io.stamps import file_stamp
 from ...io.tomogram_coordinates import join_coordinates3d
