@@ -4,8 +4,6 @@
 The contrast transfer function, by torch-ctf, in the field's units and RELION's angle convention.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 

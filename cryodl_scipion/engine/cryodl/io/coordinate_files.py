@@ -4,8 +4,6 @@
 IMOD's models and EMAN2's boxes hold no orientations.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import os

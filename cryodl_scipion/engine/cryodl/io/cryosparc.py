@@ -6,8 +6,6 @@ format, are refused with a sentence. Positions count rows as they are in the mic
 with picks of crYOLO; flip_y turns them round.
 """
 
-from __future__ import annotations
-
 import glob
 import os
 import typing

@@ -5,8 +5,6 @@ and the memory can hold: a damaged header costs nothing.
 Density maps in MRC files.
 """
 
-from __future__ import annotations
-
 import bz2
 import dataclasses
 import gzip

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where the particles of a STAR file lie on their micrographs. Their images are not read and need not be there."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import typing

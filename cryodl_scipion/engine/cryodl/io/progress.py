@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Progress: a bar in a terminal, now and then a line in a log file."""
 
-from __future__ import annotations
-
 import time
 import typing
 

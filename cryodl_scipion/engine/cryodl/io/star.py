@@ -4,8 +4,6 @@
 Single columns of STAR files.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import typing

@@ -4,8 +4,6 @@
 The engine ends with the protocol that started it, however that one ends and whatever lies between the two.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

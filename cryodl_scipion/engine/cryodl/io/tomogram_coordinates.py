@@ -4,8 +4,6 @@
 RELION 5 counts in Å from the middle of the tomogram (size / 2), the older programs in px; frames.py says from where.
 """
 
-from __future__ import annotations
-
 import os
 import typing
 from pathlib import Path

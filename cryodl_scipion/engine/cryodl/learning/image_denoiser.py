@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The denoiser of images whose structure is not known, micrographs and particles: a trained WienerUNet, applied."""
 
-from __future__ import annotations
-
 import typing
 
 import torch

@@ -6,8 +6,6 @@ decoys say to what extent. A mirrored target is none for single particles: its p
 tomograms it is too much like the target at the resolution of a search, and spheres and shells are too little.
 """
 
-from __future__ import annotations
-
 import math
 import typing
 

@@ -13,8 +13,6 @@ is the rule that picks are scored with (matching.py). Picks that hang together i
 up to LARGEST_EXACT of them all ways are tried, beyond it groups grow by the closest pair first.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import os

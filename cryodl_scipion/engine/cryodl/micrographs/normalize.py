@@ -5,8 +5,6 @@ The measures are robust on purpose: real micrographs have hot pixels, gradients 
 filled by shifting frames. None of them may move the scale of the rest.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import typing

@@ -11,8 +11,6 @@ Candidates are kept in candidates/<micrograph>.star, and beside each a record of
 candidates/<micrograph>.json: a micrograph that has not changed is not compared again.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 from pathlib import Path

@@ -6,8 +6,6 @@ Lipid bilayers: closed vesicles with bumps, and open sheets that cross the tomog
 Microtubules and thin filaments: smoothly bent lines of subunits.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 

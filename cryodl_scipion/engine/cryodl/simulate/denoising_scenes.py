@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Micrographs of every kind with what they would show without noise, for the training of a general denoiser."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import typing

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Simulated micrographs with known positions, orientations and CTF."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

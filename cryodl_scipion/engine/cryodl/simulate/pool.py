@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The structures that varied micrographs show: files and artificial assemblies, all at the same extent in voxels."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import typing

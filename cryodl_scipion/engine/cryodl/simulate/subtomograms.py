@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Subtomograms of a structure: rotated and moved, seen in a tilt series, reconstructed."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Simulated tomograms: their content, tilt images and reconstruction."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 

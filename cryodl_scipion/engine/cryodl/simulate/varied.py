@@ -5,8 +5,6 @@ They are made at the network's own scale (the user's particle diameter is `diame
 fraction of a second: what was larger in the file has been averaged away there.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import typing

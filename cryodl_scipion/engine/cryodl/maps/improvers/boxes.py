@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Boxes of training pairs: cut out, rotated, and the positions where their atoms are looked at."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

@@ -2,8 +2,6 @@
 """A user's list of EMDB and PDB entries: what to download, and the table of pairs of the files that come. No
 network."""
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import os

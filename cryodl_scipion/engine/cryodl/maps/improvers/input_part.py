@@ -6,8 +6,6 @@ nearest to the network's answer, has no such errors, but noise. A mean of both i
 either, as shrinkage estimators are (James and Stein 1961).
 """
 
-from __future__ import annotations
-
 import numpy as np
 import scipy.fft
 

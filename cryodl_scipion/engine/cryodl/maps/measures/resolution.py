@@ -2,8 +2,6 @@
 """The resolution of a map without half-maps, from its signal over the noise of its solvent, or from where its power
 falls."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fourier shells of maps of any shape: correlation of two maps, amplitudes, sharpening."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measures of a micrograph's quality: contaminated and carbon area, ice gradient, background."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

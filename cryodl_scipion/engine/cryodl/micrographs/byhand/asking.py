@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The window of questions: one place after the other, and what was answered becomes corrected picks."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import typing

@@ -10,8 +10,6 @@
 Corrections made in the window of picks, as labels: what a human is certain of, and what a machine left.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import typing

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Defocus and astigmatism whose rings explain most of a power spectrum."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training crops of micrographs: chosen positions, rotated, mirrored, a little scaled."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 

@@ -6,8 +6,6 @@ that diameter it was taught to see nothing. So the ladder of diameters has one r
 most of the area, and there the network's own estimates lead to the size.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import typing

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Positions of micrographs that are left out of training and validation: circles around coordinates, or masks."""
 
-from __future__ import annotations
-
 import os
 import typing
 from pathlib import Path

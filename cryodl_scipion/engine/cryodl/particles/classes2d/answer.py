@@ -5,8 +5,6 @@ files.
 The ranker: the fraction of a class's particles that is expected to be good, from the class average.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import typing

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a classification leaves for the particles that come later: the sums of its classes, and how they were made."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

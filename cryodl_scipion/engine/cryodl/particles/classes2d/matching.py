@@ -9,8 +9,6 @@ order of its scores, so that thick ice does not make classes.
 One class becomes two: its aligned members are split along their largest principal component.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A whole classification: its levels one after the other, kept on the disk after each pass."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import typing

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The choice of 2-D classes by their scores."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import typing

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From latent coordinates to changes of Gaussians, which a few anchors carry."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import nn

@@ -4,8 +4,6 @@
 The deep latent coordinate: a decoder of Gaussians, trained by expectation maximisation.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import typing

@@ -4,8 +4,6 @@
 Check that particles are aligned to a reference, with the contrast and CTF that their file states.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

@@ -8,8 +8,6 @@ and Bishop 1999); e2gmm's encoder sees these gradients, too (Chen and Ludtke 202
 How well Gaussians explain images, with small errors of orientation and CTF fitted.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 

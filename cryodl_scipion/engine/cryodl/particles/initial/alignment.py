@@ -7,8 +7,6 @@ The limits stand between what sets of one molecule and bad sets reach: benchmark
 is no limit of ours: it is worth it, or not.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

@@ -4,8 +4,6 @@
 Problems that need attention, and remarks that do not.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import statistics
 import time

@@ -4,8 +4,6 @@
 Pictures of the page, as PNG in bytes: growth, micrographs with picks, classes, FSC, CTFs.
 """
 
-from __future__ import annotations
-
 import base64
 import datetime
 import html

@@ -10,8 +10,6 @@ Matched noise is the difference of the halves: it has no signal and exactly thei
 and of a copy of the half with random phases, is structure that was not there.
 """
 
-from __future__ import annotations
-
 import typing
 
 import numpy as np

@@ -8,8 +8,6 @@ the tomogram is, is taken from the input: what was measured there in the target 
 used, which need no interpolation. The loss counts measured coefficients alone.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import itertools

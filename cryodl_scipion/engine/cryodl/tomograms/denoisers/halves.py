@@ -4,8 +4,6 @@
 Pairing of the even and odd halves of tomograms by name.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import re

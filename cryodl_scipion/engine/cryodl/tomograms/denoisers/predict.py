@@ -4,8 +4,6 @@
 The folder of denoised tomograms: denoise.json says what is in it, by which model and with which controls.
 """
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import json

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Radial spectra of half tomograms, measured on bricks: how strong signal and noise are at each frequency."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 

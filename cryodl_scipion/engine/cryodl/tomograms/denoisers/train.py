@@ -4,8 +4,6 @@
 Training of a tomogram denoiser on regions of half tomograms, and its metrics on regions that it does not see.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 from pathlib import Path

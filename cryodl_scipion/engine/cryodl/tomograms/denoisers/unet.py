@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The network that denoises tomograms: a small 3-D U-net (Çiçek et al. 2016) that corrects a Wiener filter's output."""
 
-from __future__ import annotations
-
 import typing
 
 import torch

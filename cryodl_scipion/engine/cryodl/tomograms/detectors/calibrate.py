@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Thresholds of a detector, species by species, on data that it has not learnt from."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Detection of particles by a trained network."""
 
-from __future__ import annotations
-
 import math
 import typing
 

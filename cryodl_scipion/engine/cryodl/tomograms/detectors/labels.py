@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The particles that a detector learns from: places of each species, in tomograms at the working pixel size."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Split of tomograms into training and validation data of a detector."""
 
-from __future__ import annotations
-
 import typing
 
 import numpy as np

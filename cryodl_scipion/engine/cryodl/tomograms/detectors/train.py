@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training of detectors: crops around particles of all species alike, and how heat maps are learnt."""
 
-from __future__ import annotations
-
 import math
 import typing
 

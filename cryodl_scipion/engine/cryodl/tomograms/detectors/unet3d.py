@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A 3-D U-Net (Çiçek et al. 2016) that answers with a heat map of each species at twice the pixel size."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

@@ -6,8 +6,6 @@ One feature of a label volume or score volume, as a mask that is read by parts.
 Cutting a volume into parts that fit the memory.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import typing

@@ -5,8 +5,6 @@ The surface is where the height above the points on the membrane (along their no
 A membrane that ends has a surface that ends.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import typing

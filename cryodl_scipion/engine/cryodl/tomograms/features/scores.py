@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Score volumes of a folder: whose they are, their thresholds, and their values as probabilities."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os

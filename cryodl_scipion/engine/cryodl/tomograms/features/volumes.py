@@ -5,8 +5,6 @@ Record of an output folder: its items and parameters, so that later runs add onl
 parameters.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import typing

@@ -13,8 +13,6 @@ Ours: rotated copies are made anew for every batch; a logistic curve turns its s
 networks here (card.json keeps the published scaling as raw_scale), so that they compare.
 """
 
-from __future__ import annotations
-
 import math
 import typing
 

@@ -4,8 +4,6 @@
 Losses of segmenters. What nobody has annotated has the weight 0 and costs nothing.
 """
 
-from __future__ import annotations
-
 import os
 import typing
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A small U-net with 3-D convolutions (Çiçek et al. 2016): the largest context, and the slowest."""
 
-from __future__ import annotations
-
 import typing
 
 import torch

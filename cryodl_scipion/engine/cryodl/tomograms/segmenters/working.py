@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A tomogram read by parts at a working pixel size, normalised over all of it."""
 
-from __future__ import annotations
-
 import typing
 
 import numpy as np

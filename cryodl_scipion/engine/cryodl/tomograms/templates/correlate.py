@@ -6,8 +6,6 @@ of the voxels that the sphere covers there (Roseman 2003, Ultramicroscopy 94:225
 tomogram shows it: with its missing wedge, resolution, whitening and CTF, which its factors hold.
 """
 
-from __future__ import annotations
-
 import typing
 
 import numpy as np

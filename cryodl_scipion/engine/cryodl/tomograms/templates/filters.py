@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fourier filters of tomogram and template: whitening, resolution, missing wedge, CTF."""
 
-from __future__ import annotations
-
 import typing
 
 import numpy as np

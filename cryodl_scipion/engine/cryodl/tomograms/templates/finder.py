@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Detection of particles with a template."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import typing

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The template of a search: its density at the working pixel size, its spherical mask, its orientations."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import typing
