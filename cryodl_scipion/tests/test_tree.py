@@ -41,7 +41,7 @@ class TestCryodlTree(unittest.TestCase):
             f"{name}: {panel.name}"
             for name, viewer in vars(viewers).items()
             for panel in getattr(viewer, "_PANELS", ())
-            if not hasattr(viewer, f"_{panel.name}")
+            if not hasattr(viewer, panel.name)
         ]
         self.assertEqual(missing, [])
 

@@ -45,6 +45,12 @@ def drawFsc(
     drawFscAt(axes, np.arange(longest) / (box * pixelSize), curves, resolution, thresholds)
 
 
+def drawFscOfMap(axes: Axes, made: Any, comment: str = "") -> None:
+    """The curve of a map's halves. made: the engine's outputs. comment: what makes that it tells no resolution."""
+    drawFsc(axes, {"half-maps": made.fsc}, made.pixel_size, made.box, None if comment else made.resolution)
+    axes.set_title(comment or f"{made.count} particles", fontsize=10)
+
+
 def drawFscAt(
     axes: Axes,
     frequencies: Any,

@@ -2,32 +2,16 @@
 """What `Analyze results` opens: a window with a tab for each thing to look at."""
 
 import collections
+import inspect
 import os
 import tkinter as tk
 from tkinter import ttk
-from typing import Any, Callable, Dict, List, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from pwem.viewers import Chimera, ChimeraView
-from pyworkflow.protocol import params
-from pyworkflow.protocol.params import Form
-from pyworkflow.viewer import DESKTOP_TKINTER, MessageView, ProtocolViewer
+from pyworkflow.viewer import DESKTOP_TKINTER, MessageView, ProtocolViewer, Viewer
 
 from .window import REFRESH, PlotView, Tab, WindowView
-
-
-def chimeraViews(viewer: "PanelsViewer", path: str, what: str = "file") -> List[Any]:
-    """pyworkflow's views that open a map or a script, or that say what is missing. viewer: for messages."""
-    program = Chimera.getProgram()
-    if program and os.path.exists(program):
-        return [ChimeraView(path)]
-    return [
-        viewer.infoMessage(
-            f"ChimeraX is not at {program}. Install Scipion's plugin scipion-em-chimera, or set CHIMERA_HOME in "
-            f"Scipion's configuration. A ChimeraX installed elsewhere can open the {what}: {os.path.abspath(path)}",
-            "No ChimeraX",
-        )
-    ]
-
 
 _WRAP = 900  # px of a line of text
 
@@ -110,46 +94,116 @@ def _position(view: Any, tab: Tab, label: str) -> None:
         ttk.Button(tab, text=f"Open: {label}", command=view.show).pack(anchor=tk.W, padx=8, pady=20)
 
 
-# name: of the method that shows it, with a leading underscore; label: of the tab; help: above the picture
+# name: of the method that shows it; label: of the tab; help: above the picture
 Panel = collections.namedtuple("Panel", "name label help")
 
 
-class PanelsViewer(ProtocolViewer):
-    """A child gives _SECTION, _PANELS, _WAIT, _data() and one method per panel.
+def panel(label: str, help: str) -> Callable[[Any], Any]:
+    """Marks a method of a PanelsViewer that shows a tab. label, help: see Panel."""
 
-    A panel's method takes what _data() gives, and returns pyworkflow's views. ValueError and OSError become messages.
-    WAYS: of a protocol that does one of several things (one_of.py), a viewer for each; it becomes that one.
+    def marked(show: Any) -> Any:
+        show.panel = Panel(show.__name__, label, help)
+        return show
+
+    return marked
+
+
+class Shows:
+    """Beside a viewer of pyworkflow: the views that it gives."""
+
+    getTkRoot: Callable[[], Any]
+    infoMessage: Callable[..., Any]
+    protocol: Any
+    _SECTION = ""
+
+    def title(self, what: str = "") -> str:
+        """What is shown, and of which run."""
+        return f"{what or self._SECTION}: {self.protocol.getRunName()}"
+
+    def window(self, windowClass: type, *arguments: Any) -> WindowView:
+        """windowClass(parent, *arguments)."""
+        return WindowView(windowClass, self.getTkRoot(), *arguments)
+
+    def plot(self, what: str, draw: Callable[[Any], Any], size: Any = (8, 5), tight: bool = True) -> PlotView:
+        """A drawing. draw: function of the figure. size: (width, height), inches. tight: see PlotView."""
+        view = PlotView(self.getTkRoot(), self.title(what), size, tight)
+        draw(view.getFigure())
+        return view
+
+    def chimera(self, path: str, what: str = "map") -> Any:
+        """A view that opens a map or a script, or that says what is missing."""
+        program = Chimera.getProgram()
+        if program and os.path.exists(program):
+            return ChimeraView(path)
+        return self.infoMessage(
+            f"ChimeraX is not at {program}. Install Scipion's plugin scipion-em-chimera, or set CHIMERA_HOME in "
+            f"Scipion's configuration. A ChimeraX installed elsewhere can open the {what}: {os.path.abspath(path)}",
+            "No ChimeraX",
+        )
+
+
+class ObjectViewer(Shows, Viewer):
+    """What a double click opens. A child gives show(obj), which returns a view, and says in its head:
+
+    name: in Scipion's menu. targets: classes. only: function that says which objects of them.
+    """
+
+    _only: Any = None
+
+    def __init_subclass__(cls, name: str, targets: Sequence[type], only: Optional[Callable[[Any], Any]] = None) -> None:
+        cls._name, cls._targets, cls._only = name, list(targets), only and staticmethod(only)
+
+    @classmethod
+    def can_handle_this_instance(cls, instance: Any) -> bool:
+        return cls._only is None or bool(cls._only(instance))
+
+    def _visualize(self, obj: Any, **kwargs: Any) -> List[Any]:
+        return [self.show(obj)]
+
+    def show(self, obj: Any) -> Any:
+        """The view of an object."""
+        raise NotImplementedError
+
+
+class PanelsViewer(Shows, ProtocolViewer):
+    """A child has a method marked @panel for each tab: it takes what _data() gives, and returns one of pyworkflow's
+    views. ValueError and OSError become messages. It says in its head:
+
+    targets: protocols. section: of the title. wait: sentence for a run that has nothing to show yet. data: name of the
+    output, or of the protocol's method, that gives what the tabs show; without it, they show the protocol. ways: of a
+    protocol that does one of several things (one_of.py), a viewer for each; it becomes that one.
     """
 
     _environments = [DESKTOP_TKINTER]
-    WAYS: Tuple[type, ...] = ()
-    _SECTION = ""
+    WAYS: Sequence[type] = ()
     _PANELS: Tuple[Panel, ...] = ()
-    # Sentence for a run that has nothing to show yet, which is one without this output.
-    _WAIT = _OUTPUT = ""
+    _WAIT = _DATA = ""
+
+    def __init_subclass__(
+        cls,
+        section: Optional[str] = None,
+        wait: Optional[str] = None,
+        data: Optional[str] = None,
+        targets: Optional[Sequence[type]] = None,
+        ways: Optional[Sequence[type]] = None,
+    ) -> None:
+        for name, value in dict(_SECTION=section, _WAIT=wait, _DATA=data, _targets=targets, WAYS=ways).items():
+            if value is not None:
+                setattr(cls, name, value)
+        cls._PANELS += tuple(member.panel for member in vars(cls).values() if hasattr(member, "panel"))
 
     def setProtocol(self, protocol: Any) -> None:
         if self.WAYS:
             self.__class__ = self.WAYS[protocol.getChoice()]
         super().setProtocol(protocol)
 
-    def _defineParams(self, form: Form) -> None:
-        form.addSection(label=self._SECTION)
-        for panel in self._PANELS:
-            form.addParam(panel.name, params.LabelParam, default=True, label=panel.label, help=panel.help)
-
     def visualize(self, obj: Any, **args: Any) -> None:
         """Open the window; the first panel is seen at once. windows: Scipion's window. panel: name of another one to
         begin with."""
         self.setProtocol(obj)
         scipion = args.get("windows")
-        window = ResultsWindow(
-            scipion.getRoot() if scipion else None,
-            f"{self._SECTION}: {obj.getRunName()}",
-            self._PANELS,
-            self._viewsIn,
-            lambda: obj.isActive(),
-        )
+        root = scipion.getRoot() if scipion else None
+        window = ResultsWindow(root, self.title(), self._PANELS, self._viewsIn, lambda: obj.isActive())
         if args.get("panel"):
             window.select(args["panel"])
         window.show()
@@ -159,24 +213,19 @@ class PanelsViewer(ProtocolViewer):
         self._tkRoot = tab
         if self.protocol.isActive() and self.getProject() is not None:
             self.getProject()._updateProtocol(self.protocol)  # it may have outputs since the window was opened
-        return self._getVisualizeDict()[name](name)
-
-    def _plot(self, what: str, size: Any = (8, 5), tight: bool = True) -> PlotView:
-        """An empty drawing. size: (width, height), inches. tight: see PlotView."""
-        return PlotView(self.getTkRoot(), f"{what}: {self.protocol.getRunName()}", size, tight)
+        return self._show(name)
 
     def _getVisualizeDict(self) -> Dict[str, Callable[..., Any]]:
-        return {panel.name: self._show for panel in self._PANELS}
+        return {one.name: self._show for one in self._PANELS}
 
     def _show(self, name: str) -> List[Any]:
         try:
             data = self._data()
-            if data is None:
-                return [self.infoMessage(self._WAIT, "Nothing yet")]
-            return getattr(self, "_" + name)(data)
+            return [self.infoMessage(self._WAIT, "Nothing yet") if data is None else getattr(self, name)(data)]
         except (OSError, ValueError) as error:
             return [self.errorMessage(str(error), "Cannot be shown")]
 
     def _data(self) -> Any:
         """What the panels show, None if there is nothing yet."""
-        return getattr(self.protocol, self._OUTPUT, None) if self._OUTPUT else self.protocol
+        found = getattr(self.protocol, self._DATA, None) if self._DATA else self.protocol
+        return found() if inspect.ismethod(found) else found

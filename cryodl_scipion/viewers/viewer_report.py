@@ -6,23 +6,17 @@ import webbrowser
 from pathlib import Path
 from typing import Any, List
 
-from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
-
 from ..protocols import CryodlProtReport
+from .panels_viewer import ObjectViewer
 
 
-class CryodlReportViewer(Viewer):
+class CryodlReportViewer(ObjectViewer, name="cryodl report", targets=[CryodlProtReport]):
     """Opens the page of `cryodl - write report`; it loads itself again while runs work."""
 
-    _name = "cryodl report"
-    _targets = [CryodlProtReport]
-    _environments = [DESKTOP_TKINTER]
-
-    def _visualize(self, obj: Any, **kwargs: Any) -> List[str]:
+    def _visualize(self, obj: Any, **kwargs: Any) -> List[Any]:
         page = os.path.abspath(obj.getPage())
         if not os.path.exists(page):
             return [self.infoMessage("There is no report yet. Wait until it is written.", "Nothing yet")]
-        address = Path(page).as_uri()
-        if webbrowser.open(address):
+        if webbrowser.open(Path(page).as_uri()):
             return []
         return [self.infoMessage(f"No browser was found. Open this file in one: {page}", "The report")]

@@ -1,87 +1,68 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of simulated micrographs, particles and half-maps."""
 
-from typing import Any, List, Optional
+from typing import Any
 
 from pwem.objects import SetOfCoordinates, SetOfParticles
 
-from ..engine.cryodl.contract.maps.simulating import SimulateHalfMapsOutputs
 from ..protocols import CryodlProtSimulate
 from .gallery_data import Gallery
 from .gallery_window import GalleryWindow
 from .maps.linked_maps_window import LinkedMapsWindow
 from .micrographs.picks_window import PicksData, PicksWindow
-from .panels_viewer import Panel, PanelsViewer, chimeraViews
+from .panels_viewer import PanelsViewer, panel
 from .subsets import itemsSubset
-from .window import WindowView
 
 
-class SimulatedMicrographsViewer(PanelsViewer):
+class SimulatedMicrographsViewer(
+    PanelsViewer,
+    section="Simulated micrographs",
+    wait="There are no micrographs yet. Wait until the simulation is finished.",
+    data="outputCoordinates",
+):
     """Micrographs with their known particles."""
 
-    _SECTION = "Simulated micrographs"
-    _PANELS = (Panel("showPicks", "Micrographs and particles", "The micrographs, with their known particles."),)
-    _WAIT = "There are no micrographs yet. Wait until the simulation is finished."
-
-    def _data(self) -> Optional[SetOfCoordinates]:
-        return getattr(self.protocol, "outputCoordinates", None)
-
-    def _showPicks(self, coordinates: SetOfCoordinates) -> List[Any]:
-        title = f"Simulated: {self.protocol.getRunName()}"
-        return [WindowView(PicksWindow, self.getTkRoot(), PicksData.ofSet(coordinates), title)]
+    @panel("Micrographs and particles", "The micrographs, with their known particles.")
+    def showPicks(self, coordinates: SetOfCoordinates) -> Any:
+        return self.window(PicksWindow, PicksData.ofSet(coordinates), self.title("Simulated"))
 
 
-class SimulatedParticlesViewer(PanelsViewer):
+class SimulatedParticlesViewer(
+    PanelsViewer,
+    section="Simulated particles",
+    wait="There are no particles yet. Wait until the run has finished.",
+    data="outputParticles",
+):
     """Particles beside their ground truth."""
 
-    _SECTION = "Simulated particles"
-    _PANELS = (Panel("showParticles", "Particles and ground truth", "Each particle, with and without noise and CTF."),)
-    _WAIT = "There are no particles yet. Wait until the run has finished."
-
-    def _data(self) -> Optional[SetOfParticles]:
-        return getattr(self.protocol, "outputParticles", None)
-
-    def _showParticles(self, particles: SetOfParticles) -> List[Any]:
+    @panel("Particles and ground truth", "Each particle, with and without noise and CTF.")
+    def showParticles(self, particles: SetOfParticles) -> Any:
         data = Gallery.ofSet(particles, ground_truth=getattr(self.protocol, "outputClean", None))
         subset = itemsSubset(self, particles, "particle")
-        return [WindowView(GalleryWindow, self.getTkRoot(), data, self.protocol.getRunName(), None, subset)]
+        return self.window(GalleryWindow, data, self.protocol.getRunName(), None, subset)
 
 
-class SimulatedHalfMapsViewer(PanelsViewer):
+class SimulatedHalfMapsViewer(
+    PanelsViewer, section="Simulated maps", wait="There are no maps yet. Wait until the run has finished.", data="_made"
+):
     """Half-maps with their ground truth."""
 
-    _SECTION = "Simulated maps"
-    _PANELS = (
-        Panel(
-            "showSlices",
-            "Maps and ground truth, slice by slice",
-            "Full map, one half-map and ground truth at the same position, across all three axes.",
-        ),
-        Panel("showInChimera", "Map in ChimeraX", "Opens ChimeraX, if Scipion's plugin for it is installed."),
+    @panel(
+        "Maps and ground truth, slice by slice",
+        "Full map, one half-map and ground truth at the same position, across all three axes.",
     )
-    _WAIT = "There are no maps yet. Wait until the run has finished."
-
-    def _data(self) -> Optional[SimulateHalfMapsOutputs]:
-        result = self.protocol._result()
-        return (
-            result.outputs if result is not None and getattr(self.protocol, "outputVolume", None) is not None else None
-        )
-
-    def _showSlices(self, made: Any) -> List[str]:
+    def showSlices(self, made: Any) -> Any:
         group = {"full map": made.full, "half-map 1": made.half1, "ground truth": made.ground_truth}
-        return [
-            WindowView(
-                LinkedMapsWindow, self.getTkRoot(), {"simulated": group}, f"Simulated: {self.protocol.getRunName()}"
-            )
-        ]
+        return self.window(LinkedMapsWindow, {"simulated": group}, self.title("Simulated"))
 
-    def _showInChimera(self, made: SimulateHalfMapsOutputs) -> List[Any]:
-        return chimeraViews(self, made.full, "map")
+    @panel("Map in ChimeraX", "Opens ChimeraX, if Scipion's plugin for it is installed.")
+    def showInChimera(self, made: Any) -> Any:
+        return self.chimera(made.full)
 
 
-class CryodlSimulateViewer(PanelsViewer):
+class CryodlSimulateViewer(
+    PanelsViewer,
+    targets=[CryodlProtSimulate],
+    ways=(SimulatedMicrographsViewer, SimulatedParticlesViewer, SimulatedHalfMapsViewer),
+):
     """What `Analyze results` opens for a simulation."""
-
-    _label = "simulation viewer"
-    _targets = [CryodlProtSimulate]
-    WAYS = (SimulatedMicrographsViewer, SimulatedParticlesViewer, SimulatedHalfMapsViewer)

@@ -99,10 +99,10 @@ class TestCryodlTomogramViewers(ViewersTest):
     def test_without_chimerax_it_is_said_where_the_script_lies(self):
         viewer = self.viewer(self.merged)
         with mock.patch.object(panels_viewer.Chimera, "getProgram", return_value="/absent/ChimeraX"):
-            (message,) = panels_viewer.chimeraViews(viewer, "some/script.cxc", "script")
+            message = viewer.chimera("some/script.cxc", "script")
         self.assertIn(os.path.abspath("some/script.cxc"), message.getMessage())
         with mock.patch.object(panels_viewer.Chimera, "getProgram", return_value=os.path.abspath(__file__)):
-            self.assertIn("script.cxc", panels_viewer.chimeraViews(viewer, "some/script.cxc")[0]._cmd)
+            self.assertIn("script.cxc", viewer.chimera("some/script.cxc")._cmd)
 
     def test_places_lie_in_their_tomograms(self):
         data = self.slices(self.picked, "showCoordinates")

@@ -5,7 +5,7 @@ import csv
 import os
 import tkinter as tk
 from tkinter import ttk
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Optional
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,9 +17,9 @@ from ...engine.cryodl.contract.maps.evaluating import CompareModelsOutputs
 from ...protocols import CryodlProtEvaluateMap
 from ...protocols.maps.protocol_evaluate_map import LOCAL, OF_IMPROVING, RESIDUES
 from ..map_plots import drawFscAt, readMap
-from ..panels_viewer import Panel, PanelsViewer, chimeraViews
+from ..panels_viewer import PanelsViewer, panel
 from ..pictures_window import PicturesWindow, picturesIn
-from ..window import CanvasWindow, WindowView
+from ..window import CanvasWindow
 from .linked_maps_window import LinkedMapsWindow
 
 TITLES = ("Measure", "Map")
@@ -161,126 +161,79 @@ _SCRIPT = "show.cxc"
 _MAX_ROWS = 2000
 
 
-class EvaluateViewer(PanelsViewer):
+class EvaluateViewer(
+    PanelsViewer,
+    section="Evaluation",
+    wait="There is no evaluation yet. Wait until the run has finished.",
+    data="getEvaluation",
+):
     """What `Analyze results` opens for an evaluation of a map."""
-
-    _SECTION = "Evaluation"
-    _PANELS = (
-        Panel(
-            "showMetrics",
-            "Metrics and half-map test",
-            "FSC, Q-score and local correlation of the map and the original map, with the same mask, and the result "
-            "of the half-map test.",
-        ),
-        Panel(
-            "showSlices", "Before and after, slice by slice", "Both maps at the same position, across all three axes."
-        ),
-        Panel("showFsc", "FSC curves", "FSC between map and model, of the half-maps, and of the half-map test."),
-        Panel("showResidues", "Q-score per residue", "Q-score and local correlation along each chain."),
-        Panel(
-            "showLocal",
-            "Local resolution",
-            "Histogram of the local resolution, from the windowed FSC of the half-maps.",
-        ),
-        Panel(
-            "showInChimera",
-            "Map and model in ChimeraX",
-            "The model coloured by Q-score (red: 0, white: 0.4, blue: 0.8), the map by local resolution.",
-        ),
-    )
-    _WAIT = "There is no evaluation yet. Wait until the run has finished."
-
-    def _data(self) -> Optional[Dict[str, Any]]:
-        return self.protocol.getEvaluation()
 
     def _folder(self) -> str:
         return self.protocol.getEvaluationFolder()
 
-    def _showMetrics(self, evaluation: Dict[str, Any]) -> List[str]:
+    @panel(
+        "Metrics and half-map test",
+        "FSC, Q-score and local correlation of the map and the original map, with the same mask, and the result of the "
+        "half-map test.",
+    )
+    def showMetrics(self, evaluation: Dict[str, Any]) -> Any:
         good, sentences = mapVerdictOf(evaluation, self.protocol.getTestOfImproving())
-        return [
-            WindowView(
-                PicturesWindow,
-                self.getTkRoot(),
-                f"Evaluation: {self.protocol.getRunName()}",
-                picturesIn(self._folder()),
-                sentences,
-                good,
-                tableOf(evaluation),
-            )
-        ]
+        pictures = picturesIn(self._folder())
+        return self.window(PicturesWindow, self.title(), pictures, sentences, good, tableOf(evaluation))
 
-    def _showSlices(self, evaluation: Dict[str, Any]) -> List[WindowView]:
+    @panel("Before and after, slice by slice", "Both maps at the same position, across all three axes.")
+    def showSlices(self, evaluation: Dict[str, Any]) -> Any:
         before, volume = self.protocol.inputBefore.get(), self.protocol.inputVolume.get()
         group = dict({} if before is None else {"before": structureFileOf(before)}, map=structureFileOf(volume))
-        return [WindowView(LinkedMapsWindow, self.getTkRoot(), {"map": group}, f"Map: {self.protocol.getRunName()}")]
+        return self.window(LinkedMapsWindow, {"map": group}, self.title("Map"))
 
-    def _showFsc(self, evaluation: Dict[str, Any]) -> List[Any]:
-        frequencies, curves = self.protocol.getCurves()
-        plotter = self._plot("FSC")
-        drawFscAt(plotter.getFigure().add_subplot(), frequencies, curves)
-        return [plotter]
+    @panel("FSC curves", "FSC between map and model, of the half-maps, and of the half-map test.")
+    def showFsc(self, evaluation: Dict[str, Any]) -> Any:
+        return self.plot("FSC", lambda figure: drawFscAt(figure.add_subplot(), *self.protocol.getCurves()))
 
-    def _showResidues(self, evaluation: Dict[str, Any]) -> List[str]:
-        return [
-            WindowView(
-                ResiduesWindow,
-                self.getTkRoot(),
-                readResidues(self._folder()),
-                f"Residues: {self.protocol.getRunName()}",
-            )
-        ]
+    @panel("Q-score per residue", "Q-score and local correlation along each chain.")
+    def showResidues(self, evaluation: Dict[str, Any]) -> Any:
+        return self.window(ResiduesWindow, readResidues(self._folder()), self.title("Residues"))
 
-    def _showLocal(self, evaluation: Dict[str, Any]) -> List[Any]:
+    @panel("Local resolution", "Histogram of the local resolution, from the windowed FSC of the half-maps.")
+    def showLocal(self, evaluation: Dict[str, Any]) -> Any:
         values = localResolutions(self._folder())
         if values is None or not values.size:
-            return [
-                self.infoMessage(
-                    "There is no local resolution, because the map has no half-maps or they do not agree.",
-                    "No local resolution",
-                )
-            ]
-        plotter = self._plot("Local resolution", (7, 4))
-        drawLocalResolution(plotter.getFigure().add_subplot(), values)
-        return [plotter]
+            return self.infoMessage(
+                "There is no local resolution, because the map has no half-maps or they do not agree.",
+                "No local resolution",
+            )
+        return self.plot("Local resolution", lambda figure: drawLocalResolution(figure.add_subplot(), values), (7, 4))
 
-    def _showInChimera(self, evaluation: Dict[str, Any]) -> List[Any]:
-        return chimeraViews(self, os.path.join(self._folder(), _SCRIPT), "script")
+    @panel(
+        "Map and model in ChimeraX",
+        "The model coloured by Q-score (red: 0, white: 0.4, blue: 0.8), the map by local resolution.",
+    )
+    def showInChimera(self, evaluation: Dict[str, Any]) -> Any:
+        return self.chimera(os.path.join(self._folder(), _SCRIPT), "script")
 
 
-class CompareModelsViewer(PanelsViewer):
+class CompareModelsViewer(
+    PanelsViewer,
+    section="Comparison",
+    wait="There is no comparison yet. Wait until the run has finished.",
+    data="getCompared",
+):
     """What `Analyze results` opens for a comparison of two models."""
 
-    _SECTION = "Comparison"
-    _PANELS = (Panel("showResidues", "Matched residues", "Metrics, and the list of matched residues."),)
-    _WAIT = "There is no comparison yet. Wait until the run has finished."
-
-    def _data(self) -> Optional[CompareModelsOutputs]:
-        return self.protocol.getCompared()
-
-    def _showResidues(self, made: CompareModelsOutputs) -> List[WindowView]:
+    @panel("Matched residues", "Metrics, and the list of matched residues.")
+    def showResidues(self, made: CompareModelsOutputs) -> Any:
         with open(self.protocol.getTable(), newline="", encoding="utf-8") as file:
             titles, *rows = list(csv.reader(file))
         words = tuple(title.capitalize().replace("_angstrom", " (Å)").replace("_", " ") for title in titles)
         lines = [line.replace("*", "") for line in self.protocol._tell(self.protocol._engineResults())]
         if len(rows) > _MAX_ROWS:
             lines.append(f"The first {_MAX_ROWS} of {len(rows)} pairs; all are in {self.protocol.getTable()}.")
-        return [
-            WindowView(
-                PicturesWindow,
-                self.getTkRoot(),
-                f"Compared: {self.protocol.getRunName()}",
-                {},
-                lines,
-                None,
-                (words, rows[:_MAX_ROWS]),
-            )
-        ]
+        return self.window(PicturesWindow, self.title("Compared"), {}, lines, None, (words, rows[:_MAX_ROWS]))
 
 
-class CryodlEvaluateMapViewer(PanelsViewer):
+class CryodlEvaluateMapViewer(
+    PanelsViewer, targets=[CryodlProtEvaluateMap], ways=(EvaluateViewer, CompareModelsViewer)
+):
     """What `Analyze results` opens for *evaluate map*."""
-
-    _label = "map evaluation viewer"
-    _targets = [CryodlProtEvaluateMap]
-    WAYS = (EvaluateViewer, CompareModelsViewer)

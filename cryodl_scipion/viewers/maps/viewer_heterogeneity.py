@@ -3,7 +3,7 @@
 
 import tkinter as tk
 from tkinter import messagebox, ttk
-from typing import Any, List, Sequence
+from typing import Any, Sequence
 
 import mrcfile
 import numpy as np
@@ -13,11 +13,11 @@ from pwem.objects import SetOfCoordinates
 from pwem.protocols import EMProtocol
 
 from ...convert.latent import latentOf
-from ...engine.cryodl.contract import Result, counted
+from ...engine.cryodl.contract import counted
 from ...protocols import CryodlProtFitHeterogeneity
-from ..panels_viewer import Panel, PanelsViewer
+from ..panels_viewer import PanelsViewer, panel
 from ..subsets import startSubset
-from ..window import CanvasWindow, WindowView
+from ..window import CanvasWindow
 
 _SHOWN = 20000  # points that are drawn at most; all of them are chosen from
 
@@ -130,65 +130,46 @@ class PathWindow(CanvasWindow):
 _KINDS = {"outputParticles": "particle", "outputSubtomograms": "subtomogram"}
 
 
-class FittedViewer(PanelsViewer):
+class FittedViewer(
+    PanelsViewer, section="Latent space", wait="There is no latent space yet. Wait until the run has finished."
+):
     """A latent space."""
 
-    _SECTION = "Latent space"
-    _PANELS = (
-        Panel(
-            "showLatent",
-            "Latent space",
-            "Particles or subtomograms by two latent coordinates, coloured by cluster. Draw around some with the "
-            "mouse to make a subset of them.",
-        ),
-        Panel(
-            "showPath",
-            "Maps along an axis",
-            "Central slices and projections of the maps along the first axes of the latent space; the slider moves "
-            "along an axis.",
-        ),
-    )
-    _WAIT = "There is no latent space yet. Wait until the run has finished."
-
     def _data(self) -> Any:
-        return self.protocol._result() if any(self.protocol.hasAttribute(name) for name in _KINDS) else None
+        return self.protocol._made() if any(self.protocol.hasAttribute(name) for name in _KINDS) else None
 
-    def _showLatent(self, result: Result) -> List[str]:
+    @panel(
+        "Latent space",
+        "Particles or subtomograms by two latent coordinates, coloured by cluster. Draw around some with the mouse to "
+        "make a subset of them.",
+    )
+    def showLatent(self, made: Any) -> Any:
         output = next(name for name in _KINDS if self.protocol.hasAttribute(name))
         found = latentOf(getattr(self.protocol, output))
-        return [WindowView(LatentWindow, self.getTkRoot(), self.protocol, *found, output, _KINDS[output])]
+        return self.window(LatentWindow, self.protocol, *found, output, _KINDS[output])
 
-    def _showPath(self, result: Result) -> List[str]:
-        if not any(result.outputs.paths):
+    @panel(
+        "Maps along an axis",
+        "Central slices and projections of the maps along the first axes of the latent space; the slider moves along "
+        "an axis.",
+    )
+    def showPath(self, made: Any) -> Any:
+        if not any(made.paths):
             raise ValueError("No maps were requested along the axes. Set *Axes with maps* to 1 or more, and run again.")
-        return [WindowView(PathWindow, self.getTkRoot(), result.outputs.paths, self.protocol.getRunName())]
+        return self.window(PathWindow, made.paths, self.protocol.getRunName())
 
 
-class LatentVolumesViewer(PanelsViewer):
+class LatentVolumesViewer(
+    PanelsViewer, section="Latent volumes", wait="There are no maps yet. Wait until the run has finished.", data="_made"
+):
     """Maps at points of a latent space."""
 
-    _SECTION = "Latent volumes"
-    _PANELS = (
-        Panel(
-            "showPath",
-            "Maps along the path",
-            "Central slices and projections of the maps; the slider moves along the path.",
-        ),
-    )
-    _WAIT = "There are no maps yet. Wait until the run has finished."
-
-    def _data(self) -> Any:
-        result = self.protocol._result()
-        return result if getattr(self.protocol, "outputVolumes", None) is not None else None
-
-    def _showPath(self, result: Result) -> List[str]:
-        paths = [result.outputs.volumes]
-        return [WindowView(PathWindow, self.getTkRoot(), paths, self.protocol.getRunName())]
+    @panel("Maps along the path", "Central slices and projections of the maps; the slider moves along the path.")
+    def showPath(self, made: Any) -> Any:
+        return self.window(PathWindow, [made.volumes], self.protocol.getRunName())
 
 
-class CryodlHeterogeneityViewer(PanelsViewer):
+class CryodlHeterogeneityViewer(
+    PanelsViewer, targets=[CryodlProtFitHeterogeneity], ways=(FittedViewer, LatentVolumesViewer)
+):
     """What `Analyze results` opens for a latent space, and for maps along it."""
-
-    _label = "latent space viewer"
-    _targets = [CryodlProtFitHeterogeneity]
-    WAYS = (FittedViewer, LatentVolumesViewer)

@@ -2,7 +2,7 @@
 """Viewers of improved and of simulated maps."""
 
 import os
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 from pwem.objects import Volume
 
@@ -10,9 +10,8 @@ from ...convert.structures import structureFileOf
 from ...engine.cryodl.contract import half_map_verdict
 from ...engine.cryodl.contract.maps.improving import ImproveMapOutputs
 from ...protocols import CryodlProtImproveMap
-from ..panels_viewer import Panel, PanelsViewer, chimeraViews
+from ..panels_viewer import PanelsViewer, panel
 from ..pictures_window import PicturesWindow
-from ..window import WindowView
 from .linked_maps_window import LinkedMapsWindow
 
 _CONFIDENCE = "confidence"
@@ -22,38 +21,19 @@ _LOOK = (
 _SCRIPT = "show_improved.cxc"
 _MAX_OPENED = 5  # maps of a set
 _TITLES = ("Map", "Raw", "Control", "Both improved", "Improved with control", "Not in the data")
+Made = Dict[str, Tuple[Volume, ImproveMapOutputs]]
 _KEYS = ("raw", "control", "improved", "crossed")
 
 
-class CryodlImproveMapViewer(PanelsViewer):
+class CryodlImproveMapViewer(
+    PanelsViewer,
+    targets=[CryodlProtImproveMap],
+    section="Improved map",
+    wait="There is no improved map yet. Wait until the run has finished.",
+):
     """What `Analyze results` opens for improved maps."""
 
-    _label = "improved map viewer"
-    _targets = [CryodlProtImproveMap]
-    _SECTION = "Improved map"
-    _PANELS = (
-        Panel(
-            "showSlices",
-            "Before and after, slice by slice",
-            "Original map, improved map and confidence at the same position, across all three axes. Sliders and "
-            "clicks move all of them.",
-        ),
-        Panel(
-            "showTest",
-            "Half-map test",
-            "What is gained and what is invented: FSC of the half-maps, of both improved half-maps, and of one "
-            "improved half-map with the other raw one, and their resolutions at 0.143.",
-        ),
-        Panel(
-            "showInChimera",
-            "Improved map in ChimeraX",
-            f"Coloured by confidence (red: 0, white: 0.5, blue: 1), if the model gives it; the first {_MAX_OPENED} "
-            "maps of a set. Opens ChimeraX, if Scipion's plugin for it is installed.",
-        ),
-    )
-    _WAIT = "There is no improved map yet. Wait until the run has finished."
-
-    def _data(self) -> Optional[Dict[str, Tuple[Volume, ImproveMapOutputs]]]:
+    def _data(self) -> Optional[Made]:
         """{name of the map: (volume before, Result.outputs)}"""
         results = self.protocol._resultsByName()
         return {
@@ -62,34 +42,33 @@ class CryodlImproveMapViewer(PanelsViewer):
             if name in results
         } or None
 
-    def _showSlices(self, made: Dict[str, Tuple[Volume, ImproveMapOutputs]]) -> List[WindowView]:
+    @panel(
+        "Before and after, slice by slice",
+        "Original map, improved map and confidence at the same position, across all three axes. Sliders and clicks "
+        "move all of them.",
+    )
+    def showSlices(self, made: Made) -> Any:
         groups = {name: self.groupOf(volume, outputs) for name, (volume, outputs) in made.items()}
-        return [
-            WindowView(
-                LinkedMapsWindow,
-                self.getTkRoot(),
-                groups,
-                f"Improved: {self.protocol.getRunName()}",
-                [_LOOK],
-                {_CONFIDENCE: (0, 1)},
-            )
-        ]
+        return self.window(LinkedMapsWindow, groups, self.title("Improved"), [_LOOK], {_CONFIDENCE: (0, 1)})
 
     def groupOf(self, volume: Volume, outputs: ImproveMapOutputs) -> Dict[str, str]:
         """{label: file} of a map before and after. The mean of two half-maps is no file: the first stands for it."""
         before = {"before" if self.protocol._whole() else "half-map 1": structureFileOf(volume)}
         return dict(before, improved=outputs.map, **({_CONFIDENCE: outputs.confidence} if outputs.confidence else {}))
 
-    def _showTest(self, made: Dict[str, Tuple[Volume, ImproveMapOutputs]]) -> List[WindowView]:
+    @panel(
+        "Half-map test",
+        "What is gained and what is invented: FSC of the half-maps, of both improved half-maps, and of one improved "
+        "half-map with the other raw one, and their resolutions at 0.143.",
+    )
+    def showTest(self, made: Made) -> Any:
         tests = {name: outputs.half_map_test for name, (_, outputs) in made.items() if outputs.half_map_test}
         if not tests:
-            return [
-                self.infoMessage(
-                    "There were no half-maps, so it is not known what is gained and what is invented. Use a map "
-                    "with half-maps.",
-                    "No half-map test",
-                )
-            ]
+            return self.infoMessage(
+                "There were no half-maps, so it is not known what is gained and what is invented. Use a map with "
+                "half-maps.",
+                "No half-map test",
+            )
         verdicts = {name: half_map_verdict(test) for name, test in tests.items()}
         sentences = [
             f"{f'{name}: ' if len(tests) > 1 else ''}{line}"
@@ -102,23 +81,19 @@ class CryodlImproveMapViewer(PanelsViewer):
             + (f"{100 * test['unexplained']:.0f} %" if "unexplained" in test else "-",)
             for name, test in tests.items()
         ]
-        return [
-            WindowView(
-                PicturesWindow,
-                self.getTkRoot(),
-                "Half-map test",
-                {},
-                sentences,
-                all(good for good, _ in verdicts.values()),
-                (_TITLES, rows),
-            )
-        ]
+        good = all(good for good, _ in verdicts.values())
+        return self.window(PicturesWindow, "Half-map test", {}, sentences, good, (_TITLES, rows))
 
-    def _showInChimera(self, made: Dict[str, Tuple[Volume, ImproveMapOutputs]]) -> List[Any]:
+    @panel(
+        "Improved map in ChimeraX",
+        f"Coloured by confidence (red: 0, white: 0.5, blue: 1), if the model gives it; the first {_MAX_OPENED} maps of "
+        "a set. Opens ChimeraX, if Scipion's plugin for it is installed.",
+    )
+    def showInChimera(self, made: Made) -> Any:
         script = os.path.abspath(self.protocol._getExtraPath(_SCRIPT))
         with open(script, "w", encoding="utf-8") as file:
             file.write(chimeraScript([outputs for _, outputs in made.values()][:_MAX_OPENED]))
-        return chimeraViews(self, script, "script")
+        return self.chimera(script, "script")
 
 
 def chimeraScript(made: Sequence[ImproveMapOutputs]) -> str:

@@ -18,48 +18,37 @@ from ...convert.micrographs.ctfs import TITLES, ctfRows
 from ...protocols import CryodlProtEstimateCTF
 from ...protocols.micrographs.protocol_estimate_ctf import OUTPUT
 from ..micrograph_window import MicrographWindow
-from ..panels_viewer import Panel, PanelsViewer
+from ..panels_viewer import PanelsViewer, panel
 from ..particles_to_measure import previewOf
 from ..pictures_window import PicturesWindow
 from ..preview import readImage
-from ..window import WindowView
 
 
-class CryodlCTFViewer(PanelsViewer):
+class CryodlCTFViewer(
+    PanelsViewer,
+    targets=[CryodlProtEstimateCTF],
+    section="CTF",
+    wait="No CTF is estimated yet. Wait until the first batch is done.",
+):
     """What `Analyze results` opens for estimated CTFs, also while the run goes on."""
-
-    _label = "CTF viewer"
-    _targets = [CryodlProtEstimateCTF]
-    _SECTION = "CTF"
-    _PANELS = (
-        Panel(
-            "showSpectra",
-            "Power spectra and fits",
-            "Power spectrum (right) and fitted CTF (left) of each micrograph, and both as curves.",
-        ),
-        Panel(
-            "showDefocus",
-            "Defocus",
-            "Defocus of each micrograph, and histograms of defocus, astigmatism and resolution.",
-        ),
-        Panel("showTable", "Table", "All values of all micrographs."),
-    )
-    _WAIT = "No CTF is estimated yet. Wait until the first batch is done."
 
     def _data(self) -> Any:
         ctfs = getattr(self.protocol, OUTPUT, None)
         return None if ctfs is None else EstimatedCTFs(ctfs)
 
-    def _showSpectra(self, data: Any) -> List[str]:
-        return [WindowView(CtfWindow, self.getTkRoot(), data, "Power spectra")]
+    @panel(
+        "Power spectra and fits", "Power spectrum (right) and fitted CTF (left) of each micrograph, and both as curves."
+    )
+    def showSpectra(self, data: Any) -> Any:
+        return self.window(CtfWindow, data, "Power spectra")
 
-    def _showDefocus(self, data: Any) -> List[str]:
-        plotter = self._plot("Estimated CTFs", (12, 7))
-        drawDefocus(plotter.getFigure(), data.rows)
-        return [plotter]
+    @panel("Defocus", "Defocus of each micrograph, and histograms of defocus, astigmatism and resolution.")
+    def showDefocus(self, data: Any) -> Any:
+        return self.plot("Estimated CTFs", lambda figure: drawDefocus(figure, data.rows), (12, 7))
 
-    def _showTable(self, data: Any) -> List[str]:
-        return [WindowView(PicturesWindow, self.getTkRoot(), "Estimated CTFs", {}, (), None, data.table())]
+    @panel("Table", "All values of all micrographs.")
+    def showTable(self, data: Any) -> Any:
+        return self.window(PicturesWindow, "Estimated CTFs", {}, (), None, data.table())
 
 
 _DEFOCUS, _OTHER = "#4477aa", "#228833"

@@ -3,7 +3,7 @@
 
 import glob
 import os
-from typing import Any, Dict, List, Optional
+from typing import Any, List, Optional
 
 from matplotlib.axes import Axes
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
@@ -15,9 +15,8 @@ from ...form import formName
 from ...protocols import CryodlProtAssess
 from ...protocols.micrographs.protocol_assess import BAD, GOOD
 from ..micrograph_window import MicrographWindow
-from ..panels_viewer import Panel, PanelsViewer
+from ..panels_viewer import PanelsViewer, panel
 from ..plots import drawPicks
-from ..window import WindowView
 from .assessment_plots import BAD_COLOUR, GOOD_COLOUR, drawAreas, drawMetrics
 
 
@@ -112,44 +111,32 @@ class AssessmentWindow(MicrographWindow):
         return self._data.inWords(self.index()) + ". Red: contaminated. Blue: carbon. Green: picks."
 
 
-class CryodlAssessViewer(PanelsViewer):
+class CryodlAssessViewer(
+    PanelsViewer,
+    targets=[CryodlProtAssess],
+    section="Assessment",
+    wait="No micrograph is assessed yet. Wait until the first batch is done.",
+):
     """What `Analyze results` opens for an assessment, also while it goes on."""
 
-    _label = "assessment viewer"
-    _targets = [CryodlProtAssess]
-    _SECTION = "Assessment"
-    _PANELS = (
-        Panel(
-            "showMicrographs",
-            "Micrographs and verdicts",
-            "Each micrograph with picks, contaminated and carbon areas and metrics, and why it is bad.",
-        ),
-        Panel("showMetrics", "Metrics and limits", "Histograms of the metrics, with the limits of this run."),
-    )
-    _WAIT = "No micrograph is assessed yet. Wait until the first batch is done."
-
     def _data(self) -> Any:
-        outputs = [getattr(self.protocol, name, None) for name in (GOOD, BAD)]
-        if all(output is None for output in outputs):
+        good, bad = sets = [getattr(self.protocol, name, None) for name in (GOOD, BAD)]
+        if sets == [None, None]:
             return None
         protocol = self.protocol
-        good, bad = outputs
         return AssessedMicrographs(
             good, bad, protocol.inputCoordinates.get(), protocol._diameter() or 0, protocol._getExtraPath("batches")
         )
 
-    def _limits(self) -> Dict[str, Any]:
-        """{attribute: number or None}."""
-        return {
-            attribute: getattr(self.protocol, formName(metric.limit)).get()
-            for attribute, metric in METRICS.items()
-            if metric.limit
-        }
+    @panel(
+        "Micrographs and verdicts",
+        "Each micrograph with picks, contaminated and carbon areas and metrics, and why it is bad.",
+    )
+    def showMicrographs(self, data: Any) -> Any:
+        return self.window(AssessmentWindow, data, "Assessed micrographs")
 
-    def _showMetrics(self, data: Any) -> List[str]:
-        plotter = self._plot("Assessed micrographs", (12, 7))
-        drawMetrics(plotter.getFigure(), data.metrics, self._limits())
-        return [plotter]
-
-    def _showMicrographs(self, data: Any) -> List[str]:
-        return [WindowView(AssessmentWindow, self.getTkRoot(), data, "Assessed micrographs")]
+    @panel("Metrics and limits", "Histograms of the metrics, with the limits of this run.")
+    def showMetrics(self, data: Any) -> Any:
+        named = {attribute: formName(metric.limit) for attribute, metric in METRICS.items() if metric.limit}
+        limits = {attribute: getattr(self.protocol, name).get() for attribute, name in named.items()}
+        return self.plot("Assessed micrographs", lambda figure: drawMetrics(figure, data.metrics, limits), (12, 7))

@@ -25,11 +25,10 @@ from ...engine.cryodl.contract import counted, resolution_in_words
 from ...protocols import CryodlProtCompare, CryodlProtConsensus
 from ..map_plots import drawFsc
 from ..maps.linked_maps_window import LinkedMapsWindow
-from ..panels_viewer import Panel, PanelsViewer
+from ..panels_viewer import PanelsViewer, panel
 from ..pictures_window import PicturesWindow
 from ..plots import drawMatrix, shortened
 from ..subsets import startedRun
-from ..window import WindowView
 from .picks_window import CountedWindow
 
 _ALL_SETS = "all sets"
@@ -365,67 +364,52 @@ def drawFscsOfSets(figure: Figure, made: Any) -> None:
         axes.set_title(title, fontsize=10)
 
 
-class PositionsViewer(PanelsViewer):
+class PositionsViewer(
+    PanelsViewer,
+    section="Comparison",
+    wait="There is no comparison yet. Wait until the run has finished.",
+    data="comparison",
+):
     """A comparison of positions."""
 
-    _SECTION = "Comparison"
-    _PANELS = (
-        Panel(
-            "showMetrics",
-            "Metrics, curves and agreement",
-            "Table of metrics, agreement of each pair of sets and, with a reference, precision-recall curves.",
-        ),
-        Panel(
-            "showPicks",
-            "Picks on the micrographs",
-            "All sets on the micrographs, each in its own colour; or true, false and missed picks of one set, judged "
-            "by the reference.",
-        ),
+    @panel(
+        "Metrics, curves and agreement",
+        "Table of metrics, agreement of each pair of sets and, with a reference, precision-recall curves.",
     )
-    _WAIT = "There is no comparison yet. Wait until the run has finished."
-
-    def _data(self) -> Any:
-        return self.protocol.comparison()
-
-    def _showMetrics(self, comparison: Dict[str, Any]) -> List[str]:
+    def showMetrics(self, comparison: Dict[str, Any]) -> Any:
         curves = self.protocol.curvesFile()
         curves = curves if os.path.exists(curves) else None
         titles = ["Set", "Picks"] + ([title for _, title in _METRICS] if comparison["metrics"] else [])
         drawing = (lambda figure: drawComparison(figure, comparison, curves)), (11 if curves else 6, 4.8)
-        table, name = (titles, comparisonRows(comparison)), f"Comparison: {self.protocol.getRunName()}"
-        words = comparisonWords(comparison)
-        root = self.getTkRoot()
-        return [WindowView(PicturesWindow, root, name, {}, words, None, table, None, drawing)]
+        table, words = (titles, comparisonRows(comparison)), comparisonWords(comparison)
+        return self.window(PicturesWindow, self.title(), {}, words, None, table, None, drawing)
 
-    def _showPicks(self, comparison: Dict[str, Any]) -> List[str]:
-        return [
-            WindowView(
-                GroupsWindow, self.getTkRoot(), ComparedPicks(self.protocol), f"Compared: {self.protocol.getRunName()}"
-            )
-        ]
+    @panel(
+        "Picks on the micrographs",
+        "All sets on the micrographs, each in its own colour; or true, false and missed picks of one set, judged by "
+        "the reference.",
+    )
+    def showPicks(self, comparison: Dict[str, Any]) -> Any:
+        return self.window(GroupsWindow, ComparedPicks(self.protocol), self.title("Compared"))
 
 
-class CryodlConsensusViewer(PanelsViewer):
+class CryodlConsensusViewer(
+    PanelsViewer,
+    targets=[CryodlProtConsensus],
+    section="Consensus",
+    wait="There are no coordinates yet. Wait until the run has finished.",
+    data="outputCoordinates",
+):
     """What `Analyze results` opens for a consensus."""
 
-    _label = "consensus viewer"
-    _targets = [CryodlProtConsensus]
-    _SECTION = "Consensus"
-    _PANELS = (
-        Panel(
-            "showPicks",
-            "Particles on the micrographs",
-            "All particles found by any set, coloured by the number of sets that found them; a slider sets the "
-            "minimum number.",
-        ),
+    @panel(
+        "Particles on the micrographs",
+        "All particles found by any set, coloured by the number of sets that found them; a slider sets the minimum "
+        "number.",
     )
-    _WAIT = "There are no coordinates yet. Wait until the run has finished."
-    _OUTPUT = "outputCoordinates"
-
-    def _showPicks(self, coordinates: SetOfCoordinates) -> List[str]:
-        title = f"Consensus: {self.protocol.getRunName()}"
+    def showPicks(self, coordinates: SetOfCoordinates) -> Any:
         subset = lambda value: consensusOf(self.protocol, int(value))
-        return [WindowView(GroupsWindow, self.getTkRoot(), FoundTogether(self.protocol), title, subset)]
+        return self.window(GroupsWindow, FoundTogether(self.protocol), self.title(), subset)
 
 
 def consensusOf(protocol: Any, sets: int) -> str:
@@ -440,42 +424,29 @@ def consensusOf(protocol: Any, sets: int) -> str:
     return startedRun(again, errors, f"The set of particles that at least {counted(sets, 'set')} found")
 
 
-class MapsOfPicksViewer(PanelsViewer):
+class MapsOfPicksViewer(
+    PanelsViewer, section="Maps of picks", wait="There are no maps yet. Wait until the run has finished.", data="_made"
+):
     """A comparison by maps."""
 
-    _SECTION = "Maps of picks"
-    _PANELS = (
-        Panel("showResolutions", "Resolutions and FSC curves", "Resolution of the map of each set, and what it loses."),
-        Panel("showSlices", "Slices of the maps", "The map of a set and its half-maps, across all three axes."),
-    )
-    _WAIT = "There are no maps yet. Wait until the run has finished."
-
-    def _data(self) -> Any:
-        result = self.protocol._result()
-        return None if result is None else result.outputs
-
-    def _showResolutions(self, made: Any) -> List[WindowView]:
+    @panel("Resolutions and FSC curves", "Resolution of the map of each set, and what it loses.")
+    def showResolutions(self, made: Any) -> Any:
         headline = (
             f"{made.micrographs} micrographs. Loss: by how much the resolution is worse than that of "
             f"{made.measured_by}. Dashed line: {made.search_resolution:.1f} Å; particles were oriented by coarser "
             "detail, so agreement beyond does not come from the structure."
         )
-        title, table = f"Maps of picks: {self.protocol.getRunName()}", (_TITLES, resolutionRows(made))
         drawing = (lambda figure: drawFscsOfSets(figure, made)), (11, 4.8)
-        words = [headline, *made.notes]
-        root = self.getTkRoot()
-        return [WindowView(PicturesWindow, root, title, {}, words, None, table, None, drawing)]
+        table, words = (_TITLES, resolutionRows(made)), [headline, *made.notes]
+        return self.window(PicturesWindow, self.title(), {}, words, None, table, None, drawing)
 
-    def _showSlices(self, made: Any) -> List[WindowView]:
+    @panel("Slices of the maps", "The map of a set and its half-maps, across all three axes.")
+    def showSlices(self, made: Any) -> Any:
         groups = {
             name: {"map": made.maps[name], "half 1": made.half1[name], "half 2": made.half2[name]} for name in made.sets
         }
-        return [WindowView(LinkedMapsWindow, self.getTkRoot(), groups, f"Maps: {self.protocol.getRunName()}")]
+        return self.window(LinkedMapsWindow, groups, self.title("Maps"))
 
 
-class CryodlCompareViewer(PanelsViewer):
+class CryodlCompareViewer(PanelsViewer, targets=[CryodlProtCompare], ways=(PositionsViewer, MapsOfPicksViewer)):
     """What `Analyze results` opens for a comparison."""
-
-    _label = "comparison viewer"
-    _targets = [CryodlProtCompare]
-    WAYS = (PositionsViewer, MapsOfPicksViewer)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewer of denoised micrographs."""
 
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,10 +13,9 @@ from ...protocols import CryodlProtDenoiseMicrographs
 from ...protocols.micrographs.protocol_denoise_micrographs import DENOISED
 from ..micrograph_window import MicrographWindow
 from ..model_window import ModelWindow
-from ..panels_viewer import Panel, PanelsViewer
+from ..panels_viewer import PanelsViewer, panel
 from ..plots import drawMicrograph, view
 from ..preview import loadPreview, readImage
-from ..window import WindowView
 
 BEFORE, AFTER = "#4477aa", "#cc6677"
 
@@ -124,33 +123,25 @@ class DenoisedWindow(MicrographWindow):
         )
 
 
-class CryodlDenoiseMicrographsViewer(PanelsViewer):
+class CryodlDenoiseMicrographsViewer(
+    PanelsViewer,
+    targets=[CryodlProtDenoiseMicrographs],
+    section="Denoised micrographs",
+    wait="No micrograph is denoised yet. Wait until the first batch is done.",
+):
     """What `Analyze results` opens for denoised micrographs, also while the run goes on."""
 
-    _label = "denoised micrographs viewer"
-    _targets = [CryodlProtDenoiseMicrographs]
-    _SECTION = "Denoised micrographs"
-    _PANELS = (
-        Panel(
-            "showMicrographs",
-            "Before and after",
-            "Each micrograph before and after denoising, with both power spectra. The wheel zooms.",
-        ),
-        Panel(
-            "showModel",
-            "Model and its training",
-            "Training curves and model card. The metric is the correlation with held-out views of the micrographs.",
-        ),
-    )
-    _WAIT = "No micrograph is denoised yet. Wait until the first batch is done."
-
-    def _showMicrographs(self, protocol: EMProtocol) -> List[str]:
+    @panel("Before and after", "Each micrograph before and after denoising, with both power spectra. The wheel zooms.")
+    def showMicrographs(self, protocol: EMProtocol) -> Any:
         denoised = getattr(protocol, DENOISED, None)
         if denoised is None:
-            return [self.infoMessage(self._WAIT, "Nothing yet")]
+            return self.infoMessage(self._WAIT, "Nothing yet")
         data = DenoisedMicrographs(protocol.inputMicrographs.get(), denoised)
-        return [WindowView(DenoisedWindow, self.getTkRoot(), data, "Denoised micrographs")]
+        return self.window(DenoisedWindow, data, "Denoised micrographs")
 
-    def _showModel(self, protocol: EMProtocol) -> List[str]:
-        title = f"Training: {protocol.getRunName()}"
-        return [WindowView(ModelWindow, self.getTkRoot(), protocol.getModelFolder(), title)]
+    @panel(
+        "Model and its training",
+        "Training curves and model card. The metric is the correlation with held-out views of the micrographs.",
+    )
+    def showModel(self, protocol: EMProtocol) -> Any:
+        return self.window(ModelWindow, protocol.getModelFolder(), self.title("Training"))

@@ -3,18 +3,17 @@
 
 import tkinter as tk
 from tkinter import ttk
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Sequence
 
 from pwem.objects import SetOfCoordinates
-from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
 from ...convert.micrographs.picks import bestRound, picksOfRound, questionsFile, readRounds, roundInWords
 from ...engine.cryodl.contract import score_text
 from ...protocols import CryodlProtPick, CryodlProtPickByHand, CryodlProtPickFilaments, CryodlProtThresholdPicks
-from ..panels_viewer import Panel, PanelsViewer
+from ..panels_viewer import ObjectViewer, PanelsViewer, panel
 from ..plots import drawHistogram, drawPerMicrograph, drawRounds
 from ..subsets import outputName, startedRun, startRun
-from ..window import FollowingWindow, WindowView
+from ..window import FollowingWindow
 from .picks_window import PicksData, PicksWindow, isOurs
 
 
@@ -79,22 +78,14 @@ class RoundPicksWindow(PicksWindow):
 _NAME = "cryodl picks with scores"
 
 
-class CryodlPicksViewer(Viewer):
+class CryodlPicksViewer(ObjectViewer, name=_NAME, targets=[SetOfCoordinates], only=isOurs):
     """Picks on micrographs with a score slider, for sets that cryodl made and for empty sets."""
 
-    _name = _NAME
-    _targets = [SetOfCoordinates]
-    _environments = [DESKTOP_TKINTER]
-
-    @classmethod
-    def can_handle_this_instance(cls, instance: Any) -> Any:
-        return isinstance(instance, SetOfCoordinates) and isOurs(instance)
-
-    def _visualize(self, obj: Any, **kwargs: Any) -> List[str]:
-        return [picksView(self, PicksData.ofSet(obj, self.protocol), obj)]
+    def show(self, obj: SetOfCoordinates) -> Any:
+        return picksView(self, PicksData.ofSet(obj, self.protocol), obj)
 
 
-def picksView(viewer: Any, data: PicksData, coordinates: SetOfCoordinates) -> WindowView:
+def picksView(viewer: Any, data: PicksData, coordinates: SetOfCoordinates) -> Any:
     """The window of picks, with a way to correct them where there is a project."""
     project, source = viewer.getProject(), viewer.protocol
     output = outputName(source, coordinates)
@@ -104,7 +95,7 @@ def picksView(viewer: Any, data: PicksData, coordinates: SetOfCoordinates) -> Wi
     ask = (lambda: correctPicks(project, source, output, data, askQuestions=True)) if asks else None
     subset = (lambda threshold: picksFrom(source, output, threshold)) if known and data.hasScores else None
     title = f"Picks: {source.getRunName()}" if source else _NAME
-    return WindowView(PicksWindow, viewer.getTkRoot(), data, title, None, None, correct, subset, ask)
+    return viewer.window(PicksWindow, data, title, None, None, correct, subset, ask)
 
 
 def picksFrom(source: Any, output: str, threshold: float) -> str:
@@ -138,113 +129,73 @@ def correctPicks(project: Any, source: Any, output: str, data: PicksData, askQue
     return errors or f"A window to correct them opens; the run *{protocol.getRunName()}* stores the corrected picks."
 
 
-class CryodlPickProtocolViewer(PanelsViewer):
+class CryodlPickProtocolViewer(
+    PanelsViewer,
+    targets=[CryodlProtPickByHand, CryodlProtPickFilaments, CryodlProtThresholdPicks],
+    section="Picks",
+    wait="There are no coordinates yet. Wait until the first batch is picked.",
+):
     """What `Analyze results` opens for a picking run."""
-
-    _label = "picks viewer"
-    _targets = [CryodlProtPickByHand, CryodlProtPickFilaments, CryodlProtThresholdPicks]
-    _SECTION = "Picks"
-    _PANELS: Tuple[Panel, ...] = (
-        Panel(
-            "showPicks",
-            "Picks on the micrographs",
-            "Micrographs with their picks, and a slider for the score threshold.",
-        ),
-        Panel("showScores", "Histogram of the scores", "Scores of the picks and of candidates below the threshold."),
-        Panel("showCounts", "Picks of each micrograph", "Check micrographs with far fewer picks than the others."),
-    )
-    _WAIT = "There are no coordinates yet. Wait until the first batch is picked."
 
     def _data(self) -> Any:
         coordinates = getattr(self.protocol, "outputCoordinates", None)
         return None if coordinates is None else PicksData.ofSet(coordinates, self.protocol)
 
-    def _showPicks(self, data: Any) -> List[Any]:
-        return [picksView(self, data, self.protocol.outputCoordinates)]
+    @panel("Picks on the micrographs", "Micrographs with their picks, and a slider for the score threshold.")
+    def showPicks(self, data: Any) -> Any:
+        return picksView(self, data, self.protocol.outputCoordinates)
 
-    def _showScores(self, data: Any) -> List[str]:
-        plotter = self._plot("Scores")
-        drawHistogram(
-            plotter.getFigure().add_subplot(title=f"Scores of {len(data.scores())} candidates"),
-            data.scores(),
-            data.threshold,
-        )
-        return [plotter]
+    @panel("Histogram of the scores", "Scores of the picks and of candidates below the threshold.")
+    def showScores(self, data: Any) -> Any:
+        return self.plot("Scores", lambda figure: drawHistogram(figure.add_subplot(), data.scores(), data.threshold))
 
-    def _showCounts(self, data: Any) -> List[str]:
-        plotter = self._plot("Picks of each micrograph")
+    @panel("Picks of each micrograph", "Check micrographs with far fewer picks than the others.")
+    def showCounts(self, data: Any) -> Any:
         counts = data.counts(data.threshold)
-        drawPerMicrograph(plotter.getFigure().add_subplot(title=f"{counts.sum()} picks"), counts)
-        return [plotter]
+        return self.plot("Picks of each micrograph", lambda figure: drawPerMicrograph(figure.add_subplot(), counts))
 
 
 class CryodlAutoPickViewer(CryodlPickProtocolViewer):
     """What `Analyze results` opens for automatic picking: the rounds as well, also while it runs."""
 
-    _label = "auto-picking viewer"
-    _PANELS = (
-        *CryodlPickProtocolViewer._PANELS,
-        Panel(
-            "showRounds",
-            "Rounds",
-            "Separation of picks and background on held-out micrographs, in standard deviations, measured "
-            "independently of the network. The best round picks all micrographs.",
-        ),
-        Panel(
-            "showRoundPicks",
-            "Picks of each round",
-            "Picks on the training micrographs of the rounds. Round 0 is the first model, before any training.",
-        ),
-    )
-
-    def _getVisualizeDict(self) -> Dict[str, Any]:
+    def _show(self, name: str) -> List[Any]:
         # rounds can be seen before there are coordinates
-        return dict(
-            CryodlPickProtocolViewer._getVisualizeDict(self),
-            showRounds=self._showRounds,
-            showRoundPicks=self._showRoundPicks,
-        )
+        return [getattr(self, name)()] if "Round" in name else super()._show(name)
 
-    def _showRounds(self, name: str) -> List[Any]:
+    @panel(
+        "Rounds",
+        "Separation of picks and background on held-out micrographs, in standard deviations, measured independently "
+        "of the network. The best round picks all micrographs.",
+    )
+    def showRounds(self) -> Any:
         protocol = self.protocol
-        return [
-            WindowView(
-                RoundsWindow,
-                self.getTkRoot(),
-                protocol.getPicksFolder(),
-                f"Rounds: {protocol.getRunName()}",
-                lambda: not protocol.isActive(),
-            )
-        ]
+        finished = lambda: not protocol.isActive()
+        return self.window(RoundsWindow, protocol.getPicksFolder(), self.title("Rounds"), finished)
 
-    def _showRoundPicks(self, name: str) -> List[Any]:
+    @panel(
+        "Picks of each round",
+        "Picks on the training micrographs of the rounds. Round 0 is the first model, before any training.",
+    )
+    def showRoundPicks(self) -> Any:
         rounds = readRounds(self.protocol.getPicksFolder())
         if not rounds:
-            return [
-                self.infoMessage("No round is finished yet. Wait until the first model has picked.", "No rounds yet")
-            ]
+            return self.infoMessage("No round is finished yet. Wait until the first model has picked.", "No rounds yet")
         known = [int(r["round"]) for r in rounds]
-        title = f"Picks of each round: {self.protocol.getRunName()}"
-        return [WindowView(RoundPicksWindow, self.getTkRoot(), self._picksOfRound, known, bestRound(rounds), title)]
+        title = self.title("Picks of each round")
+        return self.window(RoundPicksWindow, self._picksOfRound, known, bestRound(rounds), title)
 
     def _picksOfRound(self, number: int) -> PicksData:
-        protocol = self.protocol
-        micrographs = protocol.getInputMicrographs()
+        folder, micrographs = self.protocol.getPicksFolder(), self.protocol.getInputMicrographs()
+        # Å: the form's, else what the first round found; 0 if it found nothing
+        diameter = self.protocol.particleDiameter.get() or float(readRounds(folder)[0].get("picked_diameter") or 0)
         return PicksData.ofFolder(
-            [m.clone() for m in micrographs],
-            picksOfRound(protocol.getPicksFolder(), number),
-            self._pickedDiameter() / micrographs.getSamplingRate(),
+            [m.clone() for m in micrographs], picksOfRound(folder, number), diameter / micrographs.getSamplingRate()
         )
 
-    def _pickedDiameter(self) -> Any:
-        """Å: the form's, else what the first round found; 0 if it found nothing."""
-        found = readRounds(self.protocol.getPicksFolder())[0].get("picked_diameter")
-        return self.protocol.particleDiameter.get() or float(found or 0)
 
-
-class CryodlPickViewer(PanelsViewer):
+class CryodlPickViewer(
+    PanelsViewer,
+    targets=[CryodlProtPick],
+    ways=(CryodlPickProtocolViewer, CryodlPickProtocolViewer, CryodlAutoPickViewer),
+):
     """What `Analyze results` opens for picking."""
-
-    _label = "picking viewer"
-    _targets = [CryodlProtPick]
-    WAYS = (CryodlPickProtocolViewer, CryodlPickProtocolViewer, CryodlAutoPickViewer)

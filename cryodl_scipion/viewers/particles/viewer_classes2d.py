@@ -2,7 +2,7 @@
 """Viewers of 2-D classes and of the choice among them."""
 
 import os
-from typing import Any, List, Union
+from typing import Any, Union
 
 from pwem.objects import EMSet
 
@@ -10,28 +10,19 @@ from ...engine.cryodl.contract import score_text
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
 from ..gallery_data import Gallery
 from ..gallery_window import GalleryWindow
-from ..panels_viewer import Panel, PanelsViewer
+from ..panels_viewer import PanelsViewer, panel
 from ..subsets import imagesSubset, startedRun, startRun
-from ..window import WindowView
 from .class2d_window import Classes2D, Classes2DWindow
 
-_CLASSES = Panel(
-    "showClasses",
-    "Class averages",
-    "All averages with their numbers of particles and scores, sorted by one of them. The slider shows which classes "
-    "a threshold keeps.",
-)
 
-
-class CryodlClasses2DViewer(PanelsViewer):
+class CryodlClasses2DViewer(
+    PanelsViewer,
+    targets=[CryodlProtClassify2D, CryodlProtSelectClasses],
+    section="2-D classes",
+    wait="There are no classes yet. Wait until the run has finished.",
+    data="outputClasses",
+):
     """What `Analyze results` opens for 2-D classes."""
-
-    _label = "2-D classes viewer"
-    _targets = [CryodlProtClassify2D, CryodlProtSelectClasses]
-    _SECTION = "2-D classes"
-    _PANELS = (_CLASSES, Panel("showParticles", "Particles of the classes", "The particles of each class."))
-    _WAIT = "There are no classes yet. Wait until the run has finished."
-    _OUTPUT = "outputClasses"
 
     def _data(self) -> Any:
         """The classes; while the first ones form, the table of their averages as they are now."""
@@ -39,30 +30,27 @@ class CryodlClasses2DViewer(PanelsViewer):
         forming = self.protocol.getForming() if hasattr(self.protocol, "getForming") else ""
         return forming if classes is None and os.path.exists(forming) else classes
 
-    def _showClasses(self, classes: Union[EMSet, str]) -> List[str]:
+    @panel(
+        "Class averages",
+        "All averages with their numbers of particles and scores, sorted by one of them. The slider shows which "
+        "classes a threshold keeps.",
+    )
+    def showClasses(self, classes: Union[EMSet, str]) -> Any:
+        name = self.protocol.getRunName()
         if isinstance(classes, str):
-            title = f"{self.protocol.getRunName()}: classes so far"
-            return [WindowView(Classes2DWindow, self.getTkRoot(), Classes2D.ofForming(classes), title)]
+            return self.window(Classes2DWindow, Classes2D.ofForming(classes), f"{name}: classes so far")
         data = Classes2D.ofSet(classes)
         asked = self.protocol.threshold.get() if hasattr(self.protocol, "threshold") else None
         value = data.threshold() if asked is None else asked
         subset = lambda threshold: classesFrom(self.protocol, threshold)
-        name = self.protocol.getRunName()
-        return [WindowView(Classes2DWindow, self.getTkRoot(), data, name, value, 1, None, subset)]
+        return self.window(Classes2DWindow, data, name, value, 1, None, subset)
 
-    def _showParticles(self, classes: Union[EMSet, str]) -> List[Any]:
+    @panel("Particles of the classes", "The particles of each class.")
+    def showParticles(self, classes: Union[EMSet, str]) -> Any:
         if isinstance(classes, str):
-            return [self.infoMessage(self._WAIT, "Nothing yet")]
-        return [
-            WindowView(
-                GalleryWindow,
-                self.getTkRoot(),
-                galleryOf(classes),
-                self.protocol.getRunName(),
-                None,
-                imagesSubset(self, classes, "particle"),
-            )
-        ]
+            return self.infoMessage(self._WAIT, "Nothing yet")
+        subset = imagesSubset(self, classes, "particle")
+        return self.window(GalleryWindow, galleryOf(classes), self.protocol.getRunName(), None, subset)
 
 
 def classesFrom(source: Any, threshold: float) -> str:

@@ -6,9 +6,8 @@ import os
 from typing import Any, Dict, List, Optional
 
 from ...protocols import CryodlProtIdentify
-from ..panels_viewer import Panel, PanelsViewer
+from ..panels_viewer import PanelsViewer, panel
 from ..pictures_window import PicturesWindow
-from ..window import WindowView
 
 TITLES = ("Structure", "q", "Share (%)", "from", "to", "Explained (%)", "Evidence", "Evidence, coarse", "Decoys")
 _DRAWN = 20  # structures
@@ -16,27 +15,13 @@ _DRAWN = 20  # structures
 Rows = List[Dict[str, str]]
 
 
-class CryodlIdentifyViewer(PanelsViewer):
+class CryodlIdentifyViewer(
+    PanelsViewer,
+    targets=[CryodlProtIdentify],
+    section="Ranking",
+    wait="There is no ranking yet. Wait until the run has finished.",
+):
     """What `Analyze results` opens for an identification."""
-
-    _label = "identification viewer"
-    _targets = [CryodlProtIdentify]
-    _SECTION = "Ranking"
-    _PANELS = (
-        Panel(
-            "showRanking",
-            "Ranking",
-            "q: probability that the structure is only a look-alike. Share: fraction of the particles that show it, "
-            "with its 90 % interval. Explained: evidence, compared with that of simulated particles of the structure.",
-        ),
-        Panel(
-            "showEvidence",
-            "Evidence and decoys",
-            "Evidence of a particle for each structure, in coarse detail, beside that for decoys of the same mass and "
-            "power spectrum. The structure of the particles stands out; a chance fit does not.",
-        ),
-    )
-    _WAIT = "There is no ranking yet. Wait until the run has finished."
 
     def _data(self) -> Optional[Rows]:
         path = self.protocol.getRanking()
@@ -45,25 +30,22 @@ class CryodlIdentifyViewer(PanelsViewer):
         with open(path, newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
 
-    def _showRanking(self, rows: Rows) -> List[WindowView]:
-        found = bool(self.protocol._made().found)
-        lines = [line.replace("*", "") for line in self.protocol._summary()]
-        return [
-            WindowView(
-                PicturesWindow,
-                self.getTkRoot(),
-                f"Identified: {self.protocol.getRunName()}",
-                {},
-                lines,
-                found,
-                (TITLES, rankingRows(rows)),
-            )
-        ]
+    @panel(
+        "Ranking",
+        "q: probability that the structure is only a look-alike. Share: fraction of the particles that show it, with "
+        "its 90 % interval. Explained: evidence, compared with that of simulated particles of the structure.",
+    )
+    def showRanking(self, rows: Rows) -> Any:
+        found, lines = bool(self.protocol._made().found), [line.replace("*", "") for line in self.protocol._summary()]
+        return self.window(PicturesWindow, self.title("Identified"), {}, lines, found, (TITLES, rankingRows(rows)))
 
-    def _showEvidence(self, rows: Rows) -> List[Any]:
-        plotter = self._plot("Evidence", (9, 6))
-        drawEvidence(plotter.getFigure().add_subplot(), rows[:_DRAWN])
-        return [plotter]
+    @panel(
+        "Evidence and decoys",
+        "Evidence of a particle for each structure, in coarse detail, beside that for decoys of the same mass and "
+        "power spectrum. The structure of the particles stands out; a chance fit does not.",
+    )
+    def showEvidence(self, rows: Rows) -> Any:
+        return self.plot("Evidence", lambda figure: drawEvidence(figure.add_subplot(), rows[:_DRAWN]), (9, 6))
 
 
 def rankingRows(rows: Rows) -> List[List[str]]:

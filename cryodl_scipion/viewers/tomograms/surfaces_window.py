@@ -150,7 +150,7 @@ def _shaded(triangles: np.ndarray, colour: str) -> np.ndarray:
 
 
 class SurfacesWindow(CanvasWindow):
-    """data: Surfaces. inChimera: function of a script's path that opens it and returns pyworkflow's views."""
+    """data: Surfaces. inChimera: function of a script's path that opens it and returns pyworkflow's view."""
 
     def __init__(self, parent: Any, data: Any, title: str, inChimera: Any) -> None:
         CanvasWindow.__init__(self, parent, title)
@@ -180,5 +180,4 @@ class SurfacesWindow(CanvasWindow):
         self._canvas.draw_idle()
 
     def openInChimera(self) -> None:
-        for view in self._inChimera(self._data.scripts[self._name.get()]):
-            view.show()
+        self._inChimera(self._data.scripts[self._name.get()]).show()

@@ -7,7 +7,6 @@ from typing import Any, List
 
 import mrcfile
 import numpy as np
-from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
 
 from ...engine.cryodl.contract.annotations import DRAWINGS, IMAGES, POSITIVE, UNCERTAIN, read_tiles
 from ...objects import CryodlAnnotations
@@ -15,8 +14,7 @@ from ...protocols import CryodlProtAnnotate
 from ..gallery_data import Gallery
 from ..gallery_window import GalleryWindow
 from ..map_plots import readMap
-from ..panels_viewer import Panel, PanelsViewer
-from ..window import WindowView
+from ..panels_viewer import ObjectViewer, PanelsViewer, panel
 from .slices_data import TomogramSlices
 from .slices_window import SlicesWindow
 
@@ -112,41 +110,32 @@ def tilesInTomograms(folder: str) -> Any:
     )
 
 
-class CryodlAnnotationsViewer(Viewer):
+class CryodlAnnotationsViewer(ObjectViewer, name="cryodl tiles", targets=[CryodlAnnotations]):
     """Annotated tiles."""
 
-    _name = "cryodl tiles"
-    _targets = [CryodlAnnotations]
-    _environments = [DESKTOP_TKINTER]
-
-    def _visualize(self, obj: Any, **kwargs: Any) -> List[str]:
-        return [WindowView(GalleryWindow, self.getTkRoot(), TileGallery(obj.getFolder()), str(obj))]
+    def show(self, obj: CryodlAnnotations) -> Any:
+        return self.window(GalleryWindow, TileGallery(obj.getFolder()), str(obj))
 
 
-class CryodlAnnotateViewer(PanelsViewer):
+class CryodlAnnotateViewer(
+    PanelsViewer,
+    targets=[CryodlProtAnnotate],
+    section="Annotations",
+    wait="There are no annotations yet. Wait until the window is closed, or the import has finished.",
+    data="outputAnnotations",
+):
     """What `Analyze results` opens for annotations."""
 
-    _label = "annotations viewer"
-    _targets = [CryodlProtAnnotate]
-    _SECTION = "Annotations"
-    _PANELS = (
-        Panel("showTiles", "Tiles and drawings", "The annotated tiles beside their drawings."),
-        Panel("showCoordinates", "Tiles in their tomograms", "Positions of the tiles; circles are as wide as a tile."),
-    )
-    _WAIT = "There are no annotations yet. Wait until the window is closed, or the import has finished."
-    _OUTPUT = "outputAnnotations"
+    @panel("Tiles and drawings", "The annotated tiles beside their drawings.")
+    def showTiles(self, annotations: CryodlAnnotations) -> Any:
+        return self.window(GalleryWindow, TileGallery(annotations.getFolder()), str(annotations))
 
-    def _showTiles(self, annotations: Any) -> List[str]:
-        return [WindowView(GalleryWindow, self.getTkRoot(), TileGallery(annotations.getFolder()), str(annotations))]
-
-    def _showCoordinates(self, annotations: Any) -> List[str]:
+    @panel("Tiles in their tomograms", "Positions of the tiles; circles are as wide as a tile.")
+    def showCoordinates(self, annotations: CryodlAnnotations) -> Any:
         data = tilesInTomograms(annotations.getFolder())
         if data is None:
-            return [
-                self.infoMessage(
-                    "The tiles are from stacks, or their tomograms no longer exist, so they cannot be shown in "
-                    "tomograms.",
-                    "No tomograms",
-                )
-            ]
-        return [WindowView(SlicesWindow, self.getTkRoot(), data, f"Tiles of {self.protocol.getRunName()}")]
+            return self.infoMessage(
+                "The tiles are from stacks, or their tomograms no longer exist, so they cannot be shown in tomograms.",
+                "No tomograms",
+            )
+        return self.window(SlicesWindow, data, f"Tiles of {self.protocol.getRunName()}")

@@ -7,13 +7,11 @@ import os
 import re
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from pwem.objects import EMSet, SetOfCoordinates
-from pyworkflow.viewer import DESKTOP_TKINTER, Viewer
+from pwem.objects import EMSet
 from tomo.objects import SetOfCoordinates3D, SetOfMeshes, SetOfTomoMasks
 
 from ...convert.tomograms.coordinates3d import SPECIES, STRUCTURE, VOLUME
 from ...convert.tomograms.tomograms import engineNames, featureOf, featuresOf
-from ...engine.cryodl.contract import Result
 from ...protocols import (
     CryodlProtDetectParticles,
     CryodlProtMergeFeatures,
@@ -21,9 +19,8 @@ from ...protocols import (
     CryodlProtSegment,
     CryodlProtSimulateTomograms,
 )
-from ..panels_viewer import Panel, PanelsViewer, chimeraViews
+from ..panels_viewer import ObjectViewer, PanelsViewer, panel
 from ..pictures_window import PicturesWindow
-from ..window import WindowView
 from .meshes_data import MembraneMeshes, membranesIn
 from .meshes_window import MeshesWindow
 from .slices_data import CROWD, LABELS, Layer, TomogramSlices, layerOf
@@ -32,15 +29,16 @@ from .surfaces_window import Surfaces, SurfacesWindow
 from .viewer_subtomograms import SimulatedSubtomogramsViewer
 
 FOUND_TITLES = ("Tomogram", "Feature", "Volume (nm³)", "Components", "Surface (nm²)", "Voxels")
-JUDGED_TITLES = (
-    "Feature",
-    "Dice",
-    "Precision",
-    "Recall",
-    "Boundary error (Å)",
-    "Components found",
-    "Correct components",
-)
+# metric of a feature: (title, form)
+_JUDGED = {
+    "dice": ("Dice", "%.3f"),
+    "precision": ("Precision", "%.3f"),
+    "recall": ("Recall", "%.3f"),
+    "boundary_error": ("Boundary error (Å)", "%.3g"),
+    "component_recall": ("Components found", "%.3f"),
+    "component_precision": ("Correct components", "%.3f"),
+}
+JUDGED_TITLES = ("Feature", *(title for title, _ in _JUDGED.values()))
 # column of membranes.csv: title
 _MEMBRANE = {
     "tomogram": "Tomogram",
@@ -104,349 +102,234 @@ def _size(value: Optional[float]) -> str:
 
 def judgedRows(features: Dict[str, Dict[str, Optional[float]]]) -> List[Tuple[str, ...]]:
     """Rows of JUDGED_TITLES. features: {name: {dice, precision, ...}}; what was not measured is '-'."""
+    number = lambda value, form: "-" if value is None else form % value
     return [
-        (name,)
-        + tuple(
-            _number(metrics.get(key), form)
-            for key, form in (
-                ("dice", "%.3f"),
-                ("precision", "%.3f"),
-                ("recall", "%.3f"),
-                ("boundary_error", "%.3g"),
-                ("component_recall", "%.3f"),
-                ("component_precision", "%.3f"),
-            )
-        )
+        (name, *(number(metrics.get(key), form) for key, (_, form) in _JUDGED.items()))
         for name, metrics in features.items()
     ]
 
 
-def _number(value: Optional[float], form: str) -> str:
-    return "-" if value is None else form % value
-
-
-class CryodlMasksViewer(Viewer):
+class CryodlMasksViewer(
+    ObjectViewer,
+    name="cryodl slices",
+    targets=[SetOfTomoMasks],
+    only=lambda masks: featureOf(masks) or featuresOf(masks),
+):
     """Scores or labels that cryodl made, over their tomograms."""
 
-    _name = "cryodl slices"
-    _targets = [SetOfTomoMasks]
-    _environments = [DESKTOP_TKINTER]
-
-    @classmethod
-    def can_handle_this_instance(cls, instance: Any) -> bool:
-        return isinstance(instance, SetOfTomoMasks) and bool(featureOf(instance) or featuresOf(instance))
-
-    def _visualize(self, obj: Any, **kwargs: Any) -> List[str]:
-        return [slicesView(self.getTkRoot(), TomogramSlices.ofMasks(obj, [obj]), str(obj))]
+    def show(self, obj: SetOfTomoMasks) -> Any:
+        return self.window(SlicesWindow, TomogramSlices.ofMasks(obj, [obj]), str(obj))
 
 
-class CryodlCoordinates3DViewer(Viewer):
+def _isOurs(coordinates: SetOfCoordinates3D) -> bool:
+    first = coordinates.getFirstItem() if coordinates.getSize() else coordinates
+    return any(first.hasAttribute("_" + name) for name in (VOLUME, STRUCTURE, SPECIES))
+
+
+class CryodlCoordinates3DViewer(ObjectViewer, name="cryodl places", targets=[SetOfCoordinates3D], only=_isOurs):
     """Coordinates that cryodl made, in their tomograms."""
 
-    _name = "cryodl places"
-    _targets = [SetOfCoordinates3D]
-    _environments = [DESKTOP_TKINTER]
-
-    @classmethod
-    def can_handle_this_instance(cls, instance: Any) -> bool:
-        if not isinstance(instance, SetOfCoordinates3D) or not instance.getSize():
-            return False
-        first = instance.getFirstItem()
-        return any(first.hasAttribute("_" + name) for name in (VOLUME, STRUCTURE, SPECIES))
-
-    def _visualize(self, obj: Any, **kwargs: Any) -> List[str]:
-        return [slicesView(self.getTkRoot(), slicesWithCoordinates(obj), str(obj))]
+    def show(self, obj: SetOfCoordinates3D) -> Any:
+        return self.window(SlicesWindow, slicesWithCoordinates(obj), str(obj))
 
 
-class CryodlMeshesViewer(Viewer):
+class CryodlMeshesViewer(
+    ObjectViewer, name="cryodl membranes", targets=[SetOfMeshes], only=lambda meshes: membranesIn(folderOf(meshes))[0]
+):
     """Membranes that cryodl measured, in 3-D."""
 
-    _name = "cryodl membranes"
-    _targets = [SetOfMeshes]
-    _environments = [DESKTOP_TKINTER]
-
-    @classmethod
-    def can_handle_this_instance(cls, instance: Any) -> bool:
-        return isinstance(instance, SetOfMeshes) and bool(membranesIn(folderOf(instance))[0])
-
-    def _visualize(self, obj: Any, **kwargs: Any) -> List[Any]:
-        return [meshesView(self.getTkRoot(), *membranesIn(folderOf(obj)), obj, str(obj))]
+    def show(self, obj: SetOfMeshes) -> Any:
+        return self.window(MeshesWindow, meshesWith(*membranesIn(folderOf(obj)), obj), str(obj))
 
 
-class CryodlSegmentViewer(PanelsViewer):
+class CryodlSegmentViewer(
+    PanelsViewer,
+    targets=[CryodlProtSegment],
+    section="Scores",
+    wait="There are no scores yet. Wait until the first tomogram is segmented.",
+):
     """What `Analyze results` opens for scores, also while the run goes on."""
-
-    _label = "scores viewer"
-    _targets = [CryodlProtSegment]
-    _SECTION = "Scores"
-    _PANELS = (
-        Panel(
-            "showScores",
-            "Scores over the tomograms",
-            "Slices of each tomogram, overlaid with the scores of a feature above a threshold.",
-        ),
-    )
-    _WAIT = "There are no scores yet. Wait until the first tomogram is segmented."
 
     def _data(self) -> Any:
         return self.protocol._scoreSets() or None
 
-    def _showScores(self, sets: Any) -> List[str]:
-        tomograms = self.protocol.inputTomograms.get()
-        return [
-            slicesView(
-                self.getTkRoot(),
-                TomogramSlices.ofTomograms(tomograms, sets.values()),
-                f"Scores: {self.protocol.getRunName()}",
-            )
-        ]
+    @panel(
+        "Scores over the tomograms", "Slices of each tomogram, overlaid with the scores of a feature above a threshold."
+    )
+    def showScores(self, sets: Any) -> Any:
+        data = TomogramSlices.ofTomograms(self.protocol.inputTomograms.get(), sets.values())
+        return self.window(SlicesWindow, data, self.title())
 
 
-class MergeViewer(PanelsViewer):
+class MergeViewer(
+    PanelsViewer,
+    section="Features",
+    wait="There are no labels yet. Wait until the run has finished.",
+    data="outputLabels",
+):
     """What `Analyze results` opens for merged features."""
 
-    _SECTION = "Features"
-    _PANELS = (
-        Panel("showLabels", "Labels over the tomograms", "Slices of each tomogram, overlaid with the features."),
-        Panel("showTable", "Volumes, components and areas", "Table of the features found in each tomogram."),
-        Panel(
-            "showSurfaces",
-            "Surfaces in 3-D",
-            "Surfaces of the features, which the mouse rotates and ChimeraX can open. Only for runs with *Surfaces*.",
-        ),
+    @panel("Labels over the tomograms", "Slices of each tomogram, overlaid with the features.")
+    def showLabels(self, labels: SetOfTomoMasks) -> Any:
+        layers = [*self.protocol._pointed("inputScores"), layerOf(labels, "features")]
+        return self.window(SlicesWindow, TomogramSlices.ofMasks(labels, layers), self.title())
+
+    @panel("Volumes, components and areas", "Table of the features found in each tomogram.")
+    def showTable(self, labels: SetOfTomoMasks) -> Any:
+        table = self.protocol._made().table
+        return tableView(self, FOUND_TITLES, foundRows(featuresIn(os.path.dirname(table))), table)
+
+    @panel(
+        "Surfaces in 3-D",
+        "Surfaces of the features, which the mouse rotates and ChimeraX can open. Only for runs with *Surfaces*.",
     )
-    _WAIT = "There are no labels yet. Wait until the run has finished."
-    _OUTPUT = "outputLabels"
-
-    def _showLabels(self, labels: Sequence[str]) -> List[str]:
-        scores = [masks for masks in self.protocol._pointed("inputScores")]
-        data = TomogramSlices.ofMasks(labels, scores + [layerOf(labels, "features")])
-        return [slicesView(self.getTkRoot(), data, f"Features: {self.protocol.getRunName()}")]
-
-    def _showTable(self, labels: Sequence[str]) -> List[str]:
-        table, folder = self.protocol._result().outputs.table, self.protocol.getWorkingDir()
-        path = os.path.relpath(table, folder)
-        return [
-            WindowView(
-                PicturesWindow,
-                self.getTkRoot(),
-                f"Features: {self.protocol.getRunName()}",
-                {},
-                (),
-                None,
-                (FOUND_TITLES, foundRows(featuresIn(os.path.dirname(table)))),
-                None,
-                None,
-                f"All values: {path}, in the folder of the run.",
-            )
-        ]
-
-    def _showSurfaces(self, labels: Sequence[str]) -> List[str]:
-        made = self.protocol._result().outputs
+    def showSurfaces(self, labels: SetOfTomoMasks) -> Any:
+        made = self.protocol._made()
         files = {name: each for name, each in (made.surfaces or {}).items() if each}
         if not files:
-            return [
-                self.infoMessage(
-                    "This run made no surfaces. Set *Surfaces* to Yes in a copy of it, and run it.", "No surfaces"
-                )
-            ]
-        return [
-            WindowView(
-                SurfacesWindow,
-                self.getTkRoot(),
-                Surfaces(files, made.scripts, made.features),
-                f"Surfaces: {self.protocol.getRunName()}",
-                lambda path: chimeraViews(self, path, "script"),
+            return self.infoMessage(
+                "This run made no surfaces. Set *Surfaces* to Yes in a copy of it, and run it.", "No surfaces"
             )
-        ]
+        data = Surfaces(files, made.scripts, made.features)
+        return self.window(SurfacesWindow, data, self.title("Surfaces"), lambda path: self.chimera(path, "script"))
 
 
-class PointsViewer(PanelsViewer):
+class PointsViewer(
+    PanelsViewer,
+    section="Points",
+    wait="There are no coordinates yet. Wait until the run has finished.",
+    data="outputCoordinates",
+):
     """What `Analyze results` opens for coordinates of a segmentation."""
 
-    _SECTION = "Points"
-    _PANELS: Tuple[Panel, ...] = (
-        Panel(
-            "showCoordinates",
-            "Points in the tomograms",
-            "Circles as wide as the box over the segmentation, smaller in slices away from the centre; dots in slices "
-            f"with more than {CROWD}.",
-        ),
+    @panel(
+        "Points in the tomograms",
+        "Circles as wide as the box over the segmentation, smaller in slices away from the centre; dots in slices "
+        f"with more than {CROWD}.",
     )
-    _WAIT = "There are no coordinates yet. Wait until the run has finished."
-    _OUTPUT = "outputCoordinates"
-
-    def _showCoordinates(self, coordinates: SetOfCoordinates) -> List[str]:
-        return [
-            slicesView(
-                self.getTkRoot(),
-                slicesWithCoordinates(coordinates, [self.protocol.inputMasks.get()]),
-                f"Points: {self.protocol.getRunName()}",
-            )
-        ]
+    def showCoordinates(self, coordinates: SetOfCoordinates3D) -> Any:
+        data = slicesWithCoordinates(coordinates, [self.protocol.inputMasks.get()])
+        return self.window(SlicesWindow, data, self.title("Points"))
 
 
-class MembranesViewer(PointsViewer):
+class MembranesViewer(
+    PanelsViewer,
+    section="Membranes",
+    wait="There are no membranes yet. Wait until the run has finished.",
+    data="outputCoordinates",
+):
     """What `Analyze results` opens for measured membranes."""
 
-    _SECTION = "Membranes"
-    _PANELS = (
-        Panel(
-            "showMeshes",
-            "Membranes in 3-D",
-            "Meshes of the membranes, which the mouse rotates, coloured by membrane, mean curvature, thickness or "
-            "distance to the nearest other membrane; beside them a slice of the tomogram with their outlines. Of large "
-            "meshes a simplified copy is drawn.",
-        ),
-        Panel(
-            "showTable",
-            "Area, thickness, curvature",
-            "What was measured of each membrane; thickness and curvature are medians.",
-        ),
-        *PointsViewer._PANELS,
+    @panel(
+        "Membranes in 3-D",
+        "Meshes of the membranes, which the mouse rotates, coloured by membrane, mean curvature, thickness or distance "
+        "to the nearest other membrane; beside them a slice of the tomogram with their outlines. Of large meshes a "
+        "simplified copy is drawn.",
     )
-    _WAIT = "There are no membranes yet. Wait until the run has finished."
-
-    def _showMeshes(self, coordinates: SetOfCoordinates3D) -> List[Any]:
-        made, title = self.protocol._result().outputs, f"Membranes: {self.protocol.getRunName()}"
+    def showMeshes(self, coordinates: SetOfCoordinates3D) -> Any:
+        made = self.protocol._made()
         if not made.meshes:
-            return [self.infoMessage("No tomogram of this run has membranes.", "No membranes")]
-        return [meshesView(self.getTkRoot(), made.meshes, made.instances, coordinates, title)]
+            return self.infoMessage("No tomogram of this run has membranes.", "No membranes")
+        return self.window(MeshesWindow, meshesWith(made.meshes, made.instances, coordinates), self.title())
 
-    def _showTable(self, coordinates: SetOfCoordinates3D) -> List[Any]:
-        table = self.protocol._result().outputs.table
-        path = os.path.relpath(table, self.protocol.getWorkingDir())
-        note = f"All values: {path}, in the folder of the run."
-        title = f"Membranes: {self.protocol.getRunName()}"
-        rows, root = (MEMBRANE_TITLES, membraneRows(table)), self.getTkRoot()
-        return [WindowView(PicturesWindow, root, title, {}, (), None, rows, None, None, note)]
+    @panel("Area, thickness, curvature", "What was measured of each membrane; thickness and curvature are medians.")
+    def showTable(self, coordinates: SetOfCoordinates3D) -> Any:
+        table = self.protocol._made().table
+        return tableView(self, MEMBRANE_TITLES, membraneRows(table), table)
+
+    showCoordinates = PointsViewer.showCoordinates
 
 
-class CryodlPickFeaturesViewer(PanelsViewer):
+class CryodlPickFeaturesViewer(PanelsViewer, targets=[CryodlProtPickFeatures], ways=(PointsViewer, MembranesViewer)):
     """What `Analyze results` opens for *pick in segmentation*."""
 
-    _label = "points viewer"
-    _targets = [CryodlProtPickFeatures]
-    WAYS = (PointsViewer, MembranesViewer)
 
-
-class CryodlDetectParticlesViewer(PanelsViewer):
+class CryodlDetectParticlesViewer(
+    PanelsViewer,
+    targets=[CryodlProtDetectParticles],
+    section="Detections",
+    wait="There are no coordinates yet. Wait until the run has finished.",
+    data="outputCoordinates",
+):
     """What `Analyze results` opens for detected particles."""
 
-    _label = "detections viewer"
-    _targets = [CryodlProtDetectParticles]
-    _SECTION = "Detections"
-    _PANELS = (
-        Panel(
-            "showDetections",
-            "Detections in the tomograms",
-            "Circles as wide as the box, smaller in slices away from the centre, in a colour for each species.",
-        ),
+    @panel(
+        "Detections in the tomograms",
+        "Circles as wide as the box, smaller in slices away from the centre, in a colour for each species.",
     )
-    _WAIT = "There are no coordinates yet. Wait until the run has finished."
-    _OUTPUT = "outputCoordinates"
-
-    def _showDetections(self, coordinates: SetOfCoordinates3D) -> List[Any]:
-        return [
-            slicesView(
-                self.getTkRoot(), slicesWithCoordinates(coordinates), f"Detections: {self.protocol.getRunName()}"
-            )
-        ]
+    def showDetections(self, coordinates: SetOfCoordinates3D) -> Any:
+        return self.window(SlicesWindow, slicesWithCoordinates(coordinates), self.title())
 
 
-class SimulatedViewer(PanelsViewer):
+class SimulatedViewer(
+    PanelsViewer,
+    section="Simulated tomograms",
+    wait="There are no tomograms yet. Wait until the run has finished.",
+    data="outputTomograms",
+):
     """What `Analyze results` opens for simulated tomograms."""
 
-    _SECTION = "Simulated tomograms"
-    _PANELS = (
-        Panel(
-            "showTomograms",
-            "Tomograms and the ground truth",
-            "Slices of each tomogram, overlaid with its labels and circles around the particles.",
-        ),
+    @panel(
+        "Tomograms and the ground truth",
+        "Slices of each tomogram, overlaid with its labels and circles around the particles.",
     )
-    _WAIT = "There are no tomograms yet. Wait until the run has finished."
-    _OUTPUT = "outputTomograms"
-
-    def _showTomograms(self, tomograms: EMSet) -> List[str]:
-        labels = getattr(self.protocol, "outputLabels", None)
-        data = TomogramSlices.ofTomograms(
-            tomograms, [] if labels is None else [labels], getattr(self.protocol, "outputCoordinates", None)
-        )
-        return [slicesView(self.getTkRoot(), data, self.protocol.getRunName())]
+    def showTomograms(self, tomograms: EMSet) -> Any:
+        labels, points = (getattr(self.protocol, name, None) for name in ("outputLabels", "outputCoordinates"))
+        data = TomogramSlices.ofTomograms(tomograms, [] if labels is None else [labels], points)
+        return self.window(SlicesWindow, data, self.protocol.getRunName())
 
 
-class CryodlSimulateTomogramsViewer(PanelsViewer):
+class CryodlSimulateTomogramsViewer(
+    PanelsViewer, targets=[CryodlProtSimulateTomograms], ways=(SimulatedViewer, SimulatedSubtomogramsViewer)
+):
     """What `Analyze results` opens for *simulate tomograms*."""
 
-    _label = "simulated tomograms viewer"
-    _targets = [CryodlProtSimulateTomograms]
-    WAYS = (SimulatedViewer, SimulatedSubtomogramsViewer)
 
-
-class EvaluationViewer(PanelsViewer):
+class EvaluationViewer(
+    PanelsViewer,
+    section="Evaluation",
+    wait="There is no evaluation yet. Wait until the run has finished.",
+    data="_made",
+):
     """What `Analyze results` opens for a comparison with true labels."""
 
-    _SECTION = "Evaluation"
-    _PANELS = (
-        Panel("showMetrics", "Metrics and pictures", "Dice, precision, recall and boundary error of each feature."),
-        Panel(
-            "showSlices",
-            "Segmentation and ground truth",
-            "Slices of each tomogram, overlaid with the segmentation or the ground truth.",
-        ),
-    )
-    _WAIT = "There is no evaluation yet. Wait until the run has finished."
-
-    def _data(self) -> Any:
-        return self.protocol._result()
-
-    def _showMetrics(self, result: Result) -> List[str]:
-        made = result.outputs
+    @panel("Metrics and pictures", "Dice, precision, recall and boundary error of each feature.")
+    def showMetrics(self, made: Any) -> Any:
         pictures = {name: path for name, path in made.pictures.items() if os.path.exists(path)}
-        return [
-            WindowView(
-                PicturesWindow,
-                self.getTkRoot(),
-                f"Evaluation: {self.protocol.getRunName()}",
-                pictures,
-                (),
-                None,
-                (JUDGED_TITLES, judgedRows(made.features)),
-            )
-        ]
+        table = (JUDGED_TITLES, judgedRows(made.features))
+        return self.window(PicturesWindow, self.title(), pictures, (), None, table)
 
-    def _showSlices(self, result: Result) -> List[str]:
+    @panel(
+        "Segmentation and ground truth", "Slices of each tomogram, overlaid with the segmentation or the ground truth."
+    )
+    def showSlices(self, made: Any) -> Any:
         found, ground_truth = self.protocol.inputMasks.get(), self.protocol.inputTruth.get()
         data = TomogramSlices.ofMasks(found, [layerOf(ground_truth, "ground truth"), layerOf(found, "segmentation")])
-        return [slicesView(self.getTkRoot(), data, "Segmentation and ground truth")]
+        return self.window(SlicesWindow, data, "Segmentation and ground truth")
 
 
-class CryodlMergeViewer(PanelsViewer):
+class CryodlMergeViewer(PanelsViewer, targets=[CryodlProtMergeFeatures], ways=(MergeViewer, EvaluationViewer)):
     """What `Analyze results` opens for *merge or evaluate features*."""
 
-    _label = "features viewer"
-    _targets = [CryodlProtMergeFeatures]
-    WAYS = (MergeViewer, EvaluationViewer)
+
+def tableView(viewer: PanelsViewer, titles: Sequence[str], rows: Sequence[Any], path: str) -> Any:
+    """Window of a table, of which the engine wrote more into a file of the run."""
+    note = f"All values: {os.path.relpath(path, viewer.protocol.getWorkingDir())}, in the folder of the run."
+    return viewer.window(PicturesWindow, viewer.title(), {}, (), None, (titles, rows), None, None, note)
 
 
-def slicesView(root: Any, data: Any, title: str) -> Any:
-    return WindowView(SlicesWindow, root, data, title)
-
-
-def slicesWithCoordinates(coordinates: SetOfCoordinates, masks: EMSet = ()) -> Any:
+def slicesWithCoordinates(coordinates: SetOfCoordinates3D, masks: EMSet = ()) -> Any:
     """TomogramSlices of a SetOfCoordinates3D, which may belong to masks themselves."""
     return TomogramSlices.ofTomograms(coordinates.getPrecedents(), masks, coordinates)
 
 
-def meshesView(root: Any, meshes: Any, instances: Any, coordinates: SetOfCoordinates3D, title: str) -> Any:
-    """Window on membranes. meshes: {engine's name: [PLY file]}. instances: {engine's name: volume of their numbers}.
-    coordinates: the points on them."""
+def meshesWith(meshes: Any, instances: Any, coordinates: SetOfCoordinates3D) -> MembraneMeshes:
+    """What the window on membranes shows. meshes: {engine's name: [PLY file]}. instances: {engine's name: volume of
+    their numbers}. coordinates: the points on them."""
     known = {name: tsId for tsId, name in engineNames(coordinates.getPrecedents()).items()}
     meshes, instances = ({known.get(name, name): value for name, value in each.items()} for each in (meshes, instances))
     layer = Layer("membranes", LABELS, dict(instances), [], None)
-    slices = TomogramSlices.ofTomograms(coordinates.getPrecedents(), [layer])
-    return WindowView(MeshesWindow, root, MembraneMeshes(meshes, instances, slices), title)
+    return MembraneMeshes(meshes, instances, TomogramSlices.ofTomograms(coordinates.getPrecedents(), [layer]))
 
 
 def folderOf(items: EMSet) -> str:
