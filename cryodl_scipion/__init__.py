@@ -14,7 +14,6 @@ from pyworkflow.utils import Environ
 from . import engine_job, environment
 from .constants import CRYODL_HOME, CRYODL_PIP_ARGS, CRYODL_PYTHON, ENV_VERSION
 from .engine.cryodl import __version__
-from .engine.cryodl.contract import Result
 
 _logo = "icon.png"
 _references = ["cryodl"]

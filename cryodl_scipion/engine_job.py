@@ -12,7 +12,6 @@ from pyworkflow.exceptions import PyworkflowException
 from pyworkflow.utils import Environ
 
 from .engine.cryodl import contract
-from .engine.cryodl.contract import Result
 
 FAILURE_FILE = "failure.json"
 
@@ -43,7 +42,7 @@ logging.getLogger("pyworkflow.protocol.executor").addFilter(_withoutTraceback)
 
 def run(
     protocol: Any, python: str, environ: Environ, command: str, requestPath: str, resultPath: str, useGpu: bool
-) -> Result:
+) -> contract.Result:
     """See Plugin.runEngine."""
     failurePath = os.path.join(os.path.dirname(resultPath), FAILURE_FILE)
     for path in (resultPath, failurePath):

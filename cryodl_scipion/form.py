@@ -10,7 +10,6 @@ from pyworkflow.protocol.constants import LEVEL_ADVANCED, LEVEL_NORMAL
 from pyworkflow.protocol.params import Form
 
 from .engine.cryodl import contract
-from .engine.cryodl.contract.params import ParamInfo
 
 _PARAMS = {"int": params.IntParam, "float": params.FloatParam, "bool": params.BooleanParam, "str": params.StringParam}
 _PATHS = {"file": params.FileParam, "folder": params.FolderParam}
@@ -42,7 +41,7 @@ def addConfigParams(form: Form, configClass: type, names: Sequence[str], **overr
         param.formerNames = [formName(old) for old in former.get(name, ())]  # see PluginProtocol
 
 
-def paramOf(info: ParamInfo) -> Tuple[type, Dict[str, Any]]:
+def paramOf(info: contract.ParamInfo) -> Tuple[type, Dict[str, Any]]:
     """Param class and arguments of addParam for one ParamInfo."""
     # Empty numbers are let through, and ranges are not given to pyworkflow: contract.check has better sentences.
     arguments = dict(
@@ -66,7 +65,7 @@ def paramOf(info: ParamInfo) -> Tuple[type, Dict[str, Any]]:
     return _PARAMS[info.kind], arguments
 
 
-def _help(info: ParamInfo) -> str:
+def _help(info: contract.ParamInfo) -> str:
     text = info.help
     if info.optional and info.none_means:
         text += f"\n\nEmpty: {info.none_means}."
@@ -95,7 +94,7 @@ def readConfig(protocol: Any, configClass: Any, **values: Any) -> Any:
     return configClass(**config)
 
 
-def formValue(protocol: EMProtocol, info: ParamInfo) -> Any:
+def formValue(protocol: EMProtocol, info: contract.ParamInfo) -> Any:
     value = protocol.getAttributeValue(formName(info.name))
     if info.choices:
         return info.choices[value] if value is not None and 0 <= value < len(info.choices) else None

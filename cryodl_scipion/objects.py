@@ -11,7 +11,6 @@ from pwem.objects import EMObject
 from pyworkflow.object import CsvList, Float, String
 
 from .engine.cryodl import contract
-from .engine.cryodl.contract.annotations import read_tiles, tile_counts
 
 _JAVA_VIEWER = "pwem.viewers.DataViewer"
 # Of coordinates ours takes sets with our scores, and empty ones, which pwem's own viewer cannot open; pwem's the
@@ -151,9 +150,9 @@ class CryodlAnnotations(EMObject):
     @classmethod
     def fromFolder(cls, folder: str) -> "CryodlAnnotations":
         """The annotations of a folder. Raises FileNotFoundError or ValueError if the folder holds none."""
-        tiles, annotations = read_tiles(folder), cls()
+        tiles, annotations = contract.read_tiles(folder), cls()
         annotations._folder.set(folder)
-        annotations._counts.set(json.dumps(tile_counts(tiles)))
+        annotations._counts.set(json.dumps(contract.tile_counts(tiles)))
         annotations._annotators.set(list(dict.fromkeys(tile.annotator for tile in tiles)))
         annotations._tomograms.set(list(dict.fromkeys(tile.tomogram for tile in tiles)))
         return annotations

@@ -17,7 +17,6 @@ from pyworkflow.protocol.params import Form
 
 from ..convert.growing import ColumnOnce, asInItsFile, fileOf
 from ..engine.cryodl import contract
-from ..engine.cryodl.contract import AllSkipped, Result, counted
 from .engine_protocol import ConfigT, EngineProtocol, MadeT
 from .inputs import ProtocolMixin
 from .kinds import Growing
@@ -169,7 +168,9 @@ def batchResultFiles(protocol: EMProtocol) -> List[str]:
     return sorted(found, key=os.path.getmtime)
 
 
-def noteAllSkipped(config: Any, folder: str, error: AllSkipped, paths: Sequence[str], names: Sequence[str]) -> None:
+def noteAllSkipped(
+    config: Any, folder: str, error: contract.AllSkipped, paths: Sequence[str], names: Sequence[str]
+) -> None:
     """Write the result of a batch of which nothing could be used: its outputs are empty. paths, names: of its
     items."""
     command = contract.command_of(config)
@@ -289,10 +290,10 @@ class ArrivingBatches(StoredSettings):
         ids = sorted(item.getObjId() for item in items)
         return self._getExtraPath("batches", f"{ids[0]:06d}_{ids[-1]:06d}_{len(ids)}")
 
-    def _batchResult(self, items: Sequence[Image]) -> Result:
+    def _batchResult(self, items: Sequence[Image]) -> contract.Result:
         return contract.Result.read(os.path.join(self._batchFolder(items), RESULT_FILE))
 
-    def _noteAllSkipped(self, config: Any, folder: Any, error: AllSkipped, names: Sequence[str] = ()) -> None:
+    def _noteAllSkipped(self, config: Any, folder: Any, error: contract.AllSkipped, names: Sequence[str] = ()) -> None:
         """The result of a batch of which nothing could be used. folder: the batch's folder."""
         noteAllSkipped(config, folder, error, getattr(config, self._ITEM + "s"), names)
 
@@ -321,7 +322,7 @@ class ArrivingBatches(StoredSettings):
         # where nothing was found in the others, there are no outputs either, and the run has done its work
         if skipped and not self._doneNames() and all(result.nothing_made for result in results):
             raise ValueError(
-                f"None of the {counted(len(skipped), self._ITEM)} could be {self._MADE}. The first, "
+                f"None of the {contract.counted(len(skipped), self._ITEM)} could be {self._MADE}. The first, "
                 f"{skipped[0].path}: {skipped[0].reason}"
             )
 

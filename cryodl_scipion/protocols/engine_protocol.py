@@ -13,8 +13,6 @@ from pwem.objects import FSC, AtomStruct, EMObject, Volume
 from pyworkflow.protocol.params import Form
 
 from ..engine.cryodl import contract
-from ..engine.cryodl.contract import Result
-from ..engine.cryodl.contract.command import Outputs
 from ..form import addConfigParams, formProblems, readConfig
 from ..objects import CryodlModel
 from .kinds import FormPart, Model, ModelOrShipped, Section
@@ -22,7 +20,7 @@ from .model_field import cardOf
 from .protocol_base import CryodlProtBase, OneRunBase
 
 ConfigT = TypeVar("ConfigT")
-MadeT = TypeVar("MadeT", bound=Outputs)
+MadeT = TypeVar("MadeT", bound=contract.Outputs)
 
 # Contract fields that no form has, and where their values come from.
 _NEVER = {
@@ -180,7 +178,7 @@ class EngineProtocol(CryodlProtBase, Generic[ConfigT, MadeT]):
         results = self._engineResults()
         return results[-1].outputs if results else None
 
-    def _tell(self, results: Sequence[Result]) -> List[str]:
+    def _tell(self, results: Sequence[contract.Result]) -> List[str]:
         return [line for result in results[-1:] for line in result.summary or countsOf(result)] or [self.NOTHING_YET]
 
     def _methods(self) -> List[str]:
@@ -276,7 +274,7 @@ def objectOf(word: str, path: str, made: Any) -> EMObject:
     raise TypeError(f"A {word} is not made from {path} alone: the protocol makes it in _makeOutputs.")
 
 
-def countsOf(result: Result) -> List[str]:
+def countsOf(result: contract.Result) -> List[str]:
     """The numbers among the outputs of a result of version 0.1.0, which has no sentences."""
     return [
         f"{info.help.split('.')[0]}: {result.outputs[info.name]}"

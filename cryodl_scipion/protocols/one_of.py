@@ -13,7 +13,6 @@ from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 
 from ..engine.cryodl import contract
-from ..engine.cryodl.contract import Result
 from .engine_protocol import ConfigT, EngineProtocol, MadeT, OneRun, configOf, followContract
 from .kinds import FormPart
 from .protocol_base import possibleOutputs
@@ -79,7 +78,7 @@ class Way(Generic[ConfigT, MadeT]):
         """Sentences of which the form asks whether to go on."""
         return EngineProtocol._warnings(protocol)
 
-    def tell(self, protocol: Any, results: Sequence[Result]) -> List[str]:
+    def tell(self, protocol: Any, results: Sequence[contract.Result]) -> List[str]:
         """First lines of the summary."""
         return EngineProtocol._tell(protocol, results)
 
@@ -247,7 +246,7 @@ class OneOf(OneRun[ConfigT, MadeT]):
     def _warnings(self) -> List[str]:
         return self._way().warnings(self)
 
-    def _tell(self, results: Sequence[Result]) -> List[str]:
+    def _tell(self, results: Sequence[contract.Result]) -> List[str]:
         return self._way().tell(self, results)
 
     def _methods(self) -> List[str]:

@@ -19,7 +19,6 @@ from pyworkflow.protocol.params import Form
 from .. import Plugin
 from ..convert.structures import structureFileOf, structureForEngine
 from ..engine.cryodl import contract
-from ..engine.cryodl.contract import Result
 from ..tomography import HAS_TOMO
 from .inputs import PluginProtocol, ProtocolMixin
 
@@ -137,7 +136,7 @@ class CryodlProtBase(PluginProtocol):
             contract.command_of(config), config, threads=self._threads(), seed=seed, names=tuple(names)
         )
 
-    def _runEngine(self, config: Any, folder: Any, names: Sequence[str] = ()) -> Result:
+    def _runEngine(self, config: Any, folder: Any, names: Sequence[str] = ()) -> contract.Result:
         """Run the command in `folder` (request.json and result.json lie there). Returns the contract's Result. names:
         of its items, for the engine, where its row says that they may be given.
 
@@ -241,12 +240,12 @@ class CryodlProtBase(PluginProtocol):
         results = self._engineResults()
         return self._tell(results) + skippedLines(results) + deviceLines(results) + warningLines(results)
 
-    def _tell(self, results: Sequence[Result]) -> List[str]:
+    def _tell(self, results: Sequence[contract.Result]) -> List[str]:
         """First lines of the summary. Outputs and results may not be there yet."""
         return []
 
 
-def skippedLines(results: Sequence[Result]) -> List[str]:
+def skippedLines(results: Sequence[contract.Result]) -> List[str]:
     """Sentences about the items left out, the last word on each. results: oldest first."""
     skipped = skippedItems(results)
     if not skipped:
@@ -258,7 +257,7 @@ def skippedLines(results: Sequence[Result]) -> List[str]:
     return lines
 
 
-def skippedItems(results: Sequence[Result]) -> Any:
+def skippedItems(results: Sequence[contract.Result]) -> Any:
     """The contract's Skipped of all results, one for each item. An item that a later result has done is left out."""
     skipped = {}
     for result in results:
@@ -269,13 +268,13 @@ def skippedItems(results: Sequence[Result]) -> Any:
     return list(skipped.values())
 
 
-def deviceLines(results: Sequence[Result]) -> List[str]:
+def deviceLines(results: Sequence[contract.Result]) -> List[str]:
     # "none: ..." stands for a batch that was finished before and only thresholded again
     devices = sorted({r.device for r in results if r.device and not r.device.startswith("none")})
     return [f"Computed on: {', '.join(devices)}"] if devices else []
 
 
-def warningLines(results: Sequence[Result]) -> List[str]:
+def warningLines(results: Sequence[contract.Result]) -> List[str]:
     return [f"Warning: {w}" for w in dict.fromkeys(w for result in results for w in result.warnings)]
 
 
@@ -312,7 +311,7 @@ class OneRunBase(CryodlProtBase, EMProtocol):
 
     def _runOnce(
         self, config: Any, *outputs: str, goesOn: bool = False, folder: Optional[str] = None, names: Sequence[str] = ()
-    ) -> Result:
+    ) -> contract.Result:
         """Run the engine, unless it has made `outputs` with the same settings. Returns the contract's Result.
 
         goesOn: the engine knows what is finished in its folder, and goes on there. folder: of request and result, where

@@ -10,9 +10,6 @@ from pyworkflow.protocol.params import LEVEL_ADVANCED
 from ..convert.names import inputName
 from ..convert.particles.results import PROGRAM, appendFlex, appendLatent, appendOriented, classifyByLatentClass
 from ..engine.cryodl import contract
-from ..engine.cryodl.contract import FitHeterogeneityConfig, LatentVolumesConfig
-from ..engine.cryodl.contract.particles.latent import LatentVolumesOutputs
-from ..engine.cryodl.contract.recipes.heterogeneity import FitHeterogeneityOutputs
 from ..tomography import HAS_TOMO
 from .engine_protocol import volumeFrom
 from .kinds import Mask, Options, OwnName
@@ -72,7 +69,7 @@ class ParticlesOrSubtomograms(Particles):
         return []
 
 
-class Fit(Way[FitHeterogeneityConfig, FitHeterogeneityOutputs]):
+class Fit(Way[contract.FitHeterogeneityConfig, contract.FitHeterogeneityOutputs]):
     """Latent coordinates of particles or subtomograms."""
 
     WORD, OUTPUT, NOTHING_YET = "fit a latent space", "latent", "No latent space yet."
@@ -106,7 +103,7 @@ class Fit(Way[FitHeterogeneityConfig, FitHeterogeneityOutputs]):
         Options("particle_diameter", "tilt_min", "tilt_max", expertLevel=LEVEL_ADVANCED),  # of subtomograms alone
     )
 
-    def makeOutputs(self, protocol: Any, made: FitHeterogeneityOutputs) -> Dict[str, Any]:
+    def makeOutputs(self, protocol: Any, made: contract.FitHeterogeneityOutputs) -> Dict[str, Any]:
         items = protocol.inputParticles.get()
         outputs = self._volumes(protocol, made, items) if _areVolumes(items) else self._images(protocol, made, items)
         if made.classes:
@@ -114,7 +111,7 @@ class Fit(Way[FitHeterogeneityConfig, FitHeterogeneityOutputs]):
             classifyByLatentClass(classes, made.particles, made.classes, made.pixel_size)
         return outputs
 
-    def _images(self, protocol: Any, made: FitHeterogeneityOutputs, particles: EMSet) -> Dict[str, Any]:
+    def _images(self, protocol: Any, made: contract.FitHeterogeneityOutputs, particles: EMSet) -> Dict[str, Any]:
         output, flex = protocol._createSetOfParticles(), SetOfParticlesFlex.create(protocol._getPath(), suffix="Flex")
         for one in (output, flex):
             one.copyInfo(particles)
@@ -126,7 +123,7 @@ class Fit(Way[FitHeterogeneityConfig, FitHeterogeneityOutputs]):
             outputs["outputVolumes"] = self._alongAxes(made, protocol._createSetOfVolumes(), Volume)
         return outputs
 
-    def _volumes(self, protocol: Any, made: FitHeterogeneityOutputs, subtomograms: EMSet) -> Dict[str, Any]:
+    def _volumes(self, protocol: Any, made: contract.FitHeterogeneityOutputs, subtomograms: EMSet) -> Dict[str, Any]:
         output = SetOfSubTomograms.create(protocol._getPath(), template="subtomograms%s.sqlite")
         output.copyInfo(subtomograms)
         appendLatentSubtomograms(output, subtomograms, made.particles, made.latent, made.umap)
@@ -136,7 +133,7 @@ class Fit(Way[FitHeterogeneityConfig, FitHeterogeneityOutputs]):
             outputs["outputAverages"] = self._alongAxes(made, averages, AverageSubTomogram)
         return outputs
 
-    def _alongAxes(self, made: FitHeterogeneityOutputs, volumes: EMSet, kind: type) -> EMSet:
+    def _alongAxes(self, made: contract.FitHeterogeneityOutputs, volumes: EMSet, kind: type) -> EMSet:
         volumes.setSamplingRate(made.pixel_size)
         for axis, path in enumerate(made.paths, 1):
             for number, name in enumerate(path, 1):
@@ -166,7 +163,7 @@ class ParticlesWithLatent(Particles):
         return ["The particles have no latent coordinates. Choose particles of *cryodl - fit heterogeneity*."]
 
 
-class GoAlong(Way[LatentVolumesConfig, LatentVolumesOutputs]):
+class GoAlong(Way[contract.LatentVolumesConfig, contract.LatentVolumesOutputs]):
     """Maps along the dense regions of a latent space, or at points of it."""
 
     WORD, OUTPUT, NOTHING_YET = "maps along a latent space", "volumes", "No maps yet."
@@ -188,7 +185,7 @@ class GoAlong(Way[LatentVolumesConfig, LatentVolumesOutputs]):
         OwnName("path", "axes", "maps"),
     )
 
-    def makeOutputs(self, protocol: Any, made: LatentVolumesOutputs) -> Dict[str, Any]:
+    def makeOutputs(self, protocol: Any, made: contract.LatentVolumesOutputs) -> Dict[str, Any]:
         volumes, flex = protocol._createSetOfVolumes(), SetOfVolumesFlex.create(protocol._getPath(), suffix="Flex")
         flex.getFlexInfo().setProgName(PROGRAM)
         for output, kind in ((volumes, Volume), (flex, VolumeFlex)):

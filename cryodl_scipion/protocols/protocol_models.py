@@ -8,7 +8,6 @@ from pyworkflow.protocol import params
 
 from ..convert.models import copyModel
 from ..engine.cryodl import contract
-from ..engine.cryodl.contract import Result
 from ..objects import CryodlModel
 from .inputs import WithoutEngine
 from .kinds import ModelOfProject, Own
@@ -47,7 +46,7 @@ class Import(Way[Any, Any]):
             return ["Model folder is empty. Choose the folder with card.json and weights.safetensors."]
         return _modelProblems(protocol.modelFolder.get())
 
-    def tell(self, protocol: Any, results: Sequence[Result]) -> List[str]:
+    def tell(self, protocol: Any, results: Sequence[contract.Result]) -> List[str]:
         model = getattr(protocol, "outputModel", None)
         return ["No model yet."] if model is None else [str(model), f"From {protocol.modelFolder.get()}"]
 
@@ -85,7 +84,7 @@ class Export(Way[Any, Any]):
             return [f"The folder {above} does not exist or is not writable. Choose another folder."]
         return _modelProblems(protocol.inputModel.get().getFolder())
 
-    def tell(self, protocol: Any, results: Sequence[Result]) -> List[str]:
+    def tell(self, protocol: Any, results: Sequence[contract.Result]) -> List[str]:
         if not protocol.isFinished():
             return ["Not exported yet."]
         return [f"{protocol.inputModel.get()} was copied to {protocol.targetFolder.get()}"]

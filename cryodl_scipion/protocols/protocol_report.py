@@ -13,8 +13,7 @@ from pyworkflow.object import String
 from pyworkflow.protocol import params
 
 from ..convert.runs import wordsOfRuns
-from ..engine.cryodl.contract import ReportConfig
-from ..engine.cryodl.contract.recipes.reporting import ReportOutputs
+from ..engine.cryodl.contract import ReportConfig, ReportOutputs
 from .engine_protocol import EngineProtocol
 from .kinds import Options, Own, Section
 

@@ -13,10 +13,15 @@ from ..convert.maps import headerOrigin, originTransform
 from ..convert.micrographs.picks import boxSizeFor, setDiameter
 from ..convert.micrographs.simulated import appendCoordinates, appendCTFs, appendMicrographs, appendParticles
 from ..convert.particles.results import appendSimulated
-from ..engine.cryodl.contract import Result, SimulateHalfMapsConfig, SimulateMicrographsConfig, SimulateParticlesConfig
-from ..engine.cryodl.contract.maps.simulating import SimulateHalfMapsOutputs
-from ..engine.cryodl.contract.micrographs.simulating import SimulateMicrographsOutputs
-from ..engine.cryodl.contract.particles.simulating import SimulateParticlesOutputs
+from ..engine.cryodl.contract import (
+    Result,
+    SimulateHalfMapsConfig,
+    SimulateHalfMapsOutputs,
+    SimulateMicrographsConfig,
+    SimulateMicrographsOutputs,
+    SimulateParticlesConfig,
+    SimulateParticlesOutputs,
+)
 from .engine_protocol import volumeFrom
 from .kinds import AtomicModel, MapOrModel, Options, OwnName, Section
 from .maps.maps_base import MapsBase

@@ -13,8 +13,7 @@ from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple
 from pwem.objects import Coordinate, Micrograph, Particle, SetOfCoordinates, SetOfParticles
 from pyworkflow.object import Float, Integer
 
-from ...engine.cryodl.contract import Result, counted, score_text
-from ...engine.cryodl.contract.reading import star_head
+from ...engine.cryodl.contract import Result, counted, score_text, star_head
 from ..names import micrographNames
 from ..relion_star import originOf, readColumns, writeStar
 

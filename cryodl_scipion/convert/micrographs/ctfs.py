@@ -13,7 +13,6 @@ from pwem.objects import CTFModel, Micrograph, SetOfCTF
 from pyworkflow.object import Float, Integer, String
 
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import counted
 
 # name: the engine's name of the metric. label: with unit. limit: field of the contract that bounds it, or None.
 Metric = collections.namedtuple("Metric", "name kind label limit")
@@ -56,7 +55,7 @@ def splitLines(good: int, bad: int, config: Any) -> Any:
     AssessMicrographsConfig."""
     if not good + bad:
         return ["No micrographs yet."]
-    lines = [f"*{good} good*, {bad} bad of {counted(good + bad, 'micrograph')}"]
+    lines = [f"*{good} good*, {bad} bad of {contract.counted(good + bad, 'micrograph')}"]
     for name in LIMITS:
         info, value = contract.describe(type(config), name), getattr(config, name)
         if value is not None:

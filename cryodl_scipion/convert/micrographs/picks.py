@@ -18,9 +18,7 @@ import pyworkflow.utils as pwutils
 from pwem.objects import Coordinate, Micrograph, SetOfCoordinates, SetOfMicrographs
 from pyworkflow.object import Float, Pointer, String
 
-from ...engine.cryodl.contract import Result, counted, score_text
-from ...engine.cryodl.contract.frames import rescaled
-from ...engine.cryodl.contract.reading import star_head
+from ...engine.cryodl.contract import Result, counted, rescaled, score_text, star_head
 from ..names import micrographNames
 from .coordinates import picksByMicrograph, readPicks, scoreOf
 

@@ -13,8 +13,7 @@ from pyworkflow.object import Float, String
 from tomo.constants import BOTTOM_LEFT_CORNER
 from tomo.objects import Coordinate3D, SetOfCoordinates3D, Tomogram
 
-from ...engine.cryodl.contract.frames import rescaled
-from ...engine.cryodl.contract.reading import star_head
+from ...engine.cryodl.contract import rescaled, star_head
 from ..relion_star import columnsOf, matrixOf, readColumns, tableWith
 from .tomograms import byId
 

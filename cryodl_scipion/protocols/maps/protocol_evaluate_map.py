@@ -11,9 +11,16 @@ from pyworkflow.protocol import params
 
 from ...convert.maps import halfForEngine, halfMapsOf
 from ...convert.structures import structureFileOf
-from ...engine.cryodl.contract import CompareModelsConfig, EvaluateMapConfig, Result, half_map_verdict, split_verdict
-from ...engine.cryodl.contract.maps.evaluating import CompareModelsOutputs, EvaluateMapOutputs
-from ...engine.cryodl.contract.maps.improving import ImproveMapOutputs
+from ...engine.cryodl.contract import (
+    CompareModelsConfig,
+    CompareModelsOutputs,
+    EvaluateMapConfig,
+    EvaluateMapOutputs,
+    ImproveMapOutputs,
+    Result,
+    half_map_verdict,
+    split_verdict,
+)
 from ..engine_protocol import fscFrom, volumeFrom
 from ..kinds import AtomicModel, Flag, Model, Options
 from ..one_of import OneOf, Way

@@ -10,8 +10,7 @@ from pyworkflow.object import String
 
 from ...convert.maps import halfForEngine, halfMapsOf
 from ...convert.structures import stemOf, structureFileOf
-from ...engine.cryodl.contract import ImproveMapConfig, Result
-from ...engine.cryodl.contract.maps.improving import ImproveMapOutputs
+from ...engine.cryodl.contract import ImproveMapConfig, ImproveMapOutputs, Result
 from ..engine_protocol import OneRun, volumeFrom
 from ..inputs import classOf
 from ..kinds import Choice, Flag, Model, Options

@@ -11,8 +11,7 @@ from pyworkflow import BETA
 from pyworkflow.protocol import params
 
 from ...convert.structures import patternProblems, structureFileOf
-from ...engine.cryodl.contract import TrainMapImproverConfig
-from ...engine.cryodl.contract.maps.training import TrainMapImproverOutputs
+from ...engine.cryodl.contract import TrainMapImproverConfig, TrainMapImproverOutputs
 from ..kinds import Choice, Model, Options, Own, Section
 from ..model_field import NONE, cardOf
 from ..training import TrainRun

@@ -10,7 +10,6 @@ from pwem.objects import Micrograph, SetOfClasses2D, SetOfMicrographs, SetOfPart
 
 from ...convert.micrographs.coordinates import writePositionsOfParticles
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import counted
 from ...form import formProblems, readConfig
 from ..checks import listed
 from ..inputs import ProtocolMixin
@@ -133,7 +132,7 @@ class LearnsFromClasses(ProtocolMixin):
         with open(path, encoding="utf-8") as file:
             found = json.load(file)
         return [
-            f"Warning: {counted(number, 'particle')} of {_LABELS[name]} without coordinates: not used."
+            f"Warning: {contract.counted(number, 'particle')} of {_LABELS[name]} without coordinates: not used."
             for name, number in found.items()
             if number
         ]
@@ -166,8 +165,8 @@ class LearnsFromClasses(ProtocolMixin):
         result = contract.Result.read(self._classResultFile())
         certain, removed = (sum(c.values()) for c in (result.outputs.certain, result.outputs.removed))
         return [
-            f"From 2-D classes: {counted(certain, 'kept particle')} and {removed} rejected ones on "
-            f"{counted(len(result.outputs.certain), 'micrograph')}."
+            f"From 2-D classes: {contract.counted(certain, 'kept particle')} and {removed} rejected ones on "
+            f"{contract.counted(len(result.outputs.certain), 'micrograph')}."
         ] + [*self._unplacedLines(), *(f"Warning: {warning}" for warning in result.warnings)]
 
     def _classMethods(self) -> List[str]:
@@ -176,7 +175,7 @@ class LearnsFromClasses(ProtocolMixin):
             return []
         outputs = contract.Result.read(self._classResultFile()).outputs
         return [
-            f"The labels were {counted(sum(outputs.certain.values()), 'particle')} of kept 2-D classes and "
+            f"The labels were {contract.counted(sum(outputs.certain.values()), 'particle')} of kept 2-D classes and "
             f"{sum(outputs.removed.values())} of rejected ones."
         ]
 

@@ -9,8 +9,7 @@ from pwem.objects import Micrograph
 
 from ...convert.micrographs.ctfs import setMetrics, splitLines
 from ...convert.micrographs.picks import DIAMETER
-from ...engine.cryodl.contract import AssessMicrographsConfig, Result
-from ...engine.cryodl.contract.micrographs.images import AssessMicrographsOutputs
+from ...engine.cryodl.contract import AssessMicrographsConfig, AssessMicrographsOutputs, Result
 from ..batches import BatchRun, appendItems
 from ..checks import checkDiameter
 from ..kinds import Options, Section

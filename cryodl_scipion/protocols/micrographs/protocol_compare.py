@@ -13,9 +13,6 @@ from ...convert.micrographs.picks import scaledPicks, writeSet
 from ...convert.names import imageEnding, micrographNames
 from ...convert.particles.extracted import writeCtfs
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import CompareMapsOfPicksConfig, ComparePicksConfig, counted, resolution_in_words
-from ...engine.cryodl.contract.micrographs.comparing import ComparePicksOutputs
-from ...engine.cryodl.contract.recipes.comparing_maps import CompareMapsOfPicksOutputs
 from ..engine_protocol import volumeFrom
 from ..kinds import MapOrModel, Options, Pointing
 from ..one_of import OneOf, Way
@@ -34,7 +31,7 @@ _SETS = (
 )
 
 
-class ByPositions(Way[ComparePicksConfig, ComparePicksOutputs]):
+class ByPositions(Way[contract.ComparePicksConfig, contract.ComparePicksOutputs]):
     """Precision, recall, F1 and agreement."""
 
     WORD, OUTPUT, NOTHING_YET = "positions", "comparison", "No comparison yet."
@@ -70,7 +67,7 @@ class ByPositions(Way[ComparePicksConfig, ComparePicksOutputs]):
                 path = os.path.abspath(micrograph.getFileName())
                 os.symlink(path, os.path.join(folder, names[micrograph.getObjId()] + imageEnding(path)))
 
-    def completed(self, protocol: Any, config: ComparePicksConfig) -> ComparePicksConfig:
+    def completed(self, protocol: Any, config: contract.ComparePicksConfig) -> contract.ComparePicksConfig:
         if not protocol._allSets():
             return config
         return dataclasses.replace(
@@ -104,7 +101,7 @@ class CtfsOfSets(Pointing):
         return dict(set_of_ctfs=None if found is None else found.getFileName())
 
 
-class ByMaps(Way[CompareMapsOfPicksConfig, CompareMapsOfPicksOutputs]):
+class ByMaps(Way[contract.CompareMapsOfPicksConfig, contract.CompareMapsOfPicksOutputs]):
     """The resolution that each set's particles give."""
 
     WORD, OUTPUT, NOTHING_YET, GOES_ON = "maps of their particles", "maps", "No maps yet.", True
@@ -154,18 +151,18 @@ class ByMaps(Way[CompareMapsOfPicksConfig, CompareMapsOfPicksOutputs]):
         names = micrographNames([m.clone() for m in protocol._frame()])
         return dict(super().writtenFiles(protocol), names=tuple(names[m.getObjId()] for m in self._common(protocol)))
 
-    def makeOutputs(self, protocol: Any, made: CompareMapsOfPicksOutputs) -> Dict[str, Any]:
+    def makeOutputs(self, protocol: Any, made: contract.CompareMapsOfPicksOutputs) -> Dict[str, Any]:
         volumes = protocol._createSetOfVolumes()
         volumes.setSamplingRate(made.pixel_size)
         for name in made.sets:
-            comment = f"{made.particles[name]} particles, {resolution_in_words(made.resolution[name])}"
+            comment = f"{made.particles[name]} particles, {contract.resolution_in_words(made.resolution[name])}"
             volume = volumeFrom(made.maps[name], made.pixel_size, comment=comment)
             volume.setHalfMaps([made.half1[name], made.half2[name]])
             volume.setObjLabel(name)
             volumes.append(volume)
         return dict(outputVolumes=volumes)
 
-    def completed(self, protocol: Any, config: CompareMapsOfPicksConfig) -> CompareMapsOfPicksConfig:
+    def completed(self, protocol: Any, config: contract.CompareMapsOfPicksConfig) -> contract.CompareMapsOfPicksConfig:
         if not protocol._allSets():
             return config
         files = tuple(micrograph.getFileName() for micrograph in self._common(protocol))
@@ -183,9 +180,10 @@ class ByMaps(Way[CompareMapsOfPicksConfig, CompareMapsOfPicksOutputs]):
         picked = {name for one in sets for name, picks in scaledPicks(one, names, pixelSize).items() if picks}
         if len(picked) < 2:
             return [
-                f"{counted(len(picked), 'micrograph')} common to all sets {'has' if len(picked) == 1 else 'have'} "
-                f"particles{' of the reference' if reference else ''}; at least two are needed, because the half-sets "
-                "are divided by micrographs. Choose sets picked on more micrographs."
+                f"{contract.counted(len(picked), 'micrograph')} common to all sets "
+                f"{'has' if len(picked) == 1 else 'have'} particles{' of the reference' if reference else ''}; at "
+                "least two are needed, because the half-sets are divided by micrographs. Choose sets picked on more "
+                "micrographs."
             ]
         if ctfs is None or set(ctfsByName(ctfs)) & set(names):
             return []
@@ -262,4 +260,4 @@ class CryodlProtCompare(OneOf[Any, Any], PickSetsBase):
         if not os.path.exists(self.comparisonFile()):
             return None
         with open(self.comparisonFile(), encoding="utf-8") as file:
-            return contract.outputs_of(ComparePicksOutputs, json.load(file), old=True)
+            return contract.outputs_of(contract.ComparePicksOutputs, json.load(file), old=True)

@@ -16,8 +16,7 @@ from ...convert.arriving import MicrographsOfSets
 from ...convert.growing import reopened
 from ...convert.micrographs.coordinates import SCORE, readPicks
 from ...convert.micrographs.picks import NUMBER_OF_SETS, PICKERS, boxSizeFor, describeOutput
-from ...engine.cryodl.contract import ConsensusPicksConfig, Result, counted
-from ...engine.cryodl.contract.micrographs.comparing import ConsensusPicksOutputs
+from ...engine.cryodl.contract import ConsensusPicksConfig, ConsensusPicksOutputs, Result, counted
 from ..batches import BatchRun, appendGrowingPicks
 from ..kinds import BoxSize, Options
 from ..protocol_base import RESULT_FILE

@@ -10,8 +10,6 @@ from pyworkflow.object import String
 
 from ...convert.micrographs.halves import MicrographsWithHalves, checkHalves, halvesOf
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import DenoiseMicrographsConfig, Result, counted
-from ...engine.cryodl.contract.micrographs.images import DenoiseMicrographsOutputs
 from ...objects import CryodlModel
 from ..batches import BatchRun, appendItems
 from ..kinds import ModelOrShipped, Options, Pointing
@@ -55,7 +53,7 @@ class MicrographsToDenoise(Micrographs):
         return MicrographsWithHalves(self.of(protocol), *protocol._halfSets())
 
 
-class CryodlProtDenoiseMicrographs(BatchRun[DenoiseMicrographsConfig, DenoiseMicrographsOutputs]):
+class CryodlProtDenoiseMicrographs(BatchRun[contract.DenoiseMicrographsConfig, contract.DenoiseMicrographsOutputs]):
     """Denoise micrographs by a network that learns from the micrographs themselves. For viewing and picking only.
 
     In: micrographs (also while they are still arriving); averages of even and odd frames, if motion correction made
@@ -94,8 +92,8 @@ class CryodlProtDenoiseMicrographs(BatchRun[DenoiseMicrographsConfig, DenoiseMic
         return [ready[:count]] + super()._partsOf(ready[count:], all)
 
     def _ofBatch(
-        self, config: DenoiseMicrographsConfig, items: Sequence[Micrograph], folder: str
-    ) -> DenoiseMicrographsConfig:
+        self, config: contract.DenoiseMicrographsConfig, items: Sequence[Micrograph], folder: str
+    ) -> contract.DenoiseMicrographsConfig:
         even, odd = self._arriving.halves.files([item.getMicName() for item in items])
         return dataclasses.replace(config, even=even, odd=odd)
 
@@ -104,7 +102,7 @@ class CryodlProtDenoiseMicrographs(BatchRun[DenoiseMicrographsConfig, DenoiseMic
             raise ValueError(f"No model could be trained. {error}")
         super()._noteAllSkipped(config, folder, error, names)
 
-    def _append(self, items: Dict[str, Micrograph], made: DenoiseMicrographsOutputs) -> None:
+    def _append(self, items: Dict[str, Micrograph], made: contract.DenoiseMicrographsOutputs) -> None:
         chosen = {name: micrograph for name, micrograph in items.items() if name in made.files}
         for name, micrograph in chosen.items():
             micrograph.setFileName(made.files[name])
@@ -145,7 +143,7 @@ class CryodlProtDenoiseMicrographs(BatchRun[DenoiseMicrographsConfig, DenoiseMic
         even, odd = (None if half is None else half.getFileName() for half in self._halfSets())
         return dict(super()._settings(), even_averages=even, odd_averages=odd)
 
-    def _completed(self, config: DenoiseMicrographsConfig) -> DenoiseMicrographsConfig:
+    def _completed(self, config: contract.DenoiseMicrographsConfig) -> contract.DenoiseMicrographsConfig:
         even, odd = (() if half is None else (half.getFileName(),) for half in self._halfSets())
         config = dataclasses.replace(config, even=even, odd=odd)
         if config.model is not None:
@@ -160,13 +158,13 @@ class CryodlProtDenoiseMicrographs(BatchRun[DenoiseMicrographsConfig, DenoiseMic
         """The model's card, None before it is there."""
         return contract.read_card(self._modelFolder()) if self._modelFolder() else None
 
-    def _tell(self, results: Sequence[Result]) -> List[str]:
+    def _tell(self, results: Sequence[contract.Result]) -> List[str]:
         denoised, card = getattr(self, DENOISED, None), self._card()
         if denoised is None or card is None:
             return [self.NOTHING_YET]
         resolution = results[0].outputs.resolution if results else card["resolution"]
         return [
-            f"*{counted(denoised.getSize(), 'micrograph')} denoised* by the model {card['name']} "
+            f"*{contract.counted(denoised.getSize(), 'micrograph')} denoised* by the model {card['name']} "
             f"({_LEARNT[card['method']]}, to {resolution:.3g} Å).",
             ONLY_FOR,
         ]

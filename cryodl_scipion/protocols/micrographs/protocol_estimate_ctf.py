@@ -9,8 +9,7 @@ from pwem.objects import Micrograph, SetOfCTF
 
 from ...convert.growing import ReadOnce, fileOf
 from ...convert.micrographs.ctfs import ctfLines, ctfModel
-from ...engine.cryodl.contract import EstimateCtfConfig, Result
-from ...engine.cryodl.contract.micrographs.images import EstimateCtfOutputs
+from ...engine.cryodl.contract import EstimateCtfConfig, EstimateCtfOutputs, Result
 from ..batches import BatchRun, appendItems
 from ..kinds import Options
 from .micrograph_kinds import Micrographs

@@ -13,8 +13,6 @@ from ...convert.arriving import PickedMicrographs, checkPicks
 from ...convert.micrographs.picks import diameterInPixels
 from ...convert.particles.extracted import extractedParticles, writeCtfs
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import ExtractParticlesConfig, Result, counted
-from ...engine.cryodl.contract.micrographs.images import ExtractParticlesOutputs
 from ..batches import BatchRun, appendItems
 from ..checks import checkDiameter, checkMicrographs
 from ..kinds import Growing, Options, Pointing
@@ -71,7 +69,7 @@ class Pointed(Pointing):
     CLASSES = "SetOfMicrographs"
 
 
-class CryodlProtExtractParticles(BatchRun[ExtractParticlesConfig, ExtractParticlesOutputs]):
+class CryodlProtExtractParticles(BatchRun[contract.ExtractParticlesConfig, contract.ExtractParticlesOutputs]):
     """Cut particles out of micrographs, as RELION's extraction does; no other program is needed.
 
     In: coordinates and, for all that follows, the micrographs' CTFs; both may still be growing. A micrograph is worked
@@ -110,8 +108,8 @@ class CryodlProtExtractParticles(BatchRun[ExtractParticlesConfig, ExtractParticl
 
     # ----- steps
     def _ofBatch(
-        self, config: ExtractParticlesConfig, items: Sequence[Micrograph], folder: str
-    ) -> ExtractParticlesConfig:
+        self, config: contract.ExtractParticlesConfig, items: Sequence[Micrograph], folder: str
+    ) -> contract.ExtractParticlesConfig:
         pwutils.makePath(folder)
         picks, ctfs = os.path.join(folder, "picks"), self._arriving.ctfsOf([item.getMicName() for item in items])
         self._arriving.writePicks(picks, items)
@@ -125,12 +123,14 @@ class CryodlProtExtractParticles(BatchRun[ExtractParticlesConfig, ExtractParticl
             writeCtfs(config.ctf, known)
         return config
 
-    def _runEngine(self, config: ExtractParticlesConfig, folder: Any, names: Sequence[str] = ()) -> Result:
+    def _runEngine(
+        self, config: contract.ExtractParticlesConfig, folder: Any, names: Sequence[str] = ()
+    ) -> contract.Result:
         if config.ctf is None and self.inputCTF.get() is not None:
             raise contract.AllSkipped("it has no CTF")
         return super()._runEngine(config, folder, names)
 
-    def _append(self, items: Dict[str, Micrograph], made: ExtractParticlesOutputs) -> None:
+    def _append(self, items: Dict[str, Micrograph], made: contract.ExtractParticlesOutputs) -> None:
         if not made.count:
             return
         micrographs, frame = list(items.values()), self._micrographs()
@@ -173,7 +173,7 @@ class CryodlProtExtractParticles(BatchRun[ExtractParticlesConfig, ExtractParticl
         pixels = diameterInPixels(coordinates)
         return round(pixels * coordinates.getMicrographs().getSamplingRate(), 1) if pixels else None
 
-    def _completed(self, config: ExtractParticlesConfig) -> ExtractParticlesConfig:
+    def _completed(self, config: contract.ExtractParticlesConfig) -> contract.ExtractParticlesConfig:
         return (
             config
             if self.inputCoordinates.get() is None
@@ -186,11 +186,11 @@ class CryodlProtExtractParticles(BatchRun[ExtractParticlesConfig, ExtractParticl
             return ["Particle diameter is empty, and the coordinates do not store it. Give the diameter, in Å."]
         return checkDiameter(self._diameter(), self._micrographs()) or super()._checkTogether()
 
-    def _tell(self, results: Sequence[Result]) -> List[str]:
+    def _tell(self, results: Sequence[contract.Result]) -> List[str]:
         output = getattr(self, PARTICLES, None)
         if output is None:
             return [self.NOTHING_YET]
         edge = sum(sum(r.outputs.at_edge.values()) for r in results)
         size = "" if not output.getDim() else f" of {output.getXDim()} px"
-        lines = [f"*{counted(output.getSize(), 'particle')}*{size}, {output.getSamplingRate():.4g} Å/px"]
+        lines = [f"*{contract.counted(output.getSize(), 'particle')}*{size}, {output.getSamplingRate():.4g} Å/px"]
         return lines + ([f"{edge} picks were left out because their box extends beyond the edge."] if edge else [])

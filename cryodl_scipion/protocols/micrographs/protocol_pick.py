@@ -24,8 +24,6 @@ from ...convert.micrographs.picks import (
     roundsInWords,
 )
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import AutoPickConfig, PickConfig, Result
-from ...engine.cryodl.contract.micrographs.picking import PickOutputs
 from ...form import formProblems, readConfig
 from ...objects import CryodlModel
 from ..batches import BATCH, BatchRun, Waiting, addThreads, appendGrowingPicks
@@ -53,7 +51,8 @@ _METHOD = Choice(
 )
 _METHOD.options = ("method",)
 DIAMETER_HELP = (
-    contract.describe(PickConfig, "particle_diameter").help + " The wizard measures it on a micrograph.\n\nEmpty: the "
+    contract.describe(contract.PickConfig, "particle_diameter").help
+    + " The wizard measures it on a micrograph.\n\nEmpty: the "
     "model's, or the structure's. A general model estimates it from the micrographs, and reports if a given diameter "
     "disagrees."
 )
@@ -82,7 +81,7 @@ class CorrectedPicks(Pointing):
         return {}  # see _autoValues
 
 
-class CryodlProtPick(LearnsFromClasses, BatchRun[PickConfig, PickOutputs], ProtParticlePicking):
+class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.PickOutputs], ProtParticlePicking):
     """Pick particles with a trained neural network, by templates, or without any label.
 
     In: micrographs (also while they are still arriving). A network: a model of `cryodl - train picker`, or one that
@@ -103,21 +102,21 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[PickConfig, PickOutputs], ProtP
         Model("picker", related=False, condition=f"method != {TEMPLATES}"),
         MapOrModel(
             "inputStructure",
-            contract.describe(PickConfig, "structure").help,
+            contract.describe(contract.PickConfig, "structure").help,
             when=f"method == {TEMPLATES}",
             empty="round blobs of the particle diameter",
             related=False,
         ),
         Options("particle_diameter", help=DIAMETER_HELP, when=f"method != {TEMPLATES} or inputStructure is None"),
         Options("threshold"),
-        OptionsOf(AutoPickConfig, "rounds", "training_micrographs", when=_LEARNS),
+        OptionsOf(contract.AutoPickConfig, "rounds", "training_micrographs", when=_LEARNS),
         Options("threshold_rule", when=f"{_NETWORK} and threshold is None"),
         BoxSize("micrographs", "1.5 times the particle diameter, rounded to an even number"),
         Options("contrast"),
         Options("minimum_distance", "border", when=f"method != {LEARNS}"),
         Options("keep_diameter", when=f"{_NETWORK} and particleDiameter is not None"),
         Options("avoid", "feature_maps", when=_NETWORK),
-        OptionsOf(AutoPickConfig, "confident", "steps", when=_LEARNS),
+        OptionsOf(contract.AutoPickConfig, "confident", "steps", when=_LEARNS),
         OptionsOf(contract.Request, "seed", when=_LEARNS),
         Section("Corrections"),
         Own(
@@ -266,7 +265,7 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[PickConfig, PickOutputs], ProtP
             self._makeClassLabels([m.clone() for m in micrographs], *where)
         self._runEngine(config, folder, known)
 
-    def _ofBatch(self, config: PickConfig, items: Sequence[Micrograph], folder: str) -> PickConfig:
+    def _ofBatch(self, config: contract.PickConfig, items: Sequence[Micrograph], folder: str) -> contract.PickConfig:
         """After the rounds the model of the best one picks, as the first batch was picked."""
         if not self._learns():
             return config
@@ -295,10 +294,10 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[PickConfig, PickOutputs], ProtP
                 self._defineOutputs(outputModel=CryodlModel.fromFolder(made.model))
                 self._defineSourceRelation(self.inputMicrographs, self.outputModel)
 
-    def _append(self, items: Dict[str, Micrograph], made: PickOutputs) -> None:
+    def _append(self, items: Dict[str, Micrograph], made: contract.PickOutputs) -> None:
         def append(coordinates: SetOfCoordinates) -> None:
             stated = self.particleDiameter.get() if self._learns() else None
-            sizes = [size for size in (stated, foundDiameter([Result("pick", made)])) if size]
+            sizes = [size for size in (stated, foundDiameter([contract.Result("pick", made)])) if size]
             diameter = max(sizes, default=None) or diameterOf(self)
             box = boxSizeOf(self, diameter)
             if box:  # none as long as no particles were found
@@ -311,7 +310,7 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[PickConfig, PickOutputs], ProtP
         appendGrowingPicks(self, OUTPUT, self.inputMicrographs, [self.inputMicrographs], append)
 
     # ----- request
-    def _completed(self, config: PickConfig) -> PickConfig:
+    def _completed(self, config: contract.PickConfig) -> contract.PickConfig:
         templates = self.method.get() == TEMPLATES
         config = dataclasses.replace(config, method="templates" if templates else "network")
         if not templates:
@@ -319,13 +318,13 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[PickConfig, PickOutputs], ProtP
         diameter = None if config.structure else config.particle_diameter
         return dataclasses.replace(config, model="", particle_diameter=diameter, threshold_rule="model")
 
-    def _autoConfig(self, **files: Any) -> AutoPickConfig:
+    def _autoConfig(self, **files: Any) -> contract.AutoPickConfig:
         corrected = self.correctedCoordinates.get()
         corrections = None if corrected is None else correctionsFolder(corrected)
         own = dict(
             self._engineValues(), corrections=self._classLabelsFolder() if self._learnsFromClasses() else corrections
         )
-        return readConfig(self, AutoPickConfig, **dict(own, **files))
+        return readConfig(self, contract.AutoPickConfig, **dict(own, **files))
 
     def _settings(self) -> Dict[str, Any]:
         settings = dict(super()._settings(), method=self.getEnumText("method"))
@@ -409,7 +408,7 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[PickConfig, PickOutputs], ProtP
             "picks of the first round."
         ]
 
-    def _tell(self, results: Sequence[Result]) -> List[str]:
+    def _tell(self, results: Sequence[contract.Result]) -> List[str]:
         coordinates = getattr(self, OUTPUT, None)
         if coordinates is None and not self._learns():
             return [self.NOTHING_YET]

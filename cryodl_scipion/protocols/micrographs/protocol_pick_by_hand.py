@@ -10,8 +10,7 @@ import pyworkflow.utils as pwutils
 from ...convert.micrographs import coordinates as convert
 from ...convert.micrographs.picks import boxSizeFor, describeCorrections, questionsFile, setDiameter
 from ...convert.names import micrographNames
-from ...engine.cryodl.contract import PickByHandConfig, Result, counted
-from ...engine.cryodl.contract.micrographs.labelling import PickByHandOutputs
+from ...engine.cryodl.contract import PickByHandConfig, PickByHandOutputs, Result, counted
 from ..checks import checkDiameter, checkMicrographs
 from ..engine_protocol import OneRun
 from ..kinds import BoxSize, Flag, Options, Pointing

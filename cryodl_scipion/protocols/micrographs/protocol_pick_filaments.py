@@ -8,8 +8,6 @@ from pwem.objects import Micrograph, SetOfCoordinates
 from ...convert.micrographs.coordinates import filamentLines, segmentCoordinates
 from ...convert.micrographs.picks import boxSizeFor, setDiameter
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import PickFilamentsConfig, Result
-from ...engine.cryodl.contract.micrographs.picking import PickFilamentsOutputs
 from ..batches import BatchRun, appendItems
 from ..checks import checkDiameter
 from ..kinds import BoxSize, Options
@@ -18,7 +16,7 @@ from .micrograph_kinds import Micrographs
 SEGMENTS = "outputCoordinates"
 
 
-class CryodlProtPickFilaments(BatchRun[PickFilamentsConfig, PickFilamentsOutputs]):
+class CryodlProtPickFilaments(BatchRun[contract.PickFilamentsConfig, contract.PickFilamentsOutputs]):
     """Trace filaments in micrographs and place segments along them, for helical processing.
 
     In: micrographs (also while they are still arriving) and the diameter of the filament. Out: coordinates, each
@@ -38,7 +36,7 @@ class CryodlProtPickFilaments(BatchRun[PickFilamentsConfig, PickFilamentsOutputs
     )
     NOT_ON_FORM = {"model": "the one that comes with the plugin"}
 
-    def _append(self, items: Dict[str, Micrograph], made: PickFilamentsOutputs) -> None:
+    def _append(self, items: Dict[str, Micrograph], made: contract.PickFilamentsOutputs) -> None:
         found = {name: micrograph for name, micrograph in items.items() if name in made.coordinates}
         segments = [s for name, item in found.items() for s in segmentCoordinates(made.coordinates[name], item)]
         if segments or not hasattr(self, SEGMENTS):
@@ -58,5 +56,5 @@ class CryodlProtPickFilaments(BatchRun[PickFilamentsConfig, PickFilamentsOutputs
         diameter = self._config().filament_diameter
         return checkDiameter(diameter, self.inputMicrographs.get()) or super()._checkTogether()
 
-    def _tell(self, results: Sequence[Result]) -> List[str]:
+    def _tell(self, results: Sequence[contract.Result]) -> List[str]:
         return filamentLines(results) if hasattr(self, SEGMENTS) else [self.NOTHING_YET]

@@ -17,8 +17,6 @@ from ...convert.models import shippedModels
 from ...convert.names import micrographNames
 from ...convert.structures import structureFileOf, structureForEngine
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import Result, SimulateMicrographsConfig, TrainPickerConfig
-from ...engine.cryodl.contract.micrographs.training import TrainPickerOutputs
 from ...form import formProblems, readConfig
 from ..checks import checkDiameter, checkLabels, checkModelFolder
 from ..kinds import Flag, MapOrModel, Options, OptionsOf, Own, OwnName, Pointing, Section, StartModel, otherNetwork
@@ -64,7 +62,7 @@ LIKE_REAL = {
 
 def _boxes(word: str) -> Pointing:
     """The field of other labels, which are a set of coordinates."""
-    info = contract.describe(TrainPickerConfig, word)
+    info = contract.describe(contract.TrainPickerConfig, word)
     return Pointing(
         word + "Coordinates",
         f"{info.help}\n\nThey must belong to the same set of micrographs as the particles.",
@@ -76,7 +74,7 @@ def _boxes(word: str) -> Pointing:
 
 
 # ----- labels
-class FromPicks(TrainsOne[TrainPickerConfig, TrainPickerOutputs]):
+class FromPicks(TrainsOne[contract.TrainPickerConfig, contract.TrainPickerOutputs]):
     """Coordinates of these particles, picked by hand or by any program."""
 
     WORD, _KIND, _MODEL_KIND = "labels of these particles", "picker", "picker"
@@ -158,7 +156,7 @@ class FromPicks(TrainsOne[TrainPickerConfig, TrainPickerOutputs]):
         byName = {m.getMicName(): m.clone() for m in other}
         return [_replaced(m, byName) for m in micrographs]
 
-    def completed(self, protocol: Any, config: TrainPickerConfig) -> TrainPickerConfig:
+    def completed(self, protocol: Any, config: contract.TrainPickerConfig) -> contract.TrainPickerConfig:
         coordinates, start = protocol.inputCoordinates.get(), self._startFolder(protocol)
         if coordinates is None:
             return dataclasses.replace(config, start_from=start)
@@ -276,7 +274,7 @@ class FromPicks(TrainsOne[TrainPickerConfig, TrainPickerOutputs]):
             'corrected micrographs are not picked, set "Start from shipped model" to general.'
         ]
 
-    def tell(self, protocol: Any, results: Sequence[Result]) -> List[str]:
+    def tell(self, protocol: Any, results: Sequence[contract.Result]) -> List[str]:
         return super().tell(protocol, results) + protocol._classLines()
 
     def methods(self, protocol: Any) -> List[str]:
@@ -321,14 +319,17 @@ def _simulated(*names: str, when: str = "True", **arguments: Any) -> OptionsOf:
     """Fields of the simulation."""
     own = {name: dict(default=LIKE_REAL[name]) for name in names if name in LIKE_REAL}
     return OptionsOf(
-        SimulateMicrographsConfig, *names, when=when, **{name: dict(arguments, **own.get(name, {})) for name in names}
+        contract.SimulateMicrographsConfig,
+        *names,
+        when=when,
+        **{name: dict(arguments, **own.get(name, {})) for name in names},
     )
 
 
-_CONTRAST = OwnName("simulated", "contrast", of=SimulateMicrographsConfig, expertLevel=LEVEL_ADVANCED)
+_CONTRAST = OwnName("simulated", "contrast", of=contract.SimulateMicrographsConfig, expertLevel=LEVEL_ADVANCED)
 
 
-class FromStructure(TrainsOne[TrainPickerConfig, TrainPickerOutputs]):
+class FromStructure(TrainsOne[contract.TrainPickerConfig, contract.TrainPickerOutputs]):
     """Simulated micrographs of the particle's structure, without any pick."""
 
     WORD, _KIND = "a structure, without picks", "picker"
@@ -367,11 +368,11 @@ class FromStructure(TrainsOne[TrainPickerConfig, TrainPickerOutputs]):
         **dict.fromkeys((*OTHER_LABELS, "labels", "expected_particles", "pu_criterion"), "all particles are known"),
     }
 
-    def simulation(self, protocol: Any) -> SimulateMicrographsConfig:
+    def simulation(self, protocol: Any) -> contract.SimulateMicrographsConfig:
         """The config of the simulation."""
         structure = protocol.inputStructure.get()
         values = dict(structure=structureFileOf(structure), output=protocol._getExtraPath(SIMULATED_FOLDER))
-        config = readConfig(protocol, SimulateMicrographsConfig, **values, **_CONTRAST.values(protocol))
+        config = readConfig(protocol, contract.SimulateMicrographsConfig, **values, **_CONTRAST.values(protocol))
         return likeOwn(config, structure, protocol.ownMicrographs.get(), protocol.inputCTF.get())
 
     def run(self, protocol: Any, settings: Dict[str, Any]) -> None:
@@ -386,12 +387,12 @@ class FromStructure(TrainsOne[TrainPickerConfig, TrainPickerOutputs]):
         config = protocol._config(micrographs=paths, coordinates=made.coordinates)
         protocol._train(config, protocol._getExtraPath("training"), names)
 
-    def completed(self, protocol: Any, config: TrainPickerConfig) -> TrainPickerConfig:
+    def completed(self, protocol: Any, config: contract.TrainPickerConfig) -> contract.TrainPickerConfig:
         if protocol.inputStructure.get() is None:
             return config
         simulation, made = self.simulation(protocol), protocol._getExtraPath("simulation", RESULT_FILE)
         # before the simulation any diameter will do for the form's checks
-        diameter = Result.read(made).outputs.particle_diameter if os.path.exists(made) else 100.0
+        diameter = contract.Result.read(made).outputs.particle_diameter if os.path.exists(made) else 100.0
         return dataclasses.replace(
             config,
             micrographs=config.micrographs or (simulation.output,),
@@ -414,7 +415,7 @@ class FromStructure(TrainsOne[TrainPickerConfig, TrainPickerOutputs]):
     def problems(self, protocol: Any) -> List[str]:
         return formProblems(self.simulation(protocol))
 
-    def tell(self, protocol: Any, results: Sequence[Result]) -> List[str]:
+    def tell(self, protocol: Any, results: Sequence[contract.Result]) -> List[str]:
         lines = [line for result in results for line in super(FromStructure, self).tell(protocol, [result])]
         trained = protocol._getExtraPath("training", REQUEST_FILE)
         if not lines or not os.path.exists(trained):

@@ -16,8 +16,6 @@ from ...convert.models import shippedModels
 from ...convert.names import imageEnding, micrographNames
 from ...convert.structures import patternProblems, structureFileOf
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import TrainGeneralPickerConfig, counted
-from ...engine.cryodl.contract.micrographs.training import TrainGeneralPickerOutputs
 from ..checks import checkDiameter, checkLabels, checkModelFolder
 from ..kinds import Flag, Options, Own, OwnName, PointingMany, Section, StartModel
 from ..model_field import GENERAL
@@ -88,7 +86,7 @@ class StartGeneral(StartModel):
         return []
 
 
-class FromManyKinds(TrainsOne[TrainGeneralPickerConfig, TrainGeneralPickerOutputs]):
+class FromManyKinds(TrainsOne[contract.TrainGeneralPickerConfig, contract.TrainGeneralPickerOutputs]):
     """A general model, of structures and labelled sets."""
 
     WORD, _KIND = "many kinds of particles", "picker"
@@ -146,7 +144,7 @@ class FromManyKinds(TrainsOne[TrainGeneralPickerConfig, TrainGeneralPickerOutput
         pattern = (protocol.structureFiles.get() or "").strip()
         return tuple(structureFileOf(one) for one in found) + ((pattern,) if pattern else ())
 
-    def completed(self, protocol: Any, config: TrainGeneralPickerConfig) -> TrainGeneralPickerConfig:
+    def completed(self, protocol: Any, config: contract.TrainGeneralPickerConfig) -> contract.TrainGeneralPickerConfig:
         start = config.start_from
         if start is None and protocol.continueGeneral.get():
             start = shippedModels(Plugin.getEngineFolder()).get(GENERAL)
@@ -164,8 +162,9 @@ class FromManyKinds(TrainsOne[TrainGeneralPickerConfig, TrainGeneralPickerOutput
             return [f"Sizes of their particles (Å) is {protocol.diameters.get()!r}; give numbers separated by commas."]
         if len(diameters) != len(sets):
             return [
-                f"There are {counted(len(sets), 'labelled set')} and {counted(len(diameters), 'particle diameter')}. "
-                "Give the diameter of each set, in the same order."
+                f"There are {contract.counted(len(sets), 'labelled set')} and "
+                f"{contract.counted(len(diameters), 'particle diameter')}. Give the diameter of each "
+                "set, in the same order."
             ]
         return [e for one, size in zip(sets, diameters) for e in checkDiameter(size, one.getMicrographs())]
 

@@ -16,7 +16,6 @@ from pyworkflow.protocol.params import Form
 from ...convert.growing import ID, ColumnOnce, asInItsFile
 from ...convert.particles.particles import ArrivingParticles, writeParticles
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import Result
 from ..batches import ArrivingBatches
 from ..engine_protocol import ConfigT, EngineProtocol, MadeT
 from ..protocol_base import RESULT_FILE
@@ -133,7 +132,7 @@ class ParticleBatches(EngineProtocol[ConfigT, MadeT], ArrivingBatches, Particles
     def _doneNames(self) -> Any:
         return self._valuesIn(OUTPUT, ID)
 
-    def _result(self) -> Optional[Result]:
+    def _result(self) -> Optional[contract.Result]:
         """The result of the newest batch; None before there is one."""
         results = self._engineResults()
         return results[-1] if results else None
@@ -153,6 +152,6 @@ class ParticleBatches(EngineProtocol[ConfigT, MadeT], ArrivingBatches, Particles
     def _checkTogether(self) -> List[str]:
         return self._checkBatches() or self._checkContinuation()
 
-    def _tell(self, results: Sequence[Result]) -> List[str]:
+    def _tell(self, results: Sequence[contract.Result]) -> List[str]:
         output = getattr(self, OUTPUT, None)
         return ([] if output is None else [f"*{output.getSize()} particles* {self._MADE}"]) + super()._tell(results)

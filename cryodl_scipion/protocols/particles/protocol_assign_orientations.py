@@ -6,8 +6,7 @@ from typing import Any, List
 from pwem.objects import EMSet, SetOfParticles
 
 from ...convert.particles.results import appendOriented
-from ...engine.cryodl.contract import AssignOrientationsConfig
-from ...engine.cryodl.contract.particles.orienting import AssignOrientationsOutputs
+from ...engine.cryodl.contract import AssignOrientationsConfig, AssignOrientationsOutputs
 from ..methods import citationsOf
 from .particle_batches import ParticleBatches
 from .particle_kinds import ParticleDenoiser, Particles, StructureOfParticles

@@ -7,8 +7,7 @@ from typing import Any, Dict, List
 from ...convert.names import withoutChecksum
 from ...convert.particles.denoised import denoiserOf
 from ...convert.particles.results import noiseControlOf
-from ...engine.cryodl.contract import ReconstructConfig
-from ...engine.cryodl.contract.particles.orienting import ReconstructOutputs
+from ...engine.cryodl.contract import ReconstructConfig, ReconstructOutputs
 from ..engine_protocol import OneRun, fscFrom, volumeFrom
 from ..kinds import Options
 from .particle_checks import checkParticles

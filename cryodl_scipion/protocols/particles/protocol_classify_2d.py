@@ -19,8 +19,7 @@ from pyworkflow.protocol.params import Form
 from ...convert.growing import asInItsFile, reopened
 from ...convert.particles.classes2d import addAverages, addToClasses, describeAverages
 from ...convert.particles.particles import ArrivingParticles, idsInStar, itemsOf, writeParticles
-from ...engine.cryodl.contract import Classify2DConfig, Result
-from ...engine.cryodl.contract.particles.classes2d import Classify2DOutputs
+from ...engine.cryodl.contract import Classify2DConfig, Classify2DOutputs, Result
 from ..batches import StoredSettings, Waiting
 from ..engine_protocol import EngineProtocol
 from .particle_batches import BATCH, LONGEST_WAIT

@@ -11,8 +11,6 @@ from ...convert.particles.denoised import denoiserOf, rawImageOf
 from ...convert.particles.particles import locationOf
 from ...convert.particles.results import appendDenoised, appendRaw, idsOf
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import DenoiseConfig, Result
-from ...engine.cryodl.contract.particles.denoising import DenoiseOutputs
 from ..checks import checkModelFolder
 from ..kinds import Choice, ModelOrShipped, Pointing
 from ..methods import citationsOf
@@ -74,7 +72,7 @@ _MODEL = AnyDenoiser(
 )
 
 
-class CryodlProtDenoise(ParticleBatches[DenoiseConfig, DenoiseOutputs]):
+class CryodlProtDenoise(ParticleBatches[contract.DenoiseConfig, contract.DenoiseOutputs]):
     """Denoise particle images with a trained network, or go back from denoised ones to their raw images.
 
     In: raw particles and a denoiser of their molecule, or none: a shipped model denoises blindly. Out: the same
@@ -140,7 +138,7 @@ class CryodlProtDenoise(ParticleBatches[DenoiseConfig, DenoiseOutputs]):
     def usesGpu(self) -> bool:
         return not self.goesBack() and super().usesGpu()
 
-    def _append(self, output: EMSet, batch: SetOfParticles, made: DenoiseOutputs, done: Any) -> None:
+    def _append(self, output: EMSet, batch: SetOfParticles, made: contract.DenoiseOutputs, done: Any) -> None:
         appendDenoised(output, batch, made.particles, made.model, done)
 
     def _defineRelations(self, output: EMSet) -> None:
@@ -201,7 +199,7 @@ class CryodlProtDenoise(ParticleBatches[DenoiseConfig, DenoiseOutputs]):
             found.append("The particles have no CTF: the denoised images keep its effect.")
         return found
 
-    def _tell(self, results: Sequence[Result]) -> List[str]:
+    def _tell(self, results: Sequence[contract.Result]) -> List[str]:
         output = getattr(self, "outputParticles", None)
         if not self.goesBack() or output is None:
             return super()._tell(results)

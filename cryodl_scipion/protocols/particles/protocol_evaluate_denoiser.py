@@ -5,8 +5,7 @@ from typing import Any, Dict, List
 
 from pwem.objects import SetOfFSCs
 
-from ...engine.cryodl.contract import EvaluateDenoiserConfig
-from ...engine.cryodl.contract.particles.denoising import EvaluateDenoiserOutputs
+from ...engine.cryodl.contract import EvaluateDenoiserConfig, EvaluateDenoiserOutputs
 from ..engine_protocol import OneRun, fscFrom
 from ..kinds import MapOrModel, Options, Section
 from ..methods import citationsOf

@@ -8,8 +8,7 @@ from pyworkflow import BETA
 from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 
-from ...engine.cryodl.contract import IdentifyConfig
-from ...engine.cryodl.contract.particles.orienting import IdentifyOutputs
+from ...engine.cryodl.contract import IdentifyConfig, IdentifyOutputs
 from ..engine_protocol import OneRun
 from ..kinds import MapsOrModels
 from .particle_kinds import Particles, ParticlesBase

@@ -6,8 +6,7 @@ from typing import Any, Dict
 from pyworkflow import BETA
 
 from ...convert.particles.results import appendOriented
-from ...engine.cryodl.contract import InitialMapConfig
-from ...engine.cryodl.contract.particles.orienting import InitialMapOutputs
+from ...engine.cryodl.contract import InitialMapConfig, InitialMapOutputs
 from ..engine_protocol import OneRun, fscFrom, volumeFrom
 from .particle_kinds import Particles, ParticlesBase
 

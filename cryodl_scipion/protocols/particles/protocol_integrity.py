@@ -10,8 +10,7 @@ from pwem.objects import EMObject, SetOfParticles, Volume
 from pyworkflow.protocol import params
 
 from ...convert.particles.results import appendAssessed, appendLikely, classifyByComposition
-from ...engine.cryodl.contract import AssessIntegrityConfig
-from ...engine.cryodl.contract.particles.integrity import AssessIntegrityOutputs
+from ...engine.cryodl.contract import AssessIntegrityConfig, AssessIntegrityOutputs
 from ..engine_protocol import OneRun
 from ..kinds import MapsOrModels, Own
 from .particle_checks import checkParticles, scaleWarnings

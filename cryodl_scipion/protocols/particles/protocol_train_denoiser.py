@@ -4,8 +4,6 @@
 from typing import List
 
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import TrainDenoiserConfig
-from ...engine.cryodl.contract.particles.denoising import TrainDenoiserOutputs
 from ..kinds import MapsOrModels, Options, Section, StartModel
 from ..methods import citationsOf
 from ..training import TrainRun
@@ -21,7 +19,7 @@ _LABELS = {"posterior": "projection of the template (posterior)"}
 _LEARNS = f"network != {contract.DENOISER_NETWORKS.index('posterior')}"
 
 
-class CryodlProtTrainDenoiser(TrainRun[TrainDenoiserConfig, TrainDenoiserOutputs], ParticlesBase):
+class CryodlProtTrainDenoiser(TrainRun[contract.TrainDenoiserConfig, contract.TrainDenoiserOutputs], ParticlesBase):
     """Train a denoiser for particles of a known structure.
 
     In: raw particles with CTF and angles (3-D refined, or simulated), and the structure whose projections they are

@@ -9,8 +9,7 @@ import pyworkflow.utils as pwutils
 from pyworkflow.protocol import MODE_RESTART, params
 
 from ...convert.tomograms.tomograms import engineNames
-from ...engine.cryodl.contract import AnnotateConfig, ImportAnnotationsConfig
-from ...engine.cryodl.contract.tomograms.annotating import AnnotationsOutputs
+from ...engine.cryodl.contract import AnnotateConfig, AnnotationsOutputs, ImportAnnotationsConfig
 from ...objects import CryodlAnnotations
 from ..engine_protocol import ConfigT
 from ..kinds import Options, Own

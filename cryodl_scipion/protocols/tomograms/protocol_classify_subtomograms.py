@@ -8,8 +8,6 @@ from tomo.objects import SetOfSubTomograms
 
 from ...convert.tomograms.subtomograms import UNKNOWN, appendUnknown, classNumbers
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import ClassifySubtomogramsConfig
-from ...engine.cryodl.contract.tomograms.classifying import ClassifySubtomogramsOutputs
 from ..engine_protocol import OneRun
 from ..kinds import ModelOfProject, Options
 from .tomogram_kinds import TILTS, Subtomograms
@@ -19,7 +17,9 @@ KIND = "classifier"
 _MODEL, _NONE = "inputModel is not None", "inputModel is None"
 
 
-class CryodlProtClassifySubtomograms(SubtomogramsBase, OneRun[ClassifySubtomogramsConfig, ClassifySubtomogramsOutputs]):
+class CryodlProtClassifySubtomograms(
+    SubtomogramsBase, OneRun[contract.ClassifySubtomogramsConfig, contract.ClassifySubtomogramsOutputs]
+):
     """Classify subtomograms with a trained model, or without labels, by what they show.
 
     In: subtomograms, and a model of *cryodl - train on tomograms* or none. Out: classes, with averages that are
@@ -49,10 +49,10 @@ class CryodlProtClassifySubtomograms(SubtomogramsBase, OneRun[ClassifySubtomogra
     def _writesClasses(self) -> bool:
         return self._config().ground_truth
 
-    def _completed(self, config: ClassifySubtomogramsConfig) -> ClassifySubtomogramsConfig:
+    def _completed(self, config: contract.ClassifySubtomogramsConfig) -> contract.ClassifySubtomogramsConfig:
         return config if config.model else dataclasses.replace(config, rejected_fraction=None, ground_truth=False)
 
-    def _makeOutputs(self, made: ClassifySubtomogramsOutputs) -> Dict[str, Any]:
+    def _makeOutputs(self, made: contract.ClassifySubtomogramsOutputs) -> Dict[str, Any]:
         card = self._card()
         if card is None:
             names = {int(number): f"cluster {number}" for number in made.counts}

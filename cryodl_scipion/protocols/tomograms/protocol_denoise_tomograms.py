@@ -11,8 +11,6 @@ from tomo.objects import SetOfTomograms
 from ...convert.tomograms.subtomograms import tiltsOf
 from ...convert.tomograms.tomograms import DENOISER, clonesOf, denoisedOf, engineNames, halfTomogramsOf, idOf
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import DenoiseTomogramsConfig
-from ...engine.cryodl.contract.tomograms.denoising import DenoiseTomogramsOutputs
 from ...objects import CryodlModel
 from ..checks import listed
 from ..engine_protocol import OneRun
@@ -24,7 +22,7 @@ KIND = "tomogram_denoiser"
 DENOISED, MODEL = "outputTomograms", "outputModel"
 
 
-class CryodlProtDenoiseTomograms(OneRun[DenoiseTomogramsConfig, DenoiseTomogramsOutputs]):
+class CryodlProtDenoiseTomograms(OneRun[contract.DenoiseTomogramsConfig, contract.DenoiseTomogramsOutputs]):
     """Denoise tomograms, and fill their missing wedge, by a network that learns from their even and odd halves.
 
     In: tomograms with half tomograms, as reconstructions from even and odd frames (or tilts) have them; or any
@@ -56,7 +54,7 @@ class CryodlProtDenoiseTomograms(OneRun[DenoiseTomogramsConfig, DenoiseTomograms
         Options("training_tomograms", "steps", "network", when=_LEARNS),
     )
 
-    def _makeOutputs(self, made: DenoiseTomogramsOutputs) -> Dict[str, Any]:
+    def _makeOutputs(self, made: contract.DenoiseTomogramsOutputs) -> Dict[str, Any]:
         source, name = self.inputTomograms.get(), self._card()["name"]
         denoised, names = SetOfTomograms.create(self._getPath()), engineNames(source)
         denoised.copyInfo(source)
@@ -81,7 +79,7 @@ class CryodlProtDenoiseTomograms(OneRun[DenoiseTomogramsConfig, DenoiseTomograms
         folder = self.getModelFolder()
         return contract.read_card(folder) if os.path.exists(os.path.join(folder, contract.CARD)) else None
 
-    def _completed(self, config: DenoiseTomogramsConfig) -> DenoiseTomogramsConfig:
+    def _completed(self, config: contract.DenoiseTomogramsConfig) -> contract.DenoiseTomogramsConfig:
         if self.inputTomograms.get() is None:
             return config
         halves, (least, largest) = self._halves(), tiltsOf(self.inputTomograms.get()) or (-60.0, 60.0)

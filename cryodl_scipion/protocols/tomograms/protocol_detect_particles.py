@@ -12,8 +12,6 @@ from ...convert.tomograms.coordinates3d import appendCoordinates3D, readCoordina
 from ...convert.tomograms.subtomograms import tiltsOf
 from ...convert.tomograms.tomograms import byId, engineNames
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import DetectParticlesConfig
-from ...engine.cryodl.contract.tomograms.detecting import DetectParticlesOutputs
 from ..engine_protocol import OneRun
 from ..kinds import BoxSize, Choice, MapOrModel, ModelOfProject, Options
 from .tomogram_kinds import WholeTomograms
@@ -34,7 +32,7 @@ class TemplateStructure(MapOrModel):
         return {self.fills[0]: protocol._structureFor(found, named=True)}
 
 
-class CryodlProtDetectParticles(OneRun[DetectParticlesConfig, DetectParticlesOutputs]):
+class CryodlProtDetectParticles(OneRun[contract.DetectParticlesConfig, contract.DetectParticlesOutputs]):
     """Find particles in tomograms: with a template in all orientations, or with a trained detector.
 
     In: tomograms, and a map or an atomic model, or a model of *cryodl - train on tomograms*. Out: 3-D coordinates;
@@ -83,7 +81,7 @@ class CryodlProtDetectParticles(OneRun[DetectParticlesConfig, DetectParticlesOut
     def _settings(self) -> Dict[str, Any]:
         return dict(super()._settings(), box_size=self.boxSize.get())
 
-    def _makeOutputs(self, made: DetectParticlesOutputs) -> Dict[str, Any]:
+    def _makeOutputs(self, made: contract.DetectParticlesOutputs) -> Dict[str, Any]:
         rows = {name: readCoordinates3D(path) for name, path in made.files.items()}
         outputs = dict(outputCoordinates=self._coordinates(made, rows, made.species, ""))
         for number, one in enumerate(made.species if len(made.species) > 1 else (), 1):
@@ -91,7 +89,7 @@ class CryodlProtDetectParticles(OneRun[DetectParticlesConfig, DetectParticlesOut
         return outputs
 
     def _coordinates(
-        self, made: DetectParticlesOutputs, rows: Dict[str, Any], species: List[str], suffix: str
+        self, made: contract.DetectParticlesOutputs, rows: Dict[str, Any], species: List[str], suffix: str
     ) -> SetOfCoordinates3D:
         """SetOfCoordinates3D of some species. rows: {tomogram's name for the engine: of readCoordinates3D}."""
         source = self.inputTomograms.get()
@@ -111,7 +109,7 @@ class CryodlProtDetectParticles(OneRun[DetectParticlesConfig, DetectParticlesOut
     def _byTemplate(self) -> bool:
         return self.findBy.get() == TEMPLATE
 
-    def _completed(self, config: DetectParticlesConfig) -> DetectParticlesConfig:
+    def _completed(self, config: contract.DetectParticlesConfig) -> contract.DetectParticlesConfig:
         tilts = tiltsOf(self.inputTomograms.get())
         return dataclasses.replace(config, tilt_min=tilts[0], tilt_max=tilts[1]) if tilts else config
 

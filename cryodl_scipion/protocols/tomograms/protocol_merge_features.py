@@ -22,8 +22,12 @@ from ...convert.tomograms.tomograms import (
     sizeOf,
     tomogramsBehind,
 )
-from ...engine.cryodl.contract import EvaluateSegmentationConfig, MergeFeaturesConfig
-from ...engine.cryodl.contract.tomograms.features import EvaluateSegmentationOutputs, MergeFeaturesOutputs
+from ...engine.cryodl.contract import (
+    EvaluateSegmentationConfig,
+    EvaluateSegmentationOutputs,
+    MergeFeaturesConfig,
+    MergeFeaturesOutputs,
+)
 from ..checks import listed
 from ..kinds import Options, OwnName, PointingMany
 from ..one_of import OneOf, Way

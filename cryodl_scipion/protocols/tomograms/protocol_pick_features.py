@@ -8,8 +8,13 @@ from tomo.objects import SetOfCoordinates3D, SetOfMeshes
 
 from ...convert.tomograms.coordinates3d import appendCoordinates3D, readCoordinates3D
 from ...convert.tomograms.tomograms import THRESHOLD, byId, engineNames, featureOf
-from ...engine.cryodl.contract import MeasureMembranesConfig, PickFeaturesConfig, score_text
-from ...engine.cryodl.contract.tomograms.features import MeasureMembranesOutputs, PickFeaturesOutputs
+from ...engine.cryodl.contract import (
+    MeasureMembranesConfig,
+    MeasureMembranesOutputs,
+    PickFeaturesConfig,
+    PickFeaturesOutputs,
+    score_text,
+)
 from ..checks import listed
 from ..engine_protocol import ConfigT, MadeT
 from ..kinds import BoxSize, Options, OwnName

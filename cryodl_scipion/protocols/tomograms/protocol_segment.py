@@ -9,8 +9,6 @@ from tomo.objects import SetOfTomoMasks, Tomogram
 
 from ...convert.tomograms.tomograms import idOf, markScores, maskOf
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import SegmentConfig
-from ...engine.cryodl.contract.tomograms.segmenting import SegmentOutputs
 from ..batches import BatchRun, appendItems
 from ..checks import checkModelFolder, listed
 from ..kinds import Options, PointingMany
@@ -57,7 +55,7 @@ class Segmenters(PointingMany):
         return wrong + [problem for folder in folders for problem in checkModelFolder(folder, KIND)]
 
 
-class CryodlProtSegment(BatchRun[SegmentConfig, SegmentOutputs]):
+class CryodlProtSegment(BatchRun[contract.SegmentConfig, contract.SegmentOutputs]):
     """Find features in tomograms with trained networks, one for each feature.
 
     In: tomograms (also while they are still arriving) and one or several models: of *cryodl - train on
@@ -88,7 +86,7 @@ class CryodlProtSegment(BatchRun[SegmentConfig, SegmentOutputs]):
         return {SCORES % plain(key): masks for key in self._keys() + coming}
 
     # ----- steps
-    def _append(self, items: Dict[str, Tomogram], made: SegmentOutputs) -> None:
+    def _append(self, items: Dict[str, Tomogram], made: contract.SegmentOutputs) -> None:
         for key in made.features:
             output = SCORES % plain(key)
             done = self._valuesIn(output, self._NAME)

@@ -11,8 +11,12 @@ from tomo.objects import SetOfCoordinates3D, SetOfSubTomograms, SetOfTomograms, 
 from ...convert.tomograms.coordinates3d import appendCoordinates3D, readCoordinates3D
 from ...convert.tomograms.subtomograms import appendSimulatedSubtomograms
 from ...convert.tomograms.tomograms import appendLabels, appendTomograms, markLabels
-from ...engine.cryodl.contract import SimulateSubtomogramsConfig, SimulateTomogramsConfig
-from ...engine.cryodl.contract.tomograms.simulating import SimulateSubtomogramsOutputs, SimulateTomogramsOutputs
+from ...engine.cryodl.contract import (
+    SimulateSubtomogramsConfig,
+    SimulateSubtomogramsOutputs,
+    SimulateTomogramsConfig,
+    SimulateTomogramsOutputs,
+)
 from ..kinds import BoxSize, MapsOrModels, Options, OwnName, Section
 from ..one_of import OneOf, Way
 

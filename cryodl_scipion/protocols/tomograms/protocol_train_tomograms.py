@@ -14,10 +14,6 @@ from ...convert.tomograms.coordinates3d import speciesIn, writeCoordinates3D
 from ...convert.tomograms.subtomograms import classNames, classNumbers
 from ...convert.tomograms.tomograms import byId, engineNames, featuresOf
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import TrainClassifierConfig, TrainDetectorConfig, TrainSegmenterConfig, counted
-from ...engine.cryodl.contract.tomograms.classifying import TrainClassifierOutputs
-from ...engine.cryodl.contract.tomograms.detecting import TrainDetectorOutputs
-from ...engine.cryodl.contract.tomograms.segmenting import TrainSegmenterOutputs
 from ..checks import checkModelFolder, listed
 from ..kinds import Choice, FormPart, ModelOfProject, Options, OwnName, PointingMany, Section, StartModel, otherNetwork
 from ..model_field import addShippedModels, checkShippedModels, shippedFolders, shippedNames, startable
@@ -51,7 +47,7 @@ class ShippedStart(FormPart):
         return checkShippedModels(protocol, "segmenter")
 
 
-class OfFeature(TrainsOne[TrainSegmenterConfig, TrainSegmenterOutputs]):
+class OfFeature(TrainsOne[contract.TrainSegmenterConfig, contract.TrainSegmenterOutputs]):
     """One feature, as one annotator draws it."""
 
     WORD, _KIND = "a feature, for segmentation", "segmenter"
@@ -91,7 +87,7 @@ class OfFeature(TrainsOne[TrainSegmenterConfig, TrainSegmenterOutputs]):
             protocol._linkLabelled()
         return {}
 
-    def completed(self, protocol: Any, config: TrainSegmenterConfig) -> TrainSegmenterConfig:
+    def completed(self, protocol: Any, config: contract.TrainSegmenterConfig) -> contract.TrainSegmenterConfig:
         drawn = protocol.labelsFrom.get() == DRAWN
         config = dataclasses.replace(
             config,
@@ -196,7 +192,7 @@ def namedSets(protocol: Any) -> List[Tuple[Any, str]]:
     return [(one, f"species_{number}") for number, one in enumerate(protocol._pointed("inputCoordinates"), 1)]
 
 
-class OfSpecies(TrainsOne[TrainDetectorConfig, TrainDetectorOutputs]):
+class OfSpecies(TrainsOne[contract.TrainDetectorConfig, contract.TrainDetectorOutputs]):
     """Particles of one or several species, from their coordinates."""
 
     WORD, _KIND = "particles, for detection", "detector"
@@ -229,7 +225,7 @@ class OfSpecies(TrainsOne[TrainDetectorConfig, TrainDetectorOutputs]):
 
 
 # ----- classes of subtomograms
-class OfClasses(TrainsOne[TrainClassifierConfig, TrainClassifierOutputs]):
+class OfClasses(TrainsOne[contract.TrainClassifierConfig, contract.TrainClassifierOutputs]):
     """Classes, from subtomograms that know theirs."""
 
     WORD, _KIND = "classes of subtomograms", "classifier"
@@ -249,7 +245,7 @@ class OfClasses(TrainsOne[TrainClassifierConfig, TrainClassifierOutputs]):
         Options("steps", "batch_size", when=_LEARNS),
     )
 
-    def completed(self, protocol: Any, config: TrainClassifierConfig) -> TrainClassifierConfig:
+    def completed(self, protocol: Any, config: contract.TrainClassifierConfig) -> contract.TrainClassifierConfig:
         subtomograms = protocol.inputSubtomograms.get()
         if config.class_names or subtomograms is None:
             return config
@@ -264,7 +260,7 @@ class OfClasses(TrainsOne[TrainClassifierConfig, TrainClassifierOutputs]):
         if not given or len(given) == len(numbers):
             return []
         return [
-            f"Names of the classes is {', '.join(given)}, {counted(len(given), 'name')}; the classes are "
+            f"Names of the classes is {', '.join(given)}, {contract.counted(len(given), 'name')}; the classes are "
             f"{', '.join(map(str, numbers))}. Give one name for each, separated by commas."
         ]
 

@@ -12,8 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ...convert.structures import structureFileOf
-from ...engine.cryodl.contract import half_map_resolutions, half_map_verdict, resolution_in_words
-from ...engine.cryodl.contract.maps.evaluating import CompareModelsOutputs
+from ...engine.cryodl.contract import CompareModelsOutputs, half_map_resolutions, half_map_verdict, resolution_in_words
 from ...protocols import CryodlProtEvaluateMap
 from ...protocols.maps.protocol_evaluate_map import LOCAL, OF_IMPROVING, RESIDUES
 from ..map_plots import drawFscAt, readMap

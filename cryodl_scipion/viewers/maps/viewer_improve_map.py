@@ -7,8 +7,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 from pwem.objects import Volume
 
 from ...convert.structures import structureFileOf
-from ...engine.cryodl.contract import half_map_verdict
-from ...engine.cryodl.contract.maps.improving import ImproveMapOutputs
+from ...engine.cryodl.contract import ImproveMapOutputs, half_map_verdict
 from ...protocols import CryodlProtImproveMap
 from ..panels_viewer import PanelsViewer, panel
 from ..pictures_window import PicturesWindow

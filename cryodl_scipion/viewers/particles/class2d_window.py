@@ -13,7 +13,6 @@ from pwem.objects import EMSet
 from ...convert.particles.classes2d import classRows
 from ...convert.relion_star import iterColumns
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import counted
 from ..gallery_data import pageOf
 from ..particle_images import drawTiles, readParticle, shrunk
 from ..window import CanvasWindow
@@ -184,6 +183,6 @@ class Classes2DWindow(CanvasWindow):
         if not self._data.hasScores:
             return text + " (these classes have no scores)"
         return text + (
-            f", score. Kept: {counted(int(kept.sum()), 'class', 'classes')} with "
-            f"{counted(int(self._data.counts[kept].sum()), 'particle')}; rejected classes are pale."
+            f", score. Kept: {contract.counted(int(kept.sum()), 'class', 'classes')} with "
+            f"{contract.counted(int(self._data.counts[kept].sum()), 'particle')}; rejected classes are pale."
         )

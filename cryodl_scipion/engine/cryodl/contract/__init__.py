@@ -9,6 +9,7 @@ card of a model.
 """
 
 from . import version_0_1_0
+from .annotations import read_tiles, tile_counts
 from .class_choice import chosen_classes, class_choice_warnings, class_threshold, expected_good, particle_cut
 from .command import Command, Outputs, describe_outputs, output, output_problems, outputs_of
 from .commands import COMMANDS, DEV_COMMANDS, EVERY_COMMAND, DoctorConfig, command_name, command_of
@@ -112,7 +113,7 @@ from .networks import (
     network_names,
     network_words,
 )
-from .params import Config, check, config_from_dict, config_to_dict, describe, describe_all, param
+from .params import Config, ParamInfo, check, config_from_dict, config_to_dict, describe, describe_all, param
 from .particles.classes2d import Classify2DConfig, Classify2DOutputs, SelectClassesConfig, SelectClassesOutputs
 from .particles.denoising import (
     DenoiseConfig,
@@ -403,4 +404,7 @@ __all__ = [
     "version_0_1_0",
     "WEIGHTS",
     "write_json",
+    "ParamInfo",
+    "read_tiles",
+    "tile_counts",
 ]
