@@ -6,10 +6,10 @@ import typing
 from .contract import Result
 from .contract.maps.evaluating import CompareModelsOutputs
 from .contract.maps.evaluating import EvaluateMapOutputs
+from .contract.maps.evaluating import SimulateHalfMapsOutputs
 from .contract.maps.improving import ImproveMapOutputs
-from .contract.maps.listing import ListPairsOutputs
-from .contract.maps.simulating import SimulateHalfMapsOutputs
-from .contract.maps.training import TrainMapImproverOutputs
+from .contract.maps.improving import ListPairsOutputs
+from .contract.maps.improving import TrainMapImproverOutputs
 from .contract.micrographs.comparing import ComparePicksOutputs
 from .contract.micrographs.comparing import ConsensusPicksOutputs
 from .contract.micrographs.comparing import EvaluatePicksOutputs
@@ -45,7 +45,6 @@ from .contract.particles.simulating import SimulateParticlesOutputs
 from .contract.recipes.comparing_maps import CompareMapsOfPicksOutputs
 from .contract.recipes.heterogeneity import FitHeterogeneityOutputs
 from .contract.recipes.reporting import ReportOutputs
-from .contract.tomograms.annotating import AnnotationsOutputs
 from .contract.tomograms.classifying import ClassifySubtomogramsOutputs
 from .contract.tomograms.classifying import TrainClassifierOutputs
 from .contract.tomograms.denoising import DenoiseTomogramsOutputs
@@ -56,6 +55,7 @@ from .contract.tomograms.features import EvaluateSegmentationOutputs
 from .contract.tomograms.features import MeasureMembranesOutputs
 from .contract.tomograms.features import MergeFeaturesOutputs
 from .contract.tomograms.features import PickFeaturesOutputs
+from .contract.tomograms.segmenting import AnnotationsOutputs
 from .contract.tomograms.segmenting import SegmentOutputs
 from .contract.tomograms.segmenting import TrainGeneralSegmenterOutputs
 from .contract.tomograms.segmenting import TrainSegmenterOutputs
@@ -233,16 +233,6 @@ def simulate_subtomograms(
 ) -> Result[SimulateSubtomogramsOutputs]:
     """Simulate subtomograms of several structures with missing wedge, CTF and noise, and their exact classes and angles."""
 
-def compare_models(
-    *,
-    structure: Path,
-    reference: Path,
-    distance: float = ...,
-    output: typing.Optional[Path] = ...,
-    threads: typing.Optional[int] = ...,
-) -> Result[CompareModelsOutputs]:
-    """Compare an atomic model with a reference model: matched residues, sequence, RMSD."""
-
 def train_map_improver(
     *,
     output: Path,
@@ -264,6 +254,26 @@ def train_map_improver(
 ) -> Result[TrainMapImproverOutputs]:
     """Train a network that turns reconstructed maps into maps simulated from their atomic models."""
 
+def list_pairs(
+    *,
+    ids: Path,
+    output: Path,
+    resolution_min: float = ...,
+    resolution_max: float = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[ListPairsOutputs]:
+    """Turn a list of EMDB and PDB ids into download addresses and a table of pairs for training a map improver."""
+
+def compare_models(
+    *,
+    structure: Path,
+    reference: Path,
+    distance: float = ...,
+    output: typing.Optional[Path] = ...,
+    threads: typing.Optional[int] = ...,
+) -> Result[CompareModelsOutputs]:
+    """Compare an atomic model with a reference model: matched residues, sequence, RMSD."""
+
 def simulate_half_maps(
     *,
     structure: Path,
@@ -279,16 +289,6 @@ def simulate_half_maps(
     seed: int = ...,
 ) -> Result[SimulateHalfMapsOutputs]:
     """Simulate half-maps, full map and ground truth of an atomic model, with the imperfections of real maps."""
-
-def list_pairs(
-    *,
-    ids: Path,
-    output: Path,
-    resolution_min: float = ...,
-    resolution_max: float = ...,
-    threads: typing.Optional[int] = ...,
-) -> Result[ListPairsOutputs]:
-    """Turn a list of EMDB and PDB ids into download addresses and a table of pairs for training a map improver."""
 
 def pick(
     *,

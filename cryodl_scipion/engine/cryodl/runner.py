@@ -95,6 +95,8 @@ def command(function: typing.Callable[[Config, Run], Made]) -> Runnable[Config, 
         row, started, run = EVERY_COMMAND[command_of(config)], time.monotonic(), Run(config, seed, names)
         with computing_on(device, threads), messages.collected() as said, output_lock(row, config, names=run.names):
             run.warn(*warnings)
+            if row.fresh and config.output:
+                unfinished.check_output(config.output, row.fresh)
             several = several_devices(device or "") if row.several and not launched() else []
             if several:
                 share = max(1, threads // len(several)) if threads else None
@@ -253,10 +255,6 @@ class Run:
         return ProgressBar(total=total, initial=done, unit=noun, desc=title, mininterval=1.0)
 
     # ----- output
-    def new_output(self, what: str = "Output folder") -> None:
-        """Refuse an output that exists (FileExistsError). what: it is, for the message."""
-        unfinished.check_output(self.config.output, what)
-
     def folder(self, *inputs: str, continues: bool = True, precious: str | None = None) -> Path:
         """The working folder <output>.partial, which gets the output's name when the command has ended.
 

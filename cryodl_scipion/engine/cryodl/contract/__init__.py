@@ -35,11 +35,23 @@ from .half_map_test import (
     some_names,
     split_verdict,
 )
-from .maps.evaluating import CompareModelsConfig, CompareModelsOutputs, EvaluateMapConfig, EvaluateMapOutputs
-from .maps.improving import INPUT_WEIGHT, ImproveMapConfig, ImproveMapOutputs
-from .maps.listing import ListPairsConfig, ListPairsOutputs
-from .maps.simulating import SimulateHalfMapsConfig, SimulateHalfMapsOutputs
-from .maps.training import TrainMapImproverConfig, TrainMapImproverOutputs
+from .maps.evaluating import (
+    CompareModelsConfig,
+    CompareModelsOutputs,
+    EvaluateMapConfig,
+    EvaluateMapOutputs,
+    SimulateHalfMapsConfig,
+    SimulateHalfMapsOutputs,
+)
+from .maps.improving import (
+    INPUT_WEIGHT,
+    ImproveMapConfig,
+    ImproveMapOutputs,
+    ListPairsConfig,
+    ListPairsOutputs,
+    TrainMapImproverConfig,
+    TrainMapImproverOutputs,
+)
 from .micrographs.comparing import (
     ComparePicksConfig,
     ComparePicksOutputs,
@@ -160,7 +172,6 @@ from .result import (
     settings_of,
     write_json,
 )
-from .tomograms.annotating import AnnotateConfig, AnnotationsOutputs, ImportAnnotationsConfig
 from .tomograms.classifying import (
     ClassifySubtomogramsConfig,
     ClassifySubtomogramsOutputs,
@@ -186,6 +197,9 @@ from .tomograms.features import (
     PickFeaturesOutputs,
 )
 from .tomograms.segmenting import (
+    AnnotateConfig,
+    AnnotationsOutputs,
+    ImportAnnotationsConfig,
     SegmentConfig,
     SegmentOutputs,
     TrainGeneralSegmenterConfig,

@@ -75,6 +75,15 @@ class Outputs(typing.Mapping[str, typing.Any]):
         return len(self.__dataclass_fields__)  # type: ignore[attr-defined]
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainingOutputs(Outputs):
+    """Outputs of all trainings."""
+
+    model: str = output("Model folder.", path="folder", becomes="outputModel: CryodlModel")
+    validation: Details = output("Metrics on the validation data, by name.")
+    stop_reason: str = output("Why the training ended.")
+
+
 def describe_outputs(outputs_class: type) -> typing.List[OutputInfo]:
     """OutputInfo of every field, in the order of declaration."""
     hints = typing.get_type_hints(outputs_class)
@@ -169,7 +178,8 @@ class Command:
 
     outputs: the Outputs class of its result, None for a command without outputs. example: for --help. kept: what a
     stopped run keeps: what an item is of which the finished ones are ('micrograph'), or a clause; empty if the same
-    command begins anew. locks: the field with the path that only one run works on at a time. shared: the field with
+    command begins anew. locks: the field with the path that only one run works on at a time.
+    fresh: what its output is, for a message, if nothing may be there before: 'Output folder'. shared: the field with
     the items of a run, if several runs may fill one folder. form: whether a protocol runs it. dev: whether only
     those call it who make the shipped models, as `cryodl dev COMMAND`. gpu: whether it can
     compute on a GPU. several: whether several GPUs share its work. threads: whether more
@@ -183,6 +193,7 @@ class Command:
     example: str = ""
     kept: str = ""
     locks: str = "output"
+    fresh: str = ""
     shared: str = ""
     form: bool = True
     dev: bool = False

@@ -3,24 +3,11 @@
 
 import collections
 import dataclasses
+import importlib
 import typing
 
 from .command import Command
-from .maps import evaluating as evaluating_maps
-from .maps import improving, listing
-from .maps import simulating as simulating_maps
-from .maps import training as training_improvers
-from .micrographs import comparing, images, labelling, picking
-from .micrographs import simulating as simulating_micrographs
-from .micrographs import training as training_pickers
 from .params import Config, param
-from .particles import classes2d, integrity, latent, orienting
-from .particles import denoising as denoising_particles
-from .particles import simulating as simulating_particles
-from .recipes import comparing_maps, heterogeneity, reporting
-from .tomograms import annotating, classifying, detecting, features, segmenting, simulating
-from .tomograms import denoising as denoising_tomograms
-from .tomograms import exporting as exporting_tomograms
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,15 +17,18 @@ class DoctorConfig(Config):
     json: bool = param("Print one JSON object instead of text.", default=False, label="JSON")
 
 
-_MODULES: typing.Tuple[typing.Any, ...] = (
-    *(picking, training_pickers, labelling, comparing, images, simulating_micrographs),
-    *(classes2d, orienting, denoising_particles, heterogeneity, latent, integrity),
-    *(simulating_particles, segmenting, annotating, features, denoising_tomograms),
-    *(detecting, classifying, exporting_tomograms),
-    *(simulating, improving, evaluating_maps, training_improvers),
-    *(simulating_maps, listing, comparing_maps, reporting),
+# The files with the rows, in the order of the commands.
+_FILES = (
+    *("micrographs.picking", "micrographs.training", "micrographs.labelling", "micrographs.comparing"),
+    *("micrographs.images", "micrographs.simulating", "particles.classes2d", "particles.orienting"),
+    *("particles.denoising", "recipes.heterogeneity", "particles.latent", "particles.integrity"),
+    *("particles.simulating", "tomograms.segmenting", "tomograms.features", "tomograms.denoising"),
+    *("tomograms.detecting", "tomograms.classifying", "tomograms.exporting", "tomograms.simulating"),
+    *("maps.improving", "maps.evaluating", "recipes.comparing_maps", "recipes.reporting"),
 )
-_ROWS: typing.List[Command] = [row for module in _MODULES for row in module.COMMANDS]
+_ROWS: typing.List[Command] = [
+    row for file in _FILES for row in importlib.import_module(f".{file}", __package__).COMMANDS
+]
 COMMANDS = {row.name: row for row in _ROWS if not row.dev}
 COMMANDS["doctor"] = Command("doctor", DoctorConfig, None, kept="it writes nothing.", form=False, gpu=True)
 # What only those call who make the shipped models: `cryodl dev COMMAND`.

@@ -12,11 +12,9 @@ Parameters that all trainings share, declared once.
 Limits of a particle's size in its micrograph, for both forms and engine.
 """
 
-import dataclasses
 import functools
 import typing
 
-from .command import Details, Outputs, output
 from .params import found, param
 
 _OPTICS: typing.Dict[str, typing.Dict[str, typing.Any]] = dict(
@@ -140,15 +138,6 @@ start_from_field = functools.partial(
 validation_fraction_field = functools.partial(
     param, default=0.2, label="Validation fraction", minimum=0.05, maximum=0.5, expert=True
 )
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class TrainingOutputs(Outputs):
-    """Outputs of all trainings."""
-
-    model: str = output("Model folder.", path="folder", becomes="outputModel: CryodlModel")
-    validation: Details = output("Metrics on the validation data, by name.")
-    stop_reason: str = output("Why the training ended.")
 
 
 # A smaller particle is a spot without shape; nearly always its pixel size is wrong.

@@ -5,6 +5,7 @@ Pairing of files by their names.
 """
 
 import contextlib
+import csv
 import functools
 import glob
 import os
@@ -394,3 +395,12 @@ def rename_folder(source: str | os.PathLike[str], target: str | os.PathLike[str]
         os.rename(source, target)
     except OSError:
         shutil.move(source, target)
+
+
+def write_csv(
+    path: str | os.PathLike[str], titles: typing.Sequence[str], rows: typing.Iterable[typing.Sequence[typing.Any]]
+) -> None:
+    """Write a table, whole or not at all. titles: of its columns."""
+    with whole_file(path) as temporary:
+        with open(temporary, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+            csv.writer(file).writerows([titles, *rows])

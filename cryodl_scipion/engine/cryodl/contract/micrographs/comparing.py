@@ -258,6 +258,7 @@ COMMANDS = (
         "consensus-picks",
         ConsensusPicksConfig,
         ConsensusPicksOutputs,
+        fresh="Output folder",
         threads=False,
         example="cryodl consensus-picks --picks unet=picks/unet topaz=picks/topaz other/ --minimum-sets 2 "
         "--pixel-size 1.77 --particle-diameter 190 --output picks/consensus",
@@ -266,6 +267,7 @@ COMMANDS = (
         "export-relion",
         ExportRelionConfig,
         ExportRelionOutputs,
+        fresh="Output folder",
         named=True,
         threads=False,
         example="cryodl export-relion --coordinates picks/ --micrographs 'mics/*/*.mrc' --pixel-size 1.77 "

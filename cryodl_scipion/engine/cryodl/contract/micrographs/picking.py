@@ -460,6 +460,7 @@ COMMANDS = (
         "propose-boxes",
         ProposeBoxesConfig,
         ProposeBoxesOutputs,
+        fresh="Output folder",
         named=True,
         example="cryodl dev propose-boxes --micrographs 'mics/*.mrc' --coordinates good/ --pixel-size 1.77 "
         "--particle-diameter 190 --output proposed/",

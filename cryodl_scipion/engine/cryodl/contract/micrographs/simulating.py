@@ -175,6 +175,7 @@ COMMANDS = (
         "simulate-micrographs",
         SimulateMicrographsConfig,
         SimulateMicrographsOutputs,
+        fresh="Output folder",
         seeded=True,
         gpu=True,
         example="cryodl simulate-micrographs --structure map.mrc --pixel-size 1.77 --count 10 --output simulated/",

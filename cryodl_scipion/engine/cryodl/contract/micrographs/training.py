@@ -4,12 +4,11 @@
 import dataclasses
 import typing
 
-from ..command import Command, Details, Outputs, output
+from ..command import Command, Details, Outputs, TrainingOutputs, output
 from ..fields import (
     LABEL_KINDS,
     PU_CRITERIA,
     Paths,
-    TrainingOutputs,
     batch_size_field,
     cache_field,
     learning_rate_field,

@@ -189,6 +189,7 @@ COMMANDS = (
         "classify-2d",
         Classify2DConfig,
         Classify2DOutputs,
+        fresh="Output folder",
         seeded=True,
         gpu=True,
         example="cryodl classify-2d --particles particles.star --classes 50 --output classes\n"
@@ -199,6 +200,7 @@ COMMANDS = (
         "select-classes",
         SelectClassesConfig,
         SelectClassesOutputs,
+        fresh="Output folder",
         threads=False,
         example="cryodl select-classes --classes classes/classes.star --threshold 0.5 --output good",
     ),

@@ -7,11 +7,10 @@ Parameters of the command that trains particle denoisers.
 import dataclasses
 import typing
 
-from ..command import Command, Outputs, Texts, output
+from ..command import Command, Outputs, Texts, TrainingOutputs, output
 from ..fields import (
     RECONSTRUCTION_LOSSES,
     Paths,
-    TrainingOutputs,
     batch_size_field,
     model_field,
     model_folder_field,
@@ -214,6 +213,7 @@ COMMANDS = (
         "evaluate-denoiser",
         EvaluateDenoiserConfig,
         EvaluateDenoiserOutputs,
+        fresh="Output folder",
         seeded=True,
         gpu=True,
         example="cryodl evaluate-denoiser --particles held_out.star --model denoiser --structure map.mrc --output "

@@ -68,6 +68,7 @@ COMMANDS = (
         "assess-integrity",
         AssessIntegrityConfig,
         AssessIntegrityOutputs,
+        fresh="Output folder",
         gpu=True,
         example="cryodl assess-integrity --particles raw.star --structures whole.pdb core.pdb --names whole core "
         "--output integrity/",

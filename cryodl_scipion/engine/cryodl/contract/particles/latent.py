@@ -134,6 +134,7 @@ COMMANDS = (
         "latent-volumes",
         LatentVolumesConfig,
         LatentVolumesOutputs,
+        fresh="Output folder",
         seeded=True,
         example="cryodl latent-volumes --particles latent/particles.star --maps 10 --output movie/",
     ),

@@ -185,6 +185,7 @@ COMMANDS = (
         "compare-maps-of-picks",
         CompareMapsOfPicksConfig,
         CompareMapsOfPicksOutputs,
+        fresh="Output folder",
         gpu=True,
         seeded=True,
         named=True,

@@ -167,6 +167,7 @@ COMMANDS = (
         "fit-heterogeneity",
         FitHeterogeneityConfig,
         FitHeterogeneityOutputs,
+        fresh="Output folder",
         gpu=True,
         seeded=True,
         example="cryodl fit-heterogeneity --particles refined.star --reference map.mrc --output latent/\n"

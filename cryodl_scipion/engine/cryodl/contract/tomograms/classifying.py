@@ -4,9 +4,8 @@
 import dataclasses
 import typing
 
-from ..command import Command, Counts, Details, Outputs, Texts, output
+from ..command import Command, Counts, Details, Outputs, Texts, TrainingOutputs, output
 from ..fields import (
-    TrainingOutputs,
     batch_size_field,
     model_field,
     model_folder_field,

@@ -4,10 +4,9 @@
 import dataclasses
 import typing
 
-from ..command import Command, Counts, Details, Numbers, Outputs, Texts, output
+from ..command import Command, Counts, Details, Numbers, Outputs, Texts, TrainingOutputs, output
 from ..fields import (
     Paths,
-    TrainingOutputs,
     batch_size_field,
     model_field,
     model_folder_field,

@@ -100,6 +100,7 @@ COMMANDS = (
         "export-tomograms",
         ExportTomogramsConfig,
         ExportTomogramsOutputs,
+        fresh="Output folder",
         threads=False,
         example="cryodl export-tomograms --tomograms 'tomograms/*.mrc' --coordinates picked/particles.star "
         "--output exported/\n"

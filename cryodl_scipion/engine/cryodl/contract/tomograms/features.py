@@ -247,6 +247,7 @@ COMMANDS = (
         "evaluate-segmentation",
         EvaluateSegmentationConfig,
         EvaluateSegmentationOutputs,
+        fresh="Output folder",
         threads=False,
         example="cryodl evaluate-segmentation --segmentations 'merged/*.mrc' --labels 'labels/*.mrc' --output "
         "evaluated/",

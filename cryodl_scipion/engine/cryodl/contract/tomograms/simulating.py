@@ -242,6 +242,7 @@ COMMANDS = (
         "simulate-tomograms",
         SimulateTomogramsConfig,
         SimulateTomogramsOutputs,
+        fresh="Output folder",
         gpu=True,
         example="cryodl dev simulate-tomograms --structures ribosome.cif proteasome.pdb --copies 40 30 --count 2 "
         "--output simulated/",
@@ -252,6 +253,7 @@ COMMANDS = (
         "simulate-subtomograms",
         SimulateSubtomogramsConfig,
         SimulateSubtomogramsOutputs,
+        fresh="Subtomograms",
         gpu=True,
         example="cryodl dev simulate-subtomograms --structures 'structures/*.pdb' --snr 0.1 --output simulated.star",
         kept="chunk",

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl compare-models`: an atomic model that was built into a map, against a reference in the same frame."""
 
-import csv
 import os
 import typing
 
 from ...contract import CompareModelsConfig, CompareModelsOutputs, counted
-from ...io.files import whole_file
+from ...io.files import write_csv
 from ...runner import PROGRAM, Run, command
 from ..measures.atoms import Atoms, read_atoms
 from ..measures.chains import compare_chains
@@ -19,16 +18,12 @@ def compare_models(config: CompareModelsConfig, run: Run) -> CompareModelsOutput
     """Compare, and write the table of matched residues if one is wanted."""
     run.take_device("cpu")
     if config.output:
-        run.new_output("Table")
         os.makedirs(os.path.dirname(os.path.abspath(config.output)), exist_ok=True)
     built, reference = read_atoms(config.structure), read_atoms(config.reference)
     metrics, pairs = compare_chains(built, reference, config.distance)
     run.warn(*built.notes, *reference.notes)
     if config.output:
-        with whole_file(config.output) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(TITLES)
-            writer.writerows([*a, *b, f"{d:.3f}"] for a, b, d in pairs)
+        write_csv(config.output, TITLES, ([*a, *b, f"{d:.3f}"] for a, b, d in pairs))
     _tell(config, metrics, built, reference, run)
     return CompareModelsOutputs(
         residues=metrics["residues"],

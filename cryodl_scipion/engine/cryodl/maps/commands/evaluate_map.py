@@ -43,8 +43,6 @@ LABELS = {
 @command
 def evaluate_map(config: EvaluateMapConfig, run: Run) -> EvaluateMapOutputs:
     """Measure; with an output folder also write the metrics, with tables and pictures."""
-    if config.output:
-        run.new_output()
     device = run.take_device(None if config.improver else "cpu")
     improver = load_improver(config.improver, device) if config.improver else None
     metrics, details = map_metrics(config, run, improver)

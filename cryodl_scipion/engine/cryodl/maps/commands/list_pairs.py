@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl list-pairs`: a list of EMDB and PDB ids in; addresses for a download, and the table of pairs, out."""
 
-import csv
 from pathlib import Path
 
 from ...contract import ListPairsConfig, ListPairsOutputs, counted
-from ...io.files import whole_file
+from ...io.files import whole_file, write_csv
 from ...runner import Run, command
 from ..improvers.entries import read_ids
 
@@ -15,7 +14,6 @@ ADDRESSES, PAIRS = "addresses.txt", "pairs.csv"
 @command
 def list_pairs(config: ListPairsConfig, run: Run) -> ListPairsOutputs:
     """Write both files. Nothing is downloaded here. Raises ValueError if the list is wrong, or no pair is left."""
-    run.new_output()
     every, warnings = read_ids(config.ids)
     run.warn(*warnings)
     entries = [e for e in every if config.resolution_min <= e.resolution <= config.resolution_max]
@@ -30,10 +28,8 @@ def list_pairs(config: ListPairsConfig, run: Run) -> ListPairsOutputs:
     folder.mkdir(parents=True)
     with whole_file(folder / ADDRESSES) as temporary:
         temporary.write_text("".join(f"{address}\n" for address in addresses), encoding="utf-8")
-    with whole_file(folder / PAIRS) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["map", "structure", "resolution"])
-        writer.writerows([e.map_file, e.model_file, f"{e.resolution:g}"] for e in entries)
+    rows = ([e.map_file, e.model_file, f"{e.resolution:g}"] for e in entries)
+    write_csv(folder / PAIRS, ("map", "structure", "resolution"), rows)
     maps, models = (len({getattr(e, kind) for e in entries}) for kind in ("map_file", "model_file"))
     run.summary(
         f"{len(entries)} of {counted(len(every), 'pair')} of {config.resolution_min:g} to "

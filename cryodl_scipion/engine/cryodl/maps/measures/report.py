@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import typing
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract.result import write_json
+from ...io.files import write_csv
 from ...io.plots import new_figure, save_figure, scale_bar
 from .volume import write_volume
 
@@ -52,10 +52,8 @@ def _curves(details: typing.Mapping[str, typing.Any]) -> dict[str, Curve]:
 
 def _write_curves(path: Path, curves: typing.Mapping[str, Curve]) -> None:
     first = next(iter(curves.values()))
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["frequency_per_angstrom", *curves])
-        writer.writerows(zip(first.frequency, *[curve.value for curve in curves.values()]))
+    rows = zip(first.frequency, *[curve.value for curve in curves.values()])
+    write_csv(path, ["frequency_per_angstrom", *curves], rows)
 
 
 def _write_residues(path: Path, details: typing.Mapping[str, typing.Any]) -> None:
@@ -68,11 +66,9 @@ def _write_residues(path: Path, details: typing.Mapping[str, typing.Any]) -> Non
             q_score_before=details["before"]["q_residues"],
             local_correlation_before=mean(details["before"]["correlation"]),
         )
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["chain", "number", "name", *columns])
-        for residue, *values in zip(atoms.residues, *columns.values()):
-            writer.writerow([*residue, *[f"{v:.4f}" for v in values]])
+    found = zip(atoms.residues, *columns.values())
+    rows = ([*residue, *(f"{v:.4f}" for v in values)] for residue, *values in found)
+    write_csv(path, ["chain", "number", "name", *columns], rows)
 
 
 def plot_fsc(curves: typing.Mapping[str, Curve], path: Path) -> None:

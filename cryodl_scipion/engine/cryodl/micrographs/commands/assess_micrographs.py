@@ -7,7 +7,6 @@ micrographs may arrive in several runs; other limits only cost a moment. Microgr
 table with the verdict 'unreadable'.
 """
 
-import csv
 import json
 import typing
 from pathlib import Path
@@ -24,7 +23,7 @@ from ...contract import (
     write_json,
 )
 from ...io.coordinates import align_keys, read_coordinates
-from ...io.files import expand_paths, name_micrographs, whole_file
+from ...io.files import expand_paths, name_micrographs, whole_file, write_csv
 from ...io.micrographs import pixel_size_warnings, read_micrograph
 from ...io.stamps import stamp_of
 from ...runner import PROGRAM, Run, command
@@ -196,22 +195,10 @@ def _write_lists(
     skipped: typing.Sequence[Skipped],
 ) -> None:
     """micrographs.csv, good.txt and bad.txt of all micrographs in the folder, and this run's unreadable ones."""
-    table = folder / "micrographs.csv"
-    with (
-        whole_file(table) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8", errors="backslashreplace") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for name in sorted(records):
-            values = [records[name][f] for f in METRICS]
-            writer.writerow(
-                [name]
-                + ["" if v is None else f"{v:.4f}" if isinstance(v, float) else v for v in values]
-                + list(verdicts[name])
-            )
-        for item in skipped:
-            writer.writerow([item.item] + [""] * len(METRICS) + ["unreadable", item.reason])
+    told = lambda value: "" if value is None else f"{value:.4f}" if isinstance(value, float) else value
+    rows = [[name, *(told(records[name][f]) for f in METRICS), *verdicts[name]] for name in sorted(records)]
+    unreadable = [[item.item, *[""] * len(METRICS), "unreadable", item.reason] for item in skipped]
+    write_csv(folder / "micrographs.csv", COLUMNS, rows + unreadable)
     for verdict in ("good", "bad"):
         with whole_file(folder / f"{verdict}.txt") as temporary:
             temporary.write_text(

@@ -24,7 +24,6 @@ RECORD = "consensus.json"
 @command
 def consensus_picks(config: ConsensusPicksConfig, run: Run) -> ConsensusPicksOutputs:
     """Write everything into <output>.partial, then rename."""
-    run.new_output()
     sets = read_pick_sets(config.picks)
     names = sorted({name for picks in sets.values() for name in picks})
     notes = lacking_in_words(sets, names)

@@ -28,7 +28,6 @@ from ...runner import Run, command
 @command
 def export_relion(config: ExportRelionConfig, run: Run) -> ExportRelionOutputs:
     """Write everything into <output>.partial, then rename."""
-    run.new_output()
     named = dict(name_micrographs(expand_paths(config.micrographs), run.names))
     picks = align_keys(read_coordinates(config.coordinates, config.flip_y), list(named))
     helical = align_keys(helical_tables(config.coordinates), list(named))

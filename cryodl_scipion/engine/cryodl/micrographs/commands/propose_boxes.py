@@ -32,7 +32,6 @@ class _Scale(typing.NamedTuple):
 @command
 def propose_boxes(config: ProposeBoxesConfig, run: Run) -> ProposeBoxesOutputs:
     """Propose into <output>.partial, then rename."""
-    run.new_output()
     run.take_device()
     items = match_particles(config, run.warn, run.names)
     run.warn(*pixel_size_warnings([item.path for item in items], config.pixel_size))

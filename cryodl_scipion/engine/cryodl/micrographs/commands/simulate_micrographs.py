@@ -26,7 +26,6 @@ from ..simulated_files import has_masks, write_simulated
 @command
 def simulate_micrographs(config: SimulateMicrographsConfig, run: Run) -> SimulateMicrographsOutputs:
     """Simulate into <output>.partial, micrograph by micrograph. A killed run continues there."""
-    run.new_output()
     projector, diameter = _structure(config, run.device)
     surroundings = _surroundings(config, diameter, run)
     folder = _working_folder(config, run)

@@ -18,7 +18,7 @@ import typing
 import numpy as np
 import torch
 
-from ...io.files import whole_file
+from ...io.files import write_csv
 from ...learning.run_training import fit_task
 from ...learning.training import METRICS
 from ...simulate.particles import far
@@ -189,10 +189,7 @@ def _add_metrics(folder: Path, part: Path, steps: int) -> None:
     last = float(rows[-1]["seconds"])
     for row in _rows(part / METRICS):
         rows.append({**row, "step": int(row["step"]) + steps, "seconds": round(float(row["seconds"]) + last, 2)})
-    with whole_file(folder / METRICS) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(folder / METRICS, list(rows[0]), (list(row.values()) for row in rows))
 
 
 def _rows(path: Path) -> list[dict[str, typing.Any]]:

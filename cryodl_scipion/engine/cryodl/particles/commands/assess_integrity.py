@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl assess-integrity`: particles of a complex in; the probability of each composition for each of them out."""
 
-import csv
 import dataclasses
 import json
 import os
@@ -13,7 +12,7 @@ import torch
 
 from ...contract import AssessIntegrityConfig, AssessIntegrityOutputs, counted, write_json
 from ...core.projections import Projector
-from ...io.files import whole_file
+from ...io.files import whole_file, write_csv
 from ...io.particle_sets import ParticleSet, read_particles, write_particles_star
 from ...io.progress import ProgressBar
 from ...likelihood.observed import Observed
@@ -41,7 +40,6 @@ SEEN = 12.0  # mean log-likelihood, below which the orientation of a single part
 @command
 def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrityOutputs:
     """Compare all particles with all compositions; a killed run continues."""
-    run.new_output()
     need = ("ctf", "raw", "angles") if config.orientations == "given" else ("ctf", "raw")
     particles = read_particles(config.particles, need=need)
     names = _names(config)
@@ -232,11 +230,9 @@ def _write_table(
     probability: np.ndarray,
     kind: np.ndarray,
 ) -> None:
-    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["name", "composition", *names])
-        for name, number, row in zip(particles.names, kind, probability):
-            writer.writerow([name, names[number], *(f"{p:.6f}" for p in row)])
+    found = zip(particles.names, kind, probability)
+    rows = ([name, names[number], *(f"{p:.6f}" for p in row)] for name, number, row in found)
+    write_csv(path, ["name", "composition", *names], rows)
 
 
 def _warnings(record: dict[str, typing.Any]) -> typing.Iterator[str]:

@@ -8,7 +8,6 @@ real_similarity, noise_contrast, unseen {what, similarity, mean_frc}, verdict ('
 notes. Beside it frc.csv, a line for each particle, and frc.png, fsc.png, control.png, triplets.png, gallery.png.
 """
 
-import csv
 import os
 import typing
 from pathlib import Path
@@ -18,7 +17,7 @@ import torch
 
 from ...contract import EvaluateDenoiserConfig, EvaluateDenoiserOutputs, counted, resolution_in_words, write_json
 from ...core.frc import mean_frc, ring_frequencies
-from ...io.files import whole_file
+from ...io.files import write_csv
 from ...io.model import find_model
 from ...io.particle_sets import ParticleSet, read_particles
 from ...io.plots import can_draw
@@ -40,7 +39,6 @@ UNSEEN = 96  # particles of another molecule, at most
 @command
 def evaluate_denoiser(config: EvaluateDenoiserConfig, run: Run) -> EvaluateDenoiserOutputs:
     """Measure; the command begins anew when it was stopped."""
-    run.new_output()
     particles = read_particles(config.particles, need=("angles", "ctf", "raw"))
     if len(particles) < 2:
         raise ValueError(f"{config.particles} has {len(particles)} particle; at least two are needed.")
@@ -73,12 +71,8 @@ def evaluate_denoiser(config: EvaluateDenoiserConfig, run: Run) -> EvaluateDenoi
         notes=notes + more,
     )
     means = {kind: mean_frc(getattr(curves, kind)).numpy() for kind in KINDS}
-    with whole_file(folder / "frc.csv") as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["name", *means])
-        writer.writerows(
-            [name, *(f"{v:.5f}" for v in values)] for name, *values in zip(particles.names, *means.values())
-        )
+    rows = ([name, *(f"{v:.5f}" for v in values)] for name, *values in zip(particles.names, *means.values()))
+    write_csv(folder / "frc.csv", ["name", *means], rows)
     if can_draw():
         _draw(folder, bench, record, similarities, means["denoised"])
     write_json(folder / "evaluation.json", record)

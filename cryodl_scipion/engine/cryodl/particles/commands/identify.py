@@ -16,7 +16,6 @@ FEW = 100  # particles, below which an answer may fail for lack of data
 @command
 def identify(config: IdentifyConfig, run: Run) -> IdentifyOutputs:
     """Rank the structures, and say which are there."""
-    run.new_output()
     paths = structure_files(config.structures)
     particles = read_particles(config.particles, need=("raw", "ctf"))
     comparison = ParticleComparison(particles, run.device)

@@ -43,7 +43,6 @@ class InHalves:
 @command
 def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
     """Four starts, two in each half; the best of both are compared. Finished starts are kept."""
-    run.new_output()
     particles = read_particles(config.particles, need=("raw", "ctf"))
     diameter = _diameter(config, particles)
     contrast = _contrast(config, particles, run)

@@ -26,7 +26,6 @@ WORSE = 1.03  # times the resolution before, from which a domain's own orientati
 @command
 def latent_volumes(config: LatentVolumesConfig, run: Run) -> LatentVolumesOutputs:
     """Reconstruct the maps; the command begins anew when it was stopped."""
-    run.new_output()
     set_threads()
     particles, axes = read_particles(config.particles, need=("angles", "ctf", "raw")), _axes(config.axes)
     latent = np.stack([latent_column(particles, f"{LATENT}{axis}") for axis in axes], axis=1)

@@ -14,7 +14,6 @@ from ..classes2d.selection import read_classes, write_selection
 @command
 def select_classes(config: SelectClassesConfig, run: Run) -> SelectClassesOutputs:
     """Choose the classes and write their particles."""
-    run.new_output()
     table = read_classes(config.classes)
     particles = read_particles(config.particles or str(Path(config.classes).parent / "particles.star"))
     if particles.classes is None:

@@ -8,7 +8,6 @@ What is said of the structures: q-values from their look-alikes and from their r
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import typing
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import norm, t
 
-from ...io.files import whole_file
+from ...io.files import write_csv
 from .candidates import ParticleComparison
 
 if typing.TYPE_CHECKING:
@@ -234,26 +233,20 @@ def _percent(one: Compared) -> str:
 
 def write_ranking(path: Path, compared: typing.Sequence[Compared]) -> None:
     """ranking.csv, in the order given."""
-    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for one in compared:
-            decoys = f"{np.median(one.decoys):.3f}" if one.decoys.size else ""
-            full = "" if one.full is None else f"{one.full:.3f}"
-            shares = (f"{value:.4f}" for value in (one.share, one.low, one.high))
-            candidate = one.candidate
-            writer.writerow(
-                (
-                    candidate.name,
-                    f"{one.q:.3g}",
-                    *shares,
-                    f"{one.explained:.3f}",
-                    full,
-                    decoys,
-                    f"{one.coarse:.3f}",
-                    candidate.path,
-                )
-            )
+    rows = (
+        (
+            one.candidate.name,
+            f"{one.q:.3g}",
+            *(f"{value:.4f}" for value in (one.share, one.low, one.high)),
+            f"{one.explained:.3f}",
+            "" if one.full is None else f"{one.full:.3f}",
+            f"{np.median(one.decoys):.3f}" if one.decoys.size else "",
+            f"{one.coarse:.3f}",
+            one.candidate.path,
+        )
+        for one in compared
+    )
+    write_csv(path, COLUMNS, rows)
 
 
 BEST, SURELY = 10, 3  # structures that are compared in full detail, at most, and whatever their shares seem to be

@@ -56,7 +56,6 @@ def compare_maps_of_picks(config: CompareMapsOfPicksConfig, run: Run) -> Compare
     ValueError
         For inputs that do not fit each other, or fewer than two micrographs that can be read and have a CTF.
     """
-    run.new_output()
     operations(config.symmetry)  # an unknown one is an error before the work
     run.take_device()
     compared = compared_sets(config, name_micrographs(expand_paths(config.micrographs), run.names))

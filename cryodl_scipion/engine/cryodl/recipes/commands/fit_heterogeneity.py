@@ -41,7 +41,6 @@ WAYS = {
 @command
 def fit_heterogeneity(config: FitHeterogeneityConfig, run: Run) -> FitHeterogeneityOutputs:
     """Fit and write; a stopped training continues, all else begins anew."""
-    run.new_output()
     if config.umap:
         require_umap()
     set_threads()

@@ -6,7 +6,6 @@ The table and the curves of maps of several sets of picks.
 
 from __future__ import annotations
 
-import csv
 import json
 import typing
 from pathlib import Path
@@ -23,7 +22,7 @@ from ...contract import (
 from ...core.frc import THRESHOLDS, fsc, resolution_at, ring_frequencies
 from ...core.volumes import cube_crop
 from ...io.coordinates import write_coordinates
-from ...io.files import whole_file
+from ...io.files import write_csv
 from ...io.mrc import read_data, read_header
 from ...io.particle_sets import read_particles, write_particles_star
 from ...io.plots import new_figure, save_figure
@@ -100,11 +99,8 @@ def table_rows(outputs: typing.Mapping[str, typing.Any]) -> list[dict[str, typin
 
 def write_map_table(path: Path, outputs: typing.Mapping[str, typing.Any]) -> None:
     """Write maps.csv, whole or not at all."""
-    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([title for _, title in COLUMNS])
-        for row in table_rows(outputs):
-            writer.writerow(["" if value is None else _rounded(value) for value in row.values()])
+    rows = (["" if value is None else _rounded(value) for value in row.values()] for row in table_rows(outputs))
+    write_csv(path, [title for _, title in COLUMNS], rows)
 
 
 def _rounded(value: typing.Any) -> typing.Any:

@@ -6,13 +6,12 @@ Confusion matrices as pictures and tables.
 
 from __future__ import annotations
 
-import csv
 import os
 import typing
 
 import numpy as np
 
-from ...io.files import whole_file
+from ...io.files import write_csv
 from ...io.plots import new_figure, save_figure
 
 if typing.TYPE_CHECKING:
@@ -57,10 +56,7 @@ def write_confusion(
     matrix: np.ndarray, rows: typing.Sequence[str], columns: typing.Sequence[str], path: str | os.PathLike[str]
 ) -> None:
     """The same as a table: a row for each true class, its name first."""
-    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["true", *columns])
-        writer.writerows([name, *map(int, values)] for name, values in zip(rows, matrix))
+    write_csv(path, ["true", *columns], ([name, *map(int, values)] for name, values in zip(rows, matrix)))
 
 
 OTHERS = "others"  # true class of subtomograms that are of none of the model's classes

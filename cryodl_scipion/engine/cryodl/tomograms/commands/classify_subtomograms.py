@@ -2,7 +2,6 @@
 """`cryodl classify-subtomograms`: subtomograms in; their classes, by a classifier or without labels as clusters, and an
 average of each class out."""
 
-import csv
 import dataclasses
 import os
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import CARD, ClassifySubtomogramsConfig, ClassifySubtomogramsOutputs, counted, network_words
+from ...io.files import write_csv
 from ...io.model import find_model
 from ...io.mrc import write_map
 from ...io.subtomograms import SubtomogramSet, read_subtomograms, write_subtomograms_star
@@ -202,7 +202,9 @@ def _clustered(config: ClassifySubtomogramsConfig, found: SubtomogramSet, stem: 
     numbers = groups(positions, config.classes, config.seed)
     p_value = round(group_p_value(positions, config.classes, config.seed), 3)
     plot_embedding(positions, numbers, folder / "final_embedding.png")
-    _write_embedding(folder / "final_embedding.csv", found, positions, numbers)
+    rows = ([*named, *(f"{v:.6g}" for v in position)] for *named, position in zip(found.names, numbers, positions))
+    titles = ["name", "class", *(f"component{i + 1}" for i in range(count))]
+    write_csv(folder / "final_embedding.csv", titles, rows)
     run.summary(ALIGNED[how])
     run.methods(
         f"{counted(len(found), 'subtomogram')} were clustered into {counted(config.classes, 'class', 'classes')} with "
@@ -224,16 +226,6 @@ def _clustered(config: ClassifySubtomogramsConfig, found: SubtomogramSet, stem: 
     )
     names = {number: str(number) for number in range(1, config.classes + 1)}
     return Classes(numbers, names, angles, shifts, diameter, {}, made)
-
-
-def _write_embedding(
-    path: str | os.PathLike[str], found: SubtomogramSet, positions: np.ndarray, classes: np.ndarray
-) -> None:
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["name", "class", *(f"component{i + 1}" for i in range(positions.shape[1]))])
-        for name, number, position in zip(found.names, classes, positions):
-            writer.writerow([name, number, *(f"{value:.6g}" for value in position)])
 
 
 # ----- both

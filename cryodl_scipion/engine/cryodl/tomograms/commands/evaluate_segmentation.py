@@ -44,7 +44,6 @@ OF_SCORES = dict(
 @command
 def evaluate_segmentation(config: EvaluateSegmentationConfig, run: Run) -> EvaluateSegmentationOutputs:
     """Measure into <output>.partial, then rename."""
-    run.new_output()
     paired = _paired(config, run)
     values = _values(config, paired, run)
     pairs = [

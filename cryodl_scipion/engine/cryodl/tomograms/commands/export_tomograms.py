@@ -21,7 +21,6 @@ from ..features.particle_coordinates import read_poses
 @command
 def export_tomograms(config: ExportTomogramsConfig, run: Run) -> ExportTomogramsOutputs:
     """Write everything into <output>.partial, then rename."""
-    run.new_output()
     tomograms, sizes = _sources(config, run)
     notes: list[str] = []
     poses = read_poses(config.coordinates, tomograms, sizes, notes) if config.coordinates else {}

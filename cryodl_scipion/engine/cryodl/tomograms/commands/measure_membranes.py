@@ -4,7 +4,6 @@
 A finished tomogram is not measured again, so that tomograms may arrive in several runs; other parameters are refused.
 """
 
-import csv
 import typing
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import MeasureMembranesConfig, MeasureMembranesOutputs, counted
-from ...io.files import whole_file
+from ...io.files import write_csv
 from ...io.tomogram_coordinates import write_coordinates3d
 from ...io.tomograms import VolumeWriter
 from ...io.volume_writer import origin_of
@@ -20,7 +19,7 @@ from ...runner import PROGRAM, Run, command
 from ..features.measured_membranes import COLUMNS, Membranes, measured_membranes
 from ..features.membrane_meshes import write_ply
 from ..features.points import Points, point_columns, points_inside
-from ..features.volumes import ALL, FolderRecord, each_volume
+from ..features.volumes import ALL, each_volume
 
 INDEX, TABLE = "measure_membranes.json", "membranes.csv"
 
@@ -35,7 +34,8 @@ def measure_membranes(config: MeasureMembranesConfig, run: Run) -> MeasureMembra
         return membranes
 
     done = each_volume(run, INDEX, ("segmentations", "output", "names"), measured, partial(_write, config))
-    _write_table(done.folder / TABLE, done.record)
+    rows = (row for _, item in sorted(done.record.items.items()) for row in item["rows"])
+    write_csv(done.folder / TABLE, COLUMNS, ([row[column] for column in COLUMNS] for row in rows))
     counts = {name: len(item["rows"]) for name, item in done.items.items()}
     points = {name: item["count"] for name, item in done.items.items()}
     run.warn(*_without([name for name, count in counts.items() if not count], config))
@@ -111,15 +111,6 @@ def _columns(membranes: Membranes, name: str, config: MeasureMembranesConfig) ->
     found = point_columns(name, points, config.seed, shape, size)
     found.pop("rlnHelicalTubeID")
     return dict(found, **{key: list(values) for key, values in more.items()})
-
-
-def _write_table(path: Path, record: FolderRecord) -> None:
-
-    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        for _, item in sorted(record.items.items()):
-            writer.writerows(item["rows"])
 
 
 def _without(names: typing.Sequence[str], config: MeasureMembranesConfig) -> typing.Iterator[str]:

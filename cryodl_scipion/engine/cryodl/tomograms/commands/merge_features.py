@@ -6,14 +6,12 @@ Result.outputs are the contract's MergeFeaturesOutputs. Tomograms that could not
 Result.skipped.
 """
 
-import csv
 import dataclasses
-import os
 import typing
 from pathlib import Path
 
 from ...contract import MergeFeaturesConfig, MergeFeaturesOutputs, counted, score_text
-from ...io.files import whole_file
+from ...io.files import write_csv
 from ...runner import PROGRAM, Run, command
 from ..features.merging import merge_tomogram, picture_paths, write_pictures
 from ..features.scores import Feature, Scored, ScoreIndex, read_folder
@@ -48,7 +46,12 @@ def merge_features(config: MergeFeaturesConfig, run: Run) -> MergeFeaturesOutput
     bad = {each.item for each in run.skipped}
     done = [name for name, _ in named if name not in bad]
     run.warn(*_warnings(record, done, found.features))
-    _write_table(folder / TABLE, record.items, found.features)
+    rows = (
+        [name, one.name, one.label, *(item["found"][one.name][key] for key in COLUMNS[3:])]
+        for name, item in sorted(record.items.items())
+        for one in found.features
+    )
+    write_csv(folder / TABLE, COLUMNS, rows)
     _tell(config, record, done, found.features, run)
     return _outputs(config, folder, record, done, found.features)
 
@@ -115,19 +118,6 @@ def _tell(
         f"{PROGRAM}: every voxel was given to the feature whose score was farthest above its threshold "
         "(in log odds)."
     )
-
-
-def _write_table(
-    path: str | os.PathLike[str], items: typing.Mapping[str, dict[str, typing.Any]], features: typing.Sequence[Feature]
-) -> None:
-    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        for name, item in sorted(items.items()):
-            for feature in features:
-                found = item["found"][feature.name]
-                row = {key: found[key] for key in COLUMNS[3:]}
-                writer.writerow(dict(row, tomogram=name, feature=feature.name, label=feature.label))
 
 
 def _outputs(

@@ -31,7 +31,6 @@ def simulate_subtomograms(config: SimulateSubtomogramsConfig, run: Run) -> Simul
     """Simulate into <output>.partial, a few at a time, then move the volumes to the output, the STAR file last."""
     if not config.output.endswith(".star"):
         raise ValueError(f"Output (--output) is {config.output}; it must end with .star.")
-    run.new_output("Subtomograms")
     device, tilts, paths = run.device, tilt_angles(config), expand_paths(config.structures)
     names = structure_names(paths)
     structures = [load_structure(path, config) for path in paths]

@@ -39,7 +39,6 @@ MAX_FEATURES = 127  # of int8 labels
 @command
 def simulate_tomograms(config: SimulateTomogramsConfig, run: Run) -> SimulateTomogramsOutputs:
     """Simulate into <output>.partial, one tomogram after the other; a stopped run continues."""
-    run.new_output()
     device, tilts = run.device, tilt_angles(config)
     _check_memory(config, len(tilts))
     paths = expand_paths(config.structures)
