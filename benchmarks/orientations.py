@@ -439,59 +439,56 @@ def auc(genuine, foreign):
     return float((genuine > foreign).mean() + 0.5 * (genuine == foreign).mean())
 
 
+SHARES = dict(zip(CASES, (0.3, 0.6, 0.45, 0.7)))  # of the particles that are whole
+
+
+def integrity_table(rows):
+    head = ["orientations", "SNR", "sets", "with an answer", "their particles", "mean ROC AUC", "right (%)"]
+    lines = [[*head, "said to be right (%)", "fractions wrong by at most (%)"]]
+    for orientations, snr in dict.fromkeys((r["orientations"], r["snr"]) for r in rows):
+        every = [r for r in rows if (r["orientations"], r["snr"]) == (orientations, snr)]
+        told = [r for r in every if r["told"]]
+        mean = lambda key, told=told: sum(r[key] * r["count"] for r in told) / max(1, sum(r["count"] for r in told))
+        cells = [f"{mean('auc'):.3f}", *(f"{100 * mean(key):.1f}" for key in ("right", "stated"))]
+        worst = max((abs(r["fraction"] - r["share"]) for r in told), default=0)
+        numbers = [f"{snr:g}", str(len(every)), str(len(told)), str(sum(r["count"] for r in told))]
+        lines.append([orientations, *numbers, *cells, f"{100 * worst:.0f}"])
+    return lines
+
+
 @benchmark(
-    cases=dict(case=CASES, snr=[0.05, 0.02]),
-    tables={
-        "integrity-truth": columns(
-            {
-                "complex and partner": "case",
-                "partner's part of the mass (%)": lambda r: f"{100 * r['mass']:.0f}",
-                "SNR": "snr:g",
-                "particles": "count",
-                "ROC AUC": "auc:.3f",
-                **{
-                    word: lambda r, key=key: f"{100 * r[key]:.0f}"
-                    for word, key in (
-                        ("right (%)", "right"),
-                        ("said to be right (%)", "stated"),
-                        ("right of those made up (%)", "simulated_accuracy"),
-                    )
-                },
-            }
-        )
-    },
+    cases=dict(snr=[0.05, 0.02], orientations=["given", "search"], case=CASES),
+    tables={"integrity-truth": integrity_table},
     quick=dict(count=8),
 )
-def integrity_truth(run, case, snr, count=200, orientations="search", seed=0):
-    """Whether `assess-integrity` is right as often as it says: complexes of which half lack the partner; compositions
-    are given as models. Also the calibration error (ten bins) and what the self-test found."""
+def integrity_truth(run, snr, orientations, case, count=100, seed=0):
+    """Whether `assess-integrity` is right as often as it says, and its fractions: complexes of which a part (SHARES)
+    is whole; compositions are given as models. Given angles are the true ones."""
     file, partner = CASES[case]
-    folder = run.work(f"{case} {snr}")
-    bodies, kinds = compositions(data_folder() / "structures/complexes" / file, partner, folder), np.arange(count) % 2
-    star = make_mixed(bodies, kinds, folder, snr, np.random.default_rng(int(1000 * snr) + seed))
-    given = ("--structures", folder / "whole.cif", folder / "part.cif", "--names", "whole", "part")
-    cryodl(
-        "assess-integrity",
-        "--particles",
-        star,
-        *given,
-        "--orientations",
-        orientations,
-        "--output",
-        folder / "out",
-        *CPU,
-    )
-    whole = np.array(read_tables(folder / "out" / "particles.star")["particles"]["cryodlProbability1"], float)
-    right, record = (whole < 0.5) == (kinds == 1), json.loads((folder / "out" / "integrity.json").read_text())
-    stated = np.maximum(whole, 1 - whole)
+    folder, whole = run.work(f"{case} {snr} {orientations}"), round(count * SHARES[case])
+    rng = np.random.default_rng(int(1000 * snr) + seed)
+    kinds = rng.permutation(np.arange(count) >= whole).astype(int)
+    bodies = compositions(data_folder() / "structures/complexes" / file, partner, folder)
+    star = make_mixed(bodies, kinds, folder, snr, rng)
+    words = ("--structures", folder / "whole.cif", folder / "part.cif", "--names", "whole", "part")
+    words = (*words, "--orientations", orientations, "--output", folder / "out")
+    cost = cryodl("assess-integrity", "--particles", star, *words, *CPU)
+    found = np.array(read_tables(folder / "out" / "particles.star")["particles"]["cryodlProbability1"], float)
+    right, record = (found < 0.5) == (kinds == 1), json.loads((folder / "out" / "integrity.json").read_text())
+    stated = np.maximum(found, 1 - found)
     return dict(
         mass=1 - bodies[1][1].sum() / bodies[0][1].sum(),
         diameter=diameter_of(*bodies[0]),
         count=count,
-        auc=auc(whole[kinds == 0], whole[kinds == 1]),
+        share=whole / count,
+        told=record["told_apart"],
+        fraction=record["fractions"]["whole"],
+        low=record["fractions_low"]["whole"],
+        high=record["fractions_high"]["whole"],
+        auc=auc(found[kinds == 0], found[kinds == 1]),
         right=float(right.mean()),
         stated=float(stated.mean()),
         ece=calibration_error(stated, right),
-        **{name: record[name] for name in ("temperature", "simulated_accuracy", "strength", "explained")},
-        warnings=len(record["warnings"]),
+        **{name: record[name] for name in ("simulated_accuracy", "strength", "explained")},
+        cpu=cost[1],
     )

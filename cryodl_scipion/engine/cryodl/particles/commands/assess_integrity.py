@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ...contract import AssessIntegrityConfig, AssessIntegrityOutputs, counted, write_json
-from ...core.projections import Projector
+from ...core.projections import Projector, rotation_matrices
 from ...io.files import whole_file, write_csv
 from ...io.particle_sets import ParticleSet, read_particles, write_particles_star
 from ...io.progress import ProgressBar
@@ -20,21 +20,20 @@ from ...likelihood.reference import HalfDisc
 from ...runner import PROGRAM, Run, command
 from ...simulate.particle_images import voxel_notes
 from ..denoisers.plots import plot_probabilities
+from ..integrity.calibration import STRENGTHS, MadeUp, Verdict, judged
 from ..integrity.candidates import Given, Searched, draw_examples
-from ..integrity.compositions import learnt_weights, load_compositions
-from ..integrity.evidence import Comparison, Evidence, fitted_amplitude, fitted_priors, probabilities, weighted
+from ..integrity.compositions import load_compositions, simulated
+from ..integrity.evidence import Comparison, Evidence, fitted_amplitude, fitted_priors
 from ..orientations.explained import explained_by
 
 STEP = 7.5  # degrees between neighbouring directions of the search
 CHUNK = 256  # particles whose evidence is kept together: what a stopped run loses at most
 SAMPLE = 96  # particles from which the common strength is learnt
 ROUNDS = 3  # of that
-SIMULATED = 160  # particles made up to learn how sure the answers may be
+SIMULATED = 120  # particles of each composition that are made up to learn what the likelihoods are worth
 PARTS = "evidence"  # folder of the chunks
-LEARNT = ("strength", "temperature", "search_weight", "simulated_accuracy", "explained")  # what integrity.json keeps
-HARDLY = 0.7  # expected part of right classes below which the compositions can hardly be told apart
-OVERSTATED = 0.1  # of the classes: by so many more than of made-up particles are said to be right
-SEEN = 12.0  # mean log-likelihood, below which the orientation of a single particle is not to be had
+MOVED = 1.538  # median length of a vector of three normal numbers of standard deviation 1
+STEADY = 1.0  # degrees about each axis: given angles that are so near the truth count as right
 
 
 @command
@@ -53,8 +52,9 @@ def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrity
     notes = assessment["notes"] + (doubts or assessment["candidates"].notes)
     run.warn(*notes)
     evidence = _all_evidence(assessment, folder)
+    verdict = judged(evidence["logs"], _made_up(assessment, evidence, folder))
     run.discard(PARTS)
-    return _write(run, particles, names, assessment, evidence, folder, notes)
+    return _write(run, particles, names, assessment, evidence, verdict, folder, notes)
 
 
 def _names(config: AssessIntegrityConfig) -> list[str]:
@@ -105,12 +105,6 @@ def _evidence(assessment: dict[str, typing.Any], rows: np.ndarray, matrices: tor
     return dataclasses.replace(found, shifts_yx=found.shifts_yx + offset)
 
 
-def _both(assessment: dict[str, typing.Any], rows: np.ndarray) -> tuple[Evidence, torch.Tensor | None]:
-    """Evidence of some particles, and the log-likelihoods (m, c) of the whole search, or None."""
-    searched = assessment["candidates"].searched(rows, assessment["projectors"], assessment["strength"])
-    return _evidence(assessment, rows), searched
-
-
 def _learn_amplitude(assessment: dict[str, typing.Any], count: int) -> None:
     """The strength common to all compositions, from a sample, by expectation-maximisation."""
     rows = np.unique(np.linspace(0, count - 1, min(count, SAMPLE)).round().astype(int))
@@ -126,37 +120,63 @@ def _learn_amplitude(assessment: dict[str, typing.Any], count: int) -> None:
 
 
 def _all_evidence(assessment: dict[str, typing.Any], folder: Path) -> dict[str, np.ndarray]:
-    """{logs (n, c), calibrated, fine (n, c), as they come, matrices, shifts, as arrays} of all particles, chunk by
-    chunk; chunks that are there are not made anew."""
+    """{logs (n, c), matrices, shifts, as arrays} of all particles, chunk by chunk; chunks that are there are not made
+    anew."""
     count = len(assessment["candidates"].source.particles)
     (folder / PARTS).mkdir(exist_ok=True)
     learnt = folder / PARTS / "learnt.json"
     if not learnt.exists():
         _learn_amplitude(assessment, count)
-        weights, accuracy = learnt_weights(
-            lambda candidates, rows: _both(dict(assessment, candidates=candidates), rows),
-            assessment["candidates"],
-            assessment["projectors"],
-            assessment["strength"],
-            SIMULATED,
-        )
-        learnt_here = dict(strength=assessment["strength"], temperature=weights[0], search_weight=weights[1])
-        write_json(learnt, dict(learnt_here, simulated_accuracy=accuracy))
+        write_json(learnt, dict(strength=assessment["strength"]))
     assessment.update(json.loads(learnt.read_text(encoding="utf-8")))
-    parts = []
-    for start in ProgressBar(range(0, count, CHUNK), unit="chunk", mininterval=1.0):
-        path = folder / PARTS / f"{start:09d}.npz"
-        if not path.exists():
-            found, coarse = _both(assessment, np.arange(start, min(start + CHUNK, count)))
-            weights = assessment["temperature"], assessment["search_weight"]
-            logs = weighted(found.logs, coarse, weights).cpu()
-            with whole_file(path) as temporary, open(temporary, "wb") as file:
-                np.savez(
-                    file, logs=logs, fine=found.logs.cpu(), matrices=found.matrices.cpu(), shifts=found.shifts_yx.cpu()
-                )
-        with np.load(path) as stored:
-            parts.append({key: stored[key] for key in stored.files})
+    parts = [
+        _kept_evidence(folder / PARTS / f"{start:09d}.npz", assessment, np.arange(start, min(start + CHUNK, count)))
+        for start in ProgressBar(range(0, count, CHUNK), unit="chunk", mininterval=1.0)
+    ]
     return {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
+
+
+def _kept_evidence(path: Path, assessment: dict[str, typing.Any], rows: np.ndarray) -> dict[str, np.ndarray]:
+    """What a file has of some particles; it is written if it is not there."""
+    if not path.exists():
+        found = _evidence(assessment, rows)
+        with whole_file(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, logs=found.logs.cpu(), matrices=found.matrices.cpu(), shifts=found.shifts_yx.cpu())
+    with np.load(path) as stored:
+        return {key: stored[key] for key in stored.files}
+
+
+def _made_up(assessment: dict[str, typing.Any], evidence: typing.Mapping[str, np.ndarray], folder: Path) -> MadeUp:
+    """Made-up particles of known composition, compared like the real ones. Where given angles are farther from what
+    fits best than those of made-up particles, which have the right ones, these are made again with angles as far off
+    (assessment["wobble"], degrees about each axis)."""
+    candidates, size = assessment["candidates"], len(assessment["projectors"])
+    number = np.arange(SIMULATED * size)
+    kinds, strength = number % size, np.array(STRENGTHS)[number // size % len(STRENGTHS)]
+    assessment["wobble"] = 0.0
+    while True:
+        wobble = assessment["wobble"]
+        amplitudes = assessment["strength"] * (1 + strength)
+        made = simulated(candidates, assessment["projectors"], kinds, amplitudes, wobble)
+        other = dict(assessment, candidates=candidates.like(made))
+        found = _kept_evidence(folder / PARTS / f"made_up_{wobble:.2f}.npz", other, number)
+        if wobble or not assessment["given"]:
+            break
+        far = [
+            _median_turn(*pair) for pair in ((candidates.particles, evidence["matrices"]), (made, found["matrices"]))
+        ]
+        wobble = np.sqrt(max(far[0] ** 2 - far[1] ** 2, 0)) / MOVED
+        if wobble < STEADY:
+            break
+        assessment["wobble"] = float(wobble)
+    return MadeUp(found["logs"], kinds, strength)
+
+
+def _median_turn(particles: ParticleSet, matrices: np.ndarray) -> float:
+    """Degrees between the angles of particles and (n, 3, 3) matrices, the median."""
+    given = rotation_matrices(particles.poses(np.arange(len(particles)))[0])
+    trace = np.einsum("nij,nij->n", given, matrices)
+    return float(np.median(np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))))
 
 
 def _write(
@@ -165,19 +185,18 @@ def _write(
     names: typing.Sequence[str],
     assessment: dict[str, typing.Any],
     evidence: typing.Mapping[str, np.ndarray],
+    verdict: Verdict,
     folder: Path,
     notes: list[str],
 ) -> AssessIntegrityOutputs:
-    """All outputs into the folder."""
+    """All outputs into the folder. Where the compositions cannot be told apart, particles have no class."""
     config: AssessIntegrityConfig = run.config
-    logs = torch.from_numpy(evidence["logs"])
-    priors = fitted_priors(logs)
-    probability = probabilities(logs, priors).numpy()
+    probability, told = verdict.probability, verdict.answers
     kind = probability.argmax(1)
-    counts = {name: int((kind == number).sum()) for number, name in enumerate(names)}
+    counts = {name: int((kind == number).sum()) for number, name in enumerate(names)} if told else {}
     separation = float(probability.max(1).mean())
-    _write_table(folder / "probabilities.csv", particles, names, probability, kind)
-    changes = {"rlnClassNumber": (kind + 1).tolist()}
+    _write_table(folder / "probabilities.csv", particles, names, probability, told)
+    changes = {"rlnClassNumber": (kind + 1 if told else 0 * kind).tolist()}
     changes.update({f"cryodlProbability{i + 1}": [f"{p:.6f}" for p in probability[:, i]] for i in range(len(names))})
     plot_probabilities(names, probability, folder / "probabilities.png")
     draw_examples(
@@ -186,30 +205,40 @@ def _write(
     record = dict(
         names=names,
         count=len(particles),
+        told_apart=told,
         counts=counts,
-        priors=priors.tolist(),
+        fractions=_by_name(names, verdict.fractions),
+        fractions_low=_by_name(names, verdict.low),
+        fractions_high=_by_name(names, verdict.high),
         separation=separation,
-        mean_probability=dict(zip(names, probability.mean(0).tolist())),
-        **{key: assessment[key] for key in LEARNT},
+        simulated_accuracy=verdict.told,
+        strength=assessment["strength"] * (1 + verdict.strength),
+        wobble=assessment["wobble"],
+        explained=assessment["explained"],
         orientations="given" if assessment["given"] else "search",
         structures=[str(s) for s in config.structures],
-        log_likelihood=float(evidence["fine"].max(1).mean()),
     )
-    warnings = list(_warnings(record))
+    warnings = [] if told else [_no_answer(record)]
     run.warn(*warnings)
     write_json(folder / "integrity.json", dict(record, warnings=notes + warnings))
     # its image names are relative to where the folder will be, which has the same parent
     write_particles_star(folder / "particles.star", particles, changes)
-    said = ", ".join(f"{name}: {number}" for name, number in counts.items())
-    run.summary(
-        f"Most probable composition of {counted(len(particles), 'particle')}: {said}. {config.output}",
-        f"About {100 * separation:.0f} % of these classes are expected to be correct.",
+    parts = ", ".join(
+        f"{name} {100 * part:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+        for name, part, low, high in zip(names, verdict.fractions, verdict.low, verdict.high)
     )
-    run.methods(
-        f"The compositions {', '.join(names)} were distinguished for each of {counted(len(particles), 'particle')} "
-        "with "
-        f"{PROGRAM}, from the raw images; the most probable was {said}."
-    )
+    if told:
+        said = ", ".join(f"{name}: {number}" for name, number in counts.items())
+        run.summary(
+            f"Most probable composition of {counted(len(particles), 'particle')}: {said}. {config.output}",
+            f"About {100 * separation:.0f} % of these classes are expected to be correct.",
+            f"Fractions of the set (95 % interval): {parts}.",
+        )
+        run.methods(
+            f"The compositions {', '.join(names)} were distinguished for each of "
+            f"{counted(len(particles), 'particle')} with {PROGRAM}, from the raw images, with probabilities "
+            f"calibrated on simulated particles; fractions: {parts}."
+        )
     at = lambda name: os.path.join(config.output, name)
     return AssessIntegrityOutputs(
         particles=at("particles.star"),
@@ -217,10 +246,14 @@ def _write(
         integrity=at("integrity.json"),
         counts=counts,
         names=list(names),
-        separation=separation,
+        separation=separation if told else None,
         pictures=[at("probabilities.png"), at("examples.png")],
         pixel_size=particles.pixel_size,
     )
+
+
+def _by_name(names: typing.Sequence[str], values: np.ndarray) -> dict[str, float]:
+    return dict(zip(names, map(float, values)))
 
 
 def _write_table(
@@ -228,29 +261,19 @@ def _write_table(
     particles: ParticleSet,
     names: typing.Sequence[str],
     probability: np.ndarray,
-    kind: np.ndarray,
+    told: bool,
 ) -> None:
-    found = zip(particles.names, kind, probability)
-    rows = ([name, names[number], *(f"{p:.6f}" for p in row)] for name, number, row in found)
+    rows = (
+        [name, names[row.argmax()] if told else "", *(f"{p:.6f}" for p in row)]
+        for name, row in zip(particles.names, probability)
+    )
     write_csv(path, ["name", "composition", *names], rows)
 
 
-def _warnings(record: dict[str, typing.Any]) -> typing.Iterator[str]:
-    if record["orientations"] == "search" and record["log_likelihood"] < SEEN:
-        yield (
-            "Single images show too little of these compositions to find their orientation (mean log-likelihood "
-            f"{record['log_likelihood']:.1f}, {SEEN:g} are needed). Use the angles of a refinement, or a smaller "
-            "pixel size."
-        )
-    made_up = record["simulated_accuracy"]
-    if made_up is not None and record["separation"] - made_up > OVERSTATED:
-        yield (
-            f"According to the probabilities {100 * record['separation']:.0f} % of the classes are correct, but for "
-            f"simulated particles like these only {100 * made_up:.0f} % were. Trust the second value; the angles of "
-            "a refinement improve it."
-        )
-    if record["separation"] < HARDLY:
-        yield (
-            f"Only {100 * record['separation']:.0f} % of the classes are expected to be correct: single images "
-            "hardly distinguish these compositions. Use the probabilities, not the classes."
-        )
+def _no_answer(record: dict[str, typing.Any]) -> str:
+    better = "" if record["orientations"] == "given" else " Angles of a refinement improve it."
+    return (
+        f"Single images do not tell these compositions apart: of made-up particles like these, as many of each "
+        f"composition, only {100 * record['simulated_accuracy']:.0f} % were told right. No particle has a class "
+        f"(rlnClassNumber 0); the probabilities serve to sort them.{better}"
+    )

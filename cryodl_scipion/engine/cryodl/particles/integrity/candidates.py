@@ -3,8 +3,7 @@
 
 Both have source (observed.Source with its noise measured), gain(rings), apart (degrees between a candidate and the
 truth), offset(rows) ((m, 2) px that the images are moved by first), shifts ((t, 2) px, of all candidates to begin
-with) and matrices(rows) ((m, k, 3, 3), image to density); searched(rows, projectors, strength) gives the log-likelihood
-(m, c) of each composition in the whole search, or None where nothing is searched.
+with) and matrices(rows) ((m, k, 3, 3), image to density).
 
 Pictures of example particles of each composition beside its projections.
 """
@@ -24,7 +23,7 @@ from ...core.healpix_grid import disc_of_shifts
 from ...core.projections import phase_ramp, rotation_matrices
 from ...likelihood.observed import Source
 from ...likelihood.reference import HalfDisc, Reference
-from ...likelihood.search import Bank, evidence, find_modes, log_likelihoods
+from ...likelihood.search import find_modes, log_likelihoods
 from ..denoisers.plots import draw_rows
 from ..orientations.amplitude import first_fit, smooth_amplitude
 from ..orientations.assign import MODES, Search, SearchSettings
@@ -144,20 +143,6 @@ class Searched:
         found = rotation_matrices(search.grid.angles(numbers).reshape(-1, 3)).reshape(len(rows), -1, 3, 3)
         return torch.as_tensor(found, dtype=torch.float32, device=search.disc.device)
 
-    def searched(
-        self, rows: np.ndarray, projectors: typing.Sequence[Projector], amplitude: float
-    ) -> torch.Tensor | None:
-        """(m, c) log-likelihood of each composition over that of noise, in all orientations and shifts of the grid, in
-        the search's detail."""
-        search = self.search
-        observed, shifts = search.source.observed(rows, search.disc), search.shifts(search.fit.sigma)
-        gain = amplitude * self.gain(search.disc.rings)
-        found = []
-        for projector in projectors:  # one bank at a time: they are large
-            bank = Bank(Reference(projector, search.disc).with_gain(gain), search.grid)
-            found.append(evidence(log_likelihoods(observed, bank, shifts)))
-        return torch.stack(found, 1).double()
-
 
 class Given:
     """The particles' own angles and shifts; see Searched. projector: of the mean density."""
@@ -213,12 +198,6 @@ class Given:
         """(m, 1, 3, 3) the given rotations, image to density."""
         matrices = rotation_matrices(self.particles.poses(rows)[0])
         return torch.as_tensor(matrices, dtype=torch.float32, device=self.device)[:, None]
-
-    def searched(
-        self, rows: np.ndarray, projectors: typing.Sequence[Projector], amplitude: float
-    ) -> torch.Tensor | None:
-        """None: nothing is searched."""
-        return None
 
     def _fitted(self, projector: Projector, radius: float) -> tuple[float, float]:
         """Strength and fall (Å²) with which projections at the given angles explain a sample best."""
