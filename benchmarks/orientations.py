@@ -443,16 +443,17 @@ SHARES = dict(zip(CASES, (0.3, 0.6, 0.45, 0.7)))  # of the particles that are wh
 
 
 def integrity_table(rows):
-    head = ["orientations", "SNR", "sets", "with an answer", "their particles", "mean ROC AUC", "right (%)"]
+    head = ["orientations, SNR", "sets with an answer", "their particles", "mean ROC AUC", "right (%)"]
     lines = [[*head, "said to be right (%)", "fractions wrong by at most (%)"]]
-    for orientations, snr in dict.fromkeys((r["orientations"], r["snr"]) for r in rows):
-        every = [r for r in rows if (r["orientations"], r["snr"]) == (orientations, snr)]
+    for snr, orientations in dict.fromkeys((r["snr"], r["orientations"]) for r in rows):
+        every = [r for r in rows if (r["snr"], r["orientations"]) == (snr, orientations)]
         told = [r for r in every if r["told"]]
-        mean = lambda key, told=told: sum(r[key] * r["count"] for r in told) / max(1, sum(r["count"] for r in told))
+        count = sum(r["count"] for r in told)
+        mean = lambda key, told=told, count=count: sum(r[key] * r["count"] for r in told) / max(1, count)
         cells = [f"{mean('auc'):.3f}", *(f"{100 * mean(key):.1f}" for key in ("right", "stated"))]
         worst = max((abs(r["fraction"] - r["share"]) for r in told), default=0)
-        numbers = [f"{snr:g}", str(len(every)), str(len(told)), str(sum(r["count"] for r in told))]
-        lines.append([orientations, *numbers, *cells, f"{100 * worst:.0f}"])
+        answered = f"{len(told)} of {len(every)}"
+        lines.append([f"{orientations}, {snr:g}", answered, str(count), *cells, f"{100 * worst:.0f}"])
     return lines
 
 

@@ -259,19 +259,19 @@ def assessIntegrity(config):
     dieSometimes(os.path.dirname(config.output), 0)
     os.makedirs(config.output)
     path, k = os.path.join(config.output, "particles.star"), len(config.structures)
-    made, counts = [], {name: 0 for name in config.names}
+    made, counts, told = [], {name: 0 for name in config.names}, "alike" not in config.names
     for i, row in enumerate(rows):
         values = probabilitiesOf(i, k)
         counts[config.names[int(np.argmax(values))]] += 1
-        made.append(row + [int(np.argmax(values)) + 1] + values)
+        made.append(row + [int(np.argmax(values)) + 1 if told else 0] + values)
     writeStar(path, columns + ["rlnClassNumber"] + [f"cryodlProbability{i + 1}" for i in range(k)], made, optics)
     return dict(
         particles=path,
         table=os.path.join(config.output, "probabilities.csv"),
-        counts=counts,
+        counts=counts if told else {},
         integrity=os.path.join(config.output, "integrity.json"),
         names=list(config.names),
-        separation=0.775,
+        separation=0.775 if told else None,
         pictures=[],
     ), []
 

@@ -39,7 +39,7 @@ class CryodlProtIntegrity(OneRun[AssessIntegrityConfig, AssessIntegrityOutputs],
     In: raw particles with CTF, and the compositions to distinguish, with and without the partner, in one common
     frame. Out: all particles with the probability of each composition, the classes of the most probable one, and a
     subset for each composition of the particles that have it with at least the chosen probability. The images are
-    the raw ones.
+    the raw ones. Where single images cannot tell the compositions apart, there are neither classes nor subsets.
     """
 
     _label = "assess co-complex integrity"
@@ -82,6 +82,8 @@ class CryodlProtIntegrity(OneRun[AssessIntegrityConfig, AssessIntegrityOutputs],
     def _makeOutputs(self, made: AssessIntegrityOutputs) -> Dict[str, Any]:
         particles, output = self.inputParticles.get(), self._newSet("all")
         appendAssessed(output, particles, made.particles, len(self.getNames()))
+        if not made.counts:
+            return dict(outputParticles=output)
         classes = self._createSetOfClasses3D(self.inputParticles)
         classifyByComposition(classes, made.particles, self.getNames(), self._volumes())
         outputs = dict(outputParticles=output, outputClasses=classes)

@@ -353,6 +353,12 @@ class TestCryodlIntegrity(ParticlesTest):
         config = self.request(protocol)
         self.assertEqual((config.names, config.orientations), (("whole", "no partner"), "auto"))
 
+    def test_what_cannot_be_told_apart_has_no_classes_and_no_subsets(self):
+        protocol = self.finished(self.integrity(compositionNames="whole, alike"))
+        self.assertEqual([name for name, _ in protocol.iterOutputAttributes()], ["outputParticles"])
+        self.assertEqual({p.getClassId() for p in protocol.outputParticles}, {0})
+        self.assertEqual(protocol.outputParticles.getFirstItem()._cryodlProbability1.get(), 0.95)
+
     def test_another_probability_makes_other_subsets_without_another_run_of_the_engine(self):
         protocol = self.finished(self.integrity())
         stamp = os.stat(protocol._getExtraPath("result.json")).st_mtime_ns

@@ -207,7 +207,7 @@ class CryodlIntegrityViewer(
 
     @panel(
         "Probabilities and numbers",
-        "Distribution of the probabilities. Compositions are well distinguished if most particles are near 0 or 1.",
+        "Distribution of the probabilities; no particle is counted where the compositions cannot be told apart.",
     )
     def showProbabilities(self, made: Any) -> Any:
         values = probabilitiesOf(made.particles, len(made.names))

@@ -9,14 +9,7 @@ from synthetic import lopsided_density
 from cryodl.core.projections import Projector, random_angles, rotation_matrices
 from cryodl.likelihood.observed import Observed
 from cryodl.likelihood.reference import HalfDisc
-from cryodl.particles.integrity.evidence import (
-    Comparison,
-    fitted_amplitude,
-    fitted_priors,
-    fitted_weights,
-    probabilities,
-    weighted,
-)
+from cryodl.particles.integrity.evidence import Comparison, fitted_amplitude, fitted_priors, probabilities
 
 BOX, DIAMETER = 32, 26
 ONE = lambda rings: torch.ones(rings)
@@ -121,25 +114,3 @@ def test_priors_are_the_parts_of_the_set():
 def test_no_composition_is_ruled_out_by_a_small_set():
     priors = fitted_priors(torch.tensor([[5.0, 0.0, 0.0]] * 3))
     assert priors[0] > 0.5 and priors.min() >= 1 / 6 - 1e-6 and float(priors.sum()) == pytest.approx(1)
-
-
-def test_likelihoods_that_are_too_sure_are_toned_down_to_what_they_are_worth():
-    rng = np.random.default_rng(0)
-    kinds = torch.from_numpy(rng.integers(0, 2, 3000))
-    value = torch.from_numpy(rng.normal(size=3000)) + torch.where(kinds == 0, 1.0, -1.0)
-    true = torch.stack([value, -value], 1)  # Gaussians at +-1: the log-likelihood ratio is twice the value
-    assert fitted_weights(true, None, kinds) == pytest.approx((1, 0), abs=0.15)
-    assert fitted_weights(4 * true, None, kinds) == pytest.approx((0.25, 0), abs=0.04)
-
-
-def test_two_kinds_of_evidence_count_as_much_as_each_is_worth():
-    rng = np.random.default_rng(1)
-    kinds = torch.from_numpy(rng.integers(0, 2, 3000))
-    sign = torch.where(kinds == 0, 1.0, -1.0)
-    right = torch.from_numpy(rng.normal(size=3000)) + 0.7 * sign
-    sure = torch.from_numpy(rng.normal(size=3000)) + 0.7 * sign
-    fine, coarse = (torch.stack([x, -x], 1) for x in (3 * 0.7 * sure, 0.7 * right))  # one is three times too sure
-    weights = fitted_weights(fine, coarse, kinds)
-    assert weights == pytest.approx((1 / 3, 1), abs=0.2)
-    stated = torch.softmax(weighted(fine, coarse, weights), 1).max(1)
-    assert float(stated.values.mean()) == pytest.approx(float((stated.indices == kinds).double().mean()), abs=0.02)

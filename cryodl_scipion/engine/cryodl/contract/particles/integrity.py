@@ -50,15 +50,20 @@ class AssessIntegrityOutputs(Outputs):
     """What `assess-integrity` found."""
 
     particles: str = output(
-        "STAR file with the class of each particle, in the order of the structures, and the probabilities.",
+        "STAR file with the class of each particle, in the order of the structures (0: they cannot be told apart), and "
+        "the probabilities.",
         path="file",
         becomes="outputParticles: SetOfParticles, outputParticles_*: SetOfParticles, outputClasses: SetOfClasses3D",
     )
     table: str = output("probabilities.csv.", path="file")
     integrity: str = output("integrity.json.", path="file")
-    counts: Counts = output("Number of particles for which each composition is the most probable.")
+    counts: Counts = output(
+        "Number of particles for which each composition is the most probable; empty if they cannot be told apart."
+    )
     names: typing.List[str] = output("Names of the compositions.")
-    separation: typing.Optional[float] = output("Expected fraction of particles with the correct class.")
+    separation: typing.Optional[float] = output(
+        "Expected fraction of particles with the correct class; none if they have none."
+    )
     pictures: typing.List[str] = output("Pictures.", path="file")
     pixel_size: typing.Optional[float] = output("Of the particle images.", unit="Å/px", default=None)
 

@@ -239,6 +239,8 @@ def _write(
             f"{counted(len(particles), 'particle')} with {PROGRAM}, from the raw images, with probabilities "
             f"calibrated on simulated particles; fractions: {parts}."
         )
+    else:
+        run.summary(f"{counted(len(particles), 'particle')} without a class: {config.output}")
     at = lambda name: os.path.join(config.output, name)
     return AssessIntegrityOutputs(
         particles=at("particles.star"),

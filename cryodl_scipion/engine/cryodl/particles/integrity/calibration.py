@@ -20,8 +20,8 @@ STRENGTHS = (-0.15, 0.15)  # of the made-up particles, relative to the set's
 WIDEST = 0.3  # relative strength that is believed
 WEIGHT, OFFSET, SLOPE = 0.5, 3.0, 10.0  # standard deviations of what the regression finds, as a prior
 STEPS = 30  # of Newton's method and of expectation-maximisation; both take some ten
-RESAMPLED = 100
-LARGEST = 2000  # real particles that are resampled
+RESAMPLED = 50
+LARGEST = 1000  # real particles that are resampled
 FOLDS = 4
 HARDLY = 0.7  # of two compositions: right answers of made-up particles, below which they cannot be told apart
 
@@ -82,9 +82,11 @@ class CompositionCalibration:
         parts, strength, mean = np.full(size, 1 / size), 0.0, logsumexp(logs, axis=1).mean()
         for _ in range(STEPS):
             posterior = softmax(self.calibrated(logs, strength) + np.log(parts), 1)
-            parts = (posterior.sum(0) + 1) / (count + size)
+            former, parts = parts, (posterior.sum(0) + 1) / (count + size)
             expected, change = parts @ self.total
             strength = float(np.clip((mean - expected) / max(change, 1e-6), -WIDEST, WIDEST))
+            if np.abs(parts - former).max() < 1e-4:
+                break
         return parts, strength
 
 
