@@ -20,7 +20,7 @@ from ...likelihood.reference import HalfDisc
 from ...runner import PROGRAM, Run, command
 from ...simulate.particle_images import voxel_notes
 from ..denoisers.plots import plot_probabilities
-from ..integrity.calibration import STRENGTHS, MadeUp, Verdict, judged
+from ..integrity.calibration import STRENGTHS, CompositionVerdict, MadeUp, judged
 from ..integrity.candidates import Given, Searched, draw_examples
 from ..integrity.compositions import load_compositions, simulated
 from ..integrity.evidence import Comparison, Evidence, fitted_amplitude, fitted_priors
@@ -185,7 +185,7 @@ def _write(
     names: typing.Sequence[str],
     assessment: dict[str, typing.Any],
     evidence: typing.Mapping[str, np.ndarray],
-    verdict: Verdict,
+    verdict: CompositionVerdict,
     folder: Path,
     notes: list[str],
 ) -> AssessIntegrityOutputs:

@@ -91,7 +91,7 @@ class CompositionCalibration:
 
 
 @dataclasses.dataclass(frozen=True)
-class Verdict:
+class CompositionVerdict:
     """probability: (n, c). fractions, low, high: (c,) of the set, with intervals of 95 %. told: part of the made-up
     particles, as many of each composition, that a calibration without them tells right. strength: of the set, relative
     to what was assumed, minus 1."""
@@ -110,8 +110,8 @@ class Verdict:
         return self.told >= chance + (2 * HARDLY - 1) * (1 - chance)
 
 
-def judged(logs: np.ndarray, made: MadeUp, seed: int = 0) -> Verdict:
-    """Verdict on particles from their log-likelihoods (n, c), which were found like those of `made`."""
+def judged(logs: np.ndarray, made: MadeUp, seed: int = 0) -> CompositionVerdict:
+    """CompositionVerdict on particles from their log-likelihoods (n, c), which were found like those of `made`."""
     rng = np.random.default_rng(seed)
     fractions, strength = CompositionCalibration.learnt(made).fractions(logs)
     probability, drawn = np.zeros(logs.shape), []
@@ -121,7 +121,7 @@ def judged(logs: np.ndarray, made: MadeUp, seed: int = 0) -> Verdict:
         probability += softmax(learnt.calibrated(logs, strong) + np.log(parts), 1) / RESAMPLED
         drawn.append(parts)
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
-    return Verdict(probability, fractions, low, high, told_apart(made, rng), strength)
+    return CompositionVerdict(probability, fractions, low, high, told_apart(made, rng), strength)
 
 
 def told_apart(made: MadeUp, rng: np.random.Generator) -> float:
