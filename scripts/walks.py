@@ -60,8 +60,10 @@ def student(folder: str) -> None:
         said = ""
         for block in re.findall(r"```bash\n(.*?)```", text, re.S):
             for line in block.splitlines():
-                said += told(line, work)
+                said += f"$ {line}\n{told(line, work)}\n"
         picks = int(re.search(r"(\d+) picks in 3 micrographs", said)[1])  # type: ignore[index]
+        with open(os.path.join(folder, "student.txt"), "w", encoding="utf-8") as file:
+            file.write(said)
         printed = int(re.search(r"(\d+) picks in 3 micrographs", text)[1])  # type: ignore[index]
         expect(abs(picks - printed) <= 10, f"{picks} picks, as the page says ({printed})")
         expect("3 good and 0 bad micrographs" in said, "three good micrographs")
@@ -78,6 +80,8 @@ def facility(folder: str) -> None:
 
     name = f"walk_facility_{os.getpid()}"
     with tempfile.TemporaryDirectory() as work:
+        session = os.path.join(work, "session")  # the report is named after it
+        os.makedirs(session)
         reference = writeMap(os.path.join(work, "map.mrc"))
         answers = f"project_name={name} mics={DEMO}/micrographs map={reference} pixel={_PIXEL_SIZE} diameter=300"
         told(f"'{sys.executable}' -m scipion template cryodl-unattended --nogui --noschedule {answers}", work)
@@ -86,9 +90,9 @@ def facility(folder: str) -> None:
         os.chdir(TOP)  # loading had gone into the project, whose folder goes now
         Manager().deleteProject(name)
         picking = f"cryodl pick --micrographs '{DEMO}/micrographs/*.mrc' --pixel-size {_PIXEL_SIZE} --model ribosome"
-        told(f"{picking} --output picks --pictures 3 --result picks/result.json", work)
+        told(f"{picking} --output picks --pictures 3 --result picks/result.json", session)
         report = os.path.join(folder, "facility_report.html")
-        told(f"cryodl report --folder . --output '{report}'", work)
+        told(f"cryodl report --folder . --output '{report}'", session)
         with open(report, encoding="utf-8") as file:
             expect("065" in file.read(), "the report shows the micrographs")
         page(f"file://{report}", os.path.join(folder, "facility_report.png"))

@@ -137,9 +137,17 @@ def test_the_page_of_a_folder_shows_numbers_pictures_and_versions(folder):
     assert status == 0 and said.runs == 4 and not said.working
     for words in ("8picks", "4picked micrographs", "12.5 Å", "no run is active", "1.2.3", "FSC"):
         assert words in page.words, words
-    assert len(page.pictures) == 4 + 4  # growth, classes, FSC, CTF and four micrographs
+    assert len(page.pictures) == 3 + 4  # classes, FSC, CTF and four micrographs; one result of each kind is no growth
     assert all(source.startswith("data:image/png;base64,") for source in page.pictures)
     assert 'src="http' not in text and "<link" not in text and "script" not in page.tags
+
+
+def test_numbers_over_time_are_drawn_once_there_are_two_results(folder):
+    os.makedirs("results/earlier")
+    write_pick(["m1"], "results/earlier")
+    os.utime("results/earlier/result.json", (1e9, 1e9))
+    _, page, _, _ = report("--folder", "results")
+    assert len(page.pictures) == 4 + 4 and "picked micrographs per hour" in page.words
 
 
 def test_texts_from_outside_are_escaped(folder):
@@ -214,7 +222,7 @@ def test_a_project_gives_its_runs_with_label_and_status(folder):
     assert status == 0 and said.runs == 2 and said.working
     assert "my <b>picks</b> 2" in page.words and "They were picked." in page.words and "8 picks" in page.words
     assert 'http-equiv="refresh"' in text and "runs are active" in page.words
-    assert sum("m1" in word for word in page.words.split()) and len(page.pictures) == 2
+    assert sum("m1" in word for word in page.words.split()) and len(page.pictures) == 1  # the micrograph
 
 
 def test_another_file_is_never_replaced_and_a_report_is(folder):

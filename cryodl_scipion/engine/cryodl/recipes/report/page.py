@@ -35,9 +35,9 @@ class Picture(typing.NamedTuple):
 
 
 def growth_picture(runs: typing.Sequence[FoundRun]) -> list[Picture]:
-    """Numbers over time: micrographs left, picks and particles right."""
+    """Numbers over time: micrographs left, picks and particles right. None where nothing grew: a point is no curve."""
     series = growth(runs)
-    if not series:
+    if all(len(line.times) < 2 for line in series):
         return []
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
@@ -64,9 +64,9 @@ def _moment(seconds: float) -> datetime.datetime:
 
 
 def _rate(series: list[Series]) -> str:
-    first = series[0]
+    first = next(line for line in series if len(line.times) > 1)
     hours = (first.times[-1] - first.times[0]) / 3600
-    if len(first.times) < 2 or hours <= 0:
+    if hours <= 0:
         return ""
     return (
         f"{(first.totals[-1] - first.totals[0]) / hours:.0f} {first.title} per hour, from the first result to the last."
