@@ -39,7 +39,7 @@ from cryodl.core.matching import match_picks
 from cryodl.io.coordinates import read_coordinates, write_coordinates
 from cryodl.io.micrographs import micrograph_shape, read_micrograph
 from cryodl.io.model import write_model
-from cryodl.micrographs.byhand.questions import choose_questions, read_questions, without_dirt
+from cryodl.micrographs.byhand.questions import choose_questions, read_questions
 from cryodl.micrographs.byhand.store import HandPicks, Pick
 from cryodl.micrographs.normalize import prepare_micrograph
 from cryodl.micrographs.pickers import picker_method
@@ -480,10 +480,8 @@ def questions(run, set, seed, wrong=0.05):
     if not made["questions"]:
         return dict(row, f1=found["f1"])
     candidates, marks = read_coordinates(first / "candidates"), positions(one)
-    seen = (made["threshold"], one.pixel_size, made["picked_diameter"], made["contrast"] == "dark")
-    usual = {Path(p).stem: without_dirt(p, candidates[Path(p).stem], *seen) for p in one.train}
     model = read_questions(first / "questions.json").model
-    asked = choose_questions(usual, seen[0], seen[2] / one.pixel_size, model, seed)
+    asked = choose_questions(candidates, made["threshold"], made["picked_diameter"] / one.pixel_size, model, seed)
     rng, places = np.random.default_rng(seed), []
     for q in asked.places:
         on = match_picks(np.array([[q.y, q.x]]), marks[q.micrograph], one.diameter_px / 2)[0]

@@ -23,7 +23,6 @@ from cryodl.micrographs.normalize import prepare_micrograph
 from cryodl.micrographs.pickers import load_network, picker_method
 from cryodl.micrographs.pickers.ask import adapt
 from cryodl.micrographs.pickers.crops import LabelledImage
-from cryodl.micrographs.pickers.pick_files import TRUSTED_F1
 from cryodl.micrographs.pickers.predict import Picker
 from cryodl.micrographs.pickers.thresholds import Narrow
 from cryodl.micrographs.pickers.train import judge_candidates
@@ -114,13 +113,12 @@ def judged(model, images):
     calibration, threshold = (found.calibration, found.threshold) if found else (card["calibration"], card["threshold"])
     scores = calibrate(raw, tuple(calibration))
     figures = score_matched(hit, scores, reference, threshold)
-    promised = found and (not found.own or found.expected_f1 >= TRUSTED_F1)
     return dict(
         best_f1=figures.best_f1,
         ap=figures.average_precision,
         f1=figures.f1,
         calibration_error=expected_calibration_error(hit, scores),
-        expected=found.expected_f1 if promised else None,
+        expected=found.expected_f1 if found and found.trusted else None,
     )
 
 

@@ -119,6 +119,19 @@ def test_a_false_peak_in_an_invalid_area_takes_no_particle_with_it():
     assert np.abs(yx[0] - (60, 40)).max() < 1 and (yx[:, 1] >= 30.5).all()
 
 
+@pytest.mark.parametrize("height, spared", [(2.4, False), (2.6, True)])
+def test_outliers_are_no_candidates_of_a_general_model(monkeypatch, height, spared):
+    """Dirt stands out 2.5 times as far as the middle particle of its micrograph."""
+    image, places = blob_micrograph((600, 600), spacing=90, diameter_px=30, contrast=4.0)
+    dirt = places[len(places) // 2]
+    bands = torch.from_numpy(1 + (height - 1) * (gaussian_blobs((480, 480), [0.8 * dirt], 6.0) > 0.5))
+    monkeypatch.setattr("cryodl.micrographs.pickers.predict.particle_bands", lambda *a: bands)
+    every, usual = (candidates(picker(spares_outliers=spares), image, 4.0, 120.0)[0] for spares in (False, True))
+    assert np.linalg.norm(every - dirt, axis=1).min() < 4
+    lost = every[np.linalg.norm(every[:, None] - usual[None], axis=2).min(1) > 0]
+    assert (len(lost) > 0) == spared and all(np.linalg.norm(lost - dirt, axis=1) < 10)
+
+
 def test_no_two_picks_are_nearer_than_the_minimum_distance():
     image = np.random.default_rng(0).standard_normal((300, 400)).astype(np.float32)
     for distance in (40.0, 90.0):

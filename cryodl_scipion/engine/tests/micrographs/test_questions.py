@@ -22,7 +22,6 @@ from cryodl.micrographs.byhand.questions import (
     choose_questions,
     learn_threshold,
     read_questions,
-    without_dirt,
 )
 from cryodl.micrographs.byhand.store import HandPicks, read_corrections
 
@@ -114,17 +113,6 @@ def test_too_few_answers_are_said():
     asked = choose_questions(faint(0)[0], 0.5, DIAMETER, "x")
     with pytest.raises(ValueError, match="too few questions are answered"):
         learn_threshold(asked)
-
-
-def test_dirt_is_not_asked_about(tmp_path):
-    rows, columns = np.mgrid[:400, :400]
-    image = np.random.default_rng(0).normal(0, 1, (400, 400)).astype(np.float32)
-    places = np.array([(y, x) for y in (60, 150, 240, 330) for x in (60, 150, 240, 330)], float)
-    for number, (y, x) in enumerate(places):
-        image -= (6 if number == 5 else 0.3) * np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 2 / 9**2)
-    write_mrc(tmp_path / "a.mrc", image, 2.0)
-    yx, scores = without_dirt(str(tmp_path / "a.mrc"), (places, np.full(16, 0.9)), 0.5, 2.0, 80.0, True)
-    assert len(yx) == len(scores) == 15 and not (yx == places[5]).all(1).any()
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ class PickConfig(Config):
         default=None, none_means="the model's or the structure's; a general model estimates it from the micrographs"
     )
     keep_diameter: bool = param(
-        "Pick at the particle diameter that is given, also if the micrographs contradict it.",
+        "Pick at the particle diameter that is given, whatever the micrographs show.",
         default=False,
         label="Keep the diameter",
         expert=True,
@@ -173,8 +173,7 @@ class PickOutputs(Outputs):
     model: str = output("Model folder; empty for templates.", path="folder")
     pictures: Texts = output("Pictures of the first micrographs.", path="file")
     picked_diameter: typing.Optional[float] = output(
-        "Diameter used for picking: the given one, or another if the micrographs contradict it; null if no size was "
-        "found.",
+        "Diameter used for picking: a general model's is what the micrographs show; null if no size was found.",
         unit="Å",
         default=None,
     )

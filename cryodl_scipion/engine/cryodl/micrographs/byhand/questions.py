@@ -14,15 +14,11 @@ import typing
 from pathlib import Path
 
 import numpy as np
-import torch
 from scipy.spatial import cKDTree
 
 from ...contract import reader, write_json
 from ...core.calibration import best_threshold, calibrate, logit
-from ...core.geometry import map_positions
 from ...io.coordinates import read_coordinates
-from ...io.micrographs import read_micrograph
-from ..normalize import particle_bands, prepare_micrograph
 from ..pickers.corrected_calibration import fit_curve_to_number
 
 QUESTIONS, ANSWERS = "questions.json", "answers.json"
@@ -33,9 +29,7 @@ ENDS = (0.5, 1.0, 3.0, 7.0)
 APART = 1.5  # diameters between two places that are asked
 YES, NO, UNCLEAR = "yes", "no", "unclear"
 INTERVAL, DRAWS = 0.9, 4000
-DARKEST = 2.5  # times as high as the middle pick: dirt, which nobody needs to be asked about
 SAME_PLACE, SAME_SCORE = 0.5, 0.01  # px, and score: another device or number of threads changes far less
-WORKING = 16.0  # px of a particle's diameter where heights are measured
 # Precision from which picks that nobody judged teach more than they spoil: 0.69 was seen to help, 0.5 to harm.
 HELPS = 0.6
 
@@ -229,7 +223,7 @@ def choose_questions(
 
     Parameters
     ----------
-    candidates : by micrograph, yx (n, 2) px and scores (n,), without what stands out as dirt.
+    candidates : by micrograph, yx (n, 2) px and scores (n,).
     threshold : score from which a candidate is a pick.
     diameter : float, px of the micrographs
 
@@ -260,27 +254,6 @@ def choose_questions(
     order = {name: number for number, name in enumerate(names)}
     in_order = sorted(places, key=lambda q: order[q.micrograph])
     return Questions(tuple(parts), tuple(in_order), tuple(map(float, ranked)), model)
-
-
-def without_dirt(
-    path: str, found: tuple[np.ndarray, np.ndarray], threshold: float, pixel_size: float, diameter: float, dark: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Candidates (yx px, scores) of a micrograph without those that stand out far more than its middle pick.
-
-    diameter : float, Å. dark: whether protein is darker than ice. Raises ValueError for a micrograph that cannot be
-    prepared.
-    """
-    yx, scores = found
-    if not (scores >= threshold).any():
-        return found
-    image = read_micrograph(path)
-    prepared = prepare_micrograph(image, WORKING * pixel_size / diameter, WORKING, dark)
-    bands = particle_bands(prepared.image, prepared.valid, WORKING)
-    places = np.rint(map_positions(yx, image.shape, tuple(bands.shape))).astype(int)
-    rows, columns = torch.from_numpy(np.clip(places, 0, np.array(bands.shape) - 1).T)
-    heights = bands[rows, columns].numpy()
-    usual = heights <= DARKEST * max(0.0, float(np.median(heights[scores >= threshold])))
-    return yx[usual], scores[usual]
 
 
 def _spread_over(candidates: typing.Mapping[str, tuple[np.ndarray, np.ndarray]], threshold: float) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 from ...contract import PickConfig, PickOutputs, counted, network_words, read_card, score_text, some_names
 from ...core.geometry import inside
 from ...io.coordinates import DECIMALS, read_coordinates, write_coordinates
-from ...io.micrographs import named_micrographs, read_micrograph
+from ...io.micrographs import micrograph_shape, named_micrographs, read_micrograph
 from ...io.model import find_model, read_model
 from ...runner import PROGRAM, Run, command
 from ..byhand.questions import (
@@ -21,7 +21,6 @@ from ..byhand.questions import (
     choose_questions,
     learn_threshold,
     read_questions,
-    without_dirt,
 )
 from ..normalize import rescale_micrograph
 from ..pickers import load_network, picker_method
@@ -149,15 +148,16 @@ def _ask(config: PickConfig, named: Named, made: PickOutputs, checksum: str, run
     file, names = Path(config.output) / QUESTIONS, {name for name, _ in named}
     asked = _asked_before(file, checksum)
     if asked is None or asked.threshold != made.threshold and names.issuperset(asked.micrographs):
-        usual, (low, *_) = {}, sorted(made.thresholds.values())
+        found = {}
         for name, path in named:
             if name in made.candidates:
-                (found,) = read_coordinates(made.candidates[name]).values()
                 try:
-                    usual[name] = without_dirt(path, found, low, config.pixel_size, diameter, made.contrast == "dark")
+                    micrograph_shape(path)
                 except (ValueError, OSError) as error:  # picked before, and gone since
                     run.warn(f"No questions are asked about {name}, which cannot be read any more: {error}")
-        asked = choose_questions(usual, made.threshold, diameter / config.pixel_size, checksum)
+                    continue
+                (found[name],) = read_coordinates(made.candidates[name]).values()
+        asked = choose_questions(found, made.threshold, diameter / config.pixel_size, checksum)
         if asked is None:
             file.unlink(missing_ok=True)
             return None
@@ -237,6 +237,7 @@ def _pick_new(
     card, weights = read_model(model, "picker")
     method = picker_method(card["network"])
     picker = Picker(method, load_network(method, weights, model), device, tuple(card.get("calibration", (1.0, 0.0))))
+    picker.spares_outliers = settings.general
     settings = _ask_some_micrographs(settings, todo, picker, card, picks.folder, run)
     if settings.scale is None:
         _pick_nothing(todo, config.pixel_size, picks, run)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from ...contract import particle_size_problem
 from ...core.calibration import calibrate
 from ...core.geometry import inside, map_positions
-from ..normalize import prepare_micrograph
+from ..normalize import particle_bands, prepare_micrograph
 from ..tiled import TiledNetwork
 from .thresholds import Narrow, lower_narrow
 
@@ -26,6 +26,9 @@ if typing.TYPE_CHECKING:
 LOWEST_RAW_SCORE = 0.002
 FILLED_MARGIN = 0.3  # diameters that a pick keeps from filled areas: nearer, much of its particle is not there
 MINIMUM_DISTANCE = 0.5  # of the particle diameter, between two picks, where labels do not tell
+# Outliers, dirt and ice: so many times as high as the middle one of the sure candidates of their micrograph, if there
+# are enough. Particles reach twice of it.
+OUTLIER, SURE, FEWEST = 2.5, 0.5, 5
 
 
 class DenseNetwork(typing.Protocol):
@@ -54,7 +57,8 @@ class Picker(TiledNetwork):
     memory: GB for the network's tiles. notes: sentences about what had to be changed on the way. contrast: 'dark' or
     'bright' protein in the micrographs. narrow: for lower_narrow, of a model that has it. typical_size: widest
     extent of the set's particles over the diameter that micrographs are rescaled for; None as long as it is not known,
-    and then all widths count alike.
+    and then all widths count alike. spares_outliers: whether dirt and ice are no candidates, for a general model, which
+    does not know what the particles look like.
     """
 
     method: PickerMethod
@@ -66,6 +70,7 @@ class Picker(TiledNetwork):
     contrast: str = "dark"
     narrow: Narrow | None = None
     typical_size: float | None = None
+    spares_outliers: bool = False
 
     def __post_init__(self) -> None:
         self.prepare_network(self.method.dense(self.network))
@@ -117,6 +122,10 @@ class Picker(TiledNetwork):
         yx = map_positions(yx, output.shape[1:], grid)
         nearest = np.clip(np.rint(yx), 0, np.array(shape) - 1).astype(int)
         keep = inside(yx, shape) & prepared.valid.numpy()[nearest[:, 0], nearest[:, 1]]
+        if self.spares_outliers and (raw >= SURE).sum() >= FEWEST:
+            bands = particle_bands(prepared.image.float(), prepared.valid, self.method.working_diameter)
+            heights = bands.numpy()[nearest[:, 0], nearest[:, 1]]
+            keep &= heights <= OUTLIER * max(0.0, float(np.median(heights[raw >= SURE])))
         return yx[keep], calibrate(raw[keep], self.calibration), sizes[keep]
 
     def score_map(self, prepared: Measured) -> torch.Tensor:

@@ -130,7 +130,7 @@ def general_candidates(images: typing.Sequence[LabelledImage], diameter: float) 
     card, weights = read_model(folder, "picker")
     method = picker_method(card["network"])
     picker = Picker(method, load_network(method, weights, folder), torch.device("cpu"), tuple(card["calibration"]))
-    found = []
+    picker.spares_outliers, found = True, []
     for image in images:
         scaled = _scaled(image, method.working_diameter / diameter)
         yx, scores = picker.candidates_prepared(scaled, card["minimum_distance"] * method.working_diameter)
