@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from bench import CPU, benchmark, columns, costs, cryodl, data_folder, grouped, mean, recorded
 from recipes.tomograms import CLASSES, PIXEL_SIZE, cells, features, subtomograms, tiles_to_draw, write_volume
-from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter
+from scipy.ndimage import gaussian_filter
 from sklearn.metrics import adjusted_rand_score
 
 from cryodl.io.star import read_tables
@@ -16,7 +16,6 @@ from cryodl.io.tomograms import Tomogram
 
 RIBOSOME = "SIM_4V4R_70S_10A"
 FEATURES = ("membrane", "microtubule", "filament", RIBOSOME)
-HABITS = {"thick": binary_dilation, "thin": binary_erosion}
 CELL = dict(vesicles=3, membranes=1, microtubules=6, filaments=12, snr=0.3, count=2, pixel_size=PIXEL_SIZE)
 
 
@@ -255,33 +254,6 @@ def grouped_subtomograms(run, embedding, snr, count=30):
 
 
 # ----- two annotators
-@benchmark(
-    cases=dict(feature=["membrane", RIBOSOME]),
-    tables={
-        "two-annotators": columns(
-            {
-                "feature": lambda r: r["feature"].replace(RIBOSOME, "70S ribosome"),
-                **{f"Dice, {name}": f"{name}:.3f" for name in (*HABITS, "both")},
-                "Dice between the two": "between:.3f",
-            }
-        )
-    },
-    quick=dict(options="--steps 4"),
-)
-def two_annotators(run, feature, size=192, thickness=64, options=""):
-    """Networks of two annotators, one who draws everything a voxel thicker and one who draws it a voxel thinner, ten
-    tiles each; their segmentations and the combined one beside the truth, and beside each other."""
-    learn, test = (drawn_cells(run, seed, size, thickness) for seed in (1, 2))
-    folder, label, models, found = run.folder(feature), features(learn)[feature], [], {}
-    for name, habit in HABITS.items():
-        tiles_to_draw(learn, label, folder / name / "labels", habit=habit)
-        given = (learn / "tomograms" / "*.mrc", folder / name / "labels" / "*.mrc", label, feature)
-        models.append(trained(run, folder / name, *given, "--annotator", name, *options.split())[0])
-    for name, chosen in dict(zip((*HABITS, "both"), ([models[0]], [models[1]], models))).items():
-        outputs, _ = segmented(test / "tomograms" / "*.mrc", folder / f"of {name}", chosen)
-        files, labels = folder / f"of {name}" / "scores" / f"*__{feature}.mrc", test / "labels" / "*.mrc"
-        found[name] = judged(files, labels, features(test)[feature], folder / f"judged {name}")["dice"]
-    return dict(found, between=outputs["agreement"][feature]["dice"][0][1])
 
 
 # ----- the shipped segmenters, no tile drawn; and what ten tiles add

@@ -45,11 +45,11 @@ def features(folder):
     return {f["name"]: f["label"] for f in json.loads((folder / "features.json").read_text())["features"]}
 
 
-def tiles_to_draw(folder, label, output, seed=0, wrong=0.0, habit=None):
+def tiles_to_draw(folder, label, output, seed=0, wrong=0.0):
     """Label volumes of which only POSITIVE tiles with a feature and NEGATIVE ones without it are annotated.
 
     folder: of simulated tomograms. label: of the feature. output: new folder. wrong: part of the strokes that is wrong,
-    half of them left out, half drawn where nothing is. habit: what the annotator makes of a true outline, a function.
+    half of them left out, half drawn where nothing is.
     Returns the number of tiles of both kinds.
     """
     rng = np.random.default_rng(seed)
@@ -67,7 +67,7 @@ def tiles_to_draw(folder, label, output, seed=0, wrong=0.0, habit=None):
             continue
         if positive and not (drawn[number][position] == 255).all():
             continue
-        drawing = _with_wrong_strokes(habit(tile) if habit else tile, wrong, rng) if positive else tile
+        drawing = _with_wrong_strokes(tile, wrong, rng) if positive else tile
         drawn[number][position] = np.where(drawing, label, np.where(drawn[number][position] == label, label, 0))
         chosen[positive] += 1
         if chosen == {True: POSITIVE, False: NEGATIVE}:
