@@ -5,6 +5,7 @@ While they run, their projects are loaded and refreshed again and again, as an o
 """
 
 import os
+import random
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from typing import Dict, List
 from pyworkflow.project import Manager
 
 from . import ctffind
+from .processes import isThere, killTree
 from .programs import writeProgram
 from .streams import updateRun
 
@@ -25,6 +27,7 @@ with open('/proc/self/cmdline') as file:
         wait = time.sleep
         time.sleep = lambda seconds: wait(seconds / %g)
 """
+_KILLED = 0.4  # chance that a run is killed at a refresh
 _REFRESH = 3  # s; a project window takes longer where nothing happens
 
 
@@ -43,8 +46,8 @@ class ScheduledTemplate:
         {alias: answer} to all that the template asks for.
     kills : str
         'before' or 'after': the fake engine dies once in each run, before its work or when only its result is missing;
-        'outside': somebody else kills runs;
-        a run that died is continued, as a user would do. Empty: none dies.
+        'random': each run of ours is killed once, engine and all, at a random moment of its first seconds, if it is
+        still there; a run that died is continued, as a user would do. Empty: none dies.
     faster : float
         How much less than usual the scheduler waits between two looks.
     """
@@ -59,6 +62,7 @@ class ScheduledTemplate:
         faster: float = _FASTER,
     ) -> None:
         self.kills, self.continued, self.project, self.command = kills, [], None, None
+        self.died, self._chance = [], random.Random(template)  # ids of the runs that refresh() killed
         self.name, self.runs, self.log = project, [], Path(folder, project + ".log")
         self._command = [sys.executable, "-m", "scipion", "template", template, "--nogui", "project_name=" + project]
         self._command += [f"{name}={value}" for name, value in answers.items()]
@@ -94,7 +98,17 @@ class ScheduledTemplate:
             if self.kills and run.isFailed() and run.getObjId() not in self.continued and not run.validate():
                 self.continued.append(run.getObjId())
                 self.project.launchProtocol(run, force=True)  # others wait for it, which is no reason to refuse
+            elif self.kills == "random" and run.isRunning() and run.getObjId() not in self.died and self._kill(run):
+                self.died.append(run.getObjId())
         self.project.mapper.commit()
+
+    def _kill(self, run) -> bool:
+        """Whether a run was killed; often it is left until the next refresh."""
+        ours = run.getPlugin().getName() == "cryodl"
+        if not (ours and run.getPid() and isThere(run.getPid()) and self._chance.random() < _KILLED):
+            return False
+        killTree(run.getPid())
+        return True
 
     def working(self) -> List:
         """Runs that have not ended."""

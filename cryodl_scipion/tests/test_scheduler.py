@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every workflow template through Scipion's own scheduler, while its project is refreshed; with the fake engine.
 
-One of them with the real engine, too.
+One of them with the real engine, too, and the others with it where slow tests run.
 
 Skipped with a sentence where RELION or a plugin of the templates is missing. The variable CRYODL_TEMPLATES chooses some
 templates, separated by blanks. CRYODL_KILLED chooses those whose runs die once each and are continued, and when:
@@ -9,8 +9,12 @@ templates, separated by blanks. CRYODL_KILLED chooses those whose runs die once 
 """
 
 import os
+import shutil
 import unittest
+from pathlib import Path
 
+import mrcfile
+import numpy as np
 from pwem import Domain
 from pwem.protocols import ProtParticlePickingAuto
 from pyworkflow.viewer import DESKTOP_TKINTER
@@ -19,7 +23,7 @@ from .. import Plugin
 from ..constants import CRYODL_PYTHON
 from ..engine.cryodl import contract
 from ..viewers.panels_viewer import PanelsViewer
-from . import synthetic
+from . import simulated, synthetic
 from .base import CryodlTest
 from .map_sets import writeModelOf
 from .maps.test_maps_chain import writeBundle
@@ -68,18 +72,24 @@ class ScheduledTemplates(CryodlTest):
     """Tests of templates that the template command starts. _ANSWERS: {name: answers} of the templates."""
 
     _ANSWERS = {}
+    _TIME, _COUNT, _KILLS = _MINUTES, 3, ""  # for all; micrographs; how runs of the real engine die
 
     @classmethod
-    def prepare(cls):
-        os.environ[CRYODL_PYTHON] = Plugin.getPython()
+    def files(cls):
+        """{question: file or folder}"""
         synthetic.writeMicrographs(cls.data + "/mics", 3)
         model = cls.data + "/model.pdb"
-        files = {
+        return {
             "mics": cls.data + "/mics",
             "map": writeMap(cls.data + "/body.mrc"),
             "othermap": writeMap(cls.data + "/rod.mrc"),
             "structure": writeBundle(model) if cls._REAL_ENGINE else writeModelOf(model, (0, 0, 0)),
         }
+
+    @classmethod
+    def prepare(cls):
+        os.environ[CRYODL_PYTHON] = Plugin.getPython()
+        files = cls.files()
         wanted = {
             "cryodl-picking": ["mics"],
             "cryodl-autopicking": ["mics"],
@@ -101,11 +111,11 @@ class ScheduledTemplates(CryodlTest):
                 "scheduled_" + name.replace("-", "_"),
                 cls.data,
                 dict(cls._ANSWERS[name], **{alias: files[alias] for alias in wanted[name]}),
-                "" if cls._REAL_ENGINE else killed.get(name, ""),
+                cls._KILLS if cls._REAL_ENGINE else killed.get(name, ""),
             )
             for name in names
         }
-        runAll(list(cls.made.values()), 60 * _MINUTES)
+        runAll(list(cls.made.values()), 60 * cls._TIME)
 
     @classmethod
     def tearDownClass(cls):
@@ -123,6 +133,7 @@ class ScheduledTemplates(CryodlTest):
         for name, template in self.made.items():
             os.chdir(template.project.path)
             died = [run.getObjId() for run in template.runs if os.path.exists(run._getPath("died"))]
+            died = sorted(died + template.died)
             self.assertEqual(sorted(template.continued), died, name)
             self.assertEqual(bool(died), bool(template.kills), name)
 
@@ -175,7 +186,7 @@ class ScheduledTemplates(CryodlTest):
             runs = [run for run in self.made[name].runs if hasattr(run, "outputCTF")]
             self.assertEqual([run.getClassName() for run in runs], [wanted[name]], name)
             defoci = {ctf.getMicrograph().getMicName(): ctf.getDefocusU() for ctf in runs[0].outputCTF.iterItems()}
-            self.assertEqual(len(defoci), 3, name)
+            self.assertEqual(len(defoci), self._COUNT, name)
             if wanted[name] == _CTFFIND:
                 self.assertIn("CTF by CTFFIND", self.made[name].log.read_text())
             particles = [run for run in self.made[name].runs if "Extract" in run.getClassName()][0].outputParticles
@@ -199,6 +210,65 @@ class TestCryodlScheduler(ScheduledTemplates):
 class TestCryodlRealTemplate(ScheduledTemplates):
     _REAL_ENGINE = True
     _ANSWERS = {"cryodl-maps": dict(ANSWERS["cryodl-maps"], pixel=1.5)}
+
+
+def writeHinge(path):
+    """A PDB file of a ball of 300 atoms, 60 Å wide, with a rod of 40 Å on it, residues 301 to 380."""
+    places = np.random.default_rng(0)
+    ball = places.normal(size=(300, 3))
+    ball *= 30 * (places.random((300, 1)) ** (1 / 3)) / np.linalg.norm(ball, axis=1, keepdims=True)
+    rod = np.column_stack([25 + 40 * places.random(80), 10 * places.random((80, 2)) - 5])
+    lines = [
+        f"ATOM  {n:5d}  CA  LEU A{n:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00 20.00           C\n"
+        for n, (x, y, z) in enumerate([*ball, *rod], 1)
+    ]
+    Path(path).write_text("".join(lines) + "END\n")
+    return path
+
+
+_SIMULATED = dict(pixel=simulated.PIXEL_SIZE, diameter=simulated.DIAMETER, box=64)
+
+
+@unittest.skipIf(missing(), missing())
+class TestCryodlRealTemplates(ScheduledTemplates):
+    """The others, on micrographs and structures of the simulator; most runs are killed once and continued."""
+
+    _REAL_ENGINE = _SLOW = True
+    _TIME, _COUNT, _KILLS = 60, simulated.MICROGRAPHS, "random"
+    _ANSWERS = {
+        "cryodl-picking": dict(ANSWERS["cryodl-picking"], **_SIMULATED, mask=200),
+        "cryodl-autopicking": dict(ANSWERS["cryodl-autopicking"], **_SIMULATED),
+        "cryodl-unattended": dict(ANSWERS["cryodl-unattended"], **_SIMULATED),
+        "cryodl-motion": dict(ANSWERS["cryodl-motion"], domain="A:301-380", box=40),
+        "cryodl-denoising": dict(ANSWERS["cryodl-denoising"], count=200, mask=120),
+        "cryodl-tomograms": dict(ANSWERS["cryodl-tomograms"], mappixel=4, otherpixel=4, size=96, copies=12),
+    }
+
+    @classmethod
+    def files(cls):
+        folder = os.path.join(cls.data, "truth")
+        os.mkdir(folder)
+        made = Path(simulated.simulate(folder))
+        cls.truth, body, half = made / "coordinates", os.path.join(folder, "body.mrc"), os.path.join(folder, "half.mrc")
+        shutil.copy(body, half)
+        with mrcfile.open(half, mode="r+") as mrc:
+            mrc.data[:, :, 36:] = 0  # without one of its arms
+        model = writeHinge(os.path.join(folder, "hinge.pdb"))
+        return dict(super().files(), mics=str(made / "micrographs"), map=body, othermap=half, structure=model)
+
+    def test_most_picks_are_particles_and_most_particles_are_picked(self):
+        for run in self.ours():
+            if run.getClassName() in ("CryodlProtPick", "CryodlProtAutoPick"):
+                picks = {}
+                for item in run.outputCoordinates.iterItems():
+                    picks.setdefault(item.getMicName().rsplit(".", 1)[0], []).append(item.getPosition())
+                right = asked = given = 0
+                for path in self.truth.glob("*.star"):
+                    truth, ours = simulated.readPositions(path), np.array(picks.get(path.stem, np.empty((0, 2))))
+                    apart = np.linalg.norm(truth[:, None] - ours[None], axis=-1) * simulated.PIXEL_SIZE
+                    right += int((apart.min(1, initial=np.inf) < simulated.DIAMETER / 3).sum())
+                    asked, given = asked + len(truth), given + len(ours)
+                self.assertGreater(2 * right / (asked + given), 0.6, f"{run.getObjLabel()}: {right} {asked} {given}")
 
 
 del ScheduledTemplates  # what is left to the test runner has templates
