@@ -12,6 +12,8 @@ from pathlib import Path
 import gemmi
 import numpy as np
 from bench import costs, cryodl, structure_file
+from recipes.particles import make_mixed, projections
+from scipy.spatial.transform import Rotation
 
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
 
@@ -228,6 +230,7 @@ def new_folder(folder):
     return folder
 
 
+OCCUPIED = 0.5
 KINESIN = "K"  # chain
 
 
@@ -254,3 +257,25 @@ def lattice(path=None):
     every = [bare, *sites]
     centre = sum((weight @ points for points, weight in every)) / sum(weight.sum() for _, weight in every)
     return (bare[0] - centre, bare[1]), [(points - centre, weight) for points, weight in sites]
+
+
+def make_sites(folder, snr, count, pixel_size, seed=5):
+    """Write particles.star of tubes of which each site is occupied at random; its path, and (n, sites) bool."""
+    rng = np.random.default_rng(seed)
+    bare, sites = lattice()
+    present = rng.random((count, len(sites))) < OCCUPIED
+    bodies = [
+        tuple(np.concatenate(parts) for parts in zip(bare, *(sites[k] for k in np.nonzero(row)[0]))) for row in present
+    ]
+    star = make_mixed(bodies, np.arange(count), folder, snr, rng, pixel_size=pixel_size)
+    np.save(folder / "present.npy", present)
+    return star, present
+
+
+def templates(particles):
+    """(n, box, box) bare tubes, (n, sites, box, box) kinesins of all sites, at the particles' angles, without CTF."""
+    bare, sites = lattice()
+    rotations = Rotation.from_euler("ZYZ", particles.angles, degrees=True).inv()
+    shifts = particles.shifts_yx[:, ::-1] * particles.pixel_size
+    seen = lambda body: projections(*body, rotations, shifts, particles.box, particles.pixel_size)
+    return seen(bare), np.stack([seen(site) for site in sites], 1)
