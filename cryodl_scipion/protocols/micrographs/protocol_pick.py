@@ -61,7 +61,7 @@ DIAMETER_HELP = (
 class AnsweredPicks(Pointing):
     """Picks about which questions were answered: the folder of the answers."""
 
-    CLASSES, LABEL, to = "SetOfCoordinates", "Answers", ("answers",)
+    CLASSES, LABEL, to = "SetOfCoordinates", "Answered questions", ("answers",)
 
     def valuesOf(self, protocol: Any, found: Any) -> Dict[str, Any]:
         return dict(answers=correctionsFolder(found))
@@ -69,7 +69,7 @@ class AnsweredPicks(Pointing):
     def check(self, protocol: Any, found: Any) -> List[str]:
         if correctionsFolder(found):
             return []
-        return ["The coordinates chosen as Answers are not of *cryodl - pick by hand*, or its folder is gone."]
+        return ["The coordinates in Answered questions are not of *cryodl - pick by hand*, or its folder is gone."]
 
 
 class CorrectedPicks(Pointing):

@@ -32,26 +32,26 @@ class CryodlProtPickByHand(OneRun[PickByHandConfig, PickByHandOutputs]):
     NOTHING_YET = "No coordinates yet. The window opens on the screen of the machine that runs Scipion."
     FORM = (
         Pointing(
-            "inputCoordinates",
-            "Coordinates of any program to start from. They are not changed.",
-            label="Picks to correct",
-            empty="start without picks",
-            pointerClass="SetOfCoordinates",
-            important=True,
-        ),
-        Pointing(
             "inputMicrographs",
             "Micrographs to pick in.",
             label="Input micrographs",
             empty="those of the picks to correct",
             pointerClass="SetOfMicrographs",
+            important=True,
+        ),
+        Pointing(
+            "inputCoordinates",
+            "Coordinates of any program to start from. They are not changed.",
+            label="Picks to correct",
+            empty="start without picks",
+            pointerClass="SetOfCoordinates",
         ),
         Flag(
             "askQuestions",
             "Answer its questions",
             "Only for coordinates of *cryodl - pick particles* that was unsure: the window shows the places that it "
             "chose, one by one, and you say whether there is a particle. Then pick again with the output of this run "
-            "as *Answers*.",
+            "as *Answered questions* (tab Corrections).",
             when="inputCoordinates is not None",
         ),
         Options("particle_diameter", important=True),

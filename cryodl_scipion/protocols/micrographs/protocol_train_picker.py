@@ -63,9 +63,10 @@ LIKE_REAL = {
 def _boxes(word: str) -> Pointing:
     """The field of other labels, which are a set of coordinates."""
     info = contract.describe(contract.TrainPickerConfig, word)
+    what = info.help.replace("Folder (or file) with boxes", "Boxes")  # the command line's words
     return Pointing(
         word + "Coordinates",
-        f"{info.help}\n\nThey must belong to the same set of micrographs as the particles.",
+        f"{what}\n\nThey must belong to the same set of micrographs as the particles.",
         label=word.capitalize() + " coordinates",
         empty=info.none_means,
         pointerClass="SetOfCoordinates",

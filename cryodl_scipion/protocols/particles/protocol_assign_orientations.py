@@ -4,6 +4,7 @@
 from typing import Any, List
 
 from pwem.objects import EMSet, SetOfParticles
+from pyworkflow.protocol.params import LEVEL_ADVANCED
 
 from ...convert.particles.results import appendOriented
 from ...engine.cryodl.contract import AssignOrientationsConfig, AssignOrientationsOutputs
@@ -29,7 +30,8 @@ class CryodlProtAssignOrientations(ParticleBatches[AssignOrientationsConfig, Ass
         StructureOfParticles("inputStructure", "Structure whose projections the particles are compared with."),
         ParticleDenoiser(
             "Denoiser whose output is compared with the projections. The output particles are still the raw ones.",
-            empty="the raw images are compared, taking their CTF and noise into account",
+            empty="the raw images are compared, taking their CTF and noise into account, which is better",
+            expertLevel=LEVEL_ADVANCED,
         ),
     )
     NOT_ON_FORM = {

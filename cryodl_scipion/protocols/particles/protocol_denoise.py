@@ -35,6 +35,7 @@ class AnyDenoiser(ModelOrShipped):
         super().addTo(form, protocol)
         shipped = form.getParam("shippedModel")
         shipped.condition.set(f"what == {_DENOISE} and inputModel is None")
+        shipped.setDefault("general_denoiser")
         form._analizeCondition("shippedModel", shipped)
 
     def values(self, protocol: Any) -> Dict[str, Any]:
@@ -68,7 +69,6 @@ _MODEL = AnyDenoiser(
     label="Denoiser",
     of="denoiser",
     when=f"what == {_DENOISE}",
-    important=True,
 )
 
 

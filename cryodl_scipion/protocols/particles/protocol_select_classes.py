@@ -30,12 +30,7 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
         form.addSection("Input")
         help = "Classes of *cryodl - classify particles in 2d*, which have scores."
         Pointing("inputClasses", help, label="Input classes", pointerClass="SetOfClasses2D").addTo(form, self)
-        addConfigParams(
-            form,
-            contract.SelectClassesConfig,
-            ["threshold", "good_lost", "minimum_particles"],
-            threshold=dict(important=True),
-        )
+        addConfigParams(form, contract.SelectClassesConfig, ["threshold", "good_lost", "minimum_particles"])
 
     def _insertAllSteps(self) -> None:
         self._insertFunctionStep(

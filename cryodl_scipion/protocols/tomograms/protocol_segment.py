@@ -7,12 +7,14 @@ from typing import Any, Callable, Dict, List
 from pyworkflow.protocol.params import Form
 from tomo.objects import SetOfTomoMasks, Tomogram
 
+from ... import Plugin
+from ...convert.models import shippedModels
 from ...convert.tomograms.tomograms import idOf, markScores, maskOf
 from ...engine.cryodl import contract
 from ..batches import BatchRun, appendItems
 from ..checks import checkModelFolder, listed
 from ..kinds import Options, PointingMany
-from ..model_field import addShippedModels, checkShippedModels, shippedFolders
+from ..model_field import addShippedModels, checkShippedModels, shippedFolders, shippedNames
 from ..protocol_base import possibleOutputs
 from .protocol_train_tomograms import CryodlProtTrainTomograms
 from .tomogram_kinds import Tomograms
@@ -40,9 +42,13 @@ class Segmenters(PointingMany):
     def addTo(self, form: Form, protocol: Any) -> None:
         super().addTo(form, protocol)
         addShippedModels(form, KIND)
+        help = form.getParam("shippedModels").help
+        help.set(help.get().replace("Empty: none of them.", "Empty: all of them if no Models are chosen, else none."))
 
     def values(self, protocol: Any) -> Dict[str, Any]:
         own = [model.getFolder() for model in self.objects(protocol)]
+        if not shippedNames(protocol) and not list(protocol.inputModels):
+            return dict(model=tuple(shippedModels(Plugin.getEngineFolder(), KIND).values()))
         return dict(model=tuple(own + shippedFolders(protocol, KIND)))
 
     def problems(self, protocol: Any) -> List[str]:

@@ -111,9 +111,9 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         errors = lambda **values: " ".join(self.select(self.classified, run=False, **values).validate())
         self.assertEqual(errors(), "")
         self.assertIn("No class has a score of 0.95", errors(threshold=0.95))
-        self.assertIn("Threshold is 2", errors(threshold=2.0))
+        self.assertIn("Score threshold is 2", errors(threshold=2.0))
         self.assertIn("Minimum number of particles is 0", errors(minimumParticles=0))
-        self.assertIn("Good particles lost is 0.7", errors(goodLost=0.7))
+        self.assertIn("Fraction of good particles lost is 0.7", errors(goodLost=0.7))
 
     # ----- viewer and wizard
     def test_classes_are_shown_the_best_or_the_largest_first(self):

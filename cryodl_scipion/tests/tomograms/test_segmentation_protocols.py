@@ -9,6 +9,8 @@ import numpy as np
 from tomo.constants import BOTTOM_LEFT_CORNER
 from tomo.objects import MeshPoint
 
+from ... import Plugin
+from ...convert.models import shippedModels
 from ...convert.relion_star import anglesOf
 from ...convert.tomograms.tomograms import featureOf, featuresOf, markScores
 from ...engine.cryodl import contract
@@ -18,6 +20,7 @@ from ...protocols import (
     CryodlProtMergeFeatures,
     model_field,
 )
+from ...protocols.tomograms import protocol_segment
 from ...protocols.tomograms.tomogram_checks import checkTomograms
 from ..fake_model import segmenterCard, writeModel
 from ..particle_sets import addTo
@@ -65,6 +68,13 @@ class TestCryodlSegmentAndMerge(TomogramsTest):
             self.assertEqual(protocol._engineValues()["model"], (shipped["membrane"],))
             self.assertEqual(list(protocol._possibleOutputs), ["scores_membrane"])
 
+    def test_without_any_choice_all_shipped_models_are_taken_and_beside_own_ones_none(self):
+        shipped = [folder for _, folder in shippedModels(Plugin.getEngineFolder(), "segmenter").items()]
+        protocol = self.segmentation(models=[])
+        self.assertEqual(protocol.validate(), [])
+        self.assertEqual((len(shipped), list(protocol._engineValues()["model"])), (4, shipped))
+        self.assertFalse(set(shipped) & set(self.segmentation()._engineValues()["model"]))
+
     def test_damaged_tomograms_are_left_out_and_named(self):
         broken = makeTomograms(self)
         with open(broken._getExtraPath("TS_02.mrc"), "r+b") as file:
@@ -80,7 +90,8 @@ class TestCryodlSegmentAndMerge(TomogramsTest):
         self.assertEqual([m.getTsId() for m in protocol.scores_ribosome], ["TS_01", "TS_02"])
 
     def test_what_does_not_fit_is_named(self):
-        self.assertIn("There is no model. Choose", " ".join(self.segmentation(models=[]).validate()))
+        with mock.patch.object(protocol_segment, "shippedModels", return_value={}):
+            self.assertIn("There is no model. Choose", " ".join(self.segmentation(models=[]).validate()))
         unknown = self.segmentation(models=[], shippedModels="membrain")
         self.assertIn("Shipped models has 'membrain', which does not exist", " ".join(unknown.validate()))
         self.assertIn(

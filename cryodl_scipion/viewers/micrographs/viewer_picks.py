@@ -124,7 +124,7 @@ def correctPicks(project: Any, source: Any, output: str, data: PicksData, askQue
     if askQuestions and not errors:
         return (
             f"A window with the questions opens. Then pick again with the output of *{protocol.getRunName()}* as "
-            "*Answers*."
+            "*Answered questions*."
         )
     return errors or f"A window to correct them opens; the run *{protocol.getRunName()}* stores the corrected picks."
 

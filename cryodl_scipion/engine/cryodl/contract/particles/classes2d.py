@@ -101,7 +101,7 @@ class SelectClassesConfig(Config):
         "Classes with at least this score are kept. The score is the fraction of a class's particles that is "
         "expected to be good, that is, one whole, centred particle.",
         default=None,
-        label="Threshold",
+        label="Score threshold",
         minimum=0,
         maximum=1,
         none_means="chosen from the scores: a class is left out only if its bad particles harm a map more than its "
@@ -119,7 +119,7 @@ class SelectClassesConfig(Config):
         "Fraction of the particles with signal that may be left out together with those that show only noise. 0: all "
         "particles of the kept classes are kept.",
         default=0.02,
-        label="Good particles lost",
+        label="Fraction of good particles lost",
         minimum=0,
         maximum=0.5,
     )
