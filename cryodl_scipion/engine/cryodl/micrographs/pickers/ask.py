@@ -142,7 +142,11 @@ def _size(settings: typing.Any, paths: typing.Sequence[str], picker: Picker, con
             heights = bands[tuple(np.clip(np.rint(yx).astype(int), 0, np.array(bands.shape) - 1).T)]
         return ScaleCandidates(scores, diameter * sizes, area, heights)
 
-    return find_size(look, paths, settings.pixel_size, settings.particle_diameter)
+    spares, picker.spares_outliers = picker.spares_outliers, False  # how unevenly spots stand out tells dirt's size
+    try:
+        return find_size(look, paths, settings.pixel_size, settings.particle_diameter)
+    finally:
+        picker.spares_outliers = spares
 
 
 def _middle(image: np.ndarray, side: int) -> np.ndarray:
