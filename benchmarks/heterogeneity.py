@@ -13,14 +13,14 @@ import mrcfile
 import numpy as np
 import torch
 from bench import ENGINE, asked, benchmark, columns, cryodl, grouped, mean, measure, structure_file
-from recipes.heterogeneity import COMPLEXES, SETS, make_set, simulated, spoiled, with_errors
+from recipes.heterogeneity import COMPLEXES, SETS, make_set, oriented_by, simulated, spoiled, with_another, with_errors
 from scipy.ndimage import binary_dilation, gaussian_filter
 from scipy.spatial import cKDTree
 from scipy.stats import spearmanr
 
 from cryodl.core.frc import fsc
 from cryodl.io.mrc import write_map
-from cryodl.io.particle_sets import read_particles
+from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.particles.heterogeneity.paths import near_points
 from cryodl.simulate.particle_images import fit_cube
 from cryodl.simulate.structures import density_of_atoms, mass_and_centre
@@ -151,6 +151,81 @@ def heterogeneity_null(run, number, kind, count=800, box=48):
         rows.append(dict(said, wrong=wrong, molecule=molecule, snr=snr, particles=count, box=box, method=method))
         rows[-1]["cpu_seconds"] = seconds
     return rows
+
+
+# ----- another molecule
+PAIRS = (("5GJV", "8TSO"), ("1WCM", "1NCB"), ("6MSM", "3SN6"), ("3G61", "5IYZ"), ("2CG9", "6B0I"), ("3O21", "7QPD"))
+SHARES = (0.03, 0.15, 0.05, 0.1, 0.03, 0.08, 0.15, 0.05, 0.12, 0.03, 0.1, 0.05)
+MIXED = ("rigid", "hinge", "faults")
+FAULTS = ("rigid", "defocus", "astigmatism", "orientations", "noise images", "contrast")
+
+
+def mixture_table(rows):
+    lines = [["set", "sets", "motion before", "motion said", "of another molecule: set apart", "others set apart"]]
+    for (kind, views), mine in grouped(rows, "kind", "views").items():
+        total = {k: sum(r[k] for r in mine) for k in ("foreign", "found", "others", "lost")}
+        before, after = (sum(r[k] == "motion" for r in mine) for k in ("before", "verdict"))
+        part = f"{total['found'] / total['foreign']:.1%}" if total["foreign"] else ""
+        lost = f"{total['lost'] / total['others']:.2%}"
+        lines.append([", ".join(filter(None, (kind, views))), str(len(mine)), str(before), str(after), part, lost])
+    return lines
+
+
+def _faulty(folder, name, snr, count, box, number):
+    """STAR file of rigid particles with one of FAULTS; which images hold no molecule; their map."""
+    values = dict(structure=structure_file(name), pixel_size=268.8 / box, box=box, count=count, snr=snr, seed=number)
+    asked("simulate-particles", folder / "p.star", **values, device="cpu")
+    fault, star, rng = FAULTS[number % len(FAULTS)], folder / "p.star", np.random.default_rng(number)
+    empty = np.zeros(count, bool)
+    if fault == "orientations":
+        star = with_errors(star, 3)
+    elif fault in ("noise images", "contrast"):
+        images, changed = mrcfile.read(folder / "p.mrcs").copy(), folder / "changed.mrcs"
+        deviation = images.std()
+        if fault == "contrast":  # ice of unequal thickness
+            images += rng.uniform(0.2, 1.5, (count, 1, 1)) ** 2 * deviation * rng.standard_normal(images.shape)
+        else:
+            empty[rng.permutation(count)[: count // 10]] = True
+            images[empty] = deviation * rng.standard_normal((empty.sum(), box, box))
+        mrcfile.write(changed, images.astype(np.float32))
+        write_particles_star(str(folder / "changed.star"), read_particles(star), stack=str(changed))
+        star = folder / "changed.star"
+    elif fault != "rigid":
+        star = spoiled(star, read_particles(star), fault, number)
+    return star, empty, folder / "p_map.mrc"
+
+
+@benchmark(
+    cases=lambda: [dict(kind=kind, number=n) for kind in MIXED for n in range(4 if kind == "hinge" else 12)],
+    tables={"heterogeneity-mixture": mixture_table},
+    quick=dict(count=300),
+)
+def heterogeneity_mixture(run, kind, number, count=1000, box=32):
+    """Another molecule in a set, rigid or with a hinge, in its own orientations or in those that fit the first one
+    best: what `fit-heterogeneity` says, and which particles it sets apart. And rigid sets with faults."""
+    (name, other), snr, folder = PAIRS[number % len(PAIRS)], (0.1, 0.05)[number % 2], run.work(f"{kind} {number}")
+    views = ""
+    if kind == "faults":
+        star, foreign, reference = _faulty(folder, name, snr, count, box, number)
+    else:
+        name, share = (name, SHARES[number]) if kind == "rigid" else (("1WCM", "2CG9")[number % 2], 0.05)
+        snr = 0.1 if kind == "hinge" else snr
+        star, foreign, reference = with_another(folder, name, other, share, snr, count, box, number, kind == "hinge")
+        views = ("of its own", "fitted")[number // 2 % 2]
+        star = star if views == "of its own" else oriented_by(star, np.nonzero(foreign)[0], reference)
+    made, _, seconds = fitted(star, reference, latent=2, axes=0, device="cpu")
+    said = json.loads(Path(made["heterogeneity"]).read_text())
+    number_of = lambda names: [int(str(one).split("@")[0]) for one in names]
+    apart = set(number_of(read_particles(made["apart"]).names)) if made.get("apart") else set()
+    out = np.array([one in apart for one in number_of(read_particles(star).names)])
+    before = said["set_apart"][0] if out.any() else said
+    return dict(
+        {key: made[key] for key in ("p_value", "variability", "verdict")},
+        **dict(views=views, molecule=name, snr=snr, particles=count, box=box, cpu_seconds=seconds),
+        **dict(before=before["verdict"], p_before=before["p_value"], explained=before.get("explained")),
+        **dict(foreign=int(foreign.sum()), found=int((out & foreign).sum())),
+        **dict(others=int((~foreign).sum()), lost=int((out & ~foreign).sum())),
+    )
 
 
 # ----- domains

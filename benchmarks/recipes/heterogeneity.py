@@ -10,10 +10,12 @@ import dataclasses
 
 import mrcfile
 import numpy as np
+import torch
 from bench import asked, data_folder, structure_file
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
+from cryodl.core.projections import Projector, random_angles
 from cryodl.io.mrc import write_map
 from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.simulate.micrographs import particle_diameter
@@ -165,6 +167,48 @@ def simulated(folder, name, snr, count, seed=0, **options):
     if not path.exists():
         asked("simulate-particles", path, **values, device="cpu", **options)
     return path
+
+
+def with_another(folder, name, other, share, snr, count, box, seed, hinge=False):
+    """STAR file of a molecule, rigid or with its hinge, and a share of another one; (count,) which are of that; map."""
+    size, maps = 268.8 / box, [folder / "first.mrc"]
+    first, second = (fit_cube(load_density(str(structure_file(n)), size, None), box).numpy() for n in (name, other))
+    write_map(maps[0], first, size)
+    if hinge:
+        given = dict(structure=structure_file(name), domain=COMPLEXES[name]["domain"], hinge_range=45, hinge_states=9)
+        given.update(pixel_size=size, box=box, count=1, snr=1, device="cpu")
+        asked("simulate-particles", folder / "states.star", **given)
+        maps = sorted(folder.glob("states_state*.mrc"))
+        second = second * (mrcfile.read(maps[0]).sum() / first.sum())
+    write_map(folder / "other.mrc", second, size)
+    weights = ",".join([f"{(1 - share) / len(maps):.5f}"] * len(maps) + [f"{share:.5f}"])
+    values = dict(structure=maps[0], structures=[*maps[1:], folder / "other.mrc"], weights=weights, pixel_size=size)
+    values.update(box=box, count=count, snr=snr, seed=seed, device="cpu")
+    asked("simulate-particles", folder / "p.star", **values)
+    state = np.array(read_particles(folder / "p.star").columns["cryodlTrueState"], float)
+    return folder / "p.star", state == state.max(), folder / f"p_state{(len(maps) + 1) // 2:03d}.mrc"
+
+
+VIEWS, REACH = 6000, 3  # that are compared; px that an image may be shifted
+
+
+def oriented_by(path, rows, reference):
+    """The set with some images at the view and shift where they are most like a reference, as a refinement does."""
+    particles, angles = read_particles(path), random_angles(VIEWS, np.random.default_rng(0))
+    views = torch.fft.rfft2(torch.as_tensor(Projector(torch.tensor(mrcfile.read(reference))).project(angles)))
+    box, place = particles.box, torch.fft.fftfreq(particles.box) * particles.box
+    near = ((place.abs()[:, None] <= REACH) & (place.abs() <= REACH)).flatten()
+    pose = np.concatenate(particles.poses(np.arange(len(particles))), axis=1)
+    for row in rows:
+        seen = views * particles.ctf([row])
+        likeness = torch.fft.irfft2(torch.fft.rfft2(particles.images([row])) * seen.conj(), s=(box, box)).flatten(1)
+        likeness = likeness / seen.abs().square().sum((1, 2)).sqrt()[:, None]
+        view, shift = divmod(int(torch.where(near, likeness, -torch.inf).argmax()), box * box)
+        pose[row] = *angles[view], place[shift // box], place[shift % box]
+    names = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnOriginYAngst", "rlnOriginXAngst")
+    changed = path.with_name(f"{path.stem}_refined.star")
+    write_particles_star(str(changed), particles, dict(zip(names, (pose * [1, 1, 1, *[-particles.pixel_size] * 2]).T)))
+    return changed
 
 
 def with_errors(path, degrees, seed=0):

@@ -8,7 +8,14 @@ from pwem.objects import EMSet, SetOfParticlesFlex, SetOfVolumesFlex, Volume, Vo
 from pyworkflow.protocol.params import LEVEL_ADVANCED
 
 from ..convert.names import inputName
-from ..convert.particles.results import PROGRAM, appendFlex, appendLatent, appendOriented, classifyByLatentClass
+from ..convert.particles.results import (
+    PROGRAM,
+    appendFlex,
+    appendLatent,
+    appendOriented,
+    appendRows,
+    classifyByLatentClass,
+)
 from ..engine.cryodl import contract
 from ..tomography import HAS_TOMO
 from .engine_protocol import volumeFrom
@@ -115,10 +122,14 @@ class Fit(Way[contract.FitHeterogeneityConfig, contract.FitHeterogeneityOutputs]
         output, flex = protocol._createSetOfParticles(), SetOfParticlesFlex.create(protocol._getPath(), suffix="Flex")
         for one in (output, flex):
             one.copyInfo(particles)
-        appendLatent(output, particles, made.particles, made.latent, made.umap)
+        appendLatent(output, particles, made.particles, made.latent, made.umap, some=made.apart is not None)
         appendFlex(flex, particles, made.particles, made.latent, made.umap)
         mean = volumeFrom(made.mean, made.pixel_size)
         outputs = dict(outputParticles=output, outputFlexParticles=flex, outputMean=mean)
+        if made.apart:
+            outputs["outputApart"] = apart = protocol._createSetOfParticles("apart")
+            apart.copyInfo(particles)
+            appendRows(apart, particles, made.apart, (), (), lambda copy, row: None, some=True)
         if any(made.paths):
             outputs["outputVolumes"] = self._alongAxes(made, protocol._createSetOfVolumes(), Volume)
         return outputs
@@ -216,10 +227,11 @@ class CryodlProtFitHeterogeneity(OneOf[Any, Any], ParticlesBase):
 
     In: raw particles with CTF and projection alignment, and the map of their refinement; or aligned subtomograms. Out:
     the same with latent coordinates and clusters, of particles also as a flexibility set; maps along the first axes
-    with half-maps; the mean map. The summary says whether there is any motion at all. If discrete classes are asked
-    for: 3-D classes as well. Or in: particles that have latent coordinates, or a part of them. Out: maps with half-maps
-    along the dense regions, or at points, each from the particles nearby, also as a flexibility set with their latent
-    coordinates. *Analyze results* goes along them with a slider.
+    with half-maps; the mean map. The summary says whether there is any motion at all. Particles that are something else
+    make a set of their own. If discrete classes are asked for: 3-D classes as well. Or in: particles that have latent
+    coordinates, or a part of them. Out: maps with half-maps along the dense regions, or at points, each from the
+    particles nearby, also as a flexibility set with their latent coordinates. *Analyze results* goes along them with a
+    slider.
     """
 
     _label = "fit heterogeneity"

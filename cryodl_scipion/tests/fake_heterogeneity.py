@@ -26,6 +26,10 @@ def fitHeterogeneity(config):
     if config.classes:
         names += ["rlnClassNumber", "cryodlClassProbability"]
         made = [row + [i % config.classes + 1, 0.9] for i, row in enumerate(made)]
+    apart = int(os.environ.get("FAKE_ENGINE_APART", 0))
+    if apart:
+        writeStar(path_of("apart.star"), columns, rows[-apart:], optics)
+        made = made[:-apart]
     volumes = int(optics.get("rlnImageDimensionality", 2)) == 3
     star = path_of("subtomograms.star" if volumes else "particles.star")
     assert volumes or config.reference
@@ -48,7 +52,9 @@ def fitHeterogeneity(config):
         paths=paths,
         picture=path_of("latent.png"),
         classes=classes,
-        count=len(rows),
+        count=len(made),
+        apart=path_of("apart.star") if apart else None,
+        apart_count=apart,
         latent=config.latent,
         pixel_size=size,
         box=box,

@@ -117,11 +117,13 @@ def noiseControlOf(particles: SetOfParticles) -> Any:
 
 
 # ----- latent coordinates
-def appendLatent(output: SetOfParticles, particles: SetOfParticles, path: str, count: int, umap: bool = False) -> None:
+def appendLatent(
+    output: SetOfParticles, particles: SetOfParticles, path: str, count: int, umap: bool = False, some: bool = False
+) -> None:
     """Append copies of all items with `count` latent coordinates, two of UMAP if they are there, and the cluster of the
     engine's STAR file; see appendRows."""
     names, kinds = latentColumns(count, umap)
-    appendRows(output, particles, path, names, kinds, lambda copy, row: describeLatent(copy, names, row))
+    appendRows(output, particles, path, names, kinds, lambda copy, row: describeLatent(copy, names, row), some=some)
 
 
 def appendFlex(

@@ -2,6 +2,7 @@
 """The protocol of the latent space, its outputs and its windows, with a fake engine."""
 
 import os
+from unittest import mock
 
 import numpy as np
 from pwem.objects import VolumeMask
@@ -52,6 +53,16 @@ class TestCryodlFitHeterogeneity(ParticlesTest):
         for volume in volumes:
             self.assertEqual((volume.getDim(), volume.getSamplingRate()), ((BOX,) * 3, PIXEL_SIZE))
             self.assertTrue(all(os.path.exists(path) for path in volume.getHalfMaps().split(",")))
+
+    def test_particles_that_are_something_else_are_a_set_of_their_own(self):
+        with mock.patch.dict(os.environ, FAKE_ENGINE_APART="7"):
+            made = self.fit()
+        ids = [p.getObjId() for p in self.raw.outputParticles]
+        self.assertEqual([p.getObjId() for p in made.outputApart], ids[-7:])
+        self.assertEqual([p.getObjId() for p in made.outputParticles], ids[:-7])
+        self.assertEqual(made.outputFlexParticles.getSize(), MANY - 7)
+        self.assertTrue(made.outputApart.hasAlignmentProj())
+        self.assertFalse(hasattr(self.fitted, "outputApart"))
 
     def test_discrete_classes_hold_their_particles_and_half_maps(self):
         classes = self.fit(classes=3).outputClasses

@@ -118,18 +118,28 @@ ROUNDS = 8  # passes of the components of a half
 COMPONENTS = 3
 FREE = 10.0  # times their spread: errors so large that they are taken out of each image entirely
 SIGNIFICANT = 0.05
+NEAR = 3.0  # times the tolerance, or one over that: there it decides
+SURE = 3.0  # standard errors
 
 
 @dataclasses.dataclass(frozen=True)
 class Motion:
     """variability : power of the changes over that of the mean volume, in the images, to the coarse limit. error : its
     standard error. p_value : of a rigid molecule. halves : components (q, box, box, box) of either half,
-    in units of their deviations."""
+    in units of their deviations. tolerance : variability that a rigid molecule may have."""
 
     variability: float
     error: float
     p_value: float
     halves: tuple
+    tolerance: float
+
+    @property
+    def near(self) -> bool:
+        """Whether the tolerance decides, not the statistics."""
+        if self.verdict == "motion":
+            return self.variability < NEAR * self.tolerance
+        return self.variability > max(self.tolerance / NEAR, SURE * self.error)
 
     @property
     def verdict(self) -> str:
@@ -206,7 +216,7 @@ def find_motion(
     each = np.bincount(setting.image[np.concatenate(order)], excesses)  # copies of an image share their noise
     variability, error = each.sum() * scale, max(each.std() * len(each) ** 0.5 * scale, 1e-12)
     p_value = 0.5 * math.erfc((variability - tolerance) / error / math.sqrt(2))
-    return Motion(max(0.0, float(variability)), float(error), float(p_value), halves)
+    return Motion(max(0.0, float(variability)), float(error), float(p_value), halves, tolerance)
 
 
 def voxel_components(

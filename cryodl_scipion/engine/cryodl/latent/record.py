@@ -122,7 +122,7 @@ LATENT, CLUSTER, UMAP = "cryodlLatent", "cryodlCluster", "cryodlUmap"
 class Outcome:
     """fit : components.ComponentFit. motion : motion.Motion. setting : components.Setting. contrast : 'bright' or
     'dark'. notes : sentences. method : that of the fit, 'linear' or 'gaussian'. record : what else heterogeneity.json
-    says of the method."""
+    says of the method. kept : rows that were fitted, None for all."""
 
     fit: ComponentFit
     motion: Motion
@@ -131,6 +131,7 @@ class Outcome:
     notes: list[str]
     method: str
     record: dict[str, typing.Any]
+    kept: np.ndarray | None = None
 
 
 def latent_columns(latent: np.ndarray, clusters: np.ndarray, umap: bool, seed: int) -> dict[str, np.ndarray]:
@@ -193,7 +194,34 @@ def latent_column(particles: ParticleSet | SubtomogramSet, name: str) -> np.ndar
 def verdict_sentence(motion: Motion) -> str:
     """The verdict of the motion test in words."""
     amount = f"(p = {motion.p_value:.2g}; variability {motion.variability:.2%} of the molecule's power)."
-    return ("Motion found " if motion.verdict == "motion" else "No motion found ") + amount
+    words = ("Motion found " if motion.verdict == "motion" else "No motion found ") + amount
+    if not motion.near:
+        return words
+    return (
+        f"{words} This is near the limit of {motion.tolerance:.2%}, which errors of orientation and CTF may cause: the "
+        "limit decides, not the noise."
+    )
+
+
+def apart_sentences(groups: list[dict[str, typing.Any]], count: int) -> list[str]:
+    """What was set apart, and what the test said with it.
+
+    Parameters
+    ----------
+    groups : list of dict
+        Their number of particles, what the structure explains of them, and the test with them.
+    count : int
+        Of all particles.
+    """
+    words = []
+    for group in groups:
+        what = "are something else" if group["foreign"] else "are a state of their own"
+        words.append(
+            f"{group['particles'] / count:.1%} of the particles ({group['particles']}) {what}: the structure explains "
+            f"{group['explained']:.0%} as much of them as of the others. They are set apart."
+        )
+    first = groups[0]
+    return words + [f"With them: {first['verdict']} (p = {first['p_value']:.2g}). Without them:"]
 
 
 def write_fit_volumes(folder: Path, fit: ComponentFit, box: int, pixel_size: float) -> list[str]:

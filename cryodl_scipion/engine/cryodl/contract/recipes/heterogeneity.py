@@ -134,7 +134,7 @@ class FitHeterogeneityOutputs(Outputs):
     """What `fit-heterogeneity` found."""
 
     particles: str = output(
-        "STAR file of the particles or subtomograms with latent coordinates and clusters.",
+        "STAR file of the particles or subtomograms with latent coordinates and clusters, without those set apart.",
         path="file",
         becomes="outputParticles: SetOfParticles, outputFlexParticles: SetOfParticlesFlex, "
         "outputSubtomograms: SetOfSubTomograms",
@@ -160,6 +160,13 @@ class FitHeterogeneityOutputs(Outputs):
     umap: bool = output("Whether the particles have coordinates of UMAP.", default=False)
     method: str = output("Method that the latent coordinates are from: 'linear' or 'gaussian'.", default="")
     contrast: str = output("Contrast of protein, 'bright' or 'dark'.", default="")
+    apart: typing.Optional[str] = output(
+        "STAR file of the particles that are something else, if there are any.",
+        path="file",
+        default=None,
+        becomes="outputApart: SetOfParticles",
+    )
+    apart_count: int = output("Particles in it.", default=0)
 
 
 COMMANDS = (

@@ -19,6 +19,7 @@ from ...latent.motion import Motion, along_curve, find_motion, voxel_components
 from ...latent.record import Outcome
 from ...likelihood.observed import WIDEST
 from ...reconstruction.halves import same_images, split_halves
+from .apart import find_group
 from .coefficients import FIRST_SPREAD, ParticleViews, load_coefficients
 from .gaussian_fit import GaussianModel, fit_gaussian_latent, gaussian_model, motion_of_gaussians
 from .inputs import AGREE, SHELLS, compare_maps
@@ -27,24 +28,41 @@ if typing.TYPE_CHECKING:
     from .inputs import Inputs
 
 TOLERANCE = 0.001  # of the molecule's power: errors of CTF and orientations cause some variability, too
+GROUPS = 2  # that are set apart at most, one after the other
 
 
 @dataclasses.dataclass
 class Start:
-    """setting : components.Setting, its mask and views as the mean volume says. mean : (box, box, box). curve : FSC of
-    its halves. sigmas : (9,) of the errors, see views.ERRORS. rng : of the linear method."""
+    """inputs : inputs.Inputs. setting : components.Setting, its mask and views as the mean volume says. mean : (box,
+    box, box). curve : FSC of its halves. sigmas : (9,) of the errors, see views.ERRORS. rng : of the linear method.
+    notes : sentences. alike : whether the images show anything in common."""
 
+    inputs: Inputs
     setting: Setting
     mean: np.ndarray
     curve: np.ndarray
     sigmas: np.ndarray
     rng: np.random.Generator
+    notes: list[str]
+    alike: bool
+
+
+@dataclasses.dataclass
+class Tested:
+    """motion : Motion by which the fit goes on. tests : {method: its Motion}. model : of the Gaussians, if they are
+    what is fitted. components : setting, mean and components of the halves that groups are looked for in."""
+
+    start: Start
+    motion: Motion
+    tests: dict[str, Motion]
+    model: GaussianModel | None
+    components: tuple[Setting, np.ndarray, tuple]
 
 
 def fit_particles(
     config: FitHeterogeneityConfig, inputs: Inputs, folder: Path, say: typing.Callable[[str], typing.Any]
 ) -> Outcome:
-    """Fit a latent space.
+    """Fit a latent space, without the particles that are something else.
 
     Parameters
     ----------
@@ -58,6 +76,54 @@ def fit_particles(
     ValueError
         Images that are empty or not finite; particles that are not aligned to the reference.
     """
+    kept, tested = np.arange(len(inputs.particles)), _tested(config, inputs, folder, say)
+    left_out: list[dict[str, typing.Any]] = []
+    while config.classes is None and tested.start.alike and len(left_out) < GROUPS:
+        doing("particles that are something else")
+        group = find_group(*tested.components[:2], inputs.radius, tested.components[2], tested.start.rng)
+        if group is None or not (group.foreign or tested.motion.verdict == "motion"):
+            break
+        say(f"{group.rows.sum()} particles lie apart: {group.explained:.0%} explained; the test without them")
+        others = dataclasses.replace(inputs, particles=inputs.particles.subset(kept[~group.rows]))
+        deeper = folder / f"without_{len(left_out) + 1}"
+        deeper.mkdir(exist_ok=True)
+        again = _tested(config, others, deeper, say)
+        if not group.foreign and again.motion.verdict == "motion":
+            break  # a state among others of a molecule that moves
+        left_out.append(
+            dict(
+                particles=int(group.rows.sum()),
+                explained=group.explained,
+                **_said(tested.motion),
+                foreign=group.foreign,
+            )
+        )
+        kept, tested = kept[~group.rows], again
+    outcome = _fitted(config, tested, folder.parent)
+    if left_out:
+        outcome.record.update(set_apart=left_out)
+        outcome.kept = kept
+    return outcome
+
+
+def _tested(
+    config: FitHeterogeneityConfig, inputs: Inputs, folder: Path, say: typing.Callable[[str], typing.Any]
+) -> Tested:
+    """The tests for motion that the method asks for."""
+    start = _started(config, inputs, folder, say)
+    if config.method == "auto" and config.classes is None:
+        return _either(config, start)
+    if config.method == "gaussian":
+        model, motion = _test_gaussians(config, start)
+        return Tested(start, motion, {}, model, (model.setting, model.mean, motion.halves))
+    motion = _test_linear(start)
+    return Tested(start, motion, {}, None, (start.setting, start.mean, motion.halves))
+
+
+def _started(
+    config: FitHeterogeneityConfig, inputs: Inputs, folder: Path, say: typing.Callable[[str], typing.Any]
+) -> Start:
+    """Coefficients of the images, mean volume, refined orientations."""
     particles = inputs.particles
     diameter_px = min(1.1 * inputs.diameter / particles.pixel_size, WIDEST * particles.box)
     doing("reading the images")
@@ -74,69 +140,74 @@ def fit_particles(
     doing("the mean volume")
     mean, curve = mean_of(setting, coarse, FIRST_SPREAD)
     notes = compare_maps(mean, curve, inputs.reference, config)
-    sigmas = FIRST_SPREAD
-    if float(np.mean(curve[SHELLS])) >= AGREE:  # noise has no orientations to be refined
+    sigmas, alike = FIRST_SPREAD, float(np.mean(curve[SHELLS])) >= AGREE
+    if alike:  # noise has no orientations to be refined
         doing("refining the orientations")
         mean, sigmas = refine_views(setting, mean, coarse, sigmas)
         voxel = particles.box * particles.pixel_size / inputs.box
         setting.mask = setting.mask * (masks.molecule_mask(mean, voxel) if inputs.mask is None else inputs.mask)
     elif inputs.mask is not None:
         setting.mask = setting.mask * inputs.mask
-    started = Start(setting, mean, curve, sigmas, np.random.default_rng(inputs.seed))
-    if config.method == "auto" and config.classes is None:
-        return _either(config, inputs, started, notes, folder.parent)
-    if config.method == "gaussian":
-        model, motion = _test_gaussians(config, inputs, started)
-        return _fit_gaussians(config, inputs, started, model, motion, notes, folder.parent)
-    return _fit_linear(config, inputs, started, _test_linear(config, inputs, started), notes)
+    return Start(inputs, setting, mean, curve, sigmas, np.random.default_rng(inputs.seed), notes, alike)
 
 
-def _either(config: FitHeterogeneityConfig, inputs: Inputs, start: Start, notes: list, folder: Path) -> Outcome:
-    """The linear Outcome; if the linear test finds no motion and that of the Gaussians does, theirs.
+def _either(config: FitHeterogeneityConfig, start: Start) -> Tested:
+    """The linear test; if it finds no motion and that of the Gaussians does, theirs.
 
     The second test is made only where the first finds nothing. Both p-values are doubled, since either may find motion
     by chance (Bonferroni).
     """
-    linear = _test_linear(config, inputs, start)
+    linear = _test_linear(start)
+    components = start.setting, start.mean, linear.halves
     tests = dict(linear=linear)
     motion = dataclasses.replace(linear, p_value=min(1.0, 2 * linear.p_value))
     if motion.verdict == "motion":
-        return _with_tests(_fit_linear(config, inputs, start, motion, notes), tests)
+        return Tested(start, motion, tests, None, components)
     try:
-        model, found = _test_gaussians(config, inputs, start)
+        model, found = _test_gaussians(config, start)
     except ValueError as error:  # a small mask, say: nothing that the linear method needs
-        notes.append(f"Only the method linear was tested for motion. {error}")
-        return _with_tests(_fit_linear(config, inputs, start, linear, notes), tests)
+        start.notes.append(f"Only the method linear was tested for motion. {error}")
+        return Tested(start, linear, tests, None, components)
     tests["gaussian"] = found
     either = min(1.0, 2 * min(linear.p_value, found.p_value))
     if found.p_value < linear.p_value:
         motion = dataclasses.replace(found, p_value=either)
         if motion.verdict == "motion":
-            return _with_tests(_fit_gaussians(config, inputs, start, model, motion, notes, folder), tests)
+            return Tested(start, motion, tests, model, (model.setting, model.mean, found.halves))
     smaller = min(linear, found, key=lambda test: test.p_value)
     motion = dataclasses.replace(smaller, p_value=either, halves=linear.halves)
-    return _with_tests(_fit_linear(config, inputs, start, motion, notes), tests)
+    return Tested(start, motion, tests, None, components)
 
 
-def _with_tests(outcome: Outcome, tests: dict[str, Motion]) -> Outcome:
-    """The Outcome with the result of each test in its record."""
-    outcome.record["tests"] = {
-        method: dict(p_value=test.p_value, variability=test.variability) for method, test in tests.items()
-    }
+def _said(motion: Motion) -> dict[str, typing.Any]:
+    return dict(verdict=motion.verdict, p_value=motion.p_value, variability=motion.variability)
+
+
+def _fitted(config: FitHeterogeneityConfig, tested: Tested, folder: Path) -> Outcome:
+    """The Outcome of the method that was tested, with the result of each test in its record."""
+    if tested.model is None:
+        outcome = _fit_linear(config, tested.start, tested.motion)
+    else:
+        outcome = _fit_gaussians(config, tested.start, tested.model, tested.motion, folder)
+    if tested.tests:
+        outcome.record["tests"] = {
+            method: dict(p_value=test.p_value, variability=test.variability) for method, test in tested.tests.items()
+        }
     return outcome
 
 
-def _test_linear(config: FitHeterogeneityConfig, inputs: Inputs, start: Start) -> Motion:
+def _test_linear(start: Start) -> Motion:
     """The Motion by principal components of the volumes."""
     setting, mean = start.setting, start.mean
-    components = functools.partial(voxel_components, setting, mean, inputs.radius, start.rng)
+    radius = start.inputs.radius
+    components = functools.partial(voxel_components, setting, mean, radius, start.rng)
     doing("the motion test")
-    return _told(find_motion(setting, mean, inputs.radius, components, TOLERANCE), setting.say)
+    return _told(find_motion(setting, mean, radius, components, TOLERANCE), setting.say)
 
 
-def _fit_linear(config: FitHeterogeneityConfig, inputs: Inputs, start: Start, motion: Motion, notes: list) -> Outcome:
+def _fit_linear(config: FitHeterogeneityConfig, start: Start, motion: Motion) -> Outcome:
     """The Outcome by principal components of the volumes."""
-    setting = start.setting
+    setting, inputs = start.setting, start.inputs
     if motion.verdict == "motion":
         first, second = motion.halves
         setting.focus = masks.changing(first, second, setting.mask)
@@ -145,32 +216,27 @@ def _fit_linear(config: FitHeterogeneityConfig, inputs: Inputs, start: Start, mo
     fit = fit_components(setting, start.mean, known, config.latent, inputs.radius, start.sigmas, start.curve, start.rng)
     if motion.verdict == "motion" and config.classes is None:  # discrete classes lie on no curve
         fit.latent[:, 0] = along_curve(setting, fit, inputs.radius)
-    return Outcome(fit, motion, setting, inputs.contrast, notes, "linear", dict(tolerance=TOLERANCE))
+    return Outcome(fit, motion, setting, inputs.contrast, start.notes, "linear", dict(tolerance=TOLERANCE))
 
 
-def _test_gaussians(config: FitHeterogeneityConfig, inputs: Inputs, start: Start) -> tuple[GaussianModel, Motion]:
+def _test_gaussians(config: FitHeterogeneityConfig, start: Start) -> tuple[GaussianModel, Motion]:
     """The Gaussians of the mean volume, and the Motion by their principal motions."""
     doing("placing the Gaussians")
     device = choose_device()
-    model = gaussian_model(start.setting, start.mean, inputs, config, start.sigmas, device)
+    model = gaussian_model(start.setting, start.mean, start.inputs, config, start.sigmas, device)
     doing("the motion test")
     return model, _told(motion_of_gaussians(model, TOLERANCE), start.setting.say)
 
 
 def _fit_gaussians(
-    config: FitHeterogeneityConfig,
-    inputs: Inputs,
-    start: Start,
-    model: GaussianModel,
-    motion: Motion,
-    notes: list,
-    folder: Path,
+    config: FitHeterogeneityConfig, start: Start, model: GaussianModel, motion: Motion, folder: Path
 ) -> Outcome:
     """The Outcome by Gaussians; its first coordinate is a nonlinear one if there is motion."""
     doing("the latent coordinates")
-    mean, curve = mean_of(start.setting, inputs.radius, start.sigmas)
+    mean, curve = mean_of(start.setting, start.inputs.radius, start.sigmas)
     fit, record = fit_gaussian_latent(model, mean, curve, config, motion.verdict == "motion", folder)
-    return Outcome(fit, motion, start.setting, inputs.contrast, notes, "gaussian", dict(record, tolerance=TOLERANCE))
+    said = dict(record, tolerance=TOLERANCE)
+    return Outcome(fit, motion, start.setting, start.inputs.contrast, start.notes, "gaussian", said)
 
 
 def _told(motion: Motion, say: typing.Callable[[str], typing.Any]) -> Motion:

@@ -6,6 +6,8 @@ import dataclasses
 import typing
 from pathlib import Path
 
+import numpy as np
+
 from ...contract import FitHeterogeneityConfig, FitHeterogeneityOutputs, counted, write_json
 from ...core.devices import set_threads
 from ...io.particle_sets import ParticleSet, write_particles_star
@@ -14,6 +16,7 @@ from ...io.subtomograms import SubtomogramSet, write_subtomograms_star
 from ...latent.record import (
     MapWriter,
     Outcome,
+    apart_sentences,
     draw_latent,
     fit_record,
     latent_clusters,
@@ -30,7 +33,7 @@ from ...particles.heterogeneity.map_files import map_writer, write_classes
 from ...runner import PROGRAM, Run, command
 from ...tomograms.heterogeneity.fitting import average_writer, fit_subtomograms, load_subtomogram_inputs
 
-SCRATCH = "coefficients"
+SCRATCH, APART = "coefficients", "apart.star"
 WAYS = {
     "linear": "expectation-maximisation of principal components of the volumes",
     "gaussian": "expectation-maximisation of principal motions of Gaussians moved by anchors, followed by a "
@@ -71,12 +74,21 @@ def _of_particles(config: FitHeterogeneityConfig, run: Run) -> FitHeterogeneityO
     folder = _folder(config, run, config.method != "linear")
     outcome = fit_particles(config, inputs, folder / SCRATCH, print)
     run.warn(*outcome.notes)
+    apart, others = inputs.particles.subset(slice(0, 0)), inputs.particles
+    if outcome.kept is not None:
+        rest = np.setdiff1d(np.arange(len(others)), outcome.kept)
+        inputs, apart = dataclasses.replace(inputs, particles=others.subset(outcome.kept)), others.subset(rest)
+        write_particles_star(folder / APART, apart, {})
+        run.summary(*apart_sentences(outcome.record["set_apart"], len(others)))
     columns, classes, said = write_classes(config, inputs, outcome, folder)
     found, limit = inputs.particles, inputs.particles.box * inputs.particles.pixel_size / inputs.radius
     said.update(contrast_deviation=float(outcome.fit.sigmas[5]), notes=inputs.notes + outcome.notes)
     write, shown = map_writer(inputs, outcome, folder), (limit, found.pixel_size)
     made = _write(config, run, found, outcome, write, shown, folder / "particles.star", columns, said)
     made = dataclasses.replace(made, classes=[str(Path(config.output) / name) for name in classes])
+    if len(apart):
+        made = dataclasses.replace(made, apart=str(Path(config.output) / APART), apart_count=len(apart))
+        run.methods(f"{counted(len(apart), 'particle')} that lay apart (Bovy et al. 2011) were left out.")
     if classes:
         run.summary(f"{counted(len(classes), 'discrete class', 'discrete classes')}, each with half-maps.")
     _methods(

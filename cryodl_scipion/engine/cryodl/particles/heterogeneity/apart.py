@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Particles that are something else than the others: a mixture told from motion.
+
+Two groups of normal distributions in the coordinates that each image states with its own error (extreme deconvolution,
+Bovy et al. 2011): how much of the mean volume it shows, and the components of the motion test.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+import numpy as np
+
+from ...latent.components import COARSE, Setting, orthonormal
+from ...latent.expectation import Linear, expect
+from ...latent.motion import COMPONENTS, FREE
+
+CONTRAST = 5  # of coefficients.ERRORS
+LARGEST = 0.3  # of the particles: a larger group is no minority
+SMALLEST = 8  # particles
+DISTINCT = 2.0  # widths of both groups that lie between them
+SAME = 0.75  # of what the mean volume explains of the others, from which a group is another state of the same molecule
+DOUBT = 0.1  # probability of the group from which a particle is set apart
+TAIL, MANY = 0.05, 4000  # particles where a search begins, of how many groups are fitted to
+ROUNDS = 60  # of a fit at most
+PRIOR = 20.0  # particles that the first guess of a group's shape counts as
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """rows : (n,) bool, its particles. explained : contrast of the mean volume in them over that in the others."""
+
+    rows: np.ndarray
+    explained: float
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the structure hardly explains them."""
+        return self.explained < SAME
+
+
+class _Statements(Linear):
+    """Keeps what each image says of the contrast and of the components, its other errors taken out: match = gram x
+    coordinates + noise, whose covariance is gram."""
+
+    def __init__(self, count: int, free: np.ndarray) -> None:
+        super().__init__(count)
+        self.free = np.delete(free, CONTRAST)
+        self.match, self.gram = list[np.ndarray](), list[np.ndarray]()
+
+    def __call__(self, gram: np.ndarray, match: np.ndarray, moved: np.ndarray, sigmas: np.ndarray) -> typing.Any:
+        """As Linear's."""
+        q = self.count
+        kept = np.r_[q + CONTRAST, 0:q]
+        out = np.delete(np.arange(q, gram.shape[1]), CONTRAST)
+        inverse = np.linalg.inv(gram[:, out[:, None], out] + np.diag(1 / self.free**2))
+        lost = gram[:, kept[:, None], out] @ inverse
+        self.gram.append(gram[:, kept[:, None], kept] - lost @ gram[:, out[:, None], kept])
+        self.match.append(match[:, kept] - np.einsum("mqe,me->mq", lost, match[:, out]))
+        return super().__call__(gram, match, moved, sigmas)
+
+
+def find_group(
+    setting: Setting, mean: np.ndarray, radius: float, halves: tuple, rng: np.random.Generator
+) -> Group | None:
+    """A minority of the particles that lies apart from the others, if there is one.
+
+    Parameters
+    ----------
+    mean : ndarray, (box, box, box)
+    radius : float, no unit
+        Finest frequency, waves per box; no more than COARSE is used.
+    halves : pair of ndarray, (q, box, box, box)
+        Components of the motion test.
+    """
+    axes, deviations, _ = orthonormal(np.concatenate(halves))
+    volumes = np.concatenate([mean[None], axes[:COMPONENTS] * deviations[:COMPONENTS, None, None, None]])
+    cube, count = setting.cube(min(radius, COARSE)), setting.coefficients.count(min(radius, COARSE))
+    free = FREE * setting.views.spread
+    found = _Statements(len(volumes) - 1, free)
+    volumes = volumes.astype(np.float32)
+    expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, free, found, False)
+    gram = np.concatenate(found.gram)
+    # of the contrast itself, not of its change
+    match = np.concatenate(found.match) + gram[:, :, 0] * setting.views.contrast[:, None]
+    chance = minority(match, gram, rng)
+    if chance is None:
+        return None
+    contrast = [np.sum(p * match[:, 0]) / np.sum(p * gram[:, 0, 0]) for p in (chance, 1 - chance)]
+    group = Group(chance > DOUBT, float(np.clip(contrast[0] / max(contrast[1], 1e-6), 0, None)))
+    return group if SMALLEST <= group.rows.sum() <= LARGEST * len(chance) else None
+
+
+def minority(match: np.ndarray, gram: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
+    """(n,) probability of each particle to be of a smaller group, if two groups say more than one by the Bayesian
+    information criterion and lie apart.
+
+    Parameters
+    ----------
+    match : ndarray, (n, d)
+        gram x coordinates + noise, whose covariance is gram.
+    gram : ndarray, (n, d, d)
+    """
+    some = rng.choice(len(match), min(MANY, len(match)), replace=False)
+    fewer = match[some], gram[some]
+    size = match.shape[1]
+    cost = 0.5 * (1 + size + size * (size + 1) / 2) * np.log(len(some))
+    best, value = None, _Groups(*fewer, np.ones((len(some), 1))).fit() + cost
+    for start in _starts(*fewer):
+        groups = _Groups(*fewer, np.stack([1 - start, start], axis=1))
+        likelihood = groups.fit()
+        if likelihood > value and groups.apart():
+            best, value = groups, likelihood
+    return None if best is None else best.chances(match, gram)[0][:, int(np.argmin(best.share))]
+
+
+def _starts(match: np.ndarray, gram: np.ndarray) -> typing.Iterator[np.ndarray]:
+    """(n,) first probabilities: of those that show least of the mean, and of both ends of each component."""
+    place = _places(match, gram)
+    for number in range(place.shape[1]):
+        for sign in (1, -1) if number else (1,):
+            yield np.where(sign * place[:, number] < np.quantile(sign * place[:, number], TAIL), 0.9, 0.02)
+
+
+def _places(match: np.ndarray, gram: np.ndarray) -> np.ndarray:
+    little = 1e-6 * np.trace(gram.mean(0)) * np.eye(match.shape[1])
+    return np.linalg.solve(gram + little, match[..., None])[..., 0]
+
+
+class _Groups:
+    """share : (k,). middle : (k, d). shape : (k, d, d) covariances without the noise."""
+
+    def __init__(self, match: np.ndarray, gram: np.ndarray, chance: np.ndarray) -> None:
+        self.match, self.gram = match, gram
+        place, size = _places(match, gram), match.shape[1]
+        spread = np.var(place, axis=0)
+        noise = np.diagonal(np.linalg.inv(gram.mean(0) + 1e-9 * np.trace(gram.mean(0)) * np.eye(size)))
+        self.guess = np.diag(np.maximum(spread - noise, 0.02 * spread))
+        self.share = chance.mean(0)
+        self.middle = chance.T @ place / chance.sum(0)[:, None]
+        self.shape = np.repeat(self.guess[None], chance.shape[1], axis=0)
+
+    def fit(self) -> float:
+        """The logarithm of the likelihood, once it grows no more."""
+        last = -np.inf
+        for _ in range(ROUNDS):
+            chance, likelihood, values, covariances = self.chances(self.match, self.gram)
+            if likelihood < last + 0.01:
+                break
+            last = likelihood
+            self.share = np.maximum(chance.mean(0), 1e-6)
+            for k, weight in enumerate(chance.T):
+                total = max(weight.sum(), 1e-9)
+                self.middle[k] = weight @ values[k] / total
+                off = values[k] - self.middle[k]
+                square = np.einsum("n,nij->ij", weight, covariances[k] + off[:, :, None] * off[:, None, :])
+                self.shape[k] = (square + PRIOR * self.guess) / (total + PRIOR)
+        return likelihood
+
+    def chances(self, match: np.ndarray, gram: np.ndarray) -> tuple:
+        """(n, k) probabilities of the groups, logarithm of the likelihood, and of each group the coordinates (n, d) of
+        all particles and their covariances (n, d, d)."""
+        logs, values, covariances = list[np.ndarray](), [], []
+        for share, middle, shape in zip(self.share, self.middle, self.shape):
+            inverse = np.linalg.inv(shape)
+            both = gram + inverse
+            covariances.append(np.linalg.inv(both))
+            sums = match + inverse @ middle
+            values.append(np.einsum("nij,nj->ni", covariances[-1], sums))
+            volume = np.linalg.slogdet(shape)[1] + np.linalg.slogdet(both)[1]
+            logs.append(np.log(share) + 0.5 * ((sums * values[-1]).sum(1) - middle @ inverse @ middle - volume))
+        table = np.stack(logs, axis=1)
+        highest = table.max(1, keepdims=True)
+        weight = np.exp(table - highest)
+        total = weight.sum(1, keepdims=True)
+        return weight / total, float((highest + np.log(total)).sum()), values, covariances
+
+    def apart(self) -> bool:
+        """Whether the smaller group is a minority that lies beyond the widths of both."""
+        way = self.middle[1] - self.middle[0]
+        return self.share.min() <= LARGEST and way @ np.linalg.solve(self.shape.sum(0), way) > DISTINCT**2
