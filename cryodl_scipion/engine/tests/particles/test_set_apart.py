@@ -87,12 +87,11 @@ def test_another_molecule_is_set_apart_and_the_rest_does_not_move(tmp_path, monk
 
 def test_a_hinge_is_found_beside_another_molecule(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    moving_particles(count=10)
-    names = [str(Path(f"p_state{number:03d}.mrc").rename(f"hinge{number}.mrc")) for number in range(1, 8)]
+    moving_particles("h.star", count=10)
+    names = [str(Path(f"h_state{number:03d}.mrc").rename(f"hinge{number}.mrc")) for number in range(1, 8)]
     simulate_particles("other.star", structure=write_other(), pixel_size=5.0, box=32, snr=0.5, count=10)
     volume, one = mrcfile.read("other_map.mrc"), mrcfile.read(names[0])
     write_mrc("other_map.mrc", (volume * (one.sum() / volume.sum())).astype(np.float32), 5.0)
-    Path("p.star").unlink()
     true = mixed(names[0], [*names[1:], "other_map.mrc"], ",".join(["13.6"] * 7 + ["5"]))
     made = command("fit-heterogeneity", **FIT, reference="p_state004.mrc", output="fit").outputs
     assert made["verdict"] == "motion" and made["p_value"] < 1e-6
