@@ -14,7 +14,7 @@ from synthetic import write_mrc
 
 from cryodl.core.frc import fsc
 from cryodl.io.particle_sets import read_particles, write_particles_star
-from cryodl.particles.heterogeneity.focus import follow_domain
+from cryodl.particles.heterogeneity.focus import Halves, crossed, follow_domain
 from cryodl.particles.heterogeneity.paths import near_points, trajectory
 
 
@@ -95,6 +95,28 @@ def test_the_moving_domain_is_better_at_its_own_orientations(here, tmp_path):
     before, after = shells(consensus["map"]), shells(made["domain"])
     assert float((after - before).mean()) > 0.01 and float((after - before).min()) > -0.02
     assert read_particles(made["particles"]).columns["cryodlLatent1"][7] is not None
+    found = np.array(said["fsc_before"])[6:12]  # without the truth: against the sharper half
+    assert float((np.array(said["fsc_after"])[6:12] - found).mean()) > 0.05
+    assert np.abs(found - np.array(before.square())).mean() < 0.25, (found, before)
+
+
+def noisy(volume, level, seed):
+    """A map and half-maps with noise."""
+    draw = lambda k: volume + level * np.random.default_rng(seed + k).standard_normal(volume.shape)
+    first, second = draw(0), draw(1)
+    return Halves((first + second) / 2, first, second)
+
+
+def test_a_smeared_map_is_measured_against_the_sharp_one_whichever_it_is():
+    zyx = np.indices((32,) * 3) - 16.0
+    sharp = sum(np.exp(-((zyx - np.array(p)[:, None, None, None]) ** 2).sum(0) / 3) for p in np.eye(3) * 6)
+    smeared = gaussian_filter(sharp, (0, 2, 0))
+    one, other = noisy(sharp, 0.005, 0), noisy(smeared, 0.005, 2)
+    truth = fsc(torch.tensor(smeared), torch.tensor(sharp)).numpy()[1:9] ** 2
+    for number, found in ((0, crossed(other, one)), (1, crossed(one, other))):
+        assert np.abs(found[number][1:9] - truth).max() < 0.1 and found[1 - number][1:9].min() > 0.9
+    assert other.curve()[1:9].min() > 0.9  # half-maps alone do not show it
+    assert np.abs(np.subtract(*crossed(one, noisy(sharp, 0.005, 4)))[1:9]).max() < 0.05
 
 
 def test_density_beside_the_domain_that_stays_does_not_hold_it_back():

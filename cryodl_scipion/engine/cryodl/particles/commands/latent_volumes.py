@@ -73,11 +73,11 @@ def _tell(
     words = [f"{value:.1f} Å" if value else "nothing" for value in (before, after)]
     run.summary(
         f"The domain is resolved to {words[1]} at its own orientations, and to {words[0]} at the original ones (FSC "
-        "0.143 in its mask)."
+        "0.143 in its mask; the blurred map against the other half of the sharp one)."
     )
     if before and not (after and after <= WORSE * before):
         run.warn(
-            f"The domain's half-maps agree to {words[1]} at its own orientations, and to {words[0]} at the original "
+            f"The domain is resolved to {words[1]} at its own orientations, and to {words[0]} at the original "
             "ones: use the original particles. The domain may not move as a rigid body, or the mask may contain "
             "another part."
         )

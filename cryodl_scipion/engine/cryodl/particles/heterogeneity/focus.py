@@ -55,6 +55,10 @@ class Halves:
         """(box // 2 + 1,) FSC of the half-maps."""
         return fsc(torch.from_numpy(self.first), torch.from_numpy(self.second)).numpy()
 
+    def power(self) -> float:
+        """What both half-maps show."""
+        return float((self.first * self.second).sum())
+
     def damped(self) -> Halves:
         """Half-maps damped shell by shell by what they agree on, and their mean."""
         constants = wiener_constants(torch.from_numpy(self.curve())).numpy()
@@ -108,6 +112,22 @@ class TwoBodies:
             rest = found.times(1 - self.mask).damped().plus(found.times(self.mask).damped())
             domain = self.domain(focused, rest)
         return domain.damped().plus(rest)
+
+
+def crossed(before: Halves, after: Halves) -> tuple[np.ndarray, np.ndarray]:
+    """(box // 2 + 1,) of two maps of a domain each: FSC of its half-maps, that of the one that shows less of it against
+    the other one.
+
+    Half-maps of a smeared domain agree, since both are smeared alike. Smearing takes power away, so the map with more
+    power is the sharper one; each half of the other is compared with the opposite half of that, and what the noise of
+    the sharp half takes from it is given back.
+    """
+    curves = [before.curve(), after.curve()]
+    sharp, other = (1, 0) if after.power() >= before.power() else (0, 1)
+    pairs = Halves(before.whole, before.first, after.second), Halves(before.whole, after.first, before.second)
+    cross = np.mean([np.maximum(pair.curve(), 0) for pair in pairs], axis=0)
+    curves[other] = np.minimum(curves[other], cross**2 / np.maximum(curves[sharp], 1e-3))
+    return curves[0], curves[1]
 
 
 def _shown(volumes: Halves, views: ParticleViews) -> tuple[ShownPart, ShownPart]:
@@ -313,7 +333,7 @@ def focus_on_domain(
     changes.update(rlnOriginXAngst=-shifts_yx[:, 1] * size, rlnOriginYAngst=-shifts_yx[:, 0] * size)
     write_particles_star(str(folder / PARTICLES), particles, changes)
     middle = bodies.middle(focused, rest)
-    curves = [made.times(values).curve() for made in (consensus, middle)]
+    curves = crossed(consensus.damped().times(values), middle.times(values))
     resolutions = [resolution_at(curve, 0.143, size, box) for curve in curves]
     write_halves(folder / DOMAIN, dataclasses.astuple(middle), size)
     return dict(
