@@ -97,7 +97,7 @@ def test_the_moving_domain_is_better_at_its_own_orientations(here, tmp_path):
     assert read_particles(made["particles"]).columns["cryodlLatent1"][7] is not None
     found = np.array(said["fsc_before"])[6:12]  # without the truth: against the sharper half
     assert float((np.array(said["fsc_after"])[6:12] - found).mean()) > 0.05
-    assert np.abs(found - np.array(before.square())).mean() < 0.25, (found, before)
+    assert np.abs(found - before.square().numpy()).mean() < 0.25, (found, before)
 
 
 def noisy(volume, level, seed):
