@@ -125,6 +125,26 @@ def test_files_that_the_documents_link_to_exist():
 
 
 @inCheckout
+def test_the_pages_are_as_many_and_as_long_as_a_reader_can_take():
+    words = {}
+    for path in [
+        *glob.glob(os.path.join(TOP, "docs", "*.md")),
+        *(os.path.join(TOP, name) for name in ("README.md", "CONTRIBUTING.md")),
+    ]:
+        with open(path, encoding="utf-8") as file:
+            words[os.path.basename(path)] = len(file.read().split())
+    assert len(words) <= 50 and sum(words.values()) <= 50_000
+    with open(os.path.join(TOP, "mkdocs.yml"), encoding="utf-8") as file:
+        menu = file.read()
+    listed = {
+        title: re.findall(r"^ {6}- .*: (\S+\.md)$", menu.split(f"- {title}:\n")[1].split("\n  - ")[0], re.M)
+        for title in ("How to", "How it works", "Benchmarks")
+    }
+    assert [len(pages) for pages in listed.values()] == [10, 9, 6], listed
+    assert not [page for page in listed["How it works"] if words[page] > 1000]
+
+
+@inCheckout
 def test_no_two_figures_that_stand_together_are_typed_in_two_places():
     """Tables and single figures are written from benchmarks/figures by page_tables.py; what is typed is rare."""
     written = r"```.*?```|<!-- table (\S+) -->\n.*?<!-- end of table -->|<!--figure:.*?<!---->"

@@ -98,9 +98,10 @@ def test_the_sections_of_the_menu_are_closed_on_the_first_page():
 @built
 @browser
 @pytest.mark.slow
+@pytest.mark.parametrize("screen", WIDTHS)
 @pytest.mark.parametrize("word, page", [("Dynamo", "in_and_out.html"), ("streaming", "facility.html")])
-def test_a_word_is_found_without_a_server_and_without_a_network(word, page):
-    found = rendered(f"file://{SITE}/index.html?q={word}")
+def test_a_word_is_found_without_a_server_and_without_a_network(word, page, screen):
+    found = rendered(f"file://{SITE}/index.html?q={word}", WIDTHS[screen])
     results = found[found.index("md-search-result__list") :]
     assert re.search(r"\d+ matching documents", found) and page in results
 
