@@ -6,8 +6,6 @@ Only the half-map test has a network to run; without it the device is the CPU, w
 
 import typing
 
-import numpy as np
-
 from ...contract import (
     EvaluateMapConfig,
     EvaluateMapOutputs,
@@ -23,12 +21,20 @@ from ..measures.atoms import check_overlap, read_atoms
 from ..measures.half_map_test import half_map_test
 from ..measures.measure import MapReference, dependent, measure_halves, measure_map, reference_for
 from ..measures.report import write_report
-from ..measures.volume import Volume, check_positive, check_same_grid, other_position, read_mask, read_volume
+from ..measures.volume import (
+    SAME_MAP,
+    Volume,
+    check_contrast,
+    check_halves,
+    check_positive,
+    check_same_grid,
+    other_position,
+    read_mask,
+    read_volume,
+)
 
 Metrics = dict[str, typing.Any]
 
-INVERTED = -0.1  # correlation of a half-map with the other, or with the map, below which one is upside down
-SAME = 0.99999  # correlation of a map with itself after a change of its numbers' format
 MIN_AGREEMENT = 0.1  # local correlation at the atoms, below which map and model are not of one molecule, or apart
 # Metrics in the words of the summary.
 LABELS = {
@@ -106,7 +112,7 @@ def _read_halves(config: EvaluateMapConfig, volume: Volume, run: Run) -> list[Vo
     for half in halves:
         check_same_grid(volume, half, "half-map")
         run.warn(*other_position(volume, half, "half-map"))
-        if check_contrast(half, volume) > SAME:
+        if check_contrast(half, volume) > SAME_MAP:
             run.warn(
                 f"The map {config.map} and the half-map {half.path} are the same: the metrics of the map are those "
                 "of half of the data."
@@ -136,28 +142,6 @@ def _halves(
         test = found["half_map_test"] = dict(test, **shared.metrics())
         run.warn(*split_verdict(half_map_verdict(half_map_resolutions(test))[1])[1])
     return found
-
-
-def check_contrast(half: Volume, volume: Volume) -> float:
-    """The correlation of a half-map with the map of all data, on the same grid; above SAME they are one map. Raises
-    ValueError if it is upside down."""
-    found = float(np.corrcoef(half.data.ravel(), volume.data.ravel())[0, 1])
-    if found < INVERTED:
-        raise ValueError(
-            f"The half-map {half.path} and the map {volume.path} have opposite contrast: their correlation is "
-            f"{found:.2f}. Invert the one whose protein is negative (relion_image_handler --multiply_constant -1)."
-        )
-    return found
-
-
-def check_halves(halves: typing.Sequence[Volume]) -> None:
-    """Raises ValueError if both half-maps are the same map, so that nothing would be measured, or of opposite
-    contrast."""
-    if check_contrast(*halves) > SAME:
-        raise ValueError(
-            f"The half-maps {halves[0].path} and {halves[1].path} are the same map. Give the two maps of "
-            "independent halves of the data."
-        )
 
 
 def _in_words(metrics: Metrics) -> typing.Iterator[str]:

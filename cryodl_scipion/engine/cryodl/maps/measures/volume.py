@@ -234,3 +234,31 @@ def _says(header: np.ndarray, voxels: np.ndarray) -> bool:
         return np.allclose(_voxels(header, ""), voxels, rtol=1e-3)
     except ValueError:
         return False
+
+
+INVERTED = -0.1  # correlation of a half-map with the other, or with the map, below which one is upside down
+
+
+SAME_MAP = 0.99999  # correlation of a map with itself after a change of its numbers' format
+
+
+def check_contrast(half: Volume, volume: Volume) -> float:
+    """The correlation of a half-map with the map of all data, on the same grid; above SAME_MAP they are one map. Raises
+    ValueError if it is upside down."""
+    found = float(np.corrcoef(half.data.ravel(), volume.data.ravel())[0, 1])
+    if found < INVERTED:
+        raise ValueError(
+            f"The half-map {half.path} and the map {volume.path} have opposite contrast: their correlation is "
+            f"{found:.2f}. Invert the one whose protein is negative (relion_image_handler --multiply_constant -1)."
+        )
+    return found
+
+
+def check_halves(halves: typing.Sequence[Volume]) -> None:
+    """Raises ValueError if both half-maps are the same map, so that nothing would be measured, or of opposite
+    contrast."""
+    if check_contrast(*halves) > SAME_MAP:
+        raise ValueError(
+            f"The half-maps {halves[0].path} and {halves[1].path} are the same map. Give the two maps of "
+            "independent halves of the data."
+        )

@@ -6,11 +6,14 @@ from __future__ import annotations
 
 import dataclasses
 import typing
+from collections.abc import Mapping
 
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ...contract import LabelsFromClassesConfig, counted, some_names
 from ...core.geometry import inside
+from ...runner import Run
 from .store import Pick
 
 if typing.TYPE_CHECKING:
@@ -163,3 +166,126 @@ def _scores_at(places: np.ndarray, yx: np.ndarray, scores: np.ndarray, reach: fl
         return [1.0] * len(places)
     distance, index = cKDTree(yx).query(places)
     return [float(scores[i]) if d < reach else 1.0 for d, i in zip(distance, index)]
+
+
+MAX_OUTSIDE = 0.02  # of the particles of a file: the alignment of a few moves them over the edge
+
+
+# So many particles that all lie in this part of the width and of the height are of binned micrographs.
+_CORNER, _MIN_IN_CORNER = 0.7, 50
+
+
+def within_micrographs(
+    particles: Mapping[str, Extracted],
+    source: str,
+    named: Mapping[str, str],
+    shapes: Mapping[str, tuple[int, int]],
+    config: LabelsFromClassesConfig,
+    run: Run,
+) -> dict[str, Extracted]:
+    """The particles within their micrographs; a few others are warned of. source: file and parameter. Raises ValueError
+    if many lie outside."""
+    far = config.particle_diameter / config.pixel_size / 2  # px that no alignment explains
+    inner, gone, every, furthest, example = dict[str, Extracted](), 0, 0, 0.0, ""
+    for name, one in particles.items():
+        height, width = shapes[name]
+        by = np.maximum(-one.extracted, one.extracted - (height, width)).max(axis=1, initial=-np.inf)
+        inner[name] = Extracted(one.extracted[by <= 0], one.centres[by <= 0])
+        every, gone = every + len(one), gone + int((by > 0).sum())
+        if (by > 0).any() and by.max() > furthest:
+            furthest, (y, x) = float(by.max()), one.extracted[by.argmax()]
+            example = f"for example x {x:g}, y {y:g} of {named[name]} ({width} x {height} px)"
+    if not gone:
+        return inner
+    start = f"{counted(gone, 'particle')} of {every} of {source} lie outside their micrograph, {example}"
+    if gone > MAX_OUTSIDE * every and furthest > far:
+        raise ValueError(
+            f"{start}. If they were extracted from micrographs of another binning, give the factor to these "
+            "micrographs (--scale 0.5 if those had twice as many pixels along each edge)."
+        )
+    run.warn(f"{start}. They are not used.")
+    return inner
+
+
+def check_corner(
+    particles: typing.Sequence[tuple[str, Extracted]],
+    shapes: Mapping[str, tuple[int, int]],
+    config: LabelsFromClassesConfig,
+) -> list[str]:
+    """A note that nothing compares the particles with picks.
+
+    Raises ValueError if all of many lie in one corner, as particles of binned micrographs do.
+    """
+    parts = [np.zeros((0, 2)), *(one.extracted / shapes[name] for name, one in particles)]
+    places = np.concatenate(parts)
+    part = float(places.max(initial=0.0))
+    if len(places) >= _MIN_IN_CORNER and part < _CORNER:
+        raise ValueError(
+            f"All particles of {config.kept} (--kept) lie in one corner of their micrographs, within "
+            f"{100 * part:.0f} % of width and height, as those of binned micrographs do. Give the factor to these "
+            f"micrographs (--scale {config.scale * max(1, round(1 / part)):g}, for example), or the picks "
+            "(--coordinates), with which they are then compared."
+        )
+    return [
+        "No picks were given (--coordinates), so it was not checked whether the particles lie at the right places of "
+        "these micrographs (binning, mirrored y). Look at the labels with `cryodl pick-by-hand`, or give the picks."
+    ]
+
+
+def check_scores(
+    kept: Mapping[str, Extracted],
+    picks: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    reach: float,
+    config: LabelsFromClassesConfig,
+) -> list[str]:
+    """A note if a minimum score is given, and particles are on no pick. Raises ValueError if picks have no scores."""
+    if config.minimum_score is None:
+        return []
+    found = {name: picks[name] for name in kept if name in picks}
+    bare = [name for name, (yx, scores) in found.items() if len(yx) and not scores.any()]
+    if not bare:
+        part = part_on(kept, {name: yx for name, (yx, _) in found.items()}, reach)
+        count = round((1 - part) * sum(map(len, kept.values())))
+        if not count:
+            return []
+        return [
+            f"{counted(count, 'kept particle')} of {config.kept} (--kept) lie on no pick of {config.coordinates} "
+            "(--coordinates) and so have no score: --minimum-score does not apply to them."
+        ]
+    raise ValueError(
+        f"--minimum-score is {config.minimum_score:g}, but the picks of {config.coordinates} (--coordinates) have no "
+        f"scores on {counted(len(bare), 'micrograph')}: {some_names(bare)}. Leave --minimum-score out, or give picks "
+        "with scores (the folder candidates of `cryodl pick`)."
+    )
+
+
+def check_on_picks(
+    kept: Mapping[str, Extracted],
+    picks: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    shapes: Mapping[str, tuple[int, int]],
+    reach: float,
+    config: LabelsFromClassesConfig,
+) -> list[str]:
+    """A note if many particles are not at a pick.
+
+    Raises ValueError if none is, or if another scale would bring them there.
+    """
+    places = {name: yx for name, (yx, _) in picks.items()}
+    part = part_on(kept, places, reach)
+    if part >= MIN_ON_PICKS:
+        return []
+    count = sum(map(len, kept.values()))
+    start = (
+        f"Of {counted(count, 'kept particle')} of these micrographs, {100 * part:.0f} % are within "
+        f"{reach * config.pixel_size:.0f} Å of a pick of {config.coordinates} (--coordinates)"
+    )
+    heights = {name: height for name, (height, _) in shapes.items()}
+    better = better_frame(kept, places, heights, reach, config.scale)
+    if better:
+        raise ValueError(f"{start}. {better}")
+    if not part:
+        raise ValueError(
+            f"{start}. Give the picks that were extracted, and the micrographs that they were picked on; if the "
+            "particles are of micrographs of another binning, state the factor (--scale)."
+        )
+    return [f"{start}. Check that these are the picks from which the particles were extracted."]

@@ -5,39 +5,23 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-import torch
 from scipy.spatial.transform import Rotation
 
 from ...contract import InitialMapConfig, InitialMapOutputs, resolution_in_words, write_json
-from ...io.files import whole_file
 from ...io.mrc import write_map
 from ...io.particle_sets import ParticleSet, read_particles, write_particles_star
 from ...io.particles import ANGLES
-from ...likelihood.observed import WIDEST, Observed, Source
+from ...likelihood.observed import WIDEST, Source
 from ...likelihood.reference import HalfDisc, find_contrast
 from ...reconstruction.halves import split_halves
 from ...runner import Run, command
-from ..initial.alignment import Judgement, align, coverage, enlarged, filtered_mean, reached
-from ..initial.climb import FINEST, FULL, STEPS, Climb, Found, second_map_gain
+from ..initial.alignment import enlarged, filtered_mean, reached
+from ..initial.climb import FINEST, Found
+from ..initial.halves import InHalves, gain_of_second, judged_maps, started_maps
 
-STARTS = 2  # in each half
 FEWEST = 200  # particles; see the page
 MASK = 0.9  # of the box: diameter of the sphere that holds the particle
 WORK = "starts"  # folder in the output's, for finished starts
-
-
-@dataclasses.dataclass(frozen=True)
-class InHalves:
-    """particles: all that are used. halves: (n,) 1 or 2. observed: of all. diameter: px, of the sphere."""
-
-    particles: ParticleSet
-    halves: np.ndarray
-    observed: Observed
-    diameter: float
-
-    def climb(self, half: int, seed: object) -> Climb:
-        """A start on one of the halves."""
-        return Climb(self.observed[np.nonzero(self.halves == half)[0]], self.diameter, seed)
 
 
 @command
@@ -76,11 +60,11 @@ def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
     disc = HalfDisc(particles.box, FINEST / diameter * particles.box, run.device)
     observed = source.observed(np.arange(len(particles)), disc)
     both = InHalves(particles, split_halves(particles, run.seed), observed, diameter)
-    starts = _starts(both, folder / WORK, run)
+    starts = started_maps(both, folder / WORK, run)
     run.discard(WORK)
-    found, verdict = _judged(both, starts)
+    found, verdict = judged_maps(both, starts)
     if not verdict.doubts():
-        verdict = dataclasses.replace(verdict, second=_second(both, found, run))
+        verdict = dataclasses.replace(verdict, second=gain_of_second(both, found, run))
     reasons, width = verdict.doubts(), particles.box * particles.pixel_size
     write_json(folder / "judgement.json", dict(dataclasses.asdict(verdict), reasons=reasons))
     made = dataclasses.replace(
@@ -113,53 +97,6 @@ def _contrast(config: InitialMapConfig, particles: ParticleSet, run: Run) -> str
     contrast, _, said = find_contrast(particles)
     run.warn(said)
     return contrast
-
-
-def _starts(both: InHalves, folder: Path, run: Run) -> dict[int, list[Found]]:
-    """Maps from random orientations, {half: of each start}."""
-    folder.mkdir(exist_ok=True)
-    found: dict[int, list[Found]] = {1: [], 2: []}
-    with run.progress(2 * STARTS * (STEPS + len(FULL)), "step") as bar:
-        for half in (1, 2):
-            for start in range(STARTS):
-                kept = folder / f"{half}_{start}.npz"
-                if kept.exists():
-                    with np.load(kept) as file:
-                        one = Found(**{name: torch.from_numpy(file[name]).to(run.device) for name in file.files})
-                    bar.update(STEPS + len(FULL))
-                else:
-                    one = both.climb(half, (run.seed, half, start)).run(bar.update)
-                    with whole_file(kept) as temporary:
-                        np.savez(temporary, **{name: value.cpu().numpy() for name, value in vars(one).items()})
-                found[half].append(one)
-    return found
-
-
-def _judged(both: InHalves, starts: dict[int, list[Found]]) -> tuple[dict[int, Found], Judgement]:
-    """The best map of each half, the second one on the first and both finished there, and the judgement."""
-    best = {half: max(found, key=lambda one: float(one.evidence.mean())) for half, found in starts.items()}
-    radius = FULL[0] / both.diameter * both.observed.disc.box
-    others = [align(best[1].density, one.density, radius) for half in (1, 2) for one in starts[half]]
-    number = next(k for k, one in enumerate(starts[2]) if one is best[2])
-    second = others[len(starts[1]) + number]
-    densities = {1: best[1].density, 2: second.density}
-    found = {half: both.climb(half, 0).finish(densities[half], (FULL[-1], FINEST)) for half in (1, 2)}
-    evidence = torch.cat([found[half].evidence for half in (1, 2)])
-    return found, Judgement(
-        agreement=round(second.correlation, 4),
-        starts=[round(one.correlation, 4) for one in others],
-        evidence=round(float(evidence.mean()), 3),
-        empty=round(float((evidence < 0).float().mean()), 4),
-        coverage=round(coverage(torch.cat([found[half].matrices for half in (1, 2)])), 4),
-    )
-
-
-def _second(both: InHalves, found: dict[int, Found], run: Run) -> float:
-    """What a second map would gain."""
-    one, other = (both.observed[np.nonzero(both.halves == half)[0]] for half in (1, 2))
-    with run.progress(STEPS + len(FULL), "step", title="second map") as bar:
-        gain = second_map_gain(one, other, found[1].density, both.diameter, (run.seed, 3), bar.update)
-    return round(gain, 3)
 
 
 def _write(

@@ -7,40 +7,28 @@ Micrographs that cannot be read, or have no CTF, are left out of all sets and na
 Sets that give no map are in Result.skipped.
 """
 
-import math
 import shutil
-import typing
 from pathlib import Path
 
 from ...contract import (
     AllSkipped,
     CompareMapsOfPicksConfig,
     CompareMapsOfPicksOutputs,
-    EstimateCtfConfig,
-    ExtractParticlesConfig,
     counted,
     in_words,
     resolution_in_words,
     write_json,
 )
-from ...core.symmetry import check_symmetry, operations
+from ...core.symmetry import operations
 from ...io.files import expand_paths, name_micrographs
 from ...io.messages import apart
-from ...io.micrograph_ctfs import ctf_of, read_micrograph_ctfs
 from ...io.micrographs import pixel_size_warnings
-from ...io.particles import MICROSCOPE
-from ...micrographs.commands.estimate_ctf import estimate_ctf
 from ...runner import PROGRAM, Run, command
-from ...simulate.micrographs import particle_diameter
-from ...simulate.structures import load_density
+from ..picked_maps.frame import WORK, box_of, diameters_of, estimated_ctf, without_ctf
 from ..picked_maps.one_map import doubts, losses, map_of_set, plot_map_fscs, print_rows, write_map_table
 from ..picked_maps.sets import Common, ComparedSets, compared_sets, file_names, unreadable
 
-WORK = "work"  # folder in the unfinished output: particles, which are not kept
 MAPS = ("map", "half1", "half2")
-USUAL = (".mrc", ".map", ".pdb", ".ent", ".cif", ".mmcif")  # endings of structures
-NEEDED = "Structure (--structure) must be a map (.mrc, .map) or an atomic model (.pdb, .cif)."
-FIRST_LOOK = 6.0  # Å/px, to measure the structure
 
 
 @command
@@ -61,17 +49,17 @@ def compare_maps_of_picks(config: CompareMapsOfPicksConfig, run: Run) -> Compare
     compared = compared_sets(config, name_micrographs(expand_paths(config.micrographs), run.names))
     if config.ctf:
         compared = compared.without(
-            _without_ctf(config, compared, config.ctf), f"for which {config.ctf} (--ctf) has no CTF"
+            without_ctf(config, compared, config.ctf), f"for which {config.ctf} (--ctf) has no CTF"
         )
     compared.notes.extend(pixel_size_warnings([path for _, path in compared.micrographs], config.pixel_size))
-    diameter, structure = _diameters(config)
-    box = _box(config, diameter, structure)
+    diameter, structure = diameters_of(config)
+    box = box_of(config, diameter, structure)
     compared = compared.without(unreadable(compared.micrographs), "which cannot be read")
     folder = run.folder(config.structure, *filter(None, [config.ctf]))
     run.discard(WORK)
-    ctf = config.ctf or _estimated_ctf(config, dict(compared.micrographs), folder)
+    ctf = config.ctf or estimated_ctf(config, dict(compared.micrographs), folder)
     if not config.ctf:
-        compared = compared.without(_without_ctf(config, compared, ctf), "for which no CTF could be estimated")
+        compared = compared.without(without_ctf(config, compared, ctf), "for which no CTF could be estimated")
     run.warn(*compared.notes)
     common = Common(dict(compared.micrographs), compared.halves, ctf, diameter, box)
     with apart():  # what the commands say of each set stands in the log, above its name
@@ -103,48 +91,6 @@ def _tell(config: CompareMapsOfPicksConfig, made: CompareMapsOfPicksOutputs, run
     )
 
 
-def _diameters(config: CompareMapsOfPicksConfig) -> tuple[float, float]:
-    """Å: of the particle, the config's or else the structure's, and of the structure. Raises ValueError for a structure
-    that cannot be read, or does not have the symmetry."""
-    rough = max(FIRST_LOOK, config.pixel_size)
-    try:
-        density = load_density(config.structure, rough)
-    except (ValueError, FileNotFoundError) as error:
-        if Path(config.structure).is_file() and config.structure.lower().removesuffix(".gz").endswith(USUAL):
-            raise
-        raise ValueError(f"{error} {NEEDED}") from None
-    check_symmetry(density, config.symmetry, config.structure)  # an error before the work
-    measured = round(particle_diameter(density, rough), 1)
-    if config.particle_diameter is not None:
-        return config.particle_diameter, measured
-    print(f"Particle diameter: {measured:.0f} Å, measured on {config.structure}.")
-    return measured, measured
-
-
-def _box(config: CompareMapsOfPicksConfig, diameter: float, structure: float) -> int:
-    """px of the micrographs. diameter, structure: Å of the particle and of the structure. Raises ValueError where the
-    box does not hold them."""
-    extraction = ExtractParticlesConfig(
-        coordinates="",
-        micrographs=(),
-        pixel_size=config.pixel_size,
-        particle_diameter=diameter,
-        output="particles.star",
-        box=config.box,
-        scaled_box=config.scaled_box,
-    )
-    problems, box = extraction.check_together(), extraction.box_in_pixels()
-    if not problems and structure > box * config.pixel_size:
-        needed = 2 * math.ceil(0.75 * structure / config.pixel_size)
-        problems = [
-            f"Structure (--structure) {config.structure} is {structure:.0f} Å wide, but the box is {box} px, "
-            f"{box * config.pixel_size:.0f} Å. Give a larger one (--box {needed})."
-        ]
-    if problems:
-        raise ValueError(" ".join(problems))
-    return box
-
-
 def _maps(
     config: CompareMapsOfPicksConfig, compared: ComparedSets, common: Common, folder: Path, run: Run
 ) -> dict[str, dict]:
@@ -163,36 +109,6 @@ def _maps(
             f"None of the {len(run.skipped)} sets of picks gave a map. The first, {first.item}: {in_words(first)}"
         )
     return records
-
-
-def _without_ctf(config: CompareMapsOfPicksConfig, compared: ComparedSets, star: str) -> list[str]:
-    """Names of the micrographs compared that a STAR file with CTFs does not contain."""
-    constants = (config.voltage, config.spherical_aberration, config.amplitude_contrast)
-    ctfs = read_micrograph_ctfs(star, dict(zip(MICROSCOPE, constants)))
-    return [name for name, path in compared.micrographs if ctf_of(ctfs, name, path) is None]
-
-
-def _estimated_ctf(config: CompareMapsOfPicksConfig, paths: dict[str, str], folder: Path) -> str:
-    """A STAR file with CTFs that are estimated here."""
-    star = folder / "ctf.star"
-    if not star.exists():
-        print("Estimating the CTF of the micrographs (no --ctf is given).", flush=True)
-        work = folder / WORK / "ctf.star"
-        work.parent.mkdir(exist_ok=True)
-        contrast = config.amplitude_contrast
-        estimate_ctf(
-            EstimateCtfConfig(
-                micrographs=tuple(paths.values()),
-                pixel_size=config.pixel_size,
-                voltage=typing.cast("float", config.voltage),  # check_together asks for both
-                spherical_aberration=typing.cast("float", config.spherical_aberration),
-                output=str(work),
-                amplitude_contrast=EstimateCtfConfig.amplitude_contrast if contrast is None else contrast,
-            ),
-            names=tuple(paths),
-        )
-        work.rename(star)
-    return str(star)
 
 
 def _written(

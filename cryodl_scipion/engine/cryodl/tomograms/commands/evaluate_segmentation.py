@@ -14,12 +14,11 @@ import typing
 from pathlib import Path
 
 from ...contract import EvaluateSegmentationConfig, EvaluateSegmentationOutputs, write_json
-from ...io.files import expand_paths, name_micrographs, name_tomograms, pair_by_name
 from ...io.progress import ProgressBar
 from ...io.tomograms import Tomogram
 from ...runner import PROGRAM, Run, command
 from ..evaluation.measure import FeatureMeasures, ScoreCurve, measure_labelled_pair
-from ..evaluation.pairs import LabelledPair, feature_names, refuse_labels, renamed, same_names
+from ..evaluation.pairs import LabelledPair, names_of_labels, paired_volumes, tomograms_to_draw, values_by_name
 from ..evaluation.pictures import draw_curve, draw_metrics, draw_slices
 
 MAX_PICTURES = 8  # tomograms that are drawn
@@ -44,18 +43,18 @@ OF_SCORES = dict(
 @command
 def evaluate_segmentation(config: EvaluateSegmentationConfig, run: Run) -> EvaluateSegmentationOutputs:
     """Measure into <output>.partial, then rename."""
-    paired = _paired(config, run)
-    values = _values(config, paired, run)
+    paired = paired_volumes(config, run)
+    values = values_by_name(config, paired, run)
     pairs = [
         LabelledPair(name, found, labels, config.label, config.threshold, config.pixel_size, values)
         for name, found, labels in paired
     ]
     run.warn(*(pair.note for pair in pairs if pair.note))
-    tomograms = _tomograms(config, pairs, run)
+    tomograms = tomograms_to_draw(config, pairs, run)
     measured = [measure_labelled_pair(pair) for pair in ProgressBar(pairs, unit="tomogram", mininterval=1.0)]
     labels = sorted({label for by_label, _, _ in measured for label in by_label})
     _check_labels(config, measured, labels, pairs)
-    names = _names(config, labels, values is not None, run)
+    names = names_of_labels(config, labels, values is not None, run)
     record = _record(config, pairs, measured, names)
     folder = run.folder(continues=False)
     write_json(folder / "evaluation.json", record)
@@ -68,52 +67,6 @@ def evaluate_segmentation(config: EvaluateSegmentationConfig, run: Run) -> Evalu
         features=record["features"],
         pictures={name: path_of(f"{name}.png") for name in pictures},
     )
-
-
-def _paired(config: EvaluateSegmentationConfig, run: Run) -> list[tuple[str, str, str]]:
-    """(name, segmentation, labels) of each tomogram, paired by their names."""
-    found = name_tomograms(expand_paths(config.segmentations))
-    labels = name_micrographs(expand_paths(config.labels), what="label volume")
-    names = [name for name, _ in found]
-    tomograms = [name if name in dict(labels) else name.rsplit("__", 1)[0] for name in names]  # <tomogram>__<feature>
-    mine = tomograms if len(set(tomograms)) == len(names) else names
-    positions = _positions(mine, labels, "label volumes", "--labels", "one label volume for each", run)
-    return [(name, path, labels[position][1]) for (name, path), position in zip(found, positions)]
-
-
-def _positions(
-    mine: list[str], theirs: typing.Sequence[tuple[str, str]], what: str, option: str, way_out: str, run: Run
-) -> typing.Sequence[int]:
-    """Which of the others belongs to each segmentation, by their names."""
-    if len(mine) != len(theirs):
-        raise ValueError(
-            f"There are {len(mine)} segmentations (--segmentations) and {len(theirs)} {what} ({option}). "
-            f"Give {way_out}."
-        )
-    sides = (("segmentations", "--segmentations"), (what, option))
-    positions, warning = pair_by_name(mine, [name for name, _ in theirs], *sides)
-    run.warn(*[warning] if warning else [])
-    return positions
-
-
-def _tomograms(
-    config: EvaluateSegmentationConfig, pairs: typing.Sequence[LabelledPair], run: Run
-) -> dict[str, Tomogram]:
-    """{name of a pair: Tomogram} to draw, {} if there are none."""
-    if not config.tomograms:
-        return {}
-    named = name_tomograms(expand_paths(config.tomograms))
-    names = [pair.name for pair in pairs]
-    positions = _positions(names, named, "tomograms", "--tomograms", "one tomogram for each, or none", run)
-    found = {pair.name: Tomogram(named[position][1]) for pair, position in zip(pairs, positions)}
-    for pair in pairs:
-        if found[pair.name].shape != pair.shape:
-            sizes = [" x ".join(str(n) for n in reversed(shape)) for shape in (found[pair.name].shape, pair.shape)]
-            raise ValueError(
-                f"The tomogram {found[pair.name].path} has {sizes[0]} voxels (x, y, z), the segmentation "
-                f"{pair.segmentation} {sizes[1]}. Give the tomogram that was segmented, or none."
-            )
-    return found
 
 
 def _check_labels(
@@ -133,76 +86,6 @@ def _check_labels(
             f"No label volume has the value {config.label} (--label) in its annotated part. Check the value, and "
             "that the labels belong to these tomograms."
         )
-
-
-def _values(
-    config: EvaluateSegmentationConfig, paired: typing.Sequence[tuple[str, str, str]], run: Run
-) -> dict[int, int] | None:
-    """{value in the segmentations: that of the same name in the labels}, or None where equal values are compared.
-    Raises ValueError if --label is given for label volumes."""
-    if config.label is not None:
-        run.warn(*(sentence for _, path, _ in paired for sentence in refuse_labels(path)))
-        return None
-    mine, theirs = _both_names(config)
-    values = same_names(mine, theirs)
-    if values is None:
-        return None
-    print(
-        "Features are compared by their names (features.json): "
-        + ", ".join(f"{name} {k} with {values[k]}" for k, name in mine.items() if values[k])
-        + " of the labels."
-    )
-    run.warn(
-        *(
-            f"The value {k} is called {mine[k]} in the segmentations and {theirs[k]} in the labels (features.json), "
-            "and neither name occurs in the other: they are compared as one feature. If they are different features, "
-            "change one of the values."
-            for k in mine
-            if renamed(k, mine, theirs)
-        )
-    )
-    lost = [name for k, name in mine.items() if not values[k]]
-    missed = [name for k, name in theirs.items() if k not in values.values()]
-    if lost:
-        run.warn(f"The labels have no {', '.join(lost)} (features.json); in the segmentations it is not evaluated.")
-    if missed:
-        run.warn(
-            f"The segmentations have no {', '.join(missed)} (features.json); in the labels it counts as not found."
-        )
-    return values
-
-
-def _both_names(config: EvaluateSegmentationConfig) -> list[dict[int, str]]:
-    """{value: name} of the segmentations and of the labels."""
-    return [feature_names(expand_paths(files)[0]) for files in (config.segmentations, config.labels)]
-
-
-def _names(config: EvaluateSegmentationConfig, labels: typing.Sequence[int], by_name: bool, run: Run) -> dict[int, str]:
-    """{label: name}, no name twice, from features.json beside the volumes where there is one. by_name:
-    whether the segmentations' values were made those of the labels."""
-    mine, theirs = _both_names(config)
-    if config.label is not None:
-        of_file = name_tomograms(expand_paths(config.segmentations))[0][0].rpartition("__")[2]  # <tomogram>__<feature>
-        named = "__" in os.path.basename(expand_paths(config.segmentations)[0])
-        name = theirs.get(config.label) or (of_file if named else str(config.label))
-        if named and name != of_file.partition("@")[0]:
-            run.warn(
-                f"The scores are of {of_file} by their file's name, the value {config.label} (--label) is {name} in "
-                "the features.json of the labels."
-            )
-        return {config.label: name}
-    mine = theirs if by_name else mine
-    different = [k for k in labels if mine.get(k, theirs.get(k)) != theirs.get(k, mine.get(k))]
-    run.warn(
-        *(
-            f"The value {k} is called {mine[k]} in the segmentations and {theirs[k]} in the labels (features.json); "
-            "equal values are compared, whatever their names."
-            for k in different
-        )
-    )
-    names = {k: mine.get(k) or theirs.get(k) or str(k) for k in labels}
-    often = [name for name in names.values() if list(names.values()).count(name) > 1]
-    return {k: f"{name} ({k})" if name in often else name for k, name in names.items()}
 
 
 def _record(

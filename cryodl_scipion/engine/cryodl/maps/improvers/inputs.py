@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Maps to improve: what they must be, their resolution and mask, and when they are left as they are."""
+
+import dataclasses
+import typing
+
+import numpy as np
+
+from ...contract import ImproveMapConfig
+from ...io.memory import require_memory
+from ...runner import Run
+from ..measures.atoms import check_overlap, read_atoms
+from ..measures.density import dense_mask, soft_mask
+from ..measures.measure import dependent
+from ..measures.resolution import estimated_resolution
+from ..measures.shells import shell_correlation
+from ..measures.volume import (
+    SAME_MAP,
+    Volume,
+    check_contrast,
+    check_halves,
+    check_positive,
+    check_same_grid,
+    other_position,
+    read_mask,
+    read_volume,
+)
+
+FINER = 0.9  # of the working pixel size: maps with smaller voxels lose detail
+
+
+FINEST, COARSEST = 0.1, 8.0  # Å/px of maps that are improved
+
+
+BYTES = 24  # of memory for each voxel at the working pixel size: the map, two outputs, their weights and copies
+
+
+SMALLEST = 8  # voxels along an axis
+
+
+FAR, COARSER = 0.1, 0.2  # of the resolutions that a model was trained on, at the fine and at the coarse end
+
+
+LARGEST = 1.9  # of the working pixel size: larger voxels are in no simulated map of the training (simulated.COARSEST)
+
+
+ESTIMATED = "estimated from the map"
+
+
+def check_size(volume: Volume, working_pixel_size: float) -> None:
+    """Raises ValueError for a pixel size that no map to improve has, and for a map that is too large for the memory."""
+    if not FINEST <= volume.pixel_size <= COARSEST:
+        raise ValueError(
+            f"{volume.path} has {volume.pixel_size:.4g} Å/px by its header or --pixel-size; it must be {FINEST:g} to "
+            f"{COARSEST:g} Å/px. Give the correct --pixel-size."
+        )
+    voxels = float(np.prod(np.array(volume.data.shape) * volume.voxels_zyx / working_pixel_size))
+    require_memory(
+        BYTES * voxels + 32 * volume.data.size,
+        f"{volume.path}, {volume.pixel_size:.4g} Å/px by its header or --pixel-size, resampled to "
+        f"{working_pixel_size:g} Å/px,",
+        "Check the pixel size, or crop the map around the molecule.",
+    )
+
+
+def read_maps(config: ImproveMapConfig, run: Run) -> tuple[Volume, list[Volume]]:
+    """The Volume to improve, and the half-maps' ([] if there are none)."""
+    halves = [read_volume(path, config.pixel_size, "half-map") for path in config.half_maps]
+    if halves:
+        check_same_grid(halves[0], halves[1], "half-map")
+        check_halves(halves)
+    if config.map:
+        volume = read_volume(config.map, config.pixel_size)
+        for half in halves:
+            check_same_grid(volume, half, "half-map")
+            run.warn(*other_position(volume, half, "half-map"))
+            if check_contrast(half, volume) > SAME_MAP:
+                raise ValueError(
+                    f"The map {config.map} and the half-map {half.path} are the same. Give the full map as --map, or "
+                    "only the half-maps."
+                )
+    else:
+        volume = dataclasses.replace(halves[0], data=0.5 * (halves[0].data + halves[1].data))
+        run.warn("The mean of the two half-maps was improved, without sharpening or masking before.")
+    check_positive(volume)
+    if min(volume.data.shape) < SMALLEST:
+        raise ValueError(
+            f"{volume.path} has {' x '.join(str(n) for n in volume.data.shape[::-1])} voxels; at least "
+            f"{SMALLEST} along each axis are needed."
+        )
+    if not volume.isotropic:
+        x, y, z = volume.voxels_zyx[::-1]
+        run.summary(
+            f"{volume.path} has voxels of {x:.4g} x {y:.4g} x {z:.4g} Å; it was improved on cubic voxels and "
+            "resampled to its own grid."
+        )
+    return volume, halves
+
+
+def pixel_size_notes(card: typing.Mapping[str, typing.Any], volume: Volume) -> typing.Iterator[str]:
+    """Sentences about a map that the model was not made for."""
+    working = card["working_pixel_size"]
+    if volume.pixel_size < FINER * working and volume.pixel_size < card["resolutions"][0] / 4:
+        yield (
+            f"The voxels of {volume.path} are {volume.pixel_size:.3g} Å, the working pixel size of the model is "
+            f"{working:g} Å: detail finer than {2 * working:g} Å is lost. Use a model with a smaller "
+            f"working pixel size for maps better than {card['resolutions'][0]:g} Å."
+        )
+
+
+def stated_resolution(
+    config: ImproveMapConfig, volume: Volume, halves: typing.Sequence[Volume], mask: np.ndarray | None, run: Run
+) -> tuple[float | None, float | None, str]:
+    """(resolution in Å or None, the finest that it may be, where it is from in words).
+
+    Half-maps that agree up to the last shell tell nothing of it: then the map itself does.
+    """
+    if config.resolution:
+        return config.resolution, config.resolution, "as given (--resolution)"
+    source = ESTIMATED
+    if halves:
+        inside = dense_mask(halves[0].data + halves[1].data, halves[0].voxels_zyx) if mask is None else mask
+        curve = shell_correlation(halves[0].data * inside, halves[1].data * inside, halves[0].voxels_zyx)
+        sentences = dependent(halves, curve)
+        if not sentences:
+            resolution = curve.resolution(0.143)
+            return resolution, resolution, "by the FSC of the half-maps"
+        run.warn(*sentences)
+        source += ", because its half-maps agree up to the Nyquist limit"
+    found = estimated_resolution(volume.data, volume.voxels_zyx)
+    return (found.value, found.finest, f"{source}, {found.finest:.3g} Å at best") if found else (None, None, source)
+
+
+def reason_to_leave(
+    card: typing.Mapping[str, typing.Any], volume: Volume, resolution: float | None, finest: float | None, source: str
+) -> str | None:
+    """Why a map must not be improved by a model, in a sentence; None if it may."""
+    fine, coarse = card["resolutions"]
+    trained = f"the model {card['name']} was trained on {fine:.3g} to {coarse:.3g} Å"
+    if 2 * volume.pixel_size > (1 + COARSER) * coarse:
+        return (
+            f"The voxels of {volume.path} are {volume.pixel_size:.3g} Å, so its resolution is no better than "
+            f"{2 * volume.pixel_size:.3g} Å, and {trained}: the map is not changed."
+        )
+    if resolution is None or finest is None:
+        return (
+            f"The resolution of {volume.path} is not known: the map does not show where its signal ends, up to "
+            f"{2 * volume.voxels_zyx.max():.3g} Å, the Nyquist limit, and {trained}: the map is not changed. Give the "
+            "resolution (--resolution)."
+        )
+    if source.startswith(ESTIMATED) and volume.pixel_size > LARGEST * card["working_pixel_size"]:
+        return (
+            f"The voxels of {volume.path} are {volume.pixel_size:.3g} Å, and the model {card['name']} was trained on "
+            f"maps of up to {LARGEST * card['working_pixel_size']:.3g} Å/px: the map is not changed. Give half-maps "
+            "(--half-maps), which show what is gained, or the resolution (--resolution), to improve it nevertheless."
+        )
+    if (1 - FAR) * fine <= finest and resolution <= (1 + COARSER) * coarse:
+        return None
+    way_out = (
+        "If you know the resolution, give it (--resolution)."
+        if source.startswith(ESTIMATED)
+        else "Use a model that was trained for it."
+    )
+    return (
+        f"The resolution of {volume.path} is {resolution:.3g} Å, {source}, and {trained}: the map is not changed. "
+        + way_out
+    )
+
+
+def stated_mask(config: ImproveMapConfig, volume: Volume, run: Run) -> np.ndarray | None:
+    """(z, y, x) factor of the result, or None."""
+    mask = None
+    if config.mask:
+        mask, sentences = read_mask(config.mask, volume, config.pixel_size)
+        run.warn(*sentences)
+    if config.mask_structure:
+        atoms = read_atoms(config.mask_structure)
+        run.warn(*atoms.notes, *check_overlap(volume, atoms))
+        around = soft_mask(atoms.xyz, volume, config.mask_radius)
+        mask = around if mask is None else mask * around
+    return mask
