@@ -104,8 +104,7 @@ def make_set(folder, structures, each, junk, snr, box=64, pixel_size=4.0, colour
     CTF-filtered images of whole particles over the box / variance of the noise. truth: molecule (-1: junk), kind
     (position in JUNK, -1: good), rotations (n, 3, 3), shifts_yx px. Images have protein dark, as a microscope gives.
     """
-    rng = np.random.default_rng(seed)
-    folder = Path(folder)
+    rng, folder = np.random.default_rng(seed), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     molecules = [atoms_of(path) for path in structures]
     kinds = np.repeat([-1, *(JUNK.index(k) for k in junk)], [each * len(structures), *junk.values()])
@@ -137,9 +136,8 @@ def make_set(folder, structures, each, junk, snr, box=64, pixel_size=4.0, colour
         clean[i] = np.fft.irfft2(np.fft.rfft2(clean[i]) * transfer, s=(box, box))
     for number in range(len(structures)):
         mine = molecule == number
-        good = mine & (kinds < 0)
         protein = mine & ((kinds < 0) | (kinds == JUNK.index("off-centre")) | (kinds == JUNK.index("two")))
-        clean[protein] *= np.sqrt(snr / clean[good].var(axis=(1, 2)).mean())
+        clean[protein] *= np.sqrt(snr / clean[mine & (kinds < 0)].var(axis=(1, 2)).mean())
     for kind in ("ice", "carbon"):
         for i in np.nonzero(kinds == JUNK.index(kind))[0]:
             clean[i] *= np.sqrt(snr) * rng.uniform(1, 4) / clean[i].std()

@@ -87,9 +87,12 @@ def main(arguments: typing.Sequence[str] | None = None) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(_help())
         return 0
-    options = build_parser().parse_args(words)
-    command = EVERY_COMMAND[options.command]
-    failure_path = None
+    return _answered(build_parser().parse_args(words), warnings)
+
+
+def _answered(options: argparse.Namespace, warnings: typing.Sequence[str]) -> int:
+    """Run the command of parsed options, and say what went wrong. Returns the exit code."""
+    command, failure_path = EVERY_COMMAND[options.command], None
     try:
         if options.result:
             folder = os.path.dirname(os.path.abspath(options.result))

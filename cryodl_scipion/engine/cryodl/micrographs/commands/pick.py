@@ -233,11 +233,7 @@ def _pick_new(
     todo: Named, config: PickConfig, model: Path, settings: PickSettings, picks: Picks, run: Run
 ) -> PickSettings:
     """Write candidates and picks of each micrograph as it is done. Returns the settings that hold."""
-    device = run.device
-    card, weights = read_model(model, "picker")
-    method = picker_method(card["network"])
-    picker = Picker(method, load_network(method, weights, model), device, tuple(card.get("calibration", (1.0, 0.0))))
-    picker.spares_outliers = settings.general
+    picker, card = _picker(model, settings, run)
     settings = _ask_some_micrographs(settings, todo, picker, card, picks.folder, run)
     if settings.scale is None:
         _pick_nothing(todo, config.pixel_size, picks, run)
@@ -286,6 +282,16 @@ def _pick_new(
         print(f"Feature maps of {counted(drawn - before, 'micrograph')}: {picks.folder / FEATURE_MAPS}")
     run.warn(*picker.notes)
     return settings
+
+
+def _picker(model: Path, settings: PickSettings, run: Run) -> tuple[Picker, typing.Mapping[str, typing.Any]]:
+    """The network of a model on the device, and its card."""
+    device = run.device
+    card, weights = read_model(model, "picker")
+    method = picker_method(card["network"])
+    picker = Picker(method, load_network(method, weights, model), device, tuple(card.get("calibration", (1.0, 0.0))))
+    picker.spares_outliers = settings.general
+    return picker, card
 
 
 def _ask_some_micrographs(
