@@ -15,7 +15,6 @@ from ...viewers.tomograms import (
     meshes_window,
     slices_data,
     subtomogram_data,
-    surfaces_window,
     tomograms_to_measure,
     viewer_subtomograms,
     viewer_tomograms,
@@ -153,7 +152,7 @@ class TestCryodlSurfaces(Volumes):
         return np.concatenate([np.stack([a, c, b], 2).reshape(-1, 3, 3), np.stack([b, c, d], 2).reshape(-1, 3, 3)])
 
     def stl(self, triangles, name="surface.stl"):
-        facets = np.zeros(len(triangles), surfaces_window.FACET)
+        facets = np.zeros(len(triangles), meshes_data.FACET)
         facets["corners"] = triangles
         path = os.path.join(self._folder.name, name)
         with open(path, "wb") as file:
@@ -163,8 +162,9 @@ class TestCryodlSurfaces(Volumes):
 
     def test_a_simplified_sphere_keeps_its_shape(self):
         path = self.stl(self.sphere())
-        self.assertEqual(len(surfaces_window.readSurface(path, 10**6)), 2 * 99 * 199)
-        found = surfaces_window.readSurface(path, 2000)
+        self.assertEqual(len(meshes_data.readSurface(path, 10**6).faces), 2 * 99 * 199)
+        mesh = meshes_data.readSurface(path, 2000)
+        found = mesh.vertices[mesh.faces]
         self.assertLess(len(found), 2700)
         self.assertGreater(len(found), 600)
         radii = np.linalg.norm(found.reshape(-1, 3), axis=1)
@@ -176,23 +176,28 @@ class TestCryodlSurfaces(Volumes):
         path = self.stl(self.sphere(4))
         os.truncate(path, os.path.getsize(path) - 7)
         with self.assertRaisesRegex(ValueError, "surface.stl"):
-            surfaces_window.readSurface(path)
+            meshes_data.readSurface(path)
         with self.assertRaisesRegex(FileNotFoundError, "absent.stl"):
-            surfaces_window.readSurface("absent.stl")
-        self.assertEqual(len(surfaces_window.readSurface(self.stl(np.zeros((0, 3, 3)), "empty.stl"))), 0)
+            meshes_data.readSurface("absent.stl")
+        self.assertEqual(len(meshes_data.readSurface(self.stl(np.zeros((0, 3, 3)), "empty.stl")).faces), 0)
 
     def test_surfaces_are_drawn_in_the_colours_of_their_labels(self):
-        data = surfaces_window.Surfaces(dict(a={"ribosome": self.stl(self.sphere(8))}), {}, ["membrane", "ribosome"])
-        axes = Figure().add_subplot(projection="3d")
-        surfaces_window.drawSurfaces(axes, data.triangles("a"), data.features, ["membrane", "ribosome"])
-        self.assertEqual(len(axes.collections), 1)
-        self.assertAlmostEqual(axes.get_xlim()[1], 10, places=0)  # nm
+        data = meshes_data.Surfaces(dict(a={"ribosome": self.stl(self.sphere(8))}), {}, ["membrane", "ribosome"])
+        axes, mesh = Figure().add_subplot(), data.drawn("a", ["membrane", "ribosome"])
+        shown = meshes_window.colours(mesh, meshes_window.COLOURINGS["membrane"], None)
+        np.testing.assert_allclose(np.unique(shown, axis=0), [slices_data.to_rgb(COLOURS[1])])
+        meshes_window.drawMeshes(axes, mesh, shown, np.eye(3))
+        self.assertIn("z: 20 nm", [text.get_text() for text in axes.texts])
+        meshes_window.drawFeatures(axes, data.features, ["membrane", "ribosome"])
         colours = axes.get_legend().legend_handles if hasattr(axes.get_legend(), "legend_handles") else []
         self.assertEqual(
             [patch.get_facecolor()[:3] for patch in colours],
             [slices_data.to_rgb(COLOURS[0]), slices_data.to_rgb(COLOURS[1])],
         )
-        surfaces_window.drawSurfaces(axes, {}, data.features, [])
+        nothing = data.drawn("a", [])
+        meshes_window.drawMeshes(
+            axes, nothing, meshes_window.colours(nothing, meshes_window.COLOURINGS["membrane"], None), np.eye(3)
+        )
         self.assertIn("No surface", axes.texts[0].get_text())
 
 
@@ -298,7 +303,7 @@ class TestCryodlMeshes(Volumes):
         self.assertIn("x: 16 nm", [text.get_text() for text in axes.texts])
         empty = meshes_data.joined([])
         meshes_window.drawMeshes(axes, empty, meshes_window.colours(empty, by["membrane"], None), np.eye(3))
-        self.assertIn("No membrane", axes.texts[0].get_text())
+        self.assertIn("No surface", axes.texts[0].get_text())
 
 
 class TestCryodlClassDrawings(Volumes):

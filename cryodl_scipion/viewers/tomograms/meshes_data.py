@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Meshes of membranes from PLY files, simplified so that they can be rotated quickly, and cut by slices. No windows
-here."""
+"""Membranes of PLY files and surfaces of STL files, simplified so that they can be rotated quickly, and cut by slices.
+No windows here."""
 
 import collections
 import glob
@@ -67,6 +67,54 @@ class MembraneMeshes:
         """(x, y, z in Å of the first voxel, Å/px, (z, y, x) voxels) of the volume that the meshes were made of."""
         path = self.instances[tsId]
         return (*headerFrame(path), readMap(path).shape)
+
+
+FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("rest", "<u2")])  # of a binary STL file
+_HEADER = 84  # bytes before the facets; the last four are their number
+_AT_ONCE = 500000  # facets
+
+
+class Surfaces:
+    """Surfaces of features in tomograms. files: {tomogram: {feature: STL file}}. scripts: {tomogram: .cxc file}.
+    features: names in the order of the labels, which is that of the colours."""
+
+    def __init__(self, files: Dict[str, Dict[str, str]], scripts: Dict[str, Any], features: Sequence[str]) -> None:
+        self.files, self.scripts, self.features = files, scripts or {}, list(features)
+        self.names = sorted(files)
+        self._read = {}
+
+    def drawn(self, name: str, features: Sequence[str]) -> Mesh:
+        """Some features of a tomogram as one Mesh, simplified, whose numbers are the labels."""
+        if name not in self._read:
+            maximum = MAX_TRIANGLES // max(1, len(self.files[name]))
+            self._read[name] = {f: readSurface(path, maximum) for f, path in self.files[name].items()}
+        there = [(self.features.index(f) + 1, self._read[name][f]) for f in features if f in self._read[name]]
+        return joined([mesh._replace(number=label * mesh.number) for label, mesh in there])
+
+
+def readSurface(path: str, maximum: int = MAX_TRIANGLES) -> Mesh:
+    """Mesh of at most about `maximum` triangles of a binary STL file, with number 1.
+
+    Raises FileNotFoundError, or ValueError that names the file.
+    """
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"The surface {path} does not exist. Merge the features again.")
+    count, rest = divmod(os.path.getsize(path) - _HEADER, FACET.itemsize)
+    if count < 0 or rest:
+        raise ValueError(f"The surface {path} is not a complete binary STL file. Merge the features again.")
+    if not count:
+        return joined([])
+    corners = np.memmap(path, FACET, "r", _HEADER, (count,))["corners"]
+    parts = (corners[start : start + _AT_ONCE] for start in range(0, count, _AT_ONCE))
+    return simplified(joined([simplified(_ofFacets(part), maximum) for part in parts]), maximum)
+
+
+def _ofFacets(corners: np.ndarray) -> Mesh:
+    """Mesh of triangles (n, 3, 3)."""
+    vertices, normals = corners.reshape(-1, 3), np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+    faces = np.arange(len(vertices)).reshape(-1, 3)
+    return Mesh(vertices, normals.repeat(3, 0), faces, np.ones(len(vertices), int), {})
 
 
 def membranesIn(folder: str) -> Tuple[Dict[str, List[str]], Dict[str, str]]:

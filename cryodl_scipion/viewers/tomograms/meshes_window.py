@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Meshes of membranes in 3-D, rotated with the mouse, beside a slice of the tomogram with their outlines."""
+"""Membranes and surfaces of features in 3-D, rotated with the mouse; membranes beside a slice with their outlines."""
 
 import collections
 import tkinter as tk
@@ -17,8 +17,9 @@ from matplotlib.tri import Triangulation
 from ...engine.cryodl.contract import counted
 from ..plots import drawMicrograph
 from ..window import CanvasWindow
-from .meshes_data import MembraneMeshes, Mesh
+from .meshes_data import Mesh, Surfaces
 from .slices_data import PLANES, labelColour
+from .slices_window import addPlanes
 
 # name: property of the mesh, None for the membrane's number; label: with unit; symmetric: about 0; cmap: matplotlib's
 Colouring = collections.namedtuple("Colouring", "name label symmetric cmap")
@@ -81,7 +82,7 @@ def drawMeshes(axes: Any, mesh: Mesh, colour: np.ndarray, turned: np.ndarray, pl
     for artist in [*axes.collections, *axes.texts]:
         artist.remove()
     if not len(mesh.faces):
-        axes.text(0.5, 0.5, "No membrane in this tomogram", ha="center", transform=axes.transAxes)
+        axes.text(0.5, 0.5, "No surface in this tomogram", ha="center", transform=axes.transAxes)
         return
     low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
     middle = (low + high) / 2
@@ -155,54 +156,142 @@ _DEGREES = 0.5  # for each px that the mouse goes
 _CLOSER = 1.2  # for each step of the wheel
 
 
-class MeshesWindow(CanvasWindow):
-    """data: MembraneMeshes."""
+class SolidWindow(CanvasWindow):
+    """What is rotated with the mouse: a Mesh of the tomogram that is chosen. data: has `names` of tomograms. A child
+    gives _addControls and choose(), and may give _plane."""
 
-    def __init__(self, parent: Any, data: MembraneMeshes, title: str) -> None:
+    _WIDTH = 0.86  # of the axes, beside which a scale may stand
+
+    def __init__(self, parent: Any, data: Any, title: str) -> None:
         CanvasWindow.__init__(self, parent, title)
-        self._data = data
-        self._held: Any = None
+        self._data, self._held, self._side, self._zoom = data, None, _SIDE, 1.0
         self._mesh: Any = None
-        self._name = tk.StringVar(self.root, data.names[0])
-        self._colouring = tk.StringVar(self.root, next(iter(COLOURINGS)))
-        self._across, self._number = tk.StringVar(self.root, "z"), tk.IntVar(self.root)
-        self.message = tk.StringVar(self.root)
-        self._addControls()
+        self._colours: Any = None
+        self._name, self.message = tk.StringVar(self.root, data.names[0]), tk.StringVar(self.root)
+        row = ttk.Frame(self.root, padding=(6, 6, 6, 0))
+        row.pack(fill=tk.X)
+        self.addChoice(row, "Tomogram", self._name, data.names, 30, self.choose)
+        self._addControls(row)
         ttk.Label(self.root, textvariable=self.message, wraplength=1000).pack(anchor=tk.W, padx=8)
-        frame = ttk.Frame(self.root)
-        frame.pack(fill=tk.BOTH, expand=True)
-        self.addFigure((5.2, 6.6), frame, side=tk.RIGHT)
-        self._sliceFigure, self._sliceCanvas = self._figure, self._canvas
-        self.addFigure((7.4, 6.6), frame, side=tk.LEFT)
-        self._sliceAxes = self._sliceFigure.add_axes((0.02, 0.02, 0.96, 0.96))
-        self._axes = self._figure.add_axes((0, 0, 0.86, 1))
-        self._scaleAxes = self._figure.add_axes((0.865, 0.2, 0.025, 0.6))
-        canvas: Any = self._canvas
+        self._addFigures()
+        self._axes = self._figure.add_axes((0, 0, self._WIDTH, 1))
         for event, function in (
             ("button_press_event", self._press),
             ("button_release_event", self._release),
             ("motion_notify_event", self._drag),
             ("scroll_event", self._wheel),
         ):
-            canvas.mpl_connect(event, function)
+            self._canvas.mpl_connect(event, function)
         self.root.bind("<KeyPress-0>", lambda event: self.reset())
         self.choose()
 
-    def _addControls(self) -> None:
-        row = ttk.Frame(self.root, padding=(6, 6, 6, 0))
-        row.pack(fill=tk.X)
-        for variable, values, words, width, chosen in (
-            (self._name, self._data.names, "Tomogram", 30, self.choose),
-            (self._colouring, COLOURINGS, "Colour", 16, self.recolour),
-        ):
-            self.addChoice(row, words, variable, values, width, chosen)
-        ttk.Label(row, text="Slice across").pack(side=tk.LEFT)
-        for plane in PLANES:
-            ttk.Radiobutton(row, text=plane, value=plane, variable=self._across, command=self.turn).pack(side=tk.LEFT)
-        self._scale = tk.Scale(
-            row, variable=self._number, orient=tk.HORIZONTAL, from_=0, to=1, command=lambda value: self.move()
-        )
-        self._scale.pack(side=tk.LEFT, fill=tk.X, expand=True, padx=6)
+    def _addControls(self, row: Any) -> None:
+        """Fill the row of the tomogram's choice."""
+
+    def _addFigures(self) -> None:
+        self.addFigure((9, 7.4))
+
+    def choose(self) -> None:
+        """Show the tomogram that was chosen."""
+        raise NotImplementedError
+
+    def reset(self) -> None:
+        """Look from the first side at all of it."""
+        self._side, self._zoom = _SIDE, 1.0
+        self.draw()
+
+    def rotate(self, right: float, down: float) -> None:
+        """Rotate by so many px of the mouse."""
+        azimuth, elevation = self._side
+        self._side = (azimuth - _DEGREES * right, min(90.0, max(-90.0, elevation + _DEGREES * down)))
+        self.draw()
+
+    def draw(self) -> None:
+        """The Mesh, from the side and as near as was chosen."""
+        if self._mesh is None:
+            return
+        drawMeshes(self._axes, self._mesh, self._colours, rotation(*self._side), self._plane())
+        sides = np.ptp(self._mesh.vertices, axis=0) if len(self._mesh.vertices) else np.ones(3)
+        reach = 0.62 * float(np.linalg.norm(sides)) / _NM / self._zoom
+        self._axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+        self._axes.set_axis_off()
+        self._canvas.draw_idle()
+
+    def _plane(self) -> Optional[tuple]:
+        """Of a slice that is shown beside it, see drawMeshes."""
+        return None
+
+    # ----- the mouse
+    def _press(self, event: Any) -> None:
+        self._held = (event.x, event.y)
+
+    def _release(self, event: Any) -> None:
+        self._held = None
+
+    def _drag(self, event: Any) -> None:
+        if self._held is not None and self._mesh is not None:
+            (x, y), self._held = self._held, (event.x, event.y)
+            self.rotate(event.x - x, y - event.y)
+
+    def _wheel(self, event: Any) -> None:
+        self._zoom *= _CLOSER if event.button == "up" else 1 / _CLOSER
+        self.draw()
+
+
+class SurfacesWindow(SolidWindow):
+    """data: Surfaces. inChimera: function of a script's path that opens it and returns pyworkflow's view."""
+
+    _WIDTH = 1.0
+
+    def __init__(self, parent: Any, data: Surfaces, title: str, inChimera: Any) -> None:
+        self._inChimera = inChimera
+        SolidWindow.__init__(self, parent, data, title)
+
+    def _addControls(self, row: Any) -> None:
+        self._shown = {feature: tk.BooleanVar(self.root, True) for feature in self._data.features}
+        for feature, variable in self._shown.items():
+            ttk.Checkbutton(row, text=feature, variable=variable, command=self.choose).pack(side=tk.LEFT, padx=4)
+        if self._data.scripts:
+            ttk.Button(row, text="Open in ChimeraX", command=self.openInChimera).pack(side=tk.RIGHT)
+
+    def choose(self) -> None:
+        shown = [feature for feature, variable in self._shown.items() if variable.get()]
+        try:
+            self._mesh = self._data.drawn(self._name.get(), shown)
+            self.message.set("Drag to rotate, wheel to zoom, 0 for the first view.")
+        except (ValueError, OSError) as error:
+            self._mesh = self._data.drawn(self._name.get(), ())
+            self.message.set(str(error))
+        self._colours = colours(self._mesh, COLOURINGS["membrane"], None)
+        drawFeatures(self._axes, self._data.features, shown)
+        self.draw()
+
+    def openInChimera(self) -> None:
+        self._inChimera(self._data.scripts[self._name.get()]).show()
+
+
+def drawFeatures(axes: Any, features: Sequence[str], shown: Sequence[str]) -> None:
+    """Which colour is which feature. features: in the order of the labels."""
+    patches = [Patch(color=labelColour(features.index(feature) + 1), label=feature) for feature in shown]
+    axes.legend(handles=patches, loc="upper right").set_visible(bool(shown))
+
+
+class MeshesWindow(SolidWindow):
+    """data: MembraneMeshes. Beside it a slice of the tomogram, with the outlines."""
+
+    def _addControls(self, row: Any) -> None:
+        self._colouring = tk.StringVar(self.root, next(iter(COLOURINGS)))
+        self._across, self._number = tk.StringVar(self.root, "z"), tk.IntVar(self.root)
+        self.addChoice(row, "Colour", self._colouring, COLOURINGS, 16, lambda: self.choose(False))
+        self._scale = addPlanes(row, "Slice across", self._across, self.turn, self._number, self.move)
+
+    def _addFigures(self) -> None:
+        frame = ttk.Frame(self.root)
+        frame.pack(fill=tk.BOTH, expand=True)
+        self.addFigure((5.2, 6.6), frame, side=tk.RIGHT)
+        self._sliceCanvas, self._sliceAxes = self._canvas, self._figure.add_axes((0.02, 0.02, 0.96, 0.96))
+        self.addFigure((7.4, 6.6), frame, side=tk.LEFT)
+        self._scaleAxes = self._figure.add_axes((0.865, 0.2, 0.025, 0.6))
 
     # ----- what happens
     def _clear(self, message: str) -> None:
@@ -214,10 +303,6 @@ class MeshesWindow(CanvasWindow):
         self._canvas.draw_idle()
         self._sliceCanvas.draw_idle()
         self.message.set(message)
-
-    def recolour(self) -> None:
-        """Show the colours that were chosen."""
-        self.choose(False)
 
     def choose(self, new: bool = True) -> None:
         """Show the tomogram and the colours that were chosen. new: another tomogram, from the first side."""
@@ -247,22 +332,11 @@ class MeshesWindow(CanvasWindow):
             self.draw()
             self._drawOutline()
 
-    def reset(self) -> None:
-        """Look from the first side at all of it."""
-        self._side, self._zoom = _SIDE, 1.0
-        self.draw()
-
-    def rotate(self, right: float, down: float) -> None:
-        """Rotate by so many px of the mouse."""
-        azimuth, elevation = self._side
-        self._side = (azimuth - _DEGREES * right, min(90.0, max(-90.0, elevation + _DEGREES * down)))
-        self.draw()
-
     def turn(self) -> None:
         """Show slices across the axis that was chosen, beginning in the middle."""
         if self._mesh is None:
             return
-        slices = self._shape()[PLANES[self._across.get()]]
+        slices = self._data.slices.shape(self._name.get())[PLANES[self._across.get()]]
         self._scale.config(to=slices - 1)
         self._number.set(slices // 2)
         self.move()
@@ -280,45 +354,13 @@ class MeshesWindow(CanvasWindow):
         self._drawOutline()
         self.draw()
 
-    # ----- pictures
-    def draw(self) -> None:
-        """The membranes, from the side and as near as was chosen."""
-        if self._mesh is None:
-            return
-        drawMeshes(self._axes, self._mesh, self._colours, rotation(*self._side), self._plane())
-        sides = np.ptp(self._mesh.vertices, axis=0) if len(self._mesh.vertices) else np.ones(3)
-        reach = 0.62 * float(np.linalg.norm(sides)) / 10 / self._zoom
-        self._axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-        self._axes.set_axis_off()
-        self._canvas.draw_idle()
-
     def _drawOutline(self) -> None:
         if self._mesh is None:
             return
-        axis = PLANES[self._across.get()]
-        lines, near = self._data.outline(self._name.get(), axis, self._number.get())
+        lines, near = self._data.outline(self._name.get(), PLANES[self._across.get()], self._number.get())
         drawOutline(self._sliceAxes, lines, self._outlineColours[near])
         self._sliceCanvas.draw_idle()
 
     def _plane(self) -> Optional[tuple]:
         axis = PLANES[self._across.get()]
         return 2 - axis, self._data.position(self._name.get(), axis, self._number.get())
-
-    def _shape(self) -> Any:
-        return self._data.slices.shape(self._name.get())
-
-    # ----- the mouse
-    def _press(self, event: Any) -> None:
-        self._held = (event.x, event.y)
-
-    def _release(self, event: Any) -> None:
-        self._held = None
-
-    def _drag(self, event: Any) -> None:
-        if self._held is not None and self._mesh is not None:
-            (x, y), self._held = self._held, (event.x, event.y)
-            self.rotate(event.x - x, y - event.y)
-
-    def _wheel(self, event: Any) -> None:
-        self._zoom *= _CLOSER if event.button == "up" else 1 / _CLOSER
-        self.draw()

@@ -16,6 +16,17 @@ _OPACITY = 0.5
 _AXES = {"z": "x to the right, y up", "y": "x to the right, z up", "x": "y to the right, z up"}
 
 
+def addPlanes(row: Any, text: str, across: Any, turn: Any, number: Any, move: Any) -> tk.Scale:
+    """Buttons for the axis that slices lie across, and a slider for the slice, which is returned. across, number: Tk's
+    variables. turn, move: called when they change."""
+    ttk.Label(row, text=text).pack(side=tk.LEFT)
+    for plane in PLANES:
+        ttk.Radiobutton(row, text=plane, value=plane, variable=across, command=turn).pack(side=tk.LEFT)
+    scale = tk.Scale(row, variable=number, orient=tk.HORIZONTAL, from_=0, to=1, command=lambda value: move())
+    scale.pack(side=tk.LEFT, fill=tk.X, expand=True, padx=6)
+    return scale
+
+
 class SlicesWindow(MicrographWindow):
     """data: TomogramSlices. accept: for wizards, takes {name of a score layer: threshold}. first: name of the layer to
     show first, default the last one."""
@@ -50,13 +61,7 @@ class SlicesWindow(MicrographWindow):
         self._opacity = tk.DoubleVar(self.root, _OPACITY)
         row = ttk.Frame(self.root)
         row.pack(fill=tk.X, padx=6, pady=(4, 0))
-        ttk.Label(row, text="Slices across").pack(side=tk.LEFT)
-        for plane in PLANES:
-            ttk.Radiobutton(row, text=plane, value=plane, variable=self._across, command=self.turn).pack(side=tk.LEFT)
-        self._scale = tk.Scale(
-            row, variable=self._number, orient=tk.HORIZONTAL, from_=0, to=1, command=lambda value: self.move()
-        )
-        self._scale.pack(side=tk.LEFT, fill=tk.X, expand=True, padx=6)
+        self._scale = addPlanes(row, "Slices across", self._across, self.turn, self._number, self.move)
         if self._data.layers:
             self._addLayers()
         MicrographWindow._addControls(self, slider)

@@ -21,11 +21,10 @@ from ...protocols import (
 )
 from ..panels_viewer import ObjectViewer, PanelsViewer, panel
 from ..pictures_window import PicturesWindow
-from .meshes_data import MembraneMeshes, membranesIn
-from .meshes_window import MeshesWindow
+from .meshes_data import MembraneMeshes, Surfaces, membranesIn
+from .meshes_window import MeshesWindow, SurfacesWindow
 from .slices_data import CROWD, LABELS, Layer, TomogramSlices, layerOf
 from .slices_window import SlicesWindow
-from .surfaces_window import Surfaces, SurfacesWindow
 from .viewer_subtomograms import SimulatedSubtomogramsViewer
 
 FOUND_TITLES = ("Tomogram", "Feature", "Volume (nm³)", "Components", "Surface (nm²)", "Voxels")
