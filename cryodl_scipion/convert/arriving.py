@@ -11,7 +11,8 @@ import pyworkflow.utils as pwutils
 from pwem.objects import CTFModel, Micrograph, SetOfCoordinates, SetOfCTF, SetOfImages, SetOfMicrographs
 
 from .growing import ColumnOnce, ReadOnce, StreamEnd, reopened
-from .micrographs.picks import anyScoreOf, micrographsByName, scaled, writePicks
+from .micrographs.coordinates import writePicks
+from .micrographs.picks import anyScoreOf, micrographsByName, scaled
 from .names import NamesOnce
 
 

@@ -23,6 +23,13 @@ def micrographNames(micrographs: Sequence[Micrograph]) -> Dict[int, str]:
     return namesForEngine((m.getObjId(), m.getMicName()) for m in micrographs)
 
 
+def namesByMicName(micrographs: Any) -> Dict[str, str]:
+    """{micName: name} of a SetOfMicrographs, see namesForEngine."""
+    items = [micrograph.clone() for micrograph in micrographs]
+    names = micrographNames(items)
+    return {item.getMicName(): names[item.getObjId()] for item in items}
+
+
 def namesForEngine(named: Iterable[Any], otherwise: str = "micrograph") -> Dict[int, str]:
     """{id: name} with unique names that can be file names.
 

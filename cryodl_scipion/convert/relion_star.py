@@ -15,7 +15,7 @@ import io
 import os
 import re
 import shlex
-from typing import Any, Callable, Dict, Iterable, List, Sequence, TextIO, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple, Union
 
 import numpy as np
 from emtable import Table
@@ -45,12 +45,22 @@ def originOf(matrix: np.ndarray, axes: int = 2) -> np.ndarray:
 
 def writeOrientations(path: str, particles: SetOfParticles) -> None:
     """STAR file with the angles of a SetOfParticles that has projection alignment."""
+    angles = (anglesOf(particle.getTransform().getMatrix()) for particle in particles.iterItems())
+    writeTable(path, "", ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), angles)
+
+
+def writeTable(path: str, table: str, columns: Sequence[str], rows: Iterable[Iterable[Any]], before: str = "") -> int:
+    """Write a table, whole or not at all. Returns the number of rows.
+
+    table: what follows `data_`. rows: iterator; each is used before the next is asked for. before: tables above it.
+    """
+    count = 0
     with open(path + ".tmp", "w", encoding="utf-8") as file:
-        file.write(star_head("", ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")))
-        for particle in particles.iterItems():
-            rot, tilt, psi = anglesOf(particle.getTransform().getMatrix())
-            file.write(f"{rot:.4f} {tilt:.4f} {psi:.4f}\n")
+        file.write(before + star_head(table, columns))
+        for count, row in enumerate(rows, 1):
+            file.write(" ".join(map(_text, row)) + "\n")
     os.replace(path + ".tmp", path)
+    return count
 
 
 def readColumns(path: str, columns: Any, kinds: Any, table: str = "") -> Any:
@@ -137,14 +147,11 @@ def writeStar(
     optics: of opticsOf. writers: [(column names, function of an item that gives their values)]. items: iterator; each
     is used before the next is asked for.
     """
-    count = 0
-    with open(path + ".tmp", "w", encoding="utf-8") as file:
-        _writeOptics(file, optics)
-        file.write(star_head("particles", [name for columns, _ in writers for name in columns]))
-        for count, item in enumerate(items, 1):
-            file.write(" ".join(_text(value) for _, values in writers for value in values(item)) + "\n")
-    os.replace(path + ".tmp", path)
-    return count
+    before = star_head("optics", optics[0])
+    before += "".join(" ".join(_text(group[name]) for name in optics[0]) + "\n" for group in optics)
+    columns = [name for columns, _ in writers for name in columns]
+    rows = ((value for _, values in writers for value in values(item)) for item in items)
+    return writeTable(path, "particles", columns, rows, before)
 
 
 def poseOf(matrix: np.ndarray, pixelSize: float, axes: int = 2) -> Tuple[float, ...]:
@@ -162,12 +169,6 @@ def _text(value: Any) -> str:
 
 
 # ----- optics
-def _writeOptics(file: TextIO, groups: Sequence[Dict[str, Any]]) -> None:
-    file.write(star_head("optics", groups[0]))
-    for group in groups:
-        file.write(" ".join(_text(group[name]) for name in groups[0]) + "\n")
-
-
 def opticsOf(particles: SetOfImages, dimensions: int, **more: Any) -> List[Dict[str, Any]]:
     """[{column: value}] of the optics groups of a set; without what is not known of the microscope.
 

@@ -6,16 +6,14 @@ Where the particles of a SetOfParticles lie on their micrographs, as a STAR file
 Segments of filaments as Scipion's coordinates: what RELION's helical columns hold, as attributes of each.
 """
 
-import os
-import typing
-from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from pwem.objects import Coordinate, Micrograph, Particle, SetOfCoordinates, SetOfParticles
 from pyworkflow.object import Float, Integer
 
-from ...engine.cryodl.contract import Result, counted, score_text, star_head
+from ...engine.cryodl.contract import Result, counted, score_text
 from ..names import micrographNames
-from ..relion_star import originOf, readColumns, writeStar
+from ..relion_star import originOf, readColumns, writeStar, writeTable
 
 
 def writePositionsOfParticles(path: str, particles: SetOfParticles, micrographs: Sequence[Micrograph]) -> int:
@@ -100,13 +98,12 @@ def scoreOf(coordinate: Coordinate) -> Any:
     return None if score is None else score.get()
 
 
-def writePositions(folder: str, name: str, positions: Sequence[Any], scores: Optional[Sequence[float]] = None) -> None:
-    """Write <folder>/<name>.star with rlnCoordinateX and rlnCoordinateY, and the scores where they are given."""
-    columns = _COLUMNS[:2] if scores is None else _COLUMNS
-    ends = [""] * len(positions) if scores is None else [f" {score:10.6f}" for score in scores]
-    lines = [f"{x:12.3f} {y:12.3f}{end}\n" for (x, y), end in zip(positions, ends)]
-    with open(os.path.join(folder, name + ".star"), "w", encoding="utf-8") as file:
-        file.write(star_head("", columns) + "".join(lines))
+def writePicks(path: str, picks: Sequence[Any]) -> None:
+    """Write a STAR file of (x, y, score) or (x, y) rows; the score's column is left out where any is None."""
+    if all(len(pick) > 2 and pick[2] is not None for pick in picks):
+        writeTable(path, "", _COLUMNS, picks)
+    else:
+        writeTable(path, "", _COLUMNS[:2], [pick[:2] for pick in picks])
 
 
 def readPicks(path: str, columns: Tuple[str, ...] = _COLUMNS) -> Any:
@@ -117,14 +114,19 @@ def readPicks(path: str, columns: Tuple[str, ...] = _COLUMNS) -> Any:
     return readColumns(path, columns, (float,) * len(columns))
 
 
-def appendPicks(coordinates: SetOfCoordinates, micrograph: Micrograph, picks: Any) -> None:
-    """Append (x, y, score) to a SetOfCoordinates; its integers are the nearest pixel's."""
-    for x, y, score in picks:
-        # Scipion's coordinates are integers and truncate.
-        item = Coordinate(x=int(round(x)), y=int(round(y)))
-        item.setMicrograph(micrograph)
+def coordinateAt(position: Any, micrograph: Micrograph, score: Optional[float] = None) -> Coordinate:
+    """A Coordinate at (x, y), whose integers are the nearest pixel's: Scipion's truncate."""
+    item = Coordinate(x=int(round(position[0])), y=int(round(position[1])))
+    item.setMicrograph(micrograph)
+    if score is not None:
         setattr(item, SCORE, Float(score))
-        coordinates.append(item)
+    return item
+
+
+def appendPicks(coordinates: SetOfCoordinates, micrograph: Micrograph, picks: Any) -> None:
+    """Append (x, y, score) to a SetOfCoordinates."""
+    for x, y, score in picks:
+        coordinates.append(coordinateAt((x, y), micrograph, score))
 
 
 # Attribute of a coordinate: the column of RELION of the same name, and its type.
@@ -137,22 +139,19 @@ ATTRIBUTES = {
 }
 
 
-def segmentCoordinates(path: str, micrograph: typing.Any) -> typing.List[Coordinate]:
+def segmentCoordinates(path: str, micrograph: Any) -> List[Coordinate]:
     """Coordinates of a STAR file of `pick-filaments`, in its order. Raises ValueError if it lacks a column."""
     names = ["rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit"] + [name[1:] for name in ATTRIBUTES]
     coordinates = []
     for x, y, score, *values in readColumns(path, names, (float,) * len(names)):
-        # Scipion's coordinates are integers and truncate.
-        coordinate = Coordinate(x=int(round(x)), y=int(round(y)))
-        coordinate.setMicrograph(micrograph)
-        setattr(coordinate, SCORE, Float(score))
+        coordinate = coordinateAt((x, y), micrograph, score)
         for (name, kind), value in zip(ATTRIBUTES.items(), values):
             setattr(coordinate, name, kind(int(value) if kind is Integer else value))
         coordinates.append(coordinate)
     return coordinates
 
 
-def filamentLines(results: typing.Iterable[Result]) -> typing.List[str]:
+def filamentLines(results: Iterable[Result]) -> List[str]:
     """Sentences for a summary."""
     outputs = [result.outputs for result in results]
     micrographs = {name for o in outputs for name in o.get("counts", {})}

@@ -18,9 +18,9 @@ import pyworkflow.utils as pwutils
 from pwem.objects import Coordinate, Micrograph, SetOfCoordinates, SetOfMicrographs
 from pyworkflow.object import Float, Pointer, String
 
-from ...engine.cryodl.contract import Result, counted, rescaled, score_text, star_head
-from ..names import micrographNames
-from .coordinates import picksByMicrograph, readPicks, scoreOf
+from ...engine.cryodl.contract import Result, counted, rescaled, score_text
+from ..names import micrographNames, namesByMicName
+from .coordinates import picksByMicrograph, readPicks, scoreOf, writePicks
 
 TABLE = "rounds.csv"
 _ROUNDS = "rounds"
@@ -142,18 +142,20 @@ def candidatesFolder(coordinates: SetOfCoordinates) -> Any:
     return None if folder is None else folder.get()
 
 
+def _besideCandidates(coordinates: SetOfCoordinates, name: str) -> Optional[str]:
+    candidates = candidatesFolder(coordinates)
+    path = os.path.join(os.path.dirname(candidates), name) if candidates else ""
+    return path if os.path.exists(path) else None
+
+
 def avoidedFolder(coordinates: SetOfCoordinates) -> Optional[str]:
     """The folder with the areas of the micrographs where nothing was picked; None if there is none."""
-    candidates = candidatesFolder(coordinates)
-    folder = os.path.join(os.path.dirname(candidates), AVOIDED) if candidates else ""
-    return folder if os.path.isdir(folder) else None
+    return _besideCandidates(coordinates, AVOIDED)
 
 
 def questionsFile(coordinates: SetOfCoordinates) -> Optional[str]:
     """The file of questions that the run which picked has; None if it asks nothing."""
-    candidates = candidatesFolder(coordinates)
-    path = os.path.join(os.path.dirname(candidates), QUESTIONS) if candidates else ""
-    return path if os.path.isfile(path) else None
+    return _besideCandidates(coordinates, QUESTIONS)
 
 
 def hasCandidates(coordinates: SetOfCoordinates) -> bool:
@@ -315,9 +317,8 @@ def writeSet(
     """
     pwutils.cleanPath(folder)
     pwutils.makePath(folder)
-    known = {m.getMicName(): m.getObjId() for m in frame}
-    engineNames = micrographNames([m.clone() for m in frame])
-    written = {name: engineNames[known[name]] for name in names}
+    known = namesByMicName(frame)
+    written = {name: known[name] for name in names}
     for name, picks in scaledPicks(coordinates, names, frame.getSamplingRate()).items():
         if picks or not onlyPicked:
             writePicks(os.path.join(folder, written[name] + ".star"), picks)
@@ -335,13 +336,3 @@ def _writeCandidates(folder: Any, coordinates: Any, frame: Any, names: Any) -> N
                 os.path.join(folder, names[micrograph.getMicName()] + ".star"),
                 [scaled((x, y), scale) + (score,) for x, y, score in picks],
             )
-
-
-def writePicks(path: str, picks: Any) -> None:
-    """Write a STAR file of (x, y, score) rows; the score's column is left out where any is None."""
-    columns = ["rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit"]
-    if any(pick[2] is None for pick in picks):
-        columns, picks = columns[:2], [pick[:2] for pick in picks]
-    lines = [" ".join(f"{value:12.4f}" for value in pick) + "\n" for pick in picks]
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(star_head("", columns) + "".join(lines))

@@ -5,20 +5,12 @@ import glob
 import os
 from typing import Any, List, Tuple
 
-from pwem.objects import (
-    Coordinate,
-    CTFModel,
-    Micrograph,
-    Particle,
-    SetOfCoordinates,
-    SetOfCTF,
-    SetOfMicrographs,
-    SetOfParticles,
-    Transform,
-)
+from pwem.objects import Micrograph, SetOfCoordinates, SetOfCTF, SetOfMicrographs, SetOfParticles, Transform
 from pyworkflow.object import Float
 
+from ..particles.particles import ctfOf, locationOf, newParticle
 from ..relion_star import matrixOf, readColumns
+from .coordinates import coordinateAt
 
 _POSITION = ("rlnCoordinateX", "rlnCoordinateY")
 _ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
@@ -55,7 +47,7 @@ def appendCoordinates(coordinates: SetOfCoordinates, micrographs: SetOfMicrograp
     """
     for name, micrograph in micrographs.items():
         for row in readColumns(os.path.join(folder, name + ".star"), _POSITION + _ANGLES, (float,) * 5):
-            item = _coordinate(row[:2], micrograph)
+            item = coordinateAt(row[:2], micrograph)
             for angle, value in zip(_ANGLES, row[2:]):
                 setattr(item, "_" + angle, Float(value))
             coordinates.append(item)
@@ -74,36 +66,16 @@ def appendParticles(particles: SetOfParticles, micrographs: Any, path: Any) -> N
 
     Raises KeyError for a particle of an unknown micrograph.
     """
-    pixelSize, folder = particles.getSamplingRate(), os.path.dirname(path)
+    pixelSize, acquisition = particles.getSamplingRate(), particles.getAcquisition()
     columns = _FILES + _POSITION + _ANGLES + _ORIGIN + _CTF
     for row in readColumns(path, columns, (str,) * 2 + (float,) * 10, "particles"):
-        index, stack = row[0].split("@")
         micrograph = micrographs[os.path.splitext(os.path.basename(row[1]))[0]]
-        item = Particle()
-        item.setLocation(int(index), os.path.join(folder, stack))
-        item.setSamplingRate(pixelSize)
-        item.setAcquisition(particles.getAcquisition())
-        item.setMicId(micrograph.getObjId())
-        item.setCoordinate(_coordinate(row[2:4], micrograph))
-        item.setTransform(Transform(matrixOf(row[4:7], [shift / pixelSize for shift in row[7:9]])))
-        item.setCTF(_ctf(*row[9:]))
-        particles.append(item)
-
-
-def _coordinate(position: Any, micrograph: Micrograph) -> Any:
-    # Scipion's coordinates are integers and truncate.
-    item = Coordinate(x=int(round(position[0])), y=int(round(position[1])))
-    item.setMicrograph(micrograph)
-    return item
+        transform = Transform(matrixOf(row[4:7], [shift / pixelSize for shift in row[7:9]]))
+        coordinate, place = coordinateAt(row[2:4], micrograph), locationOf(row[0], path)
+        particles.append(newParticle(place, pixelSize, acquisition, coordinate, ctfOf(*row[9:]), transform))
 
 
 def _readCTF(path: str) -> Any:
     with open(path, encoding="utf-8") as file:
         values = next(line.split() for line in file if line.strip() and not line.startswith("#"))
-    return _ctf(*[float(value) for value in values[1:4]])
-
-
-def _ctf(defocusU: Any, defocusV: Any, angle: Any) -> Any:
-    ctf = CTFModel()
-    ctf.setStandardDefocus(defocusU, defocusV, angle)
-    return ctf
+    return ctfOf(*[float(value) for value in values[1:4]])

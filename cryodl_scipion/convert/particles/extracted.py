@@ -5,10 +5,9 @@ from typing import Any, Dict, Iterator, List, Optional
 
 from pwem.objects import Coordinate, CTFModel, Micrograph, Particle
 
-from ...engine.cryodl.contract.reading import star_head
 from ..micrographs.picks import scaled
-from ..relion_star import iterColumns
-from .particles import locationOf
+from ..relion_star import iterColumns, writeTable
+from .particles import locationOf, newParticle
 
 _COLUMNS = ("rlnImageName", "rlnMicrographName", "cryodlPickNumber")
 
@@ -24,12 +23,8 @@ def writeCtfs(path: Any, ctfs: Dict[str, CTFModel]) -> None:
         By the micrographs' names in the engine.
     """
     names = ["rlnMicrographName", "rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle", "rlnPhaseShift"]
-    lines = []
-    for name, ctf in ctfs.items():
-        values = tuple(ctf.getDefocus()) + (ctf.getPhaseShift() or 0.0,)
-        lines.append(f'"{name}.mrc" ' + " ".join(f"{value:.4f}" for value in values) + "\n")
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(star_head("micrographs", names) + "".join(lines))
+    rows = ((name + ".mrc", *ctf.getDefocus(), ctf.getPhaseShift() or 0.0) for name, ctf in ctfs.items())
+    writeTable(path, "micrographs", names, rows)
 
 
 def extractedParticles(
@@ -67,15 +62,9 @@ def extractedParticles(
             continue
         micrograph = files[file]
         name = micrograph.getMicName()
-        item = Particle()
-        item.setLocation(*locationOf(image))
-        item.setSamplingRate(pixelSize)
-        item.setAcquisition(micrograph.getAcquisition())
-        item.setMicId(micrograph.getObjId())
-        item.setCoordinate(_onMicrograph(coordinates[name][number - 1], micrograph, scale))
-        if ctfs is not None:
-            item.setCTF(ctfs[name].clone())
-        yield item
+        coordinate = _onMicrograph(coordinates[name][number - 1], micrograph, scale)
+        ctf = None if ctfs is None else ctfs[name].clone()
+        yield newParticle(locationOf(image), pixelSize, micrograph.getAcquisition(), coordinate, ctf)
 
 
 def _onMicrograph(coordinate: Any, micrograph: Micrograph, scale: Any) -> Any:

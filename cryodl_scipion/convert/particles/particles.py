@@ -4,15 +4,14 @@
 Particles of a set that may still be growing. Items are read batch by batch, never held: a set may have a million.
 """
 
-import functools
 import os
 from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 import pyworkflow.utils as pwutils
-from pwem.objects import Particle, SetOfParticles
+from pwem.objects import Coordinate, CTFModel, Particle, SetOfParticles
 
 from ..growing import ID, ColumnOnce, StreamEnd, reopened
-from ..relion_star import _SPACE, opticsOf, poseOf, writeStar
+from ..relion_star import _SPACE, iterColumns, opticsOf, poseOf, writeStar
 from .denoised import denoiserOf, rawImageOf
 
 
@@ -92,8 +91,6 @@ def writeParticles(path: str, particles: SetOfParticles, items: Optional[Iterabl
 
 def idsInStar(path: str) -> List[int]:
     """Ids of the items in a file of writeParticles, or in what the engine made of it."""
-    from ..relion_star import iterColumns
-
     return [row[0] for row in iterColumns(path, (_ID,), (int,), "particles")]
 
 
@@ -111,8 +108,6 @@ def pairedRows(
     own object and changes with the next: clone it to keep it.
     Raises ValueError for a row of an item that the set does not have.
     """
-    from ..relion_star import iterColumns
-
     items = particles.iterItems() if items is None else items
     for row in iterColumns(path, (_ID,) + tuple(columns), (int,) + tuple(kinds), "particles"):
         item = next((item for item in items if item.getObjId() == row[0]), None)
@@ -134,16 +129,36 @@ def locationOf(name: Any, star: Optional[str] = None) -> Any:
     return int(index), beside if star and os.path.exists(beside) else path
 
 
+def newParticle(
+    location: Any, pixelSize: float, acquisition: Any, coordinate: Coordinate, ctf: Any = None, transform: Any = None
+) -> Particle:
+    """A Particle without an id. location: of locationOf. ctf, transform: None without one."""
+    item = Particle()
+    item.setLocation(*location)
+    item.setSamplingRate(pixelSize)
+    item.setAcquisition(acquisition)
+    item.setMicId(coordinate.getMicId())
+    item.setCoordinate(coordinate)
+    if ctf is not None:
+        item.setCTF(ctf)
+    if transform is not None:
+        item.setTransform(transform)
+    return item
+
+
+def ctfOf(defocusU: float, defocusV: float, angle: float) -> CTFModel:
+    """A CTFModel. Å and degrees."""
+    ctf = CTFModel()
+    ctf.setStandardDefocus(defocusU, defocusV, angle)
+    return ctf
+
+
 def nameOf(item: Particle) -> str:
     """RELION's name of an item's image, 000001@file; a file with one image has it as the first."""
     return f"{item.getIndex() or 1:06d}@{item.getFileName()}"
 
 
 # ----- columns: (names, function of an item that gives their values)
-def _attributeOf(name: str, item: Particle) -> Tuple[Any]:
-    return (item.getAttributeValue(name),)
-
-
 def _writersOf(particles: Any, first: Particle) -> List[Tuple[Tuple[str, ...], Callable[..., Any]]]:
     pixelSize = particles.getSamplingRate()
     writers: List[Tuple[Tuple[str, ...], Callable[[Any], Tuple[Any, ...]]]] = [
@@ -169,7 +184,7 @@ def _writersOf(particles: Any, first: Particle) -> List[Tuple[Tuple[str, ...], C
         )
     for name in _KEPT:
         if first.hasAttribute("_" + name):
-            writers.append(((name,), functools.partial(_attributeOf, "_" + name)))
+            writers.append(((name,), lambda item, name="_" + name: (item.getAttributeValue(name),)))
     if denoiserOf(particles):
         model = denoiserOf(particles)
         writers.append((("cryodlDenoiser", _ORIGINAL), lambda item: (model, rawImageOf(item) or "None")))

@@ -11,7 +11,6 @@ from typing import Any, Callable, Collection, Optional, Sequence, Set, Tuple
 import numpy as np
 from pwem.objects import (
     Coordinate,
-    CTFModel,
     Particle,
     ParticleFlex,
     SetOfClasses3D,
@@ -25,7 +24,7 @@ from pyworkflow.object import Float, Integer, String
 from ..latent import describeLatent, latentColumns
 from ..relion_star import columnsOf, iterColumns, matrixOf
 from .denoised import RAW_IMAGE, markSet, rawImageOf, unmarkSet
-from .particles import locationOf, nameOf, pairedRows
+from .particles import ctfOf, locationOf, nameOf, newParticle, pairedRows
 
 ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 ORIGIN = ("rlnOriginXAngst", "rlnOriginYAngst")
@@ -222,23 +221,17 @@ def appendSimulated(particles: Any, path: Any, cleanPath: str, clean: SetOfParti
     hasHalf = _HALF in columnsOf(path, "particles")
     if hasHalf:
         columns, kinds = columns + (_HALF,), kinds + (int,)
-    micrographs = {}
+    micrographs, pixelSize, acquisition = {}, particles.getSamplingRate(), particles.getAcquisition()
     for number, row in enumerate(iterColumns(path, columns, kinds, "particles"), 1):
-        item = Particle()
-        item.setLocation(*locationOf(row[0], path))
-        item.setSamplingRate(particles.getSamplingRate())
-        item.setAcquisition(particles.getAcquisition())
-        item.setMicId(micrographs.setdefault(row[1], len(micrographs) + 1))
-        item.setCoordinate(_coordinate(row[1], item.getMicId()))
-        item.setTransform(transformOf(row[5:10], particles.getSamplingRate()))
+        coordinate = _coordinate(row[1], micrographs.setdefault(row[1], len(micrographs) + 1))
+        transform = transformOf(row[5:10], pixelSize)
+        item = newParticle(locationOf(row[0], path), pixelSize, acquisition, coordinate, transform=transform)
         if hasHalf:
             setattr(item, "_" + _HALF, Integer(row[10]))
         bare = item.clone()
         bare.setLocation(number, cleanPath)
         clean.append(bare)
-        ctf = CTFModel()
-        ctf.setStandardDefocus(*row[2:5])
-        item.setCTF(ctf)
+        item.setCTF(ctfOf(*row[2:5]))
         particles.append(item)
 
 

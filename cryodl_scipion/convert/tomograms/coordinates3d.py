@@ -6,15 +6,14 @@ words BOTTOM_LEFT_CORNER. Orientations are RELION's rot, tilt, psi; the matrix o
 relion_star.py.
 """
 
-import os
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 from pyworkflow.object import Float, String
 from tomo.constants import BOTTOM_LEFT_CORNER
 from tomo.objects import Coordinate3D, SetOfCoordinates3D, Tomogram
 
-from ...engine.cryodl.contract import rescaled, star_head
-from ..relion_star import columnsOf, matrixOf, readColumns, tableWith
+from ...engine.cryodl.contract import rescaled
+from ..relion_star import columnsOf, matrixOf, readColumns, tableWith, writeTable
 from .tomograms import byId
 
 POSITION = ("rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ")
@@ -91,20 +90,16 @@ def writeCoordinates3D(
     sets: [(SetOfCoordinates3D, species of those that do not say)]. tomograms: SetOfTomograms that the engine is given.
     names: {tsId: name for the engine}. Coordinates of other tomograms are left out. Returns how many were written.
     """
-    known, count = byId(tomograms), 0
-    columns = ("rlnTomoName",) + POSITION + (SPECIES,)
-    with open(path + ".tmp", "w", encoding="utf-8") as file:
-        file.write(star_head("particles", columns))
+    known = byId(tomograms)
+
+    def rows() -> Iterator[Tuple[Any, ...]]:
         for coordinates, otherwise in sets:
-            scale = coordinates.getSamplingRate() / tomograms.getSamplingRate()
-            own = byId(coordinates.getPrecedents())
+            scale, own = coordinates.getSamplingRate() / tomograms.getSamplingRate(), byId(coordinates.getPrecedents())
             for item in coordinates.iterItems():
                 tsId = item.getTomoId()
-                if tsId not in known or tsId not in own:
-                    continue
-                item.setVolume(own[tsId])
-                x, y, z = (rescaled(value, scale) for value in item.getPosition(BOTTOM_LEFT_CORNER))
-                file.write(f"{names[tsId]} {x:.4f} {y:.4f} {z:.4f} {speciesOf(item, otherwise)}\n")
-                count += 1
-    os.replace(path + ".tmp", path)
-    return count
+                if tsId in known and tsId in own:
+                    item.setVolume(own[tsId])
+                    position = (rescaled(value, scale) for value in item.getPosition(BOTTOM_LEFT_CORNER))
+                    yield (names[tsId], *position, speciesOf(item, otherwise))
+
+    return writeTable(path, "particles", ("rlnTomoName",) + POSITION + (SPECIES,), rows())

@@ -10,7 +10,7 @@ import pyworkflow.utils as pwutils
 from pwem.objects import Micrograph, SetOfCTF
 
 from ...convert.micrographs.picks import scaledPicks, writeSet
-from ...convert.names import imageEnding, micrographNames
+from ...convert.names import imageEnding, namesByMicName
 from ...convert.particles.extracted import writeCtfs
 from ...engine.cryodl import contract
 from ..engine_protocol import volumeFrom
@@ -61,11 +61,11 @@ class ByPositions(Way[contract.ComparePicksConfig, contract.ComparePicksOutputs]
         folder = protocol._getExtraPath("micrographs")
         pwutils.cleanPath(folder)
         pwutils.makePath(folder)
-        names = micrographNames([m.clone() for m in protocol._frame()])
+        names = namesByMicName(protocol._frame())
         for micrograph in protocol._frame():
             if micrograph.getMicName() in chosen:
                 path = os.path.abspath(micrograph.getFileName())
-                os.symlink(path, os.path.join(folder, names[micrograph.getObjId()] + imageEnding(path)))
+                os.symlink(path, os.path.join(folder, names[micrograph.getMicName()] + imageEnding(path)))
 
     def completed(self, protocol: Any, config: contract.ComparePicksConfig) -> contract.ComparePicksConfig:
         if not protocol._allSets():
@@ -137,10 +137,9 @@ class ByMaps(Way[contract.CompareMapsOfPicksConfig, contract.CompareMapsOfPicksO
         if reference is not None:
             writeSet(protocol._referenceFolder(), reference, frame, protocol._names())
         if ctfs is not None:
-            names = micrographNames([m.clone() for m in frame])
-            ids = {m.getMicName(): m.getObjId() for m in frame}
-            known = {name: ctf for name, ctf in ctfsByName(ctfs).items() if name in ids}
-            writeCtfs(CtfsOfSets.file(protocol), {names[ids[name]]: ctf for name, ctf in known.items()})
+            names = namesByMicName(frame)
+            known = {names[name]: ctf for name, ctf in ctfsByName(ctfs).items() if name in names}
+            writeCtfs(CtfsOfSets.file(protocol), known)
 
     def run(self, protocol: Any, settings: Dict[str, Any]) -> None:
         if not os.path.exists(protocol._getExtraPath(RESULT_FILE)):
@@ -148,8 +147,8 @@ class ByMaps(Way[contract.CompareMapsOfPicksConfig, contract.CompareMapsOfPicksO
         super().run(protocol, settings)
 
     def writtenFiles(self, protocol: Any) -> Dict[str, Any]:
-        names = micrographNames([m.clone() for m in protocol._frame()])
-        return dict(super().writtenFiles(protocol), names=tuple(names[m.getObjId()] for m in self._common(protocol)))
+        names = namesByMicName(protocol._frame())
+        return dict(super().writtenFiles(protocol), names=tuple(names[m.getMicName()] for m in self._common(protocol)))
 
     def makeOutputs(self, protocol: Any, made: contract.CompareMapsOfPicksOutputs) -> Dict[str, Any]:
         volumes = protocol._createSetOfVolumes()

@@ -10,11 +10,11 @@ from typing import Any, Dict, List, Sequence
 
 import pyworkflow.utils as pwutils
 from pwem.objects import Coordinate, Micrograph, SetOfCoordinates
-from pyworkflow.object import Float, Integer, String
+from pyworkflow.object import Integer, String
 
 from ...convert.arriving import MicrographsOfSets
 from ...convert.growing import reopened
-from ...convert.micrographs.coordinates import SCORE, readPicks
+from ...convert.micrographs.coordinates import coordinateAt, readPicks
 from ...convert.micrographs.picks import NUMBER_OF_SETS, PICKERS, boxSizeFor, describeOutput
 from ...engine.cryodl.contract import ConsensusPicksConfig, ConsensusPicksOutputs, Result, counted
 from ..batches import BatchRun, appendGrowingPicks
@@ -192,8 +192,6 @@ class CryodlProtConsensus(BatchRun[ConsensusPicksConfig, ConsensusPicksOutputs],
 def combined(row: Any, micrograph: Micrograph) -> Coordinate:
     """A Coordinate of (x, y, score, number of sets)."""
     x, y, score, number = row
-    item = Coordinate(x=int(round(x)), y=int(round(y)))  # Scipion's are whole and truncate
-    item.setMicrograph(micrograph)
-    setattr(item, SCORE, Float(score))
+    item = coordinateAt((x, y), micrograph, score)
     setattr(item, PICKERS, Integer(int(number)))
     return item

@@ -79,7 +79,7 @@ class CryodlProtPickByHand(OneRun[PickByHandConfig, PickByHandOutputs]):
         pwutils.cleanPath(folder)
         pwutils.makePath(folder)
         for micId, picks in convert.picksByMicrograph(coordinates).items():
-            convert.writePositions(folder, names[micId], [p[:2] for p in picks], [p[2] or 0.0 for p in picks])
+            convert.writePicks(os.path.join(folder, names[micId] + ".star"), [(*p[:2], p[2] or 0.0) for p in picks])
 
     def pickStep(self) -> None:
         micrographs = self._micrographs()

@@ -138,7 +138,7 @@ class FromPicks(TrainsOne[contract.TrainPickerConfig, contract.TrainPickerOutput
             pwutils.cleanPath(folder)
             pwutils.makePath(folder)
             for micId, positions in convert.positionsByMicrograph(coordinates).items():
-                convert.writePositions(folder, names[micId], positions)
+                convert.writePicks(os.path.join(folder, names[micId] + ".star"), positions)
         micrographs = self._labelledMicrographs(protocol)
         files = tuple(m.getFileName() for m in micrographs)
         return dict(micrographs=files, names=tuple(names[m.getObjId()] for m in micrographs))

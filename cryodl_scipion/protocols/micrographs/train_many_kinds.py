@@ -71,7 +71,7 @@ def _writeSet(folder: str, coordinates: SetOfCoordinates) -> None:
             continue
         name, path = names[micrograph.getObjId()], os.path.abspath(micrograph.getFileName())
         os.symlink(path, os.path.join(files, name + imageEnding(path)))
-        convert.writePositions(labels, name, positions[micrograph.getObjId()])
+        convert.writePicks(os.path.join(labels, name + ".star"), positions[micrograph.getObjId()])
 
 
 def _diameters(protocol: Any) -> List[float]:

@@ -20,7 +20,7 @@ from scipy.optimize import linear_sum_assignment
 
 from ...convert.micrographs.coordinates import readPicks
 from ...convert.micrographs.picks import NUMBER_OF_SETS, scaledPicks
-from ...convert.names import micrographNames
+from ...convert.names import namesByMicName
 from ...engine.cryodl.contract import counted, resolution_in_words
 from ...protocols import CryodlProtCompare, CryodlProtConsensus
 from ..map_plots import drawFsc
@@ -161,10 +161,10 @@ class FoundTogether(GroupedPicks):
 
     def __init__(self, protocol: EMProtocol) -> None:
         frame, count = protocol._frame(), len(protocol._labelledSets())
-        engineNames, ids = micrographNames([m.clone() for m in frame]), {m.getMicName(): m.getObjId() for m in frame}
+        engineNames = namesByMicName(frame)
         picks = {}
         for name in protocol._names():
-            path = os.path.join(protocol.candidatesFolder(), engineNames[ids[name]] + ".star")
+            path = os.path.join(protocol.candidatesFolder(), engineNames[name] + ".star")
             picks[name] = readPicks(path, _COLUMNS) if os.path.exists(path) else []
         GroupedPicks.__init__(
             self,
