@@ -16,7 +16,7 @@ from pyworkflow.project import Manager
 from pyworkflow.protocol import MODE_RESUME, getProtocolFromDb
 
 from .convert.growing import ALIVE, stateOfRun
-from .protocols.lost_outputs import KeepsOutputs
+from .protocols.inputs import KeepsOutputs
 
 # What is wrong, and what mends it.
 FALSE_FAILURE, NOT_TAKEN, LOST = "false failure", "outputs not taken over", "finished without outputs"

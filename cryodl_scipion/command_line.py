@@ -6,7 +6,7 @@ import sys
 import typing
 
 from . import environment
-from .constants import CRYODL_HOME, CRYODL_PYTHON, ENV_VERSION
+from .environment import CRYODL_HOME, CRYODL_PYTHON, ENV_VERSION
 
 CHECK_PROJECT = "check-project"
 

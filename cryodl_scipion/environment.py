@@ -11,8 +11,18 @@ import tempfile
 import typing
 from typing import Any, Dict, List
 
-from .constants import CRYODL_HOME, CRYODL_PIP_ARGS, CRYODL_PYTHON, INSTALL_COMMAND
 from .engine.cryodl.contract.needed import NEEDED
+
+CRYODL_HOME = "CRYODL_HOME"
+CRYODL_PYTHON = "CRYODL_PYTHON"
+CRYODL_PIP_ARGS = "CRYODL_PIP_ARGS"
+
+# Version of the engine's environment, not of the plugin: it changes when the lock does, so that most plugin updates
+# need no new environment. Its folder is software/em/cryodl-<ENV_VERSION>.
+ENV_VERSION = "1.0"
+
+INSTALL_COMMAND = "scipion installb cryodl"
+
 
 # Run by the Python that is asked; its first argument is the JSON list of modules. The answer begins with MARK, since a
 # program that is no Python prints anything or nothing and may end well all the same.

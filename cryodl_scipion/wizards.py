@@ -148,8 +148,7 @@ class CryodlMaskWizard(form_wizard.FormWizard):
         particles = form.protocol.inputParticles.get()
         if particles is None or particles.getSize() == 0:
             raise ValueError("Choose the particles first; the circle is drawn on them.")
-        from .viewers.micrographs.diameter_window import DiameterWindow
-        from .viewers.particles_to_measure import ParticlesToMeasure
+        from .viewers.micrographs.diameter_window import DiameterWindow, ParticlesToMeasure
 
         measured = ParticlesToMeasure(particles)
         value = min(form.protocol.maskDiameter.get() or 0.9 * measured.largest, measured.largest)
@@ -186,7 +185,7 @@ class CryodlResolutionWizard(form_wizard.FormWizard):
     TITLE = "Resolution"
 
     def open(self, form: Form) -> None:
-        from .viewers.particles_to_measure import ImagesToFilter
+        from .viewers.micrographs.diameter_window import ImagesToFilter
 
         images = ImagesToFilter(*particlesAndStructures(form.protocol))
         if not images.names:
@@ -262,7 +261,7 @@ class CryodlClassThresholdWizard(form_wizard.FormWizard):
         classes = form.protocol.inputClasses.get()
         if classes is None or classes.getSize() == 0:
             raise ValueError("Choose the 2-D classes first; their averages are shown.")
-        from .viewers.particles.class2d_window import Classes2D, Classes2DWindow
+        from .viewers.particles.viewer_classes2d import Classes2D, Classes2DWindow
 
         data, minimum, value = (
             Classes2D.ofSet(classes),

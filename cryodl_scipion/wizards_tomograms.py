@@ -23,7 +23,7 @@ from .protocols import (
     CryodlProtSegment,
     CryodlProtTrainTomograms,
 )
-from .protocols.tomograms.tomogram_checks import checkTomograms
+from .protocols.tomograms.tomogram_kinds import checkTomograms
 
 _FIRST_GUESS = 200  # Å
 _PARTICLE_OF_BOX = 0.6
@@ -134,7 +134,7 @@ class CryodlScoreThresholdWizard(form_wizard.FormWizard):
 
 def toMeasure(protocol: EMProtocol) -> Any:
     """What a form's diameter or box is measured on. Raises ValueError if it is not chosen yet."""
-    from .viewers.particles_to_measure import ParticlesToMeasure
+    from .viewers.micrographs.diameter_window import ParticlesToMeasure
     from .viewers.tomograms.slices_data import TomogramSlices
     from .viewers.tomograms.tomograms_to_measure import SubtomogramsToMeasure, TomogramsToMeasure
 

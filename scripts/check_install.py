@@ -160,12 +160,13 @@ def expected(source: str) -> Dict[str, Any]:
 
 
 def environmentVersion(package: Any) -> Any:
-    with open(os.path.join(package, "constants.py"), encoding="utf-8") as file:
+    with open(os.path.join(package, "environment.py"), encoding="utf-8") as file:
         return re.search(r'ENV_VERSION = "(.+)"', file.read()).group(1)
 
 
 def classes(package: Any, module: Any, attribute: str) -> List[str]:
-    """Names of the classes in a module or folder that set an attribute, which makes Scipion show them."""
+    """Names of the classes in a module or folder that set an attribute, in their body or as a keyword of their head,
+    which makes Scipion show them."""
     path = os.path.join(package, module)
     found = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names if name.endswith(".py")]
     paths = found or [path + ".py"]
@@ -174,11 +175,14 @@ def classes(package: Any, module: Any, attribute: str) -> List[str]:
         for path in paths
         for node in ast.walk(ast.parse(open(path, encoding="utf-8").read()))
         if isinstance(node, ast.ClassDef)
-        and any(
-            isinstance(line, ast.Assign)
-            and getattr(line.targets[0], "id", None) == attribute
-            and not (isinstance(line.value, ast.List) and not line.value.elts)
-            for line in node.body
+        and (
+            any(word.arg == attribute.lstrip("_") for word in node.keywords)
+            or any(
+                isinstance(line, ast.Assign)
+                and getattr(line.targets[0], "id", None) == attribute
+                and not (isinstance(line.value, ast.List) and not line.value.elts)
+                for line in node.body
+            )
         )
     )
 

@@ -14,8 +14,8 @@ from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 
 from .. import Plugin
+from ..convert.maps import structureFileOf, structureProblem
 from ..convert.models import shippedModels
-from ..convert.structures import structureFileOf, structureProblem
 from ..engine.cryodl import contract
 from ..form import addConfigParams, formName, formValue, paramOf
 from ..objects import CryodlModel

@@ -14,6 +14,7 @@ from .. import Plugin
 from ..convert.micrographs.picks import boxSizeFor
 from ..convert.models import shippedModels
 from ..engine.cryodl import contract
+from ..engine.cryodl.contract import network_citations
 from .checks import checkModelFolder
 
 FROM_PROJECT, SHIPPED, NONE = range(3)
@@ -193,3 +194,9 @@ def boxSizeOf(protocol: EMProtocol, diameter: float) -> Any:
     """px: the form's, else what suits particles of this diameter in Å; None without any."""
     pixelSize = protocol.getInputMicrographs().getSamplingRate()
     return protocol.boxSize.get() or (diameter and boxSizeFor(diameter, pixelSize))
+
+
+def citationsOf(network: Optional[str]) -> List[str]:
+    """Keys of the bibliography for work with a picker or denoiser, whose names differ; network: its name, or None if no
+    model is known yet."""
+    return ["cryodl"] + list(network_citations("picker", network) or network_citations("denoiser", network))

@@ -17,7 +17,7 @@ from pyworkflow.protocol.constants import GPU_LIST, USE_GPU
 from pyworkflow.protocol.params import Form
 
 from .. import Plugin
-from ..convert.structures import structureFileOf, structureForEngine
+from ..convert.maps import structureFileOf, structureForEngine
 from ..engine.cryodl import contract
 from ..tomography import HAS_TOMO
 from .inputs import PluginProtocol, ProtocolMixin

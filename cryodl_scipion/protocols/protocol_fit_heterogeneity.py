@@ -21,14 +21,13 @@ from ..tomography import HAS_TOMO
 from .engine_protocol import volumeFrom
 from .kinds import Mask, Options, OwnName
 from .one_of import OneOf, Way
-from .particles.particle_checks import checkParticles
-from .particles.particle_kinds import Particles, ParticlesBase, StructureOfParticles
+from .particles.particle_kinds import Particles, ParticlesBase, StructureOfParticles, checkParticles
 
 if HAS_TOMO:
     from tomo.objects import AverageSubTomogram, SetOfAverageSubTomograms, SetOfSubTomograms
 
     from ..convert.tomograms.subtomograms import appendLatentSubtomograms, isAligned, writeSubtomograms
-    from .tomograms.tomogram_checks import checkSubtomograms
+    from .tomograms.tomogram_kinds import checkSubtomograms
 
 _LINEAR, _GAUSSIAN = (contract.LATENT_METHODS.index(method) for method in ("linear", "gaussian"))
 

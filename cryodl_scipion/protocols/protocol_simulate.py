@@ -24,7 +24,7 @@ from ..engine.cryodl.contract import (
 )
 from .engine_protocol import volumeFrom
 from .kinds import AtomicModel, MapOrModel, Options, OwnName, Section
-from .maps.maps_base import MapsBase
+from .maps.map_kinds import MapsBase
 from .one_of import OneOf, Way
 from .particles.particle_kinds import OrientationsFrom, ParticlesBase
 from .simulating import (

@@ -10,7 +10,7 @@ from ..engine.cryodl import contract
 from ..objects import CryodlModel
 from .engine_protocol import ConfigT, MadeT, OneRun
 from .inputs import ProtocolMixin
-from .methods import citationsOf
+from .model_field import citationsOf
 from .one_of import OfWay, OneOf, Way
 
 

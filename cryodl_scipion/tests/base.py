@@ -13,7 +13,7 @@ from pyworkflow.object import Pointer
 from pyworkflow.tests import BaseTest, setupTestProject
 
 from .. import Plugin
-from ..constants import CRYODL_PYTHON
+from ..environment import CRYODL_PYTHON
 from ..protocols.model_field import FROM_PROJECT
 from . import synthetic
 from .last_second import forceLosses

@@ -22,7 +22,7 @@ from pyworkflow.project import Project
 from pyworkflow.utils import isProcessAlive
 
 from ..convert.growing import UNDER_WAY
-from ..protocols.lost_outputs import WITHOUT_OUTPUTS, KeepsOutputs
+from ..protocols.inputs import WITHOUT_OUTPUTS, KeepsOutputs
 
 _LAUNCH = importlib.import_module("pyworkflow.protocol.launch")  # by its name alone it is the function in it
 RACED: Counter = Counter()  # runs that lost their outputs here, by the names of their protocols

@@ -6,7 +6,7 @@ import time
 
 from pwem.protocols import ProtImportMicrographs
 
-from ..protocols.lost_outputs import KeepsOutputs
+from ..protocols.inputs import KeepsOutputs
 from . import synthetic
 
 

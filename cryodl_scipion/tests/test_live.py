@@ -8,10 +8,9 @@ from unittest import mock
 
 from ..protocols import CryodlProtClassify2D, CryodlProtPick, CryodlProtTrainPicker
 from ..viewers.micrographs.viewer_picks import CryodlPickViewer
-from ..viewers.model_window import metricsPath
+from ..viewers.model_window import CryodlTrainViewer, metricsPath
 from ..viewers.particles.viewer_classes2d import CryodlClasses2DViewer
 from ..viewers.plots import readMetrics
-from ..viewers.viewer_model import CryodlTrainViewer
 from ..viewers.window import WindowView
 from . import synthetic
 from .base import CryodlTest

@@ -8,8 +8,8 @@ import unittest
 from unittest import mock
 
 from .. import Plugin
-from ..convert.runs import wordsOfRuns
 from ..protocols import CryodlProtEstimateCTF, CryodlProtReport
+from ..protocols.protocol_report import wordsOfRuns
 from ..viewers.viewer_report import CryodlReportViewer
 from . import synthetic
 from .base import CryodlTest, fakePython, usePython

@@ -20,8 +20,8 @@ from pwem.protocols import ProtParticlePickingAuto
 from pyworkflow.viewer import DESKTOP_TKINTER
 
 from .. import Plugin
-from ..constants import CRYODL_PYTHON
 from ..engine.cryodl import contract
+from ..environment import CRYODL_PYTHON
 from ..viewers.panels_viewer import PanelsViewer
 from . import simulated, synthetic
 from .base import CryodlTest

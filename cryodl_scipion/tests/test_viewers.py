@@ -18,7 +18,7 @@ from ..protocols import CryodlProtImportModel, CryodlProtPick, CryodlProtThresho
 from ..viewers import model_window, plots
 from ..viewers.micrographs.picks_window import PicksData
 from ..viewers.micrographs.viewer_picks import CryodlPicksViewer, CryodlPickViewer
-from ..viewers.viewer_model import CryodlModelViewer, CryodlTrainViewer
+from ..viewers.model_window import CryodlModelViewer, CryodlTrainViewer
 from . import synthetic
 from .base import CryodlTest
 from .fake_model import writeModel

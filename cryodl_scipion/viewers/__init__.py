@@ -15,11 +15,11 @@ from .micrographs.viewer_picks import CryodlPickProtocolViewer, CryodlPickViewer
 # Scipion sorts viewers of the same target by the name they have here. pwem's "ACoordinateViewer" cannot open an empty
 # set and shows no scores, so for our sets, and only for them and empty ones, ours has to come before it.
 from .micrographs.viewer_picks import CryodlPicksViewer as AACryodlPicksViewer
+from .model_window import CryodlModelViewer, CryodlTrainViewer
 from .particles.viewer_classes2d import CryodlClasses2DViewer
 from .particles.viewer_denoise import CryodlEvaluateViewer, CryodlGalleryViewer, CryodlParticlesViewer
 from .particles.viewer_identify import CryodlIdentifyViewer
 from .particles.viewer_orient import CryodlInitialMapViewer, CryodlIntegrityViewer, CryodlOrientationsViewer
-from .viewer_model import CryodlModelViewer, CryodlTrainViewer
 from .viewer_report import CryodlReportViewer
 from .viewer_simulate import CryodlSimulateViewer
 

@@ -6,9 +6,8 @@ from typing import Any
 from pwem.objects import SetOfCoordinates, SetOfParticles
 
 from ..protocols import CryodlProtSimulate
-from .gallery_data import Gallery
-from .gallery_window import GalleryWindow
-from .maps.linked_maps_window import LinkedMapsWindow
+from .gallery_window import Gallery, GalleryWindow
+from .maps.viewer_map import LinkedMapsWindow
 from .micrographs.picks_window import PicksData, PicksWindow
 from .panels_viewer import PanelsViewer, panel
 from .subsets import itemsSubset

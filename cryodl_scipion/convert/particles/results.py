@@ -6,11 +6,13 @@ Sets of denoised particles from raw ones, and of raw ones from denoised ones.
 """
 
 import os
-from typing import Any, Callable, Collection, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Collection, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 from pwem.objects import (
     Coordinate,
+    CTFModel,
+    Micrograph,
     Particle,
     ParticleFlex,
     SetOfClasses3D,
@@ -22,7 +24,8 @@ from pwem.objects import (
 from pyworkflow.object import Float, Integer, String
 
 from ..latent import describeLatent, latentColumns
-from ..relion_star import columnsOf, iterColumns, matrixOf
+from ..micrographs.picks import scaled
+from ..relion_star import columnsOf, iterColumns, matrixOf, writeTable
 from .denoised import RAW_IMAGE, markSet, rawImageOf, unmarkSet
 from .particles import ctfOf, locationOf, nameOf, newParticle, pairedRows
 
@@ -301,3 +304,70 @@ def _scaleShifts(transform: Any, ratio: float) -> None:
     matrix = np.array(transform.getMatrix(), float)
     matrix[:3, 3] *= ratio
     transform.setMatrix(matrix)
+
+
+_COLUMNS = ("rlnImageName", "rlnMicrographName", "cryodlPickNumber")
+
+
+def writeCtfs(path: Any, ctfs: Dict[str, CTFModel]) -> None:
+    """Write the CTFs of micrographs as the engine reads them; the microscope's constants are given apart.
+
+    Parameters
+    ----------
+    path : str
+        STAR file.
+    ctfs : dict of str to CTFModel
+        By the micrographs' names in the engine.
+    """
+    names = ["rlnMicrographName", "rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle", "rlnPhaseShift"]
+    rows = ((name + ".mrc", *ctf.getDefocus(), ctf.getPhaseShift() or 0.0) for name, ctf in ctfs.items())
+    writeTable(path, "micrographs", names, rows)
+
+
+def extractedParticles(
+    path: str,
+    files: Dict[str, Micrograph],
+    coordinates: Dict[str, List[Coordinate]],
+    ctfs: Optional[Dict[str, CTFModel]],
+    scale: float,
+    pixelSize: float,
+) -> Iterator[Particle]:
+    """Particles of the engine's STAR file, each with its coordinate and its CTF.
+
+    Parameters
+    ----------
+    path : str
+        STAR file.
+    files : dict of str to Micrograph
+        By file name, as the engine was given it; particles of others are not read.
+    coordinates : dict of str to list of Coordinate
+        By the micrographs' names, in the order in which the engine was given them.
+    ctfs : dict of str to CTFModel, or None
+        By the micrographs' names.
+    scale : float
+        Pixels of the micrographs per pixel of the coordinates.
+    pixelSize : float
+        Of the particles, Å/px.
+
+    Yields
+    ------
+    Particle
+        Without an id.
+    """
+    for image, file, number in iterColumns(path, _COLUMNS, (str, str, int), "particles"):
+        if file not in files:
+            continue
+        micrograph = files[file]
+        name = micrograph.getMicName()
+        coordinate = _onMicrograph(coordinates[name][number - 1], micrograph, scale)
+        ctf = None if ctfs is None else ctfs[name].clone()
+        yield newParticle(locationOf(image), pixelSize, micrograph.getAcquisition(), coordinate, ctf)
+
+
+def _onMicrograph(coordinate: Any, micrograph: Micrograph, scale: Any) -> Any:
+    """The coordinate with all its attributes, on the micrograph that the particle was cut out of."""
+    copy = coordinate.clone()
+    if abs(scale - 1) > 1e-6:
+        copy.setPosition(*(int(round(p)) for p in scaled(coordinate.getPosition(), scale)))
+    copy.setMicrograph(micrograph)
+    return copy

@@ -24,8 +24,8 @@ from tomo.objects import (
 )
 
 from ..latent import describeLatent, latentColumns
+from ..maps import structureFileOf as fileOf
 from ..relion_star import columnsOf, iterColumns, matrixOf, opticsOf, poseOf, writeStar
-from ..structures import structureFileOf as fileOf
 from .tomograms import byId
 
 ID = "rlnImageId"

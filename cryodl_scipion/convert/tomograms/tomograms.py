@@ -13,8 +13,8 @@ from pyworkflow.object import Float, String
 from tomo.objects import SetOfTomograms, SetOfTomoMasks, TomoAcquisition, Tomogram, TomoMask
 
 from ..arriving import ArrivingItems
+from ..maps import structureFileOf as fileOf
 from ..names import namesForEngine
-from ..structures import structureFileOf as fileOf
 
 # Attributes of a set of score volumes: the feature, its threshold, and whose drawings and which models made it.
 FEATURE, THRESHOLD, MODELS = "_cryodlFeature", "_cryodlThreshold", "_cryodlModels"

@@ -9,8 +9,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from pwem.objects import SetOfFSCs
 from pyworkflow.protocol import params
 
-from ...convert.maps import halfForEngine, halfMapsOf
-from ...convert.structures import structureFileOf
+from ...convert.maps import halfForEngine, halfMapsOf, structureFileOf
 from ...engine.cryodl.contract import (
     CompareModelsConfig,
     CompareModelsOutputs,
@@ -25,8 +24,7 @@ from ..engine_protocol import fscFrom, volumeFrom
 from ..kinds import AtomicModel, Flag, Model, Options
 from ..one_of import OneOf, Way
 from ..protocol_base import EVALUATION_FOLDER, RESULT_FILE, HasEvaluation
-from .map_kinds import FrameChoice, HalfMap, Map, MapMask
-from .maps_base import MapsBase, ownOrigin
+from .map_kinds import FrameChoice, HalfMap, Map, MapMask, MapsBase, ownOrigin
 
 OF_IMPROVING = "Half-map test of the run that improved this map:"
 CURVES, RESIDUES, LOCAL = "fsc.csv", "residues.csv", "local_resolution.mrc"

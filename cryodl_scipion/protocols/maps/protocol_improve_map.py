@@ -8,15 +8,13 @@ from typing import Any, Dict, List, Sequence
 from pwem.objects import AtomStruct, EMSet, SetOfVolumes, Volume
 from pyworkflow.object import String
 
-from ...convert.maps import halfForEngine, halfMapsOf
-from ...convert.structures import stemOf, structureFileOf
+from ...convert.maps import halfForEngine, halfMapsOf, stemOf, structureFileOf
 from ...engine.cryodl.contract import ImproveMapConfig, ImproveMapOutputs, Result
 from ..engine_protocol import OneRun, volumeFrom
 from ..inputs import classOf
 from ..kinds import Choice, Flag, Model, Options
 from ..protocol_base import RESULT_FILE, possibleOutputs
-from .map_kinds import FrameChoice, HalfMap, Maps, MaskOrStructure
-from .maps_base import MapsBase, ownOrigin
+from .map_kinds import FrameChoice, HalfMap, Maps, MapsBase, MaskOrStructure, ownOrigin
 
 WHOLE, HALVES = range(2)
 WHAT_FOR = (

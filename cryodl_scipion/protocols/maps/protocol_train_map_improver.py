@@ -10,13 +10,12 @@ from pwem.objects import AtomStruct, Volume
 from pyworkflow import BETA
 from pyworkflow.protocol import params
 
-from ...convert.structures import patternProblems, structureFileOf
+from ...convert.maps import patternProblems, structureFileOf
 from ...engine.cryodl.contract import TrainMapImproverConfig, TrainMapImproverOutputs
 from ..kinds import Choice, Model, Options, Own, Section
 from ..model_field import NONE, cardOf
 from ..training import TrainRun
-from .map_kinds import FrameChoice, ManyMaps, ManyModels
-from .maps_base import MapsBase, mapClonesOf, structureProblems
+from .map_kinds import FrameChoice, ManyMaps, ManyModels, MapsBase, mapClonesOf, structureProblems
 
 PROJECT, TABLE, NOTHING = range(3)
 _OURS = f"pairsFrom == {PROJECT}"

@@ -11,7 +11,7 @@ from pwem.objects import Micrograph, SetOfCTF
 
 from ...convert.micrographs.picks import scaledPicks, writeSet
 from ...convert.names import imageEnding, namesByMicName
-from ...convert.particles.extracted import writeCtfs
+from ...convert.particles.results import writeCtfs
 from ...engine.cryodl import contract
 from ..engine_protocol import volumeFrom
 from ..kinds import MapOrModel, Options, Pointing

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 from pwem.objects import Micrograph
 from pyworkflow.object import String
 
-from ...convert.micrographs.halves import MicrographsWithHalves, checkHalves, halvesOf
+from ...convert.arriving import MicrographsWithHalves, checkHalves, halvesOf
 from ...engine.cryodl import contract
 from ...objects import CryodlModel
 from ..batches import BatchRun, appendItems

@@ -11,7 +11,7 @@ from pyworkflow.protocol import params
 
 from ...convert.arriving import PickedMicrographs, checkPicks
 from ...convert.micrographs.picks import diameterInPixels
-from ...convert.particles.extracted import extractedParticles, writeCtfs
+from ...convert.particles.results import extractedParticles, writeCtfs
 from ...engine.cryodl import contract
 from ..batches import BatchRun, appendItems
 from ..checks import checkDiameter, checkMicrographs

@@ -29,8 +29,7 @@ from ...objects import CryodlModel
 from ..batches import BATCH, BatchRun, Waiting, addThreads, appendGrowingPicks
 from ..checks import checkDiameter, checkModelFolder, modelWarnings
 from ..kinds import BoxSize, Choice, MapOrModel, Model, Options, OptionsOf, Own, Pointing, Section
-from ..methods import citationsOf
-from ..model_field import boxSizeOf, cardOf, checkSizeFields, diameterOf, modelFolder
+from ..model_field import boxSizeOf, cardOf, checkSizeFields, citationsOf, diameterOf, modelFolder
 from ..protocol_base import REQUEST_FILE, RESULT_FILE
 from .class_labels import LearnsFromClasses, classParts
 from .micrograph_kinds import Micrographs

@@ -10,12 +10,12 @@ from pwem.objects import Micrograph, SetOfCoordinates
 from pyworkflow.protocol.params import LEVEL_ADVANCED, LEVEL_NORMAL, StringParam
 
 from ... import Plugin
+from ...convert.maps import structureFileOf, structureForEngine
 from ...convert.micrographs import coordinates as convert
 from ...convert.micrographs.picks import candidatesFolder, correctionsFolder, hasCandidates
 from ...convert.micrographs.simulated import simulatedFiles
 from ...convert.models import shippedModels
 from ...convert.names import micrographNames
-from ...convert.structures import structureFileOf, structureForEngine
 from ...engine.cryodl import contract
 from ...form import formProblems, readConfig
 from ..checks import checkDiameter, checkLabels, checkModelFolder

@@ -11,10 +11,10 @@ from pwem.objects import EMSet, SetOfCoordinates
 from pyworkflow.protocol import params
 
 from ... import Plugin
+from ...convert.maps import patternProblems, structureFileOf
 from ...convert.micrographs import coordinates as convert
 from ...convert.models import shippedModels
 from ...convert.names import imageEnding, micrographNames
-from ...convert.structures import patternProblems, structureFileOf
 from ...engine.cryodl import contract
 from ..checks import checkDiameter, checkLabels, checkModelFolder
 from ..kinds import Flag, Options, Own, OwnName, PointingMany, Section, StartModel

@@ -8,7 +8,7 @@ from pyworkflow.protocol.params import LEVEL_ADVANCED
 
 from ...convert.particles.results import appendOriented
 from ...engine.cryodl.contract import AssignOrientationsConfig, AssignOrientationsOutputs
-from ..methods import citationsOf
+from ..model_field import citationsOf
 from .particle_batches import ParticleBatches
 from .particle_kinds import ParticleDenoiser, Particles, StructureOfParticles
 

@@ -10,8 +10,7 @@ from ...convert.particles.results import noiseControlOf
 from ...engine.cryodl.contract import ReconstructConfig, ReconstructOutputs
 from ..engine_protocol import OneRun, fscFrom, volumeFrom
 from ..kinds import Options
-from .particle_checks import checkParticles
-from .particle_kinds import Particles, ParticlesBase
+from .particle_kinds import Particles, ParticlesBase, checkParticles
 
 
 class CryodlProtBackProject(OneRun[ReconstructConfig, ReconstructOutputs], ParticlesBase):

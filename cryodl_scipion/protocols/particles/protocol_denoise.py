@@ -13,10 +13,9 @@ from ...convert.particles.results import appendDenoised, appendRaw, idsOf
 from ...engine.cryodl import contract
 from ..checks import checkModelFolder
 from ..kinds import Choice, ModelOrShipped, Pointing
-from ..methods import citationsOf
+from ..model_field import citationsOf
 from .particle_batches import ParticleBatches
-from .particle_checks import checkParticles, checkStacks
-from .particle_kinds import WHAT_FOR, Particles
+from .particle_kinds import WHAT_FOR, Particles, checkParticles, checkStacks
 
 _DENOISE, _BACK = range(2)  # what to do
 

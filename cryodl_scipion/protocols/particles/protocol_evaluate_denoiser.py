@@ -8,10 +8,17 @@ from pwem.objects import SetOfFSCs
 from ...engine.cryodl.contract import EvaluateDenoiserConfig, EvaluateDenoiserOutputs
 from ..engine_protocol import OneRun, fscFrom
 from ..kinds import MapOrModel, Options, Section
-from ..methods import citationsOf
+from ..model_field import citationsOf
 from ..protocol_base import EVALUATION_FOLDER, HasEvaluation
-from .particle_checks import checkParticles
-from .particle_kinds import HANDEDNESS, WHAT_FOR, ParticleDenoiser, Particles, ParticlesBase, StructureOfParticles
+from .particle_kinds import (
+    HANDEDNESS,
+    WHAT_FOR,
+    ParticleDenoiser,
+    Particles,
+    ParticlesBase,
+    StructureOfParticles,
+    checkParticles,
+)
 
 
 class CryodlProtEvaluateDenoiser(HasEvaluation, OneRun[EvaluateDenoiserConfig, EvaluateDenoiserOutputs], ParticlesBase):

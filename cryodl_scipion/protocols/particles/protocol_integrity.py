@@ -13,8 +13,7 @@ from ...convert.particles.results import appendAssessed, appendLikely, classifyB
 from ...engine.cryodl.contract import AssessIntegrityConfig, AssessIntegrityOutputs
 from ..engine_protocol import OneRun
 from ..kinds import MapsOrModels, Own
-from .particle_checks import checkParticles, scaleWarnings
-from .particle_kinds import Particles, ParticlesBase
+from .particle_kinds import Particles, ParticlesBase, checkParticles, scaleWarnings
 
 _SUBSET = "outputParticles_%s"  # the name of a composition
 

@@ -5,10 +5,9 @@ from typing import List
 
 from ...engine.cryodl import contract
 from ..kinds import MapsOrModels, Options, Section, StartModel
-from ..methods import citationsOf
+from ..model_field import citationsOf
 from ..training import TrainRun
-from .particle_checks import scaleWarnings
-from .particle_kinds import WHAT_FOR, ParticlesBase, ParticleSets
+from .particle_kinds import WHAT_FOR, ParticlesBase, ParticleSets, scaleWarnings
 
 # Below this a network learns the particles by heart; the engine itself needs fewer.
 FEW_PARTICLES = 200

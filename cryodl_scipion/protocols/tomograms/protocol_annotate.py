@@ -14,8 +14,17 @@ from ...objects import CryodlAnnotations
 from ..engine_protocol import ConfigT
 from ..kinds import Options, Own
 from ..one_of import OneOf, Way
-from .tomogram_checks import checkAnnotations, checkLabelField, checkNames, checkPaired, checkTileStacks
-from .tomogram_kinds import Annotations, LabelVolumes, LinkedTomograms, LinksToTomograms
+from .tomogram_kinds import (
+    Annotations,
+    LabelVolumes,
+    LinkedTomograms,
+    LinksToTomograms,
+    checkAnnotations,
+    checkLabelField,
+    checkNames,
+    checkPaired,
+    checkTileStacks,
+)
 from .tomograms_base import TomogramsBase
 
 DRAW, LABELS, STACK, FOLDER = range(4)

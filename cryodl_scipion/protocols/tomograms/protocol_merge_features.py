@@ -32,8 +32,7 @@ from ..checks import listed
 from ..kinds import Options, OwnName, PointingMany
 from ..one_of import OneOf, Way
 from ..protocol_base import EVALUATION_FOLDER, HasEvaluation
-from .tomogram_checks import checkPaired, checkTomograms
-from .tomogram_kinds import Masks
+from .tomogram_kinds import Masks, checkPaired, checkTomograms
 from .tomograms_base import TomogramsBase
 
 SCORES = "scores"  # folder of the links to the score volumes

@@ -19,8 +19,7 @@ from ..checks import listed
 from ..engine_protocol import ConfigT, MadeT
 from ..kinds import BoxSize, Options, OwnName
 from ..one_of import OneOf, Way
-from .tomogram_checks import checkLabelField
-from .tomogram_kinds import LinkedTomograms, Masks
+from .tomogram_kinds import LinkedTomograms, Masks, checkLabelField
 
 _MASKS = (
     Masks(

@@ -18,8 +18,16 @@ from ..checks import checkModelFolder, listed
 from ..kinds import Choice, FormPart, ModelOfProject, Options, OwnName, PointingMany, Section, StartModel, otherNetwork
 from ..model_field import addShippedModels, checkShippedModels, shippedFolders, shippedNames, startable
 from ..training import TrainsOne, TrainsOneOf
-from .tomogram_checks import checkLabelField, checkPaired
-from .tomogram_kinds import TILTS, Annotations, LabelledSubtomograms, LabelVolumes, LinkedTomograms, LinksToTomograms
+from .tomogram_kinds import (
+    TILTS,
+    Annotations,
+    LabelledSubtomograms,
+    LabelVolumes,
+    LinkedTomograms,
+    LinksToTomograms,
+    checkLabelField,
+    checkPaired,
+)
 from .tomograms_base import SubtomogramsBase, TomogramsBase
 
 DRAWN, LABELLED = 0, 1

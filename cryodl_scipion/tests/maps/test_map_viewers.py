@@ -22,11 +22,10 @@ from ...protocols import (
 from ...protocols.model_field import FROM_PROJECT
 from ...viewers import panels_viewer
 from ...viewers.maps import viewer_evaluate_map
-from ...viewers.maps.linked_maps_window import LinkedSlices
 from ...viewers.maps.viewer_evaluate_map import CryodlEvaluateMapViewer
 from ...viewers.maps.viewer_improve_map import CryodlImproveMapViewer, chimeraScript
-from ...viewers.model_window import cardLines
-from ...viewers.viewer_model import CryodlTrainViewer
+from ...viewers.maps.viewer_map import LinkedSlices
+from ...viewers.model_window import CryodlTrainViewer, cardLines
 from ...viewers.viewer_simulate import CryodlSimulateViewer
 from ..map_sets import ATOMS, SHAPE, MapsTest, writeMap
 from ..viewer_panels import PanelsTest

@@ -12,7 +12,7 @@ from pwem.objects import SetOfMicrographs
 from pwem.protocols import EMProtocol
 from pyworkflow.object import Set
 
-from ...convert.micrographs.halves import halvesOf
+from ...convert.arriving import halvesOf
 from ...protocols import CryodlProtDenoiseMicrographs
 from ...protocols.micrographs.protocol_denoise_micrographs import DENOISER, ONLY_FOR
 from ...viewers.micrographs.viewer_denoise_micrographs import DenoisedMicrographs, drawPair, drawSpectra, radialPower

@@ -9,9 +9,9 @@ import numpy as np
 from pwem.objects import SetOfParticles, Transform, Volume
 from pwem.protocols import EMProtocol
 
+from ...convert.maps import structureForEngine
 from ...convert.micrographs.simulated import simulatedFiles
 from ...convert.relion_star import anglesOf, matrixOf
-from ...convert.structures import structureForEngine
 from ...protocols import CryodlProtSimulate
 from .. import fake_simulator, synthetic
 from ..particle_sets import COLUMNS
@@ -147,7 +147,7 @@ class TestCryodlSimulate(SimulateTest):
         self.assertIn("without projection alignment", self.errors(dict(inputParticles=(bare, "outputParticles"))))
         strange = Volume(location=self.data + "/map.xyz")
         strange.setSamplingRate(2.0)
-        from ...convert.structures import structureProblem
+        from ...convert.maps import structureProblem
 
         self.assertIn("does not exist", structureProblem(strange))
         os.rename(writeMap(self.data + "/other.mrc", 2.0), self.data + "/map.xyz")

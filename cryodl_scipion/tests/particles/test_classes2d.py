@@ -10,9 +10,8 @@ from pwem.objects import SetOfAverages, SetOfClasses2D
 from ... import wizards
 from ...convert.particles.classes2d import FIT, RESOLUTION, SCORE, classRows, planeMatrix
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
-from ...viewers.particles.class2d_window import SCORE as BY_SCORE
-from ...viewers.particles.class2d_window import SIZE, Classes2D
-from ...viewers.particles.viewer_classes2d import CryodlClasses2DViewer, galleryOf
+from ...viewers.particles.viewer_classes2d import SCORE as BY_SCORE
+from ...viewers.particles.viewer_classes2d import SIZE, Classes2D, CryodlClasses2DViewer, galleryOf
 from ..particle_sets import BOX, COUNT, PIXEL_SIZE, ParticlesTest, makeParticles
 from ..viewer_panels import PanelsTest
 
@@ -134,7 +133,7 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
 
     def test_the_wizard_takes_the_threshold_of_its_window(self):
         form = mock.Mock(protocol=self.selected)
-        with mock.patch("cryodl_scipion.viewers.particles.class2d_window.Classes2DWindow") as window:
+        with mock.patch("cryodl_scipion.viewers.particles.viewer_classes2d.Classes2DWindow") as window:
             wizards.CryodlClassThresholdWizard().show(form)
             window.call_args[1]["accept"](0.734)
         form.setVar.assert_called_once_with("threshold", 0.73)

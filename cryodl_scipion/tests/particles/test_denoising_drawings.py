@@ -11,9 +11,10 @@ import mrcfile
 import numpy as np
 from matplotlib.figure import Figure
 
-from ...viewers import map_plots, model_window, particle_images, particles_to_measure, pictures_window, plots
-from ...viewers.gallery_data import DENOISED, RAW, Gallery, pageOf
-from ...viewers.maps.linked_maps_window import LinkedSlices
+from ...viewers import map_plots, model_window, particle_images, pictures_window, plots
+from ...viewers.gallery_window import DENOISED, RAW, Gallery, pageOf
+from ...viewers.maps.viewer_map import LinkedSlices
+from ...viewers.micrographs import diameter_window
 from ...viewers.particles import viewer_orient
 from ...viewers.particles.viewer_orient import OrientationSet, probabilitiesOf
 from ..fake_simulator import writeTable
@@ -79,7 +80,7 @@ class TestCryodlParticleImages(FolderTest):
 
         volume = Volume(location=self.write("m.mrc", density))
         volume.setSamplingRate(3.0)
-        images = particles_to_measure.ImagesToFilter(None, [volume, mock.Mock(spec=[])])
+        images = diameter_window.ImagesToFilter(None, [volume, mock.Mock(spec=[])])
         self.assertEqual(images.names, ["map along z", "map along y", "map along x"])
         self.assertEqual(
             [np.argwhere(images.filtered(i, 0) == 1).tolist() for i in range(3)], [[[2, 3]], [[1, 3]], [[1, 2]]]

@@ -21,15 +21,15 @@ from ...protocols import (
     CryodlProtSimulateParticles,
     CryodlProtTrainDenoiser,
 )
-from ...viewers import panels_viewer, particles_to_measure
-from ...viewers.gallery_data import GROUND_TRUTH, RAW, Gallery, shortNumber
-from ...viewers.gallery_window import GalleryWindow
+from ...viewers import panels_viewer
+from ...viewers.gallery_window import GROUND_TRUTH, RAW, Gallery, GalleryWindow, shortNumber
 from ...viewers.maps import viewer_map
 from ...viewers.maps.viewer_map import CryodlBackProjectViewer, CryodlVolumeViewer
+from ...viewers.micrographs import diameter_window
+from ...viewers.model_window import CryodlTrainViewer
 from ...viewers.particles.viewer_denoise import CryodlEvaluateViewer, CryodlGalleryViewer, CryodlParticlesViewer
 from ...viewers.particles.viewer_identify import CryodlIdentifyViewer, rankingRows
 from ...viewers.particles.viewer_orient import CryodlIntegrityViewer, CryodlOrientationsViewer
-from ...viewers.viewer_model import CryodlTrainViewer
 from ...viewers.viewer_simulate import CryodlSimulateViewer
 from ..particle_sets import BOX, COUNT, PIXEL_SIZE, ParticlesTest, addTo
 from ..viewer_panels import PanelsTest
@@ -200,7 +200,7 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
             self.assertIn("first", form.showError.call_args[0][0])
 
     def test_the_mask_is_measured_on_the_mean_and_on_particles(self):
-        measured = particles_to_measure.ParticlesToMeasure(self.raw.outputParticles)
+        measured = diameter_window.ParticlesToMeasure(self.raw.outputParticles)
         self.assertEqual((measured.names[0], len(measured.names)), (f"mean of {COUNT} particles", COUNT + 1))
         self.assertEqual((measured.largest, measured.pixelSize), (BOX * PIXEL_SIZE, PIXEL_SIZE))
         self.assertEqual(measured.preview(0).pixels.shape, (BOX, BOX))
@@ -209,7 +209,7 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
     def test_the_resolution_is_chosen_on_the_maps_and_particles_of_a_form(self):
         particles, structures = wizards.particlesAndStructures(self.integrity)
         self.assertEqual((particles.getSize(), len(structures)), (COUNT, 2))
-        images = particles_to_measure.ImagesToFilter(particles, structures)
+        images = diameter_window.ImagesToFilter(particles, structures)
         self.assertEqual((len(images.names), images.names[6][:9]), (6 + COUNT, "particle "))
         self.assertEqual(images.finest, 4)  # twice the pixel of the finer map
         self.assertEqual(images.filtered(3, 10).shape, (48, 48))

@@ -15,7 +15,7 @@ from ...convert.particles import denoised, results
 from ...convert.particles import particles as convert
 from ...convert.particles.results import appendOriented
 from ...convert.relion_star import columnsOf, iterColumns, readColumns
-from ...protocols.particles.particle_checks import checkParticles, checkStacks
+from ...protocols.particles.particle_kinds import checkParticles, checkStacks
 from ..particle_sets import BOX, COLUMNS, COUNT, ORIGIN, PIXEL_SIZE, angles, fill, writeStack
 
 NUMBERS = (*COLUMNS, "rlnRandomSubset")

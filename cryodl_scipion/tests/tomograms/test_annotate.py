@@ -14,7 +14,7 @@ from ...engine.cryodl.tomograms.annotations.store import AnnotationStore, read_a
 from ...objects import CryodlAnnotations
 from ...protocols import CryodlProtAnnotate, CryodlProtTrainSegmenter
 from ...protocols.tomograms.protocol_annotate import DRAW, FOLDER, LABELS, STACK
-from ...protocols.tomograms.tomogram_checks import checkAnnotations
+from ...protocols.tomograms.tomogram_kinds import checkAnnotations
 from ..base import CryodlTest
 from ..tomogram_sets import PIXEL_SIZE, SHAPE, makeMasks, makeTomograms
 

@@ -21,7 +21,7 @@ from ...protocols import (
     model_field,
 )
 from ...protocols.tomograms import protocol_segment
-from ...protocols.tomograms.tomogram_checks import checkTomograms
+from ...protocols.tomograms.tomogram_kinds import checkTomograms
 from ..fake_model import segmenterCard, writeModel
 from ..particle_sets import addTo
 from ..tomogram_runs import TomogramsTest

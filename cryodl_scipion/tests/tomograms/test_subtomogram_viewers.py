@@ -12,8 +12,7 @@ from ...protocols import (
     CryodlProtSimulateSubtomograms,
     CryodlProtTrainClassifier,
 )
-from ...viewers.tomograms.subtomogram_data import CONFIDENCE, SubtomogramGallery
-from ...viewers.tomograms.viewer_subtomograms import CryodlSubtomogramsViewer
+from ...viewers.tomograms.viewer_subtomograms import CONFIDENCE, CryodlSubtomogramsViewer, SubtomogramGallery
 from ...viewers.tomograms.viewer_tomograms import CryodlSimulateTomogramsViewer
 from ..fake_ground_truth import classOf
 from ..tomogram_panels import ViewersTest

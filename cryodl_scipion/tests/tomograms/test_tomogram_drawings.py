@@ -14,7 +14,6 @@ from ...viewers.tomograms import (
     meshes_data,
     meshes_window,
     slices_data,
-    subtomogram_data,
     tomograms_to_measure,
     viewer_subtomograms,
     viewer_tomograms,
@@ -317,14 +316,14 @@ class TestCryodlClassDrawings(Volumes):
 
     def test_a_volume_is_turned_as_its_transform_turns_places(self):
         rotation = np.array([[0, -1, 0, 2], [1, 0, 0, 0], [0, 0, 1, -1], [0, 0, 0, 1.0]])  # x, y, z -> 2 - y, x, z - 1
-        images = subtomogram_data.rotatedSlices(self.blob(6, 0, 1), rotation)  # lands at x, y, z = 2, 6, 0
+        images = viewer_subtomograms.rotatedSlices(self.blob(6, 0, 1), rotation)  # lands at x, y, z = 2, 6, 0
         self.assertEqual(self.peaks(images)[0], (6, 2))
-        images = subtomogram_data.rotatedSlices(self.blob(0, 2, 6), rotation)  # at 0, 0, 5
+        images = viewer_subtomograms.rotatedSlices(self.blob(0, 2, 6), rotation)  # at 0, 0, 5
         self.assertEqual(self.peaks(images)[1:], [(5, 0), (5, 0)])
 
     def test_middle_slices_are_across_z_y_and_x(self):
-        self.assertEqual(self.peaks(subtomogram_data.middleSlices(self.blob(4, 0, 0)))[:2], [(0, 4), (0, 4)])
-        self.assertEqual(self.peaks(subtomogram_data.middleSlices(self.blob(0, 5, -3)))[2], (-3, 5))
+        self.assertEqual(self.peaks(viewer_subtomograms.middleSlices(self.blob(4, 0, 0)))[:2], [(0, 4), (0, 4)])
+        self.assertEqual(self.peaks(viewer_subtomograms.middleSlices(self.blob(0, 5, -3)))[2], (-3, 5))
 
     def test_the_confusion_is_drawn_with_its_numbers(self):
         axes = Figure().add_subplot()
@@ -336,7 +335,7 @@ class TestCryodlClassDrawings(Volumes):
         path = os.path.join(self._folder.name, "embedding.csv")
         with open(path, "w") as file:
             file.write("name,class,component 1,component 2\na.mrc,1,0.5,1.5\nb.mrc,2,-1,2\nc.mrc,1,0.6,1.4\n")
-        positions, numbers = subtomogram_data.readEmbedding(path)
+        positions, numbers = viewer_subtomograms.readEmbedding(path)
         self.assertEqual((positions.tolist(), numbers.tolist()), ([[0.5, 1.5], [-1, 2], [0.6, 1.4]], [1, 2, 1]))
         figure = Figure(figsize=(12, 6))
         averages = [("cluster 1", 2, self.write("one", self.blob(0, 0, 0))), ("cluster 2", 1, None)]
@@ -350,7 +349,7 @@ class TestCryodlClassDrawings(Volumes):
         with self.assertRaisesRegex(ValueError, "no column `class`"):
             with open(path, "w") as file:
                 file.write("name\na\n")
-            subtomogram_data.readEmbedding(path)
+            viewer_subtomograms.readEmbedding(path)
 
     def test_the_table_of_features_ends_with_sums(self):
         found = {

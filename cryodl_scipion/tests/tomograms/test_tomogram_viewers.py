@@ -21,17 +21,17 @@ from ...protocols import (
     CryodlProtTrainTomograms,
 )
 from ...viewers import panels_viewer
-from ...viewers.gallery_data import Gallery
+from ...viewers.gallery_window import Gallery
 from ...viewers.micrograph_window import MicrographWindow
-from ...viewers.particles_to_measure import ParticlesToMeasure
+from ...viewers.micrographs.diameter_window import ParticlesToMeasure
+from ...viewers.model_window import CryodlTrainViewer
 from ...viewers.tomograms import viewer_tomograms
 from ...viewers.tomograms.slices_data import SCORES
 from ...viewers.tomograms.slices_window import SlicesWindow
-from ...viewers.tomograms.subtomogram_data import SubtomogramGallery
 from ...viewers.tomograms.tomograms_to_measure import SubtomogramsToMeasure, TomogramsToMeasure
 from ...viewers.tomograms.viewer_annotations import TileGallery
+from ...viewers.tomograms.viewer_subtomograms import SubtomogramGallery
 from ...viewers.tomograms.viewer_tomograms import featuresIn
-from ...viewers.viewer_model import CryodlTrainViewer
 from ..tomogram_panels import PANELS, ViewersTest
 from ..tomogram_sets import PIXEL_SIZE, SHAPE, makeAnnotations
 

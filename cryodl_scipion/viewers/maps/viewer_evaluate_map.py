@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from ...convert.structures import structureFileOf
+from ...convert.maps import structureFileOf
 from ...engine.cryodl.contract import CompareModelsOutputs, half_map_resolutions, half_map_verdict, resolution_in_words
 from ...protocols import CryodlProtEvaluateMap
 from ...protocols.maps.protocol_evaluate_map import LOCAL, OF_IMPROVING, RESIDUES
@@ -19,7 +19,7 @@ from ..map_plots import drawFscAt, readMap
 from ..panels_viewer import PanelsViewer, panel
 from ..pictures_window import PicturesWindow, picturesIn
 from ..window import CanvasWindow
-from .linked_maps_window import LinkedMapsWindow
+from .viewer_map import LinkedMapsWindow
 
 TITLES = ("Measure", "Map")
 _METRICS = {

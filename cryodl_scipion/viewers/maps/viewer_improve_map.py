@@ -6,12 +6,12 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 
 from pwem.objects import Volume
 
-from ...convert.structures import structureFileOf
+from ...convert.maps import structureFileOf
 from ...engine.cryodl.contract import ImproveMapOutputs, half_map_verdict
 from ...protocols import CryodlProtImproveMap
 from ..panels_viewer import PanelsViewer, panel
 from ..pictures_window import PicturesWindow
-from .linked_maps_window import LinkedMapsWindow
+from .viewer_map import LinkedMapsWindow
 
 _CONFIDENCE = "confidence"
 _LOOK = (

@@ -19,9 +19,9 @@ from ...protocols import CryodlProtEstimateCTF
 from ...protocols.micrographs.protocol_estimate_ctf import OUTPUT
 from ..micrograph_window import MicrographWindow
 from ..panels_viewer import PanelsViewer, panel
-from ..particles_to_measure import previewOf
 from ..pictures_window import PicturesWindow
 from ..preview import readImage
+from .diameter_window import previewOf
 
 
 class CryodlCTFViewer(

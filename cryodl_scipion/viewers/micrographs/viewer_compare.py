@@ -24,7 +24,7 @@ from ...convert.names import namesByMicName
 from ...engine.cryodl.contract import counted, resolution_in_words
 from ...protocols import CryodlProtCompare, CryodlProtConsensus
 from ..map_plots import drawFsc
-from ..maps.linked_maps_window import LinkedMapsWindow
+from ..maps.viewer_map import LinkedMapsWindow
 from ..panels_viewer import PanelsViewer, panel
 from ..pictures_window import PicturesWindow
 from ..plots import drawMatrix, shortened

@@ -1,18 +1,195 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of 2-D classes and of the choice among them."""
 
+import functools
 import os
-from typing import Any, Union
+import tkinter as tk
+from tkinter import ttk
+from typing import Any, Callable, Optional, Sequence, Union
 
+import numpy as np
 from pwem.objects import EMSet
 
+from ...convert.particles.classes2d import classRows
+from ...convert.relion_star import iterColumns
+from ...engine.cryodl import contract
 from ...engine.cryodl.contract import score_text
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
-from ..gallery_data import Gallery
-from ..gallery_window import GalleryWindow
+from ..gallery_window import Gallery, GalleryWindow, pageOf
 from ..panels_viewer import PanelsViewer, panel
+from ..particle_images import drawTiles, readParticle, shrunk
 from ..subsets import imagesSubset, startedRun, startRun
-from .class2d_window import Classes2D, Classes2DWindow
+from ..window import CanvasWindow
+
+SIZE, SCORE = "number of particles", "score"
+_SIDE = 96  # px; larger averages are made smaller for the window
+
+
+class Classes2D:
+    """ids: of the classes. counts: (n,) particles. scores: (n,), nan where there are none. names: of the averages."""
+
+    def __init__(self, ids: Sequence[int], counts: Any, scores: Any, names: Sequence[str]) -> None:
+        self.ids, self.names = list(ids), list(names)
+        self.counts, self.scores = np.asarray(counts, int), np.asarray(scores, float)
+
+    @classmethod
+    def ofSet(cls, classes: EMSet) -> Any:
+        """Of a SetOfClasses2D. Raises ValueError for an empty set, and for classes without averages."""
+        rows = classRows(classes)
+        if not rows:
+            raise ValueError("The set of classes is empty.")
+        if any(not row[2] for row in rows):
+            raise ValueError("The classes have no averages to show.")
+        return cls(
+            [row[0] for row in rows],
+            [row[3] for row in rows],
+            [np.nan if row[4] is None else row[4] for row in rows],
+            [f"{row[1]:06d}@{row[2]}" for row in rows],
+        )
+
+    @classmethod
+    def ofForming(cls, path: str) -> Any:
+        """Of the table that a run writes while its classes form. Raises OSError or ValueError that names the file."""
+        columns, folder = ("rlnReferenceImage", "cryodlParticles"), os.path.dirname(path)
+        rows = [(image.split("@"), count) for image, count in iterColumns(path, columns, (str, float), "classes")]
+        names = [f"{number}@{os.path.join(folder, stack)}" for (number, stack), _ in rows]
+        return cls(range(1, len(rows) + 1), [count for _, count in rows], [np.nan] * len(rows), names)
+
+    @property
+    def hasScores(self) -> bool:
+        return bool(np.isfinite(self.scores).all())
+
+    def order(self, by: Any) -> Any:
+        """Positions of the classes, the largest or best first. by: SIZE or SCORE."""
+        values = self.counts if by == SIZE else np.nan_to_num(self.scores, nan=-1)
+        return np.argsort(-values, kind="stable")
+
+    def kept(self, threshold: float, minimum: int = 1) -> Any:
+        """(n,) bool: the classes with at least this score and so many particles."""
+        return (self.scores >= threshold) & (self.counts >= minimum)
+
+    def threshold(self, minimum: int = 1) -> float:
+        """The threshold that *select 2d classes* chooses by itself; 0 without scores."""
+        if not self.hasScores:
+            return 0.0
+        return contract.chosen_classes(self.ids, self.scores.tolist(), self.counts.tolist(), None, minimum)[1]
+
+    def picture(self, position: int) -> Any:
+        """The average of a class, not larger than the window's tiles."""
+        return shrunk(readParticle(self.names[position]), _SIDE)
+
+    def caption(self, position: int) -> str:
+        """'3: 120, 0.87': class, particles, and score if there is one."""
+        score = self.scores[position]
+        return f"{self.ids[position]}: {self.counts[position]}" + (f", {score:.2f}" if np.isfinite(score) else "")
+
+
+_GRIDS = ((4, 2), (6, 3), (8, 4), (12, 6))  # columns and rows of a page: few classes are shown larger
+_LEFT_OUT = 0.35  # of the contrast of averages that are not kept
+
+
+class Classes2DWindow(CanvasWindow):
+    """data: Classes2D. value, minimum: to begin with. accept: of wizards, function that takes the threshold; with it
+    there are the buttons Use and Cancel, and show() waits. subset: function that starts a run which keeps the classes
+    from a score, and says so in one sentence; None for none."""
+
+    def __init__(
+        self,
+        parent: Any,
+        data: Any,
+        title: str,
+        value: float = 0.5,
+        minimum: int = 1,
+        accept: Optional[Callable[..., Any]] = None,
+        subset: Optional[Callable[[float], str]] = None,
+    ) -> None:
+        CanvasWindow.__init__(self, parent, title)
+        self._data, self._accept, self._minimum, self._page = data, accept, minimum, 0
+        self._subset = subset if data.hasScores else None
+        self.value = tk.DoubleVar(self.root, value if data.hasScores else 0)
+        self.sortedBy = tk.StringVar(self.root, SCORE if data.hasScores else SIZE)
+        self.message, self._position = tk.StringVar(self.root), tk.StringVar(self.root)
+        self._addControls()
+        self.addFigure((13, 8.2))
+        self._axes = self._figure.add_axes((0.01, 0.01, 0.98, 0.98))
+        self.refresh()
+
+    # ----- parts
+    def _addControls(self) -> None:
+        row = ttk.Frame(self.root, padding=6)
+        row.pack(fill=tk.X)
+        choices = [SCORE, SIZE] if self._data.hasScores else [SIZE]
+        self.addChoice(row, "Sorted by", self.sortedBy, choices, 20, self.refresh)
+        if self._data.hasScores:
+            ttk.Label(row, text="Score threshold").pack(side=tk.LEFT)
+            tk.Scale(
+                row,
+                from_=0,
+                to=1,
+                resolution=0.01,
+                orient=tk.HORIZONTAL,
+                length=260,
+                variable=self.value,
+                command=lambda value: self.refresh(),
+            ).pack(side=tk.LEFT, padx=4)
+        if self._accept is not None:
+            ttk.Button(row, text="Cancel", command=self.root.destroy).pack(side=tk.RIGHT)
+            ttk.Button(row, text="Use", command=self.use).pack(side=tk.RIGHT, padx=6)
+        if self._subset is not None:
+            ttk.Button(row, text="Create subset", command=self.createSubset).pack(side=tk.LEFT, padx=6)
+        for text, step in (("Next", 1), ("Back", -1)):
+            ttk.Button(row, text=text, command=functools.partial(self.turn, step)).pack(side=tk.RIGHT, padx=2)
+        ttk.Label(row, textvariable=self._position).pack(side=tk.RIGHT, padx=8)
+        ttk.Label(self.root, textvariable=self.message).pack(anchor=tk.W, padx=8)
+
+    # ----- what happens
+    def turn(self, step: int) -> None:
+        """Go some pages forwards or backwards."""
+        self._page += step
+        self.refresh()
+
+    def use(self) -> None:
+        """Take the threshold and close."""
+        self._accept(self.value.get())
+        self.root.destroy()
+
+    def createSubset(self) -> None:
+        """Start a run that keeps the classes from the slider's score."""
+        if self._subset is not None:
+            self.message.set(self._subset(self.value.get()))
+
+    def refresh(self) -> None:
+        order, kept = self._data.order(self.sortedBy.get()), self._data.kept(self.value.get(), self._minimum)
+        columns, rows = next((grid for grid in _GRIDS if grid[0] * grid[1] >= len(order)), _GRIDS[-1])
+        shown, pages = pageOf(order, self._page, columns * rows)
+        self._page = min(max(0, self._page), pages - 1)
+        self._position.set(f"Page {self._page + 1} of {pages}")
+        self.message.set(self._text(kept))
+        try:
+            tiles = [[self._tile(position, kept[position])] for position in shown]
+        except (ValueError, OSError) as error:
+            self._axes.clear()
+            self._axes.text(0.5, 0.5, str(error), ha="center", wrap=True)
+        else:
+            drawTiles(self._axes, tiles, [self._data.caption(position) for position in shown], columns)
+        self._canvas.draw_idle()
+
+    def _tile(self, position: int, kept: bool) -> Any:
+        picture = self._data.picture(position)
+        if kept or not self._data.hasScores:
+            return picture
+        from ..preview import stretch
+
+        return 1 - _LEFT_OUT + _LEFT_OUT * stretch(picture)  # pale
+
+    def _text(self, kept: Any) -> str:
+        text = "Class: particles"
+        if not self._data.hasScores:
+            return text + " (these classes have no scores)"
+        return text + (
+            f", score. Kept: {contract.counted(int(kept.sum()), 'class', 'classes')} with "
+            f"{contract.counted(int(self._data.counts[kept].sum()), 'particle')}; rejected classes are pale."
+        )
 
 
 class CryodlClasses2DViewer(

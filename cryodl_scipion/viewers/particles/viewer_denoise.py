@@ -7,8 +7,7 @@ from pwem.objects import SetOfParticles
 
 from ...convert.particles.denoised import denoiserOf
 from ...protocols import CryodlProtDenoise, CryodlProtEvaluateDenoiser, CryodlProtExtractParticles
-from ..gallery_data import Gallery
-from ..gallery_window import GalleryWindow
+from ..gallery_window import Gallery, GalleryWindow
 from ..panels_viewer import ObjectViewer, PanelsViewer, panel
 from ..pictures_window import PICTURES, TITLES, PicturesWindow, picturesIn, tableRows, verdictOf
 from ..subsets import itemsSubset

@@ -9,8 +9,7 @@ from matplotlib.figure import Figure
 
 from ...convert.relion_star import columnsOf, iterColumns
 from ...protocols import CryodlProtAssignOrientations, CryodlProtInitialMap, CryodlProtIntegrity
-from ..gallery_data import SCORES, Gallery, shortNumber
-from ..gallery_window import GalleryWindow
+from ..gallery_window import SCORES, Gallery, GalleryWindow, shortNumber
 from ..map_plots import drawFscOfMap
 from ..maps.viewer_map import mapSlicesView
 from ..panels_viewer import PanelsViewer, panel

@@ -8,8 +8,8 @@ from tomo.objects import SetOfSubTomograms
 
 from ...convert.tomograms.subtomograms import imagesOf
 from ...viewers.preview import Preview
-from ..particles_to_measure import previewOf
-from .subtomogram_data import middleSlices, readCube, subtomogramName
+from ..micrographs.diameter_window import previewOf
+from .viewer_subtomograms import middleSlices, readCube, subtomogramName
 
 _SHOWN = 30  # more of them help nobody
 _AVERAGED = 30  # subtomograms are enough for their common outline

@@ -11,8 +11,7 @@ import numpy as np
 from ...engine.cryodl.contract.annotations import DRAWINGS, IMAGES, POSITIVE, UNCERTAIN, read_tiles
 from ...objects import CryodlAnnotations
 from ...protocols import CryodlProtAnnotate
-from ..gallery_data import Gallery
-from ..gallery_window import GalleryWindow
+from ..gallery_window import Gallery, GalleryWindow
 from ..map_plots import readMap
 from ..panels_viewer import ObjectViewer, PanelsViewer, panel
 from .slices_data import TomogramSlices
