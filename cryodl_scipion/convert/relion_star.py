@@ -154,6 +154,11 @@ def writeStar(
     return writeTable(path, "particles", columns, rows, before)
 
 
+def attributeOf(name: str) -> Callable[[Any], Tuple[Any]]:
+    """A writer's function that gives an attribute of an item."""
+    return lambda item: (item.getAttributeValue(name),)
+
+
 def poseOf(matrix: np.ndarray, pixelSize: float, axes: int = 2) -> Tuple[float, ...]:
     """(rot, tilt, psi, origin x, origin y [, origin z]) in degrees and Å of a matrix of this file."""
     return tuple(anglesOf(matrix)) + tuple(shift * pixelSize for shift in originOf(matrix, axes))

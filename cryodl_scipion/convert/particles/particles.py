@@ -11,7 +11,7 @@ import pyworkflow.utils as pwutils
 from pwem.objects import Coordinate, CTFModel, Particle, SetOfParticles
 
 from ..growing import ID, ColumnOnce, StreamEnd, reopened
-from ..relion_star import _SPACE, iterColumns, opticsOf, poseOf, writeStar
+from ..relion_star import _SPACE, attributeOf, iterColumns, opticsOf, poseOf, writeStar
 from .denoised import denoiserOf, rawImageOf
 
 
@@ -184,7 +184,7 @@ def _writersOf(particles: Any, first: Particle) -> List[Tuple[Tuple[str, ...], C
         )
     for name in _KEPT:
         if first.hasAttribute("_" + name):
-            writers.append(((name,), lambda item, name="_" + name: (item.getAttributeValue(name),)))
+            writers.append(((name,), attributeOf("_" + name)))
     if denoiserOf(particles):
         model = denoiserOf(particles)
         writers.append((("cryodlDenoiser", _ORIGINAL), lambda item: (model, rawImageOf(item) or "None")))

@@ -7,7 +7,6 @@ tilt, psi and origins as relion_star.py says, the way that the plugin of RELION'
 What the engine made of subtomograms, as Scipion's sets: simulated ones, classes with averages, the unknown.
 """
 
-import functools
 import os
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
@@ -25,7 +24,7 @@ from tomo.objects import (
 
 from ..latent import describeLatent, latentColumns
 from ..maps import structureFileOf as fileOf
-from ..relion_star import columnsOf, iterColumns, matrixOf, opticsOf, poseOf, writeStar
+from ..relion_star import attributeOf, columnsOf, iterColumns, matrixOf, opticsOf, poseOf, writeStar
 from .tomograms import byId
 
 ID = "rlnImageId"
@@ -114,10 +113,6 @@ def _sizeOf(subtomograms: EMSet) -> int:
 
 
 # ----- columns: (names, function of an item that gives their values)
-def _attribute(name: str, item: SubTomogram) -> Tuple[Any]:
-    return (item.getAttributeValue(name),)
-
-
 def _unpacked(values: Callable[..., Any]) -> Callable[..., Any]:
     return lambda pair: values(pair[0])
 
@@ -134,7 +129,7 @@ def _writersOf(first: SubTomogram, tilts: Callable[..., Any]) -> List[Tuple[Tupl
     for column, names in ((HALF, _HALVES), (WEIGHTS, _WEIGHTS)):
         name = next((name for name in names if first.getAttributeValue(name, None)), None)
         if name:
-            writers.append(((column,), functools.partial(_attribute, name)))
+            writers.append(((column,), attributeOf(name)))
     return writers
 
 

@@ -160,13 +160,17 @@ class SolidWindow(CanvasWindow):
     """What is rotated with the mouse: a Mesh of the tomogram that is chosen. data: has `names` of tomograms. A child
     gives _addControls and choose(), and may give _plane."""
 
+    _held: Any
+    _mesh: Any
+    _colours: Any
+    _canvas: Any
+
     _WIDTH = 0.86  # of the axes, beside which a scale may stand
 
     def __init__(self, parent: Any, data: Any, title: str) -> None:
         CanvasWindow.__init__(self, parent, title)
-        self._data, self._held, self._side, self._zoom = data, None, _SIDE, 1.0
-        self._mesh: Any = None
-        self._colours: Any = None
+        self._data, self._side, self._zoom = data, _SIDE, 1.0
+        self._held = self._mesh = self._colours = None
         self._name, self.message = tk.StringVar(self.root, data.names[0]), tk.StringVar(self.root)
         row = ttk.Frame(self.root, padding=(6, 6, 6, 0))
         row.pack(fill=tk.X)
