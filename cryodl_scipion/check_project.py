@@ -15,7 +15,7 @@ import pyworkflow as pw
 from pyworkflow.project import Manager
 from pyworkflow.protocol import MODE_RESUME, getProtocolFromDb
 
-from .convert.growing import ALIVE, stateOfRun
+from .convert.arriving import ALIVE, stateOfRun
 from .protocols.inputs import KeepsOutputs
 
 # What is wrong, and what mends it.

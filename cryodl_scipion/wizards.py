@@ -8,7 +8,7 @@ from pwem.protocols import EMProtocol
 from pyworkflow.protocol.params import Form
 
 from . import Plugin, form_wizard
-from .convert.micrographs.coordinates import positionsByMicrograph
+from .convert.micrographs.picks import positionsByMicrograph
 from .convert.models import shippedModels
 from .engine.cryodl import contract
 from .form_wizard import chooseIn
@@ -72,7 +72,7 @@ class MicrographsToMeasure:
 
     def preview(self, index: int) -> Any:
         """Preview of a micrograph, see loadPreview."""
-        from .viewers.preview import loadPreview
+        from .viewers.plots import loadPreview
 
         return loadPreview(self._paths[index])
 
@@ -240,7 +240,7 @@ class CryodlThresholdWizard(form_wizard.FormWizard):
 
     def open(self, form: Form) -> None:
         coordinates = picksToFilter(form.protocol)
-        from .viewers.micrographs.picks_window import PicksData, PicksWindow
+        from .viewers.micrographs.viewer_picks import PicksData, PicksWindow
 
         PicksWindow(
             form.root,

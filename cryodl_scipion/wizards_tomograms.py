@@ -55,8 +55,8 @@ def labelledMasks(protocol: EMProtocol) -> Any:
 
 def labelLines(masks: EMSet) -> List[Tuple[int, str]]:
     """[(value, what it is called, and how many voxels have it)] of a set of label volumes."""
-    from .viewers.map_plots import readMap
-    from .viewers.tomograms.slices_data import labelName
+    from .viewers.plots import readMap
+    from .viewers.tomograms.slices_window import labelName
     from .viewers.tomograms.tomograms_to_measure import labelCounts
 
     counts, all_ = labelCounts([readMap(fileOf(item)) for item in clonesOf(masks)])
@@ -119,8 +119,7 @@ class CryodlScoreThresholdWizard(form_wizard.FormWizard):
 
     def open(self, form: Form) -> None:
         sets = scoreSets(form.protocol)
-        from .viewers.tomograms.slices_data import TomogramSlices
-        from .viewers.tomograms.slices_window import SlicesWindow
+        from .viewers.tomograms.slices_window import SlicesWindow, TomogramSlices
 
         several = has(form.protocol, "inputScores")
         field = "evaluationThreshold" if has(form.protocol, "evaluationThreshold") else "threshold"
@@ -135,7 +134,7 @@ class CryodlScoreThresholdWizard(form_wizard.FormWizard):
 def toMeasure(protocol: EMProtocol) -> Any:
     """What a form's diameter or box is measured on. Raises ValueError if it is not chosen yet."""
     from .viewers.micrographs.diameter_window import ParticlesToMeasure
-    from .viewers.tomograms.slices_data import TomogramSlices
+    from .viewers.tomograms.slices_window import TomogramSlices
     from .viewers.tomograms.tomograms_to_measure import SubtomogramsToMeasure, TomogramsToMeasure
 
     field = imagesField(protocol)

@@ -15,7 +15,7 @@ from pyworkflow.protocol import ProtStreamingBase, params
 from pyworkflow.protocol.constants import STEPS_PARALLEL
 from pyworkflow.protocol.params import Form
 
-from ..convert.growing import ColumnOnce, asInItsFile, fileOf
+from ..convert.arriving import ColumnOnce, asInItsFile, fileOf
 from ..engine.cryodl import contract
 from .engine_protocol import ConfigT, EngineProtocol, MadeT
 from .inputs import ProtocolMixin

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
-from ..convert.micrographs.coordinates import positionsByMicrograph
+from ..convert.micrographs.picks import positionsByMicrograph
 from ..convert.names import repeatedNames
 from ..engine.cryodl import contract
 

@@ -8,7 +8,7 @@ from pwem.protocols import EMProtocol
 from pyworkflow.object import Object, Pointer, PointerList, Set
 from pyworkflow.protocol import MODE_RESTART, STATUS_NEW, getProtocolFromDb
 
-from ..convert.growing import ALIVE, STOPPED, UNDER_WAY, stateOfRun
+from ..convert.arriving import ALIVE, STOPPED, UNDER_WAY, stateOfRun
 
 if TYPE_CHECKING:
     from pwem.protocols import EMProtocol as ProtocolMixin

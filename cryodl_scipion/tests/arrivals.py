@@ -12,7 +12,7 @@ import time
 import mrcfile
 import numpy as np
 
-from ..convert.micrographs.coordinates import readPicks
+from ..convert.micrographs.picks import readPicks
 from .processes import describeProcess, isThere, killTree, treeOf
 
 SIDE = 256  # px

@@ -21,7 +21,7 @@ from pyworkflow.object import Object
 from pyworkflow.project import Project
 from pyworkflow.utils import isProcessAlive
 
-from ..convert.growing import UNDER_WAY
+from ..convert.arriving import UNDER_WAY
 from ..protocols.inputs import WITHOUT_OUTPUTS, KeepsOutputs
 
 _LAUNCH = importlib.import_module("pyworkflow.protocol.launch")  # by its name alone it is the function in it

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from ..convert.names import micrographNames
 from ..viewers import plots
-from ..viewers.preview import Preview, loadPreview
+from ..viewers.plots import Preview, loadPreview
 from . import synthetic
 
 

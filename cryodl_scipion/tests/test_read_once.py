@@ -9,8 +9,7 @@ from unittest import mock
 from pwem.objects import Micrograph, SetOfMicrographs
 from pyworkflow.object import Set
 
-from ..convert.arriving import ArrivingMicrographs
-from ..convert.growing import ColumnOnce, reopened
+from ..convert.arriving import ArrivingMicrographs, ColumnOnce, reopened
 from ..convert.names import NamesOnce, namesForEngine
 
 

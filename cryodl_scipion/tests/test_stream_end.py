@@ -7,8 +7,7 @@ import pytest
 from pwem.objects import Micrograph, SetOfMicrographs
 from pyworkflow.object import Set
 
-from ..convert.arriving import ArrivingMicrographs
-from ..convert.growing import ALIVE, STOPPED, StreamEnd, stateOfRun
+from ..convert.arriving import ALIVE, STOPPED, ArrivingMicrographs, StreamEnd, stateOfRun
 from .run_states import deadProcess, writeRunState
 
 

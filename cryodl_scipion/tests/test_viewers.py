@@ -16,8 +16,7 @@ from .. import objects, wizards
 from ..convert.micrographs.picks import candidatesFolder
 from ..protocols import CryodlProtImportModel, CryodlProtPick, CryodlProtThresholdPicks, CryodlProtTrainPicker
 from ..viewers import model_window, plots
-from ..viewers.micrographs.picks_window import PicksData
-from ..viewers.micrographs.viewer_picks import CryodlPicksViewer, CryodlPickViewer
+from ..viewers.micrographs.viewer_picks import CryodlPicksViewer, CryodlPickViewer, PicksData
 from ..viewers.model_window import CryodlModelViewer, CryodlTrainViewer
 from . import synthetic
 from .base import CryodlTest

@@ -9,8 +9,7 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple
 from matplotlib import patheffects
 from matplotlib.axes import Axes
 
-from .plots import drawMicrograph, view
-from .preview import loadPreview
+from .plots import drawMicrograph, loadPreview, view
 from .window import CanvasWindow
 
 _ZOOM = 1.25  # of one click of the mouse wheel

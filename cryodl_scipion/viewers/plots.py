@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Drawings on matplotlib figures, without windows, so that tests can look at them."""
 
+import collections
 import csv
 import os
 import re
-from typing import Any, Dict, Optional, Sequence
+import warnings
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+import mrcfile
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
@@ -16,6 +19,77 @@ from matplotlib.ticker import MaxNLocator
 
 from ..convert.micrographs.picks import bestRound
 from ..engine.cryodl.contract import score_text
+
+# More pixels than a window shows only make it slow.
+LARGEST_SIDE = 1000
+# Hot pixels and holes must not decide the contrast.
+_DARKEST, _BRIGHTEST = 0.5, 99.5
+
+# pixels: (h, w) float in [0, 1], row 0 first; binning: micrograph px per preview px; width, height: micrograph px
+Preview = collections.namedtuple("Preview", "pixels binning width height")
+
+
+def loadPreview(path: str, largestSide: Any = LARGEST_SIDE) -> Any:
+    """Preview of a micrograph file, averaged over blocks and stretched between percentiles.
+
+    Raises FileNotFoundError, or ValueError that names the file.
+    """
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"The micrograph {path} does not exist.")
+    try:
+        image = readImage(path)
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"The micrograph {path} cannot be read: {error}") from None
+    height, width = image.shape
+    binning = max(1, -(-max(height, width) // largestSide))
+    return Preview(stretch(_binned(image, binning)), binning, width, height)
+
+
+def readImage(path: str) -> Any:
+    """The (h, w) array of a micrograph file, rows as coordinates count them. Raises OSError or ValueError."""
+    if path.lower().endswith((".tif", ".tiff")):
+        import tifffile
+
+        image = tifffile.imread(path)[..., ::-1, :]  # coordinates count rows from the last one, as RELION (frames.py)
+    elif path.lower().endswith((".gz", ".bz2")):
+        with mrcfile.open(path, permissive=True) as mrc:
+            image = mrc.data
+    else:
+        with mrcfile.mmap(path, permissive=True) as mrc:
+            image = mrc.data
+    if image is None:
+        raise ValueError("it contains no image")
+    # a stack of frames, or a micrograph saved as a volume of one slice
+    while image.ndim > 2:
+        image = image[0]
+    return image
+
+
+def _binned(image: np.ndarray, binning: Any) -> Any:
+    """Mean of blocks; the last incomplete ones are left out. Returns float32."""
+    height, width = (side // binning * binning for side in image.shape)
+    blocks = image[:height, :width].reshape(height // binning, binning, width // binning, binning)
+    return blocks.mean(axis=(1, 3), dtype=np.float32)
+
+
+def stretch(image: np.ndarray) -> np.ndarray:
+    """Values between two percentiles spread over [0, 1]; a flat or empty image becomes grey."""
+    return stretchedTo(image, percentilesOf(image))
+
+
+def percentilesOf(image: np.ndarray) -> Tuple[float, float]:
+    """(black, white): values between which a picture is stretched."""
+    finite = image[np.isfinite(image)]
+    return tuple(np.percentile(finite, [_DARKEST, _BRIGHTEST])) if finite.size else (0, 0)
+
+
+def stretchedTo(image: np.ndarray, limits: Tuple[float, float]) -> np.ndarray:
+    """Values from black to white spread over [0, 1]; all grey if these are the same. limits: of percentilesOf."""
+    low, high = limits
+    if not high > low:
+        return np.full(image.shape, 0.5, np.float32)
+    return np.clip((np.nan_to_num(image, nan=low) - low) / (high - low), 0, 1)
+
 
 PICK_COLOUR = "#19e57b"
 _TRAINING, _VALIDATION, _METRIC = "#4477aa", "#cc6677", "#228833"
@@ -220,3 +294,73 @@ def drawMatrix(axes: Axes, values: Any, texts: Any, rows: Any, columns: Any, cma
     axes.set_xticklabels([shortened(name) for name in columns], rotation=30, ha="right")
     axes.set_yticks(range(len(rows)))
     axes.set_yticklabels([shortened(name) for name in rows])
+
+
+AXES = (("z", "x", "y"), ("y", "x", "z"), ("x", "y", "z"))  # across which a slice is, and what runs right and up on it
+MARK = "#cc6677"
+
+
+def readMap(path: str, stack: bool = False) -> Any:
+    """(d, h, w) map, read from the disk as it is needed. stack: (n, d, h, w), a stack of them.
+
+    Raises FileNotFoundError, ValueError that name the file.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            data = mrcfile.mmap(path.split(":")[0], permissive=True).data
+        except FileNotFoundError:
+            raise FileNotFoundError(f"The map {path} does not exist.") from None
+        except (ValueError, OSError, EOFError) as error:
+            raise ValueError(f"The map {path} cannot be read: {error}") from None
+    if data is None or data.ndim != 3 + stack:
+        raise ValueError(
+            f"{path} is not a map: it has {'no' if data is None else data.ndim} dimensions, not {3 + stack}."
+        )
+    return data
+
+
+def drawFsc(
+    axes: Axes,
+    curves: Any,
+    pixelSize: float,
+    box: int,
+    resolution: Optional[float] = None,
+    thresholds: Any = (0.143, 0.5),
+) -> None:
+    """Fourier shell correlation curves, whose rings begin with 0. curves: {label: values}. resolution: Å, marked."""
+    longest = max([2] + [len(values) for values in curves.values()])
+    drawFscAt(axes, np.arange(longest) / (box * pixelSize), curves, resolution, thresholds)
+
+
+def drawFscOfMap(axes: Axes, made: Any, comment: str = "") -> None:
+    """The curve of a map's halves. made: the engine's outputs. comment: what makes that it tells no resolution."""
+    drawFsc(axes, {"half-maps": made.fsc}, made.pixel_size, made.box, None if comment else made.resolution)
+    axes.set_title(comment or f"{made.count} particles", fontsize=10)
+
+
+def drawFscAt(
+    axes: Axes,
+    frequencies: Any,
+    curves: Dict[str, List[float]],
+    resolution: Optional[float] = None,
+    thresholds: Tuple[float, float] = (0.143, 0.5),
+) -> None:
+    """As drawFsc. frequencies: 1/Å of the curves' values, the first of which is that at 0."""
+    for label, values in curves.items():
+        axes.plot(frequencies[1 : len(values)], values[1:], label=label)
+    for threshold in thresholds:
+        axes.axhline(threshold, color="grey", linestyle=":", linewidth=1)
+        axes.annotate(
+            f"{threshold:g}", (1, threshold), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8
+        )
+    if resolution:
+        axes.axvline(1 / resolution, color=MARK, linestyle="--", label=f"{resolution:.3g} Å")
+    axes.set_ylim(-0.1, 1.05)
+    axes.set_xlim(0, frequencies[-1])
+    axes.set_xlabel("Resolution (Å)")
+    axes.set_ylabel("Fourier shell correlation")
+    axes.xaxis.set_major_formatter(lambda frequency, position: f"{1 / frequency:.3g}" if frequency > 0 else "∞")
+    axes.grid(alpha=0.3)
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend()

@@ -8,9 +8,8 @@ from pwem.objects import SetOfCoordinates, SetOfParticles
 from ..protocols import CryodlProtSimulate
 from .gallery_window import Gallery, GalleryWindow
 from .maps.viewer_map import LinkedMapsWindow
-from .micrographs.picks_window import PicksData, PicksWindow
-from .panels_viewer import PanelsViewer, panel
-from .subsets import itemsSubset
+from .micrographs.viewer_picks import PicksData, PicksWindow
+from .panels_viewer import PanelsViewer, itemsSubset, panel
 
 
 class SimulatedMicrographsViewer(

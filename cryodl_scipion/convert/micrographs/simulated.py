@@ -10,7 +10,7 @@ from pyworkflow.object import Float
 
 from ..particles.particles import ctfOf, locationOf, newParticle
 from ..relion_star import matrixOf, readColumns
-from .coordinates import coordinateAt
+from .picks import coordinateAt
 
 _POSITION = ("rlnCoordinateX", "rlnCoordinateY")
 _ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")

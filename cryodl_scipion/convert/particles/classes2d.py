@@ -9,7 +9,7 @@ from pwem.objects import Class2D, EMObject, Particle, SetOfAverages, SetOfClasse
 from pyworkflow.object import Float, Integer
 
 from ...engine.cryodl import contract
-from ..growing import ID
+from ..arriving import ID
 from ..relion_star import columnsOf, readColumns
 from .particles import itemsOf, locationOf, pairedRows
 

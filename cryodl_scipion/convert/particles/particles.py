@@ -10,7 +10,7 @@ from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence, 
 import pyworkflow.utils as pwutils
 from pwem.objects import Coordinate, CTFModel, Particle, SetOfParticles
 
-from ..growing import ID, ColumnOnce, StreamEnd, reopened
+from ..arriving import ID, ColumnOnce, StreamEnd, reopened
 from ..relion_star import _SPACE, attributeOf, iterColumns, opticsOf, poseOf, writeStar
 from .denoised import denoiserOf, rawImageOf
 

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import pyworkflow.utils as pwutils
 from pwem.objects import Micrograph, SetOfClasses2D, SetOfMicrographs, SetOfParticles
 
-from ...convert.micrographs.coordinates import writePositionsOfParticles
+from ...convert.micrographs.picks import writePositionsOfParticles
 from ...engine.cryodl import contract
 from ...form import formProblems, readConfig
 from ..checks import listed

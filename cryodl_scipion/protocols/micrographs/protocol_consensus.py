@@ -12,10 +12,8 @@ import pyworkflow.utils as pwutils
 from pwem.objects import Coordinate, Micrograph, SetOfCoordinates
 from pyworkflow.object import Integer, String
 
-from ...convert.arriving import MicrographsOfSets
-from ...convert.growing import reopened
-from ...convert.micrographs.coordinates import coordinateAt, readPicks
-from ...convert.micrographs.picks import NUMBER_OF_SETS, PICKERS, boxSizeFor, describeOutput
+from ...convert.arriving import MicrographsOfSets, reopened
+from ...convert.micrographs.picks import NUMBER_OF_SETS, PICKERS, boxSizeFor, coordinateAt, describeOutput, readPicks
 from ...engine.cryodl.contract import ConsensusPicksConfig, ConsensusPicksOutputs, Result, counted
 from ..batches import BatchRun, appendGrowingPicks
 from ..kinds import BoxSize, Options

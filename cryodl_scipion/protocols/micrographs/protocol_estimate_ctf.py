@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Sequence
 
 from pwem.objects import Micrograph, SetOfCTF
 
-from ...convert.growing import ReadOnce, fileOf
+from ...convert.arriving import ReadOnce, fileOf
 from ...convert.micrographs.ctfs import ctfLines, ctfModel
 from ...engine.cryodl.contract import EstimateCtfConfig, EstimateCtfOutputs, Result
 from ..batches import BatchRun, appendItems

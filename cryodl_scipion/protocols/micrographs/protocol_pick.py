@@ -13,7 +13,7 @@ from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 
 from ...convert.arriving import ArrivingMicrographs
-from ...convert.micrographs import coordinates as convert
+from ...convert.micrographs import picks as convert
 from ...convert.micrographs.picks import (
     correctionsFolder,
     describeOutput,

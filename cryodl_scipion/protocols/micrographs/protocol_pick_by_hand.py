@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Sequence
 
 import pyworkflow.utils as pwutils
 
-from ...convert.micrographs import coordinates as convert
+from ...convert.micrographs import picks as convert
 from ...convert.micrographs.picks import boxSizeFor, describeCorrections, questionsFile, setDiameter
 from ...convert.names import micrographNames
 from ...engine.cryodl.contract import PickByHandConfig, PickByHandOutputs, Result, counted

@@ -5,8 +5,7 @@ from typing import Dict, List, Sequence
 
 from pwem.objects import Micrograph, SetOfCoordinates
 
-from ...convert.micrographs.coordinates import filamentLines, segmentCoordinates
-from ...convert.micrographs.picks import boxSizeFor, setDiameter
+from ...convert.micrographs.picks import boxSizeFor, filamentLines, segmentCoordinates, setDiameter
 from ...engine.cryodl import contract
 from ..batches import BatchRun, appendItems
 from ..checks import checkDiameter

@@ -9,9 +9,8 @@ from pyworkflow.protocol import ProtStreamingBase, params
 from pyworkflow.protocol.constants import STEPS_PARALLEL
 from pyworkflow.protocol.params import Form
 
-from ...convert.arriving import ArrivingMicrographs
-from ...convert.growing import reopened
-from ...convert.micrographs import coordinates as convert
+from ...convert.arriving import ArrivingMicrographs, reopened
+from ...convert.micrographs import picks as convert
 from ...convert.micrographs.picks import CANDIDATES, DIAMETER, hasCandidates, scoredPicks
 from ...engine.cryodl.contract import counted, score_text
 from ..batches import ArrivingBatches, appendGrowingPicks

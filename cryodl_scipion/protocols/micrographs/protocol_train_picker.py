@@ -11,7 +11,7 @@ from pyworkflow.protocol.params import LEVEL_ADVANCED, LEVEL_NORMAL, StringParam
 
 from ... import Plugin
 from ...convert.maps import structureFileOf, structureForEngine
-from ...convert.micrographs import coordinates as convert
+from ...convert.micrographs import picks as convert
 from ...convert.micrographs.picks import candidatesFolder, correctionsFolder, hasCandidates
 from ...convert.micrographs.simulated import simulatedFiles
 from ...convert.models import shippedModels

@@ -12,7 +12,7 @@ from pyworkflow.protocol import params
 
 from ... import Plugin
 from ...convert.maps import patternProblems, structureFileOf
-from ...convert.micrographs import coordinates as convert
+from ...convert.micrographs import picks as convert
 from ...convert.models import shippedModels
 from ...convert.names import imageEnding, micrographNames
 from ...engine.cryodl import contract

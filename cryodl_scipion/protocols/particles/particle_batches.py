@@ -13,7 +13,7 @@ from pyworkflow.protocol import ProtStreamingBase
 from pyworkflow.protocol.constants import STEPS_PARALLEL
 from pyworkflow.protocol.params import Form
 
-from ...convert.growing import ID, ColumnOnce, asInItsFile
+from ...convert.arriving import ID, ColumnOnce, asInItsFile
 from ...convert.particles.particles import ArrivingParticles, writeParticles
 from ...engine.cryodl import contract
 from ..batches import ArrivingBatches

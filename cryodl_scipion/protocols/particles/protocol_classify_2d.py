@@ -16,7 +16,7 @@ from pyworkflow.object import Set as ItemSet
 from pyworkflow.protocol import params
 from pyworkflow.protocol.params import Form
 
-from ...convert.growing import asInItsFile, reopened
+from ...convert.arriving import asInItsFile, reopened
 from ...convert.particles.classes2d import addAverages, addToClasses, describeAverages
 from ...convert.particles.particles import ArrivingParticles, idsInStar, itemsOf, writeParticles
 from ...engine.cryodl.contract import Classify2DConfig, Classify2DOutputs, Result
@@ -168,7 +168,7 @@ class CryodlProtClassify2D(EngineProtocol[Classify2DConfig, Classify2DOutputs], 
 
     def _arrivingParticles(self) -> ArrivingParticles:
         """One for all steps: it remembers having seen the set open, so that an input run that dies while the first
-        particles are classified is not taken for a finished one (growing.py)."""
+        particles are classified is not taken for a finished one (arriving.py)."""
         if not hasattr(self, "_arriving"):
             self._arriving = ArrivingParticles(self.inputParticles.get())
         return self._arriving

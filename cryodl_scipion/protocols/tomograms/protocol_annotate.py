@@ -19,13 +19,13 @@ from .tomogram_kinds import (
     LabelVolumes,
     LinkedTomograms,
     LinksToTomograms,
+    TomogramsBase,
     checkAnnotations,
     checkLabelField,
     checkNames,
     checkPaired,
     checkTileStacks,
 )
-from .tomograms_base import TomogramsBase
 
 DRAW, LABELS, STACK, FOLDER = range(4)
 CHOSEN = ("tile", "positive_tiles", "negative_tiles")  # of the tiles that are chosen in label volumes

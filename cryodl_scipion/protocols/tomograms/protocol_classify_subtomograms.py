@@ -10,8 +10,7 @@ from ...convert.tomograms.subtomograms import UNKNOWN, appendUnknown, classNumbe
 from ...engine.cryodl import contract
 from ..engine_protocol import OneRun
 from ..kinds import ModelOfProject, Options
-from .tomogram_kinds import TILTS, Subtomograms
-from .tomograms_base import UNKNOWN_SET, SubtomogramsBase, cardOfModel
+from .tomogram_kinds import TILTS, UNKNOWN_SET, Subtomograms, SubtomogramsBase, cardOfModel
 
 KIND = "classifier"
 _MODEL, _NONE = "inputModel is not None", "inputModel is None"

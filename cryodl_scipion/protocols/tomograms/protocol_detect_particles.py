@@ -14,8 +14,7 @@ from ...convert.tomograms.tomograms import byId, engineNames
 from ...engine.cryodl import contract
 from ..engine_protocol import OneRun
 from ..kinds import BoxSize, Choice, MapOrModel, ModelOfProject, Options
-from .tomogram_kinds import WholeTomograms
-from .tomograms_base import cardOfModel
+from .tomogram_kinds import WholeTomograms, cardOfModel
 
 TEMPLATE, NETWORK = 0, 1
 _TEMPLATE, _NETWORK = (f"findBy == {kind}" for kind in (TEMPLATE, NETWORK))

@@ -32,8 +32,7 @@ from ..checks import listed
 from ..kinds import Options, OwnName, PointingMany
 from ..one_of import OneOf, Way
 from ..protocol_base import EVALUATION_FOLDER, HasEvaluation
-from .tomogram_kinds import Masks, checkPaired, checkTomograms
-from .tomograms_base import TomogramsBase
+from .tomogram_kinds import Masks, TomogramsBase, checkPaired, checkTomograms
 
 SCORES = "scores"  # folder of the links to the score volumes
 

@@ -25,10 +25,11 @@ from .tomogram_kinds import (
     LabelVolumes,
     LinkedTomograms,
     LinksToTomograms,
+    SubtomogramsBase,
+    TomogramsBase,
     checkLabelField,
     checkPaired,
 )
-from .tomograms_base import SubtomogramsBase, TomogramsBase
 
 DRAWN, LABELLED = 0, 1
 _DRAWN, _LABELLED = (f"labelsFrom == {kind}" for kind in (DRAWN, LABELLED))

@@ -12,8 +12,7 @@ from ... import wizards
 from ...convert.micrographs.picks import bestRound, boxSizeFor, picksOfRound, readRounds
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtAutoPick, CryodlProtImportModel, CryodlProtPick
-from ...viewers.micrographs.picks_window import PicksData
-from ...viewers.micrographs.viewer_picks import CryodlPickViewer, roundLines
+from ...viewers.micrographs.viewer_picks import CryodlPickViewer, PicksData, roundLines
 from ...viewers.plots import drawRounds
 from .. import synthetic
 from ..base import CryodlTest, picksOf

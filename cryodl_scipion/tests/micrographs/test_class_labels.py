@@ -7,8 +7,7 @@ import numpy as np
 from pwem.objects import Class2D, Coordinate, Particle, SetOfClasses2D, SetOfCoordinates, SetOfParticles, Transform
 from pyworkflow.object import Pointer
 
-from ...convert.micrographs.coordinates import shiftOf, writePositionsOfParticles
-from ...convert.micrographs.picks import describeCorrections
+from ...convert.micrographs.picks import describeCorrections, shiftOf, writePositionsOfParticles
 from ...convert.particles.classes2d import planeMatrix
 from ...convert.relion_star import readColumns
 from ...engine.cryodl import contract

@@ -9,8 +9,8 @@ from pwem.objects import Coordinate, SetOfCoordinates
 from pyworkflow.object import Set
 
 from ... import Plugin
-from ...convert.growing import reopened
-from ...convert.micrographs.coordinates import readPicks
+from ...convert.arriving import reopened
+from ...convert.micrographs.picks import readPicks
 from ...protocols import CryodlProtCompare, CryodlProtConsensus
 from .. import synthetic
 from ..base import picksOf

@@ -16,7 +16,7 @@ from ...convert.arriving import halvesOf
 from ...protocols import CryodlProtDenoiseMicrographs
 from ...protocols.micrographs.protocol_denoise_micrographs import DENOISER, ONLY_FOR
 from ...viewers.micrographs.viewer_denoise_micrographs import DenoisedMicrographs, drawPair, drawSpectra, radialPower
-from ...viewers.preview import loadPreview
+from ...viewers.plots import loadPreview
 from .. import synthetic
 from ..base import CryodlTest
 from ..simulated import missingEngine

@@ -3,12 +3,10 @@
 
 import os
 
-from ...convert.micrographs.coordinates import picksByMicrograph
-from ...convert.micrographs.picks import correctionsFolder
+from ...convert.micrographs.picks import correctionsFolder, picksByMicrograph
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtAutoPick, CryodlProtPick, CryodlProtPickByHand, CryodlProtTrainPicker
-from ...viewers.micrographs.picks_window import PicksData
-from ...viewers.micrographs.viewer_picks import correctPicks
+from ...viewers.micrographs.viewer_picks import PicksData, correctPicks
 from ..picking import PickTest
 
 ADDED = [(20 * number, 30) for number in range(1, 6)]

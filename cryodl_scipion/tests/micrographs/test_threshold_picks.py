@@ -6,10 +6,9 @@ import shutil
 from pwem.objects import SetOfCoordinates
 from pyworkflow.object import Set
 
-from ...convert.growing import reopened
+from ...convert.arriving import reopened
 from ...protocols import CryodlProtThresholdPicks
-from ...viewers.micrographs.picks_window import PicksData
-from ...viewers.micrographs.viewer_picks import picksFrom
+from ...viewers.micrographs.viewer_picks import PicksData, picksFrom
 from ..base import picksOf
 from ..picking import EVERYTHING, PickTest
 from ..streams import waitFor

@@ -5,7 +5,7 @@ import csv
 import os
 from unittest import mock
 
-from ...convert.micrographs.coordinates import readPicks
+from ...convert.micrographs.picks import readPicks
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtTrainGeneral
 from ...protocols.micrographs import train_many_kinds

@@ -8,7 +8,7 @@ from unittest import mock
 
 from pwem.objects import SetOfClasses2D
 
-from ...convert.growing import STOPPED
+from ...convert.arriving import STOPPED
 from ...convert.particles.particles import ArrivingParticles
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
 from ..particle_sets import COUNT, ParticlesTest
@@ -78,7 +78,7 @@ class TestCryodlClassStreams(ParticlesTest):
         run._arrivingParticles().update()  # by the step that waits for the first particles
         self.assertFalse(run._arrivingParticles().closed)
         close()  # as pyworkflow does with the outputs of a run that died
-        with mock.patch("cryodl_scipion.convert.growing.stateOfRun", return_value=STOPPED):
+        with mock.patch("cryodl_scipion.convert.arriving.stateOfRun", return_value=STOPPED):
             run._arrivingParticles().update()  # by the step that assigns the others
             self.assertFalse(run._arrivingParticles().closed)
             begun = ArrivingParticles(run.inputParticles.get())  # a run that is started now takes what is there

@@ -21,8 +21,7 @@ from ...protocols import (
     CryodlProtSimulateParticles,
     CryodlProtTrainDenoiser,
 )
-from ...viewers.gallery_window import DENOISED, RAW, Gallery
-from ...viewers.particle_images import readParticle
+from ...viewers.gallery_window import DENOISED, RAW, Gallery, readParticle
 from ..particle_sets import ParticlesTest, addTo
 from ..simulated import missing, writeStructure
 

@@ -11,7 +11,7 @@ import mrcfile
 import numpy as np
 from matplotlib.figure import Figure
 
-from ...viewers import map_plots, model_window, particle_images, pictures_window, plots
+from ...viewers import gallery_window, model_window, pictures_window, plots
 from ...viewers.gallery_window import DENOISED, RAW, Gallery, pageOf
 from ...viewers.maps.viewer_map import LinkedSlices
 from ...viewers.micrographs import diameter_window
@@ -39,38 +39,38 @@ class FolderTest(unittest.TestCase):
 class TestCryodlParticleImages(FolderTest):
     def test_images_are_read_by_their_number_from_1(self):
         path = self.write("s.mrcs", np.arange(3)[:, None, None] * np.ones((1, 4, 4)))
-        self.assertEqual([particle_images.readParticle(f"{i:06d}@{path}").max() for i in (1, 2, 3)], [0, 1, 2])
+        self.assertEqual([gallery_window.readParticle(f"{i:06d}@{path}").max() for i in (1, 2, 3)], [0, 1, 2])
         single = self.write("one.mrc", 7 * np.ones((4, 4)))
-        self.assertEqual(particle_images.readParticle("000001@" + single).max(), 7)
+        self.assertEqual(gallery_window.readParticle("000001@" + single).max(), 7)
 
     def test_images_that_are_not_there_are_named(self):
         path = self.write("s.mrcs", np.zeros((3, 4, 4)))
         with self.assertRaisesRegex(ValueError, "Image 4 of .*s.mrcs cannot be read: it holds 3 images"):
-            particle_images.readParticle("000004@" + path)
+            gallery_window.readParticle("000004@" + path)
         with self.assertRaisesRegex(FileNotFoundError, "absent.mrcs does not exist"):
-            particle_images.readParticle("000001@absent.mrcs")
+            gallery_window.readParticle("000001@absent.mrcs")
 
     def test_the_filter_takes_fine_waves_and_leaves_coarse_ones(self):
         x = np.arange(40)
         coarse, fine = np.cos(2 * np.pi * x / 20) * np.ones((40, 1)), np.cos(2 * np.pi * x / 4) * np.ones((40, 1))
-        left = particle_images.lowPass(coarse + fine, 20, 2.0)  # waves of 40 and of 8 Å
+        left = gallery_window.lowPass(coarse + fine, 20, 2.0)  # waves of 40 and of 8 Å
         np.testing.assert_allclose(left, coarse, atol=1e-6)
-        self.assertIs(particle_images.lowPass(coarse, 0, 2.0), coarse)
+        self.assertIs(gallery_window.lowPass(coarse, 0, 2.0), coarse)
 
     def test_large_images_are_averaged_and_small_ones_left(self):
         image = np.kron(np.arange(9).reshape(3, 3), np.ones((4, 4)))
-        np.testing.assert_allclose(particle_images.shrunk(image, 3), np.arange(9).reshape(3, 3))
-        self.assertEqual(particle_images.shrunk(image, 12).shape, (12, 12))
+        np.testing.assert_allclose(gallery_window.shrunk(image, 3), np.arange(9).reshape(3, 3))
+        self.assertEqual(gallery_window.shrunk(image, 12).shape, (12, 12))
 
     def test_images_side_by_side_have_a_white_line_and_their_own_greys(self):
-        both = particle_images.sideBySide([np.arange(16).reshape(4, 4), 1000 + np.arange(16).reshape(4, 4)])
+        both = gallery_window.sideBySide([np.arange(16).reshape(4, 4), 1000 + np.arange(16).reshape(4, 4)])
         self.assertEqual(both.shape, (4, 4 + 2 + 4))
         self.assertTrue((both[:, 4:6] == 1).all())
         np.testing.assert_allclose(both[:, :4], both[:, 6:])
 
     def test_the_mean_of_particles_is_measured_first(self):
         path = self.write("s.mrcs", np.arange(3)[:, None, None] * np.ones((1, 4, 4)))
-        mean = particle_images.meanOf([f"{i:06d}@{path}" for i in (1, 2, 3)])
+        mean = gallery_window.meanOf([f"{i:06d}@{path}" for i in (1, 2, 3)])
         self.assertEqual(mean.tolist(), np.ones((4, 4)).tolist())
 
     def test_a_resolution_is_seen_on_projections_along_each_axis(self):
@@ -140,18 +140,18 @@ class TestCryodlGallery(FolderTest):
     def test_a_click_finds_the_tile_below_it(self):
         axes = Figure().add_subplot()
         tiles = [[np.arange(64).reshape(8, 8)] * 2 for _ in range(5)]
-        tile = particle_images.drawTiles(axes, tiles, list("abcde"), 3)
+        tile = gallery_window.drawTiles(axes, tiles, list("abcde"), 3)
         self.assertEqual([t.get_text() for t in axes.texts], list("abcde"))
         for number, text in enumerate(axes.texts):
             x, y = text.get_position()
-            self.assertEqual(particle_images.tileAt(x, y - 5, tile, 3, 5), number)  # just above its caption
-        self.assertIsNone(particle_images.tileAt(2.5 * tile[0], 1.5 * tile[1], tile, 3, 5))
-        particle_images.drawTiles(axes, [], [], 3)
+            self.assertEqual(gallery_window.tileAt(x, y - 5, tile, 3, 5), number)  # just above its caption
+        self.assertIsNone(gallery_window.tileAt(2.5 * tile[0], 1.5 * tile[1], tile, 3, 5))
+        gallery_window.drawTiles(axes, [], [], 3)
         self.assertEqual(axes.texts[0].get_text(), "No particles")
 
     def test_one_particle_is_drawn_with_its_kinds(self):
         figure = Figure()
-        particle_images.drawParticle(figure, self.gallery().images(0), ["raw", "denoised"])
+        gallery_window.drawParticle(figure, self.gallery().images(0), ["raw", "denoised"])
         self.assertEqual([axes.get_title() for axes in figure.axes], ["raw", "denoised"])
 
 
@@ -228,7 +228,7 @@ class TestCryodlMapPlots(FolderTest):
 
     def test_shells_are_drawn_at_their_resolution(self):
         axes = Figure().add_subplot()
-        map_plots.drawFsc(axes, {"half-maps": [1, 0.9, 0.5, 0.1, 0]}, 2.0, 8, resolution=6.0)
+        plots.drawFsc(axes, {"half-maps": [1, 0.9, 0.5, 0.1, 0]}, 2.0, 8, resolution=6.0)
         np.testing.assert_allclose(axes.lines[0].get_xdata(), [1 / 16, 1 / 8, 3 / 16, 1 / 4])
         self.assertEqual(axes.lines[0].get_ydata().tolist(), [0.9, 0.5, 0.1, 0])
         self.assertIn("6 Å", [t.get_text() for t in axes.get_legend().get_texts()])
@@ -241,9 +241,9 @@ class TestCryodlMapPlots(FolderTest):
             (self.write("flat.mrc", np.zeros((4, 4))), "is not a map"),
         ):
             with self.assertRaisesRegex(ValueError, words):
-                map_plots.readMap(path)
+                plots.readMap(path)
         with self.assertRaisesRegex(FileNotFoundError, "absent.mrc does not exist"):
-            map_plots.readMap("absent.mrc")
+            plots.readMap("absent.mrc")
 
 
 class TestCryodlEvaluationWords(FolderTest):

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from ...convert.tomograms.tomograms import DENOISER, halfTomogramsOf
 from ...protocols import CryodlProtDenoiseTomograms
-from ...viewers.preview import Preview
+from ...viewers.plots import Preview
 from ...viewers.tomograms.viewer_denoise_tomograms import drawControls, drawDenoisedSlices
 from ..fake_model import TOMOGRAM_CONTROLS
 from ..particle_sets import finishedWith

@@ -11,7 +11,7 @@ from ...convert.relion_star import anglesOf
 from ...objects import CryodlModel
 from ...protocols import CryodlProtDetectParticles, CryodlProtTrainDetector
 from ...protocols.tomograms.protocol_detect_particles import NETWORK
-from ...viewers.tomograms.slices_data import TomogramSlices
+from ...viewers.tomograms.slices_window import TomogramSlices
 from ..fake_ground_truth import positionsOf
 from ..fake_model import detectorCard, writeModel
 from ..particle_sets import addTo, finishedWith

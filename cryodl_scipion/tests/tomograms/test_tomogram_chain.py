@@ -26,7 +26,7 @@ from ...protocols import (
     CryodlProtTrainSegmenter,
 )
 from ...protocols.tomograms.protocol_train_tomograms import LABELLED
-from ...viewers.tomograms.slices_data import pointsOf
+from ...viewers.tomograms.slices_window import pointsOf
 from ...viewers.tomograms.viewer_subtomograms import SubtomogramGallery, middleSlices, readCube
 from ...viewers.tomograms.viewer_tomograms import featuresIn
 from ..particle_sets import ParticlesTest, addTo

@@ -13,12 +13,12 @@ from ...engine.cryodl.tomograms.features.merging import COLOURS
 from ...viewers.tomograms import (
     meshes_data,
     meshes_window,
-    slices_data,
+    slices_window,
     tomograms_to_measure,
     viewer_subtomograms,
     viewer_tomograms,
 )
-from ...viewers.tomograms.slices_data import LABELS, SCORES, Layer, TomogramSlices
+from ...viewers.tomograms.slices_window import LABELS, SCORES, Layer, TomogramSlices
 from ..tomogram_sets import writeVolume
 
 SHAPE = (10, 24, 20)  # z, y, x: no two are equal, so that no axis can be taken for another
@@ -52,7 +52,7 @@ class TestCryodlSlices(Volumes):
     def test_a_voxel_is_where_it_is_in_each_plane(self):
         data, volume = self.slices(), self.voxel(1)
         for axis, position in enumerate(((17, 5), (3, 5), (3, 17))):
-            image, step = slices_data.sliceOf(volume, axis, POSITION[axis], average=True)
+            image, step = slices_window.sliceOf(volume, axis, POSITION[axis], average=True)
             self.assertEqual(([tuple(found) for found in np.argwhere(image)], step), ([position], 1))
             preview = data.slice("a", axis, POSITION[axis])
             self.assertEqual(preview.pixels[position], 1)
@@ -85,7 +85,7 @@ class TestCryodlSlices(Volumes):
 
     def test_a_large_slice_is_made_small_without_reading_the_volume(self):
         volume = np.broadcast_to(np.arange(2500, dtype=np.float32), (1 << 20, 2500, 2500))  # 25 TB, if it were read
-        image, step = slices_data.sliceOf(volume, 0, 1 << 19, average=True)
+        image, step = slices_window.sliceOf(volume, 0, 1 << 19, average=True)
         self.assertEqual((step, image.shape), (3, (834, 834)))
         self.assertAlmostEqual(image[5, 10], 31)  # mean of 30, 31, 32
 
@@ -110,8 +110,8 @@ class TestCryodlSlices(Volumes):
         axes = Figure().add_subplot()
         labels = np.array([[0, 1], [2, 255]])
         for _ in range(2):  # the second drawing replaces the first
-            slices_data.clearOverlay(axes)
-            slices_data.drawLabels(axes, labels, ["membrane"], (-0.5, 1.5, 1.5, -0.5), 0.25)
+            slices_window.clearOverlay(axes)
+            slices_window.drawLabels(axes, labels, ["membrane"], (-0.5, 1.5, 1.5, -0.5), 0.25)
         (image,) = axes.images
         self.assertEqual(image.get_array()[..., 3].tolist(), [[0, 0.25], [0.25, 0.25]])
         self.assertEqual(
@@ -120,13 +120,13 @@ class TestCryodlSlices(Volumes):
 
     def test_only_scores_above_the_threshold_are_drawn(self):
         axes = Figure().add_subplot()
-        slices_data.drawScores(
+        slices_window.drawScores(
             axes, np.array([[0.2, 0.4], [0.6, np.nan]]), "membrane", (-0.5, 1.5, 1.5, -0.5), 0.5, 0.4
         )
         self.assertEqual(axes.images[0].get_array().mask.tolist(), [[True, False], [False, True]])
 
     def test_colours_are_those_of_the_scripts_for_chimerax(self):
-        self.assertEqual(slices_data.COLOURS, COLOURS)
+        self.assertEqual(slices_window.COLOURS, COLOURS)
 
     def test_values_of_label_volumes_are_counted(self):
         volume = np.zeros(SHAPE, np.int8)
@@ -181,17 +181,17 @@ class TestCryodlSurfaces(Volumes):
         self.assertEqual(len(meshes_data.readSurface(self.stl(np.zeros((0, 3, 3)), "empty.stl")).faces), 0)
 
     def test_surfaces_are_drawn_in_the_colours_of_their_labels(self):
-        data = meshes_data.Surfaces(dict(a={"ribosome": self.stl(self.sphere(8))}), {}, ["membrane", "ribosome"])
+        data = meshes_data.Surfaces(dict(a={"ribosome": self.stl(self.sphere(40))}), {}, ["membrane", "ribosome"])
         axes, mesh = Figure().add_subplot(), data.drawn("a", ["membrane", "ribosome"])
         shown = meshes_window.colours(mesh, meshes_window.COLOURINGS["membrane"], None)
-        np.testing.assert_allclose(np.unique(shown, axis=0), [slices_data.to_rgb(COLOURS[1])])
+        np.testing.assert_allclose(np.unique(shown, axis=0), [slices_window.to_rgb(COLOURS[1])])
         meshes_window.drawMeshes(axes, mesh, shown, np.eye(3))
-        self.assertIn("z: 20 nm", [text.get_text() for text in axes.texts])
+        self.assertIn("x: 20 nm", [text.get_text() for text in axes.texts])
         meshes_window.drawFeatures(axes, data.features, ["membrane", "ribosome"])
         colours = axes.get_legend().legend_handles if hasattr(axes.get_legend(), "legend_handles") else []
         self.assertEqual(
             [patch.get_facecolor()[:3] for patch in colours],
-            [slices_data.to_rgb(COLOURS[0]), slices_data.to_rgb(COLOURS[1])],
+            [slices_window.to_rgb(COLOURS[0]), slices_window.to_rgb(COLOURS[1])],
         )
         nothing = data.drawn("a", [])
         meshes_window.drawMeshes(
@@ -288,7 +288,7 @@ class TestCryodlMeshes(Volumes):
         by = meshes_window.COLOURINGS
         own = meshes_window.colours(mesh, by["membrane"], None)
         np.testing.assert_allclose(
-            np.unique(own, axis=0), np.unique([slices_data.to_rgb(c) for c in COLOURS[:2]], axis=0)
+            np.unique(own, axis=0), np.unique([slices_window.to_rgb(c) for c in COLOURS[:2]], axis=0)
         )
         scale = meshes_window.colourScale(mesh, by["mean curvature"])
         self.assertAlmostEqual(sum(scale.get_clim()), 0)

@@ -26,8 +26,7 @@ from ...viewers.micrograph_window import MicrographWindow
 from ...viewers.micrographs.diameter_window import ParticlesToMeasure
 from ...viewers.model_window import CryodlTrainViewer
 from ...viewers.tomograms import viewer_tomograms
-from ...viewers.tomograms.slices_data import SCORES
-from ...viewers.tomograms.slices_window import SlicesWindow
+from ...viewers.tomograms.slices_window import SCORES, SlicesWindow
 from ...viewers.tomograms.tomograms_to_measure import SubtomogramsToMeasure, TomogramsToMeasure
 from ...viewers.tomograms.viewer_annotations import TileGallery
 from ...viewers.tomograms.viewer_subtomograms import SubtomogramGallery

@@ -15,9 +15,9 @@ from ...convert.maps import structureFileOf
 from ...engine.cryodl.contract import CompareModelsOutputs, half_map_resolutions, half_map_verdict, resolution_in_words
 from ...protocols import CryodlProtEvaluateMap
 from ...protocols.maps.protocol_evaluate_map import LOCAL, OF_IMPROVING, RESIDUES
-from ..map_plots import drawFscAt, readMap
 from ..panels_viewer import PanelsViewer, panel
 from ..pictures_window import PicturesWindow, picturesIn
+from ..plots import drawFscAt, readMap
 from ..window import CanvasWindow
 from .viewer_map import LinkedMapsWindow
 

@@ -15,8 +15,7 @@ from pwem.protocols import EMProtocol
 from ...convert.latent import latentOf
 from ...engine.cryodl.contract import counted
 from ...protocols import CryodlProtFitHeterogeneity
-from ..panels_viewer import PanelsViewer, panel
-from ..subsets import startSubset
+from ..panels_viewer import PanelsViewer, panel, startSubset
 from ..window import CanvasWindow
 
 _SHOWN = 20000  # points that are drawn at most; all of them are chosen from

@@ -12,9 +12,8 @@ from pwem.objects import Volume
 
 from ...convert.names import withoutChecksum
 from ...protocols import CryodlProtBackProject
-from ..map_plots import AXES, MARK, drawFscOfMap, readMap
 from ..panels_viewer import ObjectViewer, PanelsViewer, panel
-from ..preview import percentilesOf, stretchedTo
+from ..plots import AXES, MARK, drawFscOfMap, percentilesOf, readMap, stretchedTo
 from ..window import CanvasWindow, WindowView
 
 _SAMPLED = 64  # voxels along an axis that decide the contrast

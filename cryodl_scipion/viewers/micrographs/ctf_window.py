@@ -20,7 +20,7 @@ from ...protocols.micrographs.protocol_estimate_ctf import OUTPUT
 from ..micrograph_window import MicrographWindow
 from ..panels_viewer import PanelsViewer, panel
 from ..pictures_window import PicturesWindow
-from ..preview import readImage
+from ..plots import readImage
 from .diameter_window import previewOf
 
 

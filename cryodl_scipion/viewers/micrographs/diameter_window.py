@@ -8,11 +8,9 @@ from matplotlib.axes import Axes
 from pwem.objects import EMSet, SetOfMicrographs, SetOfParticles, Volume
 
 from ...convert.particles.particles import nameOf
-from ..map_plots import readMap
+from ..gallery_window import lowPass, meanOf, readParticle
 from ..micrograph_window import HINT, MicrographWindow
-from ..particle_images import lowPass, meanOf, readParticle
-from ..plots import drawPicks, view
-from ..preview import Preview, stretch
+from ..plots import Preview, drawPicks, readMap, stretch, view
 
 _AVERAGED = 300  # particles are enough for their common outline
 _SHOWN = 30  # more of them help nobody

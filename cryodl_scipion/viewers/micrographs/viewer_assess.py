@@ -8,8 +8,8 @@ from typing import Any, List, Optional
 from matplotlib.axes import Axes
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
-from ...convert.micrographs.coordinates import positionsByMicrograph
 from ...convert.micrographs.ctfs import METRICS, REASON, metricsOf, readAreas
+from ...convert.micrographs.picks import positionsByMicrograph
 from ...convert.names import micrographNames
 from ...form import formName
 from ...protocols import CryodlProtAssess

@@ -18,18 +18,15 @@ from pwem.objects import SetOfCoordinates
 from pwem.protocols import EMProtocol
 from scipy.optimize import linear_sum_assignment
 
-from ...convert.micrographs.coordinates import readPicks
-from ...convert.micrographs.picks import NUMBER_OF_SETS, scaledPicks
+from ...convert.micrographs.picks import NUMBER_OF_SETS, readPicks, scaledPicks
 from ...convert.names import namesByMicName
 from ...engine.cryodl.contract import counted, resolution_in_words
 from ...protocols import CryodlProtCompare, CryodlProtConsensus
-from ..map_plots import drawFsc
 from ..maps.viewer_map import LinkedMapsWindow
-from ..panels_viewer import PanelsViewer, panel
+from ..panels_viewer import PanelsViewer, panel, startedRun
 from ..pictures_window import PicturesWindow
-from ..plots import drawMatrix, shortened
-from ..subsets import startedRun
-from .picks_window import CountedWindow
+from ..plots import drawFsc, drawMatrix, shortened
+from .viewer_picks import CountedWindow
 
 _ALL_SETS = "all sets"
 

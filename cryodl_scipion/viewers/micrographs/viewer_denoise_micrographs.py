@@ -14,8 +14,7 @@ from ...protocols.micrographs.protocol_denoise_micrographs import DENOISED
 from ..micrograph_window import MicrographWindow
 from ..model_window import ModelWindow
 from ..panels_viewer import PanelsViewer, panel
-from ..plots import drawMicrograph, view
-from ..preview import loadPreview, readImage
+from ..plots import drawMicrograph, loadPreview, readImage, view
 
 BEFORE, AFTER = "#4477aa", "#cc6677"
 

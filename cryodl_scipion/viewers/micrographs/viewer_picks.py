@@ -1,20 +1,231 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of coordinates that we picked."""
 
+import functools
+import math
+import os
 import tkinter as tk
 from tkinter import ttk
-from typing import Any, Callable, Dict, List, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from pwem.objects import SetOfCoordinates
+import numpy as np
+from matplotlib.axes import Axes
+from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
-from ...convert.micrographs.picks import bestRound, picksOfRound, questionsFile, readRounds, roundInWords
-from ...engine.cryodl.contract import score_text
+from ...convert.micrographs.ctfs import readAreas
+from ...convert.micrographs.picks import (
+    DIAMETER,
+    SCORE,
+    avoidedFolder,
+    bestRound,
+    diameterInPixels,
+    picksByMicrograph,
+    picksOfRound,
+    questionsFile,
+    readPicks,
+    readRounds,
+    roundInWords,
+    scoredPicks,
+)
+from ...convert.names import micrographNames
+from ...engine.cryodl.contract import counted, score_text
 from ...protocols import CryodlProtPick, CryodlProtPickByHand, CryodlProtPickFilaments, CryodlProtThresholdPicks
-from ..panels_viewer import ObjectViewer, PanelsViewer, panel
-from ..plots import drawHistogram, drawPerMicrograph, drawRounds
-from ..subsets import outputName, startedRun, startRun
+from ..micrograph_window import MicrographWindow
+from ..panels_viewer import ObjectViewer, PanelsViewer, outputName, panel, startedRun, startRun
+from ..plots import drawHistogram, drawPerMicrograph, drawPicks, drawRounds
 from ..window import FollowingWindow
-from .picks_window import PicksData, PicksWindow, isOurs
+from .assessment_plots import drawAreas
+
+_UNKNOWN_DIAMETER = 27  # px, where there is not even a box
+
+
+class PicksData:
+    """Micrographs with their picks and, where there are, weaker candidates.
+
+    scored: [(Micrograph, [(x, y, score or None), ...])]. diameter: of the particles, px.
+    threshold: score to begin with, None for the lowest of the picks.
+    names, paths: of the micrographs. pixelSize: Å/px, None without micrographs.
+    avoided: folder with the areas where nothing was picked, or None.
+    hasScores: False for coordinates of other programs, which are then all shown.
+    """
+
+    def __init__(
+        self, scored: Any, diameter: float, threshold: Optional[float] = None, avoided: Optional[str] = None
+    ) -> None:
+        self.diameter, self._avoided = diameter, avoided
+        self._areas: Dict[int, Any] = {}  # of the micrographs that were shown: a slider draws them again and again
+        scores = [pick[2] for _, picks in scored for pick in picks]
+        self.hasScores = all(score is not None for score in scores)
+        self.names = [m.getMicName() or f"micrograph {m.getObjId()}" for m, _ in scored]
+        self.paths = [m.getFileName() for m, _ in scored]
+        names = micrographNames([m for m, _ in scored])
+        self._engineNames = [names[m.getObjId()] for m, _ in scored]
+        self.pixelSize = scored[0][0].getSamplingRate() if scored else None
+        rows = [[(x, y, 1.0 if score is None else score) for x, y, score in picks] for _, picks in scored]
+        self._picks = [np.array(picks, float).reshape(-1, 3) for picks in rows]
+        self.threshold = (
+            0.0 if not scores or not self.hasScores else _roundedDown(min(scores) if threshold is None else threshold)
+        )
+
+    @classmethod
+    def ofSet(cls, coordinates: SetOfCoordinates, protocol: Any = None) -> Any:
+        """Of a SetOfCoordinates. protocol: the run that made it, which knows its threshold; else the lowest score in
+        the set stands for it."""
+        scored = scoredPicks(coordinates)
+        inSet = [pick[2] for picks in picksByMicrograph(coordinates).values() for pick in picks]
+        if not inSet:
+            # Nothing was strong enough for the set; the slider starts where the best candidate is.
+            inSet = [max((pick[2] for _, picks in scored for pick in picks), default=None)]
+        used = min(inSet) if None not in inSet else None
+        asked = usedThreshold(protocol)
+        if used is not None and asked is not None and asked < used:
+            used = asked
+        return cls(scored, diameterInPixels(coordinates) or _UNKNOWN_DIAMETER, used, avoidedFolder(coordinates))
+
+    @classmethod
+    def ofFolder(cls, micrographs: SetOfMicrographs, folder: str, diameter: float) -> Any:
+        """Of a folder of STAR files, for those of the micrographs that have one. diameter: px."""
+        names = micrographNames(micrographs)
+        paths = [(m, os.path.join(folder, names[m.getObjId()] + ".star")) for m in micrographs]
+        return cls([(m, readPicks(path)) for m, path in paths if os.path.exists(path)], diameter)
+
+    def picks(self, index: int, threshold: float) -> Any:
+        """(n, 3) x, y (px of the micrograph) and score of the picks of one micrograph that reach the threshold."""
+        picks = self._picks[index]
+        return picks[picks[:, 2] >= threshold]
+
+    def areas(self, index: Optional[int]) -> Any:
+        """(rows, columns) array of the areas of a micrograph where nothing was picked: 1 contaminated, 2 carbon, 0
+        neither; None where nothing was to be avoided."""
+        if self._avoided is None or index is None:
+            return None
+        if index not in self._areas:
+            path = os.path.join(self._avoided, self._engineNames[index] + ".json")
+            self._areas[index] = readAreas(path) if os.path.exists(path) else None
+        return self._areas[index]
+
+    def counts(self, threshold: float) -> Any:
+        """(micrographs,) number of picks that reach the threshold."""
+        return np.array([int((picks[:, 2] >= threshold).sum()) for picks in self._picks], int)
+
+    def scores(self) -> np.ndarray:
+        """(n,) scores of all picks and candidates."""
+        return np.concatenate([picks[:, 2] for picks in self._picks]) if self._picks else np.zeros(0)
+
+    def firstToShow(self) -> int:
+        """Index of the first micrograph that has picks, else 0."""
+        counts = self.counts(self.threshold)
+        return int(np.argmax(counts > 0)) if counts.size else 0
+
+
+def _roundedDown(score: Any) -> Any:
+    """Four decimals, which a slider can hold; not above the score, so that the pick itself is still shown."""
+    return math.floor(float(score) * 1e4 + 1e-6) / 1e4
+
+
+def usedThreshold(protocol: Any) -> Optional[float]:
+    """The threshold that a run picked with; None where each micrograph had its own, or the run tells none."""
+    field = getattr(protocol, "threshold", None)
+    if field is not None and field.get() is not None:
+        return float(field.get())
+    outputs = [result.outputs for result in protocol._engineResults()] if hasattr(protocol, "_engineResults") else []
+    found: Any = {getattr(made, "threshold", None) for made in outputs if not getattr(made, "thresholds", None)}
+    return float(found.pop()) if len(found) == 1 and None not in found else None
+
+
+def isOurs(coordinates: SetOfCoordinates) -> bool:
+    """True for sets that we made, and for empty ones, which other viewers cannot open."""
+    if coordinates.getSize() == 0 or coordinates.hasAttribute(DIAMETER):
+        return True
+    return hasattr(coordinates.getFirstItem(), SCORE)
+
+
+class CountedWindow(MicrographWindow):
+    """Micrographs with what is seen on each at a value of the slider, and how many.
+
+    data: names, paths, pixelSize, counts(value), firstToShow(). subset: function that starts a run which keeps what is
+    seen at a value of the slider, and says so in one sentence; None for none.
+    """
+
+    def __init__(
+        self, parent: Any, data: Any, title: str, slider: Any, value: float, accept: Any = None, subset: Any = None
+    ) -> None:
+        self._data, self._subset, self._pixelSize = data, subset, data.pixelSize
+        names, first = data.names, data.firstToShow()
+        MicrographWindow.__init__(self, parent, title, names, data.paths, slider, value, first, accept)
+
+    def _addControls(self, slider: Any) -> None:
+        MicrographWindow._addControls(self, slider)
+        if self._subset is not None and slider is not None:
+            button = ttk.Button(self._sliderRow, text="Create subset", command=self.createSubset)
+            button.pack(side=tk.RIGHT, padx=(6, 0))
+
+    def createSubset(self) -> None:
+        """Start a run that keeps what the slider shows."""
+        if self._subset is not None and self.settle():
+            self.message.set(self._subset(self.value.get()))
+
+    def refresh(self) -> None:
+        MicrographWindow.refresh(self)
+        self.updateLabels()
+
+    def _micrographLabels(self) -> List[str]:
+        return [f"{count:5d}   {name}" for count, name in zip(self._data.counts(self.value.get()), self._names)]
+
+    def _text(self) -> str:
+        if self.index() is None:
+            return "There are no micrographs."
+        counts = self._data.counts(self.value.get())
+        return f"{counted(counts[self.index()], 'pick')} on this micrograph, {counts.sum()} on all {len(counts)}"
+
+
+class PicksWindow(CountedWindow):
+    """data: PicksData. accept: for wizards, see MicrographWindow. value: score to begin with, default the set's.
+    correct: function that opens the window in which picks are corrected, and says so in one sentence; None where there
+    is no project to keep the corrected picks in. subset: function that starts a run which keeps the picks from a score,
+    and says so; None likewise. ask: opens the window of questions, where the run asks some; None likewise."""
+
+    def __init__(
+        self,
+        parent: Any,
+        data: Any,
+        title: str = "Picks",
+        accept: Optional[Callable[..., Any]] = None,
+        value: Optional[float] = None,
+        correct: Optional[Callable[[], str]] = None,
+        subset: Optional[Callable[[float], str]] = None,
+        ask: Optional[Callable[[], str]] = None,
+    ) -> None:
+        self._byHand = [(text, way) for text, way in (("Answer questions", ask), ("Correct picks", correct)) if way]
+        slider = dict(from_=0, to=1, resolution=0.0001, label="Score threshold") if data.hasScores else None
+        value = data.threshold if value is None else value
+        CountedWindow.__init__(self, parent, data, title, slider, value, accept, subset)
+
+    def _addControls(self, slider: Any) -> None:
+        CountedWindow._addControls(self, slider)
+        self.handButtons = [
+            ttk.Button(self._list.master, text=text, command=functools.partial(self.byHand, way))
+            for text, way in self._byHand
+        ]
+        for button in self.handButtons:
+            button.pack(fill=tk.X, pady=(2, 4), before=self._list)
+
+    def byHand(self, way: Callable[[], str]) -> None:
+        """Open the window in which picks are corrected, or questions about them answered."""
+        for button in self.handButtons:
+            button.config(state=tk.DISABLED)  # a second window would write the same files
+        self.root.update_idletasks()
+        self.message.set(way())
+
+    def _drawOn(self, axes: Axes) -> None:
+        drawAreas(axes, self._data.areas(self.index()), self._preview)
+        drawPicks(axes, self._data.picks(self.index(), self.value.get()), self._data.diameter)
+
+    def _text(self) -> str:
+        text = CountedWindow._text(self)
+        if self._data.areas(self.index()) is not None:
+            text += "; avoided: contaminated areas in red, carbon in blue"
+        return text if self._data.hasScores or self.index() is None else text + " (these coordinates have no scores)"
 
 
 def roundLines(rounds: Sequence[Dict[str, Any]]) -> List[str]:

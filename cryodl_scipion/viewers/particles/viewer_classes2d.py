@@ -15,10 +15,8 @@ from ...convert.relion_star import iterColumns
 from ...engine.cryodl import contract
 from ...engine.cryodl.contract import score_text
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
-from ..gallery_window import Gallery, GalleryWindow, pageOf
-from ..panels_viewer import PanelsViewer, panel
-from ..particle_images import drawTiles, readParticle, shrunk
-from ..subsets import imagesSubset, startedRun, startRun
+from ..gallery_window import Gallery, GalleryWindow, drawTiles, pageOf, readParticle, shrunk
+from ..panels_viewer import PanelsViewer, imagesSubset, panel, startedRun, startRun
 from ..window import CanvasWindow
 
 SIZE, SCORE = "number of particles", "score"
@@ -178,7 +176,7 @@ class Classes2DWindow(CanvasWindow):
         picture = self._data.picture(position)
         if kept or not self._data.hasScores:
             return picture
-        from ..preview import stretch
+        from ..plots import stretch
 
         return 1 - _LEFT_OUT + _LEFT_OUT * stretch(picture)  # pale
 

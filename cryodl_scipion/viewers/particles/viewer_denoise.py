@@ -8,9 +8,8 @@ from pwem.objects import SetOfParticles
 from ...convert.particles.denoised import denoiserOf
 from ...protocols import CryodlProtDenoise, CryodlProtEvaluateDenoiser, CryodlProtExtractParticles
 from ..gallery_window import Gallery, GalleryWindow
-from ..panels_viewer import ObjectViewer, PanelsViewer, panel
+from ..panels_viewer import ObjectViewer, PanelsViewer, itemsSubset, panel
 from ..pictures_window import PICTURES, TITLES, PicturesWindow, picturesIn, tableRows, verdictOf
-from ..subsets import itemsSubset
 
 
 class CryodlGalleryViewer(

@@ -10,10 +10,9 @@ from matplotlib.figure import Figure
 from ...convert.relion_star import columnsOf, iterColumns
 from ...protocols import CryodlProtAssignOrientations, CryodlProtInitialMap, CryodlProtIntegrity
 from ..gallery_window import SCORES, Gallery, GalleryWindow, shortNumber
-from ..map_plots import drawFscOfMap
 from ..maps.viewer_map import mapSlicesView
-from ..panels_viewer import PanelsViewer, panel
-from ..subsets import itemsSubset
+from ..panels_viewer import PanelsViewer, itemsSubset, panel
+from ..plots import drawFscOfMap
 
 _ANGLES = ("rlnAngleRot", "rlnAngleTilt")
 

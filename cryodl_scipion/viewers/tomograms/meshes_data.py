@@ -12,7 +12,7 @@ import mrcfile
 import numpy as np
 
 from ...engine.cryodl.contract.frames import rescaled
-from ..map_plots import readMap
+from ..plots import readMap
 
 MAX_TRIANGLES = 20000  # of all membranes of a picture; more of them rotate slowly
 _COARSER = 1.25

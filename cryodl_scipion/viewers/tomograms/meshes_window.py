@@ -18,8 +18,7 @@ from ...engine.cryodl.contract import counted
 from ..plots import drawMicrograph
 from ..window import CanvasWindow
 from .meshes_data import Mesh, Surfaces
-from .slices_data import PLANES, labelColour
-from .slices_window import addPlanes
+from .slices_window import PLANES, addPlanes, labelColour
 
 # name: property of the mesh, None for the membrane's number; label: with unit; symmetric: about 0; cmap: matplotlib's
 Colouring = collections.namedtuple("Colouring", "name label symmetric cmap")

@@ -1,15 +1,277 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tomograms slice by slice, with labels, scores or coordinates over them."""
 
+import collections
 import tkinter as tk
 from tkinter import ttk
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
+import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
+from matplotlib.colors import to_rgb
+from matplotlib.patches import Circle, Patch
+from pwem.objects import EMSet, SetOfCoordinates
+from tomo.constants import BOTTOM_LEFT_CORNER
+from tomo.objects import SetOfCoordinates3D
 
+from ...convert.tomograms.coordinates3d import speciesOf
+from ...convert.tomograms.tomograms import THRESHOLD, byId, clonesOf, featureOf, featuresOf, idOf, tomogramFileOf
 from ...engine.cryodl.contract import counted
 from ..micrograph_window import MicrographWindow
-from .slices_data import PLANES, SCORES, clearOverlay, drawLabels, drawPoints, drawScores
+from ..plots import LARGEST_SIDE, PICK_COLOUR, Preview, percentilesOf, readMap, stretchedTo
+
+# Paul Tol's bright colours, for the colour-blind; as in the engine's scripts for ChimeraX, so that both look alike.
+COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")
+_UNSURE = "#888888"
+CROWD, _DOT = 200, 1.5  # circles in a slice; px of the tomogram
+_OVERLAY = "overlay"
+_HEAT = "inferno"
+_LEGEND: Dict[str, Any] = dict(loc="upper right", facecolor="black", labelcolor="white", framealpha=0.7)
+
+
+def labelColour(label: int) -> str:
+    """label: 1, 2, ...; 255 is what nobody annotated."""
+    return _UNSURE if label == NOT_ANNOTATED else COLOURS[(label - 1) % len(COLOURS)]
+
+
+def labelName(label: int, names: Sequence[str]) -> str:
+    """What a label is called. names: of labels 1, 2, ..."""
+    if label == NOT_ANNOTATED:
+        return "not annotated"
+    return f"{label} {names[label - 1]}" if label <= len(names) else f"label {label}"
+
+
+def clearOverlay(axes: Any) -> None:
+    """Take away what the functions below drew earlier, and the legend."""
+    for artist in [a for a in list(axes.images) + list(axes.collections) if a.get_gid() == _OVERLAY]:
+        artist.remove()
+    if axes.get_legend() is not None:
+        axes.get_legend().remove()
+
+
+def drawLabels(
+    axes: Any, labels: np.ndarray, names: Any, extent: Tuple[float, float, float, float], opacity: float
+) -> None:
+    """A slice of labels, each in its colour, 0 clear; and a legend of those that are named or seen.
+
+    labels: (h, w) int. extent: of matplotlib, the tomogram's. opacity: 0 to 1.
+    """
+    seen = [label for label in np.unique(labels) if label > 0]
+    rgba = np.zeros(labels.shape + (4,))
+    for label in seen:
+        rgba[labels == label] = to_rgb(labelColour(label)) + (opacity,)
+    axes.imshow(rgba, extent=extent, interpolation="nearest").set_gid(_OVERLAY)
+    listed = sorted(set(range(1, len(names) + 1)) | set(seen))
+    if listed:
+        axes.legend(
+            handles=[Patch(color=labelColour(label), label=labelName(label, names)) for label in listed], **_LEGEND
+        )
+
+
+def drawScores(
+    axes: Any,
+    scores: np.ndarray,
+    name: str,
+    extent: Tuple[float, float, float, float],
+    opacity: float,
+    threshold: float,
+) -> None:
+    """A slice of scores as a heat map of those that reach the threshold. scores: (h, w) 0 to 1."""
+    shown = np.ma.masked_less(np.nan_to_num(scores), max(threshold, 1e-6))
+    axes.imshow(shown, cmap=_HEAT, vmin=0, vmax=1, alpha=opacity, extent=extent, interpolation="nearest").set_gid(
+        _OVERLAY
+    )
+    axes.legend(
+        handles=[
+            Patch(color=matplotlib.colormaps[_HEAT](value), label=f"{name} {value:.2f}")
+            for value in np.unique(np.round([threshold, (1 + threshold) / 2, 1.0], 2))
+        ],
+        **_LEGEND,
+    )
+
+
+def drawPoints(axes: Axes, circles: Any, species: Sequence[int] = (), names: Sequence[str] = ()) -> None:
+    """Positions near a slice, in a colour for each species, with a legend where there are several.
+
+    circles: (n, 3) x, y, radius in px; dots are drawn if there are more than CROWD of them, which would hide the slice.
+    species: (n,) positions in names. names: of all species of the tomograms.
+    """
+    several, crowd = len(names) > 1, len(circles) > CROWD
+    colours = [labelColour(number + 1) for number in species] if several else PICK_COLOUR
+    collection = PatchCollection(
+        [Circle((x, y), min(radius, _DOT) if crowd else radius) for x, y, radius in circles],
+        facecolors=colours if crowd else "none",
+        edgecolors=colours,
+        linewidths=0.4 if crowd else 1.2,
+    )
+    collection.set_gid(_OVERLAY)
+    axes.add_collection(collection, autolim=False)
+    if several and axes.get_legend() is None:
+        axes.legend(handles=[Patch(color=labelColour(n), label=name) for n, name in enumerate(names, 1)], **_LEGEND)
+
+
+LABELS, SCORES = "labels", "scores"
+PLANES = {"z": 0, "y": 1, "x": 2}  # name of the axis that a slice lies across: axis of the array
+_SAMPLED = 3  # slices whose greys decide the contrast of all
+NOT_ANNOTATED = 255
+_DEFAULT_THRESHOLD = 0.5
+
+# name: in the list; kind: LABELS or SCORES; files: {tsId: path}; names: of labels 1, 2, ...; threshold: of scores
+Layer = collections.namedtuple("Layer", "name kind files names threshold")
+
+
+def layerOf(masks: EMSet, name: Optional[str] = None) -> Any:
+    """Layer of a SetOfTomoMasks. name: in the list, default what the set says of itself."""
+    feature, files = featureOf(masks), {idOf(item): item.getFileName().split(":")[0] for item in clonesOf(masks)}
+    if feature:
+        return Layer(name or feature, SCORES, files, [feature], masks.getAttributeValue(THRESHOLD, _DEFAULT_THRESHOLD))
+    return Layer(name or "labels", LABELS, files, featuresOf(masks), None)
+
+
+class TomogramSlices:
+    """What a window on tomograms shows.
+
+    files: {tsId: path of the tomogram, None if nobody knows it}. layers: [Layer]. points: {tsId: (n, 3) x, y, z px}.
+    pixelSize: Å/px. diameter: of the circles at points, px. species: {tsId: [name of each point]}, of points that say
+    what they are.
+    """
+
+    def __init__(
+        self,
+        files: Dict[str, Optional[str]],
+        layers: Sequence["Layer"] = (),
+        points: Optional[Dict[str, np.ndarray]] = None,
+        pixelSize: float = 1.0,
+        diameter: int = 10,
+        species: Optional[Dict[str, List[str]]] = None,
+    ) -> None:
+        self.files, self.layers, self.points = files, list(layers), points or {}
+        self._species = species or {}
+        self.speciesNames = sorted({name for names in self._species.values() for name in names})
+        self.pixelSize, self.diameter = pixelSize, diameter
+        self.ids, self._contrasts = list(files), {}
+
+    @classmethod
+    def ofTomograms(cls, tomograms: EMSet, masks: EMSet = (), coordinates: Optional[SetOfCoordinates] = None) -> Any:
+        """Of a SetOfTomograms, with sets of masks (or Layers) of it and a SetOfCoordinates3D."""
+        layers = [one if isinstance(one, Layer) else layerOf(one) for one in masks]
+        files = {idOf(item): tomogramFileOf(item) for item in clonesOf(tomograms)}
+        points, diameter = ({}, 10) if coordinates is None else (pointsOf(coordinates), coordinates.getBoxSize() or 10)
+        species = {} if coordinates is None else speciesAt(coordinates)
+        return cls(files, layers, points, tomograms.getSamplingRate(), diameter, species)
+
+    ofMasks = ofTomograms  # a mask knows its tomogram, see tomogramFileOf
+
+    def layer(self, name: str) -> Optional["Layer"]:
+        """The Layer of this name, None if there is none."""
+        return next((layer for layer in self.layers if layer.name == name), None)
+
+    def shape(self, tsId: str) -> Tuple[int, int, int]:
+        """(z, y, x) of a tomogram; without one, of the first layer that has it."""
+        return self._volume(tsId).shape
+
+    def slice(self, tsId: str, axis: int, index: int) -> Any:
+        """Preview of a slice of the tomogram, in greys that are those of the whole. axis: of the array [z, y, x]."""
+        volume = self._volume(tsId)
+        image, step = sliceOf(volume, axis, index, average=True)
+        if self.files[tsId] is None:
+            image = np.zeros(image.shape)
+        height, width = np.delete(volume.shape, axis)
+        return Preview(stretchedTo(image, self._contrast(tsId)), step, int(width), int(height))
+
+    def overlay(self, tsId: str, layer: "Layer", axis: int, index: int) -> Optional[np.ndarray]:
+        """(h, w) labels, or scores from 0 to 1, at a slice; None where the layer has no volume of this tomogram."""
+        if layer is None or tsId not in layer.files:
+            return None
+        own, volume = self.shape(tsId), readMap(layer.files[tsId])
+        # masks of other packages may be binned otherwise than the tomogram; the two cover the same space
+        position = min(volume.shape[axis] - 1, int((index + 0.5) * volume.shape[axis] / own[axis]))
+        image, _ = sliceOf(volume, axis, position, average=False)
+        if layer.kind == LABELS:
+            return image.astype(int)
+        return image / 100 if np.issubdtype(volume.dtype, np.integer) else image  # int8 scores go from 0 to 100
+
+    def pointsNear(self, tsId: str, axis: int, index: int) -> np.ndarray:
+        """(n, 3): position from left to right and from top to bottom (px), and radius of each point's circle here."""
+        points = self._pointsOf(tsId)
+        beyond, radius = points[:, 2 - axis] - index, self.diameter / 2
+        near = self._near(tsId, axis, index)
+        across, down = [n for n in (2, 1, 0) if n != axis]  # axes of the array that run right and down
+        return np.column_stack(
+            [points[near, 2 - across], points[near, 2 - down], np.sqrt(radius**2 - beyond[near] ** 2)]
+        )
+
+    def speciesNear(self, tsId: str, axis: int, index: int) -> List[int]:
+        """[place in speciesNames] of the points of pointsNear; 0 for all where the points do not say what they are."""
+        names = self._species.get(tsId)
+        near = self._near(tsId, axis, index)
+        return [self.speciesNames.index(names[n]) if names else 0 for n in np.flatnonzero(near)]
+
+    def _pointsOf(self, tsId: str) -> np.ndarray:
+        return np.asarray(self.points.get(tsId, np.zeros((0, 3))), float).reshape(-1, 3)
+
+    def _near(self, tsId: str, axis: int, index: int) -> np.ndarray:
+        """(n,) bool: which points' circles a slice cuts."""
+        return np.abs(self._pointsOf(tsId)[:, 2 - axis] - index) < self.diameter / 2
+
+    def _volume(self, tsId: str) -> np.ndarray:
+        path = self.files[tsId] or next((layer.files[tsId] for layer in self.layers if tsId in layer.files), None)
+        if path is None:
+            raise ValueError(f"There is neither a tomogram nor a mask of {tsId}.")
+        return readMap(path)
+
+    def _contrast(self, tsId: str) -> Tuple[float, float]:
+        """Black and white value of a tomogram, from some of its slices: one slice alone would flicker."""
+        if tsId not in self._contrasts:
+            volume = self._volume(tsId)
+            positions = np.linspace(0, len(volume) - 1, _SAMPLED + 2).astype(int)[1:-1]
+            self._contrasts[tsId] = percentilesOf(np.array([sliceOf(volume, 0, p, average=True)[0] for p in positions]))
+        return self._contrasts[tsId]
+
+
+def sliceOf(
+    volume: np.ndarray, axis: int, index: int, average: bool, maximum: int = LARGEST_SIDE
+) -> Tuple[np.ndarray, int]:
+    """((h, w) float32 of at most `maximum` px a side, px of the volume per px of it) of a slice.
+
+    volume: memory-mapped. average: over blocks; else, and across x, where neighbours lie far apart on the disk, every
+    n-th voxel is taken.
+    """
+    index = int(np.clip(index, 0, volume.shape[axis] - 1))
+    step = max(1, -(-max(np.delete(volume.shape, axis)) // maximum))
+    if axis == 2:
+        return np.array(volume[::step, ::step, index], np.float32), step
+    image = volume[index] if axis == 0 else volume[:, index]
+    if not average or step == 1:
+        return np.array(image[::step, ::step], np.float32), step
+    height, width = (-(-side // step) for side in image.shape)
+    padded = np.pad(image, ((0, height * step - image.shape[0]), (0, width * step - image.shape[1])), mode="edge")
+    return padded.reshape(height, step, width, step).mean(axis=(1, 3), dtype=np.float32), step
+
+
+def pointsOf(coordinates: SetOfCoordinates3D) -> Dict[str, np.ndarray]:
+    """{tsId: (n, 3) x, y, z px of the tomogram} of a SetOfCoordinates3D, counted from the first voxel's centre."""
+    tomograms, points = byId(coordinates.getPrecedents()), {}
+    for item in coordinates.iterItems():
+        if item.getTomoId() in tomograms:
+            item.setVolume(tomograms[item.getTomoId()])
+            points.setdefault(item.getTomoId(), []).append(item.getPosition(BOTTOM_LEFT_CORNER))
+    return {name: np.array(positions, float) for name, positions in points.items()}
+
+
+def speciesAt(coordinates: SetOfCoordinates3D) -> Dict[str, List[str]]:
+    """{tsId: [species of each of pointsOf]} of a SetOfCoordinates3D; {} if its items do not say what they are."""
+    tomograms, found = byId(coordinates.getPrecedents()), {}
+    for item in coordinates.iterItems():
+        name = speciesOf(item, None)
+        if name is None:
+            return {}
+        if item.getTomoId() in tomograms:
+            found.setdefault(item.getTomoId(), []).append(name)
+    return found
+
 
 _NOTHING = "nothing"
 _OPACITY = 0.5

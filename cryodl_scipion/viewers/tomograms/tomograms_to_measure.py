@@ -7,8 +7,8 @@ import numpy as np
 from tomo.objects import SetOfSubTomograms
 
 from ...convert.tomograms.subtomograms import imagesOf
-from ...viewers.preview import Preview
 from ..micrographs.diameter_window import previewOf
+from ..plots import Preview
 from .viewer_subtomograms import middleSlices, readCube, subtomogramName
 
 _SHOWN = 30  # more of them help nobody

@@ -12,10 +12,9 @@ from ...engine.cryodl.contract.annotations import DRAWINGS, IMAGES, POSITIVE, UN
 from ...objects import CryodlAnnotations
 from ...protocols import CryodlProtAnnotate
 from ..gallery_window import Gallery, GalleryWindow
-from ..map_plots import readMap
 from ..panels_viewer import ObjectViewer, PanelsViewer, panel
-from .slices_data import TomogramSlices
-from .slices_window import SlicesWindow
+from ..plots import readMap
+from .slices_window import SlicesWindow, TomogramSlices
 
 
 def drawingOf(folder: str, tile: Any) -> np.ndarray:

@@ -14,8 +14,7 @@ from ...protocols.tomograms.protocol_denoise_tomograms import DENOISED
 from ..model_window import ModelWindow
 from ..panels_viewer import PanelsViewer, panel
 from ..plots import drawMicrograph, view
-from .slices_data import TomogramSlices
-from .slices_window import SlicesWindow
+from .slices_window import SlicesWindow, TomogramSlices
 
 
 class DenoisedSlicesWindow(SlicesWindow):

@@ -14,15 +14,11 @@ from tomo.objects import SetOfAverageSubTomograms, SetOfClassesSubTomograms, Set
 from ...convert.tomograms.subtomograms import CLASS_NAMES, classNames, fileOf
 from ...convert.tomograms.subtomograms import CONFIDENCE as CONFIDENCE_ATTRIBUTE
 from ...protocols import CryodlProtClassifySubtomograms
-from ...protocols.tomograms.tomograms_base import AVERAGES, CLASSES
-from ..gallery_window import Gallery, GalleryWindow, placeOf
-from ..map_plots import readMap
-from ..panels_viewer import ObjectViewer, PanelsViewer, panel
-from ..particle_images import lowPass, shrunk
-from ..plots import drawMatrix, shortened
-from ..preview import stretch
-from ..subsets import imagesSubset, itemsSubset
-from .slices_data import labelColour
+from ...protocols.tomograms.tomogram_kinds import AVERAGES, CLASSES
+from ..gallery_window import Gallery, GalleryWindow, lowPass, placeOf, shrunk
+from ..panels_viewer import ObjectViewer, PanelsViewer, imagesSubset, itemsSubset, panel
+from ..plots import drawMatrix, readMap, shortened, stretch
+from .slices_window import labelColour
 
 _PLANES = {"z": 0, "y": 1, "x": 2}
 _THICKNESS = 0.12  # of the box: slices that are averaged, since one alone shows nothing but noise

@@ -23,8 +23,7 @@ from ..panels_viewer import ObjectViewer, PanelsViewer, panel
 from ..pictures_window import PicturesWindow
 from .meshes_data import MembraneMeshes, Surfaces, membranesIn
 from .meshes_window import MeshesWindow, SurfacesWindow
-from .slices_data import CROWD, LABELS, Layer, TomogramSlices, layerOf
-from .slices_window import SlicesWindow
+from .slices_window import CROWD, LABELS, Layer, SlicesWindow, TomogramSlices, layerOf
 from .viewer_subtomograms import SimulatedSubtomogramsViewer
 
 FOUND_TITLES = ("Tomogram", "Feature", "Volume (nm³)", "Components", "Surface (nm²)", "Voxels")
