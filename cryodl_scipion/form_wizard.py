@@ -12,15 +12,17 @@ from pyworkflow.wizard import Wizard
 
 
 class FormWizard(Wizard):
-    """A child says its _targets and TITLE, and opens its window in `open`; what that raises is a message's text."""
+    """A child says title and targets, [(protocol, [field])], in its head, and opens its window in `open`; what that
+    raises is a message's text."""
 
-    TITLE = ""
+    def __init_subclass__(cls, title: str, targets: Any) -> None:
+        cls._title, cls._targets = title, targets
 
     def show(self, form: Form, *params: Any) -> None:
         try:
             self.open(form)
         except (ValueError, OSError) as error:
-            form.showError(str(error), self.TITLE)
+            form.showError(str(error), self._title)
 
     def open(self, form: Form) -> None:
         """Show the window. Raises ValueError or OSError that says what is missing."""

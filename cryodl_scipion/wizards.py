@@ -106,10 +106,10 @@ def firstDiameter(protocol: EMProtocol, largest: Any, field: str = "particleDiam
     return min(diameter or _FIRST_GUESS, largest)
 
 
-class CryodlDiameterWizard(form_wizard.FormWizard):
-    """Measure the particle, or the width of a filament, on a micrograph."""
-
-    _targets = [
+class CryodlDiameterWizard(
+    form_wizard.FormWizard,
+    title="Diameter",
+    targets=[
         (CryodlProtTrainPicker, ["particleDiameter"]),
         (CryodlProtPick, ["particleDiameter"]),
         (CryodlProtPickByHand, ["particleDiameter"]),
@@ -118,8 +118,9 @@ class CryodlDiameterWizard(form_wizard.FormWizard):
         (CryodlProtCompare, ["particleDiameter"]),
         (CryodlProtConsensus, ["particleDiameter"]),
         (CryodlProtPickFilaments, ["filamentDiameter"]),
-    ]
-    TITLE = "Diameter"
+    ],
+):
+    """Measure the particle, or the width of a filament, on a micrograph."""
 
     def open(self, form: Form) -> None:
         micrographs = micrographsToMeasure(form.protocol)
@@ -134,15 +135,16 @@ class CryodlDiameterWizard(form_wizard.FormWizard):
         ).show()
 
 
-class CryodlMaskWizard(form_wizard.FormWizard):
-    """Choose the diameter of the mask, in which an FSC is measured or particles are compared, on the particles."""
-
-    _targets = [
+class CryodlMaskWizard(
+    form_wizard.FormWizard,
+    title="Mask diameter",
+    targets=[
         (CryodlProtBackProject, ["maskDiameter"]),
         (CryodlProtClassify2D, ["maskDiameter"]),
         (CryodlProtInitialMap, ["maskDiameter"]),
-    ]
-    TITLE = "Mask diameter"
+    ],
+):
+    """Choose the diameter of the mask, in which an FSC is measured or particles are compared, on the particles."""
 
     def open(self, form: Form) -> None:
         particles = form.protocol.inputParticles.get()
@@ -155,11 +157,10 @@ class CryodlMaskWizard(form_wizard.FormWizard):
         DiameterWindow(form.root, measured, value, lambda value: form.setVar("maskDiameter", round(value))).show()
 
 
-class CryodlSpectrumWizard(form_wizard.FormWizard):
+class CryodlSpectrumWizard(
+    form_wizard.FormWizard, title="Highest resolution", targets=[(CryodlProtEstimateCTF, ["highestResolution"])]
+):
     """Choose up to where rings are fitted, on the power spectra of the micrographs."""
-
-    _targets = [(CryodlProtEstimateCTF, ["highestResolution"])]
-    TITLE = "Highest resolution"
 
     def open(self, form: Form) -> None:
         micrographs = form.protocol.inputMicrographs.get()
@@ -178,11 +179,12 @@ class CryodlSpectrumWizard(form_wizard.FormWizard):
         ).show()
 
 
-class CryodlResolutionWizard(form_wizard.FormWizard):
+class CryodlResolutionWizard(
+    form_wizard.FormWizard,
+    title="Resolution",
+    targets=[(CryodlProtTrainDenoiser, ["resolution"]), (CryodlProtAssignOrientations, ["resolution"])],
+):
     """Choose the finest detail while looking at the structure and at particles without finer ones."""
-
-    _targets = [(CryodlProtTrainDenoiser, ["resolution"]), (CryodlProtAssignOrientations, ["resolution"])]
-    TITLE = "Resolution"
 
     def open(self, form: Form) -> None:
         from .viewers.micrographs.diameter_window import ImagesToFilter
@@ -232,11 +234,12 @@ def madeBy(protocol: EMProtocol) -> Any:
     return source if isinstance(source, EMProtocol) else None
 
 
-class CryodlThresholdWizard(form_wizard.FormWizard):
+class CryodlThresholdWizard(
+    form_wizard.FormWizard,
+    title="Score threshold",
+    targets=[(CryodlProtThresholdPicks, ["threshold"]), (CryodlProtPick, ["threshold"])],
+):
     """Choose the score threshold while looking at the picks."""
-
-    _targets = [(CryodlProtThresholdPicks, ["threshold"]), (CryodlProtPick, ["threshold"])]
-    TITLE = "Score threshold"
 
     def open(self, form: Form) -> None:
         coordinates = picksToFilter(form.protocol)
@@ -251,11 +254,10 @@ class CryodlThresholdWizard(form_wizard.FormWizard):
         ).show()
 
 
-class CryodlClassThresholdWizard(form_wizard.FormWizard):
+class CryodlClassThresholdWizard(
+    form_wizard.FormWizard, title="Threshold", targets=[(CryodlProtSelectClasses, ["threshold"])]
+):
     """Choose the score of 2-D classes while looking at their averages."""
-
-    _targets = [(CryodlProtSelectClasses, ["threshold"])]
-    TITLE = "Threshold"
 
     def open(self, form: Form) -> None:
         classes = form.protocol.inputClasses.get()
@@ -298,10 +300,10 @@ def _purposeOf(card: Dict[str, Any]) -> str:
     )
 
 
-class CryodlShippedModelWizard(form_wizard.FormWizard):
-    """Choose one of the models that come with the plugin."""
-
-    _targets = [
+class CryodlShippedModelWizard(
+    form_wizard.FormWizard,
+    title="Shipped model",
+    targets=[
         (protocol, ["shippedModel"])
         for protocol in (
             CryodlProtPick,
@@ -312,8 +314,9 @@ class CryodlShippedModelWizard(form_wizard.FormWizard):
             CryodlProtDenoiseMicrographs,
             CryodlProtDenoise,
         )
-    ]
-    TITLE = "Shipped model"
+    ],
+):
+    """Choose one of the models that come with the plugin."""
 
     def open(self, form: Form) -> None:
         lines = shippedModelLines(getattr(form.protocol, "_MODEL_KIND", "picker"))

@@ -68,14 +68,15 @@ def labelLines(masks: EMSet) -> List[Tuple[int, str]]:
     ]
 
 
-class CryodlLabelWizard(form_wizard.FormWizard):
-    """Choose the value of a feature among those that the label volumes hold."""
-
-    _targets = [
+class CryodlLabelWizard(
+    form_wizard.FormWizard,
+    title="Label",
+    targets=[
         (protocol, ["label"])
         for protocol in (CryodlProtTrainTomograms, CryodlProtPickFeatures, CryodlProtMergeFeatures, CryodlProtAnnotate)
-    ]
-    TITLE = "Label"
+    ],
+):
+    """Choose the value of a feature among those that the label volumes hold."""
 
     def open(self, form: Form) -> None:
         lines = labelLines(labelledMasks(form.protocol))
@@ -108,14 +109,12 @@ def thresholdText(thresholds: Any) -> str:
     return ", ".join(f"{name}={round(value, 2):g}" for name, value in thresholds.items())
 
 
-class CryodlScoreThresholdWizard(form_wizard.FormWizard):
+class CryodlScoreThresholdWizard(
+    form_wizard.FormWizard,
+    title="Score threshold",
+    targets=[(CryodlProtPickFeatures, ["threshold"]), (CryodlProtMergeFeatures, ["threshold", "evaluationThreshold"])],
+):
     """Choose the threshold of a feature on slices with its scores."""
-
-    _targets = [
-        (CryodlProtPickFeatures, ["threshold"]),
-        (CryodlProtMergeFeatures, ["threshold", "evaluationThreshold"]),
-    ]
-    TITLE = "Score threshold"
 
     def open(self, form: Form) -> None:
         sets = scoreSets(form.protocol)
@@ -155,17 +154,18 @@ def toMeasure(protocol: EMProtocol) -> Any:
     return TomogramsToMeasure(data, "Diameter of the circle (Å)")
 
 
-class CryodlSubtomogramDiameterWizard(form_wizard.FormWizard):
-    """Measure the particle on subtomograms, or on tomograms."""
-
-    _targets = [
+class CryodlSubtomogramDiameterWizard(
+    form_wizard.FormWizard,
+    title="Diameter",
+    targets=[
         (CryodlProtTrainTomograms, ["particleDiameter", "diameter"]),
         (CryodlProtClassifySubtomograms, ["particleDiameter"]),
         (CryodlProtFitHeterogeneity, ["particleDiameter"]),
         (CryodlProtPickFeatures, ["diameter"]),
         (CryodlProtDetectParticles, ["diameter"]),
-    ]
-    TITLE = "Diameter"
+    ],
+):
+    """Measure the particle on subtomograms, or on tomograms."""
 
     def open(self, form: Form) -> None:
         field = "particleDiameter" if has(form.protocol, "particleDiameter") else "diameter"
@@ -175,11 +175,8 @@ class CryodlSubtomogramDiameterWizard(form_wizard.FormWizard):
         measure(form, known, lambda value, _: form.setVar(field, round(value)))
 
 
-class CryodlBoxWizard(form_wizard.FormWizard):
+class CryodlBoxWizard(form_wizard.FormWizard, title="Diameter", targets=[(CryodlProtPickFeatures, ["boxSize"])]):
     """Choose the box on tomograms: the circle just holds the box's contents."""
-
-    _targets = [(CryodlProtPickFeatures, ["boxSize"])]
-    TITLE = "Diameter"
 
     def open(self, form: Form) -> None:
         measure(form, None, lambda value, pixelSize: form.setVar("boxSize", boxOf(value, pixelSize)))
@@ -201,11 +198,12 @@ def measure(form: Form, value: Optional[float], accept: Callable[..., Any]) -> N
     ).show()
 
 
-class CryodlShippedModelsWizard(form_wizard.FormWizard):
+class CryodlShippedModelsWizard(
+    form_wizard.FormWizard,
+    title="Shipped models",
+    targets=[(protocol, ["shippedModels"]) for protocol in (CryodlProtSegment, CryodlProtTrainTomograms)],
+):
     """Choose one or several of the segmenters that come with the plugin."""
-
-    _targets = [(protocol, ["shippedModels"]) for protocol in (CryodlProtSegment, CryodlProtTrainTomograms)]
-    TITLE = "Shipped models"
 
     def open(self, form: Form) -> None:
         from .wizards import shippedModelLines

@@ -7,7 +7,7 @@ import re
 import tkinter as tk
 import warnings
 from tkinter import ttk
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import mrcfile
 import numpy as np
@@ -276,7 +276,64 @@ _GRID = {1: (10, 5), 2: (6, 6), 3: (4, 6)}  # columns and rows of a page, by the
 _TILE_SIDE = 128  # px
 
 
-class GalleryWindow(CanvasWindow):
+class PagedWindow(CanvasWindow):
+    """Tiles on pages. A child gives, beside _addControls(row, the frame below it):
+
+    _grid(number of all tiles): columns and rows of a page. order(): positions of what is shown. _tileOf(number in the
+    order, position): images side by side, and the caption. _words(): the message.
+    """
+
+    _addControls: Any
+    _grid: Any
+    order: Any
+    _tileOf: Any
+    _words: Any
+
+    def __init__(self, parent: Any, data: Any, title: str, size: Tuple[float, float]) -> None:
+        CanvasWindow.__init__(self, parent, title)
+        self._data, self._page, self._columns, self._shown, self._tile = data, 0, 1, [], (1, 1)
+        self.message, self._position = tk.StringVar(self.root), tk.StringVar(self.root)
+        row, below = ttk.Frame(self.root, padding=6), ttk.Frame(self.root)
+        row.pack(fill=tk.X)
+        below.pack(fill=tk.X)
+        self._addControls(row, below)
+        for text, step in (("Next", 1), ("Back", -1)):
+            ttk.Button(row, text=text, command=functools.partial(self.turn, step)).pack(side=tk.RIGHT, padx=2)
+        ttk.Label(row, textvariable=self._position).pack(side=tk.RIGHT, padx=8)
+        self.addFigure(size)
+        self._axes = self._figure.add_axes((0.01, 0.01, 0.98, 0.98))
+        self.refresh()
+
+    def _counted(self, order: Any) -> str:
+        """What follows the number of pages."""
+        return ""
+
+    def turn(self, step: int) -> None:
+        """Go some pages forwards or backwards."""
+        self._page += step
+        self.refresh()
+
+    def refresh(self) -> None:
+        order = self.order()
+        self._columns, rows = self._grid(len(order))
+        size = self._columns * rows
+        self._shown, pages = pageOf(order, self._page, size)
+        self._page = min(max(0, self._page), pages - 1)
+        self._position.set(f"Page {self._page + 1} of {pages}{self._counted(order)}")
+        self.message.set(self._words())
+        try:
+            found = [self._tileOf(number, i) for number, i in enumerate(self._shown, self._page * size)]
+        except (ValueError, OSError) as error:
+            self._shown = []
+            self._axes.clear()
+            self._axes.text(0.5, 0.5, str(error), ha="center", wrap=True)
+        else:
+            tiles, captions = [images for images, _ in found], [caption for _, caption in found]
+            self._tile = drawTiles(self._axes, tiles, captions, self._columns)
+        self._canvas.draw_idle()
+
+
+class GalleryWindow(PagedWindow):
     """data: Gallery. figure: label to sort by at first, None for the set's order. subset: function of ids that starts a
     run which makes a set of them, and says so in one sentence; None for none."""
 
@@ -288,24 +345,15 @@ class GalleryWindow(CanvasWindow):
         figure: Any = None,
         subset: Optional[Callable[[Sequence[int]], str]] = None,
     ) -> None:
-        CanvasWindow.__init__(self, parent, title)
-        self._subset = subset
-        self._first, self.message = tk.IntVar(self.root, len(data)), tk.StringVar(self.root)
-        self._data, self._page, self._shown, self._tile = data, 0, [], (1, 1)
-        self._columns, self._rows = _GRID[len(data.names)]
-        self._sortedBy = tk.StringVar(self.root, figure or _AS_THEY_ARE)
-        self._group = tk.StringVar(self.root, _ALL)
-        self._filter, self._position = tk.StringVar(self.root, "0"), tk.StringVar(self.root)
-        self._addControls()
-        self.addFigure((12, 7.6))
-        self._axes = self._figure.add_axes((0.01, 0.01, 0.98, 0.98))
+        self._subset, self._figureFirst = subset, figure
+        PagedWindow.__init__(self, parent, data, title, (12, 7.6))
         self._canvas.mpl_connect("button_press_event", self._clicked)
-        self.refresh()
 
     # ----- parts
-    def _addControls(self) -> None:
-        row = ttk.Frame(self.root, padding=6)
-        row.pack(fill=tk.X)
+    def _addControls(self, row: Any, below: Any) -> None:
+        self._first = tk.IntVar(self.root, len(self._data))
+        self._sortedBy = tk.StringVar(self.root, self._figureFirst or _AS_THEY_ARE)
+        self._group, self._filter = tk.StringVar(self.root, _ALL), tk.StringVar(self.root, "0")
         self.addChoice(row, "Sorted by", self._sortedBy, [_AS_THEY_ARE, *self._data.metrics], 26, self.again)
         if self._data.groupNames:
             self.addChoice(row, self._data.GROUP, self._group, [_ALL, *self._data.groupNames], 26, self.again)
@@ -315,18 +363,15 @@ class GalleryWindow(CanvasWindow):
             entry.pack(side=tk.LEFT)
             for event in ("<Return>", "<FocusOut>"):
                 entry.bind(event, lambda event: self.refresh())
-        for text, step in (("Next", 1), ("Back", -1)):
-            ttk.Button(row, text=text, command=functools.partial(self.turn, step)).pack(side=tk.RIGHT, padx=2)
-        ttk.Label(row, textvariable=self._position).pack(side=tk.RIGHT, padx=8)
         kinds = [self._data.WORDS[kind] for kind in self._data.names]
         text = f"From left to right: {', '.join(kinds)}. " if len(kinds) > 1 else ""
         text += f"Click a {self._data.ITEM.lower()} to enlarge it."
-        ttk.Label(self.root, text=text).pack(anchor=tk.W, padx=8)
+        ttk.Label(below, text=text).pack(anchor=tk.W, padx=8)
         if self._subset is not None:
-            self._addSubset()
+            self._addSubset(below)
 
-    def _addSubset(self) -> None:
-        row = ttk.Frame(self.root, padding=(6, 2))
+    def _addSubset(self, below: Any) -> None:
+        row = ttk.Frame(below, padding=(6, 2))
         row.pack(fill=tk.X)
         ttk.Label(row, text="Keep the first").pack(side=tk.LEFT)
         entry = ttk.Entry(row, width=8, textvariable=self._first)
@@ -367,11 +412,6 @@ class GalleryWindow(CanvasWindow):
             self._scale.config(to=max(1, len(self.order())))
         self.turn(-self._page)
 
-    def turn(self, step: int) -> None:
-        """Go some pages forwards or backwards."""
-        self._page += step
-        self.refresh()
-
     def resolution(self) -> Any:
         """Å that raw images are filtered to; 0 for none. A text that is no such number becomes 0."""
         try:
@@ -389,23 +429,14 @@ class GalleryWindow(CanvasWindow):
         group = self._group.get()
         return self._data.order(self._metricLabel(), 0 if group == _ALL else self._data.groupNames.index(group) + 1)
 
-    def refresh(self) -> None:
-        order = self.order()
-        size = self._rows * self._columns
-        self._shown, pages = pageOf(order, self._page, size)
-        self._page = min(max(0, self._page), pages - 1)
-        self._position.set(f"Page {self._page + 1} of {pages}, {counted(len(order), self._data.ITEM.lower())}")
-        self.message.set(self._words())
-        try:
-            tiles = [self._data.pictures(i, self.resolution(), _TILE_SIDE) for i in self._shown]
-            captions = [self._caption(number, i) for number, i in enumerate(self._shown, self._page * size)]
-        except (ValueError, OSError) as error:
-            self._shown = []
-            self._axes.clear()
-            self._axes.text(0.5, 0.5, str(error), ha="center", wrap=True)
-        else:
-            self._tile = drawTiles(self._axes, tiles, captions, self._columns)
-        self._canvas.draw_idle()
+    def _grid(self, count: int) -> Tuple[int, int]:
+        return _GRID[len(self._data.names)]
+
+    def _counted(self, order: Any) -> str:
+        return f", {counted(len(order), self._data.ITEM.lower())}"
+
+    def _tileOf(self, number: int, position: int) -> Tuple[Any, str]:
+        return self._data.pictures(position, self.resolution(), _TILE_SIDE), self._caption(number, position)
 
     def _caption(self, number: int, position: int) -> str:
         """What stands below a tile, and whether the slider leaves it out. number: in the order on show."""

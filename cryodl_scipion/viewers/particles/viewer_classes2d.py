@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of 2-D classes and of the choice among them."""
 
-import functools
 import os
 import tkinter as tk
 from tkinter import ttk
-from typing import Any, Callable, Optional, Sequence, Union
+from typing import Any, Callable, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from pwem.objects import EMSet
@@ -13,11 +12,10 @@ from pwem.objects import EMSet
 from ...convert.particles.classes2d import classRows
 from ...convert.relion_star import iterColumns
 from ...engine.cryodl import contract
-from ...engine.cryodl.contract import score_text
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
-from ..gallery_window import Gallery, GalleryWindow, drawTiles, pageOf, readParticle, shrunk
+from ..gallery_window import Gallery, GalleryWindow, PagedWindow, readParticle, shrunk
 from ..panels_viewer import PanelsViewer, imagesSubset, panel, startedRun, startRun
-from ..window import CanvasWindow
+from ..plots import stretch
 
 SIZE, SCORE = "number of particles", "score"
 _SIDE = 96  # px; larger averages are made smaller for the window
@@ -86,7 +84,7 @@ _GRIDS = ((4, 2), (6, 3), (8, 4), (12, 6))  # columns and rows of a page: few cl
 _LEFT_OUT = 0.35  # of the contrast of averages that are not kept
 
 
-class Classes2DWindow(CanvasWindow):
+class Classes2DWindow(PagedWindow):
     """data: Classes2D. value, minimum: to begin with. accept: of wizards, function that takes the threshold; with it
     there are the buttons Use and Cancel, and show() waits. subset: function that starts a run which keeps the classes
     from a score, and says so in one sentence; None for none."""
@@ -101,21 +99,14 @@ class Classes2DWindow(CanvasWindow):
         accept: Optional[Callable[..., Any]] = None,
         subset: Optional[Callable[[float], str]] = None,
     ) -> None:
-        CanvasWindow.__init__(self, parent, title)
-        self._data, self._accept, self._minimum, self._page = data, accept, minimum, 0
+        self._accept, self._minimum, self._value = accept, minimum, value if data.hasScores else 0
         self._subset = subset if data.hasScores else None
-        self.value = tk.DoubleVar(self.root, value if data.hasScores else 0)
-        self.sortedBy = tk.StringVar(self.root, SCORE if data.hasScores else SIZE)
-        self.message, self._position = tk.StringVar(self.root), tk.StringVar(self.root)
-        self._addControls()
-        self.addFigure((13, 8.2))
-        self._axes = self._figure.add_axes((0.01, 0.01, 0.98, 0.98))
-        self.refresh()
+        PagedWindow.__init__(self, parent, data, title, (13, 8.2))
 
     # ----- parts
-    def _addControls(self) -> None:
-        row = ttk.Frame(self.root, padding=6)
-        row.pack(fill=tk.X)
+    def _addControls(self, row: Any, below: Any) -> None:
+        self.value = tk.DoubleVar(self.root, self._value)
+        self.sortedBy = tk.StringVar(self.root, SCORE if self._data.hasScores else SIZE)
         choices = [SCORE, SIZE] if self._data.hasScores else [SIZE]
         self.addChoice(row, "Sorted by", self.sortedBy, choices, 20, self.refresh)
         if self._data.hasScores:
@@ -135,17 +126,9 @@ class Classes2DWindow(CanvasWindow):
             ttk.Button(row, text="Use", command=self.use).pack(side=tk.RIGHT, padx=6)
         if self._subset is not None:
             ttk.Button(row, text="Create subset", command=self.createSubset).pack(side=tk.LEFT, padx=6)
-        for text, step in (("Next", 1), ("Back", -1)):
-            ttk.Button(row, text=text, command=functools.partial(self.turn, step)).pack(side=tk.RIGHT, padx=2)
-        ttk.Label(row, textvariable=self._position).pack(side=tk.RIGHT, padx=8)
-        ttk.Label(self.root, textvariable=self.message).pack(anchor=tk.W, padx=8)
+        ttk.Label(below, textvariable=self.message).pack(anchor=tk.W, padx=8)
 
     # ----- what happens
-    def turn(self, step: int) -> None:
-        """Go some pages forwards or backwards."""
-        self._page += step
-        self.refresh()
-
     def use(self) -> None:
         """Take the threshold and close."""
         self._accept(self.value.get())
@@ -156,36 +139,27 @@ class Classes2DWindow(CanvasWindow):
         if self._subset is not None:
             self.message.set(self._subset(self.value.get()))
 
-    def refresh(self) -> None:
-        order, kept = self._data.order(self.sortedBy.get()), self._data.kept(self.value.get(), self._minimum)
-        columns, rows = next((grid for grid in _GRIDS if grid[0] * grid[1] >= len(order)), _GRIDS[-1])
-        shown, pages = pageOf(order, self._page, columns * rows)
-        self._page = min(max(0, self._page), pages - 1)
-        self._position.set(f"Page {self._page + 1} of {pages}")
-        self.message.set(self._text(kept))
-        try:
-            tiles = [[self._tile(position, kept[position])] for position in shown]
-        except (ValueError, OSError) as error:
-            self._axes.clear()
-            self._axes.text(0.5, 0.5, str(error), ha="center", wrap=True)
-        else:
-            drawTiles(self._axes, tiles, [self._data.caption(position) for position in shown], columns)
-        self._canvas.draw_idle()
+    def order(self) -> Any:
+        return self._data.order(self.sortedBy.get())
 
-    def _tile(self, position: int, kept: bool) -> Any:
-        picture = self._data.picture(position)
-        if kept or not self._data.hasScores:
-            return picture
-        from ..plots import stretch
+    def _kept(self) -> Any:
+        return self._data.kept(self.value.get(), self._minimum)
 
-        return 1 - _LEFT_OUT + _LEFT_OUT * stretch(picture)  # pale
+    def _grid(self, count: int) -> Tuple[int, int]:
+        return next((grid for grid in _GRIDS if grid[0] * grid[1] >= count), _GRIDS[-1])
 
-    def _text(self, kept: Any) -> str:
-        text = "Class: particles"
+    def _tileOf(self, number: int, position: int) -> Tuple[Any, str]:
+        picture, caption = self._data.picture(position), self._data.caption(position)
+        if self._data.hasScores and not self._kept()[position]:
+            picture = 1 - _LEFT_OUT + _LEFT_OUT * stretch(picture)  # pale
+        return [picture], caption
+
+    def _words(self) -> str:
         if not self._data.hasScores:
-            return text + " (these classes have no scores)"
-        return text + (
-            f", score. Kept: {contract.counted(int(kept.sum()), 'class', 'classes')} with "
+            return "Class: particles (these classes have no scores)"
+        kept = self._kept()
+        return (
+            f"Class: particles, score. Kept: {contract.counted(int(kept.sum()), 'class', 'classes')} with "
             f"{contract.counted(int(self._data.counts[kept].sum()), 'particle')}; rejected classes are pale."
         )
 
@@ -230,11 +204,13 @@ class CryodlClasses2DViewer(
 
 def classesFrom(source: Any, threshold: float) -> str:
     """Start a run that keeps the classes from a score, with their particles. Returns what happened, in words."""
-    name = f"classes of {source.getRunName()} from {score_text(threshold)}"
+    name = f"classes of {source.getRunName()} from {contract.score_text(threshold)}"
     protocol, errors = startRun(
         source, "outputClasses", "inputClasses", CryodlProtSelectClasses, name, threshold=threshold
     )
-    return startedRun(protocol, errors, f"The set of the classes with a score of at least {score_text(threshold)}")
+    return startedRun(
+        protocol, errors, f"The set of the classes with a score of at least {contract.score_text(threshold)}"
+    )
 
 
 def galleryOf(classes: EMSet) -> Any:
