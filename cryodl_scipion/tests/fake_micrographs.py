@@ -80,7 +80,7 @@ def pickByHand(config):
     os.makedirs(os.path.join(config.coordinates, "removed"), exist_ok=True)
     os.makedirs(os.path.join(config.coordinates, "ignored"), exist_ok=True)
     begun = os.path.join(config.start_from or "", name + ".star")
-    machine = [line.split() for line in open(begun) if line[:1] == " "] if os.path.exists(begun) else []
+    machine = [line.split() for line in open(begun) if line[:1].isdigit()] if os.path.exists(begun) else []
     rows = [[20 * number, 30, 1, 1] for number in range(1, 6)] + [row[:3] + [0] for row in machine[1:]]
     for folder, part in (("", rows), ("removed", [row[:3] + [1] for row in machine[:1]])):
         with open(os.path.join(config.coordinates, folder, name + ".star"), "w") as file:
