@@ -16,6 +16,7 @@ from pyworkflow.protocol.constants import STEPS_PARALLEL
 from pyworkflow.protocol.params import Form
 
 from ..convert.arriving import ColumnOnce, asInItsFile, fileOf
+from ..convert.reading import readJson
 from ..engine.cryodl import contract
 from .engine_protocol import ConfigT, EngineProtocol, MadeT
 from .inputs import ProtocolMixin
@@ -38,15 +39,13 @@ class StoredSettings(ProtocolMixin):
         return self._getExtraPath("settings.json")
 
     def _storeSettings(self) -> None:
-        with open(self._settingsFile(), "w", encoding="utf-8") as file:
-            json.dump(self._settings(), file, indent=2)
+        contract.write_json(self._settingsFile(), self._settings())
 
     def _changedSettings(self) -> List[str]:
         """Names of settings that differ from those with which this run started before; empty if it did not."""
-        if not os.path.exists(self._settingsFile()):
+        before = readJson(self._settingsFile())
+        if before is None:
             return []
-        with open(self._settingsFile(), encoding="utf-8") as file:
-            before = json.load(file)
         fields = contract.describe_all(self._CONFIG) if getattr(self, "_CONFIG", None) else []
         if fields:
             before, _ = contract.present_options(contract.command_name(self._CONFIG), before)

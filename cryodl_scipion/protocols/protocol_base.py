@@ -3,7 +3,6 @@
 
 import glob
 import importlib
-import json
 import os
 import re
 from fnmatch import fnmatch
@@ -18,6 +17,7 @@ from pyworkflow.protocol.params import Form
 
 from .. import Plugin
 from ..convert.maps import structureFileOf, structureForEngine
+from ..convert.reading import readJson
 from ..engine.cryodl import contract
 from ..tomography import HAS_TOMO
 from .inputs import PluginProtocol, ProtocolMixin
@@ -290,11 +290,7 @@ class HasEvaluation(ProtocolMixin):
 
     def getEvaluation(self) -> Any:
         """evaluation.json, None before it is there."""
-        path = os.path.join(self.getEvaluationFolder(), EVALUATION)
-        if not os.path.exists(path):
-            return None
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
+        return readJson(os.path.join(self.getEvaluationFolder(), EVALUATION))
 
 
 class OneRunBase(CryodlProtBase, EMProtocol):

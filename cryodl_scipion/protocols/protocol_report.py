@@ -3,7 +3,6 @@
 
 import dataclasses
 import glob
-import json
 import os
 import re
 import time
@@ -14,7 +13,7 @@ from pwem.protocols import EMProtocol
 from pyworkflow.object import String
 from pyworkflow.protocol import getProtocolFromDb, params
 
-from ..engine.cryodl.contract import ReportConfig, ReportOutputs
+from ..engine.cryodl.contract import ReportConfig, ReportOutputs, write_json
 from .engine_protocol import EngineProtocol
 from .kinds import Options, Own, Section
 
@@ -123,8 +122,7 @@ class CryodlProtReport(EngineProtocol[ReportConfig, ReportOutputs], EMProtocol):
         pwutils.makePath(self._getExtraPath())
         project = self.getProject().path
         words = wordsOfRuns(project, os.path.basename(self._getPath()))
-        with open(self._getExtraPath(WORDS), "w", encoding="utf-8", errors="backslashreplace") as file:
-            json.dump(words, file)
+        write_json(self._getExtraPath(WORDS), words)
         return self._runEngine(self._config(), self._getExtraPath("report")).outputs.working
 
     def getPage(self) -> str:

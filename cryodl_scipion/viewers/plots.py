@@ -2,7 +2,6 @@
 """Drawings on matplotlib figures, without windows, so that tests can look at them."""
 
 import collections
-import csv
 import os
 import re
 import warnings
@@ -18,6 +17,7 @@ from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 
 from ..convert.micrographs.picks import bestRound
+from ..convert.reading import readCsv
 from ..engine.cryodl.contract import score_text
 
 # More pixels than a window shows only make it slow.
@@ -101,10 +101,7 @@ _FEW_CURVES = 3  # more have a small legend
 def readMetrics(path: str) -> Dict[str, Any]:
     """{column: (n,) array} of metrics.csv; {} if it has no metrics yet. A last line that is being written is left
     out."""
-    if not os.path.exists(path):
-        return {}
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file)]
+    rows = readCsv(path)
     columns = list(rows[0]) if rows else []
     values = [[_number(row[c]) for c in columns] for row in rows if None not in row and None not in row.values()]
     return {name: np.array(column, float) for name, column in zip(columns, zip(*values))}

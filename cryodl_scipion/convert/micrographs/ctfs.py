@@ -5,7 +5,6 @@ Metrics of assessed micrographs as attributes of Scipion's Micrograph objects.
 """
 
 import collections
-import json
 from typing import Any, Dict, List, Tuple
 
 import numpy as np
@@ -13,6 +12,7 @@ from pwem.objects import CTFModel, Micrograph, SetOfCTF
 from pyworkflow.object import Float, Integer, String
 
 from ...engine.cryodl import contract
+from ..reading import readJson
 
 # name: the engine's name of the metric. label: with unit. limit: field of the contract that bounds it, or None.
 Metric = collections.namedtuple("Metric", "name kind label limit")
@@ -45,8 +45,7 @@ def metricsOf(micrograph: Micrograph) -> Dict[str, Any]:
 
 def readAreas(path: str) -> Any:
     """(rows, columns) array of a file of the engine: 1 contaminated, 2 carbon, 0 neither; None if it has none."""
-    with open(path, encoding="utf-8") as file:
-        rows = json.load(file).get("areas")
+    rows = readJson(path, {}).get("areas")
     return np.array([[int(letter) for letter in row] for row in rows]) if rows else None
 
 

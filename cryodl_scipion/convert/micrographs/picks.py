@@ -9,7 +9,6 @@ Sets know micrographs by name: their ids and their order may differ, and so may 
 micrographs in whose pixels the engine gets all positions.
 """
 
-import csv
 import os
 import re
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
@@ -20,6 +19,7 @@ from pyworkflow.object import Float, Integer, Pointer, String
 
 from ...engine.cryodl.contract import Result, counted, rescaled, score_text
 from ..names import micrographNames, namesByMicName
+from ..reading import readCsv
 from ..relion_star import originOf, readColumns, writeStar, writeTable
 
 
@@ -193,11 +193,7 @@ def readRounds(folder: str) -> List[Dict[str, Any]]:
     picks, confident, agreement (with the round before), threshold, and what else the engine writes.
     A last line that is being written is left out.
     """
-    path = os.path.join(folder, TABLE)
-    if not os.path.exists(path):
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if None not in row.values()]
+    rows = [row for row in readCsv(os.path.join(folder, TABLE)) if None not in row.values()]
     return [{name: _number(text) for name, text in row.items()} for row in rows]
 
 

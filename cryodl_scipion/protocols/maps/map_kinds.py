@@ -2,7 +2,6 @@
 """Input kinds of the protocols on maps: maps, half-maps, masks, and which origin places a map beside a model."""
 
 import glob
-import json
 import os
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -10,7 +9,8 @@ from pwem.objects import AtomStruct, EMObject, EMSet, Volume
 from pyworkflow.protocol import params
 
 from ...convert.maps import FRAMES, frameOf, isMrc, mapForEngine, structureFileOf, structureProblem, unequalVoxels
-from ...engine.cryodl.contract.result import write_json
+from ...convert.reading import readJson
+from ...engine.cryodl.contract import write_json
 from ..kinds import Choice, Pointing, PointingMany
 from ..protocol_base import OneRunBase
 
@@ -30,14 +30,11 @@ class MapsBase(OneRunBase):
 
     def _frameLines(self) -> List[str]:
         """How maps and models were fitted to each other, for the summary."""
-        frames = []
-        for path in sorted(glob.glob(os.path.join(glob.escape(self._inputFolder()), "frame*.json"))):
-            with open(path, encoding="utf-8") as file:
-                frames.append(json.load(file))
+        paths = sorted(glob.glob(os.path.join(glob.escape(self._inputFolder()), "frame*.json")))
         return [
             f"Map and model fit by: {frame['word']} (the map begins at "
             f"{', '.join(f'{value:.2f}' for value in frame['xyz'])} Å)"
-            for frame in frames
+            for frame in map(readJson, paths)
         ]
 
     def _mapFor(

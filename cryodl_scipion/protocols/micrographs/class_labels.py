@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Labels from 2-D classes, for the protocols that learn from picks: form, checks, the engine's run, words."""
 
-import json
 import os
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -9,6 +8,7 @@ import pyworkflow.utils as pwutils
 from pwem.objects import Micrograph, SetOfClasses2D, SetOfMicrographs, SetOfParticles
 
 from ...convert.micrographs.picks import writePositionsOfParticles
+from ...convert.reading import readJson
 from ...engine.cryodl import contract
 from ...form import formProblems, readConfig
 from ..checks import listed
@@ -98,8 +98,7 @@ class LearnsFromClasses(ProtocolMixin):
         for name, particles in self._classSets():
             stars[name] = os.path.join(folder, name + ".star")
             unplaced[name] = writePositionsOfParticles(stars[name], particles, micrographs)
-        with open(os.path.join(folder, _UNPLACED), "w", encoding="utf-8") as file:
-            json.dump(unplaced, file)
+        contract.write_json(os.path.join(folder, _UNPLACED), unplaced)
         self._runEngine(
             self._classConfig(
                 kept=stars["kept"],
@@ -126,11 +125,7 @@ class LearnsFromClasses(ProtocolMixin):
 
     def _unplacedLines(self) -> List[str]:
         """What to say of particles without coordinates."""
-        path = self._getExtraPath(_FOLDER, _UNPLACED)
-        if not os.path.exists(path):
-            return []
-        with open(path, encoding="utf-8") as file:
-            found = json.load(file)
+        found = readJson(self._getExtraPath(_FOLDER, _UNPLACED), {})
         return [
             f"Warning: {contract.counted(number, 'particle')} of {_LABELS[name]} without coordinates: not used."
             for name, number in found.items()

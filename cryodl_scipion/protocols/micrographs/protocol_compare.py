@@ -2,7 +2,6 @@
 """Compare sets of coordinates with a reference and with each other, by positions or by the maps of their particles."""
 
 import dataclasses
-import json
 import os
 from typing import Any, Dict, List, Tuple
 
@@ -12,6 +11,7 @@ from pwem.objects import Micrograph, SetOfCTF
 from ...convert.micrographs.picks import scaledPicks, writeSet
 from ...convert.names import imageEnding, namesByMicName
 from ...convert.particles.results import writeCtfs
+from ...convert.reading import readJson
 from ...engine.cryodl import contract
 from ..engine_protocol import volumeFrom
 from ..kinds import MapOrModel, Options, Pointing
@@ -256,7 +256,5 @@ class CryodlProtCompare(OneOf[Any, Any], PickSetsBase):
 
     def comparison(self) -> Any:
         """What the engine found, as Outputs; None before it is there."""
-        if not os.path.exists(self.comparisonFile()):
-            return None
-        with open(self.comparisonFile(), encoding="utf-8") as file:
-            return contract.outputs_of(contract.ComparePicksOutputs, json.load(file), old=True)
+        found = readJson(self.comparisonFile())
+        return None if found is None else contract.outputs_of(contract.ComparePicksOutputs, found, old=True)

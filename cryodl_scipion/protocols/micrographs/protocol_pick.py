@@ -2,7 +2,6 @@
 """Pick particles: with a trained network, by templates, or with a network that learns these micrographs itself."""
 
 import dataclasses
-import json
 import os
 from typing import Any, Dict, List, Sequence, Tuple
 
@@ -23,6 +22,7 @@ from ...convert.micrographs.picks import (
     readRounds,
     roundsInWords,
 )
+from ...convert.reading import readJson
 from ...engine.cryodl import contract
 from ...form import formProblems, readConfig
 from ...objects import CryodlModel
@@ -228,9 +228,7 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
             first = ready[:: max(1, len(ready) // count)][:count]
         else:
             return []
-        with open(self._firstFile() + ".part", "w", encoding="utf-8") as file:
-            json.dump(first, file)
-        os.replace(self._firstFile() + ".part", self._firstFile())
+        contract.write_json(self._firstFile(), first)
         return [first]
 
     def _firstFile(self) -> str:
@@ -238,10 +236,7 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
 
     def _firstNames(self) -> List[str]:
         """Names of the micrographs that teach, once they are chosen: a continued run keeps them."""
-        if not self._learns() or not os.path.exists(self._firstFile()):
-            return []
-        with open(self._firstFile(), encoding="utf-8") as file:
-            return json.load(file)
+        return readJson(self._firstFile(), []) if self._learns() else []
 
     def batchStep(self, names: Sequence[str]) -> None:
         """Run the engine on a batch: the rounds for one that teaches. It writes files only."""

@@ -2,7 +2,6 @@
 """Let features compete for every voxel, or compare segmentations with labels."""
 
 import dataclasses
-import json
 import os
 from typing import Any, Dict, List, Tuple
 
@@ -27,6 +26,7 @@ from ...engine.cryodl.contract import (
     EvaluateSegmentationOutputs,
     MergeFeaturesConfig,
     MergeFeaturesOutputs,
+    write_json,
 )
 from ..checks import listed
 from ..kinds import Options, OwnName, PointingMany
@@ -91,8 +91,7 @@ def writeScores(folder: str, sets: List[SetOfTomoMasks]) -> None:
             known = dict(path=mask.getVolName(), files={}, pixel_size=masks.getSamplingRate())
             entry = tomograms.setdefault(names[key], dict(known, shape=list(sizeOf(mask)[::-1])))
             entry["files"][feature] = file
-    with open(os.path.join(folder, "segment.json"), "w", encoding="utf-8") as written:
-        json.dump(dict(features=features, tomograms=tomograms), written, indent=2)
+    write_json(os.path.join(folder, "segment.json"), dict(features=features, tomograms=tomograms))
 
 
 class MergeScores(Way[MergeFeaturesConfig, MergeFeaturesOutputs]):

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ...convert.maps import structureFileOf
+from ...convert.reading import readCsv
 from ...engine.cryodl.contract import CompareModelsOutputs, half_map_resolutions, half_map_verdict, resolution_in_words
 from ...protocols import CryodlProtEvaluateMap
 from ...protocols.maps.protocol_evaluate_map import LOCAL, OF_IMPROVING, RESIDUES
@@ -67,13 +68,12 @@ def mapVerdictOf(evaluation: Dict[str, Any], improving: Optional[Dict[str, float
 
 def readResidues(folder: str) -> Dict[str, Dict[str, Any]]:
     """{chain: {'names': ['12 ALA', ...], column of residues.csv: (n,) array}}, chains in the model's order."""
-    chains = {}
-    with open(os.path.join(folder, RESIDUES), newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            chain = chains.setdefault(row.pop("chain"), {"names": []})
-            chain["names"].append(f"{row.pop('number')} {row.pop('name')}")
-            for column, value in row.items():
-                chain.setdefault(column, []).append(float(value))
+    chains: Dict[str, Dict[str, Any]] = {}
+    for row in readCsv(os.path.join(folder, RESIDUES)):
+        chain = chains.setdefault(row.pop("chain"), {"names": []})
+        chain["names"].append(f"{row.pop('number')} {row.pop('name')}")
+        for column, value in row.items():
+            chain.setdefault(column, []).append(float(value))
     return {
         name: {column: values if column == "names" else np.array(values) for column, values in chain.items()}
         for name, chain in chains.items()

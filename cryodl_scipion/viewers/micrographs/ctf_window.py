@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Windows of estimated CTFs, and of a power spectrum with the highest resolution to fit."""
 
-import json
 import os
 from typing import Any, List, Tuple
 
@@ -15,6 +14,7 @@ from pwem.objects import SetOfCTF
 from scipy import ndimage
 
 from ...convert.micrographs.ctfs import TITLES, ctfRows
+from ...convert.reading import readJson
 from ...protocols import CryodlProtEstimateCTF
 from ...protocols.micrographs.protocol_estimate_ctf import OUTPUT
 from ..micrograph_window import MicrographWindow
@@ -227,11 +227,7 @@ class EstimatedCTFs:
         -------
         dict, or None if its file is gone
         """
-        path = os.path.splitext(self.paths[index])[0] + ".json"
-        if not os.path.exists(path):
-            return None
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)["profile"]
+        return readJson(os.path.splitext(self.paths[index])[0] + ".json", {}).get("profile")
 
 
 class CtfWindow(MicrographWindow):

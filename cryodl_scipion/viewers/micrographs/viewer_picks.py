@@ -101,7 +101,7 @@ class PicksData:
             return None
         if index not in self._areas:
             path = os.path.join(self._avoided, self._engineNames[index] + ".json")
-            self._areas[index] = readAreas(path) if os.path.exists(path) else None
+            self._areas[index] = readAreas(path)
         return self._areas[index]
 
     def counts(self, threshold: float) -> Any:

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewer of the ranking of structures."""
 
-import csv
-import os
 from typing import Any, Dict, List, Optional
 
+from ...convert.reading import readCsv
 from ...protocols import CryodlProtIdentify
 from ..panels_viewer import PanelsViewer, panel
 from ..pictures_window import PicturesWindow
@@ -24,11 +23,7 @@ class CryodlIdentifyViewer(
     """What `Analyze results` opens for an identification."""
 
     def _data(self) -> Optional[Rows]:
-        path = self.protocol.getRanking()
-        if not os.path.exists(path):
-            return None
-        with open(path, newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+        return readCsv(self.protocol.getRanking()) or None
 
     @panel(
         "Ranking",

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of subtomograms and of their classes."""
 
-import csv
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -11,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from pwem.objects import EMSet
 from tomo.objects import SetOfAverageSubTomograms, SetOfClassesSubTomograms, SetOfSubTomograms, SubTomogram
 
+from ...convert.reading import readCsv
 from ...convert.tomograms.subtomograms import CLASS_NAMES, classNames, fileOf
 from ...convert.tomograms.subtomograms import CONFIDENCE as CONFIDENCE_ATTRIBUTE
 from ...protocols import CryodlProtClassifySubtomograms
@@ -177,8 +177,7 @@ def averagesOf(
 
 def readEmbedding(path: str) -> Tuple[np.ndarray, np.ndarray]:
     """((n, c) places, (n,) class numbers) of the engine's table. Raises ValueError or OSError that names the file."""
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = readCsv(path)
     if not rows or "class" not in rows[0]:
         raise ValueError(f"{path} is not an embedding: it has no column `class`.")
     components = [name for name in rows[0] if name not in ("name", "class")]

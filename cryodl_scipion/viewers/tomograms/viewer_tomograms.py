@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of tomograms with what was found in them."""
 
-import csv
-import json
 import os
 import re
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -10,6 +8,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from pwem.objects import EMSet
 from tomo.objects import SetOfCoordinates3D, SetOfMeshes, SetOfTomoMasks
 
+from ...convert.reading import readCsv, readJson
 from ...convert.tomograms.coordinates3d import SPECIES, STRUCTURE, VOLUME
 from ...convert.tomograms.tomograms import engineNames, featureOf, featuresOf
 from ...protocols import (
@@ -54,8 +53,8 @@ _ALL = "all tomograms"
 
 def featuresIn(folder: str) -> Dict[str, Dict[str, Dict[str, Optional[float]]]]:
     """{tomogram: {feature: {voxels, volume_nm3, components, area_nm2}}} of features.json in a folder."""
-    with open(os.path.join(folder, "features.json"), encoding="utf-8") as file:
-        return {name: dict(entry["found"]) for name, entry in json.load(file)["tomograms"].items()}
+    found = readJson(os.path.join(folder, "features.json"))
+    return {name: dict(entry["found"]) for name, entry in found["tomograms"].items()}
 
 
 def foundRows(found: Dict[str, Dict[str, Dict[str, Optional[float]]]]) -> List[Tuple[str, ...]]:
@@ -72,9 +71,8 @@ def foundRows(found: Dict[str, Dict[str, Dict[str, Optional[float]]]]) -> List[T
 
 
 def membraneRows(path: str) -> List[Tuple[str, ...]]:
-    """Rows of MEMBRANE_TITLES. path: membranes.csv; what it does not have is '-'. Raises OSError."""
-    with open(path, newline="", encoding="utf-8") as file:
-        return [tuple(_plain(row.get(column)) for column in _MEMBRANE) for row in csv.DictReader(file)]
+    """Rows of MEMBRANE_TITLES. path: membranes.csv; what it does not have is '-'."""
+    return [tuple(_plain(row.get(column)) for column in _MEMBRANE) for row in readCsv(path)]
 
 
 def _plain(text: Optional[str]) -> str:
