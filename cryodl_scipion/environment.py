@@ -78,7 +78,8 @@ def missingIn(python: str, needed: typing.Mapping[str, str]) -> typing.Optional[
     needed
         {distribution: module}.
     """
-    record = os.path.join(_cacheFolder(), hashlib.sha256(os.path.abspath(python).encode()).hexdigest()[:16] + ".json")
+    cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "cryodl")
+    record = os.path.join(cache, hashlib.sha256(os.path.abspath(python).encode()).hexdigest()[:16] + ".json")
     if _isFresh(record, python, needed):
         return {}
     answer = askPython(python, needed.values())
@@ -116,10 +117,6 @@ def _remember(record: str, values: Dict[str, Any]) -> None:
         os.replace(file.name, record)
     except OSError:
         pass
-
-
-def _cacheFolder() -> str:
-    return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "cryodl")
 
 
 def installFile(name: str) -> str:

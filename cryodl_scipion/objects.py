@@ -172,10 +172,6 @@ class CryodlAnnotations(EMObject):
     def getAnnotators(self) -> List[str]:
         return list(self._annotators)
 
-    def getTomograms(self) -> List[str]:
-        """Names of the annotated tomograms, and of stacks of tiles."""
-        return list(self._tomograms)
-
     def getFiles(self) -> Set[Any]:
         return {self.getFolder()}
 

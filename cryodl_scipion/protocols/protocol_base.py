@@ -133,7 +133,11 @@ class CryodlProtBase(PluginProtocol):
         """The request of a config, with threads and seed of the form. names: of its items, for the engine."""
         seed = self.getAttributeValue("seed", None) or 0
         return contract.Request(
-            contract.command_of(config), config, threads=self._threads(), seed=seed, names=tuple(names)
+            contract.command_of(config),
+            config,
+            threads=getattr(self, "binThreads", self.numberOfThreads).get(),  # of a batch, where several work at once
+            seed=seed,
+            names=tuple(names),
         )
 
     def _runEngine(self, config: Any, folder: Any, names: Sequence[str] = ()) -> contract.Result:
@@ -146,10 +150,6 @@ class CryodlProtBase(PluginProtocol):
         request, command = os.path.join(folder, REQUEST_FILE), contract.command_of(config)
         self._request(config, names).write(request)
         return Plugin.runEngine(self, command, request, os.path.join(folder, RESULT_FILE), useGpu=self.usesGpu())
-
-    def _threads(self) -> int:
-        """CPU threads of the engine; those of one batch, where several work at the same time."""
-        return getattr(self, "binThreads", self.numberOfThreads).get()
 
     def _forgetOther(
         self, config: Any, folder: str, *outputs: str, free: Tuple[str, ...] = (), names: Sequence[str] = ()

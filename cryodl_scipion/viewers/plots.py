@@ -253,7 +253,9 @@ def drawPerMicrograph(axes: Any, counts: Any) -> None:
 def drawRounds(axes: Axes, rounds: Sequence[Dict[str, Any]]) -> None:
     """How well each round of automatic picking tells picks from background, and its picks. rounds: of readRounds."""
     numbers = [entry["round"] for entry in rounds]
-    axes.plot(numbers, [_orNan(entry.get("separation")) for entry in rounds], "o-", color=_METRIC, label="separation")
+    axes.plot(
+        numbers, np.array([entry.get("separation") for entry in rounds], float), "o-", color=_METRIC, label="separation"
+    )
     for entry in rounds:
         if entry.get("picks") is not None and entry.get("separation") is not None:
             axes.annotate(
@@ -270,10 +272,6 @@ def drawRounds(axes: Axes, rounds: Sequence[Dict[str, Any]]) -> None:
     axes.set_ylabel("Separation of picks and background\n(standard deviations, held-out micrographs)")
     axes.grid(alpha=0.3)
     axes.legend()
-
-
-def _orNan(value: Optional[float]) -> Any:
-    return np.nan if value is None else value
 
 
 def shortened(name: str, maximum: int = 22) -> str:

@@ -187,10 +187,6 @@ class CryodlProtEvaluateMap(HasEvaluation, OneOf[Any, Any], MapsBase):
         """CSV file of the matched residues."""
         return self._output()
 
-    def getCompared(self) -> Optional[CompareModelsOutputs]:
-        """Result.outputs, None before they are there."""
-        return self._made()
-
     def _halfFiles(self) -> List[str]:
         """Files of the half-maps: of the form, else of the map, else of the map before; or none."""
         given = [half.get() for half in (self.inputHalf1, self.inputHalf2)]

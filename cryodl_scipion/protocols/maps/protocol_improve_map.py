@@ -149,9 +149,6 @@ class CryodlProtImproveMap(OneRun[ImproveMapConfig, ImproveMapOutputs], MapsBase
         """{name: map to improve}, in their order. A map is named by its file and its place among the inputs."""
         return {f"{stemOf(structureFileOf(v))}_{position}": v for position, v in enumerate(self._volumes(), 1)}
 
-    def _frameFile(self, name: str) -> str:
-        return f"frame_{name}.json"
-
     def _folder(self, name: str) -> str:
         return self._getExtraPath(name)
 
@@ -171,7 +168,7 @@ class CryodlProtImproveMap(OneRun[ImproveMapConfig, ImproveMapOutputs], MapsBase
         """The config of one map. written: with the files that the engine is given, which may be copies."""
         volume, mask, origin = self._namedVolumes()[name], self.inputMask.get(), None
         if written and isinstance(mask, AtomStruct):
-            origin = self._position(volume, mask, self._frameFile(name))
+            origin = self._position(volume, mask, f"frame_{name}.json")
         halves = self._rawHalves(volume) if self.useHalves.get() or not self._whole() else []
         if written:
             halves = [halfForEngine(half, volume, self._inputFolder(), origin) for half in halves]

@@ -65,10 +65,6 @@ class LearnsFromClasses(ProtocolMixin):
         sets = [("kept", self.keptParticles.get()), ("classified", classified)]
         return [(name, particles) for name, particles in sets if particles is not None]
 
-    def _classSizes(self) -> List[int]:
-        """Numbers of particles: the argument of steps that learn from them."""
-        return [particles.getSize() for _, particles in self._classSets()] if self._learnsFromClasses() else []
-
     def _classSettings(self) -> Dict[str, Any]:
         """What decides the labels: settings of a run that learns from them. The sets' files tell them apart."""
         if not self._learnsFromClasses():
@@ -76,7 +72,7 @@ class LearnsFromClasses(ProtocolMixin):
         score = getattr(self, "minimumScore", None)
         return dict(
             class_sets=[particles.getFileName() for _, particles in self._classSets()],
-            class_sizes=self._classSizes(),
+            class_sizes=[particles.getSize() for _, particles in self._classSets()],
             scale=self.scale.get(),
             minimum_score=None if score is None else score.get(),
         )
@@ -118,10 +114,6 @@ class LearnsFromClasses(ProtocolMixin):
     def _engineResultFiles(self) -> List[str]:
         """Without that of the labels, which is not of the protocol's own command."""
         return [path for path in super()._engineResultFiles() if path != self._classResultFile()]
-
-    def _classLabelsMade(self) -> bool:
-        """Whether the engine has finished the labels: its result is written last."""
-        return os.path.exists(self._classResultFile())
 
     def _unplacedLines(self) -> List[str]:
         """What to say of particles without coordinates."""

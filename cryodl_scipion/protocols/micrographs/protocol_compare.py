@@ -246,15 +246,11 @@ class CryodlProtCompare(OneOf[Any, Any], PickSetsBase):
         return self.particleDiameter.get() if self._byMaps() else super()._diameter()
 
     # ----- results
-    def comparisonFile(self) -> str:
-        """JSON of the engine: sets, counts, metrics, agreement."""
-        return os.path.join(self._output(), COMPARISON)
-
     def curvesFile(self) -> str:
         """Picture of the curves; only with a reference."""
         return os.path.join(self._output(), "curves.png")
 
     def comparison(self) -> Any:
         """What the engine found, as Outputs; None before it is there."""
-        found = readJson(self.comparisonFile())
+        found = readJson(os.path.join(self._output(), COMPARISON))
         return None if found is None else contract.outputs_of(contract.ComparePicksOutputs, found, old=True)

@@ -253,7 +253,7 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         # more rounds and another threshold cost only what is new
         self._forgetOther(config, folder, self._output(), free=("rounds", "threshold"), names=known)
         pwutils.cleanPath(result)
-        if self._learnsFromClasses() and not self._classLabelsMade():
+        if self._learnsFromClasses() and not os.path.exists(self._classResultFile()):
             micrographs = self.getInputMicrographs()
             where = (files["micrographs"], known, micrographs.getSamplingRate(), self.particleDiameter.get())
             self._makeClassLabels([m.clone() for m in micrographs], *where)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Denoise particles, and go back from denoised particles to the raw ones."""
 
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Sequence
 
 from pwem.objects import EMSet, SetOfParticles
 from pyworkflow.protocol import params
@@ -145,9 +145,6 @@ class CryodlProtDenoise(ParticleBatches[contract.DenoiseConfig, contract.Denoise
         if self.inputModel.get() is not None:
             self._defineSourceRelation(self.inputModel, output)
 
-    def _denoiserFolder(self) -> Optional[str]:
-        return _MODEL.folder(self) or None
-
     # ----- validation and information
     def _checkTogether(self) -> List[str]:
         errors, particles, card = [], self.inputParticles.get(), self._modelCard()
@@ -157,7 +154,7 @@ class CryodlProtDenoise(ParticleBatches[contract.DenoiseConfig, contract.Denoise
         return errors or super()._checkTogether()
 
     def _modelCard(self) -> Any:
-        folder = self._denoiserFolder()
+        folder = _MODEL.folder(self)
         try:
             return contract.read_card(folder) if folder else None
         except ValueError:

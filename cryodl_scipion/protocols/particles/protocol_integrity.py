@@ -107,9 +107,6 @@ class CryodlProtIntegrity(OneRun[AssessIntegrityConfig, AssessIntegrityOutputs],
         volumes = self._structures()
         return volumes if all(hasattr(volume, "getSamplingRate") for volume in volumes) else None
 
-    def getIntegrityFolder(self) -> str:
-        return self._output()
-
     def getNames(self) -> List[str]:
         """Names of the compositions: the form's, else those of their files."""
         given = [name.strip() for name in (self.compositionNames.get() or "").split(",") if name.strip()]

@@ -82,7 +82,8 @@ class CryodlProtDenoiseTomograms(OneRun[contract.DenoiseTomogramsConfig, contrac
     def _completed(self, config: contract.DenoiseTomogramsConfig) -> contract.DenoiseTomogramsConfig:
         if self.inputTomograms.get() is None:
             return config
-        halves, (least, largest) = self._halves(), tiltsOf(self.inputTomograms.get()) or (-60.0, 60.0)
+        halves = [halfTomogramsOf(item) for item in clonesOf(self.inputTomograms.get())]
+        least, largest = tiltsOf(self.inputTomograms.get()) or (-60.0, 60.0)
         both = bool(halves) and all(halves)
         return dataclasses.replace(
             config,
@@ -93,9 +94,6 @@ class CryodlProtDenoiseTomograms(OneRun[contract.DenoiseTomogramsConfig, contrac
             tilt_max=largest,
             fill_wedge=config.fill_wedge and config.model is None,
         )
-
-    def _halves(self) -> List[Any]:
-        return [halfTomogramsOf(item) for item in clonesOf(self.inputTomograms.get())]
 
     # ----- validation and information
     def _checkTogether(self) -> List[str]:

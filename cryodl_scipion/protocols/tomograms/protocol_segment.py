@@ -123,14 +123,10 @@ class CryodlProtSegment(BatchRun[contract.SegmentConfig, contract.SegmentOutputs
         runs = [pointer.getObjValue() for pointer in self.inputModels if pointer.get() is None]
         return [run for run in runs if isinstance(run, CryodlProtTrainTomograms) and run.getChoice() == 0]
 
-    def _folders(self) -> List[str]:
-        """Folders of all models, those that come with the plugin last."""
-        return list(self._config().model)
-
     def _cards(self) -> List[Dict[str, Any]]:
         """Cards of the models that are still there."""
         cards = []
-        for folder in self._folders():
+        for folder in self._config().model:
             try:
                 cards.append(contract.read_card(folder, KIND))
             except ValueError:

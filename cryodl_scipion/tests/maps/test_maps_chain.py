@@ -142,6 +142,6 @@ class TestCryodlMapsChain(MapsTest):
         self.assertIn("improved with the control of the other half", " ".join(self.improved.summary()))
 
     def test_the_simulated_model_is_the_given_one(self):
-        made = self.compared.getCompared()
+        made = self.compared._made()
         self.assertEqual((made.coverage, made.false_residues), (1.0, 0))
         self.assertLess(made.rmsd_angstrom, 0.01)

@@ -217,7 +217,7 @@ class CompareModelsViewer(
     PanelsViewer,
     section="Comparison",
     wait="There is no comparison yet. Wait until the run has finished.",
-    data="getCompared",
+    data="_made",
 ):
     """What `Analyze results` opens for a comparison of two models."""
 

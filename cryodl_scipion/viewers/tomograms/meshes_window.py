@@ -254,8 +254,9 @@ class SurfacesWindow(SolidWindow):
         self._shown = {feature: tk.BooleanVar(self.root, True) for feature in self._data.features}
         for feature, variable in self._shown.items():
             ttk.Checkbutton(row, text=feature, variable=variable, command=self.choose).pack(side=tk.LEFT, padx=4)
+        show = lambda: self._inChimera(self._data.scripts[self._name.get()]).show()
         if self._data.scripts:
-            ttk.Button(row, text="Open in ChimeraX", command=self.openInChimera).pack(side=tk.RIGHT)
+            ttk.Button(row, text="Open in ChimeraX", command=show).pack(side=tk.RIGHT)
 
     def choose(self) -> None:
         shown = [feature for feature, variable in self._shown.items() if variable.get()]
@@ -268,9 +269,6 @@ class SurfacesWindow(SolidWindow):
         self._colours = colours(self._mesh, COLOURINGS["membrane"], None)
         drawFeatures(self._axes, self._data.features, shown)
         self.draw()
-
-    def openInChimera(self) -> None:
-        self._inChimera(self._data.scripts[self._name.get()]).show()
 
 
 def drawFeatures(axes: Any, features: Sequence[str], shown: Sequence[str]) -> None:
