@@ -57,7 +57,7 @@ def labelLines(masks: EMSet) -> List[Tuple[int, str]]:
     """[(value, what it is called, and how many voxels have it)] of a set of label volumes."""
     from .viewers.plots import readMap
     from .viewers.tomograms.slices_window import labelName
-    from .viewers.tomograms.tomograms_to_measure import labelCounts
+    from .viewers.tomograms.viewer_subtomograms import labelCounts
 
     counts, all_ = labelCounts([readMap(fileOf(item)) for item in clonesOf(masks)])
     names, word = featuresOf(masks), "" if all_ else "about "
@@ -134,7 +134,7 @@ def toMeasure(protocol: EMProtocol) -> Any:
     """What a form's diameter or box is measured on. Raises ValueError if it is not chosen yet."""
     from .viewers.micrographs.diameter_window import ParticlesToMeasure
     from .viewers.tomograms.slices_window import TomogramSlices
-    from .viewers.tomograms.tomograms_to_measure import SubtomogramsToMeasure, TomogramsToMeasure
+    from .viewers.tomograms.viewer_subtomograms import SubtomogramsToMeasure, TomogramsToMeasure
 
     field = imagesField(protocol)
     if field is not None:

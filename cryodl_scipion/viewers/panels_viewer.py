@@ -13,7 +13,7 @@ from pwem.protocols import ProtUserSubSet
 from pwem.viewers import Chimera, ChimeraView
 from pyworkflow.viewer import DESKTOP_TKINTER, MessageView, ProtocolViewer, Viewer
 
-from ..convert.latent import writeSelection
+from ..convert.particles.results import writeSelection
 from ..engine.cryodl.contract import counted
 from .window import REFRESH, PlotView, Tab, WindowView
 

@@ -9,8 +9,7 @@ from typing import Any, Dict, Optional, Sequence
 from pwem.objects import SetOfMicrographs
 
 from ..engine.cryodl.contract import resolution_in_words
-from .micrographs.assessment_plots import BAD_COLOUR, GOOD_COLOUR
-from .plots import drawPicture
+from .plots import BAD_COLOUR, GOOD_COLOUR, drawPicture
 from .window import CanvasWindow, addTable
 
 TITLES = ("Images", "Mean FRC with the ground truth", "FRC 0.5", "FRC 0.143")

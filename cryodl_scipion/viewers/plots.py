@@ -11,6 +11,7 @@ import mrcfile
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.patches import Circle
@@ -359,3 +360,22 @@ def drawFscAt(
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[1]:
         axes.legend()
+
+
+GOOD_COLOUR, BAD_COLOUR = "#228833", "#cc6677"
+AREA_COLOURS = {1: "#ee3333", 2: "#3366ee"}  # contaminated, carbon
+
+
+def drawAreas(axes: Axes, areas: Any, preview: Any) -> None:
+    """Contaminated and carbon areas over a micrograph. areas: as AssessedMicrographs gives them, or None."""
+    for old in axes.images[1:]:
+        old.remove()
+    if areas is None:
+        return
+    colours = np.zeros((*areas.shape, 4))
+    for kind, colour in AREA_COLOURS.items():
+        colours[areas == kind] = to_rgba(colour, 0.35)
+    extent, limits = (-0.5, preview.width - 0.5, preview.height - 0.5, -0.5), (axes.get_xlim(), axes.get_ylim())
+    axes.imshow(colours, extent=extent, interpolation="nearest")
+    axes.set_xlim(*limits[0])  # imshow shows all of it again
+    axes.set_ylim(*limits[1])

@@ -22,8 +22,8 @@ from tomo.objects import (
     TomoAcquisition,
 )
 
-from ..latent import describeLatent, latentColumns
 from ..maps import structureFileOf as fileOf
+from ..particles.results import describeLatent, latentColumns
 from ..relion_star import attributeOf, columnsOf, iterColumns, matrixOf, opticsOf, poseOf, writeStar
 from .tomograms import byId
 

@@ -7,7 +7,7 @@ from unittest import mock
 import numpy as np
 from pwem.objects import VolumeMask
 
-from ...convert.latent import latentOf, writeSelection
+from ...convert.particles.results import latentOf, writeSelection
 from ...protocols import CryodlProtFitHeterogeneity, CryodlProtLatentVolumes
 from ..particle_sets import BOX, PIXEL_SIZE, ParticlesTest, makeParticles
 from ..streams import waitFor

@@ -7,7 +7,7 @@ import numpy as np
 from pwem.objects import VolumeMask
 
 from ... import wizards_tomograms
-from ...convert.latent import latentOf
+from ...convert.particles.results import latentOf
 from ...protocols import CryodlProtFitHeterogeneity
 from ..particle_sets import makeParticles
 from ..tomogram_panels import ViewersTest

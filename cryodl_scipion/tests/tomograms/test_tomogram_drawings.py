@@ -10,14 +10,7 @@ from matplotlib.figure import Figure
 
 from ...engine.cryodl.tomograms.features import membrane_meshes
 from ...engine.cryodl.tomograms.features.merging import COLOURS
-from ...viewers.tomograms import (
-    meshes_data,
-    meshes_window,
-    slices_window,
-    tomograms_to_measure,
-    viewer_subtomograms,
-    viewer_tomograms,
-)
+from ...viewers.tomograms import meshes_data, meshes_window, slices_window, viewer_subtomograms, viewer_tomograms
 from ...viewers.tomograms.slices_window import LABELS, SCORES, Layer, TomogramSlices
 from ..tomogram_sets import writeVolume
 
@@ -131,7 +124,7 @@ class TestCryodlSlices(Volumes):
     def test_values_of_label_volumes_are_counted(self):
         volume = np.zeros(SHAPE, np.int8)
         volume[2, :3, 0], volume[5] = 7, 2
-        count = tomograms_to_measure.labelCounts
+        count = viewer_subtomograms.labelCounts
         self.assertEqual(count([volume, volume]), ({2: 960, 7: 6}, True))
         large, all_ = count([np.broadcast_to(np.int8(3), (100, 50, 50))], maximum=50000)
         self.assertEqual((large, all_), ({3: 250000}, False))  # every fifth slice was read

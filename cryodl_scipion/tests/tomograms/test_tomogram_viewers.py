@@ -27,9 +27,8 @@ from ...viewers.micrographs.diameter_window import ParticlesToMeasure
 from ...viewers.model_window import CryodlTrainViewer
 from ...viewers.tomograms import viewer_tomograms
 from ...viewers.tomograms.slices_window import SCORES, SlicesWindow
-from ...viewers.tomograms.tomograms_to_measure import SubtomogramsToMeasure, TomogramsToMeasure
 from ...viewers.tomograms.viewer_annotations import TileGallery
-from ...viewers.tomograms.viewer_subtomograms import SubtomogramGallery
+from ...viewers.tomograms.viewer_subtomograms import SubtomogramGallery, SubtomogramsToMeasure, TomogramsToMeasure
 from ...viewers.tomograms.viewer_tomograms import featuresIn
 from ..tomogram_panels import PANELS, ViewersTest
 from ..tomogram_sets import PIXEL_SIZE, SHAPE, makeAnnotations

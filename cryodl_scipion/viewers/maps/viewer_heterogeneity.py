@@ -12,7 +12,7 @@ from matplotlib.widgets import LassoSelector
 from pwem.objects import SetOfCoordinates
 from pwem.protocols import EMProtocol
 
-from ...convert.latent import latentOf
+from ...convert.particles.results import latentOf
 from ...engine.cryodl.contract import counted
 from ...protocols import CryodlProtFitHeterogeneity
 from ..panels_viewer import PanelsViewer, panel, startSubset

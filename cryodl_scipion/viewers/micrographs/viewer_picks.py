@@ -32,9 +32,8 @@ from ...engine.cryodl.contract import counted, score_text
 from ...protocols import CryodlProtPick, CryodlProtPickByHand, CryodlProtPickFilaments, CryodlProtThresholdPicks
 from ..micrograph_window import MicrographWindow
 from ..panels_viewer import ObjectViewer, PanelsViewer, outputName, panel, startedRun, startRun
-from ..plots import drawHistogram, drawPerMicrograph, drawPicks, drawRounds
+from ..plots import drawAreas, drawHistogram, drawPerMicrograph, drawPicks, drawRounds
 from ..window import FollowingWindow
-from .assessment_plots import drawAreas
 
 _UNKNOWN_DIAMETER = 27  # px, where there is not even a box
 
