@@ -23,7 +23,7 @@ _SHOWN = 20000  # points that are drawn at most; all of them are chosen from
 
 class LatentWindow(CanvasWindow):
     """Items by two latent coordinates. protocol: whose output they are. ids, coordinates, clusters, names: see
-    convert.latent.latentOf. output: its name. kind: of item, in words."""
+    convert.particles.results.latentOf. output: its name. kind: of item, in words."""
 
     def __init__(
         self,
