@@ -9,7 +9,6 @@ from pyworkflow.protocol.params import Form
 
 from . import Plugin, form_wizard
 from .convert.micrographs.picks import positionsByMicrograph
-from .convert.models import shippedModels
 from .engine.cryodl import contract
 from .form_wizard import chooseIn
 from .protocols import (
@@ -36,7 +35,7 @@ from .protocols import (
     CryodlProtTrainPicker,
 )
 from .protocols.inputs import chosenInputs
-from .protocols.model_field import diameterOf
+from .protocols.model_field import diameterOf, shippedModels
 from .tomography import HAS_TOMO
 
 if HAS_TOMO:  # see tomography.py

@@ -15,12 +15,20 @@ from pyworkflow.protocol.params import Form
 
 from .. import Plugin
 from ..convert.maps import structureFileOf, structureProblem
-from ..convert.models import shippedModels
 from ..engine.cryodl import contract
 from ..form import addConfigParams, formName, formValue, paramOf
 from ..objects import CryodlModel
 from .checks import checkModelFolder
-from .model_field import FROM_PROJECT, NONE, SHIPPED, addModelParams, checkModelField, checkShippedName, modelFolder
+from .model_field import (
+    FROM_PROJECT,
+    NONE,
+    SHIPPED,
+    addModelParams,
+    checkModelField,
+    checkShippedName,
+    modelFolder,
+    shippedModels,
+)
 
 
 class FormPart:

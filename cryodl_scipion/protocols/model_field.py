@@ -4,6 +4,7 @@ box.
 """
 
 import os
+import shutil
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from pwem.protocols import EMProtocol
@@ -12,10 +13,32 @@ from pyworkflow.protocol.params import Form
 
 from .. import Plugin
 from ..convert.micrographs.picks import boxSizeFor
-from ..convert.models import shippedModels
 from ..engine.cryodl import contract
 from ..engine.cryodl.contract import network_citations
 from .checks import checkModelFolder
+
+
+def copyModel(source: str, target: str) -> None:
+    """Copy a checked model folder, whole or not at all; the copy is checked as well.
+
+    Raises FileExistsError if `target` is there, ValueError if the model is not whole, OSError as shutil.
+    """
+    if os.path.exists(target):
+        raise FileExistsError(f"{target} exists already and is not replaced. Choose another folder, or remove it.")
+    contract.check_model(source)
+    partial = f"{target}.{os.getpid()}.partial"
+    try:
+        shutil.copytree(source, partial)
+        contract.check_model(partial)
+        os.rename(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def shippedModels(engineFolder: str, kind: str = "picker") -> Dict[str, str]:
+    """{name: folder} of the models of a kind that come with the plugin, in alphabetical order. kind: None for all."""
+    return contract.shipped_folders(os.path.join(engineFolder, "cryodl", "models"), kind)
+
 
 FROM_PROJECT, SHIPPED, NONE = range(3)
 _TRAINED_BY = {"picker": "train picker", "map_improver": "train map improver"}

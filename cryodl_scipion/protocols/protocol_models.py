@@ -6,11 +6,11 @@ from typing import Any, Dict, List, Sequence
 
 from pyworkflow.protocol import params
 
-from ..convert.models import copyModel
 from ..engine.cryodl import contract
 from ..objects import CryodlModel
 from .inputs import WithoutEngine
 from .kinds import ModelOfProject, Own
+from .model_field import copyModel
 from .one_of import OneOf, Way
 
 

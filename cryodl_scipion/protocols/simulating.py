@@ -5,7 +5,7 @@ import dataclasses
 from typing import Any, Dict, List, Optional
 
 import numpy as np
-from pwem.objects import SetOfCTF, SetOfMicrographs, SetOfParticles, Volume
+from pwem.objects import SetOfCTF, SetOfMicrographs, Volume
 
 from ..engine.cryodl.contract import SimulateMicrographsConfig
 from .kinds import Pointing
@@ -75,17 +75,6 @@ def likeOwn(
     elif config.pixel_size is None and isinstance(structure, Volume):
         config = dataclasses.replace(config, pixel_size=structure.getSamplingRate())
     return config if ctfs is None else dataclasses.replace(config, **defocusRange(ctfs))
-
-
-def checkOrientations(particles: Optional[SetOfParticles]) -> List[str]:
-    """What is wrong with particles to draw orientations from, or None."""
-    if particles is None or (particles.getSize() and particles.hasAlignmentProj()):
-        return []
-    return [
-        "The particles for the orientations are "
-        f"{'an empty set' if particles.getSize() == 0 else 'without projection alignment'}. Choose particles of "
-        "a 3-D refinement, or leave the field empty."
-    ]
 
 
 def evenlySpacedMicrographs(micrographs: SetOfMicrographs) -> List[Any]:

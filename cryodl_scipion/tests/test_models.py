@@ -8,9 +8,8 @@ import unittest
 from unittest import mock
 
 from .. import Plugin
-from ..convert import models
 from ..engine.cryodl import contract
-from ..protocols import CryodlProtExportModel, CryodlProtImportModel
+from ..protocols import CryodlProtExportModel, CryodlProtImportModel, model_field
 from .base import CryodlTest
 from .fake_model import writeModel
 
@@ -53,25 +52,25 @@ class TestCryodlModelFolder(unittest.TestCase):
 
     def test_a_copy_is_whole_or_not_there(self):
         target = os.path.join(self.folder, "copy")
-        with mock.patch.object(models.shutil, "copytree", side_effect=OSError(28, "No space left on device")):
+        with mock.patch.object(model_field.shutil, "copytree", side_effect=OSError(28, "No space left on device")):
             with self.assertRaises(OSError):
-                models.copyModel(self.model, target)
+                model_field.copyModel(self.model, target)
         self.assertEqual(os.listdir(self.folder), ["model"])
-        models.copyModel(self.model, target)
+        model_field.copyModel(self.model, target)
         self.assertEqual(sorted(os.listdir(target)), ["card.json", "weights.safetensors"])
         with self.assertRaises(FileExistsError):
-            models.copyModel(self.model, target)
+            model_field.copyModel(self.model, target)
 
     def test_every_shipped_model_is_whole(self):
-        for name, folder in models.shippedModels(Plugin.getEngineFolder()).items():
+        for name, folder in model_field.shippedModels(Plugin.getEngineFolder()).items():
             self.assertTrue(contract.check_model(folder)["name"], name)
 
     def test_models_are_listed_by_their_folders(self):
         engine = os.path.join(self.folder, "engine")
         writeModel(os.path.join(engine, "cryodl", "models", "general"), {})
         os.makedirs(os.path.join(engine, "cryodl", "models", "no_model"))
-        self.assertEqual(list(models.shippedModels(engine)), ["general"])
-        self.assertEqual(models.shippedModels(self.folder), {})
+        self.assertEqual(list(model_field.shippedModels(engine)), ["general"])
+        self.assertEqual(model_field.shippedModels(self.folder), {})
 
 
 class TestCryodlModelProtocols(CryodlTest):

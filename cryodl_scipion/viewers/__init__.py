@@ -18,8 +18,12 @@ from .micrographs.viewer_picks import CryodlPicksViewer as AACryodlPicksViewer
 from .model_window import CryodlModelViewer, CryodlTrainViewer
 from .particles.viewer_classes2d import CryodlClasses2DViewer
 from .particles.viewer_denoise import CryodlEvaluateViewer, CryodlGalleryViewer, CryodlParticlesViewer
-from .particles.viewer_identify import CryodlIdentifyViewer
-from .particles.viewer_orient import CryodlInitialMapViewer, CryodlIntegrityViewer, CryodlOrientationsViewer
+from .particles.viewer_orient import (
+    CryodlIdentifyViewer,
+    CryodlInitialMapViewer,
+    CryodlIntegrityViewer,
+    CryodlOrientationsViewer,
+)
 from .viewer_report import CryodlReportViewer
 from .viewer_simulate import CryodlSimulateViewer
 

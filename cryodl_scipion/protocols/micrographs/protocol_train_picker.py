@@ -14,13 +14,12 @@ from ...convert.maps import structureFileOf, structureForEngine
 from ...convert.micrographs import picks as convert
 from ...convert.micrographs.picks import candidatesFolder, correctionsFolder, hasCandidates
 from ...convert.micrographs.simulated import simulatedFiles
-from ...convert.models import shippedModels
 from ...convert.names import micrographNames
 from ...engine.cryodl import contract
 from ...form import formProblems, readConfig
 from ..checks import checkDiameter, checkLabels, checkModelFolder
 from ..kinds import Flag, MapOrModel, Options, OptionsOf, Own, OwnName, Pointing, Section, StartModel, otherNetwork
-from ..model_field import GENERAL
+from ..model_field import GENERAL, shippedModels
 from ..protocol_base import REQUEST_FILE, RESULT_FILE, OneRunBase
 from ..simulating import (
     DEFOCUS,

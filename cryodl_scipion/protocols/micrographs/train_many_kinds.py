@@ -13,12 +13,11 @@ from pyworkflow.protocol import params
 from ... import Plugin
 from ...convert.maps import patternProblems, structureFileOf
 from ...convert.micrographs import picks as convert
-from ...convert.models import shippedModels
 from ...convert.names import imageEnding, micrographNames
 from ...engine.cryodl import contract
 from ..checks import checkDiameter, checkLabels, checkModelFolder
 from ..kinds import Flag, Options, Own, OwnName, PointingMany, Section, StartModel
-from ..model_field import GENERAL
+from ..model_field import GENERAL, shippedModels
 from ..training import TrainsOne
 
 

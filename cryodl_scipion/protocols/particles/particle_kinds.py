@@ -19,7 +19,6 @@ from ...engine.cryodl import contract
 from ...objects import CryodlModel
 from ..kinds import MapOrModel, ModelOfProject, Pointing, PointingMany
 from ..protocol_base import OneRunBase
-from ..simulating import checkOrientations
 
 # MRC's modes of images: 1, 2, 4 bytes, and the half floats.
 _MODES = (0, 1, 2, 6, 12)
@@ -303,7 +302,13 @@ class OrientationsFrom(Pointing):
         return {}
 
     def check(self, protocol: Any, found: SetOfParticles) -> List[str]:
-        return checkOrientations(found)
+        if found.getSize() and found.hasAlignmentProj():
+            return []
+        return [
+            "The particles for the orientations are "
+            f"{'an empty set' if found.getSize() == 0 else 'without projection alignment'}. Choose particles of a 3-D "
+            "refinement, or leave the field empty."
+        ]
 
 
 class StructureOfParticles(MapOrModel):

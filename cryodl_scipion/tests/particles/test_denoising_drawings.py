@@ -11,7 +11,7 @@ import mrcfile
 import numpy as np
 from matplotlib.figure import Figure
 
-from ...viewers import gallery_window, model_window, pictures_window, plots
+from ...viewers import gallery_window, model_window, plots, window
 from ...viewers.gallery_window import DENOISED, RAW, Gallery, pageOf
 from ...viewers.maps.viewer_map import LinkedSlices
 from ...viewers.micrographs import diameter_window
@@ -254,21 +254,21 @@ class TestCryodlEvaluationWords(FolderTest):
     )
 
     def test_the_table_has_the_images_and_below_them_the_controls(self):
-        rows = pictures_window.tableRows(self.EVALUATION)
+        rows = window.tableRows(self.EVALUATION)
         self.assertEqual([row[1] for row in rows], ["0.110", "0.230", "0.410", "0.020", "0.010"])
         self.assertEqual(rows[0][2:], ("not reached", "40 Å"))
         self.assertEqual(rows[2][2:], ("27 Å", "15 Å"))
         self.assertTrue(rows[3][0].startswith("control: "))
 
     def test_the_verdict_has_its_sentences(self):
-        self.assertEqual(pictures_window.verdictOf(self.EVALUATION), (False, ["It invents."]))
-        self.assertTrue(pictures_window.verdictOf(dict(control=dict(verdict="ok")))[0])
+        self.assertEqual(window.verdictOf(self.EVALUATION), (False, ["It invents."]))
+        self.assertTrue(window.verdictOf(dict(control=dict(verdict="ok")))[0])
 
     def test_only_pictures_that_are_there_are_offered(self):
         for name in ("control.png", "frc.png", "other.png"):
             Figure().savefig(self.path(name))
         self.assertEqual(
-            pictures_window.picturesIn(self.folder),
+            window.picturesIn(self.folder),
             {"FRC with the ground truth": self.path("frc.png"), "Control": self.path("control.png")},
         )
 

@@ -28,8 +28,12 @@ from ...viewers.maps.viewer_map import CryodlBackProjectViewer, CryodlVolumeView
 from ...viewers.micrographs import diameter_window
 from ...viewers.model_window import CryodlTrainViewer
 from ...viewers.particles.viewer_denoise import CryodlEvaluateViewer, CryodlGalleryViewer, CryodlParticlesViewer
-from ...viewers.particles.viewer_identify import CryodlIdentifyViewer, rankingRows
-from ...viewers.particles.viewer_orient import CryodlIntegrityViewer, CryodlOrientationsViewer
+from ...viewers.particles.viewer_orient import (
+    CryodlIdentifyViewer,
+    CryodlIntegrityViewer,
+    CryodlOrientationsViewer,
+    rankingRows,
+)
 from ...viewers.viewer_simulate import CryodlSimulateViewer
 from ..particle_sets import BOX, COUNT, PIXEL_SIZE, ParticlesTest, addTo
 from ..viewer_panels import PanelsTest

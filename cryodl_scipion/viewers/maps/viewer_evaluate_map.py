@@ -17,9 +17,8 @@ from ...engine.cryodl.contract import CompareModelsOutputs, half_map_resolutions
 from ...protocols import CryodlProtEvaluateMap
 from ...protocols.maps.protocol_evaluate_map import LOCAL, OF_IMPROVING, RESIDUES
 from ..panels_viewer import PanelsViewer, panel
-from ..pictures_window import PicturesWindow, picturesIn
 from ..plots import drawFscAt, readMap
-from ..window import CanvasWindow
+from ..window import CanvasWindow, PicturesWindow, picturesIn
 from .viewer_map import LinkedMapsWindow
 
 TITLES = ("Measure", "Map")

@@ -10,7 +10,7 @@ from ...convert.maps import structureFileOf
 from ...engine.cryodl.contract import ImproveMapOutputs, half_map_verdict
 from ...protocols import CryodlProtImproveMap
 from ..panels_viewer import PanelsViewer, panel
-from ..pictures_window import PicturesWindow
+from ..window import PicturesWindow
 from .viewer_map import LinkedMapsWindow
 
 _CONFIDENCE = "confidence"

@@ -19,8 +19,8 @@ from ...protocols import CryodlProtEstimateCTF
 from ...protocols.micrographs.protocol_estimate_ctf import OUTPUT
 from ..micrograph_window import MicrographWindow
 from ..panels_viewer import PanelsViewer, panel
-from ..pictures_window import PicturesWindow
 from ..plots import readImage
+from ..window import PicturesWindow
 from .diameter_window import previewOf
 
 

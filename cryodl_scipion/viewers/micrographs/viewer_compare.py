@@ -24,8 +24,8 @@ from ...engine.cryodl.contract import counted, resolution_in_words
 from ...protocols import CryodlProtCompare, CryodlProtConsensus
 from ..maps.viewer_map import LinkedMapsWindow
 from ..panels_viewer import PanelsViewer, panel, startedRun
-from ..pictures_window import PicturesWindow
 from ..plots import drawFsc, drawMatrix, shortened
+from ..window import PicturesWindow
 from .viewer_picks import CountedWindow
 
 _ALL_SETS = "all sets"

@@ -9,7 +9,7 @@ from ...convert.particles.denoised import denoiserOf
 from ...protocols import CryodlProtDenoise, CryodlProtEvaluateDenoiser, CryodlProtExtractParticles
 from ..gallery_window import Gallery, GalleryWindow
 from ..panels_viewer import ObjectViewer, PanelsViewer, itemsSubset, panel
-from ..pictures_window import PICTURES, TITLES, PicturesWindow, picturesIn, tableRows, verdictOf
+from ..window import PICTURES, TITLES, PicturesWindow, picturesIn, tableRows, verdictOf
 
 
 class CryodlGalleryViewer(

@@ -19,7 +19,7 @@ from ...protocols import (
     CryodlProtSimulateTomograms,
 )
 from ..panels_viewer import ObjectViewer, PanelsViewer, panel
-from ..pictures_window import PicturesWindow
+from ..window import PicturesWindow
 from .meshes_data import MembraneMeshes, Surfaces, membranesIn
 from .meshes_window import MeshesWindow, SurfacesWindow
 from .slices_window import CROWD, LABELS, Layer, SlicesWindow, TomogramSlices, layerOf
