@@ -8,13 +8,12 @@ from pyworkflow.protocol.params import Form
 from tomo.objects import SetOfTomoMasks, Tomogram
 
 from ... import Plugin
-from ...convert.models import shippedModels
 from ...convert.tomograms.tomograms import idOf, markScores, maskOf
 from ...engine.cryodl import contract
 from ..batches import BatchRun, appendItems
 from ..checks import checkModelFolder, listed
 from ..kinds import Options, PointingMany
-from ..model_field import addShippedModels, checkShippedModels, shippedFolders, shippedNames
+from ..model_field import addShippedModels, checkShippedModels, shippedFolders, shippedModels, shippedNames
 from ..protocol_base import possibleOutputs
 from .protocol_train_tomograms import CryodlProtTrainTomograms
 from .tomogram_kinds import Tomograms

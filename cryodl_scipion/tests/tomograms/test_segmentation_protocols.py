@@ -10,7 +10,6 @@ from tomo.constants import BOTTOM_LEFT_CORNER
 from tomo.objects import MeshPoint
 
 from ... import Plugin
-from ...convert.models import shippedModels
 from ...convert.relion_star import anglesOf
 from ...convert.tomograms.tomograms import featureOf, featuresOf, markScores
 from ...engine.cryodl import contract
@@ -20,6 +19,7 @@ from ...protocols import (
     CryodlProtMergeFeatures,
     model_field,
 )
+from ...protocols.model_field import shippedModels
 from ...protocols.tomograms import protocol_segment
 from ...protocols.tomograms.tomogram_kinds import checkTomograms
 from ..fake_model import segmenterCard, writeModel
