@@ -84,6 +84,8 @@ def of_commands(house: House) -> Lines:
             yield f"{name}: there is no {house.place(module)}, where it is done."
         if row.outputs is None:
             continue  # doctor: it only reports
+        if not issubclass(row.config, house.contract.Config):
+            yield f"{name}: {row.config.__name__} is no Config, so that its values cannot be checked together."
         if not row.example:
             yield f"{name}: its row has no example for --help."
         if not says(house.engine_tests, name) and not says(house.engine_tests, row.config.__name__):
