@@ -53,6 +53,34 @@ def test_rings_weigh_as_many_coefficients_as_the_discrete_transform_has_there():
     assert torch.allclose(GRID.weights, counted.float(), rtol=0.25)
 
 
+def test_the_orders_of_a_ring_share_the_power_of_masked_white_noise():
+    noise = torch.randn(2000, 32, 32, generator=torch.Generator().manual_seed(0))
+    power = GRID.harmonics(GRID.sample(noise)).abs().square().mean(0)
+    share = power / (2 * power.sum(1) - power[:, 0])[:, None]
+    assert torch.allclose(GRID.noise_share, share, atol=0.01)
+    assert float(GRID.noise_share[2, 20]) < 1e-6 < 0.005 < float(GRID.noise_share[10, 20])
+
+
+def test_an_average_is_filtered_by_the_signal_of_its_orders_and_rings():
+    rng, bank = torch.Generator().manual_seed(0), ClassBank(GRID, 2, torch.device("cpu"))
+    noise = torch.randn(40, 32, 32, generator=rng)
+    scale = GRID.sample(noise).abs().square().mean((0, 2)).sqrt()[:, None]
+    blurred = [GRID.samples_of(coefficients(shape(kind)) * (torch.arange(12) < 6)[:, None])[0] for kind in (0, 1)]
+    members = GRID.harmonics((GRID.sample(noise) + 3 * torch.stack(blurred * 20)) / scale)
+    for n, member in enumerate(members):
+        bank.add(n // 2 % FOLDS, torch.tensor([n % 2]), member[None], torch.ones(1, 12))
+    truth = GRID.harmonics(torch.stack(blurred) / scale)
+    found, plain = bank.averages(), bank.sums.sum(0)
+
+    def likeness(averages):
+        product = (averages.conj() * truth * GRID.weights[:, None]).real.sum((1, 2))
+        size = [(x.abs().square() * GRID.weights[:, None]).sum((1, 2)).sqrt() for x in (averages, truth)]
+        return product / size[0] / size[1]
+
+    assert (1 - likeness(found) < 0.6 * (1 - likeness(plain))).all()
+    assert polar_ring_power(found)[:, 9:].sum() < 0.15 * polar_ring_power(plain / 20)[:, 9:].sum()
+
+
 def test_ring_power_is_the_mean_square_of_the_samples():
     samples = GRID.sample(shape(1)[None])
     assert torch.allclose(polar_ring_power(GRID.harmonics(samples)), samples.abs().square().mean(-1), rtol=0.05)

@@ -24,7 +24,8 @@ from ...io.particle_sets import ParticleSet
 from .polar import PolarGrid, polar_ring_power
 
 FOLDS = 10
-FEW_SIGNAL = 1e-6  # of the power of the signal: an average without any is 0, not a division by 0
+FEW_SIGNAL = 1e-6  # of the noise: an average without signal is next to 0, not a division by 0
+FEW_NOISE = 1e-5  # of a ring's: orders that not even noise has within the mask
 
 
 class ClassBank:
@@ -69,18 +70,19 @@ class ClassBank:
         sums, weights = self.sums.sum(0), self.weights.sum(0)
         if without is not None:
             sums, weights = sums - self.sums[without], weights - self.weights[without]
-        return sums / (weights + 1 / self.signal_power())[..., None]
+        ratio = self.signal_to_noise()
+        return sums * (ratio / (1 + ratio * weights[..., None]))
 
-    def signal_power(self) -> torch.Tensor:
-        """(rings,) power of the signal in units of the noise's, from the products of the classes' even and odd
-        parts."""
+    def signal_to_noise(self) -> torch.Tensor:
+        """(rings, orders) power of the signal over that of the noise, from the products of the classes' even and odd
+        parts. Orders that a particle of this size cannot have hold noise alone, and so do fine rings."""
         first, second = (self.sums[part::2].sum(0) for part in (0, 1))
-        weights = self.weights[0::2].sum(0) * self.weights[1::2].sum(0)
-        product = (first.conj() * second).real
-        common = 2 * product.sum(-1) - product[..., 0]
-        power = common.sum(0) / weights.sum(0).clamp(min=1e-12)
-        smooth = torch.nn.functional.avg_pool1d(power[None, None], 3, 1, 1, count_include_pad=False)[0, 0]
-        return smooth.clamp(min=FEW_SIGNAL + 1e-3 * float(smooth.max().clamp(min=0)))
+        weights = (self.weights[0::2].sum(0) * self.weights[1::2].sum(0)).sum(0).clamp(min=1e-12)
+        signal = (first.conj() * second).real.sum(0) / weights[:, None]
+        share = self.grid.noise_share.to(signal.device)
+        both = torch.stack([signal, share])[:, None]
+        signal, noise = torch.nn.functional.avg_pool2d(both, (3, 1), 1, (1, 0), count_include_pad=False)[:, 0]
+        return (signal / noise.clamp(min=FEW_NOISE)).clamp(min=FEW_SIGNAL)
 
     def move(self, shifts_yx: torch.Tensor) -> None:
         """Shift the sums of each class by (k, 2) px."""

@@ -9,7 +9,9 @@ import functools
 import math
 import typing
 
+import numpy as np
 import torch
+from scipy.special import jv
 
 from ...core.optics import Optics, optics_values
 from ...io.particle_sets import treated_ctf
@@ -61,6 +63,14 @@ class PolarGrid:
     def weights(self) -> torch.Tensor:
         """(rings,) number of independent Fourier coefficients of the whole plane that each ring stands for."""
         return 2 * math.pi * self.radii
+
+    @functools.cached_property
+    def noise_share(self) -> torch.Tensor:
+        """(rings, orders) part of the power of white noise within the mask that each order has of its ring; with the
+        orders below 0 they sum to 1. Lommel's integral of the squared Bessel function over the mask's radius."""
+        at, order = 2 * math.pi * self.radii[:, None].numpy() * self.mask_px / self.box, np.arange(self.orders)
+        power = jv(order, at) ** 2 - jv(order - 1, at) * jv(order + 1, at)
+        return torch.from_numpy(power / (2 * power.sum(1) - power[:, 0])[:, None]).float()
 
     @functools.cached_property
     def mask(self) -> torch.Tensor:
