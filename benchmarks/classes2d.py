@@ -225,6 +225,7 @@ junk_table = columns(
     {
         "noise": "noise",
         "SNR": "snr:g",
+        "seed": "seed",
         "purity": "purity:.3f",
         "clear views": "clear",
         "junk removed by classes": "by_classes:.3f",
@@ -236,15 +237,19 @@ junk_table = columns(
 
 
 @benchmark(
-    cases=dict(noise=["coloured", "white"], snr=[0.1, 0.05]),
+    cases=lambda: [
+        dict(noise=noise, snr=snr, seed=seed)
+        for noise, snr, seeds in (("coloured", 0.1, 1), ("coloured", 0.05, 3), ("white", 0.1, 1), ("white", 0.05, 1))
+        for seed in range(1, seeds + 1)
+    ],
     tables={"class-junk": junk_table},
     quick=dict(each=60, junk=0.06, classes=6),
 )
-def class_junk(run, noise, snr, molecules="1AON 1WCM 3C91", each=1000, junk=1.0, classes=64, seed=1):
+def class_junk(run, noise, snr, seed, molecules="1AON 1WCM 3C91", each=1000, junk=1.0, classes=64):
     """Three molecules and a quarter of junk (noise, off-centre, two in a box, ice, carbon) of another generator,
     classified and selected. purity: of the good particles, those of their class's commonest molecule. clear: classes
     with 60 % of their members within 25 degrees of one view."""
-    folder = run.folder(f"{noise} {snr:g}")
+    folder = run.folder(f"{noise} {snr:g} {seed}")
     kinds = {kind: round(count * junk) for kind, count in JUNK.items()}
     files = [structure_file(name) for name in molecules.split()]
     star = make_set(folder / "set", files, each, kinds, snr, colour=float(noise == "coloured"), seed=seed)
