@@ -407,7 +407,8 @@ def signal_probabilities(scores: np.ndarray, noise: np.ndarray) -> np.ndarray:
     of_noise, of_all = _density(noise, grid), _density(scores, grid)
     part = min(1.0, 2 * float((scores < np.median(noise)).mean()))
     raw = 1 - part * of_noise / np.maximum(of_all, 1e-12)
-    rising = isotonic_regression(np.clip(raw, 0, 1), weights=of_all + 1e-9).x
+    # cut to 0..1 afterwards: cutting first would leave the upper half of the scatter, and noise would keep a chance
+    rising = isotonic_regression(raw, weights=of_all + 1e-9).x
     return np.interp(scores, grid, np.clip(rising, 0, 1))
 
 
