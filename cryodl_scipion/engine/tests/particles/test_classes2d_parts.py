@@ -8,7 +8,9 @@ import pytest
 import torch
 from classes2d_data import rotated, shape
 
+from cryodl.contract.class_choice import particle_cut
 from cryodl.core.optics import Optics, ctf_of_optics
+from cryodl.particles.classes2d.answer import signal_probabilities
 from cryodl.particles.classes2d.averages import FOLDS, ClassBank, centres_of, rotated_averages, wiener_averages
 from cryodl.particles.classes2d.classify import first_sorting, invariants
 from cryodl.particles.classes2d.matching import Detail, References, halves, match
@@ -127,8 +129,10 @@ def test_the_average_for_a_part_holds_none_of_its_particles():
     for fold, member in zip((0, 1), members):
         bank.add(fold, torch.tensor([0]), member[None], torch.ones(1, 12))
     without = bank.averages(without=1)[0]
-    other = (without.conj() * members[0]).sum() / (without.abs().norm() * members[0].abs().norm())
-    assert abs(other) > 0.99 and bank.counts.shape == (FOLDS, 1)
+    product = without * members[0].conj()  # each coefficient is that of the first one, made smaller: phases are its own
+    assert float(product.imag.abs().max()) < 1e-5 * float(product.abs().max()) and product.real.min() > -1e-6
+    assert float(product.real.sum() / (without.abs().norm() * members[0].abs().norm())) > 0.9
+    assert bank.counts.shape == (FOLDS, 1)
 
 
 def test_invariants_do_not_depend_on_the_rotation_but_on_the_shape():
@@ -166,3 +170,13 @@ def test_an_average_of_noise_has_no_resolution_and_hardly_any_contrast():
     signal = wiener_averages(25 * shape(0).expand(1, 2, 32, 32), torch.full((1, 2, 17), 25.0), 14.0, 4.0)
     assert found.images.std() < 0.2 * signal.images.std()
     assert signal.resolutions[0] == pytest.approx(8.0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_scores_like_those_of_made_up_noise_have_no_chance_of_signal(seed):
+    rng = np.random.default_rng(seed)  # parts and scores of kept classes at SNR 0.1 in coloured noise
+    scores = np.concatenate([rng.normal(12, 3, 3000).clip(7), rng.normal(5.4, 0.5, 600)])
+    found = signal_probabilities(scores, rng.normal(5.4, 0.5, 500))
+    assert np.median(found[3000:]) < 0.02 and np.median(found[:3000]) > 0.99
+    kept = found >= particle_cut(found.tolist(), float(found.mean()), 0.02)
+    assert kept[:3000].mean() > 0.96 and kept[3000:].mean() < 0.1
