@@ -240,7 +240,7 @@ junk_table = columns(
     cases=lambda: [
         dict(noise=noise, snr=snr, seed=seed)
         for noise, snr, seed in [("coloured", 0.1, 1), ("coloured", 0.05, 1), ("white", 0.1, 1)]
-        + [("coloured", 0.05, 2), ("coloured", 0.05, 3)]
+        + [("white", 0.05, 1), ("coloured", 0.05, 2), ("coloured", 0.05, 3)]
     ],
     tables={"class-junk": junk_table},
     quick=dict(each=60, junk=0.06, classes=6),
