@@ -470,9 +470,9 @@ def integrity_truth(run, snr, orientations, case, count=100, seed=0):
     rng = np.random.default_rng(int(1000 * snr) + seed)
     kinds = rng.permutation(np.arange(count) >= whole).astype(int)
     bodies = compositions(data_folder() / "structures/complexes" / file, partner, folder)
-    star = make_mixed(bodies, kinds, folder, snr, rng)
+    star = make_mixed(bodies, kinds, folder, snr, rng, pixel_size=5.0 if case == "receptor-Fab" else 3.5)  # it is large
     words = ("--structures", folder / "whole.cif", folder / "part.cif", "--names", "whole", "part")
-    words = (*words, "--orientations", orientations, "--output", folder / "out")
+    words = (*words, "--orientations", orientations, "--contrast", "bright", "--output", folder / "out")
     cost = cryodl("assess-integrity", "--particles", star, *words, *CPU)
     found = np.array(read_tables(folder / "out" / "particles.star")["particles"]["cryodlProbability1"], float)
     right, record = (found < 0.5) == (kinds == 1), json.loads((folder / "out" / "integrity.json").read_text())

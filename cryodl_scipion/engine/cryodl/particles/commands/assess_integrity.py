@@ -30,7 +30,7 @@ STEP = 7.5  # degrees between neighbouring directions of the search
 CHUNK = 256  # particles whose evidence is kept together: what a stopped run loses at most
 SAMPLE = 96  # particles from which the common strength is learnt
 ROUNDS = 3  # of that
-SIMULATED = 120  # particles of each composition that are made up to learn what the likelihoods are worth
+SIMULATED, EACH = 240, 60  # particles made up to learn what likelihoods are worth, and at least of each composition
 PARTS = "evidence"  # folder of the chunks
 MOVED = 1.538  # median length of a vector of three normal numbers of standard deviation 1
 STEADY = 1.0  # degrees about each axis: given angles that are so near the truth count as right
@@ -151,7 +151,7 @@ def _made_up(assessment: dict[str, typing.Any], evidence: typing.Mapping[str, np
     fits best than those of made-up particles, which have the right ones, these are made again with angles as far off
     (assessment["wobble"], degrees about each axis)."""
     candidates, size = assessment["candidates"], len(assessment["projectors"])
-    number = np.arange(SIMULATED * size)
+    number = np.arange(max(SIMULATED // size, EACH) * size)
     kinds, strength = number % size, np.array(STRENGTHS)[number // size % len(STRENGTHS)]
     assessment["wobble"] = 0.0
     while True:

@@ -61,9 +61,8 @@ def simulated(
         views[mine] = projector.project(angles[mine], shifts[mine], base.box).cpu()
     transfer = base.ctf(slice(None))
     transfer = transfer.abs() if source.ctf_state == "flipped" else transfer
-    gain = torch.as_tensor(amplitudes).float()[:, None, None] * on_grid(
-        candidates.gain(base.box // 2 + 1).cpu(), base.box
-    )
+    views = views * torch.as_tensor(amplitudes).float()[:, None, None]
+    gain = on_grid(candidates.gain(base.box // 2 + 1).cpu(), base.box)
     images = torch.fft.irfft2(torch.fft.rfft2(views) * transfer * gain, s=views.shape[-2:])
     images = images + noise_images(count, base.box, rng, source.power.cpu())
     return SimulatedSet.of(base, images if source.contrast == "bright" else -images)
