@@ -47,7 +47,7 @@ def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrity
     source, diameter = assessment["candidates"].source, assessment["diameter"]
     explanation = explained_by(source, assessment["mean"], particles.pixel_size, diameter, run.device)
     assessment["explained"] = explanation.whole
-    doubts = explanation.warnings(config.particles, "these compositions")
+    assessment["doubts"] = doubts = explanation.warnings(config.particles, "these compositions")
     # how images that show something else seem to be treated is no advice
     notes = assessment["notes"] + (doubts or assessment["candidates"].notes)
     run.warn(*notes)
@@ -191,7 +191,8 @@ def _write(
 ) -> AssessIntegrityOutputs:
     """All outputs into the folder. Where the compositions cannot be told apart, particles have no class."""
     config: AssessIntegrityConfig = run.config
-    probability, told = verdict.probability, verdict.answers
+    # made-up particles say nothing of images that show something else
+    probability, told = verdict.probability, verdict.answers and not assessment["doubts"]
     kind = probability.argmax(1)
     counts = {name: int((kind == number).sum()) for number, name in enumerate(names)} if told else {}
     separation = float(probability.max(1).mean())
@@ -218,7 +219,7 @@ def _write(
         orientations="given" if assessment["given"] else "search",
         structures=[str(s) for s in config.structures],
     )
-    warnings = [] if told else [_no_answer(record)]
+    warnings = [] if told else [_no_answer(record, verdict.answers)]
     run.warn(*warnings)
     write_json(folder / "integrity.json", dict(record, warnings=notes + warnings))
     # its image names are relative to where the folder will be, which has the same parent
@@ -272,10 +273,13 @@ def _write_table(
     write_csv(path, ["name", "composition", *names], rows)
 
 
-def _no_answer(record: dict[str, typing.Any]) -> str:
+def _no_answer(record: dict[str, typing.Any], alike: bool) -> str:
+    """alike: whether made-up particles were told apart."""
     better = "" if record["orientations"] == "given" else " Angles of a refinement improve it."
-    return (
-        f"Single images do not tell these compositions apart: of made-up particles like these, as many of each "
-        f"composition, only {100 * record['simulated_accuracy']:.0f} % were told right. No particle has a class "
-        f"(rlnClassNumber 0); the probabilities serve to sort them.{better}"
+    share = f"{100 * record['simulated_accuracy']:.0f} % of made-up particles, as many of each composition, were told"
+    reason = (
+        f"{share} right, but these particles are not like them (see above)."
+        if alike
+        else f"Single images do not tell these compositions apart: only {share} right."
     )
+    return f"{reason} No particle has a class (rlnClassNumber 0); the probabilities serve to sort them.{better}"
