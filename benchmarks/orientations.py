@@ -452,8 +452,8 @@ def integrity_table(rows):
         mean = lambda key, told=told, count=count: sum(r[key] * r["count"] for r in told) / max(1, count)
         cells = [f"{mean('auc'):.3f}", *(f"{100 * mean(key):.1f}" for key in ("right", "stated"))]
         worst = max((abs(r["fraction"] - r["share"]) for r in told), default=0)
-        answered = f"{len(told)} of {len(every)}"
-        lines.append([f"{orientations}, {snr:g}", answered, str(count), *cells, f"{100 * worst:.0f}"])
+        answered, cells = f"{len(told)} of {len(every)}", [str(count), *cells, f"{100 * worst:.0f}"]
+        lines.append([f"{orientations}, {snr:g}", answered, *(cells if told else [""] * len(cells))])
     return lines
 
 

@@ -191,8 +191,7 @@ def _write(
 ) -> AssessIntegrityOutputs:
     """All outputs into the folder. Where the compositions cannot be told apart, particles have no class."""
     config: AssessIntegrityConfig = run.config
-    # made-up particles say nothing of images that show something else
-    probability, told = verdict.probability, verdict.answers and not assessment["doubts"]
+    probability, told = verdict.probability, _has_answer(assessment, verdict)
     kind = probability.argmax(1)
     counts = {name: int((kind == number).sum()) for number, name in enumerate(names)} if told else {}
     separation = float(probability.max(1).mean())
@@ -271,6 +270,12 @@ def _write_table(
         for name, row in zip(particles.names, probability)
     )
     write_csv(path, ["name", "composition", *names], rows)
+
+
+def _has_answer(assessment: typing.Mapping[str, typing.Any], verdict: CompositionVerdict) -> bool:
+    """Whether particles get classes: of images in which a search finds something else, made-up particles say nothing.
+    (Given angles: 78 % were right where 83 % were stated, although a search explained half of the signal.)"""
+    return verdict.answers and (assessment["given"] or not assessment["doubts"])
 
 
 def _no_answer(record: dict[str, typing.Any], alike: bool) -> str:

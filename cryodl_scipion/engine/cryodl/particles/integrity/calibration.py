@@ -73,7 +73,7 @@ class CompositionCalibration:
     def calibrated(self, logs: np.ndarray, strength: float | np.ndarray) -> np.ndarray:
         """(n, c) log-likelihoods, up to what is the same for all, from those of the comparison. strength: of all, or
         (n,)."""
-        return logs * self.weight + self.offset + np.multiply.outer(strength, self.slope)
+        return logs * self.weight + self.offset + np.asarray(strength)[..., None] * self.slope
 
     def fractions(self, logs: np.ndarray) -> tuple[np.ndarray, float]:
         """(c,) parts of a set that the compositions have, and its relative strength, by expectation-maximisation. One
