@@ -32,6 +32,7 @@ from peers import Topaz
 from recipes.filaments import COUNT, FILAMENTS, SIDE, straight_filament
 from recipes.filaments import write_micrograph as write_filaments
 from recipes.micrographs import to_assess, unseen
+from recipes.other_micrographs import KINDS, Field
 from scipy.ndimage import gaussian_filter
 
 from cryodl.core.optics import Optics
@@ -64,25 +65,27 @@ def to_sort():
     return {**found, "contamination example": ([example], 1.0, 1.0 * EXAMPLE_PX)}
 
 
-def assessed(paths, pixel_size, diameter, work, *more):
+def assessed(paths, pixel_size, diameter, work):
     """{name: the command's verdict, reason and areas}."""
     given = ("--micrographs", *paths, "--pixel-size", pixel_size, "--particle-diameter", diameter, "--threads", 1)
-    cryodl("assess-micrographs", *given, *more, "--output", work)
+    cryodl("assess-micrographs", *given, "--output", work)
     with open(work / "micrographs.csv", newline="") as file:
         keys = ("verdict", "reason", "contaminated_percent", "carbon_percent")
         return {row["name"]: [row[key] for key in keys] for row in csv.DictReader(file)}
 
 
 def assessed_table(rows):
-    lines = [["micrographs", "by hand", "number", "the same verdict", "with picks, at least 10"]]
+    lines = [["micrographs", "by hand", "number", "the same verdict"]]
     kind = lambda r: "simulated" if r["set"] == "simulated" else "real"
     verdict = lambda r: "good" if r["by_hand"][0] == "good" else f"bad: {r['by_hand'][1]}"
     parts = grouped([dict(r, kind=kind(r), said=verdict(r)) for r in rows], "kind", "said")
-    agree = lambda part, key: str(sum(r[key][0] == r["by_hand"][0] for r in part))
+    agree = lambda part: str(sum(r["assessed"][0] == r["by_hand"][0] for r in part))
     for (which, said), part in sorted(parts.items(), key=lambda one: (one[0][0], one[0][1] != "good", one[0][1])):
-        more = agree(part, "with_picks") if which == "simulated" else "not measured"
-        lines.append([which, said, str(len(part)), agree(part, "assessed"), more])
-    return [*lines, ["all", "", str(len(rows)), agree(rows, "assessed"), ""]]
+        lines.append([which, said, str(len(part)), agree(part)])
+    for said in ("good", "bad"):
+        part = [r for r in rows if r["by_hand"][0] == said]
+        lines.append(["all", said, str(len(part)), agree(part)])
+    return lines
 
 
 def sorted_simulations(folder):
@@ -103,7 +106,7 @@ def sorted_simulations(folder):
 def assessed_by_hand(run, set):
     """`cryodl assess-micrographs` beside one person's sorting of the same micrographs (figures/sorted_by_hand.json:
     {name: [good or bad, why]}), done on pictures of 340 px before the first run of the command. Its limits are the
-    defaults; on the simulated micrographs it runs once more with picks of the general model, of which 10 are needed."""
+    defaults."""
     by_hand = json.loads((ROOT / "benchmarks" / "figures" / "sorted_by_hand.json").read_text())
     work = run.work(set)
     if set != "simulated":
@@ -111,13 +114,39 @@ def assessed_by_hand(run, set):
         return [dict(name=name, assessed=verdict, by_hand=by_hand[name]) for name, verdict in found.items()]
     pixel_size, diameter, cases = sorted_simulations(work / "made")
     paths = sorted((work / "made").glob("*.mrc"))
-    given = ("--micrographs", *paths, "--pixel-size", pixel_size, "--particle-diameter", diameter, "--pictures", 0)
-    cryodl("pick", *given, "--model", "general", "--output", work / "picks", "--threads", 1)
     found = assessed(paths, pixel_size, diameter, work / "out")
-    picks = ("--coordinates", work / "picks", "--minimum-particles", 10)
-    more = assessed(paths, pixel_size, diameter, work / "with picks", *picks)
-    row = lambda name: dict(name=name, made_as=cases[name], assessed=found[name], with_picks=more[name])
+    row = lambda name: dict(name=name, made_as=cases[name], assessed=found[name])
     return [dict(row(name), by_hand=by_hand[name]) for name in found]
+
+
+# structure, Å/px (None: 44 px wide), kinds: crystals are seen with fine pixels alone
+OTHERS = {"GroEL": ("1OEL", None, KINDS[:-1]), "rhodopsin": ("1U19", 1.5, KINDS)}
+
+
+def others_table(rows):
+    lines = [["made as", "micrographs", "called bad"]]
+    for (kind,), part in sorted(grouped(rows, "kind").items(), key=lambda one: KINDS.index(one[0][0])):
+        lines.append([kind, *(str(sum(r[key] for r in part)) for key in ("count", "bad"))])
+    bad = [r for r in rows if r["kind"] != "good"]
+    return [*lines, ["all but good", *(str(sum(r[key] for r in bad)) for key in ("count", "bad"))]]
+
+
+@benchmark(
+    cases=lambda: [dict(molecule=m, kind=k) for m, (_, _, kinds) in OTHERS.items() for k in kinds],
+    tables={"assessed-elsewhere": others_table},
+    quick=dict(molecule="GroEL", kind="empty", good=1, bad=1),
+)
+def assessed_elsewhere(run, molecule, kind, good=8, bad=3):
+    """`cryodl assess-micrographs` on good and bad micrographs of another generator (recipes/other_micrographs.py): its
+    judge learnt from the package's. Limits are the defaults, no picks."""
+    name, pixel_size, kinds = OTHERS[molecule]
+    field, work = Field(structure_file(name), pixel_size), run.work(f"{molecule} {kind}")
+    rng, count = np.random.default_rng((31, len(molecule), kinds.index(kind))), good if kind == "good" else bad
+    for number in range(count):
+        write_micrograph(work / f"m{number}.mrc", field.micrograph(kind, rng), field.pixel_size)
+    found = assessed(sorted(work.glob("m*.mrc")), field.pixel_size, field.diameter, work / "out")
+    said = [verdict for verdict, *_ in found.values()]
+    return dict(count=count, bad=said.count("bad"), reasons=sorted({reason for _, reason, *_ in found.values()}))
 
 
 # ----- filaments

@@ -486,13 +486,13 @@ def assess_micrographs(
     coordinates: typing.Optional[Path] = ...,
     minimum_particles: typing.Optional[int] = ...,
     minimum_score: typing.Optional[float] = ...,
-    maximum_contaminated: float = ...,
+    maximum_contaminated: typing.Optional[float] = ...,
     maximum_carbon: float = ...,
     maximum_gradient: typing.Optional[float] = ...,
     threads: typing.Optional[int] = ...,
     names: Paths = ...,
 ) -> Result[AssessMicrographsOutputs]:
-    """Measure micrographs (particles, scores, contamination, carbon, ice) and split them into good and bad ones."""
+    """Measure micrographs and split them into good and bad ones: no particles, thick or crystalline ice, drift, dirt, carbon."""
 
 def estimate_ctf(
     *,

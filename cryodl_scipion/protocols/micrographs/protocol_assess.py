@@ -28,8 +28,9 @@ class CryodlProtAssess(BatchRun[AssessMicrographsConfig, AssessMicrographsOutput
     """Assess micrographs: measure each and split them into good and bad.
 
     In: micrographs (also while they are still arriving) and, if there are any, coordinates picked on them, which may be
-    still growing as well. Out: two sets of micrographs, good and bad by the limits of the form, with the metrics as
-    attributes: particles, mean score, contaminated and carbon area in %, and the unevenness of the ice.
+    still growing as well. Out: two sets of micrographs, with the metrics as attributes: particles, mean score,
+    contaminated and carbon area in %, and the unevenness of the ice. Bad ones show no particles, thick or crystalline
+    ice, drift, contamination or mostly carbon, or are beyond a limit of the form; their attribute says why.
     A stopped run continues where it was.
     """
 

@@ -24,7 +24,8 @@ from .pick_fields import box_field, particle_diameter_field, picks_field, stated
 
 @dataclasses.dataclass(frozen=True)
 class AssessMicrographsConfig(Config):
-    """Measure micrographs (particles, scores, contamination, carbon, ice) and split them into good and bad ones."""
+    """Measure micrographs and split them into good and bad ones: no particles, thick or crystalline ice, drift, dirt,
+    carbon."""
 
     micrographs: Paths = micrographs_field()
     pixel_size: float = pixel_size_field()
@@ -60,12 +61,12 @@ class AssessMicrographsConfig(Config):
     )
     maximum_contaminated: typing.Optional[float] = param(
         "Micrographs with more contaminated area are rejected.",
-        default=20.0,
+        default=None,
         label="Maximum contaminated area",
         unit="%",
         minimum=0,
         maximum=100,
-        none_means="no limit",
+        none_means="those that have lost too many positions to contamination",
     )
     maximum_carbon: typing.Optional[float] = param(
         "Micrographs with more carbon are rejected.",

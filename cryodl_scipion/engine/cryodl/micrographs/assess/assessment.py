@@ -10,12 +10,12 @@ from ...contract import particle_size_problem
 from ..normalize import rescale_micrograph
 from .carbon import find_carbon
 from .contamination import find_contamination
+from .signs import MIN_ICE, signs_of, smooth_within
 
 WORKING_DIAMETER = 20.0  # px of a particle: enough to tell it from dirt, and a 4k micrograph takes a second
 _SMALLEST_SIDE = 128  # px of the working image, however large the particle is
 _EDGE = 0.4  # diameters on both sides of a carbon edge in which nothing counts as contamination
 _ROWS = 96  # of the coarse picture of the areas
-_MIN_ICE = 0.02  # part of the micrograph that must be clean ice to say anything about it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Assessment:
     image: (h, w) float array, the micrograph at this size. valid: what of it is really there. contaminated: crystals,
     dirt, holes, on ice and on carbon. contaminated_percent, carbon_percent: of the valid area. ice_gradient: 5th to
     95th percentile of the background of the clean ice, over the noise of the file's pixels; None without clean ice.
-    background: median intensity of the file's pixels.
+    background: median intensity of the file's pixels. signs: of signs_of.
     """
 
     image: np.ndarray
@@ -36,6 +36,7 @@ class Assessment:
     carbon_percent: float
     ice_gradient: float | None
     background: float
+    signs: dict[str, float]
 
 
 def assess(image: np.ndarray, pixel_size: float, diameter: float) -> Assessment:
@@ -61,6 +62,7 @@ def assess(image: np.ndarray, pixel_size: float, diameter: float) -> Assessment:
     area = (valid | contaminated).sum()  # a crystal that is black throughout is not valid, and contaminated
     ice = valid & ~carbon & ~edge & ~ndimage.binary_dilation(contaminated, iterations=max(1, round(diameter_px / 4)))
     sample = image[::7, ::7]
+    gradient = _ice_gradient(small, ice, sample, diameter_px)
     return Assessment(
         small,
         valid,
@@ -68,8 +70,9 @@ def assess(image: np.ndarray, pixel_size: float, diameter: float) -> Assessment:
         carbon,
         float(100 * contaminated.sum() / area),
         float(100 * carbon.sum() / area),
-        _ice_gradient(small, ice, sample, diameter_px),
+        gradient,
         float(np.median(sample[np.isfinite(sample)])),
+        signs_of(image, small, ice, contaminated, valid | contaminated, gradient, pixel_size, diameter),
     )
 
 
@@ -111,12 +114,9 @@ def _ice_gradient(small: np.ndarray, ice: np.ndarray, sample: np.ndarray, diamet
 
     sample: every so-many-th row and column of the file.
     """
-    if ice.mean() < _MIN_ICE:
+    if ice.mean() < MIN_ICE:
         return None
-    sigma = 2 * diameter_px
-    background = ndimage.gaussian_filter(small * ice, sigma, mode="nearest", truncate=3) / np.maximum(
-        ndimage.gaussian_filter(ice.astype(float), sigma, mode="nearest", truncate=3), 1e-3
-    )
+    background = smooth_within(small, ice, 2 * diameter_px)
     low, high = np.percentile(background[ice], (5, 95))
     rows, columns = ((np.arange(n) + 0.5) * m // n for n, m in zip(sample.shape, small.shape))
     position = np.ix_(rows.astype(int), columns.astype(int))

@@ -3,7 +3,8 @@
 
 <output>/<micrograph>.json each, written when it is measured; what is there is not measured again. At the end
 micrographs.csv, good.txt and bad.txt (paths, to be given as --micrographs) of all that the folder holds, so that
-micrographs may arrive in several runs; other limits only cost a moment. Micrographs that cannot be read stand in the
+micrographs may arrive in several runs; other limits only cost a moment. A micrograph is bad by what the judge learnt
+from simulated ones, or beyond a limit. Micrographs that cannot be read stand in the
 table with the verdict 'unreadable'.
 """
 
@@ -28,6 +29,7 @@ from ...io.micrographs import pixel_size_warnings, read_micrograph
 from ...io.stamps import stamp_of
 from ...runner import PROGRAM, Run, command
 from ..assess.assessment import area_rows, assess
+from ..assess.judge import judged_reasons
 
 KIND = "micrograph assessment"
 METRICS = ("particles", "mean_score", "contaminated_percent", "carbon_percent", "ice_gradient", "background")
@@ -61,8 +63,9 @@ def assess_micrographs(config: AssessMicrographsConfig, run: Run) -> AssessMicro
     good, bad = ([n for n in mine if verdicts[n][0] == verdict] for verdict in ("good", "bad"))
     run.summary(f"{len(good)} good and {len(bad)} bad micrographs; {folder}/micrographs.csv gives the reasons")
     run.methods(
-        f"Micrographs were assessed with {PROGRAM}, and left out by these limits: "
-        f"{'; '.join(_limits_in_words(config)) or 'none'}."
+        f"Micrographs were assessed with {PROGRAM}, and left out where they showed no particles, thick or "
+        "crystalline ice, drift or contamination, as judged by models that learnt from simulated micrographs, and by "
+        f"these limits: {'; '.join(_limits_in_words(config)) or 'none'}."
     )
     metrics = {
         n: dict({f: records[n][f] for f in METRICS}, verdict=verdicts[n][0], reason=verdicts[n][1]) for n in mine
@@ -101,8 +104,8 @@ def _check_same_run(folder: Path, records: typing.Mapping[str, typing.Any], conf
 
 
 def _is_measured(record: typing.Mapping[str, typing.Any] | None, path: str) -> bool:
-    """Whether a record is of the file as it is now. Records of earlier versions do not tell."""
-    if record is None:
+    """Whether a record is of the file as it is now. Records without signs are of earlier versions."""
+    if record is None or "signs" not in record:
         return False
     same = None in (record.get("made_of"), stamp_of(path)) or record["made_of"] == stamp_of(path)
     if not same:
@@ -139,6 +142,7 @@ def _measure(
                 particles=None,
                 mean_score=None,
                 **{f: getattr(found, f) for f in METRICS[2:]},
+                signs={sign: round(value, 4) for sign, value in found.signs.items()},
                 areas=area_rows(found),
             )
             write_json(folder / f"{name}.json", records[name])
@@ -168,7 +172,7 @@ def _add_picks(
 
 
 def judge_record(record: typing.Mapping[str, typing.Any], config: AssessMicrographsConfig) -> tuple[str, str]:
-    """('good', '') or ('bad', why) of a record under the limits of a config."""
+    """('good', '') or ('bad', why) of a record, by the judge and under the limits of a config."""
     limits = (
         ("particles", config.minimum_particles, -1, "{} particles, fewer than {:g}"),
         ("mean_score", config.minimum_score, -1, "mean score {:.3g}, below {:g}"),
@@ -176,7 +180,7 @@ def judge_record(record: typing.Mapping[str, typing.Any], config: AssessMicrogra
         ("carbon_percent", config.maximum_carbon, 1, "{:.1f} % carbon, more than {:g} %"),
         ("ice_gradient", config.maximum_gradient, 1, "ice gradient {:.2f}, more than {:g}"),
     )
-    reasons = []
+    reasons = judged_reasons(record["signs"], with_dirt=config.maximum_contaminated is None)
     for figure, limit, sign, sentence in limits:
         value = record[figure]
         if limit is None or (value is None and figure == "mean_score" and record["particles"] == 0 and limit == 0):
