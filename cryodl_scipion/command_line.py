@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The engine's command line without Scipion: finds the engine's environment and starts the command in it."""
 
+import importlib.util
 import os
 import sys
 import typing
@@ -62,6 +63,11 @@ def main(arguments: typing.List[str]) -> int:
     """Replace this process by the engine's command. Returns 1, after a sentence, if the engine cannot be started."""
     if arguments[:1] == [CHECK_PROJECT]:  # of Scipion's side
         check = ["python", "-m", "cryodl_scipion.check_project"] + arguments[1:]
+        if importlib.util.find_spec("scipion") is None:
+            print(
+                f"cryodl: {CHECK_PROJECT} runs in Scipion's Python; {sys.executable} has no Scipion.", file=sys.stderr
+            )
+            return 1
         os.execv(sys.executable, [sys.executable, "-m", "scipion"] + check)
     python, problems = find_python(os.environ)
     # doctor itself says what is missing in a Python that is one; nothing can be said by one that is none

@@ -83,6 +83,12 @@ def test_without_an_environment_the_sentence_names_where_it_was_looked_for_and_w
     assert str(tmp_path / "empty") in done.stderr and "scipion installb cryodl" in done.stderr
 
 
+@inCheckout
+def test_projects_are_checked_in_scipions_python_alone():
+    done = run("check-project", "mine")  # without site-packages there is no Scipion
+    assert done.returncode == 1 and "runs in Scipion's Python" in done.stderr and done.stderr.count("\n") == 1
+
+
 def test_scipions_folder_of_software_is_looked_into(tmp_path):
     found = command_line.homes(dict(SCIPION_HOME="/scipion", EM_ROOT="/em"))
     assert found[0].startswith("/em/cryodl-") and any(f.startswith("/scipion/software/em/cryodl-") for f in found)

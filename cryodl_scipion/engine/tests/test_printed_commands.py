@@ -77,6 +77,24 @@ def test_the_commands_of_a_page_are_understood(page, capsys):
     assert not wrong, "\n".join(wrong)
 
 
+def test_sentences_and_pages_name_no_option_that_is_gone():
+    known = {"--help", "--json", "--request", "--result"}
+    for row in EVERY_COMMAND.values():
+        known |= {info.flag for info in [*cli.describe_all(row.config), *cli.settings_of(row)]}
+    others = set("--norm --extract --helix --sym --inverty --print --multiply".split())  # RELION's and pyem's
+    others |= set("--standalone --nproc-per-node --version --mend --nogui --devel --requeue --open-mode".split())
+    others |= set("--signal --all --quick --fresh --set --gpu".split())  # SLURM's, those of scripts/ and benchmarks/
+    texts = {path: path.read_text(encoding="utf-8") for path in (Path(cli.__file__).parent).rglob("*.py")}
+    texts.update({page: " ".join(re.findall(r"`(--[^`]*)`", page.read_text(encoding="utf-8"))) for page in PAGES})
+    gone = set()
+    for path, text in texts.items():
+        if path.name not in ("version_0_1_0.py", "CHANGES.md"):  # these tell of what was
+            named = set(re.findall(r"(?<![\w<-])--[a-z][a-z0-9-]*[a-z0-9](?![\w-])", text))
+            named = {flag.replace("--no-", "--", 1) if flag not in known else flag for flag in named}
+            gone |= {f"{path.name} {flag}" for flag in named - known - others}
+    assert not gone, sorted(gone)
+
+
 @inCheckout
 def test_the_scripts_of_the_pages_are_there_with_their_options():
     wrong, seen = [], 0

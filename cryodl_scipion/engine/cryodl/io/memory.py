@@ -22,7 +22,7 @@ _ALLOCATORS = (
     "failed to map segment",
 )
 # Parameters that make a command take less, best first, and what to do with them.
-_HELPFUL = (("batch_size", "a smaller"), ("memory", "a smaller"), ("box", "a smaller"))
+_HELPFUL = (("batch_size", "a smaller"), ("box", "a smaller"))
 
 
 class TooLittleMemory(ValueError):

@@ -50,7 +50,7 @@ def split_particles(particles: ParticleSet, by: str, fraction: float, seed: int)
                 "micrograph": f"{particles.path} does not name two micrographs or more (rlnMicrographName)",
                 "half": f"{particles.path} has no two half sets (rlnRandomSubset)",
             }[by]
-            + f", so its particles cannot be split by {by} (--split-by). Choose auto."
+            + f", so its particles cannot be split by {by}. Choose auto."
         )
     rng = np.random.default_rng((seed, 77))
     ways: dict[str, typing.Callable[..., typing.Any]] = {

@@ -191,7 +191,7 @@ class TomogramScores:
         if self.plan.memory > self.memory:
             self.notes.append(
                 f"{self.tomogram.path}: its slices and the networks need {self.plan.memory:.2g} GB; this is used, "
-                f"although --memory is {self.memory:g} GB."
+                f"although the limit is {self.memory:g} GB."
             )
 
     def slabs(self, first: int = 0) -> typing.Iterator[typing.Any]:
