@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pickers on the real sets, which are labelled: networks and labels, the general model, corrections, templates, cost.
 
-Matching: one to one, within half the particle radius, the border left out (docs/evaluation.md). Best F1 and AP are of
+Matching: one to one, within half the particle radius, the border left out. Best F1 and AP are of
 all candidates, F1 of the picks that `cryodl pick` writes by default; areas are avoided only where that is measured.
 """
 

@@ -2,7 +2,7 @@
 """Micrographs that arrive while a picking run works, is killed with all its processes, and continued; then what was
 lost.
 
-Used by test_facility.py with a few micrographs and by benchmarks/unattended.py with hundreds.
+Used by test_facility.py with a few micrographs and by benchmarks/scipion_kills.py (week) with thousands.
 """
 
 import collections

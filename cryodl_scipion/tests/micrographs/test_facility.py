@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Micrographs that arrive while the real engine picks, the run killed and continued: nothing is lost or doubled.
 
-benchmarks/unattended.py runs a whole chain with hundreds.
+The benchmark `week` has thousands.
 """
 
 import os
