@@ -16,7 +16,7 @@ from cryodl.io.star import read_tables, write_tables
 from cryodl.likelihood.observed import Observed
 from cryodl.likelihood.reference import HalfDisc, Reference
 from cryodl.particles.commands import initial_map
-from cryodl.particles.initial import alignment, climb
+from cryodl.particles.initial import alignment, climb, halves
 from cryodl.particles.initial.alignment import Judgement, align, coverage, enlarged
 from cryodl.particles.initial.climb import SliceSums, second_map_gain
 
@@ -185,7 +185,7 @@ def test_a_map_is_written_and_a_stopped_run_keeps_its_starts(quick):
 
 def test_without_agreement_there_is_no_map_but_a_reason(quick):
     quick.setattr(alignment, "AGREEMENT", 1.1)
-    for module in (climb, initial_map):
+    for module in (climb, halves):
         quick.setattr(module, "STEPS", 3)
     result = find()
     assert not result.outputs.determined and result.outputs.map is None and result.outputs.particles is None
