@@ -181,6 +181,18 @@ def test_a_models_own_contrast_is_not_asked_for(tmp_path, monkeypatch):
     assert (scores == 0.6).all()
 
 
+@pytest.mark.parametrize("scores, said", [((0.9, 0.1), True), ((0.1, 0.9), False)])
+@pytest.mark.parametrize("shared", [False, True], ids=["trained", "general"])
+def test_a_stated_contrast_that_the_scores_contradict_is_said_and_used(tmp_path, monkeypatch, scores, said, shared):
+    blob_project(tmp_path, count=3)
+    write_untrained_model(tmp_path / "model", general=shared)
+    found_by(monkeypatch, *scores)
+    for _ in range(2):  # also when the run is repeated
+        assert general(tmp_path, "--contrast", "bright") == 0 and outputs(tmp_path)["contrast"] == "bright"
+        warnings = Result.read(tmp_path / "result.json").warnings
+        assert sum("contradict the contrast bright (--contrast)" in w for w in warnings) == said
+
+
 def test_the_sign_of_the_micrograph_is_turned(project):
     """Bright micrographs picked as bright give what their negatives give as dark."""
     from cryodl.io.micrographs import read_micrograph

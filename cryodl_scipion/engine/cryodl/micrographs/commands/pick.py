@@ -24,7 +24,7 @@ from ..byhand.questions import (
 )
 from ..normalize import rescale_micrograph
 from ..pickers import load_network, picker_method
-from ..pickers.ask import ask_micrographs
+from ..pickers.ask import ask_contrast, ask_micrographs
 from ..pickers.feature_maps import draw_feature_maps, feature_maps
 from ..pickers.pick_files import Picks, avoided_areas
 from ..pickers.pick_record import (
@@ -300,6 +300,9 @@ def _ask_some_micrographs(
     """The settings with what some micrographs tell of size, contrast and scores, agreed with other runs on the
     folder."""
     if not settings.open:
+        if todo and (against := ask_contrast(settings, [path for _, path in todo], picker, card)):
+            note_asked(folder / CANDIDATES, todo, against)
+            run.warn(*against)
         return record_settings(folder, settings)
     if settings.scale is not None and settings.contrast is not None and are_asked(folder / CANDIDATES, todo):
         return settings  # by the same run before it was stopped

@@ -68,6 +68,16 @@ def ask_micrographs(
     return mine
 
 
+def ask_contrast(
+    settings: PickSettings, paths: typing.Sequence[str], picker: Picker, card: typing.Mapping[str, typing.Any]
+) -> list[str]:
+    """What speaks against a stated contrast, for a model that asks nothing else; its own contrast is not asked."""
+    notes: list[str] = []
+    if not settings.general and settings.contrast and settings.contrast != typical_contrast(card):
+        _compare_stated(settings.contrast, _Asked(paths, picker, card, {settings.contrast: settings}), notes)
+    return notes
+
+
 def _compare_stated(stated: str, asked: _Asked, notes: list[str]) -> None:
     """Say it where the scores are clearly those of the other contrast."""
     found = asked.contrast()
