@@ -81,13 +81,21 @@ def main(arguments: typing.Sequence[str] | None = None) -> int:
     words, warnings = present_command_line(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["dev"]:
         if len(words) == 1 or words[1] not in DEV_COMMANDS:
-            print(_help(dev=True))
+            _print_help(dev=True)
             return 0 if words[1:] in ([], ["--help"], ["-h"]) else 2
         words = words[1:]
     if not words or words[0] in ("-h", "--help"):
-        print(_help())
+        _print_help()
         return 0
     return _answered(build_parser().parse_args(words), warnings)
+
+
+def _print_help(dev: bool = False) -> None:
+    """Also into a pipe that closes early, as that of `head`."""
+    try:
+        print(_help(dev), flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
 
 
 def _answered(options: argparse.Namespace, warnings: typing.Sequence[str]) -> int:

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import io
 import json
+import os
 import re
 import resource
 import subprocess
@@ -58,6 +59,15 @@ def test_help_takes_a_third_of_a_second(tmp_path):
 
     seconds()  # compiles
     assert min(seconds() for _ in range(3)) < 0.3
+
+
+def test_help_says_nothing_more_into_a_pipe_that_is_closed():
+    read, write = os.pipe()
+    os.close(read)
+    words = [sys.executable, "-m", "cryodl", "--help"]
+    done = subprocess.run(words, env=environment(), stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["pick", "--help"], ["--version"], ["pick"]])
