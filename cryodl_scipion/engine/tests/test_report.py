@@ -242,4 +242,4 @@ def test_a_browser_shows_the_page(folder):
     report("--folder", "results")
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", f"file://{folder}/report.html"]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
-    assert shown.count("<img") == 8 and "Latest micrographs with their picks" in shown
+    assert shown.count("<img") == 7 and "Latest micrographs with their picks" in shown
