@@ -27,23 +27,11 @@ from ..measures.volume import (
 )
 
 FINER = 0.9  # of the working pixel size: maps with smaller voxels lose detail
-
-
 FINEST, COARSEST = 0.1, 8.0  # Å/px of maps that are improved
-
-
 BYTES = 24  # of memory for each voxel at the working pixel size: the map, two outputs, their weights and copies
-
-
 SMALLEST = 8  # voxels along an axis
-
-
 FAR, COARSER = 0.1, 0.2  # of the resolutions that a model was trained on, at the fine and at the coarse end
-
-
 LARGEST = 1.9  # of the working pixel size: larger voxels are in no simulated map of the training (simulated.COARSEST)
-
-
 ESTIMATED = "estimated from the map"
 
 
