@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Positions and orientations of particles in the files of other programs: Dynamo, IMOD, copick, EMAN2, napari's points.
-
-IMOD's models and EMAN2's boxes hold no orientations.
-"""
+IMOD's models and EMAN2's boxes hold no orientations."""
 
 import csv
 import json
@@ -36,11 +34,9 @@ _COLOURS = ((0.0, 1.0, 0.0), (0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (1.0, 1.0, 0.0), 
 
 
 def read_dynamo_table(path: str | os.PathLike[str]) -> Coordinates3D:
-    """A Dynamo table (.tbl): numbers in rows. Species are classes if there are several.
-
-    The tomogram's number (column 20) becomes its name. Positions are the centres plus the shifts, counted from 1 in
-    Dynamo. Raises ValueError for rows that are no numbers or too short.
-    """
+    """A Dynamo table (.tbl): numbers in rows. Species are classes if there are several. The tomogram's number (column
+    20) becomes its name. Positions are the centres plus the shifts, counted from 1 in Dynamo. Raises ValueError for
+    rows that are no numbers or too short."""
     rows = [line.split() for line in read_text(path).splitlines() if line.strip()]
     try:
         values = np.array([[float(word) for word in row[: _DYNAMO["x"] + 2]] for row in rows], float)
@@ -75,26 +71,10 @@ def write_dynamo_table(
     tilts: tuple[float, float] | None,
     pixel_size: float,
 ) -> None:
-    """A Dynamo table (.tbl) of the particles of one tomogram, of 42 columns, whole or not at all.
-
-    Parameters
-    ----------
-    path : path
-    xyz : ndarray, (n, 3)
-        px.
-    tomogram : int
-        Its number.
-    species : sequence of str
-        (n,) names.
-    names : sequence of str
-        Of all species, which become classes 1, 2, ...
-    angles : ndarray, (n, 3)
-        Rot, tilt, psi in degrees; NaN, where nobody knows them, becomes 0.
-    tilts : (float, float) or None
-        Lowest and highest tilt of the series, degrees. None: the table says nothing about the wedge.
-    pixel_size : float
-        Å/px.
-    """
+    """A Dynamo table (.tbl) of the particles of one tomogram, of 42 columns, whole or not at all. xyz: (n, 3) px.
+    tomogram: its number. species: (n,) names. names: of all species, which become classes 1, 2, ... angles: (n, 3) rot,
+    tilt, psi in degrees; NaN, where nobody knows them, becomes 0. tilts: lowest and highest tilt of the series in
+    degrees, or None: the table says nothing about the wedge. pixel_size: Å/px."""
     rows = np.zeros((len(xyz), 42))
     at = lambda name, count=1: slice(_DYNAMO[name] - 1, _DYNAMO[name] - 1 + count)
     rows[:, 0] = np.arange(1, len(xyz) + 1)
@@ -113,9 +93,7 @@ def write_dynamo_table(
 
 def read_imod_model(path: str | os.PathLike[str]) -> Coordinates3D:
     """An IMOD model (.mod), binary: an object is a species, each point a particle; the tomogram is named by the file.
-
-    Raises ValueError for files that are no model or are cut short.
-    """
+    Raises ValueError for files that are no model or are cut short."""
     with open(path, "rb") as file:
         data = file.read()
     if data[:8] != b"IMODV1.2":
@@ -156,20 +134,9 @@ def write_imod_model(
     pixel_size: float,
     names: typing.Sequence[str] = (),
 ) -> None:
-    """A binary IMOD model (.mod): an object of scattered points for each species, whole or not at all.
-
-    Parameters
-    ----------
-    xyz : array (n, 3)
-        px of the tomogram.
-    species : sequence of str
-        (n,) names.
-    shape : sequence of int
-        (z, y, x) of the tomogram.
-    pixel_size : float, Å/px
-    names : sequence of str
-        Of all species: a species has the colour of its place among them. None: those of `species`, sorted.
-    """
+    """A binary IMOD model (.mod): an object of scattered points for each species, whole or not at all. xyz: (n, 3) px
+    of the tomogram. species: (n,) names. shape: (z, y, x) of the tomogram. pixel_size: Å/px. names: of all species, a
+    species has the colour of its place among them; else those of `species`, sorted."""
     names = names or sorted(set(species))
     there = [(number, name) for number, name in enumerate(names) if name in species]
     sizes = [int(n) for n in shape[::-1]]
@@ -196,24 +163,10 @@ def read_json(path: str | os.PathLike[str]) -> Coordinates3D:
 
 
 def read_eman2(path: str | os.PathLike[str], found: dict[str, typing.Any]) -> Coordinates3D:
-    """Boxes of an info file of EMAN2's tomography (info/<tomogram>_info.json).
-
-    Parameters
-    ----------
-    found : dict
-        What it holds: boxes_3d has rows x, y, z, method, score, class; class_list has the names. With apix_unbin (Å/px)
-        positions are in px of the unbinned tomogram from its middle, else in px of the tomogram.
-
-    Returns
-    -------
-    Coordinates3D
-        The tomogram is named by the file, without _info.
-
-    Raises
-    ------
-    ValueError
-        For boxes that are no rows of numbers.
-    """
+    """Boxes of an info file of EMAN2's tomography (info/<tomogram>_info.json). found: its content. boxes_3d has rows x,
+    y, z, method, score, class; class_list has the names. With apix_unbin (Å/px) positions are in px of the unbinned
+    tomogram from its middle, else in px of the tomogram. The tomogram is named by the file, without _info. Raises
+    ValueError for boxes that are no rows of numbers."""
     try:
         names = {int(key): str(value["name"]) for key, value in found.get("class_list", {}).items()}
         xyz = np.array([[float(v) for v in box[:3]] for box in found["boxes_3d"]], float).reshape(-1, 3)
@@ -241,21 +194,9 @@ def write_eman2(
     pixel_size: float,
     names: typing.Sequence[str] = (),
 ) -> None:
-    """An info file of EMAN2 with the boxes of one tomogram.
-
-    Parameters
-    ----------
-    path : path
-        <tomogram>_info.json.
-    xyz : array (n, 3)
-        Å from the tomogram's middle.
-    species : sequence of str
-        (n,) names.
-    pixel_size : float
-        Å/px that the positions are written in.
-    names : sequence of str
-        Of all species, which become classes 0, 1, ... None: those of `species`, sorted.
-    """
+    """An info file of EMAN2 with the boxes of one tomogram. path: <tomogram>_info.json. xyz: (n, 3) Å from the
+    tomogram's middle. species: (n,) names. pixel_size: Å/px that the positions are written in. names: of all species,
+    which become classes 0, 1, ...; else those of `species`, sorted."""
     names = names or sorted(set(species))
     rows = [[*(position / pixel_size).tolist(), "manual", 0.0, names.index(s)] for position, s in zip(xyz, species)]
     classes = {str(number): dict(name=name, boxsize=32) for number, name in enumerate(names)}
@@ -264,11 +205,8 @@ def write_eman2(
 
 
 def read_napari_points(path: str | os.PathLike[str]) -> Coordinates3D:
-    """A points layer that napari saved (.csv): columns axis-0, axis-1, axis-2 are z, y, x in px.
-
-    A column `species` or `label` names the species. The tomogram is named by the file. Raises ValueError without these
-    columns.
-    """
+    """A points layer that napari saved (.csv): columns axis-0, axis-1, axis-2 are z, y, x in px. A column `species` or
+    `label` names the species. The tomogram is named by the file. Raises ValueError without these columns."""
     lines = list(csv.DictReader(read_text(path).splitlines()))
     try:
         zyx = np.array([[float(line[f"axis-{axis}"]) for axis in range(3)] for line in lines], float).reshape(-1, 3)
@@ -291,17 +229,9 @@ def read_napari_points(path: str | os.PathLike[str]) -> Coordinates3D:
 def write_napari_points(
     path: str | os.PathLike[str], zyx: np.ndarray, species: typing.Sequence[str], angles: np.ndarray
 ) -> None:
-    """A points layer as napari saves it (.csv), species and angles as properties; whole or not at all.
-
-    Parameters
-    ----------
-    zyx : array (n, 3)
-        px.
-    species : sequence of str
-        (n,) names.
-    angles : ndarray, (n, 3)
-        Rot, tilt, psi in degrees, NaN where nobody knows them; no columns if nobody knows any.
-    """
+    """A points layer as napari saves it (.csv), species and angles as properties; whole or not at all. zyx: (n, 3) px.
+    species: (n,) names. angles: (n, 3) rot, tilt, psi in degrees, NaN where nobody knows them; no columns if nobody
+    knows any."""
     known = np.isfinite(angles).all(axis=1)
     with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -312,11 +242,9 @@ def write_napari_points(
 
 
 def read_copick(path: str | os.PathLike[str]) -> Coordinates3D:
-    """Picks of copick (.json): positions in Å. The tomogram is run_name, the species pickable_object_name.
-
-    A point's matrix takes the object into the tomogram, and its shift is added to the location. Matrices that are all
-    the unit matrix, or that the file says not to trust, are no orientations.
-    """
+    """Picks of copick (.json): positions in Å. The tomogram is run_name, the species pickable_object_name. A point's
+    matrix takes the object into the tomogram, and its shift is added to the location. Matrices that are all the unit
+    matrix, or that the file says not to trust, are no orientations."""
     try:
         found: typing.Any = json.loads(read_text(path))
         points = [[float(point["location"][axis]) for axis in "xyz"] for point in found["points"]]
@@ -344,28 +272,10 @@ def copick_name(name: str) -> str:
 def write_copick(
     folder: str | os.PathLike[str], run: str, species: str, xyz: np.ndarray, angles: np.ndarray, pixel_size: float
 ) -> str:
-    """Picks of one species in a tomogram, where a copick project on a file system has them; whole or not at all.
-
-    Parameters
-    ----------
-    folder : path
-        Of the project's files.
-    run : str
-        Name of the tomogram.
-    species : str
-        Its name is written as copick allows it (`copick_name`).
-    xyz : ndarray, (n, 3)
-        px.
-    angles : ndarray, (n, 3)
-        Rot, tilt, psi in degrees; if any is NaN, the file says that its orientations are not to be trusted.
-    pixel_size : float
-        Å/px.
-
-    Returns
-    -------
-    str
-        The file, below the folder.
-    """
+    """Picks of one species in a tomogram, where a copick project on a file system has them; whole or not at all. run:
+    name of the tomogram. species: written as copick allows it (`copick_name`). xyz: (n, 3) px. angles: (n, 3) rot,
+    tilt, psi in degrees; if any is NaN, the file says that its orientations are not to be trusted. pixel_size: Å/px.
+    Returns the file, below the folder."""
     name = copick_name(species)
     file = os.path.join("ExperimentRuns", run, "Picks", f"{_COPICK_USER}_{_COPICK_SESSION}_{name}.json")
     known = np.isfinite(angles).all(axis=1)

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Particle coordinates in files: RELION's, EMAN's, Topaz's, crYOLO's, cryoSPARC's, and tables with a head.
-
-Files hold x (column) and y (row) of box centres; this module alone exchanges them with the engine's yx (frames.py).
-"""
+"""Particle coordinates in files: RELION's, EMAN's, Topaz's, crYOLO's, cryoSPARC's, and tables with a head. Files hold x
+(column) and y (row) of box centres; this module alone exchanges them with the engine's yx (frames.py)."""
 
 import csv
 import json
@@ -36,30 +34,12 @@ _UID = re.compile(r"^\d{5,}_")  # what cryoSPARC writes before the names of impo
 
 @reader
 def read_coordinates(source: str | os.PathLike[str], flip_y: bool = False) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Coordinates of a folder or file, by micrograph key.
-
-    Parameters
-    ----------
-    source : path
-        Folder with .star, .box, .cbox, .txt or EMAN2's _info.json files (not searched deeper), or a file: one of these,
-        RELION's autopick.star, or a .csv or .cs file.
-    flip_y : bool
-        Count the rows of cryoSPARC's .cs files from their other end.
-
-    Returns
-    -------
-    dict
-        {key: (yx (n, 2) float64 in px, scores (n,) float64)}; lists without scores have score 0. A file without
-        particles keeps its key.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is nothing.
-    ValueError
-        That names the file that cannot be understood, two files for one key, or two micrographs of one file for one
-        key.
-    """
+    """Coordinates of a folder or file, by micrograph key. source: folder with .star, .box, .cbox, .txt or EMAN2's
+    _info.json files (not searched deeper), or a file: one of these, RELION's autopick.star, or a .csv or .cs file.
+    flip_y: count the rows of cryoSPARC's .cs files from their other end. Returns {key: (yx (n, 2) float64 in px, scores
+    (n,) float64)}; lists without scores have score 0. A file without particles keeps its key. Raises FileNotFoundError
+    if there is nothing; ValueError that names the file that cannot be understood, two files for one key, or two
+    micrographs of one file for one key."""
     source = Path(source)
     if not source.exists():
         raise FileNotFoundError(f"Coordinates {source} do not exist.")
@@ -94,21 +74,10 @@ Of = typing.TypeVar("Of")  # what a key has: positions and scores, tables, areas
 
 
 def align_keys(coordinates: typing.Mapping[str, Of], names: typing.Collection[str]) -> dict[str, Of]:
-    """The same coordinates under the names of `names` that they belong to; the others keep their key.
-
-    A key belongs to the name that equals it, else to the one that equals it without endings such as _autopick. If none
-    belongs to any, the numbers that cryoSPARC writes before the names of imported micrographs are left out, too.
-
-    Parameters
-    ----------
-    coordinates : dict
-        Of micrographs' keys.
-
-    Raises
-    ------
-    ValueError
-        If two keys belong to one name.
-    """
+    """The same coordinates under the names of `names` that they belong to; the others keep their key. A key belongs to
+    the name that equals it, else to the one that equals it without endings such as _autopick. If none belongs to any,
+    the numbers that cryoSPARC writes before the names of imported micrographs are left out, too. Raises ValueError if
+    two keys belong to one name."""
     plain = {without_pick_suffix(n): n for n in names}
 
     def named(ends: typing.Callable[[str], str]) -> dict[str, str]:
@@ -130,34 +99,16 @@ def align_keys(coordinates: typing.Mapping[str, Of], names: typing.Collection[st
 
 
 def without_uid(key: str) -> str:
-    """The key without the number that cryoSPARC writes before the name of an imported micrograph.
-
-    Parameters
-    ----------
-    key : str
-
-    Returns
-    -------
-    str
-    """
+    """The key without the number that cryoSPARC writes before the name of an imported micrograph."""
     return _UID.sub("", key)
 
 
 def write_coordinates(
     path: str | os.PathLike[str], yx: np.ndarray, scores: np.ndarray, comment: str = "", **numbers: np.ndarray
 ) -> None:
-    """Write a STAR file that RELION reads, whole or not at all.
-
-    Parameters
-    ----------
-    yx : ndarray, (n, 2)
-        Centres in px of the micrograph.
-    scores : ndarray, (n,)
-    comment : str
-        One line for the head of the file.
-    **numbers : ndarray, (n,) each
-        More columns by their name, whole numbers; programs that do not know them leave them alone.
-    """
+    """Write a STAR file that RELION reads, whole or not at all. yx: (n, 2) centres in px of the micrograph. scores:
+    (n,). comment: a line for the head of the file. **numbers: (n,) each, more columns by their name, whole numbers;
+    programs that do not know them leave them alone."""
     head = star_head("", ("rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit", *numbers))
     lines = [
         f"{x:12.3f} {y:12.3f} {s:10.{DECIMALS}f}" + "".join(f" {n:4d}" for n in more) + "\n"
@@ -242,13 +193,7 @@ def _read_star(path: Path) -> dict[str, list[tuple[float, float, float]]]:
 
 
 def keys_of(names: typing.Sequence[str]) -> list[str]:
-    """The keys of micrographs' names in one file.
-
-    Raises
-    ------
-    ValueError
-        If two micrographs have one key.
-    """
+    """The keys of micrographs' names in one file. Raises ValueError if two micrographs have one key."""
     keys, owner = list[str](), dict[str, str]()
     for name in names:
         key, file = micrograph_key(name), os.path.normpath(name.split("@")[-1])

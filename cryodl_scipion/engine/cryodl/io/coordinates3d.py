@@ -5,8 +5,7 @@ Orientations of particles in tomograms, in the words of each program.
 
 Here they are RELION's rot, tilt, psi. R = Rz(rot) Ry(tilt) Rz(psi), about axes that stand, turns the particle in the
 tomogram onto the reference (`core.projections.rotation_matrices`). RELION 5's own matrix is its inverse: it "maps
-coordinates from particle space to tomogram space" (ParticleSet::getMatrix4x4).
-"""
+coordinates from particle space to tomogram space" (ParticleSet::getMatrix4x4)."""
 
 import dataclasses
 import typing
@@ -19,74 +18,30 @@ _QUARTER = 90.0
 
 
 def to_dynamo(angles: np.ndarray) -> np.ndarray:
-    """Dynamo's tdrot, tilt, narot.
-
-    Parameters
-    ----------
-    angles : ndarray, (n, 3)
-        Rot, tilt, psi in degrees.
-
-    Returns
-    -------
-    ndarray, (n, 3)
-        Degrees from -180 to 180.
-    """
+    """Dynamo's tdrot, tilt, narot. angles: (n, 3) rot, tilt, psi in degrees. From -180 to
+    180."""
     rot, tilt, psi = np.asarray(angles, float).reshape(-1, 3).T
     return np.stack([_within(psi - _QUARTER), tilt, _within(rot + _QUARTER)], axis=1)
 
 
 def from_dynamo(angles: np.ndarray) -> np.ndarray:
-    """Rot, tilt, psi of Dynamo's angles.
-
-    Parameters
-    ----------
-    angles : ndarray, (n, 3)
-        Tdrot, tilt, narot in degrees.
-
-    Returns
-    -------
-    ndarray, (n, 3)
-        Degrees from -180 to 180.
-    """
+    """Rot, tilt, psi of Dynamo's angles. angles: (n, 3) tdrot, tilt, narot in degrees. Returns (n, 3) degrees from
+    -180 to 180."""
     tdrot, tilt, narot = np.asarray(angles, float).reshape(-1, 3).T
     return np.stack([_within(narot - _QUARTER), tilt, _within(tdrot + _QUARTER)], axis=1)
 
 
 def to_tomogram(angles: np.ndarray) -> np.ndarray:
-    """Matrices that turn the reference into its place in the tomogram, as RELION 5 and copick have them.
-
-    Parameters
-    ----------
-    angles : ndarray, (n, 3)
-        Rot, tilt, psi in degrees.
-
-    Returns
-    -------
-    ndarray, (n, 3, 3)
-        For columns x, y, z.
-    """
+    """Matrices that turn the reference into its place in the tomogram, as RELION 5 and copick have them. angles: (n, 3)
+    rot, tilt, psi in degrees. Returns (n, 3, 3), for columns x, y, z."""
     from ..core.projections import rotation_matrices  # which needs torch
 
     return rotation_matrices(np.asarray(angles, float).reshape(-1, 3)).transpose(0, 2, 1)
 
 
 def angles_of(matrices: np.ndarray) -> np.ndarray:
-    """Rot, tilt, psi of matrices of `to_tomogram`.
-
-    Parameters
-    ----------
-    matrices : ndarray, (n, 3, 3)
-
-    Returns
-    -------
-    ndarray, (n, 3)
-        Degrees.
-
-    Raises
-    ------
-    ValueError
-        If one is no rotation.
-    """
+    """Rot, tilt, psi of matrices of `to_tomogram`. matrices: (n, 3, 3). Returns (n, 3) degrees. Raises ValueError if
+    one is no rotation."""
     matrices = np.asarray(matrices, float).reshape(-1, 3, 3)
     if not np.isfinite(matrices).all():
         raise ValueError("a matrix has values that are no finite numbers")
@@ -105,23 +60,9 @@ def angles_of(matrices: np.ndarray) -> np.ndarray:
 
 
 def after(first: np.ndarray, then: np.ndarray) -> np.ndarray:
-    """Rot, tilt, psi of a particle in a subtomogram that was itself cut out in an orientation.
-
-    RELION 5 has the one in rlnAngle and the other in rlnTomoSubtomogram, and multiplies subtomogram times particle
-    (ParticleSet::getMatrix3x3).
-
-    Parameters
-    ----------
-    first : ndarray, (n, 3)
-        Of the particle, degrees.
-    then : ndarray, (n, 3)
-        Of the subtomogram, degrees.
-
-    Returns
-    -------
-    ndarray, (n, 3)
-        Degrees.
-    """
+    """Rot, tilt, psi of a particle in a subtomogram that was itself cut out in an orientation. RELION 5 has the one in
+    rlnAngle and the other in rlnTomoSubtomogram, and multiplies subtomogram times particle (ParticleSet::getMatrix3x3).
+    first: (n, 3) of the particle, degrees. then: (n, 3) of the subtomogram, degrees. Returns (n, 3) degrees."""
     return angles_of(to_tomogram(then) @ to_tomogram(first))
 
 
@@ -132,10 +73,8 @@ def _within(degrees: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class ParticlePoses:
-    """n particles' places in a tomogram.
-
-    zyx: (n, 3) px. angles: (n, 3) rot, tilt, psi in degrees; NaN where nobody knows them.
-    """
+    """n particles' places in a tomogram. zyx: (n, 3) px. angles: (n, 3) rot, tilt, psi in degrees; NaN where nobody
+    knows them."""
 
     zyx: np.ndarray
     angles: np.ndarray
@@ -160,15 +99,12 @@ class ParticlePoses:
 
 @dataclasses.dataclass(frozen=True)
 class Coordinates3D:
-    """n particles' places of a file.
-
-    path: of the file. tomograms, species: (n,) names, '' where the file does not say. xyz: (n, 3), in the unit that
-    `unit` says: 'px' of the tomogram, 'Å' from the middle of its first voxel, or 'centred Å'. named: where the names of
-    the tomograms are from: 'inside' the file, the 'file' name, or they are 'numbers'. shifts: (n, 3) x, y, z in Å that
-    are taken away from the positions, or None. classes: (n,) numbers as text, or () without; where a file has
-    several, species are their names. angles: (n, 3) rot, tilt, psi in degrees, or None; a file whose angles are all 0
-    knows none.
-    """
+    """n particles' places of a file. path: of the file. tomograms, species: (n,) names, '' where the file does not say.
+    xyz: (n, 3), in the unit that `unit` says: 'px' of the tomogram, 'Å' from the middle of its first voxel, or 'centred
+    Å'. named: where the names of the tomograms are from: 'inside' the file, the 'file' name, or they are 'numbers'.
+    shifts: (n, 3) x, y, z in Å that are taken away from the positions, or None. classes: (n,) numbers as text, or ()
+    without; where a file has several, species are their names. angles: (n, 3) rot, tilt, psi in degrees, or None; a
+    file whose angles are all 0 knows none."""
 
     path: str
     tomograms: tuple[str, ...]

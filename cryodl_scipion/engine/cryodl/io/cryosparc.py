@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""cryoSPARC's .cs files of particles and picks, as RELION's tables; and the rows of a selection as a .cs file again.
-
-A .cs file is a structured array in numpy's format. Nothing is unpickled: arrays of objects, and cryoSPARC's compressed
+"""cryoSPARC's .cs files of particles and picks, as RELION's tables; and the rows of a selection as a .cs file again. A
+.cs file is a structured array in numpy's format. Nothing is unpickled: arrays of objects, and cryoSPARC's compressed
 format, are refused with a sentence. Positions count rows as they are in the micrograph's file, as cryosparc-tools does
-with picks of crYOLO; flip_y turns them round.
-"""
+with picks of crYOLO; flip_y turns them round."""
 
 import glob
 import os
@@ -43,24 +41,8 @@ def is_cryosparc(path: str | os.PathLike[str]) -> bool:
 
 @reader
 def read_cs(path: str | os.PathLike[str]) -> np.ndarray:
-    """The structured array of a .cs file, by memory map.
-
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    ndarray, (n,)
-        With the field uid.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the file is not there.
-    ValueError
-        That names the file and what it is instead.
-    """
+    """The structured array of a .cs file, by memory map. (n,), with the field uid. Raises FileNotFoundError, or
+    ValueError that names the file and what it is instead."""
     try:
         with open(path, "rb") as file:
             start = file.read(1 + len(_COMPRESSED))
@@ -90,23 +72,8 @@ def read_cs(path: str | os.PathLike[str]) -> np.ndarray:
 
 def with_passthrough(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """All fields of a .cs file's rows, with those of the passthrough file of its job where one lies beside it.
-
-    cryoSPARC keeps in it what a job did not change: micrographs and places, or the CTF.
-
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    dict
-        {field: array (n, ...)}, in the file's order of rows.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        As read_cs.
-    """
+    cryoSPARC keeps in it what a job did not change: micrographs and places, or the CTF. {field: array (n, ...)}, in the
+    file's order of rows. Raises FileNotFoundError or ValueError as read_cs."""
     rows = read_cs(path)
     fields = {name: rows[name] for name in typing.cast("tuple[str, ...]", rows.dtype.names)}
     for other in sorted(glob.glob(os.path.join(glob.escape(os.path.dirname(str(path))), _PASSTHROUGH))):
@@ -122,29 +89,12 @@ def with_passthrough(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def cryosparc_tables(path: str | os.PathLike[str], flip_y: bool = False) -> dict[str, dict[str, Texts]]:
-    """RELION's tables of a .cs file of particles or picks, with the uid of each as the column ucsfUid.
-
-    Angles are RELION's (alignments3D), shifts become rlnOriginX/YAngst, classes count from 1, optics groups are
-    cryoSPARC's exposure groups. Beam tilt and higher aberrations are not in the tables.
-
-    Parameters
-    ----------
-    path : path
-    flip_y : bool
-        Count the micrographs' rows from their other end.
-
-    Returns
-    -------
-    dict
-        {'optics': ..., 'particles': {column: Texts}}; picks have no optics.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the file is not there.
-    ValueError
-        That names the file and the fields that it lacks, or whose values are no numbers.
-    """
+    """RELION's tables of a .cs file of particles or picks, with the uid of each as the column ucsfUid. Angles are
+    RELION's (alignments3D), shifts become rlnOriginX/YAngst, classes count from 1, optics groups are cryoSPARC's
+    exposure groups. Beam tilt and higher aberrations are not in the tables. flip_y: count the micrographs' rows from
+    their other end. Returns {'optics': ..., 'particles': {column: Texts}}; picks have no optics. Raises
+    FileNotFoundError, or ValueError that names the file and the fields that it lacks, or whose values are no
+    numbers."""
     fields = with_passthrough(path)
     if _IMAGE not in fields and _PLACE not in fields:
         raise ValueError(
@@ -176,28 +126,9 @@ def cryosparc_tables(path: str | os.PathLike[str], flip_y: bool = False) -> dict
 
 
 def cryosparc_picks(path: str | os.PathLike[str], flip_y: bool = False) -> tuple[list[str], np.ndarray]:
-    """Micrographs of a .cs file's picks, and x, y, score of each.
-
-    Parameters
-    ----------
-    path : path
-    flip_y : bool
-        Count the micrographs' rows from their other end.
-
-    Returns
-    -------
-    names : list of str
-        (n,) as in the file.
-    values : ndarray, (n, 3)
-        px, and a score that is larger for better picks; 0 without one.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the file is not there.
-    ValueError
-        That names the file and the field that it lacks.
-    """
+    """Micrographs of a .cs file's picks, and x, y, score of each. flip_y: count the micrographs' rows from their other
+    end. Returns names (n,) as in the file, and values (n, 3): px, and a score that is larger for better picks, 0
+    without one. Raises FileNotFoundError, or ValueError that names the file and the field that it lacks."""
     found = _Fields(str(path), with_passthrough(path))
     names, places = _places(found, flip_y)
     score = next((name for name in _SCORES if name in found.all), None)
@@ -207,21 +138,8 @@ def cryosparc_picks(path: str | os.PathLike[str], flip_y: bool = False) -> tuple
 
 def write_cs_rows(source: str | os.PathLike[str], uids: typing.Iterable[str], target: str | os.PathLike[str]) -> None:
     """The rows of a .cs file whose uids are among some, with all their fields, as a .cs file; whole or not at all.
-
-    Parameters
-    ----------
-    source : path
-    uids : iterable of str
-        Of the particles to keep, as in the column ucsfUid.
-    target : path
-
-    Raises
-    ------
-    FileNotFoundError
-        If the source is not there.
-    ValueError
-        If the source does not have all of them.
-    """
+    uids: of the particles to keep, as in the column ucsfUid. Raises FileNotFoundError, or ValueError if the source does
+    not have all of them."""
     wanted = np.array([int(uid) for uid in uids], np.uint64)
     rows = read_cs(source)
     kept = np.isin(rows["uid"], wanted)

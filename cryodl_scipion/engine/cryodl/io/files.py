@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Finding input files, and writing output files whole or not at all.
-
-Pairing of files by their names.
-"""
+"""Finding input files, and writing output files whole or not at all. Pairing of files by their names."""
 
 import contextlib
 import csv
@@ -25,36 +22,13 @@ MAX_NAMED = 5
 def pair_by_name(
     names: typing.Sequence[str], others: typing.Sequence[str], what: tuple[str, str], of_others: tuple[str, str]
 ) -> tuple[list[int], str]:
-    """Which file belongs to which.
-
-    Names are alike if they are the same, or if one stands in the other as a whole word (tomo_1 in tomo_1_labels, not in
-    tomo_12). If none is like any, they are paired in sorted order (2 before 10), which the warning says. If some are
-    alike, so are the others, unless the alike ones do not lie side by side in that order or numbers contradict it
-    (tomo_2 and tomo_3): then ValueError. One file of each belongs together whatever its name.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Each only once.
-    others : sequence of str
-        As many, each only once.
-    what : (plural, option)
-        Of the names, in words.
-    of_others : (plural, option)
-        Of the others, in words.
-
-    Returns
-    -------
-    positions : list of int
-        Of the others that belong to each of the names.
-    warning : str
-        Or "".
-
-    Raises
-    ------
-    ValueError
-        That names what is left over.
-    """
+    """Which file belongs to which. Names are alike if they are the same, or if one stands in the other as a whole word
+    (tomo_1 in tomo_1_labels, not in tomo_12). If none is like any, they are paired in sorted order (2 before 10), which
+    the warning says. If some are alike, so are the others, unless the alike ones do not lie side by side in that order
+    or numbers contradict it (tomo_2 and tomo_3): then ValueError. One file of each belongs together whatever its name.
+    names: each only once. others: as many, each only once. what: (plural, option) of the names, in words; of_others:
+    those of the others. Returns the positions of the others that belong to each of the names, and a warning or "".
+    Raises ValueError that names what is left over."""
     if len(names) == len(others) == 1:
         return [0], ""
     found: dict[str, list[int]] = {}
@@ -119,9 +93,8 @@ _PICK_SUFFIXES = ("_autopick", "_manualpick", "_pick", "_extract")
 
 def micrograph_key(name: typing.Any) -> str:
     """The name by which micrographs and coordinates are matched: no folder, no extension, no compression suffix.
-
-    '000001@mics/a.mrc.gz' gives 'a'. A tomogram of a copick project, <run>/VoxelSpacing13.000/wbp.zarr, gives the run.
-    """
+    '000001@mics/a.mrc.gz' gives 'a'. A tomogram of a copick project, <run>/VoxelSpacing13.000/wbp.zarr, gives the
+    run."""
     return copick_run(name) or file_key(name)
 
 
@@ -142,29 +115,13 @@ def file_key(name: typing.Any) -> str:
 
 def names_with_runs(runs: typing.Sequence[str], names: typing.Sequence[str]) -> list[str]:
     """Names of tomograms: the copick run where there is one, <run>__<name> where several are of one run, else the name.
-
-    Parameters
-    ----------
-    runs : sequence of str
-        copick_run of each.
-    names : sequence of str
-        Own name of each.
-    """
+    runs: copick_run of each."""
     return [(f"{run}__{name}" if runs.count(run) > 1 else run) if run else name for run, name in zip(runs, names)]
 
 
 def name_and_path(text: str) -> tuple[str, str]:
-    """('topaz', 'picks/topaz') of 'topaz=picks/topaz'; the name is empty where none is given.
-
-    Parameters
-    ----------
-    text : str
-        A path that exists is never cut at its '='.
-
-    Returns
-    -------
-    (str, str)
-    """
+    """('topaz', 'picks/topaz') of 'topaz=picks/topaz'; the name is empty where none is given. A path that exists is
+    never cut at its '='."""
     name, sign, path = text.partition("=")
     return (name.strip(), path) if sign and name.strip() and not os.path.exists(text) else ("", text)
 
@@ -182,21 +139,9 @@ def _without_ending(key: str, endings: typing.Sequence[str]) -> str:
 
 
 def expand_paths(patterns: typing.Iterable[str]) -> list[str]:
-    """Files of globs, plain paths and list files, in the order given (globs sorted).
-
-    Parameters
-    ----------
-    patterns : iterable of str
-        A .txt file holds one path per line; a .star file has rlnMicrographName. Relative paths in a list are tried as
-        they are, then beside the list file.
-
-    Raises
-    ------
-    FileNotFoundError
-        That names the pattern that matches nothing.
-    ValueError
-        For a folder.
-    """
+    """Files of globs, plain paths and list files, in the order given (globs sorted). patterns: a .txt file holds one
+    path per line; a .star file has rlnMicrographName. Relative paths in a list are tried as they are, then beside the
+    list file. Raises FileNotFoundError that names the pattern that matches nothing; ValueError for a folder."""
     found = []
     for pattern in patterns:
         if os.path.isdir(pattern) and not is_zarr(pattern):
@@ -257,37 +202,16 @@ def read_text(path: str | os.PathLike[str]) -> str:
 
 
 def name_tomograms(paths: typing.Sequence[str], names: typing.Sequence[str] = ()) -> list[tuple[str, str]]:
-    """As name_micrographs, for tomograms.
-
-    Returns
-    -------
-    list of (name, path)
-    """
+    """As name_micrographs, for tomograms."""
     return name_micrographs(paths, names, "tomogram")
 
 
 def name_micrographs(
     paths: typing.Sequence[str], names: typing.Sequence[str] = (), what: str = "micrograph"
 ) -> list[tuple[str, str]]:
-    """Pairs of unique name and path.
-
-    Parameters
-    ----------
-    names : sequence of str
-        To take instead of the files' names; none, or as many as paths.
-    what : str
-        They are, in words.
-
-    Returns
-    -------
-    list of (name, path)
-
-    Raises
-    ------
-    ValueError
-        If two files have the same name (they could not be told apart in coordinates and outputs), or if `names` does
-        not fit.
-    """
+    """Pairs of unique name and path. names: to take instead of the files' names; none, or as many as paths. Raises
+    ValueError if two files have the same name (they could not be told apart in coordinates and outputs), or if `names`
+    does not fit."""
     if names and len(names) != len(paths):
         raise ValueError(f"Names (--names) has {len(names)} entries for {len(paths)} {what}s; give one for each.")
     for name in names:
@@ -313,13 +237,7 @@ def name_micrographs(
 
 
 def evenly_spaced(items: typing.Sequence[typing.Any], number: int) -> list[typing.Any]:
-    """Items evenly spread over a list, in its order.
-
-    Parameters
-    ----------
-    number : int
-        At most so many.
-    """
+    """At most `number` items evenly spread over a list, in its order."""
     if len(items) <= number:
         return list(items)
     if number == 1:
@@ -335,20 +253,9 @@ def spread_first(items: typing.Sequence[typing.Any], number: int) -> list[typing
 
 @contextlib.contextmanager
 def whole_file(path: str | os.PathLike[str]) -> typing.Iterator[Path]:
-    """A temporary path to write to; renamed when the block ends well, removed when it does not.
-
-    What killed processes left in the folder is removed when the first file is written there.
-
-    Parameters
-    ----------
-    path : path
-        Where the file will be.
-
-    Raises
-    ------
-    OSError
-        Disk full, or no permission; with the name of the file.
-    """
+    """A temporary path to write to; renamed when the block ends well, removed when it does not. What killed processes
+    left in the folder is removed when the first file is written there. Raises OSError: disk full, or no permission;
+    with the name of the file."""
     path = Path(path)
     temporary = Path(temporary_path(path))
     _tidy(str(path.parent))
@@ -382,13 +289,7 @@ def _umask() -> int:
 
 
 def rename_folder(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
-    """Give a finished folder its final name.
-
-    Raises
-    ------
-    FileExistsError
-        If there is something already.
-    """
+    """Give a finished folder its final name. Raises FileExistsError if there is something already."""
     if os.path.exists(target):
         raise FileExistsError(f"{target} exists already; it is not replaced. Choose another name or remove it.")
     try:

@@ -31,32 +31,14 @@ class TooLittleMemory(ValueError):
 
 def available_memory() -> float:
     """Memory that this process may still take: the least of the machine's, its control group's and its own limit.
-
-    Returns
-    -------
-    float
-        Bytes.
-    """
+    Bytes."""
     limits = [_meminfo(), _group(), _own()]
     return min([limit for limit in limits if limit is not None], default=float("inf"))
 
 
 def require_memory(needed: float, what: str, advice: str) -> None:
-    """Whether there is so much memory; if not, an error.
-
-    Parameters
-    ----------
-    needed : float, bytes
-    what : str
-        Beginning of the sentence: what needs them.
-    advice : str
-        What the user can do, a sentence.
-
-    Raises
-    ------
-    TooLittleMemory
-        If there is less.
-    """
+    """Raises TooLittleMemory if less than `needed` bytes are free. what: beginning of the sentence: what needs them.
+    advice: what the user can do, a sentence."""
     there = available_memory()
     if needed > there:
         raise TooLittleMemory(
@@ -65,14 +47,8 @@ def require_memory(needed: float, what: str, advice: str) -> None:
 
 
 def release_pages(array: typing.Any) -> None:
-    """Take the pages of a memory-mapped file out of this process's memory; the file keeps what was written.
-
-    Parameters
-    ----------
-    array : ndarray
-        Others than numpy.memmap are left as they are, and so are private copies (mode "c"), which would lose what was
-        written.
-    """
+    """Take the pages of a memory-mapped file out of this process's memory; the file keeps what was written. Others than
+    numpy.memmap are left as they are, and so are private copies (mode "c"), which would lose what was written."""
     mapped = None if getattr(array, "mode", None) == "c" else getattr(array, "_mmap", None)
     if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
         mapped.madvise(mmap.MADV_DONTNEED)
@@ -100,18 +76,8 @@ def is_memory_error(error: BaseException) -> bool:
 
 
 def memory_sentence(error: BaseException, command: typing.Any) -> str:
-    """Sentence for a memory error, with the parameters of the command that help.
-
-    Parameters
-    ----------
-    command : Command
-        Of the contract.
-
-    Returns
-    -------
-    str
-        Empty for other errors.
-    """
+    """Sentence for a memory error, with the parameters of the command that help. Empty for other errors. command:
+    Command of the contract."""
     if not is_memory_error(error):
         return ""
     asked = re.search(r"(?:allocate|of) ([\d.]+ ?(?:[KMGT]i?B|bytes))", str(error))

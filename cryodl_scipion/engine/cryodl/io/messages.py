@@ -26,8 +26,7 @@ def warn(sentence: str) -> None:
 @contextlib.contextmanager
 def collected() -> typing.Iterator[typing.Callable[[], list[str]]]:
     """For one command: a function that gives the warnings since the block began. A command within another one adds to
-    those of the outer one.
-    """
+    those of the outer one."""
     if not _open:
         _said.clear()
     start = len(_said)
@@ -56,13 +55,7 @@ _waits = [False]
 
 
 def doing(what: str) -> None:
-    """Note what a loop is at. It is printed only if nothing else is.
-
-    Parameters
-    ----------
-    what : str
-        Such as "step 12 of 400".
-    """
+    """Note what a loop is at. It is printed only if nothing else is."""
     _doing[0] = what
 
 
@@ -78,14 +71,8 @@ def for_a_person() -> typing.Iterator[None]:
 
 @contextlib.contextmanager
 def no_long_silence(longest: float = LONGEST, json: bool = False) -> typing.Iterator[None]:
-    """Print a line whenever the block has printed nothing for a while. Nothing is added on a terminal.
-
-    Parameters
-    ----------
-    longest : float, s
-    json : bool
-        Whether standard output is for a program, which reads it as JSON: the lines then go to standard error.
-    """
+    """Print a line whenever the block has printed nothing for a while. Nothing is added on a terminal. longest: s.
+    json: whether standard output is for a program, which reads it as JSON: the lines then go to standard error."""
     if sys.stderr.isatty():
         yield
         return

@@ -24,21 +24,10 @@ _NAME, _GROUP, _PHASE = "rlnMicrographName", "rlnOpticsGroup", "rlnPhaseShift"
 def read_micrograph_ctfs(
     path: str | os.PathLike[str], microscope: dict[str, float | None] | None = None
 ) -> "dict[str, Optics]":
-    """CTFs by micrograph key.
-
-    Parameters
-    ----------
-    path : path
-        STAR file with rlnMicrographName and rlnDefocusU, rlnDefocusV, rlnDefocusAngle; rlnPhaseShift if there is one.
-        The microscope stands in its optics table, or in columns of the same table.
-    microscope : dict
-        {rlnVoltage, rlnSphericalAberration, rlnAmplitudeContrast: value, or None for that of the file}.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        That name the file and what it lacks, or two micrographs of one name.
-    """
+    """CTFs by micrograph key. path: STAR file with rlnMicrographName and rlnDefocusU, rlnDefocusV, rlnDefocusAngle;
+    rlnPhaseShift if there is one. The microscope stands in its optics table, or in columns of the same table.
+    microscope: {rlnVoltage, rlnSphericalAberration, rlnAmplitudeContrast: value, or None for that of the file}. Raises
+    FileNotFoundError or ValueError that names the file and what it lacks, or two micrographs of one name."""
     from ..core.optics import Optics
 
     table, optics = _tables(path)
@@ -57,13 +46,7 @@ def read_micrograph_ctfs(
 
 
 def ctf_of(ctfs: "typing.Mapping[str, Optics]", name: str, path: str | os.PathLike[str]) -> "Optics | None":
-    """CTF of a micrograph by its name or that of its file; None if there is none.
-
-    Parameters
-    ----------
-    ctfs : mapping
-        Of read_micrograph_ctfs.
-    """
+    """CTF of a micrograph by its name or that of its file; None if there is none. ctfs: of read_micrograph_ctfs."""
     return ctfs.get(name) or ctfs.get(micrograph_key(path))
 
 

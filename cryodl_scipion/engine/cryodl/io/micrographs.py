@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reading micrographs: MRC (modes 0, 1, 2, 6, 12; plain, .gz, .bz2) and TIFF. Writing them: MRC.
-
-Images in TIFF files, plain, .gz or .bz2: the first page, of which no more is taken than the file can hold.
-"""
+"""Reading micrographs: MRC (modes 0, 1, 2, 6, 12; plain, .gz, .bz2) and TIFF. Writing them: MRC. Images in TIFF files,
+plain, .gz or .bz2: the first page, of which no more is taken than the file can hold."""
 
 from __future__ import annotations
 
@@ -36,18 +34,8 @@ Found = typing.TypeVar("Found")
 
 @reader
 def read_tiff(path: str | os.PathLike[str]) -> np.ndarray:
-    """The first image of a file, rows from the last one on, as RELION counts y (frames.py).
-
-    Returns
-    -------
-    ndarray, (h, w)
-        Of the file's type.
-
-    Raises
-    ------
-    ValueError
-        That names the file: no TIFF, damaged, colours, several images, larger than the memory.
-    """
+    """The first image of a file, rows from the last one on, as RELION counts y (frames.py). (h, w) of the file's type.
+    Raises ValueError that names the file: no TIFF, damaged, colours, several images, larger than the memory."""
     return _first_page(path, lambda page: _values(page, path))
 
 
@@ -166,21 +154,8 @@ _OTHERS = {
 @reader
 def read_micrograph(path: str | os.PathLike[str]) -> np.ndarray:
     """The image of a micrograph file, rows as RELION counts them: an MRC's as they lie in the file, a TIFF's from the
-    last one.
-
-    A stack of one image is taken as the image. Not-a-number pixels are left as they are.
-
-    Returns
-    -------
-    ndarray, (h, w) float32
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        That says what is wrong with the file.
-    """
+    last one. A stack of one image is taken as the image. Not-a-number pixels are left as they are. (h, w) float32.
+    Raises FileNotFoundError, or ValueError that says what is wrong with the file."""
     image = _read_tiff(path) if is_tiff(path) else _read_mrc(path)
     if image.ndim == 3 and image.shape[0] == 1:
         image = image[0]
@@ -210,35 +185,17 @@ def _as_float32(image: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
 
 @reader
 def micrograph_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Shape of a micrograph, from its header alone.
-
-    Returns
-    -------
-    (h, w)
-        px.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        As read_micrograph.
-    """
+    """(h, w) of a micrograph in px, from its header alone. Raises FileNotFoundError or ValueError as
+    read_micrograph."""
     _check_exists(path)
     with _permitted(path):
         return tiff_shape(path) if is_tiff(path) else read_header(path).shape[1:]
 
 
 def pixel_size_warnings(paths: typing.Sequence[str], pixel_size: float) -> list[str]:
-    """Sentences about headers that contradict the pixel size given, or each other. It is used all the same.
-
-    Headers often lie (a binned image with the old value; 1.0 for "unknown" is passed over), so this is no error, but
-    nothing makes a picker miss everything as surely as a wrong pixel size.
-
-    Parameters
-    ----------
-    paths : sequence of str
-        Of micrographs.
-    pixel_size : float, Å/px
-    """
+    """Sentences about headers that contradict the pixel size given, or each other. It is used all the same. Headers
+    often lie (a binned image with the old value; 1.0 for "unknown" is passed over), so this is no error, but nothing
+    makes a picker miss everything as surely as a wrong pixel size. pixel_size: Å/px."""
     found: dict[float, list[str]] = {}
     for path in paths:
         size = _header_pixel_size(path)
@@ -254,16 +211,8 @@ def pixel_size_warnings(paths: typing.Sequence[str], pixel_size: float) -> list[
 def named_micrographs(
     given: typing.Sequence[str], names: typing.Sequence[str], pixel_size: float
 ) -> list[tuple[str, str]]:
-    """Names and files of micrographs; headers that contradict the pixel size are warned of.
-
-    Parameters
-    ----------
-    given : sequence of str
-        Files, patterns or a list file.
-    names : sequence of str
-        Instead of those of the files; empty for these.
-    pixel_size : float, Å/px
-    """
+    """Names and files of micrographs; headers that contradict the pixel size are warned of. given: files, patterns or a
+    list file. names: instead of those of the files; empty for these. pixel_size: Å/px."""
     named = name_micrographs(expand_paths(given), names)
     for sentence in pixel_size_warnings([path for _, path in named], pixel_size):
         warn(sentence)
@@ -291,15 +240,8 @@ def _header_pixel_size(path: str | os.PathLike[str]) -> float | None:
 def write_micrograph(
     path: str | os.PathLike[str], image: np.ndarray, pixel_size: float, *labels: typing.Sequence[str]
 ) -> None:
-    """Write an image as an MRC file of its type, whole or not at all.
-
-    Parameters
-    ----------
-    image : ndarray, (h, w)
-    pixel_size : float, Å/px
-    *labels : str
-        Lines for the header, at most 80 letters each.
-    """
+    """Write an image as an MRC file of its type, whole or not at all. image: (h, w). pixel_size: Å/px. *labels: lines
+    for the header, at most 80 letters each."""
     import mrcfile
 
     with whole_file(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:

@@ -21,18 +21,8 @@ def shipped_models(kind: str | None = None) -> list[str]:
 
 
 def find_model(name_or_folder: str | os.PathLike[str], kind: str | None = None) -> Path:
-    """The folder of a model given by folder or by shipped name.
-
-    Parameters
-    ----------
-    kind : str, optional
-        Of the models that are wanted.
-
-    Raises
-    ------
-    FileNotFoundError
-        That lists the names of shipped models (of a kind).
-    """
+    """The folder of a model given by folder or by shipped name. kind: of the models that are wanted. Raises
+    FileNotFoundError that lists the names of shipped models (of a kind)."""
     folder = Path(name_or_folder)
     shipped = shipped_folders(str(SHIPPED), kind)
     # a folder of results may be called as a shipped model: it is not meant
@@ -51,23 +41,8 @@ def find_model(name_or_folder: str | os.PathLike[str], kind: str | None = None) 
 def read_model(
     folder: str | os.PathLike[str], kind: str | None = None
 ) -> tuple[dict[str, typing.Any], dict[str, typing.Any]]:
-    """Card and weights of a model folder; weights in 12 bits or half precision, as of shipped models, become float32.
-
-    Parameters
-    ----------
-    kind : str, optional
-        Of the model that is wanted.
-
-    Returns
-    -------
-    weights : dict
-        {name: tensor}.
-
-    Raises
-    ------
-    ValueError
-        As contract.check_model.
-    """
+    """Card and weights of a model folder; weights in 12 bits or half precision, as of shipped models, become float32:
+    {name: tensor}. Raises ValueError as contract.check_model."""
     card = check_model(folder, kind)
     import safetensors
     from safetensors.torch import load_file
@@ -104,13 +79,7 @@ def _unpacked(stored: dict[str, typing.Any]) -> dict[str, typing.Any]:
 
 
 def copy_model(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
-    """Copy a model folder, whole or not at all.
-
-    Parameters
-    ----------
-    target : path
-        It must not exist.
-    """
+    """Copy a model folder, whole or not at all, to one that does not exist."""
     parent = Path(target).parent
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".copy_", dir=parent) as folder:
@@ -119,13 +88,8 @@ def copy_model(source: str | os.PathLike[str], target: str | os.PathLike[str]) -
 
 
 def write_model(folder: str | os.PathLike[str], card: dict[str, typing.Any], tensors: dict[str, typing.Any]) -> None:
-    """Write weights, then the card that has their checksum and the versions, into an existing folder.
-
-    Parameters
-    ----------
-    tensors : dict
-        {name: tensor}.
-    """
+    """Write weights, then the card that has their checksum and the versions, into an existing folder. tensors: {name:
+    tensor}."""
     import torch
 
     from .. import __version__
@@ -144,22 +108,9 @@ def write_model(folder: str | os.PathLike[str], card: dict[str, typing.Any], ten
 def save_tensors(
     path: str | os.PathLike[str], tensors: dict[str, typing.Any], metadata: dict[str, str] | None = None
 ) -> None:
-    """Write tensors as safetensors, whole or not at all, without a copy of them all in memory.
-
-    The library's own writer leaves a file of a random name behind when it is killed, which nobody could remove.
-
-    Parameters
-    ----------
-    tensors : dict
-        {name: tensor}.
-    metadata : dict, optional
-        {name: text}.
-
-    Raises
-    ------
-    TypeError
-        For numbers that the format does not have, such as complex ones.
-    """
+    """Write tensors as safetensors, whole or not at all, without a copy of them all in memory. The library's own writer
+    leaves a file of a random name behind when it is killed, which nobody could remove. tensors: {name: tensor}. Raises
+    TypeError for numbers that the format does not have, such as complex ones."""
     import torch
 
     header: dict[str, typing.Any] = {"__metadata__": metadata} if metadata else {}

@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Headers and data of MRC files, plain, .gz or .bz2. No more is read than the header's shape asks for and the file
-and the memory can hold: a damaged header costs nothing.
-
-Density maps in MRC files.
-"""
+"""Headers and data of MRC files, plain, .gz or .bz2. No more is read than the header's shape asks for and the file and
+the memory can hold: a damaged header costs nothing. Density maps in MRC files."""
 
 import bz2
 import dataclasses
@@ -23,15 +20,7 @@ from .memory import GIGABYTE, TooLittleMemory, require_memory
 
 
 def write_map(path: str | os.PathLike[str], density: typing.Any, pixel_size: float) -> None:
-    """Write a density, whole or not at all.
-
-    Parameters
-    ----------
-    density : ndarray or Tensor, (d, d, d)
-        zyx, on the CPU.
-    pixel_size : float, Å
-        Of its voxels.
-    """
+    """Write a density, whole or not at all. density: (d, d, d) zyx, on the CPU. pixel_size: Å."""
     import mrcfile
 
     with whole_file(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:
@@ -41,16 +30,8 @@ def write_map(path: str | os.PathLike[str], density: typing.Any, pixel_size: flo
 
 
 def write_halves(path: Path, densities: typing.Iterable[typing.Any], pixel_size: float) -> None:
-    """Write a map and its half-maps: NAME.mrc, NAME_half1.mrc, NAME_half2.mrc.
-
-    Parameters
-    ----------
-    path : Path
-        Of the map.
-    densities : iterable of ndarray or Tensor, (d, d, d) each
-        The map, the first and the second half-map.
-    pixel_size : float, Å
-    """
+    """Write a map and its half-maps: NAME.mrc, NAME_half1.mrc, NAME_half2.mrc. densities: (d, d, d) of each.
+    pixel_size: Å."""
     for ending, density in zip(("", "_half1", "_half2"), densities):
         write_map(path.with_name(f"{path.stem}{ending}.mrc"), density, pixel_size)
 
@@ -70,19 +51,8 @@ _VOLUME_STACK = 401  # of ISPG, from which on a file holds several volumes
 
 @dataclasses.dataclass(frozen=True)
 class MrcHeader:
-    """Header of an MRC file.
-
-    Attributes
-    ----------
-    record : np.recarray
-        As mrcfile names its entries.
-    shape : tuple of int
-        (nz, ny, nx) as in the file.
-    start : int
-        Bytes before the data.
-    opener : callable
-        Opens the file for reading, decompressed.
-    """
+    """Header of an MRC file. record: as mrcfile names its entries. shape: (nz, ny, nx) as in the file. start: bytes
+    before the data. opener: opens the file for reading, decompressed."""
 
     record: np.recarray
     shape: tuple[int, int, int]
@@ -96,10 +66,8 @@ class MrcHeader:
 
     @property
     def dtype(self) -> np.dtype | None:
-        """Of the values, in the file's byte order; None for a mode that is not read.
-
-        IMOD wrote unsigned bytes as mode 0 for years, and says so in a flag of its own.
-        """
+        """Of the values, in the file's byte order; None for a mode that is not read. IMOD wrote unsigned bytes as mode
+        0 for years, and says so in a flag of its own."""
         kind = {**MODES, **_COMPLEX}.get(self.mode)
         if kind is None:
             return None
@@ -117,13 +85,8 @@ class MrcHeader:
 
 @reader
 def read_header(path: str | os.PathLike[str]) -> MrcHeader:
-    """Header of an MRC file; the extended header and the data are not touched.
-
-    Raises
-    ------
-    ValueError
-        That names the file and says what is wrong with it.
-    """
+    """Header of an MRC file; the extended header and the data are not touched. Raises ValueError that names the file
+    and says what is wrong with it."""
     check_utf8_name(path)
     if os.path.isdir(path):
         raise ValueError(f"{path} is a folder; an MRC file is needed.")
@@ -173,23 +136,8 @@ def _parse(head: bytes) -> np.recarray:
 
 @reader
 def read_data(path: str | os.PathLike[str], header: MrcHeader) -> np.ndarray:
-    """All values of an MRC file, of the file's type.
-
-    Parameters
-    ----------
-    header : MrcHeader
-        Of the file.
-
-    Returns
-    -------
-    ndarray, (ny, nx) or (nz, ny, nx)
-        Four axes for a stack of volumes.
-
-    Raises
-    ------
-    ValueError
-        If the file is cut short, of an unknown mode, or larger than the memory.
-    """
+    """All values of an MRC file, of the file's type: (ny, nx) or (nz, ny, nx), four axes for a stack of volumes. Raises
+    ValueError if the file is cut short, of an unknown mode, or larger than the memory."""
     size, what = header.nbytes, "{2} x {1} x {0} values of mode {3}".format(*header.shape, header.mode)
     if header.dtype is None or min(header.shape) < 1:
         raise ValueError(

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One command at a time on one output: a lock that the system frees when its process ends, however it ends.
-
-Commands whose runs share a folder (Command.shared) lock their own micrographs or tomograms; all others lock all of it.
-"""
+"""One command at a time on one output: a lock that the system frees when its process ends, however it ends. Commands
+whose runs share a folder (Command.shared) lock their own micrographs or tomograms; all others lock all of it."""
 
 import contextlib
 import errno
@@ -32,26 +30,9 @@ _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 def output_lock(
     command: Command, config: typing.Any, wait: float = WAIT, names: typing.Sequence[str] = ()
 ) -> typing.Iterator[None]:
-    """Hold the output of a command until the block ends. Does nothing for commands without an output.
-
-    Parameters
-    ----------
-    command : Command
-        Of the contract.
-    config : object
-        Its config.
-    wait : float, s
-        For another process.
-    names : sequence of str
-        Of its items, where they are not those of their files.
-
-    Raises
-    ------
-    ValueError
-        If another process works on the same output.
-    OSError
-        If nothing can be written there: read-only, or no room.
-    """
+    """Hold the output of a command until the block ends. Does nothing for commands without an output. wait: s, for
+    another process. names: of its items, where they are not those of their files. Raises ValueError if another process
+    works on the same output; OSError if nothing can be written there: read-only, or no room."""
     field = command.locks
     output = Path(os.path.realpath(getattr(config, field, None) or ""))
     path = lock_path(output)

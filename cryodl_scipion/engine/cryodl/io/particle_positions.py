@@ -21,16 +21,8 @@ _PIXEL_SIZES = (("rlnImagePixelSize",), ("rlnPixelSize",), OLD_PIXEL)  # of part
 
 @dataclasses.dataclass(frozen=True)
 class ParticlePositions:
-    """Particles of one micrograph.
-
-    Attributes
-    ----------
-    yx
-        (n, 2) px of the micrograph from which they were extracted.
-    origins
-        (n, 2) yx Å, RELION's shift that centres the particle; the particle lies at yx minus it. 0 where the file has
-        none.
-    """
+    """Particles of one micrograph. yx: (n, 2) px of the micrograph from which they were extracted. origins: (n, 2) yx
+    Å, RELION's shift that centres the particle; the particle lies at yx minus it. 0 where the file has none."""
 
     yx: np.ndarray
     origins: np.ndarray
@@ -41,25 +33,10 @@ class ParticlePositions:
 
 @reader
 def read_particle_positions(path: str | os.PathLike[str], flip_y: bool = False) -> dict[str, ParticlePositions]:
-    """Positions of the particles of a STAR file of RELION, of any version, or of a .cs file, by micrograph.
-
-    Parameters
-    ----------
-    flip_y : bool
-        Count the rows of cryoSPARC's .cs files from their other end.
-
-    Returns
-    -------
-    dict
-        {key of the micrograph: ParticlePositions}
-
-    Raises
-    ------
-    FileNotFoundError
-        If the file is not there.
-    ValueError
-        That names the file and the columns that it lacks, or values that are no numbers.
-    """
+    """Positions of the particles of a STAR file of RELION, of any version, or of a .cs file, by micrograph. flip_y:
+    count the rows of cryoSPARC's .cs files from their other end. Returns {key of the micrograph: ParticlePositions}.
+    Raises FileNotFoundError, or ValueError that names the file and the columns that it lacks, or values that are no
+    numbers."""
     tables = cryosparc_tables(path, flip_y) if is_cryosparc(path) else read_tables(path)
     columns: dict[str, typing.Any] = next((dict(t) for t in tables.values() if _POSITION[0] in t), {})
     lacking = [name for name in (*reversed(_POSITION), "rlnMicrographName") if name not in columns]

@@ -35,15 +35,13 @@ NEEDS = ("angles", "ctf", "raw")
 
 @dataclasses.dataclass(frozen=True)
 class ParticleSet:
-    """Particles of one box and pixel size. Images stay in their files until they are asked for.
-
-    path: the STAR file. pixel_size: Å/px. box: px. names: 'number@stack' as in the file. files: (n,) paths of the
-    stacks. numbers: (n,) int, 0-based places in them. micrographs: (n,) names, '' if unknown. angles: (n, 3) rot, tilt,
-    psi in degrees, or None. shifts_yx: (n, 2) px, where each particle lies relative to pixel box // 2, or None. optics:
-    OpticsTable of n rows, or None without a CTF. ctf_state: what was done to the images with their CTF: 'none',
-    'flipped' (phases) or 'multiplied'. halves: (n,) int, 1 or 2, or None. classes: (n,) int or None. denoiser: the
-    model that made the images, '' for raw ones. columns, optics_columns: all of the two tables, {name: texts}.
-    """
+    """Particles of one box and pixel size. Images stay in their files until they are asked for. path: the STAR file.
+    pixel_size: Å/px. box: px. names: 'number@stack' as in the file. files: (n,) paths of the stacks. numbers: (n,) int,
+    0-based places in them. micrographs: (n,) names, '' if unknown. angles: (n, 3) rot, tilt, psi in degrees, or None.
+    shifts_yx: (n, 2) px, where each particle lies relative to pixel box // 2, or None. optics: OpticsTable of n rows,
+    or None without a CTF. ctf_state: what was done to the images with their CTF: 'none', 'flipped' (phases) or
+    'multiplied'. halves: (n,) int, 1 or 2, or None. classes: (n,) int or None. denoiser: the model that made the
+    images, '' for raw ones. columns, optics_columns: all of the two tables, {name: texts}."""
 
     path: str
     pixel_size: float
@@ -86,10 +84,8 @@ class ParticleSet:
     ) -> torch.Tensor:
         """(m, box, box // 2 + 1) tensor: what the microscope, and what was done to the images since, made of each
         Fourier coefficient. The CTF (see core.ctf.ctf_rfft), its absolute value of phase-flipped images, its square of
-        multiplied ones.
-
-        box, pixel_size: of images that were resampled. Raises ValueError for particles without a CTF.
-        """
+        multiplied ones. box, pixel_size: of images that were resampled. Raises ValueError for particles without a
+        CTF."""
         from ..core.optics import ctf_of_optics
 
         if self.optics is None:
@@ -119,40 +115,17 @@ class ParticleSet:
 
 
 def treated_ctf(ctf: torch.Tensor, state: str) -> torch.Tensor:
-    """A CTF as it is in images that were treated: see ParticleSet.ctf_state.
-
-    Parameters
-    ----------
-    ctf : Tensor, (..., h, w // 2 + 1)
-    state : str
-        'none', 'flipped' or 'multiplied'.
-
-    Returns
-    -------
-    Tensor, of the shape of ctf
-    """
+    """A CTF as it is in images that were treated: see ParticleSet.ctf_state. ctf: (..., h, w // 2 + 1). state: 'none',
+    'flipped' or 'multiplied'."""
     return {"none": ctf.clone, "flipped": ctf.abs, "multiplied": ctf.square}[state]()
 
 
 @reader
 def read_particles(path: str | os.PathLike[str], need: typing.Collection[str] = ()) -> ParticleSet:
-    """The ParticleSet of a STAR file.
-
-    Stacks are looked for beside the STAR file, in the folders above it (RELION's project folder), then in the current
-    folder.
-
-    Parameters
-    ----------
-    need : collection of str
-        Of 'angles', 'ctf' and 'raw' (no denoised images: they must not be mistaken for raw ones).
-
-    Raises
-    ------
-    FileNotFoundError
-        If a stack is not there.
-    ValueError
-        That names the file, what it lacks and what to do.
-    """
+    """The ParticleSet of a STAR file. Stacks are looked for beside the STAR file, in the folders above it (RELION's
+    project folder), then in the current folder. need: of 'angles', 'ctf' and 'raw' (no denoised images: they must not
+    be mistaken for raw ones). Raises FileNotFoundError if a stack is not there; ValueError that names the file, what it
+    lacks and what to do."""
     check_words("need", need, NEEDS)
     optics, columns = modern_tables(read_tables(path), path)
     groups = groups_of_particles(optics, columns, path)
@@ -171,29 +144,13 @@ def write_particles_star(
     pixel_size: float | None = None,
     box: int | None = None,
 ) -> None:
-    """Write a ParticleSet as RELION's STAR file (3.1) with all of its columns, whole or not at all.
-
-    Images that were found by names relative to a folder above the new file keep such names; others get names relative
-    to the new file's folder. Particles of a .cs file of cryoSPARC, and what was selected of them since, are written as
-    a .cs file too, beside the STAR file: the same rows of the first file, with their uids.
-
-    Parameters
-    ----------
-    changes : dict, optional
-        {column: (n,) values}, added or replaced.
-    stack : str, optional
-        A new stack that holds an image of each particle in this order; the raw image's name goes to
-        rlnImageOriginalName.
-    pixel_size : float, Å/px, optional
-        Of the new images.
-    box : int, optional
-        px of the new images.
-
-    Raises
-    ------
-    ValueError
-        If a column has not one value for each particle.
-    """
+    """Write a ParticleSet as RELION's STAR file (3.1) with all of its columns, whole or not at all. Images that were
+    found by names relative to a folder above the new file keep such names; others get names relative to the new file's
+    folder. Particles of a .cs file of cryoSPARC, and what was selected of them since, are written as a .cs file too,
+    beside the STAR file: the same rows of the first file, with their uids. changes: {column: (n,) values}, added or
+    replaced. stack: a new stack that holds an image of each particle in this order; the raw image's name goes to
+    rlnImageOriginalName. pixel_size: Å/px of the new images. box: px of the new images. Raises ValueError if a column
+    has not one value for each particle."""
     columns: dict[str, typing.Sequence[str]] = dict(particles.columns)
     base = names_base(particles.names[0], particles.files[0], path)
     columns["rlnImageName"] = names_of(particles.files, particles.numbers, base)

@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Particles with orientations and CTF in RELION's files: STAR (3.1) and stacks of images.
-
-Columns of a particle STAR file that record the reference its angles come from, and the names of the control
-files.
-"""
+"""Particles with orientations and CTF in RELION's files: STAR (3.1) and stacks of images. Columns of a particle STAR
+file that record the reference its angles come from, and the names of the control files."""
 
 import os
 import typing
@@ -25,15 +22,7 @@ BEYOND = "cryodlNoiseSubstitution"  # their column: Å, detail finer than that i
 
 
 def control_name(output: str, kind: str = NOISE) -> str:
-    """NAME_noise.star of NAME.star.
-
-    Parameters
-    ----------
-    output : str
-        NAME.star.
-    kind : str
-        NOISE or SUBSTITUTED.
-    """
+    """NAME_noise.star of NAME.star. kind: NOISE or SUBSTITUTED."""
     return f"{output[: -len('.star')]}{kind}.star"
 
 
@@ -64,20 +53,8 @@ PARTICLES = (
 
 @reader
 def read_orientations(path: str | os.PathLike[str]) -> np.ndarray:
-    """The angles of a STAR file.
-
-    Returns
-    -------
-    ndarray, (n, 3)
-        Rot, tilt, psi in degrees.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        That names the file and what it lacks.
-    """
+    """The angles of a STAR file, (n, 3) rot, tilt, psi in degrees. Raises FileNotFoundError, or ValueError that names
+    the file and what it lacks."""
     import gemmi
 
     try:
@@ -101,17 +78,8 @@ def read_orientations(path: str | os.PathLike[str]) -> np.ndarray:
 def write_oriented_coordinates(
     path: str | os.PathLike[str], centres_yx: np.ndarray, angles: np.ndarray, optics: typing.Any
 ) -> None:
-    """STAR file of one micrograph's particles with angles and CTF.
-
-    Parameters
-    ----------
-    centres_yx : ndarray, (n, 2)
-        px.
-    angles : ndarray, (n, 3)
-        Degrees.
-    optics : Optics
-        Of all.
-    """
+    """STAR file of one micrograph's particles with angles and CTF. centres_yx: (n, 2) px. angles: (n, 3) degrees.
+    optics: of all."""
     ctf = [
         optics.defocus_u,
         optics.defocus_v,
@@ -129,13 +97,7 @@ def write_oriented_coordinates(
 
 
 def write_stack(path: str | os.PathLike[str], images: typing.Any, pixel_size: float) -> None:
-    """Write images as a stack (.mrcs), whole or not at all.
-
-    Parameters
-    ----------
-    images : ndarray or Tensor, (n, box, box) float32
-    pixel_size : float, Å/px
-    """
+    """Write images as a stack (.mrcs), whole or not at all. images: (n, box, box) float32. pixel_size: Å/px."""
     import mrcfile
 
     with whole_file(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:
@@ -153,24 +115,9 @@ def particle_rows(
     optics: typing.Any,
     pixel_size: float,
 ) -> str:
-    """Lines of particles.star for the images of one stack.
-
-    Parameters
-    ----------
-    stack : str
-        Its path as the STAR file shall have it.
-    micrograph : str
-        Its path as the STAR file shall have it.
-    positions_yx : ndarray, (n, 2)
-        Whole px, the boxes' centres.
-    centres_yx : ndarray, (n, 2)
-        px, where the particles are.
-    angles : ndarray, (n, 3)
-        Degrees.
-    optics : Optics
-        Of all.
-    pixel_size : float, Å/px
-    """
+    """Lines of particles.star for the images of one stack. stack, micrograph: paths as the STAR file shall have them.
+    positions_yx: (n, 2) whole px, the boxes' centres. centres_yx: (n, 2) px, where the particles are. angles: (n, 3)
+    degrees. optics: of all. pixel_size: Å/px."""
     lines = []
     for number, (position, centre, view) in enumerate(zip(positions_yx, centres_yx, angles), 1):
         origin = (position - centre)[
@@ -188,20 +135,9 @@ def write_particles(
     pixel_size: float,
     box: int,
 ) -> None:
-    """particles.star from files of particle_rows, one after another, so that a million particles take no memory.
-
-    Whole or not at all.
-
-    Parameters
-    ----------
-    parts : iterable of path
-        Of files of particle_rows.
-    optics : Optics
-        One of them, for what all share.
-    pixel_size : float, Å/px
-    box : int
-        px.
-    """
+    """particles.star from files of particle_rows, one after another, so that a million particles take no memory. Whole
+    or not at all. parts: of files of particle_rows. optics: one of them, for what all share. pixel_size: Å/px. box:
+    px."""
     group = (
         "opticsGroup1",
         1,

@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Several sets of picks of the same micrographs, each with a name: 'topaz=picks/topaz'.
-
-Picks in the files that RELION's extraction reads, one coordinate file per micrograph.
-
-RELION looks for the coordinates of MotionCorr/job002/day1/a.mrc in <folder>/day1/a<suffix>: it keeps the folders of a
-micrograph's name, and leaves out what stands before and in the number of a job of its own.
-"""
+"""Several sets of picks of the same micrographs, each with a name: 'topaz=picks/topaz'. Picks in the files that
+RELION's extraction reads, one coordinate file per micrograph. RELION looks for the coordinates of
+MotionCorr/job002/day1/a.mrc in <folder>/day1/a<suffix>: it keeps the folders of a micrograph's name, and leaves out
+what stands before and in the number of a job of its own."""
 
 from __future__ import annotations
 
@@ -27,20 +24,9 @@ READABLE = (".mrc", ".mrcs", ".tif", ".tiff")
 
 
 def project_name(path: str, project: str) -> str:
-    """The name of a micrograph in RELION's tables: its path relative to the project's folder.
-
-    Links are kept as they are: RELION's users link folders of micrographs into their project.
-
-    Parameters
-    ----------
-    project : str
-        The project's folder.
-
-    Raises
-    ------
-    ValueError
-        The micrograph lies outside, or RELION does not read its format.
-    """
+    """The name of a micrograph in RELION's tables: its path relative to the project's folder. Links are kept as they
+    are: RELION's users link folders of micrographs into their project. Raises ValueError if the micrograph lies
+    outside, or RELION does not read its format."""
     name = os.path.relpath(os.path.abspath(path), os.path.abspath(project))
     if name.startswith(os.pardir + os.sep):
         folder = os.path.dirname(os.path.abspath(path))
@@ -56,13 +42,8 @@ def project_name(path: str, project: str) -> str:
 
 
 def coordinate_file(name: str) -> str:
-    """Where RELION looks for a micrograph's coordinates, relative to the folder of coordinates.
-
-    Parameters
-    ----------
-    name : str
-        Of the micrograph, relative to the project.
-    """
+    """Where RELION looks for a micrograph's coordinates, relative to the folder of coordinates. name: relative to the
+    project."""
     return os.path.splitext(_JOB.sub("", name))[0] + SUFFIX
 
 
@@ -73,22 +54,8 @@ def micrograph_tables(
     spherical_aberration: float,
     amplitude_contrast: float,
 ) -> dict[str, dict[str, list[typing.Any]]]:
-    """RELION's tables of micrographs with one optics group: {table: {column: values}}.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Of the micrographs, relative to the project.
-    pixel_size : float, Å/px
-    voltage : float, kV
-    spherical_aberration : float, mm
-    amplitude_contrast : float, fraction
-
-    Returns
-    -------
-    dict
-        {table: {column: values}}.
-    """
+    """RELION's tables of micrographs with one optics group: {table: {column: values}}. names: of the micrographs,
+    relative to the project. pixel_size: Å/px. voltage: kV. spherical_aberration: mm. amplitude_contrast: fraction."""
     optics = dict(
         rlnOpticsGroupName="opticsGroup1",
         rlnOpticsGroup=1,
@@ -108,20 +75,8 @@ def pick_tables(
     tables: typing.Mapping[str, typing.Mapping[str, typing.Any]],
     picks: typing.Sequence[tuple[str, str | int, np.ndarray, np.ndarray]],
 ) -> dict[str, dict[str, typing.Any]]:
-    """RELION's tables of picked positions without images, as cryoSPARC imports them: {table: {column: values}}.
-
-    Parameters
-    ----------
-    tables : dict
-        Of the micrographs, with the table `optics`.
-    picks : sequence of (str, optics group, ndarray, ndarray)
-        Micrograph's name, optics group, yx (n, 2) px, scores (n,).
-
-    Returns
-    -------
-    dict
-        {table: {column: values}}.
-    """
+    """RELION's tables of picked positions without images, as cryoSPARC imports them: {table: {column: values}}. tables:
+    of the micrographs, with the table `optics`. picks: micrograph's name, optics group, yx (n, 2) px, scores (n,)."""
     rows = [(name, group, x, y, s) for name, group, yx, scores in picks for (y, x), s in zip(yx, scores)]
     columns = list(zip(*rows)) if rows else [()] * 5
     names = ("rlnMicrographName", "rlnOpticsGroup", "rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit")
@@ -129,13 +84,7 @@ def pick_tables(
 
 
 def helical_tables(source: str) -> dict[str, dict[str, list[str]]]:
-    """The tables of a folder's STAR files that hold segments of filaments.
-
-    Returns
-    -------
-    dict
-        {micrograph: {column: texts}}.
-    """
+    """{micrograph: {column: texts}} of a folder's STAR files that hold segments of filaments."""
     from .files import micrograph_key
     from .star import read_tables
 
@@ -150,23 +99,10 @@ def helical_tables(source: str) -> dict[str, dict[str, list[str]]]:
 def extraction_command(
     micrographs: str, coordinates: list, box: int, diameter_px: float, invert: bool, tube: float | None = None
 ) -> str:
-    """The words of relion_preprocess that extract the particles, for the project's folder.
-
-    Parameters
-    ----------
-    micrographs : str
-        RELION's table of micrographs.
-    coordinates : list of str
-        The words that tell where the coordinates are.
-    box : int
-        px, even.
-    diameter_px : float, px
-        Of the particle: the background is what lies outside it.
-    invert : bool
-        Whether protein is dark in the micrographs.
-    tube : float, Å, optional
-        Diameter of the filament, of segments of filaments.
-    """
+    """The words of relion_preprocess that extract the particles, for the project's folder. micrographs: RELION's table.
+    coordinates: the words that tell where the coordinates are. box: px, even. diameter_px: px of the particle: the
+    background is what lies outside it. invert: whether protein is dark in the micrographs. tube: Å, diameter of the
+    filament, of segments of filaments."""
     import shlex
 
     radius = min(max(1, round(0.6 * diameter_px)), box // 2 - 1)
@@ -179,26 +115,10 @@ def extraction_command(
 
 
 def name_sets(texts: typing.Sequence[str]) -> dict[str, str]:
-    """Sets that are given as they are ('picks/topaz') or with a name ('topaz=picks/topaz').
-
-    Parameters
-    ----------
-    texts : sequence of str
-        A path that exists is never cut at its '='. A set without a name gets the last part of its path; where several
-        end alike ('a/picks', 'b/picks'), as many parts as tell them apart.
-
-    Returns
-    -------
-    dict
-        {name: path}.
-
-    Raises
-    ------
-    FileNotFoundError
-        For a path that is not there.
-    ValueError
-        For two sets with one name or one path.
-    """
+    """{name: path} of sets that are given as they are ('picks/topaz') or with a name ('topaz=picks/topaz'). A path that
+    exists is never cut at its '='. A set without a name gets the last part of its path; where several end alike
+    ('a/picks', 'b/picks'), as many parts as tell them apart. Raises FileNotFoundError for a path that is not there;
+    ValueError for two sets with one name or one path."""
     pairs = [name_and_path(text) for text in texts]
     for _, path in pairs:
         if not os.path.exists(path):
@@ -234,25 +154,9 @@ def _shortest_names(paths: typing.Sequence[str]) -> list[str]:
 
 
 def read_pick_sets(texts: typing.Sequence[str]) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
-    """Sets of picks, every micrograph under one name in all sets.
-
-    A micrograph that is called 'a' in one set and 'a_autopick' in another is called 'a'.
-
-    Parameters
-    ----------
-    texts : sequence of str
-        As name_sets.
-
-    Returns
-    -------
-    dict
-        {set: {micrograph: (yx (n, 2) in px, scores (n,))}}.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        What name_sets, read_coordinates and align_keys raise.
-    """
+    """Sets of picks, every micrograph under one name in all sets. A micrograph that is called 'a' in one set and
+    'a_autopick' in another is called 'a'. Returns {set: {micrograph: (yx (n, 2) px, scores (n,))}}; raises what
+    name_sets, read_coordinates and align_keys raise."""
     sets = {name: read_coordinates(path) for name, path in name_sets(texts).items()}
     names: dict[str, str] = {}
     for key in sorted({key for picks in sets.values() for key in picks}, key=lambda k: (len(k), k)):
@@ -268,15 +172,7 @@ def lacking(sets: dict[str, typing.Any], names: typing.Collection[str]) -> dict[
 
 
 def lacking_in_words(sets: dict[str, typing.Any], names: typing.Collection[str]) -> list[str]:
-    """One sentence for each set that lacks micrographs.
-
-    Parameters
-    ----------
-    sets : dict
-        {set: {micrograph: picks}}.
-    names : collection of str
-        Of the micrographs.
-    """
+    """One sentence for each of the sets, {set: {micrograph: picks}}, that lacks micrographs."""
     return [
         f"{name} has no list of picks for {len(absent)} of the {len(names)} micrographs "
         f"({', '.join(absent[:8])}{' ...' if len(absent) > 8 else ''}); there it counts as having no picks."

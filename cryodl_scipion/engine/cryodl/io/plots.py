@@ -18,15 +18,7 @@ def can_draw() -> bool:
 
 
 def plot_learning_curve(metrics: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
-    """Losses and validation metrics of a metrics.csv as a PNG. Columns named validation_* are drawn as they come.
-
-    Parameters
-    ----------
-    metrics : path
-        The metrics.csv.
-    path : path
-        The PNG.
-    """
+    """Losses and validation metrics of a metrics.csv as a PNG. Columns named validation_* are drawn as they come."""
     pyplot = _pyplot()
     with open(metrics, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -49,13 +41,8 @@ def plot_learning_curve(metrics: str | os.PathLike[str], path: str | os.PathLike
 def plot_precision_recall(
     curves: typing.Mapping[str, tuple[np.ndarray, np.ndarray, tuple[float, float]]], path: str | os.PathLike[str]
 ) -> None:
-    """Precision against recall of several sets as a PNG.
-
-    Parameters
-    ----------
-    curves : dict
-        {set: (precision (n,), recall (n,), (recall, precision) of the picks as they were given)}; the last is a dot.
-    """
+    """Precision against recall of several sets as a PNG. curves: {set: (precision (n,), recall (n,), (recall,
+    precision) of the picks as they were given)}; the last is a dot."""
     pyplot = _pyplot()
     figure, axes = pyplot.subplots(figsize=(5.6, 4.6), layout="constrained")
     for level in (0.2, 0.4, 0.6, 0.8):
@@ -73,15 +60,7 @@ def plot_precision_recall(
 def plot_agreement(
     names: typing.Sequence[str], matrix: typing.Sequence[typing.Sequence[float]], path: str | os.PathLike[str]
 ) -> None:
-    """F1 of each pair of sets as a PNG of coloured squares.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Of the sets.
-    matrix : rows of numbers
-        In [0, 1].
-    """
+    """F1 of each pair of sets, rows of numbers in [0, 1], as a PNG of coloured squares."""
     pyplot = _pyplot()
     side = 2.4 + 0.7 * len(names)
     figure, axes = pyplot.subplots(figsize=(side + 0.8, side), layout="constrained")
@@ -98,18 +77,7 @@ def plot_agreement(
 
 def plot_reliability(hit: np.ndarray, scores: np.ndarray, path: str | os.PathLike[str], bins: int = 10) -> None:
     """The reliability curve of scores as a PNG: share of particles over score, and how many positions have each score.
-
-    Parameters
-    ----------
-    hit : ndarray, (n,) bool
-    scores : ndarray, (n,)
-        In [0, 1].
-
-    Raises
-    ------
-    ValueError
-        As core.calibration.reliability.
-    """
+    hit: (n,) bool. scores: (n,) in [0, 1]. Raises ValueError as core.calibration.reliability."""
     curve, error = reliability(hit, scores, bins), expected_calibration_error(hit, scores, bins)
     pyplot = _pyplot()
     figure, axes = pyplot.subplots(figsize=(4.2, 4), layout="constrained")
@@ -126,13 +94,8 @@ def plot_reliability(hit: np.ndarray, scores: np.ndarray, path: str | os.PathLik
 
 
 def plot_rounds(entries: typing.Sequence[dict[str, typing.Any]], path: str | os.PathLike[str]) -> None:
-    """The rounds of automatic picking as a PNG: how they were judged, and how many picks they made.
-
-    Parameters
-    ----------
-    entries : sequence of dict
-        Of rounds.csv.
-    """
+    """The rounds of automatic picking as a PNG: how they were judged, and how many picks they made. entries: of
+    rounds.csv."""
     pyplot = _pyplot()
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     numbers = [e["round"] for e in entries]
@@ -156,30 +119,12 @@ def plot_rounds(entries: typing.Sequence[dict[str, typing.Any]], path: str | os.
 
 
 def new_figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[typing.Any, typing.Any]:
-    """A figure and its (rows, columns) array of axes. size: inches.
-
-    Parameters
-    ----------
-    size : (width, height)
-        Inches.
-
-    Returns
-    -------
-    axes : ndarray of Axes, (rows, columns)
-    """
+    """A figure and its (rows, columns) array of axes. size: (width, height) in inches."""
     return _pyplot().subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
 
 
 def scale_bar(axes: typing.Any, voxel: float) -> None:
-    """A bar of 10, 20, 50, 100 ... Å, at most a third of a picture's width.
-
-    Parameters
-    ----------
-    axes : Axes
-        Of matplotlib.
-    voxel : float, Å
-        Along the picture's rows.
-    """
+    """A bar of 10, 20, 50, 100 ... Å, at most a third of a picture's width. voxel: Å, along the picture's rows."""
     width = voxel * abs(np.diff(axes.get_xlim())[0])
     length = max((a * 10.0**b for a in (1, 2, 5) for b in range(4) if a * 10.0**b <= width / 3), default=1.0)
     (left, right), (low, top) = axes.get_xlim(), axes.get_ylim()
@@ -212,13 +157,7 @@ def _pyplot() -> typing.Any:
 
 
 def save_figure(figure: typing.Any, path: str | os.PathLike[str]) -> None:
-    """Write a figure as a PNG, whole or not at all, and forget it.
-
-    Parameters
-    ----------
-    figure : Figure
-        Of matplotlib.
-    """
+    """Write a figure as a PNG, whole or not at all, and forget it."""
     with whole_file(path) as temporary:
         figure.savefig(temporary, dpi=100)
     _pyplot().close(figure)

@@ -35,27 +35,9 @@ def modern_tables(
     path: str | os.PathLike[str],
     dimensions: int = 2,
 ) -> tuple[dict[str, typing.Sequence[str]], dict[str, typing.Sequence[str]]]:
-    """Optics and particle table, {column: texts} each, as RELION 3.1 has them.
-
-    Parameters
-    ----------
-    tables : dict
-        As star.read_tables gives them.
-    path : path
-        For messages.
-    dimensions : int
-        3 for subtomograms; of files that do not say it.
-
-    Returns
-    -------
-    optics, columns : dict
-        {column: texts} each.
-
-    Raises
-    ------
-    ValueError
-        If there are no particles.
-    """
+    """Optics and particle table, {column: texts} each, as RELION 3.1 has them. tables: of star.read_tables. path: for
+    messages. dimensions: 3 for subtomograms; of files that do not say it. Raises ValueError if there are no
+    particles."""
     columns = next((dict(t) for t in tables.values() if "rlnImageName" in t), None)
     if not columns or not columns["rlnImageName"]:
         raise ValueError(f"{path} has no particles: it has no table with rlnImageName, or the table is empty.")
@@ -73,13 +55,8 @@ def modern_tables(
 
 
 def image_dimensions(path: str | os.PathLike[str], unsaid: int = 2) -> int:
-    """Whether a STAR file names images or volumes.
-
-    Returns
-    -------
-    int
-        2 or 3 (rlnImageDimensionality); `unsaid` where the file does not say it.
-    """
+    """2 or 3: whether a STAR file names images or volumes (rlnImageDimensionality); `unsaid` where the file does not
+    say it."""
     found = read_tables(path).get("optics", {}).get("rlnImageDimensionality", [str(unsaid)])
     return 3 if list(found)[:1] == ["3"] else 2
 
@@ -139,29 +116,8 @@ def number_columns(
     names: typing.Sequence[str],
     what: str = "particle",
 ) -> np.ndarray | None:
-    """Columns as numbers.
-
-    Parameters
-    ----------
-    path : path
-        For messages.
-    columns : dict
-        {column: texts}.
-    names : sequence of str
-        Of the columns.
-    what : str
-        Of what the rows are, for messages.
-
-    Returns
-    -------
-    ndarray, (n, len(names)), or None
-        None if a column is missing.
-
-    Raises
-    ------
-    ValueError
-        For values that are no finite numbers.
-    """
+    """Columns as numbers, (n, len(names)); None if one is missing. path, what (of what the rows are): for messages.
+    columns: {column: texts}. Raises ValueError for values that are no finite numbers."""
     if any(name not in columns for name in names):
         return None
     try:
@@ -186,29 +142,8 @@ def number_columns(
 def whole_column(
     path: str | os.PathLike[str], columns: typing.Mapping[str, typing.Sequence[str]], name: str, what: str = "particle"
 ) -> np.ndarray | None:
-    """A column as whole numbers.
-
-    Parameters
-    ----------
-    path : path
-        For messages.
-    columns : dict
-        {column: texts}.
-    name : str
-        Of the column.
-    what : str
-        Of what the rows are, for messages.
-
-    Returns
-    -------
-    ndarray, (n,) int, or None
-        None if the column is missing.
-
-    Raises
-    ------
-    ValueError
-        For values that are no whole numbers.
-    """
+    """A column as whole numbers, (n,) int; None if it is missing. All else as number_columns. Raises ValueError for
+    values that are no whole numbers."""
     values = number_columns(path, columns, (name,), what)
     if values is None:
         return None
@@ -227,24 +162,8 @@ def groups_of_particles(
     path: str | os.PathLike[str],
     dimensions: int = 2,
 ) -> Groups:
-    """The Groups of the tables of modern_tables.
-
-    Parameters
-    ----------
-    optics : dict
-        {column: texts}.
-    columns : dict
-        {column: texts}.
-    path : path
-        For messages.
-    dimensions : int
-        3 for subtomograms.
-
-    Raises
-    ------
-    ValueError
-        For pixel sizes or treatments that differ, images of other dimensions, and groups that are missing.
-    """
+    """The Groups of the tables of modern_tables. path: for messages. dimensions: 3 for subtomograms. Raises ValueError
+    for pixel sizes or treatments that differ, images of other dimensions, and groups that are missing."""
     rows = {number: row for row, number in enumerate(optics["rlnOpticsGroup"])}
     strange = set(columns["rlnOpticsGroup"]) - set(rows)
     if strange:

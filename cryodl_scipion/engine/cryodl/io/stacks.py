@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Stacks of particle images (.mrcs): read by memory map, written as they come.
-
-Names of particle images, 'number@stack', and the stack files they refer to.
-"""
+"""Stacks of particle images (.mrcs): read by memory map, written as they come. Names of particle images,
+'number@stack', and the stack files they refer to."""
 
 from __future__ import annotations
 
@@ -29,21 +27,9 @@ UNEQUAL = 0.01  # relative difference of two pixel sizes above which pixels are 
 
 @reader
 def stack_shape(path: str | os.PathLike[str]) -> tuple[int, int, int]:
-    """Shape of a stack, from its header and its length.
-
-    Returns
-    -------
-    (images, h, w)
-        px.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file is no stack of square images or is cut short. Pixels of two sizes along the axes are refused, too:
-        nothing here could treat them right.
-    """
+    """(images, h, w) of a stack, from its header and its length. Raises FileNotFoundError, or ValueError if the file is
+    no stack of square images or is cut short. Pixels of two sizes along the axes are refused, too: nothing here could
+    treat them right."""
     if not os.path.exists(path):
         raise FileNotFoundError(f"The image stack {path} does not exist.")
     try:
@@ -92,24 +78,8 @@ def _mapped(path: str, size: int, changed: int) -> np.ndarray:
 
 
 def read_images(files: typing.Sequence[str] | np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Images of stacks. Only what is asked for is read.
-
-    Parameters
-    ----------
-    files : sequence of str, (n,)
-        Paths.
-    numbers : ndarray, (n,) int
-        0-based.
-
-    Returns
-    -------
-    ndarray, (n, h, w) float32
-
-    Raises
-    ------
-    ValueError
-        That names an image with values that are no finite numbers.
-    """
+    """Images of stacks, (n, h, w) float32. Only what is asked for is read. files: (n,) paths. numbers: (n,) int,
+    0-based. Raises ValueError that names an image with values that are no finite numbers."""
     images, finite = read_finite(files, numbers)
     bad = np.nonzero(~finite)[0]
     if len(bad):
@@ -122,19 +92,7 @@ def read_images(files: typing.Sequence[str] | np.ndarray, numbers: np.ndarray) -
 
 def read_finite(files: typing.Sequence[str] | np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Images of stacks, and which of them are all finite numbers. What is not finite is given as it stands in the file.
-
-    Parameters
-    ----------
-    files : sequence of str, (n,)
-        Paths.
-    numbers : ndarray, (n,) int
-        0-based.
-
-    Returns
-    -------
-    images : ndarray, (n, h, w) float32
-    finite : ndarray, (n,) bool
-    """
+    files: (n,) paths. numbers: (n,) int, 0-based. Returns images (n, h, w) float32, and (n,) bool."""
     maps = {}
     for path in set(files):
         state = os.stat(path)
@@ -147,10 +105,8 @@ def read_finite(files: typing.Sequence[str] | np.ndarray, numbers: np.ndarray) -
 
 class StackWriter:
     """A stack that is written as its images come: with StackWriter(path, count, box, pixel_size) as stack:
-    stack.add(images).
-
-    Whole or not at all: the file appears when the block ends well and all `count` images are there. pixel_size: Å/px.
-    """
+    stack.add(images). Whole or not at all: the file appears when the block ends well and all `count` images are there.
+    pixel_size: Å/px."""
 
     def __init__(self, path: str | os.PathLike[str], count: int, box: int, pixel_size: float) -> None:
         self.path, self.count, self.box, self.pixel_size = path, count, box, pixel_size
@@ -207,23 +163,8 @@ class StackWriter:
 
 
 def split_name(name: str) -> tuple[int, str]:
-    """Number and stack of an image name; a name without a number is a file of one image.
-
-    Parameters
-    ----------
-    name : str
-        'number@stack'.
-
-    Returns
-    -------
-    number : int
-        From 1.
-
-    Raises
-    ------
-    ValueError
-        If the number is none.
-    """
+    """Number and stack of an image name; a name without a number is a file of one image. name: 'number@stack', the
+    number from 1. Raises ValueError if it is none."""
     number, at, stack = name.partition("@")
     if not at:
         return 1, name
@@ -250,12 +191,9 @@ def split_names(names: typing.Sequence[str]) -> tuple[np.ndarray, Texts]:
 def find_images(
     path: str | os.PathLike[str], stacks: typing.Sequence[str], numbers: typing.Sequence[int] | np.ndarray
 ) -> tuple[np.ndarray, int]:
-    """The files that a STAR file's images are in.
-
-    path: the STAR file. stacks: (n,) names of stacks in it, relative to its folder, one above, or the current one.
-    numbers: (n,) places in them, from 1. Returns paths (n,) and the box in px. Raises FileNotFoundError or ValueError
-    for stacks that are missing, too short or of several box sizes.
-    """
+    """The files that a STAR file's images are in. path: the STAR file. stacks: (n,) names of stacks in it, relative to
+    its folder, one above, or the current one. numbers: (n,) places in them, from 1. Returns paths (n,) and the box in
+    px. Raises FileNotFoundError or ValueError for stacks that are missing, too short or of several box sizes."""
     found, boxes, maximum = dict[str, str](), dict[int, str](), dict[str, int]()
     for stack, number in zip(stacks, numbers):
         maximum[stack] = max(maximum.get(stack, 0), int(number))
@@ -278,22 +216,8 @@ def find_images(
 
 
 def find_file(path: str | os.PathLike[str], stack: str, what: str = "stack") -> str:
-    """Path of a file that a STAR file names, relative to its folder, one above, or the current one.
-
-    Parameters
-    ----------
-    path : path
-        The STAR file.
-    stack : str
-        The name in it.
-    what : str
-        It is, for the message.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it is in none of them.
-    """
+    """Path of a file that a STAR file names, relative to its folder, one above, or the current one. what: it is, for
+    the message. Raises FileNotFoundError if it is in none of them."""
     here = Path(path).absolute().parent
     folders = [here, *here.parents, Path.cwd()]
     hit = next((folder / stack for folder in folders if os.path.isfile(folder / stack)), None)  # False for any nonsense
@@ -307,11 +231,9 @@ def find_file(path: str | os.PathLike[str], stack: str, what: str = "stack") -> 
 
 def names_base(name: str, file: str, target: str | os.PathLike[str]) -> Path | None:
     """Folder that image names of a new STAR file are relative to; None: the old names are absolute, and so are the new.
-
     It is the folder that the old names were relative to, if that lies above the new file or is the current one
     (RELION's project folder), else the new file's own. name: one of the old file, file: what it means. target: path of
-    the new file.
-    """
+    the new file."""
     stack = split_name(name)[1]
     if os.path.isabs(stack):
         return None
@@ -323,7 +245,6 @@ def names_base(name: str, file: str, target: str | os.PathLike[str]) -> Path | N
 def names_of(
     files: typing.Sequence[str] | np.ndarray, numbers: typing.Sequence[int] | np.ndarray, base: Path | None
 ) -> Texts:
-    """'number@stack' of images. files: (n,) stacks. numbers: (n,) positions in them, 0-based. base: see
-    names_base."""
+    """'number@stack' of images. files: (n,) stacks. numbers: (n,) positions in them, 0-based. base: see names_base."""
     stacks = {file: os.path.abspath(file) if base is None else os.path.relpath(file, base) for file in set(files)}
     return Texts.of(f"{number + 1:06d}@{stacks[file]}" for number, file in zip(numbers, files))

@@ -21,12 +21,7 @@ SMALL = 1 << 20  # bytes; smaller files are known by what they hold, for a proto
 
 def file_stamp(path: typing.Union[str, "os.PathLike[str]"]) -> dict[str, int]:
     """Size and time of the last change (ns) of a file; of a folder (an OME-Zarr) those of all its files together.
-
-    Raises
-    ------
-    OSError
-        If there is no such file.
-    """
+    Raises OSError if there is no such file."""
     states = [os.stat(path)]
     if os.path.isdir(path):
         states = [os.stat(os.path.join(folder, name)) for folder, _, names in os.walk(path) for name in names]
@@ -34,22 +29,15 @@ def file_stamp(path: typing.Union[str, "os.PathLike[str]"]) -> dict[str, int]:
 
 
 def stamp(*paths: typing.Union[str, "os.PathLike[str]"]) -> str:
-    """One word for the sizes and times of some files; another one when any of them was made anew.
-
-    Raises
-    ------
-    OSError
-        If one of them is not there.
-    """
+    """One word for the sizes and times of some files; another one when any of them was made anew. Raises OSError if one
+    of them is not there."""
     return _digest([sorted(file_stamp(path).items()) for path in paths])
 
 
 def input_stamps(config: typing.Any) -> dict[str, str]:
-    """{parameter: word} of the files that a config's inputs name; parameters that name none are left out.
-
-    Folders count with the files in them, models with their cards (which have the checksum of the weights). Large files
-    and OME-Zarr folders are known by size and time, small files by what they hold.
-    """
+    """{parameter: word} of the files that a config's inputs name; parameters that name none are left out. Folders count
+    with the files in them, models with their cards (which have the checksum of the weights). Large files and OME-Zarr
+    folders are known by size and time, small files by what they hold."""
     found = {}
     for info in describe_all(type(config)):
         value = getattr(config, info.name)
@@ -91,21 +79,10 @@ Record = dict[str, typing.Any]
 
 
 class ItemRecords:
-    """The records in one folder.
-
-    Parameters
-    ----------
-    kind : str
-        What they are of, as the file says it and as messages do: 'CTF fit'.
-    settings : dict
-        {name: value} of this run: what decides what is made.
-    *patterns : str
-        Files that are made of an item, {} for its name; records without the first of them do not count.
-    remedy : str
-        What to do about other settings, a sentence.
-    absent : dict, optional
-        {name: value} that records of version 0.1.0, which lack the name, were made with.
-    """
+    """The records in one folder. kind: what they are of, as the file says it and as messages do: 'CTF fit'. settings:
+    {name: value} of this run: what decides what is made. *patterns: files that are made of an item, {} for its name;
+    records without the first of them do not count. remedy: what to do about other settings, a sentence. absent: {name:
+    value} that records of version 0.1.0, which lack the name, were made with."""
 
     def __init__(
         self,

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tables of STAR files as texts.
-
-Single columns of STAR files.
-"""
+"""Tables of STAR files as texts. Single columns of STAR files."""
 
 import os
 import re
@@ -55,8 +52,8 @@ def _other_letters_quoted(text: str) -> str:
 
 @reader
 def read_star_column(path: str | os.PathLike[str], column: str) -> list[str]:
-    """The texts of one column, from the first loop of a STAR file that has it. Raises ValueError if none has,
-    or if it is no STAR file."""
+    """The texts of one column, from the first loop of a STAR file that has it. Raises ValueError if none has, or if it
+    is no STAR file."""
     try:
         document = star_document(path)
     except ValueError as error:
@@ -76,22 +73,9 @@ _RESERVED = re.compile(r"""data_|loop_|save_|stop_|global_|[_#$'"\[\];]""", re.I
 
 @reader
 def read_tables(path: str | os.PathLike[str]) -> dict[str, dict[str, Texts]]:
-    """The tables of a STAR file, columns without their leading underscore. Single values count as tables of one row.
-
-    A .cs file of cryoSPARC has RELION's tables (cryosparc.py).
-
-    Returns
-    -------
-    dict
-        {block name: {column: Texts}}.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the file is not there, or cannot be read.
-    ValueError
-        If it is no STAR file.
-    """
+    """The tables of a STAR file, columns without their leading underscore. Single values count as tables of one row. A
+    .cs file of cryoSPARC has RELION's tables (cryosparc.py). Returns {block name: {column: Texts}}. Raises
+    FileNotFoundError, or ValueError if it is no STAR file."""
     if is_cryosparc(path):
         return cryosparc_tables(path)
     try:
@@ -122,13 +106,8 @@ def _tables_of(document: typing.Any) -> dict[str, dict[str, Texts]]:
 
 
 def write_tables(path: str | os.PathLike[str], tables: dict[str, dict[str, typing.Any]]) -> None:
-    """Write a STAR file of loops, whole or not at all.
-
-    Parameters
-    ----------
-    tables : dict
-        {block name: {column: values}}; values are texts or numbers.
-    """
+    """Write a STAR file of loops, whole or not at all. tables: {block name: {column: values}}; values are texts or
+    numbers."""
     with whole_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for block, columns in tables.items():
             file.write(star_head(block, columns))

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Requests to end: Ctrl-C, and the signals of time limits, `scancel` and closed terminals.
-
-The engine ends with the protocol that started it, however that one ends and whatever lies between the two.
-"""
+"""Requests to end: Ctrl-C, and the signals of time limits, `scancel` and closed terminals. The engine ends with the
+protocol that started it, however that one ends and whatever lies between the two."""
 
 import contextlib
 import os
@@ -18,12 +16,10 @@ INTERVAL = 0.5  # seconds between two looks
 
 
 def end_with_parent() -> None:
-    """Watch the process that PARENT_VARIABLE names, from a thread; when it has ended, kill this one.
-
-    A shell, mpirun or a queue's script may stand between the two, so the kernel's own signal at the death of a parent
-    does not do. An engine that is started by hand has no such variable and is not watched. One that runs on another
-    machine or in another container than its protocol cannot see it, and is held apart by output_lock alone.
-    """
+    """Watch the process that PARENT_VARIABLE names, from a thread; when it has ended, kill this one. A shell, mpirun or
+    a queue's script may stand between the two, so the kernel's own signal at the death of a parent does not do. An
+    engine that is started by hand has no such variable and is not watched. One that runs on another machine or in
+    another container than its protocol cannot see it, and is held apart by output_lock alone."""
     name = os.environ.get(PARENT_VARIABLE, "")
     if name.count(":") == 3:
         threading.Thread(target=_watch, args=(name,), name="parent", daemon=True).start()
@@ -96,13 +92,8 @@ def stoppable() -> typing.Iterator[None]:
 
 @contextlib.contextmanager
 def held() -> typing.Iterator[typing.Callable[[], int]]:
-    """Within it, the first signal waits, for GRACE seconds at most, until the block asks for it.
-
-    Yields
-    ------
-    callable
-        Gives the signal that came, or 0.
-    """
+    """Within it, the first signal waits, for GRACE seconds at most, until the block asks for it by the function that it
+    gets: the signal that came, or 0."""
     _held.append(1)
     try:
         yield lambda: _asked[0] if _asked else 0

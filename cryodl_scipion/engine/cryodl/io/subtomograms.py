@@ -39,8 +39,7 @@ class SubtomogramSet:
     relative to voxel box // 2; zero where the file does not say. classes: (n,) int or None. halves: (n,) int, 1 or 2,
     or None. tilts: (n, 2) degrees, least and largest tilt of the series. weight_files: (n,) paths of volumes that say
     what was measured (rlnCtfImage), or None. columns, optics_columns: all of the two tables, {name: list of str}.
-    multiplied: the files hold data multiplied by their CTF, and the weights are sums of CTF² (RELION 4).
-    """
+    multiplied: the files hold data multiplied by their CTF, and the weights are sums of CTF² (RELION 4)."""
 
     path: str
     pixel_size: float
@@ -64,8 +63,8 @@ class SubtomogramSet:
 
     def volumes(self, indices: typing.Any) -> torch.Tensor:
         """(m, box, box, box) float32 tensor (z, y, x) of the subtomograms as they are in the files; what was multiplied
-        by the CTF is divided by the weights. Raises ValueError for values that are no finite numbers, naming the file.
-        """
+        by the CTF is divided by the weights. Raises ValueError for values that are no finite numbers, naming the
+        file."""
         import torch
 
         rows = np.arange(len(self))[indices].reshape(-1)
@@ -78,11 +77,8 @@ class SubtomogramSet:
 
     def weights(self, indices: typing.Any) -> torch.Tensor:
         """(m, box, box, box // 2 + 1) tensor in [0, 1] on the grid of rfftn: how well each Fourier coefficient was
-        measured.
-
-        It is the wedge of the tilt range, or what the file of weights says (absolute values, for it may be a CTF); of
-        data that were multiplied by the CTF 1 or 0, measured or not.
-        """
+        measured. It is the wedge of the tilt range, or what the file of weights says (absolute values, for it may be a
+        CTF); of data that were multiplied by the CTF 1 or 0, measured or not."""
         import torch
 
         from ..core.volumes import wedge
@@ -133,25 +129,10 @@ class SubtomogramSet:
 def read_subtomograms(
     path: str | os.PathLike[str], need: typing.Collection[str] = (), tilt_min: float = -60.0, tilt_max: float = 60.0
 ) -> SubtomogramSet:
-    """The SubtomogramSet of a STAR file.
-
-    Volumes are looked for as the stacks of particles are: beside the STAR file, in the folders above it, in the current
-    one.
-
-    Parameters
-    ----------
-    need : collection of str
-        Of 'classes' and 'angles'.
-    tilt_min, tilt_max : float, degrees
-        Where the file has neither weights nor tilt ranges.
-
-    Raises
-    ------
-    FileNotFoundError
-        If a volume is not there.
-    ValueError
-        That names the file, what it lacks and what to do.
-    """
+    """The SubtomogramSet of a STAR file. Volumes are looked for as the stacks of particles are: beside the STAR file,
+    in the folders above it, in the current one. need: of 'classes' and 'angles'. tilt_min, tilt_max: degrees, where the
+    file has neither weights nor tilt ranges. Raises FileNotFoundError if a volume is not there; ValueError that names
+    the file, what it lacks and what to do."""
     check_words("need", need, NEEDS)
     path = str(path)
     optics, columns = modern_tables(read_tables(path), path, dimensions=3)
@@ -199,21 +180,10 @@ def read_subtomograms(
 def write_subtomograms_star(
     path: str | os.PathLike[str], subtomograms: SubtomogramSet, changes: dict[str, typing.Any] | None = None
 ) -> None:
-    """Write a SubtomogramSet as RELION's STAR file (3.1) with all of its columns, whole or not at all.
-
-    Names of files are relative to the folder that they were relative to if that lies above the new file, else to the
-    new file's own.
-
-    Parameters
-    ----------
-    changes : dict, optional
-        {column: (n,) values}, added or replaced; None instead of values: taken out.
-
-    Raises
-    ------
-    ValueError
-        If a column has not one value for each subtomogram.
-    """
+    """Write a SubtomogramSet as RELION's STAR file (3.1) with all of its columns, whole or not at all. Names of files
+    are relative to the folder that they were relative to if that lies above the new file, else to the new file's own.
+    changes: {column: (n,) values}, added or replaced; None instead of values: taken out. Raises ValueError if a column
+    has not one value for each subtomogram."""
     columns = dict(subtomograms.columns)
     base = names_base(subtomograms.names[0], subtomograms.files[0], path)
     columns["rlnImageName"] = [_name(name, file, base) for name, file in zip(subtomograms.names, subtomograms.files)]
@@ -352,11 +322,9 @@ def opened_volume(path: str | os.PathLike[str]) -> Tomogram:
 
 @reader
 def read_weights(path: str | os.PathLike[str], box: int) -> np.ndarray:
-    """(box, box, box // 2 + 1) float32 in [0, 1] on the grid of rfftn.
-
-    RELION has half of the transform in its usual order (followed, in RELION 4, by another volume of multiplicities), or
-    all of it with the origin at voxel box // 2, from which RELION takes the coefficient k at box // 2 - k.
-    """
+    """(box, box, box // 2 + 1) float32 in [0, 1] on the grid of rfftn. RELION has half of the transform in its usual
+    order (followed, in RELION 4, by another volume of multiplicities), or all of it with the origin at voxel box // 2,
+    from which RELION takes the coefficient k at box // 2 - k."""
     values = raw_weights(path, box)
     return np.clip(values / np.quantile(values, _MEASURED), 0, 1).astype(np.float32)
 
@@ -374,11 +342,9 @@ def raw_weights(path: str | os.PathLike[str], box: int) -> np.ndarray:
 
 @reader
 def read_sums(path: str | os.PathLike[str], box: int) -> np.ndarray:
-    """(box, box, box // 2 + 1) float32: sums of CTF², of any size; zero where they are too small to divide by.
-
-    RELION 4's also count the images that hold a coefficient, which become fewer as one over the frequency; those of
-    other programs may not. What is a fair part of the largest in either way is kept.
-    """
+    """(box, box, box // 2 + 1) float32: sums of CTF², of any size; zero where they are too small to divide by. RELION
+    4's also count the images that hold a coefficient, which become fewer as one over the frequency; those of other
+    programs may not. What is a fair part of the largest in either way is kept."""
     sums, squares = raw_weights(path, box), (np.fft.fftfreq(box) * box) ** 2
     radius = np.sqrt(squares[:, None, None] + squares[:, None] + np.arange(box // 2 + 1) ** 2)
     kept = np.any([values > _MINIMUM * np.quantile(values, _MEASURED) for values in (sums, sums * radius)], axis=0)

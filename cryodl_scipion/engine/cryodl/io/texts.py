@@ -15,15 +15,8 @@ SHARE = 0.25  # ... texts that may differ for a row, for them to be kept once
 
 
 class Texts(typing.Sequence[str]):
-    """A sequence of str that does not change. Made by TextsMaker, or by Texts.of.
-
-    Parameters
-    ----------
-    positions : ndarray of uint32, (n,), or None
-        Which of `values` each row has; None: row i has value i.
-    values : ndarray of bytes, (m,)
-        Texts in UTF-8.
-    """
+    """A sequence of str that does not change. Made by TextsMaker, or by Texts.of. positions: (n,) uint32, which of
+    `values` each row has, or None: row i has value i. values: (m,) texts in UTF-8, bytes."""
 
     __hash__ = None  # type: ignore[assignment]
 

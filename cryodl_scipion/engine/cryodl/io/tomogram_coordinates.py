@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Particles' positions in tomograms, read from the files of several programs and written as RELION 5 has them.
-
-RELION 5 counts in Å from the middle of the tomogram (size / 2), the older programs in px; frames.py says from where.
-"""
+"""Particles' positions in tomograms, read from the files of several programs and written as RELION 5 has them. RELION 5
+counts in Å from the middle of the tomogram (size / 2), the older programs in px; frames.py says from where."""
 
 import os
 import typing
@@ -29,15 +27,8 @@ GROUP, PIXEL_SIZE = "rlnOpticsGroup", "cryodlPixelSize"
 
 @reader
 def read_coordinates3d(path: str | os.PathLike[str]) -> Coordinates3D:
-    """Coordinates3D of a file: STAR, and what coordinate_files.py knows.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        That names the file and what is wrong with it.
-    """
+    """Coordinates3D of a file: STAR, and what coordinate_files.py knows. Raises FileNotFoundError, or ValueError that
+    names the file and what is wrong with it."""
     suffix = Path(path).suffix.lower()
     if suffix in READERS:
         if not os.path.isfile(path):
@@ -92,11 +83,9 @@ def _angles(
 def _shifts(
     table: typing.Mapping[str, typing.Sequence[str]], path: str | os.PathLike[str], count: int
 ) -> np.ndarray | None:
-    """(n, 3) Å that a refinement found and RELION takes away from the coordinates; None without them.
-
-    They count in the axes of the subtomogram, which may have been extracted in an orientation of its own
-    (ParticleSet::getPosition of RELION 5).
-    """
+    """(n, 3) Å that a refinement found and RELION takes away from the coordinates; None without them. They count in the
+    axes of the subtomogram, which may have been extracted in an orientation of its own (ParticleSet::getPosition of
+    RELION 5)."""
     none = ["0"] * count
     given = lambda names: _numbers({name: table.get(name, none) for name in names}, names, path)
     if not any(name in table for name in ORIGINS):
@@ -139,23 +128,8 @@ def _numbers(
 def coordinate_columns(
     name: str, zyx: np.ndarray, shape: typing.Sequence[int], pixel_size: float
 ) -> dict[str, typing.Sequence[typing.Any]]:
-    """Columns of a STAR file for positions in a tomogram: its name, px, and RELION 5's centred Å.
-
-    Parameters
-    ----------
-    name : str
-        Of the tomogram.
-    zyx : ndarray, (n, 3)
-        px.
-    shape : sequence of int
-        (z, y, x) of the tomogram.
-    pixel_size : float, Å/px
-
-    Returns
-    -------
-    dict
-        {column: values}.
-    """
+    """Columns of a STAR file for positions in a tomogram: its name, px, and RELION 5's centred Å. zyx: (n, 3) px.
+    shape: (z, y, x) of the tomogram. pixel_size: Å/px."""
     xyz = np.asarray(zyx, float).reshape(-1, 3)[:, ::-1]
     centred = (xyz - np.array(shape[::-1]) / 2) * pixel_size
     return dict(rlnTomoName=[name] * len(xyz), **dict(zip(PIXELS, xyz.T)), **dict(zip(CENTRED, centred.T)))
@@ -164,15 +138,8 @@ def coordinate_columns(
 def write_coordinates3d(
     path: str | os.PathLike[str], tables: typing.Sequence[dict[str, typing.Any]], pixel_sizes: typing.Sequence[float]
 ) -> None:
-    """Write the columns of some tomograms, one after the other, as a STAR file.
-
-    Parameters
-    ----------
-    tables : sequence of dict
-        {column: values}, all with the same columns.
-    pixel_sizes : sequence of float
-        Å/px of each tomogram, a column of its own.
-    """
+    """Write the columns of some tomograms, one after the other, as a STAR file. tables: {column: values}, all with the
+    same columns. pixel_sizes: Å/px of each tomogram, a column of its own."""
     rows = {name: [value for table in tables for value in table[name]] for name in tables[0]}
     first = next(iter(tables[0]))
     rows[PIXEL_SIZE] = [float(size) for table, size in zip(tables, pixel_sizes) for _ in table[first]]
@@ -183,13 +150,8 @@ def write_coordinates3d(
 def join_coordinates3d(
     path: str | os.PathLike[str], files: typing.Sequence[str | os.PathLike[str]], pixel_sizes: typing.Sequence[float]
 ) -> None:
-    """Write the particles of some STAR files of write_coordinates3d, one after the other, as one.
-
-    Parameters
-    ----------
-    pixel_sizes : sequence of float
-        Å/px of each.
-    """
+    """Write the particles of some STAR files of write_coordinates3d, one after the other, as one. pixel_sizes: Å/px of
+    each."""
     tables = [read_tables(file)["particles"] for file in files]
     own = [{k: v for k, v in table.items() if k not in (GROUP, PIXEL_SIZE)} for table in tables]
     write_coordinates3d(path, own, pixel_sizes)

@@ -17,11 +17,9 @@ _UNSIGNED = np.uint8
 
 
 class Tomogram:
-    """A volume in an MRC file, or in an OME-Zarr folder, of which only what is asked for is read.
-
-    path: str. shape: (z, y, x). dtype: of the file. pixel_size: Å/px of the header, None where it says nothing (0, or 1
-    for "unknown"). Raises FileNotFoundError, or ValueError that says what is wrong with the file.
-    """
+    """A volume in an MRC file, or in an OME-Zarr folder, of which only what is asked for is read. path: str. shape: (z,
+    y, x). dtype: of the file. pixel_size: Å/px of the header, None where it says nothing (0, or 1 for "unknown").
+    Raises FileNotFoundError, or ValueError that says what is wrong with the file."""
 
     @reader
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -54,8 +52,8 @@ class Tomogram:
 
     @property
     def _data(self) -> np.ndarray | ZarrVolume:
-        """The volume, to be cut by slices. A file is mapped anew each time: what a map has read counts as memory of
-        the process as long as the map lives."""
+        """The volume, to be cut by slices. A file is mapped anew each time: what a map has read counts as memory of the
+        process as long as the map lives."""
         if self._zarr is not None:
             return self._zarr
         dtype, start, stored = self._stored
@@ -63,9 +61,7 @@ class Tomogram:
 
     def part(self, *ranges: tuple[int, int]) -> np.ndarray:
         """(z, y, x) float32 array, a copy, of the positions [start, stop) given for the first axes; the rest is whole.
-
-        Raises ValueError for values that are not finite numbers.
-        """
+        Raises ValueError for values that are not finite numbers."""
         part = np.array(self._data[tuple(slice(*r) for r in ranges)], np.float32)
         if self.dtype.kind == "f" and not np.isfinite(part).all():
             raise ValueError(
@@ -79,10 +75,8 @@ class Tomogram:
         return np.array(self._data[tuple(slice(*r) for r in ranges)], self.dtype)
 
     def labels(self, *ranges: tuple[int, int], otherwise: str = "") -> np.ndarray:
-        """As raw, of a label volume: whole numbers. Bytes are read as 0 to 255, whatever their sign.
-
-        otherwise: sentence for the user whose file holds other numbers, which raise ValueError.
-        """
+        """As raw, of a label volume: whole numbers. Bytes are read as 0 to 255, whatever their sign. otherwise:
+        sentence for the user whose file holds other numbers, which raise ValueError."""
         values = self.raw(*ranges)
         if values.dtype == np.int8:
             return values.view(_UNSIGNED)
@@ -126,27 +120,8 @@ def _cubic(sizes_xyz: typing.Sequence[float], path: str, stated: str) -> float:
 
 
 def working_pixel_size(tomogram: Tomogram, given: float | None, otherwise: float | None = None) -> tuple[float, str]:
-    """Pixel size to take for a tomogram.
-
-    Parameters
-    ----------
-    given : float, Å/px, optional
-        Of the request.
-    otherwise : float, Å/px, optional
-        What to take where the header says nothing.
-
-    Returns
-    -------
-    pixel_size : float
-        Å/px.
-    sentence : str
-        For the user, or "".
-
-    Raises
-    ------
-    ValueError
-        If there is no pixel size at all.
-    """
+    """Pixel size to take for a tomogram. given: Å/px of the request. otherwise: Å/px, what to take where the header
+    says nothing. Returns it, and a sentence for the user or "". Raises ValueError if there is no pixel size at all."""
     if given is not None:
         found = tomogram.pixel_size
         if found is not None and abs(found / given - 1) > 0.02:

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The working folder of a command, <output>.partial, with a record of the command and parameters that made it.
-
-Nothing is removed there but what the record says to be of the same command: the user may keep anything under that name.
-"""
+"""The working folder of a command, <output>.partial, with a record of the command and parameters that made it. Nothing
+is removed there but what the record says to be of the same command: the user may keep anything under that name."""
 
 import glob
 import json
@@ -21,18 +19,7 @@ GROWING = ("cache",)  # folders that a command itself adds to: what lies there m
 
 
 def check_output(output: str, what: str = "Output folder") -> None:
-    """Whether an output may be written; if not, an error.
-
-    Parameters
-    ----------
-    what : str
-        It is, for the message.
-
-    Raises
-    ------
-    FileExistsError
-        If there is already something under its name.
-    """
+    """Raises FileExistsError if there is already something under an output's name. what: it is, for the message."""
     if os.path.exists(output):
         _tidy(Path(output))
         raise FileExistsError(
@@ -41,22 +28,9 @@ def check_output(output: str, what: str = "Output folder") -> None:
 
 
 def star_stem(output: str, what: str, *beside: str) -> str:
-    """Path of a STAR file to be written, without its ending. Makes the folder.
-
-    Parameters
-    ----------
-    what : str
-        It holds, for messages.
-    *beside : str
-        Patterns of the names of files that will lie beside it, after that stem.
-
-    Raises
-    ------
-    ValueError
-        For another ending.
-    FileExistsError
-        If any of these files is there and not of a run that was stopped before its last step.
-    """
+    """Path of a STAR file to be written, without its ending. Makes the folder. what: it holds, for messages. *beside:
+    patterns of the names of files that will lie beside it, after that stem. Raises ValueError for another ending;
+    FileExistsError if any of these files is there and not of a run that was stopped before its last step."""
     if not output.endswith(".star"):
         raise ValueError(f"Output (--output) is {output}; it must end in .star.")
     check_output(output, what)
@@ -80,26 +54,10 @@ def working_folder(
     settings: typing.Mapping[str, typing.Any] | None = None,
 ) -> Path:
     """The folder <output>.partial, with its record: as a stopped run of the same command and parameters left it, or
-    empty.
-
-    Parameters
-    ----------
-    config : object
-        Of the command.
-    files : sequence of str
-        Inputs whose change makes it another run.
-    continues : bool
-        False for commands that always begin anew.
-    precious : str, optional
-        Name of a file that stands for hours of work, which is not thrown away for other parameters.
-    settings : mapping, optional
-        Further parameters: those of the runner that change what is made.
-
-    Raises
-    ------
-    ValueError
-        If the folder holds anything that is not of this command, or precious work of other parameters.
-    """
+    empty. files: inputs whose change makes it another run. continues: False for commands that always begin anew.
+    precious: name of a file that stands for hours of work, which is not thrown away for other parameters. settings:
+    further parameters: those of the runner that change what is made. Raises ValueError if the folder holds anything
+    that is not of this command, or precious work of other parameters."""
     folder, command = Path(str(config.output).rstrip("/") + ".partial"), command_of(config)
     mine = _parameters(config, files, settings or {})
     found = _read_record(folder, command)
@@ -118,13 +76,8 @@ def working_folder(
 
 
 def finish_folder(folder: str | os.PathLike[str], output: str | os.PathLike[str], *leftovers: str) -> None:
-    """Give a working folder its final name, and remove its record and the leftovers.
-
-    Parameters
-    ----------
-    *leftovers : str
-        Names of files or folders in it.
-    """
+    """Give a working folder its final name, and remove its record and the leftovers. *leftovers: names of files or
+    folders in it."""
     record = Path(folder) / RECORD
     known = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
     write_json(record, dict(known, leftovers=leftovers))
@@ -143,13 +96,8 @@ def _tidy(folder: Path) -> None:
 
 
 def remove_unused(output: str | None) -> None:
-    """Remove the working folder of a command that was refused before it had made anything: it holds its record alone.
-
-    Parameters
-    ----------
-    output : str, optional
-        Of the command.
-    """
+    """Remove the working folder of a command that was refused before it had made anything: it holds its record
+    alone."""
     folder = Path(str(output or "").rstrip("/") + ".partial")
     if output and (folder / RECORD).is_file() and not any(p.is_file() and p.name != RECORD for p in folder.rglob("*")):
         shutil.rmtree(folder)

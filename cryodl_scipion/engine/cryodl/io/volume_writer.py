@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Volumes written slab by slab, so that they may be larger than the memory. tomograms.py reads them.
-
-Where volumes lie in space: the origin in an MRC header, or the translation of an OME-Zarr folder.
-"""
+"""Volumes written slab by slab, so that they may be larger than the memory. tomograms.py reads them. Where volumes lie
+in space: the origin in an MRC header, or the translation of an OME-Zarr folder."""
 
 from __future__ import annotations
 
@@ -22,16 +20,9 @@ FARTHEST = 100_000  # voxels from the origin; a start beyond is no position
 
 
 def origin_of(path: str | os.PathLike[str]) -> tuple[float, ...]:
-    """Where the first voxel of a volume lies.
-
-    Of an MRC file the header's origin, or else its start (NXSTART), as ChimeraX takes them; of an OME-Zarr folder its
-    translation.
-
-    Returns
-    -------
-    tuple of float
-        Å along x, y, z; zeros where the header makes no sense.
-    """
+    """Where the first voxel of a volume lies. Of an MRC file the header's origin, or else its start (NXSTART), as
+    ChimeraX takes them; of an OME-Zarr folder its translation. Returns Å along x, y, z; zeros where the header makes no
+    sense."""
     if os.path.isdir(path) and is_zarr(path):
         return ZarrVolume(path).origin_zyx[::-1]
     header = read_header(path).record
@@ -41,19 +32,8 @@ def origin_of(path: str | os.PathLike[str]) -> tuple[float, ...]:
 
 def header_origin(header: np.recarray, voxels_xyz: np.ndarray) -> np.ndarray:
     """Where the first voxel of an MRC file lies: the header's origin, or where that is zero its start (NXSTART ...).
-
-    Parameters
-    ----------
-    header : recarray
-        As mrcfile has it.
-    voxels_xyz : ndarray, (3,)
-        Å.
-
-    Returns
-    -------
-    ndarray, (3,)
-        Å along x, y, z; zeros where the header makes no sense: some programs leave entries as they are in memory.
-    """
+    header: as mrcfile has it. voxels_xyz: (3,) Å. Returns (3,) Å along x, y, z; zeros where the header makes no sense:
+    some programs leave entries as they are in memory."""
     origin = np.array([float(header["origin"][axis]) for axis in "xyz"])
     if origin.any() and np.isfinite(origin).all():
         return origin
@@ -69,14 +49,7 @@ def header_origin(header: np.recarray, voxels_xyz: np.ndarray) -> np.ndarray:
 
 def keep_origin(path: str | os.PathLike[str], source: str | os.PathLike[str]) -> None:
     """Give a new volume the origin of the tomogram that it was made of, so that other programs lay them on each other.
-
-    Parameters
-    ----------
-    path : path
-        Of an MRC file that volume_writer.new_volume made.
-    source : path
-        The tomogram: an MRC file or an OME-Zarr folder.
-    """
+    path: of an MRC file that volume_writer.new_volume made. source: the tomogram: an MRC file or an OME-Zarr folder."""
     start = np.zeros(3, "<i4")
     if os.path.isdir(source):
         origin, in_order = np.array(origin_of(source), "<f4"), True
@@ -99,11 +72,9 @@ _BLOCK = 1 << 24  # bytes
 
 class VolumeWriter:
     """A volume that is written slab by slab: with VolumeWriter(path, shape, pixel_size, dtype) as volume:
-    volume.write(z, slab). It gets its name when all slices were written, and not before.
-
-    shape: (z, y, x). dtype: int8, int16, uint16, float16 or float32. Labels are int8 up to 127, else uint16. like: file
-    of the tomogram whose origin the volume has.
-    """
+    volume.write(z, slab). It gets its name when all slices were written, and not before. shape: (z, y, x). dtype: int8,
+    int16, uint16, float16 or float32. Labels are int8 up to 127, else uint16. like: file of the tomogram whose origin
+    the volume has."""
 
     def __init__(
         self,
@@ -151,11 +122,9 @@ class VolumeWriter:
 
 
 class OpenVolume:
-    """The slices of a volume's file that new_volume made, written in any order.
-
-    known: [lowest, highest, sum, sum of squares] of what an earlier process wrote there. Slices are written to the
-    file, not to a memory map: what is written there counts as memory of the process, and a full disk would kill it.
-    """
+    """The slices of a volume's file that new_volume made, written in any order. known: [lowest, highest, sum, sum of
+    squares] of what an earlier process wrote there. Slices are written to the file, not to a memory map: what is
+    written there counts as memory of the process, and a full disk would kill it."""
 
     def __init__(
         self, path: str | os.PathLike[str], shape: typing.Sequence[int], dtype: typing.Any, known: typing.Any = None
@@ -226,18 +195,8 @@ def new_volume(
     label: str = "",
     stack: bool = False,
 ) -> None:
-    """Make the file of a volume of zeros, to be opened by OpenVolume.
-
-    Parameters
-    ----------
-    shape : sequence of int
-        (z, y, x).
-    pixel_size : float, Å/px
-    label : str
-        Line for the header.
-    stack : bool
-        Whether its slices are images of their own.
-    """
+    """Make the file of a volume of zeros, to be opened by OpenVolume. shape: (z, y, x). pixel_size: Å/px. label: line
+    for the header. stack: whether its slices are images of their own."""
     import mrcfile
 
     shape, dtype = tuple(int(n) for n in shape), np.dtype(dtype)

@@ -13,22 +13,9 @@ _BACKENDS = ("TkAgg", "QtAgg")
 
 
 def open_figure(title: str, size: tuple[float, float], what: str, ways_out: str) -> typing.Any:
-    """A matplotlib figure in a window, of the first kind of windows that works; smaller where the screen is.
-
-    Parameters
-    ----------
-    size : (width, height)
-        Inches.
-    what : str
-        The window is, for messages: 'annotation window'.
-    ways_out : str
-        Sentence that says what to do without a screen.
-
-    Raises
-    ------
-    ValueError
-        There is no screen, or no kind of windows works.
-    """
+    """A matplotlib figure in a window, of the first kind of windows that works; smaller where the screen is. size:
+    (width, height) in inches. what: the window is, for messages: 'annotation window'. ways_out: sentence that says what
+    to do without a screen. Raises ValueError if there is no screen, or no kind of windows works."""
     import matplotlib
 
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
@@ -55,13 +42,7 @@ def open_figure(title: str, size: tuple[float, float], what: str, ways_out: str)
 
 
 def show_until_closed(figure: typing.Any) -> None:
-    """Show a window, without matplotlib's own keys, and return when it is closed.
-
-    Parameters
-    ----------
-    figure : Figure
-        Of matplotlib.
-    """
+    """Show a window, without matplotlib's own keys, and return when it is closed."""
     manager = figure.canvas.manager
     if manager.key_press_handler_id is not None:
         figure.canvas.mpl_disconnect(manager.key_press_handler_id)
@@ -72,18 +53,8 @@ def show_until_closed(figure: typing.Any) -> None:
 
 
 def zoom_axes(axes: typing.Any, shape: tuple[int, int], factor: float, x: float, y: float) -> None:
-    """Enlarge a picture around a position, out to the whole picture at most.
-
-    Parameters
-    ----------
-    axes : Axes
-        Of matplotlib.
-    shape : (h, w)
-        Of the picture in px, whose first pixel's centre is 0.
-    factor : float, no unit
-    x, y : float, px
-        The position stays where it is in the window.
-    """
+    """Enlarge a picture around a position, out to the whole picture at most. shape: (h, w) of the picture in px, whose
+    first pixel's centre is 0. factor: no unit. x, y: px, the position stays where it is in the window."""
     for get, put, position, count in _sides(axes, shape, x, y):
         low, high = sorted(get())
         span = min((high - low) / factor, count)
@@ -92,17 +63,7 @@ def zoom_axes(axes: typing.Any, shape: tuple[int, int], factor: float, x: float,
 
 
 def move_axes(axes: typing.Any, shape: tuple[int, int], x: float, y: float) -> None:
-    """Show another part of a picture, not beyond it.
-
-    Parameters
-    ----------
-    axes : Axes
-        Of matplotlib.
-    shape : (h, w)
-        Of the picture, px.
-    x, y : float, px
-        How much further.
-    """
+    """Show another part of a picture, not beyond it. shape: (h, w) of the picture, px. x, y: px, how much further."""
     for get, put, step, count in _sides(axes, shape, x, y):
         low, high = sorted(get())
         step = float(np.clip(step, -0.5 - low, count - 0.5 - high))
@@ -152,13 +113,7 @@ class MouseAndKeys(typing.Protocol):
 
 
 def connect(figure: typing.Any, window: MouseAndKeys) -> None:
-    """Send the mouse and the keys of a matplotlib figure to a window.
-
-    Parameters
-    ----------
-    figure : Figure
-        Of matplotlib.
-    """
+    """Send the mouse and the keys of a matplotlib figure to a window."""
     for event, action in (
         ("button_press_event", window.press),
         ("motion_notify_event", window.motion),

@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Arrays of OME-Zarr folders, of which only the chunks that are asked for are read.
-
-Zarr 2 and 3 with fixed chunks, plain or compressed (blosc, zstd, gzip, zlib, lz4), in folders on disk. Sharded arrays
-and other filters are refused by name.
-
-Volumes written as OME-Zarr folders (0.4, Zarr 2) with coarser levels, chunk by chunk. zarr_arrays.py reads them.
-"""
+"""Arrays of OME-Zarr folders, of which only the chunks that are asked for are read. Zarr 2 and 3 with fixed chunks,
+plain or compressed (blosc, zstd, gzip, zlib, lz4), in folders on disk. Sharded arrays and other filters are refused by
+name. Volumes written as OME-Zarr folders (0.4, Zarr 2) with coarser levels, chunk by chunk. zarr_arrays.py reads
+them."""
 
 from __future__ import annotations
 
@@ -40,22 +37,9 @@ def is_zarr(path: str | os.PathLike[str]) -> bool:
 
 
 class ZarrVolume:
-    """A volume (z, y, x) of a Zarr array, or the finest one of an OME-Zarr group.
-
-    Attributes
-    ----------
-    shape : tuple of int
-    dtype : numpy.dtype
-    voxel_zyx : tuple of float, or None
-        Å; None where the metadata do not say.
-    origin_zyx : tuple of float
-        Å, where the first voxel lies: the translation, or zeros.
-
-    Raises
-    ------
-    ValueError
-        For what cannot be read; the message says what.
-    """
+    """A volume (z, y, x) of a Zarr array, or the finest one of an OME-Zarr group. voxel_zyx: Å; None where the metadata
+    do not say. origin_zyx: Å, where the first voxel lies: the translation, or zeros. Raises ValueError for what cannot
+    be read; the message says what."""
 
     @reader
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -81,8 +65,8 @@ class ZarrVolume:
 
     def _check_stored(self, path: str | os.PathLike[str], shape: typing.Sequence[int]) -> None:
         """Look for a chunk that is stored. One that is not is all of the fill value, and of labels without any label
-        none need be stored. Raises ValueError for a volume of grey values without any: it was not copied as a whole,
-        or its chunks have other names."""
+        none need be stored. Raises ValueError for a volume of grey values without any: it was not copied as a whole, or
+        its chunks have other names."""
         for folder, _, names in os.walk(self._folder):  # as long as there are files, whatever the shape says
             for name in names:
                 numbers = re.findall(r"\d+", os.path.relpath(os.path.join(folder, name), self._folder))
@@ -152,11 +136,9 @@ def _json(path: Path) -> dict[str, typing.Any]:
 def _placed(
     multiscale: dict[str, typing.Any], level: dict[str, typing.Any], path: str | os.PathLike[str]
 ) -> tuple[tuple[float, ...] | None, tuple[float, ...]]:
-    """Size of a voxel along z, y, x in Å, or None, and where the first one lies in Å.
-
-    The transformations of the level come first, then those of the multiscale, which hold for all levels.
-    Raises ValueError if one of them has fewer than three entries.
-    """
+    """Size of a voxel along z, y, x in Å, or None, and where the first one lies in Å. The transformations of the level
+    come first, then those of the multiscale, which hold for all levels. Raises ValueError if one of them has fewer than
+    three entries."""
     axes = [axis.get("unit") if isinstance(axis, dict) else None for axis in multiscale.get("axes", [])]
     units = ([None] * 3 + axes)[-3:]
     scale, moved = None, np.zeros(3)
@@ -281,25 +263,9 @@ def write_zarr(
     origin: typing.Sequence[float] = (0.0, 0.0, 0.0),
     labels: bool = False,
 ) -> int:
-    """Write a volume as an OME-Zarr group.
-
-    Parameters
-    ----------
-    folder : path
-        New.
-    tomogram : Tomogram
-        Read chunk by chunk.
-    pixel_size : float, Å/px
-    origin : sequence of float
-        Å of the first voxel along x, y and z.
-    labels : bool
-        The values are labels: coarser levels take one of eight voxels instead of their mean, and the group says so.
-
-    Returns
-    -------
-    int
-        Number of levels.
-    """
+    """Write a volume as an OME-Zarr group, in a new folder, and return its number of levels. tomogram: read chunk by
+    chunk. pixel_size: Å/px. origin: Å of the first voxel along x, y and z. labels: the values are labels: coarser
+    levels take one of eight voxels instead of their mean, and the group says so."""
     group, shape = Path(folder), tuple(tomogram.shape)
     group.mkdir(parents=True)
     dtype = np.dtype(np.uint8) if labels and tomogram.dtype == np.int8 else np.dtype(tomogram.dtype)

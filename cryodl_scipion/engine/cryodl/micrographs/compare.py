@@ -10,8 +10,7 @@ Picks of several sets that are the same particle, and one pick for all of them.
 A group holds at most one pick of each set, and any two of its picks are nearer than the distance m. Of all ways to
 group them the one is taken with the smallest sum, over all pairs of picks in one group, of d^2 - m^2: for two sets this
 is the rule that picks are scored with (matching.py). Picks that hang together in a chain are few on real micrographs;
-up to LARGEST_EXACT of them all ways are tried, beyond it groups grow by the closest pair first.
-"""
+up to LARGEST_EXACT of them all ways are tried, beyond it groups grow by the closest pair first."""
 
 import dataclasses
 import functools
@@ -39,10 +38,8 @@ def within_border(
     shapes: typing.Mapping[str, tuple[int, int]] | None,
     border: float,
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The same coordinates without those nearer than `border` px to the edge.
-
-    coordinates: {micrograph: (yx, scores)}. shapes: {micrograph: (h, w)}, all that are left; None keeps everything.
-    """
+    """The same coordinates without those nearer than `border` px to the edge. coordinates: {micrograph: (yx, scores)}.
+    shapes: {micrograph: (h, w)}, all that are left; None keeps everything."""
     if shapes is None:
         return dict(coordinates)
     kept = {}
@@ -59,10 +56,8 @@ def match_micrographs(
     names: typing.Sequence[str],
     distance: float,
 ) -> dict[str, tuple[np.ndarray, np.ndarray, int]]:
-    """(hit (n,) bool, scores (n,), number of reference points) of each micrograph, picks matched one to one.
-
-    picks, reference: {micrograph: (yx, scores)}; a micrograph that one of them lacks counts as empty. distance: px.
-    """
+    """(hit (n,) bool, scores (n,), number of reference points) of each micrograph, picks matched one to one. picks,
+    reference: {micrograph: (yx, scores)}; a micrograph that one of them lacks counts as empty. distance: px."""
     matches = {}
     for name in names:
         yx, scores = picks.get(name, NOTHING)
@@ -78,11 +73,9 @@ def pooled(matches: typing.Mapping[str, tuple[np.ndarray, np.ndarray, int]]) -> 
 
 
 def agreement_matrix(sets: typing.Mapping[str, typing.Any], names: typing.Sequence[str], distance: float) -> np.ndarray:
-    """(n, n) F1 of each pair of sets, picks matched one to one within `distance` px over the micrographs `names`.
-
-    sets: {set: {micrograph: (yx, scores)}}. The F1 of two sets is the same whichever is taken for the reference: twice
-    the pairs over all picks of both. A set without any pick agrees with nothing, itself included.
-    """
+    """(n, n) F1 of each pair of sets, picks matched one to one within `distance` px over the micrographs `names`. sets:
+    {set: {micrograph: (yx, scores)}}. The F1 of two sets is the same whichever is taken for the reference: twice the
+    pairs over all picks of both. A set without any pick agrees with nothing, itself included."""
     keys = list(sets)
     matrix = np.zeros((len(keys), len(keys)))
     for i, first in enumerate(keys):
@@ -135,12 +128,10 @@ def candidates_beside(picks: str) -> str | None:
 
 
 def pick_metrics(config: EvaluatePicksConfig, picks: str | None = None) -> dict[str, typing.Any]:
-    """Metrics of picks against a reference: pooled at the top, per micrograph under 'micrographs'.
-
-    picks: others than the config's. Micrographs without a reference are left out, and counted in 'picks_elsewhere'.
-    'missing' names micrographs that have a reference and no picks. Raises ValueError if the config's picks and the
-    reference have no micrograph in common.
-    """
+    """Metrics of picks against a reference: pooled at the top, per micrograph under 'micrographs'. picks: others than
+    the config's. Micrographs without a reference are left out, and counted in 'picks_elsewhere'. 'missing' names
+    micrographs that have a reference and no picks. Raises ValueError if the config's picks and the reference have no
+    micrograph in common."""
     shapes, distance = micrograph_shapes(config), match_distance(config)
     reference = read_reference(config, shapes)
     found = align_keys(read_coordinates(picks or config.coordinates), reference)
@@ -173,13 +164,10 @@ LARGEST_EXACT = 10
 def group_picks(
     sets: typing.Sequence[tuple[np.ndarray, list[float] | np.ndarray]], distance: float
 ) -> list[list[tuple[int, int]]]:
-    """Groups of picks that are the same particle.
-
-    sets: list of (yx (n, 2), scores (n,)), one per set. distance: m, in the unit of the positions.
-    Returns a list of groups, each a list of (set, pick) index pairs; every pick is in one group. Neither the groups nor
-    their order depend on the order of picks in a set. The order of sets decides only between picks of two sets that are
-    equal in position and score.
-    """
+    """Groups of picks that are the same particle. sets: list of (yx (n, 2), scores (n,)), one per set. distance: m, in
+    the unit of the positions. Returns a list of groups, each a list of (set, pick) index pairs; every pick is in one
+    group. Neither the groups nor their order depend on the order of picks in a set. The order of sets decides only
+    between picks of two sets that are equal in position and score."""
     rows = []
     for which, (yx, scores) in enumerate(sets):
         picks = zip(np.asarray(yx, float).tolist(), np.asarray(scores, float).tolist())
@@ -265,9 +253,7 @@ def merge_group(
     group: typing.Sequence[tuple[int, int]], sets: typing.Sequence[tuple[np.ndarray, np.ndarray]]
 ) -> tuple[np.ndarray, float]:
     """One pick for a group: its position, the mean weighted by score, and its score, the sum over the number of sets.
-
-    group: (set, pick) pairs. sets: as for group_picks, scores in [0, 1]. Returns yx (2,) and the score.
-    """
+    group: (set, pick) pairs. sets: as for group_picks, scores in [0, 1]. Returns yx (2,) and the score."""
     positions = np.array([sets[s][0][i] for s, i in group], float)
     scores = np.array([sets[s][1][i] for s, i in group], float)
     weights = scores if scores.sum() > 0 else np.ones(len(scores))
@@ -277,12 +263,10 @@ def merge_group(
 def comparable_scores(
     picks: typing.Mapping[str, tuple[np.ndarray, np.ndarray]],
 ) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], str]:
-    """The scores of one set in [0, 1], so that they can be added to another's.
-
-    picks: {micrograph: (yx, scores)}. Scores within [0, 1] stay. If all are equal to 0 the set has none, and every pick
-    counts 1. Others (log odds, correlations) become the part of the set's picks that score no better.
-    Returns the picks, and "" or what was done, in words.
-    """
+    """The scores of one set in [0, 1], so that they can be added to another's. picks: {micrograph: (yx, scores)}.
+    Scores within [0, 1] stay. If all are equal to 0 the set has none, and every pick counts 1. Others (log odds,
+    correlations) become the part of the set's picks that score no better. Returns the picks, and "" or what was done,
+    in words."""
     scores = np.concatenate([s for _, s in picks.values()]) if picks else np.zeros(0)
     if len(scores) and not scores.any():
         return {

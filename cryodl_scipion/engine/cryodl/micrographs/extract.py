@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Extraction of particles from micrographs.
-
-The particles of one micrograph: boxes, resampled and normalised as RELION's extraction does.
-
-Records of the particles extracted from each micrograph, beside its stack, and the table of all particles.
-"""
+"""Extraction of particles from micrographs. The particles of one micrograph: boxes, resampled and normalised as
+RELION's extraction does. Records of the particles extracted from each micrograph, beside its stack, and the table of
+all particles."""
 
 from __future__ import annotations
 
@@ -33,11 +30,9 @@ _CHUNK = 256  # boxes that are worked on at once
 
 @dataclasses.dataclass(frozen=True)
 class Cut:
-    """Particles of a micrograph.
-
-    images: (m, box, box) float32 array. rows: (m,) int, their indices among the picks. positions_yx: (m, 2) whole px of
-    the micrograph, the boxes' centres. at_edge, unusable: numbers of picks that were left out.
-    """
+    """Particles of a micrograph. images: (m, box, box) float32 array. rows: (m,) int, their indices among the picks.
+    positions_yx: (m, 2) whole px of the micrograph, the boxes' centres. at_edge, unusable: numbers of picks that were
+    left out."""
 
     images: np.ndarray
     rows: np.ndarray
@@ -49,17 +44,8 @@ class Cut:
 def cut_micrograph(
     image: np.ndarray, centres_yx: np.ndarray, config: ExtractParticlesConfig, optics: Optics | None
 ) -> Cut:
-    """Cut the particles out of a micrograph.
-
-    Parameters
-    ----------
-    image : ndarray
-        (h, w) float32; values that are no numbers are allowed.
-    centres_yx : ndarray
-        (n, 2) px of the picks.
-    optics : Optics or None
-        The micrograph's CTF, for flipping phases.
-    """
+    """Cut the particles out of a micrograph. image: (h, w) float32; values that are no numbers are allowed. centres_yx:
+    (n, 2) px of the picks. optics: the micrograph's CTF, for flipping phases."""
     box = config.box_in_pixels()
     corners, positions = box_corners(centres_yx, box)
     height, width = image.shape
@@ -94,20 +80,8 @@ def _finished(
 
 
 def flip_phases(image: torch.Tensor, optics: Optics, pixel_size: float) -> torch.Tensor:
-    """A micrograph whose phases that the CTF flipped are flipped back; values that are no numbers stay such.
-
-    Parameters
-    ----------
-    image : Tensor
-        (h, w).
-    pixel_size : float
-        Å/px.
-
-    Returns
-    -------
-    Tensor
-        (h, w).
-    """
+    """A micrograph whose phases that the CTF flipped are flipped back; values that are no numbers stay such. image: (h,
+    w). pixel_size: Å/px."""
     finite = torch.isfinite(image)
     mean = image[finite].mean() if finite.any() else torch.tensor(0.0)
     height, width = int(image.shape[0]), int(image.shape[1])
@@ -127,9 +101,7 @@ _PHASE, _FLIPPED = "rlnPhaseShift", "rlnCtfDataArePhaseFlipped"
 
 def source_of(path: str, picks: tuple[np.ndarray, np.ndarray], optics: typing.Any) -> dict:
     """What the particles of a micrograph are made of: another micrograph, other picks or another CTF is another source.
-
-    picks: centres (n, 2) px and scores (n,).
-    """
+    picks: centres (n, 2) px and scores (n,)."""
     digest = hashlib.sha256(b"".join(np.ascontiguousarray(p, "<f8").tobytes() for p in picks)).hexdigest()
     return dict(micrograph=file_stamp(path), picks=digest, ctf=None if optics is None else vars(optics))
 

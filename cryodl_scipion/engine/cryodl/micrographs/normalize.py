@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Micrographs made alike for networks: rescaled, protein bright, flat background, unit noise, bad areas marked.
-
-The measures are robust on purpose: real micrographs have hot pixels, gradients of ice, carbon, and margins that were
-filled by shifting frames. None of them may move the scale of the rest.
-"""
+"""Micrographs made alike for networks: rescaled, protein bright, flat background, unit noise, bad areas marked. The
+measures are robust on purpose: real micrographs have hot pixels, gradients of ice, carbon, and margins that were filled
+by shifting frames. None of them may move the scale of the rest."""
 
 import dataclasses
 import functools
@@ -44,12 +42,9 @@ class Measured:
 
 @dataclasses.dataclass(frozen=True)
 class Prepared(Measured):
-    """A micrograph ready for a network.
-
-    image: (h, w) float32 tensor at the working size; protein bright, background 0, noise 1; 0 where not valid.
-    valid: (h, w) bool tensor; False in padding, filled margins and not-a-number areas.
-    shape: (h, w) of the micrograph file, for positions (core.geometry.map_positions).
-    """
+    """A micrograph ready for a network. image: (h, w) float32 tensor at the working size; protein bright, background 0,
+    noise 1; 0 where not valid. valid: (h, w) bool tensor; False in padding, filled margins and not-a-number areas.
+    shape: (h, w) of the micrograph file, for positions (core.geometry.map_positions)."""
 
     image: torch.Tensor
     valid: torch.Tensor
@@ -57,13 +52,10 @@ class Prepared(Measured):
 
 
 def prepare_micrograph(image: np.ndarray, factor: float, diameter_px: float, dark_protein: bool = True) -> Prepared:
-    """Rescale and normalise a micrograph.
-
-    image: (h, w) float32 array as read. factor: working size over file size.
-    diameter_px: particle diameter in working pixels; the background is smooth over several of it.
-    dark_protein: True for micrographs as the microscope gives them; the sign is inverted.
-    Returns Prepared. Raises ValueError for an image without contrast (all zeros, say) or mostly not-a-number.
-    """
+    """Rescale and normalise a micrograph. image: (h, w) float32 array as read. factor: working size over file size.
+    diameter_px: particle diameter in working pixels; the background is smooth over several of it. dark_protein: True
+    for micrographs as the microscope gives them; the sign is inverted. Returns Prepared. Raises ValueError for an image
+    without contrast (all zeros, say) or mostly not-a-number."""
     small, valid = rescale_micrograph(image, factor)
     return prepare_rescaled(small, valid, image.shape, diameter_px, dark_protein)
 
@@ -71,22 +63,17 @@ def prepare_micrograph(image: np.ndarray, factor: float, diameter_px: float, dar
 def prepare_rescaled(
     small: torch.Tensor, valid: torch.Tensor, shape: tuple[int, ...], diameter_px: float, dark_protein: bool = True
 ) -> Prepared:
-    """Normalise a micrograph that rescale_micrograph has made small.
-
-    small, valid: of rescale_micrograph. shape: (h, w) of the micrograph file. diameter_px, dark_protein: as for
-    prepare_micrograph. Returns Prepared.
-    """
+    """Normalise a micrograph that rescale_micrograph has made small. small, valid: of rescale_micrograph. shape: (h, w)
+    of the micrograph file. diameter_px, dark_protein: as for prepare_micrograph. Returns Prepared."""
     flat = _flatten(small, valid, diameter_px)
     flat = -flat if dark_protein else flat
     return Prepared((flat.clamp(-_CLIP_SIGMA, _CLIP_SIGMA) * valid).contiguous(), valid, tuple(shape))
 
 
 def rescale_micrograph(image: np.ndarray, factor: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """A micrograph at the working size, its median 0 and its outliers clipped, and what of it is really there.
-
-    image, factor: as for prepare_micrograph. Returns a (h, w) float32 and a (h, w) bool tensor, False in padding,
-    filled margins and not-a-number areas. Raises as prepare_micrograph does.
-    """
+    """A micrograph at the working size, its median 0 and its outliers clipped, and what of it is really there. image,
+    factor: as for prepare_micrograph. Returns a (h, w) float32 and a (h, w) bool tensor, False in padding, filled
+    margins and not-a-number areas. Raises as prepare_micrograph does."""
     pixels = torch.from_numpy(np.require(image, np.float32, ["C", "W"]))  # torch wants to be allowed to write
     finite = _finite_pixels(pixels)
     small, fraction = _rescale(pixels, finite, resampled_shape(pixels.shape, factor))
@@ -100,13 +87,10 @@ def rescale_micrograph(image: np.ndarray, factor: float) -> tuple[torch.Tensor, 
 
 
 def feature_strength(image: torch.Tensor, valid: torch.Tensor, diameter_px: float) -> float:
-    """How strong the strongest particle-sized features of a prepared micrograph are, in units of its noise.
-
-    The 99th percentile of a difference of Gaussians (0.2 and 0.55 diameters) over valid pixels: what a locally seeing
-    network cannot know, namely whether a faint spot is a particle among its like or dirt beside much stronger
-    particles.
-    image: (h, w) float, valid: (h, w) bool tensors of Prepared. Never less than that of noise.
-    """
+    """How strong the strongest particle-sized features of a prepared micrograph are, in units of its noise. The 99th
+    percentile of a difference of Gaussians (0.2 and 0.55 diameters) over valid pixels: what a locally seeing network
+    cannot know, namely whether a faint spot is a particle among its like or dirt beside much stronger particles. image:
+    (h, w) float, valid: (h, w) bool tensors of Prepared. Never less than that of noise."""
     bands = particle_bands(image, valid, diameter_px)
     step = _sampling_step(bands)
     values = bands[::step, ::step][valid[::step, ::step]]
@@ -116,10 +100,8 @@ def feature_strength(image: torch.Tensor, valid: torch.Tensor, diameter_px: floa
 
 
 def particle_bands(image: torch.Tensor, valid: torch.Tensor, diameter_px: float) -> torch.Tensor:
-    """(h, w) difference of Gaussians (0.2 and 0.55 diameters): how far a spot of a particle's size stands out.
-
-    image: (h, w) float, valid: (h, w) bool tensors of Prepared.
-    """
+    """(h, w) difference of Gaussians (0.2 and 0.55 diameters): how far a spot of a particle's size stands out. image:
+    (h, w) float, valid: (h, w) bool tensors of Prepared."""
     weight = valid.float()
     smooth = lambda sigma: _smooth(image * weight, sigma) / _smooth(weight, sigma).clamp(min=1e-3)
     return smooth(0.2 * diameter_px) - smooth(0.55 * diameter_px)

@@ -27,11 +27,8 @@ def has_masks(config: SimulateMicrographsConfig) -> bool:
 def write_simulated(
     folder: Path, name: str, micrograph: SimulatedMicrograph, config: SimulateMicrographsConfig, diameter: float
 ) -> dict[str, int]:
-    """Write all files of a SimulatedMicrograph into a folder that has the folders for them.
-
-    done/<name>.rows are its lines of particles.star. diameter: Å. Returns the numbers of particles in the micrograph
-    and of those cut out.
-    """
+    """Write all files of a SimulatedMicrograph into a folder that has the folders for them. done/<name>.rows are its
+    lines of particles.star. diameter: Å. Returns the numbers of particles in the micrograph and of those cut out."""
     write_micrograph(
         folder / "micrographs" / f"{name}.mrc", micrograph.image.numpy().astype(np.float32), config.pixel_size
     )

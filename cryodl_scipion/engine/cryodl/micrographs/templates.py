@@ -8,8 +8,7 @@ One micrograph compared with templates: candidates, and those of its negative, w
 Picking of many micrographs by templates: candidates of each, and one threshold for all of them together.
 
 Candidates are kept in candidates/<micrograph>.star, and beside each a record of its input and parameters,
-candidates/<micrograph>.json: a micrograph that has not changed is not compared again.
-"""
+candidates/<micrograph>.json: a micrograph that has not changed is not compared again."""
 
 import dataclasses
 import typing
@@ -50,10 +49,8 @@ class Templates:
 
 
 def of_structure(path: str, step_deg: float) -> Templates:
-    """Projections of a map or an atomic model, directions and in-plane rotations about step_deg apart.
-
-    Raises ValueError or FileNotFoundError that names the file.
-    """
+    """Projections of a map or an atomic model, directions and in-plane rotations about step_deg apart. Raises
+    ValueError or FileNotFoundError that names the file."""
     member = load_member(path, ACROSS)
     disc = disc_of(RIM * ACROSS)
     ways, rotations = directions(step_deg), in_plane_angles(step_deg)
@@ -81,24 +78,10 @@ AT_ONCE = 8  # templates that are compared together: more take more memory and n
 def candidates(
     image: np.ndarray, pixel_size: float, templates: Templates, distance: float, dark: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions of a micrograph that look like one of the templates.
-
-    Parameters
-    ----------
-    image : (h, w) float32 as read
-    pixel_size : Å/px
-
-    Returns
-    -------
-    yx : (n, 2) px of the micrograph, best first
-    scores : (n,) the highest correlation coefficient over all templates
-    false : (m,) the same of the candidates of the negative, where no particle is
-
-    Raises
-    ------
-    ValueError
-        The image has no contrast, or the particle does not fit it.
-    """
+    """Positions of a micrograph that look like one of the templates. image: (h, w) float32 as read. pixel_size: Å/px.
+    Returns yx (n, 2) px of the micrograph, best first; scores (n,), the highest correlation coefficient over all
+    templates; and (m,) the same of the candidates of the negative, where no particle is. Raises ValueError if the image
+    has no contrast, or the particle does not fit it."""
     check_particle_fits(image.shape, pixel_size, templates.diameter)
     factor = ACROSS * pixel_size / templates.diameter
     prepared = prepare_micrograph(image, factor, ACROSS, dark)
@@ -124,9 +107,7 @@ def extremes(image: torch.Tensor, templates: Templates) -> tuple[torch.Tensor, t
 
 def threshold_by_negative(scores: np.ndarray, false: np.ndarray) -> float:
     """The correlation from which the expected F1 is largest, if chance gives as many candidates as the negative has.
-
-    scores: (n,) of the candidates. false: (m,) of the negative's. 1 if there are no candidates.
-    """
+    scores: (n,) of the candidates. false: (m,) of the negative's. 1 if there are no candidates."""
     if not len(scores):
         return 1.0
     ranked = np.sort(scores)[::-1]

@@ -16,11 +16,8 @@ if typing.TYPE_CHECKING:
 
 
 class TiledNetwork:
-    """Base of the dataclasses that pick with a network.
-
-    method: of the registry. network: its module. device: torch.device. memory: GB for the network's tiles. notes:
-    sentences about what had to be changed on the way.
-    """
+    """Base of the dataclasses that pick with a network. method: of the registry. network: its module. device:
+    torch.device. memory: GB for the network's tiles. notes: sentences about what had to be changed on the way."""
 
     method: typing.Any
     network: typing.Any

@@ -20,13 +20,11 @@ _ROWS = 96  # of the coarse picture of the areas
 
 @dataclasses.dataclass(frozen=True)
 class Assessment:
-    """Masks (h, w) bool at the working size, and metrics.
-
-    image: (h, w) float array, the micrograph at this size. valid: what of it is really there. contaminated: crystals,
-    dirt, holes, on ice and on carbon. contaminated_percent, carbon_percent: of the valid area. ice_gradient: 5th to
-    95th percentile of the background of the clean ice, over the noise of the file's pixels; None without clean ice.
-    background: median intensity of the file's pixels. signs: of signs_of.
-    """
+    """Masks (h, w) bool at the working size, and metrics. image: (h, w) float array, the micrograph at this size.
+    valid: what of it is really there. contaminated: crystals, dirt, holes, on ice and on carbon. contaminated_percent,
+    carbon_percent: of the valid area. ice_gradient: 5th to 95th percentile of the background of the clean ice, over the
+    noise of the file's pixels; None without clean ice. background: median intensity of the file's pixels. signs: of
+    signs_of."""
 
     image: np.ndarray
     valid: np.ndarray
@@ -40,10 +38,8 @@ class Assessment:
 
 
 def assess(image: np.ndarray, pixel_size: float, diameter: float) -> Assessment:
-    """Assessment of a micrograph. image: (h, w) float32 as read. pixel_size: Å/px. diameter: of the particle, Å.
-
-    Raises ValueError if the particle does not fit the micrograph, or for an image that shows nothing.
-    """
+    """Assessment of a micrograph. image: (h, w) float32 as read. pixel_size: Å/px. diameter: of the particle, Å. Raises
+    ValueError if the particle does not fit the micrograph, or for an image that shows nothing."""
     problem = particle_size_problem(diameter, pixel_size, min(image.shape))
     if problem:
         raise ValueError(problem)
@@ -78,12 +74,8 @@ def assess(image: np.ndarray, pixel_size: float, diameter: float) -> Assessment:
 
 def area_rows(found: Assessment) -> list[str]:
     """A coarse picture of the areas for windows: "1" contaminated, "2" carbon, "0" neither, a text for each row.
-
-    Returns
-    -------
-    list of str
-        At most _ROWS of at most _ROWS letters, over the whole micrograph; a letter is contaminated if any of it is.
-    """
+    Returns at most _ROWS of at most _ROWS letters, over the whole micrograph; a letter is contaminated if any of it
+    is."""
     rows, columns = (np.arange(min(_ROWS, n)) * n // min(_ROWS, n) for n in found.carbon.shape)
     any_of = lambda mask: np.maximum.reduceat(np.maximum.reduceat(mask.astype(int), rows), columns, axis=1)
     letters = np.where(any_of(found.contaminated), 1, 2 * any_of(found.carbon & ~found.contaminated))
@@ -110,10 +102,8 @@ def _edge(mask: np.ndarray, reach: float) -> np.ndarray:
 
 
 def _ice_gradient(small: np.ndarray, ice: np.ndarray, sample: np.ndarray, diameter_px: float) -> float | None:
-    """Range of the smooth background of clean ice over the noise of the file's pixels, None without clean ice.
-
-    sample: every so-many-th row and column of the file.
-    """
+    """Range of the smooth background of clean ice over the noise of the file's pixels, None without clean ice. sample:
+    every so-many-th row and column of the file."""
     if ice.mean() < MIN_ICE:
         return None
     background = smooth_within(small, ice, 2 * diameter_px)

@@ -5,8 +5,7 @@ The rim of a hole is an arc whose radius is of the order of the micrograph or la
 coarse grid of the micrograph's mean and of its grain at two scales: that one is taken behind which the three change
 most by a step, a smooth gradient of ice (a quadratic surface) explained away. It is an edge only if the step is sharp,
 is there along its whole length, and goes on behind it; a crystal, a clump or a steep gradient is not. A micrograph that
-is all carbon has no edge and is not found.
-"""
+is all carbon has no edge and is not found."""
 
 import functools
 import typing
@@ -33,11 +32,8 @@ _MAX_EDGES = 3
 
 
 def find_carbon(image: np.ndarray, valid: np.ndarray, diameter_px: float) -> np.ndarray:
-    """(h, w) bool: carbon film.
-
-    image: (h, w) float array, any scale. valid: (h, w) bool, what of it is really there. diameter_px: of a particle in
-    these pixels; grain is measured below its size.
-    """
+    """(h, w) bool: carbon film. image: (h, w) float array, any scale. valid: (h, w) bool, what of it is really there.
+    diameter_px: of a particle in these pixels; grain is measured below its size."""
     shape = _grid_shape(image.shape)
     features, there = _features(image, valid, diameter_px, shape)
     carbon = np.zeros(image.shape, bool)

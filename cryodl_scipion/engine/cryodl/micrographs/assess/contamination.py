@@ -11,8 +11,7 @@ Detection of aggregates: dark spots that crowd much more than elsewhere on the m
 
 Where particles lie upon each other only some spots are stronger than single particles. What tells all of an aggregate
 is how much dark matter there is around a spot, compared with the other spots of the same micrograph: on a dense
-micrograph every particle has neighbours, and none stands out.
-"""
+micrograph every particle has neighbours, and none stands out."""
 
 import numpy as np
 from scipy import ndimage
@@ -32,11 +31,9 @@ _ENOUGH = 8  # spots of a micrograph, to say what is usual
 def find_aggregates(
     strength: np.ndarray, good: np.ndarray, inner: np.ndarray, diameter_px: float, limit: float
 ) -> np.ndarray:
-    """(h, w) bool: where aggregates are.
-
-    strength: (h, w), smoothed image over its noise, particles negative; beyond `limit` it counts as the limit. good,
-    inner: (h, w) bool, where to look, and what of it is not at its rim. diameter_px: of a particle.
-    """
+    """(h, w) bool: where aggregates are. strength: (h, w), smoothed image over its noise, particles negative; beyond
+    `limit` it counts as the limit. good, inner: (h, w) bool, where to look, and what of it is not at its rim.
+    diameter_px: of a particle."""
     dark = np.clip(-strength, 0, limit) * good
     density, weight = (
         ndimage.gaussian_filter(part.astype(float), _REACH * diameter_px, truncate=3) for part in (dark, good)
@@ -72,12 +69,9 @@ _STRONG = 3.0  # times the limit: ice and dirt, which are no aggregates
 
 
 def find_contamination(image: np.ndarray, good: np.ndarray, diameter_px: float) -> np.ndarray:
-    """(h, w) bool: contaminated positions.
-
-    image: (h, w) float array, any scale. good: (h, w) bool, where to look; one kind of area (ice, or carbon).
-    diameter_px: of a particle in these pixels. Areas that a crystal encloses count as contaminated whether they are
-    good or not.
-    """
+    """(h, w) bool: contaminated positions. image: (h, w) float array, any scale. good: (h, w) bool, where to look; one
+    kind of area (ice, or carbon). diameter_px: of a particle in these pixels. Areas that a crystal encloses count as
+    contaminated whether they are good or not."""
     nothing = np.zeros(image.shape, bool)
     if not good.any():
         return nothing
@@ -113,9 +107,8 @@ def _noise(values: np.ndarray) -> float:
 
 def strength_limit(strength: np.ndarray, good: np.ndarray, diameter_px: float) -> float:
     """The strength that only contamination has. strength: (h, w), smoothed image over its noise, particles negative.
-
-    Particles are much alike; spots that are not are contamination for the greater part, and their weaker half is taken.
-    """
+    Particles are much alike; spots that are not are contamination for the greater part, and their weaker half is
+    taken."""
     heights = _spot_heights(strength, good, diameter_px)
     while len(heights) >= 5:
         middle = np.median(heights)

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which signs make a micrograph a bad one: logistic models of two signs at most, learnt from simulated micrographs.
-
-judge.json has their weights, written by benchmarks/micrograph_judge.py, and says what it learnt from. A micrograph
-is bad if any model says so.
-"""
+judge.json has their weights, written by benchmarks/micrograph_judge.py, and says what it learnt from. A micrograph is
+bad if any model says so."""
 
 from __future__ import annotations
 
@@ -30,15 +28,8 @@ def weighed_signs(defect: str, signs: typing.Mapping[str, float]) -> list[float]
 
 
 def judged_reasons(signs: typing.Mapping[str, float], with_dirt: bool = True) -> list[str]:
-    """Why a micrograph is bad, in words; none if it is good.
-
-    Parameters
-    ----------
-    signs : mapping
-        Of `signs_of`.
-    with_dirt : bool
-        Whether lost positions count.
-    """
+    """Why a micrograph is bad, in words; none if it is good. signs: of `signs_of`. with_dirt: whether lost positions
+    count."""
     found = []
     for defect, model in weights().items():
         values = weighed_signs(defect, signs)

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Signs of a bad micrograph: how much stands out of the noise, uneven ice, lost directions, crystals, lost positions.
-
-They do not depend on the file's grey values, and compare a micrograph with what noise alone would show.
-"""
+They do not depend on the file's grey values, and compare a micrograph with what noise alone would show."""
 
 from __future__ import annotations
 
@@ -33,27 +31,13 @@ def signs_of(
     pixel_size: float,
     diameter: float,
 ) -> dict[str, float]:
-    """All signs of a micrograph; those of clean ice are missing where there is too little.
-
-    Parameters
-    ----------
-    image : array, (h, w)
-        As read.
-    small : array, (h', w')
-        At the working size, as ice (clean ice), contaminated and field (what is really there), which are bool.
-    gradient : float or None
-        Range of the background over the noise of a pixel of the file.
-    pixel_size, diameter : float, Å/px and Å
-
-    Returns
-    -------
-    dict
-        lost: part of the field in which a particle would touch contamination. seen: how certain it is that dark spots
-        differ from bright ones, standard deviations of noise alone. thickness: nm by which the ice differs over the
-        field, at DOSE. loss: part of the power that one direction lacks, over half an octave. angle: that direction,
-        degrees from x towards y. finest: Å, from where on. spots: strongest power near 3.7 Å over the median
-        there.
-    """
+    """All signs of a micrograph; those of clean ice are missing where there is too little. image: (h, w) as read.
+    small: (h', w') at the working size, as ice (clean ice), contaminated and field (what is really there), which are
+    bool. gradient: range of the background over the noise of a pixel of the file. pixel_size, diameter: Å/px and Å.
+    Returns lost: part of the field in which a particle would touch contamination. seen: how certain it is that dark
+    spots differ from bright ones, standard deviations of noise alone. thickness: nm by which the ice differs over the
+    field, at DOSE. loss: part of the power that one direction lacks, over half an octave. angle: that direction,
+    degrees from x towards y. finest: Å, from where on. spots: strongest power near 3.7 Å over the median there."""
     diameter_px = diameter / pixel_size * small.shape[0] / image.shape[0]
     apart = ndimage.distance_transform_edt(~contaminated) if contaminated.any() else np.full(field.shape, np.inf)
     found = dict(

@@ -25,11 +25,9 @@ HELP = (
 
 
 class AskSession(Shown):
-    """Questions of a file, or those of an earlier session on the same folder with their answers.
-
-    micrographs: list of (name, file). store: of the corrected picks; answers.json lies there, too. diameter: Å.
-    Raises ValueError if a micrograph that is asked about is not among the micrographs.
-    """
+    """Questions of a file, or those of an earlier session on the same folder with their answers. micrographs: list of
+    (name, file). store: of the corrected picks; answers.json lies there, too. diameter: Å. Raises ValueError if a
+    micrograph that is asked about is not among the micrographs."""
 
     def __init__(
         self,

@@ -72,22 +72,10 @@ def labels_of_classes(
     reach: float,
     minimum: float | None = None,
 ) -> ClassLabels:
-    """Labels of one micrograph.
-
-    Parameters
-    ----------
-    kept, rejected
-        Particles.
-    picks
-        Positions (n, 2) and scores (n,) of the picks that were extracted; those that are neither kept nor rejected are
-        unconfirmed.
-    shape
-        (h, w) px of the micrograph.
-    reach
-        Px within which two positions are the same particle.
-    minimum
-        Score of its pick below which a kept particle is unconfirmed; None for none.
-    """
+    """Labels of one micrograph. kept, rejected: particles. picks: positions (n, 2) and scores (n,) of the picks that
+    were extracted; those that are neither kept nor rejected are unconfirmed. shape: (h, w) px of the micrograph. reach:
+    px within which two positions are the same particle. minimum: score of its pick below which a kept particle is
+    unconfirmed; None for none."""
     yx, scores = picks
     on = inside(kept.centres, shape[-2:])
     single = _apart(kept.centres[on], reach)
@@ -117,10 +105,8 @@ def better_frame(
     reach: float,
     given: float,
 ) -> str:
-    """What would bring the particles onto the picks: a sentence, or '' if nothing that was tried does.
-
-    given: the scale that was used.
-    """
+    """What would bring the particles onto the picks: a sentence, or '' if nothing that was tried does. given: the scale
+    that was used."""
 
     def on(scale: float, mirrored: bool) -> float:
         moved = {}
@@ -212,10 +198,8 @@ def check_corner(
     shapes: Mapping[str, tuple[int, int]],
     config: LabelsFromClassesConfig,
 ) -> list[str]:
-    """A note that nothing compares the particles with picks.
-
-    Raises ValueError if all of many lie in one corner, as particles of binned micrographs do.
-    """
+    """A note that nothing compares the particles with picks. Raises ValueError if all of many lie in one corner, as
+    particles of binned micrographs do."""
     parts = [np.zeros((0, 2)), *(one.extracted / shapes[name] for name, one in particles)]
     places = np.concatenate(parts)
     part = float(places.max(initial=0.0))
@@ -266,10 +250,8 @@ def check_on_picks(
     reach: float,
     config: LabelsFromClassesConfig,
 ) -> list[str]:
-    """A note if many particles are not at a pick.
-
-    Raises ValueError if none is, or if another scale would bring them there.
-    """
+    """A note if many particles are not at a pick. Raises ValueError if none is, or if another scale would bring them
+    there."""
     places = {name: yx for name, (yx, _) in picks.items()}
     part = part_on(kept, places, reach)
     if part >= MIN_ON_PICKS:

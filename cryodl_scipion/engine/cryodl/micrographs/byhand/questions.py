@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Questions about picks: a few places where a human's word tells most, and what the answers tell of all picks.
-
 questions.json beside the picks: parts (ranges of scores, with the number of candidates in each), and the places that
-were drawn from them. answers.json beside the corrected picks: the same, with an answer each.
-"""
+were drawn from them. answers.json beside the corrected picks: the same, with an answer each."""
 
 from __future__ import annotations
 
@@ -106,9 +104,7 @@ class Questions:
 
     def found_in(self, folder: Path) -> list[bool | None]:
         """For each place whether it is a candidate with the same score; None for one whose micrograph has no file.
-
-        folder: of <micrograph>.star with candidates. Raises ValueError for a file that cannot be read.
-        """
+        folder: of <micrograph>.star with candidates. Raises ValueError for a file that cannot be read."""
         stars = {name: folder / f"{name}.star" for name in self.micrographs}
         known = {n: value for n, path in stars.items() if path.exists() for value in read_coordinates(path).values()}
         found: list[bool | None] = []
@@ -123,10 +119,8 @@ class Questions:
         write_json(path, dict(dataclasses.asdict(self), parts=[part._asdict() for part in self.parts]))
 
     def estimate(self, seed: int = 0) -> AnswerEstimate | None:
-        """What the answers tell of all candidates; None if a part with candidates has no answer.
-
-        In each part the fraction of particles has Jeffreys' distribution; places that are unclear tell nothing.
-        """
+        """What the answers tell of all candidates; None if a part with candidates has no answer. In each part the
+        fraction of particles has Jeffreys' distribution; places that are unclear tell nothing."""
         rng, fractions, means = np.random.default_rng(seed), [], []
         told = [q for q in self.places if q.answer in (YES, NO)]
         for number in range(len(self.parts)):
@@ -149,11 +143,9 @@ class Questions:
 
 
 def learn_threshold(asked: Questions) -> Answered:
-    """The threshold that answers give to the scores of all candidates of the micrographs asked about.
-
-    The probabilities add up to the number of particles that the answers tell, and particles score as those that were
-    found. Raises ValueError if too few questions are answered.
-    """
+    """The threshold that answers give to the scores of all candidates of the micrographs asked about. The probabilities
+    add up to the number of particles that the answers tell, and particles score as those that were found. Raises
+    ValueError if too few questions are answered."""
     estimate = asked.estimate()
     found = [q for q in asked.places if q.answer == YES]
     if estimate is None:
@@ -219,17 +211,10 @@ def choose_questions(
     model: str,
     seed: int = 0,
 ) -> Questions | None:
-    """Places to ask about; None without picks or with hardly any candidates.
-
-    Parameters
-    ----------
-    candidates : by micrograph, yx (n, 2) px and scores (n,).
-    threshold : score from which a candidate is a pick.
-    diameter : float, px of the micrographs
-
-    As many places each are drawn at random from the better half of the picks, from the other half, and from two further
-    parts that score less (ENDS); on micrographs with many, few and middling numbers of picks.
-    """
+    """Places to ask about; None without picks or with hardly any candidates. candidates: by micrograph, yx (n, 2) px
+    and scores (n,). threshold: score from which a candidate is a pick. diameter: px of the micrographs. As many places
+    each are drawn at random from the better half of the picks, from the other half, and from two further parts that
+    score less (ENDS); on micrographs with many, few and middling numbers of picks."""
     rng = np.random.default_rng(seed)
     names = _spread_over(candidates, threshold)
     scores = np.concatenate([np.zeros(0), *(candidates[n][1] for n in names)])

@@ -18,21 +18,10 @@ _FIRST = 3  # of them: fine noise is gone, and particles of any kind still have 
 
 
 class Shown:
-    """Micrographs without their slow changes of brightness, as thicker ice makes them, and low-passed.
-
-    micrographs: list of (name, file). pixel_size: Å/px. diameter: of the particle, Å.
-
-    Attributes
-    ----------
-    number, shape
-        Of the micrograph that is shown; (h, w) in px.
-    small, binning
-        The whole micrograph in blocks of `binning` px.
-    low_pass
-        Å; 0: none.
-    readable
-        False if the micrograph's file cannot be read.
-    """
+    """Micrographs without their slow changes of brightness, as thicker ice makes them, and low-passed. micrographs:
+    [(name, file)]. pixel_size: Å/px. diameter: of the particle, Å. number, shape: of the micrograph that is shown; (h,
+    w) px. small, binning: the whole micrograph in blocks of `binning` px. low_pass: Å; 0: none. readable: False if the
+    micrograph's file cannot be read."""
 
     def __init__(self, micrographs: list, pixel_size: float, diameter: float) -> None:
         self.micrographs, self.pixel_size, self._diameter = micrographs, pixel_size, diameter
@@ -67,17 +56,8 @@ class Shown:
     def picture(
         self, rows: tuple[float, float], columns: tuple[float, float]
     ) -> tuple[np.ndarray, tuple[float, float, float, float]]:
-        """A part of the micrograph as it is drawn.
-
-        Parameters
-        ----------
-        rows, columns
-            First and last place of the part, in px.
-
-        Returns
-        -------
-        (h, w) float32 of at most SIDE px, flattened and low-passed, and its left, right, bottom and top edges in px.
-        """
+        """A part of the micrograph as it is drawn. rows, columns: first and last place of the part, px. Returns (h, w)
+        float32 of at most SIDE px, flattened and low-passed, and its left, right, bottom and top edges in px."""
         (top, bottom), (left, right) = (
             (max(0, int(low + 0.5)), min(count, int(high + 1.5)))
             for (low, high), count in zip((rows, columns), self.shape)
@@ -129,28 +109,11 @@ REACH = 0.5  # particle radii within which a click means a pick that is there
 
 
 class HandSession(Shown):
-    """Picks of one micrograph after the other; every change is saved at once.
-
-    Parameters
-    ----------
-    micrographs
-        List of (name, file).
-    store
-        Where the picks are kept.
-    pixel_size, diameter
-        Of the micrographs and the particle, in Å.
-
-    Attributes
-    ----------
-    picks, removed
-        Lists of Pick of the micrograph that is shown.
-    ignored
-        (h, w) bool of the area to ignore, in blocks of `binning` px.
-    painting
-        Whether clicks paint the area to ignore.
-    message, failed
-        One sentence about what happened last; whether the picks could not be saved.
-    """
+    """Picks of one micrograph after the other; every change is saved at once. micrographs: [(name, file)]. store: where
+    the picks are kept. pixel_size, diameter: of the micrographs and the particle, Å. picks, removed: lists of Pick of
+    the micrograph that is shown. ignored: (h, w) bool of the area to ignore, in blocks of `binning` px. painting:
+    whether clicks paint the area to ignore. message, failed: one sentence about what happened last; whether the picks
+    could not be saved."""
 
     def __init__(self, micrographs: list, store: HandPicks, pixel_size: float, diameter: float) -> None:
         self.store, self.painting, self.message, self.failed = store, False, "", False
@@ -185,13 +148,8 @@ class HandSession(Shown):
         return best if far[best] <= (REACH * self.radius) ** 2 else None
 
     def press(self, y: float, x: float, erase: bool = False) -> None:
-        """Begin an action at a position: take a pick that is there, put a new one, or paint.
-
-        Parameters
-        ----------
-        erase
-            Take away what is there (a pick, or the area to ignore under the brush).
-        """
+        """Begin an action at a position: take a pick that is there, put a new one, or paint. erase: take away what is
+        there (a pick, or the area to ignore under the brush)."""
         if not self.readable or not self.inside(y, x):
             return
         self._save_undo(mask=self.painting)

@@ -38,24 +38,10 @@ class Pick:
 
 
 class HandPicks:
-    """The files of a folder.
-
-    Parameters
-    ----------
-    folder
-        Of the picks; need not exist.
-    names
-        Of the micrographs.
-    start_from
-        Folder or file of picks to begin with on micrographs that the folder has no file of; '' for none.
-    by
-        What corrects the picks, for the files' heads.
-
-    Raises
-    ------
-    ValueError, FileNotFoundError
-        Picks that cannot be read, or a folder that is a file.
-    """
+    """The files of a folder. folder: of the picks; need not exist. names: of the micrographs. start_from: folder or
+    file of picks to begin with on micrographs that the folder has no file of; '' for none. by: what corrects the picks,
+    for the files' heads. Raises ValueError or FileNotFoundError for picks that cannot be read, or a folder that is a
+    file."""
 
     def __init__(self, folder: str, names: list[str], start_from: str = "", by: str = "by hand") -> None:
         self.folder, self.by = Path(folder), f" {by}"
@@ -106,17 +92,8 @@ class HandPicks:
     def write_ignored(
         self, name: str, mask: np.ndarray, binning: int, shape: tuple[int, int], pixel_size: float
     ) -> None:
-        """Write the area to ignore as a mask of the micrograph's size; none if there is no such area.
-
-        Parameters
-        ----------
-        mask
-            (h, w) bool, in blocks of `binning` px.
-        shape
-            (h, w) of the micrograph in px.
-        pixel_size
-            In Å.
-        """
+        """Write the area to ignore as a mask of the micrograph's size; none if there is no such area. mask: (h, w)
+        bool, in blocks of `binning` px. shape: (h, w) of the micrograph px. pixel_size: Å."""
         path = self.folder / IGNORED / f"{name}.mrc"
         if not mask.any():
             path.unlink(missing_ok=True)
@@ -146,23 +123,11 @@ def _write(path: str | os.PathLike[str], picks: typing.Sequence[Pick], comment: 
 
 @dataclasses.dataclass(frozen=True)
 class Corrections:
-    """Labels of a folder of `pick-by-hand`, by micrograph; positions are (n, 2) yx in px of the micrographs.
-
-    Attributes
-    ----------
-    certain
-        Picks that a human put, moved or confirmed.
-    machine
-        Picks of a machine that nobody confirmed.
-    removed
-        Picks of a machine that a human took away.
-    masks
-        Files of the areas to ignore.
-    from_classes
-        Whether 2-D classes made the labels: they tell of the picks alone, and nothing of missed particles.
-    asked
-        What answers to questions tell of all picks; None if no questions were answered, or too few.
-    """
+    """Labels of a folder of `pick-by-hand`, by micrograph; positions are (n, 2) yx in px of the micrographs. certain:
+    picks that a human put, moved or confirmed. machine: picks of a machine that nobody confirmed. removed: picks of a
+    machine that a human took away. masks: files of the areas to ignore. from_classes: whether 2-D classes made the
+    labels: they tell of the picks alone, and nothing of missed particles. asked: what answers to questions tell of all
+    picks; None if no questions were answered, or too few."""
 
     certain: dict[str, np.ndarray]
     machine: dict[str, np.ndarray]
@@ -195,20 +160,9 @@ def is_corrected(source: str | os.PathLike[str]) -> bool:
 
 
 def read_corrections(folder: str | os.PathLike[str], names: typing.Iterable[str]) -> Corrections:
-    """Read a folder of `pick-by-hand`.
-
-    Parameters
-    ----------
-    folder
-        With <micrograph>.star, removed/ and ignored/.
-    names
-        Of the micrographs; files of others are left alone.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        No folder, files that cannot be read, or a folder of something else.
-    """
+    """Read a folder of `pick-by-hand`. folder: with <micrograph>.star, removed/ and ignored/. names: of the
+    micrographs; files of others are left alone. Raises FileNotFoundError, or ValueError for files that cannot be read,
+    or a folder of something else."""
     folder, names = Path(folder), set(names)
     if not folder.is_dir():
         raise FileNotFoundError(f"The folder of corrections {folder} does not exist.")

@@ -23,27 +23,11 @@ _MIN_RINGS = 2.0  # that must lie in the spectrum
 
 @dataclasses.dataclass(frozen=True)
 class CtfFit:
-    """A fitted CTF.
-
-    Parameters
-    ----------
-    defocus_u, defocus_v : float
-        Largest and smallest defocus, Å; underfocus is positive.
-    defocus_angle : float
-        Direction of defocus_u, degrees from the x axis (columns) towards the y axis (rows), from 0 to 180.
-    phase_shift : float
-        Degrees.
-    resolution : float
-        Å: to where the rings agree with the fit.
-    correlation : float
-        Of the spectrum, averaged over equal phases, with the fit.
-    strength : float
-        How far the rings stand out, in standard deviations of the noise.
-    second_best : float
-        The same of the best rings at another defocus.
-    power : (side, side // 2 + 1) array
-        Mean power spectrum.
-    """
+    """A fitted CTF. defocus_u, defocus_v: largest and smallest defocus, Å; underfocus is positive. defocus_angle:
+    direction of defocus_u, degrees from the x axis (columns) towards the y axis (rows), from 0 to 180. phase_shift:
+    degrees. resolution: Å: to where the rings agree with the fit. correlation: of the spectrum, averaged over equal
+    phases, with the fit. strength: how far the rings stand out, in standard deviations of the noise. second_best: the
+    same of the best rings at another defocus. power: (side, side // 2 + 1) mean power spectrum."""
 
     defocus_u: float
     defocus_v: float
@@ -65,22 +49,9 @@ def fit_ctf(
     lowest_resolution: float = 30.0,
     highest_resolution: float = 5.0,
 ) -> CtfFit:
-    """The CTF of a micrograph.
-
-    Parameters
-    ----------
-    image : (h, w) float32 array
-        As read.
-    pixel_size : float
-        Å/px.
-    lowest_resolution, highest_resolution : float
-        Å: the rings between them are fitted. The second is not finer than the pixels allow.
-
-    Raises
-    ------
-    ValueError
-        For an image without a spectrum, or without rings that stand out of the noise.
-    """
+    """The CTF of a micrograph. image: (h, w) float32 array as read. pixel_size: Å/px. lowest_resolution,
+    highest_resolution: Å: the rings between them are fitted. The second is not finer than the pixels allow. Raises
+    ValueError for an image without a spectrum, or without rings that stand out of the noise."""
     power, tiles = mean_spectrum(image, pixel_size)
     highest = min(1 / highest_resolution, NYQUIST * 0.5 / pixel_size)
     cells = spectrum_cells(power, tiles, pixel_size, 1 / lowest_resolution, highest)
@@ -92,18 +63,8 @@ def fit_ctf(
 
 
 def checked(fit: CtfFit) -> CtfFit:
-    """A fit that can be trusted.
-
-    Returns
-    -------
-    CtfFit
-        The same.
-
-    Raises
-    ------
-    ValueError
-        If the rings cannot be told from noise, or another defocus explains them about as well.
-    """
+    """The same fit, if it can be trusted. Raises ValueError if the rings cannot be told from noise, or another defocus
+    explains them about as well."""
     if not fit.strength >= MIN_STRENGTH:  # also where it is not a number
         raise ValueError(
             f"its power spectrum has no significant Thon rings: the best fit is {fit.strength:.1f} standard "
@@ -128,20 +89,8 @@ def checked(fit: CtfFit) -> CtfFit:
 
 
 def lowest_defocus(microscope: Microscope, pixel_size: float, highest_resolution: float) -> float:
-    """The smallest defocus that has enough rings in the spectrum to be found.
-
-    Parameters
-    ----------
-    pixel_size : float
-        Å/px.
-    highest_resolution : float
-        Å.
-
-    Returns
-    -------
-    float
-        Å.
-    """
+    """The smallest defocus that has enough rings in the spectrum to be found. pixel_size: Å/px. highest_resolution: Å.
+    Returns Å."""
     highest = min(1 / highest_resolution, NYQUIST * 0.5 / pixel_size)
     return _MIN_RINGS / (microscope.wavelength * highest**2)
 
@@ -170,23 +119,10 @@ _MINIMUM = 3.0  # standard deviations of the noise that they must stand out
 
 @dataclasses.dataclass(frozen=True)
 class Profile:
-    """A spectrum averaged over places of equal phase of the CTF.
-
-    Parameters
-    ----------
-    frequency : (n,) array
-        1/Å, at the mean defocus.
-    data : (n,) array
-        Power over its smooth background, less 1.
-    model : (n,) array
-        The CTF's power, less its mean, from -0.5 to 0.5.
-    weights : (n,) array
-        Samples.
-    ring : (n,) int array
-        Number of the ring: how often the CTF passed zero.
-    noise : float
-        Standard deviation of one sample of data.
-    """
+    """A spectrum averaged over places of equal phase of the CTF. frequency: (n,) 1/Å, at the mean defocus. data: (n,)
+    power over its smooth background, less 1. model: (n,) the CTF's power, less its mean, from -0.5 to 0.5. weights:
+    (n,) samples. ring: (n,) int, number of the ring: how often the CTF passed zero. noise: standard deviation of one
+    sample of data."""
 
     frequency: np.ndarray
     data: np.ndarray
@@ -223,15 +159,8 @@ def phase_averaged(cells: SpectrumCells, microscope: Microscope, found: FoundRin
 
 
 def fit_resolution(profile: Profile) -> tuple[float, float]:
-    """To where rings agree with the fit, and their correlation up to there.
-
-    Returns
-    -------
-    float
-        Å. The lowest frequency's, if they agree nowhere.
-    float
-        Correlation from -1 to 1.
-    """
+    """To where rings agree with the fit, and their correlation up to there. Returns Å, the lowest frequency's if they
+    agree nowhere, and a correlation from -1 to 1."""
     numbers = np.arange(profile.ring.min(), profile.ring.max() + 1)
     scores = np.array(
         [_strength(profile, (profile.ring >= n - _RINGS // 2) & (profile.ring <= n + _RINGS // 2)) for n in numbers]
@@ -275,27 +204,9 @@ _OUTLIER = 12.0  # robust standard deviations
 
 
 def mean_spectrum(image: np.ndarray, pixel_size: float) -> tuple[np.ndarray, int]:
-    """Mean power spectrum of overlapping tiles, each with the same total power.
-
-    Parameters
-    ----------
-    image : (h, w) float32 array
-        Micrograph as read.
-    pixel_size : float
-        Å/px.
-
-    Returns
-    -------
-    (side, side // 2 + 1) float array
-        On the grid of rfft2.
-    int
-        Number of tiles.
-
-    Raises
-    ------
-    ValueError
-        For an image without contrast, mostly not-a-number, or without a whole tile.
-    """
+    """Mean power spectrum of overlapping tiles, each with the same total power. image: (h, w) float32 as read.
+    pixel_size: Å/px. Returns (side, side // 2 + 1) on the grid of rfft2, and the number of tiles. Raises ValueError for
+    an image without contrast, mostly not-a-number, or without a whole tile."""
     valid, middle, limit = _what_is_there(image)
     side = fft.next_fast_len(int(min(max(_MIN_TILE, round(TILE / pixel_size)), _MAX_TILE, *image.shape)))
     side = min(side, *image.shape) // 2 * 2

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The phase of the contrast transfer function, and what it does to the power spectrum of a tile.
-
-A power spectrum in cells of direction and frequency, without its smooth background.
-
-How much of a power spectrum's variance the Thon rings of a CTF explain.
-"""
+"""The phase of the contrast transfer function, and what it does to the power spectrum of a tile. A power spectrum in
+cells of direction and frequency, without its smooth background. How much of a power spectrum's variance the Thon rings
+of a CTF explain."""
 
 import dataclasses
 
@@ -22,23 +19,10 @@ _START = 0.15  # where the background's falling terms begin, in bands
 
 @dataclasses.dataclass(frozen=True)
 class SpectrumCells:
-    """A power spectrum in cells of direction and frequency, divided by its smooth background.
-
-    Parameters
-    ----------
-    values : (sectors, rings) array
-        Power over background, less 1.
-    weights : (sectors, rings) array
-        How many samples a cell holds.
-    frequency : (rings,) array
-        1/Å.
-    squared : (sectors, rings) array
-        Mean squared frequency of a cell, 1/Å^2.
-    azimuth : (sectors,) array
-        Middle direction, radians, from the x axis towards the y axis.
-    tile : float
-        Side of the tiles, Å.
-    """
+    """A power spectrum in cells of direction and frequency, divided by its smooth background. values: (sectors, rings)
+    power over background, less 1. weights: (sectors, rings) how many samples a cell holds. frequency: (rings,) 1/Å.
+    squared: (sectors, rings) mean squared frequency of a cell, 1/Å^2. azimuth: (sectors,) middle direction, radians,
+    from the x axis towards the y axis. tile: side of the tiles, Å."""
 
     values: np.ndarray
     weights: np.ndarray
@@ -49,24 +33,9 @@ class SpectrumCells:
 
 
 def spectrum_cells(power: np.ndarray, count: int, pixel_size: float, lowest: float, highest: float) -> SpectrumCells:
-    """The part of a spectrum that is fitted.
-
-    Parameters
-    ----------
-    power : (side, side // 2 + 1) array
-        Of mean_spectrum.
-    count : int
-        Tiles in the mean.
-    pixel_size : float
-        Å/px.
-    lowest, highest : float
-        Limits of the frequency, 1/Å.
-
-    Raises
-    ------
-    ValueError
-        For too few frequencies between the limits.
-    """
+    """The part of a spectrum that is fitted. power: (side, side // 2 + 1) of mean_spectrum. count: tiles in the mean.
+    pixel_size: Å/px. lowest, highest: limits of the frequency, 1/Å. Raises ValueError for too few frequencies between
+    the limits."""
     side = len(power)
     tile = side * pixel_size
     y, x = fft.fftfreq(side)[:, None] * side, np.arange(side // 2 + 1)[None]
@@ -109,36 +78,15 @@ def _without_spots(values: np.ndarray, ring: np.ndarray, rings: int, count: int)
 
 def background_terms(rings: int) -> np.ndarray:
     """Smooth functions of the frequency, of which a background is made: polynomials, and two that fall as particles'
-    power does.
-
-    Parameters
-    ----------
-    rings : int
-        Number of frequencies.
-
-    Returns
-    -------
-    (terms, rings) array
-    """
+    power does. Returns (terms, rings)."""
     position = np.linspace(-1, 1, rings)
     inverse = 1 / np.linspace(_START, 1, rings)
     return np.concatenate([np.polynomial.legendre.legvander(position, _DEGREE).T, [inverse, inverse**3]])
 
 
 def smooth_profile(profile: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """A smooth function through a radial profile of a power spectrum.
-
-    Parameters
-    ----------
-    profile : (rings,) array
-        Mean power.
-    weights : (rings,) array
-        Samples of each.
-
-    Returns
-    -------
-    (rings,) array, positive
-    """
+    """A smooth function through a radial profile of a power spectrum. profile: (rings,) mean power. weights: (rings,)
+    samples of each. Returns (rings,), positive."""
     logarithm = np.log(np.maximum(profile, 1e-12 * profile.max()))
     terms = background_terms(len(profile))
     root = np.sqrt(weights)
@@ -147,17 +95,8 @@ def smooth_profile(profile: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Microscope:
-    """What is known of the microscope.
-
-    Parameters
-    ----------
-    voltage : float
-        Acceleration voltage, kV.
-    spherical_aberration : float
-        mm.
-    amplitude_contrast : float
-        Fraction from 0 to 1.
-    """
+    """What is known of the microscope. voltage: acceleration voltage, kV. spherical_aberration: mm. amplitude_contrast:
+    fraction from 0 to 1."""
 
     voltage: float
     spherical_aberration: float
@@ -170,23 +109,12 @@ class Microscope:
         return 12.2642598 / np.sqrt(volts * (1 + 0.978475598e-6 * volts))
 
     def defocus_factor(self, squared: ArrayLike) -> np.ndarray:
-        """Radians of phase for each Å of defocus.
-
-        Parameters
-        ----------
-        squared : array
-            Squared spatial frequency, 1/Å^2.
-        """
+        """Radians of phase for each Å of defocus. squared: squared spatial frequency, 1/Å^2."""
         return np.pi * self.wavelength * np.asarray(squared)
 
     def fixed_phase(self, squared: ArrayLike) -> np.ndarray:
-        """Radians of phase without defocus: spherical aberration and amplitude contrast.
-
-        Parameters
-        ----------
-        squared : array
-            Squared spatial frequency, 1/Å^2.
-        """
+        """Radians of phase without defocus: spherical aberration and amplitude contrast. squared: squared spatial
+        frequency, 1/Å^2."""
         aberration = 1e7 * self.spherical_aberration  # mm to Å
         return (
             np.arcsin(self.amplitude_contrast)
@@ -195,42 +123,19 @@ class Microscope:
 
 
 def defocus_at(azimuth: ArrayLike, defocus: float, astigmatism: ArrayLike) -> np.ndarray:
-    """Defocus in some directions.
-
-    Parameters
-    ----------
-    azimuth : array
-        Directions from the x axis towards the y axis, radians.
-    defocus : float
-        Mean of the largest and the smallest defocus, Å.
-    astigmatism : (2,) array
-        Half the difference of the largest and the smallest defocus, Å, times cosine and sine of twice the angle of
-        the largest one.
-
-    Returns
-    -------
-    array of the shape of azimuth, Å
-    """
+    """Defocus in some directions. azimuth: directions from the x axis towards the y axis, radians. defocus: mean of the
+    largest and the smallest defocus, Å. astigmatism: (2,) half the difference of the largest and the smallest defocus,
+    Å, times cosine and sine of twice the angle of the largest one. Returns Å, of the shape of azimuth."""
     double = 2 * np.asarray(azimuth)
     cosine, sine = np.asarray(astigmatism)
     return defocus + cosine * np.cos(double) + sine * np.sin(double)
 
 
 def window_loss(lag: ArrayLike) -> np.ndarray:
-    """How much a Hann window weakens a wave in the power spectrum.
-
-    A tile's power spectrum is the true one, smoothed. Rings narrower than a tile can resolve become weaker.
-
-    Parameters
-    ----------
-    lag : array
-        Waves for each unit of frequency over the side of the tile: how far the rings' wave is from the tile's centre.
-
-    Returns
-    -------
-    array of the same shape
-        From 1 (not weakened) to 0: the autocorrelation of the window.
-    """
+    """How much a Hann window weakens a wave in the power spectrum. A tile's power spectrum is the true one, smoothed.
+    Rings narrower than a tile can resolve become weaker. lag: waves for each unit of frequency over the side of the
+    tile: how far the rings' wave is from the tile's centre. Returns array of the same shape, from 1 (not weakened) to
+    0: the autocorrelation of the window."""
     lag = np.minimum(np.abs(lag), 1.0)
     return ((1 - lag) * (2 + np.cos(2 * np.pi * lag)) + 1.5 / np.pi * np.sin(2 * np.pi * lag)) / 3
 
@@ -264,20 +169,9 @@ class Rings:
         return self._flat(-np.cos(2 * phase) * self._loss(defocus) * self._envelopes[decay][:, None])
 
     def tables(self, grid: np.ndarray, phase_shift: float) -> list[tuple[np.ndarray, np.ndarray]]:
-        """What the rings of each sector at each defocus explain.
-
-        Parameters
-        ----------
-        grid : (n,) array
-            Defocus, Å.
-        phase_shift : float
-            Radians.
-
-        Returns
-        -------
-        list of pairs of (sectors, n) arrays
-            For each of DECAYS: the product of rings and spectrum, and the squared length of the rings.
-        """
+        """What the rings of each sector at each defocus explain. grid: (n,) defocus, Å. phase_shift: radians. Returns
+        pairs of (sectors, n) arrays, for each of DECAYS: the product of rings and spectrum, and the squared length of
+        the rings."""
         loss = self._loss(grid).astype(np.float32)
         tables = np.empty((len(DECAYS), 2, len(self._data), len(grid)))
         for sector, data in enumerate(self._data):  # one at a time bounds memory
@@ -297,13 +191,7 @@ class Rings:
         return window_loss(lag)
 
     def strength(self, defocus: float, astigmatism: np.ndarray, phase_shift: float, decay: float) -> float:
-        """How far rings stand out, in standard deviations of the noise; see Found.
-
-        Parameters
-        ----------
-        defocus, astigmatism, phase_shift, decay
-            As in Found.
-        """
+        """How far rings stand out, in standard deviations of the noise. All arguments as in FoundRings."""
         values = defocus_at(self.cells.azimuth, defocus, astigmatism)
         model = self._waves(values[:, None], phase_shift, decay)[:, 0]
         return float((model * self._data).sum() / np.sqrt(max(np.square(model).sum(), 1e-12)) / self.noise)

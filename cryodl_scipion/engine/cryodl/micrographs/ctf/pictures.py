@@ -13,18 +13,9 @@ _CONTRAST = 3.0  # standard deviations
 
 
 def spectrum_picture(fit: CtfFit, microscope: Microscope, pixel_size: float) -> np.ndarray:
-    """The measured power spectrum in the right half, the fitted one in the left.
-
-    Parameters
-    ----------
-    pixel_size : float
-        Å/px of the micrograph.
-
-    Returns
-    -------
-    (SIDE, SIDE) float32 array
-        From 0 to 1; the middle is frequency 0, the border the highest frequency that was compared.
-    """
+    """The measured power spectrum in the right half, the fitted one in the left. pixel_size: Å/px of the micrograph.
+    Returns (SIDE, SIDE) float32 array, from 0 to 1; the middle is frequency 0, the border the highest frequency that
+    was compared."""
     highest = fit.profile.frequency[-1]
     axis = (np.arange(SIDE) - SIDE // 2) / (SIDE // 2) * highest
     y, x = axis[:, None], axis[None]

@@ -15,17 +15,8 @@ _COARSE = 150.0  # Å: step of half the astigmatism in the search on a grid
 
 @dataclasses.dataclass(frozen=True)
 class SearchRange:
-    """Where to look.
-
-    Parameters
-    ----------
-    minimum_defocus, maximum_defocus : float
-        Å, of the mean defocus.
-    astigmatism : float
-        Largest DefocusU - DefocusV, Å.
-    phase_shift : bool
-        Whether a phase plate's shift from 0 to 180 degrees is sought.
-    """
+    """Where to look. minimum_defocus, maximum_defocus: Å, of the mean defocus. astigmatism: largest DefocusU -
+    DefocusV, Å. phase_shift: whether a phase plate's shift from 0 to 180 degrees is sought."""
 
     minimum_defocus: float = 3000.0
     maximum_defocus: float = 60000.0
@@ -35,23 +26,9 @@ class SearchRange:
 
 @dataclasses.dataclass(frozen=True)
 class FoundRings:
-    """The best rings.
-
-    Parameters
-    ----------
-    defocus : float
-        Mean, Å.
-    astigmatism : (2,) array
-        As defocus_at takes it.
-    phase_shift : float
-        Radians.
-    decay : float
-        One of DECAYS.
-    strength : float
-        How far the rings stand out, in standard deviations of the noise.
-    second_best : float
-        The same of the best rings at another defocus.
-    """
+    """The best rings. defocus: mean, Å. astigmatism: (2,) array as defocus_at takes it. phase_shift: radians. decay:
+    one of DECAYS. strength: how far the rings stand out, in standard deviations of the noise. second_best: the same of
+    the best rings at another defocus."""
 
     defocus: float
     astigmatism: np.ndarray

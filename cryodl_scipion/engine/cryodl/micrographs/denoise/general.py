@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Training data of the general micrograph denoiser: simulated micrographs with their noise-free images.
-
-A network that learnt from one set of micrographs knows its particles, ice and noise. This one must do without: it is
-shown many structures, pixel sizes, CTFs, strengths and faults of files (blind denoising by synthesised degradations,
-Zhang et al. 2022). It sees what the other denoisers see, a micrograph with white noise and its Wiener filter.
-"""
+"""Training data of the general micrograph denoiser: simulated micrographs with their noise-free images. A network that
+learnt from one set of micrographs knows its particles, ice and noise. This one must do without: it is shown many
+structures, pixel sizes, CTFs, strengths and faults of files (blind denoising by synthesised degradations, Zhang et al.
+2022). It sees what the other denoisers see, a micrograph with white noise and its Wiener filter."""
 
 from __future__ import annotations
 
@@ -61,9 +59,8 @@ def clean_examples(
     groups: typing.Sequence[typing.Sequence[PoolMember]], count: int, seeds: tuple[int, int], folder: Path
 ) -> typing.Iterator[CleanExample]:
     """Examples of `count` simulated micrographs, one generated at a time, and kept in a folder for a continued run.
-
-    groups: structures of files, and artificial assemblies, which take turns. The same arguments give the same examples.
-    """
+    groups: structures of files, and artificial assemblies, which take turns. The same arguments give the same
+    examples."""
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(count):
         path = folder / f"{seeds[1]}-{index:05d}.npz"

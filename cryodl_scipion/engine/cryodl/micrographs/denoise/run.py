@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training a micrograph denoiser on the user's micrographs: which ones, in what memory, and what its card says.
-
-Denoising one micrograph with a trained network: the file's image in, an image of the same shape and grey values
-out.
-"""
+Denoising one micrograph with a trained network: the file's image in, an image of the same shape and grey values out."""
 
 from __future__ import annotations
 
@@ -64,11 +61,8 @@ class MicrographDenoiser:
     @torch.inference_mode()
     def denoise(self, images: typing.Sequence[np.ndarray], pixel_size: float) -> np.ndarray:
         """(h, w) float32 array: grey values, background and contrast of the input, without what the network takes for
-        noise.
-
-        images: list of one (h, w) float32 array, or of the averages of even and odd frames. pixel_size: Å/px.
-        Raises ValueError for images that cannot be denoised.
-        """
+        noise. images: list of one (h, w) float32 array, or of the averages of even and odd frames. pixel_size: Å/px.
+        Raises ValueError for images that cannot be denoised."""
         general = denoises_blindly(self.card)
         if general and len(images) > 1:
             images = [np.asarray(np.mean(images, axis=0, dtype=np.float32))]
@@ -100,10 +94,8 @@ def train_on_micrographs(
     config: DenoiseMicrographsConfig, sources: typing.Sequence[tuple[str, tuple[str, ...]]], output: Path, run: Run
 ) -> None:
     """Train on some of the micrographs and write the model's folder; a killed training continues from <output>.partial.
-
     config: DenoiseMicrographsConfig. sources: list of (name, paths), one path or those of even and odd averages. Raises
-    AllSkipped if not one micrograph can be read.
-    """
+    AllSkipped if not one micrograph can be read."""
     training = TrainingRun(run, dataclasses.replace(config, output=str(output)))
     training.take_folder()
     method, device = settle_method(config), training.take_device()
@@ -205,10 +197,8 @@ VALIDATION_BATCHES = 4
 
 
 class MicrographTask(NetworkTask):
-    """A network on WienerViews of micrographs. training, validation: lists of Views.
-
-    The metric is the correlation of the network's answers with the views that it did not see.
-    """
+    """A network on WienerViews of micrographs. training, validation: lists of Views. The metric is the correlation of
+    the network's answers with the views that it did not see."""
 
     def __init__(
         self, training: typing.Sequence[WienerViews], validation: typing.Sequence[WienerViews], device: torch.device

@@ -18,8 +18,7 @@ and strength as the micrograph's, their noises do not correlate (recorrupted-to-
 blind spot, this gives up no pixel, and needs no noise that is independent from pixel to pixel, only a noise whose
 spectrum is known.
 
-Both kinds have the noise of half of the dose, so a network that learnt from one kind works on the other.
-"""
+Both kinds have the noise of half of the dose, so a network that learnt from one kind works on the other."""
 
 from __future__ import annotations
 
@@ -51,9 +50,7 @@ def spectrum_on_grid(spectrum: np.ndarray, shape: tuple[int, ...]) -> torch.Tens
 
 def cross_power(first: torch.Tensor, second: torch.Tensor, mask: torch.Tensor) -> np.ndarray:
     """(BINS,) radial mean of the product of two (h, w) images' transforms; 1 for white noise of variance 1 with itself.
-
-    mask: (h, w) in [0, 1], by which both were multiplied. Smoothed over neighbouring bins.
-    """
+    mask: (h, w) in [0, 1], by which both were multiplied. Smoothed over neighbouring bins."""
     product = (torch.fft.rfft2(first) * torch.fft.rfft2(second).conj()).real.double() / mask.square().sum()
     weight = torch.full_like(product, 2.0)  # columns of rfft2 stand for two, but for the first and an even side's last
     weight[:, 0] = 1.0
@@ -143,10 +140,7 @@ def pair(views: WienerViews, generator: torch.Generator | None) -> torch.Tensor:
 
 def joined_views(answers: torch.Tensor, views: WienerViews) -> torch.Tensor:
     """(h, w) signal of the micrograph, in units of its WorkingImage's noise, of the network's answers to pair()'s
-    inputs.
-
-    answers: (2, h, w) in units of the strength.
-    """
+    inputs. answers: (2, h, w) in units of the strength."""
     return answers.mean(0) * views.strength * (2**0.5 if len(views.images) == 1 else 1)
 
 
@@ -165,14 +159,11 @@ SMALLEST_SIDE = 128  # working px: fewer have too few patches to tell noise from
 
 @dataclasses.dataclass(frozen=True)
 class WorkingImage:
-    """A micrograph ready for the network, and what is needed to come back.
-
-    image: (h, w) float32 tensor, white noise of standard deviation 1. mask: (h, w), 1 where there is an image; it falls
-    softly to 0 towards filled margins and the edge, since a step there would ring far into the image.
-    amplitude: (h, w // 2 + 1) of the noise, which the image was divided by in Fourier space. scale: grey values per
-    unit.
-    background: (h, w), grey values. shape: (h, w) of the file.
-    """
+    """A micrograph ready for the network, and what is needed to come back. image: (h, w) float32 tensor, white noise of
+    standard deviation 1. mask: (h, w), 1 where there is an image; it falls softly to 0 towards filled margins and the
+    edge, since a step there would ring far into the image. amplitude: (h, w // 2 + 1) of the noise, which the image was
+    divided by in Fourier space. scale: grey values per unit. background: (h, w), grey values. shape: (h, w) of the
+    file."""
 
     image: torch.Tensor
     mask: torch.Tensor
@@ -189,10 +180,8 @@ def denoising_pixel_size(pixel_size: float, resolution: float) -> float:
 
 def working_images(images: typing.Sequence[np.ndarray], factor: float) -> list[WorkingImage]:
     """WorkingImages of one micrograph, or of its even and odd averages, which share spectrum, scale and background.
-
-    images: list of (h, w) float32 arrays of one shape. factor: working px per px of the file, at most 1.
-    Raises ValueError for an image without contrast, mostly not-a-number, or too small.
-    """
+    images: list of (h, w) float32 arrays of one shape. factor: working px per px of the file, at most 1. Raises
+    ValueError for an image without contrast, mostly not-a-number, or too small."""
     mean = images[0] if len(images) == 1 else typing.cast("np.ndarray", sum(images)) / np.float32(len(images))
     shape = resampled_shape(mean.shape, factor)
     if min(shape) < SMALLEST_SIDE:
@@ -221,10 +210,8 @@ def restored(signal: torch.Tensor, working: WorkingImage) -> np.ndarray:
 
 
 def fourier_reshape(image: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    """An (h, w) image on a grid of another shape over the same area, by cropping or padding its Fourier transform.
-
-    Its values are kept; the first pixels of both grids coincide.
-    """
+    """An (h, w) image on a grid of another shape over the same area, by cropping or padding its Fourier transform. Its
+    values are kept; the first pixels of both grids coincide."""
     if tuple(shape) == tuple(image.shape):
         return image
     # highest frequencies that both grids hold with their negative: a Nyquist row has no partner on the other grid

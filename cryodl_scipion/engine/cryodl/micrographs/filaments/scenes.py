@@ -18,12 +18,10 @@ CARBON_REACH = 0.8  # diameters: filaments on carbon or under ice teach nothing 
 
 @dataclasses.dataclass(frozen=True)
 class FilamentItem(Measured):
-    """A simulated micrograph ready for training.
-
-    image: (h, w) float16 tensor, prepared. valid: (h, w) bool tensor. target: (3, h/2, w/2) float16 tensor: the painted
-    centre lines, cosine and sine of twice their direction. weight: (h/2, w/2) float16 tensor. lines: list of (n, 2) yx
-    px. width: px of a filament's diameter. clear: list of (n,) bool, where a line is neither at a crossing nor spoiled.
-    """
+    """A simulated micrograph ready for training. image: (h, w) float16 tensor, prepared. valid: (h, w) bool tensor.
+    target: (3, h/2, w/2) float16 tensor: the painted centre lines, cosine and sine of twice their direction. weight:
+    (h/2, w/2) float16 tensor. lines: list of (n, 2) yx px. width: px of a filament's diameter. clear: list of (n,)
+    bool, where a line is neither at a crossing nor spoiled."""
 
     image: torch.Tensor
     valid: torch.Tensor

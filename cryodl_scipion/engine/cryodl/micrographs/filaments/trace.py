@@ -1,10 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Centre lines of filaments from maps of their score and direction.
-
-Pictures of traced filaments on their micrographs.
-
-Segments along traced filaments, with the columns of RELION's helical processing.
-"""
+"""Centre lines of filaments from maps of their score and direction. Pictures of traced filaments on their micrographs.
+Segments along traced filaments, with the columns of RELION's helical processing."""
 
 import dataclasses
 import typing
@@ -25,21 +21,8 @@ from ..pickers.pictures import PICTURES, SIDE
 
 
 def draw_filaments(named: list, folder: Path, pixel_size: float) -> dict[str, str]:
-    """Draw the filaments of micrographs.
-
-    Parameters
-    ----------
-    named
-        List of (name, file) of micrographs.
-    folder
-        Of the segments, <name>.star each; the pictures come into its folder `pictures`.
-    pixel_size
-        In Å.
-
-    Returns
-    -------
-    {name: file of the picture}
-    """
+    """Draw the filaments of micrographs; {name: file of the picture}. named: [(name, file)]. folder: of the segments,
+    <name>.star each; the pictures come into its folder `pictures`. pixel_size: Å."""
     (folder / PICTURES).mkdir(exist_ok=True)
     drawn = {}
     for name, path in named:
@@ -92,28 +75,10 @@ class Trace:
 def trace_lines(
     score: np.ndarray, direction: np.ndarray, threshold: float, shortest: float, gap: float, cells: np.ndarray
 ) -> list:
-    """Filaments of one micrograph, longest first.
-
-    Parameters
-    ----------
-    score
-        (h, w), 0 to 1.
-    direction
-        (h, w), radians from the x axis towards y; without a sign.
-    threshold
-        Score that a filament's mean reaches.
-    shortest
-        Filaments shorter than this (cells) are left out.
-    gap
-        Two pieces that continue each other are one filament if their ends are this near (cells).
-    cells
-        (h, w) bool; nothing is traced elsewhere.
-
-    Returns
-    -------
-    list of Trace
-        In cells.
-    """
+    """Filaments of one micrograph, longest first. score: (h, w), 0 to 1. direction: (h, w), radians from the x axis
+    towards y; without a sign. threshold: score that a filament's mean reaches. shortest: filaments shorter than this
+    (cells) are left out. gap: two pieces that continue each other are one filament if their ends are this near (cells).
+    cells: (h, w) bool; nothing is traced elsewhere. The Traces are in cells."""
     positions, scores, angles = _ridges(np.where(cells, score, 0), direction, LOW * threshold)
     paths = [_smooth(path) for path in _paths(positions, scores, angles, threshold)]
     fragments = [path for path in paths if len(path) >= 3]
@@ -278,12 +243,9 @@ COLUMNS = (
 
 @dataclasses.dataclass(frozen=True)
 class Segments:
-    """Segments of one micrograph, along each filament in order.
-
-    yx: (n, 2) px. tube: (n,) number of the filament, from 1. psi: (n,) degrees, RELION's in-plane angle of the
-    filament's axis. track: (n,) Å along the filament. score: (n,) of the filament. lengths: (filaments,) Å that are
-    seen.
-    """
+    """Segments of one micrograph, along each filament in order. yx: (n, 2) px. tube: (n,) number of the filament, from
+    1. psi: (n,) degrees, RELION's in-plane angle of the filament's axis. track: (n,) Å along the filament. score: (n,)
+    of the filament. lengths: (filaments,) Å that are seen."""
 
     yx: np.ndarray
     tube: np.ndarray
@@ -294,21 +256,9 @@ class Segments:
 
 
 def place_segments(traces: list, pixel_size: float, distance: float, shape: tuple[int, int], border: float) -> Segments:
-    """Segments a distance apart along filaments. None lies where a filament is not seen, as on a crossing.
-
-    Parameters
-    ----------
-    traces
-        List of Trace, in px of the micrograph.
-    pixel_size
-        In Å.
-    distance
-        Between neighbouring segments, in Å.
-    shape
-        (h, w) px of the micrograph.
-    border
-        Segments nearer to the edge (Å) are left out.
-    """
+    """Segments a distance apart along filaments. None lies where a filament is not seen, as on a crossing. traces:
+    Traces in px of the micrograph. pixel_size: Å. distance: between neighbouring segments, Å. shape: (h, w) px of the
+    micrograph. border: segments nearer to the edge (Å) are left out."""
     rows, lengths = [], []
     for trace in traces:
         segments, length = _along(trace, pixel_size, distance)
@@ -323,10 +273,8 @@ def place_segments(traces: list, pixel_size: float, distance: float, shape: tupl
 
 
 def write_segments(path: str, segments: Segments) -> None:
-    """Write the STAR file of a micrograph, whole or not at all.
-
-    The tilt is 90 degrees and the flip ratio 0.5: the polarity of a filament is not known.
-    """
+    """Write the STAR file of a micrograph, whole or not at all. The tilt is 90 degrees and the flip ratio 0.5: the
+    polarity of a filament is not known."""
     count = len(segments.tube)
     values = (
         segments.yx[:, 1].astype(float),

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Training of filament pickers on simulated micrographs, validated by tracing others.
-
-Picking the filaments of one micrograph with a trained network.
-"""
+"""Training of filament pickers on simulated micrographs, validated by tracing others. Picking the filaments of one
+micrograph with a trained network."""
 
 from __future__ import annotations
 
@@ -31,11 +29,8 @@ GAP = 3.0  # diameters: as wide as a crossing that is left out, and a little mor
 
 @dataclasses.dataclass
 class FilamentPicker(TiledNetwork):
-    """A network ready to pick.
-
-    method: of the registry. network: its module. device: torch.device. memory: GB for the network's tiles. contrast:
-    'dark' or 'bright' protein. notes: sentences about what had to be changed on the way.
-    """
+    """A network ready to pick. method: of the registry. network: its module. device: torch.device. memory: GB for the
+    network's tiles. contrast: 'dark' or 'bright' protein. notes: sentences about what had to be changed on the way."""
 
     method: typing.Any
     network: typing.Any
@@ -56,33 +51,11 @@ class FilamentPicker(TiledNetwork):
         shortest: float,
         keep_edges: bool = False,
     ) -> tuple[list, int]:
-        """Filaments of a micrograph, longest first, and how many were left out because they run along an edge.
-
-        Parameters
-        ----------
-        image
-            (h, w) float32 as read.
-        pixel_size
-            In Å.
-        diameter
-            Of the filament, in Å.
-        threshold
-            Mean score of a filament at least, 0 to 1.
-        shortest
-            Length of a filament at least, in Å.
-        keep_edges
-            Keep those that run along the edge of a carbon film or of a filled margin.
-
-        Returns
-        -------
-        list of Trace, int
-            In px of the micrograph; the number left out.
-
-        Raises
-        ------
-        ValueError
-            The image cannot be picked.
-        """
+        """Filaments of a micrograph, longest first, and how many were left out because they run along an edge. image:
+        (h, w) float32 as read. pixel_size: Å. diameter: of the filament, Å. threshold: mean score of a filament at
+        least, 0 to 1. shortest: length of a filament at least, Å. keep_edges: keep those that run along the edge of a
+        carbon film or of a filled margin. Returns list of Trace in px of the micrograph; the number left out. Raises
+        ValueError: the image cannot be picked."""
         problem = particle_size_problem(diameter, pixel_size, min(image.shape))
         if problem:
             raise ValueError(problem)
@@ -123,23 +96,9 @@ MARGIN = 1.0  # diameters from what is not really there
 
 
 def at_edges(traces: typing.Sequence[Trace], image: np.ndarray, valid: np.ndarray, width: float) -> np.ndarray:
-    """Which traces run along an edge of carbon (or gold) film, or of a filled margin.
-
-    Parameters
-    ----------
-    traces : sequence of Trace
-        In px of the image.
-    image : ndarray, (h, w)
-        As rescale_micrograph gives it: the background not removed.
-    valid : ndarray, (h, w), bool
-        What of it is really there.
-    width : float, px
-        Diameter of a filament.
-
-    Returns
-    -------
-    ndarray, (n,), bool
-    """
+    """Which traces run along an edge of carbon (or gold) film, or of a filled margin. traces: sequence of Trace in px
+    of the image. image: (h, w) as rescale_micrograph gives it: the background not removed. valid: (h, w) bool, what of
+    it is really there. width: px, diameter of a filament. Returns (n,) bool."""
     if not traces:
         return np.zeros(0, bool)
     near = np.zeros(image.shape, bool)
@@ -159,11 +118,8 @@ PRECISION = 0.98
 
 
 class FilamentTask(NetworkTask):
-    """One filament picker.
-
-    method: of the registry. network: its module. training, validation: lists of FilamentItem. batch_size: crops per
-    step. device: torch.device.
-    """
+    """One filament picker. method: of the registry. network: its module. training, validation: lists of FilamentItem.
+    batch_size: crops per step. device: torch.device."""
 
     example_name = "crops"
     default_steps = 4000
@@ -212,9 +168,7 @@ class FilamentTask(NetworkTask):
 
     def best_threshold(self, items: list) -> float:
         """The lowest threshold at which what is traced on the given micrographs is right; the highest if none is.
-
-        Recall would be higher below it, but a false filament costs a user more than a missed one.
-        """
+        Recall would be higher below it, but a false filament costs a user more than a missed one."""
         for threshold in THRESHOLDS:
             if self.agreement(items, threshold).metrics()["precision"] >= PRECISION:
                 return threshold
@@ -227,11 +181,9 @@ MATCH = 0.25  # diameters between a traced position and the true centre line
 
 @dataclasses.dataclass(frozen=True)
 class TraceAgreement:
-    """Lengths in px, by positions one px apart, summed over micrographs.
-
-    traced, right: of the traced lines, and of what lies within a quarter of the diameter of a true one. true, found: of
-    the true lines where they are to be found, and of what was. angles: (n,) degrees between traced and true direction.
-    """
+    """Lengths in px, by positions one px apart, summed over micrographs. traced, right: of the traced lines, and of
+    what lies within a quarter of the diameter of a true one. true, found: of the true lines where they are to be found,
+    and of what was. angles: (n,) degrees between traced and true direction."""
 
     traced: int = 0
     right: int = 0
@@ -262,20 +214,9 @@ class TraceAgreement:
 
 
 def trace_agreement(traces: list, lines: list, clear: list, width: float) -> TraceAgreement:
-    """Agreement of the traces of one micrograph.
-
-    Parameters
-    ----------
-    traces
-        List of (n, 2) yx px, what was traced.
-    lines
-        List of (n, 2) yx px, true centre lines.
-    clear
-        List of (n,) bool for each line: where it is to be found. Elsewhere (crossings, carbon, margins) a trace is
-        neither right nor wrong.
-    width
-        Diameter of the filament in px.
-    """
+    """Agreement of the traces of one micrograph. traces: list of (n, 2) yx px, what was traced. lines: list of (n, 2)
+    yx px, true centre lines. clear: list of (n,) bool for each line: where it is to be found. Elsewhere (crossings,
+    carbon, margins) a trace is neither right nor wrong. width: diameter of the filament px."""
     mine = [_every_px(trace) for trace in traces]
     true = [_every_px(line) for line in lines]
     known = [_sampled(line, flags, positions) for line, flags, positions in zip(lines, clear, true)]

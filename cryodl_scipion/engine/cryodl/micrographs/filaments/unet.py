@@ -44,10 +44,8 @@ class FilamentUNet:
         return torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=1e-2)
 
     def gain(self, item: typing.Any) -> float:
-        """Factor by which a prepared micrograph is multiplied before it reaches the network.
-
-        It brings the strongest features as wide as a filament to the same height in every micrograph.
-        """
+        """Factor by which a prepared micrograph is multiplied before it reaches the network. It brings the strongest
+        features as wide as a filament to the same height in every micrograph."""
         return STRENGTH / item.strength(self.working_diameter)
 
     def example(self, item: FilamentItem, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -69,10 +67,8 @@ class FilamentUNet:
         return image[None], (target * signs[:, None, None]).contiguous(), weight[None].contiguous()
 
     def loss(self, output: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy of the centre lines, and squared error of the direction on them; a scalar.
-
-        output, target: (b, 3, h, w). weight: (b, 1, h, w).
-        """
+        """Cross-entropy of the centre lines, and squared error of the direction on them; a scalar. output, target: (b,
+        3, h, w). weight: (b, 1, h, w)."""
         lines = (target[:, :1] * weight).sum().clamp(min=20.0)
         value = F.binary_cross_entropy_with_logits(output[:, :1], target[:, :1], weight, reduction="sum") / lines
         direction = (output[:, 1:] - target[:, 1:]).square().sum(1, keepdim=True)

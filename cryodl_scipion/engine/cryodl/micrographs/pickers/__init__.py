@@ -24,11 +24,8 @@ def picker_method(name: str) -> PickerMethod:
 def load_network(
     method: typing.Any, weights: typing.Mapping[str, torch.Tensor], source: str | os.PathLike[str]
 ) -> typing.Any:
-    """A method's network with the weights of a model.
-
-    weights: {name: tensor}. source: the model's folder, for the message. Raises ValueError if they are of another
-    network.
-    """
+    """A method's network with the weights of a model. weights: {name: tensor}. source: the model's folder, for the
+    message. Raises ValueError if they are of another network."""
     try:
         network = method.build_like(weights)
         network.load_state_dict(weights)

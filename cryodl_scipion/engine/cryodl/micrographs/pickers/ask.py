@@ -30,13 +30,8 @@ def ask_micrographs(
     card: typing.Mapping[str, typing.Any],
     notes: list[str],
 ) -> PickSettings:
-    """The settings with what some of the micrographs tell.
-
-    Parameters
-    ----------
-    picker : with the model's own calibration, which it has again afterwards.
-    card : the model's.
-    """
+    """The settings with what some of the micrographs tell. picker: with the model's own calibration, which it has again
+    afterwards. card: the model's."""
     typical = settings.contrast or typical_contrast(card)
     other = "bright" if typical == "dark" else "dark"
     sized = {typical: _sized(settings, paths, picker, typical)}
@@ -233,10 +228,8 @@ class Adapted:
 
 
 def adapt(raw: np.ndarray, calibration: tuple[float, ...]) -> Adapted | None:
-    """Adapted for candidates of one data set; None if there are too few.
-
-    raw: (n,) raw scores of all candidates of some micrographs. calibration: the model's own (slope, offset).
-    """
+    """Adapted for candidates of one data set; None if there are too few. raw: (n,) raw scores of all candidates of some
+    micrographs. calibration: the model's own (slope, offset)."""
     if len(raw) < MINIMUM:
         return None
     odds, upper = logit(raw), two_components(logit(raw), calibrate(raw, calibration))
@@ -257,19 +250,15 @@ def adapt(raw: np.ndarray, calibration: tuple[float, ...]) -> Adapted | None:
 
 
 def components_apart(odds: np.ndarray, upper: np.ndarray) -> float:
-    """How far the two components are apart: distance of their means over the root of their mean variance.
-
-    odds, upper: (n,) log odds, and probabilities of the upper component.
-    """
+    """How far the two components are apart: distance of their means over the root of their mean variance. odds, upper:
+    (n,) log odds, and probabilities of the upper component."""
     particles, rest = _normal(odds, upper, *PARTICLES), _normal(odds, 1 - upper, *REST)
     return float((particles[0] - rest[0]) / np.sqrt((particles[1] ** 2 + rest[1] ** 2) / 2))
 
 
 def two_components(odds: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """(n,) probabilities of belonging to the upper of two normal distributions.
-
-    odds: (n,). start: (n,) probabilities to begin with.
-    """
+    """(n,) probabilities of belonging to the upper of two normal distributions. odds: (n,). start: (n,) probabilities
+    to begin with."""
     order = np.argsort(odds)
     odds, upper = odds[order], start[order]
     for _ in range(ROUNDS):

@@ -38,10 +38,8 @@ def model_card(
     task: PickerTask,
     run: TrainingRun,
 ) -> dict[str, typing.Any]:
-    """The model card: all that picking and a reader need to know.
-
-    filled: FilledIn. split: training and validation entries of split_items. task and run: after training.
-    """
+    """The model card: all that picking and a reader need to know. filled: FilledIn. split: training and validation
+    entries of split_items. task and run: after training."""
     by_micrograph = [task.hits([item]) for item in task.validation]
     hits = merge(by_micrograph)
     calibration, threshold, uncertainty = calibrate_model(task, by_micrograph)
@@ -90,14 +88,12 @@ def merge(parts: typing.Sequence[Hits]) -> Hits:
 
 def calibrate_model(task: PickerTask, by_micrograph: typing.Sequence[Hits]) -> tuple[tuple[float, float], float, float]:
     """(slope, offset) of the scores, the default threshold, and the threshold's uncertainty (one standard deviation).
-
     task: PickerTask. by_micrograph: Hits of each validation micrograph. With complete and with sparse labels all comes
     from the validation part. With boxes only, the few held-out ones say little: all labelled boxes give the curve, as
     if particles and background were equally frequent; or, where picks of a machine were corrected, all candidates of
-    these micrographs (corrected_calibration.py). The uncertainty is that of a bootstrap over validation
-    micrographs, or over candidates where there are few micrographs: how far curve and threshold move the cut between
-    picks and the rest, told on the scale of the model's scores.
-    """
+    these micrographs (corrected_calibration.py). The uncertainty is that of a bootstrap over validation micrographs, or
+    over candidates where there are few micrographs: how far curve and threshold move the cut between picks and the
+    rest, told on the scale of the model's scores."""
     fit: Fit
     if task.labels == "boxes":
         seen = [*task.training, *task.validation]
@@ -139,10 +135,8 @@ def _fit_sparse(hits: Hits, fraction: float) -> tuple[tuple[float, float], float
 def _uncertainty(
     refit: typing.Callable[[np.random.Generator], tuple[tuple[float, float], float]], calibration: tuple[float, float]
 ) -> float:
-    """Standard deviation of the cut over drawn samples, on the scale of the calibrated scores.
-
-    refit: gives ((slope, offset), threshold) of a drawn sample.
-    """
+    """Standard deviation of the cut over drawn samples, on the scale of the calibrated scores. refit: gives ((slope,
+    offset), threshold) of a drawn sample."""
     rng, cuts = np.random.default_rng(0), []
     for _ in range(REPEATS):
         (slope, offset), threshold = refit(rng)

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Calibration of scores on micrographs whose picks were corrected here and there.
-
-Calibration of scores from candidates of which only some particles are labelled.
-"""
+"""Calibration of scores on micrographs whose picks were corrected here and there. Calibration of scores from candidates
+of which only some particles are labelled."""
 
 import dataclasses
 
@@ -16,15 +14,12 @@ MAX_PARTICLES = 0.95  # of the candidates: beyond, the curve would say "particle
 
 
 def fit_sparse_calibration(labelled: np.ndarray, raw: np.ndarray, fraction: float) -> tuple[float, float]:
-    """(slope, offset) for core.calibration.calibrate, where the labelled particles are a random part of all.
-
-    labelled: (n,) bool, candidates on a labelled particle; raw: (n,) raw scores of all candidates. fraction: particles
-    that there are for each labelled one, at least 1.
-
-    Two things are known of the unknown particles: their number, and that they score as the labelled ones do. So the
-    curve is the one by which the candidates' probabilities add up to that number, and by which the mean log odds of the
-    raw scores, weighted by the probabilities, is that of the labelled ones. (1, 0) without a labelled candidate.
-    """
+    """(slope, offset) for core.calibration.calibrate, where the labelled particles are a random part of all. labelled:
+    (n,) bool, candidates on a labelled particle; raw: (n,) raw scores of all candidates. fraction: particles that there
+    are for each labelled one, at least 1. Two things are known of the unknown particles: their number, and that they
+    score as the labelled ones do. So the curve is the one by which the candidates' probabilities add up to that number,
+    and by which the mean log odds of the raw scores, weighted by the probabilities, is that of the labelled ones. (1,
+    0) without a labelled candidate."""
     if not labelled.any():
         return 1.0, 0.0
     return fit_curve_to_number(raw, fraction * int(np.sum(labelled)), float(logit(raw[labelled]).mean()))
@@ -32,10 +27,8 @@ def fit_sparse_calibration(labelled: np.ndarray, raw: np.ndarray, fraction: floa
 
 def fit_curve_to_number(raw: np.ndarray, number: float, wanted: float) -> tuple[float, float]:
     """(slope, offset) for core.calibration.calibrate by which the probabilities of (n,) raw scores add up to a number
-    of particles, and the mean log odds of the raw scores, weighted by the probabilities, is as wanted.
-
-    (1, 0) for a number below 1.
-    """
+    of particles, and the mean log odds of the raw scores, weighted by the probabilities, is as wanted. (1, 0) for a
+    number below 1."""
     number = min(number, MAX_PARTICLES * len(raw))
     if number < 1:
         return 1.0, 0.0
@@ -68,11 +61,9 @@ MINIMUM = 10  # picks left as they were below which nothing is estimated, and ad
 
 @dataclasses.dataclass(frozen=True)
 class CorrectedCandidates:
-    """Candidates of the micrographs with corrections.
-
-    raw: (n,) raw scores. certain: (n,) bool, on a pick that the user made or confirmed. left: (n,) bool, on a pick of
-    the machine that he saw and left. wrong: (n,) bool, on a pick that he removed, or on background or contamination.
-    """
+    """Candidates of the micrographs with corrections. raw: (n,) raw scores. certain: (n,) bool, on a pick that the user
+    made or confirmed. left: (n,) bool, on a pick of the machine that he saw and left. wrong: (n,) bool, on a pick that
+    he removed, or on background or contamination."""
 
     raw: np.ndarray
     certain: np.ndarray
@@ -91,13 +82,11 @@ class CorrectedCandidates:
 
 
 def missed_particles(found: CorrectedCandidates) -> float:
-    """How many particles there are that the machine had not picked, those that the user added included.
-
-    The added ones are taken for a random part of them: of all candidates that nobody judged, no more can be particles
-    than the added ones' share above each cut allows. The smallest of these numbers over the cuts is an upper bound. The
-    fewer it says beside the picks that were left, the more of its candidates are background, so it is multiplied by its
-    share of both (chosen on two real and one simulated set: 0.7 to 1.5 times the labelled particles).
-    """
+    """How many particles there are that the machine had not picked, those that the user added included. The added ones
+    are taken for a random part of them: of all candidates that nobody judged, no more can be particles than the added
+    ones' share above each cut allows. The smallest of these numbers over the cuts is an upper bound. The fewer it says
+    beside the picks that were left, the more of its candidates are background, so it is multiplied by its share of both
+    (chosen on two real and one simulated set: 0.7 to 1.5 times the labelled particles)."""
     if found.certain.sum() < MINIMUM:
         return float(found.certain.sum())
     odds, unjudged = logit(found.raw), ~found.left & ~found.wrong
@@ -108,11 +97,8 @@ def missed_particles(found: CorrectedCandidates) -> float:
 
 
 def fit_corrected_calibration(found: CorrectedCandidates) -> tuple[tuple[float, float], float]:
-    """(slope, offset) for core.calibration.calibrate, and the number of particles.
-
-    Picks that the user left count as particles, and missed_particles beside them; the former score as they do, the
-    latter as the certain ones.
-    """
+    """(slope, offset) for core.calibration.calibrate, and the number of particles. Picks that the user left count as
+    particles, and missed_particles beside them; the former score as they do, the latter as the certain ones."""
     odds, missed = logit(found.raw), missed_particles(found)
     left = int(found.left.sum())
     added = missed * odds[found.certain].mean() if missed else 0.0

@@ -22,16 +22,14 @@ class LabelledImage(Measured):
     """A prepared micrograph with its labels, in working px.
 
     image: (h, w) float tensor. valid: (h, w) bool tensor. positives, negatives: (n, 2) float64 arrays, yx; negatives
-    are boxes on background.
-    labels: "complete" (what is not a particle is background), "boxes" (only labelled positions are known) or "sparse"
-    (some particles are labelled, the rest is unknown and may hold more).
-    allowed: (h, w) bool tensor or None; where it is False nothing is learnt or judged (the part of a single micrograph
-    that is kept for validation, uncertain positions).
-    contamination: (n, 2) yx of boxes on ice, aggregates, carbon. expected: number of particles, labelled or not, that a
-    sparsely labelled image is thought to hold, or None. size: widest extent of its particles over the stated diameter,
-    None where nobody knows it. teaches_size: whether it is known well enough to be learnt. machine: (n, 2) yx of picks
-    that the user saw and neither confirmed nor removed; some of them are among the positives.
-    """
+    are boxes on background. labels: "complete" (what is not a particle is background), "boxes" (only labelled positions
+    are known) or "sparse" (some particles are labelled, the rest is unknown and may hold more). allowed: (h, w) bool
+    tensor or None; where it is False nothing is learnt or judged (the part of a single micrograph that is kept for
+    validation, uncertain positions). contamination: (n, 2) yx of boxes on ice, aggregates, carbon. expected: number of
+    particles, labelled or not, that a sparsely labelled image is thought to hold, or None. size: widest extent of its
+    particles over the stated diameter, None where nobody knows it. teaches_size: whether it is known well enough to be
+    learnt. machine: (n, 2) yx of picks that the user saw and neither confirmed nor removed; some of them are among the
+    positives."""
 
     name: str
     image: torch.Tensor
@@ -65,8 +63,8 @@ class LabelledImage(Measured):
 
 
 class View(typing.NamedTuple):
-    """A crop: image (side, side), usable (side, side) in [0, 1], and labelled points (n, 2), tensors in px of the
-    crop. scale: its px per px of the image."""
+    """A crop: image (side, side), usable (side, side) in [0, 1], and labelled points (n, 2), tensors in px of the crop.
+    scale: its px per px of the image."""
 
     image: torch.Tensor
     usable: torch.Tensor
@@ -77,10 +75,7 @@ class View(typing.NamedTuple):
 
 
 def sample_crop(item: LabelledImage, side: int, rng: np.random.Generator) -> View:
-    """One random View of a labelled image.
-
-    side: px of the square crop. rng: numpy Generator.
-    """
+    """One random View of a labelled image. side: px of the square crop. rng: numpy Generator."""
     centre = _choose_centre(item, rng)
     return cut_view(item, centre, random_rotation(rng), side)
 

@@ -10,8 +10,7 @@ the overlap of predicted and labelled box; flips, blur, noise and contrast chang
 Ours: the particle's diameter is 40 px, so that hardly ever two share a cell, where the original scales whole
 micrographs to 1024 px; boxes are as wide as the diameter, and one anchor of that size is used; no class output, as
 there is one class; crops are rotated by any angle; AdamW; where only boxes are labelled or labels are sparse, cells
-within half a diameter of a label teach, and the confidences of the others count as in method.py.
-"""
+within half a diameter of a label teach, and the confidences of the others count as in method.py."""
 
 from __future__ import annotations
 
@@ -141,10 +140,8 @@ class CrYOLO(PickerMethod):
         return self.unlabelled_loss(value, output[:, :1], target[:, :1], labelled, weight[:, 1:])
 
     def overlap(self, shift: torch.Tensor, log_ratio: torch.Tensor) -> torch.Tensor:
-        """(b, 1, h, w) intersection over union of two boxes: centres differ by shift (cells), sizes by a factor.
-
-        shift, log_ratio: (b, 2, h, w); the second box is as wide as a diameter.
-        """
+        """(b, 1, h, w) intersection over union of two boxes: centres differ by shift (cells), sizes by a factor. shift,
+        log_ratio: (b, 2, h, w); the second box is as wide as a diameter."""
         side = self.working_diameter / CELL
         other = side * log_ratio.clamp(-4, 4).exp()
         common = ((side + other) / 2 - shift.abs()).clamp(min=0).minimum(other).clamp(max=side).prod(1, keepdim=True)

@@ -8,8 +8,7 @@ training, in which false picks become negatives (auto-pick does that for every n
 Ours, since the paper chooses sizes for each molecule: windows of 64 px, 1.6 particle diameters; 6 kernels of 9x9, 12 of
 5x5 and 12 of 5x5, sub-sampling by 2 (64 > 28 > 12 > 4); initial weights by Glorot & Bengio 2010 and gradient descent
 with momentum 0.9 and a rate of 0.1, with which it learns within a minute in spite of its loss; the rotations are drawn
-at random, of background windows as well; background windows keep 0.6 windows from every particle.
-"""
+at random, of background windows as well; background windows keep 0.6 windows from every particle."""
 
 from __future__ import annotations
 

@@ -8,8 +8,7 @@ windows; negatives at least 0.6 windows from every particle.
 
 Ours: the window is 1.6 particle diameters wide; 64 windows a step; windows are rotated by any angle and mirrored; the
 rate falls once per validation; weights start by He et al. 2015; where the particles are so crowded that no place is far
-enough from all of them, the farthest of some is taken; sparse labels (see method.py).
-"""
+enough from all of them, the farthest of some is taken; sparse labels (see method.py)."""
 
 from __future__ import annotations
 

@@ -6,12 +6,10 @@ target is a soft blob on the particle's centre, squared error; one network learn
 particles against contamination; weight decay 1e-6; rotated copies.
 
 Ours: ReLU between the convolutions; the blob and the weights of positions are those of heatmap.py; the squared error is
-divided by the sum of targets, so that crowded and empty crops count alike; Adam with a rate of 0.0002
-(above it, 9,000 weights that act on one output change together and the loss jumps); both networks learn at once, from
-the same crops; the score of a place is the lower one of the two, so that one threshold asks both to agree. A micrograph
-without any contamination box teaches both networks with its background: the second one is then not idle, only no
-specialist.
-"""
+divided by the sum of targets, so that crowded and empty crops count alike; Adam with a rate of 0.0002 (above it, 9,000
+weights that act on one output change together and the loss jumps); both networks learn at once, from the same crops;
+the score of a place is the lower one of the two, so that one threshold asks both to agree. A micrograph without any
+contamination box teaches both networks with its background: the second one is then not idle, only no specialist."""
 
 from __future__ import annotations
 

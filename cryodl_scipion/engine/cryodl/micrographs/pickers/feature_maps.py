@@ -44,21 +44,8 @@ class FeatureMaps:
 
 @torch.inference_mode()
 def feature_maps(picker: Picker, image: np.ndarray, pixel_size: float, diameter: float) -> FeatureMaps:
-    """Feature maps of the convolutions for the middle part of a micrograph.
-
-    Parameters
-    ----------
-    image : ndarray, (h, w)
-        As read.
-    pixel_size : float, Å/px
-    diameter : float, Å
-        That the micrograph is rescaled for.
-
-    Returns
-    -------
-    FeatureMaps
-        Of LAYERS convolutions at most, evenly spread over the network.
-    """
+    """Feature maps of the convolutions for the middle part of a micrograph. image: (h, w) as read. pixel_size: Å/px.
+    diameter: Å, that the micrograph is rescaled for. Of LAYERS convolutions at most, evenly spread over the network."""
     wide, multiple = picker.method.working_diameter, picker.dense.multiple
     factor = working_factor(picker.method, pixel_size, diameter)
     prepared = prepare_micrograph(image, factor, wide, picker.contrast == "dark")

@@ -6,8 +6,7 @@ Background and contamination boxes proposed from a prepared micrograph and its l
 
 Background: places far from every labelled particle around which nothing looks like the average particle. Contamination:
 positions that stand out as no labelled particle does, by their density, their contrast or an edge (ice, aggregates,
-carbon). Nothing here is random: the same micrograph and labels give the same boxes.
-"""
+carbon). Nothing here is random: the same micrograph and labels give the same boxes."""
 
 from __future__ import annotations
 
@@ -48,11 +47,9 @@ class Proposal:
 
 @dataclasses.dataclass(frozen=True)
 class LabelledAppearance:
-    """What the labelled particles of some micrographs look like.
-
-    diameter: working px. template: (k, k) rotationally averaged mean particle, of zero mean and unit norm; k is odd.
-    strongest, deviation: (3,) of the features of `_features` at the particles: about the largest, and the spread.
-    """
+    """What the labelled particles of some micrographs look like. diameter: working px. template: (k, k) rotationally
+    averaged mean particle, of zero mean and unit norm; k is odd. strongest, deviation: (3,) of the features of
+    `_features` at the particles: about the largest, and the spread."""
 
     diameter: float
     template: np.ndarray
@@ -61,10 +58,8 @@ class LabelledAppearance:
 
 
 def appearance_of(items: typing.Sequence[typing.Any], diameter: float) -> LabelledAppearance:
-    """Look of the particles of prepared micrographs with labels (attributes image, positives).
-
-    Raises ValueError if no particle is labelled.
-    """
+    """Look of the particles of prepared micrographs with labels (attributes image, positives). Raises ValueError if no
+    particle is labelled."""
     if not any(len(item.positives) for item in items):
         raise ValueError(
             "Boxes are proposed by comparison with labelled particles, but no particle is labelled. Label some "
@@ -94,13 +89,10 @@ def proposed_boxes(
     always: bool = False,
     seen: np.ndarray | typing.Sequence[np.ndarray] = (),
 ) -> Proposal:
-    """Proposal for one micrograph.
-
-    item: LabelledImage, or what has the attributes image, valid and positives. look: of appearance_of. count: most
-    boxes of each kind. always: contamination is proposed even where nothing stands out clearly (the most outstanding
-    positions), for methods that cannot do without. seen: (n, 2) positions that another picker takes for particles;
-    boxes keep away from them as from labelled ones.
-    """
+    """Proposal for one micrograph. item: LabelledImage, or what has the attributes image, valid and positives. look: of
+    appearance_of. count: most boxes of each kind. always: contamination is proposed even where nothing stands out
+    clearly (the most outstanding positions), for methods that cannot do without. seen: (n, 2) positions that another
+    picker takes for particles; boxes keep away from them as from labelled ones."""
     image, diameter = item.image.numpy(), look.diameter
     free = _free_positions(item, diameter) & _far_from(seen, image.shape, FREE_DISTANCE * diameter)
     outlier_score = outstanding(image, look)
@@ -259,11 +251,9 @@ def fill_in(images: typing.Sequence[LabelledImage], config: TrainPickerConfig, m
 def _with_boxes(
     images: typing.Sequence[LabelledImage], config: TrainPickerConfig, method: PickerMethod
 ) -> tuple[list[LabelledImage], list[str]]:
-    """Images with proposed boxes of the kinds that are needed and not given, and sentences that say so.
-
-    Picks that were removed by hand are background. If they are as many as the certain particles, no boxes are proposed
-    beside them: in one draw of an earlier state (25 removed, 25 added) proposed boxes lowered F1 from 0.38 to 0.33.
-    """
+    """Images with proposed boxes of the kinds that are needed and not given, and sentences that say so. Picks that were
+    removed by hand are background. If they are as many as the certain particles, no boxes are proposed beside them: in
+    one draw of an earlier state (25 removed, 25 added) proposed boxes lowered F1 from 0.38 to 0.33."""
     removed, particles = (sum(len(getattr(im, field)) for im in images) for field in ("negatives", "certain"))
     only_good = images[0].labels == "boxes" and config.background is None and removed < particles
     contamination = config.contamination is None and (only_good or method.needs_contamination)
@@ -290,10 +280,8 @@ def _with_boxes(
 def _with_expected(
     images: typing.Sequence[LabelledImage], expected: float | None, diameter: float
 ) -> tuple[list[LabelledImage], str, str | None]:
-    """Images with expected numbers of particles, a sentence about them, and a warning or None.
-
-    expected: the user's average per micrograph, or None: what looks like the labelled ones.
-    """
+    """Images with expected numbers of particles, a sentence about them, and a warning or None. expected: the user's
+    average per micrograph, or None: what looks like the labelled ones."""
     if expected is not None:
         filled = [dataclasses.replace(im, expected=max(expected, float(len(im.positives)))) for im in images]
         return filled, f"{expected:g} particles are expected per micrograph, as given.", None
@@ -312,13 +300,10 @@ def _with_expected(
 
 def estimate_particles(images: typing.Sequence[LabelledImage], diameter: float) -> tuple[list[float], bool]:
     """Numbers of particles, labelled or not, that each LabelledImage seems to hold, and whether that is more than a
-    guess.
-
-    Counted are the places that correlate with the average labelled particle (rotationally averaged) as three quarters
-    of the labelled ones do, less those that do so with its negative, which are noise. On EMPIAR-10017 and 10028 this
-    gives 1.1 to 2.2 times the published number, whose makers left particles out. If noise prevails: twice the labelled
-    ones.
-    """
+    guess. Counted are the places that correlate with the average labelled particle (rotationally averaged) as three
+    quarters of the labelled ones do, less those that do so with its negative, which are noise. On EMPIAR-10017 and
+    10028 this gives 1.1 to 2.2 times the published number, whose makers left particles out. If noise prevails: twice
+    the labelled ones."""
     look = appearance_of(images, diameter)
     maps = [similarity_map(im.image.numpy(), look.template) for im in images]
     width = int(diameter / 3) | 1

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Training data of a general picker: simulated micrographs of many structures, and labelled real sets.
-
-Simulated micrographs at the found particle size, for the calibration and validation of a general model.
-"""
+"""Training data of a general picker: simulated micrographs of many structures, and labelled real sets. Simulated
+micrographs at the found particle size, for the calibration and validation of a general model."""
 
 from __future__ import annotations
 
@@ -99,10 +97,8 @@ class RealSet:
 
 
 def read_sets(path: str | os.PathLike[str], leave_out: typing.Collection[str] = ()) -> list[RealSet]:
-    """RealSets of a table, without those named in leave_out.
-
-    Raises ValueError that names the table, the line and what is wrong with it.
-    """
+    """RealSets of a table, without those named in leave_out. Raises ValueError that names the table, the line and what
+    is wrong with it."""
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     missing = [c for c in COLUMNS if not rows or c not in rows[0]]
@@ -135,11 +131,9 @@ def _read_set(table: str | os.PathLike[str], line: int, row: typing.Mapping[str,
 def load_set(
     real: RealSet, method: PickerMethod, picker: Picker | None = None, distance: float = 0.0
 ) -> list[LabelledImage]:
-    """LabelledImages of a RealSet as people would state its diameter: each at several scales, in float16.
-
-    Published diameters are often wider than what shows, so no size is learnt from them. picker: where marks leave
-    particles out, the one that tells where these may be (below); distance: between its candidates, diameters.
-    """
+    """LabelledImages of a RealSet as people would state its diameter: each at several scales, in float16. Published
+    diameters are often wider than what shows, so no size is learnt from them. picker: where marks leave particles out,
+    the one that tells where these may be (below); distance: between its candidates, diameters."""
     images = []
     for stated in STATED_REAL:
         scaled = [
@@ -155,11 +149,9 @@ def load_set(
 def split_members(
     members: typing.Sequence[PoolMember], seed: int, held_before: typing.Collection[str] = ()
 ) -> tuple[list[PoolMember], list[PoolMember]]:
-    """Structures to learn from, and others to validate on (at least one each).
-
-    held_before: names of those that the model to continue from did not learn from; where some are among the members,
-    they are held out again, so that no model is judged on what it learnt from.
-    """
+    """Structures to learn from, and others to validate on (at least one each). held_before: names of those that the
+    model to continue from did not learn from; where some are among the members, they are held out again, so that no
+    model is judged on what it learnt from."""
     if any(m.name in held_before for m in members):
         return [m for m in members if m.name not in held_before], [m for m in members if m.name in held_before]
     order = np.random.default_rng((seed, 3)).permutation(len(members))
@@ -176,12 +168,10 @@ def simulated_images(
     cache: typing.Any = None,
     faint: float = 0.0,
 ) -> typing.Iterator[LabelledImage]:
-    """LabelledImages of `count` varied micrographs, one generated at a time.
-
-    groups: lists of PoolMembers (files' and artificial ones); micrographs take them in turn. tag: a number that keeps
-    training and validation micrographs apart. The same arguments give the same micrographs. cache: folder in which they
-    are kept, or None. faint: share of micrographs whose particles hardly stand out and mostly lie close together.
-    """
+    """LabelledImages of `count` varied micrographs, one generated at a time. groups: lists of PoolMembers (files' and
+    artificial ones); micrographs take them in turn. tag: a number that keeps training and validation micrographs apart.
+    The same arguments give the same micrographs. cache: folder in which they are kept, or None. faint: share of
+    micrographs whose particles hardly stand out and mostly lie close together."""
     groups = [g for g in groups if g]
     members = [m for g in groups for m in g]
     folder = cache and cache_folder(cache, members, seed, tag, faint, method.working_diameter)
@@ -238,10 +228,8 @@ def chances_of(
     simulated: typing.Sequence[LabelledImage], real_sets: typing.Sequence[list[LabelledImage]], real_fraction: float
 ) -> np.ndarray:
     """How often each image is drawn: real sets share `real_fraction` evenly, images of a set and simulated ones by the
-    square root of their particles, so that a crowded one does not drown the rest.
-
-    simulated: list of LabelledImages. real_sets: list of such lists. Returns (n,) in the order simulated, sets.
-    """
+    square root of their particles, so that a crowded one does not drown the rest. simulated: list of LabelledImages.
+    real_sets: list of such lists. Returns (n,) in the order simulated, sets."""
     parts = [(simulated, 1 - real_fraction if real_sets else 1.0)] + [
         (s, real_fraction / len(real_sets)) for s in real_sets
     ]
@@ -261,23 +249,10 @@ MISSED = 0.4  # of the marked particles score lower than an unmarked position th
 
 
 def spare_unmarked(images: typing.Sequence[LabelledImage], picker: Picker, distance: float) -> list[LabelledImage]:
-    """Images of one real set without the unmarked positions that may be particles.
-
-    Parameters
-    ----------
-    images : sequence of LabelledImage
-        With complete labels and all at one scale.
-    picker : Picker
-        The model that the training continues from.
-    distance : float, diameters
-        Between two candidates.
-
-    Returns
-    -------
-    list of LabelledImage
-        Circles of a particle's width around these places are not allowed. Marks with a candidate within half the radius
-        are moved there, as published centres scatter.
-    """
+    """Images of one real set without the unmarked positions that may be particles. images: sequence of LabelledImage,
+    with complete labels and all at one scale. picker: of the model that the training continues from. distance:
+    diameters, between two candidates. Circles of a particle's width around these places are not allowed. Marks with a
+    candidate within half the radius are moved there, as published centres scatter."""
     own = [picker.method.working_diameter * (im.size or 1.0) for im in images]
     found = [picker.candidates_prepared(im, distance * wide) for im, wide in zip(images, own)]
     looks = [_matched(im.positives, *one, MATCH_RADII * wide / 2) for im, one, wide in zip(images, found, own)]

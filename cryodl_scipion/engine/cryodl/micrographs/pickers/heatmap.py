@@ -29,11 +29,8 @@ BOX_CROP_SIDE = 80  # where only boxes are labelled: most of a larger crop would
 
 
 class HeatmapPicker(PickerMethod):
-    """What every picker of this kind shares. A subclass gives name, working_diameter and build().
-
-    build(): the network, (b, 1, h, w) -> (b, 1, h/stride, w/stride) logits; it is fully convolutional and picks as it
-    is.
-    """
+    """What every picker of this kind shares. A subclass gives name, working_diameter and build(). build(): the network,
+    (b, 1, h, w) -> (b, 1, h/stride, w/stride) logits; it is fully convolutional and picks as it is."""
 
     stride = 2
 
@@ -79,12 +76,10 @@ class HeatmapPicker(PickerMethod):
         dense: bool,
         size: float = 1.0,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Target and weight of one crop, both `shape` (h, w), on the network's output grid.
-
-        positives, negatives: (n, 2) yx in working px of the crop. dense: True if all that is not a particle is
-        background; False if only circles around positives and negatives are known. size: extent of the particles over
-        the stated diameter; the spots of smaller ones are narrower, as they lie nearer to each other.
-        """
+        """Target and weight of one crop, both `shape` (h, w), on the network's output grid. positives, negatives: (n,
+        2) yx in working px of the crop. dense: True if all that is not a particle is background; False if only circles
+        around positives and negatives are known. size: extent of the particles over the stated diameter; the spots of
+        smaller ones are narrower, as they lie nearer to each other."""
         positives, negatives = positives / stride, negatives / stride  # the half-pixel shift is added by _grid
         rows, columns = _grid(shape, stride)
         sigma = SPOT_SIGMA * min(1.0, size) * self.working_diameter / stride
@@ -96,13 +91,11 @@ class HeatmapPicker(PickerMethod):
         return target, (near(positives) | near(negatives)).float()
 
     def loss(self, logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """Weighted cross-entropy with soft targets, a scalar.
-
-        logits, target: (b, 1, h, w), or (b, 2, h, w) with the logarithm of the particles' size as second channel, which
-        is learnt on the spots, unless it is NaN. weight: (b, 1, h, w), or (b, 2, h, w) with the unlabelled positions as
-        second. Divided by the weighted sum of targets, so that crowded and empty crops count alike. A focal loss was
-        tried: it insists on particles that nobody labelled, and was no better.
-        """
+        """Weighted cross-entropy with soft targets, a scalar. logits, target: (b, 1, h, w), or (b, 2, h, w) with the
+        logarithm of the particles' size as second channel, which is learnt on the spots, unless it is NaN. weight: (b,
+        1, h, w), or (b, 2, h, w) with the unlabelled positions as second. Divided by the weighted sum of targets, so
+        that crowded and empty crops count alike. A focal loss was tried: it insists on particles that nobody labelled,
+        and was no better."""
         labelled, sizes = weight[:, :1], (logits[:, 1:], target[:, 1:])
         logits, target = logits[:, :1], target[:, :1]
         value = F.binary_cross_entropy_with_logits(logits, target, labelled, reduction="sum")

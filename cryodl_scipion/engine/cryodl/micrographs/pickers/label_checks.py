@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Checks of labels against the micrographs: contrast of protein, and labels that are upside down.
-
-Both compare a difference of Gaussians of a particle's size at the labels with the same at other positions.
-"""
+"""Checks of labels against the micrographs: contrast of protein, and labels that are upside down. Both compare a
+difference of Gaussians of a particle's size at the labels with the same at other positions."""
 
 from __future__ import annotations
 
@@ -38,12 +36,9 @@ class Signal:
 
 
 def label_signal(images: typing.Sequence[LabelledImage], diameter: float, upside_down: bool = False) -> Signal:
-    """Signal of the labelled particles of LabelledImages prepared for dark protein.
-
-    Picks that the user saw and did not remove count as well: corrections are where a picker erred, beside dirt for
-    instance, and alone look unlike the particles.
-    diameter: working px. upside_down: of the labels mirrored in y instead.
-    """
+    """Signal of the labelled particles of LabelledImages prepared for dark protein. Picks that the user saw and did not
+    remove count as well: corrections are where a picker erred, beside dirt for instance, and alone look unlike the
+    particles. diameter: working px. upside_down: of the labels mirrored in y instead."""
     at_labels, total, squares, count = [], 0.0, 0.0, 0
     for item in images:
         band = _band(item.image.numpy(), diameter)
@@ -59,11 +54,8 @@ def label_signal(images: typing.Sequence[LabelledImage], diameter: float, upside
 
 
 def judge_contrast(signal: Signal, wanted: str) -> tuple[str, list[str]]:
-    """'dark' or 'bright' protein, and sentences for the user.
-
-    signal: of label_signal. wanted: 'auto', or what the user says; that is obeyed, and contradicted where the labels
-    do.
-    """
+    """'dark' or 'bright' protein, and sentences for the user. signal: of label_signal. wanted: 'auto', or what the user
+    says; that is obeyed, and contradicted where the labels do."""
     seen = "dark" if signal.difference > 0 else "bright"
     measured = f"labelled positions differ from the rest by {abs(signal.difference):.2f} standard deviations"
     if wanted != "auto":

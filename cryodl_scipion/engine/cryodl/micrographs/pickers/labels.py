@@ -33,9 +33,7 @@ LEFT_PER_BOX = 2  # picks of the machine that are learnt beside each box of the 
 
 class Labels(typing.NamedTuple):
     """What is known of one micrograph: particles, boxes on background and contamination, (n, 2) yx px of the file.
-
-    machine: picks of a picker that the user saw and neither confirmed nor removed.
-    """
+    machine: picks of a picker that the user saw and neither confirmed nor removed."""
 
     name: str
     path: str
@@ -58,11 +56,9 @@ def label_kind(config: TrainPickerConfig) -> str:
 def with_corrections(
     config: TrainPickerConfig, names: typing.Sequence[str] = ()
 ) -> tuple[TrainPickerConfig, list[str]]:
-    """The config, and sentences about it, if the coordinates are a folder of `pick-by-hand`; else as it is.
-
-    Areas to ignore are taken from the folder where the config names none; match_labels takes what was removed. Picks
-    that nobody confirmed make labels of a few positions, unless the config says what the labels are.
-    """
+    """The config, and sentences about it, if the coordinates are a folder of `pick-by-hand`; else as it is. Areas to
+    ignore are taken from the folder where the config names none; match_labels takes what was removed. Picks that nobody
+    confirmed make labels of a few positions, unless the config says what the labels are."""
     if not is_corrected(config.coordinates):
         return config, []
     named = name_micrographs(expand_paths(config.micrographs), names)
@@ -100,12 +96,10 @@ def match_labels(
     names: typing.Sequence[str] = (),
     seed: int = 0,
 ) -> list[Labels]:
-    """Labels of the micrographs that have some.
-
-    config: TrainPickerConfig. warn: called with a sentence about coordinates of micrographs that were not given (people
-    train on a part of what they have picked). Raises ValueError naming what does not match: names in two folders, no
-    coordinates for any micrograph, coordinates outside of their micrograph, masks of another size, too few particles.
-    """
+    """Labels of the micrographs that have some. config: TrainPickerConfig. warn: called with a sentence about
+    coordinates of micrographs that were not given (people train on a part of what they have picked). Raises ValueError
+    naming what does not match: names in two folders, no coordinates for any micrograph, coordinates outside of their
+    micrograph, masks of another size, too few particles."""
     named = name_micrographs(expand_paths(config.micrographs), names)
     sources = (config.coordinates, config.background, config.contamination)
     groups = [_read_boxes(source, named, warn) if source else {} for source in sources]
@@ -147,10 +141,8 @@ def match_labels(
 def _certain(
     config: TrainPickerConfig, picks: dict[str, np.ndarray], uncertain: dict[str, Uncertain]
 ) -> tuple[dict[str, np.ndarray], dict[str, Uncertain]]:
-    """Particles and uncertain places of corrected picks: those that nobody confirmed are uncertain.
-
-    Where boxes alone teach, nothing need be left out around them, and certain picks beside them would be lost.
-    """
+    """Particles and uncertain places of corrected picks: those that nobody confirmed are uncertain. Where boxes alone
+    teach, nothing need be left out around them, and certain picks beside them would be lost."""
     found = read_corrections(config.coordinates, picks)
     positions = dict(uncertain)
     for name, yx in found.machine.items():
@@ -187,10 +179,8 @@ def _gone(config: TrainPickerConfig, found: Corrections) -> dict[str, np.ndarray
 
 
 def _beside_corrections(item: Labels, rng: np.random.Generator) -> Labels:
-    """The Labels with some of the picks that the user saw and left among the particles.
-
-    Corrections are where a picker errs: a network that learns from them alone forgets what usual particles look like.
-    """
+    """The Labels with some of the picks that the user saw and left among the particles. Corrections are where a picker
+    errs: a network that learns from them alone forgets what usual particles look like."""
     count = LEFT_PER_BOX * (len(item.positives) + len(item.negatives))
     drawn = item.machine[rng.permutation(len(item.machine))[:count]]
     return item._replace(positives=np.concatenate([item.positives, drawn]))
@@ -223,10 +213,8 @@ def _of_micrographs(
     source: str | os.PathLike[str],
     warn: typing.Callable[[str], typing.Any],
 ) -> dict[str, typing.Any]:
-    """{name: value} of the micrographs at hand. Raises ValueError with both lists if there are none.
-
-    values: {key: (n, 2) positions or Uncertain}, of a folder or file `source`.
-    """
+    """{name: value} of the micrographs at hand. Raises ValueError with both lists if there are none. values: {key: (n,
+    2) positions or Uncertain}, of a folder or file `source`."""
     names = {name for name, _ in named}
     values = align_keys(values, names)
     unmatched = sorted(k for k, value in values.items() if k not in names and len(value))
@@ -267,11 +255,9 @@ def _check_positions(item: Labels) -> None:
 def load_labels(
     items: typing.Sequence[Labels], method: PickerMethod, config: TrainPickerConfig
 ) -> tuple[list[Labels], list[LabelledImage], list[Skipped]]:
-    """Labelled images of the entries of match_labels that can be used.
-
-    Returns those entries, their LabelledImages in the same order, and Skipped for the others.
-    Raises ValueError, with the first reason, if too few particles are left.
-    """
+    """Labelled images of the entries of match_labels that can be used. Returns those entries, their LabelledImages in
+    the same order, and Skipped for the others. Raises ValueError, with the first reason, if too few particles are
+    left."""
     usable, images, skipped = [], [], []
     for item in items:
         try:
@@ -296,11 +282,9 @@ def _too_few(items: typing.Sequence[Labels], skipped: list[Skipped], left: int) 
 
 
 def load_labelled(item: Labels, method: WorkingSize, pixel_size: float, diameter: float, kind: str) -> LabelledImage:
-    """LabelledImage of Labels, for dark protein. kind: of label_kind.
-
-    Labels on uncertain positions are left out, except where labels are complete: there a particle half inside is no
-    background. Raises ValueError that names the file.
-    """
+    """LabelledImage of Labels, for dark protein. kind: of label_kind. Labels on uncertain positions are left out,
+    except where labels are complete: there a particle half inside is no background. Raises ValueError that names the
+    file."""
     item = Labels(*item)
     image = read_micrograph(item.path)
     try:
@@ -328,11 +312,9 @@ def _on(area: torch.Tensor, yx: np.ndarray) -> np.ndarray:
 
 
 def leave_out_unlabelled_edge(images: typing.Sequence[LabelledImage], diameter_px: float) -> list[LabelledImage]:
-    """The same images with the strip along the edges marked as unknown in which nobody ever labelled a particle.
-
-    People and programs do not label particles whose box would leave the micrograph; taught as background, that strip
-    would count particles as mistakes. images: densely labelled, LabelledImage. diameter_px: in working px.
-    """
+    """The same images with the strip along the edges marked as unknown in which nobody ever labelled a particle. People
+    and programs do not label particles whose box would leave the micrograph; taught as background, that strip would
+    count particles as mistakes. images: densely labelled, LabelledImage. diameter_px: in working px."""
     labelled = [im for im in images if len(im.positives)]
     if sum(len(im.positives) for im in labelled) < 30:
         return list(images)

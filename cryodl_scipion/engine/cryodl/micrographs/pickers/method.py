@@ -19,16 +19,13 @@ if typing.TYPE_CHECKING:
 
 
 class PickerMethod:
-    """A picker's network, labels and loss. A subclass gives at least name, build, example, loss and scores.
-
-    name: word on the command line. weak: a sentence about a published choice that
-    is known to be weak, or "". working_diameter: px that a particle's diameter has in the network's input.
-    learning_rate: peak. decay: factor of the rate after each validation, or None for a cosine. ema: as
-    learning.schedule.Schedule's.
-    bytes_per_pixel: of memory per working px while the network picks in bfloat16 (measured, with a margin).
-    needs_contamination: True if it cannot do without contamination boxes; they are proposed where none is given.
-    spot_area: working px^2 that count as one particle, for the prior of sparse labels.
-    """
+    """A picker's network, labels and loss. A subclass gives at least name, build, example, loss and scores. name: word
+    on the command line. weak: a sentence about a published choice that is known to be weak, or "". working_diameter: px
+    that a particle's diameter has in the network's input. learning_rate: peak. decay: factor of the rate after each
+    validation, or None for a cosine. ema: as learning.schedule.Schedule's. bytes_per_pixel: of memory per working px
+    while the network picks in bfloat16 (measured, with a margin). needs_contamination: True if it cannot do without
+    contamination boxes; they are proposed where none is given. spot_area: working px^2 that count as one particle, for
+    the prior of sparse labels."""
 
     name: str
     working_diameter: float
@@ -58,10 +55,8 @@ class PickerMethod:
         return self.build()
 
     def dense(self, network: typing.Any) -> typing.Any:
-        """The network that picks, with the same weights: (b, 1, h, w) -> (b, c, h/stride, w/stride).
-
-        It has the attributes stride, multiple (h and w must be multiples of it) and receptive_radius (px).
-        """
+        """The network that picks, with the same weights: (b, 1, h, w) -> (b, c, h/stride, w/stride). It has the
+        attributes stride, multiple (h and w must be multiples of it) and receptive_radius (px)."""
         return network
 
     def optimizer(self, network: torch.nn.Module) -> torch.optim.Optimizer:
@@ -81,10 +76,8 @@ class PickerMethod:
         return 1
 
     def example(self, item: LabelledImage, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """One random training view of a LabelledImage: image (s, s), target and weight tensors.
-
-        Nothing is learnt where the weight is 0.
-        """
+        """One random training view of a LabelledImage: image (s, s), target and weight tensors. Nothing is learnt where
+        the weight is 0."""
         raise NotImplementedError
 
     def augment(self, image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
@@ -107,11 +100,9 @@ class PickerMethod:
     def peaks(
         self, output: torch.Tensor, distance: float, threshold: float, cells: torch.Tensor
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Candidates in the dense network's answer, best first: yx (n, 2) in cells, and raw scores (n,).
-
-        output: (c, h, w). distance: of two candidates nearer than this (cells) the better stays. cells: (h, w) bool;
-        there are no candidates elsewhere.
-        """
+        """Candidates in the dense network's answer, best first: yx (n, 2) in cells, and raw scores (n,). output: (c, h,
+        w). distance: of two candidates nearer than this (cells) the better stays. cells: (h, w) bool; there are no
+        candidates elsewhere."""
         return find_peaks(self.scores(output[None])[0, 0], max(1.0, distance), threshold, cells)
 
     def learn_unlabelled(self, criterion: str, items: typing.Sequence[LabelledImage]) -> None:
@@ -133,12 +124,9 @@ SLACK = 1.0  # weight of the count's penalty; the value of Topaz's authors
 
 
 class GEBinomial:
-    """Generalised expectation with a binomial prior (Bepler et al. 2019).
-
-    The number of particles among the N unlabelled places of a batch is, by the network's scores p, nearly normal with
-    mean sum(p) and variance sum(p (1 - p)). The penalty is the cross-entropy of that distribution against the binomial
-    one of N positions and the prior.
-    """
+    """Generalised expectation with a binomial prior (Bepler et al. 2019). The number of particles among the N
+    unlabelled places of a batch is, by the network's scores p, nearly normal with mean sum(p) and variance sum(p (1 -
+    p)). The penalty is the cross-entropy of that distribution against the binomial one of N positions and the prior."""
 
     def __init__(self, prior: float, slack: float = SLACK) -> None:
         self.prior, self.slack = prior, slack
@@ -165,11 +153,9 @@ class GEBinomial:
 
 
 class NonNegative:
-    """Non-negative risk (Kiryo et al. 2017), with the cross-entropy as loss.
-
-    prior R+(positives) + max(0, R-(unlabelled) - prior R-(positives)). Where the difference is negative the network has
-    begun to learn single positions by heart, and the step goes the other way (their gamma is 1, beta 0).
-    """
+    """Non-negative risk (Kiryo et al. 2017), with the cross-entropy as loss. prior R+(positives) + max(0,
+    R-(unlabelled) - prior R-(positives)). Where the difference is negative the network has begun to learn single
+    positions by heart, and the step goes the other way (their gamma is 1, beta 0)."""
 
     def __init__(self, prior: float) -> None:
         self.prior = prior

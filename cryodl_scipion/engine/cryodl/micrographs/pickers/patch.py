@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pickers that classify windows as particle or not: which windows they learn from, loss and scores.
-
-Ours, for all of them: windows are drawn anew for each step; positives are shifted by up to half the distance between
-the windows of picking, which would otherwise meet none of them in its centre. A classifier that knows no window between
-a particle and far background answers alike all around a particle; its scores are smoothed, so that the middle is
-highest.
-"""
+"""Pickers that classify windows as particle or not: which windows they learn from, loss and scores. Ours, for all of
+them: windows are drawn anew for each step; positives are shifted by up to half the distance between the windows of
+picking, which would otherwise meet none of them in its centre. A classifier that knows no window between a particle and
+far background answers alike all around a particle; its scores are smoothed, so that the middle is highest."""
 
 from __future__ import annotations
 
@@ -28,13 +25,11 @@ TRIES = 30  # positions that are looked at for a background window before the fa
 
 
 class PatchPicker(PickerMethod):
-    """What patch classifiers share. A subclass gives name, learning_rate and build().
-
-    window: working px of the classifier's input. stride: working px between windows in picking. positive_fraction: of
-    the windows of a batch. jitter: working px by which a positive window may be off its particle. far: of a background
-    window from every particle, working px. smoothing: sigma of the scores' smoothing in particle diameters, 0 for none.
-    build(): a Sequential that DenseClassifier can convert; logit(): its answer as one number.
-    """
+    """What patch classifiers share. A subclass gives name, learning_rate and build(). window: working px of the
+    classifier's input. stride: working px between windows in picking. positive_fraction: of the windows of a batch.
+    jitter: working px by which a positive window may be off its particle. far: of a background window from every
+    particle, working px. smoothing: sigma of the scores' smoothing in particle diameters, 0 for none. build(): a
+    Sequential that DenseClassifier can convert; logit(): its answer as one number."""
 
     stride = 4
     window = 64
@@ -176,13 +171,11 @@ POINTWISE = (
 
 class DenseClassifier(nn.Sequential):
     """A patch classifier's layers as a fully convolutional network, (b, 1, h, w) -> (b, c, h/stride, w/stride).
-
     network: Sequential of unpadded convolutions, poolings, Flatten, Linear, batch norm, dropout and activations, which
     takes windows of `window` px. Its weights are shared, not copied. stride: working px between windows; the network's
-    own steps must divide it, until they exceed it. h and w are multiples of stride.
-    Answer (i, j) is that of the window from (i * stride - before, j * stride - before) on, zeros outside of the image.
-    Raises ValueError for layers that cannot be converted.
-    """
+    own steps must divide it, until they exceed it. h and w are multiples of stride. Answer (i, j) is that of the window
+    from (i * stride - before, j * stride - before) on, zeros outside of the image. Raises ValueError for layers that
+    cannot be converted."""
 
     def __init__(self, network: nn.Sequential, window: int, stride: int) -> None:
         super().__init__(*_convert(network, window, stride))

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The picks of a run: <micrograph>.star each, and what they and the candidates' scores let expect.
-
-Candidates outside of carbon, ice crystals, dirt and aggregates.
-"""
+"""The picks of a run: <micrograph>.star each, and what they and the candidates' scores let expect. Candidates outside
+of carbon, ice crystals, dirt and aggregates."""
 
 from __future__ import annotations
 
@@ -32,11 +30,8 @@ _BESIDE_CARBON = 0.25  # diameters from the found edge: the film's rim is rough,
 
 @dataclasses.dataclass(frozen=True)
 class AvoidedAreas:
-    """Areas of a micrograph where nothing is picked.
-
-    mask : (h, w) bool, of the micrograph on a coarser grid. shape: (rows, columns) px of the micrograph. rows: a text
-    for each row of a still coarser picture, see area_rows.
-    """
+    """Areas of a micrograph where nothing is picked. mask : (h, w) bool, of the micrograph on a coarser grid. shape:
+    (rows, columns) px of the micrograph. rows: a text for each row of a still coarser picture, see area_rows."""
 
     mask: np.ndarray
     shape: tuple[int, ...]
@@ -56,19 +51,8 @@ class AvoidedAreas:
 
 
 def avoided_areas(image: np.ndarray, pixel_size: float, diameter: float, avoid: str) -> AvoidedAreas:
-    """Find what is to be avoided on a micrograph.
-
-    Parameters
-    ----------
-    image : (h, w) float32 as read, with dark protein.
-    pixel_size, diameter : Å/px, and Å of a particle.
-    avoid : one of contract.AVOIDABLE but "nothing".
-
-    Raises
-    ------
-    ValueError
-        As assess.
-    """
+    """Find what is to be avoided on a micrograph. image: (h, w) float32 as read, with dark protein. pixel_size,
+    diameter: Å/px, and Å of a particle. avoid: one of contract.AVOIDABLE but "nothing". Raises ValueError as assess."""
     found = assess(image, pixel_size, diameter)
     carbon = np.zeros_like(found.carbon)
     if avoid != "contamination" and found.carbon.any():
@@ -89,11 +73,9 @@ FEW_LABELS = (
 
 
 class Picks:
-    """Writes the picks of one micrograph after the other, and sums up what was written and what is expected.
-
-    config: PickConfig. model: its folder. card: the model's. settings: PickSettings. answered: what answers to
-    questions make of its scores.
-    """
+    """Writes the picks of one micrograph after the other, and sums up what was written and what is expected. config:
+    PickConfig. model: its folder. card: the model's. settings: PickSettings. answered: what answers to questions make
+    of its scores."""
 
     def __init__(
         self,

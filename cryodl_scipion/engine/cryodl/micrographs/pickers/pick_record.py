@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""pick.json: what the candidates of a folder of picks depend on. Runs that share a folder agree by it.
-
-asked.json beside the candidates: what a run said of the micrographs that it asked for size and contrast. A run that
-was stopped and is continued does not ask again, and does not forget its warnings.
-"""
+"""pick.json: what the candidates of a folder of picks depend on. Runs that share a folder agree by it. asked.json
+beside the candidates: what a run said of the micrographs that it asked for size and contrast. A run that was stopped
+and is continued does not ask again, and does not forget its warnings."""
 
 from __future__ import annotations
 
@@ -96,12 +94,11 @@ class PickSettings:
 
     contrast: 'dark', 'bright', or None as long as the micrographs have not been asked. assumed: True if it is only the
     usual one because they did not show it clearly; then a run on further micrographs asks those. general: of the model;
-    its scores are calibrated on the micrographs. adapted: dict of ask.Adapted, or None as long as that was
-    not possible. particle_diameter, minimum_distance: None where they follow from the size that is found.
-    distance_part: of the diameter, between two picks. tells_size: of the model. size: dict of pickers.size.Size, or
-    None as long as none was found. avoid: one of contract.AVOIDABLE. narrow: the model's, of pickers.narrow; None in
-    folders that were begun without it. keep_diameter: whether the stated one holds whatever the micrographs show.
-    """
+    its scores are calibrated on the micrographs. adapted: dict of ask.Adapted, or None as long as that was not
+    possible. particle_diameter, minimum_distance: None where they follow from the size that is found. distance_part: of
+    the diameter, between two picks. tells_size: of the model. size: dict of pickers.size.Size, or None as long as none
+    was found. avoid: one of contract.AVOIDABLE. narrow: the model's, of pickers.narrow; None in folders that were begun
+    without it. keep_diameter: whether the stated one holds whatever the micrographs show."""
 
     weights_sha256: str
     pixel_size: float
@@ -176,10 +173,8 @@ BINDING = {f.name for f in dataclasses.fields(PickSettings)} - {*_NO_DIFFERENCE}
 
 
 def settle(config: PickConfig, card: typing.Mapping[str, typing.Any], model: Path) -> PickSettings:
-    """PickSettings of a PickConfig and a model's card. model: its folder, for the message.
-
-    Raises ValueError if a general model that cannot find the size is used without a particle diameter.
-    """
+    """PickSettings of a PickConfig and a model's card. model: its folder, for the message. Raises ValueError if a
+    general model that cannot find the size is used without a particle diameter."""
     general, tells_size = card.get("general", False), card.get("tells_size", False)
     if config.particle_diameter is None and general and not tells_size:
         raise ValueError(
@@ -222,12 +217,10 @@ def agree_with_folder(
     notes: list[str] | None = None,
 ) -> PickSettings:
     """The same settings, with what the folder's earlier runs found of contrast, size and scores, if they leave it open.
-
     folder: Path of the picks. replaced: micrographs whose candidates do not count any more. notes: sentences for the
     user are added. A record of another run goes, if it has other parameters and `overwrite`, or if no other candidates
     are there: a run with a wrong pixel size, say, leaves only the record, which binds nobody. Raises ValueError if the
-    folder holds candidates found with other settings.
-    """
+    folder holds candidates found with other settings."""
     record, notes = folder / RECORD, [] if notes is None else notes
     try:
         found = json.loads(record.read_text(encoding="utf-8"))
@@ -272,11 +265,8 @@ def _differences(found: typing.Mapping[str, typing.Any], mine: PickSettings) -> 
 
 
 def record_settings(folder: Path, mine: PickSettings) -> PickSettings:
-    """Write the settings into the folder, unless another run was first; returns those that hold.
-
-    Runs that start together on one folder may find different contrasts on their own micrographs; the first clear one is
-    everybody's.
-    """
+    """Write the settings into the folder, unless another run was first; returns those that hold. Runs that start
+    together on one folder may find different contrasts on their own micrographs; the first clear one is everybody's."""
     record = folder / RECORD
     temporary = folder / f".{RECORD}.{os.getpid()}.mine"
     write_json(temporary, dataclasses.asdict(mine))

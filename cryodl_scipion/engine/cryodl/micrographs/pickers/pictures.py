@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pictures of picks on their micrographs.
-
-Candidates of earlier runs on a folder of picks: whether they were made of the same file with the same parameters.
-"""
+"""Pictures of picks on their micrographs. Candidates of earlier runs on a folder of picks: whether they were made of
+the same file with the same parameters."""
 
 from __future__ import annotations
 
@@ -37,9 +35,7 @@ def head_words(path: str, settings: PickSettings) -> str:
 
 def has_changed(folder: Path, name: str, path: str) -> bool:
     """Whether a folder has candidates of a micrograph whose file is another one now. Those of old versions do not tell.
-
-    folder: Path. path: of the micrograph.
-    """
+    folder: Path. path: of the micrograph."""
     found = _head(folder, name)
     try:
         return found is not None and found.group(1) != stamp(path)
@@ -49,10 +45,8 @@ def has_changed(folder: Path, name: str, path: str) -> bool:
 
 def made_otherwise(folder: Path, name: str, settings: PickSettings, contrast: str | None) -> bool:
     """Whether a folder has candidates of a micrograph that were made with other parameters, as --overwrite of some
-    micrographs leaves them. Those of old versions do not tell.
-
-    folder: Path. settings: that hold. contrast: the stated one, or None: an estimated one is not compared.
-    """
+    micrographs leaves them. Those of old versions do not tell. folder: Path. settings: that hold. contrast: the stated
+    one, or None: an estimated one is not compared."""
     found = _head(folder, name)
     if found is None or found.group(2) is None:
         return False
@@ -92,23 +86,9 @@ SIDE = 1000  # px of the micrograph in the picture, at most
 def draw_first(
     named: typing.Sequence[tuple[str, str]], folder: Path, number: int, pixel_size: float, diameter: float
 ) -> dict[str, str]:
-    """Draw the picks of the first micrographs that have any list of picks.
-
-    Parameters
-    ----------
-    named
-        List of (name, file) of micrographs.
-    folder
-        Of the picks, <name>.star each; the pictures come into its folder `pictures`.
-    number
-        Of pictures at most.
-    pixel_size, diameter
-        In Å.
-
-    Returns
-    -------
-    {name: file of the picture}
-    """
+    """Draw the picks of the first micrographs that have any list of picks; {name: file of the picture}. named: [(name,
+    file)]. folder: of the picks, <name>.star each; the pictures come into its folder `pictures`. number: of pictures at
+    most. pixel_size, diameter: Å."""
     picked = [(name, path) for name, path in named if (folder / f"{name}.star").exists()][:number]
     if picked:
         (folder / PICTURES).mkdir(exist_ok=True)
@@ -129,21 +109,8 @@ def draw_picks(
     path: str,
     title: str = "",
 ) -> None:
-    """Write a picture of a micrograph with a circle around each pick, coloured by its score.
-
-    Parameters
-    ----------
-    image
-        (h, w), its first row above.
-    yx
-        (n, 2) px of the image.
-    scores
-        (n,)
-    pixel_size, diameter
-        In Å.
-    path
-        PNG.
-    """
+    """Write a picture of a micrograph with a circle around each pick, coloured by its score. image: (h, w), its first
+    row above. yx: (n, 2) px of the image. scores: (n,). pixel_size, diameter: Å."""
     from matplotlib.collections import EllipseCollection
 
     small, binning = block_means(image, SIDE)

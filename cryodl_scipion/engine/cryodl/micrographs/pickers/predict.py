@@ -51,15 +51,12 @@ class WorkingSize(typing.Protocol):
 
 @dataclasses.dataclass
 class Picker(TiledNetwork):
-    """A network ready to pick.
-
-    method, network: from pickers and a model. device: torch.device. calibration: (slope, offset) of Calibration.
-    memory: GB for the network's tiles. notes: sentences about what had to be changed on the way. contrast: 'dark' or
-    'bright' protein in the micrographs. narrow: for lower_narrow, of a model that has it. typical_size: widest
-    extent of the set's particles over the diameter that micrographs are rescaled for; None as long as it is not known,
-    and then all widths count alike. spares_outliers: whether dirt and ice are no candidates, for a general model, which
-    does not know what the particles look like.
-    """
+    """A network ready to pick. method, network: from pickers and a model. device: torch.device. calibration: (slope,
+    offset) of Calibration. memory: GB for the network's tiles. notes: sentences about what had to be changed on the
+    way. contrast: 'dark' or 'bright' protein in the micrographs. narrow: for lower_narrow, of a model that has it.
+    typical_size: widest extent of the set's particles over the diameter that micrographs are rescaled for; None as long
+    as it is not known, and then all widths count alike. spares_outliers: whether dirt and ice are no candidates, for a
+    general model, which does not know what the particles look like."""
 
     method: PickerMethod
     network: torch.nn.Module
@@ -79,12 +76,9 @@ class Picker(TiledNetwork):
     def candidates(
         self, image: np.ndarray, pixel_size: float, diameter: float, minimum_distance: float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """All candidates of a micrograph, best first.
-
-        image: (h, w) float32 as read. pixel_size: Å/px. diameter, minimum_distance: Å.
-        Returns yx (n, 2) in px of the micrograph, and calibrated scores (n,).
-        Raises ValueError for an image that cannot be picked.
-        """
+        """All candidates of a micrograph, best first. image: (h, w) float32 as read. pixel_size: Å/px. diameter,
+        minimum_distance: Å. Returns yx (n, 2) in px of the micrograph, and calibrated scores (n,). Raises ValueError
+        for an image that cannot be picked."""
         factor = working_factor(self.method, pixel_size, diameter)
         check_particle_fits(image.shape, pixel_size, diameter)
         prepared = prepare_micrograph(image, factor, self.method.working_diameter, self.contrast == "dark")

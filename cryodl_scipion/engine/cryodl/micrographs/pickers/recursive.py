@@ -5,8 +5,7 @@ After Zhu et al. (2017, "A deep convolutional neural network approach to single-
 microscopy", BMC Bioinformatics 18:348), whose false positives of a round join the negatives of the next. Ours: a round
 starts from the weights of the one before, and is kept only if its validation metric is no lower.
 
-Labelled micrographs for training and for validation, never the same position in both.
-"""
+Labelled micrographs for training and for validation, never the same position in both."""
 
 from __future__ import annotations
 
@@ -37,11 +36,8 @@ if typing.TYPE_CHECKING:
 def split_items(
     items: typing.Sequence[typing.Any], fraction: float, rng: np.random.Generator
 ) -> tuple[list[typing.Any], list[typing.Any]]:
-    """Training and validation entries, by micrograph.
-
-    items: Labels, or other tuples with the particles third. If only one micrograph has particles it stands in both
-    lists: it must be cut in two (split_image).
-    """
+    """Training and validation entries, by micrograph. items: Labels, or other tuples with the particles third. If only
+    one micrograph has particles it stands in both lists: it must be cut in two (split_image)."""
     with_particles = [i for i, item in enumerate(items) if len(item[2])]
     if len(with_particles) == 1:
         return list(items), [items[with_particles[0]]]
@@ -56,10 +52,8 @@ def split_items(
 
 
 def split_image(image: LabelledImage, fraction: float, margin: float) -> list[LabelledImage]:
-    """One labelled image as a training and a validation part, left and right with a gap of `margin` px between.
-
-    The cut lies where about `fraction` of the particles are right of it. Expected particles go with the area.
-    """
+    """One labelled image as a training and a validation part, left and right with a gap of `margin` px between. The cut
+    lies where about `fraction` of the particles are right of it. Expected particles go with the area."""
     columns = np.sort(image.positives[:, 1])
     cut = columns[int((1 - fraction) * (len(columns) - 1))] + 1.0
     x = torch.arange(image.image.shape[1])
@@ -105,20 +99,10 @@ class Recursion:
 def train_recursively(
     task: PickerTask, config: TrainPickerConfig, folder: Path, device: torch.device
 ) -> tuple[PickerTask, FitReport, list[Recursion]]:
-    """Train a task, and then as many rounds more as the config's recursions say.
-
-    Parameters
-    ----------
-    config : with recursions, steps, learning_rate and seed.
-    folder : working folder; each round continues from its own checkpoint in it.
-
-    Returns
-    -------
-    PickerTask
-        Of the best round; its networks hold the weights.
-    FitReport
-        Of that round, with the steps and seconds of all rounds.
-    """
+    """Train a task, and then as many rounds more as the config's recursions say. config: with recursions, steps,
+    learning_rate and seed. folder: working folder; each round continues from its own checkpoint in it. Returns the
+    PickerTask of the best round, whose networks hold the weights, and its FitReport with the steps and seconds of all
+    rounds."""
     report, rounds = fit_task(task, config, folder, device), list[Recursion]()
     typical = config.learning_rate or task.method.learning_rate
     for number in range(1, config.recursions + 1):
@@ -149,11 +133,9 @@ def recursion_folder(number: int) -> str:
 
 
 def false_positives(task: PickerTask) -> list[np.ndarray]:
-    """Picks of a trained task on its own training images that are no labelled particles.
-
-    Returns [(n, 2) yx, working px] for each training image: candidates whose score reaches the threshold that the
-    validation part asks for, on usable ground, clear of every label and of the negatives that are known.
-    """
+    """Picks of a trained task on its own training images that are no labelled particles. Returns [(n, 2) yx, working
+    px] for each training image: candidates whose score reaches the threshold that the validation part asks for, on
+    usable ground, clear of every label and of the negatives that are known."""
     diameter = task.method.working_diameter
     calibration, threshold, _ = calibrate_model(task, [task.hits([item]) for item in task.validation])
     picker = Picker(task.method, task.networks["picker"], task.device, calibration)

@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The loop of automatic picking: train a round on the last one's picks, pick with it, judge it.
-
-The rounds of automatic picking: rounds/<n>/round.json, rounds.csv and rounds.png; which is best, and when to
-stop.
-"""
+"""The loop of automatic picking: train a round on the last one's picks, pick with it, judge it. The rounds of automatic
+picking: rounds/<n>/round.json, rounds.csv and rounds.png; which is best, and when to stop."""
 
 from __future__ import annotations
 
@@ -85,11 +82,8 @@ def best_round(entries: typing.Sequence[dict[str, typing.Any]]) -> int:
 def why_stop(
     entries: typing.Sequence[dict[str, typing.Any]], maximum: int, confident: float
 ) -> tuple[str, bool] | None:
-    """Why no further round is trained: a sentence, and whether the user must be warned; None if one is.
-
-    entries: of all rounds so far. maximum: rounds of training that the user allows. confident: minimum score of a
-    confident pick.
-    """
+    """Why no further round is trained: a sentence, and whether the user must be warned; None if one is. entries: of all
+    rounds so far. maximum: rounds of training that the user allows. confident: minimum score of a confident pick."""
     last = entries[-1]
     number, found = last["round"], last["confident"] + last["confident_held_out"]
     if not last["micrographs"]:
@@ -141,11 +135,9 @@ EVERY = 4  # one in so many of the training micrographs is held out
 
 
 class RoundLoop:
-    """Makes one round after the other; what a round left on disk is not made again.
-
-    config: AutoPickConfig. folder: Path of the output. first: folder of the first model. chosen: [(name, path)]. pick:
-    function that does a PickConfig of micrographs with names, and returns its Result.
-    """
+    """Makes one round after the other; what a round left on disk is not made again. config: AutoPickConfig. folder:
+    Path of the output. first: folder of the first model. chosen: [(name, path)]. pick: function that does a PickConfig
+    of micrographs with names, and returns its Result."""
 
     def __init__(
         self,
@@ -332,10 +324,8 @@ class RoundLoop:
 
 
 def held_out(names: typing.Sequence[str], taught: typing.Collection[str] = ()) -> typing.Sequence[str]:
-    """The micrographs that are judged and not learnt from; at least one of two or more, none of one.
-
-    taught: those with corrections, which are held out only where there are no others.
-    """
+    """The micrographs that are judged and not learnt from; at least one of two or more, none of one. taught: those with
+    corrections, which are held out only where there are no others."""
     usual = names[1::EVERY]
     if not any(name in taught for name in names):
         return usual

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the general model sees on labelled micrographs: it tells complete labels from sparse ones, and keeps proposed
-boxes away from unlabelled particles.
-
-Contrast of protein in micrographs: a picker finds far fewer particles with the wrong sign.
-"""
+boxes away from unlabelled particles. Contrast of protein in micrographs: a picker finds far fewer particles with the
+wrong sign."""
 
 from __future__ import annotations
 
@@ -67,12 +65,9 @@ class ContrastFound:
 def scores_of_some(
     candidates: typing.Callable[..., typing.Any], paths: typing.Sequence[str], contrasts: tuple[str]
 ) -> dict[str, list[np.ndarray]]:
-    """{contrast: [(n,) scores]} of a few readable micrographs.
-
-    candidates: function of (image (h, w), contrast) that returns positions and scores. paths: micrographs, of which
-    those evenly spread over the list come first; those that cannot be read or picked are passed over here: picking
-    reports them.
-    """
+    """{contrast: [(n,) scores]} of a few readable micrographs. candidates: function of (image (h, w), contrast) that
+    returns positions and scores. paths: micrographs, of which those evenly spread over the list come first; those that
+    cannot be read or picked are passed over here: picking reports them."""
     scores: dict[str, list[typing.Any]] = {contrast: [] for contrast in contrasts}
     for path in spread_first(paths, MAX_MICROGRAPHS):
         if len(scores[contrasts[0]]) == MAX_MICROGRAPHS:
@@ -88,10 +83,8 @@ def scores_of_some(
 
 
 def compare_contrasts(scores: typing.Mapping[str, list[np.ndarray]], typical: str = "dark") -> ContrastFound:
-    """ContrastFound from {'dark', 'bright': [(n,) calibrated scores of each micrograph]}.
-
-    typical: the contrast that is taken if there is no clear difference.
-    """
+    """ContrastFound from {'dark', 'bright': [(n,) calibrated scores of each micrograph]}. typical: the contrast that is
+    taken if there is no clear difference."""
     dark, bright = (sum((expected_counts(s, 1.0) for s in scores[c]), Expectation()) for c in ("dark", "bright"))
     return decide(dark, bright, len(scores["dark"]), typical)
 
@@ -119,10 +112,8 @@ FEW = 200  # labels up to which they are taken for boxes, and beyond for a spars
 
 
 def general_candidates(images: typing.Sequence[LabelledImage], diameter: float) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Candidates of the general model on prepared images of bright protein.
-
-    diameter: working px of the images. Returns for each (n, 2) yx px of the image and (n,) scores.
-    """
+    """Candidates of the general model on prepared images of bright protein. diameter: working px of the images. Returns
+    for each (n, 2) yx px of the image and (n,) scores."""
     from . import load_network, picker_method
     from .predict import Picker
 
@@ -164,11 +155,9 @@ def seen_contrast(images: typing.Sequence[LabelledImage], diameter: float) -> Co
 def decide_labels(
     config: TrainPickerConfig, items: typing.Sequence[Labels], method: PickerMethod
 ) -> tuple[TrainPickerConfig, list[str]]:
-    """A TrainPickerConfig whose labels are not "auto", and sentences about what they were taken for.
-
-    items: Labels of the micrographs. Labels that leave out most of what the general model surely sees are taken for
-    some of the particles, not for all.
-    """
+    """A TrainPickerConfig whose labels are not "auto", and sentences about what they were taken for. items: Labels of
+    the micrographs. Labels that leave out most of what the general model surely sees are taken for some of the
+    particles, not for all."""
     kind = label_kind(config)
     decided = dataclasses.replace(config, labels=kind)
     if config.labels != "auto" or kind != "complete":

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Labels from a model's own picks: confident particles, confident background, and uncertain areas that are left out.
-
 After DeepPicker (Wang et al. 2016), whose second iteration learns from the first one's confident picks, and DeepEM (Zhu
 et al. 2017), whose false positives come back as negatives. Ours: what is neither sure is left out of loss and
-validation, and picks that stand out as ice and carbon do teach as contamination.
-"""
+validation, and picks that stand out as ice and carbon do teach as contamination."""
 
 from __future__ import annotations
 
@@ -45,16 +43,8 @@ class Picked(typing.NamedTuple):
 
 def corrected(picked: Picked, corrections: Corrections, reach: float) -> Picked:
     """Candidates of one micrograph with what a human is certain of: score 1 for his picks, 0 where he removed one.
-
-    Parameters
-    ----------
-    picked
-        Candidates of the network.
-    corrections
-        Of the micrographs.
-    reach
-        Px of the file within which two picks are the same.
-    """
+    picked: candidates of the network. corrections: of the micrographs. reach: px of the file within which two picks are
+    the same."""
     removed, certain = (part.get(picked.name, _NOWHERE) for part in (corrections.removed, corrections.certain))
     yx, scores = picked.yx, picked.scores.copy()
     if len(removed) and len(yx):
@@ -75,14 +65,11 @@ def corrected(picked: Picked, corrections: Corrections, reach: float) -> Picked:
 def labels_of(
     picked: Picked, confident: float, earlier: np.ndarray, reach: float, mask: str | None = None
 ) -> typing.Any:
-    """Labels of one micrograph from its candidates.
-
-    picked: Picked. confident: minimum score of a particle; background scores below 1 minus it. earlier: (n, 2)
-    positions that the round before was confident of; those that now are background are its false positives. reach: px
-    of the file within which two picks are the same. mask: file of an area to ignore.
-    Returns Labels whose negatives are the false positives first, then the other background candidates; and how many
-    false positives there are.
-    """
+    """Labels of one micrograph from its candidates. picked: Picked. confident: minimum score of a particle; background
+    scores below 1 minus it. earlier: (n, 2) positions that the round before was confident of; those that now are
+    background are its false positives. reach: px of the file within which two picks are the same. mask: file of an area
+    to ignore. Returns Labels whose negatives are the false positives first, then the other background candidates; and
+    how many false positives there are."""
     sure, not_sure = picked.scores >= confident, picked.scores > 1 - confident
     kept = picked.yx[not_sure]
     false = earlier[cKDTree(kept).query(earlier)[0] >= reach] if len(kept) and len(earlier) else earlier
@@ -106,10 +93,8 @@ def load_images(
     certain: typing.Mapping[str, np.ndarray] | None = None,
 ) -> list[LabelledImage]:
     """LabelledImages with complete labels, but uncertain positions and contaminated picks left out of the particles.
-
     labels: of labels_of. config: AutoPickConfig. contrast: 'dark' or 'bright'. certain: {name: (n, 2) px of the file}
-    that a human is certain of; these are particles wherever they lie. Raises ValueError that names a bad file.
-    """
+    that a human is certain of; these are particles wherever they lie. Raises ValueError that names a bad file."""
     diameter = typing.cast("float", config.particle_diameter)  # stated, or the one that was picked at
     images = [load_labelled(item, method, config.pixel_size, diameter, "complete") for item in labels]
     if contrast == "bright":
@@ -134,9 +119,7 @@ def load_images(
 
 def _without_contamination(image: LabelledImage, diameter: float, certain: np.ndarray) -> LabelledImage:
     """The image with its particles that lie on ice crystals, dirt or aggregates as contamination, except certain ones.
-
-    diameter: working px. certain: (n, 2) working px.
-    """
+    diameter: working px. certain: (n, 2) working px."""
     if not len(image.positives):
         return image
     nearest = np.clip(np.rint(image.positives), 0, np.array(image.image.shape) - 1).astype(int)
@@ -153,12 +136,9 @@ def teacher_probabilities(
     teachers: typing.Sequence[Picked],
     diameter: float,
 ) -> list[np.ndarray]:
-    """What the round before thought of positions that a new network found.
-
-    images: LabelledImages. found: for each, (n, 2) candidates in working px. teachers: Picked of the round before, in
-    the same order. diameter: working px.
-    Returns for each image (n,) the teacher's score at its candidate of the same particle, 0 where it had none.
-    """
+    """What the round before thought of positions that a new network found. images: LabelledImages. found: for each, (n,
+    2) candidates in working px. teachers: Picked of the round before, in the same order. diameter: working px. Returns
+    for each image (n,) the teacher's score at its candidate of the same particle, 0 where it had none."""
     probabilities = []
     for image, yx, teacher in zip(images, found, teachers):
         known = map_positions(teacher.yx, teacher.shape, image.image.shape)

@@ -61,13 +61,9 @@ def train_round(
     seed: int,
 ) -> None:
     """Train a model folder `folder` (its work lies in <folder>.partial till then). Returns nothing; the card says it
-    all.
-
-    network: with the weights to start from. previous: card of the model that they are of. images: (training,
+    all. network: with the weights to start from. previous: card of the model that they are of. images: (training,
     validation) LabelledImages of the last round's picks. teachers: Picked of the validation micrographs. config:
-    AutoPickConfig.
-    folder: Path. contrast: 'dark' or 'bright'.
-    """
+    AutoPickConfig. folder: Path. contrast: 'dark' or 'bright'."""
     start = time.monotonic()
     partial = folder.with_name(folder.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
@@ -134,12 +130,10 @@ def judge_round(
     numbers: typing.Mapping[str, int],
     diameter: float,
 ) -> float | None:
-    """Separation (observer.separation) of the best picks of a round; None if there are too few to tell.
-
-    prepared: {name: LabelledImage or Prepared}. held_out: names that are judged; the plane is drawn on the others.
-    picked: {name: Picked}. numbers: {name: how many picks count}, the same in every round; a round that has fewer gets
-    random positions for the missing ones, since picking only the easy ones is no merit.
-    """
+    """Separation (observer.separation) of the best picks of a round; None if there are too few to tell. prepared:
+    {name: LabelledImage or Prepared}. held_out: names that are judged; the plane is drawn on the others. picked: {name:
+    Picked}. numbers: {name: how many picks count}, the same in every round; a round that has fewer gets random
+    positions for the missing ones, since picking only the easy ones is no merit."""
     parts: tuple[list[typing.Any], list[typing.Any]] = ([], [])
     for index, (name, image) in enumerate(prepared.items()):
         positions = map_positions(best_picks(picked[name], numbers[name]), picked[name].shape, image.image.shape)
@@ -162,11 +156,8 @@ def round_agreement(
     names: typing.Sequence[str],
     reach: float,
 ) -> float:
-    """F1 of the best picks of two rounds, each taken as the other's reference, over some micrographs.
-
-    first, second: {name: Picked}. numbers: {name: how many count}. reach: px of the file within which picks are the
-    same.
-    """
+    """F1 of the best picks of two rounds, each taken as the other's reference, over some micrographs. first, second:
+    {name: Picked}. numbers: {name: how many count}. reach: px of the file within which picks are the same."""
     matched = total = 0
     for name in names:
         a, b = (best_picks(picked[name], numbers[name]) for picked in (first, second))
@@ -196,11 +187,8 @@ def separation(
     seed: int = 0,
 ) -> float | None:
     """d' of picks and background of the validation micrographs, of a plane drawn on the training ones; None if there
-    are too few picks to tell.
-
-    training, validation: lists of (image, picks): Prepared or LabelledImage, and (n, 2) yx working px. diameter:
-    working px.
-    """
+    are too few picks to tell. training, validation: lists of (image, picks): Prepared or LabelledImage, and (n, 2) yx
+    working px. diameter: working px."""
     (x, is_pick), (other_x, other_pick) = (_table(part, diameter, seed) for part in (training, validation))
     if min(is_pick.sum(), other_pick.sum(), (~is_pick).sum(), (~other_pick).sum()) < MINIMUM:
         return None

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Search for the particles' diameter: a general model is run at several scales on some micrographs.
-
-Its network says of every particle how much wider it is than the diameter that the micrograph was rescaled for. Far from
-that diameter it was taught to see nothing. So the ladder of diameters has one rung at which the surest particles fill
-most of the area, and there the network's own estimates lead to the size.
-"""
+"""Search for the particles' diameter: a general model is run at several scales on some micrographs. Its network says of
+every particle how much wider it is than the diameter that the micrograph was rescaled for. Far from that diameter it
+was taught to see nothing. So the ladder of diameters has one rung at which the surest particles fill most of the area,
+and there the network's own estimates lead to the size."""
 
 import dataclasses
 import math
@@ -108,17 +106,11 @@ def scale_grid(pixel_size: float, side: int) -> list[float]:
 def find_size(
     look: typing.Callable, paths: typing.Sequence, pixel_size: float, stated: float | None = None
 ) -> Size | None:
-    """The particles' size; None if the micrographs do not tell it.
-
-    Parameters
-    ----------
-    look : function (image (h, w), diameter in Å, whole, opposite) -> Look; whole: not only a middle part of it.
-        opposite: of the other sign of protein. Noise and carbon look alike in both; what is seen there is subtracted.
-    paths : micrographs; those that cannot be read are passed over here, as picking reports them, and so are those much
-        smaller than the others.
-    pixel_size : Å/px.
-    stated : Å that the user gave. Where the estimate from there holds, the ladder is not climbed.
-    """
+    """The particles' size; None if the micrographs do not tell it. look: function (image (h, w), diameter in Å, whole,
+    opposite) -> ScaleCandidates; whole: not only a middle part of it; opposite: of the other sign of protein. Noise and
+    carbon look alike in both; what is seen there is subtracted. paths: micrographs; those that cannot be read are
+    passed over here, as picking reports them, and so are those much smaller than the others. pixel_size: Å/px. stated:
+    Å that the user gave. Where the estimate from there holds, the ladder is not climbed."""
     images = _images(paths)
     if not images:
         return None

@@ -9,8 +9,7 @@ Removal of candidates that are narrower than the particles of their set: mostly 
 
 A network that sees three particles' width cannot know how wide the particles of a set are. Once the size is found, what
 it tells of each candidate can be compared with that: a general model's scores fall with the width that a candidate
-lacks. How steeply is fitted on simulated micrographs of structures that the model did not learn from.
-"""
+lacks. How steeply is fitted on simulated micrographs of structures that the model did not learn from."""
 
 from __future__ import annotations
 
@@ -36,41 +35,16 @@ class Narrow(typing.NamedTuple):
 
 
 def lower_narrow(raw: np.ndarray, sizes: np.ndarray, rule: Narrow) -> np.ndarray:
-    """Raw scores that take the candidates' widths into account.
-
-    Parameters
-    ----------
-    raw : ndarray, (n,)
-        In [0, 1].
-    sizes : ndarray, (n,)
-        Widths of the candidates over that of the set's particles.
-
-    Returns
-    -------
-    ndarray, (n,)
-        In [0, 1].
-    """
+    """Raw scores that take the candidates' widths into account. raw: (n,) in [0, 1]. sizes: (n,) widths of the
+    candidates over that of the set's particles."""
     odds = rule.gain * (logit(raw) - rule.slope * _lacking(sizes)) + rule.shift
     return np.asarray(1 / (1 + np.exp(-odds)))
 
 
 def fit_narrow(hit: np.ndarray, raw: np.ndarray, sizes: np.ndarray, calibration: tuple[float, ...]) -> Narrow:
-    """The rule by which scores tell particles best: a logistic curve over log odds and missing width.
-
-    Parameters
-    ----------
-    hit : ndarray, (n,) bool
-        Which candidates are particles.
-    raw, sizes : ndarray, (n,)
-        As lower_narrow's.
-    calibration : (slope, offset)
-        That the scores have, and keep.
-
-    Returns
-    -------
-    Narrow
-        One that changes nothing, where there are too few particles, or other candidates, to tell.
-    """
+    """The rule by which scores tell particles best: a logistic curve over log odds and missing width. hit: (n,) bool,
+    which candidates are particles. raw, sizes: (n,) as lower_narrow's. calibration: (slope, offset) that the scores
+    have, and keep. The rule changes nothing where there are too few particles, or other candidates, to tell."""
     if min(hit.sum(), (~hit).sum()) < MINIMUM:
         return Narrow()
     known = np.stack([logit(raw), np.ones(len(raw)), -_lacking(sizes)], 1)
@@ -91,22 +65,17 @@ def _lacking(sizes: np.ndarray) -> np.ndarray:
 
 
 def threshold_of(rule: str, scores: np.ndarray, model_threshold: float) -> float:
-    """The threshold of one micrograph.
-
-    rule: 'model' (model_threshold), 'f1' (the largest expected F1 on this micrograph) or 'count' (as many picks as
-    particles are expected). scores: (n,) of its candidates. Only this micrograph is looked at, so that micrographs that
-    arrive one by one get the same picks as all together.
-    """
+    """The threshold of one micrograph. rule: 'model' (model_threshold), 'f1' (the largest expected F1 on this
+    micrograph) or 'count' (as many picks as particles are expected). scores: (n,) of its candidates. Only this
+    micrograph is looked at, so that micrographs that arrive one by one get the same picks as all together."""
     if rule == "model":
         return model_threshold
     return {"f1": best_threshold, "count": count_threshold}[rule](scores)
 
 
 def count_threshold(scores: np.ndarray) -> float:
-    """The threshold that keeps as many of the (n,) scores as particles are expected among them (their sum, rounded).
-
-    1 if that is none; equal scores at the limit are all kept.
-    """
+    """The threshold that keeps as many of the (n,) scores as particles are expected among them (their sum, rounded). 1
+    if that is none; equal scores at the limit are all kept."""
     count = int(round(float(np.sum(scores))))
     return float(np.sort(scores)[::-1][count - 1]) if count else 1.0
 
@@ -123,11 +92,9 @@ def threshold_uncertainty(parts: typing.Sequence[np.ndarray], repeats: int = 40,
 
 @dataclasses.dataclass(frozen=True)
 class Expectation:
-    """What the scores of candidates let expect; sums, so that those of several micrographs can be added.
-
-    candidates, particles (expected), variance (of their number); picks, and true_picks: how many of them are expected
-    to be particles.
-    """
+    """What the scores of candidates let expect; sums, so that those of several micrographs can be added. candidates,
+    particles (expected), variance (of their number); picks, and true_picks: how many of them are expected to be
+    particles."""
 
     candidates: int = 0
     particles: float = 0.0

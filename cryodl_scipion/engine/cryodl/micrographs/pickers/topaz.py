@@ -8,8 +8,8 @@ with the expected number of particles; windows rotated and mirrored; Adam.
 
 Ours: the particle's diameter is 24 px (they advise less than what the network sees); 128 windows a step and a rate of
 0.001, not 256 and 0.0002, as there are far fewer steps than their 10,000; where labels are complete the unlabelled
-places are background, and the criterion is cross-entropy (their "PN"); background boxes, if any, are known negatives.
-"""
+places are background, and the criterion is cross-entropy (their "PN"); background boxes, if any, are known
+negatives."""
 
 from __future__ import annotations
 

@@ -25,14 +25,12 @@ MATCH_RADII = 0.5  # strict: mirrored picks match by chance at a full radius (do
 
 
 class PickerTask(NetworkTask):
-    """One picker network on labelled micrographs, validated by picking the held-out ones.
-
-    training, validation: lists of LabelledImage with one kind of labels. batch_size: crops per step, times the method's
-    factor. pu_criterion: for sparse labels, one of contract.PU_CRITERIA.
-    trained_before: whether the network knows particles already. Few boxes then teach it gently: its batch norm
-    keeps the statistics of the micrographs it came from, which crops around boxes do not have.
-    minimum_distance: between two picks, in particle diameters. narrow: for lower_narrow, once it is fitted.
-    """
+    """One picker network on labelled micrographs, validated by picking the held-out ones. training, validation: lists
+    of LabelledImage with one kind of labels. batch_size: crops per step, times the method's factor. pu_criterion: for
+    sparse labels, one of contract.PU_CRITERIA. trained_before: whether the network knows particles already. Few boxes
+    then teach it gently: its batch norm keeps the statistics of the micrographs it came from, which crops around boxes
+    do not have. minimum_distance: between two picks, in particle diameters. narrow: for lower_narrow, once it is
+    fitted."""
 
     example_name = "crops"
     narrow: Narrow | None = None
@@ -170,11 +168,9 @@ class Hits:
 
 
 def closest_neighbours(images: typing.Sequence[LabelledImage], diameter: float) -> float:
-    """How near to each other particles of these labels lie, in diameters: the distance to ask of picks.
-
-    Nearly the 2 % closest pairs of neighbours, between 0.35 and 0.7; MINIMUM_DISTANCE if there are few labels, or if
-    they leave particles out, whose nearest neighbour may be one without a label. diameter: working px.
-    """
+    """How near to each other particles of these labels lie, in diameters: the distance to ask of picks. Nearly the 2 %
+    closest pairs of neighbours, between 0.35 and 0.7; MINIMUM_DISTANCE if there are few labels, or if they leave
+    particles out, whose nearest neighbour may be one without a label. diameter: working px."""
     distances = [
         cKDTree(im.positives).query(im.positives, 2)[0][:, 1]
         for im in images
@@ -187,12 +183,9 @@ def closest_neighbours(images: typing.Sequence[LabelledImage], diameter: float) 
 
 
 def judge_candidates(yx: np.ndarray, item: LabelledImage, diameter: float) -> tuple[np.ndarray, np.ndarray]:
-    """Which candidates match a labelled particle, and which can be judged at all.
-
-    yx: (n, 2) working px. Where only boxes are labelled, those on a labelled box are judged; else all on usable ground.
-    With sparse labels that counts unlabelled particles as mistakes: it ranks networks, but is no precision.
-    Returns two (n,) bool arrays.
-    """
+    """Which candidates match a labelled particle, and which can be judged at all. yx: (n, 2) working px. Where only
+    boxes are labelled, those on a labelled box are judged; else all on usable ground. With sparse labels that counts
+    unlabelled particles as mistakes: it ranks networks, but is no precision. Returns two (n,) bool arrays."""
     matched = match_picks(yx, item.positives, MATCH_RADII * diameter / 2)
     if item.labels != "boxes":
         return matched, _usable_at(yx, item)

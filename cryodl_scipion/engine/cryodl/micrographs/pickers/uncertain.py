@@ -25,10 +25,8 @@ class Uncertain(typing.NamedTuple):
 
 
 def read_uncertain(source: str | os.PathLike[str]) -> dict[str, Uncertain]:
-    """{micrograph key: Uncertain} of a folder (or one file) with coordinates, masks or both.
-
-    Raises FileNotFoundError, or ValueError if there are neither, or two masks for one key.
-    """
+    """{micrograph key: Uncertain} of a folder (or one file) with coordinates, masks or both. Raises FileNotFoundError,
+    or ValueError if there are neither, or two masks for one key."""
     source = Path(source)
     if not source.exists():
         raise FileNotFoundError(f"Uncertain regions (--uncertain) {source} do not exist.")
@@ -63,11 +61,9 @@ def check_mask(mask: str | os.PathLike[str], path: str | os.PathLike[str], shape
 def certain_area(
     uncertain: Uncertain, shape: tuple[int, ...], working_shape: tuple[int, ...], diameter: float
 ) -> torch.Tensor:
-    """(h, w) bool tensor of working_shape: True where nothing is uncertain.
-
-    uncertain: Uncertain. shape: of the micrograph. diameter: working px; circles are one diameter wide.
-    Raises ValueError as read_micrograph does, and if nothing is certain.
-    """
+    """(h, w) bool tensor of working_shape: True where nothing is uncertain. uncertain: Uncertain. shape: of the
+    micrograph. diameter: working px; circles are one diameter wide. Raises ValueError as read_micrograph does, and if
+    nothing is certain."""
     certain = torch.ones(working_shape, dtype=torch.bool)
     rows, columns = torch.arange(working_shape[0])[:, None], torch.arange(working_shape[1])[None]
     for y, x in map_positions(uncertain.circles, shape, working_shape):

@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """This project's picker: a small U-net (Ronneberger et al. 2015) that predicts a soft spot at the centre of every
-particle.
-
-Ours: the input is folded by 2 (pixel unshuffle) before the first convolution, so that the widest layers work on a
-quarter of the pixels; additive skips; batch norm, which costs nothing at inference; 0.3 million weights. Fully
-convolutional.
-"""
+particle. Ours: the input is folded by 2 (pixel unshuffle) before the first convolution, so that the widest layers work
+on a quarter of the pixels; additive skips; batch norm, which costs nothing at inference; 0.3 million weights. Fully
+convolutional."""
 
 from __future__ import annotations
 
@@ -26,10 +23,8 @@ STRENGTH = 0.5  # what feature_strength becomes: noise keeps a standard deviatio
 
 
 class PickerUNet(FoldedUNet):
-    """(b, 1, h, w) normalised micrograph -> (b, 1, h/2, w/2) logits. h and w are multiples of `multiple`.
-
-    outputs: 2 adds the logarithm of the particles' size, their widest extent over the stated diameter.
-    """
+    """(b, 1, h, w) normalised micrograph -> (b, 1, h/2, w/2) logits. h and w are multiples of `multiple`. outputs: 2
+    adds the logarithm of the particles' size, their widest extent over the stated diameter."""
 
     def __init__(self, widths: tuple[int, ...] = WIDTHS, outputs: int = 1) -> None:
         super().__init__(widths, outputs)
@@ -44,11 +39,9 @@ class UNetPicker(HeatmapPicker):
     working_diameter = 32.0
 
     def gain(self, item: Measured) -> float:
-        """Brings the strongest particle-sized features of every micrograph to the same height.
-
-        A network that sees three particles' width cannot tell a faint particle among its like from dirt beside stronger
-        particles (measured: docs/how_general_model.md).
-        """
+        """Brings the strongest particle-sized features of every micrograph to the same height. A network that sees
+        three particles' width cannot tell a faint particle among its like from dirt beside stronger particles
+        (measured: docs/how_general_model.md)."""
         return STRENGTH / item.strength(self.working_diameter)
 
     def build(self) -> PickerUNet:

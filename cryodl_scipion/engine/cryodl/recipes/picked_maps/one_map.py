@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The map of one set of picks: extraction, orientations from the structure, half-maps, FSC.
-
-The table and the curves of maps of several sets of picks.
-"""
+"""The map of one set of picks: extraction, orientations from the structure, half-maps, FSC. The table and the curves of
+maps of several sets of picks."""
 
 from __future__ import annotations
 
@@ -52,10 +50,8 @@ _NYQUIST = 1.001  # times two pixels: the FSC does not fall below the threshold
 def losses(
     resolutions: typing.Mapping[str, float | None], reference: str | None
 ) -> tuple[str, dict[str, float | None]]:
-    """The set that the others are measured by, and the loss of each in per cent.
-
-    resolutions: {set: Å or None}. reference: a set, or None for the best. The loss is None where either is.
-    """
+    """The set that the others are measured by, and the loss of each in per cent. resolutions: {set: Å or None}.
+    reference: a set, or None for the best. The loss is None where either is."""
     reached = {name: value for name, value in resolutions.items() if value is not None}
     if reference is None or reference not in resolutions:
         reference = min(reached, key=reached.__getitem__) if reached else next(iter(resolutions))
@@ -67,10 +63,8 @@ def losses(
 
 
 def doubts(records: typing.Mapping[str, dict], search: float) -> list[str]:
-    """Sentences about maps that cannot be judged by their resolution.
-
-    records: {set: record of its map}. search: Å, finest detail that was compared with the structure.
-    """
+    """Sentences about maps that cannot be judged by their resolution. records: {set: record of its map}. search: Å,
+    finest detail that was compared with the structure."""
     said = []
     limited = [n for n, r in records.items() if r["resolution"] and r["resolution"] < _NYQUIST * 2 * r["pixel_size"]]
     if limited:

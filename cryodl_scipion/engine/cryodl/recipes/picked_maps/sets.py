@@ -43,10 +43,8 @@ class ComparedSets:
         return {name: sum(len(scores) for _, scores in picks.values()) for name, picks in self.sets.items()}
 
     def without(self, left: typing.Collection[str], why: str) -> ComparedSets:
-        """The same on fewer micrographs. left: names of those that are left out. why: "which ...", in words.
-
-        Raises ValueError if fewer than two micrographs are left.
-        """
+        """The same on fewer micrographs. left: names of those that are left out. why: "which ...", in words. Raises
+        ValueError if fewer than two micrographs are left."""
         if not left:
             return self
         some = [name for name, _ in self.micrographs if name in left]
@@ -79,10 +77,8 @@ class Common:
 
 
 def compared_sets(config: CompareMapsOfPicksConfig, named: list[tuple[str, str]]) -> ComparedSets:
-    """The ComparedSets of a config. named: [(name, path)] of its micrographs.
-
-    Raises ValueError if fewer than two micrographs have picks, and what reading the sets raises.
-    """
+    """The ComparedSets of a config. named: [(name, path)] of its micrographs. Raises ValueError if fewer than two
+    micrographs have picks, and what reading the sets raises."""
     files = _files(config)
     reference = next(iter(files)) if config.reference else None
     names = [name for name, _ in named]
@@ -131,12 +127,8 @@ def _files(config: CompareMapsOfPicksConfig) -> dict[str, str]:
 
 
 def unreadable(micrographs: typing.Sequence[tuple[str, str]]) -> list[str]:
-    """Names of the micrographs that cannot be read; what is wrong with each is printed.
-
-    Whole images are read: one of half a file would leave a set, and its half, with fewer particles than were counted.
-
-    micrographs: [(name, path)].
-    """
+    """Names of the micrographs that cannot be read; what is wrong with each is printed. Whole images are read: one of
+    half a file would leave a set, and its half, with fewer particles than were counted. micrographs: [(name, path)]."""
     from ...io.progress import ProgressBar
 
     bad = []
@@ -156,10 +148,8 @@ def _halves(sets: dict[str, Picks], names: typing.Sequence[str]) -> dict[str, in
 
 
 def halves_of_micrographs(counts: typing.Mapping[str, int]) -> dict[str, int]:
-    """1 or 2 for each micrograph, so that both halves have about as many picks; the same for all sets.
-
-    counts: {micrograph: picks}.
-    """
+    """1 or 2 for each micrograph, so that both halves have about as many picks; the same for all sets. counts:
+    {micrograph: picks}."""
     totals, halves = [0, 0], {}
     for name in sorted(counts, key=lambda n: (-counts[n], n)):
         half = int(totals[1] < totals[0])
@@ -169,19 +159,8 @@ def halves_of_micrographs(counts: typing.Mapping[str, int]) -> dict[str, int]:
 
 
 def drawn(picks: Picks, paths: typing.Mapping[str, str], box: int, maximum: int, seed: int) -> tuple[Picks, int]:
-    """Some of the picks whose boxes lie on the micrographs, drawn at random, and how many there were.
-
-    Parameters
-    ----------
-    picks : dict
-        {micrograph: (yx, scores)}.
-    paths : mapping
-        {micrograph: path}.
-    box : int
-        px.
-    maximum : int
-        Number of picks to draw; all if there are no more.
-    """
+    """Some of the picks whose boxes lie on the micrographs, drawn at random, and how many there were; all if there are
+    no more than the maximum. paths: {micrograph: path}. box: px."""
     usable = {
         name: np.nonzero(boxes_inside(box_corners(yx, box)[0], box, micrograph_shape(paths[name])))[0]
         for name, (yx, _) in picks.items()

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Numbers of a project: by now, and as they grew.
-
-Problems that need attention, and remarks that do not.
-"""
+"""Numbers of a project: by now, and as they grew. Problems that need attention, and remarks that do not."""
 
 import dataclasses
 import statistics

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The page: one HTML file with its pictures in it. Every text that comes from outside is escaped here.
-
-Pictures of the page, as PNG in bytes: growth, micrographs with picks, classes, FSC, CTFs.
-"""
+"""The page: one HTML file with its pictures in it. Every text that comes from outside is escaped here. Pictures of the
+page, as PNG in bytes: growth, micrographs with picks, classes, FSC, CTFs."""
 
 import base64
 import datetime
@@ -236,11 +234,9 @@ _STATUS = 1  # column of the table of runs
 
 
 class Content(typing.NamedTuple):
-    """What the page shows.
-
-    title, source: texts. numbers: [(what, how many)]. alarms, warnings, malformed: sentences. pictures: {section:
-    [Picture]}. methods: [(run's label, sentences)]. parameters: [(command, JSON)]. versions: {name: version}.
-    """
+    """What the page shows. title, source: texts. numbers: [(what, how many)]. alarms, warnings, malformed: sentences.
+    pictures: {section: [Picture]}. methods: [(run's label, sentences)]. parameters: [(command, JSON)]. versions: {name:
+    version}."""
 
     title: str
     source: str

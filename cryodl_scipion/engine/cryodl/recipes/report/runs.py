@@ -23,11 +23,8 @@ WORKING = ("running", "launched", "scheduled")
 
 @dataclasses.dataclass(frozen=True)
 class Finished:
-    """A result and what was asked for.
-
-    time: seconds since 1970, when it was written. config: None if it is unknown. names: of its items. root: folder that
-    relative paths in it are relative to.
-    """
+    """A result and what was asked for. time: seconds since 1970, when it was written. config: None if it is unknown.
+    names: of its items. root: folder that relative paths in it are relative to."""
 
     path: str
     time: float
@@ -44,12 +41,9 @@ class Finished:
 
 @dataclasses.dataclass
 class FoundRun:
-    """A run of a project, or all results of one command in one folder.
-
-    name: folder, or folder and command. label: for people. status: Scipion's word, '' where there is none. results:
-    oldest first. problems: sentences on files that could not be read. failures: what stopped it. summary, methods:
-    Scipion's texts.
-    """
+    """A run of a project, or all results of one command in one folder. name: folder, or folder and command. label: for
+    people. status: Scipion's word, '' where there is none. results: oldest first. problems: sentences on files that
+    could not be read. failures: what stopped it. summary, methods: Scipion's texts."""
 
     name: str
     label: str
