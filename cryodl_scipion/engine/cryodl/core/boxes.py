@@ -8,58 +8,21 @@ _FLAT = 1e-12  # standard deviation below which a background is a constant
 
 
 def box_corners(centres_yx: np.ndarray, box: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where boxes begin.
-
-    Parameters
-    ----------
-    centres_yx : ndarray, (n, 2)
-        px.
-    box : int
-        Side in px; a box's centre is its pixel box // 2.
-
-    Returns
-    -------
-    corners, centres : ndarray, (n, 2) each
-        Whole px.
-    """
+    """Where boxes begin. centres_yx: (n, 2) px. box: side in px; a box's centre is its pixel box // 2. Returns corners,
+    centres: (n, 2) each, whole px."""
     positions = np.rint(centres_yx).astype(int).reshape(-1, 2)
     return positions - box // 2, positions
 
 
 def boxes_inside(corners: np.ndarray, box: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Which boxes lie inside of an image.
-
-    Parameters
-    ----------
-    corners : ndarray, (n, 2)
-        px, yx.
-    box : int
-        Side in px.
-    shape : tuple of int
-        (h, w) of the image, px.
-
-    Returns
-    -------
-    ndarray, (n,) bool
-    """
+    """Which boxes lie inside of an image, (n,) bool. corners: (n, 2) px, yx. box: side in px. shape: (h, w) of the
+    image, px."""
     return np.asarray((corners >= 0) & (corners + box <= np.array(shape))).all(axis=1).reshape(-1)
 
 
 def cut_boxes(image: torch.Tensor, corners: np.ndarray, box: int) -> torch.Tensor:
-    """Cut boxes; beyond the image the nearest pixel of its edge is repeated.
-
-    Parameters
-    ----------
-    image : Tensor, (h, w)
-    corners : ndarray, (n, 2)
-        Whole px.
-    box : int
-        Side in px.
-
-    Returns
-    -------
-    Tensor, (n, box, box) float32
-    """
+    """Cut boxes; beyond the image the nearest pixel of its edge is repeated. image: (h, w). corners: (n, 2) whole px.
+    box: side in px. Returns (n, box, box) float32."""
     axis = np.arange(box)
     height, width = image.shape
     boxes = [
@@ -73,21 +36,9 @@ def normalised(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Images as RELION normalises them: background of mean 0 and standard deviation 1, protein bright.
 
-    Parameters
-    ----------
-    images : Tensor, (n, box, box)
-    radius : float, px
-        Of the circle that holds the particle; the background lies outside.
-    dark_protein : bool
-        Whether protein is dark in the images given.
-    slope : bool
-        Whether the plane through the background is taken away, and not its mean alone.
-
-    Returns
-    -------
-    images : Tensor, (n, box, box)
-    sound : Tensor, (n,) bool
-        Those whose background is finite and no constant.
+    images: (n, box, box). radius: px, of the circle that holds the particle; the background lies outside. dark_protein:
+    whether protein is dark in the images given. slope: whether the plane through the background is taken away, and not
+    its mean alone. Returns images: (n, box, box). sound: (n,) bool, those whose background is finite and no constant.
     """
     box = images.shape[-1]
     axis = torch.arange(box) - box // 2

@@ -14,42 +14,16 @@ _BELOW = 0.01  # that a threshold lies below the last score that is kept: roundi
 
 
 def logit(probability: np.ndarray) -> np.ndarray:
-    """Log odds, finite also for 0 and 1.
-
-    Parameters
-    ----------
-    probability : ndarray, of any shape
-        In [0, 1].
-
-    Returns
-    -------
-    ndarray, of the shape of probability
-    """
+    """Log odds, finite also for 0 and 1. probability: of any shape, in [0, 1]."""
     probability = np.clip(probability, 1e-6, 1 - 1e-6)
     result: np.ndarray = np.log(probability / (1 - probability))
     return result
 
 
 def calibrate(raw: np.ndarray, calibration: tuple[float, ...]) -> np.ndarray:
-    """Raw network scores in [0, 1] to probabilities: a logistic curve over their log odds (Platt 1999).
-
-    Order is kept, since the slope is positive.
-
-    Parameters
-    ----------
-    raw : ndarray, of any shape
-        In [0, 1].
-    calibration : (slope, offset)
-
-    Returns
-    -------
-    ndarray, of the shape of raw
-        In [0, 1].
-
-    References
-    ----------
-    Platt (1999), Probabilistic outputs for support vector machines.
-    """
+    """Raw network scores in [0, 1] to probabilities: a logistic curve over their log odds (Platt 1999). Order is kept,
+    since the slope is positive. raw: of any shape, in [0, 1]. calibration: (slope, offset). Source: Platt (1999),
+    Probabilistic outputs for support vector machines."""
     slope, offset = calibration
     return 1 / (1 + np.exp(-(slope * logit(raw) + offset)))
 
@@ -69,22 +43,9 @@ def reliability(hit: np.ndarray, scores: np.ndarray, bins: int = 10) -> Reliabil
 
     Bin b holds ((b - 1) / bins, b / bins], the first also 0.
 
-    Parameters
-    ----------
-    hit : ndarray, (n,) bool
-        What was found to be true.
-    scores : ndarray, (n,)
-        In [0, 1].
-
-    Raises
-    ------
-    ValueError
-        For arrays of different lengths, or scores that are not probabilities.
-
-    References
-    ----------
-    Guo et al. (2017), On Calibration of Modern Neural Networks, section 2.
-    """
+    hit: (n,) bool, what was found to be true. scores: (n,), in [0, 1]. Raises ValueError for arrays of different
+    lengths, or scores that are not probabilities. Source: Guo et al. (2017), On Calibration of Modern Neural Networks,
+    section 2."""
     hit, scores = np.asarray(hit, bool), np.asarray(scores, float)
     if hit.shape != scores.shape:
         raise ValueError(f"There are {len(hit)} labels for {len(scores)} scores; each score needs one.")
@@ -101,26 +62,9 @@ def reliability(hit: np.ndarray, scores: np.ndarray, bins: int = 10) -> Reliabil
 
 
 def expected_calibration_error(hit: np.ndarray, scores: np.ndarray, bins: int = 10) -> float:
-    """Mean distance between score and frequency of particles, over bins weighted by their positions.
-
-    Parameters
-    ----------
-    hit : ndarray, (n,) bool
-        Whether each position is a particle.
-    scores : ndarray, (n,)
-        In [0, 1].
-    bins : int
-        As in reliability.
-
-    Returns
-    -------
-    float
-        0 is perfect; 0 too if there are no scores.
-
-    References
-    ----------
-    Guo et al. (2017), On Calibration of Modern Neural Networks, equation 3.
-    """
+    """Mean distance between score and frequency of particles, over bins weighted by their positions. hit: (n,) bool,
+    whether each position is a particle. scores: (n,), in [0, 1]. bins: as in reliability. 0 is perfect; 0 too if there
+    are no scores. Source: Guo et al. (2017), On Calibration of Modern Neural Networks, equation 3."""
     curve = reliability(hit, scores, bins)
     return float(np.sum(curve.count * np.abs(curve.confidence - curve.frequency)) / max(curve.count.sum(), 1))
 
@@ -130,24 +74,9 @@ def fit_calibration(hit: np.ndarray, raw: np.ndarray, fraction: float | None = N
 
     Platt's smoothed targets and a weak prior on the slope keep few or perfectly separated samples finite.
 
-    Parameters
-    ----------
-    hit : ndarray, (n,) bool
-        Whether each position is a particle.
-    raw : ndarray, (n,)
-        Raw scores in [0, 1].
-    fraction : float, fraction, optional
-        Part of particles among the positions that will be asked about, if it is not that of the sample.
-
-    Returns
-    -------
-    slope, offset : float
-        (1, 0) if there are no positions.
-
-    References
-    ----------
-    Platt (1999), Probabilistic outputs for support vector machines.
-    """
+    hit: (n,) bool, whether each position is a particle. raw: (n,), raw scores in [0, 1]. fraction: part of
+    particles among the positions that will be asked about, if it is not that of the sample. Returns slope, offset:
+    (1, 0) if there are no positions. Source: Platt (1999), Probabilistic outputs for support vector machines."""
     if not len(hit):
         return 1.0, 0.0
     odds, positive, negative = logit(raw), int(hit.sum()), int((~hit).sum())
@@ -164,28 +93,16 @@ def fit_to_probabilities(probability: np.ndarray, raw: np.ndarray) -> tuple[floa
     All positions are used, also uncertain ones, so that the expected number of particles stays the same. Labels of
     confident positions alone would make the new scores overconfident.
 
-    Parameters
-    ----------
-    probability : ndarray, (n,)
-        That the other model gave.
-    raw : ndarray, (n,)
-        Raw scores in [0, 1].
-
-    Returns
-    -------
-    slope, offset : float
-        (1, 0) if there are no positions.
-    """
+    probability: (n,), that the other model gave. raw: (n,), raw scores in [0, 1]. Returns slope, offset: (1, 0) if
+    there are no positions."""
     if not len(raw):
         return 1.0, 0.0
     return _fit_curve(logit(raw), probability, np.ones(len(raw)))
 
 
 def _fit_curve(odds: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
-    """(slope, offset) of the logistic curve with the lowest cross-entropy; all arguments (n,).
-
-    The slope is fitted as a logarithm, so that it stays positive, with a weak prior on 1.
-    """
+    """(slope, offset) of the logistic curve with the lowest cross-entropy; all arguments (n,). The slope is fitted as a
+    logarithm, so that it stays positive, with a weak prior on 1."""
 
     def cost(parameters: np.ndarray) -> float:
         value = math.exp(parameters[0]) * odds + parameters[1]
@@ -201,25 +118,14 @@ def best_threshold(scores: np.ndarray, total: float | None = None) -> float:
     The expected F1 follows from the scores. The F1 of the labels of a few hundred particles is too noisy to choose by
     (on EMPIAR-10028 the threshold chosen by labels lost 0.02 F1 on other micrographs, this one 0.004).
 
-    Parameters
-    ----------
-    scores : ndarray, (n,)
-        Probabilities of all candidates; the expected true positives above t are the sum of the scores above t.
-    total : float, particles, optional
-        Number of particles there are; the sum of all scores if None.
-
-    Returns
-    -------
-    float
-        Between the last score that is kept and the next lower one, so that other candidates of the same kind are kept
-        as well: half of the best expected F1 if it lies there, else a little below the last one. 0.5 if there are no
-        candidates.
-
-    References
-    ----------
-    Lipton, Elkan and Naryanaswamy (2014), Optimal thresholding of classifiers to maximize F1 measure: a candidate is
-    worth keeping if its probability is above half of the best F1.
-    """
+    scores: (n,), probabilities of all candidates; the expected true positives above t are the sum of the scores above
+        t.
+    total: number of particles there are; the sum of all scores if None.
+    It lies between the last score that is kept and the next lower one, so that other candidates of the same kind are
+        kept as well: half of the best expected F1 if it lies there, else a little below the last one. 0.5 if there are
+        no candidates.
+    Source: Lipton, Elkan and Naryanaswamy (2014), Optimal thresholding of classifiers to maximize F1 measure: a
+        candidate is worth keeping if its probability is above half of the best F1."""
     if not len(scores):
         return 0.5
     ordered = np.sort(scores)[::-1].astype(float)

@@ -16,9 +16,7 @@ _asked: contextvars.ContextVar[tuple[str, int]] = contextvars.ContextVar("asked"
 @contextlib.contextmanager
 def computing_on(device: str | None, threads: int | None) -> typing.Iterator[None]:
     """Within the block, choose_device and set_threads follow these words of the user; None: those of the block around.
-
-    A command within another one computes where the outer one does.
-    """
+    A command within another one computes where the outer one does."""
     before = _asked.get()
     token = _asked.set((before[0] if device is None else device, before[1] if threads is None else threads))
     try:
@@ -28,18 +26,8 @@ def computing_on(device: str | None, threads: int | None) -> typing.Iterator[Non
 
 
 def choose_device(device: str | None = None) -> torch.device:
-    """The torch.device of a user's text.
-
-    Parameters
-    ----------
-    device : str, optional
-        'auto', 'cpu', or a GPU's number ('0', 'cuda:0'); None for what the running command was asked for.
-
-    Raises
-    ------
-    ValueError
-        If the GPU is not there, or several are named.
-    """
+    """The torch.device of a user's text. device: 'auto', 'cpu', or a GPU's number ('0', 'cuda:0'); None for what the
+    running command was asked for. Raises ValueError if the GPU is not there, or several are named."""
     device = _asked.get()[0] if device is None else device
     wanted = device.strip().lower()
     if wanted == "cpu":
@@ -85,13 +73,7 @@ Network = typing.TypeVar("Network", bound=torch.nn.Module)
 
 
 def in_memory_format(network: Network, memory_format: torch.memory_format) -> Network:
-    """The same network, its weights laid out in memory so that convolutions are fast.
-
-    Parameters
-    ----------
-    network : Module
-        It is changed in place.
-    """
+    """The same network, its weights laid out in memory so that convolutions are fast. network is changed in place."""
     return network.to(memory_format=memory_format)  # type: ignore[call-overload, no-any-return]  # torch's stubs know no keyword alone
 
 
@@ -103,10 +85,8 @@ def device_name(device: torch.device) -> str:
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the hardware multiplies it fast, else float32.
-
-    On CPUs without AVX512-BF16 bfloat16 is emulated and slower than float32.
-    """
+    """bfloat16 where the hardware multiplies it fast, else float32. On CPUs without AVX512-BF16 bfloat16 is emulated
+    and slower than float32."""
     if device.type == "cuda":
         # not torch.cuda.is_bf16_supported(): it says yes to emulation, and asks about the current GPU
         return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float32

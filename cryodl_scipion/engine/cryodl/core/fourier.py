@@ -6,21 +6,12 @@ import torch
 
 def fourier_resize(images: torch.Tensor, box: int) -> torch.Tensor:
     """Images resampled to another number of pixels over the same field of view, by cropping or padding their
-    transforms.
+    transforms, (..., box, box).
 
     Values are kept (a constant stays the same), and pixel h // 2 becomes pixel box // 2, so that a particle's centre
     stays the centre. Nothing is aliased: detail that the new pixels cannot hold is taken away.
 
-    Parameters
-    ----------
-    images : Tensor, (..., h, h) float32
-    box : int
-        px of the result.
-
-    Returns
-    -------
-    Tensor, (..., box, box)
-    """
+    images: (..., h, h) float32. box: px of the result."""
     side = images.shape[-1]
     if side == box:
         return images.clone()
@@ -55,18 +46,8 @@ def shells(box: int) -> torch.Tensor:
 
 
 def plane_weights(box: int) -> torch.Tensor:
-    """How many places of the whole plane each column of the grid of rfft2 stands for.
-
-    Parameters
-    ----------
-    box : int
-        px.
-
-    Returns
-    -------
-    Tensor, (box // 2 + 1,)
-        1 or 2.
-    """
+    """How many places of the whole plane each column of the grid of rfft2 stands for. box: px. Returns (box // 2 + 1,),
+    1 or 2."""
     weights = torch.full((box // 2 + 1,), 2.0)
     weights[0] = 1.0
     if box % 2 == 0:
@@ -76,19 +57,7 @@ def plane_weights(box: int) -> torch.Tensor:
 
 def radial_mean(values: torch.Tensor, box: int) -> torch.Tensor:
     """Means over the rings of `shells`, up to the highest whole frequency; each place counts as often as it stands in
-    the whole plane.
-
-    Parameters
-    ----------
-    values : Tensor, (..., box, box // 2 + 1)
-        On the grid of rfft2.
-    box : int
-        px.
-
-    Returns
-    -------
-    Tensor, (..., box // 2 + 1)
-    """
+    the whole plane. values: (..., box, box // 2 + 1), on the grid of rfft2. box: px. Returns (..., box // 2 + 1)."""
     index, weights = shells(box).to(values.device), plane_weights(box).to(values.device).expand(box, -1)
     inside = index <= box // 2
     rings = box // 2 + 1
@@ -97,75 +66,28 @@ def radial_mean(values: torch.Tensor, box: int) -> torch.Tensor:
 
 
 def on_grid(radial: torch.Tensor, box: int) -> torch.Tensor:
-    """Values on the grid of rfft2 from means over rings; beyond the last ring, the last.
-
-    Parameters
-    ----------
-    radial : Tensor, (..., r)
-        As radial_mean gives them.
-    box : int
-        px.
-
-    Returns
-    -------
-    Tensor, (..., box, box // 2 + 1)
-    """
+    """Values on the grid of rfft2 from means over rings; beyond the last ring, the last. radial: (..., r), as
+    radial_mean gives them. box: px. Returns (..., box, box // 2 + 1)."""
     return radial[..., shells(box).to(radial.device).clamp(max=radial.shape[-1] - 1)]
 
 
 def circle(box: int, diameter_px: float, device: torch.device | None = None) -> torch.Tensor:
-    """Which pixels lie within half a diameter of pixel box // 2.
-
-    Parameters
-    ----------
-    box : int
-        px.
-    diameter_px : float, px
-
-    Returns
-    -------
-    Tensor, (box, box) bool
-    """
+    """Which pixels lie within half a diameter of pixel box // 2, (box, box) bool. box: px. diameter_px: px."""
     axis = torch.arange(box, device=device) - box // 2
     return axis[:, None] ** 2 + axis[None] ** 2 <= (diameter_px / 2) ** 2
 
 
 def resampled_side(box: int, pixel_size: float, new_pixel_size: float) -> tuple[int, float]:
     """Side that images get with pixels of about another size: a whole number of px must fit, so that the exact size
-    differs by less than half a pixel over the box.
-
-    Parameters
-    ----------
-    box : int
-        px.
-    pixel_size : float, Å/px
-    new_pixel_size : float, Å/px
-        That is wanted.
-
-    Returns
-    -------
-    side : int
-        px.
-    pixel_size : float
-        Exact, Å/px.
-    """
+    differs by less than half a pixel over the box. box: px. pixel_size: Å/px. new_pixel_size: Å/px, that is wanted.
+    Returns side: px. pixel_size: exact, Å/px."""
     side = box if abs(pixel_size / new_pixel_size - 1) < 1e-3 else max(2, round(box * pixel_size / new_pixel_size))
     return side, box * pixel_size / side
 
 
 def filtered(images: torch.Tensor, factor: torch.Tensor | None) -> torch.Tensor:
-    """Images times a factor of their Fourier transforms.
-
-    Parameters
-    ----------
-    images : Tensor, (..., h, w)
-    factor : Tensor, (..., h, w // 2 + 1), optional
-        On the grid of rfft2; None leaves the images.
-
-    Returns
-    -------
-    Tensor, (..., h, w)
-    """
+    """Images times a factor of their Fourier transforms, (..., h, w). images: (..., h, w). factor: (..., h, w // 2 +
+    1), on the grid of rfft2; None leaves the images."""
     if factor is None:
         return images
     result: torch.Tensor = torch.fft.irfft2(torch.fft.rfft2(images) * factor.to(images.device), s=images.shape[-2:])
@@ -173,19 +95,7 @@ def filtered(images: torch.Tensor, factor: torch.Tensor | None) -> torch.Tensor:
 
 
 def low_pass(box: int, pixel_size: float, resolution: float) -> torch.Tensor:
-    """A low-pass filter with an edge four rings wide against ringing.
-
-    Parameters
-    ----------
-    box : int
-        px.
-    pixel_size : float, Å/px
-    resolution : float, Å
-
-    Returns
-    -------
-    Tensor, (box, box // 2 + 1)
-        On the grid of rfft2: 1 up to the resolution, 0 beyond.
-    """
+    """A low-pass filter with an edge four rings wide against ringing. box: px. pixel_size: Å/px. resolution: Å. Returns
+    (box, box // 2 + 1), on the grid of rfft2: 1 up to the resolution, 0 beyond."""
     ring = box * pixel_size / resolution
     return (0.5 + (ring - shells(box)) / 4).clamp(0, 1)

@@ -14,78 +14,30 @@ THRESHOLDS = (0.5, 0.143)  # against a known ground truth; between independent h
 def frc(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     """Fourier ring correlation of pairs of images.
 
-    Parameters
-    ----------
-    first, second : Tensor, (..., box, box)
-        Masked by the caller where that is wanted.
-
-    Returns
-    -------
-    Tensor, (..., box // 2 + 1) float32
-        The correlation of ring k, of frequencies within half a step of k / box cycles per px; ring 0, the mean, is 1. A
-        ring without any power in one of the images is 0.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ, or images are not square.
-
-    References
-    ----------
-    Saxton and Baumeister (1982), The correlation averaging of a regularly arranged bacterial cell envelope protein.
-    """
+    first, second: (..., box, box), masked by the caller where that is wanted.
+    Returns (..., box // 2 + 1) float32, the correlation of ring k, of frequencies within half a step of k / box cycles
+        per px; ring 0, the mean, is 1. A ring without any power in one of the images is 0.
+    Raises ValueError if the shapes differ, or images are not square.
+    Source: Saxton and Baumeister (1982), The correlation averaging of a regularly arranged bacterial cell envelope
+        protein."""
     return _correlation(first, second, 2)
 
 
 def fsc(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """Fourier shell correlation of pairs of maps; as frc.
-
-    Parameters
-    ----------
-    first, second : Tensor, (..., d, d, d)
-
-    Returns
-    -------
-    Tensor, (..., d // 2 + 1)
-
-    References
-    ----------
-    Harauz and van Heel (1986), Exact filters for general geometry three dimensional reconstruction.
-    """
+    """Fourier shell correlation of pairs of maps; as frc. first, second: (..., d, d, d). Returns (..., d // 2 + 1).
+    Source: Harauz and van Heel (1986), Exact filters for general geometry three dimensional reconstruction."""
     return _correlation(first, second, 3)
 
 
 def mean_frc(curve: typing.Any) -> torch.Tensor:
-    """Mean of rings 1 to Nyquist.
-
-    Parameters
-    ----------
-    curve : Tensor or ndarray, (..., box // 2 + 1)
-
-    Returns
-    -------
-    Tensor, (...)
-    """
+    """Mean of rings 1 to Nyquist, (...). curve: Tensor or ndarray, (..., box // 2 + 1)."""
     return torch.as_tensor(curve)[..., 1:].mean(-1)
 
 
 def resolution_at(curve: typing.Any, threshold: float, pixel_size: float, box: int) -> float | None:
-    """The period in Å at which a curve first falls below a threshold, between rings by straight lines.
-
-    Parameters
-    ----------
-    curve : Tensor or ndarray, (box // 2 + 1,)
-        Ring 0 first.
-    threshold : float, correlation
-    pixel_size : float, Å/px
-    box : int
-        px.
-
-    Returns
-    -------
-    float or None
-        Å. None if ring 1 is already below (nothing is resolved), Nyquist's period if no ring is below.
-    """
+    """The period in Å at which a curve first falls below a threshold, between rings by straight lines. curve: Tensor or
+    ndarray (box // 2 + 1,), ring 0 first. threshold: correlation. pixel_size: Å/px. box: px. In Å; None if ring 1
+    is already below (nothing is resolved), Nyquist's period if no ring is below."""
     values = [float(v) for v in curve]
     for ring in range(1, len(values)):
         if not values[ring] >= threshold:  # NaN resolves nothing
@@ -97,27 +49,13 @@ def resolution_at(curve: typing.Any, threshold: float, pixel_size: float, box: i
 
 
 def ring_frequencies(box: int, pixel_size: float) -> list[float]:
-    """Frequency of each ring.
-
-    Parameters
-    ----------
-    box : int
-        px.
-    pixel_size : float, Å/px
-
-    Returns
-    -------
-    list of float, (box // 2 + 1,)
-        1/Å.
-    """
+    """Frequency of each ring. box: px. pixel_size: Å/px. Returns (box // 2 + 1,) 1/Å."""
     return [ring / (box * pixel_size) for ring in range(box // 2 + 1)]
 
 
 def rings(shape: typing.Sequence[int], device: torch.device | None = None) -> torch.Tensor:
     """(..., n // 2 + 1) int64 ring or shell of every coefficient of rfftn of a square or a cube of side n = shape[-1].
-
-    Coefficients of the corners have rings above n // 2.
-    """
+    Coefficients of the corners have rings above n // 2."""
     squares = torch.zeros((1,) * len(shape), device=device)
     for axis, side in enumerate(shape):
         last = axis == len(shape) - 1

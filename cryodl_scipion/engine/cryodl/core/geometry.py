@@ -9,59 +9,21 @@ from ..contract.frames import rescaled
 
 
 def resampled_shape(shape: typing.Sequence[int], factor: float) -> tuple[int, ...]:
-    """Shape of an image after resampling.
-
-    Parameters
-    ----------
-    shape : sequence of int
-        (h, w), px.
-    factor : float, no unit
-        New px per px.
-
-    Returns
-    -------
-    tuple of int
-        (h, w), at least 1 px.
-    """
+    """Shape of an image after resampling. shape: (h, w), px. factor: new px per px. Returns (h, w), at least 1 px."""
     return tuple(max(1, int(round(side * factor))) for side in shape)
 
 
 def map_positions(yx: np.ndarray, from_shape: typing.Sequence[int], to_shape: typing.Sequence[int]) -> np.ndarray:
-    """Positions of one grid in pixels of another grid over the same area.
-
-    Parameters
-    ----------
-    yx : ndarray, (n, 2)
-        Pixels of a grid of from_shape; whole numbers are pixel centres.
-    from_shape : sequence of int
-        (h, w).
-    to_shape : sequence of int
-        (h, w).
-
-    Returns
-    -------
-    ndarray, (n, 2) float64
-        Pixels of a grid of to_shape.
-    """
+    """Positions of one grid in pixels of another grid over the same area. yx: (n, 2), pixels of a grid of from_shape;
+    whole numbers are pixel centres. from_shape: (h, w). to_shape: (h, w). Returns (n, 2) float64, pixels of a grid of
+    to_shape."""
     scale = np.asarray(to_shape, float) / np.asarray(from_shape, float)
     return rescaled(np.asarray(yx, float).reshape(-1, 2), scale)
 
 
 def inside(yx: np.ndarray, shape: typing.Sequence[int], border: float = 0.0) -> np.ndarray:
-    """Which positions lie within an image, and so many px from its edge pixels.
-
-    Parameters
-    ----------
-    yx : ndarray, (n, 2)
-        px.
-    shape : sequence of int
-        (h, w), px.
-    border : float, px
-
-    Returns
-    -------
-    ndarray, (n,) bool
-    """
+    """Which positions lie within an image, and so many px from its edge pixels, (n,) bool. yx: (n, 2) px. shape:
+    (h, w), px. border: px."""
     yx = np.asarray(yx, float).reshape(-1, 2)
     within: np.ndarray = (yx >= border) & (yx < np.asarray(shape, float) - border)
     return np.asarray(within.all(axis=1))

@@ -16,25 +16,9 @@ INSIDE = np.array([0.0, 1e-3, 1.0])
 
 
 def directions(step_deg: float, symmetry: str = "C1") -> np.ndarray:
-    """Directions about so far apart: HEALPix's pixel centres, in the ring scheme.
-
-    Of directions that are equivalent by symmetry one is kept; near the borders both may be.
-
-    Parameters
-    ----------
-    step_deg : float, degrees
-    symmetry : str
-        Point group, see symmetry.operations.
-
-    Returns
-    -------
-    ndarray, (n, 2)
-        Rot and tilt, degrees.
-
-    References
-    ----------
-    Górski et al. (2005), HEALPix.
-    """
+    """Directions about so far apart: HEALPix's pixel centres, in the ring scheme. Of directions that are equivalent by
+    symmetry one is kept; near the borders both may be. step_deg: degrees. symmetry: point group, see
+    symmetry.operations. Returns (n, 2), rot and tilt, degrees. Source: Górski et al. (2005), HEALPix."""
     points = healpix(sides(step_deg))
     walls = INSIDE - operations(symmetry)[1:] @ INSIDE  # the planes half-way between INSIDE and its equivalents
     walls = walls / np.linalg.norm(walls, axis=1, keepdims=True)
@@ -44,19 +28,8 @@ def directions(step_deg: float, symmetry: str = "C1") -> np.ndarray:
 
 
 def into_unit(matrices: np.ndarray, symmetry: str) -> np.ndarray:
-    """Of each orientation and its equivalents the one whose direction is nearest to INSIDE.
-
-    Parameters
-    ----------
-    matrices : ndarray, (n, 3, 3)
-        From image to density.
-    symmetry : str
-        Point group, see symmetry.operations.
-
-    Returns
-    -------
-    ndarray, (n, 3, 3)
-    """
+    """Of each orientation and its equivalents the one whose direction is nearest to INSIDE, (n, 3, 3). matrices:
+    (n, 3, 3), from image to density. symmetry: point group, see symmetry.operations."""
     equivalents = np.einsum("sij,njk->nsik", operations(symmetry), matrices)
     best = (equivalents[..., 2] @ INSIDE).argmax(axis=1)
     result: np.ndarray = equivalents[np.arange(len(best)), best]
@@ -69,18 +42,7 @@ def sides(step_deg: float) -> int:
 
 
 def in_plane_angles(step_deg: float) -> np.ndarray:
-    """Evenly spaced angles psi.
-
-    Parameters
-    ----------
-    step_deg : float, degrees
-        About the largest distance.
-
-    Returns
-    -------
-    ndarray, (n,)
-        Degrees.
-    """
+    """Evenly spaced angles psi. step_deg: degrees, about the largest distance. Returns (n,), degrees."""
     count = int(np.ceil(360 / step_deg - 0.5))
     return np.arange(count) * (360 / count) - 180
 
@@ -103,18 +65,7 @@ def healpix(nside: int) -> np.ndarray:
 
 
 def disc_of_shifts(radius: float, step: float) -> np.ndarray:
-    """The points of a square grid through (0, 0) within a radius.
-
-    Parameters
-    ----------
-    radius : float, px
-    step : float, px
-
-    Returns
-    -------
-    ndarray, (n, 2)
-        yx, px.
-    """
+    """The points of a square grid through (0, 0) within a radius. radius: px. step: px. Returns (n, 2), yx, px."""
     axis = np.arange(-int(radius / step + 1e-6), int(radius / step + 1e-6) + 1) * step
     yx = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
     result: np.ndarray = yx[(yx**2).sum(axis=1) <= radius**2 + 1e-6]
@@ -122,19 +73,8 @@ def disc_of_shifts(radius: float, step: float) -> np.ndarray:
 
 
 def ball_of_rotations(radius_deg: float, step_deg: float) -> np.ndarray:
-    """Small rotations about all axes.
-
-    Parameters
-    ----------
-    radius_deg : float, degrees
-        Largest angle.
-    step_deg : float, degrees
-        Between neighbours.
-
-    Returns
-    -------
-    ndarray, (n, 3, 3)
-    """
+    """Small rotations about all axes, (n, 3, 3). radius_deg: degrees, largest angle. step_deg: degrees, between
+    neighbours."""
     axis = np.arange(-int(radius_deg / step_deg + 1e-6), int(radius_deg / step_deg + 1e-6) + 1) * step_deg
     rotations = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
     rotations = rotations[(rotations**2).sum(axis=1) <= radius_deg**2 + 1e-6]

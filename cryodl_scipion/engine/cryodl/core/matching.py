@@ -34,19 +34,8 @@ class PickScores:
 
 
 def match_picks(picks_yx: np.ndarray, reference_yx: np.ndarray, distance: float) -> np.ndarray:
-    """Which picks are matched with a reference point, one to one.
-
-    Parameters
-    ----------
-    picks_yx : ndarray, (n, 2)
-    reference_yx : ndarray, (m, 2)
-    distance : float, in the unit of the positions
-        Matched points are nearer than this.
-
-    Returns
-    -------
-    ndarray, (n,) bool
-    """
+    """Which picks are matched with a reference point, one to one, (n,) bool. picks_yx: (n, 2). reference_yx: (m, 2).
+    distance: in the unit of the positions, matched points are nearer than this."""
     hit = np.zeros(len(picks_yx), bool)
     if not len(picks_yx) or not len(reference_yx):
         return hit
@@ -73,20 +62,9 @@ def match_picks(picks_yx: np.ndarray, reference_yx: np.ndarray, distance: float)
 def precision_recall(
     hit: np.ndarray, scores: np.ndarray, n_reference: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Thresholds (descending), precision and recall at each distinct score.
-
-    Parameters
-    ----------
-    hit : ndarray, (n,) bool
-        Which detections are matched.
-    scores : ndarray, (n,)
-    n_reference : int
-        Reference points, matched or not.
-
-    Returns
-    -------
-    thresholds, precision, recall : ndarray, (k,) each
-    """
+    """Thresholds (descending), precision and recall at each distinct score. hit: (n,) bool, which detections are
+    matched. scores: (n,). n_reference: reference points, matched or not. Returns thresholds, precision, recall: (k,)
+    each."""
     order = np.argsort(-scores, kind="stable")
     sorted_scores, true_positives = scores[order], np.cumsum(hit[order])
     last = np.r_[sorted_scores[1:] != sorted_scores[:-1], True] if len(order) else np.zeros(0, bool)
@@ -100,32 +78,14 @@ def average_precision(precision: np.ndarray, recall: np.ndarray) -> float:
 
 
 def f1_score(precision: np.ndarray | float, recall: np.ndarray | float) -> np.ndarray:
-    """2PR / (P + R), and 0 where both are 0.
-
-    Parameters
-    ----------
-    precision, recall : ndarray, of any shape, or float
-
-    Returns
-    -------
-    ndarray, of the shape of both
-    """
+    """2PR / (P + R), and 0 where both are 0. precision, recall: of any shape, or float."""
     total = precision + recall
     return np.where(total > 0, 2 * precision * recall / np.where(total > 0, total, 1), 0.0)
 
 
 def score_matched(hit: np.ndarray, scores: np.ndarray, n_reference: int, threshold: float = 0.0) -> PickScores:
-    """PickScores of picks whose matches are known.
-
-    Parameters
-    ----------
-    hit : ndarray, (n,) bool
-        Of all micrographs together.
-    scores : ndarray, (n,)
-    n_reference : int
-        Reference points, matched or not.
-    threshold : float, score
-    """
+    """PickScores of picks whose matches are known. hit: (n,) bool, of all micrographs together. scores: (n,).
+    n_reference: reference points, matched or not. threshold: score."""
     hit, scores = np.asarray(hit, bool), np.asarray(scores, float)
     kept = scores >= threshold
     true_positives = int(hit[kept].sum())
@@ -158,20 +118,9 @@ def score_matched(hit: np.ndarray, scores: np.ndarray, n_reference: int, thresho
 
 
 def f_beta(true_positives: float, false_positives: float, false_negatives: float, beta: float) -> float:
-    """F-beta: recall counts beta times as much as precision. 0 where nothing was found.
-
-    The contest of CryoET object identification (CZII, 2024) scores with beta 4, all tomograms of a species together.
-
-    Parameters
-    ----------
-    true_positives, false_positives, false_negatives : float, detections
-    beta : float, no unit
-
-    Returns
-    -------
-    float
-        0 where nothing was found.
-    """
+    """F-beta: recall counts beta times as much as precision. 0 where nothing was found. The contest of CryoET object
+    identification (CZII, 2024) scores with beta 4, all tomograms of a species together. true_positives,
+    false_positives, false_negatives: detections. 0 where nothing was found."""
     square = beta**2
     total = (1 + square) * true_positives + square * false_negatives + false_positives
     return (1 + square) * true_positives / total if total else 0.0
@@ -182,23 +131,13 @@ def best_f_beta(
 ) -> tuple[float, float]:
     """The threshold with the largest F-beta, and that F-beta.
 
-    Parameters
-    ----------
-    hit : ndarray, (n,) bool
-        Which detections are matched, with no threshold.
-    scores : ndarray, (n,)
-    n_reference : int
-        Reference points, matched or not.
-    beta : float, no unit
-        Weight of recall over precision.
-    plateau : float, F-beta
-        Of all thresholds whose F-beta is within it of the largest the middle one is taken: chance moves the largest.
-
-    Returns
-    -------
-    threshold, f_beta : float
-        1 and 0 where nothing is matched.
-    """
+    hit: (n,) bool, which detections are matched, with no threshold.
+    scores: (n,).
+    n_reference: reference points, matched or not.
+    beta: weight of recall over precision.
+    plateau: F-beta, of all thresholds whose F-beta is within it of the largest the middle one is taken: chance moves
+        the largest.
+    Returns threshold, f_beta: 1 and 0 where nothing is matched."""
     if not np.any(hit) or not n_reference:
         return 1.0, 0.0
     thresholds, precision, recall = precision_recall(np.asarray(hit, bool), np.asarray(scores, float), n_reference)

@@ -9,27 +9,12 @@ def numbers_by_name(
 ) -> dict[str, float]:
     """{name: number} of texts.
 
-    Parameters
-    ----------
-    texts : sequence of str
-        One number for all names, or name=number for some of them.
-    names : sequence of str
-        All that there are.
-    what : str
-        What is given, with its flag, for messages: 'Thresholds (--threshold)'.
-    low, high : float, in the unit of the numbers
-        Numbers must lie between them, neither included.
-
-    Returns
-    -------
-    dict
-        Empty without texts.
-
-    Raises
-    ------
-    ValueError
-        For texts that are neither, and for unknown names.
-    """
+    texts: one number for all names, or name=number for some of them.
+    names: all that there are.
+    what: what is given, with its flag, for messages: 'Thresholds (--threshold)'.
+    low, high: in the unit of the numbers, numbers must lie between them, neither included.
+    Empty without texts.
+    Raises ValueError for texts that are neither, and for unknown names."""
     found: dict[str, float] = {}
     for text in texts:
         name, equals, number = str(text).rpartition("=")
@@ -50,18 +35,8 @@ def numbers_by_name(
 
 
 def check_words(what: str, given: typing.Collection[str], allowed: typing.Sequence[str]) -> None:
-    """Whether words are of a list; if not, an error.
-
-    Parameters
-    ----------
-    what : str
-        Name of the argument, for the message.
-
-    Raises
-    ------
-    ValueError
-        For a word that is not allowed.
-    """
+    """Whether words are of a list; if not, an error. what: name of the argument, for the message. Raises ValueError for
+    a word that is not allowed."""
     unknown = set(given) - set(allowed)
     if unknown:
         raise ValueError(f"{what} is {sorted(unknown)}; it may hold {', '.join(allowed)}.")

@@ -23,33 +23,15 @@ def ctf_rfft(
     amplitude_contrast: float | torch.Tensor,
     phase_shift: float | torch.Tensor = 0.0,
 ) -> torch.Tensor:
-    """CTF on the grid of torch.fft.rfft2 of an image, positive at low frequencies (protein bright).
+    """CTF on the grid of torch.fft.rfft2 of an image, positive at low frequencies (protein bright), (..., h, w // 2 +
+    1) float32.
 
     The value is sin(pi l k^2 (dz - Cs l^2 k^2 / 2) + asin(Q) + phase), the negative of the usual -sin: a micrograph
     with dark protein is minus this times the projection.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        (h, w) px.
-    pixel_size : float, Å/px
-    defocus_u, defocus_v : float or Tensor, (n,)
-        Å; positive is underfocus.
-    defocus_angle : float or Tensor, (n,)
-        Degrees: the direction of defocus_u from the x axis (columns) towards the y axis (rows), as in RELION.
-    voltage_kv : float or Tensor, (n,)
-        kV.
-    cs_mm : float or Tensor, (n,)
-        Spherical aberration, mm.
-    amplitude_contrast : float or Tensor, (n,)
-        0 to 1.
-    phase_shift : float or Tensor, (n,)
-        Degrees.
-
-    Returns
-    -------
-    Tensor, (..., h, w // 2 + 1) float32
-    """
+    shape: (h, w) px. pixel_size: Å/px. defocus_u, defocus_v: (n,) Å; positive is underfocus. defocus_angle: (n,),
+    degrees: the direction of defocus_u from the x axis (columns) towards the y axis (rows), as in RELION. voltage_kv:
+    (n,) kV. cs_mm: (n,), spherical aberration, mm. amplitude_contrast: (n,), 0 to 1. phase_shift: (n,), degrees."""
     u, v, angle = (torch.as_tensor(x, dtype=torch.float32) for x in (defocus_u, defocus_v, defocus_angle))
     # torch-ctf takes micrometres and half the difference of the defoci, of which it draws the root: it must not be
     # negative. Its angle is RELION's (measured: its docstring says otherwise).
@@ -120,12 +102,7 @@ class OpticsTable(typing.Sequence[Optics]):
 
 
 def optics_values(optics: typing.Sequence[Optics]) -> np.ndarray:
-    """The numbers of n Optics side by side.
-
-    Returns
-    -------
-    ndarray, (n, len(FIELDS)) float64
-    """
+    """The numbers of n Optics side by side. Returns (n, len(FIELDS)) float64."""
     if isinstance(optics, OpticsTable):
         return optics.values
     return np.array([[getattr(one, name) for name in FIELDS] for one in optics], float).reshape(-1, len(FIELDS))
@@ -134,20 +111,8 @@ def optics_values(optics: typing.Sequence[Optics]) -> np.ndarray:
 def ctf_of_optics(
     optics: typing.Sequence[Optics], box: int, pixel_size: float, device: torch.device | None = None
 ) -> torch.Tensor:
-    """CTF of images with an Optics each, see ctf.ctf_rfft.
-
-    RELION's B-factor and scale of the CTF multiply it by scale x exp(-B q² / 4), q in 1/Å.
-
-    Parameters
-    ----------
-    box : int
-        px.
-    pixel_size : float, Å/px
-
-    Returns
-    -------
-    Tensor, (n, box, box // 2 + 1)
-    """
+    """CTF of images with an Optics each, see ctf.ctf_rfft, (n, box, box // 2 + 1). RELION's B-factor and scale of the
+    CTF multiply it by scale x exp(-B q² / 4), q in 1/Å. box: px. pixel_size: Å/px."""
     columns = torch.as_tensor(optics_values(optics), dtype=torch.float32, device=device)
     u, v, angle, voltage, cs, contrast, phase, b_factor, scale = columns.T
     transfer = ctf_rfft((box, box), pixel_size, u, v, angle, voltage, cs, contrast, phase)

@@ -17,16 +17,9 @@ from scipy.spatial import cKDTree
 
 
 class LocalCorrelation:
-    """An image that is compared with many templates under one disc.
-
-    Parameters
-    ----------
-    image : (h, w) tensor
-    disc : (k, k) bool tensor, k odd
-    quiet : float
-        Positions whose variance is less than this part of the image's median are compared as if they had that much, so
-        that empty positions are not blown up.
-    """
+    """An image that is compared with many templates under one disc. image: (h, w) tensor. disc: (k, k) bool tensor, k
+    odd. quiet: positions whose variance is less than this part of the image's median are compared as if they had that
+    much, so that empty positions are not blown up."""
 
     def __init__(self, image: torch.Tensor, disc: torch.Tensor, quiet: float = 1e-6) -> None:
         self.shape, self.half = tuple(image.shape), disc.shape[0] // 2
@@ -57,36 +50,15 @@ class LocalCorrelation:
 
 
 def disc_normalised(templates: torch.Tensor, disc: torch.Tensor) -> torch.Tensor:
-    """Images with mean 0 and norm 1 in a disc.
-
-    Parameters
-    ----------
-    templates : Tensor, (n, k, k)
-    disc : Tensor, (k, k)
-        Bool.
-
-    Returns
-    -------
-    Tensor, (n, k, k)
-        0 outside of the disc.
-    """
+    """Images with mean 0 and norm 1 in a disc. templates: (n, k, k). disc: (k, k), bool. Returns (n, k, k), 0 outside
+    of the disc."""
     weight = disc.to(templates.dtype)
     inner = (templates - (templates * weight).sum((1, 2), keepdim=True) / weight.sum()) * weight
     return inner / inner.square().sum((1, 2), keepdim=True).sqrt().clamp(min=1e-12)
 
 
 def disc_of(radius: float) -> torch.Tensor:
-    """The pixels within a radius of the middle one.
-
-    Parameters
-    ----------
-    radius : float, px
-
-    Returns
-    -------
-    Tensor, (k, k)
-        Bool, k odd.
-    """
+    """The pixels within a radius of the middle one. radius: px. Returns (k, k), bool, k odd."""
     reach = int(radius) + 1
     axis = torch.arange(-reach, reach + 1.0)
     return axis[:, None] ** 2 + axis**2 <= radius**2
@@ -97,27 +69,9 @@ def find_peaks(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Local maxima of a score map, best first.
 
-    Parameters
-    ----------
-    score_map : Tensor, (h, w)
-    distance : float, px of the score map
-        Of two peaks nearer than this the better stays.
-    threshold : float, score
-        Peaks with a lower score are dropped.
-    valid : Tensor, (h, w) bool, optional
-        Peaks elsewhere are dropped.
-
-    Returns
-    -------
-    yx : ndarray, (n, 2) float64
-        Sub-pixel.
-    scores : ndarray, (n,) float64
-
-    Raises
-    ------
-    ValueError
-        If distance < 1.
-    """
+    score_map: (h, w). distance: px of the score map, of two peaks nearer than this the better stays. threshold: score,
+    peaks with a lower score are dropped. valid: (h, w) bool, peaks elsewhere are dropped. Returns yx: (n, 2) float64,
+    sub-pixel. scores: (n,) float64. Raises ValueError if distance < 1."""
     if distance < 1:
         raise ValueError(f"Peak distance is {distance:g} px of the score map; it must be at least 1.")
     pooled = F.max_pool2d(score_map[None, None], 3, stride=1, padding=1)[0, 0]
@@ -153,22 +107,12 @@ def find_peaks_3d(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Local maxima of a score volume among their 26 neighbours, best first; see separate for a least distance.
 
-    Parameters
-    ----------
-    scores : Tensor, (z, y, x)
-    threshold : float, score
-        Peaks scoring below it are dropped.
-    keep : three (start, stop), optional
-        Only peaks on voxels within are returned: the rest of the volume is context.
-
-    Returns
-    -------
-    zyx : ndarray, (n, 3) float64
-        Voxels, moved to the top of a parabola along each axis by half a voxel at most.
-    scores : ndarray, (n,) float64
-    voxels : ndarray, (n, 3) int64
-        The voxel of each peak.
-    """
+    scores: (z, y, x).
+    threshold: score, peaks scoring below it are dropped.
+    keep: three (start, stop), only peaks on voxels within are returned: the rest of the volume is context.
+    Returns zyx: (n, 3) float64, voxels, moved to the top of a parabola along each axis by half a voxel at most.
+    scores: (n,) float64.
+    voxels: (n, 3) int64, the voxel of each peak."""
     pooled = F.max_pool3d(scores[None, None], 3, stride=1, padding=1)[0, 0]
     voxels = ((scores == pooled) & (scores >= threshold)).nonzero()
     for axis, (start, stop) in enumerate(keep or ()):
@@ -194,19 +138,8 @@ def find_peaks_3d(
 
 
 def separate(positions: np.ndarray, distance: float) -> np.ndarray:
-    """Non-maximum suppression: positions at least a distance from every better one that is kept.
-
-    Parameters
-    ----------
-    positions : ndarray, (n, k)
-        Best first.
-    distance : float, in the unit of the positions
-
-    Returns
-    -------
-    ndarray, (m,) int
-        Indices of the kept ones.
-    """
+    """Non-maximum suppression: positions at least a distance from every better one that is kept. positions: (n, k),
+    best first. distance: in the unit of the positions. Returns (m,) int, indices of the kept ones."""
     neighbours = cKDTree(positions).query_ball_point(positions, distance * (1 - 1e-9)) if len(positions) else []
     alive = np.ones(len(positions), bool)
     for i, near in enumerate(neighbours):

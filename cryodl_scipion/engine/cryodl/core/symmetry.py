@@ -30,24 +30,9 @@ CHECK_SIDE = 48  # px of the maps that are compared
 
 
 def operations(symmetry: str) -> np.ndarray:
-    """Rotation matrices on xyz of a point group, the identity first.
-
-    The n-fold axis of C and D is z; a 2-fold of D is x.
-
-    Parameters
-    ----------
-    symmetry : str
-        C1, C4, D2, T, O, I (as I2), I1 to I4, in RELION's words.
-
-    Returns
-    -------
-    ndarray, (m, 3, 3)
-
-    Raises
-    ------
-    ValueError
-        For other words.
-    """
+    """Rotation matrices on xyz of a point group, the identity first, (m, 3, 3). The n-fold axis of C and D is z; a
+    2-fold of D is x. symmetry: C1, C4, D2, T, O, I (as I2), I1 to I4, in RELION's words. Raises ValueError for other
+    words."""
     name = str(symmetry).strip().upper()
     cyclic = re.fullmatch(r"([CD])(\d+)", name)
     if cyclic and 1 <= int(cyclic[2]) <= LARGEST_FOLD:
@@ -83,20 +68,8 @@ def _closed(generators: typing.Sequence[np.ndarray]) -> np.ndarray:
 
 
 def angular_distance(angles: np.ndarray, others: np.ndarray, symmetry: str = "C1") -> np.ndarray:
-    """The smallest rotation between orientations, over all equivalent ones.
-
-    Parameters
-    ----------
-    angles, others : ndarray, (n, 3)
-        Rot, tilt, psi in degrees.
-    symmetry : str
-        Point group, see operations.
-
-    Returns
-    -------
-    ndarray, (n,)
-        Degrees.
-    """
+    """The smallest rotation between orientations, over all equivalent ones. angles, others: (n, 3), rot, tilt, psi in
+    degrees. symmetry: point group, see operations. Returns (n,), degrees."""
     first, second = (
         Rotation.from_euler("ZYZ", np.asarray(a, float).reshape(-1, 3), degrees=True) for a in (angles, others)
     )
@@ -110,17 +83,8 @@ def angular_distance(angles: np.ndarray, others: np.ndarray, symmetry: str = "C1
 
 
 def symmetry_correlation(density: torch.Tensor, symmetry: str) -> float:
-    """Smallest correlation of a density with itself rotated by an operation of the group.
-
-    It is compared on at most CHECK_SIDE px.
-
-    Parameters
-    ----------
-    density : Tensor, (d, d, d)
-        zyx, the axes through voxel d // 2.
-    symmetry : str
-        Point group, see operations.
-    """
+    """Smallest correlation of a density with itself rotated by an operation of the group. It is compared on at most
+    CHECK_SIDE px. density: (d, d, d), zyx, the axes through voxel d // 2. symmetry: point group, see operations."""
     import torch
     import torch.nn.functional as F
 
@@ -150,21 +114,8 @@ def _rotated(cube: torch.Tensor, rotation: np.ndarray, points: int) -> torch.Ten
 
 
 def check_symmetry(density: torch.Tensor, symmetry: str, path: str) -> None:
-    """Whether a density has a symmetry about RELION's axes; if not, an error.
-
-    Parameters
-    ----------
-    density : Tensor, (d, d, d)
-    symmetry : str
-        Point group, see operations.
-    path : str
-        Of the density, for the message.
-
-    Raises
-    ------
-    ValueError
-        If it does not.
-    """
+    """Whether a density has a symmetry about RELION's axes; if not, an error. density: (d, d, d). symmetry: point
+    group, see operations. path: of the density, for the message. Raises ValueError if it does not."""
     found = symmetry_correlation(density, symmetry)
     if found < SIMILAR:
         raise ValueError(

@@ -7,20 +7,8 @@ DARKEST, BRIGHTEST = 0.5, 99.5  # percentiles: hot pixels and holes must not dec
 
 
 def block_means(image: np.ndarray, side: int) -> tuple[np.ndarray, int]:
-    """An image averaged over square blocks, so that its longer side has at most `side` px.
-
-    Parameters
-    ----------
-    image : ndarray, (h, w)
-    side : int
-        px.
-
-    Returns
-    -------
-    means : ndarray, (h // n, w // n) float32
-        Without the last incomplete blocks.
-    n : int
-        px of the image per px of the means.
+    """An image averaged over square blocks, so that its longer side has at most `side` px. image: (h, w). side: px.
+    Returns means: (h // n, w // n) float32, without the last incomplete blocks. n: px of the image per px of the means.
     """
     binning = max(1, -(-max(image.shape) // side))
     if binning == 1:
@@ -32,13 +20,8 @@ def block_means(image: np.ndarray, side: int) -> tuple[np.ndarray, int]:
 
 
 def grey_limits(image: np.ndarray) -> tuple[float, float]:
-    """Values to show as black and white; 0 and 1 more than the image's value if it has only one.
-
-    Parameters
-    ----------
-    image : ndarray, (h, w)
-        Values that are not finite are passed over.
-    """
+    """Values to show as black and white; 0 and 1 more than the image's value if it has only one. image: (h, w), values
+    that are not finite are passed over."""
     finite = image[np.isfinite(image)]
     low, high = np.percentile(finite, (DARKEST, BRIGHTEST)) if finite.size else (0.0, 1.0)
     return float(low), float(high if high > low else low + 1)

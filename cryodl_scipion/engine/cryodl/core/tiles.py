@@ -13,24 +13,8 @@ def tile_spans(size: int, tile: int, overlap: int, granularity: int = 1) -> list
     The kept spans lie side by side and cover the axis once. All lengths are multiples of the granularity, and so are
     the spans.
 
-    Parameters
-    ----------
-    size : int
-        Length of the axis.
-    tile : int
-        Largest length of a tile.
-    overlap : int
-        Context on each inner side, not kept.
-
-    Returns
-    -------
-    list of (start, stop, keep_start, keep_stop)
-
-    Raises
-    ------
-    ValueError
-        If tile <= 2 * overlap.
-    """
+    size: length of the axis. tile: largest length of a tile. overlap: context on each inner side, not kept. Returns
+    list of (start, stop, keep_start, keep_stop). Raises ValueError if tile <= 2 * overlap."""
     if size <= tile:
         return [(0, size, 0, size)]
     if tile <= 2 * overlap:
@@ -60,26 +44,13 @@ def apply_tiled(
 
     With an overlap of at least the receptive radius the result does not depend on the tiling.
 
-    Parameters
-    ----------
-    function : callable
-        (1, n, h, w) -> (1, c, h/stride, w/stride), h and w multiples of `multiple`.
-    image : Tensor, (h, w) or (n, h, w)
-        n is 1 without the first axis.
-    stride : int
-        px of the image per px of the answer.
-    multiple : int
-        px.
-    tile : int
-        px, a multiple of `multiple`.
-    overlap : int
-        px, a multiple of `multiple`; a tile's outer `overlap` px are only context.
-
-    Returns
-    -------
-    Tensor, (c, ceil(h/stride), ceil(w/stride)) float32
-        On the CPU.
-    """
+    function: (1, n, h, w) -> (1, c, h/stride, w/stride), h and w multiples of `multiple`.
+    image: (h, w) or (n, h, w), n is 1 without the first axis.
+    stride: px of the image per px of the answer.
+    multiple: px.
+    tile: px, a multiple of `multiple`.
+    overlap: px, a multiple of `multiple`; a tile's outer `overlap` px are only context.
+    Returns (c, ceil(h/stride), ceil(w/stride)) float32, on the CPU."""
     h, w = image.shape[-2:]
     padded = F.pad(image.reshape(1, -1, h, w), (0, -w % multiple, 0, -h % multiple))
     rows, columns = (tile_spans(n, tile, overlap, multiple) for n in padded.shape[-2:])

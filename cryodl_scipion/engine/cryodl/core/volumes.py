@@ -17,8 +17,7 @@ class HalfBall:
     """d coefficients of cubes of one width.
 
     box: px; frequencies are counted in waves per box. radius: the highest of them, below box / 2. z, y, x: (d,) int64
-    frequencies; shell: (d,) int64, the nearest whole radius; shells: number of them, from 0 on.
-    """
+    frequencies; shell: (d,) int64, the nearest whole radius; shells: number of them, from 0 on."""
 
     def __init__(self, box: int, radius: float, device: torch.device | None = None) -> None:
         # rounded: a radius of 10.999999999 is 11, or the ball and a part of a larger one would differ on its border
@@ -74,36 +73,15 @@ class HalfBall:
 
 
 def side_by_side(values: torch.Tensor) -> torch.Tensor:
-    """Real parts, then imaginary parts, of complex values: the product of two such is Re sum conj(a) b.
-
-    Parameters
-    ----------
-    values : Tensor, (..., d) complex
-
-    Returns
-    -------
-    Tensor, (..., 2 d)
-    """
+    """Real parts, then imaginary parts, of complex values: the product of two such is Re sum conj(a) b. values: (...,
+    d) complex. Returns (..., 2 d)."""
     return torch.cat([values.real, values.imag], dim=-1)
 
 
 def wedge(box: int, tilt_min: float, tilt_max: float, device: torch.device | None = None) -> torch.Tensor:
-    """1 where a tilt series measured, 0 in the missing wedge.
-
-    A series is taken to be without gaps. Frequencies on the y axis (kx = kz = 0) are in every image.
-
-    Parameters
-    ----------
-    box : int
-        px.
-    tilt_min, tilt_max : float, degrees
-        About the y axis.
-
-    Returns
-    -------
-    Tensor, (box, box, box // 2 + 1) float32
-        On the grid of rfftn (z, y, x).
-    """
+    """1 where a tilt series measured, 0 in the missing wedge. A series is taken to be without gaps. Frequencies on the
+    y axis (kx = kz = 0) are in every image. box: px. tilt_min, tilt_max: degrees, about the y axis. Returns
+    (box, box, box // 2 + 1) float32, on the grid of rfftn (z, y, x)."""
     kz = torch.fft.fftfreq(box, device=device)[:, None, None]
     kx = torch.fft.rfftfreq(box, device=device)[None, None, :]
     tilt = torch.rad2deg(torch.atan2(kz, kx))  # kx >= 0: between -90 and 90 degrees
@@ -119,23 +97,9 @@ def wedge(box: int, tilt_min: float, tilt_max: float, device: torch.device | Non
 def rotated_wedge(
     box: int, tilt_min: float, tilt_max: float, axes: tuple[int, ...], flips: tuple[int, ...]
 ) -> torch.Tensor:
-    """`wedge` of a cube that was rotated: of volume.permute(axes).flip(flips).
-
-    Parameters
-    ----------
-    box : int
-        px.
-    tilt_min, tilt_max : float, degrees
-        About the y axis.
-    axes : tuple of int
-        Of the cube (z, y, x), in their new order.
-    flips : tuple of int
-        Axes of the rotated cube that are reversed.
-
-    Returns
-    -------
-    Tensor, (box, box, box // 2 + 1) float32
-    """
+    """`wedge` of a cube that was rotated: of volume.permute(axes).flip(flips). box: px. tilt_min, tilt_max: degrees,
+    about the y axis. axes: of the cube (z, y, x), in their new order. flips: axes of the rotated cube that are
+    reversed. Returns (box, box, box // 2 + 1) float32."""
     half = wedge(box, tilt_min, tilt_max)
     opposite = -torch.arange(box) % box
     whole = half.new_empty(box, box, box)
@@ -149,18 +113,8 @@ def rotated_wedge(
 
 
 def phases_at_random(volume: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """A copy of a volume with its amplitudes and random phases: nothing that has a position is left.
-
-    The phases are those of white noise, so that the copy is real; the mean stays.
-
-    Parameters
-    ----------
-    volume : Tensor, (z, y, x)
-
-    Returns
-    -------
-    Tensor, (z, y, x)
-    """
+    """A copy of a volume with its amplitudes and random phases: nothing that has a position is left. The phases are
+    those of white noise, so that the copy is real; the mean stays. volume: (z, y, x). Returns (z, y, x)."""
     noise = torch.from_numpy(rng.standard_normal(tuple(volume.shape), dtype=np.float32)).to(volume.device)
     phases = torch.fft.rfftn(noise)
     phases /= phases.abs().clamp_(min=1e-12)
@@ -173,20 +127,8 @@ def phases_at_random(volume: torch.Tensor, rng: np.random.Generator) -> torch.Te
 
 
 def resized(volumes: torch.Tensor, side: int) -> torch.Tensor:
-    """Volumes over the same field with other voxels, by cropping or padding their transforms.
-
-    Values are kept, voxel d // 2 becomes voxel side // 2, and nothing is aliased.
-
-    Parameters
-    ----------
-    volumes : Tensor, (n, d, d, d)
-    side : int
-        px.
-
-    Returns
-    -------
-    Tensor, (n, side, side, side)
-    """
+    """Volumes over the same field with other voxels, by cropping or padding their transforms, (n, side, side, side).
+    Values are kept, voxel d // 2 becomes voxel side // 2, and nothing is aliased. volumes: (n, d, d, d). side: px."""
     old = volumes.shape[-1]
     if side == old:
         return volumes
@@ -202,18 +144,8 @@ def resized(volumes: torch.Tensor, side: int) -> torch.Tensor:
 
 
 def cube_crop(volumes: torch.Tensor, box: int) -> torch.Tensor:
-    """Volumes cut, or surrounded by zeros, so that voxel d // 2 becomes box // 2.
-
-    Parameters
-    ----------
-    volumes : Tensor, (n, d, d, d)
-    box : int
-        px.
-
-    Returns
-    -------
-    Tensor, (n, box, box, box)
-    """
+    """Volumes cut, or surrounded by zeros, so that voxel d // 2 becomes box // 2, (n, box, box, box). volumes:
+    (n, d, d, d). box: px."""
     before = box // 2 - volumes.shape[-1] // 2
     after = box - volumes.shape[-1] - before
     return F.pad(volumes, (before, after) * 3)

@@ -26,13 +26,8 @@ CHUNK = 100000  # positions that are solved at a time
 
 
 def solve_components(sums: ExpectationSums, cube: Cube, prior: np.ndarray) -> np.ndarray:
-    """(q + 1, box, box, box) float32: the mean and the components that fit the images best.
-
-    Parameters
-    ----------
-    prior : ndarray, (q + 1, rings)
-        Expected power of a coefficient of each volume, shell by shell; infinite where nothing is expected.
-    """
+    """(q + 1, box, box, box) float32: the mean and the components that fit the images best. prior: (q + 1, rings),
+    expected power of a coefficient of each volume, shell by shell; infinite where nothing is expected."""
     q = sums.match.shape[1]
     inside = np.nonzero(cube.frequency.ravel() <= cube.radius)[0]
     found = np.zeros_like(sums.match)
@@ -56,21 +51,9 @@ def shell_power(volumes: np.ndarray, cube: Cube) -> np.ndarray:
 
 
 def orthonormal(volumes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Components, whose coordinates have unit variance, as principal axes.
-
-    Parameters
-    ----------
-    volumes : ndarray, (q, box, box, box)
-
-    Returns
-    -------
-    axes : ndarray, (q, box, box, box)
-        Orthonormal, the one of the largest variance first.
-    deviations : ndarray, (q,)
-        Standard deviations of the coordinates along them.
-    rotation : ndarray, (q, q)
-        Takes coordinates (n, q) to those along the axes: latent @ rotation.
-    """
+    """Components, whose coordinates have unit variance, as principal axes. volumes: (q, box, box, box). Returns axes:
+    (q, box, box, box), orthonormal, the one of the largest variance first. deviations: (q,), standard deviations of the
+    coordinates along them. rotation: (q, q), takes coordinates (n, q) to those along the axes: latent @ rotation."""
     flat = volumes.reshape(len(volumes), -1).astype(float)
     values, vectors = np.linalg.eigh(flat @ flat.T)
     order = np.argsort(values)[::-1]
@@ -127,23 +110,9 @@ class Setting:
 
 
 def mean_of(setting: Setting, radius: float, sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean volume of the observations, damped shell by shell by what its halves agree on.
-
-    Parameters
-    ----------
-    setting : Setting
-        Its orientations are not moved.
-    radius : float, no unit
-        Finest frequency, waves per box.
-    sigmas : ndarray, (e,)
-        Standard deviations of the errors.
-
-    Returns
-    -------
-    mean : ndarray, (box, box, box)
-    curve : ndarray, (rings,)
-        FSC of its halves.
-    """
+    """Mean volume of the observations, damped shell by shell by what its halves agree on. setting: its orientations are
+    not moved. radius: finest frequency, waves per box. sigmas: (e,), standard deviations of the errors. Returns mean:
+    (box, box, box). curve: (rings,), FSC of its halves."""
     cube, count = setting.cube(radius), setting.coefficients.count(radius)
     empty = np.zeros((1,) + (setting.box,) * 3, np.float32)
     parts = [
@@ -166,22 +135,9 @@ def refine_views(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Move orientations, shifts, contrast and defocus to where the mean volume fits best.
 
-    Parameters
-    ----------
-    setting : Setting
-        Its views are moved, and its noise is measured anew.
-    mean : ndarray, (box, box, box)
-    radius : float, no unit
-        Finest frequency, waves per box.
-    sigmas : ndarray, (e,)
-        Standard deviations of the errors before.
-
-    Returns
-    -------
-    mean : ndarray, (box, box, box)
-    sigmas : ndarray, (e,)
-        Standard deviations of the errors, learned.
-    """
+    setting: its views are moved, and its noise is measured anew. mean: (box, box, box). radius: finest frequency, waves
+    per box. sigmas: (e,), standard deviations of the errors before. Returns mean: (box, box, box). sigmas: (e,),
+    standard deviations of the errors, learned."""
     cube, count = setting.cube(radius), setting.coefficients.count(radius)
     for number in range(rounds):
         sums = expect(setting.coefficients, setting.views, setting.rows(), cube, mean[None], count, sigmas)
@@ -224,22 +180,9 @@ def fit_components(
 ) -> ComponentFit:
     """The ComponentFit of the observations, from coarse to fine; the components stay in setting.focus.
 
-    Parameters
-    ----------
-    setting : Setting
-        Its views are moved.
-    mean : ndarray, (box, box, box)
-    known : ndarray, (q, box, box, box)
-        Where the components begin; further ones are random.
-    number : int
-        Of components.
-    radius : float, no unit
-        Finest frequency, waves per box.
-    sigmas : ndarray, (e,)
-        Standard deviations of the errors before.
-    curve : ndarray, (rings,)
-        FSC of the halves' mean volumes.
-    """
+    setting: its views are moved. mean: (box, box, box). known: (q, box, box, box), where the components begin; further
+    ones are random. number: of components. radius: finest frequency, waves per box. sigmas: (e,), standard deviations
+    of the errors before. curve: (rings,), FSC of the halves' mean volumes."""
     coarse = min(COARSE, radius)
     first = [mean[None], known[:number] * setting.focus]
     if number > len(known):

@@ -21,8 +21,7 @@ class Seen:
     """A batch of observations beside the mean volume, its e errors being those of the observations' Views.
 
     data : (m, d) complex64, shifted to the middle. transfer : (m, d) float32. slices : (m, d) complex64, of the mean
-    without transfer. errors : (m, d, e) complex64, derivatives by the errors. matrix : interpolation, see Cube.
-    """
+    without transfer. errors : (m, d, e) complex64, derivatives by the errors. matrix : interpolation, see Cube."""
 
     data: np.ndarray
     transfer: np.ndarray
@@ -36,8 +35,7 @@ class Views(typing.Protocol):
 
     contrast : (n,). moved : (n, e), sum of all steps away from what the file states. spread : (e,) standard deviations
     of the errors before they are learned. alike : slices of errors that are equally large. shift_errors : which of them
-    are shifts, px.
-    """
+    are shifts, px."""
 
     contrast: np.ndarray
     moved: np.ndarray
@@ -59,10 +57,8 @@ class Views(typing.Protocol):
 
 
 class Observations(typing.Protocol):
-    """Whitened Fourier coefficients of n observations, sorted by frequency.
-
-    scale : (rings,), corrections of the noise's standard deviation. ring : (d,) of each coefficient. rings : number.
-    """
+    """Whitened Fourier coefficients of n observations, sorted by frequency. scale : (rings,), corrections of the
+    noise's standard deviation. ring : (d,) of each coefficient. rings : number."""
 
     scale: np.ndarray
 
@@ -90,18 +86,9 @@ PADDING = 2  # the transform's side over the volume's
 
 
 class Cube:
-    """Tables of the Fourier coefficients of volumes up to a frequency.
-
-    A table has a row for each place of a cube of `side` frequencies, the middle one being frequency 0, in the order
-    zyx, and a column for each real number wanted there.
-
-    Parameters
-    ----------
-    box : int
-        Side of the volumes, voxels; even.
-    radius : float, no unit
-        Highest frequency, waves per box; below box / 2.
-    """
+    """Tables of the Fourier coefficients of volumes up to a frequency. A table has a row for each place of a cube of
+    `side` frequencies, the middle one being frequency 0, in the order zyx, and a column for each real number wanted
+    there. box: side of the volumes, voxels; even. radius: highest frequency, waves per box; below box / 2."""
 
     def __init__(self, box: int, radius: float) -> None:
         self.box, self.radius = box, radius
@@ -154,14 +141,8 @@ class Cube:
 
     def interpolation(self, matrices: np.ndarray, plane: np.ndarray) -> csr_matrix:
         """(m d, side³) sparse matrix that takes a table to d coefficients of m slices, or of m rotated copies.
-
-        Parameters
-        ----------
-        matrices : ndarray, (m, 3, 3)
-            From image to density, as core.projections.rotation_matrices gives them.
-        plane : ndarray, (2, d) or (3, d)
-            x and y, or x, y and z, frequency of the coefficients, waves per box.
-        """
+        matrices: (m, 3, 3), from image to density, as core.projections.rotation_matrices gives them. plane: (2, d) or
+        (3, d), x and y, or x, y and z, frequency of the coefficients, waves per box."""
         positions = np.einsum("mij,jd->imd", matrices[:, :, : len(plane)], plane * PADDING).reshape(3, -1) + self.half
         low = np.floor(positions).astype(np.int32)
         part = (positions - low).astype(np.float32)
@@ -185,61 +166,25 @@ class Cube:
 
 
 def symmetric(table: np.ndarray, side: int) -> np.ndarray:
-    """Sum of a table of real numbers and of itself at the opposite frequencies.
-
-    Parameters
-    ----------
-    table : ndarray, (side³, c)
-
-    Returns
-    -------
-    ndarray, (side³, c)
-    """
+    """Sum of a table of real numbers and of itself at the opposite frequencies, (side³, c). table: (side³, c)."""
     return table + table.reshape(side, side, side, -1)[::-1, ::-1, ::-1].reshape(table.shape)
 
 
 def hermitian(table: np.ndarray, side: int) -> np.ndarray:
-    """Sum of a table of real and imaginary parts, and of the conjugates of the opposite frequencies.
-
-    Parameters
-    ----------
-    table : ndarray, (side³, 2 c)
-
-    Returns
-    -------
-    ndarray, (side³, 2 c)
-    """
+    """Sum of a table of real and imaginary parts, and of the conjugates of the opposite frequencies, (side³, 2 c).
+    table: (side³, 2 c)."""
     sign = np.tile([1.0, -1.0], table.shape[1] // 2).astype(table.dtype)
     return table + table.reshape(side, side, side, -1)[::-1, ::-1, ::-1].reshape(table.shape) * sign
 
 
 def as_complex(table: np.ndarray) -> np.ndarray:
-    """Complex numbers of their real and imaginary parts.
-
-    Parameters
-    ----------
-    table : ndarray, (n, 2 c)
-
-    Returns
-    -------
-    ndarray, (n, c) complex64
-    """
+    """Complex numbers of their real and imaginary parts, (n, c) complex64. table: (n, 2 c)."""
     return np.ascontiguousarray(table, np.float32).view(np.complex64)
 
 
 def resized_volume(volume: np.ndarray, box: int) -> np.ndarray:
-    """A volume on another grid over the same width, its Fourier coefficients kept.
-
-    Parameters
-    ----------
-    volume : ndarray, (b, b, b)
-    box : int
-        px.
-
-    Returns
-    -------
-    ndarray, (box, box, box)
-    """
+    """A volume on another grid over the same width, its Fourier coefficients kept, (box, box, box). volume: (b, b, b).
+    box: px."""
     cube = Cube(volume.shape[0], volume.shape[0] / 2 - 1)
     values = as_complex(cube.table(volume)).reshape((cube.side,) * 3)
     other = Cube(box, min(cube.radius, box / 2 - 1))

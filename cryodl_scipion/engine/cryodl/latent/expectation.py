@@ -58,8 +58,7 @@ class CurvedCoordinate:
     """A coordinate between -1 and 1 whose maps are the mean plus Legendre polynomials of it times the components: a
     generative topographic mapping (Bishop et al. 1998) of one dimension. All positions are equally likely.
 
-    degree : of the polynomials, the number of components.
-    """
+    degree : of the polynomials, the number of components."""
 
     def __init__(self, degree: int) -> None:
         self.count, self.coordinates = degree, 1
@@ -104,17 +103,7 @@ class CurvedCoordinate:
 
 
 def precisions(sigmas: np.ndarray) -> np.ndarray:
-    """One over the variances of errors.
-
-    Parameters
-    ----------
-    sigmas : ndarray, (e,)
-        Standard deviations.
-
-    Returns
-    -------
-    ndarray, (e,)
-    """
+    """One over the variances of errors, (e,). sigmas: (e,), standard deviations."""
     return 1 / np.maximum(sigmas, 1e-4) ** 2
 
 
@@ -126,12 +115,10 @@ class ExpectationSums:
     """What one pass gives.
 
     match : (side³, q + 1, 2). weight : (side³, (q + 1) (q + 2) / 2), the sums of the volumes' equations, the mean
-    first; of the symmetric weights the upper triangle.
-    latent : (n, q) coordinates of the images. second : (q, q) mean second moment of the coordinates. errors : (n, e)
-    estimated errors, squared_errors, known : (e,) squares of what the files' values are off, and
-    how many of them the images tell (MacKay 1992). residual, freedom : (rings,) power that the model leaves, and
-    the number of real numbers that it is left in.
-    """
+    first; of the symmetric weights the upper triangle. latent : (n, q) coordinates of the images. second : (q, q) mean
+    second moment of the coordinates. errors : (n, e) estimated errors, squared_errors, known : (e,) squares of what the
+    files' values are off, and how many of them the images tell (MacKay 1992). residual, freedom : (rings,) power that
+    the model leaves, and the number of real numbers that it is left in."""
 
     match: np.ndarray
     weight: np.ndarray
@@ -145,18 +132,8 @@ class ExpectationSums:
 
 
 def batches(rows: np.ndarray, count: int) -> typing.Iterator[np.ndarray]:
-    """Parts of some rows whose observations have about BATCH_POSITIONS coefficients.
-
-    Parameters
-    ----------
-    rows : ndarray, (m,)
-    count : int
-        Coefficients of an observation.
-
-    Returns
-    -------
-    iterator of ndarray, (k,)
-    """
+    """Parts of some rows whose observations have about BATCH_POSITIONS coefficients, (k,). rows: (m,). count:
+    coefficients of an observation."""
     step = max(1, BATCH_POSITIONS // count)
     return (rows[start : start + step] for start in range(0, len(rows), step))
 
@@ -174,20 +151,12 @@ def expect(
 ) -> ExpectationSums:
     """The ExpectationSums of some rows.
 
-    Parameters
-    ----------
-    rows : ndarray, (m,)
-    volumes : ndarray, (q + 1, box, box, box)
-        The mean, and components in units of the standard deviation of their coordinates.
-    count : int
-        Coefficients that are used.
-    sigmas : ndarray, (e,)
-        Standard deviations of the errors.
-    posterior : posterior.Linear or posterior.CurvedCoordinate, optional
-        Where the coordinates may be; Linear if None.
-    collect : bool
-        Whether the sums of the volumes' equations are wanted.
-    """
+    rows: (m,).
+    volumes: (q + 1, box, box, box), the mean, and components in units of the standard deviation of their coordinates.
+    count: coefficients that are used.
+    sigmas: (e,), standard deviations of the errors.
+    posterior: posterior.Linear or posterior.CurvedCoordinate, where the coordinates may be; Linear if None.
+    collect: whether the sums of the volumes' equations are wanted."""
     posterior = posterior or Linear(len(volumes) - 1)
     total = _empty(len(rows), len(volumes) - 1, posterior.coordinates, cube, coefficients.rings, len(sigmas), collect)
     mean_table = np.concatenate([cube.table(volumes[0]), cube.gradient_tables(volumes[0])], axis=1)

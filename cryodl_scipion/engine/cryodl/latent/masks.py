@@ -27,23 +27,9 @@ GROUPS = ("C2", "C3", "C4", "C5", "C6", "C7", "C8", "D2")
 
 
 def copy_notes(particles: ParticleSet | SubtomogramSet, items: str = "particles", of: str = "image") -> list[str]:
-    """A sentence if images or volumes stand several times in a set, as after an expansion by symmetry.
-
-    Parameters
-    ----------
-    items, of : str
-        What the rows are, in the plural, and what each is in its file.
-
-    Returns
-    -------
-    list of str
-        Empty without copies.
-
-    Raises
-    ------
-    ValueError
-        If copies of an image are in both halves.
-    """
+    """A sentence if images or volumes stand several times in a set, as after an expansion by symmetry. items, of: what
+    the rows are, in the plural, and what each is in its file. Empty without copies. Raises ValueError if copies
+    of an image are in both halves."""
     image = same_images(particles)
     number = int(image.max()) + 1
     if number == len(particles):
@@ -66,23 +52,8 @@ def copy_notes(particles: ParticleSet | SubtomogramSet, items: str = "particles"
 def symmetry_notes(
     density: torch.Tensor, path: str | os.PathLike[str], items: str = "particles", by: str = ""
 ) -> list[str]:
-    """A sentence if a map is symmetric about RELION's axes.
-
-    Parameters
-    ----------
-    density : Tensor, (d, d, d)
-    path : path
-        What shows it, for the sentence.
-    items : str
-        What is to be expanded.
-    by : str
-        The program that does it, in brackets after a blank.
-
-    Returns
-    -------
-    list of str
-        Empty without symmetry.
-    """
+    """A sentence if a map is symmetric about RELION's axes. density: (d, d, d). path: what shows it, for the sentence.
+    items: what is to be expanded. by: the program that does it, in brackets after a blank. Empty without symmetry."""
     found = [group for group in GROUPS if symmetry_correlation(density, group) > SIMILAR]
     if not found:
         return []
@@ -102,24 +73,8 @@ LIVELY = 0.1  # of the largest variance that the halves share, from which a posi
 
 @reader
 def read_focus_mask(path: str, voxel: float, box: int) -> np.ndarray:
-    """The mask of a file, its middle the box's.
-
-    Parameters
-    ----------
-    voxel : float, Å
-    box : int
-        px.
-
-    Returns
-    -------
-    ndarray, (box, box, box)
-        Between 0 and 1.
-
-    Raises
-    ------
-    ValueError
-        For a mask that is nowhere above 0.
-    """
+    """The mask of a file, its middle the box's. voxel: Å. box: px. Returns (box, box, box), between 0 and 1. Raises
+    ValueError for a mask that is nowhere above 0."""
     values = read_cube(path, voxel, box)
     if not values.max() > 0:
         raise ValueError(
@@ -130,26 +85,9 @@ def read_focus_mask(path: str, voxel: float, box: int) -> np.ndarray:
 
 
 def checked_mask(path: str, voxel: float, density: np.ndarray, of: str) -> np.ndarray:
-    """A focus mask that holds a part of the molecule.
-
-    Parameters
-    ----------
-    voxel : float, Å
-    density : ndarray, (box, box, box)
-        Of the molecule, protein bright.
-    of : str
-        What shows it, for the message.
-
-    Returns
-    -------
-    ndarray, (box, box, box)
-        Between 0 and 1.
-
-    Raises
-    ------
-    ValueError
-        If the mask is empty, or lies outside the molecule.
-    """
+    """A focus mask that holds a part of the molecule. voxel: Å. density: (box, box, box), of the molecule, protein
+    bright. of: what shows it, for the message. Returns (box, box, box), between 0 and 1. Raises ValueError if the mask
+    is empty, or lies outside the molecule."""
     values = read_focus_mask(path, voxel, len(density))
     held = float((values * density).sum() / max(density.sum(), 1e-30))
     if held < INSIDE:
@@ -176,19 +114,9 @@ def molecule_mask(mean: np.ndarray, voxel: float) -> np.ndarray:
 
 
 def changing(first: np.ndarray, second: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Where two halves of the particles agree that the molecule changes.
-
-    Parameters
-    ----------
-    first, second : ndarray, (q, box, box, box)
-        Components of the halves, in units of their deviations. Noise is not alike in both.
-    mask : ndarray, (box, box, box)
-
-    Returns
-    -------
-    ndarray, (box, box, box)
-        Soft mask, all of `mask` where nothing agrees.
-    """
+    """Where two halves of the particles agree that the molecule changes. first, second: (q, box, box, box), components
+    of the halves, in units of their deviations. Noise is not alike in both. mask: (box, box, box). Returns
+    (box, box, box), soft mask, all of `mask` where nothing agrees."""
     one, two = (part.reshape(len(part), -1).astype(float) for part in (first, second))
     shared = (one * ((one @ two.T) @ two)).sum(0).reshape(mask.shape)
     shared = gaussian_filter(shared, 1.5) * mask

@@ -33,46 +33,22 @@ CURVE_ROUNDS = 4  # passes at first, and again to the finest detail
 
 
 def along_curve(setting: Setting, fit: ComponentFit, radius: float) -> np.ndarray:
-    """Place of each observation on a curve of volumes that begins along the first axis.
-
-    Parameters
-    ----------
-    radius : float, no unit
-        Finest frequency, waves per box.
-
-    Returns
-    -------
-    ndarray, (n,)
-        With the sign and the standard deviation of the coordinate along the first axis.
-    """
+    """Place of each observation on a curve of volumes that begins along the first axis. radius: finest frequency, waves
+    per box. Returns (n,), with the sign and the standard deviation of the coordinate along the first axis."""
     position, _ = fit_curve(setting, fit, DEGREE, radius)
     return scaled_position(position, fit.latent[:, 0])
 
 
 def scaled_position(position: np.ndarray, coordinate: np.ndarray) -> np.ndarray:
-    """A position along a curve with the sign and the standard deviation of a coordinate.
-
-    Parameters
-    ----------
-    position, coordinate : ndarray, (n,)
-
-    Returns
-    -------
-    ndarray, (n,)
-    """
+    """A position along a curve with the sign and the standard deviation of a coordinate, (n,). position, coordinate:
+    (n,)."""
     sign = np.sign(np.corrcoef(position, coordinate)[0, 1]) or 1.0
     return (position - position.mean()) * sign * coordinate.std() / max(position.std(), 1e-12)
 
 
 def fit_curve(setting: Setting, fit: ComponentFit, degree: int, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """A curve through the volumes that begins along the first axis.
-
-    Returns
-    -------
-    coordinate : ndarray, (n,)
-        Place of each image on the curve, -1 to 1.
-    volumes : ndarray, (degree + 1, box, box, box)
-        The mean and the components of posterior.CurvedCoordinate.
+    """A curve through the volumes that begins along the first axis. Returns coordinate: (n,), place of each image on
+    the curve, -1 to 1. volumes: (degree + 1, box, box, box), the mean and the components of posterior.CurvedCoordinate.
     """
     curve, sigmas = CurvedCoordinate(degree), fit.sigmas
     volumes = np.zeros((degree + 1, *fit.mean.shape), np.float32)
@@ -94,22 +70,12 @@ def fit_curve(setting: Setting, fit: ComponentFit, degree: int, radius: float) -
 def expected_power(setting: Setting, mean: np.ndarray, cube: Cube, number: int) -> np.ndarray:
     """Prior of solve_components.
 
-    Outside the region that may change the components are set to 0 after they were solved, and with it goes all but
-    that part of their noise. A component's expected power is raised in the same proportion: it is weighed against the
-    noise that stays. Only the curve takes it: several principal components at once are damped more, since their
-    coordinates would be noisier.
+    Outside the region that may change the components are set to 0 after they were solved, and with it goes all but that
+    part of their noise. A component's expected power is raised in the same proportion: it is weighed against the noise
+    that stays. Only the curve takes it: several principal components at once are damped more, since their coordinates
+    would be noisier.
 
-    Parameters
-    ----------
-    mean : ndarray, (box, box, box)
-    number : int
-        Of components.
-
-    Returns
-    -------
-    ndarray, (number + 1, rings)
-        Of the mean, and of the components.
-    """
+    mean: (box, box, box). number: of components. Returns (number + 1, rings), of the mean, and of the components."""
     part = max(float((setting.mask * setting.focus).mean()), 1 / mean.size)
     return shell_power(mean[None], cube) * np.array([1.0] + [CHANGE / part] * number)[:, None]
 
@@ -181,21 +147,14 @@ def find_motion(
     """The Motion that the particles show beyond their noise.
 
     Components are fitted to each half of the particles and tested on the other: white noise of unit variance has an
-    expected square along any direction that is known before, whatever the direction. Derivatives of the mean
-    volume's projection by orientation, shift, contrast, defocus and astigmatism are taken out of each image first, so
-    that their errors do not count.
+    expected square along any direction that is known before, whatever the direction. Derivatives of the mean volume's
+    projection by orientation, shift, contrast, defocus and astigmatism are taken out of each image first, so that their
+    errors do not count.
 
-    Parameters
-    ----------
-    mean : ndarray, (box, box, box)
-        At the orientations of setting.views.
-    radius : float, no unit
-        Finest frequency of the fit, waves per box; the test stops at COARSE.
-    components : callable
-        Gives the mean and components (q + 1, box, box, box), in units of their deviations, of some rows alone.
-    tolerance : float, no unit
-        Variability that a rigid molecule may have by errors of second order; the p-value is that of more.
-    """
+    mean: (box, box, box), at the orientations of setting.views.
+    radius: finest frequency of the fit, waves per box; the test stops at COARSE.
+    components: gives the mean and components (q + 1, box, box, box), in units of their deviations, of some rows alone.
+    tolerance: variability that a rigid molecule may have by errors of second order; the p-value is that of more."""
     radius = min(radius, COARSE)
     cube, count = setting.cube(radius), setting.coefficients.count(radius)
     free = FREE * setting.views.spread
@@ -222,20 +181,8 @@ def find_motion(
 def voxel_components(
     setting: Setting, mean: np.ndarray, radius: float, rng: np.random.Generator, rows: np.ndarray
 ) -> np.ndarray:
-    """Mean, and principal components of some rows alone.
-
-    Parameters
-    ----------
-    mean : ndarray, (box, box, box)
-    radius : float, no unit
-        Finest frequency, waves per box.
-    rows : ndarray, (m,)
-
-    Returns
-    -------
-    ndarray, (q + 1, box, box, box)
-        The components in units of their deviations.
-    """
+    """Mean, and principal components of some rows alone. mean: (box, box, box). radius: finest frequency, waves per
+    box. rows: (m,). Returns (q + 1, box, box, box), the components in units of their deviations."""
     cube, count = setting.cube(min(radius, COARSE)), setting.coefficients.count(min(radius, COARSE))
     volumes = np.concatenate([mean[None], start(mean, COMPONENTS, setting.mask, rng)])
     power = shell_power(mean[None], cube) * np.array([1.0] + [CHANGE] * COMPONENTS)[:, None]

@@ -34,21 +34,9 @@ WIDTH = 0.6  # of the distance of neighbouring maps, in ranks: standard deviatio
 
 
 def path_weights(coordinate: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of the particles in `count` maps along a coordinate.
-
-    The maps lie at equal distances in the particles' ranks, so that each rests on as many particles.
-
-    Parameters
-    ----------
-    coordinate : ndarray, (n,)
-
-    Returns
-    -------
-    positions : ndarray, (count,)
-        Coordinates of the maps.
-    weights : ndarray, (n, count)
-        Between 0 and 1.
-    """
+    """Weights of the particles in `count` maps along a coordinate. The maps lie at equal distances in the particles'
+    ranks, so that each rests on as many particles. coordinate: (n,). Returns positions: (count,), coordinates of the
+    maps. weights: (n, count), between 0 and 1."""
     rank = (np.argsort(np.argsort(coordinate)) + 0.5) / len(coordinate)
     middle = (np.arange(count) + 0.5) / count
     weights = np.exp(-0.5 * ((rank[:, None] - middle) * count / WIDTH) ** 2)
@@ -60,13 +48,7 @@ NEIGHBOURS = 15  # of each particle that stay near to it
 
 
 def require_umap() -> None:
-    """Nothing, if umap-learn is installed.
-
-    Raises
-    ------
-    ValueError
-        With the command that installs it, if it is missing.
-    """
+    """Nothing, if umap-learn is installed. Raises ValueError: with the command that installs it, if it is missing."""
     if importlib.util.find_spec("umap") is None:
         raise ValueError(
             f"UMAP (--umap) needs the Python package {PACKAGE}, which is missing in the engine's environment. "
@@ -89,13 +71,8 @@ SHOWN = 20000  # particles at most
 
 
 def draw_latent(latent: np.ndarray, clusters: np.ndarray, title: str, path: str | os.PathLike[str]) -> None:
-    """Write a PNG of the first two latent coordinates, coloured by cluster, beside their density.
-
-    Parameters
-    ----------
-    latent : ndarray, (n, k)
-    clusters : ndarray, (n,)
-    """
+    """Write a PNG of the first two latent coordinates, coloured by cluster, beside their density. latent: (n, k).
+    clusters: (n,)."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -136,17 +113,7 @@ class Outcome:
 
 def latent_columns(latent: np.ndarray, clusters: np.ndarray, umap: bool, seed: int) -> dict[str, np.ndarray]:
     """Columns of a table of observations: latent coordinates, cluster and, if they are wanted, coordinates of UMAP.
-
-    Parameters
-    ----------
-    latent : ndarray, (n, q)
-    clusters : ndarray, (n,)
-
-    Returns
-    -------
-    dict
-        {column: (n,) values}.
-    """
+    latent: (n, q). clusters: (n,). Returns {column: (n,) values}."""
     columns = {f"{LATENT}{k + 1}": column.astype(float) for k, column in enumerate(latent.T)}
     positions = umap_positions(latent, seed) if umap else np.zeros((len(latent), 0))
     columns.update({f"{UMAP}{k + 1}": column for k, column in enumerate(positions.T)})
@@ -154,17 +121,8 @@ def latent_columns(latent: np.ndarray, clusters: np.ndarray, umap: bool, seed: i
 
 
 def latent_clusters(latent: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Clusters of observations in a latent space, by k-means.
-
-    Parameters
-    ----------
-    latent : ndarray, (n, q)
-
-    Returns
-    -------
-    ndarray, (n,)
-        Number of each one's cluster, from 1, the largest first.
-    """
+    """Clusters of observations in a latent space, by k-means. latent: (n, q). Returns (n,), number of each one's
+    cluster, from 1, the largest first."""
     from sklearn.cluster import KMeans
 
     if not np.ptp(latent) > 0:  # noise: all at one position
@@ -175,13 +133,7 @@ def latent_clusters(latent: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def latent_column(particles: ParticleSet | SubtomogramSet, name: str) -> np.ndarray:
-    """(n,) numbers of a column of particles or subtomograms.
-
-    Raises
-    ------
-    ValueError
-        They do not have it.
-    """
+    """(n,) numbers of a column of particles or subtomograms. Raises ValueError: they do not have it."""
     values = number_columns(particles.path, particles.columns, (name,))
     if values is None:
         raise ValueError(
@@ -204,15 +156,8 @@ def verdict_sentence(motion: Motion) -> str:
 
 
 def apart_sentences(groups: list[dict[str, typing.Any]], count: int) -> list[str]:
-    """What was set apart, and what the test said with it.
-
-    Parameters
-    ----------
-    groups : list of dict
-        Their number of particles, what the structure explains of them, and the test with them.
-    count : int
-        Of all particles.
-    """
+    """What was set apart, and what the test said with it. groups: their number of particles, what the structure
+    explains of them, and the test with them. count: of all particles."""
     words = []
     for group in groups:
         what = "are something else" if group["foreign"] else "are a state of their own"
@@ -225,19 +170,8 @@ def apart_sentences(groups: list[dict[str, typing.Any]], count: int) -> list[str
 
 
 def write_fit_volumes(folder: Path, fit: ComponentFit, box: int, pixel_size: float) -> list[str]:
-    """Write the mean of a fit, and each component times its deviation.
-
-    Parameters
-    ----------
-    box : int, px
-        Of the observations.
-    pixel_size : float, Å/px
-
-    Returns
-    -------
-    list of str
-        Names of the files, the mean first.
-    """
+    """Write the mean of a fit, and each component times its deviation. box: px, of the observations. pixel_size: Å/px.
+    Returns names of the files, the mean first."""
     names = ["mean.mrc"] + [f"component_{k + 1}.mrc" for k in range(len(fit.axes))]
     scale = np.concatenate([[1.0], fit.deviations])
     for name, volume, factor in zip(names, [fit.mean, *fit.axes], scale):
@@ -248,21 +182,9 @@ def write_fit_volumes(folder: Path, fit: ComponentFit, box: int, pixel_size: flo
 def write_paths(
     latent: np.ndarray, axes: int, maps: int, write: MapWriter
 ) -> tuple[list[list[str]], list[dict[str, typing.Any]]]:
-    """Write the maps along the first axes.
-
-    Parameters
-    ----------
-    latent : ndarray, (n, q)
-    write : callable
-        Writes maps of these names by weights (n, maps), and returns what is recorded of each.
-
-    Returns
-    -------
-    names : list of list of str
-        Of the maps of each axis.
-    record : list of dict
-        What heterogeneity.json says of each map.
-    """
+    """Write the maps along the first axes. latent: (n, q). write: writes maps of these names by weights (n, maps), and
+    returns what is recorded of each. Returns names: of the maps of each axis. record: what heterogeneity.json says of
+    each map."""
     names, record = [], []
     for axis in range(axes):
         positions, weights = path_weights(latent[:, axis], maps)
@@ -275,17 +197,8 @@ def write_paths(
 def fit_record(
     latent: int, fit: ComponentFit, motion: Motion, resolution: float, voxel: float
 ) -> dict[str, typing.Any]:
-    """What heterogeneity.json says of every fit besides the verdict.
-
-    Parameters
-    ----------
-    latent : int
-        Dimensions.
-    resolution : float, Å
-        Finest detail of the fit.
-    voxel : float, Å
-        Unit of the errors of shifts.
-    """
+    """What heterogeneity.json says of every fit besides the verdict. latent: dimensions. resolution: Å, finest detail
+    of the fit. voxel: Å, unit of the errors of shifts."""
     return dict(
         sentence=verdict_sentence(motion),
         standard_error=motion.error,

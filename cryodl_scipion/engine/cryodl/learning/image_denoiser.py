@@ -12,13 +12,7 @@ from .networks import WienerUNet
 
 
 class ImageDenoiser:
-    """A network on a device.
-
-    Parameters
-    ----------
-    weights : mapping
-        {name: Tensor}, each of any shape: of a micrograph denoiser.
-    """
+    """A network on a device. weights: {name: Tensor}, each of any shape: of a micrograph denoiser."""
 
     def __init__(self, weights: typing.Mapping[str, torch.Tensor], device: torch.device) -> None:
         network = WienerUNet.like(weights)
@@ -29,37 +23,14 @@ class ImageDenoiser:
         self.network = for_inference(network, device, torch.float32)
 
     def tiled(self, seen: torch.Tensor, tile: int) -> torch.Tensor:
-        """The answer to one image of any size, tile by tile.
-
-        Parameters
-        ----------
-        seen : Tensor, (2, h, w)
-            What WienerUNet is given.
-        tile : int, px
-            Largest side at a time.
-
-        Returns
-        -------
-        Tensor, (h, w)
-            On the CPU.
-        """
+        """The answer to one image of any size, tile by tile. seen: (2, h, w), what WienerUNet is given. tile: px,
+        largest side at a time. Returns (h, w), on the CPU."""
         return apply_tiled(self._run, seen, 1, self.multiple, tile, self.overlap)[0]
 
     def batch(self, seen: torch.Tensor, margin: int) -> torch.Tensor:
-        """The answers to small images, which are continued by their mirror images at the borders.
-
-        Parameters
-        ----------
-        seen : Tensor, (b, 2, h, w)
-            What WienerUNet is given.
-        margin : int, px
-            Smallest width of what is continued; less than the sides.
-
-        Returns
-        -------
-        Tensor, (b, h, w)
-            On the CPU.
-        """
+        """The answers to small images, which are continued by their mirror images at the borders. seen: (b, 2, h, w),
+        what WienerUNet is given. margin: px, smallest width of what is continued; less than the sides. Returns
+        (b, h, w), on the CPU."""
         height, width = seen.shape[2:]
         bottom, right = (margin + -(side + 2 * margin) % self.multiple for side in (height, width))
         answer = self._run(F.pad(seen, (margin, right, margin, bottom), mode="reflect"))

@@ -15,13 +15,7 @@ _NORMS = (torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)
 
 
 def for_inference(network: torch.nn.Module, device: torch.device, dtype: torch.dtype) -> torch.nn.Module:
-    """A copy of a network that only predicts: batch norm folded into the convolutions.
-
-    Parameters
-    ----------
-    dtype : torch.dtype
-        Of the weights.
-    """
+    """A copy of a network that only predicts: batch norm folded into the convolutions. dtype: of the weights."""
     copy = deepcopy(network).eval().to("cpu")
     for block in copy.modules():
         if isinstance(block, torch.nn.Sequential):
@@ -43,23 +37,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def with_less_memory(attempt: typing.Callable[[], Answer], shrink: typing.Callable[[], bool]) -> Answer:
-    """What attempt() returns. Where memory does not suffice, shrink() is called and it is tried again.
-
-    Parameters
-    ----------
-    shrink : callable
-        Makes the next attempt need less memory; False if it cannot.
-
-    Returns
-    -------
-    object
-        What attempt() returned.
-
-    Raises
-    ------
-    RuntimeError
-        What attempt() raised, if it is another error, or nothing is left to shrink.
-    """
+    """What attempt() returns. Where memory does not suffice, shrink() is called and it is tried again. shrink: makes
+    the next attempt need less memory; False if it cannot. Returns what attempt() returned. Raises RuntimeError: what
+    attempt() raised, if it is another error, or nothing is left to shrink."""
     while True:
         try:
             return attempt()

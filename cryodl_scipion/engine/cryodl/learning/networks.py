@@ -40,16 +40,7 @@ class ConvBlock(nn.Module):
 
 
 def folded(x: torch.Tensor, n: int) -> torch.Tensor:
-    """Cubes of n voxels become channels.
-
-    Parameters
-    ----------
-    x : Tensor, (b, c, d, h, w)
-
-    Returns
-    -------
-    Tensor, (b, c n³, d / n, h / n, w / n)
-    """
+    """Cubes of n voxels become channels, (b, c n³, d / n, h / n, w / n). x: (b, c, d, h, w)."""
     if n == 1:
         return x
     b, c, d, h, w = x.shape
@@ -58,16 +49,7 @@ def folded(x: torch.Tensor, n: int) -> torch.Tensor:
 
 
 def unfolded(x: torch.Tensor, n: int) -> torch.Tensor:
-    """The opposite of folded.
-
-    Parameters
-    ----------
-    x : Tensor, (b, c n³, d, h, w)
-
-    Returns
-    -------
-    Tensor, (b, c, d n, h n, w n)
-    """
+    """The opposite of folded, (b, c, d n, h n, w n). x: (b, c n³, d, h, w)."""
     if n == 1:
         return x
     b, c, d, h, w = x.shape
@@ -81,19 +63,8 @@ def window_side(grid: int, largest: int) -> int:
 
 
 def to_windows(x: torch.Tensor, n: int) -> torch.Tensor:
-    """Cut a grid into square or cubic windows.
-
-    Parameters
-    ----------
-    x : Tensor, (b, *sides, c)
-        Sides are multiples of n.
-    n : int
-        Side of a window.
-
-    Returns
-    -------
-    Tensor, (b * number of windows, n^d, c)
-    """
+    """Cut a grid into square or cubic windows, (b * number of windows, n^d, c). x: (b, *sides, c), sides are multiples
+    of n. n: side of a window."""
     b, *sides, c = x.shape
     d = len(sides)
     cut = x.reshape(b, *[length for side in sides for length in (side // n, n)], c)
@@ -136,20 +107,11 @@ def border_mask(sides: typing.Sequence[int], n: int, shift: int, device: torch.d
 class WindowAttention(nn.Module):
     """Self-attention within windows of a (b, *sides, c) tensor, with a learnt bias for each relative position.
 
-    Every other layer shifts the windows by half their side (Liu et al. 2021, section 3.2), unless one window holds
-    all.
+    Every other layer shifts the windows by half their side (Liu et al. 2021, section 3.2), unless one window holds all.
 
-    Parameters
-    ----------
-    channels, heads : int
-        Channels of the tensor, and heads that share them.
-    window : int
-        Side of the largest window.
-    bias : nn.Parameter, (heads, ...)
-        One value for each of the (2 window - 1)^d relative positions.
-    wraps : bool
-        Whether places of opposite borders that a shift brings together see each other.
-    """
+    channels, heads: channels of the tensor, and heads that share them. window: side of the largest window. bias:
+    nn.Parameter, (heads, ...), one value for each of the (2 window - 1)^d relative positions. wraps: whether places of
+    opposite borders that a shift brings together see each other."""
 
     def __init__(
         self, channels: int, heads: int, window: int, bias: nn.Parameter, shifted: bool, wraps: bool = False
@@ -181,8 +143,7 @@ class SwinConvBlock(nn.Module):
     """Some channels through a convolution, the others through window attention, joined again (Zhang et al. 2022).
 
     A subclass makes `split` and `join`, convolutions of one pixel, and says what becomes of the two parts.
-    near_channels: channels of the first part; if it has all, there is no second.
-    """
+    near_channels: channels of the first part; if it has all, there is no second."""
 
     split: nn.Module
     join: nn.Module
@@ -211,19 +172,8 @@ class UNetLevels(nn.Module):
 
     A subclass calls `levels` in its forward, and `head` on what that returns. Untrained, the answer is about `bias`.
 
-    Parameters
-    ----------
-    c_in : int
-        Channels of the input.
-    widths : sequence of int
-        Channels of the levels, the finest first.
-    c_out : int
-        Channels of the answer.
-    dimensions : int
-        2 for images, 3 for volumes.
-    bias : float
-        Of the last layer, no unit.
-    """
+    c_in: channels of the input. widths: channels of the levels, the finest first. c_out: channels of the answer.
+    dimensions: 2 for images, 3 for volumes. bias: of the last layer, no unit."""
 
     def __init__(
         self, c_in: int, widths: typing.Sequence[int], c_out: int, dimensions: int = 2, bias: float = 0.0
@@ -239,17 +189,8 @@ class UNetLevels(nn.Module):
         nn.init.constant_(typing.cast("torch.Tensor", self.head.bias), bias)
 
     def levels(self, x: torch.Tensor) -> torch.Tensor:
-        """Down through all levels and up again.
-
-        Parameters
-        ----------
-        x : Tensor, (b, c_in, h, w) or (b, c_in, z, h, w)
-            Sides are multiples of 2 ** (levels - 1).
-
-        Returns
-        -------
-        Tensor, (b, widths[0], h, w) or (b, widths[0], z, h, w)
-        """
+        """Down through all levels and up again. x: (b, c_in, h, w) or (b, c_in, z, h, w), sides are multiples of 2 **
+        (levels - 1). Returns (b, widths[0], h, w) or (b, widths[0], z, h, w)."""
         skips = []
         for level, block in enumerate(self.down):
             x = block(x if level == 0 else self._pool(x, 2))
@@ -264,18 +205,9 @@ GENERAL_WIDTHS = (32, 56, 80, 96)  # of the general models, which have more to t
 
 
 class FoldedUNet(UNetLevels):
-    """(b, 1, h, w) image -> (b, outputs, h/2, w/2). h and w are multiples of `multiple`.
-
-    The input is folded by 2 (pixel unshuffle) before the first convolution, so that the widest layers work on a quarter
-    of the pixels.
-
-    Parameters
-    ----------
-    widths : tuple of int
-        Channels of the levels, the finest first.
-    outputs : int
-        Channels of the answer.
-    """
+    """(b, 1, h, w) image -> (b, outputs, h/2, w/2). h and w are multiples of `multiple`. The input is folded by 2
+    (pixel unshuffle) before the first convolution, so that the widest layers work on a quarter of the pixels. widths:
+    channels of the levels, the finest first. outputs: channels of the answer."""
 
     stride = 2
     receptive_radius = 103  # px; each output looks no further (a test measures it)
@@ -291,16 +223,8 @@ class FoldedUNet(UNetLevels):
 
 class WienerUNet(FoldedUNet):
     """(b, 2, h, w): an image with white noise, and the image after its Wiener filter -> (b, 1, h, w) signal, in the
-    filter's units.
-
-    h and w are multiples of `multiple`. It begins as the filter alone, so that training can only gain. stride is that
-    of its first layer; the answer has the input's size.
-
-    Parameters
-    ----------
-    widths : tuple of int
-        As FoldedUNet's.
-    """
+    filter's units. h and w are multiples of `multiple`. It begins as the filter alone, so that training can only gain.
+    stride is that of its first layer; the answer has the input's size. widths: as FoldedUNet's."""
 
     def __init__(self, widths: tuple[int, ...] = WIDTHS) -> None:
         super().__init__(widths)
@@ -311,13 +235,7 @@ class WienerUNet(FoldedUNet):
 
     @classmethod
     def like(cls, weights: typing.Mapping[str, torch.Tensor]) -> WienerUNet:
-        """The network that has such weights, with new ones of its own.
-
-        Parameters
-        ----------
-        weights : mapping
-            {name: Tensor}, each of any shape.
-        """
+        """The network that has such weights, with new ones of its own. weights: {name: Tensor}, each of any shape."""
         return cls(tuple(weights[f"down.{i}.first.0.weight"].shape[0] for i in range(len(WIDTHS))))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

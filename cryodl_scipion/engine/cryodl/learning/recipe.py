@@ -30,18 +30,9 @@ HELD_OUT = 0.2  # of what is learned from, for validation
 class TrainingRun:
     """One training of a command: take_folder and take_device in the order that suits it, start, fit, finish, result.
 
-    Parameters
-    ----------
-    source : Run, or object
-        The run of the command, or a config: output, and what fit_task asks for.
-    config : object, optional
-        Other than the run's: of a training that is a part of the command.
-
-    Raises
-    ------
-    FileExistsError
-        There is already something under the name of the model folder.
-    """
+    source: Run, or object, the run of the command, or a config: output, and what fit_task asks for. config: other than
+    the run's: of a training that is a part of the command. Raises FileExistsError: there is already something under the
+    name of the model folder."""
 
     folder: Path
     device: torch.device
@@ -143,27 +134,9 @@ def start_weights(
 ) -> tuple[dict[str, typing.Any], dict[str, torch.Tensor]]:
     """Card and weights of the model that a training continues from.
 
-    Parameters
-    ----------
-    config : object
-        Of the command; its start_from names the model.
-    kind : str
-        Kind of the model.
-    absent : mapping, optional
-        What holds where the card does not say it.
-    **needed : object
-        What this training has, by the names that the card has for it.
-
-    Returns
-    -------
-    weights : dict
-        {name: Tensor}, each of any shape.
-
-    Raises
-    ------
-    ValueError
-        The model differs in one of them.
-    """
+    config: of the command; its start_from names the model. kind: kind of the model. absent: what holds where the card
+    does not say it. **needed: what this training has, by the names that the card has for it. Returns weights: {name:
+    Tensor}, each of any shape. Raises ValueError: the model differs in one of them."""
     source = str(config.start_from)
     card, weights = read_model(find_model(source, kind), kind)
     said = {**(absent or {}), **card}
@@ -178,20 +151,8 @@ def start_weights(
 
 
 def refuse_steps(config: typing.Any, *names: str) -> None:
-    """Refuse options of a training by steps where there is none: they would have no effect.
-
-    Parameters
-    ----------
-    config : object
-        Of the command.
-    *names : str
-        Of the options.
-
-    Raises
-    ------
-    ValueError
-        One of them is given.
-    """
+    """Refuse options of a training by steps where there is none: they would have no effect. config: of the command.
+    *names: of the options. Raises ValueError: one of them is given."""
     given = [f"--{name.replace('_', '-')}" for name in names if getattr(config, name) is not None]
     if given:
         raise ValueError(
@@ -201,15 +162,7 @@ def refuse_steps(config: typing.Any, *names: str) -> None:
 
 
 def say_weakness(network: str, method: typing.Any) -> None:
-    """Print what a method is known to do badly, if there is something.
-
-    Parameters
-    ----------
-    network : str
-        Its name.
-    method : object
-        Of the registry.
-    """
+    """Print what a method is known to do badly, if there is something. network: its name. method: of the registry."""
     if method.weak:
         print(f"Known weakness of {network}: {method.weak}")
 

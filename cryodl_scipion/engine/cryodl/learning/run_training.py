@@ -22,36 +22,14 @@ MAX_HOURS = 12  # that one process waits for another
 
 
 def check_model_output(output: str) -> None:
-    """Whether a model may be written; if not, an error.
-
-    Parameters
-    ----------
-    output : str
-        The model folder.
-
-    Raises
-    ------
-    FileExistsError
-        If it is there.
-    """
+    """Whether a model may be written; if not, an error. output: the model folder. Raises FileExistsError if it is
+    there."""
     unfinished.check_output(output, "Model folder")
 
 
 def training_folder(config: typing.Any, settings: typing.Mapping[str, typing.Any] | None = None) -> Path:
-    """The folder <output>.partial, new or of the same training.
-
-    Parameters
-    ----------
-    config : object
-        Of a command that trains.
-    settings : mapping, optional
-        Further parameters that change what is made.
-
-    Raises
-    ------
-    ValueError
-        If it is of another training, or not ours.
-    """
+    """The folder <output>.partial, new or of the same training. config: of a command that trains. settings: further
+    parameters that change what is made. Raises ValueError if it is of another training, or not ours."""
     from .training import CHECKPOINT
 
     return unfinished.working_folder(config, precious=CHECKPOINT, settings=settings)
@@ -127,10 +105,8 @@ class SeveralProcesses(OneProcess):
         return {name: self._accelerator.prepare_model(network) for name, network in networks.items()}
 
     def part(self, batch: typing.Any) -> typing.Any:
-        """Neighbours in the batch stay together: the kinds of examples take turns in some.
-
-        Raises ValueError if it cannot be shared evenly.
-        """
+        """Neighbours in the batch stay together: the kinds of examples take turns in some. Raises ValueError if it
+        cannot be shared evenly."""
         whole, count = len(batch[0]), self.num_processes
         if whole % count:
             raise ValueError(
@@ -184,24 +160,9 @@ def fit_task(
     schedule: Schedule | None = None,
     seed: int = 0,
 ) -> FitReport:
-    """Train a Task in a working folder.
-
-    Parameters
-    ----------
-    task : Task
-        With a method (learning_rate, decay, ema) and default_steps.
-    config : object
-        Has steps, and perhaps learning_rate and patience.
-    schedule : Schedule, optional
-        Other than the one that follows from task and config.
-    seed : int
-        Of random numbers, where the config has none.
-
-    Raises
-    ------
-    ValueError
-        If memory does not suffice.
-    """
+    """Train a Task in a working folder. task: with a method (learning_rate, decay, ema) and default_steps. config: has
+    steps, and perhaps learning_rate and patience. schedule: other than the one that follows from task and config. seed:
+    of random numbers, where the config has none. Raises ValueError if memory does not suffice."""
     from ..core.devices import device_name
     from .inference import is_out_of_memory
     from .training import fit
@@ -239,16 +200,8 @@ def _schedule(task: typing.Any, config: typing.Any, seed: int) -> Schedule:
 
 
 def finish(folder: Path, output: str | os.PathLike[str], *leftovers: str) -> None:
-    """Draw the learning curve, give the folder its name, and leave only what belongs to a model.
-
-    Parameters
-    ----------
-    folder : Path
-        The working folder.
-    output : path
-        Its final name.
-    *leftovers : str
-        Names of files or folders in it that are removed, as the checkpoint is.
+    """Draw the learning curve, give the folder its name, and leave only what belongs to a model. folder: the working
+    folder. output: its final name. *leftovers: names of files or folders in it that are removed, as the checkpoint is.
     """
     from ..io.plots import can_draw, plot_learning_curve
     from .training import CHECKPOINT, METRICS

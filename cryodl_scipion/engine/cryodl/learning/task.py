@@ -18,23 +18,9 @@ from ..core.devices import in_memory_format
 def method_of(kind: str, name: str) -> typing.Any:
     """The method of a network: how it is built, trained and used.
 
-    Parameters
-    ----------
-    kind : str
-        Kind of the model: 'picker', 'denoiser', 'segmenter', 'classifier' or 'map_improver'.
-    name : str
-        Name of the network, as in the model's card.
-
-    Returns
-    -------
-    object
-        A new object of the class that the row names.
-
-    Raises
-    ------
-    ValueError
-        If no network of this kind has the name; the message lists the names.
-    """
+    kind: kind of the model: 'picker', 'denoiser', 'segmenter', 'classifier' or 'map_improver'. name: name of the
+    network, as in the model's card. Returns a new object of the class that the row names. Raises ValueError if no
+    network of this kind has the name; the message lists the names."""
     row = network_row(kind, name)
     # Imported here: torch, and one network instead of all.
     return getattr(importlib.import_module(f"cryodl.{row.module}"), row.method)()
@@ -47,15 +33,14 @@ LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 class Task:
     """What a method gives to `fit`: networks, a step and a validation metric.
 
-    networks: torch.nn.ModuleDict of everything that learns. optimizers: dict of optimizers over them.
-    example_name: what a batch is made of, in the plural. validates_poorly: True if the validation part is too small to
-    choose by. minimum_steps: steps before which patience does not end the training. patience: validations without gain
-    before it ends, None for all steps. rate: part of the method's learning rate.
-    progress: set before each batch, part of the steps that are done.
+    networks: torch.nn.ModuleDict of everything that learns. optimizers: dict of optimizers over them. example_name:
+    what a batch is made of, in the plural. validates_poorly: True if the validation part is too small to choose by.
+    minimum_steps: steps before which patience does not end the training. patience: validations without gain before it
+    ends, None for all steps. rate: part of the method's learning rate. progress: set before each batch, part of the
+    steps that are done.
 
     Several processes may train it: batch() gives tensors that can be shared out by their first axis, and train_step
-    calls its networks by `network(name)`.
-    """
+    calls its networks by `network(name)`."""
 
     networks: torch.nn.ModuleDict
     optimizers: dict[str, torch.optim.Optimizer]
@@ -98,24 +83,14 @@ class Task:
 
 class NetworkTask(Task):
     """A task of one network, whose weights follow the gradient of one loss. A subclass calls `learn` and writes `loss`.
-
-    gradient_limit: largest norm of the gradients, which are scaled down to it; None leaves them.
-    """
+    gradient_limit: largest norm of the gradients, which are scaled down to it; None leaves them."""
 
     gradient_limit: float | None = 5.0
 
     def learn(self, name: str, network: torch.nn.Module, optimizer: typing.Any, layout: torch.memory_format) -> None:
-        """Take the network that is trained.
-
-        Parameters
-        ----------
-        name : str
-            Its name in the checkpoint.
-        optimizer : callable
-            Gives the optimiser of a network.
-        layout : torch.memory_format
-            Of the weights, from the first step on: sums round by it, and a continued training must end the same.
-        """
+        """Take the network that is trained. name: its name in the checkpoint. optimizer: gives the optimiser of a
+        network. layout: of the weights, from the first step on: sums round by it, and a continued training must end the
+        same."""
         self.name = name
         network = in_memory_format(network, layout)
         self.networks = torch.nn.ModuleDict({name: network})

@@ -56,10 +56,8 @@ def save_checkpoint(
     task: typing.Any,
     state: TrainingState,
 ) -> None:
-    """Write everything needed to continue, as tensors and JSON: nothing has to be unpickled.
-
-    folder: Path. networks: ModuleDict. average: AveragedModel of them. task: task.Task. state: TrainingState.
-    """
+    """Write everything needed to continue, as tensors and JSON: nothing has to be unpickled. folder: Path. networks:
+    ModuleDict. average: AveragedModel of them. task: task.Task. state: TrainingState."""
     tensors = {f"network.{k}": v for k, v in networks.state_dict().items()}
     tensors.update({f"average.{k}": v for k, v in average.state_dict().items()})
     tensors.update({f"best.{k}": v for k, v in state.best_weights.items()})
@@ -110,12 +108,9 @@ def load_checkpoint(
 class Schedule:
     """steps: most steps. every: steps between validations. patience: validations without gain before stopping.
     learning_rate: peak; rises for 5 % of the steps, then falls as a cosine, or by the factor `decay` after each
-    validation.
-    seed: of every random choice.
-    ema: decay of the running mean of the weights that is validated and kept. tolerance: later weights count as the best
-    while their metric is within this of the highest: small validation parts are noisy, and longer training with a
-    falling rate is better than they can tell.
-    """
+    validation. seed: of every random choice. ema: decay of the running mean of the weights that is validated and kept.
+    tolerance: later weights count as the best while their metric is within this of the highest: small validation parts
+    are noisy, and longer training with a falling rate is better than they can tell."""
 
     steps: int
     every: int
@@ -148,20 +143,8 @@ class FitReport:
     seconds: float
 
     def record(self, seconds: float, device: str, seed: int) -> dict[str, typing.Any]:
-        """What a model card says of how the training ended.
-
-        Parameters
-        ----------
-        seconds : float
-            Wall time of the whole command.
-        device : str
-            In words.
-
-        Returns
-        -------
-        dict
-            steps, best_step, stop_reason, seconds, device and seed.
-        """
+        """What a model card says of how the training ended. seconds: wall time of the whole command. device: in words.
+        Returns steps, best_step, stop_reason, seconds, device and seed."""
         return dict(
             steps=self.steps,
             best_step=self.best_step,
@@ -191,18 +174,8 @@ def fit(
     Deterministic for a seed on one machine: batch n is drawn from (seed, n). Several processes share each batch, so
     that they learn what one learns from all of it; the first of them writes.
 
-    Parameters
-    ----------
-    folder : Path
-        Of metrics.csv and the checkpoint; a training that was killed continues from there.
-    log : callable
-        Called with a line for each validation.
-
-    Raises
-    ------
-    NonFiniteLoss
-        If the loss becomes NaN or infinite.
-    """
+    folder: of metrics.csv and the checkpoint; a training that was killed continues from there. log: called with a line
+    for each validation. Raises NonFiniteLoss if the loss becomes NaN or infinite."""
     folder = Path(folder)
     _check_memory(task.networks, accelerator.device)
     networks = task.networks.to(accelerator.device)
@@ -259,13 +232,8 @@ def _check_memory(networks: torch.nn.Module, device: torch.device) -> None:
 def measured(
     task: Task, folder: Path, device: torch.device | None, log: typing.Callable[[str], None] = print
 ) -> FitReport:
-    """A task without anything to learn by gradients: its metrics, taken once and written as fit writes them.
-
-    Parameters
-    ----------
-    log : callable
-        As for fit.
-    """
+    """A task without anything to learn by gradients: its metrics, taken once and written as fit writes them. log: as
+    for fit."""
     start = time.monotonic()
     task.networks.to(device).eval()
     with torch.no_grad():

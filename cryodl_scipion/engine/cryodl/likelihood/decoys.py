@@ -33,17 +33,8 @@ def decoys(
     Up to two thirds are other structures: all of them may be relatives of the target. The rest is the target's envelope
     filled with random density, which no molecule has.
 
-    Parameters
-    ----------
-    target : Tensor, (d, d, d)
-        Density, its solvent 0.
-    others : sequence of Tensor, (e, e, e)
-        Densities of other molecules with the same voxels, the hardest to tell from the target first.
-    count : int
-        Number of decoys.
-    seed : int
-        Of the random densities.
-    """
+    target: (d, d, d), density, its solvent 0. others: (e, e, e), densities of other molecules with the same voxels, the
+    hardest to tell from the target first. count: number of decoys. seed: of the random densities."""
     rng = np.random.default_rng(seed)
     size, used = radius_of_gyration(target), others[: 2 * count // 3]
     made = [_resized(other, size / radius_of_gyration(other), len(target)) for other in used]
@@ -87,27 +78,14 @@ def _with_spectrum(volume: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 def scrambled_harmonics(target: torch.Tensor, count: int, seed: int = 0, symmetry: str = "C1") -> list[torch.Tensor]:
-    """Decoys that noise or another particle matches as well as the target in its best orientation.
+    """Decoys that noise or another particle matches as well as the target in its best orientation, (d, d, d).
 
     The spherical harmonics of each degree are mixed by a random rotation, the same at all radii. Mass, radial profile,
     power spectrum and the power of each degree stay, and these decide how high a score chance reaches over all
     orientations; the shape is lost.
 
-    Parameters
-    ----------
-    target : Tensor, (d, d, d)
-        Density, its solvent 0, around voxel d // 2.
-    count : int
-        Number of decoys.
-    seed : int
-        Of the rotations.
-    symmetry : str
-        Point group that decoys have too, see symmetry.operations: that of the search.
-
-    Returns
-    -------
-    list of Tensor, (d, d, d)
-    """
+    target: (d, d, d), density, its solvent 0, around voxel d // 2. count: number of decoys. seed: of the rotations.
+    symmetry: point group that decoys have too, see symmetry.operations: that of the search."""
     rng, middle, group = np.random.default_rng(seed), len(target) // 2, operations(symmetry)
     points, reach = healpix(RINGS), middle - 1
     zyx = np.indices(target.shape).reshape(3, -1).T - middle
@@ -151,24 +129,11 @@ def _random_rotation(size: int, rng: np.random.Generator) -> np.ndarray:
 def q_values(targets: np.ndarray, rivals: np.ndarray, count: int) -> np.ndarray:
     """The least false discovery rate at which each detection is in: how many of those as good are look-alikes.
 
-    Parameters
-    ----------
-    targets : ndarray, (n,)
-        Scores of the places where the target fits best.
-    rivals : ndarray, (m,)
-        Scores of the places where one of its decoys does.
-    count : int
-        Decoys of the target: where none of them is, each would win as often as it.
-
-    Returns
-    -------
-    ndarray, (n,)
-        At least 1 / (count n), at most 1.
-
-    References
-    ----------
-    Barber and Candès (2015), Annals of Statistics 43:2055, for the one that is added.
-    """
+    targets: (n,), scores of the places where the target fits best.
+    rivals: (m,), scores of the places where one of its decoys does.
+    count: decoys of the target: where none of them is, each would win as often as it.
+    Returns (n,), at least 1 / (count n), at most 1.
+    Source: Barber and Candès (2015), Annals of Statistics 43:2055, for the one that is added."""
     order = np.argsort(-targets, kind="stable")
     beaten = len(rivals) - np.searchsorted(np.sort(rivals), targets[order])
     rates = np.minimum((1 + beaten) / (count * np.arange(1, len(targets) + 1)), 1.0)
@@ -183,16 +148,7 @@ def threshold_by_decoys(targets: np.ndarray, rivals: np.ndarray, count: int, rat
     A few detections cannot have so small a q-value. They count if they are better than all decoys and a gap of the
     scores is below them: without targets the gap below the k-th score is exponential, of a mean that falls with k.
 
-    Parameters
-    ----------
-    targets : ndarray, (n,)
-        See q_values.
-    rivals : ndarray, (m,)
-    count : int
-        Decoys of the target.
-    rate : float, no unit
-        False discovery rate.
-    """
+    targets: (n,), see q_values. rivals: (m,). count: decoys of the target. rate: false discovery rate."""
     good = targets[q_values(targets, rivals, count) <= rate]
     if len(good):
         return float(good.min())

@@ -31,19 +31,9 @@ WIDEST = 0.98  # of the box: a circle that leaves background in the corners
 def prepare(images: torch.Tensor, diameter_px: float, contrast: str = "bright") -> torch.Tensor:
     """Images with bright protein, their background with mean 0 and standard deviation 1, as RELION's normalisation.
 
-    Parameters
-    ----------
-    images : Tensor, (n, box, box) float32
-    diameter_px : float, px
-        Of the circle around pixel box // 2 that holds the particle; the background is what lies outside.
-    contrast : str
-        'bright' or 'dark', of the protein in `images`.
-
-    Returns
-    -------
-    Tensor, (n, box, box)
-        An image without any variation becomes zero.
-    """
+    images: (n, box, box) float32. diameter_px: px, of the circle around pixel box // 2 that holds the particle; the
+    background is what lies outside. contrast: 'bright' or 'dark', of the protein in `images`. Returns (n, box, box), an
+    image without any variation becomes zero."""
     outside = ~circle(images.shape[-1], min(diameter_px, WIDEST * images.shape[-1]), images.device)
     background = images[:, outside]
     deviation = background.std(dim=1)
@@ -53,23 +43,9 @@ def prepare(images: torch.Tensor, diameter_px: float, contrast: str = "bright") 
 
 
 def resample(images: torch.Tensor, pixel_size: float, new_pixel_size: float, box: int) -> tuple[torch.Tensor, float]:
-    """Images with other pixels, cut or surrounded by zeros around their middle.
-
-    Parameters
-    ----------
-    images : Tensor, (n, h, h)
-    pixel_size : float, Å/px
-    new_pixel_size : float, Å/px
-        Equal sizes change nothing.
-    box : int
-        px of the result.
-
-    Returns
-    -------
-    images : Tensor, (n, box, box)
-    pixel_size : float
-        Exact, Å/px: it differs from what was asked for by less than half a pixel over the image.
-    """
+    """Images with other pixels, cut or surrounded by zeros around their middle. images: (n, h, h). pixel_size: Å/px.
+    new_pixel_size: Å/px, equal sizes change nothing. box: px of the result. Returns images: (n, box, box). pixel_size:
+    exact, Å/px: it differs from what was asked for by less than half a pixel over the image."""
     side, exact = resampled_side(images.shape[-1], pixel_size, new_pixel_size)
     return centre_crop(fourier_resize(images, side), box), exact
 
@@ -80,32 +56,14 @@ def noise_spectrum(images: torch.Tensor, diameter_px: float) -> torch.Tensor:
     Fine structure of the spectrum is smeared over the few rings that the width of the background can tell apart; ring 0
     has the value of ring 1.
 
-    Parameters
-    ----------
-    images : Tensor, (n, box, box)
-    diameter_px : float, px
-
-    Returns
-    -------
-    Tensor, (box // 2 + 1,)
-        At the rings of fourier.shells; white noise of variance 1 has the power 1.
-    """
+    images: (n, box, box). diameter_px: px. Returns (box // 2 + 1,), at the rings of fourier.shells; white noise of
+    variance 1 has the power 1."""
     return noise_spectra(images, diameter_px).mean(0)
 
 
 def noise_spectra(images: torch.Tensor, diameter_px: float) -> torch.Tensor:
-    """The noise_spectrum of each image by itself.
-
-    Parameters
-    ----------
-    images : Tensor, (n, box, box)
-    diameter_px : float, px
-        Of the circle that holds the particle.
-
-    Returns
-    -------
-    Tensor, (n, box // 2 + 1)
-    """
+    """The noise_spectrum of each image by itself, (n, box // 2 + 1). images: (n, box, box). diameter_px: px, of the
+    circle that holds the particle."""
     box = images.shape[-1]
     axis = torch.arange(box, device=images.device) - box // 2
     distance = (axis[:, None] ** 2 + axis[None] ** 2).float().sqrt() - min(diameter_px, WIDEST * box) / 2
@@ -118,36 +76,13 @@ def noise_spectra(images: torch.Tensor, diameter_px: float) -> torch.Tensor:
 
 
 def sample_rows(count: int, maximum: int = SAMPLE) -> np.ndarray:
-    """Rows that are evenly spread.
-
-    Parameters
-    ----------
-    count : int
-        All rows.
-    maximum : int
-        Rows that are wanted.
-
-    Returns
-    -------
-    ndarray, (m,) int
-    """
+    """Rows that are evenly spread, (m,) int. count: all rows. maximum: rows that are wanted."""
     return np.unique(np.linspace(0, count - 1, min(count, maximum)).round().astype(int))
 
 
 def check_not_empty(images: torch.Tensor, path: str) -> None:
-    """Whether images show anything; if not, an error.
-
-    Parameters
-    ----------
-    images : Tensor, (n, box, box)
-    path : str
-        Of the particles, for the message.
-
-    Raises
-    ------
-    ValueError
-        If each of the images has one value all over.
-    """
+    """Whether images show anything; if not, an error. images: (n, box, box). path: of the particles, for the message.
+    Raises ValueError if each of the images has one value all over."""
     if not (images != images[:, :1, :1]).any():
         raise ValueError(f"{path}: the images are empty (all pixels the same). Extract them again.")
 
@@ -177,8 +112,7 @@ class Source:
     particles: ParticleSet. diameter_px: of the particle. contrast: 'bright' or 'dark'. ctf_state: as ParticleSet's, or
     'denoised' (no CTF is left). noise: (box // 2 + 1,) power in the images' rings (white noise of variance 1: 1),
     tensor. denoise: called with prepared images and their CTF (None without), gives denoised images; None: raw images
-    are compared.
-    """
+    are compared."""
 
     particles: ParticleSet
     diameter_px: float

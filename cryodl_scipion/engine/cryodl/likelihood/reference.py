@@ -39,24 +39,9 @@ class SignalFit:
 def fit_structure(
     particles: ParticleSet, projector: Projector, diameter_px: float | None = None, pixel_size: float | None = None
 ) -> SignalFit:
-    """Fit of a structure's projections to particles with angles.
-
-    Parameters
-    ----------
-    particles : ParticleSet
-        With angles.
-    projector : Projector
-        Of the structure at `pixel_size`; its side is the box that the images are brought to.
-    diameter_px : float, px, optional
-        Of the particle in those pixels; 0.8 of the box if None.
-    pixel_size : float, Å/px, optional
-        The particles' if None.
-
-    Raises
-    ------
-    ValueError
-        For empty images.
-    """
+    """Fit of a structure's projections to particles with angles. particles: with angles. projector: of the structure at
+    `pixel_size`; its side is the box that the images are brought to. diameter_px: px, of the particle in those pixels;
+    0.8 of the box if None. pixel_size: Å/px, the particles' if None. Raises ValueError for empty images."""
     pixel_size = pixel_size or particles.pixel_size
     box = projector.side
     rows = sample_rows(len(particles))
@@ -97,26 +82,12 @@ def find_contrast(
 ) -> tuple[str, bool, str]:
     """Whether protein is bright or dark in particle images.
 
-    Parameters
-    ----------
-    structure_projector : Projector, optional
-        At the particles' box and pixel size; with it and angles the images are compared with the structure's
-        projections, else with a ball.
-    diameter_px : float, px, optional
-        Of the ball; 0.6 of the box if None.
-
-    Returns
-    -------
-    contrast : str
-        'bright' or 'dark'; what is not sure is taken as bright.
-    significant : bool
-        Beyond 5 standard errors.
-
-    Raises
-    ------
-    ValueError
-        For empty images.
-    """
+    structure_projector: at the particles' box and pixel size; with it and angles the images are compared with the
+        structure's projections, else with a ball.
+    diameter_px: px, of the ball; 0.6 of the box if None.
+    Returns contrast: 'bright' or 'dark'; what is not sure is taken as bright.
+    significant: beyond 5 standard errors.
+    Raises ValueError for empty images."""
     if structure_projector is not None and particles.angles is not None:
         fit = fit_structure(particles, structure_projector, diameter_px)
         return _verdict(fit.amplitude, fit.error, "the structure's projections")
@@ -164,8 +135,7 @@ class HalfDisc:
     """The Fourier coefficients of a (box, box) image between two frequencies, each of a pair of conjugates once.
 
     box: px. radius: highest frequency, waves per box; below Nyquist. y, x: (d,) int64 whole frequencies. ring: (d,)
-    int64 nearest ring. rings: their number.
-    """
+    int64 nearest ring. rings: their number."""
 
     def __init__(self, box: int, radius: float, device: torch.device | None = None) -> None:
         radius = min(radius, box / 2 - 1)
@@ -223,8 +193,7 @@ class Reference:
 
     projector: core.projections.Projector of the structure. disc: HalfDisc. gain: (rings,) factors of the rings'
     amplitudes (1 if None): how strongly the images show the structure. zoom: the projector's pixel size over that of
-    the images.
-    """
+    the images."""
 
     def __init__(
         self, projector: Projector, disc: HalfDisc, gain: torch.Tensor | None = None, zoom: float = 1.0

@@ -61,19 +61,9 @@ def refine(
     near: Neighbourhood,
     sigma: float | None = None,
 ) -> Pose:
-    """The mean orientation and shift of the neighbourhood of each given one, weighted by likelihood.
-
-    Parameters
-    ----------
-    observed : Observed
-        Of n particles.
-    matrices : Tensor, (n, 3, 3)
-        To begin with, image to density.
-    shifts_yx : Tensor, (n, 2)
-        px, to begin with.
-    sigma : float, px, optional
-        Of a Gaussian prior of the shifts.
-    """
+    """The mean orientation and shift of the neighbourhood of each given one, weighted by likelihood. observed: of n
+    particles. matrices: (n, 3, 3), to begin with, image to density. shifts_yx: (n, 2) px, to begin with. sigma: px, of
+    a Gaussian prior of the shifts."""
     batch = max(1, int(SAMPLES / (len(observed.disc) * max(len(near.rotations), len(near.shifts)))))
     slices = [slice(start, start + batch) for start in range(0, len(observed), batch)]
     parts = [_refine(observed[part], reference, matrices[part], shifts_yx[part], near, sigma) for part in slices]
@@ -88,16 +78,8 @@ def refined_where(
     near: Neighbourhood,
     sigma: float | None = None,
 ) -> Pose:
-    """A Pose with some of its rows refined, see `refine`; the others as they are.
-
-    Parameters
-    ----------
-    rows : Tensor, (n,) bool
-    observed : Observed
-        Of n particles.
-    sigma : float, px, optional
-        Of a Gaussian prior of the shifts.
-    """
+    """A Pose with some of its rows refined, see `refine`; the others as they are. rows: (n,) bool. observed: of n
+    particles. sigma: px, of a Gaussian prior of the shifts."""
     if bool(rows.all()):
         return refine(observed, reference, pose.matrices, pose.shifts_yx, near, sigma)
     if not bool(rows.any()):

@@ -42,18 +42,8 @@ class Modes:
 
 
 def find_modes(log_likelihood: torch.Tensor, grid: Grid, count: int, separation_deg: float) -> Modes:
-    """The most probable orientations of each particle that are not neighbours.
-
-    Parameters
-    ----------
-    log_likelihood : Tensor, (n, orientations)
-    grid : Grid
-        Of the orientations.
-    count : int
-        Most modes of a particle.
-    separation_deg : float, degrees
-        They are farther apart.
-    """
+    """The most probable orientations of each particle that are not neighbours. log_likelihood: (n, orientations). grid:
+    of the orientations. count: most modes of a particle. separation_deg: degrees, they are farther apart."""
     rotations = _rotations_of(grid.symmetry, log_likelihood.device)
     parts = [_modes(part, grid, rotations, count, separation_deg) for part in log_likelihood.split(BATCH)]
     return Modes(torch.cat([p.numbers for p in parts]), torch.cat([p.mass for p in parts]))
@@ -79,20 +69,8 @@ def _modes(
 
 
 def distances(matrices: torch.Tensor, symmetry: str) -> torch.Tensor:
-    """Angles between k orientations of each particle, the smallest over equivalent ones.
-
-    Parameters
-    ----------
-    matrices : Tensor, (n, k, 3, 3)
-        From image to density.
-    symmetry : str
-        Point group, see core.symmetry.operations.
-
-    Returns
-    -------
-    Tensor, (n, k, k)
-        Degrees.
-    """
+    """Angles between k orientations of each particle, the smallest over equivalent ones. matrices: (n, k, 3, 3), from
+    image to density. symmetry: point group, see core.symmetry.operations. Returns (n, k, k), degrees."""
     rotated = Rotation.from_matrix(matrices.cpu().double().numpy().reshape(-1, 3, 3))
     return _angles_between(_quaternions(rotated, matrices[:, :, 0, 0]), _rotations_of(symmetry, matrices.device))
 
@@ -147,9 +125,7 @@ class Shifts:
 
 class Grid:
     """All orientations of a search: directions times in-plane angles, number i * len(psi) + j for direction i.
-
-    step_deg: distance of neighbours. symmetry: point group; of equivalent directions one is kept.
-    """
+    step_deg: distance of neighbours. symmetry: point group; of equivalent directions one is kept."""
 
     def __init__(self, step_deg: float, symmetry: str = "C1") -> None:
         self.step, self.symmetry = step_deg, symmetry
@@ -200,19 +176,8 @@ class Bank:
 
 def log_likelihoods(observed: Observed, bank: Bank, shifts: Shifts) -> torch.Tensor:
     """Logarithmic likelihood ratio of each orientation of a grid to 'there is no particle', shifts summed over with
-    their prior.
-
-    Memory: 4 n times orientations bytes. See observed.py for the formula.
-
-    Parameters
-    ----------
-    observed : Observed
-        Of n particles.
-
-    Returns
-    -------
-    Tensor, (n, orientations)
-    """
+    their prior, (n, orientations). Memory: 4 n times orientations bytes. See observed.py for the formula. observed: of
+    n particles."""
     result = torch.empty((len(observed), len(bank.grid)), device=observed.match.device)
     gain = bank.reference.gain[observed.disc.ring]
     ramp = observed.disc.ramp(-shifts.yx) * gain
@@ -234,8 +199,7 @@ def quick_products(device: torch.device) -> typing.Iterator[None]:
 
     torch then calls oneDNN instead of MKL: twice as fast on AMD's with AVX-512 (85 and 189 GFLOP/s of one core,
     differences of 4e-7). Processors with units for bfloat16 round by 0.2 % there, for a product of 0.09 s instead of
-    0.18: too much for logarithmic likelihoods of thousands, so these keep the usual way.
-    """
+    0.18: too much for logarithmic likelihoods of thousands, so these keep the usual way."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium" if device.type == "cpu" and _medium_is_full() else before)
     try:
@@ -262,14 +226,6 @@ def log_sum_exp(values: torch.Tensor, axis: int) -> torch.Tensor:
 
 
 def evidence(log_likelihood: torch.Tensor) -> torch.Tensor:
-    """Logarithmic likelihood ratio of 'a particle in some orientation' to 'no particle'.
-
-    Parameters
-    ----------
-    log_likelihood : Tensor, (n, orientations)
-
-    Returns
-    -------
-    Tensor, (n,)
-    """
+    """Logarithmic likelihood ratio of 'a particle in some orientation' to 'no particle', (n,). log_likelihood:
+    (n, orientations)."""
     return torch.logsumexp(log_likelihood, 1) - float(np.log(log_likelihood.shape[1]))

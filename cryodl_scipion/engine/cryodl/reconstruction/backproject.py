@@ -16,11 +16,8 @@ FLOOR = 1e-3  # of a shell's mean weight: places with less are as unsure as if t
 
 
 class Slices:
-    """The transform of a map, being filled. box: px of images and map.
-
-    Memory: 12 bytes x padded² x (padded / 2 + 2), padded being twice the box, or 1.5 times a large one (0.35 GB for 256
-    px).
-    """
+    """The transform of a map, being filled. box: px of images and map. Memory: 12 bytes x padded² x (padded / 2 + 2),
+    padded being twice the box, or 1.5 times a large one (0.35 GB for 256 px)."""
 
     def __init__(self, box: int, device: torch.device | None = None) -> None:
         self.box, self.padded = box, padded_side(box)
@@ -56,8 +53,7 @@ class Slices:
         """Insert (m, box, box) images at angles (m, 3) and shifts (m, 2) px.
 
         match, weight: (m, padded, padded // 2 + 1) on the grid of rfft2, or None for 1: factors of the slices, and what
-        is to be divided by at the end: the CTF and its square.
-        """
+        is to be divided by at the end: the CTF and its square."""
         device = self.real.device
         centred = torch.fft.ifftshift(centre_crop(images.to(device), self.padded), dim=(-2, -1))
         transform = torch.fft.rfft2(centred) * phase_ramp(centred.shape[-2:], -np.asarray(shifts_yx, float), device)
@@ -131,22 +127,9 @@ def symmetrised(value: torch.Tensor, weight: torch.Tensor, group: np.ndarray) ->
 
 
 def solve(value: torch.Tensor, weight: torch.Tensor, box: int, wiener: torch.Tensor | None = None) -> torch.Tensor:
-    """The map of summed slices and weights.
-
-    The damping caused by interpolation at insertion is compensated.
-
-    Parameters
-    ----------
-    value, weight : Tensor, (padded, padded, padded // 2 + 1)
-    box : int
-        px.
-    wiener : Tensor, (box // 2 + 1,), optional
-        Constants added to the weights, in parts of the shell's mean weight; FLOOR for all if None.
-
-    Returns
-    -------
-    Tensor, (box, box, box)
-    """
+    """The map of summed slices and weights, (box, box, box). The damping caused by interpolation at insertion is
+    compensated. value, weight: (padded, padded, padded // 2 + 1). box: px. wiener: (box // 2 + 1,), constants added to
+    the weights, in parts of the shell's mean weight; FLOOR for all if None."""
     padded, device = value.shape[0], value.device
     shell = _shells(padded, device)
     inside = shell <= padded // 2

@@ -34,20 +34,8 @@ class Reconstruction:
 
 
 def split_halves(particles: ParticleSet | SubtomogramSet, seed: int) -> np.ndarray:
-    """Halves of particles: rlnRandomSubset, at random without it.
-
-    Copies of one image, as an expansion by symmetry makes them, come into the same half.
-
-    Returns
-    -------
-    ndarray, (n,)
-        1 or 2.
-
-    Raises
-    ------
-    ValueError
-        If one half is empty.
-    """
+    """Halves of particles: rlnRandomSubset, at random without it. Copies of one image, as an expansion by symmetry
+    makes them, come into the same half. Returns (n,), 1 or 2. Raises ValueError if one half is empty."""
     halves = particles.halves
     if halves is None:
         image = same_images(particles)
@@ -63,13 +51,8 @@ def split_halves(particles: ParticleSet | SubtomogramSet, seed: int) -> np.ndarr
 
 
 def same_images(particles: ParticleSet | SubtomogramSet) -> np.ndarray:
-    """Which particles are copies of one image.
-
-    Returns
-    -------
-    ndarray, (n,)
-        Number of each particle's image, from 0 in the order of the file; copies of one image have the same.
-    """
+    """Which particles are copies of one image. Returns (n,), number of each particle's image, from 0 in the order of
+    the file; copies of one image have the same."""
     numbers: dict[tuple[str, int], int] = {}
     pairs = zip(map(str, particles.files), np.asarray(particles.numbers).tolist())
     return np.array([numbers.setdefault(pair, len(numbers)) for pair in pairs])
@@ -82,15 +65,8 @@ def half_reconstructions(
     device: torch.device,
     progress: typing.Callable[[int], None] | None = None,
 ) -> Reconstruction:
-    """The Reconstruction of particles with angles.
-
-    Parameters
-    ----------
-    halves : ndarray, (n,)
-        1 or 2.
-    progress : callable, optional
-        Called with the number of particles of each chunk done.
-    """
+    """The Reconstruction of particles with angles. halves: (n,), 1 or 2. progress: called with the number of particles
+    of each chunk done."""
     sums = []
     for half in (1, 2):
         slices = Slices(particles.box, device)
@@ -118,14 +94,7 @@ def half_reconstructions(
 
 def above_chance(curve: torch.Tensor, diameter_px: float) -> bool:
     """Whether half-maps agree in any shell by more than chance: one of few Fourier coefficients often reaches 0.143.
-
-    Parameters
-    ----------
-    curve : Tensor, (box // 2 + 1,)
-        FSC in a spherical mask.
-    diameter_px : float, px
-        Of the mask.
-    """
+    curve: (box // 2 + 1,), FSC in a spherical mask. diameter_px: px, of the mask."""
     box, shells = 2 * (len(curve) - 1), torch.arange(len(curve))
     independent = 2 * torch.pi * shells.square() * (torch.pi / 6) * (diameter_px / box) ** 3
     return bool((curve > CHANCE / independent.clamp(min=1).sqrt()).any())
@@ -139,16 +108,7 @@ def factors(
     The transfer T of an image (see ParticleSet.ctf) is divided out at the end by least squares: T of the slice, T² of
     the weight. Images multiplied by their CTF, T being its square, have noise of power T, too: theirs are 1 and T.
 
-    Parameters
-    ----------
-    rows : ndarray, (m,) int
-    side : int
-        Of the slices, px.
-
-    Returns
-    -------
-    factors, weights : Tensor, (m, side, side // 2 + 1), or None
-    """
+    rows: (m,) int. side: of the slices, px. Returns factors, weights: (m, side, side // 2 + 1), or None."""
     if not correct_ctf or particles.optics is None or particles.denoiser:
         return None, None
     transfer = particles.ctf(rows, box=side)
@@ -163,19 +123,8 @@ def wiener_constants(curve: torch.Tensor) -> torch.Tensor:
 
     Beyond the first shell without any correlation nothing is trusted.
 
-    Parameters
-    ----------
-    curve : Tensor, (d // 2 + 1,)
-
-    Returns
-    -------
-    Tensor, (d // 2 + 1,)
-
-    References
-    ----------
-    Rosenthal and Henderson (2003), Optimal determination of particle orientation, absolute hand, and contrast loss in
-    single-particle electron cryomicroscopy.
-    """
+    curve: (d // 2 + 1,). Returns (d // 2 + 1,). Source: Rosenthal and Henderson (2003), Optimal determination of
+    particle orientation, absolute hand, and contrast loss in single-particle electron cryomicroscopy."""
     curve = curve.clamp(MINIMUM, 1 - 1e-4)
     gone = torch.cumsum((curve <= MINIMUM).long(), 0) > 0
     whole = torch.where(gone, torch.full_like(curve, MINIMUM), 2 * curve / (1 + curve))
@@ -183,18 +132,8 @@ def wiener_constants(curve: torch.Tensor) -> torch.Tensor:
 
 
 def soft_sphere(box: int, diameter_px: float, device: torch.device | None = None) -> torch.Tensor:
-    """A mask: 1 within the diameter, falling to 0 by a cosine over EDGE of the box.
-
-    Parameters
-    ----------
-    box : int
-        px.
-    diameter_px : float, px
-
-    Returns
-    -------
-    Tensor, (box, box, box)
-    """
+    """A mask: 1 within the diameter, falling to 0 by a cosine over EDGE of the box. box: px. diameter_px: px. Returns
+    (box, box, box)."""
     axis = torch.arange(box, device=device) - box // 2
     radius = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).float().sqrt()
     beyond = (radius - diameter_px / 2) / (EDGE * box)
@@ -203,11 +142,7 @@ def soft_sphere(box: int, diameter_px: float, device: torch.device | None = None
 
 def looks_inverted(density: torch.Tensor) -> bool:
     """Whether protein is negative in a map: within half the box's radius its values are skewed to the negative side.
-
-    Parameters
-    ----------
-    density : Tensor, (d, d, d)
-    """
+    density: (d, d, d)."""
     smooth = torch.nn.functional.avg_pool3d(density[None, None], 3, 1)[0, 0]
     inside = smooth[soft_sphere(len(smooth), len(smooth) / 2) > 0.5].double()
     inside = (inside - smooth.double().mean()) / smooth.double().std().clamp(min=1e-30)

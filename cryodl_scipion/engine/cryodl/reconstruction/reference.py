@@ -27,21 +27,9 @@ SAME_PIXEL = 1e-3  # relative difference of pixel sizes that are the same
 def control_of(particles: ParticleSet, wanted: str | None, kind: str = NOISE) -> tuple[ParticleSet | None, list[str]]:
     """The control that belongs to particles: oriented noise, or themselves with noise in place of fine detail.
 
-    Parameters
-    ----------
-    wanted : str, optional
-        A STAR file; the one beside the particles if None.
-    kind : str
-        NOISE or SUBSTITUTED, of io.reference_columns.
-
-    Returns
-    -------
-    control : ParticleSet or None
-        None if there is none, if it was oriented by another reference or with other detail, or if the particles' angles
-        come from no reference.
-    sentences : list of str
-        For the user.
-    """
+    wanted: a STAR file; the one beside the particles if None. kind: NOISE or SUBSTITUTED, of io.reference_columns.
+    Returns control: none if there is none, if it was oriented by another reference or with other detail, or if the
+    particles' angles come from no reference. sentences: for the user."""
     from ..io.particle_sets import read_particles
 
     if not shared_value(particles, REFERENCE):
@@ -93,13 +81,7 @@ def _unlike(particles: ParticleSet, control: ParticleSet) -> str:
 
 
 def shared_value(particles: ParticleSet, name: str) -> str:
-    """The value of a column that all particles share.
-
-    Returns
-    -------
-    str
-        '' if there is none.
-    """
+    """The value of a column that all particles share. Returns '' if there is none."""
     return next((v for v in particles.columns.get(name, []) if v not in ("", "None")), "")
 
 
@@ -174,30 +156,15 @@ class ReferenceTest:
 
 
 def reference_name(particles: ParticleSet) -> str:
-    """The reference that gave particles their angles.
-
-    Returns
-    -------
-    str
-        '' if there is none.
-    """
+    """The reference that gave particles their angles. Returns '' if there is none."""
     return shared_value(particles, REFERENCE)
 
 
 def tested(
     particles: ParticleSet, curve: torch.Tensor, noise_curve: torch.Tensor | None, noise_count: int
 ) -> ReferenceTest:
-    """The ReferenceTest of a map.
-
-    Parameters
-    ----------
-    curve : Tensor, (d // 2 + 1,)
-        FSC of its halves.
-    noise_curve : Tensor, (d // 2 + 1,), optional
-        FSC of the halves of a map of noise.
-    noise_count : int
-        Images of noise.
-    """
+    """The ReferenceTest of a map. curve: (d // 2 + 1,), FSC of its halves. noise_curve: (d // 2 + 1,), FSC of the
+    halves of a map of noise. noise_count: images of noise."""
     box, pixel_size = particles.box, particles.pixel_size
     column = particles.columns.get(COMPARED)
     compared = float(column[0]) if column else None
@@ -222,13 +189,9 @@ def fsc_of_more_images(curve: torch.Tensor, factor: float) -> torch.Tensor:
 
 
 def own_part(curve: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-    """The FSC that is left when the part is taken off which noise has as well: (F - N) / (1 - N).
-
-    References
-    ----------
-    Chen et al. 2013, Ultramicroscopy 135, 24-35, there of noise in place of high frequencies alone. Particles
-    that show the reference are drawn to it less than noise is, so that more may be the particles' own.
-    """
+    """The FSC that is left when the part is taken off which noise has as well: (F - N) / (1 - N). Source: Chen et al.
+    2013, Ultramicroscopy 135, 24-35, there of noise in place of high frequencies alone. Particles that show the
+    reference are drawn to it less than noise is, so that more may be the particles' own."""
     fraction = noise.clamp(0, 1 - 1e-4)
     return (curve - fraction) / (1 - fraction)
 
@@ -258,23 +221,9 @@ class SubstitutionTest:
 def substitution_test(
     curve: torch.Tensor, control: torch.Tensor, beyond: float, pixel_size: float, box: int
 ) -> SubstitutionTest:
-    """The SubstitutionTest of a map.
-
-    Parameters
-    ----------
-    curve : Tensor, (d // 2 + 1,)
-        FSC of the map's halves.
-    control : Tensor, (d // 2 + 1,)
-        That of as many particles with noise in place of detail finer than `beyond`.
-    beyond : float, Å
-    pixel_size : float, Å/px
-    box : int
-        px.
-
-    References
-    ----------
-    Chen et al. 2013, Ultramicroscopy 135, 24-35.
-    """
+    """The SubstitutionTest of a map. curve: (d // 2 + 1,), FSC of the map's halves. control: (d // 2 + 1,), that of as
+    many particles with noise in place of detail finer than `beyond`. beyond: Å. pixel_size: Å/px. box: px. Source: Chen
+    et al. 2013, Ultramicroscopy 135, 24-35."""
     # a shell of which a part is left holds signal; the images are compared in shells one apart
     first = int(np.ceil(box * pixel_size / beyond)) + 1
     own = torch.cat([curve[:first], own_part(curve[first:], control[first:])])

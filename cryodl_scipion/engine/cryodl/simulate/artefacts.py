@@ -20,12 +20,7 @@ BLOCK = 8  # px of a side of JPEG's blocks
 
 def as_recorded(image: torch.Tensor, wide: float, rng: np.random.Generator) -> torch.Tensor:
     """The image as a file may hold it: most of them unchanged, others compressed, in few grey levels or filtered.
-
-    Parameters
-    ----------
-    image : (h, w) float tensor, noise of standard deviation about 1.
-    wide : extent of a particle, px.
-    """
+    image: (h, w) float tensor, noise of standard deviation about 1. wide: extent of a particle, px."""
     if rng.random() < 0.2:
         image = high_passed(image, 1 / (wide * float(rng.uniform(2, 8))))
     chance = rng.random()
@@ -46,9 +41,7 @@ def high_passed(image: torch.Tensor, cutoff: float) -> torch.Tensor:
 
 def compressed(image: torch.Tensor, zoom: float, step: float) -> torch.Tensor:
     """As a JPEG of `zoom` times the side keeps it: cosine transforms of 8 x 8 px in steps that grow with frequency.
-
-    step: of the lowest frequencies, in standard deviations of a pixel.
-    """
+    step: of the lowest frequencies, in standard deviations of a pixel."""
     h, w = image.shape
     sides = tuple(BLOCK * int(math.ceil(n * zoom / BLOCK)) for n in (h, w))
     fine = _resized(image, sides)
@@ -86,10 +79,8 @@ def smooth_noise(shape: tuple[int, ...], scale: float, rng: np.random.Generator)
 def add_ice(
     image: torch.Tensor, count: int, diameter_px: float, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """`count` pieces of ice or dirt: dark lumps of 0.4 to 3 diameters, some faceted, some with a bright fringe.
-
-    Returns image and mask.
-    """
+    """`count` pieces of ice or dirt: dark lumps of 0.4 to 3 diameters, some faceted, some with a bright fringe. Returns
+    image and mask."""
     image, mask = image.clone(), torch.zeros(image.shape, dtype=torch.bool)
     for _ in range(count):
         radius = diameter_px * float(np.exp(rng.uniform(math.log(0.2), math.log(1.5))))
@@ -146,10 +137,8 @@ def _lump(
 def add_carbon(
     image: torch.Tensor, diameter_px: float, rng: np.random.Generator, fraction: float | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Carbon film on one side of a curved edge: darker, and grainy at all scales.
-
-    fraction: part of the area that carbon covers, 0.1 to 0.5 if None. Returns image and mask.
-    """
+    """Carbon film on one side of a curved edge: darker, and grainy at all scales. fraction: part of the area that
+    carbon covers, 0.1 to 0.5 if None. Returns image and mask."""
     shape = image.shape
     angle, size = rng.uniform(0, 2 * math.pi), max(shape)
     y = torch.arange(shape[0]).float()[:, None] - shape[0] / 2
@@ -172,9 +161,7 @@ def add_carbon(
 
 def add_specks(image: torch.Tensor, wide: float, rng: np.random.Generator) -> torch.Tensor:
     """Few to very many small dark specks, often stronger than particles: contamination, bits of ice. Returns the image.
-
-    wide: extent of a particle, px; specks are 0.06 to 0.3 of it wide.
-    """
+    wide: extent of a particle, px; specks are 0.06 to 0.3 of it wide."""
     image = image.clone()
     strength, size = float(np.exp(rng.uniform(math.log(1.0), math.log(12.0)))), rng.uniform(0.03, 0.15) * wide
     most = image.numel() / wide**2

@@ -19,8 +19,7 @@ class Part:
     """Something to put into a cell. Positions are (n, 3) zyx voxels; those outside of the cell are left out.
 
     claimed: where nothing else may be labelled. labelled: those of them that get its label. density: function that
-    gives positions (n, 3) and densities (n,), 1 being protein; it is only called when there is room.
-    """
+    gives positions (n, 3) and densities (n,), 1 being protein; it is only called when there is room."""
 
     claimed: np.ndarray
     labelled: np.ndarray
@@ -118,8 +117,7 @@ class Bilayer:
     all: what is labelled. head_sigma: of a layer of head groups; heads: its density. core: density of the fatty tails.
     coat: (distance, sigma, density) of a layer of protein on the inner side of a vesicle (distance below 0) or its
     outer one, or None. proteins: membrane proteins for each Å² of it; reach: (least, largest) length that they stand
-    out on one side; protein_sigma: of the blobs that they are made of.
-    """
+    out on one side; protein_sigma: of the blobs that they are made of."""
 
     leaflets: float = 40.0
     thickness: float = 55.0
@@ -139,10 +137,8 @@ def vesicle(
     bilayer: Bilayer = Bilayer(),
     largest: float = LARGEST,
 ) -> Part:
-    """A Part: an ellipsoid with bumps; it may be cut by the cell's borders, its centre lies within.
-
-    largest: Å, of its radius; and at most 0.3 of the cell's width.
-    """
+    """A Part: an ellipsoid with bumps; it may be cut by the cell's borders, its centre lies within. largest: Å, of its
+    radius; and at most 0.3 of the cell's width."""
     largest = min(largest, 0.3 * pixel_size * max(shape[1:]))
     radius = np.exp(rng.uniform(np.log(min(SMALLEST, largest)), np.log(largest))) / pixel_size
     axes, centre = radius * rng.uniform(0.75, 1.25, 3), rng.uniform(0, 1, 3) * np.array(shape)
@@ -235,10 +231,8 @@ def profile(distance: np.ndarray, pixel_size: float, bilayer: Bilayer = Bilayer(
 def _proteins(
     middles: np.ndarray, normals: np.ndarray, pixel_size: float, bilayer: Bilayer, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Positions (n, 3) and densities (n,) of the proteins of a membrane.
-
-    middles: (m, 3) voxels in its middle, about one for each voxel's face. normals: (m, 3) of any length, outwards.
-    """
+    """Positions (n, 3) and densities (n,) of the proteins of a membrane. middles: (m, 3) voxels in its middle, about
+    one for each voxel's face. normals: (m, 3) of any length, outwards."""
     number = rng.poisson(bilayer.proteins * len(middles) * pixel_size**2) if bilayer.proteins else 0
     if not number or not len(middles):
         return np.zeros((0, 3), int), np.zeros(0)
@@ -260,9 +254,8 @@ class Kind:
 
     radius: of what is labelled, all that lies within. rise, rotation: from one ring of subunits to the next. strands:
     subunits in a ring, helical_rise: axial distance of neighbours in it. at: radius of the subunits' middles; sigma,
-    volume: of each.
-    bend: largest change of direction from end to end, radians. length: (least, largest), parts of the tomogram's width.
-    """
+    volume: of each. bend: largest change of direction from end to end, radians. length: (least, largest), parts of the
+    tomogram's width."""
 
     radius: float
     rise: float

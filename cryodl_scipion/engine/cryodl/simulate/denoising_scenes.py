@@ -35,18 +35,8 @@ class DenoisingScene:
 
 
 def detailed_member(path: str | Path) -> PoolMember:
-    """The structure of a file in voxels of VOXEL_SIZE.
-
-    Parameters
-    ----------
-    path : path
-        Map or model.
-
-    Raises
-    ------
-    ValueError
-        As load_density, which names the file.
-    """
+    """The structure of a file in voxels of VOXEL_SIZE. path: map or model. Raises ValueError: as load_density, which
+    names the file."""
     density = load_density(path, VOXEL_SIZE)
     extent = particle_diameter(density, VOXEL_SIZE)
     return PoolMember(Path(path).name.split(".")[0], cropped_density(density, round(extent / VOXEL_SIZE)), extent)
@@ -59,16 +49,8 @@ def denoising_scene(
     rng: np.random.Generator,
     side: int = SIDE,
 ) -> DenoisingScene:
-    """One micrograph of one structure.
-
-    Parameters
-    ----------
-    voxel_size : float, Å
-        Of its density.
-    other : sequence of Tensor, (e, e, e) each
-        Densities, EXTENT_PX voxels wide, of which stray pieces are added.
-    side : int, px
-    """
+    """One micrograph of one structure. voxel_size: Å, of its density. other: (e, e, e) each, densities, EXTENT_PX
+    voxels wide, of which stray pieces are added. side: px."""
     pixel_size = math.exp(rng.uniform(*np.log(PIXEL_SIZES)))
     shape, wide = (side, side), member.extent / pixel_size
     views = project_views(member.density, voxel_size / pixel_size, VIEWS, rng)

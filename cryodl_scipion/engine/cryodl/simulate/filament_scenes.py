@@ -29,8 +29,7 @@ class FilamentScene:
 
     image: (h, w) float32 tensor, dark protein, noise of standard deviation about 1. lines: list of (n, 2) yx px, centre
     lines of the filaments. uncertain: (h, w) bool tensor, where nobody could say. width: px of a filament's diameter.
-    pixel_size: Å/px that the scene stands for.
-    """
+    pixel_size: Å/px that the scene stands for."""
 
     image: torch.Tensor
     lines: list
@@ -41,11 +40,8 @@ class FilamentScene:
 
 @dataclasses.dataclass(frozen=True)
 class CrossSection:
-    """What a filament repeats. Lengths in parts of its diameter, angles in radians.
-
-    radius, angle, height: (m,) places of the blobs. weight: (m,). sigma: width of a blob. rise, twist: from one repeat
-    to the next.
-    """
+    """What a filament repeats. Lengths in parts of its diameter, angles in radians. radius, angle, height: (m,) places
+    of the blobs. weight: (m,). sigma: width of a blob. rise, twist: from one repeat to the next."""
 
     radius: np.ndarray
     angle: np.ndarray
@@ -57,17 +53,8 @@ class CrossSection:
 
 
 def random_filament_scene(diameter_px: float, rng: np.random.Generator, side: int = SIDE) -> FilamentScene:
-    """One micrograph of one kind of filament; some show none.
-
-    Parameters
-    ----------
-    diameter_px : float, px
-        Of the stated diameter.
-    rng : numpy Generator
-        Source of all choices.
-    side : int
-        Of the micrograph, px.
-    """
+    """One micrograph of one kind of filament; some show none. diameter_px: px, of the stated diameter. rng: numpy
+    Generator, source of all choices. side: of the micrograph, px."""
     stated = float(np.exp(rng.uniform(*np.log(STATED))))
     width = diameter_px / stated
     diameter = float(np.exp(rng.uniform(*np.log(WIDTHS))))
@@ -168,19 +155,8 @@ def draw_filament(
 
 
 def crossings(lines: list, width: float) -> np.ndarray:
-    """Positions at which two filaments cross or overlap: their centre lines come within 0.75 of a width.
-
-    Parameters
-    ----------
-    lines : list of ndarray, (n, 2)
-        yx px along each filament.
-    width : float, px
-
-    Returns
-    -------
-    ndarray, (n, 2)
-        yx px.
-    """
+    """Positions at which two filaments cross or overlap: their centre lines come within 0.75 of a width. lines: (n, 2),
+    yx px along each filament. width: px. Returns (n, 2), yx px."""
     from scipy.spatial import cKDTree
 
     found = [np.zeros((0, 2))]

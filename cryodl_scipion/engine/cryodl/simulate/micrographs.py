@@ -20,11 +20,10 @@ REFERENCE_DOSE = 40.0  # e/Å² to which an SNR belongs
 class Surroundings:
     """What micrographs show besides single particles in random orientations.
 
-    minimum_distance: of two particles, in diameters; below 1 they overlap. orientations: (n, 3) rot, tilt, psi
-    in degrees to draw from, None for uniform ones. ice, aggregates: their mean number. carbon: part of the micrographs
+    minimum_distance: of two particles, in diameters; below 1 they overlap. orientations: (n, 3) rot, tilt, psi in
+    degrees to draw from, None for uniform ones. ice, aggregates: their mean number. carbon: part of the micrographs
     that has an edge. gradient: range of the ice gradient in standard deviations of the noise. noise: a source, see
-    noise.py.
-    """
+    noise.py."""
 
     minimum_distance: float = 1.15  # single particles side by side, hardly overlapping
     orientations: np.ndarray | None = None
@@ -49,18 +48,8 @@ class SimulatedMicrograph:
 
 
 def particle_diameter(density: torch.Tensor, pixel_size: float) -> float:
-    """Diameter of the sphere around the middle that holds 99 % of a density.
-
-    Parameters
-    ----------
-    density : Tensor, (d, d, d)
-    pixel_size : float, Å/px
-
-    Returns
-    -------
-    float
-        Å.
-    """
+    """Diameter of the sphere around the middle that holds 99 % of a density. density: (d, d, d). pixel_size: Å/px.
+    In Å."""
     d, steps = density.shape[-1], 8  # per px of radius
     grid = torch.arange(d, device=density.device, dtype=torch.float32) - d // 2
     mass = torch.zeros(steps * d, dtype=torch.float64, device=density.device)
@@ -98,20 +87,13 @@ def simulate_micrograph(
 ) -> SimulatedMicrograph:
     """One micrograph of randomly rotated and placed particles.
 
-    Parameters
-    ----------
-    density : Tensor, (d, d, d), or Projector
-        Protein positive; a Projector of it is quicker for several micrographs. All is computed on its device.
-    pixel_size : float, Å/px
-    shape : tuple of int
-        (h, w), px.
-    count : int
-        Particles wanted; fewer if they do not fit beside each other, ice and carbon.
-    snr : float, variance ratio
-        Variance of the particles without noise, within their diameter, over the variance of the noise.
-    diameter_px : float, px
-        Of the particles.
-    """
+    density: (d, d, d), or Projector, protein positive; a Projector of it is quicker for several micrographs. All is
+        computed on its device.
+    pixel_size: Å/px.
+    shape: (h, w), px.
+    count: particles wanted; fewer if they do not fit beside each other, ice and carbon.
+    snr: variance ratio, variance of the particles without noise, within their diameter, over the variance of the noise.
+    diameter_px: px, of the particles."""
     projector = density if isinstance(density, Projector) else Projector(density)
     spoils = np.random.default_rng(rng.integers(2**62))  # of their own, so that the rest does not depend on them
     layer, contaminated = _spoiling_layer(shape, diameter_px, surroundings, spoils)
@@ -155,10 +137,8 @@ def simulate_micrograph(
 def apply_ctf(
     image: torch.Tensor, pixel_size: float, optics: Optics, damping: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """A projection as the microscope sees it, protein still bright. (h, w) tensor.
-
-    damping: (h, w // 2 + 1) amplitude that is left, or None.
-    """
+    """A projection as the microscope sees it, protein still bright. (h, w) tensor. damping: (h, w // 2 + 1) amplitude
+    that is left, or None."""
     transfer = optics.transfer(image.shape[-2:], pixel_size, image.device)
     transfer = transfer if damping is None else transfer * damping
     return torch.fft.irfft2(torch.fft.rfft2(image) * transfer, s=image.shape[-2:])

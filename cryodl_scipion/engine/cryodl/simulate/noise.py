@@ -29,10 +29,8 @@ MAX_PATCHES = 4000
 
 @dataclasses.dataclass(frozen=True)
 class MicroscopeNoise:
-    """White detector noise, and solvent whose structure passes through the CTF (so there are Thon rings).
-
-    solvent: power of the solvent over that of the detector at low frequencies; 0 leaves white noise.
-    """
+    """White detector noise, and solvent whose structure passes through the CTF (so there are Thon rings). solvent:
+    power of the solvent over that of the detector at low frequencies; 0 leaves white noise."""
 
     solvent: float = SOLVENT
 
@@ -61,11 +59,8 @@ class MicroscopeNoise:
 
 @dataclasses.dataclass(frozen=True)
 class MeasuredNoise:
-    """Noise with the spectrum of one of several real micrographs.
-
-    spectra: (m, BINS) power at the frequencies of `bin_frequencies`, each from measure_spectrum. The first is used;
-    `chosen` takes one at random.
-    """
+    """Noise with the spectrum of one of several real micrographs. spectra: (m, BINS) power at the frequencies of
+    `bin_frequencies`, each from measure_spectrum. The first is used; `chosen` takes one at random."""
 
     spectra: np.ndarray
 
@@ -110,13 +105,7 @@ def shaped_noise(
 
 
 def bin_frequencies() -> np.ndarray:
-    """Frequencies of a measured spectrum.
-
-    Returns
-    -------
-    ndarray, (BINS,)
-        Cycles per px.
-    """
+    """Frequencies of a measured spectrum. Returns (BINS,), cycles per px."""
     return (np.arange(BINS) + 0.5) * CORNER / BINS
 
 
@@ -127,23 +116,9 @@ def measure_spectrum(image: torch.Tensor, diameter_px: float, valid: torch.Tenso
     diameter have their signal, by more than chance (2 %) above the quietest tenth, are left out: particles, ice,
     carbon. Of crowded micrographs the quietest patches still hold parts of particles, which the spectrum then contains.
 
-    Parameters
-    ----------
-    image : Tensor or ndarray, (h, w) float32
-    diameter_px : float, px
-    valid : Tensor, (h, w) bool, optional
-        Patches with False are left out.
-
-    Returns
-    -------
-    ndarray, (BINS,) float64
-        Power at bin_frequencies(), its mean over the plane 1.
-
-    Raises
-    ------
-    ValueError
-        Without any patch.
-    """
+    image: Tensor or ndarray, (h, w) float32. diameter_px: px. valid: (h, w) bool, patches with False are left out.
+    Returns (BINS,) float64, power at bin_frequencies(), its mean over the plane 1. Raises ValueError: without any
+    patch."""
     image = torch.as_tensor(image, dtype=torch.float32)
     side = int(np.clip(2 * round(0.75 * diameter_px), SMALLEST_PATCH, LARGEST_PATCH))
     power = _patch_powers(image, side, valid)

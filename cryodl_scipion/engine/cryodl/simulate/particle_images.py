@@ -57,26 +57,8 @@ def _optics_of(path: str, changed: int) -> typing.Sequence[micrographs.Optics]:
 def load_projector(
     structure: str, pixel_size: float, box: int, device: str | torch.device = "cpu", resolution: float | None = None
 ) -> tuple[Projector, float, list[str]]:
-    """A structure ready to be projected into images.
-
-    Parameters
-    ----------
-    structure : str
-        Path of a map or model.
-    pixel_size : float, Å/px
-        Of the images.
-    box : int
-        px of the images.
-    resolution : float, Å, optional
-        As for load_cube.
-
-    Returns
-    -------
-    diameter : float
-        Å.
-    sentences : list of str
-        For the user.
-    """
+    """A structure ready to be projected into images. structure: path of a map or model. pixel_size: Å/px, of the
+    images. box: px of the images. resolution: Å, as for load_cube. Returns diameter: Å. sentences: for the user."""
     density, diameter, notes = load_cube(structure, pixel_size, box, resolution)
     return Projector(density.to(device)), diameter, notes
 
@@ -88,8 +70,7 @@ def load_cube(
 
     structure: path of a map or an atomic model, see structures.load_density. pixel_size: Å/px. resolution: Å, of the
     blur given to atoms (twice the pixel size if None). Returns the density, its diameter in Å, and sentences about what
-    was done to it. Raises ValueError if the structure is larger than the box.
-    """
+    was done to it. Raises ValueError if the structure is larger than the box."""
     density = load_density(structure, pixel_size, resolution)
     diameter = particle_diameter(density, pixel_size)
     if diameter > (box - 2) * pixel_size:
@@ -102,18 +83,8 @@ def load_cube(
 
 
 def fit_cube(density: torch.Tensor, box: int) -> torch.Tensor:
-    """A density cut, or surrounded by zeros: voxel d // 2 becomes voxel box // 2.
-
-    Parameters
-    ----------
-    density : Tensor, (d, d, d)
-    box : int
-        px.
-
-    Returns
-    -------
-    Tensor, (box, box, box)
-    """
+    """A density cut, or surrounded by zeros: voxel d // 2 becomes voxel box // 2. density: (d, d, d). box: px. Returns
+    (box, box, box)."""
     before = box // 2 - density.shape[-1] // 2
     after = box - density.shape[-1] - before
     return torch.nn.functional.pad(density, (before, after) * 3)
@@ -121,14 +92,7 @@ def fit_cube(density: torch.Tensor, box: int) -> torch.Tensor:
 
 def voxel_notes(structure: str, pixel_size: float) -> list[str]:
     """Sentences if a map has other voxels than the images' pixels, or if protein is negative in it. Models have none.
-
-    Parameters
-    ----------
-    structure : str
-        Path.
-    pixel_size : float, Å/px
-        Of the images.
-    """
+    structure: path. pixel_size: Å/px, of the images."""
     if is_model(structure):
         return []
     voxel = _header(structure)[0]
@@ -168,20 +132,9 @@ def particle_images(
     rng: np.random.Generator,
     noise: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Noisy particle images of projections, protein bright, noise of variance 1.
-
-    Parameters
-    ----------
-    clean : Tensor, (n, box, box)
-        Projections, their scale such that the wanted SNR results (see signal_scale).
-    pixel_size : float, Å/px
-    noise : Tensor, (..., r), optional
-        Power of the noise at the rings of fourier.shells, scaled here to variance 1; white noise if None.
-
-    Returns
-    -------
-    Tensor, (n, box, box)
-    """
+    """Noisy particle images of projections, protein bright, noise of variance 1, (n, box, box). clean: (n, box, box),
+    projections, their scale such that the wanted SNR results (see signal_scale). pixel_size: Å/px. noise: (..., r),
+    power of the noise at the rings of fourier.shells, scaled here to variance 1; white noise if None."""
     box = clean.shape[-1]
     seen = torch.fft.rfft2(clean) * ctf_of_optics(optics, box, pixel_size, clean.device)
     return torch.fft.irfft2(seen, s=(box, box)) + noise_images(len(clean), box, rng, noise, clean.device)
@@ -194,19 +147,8 @@ def noise_images(
     power: torch.Tensor | None = None,
     device: str | torch.device = "cpu",
 ) -> torch.Tensor:
-    """Gaussian noise of expected variance 1.
-
-    Parameters
-    ----------
-    box : int
-        px.
-    power : Tensor, (..., r), optional
-        At the rings of fourier.shells; white noise if None.
-
-    Returns
-    -------
-    Tensor, (count, box, box)
-    """
+    """Gaussian noise of expected variance 1, (count, box, box). box: px. power: (..., r), at the rings of
+    fourier.shells; white noise if None."""
     white = torch.from_numpy(rng.standard_normal((count, box, box), dtype="float32")).to(device)
     if power is None:
         return white
@@ -230,15 +172,8 @@ def signal_scale(
     The SNR is the variance of the images without noise, with their CTF, over the variance of the noise; the mean over
     the sample.
 
-    Parameters
-    ----------
-    angles : ndarray, (n, 3)
-        Rot, tilt, psi in degrees, of a sample of the particles.
-    pixel_size : float, Å/px
-    snr : float, variance ratio
-    diameter_px : float, px, optional
-        Of the circle within which the images' variance is measured; the whole box if None.
-    """
+    angles: (n, 3), rot, tilt, psi in degrees, of a sample of the particles. pixel_size: Å/px. snr: variance ratio.
+    diameter_px: px, of the circle within which the images' variance is measured; the whole box if None."""
     views = projector.project(angles)
     seen = torch.fft.irfft2(
         torch.fft.rfft2(views) * ctf_of_optics(optics, projector.side, pixel_size, views.device), s=views.shape[-2:]

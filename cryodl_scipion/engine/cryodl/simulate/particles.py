@@ -26,8 +26,7 @@ def particle_positions(
     """Centres of particles, and of particles in clumps (aggregates), which are no good picks.
 
     In crowded fields neighbours touch or overlap, and there is hardly a gap. shape: (h, w) px. wide: px of a particle's
-    extent. crowded: probability of a crowded field. Returns two (n, 2) arrays, yx.
-    """
+    extent. crowded: probability of a crowded field. Returns two (n, 2) arrays, yx."""
     is_crowded = rng.random() < crowded
     closest = wide * (rng.uniform(0.45, 0.95) if is_crowded else rng.uniform(0.55, 1.6))
     # of the area of a close packing
@@ -56,19 +55,8 @@ def _first_apart(positions: np.ndarray, distance: float, maximum: int) -> np.nda
 
 
 def far(positions: np.ndarray, others: np.ndarray, distance: float) -> np.ndarray:
-    """Which positions keep a distance from all others.
-
-    Parameters
-    ----------
-    positions : array, (n, 2)
-    others : array, (m, 2)
-    distance : float, px
-
-    Returns
-    -------
-    array, (n,)
-        Bool.
-    """
+    """Which positions keep a distance from all others. positions: (n, 2). others: (m, 2). distance: px. Returns (n,),
+    bool."""
     from scipy.spatial import cKDTree
 
     return cKDTree(others).query(positions)[0] > distance if len(positions) else np.zeros(0, bool)
@@ -91,8 +79,7 @@ def random_centres(
     """(n, 2) yx positions at least `distance` px apart and `margin` px from the edge; n is smaller if they do not fit.
 
     taken: (m, 2) positions of other things, from which they keep the same distance. blocked: (h, w) bool, where none
-    may be.
-    """
+    may be."""
     from scipy.spatial import cKDTree
 
     high = np.array(shape) - 1 - margin
@@ -174,26 +161,9 @@ def cut_particles(
     """Boxes around particles, as RELION's extraction makes them: protein white, mean 0 and standard deviation 1 outside
     of a circle.
 
-    Parameters
-    ----------
-    image : Tensor, (h, w)
-    centres : ndarray, (n, 2)
-        yx px.
-    box : int
-        px.
-    radius : float, px
-        Of the circle that holds the particle.
-    dark_protein : bool
-        Whether protein is dark in the image.
-
-    Returns
-    -------
-    images : ndarray, (m, box, box) float32
-    centres : ndarray, (m, 2)
-        The boxes' centres, whole px.
-    whole : ndarray, (n,) bool
-        Particles whose box lies inside of the micrograph; of the others there is none.
-    """
+    image: (h, w). centres: (n, 2), yx px. box: px. radius: px, of the circle that holds the particle. dark_protein:
+    whether protein is dark in the image. Returns images: (m, box, box) float32. centres: (m, 2), the boxes' centres,
+    whole px. whole: (n,) bool, particles whose box lies inside of the micrograph; of the others there is none."""
     corners, positions = box_corners(centres, box)
     whole = boxes_inside(corners, box, tuple(image.shape))
     if not whole.any():

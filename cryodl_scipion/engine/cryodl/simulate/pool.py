@@ -40,18 +40,8 @@ def procedural_assemblies(count: int, seed: int) -> list[PoolMember]:
 
 
 def of_files(paths: typing.Iterable[str | Path], leave_out: typing.Collection[str] = ()) -> list[PoolMember]:
-    """Structures of files (maps or models).
-
-    Parameters
-    ----------
-    leave_out : collection of str
-        File names without extensions.
-
-    Raises
-    ------
-    ValueError
-        As load_density, which names the file.
-    """
+    """Structures of files (maps or models). leave_out: file names without extensions. Raises ValueError: as
+    load_density, which names the file."""
     members = []
     for path in map(Path, paths):
         if path.name.split(".")[0] not in leave_out:
@@ -60,13 +50,7 @@ def of_files(paths: typing.Iterable[str | Path], leave_out: typing.Collection[st
 
 
 def load_member(path: str | Path, across: int = EXTENT_PX) -> PoolMember:
-    """The structure of a file, a map or a model. Raises as load_density.
-
-    Parameters
-    ----------
-    across : int
-        Voxels of its widest extent.
-    """
+    """The structure of a file, a map or a model. Raises as load_density. across: voxels of its widest extent."""
     rough = particle_diameter(load_density(path, _FIRST_LOOK), _FIRST_LOOK)
     pixel_size = rough / across
     density = load_density(path, pixel_size)
@@ -75,18 +59,8 @@ def load_member(path: str | Path, across: int = EXTENT_PX) -> PoolMember:
 
 
 def cropped_density(density: torch.Tensor, across: int) -> torch.Tensor:
-    """A density without its empty rim, its maximum 1.
-
-    Parameters
-    ----------
-    density : Tensor, (d, d, d)
-    across : int
-        Voxels of its widest extent; what lies further from the middle than 0.75 of it is cut off.
-
-    Returns
-    -------
-    Tensor, (e, e, e)
-    """
+    """A density without its empty rim, its maximum 1, (e, e, e). density: (d, d, d). across: voxels of its widest
+    extent; what lies further from the middle than 0.75 of it is cut off."""
     reach = int(0.75 * across)
     middle = density.shape[-1] // 2
     part = slice(max(0, middle - reach), middle + reach)

@@ -19,28 +19,14 @@ def rotated(
     box: int | None = None,
     sampling: int = 1,
 ) -> torch.Tensor:
-    """A density rotated and moved, by trilinear interpolation.
+    """A density rotated and moved, by trilinear interpolation, (n, box, box, box) float32.
 
     Summed over z the result is Projector.project(angles): position r of it holds the density at M (r - shift), M of
     rotation_matrices(angles), all counted from the middle voxels (side // 2).
 
-    Parameters
-    ----------
-    density : Tensor, (d, d, d)
-        zyx; the result is on its device.
-    angles : ndarray, (n, 3)
-        Rot, tilt, psi in degrees.
-    shifts_zyx : ndarray, (n, 3), optional
-        Voxels of the result.
-    box : int, optional
-        Side of the results; that of the density if None.
-    sampling : int
-        Voxels of the density per voxel of the result along each axis, see finer(); interpolation then blurs less.
-
-    Returns
-    -------
-    Tensor, (n, box, box, box) float32
-    """
+    density: (d, d, d), zyx; the result is on its device. angles: (n, 3), rot, tilt, psi in degrees. shifts_zyx: (n, 3),
+    voxels of the result. box: side of the results; that of the density if None. sampling: voxels of the density per
+    voxel of the result along each axis, see finer(); interpolation then blurs less."""
     angles = np.asarray(angles, float).reshape(-1, 3)
     shifts = np.zeros((len(angles), 3)) if shifts_zyx is None else np.asarray(shifts_zyx, float).reshape(-1, 3)
     box = box or density.shape[-1] // sampling
@@ -68,18 +54,8 @@ def _theta(angles: np.ndarray, shifts_zyx: np.ndarray, side: int, box: int, samp
 
 
 def finer(density: torch.Tensor, times: int) -> torch.Tensor:
-    """A density sampled more finely, by its Fourier transform.
-
-    Voxel i becomes voxel times * i. The density should fade before its cube's faces. Values stay as they are.
-
-    Parameters
-    ----------
-    density : Tensor, (d, d, d)
-
-    Returns
-    -------
-    Tensor, (times d, times d, times d)
-    """
+    """A density sampled more finely, by its Fourier transform, (times d, times d, times d). Voxel i becomes voxel times
+    * i. The density should fade before its cube's faces. Values stay as they are. density: (d, d, d)."""
     side = density.shape[-1]
     if times == 1:
         return density

@@ -28,20 +28,9 @@ CONTACT = 8.0  # Å between atoms of the domain and of the rest that make the hi
 
 
 def selected(model: AtomModel, words: str, option: str) -> np.ndarray:
-    """(n,) bool: atoms of a states.AtomModel that a selection names.
-
-    Parameters
-    ----------
-    words : str
-        Chains and ranges of residues, with commas or spaces: 'B', 'A:100-250', 'A:1-99,C'.
-    option : str
-        The option that holds the words, for messages.
-
-    Raises
-    ------
-    ValueError
-        A word is no selection, it selects no atom, or all atoms are selected.
-    """
+    """(n,) bool: atoms of a states.AtomModel that a selection names. words: chains and ranges of residues, with commas
+    or spaces: 'B', 'A:100-250', 'A:1-99,C'. option: the option that holds the words, for messages. Raises ValueError: a
+    word is no selection, it selects no atom, or all atoms are selected."""
     chosen = np.zeros(len(model.xyz), bool)
     for word in words.replace(",", " ").split():
         found = re.fullmatch(r"([^:]+)(?::(-?\d+)-(-?\d+))?", word)
@@ -66,19 +55,9 @@ def selected(model: AtomModel, words: str, option: str) -> np.ndarray:
 def hinge_of(model: AtomModel, domain: np.ndarray, words: str | None) -> tuple[np.ndarray, np.ndarray]:
     """A point on the hinge and its direction.
 
-    Parameters
-    ----------
-    domain : ndarray, (n,) bool
-        Atoms that move.
-    words : str or None
-        Direction 'x,y,z'. None: at right angles to the line from the hinge to the domain's centre, and to the line
-        from the molecule's centre to the hinge.
-
-    Returns
-    -------
-    point, axis : ndarray, (3,)
-        Å, xyz; `axis` of length 1. The point is the mean of the domain's atoms that touch the rest; the nearest 20
-        where none does.
+    domain: (n,) bool, atoms that move. words: direction 'x,y,z'. None: at right angles to the line from the hinge to
+    the domain's centre, and to the line from the molecule's centre to the hinge. Returns point, axis: (3,) Å, xyz;
+    `axis` of length 1. The point is the mean of the domain's atoms that touch the rest; the nearest 20 where none does.
     """
     distance = cKDTree(model.xyz[~domain]).query(model.xyz[domain])[0]
     near = distance <= max(CONTACT, np.sort(distance)[min(19, len(distance) - 1)])
@@ -123,18 +102,7 @@ def state_files(output: str, count: int) -> list[str]:
 
 
 def write_states(config: SimulateParticlesConfig, states: States, scale: float) -> list[str]:
-    """Write the maps of all states.
-
-    Parameters
-    ----------
-    scale : float, no unit
-        Factor of the densities.
-
-    Returns
-    -------
-    list of str
-        Paths.
-    """
+    """Write the maps of all states. scale: factor of the densities. Returns paths."""
     paths = state_files(config.output, len(states))
     for path, density in zip(paths, states.densities):
         write_map(path, scale * density, config.pixel_size)
@@ -142,17 +110,8 @@ def write_states(config: SimulateParticlesConfig, states: States, scale: float) 
 
 
 def state_columns(states: States, numbers: np.ndarray) -> dict[str, np.ndarray]:
-    """Columns of the particle table; none of a single state.
-
-    Parameters
-    ----------
-    numbers : ndarray, (n,)
-        State of each particle, 0-based.
-
-    Returns
-    -------
-    dict of ndarray, (n,) each
-    """
+    """Columns of the particle table; none of a single state. numbers: (n,), state of each particle, 0-based. Returns
+    (n,) each."""
     if len(states) == 1:
         return {}
     columns = {STATE: numbers + 1}
@@ -181,8 +140,7 @@ class States:
     """The states of a mixture, in one frame.
 
     densities: (box, box, box) tensors. coordinates: (n,) degrees of the hinge, 0 without one. probabilities: (n,),
-    their sum is 1. diameter: Å, of the largest. notes: sentences for the user.
-    """
+    their sum is 1. diameter: Å, of the largest. notes: sentences for the user."""
 
     densities: tuple[torch.Tensor, ...]
     coordinates: np.ndarray
@@ -206,13 +164,8 @@ class States:
 
 
 class Ensemble:
-    """Projections of particles of several states.
-
-    Parameters
-    ----------
-    of : ndarray, (n,), optional
-        State of each particle that `project` is asked for; all of state 0 if None.
-    """
+    """Projections of particles of several states. of: (n,), state of each particle that `project` is asked for; all of
+    state 0 if None."""
 
     def __init__(self, states: States, device: torch.device, of: np.ndarray | None = None) -> None:
         self.states, self.device, self.numbers = states, device, of
@@ -246,13 +199,7 @@ class Ensemble:
 
 
 def load_states(config: SimulateParticlesConfig) -> States:
-    """The States of a config.
-
-    Raises
-    ------
-    ValueError
-        That names the file or the option that is wrong.
-    """
+    """The States of a config. Raises ValueError: that names the file or the option that is wrong."""
     if config.domain or config.missing_chains:
         states = _states_of_model(config)
     else:
@@ -318,13 +265,8 @@ def _density(
 
 @reader
 def read_atom_model(path: str) -> AtomModel:
-    """Atoms of the first model of a file, as deposited (no assembly), without waters.
-
-    Raises
-    ------
-    ValueError
-        The file is a map, cannot be read, or holds no atoms.
-    """
+    """Atoms of the first model of a file, as deposited (no assembly), without waters. Raises ValueError: the file is a
+    map, cannot be read, or holds no atoms."""
     import gemmi
 
     if not is_model(path):

@@ -34,25 +34,12 @@ ROUNDS = 4  # of outline and solvent
 def without_solvent(data: np.ndarray, voxels: np.ndarray) -> tuple[np.ndarray, bool]:
     """A map's molecule alone, protein positive, and whether protein was negative in the map.
 
-    Parameters
-    ----------
-    data : ndarray, (z, y, x)
-        Density in any unit, with any offset.
-    voxels : ndarray, (3,)
-        Voxel size along z, y, x, Å.
-
-    Returns
-    -------
-    density : ndarray, (z, y, x) float32
-        Solvent zero, nothing negative. All zero if nothing rises above the solvent.
-    dark : bool
-        Whether protein is negative in `data`; the sign of `density` is changed.
-
-    Notes
-    -----
     The outline is that of connected density of the blurred map above both BODY of the molecule's interior and NOISE
     standard deviations of all the solvent, which may be noisy near the molecule and zero in the corners.
-    """
+
+    data: (z, y, x), density in any unit, with any offset. voxels: (3,), voxel size along z, y, x, Å. Returns density:
+    (z, y, x) float32, solvent zero, nothing negative. All zero if nothing rises above the solvent. dark: whether
+    protein is negative in `data`; the sign of `density` is changed."""
     from scipy.ndimage import gaussian_filter
 
     data = data.astype(np.float32) - _first_level(data)
@@ -123,32 +110,17 @@ def load_density(
 ) -> torch.Tensor:
     """The density of a structure in a cube, protein positive and solvent zero.
 
-    Of an atomic model the first assembly is built, its centre of mass in the middle. The middle of a map's box, voxel n
-    // 2, becomes the cube's.
+    Of an atomic model the first assembly is built, its centre of mass in the middle. The middle of a map's box, voxel
+    n // 2, becomes the cube's.
 
-    Parameters
-    ----------
-    path : path
-        .mrc or .map (voxel size from its header), or .pdb or .cif (also .gz).
-    pixel_size : float, Å/px
-        Of the result.
-    resolution : float, Å, optional
-        Of the blur given to atoms; twice the pixel size if None.
-    centre : ndarray, (3,), optional
-        xyz in Å of a model that goes to the middle, for several models in one frame; its own centre of mass if None.
-
-    Returns
-    -------
-    Tensor, (d, d, d) float32
-        zyx, d even.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        That names the file, also when the density would be larger than the memory.
-    """
+    path: .mrc or .map (voxel size from its header), or .pdb or .cif (also .gz).
+    pixel_size: Å/px, of the result.
+    resolution: Å, of the blur given to atoms; twice the pixel size if None.
+    centre: (3,), xyz in Å of a model that goes to the middle, for several models in one frame; its own centre of mass
+        if None.
+    Returns (d, d, d) float32, zyx, d even.
+    Raises FileNotFoundError if there is no such file.
+    Raises ValueError: that names the file, also when the density would be larger than the memory."""
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"Structure {path} does not exist.")
@@ -165,13 +137,7 @@ def is_model(path: Path | str) -> bool:
 
 
 def structure_names(paths: typing.Sequence[str]) -> list[str]:
-    """Names of structures: their files' names without endings.
-
-    Raises
-    ------
-    ValueError
-        If two have the same name.
-    """
+    """Names of structures: their files' names without endings. Raises ValueError if two have the same name."""
     names: list[str] = []
     for path in paths:
         name = Path(path).name
@@ -184,13 +150,7 @@ def structure_names(paths: typing.Sequence[str]) -> list[str]:
 
 
 def mass_and_centre(path: str) -> tuple[float, np.ndarray]:
-    """Mass of a model, counted in atomic numbers, and its centre.
-
-    Returns
-    -------
-    centre : ndarray, (3,)
-        xyz in Å.
-    """
+    """Mass of a model, counted in atomic numbers, and its centre. Returns centre: (3,), xyz in Å."""
     xyz, weight = _read_atoms(Path(path))
     return float(weight.sum()), np.average(xyz, axis=0, weights=weight)
 
@@ -280,26 +240,8 @@ def _density_of_map(path: Path, pixel_size: float) -> torch.Tensor:
 
 @reader
 def read_cube(path: Path | str, pixel_size: float, box: int) -> np.ndarray:
-    """Values of a map as they are, resampled, its middle the cube's.
-
-    Parameters
-    ----------
-    pixel_size : float, Å
-    box : int
-        Side of the cube, voxels.
-
-    Returns
-    -------
-    ndarray, (box, box, box)
-        float32.
-
-    Raises
-    ------
-    FileNotFoundError
-        No such file.
-    ValueError
-        The file is no map.
-    """
+    """Values of a map as they are, resampled, its middle the cube's. pixel_size: Å. box: side of the cube, voxels.
+    Returns (box, box, box), float32. Raises FileNotFoundError: no such file. Raises ValueError: the file is no map."""
     if not Path(path).exists():
         raise FileNotFoundError(f"Map {path} does not exist.")
     data, voxels = _read_map(Path(path))
@@ -310,18 +252,8 @@ def read_cube(path: Path | str, pixel_size: float, box: int) -> np.ndarray:
 
 
 def dark_notes(path: Path | str) -> list[str]:
-    """Whether protein is negative in a map; load_density changes its sign. Models have none.
-
-    Returns
-    -------
-    list of str
-        One sentence, or none.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    """
+    """Whether protein is negative in a map; load_density changes its sign. Models have none. Returns one sentence, or
+    none. Raises FileNotFoundError if there is no such file."""
     if is_model(path):
         return []
     if not Path(path).exists():

@@ -44,13 +44,7 @@ class GroundTruth:
 
 
 def load_structure(path: str, config: SimulateSubtomogramsConfig) -> Structure:
-    """The Structure of a file.
-
-    Raises
-    ------
-    ValueError
-        If it does not fit into the box.
-    """
+    """The Structure of a file. Raises ValueError if it does not fit into the box."""
     density = load_density(path, config.pixel_size)
     diameter = particle_diameter(density, config.pixel_size)
     if diameter > (config.box - 2) * config.pixel_size:
@@ -64,10 +58,8 @@ def load_structure(path: str, config: SimulateSubtomogramsConfig) -> Structure:
 
 
 class SubtomogramSimulator:
-    """Makes the subtomograms of one structure with the strengths of signal and noise that the SNR asks for.
-
-    config: SimulateSubtomogramsConfig. tilts: degrees. number: of the class, 1, 2, ...; it seeds the random numbers.
-    """
+    """Makes the subtomograms of one structure with the strengths of signal and noise that the SNR asks for. config:
+    SimulateSubtomogramsConfig. tilts: degrees. number: of the class, 1, 2, ...; it seeds the random numbers."""
 
     def __init__(
         self,

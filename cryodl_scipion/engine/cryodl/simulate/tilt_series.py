@@ -58,8 +58,7 @@ def seen(
     """Projections as the microscope shows them, protein still bright.
 
     images: (n, m, h, w) tensor of n volumes' m tilts. pixel_size: Å/px. optics: n Optics, one for all tilts of a
-    volume, or None for no CTF. exposure: (m,) e/Å² of the tilts, or None for no damage. Returns the like of images.
-    """
+    volume, or None for no CTF. exposure: (m,) e/Å² of the tilts, or None for no damage. Returns the like of images."""
     if optics is None and exposure is None:
         return images
     height, width = images.shape[-2:]
@@ -78,8 +77,7 @@ def seen_on_slope(
     """A projection as `seen` shows it, its defocus that of the tilted specimen: less by the height above the tilt axis.
 
     image: (h, w) tensor, its tilt axis the column w // 2; optics: one Optics in a list, of the tilt axis; exposure:
-    (1,) e/Å² or None; tilt: degrees. The image is put together of strips of one defocus each. Returns (h, w).
-    """
+    (1,) e/Å² or None; tilt: degrees. The image is put together of strips of one defocus each. Returns (h, w)."""
     width = image.shape[1]
     slope = -pixel_size * math.tan(math.radians(tilt))  # Å of height for each column
     strip = int(min(width, max(MARGIN_PX, DEFOCUS_STEP / max(abs(slope), 1e-6))))
@@ -124,13 +122,7 @@ PASSED, STOPPED = 0.4, 0.5  # cycles per px between which the ramp filter falls 
 
 
 def tilt_angles(config: SimulateSubtomogramsConfig | SimulateTomogramsConfig) -> list[float]:
-    """Tilts from the least to the largest, both included where the step allows.
-
-    Returns
-    -------
-    list of float
-        Degrees.
-    """
+    """Tilts from the least to the largest, both included where the step allows. Degrees."""
     number = int(math.floor((config.tilt_max - config.tilt_min) / config.tilt_step + 1e-6)) + 1
     return [config.tilt_min + i * config.tilt_step for i in range(number)]
 
@@ -193,8 +185,7 @@ def back_projected(
 
     images: (tilts, y, w) tensor. tilts: degrees, in steps of equal width. thickness, width: px of the volume, width
     that of the images if None. Returns (thickness, y, width) float32 tensor. Values are those of the projected volume,
-    as far as its frequencies were measured (the ramp falls to zero between PASSED and STOPPED cycles per px).
-    """
+    as far as its frequencies were measured (the ramp falls to zero between PASSED and STOPPED cycles per px)."""
     rows, across = images.shape[1], width or images.shape[2]
     step = math.radians(abs(tilts[-1] - tilts[0]) / max(len(tilts) - 1, 1)) if len(tilts) > 1 else math.pi
     fine = _ramped(images) * step

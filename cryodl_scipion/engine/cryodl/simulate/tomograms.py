@@ -48,18 +48,7 @@ class Placed:
 
 
 def load_particle(path: str, name: str, config: SimulateTomogramsConfig) -> Particle:
-    """The Particle of a file.
-
-    Parameters
-    ----------
-    name : str
-        Of its feature.
-
-    Raises
-    ------
-    ValueError
-        If it is larger than the tomogram.
-    """
+    """The Particle of a file. name: of its feature. Raises ValueError if it is larger than the tomogram."""
     density = load_density(path, config.pixel_size)
     diameter = particle_diameter(density, config.pixel_size)
     for side, option in ((config.thickness, "thickness"), (config.size, "size")):
@@ -78,11 +67,10 @@ def load_particle(path: str, name: str, config: SimulateTomogramsConfig) -> Part
 def molecular_threshold(density: torch.Tensor, path: str, pixel_size: float) -> float:
     """The density above which a structure's own volume lies.
 
-    Of models the volume follows from their mass: 2.16 Da per atomic number without hydrogens (of an average residue,
-    110 Da), 1.21 Å³ per Da (a partial specific volume of 0.73 cm³/g). Of maps, whose scale is unknown, it is 0.9 of the
-    mean density that mass finds itself in: for models at 10 to 20 Å/px their volume within 10 % or so. density: of
-    load_density(path, pixel_size).
-    """
+    Of models the volume follows from their mass: 2.16 Da per atomic number without hydrogens
+    (of an average residue, 110 Da), 1.21 Å³ per Da (a partial specific volume of 0.73 cm³/g). Of maps, whose scale is
+    unknown, it is 0.9 of the mean density that mass finds itself in: for models at 10 to 20 Å/px their volume within 10
+    % or so. density: of load_density(path, pixel_size)."""
     if not is_model(path):
         return 0.9 * float(density.square().sum() / density.sum())
     voxels = mass_and_centre(path)[0] * 2.16 * 1.21 / pixel_size**3
@@ -120,20 +108,8 @@ def fill_cell(
     rng: np.random.Generator,
     appearance: Appearance | None = None,
 ) -> tuple[Cell, Placed, dict[str, tuple[int, int]]]:
-    """A Cell with all that a config asks for.
-
-    Parameters
-    ----------
-    copies : sequence of int
-        Of each particle.
-    appearance : Appearance, optional
-        How what is no particle looks; the usual if None.
-
-    Returns
-    -------
-    counts : dict
-        {feature: (placed, wanted)}.
-    """
+    """A Cell with all that a config asks for. copies: of each particle. appearance: how what is no particle looks; the
+    usual if None. Returns counts: {feature: (placed, wanted)}."""
     cell = Cell((config.thickness, config.size, config.size))
     labels = {name: label for label, name in enumerate(features_of(config, particles), 1)}
     appearance = appearance or default_appearance(config)
@@ -228,21 +204,9 @@ def photograph(
     device: torch.device,
     microscope: tuple[float, ...] = (),
 ) -> torch.Tensor:
-    """Noisy tilt images of a cell's density, protein dark or bright as the config says.
-
-    Parameters
-    ----------
-    density : ndarray, (z, y, x)
-    tilts : sequence of float
-        Degrees.
-    microscope : tuple
-        Voltage in kV and amplitude contrast, if not the usual ones.
-
-    Returns
-    -------
-    Tensor, (tilts, y, w)
-        w is such that every voxel is in every image. The noise has variance 1, the same in all images.
-    """
+    """Noisy tilt images of a cell's density, protein dark or bright as the config says. density: (z, y, x). tilts:
+    degrees. microscope: voltage in kV and amplitude contrast, if not the usual ones. Returns (tilts, y, w), w is such
+    that every voxel is in every image. The noise has variance 1, the same in all images."""
     width = image_width(density.shape[0], density.shape[2], tilts)
     images = tilt_images(torch.from_numpy(density).to(device), tilts, width)
     optics = random_defocus(config, rng, *microscope) if config.defocus else None
@@ -267,21 +231,8 @@ def photograph(
 def reconstruct_tomogram(
     images: torch.Tensor, config: SimulateTomogramsConfig, tilts: typing.Sequence[float]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The tomogram of tilt images, its mean 0 and its standard deviation 1.
-
-    Parameters
-    ----------
-    images : Tensor, (tilts, y, w)
-        Of photograph.
-    tilts : sequence of float
-        Degrees.
-
-    Returns
-    -------
-    tomogram : Tensor, (z, y, x)
-    scale : Tensor, no axes
-        What it was divided by.
-    """
+    """The tomogram of tilt images, its mean 0 and its standard deviation 1. images: (tilts, y, w), of photograph.
+    tilts: degrees. Returns tomogram: (z, y, x). scale: no axes, what it was divided by."""
     volume = back_projected(images, tilts, config.thickness, config.size)
     scale = volume.std().clamp(min=1e-12)
     return (volume - volume.mean()) / scale, scale
@@ -300,21 +251,8 @@ def reconstruct_halves(
     The noise n of the images has variance 1. With another noise m of the same strength, n + m and n - m are
     independent, and each has the noise of half of the exposure.
 
-    Parameters
-    ----------
-    images : Tensor, (tilts, y, w)
-        Of photograph.
-    tomogram : Tensor, (z, y, x)
-        reconstruct's of them.
-    scale : Tensor, no axes
-        reconstruct's of them.
-    tilts : sequence of float
-        Degrees.
-
-    Returns
-    -------
-    even, odd : Tensor, (z, y, x) each
-    """
+    images: (tilts, y, w), of photograph. tomogram: (z, y, x), reconstruct's of them. scale: no axes, reconstruct's of
+    them. tilts: degrees. Returns even, odd: (z, y, x) each."""
     other = torch.stack([noise(image.shape, rng, image.device) for image in images])
     difference = back_projected(other, tilts, config.thickness, config.size) / scale
     return tomogram + difference, tomogram - difference

@@ -31,8 +31,7 @@ VIEWS = 160  # projections of a structure, drawn from with all in-plane rotation
 @dataclasses.dataclass(frozen=True)
 class Scene:
     """image: (h, w) float32 tensor, dark protein. particles: (n, 2) yx px. uncertain: (h, w) bool, where nobody could
-    say.
-    pixel_size: Å/px that the scene stands for. size: the particles' widest extent over the stated diameter."""
+    say. pixel_size: Å/px that the scene stands for. size: the particles' widest extent over the stated diameter."""
 
     image: torch.Tensor
     particles: np.ndarray
@@ -53,22 +52,10 @@ def random_scene(
 ) -> Scene:
     """One micrograph of one structure.
 
-    Parameters
-    ----------
-    density : Tensor, (d, d, d)
-    extent_px : int
-        Voxels of its widest extent.
-    extent : float, Å
-        Of its widest extent, about.
-    other : sequence of Tensor, (e, e, e) each
-        Densities in the same voxels of which a few stray pieces are added, that are no particles.
-    diameter_px : float, px
-        Of the stated particle diameter.
-    side : int
-        Of the micrograph, px.
-    faint : bool
-        Particles hardly stand out from the noise, and most fields are crowded.
-    """
+    density: (d, d, d). extent_px: voxels of its widest extent. extent: Å, of its widest extent, about. other: (e, e, e)
+    each, densities in the same voxels of which a few stray pieces are added, that are no particles. diameter_px: px, of
+    the stated particle diameter. side: of the micrograph, px. faint: particles hardly stand out from the noise, and
+    most fields are crowded."""
     stated, sought = _stated(rng)
     zoom = diameter_px / (extent_px * stated)  # voxels -> px
     pixel_size = extent / (extent_px * zoom)
@@ -99,21 +86,8 @@ def _stated(rng: np.random.Generator) -> tuple[float, bool]:
 
 
 def project_views(density: torch.Tensor, zoom: float, count: int, rng: np.random.Generator) -> torch.Tensor:
-    """Projections at the scale of a scene.
-
-    Parameters
-    ----------
-    density : Tensor, (d, d, d)
-    zoom : float
-        Pixels of the scene per voxel.
-    count : int
-        Projections.
-
-    Returns
-    -------
-    Tensor, (count, b, b)
-        In random orientations, in some scenes preferred ones.
-    """
+    """Projections at the scale of a scene. density: (d, d, d). zoom: pixels of the scene per voxel. count: projections.
+    Returns (count, b, b), in random orientations, in some scenes preferred ones."""
     if zoom > 2.2:  # coarser, and enlarged: so large a particle is there only to be left alone
         views = project_views(density, 1.5, min(count, 24), rng)
         side = int(views.shape[-1] * zoom / 3) * 2
@@ -134,19 +108,7 @@ def project_views(density: torch.Tensor, zoom: float, count: int, rng: np.random
 
 def paint(views: torch.Tensor, centres: np.ndarray, shape: tuple[int, ...], rng: np.random.Generator) -> torch.Tensor:
     """Sum of random views at whole pixels; each is a little stronger or weaker than the next, in some fields many are
-    faint.
-
-    Parameters
-    ----------
-    views : Tensor, (n, b, b)
-    centres : array, (m, 2) yx, px
-    shape : tuple of int
-        (h, w), px.
-
-    Returns
-    -------
-    Tensor, (h, w)
-    """
+    faint. views: (n, b, b). centres: (m, 2) yx, px. shape: (h, w), px. Returns (h, w)."""
     views = views[:, 1:, 1:]  # an odd side, whose middle stays where it is when a view is rotated
     b = views.shape[-1]
     canvas = torch.zeros((shape[0] + 3 * b, shape[1] + 3 * b))
@@ -167,20 +129,8 @@ def rotated_view(view: torch.Tensor, rotation: int) -> torch.Tensor:
 
 
 def signal_strength(clean: torch.Tensor, centres: np.ndarray, wide: float) -> torch.Tensor:
-    """Standard deviation of a clean image in squares around its particles.
-
-    Parameters
-    ----------
-    clean : Tensor, (h, w)
-    centres : array, (n, 2) yx, px
-    wide : float, px
-        Side of the squares.
-
-    Returns
-    -------
-    Tensor
-        A number.
-    """
+    """Standard deviation of a clean image in squares around its particles. clean: (h, w). centres: (n, 2) yx, px. wide:
+    px, side of the squares."""
     h, w = clean.shape
     inside = torch.zeros((h, w), dtype=torch.bool)
     reach = int(wide / 2) + 1
@@ -193,22 +143,9 @@ def signal_strength(clean: torch.Tensor, centres: np.ndarray, wide: float) -> to
 def stray_pieces(
     other: typing.Sequence[torch.Tensor], zoom: float, shape: tuple[int, ...], wide: float, rng: np.random.Generator
 ) -> float | torch.Tensor:
-    """Pieces of other things, from none to very many: clearly smaller fragments, or some few larger ones.
-
-    Parameters
-    ----------
-    other : sequence of Tensor, (e, e, e) each
-    zoom : float
-        Pixels of the scene per voxel, for particles.
-    shape : tuple of int
-        (h, w), px.
-    wide : float, px
-        Of a particle's extent.
-
-    Returns
-    -------
-    Tensor, (h, w), or 0.0
-    """
+    """Pieces of other things, from none to very many: clearly smaller fragments, or some few larger ones. other:
+    (e, e, e) each. zoom: pixels of the scene per voxel, for particles. shape: (h, w), px. wide: px, of a particle's
+    extent. Returns (h, w), or 0.0."""
     if rng.random() > 0.6:
         return 0.0
     if rng.random() < 0.15:
@@ -244,21 +181,12 @@ def exposure(
 ) -> tuple[torch.Tensor, ...]:
     """Through the microscope: CTF, solvent, detector noise of variance 1, dark protein.
 
-    Parameters
-    ----------
-    clean : Tensor, (h, w)
-        Projection, protein bright, standard deviation of the particles 1.
-    pixel_size : float, Å/px
-    shape : tuple of int
-        (h, w), px.
-    snr_range : tuple of float, variance ratio
-        Of the variance of the particles over that of the noise, in pixels of the scene.
-
-    Returns
-    -------
-    tuple of Tensor, (h, w) each
-        What the particles show, protein dark, and the noise of solvent and detector, to be added to it.
-    """
+    clean: (h, w), projection, protein bright, standard deviation of the particles 1.
+    pixel_size: Å/px.
+    shape: (h, w), px.
+    snr_range: variance ratio, of the variance of the particles over that of the noise, in pixels of the scene.
+    Returns (h, w) each, what the particles show, protein dark, and the noise of solvent and detector, to be added to
+        it."""
     voltage = float(rng.choice([300.0, 300.0, 200.0, 120.0]))
     contrast = 0.9 if rng.random() < 0.05 else float(rng.uniform(0.07, 0.2))  # 0.9: as with a phase plate
     defocus = float(np.exp(rng.uniform(math.log(3500), math.log(40000))))
@@ -286,10 +214,8 @@ def exposure(
 
 
 def _kept_amplitude(frequency: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """What is left of each amplitude where the file was sampled down, or low-passed or denoised before.
-
-    frequency: cycles/px of the rfft, up to 0.7.
-    """
+    """What is left of each amplitude where the file was sampled down, or low-passed or denoised before. frequency:
+    cycles/px of the rfft, up to 0.7."""
     kept = torch.exp(-(frequency**2) * float(rng.uniform(0, 5)))
     if rng.random() < 0.35:
         cutoff = math.exp(rng.uniform(math.log(0.05), math.log(0.35)))

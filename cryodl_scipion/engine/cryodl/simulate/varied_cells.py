@@ -41,16 +41,7 @@ def random_cell(
     rng: np.random.Generator,
     device: torch.device | None = None,
 ) -> VariedCell:
-    """A VariedCell.
-
-    Parameters
-    ----------
-    ribosomes : sequence of Particle
-        At the pixel size.
-    others : sequence of Particle
-        That are no ribosomes.
-    pixel_size : float, Å/px
-    """
+    """A VariedCell. ribosomes: at the pixel size. others: that are no ribosomes. pixel_size: Å/px."""
     config, appearance = random_config(pixel_size, rng), random_appearance(rng)
     particles, copies = _drawn(ribosomes, others, config, rng)
     if rng.random() < EMPTY:

@@ -64,8 +64,7 @@ class Ranker:
         """(k,) fractions of the particles that are expected to be good: one particle, whole and centred.
 
         images: (k, box, box), protein bright. curves: (k, box // 2 + 1) FRC of their halves. mask_px: radius of the
-        particle, px.
-        """
+        particle, px."""
         return self.scores_of(small_images(images, mask_px), curve_numbers(curves))
 
     def scores_of(self, small: torch.Tensor, numbers: torch.Tensor) -> np.ndarray:
@@ -95,10 +94,8 @@ CONTRAST = 6.0  # values beyond are clipped
 
 
 def small_images(images: torch.Tensor, mask_px: float) -> torch.Tensor:
-    """(k, 1, SIDE, SIDE) averages cut to the mask, made small, with mean 0 and deviation 1 within the circle.
-
-    images: (k, box, box), protein bright. mask_px: radius of the particle, px.
-    """
+    """(k, 1, SIDE, SIDE) averages cut to the mask, made small, with mean 0 and deviation 1 within the circle. images:
+    (k, box, box), protein bright. mask_px: radius of the particle, px."""
     box = images.shape[-1]
     width = 2 * mask_px * FILLED
     axis = torch.linspace(-0.5, 0.5, SIDE) * width * 2 / box
@@ -260,10 +257,7 @@ def write_answer(
     folder: Path, output: str, particles: ParticleSet, answer: Answer, assigned: int, converged: bool
 ) -> Classify2DOutputs:
     """Write particles.star, classes.mrcs and classes.star into a working folder. output: its final name. assigned:
-    particles that were added to classes of an earlier run.
-
-    Returns the command's outputs, with their final paths.
-    """
+    particles that were added to classes of an earlier run. Returns the command's outputs, with their final paths."""
     changes = {
         "rlnClassNumber": answer.labels,
         "rlnAnglePsi": answer.psi,
@@ -375,10 +369,8 @@ class MadeNoise(Records):
 def noise_scores(
     bank: ClassBank, settings: ClassSettings, rows: np.ndarray, reach_px: float, seed: int, device: torch.device
 ) -> np.ndarray:
-    """(m,) scores that made-up noise reaches, searched for among all classes as particles are.
-
-    rows: usable particles of the set, whose CTFs the noise gets; without any there are no scores.
-    """
+    """(m,) scores that made-up noise reaches, searched for among all classes as particles are. rows: usable particles
+    of the set, whose CTFs the noise gets; without any there are no scores."""
     if not len(rows):
         return np.zeros(0)
     rng = np.random.default_rng(seed)
@@ -394,13 +386,7 @@ def signal_probabilities(scores: np.ndarray, noise: np.ndarray) -> np.ndarray:
     One minus the local false discovery rate (Efron 2001): the fraction of noise among the particles, from how many
     score below the median of noise, times the density of noise's scores over that of the particles'.
 
-    Parameters
-    ----------
-    scores : ndarray, (n,)
-        Of particles.
-    noise : ndarray, (m,)
-        Of made-up noise.
-    """
+    scores: (n,), of particles. noise: (m,), of made-up noise."""
     if not len(scores):
         return np.zeros(0)
     grid = np.arange(min(scores.min(), noise.min()) - 1, max(scores.max(), noise.max()) + 1, STEP)

@@ -29,11 +29,8 @@ FEW_NOISE = 1e-5  # of a ring's: orders that not even noise has within the mask
 
 
 class ClassBank:
-    """Sums of aligned particles of every class.
-
-    sums : (FOLDS, k, rings, orders) complex; of samples times CTF over the noise. weights: (FOLDS, k, rings); of
-    squared CTF. counts: (FOLDS, k).
-    """
+    """Sums of aligned particles of every class. sums : (FOLDS, k, rings, orders) complex; of samples times CTF over the
+    noise. weights: (FOLDS, k, rings); of squared CTF. counts: (FOLDS, k)."""
 
     def __init__(self, grid: PolarGrid, classes: int, device: torch.device) -> None:
         self.grid = grid
@@ -51,16 +48,8 @@ class ClassBank:
         self.sums[fold], self.weights[fold], self.counts[fold] = 0, 0, 0
 
     def add(self, fold: int, labels: torch.Tensor, aligned: torch.Tensor, squared: torch.Tensor) -> None:
-        """Add particles to a part.
-
-        Parameters
-        ----------
-        labels : LongTensor, (n,)
-            Classes, from 0.
-        aligned : complex Tensor, (n, rings, orders)
-        squared : Tensor, (n, rings)
-            Squared CTF.
-        """
+        """Add particles to a part. labels: LongTensor, (n,), classes, from 0. aligned: complex Tensor,
+        (n, rings, orders). squared: (n, rings), squared CTF."""
         self.sums[fold].index_add_(0, labels, aligned)
         self.weights[fold].index_add_(0, labels, squared)
         self.counts[fold].index_add_(0, labels, torch.ones_like(squared[:, 0]))
@@ -116,9 +105,8 @@ SMALLEST = 0.01  # of the largest weight of a ring: zeros of the CTF are not amp
 class Averages:
     """Averages of all classes.
 
-    images: (k, box, box) float32, protein bright. resolutions: (k,) Å, nan where nothing is resolved. curves: (k, box
-    // 2 + 1) FRC of each class's halves. sums: what they were made of, where it is to be added to.
-    """
+    images: (k, box, box) float32, protein bright. resolutions: (k,) Å, nan where nothing is resolved. curves:
+    (k, box // 2 + 1) FRC of each class's halves. sums: what they were made of, where it is to be added to."""
 
     images: torch.Tensor
     resolutions: np.ndarray
@@ -128,10 +116,8 @@ class Averages:
 
 @dataclasses.dataclass(frozen=True)
 class ImageSums:
-    """Sums of the aligned images of all classes, in two halves.
-
-    images: (k, 2, box, box), of images times CTF. weights: (k, 2, box // 2 + 1), of ring means of the squared CTF.
-    """
+    """Sums of the aligned images of all classes, in two halves. images: (k, 2, box, box), of images times CTF. weights:
+    (k, 2, box // 2 + 1), of ring means of the squared CTF."""
 
     images: torch.Tensor
     weights: torch.Tensor
@@ -153,21 +139,12 @@ def average_classes(
 ) -> Averages:
     """Average the images of each class, brought onto each other, with their CTF.
 
-    Parameters
-    ----------
-    rows : (n,) int
-        Particles, each with a class of `labels` (n,), from 0.
-    shifts_yx : (n, 2) float
-        px of the particles' images. phi : (n,) float, radians; see matching.BestPoses.
-    sign : float
-        1 for bright protein, -1 for dark.
-    mask_px : float
-        Radius of the particle, px.
-    before : ImageSums, optional
-        Of other particles, to which these are added.
-    counted : int
-        Number of these other particles: halves alternate over all.
-    """
+    rows: (n,) int, particles, each with a class of `labels` (n,), from 0.
+    shifts_yx: (n, 2) float, px of the particles' images. phi : (n,) float, radians; see matching.BestPoses.
+    sign: 1 for bright protein, -1 for dark.
+    mask_px: radius of the particle, px.
+    before: of other particles, to which these are added.
+    counted: number of these other particles: halves alternate over all."""
     box = particles.box
     if before is None:
         before = ImageSums(torch.zeros((classes, 2, box, box)), torch.zeros((classes, 2, box // 2 + 1)))
@@ -216,19 +193,9 @@ def _corrected(
 
 
 def wiener_averages(sums: torch.Tensor, weights: torch.Tensor, mask_px: float, pixel_size: float) -> Averages:
-    """Wiener-filtered averages: each ring divided by its weight and times the FRC of the whole class.
-
-    Parameters
-    ----------
-    sums : Tensor, (k, 2, box, box)
-        Of aligned images times CTF, of the two halves of each class.
-    weights : Tensor, (k, 2, box // 2 + 1)
-        Sums of ring means of the squared CTF.
-    mask_px : float
-        Radius of the particle, px.
-    pixel_size : float
-        Å/px.
-    """
+    """Wiener-filtered averages: each ring divided by its weight and times the FRC of the whole class. sums:
+    (k, 2, box, box), of aligned images times CTF, of the two halves of each class. weights: (k, 2, box // 2 + 1), sums
+    of ring means of the squared CTF. mask_px: radius of the particle, px. pixel_size: Å/px."""
     box = sums.shape[-1]
     soft = _soft_circle(box, mask_px, sums.device)
     curves = frc(_divided(sums[:, 0], weights[:, 0]) * soft, _divided(sums[:, 1], weights[:, 1]) * soft)

@@ -27,8 +27,7 @@ class State:
     """What is known of the particles so far; the arrays are replaced, or written by the one loop that owns them.
 
     labels: (n,) int64 class from 0, -1 before the first comparison. phi: (n,) radians, shifts_yx: (n, 2) px: see
-    matching.BestPoses. scores, margins: (n,).
-    """
+    matching.BestPoses. scores, margins: (n,)."""
 
     labels: np.ndarray
     phi: np.ndarray
@@ -102,8 +101,7 @@ class Classification:
         """Shift particles towards where the mean of all, which has no angles, fits best.
 
         It tells the centre only roughly, since no view is round: CENTRED of the way is nearest to the truth (measured
-        on four molecules at SNR 0.1: correlation 0.63 with the true shifts, whose deviation it overstates by 1.3).
-        """
+        on four molecules at SNR 0.1: correlation 0.63 with the true shifts, whose deviation it overstates by 1.3)."""
         detail = Detail(
             rings=min(4, self.grid.rings),
             orders=min(12, self.grid.orders),
@@ -131,10 +129,8 @@ class Classification:
 
     # ----- epochs
     def epoch(self, positions: np.ndarray, detail: Detail) -> tuple[float, float]:
-        """Compare particles with all classes, part by part, and renew each part's sums at once.
-
-        Returns the fraction of the particles that changed their class, and the mean score.
-        """
+        """Compare particles with all classes, part by part, and renew each part's sums at once. Returns the fraction of
+        the particles that changed their class, and the mean score."""
         changed = 0
         for fold in range(FOLDS):
             mine = positions[self.folds[positions] == fold]
@@ -172,8 +168,7 @@ class Classification:
         """Assign all particles to the classes of a bank, which they are not in.
 
         bank: sums in even and odd parts. tick: called with numbers of particles. add: whether they are added to the
-        bank, batch by batch, which then is this one's.
-        """
+        bank, batch by batch, which then is this one's."""
         coarse = Detail(
             rings=min(self.grid.rings, 14),
             orders=min(self.grid.orders, 18),

@@ -32,8 +32,7 @@ class FormerClasses:
     used. scale, reach_px, mask_px: as in ClassSettings. counts: (k,) particles of each class, class 1 first. rings:
     (2, k, rings, orders) sums of even and odd particles and ring_weights (2, k, rings), see ClassBank. images:
     ImageSums. converged: whether the classes no longer changed. members: (n,) particle_keys of the particles in them,
-    without those of runs of earlier versions, which did not note them.
-    """
+    without those of runs of earlier versions, which did not note them."""
 
     taken: dict[str, typing.Any]
     pixel_size: float
@@ -117,10 +116,8 @@ def taken_config(config: Classify2DConfig, former: FormerClasses) -> Classify2DC
 
 
 def former_settings(config: Classify2DConfig, particles: ParticleSet, former: FormerClasses) -> ClassSettings:
-    """Settings for particles that are compared with classes of an earlier run.
-
-    Raises ValueError for particles of another box or pixel size, and for those with a CTF where the others have none.
-    """
+    """Settings for particles that are compared with classes of an earlier run. Raises ValueError for particles of
+    another box or pixel size, and for those with a CTF where the others have none."""
     source = f"the run in {config.classes_from} (--classes-from)"
     if particles.box != former.box or abs(particles.pixel_size / former.pixel_size - 1) > 1e-3:
         raise ValueError(
@@ -151,9 +148,7 @@ def particle_keys(particles: ParticleSet) -> np.ndarray:
 
 def check_members(config: Classify2DConfig, keys: np.ndarray, former: FormerClasses) -> list[str]:
     """A sentence in a list if all are classified again without some of the earlier particles. keys: of the particles.
-
-    Raises ValueError if particles are to be added that are in the classes already.
-    """
+    Raises ValueError if particles are to be added that are in the classes already."""
     if not config.again:
         twice = int(np.isin(keys, former.members).sum())
         if twice:

@@ -23,18 +23,14 @@ RINGS, ORDERS = 10, 12  # detail that decides
 
 
 def onto_averages(grid: PolarGrid, samples: torch.Tensor, shifts_yx: torch.Tensor, phi: torch.Tensor) -> torch.Tensor:
-    """(n, rings, orders) coefficients of particles brought onto their averages.
-
-    samples: (n, rings, half). shifts_yx: (n, 2) px and phi: (n,) radians, poses as matching.BestPoses has them.
-    """
+    """(n, rings, orders) coefficients of particles brought onto their averages. samples: (n, rings, half). shifts_yx:
+    (n, 2) px and phi: (n,) radians, poses as matching.BestPoses has them."""
     return grid.harmonics(samples * grid.shift_phases(-shifts_yx)) * grid.rotation(-phi)
 
 
 def halves(grid: PolarGrid, members: torch.Tensor, squared: torch.Tensor) -> torch.Tensor:
-    """(n,) bool: which side of the largest principal component each aligned member is on.
-
-    members: (n, rings, orders) aligned coefficients. squared: (n, rings) squared CTF.
-    """
+    """(n,) bool: which side of the largest principal component each aligned member is on. members: (n, rings, orders)
+    aligned coefficients. squared: (n, rings) squared CTF."""
     low, weights = members[:, :RINGS, :ORDERS], squared[:, :RINGS, None]
     average = low.sum(0) / (weights.sum(0) + weights.mean())
     residual = (low - weights * average) * grid.weights[:RINGS, None].sqrt().to(low.device)
@@ -54,10 +50,8 @@ def members_of(labels: np.ndarray, number: int, rng: np.random.Generator) -> np.
 def seed_children(
     bank: ClassBank, classes: tuple, folds: torch.Tensor, members: torch.Tensor, squared: torch.Tensor
 ) -> None:
-    """Put the members of one class into two classes of a bank.
-
-    classes: the two, from 0. folds: (n,) the parts that the members belong to. members, squared: see `halves`.
-    """
+    """Put the members of one class into two classes of a bank. classes: the two, from 0. folds: (n,) the parts that the
+    members belong to. members, squared: see `halves`."""
     side = halves(bank.grid, members, squared)
     labels = torch.where(side, *(torch.tensor(c, device=members.device) for c in classes))
     for fold in folds.unique().tolist():
@@ -71,11 +65,8 @@ BYTES = 48e6  # of correlations at a time: more leaves the processor's cache
 
 @dataclasses.dataclass(frozen=True)
 class Detail:
-    """How finely particles are compared with all classes.
-
-    rings, orders : of the grid's. angles: on half a turn. reach, step: of the shifts, px. candidates: classes that are
-    compared finely.
-    """
+    """How finely particles are compared with all classes. rings, orders : of the grid's. angles: on half a turn. reach,
+    step: of the shifts, px. candidates: classes that are compared finely."""
 
     rings: int
     orders: int
@@ -95,10 +86,8 @@ class Detail:
 
 
 class References:
-    """Class averages as they are compared: with their shifted copies, and what normalises the scores.
-
-    averages: (k, rings, orders) complex, whitened.
-    """
+    """Class averages as they are compared: with their shifted copies, and what normalises the scores. averages:
+    (k, rings, orders) complex, whitened."""
 
     def __init__(self, grid: PolarGrid, averages: torch.Tensor, detail: Detail) -> None:
         self.grid, self.detail, device = grid, detail, averages.device
@@ -145,8 +134,7 @@ class BestPoses:
     """The best class and pose of particles.
 
     labels: (n,) int64. phi: (n,) radians, shifts_yx: (n, 2) px: the average rotated by phi, from x towards y, and then
-    shifted is the particle. scores: (n,), see the head of this file. margins: (n,) to the next of the candidates.
-    """
+    shifted is the particle. scores: (n,), see the head of this file. margins: (n,) to the next of the candidates."""
 
     labels: torch.Tensor
     phi: torch.Tensor
@@ -156,16 +144,8 @@ class BestPoses:
 
 
 def match(samples: torch.Tensor, squared: torch.Tensor, centres_yx: torch.Tensor, references: References) -> BestPoses:
-    """Compare particles with all classes.
-
-    Parameters
-    ----------
-    samples : complex Tensor, (n, rings, half)
-    squared : Tensor, (n, rings)
-        Squared CTF.
-    centres_yx : Tensor, (n, 2)
-        Where each particle is looked for, px.
-    """
+    """Compare particles with all classes. samples: complex Tensor, (n, rings, half). squared: (n, rings), squared CTF.
+    centres_yx: (n, 2), where each particle is looked for, px."""
     parts = []
     for start in range(0, len(samples), references.batch()):
         part = slice(start, start + references.batch())

@@ -21,17 +21,9 @@ from ...io.particle_sets import treated_ctf
 class PolarGrid:
     """Rings of Fourier space on which images of one box are compared.
 
-    Attributes
-    ----------
-    box : int
-        Side of the images, px.
-    rings : int
-        Number of rings; ring r (from 1) has r waves per box.
-    half : int
-        Samples on half a ring; the other half of a real image's ring is its conjugate.
-    mask_px : float
-        Radius of the circle outside of which an image is not looked at, px; its edge is two pixels wide.
-    """
+    box: side of the images, px. rings: number of rings; ring r (from 1) has r waves per box. half: samples on half a
+    ring; the other half of a real image's ring is its conjugate. mask_px: radius of the circle outside of which an
+    image is not looked at, px; its edge is two pixels wide."""
 
     box: int
     rings: int
@@ -98,10 +90,8 @@ class PolarGrid:
         return torch.complex(*both.reshape(len(images), 2, self.rings, self.half).unbind(1))
 
     def image(self, samples: torch.Tensor) -> torch.Tensor:
-        """(n, box, box) images within the mask that (n, rings, half) samples are of, to the outermost ring.
-
-        The mean of the image is not known from the rings: it is 0.
-        """
+        """(n, box, box) images within the mask that (n, rings, half) samples are of, to the outermost ring. The mean of
+        the image is not known from the rings: it is 0."""
         weighted = samples * (self.weights / self.half / self.box**2).to(samples.device)[:, None]
         both = torch.cat([weighted.real.flatten(1), weighted.imag.flatten(1)], 1)
         result = both.new_zeros(len(samples), self.box * self.box)
@@ -118,8 +108,7 @@ class PolarGrid:
         """(..., rings, orders) angular Fourier coefficients a_m of (..., rings, half) samples.
 
         Of a real image a_-m is (-1)^m times the conjugate of a_m, so that orders 0 and above tell all. Rotating the
-        image by phi (from x towards y) multiplies a_m by exp(-i m phi).
-        """
+        image by phi (from x towards y) multiplies a_m by exp(-i m phi)."""
         matrix = _to(self, "_harmonics", samples.device)
         even = torch.view_as_complex(_times(samples.real, matrix[:, 0::2]))
         odd = torch.view_as_complex(_times(samples.imag, matrix[:, 1::2])) * 1j
@@ -190,19 +179,8 @@ def wavelength(voltage_kv: torch.Tensor) -> torch.Tensor:
 def polar_ctf(
     grid: PolarGrid, optics: typing.Sequence[Optics], width: float, state: str, device: torch.device
 ) -> torch.Tensor:
-    """CTF of particles at the samples of a grid, as `ctf.ctf_rfft` gives it on the grid of an FFT.
-
-    Parameters
-    ----------
-    width : float
-        Side of the box, Å.
-    state : str
-        What was done to the images with their CTF, see ParticleSet.ctf_state.
-
-    Returns
-    -------
-    Tensor, (n, rings, half)
-    """
+    """CTF of particles at the samples of a grid, as `ctf.ctf_rfft` gives it on the grid of an FFT, (n, rings, half).
+    width: side of the box, Å. state: what was done to the images with their CTF, see ParticleSet.ctf_state."""
     columns = torch.as_tensor(optics_values(optics)[:, :7], dtype=torch.float64, device=device).reshape(-1, 7, 1, 1)
     u, v, angle, voltage, cs, amplitude, phase = columns.unbind(1)
     squared = (grid.radii.to(device).double() / width).square()[:, None]

@@ -28,11 +28,8 @@ LARGEST = 250.0  # of a record's values: single hot pixels must not become infin
 
 @dataclasses.dataclass(frozen=True)
 class SampleScale:
-    """How images become samples.
-
-    grid : PolarGrid of the working images. noise: (rings,) power of the noise at the samples, of images whose noise has
-    variance 1 outside of the mask. sign: 1 for bright protein, -1 for dark.
-    """
+    """How images become samples. grid : PolarGrid of the working images. noise: (rings,) power of the noise at the
+    samples, of images whose noise has variance 1 outside of the mask. sign: 1 for bright protein, -1 for dark."""
 
     grid: PolarGrid
     noise: np.ndarray
@@ -59,10 +56,8 @@ class Records:
 
 
 def class_images(particles: ParticleSet, rows: np.ndarray, grid: PolarGrid) -> tuple[torch.Tensor, np.ndarray]:
-    """Images of the grid's box with background 0 and noise 1, and which of the rows they are of.
-
-    Images with values that are no finite numbers, and images without contrast, are left out.
-    """
+    """Images of the grid's box with background 0 and noise 1, and which of the rows they are of. Images with values
+    that are no finite numbers, and images without contrast, are left out."""
     read, finite = read_finite(particles.files[rows], particles.numbers[rows])
     images = torch.from_numpy(read)
     spread = images.std(dim=(1, 2)) > 1e-6 * images.abs().amax(dim=(1, 2)).clamp(min=1e-30)
@@ -143,8 +138,7 @@ class ClassSettings:
 
     particles : ParticleSet, without its CTF if that is not to be corrected. scale: see records. resolution: Å, finest
     detail that is compared. reach_px: px of the working images. mask_px: radius, px of the particles' images. notes:
-    sentences for the user.
-    """
+    sentences for the user."""
 
     particles: ParticleSet
     scale: SampleScale

@@ -41,24 +41,9 @@ def classify(
     said: typing.Callable[[Classification, Pass], None],
     former: ClassBank | None = None,
 ) -> tuple[Classification, bool]:
-    """Sort particles into classes.
-
-    Parameters
-    ----------
-    records : Records
-        Their folder keeps the state after each pass, from which a stopped run goes on.
-    reach_px : float
-        Largest distance of a particle from its box's middle, px of the records.
-    epochs : int
-        Passes of the last level at most.
-    former : ClassBank, optional
-        Classes to start from, as many.
-
-    Returns
-    -------
-    Classification, bool
-        Whether the classes stay.
-    """
+    """Sort particles into classes. records: their folder keeps the state after each pass, from which a stopped run goes
+    on. reach_px: largest distance of a particle from its box's middle, px of the records. epochs: passes of the last
+    level at most. former: classes to start from, as many. Returns bool, whether the classes stay."""
     work = Classification(records, classes, reach_px, seed, device)
     last = _restored(work, records.folder / KEPT)
     while not _finished(last, work.levels(), epochs):

@@ -20,11 +20,8 @@ REJECTED = "rejected.star"
 
 @dataclasses.dataclass(frozen=True)
 class ClassTable:
-    """classes.star.
-
-    path: of the file. numbers: (k,) int, as in rlnClassNumber of the particles. scores: (k,) from 0 to 1. counts: (k,)
-    int. images: (k,) names 'number@stack'. columns: all of the table, {name: list of str}.
-    """
+    """classes.star. path: of the file. numbers: (k,) int, as in rlnClassNumber of the particles. scores: (k,) from 0 to
+    1. counts: (k,) int. images: (k,) names 'number@stack'. columns: all of the table, {name: list of str}."""
 
     path: str
     numbers: np.ndarray

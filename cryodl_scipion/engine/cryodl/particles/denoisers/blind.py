@@ -60,8 +60,7 @@ def measure_spectra(images: torch.Tensor, ctf: torch.Tensor) -> SetSpectra:
     """SetSpectra of prepared images (n, side, side) and their CTF (n, side, side // 2 + 1), without trust.
 
     The corners that the noise is measured in are narrow, which costs the coarsest rings; what white noise loses there
-    says how much.
-    """
+    says how much."""
     side = images.shape[-1]
     noise, powers, transfer = noise_spectra(images, WIDEST * side), _powers(images), radial_mean(ctf.square(), side)
     white = torch.randn((WHITE, side, side), generator=torch.Generator().manual_seed(1))
@@ -119,10 +118,8 @@ def load_blind(folder: str | os.PathLike[str], device: torch.device) -> BlindDen
 
 
 class BlindDenoiser:
-    """A general micrograph denoiser for particles.
-
-    card, weights: of the model. device: torch.device. `measure` comes before `denoise`.
-    """
+    """A general micrograph denoiser for particles. card, weights: of the model. device: torch.device. `measure` comes
+    before `denoise`."""
 
     def __init__(
         self, card: typing.Mapping[str, typing.Any], weights: typing.Mapping[str, torch.Tensor], device: torch.device
@@ -243,8 +240,7 @@ class BlindDenoiser:
         """Denoised images, protein bright, corrected for the CTF: (n, box, box) float32 tensor on the CPU.
 
         images, ctf, pixel_size: as for run.Denoiser.denoise. Their unit is the standard deviation of the set's
-        projections. Zero where the set has no signal.
-        """
+        projections. Zero where the set has no signal."""
         return self._in_batches(self._denoised, images, ctf, pixel_size, batch_size)
 
     @torch.inference_mode()

@@ -23,10 +23,8 @@ TARGETS = 64  # kept beside the model, for the noise control
 def model_card(
     config: TrainDenoiserConfig, pairs: Pairs, diameter: float, task: DenoiserTask, run: TrainingRun
 ) -> dict[str, typing.Any]:
-    """The model card: all that denoising and a reader need to know.
-
-    pairs: Pairs. diameter: Å. task: DenoiserTask after training. run: after it.
-    """
+    """The model card: all that denoising and a reader need to know. pairs: Pairs. diameter: Å. task: DenoiserTask after
+    training. run: after it."""
     structures = list(config.structure) * (len(config.particles) if len(config.structure) == 1 else 1)
     sets = [
         dict(

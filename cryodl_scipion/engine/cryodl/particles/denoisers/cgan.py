@@ -45,8 +45,7 @@ class GeneratorUNet(DenoiserNetwork):
     The condition is the raw particle as an 8-bit image between -1 and 1. Ours, where the code leaves it open: black and
     white of these 8 bits are the darkest and brightest pixel; targets are divided by 1.25 times the largest value of a
     sample, so that tanh can reach them, and are not rounded to 8 bits; boxes are padded with zeros to a multiple of
-    what the depth needs; boxes under 256 px have fewer layers, and the innermost stages keep their 2 and 0 blocks.
-    """
+    what the depth needs; boxes under 256 px have fewer layers, and the innermost stages keep their 2 and 0 blocks."""
 
     range: torch.Tensor
 

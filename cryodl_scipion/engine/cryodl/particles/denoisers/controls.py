@@ -45,10 +45,7 @@ def pure_noise(count: int, box: int, noise_power: torch.Tensor, rng: np.random.G
 
 def random_molecule(box: int, diameter_px: float, rng: np.random.Generator, smallest_px: float = 1.5) -> torch.Tensor:
     """(box,) * 3 density of a molecule that does not exist: a chain that winds at random through some overlapping
-    balls.
-
-    It has the size and about the spectrum of a protein, and no resemblance to any. diameter_px: of the whole.
-    """
+    balls. It has the size and about the spectrum of a protein, and no resemblance to any. diameter_px: of the whole."""
     from scipy.ndimage import gaussian_filter
 
     radius = diameter_px / 2
@@ -74,8 +71,7 @@ def target_similarities(images: torch.Tensor, targets: torch.Tensor, diameter_px
 
     images: (n, box, box). targets: (m, box, box). diameter_px: of the circle that is compared. Both may be of any
     scale. Rings are weighed by the fourth root of the targets' power, upside down: else the outline, which most
-    molecules share, is all that counts.
-    """
+    molecules share, is all that counts."""
     box = images.shape[-1]
     side = min(box, SIDE)
     diameter = diameter_px * side / box
@@ -127,8 +123,7 @@ def judge_controls(metrics: typing.Mapping[str, typing.Any]) -> tuple[str, list[
 
     metrics: dict with noise, unrelated (mean FRCs), chance_similarity, noise_similarity, noise_contrast,
     real_similarity, mean_frc ({raw, wiener, denoised}), and unseen: dict with similarity, own_similarity (of its
-    projections, or without them of its filtered images), and mean_frc of the same kind, or None without truth.
-    """
+    projections, or without them of its filtered images), and mean_frc of the same kind, or None without truth."""
     bad, good = list[str](), list[str]()
     along = metrics["noise"] - metrics["unrelated"] > ALLOWED_FRC
     (bad if along else good).append(
@@ -226,8 +221,7 @@ def run_controls(
     """Metrics of the controls (see judge) with their verdict, and {what: (n,) similarities to the training targets}.
 
     bench: Bench with a projector. curves: its evaluate.Curves. targets: (m, box, box) training targets. other:
-    OtherMolecule.
-    """
+    OtherMolecule."""
     noise = _noise(bench, rng)
     looks = lambda images: target_similarities(images[:MAX_IMAGES], targets, bench.diameter_px)
     first = np.arange(min(len(bench.particles), MAX_IMAGES))

@@ -93,8 +93,7 @@ class PatchDiscriminator(nn.Module):
     with 2, 2, 3, 2, 0 bottleneck residual blocks, and one to the logits; the first three of stride 2, the fourth of
     stride 1 padded to the same size, the last two of stride 1 without padding (256 - 128 - 64 - 32 - 32 - 29 - 26); all
     but the last normalised, each image by itself (batches of one there), then ELU. Ours: in boxes too small for three
-    halvings (under 64 px) fewer of the first three layers halve.
-    """
+    halvings (under 64 px) fewer of the first three layers halve."""
 
     def __init__(self, box: int = 256) -> None:
         super().__init__()

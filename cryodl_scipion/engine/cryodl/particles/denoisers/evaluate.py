@@ -32,8 +32,7 @@ def map_curves(bench: Bench, symmetry: str) -> dict[str, typing.Any]:
     """{raw, denoised: FSC with the structure, of maps from all particles; resolution {kind: {threshold: Å or None}}}.
 
     bench: evaluate.Bench. symmetry: point group. Both maps are compared within a soft sphere of the structure's
-    diameter.
-    """
+    diameter."""
     from ...reconstruction.halves import soft_sphere
 
     structure, maps = bench.known_projector.density().cpu(), maps_of(bench, symmetry)
@@ -70,9 +69,8 @@ def wiener_filter(
     images: (n, box, box) tensor. ctf: (n, box, box // 2 + 1), as ParticleSet.ctf. signal_power: (box // 2 + 1,) mean
     power of the projections, on the images' scale, at the rings of core.fourier.shells; zero where the projections have
     none. noise_power: the noise's, (box // 2 + 1,) or (n, box, box // 2 + 1). Both in one unit (see ring_power).
-    Returns (n, box, box). A filter that depends on the radius alone cannot change a Fourier ring correlation; the
-    CTF's signs and zeros can.
-    """
+    Returns (n, box, box). A filter that depends on the radius alone cannot change a Fourier ring correlation; the CTF's
+    signs and zeros can."""
     box = images.shape[-1]
     signal = on_grid(signal_power.to(images), box)
     noise = noise_power.to(images) if noise_power.dim() == 3 else on_grid(noise_power.to(images), box)
@@ -99,11 +97,10 @@ OVERLAP = 0.01  # part of the test particles that may be in the training's files
 class Bench:
     """Particles that a denoiser is measured on, and what is known of them.
 
-    particles: ParticleSet. projector: of their structure, None if it is unknown. denoiser: see run.Denoiser.
-    contrast: 'bright' or 'dark'. diameter_px: of the circle that the background lies outside of. amplitude: images =
-    amplitude x CTF x projections + noise. signal: (r,) power of amplitude x projections; noise: (r,) of the noise,
-    both as wiener.ring_power.
-    """
+    particles: ParticleSet. projector: of their structure, None if it is unknown. denoiser: see run.Denoiser. contrast:
+    'bright' or 'dark'. diameter_px: of the circle that the background lies outside of. amplitude: images = amplitude x
+    CTF x projections + noise. signal: (r,) power of amplitude x projections; noise: (r,) of the noise, both as
+    wiener.ring_power."""
 
     particles: ParticleSet
     projector: Projector | None
@@ -177,11 +174,8 @@ def bench_of(
     diameter_px: float,
     like: Bench | None = None,
 ) -> tuple[Bench, list[str]]:
-    """Bench of particles, and sentences for the user.
-
-    contrast: 'auto', 'bright' or 'dark'. like: Bench from which signal and amplitude are taken where the structure
-    is unknown.
-    """
+    """Bench of particles, and sentences for the user. contrast: 'auto', 'bright' or 'dark'. like: Bench from which
+    signal and amplitude are taken where the structure is unknown."""
     notes = []
     if contrast == "auto":
         contrast, sure, sentence = find_contrast(particles, projector, diameter_px)
@@ -242,9 +236,7 @@ def random_molecule_images(
     """Images, CTF and ground truth of a molecule that does not exist: as strong, with the CTFs and noise of a bench's
     particles.
 
-    projector: Projector of the molecule. Returns prepared images (count, box, box), their CTF, and the
-    truth.
-    """
+    projector: Projector of the molecule. Returns prepared images (count, box, box), their CTF, and the truth."""
     from ...simulate.particle_images import noise_images
 
     rows = rng.integers(len(bench.particles), size=count)

@@ -39,17 +39,15 @@ class DenoiserNetwork(torch.nn.Module):
 class DenoiserMethod:
     """A denoiser's network, and how it is trained. A subclass gives at least name and build.
 
-    name: word on the command line. weak: a sentence about a known weakness, or "".
-    learning_rate: peak. decay: as schedule.Schedule's. ema: decay of the running mean of the weights. batch_size:
-    particles per step. adversarial: weight of the discriminator's verdict, where the distance to the target weighs 100;
-    0: no discriminator. discriminator_rate: its learning rate over the network's.
-    learns: whether there is anything to learn by gradients; if not, what the network measures on the pairs is all.
-    uses_ctf: whether the network is given the CTF. blanks: part of the training images that is noise alone, with an
-    empty target: a network that never saw any makes a particle of everything. boost: factor by which the signal of
-    training images is stronger, at most, at the beginning; boosted: part of the training until it is what it is. A
-    network that first sees how the particle lies finds it in the noise sooner. rotations: those of
-    rotations.rotated_images that training pairs get at random.
-    """
+    name: word on the command line. weak: a sentence about a known weakness, or "". learning_rate: peak. decay: as
+    schedule.Schedule's. ema: decay of the running mean of the weights. batch_size: particles per step. adversarial:
+    weight of the discriminator's verdict, where the distance to the target weighs 100; 0: no discriminator.
+    discriminator_rate: its learning rate over the network's. learns: whether there is anything to learn by gradients;
+    if not, what the network measures on the pairs is all. uses_ctf: whether the network is given the CTF. blanks: part
+    of the training images that is noise alone, with an empty target: a network that never saw any makes a particle of
+    everything. boost: factor by which the signal of training images is stronger, at most, at the beginning; boosted:
+    part of the training until it is what it is. A network that first sees how the particle lies finds it in the noise
+    sooner. rotations: those of rotations.rotated_images that training pairs get at random."""
 
     name: str
     weak = ""
@@ -101,11 +99,8 @@ def load_network(
     source: str | os.PathLike[str],
     molecules: int = 1,
 ) -> DenoiserNetwork:
-    """A method's network with the weights of a model.
-
-    weights: {name: tensor}. source: the model's folder, for the
-    message. Raises ValueError if they are of another network.
-    """
+    """A method's network with the weights of a model. weights: {name: tensor}. source: the model's folder, for the
+    message. Raises ValueError if they are of another network."""
     network = method.build(box, molecules)
     if _fits(network, weights):
         network.load_state_dict(weights)

@@ -36,8 +36,7 @@ class RealPairs:
 
     particles: ParticleSet. projector: at the box and pixel size of `pairs` (a Pairs, for its box, pixel_size,
     diameter_px and low_pass). scale: of the projections. sign: -1 turns dark protein bright. ctf_state: as
-    ParticleSet's.
-    """
+    ParticleSet's."""
 
     def __init__(
         self, particles: ParticleSet, projector: Projector, pairs: Pairs, scale: float, sign: int, ctf_state: str
@@ -102,8 +101,7 @@ class SimulatedPairs:
     """Pairs made from a structure: its projections with the particles' CTFs, shifts, strength and noise.
 
     Projections come from a pool that is renewed while it is used, each rotated, mirrored and shifted anew. amplitude:
-    of the signal of scaled projections in noise of variance 1. spectrum: (r,) of the noise. The rest as RealPairs.
-    """
+    of the signal of scaled projections in noise of variance 1. spectrum: (r,) of the noise. The rest as RealPairs."""
 
     def __init__(
         self,

@@ -28,8 +28,7 @@ def split_particles(particles: ParticleSet, by: str, fraction: float, seed: int)
 
     by: 'auto', 'micrograph', 'half' (half 2 validates) or 'random'; auto takes the first of these that the particles
     allow. fraction: part that validates. Raises ValueError for fewer than two particles, or a way of splitting that
-    they do not allow.
-    """
+    they do not allow."""
     if len(particles) < 2:
         raise ValueError(
             f"{particles.path} has {len(particles)} particle; at least two are needed, one for training and one for "
@@ -96,14 +95,13 @@ class Pairs:
     `pixel_size` (see simulate.particle_images.load_projector). box: px of the pairs. pixel_size: Å/px of the pairs;
     particles with others are resampled. diameter: Å of the circle that holds every molecule. simulated: part of the
     training pairs that is made anew. contrast: 'auto', 'bright' or 'dark'. resolution: Å, the finest detail of targets,
-    None for that of the pixels. split_by, fraction, seed: see splits.split_particles. turns:
-    those of rotations.rotated_images that training pairs get at random.
+    None for that of the pixels. split_by, fraction, seed: see splits.split_particles. turns: those of
+    rotations.rotated_images that training pairs get at random.
 
     Known afterwards, a list with an entry for each molecule: training and validation (rows), scales (what projections
     are multiplied with, so that their standard deviation inside the circle is 1 in the mean), fits (signal.SignalFit;
     its amplitude belongs to the scaled projections), contrasts, snrs (variance of the signal inside the circle over
-    that of the noise), spectra (noise). notes: sentences for the user; warnings: those that need attention.
-    """
+    that of the noise), spectra (noise). notes: sentences for the user; warnings: those that need attention."""
 
     def __init__(
         self,
@@ -139,8 +137,7 @@ class Pairs:
 
         rng: numpy Generator. train: False for validation particles, as they are. noisy: protein bright, background of
         mean 0 and standard deviation 1. ctf: what the images were changed by (see ParticleSet.ctf), 1 where it is
-        unknown. target: scaled projections. Training pairs are rotated, mirrored and shifted at random.
-        """
+        unknown. target: scaled projections. Training pairs are rotated, mirrored and shifted at random."""
         made = rng.random(count) < self.simulated if train else np.zeros(count, bool)
         molecule = rng.integers(len(self.particles), size=count)
         parts = []

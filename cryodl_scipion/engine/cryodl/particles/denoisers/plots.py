@@ -20,10 +20,8 @@ def plot_curves(
     limits: typing.Sequence[float] = (0.5, 0.143),
     note: str = "",
 ) -> None:
-    """Ring or shell correlations as a PNG.
-
-    frequency: (r,) 1/Å. curves: {'raw' | 'wiener' | 'denoised': (r,) curve}. limits: thresholds drawn as lines.
-    """
+    """Ring or shell correlations as a PNG. frequency: (r,) 1/Å. curves: {'raw' | 'wiener' | 'denoised': (r,) curve}.
+    limits: thresholds drawn as lines."""
     figure, ((axes,),) = new_figure(1, 1, (6, 4))
     for name, curve in curves.items():
         axes.plot(frequency[1:], curve[1:], color=COLOURS.get(name), label=LABELS.get(name, name))
@@ -53,11 +51,8 @@ def _period_axis(axes: typing.Any, highest: float) -> None:
 def plot_control(
     bars: typing.Mapping[str, float], similarities: typing.Mapping[str, np.ndarray], path: str | os.PathLike[str]
 ) -> None:
-    """The controls beside the real result as a PNG.
-
-    bars: {what: mean FRC with the ground truth}. similarities: {what: (n,) largest correlations of images with the
-    training targets}.
-    """
+    """The controls beside the real result as a PNG. bars: {what: mean FRC with the ground truth}. similarities: {what:
+    (n,) largest correlations of images with the training targets}."""
     figure, ((left, right),) = new_figure(1, 2, (9.5, 0.7 + 0.42 * max(len(bars), 6)))
     positions = np.arange(len(bars))
     left.barh(positions, list(bars.values()), color=[_colour(name) for name in bars])

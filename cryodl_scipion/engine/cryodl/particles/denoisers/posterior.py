@@ -74,8 +74,7 @@ class PosteriorMean(DenoiserNetwork):
 
     box: px. molecules: number of structures. Buffers: densities (k, box, box, box), protein positive, on the targets'
     scale; gain (k, r) strength of the rings in the images; noise (r,) their noise power (white of variance 1: 1);
-    geometry: pixel size (Å/px), diameter (Å), standard deviation of the shifts (px).
-    """
+    geometry: pixel size (Å/px), diameter (Å), standard deviation of the shifts (px)."""
 
     densities: torch.Tensor
     gain: torch.Tensor

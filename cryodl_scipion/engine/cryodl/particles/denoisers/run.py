@@ -29,8 +29,7 @@ def looks_flipped(denoiser: Denoiser, particles: ParticleSet, contrast: str, dia
     of the particles) where the images are read as phase-flipped.
 
     denoiser: run.Denoiser. particles: ParticleSet. contrast, diameter_px: as for preprocess.prepare. False where
-    nothing can be told: without a CTF, where the file says what was done, and for networks that do not use the CTF.
-    """
+    nothing can be told: without a CTF, where the file says what was done, and for networks that do not use the CTF."""
     if particles.optics is None or particles.ctf_state != "none" or not denoiser.method.uses_ctf:
         return False
     rows = sample_rows(len(particles), SAMPLE)
@@ -52,11 +51,8 @@ def _fit(denoiser: Denoiser, images: torch.Tensor, transfer: torch.Tensor, pixel
 
 
 class Denoiser:
-    """A trained network, ready to denoise on a device.
-
-    card: the model's card. weights: {name: tensor}. device: torch.device. Raises ValueError if weights and card do not
-    fit.
-    """
+    """A trained network, ready to denoise on a device. card: the model's card. weights: {name: tensor}. device:
+    torch.device. Raises ValueError if weights and card do not fit."""
 
     def __init__(
         self, card: typing.Mapping[str, typing.Any], weights: typing.Mapping[str, torch.Tensor], device: torch.device
@@ -75,8 +71,7 @@ class Denoiser:
         images: (n, box, box) prepared by preprocess.prepare, of any box and pixel size (Å/px): they are resampled to
         the model's, and what comes out back to theirs. ctf: (n, box, box // 2 + 1) on the grid of rfft2 of `images`, as
         ParticleSet.ctf gives it, or None for images without one. Their scale is that of the model's targets: a standard
-        deviation of 1 within the particle's circle, in the mean.
-        """
+        deviation of 1 within the particle's circle, in the mean."""
         batches = [slice(start, start + batch_size) for start in range(0, len(images), batch_size)]
         parts = [self._denoise(images[part], None if ctf is None else ctf[part], pixel_size) for part in batches]
         return torch.cat(parts) if parts else images.new_zeros(images.shape)
@@ -105,8 +100,7 @@ def ctf_on_grid(ctf: torch.Tensor, side: int, box: int) -> torch.Tensor:
 
     ctf: (n, old, old // 2 + 1) on the grid of rfft2. Returns (n, box, box // 2 + 1). It is done on the point spread
     function, as on the images: frequencies that the new pixels cannot hold go, and what is spread farther than the new
-    box is left out.
-    """
+    box is left out."""
     old = 2 * (ctf.shape[-1] - 1) if ctf.shape[-2] % 2 == 0 else 2 * ctf.shape[-1] - 1
     if old == side == box:
         return ctf

@@ -88,10 +88,8 @@ class FrequencyScale(torch.nn.Module):
     """A Wiener filter in front of a network, and a sharpening of the pictures that it works with.
 
     The fine detail of a projection is a thousand times weaker than its outline. A network that learns on the projection
-    itself spends its effort on the outline; on the sharpened one all rings count.
-    box: px. sharpening: exponent; 0: none, 1: all rings equally strong. Buffers are learnt by `learn` and kept with the
-    weights.
-    """
+    itself spends its effort on the outline; on the sharpened one all rings count. box: px. sharpening: exponent; 0:
+    none, 1: all rings equally strong. Buffers are learnt by `learn` and kept with the weights."""
 
     signal: torch.Tensor
     noise: torch.Tensor

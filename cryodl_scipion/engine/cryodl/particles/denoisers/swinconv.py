@@ -112,9 +112,8 @@ def fold_plan(box: int) -> tuple[int, int, int]:
 
 class ImageContext(nn.Module):
     """The whole image at once: each of GLANCE values weighs all pixels before anything is cut off, as a template does.
-    What a pixel shows is far below the noise; what they show together is not. (b, 1, side, side) -> (b, channels, grid,
-    grid).
-    """
+    What a pixel shows is far below the noise; what they show together is not. (b, 1, side, side) ->
+    (b, channels, grid, grid)."""
 
     def __init__(self, side: int, channels: int, grid: int) -> None:
         super().__init__()
@@ -139,8 +138,7 @@ class SwinConvUNet(DenoiserNetwork):
     Which way the particle lies is decided at the two coarsest grids, of 4 to 14 places along each axis, by a glance at
     the whole image and by blocks whose attention spans most or all of it; what it looks like from there is drawn at the
     finer ones by plain convolutions, which cost half of what Swin-Conv blocks do there. Input and output are folded:
-    pixels of a square become channels.
-    """
+    pixels of a square become channels."""
 
     def __init__(self, box: int) -> None:
         super().__init__()

@@ -40,8 +40,7 @@ def exponential(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Mean of exp|d| - 1 over the differences d: small ones count as in l1, large ones exponentially more.
 
     From STEEPEST on it goes on as a straight line: one wild pixel would otherwise outweigh a batch. The method's
-    authors name an 'exponential loss function' and give no formula; this one is ours.
-    """
+    authors name an 'exponential loss function' and give no formula; this one is ours."""
     difference = (output - target).abs()
     near = difference.clamp(max=STEEPEST)
     return (torch.expm1(near) + (difference - near) * torch.exp(near)).mean()
@@ -72,8 +71,7 @@ def draw_triplets(
     """A PNG of triplets, side by side. raw, denoised, ground_truth: (n, box, box) tensors.
 
     Raw images span +-3 standard deviations of their own. Denoised image and ground truth of a particle share one grey
-    scale, so that what is too faint looks faint.
-    """
+    scale, so that what is too faint looks faint."""
     rows = -(-len(raw) // PER_ROW)
     figure, axes = new_figure(rows, 3 * PER_ROW, (1.5 * 3 * PER_ROW, 1.5 * rows + 0.3))
     for axis in axes.flat:
@@ -98,8 +96,7 @@ class DenoiserTask(Task):
 
     method: a DenoiserMethod. network: of method.build, its scale learnt. pairs: a Pairs. amplitude: see
     scales.Statistics. loss: name in LOSSES. adversarial: weight of the discriminator's verdict, None for the method's
-    own. batch_size: particles per step.
-    """
+    own. batch_size: particles per step."""
 
     example_name, patience = "particles", 6
 

@@ -64,16 +64,9 @@ class _Statements(Linear):
 def find_group(
     setting: Setting, mean: np.ndarray, radius: float, halves: tuple, rng: np.random.Generator
 ) -> Group | None:
-    """A minority of the particles that lies apart from the others, if there is one.
-
-    Parameters
-    ----------
-    mean : ndarray, (box, box, box)
-    radius : float, no unit
-        Finest frequency, waves per box; no more than COARSE is used.
-    halves : pair of ndarray, (q, box, box, box)
-        Components of the motion test.
-    """
+    """A minority of the particles that lies apart from the others, if there is one. mean: (box, box, box). radius:
+    finest frequency, waves per box; no more than COARSE is used. halves: pair of ndarray, (q, box, box, box),
+    components of the motion test."""
     axes, deviations, _ = orthonormal(np.concatenate(halves))
     volumes = np.concatenate([mean[None], axes[:COMPONENTS] * deviations[:COMPONENTS, None, None, None]])
     cube, count = setting.cube(min(radius, COARSE)), setting.coefficients.count(min(radius, COARSE))
@@ -94,14 +87,8 @@ def find_group(
 
 def minority(match: np.ndarray, gram: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
     """(n,) probability of each particle to be of a smaller group, if two groups say more than one by the Bayesian
-    information criterion and lie apart.
-
-    Parameters
-    ----------
-    match : ndarray, (n, d)
-        gram x coordinates + noise, whose covariance is gram.
-    gram : ndarray, (n, d, d)
-    """
+    information criterion and lie apart. match: (n, d), gram x coordinates + noise, whose covariance is gram. gram:
+    (n, d, d)."""
     some = rng.choice(len(match), min(MANY, len(match)), replace=False)
     fewer = match[some], gram[some]
     size = match.shape[1]

@@ -46,19 +46,11 @@ LARGEST_STEP = 0.1  # radians that an orientation may move at a time
 class ParticleViews:
     """Orientation, shift, contrast and correction of the defocus of each particle; they change while they are refined.
 
-    Parameters
-    ----------
-    matrices : ndarray, (n, 3, 3)
-        From image to density.
-    shifts_yx : ndarray, (n, 2)
-        Where the particle lies relative to the middle of its image, px.
-    contrast : ndarray, (n,)
-        Factor of the mean volume, 1 on average.
-    defocus : ndarray, (n, 3)
-        Correction of the mean defocus, and of the astigmatism at 0° and at 45°; 1000 Å.
-    moved : ndarray, (n, 9)
-        Sum of all steps away from what the file states, in the order of ERRORS.
-    """
+    matrices: (n, 3, 3), from image to density.
+    shifts_yx: (n, 2), where the particle lies relative to the middle of its image, px.
+    contrast: (n,), factor of the mean volume, 1 on average.
+    defocus: (n, 3), correction of the mean defocus, and of the astigmatism at 0° and at 45°; 1000 Å.
+    moved: (n, 9), sum of all steps away from what the file states, in the order of ERRORS."""
 
     matrices: np.ndarray
     shifts_yx: np.ndarray
@@ -116,15 +108,8 @@ class ParticleViews:
 def look(
     coefficients: Coefficients, views: ParticleViews, rows: np.ndarray, cube: Cube, mean_table: np.ndarray, count: int
 ) -> Seen:
-    """The Seen of some rows.
-
-    Parameters
-    ----------
-    mean_table : ndarray, (side³, 8)
-        Table and gradient_tables of the mean volume, side by side.
-    count : int
-        Positions of the half disc that are used.
-    """
+    """The Seen of some rows. mean_table: (side³, 8), table and gradient_tables of the mean volume, side by side. count:
+    positions of the half disc that are used."""
     disc, box = coefficients.disc, coefficients.disc.box
     y, x = disc.y.numpy()[:count].astype(np.float32), disc.x.numpy()[:count].astype(np.float32)
     data, sine, cosine = coefficients.read(rows, count)
@@ -164,22 +149,14 @@ class Coefficients:
 
     Real and imaginary part of the noise have variance 1. An image is data = sine x slice + noise.
 
-    Parameters
-    ----------
-    disc : likelihood.reference.HalfDisc
-        Its positions are sorted by frequency.
-    data : ndarray, (n, d) complex64
-    sine, cosine : ndarray, (n, d) float32
-        The CTF sin(chi), and cos(chi), over the standard deviation of the noise.
-    wave : ndarray, (d,) float64
-        Phase that one Å of defocus adds at a wavelength of one Å, radians.
-    wavelength : ndarray, (n,) float64
-        Of each image's electrons, Å.
-    azimuth : ndarray, (d,) float64
-        Direction of each position from the x axis, radians.
-    scale : ndarray, (rings,)
-        Corrections of the noise's standard deviation, ring by ring; data and CTF are divided by it when read.
-    """
+    disc: likelihood.reference.HalfDisc, its positions are sorted by frequency.
+    data: (n, d) complex64.
+    sine, cosine: (n, d) float32, the CTF sin(chi), and cos(chi), over the standard deviation of the noise.
+    wave: (d,) float64, phase that one Å of defocus adds at a wavelength of one Å, radians.
+    wavelength: (n,) float64, of each image's electrons, Å.
+    azimuth: (d,) float64, direction of each position from the x axis, radians.
+    scale: (rings,), corrections of the noise's standard deviation, ring by ring; data and CTF are divided by it when
+        read."""
 
     disc: HalfDisc
     data: np.ndarray
@@ -245,26 +222,13 @@ def load_coefficients(
 ) -> Coefficients:
     """Read all images once and write their coefficients into `folder`.
 
-    Parameters
-    ----------
-    particles : io.particle_sets.ParticleSet
-        With a CTF.
-    radius : float
-        Highest frequency, waves per box.
-    diameter_px : float
-        Of the circle outside of which the noise is measured, px.
-    contrast : str
-        'bright' or 'dark'.
-    folder : Path
-        Of data.npy, sine.npy and cosine.npy; memory does not grow with the number of particles.
-    progress : callable, optional
-        Called with the number of images of each chunk.
-
-    Raises
-    ------
-    ValueError
-        An image holds values that are not finite numbers, or one value all over.
-    """
+    particles: io.particle_sets.ParticleSet, with a CTF.
+    radius: highest frequency, waves per box.
+    diameter_px: of the circle outside of which the noise is measured, px.
+    contrast: 'bright' or 'dark'.
+    folder: of data.npy, sine.npy and cosine.npy; memory does not grow with the number of particles.
+    progress: called with the number of images of each chunk.
+    Raises ValueError: an image holds values that are not finite numbers, or one value all over."""
     disc = sorted_disc(particles.box, radius)
     noise = _noise(particles, diameter_px, contrast)
     deviation = (noise[disc.ring] * particles.box**2 / 2).sqrt()

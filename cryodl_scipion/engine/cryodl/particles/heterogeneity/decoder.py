@@ -16,17 +16,11 @@ ANGLE, WIDTH, STRENGTH = 0.3, 0.1, 0.3  # radians and fractions that are expecte
 class Decoder(nn.Module):
     """Gaussians at latent coordinates between -1 and 1.
 
-    Every anchor has a rotation about itself, a shift, and changes of amplitude and width, in units of what is
-    expected; a Gaussian takes the mean of the anchors' changes, weighted by their distance. The neutral Gaussians are
-    learned along.
+    Every anchor has a rotation about itself, a shift, and changes of amplitude and width, in units of what is expected;
+    a Gaussian takes the mean of the anchors' changes, weighted by their distance. The neutral Gaussians are learned
+    along.
 
-    Parameters
-    ----------
-    factors : ndarray, (4 a, D)
-        Changes for each latent dimension that it begins with, see Basis.
-    voxel : float
-        Å.
-    """
+    factors: (4 a, D), changes for each latent dimension that it begins with, see Basis. voxel: Å."""
 
     start: torch.Tensor
     amplitudes: torch.Tensor

@@ -62,20 +62,9 @@ class Tested:
 def fit_particles(
     config: FitHeterogeneityConfig, inputs: Inputs, folder: Path, say: typing.Callable[[str], typing.Any]
 ) -> Outcome:
-    """Fit a latent space, without the particles that are something else.
-
-    Parameters
-    ----------
-    folder : Path
-        For the coefficients of the images, which are removed by the caller.
-    say : callable
-        Called with sentences on the way.
-
-    Raises
-    ------
-    ValueError
-        Images that are empty or not finite; particles that are not aligned to the reference.
-    """
+    """Fit a latent space, without the particles that are something else. folder: for the coefficients of the images,
+    which are removed by the caller. say: called with sentences on the way. Raises ValueError: images that are empty or
+    not finite; particles that are not aligned to the reference."""
     kept, tested = np.arange(len(inputs.particles)), _tested(config, inputs, folder, say)
     left_out: list[dict[str, typing.Any]] = []
     while config.classes is None and tested.start.alike and len(left_out) < GROUPS:
@@ -152,11 +141,8 @@ def _started(
 
 
 def _either(config: FitHeterogeneityConfig, start: Start) -> Tested:
-    """The linear test; if it finds no motion and that of the Gaussians does, theirs.
-
-    The second test is made only where the first finds nothing. Both p-values are doubled, since either may find motion
-    by chance (Bonferroni).
-    """
+    """The linear test; if it finds no motion and that of the Gaussians does, theirs. The second test is made only where
+    the first finds nothing. Both p-values are doubled, since either may find motion by chance (Bonferroni)."""
     linear = _test_linear(start)
     components = start.setting, start.mean, linear.halves
     tests = dict(linear=linear)

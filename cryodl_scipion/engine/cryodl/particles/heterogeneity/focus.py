@@ -72,21 +72,9 @@ class Halves:
 class TwoBodies:
     """Reconstructs a domain and the rest of a molecule, each from images without projections of the other one.
 
-    Parameters
-    ----------
-    views : views.ParticleViews
-        Orientations and shifts of the rest.
-    halves : ndarray, (n,)
-        1 or 2; they are kept apart.
-    mask : ndarray, (box, box, box)
-        Of the domain in the middle state.
-    contrast : str
-        'bright' or 'dark'.
-
-    References
-    ----------
-    Nakane et al., eLife 7, e36861 (2018): multi-body refinement.
-    """
+    views: orientations and shifts of the rest. halves: (n,), 1 or 2; they are kept apart. mask: (box, box, box), of the
+    domain in the middle state. contrast: 'bright' or 'dark'. Source: Nakane et al., eLife 7, e36861 (2018): multi-body
+    refinement."""
 
     particles: ParticleSet
     views: ParticleViews
@@ -120,8 +108,7 @@ def crossed(before: Halves, after: Halves) -> tuple[np.ndarray, np.ndarray]:
 
     Half-maps of a smeared domain agree, since both are smeared alike. Smearing takes power away, so the map with more
     power is the sharper one; each half of the other is compared with the opposite half of that, and what the noise of
-    the sharp half takes from it is given back.
-    """
+    the sharp half takes from it is given back."""
     curves = [before.curve(), after.curve()]
     sharp, other = (1, 0) if after.power() >= before.power() else (0, 1)
     pairs = Halves(before.whole, before.first, after.second), Halves(before.whole, after.first, before.second)
@@ -151,8 +138,7 @@ class DomainMotion:
     """Where a domain lies in maps, relative to one of them: x becomes rotation (x - centre) + centre + shift.
 
     rotations : (k, 3) rotation vectors, radians, xyz. shifts : (k, 3) px, xyz. centre : (3,) px from the middle of the
-    box, xyz. alike : (k,) correlation of the domain with itself after that.
-    """
+    box, xyz. alike : (k,) correlation of the domain with itself after that."""
 
     rotations: np.ndarray
     shifts: np.ndarray
@@ -167,18 +153,8 @@ def follow_domain(maps: list[np.ndarray], mask: np.ndarray) -> DomainMotion:
     domain's position in each map, and rest and domain by least squares, are found: density beside the domain that stays
     comes into the rest, although it lies within the mask.
 
-    Parameters
-    ----------
-    maps : list of ndarray, (box, box, box)
-        In their order along the motion.
-    mask : ndarray, (box, box, box)
-        Where the domain is in the middle map.
-
-    Raises
-    ------
-    ValueError
-        The mask holds hardly any voxels.
-    """
+    maps: (box, box, box), in their order along the motion. mask: (box, box, box), where the domain is in the middle
+    map. Raises ValueError: the mask holds hardly any voxels."""
     positions = np.argwhere(mask > MASKED)
     if len(positions) < MIN_VOXELS:
         raise ValueError(
@@ -204,10 +180,8 @@ def follow_domain(maps: list[np.ndarray], mask: np.ndarray) -> DomainMotion:
 
 
 class _Body:
-    """The domain's density, and where it may come to lie.
-
-    density : (box, box, box), within the mask. centre : (3,) px, xyz. radius : px. positions: of voxels, (v, 3).
-    """
+    """The domain's density, and where it may come to lie. density : (box, box, box), within the mask. centre : (3,) px,
+    xyz. radius : px. positions: of voxels, (v, 3)."""
 
     def __init__(self, density: np.ndarray, centre: np.ndarray, radius: float, mask: np.ndarray) -> None:
         self.density, self.centre, self.radius, self.mask = density, centre, radius, mask
@@ -257,24 +231,9 @@ def _separate(maps: np.ndarray, rest: np.ndarray, body: _Body, found: np.ndarray
 def domain_poses(
     motion: DomainMotion, weights: np.ndarray, matrices: np.ndarray, shifts_yx: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Orientations and shifts at which the particles' images show the domain as it lies in the middle map.
-
-    Parameters
-    ----------
-    weights : ndarray, (n, k)
-        Of each particle in each map.
-    matrices : ndarray, (n, 3, 3)
-        From image to density.
-    shifts_yx : ndarray, (n, 2)
-        px.
-
-    Returns
-    -------
-    angles : ndarray, (n, 3)
-        Rot, tilt, psi in degrees.
-    shifts_yx : ndarray, (n, 2)
-        px.
-    """
+    """Orientations and shifts at which the particles' images show the domain as it lies in the middle map. weights:
+    (n, k), of each particle in each map. matrices: (n, 3, 3), from image to density. shifts_yx: (n, 2) px. Returns
+    angles: (n, 3), rot, tilt, psi in degrees. shifts_yx: (n, 2) px."""
     total = np.maximum(weights.sum(1), 1e-30)
     along = weights @ np.arange(weights.shape[1]) / total
     # a map shows the mean of its particles, which lies nearer to the middle than its own position
@@ -300,26 +259,9 @@ def focus_on_domain(
     contrast: str,
     folder: Path,
 ) -> dict[str, typing.Any]:
-    """Write particles.star with the orientations of the domain, and domain.mrc, the middle state, with half-maps.
-
-    Parameters
-    ----------
-    maps : list of ndarray, (box, box, box)
-        Along the motion.
-    weights : ndarray, (n, k)
-        Of the particles in them.
-    halves : ndarray, (n,)
-        1 or 2.
-    mask : str
-        File of a mask of the domain in the middle map.
-    contrast : str
-        'bright' or 'dark'.
-
-    Returns
-    -------
-    dict
-        What volumes.json says of it.
-    """
+    """Write particles.star with the orientations of the domain, and domain.mrc, the middle state, with half-maps. maps:
+    (box, box, box), along the motion. weights: (n, k), of the particles in them. halves: (n,), 1 or 2. mask: file of a
+    mask of the domain in the middle map. contrast: 'bright' or 'dark'. Returns what volumes.json says of it."""
     size, box = particles.pixel_size, particles.box
     values = read_focus_mask(mask, size, box)
     motion = follow_domain(maps, values)

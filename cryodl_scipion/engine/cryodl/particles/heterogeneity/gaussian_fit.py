@@ -50,13 +50,7 @@ class Training:
     images in batches; then the posteriors are found anew from volumes at NODES positions. The likelihood weights each
     Fourier ring by the noise of the images and integrates errors of orientation, shift, contrast and CTF out.
 
-    Parameters
-    ----------
-    images : images.Images
-        Beside the mean volume.
-    decoder : decoder.Decoder
-        On the images' device.
-    """
+    images: images.Images, beside the mean volume. decoder: decoder.Decoder, on the images' device."""
 
     def __init__(self, images: Images, decoder: Decoder, rng: np.random.Generator) -> None:
         self.images, self.decoder, self.rng = images, decoder, rng
@@ -110,15 +104,8 @@ class Training:
 
 def train(training: Training, folder: Path, say: typing.Callable[[str], None]) -> Trained:
     """Train until the likelihood of held-out particles grows no more, and keep the best; a checkpoint is written in
-    every round, and the next run continues after it.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the checkpoint.
-    say : callable
-        Called with a sentence for each round.
-    """
+    every round, and the next run continues after it. folder: of the checkpoint. say: called with a sentence for each
+    round."""
     state: dict[str, typing.Any] = dict(round=0, best=0, gain=-np.inf)
     without, decoder = training.without(), training.decoder
     best = {k: v.clone() for k, v in decoder.state_dict().items()}
@@ -195,10 +182,9 @@ ANCHORS = 32  # that move them
 
 @dataclasses.dataclass
 class GaussianModel:
-    """setting : components.Setting at the model's box. mean : (box, box, box). gaussians : all of the molecule's.
-    basis : modes.Basis. found : modes.Gradients of some particles. agreement : (rings,) FSC of the Gaussians and the
-    mean. images : beside the mean. radius : waves per box. voxel : Å. seed : of the
-    decoder."""
+    """setting : components.Setting at the model's box. mean : (box, box, box). gaussians : all of the molecule's. basis
+    : modes.Basis. found : modes.Gradients of some particles. agreement : (rings,) FSC of the Gaussians and the mean.
+    images : beside the mean. radius : waves per box. voxel : Å. seed : of the decoder."""
 
     setting: Setting
     mean: np.ndarray
@@ -220,13 +206,7 @@ def gaussian_model(
     sigmas: np.ndarray,
     device: torch.device,
 ) -> GaussianModel:
-    """The GaussianModel of a mean volume.
-
-    Raises
-    ------
-    ValueError
-        The mask holds hardly any of the molecule.
-    """
+    """The GaussianModel of a mean volume. Raises ValueError: the mask holds hardly any of the molecule."""
     radius = min(COARSE, inputs.radius)
     box = 2 * int(np.ceil(radius)) + 4
     voxel = inputs.particles.box * inputs.particles.pixel_size / box
@@ -270,17 +250,9 @@ def motion_of_gaussians(model: GaussianModel, tolerance: float) -> Motion:
 def fit_gaussian_latent(
     model: GaussianModel, mean: np.ndarray, curve: np.ndarray, config: FitHeterogeneityConfig, moves: bool, folder: Path
 ) -> tuple[ComponentFit, dict]:
-    """The ComponentFit, and what the record says of the Gaussians.
-
-    Parameters
-    ----------
-    mean, curve : ndarray
-        Mean volume (box, box, box) to the finest detail, and FSC of its halves.
-    moves : bool
-        Whether there is motion, so that a deep coordinate is trained.
-    folder : Path
-        Of checkpoints.
-    """
+    """The ComponentFit, and what the record says of the Gaussians. mean, curve: mean volume (box, box, box) to the
+    finest detail, and FSC of its halves. moves: whether there is motion, so that a deep coordinate is trained. folder:
+    of checkpoints."""
     setting, basis = model.setting, model.basis
     every = np.arange(len(model.found.rows))
     factors = principal_motions(model.found, every, basis.prior, config.latent)

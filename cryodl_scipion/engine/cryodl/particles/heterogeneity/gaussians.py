@@ -19,17 +19,9 @@ BODY = 0.05  # of the map's highest density, above which the first Gaussians lie
 
 @dataclasses.dataclass
 class Gaussians:
-    """N isotropic Gaussians, or as many for each of m particles.
-
-    Parameters
-    ----------
-    centres : Tensor, (..., N, 3)
-        xyz, voxels from the middle (voxel box // 2) of a volume.
-    amplitudes : Tensor, (..., N)
-        Sum of the density over all voxels.
-    widths : Tensor, (..., N)
-        Standard deviations, voxels.
-    """
+    """N isotropic Gaussians, or as many for each of m particles. centres: (..., N, 3), xyz, voxels from the middle
+    (voxel box // 2) of a volume. amplitudes: (..., N), sum of the density over all voxels. widths: (..., N), standard
+    deviations, voxels."""
 
     centres: torch.Tensor
     amplitudes: torch.Tensor
@@ -57,21 +49,9 @@ class Gaussians:
         return whole.reshape(*whole.shape[:-1], box, box)
 
     def project(self, matrices: torch.Tensor, y: torch.Tensor, x: torch.Tensor, box: int) -> torch.Tensor:
-        """Central slices of the volumes' transforms, the middle being the origin; differentiable.
-
-        Parameters
-        ----------
-        matrices : Tensor, (m, 3, 3)
-            From image to density, as core.projections.rotation_matrices gives them.
-        y, x : LongTensor, (d,)
-            Frequencies, waves per box; x is not negative.
-        box : int
-            Side of the volumes, voxels.
-
-        Returns
-        -------
-        Tensor, (m, d) complex64
-        """
+        """Central slices of the volumes' transforms, the middle being the origin; differentiable. matrices: (m, 3, 3),
+        from image to density, as core.projections.rotation_matrices gives them. y, x: LongTensor, (d,), frequencies,
+        waves per box; x is not negative. box: side of the volumes, voxels. Returns (m, d) complex64."""
         flat = self.centres @ matrices[:, :, :2]  # m, N, xy
         high = int(max(y.abs().max(), x.max()))
         rows, columns = torch.arange(-high, high + 1, device=y.device), torch.arange(high + 1, device=y.device)
@@ -92,12 +72,7 @@ def fit_gaussians(volume: np.ndarray, count: int, seed: int) -> Gaussians:
     The first lie at the means of clusters of the dense voxels; each becomes two until there are `count`, and all are
     optimised in between, as EMAN2 and e2gmm go from coarse to fine (Chen and Ludtke 2021).
 
-    Parameters
-    ----------
-    volume : ndarray, (box, box, box)
-    count : int
-        Gaussians wanted; there are fewer if the volume has fewer dense voxels.
-    """
+    volume: (box, box, box). count: Gaussians wanted; there are fewer if the volume has fewer dense voxels."""
     target = torch.as_tensor(np.asarray(volume, np.float32))
     scale = float(target.abs().max()) or 1.0
     found = _first(target / scale, max(1, count // 2**LEVELS), seed)

@@ -34,8 +34,7 @@ class Matches:
     """Of m images with projections of a reference, in units of the noise.
 
     own, shuffled : (m,) normalised correlations at the images' own orientations and at those of other images. gains :
-    {state: (m,)} what the projections explain of each image, if that was done to the images with their CTF.
-    """
+    {state: (m,)} what the projections explain of each image, if that was done to the images with their CTF."""
 
     own: np.ndarray
     shuffled: np.ndarray
@@ -47,24 +46,13 @@ def check_alignment(
 ) -> tuple[str, list[str]]:
     """The contrast of aligned particles, and sentences for the user.
 
-    Parameters
-    ----------
-    particles : ParticleSet
-        With angles and CTF.
-    reference : Tensor, (box, box, box)
-    voxel, diameter : float
-        Å.
-    name : str
-        Of the reference, for messages.
-    contrast : str
-        'bright', 'dark', or 'auto' to find it from the images.
-
-    Raises
-    ------
-    ValueError
-        Empty images; images that were only aligned in the plane, that fit the reference no better at their own
-        orientations than at others, or whose CTF was treated otherwise than the file says.
-    """
+    particles: with angles and CTF.
+    reference: (box, box, box).
+    voxel, diameter: Å.
+    name: of the reference, for messages.
+    contrast: 'bright', 'dark', or 'auto' to find it from the images.
+    Raises ValueError: empty images; images that were only aligned in the plane, that fit the reference no better at
+        their own orientations than at others, or whose CTF was treated otherwise than the file says."""
     angles = particles.poses(np.arange(len(particles)))[0]
     if len(particles) > 1 and not np.ptp(angles[:, :2], axis=0).any():
         rot, tilt = angles[0, :2]
@@ -181,14 +169,9 @@ class Inputs:
 
 
 def load_inputs(config: FitHeterogeneityConfig, seed: int = 0) -> Inputs:
-    """The Inputs of a FitHeterogeneityConfig.
-
-    Raises
-    ------
-    ValueError
-        Particles without angles or CTF, of several sizes or denoised, or not aligned to the reference; too few of
-        them; a reference larger than the images; a mask outside of the molecule.
-    """
+    """The Inputs of a FitHeterogeneityConfig. Raises ValueError: particles without angles or CTF, of several sizes or
+    denoised, or not aligned to the reference; too few of them; a reference larger than the images; a mask outside of
+    the molecule."""
     particles = read_particles(config.particles, need=("angles", "ctf", "raw"))
     needed = PARTICLES_PER_DIMENSION * config.latent
     if len(particles) < needed:
@@ -225,24 +208,9 @@ def load_inputs(config: FitHeterogeneityConfig, seed: int = 0) -> Inputs:
 def compare_maps(
     own: np.ndarray, halves_fsc: np.ndarray, reference: np.ndarray, config: FitHeterogeneityConfig
 ) -> list[str]:
-    """Whether the particles' own map is that of the reference.
-
-    Parameters
-    ----------
-    own, reference : ndarray, (box, box, box)
-    halves_fsc : ndarray, (rings,)
-        Of the halves of `own`.
-
-    Returns
-    -------
-    list of str
-        Warnings.
-
-    Raises
-    ------
-    ValueError
-        The particles agree with each other at their orientations, but not with the reference.
-    """
+    """Whether the particles' own map is that of the reference. own, reference: (box, box, box). halves_fsc: (rings,),
+    of the halves of `own`. Returns warnings. Raises ValueError: the particles agree with each other at their
+    orientations, but not with the reference."""
     together = float(np.mean(halves_fsc[SHELLS]))
     same = _alike(own, reference)
     if together < AGREE:

@@ -31,22 +31,12 @@ STARTS = 3  # of each mixture
 def find_classes(latent: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray, list[float]]:
     """Classes of particles by their latent coordinates.
 
-    Parameters
-    ----------
-    latent : ndarray, (n, q)
-    count : int
-        Number of classes; 0 for that of the smallest Bayesian information criterion (Schwarz 1978), the search ending
-        where three numbers in a row are no better.
-
-    Returns
-    -------
-    labels : ndarray, (n,)
-        From 1, the largest class first.
-    probabilities : ndarray, (n,)
-        Of the class that a particle is in, by the mixture.
-    criteria : list of float
-        Of 1, 2 ... classes where their number was found, else of the one that was asked for.
-    """
+    latent: (n, q).
+    count: number of classes; 0 for that of the smallest Bayesian information criterion (Schwarz 1978), the search
+        ending where three numbers in a row are no better.
+    Returns labels: (n,), from 1, the largest class first.
+    probabilities: (n,), of the class that a particle is in, by the mixture.
+    criteria: of 1, 2 ... classes where their number was found, else of the one that was asked for."""
     if not np.ptp(latent) > 0:  # noise: all at one place
         return np.ones(len(latent), int), np.ones(len(latent)), []
     positions = latent / latent.std(axis=0).max()
@@ -79,22 +69,9 @@ PROBABILITY = "cryodlClassProbability"
 def write_classes(
     config: FitHeterogeneityConfig, inputs: Inputs, outcome: Outcome, folder: Path
 ) -> tuple[dict[str, np.ndarray], list[str], dict[str, typing.Any]]:
-    """Write the maps of the discrete classes, if they are asked for.
-
-    Returns
-    -------
-    columns : dict of ndarray, (n,) each
-        Of the particles' table.
-    names : list of str
-        Of the maps, class 1 first.
-    record : dict
-        What heterogeneity.json says of them.
-
-    Raises
-    ------
-    ValueError
-        A class has no particles in one of the half sets.
-    """
+    """Write the maps of the discrete classes, if they are asked for. Returns columns: (n,) each, of the particles'
+    table. names: of the maps, class 1 first. record: what heterogeneity.json says of them. Raises ValueError: a class
+    has no particles in one of the half sets."""
     if config.classes is None:
         return {}, [], {}
     labels, probabilities, criteria = find_classes(outcome.fit.latent, config.classes, inputs.seed)

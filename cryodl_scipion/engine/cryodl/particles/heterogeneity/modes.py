@@ -27,8 +27,7 @@ class Batch:
 
     rows : (m,). base : (m, d) complex64, what the static volume leaves of the data. transfer : (m, d), CTF times
     contrast. errors : (m, d, 9) complex64, see views.ERRORS. root, offset : (m, 9, 9), (m, 9), of the errors'
-    equations. matrices : (m, 3, 3). interpolation : see Cube.
-    """
+    equations. matrices : (m, 3, 3). interpolation : see Cube."""
 
     rows: np.ndarray
     base: torch.Tensor
@@ -54,16 +53,8 @@ class Batch:
 
 
 class Images:
-    """The images of a Setting to a frequency, beside a static volume.
-
-    Parameters
-    ----------
-    mean : ndarray, (box, box, box)
-        Of which the errors are derivatives.
-    radius : float
-        Waves per box.
-    sigmas : ndarray, (9,)
-    """
+    """The images of a Setting to a frequency, beside a static volume. mean: (box, box, box), of which the errors are
+    derivatives. radius: waves per box. sigmas: (9,)."""
 
     def __init__(
         self, setting: Setting, mean: np.ndarray, radius: float, sigmas: np.ndarray, device: torch.device
@@ -217,17 +208,8 @@ def _flat(values: torch.Tensor) -> torch.Tensor:
 
 
 def principal_motions(found: Gradients, chosen: np.ndarray, prior: np.ndarray, count: int) -> np.ndarray:
-    """(p, count) factors of the components that some images show, their coordinates of unit variance.
-
-    Parameters
-    ----------
-    chosen : ndarray, (k,)
-        Indices of its rows that take part.
-    prior : ndarray, (p, p)
-        Covariance of a component's factors.
-    count : int
-        Components.
-    """
+    """(p, count) factors of the components that some images show, their coordinates of unit variance. chosen: (k,),
+    indices of its rows that take part. prior: (p, p), covariance of a component's factors. count: components."""
     inverse, factors = np.linalg.inv(prior), _first(found, chosen, prior, count)
     size = len(factors)
     for _ in range(ROUNDS):

@@ -31,19 +31,9 @@ ENDS = (0.02, 0.98)  # quantiles of the first axis where a trajectory begins and
 
 
 def trajectory(latent: np.ndarray, count: int) -> np.ndarray:
-    """`count` points along the densest way from one end of the first axis to the other.
-
-    The way is the shortest in the graph of neighbouring particles, lengths being distances to a power, and smoothed;
-    the points lie on it at equal distances in the number of particles that are nearest to them.
-
-    Parameters
-    ----------
-    latent : ndarray, (n, k)
-
-    Returns
-    -------
-    ndarray, (count, k)
-    """
+    """`count` points along the densest way from one end of the first axis to the other, (count, k). The way is the
+    shortest in the graph of neighbouring particles, lengths being distances to a power, and smoothed; the points lie on
+    it at equal distances in the number of particles that are nearest to them. latent: (n, k)."""
     from scipy.ndimage import gaussian_filter1d
     from scipy.spatial import cKDTree
 
@@ -89,21 +79,9 @@ def _shortest(positions: np.ndarray, start: int, end: int) -> np.ndarray:
 
 
 def near_points(latent: np.ndarray, points: np.ndarray, per_map: int) -> np.ndarray:
-    """Weights of the particles in a map at each point.
-
-    Parameters
-    ----------
-    latent : ndarray, (n, k)
-    points : ndarray, (m, k)
-    per_map : int
-        Particles within one standard deviation of a map's Gaussian weights: where the space is dense, they are
-        narrower.
-
-    Returns
-    -------
-    ndarray, (n, m)
-        Between 0 and 1; distances are measured in standard deviations of the coordinates.
-    """
+    """Weights of the particles in a map at each point. latent: (n, k). points: (m, k). per_map: particles within one
+    standard deviation of a map's Gaussian weights: where the space is dense, they are narrower. Returns (n, m), between
+    0 and 1; distances are measured in standard deviations of the coordinates."""
     from scipy.spatial.distance import cdist
 
     scale = np.maximum(latent.std(axis=0), 1e-12)
@@ -145,27 +123,14 @@ def weighted_maps(
 ) -> typing.Any:
     """Maps and half-maps of weighted particles at the size of their images.
 
-    Parameters
-    ----------
-    views : views.ParticleViews
-        Orientations and shifts.
-    halves : ndarray, (n,)
-        1 or 2.
-    weights : ndarray, (n, k)
-        Of each particle in each map.
-    diameter_px : float
-        Outside of it images are normalised, and within it FSC is measured, px.
-    contrast : str
-        'bright' or 'dark'.
-    progress : callable, optional
-        Called with the number of particles of each batch.
-    without : pair of ShownPart, optional
-        What is subtracted from the images of half 1, and of half 2.
-
-    Yields
-    ------
-    (map, half1, half2) : (box, box, box) arrays, and fsc (box // 2 + 1,) of the halves
-    """
+    views: orientations and shifts.
+    halves: (n,), 1 or 2.
+    weights: (n, k), of each particle in each map.
+    diameter_px: outside of it images are normalised, and within it FSC is measured, px.
+    contrast: 'bright' or 'dark'.
+    progress: called with the number of particles of each batch.
+    without: pair of ShownPart, what is subtracted from the images of half 1, and of half 2.
+    Yields (map, half1, half2): (box, box, box) arrays, and fsc (box // 2 + 1,) of the halves."""
     cube = Cube(particles.box, particles.box / 2 - 1)
     at_once = max(1, int(TABLE_BYTES / (2 * 12 * cube.side**3)))
     for start in range(0, weights.shape[1], at_once):

@@ -55,10 +55,8 @@ OVERSAMPLING = 3  # voxels of a structure in the finest detail
 
 
 class ParticleComparison:
-    """Particles that are compared with structures.
-
-    particles: ParticleSet, with CTF. pixel_size: of the structures' densities, Å/px.
-    """
+    """Particles that are compared with structures. particles: ParticleSet, with CTF. pixel_size: of the structures'
+    densities, Å/px."""
 
     def __init__(self, particles: ParticleSet, device: torch.device) -> None:
         self.particles, self.device = particles, device
@@ -175,15 +173,8 @@ class Candidate:
 
 
 def structure_files(given: typing.Sequence[str]) -> list[str]:
-    """Files of structures: those that lie in folders, and those that are named.
-
-    Raises
-    ------
-    FileNotFoundError
-        For what does not exist.
-    ValueError
-        If no structure is there.
-    """
+    """Files of structures: those that lie in folders, and those that are named. Raises FileNotFoundError for what does
+    not exist. Raises ValueError if no structure is there."""
     found: list[str] = []
     for word in given:
         inside = sorted(map(str, Path(word).iterdir())) if Path(word).is_dir() else expand_paths([word])
@@ -199,19 +190,9 @@ def structure_files(given: typing.Sequence[str]) -> list[str]:
 def read_candidates(
     paths: typing.Sequence[str], particles: ParticleSet, pixel_size: float, run: Run
 ) -> list[Candidate]:
-    """The structures that can be read and fit into the particles' box; the others are skipped, and named.
-
-    Parameters
-    ----------
-    paths : sequence of str
-        Of files.
-    particles : ParticleSet
-        Whose box they must fit into.
-    pixel_size : float, Å/px
-        Of the densities.
-    run : Run
-        That counts what is skipped.
-    """
+    """The structures that can be read and fit into the particles' box; the others are skipped, and named. paths: of
+    files. particles: whose box they must fit into. pixel_size: Å/px, of the densities. run: that counts what is
+    skipped."""
     width, found = particles.box * particles.pixel_size, []
     for name, path in run.items(list(zip(_names(paths), paths)), "structure"):
         with run.item(name, path):

@@ -43,13 +43,8 @@ class Shares:
 
 
 def shares_of(evidence: np.ndarray) -> Shares:
-    """The likeliest Shares.
-
-    Parameters
-    ----------
-    evidence : ndarray, (n, k)
-        Logarithmic evidence of each particle for each structure, against 'there is no particle'.
-    """
+    """The likeliest Shares. evidence: (n, k), logarithmic evidence of each particle for each structure, against 'there
+    is no particle'."""
     table, share = _with_nothing(evidence)
     drawn = np.random.default_rng(SEED).multinomial(len(table), np.full(len(table), 1 / len(table)), DRAWS)
     low, high = np.percentile(_likeliest(table, drawn), INTERVAL, axis=0)
@@ -136,8 +131,7 @@ class Compared:
         """Test it against decoys, (m,) means of their evidence, if `tried` structures could have come out best.
 
         Fewer decoys than one over the wanted q cannot give it by their number; so the tail is taken from their spread.
-        Median and mean deviation: some decoys may be made of relatives of the target.
-        """
+        Median and mean deviation: some decoys may be made of relatives of the target."""
         middle = np.median(decoys)
         spread = max(1.4826 * float(np.median(np.abs(decoys - middle))), 1e-3)
         self.decoys = decoys
@@ -165,19 +159,9 @@ class Verdict:
 
 
 def judge(compared: typing.Sequence[Compared], signal: float, joint: float, particles: str) -> Verdict:
-    """What the particles show.
-
-    Parameters
-    ----------
-    compared : sequence of Compared
-        The best first.
-    signal : float, standard errors
-        Of the images' power above the noise.
-    joint : float
-        Logarithmic evidence that is lost without all that beat their decoys and are not needed alone.
-    particles : str
-        Their file, for the sentences.
-    """
+    """What the particles show. compared: the best first. signal: standard errors, of the images' power above the noise.
+    joint: logarithmic evidence that is lost without all that beat their decoys and are not needed alone. particles:
+    their file, for the sentences."""
     best = max(compared, key=lambda one: (one.alike < SURE, one.order))
     if signal < SIGNAL:
         return _none(
@@ -313,8 +297,7 @@ def _full(
     """Searches in full detail, (n, k) evidence of each particle, and shares.
 
     Where several structures are there, each is compared again with the strength that its own particles show it with;
-    not those that others can replace, which would only differ by the particles that chance gave them.
-    """
+    not those that others can replace, which would only differ by the particles that chance gave them."""
     found = [comparison.full(one.candidate, fits[one.candidate.name]) for one in best]
     searches, columns = [search for search, _ in found], [values for _, values in found]
     shares = shares_of(np.stack(columns, 1))

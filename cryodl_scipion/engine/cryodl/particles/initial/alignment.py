@@ -76,10 +76,8 @@ class Judgement:
 
 
 def coverage(matrices: torch.Tensor) -> float:
-    """How well the direction seen least is covered by views, over what even views would give.
-
-    matrices: (n, 3, 3) from image to density. A view shows the directions across it.
-    """
+    """How well the direction seen least is covered by views, over what even views would give. matrices: (n, 3, 3) from
+    image to density. A view shows the directions across it."""
     across = np.abs(matrices[:, :, 2].cpu().double().numpy() @ healpix(SIDES).T)
     wedge = np.sin(np.radians(WEDGE))
     return float((across < wedge).mean(0).min() / wedge)
@@ -98,9 +96,7 @@ def filtered_mean(halves: tuple[torch.Tensor, torch.Tensor], mask: torch.Tensor)
 
 def reached(curve: torch.Tensor, width: float, radius: float) -> float | None:
     """Å at which the halves' FSC falls below 0.143, not finer than what was compared; None if nothing is resolved.
-
-    radius: waves per box, finest detail compared.
-    """
+    radius: waves per box, finest detail compared."""
     box = 2 * (len(curve) - 1)
     found = resolution_at(curve, 0.143, width / box, box)
     return None if found is None else max(found, width / radius)
@@ -152,10 +148,8 @@ class Rotatable:
 
 
 def align(first: torch.Tensor, other: torch.Tensor, radius: float) -> Aligned:
-    """The other map (m, m, m) on the first, its rotation, shift and hand those of the highest correlation.
-
-    radius: waves per box, finest detail compared.
-    """
+    """The other map (m, m, m) on the first, its rotation, shift and hand those of the highest correlation. radius:
+    waves per box, finest detail compared."""
     side = first.shape[-1]
     ball = HalfBall(side, radius, first.device)
     target = _whitened(ball.of_volumes(first[None])[0], ball)

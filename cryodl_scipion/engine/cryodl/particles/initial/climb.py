@@ -29,10 +29,8 @@ OVERSAMPLING = 2  # places of the transform for each frequency of the box
 
 
 class SliceSums:
-    """Slices on a HalfDisc inserted into the transform of a cube of `side` voxels over the same width.
-
-    table: ((2 side)³, 3) real and imaginary parts and weights, frequency 0 first.
-    """
+    """Slices on a HalfDisc inserted into the transform of a cube of `side` voxels over the same width. table: ((2
+    side)³, 3) real and imaginary parts and weights, frequency 0 first."""
 
     def __init__(self, disc: HalfDisc, side: int) -> None:
         self.disc, self.side, self.padded = disc, side, OVERSAMPLING * side
@@ -261,15 +259,8 @@ def second_map_gain(
     orientations; then each map is made of the half of the particles that it explains better. Of one molecule both are
     made of fewer particles and explain others worse than the one map does: the gain is negative.
 
-    Parameters
-    ----------
-    observed : Observed
-        The particles that the density was made from.
-    held_out : Observed
-        Others.
-    diameter : float, px
-        Of the sphere that holds the particle.
-    """
+    observed: the particles that the density was made from. held_out: others. diameter: px, of the sphere that holds the
+    particle."""
     every, others = Climb(observed, diameter, seed), Climb(held_out, diameter, seed)
     before = _evidence(every, density)
     energy = observed.weight.sum(1).cpu().numpy()  # how much its CTF lets a particle tell

@@ -48,9 +48,8 @@ def draw_examples(
     """The surest particles of each composition as a PNG: filtered image, and the projections of all compositions at its
     orientation.
 
-    candidates: see candidates.py. projectors: of the compositions. evidence: dict with matrices (n, 3, 3) and
-    shifts (n, 2) px. probability: (n, c).
-    """
+    candidates: see candidates.py. projectors: of the compositions. evidence: dict with matrices (n, 3, 3) and shifts
+    (n, 2) px. probability: (n, c)."""
     from scipy.spatial.transform import Rotation
 
     rows, labels = [], []
@@ -86,11 +85,8 @@ SAMPLE = 96  # particles from which strength is learnt where angles are given
 
 
 class Searched:
-    """Candidates from a search for the mean of all compositions.
-
-    particles: ParticleSet. projector: of the mean density. diameter: Å. contrast: 'auto', 'bright' or 'dark'.
-    resolution: Å. notes: sentences for the user.
-    """
+    """Candidates from a search for the mean of all compositions. particles: ParticleSet. projector: of the mean
+    density. diameter: Å. contrast: 'auto', 'bright' or 'dark'. resolution: Å. notes: sentences for the user."""
 
     def __init__(
         self,

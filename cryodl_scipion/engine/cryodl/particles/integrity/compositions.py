@@ -39,8 +39,7 @@ def simulated(
 
     candidates: see candidates.py. projectors: of the compositions. kinds: (n,) which composition each has. amplitudes:
     (n,) factors of their projections. They have the angles and shifts of the particles where these are given, else
-    random ones. wobble: degrees about each axis, standard deviation of the given angles from the true ones.
-    """
+    random ones. wobble: degrees about each axis, standard deviation of the given angles from the true ones."""
     from scipy.spatial.transform import Rotation
 
     rng = np.random.default_rng(seed)
@@ -81,12 +80,11 @@ def load_compositions(
 ) -> typing.Any:
     """Densities of several structures in one frame.
 
-    paths: maps, whose boxes' middles coincide, or atomic models, whose coordinates are in one frame: the centre of
-    mass of the heaviest goes to the middle. pixel_size: Å/px, box: px, of the images. resolution: Å, of the blur
-    given to atoms. Returns a list of (box,) * 3 tensors, the diameter in Å of the largest, and sentences for the
-    user. Raises ValueError if maps and models are mixed, a structure does not fit into the box, two are the same, or
-    they are not in one frame.
-    """
+    paths: maps, whose boxes' middles coincide, or atomic models, whose coordinates are in one frame: the centre of mass
+    of the heaviest goes to the middle. pixel_size: Å/px, box: px, of the images. resolution: Å, of the blur given to
+    atoms. Returns a list of (box,) * 3 tensors, the diameter in Å of the largest, and sentences for the user. Raises
+    ValueError if maps and models are mixed, a structure does not fit into the box, two are the same, or they are not in
+    one frame."""
     models = [is_model(path) for path in paths]
     if any(models) != all(models):
         raise ValueError(

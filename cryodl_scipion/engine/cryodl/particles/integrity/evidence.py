@@ -69,9 +69,8 @@ class Comparison:
     """Compositions that images are compared with.
 
     projectors: one of each composition, in one frame. disc: HalfDisc of the images, up to the finest detail that is
-    compared. gain: called with a number of rings, the factors (rings,) of the rings' amplitudes. step: degrees
-    between the candidates' orientations. diameter_px: of the whole.
-    """
+    compared. gain: called with a number of rings, the factors (rings,) of the rings' amplitudes. step: degrees between
+    the candidates' orientations. diameter_px: of the whole."""
 
     def __init__(
         self,
@@ -93,8 +92,7 @@ class Comparison:
         """Evidence of the images of some particles.
 
         observed: Observed (m). matrices: (m, k, 3, 3) candidates, image to density. shifts_yx: (t, 2) px, those of all
-        candidates to begin with, or (m, k, 2), one for each. amplitude: what all projections are multiplied with.
-        """
+        candidates to begin with, or (m, k, 2), one for each. amplitude: what all projections are multiplied with."""
         step = self._batch(matrices.shape[1])
         parts = []
         for start in range(0, len(observed), step):
@@ -201,10 +199,8 @@ def probabilities(logs: torch.Tensor, priors: torch.Tensor) -> torch.Tensor:
 
 
 def fitted_priors(logs: torch.Tensor) -> torch.Tensor:
-    """(c,) parts of the set that the compositions have, by expectation-maximisation on log-likelihoods (n, c).
-
-    One particle of each composition is added, so that none is ruled out by a small set.
-    """
+    """(c,) parts of the set that the compositions have, by expectation-maximisation on log-likelihoods (n, c). One
+    particle of each composition is added, so that none is ruled out by a small set."""
     count, kinds = logs.shape
     priors = torch.full((kinds,), 1 / kinds, dtype=logs.dtype)
     for _ in range(ROUNDS):

@@ -51,10 +51,7 @@ class AmplitudeFit:
 
 def first_fit(observed: Observed, reference: Reference) -> AmplitudeFit:
     """Fit from the images' power above the noise's alone; it needs no orientations, and does not depend on the
-    contrast.
-
-    reference: Reference without gain.
-    """
+    contrast. reference: Reference without gain."""
     views = reference.at_angles(random_angles(64, np.random.default_rng(0))).abs().square().mean(0)
     weight = observed.weight
     excess = float((observed.match.abs().square() / 4 - weight).double().sum())
@@ -120,14 +117,8 @@ def likeliest_sigma(positions: torch.Tensor, yx: torch.Tensor) -> float:
     Where many particles tell little of their shift, expectation maximisation takes dozens of rounds to come down from a
     wide prior (1.7 px after three, of 0.85, at SNR 0.02), and a wide prior costs right answers.
 
-    Parameters
-    ----------
-    positions : Tensor, (n, s)
-        Logarithmic likelihood of each particle at each shift, summed over orientations; a shift that tells nothing has
-        what the orientations that were not looked at give it.
-    yx : Tensor, (s, 2)
-        Shifts, px.
-    """
+    positions: (n, s), logarithmic likelihood of each particle at each shift, summed over orientations; a shift that
+    tells nothing has what the orientations that were not looked at give it. yx: (s, 2), shifts, px."""
     square = yx.square().sum(1)
     apart = float(square[square > 0].min().sqrt()) if bool((square > 0).any()) else 1.0
     widest = max(float(square.max().sqrt()), apart)
@@ -141,8 +132,7 @@ def smooth_amplitude(match: np.ndarray, power: np.ndarray, width: float) -> tupl
     """Strength and fall (see AmplitudeFit) whose square distance from the images is the smallest.
 
     match, power: (rings,) sums over coefficients of the products of images and what they should show, and of its power.
-    width: of the images, Å.
-    """
+    width: of the images, Å."""
     square = (np.arange(len(match)) / width) ** 2
     shape = np.exp(-np.asarray(B_FACTORS)[:, None] / 4 * square)
     along, across = shape @ match, shape**2 @ power

@@ -64,10 +64,8 @@ def answer(pose: Pose, mass: torch.Tensor, total: np.ndarray, coarse: torch.Tens
 def answer_probabilities(
     poses: typing.Sequence[Pose], every: torch.Tensor, best: torch.Tensor, settings: SearchSettings
 ) -> torch.Tensor:
-    """(n, m) probability of the best answer, then of the others; 0 for those that have become the same answer.
-
-    every: (n, m) evidence of the Poses. best: (n,) place of the best.
-    """
+    """(n, m) probability of the best answer, then of the others; 0 for those that have become the same answer. every:
+    (n, m) evidence of the Poses. best: (n,) place of the best."""
     near = distances(torch.stack([p.matrices for p in poses], 1), settings.symmetry)
     rows = torch.arange(len(best), device=best.device)
     same = near[rows, best] < settings.angular_step
@@ -126,8 +124,7 @@ class Search:
     """A structure prepared for finding the orientations of a source's particles.
 
     source: observed.Source with its noise measured. projector: core.projections.Projector of the structure. pixel_size:
-    of the projector, Å/px. settings: Settings. fit: amplitude.AmplitudeFit; learnt from the particles if None.
-    """
+    of the projector, Å/px. settings: Settings. fit: amplitude.AmplitudeFit; learnt from the particles if None."""
 
     def __init__(
         self,
@@ -282,9 +279,7 @@ class Search:
         coarse: torch.Tensor,
     ) -> Orientations:
         """Orientations from the likeliest answers: they are refined once with the fine detail, the best one further.
-
-        Those that the search finds hopeless beside the best are not refined: their evidence stays that far below.
-        """
+        Those that the search finds hopeless beside the best are not refined: their evidence stays that far below."""
         rotation = ROTATION * self.settings.angular_step
         shift = self.settings.search_resolution() / 8 / self.pixel_size
         near = Neighbourhood.of(rotation, shift, reference.disc.device)

@@ -75,15 +75,8 @@ class Explained:
 
 
 def explained(search: typing.Any, found_evidence: np.ndarray) -> Explained:
-    """How well a Search's structure explains its particles.
-
-    Parameters
-    ----------
-    search : assign.Search
-        With its fit learnt, on raw images.
-    found_evidence : ndarray, (n,)
-        Logarithmic evidence of each particle, as in Orientations.
-    """
+    """How well a Search's structure explains its particles. search: assign.Search, with its fit learnt, on raw images.
+    found_evidence: (n,), logarithmic evidence of each particle, as in Orientations."""
     search = _with_plausible_shifts(search)
     rows = search.sample(len(search.source.particles))
     observed = search.source.observed(rows, search.disc)
@@ -150,10 +143,9 @@ def _all_signal(search: Search, observed: Observed, rows: np.ndarray) -> tuple[f
 def _surroundings(search: Search, observed: Observed, rows: np.ndarray) -> float:
     """The part of the images' power above the mean noise that their backgrounds have as well.
 
-    The noise is measured over all images together. Ice and neighbours are seen through the CTF of their own image,
-    so where its CTF is large an image has more noise than the mean. That is no signal of the particle: it shows outside
-    of it, too.
-    """
+    The noise is measured over all images together. Ice and neighbours are seen through the CTF of their own image, so
+    where its CTF is large an image has more noise than the mean. That is no signal of the particle: it shows outside of
+    it, too."""
     source = search.source
     if source.ctf_state == "multiplied" or source.particles.optics is None or source.noise is None:
         return 0.0
@@ -175,17 +167,8 @@ WIDEST_SHIFT = 0.1  # of the box
 def explained_by(
     source: Source, projector: typing.Any, pixel_size: float, diameter: float, device: typing.Any
 ) -> Explained:
-    """Explained of a sample of a source's particles.
-
-    Parameters
-    ----------
-    source : Source
-        Raw images, read as is known by now; its noise is measured here.
-    projector : Projector
-        Of the structure, at `pixel_size` Å/px.
-    diameter : float
-        Of the structure, Å.
-    """
+    """Explained of a sample of a source's particles. source: raw images, read as is known by now; its noise is measured
+    here. projector: Projector, of the structure, at `pixel_size` Å/px. diameter: of the structure, Å."""
     particles = source.particles.subset(sample_rows(len(source.particles), SAMPLE))
     source = dataclasses.replace(source, particles=particles, denoise=None).measured()
     settings = SearchSettings(STEP, WIDEST_SHIFT * particles.box * particles.pixel_size, FINEST, diameter, refine=False)

@@ -36,10 +36,7 @@ def choose_hypothesis(
     search: Search, sources: typing.Sequence[Source], path: str | os.PathLike[str]
 ) -> tuple[str, list[str]]:
     """Give a Search the most probable of `sources`, with its noise measured. Returns sentences: what was found, and
-    warnings.
-
-    path: of the particles, for the sentences.
-    """
+    warnings. path: of the particles, for the sentences."""
     sources = [source.measured() for source in sources]
     noise = sources[0].power
     if not float(noise.max()) > 0:

@@ -47,22 +47,9 @@ class SimulatedSet(ParticleSet):
 def simulate_alike(search: Search, count: int, seed: int, gain: torch.Tensor | None = None) -> SimulatedSet:
     """Images like those of a Search, of its structure in random orientations.
 
-    Parameters
-    ----------
-    search : assign.Search
-        With its source and fit learnt; the source holds raw images.
-    count : int
-        Number of particles; their CTFs are those of random ones of the set.
-    seed : int
-        Of the random numbers.
-    gain : Tensor, (rings,), optional
-        Factors of the structure's amplitudes; the fit's if None, zero for noise alone.
-
-    Returns
-    -------
-    SimulatedSet
-        With the true angles and shifts.
-    """
+    search: assign.Search, with its source and fit learnt; the source holds raw images. count: number of particles;
+    their CTFs are those of random ones of the set. seed: of the random numbers. gain: (rings,), factors of the
+    structure's amplitudes; the fit's if None, zero for noise alone. Returns with the true angles and shifts."""
     rng = np.random.default_rng(seed)
     source, disc = search.source, search.fine_disc
     base = source.particles.subset(rng.integers(len(source.particles), size=count))
@@ -112,11 +99,8 @@ SEED = 20  # of the made-up particles
 
 @dataclasses.dataclass(frozen=True)
 class AnswerCalibration:
-    """A logistic regression of 'the answer is right' on what the search says of it.
-
-    weights: (f + 1,), the last one is the constant. mean, scale: (f,) of the features. right: part of the made-up
-    particles' answers that were right.
-    """
+    """A logistic regression of 'the answer is right' on what the search says of it. weights: (f + 1,), the last one is
+    the constant. mean, scale: (f,) of the features. right: part of the made-up particles' answers that were right."""
 
     weights: np.ndarray
     mean: np.ndarray
@@ -158,10 +142,8 @@ def calibrated(search: typing.Any) -> tuple[AnswerCalibration, typing.Any]:
 
 
 def learnt(values: np.ndarray, right: np.ndarray) -> AnswerCalibration:
-    """Calibration from features (n, f) and whether answers were right (n,).
-
-    A right and a wrong answer are added at the mean, so that no set makes an answer certain.
-    """
+    """Calibration from features (n, f) and whether answers were right (n,). A right and a wrong answer are added at the
+    mean, so that no set makes an answer certain."""
     mean, scale = values.mean(0), np.maximum(values.std(0), 1e-6)
     table = np.hstack([(values - mean) / scale, np.ones((len(values), 1))])
     table = np.vstack([table, [[*np.zeros(values.shape[1]), 1.0]] * 2])
@@ -208,13 +190,8 @@ class Substituted(ParticleSet):
 
 
 def check_substitution(config: AssignOrientationsConfig, particles: ParticleSet) -> None:
-    """Whether fine detail of particles can be replaced by noise as the config asks; if not, an error.
-
-    Raises
-    ------
-    ValueError
-        For denoised images, and for detail that the pixels do not hold.
-    """
+    """Whether fine detail of particles can be replaced by noise as the config asks; if not, an error. Raises ValueError
+    for denoised images, and for detail that the pixels do not hold."""
     beyond, finest = config.noise_substitution, 2 * particles.pixel_size
     if beyond is None:
         return
@@ -246,16 +223,9 @@ def copy_noise_control(noise: str, output: str, columns: dict) -> str:
 
 
 def write_noise_control(search: typing.Any, output: str, columns: dict) -> str:
-    """Write NAME_noise.star and NAME_noise.mrcs beside the STAR file NAME.star; returns the first one's path.
-
-    Parameters
-    ----------
-    search : assign.Search
-        With its fit learnt, on raw images: what is written has their noise, and the search's answers for it.
-    output : str
-        The STAR file of the particles.
-    columns : dict
-        Columns, of one value for all, that say where the angles come from.
+    """Write NAME_noise.star and NAME_noise.mrcs beside the STAR file NAME.star; returns the first one's path. search:
+    assign.Search, with its fit learnt, on raw images: what is written has their noise, and the search's answers for it.
+    output: the STAR file of the particles. columns: columns, of one value for all, that say where the angles come from.
     """
     count = noise_count(len(search.source.particles))
     noise = simulate_alike(search, count, NOISE_SEED, torch.zeros(search.fine_disc.rings))
@@ -267,23 +237,12 @@ def write_noise_control(search: typing.Any, output: str, columns: dict) -> str:
 def write_substituted(search: typing.Any, output: str, columns: dict, beyond: float, folder: Path) -> str:
     """Write NAME_substituted.star and .mrcs beside the STAR file NAME.star; returns the first one's path.
 
-    Parameters
-    ----------
-    search : assign.Search
-        With its fit learnt, on raw images.
-    output : str
-        The STAR file of the particles.
-    columns : dict
-        Columns, of one value for all, that say where the angles come from.
-    beyond : float, Å
-        Detail finer than that is replaced by noise.
-    folder : Path
-        Where parts of the work are kept, so that a stopped run goes on.
-
-    References
-    ----------
-    Chen et al. 2013, Ultramicroscopy 135, 24-35.
-    """
+    search: assign.Search, with its fit learnt, on raw images.
+    output: the STAR file of the particles.
+    columns: columns, of one value for all, that say where the angles come from.
+    beyond: Å, detail finer than that is replaced by noise.
+    folder: where parts of the work are kept, so that a stopped run goes on.
+    Source: Chen et al. 2013, Ultramicroscopy 135, 24-35."""
     particles = search.source.particles
     values = {field.name: getattr(particles, field.name) for field in dataclasses.fields(ParticleSet)}
     changed = Substituted(**values, beyond=beyond)

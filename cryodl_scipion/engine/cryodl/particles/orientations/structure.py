@@ -35,13 +35,7 @@ SURE = 15.0
 
 def best_size(search: Search) -> tuple[float, float]:
     """The size, of SIZES, at which a Search's structure fits the images best, and by how much logarithmic evidence it
-    is better than 1.
-
-    Parameters
-    ----------
-    search : Search
-        With the reading of its source chosen; raw images.
-    """
+    is better than 1. search: with the reading of its source chosen; raw images."""
     source, settings = search.source, search.settings
     particles = source.particles.subset(sample_rows(len(source.particles), SAMPLE))
     source = dataclasses.replace(source, particles=particles)
