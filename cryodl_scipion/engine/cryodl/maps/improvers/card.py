@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Model card of a map improver, with warnings about the training."""
 
-from __future__ import annotations
-
 import typing
 from pathlib import Path
 
@@ -10,11 +8,9 @@ import numpy as np
 
 from ... import __version__
 from ...contract import TrainMapImproverConfig, counted, network_words
+from ...learning.recipe import TrainingRun
+from .pairs import MapPairs
 from .train import ATOMS, SHELLS, SSIM, ImproverTask
-
-if typing.TYPE_CHECKING:
-    from ...learning.recipe import TrainingRun
-    from .pairs import MapPairs
 
 POOR_GAIN = 0.02  # of the correlation with the targets, below which hardly anything was learnt
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """All training pairs of a run, kept in its working folder, and boxes drawn from them."""
 
-from __future__ import annotations
-
 import csv
 import json
 import typing
@@ -13,13 +11,12 @@ import torch
 
 from ...contract import TrainMapImproverConfig, write_json
 from ...io.files import expand_paths, whole_file
-from .boxes import cut_box, rotated_box, score_positions
+from ..measures.atoms import check_overlap, read_atoms
+from ..measures.measure import reference_for
+from ..measures.volume import check_positive, read_volume
+from .boxes import Box, cut_box, rotated_box, score_positions
 from .similarity import families
-from .simulated import real_pair, simulated_pair
-
-if typing.TYPE_CHECKING:
-    from .boxes import Box
-    from .simulated import MapPair
+from .simulated import MapPair, real_pair, simulated_pair
 
 Stored = tuple[np.ndarray, np.ndarray]  # map and target, memory mapped, and atoms
 FOLDER = "pairs"
@@ -222,10 +219,6 @@ def _real(
     row: typing.Mapping[str, typing.Any], config: TrainMapImproverConfig, lowest: float
 ) -> tuple[MapPair, list[str]]:
     """Pair of a row, after a look whether map and model belong together, and sentences about them."""
-    from ..measures.atoms import check_overlap, read_atoms
-    from ..measures.measure import reference_for
-    from ..measures.volume import check_positive, read_volume
-
     volume, atoms = read_volume(row["map"]), read_atoms(row["structure"])
     check_positive(volume)
     warnings = [*atoms.notes, *check_overlap(volume, atoms)]

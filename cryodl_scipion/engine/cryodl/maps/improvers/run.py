@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Improving a map with a trained network: box by box, blended without seams, given back on the map's own grid."""
 
-from __future__ import annotations
-
 import os
 import typing
 
@@ -13,13 +11,11 @@ from ...contract import INPUT_WEIGHT
 from ...core.devices import fast_dtype, in_memory_format
 from ...io.model import find_model, read_model
 from ...learning.task import method_of
+from ..measures.volume import Volume
+from .blocks import VolumeSwinConvUNet
 from .boxes import BOX
 from .input_part import with_input
 from .working_grid import PERCENTILE, from_grid, map_scale, scale_of, scaled_map, to_grid
-
-if typing.TYPE_CHECKING:
-    from ..measures.volume import Volume
-    from .blocks import VolumeSwinConvUNet
 
 EMPTY = 1e-6  # a box whose values all are within this of nothing is not looked at
 BATCHES = {"cpu": 4, "cuda": 64}
@@ -41,7 +37,7 @@ def load_network(
     return network
 
 
-def load_improver(name_or_folder: str, device: torch.device) -> Improver:
+def load_improver(name_or_folder: str, device: torch.device) -> "Improver":
     """Improver of a model folder, or of a shipped model's name."""
     folder = find_model(name_or_folder, "map_improver")
     card, weights = read_model(folder, "map_improver")

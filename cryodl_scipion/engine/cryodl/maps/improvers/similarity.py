@@ -5,6 +5,8 @@ import typing
 
 import numpy as np
 
+from ..measures.atoms import read_structure
+
 WORD = 6  # residues
 # Part of the shorter chain's words that the other has. Of sequences that differ at random it is the identity to the
 # power of WORD: 0.15 is 73 % identical, 60 % gives 0.05, unrelated chains have less than 0.02.
@@ -14,8 +16,6 @@ ALIKE = 0.15
 def words_of(path: str) -> dict[str, set[str]]:
     """{chain: set of words of WORD residues} of an atomic model's protein and nucleic acid chains."""
     import gemmi
-
-    from ..measures.atoms import read_structure
 
     chains = {}
     for chain in read_structure(path)[0]:

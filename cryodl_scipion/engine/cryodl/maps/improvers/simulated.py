@@ -1,23 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training pairs from atomic models alone: a part of a simulated map, and what its atoms look like there."""
 
-from __future__ import annotations
-
 import dataclasses
-import typing
 
 import numpy as np
 
 from ...contract import TrainMapImproverConfig
-from ..measures.atoms import read_atoms
+from ..measures.atoms import Atoms, read_atoms
 from ..measures.density import model_density, soft_mask
-from ..measures.simulated import Faults, deposited, simulate
+from ..measures.shells import guinier_b_factor
+from ..measures.simulated import Faults, HalfMaps, deposited, simulate
 from ..measures.volume import Volume
 from .working_grid import map_scale, scaled_map, target_width, to_grid
-
-if typing.TYPE_CHECKING:
-    from ..measures.atoms import Atoms
-    from ..measures.simulated import HalfMaps
 
 SIDE = 96.0  # Å; of the part of a molecule that one simulated map shows
 AROUND = 10.0  # Å beyond it from where atoms still reach in
@@ -107,8 +101,6 @@ def _faults(resolution: float, rng: np.random.Generator) -> Faults:
 
 
 def _slope(maps: HalfMaps, resolution: float) -> float:
-    from ..measures.shells import guinier_b_factor
-
     return max(0.0, guinier_b_factor(maps.full * maps.mask, maps.grid.voxels_zyx, resolution) or 0.0)
 
 

@@ -1,23 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training of map improvers on boxes of maps and of what their models look like."""
 
-from __future__ import annotations
-
 import typing
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ...core.devices import in_memory_format
+from ...core.devices import fast_dtype, in_memory_format
+from ...io.plots import new_figure, save_figure
 from ...learning.task import Task
+from .blocks import VolumeSwinConvUNet
 from .boxes import PRESENT, WANTED
 from .losses import atom_scores, box_correlation, distance, presence_loss, shell_loss
-
-if typing.TYPE_CHECKING:
-    from .blocks import VolumeSwinConvUNet
-    from .method import ImproverMethod
-    from .pairs import MapPairs
+from .method import ImproverMethod
+from .pairs import MapPairs
 
 PRESENCE = 0.2  # weight of the second output's loss
 # Weights of further losses beside the smooth L1: structural similarity, as published, the FSC, in which all resolutions
@@ -110,8 +107,6 @@ class ImproverTask(Task):
         return atom_scores(output, positions, weights, self.wanted.to(output.device))
 
     def _output(self, data: torch.Tensor) -> torch.Tensor:
-        from ...core.devices import fast_dtype
-
         device = next(self.networks.parameters()).device
         dtype = fast_dtype(device)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
@@ -119,8 +114,6 @@ class ImproverTask(Task):
 
     def show(self, step: int, folder: Path) -> None:
         """Middle slices of some validation boxes: map, improved, target."""
-        from ...io.plots import new_figure, save_figure
-
         data, target = next(iter(self.pairs.validation_boxes(SHOWN)))[:2]
         shown = [("map", data), ("improved", self._output(data)[:, :1].cpu()), ("target", target)]
         figure, axes = new_figure(len(data), 3, (6, 2 * len(data)))

@@ -2,6 +2,9 @@
 """Maps at the network's working pixel size and back, and the scale that the network sees them at."""
 
 import numpy as np
+from scipy.ndimage import affine_transform, gaussian_filter
+
+from ..measures.shells import shell_filtered
 
 PERCENTILE = 99.999  # of a map's values is 1 for the network (He et al. 2023)
 FINE = 0.8  # of the working pixel size: finer voxels hold noise that would alias; no training saw such
@@ -14,14 +17,10 @@ def to_grid(data: np.ndarray, voxels_zyx: np.ndarray, working_pixel_size: float)
 
     Voxels that are much finer (FINE) are low-pass filtered at its Nyquist frequency before.
     """
-    from scipy.ndimage import affine_transform
-
     zoom = np.asarray(voxels_zyx) / working_pixel_size
     if np.allclose(zoom, 1, atol=1e-4):
         return np.asarray(data, np.float32)
     if (zoom < FINE).any():
-        from ..measures.shells import shell_filtered
-
         # a cosine edge that ends at the Nyquist frequency, 0.5 per working pixel
         gain = lambda s: 0.5 + 0.5 * np.cos(np.pi * np.clip((s * working_pixel_size - 0.45) / 0.05, 0, 1))
         data = shell_filtered(data, voxels_zyx, gain)
@@ -33,8 +32,6 @@ def from_grid(
     data: np.ndarray, working_pixel_size: float, shape: tuple[int, ...], voxels_zyx: np.ndarray, order: int = 3
 ) -> np.ndarray:
     """The way back: (z, y, x) array of `shape` and voxels_zyx."""
-    from scipy.ndimage import affine_transform
-
     zoom = working_pixel_size / np.asarray(voxels_zyx)
     if np.allclose(zoom, 1, atol=1e-4) and tuple(shape) == data.shape:
         return np.asarray(data, np.float32)
@@ -55,7 +52,6 @@ def map_scale(data: np.ndarray) -> float:
 
     The molecule is where means over BLOCK^3 voxels, blurred, are above Otsu's threshold.
     """
-    from scipy.ndimage import gaussian_filter
     from skimage.filters import threshold_otsu
 
     scale, counts = scale_of(data), [n // BLOCK for n in data.shape]

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from ...contract.reading import reader
+from .volume import Volume
 
 if typing.TYPE_CHECKING:
     from gemmi import Atom, Chain, Residue, Structure
 
-    from .volume import Volume
 
 BACKBONE = {"CA", "P"}  # one for each residue of protein and of nucleic acid
 

@@ -1,16 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Two atomic models of one map, compared residue by residue as they stand: nothing is superposed."""
 
-from __future__ import annotations
-
 import typing
 
 import numpy as np
 
-from .atoms import BACKBONE
-
-if typing.TYPE_CHECKING:
-    from .atoms import Atoms
+from .atoms import BACKBONE, Atoms
 
 
 def compare_chains(

@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The density of an atomic model on the grid of a map, and a soft mask around it."""
 
-from __future__ import annotations
-
-import typing
-
 import numpy as np
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-if typing.TYPE_CHECKING:
-    from .atoms import Atoms
-    from .volume import Volume
+from .atoms import Atoms
+from .volume import Volume
 
 REACH = 4.0  # widths of a Gaussian beyond which it is nothing
 BLUR, MARGIN, EDGE = 5.0, 4.0, 8.0  # Å: of what a mask without a model is made from, and around it
@@ -49,8 +45,6 @@ def model_density(
 def soft_mask(xyz: np.ndarray, volume: Volume, radius: float, edge: float | None = None) -> np.ndarray:
     """1 within `radius` Å of the positions (n, 3), falling to 0 as a cosine over `edge` Å (the radius if None): (z, y,
     x) float32."""
-    from scipy.ndimage import distance_transform_edt
-
     positions = np.rint(volume.positions(xyz)).astype(int)
     inside = ((positions >= 0) & (positions < volume.data.shape)).all(axis=1)
     empty = np.ones(volume.data.shape, bool)
@@ -66,7 +60,6 @@ def dense_mask(data: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
     The blurred map is cut where Otsu's threshold tells molecule from solvent; MARGIN Å around it belong to the
     molecule, and over EDGE Å the mask falls to 0 as a cosine.
     """
-    from scipy.ndimage import distance_transform_edt, gaussian_filter
     from skimage.filters import threshold_otsu
 
     blurred = gaussian_filter(np.asarray(data, np.float32), BLUR / np.asarray(voxels_zyx))

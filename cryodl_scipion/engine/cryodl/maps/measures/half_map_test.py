@@ -5,8 +5,6 @@ Each raw half-map gets a control: it is filtered, clipped and locally scaled as 
 gain by sharpening, masking or clipping alone is not taken for a gain of detail.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 
@@ -15,9 +13,7 @@ import scipy.fft
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from .shells import Curve, shell_correlation, shell_numbers, shell_sums
-
-if typing.TYPE_CHECKING:
-    from .volume import Volume
+from .volume import Volume
 
 REACH = 12.0  # Å; scale of the local gain: a soft mask, a weak domain. A finer one would carry detail of its own
 EMPTY = 1e-6  # of a map's highest value: below it a voxel was clipped, or masked away

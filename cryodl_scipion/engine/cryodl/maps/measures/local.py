@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measures from position to position: correlation of map and model, resolution by the half-maps."""
 
-from __future__ import annotations
-
 import typing
 
 import numpy as np
+import torch
+from scipy.ndimage import distance_transform_edt, map_coordinates, uniform_filter
 
-from ...core.frc import resolution_at
-
-if typing.TYPE_CHECKING:
-    import torch
+from ...core.frc import fsc, resolution_at
 
 WINDOW = 7.0  # Å, radius of the surroundings that a local correlation looks at
 SHELLS = 5  # of a window of local resolution at the whole map's: fewer tell nothing
@@ -25,8 +22,6 @@ def local_correlation(
 
     Constant surroundings give 0.
     """
-    from scipy.ndimage import uniform_filter
-
     size = [2 * int(round(radius / v)) + 1 for v in voxels_zyx]
     mean = lambda x: uniform_filter(x.astype(np.float64), size, mode="nearest")
     ours, theirs = mean(first), mean(second)
@@ -59,8 +54,6 @@ def local_resolution(
     J. Struct. Biol. 184). A position whose first shell is below has the window's width.
     """
     import torch
-
-    from ...core.frc import fsc
 
     side = 2 * int(np.ceil(SHELLS * resolution / pixel_size / 2)) + 2
     side = min(side, *[n - n % 2 for n in half1.shape])
@@ -113,8 +106,6 @@ def _cosine_ball(side: int) -> np.ndarray:
 
 def _between(measured: np.ndarray, grid: typing.Sequence[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
     """Values on the grid of places, spread over all voxels; places that were not measured take the nearest ones'."""
-    from scipy.ndimage import distance_transform_edt, map_coordinates
-
     if np.isnan(measured).all():
         return np.zeros(shape, np.float32)
     nearest = distance_transform_edt(np.isnan(measured), return_distances=False, return_indices=True)

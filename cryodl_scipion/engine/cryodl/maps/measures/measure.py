@@ -1,22 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measures of a map against its atomic model, and of its half-maps."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 
 import numpy as np
 
+from .atoms import Atoms
 from .density import model_density, soft_mask
 from .local import local_correlation, local_resolution
 from .qscore import chain_scores, q_scores, residue_scores
-from .shells import shell_correlation
-
-if typing.TYPE_CHECKING:
-    from .atoms import Atoms
-    from .shells import Curve
-    from .volume import Volume
+from .shells import Curve, shell_correlation
+from .volume import Volume
 
 WIDTH = 0.6  # Å; atoms of the model map, wider where the grid is coarser. The FSC does not depend on it.
 COARSEST = 0.55  # of a voxel: narrower Gaussians would slip between grid points

@@ -2,18 +2,13 @@
 """Q-score: how well the density around each atom looks like that of an atom (Pintilie et al. 2020, Nature Methods
 17)."""
 
-from __future__ import annotations
-
 import dataclasses
-import typing
 
 import numpy as np
+from scipy.spatial import cKDTree
 
-if typing.TYPE_CHECKING:
-    from scipy.spatial import cKDTree
-
-    from .atoms import Atoms
-    from .volume import Volume
+from .atoms import Atoms
+from .volume import Volume
 
 SIGMA = 0.6  # Å, width of the Gaussian that a well-resolved atom has; the paper's
 RADII = np.arange(0, 2.01, 0.1)  # Å

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The folder of an evaluation: evaluation.json, tables, pictures, and a script that colours the model in ChimeraX."""
 
-from __future__ import annotations
-
 import os
 import typing
 from pathlib import Path
@@ -12,10 +10,8 @@ import numpy as np
 from ...contract.result import write_json
 from ...io.files import write_csv
 from ...io.plots import new_figure, save_figure, scale_bar
+from .shells import Curve
 from .volume import write_volume
-
-if typing.TYPE_CHECKING:
-    from .shells import Curve
 
 TICKS = 0.08  # of the axis, least distance of two of them: labels must not touch
 EVALUATION, RESIDUES = "evaluation.json", "residues.csv"

@@ -1,21 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Half-maps of an atomic model with the faults of reconstructed ones: blur, flexible parts, solvent, noise, views."""
 
-from __future__ import annotations
-
 import dataclasses
-import typing
 
 import numpy as np
 import scipy.fft
+from scipy.ndimage import gaussian_filter
 
+from .atoms import Atoms
 from .density import model_density, soft_mask
-from .shells import amplitudes, guinier_b_factor, sharpened, shell_correlation, volume_frequencies
+from .shells import Curve, amplitudes, guinier_b_factor, sharpened, shell_correlation, volume_frequencies
 from .volume import Volume
-
-if typing.TYPE_CHECKING:
-    from .atoms import Atoms
-    from .shells import Curve
 
 MARGIN = 20.0  # Å of solvent on each side
 FSC_AT_RESOLUTION = 0.143
@@ -180,8 +175,6 @@ def _protein(atoms: Atoms) -> float:
 
 def _molecule(atoms: Atoms, grid: Volume) -> np.ndarray:
     """(z, y, x) part of each voxel that the molecule fills, where there is no solvent."""
-    from scipy.ndimage import gaussian_filter
-
     width = max(WATER, 0.5 * float(grid.voxels_zyx.max()))
     filled = np.clip(HEAVY_ATOM * model_density(atoms, grid, width, np.ones(len(atoms))), 0, 1)
     return gaussian_filter(filled, WATER / grid.voxels_zyx)
@@ -202,8 +195,6 @@ def _belt(atoms: Atoms, grid: Volume, mask: np.ndarray, rng: np.random.Generator
     slab = np.abs(offset @ axis) < BELT / 2
     reach = np.linalg.norm(np.cross(offset[slab], axis), axis=1).max() if slab.any() else 20.0
     shape = 1 / (1 + np.exp((np.abs(along) - BELT / 2) / 3)) / (1 + np.exp((across - reach - THICKNESS) / 3))
-    from scipy.ndimage import gaussian_filter
-
     lumps = gaussian_filter(rng.normal(size=grid.data.shape).astype(np.float32), 4.0 / float(grid.pixel_size))
     return (DETERGENT * _protein(atoms) * shape * (1 - mask) * (1 + 0.3 * lumps / lumps.std())).astype(np.float32)
 

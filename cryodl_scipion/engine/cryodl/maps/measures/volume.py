@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Maps with their position in space: read and written with the header's grid, origin and order of axes."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import typing
@@ -50,7 +48,7 @@ class Volume:
         """(n, 3) positions in Å as (n, 3) fractional zyx voxels."""
         return (np.asarray(xyz)[:, ::-1] - self.origin_zyx) / self.voxels_zyx
 
-    def same_grid(self, other: Volume) -> bool:
+    def same_grid(self, other: "Volume") -> bool:
         """Whether voxel (k, j, i) of both is the same position."""
         return (
             self.data.shape == other.data.shape

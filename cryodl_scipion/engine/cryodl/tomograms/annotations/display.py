@@ -1,19 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Opening the annotation window on the screen."""
 
-from __future__ import annotations
-
 import functools
 import typing
 
 from matplotlib.widgets import Button, Slider, TextBox
 
 from ...io.windows import connect, open_figure, show_until_closed
+from .session import Session
 from .view import SliceView, TileView
-
-if typing.TYPE_CHECKING:
-    from .session import Session
-
 
 _WAYS_OUT = (
     "Work at the machine's screen, or over ssh -X, or draw on another computer and copy the folder of "

@@ -6,8 +6,6 @@ Annotations of several folders in one.
 Annotations made of label volumes, and of stacks of tiles with drawings.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import typing
@@ -19,9 +17,7 @@ from ...contract.annotations import FEATURE, UNCERTAIN, WITHOUT, Tile
 from ...io.files import expand_paths, micrograph_key, name_micrographs, name_tomograms, pair_by_name
 from ...io.stacks import read_images, stack_shape
 from ...io.tomograms import Tomogram, working_pixel_size
-
-if typing.TYPE_CHECKING:
-    from .store import AnnotationStore
+from .store import AnnotationStore
 
 
 def add_annotations(store: AnnotationStore, other: AnnotationStore) -> int:

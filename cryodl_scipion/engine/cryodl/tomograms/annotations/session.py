@@ -1,20 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """State of the annotation window without the window itself: tiles, strokes, undo, saving."""
 
-from __future__ import annotations
-
 import typing
 
 import numpy as np
 
 from ...contract.annotations import FEATURE, NEGATIVE, POSITIVE, UNCERTAIN, WITHOUT, Tile, check_name
 from ...io.files import evenly_spaced
+from ...io.tomograms import Tomogram
+from .store import AnnotationStore
 from .tiles import EMPTY, WITHOUT_IT, Sheet
-
-if typing.TYPE_CHECKING:
-    from ...io.tomograms import Tomogram
-    from .store import AnnotationStore
-
 
 # ----- The slice that is shown, and its display.
 AVERAGED = (1, 3, 5, 9)  # slices that are shown as one

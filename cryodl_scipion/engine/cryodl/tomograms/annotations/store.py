@@ -7,8 +7,6 @@ The stacks are written first, the JSON last, each by rename. A crash in between 
 stacks, which is why a position in a stack that the JSON on the disk still names is never given to another tile.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import typing
@@ -96,16 +94,12 @@ def write_tile_stack(
             stack.close(complete)
 
 
-if typing.TYPE_CHECKING:
-    pass
-
-
 _SAVED = ("number", "tomogram", "pixel_size", "centre_zyx", "size", "feature", "annotator", "kind", "drawing", "image")
 
 
 def read_annotations(
     folder: str | os.PathLike[str], tomograms: typing.Mapping[str, str] | None = None
-) -> AnnotationStore:
+) -> "AnnotationStore":
     """AnnotationStore of a folder. Tomograms are not opened before their images are asked for.
 
     tomograms: {name: path} of where tomograms lie now, for those that were moved; or None.
@@ -116,7 +110,7 @@ def read_annotations(
     return store
 
 
-def open_annotations(folder: str, tomograms: typing.Mapping[str, str] | None = None) -> AnnotationStore:
+def open_annotations(folder: str, tomograms: typing.Mapping[str, str] | None = None) -> "AnnotationStore":
     """As read_annotations; a folder that does not exist, or is empty, is a store without tiles."""
     if os.path.isdir(folder) and (os.path.exists(os.path.join(folder, TABLE)) or os.listdir(folder)):
         return read_annotations(folder, tomograms)

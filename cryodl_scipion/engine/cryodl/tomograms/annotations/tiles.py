@@ -11,9 +11,9 @@ import typing
 import numpy as np
 
 from ...contract.annotations import FEATURE, UNCERTAIN, WITHOUT, Tile
+from ...io.tomograms import Tomogram
 
 if typing.TYPE_CHECKING:
-    from ...io.tomograms import Tomogram
     from .store import AnnotationStore
 
 EMPTY, WITH, WITHOUT_IT = "empty", "with", "without"  # states of a sheet

@@ -3,8 +3,6 @@
 
 The first row is at the bottom (contract/frames.py)."""
 
-from __future__ import annotations
-
 import typing
 
 import numpy as np
@@ -12,11 +10,8 @@ from matplotlib.patches import Circle, Rectangle
 
 from ...contract.annotations import FEATURE, UNCERTAIN, Tile
 from ...io.windows import move_axes, zoom_axes
-from .tiles import EMPTY, WITH, WITHOUT_IT
-
-if typing.TYPE_CHECKING:
-    from .session import Session
-    from .tiles import Sheet
+from .session import Session
+from .tiles import EMPTY, WITH, WITHOUT_IT, Sheet
 
 # Distinguishable by the colour-blind (Okabe and Ito).
 COLOURS = {WITH: "#e69f00", WITHOUT_IT: "#56b4e9", EMPTY: "white"}

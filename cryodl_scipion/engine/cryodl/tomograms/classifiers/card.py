@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Model card of a classifier, with warnings about the training."""
 
-from __future__ import annotations
-
 import hashlib
 import typing
 from pathlib import Path
@@ -12,13 +10,10 @@ import torch
 
 from ...contract import TrainClassifierConfig
 from ...core.calibration import expected_calibration_error
-from .examples import FEW
+from ...learning.recipe import TrainingRun
+from .examples import FEW, Examples
+from .method import Prediction
 from .rejection import fit_temperature, kept_confidences
-
-if typing.TYPE_CHECKING:
-    from ...learning.recipe import TrainingRun
-    from .examples import Examples
-    from .method import Prediction
 
 
 def first_card(config: TrainClassifierConfig, examples: Examples) -> dict[str, typing.Any]:

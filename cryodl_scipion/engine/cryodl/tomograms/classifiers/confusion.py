@@ -4,8 +4,6 @@
 Confusion matrices as pictures and tables.
 """
 
-from __future__ import annotations
-
 import os
 import typing
 
@@ -13,9 +11,7 @@ import numpy as np
 
 from ...io.files import write_csv
 from ...io.plots import new_figure, save_figure
-
-if typing.TYPE_CHECKING:
-    from ...io.subtomograms import SubtomogramSet
+from ...io.subtomograms import SubtomogramSet
 
 
 def plot_confusion(

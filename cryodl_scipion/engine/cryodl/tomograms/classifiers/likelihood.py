@@ -13,8 +13,6 @@ Out-of-distribution score of the likelihood classifier: what a class average exp
 remains, compared with subtomograms of that class.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 
@@ -23,16 +21,13 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from ...contract import TrainClassifierConfig
+from ...io.subtomograms import SubtomogramSet
 from ..subtomograms.averages import Estimate
 from ..subtomograms.em import Grids, find_poses, learn_average, refined
-from ..subtomograms.observed import Frame, Rotated, frame_of, observe
+from ..subtomograms.observed import Frame, ObservedSubtomograms, Rotated, frame_of, observe
+from ..subtomograms.search import Poses
+from .examples import Examples
 from .method import ClassifierMethod, Prediction
-
-if typing.TYPE_CHECKING:
-    from ...io.subtomograms import SubtomogramSet
-    from ..subtomograms.observed import ObservedSubtomograms
-    from ..subtomograms.search import Poses
-    from .examples import Examples
 
 MANY = 5  # subtomograms of a class from which on its deviations are its own
 
@@ -193,7 +188,7 @@ class Likelihood(ClassifierMethod):
         weights = dict(weights, usual=usual.float().contiguous())
         return weights, Prediction(evidence, _confidences(evidence, power, usual, labels))
 
-    def validated(self, predictor: AveragesPredictor, examples: Examples, batch_size: int) -> Prediction:
+    def validated(self, predictor: "AveragesPredictor", examples: Examples, batch_size: int) -> Prediction:
         rows = examples.validation
         return predictor.predict(examples.subtomograms, rows, examples.contrast, batch_size, examples.labels[rows])
 
@@ -213,7 +208,7 @@ class Likelihood(ClassifierMethod):
 
     def predictor(
         self, card: typing.Mapping[str, typing.Any], weights: typing.Mapping[str, torch.Tensor], device: torch.device
-    ) -> AveragesPredictor:
+    ) -> "AveragesPredictor":
         names = ("volumes", "noise", "fsc", "radius", "usual")
         box, count = card["box"], len(card["classes"])
         if set(weights) != set(names) or tuple(weights["volumes"].shape) != (count, box, box, box):

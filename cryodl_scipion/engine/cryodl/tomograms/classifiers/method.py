@@ -6,8 +6,6 @@ others learn in one go from the examples: they give learn and predictor. What co
 calibration of the probabilities, the unknown class, the card (run.py, unknown.py, card.py).
 """
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 
@@ -15,10 +13,8 @@ import numpy as np
 import torch
 
 from ...contract import TrainClassifierConfig
-
-if typing.TYPE_CHECKING:
-    from ...io.subtomograms import SubtomogramSet
-    from .examples import Examples
+from ...io.subtomograms import SubtomogramSet
+from .examples import Examples
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,18 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Preparation of subtomograms for a network, and measurement of their contrast."""
 
-from __future__ import annotations
-
-import typing
-
 import numpy as np
 import torch
 
 from ...core.fourier import resampled_side
 from ...core.volumes import cube_crop, resized
-
-if typing.TYPE_CHECKING:
-    from ...io.subtomograms import SubtomogramSet
+from ...io.subtomograms import SubtomogramSet
 
 SAMPLE = 256  # subtomograms that the contrast is measured on
 SURE = 5.0  # standard errors

@@ -13,23 +13,18 @@ hundred subtomograms of a class it takes dsrf3d to a constant answer, from which
 Classification with a trained network.
 """
 
-from __future__ import annotations
-
 import typing
 
+import numpy as np
 import torch
 from torch import nn
 
 from ...core.devices import in_memory_format
+from ...io.subtomograms import SubtomogramSet
 from .method import ClassifierMethod, Prediction
 from .prepare import prepared
 from .rejection import typicality
 from .train import network_output
-
-if typing.TYPE_CHECKING:
-    import numpy as np
-
-    from ...io.subtomograms import SubtomogramSet
 
 
 class NetworkPredictor:

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Classifying subtomograms with a trained model."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import typing
@@ -12,11 +10,9 @@ import torch
 
 from ...io.files import whole_file
 from ...io.messages import Line
+from ...io.subtomograms import SubtomogramSet
 from ...learning.task import method_of
 from .rejection import default_fraction, threshold
-
-if typing.TYPE_CHECKING:
-    from ...io.subtomograms import SubtomogramSet
 
 OTHER_TILTS = 5  # degrees by which the ends of a tilt series may differ from those of the training
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training of networks on labelled subtomograms, validated by the probability of the true class."""
 
-from __future__ import annotations
-
 import typing
 
 import numpy as np
@@ -11,12 +9,10 @@ import torch.nn.functional as F
 
 from ...core.devices import fast_dtype
 from ...learning.task import NetworkTask
+from .examples import Examples
+from .method import ClassifierMethod
 from .prepare import ROTATIONS, prepared, rotated_by
 from .rejection import fit_feature_statistics
-
-if typing.TYPE_CHECKING:
-    from .examples import Examples
-    from .method import ClassifierMethod
 
 MAX_KNOWN = 2000  # subtomograms whose features are kept in mind: enough for their mean and main directions
 FEW = 20  # validation subtomograms below which they do not choose the weights

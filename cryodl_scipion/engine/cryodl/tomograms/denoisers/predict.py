@@ -17,6 +17,7 @@ import torch
 from ...core.devices import fast_dtype
 from ...core.tiles import tile_spans
 from ...io.memory import WORKING_MEMORY
+from ...io.progress import ProgressBar
 from ...io.stamps import stamp
 from ...io.tomograms import Tomogram
 from ...io.volume_writer import VolumeWriter
@@ -140,8 +141,6 @@ def write_denoised(
     source: HalfSource, denoiser: TomogramDenoiser, scale: HalfScale, config: typing.Any, folder: Path
 ) -> list[str]:
     """Write the denoised volume, and those of the halves if they are asked for. Returns the names of the files."""
-    from ...io.progress import ProgressBar
-
     label = LABEL.format(", wedge filled" if denoiser.card["fills_wedge"] else "")
     both = config.halves and len(source.volumes) == 2
     names = [f"{source.name}.mrc", *(f"{source.name}_{half}.mrc" for half in HALVES if both)]

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Detections of a tomogram: rows of a STAR file, and sentences about their number."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 
@@ -35,7 +33,7 @@ class SpeciesFound:
     def __len__(self) -> int:
         return len(self.zyx)
 
-    def inside(self, shape: typing.Sequence[int], border: float) -> SpeciesFound:
+    def inside(self, shape: typing.Sequence[int], border: float) -> "SpeciesFound":
         """Those at least so many px from the first and last voxels of a tomogram."""
         keep = ((self.zyx >= border) & (self.zyx <= np.array(shape) - 1 - border)).all(axis=1)
         angles = None if self.angles is None else self.angles[keep]

@@ -8,8 +8,10 @@ import numpy as np
 import torch
 
 from ...contract.frames import rescaled
+from ...core.devices import fast_dtype
 from ...core.matching import best_f_beta, f_beta, match_picks
 from ...core.peaks import find_peaks_3d
+from ...core.tiles import tile_spans
 from .labels import Labelled
 from .predict import DISTANCE, MIN_SCORE, Candidates, block_sides
 from .unet3d import STRIDE
@@ -67,9 +69,6 @@ def _calibrated(hit: np.ndarray, scores: np.ndarray, count: int, beta: float) ->
 def candidates_in(network: torch.nn.Module, method: typing.Any, volume: torch.Tensor) -> list[Candidates]:
     """Candidates of each species in a whole volume (z, y, x) that is in memory, in px of it."""
     import itertools
-
-    from ...core.devices import fast_dtype
-    from ...core.tiles import tile_spans
 
     network.eval()
     device = next(network.parameters()).device

@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Model card of a detector, with warnings about the training."""
 
-from __future__ import annotations
-
 import typing
 from pathlib import Path
 
+from ...learning.recipe import TrainingRun
 from .calibrate import calibrate_species
 from .labels import GatheredLabels
 from .train import DetectorTask
-
-if typing.TYPE_CHECKING:
-    from ...learning.recipe import TrainingRun
 
 POOR = 0.3  # F-beta on held-out particles
 FEW = 10  # held-out particles below which a threshold is uncertain

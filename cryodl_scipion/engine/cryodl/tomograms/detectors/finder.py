@@ -11,6 +11,7 @@ from ...contract import network_words
 from ...core.names import numbers_by_name
 from ...io.memory import WORKING_MEMORY
 from ...io.model import find_model, read_model
+from ...io.progress import ProgressBar
 from ...io.tomograms import Tomogram
 from ..contrast import skewness, turned_contrast
 from .answer import SpeciesFound
@@ -38,8 +39,6 @@ class NetworkFinder:
     def search(self, name: str, tomogram: Tomogram, pixel_size: float) -> tuple[list[SpeciesFound], list[str]]:
         """SpeciesFound of each species in a tomogram, and sentences for the user. Raises ValueError if it cannot
         serve."""
-        from ...io.progress import ProgressBar
-
         notes = list(self._differences(tomogram, pixel_size))
         blocks = TomogramBlocks(tomogram, pixel_size, self.detector, WORKING_MEMORY)
         notes += self._contrast(tomogram, blocks)

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A trained detector on tomograms of any size: blocks that overlap, and the peaks of their heat maps."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import typing
@@ -35,7 +33,7 @@ class Candidates:
     zyx: np.ndarray
     scores: np.ndarray
 
-    def best(self, distance: float, threshold: float) -> Candidates:
+    def best(self, distance: float, threshold: float) -> "Candidates":
         """Those from a threshold on that have no better one nearer than distance (px)."""
         order = np.argsort(-self.scores, kind="stable")
         zyx, scores = self.zyx[order], self.scores[order]

@@ -13,10 +13,7 @@ import numpy as np
 
 from ...contract import UNANNOTATED
 from ..features.components import BYTES, ComponentFinder
-from .pairs import annotated_voxels, blocks
-
-if typing.TYPE_CHECKING:
-    from .pairs import LabelledPair
+from .pairs import LabelledPair, annotated_voxels, blocks
 
 BINS = 1000  # of scores; int8 scores are hundredths
 RELIABILITY_BINS = 10

@@ -1,20 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pictures of segmentations beside their labels."""
 
-from __future__ import annotations
-
 import os
 import typing
 
 import numpy as np
 
 from ...io.plots import new_figure, save_figure
-from .pairs import annotated_voxels
-
-if typing.TYPE_CHECKING:
-    from ...io.tomograms import Tomogram
-    from .measure import ScoreCurve
-    from .pairs import LabelledPair
+from ...io.tomograms import Tomogram
+from .measure import ScoreCurve
+from .pairs import LabelledPair, annotated_voxels
 
 RIGHT, WRONG, MISSED, NOBODY_KNOWS = (0.2, 0.65, 0.3), (0.85, 0.2, 0.15), (0.15, 0.35, 0.85), (0.55, 0.55, 0.75)
 OPACITY = 0.55  # of the colours over a tomogram

@@ -11,6 +11,7 @@ import os
 import typing
 
 import numpy as np
+from scipy import ndimage
 
 from ...io.tomograms import Tomogram, working_pixel_size
 from .scores import as_probabilities, is_listed
@@ -105,9 +106,7 @@ def any_bins(mask: np.ndarray, step: int) -> np.ndarray:
 
 def isolated(mask: np.ndarray, position: np.ndarray) -> np.ndarray:
     """The connected component of a mask that holds a voxel. position: zyx of it."""
-    from scipy.ndimage import label
-
-    parts = label(mask, TOUCH)[0]
+    parts = ndimage.label(mask, TOUCH)[0]
     return parts == parts[tuple(position)]
 
 
@@ -237,28 +236,24 @@ _EMPTY = dict(
 
 def _parts(mask: np.ndarray) -> tuple[tuple[slice, ...], np.ndarray, int]:
     """Slices that cut out all of a mask, (z, y, x) int32 numbers of its parts there, and how many there are."""
-    from scipy.ndimage import label
-
     position = []
     for axis in range(3):
         there = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
         if not len(there):
             return (slice(0, 0),) * 3, np.zeros((0, 0, 0), np.int32), 0
         position.append(slice(int(there[0]), int(there[-1]) + 1))
-    return (tuple(position), *label(mask[tuple(position)], TOUCH))
+    return (tuple(position), *ndimage.label(mask[tuple(position)], TOUCH))
 
 
 def _measure(
     parts: np.ndarray, count: int, label: int, offset: tuple[int, ...], scores: np.ndarray | None
 ) -> dict[str, np.ndarray]:
     """Columns of _EMPTY of the parts of one slab. offset: zyx of their array's first voxel."""
-    from scipy.ndimage import find_objects
-
     positions = np.flatnonzero(parts)
     number = parts.reshape(-1)[positions] - 1
     _, first = np.unique(number, return_index=True)
     first = np.stack(np.unravel_index(positions[first], parts.shape), 1)
-    boxes = np.array([[(s.start, s.stop) for s in slices] for slices in find_objects(parts)])
+    boxes = np.array([[(s.start, s.stop) for s in slices] for slices in ndimage.find_objects(parts)])
     weights = None if scores is None else scores.reshape(-1)[positions]
     voxels = np.bincount(number, minlength=count)
     total = voxels.astype(float) if weights is None else np.bincount(number, weights, count)

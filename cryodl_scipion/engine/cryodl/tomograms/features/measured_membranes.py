@@ -1,25 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The membranes of one segmentation, each by itself: points, middle surface, area, thickness, bending, distances."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import os
 import typing
 
 import numpy as np
+from scipy.ndimage import binary_fill_holes, distance_transform_edt, find_objects, label, map_coordinates
 
+from ...contract.tomograms.features import MeasureMembranesConfig
 from . import components as components_module
-from .components import Segmentation, isolated, slabs
+from .components import Components, Segmentation, any_bins, isolated, slabs
 from .membrane_meshes import Mesh, middle_surface
 from .membranes import bending, local_thickness, nearest_others, on_membranes
 from .picking import MEMORY, components_of, numbered_slabs, voxels_of
-
-if typing.TYPE_CHECKING:
-    from ...contract.tomograms.features import MeasureMembranesConfig
-    from .components import Components
-
 
 NM = 0.1  # of one Å
 COLUMNS = (
@@ -77,7 +72,7 @@ class Membranes:
     components_found: Components
     kept: np.ndarray
     voxels: np.ndarray
-    vesicles: dict[int, Vesicles]
+    vesicles: "dict[int, Vesicles]"
     meshes: dict[int, Mesh]
     segmentation: Segmentation
 
@@ -176,7 +171,7 @@ def _separated(
     voxels: np.ndarray,
     component_of: np.ndarray,
     thickness: float,
-) -> tuple[np.ndarray, np.ndarray, dict[int, Vesicles], np.ndarray]:
+) -> "tuple[np.ndarray, np.ndarray, dict[int, Vesicles], np.ndarray]":
     """Component and voxels (k,) of each membrane, Vesicles of components that are several, and the numbers (n,) of
     membranes of the voxels. kept: components, sorted."""
     owners, counts, vesicles, number_of = list[int](), list[int](), dict[int, Vesicles](), np.zeros(len(voxels), int)
@@ -199,7 +194,7 @@ def _one(
     segmentation: Segmentation,
     components_found: Components,
     component: int,
-    vesicles: Vesicles | None,
+    vesicles: "Vesicles | None",
     part: int,
     positions: np.ndarray,
     normals: np.ndarray,
@@ -207,8 +202,6 @@ def _one(
 ) -> tuple[Mesh, np.ndarray]:
     """Mesh of one membrane, and its thickness (voxels) at the points. vesicles, part: of a component that is several,
     which."""
-    from scipy.ndimage import map_coordinates
-
     box = components_found.boxes[component]
     mask, step = segmentation.crop(box)
     mask = (
@@ -284,8 +277,6 @@ def vesicles_of(
     thickness : float
         Of membranes, voxels.
     """
-    from .components import isolated
-
     box = components_found.boxes[component]
     mask, step = segmentation.crop(box)
     mask = isolated(mask, (components_found.firsts[component] - box[:, 0]) // step)
@@ -296,10 +287,6 @@ def vesicles_of(
 def separated(mask: np.ndarray, thickness: float) -> np.ndarray | None:
     """Numbers (z, y, x) from 1 of the vesicles of a connected mask, each voxel that of the nearest inside; None if they
     are fewer than two. thickness: of membranes, voxels."""
-    from scipy.ndimage import distance_transform_edt
-
-    from .components import any_bins
-
     step = int(np.ceil((mask.size / MAX_VOXELS) ** (1 / 3)))
     coarse = any_bins(mask, step) if step > 1 else mask
     insides = _insides(coarse, thickness / step)
@@ -314,7 +301,6 @@ def separated(mask: np.ndarray, thickness: float) -> np.ndarray | None:
 
 def _insides(mask: np.ndarray, thickness: float) -> np.ndarray:
     """(z, y, x) numbers from 1 of the insides of vesicles, those that share much of their wall with one number."""
-    from scipy.ndimage import binary_fill_holes, distance_transform_edt, find_objects, label
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

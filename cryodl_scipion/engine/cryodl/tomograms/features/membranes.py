@@ -4,16 +4,13 @@
 Shape of a membrane around points on its middle surface: curvature, thickness, distance to the next membrane.
 """
 
-from __future__ import annotations
-
 import typing
 
 import numpy as np
+from scipy.spatial import cKDTree
 
+from .components import Components, Segmentation
 from .points import Points, together
-
-if typing.TYPE_CHECKING:
-    from .components import Components, Segmentation
 
 WIDE = 2.5  # thicknesses: radius of the voxels that bending is fitted to
 SHAPE_MINIMUM, SHAPE_NEAR = 30, 2048  # voxels that a fit needs, and takes at most
@@ -132,8 +129,6 @@ def nearest_others(
     array (n,), array (n,) int
         Distance in the units of the positions, infinite if there is no other; number of the other membrane, or 0.
     """
-    from scipy.spatial import cKDTree
-
     distance, other = np.full(len(positions), np.inf), np.zeros(len(positions), int)
     for number, vertices in surfaces.items():
         away = np.flatnonzero(component_of != number)
@@ -175,8 +170,6 @@ def on_membranes(
 def _component(
     voxels: np.ndarray, thickness: float, spacing: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    from scipy.spatial import cKDTree
-
     radius = max(1.5 * thickness, 2.5)
     tree = cKDTree(voxels)
     # the part of the voxels that is enough to begin with
@@ -231,8 +224,6 @@ def _products(weight: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.nda
 
 def _apart(positions: np.ndarray, spacing: float, rng: np.random.Generator) -> np.ndarray:
     """Indices of positions in random order, without those nearer than the spacing to one before."""
-    from scipy.spatial import cKDTree
-
     tree, free, keep = cKDTree(positions), np.ones(len(positions), bool), []
     for index in rng.permutation(len(positions)):
         if free[index]:
@@ -246,7 +237,6 @@ def oriented(positions: np.ndarray, normals: np.ndarray) -> np.ndarray:
     outer one of a closed or bent membrane."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
-    from scipy.spatial import cKDTree
 
     if len(positions) < 2:
         return normals

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One tomogram: its scores merged, small components taken away, what is left measured, and surfaces of it."""
 
-from __future__ import annotations
-
 import os
 import typing
 from pathlib import Path
@@ -16,12 +14,8 @@ from ...io.tomograms import Tomogram, VolumeWriter
 from ...io.volume_writer import origin_of
 from . import components
 from .components import slabs
-from .scores import FeatureScores, agree, log_odds
+from .scores import Feature, FeatureScores, Scored, agree, log_odds
 from .surfaces import AreaCounter, write_surface
-
-if typing.TYPE_CHECKING:
-    from .scores import Feature, Scored
-
 
 NM3 = 1e-3  # of one cubic Å
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Particles' poses in files of coordinates, by the tomogram that they are in and by their species."""
 
-from __future__ import annotations
-
 import glob
 import os
 import re
@@ -15,9 +13,7 @@ from ...contract import counted
 from ...io.coordinates3d import Coordinates3D, ParticlePoses
 from ...io.files import micrograph_key
 from ...io.tomogram_coordinates import read_coordinates3d
-
-if typing.TYPE_CHECKING:
-    from ...io.tomograms import Tomogram
+from ...io.tomograms import Tomogram
 
 SPECIES = "particle"  # where no file says more
 NUMBERS = (

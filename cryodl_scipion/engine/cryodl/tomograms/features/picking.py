@@ -4,22 +4,20 @@
 Splitting of touching particles where they are thin: watershed of the distance to the outside.
 """
 
-from __future__ import annotations
-
 import os
 import typing
 
 import numpy as np
+from scipy.ndimage import center_of_mass, distance_transform_edt, gaussian_filter, map_coordinates
+from scipy.spatial import cKDTree
 
 from ...contract import PickFeaturesConfig
 from . import components as components_module
-from .components import ComponentFinder, Segmentation, isolated, slabs
+from .components import ComponentFinder, Components, Segmentation, isolated, slabs
+from .membranes import MAX_VOXELS, membrane_points
 from .points import Points, points_inside, together
 from .skeletons import centre_lines
 from .surfaces import AreaCounter
-
-if typing.TYPE_CHECKING:
-    from .components import Components
 
 LARGEST_BOX = 2**24  # voxels; components in larger boxes are split block by block
 HALO = 1.5  # particle diameters around a block
@@ -74,7 +72,6 @@ def part(mask: np.ndarray, diameter: float) -> tuple[np.ndarray, np.ndarray, np.
 
     diameter: of a particle, voxels.
     """
-    from scipy.ndimage import center_of_mass, distance_transform_edt, gaussian_filter
     from skimage.feature import peak_local_max
     from skimage.segmentation import watershed
 
@@ -103,10 +100,8 @@ def _without_neck(depth: np.ndarray, seeds: np.ndarray, diameter: float) -> np.n
     depth: (z, y, x) distance to the outside, voxels. seeds: (n, 3) its summits. diameter: of a particle, voxels. What
     is longer than NEAR of it is no single particle, and keeps its summits.
     """
-    from scipy.ndimage import map_coordinates
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
-    from scipy.spatial import cKDTree
 
     distance = NEAR * diameter
     first, second = cKDTree(seeds).query_pairs(distance, output_type="ndarray").T
@@ -156,8 +151,6 @@ def _by_blocks(
 def _apart(centres: np.ndarray, voxels: np.ndarray, distance: float) -> np.ndarray:
     """Indices of those that have no larger one nearer than the distance: two blocks may see one particle
     differently."""
-    from scipy.spatial import cKDTree
-
     keep = np.ones(len(centres), bool)
     order = np.argsort(-voxels, kind="stable")
     rank = np.empty(len(order), int)
@@ -224,8 +217,6 @@ def _points(
     if config.shape == "filaments":
         return along_filaments(segmentation, components, numbers, spacing)
     if config.shape == "membranes":
-        from .membranes import membrane_points
-
         voxels, component_of = voxels_of(segmentation, components, ranges, config.seed)
         return membrane_points(segmentation, components, numbers, voxels, component_of, thickness, spacing, config.seed)
     if config.shape == "particles" and len(numbers):
@@ -271,8 +262,6 @@ def voxels_of(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(n, 3) zyx of the mask's voxels, an even part if there are very many, and (n,) numbers of their components from
     0."""
-    from .membranes import MAX_VOXELS
-
     part, rng = min(1.0, MAX_VOXELS / max(1, components.voxels.sum())), np.random.default_rng(seed)
     positions, component_of = [np.zeros((0, 3), np.int32)], [np.zeros(0, int)]
     for offset, numbers in numbered_slabs(segmentation, components, ranges):

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Coordinates3D in tomograms with directions, and the columns of the STAR files that hold them."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 
@@ -30,7 +28,7 @@ class Points:
     def __len__(self) -> int:
         return len(self.zyx)
 
-    def subset(self, keep: np.ndarray) -> Points:
+    def subset(self, keep: np.ndarray) -> "Points":
         """Those that a boolean array or indices choose."""
         return dataclasses.replace(
             self,

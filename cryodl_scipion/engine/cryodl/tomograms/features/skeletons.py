@@ -7,6 +7,7 @@ import typing
 from collections.abc import Iterator
 
 import numpy as np
+from scipy.ndimage import distance_transform_edt, label
 
 STRAIGHT = -0.7  # cosine of the angle at a branch point below which two branches are one filament that goes on
 REACH = 6.0  # radii along a branch that its direction is measured on
@@ -19,7 +20,6 @@ def centre_lines(mask: np.ndarray, lumen: float) -> list[tuple[np.ndarray, np.nd
     Filaments that cross go on straight; at a true branch the straightest two are one filament, and the third ends
     there. lumen: voxels; holes in a cross section that are smaller are filled, so that a tube has one middle line.
     """
-    from scipy.ndimage import distance_transform_edt
     from skimage.morphology import skeletonize
 
     mask = np.pad(_without_lumen(mask, lumen), 1)
@@ -34,8 +34,6 @@ def centre_lines(mask: np.ndarray, lumen: float) -> list[tuple[np.ndarray, np.nd
 
 def _without_lumen(mask: np.ndarray, lumen: float) -> np.ndarray:
     """The mask with the small holes of all its slices along z, y and x filled."""
-    from scipy.ndimage import label
-
     filled = mask.copy()
     for axis in range(3):
         for index in range(mask.shape[axis]):

@@ -10,6 +10,7 @@ import typing
 import numpy as np
 
 from ...io.files import whole_file
+from .components import slabs
 
 # the 13 directions of a cubic grid, and the part of all directions that is nearest to each (Voronoi cells on the
 # sphere; Legland, Kieu and Devaux, Image Analysis and Stereology 26, 2007)
@@ -112,8 +113,6 @@ class _Field:
     ) -> None:
         self._mask_of, self._shape, self.step = mask_of, shape, step
         self._bins = tuple(-(-n // step) for n in shape)
-        from .components import slabs
-
         read = step**3 * 2  # the mask, and its sums along one axis
         usual = slabs(self._bins, BYTES + read, memory)[0][1] - 2 * HALO - 1
         self._slices = max(4, usual)

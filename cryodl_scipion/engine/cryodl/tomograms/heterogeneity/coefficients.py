@@ -9,8 +9,6 @@ shell and range of directions.
 What each subtomogram shows of the mean volume, and its derivatives by orientation, shift, contrast and damping.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 from pathlib import Path
@@ -22,12 +20,9 @@ from scipy.spatial.transform import Rotation
 from ...core.projections import rotation_matrices
 from ...core.volumes import HalfBall
 from ...io.memory import release_pages
-from ...latent.cube import Seen, as_complex
+from ...io.subtomograms import SubtomogramSet
+from ...latent.cube import Cube, Seen, as_complex
 from ..subtomograms.observed import particle_sphere
-
-if typing.TYPE_CHECKING:
-    from ...io.subtomograms import SubtomogramSet
-    from ...latent.cube import Cube
 
 ERRORS = (
     "rotation_x",
@@ -63,7 +58,7 @@ class SubtomogramViews:
     moved: np.ndarray
 
     @classmethod
-    def of(cls, subtomograms: SubtomogramSet, voxel: float) -> SubtomogramViews:
+    def of(cls, subtomograms: SubtomogramSet, voxel: float) -> "SubtomogramViews":
         """The SubtomogramViews that a SubtomogramSet with angles states. voxel: Å of the working volumes."""
         count = len(subtomograms)
         angles = typing.cast("np.ndarray", subtomograms.angles)  # it was read with them
@@ -105,7 +100,7 @@ class SubtomogramViews:
 
 
 def look_at_subtomograms(
-    coefficients: SubtomogramCoefficients,
+    coefficients: "SubtomogramCoefficients",
     views: SubtomogramViews,
     rows: np.ndarray,
     cube: Cube,

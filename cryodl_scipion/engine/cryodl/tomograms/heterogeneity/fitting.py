@@ -6,8 +6,6 @@ Inputs of a heterogeneity fit of subtomograms, and their checks.
 Averages of subtomograms by their place in a latent space, with half-maps.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import typing
@@ -20,20 +18,16 @@ from ...contract import SUBTOMOGRAMS_PER_DIMENSION, FitHeterogeneityConfig
 from ...core.frc import fsc, resolution_at
 from ...io.messages import doing
 from ...io.mrc import write_halves
-from ...io.subtomograms import read_subtomograms
+from ...io.subtomograms import SubtomogramSet, read_subtomograms
 from ...latent import masks
 from ...latent.components import COARSE, Setting, fit_components, mean_of, refine_views
 from ...latent.masks import copy_notes, read_focus_mask, symmetry_notes
 from ...latent.motion import along_curve, find_motion, voxel_components
-from ...latent.record import Outcome
+from ...latent.record import MapWriter, Outcome
 from ...reconstruction.halves import same_images, soft_sphere, split_halves
 from ..classifiers.prepare import find_subtomogram_contrast, resolution_notes, subtomogram_diameter
 from ..subtomograms.averages import half_averages
 from .coefficients import FIRST_SPREAD, SubtomogramViews, load_subtomogram_coefficients
-
-if typing.TYPE_CHECKING:
-    from ...io.subtomograms import SubtomogramSet
-    from ...latent.record import MapWriter
 
 PIXELS = 4.0  # in the finest detail, where none is asked for
 LARGEST = 24  # waves per box: the finest detail that is ever used

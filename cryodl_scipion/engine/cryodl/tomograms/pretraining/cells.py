@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The simulated cells that shipped segmenters learn from: made once, at the working pixel size, one file each."""
 
-from __future__ import annotations
-
-import typing
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,17 +9,13 @@ import torch.nn.functional as F
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from ...contract import SimulateTomogramsConfig
+from ...contract.tomograms.segmenting import TrainGeneralSegmenterConfig
 from ...io.files import whole_file
 from ...simulate.structures import structure_names
 from ...simulate.tomograms import Particle, load_particle
 from ...simulate.varied_cells import DEPTH, FEATURES, PIXEL_SIZES, WIDTH, VariedCell, random_cell
 from ..segmenters.slabs import LIMIT
 from ..segmenters.working_scale import resample_whole, resampled_length, resampling_factor, values_statistics
-
-if typing.TYPE_CHECKING:
-    from pathlib import Path
-
-    from ...contract.tomograms.segmenting import TrainGeneralSegmenterConfig
 
 # Ribosomes of other kingdoms are larger: each given one is also taken stretched by these factors along its axes.
 STRETCHED = ((1.0, 1.0, 1.0), (1.1, 1.1, 1.1), (1.0, 1.1, 1.2), (1.18, 1.14, 1.1))

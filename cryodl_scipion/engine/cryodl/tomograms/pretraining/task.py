@@ -4,39 +4,33 @@
 One segmenter for each feature of a network that was trained on all of them: weights and card.
 """
 
-from __future__ import annotations
-
 import math
 import typing
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ...contract.tomograms.segmenting import TrainGeneralSegmenterConfig
 from ...core.augment import random_rotation, vary_contrast
 from ...core.volumes import phases_at_random
 from ...io.model import read_model, write_model
+from ...learning.recipe import TrainingRun
 from ...learning.task import NetworkTask
 from ...simulate.structures import structure_names
 from ...simulate.varied_cells import FEATURES, PIXEL_SIZES
 from ..segmenters.calibrate import Counted, dice, fit_voxels
 from ..segmenters.card import SIMULATION, THRESHOLD
-from ..segmenters.method import load_network, soft_dice
+from ..segmenters.method import SegmenterMethod, load_network, soft_dice
 from ..segmenters.predict import mirrored
 from ..segmenters.slabs import HEAD
 from ..segmenters.train import view_grid
 from ..segmenters.unet import UNet, widened_weights
 
-if typing.TYPE_CHECKING:
-    from pathlib import Path
-
-    from ...contract.tomograms.segmenting import TrainGeneralSegmenterConfig
-    from ...learning.recipe import TrainingRun
-    from ..segmenters.method import SegmenterMethod
-
 
 def write_models(
-    folder: Path, config: TrainGeneralSegmenterConfig, task: CellsTask, run: TrainingRun
+    folder: Path, config: TrainGeneralSegmenterConfig, task: "CellsTask", run: TrainingRun
 ) -> dict[str, dict[str, float]]:
     """Write <folder>/<feature> of all features. Returns {feature: validation metrics}."""
     raw, labels = task.answers(task.validation)
@@ -87,7 +81,7 @@ def joined_network(method: SegmenterMethod, folder: Path) -> torch.nn.Module:
     return load_network(method, weights, str(folder), len(FEATURES))
 
 
-def _card(config: TrainGeneralSegmenterConfig, task: CellsTask, run: TrainingRun) -> dict[str, typing.Any]:
+def _card(config: TrainGeneralSegmenterConfig, task: "CellsTask", run: TrainingRun) -> dict[str, typing.Any]:
     """What the cards of all features have in common."""
     return dict(
         kind="segmenter",

@@ -15,9 +15,10 @@ import torch
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from ...core.calibration import calibrate, expected_calibration_error, fit_calibration
+from ...io.model import find_model, read_model
+from ...learning.training import FitReport
 
 if typing.TYPE_CHECKING:
-    from ...learning.training import FitReport
     from .train import SegmenterTask
 
 MAX_VOXELS = 100_000  # that the curve is fitted to
@@ -169,8 +170,6 @@ class Begun:
     @classmethod
     def of(cls, start: str, task: SegmenterTask) -> Begun:
         """Of --start-from, before the first step; the task's network holds its weights."""
-        from ...io.model import find_model, read_model
-
         card, weights = read_model(find_model(start, "segmenter"), "segmenter")
         task.networks.eval()
         with torch.no_grad():

@@ -1,23 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Model card of a segmenter, with warnings about the training."""
 
-from __future__ import annotations
-
 import typing
 from pathlib import Path
 
 import numpy as np
 
 from ...contract import TrainSegmenterConfig
+from ...learning.recipe import TrainingRun
 from ..contrast import skewness
-from .calibrate import fit_voxels, validation_metrics
-from .train import FEW_POSITIVE, middle_slice, window
-
-if typing.TYPE_CHECKING:
-    from ...learning.recipe import TrainingRun
-    from .calibrate import Begun
-    from .examples import Example, Gathered
-    from .train import SegmenterTask
+from .calibrate import Begun, fit_voxels, validation_metrics
+from .examples import Example, Gathered
+from .train import FEW_POSITIVE, SegmenterTask, middle_slice, window
 
 THRESHOLD = 0.5  # the boundary is put there, see calibrate.py
 POOR_DICE = 0.3

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Models of several features and annotators: which volumes they make together, and how well they agree."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import os
@@ -142,7 +140,7 @@ class Agreement:
     products: np.ndarray
 
     @classmethod
-    def none(cls, models: int) -> Agreement:
+    def none(cls, models: int) -> "Agreement":
         """Of a number of models, before anything was seen."""
         return cls(0, np.zeros((models, models)), np.zeros(models), np.zeros((models, models)))
 
@@ -155,7 +153,7 @@ class Agreement:
         self.totals = self.totals + flat.sum(dim=1, dtype=torch.float64).numpy()
         self.products = self.products + (flat @ flat.T).double().numpy()
 
-    def __add__(self, other: Agreement) -> Agreement:
+    def __add__(self, other: "Agreement") -> "Agreement":
         return Agreement(
             self.voxels + other.voxels,
             self.both + other.both,
@@ -180,7 +178,7 @@ class Agreement:
         )
 
     @classmethod
-    def from_dict(cls, data: typing.Mapping[str, typing.Any]) -> Agreement:
+    def from_dict(cls, data: typing.Mapping[str, typing.Any]) -> "Agreement":
         """The Agreement that segment.json has."""
         return cls(data["voxels"], *(np.array(data[key]) for key in ("both", "totals", "products")))
 

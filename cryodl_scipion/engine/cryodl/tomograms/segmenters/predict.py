@@ -13,8 +13,6 @@ feature. This says how often a model calls plain noise its feature, not how ofte
 which would need labels; so the boundary stays within the range that the model's card gives (see docs/tomograms.md).
 """
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 
@@ -22,16 +20,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ...io.tomograms import Tomogram
 from ...learning.inference import with_less_memory
 from ..contrast import skewness
-from .combine import MINIMUM, combined_scores
-from .slabs import choose_plan, grids_of, joined_segmenters
+from .combine import MINIMUM, CombinedFeature, combined_scores
+from .slabs import Segmenter, SlabGrid, choose_plan, grids_of, joined_segmenters
 from .working_scale import grey_statistics, needed_range, resample_part
-
-if typing.TYPE_CHECKING:
-    from ...io.tomograms import Tomogram
-    from .combine import CombinedFeature
-    from .slabs import Segmenter, SlabGrid
 
 BLOCKS, SIDE = 5, 192  # blocks spread over the tomogram; their side in working px, at most
 DEPTH = 24  # working slices of a block that are answered, at most
@@ -62,12 +56,12 @@ class NoiseAnswer:
     threshold: float
 
     @classmethod
-    def none(cls, threshold: float) -> NoiseAnswer:
+    def none(cls, threshold: float) -> "NoiseAnswer":
         """Before anything was seen."""
         empty = np.zeros(round((HIGHEST - LOWEST) / STEP) + 1, np.int64)
         return cls(empty, empty, 0, threshold)
 
-    def with_scores(self, noise: torch.Tensor, tomogram: torch.Tensor) -> NoiseAnswer:
+    def with_scores(self, noise: torch.Tensor, tomogram: torch.Tensor) -> "NoiseAnswer":
         """These voxels added: two tensors (m,) of scores."""
         counts = [_counts(scores, self.threshold, len(self.noise)) for scores in (noise, tomogram)]
         return NoiseAnswer(self.noise + counts[0], self.tomogram + counts[1], self.voxels + len(noise), self.threshold)
@@ -108,7 +102,7 @@ def lowered(scores: torch.Tensor, raised: float) -> torch.Tensor:
     return (torch.logit(scores, MINIMUM) - raised).sigmoid_() if raised else scores
 
 
-def noise_answers(found: TomogramScores, features: typing.Sequence[CombinedFeature]) -> dict[str, NoiseAnswer]:
+def noise_answers(found: "TomogramScores", features: typing.Sequence[CombinedFeature]) -> dict[str, NoiseAnswer]:
     """The NoiseAnswer of each feature to noise made of some blocks of the tomogram, and to these blocks themselves.
 
     found: predict.TomogramScores. features: combine.Features whose scores are looked at.
@@ -131,7 +125,7 @@ def noise_answers(found: TomogramScores, features: typing.Sequence[CombinedFeatu
     return totals
 
 
-def block_skewness(found: TomogramScores) -> float:
+def block_skewness(found: "TomogramScores") -> float:
     """Mean skewness of the grey values of these blocks."""
     grid = found.grids[0]
     return float(np.mean([skewness(found.slab(0, *_ranges(p, grid))) for p in _positions(grid.shape)]))

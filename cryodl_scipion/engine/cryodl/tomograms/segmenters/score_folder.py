@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The folder of score volumes: segment.json says what is in it; <tomogram>.partial is what a stopped run left."""
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import json
@@ -11,15 +9,12 @@ import shutil
 import typing
 from pathlib import Path
 
+import numpy as np
+
 from ...contract.result import write_json
 from ...io.stamps import file_stamp
 from ...io.volume_writer import OpenVolume, keep_origin, new_volume
-from .combine import Agreement
-
-if typing.TYPE_CHECKING:
-    import numpy as np
-
-    from .combine import CombinedFeature
+from .combine import Agreement, CombinedFeature
 
 RECORD, PROGRESS = "segment.json", "progress.json"
 LABEL = "cryodl: scores of {}, {} (a voxel belongs to it from {:g})"
@@ -113,7 +108,7 @@ class ScoreFolder:
 
     def unfinished(
         self, name: str, path: str | os.PathLike[str], shape: tuple[int, ...], pixel_size: float
-    ) -> Unfinished:
+    ) -> "Unfinished":
         """An Unfinished for a tomogram."""
         self.folder.mkdir(parents=True, exist_ok=True)
         key = dict(self.settings, shape=list(shape), pixel_size=pixel_size, **file_stamp(path))

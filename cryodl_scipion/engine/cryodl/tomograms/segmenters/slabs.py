@@ -6,8 +6,6 @@ Segmenters with the same working pixel size share a SlabGrid: what is read and r
 A trained segmenter, ready to give scores to slabs of tomograms.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import typing
@@ -95,7 +93,7 @@ class Segmenter:
         return (raw[0].unflatten(0, (len(slopes), -1)) * slopes + offsets).sigmoid()
 
     @classmethod
-    def of_several(cls, segmenters: typing.Sequence[Segmenter]) -> Segmenter:
+    def of_several(cls, segmenters: "typing.Sequence[Segmenter]") -> "Segmenter":
         """A Segmenter that answers for all of these, which differ in their heads alone, in their order."""
         first = segmenters[0]
         heads = {name: torch.cat([s.weights[name] for s in segmenters]) for name in HEAD}

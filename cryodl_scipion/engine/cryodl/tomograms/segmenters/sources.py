@@ -7,8 +7,6 @@ Tiles of label volumes to learn from: those that somebody annotated, or some of 
 throughout.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 from pathlib import Path
@@ -26,20 +24,16 @@ from ..annotations.label_volumes import (
     MAX_UNANNOTATED,
     MIN_PART,
     PLENTY,
+    LabelVolume,
     Position,
     choose_negative,
     choose_positions,
     open_pairs,
 )
-from ..annotations.store import read_annotations
-from .examples import PATCH, TILE, Depth, Gathered, cut_example, make_example
+from ..annotations.store import AnnotationStore, read_annotations
+from .examples import PATCH, TILE, Depth, Example, Gathered, cut_example, make_example
+from .method import SegmenterMethod
 from .working_scale import grey_statistics, resample_whole, values_statistics, working_sizes
-
-if typing.TYPE_CHECKING:
-    from ..annotations.label_volumes import LabelVolume
-    from ..annotations.store import AnnotationStore
-    from .examples import Example
-    from .method import SegmenterMethod
 
 LARGE = 1.5  # working tiles that a drawn tile may be wide before it is cut into several
 

@@ -7,8 +7,6 @@ the slices beside theirs. A few tiles would else be all that it knows.
 Tiles of a training as a picture: the slice, what was drawn, and the scores.
 """
 
-from __future__ import annotations
-
 import copy
 import os
 import typing
@@ -23,10 +21,8 @@ from ...io.files import evenly_spaced
 from ...io.plots import new_figure, save_figure
 from ...learning.task import NetworkTask
 from .calibrate import Counted, keep_statistics
-
-if typing.TYPE_CHECKING:
-    from .examples import Example
-    from .method import SegmenterMethod
+from .examples import Example
+from .method import SegmenterMethod
 
 FURTHER = 0.1  # of the learning rate, where a model is refined: what it knows is not forgotten
 JITTER = 10  # working px that crops are moved by, so that tiles do not always lie in the middle

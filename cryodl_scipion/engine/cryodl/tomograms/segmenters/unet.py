@@ -8,17 +8,13 @@ unfolded after the last, so that the widest layers work on a quarter of the pixe
 costs nothing when it segments.
 """
 
-from __future__ import annotations
-
 import typing
 
+import torch
 import torch.nn.functional as F
 
 from ...learning.networks import UNetLevels
 from .method import SegmenterMethod
-
-if typing.TYPE_CHECKING:
-    import torch
 
 # Its row in contract/networks.py, which reads this text.
 NETWORKS = (

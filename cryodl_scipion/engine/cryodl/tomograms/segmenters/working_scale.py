@@ -8,8 +8,6 @@ interpolation; towards coarser ones the triangle is as wide as the new voxels, s
 of images does it).
 """
 
-from __future__ import annotations
-
 import functools
 import itertools
 import typing
@@ -18,9 +16,7 @@ import numpy as np
 import torch
 
 from ...contract.frames import rescaled
-
-if typing.TYPE_CHECKING:
-    from ...io.tomograms import Tomogram
+from ...io.tomograms import Tomogram
 
 
 def resampled_length(shape: tuple[int, ...], factor: float) -> tuple[int, ...]:

@@ -7,21 +7,16 @@ Subtomograms rotated into one frame: their coefficients there, and what was meas
 The average that subtomograms in given poses make most probable, filtered by what two halves of them agree on.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 
 import numpy as np
 import torch
 
-from ...core.volumes import HalfBall
-from .observed import ObservedSubtomograms, Rotated, Sums, particle_sphere, weights_on, working_volumes
+from ...core.volumes import HalfBall, cube_crop
+from ...io.subtomograms import SubtomogramSet
+from .observed import Frame, ObservedSubtomograms, Rotated, Sums, particle_sphere, weights_on, working_volumes
 from .search import Poses, matrices_of
-
-if typing.TYPE_CHECKING:
-    from ...io.subtomograms import SubtomogramSet
-    from .observed import Frame
 
 CHUNK_VOXELS = 4e6  # of volumes in memory at a time
 MEASURED = 0.5  # weight from which a rotated coefficient counts as measured
@@ -252,8 +247,6 @@ def _sums(
 
 
 def _mean(found: typing.Any) -> torch.Tensor:
-    from ...core.volumes import cube_crop
-
     sums, box = found
     shells = sums.shell_weights()
     floor = FLOOR * torch.maximum(shells, 0.1 * shells.mean()).clamp(min=1e-6)  # sums of CTF² fall with the frequency

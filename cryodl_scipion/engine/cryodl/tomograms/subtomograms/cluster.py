@@ -4,17 +4,12 @@
 Pictures of clusters of subtomograms: their positions in the embedding, and their averages.
 """
 
-from __future__ import annotations
-
 import os
 import typing
 
 import numpy as np
 
 from ...io.plots import new_figure, save_figure
-
-if typing.TYPE_CHECKING:
-    pass
 
 
 def plot_embedding(positions: np.ndarray, classes: np.ndarray, path: str | os.PathLike[str]) -> None:

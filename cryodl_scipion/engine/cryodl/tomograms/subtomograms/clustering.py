@@ -8,8 +8,6 @@ Principal components of subtomograms of which parts were not measured (probabili
 Correlations of all pairs of subtomograms over the coefficients that both measured (Förster et al. 2008).
 """
 
-from __future__ import annotations
-
 import typing
 from pathlib import Path
 
@@ -25,9 +23,7 @@ from ...learning.task import Task
 from ...learning.training import Schedule, fit
 from .em import Grids, learn_average
 from .observed import Frame, ObservedSubtomograms, observe
-
-if typing.TYPE_CHECKING:
-    from .search import Poses
+from .search import Poses
 
 STEPS, EVERY, BATCH, RATE = 300, 50, 32, 2e-3
 VALIDATION = 0.1  # part of the subtomograms

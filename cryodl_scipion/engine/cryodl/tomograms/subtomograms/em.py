@@ -8,22 +8,15 @@ Beginnings see a few subtomograms at a time, others in each round. What each of 
 average does not settle on the first shape that explains some of the subtomograms.
 """
 
-from __future__ import annotations
-
 import functools
-import typing
 
 import numpy as np
 import torch
 
 from ...core.projections import random_angles
-from .averages import MINIMUM, from_poses, halves_of, maximised
-from .observed import Rotated, Sums, particle_sphere
+from .averages import MINIMUM, Estimate, from_poses, halves_of, maximised
+from .observed import Frame, ObservedSubtomograms, Rotated, Sums, particle_sphere
 from .search import Near, PoseGrid, Poses, closely, likelihoods, matrices_of, power_of, search
-
-if typing.TYPE_CHECKING:
-    from .averages import Estimate
-    from .observed import Frame, ObservedSubtomograms
 
 WAVES = 7.5  # per 1.25 diameters: detail of the search, which local refinement follows
 FIRST_WAVES = 10.0  # and of random starts: at 7.5 wrong averages are no less probable than right ones (SNR 0.03)

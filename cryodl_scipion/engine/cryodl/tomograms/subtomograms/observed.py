@@ -10,8 +10,6 @@ A rotation matrix turns the subtomogram's xyz frame into the structure's (core.p
 coefficient of a subtomogram at k is that of the structure at R k.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 
@@ -21,9 +19,7 @@ import torch.nn.functional as F
 
 from ...core.fourier import resampled_side
 from ...core.volumes import HalfBall, cube_crop, resized
-
-if typing.TYPE_CHECKING:
-    from ...io.subtomograms import SubtomogramSet
+from ...io.subtomograms import SubtomogramSet
 
 PADDING = 2  # the transform is sampled so many times as finely as the box asks for, for linear interpolation
 CORNERS = [(z, y, x) for z in (0, 1) for y in (0, 1) for x in (0, 1)]
@@ -95,7 +91,7 @@ class Sums:
         self.values.index_add_(0, index, values.reshape(-1))
         self.weights.index_add_(0, index, weights.reshape(-1))
 
-    def merged(self, other: Sums) -> Sums:
+    def merged(self, other: "Sums") -> "Sums":
         """The sums of both."""
         both = Sums(self.ball)
         both.values, both.weights = self.values + other.values, self.weights + other.weights
@@ -210,10 +206,10 @@ class ObservedSubtomograms:
     def __len__(self) -> int:
         return len(self.values)
 
-    def __getitem__(self, part: typing.Any) -> ObservedSubtomograms:
+    def __getitem__(self, part: typing.Any) -> "ObservedSubtomograms":
         return ObservedSubtomograms(self.values[part], self.weights[part], self.ball)
 
-    def within(self, radius: float) -> ObservedSubtomograms:
+    def within(self, radius: float) -> "ObservedSubtomograms":
         """The same up to a lower radius."""
         inside, ball = self.ball.within(radius)
         return ObservedSubtomograms(self.values[:, inside], self.weights[:, inside], ball)

@@ -2,8 +2,6 @@
 """Likelihood of subtomograms given a structure, over orientations and shifts: a grid, then its best positions
 finely."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 
@@ -14,10 +12,7 @@ from ...core.healpix_grid import ball_of_rotations
 from ...core.projections import rotation_matrices
 from ...core.volumes import HalfBall, side_by_side
 from ...likelihood.search import Grid, find_modes
-from .observed import Rotated
-
-if typing.TYPE_CHECKING:
-    from .observed import Frame, ObservedSubtomograms
+from .observed import Frame, ObservedSubtomograms, Rotated
 
 ARC = 1.0  # of the arc between neighbouring orientations at the particle's edge: detail that is compared
 SHIFTS = 2.7  # steps of a search's shifts in the finest detail

@@ -16,6 +16,7 @@ from ...core.names import numbers_by_name
 from ...core.peaks import find_peaks_3d, separate
 from ...core.projections import rotation_matrices
 from ...io.memory import GIGABYTE, WORKING_MEMORY
+from ...io.progress import ProgressBar
 from ...io.tomograms import Tomogram, working_pixel_size
 from ...likelihood.decoys import scrambled_harmonics
 from ...simulate.structures import structure_names
@@ -90,8 +91,6 @@ class TemplateFinder:
 
     def search(self, name: str, tomogram: Tomogram, pixel_size: float) -> tuple[list[SpeciesFound], list[str]]:
         """SpeciesFound in a tomogram, and sentences for the user. Raises ValueError if it cannot be searched."""
-        from ...io.progress import ProgressBar
-
         check_volume(tomogram)
         template = self._template(pixel_size)
         source = WorkingTomogram(tomogram, pixel_size, template.pixel_size)
