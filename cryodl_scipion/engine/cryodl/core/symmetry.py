@@ -8,10 +8,9 @@ import re
 import typing
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from scipy.spatial.transform import Rotation
-
-if typing.TYPE_CHECKING:
-    import torch
 
 _GOLDEN = (1 + 5**0.5) / 2
 # order and axis (xyz) of rotations that generate each group; I is RELION's I2
@@ -85,9 +84,6 @@ def angular_distance(angles: np.ndarray, others: np.ndarray, symmetry: str = "C1
 def symmetry_correlation(density: torch.Tensor, symmetry: str) -> float:
     """Smallest correlation of a density with itself rotated by an operation of the group. It is compared on at most
     CHECK_SIDE px. density: (d, d, d), zyx, the axes through voxel d // 2. symmetry: point group, see operations."""
-    import torch
-    import torch.nn.functional as F
-
     side = density.shape[-1]
     bins = max(1, round(side / CHECK_SIDE))
     # voxel d // 2 must stay where grid_sample has its middle: an odd cube around it
@@ -105,9 +101,6 @@ def symmetry_correlation(density: torch.Tensor, symmetry: str) -> float:
 
 def _rotated(cube: torch.Tensor, rotation: np.ndarray, points: int) -> torch.Tensor:
     """(points,) * 3 samples of a (1, 1, d, d, d) cube, rotated about its middle by a (3, 3) rotation of xyz."""
-    import torch
-    import torch.nn.functional as F
-
     matrix = torch.cat([torch.from_numpy(rotation).float(), torch.zeros(3, 1)], 1)[None]
     grid = F.affine_grid(matrix, [1, 1, points, points, points], align_corners=True)
     return F.grid_sample(cube, grid, align_corners=True)[0, 0]

@@ -11,15 +11,12 @@ import typing
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
 
 from ..core.frc import fsc
 from ..reconstruction.halves import wiener_constants
-from .cube import PADDING, Cube
-from .expectation import expect
-
-if typing.TYPE_CHECKING:
-    from .cube import Observations, Views
-    from .expectation import ExpectationSums
+from .cube import PADDING, Cube, Observations, Views
+from .expectation import ExpectationSums, expect
 
 FLOOR = 1e-3  # of a shell's mean weight: the least that a position's weight is taken to be
 CHUNK = 100000  # positions that are solved at a time
@@ -207,8 +204,6 @@ def fit_components(
 
 def start(mean: np.ndarray, number: int, mask: np.ndarray | float, rng: np.random.Generator) -> np.ndarray:
     """(number, box, box, box) smooth random changes of the mean volume."""
-    from scipy.ndimage import gaussian_filter
-
     fields = rng.standard_normal((number, *mean.shape))
     fields = np.stack([gaussian_filter(field, len(mean) / 12) for field in fields])
     fields /= fields.std(axis=(1, 2, 3), keepdims=True)

@@ -16,10 +16,7 @@ import typing
 
 import numpy as np
 
-from .cube import as_complex, hermitian, symmetric
-
-if typing.TYPE_CHECKING:
-    from .cube import Cube, Observations, Seen, Views
+from .cube import Cube, Observations, Seen, Views, as_complex, hermitian, symmetric
 
 GRID = 41  # positions on a curve
 

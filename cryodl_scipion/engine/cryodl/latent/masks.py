@@ -7,21 +7,17 @@ Symmetric molecules, and sets that were expanded by their symmetry: what is said
 from __future__ import annotations
 
 import os
-import typing
 
 import numpy as np
+import torch
 from scipy.ndimage import binary_dilation, gaussian_filter
 
 from ..contract.reading import reader
 from ..core.symmetry import SIMILAR, symmetry_correlation
+from ..io.particle_sets import ParticleSet
+from ..io.subtomograms import SubtomogramSet
 from ..reconstruction.halves import same_images, soft_sphere
 from ..simulate.structures import read_cube
-
-if typing.TYPE_CHECKING:
-    import torch
-
-    from ..io.particle_sets import ParticleSet
-    from ..io.subtomograms import SubtomogramSet
 
 GROUPS = ("C2", "C3", "C4", "C5", "C6", "C7", "C8", "D2")
 

@@ -23,10 +23,8 @@ from .components import (
     solve_components,
     start,
 )
+from .cube import Cube
 from .expectation import CurvedCoordinate, Linear, batches, expect
-
-if typing.TYPE_CHECKING:
-    from .cube import Cube
 
 DEGREE = 3  # of the curve's polynomials
 CURVE_ROUNDS = 4  # passes at first, and again to the finest detail

@@ -21,14 +21,12 @@ import numpy as np
 
 from ..io.files import whole_file
 from ..io.mrc import write_map
+from ..io.particle_sets import ParticleSet
 from ..io.relion_tables import number_columns
+from ..io.subtomograms import SubtomogramSet
+from .components import ComponentFit, Setting
 from .cube import resized_volume
-
-if typing.TYPE_CHECKING:
-    from ..io.particle_sets import ParticleSet
-    from ..io.subtomograms import SubtomogramSet
-    from .components import ComponentFit, Setting
-    from .motion import Motion
+from .motion import Motion
 
 WIDTH = 0.6  # of the distance of neighbouring maps, in ranks: standard deviation of a map's weights
 

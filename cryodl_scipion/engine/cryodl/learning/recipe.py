@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import time
 import typing
+from pathlib import Path
 
 import torch
 
@@ -16,13 +17,8 @@ from ..io.model import find_model, read_model, write_model
 from ..io.unfinished import finish_folder
 from ..runner import Run
 from .run_training import accelerator_for, check_model_output, finish, fit_task, training_folder
-from .training import measured
-
-if typing.TYPE_CHECKING:
-    from pathlib import Path
-
-    from .task import Task
-    from .training import FitReport, Schedule
+from .task import Task
+from .training import FitReport, Schedule, measured
 
 HELD_OUT = 0.2  # of what is learned from, for validation
 

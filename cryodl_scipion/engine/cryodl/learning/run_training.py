@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import os
 import typing
+from pathlib import Path
 
+import torch
+
+from ..core.devices import device_name, fast_dtype
+from ..distributed import launched
 from ..io import unfinished
-
-if typing.TYPE_CHECKING:
-    from pathlib import Path
-
-    import torch
-
-    from .training import FitReport, Schedule
+from ..io.plots import can_draw, plot_learning_curve
+from .inference import is_out_of_memory
+from .training import CHECKPOINT, METRICS, FitReport, Schedule, fit
 
 MAX_VALIDATIONS = 16
 MIN_STEPS = 10  # between two validations
@@ -30,8 +32,6 @@ def check_model_output(output: str) -> None:
 def training_folder(config: typing.Any, settings: typing.Mapping[str, typing.Any] | None = None) -> Path:
     """The folder <output>.partial, new or of the same training. config: of a command that trains. settings: further
     parameters that change what is made. Raises ValueError if it is of another training, or not ours."""
-    from .training import CHECKPOINT
-
     return unfinished.working_folder(config, precious=CHECKPOINT, settings=settings)
 
 
@@ -46,8 +46,6 @@ class OneProcess:
 
     def autocast(self) -> typing.ContextManager[None]:
         """A context in which networks compute in the dtype."""
-        import torch
-
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
     def backward(self, loss: torch.Tensor) -> None:
@@ -85,7 +83,6 @@ class SeveralProcesses(OneProcess):
     """The same for one of several, by accelerate. Each step's batch is drawn alike in all, and shared out."""
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
-        import datetime
 
         from accelerate import Accelerator
         from accelerate.utils import InitProcessGroupKwargs
@@ -118,14 +115,11 @@ class SeveralProcesses(OneProcess):
 
     def mean(self, losses: typing.Mapping[str, torch.Tensor]) -> dict[str, float]:
         """Of equal parts, the mean over the processes."""
-        import torch
-
         values = torch.stack([value.detach().float().to(self.device) for value in losses.values()])
         torch.distributed.all_reduce(values)
         return dict(zip(losses, (values / self.num_processes).tolist()))
 
     def largest(self, number: int) -> int:
-        import torch
 
         value = torch.tensor(number, device=self.device)
         torch.distributed.all_reduce(value, torch.distributed.ReduceOp.MAX)
@@ -137,7 +131,6 @@ class SeveralProcesses(OneProcess):
         return broadcast_object_list([value])[0]
 
     def spread(self, networks: torch.nn.ModuleDict) -> None:
-        import torch
 
         for tensor in networks.state_dict().values():
             torch.distributed.broadcast(tensor, 0)
@@ -146,9 +139,6 @@ class SeveralProcesses(OneProcess):
 def accelerator_for(device: torch.device) -> OneProcess:
     """OneProcess, or one of SeveralProcesses that torchrun has started; in bfloat16 where hardware multiplies it
     fast."""
-    from ..core.devices import fast_dtype
-    from ..distributed import launched
-
     return (SeveralProcesses if launched() else OneProcess)(device, fast_dtype(device))
 
 
@@ -163,10 +153,6 @@ def fit_task(
     """Train a Task in a working folder. task: with a method (learning_rate, decay, ema) and default_steps. config: has
     steps, and perhaps learning_rate and patience. schedule: other than the one that follows from task and config. seed:
     of random numbers, where the config has none. Raises ValueError if memory does not suffice."""
-    from ..core.devices import device_name
-    from .inference import is_out_of_memory
-    from .training import fit
-
     try:
         return fit(
             task, schedule or _schedule(task, config, getattr(config, "seed", seed)), folder, accelerator_for(device)
@@ -181,7 +167,6 @@ def fit_task(
 
 
 def _schedule(task: typing.Any, config: typing.Any, seed: int) -> Schedule:
-    from .training import Schedule
 
     steps = config.steps or task.default_steps
     schedule = Schedule(
@@ -203,9 +188,6 @@ def finish(folder: Path, output: str | os.PathLike[str], *leftovers: str) -> Non
     """Draw the learning curve, give the folder its name, and leave only what belongs to a model. folder: the working
     folder. output: its final name. *leftovers: names of files or folders in it that are removed, as the checkpoint is.
     """
-    from ..io.plots import can_draw, plot_learning_curve
-    from .training import CHECKPOINT, METRICS
-
     if can_draw():
         plot_learning_curve(folder / METRICS, folder / "learning_curve.png")
     unfinished.finish_folder(folder, output, CHECKPOINT, *leftovers)

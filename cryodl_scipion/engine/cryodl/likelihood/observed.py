@@ -18,9 +18,9 @@ import torch
 
 from ..core.fourier import circle, fourier_resize, radial_mean, resampled_side
 from ..core.projections import centre_crop
+from ..io.particle_sets import ParticleSet
 
 if typing.TYPE_CHECKING:
-    from ..io.particle_sets import ParticleSet
     from .reference import HalfDisc
 
 SAMPLE = 256  # particles that contrast and noise are measured on
@@ -142,7 +142,6 @@ class Source:
         images = self.images(sample_rows(len(self.particles)))
         if self.denoise is None and self.ctf_state != "denoised":
             return dataclasses.replace(self, noise=noise_spectrum(images, self.diameter_px))
-        from ..core.fourier import radial_mean
 
         power = radial_mean(torch.fft.rfft2(images).abs().square().mean(0), images.shape[-1]) / images.shape[-1] ** 2
         power[0] = power[1]
@@ -173,7 +172,5 @@ class Source:
     def _ctf_power(self, disc: HalfDisc) -> torch.Tensor:
         """(d,) mean square of the CTF over the images, ring by ring: what the measured noise of multiplied images
         holds."""
-        from ..core.fourier import radial_mean
-
         mean = self.particles.ctf(sample_rows(len(self.particles), 64), device=disc.device).mean(0)
         return radial_mean(mean, self.particles.box)[disc.ring]

@@ -7,18 +7,14 @@ Fit of a structure's projections to particle images: amplitude, contrast and tre
 from __future__ import annotations
 
 import dataclasses
-import typing
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..core.projections import rotation_matrices
+from ..core.projections import Projector, rotation_matrices
+from ..io.particle_sets import ParticleSet
 from .observed import check_not_empty, prepare, resample, sample_rows
-
-if typing.TYPE_CHECKING:
-    from ..core.projections import Projector
-    from ..io.particle_sets import ParticleSet
 
 
 @dataclasses.dataclass(frozen=True)

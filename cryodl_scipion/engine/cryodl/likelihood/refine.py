@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import typing
 
 import numpy as np
 import torch
@@ -12,10 +11,8 @@ from scipy.spatial.transform import Rotation
 
 from ..core.healpix_grid import ball_of_rotations, disc_of_shifts
 from ..core.volumes import side_by_side
-
-if typing.TYPE_CHECKING:
-    from .observed import Observed
-    from .reference import Reference
+from .observed import Observed
+from .reference import Reference
 
 SAMPLES = 5e5  # Fourier coefficients of reference slices that are made at a time
 

@@ -19,10 +19,8 @@ from scipy.spatial.transform import Rotation
 from ..core.healpix_grid import directions, disc_of_shifts, in_plane_angles
 from ..core.symmetry import operations
 from ..core.volumes import side_by_side
-
-if typing.TYPE_CHECKING:
-    from .observed import Observed
-    from .reference import Reference
+from .observed import Observed
+from .reference import Reference
 
 # Probability is gathered over neighbours by a Gaussian of this width: what is asked for is not the most probable point
 # of a grid, but the neighbourhood that most probably holds the orientation (in noise 3 to 5 % more particles are right,

@@ -6,6 +6,7 @@ import typing
 
 import numpy as np
 import torch
+from torch.nn.functional import grid_sample
 
 from ..core.projections import centre_crop, padded_side, phase_ramp, rotation_matrices
 from ..core.symmetry import operations
@@ -99,8 +100,6 @@ class Slices:
 def symmetrised(value: torch.Tensor, weight: torch.Tensor, group: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     """Sums over a group (s, 3, 3) of half transforms, frequency 0 first, and of their weights, between positions by
     straight lines."""
-    from torch.nn.functional import grid_sample
-
     size = value.shape[0]
     half, device = size // 2, value.device
     # frequency 0 to the middle, so that neighbours are neighbours

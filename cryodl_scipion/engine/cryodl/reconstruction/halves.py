@@ -10,11 +10,9 @@ import numpy as np
 import torch
 
 from ..core.frc import fsc, resolution_at
+from ..io.particle_sets import ParticleSet
+from ..io.subtomograms import SubtomogramSet
 from .backproject import Slices, solve
-
-if typing.TYPE_CHECKING:
-    from ..io.particle_sets import ParticleSet
-    from ..io.subtomograms import SubtomogramSet
 
 EDGE = 0.05  # of the box: width of the mask's soft edge
 CHANCE = 3.0  # standard deviations of the FSC of noise, above which halves agree

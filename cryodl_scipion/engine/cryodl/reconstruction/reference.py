@@ -9,17 +9,14 @@ Noise-substitution control: how much of a map's FSC beyond some resolution is re
 from __future__ import annotations
 
 import dataclasses
-import typing
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from ..core.frc import resolution_at
+from ..io.particle_sets import ParticleSet, read_particles
 from ..io.particles import BEYOND, COMPARED, DIGEST, NOISE, REFERENCE, SUBSTITUTED, control_name
-
-if typing.TYPE_CHECKING:
-    from ..io.particle_sets import ParticleSet
 
 SAME_PIXEL = 1e-3  # relative difference of pixel sizes that are the same
 
@@ -30,8 +27,6 @@ def control_of(particles: ParticleSet, wanted: str | None, kind: str = NOISE) ->
     wanted: a STAR file; the one beside the particles if None. kind: NOISE or SUBSTITUTED, of io.reference_columns.
     Returns control: none if there is none, if it was oriented by another reference or with other detail, or if the
     particles' angles come from no reference. sentences: for the user."""
-    from ..io.particle_sets import read_particles
-
     if not shared_value(particles, REFERENCE):
         return None, [
             f"The control {wanted} was not used: {particles.path} does not state the reference of its angles "

@@ -10,6 +10,8 @@ import math
 
 import numpy as np
 import torch
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.spatial import cKDTree
 
 from .artefacts import add_carbon, add_gradient, add_ice, add_specks, as_recorded
 from .varied import exposed
@@ -132,8 +134,6 @@ def draw_filament(
     line: np.ndarray, section: CrossSection, width: float, shape: tuple[int, int], rng: np.random.Generator
 ) -> torch.Tensor:
     """(h, w) projection of a filament, protein bright. line: (n, 2) yx px, STEP apart. width: px of its diameter."""
-    from scipy.ndimage import gaussian_filter
-
     length = STEP * (len(line) - 1)
     repeats = np.arange(int(length / (section.rise * width)) + 1)
     rotation, spin = rng.uniform(0, 2 * np.pi), rng.choice([-1, 1])
@@ -157,8 +157,6 @@ def draw_filament(
 def crossings(lines: list, width: float) -> np.ndarray:
     """Positions at which two filaments cross or overlap: their centre lines come within 0.75 of a width. lines: (n, 2),
     yx px along each filament. width: px. Returns (n, 2), yx px."""
-    from scipy.spatial import cKDTree
-
     found = [np.zeros((0, 2))]
     for index, line in enumerate(lines):
         for other in lines[:index]:
@@ -210,8 +208,6 @@ def _splat(positions: np.ndarray, weight: np.ndarray, shape: tuple[int, ...]) ->
 
 def _near(lines: list, shape: tuple[int, ...], distance: float) -> torch.Tensor:
     """(h, w) bool tensor: within a distance (px) of a line."""
-    from scipy.ndimage import distance_transform_edt
-
     far = np.ones(shape, bool)
     for line in lines:
         at = np.rint(line).astype(int)
@@ -228,7 +224,6 @@ def _globules(shape: tuple[int, ...], width: float, rng: np.random.Generator) ->
     """Single particles beside the filaments: clusters of blobs of 0.3 to 3 widths, as strong as filaments or more."""
     if rng.random() < 0.4:
         return torch.zeros(shape)
-    from scipy.ndimage import gaussian_filter
 
     extent = width * float(np.exp(rng.uniform(math.log(0.3), math.log(3.0))))
     count = int(np.exp(rng.uniform(0, math.log(max(3.0, 0.5 * shape[0] * shape[1] / (extent + width) ** 2)))))

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import typing
 
 import numpy as np
 import torch
+from scipy.stats import gamma
 
-if typing.TYPE_CHECKING:
-    from ..core.optics import Optics
+from ..core.optics import Optics
 
 # power of the solvent over the detector's at low frequencies, before the CTF (EMPIAR-10947 has 0.5)
 SOLVENT = 1.0
@@ -189,7 +188,6 @@ def _quiet_patches(
     level = (share[:, band] * weight[band]).sum(1) / weight[band].sum()
     # independent ones: a Hann window joins neighbours (1.94 along each axis)
     modes = float(weight[band].sum()) / 2 / 3.8
-    from scipy.stats import gamma
 
     quietest, limit = gamma.ppf([0.1, 0.98], max(modes, 1.0))  # a mean of so many powers of noise alone
     return level <= float(torch.quantile(level, 0.1)) * limit / quietest

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 
 from ..contract import SimulateParticlesConfig
-from ..core.fourier import circle, on_grid
-from ..core.optics import ctf_of_optics
+from ..core.fourier import circle, on_grid, plane_weights
+from ..core.optics import Optics, ctf_of_optics
 from ..core.projections import Projector
 from ..io.messages import Line
+from ..io.mrc import read_header
 from ..io.relion_tables import groups_of_particles, modern_tables
 from ..io.star import read_tables
 from . import micrographs
@@ -25,7 +26,6 @@ from .micrographs import particle_diameter
 from .structures import dark_notes, is_model, load_density
 
 if typing.TYPE_CHECKING:
-    from ..core.optics import Optics
     from .states import Ensemble
 
 
@@ -119,8 +119,6 @@ def _box_notes(structure: str, box: int, side: int) -> list[str]:
 
 def _header(path: str) -> tuple[float, tuple[int, int, int]]:
     """Voxel size (Å) and shape (x, y, z) of a map."""
-    from ..io.mrc import read_header
-
     found = read_header(path)
     return float(found.record.cella.x) / max(1, int(found.record.mx)), found.shape[::-1]
 
@@ -152,7 +150,6 @@ def noise_images(
     white = torch.from_numpy(rng.standard_normal((count, box, box), dtype="float32")).to(device)
     if power is None:
         return white
-    from ..core.fourier import plane_weights
 
     grid = on_grid(power.to(device).float(), box)
     mean = (grid * plane_weights(box).to(device)).sum((-2, -1), keepdim=True) / box**2

@@ -7,15 +7,13 @@ Positions of the particles of a varied micrograph: from a few to a crowd, and in
 from __future__ import annotations
 
 import math
-import typing
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 
 from ..core.boxes import box_corners, boxes_inside, cut_boxes, normalised
-
-if typing.TYPE_CHECKING:
-    from ..core.projections import Projector
+from ..core.projections import Projector
 
 CROWDED = 0.35  # of the fields
 
@@ -45,8 +43,6 @@ def particle_positions(
 
 def _first_apart(positions: np.ndarray, distance: float, maximum: int) -> np.ndarray:
     """The first `maximum` of the positions (n, 2) that keep the distance from all before them."""
-    from scipy.spatial import cKDTree
-
     taken = np.ones(len(positions), bool)
     for first, second in sorted(cKDTree(positions).query_pairs(distance)):
         if taken[first]:
@@ -57,8 +53,6 @@ def _first_apart(positions: np.ndarray, distance: float, maximum: int) -> np.nda
 def far(positions: np.ndarray, others: np.ndarray, distance: float) -> np.ndarray:
     """Which positions keep a distance from all others. positions: (n, 2). others: (m, 2). distance: px. Returns (n,),
     bool."""
-    from scipy.spatial import cKDTree
-
     return cKDTree(others).query(positions)[0] > distance if len(positions) else np.zeros(0, bool)
 
 
@@ -80,8 +74,6 @@ def random_centres(
 
     taken: (m, 2) positions of other things, from which they keep the same distance. blocked: (h, w) bool, where none
     may be."""
-    from scipy.spatial import cKDTree
-
     high = np.array(shape) - 1 - margin
     centres = np.zeros((0, 2)) if taken is None else np.asarray(taken, float)
     others = len(centres)
@@ -103,8 +95,6 @@ def random_centres(
 
 def _apart(positions: np.ndarray, distance: float) -> np.ndarray:
     """Positions (n, 2) without those that are too near to one before them that stays."""
-    from scipy.spatial import cKDTree
-
     stays = np.ones(len(positions), bool)
     if len(positions):
         for first, second in sorted(cKDTree(positions).query_pairs(distance * (1 - 1e-9))):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.ndimage import affine_transform, gaussian_filter, label
 
 from ..contract.reading import reader
 from ..core.projections import projection_memory
@@ -40,8 +41,6 @@ def without_solvent(data: np.ndarray, voxels: np.ndarray) -> tuple[np.ndarray, b
     data: (z, y, x), density in any unit, with any offset. voxels: (3,), voxel size along z, y, x, Å. Returns density:
     (z, y, x) float32, solvent zero, nothing negative. All zero if nothing rises above the solvent. dark: whether
     protein is negative in `data`; the sign of `density` is changed."""
-    from scipy.ndimage import gaussian_filter
-
     data = data.astype(np.float32) - _first_level(data)
     smooth = gaussian_filter(data, np.maximum(BLUR / voxels, 0.7))
     dark = is_dark(smooth)
@@ -85,8 +84,6 @@ def _outline(smooth: np.ndarray) -> tuple[np.ndarray, float]:
 
 def _without_dust(smooth: np.ndarray, above: np.ndarray) -> np.ndarray:
     """The connected components that hold at least DUST of the largest one's mass."""
-    from scipy.ndimage import label
-
     labels, count = label(above)
     if count < 2:
         return above
@@ -224,7 +221,6 @@ def density_of_atoms(
         np.add.at(
             volume, np.ravel_multi_index((low + corner).T, (side,) * 3), (corner_weight * weight).astype(np.float32)
         )
-    from scipy.ndimage import gaussian_filter
 
     # sigma = 0.225 x resolution: the width at which a Gaussian atom falls to 1/e of its amplitude at that frequency
     return torch.from_numpy(gaussian_filter(volume.reshape((side,) * 3), 0.225 * resolution / pixel_size))
@@ -304,8 +300,6 @@ def _without_solvent(data: np.ndarray, voxels: np.ndarray, path: Path) -> np.nda
 
 def _resampled(data: np.ndarray, zoom: np.ndarray, side: int) -> np.ndarray:
     """`data` in the middle of a cube, enlarged by `zoom` (3,) along its axes about voxel n // 2."""
-    from scipy.ndimage import affine_transform, gaussian_filter
-
     if np.abs(zoom - 1).max() < 1e-3:
         cube = np.zeros((side,) * 3, np.float32)
         start = [side // 2 - n // 2 for n in data.shape]

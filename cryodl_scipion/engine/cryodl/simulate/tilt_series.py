@@ -12,16 +12,12 @@ import dataclasses
 import math
 import typing
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from ..contract import SimulateSubtomogramsConfig, SimulateTomogramsConfig
-from ..core.optics import ctf_of_optics
-
-if typing.TYPE_CHECKING:
-    import numpy as np
-
-    from ..core.optics import Optics
+from ..core.optics import Optics, ctf_of_optics
 
 MARGIN_PX = 16  # of empty solvent around images, into which the CTF may spread what it moves
 REACH_PX = 48  # that strips of one defocus see beyond themselves

@@ -19,6 +19,7 @@ from ...contract import Classify2DConfig, Classify2DOutputs
 from ...io.files import whole_file
 from ...io.model import find_model, read_model
 from ...io.particle_sets import ParticleSet, StackWriter, write_particles_star
+from ...io.progress import ProgressBar
 from ...io.star import write_tables
 from .averages import Averages, ClassBank, ImageSums, average_classes
 from .classify import Classification
@@ -175,8 +176,6 @@ def finished_answer(
 ) -> Answer:
     """The Answer of a classification: its averages made from the whole images, and scored. former: classes to which
     the particles are added; they keep their numbers."""
-    from ...io.progress import ProgressBar
-
     state, scale = work.state, particles.box / records.grid.box
     counts = np.bincount(state.labels, minlength=work.wanted)
     order = np.argsort(-counts, kind="stable")

@@ -15,6 +15,7 @@ Spectra of signal and noise of a set of particles whose structure is not known, 
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing
 
 import torch
@@ -23,13 +24,9 @@ import torch.nn.functional as F
 from ...contract import MICROGRAPH_DENOISER, counted, denoises_blindly
 from ...core.fourier import circle, filtered, fourier_resize, on_grid, plane_weights, radial_mean, resampled_side
 from ...io.model import find_model, read_model
+from ...io.particle_sets import ParticleSet
 from ...learning.image_denoiser import ImageDenoiser
 from ...likelihood.observed import WIDEST, check_not_empty, noise_spectra, prepare, sample_rows
-
-if typing.TYPE_CHECKING:
-    import os
-
-    from ...io.particle_sets import ParticleSet
 
 WHITE = 512  # images of white noise that tell what the corners miss
 SURE = 4.0  # standard errors by which a set with signal has more power than noise in at least one ring

@@ -8,12 +8,10 @@ import typing
 from pathlib import Path
 
 from ...contract import TrainDenoiserConfig
-
-if typing.TYPE_CHECKING:
-    from ...io.particle_sets import ParticleSet
-    from ...learning.recipe import TrainingRun
-    from .pairs import Pairs
-    from .train import DenoiserTask
+from ...io.particle_sets import ParticleSet
+from ...learning.recipe import TrainingRun
+from .pairs import Pairs
+from .train import DenoiserTask
 
 FEW_PARTICLES = 20  # validation particles
 POOR_GAIN = 1.05  # mean FRC over the raw images' below which nothing was learnt

@@ -6,18 +6,13 @@ The generator of the published GAN: a particle in, its projection out.
 
 from __future__ import annotations
 
-import typing
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from .discriminator import Convolution, bottlenecks, image_norm, initialise
 from .method import DenoiserMethod, DenoiserNetwork
-from .scales import LEFT_RIGHT
-
-if typing.TYPE_CHECKING:
-    from .scales import Statistics
+from .scales import LEFT_RIGHT, Statistics
 
 WIDTHS = (64, 128, 256, 512, 512, 512)
 RESIDUAL = (3, 3, 3, 3, 2, 0)  # blocks of each encoder stage, outermost first; the decoder mirrors them

@@ -16,16 +16,14 @@ import typing
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
 
 from ...core.fourier import circle, filtered, fourier_resize, on_grid
 from ...core.frc import frc, mean_frc
 from ...core.projections import Projector
 from ...likelihood.observed import prepare, resample
 from ...simulate.particle_images import noise_images
-from .evaluate import Bench, means_of, random_molecule_images, ring_power
-
-if typing.TYPE_CHECKING:
-    from .evaluate import Curves
+from .evaluate import Bench, Curves, means_of, random_molecule_images, ring_power
 
 SIDE = 48  # px: images are compared with targets at this size, at most
 ROTATION = 15.0  # degrees between the rotated copies of a target
@@ -46,8 +44,6 @@ def pure_noise(count: int, box: int, noise_power: torch.Tensor, rng: np.random.G
 def random_molecule(box: int, diameter_px: float, rng: np.random.Generator, smallest_px: float = 1.5) -> torch.Tensor:
     """(box,) * 3 density of a molecule that does not exist: a chain that winds at random through some overlapping
     balls. It has the size and about the spectrum of a protein, and no resemblance to any. diameter_px: of the whole."""
-    from scipy.ndimage import gaussian_filter
-
     radius = diameter_px / 2
     balls = rng.normal(size=(5, 3))
     balls *= 0.45 * radius * rng.random((5, 1)) ** (1 / 3) / np.linalg.norm(balls, axis=1, keepdims=True)

@@ -16,16 +16,16 @@ import typing
 import numpy as np
 import torch
 
-from ...core.fourier import circle, on_grid
+from ...core.fourier import circle, on_grid, radial_mean
 from ...core.frc import THRESHOLDS, frc, fsc, mean_frc, resolution_at
-from ...core.projections import random_angles
+from ...core.projections import Projector, random_angles
+from ...io.particle_sets import ParticleSet, read_particles
 from ...likelihood.observed import noise_spectrum, prepare, sample_rows
 from ...likelihood.reference import find_contrast, fit_structure
-
-if typing.TYPE_CHECKING:
-    from ...core.projections import Projector
-    from ...io.particle_sets import ParticleSet
-    from .run import Denoiser
+from ...reconstruction.backproject import Slices, solve
+from ...reconstruction.halves import factors, soft_sphere
+from ...simulate.particle_images import noise_images
+from .run import Denoiser
 
 
 def map_curves(bench: Bench, symmetry: str) -> dict[str, typing.Any]:
@@ -33,8 +33,6 @@ def map_curves(bench: Bench, symmetry: str) -> dict[str, typing.Any]:
 
     bench: evaluate.Bench. symmetry: point group. Both maps are compared within a soft sphere of the structure's
     diameter."""
-    from ...reconstruction.halves import soft_sphere
-
     structure, maps = bench.known_projector.density().cpu(), maps_of(bench, symmetry)
     box, pixel_size = bench.particles.box, bench.particles.pixel_size
     mask = soft_sphere(box, min(bench.diameter_px, 0.9 * box))
@@ -47,9 +45,6 @@ def map_curves(bench: Bench, symmetry: str) -> dict[str, typing.Any]:
 
 def maps_of(bench: Bench, symmetry: str) -> dict[str, torch.Tensor]:
     """{raw, denoised: (d, d, d) maps} at the particles' angles and shifts; the raw one is corrected for the CTF."""
-    from ...reconstruction.backproject import Slices, solve
-    from ...reconstruction.halves import factors
-
     box, device = bench.particles.box, bench.known_projector.device
     slices = {kind: Slices(box, device) for kind in ("raw", "denoised")}
     for rows in bench.chunks():
@@ -81,8 +76,6 @@ def wiener_filter(
 def ring_power(images: torch.Tensor) -> torch.Tensor:
     """(box // 2 + 1,) mean power of (n, box, box) images at the rings of fourier.shells; of white noise of variance 1
     it is 1."""
-    from ...core.fourier import radial_mean
-
     box = images.shape[-1]
     return radial_mean(torch.fft.rfft2(images).abs().square().mean(0) / box**2, box)
 
@@ -237,8 +230,6 @@ def random_molecule_images(
     particles.
 
     projector: Projector of the molecule. Returns prepared images (count, box, box), their CTF, and the truth."""
-    from ...simulate.particle_images import noise_images
-
     rows = rng.integers(len(bench.particles), size=count)
     box = bench.particles.box
     ground_truth = projector.project(random_angles(count, rng), None, box).cpu()
@@ -255,8 +246,6 @@ def random_molecule_images(
 
 def learnt_from(card: typing.Mapping[str, typing.Any], particles: ParticleSet) -> str | None:
     """A sentence if test particles were training particles of a denoiser, else None. card: its model card."""
-    from ...io.particle_sets import read_particles
-
     mine = {(os.path.realpath(file), int(number)) for file, number in zip(particles.files, particles.numbers)}
     digest = hashlib.sha256("\n".join(particles.names).encode()).hexdigest()
     for entry in card.get("training_particles", []):

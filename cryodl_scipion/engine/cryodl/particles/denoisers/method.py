@@ -9,11 +9,8 @@ import typing
 import torch
 
 from .discriminator import PatchDiscriminator
-from .scales import ROTATIONS
-
-if typing.TYPE_CHECKING:
-    from .pairs import Pairs
-    from .scales import Statistics
+from .pairs import Pairs
+from .scales import ROTATIONS, Statistics
 
 
 class DenoiserNetwork(torch.nn.Module):

@@ -10,15 +10,13 @@ import torch
 
 from ...core.fourier import circle, filtered
 from ...core.optics import ctf_of_optics
-from ...core.projections import phase_ramp, random_angles
-from ...io.particle_sets import treated_ctf
+from ...core.projections import Projector, phase_ramp, random_angles
+from ...io.particle_sets import ParticleSet, treated_ctf
 from ...likelihood.observed import prepare, resample
 from ...simulate.particle_images import noise_images
 from .scales import rotated_images, rotated_optics
 
 if typing.TYPE_CHECKING:
-    from ...core.projections import Projector
-    from ...io.particle_sets import ParticleSet
     from .pairs import Pairs
 
 CACHE_BYTES = 2**30  # of targets, half precision: projecting is slower than all the rest of a pair

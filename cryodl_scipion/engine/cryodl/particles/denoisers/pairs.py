@@ -12,15 +12,12 @@ import numpy as np
 import torch
 
 from ...core.fourier import circle, filtered, low_pass
-from ...core.projections import random_angles
+from ...core.projections import Projector, random_angles
+from ...io.particle_sets import ParticleSet
 from ...likelihood.observed import noise_spectrum, sample_rows
 from ...likelihood.reference import fit_structure
 from .pair_sources import RealPairs, SimulatedPairs
 from .scales import ROTATIONS
-
-if typing.TYPE_CHECKING:
-    from ...core.projections import Projector
-    from ...io.particle_sets import ParticleSet
 
 
 def split_particles(particles: ParticleSet, by: str, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray, str]:

@@ -32,10 +32,8 @@ from ...likelihood.refine import Neighbourhood
 from ...likelihood.search import Bank, Grid, Shifts, evidence, find_modes, log_likelihoods
 from ..orientations.amplitude import smooth_amplitude
 from .method import DenoiserMethod, DenoiserNetwork
-
-if typing.TYPE_CHECKING:
-    from .pairs import Pairs
-    from .scales import Statistics
+from .pairs import Pairs
+from .scales import Statistics
 
 # Its row in contract/networks.py, which reads this text.
 NETWORKS = (

@@ -13,12 +13,10 @@ import torch
 from ...core.devices import fast_dtype
 from ...core.fourier import fourier_resize, resampled_side
 from ...core.projections import centre_crop
+from ...io.particle_sets import ParticleSet
 from ...learning.task import method_of
 from ...likelihood.observed import prepare, resample, sample_rows
 from .method import DenoiserNetwork, load_network
-
-if typing.TYPE_CHECKING:
-    from ...io.particle_sets import ParticleSet
 
 SAMPLE = 96  # particles: at an SNR of 0.05 their difference is some 5 standard errors
 CLEARLY = 4.0  # standard errors

@@ -14,9 +14,7 @@ import numpy as np
 import torch
 
 from ...core.fourier import filtered, on_grid, radial_mean
-
-if typing.TYPE_CHECKING:
-    from ...core.optics import Optics
+from ...core.optics import Optics
 
 ROTATIONS = tuple(range(8))
 LEFT_RIGHT = (0, 4)  # as it is, or columns reversed

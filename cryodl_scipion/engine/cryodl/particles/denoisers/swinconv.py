@@ -7,7 +7,6 @@ Blocks that the denoisers' networks are made of. All keep the shape (b, c, h, w)
 from __future__ import annotations
 
 import math
-import typing
 
 import torch
 import torch.nn.functional as F
@@ -16,10 +15,7 @@ from torch import nn
 from ...core.devices import in_memory_format
 from ...learning.networks import SwinConvBlock, WindowAttention
 from .method import DenoiserMethod, DenoiserNetwork
-from .scales import FrequencyScale
-
-if typing.TYPE_CHECKING:
-    from .scales import Statistics
+from .scales import FrequencyScale, Statistics
 
 WINDOW = 8  # side of the largest attention window
 HEAD_CHANNELS = 16

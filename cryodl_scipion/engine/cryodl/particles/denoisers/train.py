@@ -16,16 +16,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ...core.devices import fast_dtype
 from ...core.fourier import filtered
 from ...core.frc import frc, mean_frc
 from ...io.plots import new_figure, save_figure
 from ...learning.task import Task
 from ...likelihood.observed import prepare
 from ...simulate.particle_images import noise_images
-
-if typing.TYPE_CHECKING:
-    from .method import DenoiserMethod, DenoiserNetwork
-    from .pairs import Pairs
+from .method import DenoiserMethod, DenoiserNetwork
+from .pairs import Pairs
 
 STEEPEST = 3.0  # difference from which the exponential loss goes on as a straight line: its slope there is 20
 DISTANCE_WEIGHT = 100.0  # of the distance, beside which the adversarial weight stands (Isola et al. 2017)
@@ -203,7 +202,6 @@ class DenoiserTask(Task):
         }
 
     def _output(self, condition: torch.Tensor) -> torch.Tensor:
-        from ...core.devices import fast_dtype
 
         dtype = fast_dtype(self.device)
         with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):

@@ -15,15 +15,13 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from ...core.fourier import radial_mean
+from ...core.optics import OpticsTable, ctf_of_optics
+from ...core.projections import rotation_matrices
 from ...io.memory import release_pages
-from ...latent.cube import Seen, as_complex
+from ...io.particle_sets import ParticleSet
+from ...latent.cube import Cube, Seen, as_complex
 from ...likelihood.observed import noise_spectrum, prepare, sample_rows
 from ...likelihood.reference import HalfDisc
-
-if typing.TYPE_CHECKING:
-    from ...core.optics import OpticsTable
-    from ...io.particle_sets import ParticleSet
-    from ...latent.cube import Cube
 
 ERRORS = (
     "rotation_x",
@@ -61,8 +59,6 @@ class ParticleViews:
     @classmethod
     def of(cls, particles: ParticleSet) -> ParticleViews:
         """The ParticleViews that a ParticleSet states."""
-        from ...core.projections import rotation_matrices
-
         count = len(particles)
         angles, shifts = particles.poses(np.arange(count))
         return cls(
@@ -299,8 +295,6 @@ def _optics(particles: ParticleSet) -> OpticsTable:
 
 def _ctf(particles: ParticleSet, rows: np.ndarray, phase: float) -> torch.Tensor:
     """(m, box, box // 2 + 1) sin(chi + phase), whatever was done to the images. phase: degrees."""
-    from ...core.optics import ctf_of_optics
-
     optics = [dataclasses.replace(o, phase_shift=o.phase_shift + phase) for o in _optics(particles)[rows]]
     return ctf_of_optics(optics, particles.box, particles.pixel_size)
 

@@ -22,10 +22,7 @@ from ...reconstruction.halves import same_images, split_halves
 from .apart import find_group
 from .coefficients import FIRST_SPREAD, ParticleViews, load_coefficients
 from .gaussian_fit import GaussianModel, fit_gaussian_latent, gaussian_model, motion_of_gaussians
-from .inputs import AGREE, SHELLS, compare_maps
-
-if typing.TYPE_CHECKING:
-    from .inputs import Inputs
+from .inputs import AGREE, SHELLS, Inputs, compare_maps
 
 TOLERANCE = 0.001  # of the molecule's power: errors of CTF and orientations cause some variability, too
 GROUPS = 2  # that are set apart at most, one after the other

@@ -20,15 +20,12 @@ from scipy.spatial.transform import Rotation
 
 from ...core.frc import fsc, resolution_at
 from ...io.mrc import write_halves
-from ...io.particle_sets import write_particles_star
+from ...io.particle_sets import ParticleSet, write_particles_star
 from ...latent.cube import Cube
 from ...latent.masks import read_focus_mask
 from ...reconstruction.halves import wiener_constants
 from .coefficients import ParticleViews
 from .paths import ShownPart, weighted_maps
-
-if typing.TYPE_CHECKING:
-    from ...io.particle_sets import ParticleSet
 
 TURNS = 2  # of domain and rest in turn
 WIDEST = 0.9  # of the box: diameter outside of which images are normalised

@@ -15,13 +15,13 @@ from ...contract import FitHeterogeneityConfig
 from ...core.frc import resolution_at
 from ...io.mrc import write_halves
 from ...io.progress import ProgressBar
+from ...latent.record import MapWriter, Outcome
+from .inputs import Inputs
 from .paths import weighted_maps
 
 if typing.TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
-    from ...latent.record import MapWriter, Outcome
-    from .inputs import Inputs
 
 MAXIMUM = 24  # classes that are tried where their number is to be found
 MINIMUM = 20  # particles of each class, on average, that are tried

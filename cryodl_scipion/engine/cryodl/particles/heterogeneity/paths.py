@@ -11,18 +11,20 @@ import typing
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter1d
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import dijkstra
+from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
 
 from ...core.frc import fsc
+from ...io.particle_sets import ParticleSet
 from ...latent.components import FLOOR
 from ...latent.cube import Cube, as_complex, hermitian, symmetric
 from ...latent.expectation import batches
 from ...likelihood.observed import prepare
 from ...reconstruction.halves import soft_sphere, wiener_constants
-from .coefficients import sorted_disc
-
-if typing.TYPE_CHECKING:
-    from ...io.particle_sets import ParticleSet
-    from .coefficients import ParticleViews
+from .coefficients import ParticleViews, sorted_disc
 
 NEIGHBOURS = 12  # of each particle in the graph that a trajectory follows
 POWER = 4  # of the distances: many short steps, through dense regions, cost less than a long one through an empty one
@@ -34,9 +36,6 @@ def trajectory(latent: np.ndarray, count: int) -> np.ndarray:
     """`count` points along the densest way from one end of the first axis to the other, (count, k). The way is the
     shortest in the graph of neighbouring particles, lengths being distances to a power, and smoothed; the points lie on
     it at equal distances in the number of particles that are nearest to them. latent: (n, k)."""
-    from scipy.ndimage import gaussian_filter1d
-    from scipy.spatial import cKDTree
-
     scale = np.maximum(latent.std(axis=0), 1e-12)
     positions = (latent / scale)[np.unique(np.linspace(0, len(latent) - 1, SHOWN).round().astype(int))]
     way = positions[_shortest(positions, *_ends(positions))]
@@ -60,10 +59,6 @@ def _ends(positions: np.ndarray) -> list[int]:
 
 def _shortest(positions: np.ndarray, start: int, end: int) -> np.ndarray:
     """Indices of the particles on the shortest way from one to another."""
-    from scipy.sparse import csr_matrix
-    from scipy.sparse.csgraph import dijkstra
-    from scipy.spatial import cKDTree
-
     neighbours = min(NEIGHBOURS, len(positions) - 1)
     distance, index = cKDTree(positions).query(positions, neighbours + 1)
     rows = np.repeat(np.arange(len(positions)), neighbours)
@@ -82,8 +77,6 @@ def near_points(latent: np.ndarray, points: np.ndarray, per_map: int) -> np.ndar
     """Weights of the particles in a map at each point. latent: (n, k). points: (m, k). per_map: particles within one
     standard deviation of a map's Gaussian weights: where the space is dense, they are narrower. Returns (n, m), between
     0 and 1; distances are measured in standard deviations of the coordinates."""
-    from scipy.spatial.distance import cdist
-
     scale = np.maximum(latent.std(axis=0), 1e-12)
     distance = cdist(latent / scale, points / scale)
     nearest = min(per_map, len(latent)) - 1

@@ -15,21 +15,17 @@ import torch
 
 from ...core.projections import Projector
 from ...io.files import expand_paths
+from ...io.particle_sets import ParticleSet
 from ...likelihood.decoys import decoys
-from ...likelihood.observed import WIDEST, sample_rows
+from ...likelihood.observed import WIDEST, Source, sample_rows
 from ...likelihood.search import evidence, log_likelihoods
+from ...runner import Run
 from ...simulate.micrographs import particle_diameter
 from ...simulate.structures import MODEL_SUFFIXES, load_density, structure_names
-from ..orientations.amplitude import evidences, first_fit, improved
+from ..orientations.amplitude import AmplitudeFit, evidences, first_fit, improved
 from ..orientations.assign import DETAIL, FINEST_SEARCH, Search, SearchSettings
 from ..orientations.explained import Explained, explained
 from ..orientations.hypotheses import hypotheses
-
-if typing.TYPE_CHECKING:
-    from ...io.particle_sets import ParticleSet
-    from ...likelihood.observed import Source
-    from ...runner import Run
-    from ..orientations.amplitude import AmplitudeFit
 
 DIAMETER = 0.9  # of the box: what lies outside of it is background, whatever the structure
 MAX_SHIFT = 0.1  # of the box

@@ -16,12 +16,9 @@ import numpy as np
 from scipy.stats import norm, t
 
 from ...io.files import write_csv
-from .candidates import ParticleComparison
-
-if typing.TYPE_CHECKING:
-    from ..orientations.amplitude import AmplitudeFit
-    from ..orientations.assign import Search
-    from .candidates import Candidate
+from ..orientations.amplitude import AmplitudeFit
+from ..orientations.assign import Search
+from .candidates import Candidate, ParticleComparison
 
 ROUNDS = 150  # of expectation maximisation
 DRAWS = 100  # of particles with replacement, for the intervals

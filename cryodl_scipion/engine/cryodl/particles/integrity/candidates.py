@@ -17,21 +17,19 @@ import typing
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 
 from ...core.fourier import on_grid
 from ...core.healpix_grid import disc_of_shifts
-from ...core.projections import phase_ramp, rotation_matrices
+from ...core.projections import Projector, phase_ramp, rotation_matrices
+from ...io.particle_sets import ParticleSet
 from ...likelihood.observed import Source
-from ...likelihood.reference import HalfDisc, Reference
+from ...likelihood.reference import HalfDisc, Reference, find_contrast, fit_structure
 from ...likelihood.search import find_modes, log_likelihoods
 from ..denoisers.plots import draw_rows
 from ..orientations.amplitude import first_fit, smooth_amplitude
 from ..orientations.assign import MODES, Search, SearchSettings
 from ..orientations.hypotheses import choose_hypothesis, hypotheses
-
-if typing.TYPE_CHECKING:
-    from ...core.projections import Projector
-    from ...io.particle_sets import ParticleSet
 
 EACH = 4  # particles of each composition
 SHOWN = 35.0  # Å: detail at which the filtered image has faded to 1/e; the eye sees nothing in finer noise
@@ -50,8 +48,6 @@ def draw_examples(
 
     candidates: see candidates.py. projectors: of the compositions. evidence: dict with matrices (n, 3, 3) and shifts
     (n, 2) px. probability: (n, c)."""
-    from scipy.spatial.transform import Rotation
-
     rows, labels = [], []
     for number, name in enumerate(names):
         mine = np.nonzero(probability.argmax(1) == number)[0]
@@ -153,7 +149,6 @@ class Given:
         resolution: float,
         device: torch.device,
     ) -> None:
-        from ...likelihood.reference import find_contrast, fit_structure
 
         diameter_px = diameter / particles.pixel_size
         self.notes = list[str]()

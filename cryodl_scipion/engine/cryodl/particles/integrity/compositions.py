@@ -14,17 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 
 from ...core.fourier import on_grid
-from ...core.projections import random_angles, rotation_matrices
+from ...core.projections import Projector, random_angles, rotation_matrices
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import fit_cube, noise_images
 from ...simulate.structures import is_model, load_density, mass_and_centre
 from ..orientations.simulated_set import SimulatedSet
-
-if typing.TYPE_CHECKING:
-    from ...core.projections import Projector
-    from .candidates import Given, Searched
+from .candidates import Given, Searched
 
 
 def simulated(
@@ -40,8 +38,6 @@ def simulated(
     candidates: see candidates.py. projectors: of the compositions. kinds: (n,) which composition each has. amplitudes:
     (n,) factors of their projections. They have the angles and shifts of the particles where these are given, else
     random ones. wobble: degrees about each axis, standard deviation of the given angles from the true ones."""
-    from scipy.spatial.transform import Rotation
-
     rng = np.random.default_rng(seed)
     source, count = candidates.source, len(kinds)
     base = source.particles.subset(rng.integers(len(source.particles), size=count))

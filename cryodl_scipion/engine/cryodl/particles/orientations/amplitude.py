@@ -16,12 +16,9 @@ import torch
 
 from ...core.projections import random_angles
 from ...core.volumes import side_by_side
-from ...likelihood.search import evidence, log_likelihoods
-
-if typing.TYPE_CHECKING:
-    from ...likelihood.observed import Observed, Source
-    from ...likelihood.reference import Reference
-    from ...likelihood.search import Bank, Shifts
+from ...likelihood.observed import Observed, Source
+from ...likelihood.reference import Reference
+from ...likelihood.search import Bank, Shifts, evidence, log_likelihoods
 
 TOP = 64  # orientations of each particle that take part
 PART = 48  # particles at a time

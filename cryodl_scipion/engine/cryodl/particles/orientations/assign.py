@@ -18,18 +18,14 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from ...core.healpix_grid import into_unit
-from ...core.projections import rotation_matrices
+from ...core.projections import Projector, rotation_matrices
 from ...io.files import whole_file
+from ...io.particle_sets import ParticleSet
+from ...likelihood.observed import Observed, Source
 from ...likelihood.reference import HalfDisc, Reference
 from ...likelihood.refine import Neighbourhood, Pose, refine, refined_where
 from ...likelihood.search import Bank, Grid, Shifts, distances, evidence, find_modes, log_likelihoods
-from .amplitude import ROUNDS, SURE, evidences, first_fit, improved
-
-if typing.TYPE_CHECKING:
-    from ...core.projections import Projector
-    from ...io.particle_sets import ParticleSet
-    from ...likelihood.observed import Observed, Source
-    from .amplitude import AmplitudeFit
+from .amplitude import ROUNDS, SURE, AmplitudeFit, evidences, first_fit, improved
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,14 +17,12 @@ import typing
 import numpy as np
 import torch
 
-from ...likelihood.observed import Source, noise_spectra, sample_rows
+from ...core.projections import random_angles
+from ...likelihood.observed import Observed, Source, noise_spectra, sample_rows
 from ...likelihood.search import evidence, log_likelihoods
 from .amplitude import first_fit
 from .assign import Search, SearchSettings
 from .simulated_set import simulate_alike
-
-if typing.TYPE_CHECKING:
-    from ...likelihood.observed import Observed
 
 COUNT = 96  # made-up particles
 SEED = 30  # of them
@@ -122,8 +120,6 @@ def _line(energy: np.ndarray, values: np.ndarray) -> tuple[float, float]:
 
 def _mean_power(search: Search) -> torch.Tensor:
     """(d,) mean power of the structure's projections over orientations, without gain."""
-    from ...core.projections import random_angles
-
     return search.plain.at_angles(random_angles(64, np.random.default_rng(0))).abs().square().mean(0)
 
 

@@ -11,12 +11,11 @@ import typing
 import torch
 
 from ...io.messages import Line
+from ...io.particle_sets import ParticleSet
 from ...likelihood.observed import WIDEST, Source
+from ..denoisers import load_denoiser
 from .amplitude import SURE
-
-if typing.TYPE_CHECKING:
-    from ...io.particle_sets import ParticleSet
-    from .assign import Search
+from .assign import Search
 
 
 def hypotheses(particles: ParticleSet, diameter: float, contrast: str) -> list[Source]:
@@ -75,8 +74,6 @@ def _decided(evidences: typing.Mapping[typing.Any, float], default: typing.Any) 
 
 def with_denoiser(source: Source, model: str | os.PathLike[str], device: torch.device) -> tuple[Source, list[str]]:
     """The source whose images go through a denoiser first, and sentences for the user."""
-    from ..denoisers import load_denoiser
-
     denoiser = load_denoiser(model, device)
     pixel_size, own = source.particles.pixel_size, denoiser.card["pixel_size"]
 

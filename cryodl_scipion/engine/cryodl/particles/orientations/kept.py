@@ -18,11 +18,8 @@ import torch
 from ...contract import AssignOrientationsConfig, sha256
 from ...io.files import whole_file
 from .amplitude import AmplitudeFit, first_fit, improved
-from .assign import ROUGH
+from .assign import ROUGH, Search
 from .simulated_set import AnswerCalibration, calibration_count, noise_count
-
-if typing.TYPE_CHECKING:
-    from .assign import Search
 
 METHOD = 1  # another number wherever search, calibration or controls change what they give
 DEFOCUS = 5000.0  # Å by which the ends of the range of defocus (5 and 95 %) may differ

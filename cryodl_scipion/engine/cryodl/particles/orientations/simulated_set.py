@@ -16,15 +16,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ...contract import AssignOrientationsConfig
+from ...core.fourier import on_grid, plane_weights, radial_mean
 from ...core.projections import random_angles
 from ...core.symmetry import angular_distance
 from ...io.particle_sets import ORIGINAL, ParticleSet, StackWriter, read_particles, write_particles_star
 from ...io.particles import ANGLES, BEYOND, SUBSTITUTED, control_name
 from ...simulate.particle_images import noise_images
-
-if typing.TYPE_CHECKING:
-    from ...contract import AssignOrientationsConfig
-    from .assign import Search
+from .assign import Search
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +72,6 @@ def _noise(search: Search, transfer: torch.Tensor, rng: np.random.Generator) -> 
     variance = _variance(power, box)
     if source.ctf_state != "multiplied":
         return variance.sqrt() * noise_images(len(transfer), box, rng, power)
-    from ...core.fourier import on_grid, radial_mean
 
     mean = radial_mean(transfer.mean(0), box)
     white = torch.fft.rfft2(noise_images(len(transfer), box, rng))
@@ -84,8 +82,6 @@ def _noise(search: Search, transfer: torch.Tensor, rng: np.random.Generator) -> 
 
 def _variance(power: torch.Tensor, box: int) -> torch.Tensor:
     """Variance of images whose noise has a radial power spectrum."""
-    from ...core.fourier import on_grid, plane_weights
-
     return (on_grid(power.float(), box) * plane_weights(box)).sum() / box**2
 
 

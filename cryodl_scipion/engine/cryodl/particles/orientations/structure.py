@@ -7,24 +7,20 @@ Check of the pixel size: whether the structure fits the images better at another
 from __future__ import annotations
 
 import dataclasses
-import typing
 
 import numpy as np
+import torch
 
 from ...contract import AssignOrientationsConfig
 from ...core.projections import Projector
 from ...core.symmetry import check_symmetry
+from ...io.particle_sets import ParticleSet
 from ...likelihood.observed import sample_rows
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import voxel_notes
 from ...simulate.structures import load_density
 from .amplitude import evidences
 from .assign import FINEST, Search, SearchSettings
-
-if typing.TYPE_CHECKING:
-    import torch
-
-    from ...io.particle_sets import ParticleSet
 
 SIZES = (0.67, 0.75, 0.83, 0.9, 1.0, 1.11, 1.2, 1.33, 1.5)  # of the structure
 SAMPLE = 96  # particles
