@@ -67,7 +67,7 @@ class AllKinds(contract.Config):
     """One field of each kind."""
 
     folder: str = contract.param("A folder.", label="Folder", path="folder")
-    count: int = contract.param("A number.", default=3, label="Count", minimum=1, maximum=9)
+    count: int = contract.param("A number.", 3, limits=(1, 9))
     some_size: typing.Optional[float] = contract.param(
         "A size.", default=None, label="Size", unit="Å", none_means="the usual"
     )

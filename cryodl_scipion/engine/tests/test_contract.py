@@ -219,8 +219,8 @@ def test_check_names_the_parameter_the_value_and_what_is_allowed(config, words):
 def test_limits_with_one_side_are_said():
     @dataclasses.dataclass(frozen=True)
     class OneSided(Config):
-        low: int = param("Low.", unit="px", minimum=3, default=3)
-        high: float = param("High.", maximum=7, default=7.0)
+        low: int = param("Low.", 3, "px", limits=(3, None))
+        high: float = param("High.", 7.0, limits=(None, 7))
 
     assert check(OneSided()) == []
     assert "must be at least 3 px" in check(OneSided(low=2))[0]

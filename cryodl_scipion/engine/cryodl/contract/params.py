@@ -49,10 +49,9 @@ class ParamInfo:
 def param(
     help: str,
     default: typing.Any = REQUIRED,
-    label: str = "",
     unit: str = "",
-    minimum: typing.Optional[float] = None,
-    maximum: typing.Optional[float] = None,
+    limits: typing.Tuple[typing.Optional[float], typing.Optional[float]] = (None, None),
+    label: str = "",
     choices: typing.Sequence[str] = (),
     expert: bool = False,
     none_means: str = "",
@@ -61,7 +60,8 @@ def param(
     """A dataclass field with the description of a parameter.
 
     help: one or more sentences for form and command line.
-    minimum, maximum: inclusive limits of a number, in `unit`.
+    limits: inclusive ones of a number, in `unit`; None for none.
+    label: that of the form; without one the field's name with blanks.
     choices: allowed values; append new ones at the end, since saved workflows store positions.
     none_means: what is done when the value is None; shown in the help. Only for Optional fields.
     path: 'file', 'folder' or 'model' if the value names one; a hint for completion and wizards.
@@ -70,8 +70,8 @@ def param(
         help=help,
         label=label,
         unit=unit,
-        minimum=minimum,
-        maximum=maximum,
+        minimum=limits[0],
+        maximum=limits[1],
         choices=tuple(choices),
         expert=expert,
         none_means=none_means,

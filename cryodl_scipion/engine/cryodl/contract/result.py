@@ -9,10 +9,10 @@ import json
 import os
 import typing
 
-from . import version_0_1_0
+from . import fields, version_0_1_0
 from .command import Command, Outputs, output_problems, outputs_of
 from .commands import COMMANDS, EVERY_COMMAND
-from .fields import Paths, names_field, seed_field
+from .fields import Paths
 from .half_map_test import counted
 from .params import ParamInfo, check, check_value, config_from_dict, config_to_dict, describe, param
 from .processes import temporary_path
@@ -172,14 +172,14 @@ class Request:
     device: typing.Optional[str] = param(
         "Device to compute on: 'auto' (the first GPU, or else the CPU; the log says which), 'cpu', or the number of a "
         "GPU. A GPU that is not there is an error.",
-        default=None,
+        None,
         none_means="auto",
     )
     threads: typing.Optional[int] = param(
-        "Number of CPU threads.", default=None, label="CPU threads", minimum=0, none_means="all"
+        "Number of CPU threads.", None, label="CPU threads", limits=(0, None), none_means="all"
     )
-    seed: int = seed_field()
-    names: Paths = names_field()
+    seed: int = fields.seed()
+    names: Paths = fields.names()
 
     def problems(self) -> typing.List[str]:
         """Problems of the config and the settings, a sentence each."""

@@ -2,22 +2,23 @@
 """Parameters of the commands that measure maps, compare atomic models, and simulate half-maps."""
 
 import dataclasses
-import functools
 import typing
+from functools import partial
 
+from .. import fields
 from ..command import Command, Details, Outputs, output
-from ..fields import Paths, box_size_field, new_pixel_size_field, output_file_field, output_folder_field
+from ..fields import Paths
 from ..params import Config, found, param
-from .map_fields import half_map_problems, half_maps_field, map_field, map_pixel_size_field, mask_radius_field
+from . import map_fields
+from .map_fields import half_map_problems
 
-_model_resolution_field = functools.partial(
+_model_resolution_field = partial(
     param,
     "Resolution of the map. The windows for local resolution are five times as wide.",
     default=None,
     label="Resolution",
     unit="Å",
-    minimum=1,
-    maximum=50,
+    limits=(1, 50),
     none_means="FSC of the half-maps at 0.143",
 )
 
@@ -26,12 +27,10 @@ _model_resolution_field = functools.partial(
 class EvaluateMapConfig(Config):
     """Measure a map against an atomic model, and two half-maps against each other."""
 
-    map: str = map_field("Map to measure.")
-    structure: str = param(
-        "Atomic model in the coordinate frame of the map (.pdb, .cif, also .gz).", label="Structure", path="file"
-    )
-    half_maps: Paths = half_maps_field()
-    before: typing.Optional[str] = map_field(
+    map: str = map_fields.map("Map to measure.")
+    structure: str = param("Atomic model in the coordinate frame of the map (.pdb, .cif, also .gz).", path="file")
+    half_maps: Paths = map_fields.half_maps()
+    before: typing.Optional[str] = map_fields.map(
         "Map to compare with, such as the map before improvement. It is measured with the same mask.",
         default=None,
         none_means="none",
@@ -40,22 +39,18 @@ class EvaluateMapConfig(Config):
     improver: typing.Optional[str] = param(
         "Map improver for the half-map test. It improves each half-map separately; each is then compared with the "
         "other improved half-map and with the other raw half-map.",
-        default=None,
+        None,
         label="Improver for the half-map test",
         path="model",
         none_means="no half-map test",
     )
     mask: typing.Optional[str] = param(
-        "Mask on the grid of the map.",
-        default=None,
-        label="Mask",
-        path="file",
-        none_means="a soft mask made from the structure",
+        "Mask on the grid of the map.", None, path="file", none_means="a soft mask made from the structure"
     )
-    mask_radius: float = mask_radius_field()
+    mask_radius: float = map_fields.mask_radius()
     resolution: typing.Optional[float] = _model_resolution_field()
-    pixel_size: typing.Optional[float] = map_pixel_size_field()
-    output: typing.Optional[str] = output_folder_field(
+    pixel_size: typing.Optional[float] = map_fields.map_pixel_size()
+    output: typing.Optional[str] = fields.output_folder(
         "Folder for evaluation.json, tables and pictures. It must not exist.",
         default=None,
         none_means="results are only printed",
@@ -75,11 +70,9 @@ class EvaluateMapOutputs(Outputs):
         path="file",
         becomes="outputFSCs: SetOfFSCs, outputLocalResolution: Volume",
     )
-    fsc05_angstrom: typing.Optional[float] = output(
-        "Resolution of the map against its atomic model, at FSC 0.5.", unit="Å"
-    )
+    fsc05_angstrom: typing.Optional[float] = output("Resolution of the map against its atomic model, at FSC 0.5.", "Å")
     fsc0143_angstrom: typing.Optional[float] = output(
-        "Resolution of the map against its atomic model, at FSC 0.143.", unit="Å"
+        "Resolution of the map against its atomic model, at FSC 0.143.", "Å"
     )
     q_score: typing.Optional[float] = output("Mean Q-score of the atoms.")
     local_correlation: typing.Optional[float] = output("Mean local correlation with the density of the atomic model.")
@@ -92,19 +85,14 @@ class EvaluateMapOutputs(Outputs):
 class CompareModelsConfig(Config):
     """Compare an atomic model with a reference model: matched residues, sequence, RMSD."""
 
-    structure: str = param("Atomic model to evaluate (.pdb, .cif, also .gz).", label="Structure", path="file")
-    reference: str = param("Reference model in the same coordinate frame.", label="Reference", path="file")
+    structure: str = param("Atomic model to evaluate (.pdb, .cif, also .gz).", path="file")
+    reference: str = param("Reference model in the same coordinate frame.", path="file")
     distance: float = param(
-        "Maximum distance between matched residues (C-alpha or P atoms).",
-        default=3.0,
-        label="Distance",
-        unit="Å",
-        minimum=0.1,
-        maximum=20,
+        "Maximum distance between matched residues (C-alpha or P atoms).", 3.0, "Å", limits=(0.1, 20)
     )
     output: typing.Optional[str] = param(
         "Table of the matched residues (.csv). It must not exist.",
-        default=None,
+        None,
         label="Table",
         path="file",
         none_means="results are only printed",
@@ -120,7 +108,7 @@ class CompareModelsOutputs(Outputs):
     matched: int = output("Number of matched residues.")
     coverage: typing.Optional[float] = output("Fraction of the reference's residues that are matched.")
     sequence_match: typing.Optional[float] = output("Fraction of the matched residues that have the same residue type.")
-    rmsd_angstrom: typing.Optional[float] = output("Root mean square distance of matched residues.", unit="Å")
+    rmsd_angstrom: typing.Optional[float] = output("Root mean square distance of matched residues.", "Å")
     false_residues: int = output("Number of residues of the evaluated model that match no residue of the reference.")
     fragments: int = output("Number of fragments: unbroken stretches of the evaluated model's chains.")
     chains: typing.Dict[str, typing.Optional[float]] = output(
@@ -133,52 +121,39 @@ class CompareModelsOutputs(Outputs):
 class SimulateHalfMapsConfig(Config):
     """Simulate half-maps, full map and ground truth of an atomic model, with the imperfections of real maps."""
 
-    structure: str = param("Atomic model (.pdb, .cif, also .gz).", label="Structure", path="file")
+    structure: str = param("Atomic model (.pdb, .cif, also .gz).", path="file")
     resolution: float = param(
-        "Resolution at which the FSC of the half-maps falls to 0.143.",
-        label="Resolution",
-        unit="Å",
-        minimum=1.5,
-        maximum=20,
+        "Resolution at which the FSC of the half-maps falls to 0.143.", unit="Å", limits=(1.5, 20)
     )
-    output: str = output_file_field(
-        "PREFIX of PREFIX_half1.mrc, _half2.mrc, _full.mrc (their mean), _truth.mrc (the model's density without noise "
-        "and blur), _model.pdb or .cif (in the frame of the maps)."
+    output: str = fields.output_file(
+        "PREFIX of PREFIX_half1.mrc, _half2.mrc, _full.mrc (their mean), _truth.mrc (the model's density without "
+        "noise and blur), _model.pdb or .cif (in the frame of the maps)."
     )
-    pixel_size: float = new_pixel_size_field("Pixel size of the maps.", default=1.0, minimum=0.2, maximum=10)
-    box: typing.Optional[int] = box_size_field(
+    pixel_size: float = fields.new_pixel_size("Pixel size of the maps.", default=1.0, limits=(0.2, 10))
+    box: typing.Optional[int] = fields.box_size(
         "Box size of the volumes.",
-        maximum=1024,
+        limits=(16, 1024),
         default=None,
         none_means="the structure with 20 Å of solvent on each side",
     )
     b_factor: float = param(
         "B-factor that blurs the maps, as in an unsharpened reconstruction.",
-        default=100.0,
+        100.0,
+        "Å²",
         label="B-factor",
-        unit="Å²",
-        minimum=0,
-        maximum=1000,
+        limits=(0, 1000),
     )
     flexibility: float = param(
-        "Increase of the B-factor from the core to the surface and to flexible domains.",
-        default=100.0,
-        label="Flexibility",
-        unit="Å²",
-        minimum=0,
-        maximum=1000,
+        "Increase of the B-factor from the core to the surface and to flexible domains.", 100.0, "Å²", limits=(0, 1000)
     )
     anisotropy: float = param(
         "Anisotropy of the orientation distribution: 0 is uniform; at 1 there are almost no views along one direction.",
-        default=0.2,
+        0.2,
         label="Preferred orientation",
-        minimum=0,
-        maximum=1,
+        limits=(0, 1),
     )
     detergent: bool = param(
-        "Add a belt of detergent around the middle, as around a membrane protein.",
-        default=False,
-        label="Detergent belt",
+        "Add a belt of detergent around the middle, as around a membrane protein.", False, label="Detergent belt"
     )
 
 
@@ -193,12 +168,12 @@ class SimulateHalfMapsOutputs(Outputs):
     structure: str = output(
         "Atomic model in the frame of the maps.", path="file", becomes="outputStructure: AtomStruct"
     )
-    pixel_size: float = output("Pixel size of the maps.", unit="Å/px")
-    box: int = output("Box size of the maps.", unit="px")
+    pixel_size: float = output("Pixel size of the maps.", "Å/px")
+    box: int = output("Box size of the maps.", "px")
     resolution: typing.Optional[float] = output(
-        "Resolution at which the half-maps' FSC around the atoms falls below 0.143.", unit="Å"
+        "Resolution at which the half-maps' FSC around the atoms falls below 0.143.", "Å"
     )
-    b_factor: float = output("B-factor by which the full map was sharpened; 0 for none.", unit="Å²")
+    b_factor: float = output("B-factor by which the full map was sharpened; 0 for none.", "Å²")
 
 
 COMMANDS = (

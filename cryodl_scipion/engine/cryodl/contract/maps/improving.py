@@ -4,31 +4,13 @@
 import dataclasses
 import typing
 
+from .. import fields
 from ..command import Command, Details, Outputs, TrainingOutputs, output
-from ..fields import (
-    Paths,
-    batch_field,
-    batch_size_field,
-    leave_out_field,
-    model_field,
-    model_folder_field,
-    network_field,
-    output_folder_field,
-    resolution_field,
-    start_from_field,
-    steps_field,
-)
+from ..fields import Paths
 from ..networks import IMPROVER_NETWORKS
 from ..params import Config, found, param
-from .map_fields import (
-    half_map_problems,
-    half_maps_field,
-    map_field,
-    map_pixel_size_field,
-    mask_field,
-    mask_radius_field,
-    resolution_problems,
-)
+from . import map_fields
+from .map_fields import half_map_problems, resolution_problems
 
 INPUT_WEIGHT = 0.3  # weight of the input in an improved map
 
@@ -37,63 +19,59 @@ INPUT_WEIGHT = 0.3  # weight of the input in an improved map
 class ImproveMapConfig(Config):
     """Improve the local contrast of a map with a trained network."""
 
-    map: typing.Optional[str] = map_field("Map to improve.", default=None, none_means="none")
-    half_maps: Paths = half_maps_field()
+    map: typing.Optional[str] = map_fields.map("Map to improve.", default=None, none_means="none")
+    half_maps: Paths = map_fields.half_maps()
     output: typing.Optional[str] = param(
         "Improved map to write, on the grid of the input. If only half-maps are given, their mean is improved.",
-        default=None,
+        None,
         label="Improved map",
         path="file",
         none_means="the input's name with _improved, in the current folder",
     )
-    model: str = model_field("Map improver: a model folder, or the name of a shipped model.", default="improver")
-    pixel_size: typing.Optional[float] = map_pixel_size_field()
-    resolution: typing.Optional[float] = resolution_field(
+    model: str = fields.model("Map improver: a model folder, or the name of a shipped model.", default="improver")
+    pixel_size: typing.Optional[float] = map_fields.map_pixel_size()
+    resolution: typing.Optional[float] = fields.resolution(
         "Resolution of the map. Outside the range that the model was trained for, the map is not changed.",
         none_means="FSC 0.143 of the half-maps; without them, or if they agree up to Nyquist, an estimate from the map",
-        minimum=1,
-        maximum=100,
+        limits=(1, 100),
     )
-    mask: typing.Optional[str] = mask_field()
+    mask: typing.Optional[str] = map_fields.mask()
     mask_structure: typing.Optional[str] = param(
         "Atomic model to mask with: farther than Mask radius from its atoms, the map is set to zero.",
-        default=None,
+        None,
         label="Structure for the mask",
         path="file",
         none_means="no mask from a structure",
     )
-    mask_radius: float = mask_radius_field()
+    mask_radius: float = map_fields.mask_radius()
     confidence: bool = param(
-        "Also write NAME_confidence.mrc: the network's probability that there is density. Do not trust density of "
-        "the improved map where this probability is low.",
-        default=True,
+        "Also write NAME_confidence.mrc: the network's probability that there is density. Do not trust density of the "
+        "improved map where this probability is low.",
+        True,
         label="Confidence map",
     )
     input_weight: float = param(
         "Weight of the input in the improved map, where the network sees density. The input is first filtered to "
         "match the network's output as well as possible. 0: the network's output alone. Higher values are safer for "
         "maps unlike the training maps, but improve the map less.",
-        default=INPUT_WEIGHT,
+        INPUT_WEIGHT,
         label="Weight of the input",
-        minimum=0,
-        maximum=1,
+        limits=(0, 1),
         expert=True,
     )
     overlap: int = param(
         "Overlap of neighbouring boxes, which are 48 px wide. With more overlap the result depends less on the "
         "positions of the boxes, but takes longer. Odd numbers are better, since boxes then start at both odd and "
         "even voxels.",
-        default=27,
-        label="Overlap",
-        unit="px",
-        minimum=0,
-        maximum=44,
+        27,
+        "px",
+        limits=(0, 44),
         expert=True,
     )
-    batch_size: typing.Optional[int] = batch_field(
+    batch_size: typing.Optional[int] = fields.batch(
         "Number of boxes that the network processes at a time.",
         default=None,
-        maximum=1024,
+        limits=(1, 1024),
         none_means="chosen for the device",
     )
 
@@ -118,10 +96,10 @@ class ImproveMapOutputs(Outputs):
     )
     half1: typing.Optional[str] = output("First improved half-map; null without half-maps.", path="file")
     half2: typing.Optional[str] = output("Second improved half-map; null without half-maps.", path="file")
-    pixel_size: float = output("Pixel size of the maps.", unit="Å/px")
+    pixel_size: float = output("Pixel size of the maps.", "Å/px")
     model: str = output("Name of the model.")
-    working_pixel_size: float = output("Working pixel size of the network.", unit="Å/px")
-    resolution: typing.Optional[float] = output("Resolution of the input; null if it could not be estimated.", unit="Å")
+    working_pixel_size: float = output("Working pixel size of the network.", "Å/px")
+    resolution: typing.Optional[float] = output("Resolution of the input; null if it could not be estimated.", "Å")
     unchanged: typing.Optional[str] = output("Why the map was not changed; null if it was improved.")
     half_map_test: typing.Optional[Details] = output(
         "Half-map test with its control (contract.half_map_verdict); null without half-maps."
@@ -132,26 +110,26 @@ class ImproveMapOutputs(Outputs):
 class TrainMapImproverConfig(Config):
     """Train a network that turns reconstructed maps into maps simulated from their atomic models."""
 
-    output: str = model_folder_field()
+    output: str = fields.model_folder()
     pairs: typing.Optional[str] = param(
         "Table (.csv) with the columns map, structure, resolution (Å); paths are relative to the table. The "
         "structures must be in the coordinate frame of their maps.",
-        default=None,
+        None,
         label="Map and model pairs",
         path="file",
         none_means="simulated maps only",
     )
     structures: Paths = param(
         "Atomic models to simulate maps from (glob, files or list file).",
-        default=(),
+        (),
         label="Structures to simulate from",
         path="file",
     )
-    leave_out: Paths = leave_out_field(
-        "Structures not to learn from, by file name without extension, to keep molecules for tests. Similar "
-        "proteins are left out with them."
+    leave_out: Paths = fields.leave_out(
+        "Structures not to learn from, by file name without extension, to keep molecules for tests. Similar proteins "
+        "are left out with them."
     )
-    network: str = network_field(
+    network: str = fields.network(
         "fast: this project's small 3-D Swin-Conv-UNet for CPUs. swinconv: the published network (EMReady); large, "
         "meant for a GPU.",
         default="fast",
@@ -159,44 +137,35 @@ class TrainMapImproverConfig(Config):
     )
     simulated: int = param(
         "Number of maps simulated from each structure, with different resolutions and imperfections.",
-        default=4,
+        4,
         label="Simulated maps per structure",
-        minimum=0,
-        maximum=1000,
+        limits=(0, 1000),
     )
     resolution_min: float = param(
-        "Finest resolution of simulated maps.", default=3.0, label="Finest resolution", unit="Å", minimum=1, maximum=20
+        "Finest resolution of simulated maps.", 3.0, "Å", label="Finest resolution", limits=(1, 20)
     )
     resolution_max: float = param(
-        "Coarsest resolution of simulated maps.",
-        default=6.0,
-        label="Coarsest resolution",
-        unit="Å",
-        minimum=1,
-        maximum=20,
+        "Coarsest resolution of simulated maps.", 6.0, "Å", label="Coarsest resolution", limits=(1, 20)
     )
     working_pixel_size: float = param(
         "Pixel size that maps are resampled to. Use 0.5 for maps of a resolution better than 3 Å.",
-        default=1.0,
-        label="Working pixel size",
-        unit="Å/px",
-        minimum=0.3,
-        maximum=3,
+        1.0,
+        "Å/px",
+        limits=(0.3, 3),
         expert=True,
     )
     target_resolution: float = param(
-        "Resolution of the targets, whatever the map's resolution: with sharp targets the network recovers all "
-        "detail that the map supports. 0: the map's resolution (as published).",
-        default=3.0,
+        "Resolution of the targets, whatever the map's resolution: with sharp targets the network recovers all detail "
+        "that the map supports. 0: the map's resolution (as published).",
+        3.0,
+        "Å",
         label="Resolution of targets",
-        unit="Å",
-        minimum=0,
-        maximum=20,
+        limits=(0, 20),
         expert=True,
     )
-    start_from: typing.Optional[str] = start_from_field()
-    steps: typing.Optional[int] = steps_field()
-    batch_size: typing.Optional[int] = batch_size_field("Boxes per training step.", maximum=1024)
+    start_from: typing.Optional[str] = fields.start_from()
+    steps: typing.Optional[int] = fields.steps()
+    batch_size: typing.Optional[int] = fields.batch_size("Boxes per training step.", limits=(1, 1024))
 
     def check_together(self) -> typing.List[str]:
         return [
@@ -221,7 +190,7 @@ class TrainMapImproverOutputs(TrainingOutputs):
     """What `train-map-improver` made."""
 
     maps: int = output("Number of training maps.")
-    working_pixel_size: float = output("Working pixel size of the network.", unit="Å/px")
+    working_pixel_size: float = output("Working pixel size of the network.", "Å/px")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -234,24 +203,14 @@ class ListPairsConfig(Config):
         label="List of ids",
         path="file",
     )
-    output: str = output_folder_field(
+    output: str = fields.output_folder(
         "Folder for addresses.txt (one address per line) and pairs.csv. Download the files into it. It must not exist."
     )
     resolution_min: float = param(
-        "Pairs of a finer resolution are left out.",
-        default=3.0,
-        label="Finest resolution",
-        unit="Å",
-        minimum=0.5,
-        maximum=50,
+        "Pairs of a finer resolution are left out.", 3.0, "Å", label="Finest resolution", limits=(0.5, 50)
     )
     resolution_max: float = param(
-        "Pairs of a coarser resolution are left out.",
-        default=6.0,
-        label="Coarsest resolution",
-        unit="Å",
-        minimum=0.5,
-        maximum=50,
+        "Pairs of a coarser resolution are left out.", 6.0, "Å", label="Coarsest resolution", limits=(0.5, 50)
     )
 
     def check_together(self) -> typing.List[str]:

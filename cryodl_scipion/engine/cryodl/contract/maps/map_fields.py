@@ -1,21 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fields and checks that several commands on maps share."""
 
-import functools
 import typing
+from functools import partial
 
 from ..params import found, param
 
 
-def map_field(help: str, label: str = "Map", **more: typing.Any) -> typing.Any:
+def map(help: str, label: str = "Map", **more: typing.Any) -> typing.Any:
     """A parameter that is a map. help: its first sentence."""
     text = f"{help} MRC, protein positive; the header's pixel size, origin and axes are used."
     return param(text, label=label, path="file", **more)
 
 
-half_maps_field = functools.partial(
-    param, "The two half-maps, unmasked and unsharpened.", default=(), label="Half-maps", path="file"
-)
+half_maps = partial(param, "The two half-maps, unmasked and unsharpened.", default=(), label="Half-maps", path="file")
 
 
 def half_map_problems(config: typing.Any) -> typing.List[str]:
@@ -26,7 +24,7 @@ def half_map_problems(config: typing.Any) -> typing.List[str]:
     )
 
 
-mask_field = functools.partial(
+mask = partial(
     param,
     "Mask on the grid of the map: 1 inside, 0 outside.",
     default=None,
@@ -34,14 +32,13 @@ mask_field = functools.partial(
     path="file",
     none_means="no mask is applied",
 )
-map_pixel_size_field = functools.partial(
+map_pixel_size = partial(
     param,
     "Pixel size of the map, if its header has none or a wrong one.",
     default=None,
     label="Pixel size",
     unit="Å/px",
-    minimum=0.1,
-    maximum=20,
+    limits=(0.1, 20),
     none_means="that of the header",
 )
 
@@ -57,13 +54,12 @@ def resolution_problems(config: typing.Any) -> typing.List[str]:
     )
 
 
-mask_radius_field = functools.partial(
+mask_radius = partial(
     param,
     "Distance from the atoms up to which the mask made from the structure extends.",
     default=4.0,
     label="Mask radius",
     unit="Å",
-    minimum=0.5,
-    maximum=50,
+    limits=(0.5, 50),
     expert=True,
 )

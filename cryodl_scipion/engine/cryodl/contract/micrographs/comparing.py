@@ -4,50 +4,39 @@
 import dataclasses
 import typing
 
+from .. import fields
 from ..command import Command, Counts, Details, Outputs, Texts, output
-from ..fields import Paths, micrographs_field, optics_field, output_folder_field, pixel_size_field
+from ..fields import Paths
 from ..params import Config, found, param
-from .pick_fields import (
-    border_problems,
-    border_px_field,
-    box_field,
-    flip_y_field,
-    particle_diameter_field,
-    pick_sets_field,
-    picks_field,
-    scored_micrographs_field,
-    stated_contrast_field,
-    tolerance_field,
-    too_few_sets,
-)
+from . import pick_fields
+from .pick_fields import border_problems, too_few_sets
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluatePicksConfig(Config):
     """Compare picks with reference coordinates, matched one to one."""
 
-    coordinates: str = picks_field()
-    reference: str = param("Folder (or file) with the reference coordinates.", label="Reference", path="folder")
-    pixel_size: float = pixel_size_field()
-    particle_diameter: float = particle_diameter_field(
+    coordinates: str = pick_fields.picks()
+    reference: str = param("Folder (or file) with the reference coordinates.", path="folder")
+    pixel_size: float = fields.pixel_size()
+    particle_diameter: float = pick_fields.particle_diameter(
         help="Diameter of the particle; a pick is correct if it lies within `tolerance` times the radius of a "
         "reference."
     )
-    tolerance: float = tolerance_field(
-        "Maximum distance of a matched pair, in particle radii. At 1, even mirrored picks match on dense "
-        "micrographs; 0.5 is stricter."
+    tolerance: float = pick_fields.tolerance(
+        "Maximum distance of a matched pair, in particle radii. At 1, even mirrored picks match on dense micrographs; "
+        "0.5 is stricter."
     )
-    micrographs: Paths = scored_micrographs_field(
+    micrographs: Paths = pick_fields.scored_micrographs(
         "Micrographs to evaluate (glob, files or list file); a border needs their sizes. Without them, all "
         "micrographs with a reference are evaluated."
     )
-    border: float = border_px_field()
+    border: float = pick_fields.border_px()
     threshold: float = param(
         "Picks with a lower score are not counted in precision, recall and F1.",
-        default=0.0,
+        0.0,
         label="Score threshold",
-        minimum=-1e9,
-        maximum=1e9,
+        limits=(-1e9, 1e9),
     )
 
     def check_together(self) -> typing.List[str]:
@@ -58,25 +47,24 @@ class EvaluatePicksConfig(Config):
 class ComparePicksConfig(Config):
     """Compare several sets of picks with a reference, and with each other."""
 
-    picks: Paths = pick_sets_field()
-    pixel_size: float = pixel_size_field()
-    particle_diameter: float = particle_diameter_field(
+    picks: Paths = pick_fields.pick_sets()
+    pixel_size: float = fields.pixel_size()
+    particle_diameter: float = pick_fields.particle_diameter(
         help="Diameter of the particle; picks match if they lie within `tolerance` times the radius."
     )
     reference: typing.Optional[str] = param(
         "Folder (or file) with reference coordinates.",
-        default=None,
-        label="Reference",
+        None,
         path="folder",
         none_means="the sets are only compared with each other",
     )
-    tolerance: float = tolerance_field("Maximum distance of a matched pair, in particle radii.")
-    micrographs: Paths = scored_micrographs_field(
+    tolerance: float = pick_fields.tolerance("Maximum distance of a matched pair, in particle radii.")
+    micrographs: Paths = pick_fields.scored_micrographs(
         "Micrographs to compare on (glob, files or list file); a border needs their sizes. Without them, all "
         "micrographs with a reference (or, without a reference, any pick) are compared."
     )
-    border: float = border_px_field()
-    output: typing.Optional[str] = output_folder_field(
+    border: float = pick_fields.border_px()
+    output: typing.Optional[str] = fields.output_folder(
         "Folder for comparison.json, curves.png and agreement.png.", default=None, none_means="nothing is written"
     )
 
@@ -112,7 +100,7 @@ class ComparePicksOutputs(Outputs):
     micrographs: int = output("Number of micrographs compared.")
     reference: typing.Optional[str] = output("Reference coordinates, as they were given.")
     tolerance: float = output("Maximum distance of a matched pair, in particle radii.")
-    match_distance_px: float = output("The same maximum distance, in pixels.", unit="px")
+    match_distance_px: float = output("The same maximum distance, in pixels.", "px")
     notes: typing.List[str] = output("Remarks on the comparison.")
     folder: typing.Optional[str] = output("Output folder; null if nothing was written.", path="folder")
     comparison: typing.Optional[str] = output("comparison.json.", path="file")
@@ -126,35 +114,26 @@ class ComparePicksOutputs(Outputs):
 class ConsensusPicksConfig(Config):
     """Combine several sets of picks: keep the particles that several of them found."""
 
-    picks: Paths = pick_sets_field()
-    pixel_size: float = pixel_size_field()
-    particle_diameter: float = particle_diameter_field(
-        help="Diameter of the particle; picks of different sets closer than `tolerance` times the radius are the "
-        "same particle."
+    picks: Paths = pick_fields.pick_sets()
+    pixel_size: float = fields.pixel_size()
+    particle_diameter: float = pick_fields.particle_diameter(
+        help="Diameter of the particle; picks of different sets closer than `tolerance` times the radius are the same "
+        "particle."
     )
-    output: str = output_folder_field("Folder for one <micrograph>.star each. It must not exist.")
+    output: str = fields.output_folder("Folder for one <micrograph>.star each. It must not exist.")
     rule: str = param(
         "at-least: particles that a minimum number of sets found. score: particles whose mean score over all sets "
         "reaches the minimum score.",
-        default="at-least",
-        label="Rule",
+        "at-least",
         choices=("at-least", "score"),
     )
     minimum_sets: int = param(
-        "Minimum number of sets in which a particle must be found.",
-        default=2,
-        label="Minimum number of sets",
-        minimum=1,
-        maximum=100,
+        "Minimum number of sets in which a particle must be found.", 2, label="Minimum number of sets", limits=(1, 100)
     )
     minimum_score: float = param(
-        "Minimum mean score over all sets; a set that did not find the particle counts as 0.",
-        default=0.4,
-        label="Minimum score",
-        minimum=0,
-        maximum=1,
+        "Minimum mean score over all sets; a set that did not find the particle counts as 0.", 0.4, limits=(0, 1)
     )
-    tolerance: float = tolerance_field("Maximum distance between picks of the same particle, in particle radii.")
+    tolerance: float = pick_fields.tolerance("Maximum distance between picks of the same particle, in particle radii.")
 
     def check_together(self) -> typing.List[str]:
         sets = len(self.picks)
@@ -183,7 +162,7 @@ class ConsensusPicksOutputs(Outputs):
         "Number of particles found by exactly these sets (names joined as a + b), whether kept or not."
     )
     pixel_size: typing.Optional[float] = output(
-        "Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px", default=None
+        "Pixel size of the micrographs; coordinates are in these pixels.", "Å/px", default=None
     )
 
 
@@ -191,29 +170,29 @@ class ConsensusPicksOutputs(Outputs):
 class ExportRelionConfig(Config):
     """Export picks to RELION 3.1, 4, 5 and cryoSPARC, and print the command that extracts the particles."""
 
-    coordinates: str = picks_field()
-    micrographs: Paths = micrographs_field()
-    pixel_size: float = pixel_size_field()
-    particle_diameter: float = particle_diameter_field(
+    coordinates: str = pick_fields.picks()
+    micrographs: Paths = fields.micrographs()
+    pixel_size: float = fields.pixel_size()
+    particle_diameter: float = pick_fields.particle_diameter(
         help="Diameter of the particle; the box of the printed command is 1.5 times as large, unless a box size is "
         "given."
     )
-    output: str = output_folder_field("Folder of the new files, inside RELION's project folder. It must not exist.")
+    output: str = fields.output_folder("Folder of the new files, inside RELION's project folder. It must not exist.")
     project: str = param(
         "RELION's project folder, in which RELION is started. Paths of micrographs are written relative to it.",
-        default=".",
+        ".",
         label="RELION project",
         path="folder",
     )
-    box: int = box_field("Side of the particle images. 0: 1.5 particle diameters, rounded up to an even number.")
-    contrast: str = stated_contrast_field(
+    box: int = pick_fields.box("Side of the particle images. 0: 1.5 particle diameters, rounded up to an even number.")
+    contrast: str = pick_fields.stated_contrast(
         "Contrast of the protein in the micrographs. RELION expects bright protein in particle images, so dark "
         "protein is inverted."
     )
-    flip_y: bool = flip_y_field()
-    voltage: float = optics_field("voltage")
-    spherical_aberration: float = optics_field("spherical_aberration")
-    amplitude_contrast: float = optics_field("amplitude_contrast")
+    flip_y: bool = pick_fields.flip_y()
+    voltage: float = fields.voltage()
+    spherical_aberration: float = fields.cs()
+    amplitude_contrast: float = fields.amplitude_contrast()
 
     def check_together(self) -> typing.List[str]:
         odd = f"Box (--box) is {self.box} px; RELION takes even boxes only. Give {self.box + 1}."
@@ -232,7 +211,7 @@ class ExportRelionOutputs(Outputs):
     counts: Counts = output("Number of picks of each micrograph.")
     commands: Texts = output("The command that extracts the particles, for each version of RELION.")
     pixel_size: typing.Optional[float] = output(
-        "Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px", default=None
+        "Pixel size of the micrographs; coordinates are in these pixels.", "Å/px", default=None
     )
 
 

@@ -4,22 +4,11 @@
 import dataclasses
 import typing
 
+from .. import fields
 from ..command import Command, Counts, Details, Outputs, Texts, output
-from ..fields import (
-    DENOISING_METHODS,
-    Paths,
-    leave_out_field,
-    micrographs_field,
-    model_field,
-    model_folder_field,
-    output_file_field,
-    output_folder_field,
-    pixel_size_field,
-    resolution_field,
-    steps_field,
-)
+from ..fields import DENOISING_METHODS, Paths
 from ..params import Config, even_problems, found, param
-from .pick_fields import box_field, particle_diameter_field, picks_field, stated_contrast_field
+from . import pick_fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,64 +16,59 @@ class AssessMicrographsConfig(Config):
     """Measure micrographs and split them into good and bad ones: no particles, thick or crystalline ice, drift, dirt,
     carbon."""
 
-    micrographs: Paths = micrographs_field()
-    pixel_size: float = pixel_size_field()
-    particle_diameter: float = particle_diameter_field(
+    micrographs: Paths = fields.micrographs()
+    pixel_size: float = fields.pixel_size()
+    particle_diameter: float = pick_fields.particle_diameter(
         help="Diameter of the smallest circle around the particle; contamination is detected at this scale."
     )
-    output: str = output_folder_field(
+    output: str = fields.output_folder(
         "Folder for micrographs.csv, good.txt, bad.txt and one <micrograph>.json each. An interrupted run continues "
         "here."
     )
     coordinates: typing.Optional[str] = param(
         "Folder (or file) with picks and their scores.",
-        default=None,
+        None,
         label="Picks",
         path="folder",
         none_means="particles and scores are not measured",
     )
     minimum_particles: typing.Optional[int] = param(
         "Micrographs with fewer picks are rejected.",
-        default=None,
+        None,
         label="Minimum number of particles",
-        minimum=0,
-        maximum=1000000,
+        limits=(0, 1000000),
         none_means="no limit",
     )
     minimum_score: typing.Optional[float] = param(
         "Micrographs with a lower mean score are rejected.",
-        default=None,
+        None,
         label="Minimum mean score",
-        minimum=0,
-        maximum=1,
+        limits=(0, 1),
         none_means="no limit",
     )
     maximum_contaminated: typing.Optional[float] = param(
         "Micrographs with more contaminated area are rejected.",
-        default=None,
+        None,
+        "%",
         label="Maximum contaminated area",
-        unit="%",
-        minimum=0,
-        maximum=100,
+        limits=(0, 100),
         none_means="those that have lost too many positions to contamination",
     )
     maximum_carbon: typing.Optional[float] = param(
         "Micrographs with more carbon are rejected.",
-        default=50.0,
+        50.0,
+        "%",
         label="Maximum carbon area",
-        unit="%",
-        minimum=0,
-        maximum=100,
+        limits=(0, 100),
         none_means="no limit",
     )
     maximum_gradient: typing.Optional[float] = param(
-        "Micrographs with a stronger background gradient are rejected. It is the range of the background (5th to "
-        "95th percentile) over the noise's standard deviation, which indicates uneven ice.",
-        default=None,
+        "Micrographs with a stronger background gradient are rejected. It is the range of the background (5th to 95th "
+        "percentile) over the noise's standard deviation, which indicates uneven ice.",
+        None,
+        "noise sigma",
         label="Maximum ice gradient",
-        unit="noise sigma",
-        minimum=0,
-        maximum=1000,
+        limits=(0, 1000),
         none_means="no limit",
     )
 
@@ -104,65 +88,41 @@ class AssessMicrographsOutputs(Outputs):
 class EstimateCtfConfig(Config):
     """Estimate defocus and astigmatism of micrographs from the Thon rings in their power spectra."""
 
-    micrographs: Paths = micrographs_field()
-    pixel_size: float = pixel_size_field()
-    voltage: float = param(
-        "Acceleration voltage of the microscope.", label="Voltage", unit="kV", minimum=20, maximum=1000
-    )
+    micrographs: Paths = fields.micrographs()
+    pixel_size: float = fields.pixel_size()
+    voltage: float = param("Acceleration voltage of the microscope.", unit="kV", limits=(20, 1000))
     spherical_aberration: float = param(
-        "Spherical aberration of the microscope.", label="Cs", unit="mm", minimum=0, maximum=10
+        "Spherical aberration of the microscope.", label="Cs", unit="mm", limits=(0, 10)
     )
-    output: str = output_file_field(
+    output: str = fields.output_file(
         "STAR file for the results. Power spectra and fits are written to a folder beside it, of the same name "
         "without .star. An interrupted run continues there."
     )
-    amplitude_contrast: float = param(
-        "Amplitude contrast as a fraction of the total contrast.",
-        default=0.1,
-        label="Amplitude contrast",
-        minimum=0,
-        maximum=1,
-    )
+    amplitude_contrast: float = param("Amplitude contrast as a fraction of the total contrast.", 0.1, limits=(0, 1))
     minimum_defocus: float = param(
-        "Minimum defocus to search; positive values are underfocus.",
-        default=3000.0,
-        label="Minimum defocus",
-        unit="Å",
-        minimum=500,
-        maximum=200000,
+        "Minimum defocus to search; positive values are underfocus.", 3000.0, "Å", limits=(500, 200000)
     )
-    maximum_defocus: float = param(
-        "Maximum defocus to search.", default=50000.0, label="Maximum defocus", unit="Å", minimum=500, maximum=200000
-    )
+    maximum_defocus: float = param("Maximum defocus to search.", 50000.0, "Å", limits=(500, 200000))
     maximum_astigmatism: float = param(
         "Maximum difference of DefocusU and DefocusV to search. 0: no astigmatism.",
-        default=2000.0,
-        label="Maximum astigmatism",
-        unit="Å",
-        minimum=0,
-        maximum=20000,
+        2000.0,
+        "Å",
+        limits=(0, 20000),
         expert=True,
     )
     lowest_resolution: float = param(
         "Lower resolutions are not fitted, since the signal of the particles there is stronger than the Thon rings.",
-        default=30.0,
-        label="Lowest resolution",
-        unit="Å",
-        minimum=8,
-        maximum=100,
+        30.0,
+        "Å",
+        limits=(8, 100),
     )
     highest_resolution: float = param(
-        "Higher resolutions are not fitted. The pixel size also limits the fit.",
-        default=5.0,
-        label="Highest resolution",
-        unit="Å",
-        minimum=2,
-        maximum=30,
+        "Higher resolutions are not fitted. The pixel size also limits the fit.", 5.0, "Å", limits=(2, 30)
     )
     find_phase_shift: bool = param(
         "Also search the phase shift of a phase plate. The search takes longer, and is less accurate if there is no "
         "phase plate.",
-        default=False,
+        False,
         label="Search phase shift",
         expert=True,
     )
@@ -197,8 +157,8 @@ class EstimateCtfOutputs(Outputs):
     folder: str = output("Folder of the fits and spectra.", path="folder")
     spectra: Texts = output("Power spectrum and fit side by side, of each micrograph.", path="file")
     fits: Details = output(
-        "By micrograph: defocus_u, defocus_v, resolution (Å), defocus_angle, phase_shift (degrees), correlation "
-        "and strength of the fit.",
+        "By micrograph: defocus_u, defocus_v, resolution (Å), defocus_angle, phase_shift (degrees), correlation and "
+        "strength of the fit.",
         becomes="outputCTF: SetOfCTF",
     )
 
@@ -207,10 +167,10 @@ class EstimateCtfOutputs(Outputs):
 class DenoiseMicrographsConfig(Config):
     """Denoise micrographs for viewing and picking, with a network that learns from the micrographs themselves."""
 
-    micrographs: Paths = micrographs_field()
-    pixel_size: float = pixel_size_field()
-    output: str = output_folder_field("Folder for <micrograph>.mrc, and model/ if one was trained.")
-    model: typing.Optional[str] = model_field(
+    micrographs: Paths = fields.micrographs()
+    pixel_size: float = fields.pixel_size()
+    output: str = fields.output_folder("Folder for <micrograph>.mrc, and model/ if one was trained.")
+    model: typing.Optional[str] = fields.model(
         "Trained micrograph denoiser: a folder, or general_denoiser, which is shipped and needs no training.",
         default=None,
         none_means="a new one is trained on these micrographs",
@@ -218,43 +178,27 @@ class DenoiseMicrographsConfig(Config):
     method: str = param(
         "even-odd: learn to predict the average of the odd frames from that of the even frames (noise2noise). "
         "added-noise: make two noisy versions of each micrograph, by adding and subtracting noise of its own "
-        "spectrum, and learn to predict one from the other; no frame averages are needed. auto: even-odd if "
-        "averages of even and odd frames are given, else added-noise.",
-        default="auto",
-        label="Method",
+        "spectrum, and learn to predict one from the other; no frame averages are needed. auto: even-odd if averages "
+        "of even and odd frames are given, else added-noise.",
+        "auto",
         choices=DENOISING_METHODS,
     )
     even: Paths = param(
-        "Averages of the even frames, in the order of the micrographs.",
-        default=(),
-        label="Even-frame averages",
-        path="file",
+        "Averages of the even frames, in the order of the micrographs.", (), label="Even-frame averages", path="file"
     )
     odd: Paths = param(
-        "Averages of the odd frames, in the order of the micrographs.",
-        default=(),
-        label="Odd-frame averages",
-        path="file",
+        "Averages of the odd frames, in the order of the micrographs.", (), label="Odd-frame averages", path="file"
     )
     training_micrographs: int = param(
-        "Number of micrographs to learn from, spread over the set.",
-        default=10,
-        label="Training micrographs",
-        minimum=1,
-        maximum=10000,
+        "Number of micrographs to learn from, spread over the set.", 10, limits=(1, 10000)
     )
     steps: typing.Optional[int] = param(
-        "Training steps.",
-        default=None,
-        label="Training steps",
-        minimum=1,
-        maximum=10000000,
-        none_means="the default of the method",
+        "Training steps.", None, label="Training steps", limits=(1, 10000000), none_means="the default of the method"
     )
-    resolution: typing.Optional[float] = resolution_field(
+    resolution: typing.Optional[float] = fields.resolution(
         "Resolution limit of the output; finer detail is removed by a low-pass filter first.",
         none_means="8 Å, or the limit of the pixel size if that is coarser",
-        minimum=1,
+        limits=(1, 200),
     )
 
     def check_together(self) -> typing.List[str]:
@@ -282,42 +226,39 @@ class DenoiseMicrographsOutputs(Outputs):
     counts: Counts = output("1 for each micrograph.")
     model: str = output("Model folder.", path="folder", becomes="outputModel: CryodlModel")
     method: str = output("Training method of the model: 'even-odd', 'added-noise' or 'simulated'.")
-    resolution: float = output("Resolution limit of the output.", unit="Å")
-    pixel_size: float = output("Pixel size of the files, which is that of the input.", unit="Å/px")
+    resolution: float = output("Resolution limit of the output.", "Å")
+    pixel_size: float = output("Pixel size of the files, which is that of the input.", "Å/px")
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainMicrographDenoiserConfig(Config):
     """Train a general micrograph denoiser on simulated micrographs of many structures."""
 
-    output: str = model_folder_field()
+    output: str = fields.model_folder()
     structures: Paths = param(
         "Maps (.mrc) or atomic models (.pdb, .cif, also .gz) to simulate from (glob, files or list file). A tenth of "
         "them is held out for validation.",
-        default=(),
-        label="Structures",
+        (),
         path="file",
     )
     procedural: int = param(
-        "Artificial assemblies (blobs, rings, shells, rods, membrane proteins ...) beside the structures; a quarter of "
-        "the micrographs shows them.",
-        default=60,
+        "Artificial assemblies (blobs, rings, shells, rods, membrane proteins ...) beside the structures; a quarter "
+        "of the micrographs shows them.",
+        60,
         label="Artificial assemblies",
-        minimum=2,
-        maximum=100000,
+        limits=(2, 100000),
     )
-    leave_out: Paths = leave_out_field(
+    leave_out: Paths = fields.leave_out(
         "File names of structures (without extensions) not to learn from; for testing on molecules that the model "
         "never saw."
     )
     simulated: int = param(
         "Simulated micrographs, 576 x 576 px of 3.4 to 7 Å; further ones are simulated for validation.",
-        default=300,
+        300,
         label="Simulated micrographs",
-        minimum=2,
-        maximum=1000000,
+        limits=(2, 1000000),
     )
-    steps: typing.Optional[int] = steps_field(none_means="12000")
+    steps: typing.Optional[int] = fields.steps(none_means="12000")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -340,86 +281,76 @@ class ExtractParticlesConfig(Config):
     """Extract normalised particles with their CTF from micrographs, into a RELION STAR file with one stack per
     micrograph."""
 
-    coordinates: str = picks_field()
-    micrographs: Paths = micrographs_field()
-    pixel_size: float = pixel_size_field()
-    particle_diameter: float = particle_diameter_field(
+    coordinates: str = pick_fields.picks()
+    micrographs: Paths = fields.micrographs()
+    pixel_size: float = fields.pixel_size()
+    particle_diameter: float = pick_fields.particle_diameter(
         help="Diameter of the smallest circle around the particle. The area outside the circle is the background."
     )
-    output: str = output_file_field(
+    output: str = fields.output_file(
         "STAR file for the particles. The stacks are written to a folder beside it, of the same name without .star. "
         "An interrupted run continues there."
     )
     ctf: typing.Optional[str] = param(
         "STAR file with the defocus of each micrograph, as `cryodl estimate-ctf` and RELION write it. Micrographs "
         "that it does not contain are left out.",
-        default=None,
+        None,
         label="CTF",
         path="file",
         none_means="particles without CTF",
     )
-    box: int = box_field(
+    box: int = pick_fields.box(
         "Box size in pixels of the micrographs. 0: 1.5 particle diameters, rounded up to an even number."
     )
     scaled_box: int = param(
         "Box size after resampling, which keeps the field of view. 0: no resampling.",
-        default=0,
+        0,
+        "px",
         label="Resampled box size",
-        unit="px",
-        minimum=0,
-        maximum=8192,
+        limits=(0, 8192),
     )
-    contrast: str = stated_contrast_field(
+    contrast: str = pick_fields.stated_contrast(
         "Contrast of the protein in the micrographs. Dark protein is inverted, so that it is bright in all particle "
         "images."
     )
     normalise: bool = param(
         "Normalise the background of each image to a mean of 0 and a standard deviation of 1, and subtract a linear "
         "gradient.",
-        default=True,
-        label="Normalise",
+        True,
         expert=True,
     )
     flip_phases: bool = param(
-        "Correct the phases flipped by the CTF, in the whole micrograph before boxes are extracted.",
-        default=False,
-        label="Flip phases",
-        expert=True,
+        "Correct the phases flipped by the CTF, in the whole micrograph before boxes are extracted.", False, expert=True
     )
     edge: str = param(
         "What to do with boxes that extend beyond the micrograph's edge. drop: leave these particles out and count "
         "them. fill: repeat the nearest pixel of the edge.",
-        default="drop",
+        "drop",
         label="Boxes at the edge",
         choices=BORDERS,
         expert=True,
     )
     voltage: typing.Optional[float] = param(
         "Acceleration voltage of the microscope.",
-        default=None,
-        label="Voltage",
-        unit="kV",
-        minimum=20,
-        maximum=1000,
+        None,
+        "kV",
+        limits=(20, 1000),
         none_means="the value in the CTF file",
         expert=True,
     )
     spherical_aberration: typing.Optional[float] = param(
         "Spherical aberration of the microscope.",
-        default=None,
+        None,
+        "mm",
         label="Cs",
-        unit="mm",
-        minimum=0,
-        maximum=10,
+        limits=(0, 10),
         none_means="the value in the CTF file",
         expert=True,
     )
     amplitude_contrast: typing.Optional[float] = param(
         "Amplitude contrast as a fraction of the contrast.",
-        default=None,
-        label="Amplitude contrast",
-        minimum=0,
-        maximum=1,
+        None,
+        limits=(0, 1),
         none_means="the value in the CTF file",
         expert=True,
     )
@@ -469,8 +400,8 @@ class ExtractParticlesOutputs(Outputs):
         "Number of picks of each micrograph that were left out because their box has non-finite or constant values."
     )
     count: int = output("Particles of all micrographs.")
-    box: int = output("Box size of the particle images.", unit="px")
-    pixel_size: float = output("Pixel size of the particle images.", unit="Å/px")
+    box: int = output("Box size of the particle images.", "px")
+    pixel_size: float = output("Pixel size of the particle images.", "Å/px")
 
 
 COMMANDS = (

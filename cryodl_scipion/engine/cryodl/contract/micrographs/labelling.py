@@ -4,31 +4,31 @@
 import dataclasses
 import typing
 
+from .. import fields
 from ..command import Command, Counts, Outputs, output
-from ..fields import Paths, micrographs_field, output_folder_field, pixel_size_field
+from ..fields import Paths
 from ..params import Config, found, param
-from .pick_fields import flip_y_field, particle_diameter_field
+from . import pick_fields
 
 
 @dataclasses.dataclass(frozen=True)
 class PickByHandConfig(Config):
     """Pick particles by hand, or correct picks, in a window. Every change is saved immediately."""
 
-    micrographs: Paths = micrographs_field()
-    pixel_size: float = pixel_size_field()
-    particle_diameter: float = particle_diameter_field(
+    micrographs: Paths = fields.micrographs()
+    pixel_size: float = fields.pixel_size()
+    particle_diameter: float = pick_fields.particle_diameter(
         help="Diameter of the drawn circles: the smallest circle around the particle."
     )
     coordinates: str = param(
         "Folder of the picks, one <micrograph>.star each. Picks that it already contains are shown and can be "
         "corrected.",
-        label="Coordinates",
         path="folder",
     )
     start_from: typing.Optional[str] = param(
-        "Picks to start from: a folder written by `pick` or another program, which is not changed. They are used "
-        "for micrographs that have no file in the folder of coordinates yet.",
-        default=None,
+        "Picks to start from: a folder written by `pick` or another program, which is not changed. They are used for "
+        "micrographs that have no file in the folder of coordinates yet.",
+        None,
         label="Start from picks",
         path="folder",
         none_means="start without picks",
@@ -36,7 +36,7 @@ class PickByHandConfig(Config):
     ask: typing.Optional[str] = param(
         "File of questions (questions.json) that `pick` wrote because it was unsure. Its places are shown one by one, "
         "and you say whether there is a particle.",
-        default=None,
+        None,
         label="Questions",
         path="file",
         none_means="whole micrographs are shown",
@@ -66,7 +66,7 @@ class PickByHandOutputs(Outputs):
         default=None,
     )
     pixel_size: typing.Optional[float] = output(
-        "Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px", default=None
+        "Pixel size of the micrographs; coordinates are in these pixels.", "Å/px", default=None
     )
 
 
@@ -82,20 +82,20 @@ class LabelsFromClassesConfig(Config):
         label="Kept particles",
         path="file",
     )
-    micrographs: Paths = micrographs_field()
-    pixel_size: float = pixel_size_field()
-    particle_diameter: float = particle_diameter_field(
+    micrographs: Paths = fields.micrographs()
+    pixel_size: float = fields.pixel_size()
+    particle_diameter: float = pick_fields.particle_diameter(
         help="Diameter of the smallest circle around the particle. Positions less than a quarter of it apart are the "
         "same particle."
     )
-    output: str = output_folder_field(
+    output: str = fields.output_folder(
         "Folder of the labels, as pick-by-hand writes them: <micrograph>.star and removed/<micrograph>.star. It must "
         "not exist, or be empty."
     )
     classified: typing.Optional[str] = param(
         "All particles that were classified (or the rejected ones only): those that are not among the kept particles "
         "are rejected. A RELION STAR file.",
-        default=None,
+        None,
         label="Classified particles",
         path="file",
         none_means="no particle counts as rejected, and the labels have no examples of wrong picks",
@@ -103,7 +103,7 @@ class LabelsFromClassesConfig(Config):
     coordinates: typing.Optional[str] = param(
         "Picks from which the particles were extracted. Those that were not classified become unconfirmed picks, "
         "which are neither particles nor background.",
-        default=None,
+        None,
         label="Picks",
         path="folder",
         none_means="the labels contain the particles only",
@@ -112,20 +112,18 @@ class LabelsFromClassesConfig(Config):
         "Particles of kept classes whose pick has a lower score of the picker are unconfirmed. Good classes of faint "
         "particles also contain noise, which the score tells from particles; 0.5 is a good value for scores of "
         "`cryodl pick`.",
-        default=None,
+        None,
         label="Minimum score of kept particles",
-        minimum=0,
-        maximum=1,
+        limits=(0, 1),
         none_means="all particles of kept classes are certain",
     )
-    flip_y: bool = flip_y_field()
+    flip_y: bool = pick_fields.flip_y()
     scale: float = param(
         "Factor by which the particles' coordinates are multiplied to give pixels of these micrographs: 2 for "
         "particles that were extracted from micrographs binned by 2.",
-        default=1.0,
+        1.0,
         label="Scale of the coordinates",
-        minimum=0.01,
-        maximum=100,
+        limits=(0.01, 100),
         expert=True,
     )
 
@@ -153,7 +151,7 @@ class LabelsFromClassesOutputs(Outputs):
         "Number of particles that were left out because another kept particle is at the same position."
     )
     pixel_size: typing.Optional[float] = output(
-        "Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px", default=None
+        "Pixel size of the micrographs; coordinates are in these pixels.", "Å/px", default=None
     )
 
 

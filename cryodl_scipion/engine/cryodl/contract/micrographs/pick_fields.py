@@ -1,29 +1,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fields that several commands on picks share."""
 
-import functools
 import typing
+from functools import partial
 
 from ..fields import AVOIDABLE, CONTRASTS
 from ..params import found, param
 
 PROTEIN = ("dark", "bright")
-particle_diameter_field = functools.partial(
+particle_diameter = partial(
     param,
     help="Diameter of the smallest circle around the particle.",
     label="Particle diameter",
     unit="Å",
-    minimum=10,
-    maximum=5000,
+    limits=(10, 5000),
 )
-picks_field = functools.partial(
+picks = partial(
     param,
     "Folder (or file) with the picks: .star, .box, .cbox, Topaz .txt, EMAN2's _info.json; as one file also "
     "RELION's autopick.star, .csv or cryoSPARC's .cs.",
     label="Picks",
     path="folder",
 )
-flip_y_field = functools.partial(
+flip_y = partial(
     param,
     "Count the rows of positions in cryoSPARC's .cs files from the other end of the micrograph. Look at a few: "
     "particles that lie upside down need it.",
@@ -31,22 +30,21 @@ flip_y_field = functools.partial(
     label="Turn y of .cs files",
     expert=True,
 )
-pick_sets_field = functools.partial(
+pick_sets = partial(
     param,
     "Two or more sets of picks: folders (or files), each as a path or as name=path.",
     label="Sets of picks",
     path="folder",
 )
-tolerance_field = functools.partial(param, default=0.5, label="Tolerance", unit="radii", minimum=0.01, maximum=10)
-scored_micrographs_field = functools.partial(param, default=(), label="Micrographs", path="file")
-border_px_field = functools.partial(
+tolerance = partial(param, default=0.5, label="Tolerance", unit="radii", limits=(0.01, 10))
+scored_micrographs = partial(param, default=(), label="Micrographs", path="file")
+border_px = partial(
     param,
     "Picks and reference coordinates closer than this to the edge are left out. It needs the micrographs.",
     default=0.0,
     label="Border",
     unit="px",
-    minimum=0,
-    maximum=100000,
+    limits=(0, 100000),
 )
 
 
@@ -71,52 +69,49 @@ def too_few_sets(config: typing.Any) -> typing.List[str]:
     )
 
 
-pick_threshold_field = functools.partial(
+pick_threshold = partial(
     param,
     "Picks with a lower score are left out. 0 keeps every candidate.",
     default=None,
     label="Score threshold",
-    minimum=0,
-    maximum=1,
+    limits=(0, 1),
 )
-micrograph_contrast_field = functools.partial(param, default="auto", label="Contrast", choices=CONTRASTS, expert=True)
-minimum_distance_field = functools.partial(
+micrograph_contrast = partial(param, default="auto", label="Contrast", choices=CONTRASTS, expert=True)
+minimum_distance = partial(
     param,
     "Minimum distance between picks; of two closer picks the one with the higher score is kept.",
     default=None,
     label="Minimum distance",
     unit="Å",
-    minimum=0,
-    maximum=5000,
+    limits=(0, 5000),
     expert=True,
 )
-border_field = functools.partial(
+border = partial(
     param,
     help="Picks whose centre is closer than this to the micrograph's edge are left out.",
     default=0.0,
     label="Border",
     unit="Å",
-    minimum=0,
-    maximum=10000,
+    limits=(0, 10000),
     expert=True,
 )
-avoid_field = functools.partial(
+avoid = partial(
     param,
-    "Areas in which nothing is picked. contamination: ice crystals, dirt and aggregates that look different "
-    "from the particles. carbon: carbon film, found by its edge; particles on it may be good. The log says how "
-    "many candidates are left out.",
+    "Areas in which nothing is picked. contamination: ice crystals, dirt and aggregates that look different from "
+    "the particles. carbon: carbon film, found by its edge; particles on it may be good. The log says how many "
+    "candidates are left out.",
     default="contamination and carbon",
     label="Areas to avoid",
     choices=AVOIDABLE,
     expert=True,
 )
-overwrite_field = functools.partial(
+overwrite = partial(
     param,
     "Pick finished micrographs again. Also allows parameters different from those of the files in the output folder.",
     default=False,
     label="Pick again",
     expert=True,
 )
-pictures_field = functools.partial(param, default=3, label="Pictures", minimum=0, maximum=100000)
-box_field = functools.partial(param, default=0, label="Box size", unit="px", minimum=0, maximum=8192)
-stated_contrast_field = functools.partial(param, default="dark", label="Contrast", choices=PROTEIN)
+pictures = partial(param, default=3, label="Pictures", limits=(0, 100000))
+box = partial(param, default=0, label="Box size", unit="px", limits=(0, 8192))
+stated_contrast = partial(param, default="dark", label="Contrast", choices=PROTEIN)

@@ -4,29 +4,11 @@
 import dataclasses
 import typing
 
+from .. import fields
 from ..command import Command, Counts, Details, Numbers, Outputs, Texts, output
-from ..fields import (
-    THRESHOLD_RULES,
-    Paths,
-    batch_size_field,
-    micrographs_field,
-    model_field,
-    model_folder_field,
-    output_folder_field,
-    pixel_size_field,
-    steps_field,
-)
+from ..fields import THRESHOLD_RULES, Paths
 from ..params import Config, found, param
-from .pick_fields import (
-    avoid_field,
-    border_field,
-    micrograph_contrast_field,
-    minimum_distance_field,
-    overwrite_field,
-    particle_diameter_field,
-    pick_threshold_field,
-    pictures_field,
-)
+from . import pick_fields
 
 PICK_METHODS = ("network", "templates")
 PICK_STATES = ("clear", "unsure", "answered", "nothing found")
@@ -36,78 +18,72 @@ PICK_STATES = ("clear", "unsure", "answered", "nothing found")
 class PickConfig(Config):
     """Pick particles in micrographs with a trained model, or by templates."""
 
-    micrographs: Paths = micrographs_field()
-    pixel_size: float = pixel_size_field()
-    output: str = output_folder_field(
+    micrographs: Paths = fields.micrographs()
+    pixel_size: float = fields.pixel_size()
+    output: str = fields.output_folder(
         "Folder for one <micrograph>.star each. An interrupted run continues here; finished micrographs are not "
         "picked again."
     )
     method: str = param(
         "network: a trained model. templates: correlation with projections of a structure, or with round blobs of the "
         "particle diameter, for comparison with pickers that learn.",
-        default="network",
-        label="Method",
+        "network",
         choices=PICK_METHODS,
     )
-    model: str = model_field(
+    model: str = fields.model(
         "Model folder, or the name of a shipped model (`cryodl doctor` lists them).", default="general"
     )
     structure: typing.Optional[str] = param(
         "Map (.mrc) or atomic model (.pdb, .cif, also .gz) of the particle, or of a similar molecule, whose "
         "projections are the templates.",
-        default=None,
-        label="Structure",
+        None,
         path="file",
         none_means="round blobs of the particle diameter",
     )
-    particle_diameter: typing.Optional[float] = particle_diameter_field(
+    particle_diameter: typing.Optional[float] = pick_fields.particle_diameter(
         default=None, none_means="the model's or the structure's; a general model estimates it from the micrographs"
     )
     keep_diameter: bool = param(
         "Pick at the particle diameter that is given, whatever the micrographs show.",
-        default=False,
+        False,
         label="Keep the diameter",
         expert=True,
     )
-    threshold: typing.Optional[float] = pick_threshold_field(none_means="chosen by the threshold rule")
+    threshold: typing.Optional[float] = pick_fields.pick_threshold(none_means="chosen by the threshold rule")
     threshold_rule: str = param(
         "How the threshold is chosen if none is given. model: the model's threshold, chosen on its validation "
         "micrographs. f1: for each micrograph, the threshold with the largest expected F1. count: for each "
         "micrograph, as many picks as the expected number of particles (the sum of the scores).",
-        default="model",
-        label="Threshold rule",
+        "model",
         choices=THRESHOLD_RULES,
         expert=True,
     )
     answers: typing.Optional[str] = param(
         "Folder in which the questions of an earlier run were answered (pick-by-hand --ask): the threshold then "
         "follows from the answers.",
-        default=None,
-        label="Answers",
+        None,
         path="folder",
         none_means="from the scores alone",
     )
-    contrast: str = micrograph_contrast_field(
+    contrast: str = pick_fields.micrograph_contrast(
         "Whether protein is darker or brighter than its surroundings. auto: the contrast of the model's training; a "
         "general model tries both on some micrographs and reports what it found; templates are of dark protein."
     )
-    minimum_distance: typing.Optional[float] = minimum_distance_field(
+    minimum_distance: typing.Optional[float] = pick_fields.minimum_distance(
         none_means="about half a diameter: set by the training labels, 0.6 for templates"
     )
-    border: float = border_field()
-    avoid: str = avoid_field()
-    overwrite: bool = overwrite_field()
-    pictures: int = pictures_field(
+    border: float = pick_fields.border()
+    avoid: str = pick_fields.avoid()
+    overwrite: bool = pick_fields.overwrite()
+    pictures: int = pick_fields.pictures(
         "Pictures of picks to draw beside the STAR files, of the first micrographs: circles of the particle's "
         "diameter, coloured by score. 0: none."
     )
     feature_maps: int = param(
         "Draw the network's feature maps for the middle of so many micrographs, the first that are picked: PNG files "
         "in the folder feature_maps of the picks.",
-        default=0,
-        label="Feature maps",
-        minimum=0,
-        maximum=1000,
+        0,
+        limits=(0, 1000),
         expert=True,
     )
 
@@ -149,8 +125,8 @@ class PickOutputs(Outputs):
         "STAR file of the picks of each micrograph.", path="file", becomes="outputCoordinates: SetOfCoordinates"
     )
     candidates: Texts = output(
-        "STAR file of all candidates of each micrograph, down to a low score; none where no particles of any size were "
-        "found.",
+        "STAR file of all candidates of each micrograph, down to a low score; none where no particles of any size "
+        "were found.",
         path="file",
     )
     counts: Counts = output("Number of picks of each micrograph.")
@@ -160,9 +136,7 @@ class PickOutputs(Outputs):
         "Standard deviation of the model's threshold; null for another threshold, or if the model has none."
     )
     thresholds: Numbers = output("Score threshold of each micrograph.")
-    particle_diameter: typing.Optional[float] = output(
-        "The given diameter, or else the one that was estimated.", unit="Å"
-    )
+    particle_diameter: typing.Optional[float] = output("The given diameter, or else the one that was estimated.", "Å")
     contrast: str = output("Contrast of protein, 'dark' or 'bright'.")
     expected_particles: Numbers = output(
         "Expected number of particles among all candidates (number), and its standard deviation (deviation)."
@@ -174,12 +148,12 @@ class PickOutputs(Outputs):
     pictures: Texts = output("Pictures of the first micrographs.", path="file")
     picked_diameter: typing.Optional[float] = output(
         "Diameter used for picking: a general model's is what the micrographs show; null if no size was found.",
-        unit="Å",
+        "Å",
         default=None,
     )
     size: typing.Optional[Details] = output("Details of the diameter search; null if there was none.", default=None)
     pixel_size: typing.Optional[float] = output(
-        "Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px", default=None
+        "Pixel size of the micrographs; coordinates are in these pixels.", "Å/px", default=None
     )
     templates: typing.Optional[int] = output("Number of templates; null for a network.", default=None)
     state: typing.Optional[str] = output(
@@ -191,8 +165,8 @@ class PickOutputs(Outputs):
         "File of questions for `pick-by-hand --ask`; null where nothing is asked.", path="file", default=None
     )
     expected_false_picks: typing.Optional[int] = output(
-        "Number of picks at this threshold in the micrographs with inverted contrast, which contain no particles; null "
-        "for a network.",
+        "Number of picks at this threshold in the micrographs with inverted contrast, which contain no particles; "
+        "null for a network.",
         default=None,
     )
 
@@ -201,17 +175,13 @@ class PickOutputs(Outputs):
 class ProposeBoxesConfig(Config):
     """Propose background and contamination boxes on micrographs whose particles are labelled."""
 
-    micrographs: Paths = micrographs_field()
-    coordinates: str = param("Folder (or file) with the particles' coordinates.", label="Coordinates", path="folder")
-    pixel_size: float = pixel_size_field()
-    particle_diameter: float = particle_diameter_field()
-    output: str = output_folder_field("Folder for background/*.star and contamination/*.star. It must not exist.")
+    micrographs: Paths = fields.micrographs()
+    coordinates: str = param("Folder (or file) with the particles' coordinates.", path="folder")
+    pixel_size: float = fields.pixel_size()
+    particle_diameter: float = pick_fields.particle_diameter()
+    output: str = fields.output_folder("Folder for background/*.star and contamination/*.star. It must not exist.")
     count: int = param(
-        "Maximum number of boxes of each kind per micrograph.",
-        default=15,
-        label="Boxes per micrograph",
-        minimum=1,
-        maximum=10000,
+        "Maximum number of boxes of each kind per micrograph.", 15, label="Boxes per micrograph", limits=(1, 10000)
     )
 
 
@@ -225,7 +195,7 @@ class ProposeBoxesOutputs(Outputs):
     background_boxes: Counts = output("Number of background boxes of each micrograph.")
     contamination_boxes: Counts = output("Number of contamination boxes of each micrograph.")
     pixel_size: typing.Optional[float] = output(
-        "Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px", default=None
+        "Pixel size of the micrographs; coordinates are in these pixels.", "Å/px", default=None
     )
 
 
@@ -234,16 +204,16 @@ class AutoPickConfig(Config):
     """Pick without labels: a general model picks, and is retrained on its confident picks until it no longer
     improves."""
 
-    micrographs: Paths = micrographs_field()
-    pixel_size: float = pixel_size_field()
-    output: str = output_folder_field(
+    micrographs: Paths = fields.micrographs()
+    pixel_size: float = fields.pixel_size()
+    output: str = fields.output_folder(
         "Folder for one <micrograph>.star each, the rounds (rounds/<number>) and the last model (model). An "
         "interrupted run continues here."
     )
-    particle_diameter: typing.Optional[float] = particle_diameter_field(
+    particle_diameter: typing.Optional[float] = pick_fields.particle_diameter(
         default=None, none_means="a general model estimates it from the micrographs"
     )
-    model: str = model_field(
+    model: str = fields.model(
         "Model of the first picking: a model folder, or the name of a shipped model.",
         default="general",
         label="First model",
@@ -251,22 +221,18 @@ class AutoPickConfig(Config):
     rounds: int = param(
         "Maximum number of rounds of training on picks of these micrographs. They end earlier when a round is not "
         "better.",
-        default=3,
-        label="Rounds",
-        minimum=0,
-        maximum=20,
+        3,
+        limits=(0, 20),
     )
     training_micrographs: int = param(
         "Number of micrographs to learn from, spread over the set. All micrographs are picked at the end.",
-        default=12,
-        label="Training micrographs",
-        minimum=2,
-        maximum=1000,
+        12,
+        limits=(2, 1000),
     )
     corrections: typing.Optional[str] = param(
         "Folder of picks that were corrected by hand (pick-by-hand). Every round also learns from the confirmed and "
         "removed picks, beside the confident ones.",
-        default=None,
+        None,
         label="Corrected picks",
         path="folder",
         none_means="the rounds learn from automatic picks only",
@@ -274,23 +240,16 @@ class AutoPickConfig(Config):
     confident: float = param(
         "Picks with at least this score are learnt as particles; positions with a score below 1 minus this value as "
         "background. The rest is not used.",
-        default=0.8,
+        0.8,
         label="Confident score",
-        minimum=0.5,
-        maximum=0.99,
+        limits=(0.5, 0.99),
         expert=True,
     )
     steps: typing.Optional[int] = param(
-        "Training steps per round.",
-        default=None,
-        label="Training steps",
-        minimum=1,
-        maximum=1000000,
-        none_means="200",
-        expert=True,
+        "Training steps per round.", None, label="Training steps", limits=(1, 1000000), none_means="200", expert=True
     )
-    threshold: typing.Optional[float] = pick_threshold_field(none_means="the last model's")
-    contrast: str = micrograph_contrast_field(
+    threshold: typing.Optional[float] = pick_fields.pick_threshold(none_means="the last model's")
+    contrast: str = pick_fields.micrograph_contrast(
         "Whether protein is darker or brighter than its surroundings. auto: a general model tries both on some "
         "micrographs; other models have the contrast of their training."
     )
@@ -313,69 +272,54 @@ FILAMENT_CONTRASTS = ("dark", "bright")
 class PickFilamentsConfig(Config):
     """Trace filaments in micrographs and place segments along them."""
 
-    micrographs: Paths = micrographs_field()
-    pixel_size: float = pixel_size_field()
+    micrographs: Paths = fields.micrographs()
+    pixel_size: float = fields.pixel_size()
     filament_diameter: float = param(
-        "Diameter of the filament: 250 Å for a microtubule, 70 to 80 Å for actin. A value that is a quarter too "
-        "small misses many filaments.",
-        label="Filament diameter",
+        "Diameter of the filament: 250 Å for a microtubule, 70 to 80 Å for actin. A value that is a quarter too small "
+        "misses many filaments.",
         unit="Å",
-        minimum=20,
-        maximum=2000,
+        limits=(20, 2000),
     )
-    output: str = output_folder_field(
+    output: str = fields.output_folder(
         "Folder for one <micrograph>.star each. An interrupted run continues here; finished micrographs are not "
         "picked again."
     )
-    model: str = model_field("Model folder, or the name of a shipped model.", default="filaments")
+    model: str = fields.model("Model folder, or the name of a shipped model.", default="filaments")
     segment_distance: typing.Optional[float] = param(
         "Distance between the centres of neighbouring segments: the helical rise times the number of asymmetric units "
         "that each box adds.",
-        default=None,
-        label="Segment distance",
-        unit="Å",
-        minimum=1,
-        maximum=5000,
+        None,
+        "Å",
+        limits=(1, 5000),
         none_means="half the filament's diameter",
     )
     minimum_length: typing.Optional[float] = param(
-        "Shorter filaments are left out.",
-        default=None,
-        label="Minimum length",
-        unit="Å",
-        minimum=0,
-        maximum=100000,
-        none_means="five diameters",
+        "Shorter filaments are left out.", None, "Å", limits=(0, 100000), none_means="five diameters"
     )
     threshold: typing.Optional[float] = param(
         "Filaments with a lower mean score are left out.",
-        default=None,
+        None,
         label="Score threshold",
-        minimum=0.05,
-        maximum=1,
+        limits=(0.05, 1),
         none_means="the model's",
     )
     contrast: str = param(
-        "Whether protein is darker or brighter than its surroundings.",
-        default="dark",
-        label="Contrast",
-        choices=FILAMENT_CONTRASTS,
-        expert=True,
+        "Whether protein is darker or brighter than its surroundings.", "dark", choices=FILAMENT_CONTRASTS, expert=True
     )
     keep_edges: bool = param(
         "Keep filaments that run along the edge of a carbon film or of a filled margin. Most of these are the edge "
         "itself.",
-        default=False,
+        False,
         label="Keep filaments along edges",
         expert=True,
     )
-    border: typing.Optional[float] = border_field(
+    border: typing.Optional[float] = pick_fields.border(
         help="Segments whose centre is closer than this to the micrograph's edge are left out.",
         default=None,
         none_means="half the filament's diameter",
     )
-    overwrite: bool = overwrite_field()
-    pictures: int = pictures_field(
+    overwrite: bool = pick_fields.overwrite()
+    pictures: int = pick_fields.pictures(
         "Pictures of the first micrographs to draw beside the STAR files, with the traced filaments. 0: none."
     )
 
@@ -392,19 +336,19 @@ class PickFilamentsOutputs(Outputs):
     )
     counts: Counts = output("Number of segments of each micrograph.")
     filaments: Counts = output("Number of filaments of each micrograph.")
-    lengths: Numbers = output("Total filament length of each micrograph.", unit="Å")
+    lengths: Numbers = output("Total filament length of each micrograph.", "Å")
     segments: int = output("Total number of segments.")
     threshold: float = output("Minimum mean score of a filament.")
-    filament_diameter: float = output("Filament diameter used for picking.", unit="Å")
-    segment_distance: float = output("Distance between the centres of neighbouring segments.", unit="Å")
+    filament_diameter: float = output("Filament diameter used for picking.", "Å")
+    segment_distance: float = output("Distance between the centres of neighbouring segments.", "Å")
     model: str = output("Model folder.", path="folder")
     pictures: Texts = output("Pictures of the first micrographs.", path="file")
     pixel_size: typing.Optional[float] = output(
-        "Pixel size of the micrographs; coordinates are in these pixels.", unit="Å/px", default=None
+        "Pixel size of the micrographs; coordinates are in these pixels.", "Å/px", default=None
     )
     at_edges: typing.Optional[Counts] = output(
-        "Number of traces of each micrograph that were left out because they run along the edge of a carbon film or of "
-        "a filled margin.",
+        "Number of traces of each micrograph that were left out because they run along the edge of a carbon film or "
+        "of a filled margin.",
         default=None,
     )
 
@@ -413,17 +357,16 @@ class PickFilamentsOutputs(Outputs):
 class TrainFilamentPickerConfig(Config):
     """Train a filament picker on simulated micrographs of filaments of every kind."""
 
-    output: str = model_folder_field()
+    output: str = fields.model_folder()
     simulated: int = param(
         "Number of simulated training micrographs. A fifteenth of this number is added for validation, and another "
         "fifteenth for the test metrics in the model card.",
-        default=450,
+        450,
         label="Simulated micrographs",
-        minimum=4,
-        maximum=100000,
+        limits=(4, 100000),
     )
-    steps: typing.Optional[int] = steps_field(none_means="4000")
-    batch_size: int = batch_size_field("Crops per training step.", default=8, none_means="")
+    steps: typing.Optional[int] = fields.steps(none_means="4000")
+    batch_size: int = fields.batch_size("Crops per training step.", default=8, none_means="")
     learning_rate = None  # the network's own
 
 

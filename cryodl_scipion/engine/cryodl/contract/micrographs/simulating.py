@@ -4,17 +4,9 @@
 import dataclasses
 import typing
 
+from .. import fields
 from ..command import Command, Outputs, output
-from ..fields import (
-    Paths,
-    defocus_problems,
-    new_pixel_size_field,
-    optics_field,
-    orientations_field,
-    output_folder_field,
-    protein_contrast_field,
-    snr_field,
-)
+from ..fields import Paths, defocus_problems
 from ..params import Config, found, param
 
 
@@ -22,120 +14,89 @@ from ..params import Config, found, param
 class SimulateMicrographsConfig(Config):
     """Simulate micrographs of a structure or map, with exact coordinates, orientations and CTF."""
 
-    structure: str = param(
-        "Map (.mrc, protein positive) or atomic model (.pdb, .cif, also .gz).", label="Structure", path="file"
-    )
-    pixel_size: float = new_pixel_size_field("Pixel size of the simulated micrographs.")
-    count: int = param("Number of micrographs to simulate.", label="Number of micrographs", minimum=1, maximum=100000)
-    output: str = output_folder_field(
+    structure: str = param("Map (.mrc, protein positive) or atomic model (.pdb, .cif, also .gz).", path="file")
+    pixel_size: float = fields.new_pixel_size("Pixel size of the simulated micrographs.")
+    count: int = param("Number of micrographs to simulate.", label="Number of micrographs", limits=(1, 100000))
+    output: str = fields.output_folder(
         "Folder for micrographs/*.mrc, coordinates/*.star and ctf/*.txt (CTFFIND's text output). It must not exist."
     )
-    size: int = param(
-        "Width and height of the square micrographs.",
-        default=1024,
-        expert=True,
-        label="Size",
-        unit="px",
-        minimum=128,
-        maximum=16384,
-    )
+    size: int = param("Width and height of the square micrographs.", 1024, "px", expert=True, limits=(128, 16384))
     particles: int = param(
         "Number of particles per micrograph; fewer if they do not fit.",
-        default=60,
+        60,
         label="Particles per micrograph",
-        minimum=0,
-        maximum=100000,
+        limits=(0, 100000),
     )
     minimum_distance: float = param(
         "Minimum distance between the centres of two particles, in particle diameters; below 1 they overlap.",
-        default=1.15,
+        1.15,
+        "diameters",
         expert=True,
-        label="Minimum distance",
-        unit="diameters",
-        minimum=0.2,
-        maximum=100,
+        limits=(0.2, 100),
     )
-    orientations: typing.Optional[str] = orientations_field()
-    snr: float = snr_field(
-        "Signal-to-noise ratio: variance of the noise-free particles, within their diameter, over the variance of "
-        "the noise. It refers to a dose of 40 e/Å².",
+    orientations: typing.Optional[str] = fields.orientations()
+    snr: float = fields.snr(
+        "Signal-to-noise ratio: variance of the noise-free particles, within their diameter, over the variance of the "
+        "noise. It refers to a dose of 40 e/Å².",
         default=0.05,
-        maximum=1000,
+        limits=(1e-6, 1000),
     )
     snr_max: typing.Optional[float] = param(
         "Maximum SNR. The SNR of each micrograph is drawn log-uniformly between SNR and Maximum SNR.",
-        default=None,
+        None,
         expert=True,
         label="Maximum SNR",
-        minimum=1e-6,
-        maximum=1000,
+        limits=(1e-6, 1000),
         none_means="all micrographs have the same SNR",
     )
     dose: float = param(
-        "Total dose of the exposure. The SNR is proportional to it.",
-        default=40.0,
-        expert=True,
-        label="Dose",
-        unit="e/Å²",
-        minimum=0.1,
-        maximum=1000,
+        "Total dose of the exposure. The SNR is proportional to it.", 40.0, "e/Å²", expert=True, limits=(0.1, 1000)
     )
     noise_from: Paths = param(
         "Real micrographs whose noise spectrum is used (glob, files or list file). They must have the pixel size of "
         "the simulated micrographs. Without them, the noise is white detector noise and smooth solvent noise.",
-        default=(),
+        (),
         label="Noise from micrographs",
         path="file",
     )
     ice: float = param(
         "Mean number of ice crystals and other contaminants per micrograph.",
-        default=0.0,
+        0.0,
         expert=True,
         label="Ice contamination",
-        minimum=0,
-        maximum=1000,
+        limits=(0, 1000),
     )
     aggregates: float = param(
         "Mean number of aggregates per micrograph. The coordinates do not contain their particles.",
-        default=0.0,
+        0.0,
         expert=True,
-        label="Aggregates",
-        minimum=0,
-        maximum=1000,
+        limits=(0, 1000),
     )
     carbon: float = param(
-        "Fraction of the micrographs that show a carbon edge.",
-        default=0.0,
-        expert=True,
-        label="Carbon edges",
-        minimum=0,
-        maximum=1,
+        "Fraction of the micrographs that show a carbon edge.", 0.0, expert=True, label="Carbon edges", limits=(0, 1)
     )
     gradient: float = param(
         "Range of a smooth ice gradient over the micrograph, in standard deviations of the noise.",
-        default=0.0,
+        0.0,
         expert=True,
         label="Ice gradient",
-        minimum=0,
-        maximum=100,
+        limits=(0, 100),
     )
-    contrast: str = protein_contrast_field(default="dark")
+    contrast: str = fields.protein_contrast(default="dark")
     box_size: typing.Optional[int] = param(
         "Also extract the particles with this box size, into particles.star (RELION 3.1, with angles and CTF) and "
         "particles/*.mrcs.",
-        default=None,
-        label="Box size",
-        unit="px",
-        minimum=8,
-        maximum=4096,
+        None,
+        "px",
+        limits=(8, 4096),
         none_means="particles are not extracted",
     )
-    minimum_defocus: float = optics_field("minimum_defocus")
-    maximum_defocus: float = optics_field("maximum_defocus")
-    astigmatism: float = optics_field("astigmatism")
-    voltage: float = optics_field("voltage")
-    spherical_aberration: float = optics_field("spherical_aberration")
-    amplitude_contrast: float = optics_field("amplitude_contrast")
+    minimum_defocus: float = fields.minimum_defocus()
+    maximum_defocus: float = fields.maximum_defocus()
+    astigmatism: float = fields.astigmatism()
+    voltage: float = fields.voltage()
+    spherical_aberration: float = fields.cs()
+    amplitude_contrast: float = fields.amplitude_contrast()
 
     def check_together(self) -> typing.List[str]:
         top = self.snr if self.snr_max is None else self.snr_max
@@ -161,12 +122,12 @@ class SimulateMicrographsOutputs(Outputs):
         "Folder of masks of the area covered by ice, carbon and aggregates.", path="folder"
     )
     particles: int = output("Total number of particles.")
-    particle_diameter: float = output("Diameter of the particle.", unit="Å")
+    particle_diameter: float = output("Diameter of the particle.", "Å")
     particle_stack: typing.Optional[str] = output(
         "RELION's particles.star of the extracted particles.", path="file", becomes="outputParticles: SetOfParticles"
     )
     pixel_size: typing.Optional[float] = output(
-        "Pixel size of the micrographs and the extracted particles.", unit="Å/px", default=None
+        "Pixel size of the micrographs and the extracted particles.", "Å/px", default=None
     )
 
 

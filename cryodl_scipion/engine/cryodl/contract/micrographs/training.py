@@ -4,62 +4,46 @@
 import dataclasses
 import typing
 
+from .. import fields
 from ..command import Command, Details, Outputs, TrainingOutputs, output
-from ..fields import (
-    LABEL_KINDS,
-    PU_CRITERIA,
-    Paths,
-    batch_size_field,
-    cache_field,
-    learning_rate_field,
-    leave_out_field,
-    micrographs_field,
-    model_folder_field,
-    network_field,
-    pixel_size_field,
-    start_from_field,
-    steps_field,
-    validation_fraction_field,
-)
+from ..fields import LABEL_KINDS, PU_CRITERIA, Paths
 from ..networks import PICKER_NETWORKS
 from ..params import Config, found, param
-from .pick_fields import micrograph_contrast_field, particle_diameter_field
+from . import pick_fields
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainPickerConfig(Config):
     """Train a particle picker on labelled micrographs."""
 
-    micrographs: Paths = micrographs_field()
+    micrographs: Paths = fields.micrographs()
     coordinates: str = param(
         "Folder (or file) with the particles' coordinates: RELION .star, EMAN .box or Topaz .txt, in pixels of the "
-        "micrographs, matched by micrograph name without folder and extension. In a folder of pick-by-hand, "
-        "confirmed picks are particles and removed picks are background; of the unconfirmed picks on corrected "
-        "micrographs some are learnt as particles, and ignored areas are not used.",
-        label="Coordinates",
+        "micrographs, matched by micrograph name without folder and extension. In a folder of pick-by-hand, confirmed "
+        "picks are particles and removed picks are background; of the unconfirmed picks on corrected micrographs some "
+        "are learnt as particles, and ignored areas are not used.",
         path="folder",
     )
-    pixel_size: float = pixel_size_field()
-    particle_diameter: float = particle_diameter_field(
+    pixel_size: float = fields.pixel_size()
+    particle_diameter: float = pick_fields.particle_diameter(
         help="Diameter of the smallest circle around the particle. Micrographs are rescaled by it, so that all "
         "particles have the same size for the network."
     )
-    output: str = model_folder_field()
+    output: str = fields.model_folder()
     background: typing.Optional[str] = param(
         "Folder (or file) with boxes on background, ice or dirt. With them, the network learns only from labelled "
-        "boxes; give them if not all particles are picked. Without them, everything that is not picked is "
-        "background.",
-        default=None,
+        "boxes; give them if not all particles are picked. Without them, everything that is not picked is background.",
+        None,
         label="Background boxes",
         path="folder",
         none_means="unpicked areas are background",
     )
-    network: str = network_field(
+    network: str = fields.network(
         "Network and training method. unet: small U-Net of this project, fast on CPUs, and the most accurate in our "
         "benchmarks with complete labels. The others follow their publications. deeppicker: patch classifier, which "
         "does not learn the gaps between touching particles. deepem: patch classifier with sigmoids and squared "
-        "error, a loss with a very small gradient for confident errors. cryolo: predicts boxes in a grid of cells "
-        "in one pass; large, trains for minutes without a GPU. topaz: learns from few labelled particles among "
+        "error, a loss with a very small gradient for confident errors. cryolo: predicts boxes in a grid of cells in "
+        "one pass; large, trains for minutes without a GPU. topaz: learns from few labelled particles among "
         "unlabelled ones (set Labels to sparse). eman2: two networks, one against background and one against "
         "contamination, which must both accept a particle; its large kernels are slow on CPUs.",
         default="unet",
@@ -68,15 +52,14 @@ class TrainPickerConfig(Config):
     labels: str = param(
         "How complete the labels are. complete: all particles of these micrographs are labelled, the rest is "
         "background. boxes: the network learns only from labelled boxes; background and contamination boxes are "
-        "proposed if none are given. sparse: only some of the particles are labelled (positive-unlabelled "
-        "learning). auto: boxes if background or contamination is given, sparse for topaz, else complete.",
-        default="auto",
-        label="Labels",
+        "proposed if none are given. sparse: only some of the particles are labelled (positive-unlabelled learning). "
+        "auto: boxes if background or contamination is given, sparse for topaz, else complete.",
+        "auto",
         choices=LABEL_KINDS,
     )
     contamination: typing.Optional[str] = param(
         "Folder (or file) with boxes on contamination: ice crystals, aggregates, carbon edges. 10 to 15 are enough.",
-        default=None,
+        None,
         label="Contamination boxes",
         path="folder",
         none_means="proposed if needed",
@@ -84,7 +67,7 @@ class TrainPickerConfig(Config):
     uncertain: typing.Optional[str] = param(
         "Folder with regions that are excluded from training and validation: coordinates (circles of one particle "
         "diameter), or masks <micrograph>.mrc of the micrographs' size, non-zero in uncertain regions.",
-        default=None,
+        None,
         label="Uncertain regions",
         path="folder",
         none_means="nothing is excluded",
@@ -92,47 +75,44 @@ class TrainPickerConfig(Config):
     )
     expected_particles: typing.Optional[float] = param(
         "Mean number of particles per micrograph, labelled or not; for sparse labels.",
-        default=None,
+        None,
         label="Expected particles per micrograph",
-        minimum=0.1,
-        maximum=1e6,
+        limits=(0.1, 1e6),
         none_means="estimated from the labels and from what looks like the labelled particles",
     )
     pu_criterion: str = param(
         "Loss for sparse labels. ge-binomial: fits the number of found particles to the expected number (as Topaz "
         "does). nnpu: non-negative positive-unlabelled risk.",
-        default="ge-binomial",
+        "ge-binomial",
         label="Criterion for sparse labels",
         choices=PU_CRITERIA,
         expert=True,
     )
-    contrast: str = micrograph_contrast_field(
+    contrast: str = pick_fields.micrograph_contrast(
         "Whether protein is darker or brighter than its surroundings in the micrographs. auto: determined from the "
         "labelled particles; the log and the model card state it."
     )
-    start_from: typing.Optional[str] = start_from_field()
-    steps: typing.Optional[int] = steps_field(
+    start_from: typing.Optional[str] = fields.start_from()
+    steps: typing.Optional[int] = fields.steps(
         none_means="the default of the method; for unet 400, or 800 with 1,000 or more particles, or 250 with labels "
         "of kind boxes (100 from a trained model)",
-        maximum=1_000_000,
+        limits=(1, 1_000_000),
     )
     recursions: int = param(
         "Further rounds of training. Before each round, the network picks its training micrographs, and its false "
         "picks are added as background. A round that does not improve the validation metric ends them. It needs "
         "labels of all particles.",
-        default=0,
-        label="Recursions",
-        minimum=0,
-        maximum=20,
+        0,
+        limits=(0, 20),
         expert=True,
     )
     patience = 10  # validations
-    validation_fraction: float = validation_fraction_field(
+    validation_fraction: float = fields.validation_fraction(
         "Fraction of the labelled micrographs held out for validation (at least one micrograph; of a single "
         "micrograph, a part of it). Weights and default threshold are chosen on it."
     )
-    batch_size: int = batch_size_field("Crops per training step.", default=8, none_means="", maximum=1024)
-    learning_rate: typing.Optional[float] = learning_rate_field()
+    batch_size: int = fields.batch_size("Crops per training step.", default=8, none_means="", limits=(1, 1024))
+    learning_rate: typing.Optional[float] = fields.learning_rate()
 
     def check_together(self) -> typing.List[str]:
         return recursion_problems(self.recursions, self.labels) if self.labels != "auto" else []
@@ -175,87 +155,82 @@ REAL_MARKS = ("complete", "partial")
 class TrainGeneralPickerConfig(Config):
     """Train a general picker on simulated micrographs of many shapes, and on labelled real micrographs."""
 
-    output: str = model_folder_field()
+    output: str = fields.model_folder()
     structures: Paths = param(
         "Maps (.mrc) or atomic models (.pdb, .cif, also .gz) to simulate from (glob, files or list file).",
-        default=(),
-        label="Structures",
+        (),
         path="file",
     )
     procedural: int = param(
         "Number of artificial assemblies (blobs, rings, shells, rods, membrane proteins ...) to simulate beside the "
         "structures.",
-        default=120,
+        120,
         label="Artificial assemblies",
-        minimum=0,
-        maximum=100000,
+        limits=(0, 100000),
     )
     sets: typing.Optional[str] = param(
         "Table of labelled real micrographs: a .csv file with the columns name, micrographs (glob), coordinates "
         "(folder), pixel_size (Å/px), particle_diameter (Å). Paths are relative to the table.",
-        default=None,
+        None,
         label="Real sets",
         path="file",
         none_means="simulated micrographs only",
     )
-    leave_out: Paths = leave_out_field(
+    leave_out: Paths = fields.leave_out(
         "Names of real sets, and of structure files without extension, to hold out from training, for tests on "
         "molecules that the model never saw."
     )
     simulated: int = param(
         "Number of simulated micrographs, each of 512 x 512 px at the network's scale.",
-        default=360,
+        360,
         label="Simulated micrographs",
-        minimum=2,
-        maximum=1000000,
+        limits=(2, 1000000),
     )
     faint_fraction: float = param(
         "Fraction of the simulated micrographs with very low contrast (SNR 0.008 to 0.12) and mostly touching "
         "particles.",
-        default=0.5,
+        0.5,
         expert=True,
         label="Fraction of faint micrographs",
-        minimum=0,
-        maximum=1,
+        limits=(0, 1),
     )
     real_fraction: float = param(
         "Fraction of the training crops that is taken from real sets, if there are any.",
-        default=0.2,
+        0.2,
         expert=True,
         label="Fraction of real crops",
-        minimum=0,
-        maximum=1,
+        limits=(0, 1),
     )
     real_marks: str = param(
         "How complete the labels of the real sets are. complete: everything that is not labelled is background. "
         "partial: some particles are not labelled; unlabelled positions that Start from model scores like labelled "
         "ones are ignored in training.",
-        default="complete",
+        "complete",
         label="Labels of real sets",
         choices=REAL_MARKS,
     )
-    network: str = network_field(
+    network: str = fields.network(
         "Network. unet (wider than that of train-picker) also estimates the particles' size, so that its models need "
         "no particle diameter. Models of the other networks need one.",
         default="unet",
         choices=PICKER_NETWORKS,
     )
-    steps: int = param("Training steps.", default=1800, label="Training steps", minimum=1, maximum=10000000)
+    steps: int = param("Training steps.", 1800, label="Training steps", limits=(1, 10000000))
     start_from: typing.Optional[str] = param(
         "General model of the same network to continue from, instead of random weights: a folder or a shipped model.",
-        default=None,
+        None,
         label="Start from model",
         path="model",
         none_means="start from random weights",
         expert=True,
     )
-    cache: typing.Optional[str] = cache_field(
+    cache: typing.Optional[str] = fields.cache(
         "Folder in which the simulated micrographs are kept (0.6 MB each), so that another training can use them "
         "again.",
         label="Keep simulated micrographs in",
         none_means="they are simulated anew in each run",
     )
-    batch_size: int = batch_size_field("Crops per training step.", default=8, none_means="", maximum=1024)
+    batch_size: int = fields.batch_size("Crops per training step.", default=8, none_means="", limits=(1, 1024))
     learning_rate = None  # the network's own
 
     def check_together(self) -> typing.List[str]:

@@ -4,16 +4,8 @@
 import dataclasses
 import typing
 
+from .. import fields
 from ..command import Command, Outputs, output
-from ..fields import (
-    correct_ctf_field,
-    mask_diameter_field,
-    max_shift_field,
-    output_folder_field,
-    particle_contrast_field,
-    particles_field,
-    resolution_field,
-)
 from ..params import Config, param
 
 
@@ -21,67 +13,56 @@ from ..params import Config, param
 class Classify2DConfig(Config):
     """Classify particles into 2-D classes: aligned, CTF-corrected averages, each with a score."""
 
-    particles: str = particles_field(
+    particles: str = fields.particles(
         "Particles to classify; no angles are needed. The CTF is used if the file has one."
     )
-    output: str = output_folder_field(
+    output: str = fields.output_folder(
         "Folder for particles.star (with rlnClassNumber), classes.mrcs, classes.star, and sums.npz, to which later "
         "particles are added (--classes-from). It must not exist."
     )
     classes: int = param(
-        "Number of classes. Each needs a few tens of particles.",
-        default=50,
-        label="Number of classes",
-        minimum=1,
-        maximum=1000,
+        "Number of classes. Each needs a few tens of particles.", 50, label="Number of classes", limits=(1, 1000)
     )
     classes_from: typing.Optional[str] = param(
         "Output folder of an earlier `cryodl classify-2d`, to whose classes the particles are assigned. The averages "
         "are then of both; the classes keep their numbers. The number of classes, mask, shifts, resolution, CTF "
         "correction and contrast are those of that run.",
-        default=None,
-        label="Classes from",
+        None,
         path="folder",
         none_means="new classes",
     )
     again: bool = param(
         "With classes of an earlier run: classify all particles again, starting from its averages, instead of only "
         "assigning new ones. Give all particles, also those of the earlier run.",
-        default=False,
+        False,
         label="Classify again",
     )
-    mask_diameter: typing.Optional[float] = mask_diameter_field(
+    mask_diameter: typing.Optional[float] = fields.mask_diameter(
         "Diameter of the circle within which particles are compared; about 1.1 times the longest dimension of the "
         "particle."
     )
-    max_shift: typing.Optional[float] = max_shift_field(
+    max_shift: typing.Optional[float] = fields.max_shift(
         "Maximum distance of a particle from the centre of its box.", none_means="a twelfth of the box size"
     )
-    resolution: typing.Optional[float] = resolution_field(
+    resolution: typing.Optional[float] = fields.resolution(
         "Resolution limit of the comparison. The averages are not limited.",
         none_means="1/22 of the box size, or 2.7 pixels if that is coarser",
     )
-    correct_ctf: bool = correct_ctf_field(
+    correct_ctf: bool = fields.correct_ctf(
         "Correct the averages for the CTF. Without correction they keep the contrast of the microscope."
     )
     epochs: int = param(
         "Maximum number of passes over all particles with the full number of classes. They end earlier when the "
         "classes no longer change.",
-        default=8,
+        8,
         label="Maximum passes",
-        minimum=1,
-        maximum=100,
+        limits=(1, 100),
         expert=True,
     )
     ranker: typing.Optional[str] = param(
-        "Model that scores the averages.",
-        default=None,
-        label="Ranker",
-        path="model",
-        none_means="the shipped model",
-        expert=True,
+        "Model that scores the averages.", None, path="model", none_means="the shipped model", expert=True
     )
-    contrast: str = particle_contrast_field()
+    contrast: str = fields.particle_contrast()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,41 +70,36 @@ class SelectClassesConfig(Config):
     """Select 2-D classes and keep their particles."""
 
     classes: str = param(
-        "classes.star of a 2-D classification, beside its classes.mrcs and particles.star.",
-        label="Classes",
-        path="file",
+        "classes.star of a 2-D classification, beside its classes.mrcs and particles.star.", path="file"
     )
-    output: str = output_folder_field(
+    output: str = fields.output_folder(
         "Folder for particles.star, classes.mrcs and classes.star of the kept classes, and selection.json. It must "
         "not exist."
     )
     threshold: typing.Optional[float] = param(
-        "Classes with at least this score are kept. The score is the fraction of a class's particles that is "
-        "expected to be good, that is, one whole, centred particle.",
-        default=None,
+        "Classes with at least this score are kept. The score is the fraction of a class's particles that is expected "
+        "to be good, that is, one whole, centred particle.",
+        None,
         label="Score threshold",
-        minimum=0,
-        maximum=1,
+        limits=(0, 1),
         none_means="chosen from the scores: a class is left out only if its bad particles harm a map more than its "
         "good ones help",
     )
     minimum_particles: int = param(
         "Classes with fewer particles are not kept.",
-        default=1,
+        1,
         label="Minimum number of particles",
-        minimum=1,
-        maximum=10**7,
+        limits=(1, 10**7),
         expert=True,
     )
     good_lost: float = param(
         "Fraction of the particles with signal that may be left out together with those that show only noise. 0: all "
         "particles of the kept classes are kept.",
-        default=0.02,
+        0.02,
         label="Fraction of good particles lost",
-        minimum=0,
-        maximum=0.5,
+        limits=(0, 0.5),
     )
-    particles: typing.Optional[str] = particles_field(
+    particles: typing.Optional[str] = fields.particles(
         "Particles to choose from: particles.star of an earlier folder, if the classes are those of a later one that "
         "`classify-2d --classes-from` made from it.",
         label="Other particles",
@@ -145,11 +121,11 @@ class Classify2DOutputs(Outputs):
     stack: str = output("Averages.", path="file", becomes="outputAverages: SetOfAverages")
     counts: typing.List[int] = output("Number of particles of each class, class 1 first.")
     scores: typing.List[float] = output("Probability that each average is good.")
-    resolutions: typing.List[typing.Optional[float]] = output("Resolution of each average.", unit="Å")
+    resolutions: typing.List[typing.Optional[float]] = output("Resolution of each average.", "Å")
     count: int = output("Number of classified particles, with those of the run in --classes-from.")
     converged: bool = output("Whether the classes no longer changed at the end.")
-    pixel_size: float = output("Pixel size of the averages.", unit="Å/px")
-    box: int = output("Box size of the averages.", unit="px")
+    pixel_size: float = output("Pixel size of the averages.", "Å/px")
+    box: int = output("Box size of the averages.", "px")
     assigned: int = output("Number of particles that were assigned to classes of an earlier run.", default=0)
 
 
@@ -169,9 +145,7 @@ class SelectClassesOutputs(Outputs):
     expected_good: float = output(
         "Expected fraction of good ones among the kept particles, by the scores of their classes."
     )
-    pixel_size: typing.Optional[float] = output(
-        "Pixel size of the particle images and averages.", unit="Å/px", default=None
-    )
+    pixel_size: typing.Optional[float] = output("Pixel size of the particle images and averages.", "Å/px", default=None)
     rejected: typing.Optional[str] = output(
         "STAR file of all other particles; null if there are none.",
         path="file",

@@ -7,24 +7,9 @@ Parameters of the command that trains particle denoisers.
 import dataclasses
 import typing
 
+from .. import fields
 from ..command import Command, Outputs, Texts, TrainingOutputs, output
-from ..fields import (
-    RECONSTRUCTION_LOSSES,
-    Paths,
-    batch_size_field,
-    model_field,
-    model_folder_field,
-    network_field,
-    output_file_field,
-    output_folder_field,
-    particle_contrast_field,
-    particles_field,
-    resolution_field,
-    start_from_field,
-    steps_field,
-    structure_field,
-    symmetry_field,
-)
+from ..fields import RECONSTRUCTION_LOSSES, Paths
 from ..networks import DENOISER_NETWORKS
 from ..params import Config, found, param
 
@@ -33,18 +18,17 @@ from ..params import Config, found, param
 class TrainDenoiserConfig(Config):
     """Train a network that denoises particle images, with projections of a known structure as targets."""
 
-    particles: Paths = particles_field(
+    particles: Paths = fields.particles(
         "Training particles with angles and shifts (3-D refined, or simulated). Give several files to train on "
         "several molecules."
     )
     structure: Paths = param(
         "Map (.mrc, protein positive) or atomic model (.pdb, .cif, also .gz) whose projections are the targets: one "
         "for all particle files, or one for each in the same order. A map of the wrong hand is not detected.",
-        label="Structure",
         path="file",
     )
-    output: str = model_folder_field()
-    network: str = network_field(
+    output: str = fields.model_folder()
+    network: str = fields.network(
         "posterior: no network, but the mean of the structure's projections, each weighted by its probability given "
         "the image. Nothing is learnt, and it cannot show what is not in the structure. swinconv: small 2-D "
         "Swin-Conv-UNet of this project, fast on CPUs. cgan: the published conditional GAN, a residual U-Net with a "
@@ -53,33 +37,29 @@ class TrainDenoiserConfig(Config):
         choices=DENOISER_NETWORKS,
     )
     loss: str = param(
-        "Loss between output and target. l1: absolute difference. exponential: larger differences have "
-        "exponentially larger weights.",
-        default="l1",
-        label="Loss",
+        "Loss between output and target. l1: absolute difference. exponential: larger differences have exponentially "
+        "larger weights.",
+        "l1",
         choices=RECONSTRUCTION_LOSSES,
         expert=True,
     )
     simulated_fraction: float = param(
         "Fraction of the training pairs that are simulated from the structure, with the CTFs and the noise spectrum "
         "of these particles. The rest are the real particles.",
-        default=0.5,
-        label="Simulated fraction",
-        minimum=0,
-        maximum=1,
+        0.5,
+        limits=(0, 1),
     )
-    resolution: typing.Optional[float] = resolution_field(
+    resolution: typing.Optional[float] = fields.resolution(
         "Resolution limit of the targets. Single images contain no finer detail.",
         none_means="twice the pixel size",
-        minimum=1,
-        maximum=100,
+        limits=(1, 100),
         label="Resolution of targets",
         expert=True,
     )
-    contrast: str = particle_contrast_field()
-    start_from: typing.Optional[str] = start_from_field()
-    steps: typing.Optional[int] = steps_field()
-    batch_size: typing.Optional[int] = batch_size_field(
+    contrast: str = fields.particle_contrast()
+    start_from: typing.Optional[str] = fields.start_from()
+    steps: typing.Optional[int] = fields.steps()
+    batch_size: typing.Optional[int] = fields.batch_size(
         "Particles per training step.", none_means="the network's own: 1 for cgan, 16 for the others"
     )
 
@@ -97,22 +77,22 @@ class TrainDenoiserConfig(Config):
 class TrainDenoiserOutputs(TrainingOutputs):
     """What `train-denoiser` made."""
 
-    pixel_size: float = output("Working pixel size of the model.", unit="Å/px")
-    box: int = output("Box size of its images.", unit="px")
+    pixel_size: float = output("Working pixel size of the model.", "Å/px")
+    box: int = output("Box size of its images.", "px")
 
 
 @dataclasses.dataclass(frozen=True)
 class DenoiseConfig(Config):
     """Denoise particle images: with a network trained on their structure, or blindly, without a known structure."""
 
-    particles: str = particles_field("Raw particles to denoise; no angles are needed.")
-    model: str = model_field(
+    particles: str = fields.particles("Raw particles to denoise; no angles are needed.")
+    model: str = fields.model(
         "Model folder of a denoiser, or general_denoiser, which is shipped, needs no training and knows no structure."
     )
-    output: str = output_file_field(
+    output: str = fields.output_file(
         "STAR file to write. The denoised images are written beside it, into a stack of the same name (.mrcs)."
     )
-    contrast: str = particle_contrast_field()
+    contrast: str = fields.particle_contrast()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -124,8 +104,8 @@ class DenoiseOutputs(Outputs):
     )
     stack: str = output("Stack of the denoised images.", path="file")
     count: int = output("Particles.")
-    pixel_size: float = output("Pixel size of the images.", unit="Å/px")
-    box: int = output("Box size of the images.", unit="px")
+    pixel_size: float = output("Pixel size of the images.", "Å/px")
+    box: int = output("Box size of the images.", "px")
     contrast: str = output("Contrast of protein in the raw images, 'dark' or 'bright'.")
     model: str = output("Name of the model.")
     empty: int = output("Number of particles in which the model found almost no signal.")
@@ -141,13 +121,13 @@ class DenoiseOutputs(Outputs):
 class EvaluateDenoiserConfig(Config):
     """Measure what a denoiser recovers and what it invents, by comparison with ground truth and controls."""
 
-    particles: str = particles_field(
+    particles: str = fields.particles(
         "Raw particles with angles, shifts and CTF that were not in the denoiser's training."
     )
-    model: str = model_field("Model folder of a denoiser.")
-    structure: str = structure_field()
-    output: str = output_folder_field("Folder for evaluation.json and pictures. It must not exist.")
-    unseen: typing.Optional[str] = particles_field(
+    model: str = fields.model("Model folder of a denoiser.")
+    structure: str = fields.structure()
+    output: str = fields.output_folder("Folder for evaluation.json and pictures. It must not exist.")
+    unseen: typing.Optional[str] = fields.particles(
         "Particles of a molecule that was not in the denoiser's training, for the control.",
         label="Other particles",
         default=None,
@@ -155,20 +135,18 @@ class EvaluateDenoiserConfig(Config):
     )
     unseen_structure: typing.Optional[str] = param(
         "Structure of the unseen particles, to measure how much of their denoised images is correct.",
-        default=None,
-        label="Unseen structure",
+        None,
         path="file",
         none_means="only the similarity to the training targets is measured",
     )
     count: int = param(
         "Maximum number of particles to use; as many images of pure noise are made.",
-        default=500,
+        500,
         label="Maximum number of particles",
-        minimum=2,
-        maximum=1000000,
+        limits=(2, 1000000),
     )
-    symmetry: str = symmetry_field()
-    contrast: str = particle_contrast_field()
+    symmetry: str = fields.symmetry()
+    contrast: str = fields.particle_contrast()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -184,7 +162,7 @@ class EvaluateDenoiserOutputs(Outputs):
         "Mean Fourier ring correlation with the ground truth, of the raw, Wiener-filtered (wiener) and denoised images."
     )
     resolution: typing.Dict[str, typing.Any] = output(
-        "Resolution of each kind of image at the FRC thresholds 0.5 and 0.143.", unit="Å"
+        "Resolution of each kind of image at the FRC thresholds 0.5 and 0.143.", "Å"
     )
     verdict: str = output("Verdict of the controls: 'ok' or 'warning'.")
     pictures: Texts = output("Pictures by name.", path="file")

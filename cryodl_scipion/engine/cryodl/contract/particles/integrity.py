@@ -4,8 +4,9 @@
 import dataclasses
 import typing
 
+from .. import fields
 from ..command import Command, Counts, Outputs, output
-from ..fields import Paths, output_folder_field, particle_contrast_field, particles_field
+from ..fields import Paths
 from ..params import Config, found, param
 
 
@@ -13,25 +14,24 @@ from ..params import Config, found, param
 class AssessIntegrityConfig(Config):
     """Assign each particle the probability that it is the whole complex or only a part of it."""
 
-    particles: str = particles_field("Particles with CTF. Angles are used if the file has them.")
+    particles: str = fields.particles("Particles with CTF. Angles are used if the file has them.")
     structures: Paths = param(
-        "The compositions to distinguish: maps or atomic models in one common coordinate frame, "
-        "with and without the partner.",
+        "The compositions to distinguish: maps or atomic models in one common coordinate frame, with and without the "
+        "partner.",
         label="Compositions",
         path="file",
     )
-    output: str = output_folder_field(
+    output: str = fields.output_folder(
         "Folder for particles.star (rlnClassNumber and probabilities), integrity.json and pictures. It must not exist."
     )
-    names: Paths = param("Names of the compositions, in the order of the structures.", default=(), label="Names")
+    names: Paths = param("Names of the compositions, in the order of the structures.", ())
     orientations: str = param(
         "given: the particles' angles, refined locally. search: all orientations are searched. auto: given if the "
         "particles have angles, else search.",
-        default="auto",
-        label="Orientations",
+        "auto",
         choices=("auto", "given", "search"),
     )
-    contrast: str = particle_contrast_field()
+    contrast: str = fields.particle_contrast()
 
     def check_together(self) -> typing.List[str]:
         number = len(self.structures)
@@ -50,8 +50,8 @@ class AssessIntegrityOutputs(Outputs):
     """What `assess-integrity` found."""
 
     particles: str = output(
-        "STAR file with the class of each particle, in the order of the structures (0: they cannot be told apart), and "
-        "the probabilities.",
+        "STAR file with the class of each particle, in the order of the structures (0: they cannot be told apart), "
+        "and the probabilities.",
         path="file",
         becomes="outputParticles: SetOfParticles, outputParticles_*: SetOfParticles, outputClasses: SetOfClasses3D",
     )
@@ -65,7 +65,7 @@ class AssessIntegrityOutputs(Outputs):
         "Expected fraction of particles with the correct class; none if they have none."
     )
     pictures: typing.List[str] = output("Pictures.", path="file")
-    pixel_size: typing.Optional[float] = output("Of the particle images.", unit="Å/px", default=None)
+    pixel_size: typing.Optional[float] = output("Of the particle images.", "Å/px", default=None)
 
 
 COMMANDS = (

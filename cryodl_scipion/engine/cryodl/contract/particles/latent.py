@@ -4,8 +4,8 @@
 import dataclasses
 import typing
 
+from .. import fields
 from ..command import Command, Outputs, output
-from ..fields import output_file_field, output_folder_field, particle_contrast_field, particles_field
 from ..params import Config, found, param
 
 
@@ -13,19 +13,17 @@ from ..params import Config, found, param
 class SelectLatentConfig(Config):
     """Select the particles, or the subtomograms, in a region or in clusters of a latent space."""
 
-    particles: str = particles_field("Particles or subtomograms of fit-heterogeneity (with cryodlLatent1 ...).")
-    output: str = output_file_field("STAR file to write: the selected particles with all their columns.")
+    particles: str = fields.particles("Particles or subtomograms of fit-heterogeneity (with cryodlLatent1 ...).")
+    output: str = fields.output_file("STAR file to write: the selected particles with all their columns.")
     region: typing.Optional[str] = param(
         "Ranges AXIS:LOW:HIGH of latent coordinates, separated by commas, such as 1:-2:0.5,2:0:3. Particles within "
         "all ranges are selected.",
-        default=None,
-        label="Region",
+        None,
         none_means="everywhere",
     )
     clusters: typing.Optional[str] = param(
         "Numbers of clusters (cryodlCluster), separated by commas. Particles of any of them are selected.",
-        default=None,
-        label="Clusters",
+        None,
         none_means="all",
     )
 
@@ -38,33 +36,25 @@ class SelectLatentConfig(Config):
 class LatentVolumesConfig(Config):
     """Reconstruct maps at points of a latent space, or along its dense regions, from the particles nearby."""
 
-    particles: str = particles_field("Particles of fit-heterogeneity (with cryodlLatent1 ...).")
-    output: str = output_folder_field("Folder for map_01.mrc ... with half-maps, and volumes.json. It must not exist.")
-    axes: str = param(
-        "Latent coordinates (axes) that define the distance between particles, separated by commas.",
-        default="1",
-        label="Axes",
-    )
+    particles: str = fields.particles("Particles of fit-heterogeneity (with cryodlLatent1 ...).")
+    output: str = fields.output_folder("Folder for map_01.mrc ... with half-maps, and volumes.json. It must not exist.")
+    axes: str = param("Latent coordinates (axes) that define the distance between particles, separated by commas.", "1")
     maps: int = param(
         "Number of maps along a path through the dense regions, from one end of the first axis to the other.",
-        default=10,
-        label="Maps",
-        minimum=2,
-        maximum=100,
+        10,
+        limits=(2, 100),
     )
     points: typing.Optional[str] = param(
         "Points at which maps are reconstructed, instead of the path through the dense regions. Separate points by "
         "commas and coordinates by colons: -1.5:0,0:0.2.",
-        default=None,
-        label="Points",
+        None,
         none_means="a path through the dense regions",
     )
     per_map: typing.Optional[int] = param(
         "Number of particles within one standard deviation of a map's Gaussian weights.",
-        default=None,
+        None,
         label="Particles per map",
-        minimum=2,
-        maximum=10**7,
+        limits=(2, 10**7),
         none_means="number of particles over twice the number of maps",
     )
     domain: typing.Optional[str] = param(
@@ -72,12 +62,12 @@ class LatentVolumesConfig(Config):
         "orientations and shifts of the domain are written, for a focused refinement, and a map of the molecule in "
         "its middle state, in which the domain is reconstructed at these orientations and the rest at the original "
         "ones.",
-        default=None,
+        None,
         label="Domain mask",
         path="file",
         none_means="none",
     )
-    contrast: str = particle_contrast_field()
+    contrast: str = fields.particle_contrast()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -87,7 +77,7 @@ class SelectLatentOutputs(Outputs):
     particles: str = output("STAR file of the selected particles.", path="file")
     count: int = output("Number of selected particles.")
     input_count: int = output("Number of input particles.")
-    pixel_size: typing.Optional[float] = output("Pixel size of the particle images.", unit="Å/px", default=None)
+    pixel_size: typing.Optional[float] = output("Pixel size of the particle images.", "Å/px", default=None)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -102,11 +92,11 @@ class LatentVolumesOutputs(Outputs):
     record: str = output("volumes.json: coordinates, particles, resolution and FSC of each map.", path="file")
     coordinates: typing.List[typing.List[float]] = output("Latent coordinates of each map.")
     resolutions: typing.List[float] = output(
-        "Resolution of each map; 0 if the half-maps do not agree at any resolution.", unit="Å"
+        "Resolution of each map; 0 if the half-maps do not agree at any resolution.", "Å"
     )
     count: int = output("Particles.")
-    pixel_size: float = output("Pixel size of the maps.", unit="Å/px")
-    box: int = output("Box size of the maps.", unit="px")
+    pixel_size: float = output("Pixel size of the maps.", "Å/px")
+    box: int = output("Box size of the maps.", "px")
     particles: typing.Optional[str] = output(
         "STAR file of the particles with the orientations of the domain, if one is given.",
         path="file",

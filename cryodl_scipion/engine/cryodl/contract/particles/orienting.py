@@ -9,22 +9,9 @@ Parameters of the command that finds a first map without a structure.
 import dataclasses
 import typing
 
+from .. import fields
 from ..command import Command, Outputs, output
-from ..fields import (
-    Paths,
-    angular_step_field,
-    correct_ctf_field,
-    mask_diameter_field,
-    max_shift_field,
-    model_field,
-    output_file_field,
-    output_folder_field,
-    particle_contrast_field,
-    particles_field,
-    resolution_field,
-    structure_field,
-    symmetry_field,
-)
+from ..fields import Paths
 from ..params import Config, param
 
 
@@ -32,14 +19,13 @@ from ..params import Config, param
 class IdentifyConfig(Config):
     """Find which structures of a folder the particles show: how surely, what share of each, or that it is none."""
 
-    particles: str = particles_field("Raw particles with CTF; a few hundred are enough, and angles are not needed.")
+    particles: str = fields.particles("Raw particles with CTF; a few hundred are enough, and angles are not needed.")
     structures: Paths = param(
         "Folder of maps and atomic models (.mrc, .map, .pdb, .cif, also .gz), or their files, or a .txt file that "
         "lists them.",
-        label="Structures",
         path="folder",
     )
-    output: str = output_folder_field("Folder for ranking.csv. It must not exist.")
+    output: str = fields.output_folder("Folder for ranking.csv. It must not exist.")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,23 +50,22 @@ class IdentifyOutputs(Outputs):
 class InitialMapConfig(Config):
     """Find a first map of a molecule whose structure is not known, and judge whether it may be believed."""
 
-    particles: str = particles_field("Raw particles with CTF, most of them of one molecule; angles are not used.")
-    output: str = output_folder_field(
-        "Folder to write: judgement.json and, if a map was determined, map.mrc, its half-maps, and particles.star with "
-        "the orientations found."
+    particles: str = fields.particles("Raw particles with CTF, most of them of one molecule; angles are not used.")
+    output: str = fields.output_folder(
+        "Folder to write: judgement.json and, if a map was determined, map.mrc, its half-maps, and particles.star "
+        "with the orientations found."
     )
-    mask_diameter: typing.Optional[float] = mask_diameter_field(
+    mask_diameter: typing.Optional[float] = fields.mask_diameter(
         "Diameter of a sphere that holds the particle. A tighter one makes the search safer and quicker."
     )
     most: int = param(
         "Maximum number of particles that are used, drawn at random: a first map needs a few thousand.",
-        default=4000,
+        4000,
         label="Particles used",
-        minimum=200,
-        maximum=1000000,
+        limits=(200, 1000000),
         expert=True,
     )
-    contrast: str = particle_contrast_field()
+    contrast: str = fields.particle_contrast()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -101,17 +86,17 @@ class InitialMapOutputs(Outputs):
     )
     judgement: str = output("judgement.json: what the judgement rests on.", path="file")
     resolution: typing.Optional[float] = output(
-        "Resolution at which the FSC of the halves, which started apart, falls below 0.143; at best `limit`.", unit="Å"
+        "Resolution at which the FSC of the halves, which started apart, falls below 0.143; at best `limit`.", "Å"
     )
-    limit: typing.Optional[float] = output("Finest detail that was compared.", unit="Å")
+    limit: typing.Optional[float] = output("Finest detail that was compared.", "Å")
     fsc: typing.List[float] = output(
         "FSC of the half-maps, shell 0 first; empty without a map.", becomes="outputFSC: FSC"
     )
     agreement: typing.Optional[float] = output("Correlation of the maps of the two halves.")
     coverage: typing.Optional[float] = output("Coverage of the direction that is seen least; 1 for even views.")
     count: int = output("Number of particles that were used.")
-    pixel_size: float = output("Pixel size of the map.", unit="Å/px")
-    box: int = output("Box size of the map.", unit="px")
+    pixel_size: float = output("Pixel size of the map.", "Å/px")
+    box: int = output("Box size of the map.", "px")
     contrast: str = output("Contrast of protein in the images, 'dark' or 'bright'.")
 
 
@@ -119,30 +104,29 @@ class InitialMapOutputs(Outputs):
 class AssignOrientationsConfig(Config):
     """Assign Euler angles and shifts to particles by comparison with projections of a structure."""
 
-    particles: str = particles_field("Particles to orient; the CTF is needed, angles are not.")
-    structure: str = structure_field()
-    output: str = output_file_field("STAR file to write: the raw particles with angles, shifts, score and margin.")
-    model: typing.Optional[str] = model_field(
+    particles: str = fields.particles("Particles to orient; the CTF is needed, angles are not.")
+    structure: str = fields.structure()
+    output: str = fields.output_file("STAR file to write: the raw particles with angles, shifts, score and margin.")
+    model: typing.Optional[str] = fields.model(
         "Denoiser whose output is compared with the projections instead of the raw images.",
         default=None,
         label="Denoiser",
         none_means="the raw images are compared, taking their CTF and noise into account",
     )
-    angular_step: float = angular_step_field(
+    angular_step: float = fields.angular_step(
         "Angle between neighbouring directions of the first search. The best few directions are refined."
     )
-    max_shift: typing.Optional[float] = max_shift_field(
+    max_shift: typing.Optional[float] = fields.max_shift(
         "Maximum distance of a particle from the centre of its box.", none_means="a tenth of the box size"
     )
-    resolution: typing.Optional[float] = resolution_field(
+    resolution: typing.Optional[float] = fields.resolution(
         "Resolution limit of the comparison.", none_means="the finest resolution that the angular step allows"
     )
-    symmetry: str = symmetry_field()
-    contrast: str = particle_contrast_field()
-    noise_substitution: typing.Optional[float] = resolution_field(
-        "Also orient the images with detail finer than this resolution replaced by noise, into "
-        "NAME_substituted.star. `reconstruct` then reports how much of the FSC beyond this resolution is due to "
-        "reference bias.",
+    symmetry: str = fields.symmetry()
+    contrast: str = fields.particle_contrast()
+    noise_substitution: typing.Optional[float] = fields.resolution(
+        "Also orient the images with detail finer than this resolution replaced by noise, into NAME_substituted.star. "
+        "`reconstruct` then reports how much of the FSC beyond this resolution is due to reference bias.",
         none_means="no noise substitution",
         label="Noise substitution beyond",
         expert=True,
@@ -150,8 +134,7 @@ class AssignOrientationsConfig(Config):
     controls: bool = param(
         "Calibrate the probabilities and orient images of noise as a control. Those of an earlier run in the output's "
         "folder are used again if reference, CTF range, noise and signal are alike.",
-        default=True,
-        label="Controls",
+        True,
         expert=True,
     )
 
@@ -171,7 +154,7 @@ class AssignOrientationsOutputs(Outputs):
     directions: int = output("Number of directions searched.")
     symmetry: str = output("Point group.")
     contrast: str = output("Contrast of protein in the images, 'dark' or 'bright'.")
-    resolution: float = output("Resolution limit of the search.", unit="Å")
+    resolution: float = output("Resolution limit of the search.", "Å")
     reference: str = output("Structure that the angles were assigned with.", default="")
     noise_control: typing.Optional[str] = output(
         "STAR file of oriented noise images, as a control.", path="file", default=None
@@ -182,14 +165,14 @@ class AssignOrientationsOutputs(Outputs):
     controls: str = output(
         "Where calibration and noise control come from: 'new', 'none', or the record of an earlier run.", default="new"
     )
-    pixel_size: typing.Optional[float] = output("Of the particle images.", unit="Å/px", default=None)
+    pixel_size: typing.Optional[float] = output("Of the particle images.", "Å/px", default=None)
 
 
 @dataclasses.dataclass(frozen=True)
 class ReconstructConfig(Config):
     """Back-project oriented particles into a map and its two half-maps."""
 
-    particles: str = particles_field(
+    particles: str = fields.particles(
         "Particles with angles and shifts. rlnRandomSubset defines the half sets, if the file has it."
     )
     output: str = param(
@@ -197,15 +180,14 @@ class ReconstructConfig(Config):
         label="Map",
         path="file",
     )
-    symmetry: str = symmetry_field()
-    correct_ctf: bool = correct_ctf_field("Correct for the CTF. Denoised particles have no CTF and are not corrected.")
-    mask_diameter: typing.Optional[float] = mask_diameter_field(
-        "Diameter of the sphere within which the FSC is measured.", minimum=1
+    symmetry: str = fields.symmetry()
+    correct_ctf: bool = fields.correct_ctf("Correct for the CTF. Denoised particles have no CTF and are not corrected.")
+    mask_diameter: typing.Optional[float] = fields.mask_diameter(
+        "Diameter of the sphere within which the FSC is measured.", limits=(1, 10000)
     )
     noise_control: typing.Optional[str] = param(
         "Oriented noise images, NAME_noise.star of assign-orientations. Their FSC is reported beside that of the map.",
-        default=None,
-        label="Noise control",
+        None,
         path="file",
         expert=True,
         none_means="the one in the particles' folder, if there is one",
@@ -219,38 +201,36 @@ class ReconstructOutputs(Outputs):
     map: str = output("The reconstructed map.", path="file", becomes="outputVolume: Volume")
     half1: str = output("First half-map.", path="file")
     half2: str = output("Second half-map.", path="file")
-    resolution: typing.Optional[float] = output("Resolution at which the half-maps' FSC falls below 0.143.", unit="Å")
+    resolution: typing.Optional[float] = output("Resolution at which the half-maps' FSC falls below 0.143.", "Å")
     fsc: typing.List[float] = output("FSC of the half-maps, shell 0 first.", becomes="outputFSC: FSC")
     count: int = output("Number of particles.")
-    pixel_size: float = output("Pixel size of the maps.", unit="Å/px")
-    box: int = output("Box size of the maps.", unit="px")
+    pixel_size: float = output("Pixel size of the maps.", "Å/px")
+    box: int = output("Box size of the maps.", "px")
     reference: str = output("Structure that the angles were assigned with; empty if unknown.", default="")
     search_resolution: typing.Optional[float] = output(
-        "Resolution limit of the search that gave the angles.", unit="Å", default=None
+        "Resolution limit of the search that gave the angles.", "Å", default=None
     )
     noise_fsc: typing.Optional[typing.List[float]] = output(
         "FSC of the half-maps reconstructed from as many images of noise.", default=None
     )
     noise_resolution: typing.Optional[float] = output(
-        "Resolution at which the FSC of the noise half-maps falls below 0.143.", unit="Å", default=None
+        "Resolution at which the FSC of the noise half-maps falls below 0.143.", "Å", default=None
     )
     corrected_resolution: typing.Optional[float] = output(
-        "Resolution at which the FSC, corrected for the FSC of noise, falls below 0.143.", unit="Å", default=None
+        "Resolution at which the FSC, corrected for the FSC of noise, falls below 0.143.", "Å", default=None
     )
     fsc_beyond: typing.Optional[float] = output(
         "Mean FSC beyond the resolution limit of the search that gave the angles.", default=None
     )
     substituted_from: typing.Optional[float] = output(
-        "Resolution beyond which detail was replaced by noise in the noise-substitution control.",
-        unit="Å",
-        default=None,
+        "Resolution beyond which detail was replaced by noise in the noise-substitution control.", "Å", default=None
     )
     substituted_fsc: typing.Optional[typing.List[float]] = output(
         "FSC of the half-maps of the noise-substitution control.", default=None
     )
     substituted_resolution: typing.Optional[float] = output(
         "Resolution at which the FSC, corrected by the noise-substitution control, falls below 0.143.",
-        unit="Å",
+        "Å",
         default=None,
     )
 

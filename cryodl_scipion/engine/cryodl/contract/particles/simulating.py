@@ -4,20 +4,9 @@
 import dataclasses
 import typing
 
+from .. import fields
 from ..command import Command, Outputs, output
-from ..fields import (
-    Paths,
-    box_size_field,
-    defocus_problems,
-    max_shift_field,
-    new_pixel_size_field,
-    optics_field,
-    orientations_field,
-    output_file_field,
-    protein_contrast_field,
-    snr_field,
-    structure_field,
-)
+from ..fields import Paths, defocus_problems
 from ..params import Config, even_problems, found, param
 
 STATES = ("structures", "missing_chains", "domain")  # fields that make several states, one at a time
@@ -28,91 +17,79 @@ class SimulateParticlesConfig(Config):
     """Simulate particle images of a structure, with known orientations, shifts and CTF, and their noise-free
     projections."""
 
-    structure: str = structure_field()
-    pixel_size: float = new_pixel_size_field("Pixel size of the simulated images.")
-    box: int = box_size_field("Box size of the images; an even number.", maximum=2048)
-    count: int = param("Number of particles to simulate.", label="Number of particles", minimum=1, maximum=10000000)
-    snr: float = snr_field(
-        "Signal-to-noise ratio: variance of the noise-free images with their CTF over the variance of the noise. "
-        "SNR area defines where the variance of the signal is measured."
+    structure: str = fields.structure()
+    pixel_size: float = fields.new_pixel_size("Pixel size of the simulated images.")
+    box: int = fields.box_size("Box size of the images; an even number.", limits=(16, 2048))
+    count: int = param("Number of particles to simulate.", label="Number of particles", limits=(1, 10000000))
+    snr: float = fields.snr(
+        "Signal-to-noise ratio: variance of the noise-free images with their CTF over the variance of the noise. SNR "
+        "area defines where the variance of the signal is measured."
     )
-    output: str = output_file_field(
+    output: str = fields.output_file(
         "STAR file to write (RELION 3.1: true angles, shifts, CTF, half sets). NAME.mrcs, NAME_clean.mrcs "
         "(projections without CTF and noise) and NAME_map.mrc are written beside it."
     )
-    max_shift: float = max_shift_field(
+    max_shift: float = fields.max_shift(
         "Maximum shift of a particle from the centre of its box, in x and in y.", default=5.0
     )
-    orientations: typing.Optional[str] = orientations_field()
+    orientations: typing.Optional[str] = fields.orientations()
     per_micrograph: int = param(
         "Number of particles per micrograph; they share its defocus.",
-        default=50,
+        50,
         label="Particles per micrograph",
-        minimum=1,
-        maximum=1000000,
+        limits=(1, 1000000),
     )
-    contrast: str = protein_contrast_field(default="bright")
+    contrast: str = fields.protein_contrast(default="bright")
     structures: Paths = param(
         "Further structures of a mixture, in the coordinate frame of the first.",
-        default=(),
+        (),
         label="Further structures",
         path="file",
     )
     missing_chains: typing.Optional[str] = param(
         "Chains (B) or residues (A:100-250) of the atomic model that are missing in a second state, separated by "
         "commas.",
-        default=None,
-        label="Missing chains",
+        None,
         none_means="nothing",
     )
     domain: typing.Optional[str] = param(
         "Chains or residues of the atomic model that rotate about a hinge, separated by commas.",
-        default=None,
-        label="Domain",
+        None,
         none_means="nothing moves",
     )
     hinge_axis: typing.Optional[str] = param(
         "Direction x,y,z of the hinge axis, in the model's coordinate frame. The axis passes through the contact "
         "between the domain and the rest.",
-        default=None,
-        label="Hinge axis",
+        None,
         none_means="perpendicular to the domain",
     )
     hinge_range: float = param(
-        "Total range of the rotation, half of it to each side, uniformly distributed.",
-        default=45.0,
-        label="Hinge range",
-        unit="°",
-        minimum=0,
-        maximum=360,
+        "Total range of the rotation, half of it to each side, uniformly distributed.", 45.0, "°", limits=(0, 360)
     )
-    hinge_states: int = param(
-        "Number of steps of the rotation.", default=31, label="Hinge states", minimum=2, maximum=1000
-    )
+    hinge_states: int = param("Number of steps of the rotation.", 31, limits=(2, 1000))
     weights: typing.Optional[str] = param(
         "Relative numbers of particles of the states, in their order, separated by commas: 3,1.",
-        default=None,
-        label="Weights",
+        None,
         none_means="equal",
     )
     ctf_from: typing.Optional[str] = param(
         "STAR file of particles whose CTFs are used instead of the ranges; one is drawn at random for each micrograph.",
-        default=None,
+        None,
         label="CTFs from",
         path="file",
         none_means="CTFs are drawn from the ranges",
     )
-    minimum_defocus: float = optics_field("minimum_defocus")
-    maximum_defocus: float = optics_field("maximum_defocus")
-    astigmatism: float = optics_field("astigmatism")
-    voltage: float = optics_field("voltage")
-    spherical_aberration: float = optics_field("spherical_aberration")
-    amplitude_contrast: float = optics_field("amplitude_contrast")
+    minimum_defocus: float = fields.minimum_defocus()
+    maximum_defocus: float = fields.maximum_defocus()
+    astigmatism: float = fields.astigmatism()
+    voltage: float = fields.voltage()
+    spherical_aberration: float = fields.cs()
+    amplitude_contrast: float = fields.amplitude_contrast()
     snr_area: str = param(
         "Area over which the variance of the noise-free images is measured. box: the whole box, as in most "
-        "publications. particle: a circle of the particle's diameter, as in versions before this option; the same "
-        "SNR then means a weaker signal.",
-        default="box",
+        "publications. particle: a circle of the particle's diameter, as in versions before this option; the same SNR "
+        "then means a weaker signal.",
+        "box",
         label="SNR area",
         choices=("box", "particle"),
         expert=True,
@@ -137,9 +114,9 @@ class SimulateParticlesOutputs(Outputs):
     )
     map: str = output("Map of the structure.", path="file", becomes="outputVolume: Volume")
     count: int = output("Particles.")
-    particle_diameter: float = output("Diameter of the particle.", unit="Å")
-    pixel_size: float = output("Pixel size of the images and the map.", unit="Å/px")
-    box: int = output("Box size of the images.", unit="px")
+    particle_diameter: float = output("Diameter of the particle.", "Å")
+    pixel_size: float = output("Pixel size of the images and the map.", "Å/px")
+    box: int = output("Box size of the images.", "px")
     states: typing.List[str] = output(
         "Maps of the true states of a mixture, in the order of cryodlTrueState.", path="file", default=()
     )

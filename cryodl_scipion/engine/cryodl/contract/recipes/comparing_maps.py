@@ -4,25 +4,11 @@
 import dataclasses
 import typing
 
+from .. import fields
 from ..command import Command, Counts, Outputs, Texts, output
-from ..fields import (
-    Paths,
-    angular_step_field,
-    max_shift_field,
-    micrographs_field,
-    output_folder_field,
-    pixel_size_field,
-    resolution_field,
-    structure_field,
-    symmetry_field,
-)
-from ..micrographs.pick_fields import (
-    box_field,
-    particle_diameter_field,
-    pick_sets_field,
-    stated_contrast_field,
-    too_few_sets,
-)
+from ..fields import Paths
+from ..micrographs import pick_fields
+from ..micrographs.pick_fields import too_few_sets
 from ..params import Config, even_problems, found, param
 
 COARSE = 12.0  # Å: finest detail of the search without a stated one; finer detail of single particles tells little
@@ -35,11 +21,11 @@ Curves = typing.Dict[str, typing.List[float]]
 class CompareMapsOfPicksConfig(Config):
     """Compare sets of picks by the resolution of the maps that their particles give, oriented by a known structure."""
 
-    picks: Paths = pick_sets_field()
-    micrographs: Paths = micrographs_field()
-    pixel_size: float = pixel_size_field()
-    structure: str = structure_field()
-    output: str = output_folder_field(
+    picks: Paths = pick_fields.pick_sets()
+    micrographs: Paths = fields.micrographs()
+    pixel_size: float = fields.pixel_size()
+    structure: str = fields.structure()
+    output: str = fields.output_folder(
         "Folder for the half-maps, the table of resolutions (maps.csv, maps.json) and the curves (fsc.png). An "
         "interrupted run continues in OUTPUT.partial."
     )
@@ -47,80 +33,71 @@ class CompareMapsOfPicksConfig(Config):
         "Folder (or file) with reference coordinates, such as the ground truth of simulated micrographs or picks made "
         "by hand. Their map is the one that the others are measured by, and only micrographs with reference "
         "coordinates are used.",
-        default=None,
-        label="Reference",
+        None,
         path="folder",
         none_means="the maps are measured by the best of them",
     )
     ctf: typing.Optional[str] = param(
         "STAR file with the defocus of each micrograph, as `cryodl estimate-ctf` and RELION write it. Micrographs "
         "that it does not contain are left out.",
-        default=None,
+        None,
         label="CTF",
         path="file",
         none_means="it is estimated from the micrographs, which needs voltage and Cs",
     )
-    particle_diameter: typing.Optional[float] = particle_diameter_field(
+    particle_diameter: typing.Optional[float] = pick_fields.particle_diameter(
         default=None, none_means="the diameter of the structure"
     )
-    symmetry: str = symmetry_field()
-    contrast: str = stated_contrast_field("Contrast of the protein in the micrographs.")
+    symmetry: str = fields.symmetry()
+    contrast: str = pick_fields.stated_contrast("Contrast of the protein in the micrographs.")
     maximum_particles: typing.Optional[int] = param(
         "Maximum number of particles of each set. Of larger sets as many are drawn at random, so that the run takes "
         "less time; sets are then compared with equal numbers of particles.",
-        default=None,
-        label="Maximum particles",
-        minimum=50,
-        maximum=10**8,
+        None,
+        limits=(50, 10**8),
         none_means="all particles",
     )
-    box: int = box_field(
+    box: int = pick_fields.box(
         "Box size in pixels of the micrographs. 0: 1.5 particle diameters, rounded up to an even number."
     )
     scaled_box: int = param(
         "Box size after resampling, which keeps the field of view. 0: no resampling. The resolution of the maps ends "
         "at two of the resampled pixels.",
-        default=0,
+        0,
+        "px",
         label="Resampled box size",
-        unit="px",
-        minimum=0,
-        maximum=8192,
+        limits=(0, 8192),
     )
-    angular_step: float = angular_step_field("Angle between neighbouring directions of the first search.", expert=True)
-    resolution: typing.Optional[float] = resolution_field(
+    angular_step: float = fields.angular_step("Angle between neighbouring directions of the first search.", expert=True)
+    resolution: typing.Optional[float] = fields.resolution(
         "Finest detail at which particles are compared with the structure. Agreement of the half-maps at finer detail "
         "cannot come from the structure; at coarser detail even images of noise agree.",
         none_means="a tenth of the particle diameter, but 12 Å at the finest",
         label="Resolution of the search",
         expert=True,
     )
-    max_shift: typing.Optional[float] = max_shift_field(
+    max_shift: typing.Optional[float] = fields.max_shift(
         "Maximum distance of a particle from its pick.", none_means="a tenth of the box size"
     )
     voltage: typing.Optional[float] = param(
         "Acceleration voltage of the microscope. It is needed where the CTF is estimated.",
-        default=None,
-        label="Voltage",
-        unit="kV",
-        minimum=20,
-        maximum=1000,
+        None,
+        "kV",
+        limits=(20, 1000),
         none_means="the value in the CTF file",
     )
     spherical_aberration: typing.Optional[float] = param(
         "Spherical aberration of the microscope. It is needed where the CTF is estimated.",
-        default=None,
+        None,
+        "mm",
         label="Cs",
-        unit="mm",
-        minimum=0,
-        maximum=10,
+        limits=(0, 10),
         none_means="the value in the CTF file",
     )
     amplitude_contrast: typing.Optional[float] = param(
         "Amplitude contrast as a fraction of the contrast.",
-        default=None,
-        label="Amplitude contrast",
-        minimum=0,
-        maximum=1,
+        None,
+        limits=(0, 1),
         none_means="the value in the CTF file, or 0.1 where the CTF is estimated",
         expert=True,
     )
@@ -148,15 +125,15 @@ class CompareMapsOfPicksOutputs(Outputs):
     picks: Counts = output("Picks of each set on the micrographs compared.")
     particles: Counts = output("Particles of each set in its map.")
     resolution: Resolutions = output(
-        "Resolution of each set, at which the FSC of its half-maps falls below 0.143.", unit="Å"
+        "Resolution of each set, at which the FSC of its half-maps falls below 0.143.", "Å"
     )
     noise_resolution: Resolutions = output(
         "The same of as many images of noise, oriented by the same structure. Agreement at detail that was not "
         "compared with the structure is chance, and not counted. None: nothing agrees.",
-        unit="Å",
+        "Å",
     )
     structure_resolution: Resolutions = output(
-        "Resolution at which the FSC of the map with the structure falls below 0.5.", unit="Å"
+        "Resolution at which the FSC of the map with the structure falls below 0.5.", "Å"
     )
     loss: Resolutions = output(
         "By how much the resolution is worse than that of the map it is measured by, in per cent; negative if better."
@@ -168,10 +145,10 @@ class CompareMapsOfPicksOutputs(Outputs):
     half1: Texts = output("First half-map of each set.", path="file")
     half2: Texts = output("Second half-map of each set.", path="file")
     micrographs: int = output("Number of micrographs compared.")
-    search_resolution: float = output("Finest detail at which particles were compared with the structure.", unit="Å")
-    particle_diameter: float = output("Diameter of the particle.", unit="Å")
-    box: int = output("Box size of the maps.", unit="px")
-    pixel_size: float = output("Pixel size of the maps.", unit="Å/px")
+    search_resolution: float = output("Finest detail at which particles were compared with the structure.", "Å")
+    particle_diameter: float = output("Diameter of the particle.", "Å")
+    box: int = output("Box size of the maps.", "px")
+    pixel_size: float = output("Pixel size of the maps.", "Å/px")
     folder: str = output("Output folder.", path="folder")
     comparison: str = output("maps.json: this record.", path="file")
     table: str = output("maps.csv: a row for each set.", path="file")

@@ -4,10 +4,11 @@
 import dataclasses
 import typing
 
+from .. import fields
 from ..command import Command, Outputs, output
-from ..fields import output_folder_field, particle_contrast_field, resolution_field
 from ..params import Config, found, param
-from ..tomograms.tomogram_fields import diameter_field, tilt_field, tilt_problems
+from ..tomograms import tomogram_fields
+from ..tomograms.tomogram_fields import tilt_problems
 
 # Append at the end.
 LATENT_METHODS = ("linear", "gaussian", "auto")
@@ -25,89 +26,70 @@ class FitHeterogeneityConfig(Config):
     particles: str = param(
         "Particles with angles, shifts and CTF (STAR file of RELION 3.1 or later, with its image stacks), or aligned "
         "subtomograms (3.0 or 3.1) with a volume for each and, if available, its 3-D CTF or weights (rlnCtfImage).",
-        label="Particles",
         path="file",
     )
-    output: str = output_folder_field(
-        "Folder for particles.star or subtomograms.star (with cryodlLatent1 ...), heterogeneity.json and maps. It must "
-        "not exist."
+    output: str = fields.output_folder(
+        "Folder for particles.star or subtomograms.star (with cryodlLatent1 ...), heterogeneity.json and maps. It "
+        "must not exist."
     )
     reference: typing.Optional[str] = param(
         "Map of the consensus refinement (.mrc), or an atomic model; particles need it, subtomograms do not. It is "
         "compared with the map reconstructed from the particles, and shows where the molecule is.",
-        default=None,
-        label="Reference",
+        None,
         path="file",
         none_means="the average of the subtomograms",
     )
     method: str = param(
         "linear: principal components of the volumes. gaussian, for particles: the molecule is a set of Gaussians "
-        "moved "
-        "by a few anchors, with latent coordinates from a neural network; for motions, and for few or noisy particles. "
-        "auto: linear; of particles, if its test finds no motion, gaussian is tested as well, and the p-value is "
-        "corrected for two tests.",
-        default="auto",
-        label="Method",
+        "moved by a few anchors, with latent coordinates from a neural network; for motions, and for few or noisy "
+        "particles. auto: linear; of particles, if its test finds no motion, gaussian is tested as well, and the "
+        "p-value is corrected for two tests.",
+        "auto",
         choices=LATENT_METHODS,
     )
-    latent: int = param(
-        "Number of dimensions of the latent space.", default=4, label="Latent dimensions", minimum=1, maximum=20
-    )
+    latent: int = param("Number of dimensions of the latent space.", 4, label="Latent dimensions", limits=(1, 20))
     mask: typing.Optional[str] = param(
         "Map that is 1 where the molecule may change and 0 elsewhere, in the frame of the reference or of the aligned "
         "subtomograms.",
-        default=None,
-        label="Mask",
+        None,
         path="file",
         none_means="determined from the particles",
     )
-    resolution: typing.Optional[float] = resolution_field(
+    resolution: typing.Optional[float] = fields.resolution(
         "Resolution limit of the images or subtomograms that are fitted.",
         none_means="1/24 of the box size; of subtomograms four pixels",
     )
     maps: int = param(
-        "Number of maps along each axis of the latent space.",
-        default=5,
-        label="Maps along an axis",
-        minimum=2,
-        maximum=50,
+        "Number of maps along each axis of the latent space.", 5, label="Maps along an axis", limits=(2, 50)
     )
     axes: int = param(
         "Number of axes of the latent space along which maps are reconstructed.",
-        default=1,
+        1,
         label="Axes with maps",
-        minimum=0,
-        maximum=20,
+        limits=(0, 20),
     )
-    clusters: int = param(
-        "Number of clusters of the particles in the latent space (k-means).",
-        default=4,
-        label="Clusters",
-        minimum=1,
-        maximum=100,
-    )
+    clusters: int = param("Number of clusters of the particles in the latent space (k-means).", 4, limits=(1, 100))
     classes: typing.Optional[int] = param(
-        "Number of discrete classes of particles, for mixtures of compositions. They are fitted as a mixture of normal "
-        "distributions in the latent space; each has a map, half-maps and rlnClassNumber. 0: the number is "
+        "Number of discrete classes of particles, for mixtures of compositions. They are fitted as a mixture of "
+        "normal distributions in the latent space; each has a map, half-maps and rlnClassNumber. 0: the number is "
         "determined (Bayesian information criterion).",
-        default=None,
+        None,
         label="Discrete classes",
-        minimum=0,
-        maximum=100,
+        limits=(0, 100),
         none_means="none",
     )
     umap: bool = param(
         "Also draw the latent space in two dimensions that keep neighbours together (UMAP): cryodlUmap1, cryodlUmap2. "
         "For three latent dimensions or more. The engine's environment needs umap-learn, which is not installed by "
         "default.",
-        default=False,
+        False,
         label="UMAP",
         expert=True,
     )
-    particle_diameter: typing.Optional[float] = diameter_field()
-    tilt_min: float = tilt_field("Minimum", -60.0)
-    tilt_max: float = tilt_field("Maximum", 60.0)
-    contrast: str = particle_contrast_field()
+    particle_diameter: typing.Optional[float] = tomogram_fields.diameter()
+    tilt_min: float = tomogram_fields.tilt("Minimum", -60.0)
+    tilt_max: float = tomogram_fields.tilt("Maximum", 60.0)
+    contrast: str = fields.particle_contrast()
 
     def check_together(self) -> typing.List[str]:
         return tilt_problems(self) + found(
@@ -136,8 +118,8 @@ class FitHeterogeneityOutputs(Outputs):
     particles: str = output(
         "STAR file of the particles or subtomograms with latent coordinates and clusters, without those set apart.",
         path="file",
-        becomes="outputParticles: SetOfParticles, outputFlexParticles: SetOfParticlesFlex, "
-        "outputSubtomograms: SetOfSubTomograms",
+        becomes="outputParticles: SetOfParticles, outputFlexParticles: SetOfParticlesFlex, outputSubtomograms: "
+        "SetOfSubTomograms",
     )
     heterogeneity: str = output("heterogeneity.json.", path="file")
     verdict: str = output("Verdict: 'motion' or 'no motion'.")
@@ -152,8 +134,8 @@ class FitHeterogeneityOutputs(Outputs):
     picture: str = output("Picture of the latent space.", path="file")
     count: int = output("Particles or subtomograms.")
     latent: int = output("Number of latent dimensions.")
-    pixel_size: float = output("Pixel size of the maps.", unit="Å/px")
-    box: int = output("Box size of the maps.", unit="px")
+    pixel_size: float = output("Pixel size of the maps.", "Å/px")
+    box: int = output("Box size of the maps.", "px")
     classes: typing.List[str] = output(
         "Maps of the discrete classes, class 1 first.", path="file", default=(), becomes="outputClasses: SetOfClasses3D"
     )

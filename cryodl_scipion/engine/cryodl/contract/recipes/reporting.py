@@ -4,8 +4,8 @@
 import dataclasses
 import typing
 
+from .. import fields
 from ..command import Command, Outputs, output
-from ..fields import output_file_field
 from ..params import Config, found, param
 
 
@@ -13,12 +13,12 @@ from ..params import Config, found, param
 class ReportConfig(Config):
     """Write an HTML report of a project: statistics, micrographs with picks, classes, FSC, warnings, methods."""
 
-    output: str = output_file_field(
+    output: str = fields.output_file(
         "HTML file to write, with all pictures embedded. An existing report is replaced; any other file is not."
     )
     project: typing.Optional[str] = param(
         "Folder of a Scipion project. Its runs are read; nothing is written there.",
-        default=None,
+        None,
         label="Scipion project",
         path="folder",
         none_means="--folder is given",
@@ -26,37 +26,29 @@ class ReportConfig(Config):
     folder: typing.Optional[str] = param(
         "Folder with results of the command line. All files whose name ends in result.json are read, also in "
         "subfolders (each command writes one with --result).",
-        default=None,
-        label="Folder",
+        None,
         path="folder",
         none_means="--project is given",
     )
     words: typing.Optional[str] = param(
         "JSON file with Scipion's texts about its runs: {name of the run's folder: {label, summary, methods}}; "
         "summary and methods are lists of strings.",
-        default=None,
-        label="Words",
+        None,
         path="file",
         none_means="none",
         expert=True,
     )
     own: str = param(
-        "Name of a run's folder to leave out: the run that writes the report.", default="", label="Own run", expert=True
+        "Name of a run's folder to leave out: the run that writes the report.", "", label="Own run", expert=True
     )
     micrographs: int = param(
-        "Number of most recent micrographs to show with their picks.",
-        default=6,
-        label="Micrographs shown",
-        minimum=0,
-        maximum=50,
+        "Number of most recent micrographs to show with their picks.", 6, label="Micrographs shown", limits=(0, 50)
     )
     refresh: int = param(
         "The browser reloads the page at this interval while a run is active. 0: never.",
-        default=60,
-        label="Refresh",
-        unit="s",
-        minimum=0,
-        maximum=86400,
+        60,
+        "s",
+        limits=(0, 86400),
         expert=True,
     )
 

@@ -4,74 +4,63 @@
 import dataclasses
 import typing
 
+from .. import fields
 from ..command import Command, Details, Numbers, Outputs, Texts, output
-from ..fields import Paths, model_field, network_field, output_folder_field, seed_field, steps_field
+from ..fields import Paths
 from ..networks import TOMOGRAM_DENOISER_NETWORKS
 from ..params import Config, found, param
-from .tomogram_fields import (
-    tilt_problems,
-    tilt_series_field,
-    tomogram_names_field,
-    tomogram_pixel_size_field,
-    tomograms_field,
-)
+from . import tomogram_fields
+from .tomogram_fields import tilt_problems
 
 
 @dataclasses.dataclass(frozen=True)
 class DenoiseTomogramsConfig(Config):
     """Denoise tomograms and fill in their missing wedge, with a network that learns from their even and odd halves."""
 
-    output: str = output_folder_field(
-        "Folder for <tomogram>.mrc, denoise.json, and model/ if one was trained. Tomograms already denoised into "
-        "this folder are not denoised again."
+    output: str = fields.output_folder(
+        "Folder for <tomogram>.mrc, denoise.json, and model/ if one was trained. Tomograms already denoised into this "
+        "folder are not denoised again."
     )
-    tomograms: Paths = tomograms_field(
-        "Half tomograms with even and odd in their names (tomo1_even.mrc and tomo1_odd.mrc; also _EVN and _ODD, _half1 "
-        "and _half2), or whole tomograms, which need a model.",
+    tomograms: Paths = tomogram_fields.tomograms(
+        "Half tomograms with even and odd in their names (tomo1_even.mrc and tomo1_odd.mrc; also _EVN and _ODD, "
+        "_half1 and _half2), or whole tomograms, which need a model.",
         default=(),
     )
     even: Paths = param(
-        "Tomograms reconstructed from the even frames or tilts, as many as --odd.",
-        default=(),
-        label="Even halves",
-        path="file",
+        "Tomograms reconstructed from the even frames or tilts, as many as --odd.", (), label="Even halves", path="file"
     )
     odd: Paths = param(
         "Tomograms reconstructed from the odd frames or tilts, paired with the even ones by name, or by order if "
         "--names are given.",
-        default=(),
+        (),
         label="Odd halves",
         path="file",
     )
-    model: typing.Optional[str] = model_field(
+    model: typing.Optional[str] = fields.model(
         "Trained tomogram denoiser.", default=None, none_means="a new one is trained on these tomograms"
     )
     fill_wedge: bool = param(
         "Also predict the Fourier coefficients in the missing wedge. They are not measured data: use them for "
         "viewing, not for measurements.",
-        default=False,
+        False,
         label="Fill the missing wedge",
     )
-    tilt_min: float = tilt_series_field("tilt_min")
-    tilt_max: float = tilt_series_field("tilt_max")
-    network: str = network_field("Network to train.", default="unet3d", choices=TOMOGRAM_DENOISER_NETWORKS, expert=True)
-    training_tomograms: int = param(
-        "Number of tomograms to learn from, spread over the set.",
-        default=10,
-        label="Training tomograms",
-        minimum=1,
-        maximum=10000,
+    tilt_min: float = tomogram_fields.series_tilt_min()
+    tilt_max: float = tomogram_fields.series_tilt_max()
+    network: str = fields.network(
+        "Network to train.", default="unet3d", choices=TOMOGRAM_DENOISER_NETWORKS, expert=True
     )
-    steps: typing.Optional[int] = steps_field(none_means="1000, or 2000 to fill in the wedge")
+    training_tomograms: int = param("Number of tomograms to learn from, spread over the set.", 10, limits=(1, 10000))
+    steps: typing.Optional[int] = fields.steps(none_means="1000, or 2000 to fill in the wedge")
     halves: bool = param(
         "Also write the two denoised halves, <tomogram>_even.mrc and <tomogram>_odd.mrc.",
-        default=False,
+        False,
         label="Write denoised halves",
         expert=True,
     )
-    pixel_size: typing.Optional[float] = tomogram_pixel_size_field()
-    names: Paths = tomogram_names_field()
-    seed: int = seed_field()
+    pixel_size: typing.Optional[float] = tomogram_fields.tomogram_pixel_size()
+    names: Paths = tomogram_fields.tomogram_names()
+    seed: int = fields.seed()
 
     def check_together(self) -> typing.List[str]:
         return found(
@@ -99,7 +88,7 @@ class DenoiseTomogramsOutputs(Outputs):
     odd: Texts = output("Denoised odd half of each tomogram, if requested.", path="file")
     model: str = output("Model folder.", path="folder", becomes="outputModel: CryodlModel")
     fills_wedge: bool = output("Whether the model fills in the missing wedge.")
-    pixel_sizes: Numbers = output("Pixel size of each tomogram, which is that of the input.", unit="Å/px")
+    pixel_sizes: Numbers = output("Pixel size of each tomogram, which is that of the input.", "Å/px")
     controls: Details = output(
         "For each tomogram with halves: how much of their signal the network keeps, and its response to noise."
     )

@@ -4,31 +4,13 @@
 import dataclasses
 import typing
 
+from .. import fields
 from ..command import Command, Counts, Details, Numbers, Outputs, Texts, TrainingOutputs, output
-from ..fields import (
-    Paths,
-    batch_size_field,
-    model_field,
-    model_folder_field,
-    network_field,
-    output_folder_field,
-    resolution_field,
-    seed_field,
-    start_from_field,
-    steps_field,
-    symmetry_field,
-)
+from ..fields import Paths
 from ..networks import DETECTOR_NETWORKS
 from ..params import Config, found, param
-from .tomogram_fields import (
-    tilt_problems,
-    tilt_series_field,
-    tomogram_names_field,
-    tomogram_pixel_size_field,
-    tomograms_field,
-    volume_border_field,
-    working_pixel_size_field,
-)
+from . import tomogram_fields
+from .tomogram_fields import tilt_problems
 
 TOMOGRAM_CONTRASTS = ("dark", "bright")
 
@@ -37,123 +19,105 @@ TOMOGRAM_CONTRASTS = ("dark", "bright")
 class DetectParticlesConfig(Config):
     """Find particles in tomograms, with a template in all orientations or with a trained detector."""
 
-    tomograms: Paths = tomograms_field("Tomograms to search.")
-    output: str = output_folder_field(
+    tomograms: Paths = tomogram_fields.tomograms("Tomograms to search.")
+    output: str = fields.output_folder(
         "Folder for <tomogram>.star and particles.star (RELION 5). Tomograms already searched into this folder are "
         "not searched again."
     )
     template: typing.Optional[str] = param(
         "Map (.mrc, protein positive) or atomic model (.pdb, .cif, also .gz) to search for in all orientations. Its "
         "handedness matters little at the resolution of this search.",
-        default=None,
-        label="Template",
+        None,
         path="file",
         none_means="a model is given",
     )
-    model: typing.Optional[str] = model_field(
+    model: typing.Optional[str] = fields.model(
         "Model folder of a detector trained with train-detector.", default=None, none_means="a template is given"
     )
-    pixel_size: typing.Optional[float] = tomogram_pixel_size_field(
+    pixel_size: typing.Optional[float] = tomogram_fields.tomogram_pixel_size(
         none_means="that of each file's header, or the model's if the header has none"
     )
     threshold: Paths = param(
         "Minimum score: one number or, with a model, one number for each species as name=number. Empty: the model's "
         "thresholds or, with a template, that of False discovery rate. With a template, a threshold gives all places "
         "that are so like it, without decoys.",
-        default=(),
+        (),
         label="Thresholds",
     )
     fdr: float = param(
         "Part of a template's detections that may be look-alikes, in all tomograms of the output folder together. It "
         "is estimated from the places where decoys of the template fit better than it does. A few detections that "
         "stand out are kept in any case.",
-        default=0.05,
+        0.05,
         label="False discovery rate",
-        minimum=0.001,
-        maximum=0.5,
+        limits=(0.001, 0.5),
     )
     minimum_distance: typing.Optional[float] = param(
         "Minimum distance between two particles of the same species.",
-        default=None,
-        label="Minimum distance",
-        unit="Å",
-        minimum=1,
-        maximum=100000,
+        None,
+        "Å",
+        limits=(1, 100000),
         none_means="0.7 times the diameter",
         expert=True,
     )
-    border: float = volume_border_field("Particles closer than this to the volume's border are left out.")
+    border: float = tomogram_fields.volume_border("Particles closer than this to the volume's border are left out.")
     diameter: typing.Optional[float] = param(
         "Diameter of the sphere within which the template is compared.",
-        default=None,
+        None,
+        "Å",
         label="Template diameter",
-        unit="Å",
-        minimum=10,
-        maximum=5000,
+        limits=(10, 5000),
         none_means="that of the structure",
     )
     template_pixel_size: typing.Optional[float] = param(
         "Pixel size of the template map, if its header has none.",
-        default=None,
-        label="Template pixel size",
-        unit="Å/px",
-        minimum=0.1,
-        maximum=100,
+        None,
+        "Å/px",
+        limits=(0.1, 100),
         none_means="that of its header",
         expert=True,
     )
-    symmetry: str = symmetry_field()
-    resolution: typing.Optional[float] = resolution_field(
+    symmetry: str = fields.symmetry()
+    resolution: typing.Optional[float] = fields.resolution(
         "Resolution limit of the comparison. A higher resolution needs smaller angular steps and more time.",
         none_means="a quarter of the diameter, but no finer than 2.5 px of the tomogram",
-        minimum=4,
-        maximum=500,
+        limits=(4, 500),
     )
     angular_step: typing.Optional[float] = param(
         "Angle between neighbouring orientations of the search. Orientations of detections are refined to an eighth "
         "of it.",
-        default=None,
-        label="Angular step",
-        unit="°",
-        minimum=1,
-        maximum=60,
+        None,
+        "°",
+        limits=(1, 60),
         none_means="chosen so that steps at the particle's edge match the resolution",
         expert=True,
     )
-    tilt_min: float = tilt_series_field("tilt_min")
-    tilt_max: float = tilt_series_field("tilt_max")
+    tilt_min: float = tomogram_fields.series_tilt_min()
+    tilt_max: float = tomogram_fields.series_tilt_max()
     defocus: float = param(
         "Mean defocus of the tilt series (positive is underfocus). The template is multiplied by the CTF at this "
         "defocus, for 300 kV, spherical aberration 2.7 mm and amplitude contrast 0.07. 0: no CTF.",
-        default=0.0,
-        label="Defocus",
-        unit="Å",
-        minimum=0,
-        maximum=200000,
+        0.0,
+        "Å",
+        limits=(0, 200000),
     )
     phase_flipped: bool = param(
-        "Whether the tomogram was reconstructed from phase-flipped images.",
-        default=False,
-        label="Phases flipped",
-        expert=True,
+        "Whether the tomogram was reconstructed from phase-flipped images.", False, label="Phases flipped", expert=True
     )
     contrast: str = param(
         "Whether protein is darker or brighter than its surroundings in the tomograms; for a template.",
-        default="dark",
-        label="Contrast",
+        "dark",
         choices=TOMOGRAM_CONTRASTS,
     )
     control: float = param(
         "Fraction of each tomogram in which a model also looks at noise of the same spectrum (random phases), to "
         "estimate the number of false detections. 0: no control. A template has decoys instead.",
-        default=0.25,
-        label="Control",
-        minimum=0,
-        maximum=1,
+        0.25,
+        limits=(0, 1),
         expert=True,
     )
-    names: Paths = tomogram_names_field()
-    seed: int = seed_field()
+    names: Paths = tomogram_fields.tomogram_names()
+    seed: int = fields.seed()
 
     def check_together(self) -> typing.List[str]:
         one = "Give either a template (--template) or the folder of a trained detector (--model)."
@@ -179,11 +143,9 @@ class DetectParticlesOutputs(Outputs):
         "Expected number of false detections: with a template, look-alikes, by its decoys; with a model, detections "
         "at the threshold in noise of the tomogram's spectrum, scaled to the whole tomogram, empty without a control."
     )
-    diameters: Numbers = output("Diameter of each species.", unit="Å")
-    pixel_size: typing.Optional[float] = output(
-        "Pixel size of the tomograms; null if it differs between them.", unit="Å/px"
-    )
-    angular_step: typing.Optional[float] = output("Angular step of the search with a template.", unit="°")
+    diameters: Numbers = output("Diameter of each species.", "Å")
+    pixel_size: typing.Optional[float] = output("Pixel size of the tomograms; null if it differs between them.", "Å/px")
+    angular_step: typing.Optional[float] = output("Angular step of the search with a template.", "°")
     orientations: typing.Optional[int] = output("Number of orientations of the search with a template.")
     model: typing.Optional[str] = output("Folder of the detector.", path="folder")
 
@@ -192,17 +154,16 @@ class DetectParticlesOutputs(Outputs):
 class TrainDetectorConfig(Config):
     """Train a network that detects particles of one or several species in tomograms, from their coordinates."""
 
-    output: str = model_folder_field()
-    tomograms: Paths = tomograms_field(
+    output: str = fields.model_folder()
+    tomograms: Paths = tomogram_fields.tomograms(
         "Tomograms in which the coordinates of all particles of the species are known; the rest is background."
     )
     coordinates: Paths = param(
-        "Files of the particles' coordinates: STAR (RELION 5 centred coordinates in Å, or rlnCoordinateX/Y/Z in px "
-        "of these tomograms, with rlnTomoName), Dynamo tables (.tbl), IMOD models (.mod) or copick picks (.json). "
-        "The species is read from the column cryodlSpecies, cryodlStructure or rlnClassNumber, or else from the "
-        "file name; where the file is named as its tomogram, the species is the only one of Diameters or Species, or "
+        "Files of the particles' coordinates: STAR (RELION 5 centred coordinates in Å, or rlnCoordinateX/Y/Z in px of "
+        "these tomograms, with rlnTomoName), Dynamo tables (.tbl), IMOD models (.mod) or copick picks (.json). The "
+        "species is read from the column cryodlSpecies, cryodlStructure or rlnClassNumber, or else from the file "
+        "name; where the file is named as its tomogram, the species is the only one of Diameters or Species, or "
         "'particle'.",
-        label="Coordinates",
         path="file",
     )
     diameter: Paths = param(
@@ -210,30 +171,28 @@ class TrainDetectorConfig(Config):
         label="Diameters",
         unit="Å",
     )
-    species: Paths = param("Species to learn. Other species are background.", default=(), label="Species")
-    pixel_size: typing.Optional[float] = tomogram_pixel_size_field()
-    working_pixel_size: typing.Optional[float] = working_pixel_size_field(
+    species: Paths = param("Species to learn. Other species are background.", ())
+    pixel_size: typing.Optional[float] = tomogram_fields.tomogram_pixel_size()
+    working_pixel_size: typing.Optional[float] = tomogram_fields.working_pixel_size(
         none_means="that of the tomograms, or a larger one at which the smallest particle is still 12 px wide"
     )
-    network: str = network_field(
-        "unet3d: 3-D U-Net that predicts a heat map of each species, with peaks at the particles' centres. wide: "
-        "the same with twice the channels; slower, for many tomograms.",
+    network: str = fields.network(
+        "unet3d: 3-D U-Net that predicts a heat map of each species, with peaks at the particles' centres. wide: the "
+        "same with twice the channels; slower, for many tomograms.",
         default="unet3d",
         choices=DETECTOR_NETWORKS,
     )
     beta: float = param(
         "Weight of recall relative to precision. Thresholds are chosen for the largest F-beta on the held-out data. "
         "1: recall and precision have the same weight. 4: a missed particle is much worse than a false one.",
-        default=4.0,
-        label="Beta",
-        minimum=0.1,
-        maximum=20,
+        4.0,
+        limits=(0.1, 20),
     )
-    steps: typing.Optional[int] = steps_field()
-    batch_size: typing.Optional[int] = batch_size_field("Crops per training step.")
-    start_from: typing.Optional[str] = start_from_field()
-    names: Paths = tomogram_names_field()
-    seed: int = seed_field()
+    steps: typing.Optional[int] = fields.steps()
+    batch_size: typing.Optional[int] = fields.batch_size("Crops per training step.")
+    start_from: typing.Optional[str] = fields.start_from()
+    names: Paths = tomogram_fields.tomogram_names()
+    seed: int = fields.seed()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -243,7 +202,7 @@ class TrainDetectorOutputs(TrainingOutputs):
     species: typing.List[str] = output("Names of the species.")
     thresholds: Numbers = output("Score threshold of each species.")
     validation: typing.Dict[str, Details] = output("Metrics of each species on the held-out data.")
-    pixel_size: float = output("Working pixel size of the model.", unit="Å/px")
+    pixel_size: float = output("Working pixel size of the model.", "Å/px")
 
 
 COMMANDS = (

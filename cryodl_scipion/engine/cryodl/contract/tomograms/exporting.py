@@ -4,10 +4,12 @@
 import dataclasses
 import typing
 
+from .. import fields
 from ..command import Command, Counts, Outputs, Texts, output
-from ..fields import Paths, output_folder_field
+from ..fields import Paths
 from ..params import Config, found, param
-from .tomogram_fields import tilt_problems, tomogram_names_field, tomogram_pixel_size_field, tomograms_field
+from . import tomogram_fields
+from .tomogram_fields import tilt_problems
 
 POINT_FORMATS = ("napari", "imod", "dynamo", "eman2", "relion", "copick")
 
@@ -15,11 +17,10 @@ POINT_FORMATS = ("napari", "imod", "dynamo", "eman2", "relion", "copick")
 def _tilt_field(which: str) -> typing.Any:
     return param(
         f"{which} tilt angle of the tilt series, for the wedge columns of Dynamo's tables.",
-        default=None,
+        None,
+        "°",
         label=f"{which} tilt",
-        unit="°",
-        minimum=-90,
-        maximum=90,
+        limits=(-90, 90),
         none_means="the table says nothing about the wedge",
     )
 
@@ -28,37 +29,32 @@ def _tilt_field(which: str) -> typing.Any:
 class ExportTomogramsConfig(Config):
     """Export tomograms, scores or labels as OME-Zarr, and coordinates with orientations to other programs."""
 
-    tomograms: Paths = tomograms_field("Tomograms, score volumes or label volumes.")
-    output: str = output_folder_field("Folder of the new files. It must not exist.")
+    tomograms: Paths = tomogram_fields.tomograms("Tomograms, score volumes or label volumes.")
+    output: str = fields.output_folder("Folder of the new files. It must not exist.")
     coordinates: Paths = param(
         "Coordinates in these tomograms (STAR of RELION or of this program, Dynamo .tbl, IMOD .mod, EMAN2 or copick "
         ".json, napari .csv).",
-        default=(),
-        label="Coordinates",
+        (),
         path="file",
     )
-    volumes: bool = param(
-        "Write each volume as OME-Zarr, <tomogram>.zarr, with levels of lower resolution.",
-        default=True,
-        label="Volumes",
-    )
+    volumes: bool = param("Write each volume as OME-Zarr, <tomogram>.zarr, with levels of lower resolution.", True)
     labels: bool = param(
         "The volumes are label volumes. Levels of lower resolution are then labels too, and napari shows them as "
         "labels.",
-        default=False,
+        False,
         label="Volumes are labels",
     )
     points: typing.Tuple[str, ...] = param(
         "Formats of the coordinates. napari: <tomogram>.csv. imod: <tomogram>.mod, with an object for each species. "
         "dynamo: <tomogram>.tbl. eman2: <tomogram>_info.json. relion: particles.star of all tomograms, for RELION 5 "
         "and ArtiaX. copick: files of picks below ExperimentRuns. Those of imod and eman2 hold no orientations.",
-        default=POINT_FORMATS,
+        POINT_FORMATS,
         label="Formats of coordinates",
     )
     tilt_min: typing.Optional[float] = _tilt_field("Minimum")
     tilt_max: typing.Optional[float] = _tilt_field("Maximum")
-    pixel_size: typing.Optional[float] = tomogram_pixel_size_field()
-    names: Paths = tomogram_names_field()
+    pixel_size: typing.Optional[float] = tomogram_fields.tomogram_pixel_size()
+    names: Paths = tomogram_fields.tomogram_names()
 
     def check_together(self) -> typing.List[str]:
         strange = [name for name in self.points if name not in POINT_FORMATS]
@@ -92,7 +88,7 @@ class ExportTomogramsOutputs(Outputs):
         path="file",
     )
     counts: Counts = output("Number of coordinates of each tomogram.")
-    pixel_sizes: typing.Dict[str, float] = output("Pixel size of each tomogram.", unit="Å/px")
+    pixel_sizes: typing.Dict[str, float] = output("Pixel size of each tomogram.", "Å/px")
 
 
 COMMANDS = (

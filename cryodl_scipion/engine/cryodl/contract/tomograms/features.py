@@ -4,19 +4,11 @@
 import dataclasses
 import typing
 
+from .. import fields
 from ..command import Command, Counts, Details, Outputs, Texts, output
-from ..fields import FEATURE_SHAPES, Paths, output_folder_field, seed_field
+from ..fields import FEATURE_SHAPES, Paths
 from ..params import Config, param
-from .tomogram_fields import (
-    label_field,
-    labels_field,
-    minimum_score_field,
-    minimum_size_field,
-    tomogram_names_field,
-    tomogram_pixel_size_field,
-    tomograms_field,
-    volume_border_field,
-)
+from . import tomogram_fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,21 +16,18 @@ class MergeFeaturesConfig(Config):
     """Merge the score volumes of several features into one label volume for each tomogram, and list the components
     found."""
 
-    scores: str = param(
-        "Folder of score volumes that `segment` wrote: <tomogram>__<feature>.mrc.", label="Scores", path="folder"
-    )
-    output: str = output_folder_field("Folder for <tomogram>.mrc (labels 1, 2, ...), features.json and features.csv.")
+    scores: str = param("Folder of score volumes that `segment` wrote: <tomogram>__<feature>.mrc.", path="folder")
+    output: str = fields.output_folder("Folder for <tomogram>.mrc (labels 1, 2, ...), features.json and features.csv.")
     threshold: Paths = param(
         "Minimum score of a voxel that belongs to a feature: one number for all features, or one for each as "
         "name=number.",
-        default=(),
+        (),
         label="Thresholds",
     )
-    minimum_size: float = minimum_size_field()
+    minimum_size: float = tomogram_fields.minimum_size()
     surfaces: bool = param(
         "Also write a surface of each feature (.stl), and a ChimeraX script that shows all surfaces with the tomogram.",
-        default=False,
-        label="Surfaces",
+        False,
     )
 
 
@@ -49,9 +38,7 @@ class MergeFeaturesOutputs(Outputs):
     files: Texts = output("Label volume of each tomogram.", path="file", becomes="outputLabels: SetOfTomoMasks")
     features: typing.List[str] = output("Names, in the order of the labels 1, 2, ...")
     table: str = output("Table of the connected components.", path="file")
-    pixel_size: typing.Optional[float] = output(
-        "Pixel size of the tomograms; null if it differs between them.", unit="Å/px"
-    )
+    pixel_size: typing.Optional[float] = output("Pixel size of the tomograms; null if it differs between them.", "Å/px")
     counts: typing.Dict[str, Counts] = output("Number of connected components of each tomogram and feature.")
     surfaces: typing.Dict[str, Texts] = output("STL file of each tomogram and feature.", path="file")
     scripts: Texts = output("ChimeraX script of each tomogram.", path="file")
@@ -61,58 +48,45 @@ class MergeFeaturesOutputs(Outputs):
 class PickFeaturesConfig(Config):
     """Pick 3-D coordinates from a segmentation: centres of components, or points along filaments and on membranes."""
 
-    segmentations: Paths = param(
-        "Label volumes (of merge-features, or TomoMasks), or score volumes.", label="Segmentations", path="file"
+    segmentations: Paths = param("Label volumes (of merge-features, or TomoMasks), or score volumes.", path="file")
+    output: str = fields.output_folder(
+        "Folder for <tomogram>.star and particles.star, with coordinates in px of the volumes and, as in RELION 5, in "
+        "Å from their centres."
     )
-    output: str = output_folder_field(
-        "Folder for <tomogram>.star and particles.star, with coordinates in px of the volumes and, as in RELION 5, "
-        "in Å from their centres."
-    )
-    label: typing.Optional[int] = label_field(
+    label: typing.Optional[int] = tomogram_fields.label(
         none_means="the volumes hold scores, to which Threshold is applied",
         help="Value of the feature in label volumes.",
     )
     shape: str = param(
-        "centres: one point for each connected component, at its centre of mass. particles: as centres, but "
-        "touching particles are split where they are thin (watershed). filaments: points along the centre lines, "
-        "with the z axis of subtomograms along the filament. membranes: points on the surface, with the z axis "
-        "along its normal.",
-        default="centres",
-        label="Shape",
+        "centres: one point for each connected component, at its centre of mass. particles: as centres, but touching "
+        "particles are split where they are thin (watershed). filaments: points along the centre lines, with the z "
+        "axis of subtomograms along the filament. membranes: points on the surface, with the z axis along its normal.",
+        "centres",
         choices=FEATURE_SHAPES,
     )
-    threshold: float = minimum_score_field()
-    pixel_size: typing.Optional[float] = tomogram_pixel_size_field(none_means="that of each file's header")
+    threshold: float = tomogram_fields.minimum_score()
+    pixel_size: typing.Optional[float] = tomogram_fields.tomogram_pixel_size(none_means="that of each file's header")
     diameter: typing.Optional[float] = param(
         "Diameter of the particles, used to split touching ones. Two particles are at least half of it apart.",
-        default=None,
+        None,
+        "Å",
         label="Particle diameter",
-        unit="Å",
-        minimum=1,
-        maximum=100000,
+        limits=(1, 100000),
         none_means="that of the component of median size",
     )
-    spacing: float = param(
-        "Distance between points along filaments and on membranes.",
-        default=80.0,
-        label="Spacing",
-        unit="Å",
-        minimum=1,
-        maximum=100000,
-    )
-    minimum_size: float = minimum_size_field()
+    spacing: float = param("Distance between points along filaments and on membranes.", 80.0, "Å", limits=(1, 100000))
+    minimum_size: float = tomogram_fields.minimum_size()
     maximum_size: typing.Optional[float] = param(
         "Larger connected components are left out.",
-        default=None,
+        None,
+        "nm³",
         label="Maximum component size",
-        unit="nm³",
-        minimum=0,
-        maximum=1e12,
+        limits=(0, 1e12),
         none_means="no limit",
     )
-    border: float = volume_border_field("Points closer than this to the volume's border are left out.")
-    names: Paths = tomogram_names_field()
-    seed: int = seed_field()
+    border: float = tomogram_fields.volume_border("Points closer than this to the volume's border are left out.")
+    names: Paths = tomogram_fields.tomogram_names()
+    seed: int = fields.seed()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -126,9 +100,7 @@ class PickFeaturesOutputs(Outputs):
         becomes="outputCoordinates: SetOfCoordinates3D",
     )
     counts: Counts = output("Number of points of each tomogram.")
-    pixel_size: typing.Optional[float] = output(
-        "Pixel size of the tomograms; null if it differs between them.", unit="Å/px"
-    )
+    pixel_size: typing.Optional[float] = output("Pixel size of the tomograms; null if it differs between them.", "Å/px")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,33 +109,29 @@ class MeasureMembranesConfig(Config):
     with normals on it for picking."""
 
     segmentations: Paths = param(
-        "Label volumes (of merge-features, or TomoMasks), or score volumes of membranes.",
-        label="Segmentations",
-        path="file",
+        "Label volumes (of merge-features, or TomoMasks), or score volumes of membranes.", path="file"
     )
-    output: str = output_folder_field(
+    output: str = fields.output_folder(
         "Folder for <tomogram>.star, <tomogram>.mrc (each membrane has its own number), a mesh of each membrane "
         "(.ply), membranes.csv and particles.star."
     )
-    label: typing.Optional[int] = label_field(
+    label: typing.Optional[int] = tomogram_fields.label(
         none_means="the volumes hold scores, to which Threshold is applied", help="Value of membranes in label volumes."
     )
-    threshold: float = minimum_score_field()
-    pixel_size: typing.Optional[float] = tomogram_pixel_size_field(none_means="that of each file's header")
+    threshold: float = tomogram_fields.minimum_score()
+    pixel_size: typing.Optional[float] = tomogram_fields.tomogram_pixel_size(none_means="that of each file's header")
     spacing: float = param(
         "Distance between points on the membranes. It also sets the resolution of meshes and curvatures.",
-        default=80.0,
-        label="Spacing",
-        unit="Å",
-        minimum=1,
-        maximum=100000,
+        80.0,
+        "Å",
+        limits=(1, 100000),
     )
-    minimum_size: float = minimum_size_field(
+    minimum_size: float = tomogram_fields.minimum_size(
         help="Smaller connected components are left out, as too small for a surface.", default=1000.0
     )
-    border: float = volume_border_field("Points closer than this to the volume's border are left out.")
-    names: Paths = tomogram_names_field()
-    seed: int = seed_field()
+    border: float = tomogram_fields.volume_border("Points closer than this to the volume's border are left out.")
+    names: Paths = tomogram_fields.tomogram_names()
+    seed: int = fields.seed()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -183,28 +151,26 @@ class MeasureMembranesOutputs(Outputs):
     table: str = output("Table of the membranes of all tomograms of the folder.", path="file")
     counts: Counts = output("Number of membranes of each tomogram.")
     points: Counts = output("Number of points of each tomogram.")
-    pixel_size: typing.Optional[float] = output(
-        "Pixel size of the tomograms; null if it differs between them.", unit="Å/px"
-    )
+    pixel_size: typing.Optional[float] = output("Pixel size of the tomograms; null if it differs between them.", "Å/px")
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateSegmentationConfig(Config):
     """Compare segmentations with labels: Dice score, boundary error and components found, for each feature."""
 
-    segmentations: Paths = param("Label volumes or score volumes to evaluate.", label="Segmentations", path="file")
-    labels: Paths = labels_field()
-    output: str = output_folder_field("Folder for evaluation.json and pictures. It must not exist.")
-    label: typing.Optional[int] = label_field(
+    segmentations: Paths = param("Label volumes or score volumes to evaluate.", path="file")
+    labels: Paths = tomogram_fields.labels()
+    output: str = fields.output_folder("Folder for evaluation.json and pictures. It must not exist.")
+    label: typing.Optional[int] = tomogram_fields.label(
         none_means="the segmentations are label volumes; all values are compared",
         help="Value of the feature in the labels, for score volumes.",
     )
-    threshold: float = minimum_score_field()
-    tomograms: Paths = tomograms_field(
+    threshold: float = tomogram_fields.minimum_score()
+    tomograms: Paths = tomogram_fields.tomograms(
         "Tomograms to draw behind the features in the pictures, one for each segmentation and of the same shape.",
         default=(),
     )
-    pixel_size: typing.Optional[float] = tomogram_pixel_size_field(none_means="that of each file's header")
+    pixel_size: typing.Optional[float] = tomogram_fields.tomogram_pixel_size(none_means="that of each file's header")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -4,94 +4,56 @@
 import dataclasses
 import typing
 
+from .. import fields
 from ..command import Command, Counts, Details, Numbers, Outputs, Texts, TrainingOutputs, output
-from ..fields import (
-    SCORE_TYPES,
-    Paths,
-    batch_size_field,
-    cache_field,
-    model_field,
-    model_folder_field,
-    network_field,
-    output_folder_field,
-    seed_field,
-    start_from_field,
-    steps_field,
-)
+from ..fields import SCORE_TYPES, Paths
 from ..networks import SEGMENTER_NETWORKS
 from ..params import Config, found, param
-from .tomogram_fields import (
-    annotations_field,
-    label_field,
-    label_volume_problems,
-    labels_field,
-    tile_field,
-    tomogram_names_field,
-    tomogram_pixel_size_field,
-    tomograms_field,
-    working_pixel_size_field,
-)
+from . import tomogram_fields
+from .tomogram_fields import label_volume_problems
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainGeneralSegmenterConfig(Config):
     """Train segmenters of membranes, ribosomes, microtubules and thin filaments on simulated cells."""
 
-    output: str = model_folder_field()
+    output: str = fields.model_folder()
     ribosomes: Paths = param(
         "Maps (.mrc) or atomic models (.pdb, .cif, also .gz) of ribosomes; each is also used stretched to the sizes "
         "of others.",
-        label="Ribosomes",
         path="file",
     )
     others: Paths = param(
         "Maps or atomic models of other structures to put into the cells as background.",
-        default=(),
+        (),
         label="Other structures",
         path="file",
     )
-    cells: int = param(
-        "Number of simulated training cells, 0.25 x 0.25 x 0.09 µm each.",
-        default=150,
-        label="Cells",
-        minimum=1,
-        maximum=9000,
-    )
-    validation_cells: int = param(
-        "Number of further cells, for validation and calibration.",
-        default=20,
-        label="Validation cells",
-        minimum=1,
-        maximum=1000,
-    )
+    cells: int = param("Number of simulated training cells, 0.25 x 0.25 x 0.09 µm each.", 150, limits=(1, 9000))
+    validation_cells: int = param("Number of further cells, for validation and calibration.", 20, limits=(1, 1000))
     working_pixel_size: float = param(
-        "Pixel size that tomograms are resampled to for the network.",
-        default=14.0,
-        label="Working pixel size",
-        unit="Å/px",
-        minimum=5,
-        maximum=30,
+        "Pixel size that tomograms are resampled to for the network.", 14.0, "Å/px", limits=(5, 30)
     )
-    network: str = network_field(
+    network: str = fields.network(
         "Network of the segmenters, which share all layers but the last.",
         default="unet32",
         choices=tuple(name for name in SEGMENTER_NETWORKS if name in ("unet", "unet3d", "unet16", "unet32")),
     )
-    cache: typing.Optional[str] = cache_field(
+    cache: typing.Optional[str] = fields.cache(
         "Folder in which the simulated cells are kept (5 MB each), so that another training can use them again.",
         label="Keep simulated cells in",
         none_means="they are removed at the end",
     )
     start_from: typing.Optional[str] = param(
         "Output folder of an earlier training to continue from (it has a folder for each feature).",
-        default=None,
+        None,
         label="Start from models",
         path="folder",
         none_means="start from random weights",
         expert=True,
     )
-    steps: typing.Optional[int] = steps_field()
-    seed: int = seed_field()
+    steps: typing.Optional[int] = fields.steps()
+    seed: int = fields.seed()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -101,67 +63,61 @@ class TrainGeneralSegmenterOutputs(Outputs):
     models: Texts = output("Model folder of each feature.", path="folder")
     validation: typing.Dict[str, Details] = output("Metrics of each feature on the validation cells, by name.")
     stop_reason: str = output("Why the training ended.")
-    pixel_size: float = output("Pixel size that the models work at.", unit="Å/px")
+    pixel_size: float = output("Pixel size that the models work at.", "Å/px")
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainSegmenterConfig(Config):
     """Train a network that segments one feature in tomograms, from the labels of one annotator."""
 
-    output: str = model_folder_field()
-    pixel_size: typing.Optional[float] = tomogram_pixel_size_field()
-    tomograms: Paths = tomograms_field(
+    output: str = fields.model_folder()
+    pixel_size: typing.Optional[float] = tomogram_fields.tomogram_pixel_size()
+    tomograms: Paths = tomogram_fields.tomograms(
         "Tomograms of the label volumes. With Annotations: the tomograms at their present paths, if they were moved.",
         default=(),
     )
-    labels: Paths = labels_field(default=())
-    label: typing.Optional[int] = label_field(
+    labels: Paths = tomogram_fields.labels(default=())
+    label: typing.Optional[int] = tomogram_fields.label(
         none_means="there are no label volumes",
         help="Value of the feature in the label volumes. All other values except 255 are background.",
     )
     tiles: int = param(
         "Maximum number of tiles with the feature, and of tiles without it, to take from label volumes. If whole "
         "volumes are labelled, more tiles give a better model, but training takes longer.",
-        default=200,
+        200,
         label="Tiles of each kind",
-        minimum=2,
-        maximum=20000,
+        limits=(2, 20000),
     )
     annotations: typing.Optional[str] = param(
         "Folder of annotations (tiles drawn in the annotation window, or imported).",
-        default=None,
-        label="Annotations",
+        None,
         path="folder",
         none_means="label volumes are given",
     )
     feature: typing.Optional[str] = param(
         "Name of the feature, such as membrane. Score volumes are named by it.",
-        default=None,
-        label="Feature",
+        None,
         none_means="that of the annotations, or else the model folder's name",
     )
     annotator: typing.Optional[str] = param(
-        "Name of the annotator who made the labels.",
-        default=None,
-        label="Annotator",
-        none_means="that of the annotations, if there is only one",
+        "Name of the annotator who made the labels.", None, none_means="that of the annotations, if there is only one"
     )
-    network: str = network_field(
-        "unet: small U-Net of this project with several slices as input and output (2.5-D); fast on CPUs. unet2d: "
-        "the same on single slices, for stacks of tiles. unet3d: with 3-D convolutions; slower. eman2: the "
-        "published network on single slices, with 40, 40 and 1 kernels of 15 x 15; slow on CPUs. unet16, unet32: as "
-        "unet, with sixteen or thirty-two slices; choose unet32 to continue from a shipped model.",
+    network: str = fields.network(
+        "unet: small U-Net of this project with several slices as input and output (2.5-D); fast on CPUs. unet2d: the "
+        "same on single slices, for stacks of tiles. unet3d: with 3-D convolutions; slower. eman2: the published "
+        "network on single slices, with 40, 40 and 1 kernels of 15 x 15; slow on CPUs. unet16, unet32: as unet, with "
+        "sixteen or thirty-two slices; choose unet32 to continue from a shipped model.",
         default="unet",
         choices=SEGMENTER_NETWORKS,
     )
-    working_pixel_size: typing.Optional[float] = working_pixel_size_field(
+    working_pixel_size: typing.Optional[float] = tomogram_fields.working_pixel_size(
         none_means="that of the model to start from, or of the tomograms"
     )
-    steps: typing.Optional[int] = steps_field()
-    batch_size: typing.Optional[int] = batch_size_field("Tiles per training step.")
-    start_from: typing.Optional[str] = start_from_field()
-    names: Paths = tomogram_names_field()
-    seed: int = seed_field()
+    steps: typing.Optional[int] = fields.steps()
+    batch_size: typing.Optional[int] = fields.batch_size("Tiles per training step.")
+    start_from: typing.Optional[str] = fields.start_from()
+    names: Paths = tomogram_fields.tomogram_names()
+    seed: int = fields.seed()
 
     def check_together(self) -> typing.List[str]:
         either = (
@@ -177,30 +133,29 @@ class TrainSegmenterOutputs(TrainingOutputs):
 
     feature: str = output("Name of the feature.")
     annotator: str = output("Name of the annotator.")
-    pixel_size: float = output("Working pixel size of the model.", unit="Å/px")
+    pixel_size: float = output("Working pixel size of the model.", "Å/px")
 
 
 @dataclasses.dataclass(frozen=True)
 class SegmentConfig(Config):
     """Segment features in tomograms, with one score volume for each tomogram and feature."""
 
-    tomograms: Paths = tomograms_field("Tomograms to segment.")
-    model: Paths = model_field(
-        "Model folders of segmenters, or names of shipped models: membrane, ribosome, microtubule, filament. All "
-        "are applied in one pass over the tomogram. Several models of one feature (by several annotators) are "
-        "combined.",
+    tomograms: Paths = tomogram_fields.tomograms("Tomograms to segment.")
+    model: Paths = fields.model(
+        "Model folders of segmenters, or names of shipped models: membrane, ribosome, microtubule, filament. All are "
+        "applied in one pass over the tomogram. Several models of one feature (by several annotators) are combined.",
         label="Models",
     )
-    output: str = output_folder_field(
+    output: str = fields.output_folder(
         "Folder for <tomogram>__<feature>.mrc. Volumes already in this folder are not made again."
     )
-    pixel_size: typing.Optional[float] = tomogram_pixel_size_field(
+    pixel_size: typing.Optional[float] = tomogram_fields.tomogram_pixel_size(
         none_means="that of each file's header, or the model's if the header has none"
     )
     annotators: str = param(
         "How several models of one feature are used. combined: one volume, the mean of their log odds. each: also a "
         "volume for each model, <tomogram>__<feature>@<annotator>.mrc, to compare them.",
-        default="combined",
+        "combined",
         label="Models of one feature",
         choices=("combined", "each"),
         expert=True,
@@ -208,12 +163,12 @@ class SegmentConfig(Config):
     scores: str = param(
         "Data type of the score volumes. float16: 0 to 1 (MRC mode 12), which some programs cannot read. int8: 0 to "
         "100, half the size. float32: 0 to 1, twice the size.",
-        default="float16",
+        "float16",
         label="Score volumes",
         choices=SCORE_TYPES,
         expert=True,
     )
-    names: Paths = tomogram_names_field()
+    names: Paths = tomogram_fields.tomogram_names()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -226,15 +181,15 @@ class SegmentOutputs(Outputs):
     )
     features: typing.List[str] = output("Names of the features, in the order of the models.")
     thresholds: Numbers = output("Minimum score of a voxel that belongs to a feature.")
-    pixel_size: float = output("Pixel size of the first tomogram.", unit="Å/px")
-    pixel_sizes: Numbers = output("Pixel size of each tomogram.", unit="Å/px")
+    pixel_size: float = output("Pixel size of the first tomogram.", "Å/px")
+    pixel_sizes: Numbers = output("Pixel size of each tomogram.", "Å/px")
     models: typing.Dict[str, typing.List[str]] = output("Model folders of each feature.", path="folder")
     agreement: typing.Dict[str, typing.Any] = output("Agreement of the models, for features with several models.")
     noise: typing.Dict[str, typing.Dict[str, Details]] = output(
-        "For each tomogram and feature, the fraction of voxels that reach the threshold in noise with the spectrum "
-        "of some blocks of the tomogram (noise) and in these blocks (tomogram), and the number of these voxels "
-        "(voxels). If the tomogram's scores changed the threshold: by how many log odds (raised; negative if lowered) "
-        "and the model's score at it (boundary). Score volumes have 0.5 there."
+        "For each tomogram and feature, the fraction of voxels that reach the threshold in noise with the spectrum of "
+        "some blocks of the tomogram (noise) and in these blocks (tomogram), and the number of these voxels (voxels). "
+        "If the tomogram's scores changed the threshold: by how many log odds (raised; negative if lowered) and the "
+        "model's score at it (boundary). Score volumes have 0.5 there."
     )
 
 
@@ -242,19 +197,15 @@ class SegmentOutputs(Outputs):
 class AnnotateConfig(Config):
     """Open a window to draw features on tiles of tomograms, and to mark tiles that do not contain them."""
 
-    tomograms: Paths = tomograms_field("Tomograms to annotate.")
-    annotations: str = param(
-        "Folder of the annotations. An existing folder is opened and extended.", label="Annotations", path="folder"
-    )
-    feature: str = param("Name of the first feature to draw, such as membrane.", default="feature", label="Feature")
+    tomograms: Paths = tomogram_fields.tomograms("Tomograms to annotate.")
+    annotations: str = param("Folder of the annotations. An existing folder is opened and extended.", path="folder")
+    feature: str = param("Name of the first feature to draw, such as membrane.", "feature")
     annotator: str = param(
-        "Name of the person who draws. Each model is trained on the drawings of one annotator.",
-        default="annotator",
-        label="Annotator",
+        "Name of the person who draws. Each model is trained on the drawings of one annotator.", "annotator"
     )
-    tile: int = tile_field("Width and height of the square tiles.")
-    pixel_size: typing.Optional[float] = tomogram_pixel_size_field()
-    names: Paths = tomogram_names_field()
+    tile: int = tomogram_fields.tile("Width and height of the square tiles.")
+    pixel_size: typing.Optional[float] = tomogram_fields.tomogram_pixel_size()
+    names: Paths = tomogram_fields.tomogram_names()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -272,53 +223,46 @@ class ImportAnnotationsConfig(Config):
     """Import label volumes, stacks of tiles and drawings, or other folders of annotations, into a folder of
     annotations. Tiles that it already contains are not added again."""
 
-    annotations: str = annotations_field()
+    annotations: str = tomogram_fields.annotations()
     feature: typing.Optional[str] = param(
-        "Name of the feature.", default=None, label="Feature", none_means="only folders of annotations are added"
+        "Name of the feature.", None, none_means="only folders of annotations are added"
     )
-    annotator: str = param("Name of the annotator.", default="annotator", label="Annotator")
-    tomograms: Paths = tomograms_field("Tomograms of the label volumes.", default=())
-    labels: Paths = labels_field(default=())
-    label: typing.Optional[int] = label_field(none_means="there are no label volumes")
+    annotator: str = param("Name of the annotator.", "annotator")
+    tomograms: Paths = tomogram_fields.tomograms("Tomograms of the label volumes.", default=())
+    labels: Paths = tomogram_fields.labels(default=())
+    label: typing.Optional[int] = tomogram_fields.label(none_means="there are no label volumes")
     tiles: typing.Optional[str] = param(
-        "Stack of square tiles (.mrcs, .mrc).",
-        default=None,
-        label="Tiles",
-        path="file",
-        none_means="there is no stack of tiles",
+        "Stack of square tiles (.mrcs, .mrc).", None, path="file", none_means="there is no stack of tiles"
     )
     drawings: typing.Optional[str] = param(
         "Stack of the drawings on these tiles: 0 is background, 255 uncertain, any other value the feature.",
-        default=None,
-        label="Drawings",
+        None,
         path="file",
         none_means="the tiles do not contain the feature",
     )
-    pixel_size: typing.Optional[float] = tomogram_pixel_size_field()
+    pixel_size: typing.Optional[float] = tomogram_fields.tomogram_pixel_size()
     folders: Paths = param(
-        "Other folders of annotations, whose tiles are added. With Tomograms: the tomograms at their present paths, if "
-        "they were moved.",
-        default=(),
+        "Other folders of annotations, whose tiles are added. With Tomograms: the tomograms at their present paths, "
+        "if they were moved.",
+        (),
         label="Folders of annotations",
         path="folder",
     )
     positive_tiles: int = param(
         "Number of tiles with the feature to take from label volumes.",
-        default=50,
+        50,
         label="Tiles with the feature",
-        minimum=1,
-        maximum=100000,
+        limits=(1, 100000),
     )
     negative_tiles: int = param(
         "Number of tiles without the feature to take from label volumes.",
-        default=100,
+        100,
         label="Tiles without the feature",
-        minimum=0,
-        maximum=100000,
+        limits=(0, 100000),
     )
-    tile: int = tile_field("Width and height of the tiles taken from label volumes.")
-    names: Paths = tomogram_names_field()
-    seed: int = seed_field()
+    tile: int = tomogram_fields.tile("Width and height of the tiles taken from label volumes.")
+    names: Paths = tomogram_fields.tomogram_names()
+    seed: int = fields.seed()
 
     def check_together(self) -> typing.List[str]:
         return found(

@@ -4,20 +4,12 @@
 import dataclasses
 import typing
 
+from .. import fields
 from ..command import Command, Counts, Outputs, Texts, output
-from ..fields import (
-    Paths,
-    box_size_field,
-    max_shift_field,
-    new_pixel_size_field,
-    output_file_field,
-    output_folder_field,
-    protein_contrast_field,
-    seed_field,
-    snr_field,
-)
+from ..fields import Paths
 from ..params import Config, even_problems, found, param
-from .tomogram_fields import tilt_problems, tilt_series_field
+from . import tomogram_fields
+from .tomogram_fields import tilt_problems
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,125 +17,76 @@ class SimulateTomogramsConfig(Config):
     """Simulate tomograms of cells with structures, membranes, filaments and fiducials, and their exact labels,
     positions and angles."""
 
-    output: str = output_folder_field(
+    output: str = fields.output_folder(
         "Folder for tomograms/*.mrc, labels/*.mrc, features.json, coordinates/*.star, tilt_series/*.mrc and "
         "halves/*.mrc. It must not exist."
     )
     structures: Paths = param(
         "Maps (.mrc) or atomic models (.pdb, .cif, also .gz) of particles (glob, files or list file). Each is a "
         "separate feature.",
-        default=(),
-        label="Structures",
+        (),
         path="file",
     )
     copies: Paths = param(
-        "Number of copies of each structure: one number for all, or one for each in the same order.",
-        default=("30",),
-        label="Copies",
+        "Number of copies of each structure: one number for all, or one for each in the same order.", ("30",)
     )
-    pixel_size: float = new_pixel_size_field("Pixel size of the tomograms.", default=13.0, minimum=0.5, maximum=200)
-    size: int = param(
-        "Width and height of the tomograms.", default=256, label="Size", unit="px", minimum=32, maximum=4096
-    )
-    thickness: int = param(
-        "Depth of the tomograms, along the beam.", default=96, label="Thickness", unit="px", minimum=16, maximum=2048
-    )
-    count: int = param("Number of tomograms.", default=1, label="Number of tomograms", minimum=1, maximum=10000)
+    pixel_size: float = fields.new_pixel_size("Pixel size of the tomograms.", default=13.0, limits=(0.5, 200))
+    size: int = param("Width and height of the tomograms.", 256, "px", limits=(32, 4096))
+    thickness: int = param("Depth of the tomograms, along the beam.", 96, "px", limits=(16, 2048))
+    count: int = param("Number of tomograms.", 1, label="Number of tomograms", limits=(1, 10000))
     vesicles: int = param(
-        "Number of closed membranes per tomogram: spheres and ellipsoids of several sizes.",
-        default=3,
-        label="Vesicles",
-        minimum=0,
-        maximum=10000,
+        "Number of closed membranes per tomogram: spheres and ellipsoids of several sizes.", 3, limits=(0, 10000)
     )
-    membranes: int = param(
-        "Number of open, curved membranes that cross each tomogram.",
-        default=1,
-        label="Membranes",
-        minimum=0,
-        maximum=1000,
-    )
-    microtubules: int = param(
-        "Number of microtubules per tomogram: hollow, 250 Å wide.",
-        default=2,
-        label="Microtubules",
-        minimum=0,
-        maximum=1000,
-    )
+    membranes: int = param("Number of open, curved membranes that cross each tomogram.", 1, limits=(0, 1000))
+    microtubules: int = param("Number of microtubules per tomogram: hollow, 250 Å wide.", 2, limits=(0, 1000))
     filaments: int = param(
-        "Number of thin filaments per tomogram, 70 Å wide, like actin.",
-        default=4,
-        label="Thin filaments",
-        minimum=0,
-        maximum=10000,
+        "Number of thin filaments per tomogram, 70 Å wide, like actin.", 4, label="Thin filaments", limits=(0, 10000)
     )
-    fiducials: int = param(
-        "Number of gold beads per tomogram, of 100 Å diameter.",
-        default=0,
-        label="Fiducials",
-        minimum=0,
-        maximum=10000,
-        expert=True,
-    )
-    snr: float = snr_field(
+    fiducials: int = param("Number of gold beads per tomogram, of 100 Å diameter.", 0, limits=(0, 10000), expert=True)
+    snr: float = fields.snr(
         "Signal-to-noise ratio of the tilt images: variance of the noise-free image over the variance of the noise.",
         default=0.2,
     )
-    tilt_min: float = tilt_series_field("tilt_min")
-    tilt_max: float = tilt_series_field("tilt_max")
-    tilt_step: float = tilt_series_field("tilt_step")
+    tilt_min: float = tomogram_fields.series_tilt_min()
+    tilt_max: float = tomogram_fields.series_tilt_max()
+    tilt_step: float = tomogram_fields.series_tilt_step()
     dose: float = param(
-        "Total dose of the tilt series. Fine detail fades with it.",
-        default=100.0,
-        label="Dose",
-        unit="e/Å²",
-        minimum=0,
-        maximum=10000,
-        expert=True,
+        "Total dose of the tilt series. Fine detail fades with it.", 100.0, "e/Å²", limits=(0, 10000), expert=True
     )
-    defocus: float = tilt_series_field("defocus")
-    contrast: str = protein_contrast_field(default="dark")
-    tilt_series: bool = param("Also write the tilt series.", default=False, label="Keep the tilt images", expert=True)
+    defocus: float = tomogram_fields.series_defocus()
+    contrast: str = fields.protein_contrast(default="dark")
+    tilt_series: bool = param("Also write the tilt series.", False, label="Keep the tilt images", expert=True)
     halves: bool = param(
         "Also write two half tomograms, halves/*_even.mrc and *_odd.mrc, each with independent noise of half the "
         "dose. Their mean is the tomogram.",
-        default=False,
+        False,
         label="Half tomograms",
         expert=True,
     )
     alignment_error: float = param(
         "Standard deviation of shifts of the tilt images, along each axis, that the reconstruction does not correct.",
-        default=0.0,
-        label="Alignment error",
-        unit="Å",
-        minimum=0,
-        maximum=1000,
+        0.0,
+        "Å",
+        limits=(0, 1000),
         expert=True,
     )
     ctf_gradient: bool = param(
         "Vary the defocus across tilted images with the height of the specimen.",
-        default=False,
+        False,
         label="CTF gradient",
         expert=True,
     )
     membrane_proteins: float = param(
         "Density of proteins of different heights on the membranes. They are not labelled.",
-        default=0.0,
-        label="Membrane proteins",
-        unit="per 100 nm²",
-        minimum=0,
-        maximum=100,
+        0.0,
+        "per 100 nm²",
+        limits=(0, 100),
         expert=True,
     )
     crowding: float = param(
-        "Fraction of the solvent filled by small proteins. They are not labelled.",
-        default=0.0,
-        label="Crowding",
-        minimum=0,
-        maximum=0.5,
-        expert=True,
+        "Fraction of the solvent filled by small proteins. They are not labelled.", 0.0, limits=(0, 0.5), expert=True
     )
-    seed: int = seed_field()
+    seed: int = fields.seed()
 
     def check_together(self) -> typing.List[str]:
         number, copies = len(self.structures), len(self.copies)
@@ -168,10 +111,10 @@ class SimulateTomogramsOutputs(Outputs):
         "STAR file of each tomogram.", path="file", becomes="outputCoordinates: SetOfCoordinates3D"
     )
     features: typing.List[str] = output("Names, in the order of the labels 1, 2, ...")
-    pixel_size: float = output("Pixel size of the tomograms.", unit="Å/px")
+    pixel_size: float = output("Pixel size of the tomograms.", "Å/px")
     counts: Counts = output("Number of copies of each feature in all tomograms.")
-    tilt_min: float = output("First tilt angle.", unit="degrees")
-    tilt_max: float = output("Last tilt angle.", unit="degrees")
+    tilt_min: float = output("First tilt angle.", "degrees")
+    tilt_max: float = output("Last tilt angle.", "degrees")
     tilt_series: typing.Optional[Texts] = output("Tilt series of each tomogram; null if not requested.", path="file")
     even: typing.Optional[Texts] = output(
         "Even half of each tomogram; null if not requested.", path="file", default=None
@@ -185,38 +128,33 @@ class SimulateSubtomogramsConfig(Config):
     angles."""
 
     structures: Paths = param(
-        "Maps (.mrc) or atomic models (.pdb, .cif, also .gz), at least one (glob, files or list "
-        "file). Each is a class: 1, 2, ... in this order.",
-        label="Structures",
+        "Maps (.mrc) or atomic models (.pdb, .cif, also .gz), at least one (glob, files or list file). Each is a "
+        "class: 1, 2, ... in this order.",
         path="file",
     )
-    output: str = output_file_field(
-        "STAR file to write (RELION 3.1: classes, true angles and shifts, half sets). The volumes are written "
-        "beside it, into NAME/."
+    output: str = fields.output_file(
+        "STAR file to write (RELION 3.1: classes, true angles and shifts, half sets). The volumes are written beside "
+        "it, into NAME/."
     )
-    pixel_size: float = new_pixel_size_field("Pixel size of the subtomograms.", default=10.0, minimum=0.5, maximum=200)
-    box: int = box_size_field("Box size of the subtomograms; an even number.", maximum=512, default=40)
+    pixel_size: float = fields.new_pixel_size("Pixel size of the subtomograms.", default=10.0, limits=(0.5, 200))
+    box: int = fields.box_size("Box size of the subtomograms; an even number.", limits=(16, 512), default=40)
     count: int = param(
-        "Number of subtomograms of each structure.",
-        default=100,
-        label="Subtomograms per structure",
-        minimum=1,
-        maximum=1000000,
+        "Number of subtomograms of each structure.", 100, label="Subtomograms per structure", limits=(1, 1000000)
     )
-    snr: float = snr_field(
-        "Signal-to-noise ratio: variance of the noise-free subtomogram with its missing wedge, within the "
-        "particle's sphere, over the variance of the noise.",
+    snr: float = fields.snr(
+        "Signal-to-noise ratio: variance of the noise-free subtomogram with its missing wedge, within the particle's "
+        "sphere, over the variance of the noise.",
         default=0.1,
     )
-    max_shift: float = max_shift_field(
+    max_shift: float = fields.max_shift(
         "Maximum distance of a particle from the centre of its box, along each axis.", default=20.0
     )
-    tilt_min: float = tilt_series_field("tilt_min")
-    tilt_max: float = tilt_series_field("tilt_max")
-    tilt_step: float = tilt_series_field("tilt_step")
-    defocus: float = tilt_series_field("defocus")
-    contrast: str = protein_contrast_field(default="bright")
-    seed: int = seed_field()
+    tilt_min: float = tomogram_fields.series_tilt_min()
+    tilt_max: float = tomogram_fields.series_tilt_max()
+    tilt_step: float = tomogram_fields.series_tilt_step()
+    defocus: float = tomogram_fields.series_defocus()
+    contrast: str = fields.protein_contrast(default="bright")
+    seed: int = fields.seed()
 
     def check_together(self) -> typing.List[str]:
         return tilt_problems(self) + even_problems(self, box="Box size")
@@ -232,8 +170,8 @@ class SimulateSubtomogramsOutputs(Outputs):
         becomes="outputSubtomograms: SetOfSubTomograms",
     )
     count: int = output("Subtomograms.")
-    box: int = output("Box size of the subtomograms.", unit="px")
-    pixel_size: float = output("Pixel size of the subtomograms.", unit="Å/px")
+    box: int = output("Box size of the subtomograms.", "px")
+    pixel_size: float = output("Pixel size of the subtomograms.", "Å/px")
     classes: typing.List[str] = output("Names of the classes, in the order of their numbers.")
 
 
