@@ -9,12 +9,8 @@ SKEWED = 0.1  # skewness from which the contrast shows
 
 
 def skewness(volume: torch.Tensor) -> float:
-    """Third standardised moment of the grey values after a blur of four voxels: negative where dark things lie.
-
-    Parameters
-    ----------
-    volume : Tensor, (z, y, x)
-    """
+    """Third standardised moment of the grey values after a blur of four voxels: negative where dark things lie. volume:
+    (z, y, x)."""
     step = max(1, volume.shape[0] // 32)
     blurred = F.avg_pool3d(volume[None, None, : 32 * step].float(), 4) if min(volume.shape) >= 4 else volume.float()
     values = blurred.flatten() - blurred.mean()
@@ -22,19 +18,9 @@ def skewness(volume: torch.Tensor) -> float:
 
 
 def turned_contrast(path: str, model: str, found: float, learnt: float | None) -> list[str]:
-    """A sentence if the grey values are skewed the other way than those that a model learnt from, else nothing.
-
-    Parameters
-    ----------
-    path : str
-        Of the tomogram.
-    model : str
-        Its name.
-    found : float, no unit
-        Skewness of the tomogram.
-    learnt : float, no unit, optional
-        That of the training; None: not known, and dark protein is usual.
-    """
+    """A sentence if the grey values are skewed the other way than those that a model learnt from, else nothing. path:
+    Of the tomogram. model: Its name. found: no unit, skewness of the tomogram. learnt: no unit, optional, that of the
+    training; None: not known, and dark protein is usual."""
     usual = -1.0 if learnt is None else learnt
     if min(abs(found), abs(usual)) <= SKEWED or found * usual > 0:
         return []

@@ -38,10 +38,8 @@ class VolumeAttention(WindowAttention):
 
 class VolumeSwinConvBlock(SwinConvBlock):
     """Half of the channels through a residual convolution, half through window attention; of (b, c, d, h, w) tensors.
-
-    attention: False leaves the second half out: all channels go through the convolution (for comparison).
-    drop: part of the training examples for which a half is skipped (drop path).
-    """
+    attention: False leaves the second half out: all channels go through the convolution (for comparison). drop: part of
+    the training examples for which a half is skipped (drop path)."""
 
     def __init__(
         self, channels: int, window: int, head_channels: int, shifted: bool, drop: float = 0.0, attention: bool = True
@@ -78,13 +76,11 @@ class VolumeSwinConvBlock(SwinConvBlock):
 
 
 class VolumeSwinConvUNet(nn.Module):
-    """(b, 1, n, n, n) to (b, outputs, n, n, n), n a multiple of fold * 8 * window.
-
-    dim: channels of the finest level; they double at each of three strided convolutions. blocks: numbers of them in a
-    stage of each of the four levels, the finest first. fold: voxels along an axis that become channels at the input,
-    and come back at the output. drop: drop path of the last block; it rises evenly to there. residual: the first output
-    is a change of the input, none before training.
-    """
+    """(b, 1, n, n, n) to (b, outputs, n, n, n), n a multiple of fold * 8 * window. dim: channels of the finest level;
+    they double at each of three strided convolutions. blocks: numbers of them in a stage of each of the four levels,
+    the finest first. fold: voxels along an axis that become channels at the input, and come back at the output. drop:
+    drop path of the last block; it rises evenly to there. residual: the first output is a change of the input, none
+    before training."""
 
     def __init__(
         self,

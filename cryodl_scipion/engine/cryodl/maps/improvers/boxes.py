@@ -55,11 +55,9 @@ def rotated_box(box: Box, rng: np.random.Generator) -> Box:
 
 
 def score_positions(atoms: np.ndarray, pixel_size: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Where a box is read to see how much its atoms look like atoms, as the Q-score does (maps.measures.qscore).
-
-    atoms: (n, 3) zyx voxels. pixel_size: Å/px. Returns positions (ATOMS, p, 3) in zyx voxels and weights (ATOMS, p), 0
-    where a position is nearer to another atom or where there are fewer atoms; p = len(RADII) * POINTS.
-    """
+    """Where a box is read to see how much its atoms look like atoms, as the Q-score does (maps.measures.qscore). atoms:
+    (n, 3) zyx voxels. pixel_size: Å/px. Returns positions (ATOMS, p, 3) in zyx voxels and weights (ATOMS, p), 0 where a
+    position is nearer to another atom or where there are fewer atoms; p = len(RADII) * POINTS."""
     from scipy.spatial import cKDTree
     from scipy.spatial.transform import Rotation
 

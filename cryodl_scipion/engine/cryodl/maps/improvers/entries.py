@@ -43,11 +43,9 @@ class Entry:
 
 
 def read_ids(source: str | os.PathLike[str]) -> tuple[list[Entry], list[str]]:
-    """Entries of a CSV file, and sentences about lines that name no pair.
-
-    The first line names the columns (COLUMNS), others are not looked at. Of several models the first is taken. Raises
-    FileNotFoundError; ValueError that names missing columns, or the lines with ids or resolutions that are none.
-    """
+    """Entries of a CSV file, and sentences about lines that name no pair. The first line names the columns (COLUMNS),
+    others are not looked at. Of several models the first is taken. Raises FileNotFoundError; ValueError that names
+    missing columns, or the lines with ids or resolutions that are none."""
     path = Path(source)
     if not path.is_file():
         raise FileNotFoundError(f"The list {path} (--ids) does not exist.")

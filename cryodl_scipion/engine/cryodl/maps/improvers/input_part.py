@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The weighted mean of an improved map and its input, filtered to match the improved map.
-
-A network that learned from simulated maps errs on real ones in ways of its own. The input, filtered so that it comes
-nearest to the network's answer, has no such errors, but noise. A mean of both is on average nearer to the truth than
-either, as shrinkage estimators are (James and Stein 1961).
-"""
+"""The weighted mean of an improved map and its input, filtered to match the improved map. A network that learned from
+simulated maps errs on real ones in ways of its own. The input, filtered so that it comes nearest to the network's
+answer, has no such errors, but noise. A mean of both is on average nearer to the truth than either, as shrinkage
+estimators are (James and Stein 1961)."""
 
 import numpy as np
 import scipy.fft
@@ -16,24 +14,11 @@ LEVEL = 0.3  # of the mean density there, from which on the input is kept in ful
 
 
 def with_input(improved: np.ndarray, data: np.ndarray, voxels_zyx: np.ndarray, fraction: float) -> np.ndarray:
-    """The mean of an improved map and its filtered input, where the improved map has density.
-
-    Parameters
-    ----------
-    improved : ndarray, (z, y, x) float32
-        The network's answer. Resampled, it has small negative ripples; cut off, they would cost FSC at all frequencies.
-    data : ndarray, (z, y, x) float32
-        The map that was improved, on the same grid.
-    voxels_zyx : ndarray, (3,)
-        Å.
-    fraction : float
-        Weight of the input, 0 to 1. The filter has one factor for each Fourier shell: the regression of the improved
-        map on the input, 0 where they are opposed.
-
-    Returns
-    -------
-    ndarray, (z, y, x) float32
-    """
+    """The mean of an improved map and its filtered input, where the improved map has density. improved: (z, y, x)
+    float32, the network's answer. Resampled, it has small negative ripples; cut off, they would cost FSC at all
+    frequencies. data: (z, y, x) float32, the map that was improved, on the same grid. voxels_zyx: (3,), Å. fraction:
+    Weight of the input, 0 to 1. The filter has one factor for each Fourier shell: the regression of the improved map on
+    the input, 0 where they are opposed. Returns ndarray, (z, y, x) float32."""
     if not fraction or not improved.any():
         return improved
     spectrum = scipy.fft.rfftn(np.asarray(data, np.float32))
@@ -48,19 +33,8 @@ def with_input(improved: np.ndarray, data: np.ndarray, voxels_zyx: np.ndarray, f
 
 
 def density_seen(improved: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
-    """How far the network sees density at each voxel, 0 to 1.
-
-    Parameters
-    ----------
-    improved : ndarray, (z, y, x)
-        Its answer, not 0 everywhere.
-    voxels_zyx : ndarray, (3,)
-        Å.
-
-    Returns
-    -------
-    ndarray, (z, y, x) float32
-    """
+    """How far the network sees density at each voxel, 0 to 1. improved: (z, y, x), its answer, not 0 everywhere.
+    voxels_zyx: (3,), Å. Returns ndarray, (z, y, x) float32."""
     from scipy.ndimage import gaussian_filter
 
     density = gaussian_filter(np.maximum(improved, 0), REACH / np.asarray(voxels_zyx, float), mode="constant")

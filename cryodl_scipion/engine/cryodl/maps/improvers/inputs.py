@@ -99,10 +99,8 @@ def pixel_size_notes(card: typing.Mapping[str, typing.Any], volume: Volume) -> t
 def stated_resolution(
     config: ImproveMapConfig, volume: Volume, halves: typing.Sequence[Volume], mask: np.ndarray | None, run: Run
 ) -> tuple[float | None, float | None, str]:
-    """(resolution in Å or None, the finest that it may be, where it is from in words).
-
-    Half-maps that agree up to the last shell tell nothing of it: then the map itself does.
-    """
+    """(resolution in Å or None, the finest that it may be, where it is from in words). Half-maps that agree up to the
+    last shell tell nothing of it: then the map itself does."""
     if config.resolution:
         return config.resolution, config.resolution, "as given (--resolution)"
     source = ESTIMATED

@@ -12,9 +12,7 @@ TINY = 1e-4  # of a scaled map's variance: keeps empty boxes from dividing nothi
 
 def ssim_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """1 - contrast x structure similarity of whole boxes, (2 cov + e) / (var + var + e), the mean over the batch.
-
-    output, target: (b, 1, d, h, w).
-    """
+    output, target: (b, 1, d, h, w)."""
     x, y = output.float().flatten(1), target.float().flatten(1)
     x, y = x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)
     similarity = (2 * (x * y).mean(1) + TINY) / (x.square().mean(1) + y.square().mean(1) + TINY)
@@ -29,10 +27,8 @@ def distance(output: torch.Tensor, target: torch.Tensor, ssim: float) -> torch.T
 
 def shell_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """1 - FSC of the first channel of boxes with their targets, the mean of all shells up to Nyquist's frequency but
-    the first, and of the batch. Boxes fade out towards their faces, which else were edges.
-
-    output, target: (b, c, n, n, n).
-    """
+    the first, and of the batch. Boxes fade out towards their faces, which else were edges. output, target: (b, c, n, n,
+    n)."""
     n = output.shape[-1]
     taper = torch.hann_window(n, periodic=False, device=output.device).sqrt()
     taper = taper[:, None, None] * taper[:, None] * taper
@@ -52,10 +48,8 @@ def atom_scores(
     output: torch.Tensor, positions: torch.Tensor, weights: torch.Tensor, wanted: torch.Tensor
 ) -> torch.Tensor:
     """(k,) Q-scores of the atoms of a batch that can be judged: correlations of the first channel around each atom with
-    those of a well-resolved atom.
-
-    output: (b, c, n, n, n). positions: (b, atoms, p, 3) zyx voxels. weights: (b, atoms, p). wanted: (p,).
-    """
+    those of a well-resolved atom. output: (b, c, n, n, n). positions: (b, atoms, p, 3) zyx voxels. weights: (b, atoms,
+    p). wanted: (p,)."""
     b, atoms, p, _ = positions.shape
     side = output.shape[-1]
     where = (positions / (side - 1) * 2 - 1).flip(-1).reshape(b, 1, 1, -1, 3)  # grid_sample counts xyz from -1 to 1

@@ -112,18 +112,8 @@ class Improver:
 
 
 def anchor_of(data: np.ndarray) -> tuple[int, int, int]:
-    """A voxel that moves with the map: the highest of the blurred map.
-
-    The boxes lie where this voxel says, so that a map moved by whole voxels gives the moved result.
-
-    Parameters
-    ----------
-    data : ndarray, (z, y, x)
-
-    Returns
-    -------
-    tuple of int, zyx
-    """
+    """A voxel that moves with the map: the highest of the blurred map. The boxes lie where this voxel says, so that a
+    map moved by whole voxels gives the moved result. data: (z, y, x). Returns tuple of int, zyx."""
     from scipy.ndimage import gaussian_filter
 
     z, y, x = np.unravel_index(gaussian_filter(data, 2.0, mode="constant").argmax(), data.shape)
@@ -139,13 +129,11 @@ def apply_boxes(
     progress: typing.Callable[[int, int], None] | None = None,
     anchor: tuple[int, int, int] = (0, 0, 0),
 ) -> np.ndarray:
-    """Run a function of (b, BOX, BOX, BOX) boxes over a (z, y, x) array: (outputs, z, y, x) float32.
-
-    Neighbouring boxes overlap by `overlap` voxels, where their answers fade into each other. The array is surrounded by
-    zeros, so that its border is not at a box's. Empty boxes are not computed: their answer is 0. progress: called with
-    the number of boxes done and of all. anchor: zyx, a voxel that keeps its place in the pattern of the boxes. Raises
-    ValueError if the overlap is no less than a box.
-    """
+    """Run a function of (b, BOX, BOX, BOX) boxes over a (z, y, x) array: (outputs, z, y, x) float32. Neighbouring boxes
+    overlap by `overlap` voxels, where their answers fade into each other. The array is surrounded by zeros, so that its
+    border is not at a box's. Empty boxes are not computed: their answer is 0. progress: called with the number of boxes
+    done and of all. anchor: zyx, a voxel that keeps its place in the pattern of the boxes. Raises ValueError if the
+    overlap is no less than a box."""
     if not 0 <= overlap < BOX:
         raise ValueError(f"Overlap (--overlap) is {overlap} px; it must be less than the box of {BOX} px.")
     step = BOX - overlap

@@ -41,9 +41,7 @@ def target_for(atoms: Atoms, grid: Volume, resolution: float) -> np.ndarray:
 
 def simulated_pair(path: str, config: TrainMapImproverConfig, lowest: float, rng: np.random.Generator) -> MapPair:
     """A Pair of a random part of a molecule, at a random orientation, pixel size and resolution, with random faults.
-
-    config: TrainMapImproverConfig. lowest: of the method.
-    """
+    config: TrainMapImproverConfig. lowest: of the method."""
     atoms = _rotated(read_atoms(path), rng)
     resolution = rng.uniform(config.resolution_min, config.resolution_max)
     pixel_size = config.working_pixel_size * rng.uniform(

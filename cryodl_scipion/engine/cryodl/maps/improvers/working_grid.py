@@ -14,9 +14,7 @@ REACH = 1.5  # values above this many times it are outliers, and cut off
 
 def to_grid(data: np.ndarray, voxels_zyx: np.ndarray, working_pixel_size: float) -> np.ndarray:
     """A (z, y, x) array resampled to the working pixel size (Å/px) by cubic interpolation; voxel (0, 0, 0) stays fixed.
-
-    Voxels that are much finer (FINE) are low-pass filtered at its Nyquist frequency before.
-    """
+    Voxels that are much finer (FINE) are low-pass filtered at its Nyquist frequency before."""
     zoom = np.asarray(voxels_zyx) / working_pixel_size
     if np.allclose(zoom, 1, atol=1e-4):
         return np.asarray(data, np.float32)
@@ -48,10 +46,8 @@ def scale_of(data: np.ndarray) -> float:
 
 def map_scale(data: np.ndarray) -> float:
     """The scale_of a map, unless metals set it: never more than HEAVY times the percentile OF_DENSE of where the
-    molecule is. A cluster of iron, or a heavy metal, would make all protein weak for the network.
-
-    The molecule is where means over BLOCK^3 voxels, blurred, are above Otsu's threshold.
-    """
+    molecule is. A cluster of iron, or a heavy metal, would make all protein weak for the network. The molecule is where
+    means over BLOCK^3 voxels, blurred, are above Otsu's threshold."""
     from skimage.filters import threshold_otsu
 
     scale, counts = scale_of(data), [n // BLOCK for n in data.shape]

@@ -68,10 +68,8 @@ def read_structure(path: str | os.PathLike[str]) -> Structure:
 @reader
 def read_atoms(path: str | os.PathLike[str]) -> Atoms:
     """Atoms of a .pdb or .cif file (also .gz), as deposited: no assembly is built, since it lies in its map's frame.
-
     Hydrogens, waters, and all but the first alternative place of an atom are left out. Raises ValueError if nothing is
-    left, or atoms have no element.
-    """
+    left, or atoms have no element."""
     import gemmi
 
     structure = read_structure(path)

@@ -11,17 +11,14 @@ from .atoms import BACKBONE, Atoms
 def compare_chains(
     built: Atoms, reference: Atoms, distance: float = 3.0
 ) -> tuple[dict[str, typing.Any], list[tuple[tuple[str, str, str], tuple[str, str, str], float]]]:
-    """Metrics of a built model against a reference, and the matched pairs.
-
-    built, reference: maps.atoms.Atoms in one frame. distance: Å; residues (C-alpha, or P of nucleotides) match one to
-    one within it, as many as there can be and of these the nearest, as phenix.chain_comparison counts
-    (Liebschner et al. 2019, Acta Cryst. D75). Protein matches protein only, nucleotides nucleotides.
-    Returns (metrics, pairs). metrics: residues, reference_residues, matched, coverage (matched part of the reference),
-    sequence_match (part of the matched that has the reference's residue name), rmsd_angstrom of the matched, or null,
-    fragments (runs of matched residues that follow each other in both), false_residues (built and unmatched),
-    chains {reference chain: coverage}. pairs: list of (built residue, reference residue, distance in Å).
-    Raises ValueError if one of them has no such atoms.
-    """
+    """Metrics of a built model against a reference, and the matched pairs. built, reference: maps.atoms.Atoms in one
+    frame. distance: Å; residues (C-alpha, or P of nucleotides) match one to one within it, as many as there can be and
+    of these the nearest, as phenix.chain_comparison counts (Liebschner et al. 2019, Acta Cryst. D75). Protein matches
+    protein only, nucleotides nucleotides. Returns (metrics, pairs). metrics: residues, reference_residues, matched,
+    coverage (matched part of the reference), sequence_match (part of the matched that has the reference's residue
+    name), rmsd_angstrom of the matched, or null, fragments (runs of matched residues that follow each other in both),
+    false_residues (built and unmatched), chains {reference chain: coverage}. pairs: list of (built residue, reference
+    residue, distance in Å). Raises ValueError if one of them has no such atoms."""
     mine, theirs = _trace(built), _trace(reference)
     pairs = []
     for protein in (True, False):

@@ -14,12 +14,10 @@ BLUR, MARGIN, EDGE = 5.0, 4.0, 8.0  # Å: of what a mask without a model is made
 def model_density(
     atoms: Atoms, volume: Volume, width: float | np.ndarray, weights: np.ndarray | None = None
 ) -> np.ndarray:
-    """Sum of Gaussians at the atoms: (z, y, x) float32 array on the grid of a Volume.
-
-    width: Å, standard deviation, a number or (n,). weights: (n,), the integral of each; atomic number x occupancy if
-    None. A Gaussian is integrated nowhere, it is sampled: widths below half a voxel would be lost between grid points,
-    and are refused with ValueError.
-    """
+    """Sum of Gaussians at the atoms: (z, y, x) float32 array on the grid of a Volume. width: Å, standard deviation, a
+    number or (n,). weights: (n,), the integral of each; atomic number x occupancy if None. A Gaussian is integrated
+    nowhere, it is sampled: widths below half a voxel would be lost between grid points, and are refused with
+    ValueError."""
     width = np.broadcast_to(np.asarray(width, float), len(atoms))
     if width.min() < 0.5 * volume.voxels_zyx.max():
         raise ValueError(
@@ -55,11 +53,9 @@ def soft_mask(xyz: np.ndarray, volume: Volume, radius: float, edge: float | None
 
 
 def dense_mask(data: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
-    """A soft mask around what is dense in a map without a model: (z, y, x) float32, 0 to 1.
-
-    The blurred map is cut where Otsu's threshold tells molecule from solvent; MARGIN Å around it belong to the
-    molecule, and over EDGE Å the mask falls to 0 as a cosine.
-    """
+    """A soft mask around what is dense in a map without a model: (z, y, x) float32, 0 to 1. The blurred map is cut
+    where Otsu's threshold tells molecule from solvent; MARGIN Å around it belong to the molecule, and over EDGE Å the
+    mask falls to 0 as a cosine."""
     from skimage.filters import threshold_otsu
 
     blurred = gaussian_filter(np.asarray(data, np.float32), BLUR / np.asarray(voxels_zyx))

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The half-map test: what two improved half-maps share that the data, treated in the same simple ways, do not.
-
-Each raw half-map gets a control: it is filtered, clipped and locally scaled as its improved version is, so that a
-gain by sharpening, masking or clipping alone is not taken for a gain of detail.
-"""
+"""The half-map test: what two improved half-maps share that the data, treated in the same simple ways, do not. Each raw
+half-map gets a control: it is filtered, clipped and locally scaled as its improved version is, so that a gain by
+sharpening, masking or clipping alone is not taken for a gain of detail."""
 
 import dataclasses
 import typing
@@ -28,22 +26,13 @@ FLOOR = 1e-4  # of the power, for shells without signal
 
 @dataclasses.dataclass(frozen=True)
 class Shared:
-    """Power that two improved half-maps share.
-
-    Attributes
-    ----------
-    gain : float
-        Mean difference of two FSC, over the shells down to a little beyond where the controls agree: of an improved
-        half with the control of the other half, and of the two controls. Positive: detail of the data became clearer.
-    unexplained : float
-        Fraction of the shared power, over the shells in which the controls agree, that is not in the data: 0 for
-        filters, masks and clipping (up to 0.028 was seen), 1 / 17 for an added texture of a quarter of the amplitude.
-    worst : float
-        The highest mean of that fraction over SPAN neighbouring shells, by the controls for which it is lowest: low
-        resolution, which has most of the power, hides nothing there.
-    curve : Curve
-        The same fraction in each shell.
-    """
+    """Power that two improved half-maps share. gain: Mean difference of two FSC, over the shells down to a little
+    beyond where the controls agree: of an improved half with the control of the other half, and of the two controls.
+    Positive: detail of the data became clearer. unexplained: Fraction of the shared power, over the shells in which the
+    controls agree, that is not in the data: 0 for filters, masks and clipping (up to 0.028 was seen), 1 / 17 for an
+    added texture of a quarter of the amplitude. worst: The highest mean of that fraction over SPAN neighbouring shells,
+    by the controls for which it is lowest: low resolution, which has most of the power, hides nothing there. curve: The
+    same fraction in each shell."""
 
     gain: float
     unexplained: float
@@ -58,27 +47,12 @@ class Shared:
 def half_map_test(
     halves: typing.Sequence[Volume], improved: typing.Sequence[np.ndarray], mask: np.ndarray
 ) -> tuple[dict[str, dict[str, float | None]], dict[str, Curve], Shared]:
-    """Compare improved half-maps with each other, and with what the data alone allow.
-
-    Parameters
-    ----------
-    halves : list of Volume
-        Two half-maps on one grid.
-    improved : list of ndarray, (z, y, x)
-        Their improved data, each made from its half alone.
-    mask : ndarray, (z, y, x)
-        Mask from 0 to 1 that all maps are measured in.
-
-    Returns
-    -------
-    resolutions : dict
-        Å at an FSC of 0.143 and of 0.5: of the half-maps (`raw`), of their controls (`control`), of both improved
-        (`improved`), and of one improved with the control of the other half (`crossed`).
-    curves : dict of Curve
-        The FSC curves of the same names.
-    shared : Shared
-        How much of what the improved half-maps share is not in the data.
-    """
+    """Compare improved half-maps with each other, and with what the data alone allow. halves: Two half-maps on one
+    grid. improved: (z, y, x), their improved data, each made from its half alone. mask: (z, y, x), mask from 0 to 1
+    that all maps are measured in. resolutions: dict, Å at an FSC of 0.143 and of 0.5: of the half-maps (`raw`), of
+    their controls (`control`), of both improved (`improved`), and of one improved with the control of the other half
+    (`crossed`). curves: dict of Curve, The FSC curves of the same names. shared: Shared, How much of what the improved
+    half-maps share is not in the data."""
     voxels, raw = halves[0].voxels_zyx, [np.asarray(half.data, np.float32) for half in halves]
     raw_masked, outputs = [x * mask for x in raw], [x * mask for x in improved]
     candidates = [[x * mask for x in controls] for controls in control_halves(raw, improved, voxels)]
@@ -108,22 +82,9 @@ def control_halves(
     raw: typing.Sequence[np.ndarray], improved: typing.Sequence[np.ndarray], voxels_zyx: np.ndarray
 ) -> list[list[np.ndarray]]:
     """The half-maps filtered, clipped and locally scaled as the improved ones are, without what was added to them.
-
     Which filter was applied before a map was clipped cannot be seen exactly: no filter, a B-factor and a free filter
-    are offered, and the test takes the one that explains most.
-
-    Parameters
-    ----------
-    raw, improved : list of ndarray, (z, y, x)
-        Two half-maps, and their improved versions.
-    voxels_zyx : ndarray, (3,)
-        Å.
-
-    Returns
-    -------
-    list of list of ndarray, (z, y, x)
-        For each filter two controls.
-    """
+    are offered, and the test takes the one that explains most. raw, improved: (z, y, x), two half-maps, and their
+    improved versions. voxels_zyx: (3,), Å. Returns list of list of ndarray, (z, y, x): for each filter two controls."""
     found = []
     for gain in _gains(raw, improved, voxels_zyx):
         filtered = raw if gain is None else _with_gain(raw, gain, voxels_zyx)
@@ -198,11 +159,9 @@ def _unexplained(
     agreement: Curve,
     voxels_zyx: np.ndarray,
 ) -> tuple[float, float, Curve]:
-    """Fraction of the outputs' shared power that the controls do not explain, its worst part, and its Curve.
-
-    The squared correlation of outputs and controls, freed of the noise of single halves, is the part of the outputs'
-    shared power that the data explain; the rest was added.
-    """
+    """Fraction of the outputs' shared power that the controls do not explain, its worst part, and its Curve. The
+    squared correlation of outputs and controls, freed of the noise of single halves, is the part of the outputs' shared
+    power that the data explain; the rest was added."""
     power = lambda a, b: shell_sums(a, b, voxels_zyx)
     both, data = power(*outputs), power(*controls)
     through = (power(outputs[0], controls[1]) + power(outputs[1], controls[0])) / 2

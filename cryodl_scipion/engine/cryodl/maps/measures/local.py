@@ -18,10 +18,8 @@ THRESHOLD = 0.5  # of the local FSC: at 0.143 small windows are too noisy (Cardo
 def local_correlation(
     first: np.ndarray, second: np.ndarray, voxels_zyx: np.ndarray, positions: np.ndarray, radius: float = WINDOW
 ) -> np.ndarray:
-    """(n,) correlation of two (z, y, x) arrays in a box of +-radius Å about each position (n, 3), zyx voxels.
-
-    Constant surroundings give 0.
-    """
+    """(n,) correlation of two (z, y, x) arrays in a box of +-radius Å about each position (n, 3), zyx voxels. Constant
+    surroundings give 0."""
     size = [2 * int(round(radius / v)) + 1 for v in voxels_zyx]
     mean = lambda x: uniform_filter(x.astype(np.float64), size, mode="nearest")
     ours, theirs = mean(first), mean(second)
@@ -46,13 +44,11 @@ def local_resolution(
     resolution: float,
     progress: typing.Callable[[int], None] | None = None,
 ) -> np.ndarray:
-    """Local resolution by windowed FSC: (z, y, x) float32 array, Å; 0 outside of the mask.
-
-    half1, half2: (z, y, x) arrays of cubic voxels. mask: (z, y, x), measured where it is above 0.5. resolution: Å, of
-    the whole map: the window is so wide that it has SHELLS shells up to there. The FSC of a cosine window at each of a
-    grid of places is compared with THRESHOLD; between the places it is interpolated (Cardone, Heymann and Steven 2013,
-    J. Struct. Biol. 184). A position whose first shell is below has the window's width.
-    """
+    """Local resolution by windowed FSC: (z, y, x) float32 array, Å; 0 outside of the mask. half1, half2: (z, y, x)
+    arrays of cubic voxels. mask: (z, y, x), measured where it is above 0.5. resolution: Å, of the whole map: the window
+    is so wide that it has SHELLS shells up to there. The FSC of a cosine window at each of a grid of places is compared
+    with THRESHOLD; between the places it is interpolated (Cardone, Heymann and Steven 2013, J. Struct. Biol. 184). A
+    position whose first shell is below has the window's width."""
     import torch
 
     side = 2 * int(np.ceil(SHELLS * resolution / pixel_size / 2)) + 2

@@ -42,12 +42,10 @@ def reference_for(
 
 
 def measure_map(volume: Volume, reference: MapReference) -> tuple[dict[str, typing.Any], dict[str, typing.Any]]:
-    """Metrics of one map against its model, and their details.
-
-    Returns (metrics, details). metrics: fsc05_angstrom, fsc0143_angstrom (of map and model in the mask), the same
-    _unmasked, q_score (mean of the atoms), q_score_chains, local_correlation (mean over the atoms). details: Curve fsc,
-    Curve fsc_unmasked, q (n,), q_residues, correlation (n,).
-    """
+    """Metrics of one map against its model, and their details. Returns (metrics, details). metrics: fsc05_angstrom,
+    fsc0143_angstrom (of map and model in the mask), the same _unmasked, q_score (mean of the atoms), q_score_chains,
+    local_correlation (mean over the atoms). details: Curve fsc, Curve fsc_unmasked, q (n,), q_residues, correlation
+    (n,)."""
     voxels, mask = volume.voxels_zyx, reference.mask
     masked = shell_correlation(volume.data * mask, reference.density * mask, voxels)
     unmasked = shell_correlation(volume.data, reference.density, voxels)
@@ -75,12 +73,10 @@ def measure_map(volume: Volume, reference: MapReference) -> tuple[dict[str, typi
 def measure_halves(
     halves: typing.Sequence[Volume], mask: np.ndarray, resolution: float | None = None
 ) -> tuple[dict[str, typing.Any], dict[str, typing.Any]]:
-    """(metrics, details) of two half-maps on one grid: the FSC in a mask, and local resolution.
-
-    halves: two Volumes. resolution: Å, of the whole map, for the windows of local resolution; that of the FSC if None.
-    metrics: resolution_angstrom (FSC 0.143), resolution05_angstrom, local_resolution_angstrom
-    {median, p10, p90} where the mask is above 0.5. details: Curve fsc, local: (z, y, x) array in Å.
-    """
+    """(metrics, details) of two half-maps on one grid: the FSC in a mask, and local resolution. halves: two Volumes.
+    resolution: Å, of the whole map, for the windows of local resolution; that of the FSC if None. metrics:
+    resolution_angstrom (FSC 0.143), resolution05_angstrom, local_resolution_angstrom {median, p10, p90} where the mask
+    is above 0.5. details: Curve fsc, local: (z, y, x) array in Å."""
     voxels = halves[0].voxels_zyx
     curve = shell_correlation(halves[0].data * mask, halves[1].data * mask, voxels)
     metrics: dict[str, typing.Any] = dict(

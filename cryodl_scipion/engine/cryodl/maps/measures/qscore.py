@@ -45,13 +45,11 @@ def score_points(atoms: Atoms, rows: np.ndarray | None = None) -> ScorePoints:
 
 
 def q_scores(volume: Volume, atoms: Atoms, points: ScorePoints | None = None) -> np.ndarray:
-    """(n,) Q-score of each atom: the correlation of the map's values around it with a Gaussian; 1 is perfect.
-
-    At each radius up to 2 Å the map is read at POINTS positions that are not nearer to another atom, by trilinear
+    """(n,) Q-score of each atom: the correlation of the map's values around it with a Gaussian; 1 is perfect. At each
+    radius up to 2 Å the map is read at POINTS positions that are not nearer to another atom, by trilinear
     interpolation; about the mean, so that scale and offset of the map do not matter. Atoms outside of the map, or in
-    constant density, score 0. Hydrogens and waters are not among the atoms, as read_atoms gives them.
-    points: score_points(atoms, ...) made before, of whose atoms the scores are; they take most of the time.
-    """
+    constant density, score 0. Hydrogens and waters are not among the atoms, as read_atoms gives them. points:
+    score_points(atoms, ...) made before, of whose atoms the scores are; they take most of the time."""
     from scipy.ndimage import map_coordinates
 
     points = points or score_points(atoms)

@@ -33,29 +33,19 @@ class EstimatedResolution:
 
 
 def estimated_resolution(data: np.ndarray, voxels_zyx: np.ndarray) -> EstimatedResolution | None:
-    """The resolution of a map as the map alone shows it, for maps without half-maps.
-
-    Where there is noise in the solvent: where the signal is no more than a third of it, as it is where the FSC of
-    half-maps is 0.143; of the map with equal power in all shells, as the mask would spread that of strong ones over
-    weak ones. Where the solvent is empty (a masked map): where the power falls for good. No finer than the end of a
-    low-pass filter in both cases.
+    """The resolution of a map as the map alone shows it, for maps without half-maps. Where there is noise in the
+    solvent: where the signal is no more than a third of it, as it is where the FSC of half-maps is 0.143; of the map
+    with equal power in all shells, as the mask would spread that of strong ones over weak ones. Where the solvent is
+    empty (a masked map): where the power falls for good. No finer than the end of a low-pass filter in both cases.
 
     The value is sure to a tenth where there is enough solvent to know its noise, at the end of a filter, and where the
     power of a masked map breaks off: a B-factor, by which it falls too, has the same slope before and behind. Else the
     resolution may be as fine as Nyquist's frequency.
 
-    Parameters
-    ----------
-    data : ndarray, (z, y, x)
-    voxels_zyx : ndarray, (3,)
-        Å.
+    data: (z, y, x). voxels_zyx: (3,), Å.
 
-    Returns
-    -------
-    EstimatedResolution or None
-        None if nothing ends before Nyquist's frequency, the map has no solvent to tell it from, or its noise was
-        sharpened more than anything else.
-    """
+    Returns EstimatedResolution or None: none if nothing ends before Nyquist's frequency, the map has no solvent to tell
+    it from, or its noise was sharpened more than anything else."""
     inside = dense_mask(data, voxels_zyx)
     if not 0 < inside.mean() < 1:
         return None

@@ -32,20 +32,16 @@ def volume_frequencies(shape: tuple[int, ...], voxels_zyx: np.ndarray) -> np.nda
 
 
 def shell_numbers(shape: tuple[int, ...], voxels_zyx: np.ndarray) -> tuple[np.ndarray, int, float]:
-    """Shell of each coefficient of rfftn, and the number of whole shells: those within Nyquist's frequency.
-
-    A shell is as wide as the spacing of the longest axis in Fourier space.
-    """
+    """Shell of each coefficient of rfftn, and the number of whole shells: those within Nyquist's frequency. A shell is
+    as wide as the spacing of the longest axis in Fourier space."""
     length = float((np.array(shape) * voxels_zyx).max())
     count = int(np.floor(length / (2 * np.max(voxels_zyx)) + 1e-6)) + 1
     return np.rint(volume_frequencies(shape, voxels_zyx) * length).astype(np.int32), count, length
 
 
 def shell_correlation(first: np.ndarray, second: np.ndarray, voxels_zyx: np.ndarray) -> Curve:
-    """Fourier shell correlation of two (z, y, x) arrays on one grid, masked by the caller: Curve.
-
-    As core.frc.fsc, for boxes that are no cubes and voxels that are none either (Harauz and van Heel 1986).
-    """
+    """Fourier shell correlation of two (z, y, x) arrays on one grid, masked by the caller: Curve. As core.frc.fsc, for
+    boxes that are no cubes and voxels that are none either (Harauz and van Heel 1986)."""
     index, count, length = shell_numbers(first.shape, voxels_zyx)
     one, two = (
         scipy.fft.rfftn(np.asarray(x, np.float32) / max(float(np.abs(x).max()), 1e-30)) for x in (first, second)
@@ -59,19 +55,8 @@ def shell_correlation(first: np.ndarray, second: np.ndarray, voxels_zyx: np.ndar
 
 
 def shell_sums(first: np.ndarray, second: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
-    """Sum over each Fourier shell of the product of one map with the complex conjugate of another, real part.
-
-    Parameters
-    ----------
-    first, second : ndarray, (z, y, x)
-        Maps on one grid.
-    voxels_zyx : ndarray, (3,)
-        Å.
-
-    Returns
-    -------
-    ndarray, (shells,)
-    """
+    """Sum over each Fourier shell of the product of one map with the complex conjugate of another, real part. first,
+    second: (z, y, x), maps on one grid. voxels_zyx: (3,), Å. Returns ndarray, (shells,)."""
     index, count, _ = shell_numbers(first.shape, voxels_zyx)
     one, two = (scipy.fft.rfftn(np.asarray(x, np.float32)) for x in (first, second))
     return np.bincount(index.ravel(), ((one * two.conj()).real * _twice(first.shape)).ravel(), count)[:count]
@@ -95,9 +80,7 @@ def shell_filtered(data: np.ndarray, voxels_zyx: np.ndarray, gain: typing.Callab
 
 def sharpened(data: np.ndarray, voxels_zyx: np.ndarray, b_factor: float, resolution: float) -> np.ndarray:
     """A map with the fall-off of a B-factor (Å², positive) undone to a resolution (Å), where a cosine of 5 % ends it.
-
-    The usual global sharpening (Rosenthal and Henderson 2003): F exp(B s² / 4).
-    """
+    The usual global sharpening (Rosenthal and Henderson 2003): F exp(B s² / 4)."""
     limit = 1 / resolution
 
     def gain(s: np.ndarray) -> np.ndarray:

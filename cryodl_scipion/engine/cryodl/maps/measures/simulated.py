@@ -56,10 +56,8 @@ class HalfMaps:
 
 
 def grid_around(atoms: Atoms, pixel_size: float, box: int | None = None) -> Volume:
-    """Volume of zeros, a cube with the atoms in its middle. box: px, or None for MARGIN on each side.
-
-    Raises ValueError if the atoms do not fit into the box.
-    """
+    """Volume of zeros, a cube with the atoms in its middle. box: px, or None for MARGIN on each side. Raises ValueError
+    if the atoms do not fit into the box."""
     low, high = atoms.xyz.min(axis=0), atoms.xyz.max(axis=0)
     needed = 2 * int(np.ceil(((high - low).max() / 2 + 4) / pixel_size))
     if box is not None and box < needed:
@@ -73,15 +71,13 @@ def grid_around(atoms: Atoms, pixel_size: float, box: int | None = None) -> Volu
 
 
 def simulate(atoms: Atoms, grid: Volume, faults: Faults, rng: np.random.Generator) -> HalfMaps:
-    """HalfMaps of Atoms on the grid of a Volume.
-
-    The blur is a B-factor for each atom, which rises along side chains. Solvent fills what is no molecule; carboxyl
-    groups are weaker than what they are made of, for their charge and their damage by the beam. With 30 Å² per bond
-    of side chains, solvent of 0.6 of protein's density and carboxylates of 0.3 the FSC of simulated maps with their
-    models is that of real ones between 15 and 4 Å, and so are their Q-scores (docs/bench_maps.md). The noise is
-    white, up to what preferred orientations do to it, and so strong that the FSC of the half-maps within MASK Å of the
-    atoms falls to 0.143 at faults.resolution. It is independent in the halves; blur and detergent are the same in both.
-    """
+    """HalfMaps of Atoms on the grid of a Volume. The blur is a B-factor for each atom, which rises along side chains.
+    Solvent fills what is no molecule; carboxyl groups are weaker than what they are made of, for their charge and their
+    damage by the beam. With 30 Å² per bond of side chains, solvent of 0.6 of protein's density and carboxylates of 0.3
+    the FSC of simulated maps with their models is that of real ones between 15 and 4 Å, and so are their Q-scores
+    (docs/bench_maps.md). The noise is white, up to what preferred orientations do to it, and so strong that the FSC of
+    the half-maps within MASK Å of the atoms falls to 0.143 at faults.resolution. It is independent in the halves; blur
+    and detergent are the same in both."""
     b_factors = faults.b_factor + faults.flexibility * _flexibility(atoms, rng) + faults.side_chains * _bonds(atoms)
     finest = max(0.4, 0.55 * float(grid.voxels_zyx.max()))
     blurred = model_density(
@@ -110,9 +106,7 @@ def simulate(atoms: Atoms, grid: Volume, faults: Faults, rng: np.random.Generato
 
 def deposited(maps: HalfMaps, resolution: float, b_factor: float | None = None) -> tuple[np.ndarray, float]:
     """The mean of two half-maps, weighed by their FSC and sharpened, as maps are deposited; and the B-factor used (Å²).
-
-    b_factor: None takes the slope of the amplitudes up to the resolution (Rosenthal and Henderson 2003).
-    """
+    b_factor: None takes the slope of the amplitudes up to the resolution (Rosenthal and Henderson 2003)."""
     voxels = maps.grid.voxels_zyx
     curve = shell_correlation(maps.half1 * maps.mask, maps.half2 * maps.mask, voxels)
     value = np.clip(curve.value, 0, 1)

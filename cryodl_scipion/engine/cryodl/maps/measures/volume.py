@@ -59,11 +59,9 @@ class Volume:
 
 @reader
 def read_volume(path: str | os.PathLike[str], pixel_size: float | None = None, what: str = "map") -> Volume:
-    """Volume of an MRC or CCP4 file (also .gz). pixel_size: Å to take instead of the header's. what: for messages.
-
-    The origin is the header's, or its start of the grid (NXSTART ...) where the origin is zero. Raises
-    FileNotFoundError, or ValueError that says what is wrong with the file and what to do.
-    """
+    """Volume of an MRC or CCP4 file (also .gz). pixel_size: Å to take instead of the header's. what: for messages. The
+    origin is the header's, or its start of the grid (NXSTART ...) where the origin is zero. Raises FileNotFoundError,
+    or ValueError that says what is wrong with the file and what to do."""
     if not Path(path).exists():
         raise FileNotFoundError(f"The {what} {path} does not exist.")
     found = read_header(path)
@@ -109,10 +107,8 @@ def write_volume(path: str | os.PathLike[str], data: np.ndarray, like: Volume) -
 
 
 def check_same_grid(volume: Volume, other: Volume, what: str) -> None:
-    """Raises ValueError unless two Volumes have as many and as large voxels. what: of `other`: 'mask'.
-
-    Where they begin is not compared: headers of masks and half-maps often say nothing of it (see other_position).
-    """
+    """Raises ValueError unless two Volumes have as many and as large voxels. what: of `other`: 'mask'. Where they begin
+    is not compared: headers of masks and half-maps often say nothing of it (see other_position)."""
     if volume.data.shape != other.data.shape:
         raise ValueError(
             f"The {what} {other.path} has {_size(other)} voxels, the map {volume.path} {_size(volume)}. They must "
@@ -139,11 +135,9 @@ def other_position(volume: Volume, other: Volume, what: str) -> list[str]:
 
 @reader
 def read_mask(path: str, volume: Volume, pixel_size: float | None = None) -> tuple[np.ndarray, list[str]]:
-    """A mask on the grid of a Volume, (z, y, x) float32 from 0 to 1, and sentences for the user.
-
-    pixel_size: Å to take instead of the header's. Raises FileNotFoundError, or ValueError for a mask of another grid
-    and for one that lets nothing through.
-    """
+    """A mask on the grid of a Volume, (z, y, x) float32 from 0 to 1, and sentences for the user. pixel_size: Å to take
+    instead of the header's. Raises FileNotFoundError, or ValueError for a mask of another grid and for one that lets
+    nothing through."""
     given = read_volume(path, pixel_size, "mask")
     check_same_grid(volume, given, "mask")
     sentences, low, high = other_position(volume, given, "mask"), given.data.min(), given.data.max()

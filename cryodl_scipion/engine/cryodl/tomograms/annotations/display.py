@@ -277,10 +277,8 @@ class Words:
 
 
 class TileList:
-    """Features with their counts, and the tiles of the one that is drawn; a click on a line goes there.
-
-    Of a longer list a part is shown, and how many lines are above and below; the wheel and clicks there show them.
-    """
+    """Features with their counts, and the tiles of the one that is drawn; a click on a line goes there. Of a longer
+    list a part is shown, and how many lines are above and below; the wheel and clicks there show them."""
 
     def __init__(self, axes: typing.Any) -> None:
         axes.set_axis_off()

@@ -1,10 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Label volumes beside their tomograms: positions with a feature and without it, found slice by slice.
-
-Annotations of several folders in one.
-
-Annotations made of label volumes, and of stacks of tiles with drawings.
-"""
+"""Label volumes beside their tomograms: positions with a feature and without it, found slice by slice. Annotations of
+several folders in one. Annotations made of label volumes, and of stacks of tiles with drawings."""
 
 import dataclasses
 import os
@@ -22,9 +18,7 @@ from .store import AnnotationStore
 
 def add_annotations(store: AnnotationStore, other: AnnotationStore) -> int:
     """Add to a store what another one holds, but for tiles that are there already. Returns the number of new tiles.
-
-    store, other: AnnotationStore. Nothing is on the disk before store.save().
-    """
+    store, other: AnnotationStore. Nothing is on the disk before store.save()."""
     there = {_key(store, t) for t in store.entries}
     new = [t for t in other.entries if _key(other, t) not in there]
     for name, path in {t.tomogram: t.path for t in new if t.path is not None}.items():
@@ -99,10 +93,8 @@ def open_pairs(
     config: ImportAnnotationsConfig | TrainSegmenterConfig,
 ) -> tuple[list[str], list[Tomogram], list[LabelVolume], list[str]]:
     """Names, Tomograms and LabelVolumes of a config with tomograms, labels and names, in one order; and warnings.
-
     Without names they are paired by those of their files, in the order of the tomograms' names. Raises ValueError or
-    FileNotFoundError for files that do not fit.
-    """
+    FileNotFoundError for files that do not fit."""
     paths, labels = expand_paths(config.tomograms), expand_paths(config.labels)
     if len(paths) != len(labels):
         raise ValueError(
@@ -129,11 +121,9 @@ def open_pairs(
 def find_positions(
     volume: LabelVolume, number: int, label: int, size: int, wanted: typing.Sequence[int], rng: np.random.Generator
 ) -> tuple[list[Position], list[Position], set[int]]:
-    """Positions with the feature and without it, two lists; and the values that were seen before it was, a set.
-
-    volume: LabelVolume. number: of the volume. wanted: how many of each; the search ends when there are several times
-    as many, which is seldom before a few slices and never before MIN_SLICES. rng: numpy Generator.
-    """
+    """Positions with the feature and without it, two lists; and the values that were seen before it was, a set. volume:
+    LabelVolume. number: of the volume. wanted: how many of each; the search ends when there are several times as many,
+    which is seldom before a few slices and never before MIN_SLICES. rng: numpy Generator."""
     found, seen = (list[Position](), list[Position]()), set[int]()
     for count, z in enumerate(rng.permutation(volume.shape[0])):
         enough = [count >= MIN_SLICES and len(f) >= PLENTY * w for f, w in zip(found, wanted)]
@@ -211,10 +201,8 @@ CHUNK = 256  # tiles of a stack that are read at a time
 
 
 def import_labels(store: AnnotationStore, config: ImportAnnotationsConfig, feature: str, label: int) -> list[str]:
-    """Add tiles of label volumes to an AnnotationStore. label: of the feature in them. Returns warnings.
-
-    Raises ValueError if volumes do not fit, or if the label is nowhere in them.
-    """
+    """Add tiles of label volumes to an AnnotationStore. label: of the feature in them. Returns warnings. Raises
+    ValueError if volumes do not fit, or if the label is nowhere in them."""
     names, tomograms, volumes, warnings = open_pairs(config)
     _check_sizes(tomograms, config.tile)
     rng = np.random.default_rng(config.seed)
@@ -282,12 +270,8 @@ def _nothing_found(config: ImportAnnotationsConfig, seen: typing.Collection[int]
 def import_stack(
     store: AnnotationStore, config: ImportAnnotationsConfig, feature: str, tiles: str, pixel_size: float
 ) -> list[str]:
-    """Add the tiles of a stack, and what is drawn on them, to an AnnotationStore. Returns warnings.
-
-    tiles: the stack. pixel_size: Å/px.
-
-    Raises ValueError if the stacks do not fit each other, or were imported before.
-    """
+    """Add the tiles of a stack, and what is drawn on them, to an AnnotationStore. Returns warnings. tiles: the stack.
+    pixel_size: Å/px. Raises ValueError if the stacks do not fit each other, or were imported before."""
     for path in filter(None, (tiles, config.drawings)):
         if path.lower().endswith((".hdf", ".h5")):
             raise ValueError(

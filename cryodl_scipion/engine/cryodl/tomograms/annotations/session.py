@@ -75,10 +75,8 @@ class ShownSlices:
 
 # ----- Going through tomograms, slices, features and the tiles that are there.
 class Browser(ShownSlices):
-    """What there is of one annotator in an AnnotationStore. tomograms: list of (name, Tomogram, pixel size).
-
-    active: the chosen Sheet, or None. message: one sentence about what happened last.
-    """
+    """What there is of one annotator in an AnnotationStore. tomograms: list of (name, Tomogram, pixel size). active:
+    the chosen Sheet, or None. message: one sentence about what happened last."""
 
     def __init__(
         self,
@@ -178,11 +176,9 @@ BRUSHES = (1, 2, 3, 4, 6, 8, 11, 15, 20, 28, 40)  # diameters, px
 
 
 class Session(Browser):
-    """store: AnnotationStore. tomograms: list of (name, Tomogram, pixel size). size: of new tiles, px.
-
-    brush: diameter, px. uncertain: what is drawn now is marked as uncertain. marking: each click puts a tile without
-    the feature. failed: the drawings could not be saved; the message says why.
-    """
+    """store: AnnotationStore. tomograms: list of (name, Tomogram, pixel size). size: of new tiles, px. brush: diameter,
+    px. uncertain: what is drawn now is marked as uncertain. marking: each click puts a tile without the feature.
+    failed: the drawings could not be saved; the message says why."""
 
     def __init__(
         self,

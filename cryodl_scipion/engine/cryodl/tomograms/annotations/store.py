@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A folder of annotations: tiles of several features, annotators and tomograms with what was drawn on them.
-
-The files of an annotations folder: annotations.json, drawings.mrc and tiles.mrc.
-
-The stacks are written first, the JSON last, each by rename. A crash in between leaves the earlier JSON with newer
-stacks, which is why a position in a stack that the JSON on the disk still names is never given to another tile.
-"""
+"""A folder of annotations: tiles of several features, annotators and tomograms with what was drawn on them. The files
+of an annotations folder: annotations.json, drawings.mrc and tiles.mrc. The stacks are written first, the JSON last,
+each by rename. A crash in between leaves the earlier JSON with newer stacks, which is why a position in a stack that
+the JSON on the disk still names is never given to another tile."""
 
 import dataclasses
 import os
@@ -42,11 +39,8 @@ def write_table(folder: str, table: typing.Mapping[str, typing.Any]) -> None:
 
 
 def read_stack(folder: str, name: str, needed: typing.Sequence[tuple[int | None, int]]) -> np.ndarray | None:
-    """(n, h, w) memory map of a stack, None if there is none.
-
-    needed: [(place, side)] of images that must be there; a place of None stands for none. Raises ValueError if one is
-    not, or if the file cannot be read.
-    """
+    """(n, h, w) memory map of a stack, None if there is none. needed: [(place, side)] of images that must be there; a
+    place of None stands for none. Raises ValueError if one is not, or if the file cannot be read."""
     path, there = os.path.join(folder, name), [(position, side) for position, side in needed if position is not None]
     if not there and not os.path.exists(path):
         return None
@@ -75,10 +69,8 @@ def write_tile_stack(
     dtype: type[np.float32] | type[np.int16],
     fill: int,
 ) -> None:
-    """Write a stack of `count` square images, whole or not at all.
-
-    images: {row: (h, h) array}, h <= side. Rows without an image, and what lies beside smaller ones, hold `fill`.
-    """
+    """Write a stack of `count` square images, whole or not at all. images: {row: (h, h) array}, h <= side. Rows without
+    an image, and what lies beside smaller ones, hold `fill`."""
     with whole_file(os.path.join(folder, name)) as temporary:
         new_volume(temporary, (count, side, side), 0.0, dtype, stack=True)
         stack, complete = OpenVolume(temporary, (count, side, side), dtype), False
@@ -100,11 +92,9 @@ _SAVED = ("number", "tomogram", "pixel_size", "centre_zyx", "size", "feature", "
 def read_annotations(
     folder: str | os.PathLike[str], tomograms: typing.Mapping[str, str] | None = None
 ) -> "AnnotationStore":
-    """AnnotationStore of a folder. Tomograms are not opened before their images are asked for.
-
-    tomograms: {name: path} of where tomograms lie now, for those that were moved; or None.
-    Raises FileNotFoundError, or ValueError that names the file and what is wrong with it.
-    """
+    """AnnotationStore of a folder. Tomograms are not opened before their images are asked for. tomograms: {name: path}
+    of where tomograms lie now, for those that were moved; or None. Raises FileNotFoundError, or ValueError that names
+    the file and what is wrong with it."""
     store = AnnotationStore(folder)
     store._read(read_table(str(folder)), tomograms or {})
     return store
@@ -173,11 +163,9 @@ class AnnotationStore:
 
     def image(self, tile: Tile, context: int = 0, margin: int = 0) -> np.ndarray:
         """(2 * context + 1, size + 2 * margin, size + 2 * margin) float32 of the tomogram, reflected at its borders; or
-        the tile's own image.
-
-        context: slices before and after. margin: px around. Raises FileNotFoundError if the tomogram is not there,
-        ValueError if it has changed its shape, or if more than its own image is asked of a tile without tomogram.
-        """
+        the tile's own image. context: slices before and after. margin: px around. Raises FileNotFoundError if the
+        tomogram is not there, ValueError if it has changed its shape, or if more than its own image is asked of a tile
+        without tomogram."""
         if tile.image is None:
             return cut_tile(self.tomogram(tile.tomogram), tile.centre_zyx, tile.size, context, margin)
         if context or margin:
@@ -216,11 +204,9 @@ class AnnotationStore:
         drawing: np.ndarray | None = None,
         image: np.ndarray | None = None,
     ) -> Tile:
-        """The new Tile. With a drawing that holds a 1 it is positive, else negative.
-
-        tomogram: name given to set_path() before, or any name for a tile with an image. image: (size, size) of its own.
-        Raises ValueError for names, drawings or images that cannot be taken.
-        """
+        """The new Tile. With a drawing that holds a 1 it is positive, else negative. tomogram: name given to set_path()
+        before, or any name for a tile with an image. image: (size, size) of its own. Raises ValueError for names,
+        drawings or images that cannot be taken."""
         check_name(feature)
         check_name(annotator, "annotator")
         if image is None and tomogram not in self._tomograms:

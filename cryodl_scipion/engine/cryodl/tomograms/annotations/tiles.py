@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One tile: where it lies, what it is of, and what its neighbours say about the same voxels.
-
-A tile that is being drawn on.
-"""
+"""One tile: where it lies, what it is of, and what its neighbours say about the same voxels. A tile that is being drawn
+on."""
 
 from __future__ import annotations
 
@@ -20,10 +18,8 @@ EMPTY, WITH, WITHOUT_IT = "empty", "with", "without"  # states of a sheet
 
 
 class Sheet:
-    """A tile of the window. centre_zyx: px of the tomogram. drawing: (size, size) int16, changed in place.
-
-    negative: marked as a tile without the feature. tile: the Tile of the store, None while it is not kept.
-    """
+    """A tile of the window. centre_zyx: px of the tomogram. drawing: (size, size) int16, changed in place. negative:
+    marked as a tile without the feature. tile: the Tile of the store, None while it is not kept."""
 
     def __init__(
         self,
@@ -101,10 +97,8 @@ def check_image(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def overlapping(store: AnnotationStore, tile: Tile) -> np.ndarray:
-    """(size, size) bool: where another tile of the same feature and annotator says something else about the voxel.
-
-    The rule for overlapping tiles: a voxel about which two of them disagree (also: one is uncertain) is uncertain.
-    """
+    """(size, size) bool: where another tile of the same feature and annotator says something else about the voxel. The
+    rule for overlapping tiles: a voxel about which two of them disagree (also: one is uncertain) is uncertain."""
     differs = np.zeros((tile.size, tile.size), bool)
     if tile.path is None:
         return differs  # nobody knows where it lies
@@ -144,9 +138,7 @@ def cut_tile(
     tomogram: Tomogram, centre_zyx: tuple[int, int, int], size: int, context: int = 0, margin: int = 0
 ) -> np.ndarray:
     """(2 * context + 1, size + 2 * margin, size + 2 * margin) float32 around a centre; reflected beyond the border.
-
-    tomogram: io.tomograms.Tomogram, of which only this part is read.
-    """
+    tomogram: io.tomograms.Tomogram, of which only this part is read."""
     z, y, x = centre_zyx
     half = size // 2 + margin
     ranges = (

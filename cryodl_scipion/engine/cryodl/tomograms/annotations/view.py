@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The two pictures of the annotation window: the slice with its tiles, and the tile that is drawn on, enlarged.
-
-The first row is at the bottom (contract/frames.py)."""
+"""The two pictures of the annotation window: the slice with its tiles, and the tile that is drawn on, enlarged. The
+first row is at the bottom (contract/frames.py)."""
 
 import typing
 

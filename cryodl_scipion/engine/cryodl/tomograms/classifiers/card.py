@@ -31,10 +31,8 @@ def first_card(config: TrainClassifierConfig, examples: Examples) -> dict[str, t
 
 
 def validated(prediction: Prediction, labels: torch.Tensor) -> tuple[float, dict[str, typing.Any]]:
-    """Temperature and validation metrics of a Prediction of validation subtomograms. labels: (n,) int.
-
-    confusion: rows are the true classes, columns those that were found; numbers of subtomograms.
-    """
+    """Temperature and validation metrics of a Prediction of validation subtomograms. labels: (n,) int. confusion: rows
+    are the true classes, columns those that were found; numbers of subtomograms."""
     classes = prediction.logits.shape[1]
     temperature = fit_temperature(prediction.logits, labels)
     probabilities = torch.softmax(prediction.logits.double() / temperature, 1).numpy()

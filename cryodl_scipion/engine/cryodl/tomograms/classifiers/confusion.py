@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Confusion matrix of assigned and true classes.
-
-Confusion matrices as pictures and tables.
-"""
+"""Confusion matrix of assigned and true classes. Confusion matrices as pictures and tables."""
 
 import os
 import typing
@@ -21,10 +18,8 @@ def plot_confusion(
     path: str | os.PathLike[str],
     title: str = "",
 ) -> None:
-    """A confusion matrix as a PNG: colours are parts of each row, numbers are counts.
-
-    matrix: (r, c) counts; rows are true classes, columns what was found. rows, columns: their names.
-    """
+    """A confusion matrix as a PNG: colours are parts of each row, numbers are counts. matrix: (r, c) counts; rows are
+    true classes, columns what was found. rows, columns: their names."""
     matrix = np.asarray(matrix)
     parts = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     side = 0.55 * max(len(rows), len(columns)) + 2.2
@@ -77,13 +72,10 @@ def check_ground_truth(subtomograms: SubtomogramSet, card: typing.Mapping[str, t
 def against_ground_truth(
     subtomograms: SubtomogramSet, card: typing.Mapping[str, typing.Any], classes: np.ndarray
 ) -> tuple[np.ndarray, list[str], float]:
-    """Confusion matrix (r, k + 1), names of its rows, and accuracy.
-
-    subtomograms: SubtomogramSet with the true classes. card: of the model. classes: (n,) class numbers that were found,
-    0 for unknown, the last column. Rows are the model's classes and, if there are such, all others. The accuracy is
-    that of the subtomograms of the model's classes; unknown ones among them count as wrong. Raises ValueError as
-    check_ground_truth does.
-    """
+    """Confusion matrix (r, k + 1), names of its rows, and accuracy. subtomograms: SubtomogramSet with the true classes.
+    card: of the model. classes: (n,) class numbers that were found, 0 for unknown, the last column. Rows are the
+    model's classes and, if there are such, all others. The accuracy is that of the subtomograms of the model's classes;
+    unknown ones among them count as wrong. Raises ValueError as check_ground_truth does."""
     check_ground_truth(subtomograms, card)
     numbers = np.array(card["class_numbers"])
     position = {number: row for row, number in enumerate(numbers.tolist())}

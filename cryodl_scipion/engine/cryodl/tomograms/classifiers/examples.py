@@ -19,13 +19,11 @@ _TRIES = 64  # ways of dividing the tomograms
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """Subtomograms to learn from.
-
-    subtomograms: SubtomogramSet, only those with a class. labels: (n,) int, 0 ... k - 1, places in numbers and names.
-    numbers: (k,) class numbers of the file, rising. names: (k,) of the classes. training, validation: rows, int arrays.
-    split: sentence that says how they were kept apart. contrast: 'bright' or 'dark', of protein in the volumes.
-    diameter: Å, of the sphere that holds every particle. pixel_size (Å/px), box (px): what the method works at.
-    """
+    """Subtomograms to learn from. subtomograms: SubtomogramSet, only those with a class. labels: (n,) int, 0 ... k - 1,
+    places in numbers and names. numbers: (k,) class numbers of the file, rising. names: (k,) of the classes. training,
+    validation: rows, int arrays. split: sentence that says how they were kept apart. contrast: 'bright' or 'dark', of
+    protein in the volumes. diameter: Å, of the sphere that holds every particle. pixel_size (Å/px), box (px): what the
+    method works at."""
 
     subtomograms: SubtomogramSet
     labels: np.ndarray
@@ -49,12 +47,9 @@ def labelled(
     subtomograms: SubtomogramSet, class_names: typing.Sequence[str] = ()
 ) -> tuple[SubtomogramSet, np.ndarray, tuple[int, ...], tuple[str, ...], list[str]]:
     """The subtomograms that have a class (not 0), their labels (n,), the class numbers and their names, and sentences
-    for the user.
-
-    class_names: as many as there are classes, in the order of their numbers, or none. Raises ValueError for fewer than
-    two classes, a class with fewer than two members, negative numbers, a subtomogram listed twice, or names that do
-    not fit.
-    """
+    for the user. class_names: as many as there are classes, in the order of their numbers, or none. Raises ValueError
+    for fewer than two classes, a class with fewer than two members, negative numbers, a subtomogram listed twice, or
+    names that do not fit."""
     classes, path, notes = _classes(subtomograms), subtomograms.path, []
     if (classes < 0).any():
         raise ValueError(
@@ -116,11 +111,9 @@ def _names(numbers: np.ndarray, given: typing.Sequence[str], path: str | os.Path
 def split(
     subtomograms: SubtomogramSet, labels: np.ndarray, fraction: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray, str]:
-    """Rows to learn from, rows to validate with, and a sentence that says how they were kept apart.
-
-    Whole tomograms validate if every class can stay in both parts; else a part of each class, drawn at random.
-    labels: (n,) int. fraction: part that validates.
-    """
+    """Rows to learn from, rows to validate with, and a sentence that says how they were kept apart. Whole tomograms
+    validate if every class can stay in both parts; else a part of each class, drawn at random. labels: (n,) int.
+    fraction: part that validates."""
     rng = np.random.default_rng((seed, 77))
     held = _whole_tomograms(subtomograms.tomograms, labels, fraction, rng)
     how = BY_TOMOGRAM
@@ -140,12 +133,7 @@ def split(
 
 def folds(examples: Examples, seed: int) -> list[np.ndarray]:
     """Validation rows of each part of a cross-validation; together they are all rows. Empty if the validation part of
-    the examples holds FEW of every class, or if whole tomograms validate.
-
-    Returns
-    -------
-    list of ndarray (n,) int
-    """
+    the examples holds FEW of every class, or if whole tomograms validate. Returns list of ndarray (n,) int."""
     held = np.bincount(examples.labels[examples.validation], minlength=len(examples.names))
     if held.min() >= FEW or BY_TOMOGRAM in examples.split:
         return []

@@ -33,21 +33,10 @@ MANY = 5  # subtomograms of a class from which on its deviations are its own
 
 
 def class_statistics(explained: torch.Tensor, left: torch.Tensor, labels: torch.Tensor, classes: int) -> torch.Tensor:
-    """Mean and standard deviation of the two measures, for each class.
-
-    Parameters
-    ----------
-    explained, left : Tensor (n,)
-        Evidence of subtomograms under the average of their class, and remainder.
-    labels : Tensor (n,) int
-        Their classes.
-
-    Returns
-    -------
-    Tensor (classes, 4)
-        Mean and deviation of the evidence, then of the remainder. Of classes with fewer than MANY, deviations are
-        those of all subtomograms.
-    """
+    """Mean and standard deviation of the two measures, for each class. explained, left: (n,), evidence of subtomograms
+    under the average of their class, and remainder. labels: (n,) int, their classes. Returns Tensor (classes, 4): mean
+    and deviation of the evidence, then of the remainder. Of classes with fewer than MANY, deviations are those of all
+    subtomograms."""
     return torch.stack([_explained_of_class(explained, left, labels == label) for label in range(classes)])
 
 
@@ -63,17 +52,8 @@ def _explained_of_class(explained: torch.Tensor, left: torch.Tensor, members: to
 
 def held_out_statistics(explained: torch.Tensor, left: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """What `class_statistics` gives for the class of each subtomogram if that subtomogram is left out, so that it is
-    judged as a new one is; for the only one of its class it is left in.
-
-    Parameters
-    ----------
-    explained, left : Tensor (n,)
-    labels : Tensor (n,) int
-
-    Returns
-    -------
-    Tensor (n, 4)
-    """
+    judged as a new one is; for the only one of its class it is left in. explained, left: (n,). labels: (n,) int.
+    Returns Tensor (n, 4)."""
     rows, kept = [], torch.ones(len(labels), dtype=torch.bool)
     for number, label in enumerate(labels.tolist()):
         kept[number] = int((labels == label).sum()) < 2
@@ -84,18 +64,7 @@ def held_out_statistics(explained: torch.Tensor, left: torch.Tensor, labels: tor
 
 def confidences(explained: torch.Tensor, left: torch.Tensor, typical: torch.Tensor) -> torch.Tensor:
     """The lesser of two numbers of standard deviations: by which the evidence is above its mean, and by which the
-    remainder is below its mean.
-
-    Parameters
-    ----------
-    explained, left : Tensor (n,)
-    typical : Tensor (n, 4)
-        Of the class of each.
-
-    Returns
-    -------
-    Tensor (n,)
-    """
+    remainder is below its mean. explained, left: (n,). typical: (n, 4), of the class of each. Returns Tensor (n,)."""
     mean, deviation, mean_left, spread = typical.unbind(1)
     above = (explained - mean) / deviation.clamp(min=1e-6)
     below = (mean_left - left) / spread.clamp(min=1e-6)

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Interface of a classifier of subtomograms.
-
-There are two kinds. Networks learn by steps: they give build, default_steps and optimizer, and the rest is here. The
-others learn in one go from the examples: they give learn and predictor. What comes after is the same for all:
-calibration of the probabilities, the unknown class, the card (run.py, unknown.py, card.py).
-"""
+"""Interface of a classifier of subtomograms. There are two kinds. Networks learn by steps: they give build,
+default_steps and optimizer, and the rest is here. The others learn in one go from the examples: they give learn and
+predictor. What comes after is the same for all: calibration of the probabilities, the unknown class, the card (run.py,
+unknown.py, card.py)."""
 
 import dataclasses
 import typing
@@ -19,14 +17,11 @@ from .examples import Examples
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What a classifier says of n subtomograms.
-
-    logits: (n, k) tensor on the CPU: logarithm of each class's probability, up to a constant of each row and a factor
-    common to all (calibration finds it). confidence: (n,) tensor on the CPU, the higher the surer that the subtomogram
-    is of one of the classes at all; of any scale: only its order is used. angles: (n, 3) rot, tilt, psi in degrees, and
-    shifts_zyx: (n, 3) px of the subtomograms as they are in the files, arrays in terms of SubtomogramSet, or None if
-    the method finds none.
-    """
+    """What a classifier says of n subtomograms. logits: (n, k) tensor on the CPU: logarithm of each class's
+    probability, up to a constant of each row and a factor common to all (calibration finds it). confidence: (n,) tensor
+    on the CPU, the higher the surer that the subtomogram is of one of the classes at all; of any scale: only its order
+    is used. angles: (n, 3) rot, tilt, psi in degrees, and shifts_zyx: (n, 3) px of the subtomograms as they are in the
+    files, arrays in terms of SubtomogramSet, or None if the method finds none."""
 
     logits: torch.Tensor
     confidence: torch.Tensor
@@ -35,14 +30,11 @@ class Prediction:
 
 
 class ClassifierMethod:
-    """A way of classifying. A subclass gives at least name.
-
-    name: word on the command line. weak: a sentence about a known weakness, or "".
-    learns_by_steps: whether a network is trained by learning.training.fit; if not, `learn` does it all.
-    box: px of the network's input. minimum_steps: that patience does not end. learning_rate: peak. decay: as
+    """A way of classifying. A subclass gives at least name. name: word on the command line. weak: a sentence about a
+    known weakness, or "". learns_by_steps: whether a network is trained by learning.training.fit; if not, `learn` does
+    it all. box: px of the network's input. minimum_steps: that patience does not end. learning_rate: peak. decay: as
     schedule.Schedule's. ema: decay of the running mean of the weights. batch_size: subtomograms per step. These are of
-    networks only.
-    """
+    networks only."""
 
     name: str
     weak = ""
@@ -55,10 +47,8 @@ class ClassifierMethod:
     batch_size = 32
 
     def grid(self, subtomograms: SubtomogramSet, diameter: float, resolution: float | None) -> tuple[float, int]:
-        """Pixel size (Å/px) and box (px) that the method works at; both stand in the card.
-
-        subtomograms: SubtomogramSet. diameter: Å, of the sphere that holds every particle. resolution: Å, or None.
-        """
+        """Pixel size (Å/px) and box (px) that the method works at; both stand in the card. subtomograms:
+        SubtomogramSet. diameter: Å, of the sphere that holds every particle. resolution: Å, or None."""
         raise NotImplementedError
 
     def build(self, classes: int, box: int) -> torch.nn.Module:
@@ -75,11 +65,9 @@ class ClassifierMethod:
         raise NotImplementedError
 
     def learn(self, examples: Examples, config: TrainClassifierConfig, device: torch.device) -> dict[str, torch.Tensor]:
-        """Weights, {name: tensor}, of a method that does not learn by steps.
-
-        examples: examples.Examples: the set, the rows to learn from and those to validate with, labels, contrast,
-        diameter, pixel size and box. config: TrainClassifierConfig. device: torch.device.
-        """
+        """Weights, {name: tensor}, of a method that does not learn by steps. examples: examples.Examples: the set, the
+        rows to learn from and those to validate with, labels, contrast, diameter, pixel size and box. config:
+        TrainClassifierConfig. device: torch.device."""
         raise NotImplementedError
 
     def cross_validated(
@@ -91,39 +79,30 @@ class ClassifierMethod:
         device: torch.device,
     ) -> tuple[dict[str, torch.Tensor], Prediction]:
         """Weights that also know what is usual in all parts, and the Prediction of all examples, each by what was
-        learnt without its part; of a method that does not learn by steps.
-
-        parts: rows, of examples.folds. weights: of learn.
-        """
+        learnt without its part; of a method that does not learn by steps. parts: rows, of examples.folds. weights: of
+        learn."""
         raise NotImplementedError
 
     def validated(self, predictor: typing.Any, examples: Examples, batch_size: int) -> Prediction:
-        """Prediction of the validation subtomograms, of a predictor that has the weights that were learnt.
-
-        A method that learnt what is usual from them judges each by the others, so that its confidences are as low as
-        those of subtomograms that it never saw.
-        """
+        """Prediction of the validation subtomograms, of a predictor that has the weights that were learnt. A method
+        that learnt what is usual from them judges each by the others, so that its confidences are as low as those of
+        subtomograms that it never saw."""
         one: Prediction = predictor.predict(examples.subtomograms, examples.validation, examples.contrast, batch_size)
         return one
 
     def completed(
         self, weights: dict[str, torch.Tensor], examples: Examples, config: TrainClassifierConfig, device: torch.device
     ) -> dict[str, torch.Tensor]:
-        """The weights of the model, once its probabilities and limits were fitted with the weights that were learnt.
-
-        A method may now learn from the validation part as well. Networks do not: their weights stay as they are.
-        """
+        """The weights of the model, once its probabilities and limits were fitted with the weights that were learnt. A
+        method may now learn from the validation part as well. Networks do not: their weights stay as they are."""
         return weights
 
     def predictor(
         self, card: typing.Mapping[str, typing.Any], weights: typing.Mapping[str, torch.Tensor], device: torch.device
     ) -> typing.Any:
         """An object that classifies, with predict(subtomograms, rows, contrast, batch_size): a Prediction of some rows
-        of a SubtomogramSet.
-
-        card: of the model; at least network, classes (names), class_numbers, pixel_size, box, particle_diameter.
-        weights: {name: tensor} as learnt. contrast: 'bright' or 'dark', of protein in the set's volumes. The set may
-        have another box and pixel size than the card: the predictor resamples. Raises ValueError for weights that do
-        not fit.
-        """
+        of a SubtomogramSet. card: of the model; at least network, classes (names), class_numbers, pixel_size, box,
+        particle_diameter. weights: {name: tensor} as learnt. contrast: 'bright' or 'dark', of protein in the set's
+        volumes. The set may have another box and pixel size than the card: the predictor resamples. Raises ValueError
+        for weights that do not fit."""
         raise NotImplementedError

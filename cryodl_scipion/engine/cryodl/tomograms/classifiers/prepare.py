@@ -21,11 +21,9 @@ ROTATIONS = ((), (-2, -1), (-3, -1), (-3, -2))
 def prepared(
     volumes: torch.Tensor, pixel_size: float, new_pixel_size: float, box: int, contrast: str = "bright"
 ) -> torch.Tensor:
-    """(n, 1, box, box, box) of mean 0 and standard deviation 1 with bright protein, as networks see them.
-
-    volumes: (n, d, d, d) as in the file. pixel_size, new_pixel_size: Å/px. They are cut, or surrounded by zeros, around
-    voxel d // 2. A volume without any variation becomes zero.
-    """
+    """(n, 1, box, box, box) of mean 0 and standard deviation 1 with bright protein, as networks see them. volumes: (n,
+    d, d, d) as in the file. pixel_size, new_pixel_size: Å/px. They are cut, or surrounded by zeros, around voxel d //
+    2. A volume without any variation becomes zero."""
     side, _ = resampled_side(volumes.shape[-1], pixel_size, new_pixel_size)
     volumes = resized(volumes, side)
     if side > box:
@@ -79,11 +77,9 @@ def resolution_notes(subtomograms: SubtomogramSet, diameter: float, resolution: 
 
 
 def find_subtomogram_contrast(subtomograms: SubtomogramSet, diameter: float, asked: str) -> tuple[str, str, str]:
-    """'bright' or 'dark', of protein in a SubtomogramSet, a sentence for the log or "", and a warning or "".
-
-    diameter: Å. asked: 'auto', 'bright' or 'dark'. A ball half as wide as the particle, with the missing wedge, is
-    compared with the volumes; the answer is sure from 5 standard errors on. Raises ValueError for empty volumes.
-    """
+    """'bright' or 'dark', of protein in a SubtomogramSet, a sentence for the log or "", and a warning or "". diameter:
+    Å. asked: 'auto', 'bright' or 'dark'. A ball half as wide as the particle, with the missing wedge, is compared with
+    the volumes; the answer is sure from 5 standard errors on. Raises ValueError for empty volumes."""
     rows = np.unique(np.linspace(0, len(subtomograms) - 1, min(len(subtomograms), SAMPLE)).round().astype(int))
     matches = torch.cat(
         [_matches(subtomograms, rows[start : start + 16], diameter) for start in range(0, len(rows), 16)]

@@ -10,8 +10,7 @@ The optimiser is not the published one (stochastic gradient descent, Nesterov mo
 hundred subtomograms of a class it takes dsrf3d to a constant answer, from which its gradients do not lead away
 (docs/bench_tomograms.md). Adam leaves it after some hundred steps, until which patience must wait.
 
-Classification with a trained network.
-"""
+Classification with a trained network."""
 
 import typing
 

@@ -8,8 +8,7 @@ The features of a class are taken to scatter about their mean as a Gaussian that
 Simple Unified Framework for Detecting Out-of-Distribution Samples, section 2.1): the squared Mahalanobis distance to
 the nearest mean tells noise and unseen structures apart, where the probabilities of classes do not. There are more
 features than subtomograms: the covariance is that of a few principal axes, and the same along all others (Tipping and
-Bishop 1999, Probabilistic Principal Component Analysis, section 3.2).
-"""
+Bishop 1999, Probabilistic Principal Component Analysis, section 3.2)."""
 
 import typing
 
@@ -25,10 +24,7 @@ MEANS, DIRECTIONS, VARIANCES, REST = (f"known.{name}" for name in ("means", "dir
 
 def fit_feature_statistics(features: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
     """{name: tensor}: means (k, d) of the classes, principal directions (a, d), their variances (a,), and the variance
-    along all others.
-
-    features: (n, d) tensor. labels: (n,) int tensor, each class at least once.
-    """
+    along all others. features: (n, d) tensor. labels: (n,) int tensor, each class at least once."""
     features = features.double()
     means = torch.stack([features[labels == label].mean(0) for label in range(int(labels.max()) + 1)])
     spread = features - means[labels]
@@ -66,10 +62,8 @@ MAXIMUM = 2000  # confidences of validation subtomograms that a card keeps
 
 def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
     """The number by which logits are divided so that their softmax gives the labels the highest likelihood (Guo et al.
-    2017, On Calibration of Modern Neural Networks, section 4.2).
-
-    logits: (n, k) tensor. labels: (n,) int array. Between 0.01 and 1000.
-    """
+    2017, On Calibration of Modern Neural Networks, section 4.2). logits: (n, k) tensor. labels: (n,) int array. Between
+    0.01 and 1000."""
     logits, labels = logits.double(), torch.as_tensor(labels)
     loss = lambda log: float(F.cross_entropy(logits / np.exp(log), labels))
     return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.01), np.log(1000)), method="bounded").x))
@@ -85,11 +79,9 @@ def kept_confidences(confidence: torch.Tensor) -> list[float]:
 
 def threshold(confidences: typing.Sequence[float], fraction: float) -> float:
     """The confidence at or below which a subtomogram is unknown, so that at most a fraction of the known ones is.
-
     confidences: of n subtomograms of known classes, sorted. It is that of rank fraction x (n + 1) (conformal
     prediction: Vovk et al. 2005, chapter 2: a new one is as likely to take any rank among them). -inf if n is too small
-    for the fraction, or the fraction 0.
-    """
+    for the fraction, or the fraction 0."""
     rank = int(np.floor(fraction * (len(confidences) + 1) + 1e-9))
     return confidences[min(rank, len(confidences)) - 1] if rank else float("-inf")
 

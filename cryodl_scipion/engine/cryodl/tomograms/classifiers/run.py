@@ -52,10 +52,8 @@ def _classified(values: dict[str, typing.Any]) -> Classified:
 
 
 class Classifier:
-    """A trained model, ready on a device.
-
-    card: the model's card. weights: {name: tensor}. device: torch.device. Raises ValueError if they do not fit.
-    """
+    """A trained model, ready on a device. card: the model's card. weights: {name: tensor}. device: torch.device. Raises
+    ValueError if they do not fit."""
 
     def __init__(
         self, card: typing.Mapping[str, typing.Any], weights: typing.Mapping[str, torch.Tensor], device: torch.device

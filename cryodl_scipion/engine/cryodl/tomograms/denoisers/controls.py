@@ -5,10 +5,9 @@ The noise of a raw half is independent of the other half, denoised or not. So th
 of the signal, and that of a denoised half with the raw other one the product of the denoised with the signal: both
 correlations with the signal follow, of the mean of the halves and of the mean of the denoised. Rows with structure that
 the training did not see are taken, so that a network that has learned noise by heart gains nothing. Where the products
-are hardly above their own noise, no correlation is stated.
-Matched noise is the difference of the halves: it has no signal and exactly their noise. What the network leaves of it,
-and of a copy of the half with random phases, is structure that was not there.
-"""
+are hardly above their own noise, no correlation is stated. Matched noise is the difference of the halves: it has no
+signal and exactly their noise. What the network leaves of it, and of a copy of the half with random phases, is
+structure that was not there."""
 
 import typing
 
@@ -31,11 +30,9 @@ def control_metrics(
     pixel_size: float,
     tilts: Tilts | None = None,
 ) -> dict[str, typing.Any]:
-    """Metrics of a denoiser on bricks of both halves.
-
-    denoise: (z, y, x) grey values of a half -> denoised. pixel_size: Å/px. tilts: of a denoiser that fills the wedge:
-    only measured coefficients are compared. Returns what the result of the command says of a tomogram.
-    """
+    """Metrics of a denoiser on bricks of both halves. denoise: (z, y, x) grey values of a half -> denoised. pixel_size:
+    Å/px. tilts: of a denoiser that fills the wedge: only measured coefficients are compared. Returns what the result of
+    the command says of a tomogram."""
     mask = None if tilts is None else lambda shape: _measured(shape, tilts)
     centred, clean = _centred(pairs), _centred([tuple(denoise(x) for x in pair) for pair in pairs])
     raw = measure_powers(centred, mask)
@@ -76,10 +73,8 @@ def _measured(shape: typing.Sequence[int], tilts: Tilts) -> torch.Tensor:
 
 def _signal_correlations(raw: Powers, mixed: Powers, means: Powers) -> dict[str, float | None]:
     """Correlation with the signal of the mean of the halves, of the denoised ones, and the standard error of the
-    latter; None where they are not known. Frequencies count as far as they do not make the error much larger.
-
-    raw: of the halves. mixed: of each denoised half and the raw other one. means: of both means.
-    """
+    latter; None where they are not known. Frequencies count as far as they do not make the error much larger. raw: of
+    the halves. mixed: of each denoised half and the raw other one. means: of both means."""
     products = [np.maximum(np.cumsum(powers.cross), 1e-300) for powers in (raw, mixed)]  # up to each frequency
     noises = [np.cumsum(WINDOW * p.first * p.second / np.maximum(p.count, 1)) ** 0.5 for p in (raw, mixed)]
     before = (products[0] / means.first.sum()) ** 0.5

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a tomogram denoiser learns from: one half as input, and the other, whose noise is independent, as target
-(noise2noise: Lehtinen et al. 2018; for tomograms Buchholz et al. 2019).
-
-To fill the missing wedge, both halves are rotated so that their wedge lies elsewhere, and a second wedge, where that of
-the tomogram is, is taken from the input: what was measured there in the target can then be learned (IsoNet: Liu et al.
-2022; with halves DeepDeWedge: Wiedemann and Heckel 2024). Ours: only the 48 rotations and reflections of the cube are
-used, which need no interpolation. The loss counts measured coefficients alone.
-"""
+(noise2noise: Lehtinen et al. 2018; for tomograms Buchholz et al. 2019). To fill the missing wedge, both halves are
+rotated so that their wedge lies elsewhere, and a second wedge, where that of the tomogram is, is taken from the input:
+what was measured there in the target can then be learned (IsoNet: Liu et al. 2022; with halves DeepDeWedge: Wiedemann
+and Heckel 2024). Ours: only the 48 rotations and reflections of the cube are used, which need no interpolation. The
+loss counts measured coefficients alone."""
 
 import dataclasses
 import functools
@@ -65,9 +63,7 @@ def rotated_subvolume(volume: torch.Tensor, rotation: typing.Any) -> torch.Tenso
 
 def inputs_of(volume: torch.Tensor, scale: HalfScale, measured: torch.Tensor | None = None) -> torch.Tensor:
     """What the network sees of a normalised (z, y, x) volume: (2, z, y, x), itself and after its Wiener filter.
-
-    measured: what is kept of it, on the grid of rfftn; None keeps all.
-    """
+    measured: what is kept of it, on the grid of rfftn; None keeps all."""
     shape = tuple(volume.shape)
     transform = torch.fft.rfftn(volume)
     if measured is not None:
@@ -121,11 +117,9 @@ def draw(
     tilts: Tilts | None = None,
     fill: typing.Callable[[torch.Tensor, HalfScale], torch.Tensor] | None = None,
 ) -> SubvolumeExample:
-    """A random SubvolumeExample of a region.
-
-    side: px of its cubes. tilts: None to denoise alone. fill: gives the (z, y, x) answer to inputs_of a half, whose
-    part in the missing wedge is put in before it is rotated; None leaves the wedge empty.
-    """
+    """A random SubvolumeExample of a region. side: px of its cubes. tilts: None to denoise alone. fill: gives the (z,
+    y, x) answer to inputs_of a half, whose part in the missing wedge is put in before it is rotated; None leaves the
+    wedge empty."""
     reach = [min(side + 2 * MARGIN, n // 8 * 8) for n in region.halves.shape[1:]]
     reach = [min(reach)] * 3 if tilts else reach
     corner = [int(rng.integers(n - r + 1)) for n, r in zip(region.halves.shape[1:], reach)]

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Checks of even and odd half tomograms.
-
-Pairing of the even and odd halves of tomograms by name.
-"""
+"""Checks of even and odd half tomograms. Pairing of the even and odd halves of tomograms by name."""
 
 import dataclasses
 import os
@@ -31,10 +28,8 @@ class Named:
 
 
 def named_tomograms(config: typing.Any) -> tuple[list[Named], list[Skipped], list[str]]:
-    """The tomograms of a DenoiseTomogramsConfig, halves without their other half, and sentences for the user.
-
-    Raises ValueError if even and odd halves are not as many, or if two tomograms have one name.
-    """
+    """The tomograms of a DenoiseTomogramsConfig, halves without their other half, and sentences for the user. Raises
+    ValueError if even and odd halves are not as many, or if two tomograms have one name."""
     if not config.even:
         return _by_their_names(expand_paths(config.tomograms), config.names)
     even, odd = expand_paths(config.even), expand_paths(config.odd)
@@ -135,9 +130,7 @@ class HalfSource:
 
 def open_source(named: Named, pixel_size: float | None, otherwise: float | None) -> tuple[HalfSource, list[str]]:
     """A Source, and sentences for the user. Raises ValueError or FileNotFoundError for files that cannot be used.
-
-    pixel_size: of the request. otherwise: Å/px to take where the headers say nothing, or None.
-    """
+    pixel_size: of the request. otherwise: Å/px to take where the headers say nothing, or None."""
     volumes = tuple(Tomogram(path) for path in named.paths)
     first, other = named.paths[0], named.paths[-1]
     if len(volumes) == 2 and os.path.realpath(first) == os.path.realpath(other):
@@ -163,10 +156,8 @@ def open_source(named: Named, pixel_size: float | None, otherwise: float | None)
 
 
 def subvolumes_of(source: HalfSource, rows: tuple[int, int] | None = None) -> list[tuple[torch.Tensor, ...]]:
-    """Bricks spread over a tomogram, of each of its volumes; empty ones are left out.
-
-    rows: [start, stop) of y that they lie in. Raises ValueError if all of the tomogram has one value.
-    """
+    """Bricks spread over a tomogram, of each of its volumes; empty ones are left out. rows: [start, stop) of y that
+    they lie in. Raises ValueError if all of the tomogram has one value."""
     start, stop = rows or (0, source.shape[1])
     ranges = [_spans(0, source.shape[0]), _spans(start, stop), _spans(0, source.shape[2])]
     positions = [(z, y, x) for z in ranges[0] for y in ranges[1] for x in ranges[2]]
@@ -207,10 +198,8 @@ def _shared(source: HalfSource, rows: tuple[int, int]) -> float:
 
 
 def measured_halves(source: HalfSource) -> tuple[HalfScale, np.ndarray, list[str]]:
-    """The HalfScale of a HalfSource's halves, the (BINS,) FSC between them, and sentences for the user.
-
-    Raises ValueError for halves that are copies of each other, or that have nothing in common.
-    """
+    """The HalfScale of a HalfSource's halves, the (BINS,) FSC between them, and sentences for the user. Raises
+    ValueError for halves that are copies of each other, or that have nothing in common."""
     subvolumes = subvolumes_of(source)
     _check_greys(source, subvolumes)
     scale, powers = scale_of_halves(subvolumes)

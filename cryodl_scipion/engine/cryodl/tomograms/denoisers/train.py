@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Training a tomogram denoiser on the user's tomograms: which parts of them, and what its card says.
-
-Training of a tomogram denoiser on regions of half tomograms, and its metrics on regions that it does not see.
-"""
+"""Training a tomogram denoiser on the user's tomograms: which parts of them, and what its card says. Training of a
+tomogram denoiser on regions of half tomograms, and its metrics on regions that it does not see."""
 
 import dataclasses
 import typing
@@ -124,9 +122,7 @@ def tilts_of(config: typing.Any) -> Tilts | None:
 
 def train_tomogram_denoiser(config: typing.Any, sources: list[HalfSource], output: str | Path) -> None:
     """Train on some of the tomograms and write the model's folder; a killed training continues from <output>.partial.
-
-    config: DenoiseTomogramsConfig. sources: with halves. Raises AllSkipped if not one can be learned from.
-    """
+    config: DenoiseTomogramsConfig. sources: with halves. Raises AllSkipped if not one can be learned from."""
     training = TrainingRun(dataclasses.replace(config, output=str(output)))
     training.take_folder()
     device, method = training.take_device(), method_of("tomogram_denoiser", config.network)

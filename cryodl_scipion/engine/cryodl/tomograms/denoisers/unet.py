@@ -53,12 +53,10 @@ class VolumeCorrection(nn.Module):
 
 
 class DenoisingUNet3D:
-    """How the network is built and trained.
-
-    name: word on the command line. granularity: sides that it is given are multiples of it. overlap: px of context on
-    each side of a tile. bytes_per_voxel: of memory for each voxel of a tile, the network in bfloat16 (measured, with a
-    margin). learning_rate: peak. decay, ema: as schedule.Schedule's. crop, batch_size: cubes of a step.
-    """
+    """How the network is built and trained. name: word on the command line. granularity: sides that it is given are
+    multiples of it. overlap: px of context on each side of a tile. bytes_per_voxel: of memory for each voxel of a tile,
+    the network in bfloat16 (measured, with a margin). learning_rate: peak. decay, ema: as schedule.Schedule's. crop,
+    batch_size: cubes of a step."""
 
     name = "unet3d"
     widths = WIDTHS

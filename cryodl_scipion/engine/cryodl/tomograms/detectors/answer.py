@@ -13,13 +13,10 @@ from ...io.tomogram_coordinates import coordinate_columns
 
 @dataclasses.dataclass(frozen=True)
 class SpeciesFound:
-    """Detections of one species in one tomogram.
-
-    name: of the species. zyx: (n, 3) px of the tomogram. scores: (n,). angles: (n, 3) rot, tilt, psi in degrees, or
-    None. threshold: minimum score. expected_false: detections that noise alone gives, scaled to the tomogram; None
-    without a control. diameter: Å. rivals: (m,) scores of places where a decoy of the template fits best; None without
-    decoys.
-    """
+    """Detections of one species in one tomogram. name: of the species. zyx: (n, 3) px of the tomogram. scores: (n,).
+    angles: (n, 3) rot, tilt, psi in degrees, or None. threshold: minimum score. expected_false: detections that noise
+    alone gives, scaled to the tomogram; None without a control. diameter: Å. rivals: (m,) scores of places where a
+    decoy of the template fits best; None without decoys."""
 
     name: str
     zyx: np.ndarray

@@ -23,11 +23,8 @@ MINIMUM = 5  # particles of a species below which it is not learnt
 
 @dataclasses.dataclass(frozen=True)
 class Labelled:
-    """A tomogram, or a part of it, with its particles.
-
-    name: of the tomogram. volume: (z, y, x) float16 tensor, normalised, at the working pixel size. points: for each
-    species (n, 3) zyx in px of this volume.
-    """
+    """A tomogram, or a part of it, with its particles. name: of the tomogram. volume: (z, y, x) float16 tensor,
+    normalised, at the working pixel size. points: for each species (n, 3) zyx in px of this volume."""
 
     name: str
     volume: torch.Tensor
@@ -36,10 +33,8 @@ class Labelled:
 
 @dataclasses.dataclass(frozen=True)
 class GatheredLabels:
-    """What a training has: species with their diameters (Å), the working pixel size (Å/px), Labelled tomograms.
-
-    skew: mean skewness of the grey values, by which inverted contrast is noticed later.
-    """
+    """What a training has: species with their diameters (Å), the working pixel size (Å/px), Labelled tomograms. skew:
+    mean skewness of the grey values, by which inverted contrast is noticed later."""
 
     species: tuple[str, ...]
     diameters: tuple[float, ...]

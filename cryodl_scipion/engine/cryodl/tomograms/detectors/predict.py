@@ -64,10 +64,8 @@ class Detector:
 
 
 def load_detector(method: typing.Any, species: int, weights: dict[str, torch.Tensor], source: str) -> torch.nn.Module:
-    """A method's network for a number of species, with the weights {name: tensor} of a model.
-
-    source: the model's folder or name, for the message. Raises ValueError if they are of another network.
-    """
+    """A method's network for a number of species, with the weights {name: tensor} of a model. source: the model's
+    folder or name, for the message. Raises ValueError if they are of another network."""
     network: torch.nn.Module = method.build(species)
     try:
         network.load_state_dict(weights)
@@ -80,11 +78,8 @@ def load_detector(method: typing.Any, species: int, weights: dict[str, torch.Ten
 
 
 class TomogramBlocks:
-    """A tomogram cut into blocks at a detector's pixel size, normalised as in its training.
-
-    tomogram: Tomogram. pixel_size: Å/px to take for it. memory: GB for a block and its answer. Raises ValueError as
-    WorkingTomogram.
-    """
+    """A tomogram cut into blocks at a detector's pixel size, normalised as in its training. tomogram: Tomogram.
+    pixel_size: Å/px to take for it. memory: GB for a block and its answer. Raises ValueError as WorkingTomogram."""
 
     def __init__(self, tomogram: Tomogram, pixel_size: float, detector: Detector, memory: float) -> None:
         self.working = WorkingTomogram(tomogram, pixel_size, detector.pixel_size)

@@ -14,12 +14,10 @@ THINNEST = 8  # px along y of either part of a tomogram
 def split_tomograms(
     tomograms: typing.Sequence[Labelled], fraction: float, rng: np.random.Generator, diameter: float = 0.0
 ) -> tuple[list[Labelled], list[Labelled], str]:
-    """Labelled to learn from, those held out, and how they were split, in words.
-
-    Whole tomograms are held out if each species then has particles on both sides; of a single one, and else of all, the
-    last part along y, or where no particle lies in it, the part with the last particles along y. diameter: px, of the
-    largest particle; parts whose particles are nearer than that along y are warned of.
-    """
+    """Labelled to learn from, those held out, and how they were split, in words. Whole tomograms are held out if each
+    species then has particles on both sides; of a single one, and else of all, the last part along y, or where no
+    particle lies in it, the part with the last particles along y. diameter: px, of the largest particle; parts whose
+    particles are nearer than that along y are warned of."""
     if len(tomograms) > 1:
         count = max(1, round(fraction * len(tomograms)))
         for _ in range(50):
@@ -49,11 +47,9 @@ def _last_part(one: Labelled, fraction: float) -> int:
 
 
 def _last_particles(one: Labelled, fraction: float) -> int:
-    """Position along y of the plane before the last particles of a tomogram, or of _last_part if it has too few.
-
-    It lies in the widest gap between particles that leaves half to twice the fraction of them behind it: a particle
-    close to it is seen on both sides.
-    """
+    """Position along y of the plane before the last particles of a tomogram, or of _last_part if it has too few. It
+    lies in the widest gap between particles that leaves half to twice the fraction of them behind it: a particle close
+    to it is seen on both sides."""
     y = np.sort(np.concatenate([points[:, 1] for points in one.points]))
     if len(y) < 2:
         return _last_part(one, fraction)

@@ -29,10 +29,8 @@ def spot_widths(diameters: typing.Sequence[float], pixel_size: float) -> list[fl
 
 
 def heat_map(points: np.ndarray, width: float, shape: typing.Sequence[int]) -> torch.Tensor:
-    """(z, y, x) float32: 1 at the particles, falling as a Gaussian; the larger of two that overlap.
-
-    points: (n, 3) zyx in cells. width: cells.
-    """
+    """(z, y, x) float32: 1 at the particles, falling as a Gaussian; the larger of two that overlap. points: (n, 3) zyx
+    in cells. width: cells."""
     result = torch.zeros(tuple(shape))
     reach = math.ceil(3 * width)
     for point in points:
@@ -48,11 +46,8 @@ def heat_map(points: np.ndarray, width: float, shape: typing.Sequence[int]) -> t
 
 
 class DetectorTask(NetworkTask):
-    """A detector's network on Labelled tomograms.
-
-    method: HeatMapUNet. network: of it. gathered: GatheredLabels. training, validation: lists of Labelled. batch_size:
-    crops per step, or None.
-    """
+    """A detector's network on Labelled tomograms. method: HeatMapUNet. network: of it. gathered: GatheredLabels.
+    training, validation: lists of Labelled. batch_size: crops per step, or None."""
 
     example_name = "crops"
     patience = 8

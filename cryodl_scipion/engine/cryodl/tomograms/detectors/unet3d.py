@@ -31,11 +31,9 @@ FEW = 0.01  # score that an untrained network gives everywhere
 
 
 class HeatMaps(UNetLevels):
-    """(b, 1, z, y, x) normalised voxels -> (b, species, z / 2, y / 2, x / 2) log odds of a particle's centre.
-
-    z, y and x are multiples of STRIDE * 2 ** (levels - 1). The voxels are folded into channels first, so that most of
-    the work is done at twice the pixel size.
-    """
+    """(b, 1, z, y, x) normalised voxels -> (b, species, z / 2, y / 2, x / 2) log odds of a particle's centre. z, y and
+    x are multiples of STRIDE * 2 ** (levels - 1). The voxels are folded into channels first, so that most of the work
+    is done at twice the pixel size."""
 
     def __init__(self, species: int, widths: tuple[int, ...]) -> None:
         super().__init__(STRIDE**3, widths, species, 3, torch.tensor(FEW).logit().item())
@@ -52,12 +50,10 @@ def cells_as_channels(x: torch.Tensor) -> torch.Tensor:
 
 
 class HeatMapUNet:
-    """A detector's network, and how it is trained.
-
-    granularity: sides of what the network is given are multiples of it. overlap: voxels, a multiple of granularity; an
-    answer does not depend on what lies farther away. crop: side of a training crop. bytes_per_voxel: of memory for
-    each voxel of a network's input while it detects in bfloat16 (measured, with a margin).
-    """
+    """A detector's network, and how it is trained. granularity: sides of what the network is given are multiples of it.
+    overlap: voxels, a multiple of granularity; an answer does not depend on what lies farther away. crop: side of a
+    training crop. bytes_per_voxel: of memory for each voxel of a network's input while it detects in bfloat16
+    (measured, with a margin)."""
 
     name = "unet3d"
     widths = (16, 32, 64)

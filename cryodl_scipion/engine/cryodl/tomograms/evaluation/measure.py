@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All metrics of a segmentation beside its labels.
-
-Voxels in common, and what scores are worth at every threshold.
-"""
+"""All metrics of a segmentation beside its labels. Voxels in common, and what scores are worth at every threshold."""
 
 from __future__ import annotations
 

@@ -36,11 +36,9 @@ def draw_slices(
     path: str | os.PathLike[str],
     tomogram: Tomogram | None = None,
 ) -> None:
-    """A PNG: of each feature the slice with most of it, the labels and the segmentation over each other.
-
-    pair: pairs.LabelledPair. slices: {label: z}. names: {label: name}. tomogram: Tomogram of the pair's shape, drawn in
-    grey behind them. Beside score volumes their scores are drawn, too.
-    """
+    """A PNG: of each feature the slice with most of it, the labels and the segmentation over each other. pair:
+    pairs.LabelledPair. slices: {label: z}. names: {label: name}. tomogram: Tomogram of the pair's shape, drawn in grey
+    behind them. Beside score volumes their scores are drawn, too."""
     labels = list(slices)[:MAX_FEATURES]
     columns = 1 if pair.label is None else 2
     across = len(labels) if columns == 1 else 1

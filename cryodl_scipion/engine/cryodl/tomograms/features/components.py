@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Connected components of label volumes that are read slab by slab; a component across slabs is one component.
-
-One feature of a label volume or score volume, as a mask that is read by parts.
-
-Cutting a volume into parts that fit the memory.
-"""
+"""Connected components of label volumes that are read slab by slab; a component across slabs is one component. One
+feature of a label volume or score volume, as a mask that is read by parts. Cutting a volume into parts that fit the
+memory."""
 
 import dataclasses
 import os
@@ -22,12 +19,10 @@ MAX_VOXELS = 2**26  # of a part that is read at once; larger ones are read on bi
 
 
 class Segmentation:
-    """The mask of one feature.
-
-    path: of the volume. label: its value in a label volume, or None for scores, of which the mask is what reaches the
-    threshold. pixel_size: Å/px, None for the header's. Raises ValueError if a volume without label cannot hold scores,
-    or has no pixel size, or if one with a label holds scores. note: a sentence for the user, or "".
-    """
+    """The mask of one feature. path: of the volume. label: its value in a label volume, or None for scores, of which
+    the mask is what reaches the threshold. pixel_size: Å/px, None for the header's. Raises ValueError if a volume
+    without label cannot hold scores, or has no pixel size, or if one with a label holds scores. note: a sentence for
+    the user, or ""."""
 
     def __init__(
         self, path: str | os.PathLike[str], label: int | None, threshold: float, pixel_size: float | None = None
@@ -73,9 +68,7 @@ class Segmentation:
 
     def crop(self, box: np.ndarray) -> tuple[np.ndarray, int]:
         """Mask of a box, on bins if it is large, and the voxels of a bin. A bin is in the mask if any of its voxels is.
-
-        box: (3, 2) first voxel and end along z, y, x.
-        """
+        box: (3, 2) first voxel and end along z, y, x."""
         sizes = np.diff(box, axis=1)[:, 0]
         step = int(np.ceil((np.prod(sizes, dtype=float) / MAX_VOXELS) ** (1 / 3)))
         if step <= 1:
@@ -114,11 +107,9 @@ GIGABYTE = 1e9
 
 
 def slabs(shape: tuple[int, ...], bytes_per_voxel: float, memory: float, multiple: int = 1) -> list[tuple[int, int]]:
-    """[(start, stop)] of z that cover a volume, each of whole slices.
-
-    shape: (z, y, x). memory: GB. multiple: starts are multiples of it. A slab has at least that many slices, whatever
-    the memory: less than one slice is never read.
-    """
+    """[(start, stop)] of z that cover a volume, each of whole slices. shape: (z, y, x). memory: GB. multiple: starts
+    are multiples of it. A slab has at least that many slices, whatever the memory: less than one slice is never
+    read."""
     slices = int(memory * GIGABYTE / (bytes_per_voxel * shape[1] * shape[2]))
     step = max(1, slices // multiple) * multiple
     return [(start, min(start + step, shape[0])) for start in range(0, shape[0], step)]
@@ -130,12 +121,9 @@ BYTES = 34  # per voxel of a slab, at most: labels of its components, and places
 
 @dataclasses.dataclass(frozen=True)
 class Components:
-    """The n components of a volume, numbered from its first slice on; component i has the number i + 1.
-
-    labels: (n,) label of each. voxels: (n,). centres: (n, 3) zyx centres of mass, voxels. boxes: (n, 3, 2) first voxel
-    and end along z, y, x. firsts: (n, 3) zyx of one voxel. scores: (n,) mean of what was given with the labels, or
-    ones.
-    """
+    """The n components of a volume, numbered from its first slice on; component i has the number i + 1. labels: (n,)
+    label of each. voxels: (n,). centres: (n, 3) zyx centres of mass, voxels. boxes: (n, 3, 2) first voxel and end along
+    z, y, x. firsts: (n, 3) zyx of one voxel. scores: (n,) mean of what was given with the labels, or ones."""
 
     labels: np.ndarray
     voxels: np.ndarray

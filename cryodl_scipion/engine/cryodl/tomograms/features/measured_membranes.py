@@ -35,32 +35,14 @@ COLUMNS = (
 
 @dataclasses.dataclass(frozen=True)
 class Membranes:
-    """The k membranes of a volume and the n points on them.
-
-    Attributes
-    ----------
-    zyx, normals : arrays (n, 3)
-        Voxels; unit vectors, those of one membrane to one side of it, the outer one of a closed or bent membrane.
-    number : array (n,) int
-        The membrane that each point is on, from 1.
-    curvatures : array (2, n)
-        The larger and the smaller principal curvature, 1/Å; NaN where it cannot be told.
-    thickness, distance : arrays (n,)
-        Å: of the mask along the normal (NaN where it cannot be told), to the nearest other membrane (infinite: none).
-    other : array (n,) int
-        Number of that membrane, or 0.
-    components_found : Components
-        All connected components, also those that are too small.
-    kept : array (k,) int
-        Components that membranes 1, 2, ... are, or are a part of.
-    voxels : array (k,) int
-        Of each membrane.
-    vesicles : dict
-        {component: Vesicles} of those that are several membranes, with numbers one after the other.
-    meshes : dict
-        {membrane: Mesh}.
-    segmentation : Segmentation
-    """
+    """The k membranes of a volume and the n points on them. zyx, normals: (n, 3), voxels; unit vectors, those of one
+    membrane to one side of it, the outer one of a closed or bent membrane. number: (n,) int, the membrane that each
+    point is on, from 1. curvatures: (2, n), the larger and the smaller principal curvature, 1/Å; NaN where it cannot be
+    told. thickness, distance: (n,), Å: of the mask along the normal (NaN where it cannot be told), to the nearest other
+    membrane (infinite: none). other: (n,) int, number of that membrane, or 0. components_found: All connected
+    components, also those that are too small. kept: (k,) int, components that membranes 1, 2, ... are, or are a part
+    of. voxels: (k,) int, of each membrane. vesicles: {component: Vesicles} of those that are several membranes, with
+    numbers one after the other. meshes: {membrane: Mesh}. segmentation: Segmentation."""
 
     zyx: np.ndarray
     normals: np.ndarray
@@ -243,17 +225,8 @@ MAX_VOXELS = 2**23  # of a mask that is looked at; larger ones are binned
 
 @dataclasses.dataclass(frozen=True)
 class Vesicles:
-    """The vesicles of one component.
-
-    Attributes
-    ----------
-    first : array (3,)
-        zyx of the first voxel of the component's box.
-    step : int
-        Voxels of a bin.
-    numbers : array (z, y, x)
-        Of bins: numbers of vesicles from 1; 0 outside of the component.
-    """
+    """The vesicles of one component. first: (3,), zyx of the first voxel of the component's box. step: Voxels of a bin.
+    numbers: (z, y, x), of bins: numbers of vesicles from 1; 0 outside of the component."""
 
     first: np.ndarray
     step: int
@@ -268,15 +241,8 @@ class Vesicles:
 def vesicles_of(
     segmentation: Segmentation, components_found: Components, component: int, thickness: float
 ) -> Vesicles | None:
-    """The Vesicles of a component; None if it is only one object.
-
-    Parameters
-    ----------
-    component : int
-        Which of them.
-    thickness : float
-        Of membranes, voxels.
-    """
+    """The Vesicles of a component; None if it is only one object. component: Which of them. thickness: Of membranes,
+    voxels."""
     box = components_found.boxes[component]
     mask, step = segmentation.crop(box)
     mask = isolated(mask, (components_found.firsts[component] - box[:, 0]) // step)

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The middle surface of a membrane as triangles with normals, and PLY files of it.
-
-The surface is where the height above the points on the membrane (along their normals) is zero, within its mask.
-A membrane that ends has a surface that ends.
-"""
+"""The middle surface of a membrane as triangles with normals, and PLY files of it. The surface is where the height
+above the points on the membrane (along their normals) is zero, within its mask. A membrane that ends has a surface that
+ends."""
 
 import dataclasses
 import os
@@ -18,19 +16,8 @@ BLENDED = 6  # points whose tangent planes are blended at a voxel
 
 @dataclasses.dataclass(frozen=True)
 class Mesh:
-    """Triangles of a middle surface.
-
-    Attributes
-    ----------
-    vertices : array (n, 3)
-        zyx, voxels.
-    normals : array (n, 3)
-        Unit vectors zyx.
-    faces : array (m, 3) int
-        Vertices of each triangle.
-    nearest : array (n,) int
-        The point on the membrane that is nearest to each vertex.
-    """
+    """Triangles of a middle surface. vertices: (n, 3), zyx, voxels. normals: (n, 3), unit vectors zyx. faces: (m, 3)
+    int, vertices of each triangle. nearest: (n,) int, the point on the membrane that is nearest to each vertex."""
 
     vertices: np.ndarray
     normals: np.ndarray
@@ -53,22 +40,9 @@ class Mesh:
 def middle_surface(
     mask: np.ndarray, offset: np.ndarray, positions: np.ndarray, normals: np.ndarray, step: int = 1
 ) -> Mesh:
-    """The Mesh of one membrane.
-
-    Parameters
-    ----------
-    mask : array (z, y, x) bool
-        The membrane within its box, on bins of `step` voxels.
-    offset : array (3,)
-        First voxel of the box.
-    positions, normals : arrays (n, 3)
-        Points on the membrane, zyx in voxels of the whole volume, and their unit normals, all on one side.
-
-    Returns
-    -------
-    Mesh
-        Without triangles if there are no points.
-    """
+    """The Mesh of one membrane. mask: (z, y, x) bool, the membrane within its box, on bins of `step` voxels. offset:
+    (3,), first voxel of the box. positions, normals: (n, 3), points on the membrane, zyx in voxels of the whole volume,
+    and their unit normals, all on one side. Returns Mesh: without triangles if there are no points."""
     from scipy.ndimage import binary_dilation
     from scipy.spatial import cKDTree
     from skimage.measure import marching_cubes
@@ -98,9 +72,7 @@ def middle_surface(
 
 def _blended(tree: typing.Any, positions: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(n, 3) unit normals at places between points, (n, k) weights of the points nearest to them, and which these are.
-
-    tree: cKDTree of the points. normals: theirs.
-    """
+    tree: cKDTree of the points. normals: theirs."""
     near, index = tree.query(positions, min(BLENDED, tree.n))
     near, index = near.reshape(len(positions), -1), index.reshape(len(positions), -1)
     weight = np.exp(-((near / np.maximum(near.mean(axis=1, keepdims=True), 1e-6)) ** 2))
@@ -110,11 +82,9 @@ def _blended(tree: typing.Any, positions: np.ndarray, normals: np.ndarray) -> tu
 
 
 def _heights(tree: typing.Any, voxels: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """(n,) heights of voxels above the surface through the points nearest to them.
-
-    The chord between two points of a sphere is at right angles to the sum of their normals: heights are measured along
-    the mean of a point's normal and that at the voxel, so that a bent surface stays where it is between the points.
-    """
+    """(n,) heights of voxels above the surface through the points nearest to them. The chord between two points of a
+    sphere is at right angles to the sum of their normals: heights are measured along the mean of a point's normal and
+    that at the voxel, so that a bent surface stays where it is between the points."""
     heights = np.empty(len(voxels))
     for start in range(0, len(voxels), 1 << 16):
         part = slice(start, start + (1 << 16))
@@ -139,17 +109,8 @@ def write_ply(
     origin_xyz: typing.Sequence[float],
     values: typing.Mapping[str, np.ndarray],
 ) -> None:
-    """Write a Mesh as a binary PLY file, in Å.
-
-    Parameters
-    ----------
-    pixel_size : float
-        Å/px.
-    origin_xyz : three floats
-        Å, where the first voxel's middle lies.
-    values : dict
-        {name: array (n,)} of further numbers of the vertices.
-    """
+    """Write a Mesh as a binary PLY file, in Å. pixel_size: Å/px. origin_xyz: Å, where the first voxel's middle lies.
+    values: {name: array (n,)} of further numbers of the vertices."""
     xyz = (mesh.vertices[:, ::-1] * pixel_size + np.asarray(origin_xyz)).astype("<f4")
     names = ["x", "y", "z", "nx", "ny", "nz", *values]
     columns = [*xyz.T, *mesh.normals[:, ::-1].T, *values.values()]

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Points on the middle surface of membranes, with their normals.
-
-Shape of a membrane around points on its middle surface: curvature, thickness, distance to the next membrane.
-"""
+"""Points on the middle surface of membranes, with their normals. Shape of a membrane around points on its middle
+surface: curvature, thickness, distance to the next membrane."""
 
 import typing
 
@@ -21,26 +19,12 @@ FINE = 0.25  # voxels, steps along the normal
 def bending(
     tree: typing.Any, positions: np.ndarray, normals: np.ndarray, thickness: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Principal curvatures of the middle surface at some points.
-
-    A paraboloid is fitted to the heights of the voxels around each point over its tangent plane, with weights that
-    fall with the distance; the curvatures are those of its shape operator at the point.
-
-    Parameters
-    ----------
-    tree : scipy.spatial.cKDTree
-        The voxels (zyx) of one membrane.
-    positions, normals : arrays (n, 3)
-        zyx, voxels; unit normals.
-    thickness : float
-        Of the membrane, voxels.
-
-    Returns
-    -------
-    arrays (n,)
-        The larger and the smaller curvature, 1/voxel; positive where the membrane bulges towards its normal, as a
-        sphere does whose normals point outwards. NaN where there are too few voxels for a fit.
-    """
+    """Principal curvatures of the middle surface at some points. A paraboloid is fitted to the heights of the voxels
+    around each point over its tangent plane, with weights that fall with the distance; the curvatures are those of its
+    shape operator at the point. tree: The voxels (zyx) of one membrane. positions, normals: (n, 3), zyx, voxels; unit
+    normals. thickness: Of the membrane, voxels. Returns arrays (n,): the larger and the smaller curvature, 1/voxel;
+    positive where the membrane bulges towards its normal, as a sphere does whose normals point outwards. NaN where
+    there are too few voxels for a fit."""
     found = np.full((2, len(positions)), np.nan)
     for start in range(0, len(positions), BLOCK):
         part = slice(start, start + BLOCK)
@@ -80,22 +64,10 @@ def tangents(normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def local_thickness(
     inside: typing.Callable[[np.ndarray], np.ndarray], positions: np.ndarray, normals: np.ndarray, thickness: float
 ) -> np.ndarray:
-    """How far the mask reaches from points along their normals, both ways together.
-
-    Parameters
-    ----------
-    inside : callable
-        Gives for positions (m, 3) zyx how much they lie in the mask, from 0 to 1, interpolated between voxels.
-    positions, normals : arrays (n, 3)
-        zyx, voxels; unit normals.
-    thickness : float
-        Mean of the membrane, voxels; three times as much is the most that is looked at each way.
-
-    Returns
-    -------
-    array (n,)
-        Voxels; NaN where a point is not in the mask, or the mask does not end.
-    """
+    """How far the mask reaches from points along their normals, both ways together. inside: Gives for positions (m, 3)
+    zyx how much they lie in the mask, from 0 to 1, interpolated between voxels. positions, normals: (n, 3), zyx,
+    voxels; unit normals. thickness: Mean of the membrane, voxels; three times as much is the most that is looked at
+    each way. Returns array (n,): voxels; NaN where a point is not in the mask, or the mask does not end."""
     steps = np.arange(0, max(3 * thickness, 6) + FINE, FINE)
     ways = []
     for sign in (1, -1):
@@ -113,22 +85,10 @@ def local_thickness(
 def nearest_others(
     positions: np.ndarray, component_of: np.ndarray, surfaces: typing.Mapping[int, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The distance of points to the nearest other membrane.
-
-    Parameters
-    ----------
-    positions : array (n, 3)
-        zyx.
-    component_of : array (n,) int
-        The membrane that each lies on.
-    surfaces : dict
-        {membrane: array (m, 3) of its middle surface's vertices}, close to each other.
-
-    Returns
-    -------
-    array (n,), array (n,) int
-        Distance in the units of the positions, infinite if there is no other; number of the other membrane, or 0.
-    """
+    """The distance of points to the nearest other membrane. positions: (n, 3), zyx. component_of: (n,) int, the
+    membrane that each lies on. surfaces: {membrane: array (m, 3) of its middle surface's vertices}, close to each
+    other. Returns array (n,), array (n,) int: distance in the units of the positions, infinite if there is no other;
+    number of the other membrane, or 0."""
     distance, other = np.full(len(positions), np.inf), np.zeros(len(positions), int)
     for number, vertices in surfaces.items():
         away = np.flatnonzero(component_of != number)
@@ -152,11 +112,9 @@ def on_membranes(
     voxels: np.ndarray, component_of: np.ndarray, thickness: float, spacing: float, seed: int
 ) -> tuple[np.ndarray, ...]:
     """(zyx, normals, index of the component) of points on the middle surfaces of components, no two of one component
-    nearer than the spacing (by some per cent), and few positions farther from all of them than it.
-
-    voxels: (n, 3) zyx of masks, or of an even part of their voxels. component_of: (n,) whole numbers. thickness: of the
-    membranes, voxels. spacing: voxels.
-    """
+    nearer than the spacing (by some per cent), and few positions farther from all of them than it. voxels: (n, 3) zyx
+    of masks, or of an even part of their voxels. component_of: (n,) whole numbers. thickness: of the membranes, voxels.
+    spacing: voxels."""
     rng, found = np.random.default_rng(seed), []
     order = np.argsort(component_of, kind="stable")
     starts = np.flatnonzero(np.diff(component_of[order], prepend=-1))
@@ -184,12 +142,10 @@ def _component(
 
 
 def fitted(tree: typing.Any, positions: np.ndarray, radius: float, near: int = NEAR) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates3D (n, 3) moved along the normal onto the middle of the voxels around them, and unit normals (n, 3).
-
-    A paraboloid is fitted to the voxels nearer than the radius in the frame of their principal axes, with weights that
+    """Coordinates3D (n, 3) moved along the normal onto the middle of the voxels around them, and unit normals (n, 3). A
+    paraboloid is fitted to the voxels nearer than the radius in the frame of their principal axes, with weights that
     fall with the distance, so that curvature biases neither place nor normal. Coordinates3D with too few voxels stay as
-    they are, with the normal of the principal axes. tree: cKDTree of the voxels.
-    """
+    they are, with the normal of the principal axes. tree: cKDTree of the voxels."""
     moved, normals = positions.copy(), np.zeros_like(positions)
     for start in range(0, len(positions), 1024):
         part = slice(start, start + 1024)

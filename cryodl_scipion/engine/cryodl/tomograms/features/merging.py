@@ -23,11 +23,8 @@ NM3 = 1e-3  # of one cubic Å
 def merge_tomogram(
     scored: Scored, features: typing.Sequence[Feature], folder: Path, config: MergeFeaturesConfig
 ) -> dict[str, typing.Any]:
-    """Write folder/<tomogram>.mrc. Returns its entry for features.json.
-
-    scored: scores.Scored. features: list of scores.Feature. config: MergeFeaturesConfig. Raises ValueError if the score
-    volumes do not fit together.
-    """
+    """Write folder/<tomogram>.mrc. Returns its entry for features.json. scored: scores.Scored. features: list of
+    scores.Feature. config: MergeFeaturesConfig. Raises ValueError if the score volumes do not fit together."""
     sources = [FeatureScores(scored.files[f.name]) for f in features]
     agree(sources)
     shape, pixel_size = sources[0].shape, _pixel_size(scored, sources)
@@ -144,11 +141,9 @@ def write_script(
     origin_xyz: typing.Sequence[float],
     middle: np.ndarray,
 ) -> None:
-    """Write a .cxc script. Paths in it are relative to its folder, from which ChimeraX runs it.
-
-    volume: the label volume. tomogram: its path, or None. surfaces: [(name, path)] of STL files, None without a file.
-    middle: the slice that is shown first. origin_xyz: Å.
-    """
+    """Write a .cxc script. Paths in it are relative to its folder, from which ChimeraX runs it. volume: the label
+    volume. tomogram: its path, or None. surfaces: [(name, path)] of STL files, None without a file. middle: the slice
+    that is shown first. origin_xyz: Å."""
     folder = os.path.dirname(os.path.abspath(path))
     beside = lambda p: '"' + os.path.relpath(p, folder) + '"'
     position = f"voxelSize {pixel_size:.6g} origin " + ",".join(f"{value:.6g}" for value in origin_xyz)
@@ -178,13 +173,11 @@ BYTES = 36  # per voxel of a part: scores, smoothed scores, the best so far, pos
 def merged_slabs(
     sources: typing.Sequence[FeatureScores], thresholds: typing.Sequence[float], memory: float = WORKING_MEMORY
 ) -> typing.Iterator[tuple[int, np.ndarray]]:
-    """Yields (z, (n, y, x) int8 labels) of one tomogram, in the order of z. Label i + 1 is the i-th source.
-
-    A feature can have a voxel if its score reaches its threshold. Of several the one whose log odds are farthest above
-    those of its threshold has it, so that networks with other thresholds compare; on a tie the earlier one (Chen et
-    al., Nature Methods 2017).
-    sources: list of FeatureScores of one shape. thresholds: of each. memory: GB; the labels are the same with any.
-    """
+    """Yields (z, (n, y, x) int8 labels) of one tomogram, in the order of z. Label i + 1 is the i-th source. A feature
+    can have a voxel if its score reaches its threshold. Of several the one whose log odds are farthest above those of
+    its threshold has it, so that networks with other thresholds compare; on a tie the earlier one (Chen et al., Nature
+    Methods 2017). sources: list of FeatureScores of one shape. thresholds: of each. memory: GB; the labels are the same
+    with any."""
     shape = sources[0].shape
     for start, stop in slabs(shape, BYTES, memory):
         size = (stop - start, *shape[1:])

@@ -31,32 +31,11 @@ def read_poses(
     notes: list[str],
     species: str = "",
 ) -> dict[str, dict[str, ParticlePoses]]:
-    """Positions and orientations of files of coordinates.
-
-    Parameters
-    ----------
-    coordinates : sequence of str
-        Files, or globs of them.
-    tomograms : dict
-        {name: Tomogram} that they may be in; others are left out, and a sentence says so.
-    sizes : dict
-        {name: Å/px}.
-    notes : list of str
-        Sentences for the user, added to.
-    species : str
-        Of particles whose file does not say it, has no name but the tomogram's, and no classes that differ over all
-        files. Empty: 'particle'.
-
-    Returns
-    -------
-    dict
-        {tomogram: {species: ParticlePoses}}; empty for a tomogram without coordinates.
-
-    Raises
-    ------
-    ValueError
-        If none is in one of the tomograms, or one outside of it.
-    """
+    """Positions and orientations of files of coordinates. coordinates: Files, or globs of them. tomograms: {name:
+    Tomogram} that they may be in; others are left out, and a sentence says so. sizes: {name: Å/px}. notes: Sentences
+    for the user, added to. species: Of particles whose file does not say it, has no name but the tomogram's, and no
+    classes that differ over all files. Empty: 'particle'. Returns dict: {tomogram: {species: ParticlePoses}}; empty for
+    a tomogram without coordinates. Raises ValueError if none is in one of the tomograms, or one outside of it."""
     found: dict[str, dict[str, list[ParticlePoses]]] = {name: {} for name in tomograms}
     strange: dict[str, int] = {}
     numbers, files = False, expand_files(coordinates)
@@ -121,10 +100,8 @@ def _owner(name: str, positions: Coordinates3D, tomograms: typing.Collection[str
 
 
 def _beginning(stem: str, tomograms: typing.Collection[str]) -> str:
-    """The longest name of a tomogram that a file's name begins with, before a separator: TS_01 of TS_01_ribosome.
-
-    A number after it is another tomogram (Position_1_2 is not of Position_1). '' if there is none.
-    """
+    """The longest name of a tomogram that a file's name begins with, before a separator: TS_01 of TS_01_ribosome. A
+    number after it is another tomogram (Position_1_2 is not of Position_1). '' if there is none."""
     for end in range(len(stem) - 1, 0, -1):
         number = re.split(f"[{SEPARATORS}]", stem[end:].lstrip(SEPARATORS))[0].isdigit()
         if stem[end] in SEPARATORS and not number and _matching(stem[:end], tomograms):

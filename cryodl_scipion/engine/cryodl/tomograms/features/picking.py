@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From one segmentation to Points: components first, then what the shape of the feature asks for.
-
-Splitting of touching particles where they are thin: watershed of the distance to the outside.
-"""
+"""From one segmentation to Points: components first, then what the shape of the feature asks for. Splitting of touching
+particles where they are thin: watershed of the distance to the outside."""
 
 import os
 import typing
@@ -35,11 +33,8 @@ def split_touching(
     locate: typing.Callable[[np.ndarray], np.ndarray],
 ) -> Points:
     """Points of the particles of some components: centres of mass of the parts, which are not nearer than half a
-    diameter.
-
-    segmentation: Segmentation. components: Components. numbers: of the components wanted, from 0. diameter: voxels.
-    locate: function of (n, 3) voxels that gives the numbers of their components, from 1.
-    """
+    diameter. segmentation: Segmentation. components: Components. numbers: of the components wanted, from 0. diameter:
+    voxels. locate: function of (n, 3) voxels that gives the numbers of their components, from 1."""
     sizes = np.prod(np.diff(components.boxes[numbers], axis=2)[:, :, 0], axis=1)
     found = []
     for number in numbers[sizes <= LARGEST_BOX]:
@@ -68,10 +63,8 @@ def _centre_points(
 
 
 def part(mask: np.ndarray, diameter: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centres of mass (n, 3) zyx, voxels (n,) and one voxel (n, 3) of the particles of a mask (z, y, x).
-
-    diameter: of a particle, voxels.
-    """
+    """Centres of mass (n, 3) zyx, voxels (n,) and one voxel (n, 3) of the particles of a mask (z, y, x). diameter: of a
+    particle, voxels."""
     from skimage.feature import peak_local_max
     from skimage.segmentation import watershed
 
@@ -95,11 +88,9 @@ def part(mask: np.ndarray, diameter: float) -> tuple[np.ndarray, np.ndarray, np.
 
 def _without_neck(depth: np.ndarray, seeds: np.ndarray, diameter: float) -> np.ndarray:
     """(n,) numbers from 0 of the particles that seeds are of. A short rod has two summits by chance of the grid: they
-    are of one particle if the depth hardly falls on the straight line between them.
-
-    depth: (z, y, x) distance to the outside, voxels. seeds: (n, 3) its summits. diameter: of a particle, voxels. What
-    is longer than NEAR of it is no single particle, and keeps its summits.
-    """
+    are of one particle if the depth hardly falls on the straight line between them. depth: (z, y, x) distance to the
+    outside, voxels. seeds: (n, 3) its summits. diameter: of a particle, voxels. What is longer than NEAR of it is no
+    single particle, and keeps its summits."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -167,10 +158,8 @@ _ONE = (1,)  # the only label of a mask
 
 
 def pick_feature(path: str | os.PathLike[str], config: PickFeaturesConfig) -> tuple[Points, float, list[str]]:
-    """(Points, pixel size in Å/px, sentences for the user) of a volume. config: PickFeaturesConfig.
-
-    Raises ValueError or FileNotFoundError if the volume cannot be used.
-    """
+    """(Points, pixel size in Å/px, sentences for the user) of a volume. config: PickFeaturesConfig. Raises ValueError
+    or FileNotFoundError if the volume cannot be used."""
     segmentation = Segmentation(path, config.label, config.threshold, config.pixel_size)
     ranges = slabs(segmentation.shape, components_module.BYTES, MEMORY)
     components, thickness = components_of(segmentation, ranges, measure=config.shape == "membranes")
@@ -280,11 +269,9 @@ WOBBLE = 0.6  # voxels that the voxels of a middle line lie beside it (root mean
 
 
 def along_filaments(segmentation: Segmentation, components: Components, numbers: np.ndarray, spacing: float) -> Points:
-    """Points along the middle lines of some components.
-
-    segmentation: Segmentation. components: Components. numbers: of the components wanted, from 0. spacing: voxels.
-    Directions run one way along each filament; which way, nobody knows.
-    """
+    """Points along the middle lines of some components. segmentation: Segmentation. components: Components. numbers: of
+    the components wanted, from 0. spacing: voxels. Directions run one way along each filament; which way, nobody
+    knows."""
     found, line = [], 0
     for number in numbers:
         box = components.boxes[number]
@@ -307,9 +294,8 @@ def along_filaments(segmentation: Segmentation, components: Components, numbers:
 
 def sampled(positions: np.ndarray, spacing: float, radius: float) -> tuple[np.ndarray, np.ndarray]:
     """Points (n, 3) and unit vectors (n, 3) along a smooth curve through places, evenly, and as much room at both ends.
-
-    positions: (m, 3) voxels in their order. spacing: voxels. radius: of the filament, voxels; thick ones wobble more.
-    """
+    positions: (m, 3) voxels in their order. spacing: voxels. radius: of the filament, voxels; thick ones wobble
+    more."""
     if len(positions) < 2:
         return positions.astype(float), np.array([[1.0, 0.0, 0.0]] * len(positions))
     curve = _curve(positions, radius)

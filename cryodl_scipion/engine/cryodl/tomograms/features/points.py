@@ -11,12 +11,9 @@ from ...io.tomogram_coordinates import coordinate_columns
 
 @dataclasses.dataclass(frozen=True)
 class Points:
-    """n positions in a volume.
-
-    zyx: (n, 3) voxels. components: (n,) number of the connected component that each lies in, from 1. volumes: (n,) nm³
-    of the component or the split particle. scores: (n,). directions: (n, 3) unit vectors zyx, or None. lines: (n,)
-    number of the filament, from 1, or None.
-    """
+    """n positions in a volume. zyx: (n, 3) voxels. components: (n,) number of the connected component that each lies
+    in, from 1. volumes: (n,) nm³ of the component or the split particle. scores: (n,). directions: (n, 3) unit vectors
+    zyx, or None. lines: (n,) number of the filament, from 1, or None."""
 
     zyx: np.ndarray
     components: np.ndarray
@@ -57,13 +54,10 @@ def points_inside(points: Points, shape: tuple[int, ...], border: float) -> Poin
 
 
 def angles_along(directions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(n, 3) rot, tilt, psi in degrees that lay a reference's z axis along directions in the tomogram.
-
-    In RELION's convention the tomogram's place of the reference's z axis is the third column of A(rot, tilt, psi),
-    (-sin tilt cos psi, sin tilt sin psi, cos tilt) in x, y, z. Rot turns the reference about this axis: it is unknown
-    and drawn at random, so that the missing wedges of an average point everywhere. directions: (n, 3) zyx, of any
-    length.
-    """
+    """(n, 3) rot, tilt, psi in degrees that lay a reference's z axis along directions in the tomogram. In RELION's
+    convention the tomogram's place of the reference's z axis is the third column of A(rot, tilt, psi), (-sin tilt cos
+    psi, sin tilt sin psi, cos tilt) in x, y, z. Rot turns the reference about this axis: it is unknown and drawn at
+    random, so that the missing wedges of an average point everywhere. directions: (n, 3) zyx, of any length."""
     z, y, x = (np.asarray(directions, float) / np.linalg.norm(directions, axis=1, keepdims=True)).T
     rot = rng.uniform(-180, 180, len(z))
     return np.stack([rot, np.degrees(np.arccos(np.clip(z, -1, 1))), np.degrees(np.arctan2(y, -x))], axis=1)
@@ -72,10 +66,8 @@ def angles_along(directions: np.ndarray, rng: np.random.Generator) -> np.ndarray
 def point_columns(
     name: str, points: Points, seed: int, shape: typing.Sequence[int], pixel_size: float
 ) -> dict[str, list[typing.Any]]:
-    """{column: values} of a tomogram's Points for a STAR file. Without directions all angles are 0.
-
-    shape: (z, y, x) of the volume. pixel_size: Å/px.
-    """
+    """{column: values} of a tomogram's Points for a STAR file. Without directions all angles are 0. shape: (z, y, x) of
+    the volume. pixel_size: Å/px."""
     rng = np.random.default_rng([seed, *name.encode()])
     angles = np.zeros((len(points), 3)) if points.directions is None else angles_along(points.directions, rng)
     columns = dict(

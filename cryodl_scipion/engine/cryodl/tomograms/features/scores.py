@@ -47,10 +47,8 @@ class ScoreIndex:
 
 
 def read_folder(folder: str | os.PathLike[str], thresholds: typing.Sequence[str] = ()) -> ScoreIndex:
-    """ScoreFolder of a folder that `segment` wrote, or of any with <tomogram>__<feature>.mrc.
-
-    thresholds: as the user gave them, see parse_thresholds. Raises FileNotFoundError or ValueError.
-    """
+    """ScoreFolder of a folder that `segment` wrote, or of any with <tomogram>__<feature>.mrc. thresholds: as the user
+    gave them, see parse_thresholds. Raises FileNotFoundError or ValueError."""
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} (--scores) is not a folder. Give the folder that `cryodl segment` wrote.")
@@ -103,10 +101,8 @@ def parse_thresholds(texts: typing.Sequence[str], names: typing.Sequence[str]) -
 
 
 def as_probabilities(values: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
-    """(...) float32 in [0, 1] of the raw values of a score volume: floats as they are, whole numbers per cent.
-
-    Raises ValueError if they cannot be scores.
-    """
+    """(...) float32 in [0, 1] of the raw values of a score volume: floats as they are, whole numbers per cent. Raises
+    ValueError if they cannot be scores."""
     scores = values.astype(np.float32)
     if values.dtype.kind != "f":
         scores /= 100
@@ -126,11 +122,8 @@ def log_odds(probabilities: np.ndarray | float) -> np.ndarray:
 
 
 class FeatureScores:
-    """The scores of one feature in one tomogram: the mean of the log odds of all its volumes.
-
-    paths: of the volumes. shape: (z, y, x). pixel_size: Å/px of the headers, or None. Raises ValueError if they do not
-    fit together.
-    """
+    """The scores of one feature in one tomogram: the mean of the log odds of all its volumes. paths: of the volumes.
+    shape: (z, y, x). pixel_size: Å/px of the headers, or None. Raises ValueError if they do not fit together."""
 
     def __init__(self, paths: typing.Sequence[str | os.PathLike[str]]) -> None:
         self._volumes = [Tomogram(path) for path in paths]

@@ -15,11 +15,9 @@ SPUR = 1.5  # radii: branches with a free end that are not longer stick out of t
 
 
 def centre_lines(mask: np.ndarray, lumen: float) -> list[tuple[np.ndarray, np.ndarray]]:
-    """List of (n, 3) zyx voxels along the middle line of each filament of a mask, and of its radii (n,).
-
-    Filaments that cross go on straight; at a true branch the straightest two are one filament, and the third ends
-    there. lumen: voxels; holes in a cross section that are smaller are filled, so that a tube has one middle line.
-    """
+    """List of (n, 3) zyx voxels along the middle line of each filament of a mask, and of its radii (n,). Filaments that
+    cross go on straight; at a true branch the straightest two are one filament, and the third ends there. lumen:
+    voxels; holes in a cross section that are smaller are filled, so that a tube has one middle line."""
     from skimage.morphology import skeletonize
 
     mask = np.pad(_without_lumen(mask, lumen), 1)
@@ -50,11 +48,9 @@ def _without_lumen(mask: np.ndarray, lumen: float) -> np.ndarray:
 
 
 def _branches(positions: np.ndarray) -> list[list[int]]:
-    """List of branches between ends and branch points of a skeleton: lists of indices of positions.
-
-    The last index of a branch that ends at a branch point is that of the point's middle voxel; such an index stands at
-    the end of several branches.
-    """
+    """List of branches between ends and branch points of a skeleton: lists of indices of positions. The last index of a
+    branch that ends at a branch point is that of the point's middle voxel; such an index stands at the end of several
+    branches."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
     from scipy.spatial import cKDTree
@@ -119,13 +115,8 @@ def _length(path: list[int], positions: np.ndarray) -> float:
 
 
 class _Network:
-    """Branches of a skeleton by number, and which of them end where. A joined branch gets a new number.
-
-    Parameters
-    ----------
-    branches : list of list of int
-        Indices of positions along each branch.
-    """
+    """Branches of a skeleton by number, and which of them end where. A joined branch gets a new number. branches:
+    Indices of positions along each branch."""
 
     def __init__(self, branches: typing.Sequence[list[int]]) -> None:
         self.paths: dict[int, list[int]] = {}

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Triangle surfaces of labels (binary STL), made slab by slab.
-
-Surface areas of labels, from how often lines of voxels cross them.
-"""
+"""Triangle surfaces of labels (binary STL), made slab by slab. Surface areas of labels, from how often lines of voxels
+cross them."""
 
 import os
 import typing
@@ -19,11 +17,9 @@ DIRECTIONS = [(z, y, x) for z in (0, 1) for y in (-1, 0, 1) for x in (-1, 0, 1) 
 
 
 class AreaCounter:
-    """Areas of all labels of a volume that comes slab by slab, by Crofton's formula.
-
-    The area per volume is twice the number of crossings per length of a line, averaged over all directions. Isotropic
-    within some per cent; a plane along an axis comes out 7 % too small. What the volume's border cuts is no surface.
-    """
+    """Areas of all labels of a volume that comes slab by slab, by Crofton's formula. The area per volume is twice the
+    number of crossings per length of a line, averaged over all directions. Isotropic within some per cent; a plane
+    along an axis comes out 7 % too small. What the volume's border cuts is no surface."""
 
     def __init__(self, labels: int) -> None:
         """labels: the number of labels, 1 to that."""
@@ -77,13 +73,10 @@ def write_surface(
     memory: float,
 ) -> int:
     """Write the surface of a mask as a binary STL in Å; returns the number of triangles, 0 without a file if there is
-    no voxel.
-
-    The mask is smoothed by one voxel; the level is that at which the surface holds as much volume as the mask has, so
-    that thin membranes stay. It is open where the volume ends. Triangles turn their faces outwards.
-    mask_of: function of (start, stop) in z that gives (n, y, x) bool. origin_xyz: Å, where the first voxel's middle
-    lies. memory: GB.
-    """
+    no voxel. The mask is smoothed by one voxel; the level is that at which the surface holds as much volume as the mask
+    has, so that thin membranes stay. It is open where the volume ends. Triangles turn their faces outwards. mask_of:
+    function of (start, stop) in z that gives (n, y, x) bool. origin_xyz: Å, where the first voxel's middle lies.
+    memory: GB."""
     field = _Field(mask_of, shape, binning(shape), memory)
     level = field.level()
     if level is None:

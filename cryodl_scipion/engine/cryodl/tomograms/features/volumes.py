@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Segmented volumes, one after the other: what `pick-features` and `measure-membranes` do alike.
-
-Record of an output folder: its items and parameters, so that later runs add only to outputs of the same
-parameters.
-"""
+"""Segmented volumes, one after the other: what `pick-features` and `measure-membranes` do alike. Record of an output
+folder: its items and parameters, so that later runs add only to outputs of the same parameters."""
 
 import json
 import os
@@ -19,11 +16,9 @@ from ..evaluation.pairs import labels_in
 
 
 class FolderRecord:
-    """A JSON file in an output folder: settings that all its items share, and one entry for each finished item.
-
-    path: of the file. settings: dict that JSON can hold; its keys are in words. Raises ValueError if the folder holds
-    items made with other settings, or if the file is not readable.
-    """
+    """A JSON file in an output folder: settings that all its items share, and one entry for each finished item. path:
+    of the file. settings: dict that JSON can hold; its keys are in words. Raises ValueError if the folder holds items
+    made with other settings, or if the file is not readable."""
 
     def __init__(self, path: str | os.PathLike[str], settings: typing.Mapping[str, typing.Any]) -> None:
         self.path, self.settings = Path(path), json.loads(json.dumps(settings))
@@ -109,24 +104,10 @@ def each_volume(
     find: typing.Callable[[str], Found],
     write: typing.Callable[[str, str, Found], dict[str, typing.Any]],
 ) -> Volumes:
-    """Work on every volume that is not done yet, and join the points of all.
-
-    Parameters
-    ----------
-    index : str
-        Name of the record in the output folder.
-    free : sequence of str
-        Fields of the config that may change from run to run.
-    find : callable
-        Path of a volume to what is in it. Its ValueError or FileNotFoundError: skipped.
-    write : callable
-        Name of the tomogram, path of the volume and what was found to the entry in the record; writes the files.
-
-    Raises
-    ------
-    AllSkipped
-        No volume could be used.
-    """
+    """Work on every volume that is not done yet, and join the points of all. index: Name of the record in the output
+    folder. free: Fields of the config that may change from run to run. find: Path of a volume to what is in it. Its
+    ValueError or FileNotFoundError: skipped. write: Name of the tomogram, path of the volume and what was found to the
+    entry in the record; writes the files. Raises AllSkipped if no volume could be used."""
     config = run.config
     named = named_volumes(config)
     if config.label is None:

@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fourier coefficients of all subtomograms, in units of their noise, in files that are mapped into memory.
-
-A subtomogram is the rotated structure wherever it was measured, plus noise. Its coefficients are weighed by what the
-tilt series measured of them: the wedge of the tilts, the weights of its file (rlnCtfImage), or the sums of CTF² of
-RELION 4. The noise of back-projections differs with the direction to the tilt axis: its power is a number for each
-shell and range of directions.
-
-What each subtomogram shows of the mean volume, and its derivatives by orientation, shift, contrast and damping.
-"""
+"""Fourier coefficients of all subtomograms, in units of their noise, in files that are mapped into memory. A
+subtomogram is the rotated structure wherever it was measured, plus noise. Its coefficients are weighed by what the tilt
+series measured of them: the wedge of the tilts, the weights of its file (rlnCtfImage), or the sums of CTF² of RELION 4.
+The noise of back-projections differs with the direction to the tilt axis: its power is a number for each shell and
+range of directions. What each subtomogram shows of the mean volume, and its derivatives by orientation, shift, contrast
+and damping."""
 
 import dataclasses
 import typing
@@ -42,14 +39,11 @@ LARGEST_STEP = 0.1  # radians that an orientation may move at a time
 
 @dataclasses.dataclass
 class SubtomogramViews:
-    """Orientation, shift, contrast and damping of each subtomogram; they change while they are refined.
-
-    matrices : (n, 3, 3), from subtomogram to structure. shifts_zyx : (n, 3), where the particle lies relative to the
-    middle, px of the working volumes. contrast : (n,) factor of the mean volume, 1 on average. damping : (n, 2) by
-    which the finest detail is weaker, fractions that grow with the second and fourth power of the frequency:
-    differences of defocus and B-factor. moved : (n, 9), sum of all steps away from what the file states, in the order
-    of ERRORS.
-    """
+    """Orientation, shift, contrast and damping of each subtomogram; they change while they are refined. matrices : (n,
+    3, 3), from subtomogram to structure. shifts_zyx : (n, 3), where the particle lies relative to the middle, px of the
+    working volumes. contrast : (n,) factor of the mean volume, 1 on average. damping : (n, 2) by which the finest
+    detail is weaker, fractions that grow with the second and fourth power of the frequency: differences of defocus and
+    B-factor. moved : (n, 9), sum of all steps away from what the file states, in the order of ERRORS."""
 
     matrices: np.ndarray
     shifts_zyx: np.ndarray
@@ -141,22 +135,12 @@ FAINTEST = 0.02  # of the largest weight, below which a coefficient was not meas
 
 @dataclasses.dataclass
 class SubtomogramCoefficients:
-    """Whitened coefficients of n subtomograms on d places of a half ball, low frequencies first.
-
-    Real and imaginary part of the noise have variance 1. A subtomogram is data = known x rotated volume + noise.
-
-    Parameters
-    ----------
-    zyx : ndarray, (3, d)
-        Frequencies, waves per box.
-    ring : ndarray, (d,) int
-        Shell and range of directions to the tilt axis of each coefficient.
-    data : ndarray, (n, d) complex64
-    known : ndarray, (n, d) float32
-        Root of the weight, over the standard deviation of the noise; 0 where nothing was measured.
-    scale : ndarray, (rings,)
-        Corrections of the noise's standard deviation; data and `known` are divided by it when read.
-    """
+    """Whitened coefficients of n subtomograms on d places of a half ball, low frequencies first. Real and imaginary
+    part of the noise have variance 1. A subtomogram is data = known x rotated volume + noise. zyx: (3, d), frequencies,
+    waves per box. ring: (d,) int, shell and range of directions to the tilt axis of each coefficient. data: (n, d)
+    complex64. known: (n, d) float32, root of the weight, over the standard deviation of the noise; 0 where nothing was
+    measured. scale: (rings,), corrections of the noise's standard deviation; data and `known` are divided by it when
+    read."""
 
     zyx: np.ndarray
     ring: np.ndarray
@@ -207,12 +191,10 @@ class SubtomogramCoefficients:
 def load_subtomogram_coefficients(
     subtomograms: SubtomogramSet, radius: float, box: int, diameter: float, contrast: str, folder: Path
 ) -> SubtomogramCoefficients:
-    """Read all subtomograms once and write their coefficients into `folder`.
-
-    radius: highest frequency, waves per box. box: px of the working volumes, which have the width of the subtomograms.
-    diameter: Å of the sphere outside of which the noise is measured. contrast: of protein in the files. Raises
-    ValueError for a subtomogram of one value all over, and for values that are no finite numbers.
-    """
+    """Read all subtomograms once and write their coefficients into `folder`. radius: highest frequency, waves per box.
+    box: px of the working volumes, which have the width of the subtomograms. diameter: Å of the sphere outside of which
+    the noise is measured. contrast: of protein in the files. Raises ValueError for a subtomogram of one value all over,
+    and for values that are no finite numbers."""
     ball = HalfBall(subtomograms.box, radius)
     order = torch.argsort(ball.z**2 + ball.y**2 + ball.x**2, stable=True)
     ball.z, ball.y, ball.x, ball.shell = ball.z[order], ball.y[order], ball.x[order], ball.shell[order]

@@ -1,10 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The whole fit: from aligned subtomograms to latent coordinates, volumes and a verdict.
-
-Inputs of a heterogeneity fit of subtomograms, and their checks.
-
-Averages of subtomograms by their place in a latent space, with half-maps.
-"""
+"""The whole fit: from aligned subtomograms to latent coordinates, volumes and a verdict. Inputs of a heterogeneity fit
+of subtomograms, and their checks. Averages of subtomograms by their place in a latent space, with half-maps."""
 
 import dataclasses
 import functools
@@ -54,11 +50,9 @@ class SubtomogramInputs:
 
 
 def load_subtomogram_inputs(config: FitHeterogeneityConfig, seed: int = 0) -> SubtomogramInputs:
-    """The SubtomogramInputs of a config.
-
-    Raises FileNotFoundError for a mask that is not there, and ValueError for one that is no map, for subtomograms that
-    are not aligned, of several sizes or too few for the latent space, and for copies of one volume in both halves.
-    """
+    """The SubtomogramInputs of a config. Raises FileNotFoundError for a mask that is not there, and ValueError for one
+    that is no map, for subtomograms that are not aligned, of several sizes or too few for the latent space, and for
+    copies of one volume in both halves."""
     found = read_subtomograms(config.particles, ("angles",), config.tilt_min, config.tilt_max)
     if not np.any(found.angles):
         raise ValueError(
@@ -139,9 +133,7 @@ def fit_subtomograms(
     config: FitHeterogeneityConfig, inputs: SubtomogramInputs, folder: Path, say: typing.Callable[[str], typing.Any]
 ) -> Outcome:
     """Fit a latent space. folder: for the coefficients, which are removed by the caller. say: called with sentences.
-
-    Raises ValueError for subtomograms that are constant or not finite, and a mask outside of the molecule.
-    """
+    Raises ValueError for subtomograms that are constant or not finite, and a mask outside of the molecule."""
     found, views = inputs.subtomograms, SubtomogramViews.of(inputs.subtomograms, inputs.voxel)
     doing("reading the subtomograms")
     coefficients = load_subtomogram_coefficients(

@@ -90,20 +90,8 @@ def stretched(particle: Particle, scale_zyx: tuple[float, ...]) -> Particle:
 
 
 def warped(particle: Particle, number: int, pixel_size: float, rng: np.random.Generator) -> Particle:
-    """A Particle bent smoothly, its density weighed unevenly: as another species' would be.
-
-    Parameters
-    ----------
-    number : int
-        For its name.
-    pixel_size : float
-        Å/px that the particle is for.
-
-    Returns
-    -------
-    Particle
-        With the size and the threshold of the given one.
-    """
+    """A Particle bent smoothly, its density weighed unevenly: as another species' would be. number: For its name.
+    pixel_size: Å/px that the particle is for. Returns Particle: with the size and the threshold of the given one."""
     size = len(particle.density)
     step = particle.side / size * pixel_size  # Å/px of the density
     coarse = max(2, round(size * step / BENT_OVER)) + 1
@@ -120,19 +108,9 @@ def warped(particle: Particle, number: int, pixel_size: float, rng: np.random.Ge
 
 
 def grown(particle: Particle, pixel_size: float, rng: np.random.Generator) -> Particle:
-    """A Particle with lumps added around it: proteins and RNA that larger ribosomes have at their surface.
-
-    Parameters
-    ----------
-    pixel_size : float
-        Å/px that the particle is for.
-
-    Returns
-    -------
-    Particle
-        Larger by up to REACH on each side, with the threshold of the given one. The density of the lumps is 0.75 to 1.1
-        times the mean one inside.
-    """
+    """A Particle with lumps added around it: proteins and RNA that larger ribosomes have at their surface. pixel_size:
+    Å/px that the particle is for. Returns Particle: larger by up to REACH on each side, with the threshold of the given
+    one. The density of the lumps is 0.75 to 1.1 times the mean one inside."""
     finer = len(particle.density) // particle.side
     step = pixel_size / finer  # Å/px of the density
     margin = int(np.ceil(REACH / pixel_size)) + 1

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Training of one network for all features on simulated cells: dense labels, crops anywhere, noise as an example.
-
-One segmenter for each feature of a network that was trained on all of them: weights and card.
-"""
+"""Training of one network for all features on simulated cells: dense labels, crops anywhere, noise as an example. One
+segmenter for each feature of a network that was trained on all of them: weights and card."""
 
 import math
 import typing
@@ -112,10 +110,8 @@ VALIDATED = 8  # crops of each cell
 
 
 class Cells:
-    """Images (z, y, x) float16 and labels (z, y, x) uint8 of some cells, and where their features are.
-
-    path_of: function that gives the file of cell 0, 1, ..., made if need be. The cells are read as they are asked for.
-    """
+    """Images (z, y, x) float16 and labels (z, y, x) uint8 of some cells, and where their features are. path_of:
+    function that gives the file of cell 0, 1, ..., made if need be. The cells are read as they are asked for."""
 
     def __init__(self, path_of: typing.Callable[[int], Path]) -> None:
         self.path_of = path_of
@@ -162,11 +158,9 @@ class Cells:
 
 
 class CellsTask(NetworkTask):
-    """One network of several features.
-
-    method: SegmenterMethod. training, validation: Cells; validation has all of its own. count: of training cells; the
-    first are there at once, the others come in until half of the steps are done, so that nothing waits for them.
-    """
+    """One network of several features. method: SegmenterMethod. training, validation: Cells; validation has all of its
+    own. count: of training cells; the first are there at once, the others come in until half of the steps are done, so
+    that nothing waits for them."""
 
     example_name = "crops"
 
@@ -280,21 +274,10 @@ WEDGE = (40.0, 70.0)  # degrees, largest tilts of the noise that has a missing w
 
 
 def noise_like(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Noise of one of four kinds.
-
-    A quarter each: the spectrum of the image; the same, smoothed; white noise smoothed alike along all axes; white
-    noise smoothed along each axis by another width, half of it with a missing wedge.
-
-    Parameters
-    ----------
-    image : Tensor (z, y, x)
-        A normalised crop.
-
-    Returns
-    -------
-    Tensor (z, y, x)
-        Of the image's shape; of variance 1 but for the first kind, which has the image's.
-    """
+    """Noise of one of four kinds. A quarter each: the spectrum of the image; the same, smoothed; white noise smoothed
+    alike along all axes; white noise smoothed along each axis by another width, half of it with a missing wedge. image:
+    (z, y, x), A normalised crop. Returns Tensor (z, y, x): of the image's shape; of variance 1 but for the first kind,
+    which has the image's."""
     kind = int(rng.integers(4))
     if kind == 0:
         return phases_at_random(image, rng)
@@ -310,37 +293,16 @@ def noise_like(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 
 
 def fainter(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """A crop with noise of its own spectrum added: a cell has one noise, which a network would learn by heart.
-
-    Parameters
-    ----------
-    image : Tensor (z, y, x)
-        A normalised crop.
-
-    Returns
-    -------
-    Tensor (z, y, x)
-        Of about the same variance.
-    """
+    """A crop with noise of its own spectrum added: a cell has one noise, which a network would learn by heart. image:
+    (z, y, x), A normalised crop. Returns Tensor (z, y, x): of about the same variance."""
     part = rng.uniform(0, MAX_ADDED)
     return (image + part * phases_at_random(image, rng)) / math.sqrt(1 + part**2)
 
 
 def filtered_noise(noise: torch.Tensor, widths: typing.Sequence[float], tilt: float | None = None) -> torch.Tensor:
-    """Noise filtered and brought to mean 0 and variance 1.
-
-    Parameters
-    ----------
-    noise : Tensor (z, y, x)
-    widths : three floats
-        Standard deviations in px of the Gaussian along z, y and x.
-    tilt : float, optional
-        Degrees; what tilts about y of up to this do not measure is taken out.
-
-    Returns
-    -------
-    Tensor (z, y, x)
-    """
+    """Noise filtered and brought to mean 0 and variance 1. noise: (z, y, x). widths: Standard deviations in px of the
+    Gaussian along z, y and x. tilt: optional, degrees; what tilts about y of up to this do not measure is taken out.
+    Returns Tensor (z, y, x)."""
     shape = noise.shape
     axes = [torch.fft.fftfreq(n) for n in shape[:2]] + [torch.fft.rfftfreq(shape[2])]
     z, y, x = torch.meshgrid(*axes, indexing="ij")

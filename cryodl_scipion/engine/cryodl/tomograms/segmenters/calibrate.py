@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Calibration of segmenters, so that a score of 0.5 means the same probability for every network.
-
-Training that continues from a model: which of the two is better, and which calibration holds.
-"""
+"""Calibration of segmenters, so that a score of 0.5 means the same probability for every network. Training that
+continues from a model: which of the two is better, and which calibration holds."""
 
 from __future__ import annotations
 
@@ -76,11 +74,9 @@ class Calibration:
 
 
 def fit_voxels(hit: np.ndarray, raw: np.ndarray) -> Calibration:
-    """Calibration from validation voxels. hit: (n,) bool. raw: (n,) scores, divided by the network's raw_scale.
-
-    The probabilities are Platt's (a logistic curve, 1999); the boundary follows from them alone: where voxels are as
-    likely as they say, the highest expected Dice is had by taking those above half of it (Lipton et al. 2014).
-    """
+    """Calibration from validation voxels. hit: (n,) bool. raw: (n,) scores, divided by the network's raw_scale. The
+    probabilities are Platt's (a logistic curve, 1999); the boundary follows from them alone: where voxels are as likely
+    as they say, the highest expected Dice is had by taking those above half of it (Lipton et al. 2014)."""
     step = max(1, len(raw) // MAX_VOXELS)
     slope, offset = fit_calibration(hit[::step], _bounded(raw[::step]))
     likely = np.sort(calibrate(_bounded(raw), (slope, offset)))[::-1].astype(np.float64)
@@ -119,8 +115,7 @@ def validation_metrics(
     pixel_size: float,
 ) -> dict[str, float | None]:
     """Metrics of validation tiles for the card; those that need the feature are None if no voxel has it. outputs: raw
-    scores (s, s) each. targets, labelled: (s, s). pixel_size: Å.
-    """
+    scores (s, s) each. targets, labelled: (s, s). pixel_size: Å."""
     scores = [calibration.score(o) for o in outputs]
     ground_truths = [t >= 0.5 for t in targets]
     join = lambda parts: np.concatenate([p[k] for p, k in zip(parts, labelled)])
@@ -142,23 +137,10 @@ ENOUGH = 12  # validation tiles with the feature from which on they are calibrat
 
 @dataclasses.dataclass
 class Begun:
-    """The model that a training begins with.
-
-    Attributes
-    ----------
-    name : str
-        Name or folder of it.
-    weights : dict
-        {name: Tensor} of its network.
-    metrics : dict
-        Its validation columns, as Task.validate gives them.
-    calibration : Calibration
-        Its own, of raw scores as the network gives them.
-    raw_scale : float
-        What its raw scores are divided by before calibration.
-    kept : bool
-        Its weights were better than those that were trained.
-    """
+    """The model that a training begins with. name: Name or folder of it. weights: {name: Tensor} of its network.
+    metrics: Its validation columns, as Task.validate gives them. calibration: Its own, of raw scores as the network
+    gives them. raw_scale: What its raw scores are divided by before calibration. kept: Its weights were better than
+    those that were trained."""
 
     name: str
     weights: dict[str, torch.Tensor]
@@ -180,20 +162,9 @@ class Begun:
         return cls(str(start), dict(weights), metrics, own, card["raw_scale"])
 
     def keep_the_better(self, task: SegmenterTask, report: FitReport) -> str | None:
-        """Put the weights of the start back where those that were trained are not better on the validation tiles.
-
-        Parameters
-        ----------
-        task : SegmenterTask
-            After its training.
-        report : FitReport
-            Of the training.
-
-        Returns
-        -------
-        str or None
-            A sentence for the user if they were put back.
-        """
+        """Put the weights of the start back where those that were trained are not better on the validation tiles. task:
+        After its training. report: Of the training. Returns str or None: A sentence for the user if they were put
+        back."""
         if report.best["metric"] > self.metrics["metric"] + BETTER:
             return None
         task.networks["segmenter"].load_state_dict(self.weights)

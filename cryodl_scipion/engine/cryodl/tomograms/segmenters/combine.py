@@ -35,12 +35,9 @@ def combined_features(
     folders: typing.Sequence[str | os.PathLike[str]],
     annotators: str,
 ) -> tuple[CombinedFeature, ...]:
-    """The Features that models make, in the order of the models.
-
-    cards: of the models. folders: of the models, for messages. annotators: 'combined' or 'each', as SegmentConfig says.
-    Raises ValueError if a model is given twice, if a name cannot stand in a file's name, or if two volumes would have
-    the same name.
-    """
+    """The Features that models make, in the order of the models. cards: of the models. folders: of the models, for
+    messages. annotators: 'combined' or 'each', as SegmentConfig says. Raises ValueError if a model is given twice, if a
+    name cannot stand in a file's name, or if two volumes would have the same name."""
     _check(cards, folders)
     combined = _combined(cards)
     if annotators == "combined":
@@ -128,11 +125,9 @@ def combined_threshold(thresholds: typing.Sequence[float]) -> float:
 
 @dataclasses.dataclass
 class Agreement:
-    """How well the models of a feature agree, summed up slice by slice.
-
-    voxels: how many there were. both: (k, k) voxels that each pair puts above its thresholds; the diagonal holds those
-    of each model. totals: (k,) sums of scores. products: (k, k) sums of products of scores.
-    """
+    """How well the models of a feature agree, summed up slice by slice. voxels: how many there were. both: (k, k)
+    voxels that each pair puts above its thresholds; the diagonal holds those of each model. totals: (k,) sums of
+    scores. products: (k, k) sums of products of scores."""
 
     voxels: int
     both: np.ndarray

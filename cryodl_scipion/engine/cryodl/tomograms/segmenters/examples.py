@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Training data of a segmenter: parts of tomograms around annotated tiles, with their drawings.
-
-Examples for training and for validation, never of the same position: whole tomograms, single tiles, or one side.
-"""
+"""Training data of a segmenter: parts of tomograms around annotated tiles, with their drawings. Examples for training
+and for validation, never of the same position: whole tomograms, single tiles, or one side."""
 
 from __future__ import annotations
 
@@ -29,12 +27,9 @@ NEAR_SLICES = 8  # tiles that are nearer than this along z, and overlap, show th
 def split_examples(
     examples: typing.Sequence[Example], fraction: float, rng: np.random.Generator
 ) -> tuple[list[Example], list[Example], str]:
-    """Training and validation examples, two lists, and how they were split, in words.
-
-    examples: list of Example, some of which have the feature. fraction: for validation. rng: numpy Generator.
-    Examples that overlap with one of the other part are left out. If there is only one with the feature it is in both
-    lists.
-    """
+    """Training and validation examples, two lists, and how they were split, in words. examples: list of Example, some
+    of which have the feature. fraction: for validation. rng: numpy Generator. Examples that overlap with one of the
+    other part are left out. If there is only one with the feature it is in both lists."""
     positives = [i for i, e in enumerate(examples) if e.positive]
     if len(positives) == 1:
         return (
@@ -117,8 +112,7 @@ def _single_tiles(examples: typing.Sequence[Example], fraction: float, rng: np.r
 def _one_side(examples: typing.Sequence[Example], fraction: float) -> tuple[list[Example], list[Example]]:
     """Training and validation examples: those beyond a plane across an axis are for validation, where about this
     fraction of those with the feature lie. Of the axes and their two ends the one is taken that leaves most for
-    training.
-    """
+    training."""
     parts = [_parted(examples, _beyond(examples, fraction, axis, sign)) for axis in range(3) for sign in (1, -1)]
     return max(parts, key=lambda part: sum(e.positive for e in part[0]))
 
@@ -142,13 +136,10 @@ PATCH = 116  # working px that are kept around a tile, so that it can be rotated
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """An annotated tile at the working pixel size, with what surrounds it.
-
-    tomogram: name. centre_zyx, size: of the tile, px of the tomogram. positive: its own slice has the feature. image:
-    (d, s, s) float16 tensor, normalised; the tile's slice is the middle one. target: (n, s, s) float16 in [0, 1], edges
-    of the feature soft; known: (n, s, s) bool; the tile's slice is the middle one of n. located: it is known where in
-    its tomogram it lies.
-    """
+    """An annotated tile at the working pixel size, with what surrounds it. tomogram: name. centre_zyx, size: of the
+    tile, px of the tomogram. positive: its own slice has the feature. image: (d, s, s) float16 tensor, normalised; the
+    tile's slice is the middle one. target: (n, s, s) float16 in [0, 1], edges of the feature soft; known: (n, s, s)
+    bool; the tile's slice is the middle one of n. located: it is known where in its tomogram it lies."""
 
     tomogram: str
     centre_zyx: tuple[float, ...]
@@ -177,8 +168,7 @@ class Depth:
 @dataclasses.dataclass(frozen=True)
 class Gathered:
     """examples: list of Example. feature, annotator: names. pixel_size: Å/px that the network works at;
-    trained_pixel_size: of the tomograms (the coarsest). notes: sentences for the log, warnings: for the user.
-    """
+    trained_pixel_size: of the tomograms (the coarsest). notes: sentences for the log, warnings: for the user."""
 
     examples: list[Example]
     feature: str
@@ -198,11 +188,8 @@ def make_example(
     size: int,
     statistics: tuple[float, float],
 ) -> Example:
-    """Example of arrays at the working pixel size.
-
-    image: (d, s, s). labels: (n, s, s) with the value `label` where the feature is and UNANNOTATED where nothing is
-    known. statistics: (middle, width) of the tomogram.
-    """
+    """Example of arrays at the working pixel size. image: (d, s, s). labels: (n, s, s) with the value `label` where the
+    feature is and UNANNOTATED where nothing is known. statistics: (middle, width) of the tomogram."""
     middle, width = statistics
     labelled = torch.from_numpy(labels != UNANNOTATED)
     feature = torch.from_numpy(labels == label).float() * labelled
@@ -225,12 +212,10 @@ def cut_example(
     factor: float,
     depth: Depth,
 ) -> Example:
-    """Example around a place of a tomogram. Beyond its border the image is reflected; of what lies outside of the
-    tile nothing is known, since it may be part of a tile that is kept for validation.
-
-    tomogram: io.tomograms.Tomogram. read_labels(slices, rows, columns): labels of ranges within the tomogram, (n, h,
-    w). centre: (z, y, x) px. size: of the tile, px. factor: voxels of the working grid for each of the tomogram's.
-    """
+    """Example around a place of a tomogram. Beyond its border the image is reflected; of what lies outside of the tile
+    nothing is known, since it may be part of a tile that is kept for validation. tomogram: io.tomograms.Tomogram.
+    read_labels(slices, rows, columns): labels of ranges within the tomogram, (n, h, w). centre: (z, y, x) px. size: of
+    the tile, px. factor: voxels of the working grid for each of the tomogram's."""
     side = int(round(PATCH / factor))
     offsets = lambda n: [int(round(k / factor)) for k in range(-(n // 2), n // 2 + 1)]
     reach = offsets(depth.image)[-1]

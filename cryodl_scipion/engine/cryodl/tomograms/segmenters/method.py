@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Interface of a segmenter, and the parts that most segmenters share.
-
-Losses of segmenters. What nobody has annotated has the weight 0 and costs nothing.
-"""
+"""Interface of a segmenter, and the parts that most segmenters share. Losses of segmenters. What nobody has annotated
+has the weight 0 and costs nothing."""
 
 import os
 import typing
@@ -14,10 +12,8 @@ SMOOTHING = 0.05  # of the targets: a hand that draws is wrong somewhere, and a 
 
 
 def masked_bce_and_dice(output: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy plus one minus the soft Dice coefficient of the whole batch, over what is known.
-
-    output: raw scores, log odds. target: in [0, 1]. weight: 0 where nothing is known. All of one shape.
-    """
+    """Mean cross-entropy plus one minus the soft Dice coefficient of the whole batch, over what is known. output: raw
+    scores, log odds. target: in [0, 1]. weight: 0 where nothing is known. All of one shape."""
     labelled = weight.sum().clamp(min=1.0)
     smooth = target * (1 - 2 * SMOOTHING) + SMOOTHING
     cross = (weight * F.binary_cross_entropy_with_logits(output, smooth, reduction="none")).sum() / labelled
@@ -37,18 +33,15 @@ def log_squared_error(output: torch.Tensor, target: torch.Tensor, weight: torch.
 
 
 class SegmenterMethod:
-    """A segmenter's network, and how it is trained. A subclass gives at least name, build and default_steps.
-
-    name: word on the command line. weak: a sentence about a known weakness, or
-    "". slices_in, slices_out: the network looks at so many neighbouring slices and answers for those in their middle.
-    stride: working px of the input for each of the output, in y and x. granularity: y and x of what the network is
-    given must be multiples of it. overlap: px, a multiple of granularity; an answer does not depend on what lies
-    farther away in y or x, so that tiles that overlap by it on each side leave no seam. learning_rate: peak. decay:
-    as schedule.Schedule's. ema: decay of the running mean of the weights. batch_size: tiles per step. crop: working
-    px of a training view's sides, a multiple of granularity: a tile and some of its surroundings. bytes_per_voxel: of
-    memory for each voxel of a network's input while it segments in bfloat16 (measured, with a margin). memory_format:
-    of the weights.
-    """
+    """A segmenter's network, and how it is trained. A subclass gives at least name, build and default_steps. name: word
+    on the command line. weak: a sentence about a known weakness, or "". slices_in, slices_out: the network looks at so
+    many neighbouring slices and answers for those in their middle. stride: working px of the input for each of the
+    output, in y and x. granularity: y and x of what the network is given must be multiples of it. overlap: px, a
+    multiple of granularity; an answer does not depend on what lies farther away in y or x, so that tiles that overlap
+    by it on each side leave no seam. learning_rate: peak. decay: as schedule.Schedule's. ema: decay of the running mean
+    of the weights. batch_size: tiles per step. crop: working px of a training view's sides, a multiple of granularity:
+    a tile and some of its surroundings. bytes_per_voxel: of memory for each voxel of a network's input while it
+    segments in bfloat16 (measured, with a margin). memory_format: of the weights."""
 
     name: str
     weak = ""
@@ -70,9 +63,8 @@ class SegmenterMethod:
         return (self.slices_in - self.slices_out) // 2
 
     def build(self) -> torch.nn.Module:
-        """The network: (b, slices_in, h, w) normalised slices -> (b, slices_out, h / stride, w / stride) raw scores,
-        of any range; higher where the feature is more likely.
-        """
+        """The network: (b, slices_in, h, w) normalised slices -> (b, slices_out, h / stride, w / stride) raw scores, of
+        any range; higher where the feature is more likely."""
         raise NotImplementedError
 
     def optimizer(self, network: torch.nn.Module) -> torch.optim.Optimizer:
@@ -84,9 +76,8 @@ class SegmenterMethod:
         raise NotImplementedError
 
     def loss(self, output: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """A scalar. output: (b, n, h, w) float32 raw scores; target: the same shape, in [0, 1]; weight: 0 where
-        nothing is known.
-        """
+        """A scalar. output: (b, n, h, w) float32 raw scores; target: the same shape, in [0, 1]; weight: 0 where nothing
+        is known."""
         return masked_bce_and_dice(output, target, weight)
 
     def penalty(self, network: torch.nn.Module) -> typing.Any:
@@ -100,8 +91,7 @@ class SegmenterMethod:
         weights: typing.Sequence[torch.Tensor],
     ) -> float:
         """Number that raw scores are divided by before calibration, from the tiles that were learnt: lists of (n, h,
-        w).
-        """
+        w)."""
         return 1.0
 
 
@@ -111,11 +101,8 @@ def load_network(
     source: str | os.PathLike[str],
     features: int = 1,
 ) -> torch.nn.Module:
-    """A method's network with the weights {name: tensor} of a model.
-
-    source: the model's folder or name, for the message. features: that it answers for. Raises ValueError if they are of
-    another network.
-    """
+    """A method's network with the weights {name: tensor} of a model. source: the model's folder or name, for the
+    message. features: that it answers for. Raises ValueError if they are of another network."""
     build: typing.Callable[..., torch.nn.Module] = method.build
     network = build() if features == 1 else build(features)
     try:

@@ -10,8 +10,7 @@ Scores of segmenters in noise with the spectrum of the tomogram, and the boundar
 How high a model scores its feature depends on contrast, noise and defocus. Noise of the tomogram's own spectrum shows
 which scores mean nothing in it: from where noise makes up less than SHARE of the scores, voxels are taken for the
 feature. This says how often a model calls plain noise its feature, not how often it takes one structure for another,
-which would need labels; so the boundary stays within the range that the model's card gives (see docs/tomograms.md).
-"""
+which would need labels; so the boundary stays within the range that the model's card gives (see docs/tomograms.md)."""
 
 import dataclasses
 import typing
@@ -37,18 +36,9 @@ ZERO = round(-LOWEST / STEP)
 
 @dataclasses.dataclass(frozen=True)
 class NoiseAnswer:
-    """How many voxels reach which score.
-
-    Attributes
-    ----------
-    noise, tomogram : array (n,) int
-        Voxels of noise, and of the blocks that it was made of, whose log odds are above those of the threshold by
-        LOWEST or more, by LOWEST + STEP or more, ...
-    voxels : int
-        How many were looked at.
-    threshold : float
-        Of the feature.
-    """
+    """How many voxels reach which score. noise, tomogram: (n,) int, voxels of noise, and of the blocks that it was made
+    of, whose log odds are above those of the threshold by LOWEST or more, by LOWEST + STEP or more, .... voxels: How
+    many were looked at. threshold: Of the feature."""
 
     noise: np.ndarray
     tomogram: np.ndarray
@@ -104,9 +94,7 @@ def lowered(scores: torch.Tensor, raised: float) -> torch.Tensor:
 
 def noise_answers(found: "TomogramScores", features: typing.Sequence[CombinedFeature]) -> dict[str, NoiseAnswer]:
     """The NoiseAnswer of each feature to noise made of some blocks of the tomogram, and to these blocks themselves.
-
-    found: predict.TomogramScores. features: combine.Features whose scores are looked at.
-    """
+    found: predict.TomogramScores. features: combine.Features whose scores are looked at."""
     totals = {feature.name: NoiseAnswer.none(feature.threshold) for feature in features}
     for position in _positions(found.grids[0].shape):
         answers = {}
@@ -132,11 +120,9 @@ def block_skewness(found: "TomogramScores") -> float:
 
 
 def same_spectrum(block: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Noise of a block's size and spectrum: the cosines that it is a sum of, each with a sign drawn anew.
-
-    The cosines go on evenly beyond the borders, where sines and cosines of the block would jump. block: (z, y, x)
-    tensor. rng: numpy Generator.
-    """
+    """Noise of a block's size and spectrum: the cosines that it is a sum of, each with a sign drawn anew. The cosines
+    go on evenly beyond the borders, where sines and cosines of the block would jump. block: (z, y, x) tensor. rng:
+    numpy Generator."""
     from scipy.fft import dctn, idctn
 
     values = dctn(block.numpy().astype(np.float32), norm="ortho")
@@ -162,12 +148,9 @@ def _ranges(position: tuple[float, ...], grid: SlabGrid) -> list[tuple[int, int]
 
 
 class TomogramScores:
-    """Scores of one tomogram.
-
-    tomogram: io.tomograms.Tomogram. pixel_size: Å/px to take for it. segmenters: list of segmenter.Segmenter. memory:
-    GB. notes: sentences about what had to be changed on the way. Raises ValueError for a tomogram in which nothing can
-    be found, or that is read to be damaged.
-    """
+    """Scores of one tomogram. tomogram: io.tomograms.Tomogram. pixel_size: Å/px to take for it. segmenters: list of
+    segmenter.Segmenter. memory: GB. notes: sentences about what had to be changed on the way. Raises ValueError for a
+    tomogram in which nothing can be found, or that is read to be damaged."""
 
     def __init__(
         self, tomogram: Tomogram, pixel_size: float, segmenters: typing.Sequence[Segmenter], memory: float

@@ -69,10 +69,8 @@ class ScoreFolder:
     def finished(
         self, name: str, path: str | os.PathLike[str], shape: tuple[int, ...], pixel_size: float
     ) -> dict[str, typing.Any] | None:
-        """The entry of a finished tomogram, None if it is not finished, or if its file was made anew since.
-
-        Raises ValueError if the volumes in the folder are of another tomogram or pixel size, or of nobody knows what.
-        """
+        """The entry of a finished tomogram, None if it is not finished, or if its file was made anew since. Raises
+        ValueError if the volumes in the folder are of another tomogram or pixel size, or of nobody knows what."""
         entry = self.read()["tomograms"].get(name)
         there = [f for f in self.features if self.file_of(name, f).exists()]
         if entry is None:
@@ -129,11 +127,9 @@ class ScoreFolder:
 
 
 class Unfinished:
-    """The volumes of a tomogram on their way: in <tomogram>.partial until all slices are there.
-
-    key: dict of what makes it another piece of work. slices: how many are done. agreements: {feature: Agreement} of the
-    compared features. noise: what noise_control says of the features; to be set before the work is finished.
-    """
+    """The volumes of a tomogram on their way: in <tomogram>.partial until all slices are there. key: dict of what makes
+    it another piece of work. slices: how many are done. agreements: {feature: Agreement} of the compared features.
+    noise: what noise_control says of the features; to be set before the work is finished."""
 
     def __init__(self, scores: ScoreFolder, name: str, key: dict[str, typing.Any]) -> None:
         self._scores, self._name, self._key = scores, name, json.loads(json.dumps(key))

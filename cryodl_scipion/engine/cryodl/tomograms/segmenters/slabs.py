@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Division of a tomogram into slabs and tiles that fit into a given memory.
-
-Segmenters with the same working pixel size share a SlabGrid: what is read and resampled for one serves all of them.
-
-A trained segmenter, ready to give scores to slabs of tomograms.
-"""
+"""Division of a tomogram into slabs and tiles that fit into a given memory. Segmenters with the same working pixel size
+share a SlabGrid: what is read and resampled for one serves all of them. A trained segmenter, ready to give scores to
+slabs of tomograms."""
 
 import dataclasses
 import math
@@ -27,14 +24,12 @@ HEAD = ("head.weight", "head.bias")  # of networks whose features have all but t
 
 
 class Segmenter:
-    """A network ready to segment on a device.
-
-    card: the model's card. weights: {name: tensor}. device: torch.device. method: its SegmenterMethod. context:
-    slices that scores() needs before and after those that it answers for. slices_out: it is quickest for slabs of 2 *
-    context + a multiple of this. granularity: tiles whose y and x are multiples of it (px) need no padding. overlap:
-    px; tiles that overlap by it on each inner side leave no seam. bytes_per_voxel: of memory for each voxel of a slab
-    that scores() is given, beside the slab and its answer. Raises ValueError if weights and card do not fit.
-    """
+    """A network ready to segment on a device. card: the model's card. weights: {name: tensor}. device: torch.device.
+    method: its SegmenterMethod. context: slices that scores() needs before and after those that it answers for.
+    slices_out: it is quickest for slabs of 2 * context + a multiple of this. granularity: tiles whose y and x are
+    multiples of it (px) need no padding. overlap: px; tiles that overlap by it on each inner side leave no seam.
+    bytes_per_voxel: of memory for each voxel of a slab that scores() is given, beside the slab and its answer. Raises
+    ValueError if weights and card do not fit."""
 
     def __init__(
         self, card: typing.Mapping[str, typing.Any], weights: typing.Mapping[str, torch.Tensor], device: torch.device
@@ -50,23 +45,18 @@ class Segmenter:
 
     @staticmethod
     def normalise(slab: torch.Tensor, statistics: tuple[float, float]) -> torch.Tensor:
-        """Grey values as the network knows them: middle 0, width 1.
-
-        slab: tensor at the model's pixel size. statistics: (middle, width) of the whole tomogram at that pixel size, as
-        grid.grey_statistics gives it, so that all slabs agree.
-        """
+        """Grey values as the network knows them: middle 0, width 1. slab: tensor at the model's pixel size. statistics:
+        (middle, width) of the whole tomogram at that pixel size, as grid.grey_statistics gives it, so that all slabs
+        agree."""
         middle, width = statistics
         return ((slab - middle) / width).clamp_(-LIMIT, LIMIT)
 
     @torch.inference_mode()
     def scores(self, slab: torch.Tensor) -> torch.Tensor:
-        """Probabilities (z - 2 * context, y, x), float32 on the CPU, of the slices that have their whole context; (n,
-        z - 2 * context, y, x) of `joined_segmenters` segmenters.
-
-        slab: (z, y, x) float32 tensor at the model's pixel size, normalised; slices and positions beyond the tomogram's
-        border are for the caller to reflect. 0.5 is the boundary of the feature. Raises ValueError for a slab without a
-        slice that has its context.
-        """
+        """Probabilities (z - 2 * context, y, x), float32 on the CPU, of the slices that have their whole context; (n, z
+        - 2 * context, y, x) of `joined_segmenters` segmenters. slab: (z, y, x) float32 tensor at the model's pixel
+        size, normalised; slices and positions beyond the tomogram's border are for the caller to reflect. 0.5 is the
+        boundary of the feature. Raises ValueError for a slab without a slice that has its context."""
         answered = len(slab) - 2 * self.context
         if answered < 1:
             raise ValueError(f"A slab of {len(slab)} slices has none with a context of {self.context} on each side.")
@@ -134,13 +124,11 @@ LARGEST_TILE = 1024  # px: larger ones are slower, because they leave the proces
 
 @dataclasses.dataclass(frozen=True)
 class SlabGrid:
-    """The working grid of some segmenters over a tomogram.
-
-    shape, working: (z, y, x) of the tomogram, and of the same space at the working pixel size. factor: working voxels
-    for each of the tomogram's, along an axis. members: numbers of the segmenters. context: slices that they need before
-    and after. slices: groups of so many slices are answered at once. granularity, overlap: px of tiles in y and x.
-    bytes_per_pixel: memory of the network for each place of a tile.
-    """
+    """The working grid of some segmenters over a tomogram. shape, working: (z, y, x) of the tomogram, and of the same
+    space at the working pixel size. factor: working voxels for each of the tomogram's, along an axis. members: numbers
+    of the segmenters. context: slices that they need before and after. slices: groups of so many slices are answered at
+    once. granularity, overlap: px of tiles in y and x. bytes_per_pixel: memory of the network for each place of a
+    tile."""
 
     shape: tuple[int, ...]
     working: tuple[int, ...]

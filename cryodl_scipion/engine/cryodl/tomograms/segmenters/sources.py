@@ -1,11 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sources of training examples: label volumes beside their tomograms, or a folder of annotations.
-
-Examples of a folder of annotations.
-
-Tiles of label volumes to learn from: those that somebody annotated, or some of a volume that is annotated
-throughout.
-"""
+"""Sources of training examples: label volumes beside their tomograms, or a folder of annotations. Examples of a folder
+of annotations. Tiles of label volumes to learn from: those that somebody annotated, or some of a volume that is
+annotated throughout."""
 
 import dataclasses
 import typing
@@ -160,12 +156,9 @@ def find_tiles(
     volume: LabelVolume, number: int, label: int, size: int, wanted: int, rng: np.random.Generator
 ) -> tuple[list[Position], list[Position], set[int]]:
     """Positions with the feature and without it, two lists of annotations.label_volumes.Position; and the values seen,
-    a set without UNANNOTATED.
-
-    Every slice is looked at, in random order, until there are several times as many tiles of both kinds as wanted:
-    tiles that were annotated one by one are all found. volume: LabelVolume. number: of the volume, for Position. size:
-    of a tile, px. wanted: tiles of each kind. rng: numpy Generator.
-    """
+    a set without UNANNOTATED. Every slice is looked at, in random order, until there are several times as many tiles of
+    both kinds as wanted: tiles that were annotated one by one are all found. volume: LabelVolume. number: of the
+    volume, for Position. size: of a tile, px. wanted: tiles of each kind. rng: numpy Generator."""
     found, seen = (list[Position](), list[Position]()), set[int]()
     for z in rng.permutation(volume.shape[0]):
         if min(len(positions) for positions in found) >= PLENTY * wanted:
@@ -187,9 +180,7 @@ def find_tiles(
 
 def _corners(labelled: np.ndarray, size: int, rng: np.random.Generator) -> typing.Any:
     """Corners (y, x) of tiles that cover what is annotated in a slice, and whether each is an area of its own.
-
-    labelled: (h, w) bool. A corner may lie up to half a tile beyond the border.
-    """
+    labelled: (h, w) bool. A corner may lie up to half a tile beyond the border."""
     if labelled.all():
         return [
             (corner, False) for corner in _grid((slice(0, labelled.shape[0]), slice(0, labelled.shape[1])), size, rng)

@@ -30,10 +30,8 @@ SEES = ("down.0.first.0.weight", "down.0.shortcut.weight")  # the layers that th
 
 
 class SliceUNet(UNetLevels):
-    """(b, slices_in, h, w) -> (b, features * slices_out, h, w) log odds, those of one feature after the other's.
-
-    h and w are multiples of FOLD * 2 ** (levels - 1).
-    """
+    """(b, slices_in, h, w) -> (b, features * slices_out, h, w) log odds, those of one feature after the other's. h and
+    w are multiples of FOLD * 2 ** (levels - 1)."""
 
     def __init__(
         self, slices_in: int, slices_out: int, widths: typing.Sequence[int] = WIDTHS, features: int = 1
@@ -84,11 +82,9 @@ class UNet16(UNet):
 
 
 class UNet32(UNet):
-    """The same with thirty-two slices, of which it answers for the eight in their middle, and wider layers.
-
-    Thirty-two slices of 14 Å hold a ribosome, and so much of a vesicle that its ends, which no tilt shows, follow from
-    the rest of it.
-    """
+    """The same with thirty-two slices, of which it answers for the eight in their middle, and wider layers. Thirty-two
+    slices of 14 Å hold a ribosome, and so much of a vesicle that its ends, which no tilt shows, follow from the rest of
+    it."""
 
     name = "unet32"
     weak = UNet16.weak
@@ -102,24 +98,10 @@ class UNet32(UNet):
 def widened_weights(
     weights: typing.Mapping[str, torch.Tensor], network: torch.nn.Module, slices: int
 ) -> dict[str, torch.Tensor]:
-    """Weights of a wider network that answers as a narrower one, to continue its training from.
-
-    What it has more of begins with random weights that nothing of the narrower part hears.
-
-    Parameters
-    ----------
-    weights : mapping
-        {name: Tensor} of a narrower SliceUNet with as many levels and answered slices.
-    network : SliceUNet
-        The wider one; its weights are those that are new.
-    slices : int
-        That the wider one sees before those of the narrower.
-
-    Returns
-    -------
-    dict
-        {name: Tensor} of the wider network.
-    """
+    """Weights of a wider network that answers as a narrower one, to continue its training from. What it has more of
+    begins with random weights that nothing of the narrower part hears. weights: {name: Tensor} of a narrower SliceUNet
+    with as many levels and answered slices. network: The wider one; its weights are those that are new. slices: That
+    the wider one sees before those of the narrower. Returns dict: {name: Tensor} of the wider network."""
     result = {}
     for name, wide in network.state_dict().items():
         narrow, wide = weights[name], wide.clone()

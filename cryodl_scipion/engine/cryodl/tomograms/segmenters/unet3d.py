@@ -18,10 +18,7 @@ FOLD = 2  # in y and x; along z every slice stays, since there is less of it
 
 class VolumeUNet(UNetLevels):
     """(b, slices_in, h, w) -> (b, features * slices_out, h, w) log odds, those of the slices in the middle, one feature
-    after the other.
-
-    h and w are multiples of FOLD * 2 ** (levels - 1), slices_in of 2 ** (levels - 1).
-    """
+    after the other. h and w are multiples of FOLD * 2 ** (levels - 1), slices_in of 2 ** (levels - 1)."""
 
     def __init__(self, slices_out: int, widths: typing.Sequence[int] = WIDTHS, features: int = 1) -> None:
         super().__init__(FOLD**2, widths, FOLD**2 * features, 3, bias=-2.0)

@@ -15,11 +15,9 @@ THINNEST = 8  # slices of what is called a tomogram
 
 
 class WorkingTomogram:
-    """Parts of a tomogram at a working pixel size: grey values with middle 0 and width 1, extremes clipped.
-
-    tomogram: Tomogram. pixel_size: Å/px to take for it. working: Å/px. shape: (z, y, x) at the working pixel size.
-    Raises ValueError for images, and for tomograms that are the same everywhere.
-    """
+    """Parts of a tomogram at a working pixel size: grey values with middle 0 and width 1, extremes clipped. tomogram:
+    Tomogram. pixel_size: Å/px to take for it. working: Å/px. shape: (z, y, x) at the working pixel size. Raises
+    ValueError for images, and for tomograms that are the same everywhere."""
 
     def __init__(self, tomogram: Tomogram, pixel_size: float, working: float) -> None:
         check_volume(tomogram)

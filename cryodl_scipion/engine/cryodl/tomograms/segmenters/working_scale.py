@@ -1,12 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Working pixel size of a segmenter, and the grey-value statistics of a tomogram at it.
-
-Volumes on another grid over the same space, whole or by parts: a part is exactly what it is in the whole.
-
-The position p of n voxels lies at (p + 0.5) * m / n - 0.5 of m (frames.py). Towards finer grids this is linear
-interpolation; towards coarser ones the triangle is as wide as the new voxels, so that nothing folds back (as resizing
-of images does it).
-"""
+"""Working pixel size of a segmenter, and the grey-value statistics of a tomogram at it. Volumes on another grid over
+the same space, whole or by parts: a part is exactly what it is in the whole. The position p of n voxels lies at (p +
+0.5) * m / n - 0.5 of m (frames.py). Towards finer grids this is linear interpolation; towards coarser ones the triangle
+is as wide as the new voxels, so that nothing folds back (as resizing of images does it)."""
 
 import functools
 import itertools
@@ -40,12 +36,9 @@ def resample_part(
     shape_out: typing.Sequence[int],
     ranges: typing.Sequence[tuple[int, int]],
 ) -> torch.Tensor:
-    """A part of a resampled volume.
-
-    part: (z, y, x) float32 tensor of the input, large enough (needed_range). starts: where its first voxel lies in the
-    input. shape_in, shape_out: of the whole volumes. ranges: three (start, stop) of the output that are wanted.
-    Returns a tensor of that size.
-    """
+    """A part of a resampled volume. part: (z, y, x) float32 tensor of the input, large enough (needed_range). starts:
+    where its first voxel lies in the input. shape_in, shape_out: of the whole volumes. ranges: three (start, stop) of
+    the output that are wanted. Returns a tensor of that size."""
     todo = []
     for axis in range(3):
         size_in, size_out, (start, stop) = shape_in[axis], shape_out[axis], ranges[axis]
@@ -110,11 +103,8 @@ def resampling_factor(pixel_size: float, working: float) -> float:
 
 
 def working_sizes(sizes: typing.Sequence[float], wanted: float | None, notes: list[str]) -> tuple[float, list[float]]:
-    """Working pixel size of a network (Å/px), and the resampling factor of each tomogram.
-
-    sizes: Å/px of the tomograms. wanted: Å/px or None for the coarsest. notes: list that a sentence is added to where
-    pixel sizes differ.
-    """
+    """Working pixel size of a network (Å/px), and the resampling factor of each tomogram. sizes: Å/px of the tomograms.
+    wanted: Å/px or None for the coarsest. notes: list that a sentence is added to where pixel sizes differ."""
     working = wanted or max(sizes)
     if wanted is None and min(sizes) < (1 - SAME) * working:
         notes.append(
@@ -125,10 +115,8 @@ def working_sizes(sizes: typing.Sequence[float], wanted: float | None, notes: li
 
 def grey_statistics(tomogram: Tomogram, factor: float = 1.0) -> tuple[float, float]:
     """(middle, width) of a tomogram's grey values at the working pixel size: median, and half of what 68 % span.
-
     tomogram: io.tomograms.Tomogram, of which up to 125 bricks spread over it are read. factor: of working_factor.
-    Raises ValueError if it is the same everywhere.
-    """
+    Raises ValueError if it is the same everywhere."""
     import torch
 
     side, subvolumes = min(LONGEST, max(1, round(SIDE / factor))), []

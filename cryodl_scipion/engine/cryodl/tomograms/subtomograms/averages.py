@@ -1,11 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Averages of aligned subtomograms that compensate for the missing wedge: each coefficient is the mean of those who
-measured it.
-
-Subtomograms rotated into one frame: their coefficients there, and what was measured of each.
-
-The average that subtomograms in given poses make most probable, filtered by what two halves of them agree on.
-"""
+measured it. Subtomograms rotated into one frame: their coefficients there, and what was measured of each. The average
+that subtomograms in given poses make most probable, filtered by what two halves of them agree on."""
 
 import dataclasses
 import typing
@@ -31,10 +27,8 @@ def aligned(
     contrast: str = "bright",
     device: torch.device | None = None,
 ) -> ObservedSubtomograms:
-    """Observed subtomograms in the structure's frame, cut to the particle's sphere.
-
-    angles: (m, 3) degrees and shifts_zyx: (m, 3) px of the files, of these rows.
-    """
+    """Observed subtomograms in the structure's frame, cut to the particle's sphere. angles: (m, 3) degrees and
+    shifts_zyx: (m, 3) px of the files, of these rows."""
     rows, ball = np.arange(len(subtomograms))[rows].reshape(-1), frame.ball(device)
     ratio = subtomograms.box * subtomograms.pixel_size / frame.width
     back = matrices_of(np.asarray(angles, float).reshape(-1, 3), device).transpose(1, 2)
@@ -59,10 +53,7 @@ def aligned(
 
 def rotated_weights(weights: torch.Tensor, ball: HalfBall, matrix: torch.Tensor, ratio: float = 1.0) -> torch.Tensor:
     """(d,) weights (b, b, b // 2 + 1) on the grid of rfftn, at the coefficients of a HalfBall rotated by a (3, 3)
-    matrix.
-
-    ratio: as of observed.weights_on.
-    """
+    matrix. ratio: as of observed.weights_on."""
     x, y, z = matrix @ torch.stack([ball.x, ball.y, ball.z]).float()
     sign = torch.where(x < 0, -1.0, 1.0)  # of the half that is not kept the conjugates are
     rotated = HalfBall.__new__(HalfBall)
@@ -104,11 +95,8 @@ def halves_of(
     shifts: torch.Tensor | None = None,
     responsibilities: torch.Tensor | None = None,
 ) -> typing.Any:
-    """Two Sums, of the subtomograms with even and odd numbers.
-
-    weights: (n, d) of the coefficients. matrices: (n, p, 3, 3), shifts: (n, p, 3) px, responsibilities: (n, p) of p
-    poses.
-    """
+    """Two Sums, of the subtomograms with even and odd numbers. weights: (n, d) of the coefficients. matrices: (n, p, 3,
+    3), shifts: (n, p, 3) px, responsibilities: (n, p) of p poses."""
     sums = [Sums(observed.ball) for _ in (0, 1)]
     for pose in range(matrices.shape[1]):
         responsibility = (
@@ -159,10 +147,8 @@ def average(
     contrast: str = "bright",
     device: torch.device | None = None,
 ) -> torch.Tensor:
-    """(box, box, box) float32 tensor on the CPU: the mean of subtomograms in the structure's frame, protein bright.
-
-    See half_averages for the arguments.
-    """
+    """(box, box, box) float32 tensor on the CPU: the mean of subtomograms in the structure's frame, protein bright. See
+    half_averages for the arguments."""
     return _mean(_sums(subtomograms, indices, angles, shifts_zyx, box, contrast, device)[0])
 
 
@@ -178,23 +164,18 @@ def half_averages(
     halves: np.ndarray | None = None,
 ) -> typing.Any:
     """The average of all, and the averages of two halves: those of the set's half sets, else of even and odd numbers.
-
     subtomograms: SubtomogramSet. indices: its rows. angles: (m, 3) rot, tilt, psi in degrees, shifts_zyx: (m, 3) px, of
     these rows. box: px of the result, which has the set's pixel size; that of the set if None. contrast: of protein in
     the files. shares: (m,) weight of each of these subtomograms, 1 if None. halves: (m,) 1 or 2, if other half sets are
-    wanted. Memory does not grow with the number of subtomograms. Raises ValueError for no subtomograms.
-    """
+    wanted. Memory does not grow with the number of subtomograms. Raises ValueError for no subtomograms."""
     whole, parts = _sums(subtomograms, indices, angles, shifts_zyx, box, contrast, device, shares, halves)
     return (_mean(whole), *(_mean(part) for part in parts))
 
 
 def resolution_of(one: torch.Tensor, other: torch.Tensor, pixel_size: float, diameter: float) -> float:
     """Å of the last shell before the Fourier shell correlation of two half averages falls below 0.5 for good: in two
-    shells running, or in the last one.
-
-    diameter: of the particle, Å. Shells coarser than half of it do not count: the CTF of uncorrected data leaves no
-    signal there, and a single shell may lie in a later zero of it.
-    """
+    shells running, or in the last one. diameter: of the particle, Å. Shells coarser than half of it do not count: the
+    CTF of uncorrected data leaves no signal there, and a single shell may lie in a later zero of it."""
     box = one.shape[0]
     curve = subtomogram_fsc(one, other, HalfBall(box, box / 2 - 1))
     return box * pixel_size / last_shell(curve.numpy(), int(np.ceil(2 * box * pixel_size / diameter)))

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Clusters of positions in an embedding.
-
-Pictures of clusters of subtomograms: their positions in the embedding, and their averages.
-"""
+"""Clusters of positions in an embedding. Pictures of clusters of subtomograms: their positions in the embedding, and
+their averages."""
 
 import os
 import typing
@@ -64,12 +62,9 @@ STARTS = 5  # of k-means, alike for the positions and the clouds
 
 
 def groups(positions: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
-    """(n,) int: the group of each position, 1 ... count, the largest first.
-
-    positions: (n, c) array. The k-means of 20 starts begin a mixture of Gaussians of one shape, which has the last
-    word: the differences within a class (noise, wedge) are alike in all. Raises ValueError for fewer positions than
-    groups.
-    """
+    """(n,) int: the group of each position, 1 ... count, the largest first. positions: (n, c) array. The k-means of 20
+    starts begin a mixture of Gaussians of one shape, which has the last word: the differences within a class (noise,
+    wedge) are alike in all. Raises ValueError for fewer positions than groups."""
     from sklearn.cluster import KMeans
     from sklearn.mixture import GaussianMixture
 
@@ -93,27 +88,11 @@ def groups(positions: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
 
 
 def group_p_value(positions: np.ndarray, count: int, seed: int = 0) -> float:
-    """p-value of groups: how often one cloud of points without groups is divided as tightly as these positions.
-
-    The positions are compared with Gaussian clouds of their number, mean and covariance, by what k-means leaves of the
-    variance within its groups (a parametric bootstrap, as of the gap statistic).
-
-    Parameters
-    ----------
-    positions : array (n, c)
-        An embedding.
-    count : int
-        Number of groups.
-
-    Returns
-    -------
-    float
-        Fraction of the clouds that are divided as tightly; 1 for one group.
-
-    References
-    ----------
-    Tibshirani, Walther and Hastie, J. R. Statist. Soc. B 63, 411 (2001).
-    """
+    """p-value of groups: how often one cloud of points without groups is divided as tightly as these positions. The
+    positions are compared with Gaussian clouds of their number, mean and covariance, by what k-means leaves of the
+    variance within its groups (a parametric bootstrap, as of the gap statistic). positions: (n, c), an embedding.
+    count: Number of groups. Returns float: fraction of the clouds that are divided as tightly; 1 for one group.
+    Tibshirani, Walther and Hastie, J. R. Statist. Soc. B 63, 411 (2001)."""
     if count < 2:
         return 1.0
     rng = np.random.default_rng(seed)

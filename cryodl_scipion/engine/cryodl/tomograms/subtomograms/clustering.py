@@ -1,12 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Alignment and embedding of subtomograms that are to be clustered.
-
-An embedding by a small 3-D autoencoder that is asked only for what was measured.
-
-Principal components of subtomograms of which parts were not measured (probabilistic PCA: Tipping & Bishop 1999).
-
-Correlations of all pairs of subtomograms over the coefficients that both measured (Förster et al. 2008).
-"""
+"""Alignment and embedding of subtomograms that are to be clustered. An embedding by a small 3-D autoencoder that is
+asked only for what was measured. Principal components of subtomograms of which parts were not measured (probabilistic
+PCA: Tipping & Bishop 1999). Correlations of all pairs of subtomograms over the coefficients that both measured (Förster
+et al. 2008)."""
 
 import typing
 from pathlib import Path
@@ -55,9 +51,7 @@ class Autoencoder(nn.Module):
 
 class EmbeddingTask(Task):
     """Learns to give back the measured coefficients of aligned, ObservedSubtomograms, as differences from their mean.
-
-    compensate: False asks for what was not measured, too, as if it were zero.
-    """
+    compensate: False asks for what was not measured, too, as if it were zero."""
 
     example_name = "subtomograms"
 
@@ -151,11 +145,9 @@ ROUNDS, SETTLED = 60, 1e-4
 def principal_components(
     observed: ObservedSubtomograms, components: int, seed: int = 0, compensate: bool = True
 ) -> torch.Tensor:
-    """(n, components) places of aligned, ObservedSubtomograms along the main differences from their mean.
-
-    A subtomogram is the mean, plus components times its position, plus noise, wherever it was measured; components and
-    positions are found in turn. compensate: False takes what is missing for zero. Deterministic for a seed.
-    """
+    """(n, components) places of aligned, ObservedSubtomograms along the main differences from their mean. A subtomogram
+    is the mean, plus components times its position, plus noise, wherever it was measured; components and positions are
+    found in turn. compensate: False takes what is missing for zero. Deterministic for a seed."""
     values = side_by_side(observed.values)
     weights = side_by_side(torch.complex(observed.weights, observed.weights))
     if not compensate:
@@ -213,11 +205,8 @@ def _principal(positions: torch.Tensor, axes: torch.Tensor) -> torch.Tensor:
 
 
 def pairwise_similarities(observed: ObservedSubtomograms, compensate: bool = True) -> torch.Tensor:
-    """(n, n) correlations in [-1, 1] of aligned, ObservedSubtomograms.
-
-    compensate: only what both of a pair measured counts; else all does, and what is missing counts as zero. Three
-    matrix products of (n, 2 d); memory 16 n² bytes.
-    """
+    """(n, n) correlations in [-1, 1] of aligned, ObservedSubtomograms. compensate: only what both of a pair measured
+    counts; else all does, and what is missing counts as zero. Three matrix products of (n, 2 d); memory 16 n² bytes."""
     seen = observed.weights if compensate else torch.ones_like(observed.weights)
     parts = side_by_side(observed.values * (observed.weights > 0))
     both = side_by_side(torch.complex(seen, seen))

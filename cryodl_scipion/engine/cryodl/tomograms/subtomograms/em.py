@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An average of subtomograms whose orientations are not known, by expectation-maximisation (Scheres 2012, in 3-D).
-
 Every pose is weighed by its probability; the mean takes only what was measured; detail grows with the certainty of the
 poses. Half of the subtomograms is summed apart: what both halves agree on is kept (a Wiener filter by their FSC).
-
 Beginnings see a few subtomograms at a time, others in each round. What each of these few suggests differs, so that the
-average does not settle on the first shape that explains some of the subtomograms.
-"""
+average does not settle on the first shape that explains some of the subtomograms."""
 
 import functools
 
@@ -49,12 +46,9 @@ def learn_average(
     angles: np.ndarray | None = None,
     shifts: np.ndarray | None = None,
 ) -> Estimate:
-    """Estimate of the structure that all of the ObservedSubtomograms show.
-
-    grids: Grids. starts: random starts; the most probable one after CLOSE rounds of local refinement is refined
-    further. rounds: of local refinement. angles: (n, 3) degrees, shifts: (n, 3) px: one more start. Deterministic for a
-    seed.
-    """
+    """Estimate of the structure that all of the ObservedSubtomograms show. grids: Grids. starts: random starts; the
+    most probable one after CLOSE rounds of local refinement is refined further. rounds: of local refinement. angles:
+    (n, 3) degrees, shifts: (n, 3) px: one more start. Deterministic for a seed."""
     rng = np.random.default_rng(seed)
     tries = [_begun(observed, grids, rng) for _ in range(starts)]
     tries += [] if angles is None else [_given(observed, grids, angles, shifts)]

@@ -1,14 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Subtomograms as the likelihood sees them: measured Fourier coefficients and their weights.
-
-With noise of power s(k) a subtomogram of coefficients x, measured where w is 1, is more probable with a structure of
-coefficients a than without, by the factor exp(sum of (2 Re conj(a) x - |a|²) w / s) (Scheres 2012, section 2, in 3-D).
-
-The transform of a structure in any orientation, and its opposite: coefficients summed into the structure's frame.
-
-A rotation matrix turns the subtomogram's xyz frame into the structure's (core.projections.rotation_matrices): the
-coefficient of a subtomogram at k is that of the structure at R k.
-"""
+"""Subtomograms as the likelihood sees them: measured Fourier coefficients and their weights. With noise of power s(k) a
+subtomogram of coefficients x, measured where w is 1, is more probable with a structure of coefficients a than without,
+by the factor exp(sum of (2 Re conj(a) x - |a|²) w / s) (Scheres 2012, section 2, in 3-D). The transform of a structure
+in any orientation, and its opposite: coefficients summed into the structure's frame. A rotation matrix turns the
+subtomogram's xyz frame into the structure's (core.projections.rotation_matrices): the coefficient of a subtomogram at k
+is that of the structure at R k."""
 
 import dataclasses
 import typing
@@ -32,10 +28,8 @@ def coefficient_positions(ball: HalfBall, matrices: torch.Tensor) -> torch.Tenso
 
 
 class Rotated:
-    """A structure whose transform is looked up in any orientation.
-
-    volume: (box, box, box), origin at voxel box // 2, on the scale of the subtomograms. ball: HalfBall.
-    """
+    """A structure whose transform is looked up in any orientation. volume: (box, box, box), origin at voxel box // 2,
+    on the scale of the subtomograms. ball: HalfBall."""
 
     def __init__(self, volume: torch.Tensor, ball: HalfBall) -> None:
         self.ball, box = ball, ball.box
@@ -57,10 +51,8 @@ class Rotated:
 
 
 class Sums:
-    """Weighted coefficients, and their weights, summed in the structure's frame.
-
-    values: (s, s, s) complex64, weights: (s, s, s) float32, s = 2 reach + 1, zyx, frequency 0 in the middle.
-    """
+    """Weighted coefficients, and their weights, summed in the structure's frame. values: (s, s, s) complex64, weights:
+    (s, s, s) float32, s = 2 reach + 1, zyx, frequency 0 in the middle."""
 
     def __init__(self, ball: HalfBall) -> None:
         self.ball, self.reach = ball, reach(ball)
@@ -98,11 +90,8 @@ class Sums:
         return both
 
     def volume(self, floor: typing.Any) -> torch.Tensor:
-        """(box, box, box) the weighted mean: sums over sums of weights plus a floor.
-
-        floor: (shells,), or a number; what is added to the weights of each shell, so that hardly measured coefficients
-        stay small.
-        """
+        """(box, box, box) the weighted mean: sums over sums of weights plus a floor. floor: (shells,), or a number;
+        what is added to the weights of each shell, so that hardly measured coefficients stay small."""
         box, padded, side = self.ball.box, PADDING * self.ball.box, 2 * self.reach + 1
         values, weights = (a.reshape(side, side, side) for a in (self.values, self.weights))
         values = values + values.flip(0, 1, 2).conj()  # the other half of the ball
@@ -181,11 +170,9 @@ class Frame:
 
 
 def frame_of(subtomograms: SubtomogramSet, diameter: float | None = None, resolution: float | None = None) -> Frame:
-    """The Frame for a SubtomogramSet.
-
-    diameter: Å; 0.8 of the box if None. resolution: Å of the finest detail; if None, three pixels, or a twelfth of the
-    box where that is coarser. The pixels are those of the set, or coarser ones that hold the detail.
-    """
+    """The Frame for a SubtomogramSet. diameter: Å; 0.8 of the box if None. resolution: Å of the finest detail; if None,
+    three pixels, or a twelfth of the box where that is coarser. The pixels are those of the set, or coarser ones that
+    hold the detail."""
     width = subtomograms.box * subtomograms.pixel_size
     finest = max(PIXELS * subtomograms.pixel_size, width / WAVES) if resolution is None else resolution
     finest = max(finest, 2.2 * subtomograms.pixel_size)
@@ -246,11 +233,8 @@ def observe(
 
 
 def working_volumes(volumes: torch.Tensor, pixel_size: float, frame: Frame) -> torch.Tensor:
-    """(n, box, box, box) volumes resampled to a Frame, of mean 0 and variance 1 outside of the particle.
-
-    volumes: (n, b, b, b) of `pixel_size` Å/px. Fields of view that are larger are cut, smaller ones filled up with
-    their mean.
-    """
+    """(n, box, box, box) volumes resampled to a Frame, of mean 0 and variance 1 outside of the particle. volumes: (n,
+    b, b, b) of `pixel_size` Å/px. Fields of view that are larger are cut, smaller ones filled up with their mean."""
     side, exact = resampled_side(volumes.shape[-1], pixel_size, frame.pixel_size)
     volumes = resized(volumes, side)
     inside = particle_sphere(side, frame.diameter / exact, volumes.device) > 0.5
@@ -262,10 +246,8 @@ def working_volumes(volumes: torch.Tensor, pixel_size: float, frame: Frame) -> t
 
 
 def weights_on(ball: HalfBall, weights: torch.Tensor, ratio: float = 1.0) -> torch.Tensor:
-    """(n, d) of weights (n, b, b, b // 2 + 1) on the grid of rfftn, at the coefficients of a HalfBall.
-
-    ratio: width of the weights' cube over that of the ball's; the nearest frequency is taken.
-    """
+    """(n, d) of weights (n, b, b, b // 2 + 1) on the grid of rfftn, at the coefficients of a HalfBall. ratio: width of
+    the weights' cube over that of the ball's; the nearest frequency is taken."""
     box = weights.shape[1]
     z, y, x = ((axis * ratio).round().long().clamp(-(box // 2) + 1, box // 2 - 1) for axis in (ball.z, ball.y, ball.x))
     return weights[:, z % box, y % box, x]

@@ -29,11 +29,8 @@ def ball_of_shifts(radius: float, step: float) -> torch.Tensor:
 
 
 class PoseGrid:
-    """All orientations and shifts of a search with detail up to a radius.
-
-    ball: HalfBall of the detail. step: degrees. shifts: (s, 3) px zyx. matrices: (r, 3, 3). finer: steps of the shifts
-    in the finest detail.
-    """
+    """All orientations and shifts of a search with detail up to a radius. ball: HalfBall of the detail. step: degrees.
+    shifts: (s, 3) px zyx. matrices: (r, 3, 3). finer: steps of the shifts in the finest detail."""
 
     def __init__(
         self,
@@ -73,10 +70,8 @@ def likelihoods(
     observed: ObservedSubtomograms, noise: torch.Tensor, bank: torch.Tensor, grid: PoseGrid
 ) -> typing.Iterator[typing.Any]:
     """Blocks of rows (a slice), moved (m, s, 2 d) and log (m, s, r): logarithmic likelihood ratios of all poses to
-    'there is nothing'; moved: the coefficients, moved back by each shift and divided by the noise.
-
-    observed: up to the grid's radius. noise: (shells,) power. bank: of PoseGrid.bank.
-    """
+    'there is nothing'; moved: the coefficients, moved back by each shift and divided by the noise. observed: up to the
+    grid's radius. noise: (shells,) power. bank: of PoseGrid.bank."""
     inverse = (1 / noise)[grid.ball.shell]
     power, count = power_of(bank), len(grid.shifts)
     step = max(1, int(BLOCK / (count * len(bank))))
@@ -109,10 +104,8 @@ class Poses:
 def search(
     observed: ObservedSubtomograms, noise: torch.Tensor, bank: torch.Tensor, grid: PoseGrid, modes: int = 4
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Positions of the grid that hold the most probability: (n, m, 3, 3) matrices, (n, m, 3) shifts.
-
-    observed: at least up to the grid's radius.
-    """
+    """Positions of the grid that hold the most probability: (n, m, 3, 3) matrices, (n, m, 3) shifts. observed: at least
+    up to the grid's radius."""
     found = []
     for rows, _, log in likelihoods(observed.within(grid.radius), noise, bank, grid):
         numbers = find_modes(torch.logsumexp(log, 1), grid.grid, modes, 1.5 * grid.step).numbers

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Locally normalised cross-correlation of a tile with a template in many orientations, by Fourier transforms.
-
-At each place the weighted correlation coefficient within the sphere: the local mean and width of the tomogram are those
-of the voxels that the sphere covers there (Roseman 2003, Ultramicroscopy 94:225). The template is seen as the
-tomogram shows it: with its missing wedge, resolution, whitening and CTF, which its factors hold.
-"""
+"""Locally normalised cross-correlation of a tile with a template in many orientations, by Fourier transforms. At each
+place the weighted correlation coefficient within the sphere: the local mean and width of the tomogram are those of the
+voxels that the sphere covers there (Roseman 2003, Ultramicroscopy 94:225). The template is seen as the tomogram shows
+it: with its missing wedge, resolution, whitening and CTF, which its factors hold."""
 
 import typing
 
@@ -44,11 +42,9 @@ class Kernels:
 
 
 class SearchTile:
-    """A part of the tomogram, filtered, ready to be compared with kernels.
-
-    voxels: (z, y, x) tensor with box // 2 voxels around what is kept, on the device. filters: Filters. mask: (b, b, b)
-    tensor. typical: median of the local widths of the tomogram, None to take the tile's own.
-    """
+    """A part of the tomogram, filtered, ready to be compared with kernels. voxels: (z, y, x) tensor with box // 2
+    voxels around what is kept, on the device. filters: Filters. mask: (b, b, b) tensor. typical: median of the local
+    widths of the tomogram, None to take the tile's own."""
 
     def __init__(self, voxels: torch.Tensor, filters: Filters, mask: torch.Tensor, typical: float | None) -> None:
         self.shape, self.box = tuple(voxels.shape), mask.shape[0]

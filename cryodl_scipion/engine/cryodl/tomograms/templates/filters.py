@@ -39,11 +39,9 @@ def _ring(frequency: torch.Tensor) -> torch.Tensor:
 
 
 class Filters:
-    """Factors on the grid of rfftn.
-
-    power: (RINGS,) of the tomogram, or None for no whitening. resolution: Å. pixel_size: Å/px. tilts: least and
-    largest, degrees. defocus: Å, 0 for no CTF. flipped: the tomogram's phases were flipped.
-    """
+    """Factors on the grid of rfftn. power: (RINGS,) of the tomogram, or None for no whitening. resolution: Å.
+    pixel_size: Å/px. tilts: least and largest, degrees. defocus: Å, 0 for no CTF. flipped: the tomogram's phases were
+    flipped."""
 
     def __init__(
         self,

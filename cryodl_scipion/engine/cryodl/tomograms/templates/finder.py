@@ -126,11 +126,9 @@ INVERTED = 1.1  # times the highest score that the lowest is below 0 where prote
 
 @dataclasses.dataclass(frozen=True)
 class Places:
-    """Places of a tomogram where the template or a decoy fits, best first.
-
-    zyx: (n, 3) px of the tomogram. scores: (n,) of what fits best. angles: (n, 3) of it, rot, tilt, psi in degrees.
-    won: (n,) bool, by the template. inverted: the template fits better with its sign changed.
-    """
+    """Places of a tomogram where the template or a decoy fits, best first. zyx: (n, 3) px of the tomogram. scores: (n,)
+    of what fits best. angles: (n, 3) of it, rot, tilt, psi in degrees. won: (n,) bool, by the template. inverted: the
+    template fits better with its sign changed."""
 
     zyx: np.ndarray
     scores: np.ndarray
@@ -140,10 +138,8 @@ class Places:
 
 
 class TemplateSearch:
-    """The search for a Template in one WorkingTomogram.
-
-    structures: densities of the template and of its decoys. config: DetectParticlesConfig. device: torch.device.
-    """
+    """The search for a Template in one WorkingTomogram. structures: densities of the template and of its decoys.
+    config: DetectParticlesConfig. device: torch.device."""
 
     def __init__(
         self,
@@ -201,10 +197,8 @@ class TemplateSearch:
         start: typing.Sequence[int],
         threshold: float | None,
     ) -> list[tuple[np.ndarray, float, np.ndarray, bool]]:
-        """Working px, score and angles of the best places in what is kept of a tile, and whether the template won.
-
-        The two structures that fit best by the grid of the search are refined: they are often near to each other.
-        """
+        """Working px, score and angles of the best places in what is kept of a tile, and whether the template won. The
+        two structures that fit best by the grid of the search are refined: they are often near to each other."""
         keep = [(0, min(k, n - a)) for k, n, a in zip(self.kept, self.source.shape, start)]
         highest = torch.stack(list(best)).amax(dim=0)
         _, scores, voxels = find_peaks_3d(highest, 0.0, keep)
@@ -252,10 +246,8 @@ class TemplateSearch:
 def tiling(
     shape: typing.Sequence[int], box: int, voxels: float
 ) -> tuple[tuple[int, int, int], list[tuple[int, int, int]]]:
-    """Side of what is kept of each tile, and where these begin.
-
-    All tiles are alike. Their sides with box - 1 voxels around are lengths that transform fast. voxels: at most in one.
-    """
+    """Side of what is kept of each tile, and where these begin. All tiles are alike. Their sides with box - 1 voxels
+    around are lengths that transform fast. voxels: at most in one."""
     from scipy.fft import next_fast_len
 
     maximum = min(SIDES[1], max(SIDES[0], int(voxels ** (1 / 3)) - box))
@@ -277,12 +269,10 @@ NEAR = 1  # voxels along each axis that a position may move by
 def refine_detection(
     tile: SearchTile, kernels: Kernels, voxel: np.ndarray, angles: np.ndarray, rounds: int = ROUNDS, done: int = 0
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """The position (3,) in kept voxels of a tile, rot, tilt, psi (3,) in degrees and the score of one detection.
-
-    voxel: (3,) where the search found it. angles: (3,) of the search, or after some rounds that are done. Turns of half
-    a step, then of a quarter ... are tried; the best is kept. The position is the top of a parabola through the scores
-    around it.
-    """
+    """The position (3,) in kept voxels of a tile, rot, tilt, psi (3,) in degrees and the score of one detection. voxel:
+    (3,) where the search found it. angles: (3,) of the search, or after some rounds that are done. Turns of half a
+    step, then of a quarter ... are tried; the best is kept. The position is the top of a parabola through the scores
+    around it."""
     patches, inverse = _around(tile, voxel)
     base, step = rotation_matrices(angles[None])[0], kernels.template.step / 2**done
     best: tuple[float, np.ndarray, torch.Tensor] | None = None

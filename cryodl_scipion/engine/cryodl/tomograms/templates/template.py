@@ -25,12 +25,9 @@ ROTATION = 2.1  # of resolution / diameter: the usual angular step in radians; w
 
 @dataclasses.dataclass(frozen=True)
 class Template:
-    """A structure ready to be rotated.
-
-    name: of its file. density: (FINER d, ...) tensor. mask: (b, b, b) tensor, 1 in the sphere, soft at its edge, b even
-    is the box of what is compared. diameter: Å. pixel_size: Å/px it works at. resolution: Å. angles: (n, 3) rot, tilt,
-    psi in degrees. step: degrees.
-    """
+    """A structure ready to be rotated. name: of its file. density: (FINER d, ...) tensor. mask: (b, b, b) tensor, 1 in
+    the sphere, soft at its edge, b even is the box of what is compared. diameter: Å. pixel_size: Å/px it works at.
+    resolution: Å. angles: (n, 3) rot, tilt, psi in degrees. step: degrees."""
 
     name: str
     density: torch.Tensor
