@@ -9,6 +9,7 @@ own installer on a checkout). Exits 1 and names what is missing if one of them d
 
 import argparse
 import ast
+import glob
 import json
 import os
 import re
@@ -16,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NAME = "scipion-em-cryodl"  # installp takes the folder's name for the distribution's
@@ -39,8 +40,21 @@ print(json.dumps(dict(
 """
 
 
+# Code that builds an sdist of a folder into a new one, and the words of pip for a wheel.
+SDIST = """import os; os.chdir({0!r})
+from setuptools import build_meta
+os.makedirs({1!r})
+build_meta.build_sdist({1!r})"""
+WHEEL = ("pip", "wheel", "-q", "--no-deps", "-w")
+
+
 def main() -> None:
-    options = parseArguments()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scipion", required=True, help="Scipion's environment (a venv); it is not changed")
+    parser.add_argument("--python", required=True, help="the engine's Python")
+    parser.add_argument("--work", required=True, help="folder for the copies; on the file system of --scipion")
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
+    options = parser.parse_args()
     shutil.rmtree(options.work, ignore_errors=True)
     os.makedirs(options.work)
     wrong = []
@@ -51,16 +65,7 @@ def main() -> None:
         print(f"{way:<9} {counts}: {'; '.join(problems) or 'all is there'} ({time.time() - started:.0f} s)", flush=True)
         wrong += problems
     shutil.rmtree(options.work)
-    sys.exit(1 if wrong else 0)
-
-
-def parseArguments() -> Any:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scipion", required=True, help="Scipion's environment (a venv); it is not changed")
-    parser.add_argument("--python", required=True, help="the engine's Python")
-    parser.add_argument("--work", required=True, help="folder for the copies; on the file system of --scipion")
-    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
-    return parser.parse_args()
+    sys.exit(bool(wrong))
 
 
 def check(way: Any, options: Any) -> Any:
@@ -99,77 +104,50 @@ class Runner:
         self.env.pop("PYTHONPATH", None)
 
     def __call__(self, *words: Any) -> Any:
-        done = subprocess.run(
-            [self.python, *words],
-            cwd=self.folder,
-            env=self.env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        pipes: Dict[str, Any] = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        done = subprocess.run([self.python, *words], cwd=self.folder, env=self.env, **pipes)
         if done.returncode:
             sys.exit(f"FAILED: python {' '.join(words)}\n{done.stdout[-4000:]}")
         return done.stdout
 
 
-def plain(run: Any, source: str) -> None:
-    run("-m", "pip", "install", "-q", source)
-
-
-def editable(run: Any, source: str) -> None:
-    run("-m", "pip", "install", "-q", "-e", source)
-
-
 def wheel(run: Any, source: str) -> None:
     """As a release: sdist from the checkout, wheel from the sdist."""
     dist = os.path.join(os.path.dirname(source), "dist")
-    run(
-        "-c",
-        f"import os; os.chdir({source!r}); from setuptools import build_meta; os.makedirs({dist!r}); "
-        f"build_meta.build_sdist({dist!r})",
-    )
-    run("-m", "pip", "wheel", "-q", "--no-deps", "-w", dist, os.path.join(dist, os.listdir(dist)[0]))
-    (made,) = [name for name in os.listdir(dist) if name.endswith(".whl")]
-    run("-m", "pip", "install", "-q", os.path.join(dist, made))
+    run("-c", SDIST.format(source, dist))
+    run("-m", *WHEEL, dist, os.path.join(dist, os.listdir(dist)[0]))
+    run("-m", "pip", "install", "-q", *glob.glob(os.path.join(dist, "*.whl")))
 
 
-def installp(run: Any, source: str) -> None:
-    run("-m", "scipion", "installp", "-p", source, "--devel", "--noBin")
-
-
-WAYS = {"plain": plain, "editable": editable, "wheel": wheel, "installp": installp}
+WAYS: Dict[str, Callable[[Any, str], Any]] = {
+    "plain": lambda run, source: run("-m", "pip", "install", "-q", source),
+    "editable": lambda run, source: run("-m", "pip", "install", "-q", "-e", source),
+    "wheel": wheel,
+    "installp": lambda run, source: run("-m", "scipion", "installp", "-p", source, "--devel", "--noBin"),
+}
 
 
 def expected(source: str) -> Dict[str, Any]:
     """The same keys as FINDER's, read from the checkout's text."""
     package = os.path.join(source, "cryodl_scipion")
     engine = os.path.join(package, "engine")
-    files = sorted(
-        os.path.relpath(os.path.join(folder, name), engine)
-        for folder, _, names in os.walk(engine)
-        for name in names
-        if "__pycache__" not in folder
-    )
+    walked = [os.path.join(folder, name) for folder, _, names in os.walk(engine) for name in names]
+    with open(os.path.join(package, "environment.py"), encoding="utf-8") as file:
+        version = re.search(r'ENV_VERSION = "(.+)"', file.read()).group(1)
     return dict(
-        files=files,
+        files=sorted(os.path.relpath(path, engine) for path in walked if "__pycache__" not in path),
         protocols=classes(package, "protocols", "_label"),
         viewers=classes(package, "viewers", "_targets"),
         wizards=classes(package, "wizards", "_targets"),
-        binaries=["cryodl-" + environmentVersion(package)],
+        binaries=["cryodl-" + version],
     )
-
-
-def environmentVersion(package: Any) -> Any:
-    with open(os.path.join(package, "environment.py"), encoding="utf-8") as file:
-        return re.search(r'ENV_VERSION = "(.+)"', file.read()).group(1)
 
 
 def classes(package: Any, module: Any, attribute: str) -> List[str]:
     """Names of the classes in a module or folder that set an attribute, in their body or as a keyword of their head,
     which makes Scipion show them."""
     path = os.path.join(package, module)
-    found = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names if name.endswith(".py")]
-    paths = found or [path + ".py"]
+    paths = glob.glob(os.path.join(path, "**", "*.py"), recursive=True) or [path + ".py"]
     return sorted(
         node.name
         for path in paths
@@ -203,9 +181,8 @@ def compare(found: Any, wanted: Any, source: str, way: Any) -> Any:
 
 def checkCommands(run: Any, found: Any, python: str) -> Any:
     """Scipion's own listings, and the engine as this installation holds it."""
-    problems = []
     listed = run("-m", "scipion", "protocols")
-    problems += ["`scipion protocols` lacks " + name for name in found["protocols"] if name not in listed]
+    problems = ["`scipion protocols` lacks " + name for name in found["protocols"] if name not in listed]
     if "cryodl_scipion.tests" not in run("-m", "scipion", "tests", "--grep", "cryodl_scipion"):
         problems.append("`scipion tests` lacks ours")
     if "error" in run("-m", "scipion", "inspect", "cryodl_scipion").lower():

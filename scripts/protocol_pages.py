@@ -34,27 +34,22 @@ def paragraphs(text: str) -> str:
 def fields(protocol: Any) -> Iterator[Tuple[str, List[str]]]:
     """(name of the tab, an item of a list for each of its fields)."""
     for section in protocol.getDefinition().iterSections():
-        if section.getLabel() not in _SCIPIONS:
-            found = [line for name, param in section.iterParams() for line in items(protocol, name, param)]
-            if found:
-                yield section.getLabel(), found
+        found = [line for name, param in section.iterParams() for line in items(protocol, name, param)]
+        if found and section.getLabel() not in _SCIPIONS:
+            yield section.getLabel(), found
 
 
 def items(protocol: Any, name: str, param: Any) -> Iterator[str]:
     """The item of a field, or those of a group or line of fields."""
     from pyworkflow.protocol.params import Group, LabelParam, Line
 
-    if isinstance(param, Line):
-        label, text = sentences(param.label.get()), sentences(param.help.get())
-        yield f"- **{label}**" + (f": {text}" if text else "")
-    elif isinstance(param, Group):
+    if isinstance(param, Group):
         for inner, one in param.iterParams():
             yield from items(protocol, inner, one)
     elif not isinstance(param, LabelParam) and param.label.get():
-        told = [word for word in (default_of(param), "expert" if param.expertLevel.get() else "") if word]
-        more = f" ({', '.join(told)})" if told else ""
-        text = sentences(param.help.get())
-        yield f"- **{sentences(param.label.get())}**{more}" + (f": {text}" if text else "")
+        told = ("", "") if isinstance(param, Line) else (default_of(param), "expert" if param.expertLevel.get() else "")
+        more, text = ", ".join(filter(None, told)), sentences(param.help.get())
+        yield f"- **{sentences(param.label.get())}**" + (f" ({more})" if more else "") + (f": {text}" if text else "")
 
 
 def default_of(param: Any) -> str:
@@ -74,28 +69,25 @@ def default_of(param: Any) -> str:
 def outputs(protocol: Any) -> List[str]:
     """An item for each set or object that a run can make."""
     made = protocol._possibleOutputs or {}
+    made = dict(made if isinstance(made, dict) else {one.name: one.value for one in made})
     for way in getattr(protocol, "WAYS", ()):
-        made = {**made, **way.POSSIBLE}
-    if not isinstance(made, dict):
-        made = {one.name: one.value for one in made}
-    kinds = {name: kind if isinstance(kind, type) else type(kind) for name, kind in made.items()}
-    return [f"- `{name}`: {kind.__name__}" for name, kind in kinds.items()]
+        made.update(way.POSSIBLE)
+    return [f"- `{name}`: {(k if isinstance(k, type) else type(k)).__name__}" for name, k in made.items()]
 
 
 def pictures_of_form(protocol: Any) -> Iterator[str]:
-    """The form's tabs, as scripts/form_pictures.py took them."""
-    from form_pictures import pages
+    """The form's tabs, as scripts/pictures.py took them."""
+    from pictures import pages
 
     for number, (picture, tab) in enumerate(pages(protocol)):
         if os.path.exists(os.path.join(PICTURES, "forms", picture + ".png")):
-            title = f"The tab {tab}" if number else "The form"
-            yield f"![{title}](images/forms/{picture}.png)"
+            yield f"![{f'The tab {tab}' if number else 'The form'}](images/forms/{picture}.png)"
 
 
 def captions(domain: Any, protocol: Any) -> Iterator[Tuple[str, str, str]]:
     """(name of the picture, title, sentence) of all windows that a protocol could have, the main one first."""
+    from pictures import pageOf
     from pyworkflow.viewer import DESKTOP_TKINTER
-    from window_pictures import pageOf
 
     page = pageOf(protocol)
     yield page, "What Analyze results opens", ""
@@ -112,7 +104,7 @@ def windows(domain: Any, protocol: Any, there: Any) -> Iterator[str]:
     """Each picture of a window with its caption."""
     for name, title, sentence in captions(domain, protocol):
         if name in there:
-            there.discard(name)
+            there.remove(name)
             plain = title.replace("*", "")
             told = f"{plain}: {continued(sentence)}" if sentence else plain
             yield f"![{plain}](images/windows/{name}.png)\n\n*{told.rstrip('.').replace('*', '')}.*"
@@ -150,30 +142,21 @@ def section_of(protocol: Any, where: List[str], domain: Any, there: Any, level: 
     lines = [f"{level} {label[:1].upper()}{label[1:]}", ""]
     lines += [f"`cryodl - {label}`" + (f", in the tree under *{'* and *'.join(where)}*." if where else "."), ""]
     lines += [paragraphs(type(protocol).__doc__), ""]
-    for picture in pictures_of_form(protocol):
-        lines += [picture, ""]
-    for tab, found in fields(protocol):
-        lines += [f"{level}# {tab}", "", *found, ""]
-    made = outputs(protocol)
-    if made:
-        lines += [f"{level}# Outputs", "", *made, ""]
+    lines += [line for picture in pictures_of_form(protocol) for line in (picture, "")]
+    for title, found in (*fields(protocol), ("Outputs", outputs(protocol))):
+        lines += [f"{level}# {title}", "", *found, ""] if found else []
     commands = {command.config: name for name, command in contract.EVERY_COMMAND.items()}
     ways = getattr(protocol, "WAYS", ()) or [protocol]
-    run = list(dict.fromkeys(commands[way._CONFIG] for way in ways if getattr(way, "_CONFIG", None) in commands))
-    if run:
-        lines += ["On the command line: " + ", ".join(f"`cryodl {name}`" for name in run) + ".", ""]
+    run = dict.fromkeys(f"`cryodl {commands[way._CONFIG]}`" for way in ways if getattr(way, "_CONFIG", 0) in commands)
+    lines += [f"On the command line: {', '.join(run)}.", ""] if run else []
     shown = list(windows(domain, protocol, there))
     return lines + ([f"{level}# Windows", "", "\n\n".join(shown), ""] if shown else [])
 
 
 def overview(rows: Dict[str, List[Tuple[str, str, str]]]) -> str:
     """The page with all protocols. rows: {wing: [(label, page, docstring)]}."""
-    lines = [
-        "# Protocols",
-        "",
-        "What each one does. A page has every field of the form, the outputs and the windows.",
-        "",
-    ]
+    what = "What each one does. A page has every field of the form, the outputs and the windows."
+    lines = ["# Protocols", "", what, ""]
     for wing, found in rows.items():
         lines += [f"## {wing}", "", "| Protocol | What it does |", "|---|---|"]
         lines += [f"| [{label}]({page}) | {sentences(text.split(chr(10) * 2)[0])} |" for label, page, text in found]

@@ -5,7 +5,6 @@ python scripts/reference.py FOLDER
 python scripts/reference.py --stub      the commands as functions, for editors and mypy: cryodl/__init__.pyi anew
 """
 
-import os
 import sys
 import typing
 from pathlib import Path
@@ -16,6 +15,9 @@ from cryodl import contract
 
 WINGS = ("micrographs", "particles", "tomograms", "maps")
 OTHERS = "others"  # the page of commands that belong to no wing
+INDEX = ["# Commands", "", "Every command of `cryodl`. `cryodl COMMAND --help` prints the same in a terminal.", ""]
+INDEX += ["*Name* is the label of a parameter in Scipion's forms, where it is on one.", ""]
+INDEX += ["| Command | What it does |", "|---|---|"]
 _KINDS = {"int": "whole number", "float": "number", "str": "text", "bool": "yes or no", "paths": "files"}
 
 
@@ -27,42 +29,30 @@ def pages() -> typing.Dict[str, str]:
 
 def index_page() -> str:
     """All commands in one table, wing by wing."""
-    lines = ["# Commands", "", "Every command of `cryodl`. `cryodl COMMAND --help` prints the same in a terminal.", ""]
-    lines += ["*Name* is the label of a parameter in Scipion's forms, where it is on one.", ""]
-    lines += ["| Command | What it does |", "|---|---|"]
-    for name, command in sorted(contract.EVERY_COMMAND.items()):
-        wing = wing_of(command)
-        lines.append(f"| [`{name}`]({wing}.md#{name}) | {cell(command.summary)} |")
-    return "\n".join(lines) + "\n"
+    rows = [
+        f"| [`{name}`]({wing_of(command)}.md#{name}) | {cell(command.summary)} |"
+        for name, command in sorted(contract.EVERY_COMMAND.items())
+    ]
+    return "\n".join([*INDEX, *rows, ""])
 
 
 def wing_page(wing: str) -> str:
     """The commands of a wing, each with its parameters and outputs."""
     lines = [f"# Commands: {'reports and checks' if wing == OTHERS else wing}", ""]
-    for name, command in contract.EVERY_COMMAND.items():
-        if wing_of(command) == wing:
-            lines += command_lines(name, command)
-    return "\n".join(lines)
+    mine = [(name, command) for name, command in contract.EVERY_COMMAND.items() if wing_of(command) == wing]
+    return "\n".join([*lines, *(line for name, command in mine for line in command_lines(name, command))])
 
 
 def command_lines(name: str, command: contract.commands.Command) -> typing.List[str]:
     """The section of one command."""
-    about = " ".join(str(command.config.__doc__).split())
-    lines = [f"## {name}", "", about, ""]
+    lines = [f"## {name}", "", " ".join(str(command.config.__doc__).split()), ""]
     lines += ["| Parameter | Name | Type | Default | Allowed | Meaning |", "|---|---|---|---|---|---|"]
-    infos = [*contract.describe_all(command.config), *contract.settings_of(command)]
-    lines += [parameter_row(info) for info in infos]
-    if command.outputs is None:
-        return [*lines, ""]
-    lines += ["", "Outputs in `result.json`:", "", "| Output | Unit | Meaning |", "|---|---|---|"]
-    return [
-        *lines,
-        *(
-            f"| `{info.name}` | {info.unit} | {cell(info.help)} |"
-            for info in contract.describe_outputs(command.outputs)
-        ),
-        "",
-    ]
+    lines += [parameter_row(i) for i in (*contract.describe_all(command.config), *contract.settings_of(command))]
+    if command.outputs is not None:
+        lines += ["", "Outputs in `result.json`:", "", "| Output | Unit | Meaning |", "|---|---|---|"]
+        outputs = contract.describe_outputs(command.outputs)
+        lines += [f"| `{info.name}` | {info.unit} | {cell(info.help)} |" for info in outputs]
+    return [*lines, ""]
 
 
 def parameter_row(info: contract.params.ParamInfo) -> str:
@@ -88,10 +78,8 @@ def allowed(info: contract.params.ParamInfo) -> str:
     """Range or choices."""
     if info.choices:
         return ", ".join(f"`{choice}`" for choice in info.choices)
-    low, high = (None if limit is None else f"{limit:g}" for limit in (info.minimum, info.maximum))
-    if low is not None and high is not None:
-        return f"{low} to {high}"
-    return f"at least {low}" if low is not None else f"at most {high}" if high is not None else ""
+    low, high = ("" if limit is None else f"{limit:g}" for limit in (info.minimum, info.maximum))
+    return f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}" if high else ""
 
 
 def cell(text: str) -> str:
@@ -150,9 +138,9 @@ def main() -> None:
         STUB.write_text(stub(), encoding="utf-8")
         return
     for name, text in pages().items():
-        path = os.path.join(sys.argv[1], name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        Path(path).write_text(text, encoding="utf-8")
+        path = Path(sys.argv[1], name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -38,14 +38,13 @@ def on_config(config: MkDocsConfig) -> None:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """The pages of docs/ and the generated ones; a protocol's names the pages that tell more of it."""
-    named: typing.Dict[str, typing.List[str]] = {}
+    named: typing.Dict[str, typing.Dict[str, None]] = {}
     for file in list(files.documentation_pages()):
         text = file.content_string
         title = re.search(r"^# (.+)$", text, re.M)
         for _, label in _NAMED.findall(text):
             more = f"- [{title[1] if title else file.src_uri}]({file.src_uri})"
-            if more not in named.setdefault(_menu()["labels"].get(label, ""), []):
-                named[_menu()["labels"].get(label, "")].append(more)
+            named.setdefault(_menu()["labels"].get(label, ""), {})[more] = None  # once each, in order
     for path in sorted(_PROTOCOLS.glob("*.md")):
         text = path.read_text(encoding="utf-8")
         if path.name in named:
@@ -64,9 +63,8 @@ def on_page_markdown(markdown: str, page: Page, **_: typing.Any) -> str:
         target = _menu()["labels"].get(label)
         if target is None:
             _LOG.warning(f"{page.file.src_uri} names a protocol that does not exist: {label}")
-        return (
-            f"[*{label}*]({'../' * page.file.src_uri.count('/')}{target})" if target != page.file.src_uri else found[0]
-        )
+        above = "../" * page.file.src_uri.count("/")
+        return f"[*{label}*]({above}{target})" if target != page.file.src_uri else found[0]
 
     return _NAMED.sub(linked, _OUTSIDE.sub(r"\1 (`\2`)", markdown))
 

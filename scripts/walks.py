@@ -16,11 +16,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import Any, Callable, List
+from pathlib import Path
+from typing import Callable, List
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-DEMO = os.path.join(TOP, "data", "demo")
-SITE = os.path.join(TOP, ".cryodl", "site")
+TOP = Path(__file__).resolve().parent.parent
+DEMO = TOP / "data" / "demo"
+PAGE = TOP / ".cryodl" / "site" / "tutorial.html"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 _PIXEL_SIZE = "5.36"  # Å/px, data/demo/README.md
 
@@ -34,15 +35,13 @@ def expect(said: bool, what: str) -> None:
 
 def told(command: str, folder: str) -> str:
     """What a command of the shell prints; a command that fails ends the walk."""
-    path = os.pathsep.join([os.path.join(TOP, "scripts"), os.environ["PATH"]])
-    done = subprocess.run(
-        ["bash", "-c", command], cwd=folder, env=dict(os.environ, PATH=path), capture_output=True, text=True
-    )
+    environment = dict(os.environ, PATH=f"{TOP / 'scripts'}{os.pathsep}{os.environ['PATH']}")
+    done = subprocess.run(["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True)
     expect(done.returncode == 0, f"{command[:110]} ({done.stderr[-600:] if done.returncode else 'done'})")
     return done.stdout
 
 
-def page(address: str, picture: str) -> None:
+def page(address: str, picture: Path) -> None:
     """A picture of a page of the site or of a report, where Chromium is installed."""
     if CHROMIUM:
         flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
@@ -50,29 +49,24 @@ def page(address: str, picture: str) -> None:
         subprocess.run([CHROMIUM, *flags.split(), *more], stderr=subprocess.DEVNULL, check=True, timeout=120)
 
 
-def student(folder: str) -> None:
+def student(folder: Path) -> None:
     """Every command of the tutorial, in its order."""
-    with open(os.path.join(TOP, "docs", "tutorial.md"), encoding="utf-8") as file:
-        text = file.read()
+    text, picks = (TOP / "docs" / "tutorial.md").read_text(encoding="utf-8"), r"(\d+) picks in 3 micrographs"
     with tempfile.TemporaryDirectory() as work:
         for name in ("micrographs", "coordinates"):
-            shutil.copytree(os.path.join(DEMO, name), os.path.join(work, name))
-        said = ""
-        for block in re.findall(r"```bash\n(.*?)```", text, re.S):
-            for line in block.splitlines():
-                said += f"$ {line}\n{told(line, work)}\n"
-        picks = int(re.search(r"(\d+) picks in 3 micrographs", said)[1])  # type: ignore[index]
-        with open(os.path.join(folder, "student.txt"), "w", encoding="utf-8") as file:
-            file.write(said)
-        printed = int(re.search(r"(\d+) picks in 3 micrographs", text)[1])  # type: ignore[index]
-        expect(abs(picks - printed) <= 10, f"{picks} picks, as the page says ({printed})")
+            shutil.copytree(DEMO / name, os.path.join(work, name))
+        lines = [line for block in re.findall(r"```bash\n(.*?)```", text, re.S) for line in block.splitlines()]
+        said = "".join(f"$ {line}\n{told(line, work)}\n" for line in lines)
+        (folder / "student.txt").write_text(said, encoding="utf-8")
+        found, printed = (int(re.search(picks, one)[1]) for one in (said, text))  # type: ignore[index]
+        expect(abs(found - printed) <= 10, f"{found} picks, as the page says ({printed})")
         expect("3 good and 0 bad micrographs" in said, "three good micrographs")
-        shutil.copy(os.path.join(work, "picks", "pictures", "065.png"), os.path.join(folder, "student_picks.png"))
-    if os.path.exists(os.path.join(SITE, "tutorial.html")):
-        page(f"file://{SITE}/tutorial.html", os.path.join(folder, "student_page.png"))
+        shutil.copy(os.path.join(work, "picks", "pictures", "065.png"), folder / "student_picks.png")
+    if PAGE.exists():
+        page(f"file://{PAGE}", folder / "student_page.png")
 
 
-def facility(folder: str) -> None:
+def facility(folder: Path) -> None:
     """The unattended template without a window, and a report on picks."""
     from pyworkflow.project import Manager
 
@@ -91,14 +85,13 @@ def facility(folder: str) -> None:
         Manager().deleteProject(name)
         picking = f"cryodl pick --micrographs '{DEMO}/micrographs/*.mrc' --pixel-size {_PIXEL_SIZE} --model ribosome"
         told(f"{picking} --output picks --pictures 3 --result picks/result.json", session)
-        report = os.path.join(folder, "facility_report.html")
+        report = folder / "facility_report.html"
         told(f"cryodl report --folder . --output '{report}'", session)
-        with open(report, encoding="utf-8") as file:
-            expect("065" in file.read(), "the report shows the micrographs")
-        page(f"file://{report}", os.path.join(folder, "facility_report.png"))
+        expect("065" in report.read_text(encoding="utf-8"), "the report shows the micrographs")
+        page(f"file://{report}", folder / "facility_report.png")
 
 
-def user(folder: str) -> None:
+def user(folder: Path) -> None:
     """Import, fill the form of pick particles from the top, Execute, Analyze results, Help."""
     import pyworkflow as pw
 
@@ -115,16 +108,16 @@ def user(folder: str) -> None:
     manager, name = Manager(), f"walk_user_{os.getpid()}"
     project = manager.createProject(name)
     os.chdir(project.path)
-    where = dict(filesPath=os.path.join(DEMO, "micrographs"), filesPattern="*.mrc", samplingRate=float(_PIXEL_SIZE))
+    where = dict(filesPath=str(DEMO / "micrographs"), filesPattern="*.mrc", samplingRate=float(_PIXEL_SIZE))
     imported = project.newProtocol(ProtImportMicrographs, voltage=300, **where)
     project.launchProtocol(imported, wait=True)
     expect(imported.isFinished(), "the micrographs are imported")
-    screens, pick = Screens(project, folder), project.newProtocol(CryodlProtPick)
+    screens, pick = Screens(project, str(folder)), project.newProtocol(CryodlProtPick)
 
     form = FormWindow("pick particles", pick, lambda *_, **__: None, screens.window)
     form.root.update()
-    steps: List[Any] = [("inputMicrographs", Pointer(imported, extended="outputMicrographs")), ("modelFrom", 1)]
-    for field, value in steps:
+    given = Pointer(imported, extended="outputMicrographs")
+    for field, value in (("inputMicrographs", given), ("modelFrom", 1)):
         form.setVar(field, value)
         form.root.update()
     expect(str(form.btnExecute["state"]) == "normal", "Execute is enabled once the form is filled from the top")
@@ -137,7 +130,7 @@ def user(folder: str) -> None:
     expect(not failure, f"Analyze results opens {failure}")
     address = Plugin.getUrl(CryodlProtPick)
     if address:
-        page(address, os.path.join(folder, "user_help.png"))
+        page(address, folder / "user_help.png")
     expect(bool(pick.getHelpText()), f"Help has words{' and the page ' + os.path.basename(address) if address else ''}")
     os.chdir(TOP)
     manager.deleteProject(name)
@@ -145,14 +138,14 @@ def user(folder: str) -> None:
 
 def main(folder: str, *names: str) -> None:
     """Take the walks; the first step that fails ends it."""
-    folder = os.path.abspath(folder)
-    os.makedirs(folder, exist_ok=True)
-    walks: List[Callable[[str], None]] = [student, facility, user]
+    path = Path(folder).absolute()
+    path.mkdir(parents=True, exist_ok=True)
+    walks: List[Callable[[Path], None]] = [student, facility, user]
     for walk in walks:
         if not names or walk.__name__ in names:
             print(f"== {walk.__name__}: {(walk.__doc__ or '').splitlines()[0]}", flush=True)
             since = time.time()
-            walk(folder)
+            walk(path)
             print(f"   {time.time() - since:.0f} s", flush=True)
     sys.stdout.flush()
     os._exit(0)  # pyworkflow leaves threads behind
