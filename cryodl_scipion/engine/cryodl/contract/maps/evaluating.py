@@ -63,8 +63,6 @@ class EvaluateMapConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class EvaluateMapOutputs(Outputs):
-    """What `evaluate-map` found."""
-
     evaluation: typing.Optional[str] = output(
         "evaluation.json; null if no output folder was given.",
         path="file",
@@ -101,8 +99,6 @@ class CompareModelsConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CompareModelsOutputs(Outputs):
-    """What `compare-models` found."""
-
     residues: int = output("Number of residues of the evaluated model.")
     reference_residues: int = output("Number of residues of the reference.")
     matched: int = output("Number of matched residues.")
@@ -159,8 +155,6 @@ class SimulateHalfMapsConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SimulateHalfMapsOutputs(Outputs):
-    """What `simulate-half-maps` wrote."""
-
     half1: str = output("First half-map.", path="file")
     half2: str = output("Second half-map.", path="file")
     full: str = output("Full map: the mean of both half-maps.", path="file", becomes="outputVolume: Volume")

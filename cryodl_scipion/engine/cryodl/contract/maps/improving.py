@@ -82,8 +82,6 @@ class ImproveMapConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImproveMapOutputs(Outputs):
-    """What `improve-map` wrote."""
-
     map: str = output(
         "The improved map, on the grid of the input.",
         path="file",
@@ -187,8 +185,6 @@ class TrainMapImproverConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainMapImproverOutputs(TrainingOutputs):
-    """What `train-map-improver` made."""
-
     maps: int = output("Number of training maps.")
     working_pixel_size: float = output("Working pixel size of the network.", "Å/px")
 
@@ -219,8 +215,6 @@ class ListPairsConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ListPairsOutputs(Outputs):
-    """What `list-pairs` wrote."""
-
     addresses: str = output("Download addresses, one per line.", path="file")
     pairs: str = output("Table of pairs for train-map-improver.", path="file")
     count: int = output("Pairs.")

@@ -74,8 +74,6 @@ class ComparePicksConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class EvaluatePicksOutputs(Outputs):
-    """What `evaluate-picks` found."""
-
     metrics: Details = output("Precision, recall, F1 ... over all micrographs, and how picks were matched.")
     micrographs: Details = output("The same metrics of each micrograph.")
     all_candidates: typing.Optional[Details] = output(
@@ -86,8 +84,6 @@ class EvaluatePicksOutputs(Outputs):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ComparePicksOutputs(Outputs):
-    """What `compare-picks` found."""
-
     sets: typing.List[str] = output("Names of the sets of picks.")
     counts: Counts = output("Number of picks of each set.")
     metrics: typing.Dict[str, typing.Any] = output(
@@ -149,8 +145,6 @@ class ConsensusPicksConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ConsensusPicksOutputs(Outputs):
-    """What `consensus-picks` wrote."""
-
     folder: str = output("Folder of the coordinates.", path="folder")
     coordinates: Texts = output(
         "STAR file of each micrograph.", path="file", becomes="outputCoordinates: SetOfCoordinates"
@@ -201,8 +195,6 @@ class ExportRelionConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ExportRelionOutputs(Outputs):
-    """What `export-relion` wrote."""
-
     folder: str = output("Folder of the files.", path="folder")
     micrographs: str = output(
         "STAR file of the micrographs for RELION's commands, relative to RELION's project folder."

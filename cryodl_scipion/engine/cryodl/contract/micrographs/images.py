@@ -75,8 +75,6 @@ class AssessMicrographsConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AssessMicrographsOutputs(Outputs):
-    """What `assess-micrographs` measured on the micrographs of this run."""
-
     folder: str = output("Folder of the measurements.", path="folder")
     table: str = output("micrographs.csv, with all micrographs measured in this folder.", path="file")
     metrics: typing.Dict[str, Details] = output("Metrics of each micrograph, whether it is good or bad, and why.")
@@ -151,8 +149,6 @@ class EstimateCtfConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class EstimateCtfOutputs(Outputs):
-    """What `estimate-ctf` wrote for the micrographs of this run."""
-
     star: str = output("STAR file with the defocus of each micrograph.", path="file")
     folder: str = output("Folder of the fits and spectra.", path="folder")
     spectra: Texts = output("Power spectrum and fit side by side, of each micrograph.", path="file")
@@ -217,8 +213,6 @@ class DenoiseMicrographsConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class DenoiseMicrographsOutputs(Outputs):
-    """What `denoise-micrographs` wrote."""
-
     micrographs: str = output(
         "Folder of the denoised micrographs.", path="folder", becomes="outputMicrographs: SetOfMicrographs"
     )
@@ -263,8 +257,6 @@ class TrainMicrographDenoiserConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainMicrographDenoiserOutputs(Outputs):
-    """What `train-micrograph-denoiser` wrote."""
-
     model: str = output("Model folder.", path="folder")
     structures: int = output("Structures of files that were learnt from.")
     validation: Details = output(
@@ -387,8 +379,6 @@ class ExtractParticlesConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ExtractParticlesOutputs(Outputs):
-    """What `extract-particles` wrote for the micrographs of this run."""
-
     particles: str = output("STAR file of all particles.", path="file", becomes="outputParticles: SetOfParticles")
     folder: str = output("Folder of the stacks.", path="folder")
     stacks: Texts = output("Stack of each micrograph; micrographs without particles have none.", path="file")

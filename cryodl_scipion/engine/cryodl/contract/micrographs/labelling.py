@@ -54,8 +54,6 @@ class PickByHandConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PickByHandOutputs(Outputs):
-    """Contents of the folder of `pick-by-hand`."""
-
     folder: str = output("Folder of the coordinates.", path="folder", becomes="outputCoordinates: SetOfCoordinates")
     counts: Counts = output("Number of picks of each micrograph that has a file.")
     removed: Counts = output("Number of removed picks of each of these micrographs.")
@@ -139,8 +137,6 @@ class LabelsFromClassesConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelsFromClassesOutputs(Outputs):
-    """The folder of labels that `labels-from-classes` wrote."""
-
     folder: str = output("Folder of the labels.", path="folder")
     certain: Counts = output("Number of kept particles of each micrograph with labels.")
     removed: Counts = output("Number of rejected particles of each of these micrographs.")

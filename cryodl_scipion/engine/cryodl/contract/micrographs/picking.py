@@ -187,8 +187,6 @@ class ProposeBoxesConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ProposeBoxesOutputs(Outputs):
-    """What `propose-boxes` wrote."""
-
     folder: str = output("Folder of both kinds of boxes.", path="folder")
     background: str = output("Folder of the background boxes, one STAR file for each micrograph.", path="folder")
     contamination: str = output("Folder of the contamination boxes, one STAR file for each micrograph.", path="folder")
@@ -257,8 +255,6 @@ class AutoPickConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AutoPickOutputs(PickOutputs):
-    """What `auto-pick` wrote: the picks of the best round's model."""
-
     model: str = output("Folder of the best round's model.", path="folder", becomes="outputModel: CryodlModel")
     rounds: typing.List[typing.Any] = output("The rounds, as in rounds.csv.", default=())
     best_round: int = output("Number of the round whose model made the picks.", default=0)
@@ -326,8 +322,6 @@ class PickFilamentsConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PickFilamentsOutputs(Outputs):
-    """What `pick-filaments` wrote."""
-
     folder: str = output("Folder of the coordinates.", path="folder")
     coordinates: Texts = output(
         "STAR file of each micrograph: segments with the columns of RELION's helical processing.",
@@ -372,8 +366,6 @@ class TrainFilamentPickerConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainFilamentPickerOutputs(Outputs):
-    """What `train-filament-picker` wrote."""
-
     model: str = output("Model folder.", path="folder")
     threshold: float = output(
         "Lowest threshold at which 98 % of the traced length on the validation micrographs is correct."

@@ -106,8 +106,6 @@ class SimulateMicrographsConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SimulateMicrographsOutputs(Outputs):
-    """What `simulate-micrographs` wrote."""
-
     folder: str = output("Output folder.", path="folder")
     micrographs: str = output(
         "Folder of the micrographs.", path="folder", becomes="outputMicrographs: SetOfMicrographs"

@@ -137,8 +137,6 @@ def recursion_problems(recursions: int, labels: str) -> typing.List[str]:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainPickerOutputs(TrainingOutputs):
-    """What `train-picker` made."""
-
     threshold: float = output("Score threshold with the best F1 on the validation micrographs.")
     threshold_uncertainty: typing.Optional[float] = output("Standard deviation of the threshold.")
     contrast: str = output("Contrast of protein, 'dark' or 'bright'.")
@@ -250,8 +248,6 @@ class TrainGeneralPickerConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainGeneralPickerOutputs(Outputs):
-    """What `train-general-picker` made."""
-
     model: str = output("Model folder.", path="folder", becomes="outputModel: CryodlModel")
     threshold: float = output("Score at which F1 on the validation micrographs is best.")
     threshold_uncertainty: typing.Optional[float] = output("Standard deviation of the threshold.")

@@ -110,8 +110,6 @@ class SelectClassesConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Classify2DOutputs(Outputs):
-    """What `classify-2d` found."""
-
     particles: str = output(
         "STAR file of the particles with in-plane angle, shift and rlnClassNumber: 1 is the largest class (with "
         "classes_from: the number of that run), 0 a particle that could not be used.",
@@ -131,8 +129,6 @@ class Classify2DOutputs(Outputs):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SelectClassesOutputs(Outputs):
-    """What `select-classes` kept."""
-
     particles: str = output("STAR file of the kept particles.", path="file", becomes="outputParticles: SetOfParticles")
     classes: str = output("STAR file of the kept classes.", path="file", becomes="outputClasses: SetOfClasses2D")
     stack: str = output("Averages of the kept classes.", path="file")

@@ -75,8 +75,6 @@ class TrainDenoiserConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainDenoiserOutputs(TrainingOutputs):
-    """What `train-denoiser` made."""
-
     pixel_size: float = output("Working pixel size of the model.", "Å/px")
     box: int = output("Box size of its images.", "px")
 
@@ -97,8 +95,6 @@ class DenoiseConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class DenoiseOutputs(Outputs):
-    """What `denoise` wrote."""
-
     particles: str = output(
         "STAR file of the denoised particles.", path="file", becomes="outputParticles: SetOfParticles"
     )
@@ -151,8 +147,6 @@ class EvaluateDenoiserConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class EvaluateDenoiserOutputs(Outputs):
-    """What `evaluate-denoiser` found."""
-
     evaluation: str = output(
         "evaluation.json: curves, controls and conclusions.", path="file", becomes="outputFSCs: SetOfFSCs"
     )

@@ -47,8 +47,6 @@ class AssessIntegrityConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AssessIntegrityOutputs(Outputs):
-    """What `assess-integrity` found."""
-
     particles: str = output(
         "STAR file with the class of each particle, in the order of the structures (0: they cannot be told apart), "
         "and the probabilities.",

@@ -72,8 +72,6 @@ class LatentVolumesConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SelectLatentOutputs(Outputs):
-    """What `select-latent` selected."""
-
     particles: str = output("STAR file of the selected particles.", path="file")
     count: int = output("Number of selected particles.")
     input_count: int = output("Number of input particles.")
@@ -82,8 +80,6 @@ class SelectLatentOutputs(Outputs):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LatentVolumesOutputs(Outputs):
-    """What `latent-volumes` reconstructed."""
-
     volumes: typing.List[str] = output(
         "Maps; their half-maps end in _half1.mrc and _half2.mrc.",
         path="file",

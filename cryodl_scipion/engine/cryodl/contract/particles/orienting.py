@@ -30,8 +30,6 @@ class IdentifyConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class IdentifyOutputs(Outputs):
-    """What `identify` found."""
-
     table: str = output(
         "ranking.csv: structure, q (estimated probability of a look-alike), share of the particles and its 90 % "
         "interval, evidence; the best first.",
@@ -70,8 +68,6 @@ class InitialMapConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class InitialMapOutputs(Outputs):
-    """What `initial-map` found."""
-
     determined: bool = output("Whether a map was determined.")
     reasons: typing.List[str] = output("Why not; empty for a map.")
     map: typing.Optional[str] = output(
@@ -141,8 +137,6 @@ class AssignOrientationsConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AssignOrientationsOutputs(Outputs):
-    """What `assign-orientations` found."""
-
     particles: str = output(
         "STAR file of the particles with angles and shifts.", path="file", becomes="outputParticles: SetOfParticles"
     )
@@ -196,8 +190,6 @@ class ReconstructConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ReconstructOutputs(Outputs):
-    """What `reconstruct` wrote."""
-
     map: str = output("The reconstructed map.", path="file", becomes="outputVolume: Volume")
     half1: str = output("First half-map.", path="file")
     half2: str = output("Second half-map.", path="file")

@@ -103,8 +103,6 @@ class SimulateParticlesConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SimulateParticlesOutputs(Outputs):
-    """What `simulate-particles` wrote."""
-
     particles: str = output(
         "STAR file with the true angles, shifts and CTF.", path="file", becomes="outputParticles: SetOfParticles"
     )

@@ -119,8 +119,6 @@ class CompareMapsOfPicksConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CompareMapsOfPicksOutputs(Outputs):
-    """What `compare-maps-of-picks` found."""
-
     sets: typing.List[str] = output("Names of the sets that gave a map, the reference first.")
     picks: Counts = output("Picks of each set on the micrographs compared.")
     particles: Counts = output("Particles of each set in its map.")

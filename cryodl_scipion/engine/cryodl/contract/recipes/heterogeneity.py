@@ -113,8 +113,6 @@ class FitHeterogeneityConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FitHeterogeneityOutputs(Outputs):
-    """What `fit-heterogeneity` found."""
-
     particles: str = output(
         "STAR file of the particles or subtomograms with latent coordinates and clusters, without those set apart.",
         path="file",

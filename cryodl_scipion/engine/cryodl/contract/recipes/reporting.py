@@ -67,8 +67,6 @@ class ReportConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ReportOutputs(Outputs):
-    """What `report` wrote."""
-
     page: str = output("The HTML file.", path="file", becomes="outputReport: String")
     runs: int = output("Number of runs in the report.")
     alarms: typing.List[str] = output("Problems that need attention.")

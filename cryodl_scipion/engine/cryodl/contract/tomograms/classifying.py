@@ -52,8 +52,6 @@ class TrainClassifierConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainClassifierOutputs(TrainingOutputs):
-    """What `train-classifier` made."""
-
     classes: typing.List[str] = output("Names of the classes.")
     validation: Details = output(
         "Validation metrics: accuracy, standard_error, number, confusion (rows: true class, columns: assigned class) "
@@ -120,8 +118,6 @@ class ClassifySubtomogramsConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ClassifySubtomogramsOutputs(Outputs):
-    """What `classify-subtomograms` wrote."""
-
     subtomograms: str = output(
         "STAR file with classes, and probabilities of a classifier.",
         path="file",

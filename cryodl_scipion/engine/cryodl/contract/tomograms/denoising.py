@@ -78,8 +78,6 @@ class DenoiseTomogramsConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class DenoiseTomogramsOutputs(Outputs):
-    """What `denoise-tomograms` wrote."""
-
     tomograms: str = output(
         "Folder of the denoised tomograms.", path="folder", becomes="outputTomograms: SetOfTomograms"
     )

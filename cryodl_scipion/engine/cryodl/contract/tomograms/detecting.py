@@ -127,8 +127,6 @@ class DetectParticlesConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class DetectParticlesOutputs(Outputs):
-    """What `detect-particles` wrote."""
-
     files: Texts = output("STAR file of each tomogram.", path="file")
     particles: str = output(
         "STAR file of all tomograms of the folder together.",
@@ -197,8 +195,6 @@ class TrainDetectorConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainDetectorOutputs(TrainingOutputs):
-    """What `train-detector` made."""
-
     species: typing.List[str] = output("Names of the species.")
     thresholds: Numbers = output("Score threshold of each species.")
     validation: typing.Dict[str, Details] = output("Metrics of each species on the held-out data.")

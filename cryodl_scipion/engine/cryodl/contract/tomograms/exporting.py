@@ -78,8 +78,6 @@ class ExportTomogramsConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ExportTomogramsOutputs(Outputs):
-    """What `export-tomograms` wrote."""
-
     folder: str = output("Folder of the files.", path="folder")
     volumes: Texts = output("OME-Zarr folder of each volume.", path="folder")
     points: typing.Dict[str, Texts] = output(

@@ -33,8 +33,6 @@ class MergeFeaturesConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MergeFeaturesOutputs(Outputs):
-    """What `merge-features` wrote."""
-
     files: Texts = output("Label volume of each tomogram.", path="file", becomes="outputLabels: SetOfTomoMasks")
     features: typing.List[str] = output("Names, in the order of the labels 1, 2, ...")
     table: str = output("Table of the connected components.", path="file")
@@ -91,8 +89,6 @@ class PickFeaturesConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PickFeaturesOutputs(Outputs):
-    """What `pick-features` wrote."""
-
     files: Texts = output("STAR file of each tomogram.", path="file")
     particles: str = output(
         "STAR file of all tomograms of the folder together.",
@@ -136,8 +132,6 @@ class MeasureMembranesConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MeasureMembranesOutputs(Outputs):
-    """What `measure-membranes` wrote."""
-
     files: Texts = output("STAR file of the points of each tomogram.", path="file")
     particles: str = output(
         "STAR file of the points of all tomograms of the folder together.",
@@ -175,8 +169,6 @@ class EvaluateSegmentationConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class EvaluateSegmentationOutputs(Outputs):
-    """What `evaluate-segmentation` found."""
-
     evaluation: str = output("evaluation.json.", path="file")
     folder: str = output("Output folder.", path="folder")
     features: typing.Dict[str, Details] = output("Metrics of each feature, over all tomograms.")

@@ -58,8 +58,6 @@ class TrainGeneralSegmenterConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainGeneralSegmenterOutputs(Outputs):
-    """What `train-general-segmenter` made."""
-
     models: Texts = output("Model folder of each feature.", path="folder")
     validation: typing.Dict[str, Details] = output("Metrics of each feature on the validation cells, by name.")
     stop_reason: str = output("Why the training ended.")
@@ -129,8 +127,6 @@ class TrainSegmenterConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainSegmenterOutputs(TrainingOutputs):
-    """What `train-segmenter` made."""
-
     feature: str = output("Name of the feature.")
     annotator: str = output("Name of the annotator.")
     pixel_size: float = output("Working pixel size of the model.", "Å/px")
@@ -173,8 +169,6 @@ class SegmentConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SegmentOutputs(Outputs):
-    """What `segment` wrote."""
-
     scores: str = output("Folder of the score volumes.", path="folder")
     files: typing.Dict[str, Texts] = output(
         "Score volume of each tomogram and feature.", path="file", becomes="scores_*: SetOfTomoMasks"
@@ -210,8 +204,6 @@ class AnnotateConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AnnotationsOutputs(Outputs):
-    """What the commands that make annotations wrote."""
-
     annotations: str = output(
         "Folder of the annotations.", path="folder", becomes="outputAnnotations: CryodlAnnotations"
     )

@@ -103,8 +103,6 @@ class SimulateTomogramsConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SimulateTomogramsOutputs(Outputs):
-    """What `simulate-tomograms` wrote."""
-
     tomograms: Texts = output("Tomograms by name.", path="file", becomes="outputTomograms: SetOfTomograms")
     labels: Texts = output("Label volume of each tomogram.", path="file", becomes="outputLabels: SetOfTomoMasks")
     coordinates: Texts = output(
@@ -162,8 +160,6 @@ class SimulateSubtomogramsConfig(Config):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SimulateSubtomogramsOutputs(Outputs):
-    """What `simulate-subtomograms` wrote."""
-
     subtomograms: str = output(
         "STAR file with the true classes, angles and shifts.",
         path="file",

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl compare-models`: an atomic model that was built into a map, against a reference in the same frame."""
+"""`cryodl compare-models`: an atomic model that was built into a map, against a reference in the same frame. Compare,
+and write the table of matched residues if one is wanted."""
 
 import os
 import typing
@@ -15,7 +16,6 @@ TITLES = ("chain", "number", "name", "reference_chain", "reference_number", "ref
 
 @command
 def compare_models(config: CompareModelsConfig, run: Run) -> CompareModelsOutputs:
-    """Compare, and write the table of matched residues if one is wanted."""
     run.take_device("cpu")
     if config.output:
         os.makedirs(os.path.dirname(os.path.abspath(config.output)), exist_ok=True)

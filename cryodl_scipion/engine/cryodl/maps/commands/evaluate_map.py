@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl evaluate-map`: a map against its atomic model, and its half-maps against each other.
 
-Only the half-map test has a network to run; without it the device is the CPU, whatever was asked for.
+Only the half-map test has a network to run; without it the device is the CPU, whatever was asked for. Measure; with an
+output folder also write the metrics, with tables and pictures.
 """
 
 import typing
@@ -48,7 +49,6 @@ LABELS = {
 
 @command
 def evaluate_map(config: EvaluateMapConfig, run: Run) -> EvaluateMapOutputs:
-    """Measure; with an output folder also write the metrics, with tables and pictures."""
     device = run.take_device(None if config.improver else "cpu")
     improver = load_improver(config.improver, device) if config.improver else None
     metrics, details = map_metrics(config, run, improver)
@@ -132,7 +132,6 @@ def _halves(
     improver: Improver | None,
     run: Run,
 ) -> Metrics:
-    """Metrics of the half-maps, and of the half-map test if there is an improver."""
     found: Metrics = {}
     found["half_maps"], details["half_maps"] = measure_halves(halves, reference.mask, config.resolution)
     run.warn(*dependent(halves, details["half_maps"]["fsc"]))
@@ -145,7 +144,6 @@ def _halves(
 
 
 def _in_words(metrics: Metrics) -> typing.Iterator[str]:
-    """The metrics in lines."""
     before, halves = metrics.get("before"), metrics.get("half_maps")
     yield f"Against the model ({counted(metrics['atoms'], 'atom')}; mask: {metrics['mask']}):"
     for name, label in LABELS.items():

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl improve-map`: a map, or two half-maps, in; the improved map on the same grid out."""
+"""`cryodl improve-map`: a map, or two half-maps, in; the improved map on the same grid out. Improve and write. Raises
+ValueError for inputs that are no maps, or do not belong together, and for an output that would take the place of an
+input."""
 
 import dataclasses
 import os
@@ -31,8 +33,6 @@ UNTESTED = "Without half-maps it is not known what the network gains and what it
 
 @command
 def improve_map(config: ImproveMapConfig, run: Run) -> ImproveMapOutputs:
-    """Improve and write. Raises ValueError for inputs that are no maps, or do not belong together, and for an output
-    that would take the place of an input."""
     improver = load_improver(config.model, run.device)
     volume, halves = read_maps(config, run)
     check_size(volume, improver.card["working_pixel_size"])

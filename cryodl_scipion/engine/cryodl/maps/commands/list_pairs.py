@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl list-pairs`: a list of EMDB and PDB ids in; addresses for a download, and the table of pairs, out."""
+"""`cryodl list-pairs`: a list of EMDB and PDB ids in; addresses for a download, and the table of pairs, out. Write
+both files. Nothing is downloaded here. Raises ValueError if the list is wrong, or no pair is left."""
 
 from pathlib import Path
 
@@ -13,7 +14,6 @@ ADDRESSES, PAIRS = "addresses.txt", "pairs.csv"
 
 @command
 def list_pairs(config: ListPairsConfig, run: Run) -> ListPairsOutputs:
-    """Write both files. Nothing is downloaded here. Raises ValueError if the list is wrong, or no pair is left."""
     every, warnings = read_ids(config.ids)
     run.warn(*warnings)
     entries = [e for e in every if config.resolution_min <= e.resolution <= config.resolution_max]

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl simulate-half-maps`: an atomic model in; two half-maps, their mean, the ground truth and the model in their
-frame out.
-"""
+frame out. Write PREFIX_half1.mrc, _half2.mrc, _full.mrc, _truth.mrc and _model.pdb (or .cif)."""
 
 import os
 import typing
@@ -27,7 +26,6 @@ FAR = 0.1  # of the resolution asked for: a warning if the half-maps miss it by 
 
 @command
 def simulate_half_maps(config: SimulateHalfMapsConfig, run: Run) -> SimulateHalfMapsOutputs:
-    """Write PREFIX_half1.mrc, _half2.mrc, _full.mrc, _truth.mrc and _model.pdb (or .cif)."""
     run.take_device("cpu")
     _check_resolution(config)
     endings = {"half1": "half1", "half2": "half2", "full": "full", "ground_truth": "truth"}
@@ -101,7 +99,6 @@ def _check_resolution(config: SimulateHalfMapsConfig) -> None:
 
 
 def _check_memory(grid: Volume, config: SimulateHalfMapsConfig) -> None:
-    """Raises ValueError if the maps would not fit into the memory."""
     needed, available = 60 * grid.data.size, available_memory()
     if needed > available:
         raise ValueError(

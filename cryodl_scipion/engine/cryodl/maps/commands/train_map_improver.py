@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl train-map-improver`: pairs of maps and atomic models, or models to simulate maps from, in; a model folder
-out."""
+out. Train and write the model. A killed training continues from <output>.partial."""
 
 import typing
 
@@ -21,7 +21,6 @@ Begun = tuple[dict[str, typing.Any], dict[str, torch.Tensor]]
 
 @command
 def train_map_improver(config: TrainMapImproverConfig, run: Run) -> TrainMapImproverOutputs:
-    """Train and write the model. A killed training continues from <output>.partial."""
     training, method = TrainingRun(run), improver_method(config.network)
     begun = _begun(config)  # a model that does not fit is refused before the pairs are made
     training.take_device()
@@ -58,13 +57,11 @@ def _say_start(config: TrainMapImproverConfig, pairs: MapPairs, run: Run) -> Non
 
 
 def _begun(config: TrainMapImproverConfig) -> Begun | None:
-    """Card and weights of --start-from, if it is given. Raises ValueError if it is another network."""
     if not config.start_from:
         return None
     return start_weights(config, "map_improver", network=config.network, working_pixel_size=config.working_pixel_size)
 
 
 def _task(config: TrainMapImproverConfig, method: ImproverMethod, pairs: MapPairs, begun: Begun | None) -> ImproverTask:
-    """ImproverTask with a new network, or with that of --start-from."""
     network = load_network(*begun, str(config.start_from)) if begun else method.build()
     return ImproverTask(method, network, pairs, config.batch_size)

@@ -4,8 +4,8 @@
 <output>/<micrograph>.json each, written when it is measured; what is there is not measured again. At the end
 micrographs.csv, good.txt and bad.txt (paths, to be given as --micrographs) of all that the folder holds, so that
 micrographs may arrive in several runs; other limits only cost a moment. A micrograph is bad by what the judge learnt
-from simulated ones, or beyond a limit. Micrographs that cannot be read stand in the
-table with the verdict 'unreadable'.
+from simulated ones, or beyond a limit. Micrographs that cannot be read stand in the table with the verdict
+'unreadable'. Measure what is not measured yet, then judge all.
 """
 
 import json
@@ -38,7 +38,6 @@ COLUMNS = ("name",) + METRICS + ("verdict", "reason")
 
 @command
 def assess_micrographs(config: AssessMicrographsConfig, run: Run) -> AssessMicrographsOutputs:
-    """Measure what is not measured yet, then judge all."""
     named = name_micrographs(expand_paths(config.micrographs), run.names)
     folder = Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
@@ -90,7 +89,6 @@ def _read_records(folder: Path) -> dict[str, typing.Any]:
 
 
 def _check_same_run(folder: Path, records: typing.Mapping[str, typing.Any], config: AssessMicrographsConfig) -> None:
-    """Raises ValueError if the folder holds metrics measured with other parameters."""
     for record in records.values():
         other = [
             f"{k.replace('_', ' ')} {record[k]:g} (now {getattr(config, k):g})"
@@ -120,7 +118,6 @@ def _measure(
     records: dict[str, typing.Any],
     run: Run,
 ) -> None:
-    """Write and add the record of each micrograph as it is done."""
 
     def forget(name: str) -> None:
         """Metrics of a file that was replaced do not stay in the table."""
@@ -162,7 +159,6 @@ def _add_picks(
     folder: Path,
     records: dict[str, typing.Any],
 ) -> None:
-    """Number and mean score of the picks of each micrograph."""
     for name in (n for n in names if n in picks):
         scores = picks[name][1]
         new = dict(records[name], particles=len(scores), mean_score=float(scores.mean()) if scores.any() else None)

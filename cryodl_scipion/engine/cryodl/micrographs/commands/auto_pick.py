@@ -3,7 +3,7 @@
 
 Round 0 picks some micrographs with the first model. Each further round learns from the sure picks of the round before,
 and is judged on held-out micrographs by an observer that knows no network (self_training.py). The best round picks
-everything.
+everything. Rounds, then all micrographs. A killed run continues where it was.
 """
 
 import json
@@ -28,7 +28,6 @@ FREE = ("output", "micrographs", "names", "rounds", "training_micrographs", "thr
 
 @command
 def auto_pick(config: AutoPickConfig, run: Run) -> AutoPickOutputs:
-    """Rounds, then all micrographs. A killed run continues where it was."""
     named = name_micrographs(expand_paths(config.micrographs), run.names)
     folder, first = Path(config.output), find_model(config.model, "picker")
     card, chosen = read_card(first, "picker"), _to_learn_from(named, config)
@@ -132,14 +131,12 @@ def _corrections_stamp(folder: str | None) -> str | None:
 
 
 def _stamp(paths: typing.Iterable[str]) -> str:
-    """The stamp of the files that are there."""
     return stamp(*(path for path in paths if Path(path).exists()))
 
 
 def _pick_all(
     config: AutoPickConfig, folder: Path, entries: list[dict[str, typing.Any]], best: int, reason: str, run: Run
 ) -> AutoPickOutputs:
-    """Copy the best round's model to the output folder, and pick all micrographs with it."""
     source, model = round_folder(folder, best) / "model", folder / "model"
     checksum = read_card(source)["weights_sha256"]
     if model.exists() and read_card(model)["weights_sha256"] != checksum:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl compare-picks`: several sets of picks against a reference and against each other."""
+"""`cryodl compare-picks`: several sets of picks against a reference and against each other. Print the metrics and the
+agreement of each pair; write them and their pictures if there is an output folder."""
 
 import dataclasses
 import typing
@@ -32,7 +33,6 @@ Curves = dict[str, tuple[np.ndarray, np.ndarray, tuple[float, float]]]
 
 @command
 def compare_picks(config: ComparePicksConfig, run: Run) -> ComparePicksOutputs:
-    """Print the metrics and the agreement of each pair; write them and their pictures if there is an output folder."""
     made, curves = _compare(config)
     run.warn(*made.notes)
     _print(made)
@@ -90,7 +90,6 @@ def _compare(config: ComparePicksConfig) -> tuple[ComparePicksOutputs, Curves]:
 
 
 def _elsewhere(sets: typing.Mapping[str, Positions], names: typing.Sequence[str]) -> list[str]:
-    """Sentences about picks that do not take part."""
     known = set(names)
     outside = {k: sum(len(v[1]) for n, v in picks.items() if n not in known) for k, picks in sets.items()}
     return [f"{count} picks of {k} are on micrographs that are not compared." for k, count in outside.items() if count]

@@ -3,6 +3,7 @@
 
 <output>/<micrograph>.star each, with the combined score as rlnAutopickFigureOfMerit and the number of sets that found
 the particle as cryodlNumberOfSets; the same with all that any set found in <output>/candidates; and consensus.json.
+Write everything into <output>.partial, then rename.
 """
 
 import collections
@@ -23,7 +24,6 @@ RECORD = "consensus.json"
 
 @command
 def consensus_picks(config: ConsensusPicksConfig, run: Run) -> ConsensusPicksOutputs:
-    """Write everything into <output>.partial, then rename."""
     sets = read_pick_sets(config.picks)
     names = sorted({name for picks in sets.values() for name in picks})
     notes = lacking_in_words(sets, names)

@@ -3,7 +3,7 @@
 
 The network learns from the micrographs themselves, unless --model gives one that has learnt before. A finished
 micrograph is not denoised again, and a model that the folder has is not trained again, so that micrographs may arrive
-in several runs.
+in several runs. Train a model if there is none, and denoise what is not denoised yet.
 """
 
 import typing
@@ -43,7 +43,6 @@ LABEL = "cryodl: denoised, for viewing and picking; not for extraction"
 
 @command
 def denoise_micrographs(config: DenoiseMicrographsConfig, run: Run) -> DenoiseMicrographsOutputs:
-    """Train a model if there is none, and denoise what is not denoised yet."""
     sources = micrograph_sources(config, run.names)
     folder = Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
@@ -108,7 +107,6 @@ def _model(
 
 
 def _learnt(card: typing.Mapping[str, typing.Any]) -> str:
-    """What a model learnt from, in words."""
     if denoises_blindly(card):
         return f"{counted(card['training']['simulated_micrographs'], 'simulated micrograph')} of other structures"
     return f"{counted(len(card['training']['micrographs']), 'micrograph')}, {NO_GROUND_TRUTH[card['method']]}"

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl estimate-ctf`: micrographs in, a STAR file with the defocus of each out.
 
-Beside <output>.star lies the folder <output> with <micrograph>.json (the fit and its profile) and <micrograph>.mrc
-(the power spectrum beside the fit) of each, written when it is fitted; what is there is not fitted again, unless the
-micrograph has changed. Micrographs whose rings cannot be told from noise are skipped.
+Beside <output>.star lies the folder <output> with <micrograph>.json (the fit and its profile) and <micrograph>.mrc (the
+power spectrum beside the fit) of each, written when it is fitted; what is there is not fitted again, unless the
+micrograph has changed. Micrographs whose rings cannot be told from noise are skipped. Fit what is not fitted yet, then
+write the table of all.
 """
 
 import statistics
@@ -27,7 +28,6 @@ SETTINGS = (
 
 @command
 def estimate_ctf(config: EstimateCtfConfig, run: Run) -> EstimateCtfOutputs:
-    """Fit what is not fitted yet, then write the table of all."""
     named = named_micrographs(config.micrographs, run.names, config.pixel_size)
     star, microscope = Path(config.output), Microscope(*_constants(config))
     folder = star.with_suffix("")
@@ -90,7 +90,6 @@ def _fit_one(
 
 
 def _write_star(star: Path, folder: Path, records: typing.Mapping[str, Record], config: EstimateCtfConfig) -> None:
-    """RELION's table of micrographs with their CTF."""
     columns = dict(
         rlnDefocusU="defocus_u",
         rlnDefocusV="defocus_v",
@@ -120,7 +119,6 @@ def _write_star(star: Path, folder: Path, records: typing.Mapping[str, Record], 
 
 
 def _in_words(records: typing.Mapping[str, Record]) -> str:
-    """'12 micrographs, mean defocus 9000 to 21000 Å, ...'"""
     means = [(r["defocus_u"] + r["defocus_v"]) / 2 for r in records.values()]
     return (
         f"{counted(len(records), 'micrograph')}, mean defocus {min(means):.0f} to {max(means):.0f} Å, rings fitted "

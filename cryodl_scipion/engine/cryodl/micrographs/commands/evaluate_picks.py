@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl evaluate-picks`: precision, recall, F1 and average precision of picks, per micrograph and pooled."""
+"""`cryodl evaluate-picks`: precision, recall, F1 and average precision of picks, per micrograph and pooled. Print the
+metrics; beside them, those of all candidates where `cryodl pick` left its candidates."""
 
 from ...contract import EvaluatePicksConfig, EvaluatePicksOutputs, some_names
 from ...runner import Run, command
@@ -8,7 +9,6 @@ from ..compare import candidates_beside, pick_metrics, print_table
 
 @command
 def evaluate_picks(config: EvaluatePicksConfig, run: Run) -> EvaluatePicksOutputs:
-    """Print the metrics; beside them, those of all candidates where `cryodl pick` left its candidates."""
     metrics = pick_metrics(config)
     missing, micrographs = metrics.pop("missing"), metrics.pop("micrographs")
     if missing:

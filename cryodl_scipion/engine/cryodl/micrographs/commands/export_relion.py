@@ -2,7 +2,8 @@
 """`cryodl export-relion`: picks in, the files that RELION 3.1, 4 and 5 and cryoSPARC need out.
 
 <output>/<folders of the micrograph>/<micrograph>_pick.star each; micrographs.star; autopick.star (RELION 4 and 5);
-coords_suffix_pick.star (RELION 3.1's form); picked_particles.star (cryoSPARC).
+coords_suffix_pick.star (RELION 3.1's form); picked_particles.star (cryoSPARC). Write everything into <output>.partial,
+then rename.
 """
 
 import os
@@ -27,7 +28,6 @@ from ...runner import Run, command
 
 @command
 def export_relion(config: ExportRelionConfig, run: Run) -> ExportRelionOutputs:
-    """Write everything into <output>.partial, then rename."""
     named = dict(name_micrographs(expand_paths(config.micrographs), run.names))
     picks = align_keys(read_coordinates(config.coordinates, config.flip_y), list(named))
     helical = align_keys(helical_tables(config.coordinates), list(named))
@@ -87,7 +87,6 @@ def project_name_of_folder(output: str, project: str) -> str:
 
 
 def _check_files(rows: typing.Mapping[str, str]) -> None:
-    """Two micrographs must not have one file of coordinates."""
     owner: dict[str, str] = {}
     for row in rows.values():
         other = owner.setdefault(coordinate_file(row), row)
@@ -118,7 +117,6 @@ def _micrographs(
 
 
 def _commands(config: ExportRelionConfig, table: str, output: str, helical: bool) -> dict[str, str]:
-    """{versions of RELION: command}"""
     diameter = config.particle_diameter / config.pixel_size
     box = config.box or 2 * -(-int(1.5 * diameter + 0.999) // 2)
     where = {

@@ -3,7 +3,8 @@
 
 Beside <output>.star lies the folder <output> with <micrograph>.mrcs and <micrograph>.json of each, written when it is
 done; what is there is not cut again, unless its micrograph, its picks or its CTF have changed. Micrographs without a
-list of picks, or without a CTF where a CTF file is given, are skipped.
+list of picks, or without a CTF where a CTF file is given, are skipped. Cut what is not cut yet, then write the table of
+all. Raises ValueError for an output that holds particles cut with other parameters.
 """
 
 from pathlib import Path
@@ -23,8 +24,6 @@ from ..extract import cut_micrograph, earlier, records_of, source_of, write_reco
 
 @command
 def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractParticlesOutputs:
-    """Cut what is not cut yet, then write the table of all. Raises ValueError for an output that holds particles cut
-    with other parameters."""
     named = named_micrographs(config.micrographs, run.names, config.pixel_size)
     picks = align_keys(read_coordinates(config.coordinates), [name for name, _ in named])
     star = Path(config.output)

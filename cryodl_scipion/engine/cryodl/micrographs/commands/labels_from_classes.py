@@ -2,7 +2,7 @@
 """`cryodl labels-from-classes`: particles of kept and rejected 2-D classes in, a folder of labels out.
 
 The folder is that of `pick-by-hand` (byhand/store.py), with from_classes.json. Only micrographs with particles have
-labels.
+labels. Read both lists of particles, compare them with each other and with the picks, and write the labels.
 """
 
 import dataclasses
@@ -45,7 +45,6 @@ FEW = 20  # kept particles; labels of fewer are said to be few
 
 @command
 def labels_from_classes(config: LabelsFromClassesConfig, run: Run) -> LabelsFromClassesOutputs:
-    """Read both lists of particles, compare them with each other and with the picks, and write the labels."""
     folder = Path(config.output)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} (--output) exists and is not an empty folder. Choose another name.")
@@ -137,7 +136,6 @@ def _warnings(config: LabelsFromClassesConfig, outputs: LabelsFromClassesOutputs
 
 
 def _few(certain: int, config: LabelsFromClassesConfig) -> list[str]:
-    """A note if only so few kept particles became labels."""
     if certain >= FEW:
         return []
     lower = "" if config.minimum_score is None else ", or give a lower --minimum-score"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl pick`: micrographs, and a model or templates, in; one <micrograph>.star each out."""
+"""`cryodl pick`: micrographs, and a model or templates, in; one <micrograph>.star each out. Pick all micrographs;
+those whose candidates are there already are only thresholded anew."""
 
 import dataclasses
 import typing
@@ -49,7 +50,6 @@ Named = typing.Sequence[tuple[str, str]]  # names and files of micrographs
 
 @command
 def pick(config: PickConfig, run: Run) -> PickOutputs:
-    """Pick all micrographs; those whose candidates are there already are only thresholded anew."""
     named = named_micrographs(config.micrographs, run.names, config.pixel_size)
     (Path(config.output) / CANDIDATES).mkdir(parents=True, exist_ok=True)
     if config.method == "templates":
@@ -285,7 +285,6 @@ def _pick_new(
 
 
 def _picker(model: Path, settings: PickSettings, run: Run) -> tuple[Picker, typing.Mapping[str, typing.Any]]:
-    """The network of a model on the device, and its card."""
     device = run.device
     card, weights = read_model(model, "picker")
     method = picker_method(card["network"])

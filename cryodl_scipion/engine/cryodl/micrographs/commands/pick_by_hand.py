@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl pick-by-hand`: a window to pick particles, or to correct picks; it ends when the window is closed.
 
-<coordinates>/<micrograph>.star, removed/<micrograph>.star and ignored/<micrograph>.mrc, see byhand/store.py.
+<coordinates>/<micrograph>.star, removed/<micrograph>.star and ignored/<micrograph>.mrc, see byhand/store.py. Every
+change is saved when it ends: whatever happens to the window, what was picked is in the folder.
 """
 
 import json
@@ -20,7 +21,6 @@ from ..pickers.pick_record import RECORD
 
 @command
 def pick_by_hand(config: PickByHandConfig, run: Run) -> PickByHandOutputs:
-    """Every change is saved when it ends: whatever happens to the window, what was picked is in the folder."""
     named = named_micrographs(config.micrographs, run.names, config.pixel_size)
     questions = _questions(config.ask) if config.ask else None
     start = str(Path(config.ask).parent) if config.ask else config.start_from
@@ -63,7 +63,6 @@ def pick_by_hand(config: PickByHandConfig, run: Run) -> PickByHandOutputs:
 
 
 def _questions(path: str) -> Questions:
-    """The questions of --ask."""
     if not Path(path).is_file():
         found = "is a folder" if Path(path).is_dir() else "does not exist"
         raise FileNotFoundError(
@@ -81,7 +80,6 @@ def _questions(path: str) -> Questions:
 
 
 def _picked_bright(folder: str | None) -> bool:
-    """Whether the picks that were corrected are of bright protein."""
     record = Path(folder or "") / RECORD
     return (
         bool(folder) and record.is_file() and json.loads(record.read_text(encoding="utf-8")).get("contrast") == "bright"

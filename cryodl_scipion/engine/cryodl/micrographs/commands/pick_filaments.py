@@ -2,7 +2,7 @@
 """`cryodl pick-filaments`: micrographs in, one <micrograph>.star with segments along filaments each out.
 
 Beside each lies a record of its input and parameters, <micrograph>.json: a micrograph that has not changed is not
-picked again.
+picked again. Trace the filaments of all micrographs that are not done yet.
 """
 
 import typing
@@ -27,7 +27,6 @@ AGAIN = "Choose another --output, or pick again with --overwrite."
 
 @command
 def pick_filaments(config: PickFilamentsConfig, run: Run) -> PickFilamentsOutputs:
-    """Trace the filaments of all micrographs that are not done yet."""
     named = named_micrographs(config.micrographs, run.names, config.pixel_size)
     model, folder = find_model(config.model, "filament_picker"), Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +49,6 @@ def pick_filaments(config: PickFilamentsConfig, run: Run) -> PickFilamentsOutput
 
 
 def _settings(config: PickFilamentsConfig, card: typing.Mapping[str, typing.Any]) -> dict[str, typing.Any]:
-    """What decides the segments, {name: value}."""
     diameter = config.filament_diameter
     own = lambda value, default: default if value is None else value
     return dict(
@@ -98,7 +96,6 @@ def _outputs(
     records: dict[str, Record],
     paths: dict[str, str],
 ) -> PickFilamentsOutputs:
-    """What the folder holds of these micrographs."""
     first = [(name, paths[name]) for name in records][: config.pictures]
     return PickFilamentsOutputs(
         folder=str(folder),

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl propose-boxes`: micrographs and their labelled particles in; background and contamination boxes out."""
+"""`cryodl propose-boxes`: micrographs and their labelled particles in; background and contamination boxes out. Propose
+into <output>.partial, then rename."""
 
 import dataclasses
 import os
@@ -31,7 +32,6 @@ class _Scale(typing.NamedTuple):
 
 @command
 def propose_boxes(config: ProposeBoxesConfig, run: Run) -> ProposeBoxesOutputs:
-    """Propose into <output>.partial, then rename."""
     run.take_device()
     items = match_particles(config, run.warn, run.names)
     run.warn(*pixel_size_warnings([item.path for item in items], config.pixel_size))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl simulate-micrographs`: a structure in; micrographs, coordinates with angles and CTF, CTFFIND texts out."""
+"""`cryodl simulate-micrographs`: a structure in; micrographs, coordinates with angles and CTF, CTFFIND texts out.
+Simulate into <output>.partial, micrograph by micrograph. A killed run continues there."""
 
 import json
 import os
@@ -25,7 +26,6 @@ from ..simulated_files import has_masks, write_simulated
 
 @command
 def simulate_micrographs(config: SimulateMicrographsConfig, run: Run) -> SimulateMicrographsOutputs:
-    """Simulate into <output>.partial, micrograph by micrograph. A killed run continues there."""
     projector, diameter = _structure(config, run.device)
     surroundings = _surroundings(config, diameter, run)
     folder = _working_folder(config, run)
@@ -42,7 +42,6 @@ def simulate_micrographs(config: SimulateMicrographsConfig, run: Run) -> Simulat
 
 
 def _structure(config: SimulateMicrographsConfig, device: torch.device) -> tuple[Projector, float]:
-    """A Projector of the structure on the device, and its diameter in Å."""
     density = load_density(config.structure, config.pixel_size)
     diameter = particle_diameter(density, config.pixel_size)
     if diameter / config.pixel_size > config.size / 2:
@@ -118,7 +117,6 @@ def _simulate(
     folder: Path,
     seed: int,
 ) -> dict[str, int]:
-    """Make and write one micrograph; its numbers of particles."""
     index = int(name.rsplit("_", 1)[1]) - 1
     rng = np.random.default_rng((seed, index))  # of its own: a run that continues makes the same ones
     optics = random_optics(config, rng)
@@ -138,7 +136,6 @@ def _simulate(
 
 
 def _finish(config: SimulateMicrographsConfig, folder: Path, diameter: float, total: int) -> SimulateMicrographsOutputs:
-    """Write particles.star. Returns the outputs."""
     if config.box_size:
         rows, optics = sorted((folder / "done").glob("*.rows")), random_optics(config, np.random.default_rng(0))
         write_particles(folder / "particles.star", rows, optics, config.pixel_size, config.box_size)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl train-filament-picker`: a model that traces filaments, learnt from simulated micrographs."""
+"""`cryodl train-filament-picker`: a model that traces filaments, learnt from simulated micrographs. Simulate, train
+and write the model. A killed training continues from <output>.partial."""
 
 import typing
 from pathlib import Path
@@ -21,7 +22,6 @@ VALIDATION_FRACTION = 1 / 15
 
 @command
 def train_filament_picker(config: TrainFilamentPickerConfig, run: Run) -> TrainFilamentPickerOutputs:
-    """Simulate, train and write the model. A killed training continues from <output>.partial."""
     training = TrainingRun(run)
     training.take_folder()
     device, method = training.take_device(), method_of("filament_picker", NETWORK)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl train-general-picker`: simulated micrographs of many structures, and labelled real ones, in; a model that
-picks molecules that it never saw out.
-"""
+picks molecules that it never saw out. Simulate, train and write the model. A killed training continues from
+<output>.partial."""
 
 import csv
 import dataclasses
@@ -39,7 +39,6 @@ TRAINING, VALIDATION, CONTINUED = 1, 2, 3  # kinds of simulated micrographs: a t
 
 @command
 def train_general_picker(config: TrainGeneralPickerConfig, run: Run) -> TrainGeneralPickerOutputs:
-    """Simulate, train and write the model. A killed training continues from <output>.partial."""
     before = _card_before(config)
     training = TrainingRun(run)
     training.take_folder()
@@ -72,7 +71,6 @@ def train_general_picker(config: TrainGeneralPickerConfig, run: Run) -> TrainGen
 
 
 def _in_words(card: dict[str, typing.Any]) -> list[str]:
-    """What was learnt from what, and how well."""
     training, metrics = card["training"], card["validation"]
     size = "It estimates the particles' size" if card.get("tells_size") else "It needs the particles' diameter"
     return [
@@ -198,7 +196,6 @@ def _task(
 
 
 def _network(config: TrainGeneralPickerConfig, method: PickerMethod) -> torch.nn.Module:
-    """With random weights, or those of the model to continue from."""
     if not config.start_from:
         return method.build_general()
     weights = read_model(find_model(config.start_from, "picker"), "picker")[1]

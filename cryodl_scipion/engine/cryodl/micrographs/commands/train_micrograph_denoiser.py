@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl train-micrograph-denoiser`: simulated micrographs of many structures in; a model that denoises micrographs
-that it never saw out.
-"""
+that it never saw out. Simulate, train and write the model. A killed training continues from <output>.partial."""
 
 import typing
 from pathlib import Path
@@ -26,7 +25,6 @@ VALIDATIONS = 20
 
 @command
 def train_micrograph_denoiser(config: TrainMicrographDenoiserConfig, run: Run) -> TrainMicrographDenoiserOutputs:
-    """Simulate, train and write the model. A killed training continues from <output>.partial."""
     training = TrainingRun(run)
     folder = training.take_folder()
     device = training.take_device()

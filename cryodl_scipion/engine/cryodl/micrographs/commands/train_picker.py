@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl train-picker`: labelled micrographs in, a model folder out."""
+"""`cryodl train-picker`: labelled micrographs in, a model folder out. Train and write the model. A killed training
+continues from <output>.partial."""
 
 import dataclasses
 import typing
@@ -28,7 +29,6 @@ GENTLE_STEPS, GENTLE_RATE = 0.4, 1 / 3
 
 @command
 def train_picker(config: TrainPickerConfig, run: Run) -> TrainPickerOutputs:
-    """Train and write the model. A killed training continues from <output>.partial."""
     config, notes = with_corrections(config, run.names)
     run.warn(*notes)
     training = TrainingRun(run, config)

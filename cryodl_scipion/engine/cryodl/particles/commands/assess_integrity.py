@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl assess-integrity`: particles of a complex in; the probability of each composition for each of them out."""
+"""`cryodl assess-integrity`: particles of a complex in; the probability of each composition for each of them out.
+Compare all particles with all compositions; a killed run continues."""
 
 import dataclasses
 import json
@@ -38,7 +39,6 @@ STEADY = 1.0  # degrees about each axis: given angles that are so near the truth
 
 @command
 def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrityOutputs:
-    """Compare all particles with all compositions; a killed run continues."""
     need = ("ctf", "raw", "angles") if config.orientations == "given" else ("ctf", "raw")
     particles = read_particles(config.particles, need=need)
     names = _names(config)
@@ -58,7 +58,6 @@ def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrity
 
 
 def _names(config: AssessIntegrityConfig) -> list[str]:
-    """Names of the compositions. Raises ValueError if two are the same."""
     names = list(config.names) or [Path(path).name.split(".")[0] for path in config.structures]
     if len(set(names)) < len(names):
         raise ValueError(f"Two compositions have the same name ({', '.join(names)}). Give different names (--names).")

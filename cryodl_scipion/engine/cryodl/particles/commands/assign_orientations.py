@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl assign-orientations`: particles and a structure in; the same particles with angles, shifts, score and margin
-out."""
+out. Find the orientations, chunk by chunk; a stopped run continues. The STAR file is written last."""
 
 import dataclasses
 import os
@@ -43,7 +43,6 @@ UNCLEAR = 0.5  # mean probability of the answers below which the user is warned
 
 @command
 def assign_orientations(config: AssignOrientationsConfig, run: Run) -> AssignOrientationsOutputs:
-    """Find the orientations, chunk by chunk; a stopped run continues. The STAR file is written last."""
     # the controls of an earlier run under this name are not replaced; denoised images get none
     star_stem(config.output, "Particles", *_beside(config))
     operations(config.symmetry)  # an unknown one is an error before the work

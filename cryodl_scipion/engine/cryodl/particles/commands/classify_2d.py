@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl classify-2d`: particles in; the same particles with their 2-D class, and the classes' averages, out."""
+"""`cryodl classify-2d`: particles in; the same particles with their 2-D class, and the classes' averages, out. Sort
+into classes, or add to those of an earlier run; a stopped run goes on in its working folder."""
 
 from pathlib import Path
 
@@ -29,7 +30,6 @@ WORK = "work"  # folder in the output's, for what is needed till all is done
 
 @command
 def classify_2d(config: Classify2DConfig, run: Run) -> Classify2DOutputs:
-    """Sort into classes, or add to those of an earlier run; a stopped run goes on in its working folder."""
     if config.again and config.classes_from is None:
         raise ValueError("--again needs the folder of an earlier run: give --classes-from.")
     former = None if config.classes_from is None else read_former(config.classes_from)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl denoise`: particles in; denoised images, and a STAR file that links them to the raw ones, out."""
+"""`cryodl denoise`: particles in; denoised images, and a STAR file that links them to the raw ones, out. Denoise, then
+put the stack in its place, the STAR file last. A killed run starts anew."""
 
 import dataclasses
 import os
@@ -45,7 +46,6 @@ class Ready:
 
 @command
 def denoise(config: DenoiseConfig, run: Run) -> DenoiseOutputs:
-    """Denoise, then put the stack in its place, the STAR file last. A killed run starts anew."""
     stack = star_stem(config.output, "Particles", ".mrcs") + ".mrcs"
     particles = read_particles(config.particles, need=("raw",))
     blind = read_card(find_model(config.model, MICROGRAPH_DENOISER))["kind"] == MICROGRAPH_DENOISER
@@ -184,7 +184,6 @@ def _explained(
 
 
 def _say_differences(particles: ParticleSet, denoiser: Denoiser, run: Run) -> None:
-    """Sentences about particles that differ from those of the training."""
     card = denoiser.card
     if abs(particles.pixel_size / card["pixel_size"] - 1) > 0.01:
         run.summary(

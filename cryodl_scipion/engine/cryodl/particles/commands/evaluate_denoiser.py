@@ -4,8 +4,9 @@
 <output>/evaluation.json: count, pixel_size, box; frc {frequency (1/Å), raw, wiener, denoised: mean curves}; mean_frc
 and resolution {0.5, 0.143: Å or null} of each; fsc {frequency, raw, denoised: curves of maps with the structure,
 resolution}; control (see particles/denoisers/controls.py): noise, unrelated, noise_similarity, chance_similarity,
-real_similarity, noise_contrast, unseen {what, similarity, mean_frc}, verdict ('ok' or 'warning') and sentences;
-notes. Beside it frc.csv, a line for each particle, and frc.png, fsc.png, control.png, triplets.png, gallery.png.
+real_similarity, noise_contrast, unseen {what, similarity, mean_frc}, verdict ('ok' or 'warning') and sentences; notes.
+Beside it frc.csv, a line for each particle, and frc.png, fsc.png, control.png, triplets.png, gallery.png. Measure; the
+command begins anew when it was stopped.
 """
 
 import os
@@ -38,7 +39,6 @@ UNSEEN = 96  # particles of another molecule, at most
 
 @command
 def evaluate_denoiser(config: EvaluateDenoiserConfig, run: Run) -> EvaluateDenoiserOutputs:
-    """Measure; the command begins anew when it was stopped."""
     particles = read_particles(config.particles, need=("angles", "ctf", "raw"))
     if len(particles) < 2:
         raise ValueError(f"{config.particles} has {len(particles)} particle; at least two are needed.")
@@ -90,7 +90,6 @@ def evaluate_denoiser(config: EvaluateDenoiserConfig, run: Run) -> EvaluateDenoi
 
 
 def _tell(run: Run, record: dict[str, typing.Any]) -> None:
-    """Gain, then control."""
     mean, resolution, control = record["mean_frc"], record["resolution"], record["control"]
     particles, failed = counted(record["count"], "particle"), control["verdict"] != "ok"
     run.summary(

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl identify`: particles and a folder of structures in; which of them the particles show, and how surely, out."""
+"""`cryodl identify`: particles and a folder of structures in; which of them the particles show, and how surely, out.
+Rank the structures, and say which are there."""
 
 from ...contract import IdentifyConfig, IdentifyOutputs, counted
 from ...io.particle_sets import read_particles
@@ -15,7 +16,6 @@ FEW = 100  # particles, below which an answer may fail for lack of data
 
 @command
 def identify(config: IdentifyConfig, run: Run) -> IdentifyOutputs:
-    """Rank the structures, and say which are there."""
     paths = structure_files(config.structures)
     particles = read_particles(config.particles, need=("raw", "ctf"))
     comparison = ParticleComparison(particles, run.device)

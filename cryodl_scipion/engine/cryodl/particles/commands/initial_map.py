@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl initial-map`: particles of an unknown molecule in; a first map, or why there is none, out."""
+"""`cryodl initial-map`: particles of an unknown molecule in; a first map, or why there is none, out. Four starts, two
+in each half; the best of both are compared. Finished starts are kept."""
 
 import dataclasses
 from pathlib import Path
@@ -26,7 +27,6 @@ WORK = "starts"  # folder in the output's, for finished starts
 
 @command
 def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
-    """Four starts, two in each half; the best of both are compared. Finished starts are kept."""
     particles = read_particles(config.particles, need=("raw", "ctf"))
     diameter = _diameter(config, particles)
     contrast = _contrast(config, particles, run)
@@ -102,7 +102,6 @@ def _contrast(config: InitialMapConfig, particles: ParticleSet, run: Run) -> str
 def _write(
     folder: Path, output: str, both: InHalves, found: dict[int, Found], made: InitialMapOutputs
 ) -> InitialMapOutputs:
-    """Map, half-maps and particles. Returns the outputs with them."""
     particles, climb = both.particles, both.climb(1, 0)
     whole, curve = filtered_mean((found[1].density, found[2].density), climb.mask)
     for name, density in (("half1", found[1].density), ("half2", found[2].density), ("map", whole)):

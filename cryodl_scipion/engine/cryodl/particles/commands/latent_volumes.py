@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl latent-volumes`: particles of fit-heterogeneity in; maps at points of the latent space out."""
+"""`cryodl latent-volumes`: particles of fit-heterogeneity in; maps at points of the latent space out. Reconstruct the
+maps; the command begins anew when it was stopped."""
 
 import typing
 from pathlib import Path
@@ -25,7 +26,6 @@ WORSE = 1.03  # times the resolution before, from which a domain's own orientati
 
 @command
 def latent_volumes(config: LatentVolumesConfig, run: Run) -> LatentVolumesOutputs:
-    """Reconstruct the maps; the command begins anew when it was stopped."""
     set_threads()
     particles, axes = read_particles(config.particles, need=("angles", "ctf", "raw")), _axes(config.axes)
     latent = np.stack([latent_column(particles, f"{LATENT}{axis}") for axis in axes], axis=1)
@@ -112,7 +112,6 @@ def _write_maps(
 
 
 def _axes(words: str) -> list[int]:
-    """[number] of the option --axes."""
     try:
         found = [int(word) for word in words.replace(",", " ").split()]
     except ValueError:
@@ -123,7 +122,6 @@ def _axes(words: str) -> list[int]:
 
 
 def _points(words: str, count: int) -> np.ndarray:
-    """(m, count) of the option --points."""
     try:
         points = [[float(value) for value in word.split(":")] for word in words.replace(" ", "").split(",") if word]
     except ValueError:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl reconstruct`: oriented particles in; a map and its two half-maps out."""
+"""`cryodl reconstruct`: oriented particles in; a map and its two half-maps out. Back-project; the map is written last.
+A stopped run leaves nothing and starts anew."""
 
 import dataclasses
 from pathlib import Path
@@ -23,7 +24,6 @@ from ...runner import PROGRAM, Run, command
 
 @command
 def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
-    """Back-project; the map is written last. A stopped run leaves nothing and starts anew."""
     paths = _paths(config.output)
     operations(config.symmetry)  # an unknown one is an error before the work
     particles = read_particles(config.particles, need=("angles",))
@@ -65,7 +65,6 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
 
 
 def _paths(output: str) -> dict[str, str]:
-    """{name: path} of the maps. Raises ValueError or FileExistsError."""
     if not output.endswith(".mrc"):
         raise ValueError(f"Map (--output) is {output}; it must end with .mrc.")
     paths = dict(map=output, half1=f"{output[:-4]}_half1.mrc", half2=f"{output[:-4]}_half2.mrc")

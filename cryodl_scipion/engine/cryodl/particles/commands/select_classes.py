@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl select-classes`: 2-D classes with scores in; the particles of the good ones out."""
+"""`cryodl select-classes`: 2-D classes with scores in; the particles of the good ones out. Choose the classes and
+write their particles."""
 
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from ..classes2d.selection import read_classes, write_selection
 
 @command
 def select_classes(config: SelectClassesConfig, run: Run) -> SelectClassesOutputs:
-    """Choose the classes and write their particles."""
     table = read_classes(config.classes)
     particles = read_particles(config.particles or str(Path(config.classes).parent / "particles.star"))
     if particles.classes is None:

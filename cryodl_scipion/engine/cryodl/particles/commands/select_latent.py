@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl select-latent`: particles or subtomograms with latent coordinates in; those of a region or of clusters of the
-latent space out."""
+"""`cryodl select-latent`: particles or subtomograms with latent coordinates in; those of a region or of clusters of
+the latent space out. Write the chosen particles, whole or not at all."""
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from ...runner import Run, command
 
 @command
 def select_latent(config: SelectLatentConfig, run: Run) -> SelectLatentOutputs:
-    """Write the chosen particles, whole or not at all."""
     star_stem(config.output, "Particles")
     volumes = image_dimensions(config.particles) == 3
     word = "subtomogram" if volumes else "particle"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl simulate-particles`: a structure in; particles with true angles, shifts and CTF, and clean
-projections out."""
+"""`cryodl simulate-particles`: a structure in; particles with true angles, shifts and CTF, and clean projections out.
+Simulate chunk by chunk, then move the files to the output, the STAR file last."""
 
 import os
 import shutil
@@ -29,7 +29,6 @@ OPTICS_OF, VIEWS_OF, NOISE_OF, STATES_OF = range(1, 5)  # each has random number
 
 @command
 def simulate_particles(config: SimulateParticlesConfig, run: Run) -> SimulateParticlesOutputs:
-    """Simulate chunk by chunk, then move the files to the output, the STAR file last."""
     stem = star_stem(config.output, "Particles", ".mrcs", "_clean.mrcs", "_map.mrc")
     files = [f"{stem}.mrcs", f"{stem}_clean.mrcs", f"{stem}_map.mrc"]
     states = load_states(config)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl train-denoiser`: oriented particles and the structure that they show in, a model folder out."""
+"""`cryodl train-denoiser`: oriented particles and the structure that they show in, a model folder out. Train and write
+the model. A killed training continues from <output>.partial."""
 
 import typing
 
@@ -24,7 +25,6 @@ MARGIN = 1.02  # a pixel size coarser than the particles' by less than this is n
 
 @command
 def train_denoiser(config: TrainDenoiserConfig, run: Run) -> TrainDenoiserOutputs:
-    """Train and write the model. A killed training continues from <output>.partial."""
     training, method = TrainingRun(run), denoiser_method(config.network)
     if not method.learns:
         refuse_steps(config, "steps", "start_from")

@@ -2,9 +2,9 @@
 """`cryodl compare-maps-of-picks`: several sets of picks and a structure in; a map of the particles of each set out.
 
 The particles of each set are extracted, oriented by comparison with the structure, and back-projected in two halves.
-Halves are divided by micrographs, so that a particle that was picked twice is in one of them only.
-Micrographs that cannot be read, or have no CTF, are left out of all sets and named.
-Sets that give no map are in Result.skipped.
+Halves are divided by micrographs, so that a particle that was picked twice is in one of them only. Micrographs that
+cannot be read, or have no CTF, are left out of all sets and named. Sets that give no map are in Result.skipped. Make
+the map of each set, then the table.
 """
 
 import shutil
@@ -33,17 +33,6 @@ MAPS = ("map", "half1", "half2")
 
 @command
 def compare_maps_of_picks(config: CompareMapsOfPicksConfig, run: Run) -> CompareMapsOfPicksOutputs:
-    """Make the map of each set, then the table.
-
-    Raises
-    ------
-    AllSkipped
-        If no set gave a map, or the CTF of no micrograph could be estimated.
-    FileExistsError
-        If the output is there already.
-    ValueError
-        For inputs that do not fit each other, or fewer than two micrographs that can be read and have a CTF.
-    """
     operations(config.symmetry)  # an unknown one is an error before the work
     run.take_device()
     compared = compared_sets(config, name_micrographs(expand_paths(config.micrographs), run.names))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl fit-heterogeneity`: particles with orientations, or aligned subtomograms, in; latent coordinates, maps along
-them, and whether there is any motion out."""
+them, and whether there is any motion out. Fit and write; a stopped training continues, all else begins anew."""
 
 import dataclasses
 import typing
@@ -43,7 +43,6 @@ WAYS = {
 
 @command
 def fit_heterogeneity(config: FitHeterogeneityConfig, run: Run) -> FitHeterogeneityOutputs:
-    """Fit and write; a stopped training continues, all else begins anew."""
     if config.umap:
         require_umap()
     set_threads()

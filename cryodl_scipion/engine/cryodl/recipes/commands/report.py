@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl report`: a project or a folder of results in, one HTML page on it out.
 
-What cannot be read is named on the page and never ends it.
+What cannot be read is named on the page and never ends it. Write the page, whole or not at all.
 """
 
 import datetime
@@ -32,13 +32,6 @@ LONGEST_LIST = 4  # values of a list of parameters that are shown
 
 @command
 def report(config: ReportConfig, run: Run) -> ReportOutputs:
-    """Write the page, whole or not at all.
-
-    Raises
-    ------
-    FileNotFoundError, FileExistsError, ValueError
-        If the folder is not there or is no project, or the output is a file of another kind.
-    """
     _check(config)
     words, damaged = read_words(config.words)
     folder = config.project or config.folder or ""
@@ -112,7 +105,6 @@ def _nothing(config: ReportConfig) -> str:
 
 
 def _parameters(runs: list[FoundRun]) -> list[tuple[str, str]]:
-    """(run's label, its parameters) of the last request of each run; long lists are cut."""
     found = []
     for run in runs:
         configs = [finished.config for finished in run.results if finished.config is not None]
@@ -129,7 +121,6 @@ def _short(value: typing.Any) -> typing.Any:
 
 
 def _versions(runs: list[FoundRun]) -> dict[str, str]:
-    """Versions that made the results; several of one name are all named."""
     found: dict[str, dict[str, None]] = {}
     for run in runs:
         for finished in run.results:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl annotate`: a window to draw features on tiles of tomograms; it ends when the window is closed."""
+"""`cryodl annotate`: a window to draw features on tiles of tomograms; it ends when the window is closed. Every stroke
+is saved when it ends: whatever happens to the window, what was drawn is in the folder."""
 
 from ...contract import AnnotateConfig, AnnotationsOutputs
 from ...io.files import expand_paths, name_tomograms
@@ -13,7 +14,6 @@ from .import_annotations import written
 
 @command
 def annotate(config: AnnotateConfig, run: Run) -> AnnotationsOutputs:
-    """Every stroke is saved when it ends: whatever happens to the window, what was drawn is in the folder."""
     pairs = name_tomograms(expand_paths(config.tomograms), config.names)
     tomograms = []
     for name, path in pairs:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl classify-subtomograms`: subtomograms in; their classes, by a classifier or without labels as clusters, and an
-average of each class out."""
+"""`cryodl classify-subtomograms`: subtomograms in; their classes, by a classifier or without labels as clusters, and
+an average of each class out. Classify into <output>.partial, then move all to the output, the STAR file last. A
+stopped run continues."""
 
 import dataclasses
 import os
@@ -63,7 +64,6 @@ class Classes:
 
 @command
 def classify_subtomograms(config: ClassifySubtomogramsConfig, run: Run) -> ClassifySubtomogramsOutputs:
-    """Classify into <output>.partial, then move all to the output, the STAR file last. A stopped run continues."""
     stem = star_stem(config.output, "Subtomograms", *BESIDE)
     wanted = ("classes",) if config.ground_truth else ()
     found = read_subtomograms(config.subtomograms, wanted, config.tilt_min, config.tilt_max)
@@ -89,7 +89,6 @@ def classify_subtomograms(config: ClassifySubtomogramsConfig, run: Run) -> Class
 
 
 def _contrast(found: SubtomogramSet, diameter: float, asked: str, run: Run) -> str:
-    """Contrast of protein, told to the user."""
     contrast, said, warning = find_subtomogram_contrast(found, diameter, asked)
     if said:
         print(said)
@@ -153,7 +152,6 @@ def _classified(config: ClassifySubtomogramsConfig, found: SubtomogramSet, stem:
 
 
 def _lowest_confidence(config: ClassifySubtomogramsConfig, classifier: Classifier, run: Run) -> float:
-    """The confidence at or below which a subtomogram is unknown."""
     minimum, fraction = classifier.lowest_confidence(config.rejected_fraction), config.rejected_fraction
     if fraction != 0 and not np.isfinite(minimum):
         number = len(classifier.card["validation"]["unknown_confidence"])

@@ -4,7 +4,7 @@ request.
 
 The network learns from the halves themselves, unless --model gives one that has learned before; only with such a one
 are tomograms without halves denoised. A finished tomogram is not denoised again, and a model that the folder has is not
-trained again.
+trained again. Train a model if there is none, and denoise what is not denoised yet.
 """
 
 import typing
@@ -38,7 +38,6 @@ DIFFERENT, TOO_DIFFERENT = 1.1, 2.0  # times the pixel size that a model learned
 
 @command
 def denoise_tomograms(config: DenoiseTomogramsConfig, run: Run) -> DenoiseTomogramsOutputs:
-    """Train a model if there is none, and denoise what is not denoised yet."""
     named, skipped, notes = named_tomograms(config)
     run.warn(*notes)
     for each in skipped:
@@ -67,7 +66,6 @@ def denoise_tomograms(config: DenoiseTomogramsConfig, run: Run) -> DenoiseTomogr
 def _sources(
     config: DenoiseTomogramsConfig, named: typing.Sequence[Named], card: dict | None, run: Run
 ) -> list[HalfSource]:
-    """Sources of the tomograms that can be read; the others are skipped."""
     found = []
     for one in named:
         with run.item(one.name, one.paths[0]):
@@ -84,7 +82,6 @@ def _sources(
 
 
 def _model(config: DenoiseTomogramsConfig, sources: list[HalfSource], folder: Path) -> Path:
-    """Folder of the model to use: the given one, one that an earlier run trained here, or one that is trained now."""
     if config.model:
         return find_model(config.model, KIND)
     if not (folder / MODEL / CARD).exists():
@@ -93,7 +90,6 @@ def _model(config: DenoiseTomogramsConfig, sources: list[HalfSource], folder: Pa
 
 
 def _fitting(sources: list[HalfSource], card: dict, run: Run) -> list[HalfSource]:
-    """Sources whose pixel size the model can serve; the others are skipped."""
     kept = []
     for source in sources:
         times = max(source.pixel_size / card["pixel_size"], card["pixel_size"] / source.pixel_size)
@@ -117,7 +113,6 @@ def _fitting(sources: list[HalfSource], card: dict, run: Run) -> list[HalfSource
 def _denoise(
     todo: list[HalfSource], config: DenoiseTomogramsConfig, model: Path, folder: Path, record: dict, run: Run
 ) -> None:
-    """Write the denoised tomograms one after the other."""
     denoiser = TomogramDenoiser(*read_model(model, KIND), run.device)
     print(f"Denoising on {run.device_name} with {model}.")
     for source in todo:
@@ -154,7 +149,6 @@ def _denoise_one(
 def _outputs(
     config: DenoiseTomogramsConfig, good: list[HalfSource], folder: Path, model: Path, card: dict, record: dict
 ) -> DenoiseTomogramsOutputs:
-    """Of the tomograms that are in the folder now."""
     halves = [s for s in good if config.halves and len(s.paths) == 2]
     even, odd = ({s.name: str(folder / f"{s.name}_{half}.mrc") for s in halves} for half in HALVES)
     return DenoiseTomogramsOutputs(
@@ -170,7 +164,6 @@ def _outputs(
 
 
 def _tell(made: DenoiseTomogramsOutputs, card: dict, run: Run) -> None:
-    """Summary and methods. The warnings say what is not to be done with a filled wedge."""
     filled = ", and their missing wedge filled," if card["fills_wedge"] else ""
     run.summary(
         f"{counted(len(made.files), 'tomogram')} denoised{filled} by the model {card['name']}, at "

@@ -2,6 +2,7 @@
 """`cryodl detect-particles`: tomograms and a template or a trained detector in, particles' positions out.
 
 A finished tomogram is not searched again, so that tomograms may arrive in several runs; other parameters are refused.
+Search what is not searched yet.
 """
 
 import typing
@@ -40,7 +41,6 @@ DECOY_WORDS = (
 
 @command
 def detect_particles(config: DetectParticlesConfig, run: Run) -> DetectParticlesOutputs:
-    """Search what is not searched yet."""
     named = name_tomograms(expand_paths(config.tomograms), config.names)
     refuse_name_of_all(named)
     finder = (TemplateFinder if config.template else NetworkFinder)(config, named, run.device)
@@ -142,7 +142,6 @@ def _outputs(
 
 
 def _tell(config: DetectParticlesConfig, made: DetectParticlesOutputs, finder: Finder, run: Run) -> None:
-    """Summary and methods."""
     what = LOOK_ALIKES if config.template else IN_NOISE
     for name, counts in sorted(made.counts.items()):
         expected = made.expected_false_detections[name]

@@ -2,11 +2,11 @@
 """`cryodl evaluate-segmentation`: how well segmentations fit labels, for each feature and tomogram.
 
 <output>/evaluation.json: features {name: metrics of all tomograms together}, tomograms {name: {segmentation, labels,
-pixel_size, shape, features {name: metrics}}}, threshold. Metrics: label, dice, iou, precision, recall,
-voxels_found, voxels_true, boundary_error and boundary_error_95 (Å), boundary_alone, components_true,
-components_detected, components_found, components_right, component_recall, component_precision; of score volumes also
-average_precision, best_threshold, best_dice, calibration_error. docs/tomograms.md explains them. Beside it
-metrics.png, curve.png of score volumes, and <tomogram>.png.
+pixel_size, shape, features {name: metrics}}}, threshold. Metrics: label, dice, iou, precision, recall, voxels_found,
+voxels_true, boundary_error and boundary_error_95 (Å), boundary_alone, components_true, components_detected,
+components_found, components_right, component_recall, component_precision; of score volumes also average_precision,
+best_threshold, best_dice, calibration_error. docs/tomograms.md explains them. Beside it metrics.png, curve.png of score
+volumes, and <tomogram>.png. Measure into <output>.partial, then rename.
 """
 
 import os
@@ -42,7 +42,6 @@ OF_SCORES = dict(
 
 @command
 def evaluate_segmentation(config: EvaluateSegmentationConfig, run: Run) -> EvaluateSegmentationOutputs:
-    """Measure into <output>.partial, then rename."""
     paired = paired_volumes(config, run)
     values = values_by_name(config, paired, run)
     pairs = [
@@ -75,7 +74,6 @@ def _check_labels(
     labels: typing.Sequence[int],
     pairs: typing.Sequence[LabelledPair],
 ) -> None:
-    """Raises ValueError if there is nothing to compare."""
     if not labels:
         raise ValueError(
             f"Neither {pairs[0].segmentation} nor its labels contain a feature: all values are 0 or 255 (not "
@@ -94,7 +92,6 @@ def _record(
     measured: typing.Sequence[typing.Any],
     names: typing.Mapping[int, str],
 ) -> dict[str, typing.Any]:
-    """The dict of evaluation.json."""
     totals = {label: sum((m[label] for m, _, _ in measured if label in m), FeatureMeasures()) for label in names}
     coarse = sum(pair.pixel_size for pair in pairs) / len(pairs)
     features = {names[k]: dict(label=k, **total.metrics(coarse)) for k, total in totals.items()}
@@ -113,7 +110,6 @@ def _record(
 
 
 def _all_scores(measured: typing.Sequence[typing.Any]) -> ScoreCurve:
-    """The curve of all tomograms together."""
     total = ScoreCurve()
     for _, _, curve in measured:
         total += curve
@@ -143,7 +139,6 @@ def _draw(
 
 
 def _tell(config: EvaluateSegmentationConfig, record: dict[str, typing.Any], run: Run) -> None:
-    """Summary and methods."""
     for name, row in record["features"].items():
         shown = dict(SHOWN, **(OF_SCORES if record["threshold"] is not None else {}))
         known = [

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl export-tomograms`: volumes and coordinates in; OME-Zarr, and files of other programs out."""
+"""`cryodl export-tomograms`: volumes and coordinates in; OME-Zarr, and files of other programs out. Write everything
+into <output>.partial, then rename."""
 
 import typing
 from pathlib import Path
@@ -20,7 +21,6 @@ from ..features.particle_coordinates import read_poses
 
 @command
 def export_tomograms(config: ExportTomogramsConfig, run: Run) -> ExportTomogramsOutputs:
-    """Write everything into <output>.partial, then rename."""
     tomograms, sizes = _sources(config, run)
     notes: list[str] = []
     poses = read_poses(config.coordinates, tomograms, sizes, notes) if config.coordinates else {}
@@ -48,7 +48,6 @@ def export_tomograms(config: ExportTomogramsConfig, run: Run) -> ExportTomograms
 
 
 def _sources(config: ExportTomogramsConfig, run: Run) -> tuple[dict[str, Tomogram], dict[str, float]]:
-    """Tomograms and their pixel sizes by name; those that cannot be used are skipped."""
     tomograms: dict[str, Tomogram] = {}
     sizes: dict[str, float] = {}
     named = name_tomograms(expand_paths(config.tomograms), config.names)
@@ -63,7 +62,6 @@ def _sources(config: ExportTomogramsConfig, run: Run) -> tuple[dict[str, Tomogra
 
 
 def _write_volume(folder: Path, name: str, tomogram: Tomogram, pixel_size: float, labels: bool) -> str:
-    """Returns the name of the OME-Zarr folder."""
     levels = write_zarr(folder / f"{name}.zarr", tomogram, pixel_size, origin_of(tomogram.path), labels)
     print(f"{name}.zarr: {counted(levels, 'level')}.")
     return f"{name}.zarr"
@@ -131,7 +129,6 @@ def _write_relion(
 
 
 def _unsaid(poses: dict[str, dict[str, ParticlePoses]], config: ExportTomogramsConfig) -> list[str]:
-    """Sentences on what the files do not hold."""
     all_poses = ParticlePoses.joined([those for each in poses.values() for those in each.values()])
     known, notes = int(all_poses.oriented.sum()), []
     poor = [form for form in ("imod", "eman2") if form in config.points]

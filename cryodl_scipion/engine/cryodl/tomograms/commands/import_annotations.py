@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl import-annotations`: label volumes, stacks of tiles and drawings, or other folders of annotations, in; a
-folder of annotations out."""
+folder of annotations out. The folder is written at the end, all or nothing; what was in it before stays. A tile is not
+added twice."""
 
 from ...contract import AnnotationsOutputs, ImportAnnotationsConfig, counted
 from ...contract.annotations import check_name
@@ -15,7 +16,6 @@ FEW_WITH, FEW_WITHOUT = 10, 100
 
 @command
 def import_annotations(config: ImportAnnotationsConfig, run: Run) -> AnnotationsOutputs:
-    """The folder is written at the end, all or nothing; what was in it before stays. A tile is not added twice."""
     store = open_annotations(config.annotations)
     before = len(store.entries)
     for folder in config.folders:

@@ -2,6 +2,7 @@
 """`cryodl measure-membranes`: segmentations in; membranes one by one, meshes, a table and points on them out.
 
 A finished tomogram is not measured again, so that tomograms may arrive in several runs; other parameters are refused.
+Measure what is not measured yet.
 """
 
 import typing
@@ -26,7 +27,6 @@ INDEX, TABLE = "measure_membranes.json", "membranes.csv"
 
 @command
 def measure_membranes(config: MeasureMembranesConfig, run: Run) -> MeasureMembranesOutputs:
-    """Measure what is not measured yet."""
 
     def measured(path: str) -> Membranes:
         membranes = measured_membranes(path, config)

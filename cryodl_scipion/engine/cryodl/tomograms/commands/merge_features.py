@@ -2,8 +2,8 @@
 """`cryodl merge-features`: score volumes in, one label volume for each tomogram, and a table of what was found, out.
 
 A finished tomogram is not merged again, so that tomograms may arrive in several runs; other parameters are refused.
-Result.outputs are the contract's MergeFeaturesOutputs. Tomograms that could not be merged are in
-Result.skipped.
+Result.outputs are the contract's MergeFeaturesOutputs. Tomograms that could not be merged are in Result.skipped. Merge
+what is not merged yet.
 """
 
 import dataclasses
@@ -24,7 +24,6 @@ NAMED = 20  # tomograms whose features a summary lists
 
 @command
 def merge_features(config: MergeFeaturesConfig, run: Run) -> MergeFeaturesOutputs:
-    """Merge what is not merged yet."""
     found = read_folder(config.scores, config.threshold)
     folder = Path(config.output)
     if folder.resolve() == Path(config.scores).resolve():
@@ -102,7 +101,6 @@ def _tell(
     features: typing.Sequence[Feature],
     run: Run,
 ) -> None:
-    """Summary and methods."""
     for name in done[:NAMED]:
         for feature, found in record.items[name]["found"].items():
             area = found.get("area_nm2")

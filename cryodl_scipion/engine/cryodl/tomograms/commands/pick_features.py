@@ -2,6 +2,7 @@
 """`cryodl pick-features`: label volumes or score volumes in, 3-D coordinates out.
 
 A finished tomogram is not picked again, so that tomograms may arrive in several runs; other parameters are refused.
+Pick what is not picked yet.
 """
 
 import typing
@@ -27,7 +28,6 @@ SHAPES = dict(
 
 @command
 def pick_features(config: PickFeaturesConfig, run: Run) -> PickFeaturesOutputs:
-    """Pick what is not picked yet."""
 
     def found(path: str) -> tuple[Points, float]:
         points, pixel_size, said = pick_feature(path, config)

@@ -2,7 +2,7 @@
 """`cryodl segment`: tomograms and models in, one volume of scores for each tomogram and feature out.
 
 Finished volumes are not made again, and a stopped run continues in the middle of a tomogram, so that tomograms may
-arrive in several runs.
+arrive in several runs. Write the scores of all tomograms that are not segmented yet.
 """
 
 import dataclasses
@@ -46,7 +46,6 @@ class SegmentSource:
 
 @command
 def segment(config: SegmentConfig, run: Run) -> SegmentOutputs:
-    """Write the scores of all tomograms that are not segmented yet."""
     named = name_tomograms(expand_paths(config.tomograms), config.names)
     folders = [find_model(model, "segmenter") for model in config.model]
     cards = [read_card(folder, "segmenter") for folder in folders]
@@ -73,7 +72,6 @@ def segment(config: SegmentConfig, run: Run) -> SegmentOutputs:
 
 
 def _tell(made: SegmentOutputs, cards: typing.Sequence[Card], run: Run) -> None:
-    """Summary and methods; of each tomogram the feature that noise holds most of."""
     run.summary(
         f"{counted(len(made.files), 'tomogram')} segmented, {', '.join(made.features)}: "
         f"{made.scores}/<tomogram>__<feature>.mrc"
@@ -91,7 +89,6 @@ def _tell(made: SegmentOutputs, cards: typing.Sequence[Card], run: Run) -> None:
 
 
 def _noisy(noise: typing.Mapping[str, typing.Mapping[str, typing.Any]]) -> typing.Iterator[str]:
-    """Warnings of SegmentOutputs.noise."""
     for name, found in noise.items():
         for feature, parts in found.items():
             if NOISY < parts["tomogram"] <= 2 * parts["noise"]:
@@ -117,14 +114,12 @@ def _noise_in_words(tomogram: str, feature: str, parts: typing.Mapping[str, typi
 
 
 def _settings(config: SegmentConfig, cards: typing.Sequence[Card]) -> dict[str, typing.Any]:
-    """What decides the scores, for segment.json."""
     return dict(models=[card["weights_sha256"] for card in cards], scores=config.scores, annotators=config.annotators)
 
 
 def _described(
     features: typing.Sequence[CombinedFeature], folders: typing.Sequence[str | os.PathLike[str]]
 ) -> list[dict[str, typing.Any]]:
-    """Features for segment.json."""
     return [
         dict(
             name=f.name,
@@ -140,7 +135,6 @@ def _described(
 def _sources(
     config: SegmentConfig, named: typing.Sequence[tuple[str, str]], cards: typing.Sequence[Card], run: Run
 ) -> typing.Iterator[SegmentSource]:
-    """The sources that can be read; the others are skipped."""
     learnt = [card.get("trained_pixel_size") or card["pixel_size"] for card in cards]
     for name, path in named:
         with run.item(name, path):
@@ -186,7 +180,6 @@ def _segment(
     scores: ScoreFolder,
     run: Run,
 ) -> None:
-    """Write the scores of one tomogram after the other."""
     segmenters = [load_segmenter(folder, run.device) for folder in folders]
     print(f"Segmenting on {run.device_name}.")
     for source in todo:
@@ -207,7 +200,6 @@ def _segment_one(
     config: SegmentConfig,
     run: Run,
 ) -> None:
-    """All slices of a tomogram that are not done yet."""
     slices = source.tomogram.shape[0]
     found = TomogramScores(source.tomogram, source.pixel_size, segmenters, WORKING_MEMORY)
     answers = noise_answers(found, unfinished.features)
@@ -241,7 +233,6 @@ def _write_slice(z: int, models: torch.Tensor, unfinished: Unfinished, kind: str
 def _outputs(
     scores: ScoreFolder, good: typing.Sequence[SegmentSource], folders: typing.Sequence[str | os.PathLike[str]]
 ) -> SegmentOutputs:
-    """Of the tomograms that are in the folder now."""
     record = scores.read()
     entries = {s.name: record["tomograms"][s.name] for s in good}
     return SegmentOutputs(
@@ -261,6 +252,5 @@ def _outputs(
 
 
 def _agreement(feature: CombinedFeature, entries: typing.Sequence[dict[str, typing.Any]]) -> dict[str, typing.Any]:
-    """Metrics of the models of a feature over all voxels of some tomograms."""
     parts = (Agreement.from_dict(entry["agreements"][feature.name]) for entry in entries)
     return sum(parts, Agreement.none(len(feature.models))).metrics(feature.annotators)

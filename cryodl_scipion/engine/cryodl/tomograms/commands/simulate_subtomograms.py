@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl simulate-subtomograms`: structures in; subtomograms with missing wedge, CTF and noise, and their ground truth
-out.
-"""
+"""`cryodl simulate-subtomograms`: structures in; subtomograms with missing wedge, CTF and noise, and their ground
+truth out. Simulate into <output>.partial, a few at a time, then move the volumes to the output, the STAR file last."""
 
 import os
 import shutil
@@ -28,7 +27,6 @@ HALVES_OF = 4  # after the purposes of simulate.subtomograms
 
 @command
 def simulate_subtomograms(config: SimulateSubtomogramsConfig, run: Run) -> SimulateSubtomogramsOutputs:
-    """Simulate into <output>.partial, a few at a time, then move the volumes to the output, the STAR file last."""
     if not config.output.endswith(".star"):
         raise ValueError(f"Output (--output) is {config.output}; it must end with .star.")
     device, tilts, paths = run.device, tilt_angles(config), expand_paths(config.structures)
@@ -85,7 +83,6 @@ def _file_name(number: int, index: int) -> str:
 def _make_volumes(
     config: SimulateSubtomogramsConfig, folder: Path, simulators: typing.Sequence[SubtomogramSimulator], run: Run
 ) -> None:
-    """The volumes that are not there yet."""
     with run.progress(config.count * len(simulators), "volume") as progress:
         for number, simulator in enumerate(simulators, 1):
             for start in range(0, config.count, simulator.at_a_time):
@@ -103,7 +100,6 @@ def _tables(
     ground_truths: typing.Sequence[GroundTruth],
     tilts: typing.Sequence[float],
 ) -> dict[str, typing.Any]:
-    """Optics and particle table of the STAR file."""
     total, index = len(names) * config.count, np.tile(np.arange(config.count), len(names))
     number = np.repeat(np.arange(1, len(names) + 1), config.count)
     angles, shifts = (np.concatenate([getattr(t, field) for t in ground_truths]) for field in ("angles", "shifts_zyx"))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl simulate-tomograms`: structures in; tomograms of cells with exact labels, coordinates and angles out."""
+"""`cryodl simulate-tomograms`: structures in; tomograms of cells with exact labels, coordinates and angles out.
+Simulate into <output>.partial, one tomogram after the other; a stopped run continues."""
 
 import json
 import os
@@ -38,7 +39,6 @@ MAX_FEATURES = 127  # of int8 labels
 
 @command
 def simulate_tomograms(config: SimulateTomogramsConfig, run: Run) -> SimulateTomogramsOutputs:
-    """Simulate into <output>.partial, one tomogram after the other; a stopped run continues."""
     device, tilts = run.device, tilt_angles(config)
     _check_memory(config, len(tilts))
     paths = expand_paths(config.structures)
@@ -62,7 +62,6 @@ def simulate_tomograms(config: SimulateTomogramsConfig, run: Run) -> SimulateTom
 
 
 def _tell(config: SimulateTomogramsConfig, made: SimulateTomogramsOutputs, run: Run) -> None:
-    """Summary and methods."""
     run.summary(
         f"{counted(config.count, 'tomogram')} of {config.size} x {config.size} x {config.thickness} px, at "
         f"{config.pixel_size:g} Å/px, with {', '.join(f'{n} {k}' for k, n in made.counts.items()) or 'nothing'}: "
@@ -89,7 +88,6 @@ def _check_memory(config: SimulateTomogramsConfig, tilts: int) -> None:
 
 
 def _particles(config: SimulateTomogramsConfig, paths: typing.Sequence[str]) -> tuple[list[Particle], list[int]]:
-    """Particles of the structures' files, and the copies wanted of each."""
     names, copies = structure_names(paths), [int(c) for c in config.copies]
     if len(copies) not in (1, len(paths)) and paths:
         raise ValueError(
@@ -120,7 +118,6 @@ def _simulate(
     device: torch.device,
     folder: Path,
 ) -> dict[str, tuple[int, int]]:
-    """Make and write one tomogram; {feature: (placed, wanted)}."""
     rng = np.random.default_rng((config.seed, index))  # of its own: a run that continues makes the same ones
     cell, placed, counts = fill_cell(config, particles, copies, rng)
     images = photograph(cell.density, config, tilts, rng, device)
@@ -171,7 +168,6 @@ def _outputs(
     counts: typing.Mapping[str, typing.Any],
     tilts: typing.Sequence[float],
 ) -> SimulateTomogramsOutputs:
-    """Write features.json. Returns the outputs, with their final paths."""
     tomograms = {
         name: dict(
             file=f"tomograms/{name}.mrc",

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl train-classifier`: subtomograms with their classes, a model folder out."""
+"""`cryodl train-classifier`: subtomograms with their classes, a model folder out. Train and write the model. A killed
+training by steps continues from <output>.partial."""
 
 import dataclasses
 
@@ -21,7 +22,6 @@ from ..classifiers.train import ClassifierTask
 
 @command
 def train_classifier(config: TrainClassifierConfig, run: Run) -> TrainClassifierOutputs:
-    """Train and write the model. A killed training by steps continues from <output>.partial."""
     training, method = TrainingRun(run), classifier_method(config.network)
     if not method.learns_by_steps:
         refuse_steps(config, "steps")
@@ -66,7 +66,6 @@ def train_classifier(config: TrainClassifierConfig, run: Run) -> TrainClassifier
 
 
 def _examples(config: TrainClassifierConfig, method: ClassifierMethod, run: Run) -> Examples:
-    """Examples of the config."""
     found = read_subtomograms(config.subtomograms, ("classes",), config.tilt_min, config.tilt_max)
     found, labels, numbers, names, notes = labelled(found, config.class_names)
     diameter = subtomogram_diameter(found, config.particle_diameter)

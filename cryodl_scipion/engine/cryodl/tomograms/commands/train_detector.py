@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl train-detector`: tomograms and the places of their particles in, a model folder out."""
+"""`cryodl train-detector`: tomograms and the places of their particles in, a model folder out. Train and write the
+model. A killed training continues from <output>.partial."""
 
 import typing
 
@@ -20,7 +21,6 @@ from ..detectors.unet3d import HeatMapUNet
 
 @command
 def train_detector(config: TrainDetectorConfig, run: Run) -> TrainDetectorOutputs:
-    """Train and write the model. A killed training continues from <output>.partial."""
     training, gathered = TrainingRun(run), gather_labels(config)
     training.take_folder()
     training.take_device()
@@ -57,7 +57,6 @@ def thresholds(card: typing.Mapping[str, typing.Any]) -> list[tuple[str, float]]
 
 
 def _told(name: str, metrics: typing.Mapping[str, typing.Any], threshold: float, beta: float) -> str:
-    """A sentence on a species."""
     if not metrics.get("particles") or metrics["f_beta"] is None:
         return f"{name}: no particles were held out, so the threshold {score_text(threshold)} is not validated."
     return (
@@ -87,7 +86,6 @@ def _task(config: TrainDetectorConfig, gathered: GatheredLabels) -> tuple[Detect
 
 
 def _started(config: TrainDetectorConfig, method: HeatMapUNet, gathered: GatheredLabels) -> torch.nn.Module:
-    """The network of --start-from. Raises ValueError if it finds other species or is of another kind."""
     _, weights = start_weights(config, "detector", network=config.network, species=list(gathered.species))
     return load_detector(method, len(gathered.species), weights, str(config.start_from))
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl train-general-segmenter`: structures in; segmenters for tomograms in which nobody drew anything, out."""
+"""`cryodl train-general-segmenter`: structures in; segmenters for tomograms in which nobody drew anything, out. Train
+and write <output>/<feature> for each feature. A killed training continues from <output>.partial."""
 
 from pathlib import Path
 
@@ -17,7 +18,6 @@ FIRST_VALIDATION = 9000  # number of the first validation cell
 
 @command
 def train_general_segmenter(config: TrainGeneralSegmenterConfig, run: Run) -> TrainGeneralSegmenterOutputs:
-    """Train and write <output>/<feature> for each feature. A killed training continues from <output>.partial."""
     training = TrainingRun(run)
     training.take_device()
     folder = training.take_folder()
@@ -46,7 +46,6 @@ def train_general_segmenter(config: TrainGeneralSegmenterConfig, run: Run) -> Tr
 
 
 def _task(config: TrainGeneralSegmenterConfig, folder: Path) -> CellsTask:
-    """CellsTask with a new network, its cells in a folder."""
     method = segmenter_method(config.network)  # a model that does not fit is refused before the cells are simulated
     network = joined_network(method, Path(config.start_from)) if config.start_from else None
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl train-segmenter`: tomograms and what is drawn on them in, a model folder out."""
+"""`cryodl train-segmenter`: tomograms and what is drawn on them in, a model folder out. Train and write the model. A
+killed training continues from <output>.partial."""
 
 import dataclasses
 import typing
@@ -24,7 +25,6 @@ from ..segmenters.working_scale import SAME
 
 @command
 def train_segmenter(config: TrainSegmenterConfig, run: Run) -> TrainSegmenterOutputs:
-    """Train and write the model. A killed training continues from <output>.partial."""
     config = _as_the_start(config)
     training, method = TrainingRun(run, config), segmenter_method(config.network)
     gathered = gather(config, method)
@@ -53,7 +53,6 @@ def train_segmenter(config: TrainSegmenterConfig, run: Run) -> TrainSegmenterOut
 
 
 def _tell(config: TrainSegmenterConfig, card: typing.Mapping[str, typing.Any], training: TrainingRun, run: Run) -> None:
-    """Summary and methods."""
     tiles, metrics = card["tiles"], card["validation"]
     by = "" if card["annotator"] == "unknown" else f" as annotated by {card['annotator']}"
     boundary = metrics.get("boundary_error_angstrom")
@@ -79,7 +78,6 @@ def _tell(config: TrainSegmenterConfig, card: typing.Mapping[str, typing.Any], t
 def _task(
     config: TrainSegmenterConfig, method: SegmenterMethod, gathered: Gathered
 ) -> tuple[SegmenterTask, tuple[list[Example], list[Example], str]]:
-    """SegmenterTask with a new network or that of --start-from, and the split: training, validation, how."""
     split = split_examples(gathered.examples, HELD_OUT, np.random.default_rng(config.seed))
     network = _started(config, method, gathered) if config.start_from else method.build()
     further = bool(config.start_from)
@@ -95,7 +93,6 @@ def _as_the_start(config: TrainSegmenterConfig) -> TrainSegmenterConfig:
 
 
 def _started(config: TrainSegmenterConfig, method: SegmenterMethod, gathered: Gathered) -> torch.nn.Module:
-    """The network of --start-from. Raises ValueError if it is another one, or works at another pixel size."""
     card, weights = start_weights(config, "segmenter", network=config.network)
     if abs(card["pixel_size"] / gathered.pixel_size - 1) > SAME:
         raise ValueError(
@@ -129,7 +126,6 @@ def _say_start(
 
 
 def _draw(folder: Path, task: SegmenterTask, card: typing.Mapping[str, typing.Any]) -> None:
-    """Pictures of tiles that were learnt, and of those that were not."""
     slope, offset = card["calibration"]
     score = lambda raw: Calibration(slope, offset, 0.5).score(raw / card["raw_scale"])
     (folder / "samples").mkdir(exist_ok=True)
