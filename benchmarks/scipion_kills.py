@@ -262,7 +262,16 @@ def races(run, tests, each=5):
 
 
 # ----- a week's work in small
-_ROOM = 2 << 20  # bytes that a full disk has left: enough to start a run
+_ROOM = 2 << 20  # bytes that a disk has left when the run is continued: enough to start it; then they are taken, too
+_FULL = ("disk is full", "No space left")
+
+
+def fill(disk, room):
+    """Leave so many bytes on a disk. Returns how many are free then."""
+    free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
+    with contextlib.suppress(OSError), open(disk / "filler", "ab", buffering=0) as filler:
+        filler.write(bytes(max(0, free - room)))
+    return os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
 
 
 class Watched(arrivals.KilledRun):
@@ -295,8 +304,8 @@ class Watched(arrivals.KilledRun):
                 print(f"Killed {self.kills} times after {self.seconds():.0f} s.", flush=True)
             time.sleep(self._pause)
 
-    def goOn(self, seconds):
-        """Continue; wait for the end with a window that refreshes. Returns whether it finished."""
+    def goOn(self, seconds, pause, each=lambda: None):
+        """Continue; wait for the end with a window that refreshes, and each() between. Returns whether it finished."""
         with contextlib.suppress(sqlite3.OperationalError):  # of the window's own disk
             self._sample()
             self.project.launchProtocol(self.protocol, wait=False)
@@ -304,7 +313,8 @@ class Watched(arrivals.KilledRun):
         while self._alive() and time.monotonic() < end:
             with contextlib.suppress(sqlite3.OperationalError):
                 self._sample()
-            time.sleep(self._pause)
+            each()
+            time.sleep(pause)
         with contextlib.suppress(sqlite3.OperationalError):
             self._sample()
         return self.protocol.isFinished()
@@ -320,7 +330,8 @@ def week(run, count=3000, rate=8.0, batch=100, seconds=1500):
     """Micrographs that arrive one by one, picked (by the engine's stand-in) in a project that is refreshed all the
     time: the run is killed twice, its disk is full when it is continued, and has room again. Every micrograph must be
     in the set once. Needs root, for a small disk."""
-    began, disk = time.monotonic(), Path(os.environ["SCIPION_TESTS_OUTPUT"]).parent
+    began, disk = time.monotonic(), Path(pw.Config.SCIPION_USER_DATA).absolute()  # where projects are
+    os.environ["FAKE_ENGINE_SLEEP"] = "0.05"  # s a micrograph
     disk.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400m", "tmpfs", str(disk)], check=True)
     try:
@@ -348,19 +359,22 @@ def week(run, count=3000, rate=8.0, batch=100, seconds=1500):
             stream.update()
             Week.proj.getRuns()
             time.sleep(1)
-        filler = disk / "filler"
-        free = os.statvfs(disk)
-        filler.write_bytes(bytes(max(0, free.f_bavail * free.f_frsize - _ROOM)))
-        full = watched.goOn(seconds)
-        on_full_disk = watched.protocol.getErrorMessage()
-        filler.unlink()
+        fill(disk, _ROOM)
+        free = []
+        each = lambda: len(watched.picked()) > before and free.append(fill(disk, 0))
+        full = watched.goOn(seconds, 0.1, each)
+        on_full_disk = watched.protocol.getErrorMessage().replace(str(disk), ".")
+        (disk / "filler").unlink()
+        if full or not free or max(free) or not any(words in on_full_disk for words in _FULL):
+            raise RuntimeError(f"the disk was not full, or the run did not say so: {free[-3:]} {on_full_disk}")
         watched._sample()
-        finished = watched.goOn(seconds)
+        during = len(watched.picked())
+        finished = watched.goOn(seconds, 3.0)
         problems, made = watched.problems(names), getattr(watched.protocol, "outputCoordinates", ())
         said = {
             "micrographs that arrived": f"{count}, {rate:g} a second",
             "killed": f"twice, with {count // 3} and {before} micrographs picked",
-            "on the full disk": "finished" if full else on_full_disk.replace(str(disk), "."),
+            "on the full disk": f"{max(free)} bytes free, {during} picked: {on_full_disk}",
             "lost or double": "; ".join(problems[:5]) or "none",
             "coordinates": len(made),
             "time": f"{time.monotonic() - began:.0f} s",

@@ -62,7 +62,8 @@ class KeepsOutputs(ProtocolMixin):
                 self._readsAgain = False
             if self._isWatched() or self.getStatus() not in UNDER_WAY:
                 return
-        super().setFailed(msg)
+        full = str(msg).endswith("disk is full")  # as SQLite says it
+        super().setFailed(f"{msg}. Make room, then choose Continue: finished work is kept." if full else msg)
 
     def _isWatched(self) -> bool:
         """Whether there is a process or a job by which pyworkflow sees whether the run works."""
