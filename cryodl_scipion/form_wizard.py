@@ -24,9 +24,7 @@ class FormWizard(Wizard):
         except (ValueError, OSError) as error:
             form.showError(str(error), self._title)
 
-    def open(self, form: Form) -> None:
-        """Show the window. Raises ValueError or OSError that says what is missing."""
-        raise NotImplementedError
+    open: Any
 
 
 def chooseIn(form: Form, field: str, title: str, lines: Any, message: str, several: bool = False) -> None:
@@ -35,11 +33,8 @@ def chooseIn(form: Form, field: str, title: str, lines: Any, message: str, sever
     from pyworkflow.gui.dialog import ListDialog
     from pyworkflow.gui.tree import ListTreeProviderString
 
-    items = []
-    for value, text in lines:
-        item = String(text)
-        item.chosenValue = value
-        items.append(item)
-    values = [item.chosenValue for item in ListDialog(form.root, title, ListTreeProviderString(items), message).values]
+    items = [String(text) for _, text in lines]
+    chosen = ListDialog(form.root, title, ListTreeProviderString(items), message).values
+    values = [value for item, (value, _) in zip(items, lines) if item in chosen]
     if values:
         form.setVar(field, ", ".join(values) if several else values[0])

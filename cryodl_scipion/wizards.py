@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Helpers beside form fields. Windows are imported when they open: what they show is found out here, without them."""
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Tuple
 
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
 from pwem.protocols import EMProtocol
 from pyworkflow.protocol.params import Form
 
 from . import Plugin, form_wizard
-from .convert.micrographs.picks import positionsByMicrograph
 from .engine.cryodl import contract
 from .form_wizard import chooseIn
 from .protocols import (
@@ -48,49 +47,21 @@ if HAS_TOMO:  # see tomography.py
     )
 
 _FIRST_GUESS = 150  # Å, when neither form nor model says anything
-_CIRCLES = 200  # more of them hide the micrograph
-
-
-class MicrographsToMeasure:
-    """names: of the micrographs. pixelSize: Å/px. largest: Å that fit. first: index to show."""
-
-    LIST, LABEL, UPWARDS = "Micrographs", "Particle diameter (Å)", False
-
-    def __init__(self, micrographs: SetOfMicrographs, coordinates: Optional[SetOfCoordinates] = None) -> None:
-        items = [m.clone() for m in micrographs]
-        if not items:
-            raise ValueError("There are no micrographs yet.")
-        self.names = [m.getMicName() or m.getFileName() for m in items]
-        self._paths = [m.getFileName() for m in items]
-        self.pixelSize = micrographs.getSamplingRate()
-        side = min(micrographs.getDim()[:2])
-        self.largest = int(side * self.pixelSize)
-        found = positionsByMicrograph(coordinates) if coordinates is not None else {}
-        self._positions = [found.get(m.getObjId(), [])[:_CIRCLES] for m in items]
-        self.first = next((i for i, p in enumerate(self._positions) if p), 0)
-
-    def preview(self, index: int) -> Any:
-        """Preview of a micrograph, see loadPreview."""
-        from .viewers.plots import loadPreview
-
-        return loadPreview(self._paths[index])
-
-    def positions(self, index: int) -> Any:
-        """[(x, y)] px where somebody picked particles on a micrograph."""
-        return self._positions[index]
 
 
 def micrographsToMeasure(protocol: EMProtocol) -> Any:
-    """MicrographsToMeasure of a form with micrographs or coordinates. Raises ValueError if no input is chosen yet."""
+    """Measured of a form with micrographs or coordinates. Raises ValueError if no input is chosen yet."""
+    from .viewers.micrographs.diameter_window import micrographsMeasured
+
     chosen = [pointer.get() for _, pointer in chosenInputs(protocol)]
     coordinates = next((c for c in chosen if isinstance(c, SetOfCoordinates)), None)
     if coordinates is not None:
-        return MicrographsToMeasure(coordinates.getMicrographs(), coordinates)
+        return micrographsMeasured(coordinates.getMicrographs(), coordinates)
     micrographs = next((m for m in chosen if isinstance(m, SetOfMicrographs)), None)
     if micrographs is None:
         what = "particle coordinates" if takes(protocol, "SetOfCoordinates") else "micrographs"
         raise ValueError(f"Choose the {what} first; the circle is drawn on their micrographs.")
-    return MicrographsToMeasure(micrographs)
+    return micrographsMeasured(micrographs)
 
 
 def takes(protocol: EMProtocol, pointerClass: Any) -> bool:
@@ -126,12 +97,8 @@ class CryodlDiameterWizard(
         from .viewers.micrographs.diameter_window import DiameterWindow
 
         field = "particleDiameter" if form.protocol.hasAttribute("particleDiameter") else "filamentDiameter"
-        DiameterWindow(
-            form.root,
-            micrographs,
-            firstDiameter(form.protocol, micrographs.largest, field),
-            lambda value: form.setVar(field, round(value)),
-        ).show()
+        value = firstDiameter(form.protocol, micrographs.largest, field)
+        DiameterWindow(form.root, micrographs, value, lambda value: form.setVar(field, round(value))).show()
 
 
 class CryodlMaskWizard(
@@ -149,9 +116,9 @@ class CryodlMaskWizard(
         particles = form.protocol.inputParticles.get()
         if particles is None or particles.getSize() == 0:
             raise ValueError("Choose the particles first; the circle is drawn on them.")
-        from .viewers.micrographs.diameter_window import DiameterWindow, ParticlesToMeasure
+        from .viewers.micrographs.diameter_window import DiameterWindow, particlesMeasured
 
-        measured = ParticlesToMeasure(particles)
+        measured = particlesMeasured(particles)
         value = min(form.protocol.maskDiameter.get() or 0.9 * measured.largest, measured.largest)
         DiameterWindow(form.root, measured, value, lambda value: form.setVar("maskDiameter", round(value))).show()
 
@@ -166,16 +133,11 @@ class CryodlSpectrumWizard(
         items = [] if micrographs is None else [(m.getMicName(), m.getFileName()) for m in micrographs]
         if not items:
             raise ValueError("Choose the micrographs first; their power spectra are shown.")
-        from .viewers.micrographs.ctf_window import SpectrumWindow
+        from .viewers.micrographs.ctf_window import SpectraOfMicrographs, SpectrumWindow
 
-        SpectrumWindow(
-            form.root,
-            [name for name, _ in items],
-            [path for _, path in items],
-            micrographs.getSamplingRate(),
-            form.protocol.highestResolution.get(),
-            lambda value: form.setVar("highestResolution", round(value, 1)),
-        ).show()
+        data, value = SpectraOfMicrographs(*zip(*items)), form.protocol.highestResolution.get()
+        accept = lambda value: form.setVar("highestResolution", round(value, 1))
+        SpectrumWindow(form.root, data, micrographs.getSamplingRate(), value, accept).show()
 
 
 class CryodlResolutionWizard(
@@ -186,40 +148,33 @@ class CryodlResolutionWizard(
     """Choose the finest detail while looking at the structure and at particles without finer ones."""
 
     def open(self, form: Form) -> None:
-        from .viewers.micrographs.diameter_window import ImagesToFilter
+        from .viewers.micrographs.diameter_window import ImagesToFilter, ResolutionWindow
 
         images = ImagesToFilter(*particlesAndStructures(form.protocol))
         if not images.names:
             raise ValueError("Choose the particles or a map first; they are shown at the chosen resolution.")
-        from .viewers.micrographs.diameter_window import ResolutionWindow
-
-        ResolutionWindow(
-            form.root, images, form.protocol.resolution.get(), lambda value: form.setVar("resolution", round(value, 1))
-        ).show()
+        accept = lambda value: form.setVar("resolution", round(value, 1))
+        ResolutionWindow(form.root, images, form.protocol.resolution.get(), accept).show()
 
 
 def particlesAndStructures(protocol: EMProtocol) -> Any:
     """(first chosen SetOfParticles or None, [Volume or AtomStruct, ...]) of a form."""
-    sets = [p.get() for p in protocol.inputSets] if hasattr(protocol, "inputSets") else [protocol.inputParticles.get()]
-    structures = (
-        [p.get() for p in protocol.inputStructures]
-        if hasattr(protocol, "inputStructures")
-        else [protocol.inputStructure.get()]
-    )
+    several = hasattr(protocol, "inputSets"), hasattr(protocol, "inputStructures")
+    sets = [p.get() for p in (protocol.inputSets if several[0] else [protocol.inputParticles])]
+    structures = [p.get() for p in (protocol.inputStructures if several[1] else [protocol.inputStructure])]
     return next((s for s in sets if s is not None and s.getSize()), None), [s for s in structures if s is not None]
 
 
 def picksToFilter(protocol: EMProtocol) -> Any:
     """The scored coordinates to draw: a form's input, or what a picking run has found. Raises ValueError without
     any."""
-    if protocol.hasAttribute("inputCoordinates"):
-        if protocol.inputCoordinates.get() is None:
-            raise ValueError("Choose the picked coordinates first; they are drawn on their micrographs.")
-        return protocol.inputCoordinates.get()
-    coordinates = getattr(protocol, "outputCoordinates", None)
+    filtered = protocol.hasAttribute("inputCoordinates")
+    coordinates = protocol.inputCoordinates.get() if filtered else getattr(protocol, "outputCoordinates", None)
     if coordinates is None:
         raise ValueError(
-            "There are no picks yet to choose a threshold on. Leave the field empty and run; then choose the "
+            "Choose the picked coordinates first; they are drawn on their micrographs."
+            if filtered
+            else "There are no picks yet to choose a threshold on. Leave the field empty and run; then choose the "
             "threshold here, or in cryodl - filter picks by score, which does not pick again."
         )
     return coordinates
@@ -244,13 +199,9 @@ class CryodlThresholdWizard(
         coordinates = picksToFilter(form.protocol)
         from .viewers.micrographs.viewer_picks import PicksData, PicksWindow
 
-        PicksWindow(
-            form.root,
-            PicksData.ofSet(coordinates, madeBy(form.protocol)),
-            "Score threshold",
-            accept=lambda value: form.setVar("threshold", round(value, 4)),
-            value=form.protocol.threshold.get(),
-        ).show()
+        data, value = PicksData.ofSet(coordinates, madeBy(form.protocol)), form.protocol.threshold.get()
+        accept = lambda value: form.setVar("threshold", round(value, 4))
+        PicksWindow(form.root, data, "Score threshold", accept, value).show()
 
 
 class CryodlClassThresholdWizard(
@@ -264,19 +215,11 @@ class CryodlClassThresholdWizard(
             raise ValueError("Choose the 2-D classes first; their averages are shown.")
         from .viewers.particles.viewer_classes2d import Classes2D, Classes2DWindow
 
-        data, minimum, value = (
-            Classes2D.ofSet(classes),
-            form.protocol.minimumParticles.get() or 1,
-            form.protocol.threshold.get(),
-        )
-        Classes2DWindow(
-            form.root,
-            data,
-            "Threshold",
-            data.threshold(minimum) if value is None else value,
-            minimum,
-            accept=lambda value: form.setVar("threshold", round(value, 2)),
-        ).show()
+        data, minimum = Classes2D.ofSet(classes), form.protocol.minimumParticles.get() or 1
+        value = form.protocol.threshold.get()
+        value = data.threshold(minimum) if value is None else value
+        accept = lambda value: form.setVar("threshold", round(value, 2))
+        Classes2DWindow(form.root, data, "Threshold", value, minimum, accept=accept).show()
 
 
 def shippedModelLines(kind: str = "picker") -> List[Tuple[str, str]]:
@@ -292,11 +235,17 @@ def _purposeOf(card: Dict[str, Any]) -> str:
         return "for all micrographs and particles"
     if card["kind"] == "map_improver":
         return f"for maps of {' to '.join(f'{resolution:.3g}' for resolution in card['resolutions'])} Å"
-    return (
-        "for particles of every kind and size"
-        if card.get("general")
-        else f"trained on particles of {card['particle_diameter']:g} Å"
-    )
+    if card.get("general"):
+        return "for particles of every kind and size"
+    return f"trained on particles of {card['particle_diameter']:g} Å"
+
+
+def chooseShipped(form: Form, field: str, kind: str, none: str, message: str, several: bool = False) -> None:
+    """Choose among the shipped models of a kind. none: what to do instead, where there are none."""
+    told = [(name, f"{name}: {text}") for name, text in shippedModelLines(kind)]
+    if not told:
+        raise ValueError(f"This version of the plugin has no shipped {none}")
+    chooseIn(form, field, "Shipped models", told, message, several)
 
 
 class CryodlShippedModelWizard(
@@ -318,8 +267,5 @@ class CryodlShippedModelWizard(
     """Choose one of the models that come with the plugin."""
 
     def open(self, form: Form) -> None:
-        lines = shippedModelLines(getattr(form.protocol, "_MODEL_KIND", "picker"))
-        if not lines:
-            raise ValueError("This version of the plugin has no shipped models. Train or import one.")
-        told = [(name, f"{name}: {text}") for name, text in lines]
-        chooseIn(form, "shippedModel", "Shipped models", told, "Choose a model")
+        kind = getattr(form.protocol, "_MODEL_KIND", "picker")
+        chooseShipped(form, "shippedModel", kind, "models. Train or import one.", "Choose a model")

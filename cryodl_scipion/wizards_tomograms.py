@@ -87,11 +87,8 @@ class CryodlLabelWizard(
 
 def scoreSets(protocol: EMProtocol) -> Any:
     """Sets of scores that a form's threshold is for. Raises ValueError if there are none."""
-    if has(protocol, "inputScores"):
-        sets = [pointer.get() for pointer in protocol.inputScores]
-    else:
-        sets = [protocol.inputMasks.get()]
-    sets = [masks for masks in sets if masks is not None and featureOf(masks)]
+    pointers = protocol.inputScores if has(protocol, "inputScores") else [protocol.inputMasks]
+    sets = [masks for masks in (pointer.get() for pointer in pointers) if masks is not None and featureOf(masks)]
     if not sets:
         raise ValueError(
             "Choose scores of cryodl - segment tomograms first; the threshold is chosen by eye on them. Labels need "
@@ -120,21 +117,20 @@ class CryodlScoreThresholdWizard(
         sets = scoreSets(form.protocol)
         from .viewers.tomograms.slices_window import SlicesWindow, TomogramSlices
 
-        several = has(form.protocol, "inputScores")
         field = "evaluationThreshold" if has(form.protocol, "evaluationThreshold") else "threshold"
 
         def accept(thresholds: Any) -> None:
             one = round(next(iter(thresholds.values())), 2)
-            form.setVar(field, thresholdText(thresholds) if several else one)
+            form.setVar(field, thresholdText(thresholds) if has(form.protocol, "inputScores") else one)
 
         SlicesWindow(form.root, TomogramSlices.ofMasks(sets[0], sets), "Score threshold", accept).show()
 
 
 def toMeasure(protocol: EMProtocol) -> Any:
     """What a form's diameter or box is measured on. Raises ValueError if it is not chosen yet."""
-    from .viewers.micrographs.diameter_window import ParticlesToMeasure
+    from .viewers.micrographs.diameter_window import particlesMeasured
     from .viewers.tomograms.slices_window import TomogramSlices
-    from .viewers.tomograms.viewer_subtomograms import SubtomogramsToMeasure, TomogramsToMeasure
+    from .viewers.tomograms.viewer_subtomograms import subtomogramsMeasured, tomogramsMeasured
 
     field = imagesField(protocol)
     if field is not None:
@@ -142,7 +138,7 @@ def toMeasure(protocol: EMProtocol) -> Any:
         if images is None or not images.getSize():
             what = "subtomograms" if field == "inputSubtomograms" else "particles or subtomograms"
             raise ValueError(f"Choose the {what} first; the circle is drawn on them.")
-        return ParticlesToMeasure(images) if isinstance(images, SetOfParticles) else SubtomogramsToMeasure(images)
+        return particlesMeasured(images) if isinstance(images, SetOfParticles) else subtomogramsMeasured(images)
     tomograms = protocol.inputTomograms.get()
     ofMasks = has(protocol, "inputMasks")
     masks = protocol.inputMasks.get() if ofMasks else None
@@ -151,7 +147,7 @@ def toMeasure(protocol: EMProtocol) -> Any:
     if tomograms is None and not ofMasks:
         raise ValueError("Choose the tomograms first; the circle is drawn on them.")
     data = TomogramSlices.ofTomograms(*((masks, [masks]) if tomograms is None else (tomograms, ())))
-    return TomogramsToMeasure(data, "Diameter of the circle (Å)")
+    return tomogramsMeasured(data, "Diameter of the circle (Å)")
 
 
 class CryodlSubtomogramDiameterWizard(
@@ -193,9 +189,8 @@ def measure(form: Form, value: Optional[float], accept: Callable[..., Any]) -> N
     from .viewers.micrographs.diameter_window import DiameterWindow
 
     guess = value or (_PARTICLE_OF_BOX * measured.largest if imagesField(form.protocol) else _FIRST_GUESS)
-    DiameterWindow(
-        form.root, measured, min(guess, measured.largest), lambda found: accept(found, measured.pixelSize)
-    ).show()
+    accepted = lambda found: accept(found, measured.pixelSize)
+    DiameterWindow(form.root, measured, min(guess, measured.largest), accepted).show()
 
 
 class CryodlShippedModelsWizard(
@@ -206,10 +201,7 @@ class CryodlShippedModelsWizard(
     """Choose one or several of the segmenters that come with the plugin."""
 
     def open(self, form: Form) -> None:
-        from .wizards import shippedModelLines
+        from .wizards import chooseShipped
 
-        lines = shippedModelLines("segmenter")
-        if not lines:
-            raise ValueError("This version of the plugin has no shipped segmenters. Train one.")
-        told = [(name, f"{name}: {text}") for name, text in lines]
-        chooseIn(form, "shippedModels", "Shipped models", told, "Choose one or several", several=True)
+        message = "Choose one or several"
+        chooseShipped(form, "shippedModels", "segmenter", "segmenters. Train one.", message, several=True)

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run in a process with a display: what the box beside a slider does with wrong numbers. Prints what it finds."""
 
-from ..viewers.micrograph_window import MicrographWindow
+from ..viewers.micrograph_window import MicrographWindow, Pictures
 
 
 def main():
     accepted = []
     window = MicrographWindow(
-        None, "Box", [], [], dict(from_=0, to=1, resolution=0.0001, label="Score"), 0.5, accept=accepted.append
+        None, Pictures([]), "Box", dict(from_=0, to=1, resolution=0.0001, label="Score"), 0.5, accept=accepted.append
     )
     for typed in ("abc", "1.5", "", "nan", "0,3", "0.25"):
         window._typed.set(typed)

@@ -27,12 +27,6 @@ class Micrograph:
 
 
 class Sets(GroupedPicks):
-    slider, value = None, 0
-
-    @staticmethod
-    def shows(group, value):
-        return True
-
     def words(self, value):
         return "in all"
 
@@ -40,11 +34,10 @@ class Sets(GroupedPicks):
 def seen(window):
     """What is drawn: part of the picture (px), greys, circles, words."""
     axes = window._axes
-    circles = [c for c in axes.collections if c.get_gid() == "picks"]
     low, high = axes.images[0].get_clim()
     bar = next(t.get_text() for t in axes.texts if t.get_gid() == "scale bar")
     across = [round(v) for v in axes.get_xlim()]
-    return f"{across} {high - low:.2f} {sum(len(c.get_paths()) for c in circles if c.get_visible())} {bar}"
+    return f"{across} {high - low:.2f} {sum(len(c.get_paths()) for c in axes.collections if c.get_visible())} {bar}"
 
 
 def main():
@@ -56,7 +49,7 @@ def main():
         print("at first", seen(window))
         for words, move in (
             ("zoomed", lambda: window._zoom((100, 100), 80)),
-            ("contrast", window._more),
+            ("contrast", lambda: window._changeContrast(1.3)),
             ("hidden", window._hide),
             ("still hidden when drawn again", window.refresh),
             ("shown", window._hide),

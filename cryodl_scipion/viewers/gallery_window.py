@@ -13,12 +13,12 @@ import mrcfile
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from pwem.objects import EMSet, SetOfParticles
+from pwem.objects import SetOfParticles
 
 from ..convert.particles.denoised import RAW_IMAGE
 from ..convert.particles.particles import locationOf
 from ..engine.cryodl.contract import counted
-from .plots import stretch
+from .plots import shrunk, stretch
 from .window import CanvasWindow
 
 _STRIP = 0.16  # of a tile's height, for the caption below it
@@ -45,8 +45,7 @@ def drawTiles(axes: Axes, tiles: Any, captions: Sequence[str], columns: Any) -> 
         page[y : y + height, x : x + width] = picture
         axes.text(x + width / 2, y + height + gap / 4, caption, ha="center", va="top", fontsize=8)
     axes.imshow(page, cmap="gray", vmin=0, vmax=1, interpolation="antialiased")
-    axes.set_xlim(-0.5, page.shape[1] - 0.5)
-    axes.set_ylim(page.shape[0] - 0.5, -0.5)
+    axes.set(xlim=(-0.5, page.shape[1] - 0.5), ylim=(page.shape[0] - 0.5, -0.5))
     return tile
 
 
@@ -55,16 +54,6 @@ def tileAt(x: float, y: float, tile: Any, columns: Any, count: Any) -> Any:
     column, row = int(x // tile[0]), int(y // tile[1])
     position = row * columns + column
     return position if 0 <= column < columns and 0 <= position < count else None
-
-
-def drawParticle(figure: Figure, images: EMSet, titles: Sequence[str]) -> None:
-    """The images of one particle, large, each stretched to its own greys."""
-    figure.clear()
-    for axes, image, title in zip(np.ravel(figure.subplots(1, len(images), squeeze=False)), images, titles):
-        axes.imshow(stretch(image), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        axes.set_title(title)
-        axes.set_axis_off()
-    figure.tight_layout()
 
 
 _GAP = 2  # px between images that stand side by side
@@ -82,9 +71,9 @@ def readParticle(name: str) -> Any:
         warnings.simplefilter("ignore")
         try:
             with mrcfile.mmap(path, permissive=True) as mrc:
-                images = None if mrc.data is None else mrc.data if mrc.data.ndim == 3 else mrc.data[None]
-                if images is None or number > len(images):
-                    raise ValueError(f"it holds {0 if images is None else len(images)} images")
+                images = [] if mrc.data is None else mrc.data if mrc.data.ndim == 3 else mrc.data[None]
+                if number > len(images):
+                    raise ValueError(f"it holds {len(images)} images")
                 return np.array(images[number - 1], np.float32)
         except (ValueError, OSError, EOFError) as error:
             raise ValueError(f"Image {number} of {path} cannot be read: {error}") from None
@@ -100,28 +89,16 @@ def lowPass(image: np.ndarray, resolution: Optional[float], pixelSize: float) ->
     return np.fft.irfft2(np.fft.rfft2(image) * keep, s=image.shape)
 
 
-def shrunk(image: np.ndarray, side: Any) -> Any:
-    """Mean of blocks, so that no side is longer than `side` px."""
-    block = max(1, -(-max(image.shape) // side))
-    height, width = (length // block * block for length in image.shape)
-    return image[:height, :width].reshape(height // block, block, width // block, block).mean(axis=(1, 3))
-
-
-def sideBySide(images: EMSet) -> Any:
+def sideBySide(images: Sequence[np.ndarray]) -> Any:
     """(h, w) in [0, 1]: images of one height next to each other, each stretched to its own greys, white lines
     between."""
-    parts = []
-    for image in images:
-        parts += [stretch(image), np.ones((image.shape[0], _GAP))]
+    parts = [part for image in images for part in (stretch(image), np.ones((image.shape[0], _GAP)))]
     return np.hstack(parts[:-1])
 
 
 def meanOf(names: Sequence[str]) -> Any:
     """(h, w) mean of images; what all particles have in common before they are aligned. names: '000012@stack.mrcs'."""
-    total = 0.0
-    for name in names:
-        total = total + readParticle(name)
-    return total / max(1, len(names))
+    return sum(readParticle(name) for name in names) / max(1, len(names))
 
 
 # Columns of the engine that say how sure an orientation is, in words.
@@ -220,8 +197,7 @@ class Gallery:
 
     def lines(self, position: int) -> List[str]:
         """What is known of one particle, one line each."""
-        lines = [f"{self.ITEM} {self.ids[position]}"]
-        lines += self._positions(position)
+        lines = [f"{self.ITEM} {self.ids[position]}", *self._positions(position)]
         lines += [f"{label}: {values[position]:.4g}" for label, values in self.metrics.items()]
         if self.groups is not None and 0 < self.groups[position] <= len(self.groupNames):
             lines.append(f"{self.GROUP}: {self.groupNames[self.groups[position] - 1]}")
@@ -280,7 +256,8 @@ class PagedWindow(CanvasWindow):
     """Tiles on pages. A child gives, beside _addControls(row, the frame below it):
 
     _grid(number of all tiles): columns and rows of a page. order(): positions of what is shown. _tileOf(number in the
-    order, position): images side by side, and the caption. _words(): the message.
+    order, position): images side by side, and the caption. _words(): the message. _counted(order): what follows the
+    number of pages.
     """
 
     _addControls: Any
@@ -288,25 +265,20 @@ class PagedWindow(CanvasWindow):
     order: Any
     _tileOf: Any
     _words: Any
+    _counted: Any = staticmethod(lambda order: "")
 
     def __init__(self, parent: Any, data: Any, title: str, size: Tuple[float, float]) -> None:
         CanvasWindow.__init__(self, parent, title)
         self._data, self._page, self._columns, self._shown, self._tile = data, 0, 1, [], (1, 1)
         self.message, self._position = tk.StringVar(self.root), tk.StringVar(self.root)
-        row, below = ttk.Frame(self.root, padding=6), ttk.Frame(self.root)
-        row.pack(fill=tk.X)
-        below.pack(fill=tk.X)
-        self._addControls(row, below)
+        row = self.addRow()
+        self._addControls(row, self.addRow(padding=0))
         for text, step in (("Next", 1), ("Back", -1)):
             ttk.Button(row, text=text, command=functools.partial(self.turn, step)).pack(side=tk.RIGHT, padx=2)
         ttk.Label(row, textvariable=self._position).pack(side=tk.RIGHT, padx=8)
         self.addFigure(size)
         self._axes = self._figure.add_axes((0.01, 0.01, 0.98, 0.98))
         self.refresh()
-
-    def _counted(self, order: Any) -> str:
-        """What follows the number of pages."""
-        return ""
 
     def turn(self, step: int) -> None:
         """Go some pages forwards or backwards."""
@@ -349,7 +321,6 @@ class GalleryWindow(PagedWindow):
         PagedWindow.__init__(self, parent, data, title, (12, 7.6))
         self._canvas.mpl_connect("button_press_event", self._clicked)
 
-    # ----- parts
     def _addControls(self, row: Any, below: Any) -> None:
         self._first = tk.IntVar(self.root, len(self._data))
         self._sortedBy = tk.StringVar(self.root, self._figureFirst or _AS_THEY_ARE)
@@ -371,23 +342,13 @@ class GalleryWindow(PagedWindow):
             self._addSubset(below)
 
     def _addSubset(self, below: Any) -> None:
-        row = ttk.Frame(below, padding=(6, 2))
-        row.pack(fill=tk.X)
+        row = self.addRow(below, (6, 2))
         ttk.Label(row, text="Keep the first").pack(side=tk.LEFT)
         entry = ttk.Entry(row, width=8, textvariable=self._first)
         entry.pack(side=tk.LEFT, padx=4)
         entry.bind("<Return>", lambda event: self.refresh())
-        self._scale = tk.Scale(
-            row,
-            variable=self._first,
-            from_=1,
-            to=max(1, len(self._data)),
-            orient=tk.HORIZONTAL,
-            showvalue=False,
-            length=260,
-            command=lambda value: self.refresh(),
-        )
-        self._scale.pack(side=tk.LEFT, padx=4)
+        look = dict(variable=self._first, showvalue=False, length=260, expand=False)
+        self._scale = self.addSlider(row, 1, max(1, len(self._data)), self.refresh, 4, **look)
         ttk.Button(row, text="Create subset", command=self.createSubset).pack(side=tk.LEFT, padx=6)
         ttk.Label(row, textvariable=self.message).pack(side=tk.LEFT, padx=6)
 
@@ -404,7 +365,6 @@ class GalleryWindow(PagedWindow):
         if self._subset is not None:
             self.message.set(self._subset([int(self._data.ids[i]) for i in self.order()[: self.kept()]]))
 
-    # ----- what happens
     def again(self) -> None:
         """Begin anew with another order or group, of which all are kept."""
         self._first.set(len(self.order()))
@@ -436,12 +396,10 @@ class GalleryWindow(PagedWindow):
         return f", {counted(len(order), self._data.ITEM.lower())}"
 
     def _tileOf(self, number: int, position: int) -> Tuple[Any, str]:
-        return self._data.pictures(position, self.resolution(), _TILE_SIDE), self._caption(number, position)
-
-    def _caption(self, number: int, position: int) -> str:
-        """What stands below a tile, and whether the slider leaves it out. number: in the order on show."""
+        """What the slider leaves out is marked."""
         caption = self._data.caption(position, self._metricLabel())
-        return caption if self._subset is None or number < self.kept() else f"{caption}  (left out)"
+        caption += "" if self._subset is None or number < self.kept() else "  (left out)"
+        return self._data.pictures(position, self.resolution(), _TILE_SIDE), caption
 
     def _words(self) -> str:
         """What the slider keeps."""
@@ -458,21 +416,28 @@ class GalleryWindow(PagedWindow):
                 self.open(self._shown[place])
 
     def open(self, position: int) -> None:
-        """Show one particle large."""
         ParticleWindow(self.root, self._data, position, self.resolution()).show()
 
 
 class ParticleWindow(CanvasWindow):
-    """One particle of a Gallery, with the place of its raw image."""
+    """One particle of a Gallery, each of its images stretched to its own greys, with the place of its raw image."""
 
     def __init__(self, parent: Any, data: Any, position: int, resolution: float) -> None:
         CanvasWindow.__init__(self, parent, f"{data.ITEM} {data.ids[position]}")
-        text = tk.Text(self.root, height=len(data.lines(position)), font="TkFixedFont", relief=tk.FLAT, padx=8, pady=6)
-        text.insert(tk.END, "\n".join(data.lines(position)))  # a text, so that the position can be copied
+        lines, titles = data.lines(position), [data.WORDS[kind] for kind in data.names]
+        text = tk.Text(self.root, height=len(lines), font="TkFixedFont", relief=tk.FLAT, padx=8, pady=6)
+        text.insert(tk.END, "\n".join(lines))  # a text, so that the position can be copied
         text.config(state=tk.DISABLED)
         text.pack(side=tk.BOTTOM, fill=tk.X)
-        self.addFigure((4.6 * len(data.names), 4.6))
-        titles = [data.WORDS[kind] for kind in data.names]
-        if resolution:
-            titles[0] += f", to {resolution:g} Å"
+        self.addFigure((4.6 * len(titles), 4.6))
+        titles[0] += f", to {resolution:g} Å" if resolution else ""
         drawParticle(self._figure, data.pictures(position, resolution), titles)
+
+
+def drawParticle(figure: Figure, images: Sequence[np.ndarray], titles: Sequence[str]) -> None:
+    """The images of one particle, large."""
+    for axes, image, title in zip(figure.subplots(1, len(images), squeeze=False)[0], images, titles):
+        axes.imshow(stretch(image), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.set_title(title)
+        axes.set_axis_off()
+    figure.tight_layout()

@@ -9,13 +9,15 @@ import tkinter as tk
 from tkinter import ttk
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
+from pwem.objects import SetOfClasses
 from pwem.protocols import ProtUserSubSet
 from pwem.viewers import Chimera, ChimeraView
 from pyworkflow.viewer import DESKTOP_TKINTER, MessageView, ProtocolViewer, Viewer
 
 from ..convert.particles.results import writeSelection
 from ..engine.cryodl.contract import counted
-from .window import REFRESH, PlotView, Tab, WindowView
+from .gallery_window import GalleryWindow
+from .window import REFRESH, CanvasWindow, PlotView, Tab, WindowView
 
 
 def outputName(protocol: Any, chosen: Any) -> Any:
@@ -25,71 +27,53 @@ def outputName(protocol: Any, chosen: Any) -> Any:
     return next((n for n, o in protocol.iterOutputAttributes() if o.getObjId() == chosen.getObjId()), None)
 
 
-def startRun(source: Any, output: str, field: str, protocolClass: type, label: str, **values: Any) -> Any:
-    """Start a run on an output of another one. Returns (the run, what is wrong with it in words or '')."""
+def launched(project: Any, protocol: Any, label: str, said: str) -> str:
+    """Name and start a run. said: a sentence, with {} for the run's name. Returns it, or what is wrong with the run."""
+    protocol.setObjLabel(label)
+    errors = " ".join(protocol.validate())
+    if not errors:
+        project.launchProtocol(protocol)
+    return errors or said.format(protocol.getRunName())
+
+
+def startRun(source: Any, output: str, field: str, protocolClass: type, label: str, said: str, **values: Any) -> Any:
+    """Start a run on an output of another one. Returns (the run, what launched says)."""
     project = source.getProject()
     protocol = project.newProtocol(protocolClass, **values)
-    protocol.setObjLabel(label)
     pointer = getattr(protocol, field)
     pointer.set(source)
     pointer.setExtended(output)
-    errors = protocol.validate()
-    if not errors:
-        project.launchProtocol(protocol)
-    return protocol, " ".join(errors)
-
-
-def startedRun(protocol: Any, errors: str, what: str) -> str:
-    """One sentence about a run that startRun gave. what: is made, in words."""
-    return errors or f"{what} is made by the run *{protocol.getRunName()}*."
+    return protocol, launched(project, protocol, label, said)
 
 
 def startSubset(source: Any, output: str, ids: Sequence[int], what: str, kind: str) -> Any:
     """Start pwem's protocol that makes a set of some items of an output. Returns (the run, one sentence). what: of its
     name, 'region'. kind: of item, 'particle'."""
     whole = getattr(source, output)
-    path = _newFile(source, len(ids))
+    paths = (source._getExtraPath(f"chosen_{len(ids)}_{n}.sqlite") for n in itertools.count(1))
+    path = next(path for path in paths if not os.path.exists(path))  # no other run reads it, now or when run again
     writeSelection(whole, ids, path)
-    protocol, errors = startRun(
-        source,
-        output,
-        "inputObject",
-        ProtUserSubSet,
-        f"{what} of {source.getRunName()}",
-        other="",
-        sqliteFile=path + ",",
-        outputClassName=whole.getClassName(),
-    )
-    return protocol, startedRun(protocol, errors, f"The set of {counted(len(ids), kind)}")
+    label, said = f"{what} of {source.getRunName()}", f"The set of {counted(len(ids), kind)} is made by the run *{{}}*."
+    values = dict(other="", sqliteFile=path + ",", outputClassName=whole.getClassName())
+    return startRun(source, output, "inputObject", ProtUserSubSet, label, said, **values)
 
 
-def itemsSubset(viewer: Any, collection: Any, kind: str) -> Any:
+def itemsSubset(viewer: Any, items: Any, kind: str) -> Any:
     """Function that starts a run which makes a set of the items with some ids, and says so in one sentence; None where
-    the set is no output of the viewer's run. kind: of item, 'particle'."""
-    source = viewer.protocol
-    output = outputName(source, collection)
-    return None if output is None else lambda ids: startSubset(source, output, ids, "part", kind)[1]
-
-
-def imagesSubset(viewer: Any, classes: Any, kind: str) -> Any:
-    """As itemsSubset, of the set that was classified."""
-    pointer = classes.getImagesPointer()
-    if pointer is None or not pointer.hasExtended() or viewer.getProject() is None:
-        return None
-    source = viewer.getProject().getProtocol(pointer.getObjValue().getObjId())
-    return lambda ids: startSubset(source, pointer.getExtended(), ids, "part", kind)[1]
-
-
-def _newFile(source: Any, count: int) -> str:
-    """Path of a selection that no other run reads, now or when it is run again."""
-    names = (source._getExtraPath(f"chosen_{count}_{n}.sqlite") for n in itertools.count(1))
-    return next(name for name in names if not os.path.exists(name))
+    the set is no output of a run. items: a set of the viewer's run, or classes, of what was classified. kind: of item,
+    'particle'."""
+    source, output = viewer.protocol, outputName(viewer.protocol, items)
+    if isinstance(items, SetOfClasses):
+        project, pointer = viewer.getProject(), items.getImagesPointer()
+        output = pointer.getExtended() if project is not None and pointer is not None else None
+        source = project.getProtocol(pointer.getObjValue().getObjId()) if output else None
+    return (lambda ids: startSubset(source, output, ids, "part", kind)[1]) if output else None
 
 
 _WRAP = 900  # px of a line of text
 
 
-class ResultsWindow:
+class ResultsWindow(CanvasWindow):
     """A tab is filled when it is first seen.
 
     parent: tk widget, or None for a window of its own. panels: sequence of Panel. views: function that gives
@@ -104,14 +88,11 @@ class ResultsWindow:
         views: Callable[[str, Tab], Any],
         goesOn: Callable[[], bool],
     ) -> None:
-        self._own = parent is None
-        self.root: Any = tk.Tk() if self._own else tk.Toplevel(parent)
-        self.root.title(title)
+        CanvasWindow.__init__(self, parent, title)
         self._panels, self._views, self._goesOn = list(panels), views, goesOn
         self._filled: Set[str] = set()
         if goesOn():
-            row = ttk.Frame(self.root, padding=(8, 6, 8, 0))
-            row.pack(fill=tk.X)
+            row = self.addRow(padding=(8, 6, 8, 0))
             ttk.Label(row, text="The run is still active; these are its results so far.").pack(side=tk.LEFT)
             ttk.Button(row, text="Refresh", command=self.lookAgain).pack(side=tk.RIGHT)
         self._notebook = ttk.Notebook(self.root)
@@ -133,10 +114,6 @@ class ResultsWindow:
         self._filled.clear()
         self._fill()
 
-    def show(self) -> None:
-        if self._own:
-            self.root.mainloop()
-
     def _fill(self) -> None:
         """Draw the tab that is seen, if that has not been done."""
         panel = self._panels[self._notebook.index("current")]
@@ -146,9 +123,8 @@ class ResultsWindow:
         tab: Any = self._notebook.nametowidget(self._notebook.select())
         for old in tab.winfo_children():
             old.destroy()
-        ttk.Label(tab, text=panel.help.replace("*", ""), wraplength=_WRAP, foreground="#444444").pack(
-            anchor=tk.W, padx=8, pady=(6, 0)
-        )
+        text = ttk.Label(tab, text=panel.help.replace("*", ""), wraplength=_WRAP, foreground="#444444")
+        text.pack(anchor=tk.W, padx=8, pady=(6, 0))
         views = list(self._views(panel.name, tab))
         for view in views:
             _position(view, tab, panel.label)
@@ -184,8 +160,8 @@ def panel(label: str, help: str) -> Callable[[Any], Any]:
 class Shows:
     """Beside a viewer of pyworkflow: the views that it gives."""
 
-    getTkRoot: Callable[[], Any]
-    infoMessage: Callable[..., Any]
+    getTkRoot: Any
+    infoMessage: Any
     protocol: Any
     _SECTION = ""
 
@@ -202,6 +178,11 @@ class Shows:
         view = PlotView(self.getTkRoot(), self.title(what), size, tight)
         draw(view.getFigure())
         return view
+
+    def gallery(self, data: Any, title: str, items: Any = None, sortedBy: Optional[str] = None) -> WindowView:
+        """The window of a Gallery. items: its set, of whose items subsets can be made; None for none."""
+        subset = None if items is None else itemsSubset(self, items, data.ITEM.lower())
+        return self.window(GalleryWindow, data, title, sortedBy, subset)
 
     def chimera(self, path: str, what: str = "map") -> Any:
         """A view that opens a map or a script, or that says what is missing."""
@@ -221,21 +202,20 @@ class ObjectViewer(Shows, Viewer):
     name: in Scipion's menu. targets: classes. only: function that says which objects of them.
     """
 
-    _only: Any = None
+    show: Any
+    _only: Any
 
-    def __init_subclass__(cls, name: str, targets: Sequence[type], only: Optional[Callable[[Any], Any]] = None) -> None:
-        cls._name, cls._targets, cls._only = name, list(targets), only and staticmethod(only)
+    def __init_subclass__(
+        cls, name: str, targets: Sequence[type], only: Callable[[Any], Any] = lambda obj: True
+    ) -> None:
+        cls._name, cls._targets, cls._only = name, list(targets), staticmethod(only)
 
     @classmethod
     def can_handle_this_instance(cls, instance: Any) -> bool:
-        return cls._only is None or bool(cls._only(instance))
+        return bool(cls._only(instance))
 
     def _visualize(self, obj: Any, **kwargs: Any) -> List[Any]:
         return [self.show(obj)]
-
-    def show(self, obj: Any) -> Any:
-        """The view of an object."""
-        raise NotImplementedError
 
 
 class PanelsViewer(Shows, ProtocolViewer):

@@ -42,8 +42,7 @@ def loadPreview(path: str, largestSide: Any = LARGEST_SIDE) -> Any:
     except (ValueError, OSError, EOFError) as error:
         raise ValueError(f"The micrograph {path} cannot be read: {error}") from None
     height, width = image.shape
-    binning = max(1, -(-max(height, width) // largestSide))
-    return Preview(stretch(_binned(image, binning)), binning, width, height)
+    return Preview(stretch(shrunk(image, largestSide)), _block(image, largestSide), width, height)
 
 
 def readImage(path: str) -> Any:
@@ -66,10 +65,16 @@ def readImage(path: str) -> Any:
     return image
 
 
-def _binned(image: np.ndarray, binning: Any) -> Any:
-    """Mean of blocks; the last incomplete ones are left out. Returns float32."""
-    height, width = (side // binning * binning for side in image.shape)
-    blocks = image[:height, :width].reshape(height // binning, binning, width // binning, binning)
+def _block(image: np.ndarray, side: int) -> int:
+    """Px of an image that become one, so that no side is longer than `side` px."""
+    return max(1, -(-max(image.shape) // side))
+
+
+def shrunk(image: np.ndarray, side: int) -> Any:
+    """Mean of blocks, so that no side is longer than `side` px; the last incomplete ones are left out. float32."""
+    block = _block(image, side)
+    height, width = (length // block * block for length in image.shape)
+    blocks = image[:height, :width].reshape(height // block, block, width // block, block)
     return blocks.mean(axis=(1, 3), dtype=np.float32)
 
 
@@ -92,6 +97,20 @@ def stretchedTo(image: np.ndarray, limits: Tuple[float, float]) -> np.ndarray:
     return np.clip((np.nan_to_num(image, nan=low) - low) / (high - low), 0, 1)
 
 
+TILE = 512  # px: large enough for coarse detail, small enough to average over many
+
+
+def tilesPower(image: np.ndarray, side: int, rows: Any, columns: Any) -> Any:
+    """(side, side // 2 + 1) sum of the power spectra of square tiles of an (h, w) image under a Hann window, as rfft2
+    orders them. rows, columns: where tiles begin, px."""
+    window, total = np.outer(np.hanning(side), np.hanning(side)), 0
+    for y in rows:
+        for x in columns:
+            tile = np.nan_to_num(np.asarray(image[y : y + side, x : x + side], np.float32))
+            total = total + np.abs(np.fft.rfft2((tile - tile.mean()) * window)) ** 2
+    return total
+
+
 PICK_COLOUR = "#19e57b"
 _TRAINING, _VALIDATION, _METRIC = "#4477aa", "#cc6677", "#228833"
 # Of curves that have none; a panel's own are left out, so that no two look alike.
@@ -103,12 +122,11 @@ def readMetrics(path: str) -> Dict[str, Any]:
     """{column: (n,) array} of metrics.csv; {} if it has no metrics yet. A last line that is being written is left
     out."""
     rows = readCsv(path)
-    columns = list(rows[0]) if rows else []
-    values = [[_number(row[c]) for c in columns] for row in rows if None not in row and None not in row.values()]
-    return {name: np.array(column, float) for name, column in zip(columns, zip(*values))}
+    values = [list(map(_number, row.values())) for row in rows if None not in row and None not in row.values()]
+    return {name: np.array(column) for name, column in zip(rows[0] if rows else (), zip(*values))}
 
 
-def _number(text: str) -> Any:
+def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
@@ -153,12 +171,11 @@ def drawCurves(figure: Figure, metrics: Dict[str, np.ndarray]) -> None:
         for column, (label, colour) in curves.items():
             known = np.isfinite(metrics[column])
             axes.plot(metrics["step"][known], metrics[column][known], ".-", label=label, color=colour)
-        axes.set_xlabel("Training step")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         # measured once: a denoiser without training steps, or the first validation
         if len(metrics.get("step", ())) == 1:
             axes.set_xticks(metrics["step"])
-        axes.set_title(title)
+        axes.set(xlabel="Training step", title=title)
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend(fontsize="small" if len(curves) > _FEW_CURVES else None)
@@ -173,14 +190,13 @@ def drawTraining(figure: Any, metrics: Dict[str, np.ndarray], sample: Any = None
     if sample is None:
         drawCurves(figure, metrics)
         figure.tight_layout()
-        return
-    if not metrics:  # nothing was learnt by steps
+    elif not metrics:  # nothing was learnt by steps
         drawPicture(figure, sample)
-        return
-    above, below = figure.subfigures(2, 1, height_ratios=(1, 1.2))
-    drawCurves(above, metrics)
-    above.subplots_adjust(left=0.08, right=0.98, bottom=0.18, top=0.9)
-    drawPicture(below, sample)
+    else:
+        above, below = figure.subfigures(2, 1, height_ratios=(1, 1.2))
+        drawCurves(above, metrics)
+        above.subplots_adjust(left=0.08, right=0.98, bottom=0.18, top=0.9)
+        drawPicture(below, sample)
 
 
 def drawPicture(figure: Figure, path: str) -> None:
@@ -201,6 +217,14 @@ def drawMicrograph(axes: Any, preview: Any, upwards: bool = False) -> None:
     axes.imshow(preview.pixels, cmap="gray", vmin=0, vmax=1, extent=extent, interpolation="bilinear")
     if upwards:
         axes.invert_yaxis()
+    axes.autoscale(False)  # what is drawn over it changes nothing of what is seen
+
+
+def drawBeside(panels: Sequence[Axes], previews: Sequence[Preview], upwards: bool = False) -> None:
+    """Previews before and after denoising. panels: two axes. upwards: see drawMicrograph."""
+    for axes, preview, title in zip(panels, previews, ("Original", "Denoised")):
+        drawMicrograph(axes, preview, upwards)
+        axes.set_title(title)
 
 
 def view(axes: Any, preview: Any, centre: Any, span: Any) -> None:
@@ -215,24 +239,24 @@ def view(axes: Any, preview: Any, centre: Any, span: Any) -> None:
         setLimits(middle - half - 0.5, middle + half - 0.5)
 
 
-def drawPicks(axes: Axes, picks: Sequence[Any], diameter: float) -> None:
-    """Circles around picks. picks: (n, 2 or more) x, y. diameter: px. Replaces the circles of an earlier call."""
-    for old in [c for c in axes.collections if c.get_gid() == "picks"]:
-        old.remove()
-    circles = PatchCollection(
-        [Circle((p[0], p[1]), diameter / 2) for p in picks], facecolors="none", edgecolors=PICK_COLOUR, linewidths=1.2
+def drawCircles(axes: Axes, circles: Any, colours: Any = PICK_COLOUR, filled: Any = "none", width: float = 1.2) -> None:
+    """circles: (n, 3) x, y, radius. colours: of the edges, of all or of each. filled: colours inside."""
+    patches = [Circle((x, y), radius) for x, y, radius in circles]
+    axes.add_collection(
+        PatchCollection(patches, facecolors=filled, edgecolors=colours, linewidths=width), autolim=False
     )
-    circles.set_gid("picks")
-    axes.add_collection(circles, autolim=False)
+
+
+def drawPicks(axes: Axes, picks: Sequence[Any], diameter: float) -> None:
+    """Circles around picks. picks: (n, 2 or more) x, y. diameter: px."""
+    drawCircles(axes, [(pick[0], pick[1], diameter / 2) for pick in picks])
 
 
 def drawHistogram(axes: Any, scores: Any, threshold: Any) -> None:
     """How many picks and candidates have which score, and where the threshold stands."""
     axes.hist(scores, bins=np.linspace(0, 1, 51), color=_TRAINING)
-    axes.set_title(f"Scores of {len(scores)} candidates")
     axes.axvline(threshold, color=_VALIDATION, linestyle="--", label=f"threshold {score_text(threshold)}")
-    axes.set_xlabel("Score")
-    axes.set_ylabel("Picks and other candidates")
+    axes.set(title=f"Scores of {len(scores)} candidates", xlabel="Score", ylabel="Picks and other candidates")
     if len(scores) and np.histogram(scores, 50, (0, 1))[0].max() > 20 * max(1, np.sum(scores >= threshold)):
         axes.set_yscale("log")  # many weak candidates would hide the few picks
     axes.legend()
@@ -241,36 +265,27 @@ def drawHistogram(axes: Any, scores: Any, threshold: Any) -> None:
 def drawPerMicrograph(axes: Any, counts: Any) -> None:
     """Picks of each micrograph in the set's order, and their mean."""
     axes.bar(np.arange(1, len(counts) + 1), counts, width=0.9, color=_TRAINING)
-    axes.set_title(f"{counts.sum()} picks")
     if len(counts):
         axes.axhline(np.mean(counts), color=_VALIDATION, linestyle="--", label=f"mean {np.mean(counts):.1f}")
         axes.legend()
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("Micrograph, in the set's order")
-    axes.set_ylabel("Picks")
+    axes.set(title=f"{counts.sum()} picks", xlabel="Micrograph, in the set's order", ylabel="Picks")
 
 
 def drawRounds(axes: Axes, rounds: Sequence[Dict[str, Any]]) -> None:
     """How well each round of automatic picking tells picks from background, and its picks. rounds: of readRounds."""
-    numbers = [entry["round"] for entry in rounds]
-    axes.plot(
-        numbers, np.array([entry.get("separation") for entry in rounds], float), "o-", color=_METRIC, label="separation"
-    )
+    numbers, separations = zip(*((entry["round"], entry.get("separation")) for entry in rounds))
+    axes.plot(numbers, np.array(separations, float), "o-", color=_METRIC, label="separation")
+    above: Any = dict(xytext=(0, 8), textcoords="offset points", ha="center")
     for entry in rounds:
         if entry.get("picks") is not None and entry.get("separation") is not None:
-            axes.annotate(
-                f"{entry['picks']:.0f} picks",
-                (entry["round"], entry["separation"]),
-                xytext=(0, 8),
-                textcoords="offset points",
-                ha="center",
-            )
+            axes.annotate(f"{entry['picks']:.0f} picks", (entry["round"], entry["separation"]), **above)
     axes.axvline(bestRound(rounds), color=_VALIDATION, linestyle="--", label="best round")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(x=0.15, y=0.25)
-    axes.set_xlabel("Round (0: the first model)")
-    axes.set_ylabel("Separation of picks and background\n(standard deviations, held-out micrographs)")
+    separation = "Separation of picks and background\n(standard deviations, held-out micrographs)"
+    axes.set(xlabel="Round (0: the first model)", ylabel=separation)
     axes.grid(alpha=0.3)
     axes.legend()
 
@@ -284,12 +299,9 @@ def drawMatrix(axes: Axes, values: Any, texts: Any, rows: Any, columns: Any, cma
     columns: names. All are arrays of the same shape."""
     axes.imshow(values, cmap=cmap, vmin=0, vmax=1)
     for (row, column), text in np.ndenumerate(texts):
-        colour = "black" if black[row, column] else "white"
-        axes.text(column, row, text, ha="center", va="center", color=colour)
-    axes.set_xticks(range(len(columns)))
-    axes.set_xticklabels([shortened(name) for name in columns], rotation=30, ha="right")
-    axes.set_yticks(range(len(rows)))
-    axes.set_yticklabels([shortened(name) for name in rows])
+        axes.text(column, row, text, ha="center", va="center", color="black" if black[row, column] else "white")
+    axes.set_xticks(range(len(columns)), map(shortened, columns), rotation=30, ha="right")
+    axes.set_yticks(range(len(rows)), map(shortened, rows))
 
 
 AXES = (("z", "x", "y"), ("y", "x", "z"), ("x", "y", "z"))  # across which a slice is, and what runs right and up on it
@@ -310,23 +322,15 @@ def readMap(path: str, stack: bool = False) -> Any:
         except (ValueError, OSError, EOFError) as error:
             raise ValueError(f"The map {path} cannot be read: {error}") from None
     if data is None or data.ndim != 3 + stack:
-        raise ValueError(
-            f"{path} is not a map: it has {'no' if data is None else data.ndim} dimensions, not {3 + stack}."
-        )
+        found = "no" if data is None else data.ndim
+        raise ValueError(f"{path} is not a map: it has {found} dimensions, not {3 + stack}.")
     return data
 
 
-def drawFsc(
-    axes: Axes,
-    curves: Any,
-    pixelSize: float,
-    box: int,
-    resolution: Optional[float] = None,
-    thresholds: Any = (0.143, 0.5),
-) -> None:
-    """Fourier shell correlation curves, whose rings begin with 0. curves: {label: values}. resolution: Å, marked."""
+def drawFsc(axes: Axes, curves: Any, pixelSize: float, box: int, *marked: Any, **words: Any) -> None:
+    """As drawFscAt, of curves whose rings begin with 0. pixelSize: Å/px. box: px."""
     longest = max([2] + [len(values) for values in curves.values()])
-    drawFscAt(axes, np.arange(longest) / (box * pixelSize), curves, resolution, thresholds)
+    drawFscAt(axes, np.arange(longest) / (box * pixelSize), curves, *marked, **words)
 
 
 def drawFscOfMap(axes: Axes, made: Any, comment: str = "") -> None:
@@ -342,20 +346,18 @@ def drawFscAt(
     resolution: Optional[float] = None,
     thresholds: Tuple[float, float] = (0.143, 0.5),
 ) -> None:
-    """As drawFsc. frequencies: 1/Å of the curves' values, the first of which is that at 0."""
+    """Fourier shell correlation curves. curves: {label: values}. frequencies: 1/Å of the values, the first of which is
+    that at 0. resolution: Å, marked."""
     for label, values in curves.items():
         axes.plot(frequencies[1 : len(values)], values[1:], label=label)
+    right: Any = dict(xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8)
     for threshold in thresholds:
         axes.axhline(threshold, color="grey", linestyle=":", linewidth=1)
-        axes.annotate(
-            f"{threshold:g}", (1, threshold), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8
-        )
+        axes.annotate(f"{threshold:g}", (1, threshold), **right)
     if resolution:
         axes.axvline(1 / resolution, color=MARK, linestyle="--", label=f"{resolution:.3g} Å")
-    axes.set_ylim(-0.1, 1.05)
-    axes.set_xlim(0, frequencies[-1])
-    axes.set_xlabel("Resolution (Å)")
-    axes.set_ylabel("Fourier shell correlation")
+    axes.set(xlim=(0, frequencies[-1]), ylim=(-0.1, 1.05))
+    axes.set(xlabel="Resolution (Å)", ylabel="Fourier shell correlation")
     axes.xaxis.set_major_formatter(lambda frequency, position: f"{1 / frequency:.3g}" if frequency > 0 else "∞")
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[1]:
@@ -368,14 +370,10 @@ AREA_COLOURS = {1: "#ee3333", 2: "#3366ee"}  # contaminated, carbon
 
 def drawAreas(axes: Axes, areas: Any, preview: Any) -> None:
     """Contaminated and carbon areas over a micrograph. areas: as AssessedMicrographs gives them, or None."""
-    for old in axes.images[1:]:
-        old.remove()
     if areas is None:
         return
     colours = np.zeros((*areas.shape, 4))
     for kind, colour in AREA_COLOURS.items():
         colours[areas == kind] = to_rgba(colour, 0.35)
-    extent, limits = (-0.5, preview.width - 0.5, preview.height - 0.5, -0.5), (axes.get_xlim(), axes.get_ylim())
+    extent = (-0.5, preview.width - 0.5, preview.height - 0.5, -0.5)
     axes.imshow(colours, extent=extent, interpolation="nearest")
-    axes.set_xlim(*limits[0])  # imshow shows all of it again
-    axes.set_ylim(*limits[1])

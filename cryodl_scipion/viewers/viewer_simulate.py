@@ -6,10 +6,10 @@ from typing import Any
 from pwem.objects import SetOfCoordinates, SetOfParticles
 
 from ..protocols import CryodlProtSimulate
-from .gallery_window import Gallery, GalleryWindow
+from .gallery_window import Gallery
 from .maps.viewer_map import LinkedMapsWindow
 from .micrographs.viewer_picks import PicksData, PicksWindow
-from .panels_viewer import PanelsViewer, itemsSubset, panel
+from .panels_viewer import PanelsViewer, panel
 
 
 class SimulatedMicrographsViewer(
@@ -18,8 +18,6 @@ class SimulatedMicrographsViewer(
     wait="There are no micrographs yet. Wait until the simulation is finished.",
     data="outputCoordinates",
 ):
-    """Micrographs with their known particles."""
-
     @panel("Micrographs and particles", "The micrographs, with their known particles.")
     def showPicks(self, coordinates: SetOfCoordinates) -> Any:
         return self.window(PicksWindow, PicksData.ofSet(coordinates), self.title("Simulated"))
@@ -31,20 +29,15 @@ class SimulatedParticlesViewer(
     wait="There are no particles yet. Wait until the run has finished.",
     data="outputParticles",
 ):
-    """Particles beside their ground truth."""
-
     @panel("Particles and ground truth", "Each particle, with and without noise and CTF.")
     def showParticles(self, particles: SetOfParticles) -> Any:
         data = Gallery.ofSet(particles, ground_truth=getattr(self.protocol, "outputClean", None))
-        subset = itemsSubset(self, particles, "particle")
-        return self.window(GalleryWindow, data, self.protocol.getRunName(), None, subset)
+        return self.gallery(data, self.protocol.getRunName(), particles)
 
 
 class SimulatedHalfMapsViewer(
     PanelsViewer, section="Simulated maps", wait="There are no maps yet. Wait until the run has finished.", data="_made"
 ):
-    """Half-maps with their ground truth."""
-
     @panel(
         "Maps and ground truth, slice by slice",
         "Full map, one half-map and ground truth at the same position, across all three axes.",

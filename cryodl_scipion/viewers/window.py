@@ -8,21 +8,20 @@ from typing import Any, Callable, Dict, Optional, Sequence
 
 from matplotlib.backends.backend_tkagg import FigureCanvasTkAgg, NavigationToolbar2Tk
 from matplotlib.figure import Figure
-from pwem.objects import SetOfMicrographs
 from pyworkflow.viewer import View
 
 from ..engine.cryodl.contract import resolution_in_words
 from .plots import BAD_COLOUR, GOOD_COLOUR, drawPicture
 
 REFRESH = 3000  # ms between two looks at a run that goes on
-_CELL_MARGIN = 24  # px beside the words of a table
+_CELL_MARGIN, _FIRST_COLUMN = 24, 360  # px: beside the words of a table, and its first column at most
 
 
 class Tab(ttk.Frame):
     """A page of a window with tabs, which a CanvasWindow takes as its own window."""
 
     def title(self, text: str) -> None:
-        """The tab has its name already."""
+        """It has one already."""
 
     def bind(self, sequence: Any = None, func: Any = None, add: Any = None) -> Any:
         """Keys are pressed anywhere in the window; they are for the tab that is seen."""
@@ -41,11 +40,21 @@ class CanvasWindow:
 
     def __init__(self, parent: Any, title: str) -> None:
         self._own = parent is None
-        if isinstance(parent, Tab):
-            self.root: Any = parent
-        else:
-            self.root = tk.Tk() if self._own else tk.Toplevel(parent)
+        self.root: Any = parent if isinstance(parent, Tab) else tk.Tk() if self._own else tk.Toplevel(parent)
         self.root.title(title)
+
+    def addRow(self, master: Any = None, padding: Any = 6, **packing: Any) -> Any:
+        """A frame as wide as the window. master: frame to lie in, default the window."""
+        row = ttk.Frame(master or self.root, padding=padding)
+        row.pack(**dict(dict(fill=tk.X), **packing))
+        return row
+
+    def addSlider(self, row: Any, low: float, high: float, moved: Any, padx: int = 0, **values: Any) -> Any:
+        """A slider; it fills what is left of a row, unless expand=False. moved: function without arguments."""
+        expand = values.pop("expand", True)
+        slider = tk.Scale(row, orient=tk.HORIZONTAL, from_=low, to=high, command=lambda value: moved(), **values)
+        slider.pack(side=tk.LEFT, fill=tk.X, expand=expand, padx=padx)
+        return slider
 
     def addFigure(self, size: Any, master: Any = None, **packing: Any) -> None:
         """Make self._figure and self._canvas. size: (width, height), inches. master: frame, default the window."""
@@ -77,10 +86,7 @@ class FollowingWindow(CanvasWindow):
     """A window that looks again while a run goes on."""
 
     finished: Callable[[], bool]  # whether the run has ended
-
-    def draw(self) -> None:
-        """Draw what there is now."""
-        raise NotImplementedError
+    draw: Any  # draws what there is now
 
     def refresh(self) -> None:
         if not self.root.winfo_exists():
@@ -90,16 +96,6 @@ class FollowingWindow(CanvasWindow):
         self._canvas.draw_idle()
         if not finished:
             self.root.after(REFRESH, self.refresh)
-
-
-class PlotWindow(CanvasWindow):
-    """A drawing with matplotlib's buttons: zoom, move, save. figure: matplotlib's."""
-
-    def __init__(self, parent: Any, title: str, figure: Figure) -> None:
-        CanvasWindow.__init__(self, parent, title)
-        self._figure, self._canvas = figure, FigureCanvasTkAgg(figure, self.root)
-        NavigationToolbar2Tk(self._canvas, self.root).pack(side=tk.BOTTOM, fill=tk.X)
-        self._canvas.get_tk_widget().pack(fill=tk.BOTH, expand=True)
 
 
 class PlotView(View):
@@ -117,7 +113,12 @@ class PlotView(View):
         self._figure.savefig(path)
 
     def show(self) -> None:
-        PlotWindow(self._parent, self._title, self._figure).show()
+        """Open a window with matplotlib's buttons: zoom, move, save."""
+        window = CanvasWindow(self._parent, self._title)
+        canvas = FigureCanvasTkAgg(self._figure, window.root)
+        NavigationToolbar2Tk(canvas, window.root).pack(side=tk.BOTTOM, fill=tk.X)
+        canvas.get_tk_widget().pack(fill=tk.BOTH, expand=True)
+        window.show()
 
 
 class WindowView(View):
@@ -130,9 +131,9 @@ class WindowView(View):
         self._windowClass(*self._arguments).show()
 
 
-def addTable(parent: Any, titles: Any, rows: Any, first: Any = 360, maximum: Any = 10) -> None:
-    """A table whose first column is text, at most `first` px wide, and the others numbers; no title is cut off. most:
-    rows that are seen at once."""
+def addTable(parent: Any, titles: Any, rows: Any, maximum: Any = 10) -> None:
+    """A table whose first column is text and the others numbers; no title is cut off. maximum: rows that are seen at
+    once."""
     style = ttk.Style(parent)
     heading, body = (
         font.Font(parent, style.lookup(name, "font") or other)
@@ -141,11 +142,9 @@ def addTable(parent: Any, titles: Any, rows: Any, first: Any = 360, maximum: Any
     table = ttk.Treeview(parent, columns=titles, show="headings", height=min(maximum, len(rows)))
     for number, title in enumerate(titles):
         table.heading(title, text=title)
-        needed = heading.measure(title) + _CELL_MARGIN
-        if not number:
-            longest = max([str(row[0]) for row in rows] + [""], key=len)
-            needed = max(needed, min(first, body.measure(longest) + _CELL_MARGIN))
-        table.column(title, width=max(130, needed), anchor=tk.E if number else tk.W)
+        longest = max((body.measure(str(row[0])) for row in rows), default=0) + _CELL_MARGIN if not number else 0
+        width = max(130, heading.measure(title) + _CELL_MARGIN, min(_FIRST_COLUMN, longest))
+        table.column(title, width=width, anchor=tk.E if number else tk.W)
     for row in rows:
         table.insert("", tk.END, values=row)
     table.pack(fill=tk.X, padx=8, pady=4)
@@ -172,30 +171,20 @@ PICTURES = {
 
 def tableRows(evaluation: Dict[str, Any]) -> Any:
     """Rows of TITLES: raw, filtered and denoised images, and below them the controls."""
-    rows = []
+    number = lambda value: "-" if value is None else f"{value:.3f}"
+    rows, means, control = [], evaluation["mean_frc"], evaluation.get("control") or {}
     for key, label in _IMAGES:
-        if key in evaluation["mean_frc"]:
+        if key in means:
             reached = (evaluation.get("resolution") or {}).get(key) or {}
-            rows.append(
-                (
-                    label,
-                    _number(evaluation["mean_frc"][key]),
-                    resolution_in_words(reached.get("0.5")),
-                    resolution_in_words(reached.get("0.143")),
-                )
-            )
-    control = evaluation.get("control") or {}
-    return rows + [("control: " + label, _number(control[key]), "", "") for key, label in _CONTROLS if key in control]
-
-
-def _number(value: float) -> str:
-    return "-" if value is None else f"{value:.3f}"
+            resolutions = (resolution_in_words(reached.get(threshold)) for threshold in ("0.5", "0.143"))
+            rows.append((label, number(means[key]), *resolutions))
+    return rows + [("control: " + label, number(control[key]), "", "") for key, label in _CONTROLS if key in control]
 
 
 def picturesIn(folder: str) -> Dict[str, Any]:
     """{name: file} of the pictures that are there, in the order of reading."""
-    paths = [(label, os.path.join(folder, key + ".png")) for key, label in PICTURES.items()]
-    return {label: path for label, path in paths if os.path.exists(path)}
+    paths = {label: os.path.join(folder, key + ".png") for key, label in PICTURES.items()}
+    return {label: path for label, path in paths.items() if os.path.exists(path)}
 
 
 def verdictOf(evaluation: Dict[str, Any]) -> Any:
@@ -217,7 +206,7 @@ class PicturesWindow(CanvasWindow):
         title: str,
         pictures: Any,
         sentences: Sequence[Any] = (),
-        good: Optional[SetOfMicrographs] = None,
+        good: Optional[bool] = None,
         table: Any = None,
         first: Any = None,
         drawing: Any = None,
@@ -227,20 +216,20 @@ class PicturesWindow(CanvasWindow):
         self._pictures = pictures
         self._name = tk.StringVar(self.root, first if first in pictures else next(iter(pictures), ""))
         if good is not None:
-            tk.Label(
-                self.root,
-                text="no warning" if good else "warning",
-                fg="white",
-                padx=8,
-                pady=3,
-                bg=GOOD_COLOUR if good else BAD_COLOUR,
-            ).pack(anchor=tk.W, padx=8, pady=(8, 2))
+            words, colour = ("no warning", GOOD_COLOUR) if good else ("warning", BAD_COLOUR)
+            verdict = tk.Label(self.root, text=words, fg="white", padx=8, pady=3, bg=colour)
+            verdict.pack(anchor=tk.W, padx=8, pady=(8, 2))
         for sentence in sentences:
             ttk.Label(self.root, text=sentence, wraplength=1000).pack(anchor=tk.W, padx=8)
         if table:
             addTable(self.root, *table, **({} if pictures or drawing else {"maximum": _ROWS_ALONE}))
         if pictures:
-            self._addPictures()
+            row = self.addRow(padding=(8, 6, 8, 0))
+            for name in pictures:
+                button = ttk.Radiobutton(row, text=name, value=name, variable=self._name, command=self.refresh)
+                button.pack(side=tk.LEFT)
+            self.addFigure((10.5, 5.6), padx=8, pady=8)
+            self.refresh()
         if drawing:
             self.addFigure(drawing[1], padx=8, pady=8)
             drawing[0](self._figure)
@@ -250,14 +239,6 @@ class PicturesWindow(CanvasWindow):
             line.insert(0, note)
             line.config(state="readonly")
             line.pack(fill=tk.X, padx=8, pady=(0, 8))
-
-    def _addPictures(self) -> None:
-        row = ttk.Frame(self.root, padding=(8, 6, 8, 0))
-        row.pack(fill=tk.X)
-        for name in self._pictures:
-            ttk.Radiobutton(row, text=name, value=name, variable=self._name, command=self.refresh).pack(side=tk.LEFT)
-        self.addFigure((10.5, 5.6), padx=8, pady=8)
-        self.refresh()
 
     def refresh(self) -> None:
         drawPicture(self._figure, self._pictures[self._name.get()])

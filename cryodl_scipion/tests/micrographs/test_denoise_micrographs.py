@@ -174,8 +174,8 @@ class TestCryodlDenoiseMicrographs(CryodlTest):
     def test_pairs_are_matched_by_name_and_drawn_with_their_spectra(self):
         protocol = self.start(self.make())
         data = DenoisedMicrographs(self.imported.outputMicrographs, protocol.outputMicrographs)
-        self.assertEqual([os.path.basename(p) for p in data.before], [os.path.basename(p) for p in data.after])
-        figure, paths = Figure(figsize=(8, 6)), (data.before[0], data.after[0])
+        self.assertEqual([os.path.basename(p) for p in data.paths], list(data.after))
+        figure, paths = Figure(figsize=(8, 6)), data.pair(0)
         *_, below = drawPair(figure, *map(loadPreview, paths))
         drawSpectra(below, paths, data.pixelSize)
         before, after = (line.get_ydata() for line in below.lines)

@@ -68,7 +68,7 @@ class TestCryodlGroupViewers(CryodlTest):
         self.assertEqual(data.picks(0, 0).tolist(), [[42, 51, 3], [280, 200, 3]])
         self.assertEqual(data.words(0), "of " + data.labels[2])
         data.off = set()
-        self.assertEqual((data.diameter, data.firstToShow(), data.words(0)), (20, 0, "of all sets"))
+        self.assertEqual((data.diameter, data.first, data.words(0)), (20, 0, "of all sets"))
 
     def test_a_set_is_judged_by_the_reference(self):
         data = ComparedPicks(self.compared)
@@ -93,18 +93,16 @@ class TestCryodlGroupViewers(CryodlTest):
     def test_a_particle_has_the_colour_of_how_many_sets_found_it(self):
         data = FoundTogether(self.together)
         self.assertEqual(data.labels, ["1 set", "2 sets"])
-        self.assertEqual(data.value, 2)
+        self.assertEqual(data.threshold, 2)
         self.assertEqual([data.counts(v).tolist() for v in (1, 2)], [[0, 3, 3], [0, 2, 2]])
-        self.assertEqual(data.firstToShow(), 1)
-        figure = Figure()
-        axes = figure.add_subplot()
-        for value in (1, 2):  # the second call replaces the circles of the first
-            viewer_compare.drawGroups(axes, data.picks(1, value), data.labels, data.diameter)
+        self.assertEqual(data.first, 1)
+        axes = Figure().add_subplot()
+        viewer_compare.drawGroups(axes, data.picks(1, 2), data.labels, data.diameter)
         (circles,) = axes.collections
         self.assertEqual(len(circles.get_paths()), 2)
         self.assertEqual([t.get_text() for t in axes.get_legend().get_texts()], data.labels)
         viewer_compare.drawGroups(axes, np.zeros((0, 3)), data.labels, data.diameter)
-        self.assertEqual(len(axes.collections[0].get_paths()), 0)
+        self.assertEqual(len(axes.collections[1].get_paths()), 0)
 
     def test_the_table_has_the_best_first_and_no_figures_without_a_reference(self):
         comparison = self.compared.comparison()
@@ -127,7 +125,7 @@ class TestCryodlGroupViewers(CryodlTest):
         data = AssessedMicrographs(self.assessed.goodMicrographs, self.assessed.badMicrographs)
         self.assertEqual(data.names, [f"mic_{i:03d}.mrc" for i in (1, 2, 3)])
         self.assertEqual([good for _, good in data.metrics], [True, True, False])
-        self.assertEqual(data.firstToShow(), 2)
+        self.assertEqual(data.first, 2)
         self.assertRegex(data.inWords(2), r"^particles 3, contaminated area \(%\) 7.5, carbon area")
         self.assertEqual(data.verdict(2), "bad (carbon 30 %)")
         self.assertEqual(data.verdict(0), "good")

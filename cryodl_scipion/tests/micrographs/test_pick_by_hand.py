@@ -71,7 +71,7 @@ class TestCryodlPickByHand(PickTest):
         picked = self.pick()
         data = PicksData.ofSet(picked.outputCoordinates)
         self.proj.getRunsGraph(refresh=True)
-        said = correctPicks(self.proj, picked, "outputCoordinates", data)
+        said = correctPicks(picked, "outputCoordinates", data)
         self.assertIn("A window to correct them opens", said)
         made = [p for p in self.proj.getRuns() if isinstance(p, CryodlProtPickByHand)][-1]
         self.assertEqual(made.inputCoordinates.getUniqueId(), f"{picked.getObjId()}.outputCoordinates")
@@ -89,9 +89,7 @@ class TestCryodlPickByHand(PickTest):
         with open(questions, "w") as file:
             file.write("{}")
         self.proj.getRunsGraph(refresh=True)
-        said = correctPicks(
-            self.proj, picked, "outputCoordinates", PicksData.ofSet(picked.outputCoordinates), askQuestions=True
-        )
+        said = correctPicks(picked, "outputCoordinates", PicksData.ofSet(picked.outputCoordinates), askQuestions=True)
         self.assertIn("questions opens", said)
         asked = [p for p in self.proj.getRuns() if isinstance(p, CryodlProtPickByHand)][-1]
         config = asked._config()

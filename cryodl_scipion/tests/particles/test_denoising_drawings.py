@@ -59,8 +59,8 @@ class TestCryodlParticleImages(FolderTest):
 
     def test_large_images_are_averaged_and_small_ones_left(self):
         image = np.kron(np.arange(9).reshape(3, 3), np.ones((4, 4)))
-        np.testing.assert_allclose(gallery_window.shrunk(image, 3), np.arange(9).reshape(3, 3))
-        self.assertEqual(gallery_window.shrunk(image, 12).shape, (12, 12))
+        np.testing.assert_allclose(plots.shrunk(image, 3), np.arange(9).reshape(3, 3))
+        self.assertEqual(plots.shrunk(image, 12).shape, (12, 12))
 
     def test_images_side_by_side_have_a_white_line_and_their_own_greys(self):
         both = gallery_window.sideBySide([np.arange(16).reshape(4, 4), 1000 + np.arange(16).reshape(4, 4)])

@@ -204,7 +204,7 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
             self.assertIn("first", form.showError.call_args[0][0])
 
     def test_the_mask_is_measured_on_the_mean_and_on_particles(self):
-        measured = diameter_window.ParticlesToMeasure(self.raw.outputParticles)
+        measured = diameter_window.particlesMeasured(self.raw.outputParticles)
         self.assertEqual((measured.names[0], len(measured.names)), (f"mean of {COUNT} particles", COUNT + 1))
         self.assertEqual((measured.largest, measured.pixelSize), (BOX * PIXEL_SIZE, PIXEL_SIZE))
         self.assertEqual(measured.preview(0).pixels.shape, (BOX, BOX))

@@ -103,7 +103,7 @@ class TestCryodlDenoiseTomograms(ViewersTest):
     def test_the_viewer_has_slices_before_and_after_with_the_same_names(self):
         protocol = self.run_()
         before, after = self.panel(protocol, "showSlices")._arguments[1:3]
-        self.assertEqual((before.ids, after.ids), (["TS_01", "TS_02"],) * 2)
+        self.assertEqual((before.names, after.names), (["TS_01", "TS_02"],) * 2)
         self.assertNotEqual(before.files["TS_01"], after.files["TS_01"])
 
     def test_both_slices_and_the_controls_are_drawn(self):

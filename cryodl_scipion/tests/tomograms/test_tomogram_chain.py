@@ -177,7 +177,9 @@ class TestCryodlTomogramChain(Chain):
         return np.mean(distances.min(axis=1) < NEAR)
 
     def test_places_are_those_of_the_particles_and_not_their_mirror_images(self):
-        picked, true = (pointsOf(protocol.outputCoordinates)["tomo_001"] for protocol in (self.picked, self.simulated))
+        picked, true = (
+            pointsOf(protocol.outputCoordinates)[0]["tomo_001"] for protocol in (self.picked, self.simulated)
+        )
         self.assertEqual(len(true), COPIES)
         right = self.recall(picked, true)
         self.assertGreater(right, 0.7)

@@ -23,15 +23,15 @@ from ...protocols import (
 from ...viewers import panels_viewer
 from ...viewers.gallery_window import Gallery
 from ...viewers.micrograph_window import MicrographWindow
-from ...viewers.micrographs.diameter_window import ParticlesToMeasure
+from ...viewers.micrographs.diameter_window import micrographsMeasured, particlesMeasured
 from ...viewers.model_window import CryodlTrainViewer
 from ...viewers.tomograms import viewer_tomograms
 from ...viewers.tomograms.slices_window import SCORES, SlicesWindow
 from ...viewers.tomograms.viewer_annotations import TileGallery
-from ...viewers.tomograms.viewer_subtomograms import SubtomogramGallery, SubtomogramsToMeasure, TomogramsToMeasure
+from ...viewers.tomograms.viewer_subtomograms import SubtomogramGallery, subtomogramsMeasured
 from ...viewers.tomograms.viewer_tomograms import featuresIn
 from ..tomogram_panels import PANELS, ViewersTest
-from ..tomogram_sets import PIXEL_SIZE, SHAPE, makeAnnotations
+from ..tomogram_sets import PIXEL_SIZE, SHAPE, makeAnnotations, makeSubtomograms
 
 
 class TestCryodlTomogramViewers(ViewersTest):
@@ -63,7 +63,7 @@ class TestCryodlTomogramViewers(ViewersTest):
 
     def test_scores_of_all_features_lie_over_the_tomograms(self):
         data = self.slices(self.segmented, "showScores")
-        self.assertEqual((data.ids, data.pixelSize), (["TS_01", "TS_02"], PIXEL_SIZE))
+        self.assertEqual((data.names, data.pixelSize), (["TS_01", "TS_02"], PIXEL_SIZE))
         self.assertEqual(
             [(layer.name, layer.kind, layer.threshold) for layer in data.layers],
             [("membrane", SCORES, 0.5), ("ribosome", SCORES, 0.45)],
@@ -106,7 +106,7 @@ class TestCryodlTomogramViewers(ViewersTest):
         data = self.slices(self.picked, "showCoordinates")
         self.assertEqual(
             {name: len(positions) for name, positions in data.points.items()},
-            dict.fromkeys(data.ids, SHAPE[1] * SHAPE[2]),
+            dict.fromkeys(data.names, SHAPE[1] * SHAPE[2]),
         )  # all of slice 1 has the label 2
         self.assertEqual((data.diameter, set(data.points["TS_01"][:, 2])), (12, {1.0}))
         self.assertEqual(sorted(map(tuple, data.points["TS_01"]))[-1], (SHAPE[2] - 1, SHAPE[1] - 1, 1))
@@ -159,11 +159,14 @@ class TestCryodlTomogramViewers(ViewersTest):
 
     def test_all_windows_on_volumes_have_the_first_row_at_the_bottom(self):
         """As 3dmod shows them (engine/cryodl/contract/frames.py); micrographs and particles have it on top."""
-        upwards = lambda source: source.UPWARDS
-        self.assertTrue(SlicesWindow._upwards(None))
-        self.assertFalse(MicrographWindow._upwards(None))
-        self.assertTrue(all(map(upwards, (TileGallery, SubtomogramGallery, TomogramsToMeasure, SubtomogramsToMeasure))))
-        self.assertFalse(any(map(upwards, (Gallery, ParticlesToMeasure, wizards.MicrographsToMeasure))))
+        subtomograms = makeSubtomograms(self, count=2).outputSubtomograms
+        volumes = wizards_tomograms.toMeasure(self.picked), subtomogramsMeasured(subtomograms)
+        self.assertTrue(SlicesWindow._UPWARDS and TileGallery.UPWARDS and SubtomogramGallery.UPWARDS)
+        self.assertTrue(all(measured.upwards for measured in volumes))
+        self.assertFalse(MicrographWindow._UPWARDS or Gallery.UPWARDS)
+        flat = mock.MagicMock(getSamplingRate=lambda: 1.0, getDim=lambda: (4, 4, 1), getXDim=lambda: 4)
+        flat.__iter__.return_value, flat.iterItems.return_value = [mock.Mock()], iter(())
+        self.assertFalse(micrographsMeasured(flat).upwards or particlesMeasured(flat).upwards)
 
     # ----- which viewer a click opens, and what it says before there is anything
     def test_runs_without_results_have_a_message(self):

@@ -8,7 +8,6 @@ import mrcfile
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 from pwem.objects import SetOfCTF
 from scipy import ndimage
@@ -17,9 +16,9 @@ from ...convert.micrographs.ctfs import TITLES, ctfRows
 from ...convert.reading import readJson
 from ...protocols import CryodlProtEstimateCTF
 from ...protocols.micrographs.protocol_estimate_ctf import OUTPUT
-from ..micrograph_window import MicrographWindow
+from ..micrograph_window import MicrographWindow, Pictures
 from ..panels_viewer import PanelsViewer, panel
-from ..plots import readImage
+from ..plots import TILE, drawCircles, readImage, tilesPower
 from ..window import PicturesWindow
 from .diameter_window import previewOf
 
@@ -30,8 +29,6 @@ class CryodlCTFViewer(
     section="CTF",
     wait="No CTF is estimated yet. Wait until the first batch is done.",
 ):
-    """What `Analyze results` opens for estimated CTFs, also while the run goes on."""
-
     def _data(self) -> Any:
         ctfs = getattr(self.protocol, OUTPUT, None)
         return None if ctfs is None else EstimatedCTFs(ctfs)
@@ -51,91 +48,53 @@ class CryodlCTFViewer(
         return self.window(PicturesWindow, "Estimated CTFs", {}, (), None, data.table())
 
 
-_DEFOCUS, _OTHER = "#4477aa", "#228833"
-_BINS = 24
+_DEFOCUS, _OTHER, _BINS = "#4477aa", "#228833", 24
 
 
 def drawDefocus(figure: Figure, rows: List[Tuple]) -> None:
     """Defocus of each micrograph in the order of the set, and histograms of defocus, astigmatism and resolution.
 
-    Parameters
-    ----------
-    figure : matplotlib Figure
-    rows : list of tuples
-        Of ctfRows.
+    rows: of ctfRows.
     """
-    figure.clear()
-    across, (defocus, astigmatism, resolution) = (
-        figure.add_subplot(2, 1, 1),
-        [figure.add_subplot(2, 3, position) for position in (4, 5, 6)],
-    )
-    numbers = range(1, len(rows) + 1)
+    across, *panels = figure.add_subplot(2, 1, 1), *(figure.add_subplot(2, 3, position) for position in (4, 5, 6))
+    numbers, middles = range(1, len(rows) + 1), [(row[1] + row[2]) / 2e4 for row in rows]
     across.vlines(numbers, [row[2] / 1e4 for row in rows], [row[1] / 1e4 for row in rows], color=_DEFOCUS, alpha=0.5)
-    across.plot(numbers, [(row[1] + row[2]) / 2e4 for row in rows], ".", color=_DEFOCUS)
-    across.set_xlabel("Micrograph")
-    across.set_ylabel("Defocus, V to U (µm)")
+    across.plot(numbers, middles, ".", color=_DEFOCUS)
+    across.set(xlabel="Micrograph", ylabel="Defocus, V to U (µm)")
     across.xaxis.set_major_locator(MaxNLocator(integer=True))
-    for axes, values, label in (
-        (defocus, [(row[1] + row[2]) / 2e4 for row in rows], "Mean defocus (µm)"),
-        (astigmatism, [row[4] for row in rows], "Astigmatism (Å)"),
-        (resolution, [row[5] for row in rows], "Rings fitted to (Å)"),
+    astigmatism, resolution = ([row[column] for row in rows] for column in (4, 5))
+    for axes, values, label in zip(
+        panels, (middles, astigmatism, resolution), ("Mean defocus (µm)", "Astigmatism (Å)", "Rings fitted to (Å)")
     ):
         axes.hist(values, bins=_BINS, color=_OTHER)
-        axes.set_xlabel(label)
-        axes.set_ylabel("Micrographs")
+        axes.set(xlabel=label, ylabel="Micrographs")
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.tight_layout()
 
 
 def drawProfile(axes: Axes, profile: dict) -> None:
-    """A power spectrum, averaged over equal phases, and the fitted CTF.
-
-    Parameters
-    ----------
-    axes : matplotlib Axes
-    profile : dict
-        frequency (1/Å), data and model of the engine's fit.
-    """
+    """A power spectrum, averaged over equal phases, and the fitted CTF. profile: frequency (1/Å), data and model of the
+    engine's fit."""
     spread = max(sorted(abs(v) for v in profile["data"])[int(0.98 * (len(profile["data"]) - 1))], 1e-6)
     axes.plot(profile["frequency"], [v / spread for v in profile["data"]], color=_DEFOCUS, label="power spectrum")
     axes.plot(profile["frequency"], [2 * v for v in profile["model"]], color="#cc6677", label="CTF")
-    axes.set_ylim(-1.3, 1.3)
-    axes.set_xlabel("Spatial frequency (1/Å)")
-    axes.set_yticks([])
+    axes.set(xlabel="Spatial frequency (1/Å)", ylim=(-1.3, 1.3), yticks=[])
     axes.legend(loc="lower right", fontsize=8)
 
 
-_TILE = 512  # px
-
-
 _MAX_TILES = 49
-
-
 _FIRST_GUESS = 5.0  # Å
 
 
 def powerSpectrum(image: np.ndarray) -> np.ndarray:
-    """Logarithm of the mean power spectrum of tiles, without its rotational average's slow fall.
-
-    Parameters
-    ----------
-    image : (h, w) array
-
-    Returns
-    -------
-    (side, side) float array
-        Frequency 0 is at pixel (side // 2, side // 2), and the edges are the Nyquist frequency.
-    """
-    side = min(_TILE, *image.shape) // 2 * 2
-    window = np.outer(np.hanning(side), np.hanning(side))
-    positions = [
+    """(side, side) logarithm of the mean power spectrum of tiles of an (h, w) image, without its rotational average's
+    slow fall. Frequency 0 is at pixel (side // 2, side // 2), and the edges are the Nyquist frequency."""
+    side = min(TILE, *image.shape) // 2 * 2
+    positions = (
         np.linspace(0, length - side, min(int(_MAX_TILES**0.5), 1 + 2 * (length - side) // side)).astype(int)
         for length in image.shape
-    ]
-    tiles = (
-        np.nan_to_num(np.asarray(image[y : y + side, x : x + side], float)) for y in positions[0] for x in positions[1]
     )
-    power = sum(np.abs(np.fft.fft2((tile - tile.mean()) * window)) ** 2 for tile in tiles)
+    half = tilesPower(image, side, *positions)
+    power = np.hstack([half, half[-np.arange(side), side // 2 - 1 : 0 : -1]])  # of opposite frequencies it is the same
     values = ndimage.gaussian_filter(np.log(np.fft.fftshift(power) + 1e-30), 1)
     axis = np.arange(side) - side // 2
     ring = np.rint(np.hypot(axis[:, None], axis)).astype(int)
@@ -145,32 +104,28 @@ def powerSpectrum(image: np.ndarray) -> np.ndarray:
     return np.clip(flat, *np.percentile(flat, (2, 98)))
 
 
+class SpectraOfMicrographs(Pictures):
+    """Power spectra of micrographs with these paths, of powerSpectrum."""
+
+    def preview(self, index: int) -> Any:
+        return previewOf(powerSpectrum(readImage(self.paths[index])))
+
+
 class SpectrumWindow(MicrographWindow):
     """The slider is the resolution in Å, drawn as a circle on the spectra.
 
-    names, paths: of micrographs. pixelSize: Å/px. value: Å to begin with, or None. accept: takes Å.
+    data: SpectraOfMicrographs. pixelSize: Å/px of the micrographs. value: Å to begin with, or None. accept: takes Å.
     """
 
-    _circle: Any
-
-    def __init__(self, parent: Any, names: Any, paths: Any, pixelSize: Any, value: Any, accept: Any) -> None:
-        self._micrographPixel, self._circle = pixelSize, None
-        finest = max(2.0, round(2 * pixelSize, 2))
+    def __init__(self, parent: Any, data: Any, pixelSize: float, value: Any, accept: Any) -> None:
+        self._micrographPixel, finest = pixelSize, max(2.0, round(2 * pixelSize, 2))
         slider = dict(from_=finest, to=max(20.0, 4 * finest), resolution=0.1, label="Highest resolution (Å)")
         value = min(max(value or _FIRST_GUESS, slider["from_"]), slider["to"])
-        MicrographWindow.__init__(self, parent, "Power spectra", names, paths, slider, value, 0, accept)
-
-    def _load(self, index: int) -> Any:
-        self._circle = None
-        return previewOf(powerSpectrum(readImage(self._paths[index])))
+        MicrographWindow.__init__(self, parent, data, "Power spectra", slider, value, accept)
 
     def _drawOn(self, axes: Axes) -> None:
         side = self._preview.width
-        radius = side * self._micrographPixel / self.value.get()
-        if self._circle is None:
-            self._circle = Circle((side / 2, side / 2), radius, fill=False, color="#19e57b")
-            axes.add_patch(self._circle)
-        self._circle.set_radius(radius)
+        drawCircles(axes, [(side / 2, side / 2, side * self._micrographPixel / self.value.get())], width=1)
 
     def _text(self) -> str:
         return (
@@ -179,37 +134,25 @@ class SpectrumWindow(MicrographWindow):
         )
 
 
-class EstimatedCTFs:
-    """Metrics and pictures of a SetOfCTF, which may still be growing.
-
-    Parameters
-    ----------
-    ctfs : SetOfCTF
-    """
+class EstimatedCTFs(Pictures):
+    """Metrics and pictures of a SetOfCTF, which may still be growing."""
 
     def __init__(self, ctfs: SetOfCTF) -> None:
         self.rows = ctfRows(ctfs)
-        self.paths = [ctf.getPsdFile() for ctf in ctfs.iterItems()]
-        self.names = [row[0] for row in self.rows]
+        Pictures.__init__(self, [row[0] for row in self.rows], [ctf.getPsdFile() for ctf in ctfs.iterItems()])
+
+    def preview(self, index: int) -> Any:
+        if not os.path.exists(self.paths[index] or ""):
+            raise ValueError(f"The power spectrum {self.paths[index]} does not exist.")
+        return previewOf(mrcfile.read(self.paths[index]))
 
     def table(self) -> Any:
         """(titles, rows) of all metrics."""
-        return TITLES, [
-            row[:1] + tuple(f"{v:.0f}" for v in row[1:5]) + (f"{row[5]:.2f}", f"{row[6]:.2f}", f"{row[7]:.1f}")
-            for row in self.rows
-        ]
+        digits = (0, 0, 0, 0, 2, 2, 1)
+        return TITLES, [(row[0], *(f"{v:.{n}f}" for v, n in zip(row[1:], digits))) for row in self.rows]
 
     def inWords(self, index: int) -> str:
-        """The metrics of one micrograph.
-
-        Parameters
-        ----------
-        index : int
-
-        Returns
-        -------
-        str
-        """
+        """The metrics of one micrograph."""
         _, u, v, angle, astigmatism, resolution, correlation, strength = self.rows[index]
         return (
             f"Defocus {u:.0f} and {v:.0f} Å, U at {angle:.0f}° to x, astigmatism {astigmatism:.0f} Å, rings fitted "
@@ -217,31 +160,14 @@ class EstimatedCTFs:
         )
 
     def profile(self, index: int) -> Any:
-        """The spectrum over equal phases of one micrograph.
-
-        Parameters
-        ----------
-        index : int
-
-        Returns
-        -------
-        dict, or None if its file is gone
-        """
+        """The spectrum over equal phases of one micrograph, None if its file is gone."""
         return readJson(os.path.splitext(self.paths[index])[0] + ".json", {}).get("profile")
 
 
 class CtfWindow(MicrographWindow):
     """Fitted CTF (left half) and power spectrum (right half). data: EstimatedCTFs."""
 
-    def __init__(self, parent: Any, data: Any, title: str) -> None:
-        self._data = data
-        MicrographWindow.__init__(self, parent, title, data.names, data.paths, None, 0)
-
-    def _load(self, index: int) -> Any:
-        path = self._paths[index]
-        if not path or not os.path.exists(path):
-            raise ValueError(f"The power spectrum {path} does not exist.")
-        return previewOf(mrcfile.read(path))
+    _NONE = "There are no CTFs."
 
     def _look(self) -> None:
         self._axes.set_position((0.14, 0.27, 0.72, 0.72))
@@ -249,5 +175,5 @@ class CtfWindow(MicrographWindow):
         if profile:
             drawProfile(self._figure.add_axes((0.06, 0.08, 0.9, 0.17)), profile)
 
-    def _text(self) -> Any:
-        return "There are no CTFs." if self.index() is None else self._data.inWords(self.index())
+    def _text(self) -> str:
+        return self._data.inWords(self.index())

@@ -1,29 +1,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Windows of wizards: a circle to measure a particle with, and images to choose a resolution by."""
 
+import collections
+import itertools
 from typing import Any, Callable, List, Optional, Tuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from pwem.objects import EMSet, SetOfMicrographs, SetOfParticles, Volume
+from pwem.objects import SetOfParticles, Volume
 
+from ...convert.micrographs.picks import positionsByMicrograph
 from ...convert.particles.particles import nameOf
 from ..gallery_window import lowPass, meanOf, readParticle
-from ..micrograph_window import HINT, MicrographWindow
-from ..plots import Preview, drawPicks, readMap, stretch, view
+from ..micrograph_window import HINT, MicrographWindow, Pictures
+from ..plots import Preview, drawPicks, loadPreview, readMap, stretch, view
 
 _AVERAGED = 300  # particles are enough for their common outline
 _SHOWN = 30  # more of them help nobody
+_CIRCLES = 200  # more of them hide the micrograph
 
 
 def firstNames(particles: SetOfParticles, count: int) -> Any:
     """Image names, 000001@file, of the first particles of a set."""
-    names = []
-    for item in particles.iterItems():
-        if len(names) == count:
-            break
-        names.append(nameOf(item))
-    return names
+    return [nameOf(item) for item in itertools.islice(particles.iterItems(), count)]
 
 
 def previewOf(image: np.ndarray) -> Preview:
@@ -31,30 +30,49 @@ def previewOf(image: np.ndarray) -> Preview:
     return Preview(stretch(image), 1, image.shape[1], image.shape[0])
 
 
-class ParticlesToMeasure:
-    """The mean of some particles, and some of them, to measure on. names, pixelSize, largest, first: see
-    wizards.MicrographsToMeasure."""
-
-    LIST, LABEL, UPWARDS = "Particles", "Mask diameter (Å)", False
-
-    def __init__(self, particles: SetOfParticles) -> None:
-        self._images = firstNames(particles, _AVERAGED)
-        self.names = [f"mean of {len(self._images)} particles"] + [
-            f"particle {number}" for number in range(1, len(self._images[:_SHOWN]) + 1)
-        ]
-        self.pixelSize, self.first = particles.getSamplingRate(), 0
-        self.largest = int(particles.getXDim() * self.pixelSize)
-
-    def preview(self, index: int) -> Any:
-        """Preview of the mean (0) or of a particle."""
-        return previewOf(readParticle(self._images[index - 1]) if index else meanOf(self._images))
-
-    def positions(self, index: int) -> List[str]:
-        """None are known: the circle lies in the middle."""
-        return []
+# What a diameter is measured on. largest: Å that fit. preview: function of an index. listed: above the list. label: of
+# the slider. upwards: whether the first row is at the bottom. positions: function of an index that gives [(x, y)] px,
+# where particles are known; without any the circle lies in the middle until it is moved. first: index to begin with
+Measured = collections.namedtuple(
+    "Measured",
+    "names pixelSize largest preview listed label upwards positions first",
+    defaults=(False, lambda index: [], 0),
+)
 
 
-class ImagesToFilter:
+def micrographsMeasured(micrographs: Any, coordinates: Any = None) -> Measured:
+    """Micrographs, with some of the particles that somebody picked. Raises ValueError if there are none yet."""
+    items = [m.clone() for m in micrographs]
+    if not items:
+        raise ValueError("There are no micrographs yet.")
+    found = positionsByMicrograph(coordinates) if coordinates is not None else {}
+    positions = [found.get(m.getObjId(), [])[:_CIRCLES] for m in items]
+    return Measured(
+        [m.getMicName() or m.getFileName() for m in items],
+        micrographs.getSamplingRate(),
+        int(min(micrographs.getDim()[:2]) * micrographs.getSamplingRate()),
+        lambda index: loadPreview(items[index].getFileName()),
+        "Micrographs",
+        "Particle diameter (Å)",
+        positions=positions.__getitem__,
+        first=next((i for i, p in enumerate(positions) if p), 0),
+    )
+
+
+def meanAndSome(kind: str, count: int) -> List[str]:
+    """Names of the mean of `count` images of a kind, and of the first of them."""
+    return [f"mean of {count} {kind}s", *(f"{kind} {number}" for number in range(1, min(count, _SHOWN) + 1))]
+
+
+def particlesMeasured(particles: SetOfParticles) -> Measured:
+    """The mean of some particles, and some of them."""
+    images, pixelSize = firstNames(particles, _AVERAGED), particles.getSamplingRate()
+    preview = lambda index: previewOf(readParticle(images[index - 1]) if index else meanOf(images))
+    names, largest = meanAndSome("particle", len(images)), int(particles.getXDim() * pixelSize)
+    return Measured(names, pixelSize, largest, preview, "Particles", "Mask diameter (Å)")
+
+
+class ImagesToFilter(Pictures):
     """Projections of maps along their axes, and some particles.
 
     particles: SetOfParticles or None. structures: Volumes are taken; atomic models have no map yet.
@@ -62,20 +80,17 @@ class ImagesToFilter:
     """
 
     def __init__(self, particles: Any, structures: Any) -> None:
-        self._makers: List[Tuple[str, str, Optional[int], float]] = []
+        makers: List[Tuple[str, str, Optional[int], float]] = []
         for volume in (s for s in structures if isinstance(s, Volume)):
             for axis, name in ((0, "z"), (1, "y"), (2, "x")):
-                self._makers.append((f"map along {name}", volume.getFileName(), axis, volume.getSamplingRate()))
+                makers.append((f"map along {name}", volume.getFileName(), axis, volume.getSamplingRate()))
         for number, name in enumerate([] if particles is None else firstNames(particles, _SHOWN), 1):
-            self._makers.append((f"particle {number}", name, None, particles.getSamplingRate()))
-        self.names = [maker[0] for maker in self._makers]
-        sizes = [maker[3] for maker in self._makers]
-        self.finest, self.coarsest = 2 * min(sizes, default=1), 40 + 2 * max(sizes, default=1)
-        self._images = {}
-
-    def pixelSize(self, index: int) -> float:
-        """Å/px of an image."""
-        return self._makers[index][3]
+            makers.append((f"particle {number}", name, None, particles.getSamplingRate()))
+        Pictures.__init__(self, [maker[0] for maker in makers])
+        self.pixelSizes = [maker[3] for maker in makers]
+        self.finest = 2 * min(self.pixelSizes, default=1)
+        self.coarsest = 40 + 2 * max(self.pixelSizes, default=1)
+        self._makers, self._images = makers, {}
 
     def filtered(self, index: int, resolution: float) -> Any:
         """(h, w) image without finer detail than `resolution` Å. Raises ValueError or OSError that names the file."""
@@ -95,20 +110,18 @@ class ResolutionWindow(MicrographWindow):
 
     _LIST = "Images"
 
-    def __init__(self, parent: Any, images: EMSet, value: float, accept: Callable[..., Any]) -> None:
-        self._images = images
-        slider = dict(
-            from_=round(images.finest, 1), to=round(images.coarsest, 1), resolution=0.1, label="Resolution (Å)"
-        )
-        value = min(max(value or _FIRST_GUESS, slider["from_"]), slider["to"])
-        MicrographWindow.__init__(self, parent, "Resolution", images.names, (), slider, value, 0, accept)
+    def __init__(self, parent: Any, images: Any, value: Optional[float], accept: Callable[..., Any]) -> None:
+        low, high = round(images.finest, 1), round(images.coarsest, 1)
+        slider = dict(from_=low, to=high, resolution=0.1, label="Resolution (Å)")
+        value = min(max(value or _FIRST_GUESS, low), high)
+        MicrographWindow.__init__(self, parent, images, "Resolution", slider, value, accept)
 
     def _load(self, index: int) -> Any:
-        self._pixelSize = self._images.pixelSize(index)
-        return previewOf(self._images.filtered(index, self.value.get()))
+        self._data.pixelSize = self._data.pixelSizes[index]
+        return previewOf(self._data.filtered(index, self.value.get()))
 
     def _drawOn(self, axes: Axes) -> None:
-        axes.images[0].set_data(stretch(self._images.filtered(self.index(), self.value.get())))
+        axes.images[0].set_data(stretch(self._data.filtered(self.index(), self.value.get())))
 
     def _text(self) -> str:
         return (
@@ -122,23 +135,18 @@ _DIAMETERS_SEEN = 12  # particles from left to right, so that the circle's edge 
 
 
 class DiameterWindow(MicrographWindow):
-    """The slider is the particle diameter in Å.
-
-    micrographs: MicrographsToMeasure or ParticlesToMeasure. value: Å to begin with. accept: takes Å.
-    """
+    """The slider is the particle diameter in Å. data: Measured. value: Å to begin with. accept: takes Å."""
 
     _HINT = HINT.replace("Drag", "Click: the circle. Middle button")
     _PAN_BUTTONS: Tuple[int, ...] = (2,)  # the left one puts the circle
+    _NONE = "There are no images to measure on."
 
-    _centre: Any
+    _centre: Any = None
 
-    def __init__(self, parent: Any, micrographs: SetOfMicrographs, value: float, accept: Callable[..., Any]) -> None:
-        self._micrographs, self._centre, self._LIST = micrographs, None, micrographs.LIST
-        self._pixelSize = micrographs.pixelSize
-        slider = dict(from_=SMALLEST, to=micrographs.largest, resolution=1, label=micrographs.LABEL)
-        MicrographWindow.__init__(
-            self, parent, "Particle diameter", micrographs.names, (), slider, value, micrographs.first, accept
-        )
+    def __init__(self, parent: Any, data: Measured, value: float, accept: Callable[..., Any]) -> None:
+        self._LIST, self._UPWARDS = data.listed, data.upwards
+        slider = dict(from_=SMALLEST, to=data.largest, resolution=1, label=data.label)
+        MicrographWindow.__init__(self, parent, data, "Particle diameter", slider, value, accept)
         self._canvas.mpl_connect("button_press_event", self._move)
 
     def _move(self, event: Any) -> None:
@@ -147,33 +155,20 @@ class DiameterWindow(MicrographWindow):
             self._centre = (event.xdata, event.ydata)
             self.refresh()
 
-    def showMicrograph(self) -> None:
-        self._centre = None
-        MicrographWindow.showMicrograph(self)
-
-    def _load(self, index: int) -> Any:
-        return self._micrographs.preview(index)
-
-    def _upwards(self) -> Any:
-        return self._micrographs.UPWARDS
-
     def _look(self) -> None:
-        first = self._positions()[0]
-        view(self._axes, self._preview, first, _DIAMETERS_SEEN * self.value.get() / self._micrographs.pixelSize)
+        self._centre = None
+        view(self._axes, self._preview, self._positions()[0], _DIAMETERS_SEEN * self._diameter())
 
     def _positions(self) -> Any:
-        if self._centre is not None:
-            return [self._centre]
-        picked = self._micrographs.positions(self.index())
-        return picked or [(self._preview.width / 2, self._preview.height / 2)]
+        middle = self._preview.width / 2, self._preview.height / 2
+        return [self._centre] if self._centre is not None else self._data.positions(self.index()) or [middle]
+
+    def _diameter(self) -> float:
+        """Px."""
+        return self.value.get() / self._data.pixelSize
 
     def _drawOn(self, axes: Axes) -> None:
-        drawPicks(axes, self._positions(), self.value.get() / self._micrographs.pixelSize)
+        drawPicks(axes, self._positions(), self._diameter())
 
     def _text(self) -> str:
-        if self.index() is None:
-            return "There are no images to measure on."
-        return (
-            f"{self.value.get():.0f} Å are {self.value.get() / self._micrographs.pixelSize:.1f} px. The circle "
-            "should just enclose the particle."
-        )
+        return f"{self.value.get():.0f} Å are {self._diameter():.1f} px. The circle should just enclose the particle."

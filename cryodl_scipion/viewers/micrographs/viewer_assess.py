@@ -3,13 +3,12 @@
 
 import glob
 import os
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
 from ...convert.micrographs.ctfs import METRICS, REASON, metricsOf, readAreas
 from ...convert.micrographs.picks import positionsByMicrograph
@@ -17,51 +16,39 @@ from ...convert.names import micrographNames
 from ...form import formName
 from ...protocols import CryodlProtAssess
 from ...protocols.micrographs.protocol_assess import BAD, GOOD
-from ..micrograph_window import MicrographWindow
+from ..micrograph_window import MicrographWindow, Pictures
 from ..panels_viewer import PanelsViewer, panel
 from ..plots import BAD_COLOUR, GOOD_COLOUR, drawAreas, drawPicks
 
-_BINS = 24
+_BINS, _COLUMNS = 24, 3
 
 
-def drawMetrics(figure: Figure, assessed: SetOfMicrographs, limits: Dict[str, Any]) -> None:
+def drawMetrics(figure: Figure, assessed: Sequence[Any], limits: Dict[str, Any]) -> None:
     """A histogram of each measured metric, with its limit, and a scatter of two of them.
 
     assessed: [({attribute: number or None}, good)]. limits: {attribute: number or None}.
     """
-    figure.clear()
     measured = [a for a in METRICS if any(values[a] is not None for values, _ in assessed)]
-    columns = 3
-    rows = -(-(len(measured) + 1) // columns)
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    panels = figure.subplots(-(-(len(measured) + 1) // _COLUMNS), _COLUMNS, squeeze=False).ravel()
     for axes, attribute in zip(panels, measured):
         drawOne(axes, attribute, assessed, limits.get(attribute))
     if len(measured) > 1:
         drawScatter(panels[len(measured)], measured, assessed, limits)
     for axes in panels[len(measured) + (len(measured) > 1) :]:
         axes.set_axis_off()
-    figure.tight_layout()
 
 
-def drawOne(axes: Axes, attribute: str, assessed: SetOfMicrographs, limit: Optional[float]) -> None:
+def drawOne(axes: Axes, attribute: str, assessed: Sequence[Any], limit: Optional[float]) -> None:
     """Histogram of one metric, good and bad micrographs on top of each other."""
-    values = [
-        [v[attribute] for v, good in assessed if good == kind and v[attribute] is not None] for kind in (True, False)
-    ]
-    known = np.concatenate([np.array(v, float) for v in values])
-    low, high = known.min(), known.max()
-    if limit is not None:  # seen beside the metrics, whose bars are then never thinner than the picture can show
-        low, high = min(low, limit), max(high, limit)
-    axes.hist(
-        values,
-        bins=[float(edge) for edge in np.linspace(low, high if high > low else low + 1, _BINS + 1)],
-        stacked=True,
-        color=[GOOD_COLOUR, BAD_COLOUR],
-        label=["good", "bad"],
-    )
+    known = [(v[attribute], good) for v, good in assessed if v[attribute] is not None]
+    values = [[value for value, good in known if good == kind] for kind in (True, False)]
+    # a limit is seen beside the metrics, whose bars are then never thinner than the picture can show
+    seen = [value for value, _ in known] + [limit] * (limit is not None)
+    low, high = min(seen), max(seen)
+    edges = [float(edge) for edge in np.linspace(low, high if high > low else low + 1, _BINS + 1)]
+    axes.hist(values, bins=edges, stacked=True, color=[GOOD_COLOUR, BAD_COLOUR], label=["good", "bad"])
     drawLimit(axes.axvline, limit)
-    axes.set_xlabel(METRICS[attribute].label)
-    axes.set_ylabel("Micrographs")
+    axes.set(xlabel=METRICS[attribute].label, ylabel="Micrographs")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
 
@@ -71,67 +58,51 @@ def drawLimit(line: Any, limit: Optional[float]) -> None:
         line(limit, color="black", linestyle="--", linewidth=1, label=f"limit {limit:g}")
 
 
-def drawScatter(axes: Axes, measured: Any, assessed: SetOfMicrographs, limits: Dict[str, Any]) -> None:
+def drawScatter(axes: Axes, measured: Any, assessed: Sequence[Any], limits: Dict[str, Any]) -> None:
     """The first two of the most telling metrics that were measured, one point for each micrograph."""
-    across, up = sorted(measured, key=_telling)[:2]
+    across, up = sorted(measured, key=lambda name: _TELLING.index(name) if name in _TELLING else len(_TELLING))[:2]
     for kind, colour, label in ((True, GOOD_COLOUR, "good"), (False, BAD_COLOUR, "bad")):
         points = [(v[across], v[up]) for v, good in assessed if good == kind and None not in (v[across], v[up])]
         if points:
             axes.plot(*zip(*points), ".", color=colour, label=label)
     drawLimit(axes.axvline, limits.get(across))
     drawLimit(axes.axhline, limits.get(up))
-    axes.set_xlabel(METRICS[across].label)
-    axes.set_ylabel(METRICS[up].label)
+    axes.set(xlabel=METRICS[across].label, ylabel=METRICS[up].label)
     if axes.get_legend_handles_labels()[1]:
         axes.legend()
 
 
-def _telling(attribute: str) -> Any:
-    order = ("_cryodlParticles", "_cryodlContaminated", "_cryodlCarbon", "_cryodlIceGradient", "_cryodlMeanScore")
-    return order.index(attribute) if attribute in order else len(order)
+_TELLING = ("_cryodlParticles", "_cryodlContaminated", "_cryodlCarbon", "_cryodlIceGradient", "_cryodlMeanScore")
 
 
-class AssessedMicrographs:
+class AssessedMicrographs(Pictures):
     """good, bad: SetOfMicrographs or None; they may still be growing. coordinates: SetOfCoordinates or None. diameter:
     of the particles, Å. records: folder with the engine's files of the micrographs, in any depth, or None."""
 
     def __init__(
-        self,
-        good: SetOfMicrographs,
-        bad: SetOfMicrographs,
-        coordinates: Optional[SetOfCoordinates] = None,
-        diameter: float = 0,
-        records: Optional[str] = None,
+        self, good: Any, bad: Any, coordinates: Any = None, diameter: float = 0, records: Optional[str] = None
     ) -> None:
-        both = [
-            (m.clone(), isGood) for source, isGood in ((bad, False), (good, True)) if source is not None for m in source
-        ]
+        both = [(m.clone(), verdict) for source, verdict in ((bad, False), (good, True)) for m in source or ()]
         both.sort(key=lambda pair: pair[0].getObjId())
-        self.names = [m.getMicName() for m, _ in both]
-        self.paths = [m.getFileName() for m, _ in both]
-        self.metrics = [(metricsOf(m), isGood) for m, isGood in both]
-        self.reasons = [getattr(m, REASON).get() or "" for m, _ in both]
+        micrographs = [m for m, _ in both]
+        Pictures.__init__(self, [m.getMicName() for m in micrographs], [m.getFileName() for m in micrographs])
+        self.metrics = [(metricsOf(m), verdict) for m, verdict in both]
+        self.reasons = [getattr(m, REASON).get() or "" for m in micrographs]
         found = positionsByMicrograph(coordinates) if coordinates is not None else {}
-        self.picks = [found.get(m.getObjId(), []) for m, _ in both]
-        self.pixelSize: float = both[0][0].getSamplingRate() if both else 1.0
+        self.picks = [found.get(m.getObjId(), []) for m in micrographs]
+        self.pixelSize = micrographs[0].getSamplingRate() if micrographs else 1.0
         self.diameter = diameter / self.pixelSize
-        names = micrographNames([m for m, _ in both])
-        self._engineNames, self._folder = [names[m.getObjId()] for m, _ in both], records
+        names = micrographNames(micrographs)
+        self._engineNames, self._folder = [names[m.getObjId()] for m in micrographs], records
+        self.first = next((i for i, (_, verdict) in enumerate(both) if not verdict), 0)  # the first bad one
 
     def areas(self, index: int) -> Any:
         """(rows, columns) array of a micrograph: 1 contaminated, 2 carbon, 0 neither; None if nobody knows."""
         if self._folder is None:
             return None
         name = glob.escape(self._engineNames[index]) + ".json"
-        for path in glob.glob(os.path.join(glob.escape(self._folder), "**", name), recursive=True):
-            areas = readAreas(path)
-            if areas is not None:
-                return areas
-        return None
-
-    def firstToShow(self) -> Any:
-        """Index of the first bad micrograph, else 0."""
-        return next((i for i, (_, good) in enumerate(self.metrics) if not good), 0)
+        paths = glob.glob(os.path.join(glob.escape(self._folder), "**", name), recursive=True)
+        return next((areas for areas in map(readAreas, paths) if areas is not None), None)
 
     def inWords(self, index: int) -> str:
         """'particles 3, mean score 0.81, ...': what was measured."""
@@ -143,42 +114,26 @@ class AssessedMicrographs:
         )
 
     def verdict(self, index: int) -> str:
-        if self.metrics[index][1]:
-            return "good"
-        return f"bad ({self.reasons[index]})" if self.reasons[index] else "bad"
+        reason = f" ({self.reasons[index]})" if self.reasons[index] else ""
+        return "good" if self.metrics[index][1] else f"bad{reason}"
 
 
 class AssessmentWindow(MicrographWindow):
     """data: AssessedMicrographs."""
 
-    def __init__(self, parent: Any, data: Any, title: str) -> None:
-        self._data, self._pixelSize = data, data.pixelSize
-        MicrographWindow.__init__(self, parent, title, data.names, data.paths, None, 0, data.firstToShow())
+    _NONE = "There are no micrographs."
 
-    def _micrographLabels(self) -> List[str]:
-        return [f"{'good' if good else 'bad':<5} {name}" for (_, good), name in zip(self._data.metrics, self._names)]
+    def _labels(self) -> List[str]:
+        return [f"{'good' if good else 'bad':<5} {n}" for (_, good), n in zip(self._data.metrics, self._data.names)]
 
     def _drawOn(self, axes: Axes) -> None:
         drawAreas(axes, self._data.areas(self.index()), self._preview)
         drawPicks(axes, self._data.picks[self.index()], self._data.diameter)
-        for old in [t for t in axes.texts if t.get_gid() == "verdict"]:
-            old.remove()
-        good = self._data.metrics[self.index()][1]
-        text = axes.text(
-            0.01,
-            0.99,
-            self._data.verdict(self.index()),
-            transform=axes.transAxes,
-            va="top",
-            fontsize=13,
-            color="white",
-            bbox=dict(facecolor=GOOD_COLOUR if good else BAD_COLOUR, edgecolor="none"),
-        )
-        text.set_gid("verdict")
+        colour = GOOD_COLOUR if self._data.metrics[self.index()][1] else BAD_COLOUR
+        look: Any = dict(transform=axes.transAxes, va="top", fontsize=13, color="white")
+        axes.text(0.01, 0.99, self._data.verdict(self.index()), bbox=dict(facecolor=colour, edgecolor="none"), **look)
 
-    def _text(self) -> Any:
-        if self.index() is None:
-            return "There are no micrographs."
+    def _text(self) -> str:
         return self._data.inWords(self.index()) + ". Red: contaminated. Blue: carbon. Green: picks."
 
 
@@ -188,16 +143,12 @@ class CryodlAssessViewer(
     section="Assessment",
     wait="No micrograph is assessed yet. Wait until the first batch is done.",
 ):
-    """What `Analyze results` opens for an assessment, also while it goes on."""
-
     def _data(self) -> Any:
         good, bad = sets = [getattr(self.protocol, name, None) for name in (GOOD, BAD)]
         if sets == [None, None]:
             return None
-        protocol = self.protocol
-        return AssessedMicrographs(
-            good, bad, protocol.inputCoordinates.get(), protocol._diameter() or 0, protocol._getExtraPath("batches")
-        )
+        coordinates, diameter = self.protocol.inputCoordinates.get(), self.protocol._diameter() or 0
+        return AssessedMicrographs(good, bad, coordinates, diameter, self.protocol._getExtraPath("batches"))
 
     @panel(
         "Micrographs and verdicts",

@@ -30,20 +30,36 @@ from ...convert.micrographs.picks import (
 from ...convert.names import micrographNames
 from ...engine.cryodl.contract import counted, score_text
 from ...protocols import CryodlProtPick, CryodlProtPickByHand, CryodlProtPickFilaments, CryodlProtThresholdPicks
-from ..micrograph_window import MicrographWindow
-from ..panels_viewer import ObjectViewer, PanelsViewer, outputName, panel, startedRun, startRun
+from ..micrograph_window import MicrographWindow, Pictures
+from ..panels_viewer import ObjectViewer, PanelsViewer, outputName, panel, startRun
 from ..plots import drawAreas, drawHistogram, drawPerMicrograph, drawPicks, drawRounds
-from ..window import FollowingWindow
+from ..window import CanvasWindow, FollowingWindow
 
 _UNKNOWN_DIAMETER = 27  # px, where there is not even a box
 
 
-class PicksData:
+class CountedPicks(Pictures):
+    """Micrographs with picks. threshold: the slider's value to begin with. A child gives picks(index, value): (n, 3) of
+    those on a micrograph that are seen at a value of the slider."""
+
+    threshold: Any = 0
+    picks: Any
+
+    def counts(self, value: float) -> Any:
+        """(micrographs,) number of picks seen."""
+        return np.array([len(self.picks(index, value)) for index in range(len(self.names))], int)
+
+    @property
+    def first(self) -> int:
+        """Index of the first micrograph that has picks, else 0."""
+        return next((index for index, count in enumerate(self.counts(self.threshold)) if count), 0)
+
+
+class PicksData(CountedPicks):
     """Micrographs with their picks and, where there are, weaker candidates.
 
     scored: [(Micrograph, [(x, y, score or None), ...])]. diameter: of the particles, px.
     threshold: score to begin with, None for the lowest of the picks.
-    names, paths: of the micrographs. pixelSize: Å/px, None without micrographs.
     avoided: folder with the areas where nothing was picked, or None.
     hasScores: False for coordinates of other programs, which are then all shown.
     """
@@ -51,20 +67,21 @@ class PicksData:
     def __init__(
         self, scored: Any, diameter: float, threshold: Optional[float] = None, avoided: Optional[str] = None
     ) -> None:
+        micrographs, scores = [m for m, _ in scored], [pick[2] for _, picks in scored for pick in picks]
+        names = [m.getMicName() or f"micrograph {m.getObjId()}" for m in micrographs]
+        CountedPicks.__init__(self, names, [m.getFileName() for m in micrographs])
         self.diameter, self._avoided = diameter, avoided
         self._areas: Dict[int, Any] = {}  # of the micrographs that were shown: a slider draws them again and again
-        scores = [pick[2] for _, picks in scored for pick in picks]
         self.hasScores = all(score is not None for score in scores)
-        self.names = [m.getMicName() or f"micrograph {m.getObjId()}" for m, _ in scored]
-        self.paths = [m.getFileName() for m, _ in scored]
-        names = micrographNames([m for m, _ in scored])
-        self._engineNames = [names[m.getObjId()] for m, _ in scored]
-        self.pixelSize = scored[0][0].getSamplingRate() if scored else None
+        engineNames = micrographNames(micrographs)
+        self._engineNames = [engineNames[m.getObjId()] for m in micrographs]
+        self.pixelSize = micrographs[0].getSamplingRate() if micrographs else None
         rows = [[(x, y, 1.0 if score is None else score) for x, y, score in picks] for _, picks in scored]
         self._picks = [np.array(picks, float).reshape(-1, 3) for picks in rows]
-        self.threshold = (
-            0.0 if not scores or not self.hasScores else _roundedDown(min(scores) if threshold is None else threshold)
-        )
+        if scores and self.hasScores:
+            lowest = min(scores) if threshold is None else threshold
+            # four decimals, which a slider can hold; not above the score, so that the pick itself is still shown
+            self.threshold = math.floor(float(lowest) * 1e4 + 1e-6) / 1e4
 
     @classmethod
     def ofSet(cls, coordinates: SetOfCoordinates, protocol: Any = None) -> Any:
@@ -90,8 +107,7 @@ class PicksData:
 
     def picks(self, index: int, threshold: float) -> Any:
         """(n, 3) x, y (px of the micrograph) and score of the picks of one micrograph that reach the threshold."""
-        picks = self._picks[index]
-        return picks[picks[:, 2] >= threshold]
+        return self._picks[index][self._picks[index][:, 2] >= threshold]
 
     def areas(self, index: Optional[int]) -> Any:
         """(rows, columns) array of the areas of a micrograph where nothing was picked: 1 contaminated, 2 carbon, 0
@@ -99,27 +115,12 @@ class PicksData:
         if self._avoided is None or index is None:
             return None
         if index not in self._areas:
-            path = os.path.join(self._avoided, self._engineNames[index] + ".json")
-            self._areas[index] = readAreas(path)
+            self._areas[index] = readAreas(os.path.join(self._avoided, self._engineNames[index] + ".json"))
         return self._areas[index]
-
-    def counts(self, threshold: float) -> Any:
-        """(micrographs,) number of picks that reach the threshold."""
-        return np.array([int((picks[:, 2] >= threshold).sum()) for picks in self._picks], int)
 
     def scores(self) -> np.ndarray:
         """(n,) scores of all picks and candidates."""
         return np.concatenate([picks[:, 2] for picks in self._picks]) if self._picks else np.zeros(0)
-
-    def firstToShow(self) -> int:
-        """Index of the first micrograph that has picks, else 0."""
-        counts = self.counts(self.threshold)
-        return int(np.argmax(counts > 0)) if counts.size else 0
-
-
-def _roundedDown(score: Any) -> Any:
-    """Four decimals, which a slider can hold; not above the score, so that the pick itself is still shown."""
-    return math.floor(float(score) * 1e4 + 1e-6) / 1e4
 
 
 def usedThreshold(protocol: Any) -> Optional[float]:
@@ -134,24 +135,21 @@ def usedThreshold(protocol: Any) -> Optional[float]:
 
 def isOurs(coordinates: SetOfCoordinates) -> bool:
     """True for sets that we made, and for empty ones, which other viewers cannot open."""
-    if coordinates.getSize() == 0 or coordinates.hasAttribute(DIAMETER):
-        return True
-    return hasattr(coordinates.getFirstItem(), SCORE)
+    made = coordinates.getSize() == 0 or coordinates.hasAttribute(DIAMETER)
+    return made or hasattr(coordinates.getFirstItem(), SCORE)
 
 
 class CountedWindow(MicrographWindow):
-    """Micrographs with what is seen on each at a value of the slider, and how many.
+    """Micrographs with what is seen on each at a value of the slider, and how many. data: CountedPicks. subset:
+    function that starts a run which keeps what is seen, and says so in one sentence; None for none."""
 
-    data: names, paths, pixelSize, counts(value), firstToShow(). subset: function that starts a run which keeps what is
-    seen at a value of the slider, and says so in one sentence; None for none.
-    """
+    _NONE = "There are no micrographs."
 
     def __init__(
         self, parent: Any, data: Any, title: str, slider: Any, value: float, accept: Any = None, subset: Any = None
     ) -> None:
-        self._data, self._subset, self._pixelSize = data, subset, data.pixelSize
-        names, first = data.names, data.firstToShow()
-        MicrographWindow.__init__(self, parent, title, names, data.paths, slider, value, first, accept)
+        self._subset = subset
+        MicrographWindow.__init__(self, parent, data, title, slider, value, accept)
 
     def _addControls(self, slider: Any) -> None:
         MicrographWindow._addControls(self, slider)
@@ -168,12 +166,10 @@ class CountedWindow(MicrographWindow):
         MicrographWindow.refresh(self)
         self.updateLabels()
 
-    def _micrographLabels(self) -> List[str]:
-        return [f"{count:5d}   {name}" for count, name in zip(self._data.counts(self.value.get()), self._names)]
+    def _labels(self) -> List[str]:
+        return [f"{count:5d}   {name}" for count, name in zip(self._data.counts(self.value.get()), self._data.names)]
 
     def _text(self) -> str:
-        if self.index() is None:
-            return "There are no micrographs."
         counts = self._data.counts(self.value.get())
         return f"{counted(counts[self.index()], 'pick')} on this micrograph, {counts.sum()} on all {len(counts)}"
 
@@ -224,7 +220,7 @@ class PicksWindow(CountedWindow):
         text = CountedWindow._text(self)
         if self._data.areas(self.index()) is not None:
             text += "; avoided: contaminated areas in red, carbon in blue"
-        return text if self._data.hasScores or self.index() is None else text + " (these coordinates have no scores)"
+        return text if self._data.hasScores else text + " (these coordinates have no scores)"
 
 
 def roundLines(rounds: Sequence[Dict[str, Any]]) -> List[str]:
@@ -244,7 +240,7 @@ class RoundsWindow(FollowingWindow):
     come."""
 
     def __init__(self, parent: Any, folder: str, title: str, finished: Any) -> None:
-        FollowingWindow.__init__(self, parent, title)
+        CanvasWindow.__init__(self, parent, title)
         self._folder, self.finished = folder, finished
         self._text = ttk.Label(self.root, padding=8, font="TkFixedFont")
         self._text.pack(side=tk.BOTTOM, anchor=tk.W)
@@ -271,8 +267,7 @@ class RoundPicksWindow(PicksWindow):
 
     def _addControls(self, slider: Any) -> None:
         PicksWindow._addControls(self, slider)
-        row = ttk.Frame(self._list.master)
-        row.pack(fill=tk.X, pady=(2, 4), before=self._list)
+        row = self.addRow(self._list.master, (0, 2, 0, 4), before=self._list)
         names = [f"{number} (best)" if number == self._best else str(number) for number in self._rounds]
         best = tk.StringVar(self.root, names[list(self._rounds).index(self._best)])
         self.chooser = self.addChoice(row, "Round", best, names, 10, self.showRound)
@@ -280,7 +275,6 @@ class RoundPicksWindow(PicksWindow):
     def showRound(self) -> None:
         """Show the picks of the chosen round."""
         self._data = self._picksOf(self._rounds[self.chooser.current()])
-        self._names, self._paths = self._data.names, self._data.paths
         self.value.set(self._data.threshold)
         self.refresh()
 
@@ -297,12 +291,11 @@ class CryodlPicksViewer(ObjectViewer, name=_NAME, targets=[SetOfCoordinates], on
 
 def picksView(viewer: Any, data: PicksData, coordinates: SetOfCoordinates) -> Any:
     """The window of picks, with a way to correct them where there is a project."""
-    project, source = viewer.getProject(), viewer.protocol
-    output = outputName(source, coordinates)
-    known = bool(project and output)
-    correct = (lambda: correctPicks(project, source, output, data)) if known else None
+    source, output = viewer.protocol, outputName(viewer.protocol, coordinates)
+    known = bool(viewer.getProject() and output)
+    correct = (lambda: correctPicks(source, output, data)) if known else None
     asks = known and questionsFile(coordinates) is not None
-    ask = (lambda: correctPicks(project, source, output, data, askQuestions=True)) if asks else None
+    ask = (lambda: correctPicks(source, output, data, askQuestions=True)) if asks else None
     subset = (lambda threshold: picksFrom(source, output, threshold)) if known and data.hasScores else None
     title = f"Picks: {source.getRunName()}" if source else _NAME
     return viewer.window(PicksWindow, data, title, None, None, correct, subset, ask)
@@ -312,31 +305,20 @@ def picksFrom(source: Any, output: str, threshold: float) -> str:
     """Start a run that keeps the picks from a score. Returns what happened, in words."""
     score = score_text(threshold)
     name = f"picks of {source.getRunName()} from {score}"
-    protocol, errors = startRun(source, output, "inputCoordinates", CryodlProtThresholdPicks, name, threshold=threshold)
-    return startedRun(protocol, errors, f"The set of picks with a score of at least {score}")
+    said = f"The set of picks with a score of at least {score} is made by the run *{{}}*."
+    return startRun(source, output, "inputCoordinates", CryodlProtThresholdPicks, name, said, threshold=threshold)[1]
 
 
-def correctPicks(project: Any, source: Any, output: str, data: PicksData, askQuestions: bool = False) -> str:
+def correctPicks(source: Any, output: str, data: PicksData, askQuestions: bool = False) -> str:
     """Start a run of `pick by hand` on an output of another run. Returns what happened, in words. askQuestions: about
     the places that the run is unsure of, one by one."""
     coordinates = getattr(source, output)
-    diameter = data.diameter * coordinates.getMicrographs().getSamplingRate()
-    protocol, errors = startRun(
-        source,
-        output,
-        "inputCoordinates",
-        CryodlProtPickByHand,
-        f"{'questions about' if askQuestions else 'correct'} picks of {source.getRunName()}",
-        particleDiameter=round(diameter, 1),
-        boxSize=coordinates.getBoxSize(),
-        askQuestions=askQuestions,
-    )
-    if askQuestions and not errors:
-        return (
-            f"A window with the questions opens. Then pick again with the output of *{protocol.getRunName()}* as "
-            "*Answered questions*."
-        )
-    return errors or f"A window to correct them opens; the run *{protocol.getRunName()}* stores the corrected picks."
+    diameter = round(data.diameter * coordinates.getMicrographs().getSamplingRate(), 1)
+    values = dict(particleDiameter=diameter, boxSize=coordinates.getBoxSize(), askQuestions=askQuestions)
+    name = f"{'questions about' if askQuestions else 'correct'} picks of {source.getRunName()}"
+    questions = "A window with the questions opens. Then pick again with the output of *{}* as *Answered questions*."
+    said = questions if askQuestions else "A window to correct them opens; the run *{}* stores the corrected picks."
+    return startRun(source, output, "inputCoordinates", CryodlProtPickByHand, name, said, **values)[1]
 
 
 class CryodlPickProtocolViewer(
@@ -345,7 +327,7 @@ class CryodlPickProtocolViewer(
     section="Picks",
     wait="There are no coordinates yet. Wait until the first batch is picked.",
 ):
-    """What `Analyze results` opens for a picking run."""
+    """Of a picking run."""
 
     def _data(self) -> Any:
         coordinates = getattr(self.protocol, "outputCoordinates", None)
@@ -378,9 +360,8 @@ class CryodlAutoPickViewer(CryodlPickProtocolViewer):
         "of the network. The best round picks all micrographs.",
     )
     def showRounds(self) -> Any:
-        protocol = self.protocol
-        finished = lambda: not protocol.isActive()
-        return self.window(RoundsWindow, protocol.getPicksFolder(), self.title("Rounds"), finished)
+        ended = lambda: not self.protocol.isActive()
+        return self.window(RoundsWindow, self.protocol.getPicksFolder(), self.title("Rounds"), ended)
 
     @panel(
         "Picks of each round",
@@ -390,8 +371,7 @@ class CryodlAutoPickViewer(CryodlPickProtocolViewer):
         rounds = readRounds(self.protocol.getPicksFolder())
         if not rounds:
             return self.infoMessage("No round is finished yet. Wait until the first model has picked.", "No rounds yet")
-        known = [int(r["round"]) for r in rounds]
-        title = self.title("Picks of each round")
+        known, title = [int(r["round"]) for r in rounds], self.title("Picks of each round")
         return self.window(RoundPicksWindow, self._picksOfRound, known, bestRound(rounds), title)
 
     def _picksOfRound(self, number: int) -> PicksData:

@@ -13,9 +13,9 @@ from ...convert.particles.classes2d import classRows
 from ...convert.relion_star import iterColumns
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
-from ..gallery_window import Gallery, GalleryWindow, PagedWindow, readParticle, shrunk
-from ..panels_viewer import PanelsViewer, imagesSubset, panel, startedRun, startRun
-from ..plots import stretch
+from ..gallery_window import Gallery, PagedWindow, readParticle
+from ..panels_viewer import PanelsViewer, panel, startRun
+from ..plots import shrunk, stretch
 
 SIZE, SCORE = "number of particles", "score"
 _SIDE = 96  # px; larger averages are made smaller for the window
@@ -27,6 +27,7 @@ class Classes2D:
     def __init__(self, ids: Sequence[int], counts: Any, scores: Any, names: Sequence[str]) -> None:
         self.ids, self.names = list(ids), list(names)
         self.counts, self.scores = np.asarray(counts, int), np.asarray(scores, float)
+        self.hasScores = bool(np.isfinite(self.scores).all())
 
     @classmethod
     def ofSet(cls, classes: EMSet) -> Any:
@@ -36,12 +37,8 @@ class Classes2D:
             raise ValueError("The set of classes is empty.")
         if any(not row[2] for row in rows):
             raise ValueError("The classes have no averages to show.")
-        return cls(
-            [row[0] for row in rows],
-            [row[3] for row in rows],
-            [np.nan if row[4] is None else row[4] for row in rows],
-            [f"{row[1]:06d}@{row[2]}" for row in rows],
-        )
+        ids, numbers, files, counts, scores = zip(*(row[:5] for row in rows))
+        return cls(ids, counts, scores, [f"{number:06d}@{path}" for number, path in zip(numbers, files)])
 
     @classmethod
     def ofForming(cls, path: str) -> Any:
@@ -50,10 +47,6 @@ class Classes2D:
         rows = [(image.split("@"), count) for image, count in iterColumns(path, columns, (str, float), "classes")]
         names = [f"{number}@{os.path.join(folder, stack)}" for (number, stack), _ in rows]
         return cls(range(1, len(rows) + 1), [count for _, count in rows], [np.nan] * len(rows), names)
-
-    @property
-    def hasScores(self) -> bool:
-        return bool(np.isfinite(self.scores).all())
 
     def order(self, by: Any) -> Any:
         """Positions of the classes, the largest or best first. by: SIZE or SCORE."""
@@ -103,7 +96,6 @@ class Classes2DWindow(PagedWindow):
         self._subset = subset if data.hasScores else None
         PagedWindow.__init__(self, parent, data, title, (13, 8.2))
 
-    # ----- parts
     def _addControls(self, row: Any, below: Any) -> None:
         self.value = tk.DoubleVar(self.root, self._value)
         self.sortedBy = tk.StringVar(self.root, SCORE if self._data.hasScores else SIZE)
@@ -111,16 +103,8 @@ class Classes2DWindow(PagedWindow):
         self.addChoice(row, "Sorted by", self.sortedBy, choices, 20, self.refresh)
         if self._data.hasScores:
             ttk.Label(row, text="Score threshold").pack(side=tk.LEFT)
-            tk.Scale(
-                row,
-                from_=0,
-                to=1,
-                resolution=0.01,
-                orient=tk.HORIZONTAL,
-                length=260,
-                variable=self.value,
-                command=lambda value: self.refresh(),
-            ).pack(side=tk.LEFT, padx=4)
+            look = dict(resolution=0.01, length=260, variable=self.value, expand=False)
+            self.addSlider(row, 0, 1, self.refresh, 4, **look)
         if self._accept is not None:
             ttk.Button(row, text="Cancel", command=self.root.destroy).pack(side=tk.RIGHT)
             ttk.Button(row, text="Use", command=self.use).pack(side=tk.RIGHT, padx=6)
@@ -128,9 +112,7 @@ class Classes2DWindow(PagedWindow):
             ttk.Button(row, text="Create subset", command=self.createSubset).pack(side=tk.LEFT, padx=6)
         ttk.Label(below, textvariable=self.message).pack(anchor=tk.W, padx=8)
 
-    # ----- what happens
     def use(self) -> None:
-        """Take the threshold and close."""
         self._accept(self.value.get())
         self.root.destroy()
 
@@ -171,8 +153,6 @@ class CryodlClasses2DViewer(
     wait="There are no classes yet. Wait until the run has finished.",
     data="outputClasses",
 ):
-    """What `Analyze results` opens for 2-D classes."""
-
     def _data(self) -> Any:
         """The classes; while the first ones form, the table of their averages as they are now."""
         classes = PanelsViewer._data(self)
@@ -198,25 +178,21 @@ class CryodlClasses2DViewer(
     def showParticles(self, classes: Union[EMSet, str]) -> Any:
         if isinstance(classes, str):
             return self.infoMessage(self._WAIT, "Nothing yet")
-        subset = imagesSubset(self, classes, "particle")
-        return self.window(GalleryWindow, galleryOf(classes), self.protocol.getRunName(), None, subset)
+        return self.gallery(galleryOf(classes), self.protocol.getRunName(), classes)
 
 
 def classesFrom(source: Any, threshold: float) -> str:
     """Start a run that keeps the classes from a score, with their particles. Returns what happened, in words."""
-    name = f"classes of {source.getRunName()} from {contract.score_text(threshold)}"
-    protocol, errors = startRun(
-        source, "outputClasses", "inputClasses", CryodlProtSelectClasses, name, threshold=threshold
-    )
-    return startedRun(
-        protocol, errors, f"The set of the classes with a score of at least {contract.score_text(threshold)}"
-    )
+    score = contract.score_text(threshold)
+    name = f"classes of {source.getRunName()} from {score}"
+    said = f"The set of the classes with a score of at least {score} is made by the run *{{}}*."
+    return startRun(source, "outputClasses", "inputClasses", CryodlProtSelectClasses, name, said, threshold=threshold)[
+        1
+    ]
 
 
 def galleryOf(classes: EMSet) -> Any:
     """Gallery of the particles of a SetOfClasses2D, that can be shown class by class."""
-    import numpy as np
-
     names, ids, groups, labels = [], [], [], []
     for number, made in enumerate(classes.iterItems(), 1):
         labels.append(f"class {made.getObjId()}")

@@ -7,8 +7,8 @@ from pwem.objects import SetOfParticles
 
 from ...convert.particles.denoised import denoiserOf
 from ...protocols import CryodlProtDenoise, CryodlProtEvaluateDenoiser, CryodlProtExtractParticles
-from ..gallery_window import Gallery, GalleryWindow
-from ..panels_viewer import ObjectViewer, PanelsViewer, itemsSubset, panel
+from ..gallery_window import Gallery
+from ..panels_viewer import ObjectViewer, PanelsViewer, panel
 from ..window import PICTURES, TITLES, PicturesWindow, picturesIn, tableRows, verdictOf
 
 
@@ -18,8 +18,7 @@ class CryodlGalleryViewer(
     """Denoised particles beside their raw images, for sets that our denoiser has made and what came of them."""
 
     def show(self, obj: SetOfParticles) -> Any:
-        subset = itemsSubset(self, obj, "particle")
-        return self.window(GalleryWindow, Gallery.ofSet(obj), f"Denoised by {denoiserOf(obj)}", None, subset)
+        return self.gallery(Gallery.ofSet(obj), f"Denoised by {denoiserOf(obj)}", obj)
 
 
 class CryodlParticlesViewer(
@@ -31,8 +30,7 @@ class CryodlParticlesViewer(
         particles = getattr(obj, "outputParticles", None)
         if particles is None:
             return self.infoMessage("There are no particles yet. Wait until the run has finished.", "Nothing yet")
-        subset = itemsSubset(self, particles, "particle")
-        return self.window(GalleryWindow, Gallery.ofSet(particles), obj.getRunName(), None, subset)
+        return self.gallery(Gallery.ofSet(particles), obj.getRunName(), particles)
 
 
 class CryodlEvaluateViewer(
@@ -42,8 +40,6 @@ class CryodlEvaluateViewer(
     wait="There is no evaluation yet. Wait until the run has finished.",
     data="getEvaluation",
 ):
-    """What `Analyze results` opens for an evaluation of a denoiser."""
-
     @panel(
         "Verdict and control",
         "Metrics, and what the network makes of pure noise and of unseen particles: what it shows there is invented.",

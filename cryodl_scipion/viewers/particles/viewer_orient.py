@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from ...convert.reading import readCsv
 from ...convert.relion_star import columnsOf, iterColumns
 from ...protocols import CryodlProtAssignOrientations, CryodlProtIdentify, CryodlProtInitialMap, CryodlProtIntegrity
-from ..gallery_window import SCORES, Gallery, GalleryWindow, shortNumber
+from ..gallery_window import SCORES, Gallery, shortNumber
 from ..maps.viewer_map import mapSlicesView
-from ..panels_viewer import PanelsViewer, itemsSubset, panel
+from ..panels_viewer import PanelsViewer, panel
 from ..plots import drawFscOfMap
 from ..window import PicturesWindow
 
@@ -75,12 +75,9 @@ def drawDirections(axes: Axes, rot: np.ndarray, tilt: np.ndarray) -> None:
     mesh = axes.pcolormesh(longitudes, latitudes, pieces, cmap="viridis", vmin=0, shading="flat")
     axes.grid(alpha=0.25)
     axes.set_xticklabels([])
-    axes.set_yticks(np.deg2rad([-60, -30, 0, 30, 60]))
-    axes.set_yticklabels([f"{t}°" for t in (150, 120, 90, 60, 30)])
-    axes.set_ylabel("Tilt")
-    bar = axes.figure.colorbar(mesh, ax=axes, shrink=0.7)
-    bar.set_label("Particles")
-    axes.set_title(directionsInWords(counts))
+    axes.set_yticks(np.deg2rad([-60, -30, 0, 30, 60]), [f"{tilt}°" for tilt in (150, 120, 90, 60, 30)])
+    axes.set(ylabel="Tilt", title=directionsInWords(counts))
+    axes.figure.colorbar(mesh, ax=axes, shrink=0.7, label="Particles")
 
 
 def directionsInWords(counts: Any) -> str:
@@ -92,8 +89,7 @@ def directionsInWords(counts: Any) -> str:
 
 def drawDistributions(figure: Figure, columns: Any) -> None:
     """A histogram for each of {label: (n,) numbers}, with its median."""
-    figure.clear()
-    panels = np.ravel(figure.subplots(1, max(1, len(columns)), squeeze=False))
+    panels = figure.subplots(1, max(1, len(columns)), squeeze=False)[0]
     for axes, (label, values) in zip(panels, columns.items()):
         known = np.asarray(values, float)[np.isfinite(values)]
         if len(known):
@@ -104,9 +100,7 @@ def drawDistributions(figure: Figure, columns: Any) -> None:
             axes.hist(known, bins=40, range=shown, color=_BLUE)
             axes.axvline(np.median(known), color=_RED, linestyle="--", label=f"median {shortNumber(np.median(known))}")
             axes.legend()
-        axes.set_xlabel(label)
-        axes.set_ylabel("Particles")
-    figure.tight_layout()
+        axes.set(xlabel=label, ylabel="Particles")
 
 
 def drawProbabilities(figure: Figure, probabilities: Any, names: Sequence[str], counts: Dict[str, int]) -> None:
@@ -114,19 +108,14 @@ def drawProbabilities(figure: Figure, probabilities: Any, names: Sequence[str], 
 
     probabilities: (n, k). names: of the k compositions. counts: {name: particles of which it is the likeliest}.
     """
-    figure.clear()
-    panels = figure.subplots(1, len(names) + 1)
+    *panels, numbers = figure.subplots(1, len(names) + 1)
     for axes, name, values in zip(panels, names, np.transpose(probabilities)):
         axes.hist(values, bins=np.linspace(0, 1, 26), color=_BLUE)
-        axes.set_xlabel(f"Probability of {name}")
-        axes.set_ylabel("Particles")
-    bars = panels[-1].bar(range(len(names)), [counts.get(name, 0) for name in names], color=_RED)
-    panels[-1].bar_label(bars)
-    panels[-1].set_xticks(range(len(names)))
-    panels[-1].set_xticklabels(names, rotation=20, ha="right")
-    panels[-1].set_ylabel("Particles, by most probable composition")
-    panels[-1].margins(y=0.15)
-    figure.tight_layout()
+        axes.set(xlabel=f"Probability of {name}", ylabel="Particles")
+    numbers.bar_label(numbers.bar(range(len(names)), [counts.get(name, 0) for name in names], color=_RED))
+    numbers.set_xticks(range(len(names)), names, rotation=20, ha="right")
+    numbers.set_ylabel("Particles, by most probable composition")
+    numbers.margins(y=0.15)
 
 
 class CryodlOrientationsViewer(
@@ -135,8 +124,6 @@ class CryodlOrientationsViewer(
     section="Orientations",
     wait="There are no orientations yet. Wait until the run has finished.",
 ):
-    """What `Analyze results` opens for an assignment of orientations."""
-
     def _data(self) -> Any:
         results = self.protocol._engineResults()
         return OrientationSet(*[result.outputs.particles for result in results]) if results else None
@@ -168,8 +155,6 @@ class CryodlInitialMapViewer(
     section="Initial map",
     wait="There is no map yet. Wait until the run has finished.",
 ):
-    """What `Analyze results` opens for a first map."""
-
     def _data(self) -> Any:
         made = self.protocol._made()
         if made is not None and not made.determined:
@@ -203,8 +188,6 @@ class CryodlIntegrityViewer(
     wait="There are no probabilities yet. Wait until the run has finished.",
     data="_made",
 ):
-    """What `Analyze results` opens for the integrity of a co-complex."""
-
     @panel(
         "Probabilities and numbers",
         "Distribution of the probabilities; no particle is counted where the compositions cannot be told apart.",
@@ -226,10 +209,8 @@ class CryodlIntegrityViewer(
 def sortedGallery(viewer: PanelsViewer, groupNames: Sequence[str] = ()) -> Any:
     """Window of the output's particles, best first. groupNames: see Gallery.ofSet."""
     particles = viewer.protocol.outputParticles
-    gallery, subset = Gallery.ofSet(particles, groupNames), itemsSubset(viewer, particles, "particle")
-    return viewer.window(
-        GalleryWindow, gallery, viewer.protocol.getRunName(), next(iter(gallery.metrics), None), subset
-    )
+    gallery = Gallery.ofSet(particles, groupNames)
+    return viewer.gallery(gallery, viewer.protocol.getRunName(), particles, next(iter(gallery.metrics), None))
 
 
 TITLES = ("Structure", "q", "Share (%)", "from", "to", "Explained (%)", "Evidence", "Evidence, coarse", "Decoys")
@@ -244,8 +225,6 @@ class CryodlIdentifyViewer(
     section="Ranking",
     wait="There is no ranking yet. Wait until the run has finished.",
 ):
-    """What `Analyze results` opens for an identification."""
-
     def _data(self) -> Optional[Rows]:
         return readCsv(self.protocol.getRanking()) or None
 
@@ -269,13 +248,13 @@ class CryodlIdentifyViewer(
 
 def rankingRows(rows: Rows) -> List[List[str]]:
     """Rows of the ranking as the window shows them, in TITLES' order; blank where nothing was measured."""
-    per_cent = lambda text: f"{100 * float(text):.0f}"
+    per_cent = lambda row, *names: [f"{100 * float(row[name]):.0f}" for name in names]
     return [
         [
             row["structure"],
             row["q"],
-            *(per_cent(row[name]) for name in ("share", "share_low", "share_high")),
-            per_cent(row["explained"]) if row["decoys"] else "",
+            *per_cent(row, "share", "share_low", "share_high"),
+            *(per_cent(row, "explained") if row["decoys"] else [""]),
             *(row[name] for name in ("evidence", "coarse_evidence", "decoys")),
         ]
         for row in rows
@@ -289,7 +268,6 @@ def drawEvidence(axes: Any, rows: Rows) -> None:
     for place, row in zip(places, rows):
         if row["decoys"]:
             axes.plot([float(row["decoys"])] * 2, [place - 0.4, place + 0.4], color="#e45756", linewidth=3)
-    axes.set_yticks(list(places))
-    axes.set_yticklabels([row["structure"] for row in rows])
+    axes.set_yticks(list(places), [row["structure"] for row in rows])
     axes.invert_yaxis()
     axes.set_xlabel("Logarithmic evidence of a particle; red: median of the decoys")

@@ -4,7 +4,7 @@
 import collections
 import tkinter as tk
 from tkinter import ttk
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence
 
 import matplotlib
 import numpy as np
@@ -36,23 +36,17 @@ _EDGES = [(a, a | bit) for a in range(8) for bit in (1, 2, 4) if not a & bit]  #
 _NM = 10.0  # Å
 
 
-def limitsOf(values: np.ndarray, symmetric: bool) -> Tuple[float, float]:
-    """Values at the ends of the colour scale: of the middle 96 %."""
-    known = values[np.isfinite(values)]
-    if not known.size:
-        return (-1.0, 1.0) if symmetric else (0.0, 1.0)
-    low, high = np.percentile(known, [2, 98])
-    if symmetric:
-        return -max(abs(low), abs(high), 1e-6), max(abs(low), abs(high), 1e-6)
-    return float(low), float(max(high, low + 1e-6))
-
-
 def colourScale(mesh: Mesh, colouring: Colouring) -> Optional[ScalarMappable]:
-    """The colour scale of a Mesh's values, None for colours of membranes."""
+    """The colour scale of a Mesh's values, of the middle 96 % of them; None for colours of membranes."""
     if colouring.name is None:
         return None
-    values = mesh.values.get(colouring.name, np.full(len(mesh.vertices), np.nan))
-    return ScalarMappable(Normalize(*limitsOf(values, colouring.symmetric)), matplotlib.colormaps[colouring.cmap])
+    values = mesh.values.get(colouring.name, np.zeros(0))
+    known = values[np.isfinite(values)]
+    low, high = np.percentile(known, [2, 98]) if known.size else (0.0, 1.0)
+    if colouring.symmetric:
+        high = max(abs(low), abs(high), 1e-6)
+        low = -high
+    return ScalarMappable(Normalize(low, max(high, low + 1e-6)), matplotlib.colormaps[colouring.cmap])
 
 
 def colours(mesh: Mesh, colouring: Colouring, scale: Optional[ScalarMappable]) -> np.ndarray:
@@ -90,9 +84,7 @@ def drawMeshes(axes: Any, mesh: Mesh, colour: np.ndarray, turned: np.ndarray, pl
     lit = colour * (_DARKEST + (1 - _DARKEST) * light)[:, None]
     order = np.argsort(seen[mesh.faces, 2].sum(axis=1))
     triangles = TriMesh(Triangulation(seen[:, 0], seen[:, 1], mesh.faces[order]))
-    rgba: Any = np.column_stack([lit, np.ones(len(lit))])  # of vertices
-    triangles.set_facecolor(rgba)
-    triangles.set_zorder(2)
+    triangles.set(facecolor=np.column_stack([lit, np.ones(len(lit))]), zorder=2)  # of vertices
     axes.add_collection(triangles, autolim=False)
     _drawBox(axes, (low - middle) / _NM, (high - middle) / _NM, turned, (high - low) / _NM)
     if plane is not None:
@@ -107,11 +99,10 @@ def _drawBox(axes: Any, low: np.ndarray, high: np.ndarray, turned: np.ndarray, s
     axes.add_collection(LineCollection(edges, colors="#999999", linewidths=0.8, zorder=1), autolim=False)
     outer = np.abs(corners[:, :2]).sum(axis=1)
     for bit, name in enumerate("xyz"):
-        edge = max(
-            (e for e in _EDGES if e[1] - e[0] == 1 << bit and nearest not in e), key=lambda e: outer[e[0]] + outer[e[1]]
-        )
+        seen = [list(edge) for edge in _EDGES if edge[1] - edge[0] == 1 << bit and nearest not in edge]
+        edge = max(seen, key=lambda edge: outer[edge].sum())
         if np.linalg.norm(corners[edge[1], :2] - corners[edge[0], :2]) > 0.1 * sides[bit]:  # not seen end on
-            x, y = corners[list(edge), :2].mean(axis=0) * 1.12
+            x, y = corners[edge, :2].mean(axis=0) * 1.12
             axes.text(x, y, f"{name}: {sides[bit]:.0f} nm", ha="center", va="center", fontsize=9, color="#444444")
 
 
@@ -121,11 +112,9 @@ def _drawPlane(
     """The frame of a slice, where it goes through the box."""
     if not low[axis] <= position <= high[axis]:
         return
-    others = [n for n in range(3) if n != axis]
-    ends = np.tile((low + high) / 2, (5, 1))
-    ends[:, axis] = position
-    ends[:, others[0]] = np.array([low, high, high, low, low])[:, others[0]]
-    ends[:, others[1]] = np.array([low, low, high, high, low])[:, others[1]]
+    _, up = (n for n in range(3) if n != axis)
+    ends = np.array([low, high, high, low, low])
+    ends[:, axis], ends[:, up] = position, np.array([low, low, high, high, low])[:, up]
     line = ((ends - middle) @ turned.T / _NM)[:, :2]
     axes.add_collection(LineCollection([line], colors="#dd8800", linewidths=1.4, zorder=3), autolim=False)
 
@@ -143,37 +132,31 @@ def drawScale(axes: Any, scale: Optional[ScalarMappable], label: str, numbers: S
         axes.legend(handles=some + more, title="membrane", loc="upper left", bbox_to_anchor=(-1.5, 1.0), frameon=False)
 
 
-def drawOutline(axes: Any, lines: Any, colour: Any) -> None:
-    """Lines in which membranes cut a slice, over the picture of it. lines: (k, 2, 2) px. colour: (k, 3)."""
-    for artist in list(axes.collections):
-        artist.remove()
-    axes.add_collection(LineCollection(lines, colors=colour, linewidths=1.6), autolim=False)
-
-
 _SIDE = (35.0, 30.0)  # azimuth and elevation at first, degrees
 _DEGREES = 0.5  # for each px that the mouse goes
 _CLOSER = 1.2  # for each step of the wheel
+_HAND = "Drag to rotate, wheel to zoom, 0 for the first view."
 
 
 class SolidWindow(CanvasWindow):
     """What is rotated with the mouse: a Mesh of the tomogram that is chosen. data: has `names` of tomograms. A child
-    gives _addControls and choose(), and may give _plane."""
+    gives _addControls(row) and choose(), and may give _plane."""
 
-    _held: Any
-    _mesh: Any
-    _colours: Any
-    _canvas: Any
-
+    _mesh: Any = None
+    _colours: Any = None
+    _held: Any = None
+    _side, _zoom = _SIDE, 1.0
     _WIDTH = 0.86  # of the axes, beside which a scale may stand
+    _addControls: Any
+    choose: Any
+    _canvas: Any
 
     def __init__(self, parent: Any, data: Any, title: str) -> None:
         CanvasWindow.__init__(self, parent, title)
-        self._data, self._side, self._zoom = data, _SIDE, 1.0
-        self._held = self._mesh = self._colours = None
+        self._data = data
         self._name, self.message = tk.StringVar(self.root, data.names[0]), tk.StringVar(self.root)
-        row = ttk.Frame(self.root, padding=(6, 6, 6, 0))
-        row.pack(fill=tk.X)
-        self.addChoice(row, "Tomogram", self._name, data.names, 30, self.choose)
+        row = self.addRow(padding=(6, 6, 6, 0))
+        self.addChoice(row, "Tomogram", self._name, data.names, 30, lambda: self.choose())
         self._addControls(row)
         ttk.Label(self.root, textvariable=self.message, wraplength=1000).pack(anchor=tk.W, padx=8)
         self._addFigures()
@@ -188,25 +171,12 @@ class SolidWindow(CanvasWindow):
         self.root.bind("<KeyPress-0>", lambda event: self.reset())
         self.choose()
 
-    def _addControls(self, row: Any) -> None:
-        """Fill the row of the tomogram's choice."""
-
     def _addFigures(self) -> None:
         self.addFigure((9, 7.4))
-
-    def choose(self) -> None:
-        """Show the tomogram that was chosen."""
-        raise NotImplementedError
 
     def reset(self) -> None:
         """Look from the first side at all of it."""
         self._side, self._zoom = _SIDE, 1.0
-        self.draw()
-
-    def rotate(self, right: float, down: float) -> None:
-        """Rotate by so many px of the mouse."""
-        azimuth, elevation = self._side
-        self._side = (azimuth - _DEGREES * right, min(90.0, max(-90.0, elevation + _DEGREES * down)))
         self.draw()
 
     def draw(self) -> None:
@@ -233,8 +203,10 @@ class SolidWindow(CanvasWindow):
 
     def _drag(self, event: Any) -> None:
         if self._held is not None and self._mesh is not None:
-            (x, y), self._held = self._held, (event.x, event.y)
-            self.rotate(event.x - x, y - event.y)
+            (x, y), self._held, (azimuth, elevation) = self._held, (event.x, event.y), self._side
+            elevation = min(90.0, max(-90.0, elevation + _DEGREES * (y - event.y)))
+            self._side = azimuth - _DEGREES * (event.x - x), elevation
+            self.draw()
 
     def _wheel(self, event: Any) -> None:
         self._zoom *= _CLOSER if event.button == "up" else 1 / _CLOSER
@@ -260,9 +232,9 @@ class SurfacesWindow(SolidWindow):
 
     def choose(self) -> None:
         shown = [feature for feature, variable in self._shown.items() if variable.get()]
+        self.message.set(_HAND)
         try:
             self._mesh = self._data.drawn(self._name.get(), shown)
-            self.message.set("Drag to rotate, wheel to zoom, 0 for the first view.")
         except (ValueError, OSError) as error:
             self._mesh = self._data.drawn(self._name.get(), ())
             self.message.set(str(error))
@@ -282,13 +254,11 @@ class MeshesWindow(SolidWindow):
 
     def _addControls(self, row: Any) -> None:
         self._colouring = tk.StringVar(self.root, next(iter(COLOURINGS)))
-        self._across, self._number = tk.StringVar(self.root, "z"), tk.IntVar(self.root)
         self.addChoice(row, "Colour", self._colouring, COLOURINGS, 16, lambda: self.choose(False))
-        self._scale = addPlanes(row, "Slice across", self._across, self.turn, self._number, self.move)
+        self._across, self._number, self._scale = addPlanes(self, row, "Slice across")
 
     def _addFigures(self) -> None:
-        frame = ttk.Frame(self.root)
-        frame.pack(fill=tk.BOTH, expand=True)
+        frame = self.addRow(padding=0, fill=tk.BOTH, expand=True)
         self.addFigure((5.2, 6.6), frame, side=tk.RIGHT)
         self._sliceCanvas, self._sliceAxes = self._canvas, self._figure.add_axes((0.02, 0.02, 0.96, 0.96))
         self.addFigure((7.4, 6.6), frame, side=tk.LEFT)
@@ -318,14 +288,10 @@ class MeshesWindow(SolidWindow):
         self._mesh, self._colours = mesh, colours(mesh, colouring, scale)
         self._outlineColours = colours(whole, colouring, scale)
         drawScale(self._scaleAxes, scale, colouring.label, sorted(set(whole.number.tolist())))
-        text = (
-            f"{counted(len(self._data.files[name]), 'membrane')}. Drag to rotate, wheel to zoom, 0 for the first view."
-        )
-        if len(mesh.faces) < len(whole.faces):
-            text += (
-                f" Drawn with {len(mesh.faces):,} of {len(whole.faces):,} triangles; outlines in the slice are of all."
-            )
-        self.message.set(text)
+        text = f"{counted(len(self._data.files[name]), 'membrane')}. {_HAND}"
+        drawn, all_ = len(mesh.faces), len(whole.faces)
+        more = f" Drawn with {drawn:,} of {all_:,} triangles; outlines in the slice are of all."
+        self.message.set(text + more * (drawn < all_))
         if new:
             self.reset()
             self.turn()
@@ -359,7 +325,10 @@ class MeshesWindow(SolidWindow):
         if self._mesh is None:
             return
         lines, near = self._data.outline(self._name.get(), PLANES[self._across.get()], self._number.get())
-        drawOutline(self._sliceAxes, lines, self._outlineColours[near])
+        for old in list(self._sliceAxes.collections):
+            old.remove()
+        outline = LineCollection(lines, colors=self._outlineColours[near], linewidths=1.6)
+        self._sliceAxes.add_collection(outline, autolim=False)
         self._sliceCanvas.draw_idle()
 
     def _plane(self) -> Optional[tuple]:

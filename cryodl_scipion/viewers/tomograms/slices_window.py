@@ -9,26 +9,22 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import PatchCollection
 from matplotlib.colors import to_rgb
-from matplotlib.patches import Circle, Patch
-from pwem.objects import EMSet, SetOfCoordinates
+from matplotlib.patches import Patch
+from pwem.objects import EMSet
 from tomo.constants import BOTTOM_LEFT_CORNER
 from tomo.objects import SetOfCoordinates3D
 
 from ...convert.tomograms.coordinates3d import speciesOf
 from ...convert.tomograms.tomograms import THRESHOLD, byId, clonesOf, featureOf, featuresOf, idOf, tomogramFileOf
 from ...engine.cryodl.contract import counted
-from ..micrograph_window import MicrographWindow
-from ..plots import LARGEST_SIDE, PICK_COLOUR, Preview, percentilesOf, readMap, stretchedTo
+from ..micrograph_window import MicrographWindow, Pictures
+from ..plots import LARGEST_SIDE, PICK_COLOUR, Preview, drawCircles, percentilesOf, readMap, stretchedTo
 
 # Paul Tol's bright colours, for the colour-blind; as in the engine's scripts for ChimeraX, so that both look alike.
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")
 _UNSURE = "#888888"
 CROWD, _DOT = 200, 1.5  # circles in a slice; px of the tomogram
-_OVERLAY = "overlay"
-_HEAT = "inferno"
-_LEGEND: Dict[str, Any] = dict(loc="upper right", facecolor="black", labelcolor="white", framealpha=0.7)
 
 
 def labelColour(label: int) -> str:
@@ -43,17 +39,7 @@ def labelName(label: int, names: Sequence[str]) -> str:
     return f"{label} {names[label - 1]}" if label <= len(names) else f"label {label}"
 
 
-def clearOverlay(axes: Any) -> None:
-    """Take away what the functions below drew earlier, and the legend."""
-    for artist in [a for a in list(axes.images) + list(axes.collections) if a.get_gid() == _OVERLAY]:
-        artist.remove()
-    if axes.get_legend() is not None:
-        axes.get_legend().remove()
-
-
-def drawLabels(
-    axes: Any, labels: np.ndarray, names: Any, extent: Tuple[float, float, float, float], opacity: float
-) -> None:
+def drawLabels(axes: Any, labels: np.ndarray, names: Any, extent: Any, opacity: float) -> None:
     """A slice of labels, each in its colour, 0 clear; and a legend of those that are named or seen.
 
     labels: (h, w) int. extent: of matplotlib, the tomogram's. opacity: 0 to 1.
@@ -62,34 +48,24 @@ def drawLabels(
     rgba = np.zeros(labels.shape + (4,))
     for label in seen:
         rgba[labels == label] = to_rgb(labelColour(label)) + (opacity,)
-    axes.imshow(rgba, extent=extent, interpolation="nearest").set_gid(_OVERLAY)
+    axes.imshow(rgba, extent=extent, interpolation="nearest")
     listed = sorted(set(range(1, len(names) + 1)) | set(seen))
-    if listed:
-        axes.legend(
-            handles=[Patch(color=labelColour(label), label=labelName(label, names)) for label in listed], **_LEGEND
-        )
+    _addLegend(axes, [(labelColour(label), labelName(label, names)) for label in listed])
 
 
-def drawScores(
-    axes: Any,
-    scores: np.ndarray,
-    name: str,
-    extent: Tuple[float, float, float, float],
-    opacity: float,
-    threshold: float,
-) -> None:
+def _addLegend(axes: Any, lines: Sequence[Tuple[Any, str]]) -> None:
+    """lines: [(colour, text)]."""
+    handles, look = [Patch(color=colour, label=text) for colour, text in lines], dict(facecolor="black", framealpha=0.7)
+    if handles:
+        axes.legend(handles=handles, loc="upper right", labelcolor="white", **look)
+
+
+def drawScores(axes: Any, scores: np.ndarray, name: str, extent: Any, opacity: float, threshold: float) -> None:
     """A slice of scores as a heat map of those that reach the threshold. scores: (h, w) 0 to 1."""
-    shown = np.ma.masked_less(np.nan_to_num(scores), max(threshold, 1e-6))
-    axes.imshow(shown, cmap=_HEAT, vmin=0, vmax=1, alpha=opacity, extent=extent, interpolation="nearest").set_gid(
-        _OVERLAY
-    )
-    axes.legend(
-        handles=[
-            Patch(color=matplotlib.colormaps[_HEAT](value), label=f"{name} {value:.2f}")
-            for value in np.unique(np.round([threshold, (1 + threshold) / 2, 1.0], 2))
-        ],
-        **_LEGEND,
-    )
+    shown, heat = np.ma.masked_less(np.nan_to_num(scores), max(threshold, 1e-6)), matplotlib.colormaps["inferno"]
+    axes.imshow(shown, cmap=heat, vmin=0, vmax=1, alpha=opacity, extent=extent, interpolation="nearest")
+    values = np.unique(np.round([threshold, (1 + threshold) / 2, 1.0], 2))
+    _addLegend(axes, [(heat(value), f"{name} {value:.2f}") for value in values])
 
 
 def drawPoints(axes: Axes, circles: Any, species: Sequence[int] = (), names: Sequence[str] = ()) -> None:
@@ -98,18 +74,14 @@ def drawPoints(axes: Axes, circles: Any, species: Sequence[int] = (), names: Seq
     circles: (n, 3) x, y, radius in px; dots are drawn if there are more than CROWD of them, which would hide the slice.
     species: (n,) positions in names. names: of all species of the tomograms.
     """
-    several, crowd = len(names) > 1, len(circles) > CROWD
-    colours = [labelColour(number + 1) for number in species] if several else PICK_COLOUR
-    collection = PatchCollection(
-        [Circle((x, y), min(radius, _DOT) if crowd else radius) for x, y, radius in circles],
-        facecolors=colours if crowd else "none",
-        edgecolors=colours,
-        linewidths=0.4 if crowd else 1.2,
-    )
-    collection.set_gid(_OVERLAY)
-    axes.add_collection(collection, autolim=False)
+    several = len(names) > 1
+    colours: Any = [labelColour(number + 1) for number in species] if several else PICK_COLOUR
+    if len(circles) > CROWD:
+        drawCircles(axes, [(x, y, min(radius, _DOT)) for x, y, radius in circles], colours, colours, 0.4)
+    else:
+        drawCircles(axes, circles, colours)
     if several and axes.get_legend() is None:
-        axes.legend(handles=[Patch(color=labelColour(n), label=name) for n, name in enumerate(names, 1)], **_LEGEND)
+        _addLegend(axes, [(labelColour(number), name) for number, name in enumerate(names, 1)])
 
 
 LABELS, SCORES = "labels", "scores"
@@ -130,7 +102,7 @@ def layerOf(masks: EMSet, name: Optional[str] = None) -> Any:
     return Layer(name or "labels", LABELS, files, featuresOf(masks), None)
 
 
-class TomogramSlices:
+class TomogramSlices(Pictures):
     """What a window on tomograms shows.
 
     files: {tsId: path of the tomogram, None if nobody knows it}. layers: [Layer]. points: {tsId: (n, 3) x, y, z px}.
@@ -147,19 +119,19 @@ class TomogramSlices:
         diameter: int = 10,
         species: Optional[Dict[str, List[str]]] = None,
     ) -> None:
+        Pictures.__init__(self, list(files))
         self.files, self.layers, self.points = files, list(layers), points or {}
-        self._species = species or {}
+        self._species, self._contrasts = species or {}, {}
         self.speciesNames = sorted({name for names in self._species.values() for name in names})
         self.pixelSize, self.diameter = pixelSize, diameter
-        self.ids, self._contrasts = list(files), {}
 
     @classmethod
-    def ofTomograms(cls, tomograms: EMSet, masks: EMSet = (), coordinates: Optional[SetOfCoordinates] = None) -> Any:
+    def ofTomograms(cls, tomograms: EMSet, masks: EMSet = (), coordinates: Optional[SetOfCoordinates3D] = None) -> Any:
         """Of a SetOfTomograms, with sets of masks (or Layers) of it and a SetOfCoordinates3D."""
         layers = [one if isinstance(one, Layer) else layerOf(one) for one in masks]
         files = {idOf(item): tomogramFileOf(item) for item in clonesOf(tomograms)}
-        points, diameter = ({}, 10) if coordinates is None else (pointsOf(coordinates), coordinates.getBoxSize() or 10)
-        species = {} if coordinates is None else speciesAt(coordinates)
+        points, species = ({}, {}) if coordinates is None else pointsOf(coordinates)
+        diameter = 10 if coordinates is None else coordinates.getBoxSize() or 10
         return cls(files, layers, points, tomograms.getSamplingRate(), diameter, species)
 
     ofMasks = ofTomograms  # a mask knows its tomogram, see tomogramFileOf
@@ -199,15 +171,13 @@ class TomogramSlices:
         beyond, radius = points[:, 2 - axis] - index, self.diameter / 2
         near = self._near(tsId, axis, index)
         across, down = [n for n in (2, 1, 0) if n != axis]  # axes of the array that run right and down
-        return np.column_stack(
-            [points[near, 2 - across], points[near, 2 - down], np.sqrt(radius**2 - beyond[near] ** 2)]
-        )
+        radii = np.sqrt(radius**2 - beyond[near] ** 2)
+        return np.column_stack([points[near, 2 - across], points[near, 2 - down], radii])
 
     def speciesNear(self, tsId: str, axis: int, index: int) -> List[int]:
         """[place in speciesNames] of the points of pointsNear; 0 for all where the points do not say what they are."""
-        names = self._species.get(tsId)
-        near = self._near(tsId, axis, index)
-        return [self.speciesNames.index(names[n]) if names else 0 for n in np.flatnonzero(near)]
+        names, near = self._species.get(tsId), np.flatnonzero(self._near(tsId, axis, index))
+        return [self.speciesNames.index(names[n]) if names else 0 for n in near]
 
     def _pointsOf(self, tsId: str) -> np.ndarray:
         return np.asarray(self.points.get(tsId, np.zeros((0, 3))), float).reshape(-1, 3)
@@ -231,46 +201,33 @@ class TomogramSlices:
         return self._contrasts[tsId]
 
 
-def sliceOf(
-    volume: np.ndarray, axis: int, index: int, average: bool, maximum: int = LARGEST_SIDE
-) -> Tuple[np.ndarray, int]:
+def sliceOf(volume: np.ndarray, axis: int, index: int, average: bool, maximum: int = LARGEST_SIDE) -> Any:
     """((h, w) float32 of at most `maximum` px a side, px of the volume per px of it) of a slice.
 
     volume: memory-mapped. average: over blocks; else, and across x, where neighbours lie far apart on the disk, every
     n-th voxel is taken.
     """
-    index = int(np.clip(index, 0, volume.shape[axis] - 1))
-    step = max(1, -(-max(np.delete(volume.shape, axis)) // maximum))
-    if axis == 2:
-        return np.array(volume[::step, ::step, index], np.float32), step
-    image = volume[index] if axis == 0 else volume[:, index]
-    if not average or step == 1:
+    image = np.moveaxis(volume, axis, 0)[int(np.clip(index, 0, volume.shape[axis] - 1))]
+    step = max(1, -(-max(image.shape) // maximum))
+    if axis == 2 or not average or step == 1:
         return np.array(image[::step, ::step], np.float32), step
     height, width = (-(-side // step) for side in image.shape)
     padded = np.pad(image, ((0, height * step - image.shape[0]), (0, width * step - image.shape[1])), mode="edge")
     return padded.reshape(height, step, width, step).mean(axis=(1, 3), dtype=np.float32), step
 
 
-def pointsOf(coordinates: SetOfCoordinates3D) -> Dict[str, np.ndarray]:
-    """{tsId: (n, 3) x, y, z px of the tomogram} of a SetOfCoordinates3D, counted from the first voxel's centre."""
-    tomograms, points = byId(coordinates.getPrecedents()), {}
+def pointsOf(coordinates: SetOfCoordinates3D) -> Any:
+    """({tsId: (n, 3) x, y, z px of the tomogram, from the first voxel's centre}, {tsId: [species of each]}) of a
+    SetOfCoordinates3D; the second is {} if an item does not say what it is."""
+    tomograms, points, species, known = byId(coordinates.getPrecedents()), {}, {}, True
     for item in coordinates.iterItems():
+        name = speciesOf(item, None)
+        known = known and name is not None
         if item.getTomoId() in tomograms:
             item.setVolume(tomograms[item.getTomoId()])
             points.setdefault(item.getTomoId(), []).append(item.getPosition(BOTTOM_LEFT_CORNER))
-    return {name: np.array(positions, float) for name, positions in points.items()}
-
-
-def speciesAt(coordinates: SetOfCoordinates3D) -> Dict[str, List[str]]:
-    """{tsId: [species of each of pointsOf]} of a SetOfCoordinates3D; {} if its items do not say what they are."""
-    tomograms, found = byId(coordinates.getPrecedents()), {}
-    for item in coordinates.iterItems():
-        name = speciesOf(item, None)
-        if name is None:
-            return {}
-        if item.getTomoId() in tomograms:
-            found.setdefault(item.getTomoId(), []).append(name)
-    return found
+            species.setdefault(item.getTomoId(), []).append(name)
+    return {tsId: np.array(positions, float) for tsId, positions in points.items()}, species if known else {}
 
 
 _NOTHING = "nothing"
@@ -278,65 +235,50 @@ _OPACITY = 0.5
 _AXES = {"z": "x to the right, y up", "y": "x to the right, z up", "x": "y to the right, z up"}
 
 
-def addPlanes(row: Any, text: str, across: Any, turn: Any, number: Any, move: Any) -> tk.Scale:
-    """Buttons for the axis that slices lie across, and a slider for the slice, which is returned. across, number: Tk's
-    variables. turn, move: called when they change."""
+def addPlanes(window: Any, row: Any, text: str) -> Any:
+    """Buttons for the axis that slices lie across, and a slider for the slice; window.turn and window.move are called
+    when they change. Returns Tk's variables of both, and the slider."""
+    across, number = tk.StringVar(window.root, "z"), tk.IntVar(window.root)
     ttk.Label(row, text=text).pack(side=tk.LEFT)
     for plane in PLANES:
-        ttk.Radiobutton(row, text=plane, value=plane, variable=across, command=turn).pack(side=tk.LEFT)
-    scale = tk.Scale(row, variable=number, orient=tk.HORIZONTAL, from_=0, to=1, command=lambda value: move())
-    scale.pack(side=tk.LEFT, fill=tk.X, expand=True, padx=6)
-    return scale
+        ttk.Radiobutton(row, text=plane, value=plane, variable=across, command=window.turn).pack(side=tk.LEFT)
+    return across, number, window.addSlider(row, 0, 1, window.move, 6, variable=number)
 
 
 class SlicesWindow(MicrographWindow):
     """data: TomogramSlices. accept: for wizards, takes {name of a score layer: threshold}. first: name of the layer to
     show first, default the last one."""
 
-    _number: Any
-    _position: Any
-    _problem: Any
-    _shownId: Any
-    _view: Any
+    _LIST, _NONE, _UPWARDS = "Tomograms", "There are no tomograms.", True
 
-    _LIST = "Tomograms"
-
-    _accept: Any  # a function that takes what was chosen, or None
+    _position: Any = None
+    _problem: Any = None
+    _shownId: Any = None
+    _view: Any = None
 
     def __init__(
         self, parent: Any, data: Any, title: str, accept: Optional[Callable[..., Any]] = None, first: Any = None
     ) -> None:
-        self._data, self._plane, self._position, self._view = data, "z", None, None
-        self._pixelSize = data.pixelSize
-        self._shownId = self._problem = None
+        self._plane, names = "z", [layer.name for layer in data.layers]
         self._thresholds = {layer.name: layer.threshold for layer in data.layers if layer.kind == SCORES}
-        names = [layer.name for layer in data.layers]
         self._layer = first or (names[-1] if names else _NOTHING)
         slider = dict(from_=0, to=1, resolution=0.01, label="Score threshold") if self._thresholds else None
-        MicrographWindow.__init__(self, parent, title, data.ids, (), slider, self._threshold(), 0, accept)
+        MicrographWindow.__init__(self, parent, data, title, slider, self._threshold(), accept)
 
     # ----- parts
     def _addControls(self, slider: Any) -> None:
         """The choice of layer, plane, slice and opacity above the slider of the threshold."""
-        self._chosen = tk.StringVar(self.root, self._layer)
-        self._across, self._number = tk.StringVar(self.root, self._plane), tk.IntVar(self.root)
-        self._opacity = tk.DoubleVar(self.root, _OPACITY)
-        row = ttk.Frame(self.root)
-        row.pack(fill=tk.X, padx=6, pady=(4, 0))
-        self._scale = addPlanes(row, "Slices across", self._across, self.turn, self._number, self.move)
+        self._chosen, self._opacity = tk.StringVar(self.root, self._layer), tk.DoubleVar(self.root, _OPACITY)
+        row = self.addRow(padding=(6, 4, 6, 0))
+        self._across, self._slice, self._scale = addPlanes(self, row, "Slices across")
         if self._data.layers:
-            self._addLayers()
+            row = self.addRow(padding=(6, 0))
+            names = [layer.name for layer in self._data.layers] + [_NOTHING]
+            self.addChoice(row, "Overlay", self._chosen, names, 24, self.choose)
+            ttk.Label(row, text="Opacity").pack(side=tk.LEFT, padx=(12, 4))
+            opacity = ttk.Scale(row, variable=self._opacity, from_=0, to=1, command=lambda value: self.refresh())
+            opacity.pack(side=tk.LEFT, fill=tk.X, expand=True)
         MicrographWindow._addControls(self, slider)
-
-    def _addLayers(self) -> None:
-        row = ttk.Frame(self.root)
-        row.pack(fill=tk.X, padx=6)
-        names = [layer.name for layer in self._data.layers] + [_NOTHING]
-        self.addChoice(row, "Overlay", self._chosen, names, 24, self.choose)
-        ttk.Label(row, text="Opacity").pack(side=tk.LEFT, padx=(12, 4))
-        ttk.Scale(row, variable=self._opacity, from_=0, to=1, command=lambda value: self.refresh()).pack(
-            side=tk.LEFT, fill=tk.X, expand=True
-        )
 
     # ----- what happens
     def turn(self) -> None:
@@ -346,8 +288,8 @@ class SlicesWindow(MicrographWindow):
 
     def move(self) -> None:
         """Show the slice that was chosen; what part of it is seen stays."""
-        if self._number.get() != self._position and self._axes is not None:
-            self._position, self._view = self._number.get(), (self._axes.get_xlim(), self._axes.get_ylim())
+        if self._slice.get() != self._position and self._axes is not None:
+            self._position, self._view = self._slice.get(), (self._axes.get_xlim(), self._axes.get_ylim())
             self.showMicrograph()
 
     def choose(self) -> None:
@@ -374,45 +316,37 @@ class SlicesWindow(MicrographWindow):
         return PLANES[self._plane]
 
     def _load(self, index: int) -> Any:
-        tsId = self._names[index]
+        tsId = self._data.names[index]
         if tsId != self._shownId:
             self._shownId, self._view = tsId, None
         slices = self._data.shape(tsId)[self._axis()]
         self._position = slices // 2 if self._position is None else min(self._position, slices - 1)
         self._scale.config(to=slices - 1)
-        self._number.set(self._position)
+        self._slice.set(self._position)
         return self._data.slice(tsId, self._axis(), self._position)
-
-    def _upwards(self) -> bool:
-        return True
 
     def _look(self) -> None:
         if self._view is not None:
-            self._axes.set_xlim(*self._view[0])
-            self._axes.set_ylim(*self._view[1])
+            for axes, _ in self._shown():
+                axes.set(xlim=self._view[0], ylim=self._view[1])
 
     def _drawOn(self, axes: Axes) -> None:
-        clearOverlay(axes)
-        tsId, layer = self._names[self.index()], self._data.layer(self._layer)
+        layer, here = self._data.layer(self._layer), (self._shownId, self._axis(), self._position)
         extent = (-0.5, self._preview.width - 0.5, self._preview.height - 0.5, -0.5)
         try:
-            image, self._problem = self._data.overlay(tsId, layer, self._axis(), self._position), None
+            image, self._problem = self._data.overlay(self._shownId, layer, *here[1:]), None
         except (ValueError, OSError) as error:
             image, self._problem = None, str(error)
-        limits = axes.get_xlim(), axes.get_ylim()
         if image is not None and layer.kind == SCORES:
             drawScores(axes, image, layer.name, extent, self._opacity.get(), self.value.get())
         elif image is not None:
             drawLabels(axes, image, layer.names, extent, self._opacity.get())
-        here = (tsId, self._axis(), self._position)
         drawPoints(axes, self._data.pointsNear(*here), self._data.speciesNear(*here), self._data.speciesNames)
-        axes.set_xlim(*limits[0])  # imshow shows all of it again
-        axes.set_ylim(*limits[1])
 
     def _text(self) -> str:
-        if self.index() is None or self._preview is None:
-            return "There are no tomograms." if self.index() is None else ""
-        tsId = self._names[self.index()]
+        if self._preview is None:
+            return ""
+        tsId = self._shownId
         parts = [
             f"{self._plane} = {self._position} of {self._data.shape(tsId)[self._axis()]} (px of "
             f"{self._data.pixelSize:.4g} Å), {_AXES[self._plane]}"

@@ -11,7 +11,7 @@ import numpy as np
 from ...engine.cryodl.contract.annotations import DRAWINGS, IMAGES, POSITIVE, UNCERTAIN, read_tiles
 from ...objects import CryodlAnnotations
 from ...protocols import CryodlProtAnnotate
-from ..gallery_window import Gallery, GalleryWindow
+from ..gallery_window import Gallery
 from ..panels_viewer import ObjectViewer, PanelsViewer, panel
 from ..plots import readMap
 from .slices_window import SlicesWindow, TomogramSlices
@@ -19,9 +19,8 @@ from .slices_window import SlicesWindow, TomogramSlices
 
 def drawingOf(folder: str, tile: Any) -> np.ndarray:
     """(size, size) as it was drawn: 0 without the feature, 1 with it, 255 uncertain."""
-    if tile.drawing is None:
-        return np.zeros((tile.size, tile.size), np.int16)
-    return np.array(_stack(folder, DRAWINGS)[tile.drawing][: tile.size, : tile.size], np.int16)
+    empty = np.zeros((tile.size, tile.size), np.int16)
+    return empty if tile.drawing is None else _crop(folder, DRAWINGS, tile.drawing, tile.size, np.int16)
 
 
 def imageOf(folder: str, tile: Any) -> np.ndarray:
@@ -30,24 +29,24 @@ def imageOf(folder: str, tile: Any) -> np.ndarray:
     Raises ValueError or OSError if the tomogram is not there.
     """
     if tile.image is not None:
-        return np.array(_stack(folder, IMAGES)[tile.image][: tile.size, : tile.size], np.float32)
+        return _crop(folder, IMAGES, tile.image, tile.size, np.float32)
     plane = readMap(tile.path)[tile.centre_zyx[0]]
-    rows, columns = (_reflected(corner + np.arange(tile.size), n) for corner, n in zip(tile.corner_yx, plane.shape))
+    rows, columns = (_reflected(corner, tile.size, n) for corner, n in zip(tile.corner_yx, plane.shape))
     return np.array(plane[np.ix_(rows, columns)], np.float32)
 
 
-def _stack(folder: str, name: str) -> Any:
+def _crop(folder: str, name: str, number: int, size: int, kind: type) -> np.ndarray:
+    """(size, size) of an image of a stack."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         data = mrcfile.mmap(os.path.join(folder, name), permissive=True).data
-    return data if data.ndim == 3 else data[None]
+    return np.array((data if data.ndim == 3 else data[None])[number][:size, :size], kind)
 
 
-def _reflected(positions: Any, count: int) -> Any:
-    """Positions beyond the border of an axis with `count` values, thrown back at its first and last value."""
-    period = max(2 * (count - 1), 1)
-    positions = np.abs(positions) % period
-    return np.minimum(positions, period - positions)
+def _reflected(corner: int, size: int, count: int) -> Any:
+    """(size,) positions on an axis with `count` values; beyond its border, thrown back at its first and last value."""
+    around = abs(corner) + size
+    return np.pad(np.arange(count), around, mode="reflect")[around + corner : around + corner + size]
 
 
 _IMAGE, _DRAWING = "image", "drawing"
@@ -66,14 +65,9 @@ class TileGallery(Gallery):
             raise ValueError("There are no annotated tiles yet.")
         kinds = [f"{tile.feature}: {'with' if tile.kind == POSITIVE else 'without'}" for tile in self._tiles]
         names = sorted(set(kinds))
-        Gallery.__init__(
-            self,
-            {_IMAGE: kinds, _DRAWING: kinds},
-            np.arange(1, len(kinds) + 1),
-            self._tiles[0].pixel_size,
-            groups=np.array([1 + names.index(kind) for kind in kinds]),
-            groupNames=names,
-        )
+        ids, groups = np.arange(1, len(kinds) + 1), np.array([1 + names.index(kind) for kind in kinds])
+        found, pixelSize = {_IMAGE: kinds, _DRAWING: kinds}, self._tiles[0].pixel_size
+        Gallery.__init__(self, found, ids, pixelSize, groups=groups, groupNames=names)
         self._side = max(tile.size for tile in self._tiles)
 
     def images(self, position: Any, resolution: Any = None, side: Any = 512) -> Any:
@@ -103,16 +97,13 @@ def tilesInTomograms(folder: str) -> Any:
     points = {}
     for tile in tiles:
         points.setdefault(tile.tomogram, []).append(tuple(tile.centre_zyx)[::-1])
-    return TomogramSlices(
-        {tile.tomogram: tile.path for tile in tiles}, (), points, tiles[0].pixel_size, max(tile.size for tile in tiles)
-    )
+    files, diameter = {tile.tomogram: tile.path for tile in tiles}, max(tile.size for tile in tiles)
+    return TomogramSlices(files, (), points, tiles[0].pixel_size, diameter)
 
 
 class CryodlAnnotationsViewer(ObjectViewer, name="cryodl tiles", targets=[CryodlAnnotations]):
-    """Annotated tiles."""
-
     def show(self, obj: CryodlAnnotations) -> Any:
-        return self.window(GalleryWindow, TileGallery(obj.getFolder()), str(obj))
+        return self.gallery(TileGallery(obj.getFolder()), str(obj))
 
 
 class CryodlAnnotateViewer(
@@ -122,11 +113,9 @@ class CryodlAnnotateViewer(
     wait="There are no annotations yet. Wait until the window is closed, or the import has finished.",
     data="outputAnnotations",
 ):
-    """What `Analyze results` opens for annotations."""
-
     @panel("Tiles and drawings", "The annotated tiles beside their drawings.")
     def showTiles(self, annotations: CryodlAnnotations) -> Any:
-        return self.window(GalleryWindow, TileGallery(annotations.getFolder()), str(annotations))
+        return self.gallery(TileGallery(annotations.getFolder()), str(annotations))
 
     @panel("Tiles in their tomograms", "Positions of the tiles; circles are as wide as a tile.")
     def showCoordinates(self, annotations: CryodlAnnotations) -> Any:

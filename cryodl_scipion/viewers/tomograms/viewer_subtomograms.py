@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of subtomograms and of their classes."""
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+import itertools
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
-from pwem.objects import EMSet
+from scipy import ndimage
 from tomo.objects import SetOfAverageSubTomograms, SetOfClassesSubTomograms, SetOfSubTomograms, SubTomogram
 
 from ...convert.reading import readCsv
@@ -15,10 +15,10 @@ from ...convert.tomograms.subtomograms import CLASS_NAMES, classNames, fileOf, i
 from ...convert.tomograms.subtomograms import CONFIDENCE as CONFIDENCE_ATTRIBUTE
 from ...protocols import CryodlProtClassifySubtomograms
 from ...protocols.tomograms.tomogram_kinds import AVERAGES, CLASSES
-from ..gallery_window import Gallery, GalleryWindow, lowPass, placeOf, shrunk
-from ..micrographs.diameter_window import previewOf
-from ..panels_viewer import ObjectViewer, PanelsViewer, imagesSubset, itemsSubset, panel
-from ..plots import Preview, drawMatrix, readMap, shortened, stretch
+from ..gallery_window import Gallery, lowPass, placeOf
+from ..micrographs.diameter_window import Measured, meanAndSome, previewOf
+from ..panels_viewer import ObjectViewer, PanelsViewer, panel
+from ..plots import drawMatrix, readMap, shortened, shrunk, stretch
 from .slices_window import labelColour
 
 _PLANES = {"z": 0, "y": 1, "x": 2}
@@ -49,25 +49,20 @@ class SubtomogramGallery(Gallery):
     def ofClasses(cls, classes: SetOfClassesSubTomograms) -> "SubtomogramGallery":
         """Of a SetOfClassesSubTomograms. Raises ValueError if all classes are empty."""
         groups = {item.getObjId(): item.getObjLabel() or f"class {item.getObjId()}" for item in classes.iterItems()}
-        kept, metrics = [], {}
+        kept = []
         for group, number in enumerate(sorted(groups), 1):
             for item in classes[number].iterItems():
-                kept.append((subtomogramName(item), item.getObjId(), group, _matrixOf(item), _metricsOf(item)))
+                confidence = item.getAttributeValue(CONFIDENCE_ATTRIBUTE, None)
+                kept.append((subtomogramName(item), item.getObjId(), group, _matrixOf(item), confidence))
         if not kept:
             raise ValueError("The classes are empty.")
         names, ids, numbers, matrices, found = zip(*kept)
-        for label in found[0]:
-            metrics[label] = np.array([each.get(label, np.nan) for each in found], float)
-        rotated = any(not np.allclose(matrix, np.eye(4)) for matrix in matrices)
-        return cls(
-            list(names),
-            ids,
-            classes.getImages().getSamplingRate(),
-            matrices if rotated else None,
-            metrics=metrics,
-            groups=np.array(numbers),
-            groupNames=[groups[number] for number in sorted(groups)],
+        metrics = {} if found[0] is None else {CONFIDENCE: np.array(found, float)}
+        known = dict(
+            groups=np.array(numbers), groupNames=[groups[number] for number in sorted(groups)], metrics=metrics
         )
+        turned = None if np.allclose(matrices, np.eye(4)) else matrices
+        return cls(list(names), ids, classes.getImages().getSamplingRate(), turned, **known)
 
     @classmethod
     def ofSimulated(cls, subtomograms: SetOfSubTomograms) -> "SubtomogramGallery":
@@ -75,16 +70,13 @@ class SubtomogramGallery(Gallery):
         items = [item.clone() for item in subtomograms.iterItems()]
         if not items:
             raise ValueError("The set of subtomograms is empty.")
-        numbers = sorted({item.getClassId() for item in items})
-        return cls(
-            [subtomogramName(item) for item in items],
-            [item.getObjId() for item in items],
-            subtomograms.getSamplingRate(),
-            tuple(_matrixOf(item) for item in items),
-            "the structure",
-            groups=np.array([1 + numbers.index(item.getClassId()) for item in items]),
-            groupNames=classNames(subtomograms, numbers) or [f"class {number}" for number in numbers],
+        names, ids, matrices, classIds = zip(
+            *((subtomogramName(item), item.getObjId(), _matrixOf(item), item.getClassId()) for item in items)
         )
+        numbers, groups = np.unique(classIds, return_inverse=True)
+        groupNames = classNames(subtomograms, numbers.tolist()) or [f"class {number}" for number in numbers]
+        known = dict(aligned_to="the structure", groups=1 + groups, groupNames=groupNames)
+        return cls(list(names), ids, subtomograms.getSamplingRate(), matrices, **known)
 
     def _positions(self, position: int) -> List[str]:
         how = f"rotated to {self._alignedTo}" if self._transforms is not None else "not rotated"
@@ -92,21 +84,13 @@ class SubtomogramGallery(Gallery):
 
     def images(self, position: Any, resolution: Any = None, side: Any = 512) -> Any:
         """Three (h, w): means of the middle slices across z, y and x, rotated by its transform if there is one."""
-        volume = readCube(self.names["z"][position])
-        if self._transforms is not None:
-            found = rotatedSlices(volume, self._transforms[position])
-        else:
-            found = middleSlices(volume)
+        volume, matrices = readCube(self.names["z"][position]), self._transforms
+        found = middleSlices(volume) if matrices is None else rotatedSlices(volume, matrices[position])
         return [shrunk(lowPass(image, resolution, self.pixelSize), side) for image in found]
 
 
 def _matrixOf(item: SubTomogram) -> np.ndarray:
     return np.array(item.getTransform().getMatrix(), float) if item.hasTransform() else np.eye(4)
-
-
-def _metricsOf(item: SubTomogram) -> Dict[str, float]:
-    value = item.getAttributeValue(CONFIDENCE_ATTRIBUTE, None)
-    return {} if value is None else {CONFIDENCE: value}
 
 
 def subtomogramName(item: SubTomogram) -> str:
@@ -123,46 +107,32 @@ def readCube(name: str) -> np.ndarray:
 
 def middleSlices(volume: np.ndarray) -> List[np.ndarray]:
     """Means of the middle slices across z, y and x; three (h, w)."""
-    half = _half(volume.shape[0])
-    return [np.asarray(volume[_middle(volume, axis, half)].mean(axis, dtype=np.float32)) for axis in range(3)]
+    half, found = _half(volume.shape[0]), []
+    for axis, length in enumerate(volume.shape):
+        part = [slice(None)] * axis + [slice(length // 2 - half, length // 2 + half + 1)]
+        found.append(np.asarray(volume[tuple(part)].mean(axis, dtype=np.float32)))
+    return found
 
 
 def _half(side: int) -> int:
     return max(0, int(_THICKNESS * side / 2))
 
 
-def _middle(volume: np.ndarray, axis: int, half: int) -> Tuple[slice, ...]:
-    place = volume.shape[axis] // 2
-    return tuple(slice(place - half, place + half + 1) if n == axis else slice(None) for n in range(3))
-
-
 def rotatedSlices(volume: np.ndarray, matrix: np.ndarray) -> List[np.ndarray]:
-    """As middleSlices, of the volume as a transform of Scipion turns it: its positions into those of the average.
+    """As middleSlices, of the volume as a transform of Scipion turns it: its positions into those of the average;
+    outside of it is its mean.
 
     volume: (d, d, d). matrix: (4, 4), of x, y, z from the middle voxel, px.
     """
-    side = volume.shape[0]
+    side, data = volume.shape[0], np.asarray(volume, np.float32)
+    linear: Any = dict(order=1, mode="grid-constant", cval=float(data.mean()))
     grid, depth = np.arange(side) - side // 2, np.arange(-_half(side), _half(side) + 1)
     back, found = np.linalg.inv(matrix), []
     for axis in range(3):
         zyx = np.meshgrid(*[depth if n == axis else grid for n in range(3)], indexing="ij")
         positions = np.tensordot(back[:3, :3], np.stack(zyx[::-1]), 1) + back[:3, 3][:, None, None, None] + side // 2
-        found.append(_valuesAt(volume, positions[::-1]).mean(axis))
+        found.append(ndimage.map_coordinates(data, positions[::-1], **linear).mean(axis))
     return found
-
-
-def _valuesAt(volume: np.ndarray, positions: np.ndarray) -> Any:
-    """Values at positions (3, ...) z, y, x between voxels, by the eight around; the mean of the volume outside."""
-    volume = np.asarray(volume, np.float32)
-    low = np.floor(positions).astype(int)
-    part, total, mean = positions - low, 0.0, volume.mean()
-    for corner in np.ndindex(2, 2, 2):
-        step = np.array(corner).reshape((3,) + (1,) * (positions.ndim - 1))
-        at, weight = low + step, np.prod(np.where(step == 1, part, 1 - part), axis=0)
-        inside = np.all([(a >= 0) & (a < n) for a, n in zip(at, volume.shape)], axis=0)
-        value = volume[tuple(np.clip(a, 0, n - 1) for a, n in zip(at, volume.shape))]
-        total = total + weight * np.where(inside, value, mean)
-    return total
 
 
 def averagesOf(
@@ -181,11 +151,8 @@ def readEmbedding(path: str) -> Tuple[np.ndarray, np.ndarray]:
     rows = readCsv(path)
     if not rows or "class" not in rows[0]:
         raise ValueError(f"{path} is not an embedding: it has no column `class`.")
-    components = [name for name in rows[0] if name not in ("name", "class")]
-    return (
-        np.array([[float(row[name]) for name in components] for row in rows]),
-        np.array([int(float(row["class"])) for row in rows]),
-    )
+    positions = [[float(text) for name, text in row.items() if name not in ("name", "class")] for row in rows]
+    return np.array(positions), np.array([int(float(row["class"])) for row in rows])
 
 
 _SLICES = ("z", "y", "x")
@@ -195,14 +162,10 @@ _MAX_ROWS = 8  # of averages that are drawn beside an embedding
 
 def drawCounts(axes: Axes, counts: Dict[str, int]) -> None:
     """How many items each class has. counts: {name: number}."""
-    bars = axes.bar(
-        range(len(counts)), list(counts.values()), color=[labelColour(n) for n in range(1, len(counts) + 1)]
-    )
-    axes.bar_label(bars)
-    axes.set_xticks(range(len(counts)))
-    names = [shortened(name) for name in counts]
+    colours, names = [labelColour(n) for n in range(1, len(counts) + 1)], [shortened(name) for name in counts]
+    axes.bar_label(axes.bar(range(len(counts)), list(counts.values()), color=colours))
     long = max(map(len, names), default=0) > _UPRIGHT
-    axes.set_xticklabels(names, rotation=30 if long else 0, ha="right" if long else "center")
+    axes.set_xticks(range(len(counts)), names, rotation=30 if long else 0, ha="right" if long else "center")
     axes.set_ylabel("Subtomograms")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(y=0.12)
@@ -213,8 +176,7 @@ def drawConfusion(axes: Axes, matrix: Any, rows: Any, columns: Any) -> None:
     matrix = np.array(matrix, float).reshape(len(rows), len(columns))
     parts = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
     drawMatrix(axes, parts, np.vectorize("{:.0f}".format)(matrix), rows, columns, "Blues", parts <= 0.6)
-    axes.set_xlabel("Found")
-    axes.set_ylabel("True")
+    axes.set(xlabel="Found", ylabel="True")
 
 
 def drawEmbedding(axes: Axes, positions: np.ndarray, classes: np.ndarray, names: Dict[int, str]) -> None:
@@ -222,30 +184,22 @@ def drawEmbedding(axes: Axes, positions: np.ndarray, classes: np.ndarray, names:
     for number in sorted(set(classes)):
         chosen = classes == number
         down = positions[chosen, 1] if positions.shape[1] > 1 else np.zeros(chosen.sum())
-        axes.scatter(
-            positions[chosen, 0],
-            down,
-            s=14,
-            alpha=0.75,
-            color=labelColour(int(number)) if number else "#888888",
-            edgecolors="none",
-            label=f"{names.get(number, f'class {number}')} ({chosen.sum()})",
-        )
-    axes.set_xlabel("Component 1")
-    axes.set_ylabel("Component 2" if positions.shape[1] > 1 else "")
+        label = f"{names.get(number, f'class {number}')} ({chosen.sum()})"
+        look: Any = dict(s=14, alpha=0.75, edgecolors="none", color=labelColour(int(number)) if number else "#888888")
+        axes.scatter(positions[chosen, 0], down, label=label, **look)
+    axes.set(xlabel="Component 1", ylabel="Component 2" if positions.shape[1] > 1 else "")
     axes.grid(alpha=0.3)
     axes.legend()
 
 
-def drawAverages(figure: Union[Figure, SubFigure], averages: Sequence[Tuple[str, int, Optional[str]]]) -> None:
+def drawAverages(figure: Any, averages: Sequence[Tuple[str, int, Optional[str]]]) -> None:
     """Middle slices of class averages, a row for each class. averages: [(name, count, file or None)].
 
     Raises ValueError or OSError that names the file.
     """
     grid = figure.subplots(max(1, len(averages)), len(_SLICES), squeeze=False)
     for axes in grid.ravel():
-        axes.set_xticks([])
-        axes.set_yticks([])
+        axes.set(xticks=[], yticks=[])
     for number, (row, (name, count, path)) in enumerate(zip(grid, averages), 1):
         row[0].set_ylabel(f"{shortened(name)}\n({count})", color=labelColour(number), fontsize=9)
         if path is None:
@@ -279,8 +233,6 @@ class CryodlClassifyViewer(
     wait="There are no classes yet. Wait until the run has finished.",
     data=CLASSES,
 ):
-    """What `Analyze results` opens for classes of subtomograms."""
-
     def setProtocol(self, protocol: Any) -> None:
         """Of a classifier there is a confusion matrix, of clusters an embedding."""
         without = "showConfusion" if protocol.inputModel.get() is None else "showEmbedding"
@@ -316,9 +268,9 @@ class CryodlClassifyViewer(
         "Middle slices of the subtomograms (mean of a few slices), of all classes or of one; rotated to the average if "
         "they have angles.",
     )
-    def showGallery(self, classes: EMSet) -> Any:
-        data, subset = SubtomogramGallery.ofClasses(classes), imagesSubset(self, classes, "subtomogram")
-        return self.window(GalleryWindow, data, self.protocol.getRunName(), next(iter(data.metrics), None), subset)
+    def showGallery(self, classes: SetOfClassesSubTomograms) -> Any:
+        data = SubtomogramGallery.ofClasses(classes)
+        return self.gallery(data, self.protocol.getRunName(), classes, next(iter(data.metrics), None))
 
     @panel("Confusion matrix", "Assigned against true classes; only for runs with *Compare with the input's classes*.")
     def showConfusion(self, classes: SetOfClassesSubTomograms) -> Any:
@@ -340,8 +292,6 @@ class CryodlSubtomogramsViewer(
     targets=[SetOfSubTomograms],
     only=lambda items: items.hasAttribute(CLASS_NAMES),
 ):
-    """Simulated subtomograms, of all classes or of one: what a double click opens."""
-
     def show(self, obj: SetOfSubTomograms) -> Any:
         return simulatedView(self, obj)
 
@@ -352,69 +302,35 @@ class SimulatedSubtomogramsViewer(
     wait="There are no subtomograms yet. Wait until the run has finished.",
     data="outputSubtomograms",
 ):
-    """What `Analyze results` opens for simulated subtomograms."""
-
     @panel("Subtomograms", "Middle slices of the subtomograms, of all classes or of one.")
     def showGallery(self, subtomograms: SetOfSubTomograms) -> Any:
         return simulatedView(self, subtomograms)
 
 
 def simulatedView(viewer: Any, subtomograms: SetOfSubTomograms) -> Any:
-    data, subset = SubtomogramGallery.ofSimulated(subtomograms), itemsSubset(viewer, subtomograms, "subtomogram")
     title = "Subtomograms" if viewer.protocol is None else viewer.title("Subtomograms")
-    return viewer.window(GalleryWindow, data, title, None, subset)
+    return viewer.gallery(SubtomogramGallery.ofSimulated(subtomograms), title, subtomograms)
 
 
-_SHOWN = 30  # more of them help nobody
 _AVERAGED = 30  # subtomograms are enough for their common outline
 
 
-class TomogramsToMeasure:
-    """Middle slices of tomograms. names, largest, first: see wizards.MicrographsToMeasure. data: TomogramSlices."""
-
-    LIST, UPWARDS = "Tomograms", True
-
-    def __init__(self, data: Any, label: Any) -> None:
-        self._data, self.LABEL = data, label
-        self.names, self.pixelSize, self.first = data.ids, data.pixelSize, 0
-        self.largest = int(min(data.shape(data.ids[0])[1:]) * data.pixelSize / 2)
-
-    def preview(self, index: int) -> Any:
-        """Preview of the middle slice. Raises ValueError or OSError that names the file."""
-        name = self.names[index]
-        return self._data.slice(name, 0, self._data.shape(name)[0] // 2)
-
-    def positions(self, index: int) -> List[str]:
-        """None are known: the circle lies in the middle until it is moved."""
-        return []
+def tomogramsMeasured(data: Any, label: str) -> Measured:
+    """Middle slices of tomograms. data: TomogramSlices. label: of the slider."""
+    names, shape = data.names, data.shape(data.names[0])
+    preview = lambda index: data.slice(names[index], 0, data.shape(names[index])[0] // 2)
+    return Measured(names, data.pixelSize, int(min(shape[1:]) * data.pixelSize / 2), preview, "Tomograms", label, True)
 
 
-class SubtomogramsToMeasure:
+def subtomogramsMeasured(subtomograms: SetOfSubTomograms) -> Measured:
     """Middle slices across z of the mean of some subtomograms, and of some of them."""
-
-    LIST, LABEL, UPWARDS = "Subtomograms", "Particle diameter (Å)", True
-
-    def __init__(self, subtomograms: SetOfSubTomograms) -> None:
-        images = imagesOf(subtomograms)
-        self._volumes = []
-        for item in images.iterItems():
-            if len(self._volumes) == _AVERAGED:
-                break
-            self._volumes.append(subtomogramName(item))
-        self.names = [f"mean of {len(self._volumes)} subtomograms"] + [
-            f"subtomogram {number}" for number, _ in enumerate(self._volumes[:_SHOWN], 1)
-        ]
-        self.pixelSize, self.first = images.getSamplingRate(), 0
-        self.largest = int(readCube(self._volumes[0]).shape[0] * self.pixelSize)
-
-    def preview(self, index: int) -> Preview:
-        """Preview of the mean (0) or of a subtomogram. Raises ValueError or OSError that names the file."""
-        names = [self._volumes[index - 1]] if index else self._volumes
-        return previewOf(np.mean([middleSlices(readCube(name))[0] for name in names], axis=0))
-
-    def positions(self, index: int) -> List[str]:
-        """None are known: the circle lies in the middle."""
-        return []
+    images = imagesOf(subtomograms)
+    pixelSize = images.getSamplingRate()
+    volumes = [subtomogramName(item) for item in itertools.islice(images.iterItems(), _AVERAGED)]
+    chosen = lambda index: volumes[index - 1 : index] if index else volumes
+    preview = lambda index: previewOf(np.mean([middleSlices(readCube(name))[0] for name in chosen(index)], axis=0))
+    names, largest = meanAndSome("subtomogram", len(volumes)), int(readCube(volumes[0]).shape[0] * pixelSize)
+    return Measured(names, pixelSize, largest, preview, "Subtomograms", "Particle diameter (Å)", True)
 
 
 def labelCounts(volumes: Sequence[np.ndarray], maximum: int = 2**26) -> Tuple[Dict[int, int], bool]:

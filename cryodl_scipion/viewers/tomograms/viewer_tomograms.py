@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Viewers of tomograms with what was found in them."""
 
+import collections
 import os
 import re
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -51,23 +52,34 @@ MEMBRANE_TITLES = tuple(_MEMBRANE.values())
 _ALL = "all tomograms"
 
 
-def featuresIn(folder: str) -> Dict[str, Dict[str, Dict[str, Optional[float]]]]:
-    """{tomogram: {feature: {voxels, volume_nm3, components, area_nm2}}} of features.json in a folder."""
+Found = Dict[str, Dict[str, Dict[str, Any]]]  # {tomogram: {feature: {voxels, volume_nm3, components, area_nm2}}}
+
+
+def featuresIn(folder: str) -> Found:
+    """What features.json in a folder tells."""
     found = readJson(os.path.join(folder, "features.json"))
     return {name: dict(entry["found"]) for name, entry in found["tomograms"].items()}
 
 
-def foundRows(found: Dict[str, Dict[str, Dict[str, Optional[float]]]]) -> List[Tuple[str, ...]]:
-    """Rows of FOUND_TITLES, sums last. found: {tomogram: {feature: {voxels, volume_nm3, components, area_nm2}}}."""
+def foundRows(found: Found) -> List[Tuple[str, ...]]:
+    """Rows of FOUND_TITLES, sums last."""
     rows, sums = [], {}
     for tomogram, features in sorted(found.items()):
         for feature, metrics in features.items():
             rows.append(_row(tomogram, feature, metrics))
-            total = sums.setdefault(feature, {})
-            for key, value in metrics.items():
-                if isinstance(value, (int, float)):
-                    total[key] = total.get(key, 0) + value
+            total = sums.setdefault(feature, collections.Counter())
+            total.update({key: value for key, value in metrics.items() if isinstance(value, (int, float))})
     return rows + ([_row(_ALL, feature, total) for feature, total in sums.items()] if len(found) > 1 else [])
+
+
+def _row(tomogram: str, feature: str, metrics: Dict[str, Any]) -> Tuple[str, ...]:
+    volume, area = (_size(metrics.get(key)) for key in ("volume_nm3", "area_nm2"))
+    return tomogram, feature, volume, f"{metrics['components']}", area, f"{metrics['voxels']}"
+
+
+def _size(value: Optional[float]) -> str:
+    """A volume or area with three or more figures, never as a power of ten."""
+    return "-" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def membraneRows(path: str) -> List[Tuple[str, ...]]:
@@ -78,22 +90,6 @@ def membraneRows(path: str) -> List[Tuple[str, ...]]:
 def _plain(text: Optional[str]) -> str:
     """A number of the table without a power of ten, which has four digits; anything else as it is."""
     return f"{float(text):.0f}" if text and re.fullmatch(r"-?[\d.]+e[+-]\d+", text) else text or "-"
-
-
-def _row(tomogram: str, feature: str, metrics: Dict[str, Optional[float]]) -> Tuple[str, ...]:
-    return (
-        tomogram,
-        feature,
-        _size(metrics["volume_nm3"]),
-        f"{metrics['components']}",
-        _size(metrics.get("area_nm2")),
-        f"{metrics['voxels']}",
-    )
-
-
-def _size(value: Optional[float]) -> str:
-    """A volume or area with three or more figures, never as a power of ten."""
-    return "-" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def judgedRows(features: Dict[str, Dict[str, Optional[float]]]) -> List[Tuple[str, ...]]:
@@ -111,8 +107,6 @@ class CryodlMasksViewer(
     targets=[SetOfTomoMasks],
     only=lambda masks: featureOf(masks) or featuresOf(masks),
 ):
-    """Scores or labels that cryodl made, over their tomograms."""
-
     def show(self, obj: SetOfTomoMasks) -> Any:
         return self.window(SlicesWindow, TomogramSlices.ofMasks(obj, [obj]), str(obj))
 
@@ -123,8 +117,6 @@ def _isOurs(coordinates: SetOfCoordinates3D) -> bool:
 
 
 class CryodlCoordinates3DViewer(ObjectViewer, name="cryodl places", targets=[SetOfCoordinates3D], only=_isOurs):
-    """Coordinates that cryodl made, in their tomograms."""
-
     def show(self, obj: SetOfCoordinates3D) -> Any:
         return self.window(SlicesWindow, slicesWithCoordinates(obj), str(obj))
 
@@ -132,8 +124,6 @@ class CryodlCoordinates3DViewer(ObjectViewer, name="cryodl places", targets=[Set
 class CryodlMeshesViewer(
     ObjectViewer, name="cryodl membranes", targets=[SetOfMeshes], only=lambda meshes: membranesIn(folderOf(meshes))[0]
 ):
-    """Membranes that cryodl measured, in 3-D."""
-
     def show(self, obj: SetOfMeshes) -> Any:
         return self.window(MeshesWindow, meshesWith(*membranesIn(folderOf(obj)), obj), str(obj))
 
@@ -144,8 +134,6 @@ class CryodlSegmentViewer(
     section="Scores",
     wait="There are no scores yet. Wait until the first tomogram is segmented.",
 ):
-    """What `Analyze results` opens for scores, also while the run goes on."""
-
     def _data(self) -> Any:
         return self.protocol._scoreSets() or None
 
@@ -163,8 +151,6 @@ class MergeViewer(
     wait="There are no labels yet. Wait until the run has finished.",
     data="outputLabels",
 ):
-    """What `Analyze results` opens for merged features."""
-
     @panel("Labels over the tomograms", "Slices of each tomogram, overlaid with the features.")
     def showLabels(self, labels: SetOfTomoMasks) -> Any:
         layers = [*self.protocol._pointed("inputScores"), layerOf(labels, "features")]
@@ -183,9 +169,8 @@ class MergeViewer(
         made = self.protocol._made()
         files = {name: each for name, each in (made.surfaces or {}).items() if each}
         if not files:
-            return self.infoMessage(
-                "This run made no surfaces. Set *Surfaces* to Yes in a copy of it, and run it.", "No surfaces"
-            )
+            text = "This run made no surfaces. Set *Surfaces* to Yes in a copy of it, and run it."
+            return self.infoMessage(text, "No surfaces")
         data = Surfaces(files, made.scripts, made.features)
         return self.window(SurfacesWindow, data, self.title("Surfaces"), lambda path: self.chimera(path, "script"))
 
@@ -196,8 +181,6 @@ class PointsViewer(
     wait="There are no coordinates yet. Wait until the run has finished.",
     data="outputCoordinates",
 ):
-    """What `Analyze results` opens for coordinates of a segmentation."""
-
     @panel(
         "Points in the tomograms",
         "Circles as wide as the box over the segmentation, smaller in slices away from the centre; dots in slices "
@@ -214,8 +197,6 @@ class MembranesViewer(
     wait="There are no membranes yet. Wait until the run has finished.",
     data="outputCoordinates",
 ):
-    """What `Analyze results` opens for measured membranes."""
-
     @panel(
         "Membranes in 3-D",
         "Meshes of the membranes, which the mouse rotates, coloured by membrane, mean curvature, thickness or distance "
@@ -247,8 +228,6 @@ class CryodlDetectParticlesViewer(
     wait="There are no coordinates yet. Wait until the run has finished.",
     data="outputCoordinates",
 ):
-    """What `Analyze results` opens for detected particles."""
-
     @panel(
         "Detections in the tomograms",
         "Circles as wide as the box, smaller in slices away from the centre, in a colour for each species.",
@@ -263,8 +242,6 @@ class SimulatedViewer(
     wait="There are no tomograms yet. Wait until the run has finished.",
     data="outputTomograms",
 ):
-    """What `Analyze results` opens for simulated tomograms."""
-
     @panel(
         "Tomograms and the ground truth",
         "Slices of each tomogram, overlaid with its labels and circles around the particles.",
@@ -287,12 +264,10 @@ class EvaluationViewer(
     wait="There is no evaluation yet. Wait until the run has finished.",
     data="_made",
 ):
-    """What `Analyze results` opens for a comparison with true labels."""
-
     @panel("Metrics and pictures", "Dice, precision, recall and boundary error of each feature.")
     def showMetrics(self, made: Any) -> Any:
         pictures = {name: path for name, path in made.pictures.items() if os.path.exists(path)}
-        table = (JUDGED_TITLES, judgedRows(made.features))
+        table = JUDGED_TITLES, judgedRows(made.features)
         return self.window(PicturesWindow, self.title(), pictures, (), None, table)
 
     @panel(
