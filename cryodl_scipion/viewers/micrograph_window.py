@@ -96,7 +96,7 @@ class MicrographWindow(CanvasWindow):
         down, across = ttk.Scrollbar(frame), ttk.Scrollbar(frame, orient=tk.HORIZONTAL)
         down.pack(side=tk.RIGHT, fill=tk.Y)
         across.pack(side=tk.BOTTOM, fill=tk.X)
-        scrolled = dict(yscrollcommand=down.set, xscrollcommand=across.set)
+        scrolled: Any = dict(yscrollcommand=down.set, xscrollcommand=across.set)
         self._list = tk.Listbox(frame, width=36, exportselection=False, **scrolled)
         self._list.pack(fill=tk.BOTH, expand=True)
         down.config(command=self._list.yview)

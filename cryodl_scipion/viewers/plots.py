@@ -103,7 +103,7 @@ TILE = 512  # px: large enough for coarse detail, small enough to average over m
 def tilesPower(image: np.ndarray, side: int, rows: Any, columns: Any) -> Any:
     """(side, side // 2 + 1) sum of the power spectra of square tiles of an (h, w) image under a Hann window, as rfft2
     orders them. rows, columns: where tiles begin, px."""
-    window, total = np.outer(np.hanning(side), np.hanning(side)), 0
+    window, total = np.outer(np.hanning(side), np.hanning(side)), np.zeros((side, side // 2 + 1))
     for y in rows:
         for x in columns:
             tile = np.nan_to_num(np.asarray(image[y : y + side, x : x + side], np.float32))

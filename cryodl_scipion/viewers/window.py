@@ -58,8 +58,8 @@ class CanvasWindow:
 
     def addFigure(self, size: Any, master: Any = None, **packing: Any) -> None:
         """Make self._figure and self._canvas. size: (width, height), inches. master: frame, default the window."""
-        self._figure = Figure(figsize=size, facecolor="white")
-        self._canvas = FigureCanvasTkAgg(self._figure, master or self.root)
+        self._figure: Any = Figure(figsize=size, facecolor="white")
+        self._canvas: Any = FigureCanvasTkAgg(self._figure, master or self.root)
         self._canvas.get_tk_widget().pack(**dict(dict(fill=tk.BOTH, expand=True), **packing))
 
     def addChoice(self, row: Any, label: str, variable: Any, choices: Any, width: int, chosen: Any) -> Any:

@@ -118,9 +118,10 @@ class SpectrumWindow(MicrographWindow):
     """
 
     def __init__(self, parent: Any, data: Any, pixelSize: float, value: Any, accept: Any) -> None:
-        self._micrographPixel, finest = pixelSize, max(2.0, round(2 * pixelSize, 2))
-        slider = dict(from_=finest, to=max(20.0, 4 * finest), resolution=0.1, label="Highest resolution (Å)")
-        value = min(max(value or _FIRST_GUESS, slider["from_"]), slider["to"])
+        self._micrographPixel, low = pixelSize, max(2.0, round(2 * pixelSize, 2))
+        high = max(20.0, 4 * low)
+        slider = dict(from_=low, to=high, resolution=0.1, label="Highest resolution (Å)")
+        value = min(max(value or _FIRST_GUESS, low), high)
         MicrographWindow.__init__(self, parent, data, "Power spectra", slider, value, accept)
 
     def _drawOn(self, axes: Axes) -> None:

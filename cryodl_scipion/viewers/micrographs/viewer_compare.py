@@ -175,7 +175,7 @@ def drawAgreement(axes: Axes, names: Sequence[str], matrix: np.ndarray) -> None:
     axes.set_title("Agreement (F1 of each pair)")
 
 
-def drawComparison(figure: Figure, comparison: Dict[str, Any], curvesFile: Optional[str]) -> None:
+def drawComparison(figure: Figure, comparison: Dict[str, Any], curvesFile: Any) -> None:
     """The agreement of a comparison and, with a reference, the engine's picture of the curves."""
     figure.clear()
     left, *right = figure.subplots(1, 2, width_ratios=(1, 1.3)) if curvesFile else [figure.subplots()]

@@ -50,7 +50,7 @@ class CountedPicks(Pictures):
         return np.array([len(self.picks(index, value)) for index in range(len(self.names))], int)
 
     @property
-    def first(self) -> int:
+    def first(self) -> int:  # type: ignore[override]
         """Index of the first micrograph that has picks, else 0."""
         return next((index for index, count in enumerate(self.counts(self.threshold)) if count), 0)
 

@@ -149,7 +149,6 @@ class SolidWindow(CanvasWindow):
     _WIDTH = 0.86  # of the axes, beside which a scale may stand
     _addControls: Any
     choose: Any
-    _canvas: Any
 
     def __init__(self, parent: Any, data: Any, title: str) -> None:
         CanvasWindow.__init__(self, parent, title)

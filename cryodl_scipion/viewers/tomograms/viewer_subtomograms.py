@@ -58,7 +58,7 @@ class SubtomogramGallery(Gallery):
             raise ValueError("The classes are empty.")
         names, ids, numbers, matrices, found = zip(*kept)
         metrics = {} if found[0] is None else {CONFIDENCE: np.array(found, float)}
-        known = dict(
+        known: Any = dict(
             groups=np.array(numbers), groupNames=[groups[number] for number in sorted(groups)], metrics=metrics
         )
         turned = None if np.allclose(matrices, np.eye(4)) else matrices
@@ -75,7 +75,7 @@ class SubtomogramGallery(Gallery):
         )
         numbers, groups = np.unique(classIds, return_inverse=True)
         groupNames = classNames(subtomograms, numbers.tolist()) or [f"class {number}" for number in numbers]
-        known = dict(aligned_to="the structure", groups=1 + groups, groupNames=groupNames)
+        known: Any = dict(aligned_to="the structure", groups=1 + groups, groupNames=groupNames)
         return cls(list(names), ids, subtomograms.getSamplingRate(), matrices, **known)
 
     def _positions(self, position: int) -> List[str]:
