@@ -17,8 +17,7 @@ def random_rotation(rng: np.random.Generator) -> np.ndarray:
     (2, 2), matrix from crop yx to image yx."""
     quarter = rng.integers(4) * math.pi / 2
     angle, scale = (quarter, 1.0) if rng.random() < 0.5 else (rng.uniform(0, 2 * math.pi), rng.uniform(0.92, 1.08))
-    mirror = np.diag([1.0, -1.0 if rng.random() < 0.5 else 1.0])
-    return scale * _rotation(angle) @ mirror
+    return scale * _rotation(angle) @ np.diag([1.0, -1.0 if rng.random() < 0.5 else 1.0])
 
 
 def _rotation(angle: float) -> np.ndarray:

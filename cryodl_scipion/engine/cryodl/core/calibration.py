@@ -83,8 +83,7 @@ def fit_calibration(hit: np.ndarray, raw: np.ndarray, fraction: float | None = N
     weight = np.ones(len(hit))
     if fraction is not None and positive and negative:
         weight = np.where(hit, fraction / positive, (1 - fraction) / negative) * len(hit)
-    target = np.where(hit, (positive + 1) / (positive + 2), 1 / (negative + 2))
-    return _fit_curve(odds, target, weight)
+    return _fit_curve(odds, np.where(hit, (positive + 1) / (positive + 2), 1 / (negative + 2)), weight)
 
 
 def fit_to_probabilities(probability: np.ndarray, raw: np.ndarray) -> tuple[float, float]:

@@ -16,8 +16,7 @@ def fourier_resize(images: torch.Tensor, box: int) -> torch.Tensor:
     if side == box:
         return images.clone()
     transform = _cropped(torch.fft.rfft2(_recentred(images, side)), side, box)
-    small = torch.fft.irfft2(transform, s=(box, box)) * (box / side) ** 2
-    return torch.roll(small, (box // 2, box // 2), (-2, -1))
+    return torch.roll(torch.fft.irfft2(transform, s=(box, box)) * (box / side) ** 2, (box // 2, box // 2), (-2, -1))
 
 
 def _recentred(images: torch.Tensor, side: int) -> torch.Tensor:
@@ -30,8 +29,7 @@ def _cropped(transform: torch.Tensor, side: int, box: int) -> torch.Tensor:
     common = min(side, box)
     low, high = (common + 1) // 2, (common - 1) // 2  # rows of frequencies 0 and above, and below 0
     columns = (common + 1) // 2
-    shape = (*transform.shape[:-2], box, box // 2 + 1)
-    result = transform.new_zeros(shape)
+    result = transform.new_zeros((*transform.shape[:-2], box, box // 2 + 1))
     result[..., :low, :columns] = transform[..., :low, :columns]
     if high:
         result[..., -high:, :columns] = transform[..., -high:, :columns]
@@ -97,5 +95,4 @@ def filtered(images: torch.Tensor, factor: torch.Tensor | None) -> torch.Tensor:
 def low_pass(box: int, pixel_size: float, resolution: float) -> torch.Tensor:
     """A low-pass filter with an edge four rings wide against ringing. box: px. pixel_size: Å/px. resolution: Å. Returns
     (box, box // 2 + 1), on the grid of rfft2: 1 up to the resolution, 0 beyond."""
-    ring = box * pixel_size / resolution
-    return (0.5 + (ring - shells(box)) / 4).clamp(0, 1)
+    return (0.5 + (box * pixel_size / resolution - shells(box)) / 4).clamp(0, 1)

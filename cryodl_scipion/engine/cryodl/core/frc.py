@@ -79,8 +79,7 @@ def _correlation(first: torch.Tensor, second: torch.Tensor, axes: int) -> torch.
 
     def sums(values: torch.Tensor) -> torch.Tensor:
         flat = (values * weight).flatten(-axes)[..., inside].double()
-        total = flat.new_zeros(flat.shape[:-1] + (side // 2 + 1,))
-        return total.index_add(-1, index[inside], flat)
+        return flat.new_zeros(flat.shape[:-1] + (side // 2 + 1,)).index_add(-1, index[inside], flat)
 
     cross, powers = sums((one * two.conj()).real), (sums(one.abs().square()), sums(two.abs().square()))
     curve = cross / (powers[0] * powers[1]).sqrt().clamp(min=1e-300)

@@ -17,8 +17,7 @@ def map_positions(yx: np.ndarray, from_shape: typing.Sequence[int], to_shape: ty
     """Positions of one grid in pixels of another grid over the same area. yx: (n, 2), pixels of a grid of from_shape;
     whole numbers are pixel centres. from_shape: (h, w). to_shape: (h, w). Returns (n, 2) float64, pixels of a grid of
     to_shape."""
-    scale = np.asarray(to_shape, float) / np.asarray(from_shape, float)
-    return rescaled(np.asarray(yx, float).reshape(-1, 2), scale)
+    return rescaled(np.asarray(yx, float).reshape(-1, 2), np.asarray(to_shape, float) / np.asarray(from_shape, float))
 
 
 def inside(yx: np.ndarray, shape: typing.Sequence[int], border: float = 0.0) -> np.ndarray:

@@ -143,5 +143,4 @@ def best_f_beta(
     thresholds, precision, recall = precision_recall(np.asarray(hit, bool), np.asarray(scores, float), n_reference)
     square = beta**2
     values = (1 + square) * precision * recall / np.maximum(square * precision + recall, 1e-12)
-    good = np.flatnonzero(values >= values.max() - plateau)
-    return float(np.median(thresholds[good])), float(values.max())
+    return float(np.median(thresholds[np.flatnonzero(values >= values.max() - plateau)])), float(values.max())

@@ -29,8 +29,7 @@ class LocalCorrelation:
         of_disc = self._of(disc.double())
         covered = self._correlated(torch.fft.rfft2(torch.ones_like(image), s=self.padded), of_disc).clamp(min=1.0)
         mean = self._correlated(self.transform, of_disc) / covered
-        squares = self._correlated(torch.fft.rfft2(image.square(), s=self.padded), of_disc)
-        variance = squares / covered - mean.square()
+        variance = self._correlated(torch.fft.rfft2(image.square(), s=self.padded), of_disc) / covered - mean.square()
         minimum = max(quiet * float(variance.clamp(min=0).median()), 1e-12)
         self.inverse = (1 / (covered * variance.clamp(min=minimum)).sqrt()).float()
         self.transform = self.transform.to(torch.complex64)  # enough for the scores, not for the variance

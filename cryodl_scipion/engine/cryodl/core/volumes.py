@@ -56,8 +56,7 @@ class HalfBall:
 
     def ramp(self, shifts_zyx: torch.Tensor) -> torch.Tensor:
         """(n, d) complex64 factors that move volumes by (n, 3) px."""
-        positions = torch.stack([self.z, self.y, self.x]).float()
-        phases = shifts_zyx.float() @ positions * (-2 * torch.pi / self.box)
+        phases = shifts_zyx.float() @ torch.stack([self.z, self.y, self.x]).float() * (-2 * torch.pi / self.box)
         return torch.polar(torch.ones_like(phases), phases)
 
     def within(self, radius: float) -> tuple[torch.Tensor, "HalfBall"]:
@@ -88,8 +87,7 @@ def wedge(box: int, tilt_min: float, tilt_max: float, device: torch.device | Non
     measured = (tilt >= tilt_min - 1e-4) & (tilt <= tilt_max + 1e-4)
     # at kx = 0 and at its Nyquist frequency a coefficient stands for both signs
     both = measured | ((-tilt >= tilt_min - 1e-4) & (-tilt <= tilt_max + 1e-4))
-    edge = (kx == 0) | (kx == 0.5)
-    measured = torch.where(edge, both, measured) | ((kz == 0) & (kx == 0))
+    measured = torch.where((kx == 0) | (kx == 0.5), both, measured) | ((kz == 0) & (kx == 0))
     result: torch.Tensor = measured.float().expand(box, box, box // 2 + 1).contiguous()
     return result
 
@@ -104,8 +102,7 @@ def rotated_wedge(
     opposite = -torch.arange(box) % box
     whole = half.new_empty(box, box, box)
     whole[..., : half.shape[-1]] = half
-    columns = torch.arange(half.shape[-1], box)
-    whole[..., half.shape[-1] :] = half[opposite][:, opposite][..., box - columns]
+    whole[..., half.shape[-1] :] = half[opposite][:, opposite][..., box - torch.arange(half.shape[-1], box)]
     rotated = whole.permute(axes)
     for axis in flips:
         rotated = rotated.index_select(axis, opposite)
@@ -147,5 +144,4 @@ def cube_crop(volumes: torch.Tensor, box: int) -> torch.Tensor:
     """Volumes cut, or surrounded by zeros, so that voxel d // 2 becomes box // 2, (n, box, box, box). volumes:
     (n, d, d, d). box: px."""
     before = box // 2 - volumes.shape[-1] // 2
-    after = box - volumes.shape[-1] - before
-    return F.pad(volumes, (before, after) * 3)
+    return F.pad(volumes, (before, box - volumes.shape[-1] - before) * 3)

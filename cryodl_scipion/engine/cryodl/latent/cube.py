@@ -190,5 +190,4 @@ def resized_volume(volume: np.ndarray, box: int) -> np.ndarray:
     other = Cube(box, min(cube.radius, box / 2 - 1))
     trim = cube.half - other.half
     inner = (slice(trim, cube.side - trim),) * 3 if trim > 0 else ...
-    table = np.ascontiguousarray(values[inner]).reshape(-1, 1).view(np.float32)
-    return other.volume(table)
+    return other.volume(np.ascontiguousarray(values[inner]).reshape(-1, 1).view(np.float32))

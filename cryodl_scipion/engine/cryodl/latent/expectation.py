@@ -92,8 +92,7 @@ class CurvedCoordinate:
         both[:, :q, q:], both[:, q:, :q] = cross, cross.transpose(0, 2, 1)
         both[:, q:, q:] = inverse + errors[:, :, None] * errors[:, None, :]
         covariance[:, q:, q:] = inverse
-        scatter = second - first[:, :, None] * first[:, None, :]
-        covariance[:, :q, :q] = scatter
+        covariance[:, :q, :q] = second - first[:, :, None] * first[:, None, :]
         return LatentPosterior(
             (weight @ self.positions)[:, None], np.concatenate([first, errors], axis=1), both, covariance
         )
@@ -219,8 +218,7 @@ def _batch(
     q = len(total.second)
     parts = [seen.errors]
     if q:
-        components = as_complex(seen.matrix @ component_table).reshape(m, count, q) * seen.transfer[..., None]
-        parts.insert(0, components)
+        parts.insert(0, as_complex(seen.matrix @ component_table).reshape(m, count, q) * seen.transfer[..., None])
     design = real(np.concatenate(parts, axis=2))  # m, 2 d, q + e
     residual = real(seen.data - seen.transfer * contrast[:, None].astype(np.float32) * seen.slices)
     across = design.transpose(0, 2, 1)
@@ -256,8 +254,7 @@ def _collect(
     moment[:, 0, 0] = contrast**2
     moment[:, 0, 1:] = moment[:, 1:, 0] = contrast[:, None] * value[:, :q]
     moment[:, 1:, 1:] = both[:, :q, :q]
-    upper = moment[:, *np.triu_indices(q + 1)].astype(np.float32)
-    power = (seen.transfer**2)[..., None] * upper[:, None, :]
+    power = (seen.transfer**2)[..., None] * moment[:, *np.triu_indices(q + 1)].astype(np.float32)[:, None, :]
     total.weight += seen.matrix.T @ power.reshape(m * count, -1)
 
 

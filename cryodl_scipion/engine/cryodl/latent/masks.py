@@ -119,5 +119,4 @@ def changing(first: np.ndarray, second: np.ndarray, mask: np.ndarray) -> np.ndar
     highest = np.percentile(shared[mask > 0.5], 99.5)
     if not highest > 0:
         return mask
-    wide = binary_dilation(shared > LIVELY * highest, iterations=2)
-    return gaussian_filter(wide.astype(np.float32), 0.7) * mask
+    return gaussian_filter(binary_dilation(shared > LIVELY * highest, iterations=2).astype(np.float32), 0.7) * mask

@@ -124,8 +124,7 @@ class Recorder(Linear):
     def __call__(self, gram: np.ndarray, match: np.ndarray, moved: np.ndarray, sigmas: np.ndarray) -> typing.Any:
         """As Linear's."""
         q = self.count
-        inverse = np.linalg.inv(gram[:, q:, q:] + np.diag(1 / self.free**2))
-        lost = gram[:, :q, q:] @ inverse
+        lost = gram[:, :q, q:] @ np.linalg.inv(gram[:, q:, q:] + np.diag(1 / self.free**2))
         own = gram[:, :q, :q] - lost @ gram[:, q:, :q]
         fit = match[:, :q] - np.einsum("mqe,me->mq", lost, match[:, q:])
         trace = np.trace(own, axis1=1, axis2=2)
@@ -197,6 +196,5 @@ def projected_power(setting: Setting, mean: np.ndarray, cube: Cube, count: int) 
     """Sum over all observations of the power that they show of the mean volume, in units of the noise."""
     table, total = cube.table(mean), 0.0
     for part in batches(setting.rows(), count):
-        shown = setting.coefficients.shown(setting.views, part, cube, table, count)
-        total += float((np.abs(shown) ** 2).sum())
+        total += float((np.abs(setting.coefficients.shown(setting.views, part, cube, table, count)) ** 2).sum())
     return total

@@ -126,8 +126,7 @@ def latent_clusters(latent: np.ndarray, count: int, seed: int) -> np.ndarray:
     if not np.ptp(latent) > 0:  # noise: all at one position
         return np.ones(len(latent), int)
     found = KMeans(count, n_init=4, random_state=seed).fit_predict(latent)
-    order = np.argsort(-np.bincount(found, minlength=count), kind="stable")
-    return np.argsort(order)[found] + 1
+    return np.argsort(np.argsort(-np.bincount(found, minlength=count), kind="stable"))[found] + 1
 
 
 def latent_column(particles: ParticleSet | SubtomogramSet, name: str) -> np.ndarray:
@@ -171,8 +170,7 @@ def write_fit_volumes(folder: Path, fit: ComponentFit, box: int, pixel_size: flo
     """Write the mean of a fit, and each component times its deviation. box: px, of the observations. pixel_size: Å/px.
     Returns names of the files, the mean first."""
     names = ["mean.mrc"] + [f"component_{k + 1}.mrc" for k in range(len(fit.axes))]
-    scale = np.concatenate([[1.0], fit.deviations])
-    for name, volume, factor in zip(names, [fit.mean, *fit.axes], scale):
+    for name, volume, factor in zip(names, [fit.mean, *fit.axes], np.concatenate([[1.0], fit.deviations])):
         write_map(folder / name, factor * resized_volume(volume, box), pixel_size)
     return names
 

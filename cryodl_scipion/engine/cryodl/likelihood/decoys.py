@@ -46,8 +46,7 @@ def radius_of_gyration(density: torch.Tensor) -> float:
     """Voxels, from the middle of the cube."""
     axis = (torch.arange(len(density)) - len(density) // 2).double().square()
     mass = density.double().clamp(min=0)
-    square = axis[:, None, None] + axis[:, None] + axis
-    return math.sqrt(float((mass * square).sum() / mass.sum()))
+    return math.sqrt(float((mass * (axis[:, None, None] + axis[:, None] + axis)).sum() / mass.sum()))
 
 
 def _resized(density: torch.Tensor, factor: float, side: int) -> torch.Tensor:
@@ -72,8 +71,7 @@ def _with_spectrum(volume: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     shell = (axis[:, None, None] + axis[:, None] + axis).sqrt().round().long()
     mine, wanted = torch.fft.fftn(volume), torch.fft.fftn(target.float())
     power = [torch.bincount(shell.flatten(), one.abs().square().flatten()) for one in (mine, wanted)]
-    gain = (power[1] / power[0].clamp(min=1e-30)).sqrt()
-    matched: torch.Tensor = torch.fft.ifftn(mine * gain[shell]).real
+    matched: torch.Tensor = torch.fft.ifftn(mine * (power[1] / power[0].clamp(min=1e-30)).sqrt()[shell]).real
     return matched
 
 
@@ -157,6 +155,5 @@ def threshold_by_decoys(targets: np.ndarray, rivals: np.ndarray, count: int, rat
     if not 0 < clear < min(1 / (count * rate), len(ranked) - 2):
         return None
     gaps = np.arange(1, len(ranked)) * -np.diff(ranked)
-    chance = np.exp(-gaps[:clear] / gaps[clear : clear + TAIL].mean())
-    first = np.nonzero(chance <= rate / clear)[0]
+    first = np.nonzero(np.exp(-gaps[:clear] / gaps[clear : clear + TAIL].mean()) <= rate / clear)[0]
     return float(ranked[first[-1]]) if len(first) else None

@@ -69,8 +69,7 @@ def noise_spectra(images: torch.Tensor, diameter_px: float) -> torch.Tensor:
     distance = (axis[:, None] ** 2 + axis[None] ** 2).float().sqrt() - min(diameter_px, WIDEST * box) / 2
     weight = 0.5 - 0.5 * torch.cos(torch.pi * (distance / min(EDGE_PX, box / 16)).clamp(0, 1))
     mean = (images * weight).sum((1, 2), keepdim=True) / weight.sum()
-    power = torch.fft.rfft2((images - mean) * weight).abs().square() / weight.square().sum()
-    radial = radial_mean(power, box)
+    radial = radial_mean(torch.fft.rfft2((images - mean) * weight).abs().square() / weight.square().sum(), box)
     radial[:, 0] = radial[:, 1]
     return radial
 

@@ -197,8 +197,7 @@ class Reference:
         self.disc, self.scale = disc, projector.padded * zoom / disc.box
         self.radius = int(np.ceil(disc.radius * self.scale)) + 1
         self.cube = middle_of(projector.transform, self.radius).to(disc.device)
-        ones = torch.ones(disc.rings, device=disc.device)
-        self.gain = ones if gain is None else gain.to(disc.device, torch.float32)
+        self.gain = torch.ones(disc.rings, device=disc.device) if gain is None else gain.to(disc.device, torch.float32)
 
     def with_gain(self, gain: torch.Tensor) -> Reference:
         """The same structure shown with other strengths (rings,); its transform is shared."""
@@ -229,5 +228,4 @@ def middle_of(transform: torch.Tensor, radius: int) -> torch.Tensor:
     middle = slice(size // 2 - radius_there, size // 2 + radius_there + 1)
     half = transform[middle, middle, : radius_there + 1]
     whole = torch.cat([half[:, :, 1:].conj().flip(0, 1, 2), half], dim=2)
-    beyond = radius - radius_there
-    return F.pad(torch.stack([whole.real, whole.imag]), (beyond,) * 6)[None].contiguous()
+    return F.pad(torch.stack([whole.real, whole.imag]), (radius - radius_there,) * 6)[None].contiguous()

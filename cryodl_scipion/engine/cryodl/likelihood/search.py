@@ -54,8 +54,7 @@ def _modes(
     values, numbers = log_likelihood.topk(min(TOP, log_likelihood.shape[1]), dim=1)
     chosen = Rotation.from_euler("ZYZ", grid.angles(numbers.cpu().numpy()).reshape(-1, 3), degrees=True)
     angle = _angles_between(_quaternions(chosen, numbers), rotations)
-    kernel = torch.exp(-0.5 * (angle / NEIGHBOURHOOD) ** 2)
-    mass = (kernel @ (values - total).exp()[..., None])[..., 0]
+    mass = (torch.exp(-0.5 * (angle / NEIGHBOURHOOD) ** 2) @ (values - total).exp()[..., None])[..., 0]
     found, masses = [], []
     rows = torch.arange(len(mass), device=mass.device)
     for _ in range(min(count, mass.shape[1])):

@@ -134,8 +134,7 @@ def soft_sphere(box: int, diameter_px: float, device: torch.device | None = None
     (box, box, box)."""
     axis = torch.arange(box, device=device) - box // 2
     radius = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).float().sqrt()
-    beyond = (radius - diameter_px / 2) / (EDGE * box)
-    return 0.5 + 0.5 * torch.cos(torch.pi * beyond.clamp(0, 1))
+    return 0.5 + 0.5 * torch.cos(torch.pi * ((radius - diameter_px / 2) / (EDGE * box)).clamp(0, 1))
 
 
 def looks_inverted(density: torch.Tensor) -> bool:

@@ -48,8 +48,7 @@ def compressed(image: torch.Tensor, zoom: float, step: float) -> torch.Tensor:
     blocks = fine.reshape(sides[0] // BLOCK, BLOCK, sides[1] // BLOCK, BLOCK).transpose(1, 2)
     cosines = _cosines()
     steps = step * fine.std() * (1 + 0.5 * (torch.arange(BLOCK)[:, None] + torch.arange(BLOCK)[None]))
-    spectrum = cosines @ blocks @ cosines.T
-    blocks = cosines.T @ ((spectrum / steps).round() * steps) @ cosines
+    blocks = cosines.T @ ((cosines @ blocks @ cosines.T / steps).round() * steps) @ cosines
     return _resized(blocks.transpose(1, 2).reshape(sides), (h, w))
 
 
@@ -85,8 +84,7 @@ def add_ice(
     for _ in range(count):
         radius = diameter_px * float(np.exp(rng.uniform(math.log(0.2), math.log(1.5))))
         centre = rng.uniform(0, 1, 2) * np.array(image.shape)
-        reach = int(2.2 * radius) + 4
-        window = _window(image.shape, centre, reach)
+        window = _window(image.shape, centre, int(2.2 * radius) + 4)
         if window is None:
             continue
         rows, columns = window

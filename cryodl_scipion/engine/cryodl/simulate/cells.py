@@ -154,8 +154,7 @@ def vesicle(
 
     width = _seen_width(bilayer) / pixel_size
     reach = 1.6 * axes.max() + 2 * width
-    near = 1.5 * width / axes.min() + 2 / axes.min()
-    return _part(level, near, (centre, reach), shape, pixel_size, bilayer, rng)
+    return _part(level, 1.5 * width / axes.min() + 2 / axes.min(), (centre, reach), shape, pixel_size, bilayer, rng)
 
 
 def sheet(shape: tuple[int, ...], pixel_size: float, rng: np.random.Generator, bilayer: Bilayer = Bilayer()) -> Part:
@@ -283,8 +282,7 @@ def filament(cell: Cell, kind: Kind, pixel_size: float, rng: np.random.Generator
     step = max(1, int(radius / 4))
     some = line[::step]
     claimed = np.rint(some).astype(int)[:, None] + ball_offsets(radius)
-    free = ~cell.labelled(claimed).any(1) & cell.inside(np.rint(some).astype(int))
-    start, stop = _longest(free)
+    start, stop = _longest(~cell.labelled(claimed).any(1) & cell.inside(np.rint(some).astype(int)))
     minimum, largest = (part * max(cell.shape[1:]) / step for part in kind.length)
     wanted = int(rng.uniform(minimum, largest))
     if stop - start < minimum:

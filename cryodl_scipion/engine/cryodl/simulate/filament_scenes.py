@@ -64,8 +64,7 @@ def random_filament_scene(diameter_px: float, rng: np.random.Generator, side: in
     section, shape = random_section(rng), (side, side)
     lines = [] if rng.random() < EMPTY else random_lines(shape, width, rng)
     clean = sum((draw_filament(line, section, width, shape, rng) for line in lines), torch.zeros(shape))
-    inside = _near(lines, shape, 0.5 * width)
-    strength = clean[inside].std().clamp(min=1e-6) if lines else torch.ones(())
+    strength = clean[_near(lines, shape, 0.5 * width)].std().clamp(min=1e-6) if lines else torch.ones(())
     clean = clean / strength + _globules(shape, width, rng)
     image = exposed(clean, pixel_size, shape, rng, SNR) if clean.std() > 0 else _noise(shape, rng)
     image = as_recorded(image, 2 * width, rng)
@@ -125,8 +124,7 @@ def random_lines(shape: tuple[int, int], width: float, rng: np.random.Generator)
         lines.append(_curve(shape, rotation, bend, rng))
         if rng.random() < 0.2:  # one beside it
             tangent = np.gradient(lines[-1], axis=0) / STEP
-            normal = np.stack([-tangent[:, 1], tangent[:, 0]], 1)
-            lines.append(lines[-1] + rng.uniform(1.0, 1.8) * width * normal)
+            lines.append(lines[-1] + rng.uniform(1.0, 1.8) * width * np.stack([-tangent[:, 1], tangent[:, 0]], 1))
     return [line for line in (_cut(line, shape, width, rng) for line in lines) if line is not None]
 
 

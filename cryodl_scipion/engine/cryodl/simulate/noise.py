@@ -124,8 +124,7 @@ def measure_spectrum(image: torch.Tensor, diameter_px: float, valid: torch.Tenso
     frequency = _frequency((side, side), None)
     weight = torch.full(frequency.shape, 2.0)  # columns of rfft2 stand for two, but for the first and last
     weight[:, 0] = weight[:, -1] = 1.0
-    quiet = _quiet_patches(power, frequency, weight, diameter_px)
-    mean = power[quiet].double().mean(0)
+    mean = power[_quiet_patches(power, frequency, weight, diameter_px)].double().mean(0)
     usable = frequency > 1.8 / side  # below, the window and the plane that was taken off leave nothing true
     index = (frequency * (BINS / CORNER)).long().clamp(max=BINS - 1)[usable]
     total = torch.bincount(index, (mean * weight)[usable], BINS)
@@ -184,8 +183,7 @@ def _quiet_patches(
     band = (frequency > min(0.6 / diameter_px, 2.0 / side)) & (frequency < max(5 / diameter_px, 8.0 / side))
     band &= frequency > 1.8 / side
     # the logarithm weighs weak frequencies as much as strong ones; its mean over modes is nearly normal
-    share = power / power.median(0).values.clamp(min=1e-30)
-    level = (share[:, band] * weight[band]).sum(1) / weight[band].sum()
+    level = ((power / power.median(0).values.clamp(min=1e-30))[:, band] * weight[band]).sum(1) / weight[band].sum()
     # independent ones: a Hann window joins neighbours (1.94 along each axis)
     modes = float(weight[band].sum()) / 2 / 3.8
 

@@ -86,8 +86,7 @@ def fit_cube(density: torch.Tensor, box: int) -> torch.Tensor:
     """A density cut, or surrounded by zeros: voxel d // 2 becomes voxel box // 2. density: (d, d, d). box: px. Returns
     (box, box, box)."""
     before = box // 2 - density.shape[-1] // 2
-    after = box - density.shape[-1] - before
-    return torch.nn.functional.pad(density, (before, after) * 3)
+    return torch.nn.functional.pad(density, (before, box - density.shape[-1] - before) * 3)
 
 
 def voxel_notes(structure: str, pixel_size: float) -> list[str]:

@@ -126,8 +126,7 @@ def draw_particles(
     for start in range(0, len(centres), 64):
         part = slice(start, start + 64)
         whole = np.floor(centres[part]).astype(int)
-        images = projector.project(angles[part], centres[part] - whole)
-        for image, (y, x) in zip(images, whole + d - d // 2):
+        for image, (y, x) in zip(projector.project(angles[part], centres[part] - whole), whole + d - d // 2):
             canvas[y : y + d, x : x + d] += image
     return canvas[d:-d, d:-d].contiguous()
 

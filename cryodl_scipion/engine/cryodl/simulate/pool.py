@@ -51,8 +51,7 @@ def of_files(paths: typing.Iterable[str | Path], leave_out: typing.Collection[st
 
 def load_member(path: str | Path, across: int = EXTENT_PX) -> PoolMember:
     """The structure of a file, a map or a model. Raises as load_density. across: voxels of its widest extent."""
-    rough = particle_diameter(load_density(path, _FIRST_LOOK), _FIRST_LOOK)
-    pixel_size = rough / across
+    pixel_size = particle_diameter(load_density(path, _FIRST_LOOK), _FIRST_LOOK) / across
     density = load_density(path, pixel_size)
     extent = particle_diameter(density, pixel_size)
     return PoolMember(Path(path).name.split(".")[0], cropped_density(density, across), extent)
@@ -174,8 +173,7 @@ def _shell(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         )
     mass = np.ones(len(points))
     if rng.random() < 0.35:
-        inside = _ball(POINTS, rng) * (1 - 1.5 * thick)
-        points = np.vstack([points, inside])
+        points = np.vstack([points, _ball(POINTS, rng) * (1 - 1.5 * thick)])
         mass = np.r_[mass, np.full(POINTS, rng.uniform(0.2, 2) * mass.sum() / POINTS / 3)]
     return points * [1, 1, rng.choice([1.0, 1.0, rng.uniform(0.6, 1.6)])], mass
 
@@ -213,8 +211,7 @@ def _branched(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 def _disc(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Flat particles: nucleosomes, discs, single layers."""
     points = _ball(POINTS, rng) * [1, rng.uniform(0.7, 1), rng.uniform(0.25, 0.5)]
-    rim = points[np.linalg.norm(points[:, :2], axis=1) > rng.uniform(0, 0.7)]
-    return _equal(np.vstack([points, rim]))
+    return _equal(np.vstack([points, points[np.linalg.norm(points[:, :2], axis=1) > rng.uniform(0, 0.7)]]))
 
 
 def _membrane_protein(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

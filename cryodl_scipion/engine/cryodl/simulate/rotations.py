@@ -49,8 +49,7 @@ def _theta(angles: np.ndarray, shifts_zyx: np.ndarray, side: int, box: int, samp
     offset = half - box // 2 - shifts_zyx[:, ::-1]
     middle = sampling * (side // sampling // 2)
     linear = matrices * half * 2 / (side - 1)
-    constant = ((matrices @ offset[:, :, None]) + middle) * 2 / (side - 1) - 1
-    return np.concatenate([linear, constant], axis=2)
+    return np.concatenate([linear, ((matrices @ offset[:, :, None]) + middle) * 2 / (side - 1) - 1], axis=2)
 
 
 def finer(density: torch.Tensor, times: int) -> torch.Tensor:

@@ -243,8 +243,7 @@ def read_cube(path: Path | str, pixel_size: float, box: int) -> np.ndarray:
     data, voxels = _read_map(Path(path))
     side = 2 * int(np.ceil(max(max(2, round(n * v / pixel_size)) for n, v in zip(data.shape, voxels)) / 2))
     check_memory(side, path, pixel_size)
-    cube = torch.from_numpy(_resampled(data, voxels / pixel_size, side))
-    return cube_crop(cube[None], box)[0].numpy()
+    return cube_crop(torch.from_numpy(_resampled(data, voxels / pixel_size, side))[None], box)[0].numpy()
 
 
 def dark_notes(path: Path | str) -> list[str]:
@@ -302,8 +301,7 @@ def _resampled(data: np.ndarray, zoom: np.ndarray, side: int) -> np.ndarray:
     """`data` in the middle of a cube, enlarged by `zoom` (3,) along its axes about voxel n // 2."""
     if np.abs(zoom - 1).max() < 1e-3:
         cube = np.zeros((side,) * 3, np.float32)
-        start = [side // 2 - n // 2 for n in data.shape]
-        cube[tuple(slice(s, s + n) for s, n in zip(start, data.shape))] = data
+        cube[tuple(slice(s, s + n) for s, n in zip([side // 2 - n // 2 for n in data.shape], data.shape))] = data
         return cube
     if zoom.min() < 0.95:
         data = gaussian_filter(data, 0.4 * np.maximum(1 / zoom, 1) * (zoom < 0.95))

@@ -143,8 +143,7 @@ def ball(box: int, diameter_px: float, device: torch.device | None = None) -> to
 
 def optics_of(config: SimulateSubtomogramsConfig, index: int) -> Optics:
     """Optics of the subtomogram `index` of each structure."""
-    rng = np.random.default_rng((config.seed, 0, OPTICS_OF, index // PER_TOMOGRAM))
-    return random_defocus(config, rng)
+    return random_defocus(config, np.random.default_rng((config.seed, 0, OPTICS_OF, index // PER_TOMOGRAM)))
 
 
 def random_defocus(

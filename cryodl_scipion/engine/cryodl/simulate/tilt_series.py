@@ -39,8 +39,7 @@ def exposures(tilts: typing.Sequence[float], dose: float) -> torch.Tensor:
 def dose_filter(shape: tuple[int, ...], pixel_size: float, exposure: torch.Tensor) -> torch.Tensor:
     """(n, h, w // 2 + 1) part of the amplitude that is left after exposures (n,) in e/Å², on the grid of rfft2."""
     y = torch.fft.fftfreq(shape[0], pixel_size, device=exposure.device)[:, None]
-    x = torch.fft.rfftfreq(shape[1], pixel_size, device=exposure.device)
-    frequency = (y**2 + x**2).sqrt().clamp(min=1e-6)
+    frequency = (y**2 + torch.fft.rfftfreq(shape[1], pixel_size, device=exposure.device) ** 2).sqrt().clamp(min=1e-6)
     scale, power, rest = CRITICAL
     return torch.exp(-exposure[:, None, None] / (2 * (scale * frequency**power + rest)))
 
@@ -95,8 +94,7 @@ def moved(images: torch.Tensor, shifts_yx: np.ndarray) -> torch.Tensor:
     y = torch.fft.fftfreq(images.shape[1], device=images.device)[:, None]
     x = torch.fft.rfftfreq(images.shape[2], device=images.device)
     phase = -2 * torch.pi * (shifts[:, 0, None, None] * y + shifts[:, 1, None, None] * x)
-    rotated = torch.fft.rfft2(images) * torch.polar(torch.ones_like(phase), phase)
-    return torch.fft.irfft2(rotated, s=images.shape[1:])
+    return torch.fft.irfft2(torch.fft.rfft2(images) * torch.polar(torch.ones_like(phase), phase), s=images.shape[1:])
 
 
 def transfers(
@@ -211,9 +209,7 @@ def _ramped(images: torch.Tensor) -> torch.Tensor:
     )
     kernel[0] = 0.25
     ramp = torch.fft.rfft(kernel).real
-    frequency = torch.fft.rfftfreq(padded, device=images.device)
-    taper = ((STOPPED - frequency) / (STOPPED - PASSED)).clamp(0, 1)
+    taper = ((STOPPED - torch.fft.rfftfreq(padded, device=images.device)) / (STOPPED - PASSED)).clamp(0, 1)
     ramp = ramp * torch.sin(taper * torch.pi / 2) ** 2
     transform = torch.fft.rfft(images, n=padded) * ramp
-    finer = F.pad(transform, (0, padded - transform.shape[-1] + 1))
-    return 2 * torch.fft.irfft(finer, n=2 * padded)[..., : 2 * width]
+    return 2 * torch.fft.irfft(F.pad(transform, (0, padded - transform.shape[-1] + 1)), n=2 * padded)[..., : 2 * width]

@@ -74,8 +74,7 @@ def molecular_threshold(density: torch.Tensor, path: str, pixel_size: float) -> 
     if not is_model(path):
         return 0.9 * float(density.square().sum() / density.sum())
     voxels = mass_and_centre(path)[0] * 2.16 * 1.21 / pixel_size**3
-    position = min(max(round(voxels), 1), density.numel() - 1)
-    return float(density.flatten().sort(descending=True).values[position])
+    return float(density.flatten().sort(descending=True).values[min(max(round(voxels), 1), density.numel() - 1)])
 
 
 def features_of(config: SimulateTomogramsConfig, particles: typing.Sequence[Particle]) -> list[str]:
@@ -180,8 +179,7 @@ def add_crowd(cell: Cell, part: float, pixel_size: float, rng: np.random.Generat
         number = rng.poisson(part / len(CROWD_RADII) / volume, cell.shape).astype(np.float32)
         number[cell.labels > 0] = 0
         spread = radius / pixel_size / np.sqrt(5)  # of a ball's positions, along an axis
-        sigma = float(np.hypot(spread, cells.BLUR_PX))
-        cell.density += volume * gaussian_filter(number, sigma)
+        cell.density += volume * gaussian_filter(number, float(np.hypot(spread, cells.BLUR_PX)))
 
 
 def _bead(shape: tuple[int, ...], pixel_size: float, rng: np.random.Generator) -> Part | None:
@@ -221,8 +219,7 @@ def photograph(
         images = moved(images, rng.normal(0, config.alignment_error / config.pixel_size, (len(tilts), 2)))
     variance = images.var(dim=(1, 2)).mean()
     scale = (config.snr / variance).sqrt() if variance > 0 else 1.0
-    sign = 1 if config.contrast == "bright" else -1
-    images *= sign * scale
+    images *= (1 if config.contrast == "bright" else -1) * scale
     for image in images:
         image += noise(image.shape, rng, device)
     return images

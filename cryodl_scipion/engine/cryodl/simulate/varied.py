@@ -71,8 +71,7 @@ def random_scene(
     signal = signal_strength(clean, centres if len(centres) else clumped, wide)
     stray = stray_pieces(other, zoom, shape, wide, rng) if other else 0.0
     clean = clean + stray + float(signal) * film_texture(shape, wide, rng)
-    snr = FAINT_SNR if faint else SNR
-    image = as_recorded(exposed(clean / signal, pixel_size, shape, rng, snr), wide, rng)
+    image = as_recorded(exposed(clean / signal, pixel_size, shape, rng, FAINT_SNR if faint else SNR), wide, rng)
     image, good, uncertain = _with_artefacts(image, centres, good, wide, diameter_px, rng)
     keep = good & ~uncertain.numpy()[tuple(np.clip(np.rint(centres).astype(int), 0, side - 1).T)]
     return Scene(image, centres[keep if sought else keep & False], uncertain, pixel_size, 1 / stated)
@@ -248,8 +247,7 @@ def _with_artefacts(
     at = tuple(np.clip(np.rint(centres).astype(int), 0, image.shape[0] - 1).T)
     if rng.random() < 0.2:
         image, film = add_carbon(image, diameter_px, rng)
-        on_film = film.numpy()[at]
-        uncertain = _around(centres[on_film & good], image.shape, wide / 2)
+        uncertain = _around(centres[film.numpy()[at] & good], image.shape, wide / 2)
     if rng.random() < 0.45:
         image, ice = add_ice(image, int(rng.integers(1, 12)), diameter_px, rng)
         good = good & ~ice.numpy()[at]

@@ -158,8 +158,7 @@ def varied_filter(volume: torch.Tensor, pixel_size: float, rng: np.random.Genera
     kept = torch.ones_like(frequency)
     if rng.random() < 0.55:  # low-pass, from hardly any to very strong
         cutoff = 1 / math.exp(rng.uniform(math.log(25), math.log(90)))
-        order = int(rng.integers(1, 5))
-        kept = kept / (1 + (frequency / cutoff) ** (2 * order))
+        kept = kept / (1 + (frequency / cutoff) ** (2 * int(rng.integers(1, 5))))
     if rng.random() < 0.3:  # as of an iterative reconstruction of few rounds: coarse parts are stronger
         kept = kept / (frequency + 1 / rng.uniform(60, 400)) ** rng.uniform(0.3, 1.0)
     if rng.random() < 0.25:  # high-pass

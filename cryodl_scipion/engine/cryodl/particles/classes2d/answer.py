@@ -129,8 +129,7 @@ def _smoothed(images: torch.Tensor, sigma: float) -> torch.Tensor:
     if not sigma:
         return images
     reach = math.ceil(3 * sigma)
-    axis = torch.arange(-reach, reach + 1).float()
-    kernel = torch.exp(-(axis**2) / (2 * sigma**2))
+    kernel = torch.exp(-(torch.arange(-reach, reach + 1).float() ** 2) / (2 * sigma**2))
     kernel = (kernel / kernel.sum()).view(1, 1, -1, 1)
     padded = torch.nn.functional.pad(images, (reach,) * 4, mode="replicate")
     return torch.nn.functional.conv2d(torch.nn.functional.conv2d(padded, kernel), kernel.transpose(2, 3))
@@ -373,8 +372,7 @@ def noise_scores(
     if not len(rows):
         return np.zeros(0)
     rng = np.random.default_rng(seed)
-    noise = MadeNoise(settings, rng.choice(rows, MADE), rng)
-    work = Classification(noise, bank.classes, reach_px, seed, device)
+    work = Classification(MadeNoise(settings, rng.choice(rows, MADE), rng), bank.classes, reach_px, seed, device)
     work.assign_all(bank, lambda done: None, add=False)
     return work.state.scores
 
@@ -399,6 +397,5 @@ def signal_probabilities(scores: np.ndarray, noise: np.ndarray) -> np.ndarray:
 
 def _density(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
     counts = np.histogram(values, bins=np.append(grid, grid[-1] + STEP) - STEP / 2)[0] / (len(values) * STEP)
-    reach = np.arange(-4 * SMOOTHED, 4 * SMOOTHED + STEP / 2, STEP)
-    kernel = np.exp(-0.5 * (reach / SMOOTHED) ** 2)
+    kernel = np.exp(-0.5 * (np.arange(-4 * SMOOTHED, 4 * SMOOTHED + STEP / 2, STEP) / SMOOTHED) ** 2)
     return np.convolve(counts, kernel / kernel.sum(), mode="same")

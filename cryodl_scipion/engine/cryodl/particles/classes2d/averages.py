@@ -68,8 +68,7 @@ class ClassBank:
         first, second = (self.sums[part::2].sum(0) for part in (0, 1))
         weights = (self.weights[0::2].sum(0) * self.weights[1::2].sum(0)).sum(0).clamp(min=1e-12)
         signal = (first.conj() * second).real.sum(0) / weights[:, None]
-        share = self.grid.noise_share.to(signal.device)
-        both = torch.stack([signal, share])[:, None]
+        both = torch.stack([signal, self.grid.noise_share.to(signal.device)])[:, None]
         signal, noise = torch.nn.functional.avg_pool2d(both, (3, 1), 1, (1, 0), count_include_pad=False)[:, 0]
         return (signal / noise.clamp(min=FEW_NOISE)).clamp(min=FEW_SIGNAL)
 
@@ -160,8 +159,7 @@ def average_classes(
         weights.index_add_(0, number, squared)
         tick(len(images))
     made = ImageSums(sums.view(classes, 2, box, box), weights.view(classes, 2, -1))
-    found = wiener_averages(made.images, made.weights, mask_px, particles.pixel_size)
-    return dataclasses.replace(found, sums=made)
+    return dataclasses.replace(wiener_averages(made.images, made.weights, mask_px, particles.pixel_size), sums=made)
 
 
 def rotated_averages(images: torch.Tensor, phi: torch.Tensor) -> torch.Tensor:
@@ -171,8 +169,7 @@ def rotated_averages(images: torch.Tensor, phi: torch.Tensor) -> torch.Tensor:
     axis = torch.arange(box, device=images.device, dtype=torch.float32) - box // 2
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     cosine, sine = phi.cos()[:, None, None], phi.sin()[:, None, None]
-    positions = torch.stack([x * cosine - y * sine, x * sine + y * cosine], -1) + box // 2
-    grid = 2 * positions / (box - 1) - 1
+    grid = 2 * (torch.stack([x * cosine - y * sine, x * sine + y * cosine], -1) + box // 2) / (box - 1) - 1
     return torch.nn.functional.grid_sample(images[:, None], grid, mode="bicubic", align_corners=True)[:, 0]
 
 
@@ -201,11 +198,9 @@ def wiener_averages(sums: torch.Tensor, weights: torch.Tensor, mask_px: float, p
     curves = frc(_divided(sums[:, 0], weights[:, 0]) * soft, _divided(sums[:, 1], weights[:, 1]) * soft)
     smooth = torch.nn.functional.avg_pool1d(curves[:, None], 3, 1, 1, count_include_pad=False)[:, 0].clamp(0, 1)
     whole = 2 * smooth / (1 + smooth)  # of all members, from that of the halves
-    lasting = torch.cummin(whole, dim=1).values
-    images = _divided(sums.sum(1), weights.sum(1), lasting)
+    images = _divided(sums.sum(1), weights.sum(1), torch.cummin(whole, dim=1).values)
     found = [resolution_at(curve, THRESHOLD, pixel_size, box) for curve in curves]
-    resolutions = np.array([math.nan if value is None else value for value in found])
-    return Averages(images.cpu(), resolutions, curves.cpu())
+    return Averages(images.cpu(), np.array([math.nan if value is None else value for value in found]), curves.cpu())
 
 
 def _divided(sums: torch.Tensor, weights: torch.Tensor, factor: torch.Tensor | None = None) -> torch.Tensor:
@@ -217,5 +212,4 @@ def _divided(sums: torch.Tensor, weights: torch.Tensor, factor: torch.Tensor | N
 
 def _soft_circle(box: int, radius: float, device: torch.device) -> torch.Tensor:
     axis = torch.arange(box, device=device) - box // 2
-    distance = (axis[:, None] ** 2 + axis[None] ** 2).float().sqrt()
-    return (0.5 + (radius - distance) / 4).clamp(0, 1)
+    return (0.5 + (radius - (axis[:, None] ** 2 + axis[None] ** 2).float().sqrt()) / 4).clamp(0, 1)

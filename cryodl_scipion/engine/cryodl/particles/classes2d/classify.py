@@ -155,8 +155,7 @@ class Classification:
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Find particles' classes and poses near their present ones, and note them. Returns labels, shifts and phi."""
         state = self.state
-        centres = torch.from_numpy(state.shifts_yx[part]).to(self.device)
-        found = match(samples, squared, centres, references)
+        found = match(samples, squared, torch.from_numpy(state.shifts_yx[part]).to(self.device), references)
         length = found.shifts_yx.norm(dim=1, keepdim=True).clamp(min=1e-6)
         shifts = found.shifts_yx * (self.reach / length).clamp(max=1.0)
         state.labels[part], state.phi[part] = found.labels.cpu().numpy(), found.phi.cpu().numpy()
@@ -281,8 +280,7 @@ def first_sorting(features: torch.Tensor, classes: int, generator: torch.Generat
     """(n,) int64 groups, from 0, of (n, f) features: k-means of their principal components."""
     centred = features - features.mean(0)
     number = min(COMPONENTS, *features.shape)
-    vectors = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -number:]
-    return k_means(centred @ vectors, classes, generator)
+    return k_means(centred @ torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -number:], classes, generator)
 
 
 def k_means(points: torch.Tensor, classes: int, generator: torch.Generator) -> torch.Tensor:
@@ -290,8 +288,7 @@ def k_means(points: torch.Tensor, classes: int, generator: torch.Generator) -> t
     chosen = torch.randperm(len(points), generator=generator)[:classes].to(points.device)
     centres, labels = points[chosen], torch.full((len(points),), -1, device=points.device)
     for _ in range(ROUNDS):
-        distance = torch.cdist(points, centres)
-        nearest, new = distance.min(1)
+        nearest, new = torch.cdist(points, centres).min(1)
         if bool((new == labels).all()):
             break
         labels = new

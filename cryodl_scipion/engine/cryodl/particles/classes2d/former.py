@@ -140,8 +140,7 @@ def particle_keys(particles: ParticleSet) -> np.ndarray:
     """(n,) uint64 that tell particles apart: checksums of the stack's path, the number in it, and the particle's id if
     it has one."""
     stacks = {path: os.path.realpath(path) for path in set(map(str, particles.files))}
-    ids = particles.columns.get("rlnImageId", [""] * len(particles))
-    rows = zip(particles.files, particles.numbers, ids)
+    rows = zip(particles.files, particles.numbers, particles.columns.get("rlnImageId", [""] * len(particles)))
     texts = (f"{number}@{stacks[str(path)]} {own}" for path, number, own in rows)
     return np.array([int.from_bytes(hashlib.blake2b(t.encode(), digest_size=8).digest(), "big") for t in texts], "u8")
 

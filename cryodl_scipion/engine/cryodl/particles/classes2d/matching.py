@@ -33,8 +33,7 @@ def halves(grid: PolarGrid, members: torch.Tensor, squared: torch.Tensor) -> tor
     aligned coefficients. squared: (n, rings) squared CTF."""
     low, weights = members[:, :RINGS, :ORDERS], squared[:, :RINGS, None]
     average = low.sum(0) / (weights.sum(0) + weights.mean())
-    residual = (low - weights * average) * grid.weights[:RINGS, None].sqrt().to(low.device)
-    flat = torch.view_as_real(residual).flatten(1)
+    flat = torch.view_as_real((low - weights * average) * grid.weights[:RINGS, None].sqrt().to(low.device)).flatten(1)
     gram = flat @ flat.T
     gram = gram - gram.mean(0) - gram.mean(1)[:, None] + gram.mean()
     side = torch.linalg.eigh(gram).eigenvectors[:, -1]
@@ -163,21 +162,18 @@ def _coarse(
     detail, count = references.detail, len(centred)
     harmonics = references.grid.harmonics(centred[:, : detail.rings])[..., references.order]
     weighted = (harmonics * references.weights[: detail.rings, None]).permute(2, 0, 1)
-    left = torch.cat([weighted.real, weighted.imag], 2)
-    even, odd = _correlations(left, references)
+    even, odd = _correlations(torch.cat([weighted.real, weighted.imag], 2), references)
     both = even.add_(torch.abs(odd, out=references.buffer("real", *odd.shape)))
     classes, shifts = len(references.averages), len(references.shifts)
     each = both.amax(0).view(count, classes, shifts).amax(-1)
-    power = squared[:, : detail.rings] @ references.power[:, : detail.rings].T
-    each = each / power.clamp(min=1e-12).sqrt()
+    each = each / (squared[:, : detail.rings] @ references.power[:, : detail.rings].T).clamp(min=1e-12).sqrt()
     chosen = each.topk(min(detail.candidates, classes), -1).indices
     rows = torch.arange(count, device=chosen.device)[:, None]
     view = (detail.angles, count, classes, shifts)
     values = both.view(view)[:, rows, chosen].permute(1, 2, 0, 3).flatten(2)  # (n, c, angles * shifts)
     best = values.argmax(-1)
     angle, shift = best // shifts, best % shifts
-    behind = odd.view(view)[angle, rows, chosen, shift] < 0
-    phi = angle * (math.pi / detail.angles) + behind * math.pi
+    phi = angle * (math.pi / detail.angles) + (odd.view(view)[angle, rows, chosen, shift] < 0) * math.pi
     return chosen, phi, rotated_yx(references.shifts[shift].flatten(0, 1), phi.flatten()).view(count, -1, 2)
 
 
@@ -212,22 +208,19 @@ def _fine(
     averages = references.averages[labels] * references.weights[:, None]
     axis = torch.tensor([-0.5, 0.0, 0.5], device=phi.device) * detail.step
     tried = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
-    phases = grid.shift_phases(-moved.view(-1, 2)).view(count, candidates, grid.rings, grid.half)
-    near = centred[:, None] * phases
+    near = centred[:, None] * grid.shift_phases(-moved.view(-1, 2)).view(count, candidates, grid.rings, grid.half)
     rotated = grid.samples_of(averages * grid.rotation(phi.flatten()).view(count, candidates, 1, -1))
     across = torch.view_as_real(near * rotated.conj()).flatten(2)
     steps = grid.shift_phases(-tried)
     values = across @ torch.view_as_real(steps.conj().resolve_conj()).flatten(1).T  # (n, c, 9): real part
     shift = values.argmax(-1)
     shifts = moved + tried[shift]
-    harmonics = grid.harmonics(near * steps[shift])
-    products = torch.einsum("ncrm,ncrm->ncm", harmonics.conj(), averages) * references.factor
+    products = torch.einsum("ncrm,ncrm->ncm", grid.harmonics(near * steps[shift]).conj(), averages) * references.factor
     spread = math.pi / detail.angles * torch.linspace(-1, 1, FINE_ANGLES, device=phi.device)
     angles = phi[..., None] + spread
     rotations = angles[..., None] * torch.arange(grid.orders, device=phi.device)
     lines = (products.real[:, :, None] * rotations.cos() + products.imag[:, :, None] * rotations.sin()).sum(-1)
-    power = (squared[:, None] * references.power[labels]).sum(-1)
-    lines = lines / power.clamp(min=1e-12).sqrt()[..., None]
+    lines = lines / (squared[:, None] * references.power[labels]).sum(-1).clamp(min=1e-12).sqrt()[..., None]
     peak, angle = lines.max(-1)
     ordered = peak.sort(-1, descending=True).values
     best = peak.argmax(-1)

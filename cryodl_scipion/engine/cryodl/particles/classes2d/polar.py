@@ -48,8 +48,7 @@ class PolarGrid:
     @functools.cached_property
     def frequencies_yx(self) -> torch.Tensor:
         """(rings, half, 2) cycles per px along y and x."""
-        direction = torch.stack([self.theta.sin(), self.theta.cos()], -1)
-        return self.radii[:, None, None] / self.box * direction
+        return self.radii[:, None, None] / self.box * torch.stack([self.theta.sin(), self.theta.cos()], -1)
 
     @functools.cached_property
     def weights(self) -> torch.Tensor:
@@ -68,8 +67,7 @@ class PolarGrid:
     def mask(self) -> torch.Tensor:
         """(box, box) float: 1 in the circle, 0 outside of it."""
         axis = torch.arange(self.box) - self.box // 2
-        distance = (axis[:, None] ** 2 + axis[None] ** 2).float().sqrt()
-        return (0.5 + (self.mask_px - distance) / 2).clamp(0, 1)
+        return (0.5 + (self.mask_px - (axis[:, None] ** 2 + axis[None] ** 2).float().sqrt()) / 2).clamp(0, 1)
 
     @functools.cached_property
     def _positions(self) -> torch.Tensor:
@@ -80,8 +78,7 @@ class PolarGrid:
         """(pixels, 2 * rings * half) matrix of the exact Fourier transform at the samples, origin at box // 2."""
         yx = torch.stack([self._positions // self.box, self._positions % self.box], -1).double() - self.box // 2
         phase = -2 * math.pi * yx @ self.frequencies_yx.double().reshape(-1, 2).T
-        matrix = torch.cat([phase.cos(), phase.sin()], 1) * self.mask.flatten()[self._positions, None].double()
-        return matrix.float()
+        return (torch.cat([phase.cos(), phase.sin()], 1) * self.mask.flatten()[self._positions, None].double()).float()
 
     def sample(self, images: torch.Tensor) -> torch.Tensor:
         """(n, rings, half) complex Fourier samples of (n, box, box) images within the mask."""
@@ -123,13 +120,11 @@ class PolarGrid:
         factor[0] = 1.0
         scaled = harmonics * factor[: harmonics.shape[-1]]
         even = (scaled[..., 0::2] @ matrix[: harmonics.shape[-1]][0::2]).real
-        odd = (scaled[..., 1::2] @ matrix[: harmonics.shape[-1]][1::2]).imag
-        return torch.complex(even, odd)
+        return torch.complex(even, (scaled[..., 1::2] @ matrix[: harmonics.shape[-1]][1::2]).imag)
 
     def shift_phases(self, shifts_yx: torch.Tensor) -> torch.Tensor:
         """(n, rings, half) factors that move images by (n, 2) px."""
-        frequencies = self.frequencies_yx.to(shifts_yx.device)
-        phase = -2 * math.pi * torch.einsum("rhd,nd->nrh", frequencies, shifts_yx.float())
+        phase = -2 * math.pi * torch.einsum("rhd,nd->nrh", self.frequencies_yx.to(shifts_yx.device), shifts_yx.float())
         return torch.polar(torch.ones_like(phase), phase)
 
     def rotation(self, phi: torch.Tensor) -> torch.Tensor:
@@ -184,8 +179,7 @@ def polar_ctf(
     columns = torch.as_tensor(optics_values(optics)[:, :7], dtype=torch.float64, device=device).reshape(-1, 7, 1, 1)
     u, v, angle, voltage, cs, amplitude, phase = columns.unbind(1)
     squared = (grid.radii.to(device).double() / width).square()[:, None]
-    rotation = grid.theta.to(device).double() - torch.deg2rad(angle)
-    defocus = (u + v) / 2 + (u - v) / 2 * (2 * rotation).cos()
+    defocus = (u + v) / 2 + (u - v) / 2 * (2 * (grid.theta.to(device).double() - torch.deg2rad(angle))).cos()
     length = wavelength(voltage)
     chi = math.pi * length * squared * (defocus - 5e6 * cs * length.square() * squared)
     return treated_ctf((chi + amplitude.asin() + torch.deg2rad(phase)).sin().float(), state)

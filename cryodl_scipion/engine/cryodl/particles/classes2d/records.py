@@ -60,13 +60,11 @@ def class_images(particles: ParticleSet, rows: np.ndarray, grid: PolarGrid) -> t
     that are no finite numbers, and images without contrast, are left out."""
     read, finite = read_finite(particles.files[rows], particles.numbers[rows])
     images = torch.from_numpy(read)
-    spread = images.std(dim=(1, 2)) > 1e-6 * images.abs().amax(dim=(1, 2)).clamp(min=1e-30)
-    keep = finite & spread.numpy()
+    keep = finite & (images.std(dim=(1, 2)) > 1e-6 * images.abs().amax(dim=(1, 2)).clamp(min=1e-30)).numpy()
     if not keep.any():
         return torch.zeros(0, grid.box, grid.box), keep
     small = fourier_resize(images[torch.from_numpy(keep)], grid.box)
-    outside = grid.mask < 0.5
-    background = small[:, outside]
+    background = small[:, grid.mask < 0.5]
     level, scale = background.mean(1), background.std(1).clamp(min=1e-12)
     return (small - level[:, None, None]) / scale[:, None, None], keep
 
@@ -74,8 +72,7 @@ def class_images(particles: ParticleSet, rows: np.ndarray, grid: PolarGrid) -> t
 def noise_power(images: torch.Tensor, grid: PolarGrid) -> np.ndarray:
     """(rings,) mean power of masked noise at the samples, from outside of the mask of (n, box, box) images."""
     outside = 1 - grid.mask
-    power = torch.fft.rfft2(images * outside).abs().square().mean(0)
-    rings = radial_mean(power, grid.box)[1 : grid.rings + 1]
+    rings = radial_mean(torch.fft.rfft2(images * outside).abs().square().mean(0), grid.box)[1 : grid.rings + 1]
     smooth = torch.nn.functional.avg_pool1d(rings[None, None], 3, 1, 1, count_include_pad=False)[0, 0]
     scaled = smooth * grid.mask.square().sum() / outside.square().sum()
     return scaled.clamp(min=1e-3 * float(scaled.mean())).numpy()
@@ -102,8 +99,7 @@ def make_records(
                     scale.grid, particles.optics[chunk[keep]], width, particles.ctf_state, torch.device("cpu")
                 )
                 samples, squared = samples * ctf, ctf.square().mean(-1)
-            limited = torch.view_as_real(samples).clamp(-LARGEST, LARGEST)
-            samples_file.write(limited.half().contiguous().numpy().data)
+            samples_file.write(torch.view_as_real(samples).clamp(-LARGEST, LARGEST).half().contiguous().numpy().data)
             ctf_file.write(squared.contiguous().numpy().data)
             parts.append(chunk[keep])
     rows = np.concatenate([np.zeros(0, int), *parts])
@@ -229,8 +225,7 @@ def _sign(
         samples = samples * polar_ctf(grid, particles.optics[rows], width, particles.ctf_state, samples.device)
     axis = torch.arange(grid.box) - grid.box // 2
     ball = ((0.65 * grid.mask_px) ** 2 - (axis[:, None] ** 2 + axis[None] ** 2)).clamp(min=0).sqrt()
-    template = grid.sample(ball[None])[0] * grid.weights[:, None]
-    matches = (samples.conj() * template).real.sum((1, 2))
+    matches = (samples.conj() * (grid.sample(ball[None])[0] * grid.weights[:, None])).real.sum((1, 2))
     error = float(matches.std()) / len(matches) ** 0.5 if len(matches) > 1 else float("inf")
     value = float(matches.mean())
     if abs(value) <= SURE * error:

@@ -51,8 +51,7 @@ def classify(
         _prepare(work, now, last, former)
         positions = work.subset(now.classes)
         final = now.level == len(work.levels()) - 1
-        detail = work.detail(now.classes, final and now.epoch >= COARSE_EPOCHS)
-        changed, score = work.epoch(positions, detail)
+        changed, score = work.epoch(positions, work.detail(now.classes, final and now.epoch >= COARSE_EPOCHS))
         before = last
         last = dataclasses.replace(now, changed=changed, score=score)
         last = _with_gain(last, before)
@@ -85,8 +84,7 @@ def _next(last: Pass | None, levels: typing.Sequence[int], from_former: bool) ->
     if last is None:
         return Pass(len(levels) - 1, COARSE_EPOCHS, levels[-1]) if from_former else Pass(0, 0, levels[0])
     final = last.level == len(levels) - 1
-    enough = FIRST_EPOCHS if last.level == 0 else LEVEL_EPOCHS
-    if final or last.epoch + 1 < enough:
+    if final or last.epoch + 1 < (FIRST_EPOCHS if last.level == 0 else LEVEL_EPOCHS):
         return Pass(last.level, last.epoch + 1, last.classes)
     return Pass(last.level + 1, 0, levels[last.level + 1])
 

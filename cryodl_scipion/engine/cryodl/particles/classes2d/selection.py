@@ -34,8 +34,7 @@ class ClassTable:
 def read_classes(path: str) -> ClassTable:
     """The ClassTable of a file. Raises FileNotFoundError or ValueError that name the file and what it lacks."""
     columns = next((t for t in read_tables(path).values() if "rlnReferenceImage" in t), {})
-    wanted = ("rlnReferenceImage", "rlnClassNumber", "rlnClassScore", COUNT)
-    missing = [name for name in wanted if name not in columns]
+    missing = [name for name in ("rlnReferenceImage", "rlnClassNumber", "rlnClassScore", COUNT) if name not in columns]
     if missing:
         raise ValueError(
             f"{path} is not a table of classes with scores: it has no {missing[0]}. Give the classes.star "
@@ -65,8 +64,7 @@ def write_selection(
     write_particles_star(folder / PARTICLES, particles.subset(chosen))
     if not chosen.all():
         write_particles_star(folder / REJECTED, particles.subset(~chosen))
-    rows = np.nonzero(np.isin(table.numbers, kept))[0]
-    _write_classes(folder, table, rows, particles.pixel_size)
+    _write_classes(folder, table, np.nonzero(np.isin(table.numbers, kept))[0], particles.pixel_size)
     unclassified = int((classes == 0).sum())
     dropped = int(len(particles) - of_kept.sum()) - unclassified
     every = [

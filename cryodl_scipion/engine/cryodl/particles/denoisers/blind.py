@@ -66,8 +66,7 @@ def measure_spectra(images: torch.Tensor, ctf: torch.Tensor) -> SetSpectra:
     rest, weight = (powers - mean) * transfer, transfer.square().sum(0).clamp(min=1e-12)
     signal = rest.sum(0) / weight
     error = (rest - rest.mean(0)).square().sum(0).sqrt() / weight
-    found = bool((signal > SURE * error).any())
-    signal = torch.maximum(signal, UNSURE * error) * found
+    signal = torch.maximum(signal, UNSURE * error) * bool((signal > SURE * error).any())
     return SetSpectra(side, mean.clamp(min=1e-6), signal, torch.zeros_like(signal))
 
 
@@ -75,8 +74,7 @@ def whitened(images: torch.Tensor, ctf: torch.Tensor, spectra: SetSpectra) -> tu
     """Images (n, side, side) with white noise of variance 1, flipped phases and dark protein, as in the micrographs
     that the network learnt from; and the power of their signal (n, side, side // 2 + 1)."""
     signal, noise = (on_grid(x, images.shape[-1]) for x in (spectra.signal, spectra.noise))
-    signs = torch.where(ctf < 0, -1.0, 1.0)
-    return -filtered(images, signs * noise.rsqrt()), ctf.square() * signal / noise
+    return -filtered(images, torch.where(ctf < 0, -1.0, 1.0) * noise.rsqrt()), ctf.square() * signal / noise
 
 
 def summed_rings(values: torch.Tensor) -> torch.Tensor:
@@ -288,5 +286,4 @@ def _cropped_ctf(ctf: torch.Tensor, box: int, side: int) -> torch.Tensor:
     """A CTF (n, box, box // 2 + 1) on the grid of images that were resampled to `side` px."""
     if side == box:
         return ctf
-    rows = (torch.fft.fftfreq(side) * side).round().long() % box
-    return ctf[:, rows, : side // 2 + 1]
+    return ctf[:, (torch.fft.fftfreq(side) * side).round().long() % box, : side // 2 + 1]

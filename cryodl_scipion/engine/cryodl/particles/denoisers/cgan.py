@@ -63,8 +63,7 @@ class GeneratorUNet(DenoiserNetwork):
 
     def prepare(self, noisy: torch.Tensor, ctf: torch.Tensor) -> torch.Tensor:
         darkest, brightest = noisy.amin((-2, -1), keepdim=True), noisy.amax((-2, -1), keepdim=True)
-        levels = (LEVELS * (noisy - darkest) / (brightest - darkest).clamp(min=1e-12)).round()
-        return levels * (2 / LEVELS) - 1
+        return (LEVELS * (noisy - darkest) / (brightest - darkest).clamp(min=1e-12)).round() * (2 / LEVELS) - 1
 
     def working(self, target: torch.Tensor) -> torch.Tensor:
         return target / self.range

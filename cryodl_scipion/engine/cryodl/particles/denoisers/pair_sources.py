@@ -130,8 +130,7 @@ class SimulatedPairs:
         views = torch.stack(
             [rotated_images(view, rotation) for view, rotation in zip(views, rng.choice(self.pairs.rotations, count))]
         )
-        ramp = phase_ramp((box, box), self._shifts(rng, count), "cpu")
-        transform = torch.fft.rfft2(views) * ramp
+        transform = torch.fft.rfft2(views) * phase_ramp((box, box), self._shifts(rng, count), "cpu")
         ctf = self._ctf(rng, count)
         strength = self.amplitude * torch.from_numpy(np.exp(rng.normal(0, STRENGTHS, count))).float()
         seen = torch.fft.irfft2(transform * ctf, s=(box, box)) * strength[:, None, None]

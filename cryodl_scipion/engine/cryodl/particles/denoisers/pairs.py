@@ -216,8 +216,7 @@ class Pairs:
 
     def _fitted_amplitude(self, projector: Projector) -> float:
         views = filtered(projector.project(random_angles(VIEWS, np.random.default_rng(self.seed))), self.low_pass)
-        inside = circle(self.box, self.diameter_px, views.device)
-        return 1 / float(views[:, inside].std(dim=1).mean().clamp(min=1e-30))
+        return 1 / float(views[:, circle(self.box, self.diameter_px, views.device)].std(dim=1).mean().clamp(min=1e-30))
 
     def _contrast(self, particles: ParticleSet, fit: typing.Any, contrast: str) -> int:
         """1 for bright protein, -1 for dark; says what was found."""

@@ -44,8 +44,7 @@ def plot_curves(
 def _period_axis(axes: typing.Any, highest: float) -> None:
     """The same axis in Å, above."""
     periods = [p for p in (100, 50, 30, 20, 15, 12, 10, 8, 6, 5, 4, 3, 2.5, 2) if 0.08 * highest < 1 / p <= highest]
-    top = axes.secondary_xaxis("top")
-    top.set_xticks([1 / p for p in periods], [f"{p:g} Å" for p in periods], fontsize=8)
+    axes.secondary_xaxis("top").set_xticks([1 / p for p in periods], [f"{p:g} Å" for p in periods], fontsize=8)
 
 
 def plot_control(

@@ -189,8 +189,7 @@ class _Tools:
         # n, rotations, shifts
         fit = side_by_side(slices) @ side_by_side(observed.match[:, None] * ramp).transpose(1, 2)
         energy = slices.abs().square() @ observed.weight[..., None]
-        prior = -shifts.square().sum(-1) / (2 * self.sigma**2)
-        return _Near(matrices, shifts, fit - energy + prior[:, None])
+        return _Near(matrices, shifts, fit - energy + (-shifts.square().sum(-1) / (2 * self.sigma**2))[:, None])
 
     def _best_shift(self, observed: Observed, index: int, matrices: torch.Tensor) -> torch.Tensor:
         """(n, 2) px: the most probable shift of each image in one orientation."""
@@ -213,8 +212,7 @@ class _Tools:
         ramp = self.output_disc.ramp(near.shifts.reshape(-1, 2)).reshape(count, modes * shifts, -1)
         moved = apart.flatten(2).to(ramp.dtype) @ ramp
         # what is left out of the mean lies elsewhere, not nowhere
-        whole = weight.sum((1, 2, 3)) / share.sum(1).clamp(min=1e-30)
-        return self._image((slices * moved).sum(1) * whole[:, None])
+        return self._image((slices * moved).sum(1) * (weight.sum((1, 2, 3)) / share.sum(1).clamp(min=1e-30))[:, None])
 
     def _image(self, coefficients: torch.Tensor) -> torch.Tensor:
         """(n, box, box) images of coefficients on the output's half disc, origin at pixel box // 2."""

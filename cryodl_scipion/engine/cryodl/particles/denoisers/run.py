@@ -89,8 +89,7 @@ class Denoiser:
         condition = self.network.prepare(images[:, None], ctf[:, None])
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             output = self.network(condition)
-        denoised = self.network.finished(output.float())[:, 0]
-        return fourier_resize(centre_crop(denoised, side), box).cpu()
+        return fourier_resize(centre_crop(self.network.finished(output.float())[:, 0], side), box).cpu()
 
 
 def ctf_on_grid(ctf: torch.Tensor, side: int, box: int) -> torch.Tensor:

@@ -145,8 +145,7 @@ class DenoiserTask(Task):
     def _boost(self, rng: np.random.Generator, count: int) -> torch.Tensor:
         """(count, 1, 1, 1) amplitudes of signal to add. The largest falls linearly as the training goes on."""
         maximum = 1 + (self.method.boost - 1) * (1 - self.progress / self.method.boosted)
-        factors = maximum ** rng.random(count) - 1
-        return self.amplitude * torch.from_numpy(factors).float()[:, None, None, None]
+        return self.amplitude * torch.from_numpy(maximum ** rng.random(count) - 1).float()[:, None, None, None]
 
     def train_step(
         self, batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor], accelerator: typing.Any
@@ -169,8 +168,7 @@ class DenoiserTask(Task):
         discriminator = self.networks["discriminator"]
         with accelerator.autocast():
             images = torch.cat([target, output.detach().to(target.dtype)])  # one look at both is faster than two
-            shared = self.network("discriminator")
-            genuine, made = shared(torch.cat([condition, condition]), images).chunk(2)
+            genuine, made = self.network("discriminator")(torch.cat([condition, condition]), images).chunk(2)
         loss = 0.5 * (verdict(genuine, True) + verdict(made, False))
         self._update("discriminator", loss, accelerator)
         discriminator.requires_grad_(False)  # the network's gradient goes through it, not into it

@@ -54,8 +54,7 @@ class _Statements(Linear):
         q = self.count
         kept = np.r_[q + CONTRAST, 0:q]
         out = np.delete(np.arange(q, gram.shape[1]), CONTRAST)
-        inverse = np.linalg.inv(gram[:, out[:, None], out] + np.diag(1 / self.free**2))
-        lost = gram[:, kept[:, None], out] @ inverse
+        lost = gram[:, kept[:, None], out] @ np.linalg.inv(gram[:, out[:, None], out] + np.diag(1 / self.free**2))
         self.gram.append(gram[:, kept[:, None], kept] - lost @ gram[:, out[:, None], kept])
         self.match.append(match[:, kept] - np.einsum("mqe,me->mq", lost, match[:, out]))
         return super().__call__(gram, match, moved, sigmas)
@@ -111,8 +110,7 @@ def _starts(match: np.ndarray, gram: np.ndarray) -> typing.Iterator[np.ndarray]:
 
 
 def _places(match: np.ndarray, gram: np.ndarray) -> np.ndarray:
-    little = 1e-6 * np.trace(gram.mean(0)) * np.eye(match.shape[1])
-    return np.linalg.solve(gram + little, match[..., None])[..., 0]
+    return np.linalg.solve(gram + 1e-6 * np.trace(gram.mean(0)) * np.eye(match.shape[1]), match[..., None])[..., 0]
 
 
 class _Groups:

@@ -109,8 +109,7 @@ def look(
     disc, box = coefficients.disc, coefficients.disc.box
     y, x = disc.y.numpy()[:count].astype(np.float32), disc.x.numpy()[:count].astype(np.float32)
     data, sine, cosine = coefficients.read(rows, count)
-    phases = (views.shifts_yx[rows] @ np.stack([y, x])) * (2 * np.pi / box)
-    data = data * np.exp(1j * phases).astype(np.complex64)
+    data = data * np.exp(1j * ((views.shifts_yx[rows] @ np.stack([y, x])) * (2 * np.pi / box))).astype(np.complex64)
     wave, azimuth = coefficients.wave[:count] * KILO, coefficients.azimuth[:count]
     along = wave * np.stack([np.ones(count), np.cos(2 * azimuth), np.sin(2 * azimuth)])  # 3, d
     wavelength = coefficients.wavelength[rows]
@@ -226,8 +225,7 @@ def load_coefficients(
     progress: called with the number of images of each chunk.
     Raises ValueError: an image holds values that are not finite numbers, or one value all over."""
     disc = sorted_disc(particles.box, radius)
-    noise = _noise(particles, diameter_px, contrast)
-    deviation = (noise[disc.ring] * particles.box**2 / 2).sqrt()
+    deviation = (_noise(particles, diameter_px, contrast)[disc.ring] * particles.box**2 / 2).sqrt()
     shape, kinds = (len(particles), len(disc)), dict(data=np.complex64, sine=np.float32, cosine=np.float32)
     files = {name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", kind, shape) for name, kind in kinds.items()}
     for start in range(0, len(particles), CHUNK):
@@ -235,8 +233,7 @@ def load_coefficients(
         images = particles.images(rows)
         _check_contents(particles, rows, images)
         images = prepare(images, diameter_px, contrast)
-        values = _chunk(particles, rows, disc.of_images(images), disc, deviation)
-        for name, value in zip(kinds, values):
+        for name, value in zip(kinds, _chunk(particles, rows, disc.of_images(images), disc, deviation)):
             files[name][rows] = value.numpy()
             release_pages(files[name])
         if progress:
@@ -304,5 +301,4 @@ def _defocus_phase(particles: ParticleSet, disc: HalfDisc) -> tuple[np.ndarray, 
     volt = 1e3 * np.array([optics.voltage_kv for optics in _optics(particles)])
     wavelength = 12.2643 / np.sqrt(volt + 0.97845e-6 * volt**2)  # Å
     y, x = disc.y.numpy().astype(float), disc.x.numpy().astype(float)
-    width = particles.box * particles.pixel_size
-    return np.pi * (y**2 + x**2) / width**2, wavelength, np.arctan2(y, x)
+    return np.pi * (y**2 + x**2) / (particles.box * particles.pixel_size) ** 2, wavelength, np.arctan2(y, x)

@@ -205,8 +205,7 @@ def _fit_linear(config: FitHeterogeneityConfig, start: Start, motion: Motion) ->
 def _test_gaussians(config: FitHeterogeneityConfig, start: Start) -> tuple[GaussianModel, Motion]:
     """The Gaussians of the mean volume, and the Motion by their principal motions."""
     doing("placing the Gaussians")
-    device = choose_device()
-    model = gaussian_model(start.setting, start.mean, start.inputs, config, start.sigmas, device)
+    model = gaussian_model(start.setting, start.mean, start.inputs, config, start.sigmas, choose_device())
     doing("the motion test")
     return model, _told(motion_of_gaussians(model, TOLERANCE), start.setting.say)
 

@@ -182,8 +182,7 @@ class _Body:
 
     def __init__(self, density: np.ndarray, centre: np.ndarray, radius: float, mask: np.ndarray) -> None:
         self.density, self.centre, self.radius, self.mask = density, centre, radius, mask
-        near = binary_dilation(mask > EDGE, iterations=max(2, round(REACH * radius)))
-        self.positions = np.argwhere(near)
+        self.positions = np.argwhere(binary_dilation(mask > EDGE, iterations=max(2, round(REACH * radius))))
         self.xyz = (self.positions - mask.shape[0] // 2)[:, ::-1].astype(float)
         self.step = -(-len(self.positions) // MAX_VOXELS)
 
@@ -204,8 +203,7 @@ class _Body:
             lambda values: wanted - self.shown(values, self.step), start, diff_step=0.02, max_nfev=MAX_STEPS
         )
         seen = self.shown(found.x, self.step)
-        alike = np.corrcoef(seen, wanted)[0, 1] if np.ptp(seen) > 0 and np.ptp(wanted) > 0 else 0.0
-        return found.x, float(alike)
+        return found.x, float(np.corrcoef(seen, wanted)[0, 1] if np.ptp(seen) > 0 and np.ptp(wanted) > 0 else 0.0)
 
 
 def _sampled(volume: np.ndarray, xyz: np.ndarray) -> np.ndarray:
@@ -231,8 +229,7 @@ def domain_poses(
     """Orientations and shifts at which the particles' images show the domain as it lies in the middle map. weights:
     (n, k), of each particle in each map. matrices: (n, 3, 3), from image to density. shifts_yx: (n, 2) px. Returns
     angles: (n, 3), rot, tilt, psi in degrees. shifts_yx: (n, 2) px."""
-    total = np.maximum(weights.sum(1), 1e-30)
-    along = weights @ np.arange(weights.shape[1]) / total
+    along = weights @ np.arange(weights.shape[1]) / np.maximum(weights.sum(1), 1e-30)
     # a map shows the mean of its particles, which lies nearer to the middle than its own position
     maps = np.maximum.accumulate(weights.T @ along / np.maximum(weights.sum(0), 1e-30))
     values = np.concatenate([motion.rotations, motion.shifts], axis=1)

@@ -90,8 +90,7 @@ class Training:
             self.optimiser.zero_grad()
             made = self.decoder(self._drawn(posterior[batch.rows]))
             slices = made.project(batch.matrices, images.y, images.x, images.box)
-            loss = batch.misfit(slices).mean() + self.decoder.negative_log_prior(self.nodes[::4]) / len(own)
-            loss.backward()
+            (batch.misfit(slices).mean() + self.decoder.negative_log_prior(self.nodes[::4]) / len(own)).backward()
             self.optimiser.step()
 
     def _drawn(self, posterior: np.ndarray) -> torch.Tensor:
@@ -130,8 +129,7 @@ def train(training: Training, folder: Path, say: typing.Callable[[str], None]) -
     posterior, gain = _posterior(training, posterior.mean(0), without)
     nodes = training.nodes[:, 0].cpu().numpy()
     position = posterior @ nodes
-    deviation = np.sqrt(np.maximum(posterior @ nodes**2 - position**2, 0))
-    return Trained(position, deviation, gain, state["best"])
+    return Trained(position, np.sqrt(np.maximum(posterior @ nodes**2 - position**2, 0)), gain, state["best"])
 
 
 def _posterior(training: Training, weight: np.ndarray, without: np.ndarray) -> tuple[np.ndarray, float]:
@@ -150,8 +148,7 @@ def _write(path: Path, training: Training, state: dict, best: dict, weight: np.n
     for index, values in training.optimiser.state_dict()["state"].items():
         tensors.update({f"optimiser.{index}.{k}": torch.as_tensor(v) for k, v in values.items()})
     tensors["weight"] = torch.as_tensor(weight)
-    generator = json.dumps(training.rng.bit_generator.state)
-    save_tensors(path, tensors, dict(state=json.dumps(state), generator=generator))
+    save_tensors(path, tensors, dict(state=json.dumps(state), generator=json.dumps(training.rng.bit_generator.state)))
 
 
 def _read(path: Path, training: Training) -> tuple[dict, dict, np.ndarray]:
@@ -254,8 +251,7 @@ def fit_gaussian_latent(
     finest detail, and FSC of its halves. moves: whether there is motion, so that a deep coordinate is trained. folder:
     of checkpoints."""
     setting, basis = model.setting, model.basis
-    every = np.arange(len(model.found.rows))
-    factors = principal_motions(model.found, every, basis.prior, config.latent)
+    factors = principal_motions(model.found, np.arange(len(model.found.rows)), basis.prior, config.latent)
     changes = basis.changes(factors)
     axes, deviations, rotation = orthonormal(changes)
     cube, count = setting.cube(model.radius), setting.coefficients.count(model.radius)
@@ -275,8 +271,7 @@ def fit_gaussian_latent(
         torch.manual_seed(model.seed)
         # a uniform coordinate has the variance 1 / 3
         decoder = Decoder(basis, first * 3**0.5, model.voxel).to(model.images.device)
-        training = Training(model.images, decoder, np.random.default_rng(model.seed))
-        trained = train(training, folder, setting.say)
+        trained = train(Training(model.images, decoder, np.random.default_rng(model.seed)), folder, setting.say)
         latent[:, 0] = scaled_position(trained.position, latent[:, 0])
         record.update(held_out_gain=trained.gain, rounds=trained.rounds)
     return ComponentFit(mean, axes, deviations, latent, curve, model.images.sigmas), record

@@ -42,8 +42,7 @@ class Gaussians:
         """(..., box, box, box) volumes, zyx."""
         grid = torch.arange(box, device=self.centres.device) - box // 2
         square = (grid - self.centres[..., None]).square() / (2 * self.widths.square())[..., None, None]  # ..., N, 3, b
-        profile = torch.exp(-square) / (self.widths * (2 * torch.pi) ** 0.5)[..., None, None]
-        x, y, z = profile.unbind(-2)
+        x, y, z = (torch.exp(-square) / (self.widths * (2 * torch.pi) ** 0.5)[..., None, None]).unbind(-2)
         plane = (y[..., :, None] * x[..., None, :]).flatten(-2)  # ..., N, b b
         whole = (z * self.amplitudes[..., None]).transpose(-1, -2) @ plane
         return whole.reshape(*whole.shape[:-1], box, box)
@@ -56,8 +55,7 @@ class Gaussians:
         high = int(max(y.abs().max(), x.max()))
         rows, columns = torch.arange(-high, high + 1, device=y.device), torch.arange(high + 1, device=y.device)
         along_y = self._waves(flat[..., 1], rows, box) * self.amplitudes[..., None]
-        values = along_y.transpose(-1, -2) @ self._waves(flat[..., 0], columns, box)
-        return values[:, y + high, x]
+        return (along_y.transpose(-1, -2) @ self._waves(flat[..., 0], columns, box))[:, y + high, x]
 
     def _waves(self, positions: torch.Tensor, frequencies: torch.Tensor, box: int) -> torch.Tensor:
         """(m, N, f) factors of one axis of the transform."""
@@ -114,8 +112,7 @@ def _optimised(found: Gaussians, target: torch.Tensor) -> Gaussians:
 
 def _split(found: Gaussians, generator: torch.Generator) -> Gaussians:
     """Each Gaussian as two, to either side of its middle."""
-    way = F.normalize(torch.randn(found.centres.shape, generator=generator), dim=-1)
-    step = APART * found.widths[:, None] * way
+    step = APART * found.widths[:, None] * F.normalize(torch.randn(found.centres.shape, generator=generator), dim=-1)
     return Gaussians(
         torch.cat([found.centres - step, found.centres + step]),
         torch.cat([found.amplitudes / 2] * 2),

@@ -62,8 +62,7 @@ class Images:
         self.setting, self.mean, self.sigmas, self.device = setting, mean, sigmas, device
         self.cube, self.count = setting.cube(radius), setting.coefficients.count(radius)
         self.box = setting.box
-        table = [self.cube.table(mean), self.cube.gradient_tables(mean)]
-        self._tables = np.concatenate(table, axis=1)
+        self._tables = np.concatenate([self.cube.table(mean), self.cube.gradient_tables(mean)], axis=1)
         self.set_static(mean)
         disc = setting.coefficients.disc
         self.y, self.x = disc.y[: self.count].to(device), disc.x[: self.count].to(device)
@@ -161,8 +160,7 @@ def anchor_weights(centres: torch.Tensor, anchors: torch.Tensor) -> torch.Tensor
         return torch.ones((len(centres), 1), device=centres.device)
     distance = torch.cdist(anchors, anchors)
     distance.fill_diagonal_(torch.inf)
-    reach = distance.min(1).values.mean()
-    return torch.softmax(-0.5 * (torch.cdist(centres, anchors) / reach).square(), dim=1)
+    return torch.softmax(-0.5 * (torch.cdist(centres, anchors) / distance.min(1).values.mean()).square(), dim=1)
 
 
 def basis_of(gaussians: Gaussians, anchors: torch.Tensor, box: int, voxel: float) -> Basis:

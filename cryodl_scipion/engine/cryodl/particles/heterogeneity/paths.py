@@ -42,8 +42,7 @@ def trajectory(latent: np.ndarray, count: int) -> np.ndarray:
     fine = np.stack([np.interp(np.linspace(0, 1, 200), np.linspace(0, 1, len(way)), column) for column in way.T], 1)
     fine = gaussian_filter1d(fine, 10, axis=0, mode="nearest")
     nearest = np.sort(cKDTree(fine).query(positions)[1])
-    middle = ((np.arange(count) + 0.5) / count * len(nearest)).astype(int)
-    return fine[nearest[middle]] * scale
+    return fine[nearest[((np.arange(count) + 0.5) / count * len(nearest)).astype(int)]] * scale
 
 
 def _ends(positions: np.ndarray) -> list[int]:
@@ -51,8 +50,7 @@ def _ends(positions: np.ndarray) -> list[int]:
     found = []
     for quantile in ENDS:
         value = np.quantile(positions[:, 0], quantile)
-        there = positions[:, 0] <= value if quantile < 0.5 else positions[:, 0] >= value
-        middle = np.median(positions[there], axis=0)
+        middle = np.median(positions[positions[:, 0] <= value if quantile < 0.5 else positions[:, 0] >= value], axis=0)
         found.append(int(((positions - middle) ** 2).sum(1).argmin()))
     return found
 
@@ -165,8 +163,7 @@ def _sums(
         data = data if particles.ctf_state == "multiplied" else data * transfer
         matrix = cube.interpolation(views.matrices[part], np.stack([x, y]).astype(np.float32))
         share = weights[part][:, None, :]
-        values = (data[..., None] * share).astype(np.complex64).reshape(-1, maps)
-        match += matrix.T @ values.view(np.float32)
+        match += matrix.T @ (data[..., None] * share).astype(np.complex64).reshape(-1, maps).view(np.float32)
         weight += matrix.T @ ((known**2)[..., None] * share).astype(np.float32).reshape(-1, maps)
         if progress:
             progress(len(part))
@@ -190,7 +187,5 @@ def _solved(match: np.ndarray, weight: np.ndarray, cube: Cube, wiener: np.ndarra
     mean = cube.shell_means(weight)
     part = np.full(len(mean), FLOOR)
     if wiener is not None:
-        rings = np.minimum(np.arange(len(mean)), len(wiener) - 1)
-        part = np.maximum(wiener[rings], FLOOR)
-    constant = (mean * part)[cube.ring]
-    return cube.gridded(match / np.maximum(weight + constant, 1e-20)[:, None])
+        part = np.maximum(wiener[np.minimum(np.arange(len(mean)), len(wiener) - 1)], FLOOR)
+    return cube.gridded(match / np.maximum(weight + (mean * part)[cube.ring], 1e-20)[:, None])

@@ -86,8 +86,7 @@ class ParticleComparison:
         diameter = self.resolution(detail) / (DETAIL * np.radians(detail.step))
         settings = SearchSettings(detail.step, MAX_SHIFT * self.width, self.resolution(detail), diameter, refine=False)
         source = source or self.source_of(detail)
-        projector = Projector(density.to(self.device))
-        return Search(source, projector, self.pixel_size, settings, self.device, fit)
+        return Search(source, Projector(density.to(self.device)), self.pixel_size, settings, self.device, fit)
 
     def source_of(self, detail: Fineness) -> Source:
         """The images of a detail."""

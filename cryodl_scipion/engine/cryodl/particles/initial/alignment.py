@@ -150,8 +150,7 @@ class Rotatable:
 def align(first: torch.Tensor, other: torch.Tensor, radius: float) -> Aligned:
     """The other map (m, m, m) on the first, its rotation, shift and hand those of the highest correlation. radius:
     waves per box, finest detail compared."""
-    side = first.shape[-1]
-    ball = HalfBall(side, radius, first.device)
+    ball = HalfBall(first.shape[-1], radius, first.device)
     target = _whitened(ball.of_volumes(first[None])[0], ball)
     found = [_best(target, _centred(one), ball) for one in (other, other.flip(0).roll(1, 0))]
     mirrored = found[1][0] > found[0][0]
@@ -196,8 +195,7 @@ def _scores(target: torch.Tensor, rotated: torch.Tensor, ball: HalfBall, shifts:
     values = _flat(rotated, ball)  # the centres are near enough for a search
     length = values.abs().square().sum(1, keepdim=True).sqrt().clamp(min=1e-30)
     moved = target * ball.ramp(-shifts)
-    norm = target.abs().square().sum().sqrt().clamp(min=1e-30)
-    return side_by_side(values / length) @ side_by_side(moved / norm).T
+    return side_by_side(values / length) @ side_by_side(moved / target.abs().square().sum().sqrt().clamp(min=1e-30)).T
 
 
 def _whitened(values: torch.Tensor, ball: HalfBall) -> torch.Tensor:

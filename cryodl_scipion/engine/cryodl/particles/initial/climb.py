@@ -66,8 +66,7 @@ class SliceSums:
         weight = weight + weight.flip(0, 1, 2).roll((1, 1, 1), (0, 1, 2))
         axis = torch.fft.fftfreq(self.padded, 1 / self.padded, device=value.device) / OVERSAMPLING
         radius = (axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2).sqrt()
-        shell = radius.round().long()
-        known = constant.to(value.device)[shell.clamp(max=len(constant) - 1)]
+        known = constant.to(value.device)[radius.round().long().clamp(max=len(constant) - 1)]
         kept = radius <= self.disc.radius + 0.5
         transform = torch.where(kept, value / (weight + known).clamp(min=1e-20), torch.zeros_like(value))
         density = torch.fft.fftshift(torch.fft.ifftn(transform).real)
@@ -160,8 +159,7 @@ class Climb:
     def scattered(self) -> SliceSums:
         """All particles in random orientations."""
         sums = SliceSums(self.disc, self.side)
-        angles = random_angles(len(self.part), self.rng)
-        sums.add(self._matrices(angles), self.part.match / 2, self.part.weight)
+        sums.add(self._matrices(random_angles(len(self.part), self.rng)), self.part.match / 2, self.part.weight)
         return sums
 
     def solve(self, sums: SliceSums) -> torch.Tensor:
@@ -178,8 +176,7 @@ class Climb:
             part = Observed(part.match / temperature, part.weight / temperature, self.disc)
             parts.append(self._fitted(part, bank, shifts, temperature, kept, sums))
         found = Found(density, *(torch.cat(values) for values in list(zip(*parts))[:-1]))
-        spread = torch.cat([values[-1] for values in parts]).mean().sqrt()
-        self.sigma = 0.8 * self.sigma + 0.2 * float(spread)
+        self.sigma = 0.8 * self.sigma + 0.2 * float(torch.cat([values[-1] for values in parts]).mean().sqrt())
         return sums, found
 
     def _fitted(
@@ -225,8 +222,7 @@ class Climb:
         return Shifts.within(min(self.reach, max(2.5 * sigma, 1.5 * step)), step, sigma, self.disc.device)
 
     def _matrices(self, angles: np.ndarray) -> torch.Tensor:
-        matrices = rotation_matrices(angles.reshape(-1, 3))
-        return torch.as_tensor(matrices, dtype=torch.float32, device=self.disc.device)
+        return torch.as_tensor(rotation_matrices(angles.reshape(-1, 3)), dtype=torch.float32, device=self.disc.device)
 
 
 def cube_side(disc: HalfDisc) -> int:
@@ -264,8 +260,7 @@ def second_map_gain(
     every, others = Climb(observed, diameter, seed), Climb(held_out, diameter, seed)
     before = _evidence(every, density)
     energy = observed.weight.sum(1).cpu().numpy()  # how much its CTF lets a particle tell
-    short = np.argsort(before / energy)[: len(observed) // 2]
-    second = Climb(observed[short], diameter, seed).run(progress).density
+    second = Climb(observed[np.argsort(before / energy)[: len(observed) // 2]], diameter, seed).run(progress).density
     order = np.argsort(_evidence(every, second) - before)
     parts = (order[: len(order) // 2], density), (order[len(order) // 2 :], second)
     both = [_evidence(others, Climb(observed[rows], diameter, seed).finish(one, PASSES).density) for rows, one in parts]

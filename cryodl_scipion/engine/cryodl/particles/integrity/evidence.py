@@ -107,8 +107,7 @@ class Comparison:
         if shifts.dim() == 2:
             none = torch.zeros(*matrices.shape[:2], 2, device=self.disc.device)
             match, power = self._compare(_seen(observed, first), first, matrices[:, :, None], none, shifts)
-            best = (amplitude * match - amplitude**2 * power[..., None]).amax(3)[:, :, 0].argmax(-1)
-            shifts = shifts[best]
+            shifts = shifts[(amplitude * match - amplitude**2 * power[..., None]).amax(3)[:, :, 0].argmax(-1)]
         for level in self.levels:
             finer = matrices[:, :, None] @ level.rotations
             match, power = self._compare(_seen(observed, level), level, finer, shifts, level.shifts)
@@ -134,8 +133,7 @@ class Comparison:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The KEPT best orientations (m, k', 3, 3), whatever the composition, and the best shift of each."""
         m, k, r = logs.shape[:3]
-        score = torch.logsumexp(logs, dim=(3, 4)).reshape(m, -1)
-        position = score.topk(min(KEPT, k * r), dim=1).indices
+        position = torch.logsumexp(logs, dim=(3, 4)).reshape(m, -1).topk(min(KEPT, k * r), dim=1).indices
         shift = torch.logsumexp(logs, dim=3).argmax(-1).reshape(m, -1)
         moved = shifts[:, :, None] + level.shifts[shift.reshape(m, k, r)]
         rows = torch.arange(m, device=position.device)[:, None]
@@ -156,8 +154,7 @@ class Comparison:
         )
 
     def _batch(self, candidates: int) -> int:
-        rotations = max(len(level.rotations) for level in self.levels)
-        each = max(candidates, KEPT) * rotations * self.kinds * len(self.disc)
+        each = max(candidates, KEPT) * max(len(level.rotations) for level in self.levels) * self.kinds * len(self.disc)
         return max(1, int(ELEMENTS / each))
 
 

@@ -121,8 +121,7 @@ def likeliest_sigma(positions: torch.Tensor, yx: torch.Tensor) -> float:
     widest = max(float(square.max().sqrt()), apart)
     tried = np.geomspace(apart / 2, max(widest, apart), SIGMAS)
     priors = torch.stack([torch.log_softmax(-square / (2 * sigma**2), 0) for sigma in tried])
-    chance = torch.logsumexp(positions[:, None] + priors, 2).double().sum(0)
-    return float(tried[int(chance.argmax())])
+    return float(tried[int(torch.logsumexp(positions[:, None] + priors, 2).double().sum(0).argmax())])
 
 
 def smooth_amplitude(match: np.ndarray, power: np.ndarray, width: float) -> tuple[float, float]:
@@ -130,8 +129,7 @@ def smooth_amplitude(match: np.ndarray, power: np.ndarray, width: float) -> tupl
 
     match, power: (rings,) sums over coefficients of the products of images and what they should show, and of its power.
     width: of the images, Å."""
-    square = (np.arange(len(match)) / width) ** 2
-    shape = np.exp(-np.asarray(B_FACTORS)[:, None] / 4 * square)
+    shape = np.exp(-np.asarray(B_FACTORS)[:, None] / 4 * (np.arange(len(match)) / width) ** 2)
     along, across = shape @ match, shape**2 @ power
     amplitude = along / np.maximum(across, 1e-30)
     best = int(np.argmax(np.where(along > 0, along * amplitude, -1)))

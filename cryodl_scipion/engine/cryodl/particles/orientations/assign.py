@@ -245,8 +245,7 @@ class Search:
     def _orient(self, rows: np.ndarray, bank: Bank, fine: Reference) -> Orientations:
         observed, shifts = self.source.observed(rows, self.disc), self.shifts(self.fit.sigma)
         values = log_likelihoods(observed, bank, shifts)
-        apart = 2 * self.settings.angular_step
-        modes = find_modes(values, self.grid, MODES, apart)
+        modes = find_modes(values, self.grid, MODES, 2 * self.settings.angular_step)
         total = evidence(values).cpu().numpy()
         del values
         poses = [self._placed(observed, bank.reference, numbers, shifts) for numbers in modes.numbers.T]

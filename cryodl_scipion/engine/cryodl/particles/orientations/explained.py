@@ -77,8 +77,7 @@ def explained(search: typing.Any, found_evidence: np.ndarray) -> Explained:
     found_evidence: (n,), logarithmic evidence of each particle, as in Orientations."""
     search = _with_plausible_shifts(search)
     rows = search.sample(len(search.source.particles))
-    observed = search.source.observed(rows, search.disc)
-    amplitude, signal = _all_signal(search, observed, rows)
+    amplitude, signal = _all_signal(search, search.source.observed(rows, search.disc), rows)
     fit = dataclasses.replace(search.fit, amplitude=amplitude)
     gain = fit.gain(search.disc.rings, search.width)
     particles = simulate_alike(search, COUNT, SEED, fit.gain(search.fine_disc.rings, search.width))
@@ -127,13 +126,11 @@ def _all_signal(search: Search, observed: Observed, rows: np.ndarray) -> tuple[f
     """The strength with which the structure, its amplitudes falling as the fit says, would have all the power that the
     images show above their noise, and how many standard errors that power is. rows: of the particles observed."""
     shape = torch.exp(-search.fit.b_factor / 4 * (torch.arange(search.disc.rings) / search.width) ** 2).float()
-    reference = search.plain.with_gain(shape.to(search.disc.device))
-    fit = first_fit(observed, reference)
+    fit = first_fit(observed, search.plain.with_gain(shape.to(search.disc.device)))
     excess = float((observed.match.abs().square() / 4 - observed.weight).double().sum())
     error = float(observed.weight.double().square().sum().sqrt())
     left = excess - _surroundings(search, observed, rows)
-    amplitude = float(fit.amplitude) * (max(left, error) / max(excess, error)) ** 0.5
-    return amplitude, left / max(error, 1e-30)
+    return float(fit.amplitude) * (max(left, error) / max(excess, error)) ** 0.5, left / max(error, 1e-30)
 
 
 def _surroundings(search: Search, observed: Observed, rows: np.ndarray) -> float:

@@ -105,8 +105,7 @@ class AnswerCalibration:
 
     def probability(self, found: typing.Any) -> np.ndarray:
         """(n,) probabilities that the answers of Orientations lie within RIGHT degrees of the truth."""
-        values = (features(found) - self.mean) / self.scale
-        return 1 / (1 + np.exp(-(values @ self.weights[:-1] + self.weights[-1])))
+        return 1 / (1 + np.exp(-((features(found) - self.mean) / self.scale @ self.weights[:-1] + self.weights[-1])))
 
 
 def features(found: typing.Any) -> np.ndarray:
