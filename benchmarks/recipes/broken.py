@@ -2,7 +2,6 @@
 """Valid files of each kind that the engine reads, mutations of them, and their readers as the commands call them."""
 
 import gzip
-import hashlib
 import json
 import os
 import re
@@ -18,33 +17,44 @@ import torch
 from safetensors.torch import save_file
 
 import cryodl
-from cryodl.contract import PickConfig, Request, check_model
-from cryodl.contract.annotations import read_tiles
+from cryodl.contract import PickConfig, Request, annotations, check_model, sha256
 from cryodl.contract.reading import star_head
-from cryodl.io import coordinate_files
+from cryodl.io import coordinate_files, particle_sets, subtomograms
 from cryodl.io.coordinates import read_coordinates, write_coordinates
 from cryodl.io.files import expand_paths
 from cryodl.io.micrograph_ctfs import read_micrograph_ctfs
 from cryodl.io.micrographs import micrograph_shape, pixel_size_warnings, read_micrograph
 from cryodl.io.model import read_model
 from cryodl.io.particle_positions import read_particle_positions
-from cryodl.io.particle_sets import read_particles
 from cryodl.io.particles import read_orientations
 from cryodl.io.stacks import read_images, stack_shape
 from cryodl.io.star import read_tables, write_tables
-from cryodl.io.subtomograms import read_subtomograms, read_sums, read_weights
 from cryodl.io.tomogram_coordinates import read_coordinates3d
 from cryodl.io.tomograms import Tomogram
 from cryodl.io.zarr_arrays import write_zarr
 from cryodl.latent.masks import read_focus_mask
-from cryodl.maps.measures.atoms import read_atoms, read_structure
-from cryodl.maps.measures.volume import read_mask, read_volume
+from cryodl.maps.measures import atoms, volume
 from cryodl.micrographs.byhand.questions import choose_questions, read_questions
 from cryodl.simulate.states import read_atom_model
 from cryodl.simulate.structures import load_density, read_cube
-from cryodl.tomograms.annotations.store import open_annotations, read_annotations
+from cryodl.tomograms.annotations import store
 
 SIDE = 24  # px of the images and volumes
+DEFOCUS = dict(rlnDefocusU=15000.0, rlnDefocusV=14000.0, rlnDefocusAngle=10.0)
+MICROSCOPE = dict(rlnVoltage=300.0, rlnSphericalAberration=2.7, rlnAmplitudeContrast=0.1)
+ANGLES = dict(rlnAngleRot=1.0, rlnAngleTilt=2.0, rlnAnglePsi=3.0)
+GROUP = dict(rlnOpticsGroup=1, rlnOpticsGroupName="g", rlnImagePixelSize=3.0, rlnImageSize=SIDE)
+TEXTS = {
+    "a.box": "10 20 32 32 0.5\n30 40 32 32 0.25\n",
+    "a.txt": "image_name\tx_coord\ty_coord\tscore\na\t10\t20\t0.5\na\t30\t40\t0.2\n",
+    "a.cbox": star_head("cryolo", ("CoordinateX", "CoordinateY", "CoordinateZ", "Width", "Height", "Confidence"))
+    + "10.0 12.0 <NA> 8.0 8.0 0.9\n3.5 4.5 <NA> 8.0 8.0 0.4\n",
+    "b_info.json": json.dumps(
+        dict(boxes_3d=[[1, 2, 3, "manual", 0.5, 0]], class_list={"0": {"name": "x"}}, apix_unbin=2.0)
+    ),
+    "a_info.json": json.dumps(dict(boxes=[[10, 12, "manual"], [3.5, 4.5, "auto"]])),
+    "a.csv": "x,y,score,micrograph\n10,12,0.9,a.mrc\n3.5,4.5,0.4,b.mrc\n",
+}
 
 
 def valid_file(kind: str, folder: Path):
@@ -62,15 +72,23 @@ def _values(*shape):
     return np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
 
-def _write_mrc(path, data):
-    with mrcfile.new(path, overwrite=True) as mrc:
-        mrc.set_data(data)
-        mrc.voxel_size = 3.0
-    return path
+def _mrc(name, *shape, change=lambda values: values):
+    """A maker, a function of a folder, of an MRC file of changed normal values."""
+
+    def write(folder):
+        mrcfile.write(folder / name, change(_values(*shape)), overwrite=True, voxel_size=3.0)
+        return folder / name
+
+    return write
 
 
-def _mrc(folder):
-    return _write_mrc(folder / "a.mrc", _values(SIDE, SIDE + 8))
+def _body(values):
+    data = np.zeros((SIDE,) * 3, np.float32)
+    data[8:14, 7:15, 9:16] = 1 + values / 10
+    return data
+
+
+_micrograph, _volume = _mrc("a.mrc", SIDE, SIDE + 8), _mrc("a.mrc", 6, 8, 7, change=_body)
 
 
 def _packed(maker):
@@ -83,23 +101,21 @@ def _packed(maker):
     return pack
 
 
+def _text(name, text="", before=None):
+    """A maker of a text file, one of TEXTS without `text`; `before` makes what it names."""
+
+    def write(folder):
+        if before:
+            before(folder)
+        (folder / name).write_text(text or TEXTS[name], encoding="utf-8")
+        return folder / name
+
+    return write
+
+
 def _tiff(folder):
     tifffile.imwrite(folder / "a.tif", _values(SIDE, SIDE), compression="zlib")
     return folder / "a.tif"
-
-
-def _volume(folder):
-    data = np.zeros((SIDE,) * 3, np.float32)
-    data[8:14, 7:15, 9:16] = 1 + _values(6, 8, 7) / 10
-    return _write_mrc(folder / "a.mrc", data)
-
-
-def _weights(folder):
-    return _write_mrc(folder / "a.mrc", np.abs(_values(SIDE, SIDE, SIDE // 2 + 1)))
-
-
-def _stack(folder):
-    return _write_mrc(folder / "a.mrcs", _values(3, SIDE, SIDE))
 
 
 def _coordinates(folder):
@@ -107,73 +123,13 @@ def _coordinates(folder):
     return folder / "a.star"
 
 
-def _particles(folder):
-    _stack(folder)
-    columns = dict(
-        rlnVoltage=300.0,
-        rlnSphericalAberration=2.7,
-        rlnAmplitudeContrast=0.1,
-        rlnDefocusU=15000.0,
-        rlnDefocusV=14000.0,
-        rlnDefocusAngle=10.0,
-        rlnAngleRot=1.0,
-        rlnAngleTilt=2.0,
-        rlnAnglePsi=3.0,
-        rlnOriginXAngst=0.5,
-        rlnOriginYAngst=0.5,
-    )
-    optics = dict(
-        rlnOpticsGroup=1, rlnOpticsGroupName="g", rlnImagePixelSize=3.0, rlnImageSize=SIDE, rlnImageDimensionality=2
-    )
-    moved = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
-    optics.update({name: columns.pop(name) for name in moved})
-    rows = [dict(rlnImageName=f"{n}@a.mrcs", rlnOpticsGroup=1, **columns) for n in (1, 2, 3)]
-    return _star(folder / "p.star", optics=[optics], particles=rows)
-
-
-def _subtomograms(folder):
-    _write_mrc(folder / "s.mrc", _values(SIDE, SIDE, SIDE))
-    optics = dict(
-        rlnOpticsGroup=1, rlnOpticsGroupName="g", rlnImagePixelSize=3.0, rlnImageSize=SIDE, rlnImageDimensionality=3
-    )
-    rows = [
-        dict(
-            rlnImageName="s.mrc", rlnOpticsGroup=1, rlnAngleRot=1.0, rlnAngleTilt=2.0, rlnAnglePsi=3.0, rlnClassNumber=1
-        )
-    ]
-    return _star(folder / "p.star", optics=[optics], particles=rows)
-
-
-def _star(path, **tables):
-    write_tables(path, {block: {key: [row[key] for row in rows] for key in rows[0]} for block, rows in tables.items()})
-    return path
-
-
-def _box(folder):
-    (folder / "a.box").write_text("10 20 32 32 0.5\n30 40 32 32 0.25\n", encoding="utf-8")
-    return folder / "a.box"
-
-
-def _topaz(folder):
-    (folder / "a.txt").write_text(
-        "image_name\tx_coord\ty_coord\tscore\na\t10\t20\t0.5\na\t30\t40\t0.2\n", encoding="utf-8"
-    )
-    return folder / "a.txt"
-
-
-def _boxes_of_others(name):
-    columns = ("CoordinateX", "CoordinateY", "CoordinateZ", "Width", "Height", "Confidence")
-    texts = {
-        "a.cbox": star_head("cryolo", columns) + "10.0 12.0 <NA> 8.0 8.0 0.9\n3.5 4.5 <NA> 8.0 8.0 0.4\n",
-        "b_info.json": json.dumps(
-            dict(boxes_3d=[[1, 2, 3, "manual", 0.5, 0]], class_list={"0": {"name": "x"}}, apix_unbin=2.0)
-        ),
-        "a_info.json": json.dumps(dict(boxes=[[10, 12, "manual"], [3.5, 4.5, "auto"]])),
-        "a.csv": "x,y,score,micrograph\n10,12,0.9,a.mrc\n3.5,4.5,0.4,b.mrc\n",
-    }
+def _star(name, before=lambda folder: None, **tables):
+    """A maker of a STAR file of {block: rows}; `before` makes what it names."""
+    columns = {block: {key: [row[key] for row in rows] for key in rows[0]} for block, rows in tables.items()}
 
     def write(folder):
-        (folder / name).write_text(texts[name], encoding="utf-8")
+        before(folder)
+        write_tables(folder / name, columns)
         return folder / name
 
     return write
@@ -200,8 +156,7 @@ def _cs(folder):
 
 def _exported(form):
     def write(folder):
-        xyz, angles = 5 + np.abs(_values(3, 3)), 90 * _values(3, 3)
-        species, names = ["x", "x", "y"], ["x", "y"]
+        xyz, angles, species, names = 5 + np.abs(_values(3, 3)), 90 * _values(3, 3), ["x", "x", "y"], ["x", "y"]
         path = folder / dict(dynamo="a.tbl", imod="a.mod").get(form, "a.csv")
         if form == "dynamo":
             coordinate_files.write_dynamo_table(path, xyz, 1, species, names, angles, (-60, 60), 10.0)
@@ -216,25 +171,6 @@ def _exported(form):
     return write
 
 
-def _list_star(folder):
-    _mrc(folder)
-    return _star(folder / "list.star", micrographs=[dict(rlnMicrographName="a.mrc")])
-
-
-def _positions(folder):
-    rows = [
-        dict(rlnMicrographName="a.mrc", rlnCoordinateX=3.0, rlnCoordinateY=4.0, rlnImageName=f"{n}@a.mrcs")
-        for n in (1, 2)
-    ]
-    return _star(folder / "p.star", particles=rows)
-
-
-def _ctfs(folder):
-    row = dict(rlnMicrographName="a.mrc", rlnDefocusU=9000.0, rlnDefocusV=8000.0, rlnDefocusAngle=5.0)
-    optics = dict(rlnVoltage=300.0, rlnSphericalAberration=2.7, rlnAmplitudeContrast=0.1)
-    return _star(folder / "ctfs.star", micrographs=[dict(row, **optics)])
-
-
 def _zarr(name):
     def write(folder):
         write_zarr(folder / "a.zarr", Tomogram(_volume(folder)), 3.0)
@@ -246,20 +182,17 @@ def _zarr(name):
 def _zarr3(folder):
     grid = dict(name="regular", configuration=dict(chunk_shape=[8, 8, 8]))
     found = dict(zarr_format=3, node_type="array", shape=[8, 8, 8], data_type="float32", chunk_grid=grid, fill_value=0)
-    found.update(
-        chunk_key_encoding=dict(name="default"), codecs=[dict(name="bytes", configuration=dict(endian="little"))]
-    )
+    codecs = [dict(name="bytes", configuration=dict(endian="little"))]
     (folder / "a.zarr/c/0/0").mkdir(parents=True)
     (folder / "a.zarr/c/0/0/0").write_bytes(_values(8, 8, 8).tobytes())
-    (folder / "a.zarr/zarr.json").write_text(json.dumps(found), encoding="utf-8")
-    return folder / "a.zarr/zarr.json"
+    return _text("a.zarr/zarr.json", json.dumps(dict(found, chunk_key_encoding=dict(name="default"), codecs=codecs)))(
+        folder
+    )
 
 
-def _list(folder):
-    _mrc(folder)
+def _listed(folder):
+    _micrograph(folder)
     (folder / "b.mrc").write_bytes(b"x")
-    (folder / "list.txt").write_text("a.mrc\nb.mrc\n", encoding="utf-8")
-    return folder / "list.txt"
 
 
 def _model(ending):
@@ -288,9 +221,9 @@ def _model(ending):
     return make
 
 
-def _copied_model(folder):
-    source = Path(cryodl.__file__).parent / "models" / "ribosome"
-    return Path(shutil.copytree(source, folder / "model"))
+def _card(folder):
+    """The card of a copy of a shipped model."""
+    return Path(shutil.copytree(Path(cryodl.__file__).parent / "models" / "ribosome", folder / "model")) / "card.json"
 
 
 def _questions(folder):
@@ -299,39 +232,31 @@ def _questions(folder):
     return folder / "questions.json"
 
 
-def _card(folder):
-    return _copied_model(folder) / "card.json"
-
-
 def _safetensors(folder):
-    model = _copied_model(folder)
-    path = model / "weights.safetensors"
+    card = _card(folder)
+    path = card.with_name("weights.safetensors")
     save_file({"a": torch.zeros(3, 4), "b": torch.ones(5)}, path)
 
     def renew(changed):  # the checksum is right: the reader itself is tried
-        card = json.loads((model / "card.json").read_text(encoding="utf-8"))
-        card["weights_sha256"] = hashlib.sha256(changed.read_bytes()).hexdigest()
-        (model / "card.json").write_text(json.dumps(card), encoding="utf-8")
+        found = json.loads(card.read_text(encoding="utf-8"))
+        card.write_text(json.dumps(dict(found, weights_sha256=sha256(changed))), encoding="utf-8")
 
     renew(path)
     return path, renew
 
 
 def _request(folder):
-    Request("pick", PickConfig(micrographs=("a.mrc",), pixel_size=2.0, output="out", particle_diameter=150.0)).write(
-        folder / "r.json"
-    )
+    config = PickConfig(micrographs=("a.mrc",), pixel_size=2.0, output="out", particle_diameter=150.0)
+    Request("pick", config).write(folder / "r.json")
     return folder / "r.json"
 
 
 def _annotations(folder):
-    _volume(folder)
-    store = open_annotations(str(folder / "annotated"))
-    store.set_path("a", str(folder / "a.mrc"), (SIDE,) * 3)
-    drawing = np.zeros((8, 8), np.int16)
+    made, drawing = store.open_annotations(str(folder / "annotated")), np.zeros((8, 8), np.int16)
+    made.set_path("a", str(_volume(folder)), (SIDE,) * 3)
     drawing[2:5, 2:5] = 1
-    store.add("a", 3.0, (12, 12, 12), 8, "membrane", "anna", drawing, _values(8, 8))
-    store.save()
+    made.add("a", 3.0, (12, 12, 12), 8, "membrane", "anna", drawing, _values(8, 8))
+    made.save()
     return folder / "annotated" / "annotations.json"
 
 
@@ -430,94 +355,121 @@ def _word(whole, rng):
     return whole[: word.start()] + _WORDS[rng.integers(len(_WORDS))] + whole[word.end() :]
 
 
-def _tomogram(path):
-    Tomogram(path).part((0, 2))
-
-
 def _images(path):
     stack_shape(str(path))
     read_images([str(path)], [0])
 
 
-def _density(path):
-    load_density(path, 6.0)
-
-
-def _cube(path):
-    read_cube(path, 6.0, SIDE)
-
-
 def _masks(path):
-    read_mask(path, read_volume(path))
+    volume.read_mask(path, volume.read_volume(path))
     read_focus_mask(str(path), 3.0, SIDE)
 
 
 def _zarr_values(path):
     """Of the folder *.zarr that a file lies in."""
-    volume = Tomogram(next(folder for folder in path.parents if folder.suffix == ".zarr"))
-    volume.raw(*((0, min(n, 32)) for n in volume.shape))
+    found = Tomogram(next(folder for folder in path.parents if folder.suffix == ".zarr"))
+    found.raw(*((0, min(n, 32)) for n in found.shape))
 
 
 def _drawn(path):
-    for tile in (annotations := read_annotations(path.parent)).tiles():
-        annotations.drawing(tile)
+    for tile in (found := store.read_annotations(path.parent)).tiles():
+        found.drawing(tile)
 
 
 MICROGRAPH = (read_micrograph, micrograph_shape, lambda path: pixel_size_warnings([path], 2.0))
+MODEL = (lambda path: load_density(path, 6.0), atoms.read_atoms, atoms.read_structure, read_atom_model)
+LISTED = lambda path: expand_paths([str(path)])
 # {kind: (maker of a valid file, readers)}
 KINDS = {
-    "mrc": (_mrc, *MICROGRAPH),
-    "mrc_gz": (_packed(_mrc), *MICROGRAPH),
+    "mrc": (_micrograph, *MICROGRAPH),
+    "mrc_gz": (_packed(_micrograph), *MICROGRAPH),
     "tiff": (_tiff, *MICROGRAPH),
     "tiff_gz": (_packed(_tiff), *MICROGRAPH),
-    "tomogram": (_volume, _tomogram),
-    "map": (_volume, read_volume, _density, _cube, _masks),
-    "stack": (_stack, _images),
-    "weights": (_weights, lambda path: read_weights(path, SIDE), lambda path: read_sums(path, SIDE)),
+    "tomogram": (_volume, lambda path: Tomogram(path).part((0, 2))),
+    "map": (_volume, volume.read_volume, MODEL[0], lambda path: read_cube(path, 6.0, SIDE), _masks),
+    "stack": (_mrc("a.mrcs", 3, SIDE, SIDE), _images),
+    "weights": (
+        _mrc("a.mrc", SIDE, SIDE, SIDE // 2 + 1, change=np.abs),
+        lambda path: subtomograms.read_weights(path, SIDE),
+        lambda path: subtomograms.read_sums(path, SIDE),
+    ),
     "star": (_coordinates, read_coordinates),
-    "particles": (_particles, lambda path: read_particles(path).images([0]), read_orientations),
-    "ctfs": (_ctfs, read_micrograph_ctfs),
-    "positions": (_positions, read_particle_positions),
-    "subtomograms": (_subtomograms, lambda path: read_subtomograms(path).volumes([0])),
-    "box": (_box, read_coordinates),
-    "topaz": (_topaz, read_coordinates),
-    "cbox": (_boxes_of_others("a.cbox"), read_coordinates),
-    "eman2": (_boxes_of_others("a_info.json"), read_coordinates),
-    "csv": (_boxes_of_others("a.csv"), read_coordinates),
+    "particles": (
+        _star(
+            "p.star",
+            _mrc("a.mrcs", 3, SIDE, SIDE),
+            optics=[dict(GROUP, rlnImageDimensionality=2, **MICROSCOPE)],
+            particles=[
+                dict(
+                    **dict(rlnImageName=f"{n}@a.mrcs", rlnOpticsGroup=1),
+                    **DEFOCUS,
+                    **ANGLES,
+                    **dict(rlnOriginXAngst=0.5, rlnOriginYAngst=0.5),
+                )
+                for n in (1, 2, 3)
+            ],
+        ),
+        lambda path: particle_sets.read_particles(path).images([0]),
+        read_orientations,
+    ),
+    "ctfs": (
+        _star(
+            "ctfs.star",
+            micrographs=[
+                dict(
+                    **dict(rlnMicrographName="a.mrc", rlnDefocusU=9000.0, rlnDefocusV=8000.0, rlnDefocusAngle=5.0),
+                    **MICROSCOPE,
+                )
+            ],
+        ),
+        read_micrograph_ctfs,
+    ),
+    "positions": (
+        _star(
+            "p.star",
+            particles=[
+                dict(rlnMicrographName="a.mrc", rlnCoordinateX=3.0, rlnCoordinateY=4.0, rlnImageName=f"{n}@a.mrcs")
+                for n in (1, 2)
+            ],
+        ),
+        read_particle_positions,
+    ),
+    "subtomograms": (
+        _star(
+            "p.star",
+            _mrc("s.mrc", SIDE, SIDE, SIDE),
+            optics=[dict(GROUP, rlnImageDimensionality=3)],
+            particles=[dict(rlnImageName="s.mrc", rlnOpticsGroup=1, **ANGLES, rlnClassNumber=1)],
+        ),
+        lambda path: subtomograms.read_subtomograms(path).volumes([0]),
+    ),
+    "box": (_text("a.box"), read_coordinates),
+    "topaz": (_text("a.txt"), read_coordinates),
+    "cbox": (_text("a.cbox"), read_coordinates),
+    "eman2": (_text("a_info.json"), read_coordinates),
+    "csv": (_text("a.csv"), read_coordinates),
     "cs": (_cs, read_coordinates, read_tables),
     "dynamo": (_exported("dynamo"), read_coordinates3d),
     "imod": (_exported("imod"), read_coordinates3d),
     "copick": (_exported("copick"), read_coordinates3d),
-    "eman2_boxes": (_boxes_of_others("b_info.json"), read_coordinates3d),
+    "eman2_boxes": (_text("b_info.json"), read_coordinates3d),
     "napari": (_exported("napari"), read_coordinates3d),
-    "list": (_list, lambda path: expand_paths([str(path)])),
-    "list_star": (_list_star, lambda path: expand_paths([str(path)])),
-    "pdb": (_model(".pdb"), _density, read_atoms, read_structure, read_atom_model),
-    "cif": (_model(".cif"), _density, read_atoms, read_structure, read_atom_model),
+    "list": (_text("list.txt", "a.mrc\nb.mrc\n", _listed), LISTED),
+    "list_star": (_star("list.star", _micrograph, micrographs=[dict(rlnMicrographName="a.mrc")]), LISTED),
+    "pdb": (_model(".pdb"), *MODEL),
+    "cif": (_model(".cif"), *MODEL),
     "questions": (_questions, read_questions),
     "card": (_card, lambda path: check_model(path.parent)),
     "safetensors": (_safetensors, lambda path: read_model(path.parent)),
     "request": (_request, Request.read),
-    "annotations": (_annotations, _drawn, lambda path: read_tiles(str(path.parent))),
+    "annotations": (_annotations, _drawn, lambda path: annotations.read_tiles(str(path.parent))),
     "zarr": (_zarr("0/.zarray"), _zarr_values),
     "zarr_group": (_zarr(".zattrs"), _zarr_values),
     "zarr_chunk": (_zarr("0/0/0/0"), _zarr_values),
     "zarr3": (_zarr3, _zarr_values),
 }
-BINARY = (
-    "mrc",
-    "mrc_gz",
-    "tiff",
-    "tiff_gz",
-    "tomogram",
-    "map",
-    "stack",
-    "weights",
-    "imod",
-    "cs",
-    "safetensors",
-    "zarr_chunk",
-)
+BINARY = {"mrc", "mrc_gz", "tiff", "tiff_gz", "tomogram", "map", "stack", "weights", "imod", "cs", "safetensors"}
+BINARY |= {"zarr_chunk"}
 
 
 def spoil(folder: Path) -> int:
