@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What all benchmarks share: how one is declared, the real sets, commands with their cost, scores, cells of tables."""
 
-import contextlib
 import dataclasses
 import itertools
 import json
@@ -56,10 +55,6 @@ class Run:
 
     def __init__(self, output, tools=None, quick=False):
         self.output, self.tools, self.quick = Path(output).resolve(), tools or {}, quick
-
-    @property
-    def data(self):
-        return data_folder()
 
     def folder(self, key):
         """A new folder's path for one measurement; what a stopped run left there is removed."""
@@ -174,11 +169,9 @@ def recorded(command, output, *words, record=None):
 
 def flags(**options):
     """Words of a command line: `snr=0.1` is --snr 0.1, True a flag alone, None nothing; a list gives several words."""
-    words = []
-    for name, value in options.items():
-        several = value if isinstance(value, (list, tuple)) else [] if value is True else [value]
-        words += [] if value is None else ["--" + name.replace("_", "-"), *several]
-    return words
+    several = lambda value: value if isinstance(value, (list, tuple)) else [] if value is True else [value]
+    given = [["--" + name.replace("_", "-"), *several(value)] for name, value in options.items() if value is not None]
+    return [word for words in given for word in words]
 
 
 def asked(command, output, **options):
@@ -190,13 +183,6 @@ def asked(command, output, **options):
 def costs(measured):
     """What `measure` gives, with names."""
     return dict(cpu=measured[1], wall=measured[2], memory=measured[3])
-
-
-@contextlib.contextmanager
-def scratch():
-    """A temporary folder as a Path."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
 
 
 # ----- pickers
@@ -264,6 +250,24 @@ def grouped(rows, *keys):
     for row in rows:
         found.setdefault(tuple(row.get(key) for key in keys), []).append(row)
     return found
+
+
+def groups(keys, spec, parts=grouped):
+    """As `columns`, a line for each group of rows with equal keys. A column is a function of these rows, or that of the
+    first one, see `cell`. parts: function of the rows and keys that gives other groups, or another order."""
+    of = lambda part, one: str(one(part)) if callable(one) else cell(part[0], one)
+    lines = lambda rows: [[of(part, one) for one in spec.values()] for part in parts(rows, *keys).values()]
+    return lambda rows: [list(spec), *lines(rows)]
+
+
+def in_order(rows, *keys):
+    """`grouped`, sorted by the keys."""
+    return dict(sorted(grouped(rows, *keys).items()))
+
+
+def of_all(key, form):
+    """A column of `groups`: the mean of a value."""
+    return lambda part: format(mean(row[key] for row in part), form)
 
 
 def title(name):

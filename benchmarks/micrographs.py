@@ -20,11 +20,11 @@ from bench import (
     f1_ap,
     flags,
     grouped,
+    groups,
     mean,
     pick,
     real,
     score,
-    scratch,
     structure_file,
     title,
 )
@@ -52,10 +52,16 @@ EXAMPLE_PX = 30  # diameter of a particle of contamination_example, whose pixel 
 
 
 # how the simulated ones are made, and how many
-CASES = {"good": 5, "empty": 3, "thick ice": 3, "little carbon": 1, "much carbon": 1, "all carbon": 1, "drift": 3}
-
-
-CASES["dirt"] = 3
+CASES = {
+    "good": 5,
+    "empty": 3,
+    "thick ice": 3,
+    "little carbon": 1,
+    "much carbon": 1,
+    "all carbon": 1,
+    "drift": 3,
+    "dirt": 3,
+}
 
 
 def to_sort():
@@ -74,28 +80,29 @@ def assessed(paths, pixel_size, diameter, work):
         return {row["name"]: [row[key] for key in keys] for row in csv.DictReader(file)}
 
 
-def assessed_table(rows):
-    lines = [["micrographs", "by hand", "number", "the same verdict"]]
+def by_verdict(rows, *keys):
+    """Rows by kind and verdict, good ones first, and all."""
     kind = lambda r: "simulated" if r["set"] == "simulated" else "real"
-    verdict = lambda r: "good" if r["by_hand"][0] == "good" else f"bad: {r['by_hand'][1]}"
-    parts = grouped([dict(r, kind=kind(r), said=verdict(r)) for r in rows], "kind", "said")
-    agree = lambda part: str(sum(r["assessed"][0] == r["by_hand"][0] for r in part))
-    for (which, said), part in sorted(parts.items(), key=lambda one: (one[0][0], one[0][1] != "good", one[0][1])):
-        lines.append([which, said, str(len(part)), agree(part)])
-    for said in ("good", "bad"):
-        part = [r for r in rows if r["by_hand"][0] == said]
-        lines.append(["all", said, str(len(part)), agree(part)])
-    return lines
+    each = [dict(r, kind=kind(r), said=": ".join(r["by_hand"][: 1 + (r["by_hand"][0] == "bad")])) for r in rows]
+    every = [dict(r, kind="all", said=r["by_hand"][0]) for r in rows]
+    found = grouped([*each, *every], *keys).items()
+    return dict(sorted(found, key=lambda one: (one[0][0] == "all", one[0][0], one[0][1] != "good", one[0][1])))
+
+
+same = lambda part: sum(r["assessed"][0] == r["by_hand"][0] for r in part)
+by_hand_columns = {"micrographs": "kind", "by hand": "said", "number": len, "the same verdict": same}
+assessed_table = groups(("kind", "said"), by_hand_columns, by_verdict)
 
 
 def sorted_simulations(folder):
-    """Write sim01.mrc ...; returns the pixel size (Å/px), the diameter (Å) and {name: how it was made}."""
+    """Write sim01.mrc ...; returns what `to_sort` has of a set, and {name: how it was made}."""
     member, rng = load_member(unseen()["1IGY"], 60), np.random.default_rng(SEED)
     cases = rng.permutation([case for case, count in CASES.items() for _ in range(count)])
     folder.mkdir()
     for number, case in enumerate(cases, 1):
         write_micrograph(folder / f"sim{number:02}.mrc", to_assess(case, member, rng), member.extent / 60)
-    return member.extent / 60, member.extent, {f"sim{n:02}": str(case) for n, case in enumerate(cases, 1)}
+    made_as = {f"sim{n:02}": str(case) for n, case in enumerate(cases, 1)}
+    return (sorted(folder.glob("*.mrc")), member.extent / 60, member.extent), made_as
 
 
 @benchmark(
@@ -108,27 +115,28 @@ def assessed_by_hand(run, set):
     {name: [good or bad, why]}), done on pictures of 340 px before the first run of the command. Its limits are the
     defaults."""
     by_hand = json.loads((ROOT / "benchmarks" / "figures" / "sorted_by_hand.json").read_text())
-    work = run.work(set)
-    if set != "simulated":
-        found = assessed(*to_sort()[set], work / "out")
-        return [dict(name=name, assessed=verdict, by_hand=by_hand[name]) for name, verdict in found.items()]
-    pixel_size, diameter, cases = sorted_simulations(work / "made")
-    paths = sorted((work / "made").glob("*.mrc"))
-    found = assessed(paths, pixel_size, diameter, work / "out")
-    row = lambda name: dict(name=name, made_as=cases[name], assessed=found[name])
-    return [dict(row(name), by_hand=by_hand[name]) for name in found]
+    work, made_as = run.work(set), {}
+    if set == "simulated":
+        given, made_as = sorted_simulations(work / "made")
+    found = assessed(*(given if made_as else to_sort()[set]), work / "out")
+    how = lambda name: dict(made_as=made_as[name]) if made_as else {}
+    return [dict(name=name, **how(name), assessed=said, by_hand=by_hand[name]) for name, said in found.items()]
 
 
 # structure, Å/px (None: 44 px wide), kinds: crystals are seen with fine pixels alone
 OTHERS = {"GroEL": ("1OEL", None, KINDS[:-1]), "rhodopsin": ("1U19", 1.5, KINDS)}
 
 
-def others_table(rows):
-    lines = [["made as", "micrographs", "called bad"]]
-    for (kind,), part in sorted(grouped(rows, "kind").items(), key=lambda one: KINDS.index(one[0][0])):
-        lines.append([kind, *(str(sum(r[key] for r in part)) for key in ("count", "bad"))])
-    bad = [r for r in rows if r["kind"] != "good"]
-    return [*lines, ["all but good", *(str(sum(r[key] for r in bad)) for key in ("count", "bad"))]]
+def by_kind(rows, key):
+    """Rows by kind, in the order of KINDS, and all but good ones."""
+    every = [*rows, *(dict(r, kind="all but good") for r in rows if r["kind"] != "good")]
+    return dict(sorted(grouped(every, key).items(), key=lambda one: [*KINDS, "all but good"].index(one[0][0])))
+
+
+total = lambda key: lambda part: sum(r[key] for r in part)
+others_table = groups(
+    ("kind",), {"made as": "kind", "micrographs": total("count"), "called bad": total("bad")}, by_kind
+)
 
 
 @benchmark(
@@ -200,14 +208,13 @@ def filaments(run, filament, snr, stated, count=COUNT):
     apart from the engine's training scenes, three to six on 1024 px that cross here and there, white noise, a CTF."""
     diameter, pixel_size = FILAMENTS[filament][1:]
     atoms, total = straight_filament(FILAMENTS[filament][0]), TraceAgreement()
-    with scratch() as work:
-        size = (diameter, pixel_size, snr)
-        lines = [write_filaments(work, f"m{i}", atoms, *size, (len(filament), i)) for i in range(count)]
-        given = ("--pixel-size", pixel_size, "--filament-diameter", diameter * stated, "--pictures", 0)
-        more = ("--segment-distance", diameter / 4, "--minimum-length", 3 * diameter, "--output", work / "picks")
-        seconds = cryodl("pick-filaments", "--micrographs", f"{work}/*.mrc", *given, *more)[1]
-        for i, ground_truth in enumerate(lines):
-            total += judged(work / "picks" / f"m{i}.star", ground_truth, diameter / pixel_size)
+    work, size = run.work(f"{filament} {snr:g} {stated:g}"), (diameter, pixel_size, snr)
+    lines = [write_filaments(work, f"m{i}", atoms, *size, (len(filament), i)) for i in range(count)]
+    given = ("--pixel-size", pixel_size, "--filament-diameter", diameter * stated, "--pictures", 0)
+    more = ("--segment-distance", diameter / 4, "--minimum-length", 3 * diameter, "--output", work / "picks")
+    seconds = cryodl("pick-filaments", "--micrographs", f"{work}/*.mrc", *given, *more)[1]
+    for i, ground_truth in enumerate(lines):
+        total += judged(work / "picks" / f"m{i}.star", ground_truth, diameter / pixel_size)
     return dict(seconds=seconds / count, **total.metrics())
 
 
@@ -227,11 +234,10 @@ def filaments(run, filament, snr, stated, count=COUNT):
 )
 def filaments_without(run, set, diameter):
     """What `cryodl pick-filaments` traces on real micrographs without filaments."""
-    one = real(set)
-    with scratch() as work:
-        given = ("--pixel-size", one.pixel_size, "--filament-diameter", diameter, "--pictures", 0)
-        cryodl("pick-filaments", "--micrographs", *one.micrographs, *given, "--output", work / "picks")
-        records = [json.loads(p.read_text()) for p in (work / "picks").glob("*.json")]
+    one, work = real(set), run.folder(f"{set} {diameter:g}")
+    given = ("--pixel-size", one.pixel_size, "--filament-diameter", diameter, "--pictures", 0)
+    cryodl("pick-filaments", "--micrographs", *one.micrographs, *given, "--output", work)
+    records = [json.loads(p.read_text()) for p in work.glob("*.json")]
     return dict(micrographs=len(records), **{key: sum(r[key] for r in records) for key in ("filaments", "segments")})
 
 
@@ -325,12 +331,12 @@ def read(path):
 
 def rings(shape):
     """(h, w // 2 + 1) number of the ring of rfft2, one for each pixel of frequency of the image."""
-    side = min(shape)
-    return np.rint(side * np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None])).astype(int)
+    return np.rint(min(shape) * np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None])).astype(
+        int
+    )
 
 
 def low_passed(image):
-    """The image to 8 Å."""
     kept = rings(image.shape) <= min(image.shape) * PIXEL_SIZE / RESOLUTION
     return np.fft.irfft2(np.fft.rfft2(image) * kept, s=image.shape)
 
@@ -367,12 +373,9 @@ TAUGHT = "GroEL"  # of which a denoiser is trained on the micrographs themselves
 def denoised_table(rows):
     """Means over the molecules of each SNR, and the molecule of which a denoiser was trained."""
     head = ["SNR", "molecules", "micrographs", "correlation", "mean FRC to 8 Å", "even with odd frames", "CPU s each"]
-    renamed = dict(correlation="best_radial", mean_frc="best_radial_frc")
-    raw = [r for r in rows if r["way"] == "raw"]
-    best = [
-        dict({k: r[v] for k, v in renamed.items()}, way="best radial", snr=r["snr"], molecule=r["molecule"])
-        for r in raw
-    ]
+    figures = lambda r: dict(correlation=r["best_radial"], mean_frc=r["best_radial_frc"])
+    same = lambda r: dict(way="best radial", snr=r["snr"], molecule=r["molecule"])
+    best = [dict(figures(r), **same(r)) for r in rows if r["way"] == "raw"]
     forms, lines = dict(correlation=".3f", mean_frc=".3f", even_odd=".3f", cpu=".0f"), [head]
     for (snr,), part in sorted(grouped([*rows, *best], "snr").items(), reverse=True):
         every = {r["molecule"] for r in part if r["way"] == "raw"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from bench import CPU, benchmark, columns, cryodl, data_folder, evaluate, f1_ap, grouped, mean, pick, recorded, scratch
+from bench import CPU, benchmark, columns, cryodl, data_folder, evaluate, f1_ap, groups, in_order, mean, pick, recorded
 from recipes.micrographs import ODD, PARTICLE_PX, PARTICLES, SIDE, WITHOUT, Scenes, dense, unseen, write_ctf
 
 from cryodl.contract import Result
@@ -68,32 +68,21 @@ def panel_table(rows):
 
 
 def labelled(member, snr, index, count):
-    """[LabelledImage] of one set, one microscope and one density of the field; and the member."""
+    """[LabelledImage] of one set, one microscope and one density of the field."""
     rng, images = np.random.default_rng((78, index, int(1000 * snr))), []
     share, defocus = rng.uniform(0.05, 0.7), rng.uniform(8000, 25000)
-    stated = float(np.exp(rng.uniform(math.log(0.85), math.log(1.25))))
-    around = Surroundings(
-        minimum_distance=float(rng.choice([0.6, 0.8, 1.0])), ice=3.0, carbon=0.15, gradient=1.0, aggregates=0.3
-    )
+    stated, nearest = float(np.exp(rng.uniform(math.log(0.85), math.log(1.25)))), float(rng.choice([0.6, 0.8, 1.0]))
+    around = Surroundings(minimum_distance=nearest, ice=3.0, carbon=0.15, gradient=1.0, aggregates=0.3)
+    shape, number = (PANEL_SIDE, PANEL_SIDE), int(share * (PANEL_SIDE / EXTENT_PX) ** 2)
     for _ in range(count):
-        made = simulate_micrograph(
-            Projector(member.density),
-            member.extent / EXTENT_PX,
-            (PANEL_SIDE, PANEL_SIDE),
-            int(share * (PANEL_SIDE / EXTENT_PX) ** 2),
-            snr,
-            Optics(defocus + 100, defocus - 100, rng.uniform(0, 180), 300.0, 2.7, 0.1),
-            rng,
-            EXTENT_PX,
-            around,
-        )
-        prepared = prepare_micrograph(made.image.numpy(), 32 / (EXTENT_PX * stated), 32)
-        positions = map_positions(made.centres_yx, (PANEL_SIDE, PANEL_SIDE), prepared.image.shape)
-        positions = positions[inside(positions, prepared.image.shape)]
-        images.append(
-            LabelledImage(member.name, prepared.image, prepared.valid, positions, np.zeros((0, 2)), size=1 / stated)
-        )
-    return images, member
+        optics = Optics(defocus + 100, defocus - 100, rng.uniform(0, 180), 300.0, 2.7, 0.1)
+        field = (member.extent / EXTENT_PX, shape, number, snr, optics, rng, EXTENT_PX, around)
+        made = simulate_micrograph(Projector(member.density), *field)
+        seen = prepare_micrograph(made.image.numpy(), 32 / (EXTENT_PX * stated), 32)
+        positions = map_positions(made.centres_yx, shape, seen.image.shape)
+        positions = positions[inside(positions, seen.image.shape)]
+        images.append(LabelledImage(member.name, seen.image, seen.valid, positions, np.zeros((0, 2)), size=1 / stated))
+    return images
 
 
 def judged(model, images):
@@ -132,21 +121,26 @@ def general_panel(run, structure, snr, count=2, models="general"):
     """General pickers by size and SNR, models (names with commas) beside each other. The diameter is stated 0.85 to
     1.25 times the true one: the search for the size is not part of this."""
     files = unseen()
-    images, member = labelled(load_member(files[structure]), snr, list(files).index(structure), count)
+    member = load_member(files[structure])
+    images = labelled(member, snr, list(files).index(structure), count)
     scores = {Path(model).name: judged(model, images) for model in models.split(",")}
     return dict(diameter=round(member.extent), **scores)
 
 
 # ----- no diameter
-def sizes_table(rows):
-    lines = [["SNR", "structures", "size found within a factor of 1.25", "no size found", "nothing stated"]]
-    lines[0].append("true diameter stated")
-    for (snr,), part in sorted(grouped(rows, "snr").items()):
-        right = sum(bool(r["found"]) and 0.8 <= r["found"] / r["diameter"] <= 1.25 for r in part)
-        missing = sum(not r["found"] for r in part)
-        scores = [mean_scores(part, key) for key in ("nothing", "true_diameter")]
-        lines.append([f"{snr:g}", str(len(part)), str(right), str(missing), *scores])
-    return lines
+right_size = lambda r: bool(r["found"]) and 0.8 <= r["found"] / r["diameter"] <= 1.25
+sizes_table = groups(
+    ("snr",),
+    {
+        "SNR": "snr:g",
+        "structures": len,
+        "size found within a factor of 1.25": lambda part: sum(map(right_size, part)),
+        "no size found": lambda part: sum(not r["found"] for r in part),
+        "nothing stated": lambda part: mean_scores(part, "nothing"),
+        "true diameter stated": lambda part: mean_scores(part, "true_diameter"),
+    },
+    in_order,
+)
 
 
 def found_in(folder, out, pixel_size, particles, *stated):
@@ -174,11 +168,10 @@ def general_sizes(run, structure, snr, seed=811, count=3, side=SIDE):
     files = unseen()
     member = load_member(files[structure], PARTICLE_PX)
     pixel_size = member.extent / PARTICLE_PX
-    with scratch() as work:
-        particles = dense(member, snr, list(files).index(structure), seed, work / "m", count, side)
-        alone, diameter = found_in(work / "m", work / "alone", pixel_size, particles)
-        true = ("--particle-diameter", f"{member.extent:.1f}")
-        stated, _ = found_in(work / "m", work / "stated", pixel_size, particles, *true)
+    work, true = run.work(f"{structure} {snr:g}"), ("--particle-diameter", f"{member.extent:.1f}")
+    particles = dense(member, snr, list(files).index(structure), seed, work / "m", count, side)
+    alone, diameter = found_in(work / "m", work / "alone", pixel_size, particles)
+    stated, _ = found_in(work / "m", work / "stated", pixel_size, particles, *true)
     size = dict(diameter=round(member.extent), found=diameter and round(diameter))
     return dict(size, nothing=alone, true_diameter=stated)
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from bench import CPU, benchmark, columns, costs, cryodl, data_folder, grouped, mean, recorded
+from bench import CPU, benchmark, columns, costs, cryodl, data_folder, groups, mean, of_all, recorded
 from recipes.tomograms import CLASSES, PIXEL_SIZE, cells, features, subtomograms, tiles_to_draw, write_volume
 from scipy.ndimage import gaussian_filter
 from sklearn.metrics import adjusted_rand_score
@@ -49,16 +49,19 @@ def judged(scores, labels, label, folder, *options, pixel_size=PIXEL_SIZE):
     return next(iter(json.loads((folder / "evaluation.json").read_text())["features"].values()))
 
 
-def features_table(rows):
-    lines = [["feature", "network", "Dice, seeds 1, 2, 3", "mean", "boundary error, mean (Å)"]]
-    lines[0] += ["training (CPU s)", "segmenting (CPU s)"]
-    for (feature, network), part in grouped(rows, "feature", "network").items():
-        dice, errors = [r["dice"] for r in part], [r["boundary_error"] for r in part]
-        error = "nothing found" if None in errors else f"{mean(errors):.1f}"
-        cells = [", ".join(f"{d:.3f}" for d in dice), f"{mean(dice):.3f}" if len(dice) > 1 else "-", error]
-        cost = [f"{mean(r[key] for r in part):.0f}" for key in ("train_cpu", "segment_cpu")]
-        lines.append([feature.replace(RIBOSOME, "70S ribosome"), network, *cells, *cost])
-    return lines
+missed = lambda part: any(r["boundary_error"] is None for r in part)
+features_table = groups(
+    ("feature", "network"),
+    {
+        "feature": lambda part: part[0]["feature"].replace(RIBOSOME, "70S ribosome"),
+        "network": "network",
+        "Dice, seeds 1, 2, 3": lambda part: ", ".join(f"{r['dice']:.3f}" for r in part),
+        "mean": lambda part: of_all("dice", ".3f")(part) if len(part) > 1 else "-",
+        "boundary error, mean (Å)": lambda p: "nothing found" if missed(p) else of_all("boundary_error", ".1f")(p),
+        "training (CPU s)": of_all("train_cpu", ".0f"),
+        "segmenting (CPU s)": of_all("segment_cpu", ".0f"),
+    },
+)
 
 
 @benchmark(
@@ -181,27 +184,22 @@ def tomo_speed(run, network, size, features, cell=256):
 def classes_table(rows):
     """Ours by SNR and tilts: each seed, the mean and its standard error."""
     ours = [r for r in rows if r["network"] == "likelihood"]
-    tilts = sorted({r["tilt"] for r in ours}, reverse=True)
-    lines = [["SNR", *(f"±{tilt}°" for tilt in tilts)]]
-    for (snr,), part in grouped(ours, "snr").items():
-        found = [[r["accuracy"] for r in part if r["tilt"] == tilt] for tilt in tilts]
-        spread = lambda a: f" ± {np.std(a, ddof=1) / len(a) ** 0.5:.3f}" if len(a) > 1 else ""
-        words = lambda a: (
-            f"{', '.join(f'{x:.3f}' for x in a)} (mean {np.mean(a):.3f}{spread(a)})" if a else "not measured"
-        )
-        lines.append([f"{snr:g}", *map(words, found)])
-    return lines
+    spread = lambda a: f" ± {np.std(a, ddof=1) / len(a) ** 0.5:.3f}" if len(a) > 1 else ""
+    each = lambda a: f"{', '.join(f'{x:.3f}' for x in a)} (mean {np.mean(a):.3f}{spread(a)})" if a else "not measured"
+    of = lambda tilt: lambda part: each([r["accuracy"] for r in part if r["tilt"] == tilt])
+    tilts = {f"±{tilt}°": of(tilt) for tilt in sorted({r["tilt"] for r in ours}, reverse=True)}
+    return groups(("snr",), {"SNR": "snr:g", **tilts})(ours)
 
 
 def published_table(rows):
     """The published networks beside ours."""
-    names = list(dict.fromkeys(r["network"] for r in rows if r["network"] != "likelihood"))
-    lines = [["SNR", "tilts", *(f"`{name}`" for name in names), "`likelihood` (mean)"]]
-    for (tilt, snr), part in grouped(rows, "tilt", "snr").items():
-        found = [[r["accuracy"] for r in part if r["network"] == name] for name in (*names, "likelihood")]
-        if any(found[:-1]):
-            lines.append([f"{snr:g}", f"±{tilt}°", *(f"{mean(a):.3f}" if a else "not measured" for a in found)])
-    return lines
+    names = dict.fromkeys(r["network"] for r in rows if r["network"] != "likelihood")
+    words = lambda a: f"{mean(a):.3f}" if a else "not measured"
+    of = lambda name: lambda part: words([r["accuracy"] for r in part if r["network"] == name])
+    each = {**{f"`{name}`": of(name) for name in names}, "`likelihood` (mean)": of("likelihood")}
+    there = {(r["tilt"], r["snr"]) for r in rows if r["network"] in names}
+    tilted = {"SNR": "snr:g", "tilts": lambda part: f"±{part[0]['tilt']}°"}
+    return groups(("tilt", "snr"), {**tilted, **each})([r for r in rows if (r["tilt"], r["snr"]) in there])
 
 
 @benchmark(
@@ -367,16 +365,17 @@ def segmented_noise(run, width, side=256):
     return {feature: float((Tomogram(files[feature]).raw() >= 0.5).mean()) for feature in SHIPPED}
 
 
-def tiles_table(rows):
-    order, lines = {77: "first", 78: "second"}, [["drawn in, evaluated on", "feature", "shipped model"]]
-    lines[0] += ["ten tiles added to it", "ten tiles alone"]
-    for r in rows:
-        shipped, added = r["shipped"]["dice"], r["shipped and ten tiles"]["dice"]
-        alone = f"{r['ten tiles']['dice']:.3f}" if "ten tiles" in r else "not measured"
-        words = f"{added:.3f}" + " (kept)" * (added == shipped)
-        drawn, other = r["drawn"], 155 - r["drawn"]
-        lines.append([f"{order[drawn]}, {order[other]}", r["feature"], f"{shipped:.3f}", words, alone])
-    return lines
+dice = lambda name: lambda r: f"{r[name]['dice']:.3f}" if name in r else "not measured"
+kept = lambda r: " (kept)" * (r["shipped and ten tiles"]["dice"] == r["shipped"]["dice"])
+tiles_table = columns(
+    {
+        "drawn in, evaluated on": lambda r: "first, second" if r["drawn"] == 77 else "second, first",
+        "feature": "feature",
+        "shipped model": dice("shipped"),
+        "ten tiles added to it": lambda r: dice("shipped and ten tiles")(r) + kept(r),
+        "ten tiles alone": dice("ten tiles"),
+    }
+)
 
 
 @benchmark(
