@@ -13,12 +13,8 @@ from bench import ROOT, benchmark, structure_file
 from recipes.classes import BOX, axes, carbon, field, ice, random_optics, random_sets
 from sklearn.metrics import roc_auc_score
 
-from cryodl.core.calibration import expected_calibration_error
-from cryodl.core.fourier import on_grid, radial_mean
-from cryodl.core.optics import ctf_of_optics
-from cryodl.core.projections import random_angles
-from cryodl.io.model import write_model
-from cryodl.io.stacks import read_images
+from cryodl.core import calibration, fourier, optics, projections
+from cryodl.io import model, stacks
 from cryodl.particles.classes2d.answer import RankerNetwork, curve_numbers, small_images
 from cryodl.particles.classes2d.averages import wiener_averages
 from cryodl.simulate.particle_images import load_projector
@@ -34,15 +30,15 @@ class Molecule:
     def __init__(self, name):
         self.projector, diameter, _ = load_projector(structure_file(name), PIXEL_SIZE, BOX)
         self.diameter_px = diameter / PIXEL_SIZE
-        sample = self.projector.project(random_angles(16, np.random.default_rng(0)))
+        sample = self.projector.project(projections.random_angles(16, np.random.default_rng(0)))
         self.scale = 1 / float(sample.var(dim=(1, 2)).mean()) ** 0.5
 
     def mean(self, spread, rotation, wander, rng, centre=(0, 0)):
         """(box, box) mean of projections about a random view. spread, rotation: degrees between views and in the plane.
         wander: px. centre: px."""
-        angles = np.repeat(random_angles(1, rng), VIEWS, 0)
+        angles = np.repeat(projections.random_angles(1, rng), VIEWS, 0)
         if spread >= 180:
-            angles = random_angles(VIEWS, rng)
+            angles = projections.random_angles(VIEWS, rng)
         else:
             angles += rng.standard_normal((VIEWS, 3)) * (spread, spread, rotation)
             away = max(0.2, abs(np.sin(np.radians(angles[0, 1]))))  # near the poles, rot moves the view but little
@@ -94,12 +90,12 @@ def make_average(signal, first, rng):
     zoom = filled / first.diameter_px
     pixel_size = PIXEL_SIZE / zoom
     signal = zoomed(signal, zoom)
-    ctf = ctf_of_optics([random_optics(rng) for _ in range(6)], BOX, pixel_size)
-    weights = radial_mean(ctf.square(), BOX).mean(0) * members / 2
+    ctf = optics.ctf_of_optics([random_optics(rng) for _ in range(6)], BOX, pixel_size)
+    weights = fourier.radial_mean(ctf.square(), BOX).mean(0) * members / 2
     strength = (snr / 0.3) ** 0.5  # of the variance, the CTF leaves about 0.3
     white = torch.from_numpy(rng.standard_normal((2, BOX, BOX), dtype="float32"))
-    transform = strength * torch.fft.rfft2(signal) * on_grid(weights, BOX)
-    sums = torch.fft.irfft2(transform + torch.fft.rfft2(white) * on_grid(weights.sqrt(), BOX), s=(BOX, BOX))
+    transform = strength * torch.fft.rfft2(signal) * fourier.on_grid(weights, BOX)
+    sums = torch.fft.irfft2(transform + torch.fft.rfft2(white) * fourier.on_grid(weights.sqrt(), BOX), s=(BOX, BOX))
     mask_px = min(0.45 * BOX, filled / 2 * rng.uniform(1.05, 1.5))
     found = wiener_averages(sums[None], weights.expand(1, 2, -1), mask_px, pixel_size)
     return small_images(found.images, mask_px)[0], curve_numbers(found.curves)[0]
@@ -167,7 +163,7 @@ def real_set(use):
     if not rows:
         return torch.zeros(0, 1, 40, 40), torch.zeros(0, 2), torch.zeros(0)
     files, positions = [str(REAL / row["stack"]) for row in rows], [int(row["image"]) - 1 for row in rows]
-    images = torch.from_numpy(read_images(files, positions))[:, None]
+    images = torch.from_numpy(stacks.read_images(files, positions))[:, None]
     numbers = torch.tensor([[float(row["mean_frc"]), float(row["frc_half"])] for row in rows])
     return images, numbers, torch.tensor([float(row["label"] == "good") for row in rows])
 
@@ -249,7 +245,7 @@ def figures(network, temperature, sets, kinds=None):
         count=len(labels),
         good=int(labels.sum()),
         auc=auc(logits, labels),
-        calibration_error=float(expected_calibration_error(labels.numpy() > 0.5, probability.numpy())),
+        calibration_error=float(calibration.expected_calibration_error(labels.numpy() > 0.5, probability.numpy())),
         right=float(((probability > 0.5) == (labels > 0.5)).float().mean()),
     )
     for kind in sorted(set(kinds or []) - {"good"}):
@@ -300,5 +296,5 @@ def class_ranker(run, averages=1200, runs=3, epochs=25, names=None):
     validation = dict(found, structures=list(tested))
     (run.output / "class_ranker").mkdir(exist_ok=True)
     card.update(training=training, validation=validation)
-    write_model(run.output / "class_ranker", card, network.state_dict())
+    model.write_model(run.output / "class_ranker", card, network.state_dict())
     return found

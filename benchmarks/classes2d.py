@@ -19,10 +19,8 @@ from recipes.other_particles import make_set
 from cryodl.contract import chosen_classes
 from cryodl.io.relion_tables import modern_tables, number_columns
 from cryodl.io.star import read_tables
+from cryodl.particles.classes2d import averages, matching, polar
 from cryodl.particles.classes2d.answer import load_ranker
-from cryodl.particles.classes2d.averages import rotated_averages
-from cryodl.particles.classes2d.matching import Detail, References, match
-from cryodl.particles.classes2d.polar import PolarGrid, polar_ring_power
 from cryodl.simulate.particle_images import load_projector
 
 MINIMUM, PURE, HALF, SAME = 5, 0.8, 0.5, 0.95
@@ -40,7 +38,7 @@ def clean_aligned(ground_truth, psi, shifts_yx):
         views = projector.project(ground_truth["angles"][mine], ground_truth["shifts_yx"][mine] - shifts_yx[mine])
         views = views - views.mean((1, 2), keepdim=True)
         images[mine] = views / views.square().sum((1, 2), keepdim=True).sqrt()
-    return rotated_averages(images, torch.from_numpy(-np.radians(psi)).float())
+    return averages.rotated_averages(images, torch.from_numpy(-np.radians(psi)).float())
 
 
 def measures(labels, psi, shifts_yx, ground_truth):
@@ -66,16 +64,16 @@ def measures(labels, psi, shifts_yx, ground_truth):
 
 def distinct(means):
     """How many (k, box, box) images are not rotated and shifted copies of ones before."""
-    grid = PolarGrid(BOX, 22, 48, 29.0)
+    grid = polar.PolarGrid(BOX, 22, 48, 29.0)
     samples = grid.sample(means)
     harmonics = grid.harmonics(samples)
-    size = (polar_ring_power(harmonics) @ grid.weights).sqrt()
+    size = (polar.polar_ring_power(harmonics) @ grid.weights).sqrt()
     kept = []
     for number in range(len(means)):
         if kept:
-            references = References(grid, harmonics[kept], Detail(22, 30, 36, 2.0, 1.0, 1))
+            references = matching.References(grid, harmonics[kept], matching.Detail(22, 30, 36, 2.0, 1.0, 1))
             one = slice(number, number + 1)
-            found = match(samples[one], torch.ones(1, grid.rings), torch.zeros(1, 2), references)
+            found = matching.match(samples[one], torch.ones(1, grid.rings), torch.zeros(1, 2), references)
             if float(found.scores[0] / size[number]) >= SAME:
                 continue
         kept.append(number)

@@ -23,14 +23,11 @@ from recipes.complexes import (
 from scipy.stats import rankdata
 from template_matching import TemplateProjection
 
-from cryodl.core.fourier import radial_mean
-from cryodl.core.projections import random_angles
+from cryodl.core import fourier, projections
 from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.likelihood.reference import HalfDisc
-from cryodl.particles.denoisers import load_denoiser
+from cryodl.particles.denoisers import controls, evaluate, load_denoiser
 from cryodl.particles.denoisers.blind import load_blind
-from cryodl.particles.denoisers.controls import OtherMolecule, random_other_molecule, run_controls
-from cryodl.particles.denoisers.evaluate import bench_of, map_curves, measure_bench
 from cryodl.simulate.particle_images import load_projector
 
 # number: what is learnt, what is tested, the molecule that it never saw (None: one is made up), the test's name
@@ -62,8 +59,8 @@ def ground_of(sets, name, snr=SNR):
     """evaluate.Bench of a molecule's test particles, without a denoiser, and projections to compare with."""
     particles = read_particles(sets.particles(name, snr))
     projector, diameter, _ = load_projector(sets.structure(name), particles.pixel_size, particles.box)
-    ground, _ = bench_of(particles, projector, None, "bright", diameter / particles.pixel_size)
-    targets = projector.project(random_angles(TARGETS, np.random.default_rng(6)), None, particles.box)
+    ground, _ = evaluate.bench_of(particles, projector, None, "bright", diameter / particles.pixel_size)
+    targets = projector.project(projections.random_angles(TARGETS, np.random.default_rng(6)), None, particles.box)
     return ground, targets
 
 
@@ -89,18 +86,18 @@ def figures_of(ground, denoiser, targets, unseen, what):
     """Figures of one denoiser: mean FRC and FRC = 0.5 (raw, wiener, denoised), FSC = 0.5 of maps, controls."""
     rng = np.random.default_rng(8)
     tested = dataclasses.replace(ground, denoiser=denoiser)
-    curves = measure_bench(tested)
+    curves = evaluate.measure_bench(tested)
     if unseen is None:
-        other = random_other_molecule(tested, rng)
+        other = controls.random_other_molecule(tested, rng)
     else:
-        other = OtherMolecule.of(dataclasses.replace(unseen, denoiser=_of_set(denoiser, unseen)), what)
-    control, _ = run_controls(tested, curves, targets, other, rng)
+        other = controls.OtherMolecule.of(dataclasses.replace(unseen, denoiser=_of_set(denoiser, unseen)), what)
+    control, _ = controls.run_controls(tested, curves, targets, other, rng)
     particles = ground.particles
     return dict(
         count=len(particles),
         mean_frc=curves.means(),
         half={k: v["0.5"] for k, v in curves.resolutions(particles.pixel_size, particles.box).items()},
-        map={k: v["0.5"] for k, v in map_curves(tested, "C1")["resolution"].items()},
+        map={k: v["0.5"] for k, v in evaluate.map_curves(tested, "C1")["resolution"].items()},
         **{name: control[name] for name in ("noise", "unrelated", "noise_contrast", "real_similarity", "unseen")},
     )
 
@@ -193,7 +190,7 @@ def denoised_sizes(run, molecule, snr, count=80):
     sets = Sets(run, "box", count)
     ground, _ = ground_of(sets, molecule, snr)
     _, diameter, _ = load_projector(sets.structure(molecule), ground.particles.pixel_size, ground.particles.box)
-    means = measure_bench(dataclasses.replace(ground, denoiser=Blind(ground))).means()
+    means = evaluate.measure_bench(dataclasses.replace(ground, denoiser=Blind(ground))).means()
     return dict({name: means[name] for name in ("raw", "wiener", "denoised")}, diameter=diameter)
 
 
@@ -212,7 +209,7 @@ def site_scores(images, tubes, kinesins, transfer, noise):
     """
     box = images.shape[-1]
     disc = HalfDisc(box, box / 2 - 1)
-    power = lambda x: radial_mean(torch.fft.rfft2(x).abs().square().mean(0), box).clamp(min=1e-30)[disc.ring]
+    power = lambda x: fourier.radial_mean(torch.fft.rfft2(x).abs().square().mean(0), box).clamp(min=1e-30)[disc.ring]
     expected = tubes + OCCUPIED * kinesins.sum(1)
     flat, known = (noise[disc.ring] * box**2,) * 2 if noise is not None else (power(images), power(expected))
     factors = torch.ones(len(images), len(disc)) if transfer is None else disc.on_grid(transfer)

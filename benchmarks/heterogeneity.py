@@ -19,11 +19,9 @@ from scipy.spatial import cKDTree
 from scipy.stats import spearmanr
 
 from cryodl.core.frc import fsc
-from cryodl.io.mrc import write_map
-from cryodl.io.particle_sets import read_particles, write_particles_star
+from cryodl.io import mrc, particle_sets
 from cryodl.particles.heterogeneity.paths import near_points
-from cryodl.simulate.particle_images import fit_cube
-from cryodl.simulate.structures import density_of_atoms, mass_and_centre
+from cryodl.simulate import particle_images, structures
 
 METHODS = ["linear", "gaussian"]
 RANGE = 45.0  # degrees, of the hinges
@@ -35,7 +33,7 @@ def fitted(path, reference, **options):
     if output.exists():
         shutil.rmtree(output)
     outputs, seconds = asked("fit-heterogeneity", output, particles=path, reference=reference, **options)
-    return outputs, read_particles(outputs["particles"]).columns, seconds
+    return outputs, particle_sets.read_particles(outputs["particles"]).columns, seconds
 
 
 def _domain_shells(path, made, true, columns):
@@ -143,7 +141,7 @@ def heterogeneity_null(run, number, kind, count=800, box=48):
     values = dict(structure=structure_file(molecule), pixel_size=268.8 / box, box=box, count=count, snr=snr)
     asked("simulate-particles", folder / "p.star", **values, seed=len(KINDS) * number + position, device="cpu")
     wrong = dict(rigid="", noise="noise").get(kind, ("defocus", "astigmatism")[number % 2])
-    star, rows = spoiled(folder / "p.star", read_particles(folder / "p.star"), wrong, number), []
+    star, rows = spoiled(folder / "p.star", particle_sets.read_particles(folder / "p.star"), wrong, number), []
     for method in METHODS:
         made, _, seconds = fitted(star, folder / "p_map.mrc", method=method, latent=2, axes=0, device="cpu")
         said = {key: made[key] for key in ("p_value", "variability", "verdict")}
@@ -187,10 +185,12 @@ def _faulty(folder, name, snr, count, box, number):
             empty[rng.permutation(count)[: count // 10]] = True
             images[empty] = deviation * rng.standard_normal((empty.sum(), box, box))
         mrcfile.write(changed, images.astype(np.float32))
-        write_particles_star(str(folder / "changed.star"), read_particles(star), stack=str(changed))
+        particle_sets.write_particles_star(
+            str(folder / "changed.star"), particle_sets.read_particles(star), stack=str(changed)
+        )
         star = folder / "changed.star"
     elif fault != "rigid":
-        star = spoiled(star, read_particles(star), fault, number)
+        star = spoiled(star, particle_sets.read_particles(star), fault, number)
     return star, empty, folder / "p_map.mrc"
 
 
@@ -215,8 +215,8 @@ def heterogeneity_mixture(run, kind, number, count=600, box=32):
     made, _, seconds = fitted(star, reference, latent=2, axes=0, device="cpu")
     said = json.loads(Path(made["heterogeneity"]).read_text())
     number_of = lambda names: [int(str(one).split("@")[0]) for one in names]
-    apart = set(number_of(read_particles(made["apart"]).names)) if made.get("apart") else set()
-    out = np.array([one in apart for one in number_of(read_particles(star).names)])
+    apart = set(number_of(particle_sets.read_particles(made["apart"]).names)) if made.get("apart") else set()
+    out = np.array([one in apart for one in number_of(particle_sets.read_particles(star).names)])
     before = said["set_apart"][0] if out.any() else said
     return dict(
         {key: made[key] for key in ("p_value", "variability", "verdict")},
@@ -237,15 +237,17 @@ def domain_mask(structure, words, box, pixel_size):
     model = gemmi.read_structure(str(structure))[0]
     xyz = (
         np.array([a.pos.tolist() for r in model[chain] if first <= r.seqid.num <= last for a in r], float)
-        - mass_and_centre(str(structure))[1]
+        - structures.mass_and_centre(str(structure))[1]
     )
-    density = fit_cube(density_of_atoms(xyz, np.ones(len(xyz)), pixel_size, 15.0, structure), box).numpy()
+    density = particle_images.fit_cube(
+        structures.density_of_atoms(xyz, np.ones(len(xyz)), pixel_size, 15.0, structure), box
+    ).numpy()
     return np.clip(gaussian_filter((density > 0.1 * density.max()).astype(np.float32), 1.0) * 1.2, 0, 1)
 
 
 def true_rotations(star, volumes):
     """Degrees between the mean true angle of each map's particles and that of the middle map's."""
-    columns = read_particles(str(star)).columns
+    columns = particle_sets.read_particles(str(star)).columns
     latent, angle = (np.array(columns[name], float) for name in ("cryodlLatent1", "cryodlTrueLatent"))
     points = np.array([one["coordinates"] for one in volumes])
     weights = near_points(latent[:, None], points, max(1, len(latent) // (2 * len(points))))
@@ -277,9 +279,9 @@ def heterogeneity_domain(run, set, count=3000, states=21, maps=7):
     domain, folder = COMPLEXES[set]["domain"], run.work(set)
     star = simulated(run.output, set, 0.1, count, domain=domain, hinge_range=RANGE, hinge_states=states)
     outputs, _, _ = fitted(star, star.with_name(star.stem + "_map.mrc"), method="linear")
-    particles = read_particles(star)
+    particles = particle_sets.read_particles(star)
     mask = domain_mask(structure_file(set), domain, particles.box, particles.pixel_size)
-    write_map(folder / "mask.mrc", mask, particles.pixel_size)
+    mrc.write_map(folder / "mask.mrc", mask, particles.pixel_size)
     given = ("--particles", outputs["particles"], "--domain", folder / "mask.mrc", "--maps", maps, "--threads", 1)
     seconds = cryodl("latent-volumes", *given, "--output", folder / "made")[1]
     cryodl("reconstruct", "--particles", star, "--threads", 1, "--output", folder / "before.mrc")
@@ -386,7 +388,7 @@ def ours(star, folder, rows, options):
         "fit-heterogeneity", "--particles", star, "--reference", reference, "--latent", LATENT, "--axes", 0,
         "--threads", 1, "--output", fit,
     )  # fmt: skip
-    columns = read_particles(fit / "particles.star").columns
+    columns = particle_sets.read_particles(fit / "particles.star").columns
     latent = np.stack([np.array(columns[f"cryodlLatent{k + 1}"], float) for k in range(LATENT)], axis=1)
     points = ",".join(":".join(f"{v:.6g}" for v in latent[row]) for row in rows)
     axes = ",".join(str(k + 1) for k in range(LATENT))
@@ -501,7 +503,7 @@ def heterogeneity_peers(run, set, program, count=2000, box=48, snr=0.1, images=1
     4,000 images of 64 px took 17 GB. maps=components makes its maps from its mean and components in place of
     compute_state, which takes minutes for each. One thread each."""
     star = make_set(set, run.output / set, count, snr, box)
-    states = np.array(read_particles(star).columns["cryodlTrueState"], int) - 1
+    states = np.array(particle_sets.read_particles(star).columns["cryodlTrueState"], int) - 1
     true = np.stack([mrcfile.read(path) for path in sorted(star.parent.glob("particles_state*.mrc"))])
     rows, folder = chosen_particles(states, images), run.work(f"{set} {program}")
     options = types.SimpleNamespace(epochs=epochs, recovar_maps=maps, tool=run.tool)

@@ -20,22 +20,11 @@ from cryodl.io.model import find_model
 from cryodl.maps.commands.improve_map import improve_map
 from cryodl.maps.improvers.run import load_improver
 from cryodl.maps.improvers.simulated import chosen_atoms
+from cryodl.maps.measures import density, measure, qscore, shells, simulated
 from cryodl.maps.measures.atoms import read_atoms
-from cryodl.maps.measures.density import dense_mask, soft_mask
 from cryodl.maps.measures.half_map_test import half_map_test
 from cryodl.maps.measures.local import local_correlation, local_resolution
-from cryodl.maps.measures.measure import reference_for
-from cryodl.maps.measures.qscore import q_scores, score_points
 from cryodl.maps.measures.resolution import estimated_resolution
-from cryodl.maps.measures.shells import (
-    guinier_b_factor,
-    sharpened,
-    shell_correlation,
-    shell_filtered,
-    shell_numbers,
-    shell_sums,
-)
-from cryodl.maps.measures.simulated import Faults, deposited, grid_around
 from cryodl.maps.measures.simulated import simulate as simulated_halves
 from cryodl.maps.measures.volume import Volume, read_volume, write_volume
 
@@ -131,9 +120,9 @@ def copies_of(volume, atoms, resolution):
     volume = dataclasses.replace(volume, header=None, order=(0, 1, 2))  # its origin is kept, whatever stated it
     voxels, limits = volume.voxels_zyx, volume.positions(atoms.xyz)
     changed = lambda data, of=volume: dataclasses.replace(of, data=np.asarray(data, np.float32))
-    sharp = lambda b: changed(shell_filtered(volume.data, voxels, lambda s: np.exp(b * s**2 / 4)))
-    filtered = lambda at, one=volume: changed(sharpened(one.data, voxels, 0, at))
-    masked = lambda one: changed(one.data * soft_mask(atoms.xyz, one, TIGHT, TIGHT), one)
+    sharp = lambda b: changed(shells.shell_filtered(volume.data, voxels, lambda s: np.exp(b * s**2 / 4)))
+    filtered = lambda at, one=volume: changed(shells.sharpened(one.data, voxels, 0, at))
+    masked = lambda one: changed(one.data * density.soft_mask(atoms.xyz, one, TIGHT, TIGHT), one)
 
     def boxed(one, low, high):
         low = np.maximum(np.floor(low), 0).astype(int)
@@ -167,9 +156,9 @@ def source_of(map):
     name, resolution = map.split()[0], float(map.split()[1])
     atoms = read_atoms(structure_file(name))
     atoms = chosen_atoms(atoms, np.linalg.norm(atoms.xyz - atoms.xyz.mean(axis=0), axis=1) < BALL)
-    grid = grid_around(atoms, min(resolution / 3, 1.2))
-    made = simulated_halves(atoms, grid, Faults(resolution, 20 * resolution), np.random.default_rng(SEED))
-    found = copies_of(dataclasses.replace(grid, data=deposited(made, resolution)[0]), atoms, resolution)
+    grid = simulated.grid_around(atoms, min(resolution / 3, 1.2))
+    made = simulated_halves(atoms, grid, simulated.Faults(resolution, 20 * resolution), np.random.default_rng(SEED))
+    found = copies_of(dataclasses.replace(grid, data=simulated.deposited(made, resolution)[0]), atoms, resolution)
     whole = dataclasses.replace(grid, data=made.full.astype(np.float32))
     refined = copies_of(whole, atoms, resolution)
     return {**found, "half-map sum": whole, "half-map sum, masked": refined["masked"]}, atoms, resolution
@@ -177,10 +166,14 @@ def source_of(map):
 
 def before_and_after(volumes, atoms):
     """[{fsc05, q}] of Volumes on one grid: with the model in its soft mask, and of atoms that lie inside."""
-    reference, voxels = reference_for(volumes[0], atoms), volumes[0].voxels_zyx
-    points = score_points(atoms, np.random.default_rng(0).permutation(np.flatnonzero(reference.inside))[:CHOOSING])
-    fsc = lambda one: shell_correlation(one.data * reference.mask, reference.density * reference.mask, voxels)
-    return [dict(fsc05=fsc(one).resolution(0.5), q=float(q_scores(one, atoms, points).mean())) for one in volumes]
+    reference, voxels = measure.reference_for(volumes[0], atoms), volumes[0].voxels_zyx
+    points = qscore.score_points(
+        atoms, np.random.default_rng(0).permutation(np.flatnonzero(reference.inside))[:CHOOSING]
+    )
+    fsc = lambda one: shells.shell_correlation(one.data * reference.mask, reference.density * reference.mask, voxels)
+    return [
+        dict(fsc05=fsc(one).resolution(0.5), q=float(qscore.q_scores(one, atoms, points).mean())) for one in volumes
+    ]
 
 
 def spoilt(row):
@@ -316,7 +309,7 @@ def map_changes(run, map, resolution=5.0, better=3.5, model=IMPROVER):
     case = case_of(path, structure, REAL.get(map, resolution))
     maps = [case.volume, read_volume(improve(model, path, work / "improved.mrc")[0])]
     reference, voxels = case.reference, case.volume.voxels_zyx
-    before, after = (q_scores(one, reference.atoms, case.points) for one in maps)
+    before, after = (qscore.q_scores(one, reference.atoms, case.points) for one in maps)
     if map == CHANGED[-1]:
         draw_zooms(maps, reference.atoms, ROOT / "docs" / "images" / "map_zooms.png")
     places = case.volume.positions(reference.atoms.xyz[case.rows])
@@ -331,7 +324,9 @@ def map_changes(run, map, resolution=5.0, better=3.5, model=IMPROVER):
     finer, mask = read_volume(work / "better_full.mrc").data, reference.mask
     found["local"] = rank(local[tuple(np.rint(places).astype(int).T)])
     found["near"] = [likeness(one, finer).mean() for one in maps]
-    return dict(found, fsc05=[shell_correlation(one.data * mask, finer * mask, voxels).resolution(0.5) for one in maps])
+    return dict(
+        found, fsc05=[shells.shell_correlation(one.data * mask, finer * mask, voxels).resolution(0.5) for one in maps]
+    )
 
 
 # ----- what it must not invent: all at RESOLUTION; contrast: standard deviation of the improved map over that before
@@ -396,11 +391,11 @@ def _against_ground_truth(case, before, after):
 
 def _near(xyz, case):
     """Bool array: within NEAR Å of positions (n, 3)."""
-    return soft_mask(xyz, case.volume, NEAR, 1e-3) > 0.5
+    return density.soft_mask(xyz, case.volume, NEAR, 1e-3) > 0.5
 
 
 def _solvent(case):
-    return soft_mask(case.reference.atoms.xyz, case.volume, AWAY, 1e-3) == 0
+    return density.soft_mask(case.reference.atoms.xyz, case.volume, AWAY, 1e-3) == 0
 
 
 def learnt(model, name):
@@ -427,10 +422,10 @@ def noise_of(work, case):
     """The noise of the same half-maps alone, sharpened as the map with the protein is."""
     half1, half2 = (read_volume(work / f"map_half{k}.mrc") for k in (1, 2))
     voxels, middle = half1.voxels_zyx, []
-    b_factor = guinier_b_factor(0.5 * (half1.data + half2.data) * case.reference.mask, voxels, RESOLUTION) or 0.0
+    b_factor = shells.guinier_b_factor(0.5 * (half1.data + half2.data) * case.reference.mask, voxels, RESOLUTION) or 0.0
     for n in half1.data.shape:
         middle.append(slice((n - min(n, NOISE_SIDE)) // 2, (n + min(n, NOISE_SIDE)) // 2))
-    noise = sharpened(0.5 * (half1.data - half2.data), voxels, max(0.0, b_factor), RESOLUTION)[tuple(middle)]
+    noise = shells.sharpened(0.5 * (half1.data - half2.data), voxels, max(0.0, b_factor), RESOLUTION)[tuple(middle)]
     write_volume(work / "noise.mrc", noise.astype(np.float32), dataclasses.replace(half1, data=noise, header=None))
     return noise.astype(np.float32)
 
@@ -468,11 +463,11 @@ def map_controls(run, control, model=IMPROVER, protein=PROTEIN):
         places["solvent"] = _solvent(case)
     if control == "detergent":
         raw = sum(read_volume(work / f"map_half{k}.mrc").data for k in (1, 2))
-        places["detergent"] = (dense_mask(raw, case.volume.voxels_zyx) > 0.99) & _solvent(case)
+        places["detergent"] = (density.dense_mask(raw, case.volume.voxels_zyx) > 0.99) & _solvent(case)
     if control in nucleic:
         rows = np.array([name in NUCLEOTIDES for _, _, name in atoms.residues])[atoms.residue]
         places = dict(nucleic=_near(atoms.xyz[rows], case))
-        score = lambda data: float(q_scores(dataclasses.replace(case.volume, data=data), atoms)[rows].mean())
+        score = lambda data: float(qscore.q_scores(dataclasses.replace(case.volume, data=data), atoms)[rows].mean())
         row.update(q_before=score(before), q_after=score(after), learnt=learnt(model, structure_file(control).name))
     shutil.rmtree(work)
     return dict(row, places={name: _position(before, after, confidence, where) for name, where in places.items()})
@@ -486,7 +481,7 @@ def treatments(raw: list[np.ndarray], mask: np.ndarray, voxels: np.ndarray) -> d
     """What people do to half-maps without adding anything: {name: two (z, y, x) arrays}."""
     blurred = gaussian_filter(raw[0] + raw[1], 2.5)
     tight = gaussian_filter((blurred > np.quantile(blurred[mask > 0.5], 0.4)).astype(np.float32), 1.5)
-    sharp = [sharpened(x, voxels, 80, RESOLUTION) for x in raw]
+    sharp = [shells.sharpened(x, voxels, 80, RESOLUTION) for x in raw]
     median = [np.quantile(x[mask > 0.5], 0.5) for x in raw]
     return {
         "nothing": raw,
@@ -494,7 +489,7 @@ def treatments(raw: list[np.ndarray], mask: np.ndarray, voxels: np.ndarray) -> d
         "clipping at the median": [np.maximum(x, m) for x, m in zip(raw, median)],
         "a tight mask": [x * tight for x in raw],
         "sharpening": sharp,
-        "a low-pass filter": [sharpened(x, voxels, 0, 1.5 * RESOLUTION) for x in raw],
+        "a low-pass filter": [shells.sharpened(x, voxels, 0, 1.5 * RESOLUTION) for x in raw],
         "sharpening, clipping and mask": [np.maximum(x, 0) * tight for x in sharp],
     }
 
@@ -502,14 +497,14 @@ def treatments(raw: list[np.ndarray], mask: np.ndarray, voxels: np.ndarray) -> d
 def textures(raw: list[np.ndarray], mask: np.ndarray, voxels: np.ndarray, seed: int) -> dict[str, list[np.ndarray]]:
     """The half-maps with a texture added to both: {name: two (z, y, x) arrays}."""
     white = np.random.default_rng(seed).normal(size=raw[0].shape).astype(np.float32)
-    signal = np.maximum(shell_sums(raw[0] * mask, raw[1] * mask, voxels), 0)
-    index, count, _ = shell_numbers(white.shape, voxels)
-    gain = np.sqrt(signal / np.maximum(shell_sums(white, white, voxels), 1e-9))
+    signal = np.maximum(shells.shell_sums(raw[0] * mask, raw[1] * mask, voxels), 0)
+    index, count, _ = shells.shell_numbers(white.shape, voxels)
+    gain = np.sqrt(signal / np.maximum(shells.shell_sums(white, white, voxels), 1e-9))
     shaped = scipy.fft.irfftn(scipy.fft.rfftn(white) * np.append(gain, 0)[np.minimum(index, count)], s=white.shape)
     found = {}
-    for name, texture in (("like the signal", shaped), ("white", sharpened(white, voxels, 0, RESOLUTION))):
+    for name, texture in (("like the signal", shaped), ("white", shells.sharpened(white, voxels, 0, RESOLUTION))):
         texture = texture * mask
-        texture = texture * np.sqrt(signal.sum() / shell_sums(texture, texture, voxels).sum())
+        texture = texture * np.sqrt(signal.sum() / shells.shell_sums(texture, texture, voxels).sum())
         for amplitude in AMPLITUDES:
             found[f"texture {name}, {amplitude:g} of the amplitude"] = [x + amplitude * texture for x in raw]
     return found
@@ -534,7 +529,7 @@ def map_invention(run, seed, improver=None, pixel_size=1.3):
     cryodl("simulate-half-maps", "--structure", structure, *given)
     halves = [read_volume(f"{prefix}_half{k}.mrc") for k in (1, 2)]
     raw, voxels = [half.data for half in halves], halves[0].voxels_zyx
-    mask, rows = dense_mask(raw[0] + raw[1], voxels), []
+    mask, rows = density.dense_mask(raw[0] + raw[1], voxels), []
     cases = dict(treatments(raw, mask, voxels), **textures(raw, mask, voxels, seed))
     if improver:
         loaded = load_improver(improver, torch.device("cpu"))

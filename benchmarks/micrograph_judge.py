@@ -27,13 +27,9 @@ from bench import ENGINE  # noqa: F401
 from scipy import ndimage, optimize
 
 from cryodl.core.optics import ctf_rfft
-from cryodl.micrographs.assess.assessment import assess
-from cryodl.micrographs.assess.judge import DEFECTS, weighed_signs
+from cryodl.micrographs.assess import assessment, judge
 from cryodl.micrographs.assess.signs import DOSE, FREE_PATH
-from cryodl.simulate.artefacts import add_carbon, add_gradient, add_ice, as_recorded, film_texture, smooth_noise
-from cryodl.simulate.particles import particle_positions
-from cryodl.simulate.pool import EXTENT_PX, procedural_assemblies
-from cryodl.simulate.varied import paint, project_views, signal_strength
+from cryodl.simulate import artefacts, particles, pool, varied
 
 KINDS = {"good": 0.4, "empty": 0.12, "thick ice": 0.12, "carbon": 0.12, "drift": 0.12, "dirt": 0.07, "crystals": 0.05}
 CAUSES = {"unseen": ("empty", "thick ice", "carbon"), "drift": ("drift",), "dirt": ("dirt",), "crystals": ("crystals",)}
@@ -105,7 +101,7 @@ def exposed(kind, clean, strength, extent, pixel_size, rng):
         + white() * transfer * torch.exp(-squared * log_uniform(rng, 3, 9) ** 2 / 2) * log_uniform(rng, *solvent) ** 0.5
     )
     structure = structure + torch.fft.rfft2(
-        float(rng.uniform(0, 1) ** 2 * 0.5) * smooth_noise(shape, log_uniform(rng, 4, 60), rng)
+        float(rng.uniform(0, 1) ** 2 * 0.5) * artefacts.smooth_noise(shape, log_uniform(rng, 4, 60), rng)
     )
     if kind == "crystals":
         structure = structure + log_uniform(rng, 0.1, 0.6) * torch.fft.rfft2(lattice(shape, pixel_size, rng))
@@ -129,41 +125,43 @@ def random_micrograph(kind, members, rng):
     wide = member.extent / float(rng.uniform(1.0, FINE)) if fine else log_uniform(rng, 18, 36)
     side = int(np.clip(wide * rng.uniform(13, 32), 384, 640))
     shape, pixel_size = (side, side if rng.random() < 0.8 else int(0.7 * side)), member.extent / wide
-    views = project_views(member.density, wide / EXTENT_PX, 30, rng)
-    centres, clumped = particle_positions(shape, wide, rng)
+    views = varied.project_views(member.density, wide / pool.EXTENT_PX, 30, rng)
+    centres, clumped = particles.particle_positions(shape, wide, rng)
     while len(centres) < 12:
-        centres, clumped = particle_positions(shape, wide, rng)
+        centres, clumped = particles.particle_positions(shape, wide, rng)
     middle = np.array([[shape[0] / 2, shape[1] / 2]])
-    alone = paint(views, middle, shape, rng)
-    strength = lambda seen: signal_strength(torch.fft.irfft2(torch.fft.rfft2(alone) * seen, s=shape), middle, wide)
+    alone = varied.paint(views, middle, shape, rng)
+    strength = lambda seen: varied.signal_strength(
+        torch.fft.irfft2(torch.fft.rfft2(alone) * seen, s=shape), middle, wide
+    )
     clean = torch.zeros(shape)
     if kind != "empty":
-        clean = paint(views, np.vstack([centres, clumped]), shape, rng)
-        clean = clean + float(signal_strength(alone, middle, wide)) * film_texture(shape, wide, rng)
+        clean = varied.paint(views, np.vstack([centres, clumped]), shape, rng)
+        clean = clean + float(varied.signal_strength(alone, middle, wide)) * artefacts.film_texture(shape, wide, rng)
     on_film = kind == "carbon" and rng.random() < 0.6
     image = exposed(kind, clean, strength, member.extent, pixel_size, rng)
     if on_film or (kind != "carbon" and rng.random() < 0.2):
-        image, _ = add_carbon(image, wide, rng, float(rng.uniform(*((0.9, 1.0) if on_film else (0.03, 0.4)))))
+        image, _ = artefacts.add_carbon(image, wide, rng, float(rng.uniform(*((0.9, 1.0) if on_film else (0.03, 0.4)))))
     pieces = (
         shape[0]
         * shape[1]
         / wide**2
         * (log_uniform(rng, 0.08, 0.4) if kind == "dirt" else 0.006 * rng.uniform(0, 1) ** 2)
     )
-    spoiled, _ = add_ice(image, int(rng.poisson(pieces + 0.3)), wide, rng)
+    spoiled, _ = artefacts.add_ice(image, int(rng.poisson(pieces + 0.3)), wide, rng)
     ice = (spoiled - image).abs() > VISIBLE * image.std()
     lost = ndimage.distance_transform_edt(~ice.numpy()) < wide / 2 if ice.any() else np.zeros(shape, bool)
     differs = float(rng.uniform(120, 320)) if kind == "thick ice" else 50 * float(rng.uniform(0, 1)) ** 2
-    image = add_gradient(
+    image = artefacts.add_gradient(
         spoiled, math.expm1(differs / FREE_PATH) * math.sqrt(DOSE * rng.uniform(0.6, 1.5)) * pixel_size, rng
     )
-    image = as_recorded(image, wide, rng) if rng.random() < 0.5 and kind != "crystals" else image
+    image = artefacts.as_recorded(image, wide, rng) if rng.random() < 0.5 and kind != "crystals" else image
     return image.numpy().astype(np.float32), pixel_size, member.extent, float(lost.mean())
 
 
 def simulate(path, count):
     """Add to a file of lines until `count` micrographs were made."""
-    members = procedural_assemblies(ASSEMBLIES, SEED)
+    members = pool.procedural_assemblies(ASSEMBLIES, SEED)
     done = {json.loads(line)["number"] for line in path.open(encoding="utf-8")} if path.exists() else set()
     with path.open("a", encoding="utf-8") as file:
         for number in sorted(set(range(count)) - done):
@@ -172,7 +170,7 @@ def simulate(path, count):
             image, pixel_size, diameter, lost = random_micrograph(kind, members, rng)
             if lost < FEWEST_LOST if kind == "dirt" else lost > MOST_LOST:
                 kind = "neither"
-            signs = assess(image, pixel_size, diameter).signs if kind != "neither" else {}
+            signs = assessment.assess(image, pixel_size, diameter).signs if kind != "neither" else {}
             file.write(
                 json.dumps(dict(number=number, kind=kind, pixel_size=pixel_size, diameter=diameter, signs=signs)) + "\n"
             )
@@ -182,10 +180,12 @@ def simulate(path, count):
 def fitted(rows, defect):
     """Logistic model of a defect against good micrographs, and how many of both it sees."""
     chosen = [
-        r for r in rows if r["kind"] in ("good", *CAUSES[defect]) and weighed_signs(defect, r["signs"]) is not None
+        r
+        for r in rows
+        if r["kind"] in ("good", *CAUSES[defect]) and judge.weighed_signs(defect, r["signs"]) is not None
     ]
     chosen = [r for r in chosen if defect != "crystals" or r["pixel_size"] < FINE]
-    values = np.array([weighed_signs(defect, r["signs"]) for r in chosen])
+    values = np.array([judge.weighed_signs(defect, r["signs"]) for r in chosen])
     bad = np.array([r["kind"] != "good" for r in chosen])
     usual = np.round(values[~bad].mean(0), 3)
     values, cost = values - usual, np.where(bad, 1 / bad.sum(), COST / (~bad).sum())
@@ -218,7 +218,7 @@ def main():
     if not given.fit:
         simulate(path, given.count)
     rows = [json.loads(line) for line in path.open(encoding="utf-8")]
-    models = {defect: fitted(rows, defect) for defect in DEFECTS}
+    models = {defect: fitted(rows, defect) for defect in judge.DEFECTS}
     card = dict(
         made_by=f"PYTHON benchmarks/micrograph_judge.py FOLDER --count {len(rows)}",
         micrographs=len(rows),

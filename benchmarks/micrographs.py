@@ -37,14 +37,10 @@ from scipy.ndimage import gaussian_filter
 
 from cryodl.core.optics import Optics
 from cryodl.core.projections import Projector
-from cryodl.io.micrographs import write_micrograph
-from cryodl.io.star import read_tables
+from cryodl.io import micrographs, star
 from cryodl.micrographs.filaments.train import TraceAgreement, trace_agreement
-from cryodl.simulate.filament_scenes import crossings
+from cryodl.simulate import filament_scenes, noise, pool, structures
 from cryodl.simulate.micrographs import particle_diameter, simulate_micrograph
-from cryodl.simulate.noise import MicroscopeNoise
-from cryodl.simulate.pool import load_member
-from cryodl.simulate.structures import load_density
 
 # ----- sorted by hand
 SEED = 2711
@@ -96,11 +92,11 @@ assessed_table = groups(("kind", "said"), by_hand_columns, by_verdict)
 
 def sorted_simulations(folder):
     """Write sim01.mrc ...; returns what `to_sort` has of a set, and {name: how it was made}."""
-    member, rng = load_member(unseen()["1IGY"], 60), np.random.default_rng(SEED)
+    member, rng = pool.load_member(unseen()["1IGY"], 60), np.random.default_rng(SEED)
     cases = rng.permutation([case for case, count in CASES.items() for _ in range(count)])
     folder.mkdir()
     for number, case in enumerate(cases, 1):
-        write_micrograph(folder / f"sim{number:02}.mrc", to_assess(case, member, rng), member.extent / 60)
+        micrographs.write_micrograph(folder / f"sim{number:02}.mrc", to_assess(case, member, rng), member.extent / 60)
     made_as = {f"sim{n:02}": str(case) for n, case in enumerate(cases, 1)}
     return (sorted(folder.glob("*.mrc")), member.extent / 60, member.extent), made_as
 
@@ -151,7 +147,7 @@ def assessed_elsewhere(run, molecule, kind, good=8, bad=3):
     field, work = Field(structure_file(name), pixel_size), run.work(f"{molecule} {kind}")
     rng, count = np.random.default_rng((31, len(molecule), kinds.index(kind))), good if kind == "good" else bad
     for number in range(count):
-        write_micrograph(work / f"m{number}.mrc", field.micrograph(kind, rng), field.pixel_size)
+        micrographs.write_micrograph(work / f"m{number}.mrc", field.micrograph(kind, rng), field.pixel_size)
     found = assessed(sorted(work.glob("m*.mrc")), field.pixel_size, field.diameter, work / "out")
     said = [verdict for verdict, *_ in found.values()]
     return dict(count=count, bad=said.count("bad"), reasons=sorted({reason for _, reason, *_ in found.values()}))
@@ -162,14 +158,14 @@ def assessed_elsewhere(run, molecule, kind, good=8, bad=3):
 
 def judged(path, lines, width) -> TraceAgreement:
     """Agreement of the segments of a micrograph: joined along each filament, not across gaps."""
-    (columns,) = read_tables(path).values()
+    (columns,) = star.read_tables(path).values()
     rows = np.array([columns[f"rln{c}"] for c in ("CoordinateY", "CoordinateX", "HelicalTubeID")], float).T
     traces = []
     for _, tube in itertools.groupby(rows, key=lambda row: row[2]):
         positions = np.array(list(tube))[:, :2]
         gaps = np.flatnonzero(np.linalg.norm(np.diff(positions, axis=0), axis=1) > 0.6 * width) + 1
         traces += [part for part in np.split(positions, gaps) if len(part) > 1]
-    crossed = crossings(lines, width)
+    crossed = filament_scenes.crossings(lines, width)
     apart = [
         np.linalg.norm(line[:, None] - crossed[None], axis=2).min(1) > 1.5 * width
         if len(crossed)
@@ -253,7 +249,7 @@ def make_set(run, molecule, snr, side, count, particles):
     if (folder / "clean" / f"mic{count - 1}.mrc").exists():
         return folder
     torch.set_num_threads(1)
-    density = load_density(structure_file(MOLECULES[molecule]), PIXEL_SIZE)
+    density = structures.load_density(structure_file(MOLECULES[molecule]), PIXEL_SIZE)
     diameter = particle_diameter(density, PIXEL_SIZE) / PIXEL_SIZE
     projector, shape = Projector(density), (side, side)
     for index in range(count):
@@ -267,7 +263,8 @@ def make_set(run, molecule, snr, side, count, particles):
         )
         clean = with_particles - without
         even, odd = (
-            2**0.5 * MicroscopeNoise()(shape, PIXEL_SIZE, optics, np.random.default_rng((index, k))) for k in (1, 2)
+            2**0.5 * noise.MicroscopeNoise()(shape, PIXEL_SIZE, optics, np.random.default_rng((index, k)))
+            for k in (1, 2)
         )
         images = dict(even=clean + even, odd=clean + odd, mean=clean + (even + odd) / 2, clean=clean)
         for kind, image in images.items():

@@ -27,13 +27,10 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 from template_matching import CC_STEP, matched, resolution_for
 
-from cryodl.core.frc import fsc, resolution_at
-from cryodl.core.projections import Projector
-from cryodl.core.symmetry import angular_distance
+from cryodl.core import frc, projections, symmetry
 from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.io.star import read_tables
-from cryodl.likelihood.reference import HalfDisc, Reference
-from cryodl.likelihood.search import Grid
+from cryodl.likelihood import reference, search
 from cryodl.particles.denoisers import load_denoiser
 from cryodl.particles.denoisers.evaluate import bench_of, measure_bench
 from cryodl.simulate.structures import load_density
@@ -44,12 +41,16 @@ SNRS, RIGHT = (0.1, 0.05, 0.02), 15.0
 
 def plain_correlation(star, density):
     """(n, 3) angles of the highest normalised cross-correlation of each image with the projections times its CTF."""
-    particles, grid = read_particles(star), Grid(CC_STEP, "C1")
-    disc = HalfDisc(particles.box, particles.box * particles.pixel_size / resolution_for(particles.pixel_size))
+    particles, grid = read_particles(star), search.Grid(CC_STEP, "C1")
+    disc = reference.HalfDisc(
+        particles.box, particles.box * particles.pixel_size / resolution_for(particles.pixel_size)
+    )
     rows = np.arange(len(particles))
     transfer = disc.on_grid(particles.ctf(rows))
     images = disc.of_images(particles.images(rows)) * transfer
-    return grid.angles(matched(images, transfer, Reference(Projector(density), disc), grid)[1].numpy())
+    return grid.angles(
+        matched(images, transfer, reference.Reference(projections.Projector(density), disc), grid)[1].numpy()
+    )
 
 
 def searched(star, structure, output):
@@ -115,7 +116,7 @@ def oriented(run, name, snr, count, reach=5.0):
         make_of(atoms_of(structure_file(name)), star.parent, snr, count, int(1000 * snr), pixel_size=3.5, reach=reach)
     structure, ground_truth = star.with_name("map.mrc"), read_particles(star).angles
     angles, probability, seconds = searched(star, structure, star.with_name("found.star"))
-    right = angular_distance(ground_truth, angles) < RIGHT
+    right = symmetry.angular_distance(ground_truth, angles) < RIGHT
     plain = plain_correlation(star, load_density(structure, 3.5))
     np.savez(star.with_name("answers.npz"), probability=probability, right=right)
     row = dict(
@@ -124,7 +125,7 @@ def oriented(run, name, snr, count, reach=5.0):
         stated=100 * float(probability.mean()),
         ece=calibration_error(probability, right),
         ms=1e3 * seconds,
-        correlation=100 * float((angular_distance(ground_truth, plain) < RIGHT).mean()),
+        correlation=100 * float((symmetry.angular_distance(ground_truth, plain) < RIGHT).mean()),
     )
     star.with_name("row.json").write_text(json.dumps(row))
     return row
@@ -255,8 +256,8 @@ def resolution_of_map(found, body, pixel_size, folder):
     cryodl("reconstruct", "--particles", found, "--output", output, "--device", "cpu", "--threads", 1)
     density = density_of(body, pixel_size)
     with mrcfile.open(output) as mrc:
-        curve = fsc(torch.from_numpy(mrc.data.copy()), torch.from_numpy(density))
-    return resolution_at(curve, 0.5, pixel_size, BOX)
+        curve = frc.fsc(torch.from_numpy(mrc.data.copy()), torch.from_numpy(density))
+    return frc.resolution_at(curve, 0.5, pixel_size, BOX)
 
 
 def density_of(body, pixel_size):
@@ -278,7 +279,7 @@ def denoised(star, found, body, given, structure, pixel_size, folder):
     diameter = 2 * np.quantile(np.linalg.norm(body[0], axis=1), 0.99) / pixel_size
     means = {}
     for name, atoms in (("true", body), ("given", given)):
-        projector = Projector(torch.from_numpy(density_of(atoms, pixel_size)))
+        projector = projections.Projector(torch.from_numpy(density_of(atoms, pixel_size)))
         bench, _ = bench_of(particles, projector, denoiser, "bright", diameter)
         means[name] = measure_bench(bench).means()
     return dict(
@@ -329,7 +330,7 @@ def imperfect_structures(run, molecule, given, count=200, snr=0.05):
     folder = run.work(f"{molecule} {given}")
     structure, found = written_map(folder / "given.mrc", atoms, resolution), folder / "found.star"
     angles, _, seconds = searched(star, folder / "given.mrc", found)
-    error = angular_distance(read_particles(star).angles, angles, "C1")
+    error = symmetry.angular_distance(read_particles(star).angles, angles, "C1")
     explained = np.asarray(read_tables(found)["particles"]["cryodlExplained"], float)
     return dict(
         note=note,
@@ -355,7 +356,7 @@ def read(path):
 
 def curve(one, two):
     """(n // 2,) FSC of the shells from 1 to Nyquist."""
-    return fsc(torch.from_numpy(one), torch.from_numpy(two)).numpy()[1 : len(one) // 2 + 1]
+    return frc.fsc(torch.from_numpy(one), torch.from_numpy(two)).numpy()[1 : len(one) // 2 + 1]
 
 
 def subsets(star):

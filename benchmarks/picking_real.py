@@ -39,12 +39,10 @@ from cryodl.core.matching import match_picks
 from cryodl.io.coordinates import read_coordinates, write_coordinates
 from cryodl.io.micrographs import micrograph_shape, read_micrograph
 from cryodl.io.model import write_model
+from cryodl.micrographs import normalize, pickers, templates
 from cryodl.micrographs.byhand.questions import choose_questions, read_questions
 from cryodl.micrographs.byhand.store import HandPicks, Pick
-from cryodl.micrographs.normalize import prepare_micrograph
-from cryodl.micrographs.pickers import picker_method
 from cryodl.micrographs.pickers.pick_files import avoided_areas
-from cryodl.micrographs.templates import ACROSS, RIM
 
 EVERY = ("general", "resnet8_u64", "resnet16_u64", "Topaz trained", "unet")
 
@@ -515,10 +513,12 @@ pick.of_blobs = by_hand"""
 def references(one, path, count=20):
     """Boxes of `count` particles of the training micrographs, a little smoothed, in all in-plane rotations, written to
     a file; the code that has templates read from it."""
-    images, factor, reach = [], ACROSS / one.diameter_px, int(RIM * ACROSS) + 1
+    images, factor, reach = [], templates.ACROSS / one.diameter_px, int(templates.RIM * templates.ACROSS) + 1
     for name, yx in drawn(one, count, 0, one.train).items():
         image = read_micrograph(next(p for p in one.train if Path(p).stem == name))
-        prepared = np.pad(prepare_micrograph(image, factor, ACROSS, True).image.numpy(), reach, "reflect")
+        prepared = np.pad(
+            normalize.prepare_micrograph(image, factor, templates.ACROSS, True).image.numpy(), reach, "reflect"
+        )
         for y, x in np.rint(yx * factor).astype(int):
             box = gaussian_filter(prepared[y : y + 2 * reach + 1, x : x + 2 * reach + 1], 1.0)
             images += [rotate(box, angle, reshape=False, mode="nearest") for angle in range(0, 360, TURN)]
@@ -621,4 +621,6 @@ def random_model(folder, network):
     folder.mkdir(parents=True)
     torch.manual_seed(0)
     card = dict(kind="picker", name="random", network=network, particle_diameter=200.0, pixel_sizes=[1.0])
-    write_model(folder, dict(card, threshold=0.5, minimum_distance=0.5), picker_method(network).build().state_dict())
+    write_model(
+        folder, dict(card, threshold=0.5, minimum_distance=0.5), pickers.picker_method(network).build().state_dict()
+    )

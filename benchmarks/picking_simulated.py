@@ -11,21 +11,14 @@ from bench import CPU, benchmark, columns, cryodl, data_folder, evaluate, f1_ap,
 from recipes.micrographs import ODD, PARTICLE_PX, PARTICLES, SIDE, WITHOUT, Scenes, dense, unseen, write_ctf
 
 from cryodl.contract import Result
+from cryodl.core import geometry, matching, projections
 from cryodl.core.calibration import calibrate, expected_calibration_error
-from cryodl.core.geometry import inside, map_positions
-from cryodl.core.matching import match_picks, score_matched
 from cryodl.core.optics import Optics
-from cryodl.core.projections import Projector
 from cryodl.io.coordinates import align_keys, read_coordinates, write_coordinates
 from cryodl.io.micrographs import micrograph_shape, write_micrograph
 from cryodl.io.model import find_model, read_model
 from cryodl.micrographs.normalize import prepare_micrograph
-from cryodl.micrographs.pickers import load_network, picker_method
-from cryodl.micrographs.pickers.ask import adapt
-from cryodl.micrographs.pickers.crops import LabelledImage
-from cryodl.micrographs.pickers.predict import Picker
-from cryodl.micrographs.pickers.thresholds import Narrow
-from cryodl.micrographs.pickers.train import judge_candidates
+from cryodl.micrographs.pickers import ask, crops, load_network, picker_method, predict, thresholds, train
 from cryodl.simulate.micrographs import Surroundings, simulate_micrograph
 from cryodl.simulate.pool import EXTENT_PX, load_member
 
@@ -77,11 +70,13 @@ def labelled(member, snr, index, count):
     for _ in range(count):
         optics = Optics(defocus + 100, defocus - 100, rng.uniform(0, 180), 300.0, 2.7, 0.1)
         field = (member.extent / EXTENT_PX, shape, number, snr, optics, rng, EXTENT_PX, around)
-        made = simulate_micrograph(Projector(member.density), *field)
+        made = simulate_micrograph(projections.Projector(member.density), *field)
         seen = prepare_micrograph(made.image.numpy(), 32 / (EXTENT_PX * stated), 32)
-        positions = map_positions(made.centres_yx, shape, seen.image.shape)
-        positions = positions[inside(positions, seen.image.shape)]
-        images.append(LabelledImage(member.name, seen.image, seen.valid, positions, np.zeros((0, 2)), size=1 / stated))
+        positions = geometry.map_positions(made.centres_yx, shape, seen.image.shape)
+        positions = positions[geometry.inside(positions, seen.image.shape)]
+        images.append(
+            crops.LabelledImage(member.name, seen.image, seen.valid, positions, np.zeros((0, 2)), size=1 / stated)
+        )
     return images
 
 
@@ -89,19 +84,19 @@ def judged(model, images):
     """best_f1, ap, f1 (at the default threshold), expected (F1; None where none is promised), calibration_error."""
     card, weights = read_model(find_model(model, "picker"), "picker")
     method = picker_method(card["network"])
-    narrow = Narrow(*card["narrow"]) if "narrow" in card else None
-    picker = Picker(method, load_network(method, weights, model), torch.device("cpu"), narrow=narrow)
+    narrow = thresholds.Narrow(*card["narrow"]) if "narrow" in card else None
+    picker = predict.Picker(method, load_network(method, weights, model), torch.device("cpu"), narrow=narrow)
     hit, raw, reference = [], [], 0
     for image in images:
         own, picker.typical_size = method.working_diameter * image.size, image.size
         yx, scores = picker.candidates_prepared(image, card["minimum_distance"] * own)
-        matched, judged = judge_candidates(yx, image, own)
+        matched, judged = train.judge_candidates(yx, image, own)
         hit, raw, reference = [*hit, matched[judged]], [*raw, scores[judged]], reference + len(image.positives)
     hit, raw = np.concatenate(hit), np.concatenate(raw)
-    found = adapt(raw, tuple(card["calibration"]))
+    found = ask.adapt(raw, tuple(card["calibration"]))
     calibration, threshold = (found.calibration, found.threshold) if found else (card["calibration"], card["threshold"])
     scores = calibrate(raw, tuple(calibration))
-    figures = score_matched(hit, scores, reference, threshold)
+    figures = matching.score_matched(hit, scores, reference, threshold)
     return dict(
         best_f1=figures.best_f1,
         ap=figures.average_precision,
@@ -155,8 +150,10 @@ def matched(folder, particles, reach):
     """Agreement of a folder of picks with {name: (n, 2) yx of the particles}; reach: px."""
     listed = read_coordinates(folder) if any(folder.glob("*.star")) else {}
     parts = [(listed.get(name, (np.zeros((0, 2)), np.zeros(0))), yx) for name, yx in particles.items()]
-    hits = np.concatenate([match_picks(part[0], yx, reach) for part, yx in parts])
-    return score_matched(hits, np.concatenate([part[1] for part, _ in parts]), sum(map(len, particles.values())))
+    hits = np.concatenate([matching.match_picks(part[0], yx, reach) for part, yx in parts])
+    return matching.score_matched(
+        hits, np.concatenate([part[1] for part, _ in parts]), sum(map(len, particles.values()))
+    )
 
 
 @benchmark(

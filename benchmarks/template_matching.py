@@ -7,8 +7,7 @@ Normalised, CTF-weighted, directions CC_STEP apart, to CC_RESOLUTION, whole-pixe
 import numpy as np
 import torch
 
-from cryodl.core.healpix_grid import disc_of_shifts
-from cryodl.core.volumes import side_by_side
+from cryodl.core import healpix_grid, volumes
 from cryodl.likelihood.reference import HalfDisc, Reference
 from cryodl.likelihood.search import Grid
 
@@ -24,10 +23,10 @@ def matched(images, transfer, reference, grid):
     best, numbers = torch.full((len(images),), -torch.inf), torch.zeros(len(images), dtype=torch.long)
     for start in range(0, len(grid), 512):
         slices = reference.at_angles(grid.angles(np.arange(start, min(start + 512, len(grid)))))
-        flat, power = side_by_side(slices), slices.abs().square()
+        flat, power = volumes.side_by_side(slices), slices.abs().square()
         for first in range(0, len(images), 64):
             part = slice(first, first + 64)
-            value = (side_by_side(images[part, None] * ramp) @ flat.T).amax(1)
+            value = (volumes.side_by_side(images[part, None] * ramp) @ flat.T).amax(1)
             value, position = (value / (transfer[part].square() @ power.T).sqrt()).max(1)
             better = value > best[part]
             best[part] = torch.where(better, value, best[part])
@@ -36,7 +35,7 @@ def matched(images, transfer, reference, grid):
 
 
 def _ramps(disc):
-    return disc.ramp(-torch.from_numpy(disc_of_shifts(CC_SHIFT, 1)).float())
+    return disc.ramp(-torch.from_numpy(healpix_grid.disc_of_shifts(CC_SHIFT, 1)).float())
 
 
 def resolution_for(pixel_size):
@@ -58,7 +57,7 @@ class TemplateProjection:
         seen = self.disc.of_images(images) * transfer
         found = [matched(seen, transfer, reference, self.grid) for reference in self.references]
         kind = torch.stack([value for value, _ in found]).argmax(0)
-        shown, shifts = torch.empty_like(images), disc_of_shifts(CC_SHIFT, 1)
+        shown, shifts = torch.empty_like(images), healpix_grid.disc_of_shifts(CC_SHIFT, 1)
         for number, (projector, reference) in enumerate(zip(self.projectors, self.references)):
             rows = (kind == number).nonzero()[:, 0]
             if not len(rows):

@@ -26,8 +26,7 @@ from template_matching import TemplateProjection
 
 from cryodl.core.frc import frc, mean_frc
 from cryodl.core.projections import Projector, random_angles
-from cryodl.io.coordinates import read_coordinates, write_coordinates
-from cryodl.io.particle_sets import read_particles
+from cryodl.io import coordinates, particle_sets
 from cryodl.maps.measures.shells import sharpened
 from cryodl.maps.measures.volume import read_volume, write_volume
 
@@ -109,28 +108,30 @@ def real(tmp_path):
         lattice = [(y, x) for y in range(60, 260, 50) for x in range(70, 260, 60)]
         yx = np.random.default_rng(index).permutation(lattice)[:12]
         mrcfile.write(tmp_path / "micrographs" / f"m{index}.mrc", np.zeros((300, 300), np.float32))
-        write_coordinates(tmp_path / "coords" / f"m{index}.star", yx, np.ones(12))
+        coordinates.write_coordinates(tmp_path / "coords" / f"m{index}.star", yx, np.ones(12))
     return bench.RealSet("dots", tmp_path, 2.0, 20.0, 25.0, 1)
 
 
 def test_labels_are_drawn_from_the_training_micrographs_alone(real, tmp_path):
-    chosen = read_coordinates(picking_real.labels_of(real, "5 positives", 0, tmp_path / "labels"))
-    truth = read_coordinates(real.ground_truth)["m0"][0].tolist()
+    chosen = coordinates.read_coordinates(picking_real.labels_of(real, "5 positives", 0, tmp_path / "labels"))
+    truth = coordinates.read_coordinates(real.ground_truth)["m0"][0].tolist()
     assert list(chosen) == ["m0"] and len(chosen["m0"][0]) == 5
     assert all(place in truth for place in chosen["m0"][0].tolist()) and picking_real.expected_particles(real) == 12
 
 
 def test_half_of_the_labels_are_on_no_particle_or_missing(real, tmp_path):
-    truth = read_coordinates(real.ground_truth)["m0"][0]
-    wrong = read_coordinates(picking_real.labels_of(real, "50 % wrong", 0, tmp_path / "wrong"))["m0"][0]
+    truth = coordinates.read_coordinates(real.ground_truth)["m0"][0]
+    wrong = coordinates.read_coordinates(picking_real.labels_of(real, "50 % wrong", 0, tmp_path / "wrong"))["m0"][0]
     distance = np.linalg.norm(wrong[:, None] - truth, axis=2).min(1)
     assert len(wrong) == 24 and (distance < 1e-6).sum() == 12 and (distance > 15 - 1e-6).sum() == 12
-    missing = read_coordinates(picking_real.labels_of(real, "50 % missing", 3, tmp_path / "missing"))["m0"][0]
+    missing = coordinates.read_coordinates(picking_real.labels_of(real, "50 % missing", 3, tmp_path / "missing"))["m0"][
+        0
+    ]
     assert 0 < len(missing) < 12 and all(place in truth.tolist() for place in missing.tolist())
 
 
 def test_picks_are_matched_with_the_particles_of_all_micrographs(tmp_path):
-    write_coordinates(tmp_path / "a.star", [[10.0, 10.0], [90.0, 90.0]], [0.9, 0.8])
+    coordinates.write_coordinates(tmp_path / "a.star", [[10.0, 10.0], [90.0, 90.0]], [0.9, 0.8])
     found = picking_simulated.matched(tmp_path, dict(a=np.array([[11.0, 10.0]]), b=np.array([[5.0, 5.0]])), 4)
     assert (found.precision, found.recall) == (0.5, 0.5)
 
@@ -193,7 +194,10 @@ def test_particles_are_of_as_many_states_as_there_are_and_a_coordinates_sign_doe
 def test_noise_sets_keep_angles_and_ctf_but_not_the_images(tmp_path):
     body = np.random.default_rng(0).normal(0, 12, (200, 3)), np.full(200, 6.0)
     star = particles.make_of(body, tmp_path / "set", 0.5, 40, box=32, pixel_size=4.0)
-    noise, kept = read_particles(complexes.noise_set(star, tmp_path / "noise" / "noise.star")), read_particles(star)
+    noise, kept = (
+        particle_sets.read_particles(complexes.noise_set(star, tmp_path / "noise" / "noise.star")),
+        particle_sets.read_particles(star),
+    )
     images = noise.images(np.arange(40))
     assert np.allclose(noise.angles, kept.angles) and (noise.ctf([3]) == kept.ctf([3])).all()
     assert float(images.std()) == pytest.approx(1, abs=0.02)

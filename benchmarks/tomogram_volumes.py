@@ -16,10 +16,8 @@ from scipy.stats import spearmanr
 
 from cryodl.contract import SimulateParticlesConfig
 from cryodl.core.matching import f_beta, match_picks
-from cryodl.io.mrc import write_map
-from cryodl.io.plots import new_figure, save_figure
+from cryodl.io import mrc, plots, subtomograms
 from cryodl.io.star import read_tables, write_tables
-from cryodl.io.subtomograms import read_subtomograms, write_subtomograms_star
 from cryodl.io.tomograms import Tomogram
 from cryodl.simulate.states import load_states
 from cryodl.tomograms.denoisers.spectra import subvolume_frequencies
@@ -239,7 +237,7 @@ def draw(tomogram, star):
     volume = Tomogram(tomogram)
     middle = volume.shape[0] // 2
     image = volume.part((middle - 2, middle + 3)).mean(axis=0)
-    figure, axes = new_figure(1, 2, (9.6, 5))
+    figure, axes = plots.new_figure(1, 2, (9.6, 5))
     for panel in axes[0]:
         panel.imshow(image, cmap="gray", origin="lower", vmin=np.percentile(image, 1), vmax=np.percentile(image, 99))
         panel.set_axis_off()
@@ -251,7 +249,7 @@ def draw(tomogram, star):
                 size = (radius**2 - (z - middle) ** 2) ** 0.5
                 axes[0, 1].add_patch(Circle((x, y), size, fill=False, color=colour, linewidth=1.5))
     axes[0, 1].legend(loc="upper right", fontsize=7)
-    save_figure(figure, ROOT / "docs" / "images" / "detected_particles.png")
+    plots.save_figure(figure, ROOT / "docs" / "images" / "detected_particles.png")
 
 
 detection_table = lambda rows: (
@@ -323,7 +321,7 @@ def hinge_maps(folder, name):
     paths = [folder / f"{name}_{number:02d}.mrc" for number in range(1, STATES + 1)]
     if not paths[-1].exists():
         for path, density in zip(paths, load_states(config).densities):
-            write_map(path, density, config.pixel_size)
+            mrc.write_map(path, density, config.pixel_size)
     return [str(path) for path in paths]
 
 
@@ -337,7 +335,7 @@ def simulated(folder, structures, pixel_size, count, snr, seed):
 
     if (folder / "set.star").exists():  # with other orientations
         return folder / "set.star"
-    clean = read_subtomograms(made("clean.star", count=max(1, 6 // len(structures)), snr=KNOWN))
+    clean = subtomograms.read_subtomograms(made("clean.star", count=max(1, 6 // len(structures)), snr=KNOWN))
     over_box = float(clean.volumes(slice(None)).var(dim=(1, 2, 3)).mean()) - 1  # the noise has a variance of 1
     return made("set.star", count=count, snr=snr * KNOWN / over_box)
 
@@ -346,12 +344,12 @@ def with_errors(path, degrees, seed):
     """The set with orientations rotated by that angle about random axes."""
     if not degrees:
         return path
-    found, rng = read_subtomograms(path), np.random.default_rng(seed)
+    found, rng = subtomograms.read_subtomograms(path), np.random.default_rng(seed)
     axes = rng.standard_normal((len(found), 3))
     axes *= np.radians(degrees) / np.linalg.norm(axes, axis=1, keepdims=True)
     rotated = Rotation.from_euler("ZYZ", found.angles, degrees=True) * Rotation.from_rotvec(axes)
     angles = dict(zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), rotated.as_euler("ZYZ", degrees=True).T))
-    write_subtomograms_star(path.with_name("wrong.star"), found, angles)
+    subtomograms.write_subtomograms_star(path.with_name("wrong.star"), found, angles)
     return path.with_name("wrong.star")
 
 
@@ -361,7 +359,7 @@ def measured(path, folder, **options):
     row = {key: made[key] for key in ("p_value", "variability", "verdict", "count")}
     said = json.loads(Path(made["heterogeneity"]).read_text())
     row.update(cpu_seconds=round(seconds, 1), error_found=said["orientation_error_degrees"])
-    return row, read_subtomograms(made["particles"]).columns
+    return row, subtomograms.read_subtomograms(made["particles"]).columns
 
 
 def motion_table(rows):

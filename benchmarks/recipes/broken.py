@@ -19,24 +19,27 @@ from safetensors.torch import save_file
 import cryodl
 from cryodl.contract import PickConfig, Request, annotations, check_model, sha256
 from cryodl.contract.reading import star_head
-from cryodl.io import coordinate_files, particle_sets, subtomograms
-from cryodl.io.coordinates import read_coordinates, write_coordinates
+from cryodl.io import (
+    coordinate_files,
+    coordinates,
+    micrograph_ctfs,
+    micrographs,
+    particle_positions,
+    particle_sets,
+    particles,
+    stacks,
+    star,
+    subtomograms,
+    tomogram_coordinates,
+    tomograms,
+    zarr_arrays,
+)
 from cryodl.io.files import expand_paths
-from cryodl.io.micrograph_ctfs import read_micrograph_ctfs
-from cryodl.io.micrographs import micrograph_shape, pixel_size_warnings, read_micrograph
 from cryodl.io.model import read_model
-from cryodl.io.particle_positions import read_particle_positions
-from cryodl.io.particles import read_orientations
-from cryodl.io.stacks import read_images, stack_shape
-from cryodl.io.star import read_tables, write_tables
-from cryodl.io.tomogram_coordinates import read_coordinates3d
-from cryodl.io.tomograms import Tomogram
-from cryodl.io.zarr_arrays import write_zarr
 from cryodl.latent.masks import read_focus_mask
 from cryodl.maps.measures import atoms, volume
 from cryodl.micrographs.byhand.questions import choose_questions, read_questions
-from cryodl.simulate.states import read_atom_model
-from cryodl.simulate.structures import load_density, read_cube
+from cryodl.simulate import states, structures
 from cryodl.tomograms.annotations import store
 
 SIDE = 24  # px of the images and volumes
@@ -119,7 +122,7 @@ def _tiff(folder):
 
 
 def _coordinates(folder):
-    write_coordinates(folder / "a.star", [[1.0, 2.0], [3.0, 4.0]], [0.5, 0.25], "a comment")
+    coordinates.write_coordinates(folder / "a.star", [[1.0, 2.0], [3.0, 4.0]], [0.5, 0.25], "a comment")
     return folder / "a.star"
 
 
@@ -129,7 +132,7 @@ def _star(name, before=lambda folder: None, **tables):
 
     def write(folder):
         before(folder)
-        write_tables(folder / name, columns)
+        star.write_tables(folder / name, columns)
         return folder / name
 
     return write
@@ -173,7 +176,7 @@ def _exported(form):
 
 def _zarr(name):
     def write(folder):
-        write_zarr(folder / "a.zarr", Tomogram(_volume(folder)), 3.0)
+        zarr_arrays.write_zarr(folder / "a.zarr", tomograms.Tomogram(_volume(folder)), 3.0)
         return folder / "a.zarr" / name
 
     return write
@@ -356,8 +359,8 @@ def _word(whole, rng):
 
 
 def _images(path):
-    stack_shape(str(path))
-    read_images([str(path)], [0])
+    stacks.stack_shape(str(path))
+    stacks.read_images([str(path)], [0])
 
 
 def _masks(path):
@@ -367,7 +370,7 @@ def _masks(path):
 
 def _zarr_values(path):
     """Of the folder *.zarr that a file lies in."""
-    found = Tomogram(next(folder for folder in path.parents if folder.suffix == ".zarr"))
+    found = tomograms.Tomogram(next(folder for folder in path.parents if folder.suffix == ".zarr"))
     found.raw(*((0, min(n, 32)) for n in found.shape))
 
 
@@ -376,8 +379,17 @@ def _drawn(path):
         found.drawing(tile)
 
 
-MICROGRAPH = (read_micrograph, micrograph_shape, lambda path: pixel_size_warnings([path], 2.0))
-MODEL = (lambda path: load_density(path, 6.0), atoms.read_atoms, atoms.read_structure, read_atom_model)
+MICROGRAPH = (
+    micrographs.read_micrograph,
+    micrographs.micrograph_shape,
+    lambda path: micrographs.pixel_size_warnings([path], 2.0),
+)
+MODEL = (
+    lambda path: structures.load_density(path, 6.0),
+    atoms.read_atoms,
+    atoms.read_structure,
+    states.read_atom_model,
+)
 LISTED = lambda path: expand_paths([str(path)])
 # {kind: (maker of a valid file, readers)}
 KINDS = {
@@ -385,15 +397,15 @@ KINDS = {
     "mrc_gz": (_packed(_micrograph), *MICROGRAPH),
     "tiff": (_tiff, *MICROGRAPH),
     "tiff_gz": (_packed(_tiff), *MICROGRAPH),
-    "tomogram": (_volume, lambda path: Tomogram(path).part((0, 2))),
-    "map": (_volume, volume.read_volume, MODEL[0], lambda path: read_cube(path, 6.0, SIDE), _masks),
+    "tomogram": (_volume, lambda path: tomograms.Tomogram(path).part((0, 2))),
+    "map": (_volume, volume.read_volume, MODEL[0], lambda path: structures.read_cube(path, 6.0, SIDE), _masks),
     "stack": (_mrc("a.mrcs", 3, SIDE, SIDE), _images),
     "weights": (
         _mrc("a.mrc", SIDE, SIDE, SIDE // 2 + 1, change=np.abs),
         lambda path: subtomograms.read_weights(path, SIDE),
         lambda path: subtomograms.read_sums(path, SIDE),
     ),
-    "star": (_coordinates, read_coordinates),
+    "star": (_coordinates, coordinates.read_coordinates),
     "particles": (
         _star(
             "p.star",
@@ -410,7 +422,7 @@ KINDS = {
             ],
         ),
         lambda path: particle_sets.read_particles(path).images([0]),
-        read_orientations,
+        particles.read_orientations,
     ),
     "ctfs": (
         _star(
@@ -422,7 +434,7 @@ KINDS = {
                 )
             ],
         ),
-        read_micrograph_ctfs,
+        micrograph_ctfs.read_micrograph_ctfs,
     ),
     "positions": (
         _star(
@@ -432,7 +444,7 @@ KINDS = {
                 for n in (1, 2)
             ],
         ),
-        read_particle_positions,
+        particle_positions.read_particle_positions,
     ),
     "subtomograms": (
         _star(
@@ -443,17 +455,17 @@ KINDS = {
         ),
         lambda path: subtomograms.read_subtomograms(path).volumes([0]),
     ),
-    "box": (_text("a.box"), read_coordinates),
-    "topaz": (_text("a.txt"), read_coordinates),
-    "cbox": (_text("a.cbox"), read_coordinates),
-    "eman2": (_text("a_info.json"), read_coordinates),
-    "csv": (_text("a.csv"), read_coordinates),
-    "cs": (_cs, read_coordinates, read_tables),
-    "dynamo": (_exported("dynamo"), read_coordinates3d),
-    "imod": (_exported("imod"), read_coordinates3d),
-    "copick": (_exported("copick"), read_coordinates3d),
-    "eman2_boxes": (_text("b_info.json"), read_coordinates3d),
-    "napari": (_exported("napari"), read_coordinates3d),
+    "box": (_text("a.box"), coordinates.read_coordinates),
+    "topaz": (_text("a.txt"), coordinates.read_coordinates),
+    "cbox": (_text("a.cbox"), coordinates.read_coordinates),
+    "eman2": (_text("a_info.json"), coordinates.read_coordinates),
+    "csv": (_text("a.csv"), coordinates.read_coordinates),
+    "cs": (_cs, coordinates.read_coordinates, star.read_tables),
+    "dynamo": (_exported("dynamo"), tomogram_coordinates.read_coordinates3d),
+    "imod": (_exported("imod"), tomogram_coordinates.read_coordinates3d),
+    "copick": (_exported("copick"), tomogram_coordinates.read_coordinates3d),
+    "eman2_boxes": (_text("b_info.json"), tomogram_coordinates.read_coordinates3d),
+    "napari": (_exported("napari"), tomogram_coordinates.read_coordinates3d),
     "list": (_text("list.txt", "a.mrc\nb.mrc\n", _listed), LISTED),
     "list_star": (_star("list.star", _micrograph, micrographs=[dict(rlnMicrographName="a.mrc")]), LISTED),
     "pdb": (_model(".pdb"), *MODEL),

@@ -22,9 +22,7 @@ from cryodl.io.star import write_tables
 from cryodl.particles.classes2d.answer import curve_numbers, finished_answer, load_ranker, small_images
 from cryodl.particles.classes2d.records import class_settings, load_or_make
 from cryodl.particles.classes2d.run import classify
-from cryodl.simulate.micrographs import particle_diameter
-from cryodl.simulate.particle_images import load_projector, noise_images
-from cryodl.simulate.structures import load_density
+from cryodl.simulate import micrographs, particle_images, structures
 
 MOLECULES = ("8BK7", "1AON", "4V4R_30S", "6VXX")
 BOX, PIXEL_SIZE = 64, 4.0
@@ -56,7 +54,7 @@ def make_mixture(folder, names, count, snr, box=BOX, pixel_size=PIXEL_SIZE, seed
     optics = [optics[i // PER_MICROGRAPH] for i in range(count)]
     molecule, angles = rng.integers(len(names), size=count), random_angles(count, rng)
     shifts = rng.uniform(-SHIFT, SHIFT, (count, 2))
-    projectors = [load_projector(structure_file(name), pixel_size, box)[0] for name in names]
+    projectors = [particle_images.load_projector(structure_file(name), pixel_size, box)[0] for name in names]
 
     def seen(rows):
         views = torch.zeros(len(rows), box, box)
@@ -74,7 +72,7 @@ def make_mixture(folder, names, count, snr, box=BOX, pixel_size=PIXEL_SIZE, seed
         for start in range(0, count, CHUNK):
             rows = np.arange(start, min(start + CHUNK, count))
             images = seen(rows) * torch.from_numpy(scale[molecule[rows]]).float()[:, None, None]
-            stack.add(images + noise_images(len(rows), box, rng))
+            stack.add(images + particle_images.noise_images(len(rows), box, rng))
     np.savez(folder / "truth.npz", molecule=molecule, angles=angles, shifts_yx=shifts)
     write_star(star, optics, box, pixel_size)
     return star
@@ -212,16 +210,16 @@ def make_particles(folder, name, count, bad, snr, seed):
     signals = torch.fft.irfft2(torch.fft.rfft2(signals) * ctf_of_optics(optics, BOX, pixel_size), s=(BOX, BOX))
     scale = (snr / signals[torch.from_numpy(good)].var(dim=(1, 2)).mean()) ** 0.5
     with StackWriter(str(folder / "particles.mrcs"), count, BOX, pixel_size) as stack:
-        stack.add(scale * signals + noise_images(count, BOX, rng))
+        stack.add(scale * signals + particle_images.noise_images(count, BOX, rng))
     write_star(folder / "particles.star", optics, BOX, pixel_size)
     return folder / "particles.star", good
 
 
 def projector_of(name):
     """Projector whose projections have a deviation of 1, and the pixel size at which the particle fills its part."""
-    diameter = particle_diameter(load_density(str(structure_file(name)), 8.0), 8.0)
+    diameter = micrographs.particle_diameter(structures.load_density(str(structure_file(name)), 8.0), 8.0)
     pixel_size = diameter / (FILLED * BOX)
-    return load_projector(structure_file(name), pixel_size, BOX)[0], pixel_size
+    return particle_images.load_projector(structure_file(name), pixel_size, BOX)[0], pixel_size
 
 
 def _view(projector, rng, centre=(0.0, 0.0)):

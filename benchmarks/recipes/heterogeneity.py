@@ -16,12 +16,8 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from cryodl.core.projections import Projector, random_angles
-from cryodl.io.mrc import write_map
-from cryodl.io.particle_sets import read_particles, write_particles_star
-from cryodl.simulate.micrographs import particle_diameter
-from cryodl.simulate.particle_images import fit_cube
-from cryodl.simulate.states import hinge_of, hinged, read_atom_model, selected
-from cryodl.simulate.structures import density_of_atoms, load_density
+from cryodl.io import mrc, particle_sets
+from cryodl.simulate import micrographs, particle_images, states, structures
 
 SETS = {"IgG-1D": 256.0, "IgG-RL": 256.0, "Ribosembly": 345.6, "Mixture": 345.6, "Spike": 256.0}  # Å, the images' width
 EDGE = 0.05  # of the width that stays empty
@@ -41,7 +37,7 @@ def make_set(name, folder, count, snr, box, seed=0):
     maps, weights = make(Grid(box, SETS[name] / box), np.random.default_rng(seed))
     paths = [folder / f"made_{number:03d}.mrc" for number in range(len(maps))]
     for path, values in zip(paths, maps):
-        write_map(path, values, SETS[name] / box)
+        mrc.write_map(path, values, SETS[name] / box)
     values = dict(structure=paths[0], structures=paths[1:], weights=",".join(f"{w:g}" for w in weights), box=box)
     values.update(pixel_size=SETS[name] / box, count=count, snr=snr, seed=seed, device="cpu")
     asked("simulate-particles", star, **values)
@@ -62,7 +58,9 @@ def density(xyz, weight, grid):
     """(box, box, box) of atoms (n, 3), Å from the middle; None if they do not fit."""
     if np.linalg.norm(xyz, axis=1).max() > (0.5 - EDGE) * grid.box * grid.size:
         return None
-    return fit_cube(density_of_atoms(xyz, weight, grid.size, 2 * grid.size, "atoms"), grid.box).numpy()
+    return particle_images.fit_cube(
+        structures.density_of_atoms(xyz, weight, grid.size, 2 * grid.size, "atoms"), grid.box
+    ).numpy()
 
 
 def _together(models, weight, grid):
@@ -78,12 +76,12 @@ def _fab(model):
 
 def igg_1d(grid, rng):
     """Maps and weights: a Fab at equal steps of a rotation."""
-    model = read_atom_model(str(structure_file("1IGT")))
+    model = states.read_atom_model(str(structure_file("1IGT")))
     alpha = _alpha_carbons(model)
     point, axis = alpha[HINGE[0]], alpha[HINGE[0]] - alpha[HINGE[0] - 1]
     axis = axis / np.linalg.norm(axis)
     fab = _fab(model)
-    made = [hinged(model.xyz, fab, point, axis, 360 * k / ROTATIONS) for k in range(ROTATIONS)]
+    made = [states.hinged(model.xyz, fab, point, axis, 360 * k / ROTATIONS) for k in range(ROTATIONS)]
     return _together(made, model.weight, grid), np.ones(ROTATIONS)
 
 
@@ -95,7 +93,7 @@ def _alpha_carbons(model):
 
 def igg_rl(grid, rng):
     """Maps and weights: linkers of random torsions, without clashes."""
-    model = read_atom_model(str(structure_file("1IGT")))
+    model = states.read_atom_model(str(structure_file("1IGT")))
     fab, linker = _fab(model), (model.chain == "B") & np.isin(model.residue, HINGE)
     middle, rest = model.xyz[~fab].mean(0), cKDTree(model.xyz[~fab & ~linker])
     maps = []
@@ -106,7 +104,7 @@ def igg_rl(grid, rng):
             for one, other in ((0, 1), (1, 2)):
                 backbone = xyz[(model.chain == "B") & (model.residue == number)][:3]  # N, CA, C
                 axis = backbone[other] - backbone[one]
-                xyz = hinged(xyz, moved, backbone[one], axis / np.linalg.norm(axis), rng.uniform(-180, 180))
+                xyz = states.hinged(xyz, moved, backbone[one], axis / np.linalg.norm(axis), rng.uniform(-180, 180))
         made = density(xyz - middle, model.weight, grid)
         if made is not None and (rest.query(xyz[fab])[0] < CLASH).mean() < CLASHES:
             maps.append(made)
@@ -115,7 +113,7 @@ def igg_rl(grid, rng):
 
 def ribosembly(grid, rng):
     """Maps and weights: states without ever other groups of protein chains; one of them four times as frequent."""
-    model = read_atom_model(str(structure_file("4V4R_30S")))
+    model = states.read_atom_model(str(structure_file("4V4R_30S")))
     names, atoms = np.unique(model.chain, return_counts=True)
     proteins = names[np.argsort(-atoms)][1:]
     middle = np.average(model.xyz, axis=0, weights=model.weight)
@@ -131,23 +129,23 @@ def mixture(grid, rng):
     maps = []
     for path in sorted((data_folder() / "structures" / "complexes").iterdir()):
         try:
-            found = load_density(str(path), grid.size, None)
+            found = structures.load_density(str(path), grid.size, None)
         except ValueError:
             continue
-        if particle_diameter(found, grid.size) <= (1 - 2 * EDGE) * grid.box * grid.size:
-            maps.append(fit_cube(found, grid.box).numpy())
+        if micrographs.particle_diameter(found, grid.size) <= (1 - 2 * EDGE) * grid.box * grid.size:
+            maps.append(particle_images.fit_cube(found, grid.box).numpy())
     return maps, np.ones(len(maps))
 
 
 def spike(grid, rng):
     """Maps and weights: the receptor-binding domain of one chain at equal steps of a swing."""
-    model = read_atom_model(str(structure_file("6VXX")))
-    domain = selected(model, "A:330-528", "")
-    point, axis = hinge_of(model, domain, None)
-    made = [hinged(model.xyz, domain, point, axis, angle) for angle in np.linspace(0, SWING, SWINGS)]
+    model = states.read_atom_model(str(structure_file("6VXX")))
+    domain = states.selected(model, "A:330-528", "")
+    point, axis = states.hinge_of(model, domain, None)
+    made = [states.hinged(model.xyz, domain, point, axis, angle) for angle in np.linspace(0, SWING, SWINGS)]
     outward = [np.linalg.norm(xyz[domain].mean(0) - model.xyz[~domain].mean(0)) for xyz in (made[0], made[-1])]
     if outward[1] < outward[0]:
-        made = [hinged(model.xyz, domain, point, axis, -angle) for angle in np.linspace(0, SWING, SWINGS)]
+        made = [states.hinged(model.xyz, domain, point, axis, -angle) for angle in np.linspace(0, SWING, SWINGS)]
     return _together(made, model.weight, grid), np.ones(SWINGS)
 
 
@@ -172,20 +170,23 @@ def simulated(folder, name, snr, count, seed=0, **options):
 def with_another(folder, name, other, share, snr, count, box, seed, hinge=False):
     """STAR file of a molecule, rigid or with its hinge, and a share of another one; (count,) which are of that; map."""
     size, maps = 268.8 / box, [folder / "first.mrc"]
-    first, second = (fit_cube(load_density(str(structure_file(n)), size, None), box).numpy() for n in (name, other))
-    write_map(maps[0], first, size)
+    first, second = (
+        particle_images.fit_cube(structures.load_density(str(structure_file(n)), size, None), box).numpy()
+        for n in (name, other)
+    )
+    mrc.write_map(maps[0], first, size)
     if hinge:
         given = dict(structure=structure_file(name), domain=COMPLEXES[name]["domain"], hinge_range=45, hinge_states=9)
         given.update(pixel_size=size, box=box, count=1, snr=1, device="cpu")
         asked("simulate-particles", folder / "states.star", **given)
         maps = sorted(folder.glob("states_state*.mrc"))
         second = second * (mrcfile.read(maps[0]).sum() / first.sum())
-    write_map(folder / "other.mrc", second, size)
+    mrc.write_map(folder / "other.mrc", second, size)
     weights = ",".join([f"{(1 - share) / len(maps):.5f}"] * len(maps) + [f"{share:.5f}"])
     values = dict(structure=maps[0], structures=[*maps[1:], folder / "other.mrc"], weights=weights, pixel_size=size)
     values.update(box=box, count=count, snr=snr, seed=seed, device="cpu")
     asked("simulate-particles", folder / "p.star", **values)
-    state = np.array(read_particles(folder / "p.star").columns["cryodlTrueState"], float)
+    state = np.array(particle_sets.read_particles(folder / "p.star").columns["cryodlTrueState"], float)
     return folder / "p.star", state == state.max(), folder / f"p_state{(len(maps) + 1) // 2:03d}.mrc"
 
 
@@ -194,7 +195,7 @@ VIEWS, REACH = 6000, 3  # that are compared; px that an image may be shifted
 
 def oriented_by(path, rows, reference):
     """The set with some images at the view and shift where they are most like a reference, as a refinement does."""
-    particles, angles = read_particles(path), random_angles(VIEWS, np.random.default_rng(0))
+    particles, angles = particle_sets.read_particles(path), random_angles(VIEWS, np.random.default_rng(0))
     views = torch.fft.rfft2(torch.as_tensor(Projector(torch.tensor(mrcfile.read(reference))).project(angles)))
     box, place = particles.box, torch.fft.fftfreq(particles.box) * particles.box
     near = ((place.abs()[:, None] <= REACH) & (place.abs() <= REACH)).flatten()
@@ -207,7 +208,9 @@ def oriented_by(path, rows, reference):
         pose[row] = *angles[view], place[shift // box], place[shift % box]
     names = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnOriginYAngst", "rlnOriginXAngst")
     changed = path.with_name(f"{path.stem}_refined.star")
-    write_particles_star(str(changed), particles, dict(zip(names, (pose * [1, 1, 1, *[-particles.pixel_size] * 2]).T)))
+    particle_sets.write_particles_star(
+        str(changed), particles, dict(zip(names, (pose * [1, 1, 1, *[-particles.pixel_size] * 2]).T))
+    )
     return changed
 
 
@@ -215,13 +218,15 @@ def with_errors(path, degrees, seed=0):
     """The set with orientations rotated by that angle about random axes."""
     if not degrees:
         return path
-    particles, rng = read_particles(path), np.random.default_rng(seed)
+    particles, rng = particle_sets.read_particles(path), np.random.default_rng(seed)
     axes = rng.standard_normal((len(particles), 3))
     axes *= np.radians(degrees) / np.linalg.norm(axes, axis=1, keepdims=True)
     rotated = Rotation.from_euler("ZYZ", particles.angles, degrees=True) * Rotation.from_rotvec(axes)
     angles = rotated.as_euler("ZYZ", degrees=True).T
     changed = path.with_name(f"{path.stem}_error{degrees:g}.star")
-    write_particles_star(str(changed), particles, dict(zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), angles)))
+    particle_sets.write_particles_star(
+        str(changed), particles, dict(zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), angles))
+    )
     return changed
 
 
@@ -237,5 +242,5 @@ def spoiled(path, particles, wrong, seed, defocus_error=500.0):
         changes = dict(rlnDefocusU=first + defocus_error, rlnDefocusV=second + defocus_error)
     elif wrong == "astigmatism":
         changes = dict.fromkeys(("rlnDefocusU", "rlnDefocusV"), (first + second) / 2)
-    write_particles_star(str(changed), particles, changes, stack=stack)
+    particle_sets.write_particles_star(str(changed), particles, changes, stack=stack)
     return changed

@@ -12,10 +12,8 @@ from bench import costs, cryodl, structure_file
 
 from cryodl.io.model import write_model
 from cryodl.maps.improvers import improver_method
+from cryodl.maps.measures import measure, qscore, shells
 from cryodl.maps.measures.atoms import read_atoms
-from cryodl.maps.measures.measure import reference_for
-from cryodl.maps.measures.qscore import q_scores, score_points
-from cryodl.maps.measures.shells import guinier_b_factor, shell_correlation, volume_frequencies
 from cryodl.maps.measures.volume import read_volume
 
 SEED = 20  # of the simulated maps; training has others
@@ -45,7 +43,7 @@ def case_of(map_path, structure, resolution):
     """The Case of a map and its model's file."""
     volume = read_volume(map_path)
     atoms, points, few, rows = _scored(str(structure))
-    return Case(volume, resolution, reference_for(volume, atoms), points, few, rows)
+    return Case(volume, resolution, measure.reference_for(volume, atoms), points, few, rows)
 
 
 @functools.lru_cache(maxsize=1)
@@ -53,7 +51,7 @@ def _scored(structure):
     """Atoms of a file, and ScorePoints of SCORED and CHOOSING of them: the same in every map of the molecule."""
     atoms = read_atoms(structure)
     rows = np.random.default_rng(0).permutation(len(atoms))
-    return atoms, score_points(atoms, rows[:SCORED]), score_points(atoms, rows[:CHOOSING]), rows[:SCORED]
+    return atoms, qscore.score_points(atoms, rows[:SCORED]), qscore.score_points(atoms, rows[:CHOOSING]), rows[:SCORED]
 
 
 def measured(data, case):
@@ -61,8 +59,10 @@ def measured(data, case):
     of the map times the mask), all Å at 0.5 of the FSC with the model, or null; q: mean Q-score of the atoms. Of the
     nucleic acid, if the Case has some, nucleic_fsc05 in its own mask and nucleic_q."""
     mask, density, voxels = case.reference.mask, case.reference.density, case.volume.voxels_zyx
-    fsc = lambda first, second: shell_correlation(first, second, voxels).resolution(0.5)
-    q = lambda points: float(q_scores(dataclasses.replace(case.volume, data=data), case.reference.atoms, points).mean())
+    fsc = lambda first, second: shells.shell_correlation(first, second, voxels).resolution(0.5)
+    q = lambda points: float(
+        qscore.q_scores(dataclasses.replace(case.volume, data=data), case.reference.atoms, points).mean()
+    )
     found = dict(
         fsc05=fsc(data * mask, density * mask),
         unmasked=fsc(data, density),
@@ -84,8 +84,8 @@ def best_sharpening(case):
     """
     volume, shape, voxels = case.volume, case.volume.data.shape, case.volume.voxels_zyx
     limit = 1 / max(case.resolution, 2.1 * float(voxels.max()))
-    guinier = guinier_b_factor(volume.data * case.reference.mask, voxels, 1 / limit) or 0.0
-    s, spectrum = volume_frequencies(shape, voxels), scipy.fft.rfftn(volume.data)
+    guinier = shells.guinier_b_factor(volume.data * case.reference.mask, voxels, 1 / limit) or 0.0
+    s, spectrum = shells.volume_frequencies(shape, voxels), scipy.fft.rfftn(volume.data)
 
     def sharpened(b_factor, filtered):
         gain = np.exp(b_factor * np.minimum(s, 1.05 * limit) ** 2 / 4)
@@ -96,7 +96,7 @@ def best_sharpening(case):
     @functools.cache
     def score(b_factor, filtered=False):
         data = dataclasses.replace(volume, data=sharpened(b_factor, filtered))
-        return float(q_scores(data, case.reference.atoms, case.few).mean())
+        return float(qscore.q_scores(data, case.reference.atoms, case.few).mean())
 
     best = max((guinier + STEP * k for k in range(-2, 3)), key=score)
     for step in (STEP, -STEP):

@@ -9,13 +9,11 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from cryodl.contract import read_card
 from cryodl.core.optics import Optics
 from cryodl.core.projections import Projector
-from cryodl.io.micrographs import write_micrograph
+from cryodl.io import micrographs, star
 from cryodl.io.model import find_model
-from cryodl.io.star import read_tables, write_tables
-from cryodl.simulate.artefacts import add_carbon, add_gradient, add_ice, smooth_noise
+from cryodl.simulate import artefacts, structures
 from cryodl.simulate.micrographs import Surroundings, particle_diameter, simulate_micrograph
 from cryodl.simulate.noise import MicroscopeNoise
-from cryodl.simulate.structures import load_density
 
 
 def unseen(model="general"):
@@ -47,7 +45,7 @@ def dense(member, snr, index, seed, folder, count=3, side=SIDE):
         seen = Optics(defocus + 100, defocus - 100, rng.uniform(0, 180), 300.0, 2.7, 0.1)
         field = ((side, side), int(share * (side / PARTICLE_PX) ** 2), snr, seen, rng, PARTICLE_PX, around)
         made = simulate_micrograph(Projector(member.density), pixel_size, *field)
-        write_micrograph(folder / f"m{number}.mrc", made.image.numpy().astype(np.float32), pixel_size)
+        micrographs.write_micrograph(folder / f"m{number}.mrc", made.image.numpy().astype(np.float32), pixel_size)
         particles[f"m{number}"] = made.centres_yx
     return particles
 
@@ -73,12 +71,12 @@ class Scenes:
         rng, image = self.rng, self.noise()
         if case == "clouds":
             for scale in (20, 60, 200):
-                image = image + 0.5 * smooth_noise(tuple(image.shape), scale, rng)
-            image = add_gradient(image, 4.0, rng)
+                image = image + 0.5 * artefacts.smooth_noise(tuple(image.shape), scale, rng)
+            image = artefacts.add_gradient(image, 4.0, rng)
         if case.startswith("carbon"):
-            image, _ = add_carbon(image, 80.0, rng, 1.0 if case == "carbon" else 0.4)
+            image, _ = artefacts.add_carbon(image, 80.0, rng, 1.0 if case == "carbon" else 0.4)
         if "crystals" in case:
-            image, _ = add_ice(image, 25, 80.0, rng)
+            image, _ = artefacts.add_ice(image, 25, 80.0, rng)
         if case == "specks":
             image = self.lumps(image, 250, (6, 14), (1, 6))
         if "dirt" in case:
@@ -94,14 +92,14 @@ class Scenes:
             side = int(2 * wide) + 4
             grid = torch.arange(side) - side / 2
             inside = 1 - (grid[:, None] ** 2 + grid**2).sqrt() / (wide / 2)
-            shape = inside + 0.35 * smooth_noise((side, side), max(3.0, wide / 3), rng)
+            shape = inside + 0.35 * artefacts.smooth_noise((side, side), max(3.0, wide / 3), rng)
             y, x = (int(v) for v in rng.integers(0, np.array(image.shape) - side))
             layer[y : y + side, x : x + side] += strength * torch.sigmoid(6 * shape)
         return image - layer
 
     def of_structure(self, file, number, pixel_size, side=SIDE, snr=0.1):
         """An image of a structure's particles, noise included, and their centres."""
-        density = load_density(data_folder() / file, pixel_size)
+        density = structures.load_density(data_folder() / file, pixel_size)
         self.diameter = particle_diameter(density, pixel_size)
         made = simulate_micrograph(
             density,
@@ -165,7 +163,7 @@ def to_assess(case, member, rng, particle_px=60):
     image = made.image
     film = {"little carbon": 0.15, "much carbon": 0.65, "all carbon": 0.999}.get(case)
     if film:
-        image = add_carbon(image, particle_px, rng, film)[0]
+        image = artefacts.add_carbon(image, particle_px, rng, film)[0]
     image = np.asarray(image)
     if case == "drift":  # all moves along a line while it is exposed; what the detector adds does not
         y, x = np.mgrid[:SIDE, :SIDE].astype(float)
@@ -185,9 +183,9 @@ def write_ctf(folder):
     defocus = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
     columns = {name: [] for name in ("rlnMicrographName", "rlnOpticsGroup", *defocus)}
     for file in sorted((folder / "coordinates").glob("*.star")):
-        table = next(iter(read_tables(file).values()))
+        table = next(iter(star.read_tables(file).values()))
         for key, value in zip(columns, (f"{file.stem}.mrc", 1, *(table[name][0] for name in defocus))):
             columns[key].append(value)
     microscope = dict(rlnVoltage=[300], rlnSphericalAberration=[2.7], rlnAmplitudeContrast=[0.1])
     optics = dict(rlnOpticsGroupName=["simulated"], rlnOpticsGroup=[1], **microscope)
-    write_tables(folder / "ctf.star", dict(optics=optics, micrographs=columns))
+    star.write_tables(folder / "ctf.star", dict(optics=optics, micrographs=columns))

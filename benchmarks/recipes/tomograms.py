@@ -7,8 +7,7 @@ import json
 import numpy as np
 from bench import CPU, cryodl, flags, structure_file
 
-from cryodl.io.star import read_tables, write_tables
-from cryodl.io.tomograms import Tomogram, VolumeWriter
+from cryodl.io import star, tomograms
 
 PIXEL_SIZE = 13.0  # Å/px
 # Six of different sizes and shapes, from 540 kDa to 3 MDa; no network was developed on them.
@@ -54,7 +53,7 @@ def tiles_to_draw(folder, label, output, seed=0, wrong=0.0):
     """
     rng = np.random.default_rng(seed)
     paths = sorted((folder / "labels").glob("*.mrc"))
-    ground_truth = [Tomogram(path).raw() for path in paths]
+    ground_truth = [tomograms.Tomogram(path).raw() for path in paths]
     drawn = [np.full(volume.shape, 255, np.int16) for volume in ground_truth]
     chosen = {True: 0, False: 0}
     for _ in range(200000):
@@ -95,7 +94,7 @@ def _with_wrong_strokes(drawing, wrong, rng):
 
 def write_volume(path, values, pixel_size=PIXEL_SIZE, kind=np.float32):
     """A tomogram of a (z, y, x) array; its path."""
-    with VolumeWriter(path, values.shape, pixel_size, kind) as writer:
+    with tomograms.VolumeWriter(path, values.shape, pixel_size, kind) as writer:
         writer.write(0, values)
     return path
 
@@ -110,7 +109,7 @@ def subtomograms(run, snr, tilt, count, seed, box=40, kinds=CLASSES):
         tilts = ("--tilt-min", -tilt, "--tilt-max", tilt, "--pixel-size", 12.0, "--defocus", 40000, "--seed", seed)
         cryodl("simulate-subtomograms", *given, *tilts, "--output", folder / "all.star", *CPU)
         told = lambda column: not column.lstrip("_").startswith(("rlnAngle", "rlnOrigin"))
-        tables = read_tables(folder / "all.star").items()
+        tables = star.read_tables(folder / "all.star").items()
         kept = {name: {k: v for k, v in columns.items() if told(k)} for name, columns in tables}
-        write_tables(folder / "unoriented.star", kept)
+        star.write_tables(folder / "unoriented.star", kept)
     return folder / "unoriented.star"
