@@ -19,8 +19,7 @@ class FilterResponseNorm(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         shape = (1, -1, 1, 1, 1)
-        power = x.float().square().mean(dim=(2, 3, 4), keepdim=True)
-        x = x * torch.rsqrt(power + self.epsilon).to(x.dtype)
+        x = x * torch.rsqrt(x.float().square().mean(dim=(2, 3, 4), keepdim=True) + self.epsilon).to(x.dtype)
         return torch.maximum(x * self.scale.reshape(shape) + self.shift.reshape(shape), self.threshold.reshape(shape))
 
 

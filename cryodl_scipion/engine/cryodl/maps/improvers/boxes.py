@@ -64,8 +64,7 @@ def score_positions(atoms: np.ndarray, pixel_size: float, rng: np.random.Generat
     reach = RADII[-1] / pixel_size
     positions = np.zeros((ATOMS, len(RADII), POINTS, 3), np.float32)
     weights = np.zeros((ATOMS, len(RADII), POINTS), np.float32)
-    inside = np.nonzero(((atoms >= reach) & (atoms <= BOX - 1 - reach)).all(axis=1))[0]
-    chosen = rng.permutation(inside)[:ATOMS]
+    chosen = rng.permutation(np.nonzero(((atoms >= reach) & (atoms <= BOX - 1 - reach)).all(axis=1))[0])[:ATOMS]
     if len(chosen):
         directions = Rotation.random(random_state=int(rng.integers(2**31))).apply(sphere_directions(POINTS))
         radii = RADII[:, None, None] / pixel_size

@@ -80,7 +80,6 @@ def read_ids(source: str | os.PathLike[str]) -> tuple[list[Entry], list[str]]:
 
 
 def _positions(path: Path, titles: typing.Sequence[str]) -> typing.Iterable[typing.Any]:
-    """Column numbers of the EMDB ids, the PDB ids and the resolutions."""
     titles = [title.strip().lower() for title in titles]
     found = {kind: next((titles.index(n) for n in names if n in titles), None) for kind, names in COLUMNS.items()}
     missing = [COLUMNS[kind][0] for kind, position in found.items() if position is None]

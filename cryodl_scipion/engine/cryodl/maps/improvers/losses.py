@@ -15,8 +15,7 @@ def ssim_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     output, target: (b, 1, d, h, w)."""
     x, y = output.float().flatten(1), target.float().flatten(1)
     x, y = x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)
-    similarity = (2 * (x * y).mean(1) + TINY) / (x.square().mean(1) + y.square().mean(1) + TINY)
-    return (1 - similarity).mean()
+    return (1 - ((2 * (x * y).mean(1) + TINY) / (x.square().mean(1) + y.square().mean(1) + TINY))).mean()
 
 
 def distance(output: torch.Tensor, target: torch.Tensor, ssim: float) -> torch.Tensor:
@@ -58,14 +57,12 @@ def atom_scores(
     found, weights = found[judged], weights[judged]
     mean = lambda x: (x * weights).sum(-1, keepdim=True) / weights.sum(-1, keepdim=True)
     found, wanted = found - mean(found), wanted - mean(wanted.expand_as(found))
-    norm = (mean(found.square()) * mean(wanted.square()) + FLAT).sqrt()
-    return (mean(found * wanted) / norm)[:, 0]
+    return (mean(found * wanted) / (mean(found.square()) * mean(wanted.square()) + FLAT).sqrt())[:, 0]
 
 
 def presence_loss(output: torch.Tensor, target: torch.Tensor, minimum: float) -> torch.Tensor:
     """Cross-entropy of the second channel's logits with: the target is above `minimum`."""
-    present = (target > minimum).float()
-    return F.binary_cross_entropy_with_logits(output[:, 1:2].float(), present)
+    return F.binary_cross_entropy_with_logits(output[:, 1:2].float(), (target > minimum).float())
 
 
 def box_correlation(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

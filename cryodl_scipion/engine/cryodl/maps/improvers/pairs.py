@@ -79,7 +79,6 @@ class MapPairs:
     def _without_left_out(
         self, rows: list[dict[str, typing.Any]], structures: list[str], leave_out: typing.Sequence[typing.Any]
     ) -> tuple[list[dict[str, typing.Any]], list[str]]:
-        """Rows and structures that are none of `leave_out`, nor similar to one of them."""
         if not leave_out:
             return rows, structures
         every = list(dict.fromkeys([row["structure"] for row in rows] + structures))
@@ -174,7 +173,6 @@ def _held_out(groups: typing.Mapping[str, int], fraction: float, seed: int) -> s
 
 
 def _table(table: str) -> list[dict[str, typing.Any]]:
-    """Rows of the table of pairs: dicts with map, structure (paths from the table's folder) and resolution."""
     path = Path(table)
     if not path.is_file():
         raise FileNotFoundError(f"The table {path} (--pairs) does not exist.")

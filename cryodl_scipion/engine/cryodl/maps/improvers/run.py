@@ -102,7 +102,6 @@ class Improver:
 
     @torch.inference_mode()
     def _run(self, boxes: np.ndarray) -> np.ndarray:
-        """(b, BOX, BOX, BOX) arrays to (b, outputs, BOX, BOX, BOX); the second output as probabilities."""
         data = torch.from_numpy(boxes)[:, None].to(self.device, memory_format=torch.channels_last_3d)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             output = self.network(data).float()

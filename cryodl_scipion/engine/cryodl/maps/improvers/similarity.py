@@ -19,8 +19,7 @@ def words_of(path: str) -> dict[str, set[str]]:
 
     chains = {}
     for chain in read_structure(path)[0]:
-        polymer = chain.get_polymer()
-        sequence = gemmi.one_letter_code([residue.name for residue in polymer])
+        sequence = gemmi.one_letter_code([residue.name for residue in chain.get_polymer()])
         words = {sequence[k : k + WORD] for k in range(len(sequence) - WORD + 1)}
         if words:
             chains[chain.name] = words

@@ -51,8 +51,7 @@ def simulated_pair(path: str, config: TrainMapImproverConfig, lowest: float, rng
     maps = simulate(atoms, grid, _faults(resolution, rng), rng)
     data = maps.full
     if rng.random() < 0.8:  # as deposited; the others as they come out of a refinement
-        b_factor = _slope(maps, resolution) * rng.uniform(0.4, 1.3)
-        data, _ = deposited(maps, resolution, b_factor)
+        data, _ = deposited(maps, resolution, _slope(maps, resolution) * rng.uniform(0.4, 1.3))
     if rng.random() < 0.4:
         data = data * soft_mask(atoms.xyz, grid, rng.uniform(3, 9), rng.uniform(1, 8))
     data = to_grid(data, grid.voxels_zyx, config.working_pixel_size)
@@ -110,7 +109,6 @@ def _rotated(atoms: Atoms, rng: np.random.Generator) -> Atoms:
 
 
 def _part(atoms: Atoms, pixel_size: float, rng: np.random.Generator) -> tuple[Atoms, Volume]:
-    """The Atoms about a random one, and a Volume of zeros of SIDE Å about it."""
     side = 2 * int(np.ceil(SIDE / 2 / pixel_size))
     for _ in range(20):
         centre = atoms.xyz[rng.integers(len(atoms))] + rng.uniform(-15, 15, 3)

@@ -102,7 +102,6 @@ class ImproverTask(Task):
     def _scores(
         self, output: torch.Tensor, batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
     ) -> torch.Tensor:
-        """(k,) Q-scores of the atoms of a batch."""
         positions, weights = (x.to(output.device) for x in batch[2:])
         return atom_scores(output, positions, weights, self.wanted.to(output.device))
 
@@ -113,7 +112,6 @@ class ImproverTask(Task):
             return self.networks["improver"](data.to(device, memory_format=torch.channels_last_3d)).float()
 
     def show(self, step: int, folder: Path) -> None:
-        """Middle slices of some validation boxes: map, improved, target."""
         data, target = next(iter(self.pairs.validation_boxes(SHOWN)))[:2]
         shown = [("map", data), ("improved", self._output(data)[:, :1].cpu()), ("target", target)]
         figure, axes = new_figure(len(data), 3, (6, 2 * len(data)))
@@ -134,5 +132,4 @@ def calibration_error(probability: torch.Tensor, present: torch.Tensor, bins: in
     index = (probability * bins).long().clamp(max=bins - 1)
     count = torch.bincount(index, minlength=bins).float()
     promised = torch.bincount(index, probability.double(), bins).float()
-    found = torch.bincount(index, present.double(), bins).float()
-    return float(((promised - found).abs() / count.sum()).sum())
+    return float(((promised - torch.bincount(index, present.double(), bins).float()).abs() / count.sum()).sum())

@@ -45,7 +45,6 @@ def compare_chains(
 
 
 def _trace(atoms: Atoms) -> list[tuple[int, np.ndarray, bool]]:
-    """[(residue, xyz, protein)] of one backbone atom of each residue."""
     trace, seen = [], set()
     for name, residue, xyz, protein in zip(atoms.atom_names, atoms.residue, atoms.xyz, atoms.protein):
         if name == ("CA" if protein else "P") and residue not in seen:

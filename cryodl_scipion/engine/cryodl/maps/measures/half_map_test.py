@@ -115,8 +115,7 @@ def _gains(
     """None, and gains in shells: a B-factor's and a free one, as the improvement treated the signal of both halves."""
     power = lambda a, b: shell_sums(a, b, voxels_zyx)
     signal = np.maximum(power(*raw), FLOOR * np.sqrt(power(raw[0], raw[0]) * power(raw[1], raw[1])))
-    passed = (power(improved[0], raw[1]) + power(improved[1], raw[0])) / 2
-    free = np.maximum(passed, 0) / np.maximum(signal, 1e-30)
+    free = np.maximum((power(improved[0], raw[1]) + power(improved[1], raw[0])) / 2, 0) / np.maximum(signal, 1e-30)
     free = np.convolve(np.pad(free, SMOOTH // 2, mode="edge"), np.ones(SMOOTH) / SMOOTH, "valid")
     agreement = shell_correlation(raw[0], raw[1], voxels_zyx)
     use = (agreement.value > AGREED) & (free > 0) & (np.arange(len(free)) > SMOOTH)

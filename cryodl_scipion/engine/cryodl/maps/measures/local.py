@@ -78,7 +78,6 @@ def local_resolution(
 
 
 def _positions(length: int, side: int, step: float) -> np.ndarray:
-    """Centres of windows along an axis; every window lies inside."""
     first, last = side // 2, length - side // 2
     return np.unique(np.append(np.arange(first, last, step), last)) if last > first else np.array([length // 2])
 

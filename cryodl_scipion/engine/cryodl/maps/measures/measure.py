@@ -32,8 +32,7 @@ def reference_for(
     volume: Volume, atoms: Atoms, mask: np.ndarray | None = None, mask_radius: float = 4.0
 ) -> MapReference:
     """Reference on the grid of a Volume. mask: (z, y, x) array, or None for a soft one around the atoms (Å)."""
-    width = max(WIDTH, COARSEST * float(volume.voxels_zyx.max()))
-    density = model_density(atoms, volume, width)
+    density = model_density(atoms, volume, max(WIDTH, COARSEST * float(volume.voxels_zyx.max())))
     if mask is None:
         mask = soft_mask(atoms.xyz, volume, mask_radius)
     positions = volume.positions(atoms.xyz)
@@ -77,8 +76,7 @@ def measure_halves(
     resolution: Å, of the whole map, for the windows of local resolution; that of the FSC if None. metrics:
     resolution_angstrom (FSC 0.143), resolution05_angstrom, local_resolution_angstrom {median, p10, p90} where the mask
     is above 0.5. details: Curve fsc, local: (z, y, x) array in Å."""
-    voxels = halves[0].voxels_zyx
-    curve = shell_correlation(halves[0].data * mask, halves[1].data * mask, voxels)
+    curve = shell_correlation(halves[0].data * mask, halves[1].data * mask, halves[0].voxels_zyx)
     metrics: dict[str, typing.Any] = dict(
         resolution_angstrom=curve.resolution(0.143), resolution05_angstrom=curve.resolution(0.5)
     )

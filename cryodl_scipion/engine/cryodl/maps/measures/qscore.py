@@ -57,8 +57,7 @@ def q_scores(volume: Volume, atoms: Atoms, points: ScorePoints | None = None) ->
     density = map_coordinates(volume.data, zyx.T, order=1, mode="nearest").astype(float)
     inside = ((zyx >= -0.5) & (zyx <= np.array(volume.data.shape) - 0.5)).all(axis=1)
     scores = _correlations(density, points.wanted, points.owner, points.count)
-    outside = np.bincount(points.owner, ~inside, points.count) > 0
-    return np.where(outside, 0.0, scores)
+    return np.where(np.bincount(points.owner, ~inside, points.count) > 0, 0.0, scores)
 
 
 def residue_scores(scores: np.ndarray, atoms: Atoms) -> np.ndarray:
@@ -78,8 +77,7 @@ def _points(centres: np.ndarray, tree: cKDTree, radius: float) -> tuple[np.ndarr
         return np.repeat(centres, POINTS, axis=0), np.repeat(np.arange(len(centres)), POINTS)
     waiting, found, owners = np.arange(len(centres)), [], []
     for attempt in range(TRIES):
-        directions = sphere_directions(POINTS + 2 * attempt)
-        points = centres[waiting, None] + radius * directions
+        points = centres[waiting, None] + radius * sphere_directions(POINTS + 2 * attempt)
         nearest, _ = tree.query(points.reshape(-1, 3), distance_upper_bound=NEARER * radius)
         belongs = np.isinf(nearest).reshape(len(waiting), -1)  # the atom itself lies farther than that
         enough = belongs.sum(axis=1) >= POINTS

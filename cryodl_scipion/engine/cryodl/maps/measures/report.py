@@ -47,8 +47,7 @@ def _curves(details: typing.Mapping[str, typing.Any]) -> dict[str, Curve]:
 
 
 def _write_curves(path: Path, curves: typing.Mapping[str, Curve]) -> None:
-    first = next(iter(curves.values()))
-    rows = zip(first.frequency, *[curve.value for curve in curves.values()])
+    rows = zip(next(iter(curves.values())).frequency, *[curve.value for curve in curves.values()])
     write_csv(path, ["frequency_per_angstrom", *curves], rows)
 
 
@@ -79,8 +78,7 @@ def plot_fsc(curves: typing.Mapping[str, Curve], path: Path) -> None:
     for period in (20, 10, 8, 6, 5, 4, 3.5, 3, 2.5, 2):
         if TICKS * highest < 1 / period - (1 / periods[-1] if periods else 0) and 1 / period <= highest:
             periods.append(period)
-    top = axes.secondary_xaxis("top")
-    top.set_xticks([1 / p for p in periods], [f"{p:g} Å" for p in periods], fontsize=8)
+    axes.secondary_xaxis("top").set_xticks([1 / p for p in periods], [f"{p:g} Å" for p in periods], fontsize=8)
     axes.set(xlabel="frequency (1/Å)", ylabel="Fourier shell correlation", xlim=(0, highest), ylim=(-0.1, 1.02))
     axes.legend(fontsize=8)
     save_figure(figure, path)
@@ -129,8 +127,7 @@ def plot_slices(details: typing.Mapping[str, typing.Any], path: Path) -> None:
 def plot_local_resolution(local: np.ndarray, path: Path) -> None:
     """A PNG: histogram of local resolutions in Å, (z, y, x); 0 is outside."""
     figure, ((axes,),) = new_figure(1, 1, (5.5, 3.4))
-    inside = local[local > 0]
-    axes.hist(inside, bins=40, color="tab:blue")
+    axes.hist(local[local > 0], bins=40, color="tab:blue")
     axes.set(xlabel="local resolution (Å)", ylabel="voxels in the mask")
     save_figure(figure, path)
 

@@ -65,7 +65,6 @@ def estimated_resolution(data: np.ndarray, voxels_zyx: np.ndarray) -> EstimatedR
 
 
 def _whitened(data: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
-    """A map with the same power in all shells."""
     curve = amplitudes(data - data.mean(), voxels_zyx)
     scale = np.maximum(np.sqrt(_smooth(curve.value**2)), 1e-6 * curve.value.max())
     return shell_filtered(data - data.mean(), voxels_zyx, lambda s: 1 / np.interp(s, curve.frequency, scale))
@@ -79,12 +78,10 @@ def _power(data: np.ndarray, weight: np.ndarray, voxels_zyx: np.ndarray) -> Curv
 
 
 def _smooth(power: np.ndarray) -> np.ndarray:
-    """The mean of three shells."""
     return np.convolve(np.pad(power, 1, mode="edge"), np.ones(3) / 3, "valid")
 
 
 def _above_noise(molecule: Curve, solvent: Curve) -> float | None:
-    """Å at which the signal first is less than NOISE of the noise."""
     sought = np.flatnonzero(molecule.frequency > 1 / COARSEST)
     ratio = (molecule.value - solvent.value)[sought] / np.maximum(solvent.value[sought], 1e-30)
     below = np.flatnonzero(ratio < NOISE)
@@ -104,7 +101,6 @@ def _breaks(molecule: Curve, solvent: Curve, value: float) -> bool:
 
 
 def _filter_end(data: np.ndarray, voxels_zyx: np.ndarray) -> float | None:
-    """Å of the last shell before the end of a low-pass filter, if one was applied to the whole map."""
     curve = amplitudes(data - data.mean(), voxels_zyx)
     power, count = curve.value**2, len(curve.value)
     beyond = np.maximum.accumulate(power[::-1])[::-1]  # the highest from each shell on
@@ -116,7 +112,6 @@ def _filter_end(data: np.ndarray, voxels_zyx: np.ndarray) -> float | None:
 
 
 def _fall(molecule: Curve, solvent: Curve) -> float | None:
-    """Å at which the power of the molecule has fallen for good."""
     signal, frequency = np.maximum(molecule.value - solvent.value, 0), molecule.frequency
     level = signal[(frequency >= 1 / LEVEL[0]) & (frequency <= 1 / LEVEL[1])]
     if not len(level):

@@ -20,8 +20,7 @@ class Curve:
 
     def resolution(self, threshold: float) -> float | None:
         """Å at which the curve first falls below a threshold; None if it never was above it."""
-        length = 1 / self.frequency[1]
-        return resolution_at(self.value, threshold, length, 1)
+        return resolution_at(self.value, threshold, 1 / self.frequency[1], 1)
 
 
 def volume_frequencies(shape: tuple[int, ...], voxels_zyx: np.ndarray) -> np.ndarray:
@@ -99,8 +98,7 @@ def guinier_b_factor(
     use = (curve.frequency >= 1 / coarsest) & (curve.frequency <= 1 / resolution) & (curve.value > 0)
     if use.sum() < 3:
         return None
-    slope = np.polyfit(curve.frequency[use] ** 2, np.log(curve.value[use]), 1)[0]
-    return float(-4 * slope)
+    return float(-4 * np.polyfit(curve.frequency[use] ** 2, np.log(curve.value[use]), 1)[0])
 
 
 def _twice(shape: tuple[int, ...]) -> np.ndarray:

@@ -114,8 +114,7 @@ def deposited(maps: HalfMaps, resolution: float, b_factor: float | None = None) 
     if len(below):
         value[below[0] + 1 :] = 0  # beyond its resolution the curve is chance
     weight = np.sqrt(2 * value / (1 + value))
-    s = volume_frequencies(maps.half1.shape, voxels)
-    gain = np.interp(s, curve.frequency, weight).astype(np.float32)
+    gain = np.interp(volume_frequencies(maps.half1.shape, voxels), curve.frequency, weight).astype(np.float32)
     full = scipy.fft.irfftn(scipy.fft.rfftn(maps.full) * gain, s=maps.half1.shape)
     if b_factor is None:
         b_factor = max(0.0, guinier_b_factor(maps.full * maps.mask, voxels, resolution) or 0.0)
@@ -126,8 +125,7 @@ def _flexibility(atoms: Atoms, rng: np.random.Generator) -> np.ndarray:
     """(n,) 0 to 1: rises from the middle to the surface, and differs between domains."""
     from scipy.spatial import cKDTree
 
-    offset = atoms.xyz - atoms.xyz.mean(axis=0)
-    radius = np.linalg.norm(offset, axis=1)
+    radius = np.linalg.norm(atoms.xyz - atoms.xyz.mean(axis=0), axis=1)
     outward = (radius / max(radius.max(), 1e-6)) ** 2
     residues = (
         np.stack([np.bincount(atoms.residue, atoms.xyz[:, k]) for k in range(3)], 1)
@@ -137,8 +135,7 @@ def _flexibility(atoms: Atoms, rng: np.random.Generator) -> np.ndarray:
     exposed = 1 - crowd / crowd.max()
     seeds = residues[rng.choice(len(residues), min(12, len(residues)), replace=False)]
     level = rng.uniform(0, 1, len(seeds))
-    distance = np.linalg.norm(residues[:, None] - seeds, axis=2)
-    near = np.exp(-0.5 * (distance / 20.0) ** 2) + 1e-6
+    near = np.exp(-0.5 * (np.linalg.norm(residues[:, None] - seeds, axis=2) / 20.0) ** 2) + 1e-6
     domains = (near * level).sum(axis=1) / near.sum(axis=1)
     level = 0.4 * outward + (0.3 * exposed + 0.5 * domains**2)[atoms.residue]
     low, high = np.percentile(level, [5, 95])
@@ -156,7 +153,6 @@ def _bonds(atoms: Atoms) -> np.ndarray:
 
 
 def _weights(atoms: Atoms, carboxylates: float) -> np.ndarray:
-    """(n,) integral of the density of each atom."""
     names = [atoms.residues[k][2] for k in atoms.residue]
     charged = np.array([pair in CHARGED for pair in zip(names, atoms.atom_names)])
     return atoms.number * atoms.occupancy * np.where(charged, carboxylates, 1.0)
@@ -200,8 +196,7 @@ def _noise_spread(grid: Volume, anisotropy: float, views: np.ndarray) -> np.ndar
     z, y = (np.fft.fftfreq(n, v) for n, v in zip(grid.data.shape[:2], grid.voxels_zyx[:2]))
     x = np.fft.rfftfreq(grid.data.shape[2], grid.voxels_zyx[2])
     along = views[2] * z[:, None, None] + views[1] * y[:, None] + views[0] * x
-    size = volume_frequencies(grid.data.shape, grid.voxels_zyx)
-    cosine = np.abs(along) / np.maximum(size, 1e-9)
+    cosine = np.abs(along) / np.maximum(volume_frequencies(grid.data.shape, grid.voxels_zyx), 1e-9)
     return (1 / np.sqrt(np.maximum(1 - anisotropy * cosine**2, MIN_SEEN))).astype(np.float32)
 
 
@@ -219,6 +214,4 @@ def _strength(signal: np.ndarray, noise: np.ndarray, mask: np.ndarray, grid: Vol
 
 
 def _smooth(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
-    """Frequencies and amplitudes, averaged over three shells: single ones fluctuate."""
-    power = np.convolve(curve.value**2, np.ones(3) / 3, mode="same")
-    return curve.frequency, np.sqrt(power)
+    return curve.frequency, np.sqrt(np.convolve(curve.value**2, np.ones(3) / 3, mode="same"))

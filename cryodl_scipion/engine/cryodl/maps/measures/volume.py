@@ -184,7 +184,6 @@ def _size(volume: Volume) -> str:
 
 
 def _order(header: np.ndarray, path: str | os.PathLike[str]) -> tuple[int, int, int]:
-    """Axes of the file's array that are z, y, x."""
     mapped = [int(header[name]) for name in ("maps", "mapr", "mapc")]
     if mapped == [0, 0, 0]:
         return (0, 1, 2)

@@ -72,7 +72,6 @@ class AnnotationWindow:
         return slider
 
     def _actions(self) -> dict[str, typing.Callable[[], typing.Any]]:
-        """{key: function}"""
         s = self.session
         slices = {"up": 1, "right": 1, "down": -1, "left": -1, "pageup": PAGE, "pagedown": -PAGE}
         go = lambda step: lambda: s.choose_slice(s.z + step)

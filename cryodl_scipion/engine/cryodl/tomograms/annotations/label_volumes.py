@@ -114,8 +114,7 @@ def open_pairs(
         )
         labels, warnings = [labels[position] for position in positions], [warning] if warning else []
     tomograms = [Tomogram(path) for path in paths]
-    volumes = [LabelVolume(path, tomogram) for path, tomogram in zip(labels, tomograms)]
-    return names, tomograms, volumes, warnings
+    return names, tomograms, [LabelVolume(path, tomogram) for path, tomogram in zip(labels, tomograms)], warnings
 
 
 def find_positions(

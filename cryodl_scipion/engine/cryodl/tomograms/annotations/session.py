@@ -300,7 +300,6 @@ class Session(Browser):
         return self.active
 
     def _save_undo(self, sheet: Sheet) -> None:
-        """Note how a sheet is, before it is changed."""
         present = any(s is sheet for s in self.sheets())
         self._undo.append((self.number, self.feature, sheet, sheet.drawing.copy(), sheet.negative, present))
         del self._undo[:-UNDO_STEPS]

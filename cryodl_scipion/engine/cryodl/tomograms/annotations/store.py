@@ -314,7 +314,6 @@ class OpenTomograms(TomogramPaths):
         self._open: dict[str, Tomogram] = {}
 
     def set(self, name: str, path: str, shape: typing.Sequence[int] | None = None) -> None:
-        """As TomogramPaths.set."""
         super().set(name, path, shape)
         self._open.pop(name, None)
 

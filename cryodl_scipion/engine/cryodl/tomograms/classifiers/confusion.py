@@ -54,7 +54,6 @@ OTHERS = "others"  # true class of subtomograms that are of none of the model's 
 
 
 def _classes(subtomograms: SubtomogramSet) -> np.ndarray:
-    """Of subtomograms that were read with them."""
     return typing.cast("np.ndarray", subtomograms.classes)
 
 
@@ -84,5 +83,4 @@ def against_ground_truth(
     known = true < len(numbers)
     matrix = np.zeros((len(numbers) + (not known.all()), len(numbers) + 1), int)
     np.add.at(matrix, (true, found), 1)
-    rows = [*card["classes"], *([OTHERS] if not known.all() else [])]
-    return matrix, rows, float((found == true)[known].mean())
+    return matrix, [*card["classes"], *([OTHERS] if not known.all() else [])], float((found == true)[known].mean())

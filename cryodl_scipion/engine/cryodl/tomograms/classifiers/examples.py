@@ -39,7 +39,6 @@ class Examples:
 
 
 def _classes(subtomograms: SubtomogramSet) -> np.ndarray:
-    """Of subtomograms that were read with them."""
     return typing.cast("np.ndarray", subtomograms.classes)
 
 
@@ -80,7 +79,6 @@ def labelled(
 
 
 def _refuse_copies(subtomograms: SubtomogramSet) -> None:
-    """Raises ValueError for a subtomogram that is listed twice: one copy would validate what the other taught."""
     positions = list(zip(map(str, subtomograms.files), subtomograms.numbers.tolist()))
     copies = {position: number for position, number in Counter(positions).items() if number > 1}
     if copies:
@@ -154,8 +152,7 @@ def _whole_tomograms(
     sizes, classes = np.bincount(number), labels.max() + 1
     for _ in range(_TRIES):
         order = rng.permutation(len(names))
-        enough = int(np.searchsorted(np.cumsum(sizes[order]), fraction * len(labels))) + 1
-        held = np.isin(number, order[:enough])
+        held = np.isin(number, order[: (int(np.searchsorted(np.cumsum(sizes[order]), fraction * len(labels))) + 1)])
         both = all(len(np.unique(labels[part])) == classes for part in (held, ~held))
         if both and held.sum() <= 2 * fraction * len(labels):
             return held

@@ -41,12 +41,10 @@ def class_statistics(explained: torch.Tensor, left: torch.Tensor, labels: torch.
 
 
 def _explained_of_class(explained: torch.Tensor, left: torch.Tensor, members: torch.Tensor) -> torch.Tensor:
-    """(4,) the metrics of a class. members: (n,) bool."""
     metrics = []
     for every in (explained, left):
         one = every[members]
-        spread = one if len(one) >= MANY else every
-        metrics += [one.mean(), spread.std(correction=0)]
+        metrics += [one.mean(), (one if len(one) >= MANY else every).std(correction=0)]
     return torch.stack(metrics)
 
 
@@ -67,8 +65,7 @@ def confidences(explained: torch.Tensor, left: torch.Tensor, typical: torch.Tens
     remainder is below its mean. explained, left: (n,). typical: (n, 4), of the class of each. Returns Tensor (n,)."""
     mean, deviation, mean_left, spread = typical.unbind(1)
     above = (explained - mean) / deviation.clamp(min=1e-6)
-    below = (mean_left - left) / spread.clamp(min=1e-6)
-    return torch.minimum(above, below).float()
+    return torch.minimum(above, (mean_left - left) / spread.clamp(min=1e-6)).float()
 
 
 # Its row in contract/networks.py, which reads this text.
@@ -114,7 +111,6 @@ class Likelihood(ClassifierMethod):
     def _averages(
         self, examples: Examples, config: TrainClassifierConfig, frame: Frame, grids: Grids, device: torch.device
     ) -> dict[str, torch.Tensor]:
-        """Weights learnt from the training part; what is usual is not known yet."""
         estimates = []
         for label, name in enumerate(examples.names):
             observed, rows = _of_class(examples, examples.training, label, frame, device)
@@ -191,7 +187,6 @@ class Likelihood(ClassifierMethod):
 
 
 def _grids(examples: Examples, resolution: float | None, device: torch.device) -> tuple[Frame, Grids]:
-    """Frame and Grids of Examples."""
     wanted = frame_of(examples.subtomograms, examples.diameter, resolution)
     frame = Frame(examples.box, examples.pixel_size, examples.diameter, wanted.radius)
     return frame, Grids(frame, MAX_SHIFT * frame.box, device)
@@ -200,13 +195,11 @@ def _grids(examples: Examples, resolution: float | None, device: torch.device) -
 def _of_class(
     examples: Examples, rows: np.ndarray, label: int, frame: Frame, device: torch.device
 ) -> tuple[ObservedSubtomograms, np.ndarray]:
-    """Observed subtomograms of a class, and their rows."""
     rows = rows[examples.labels[rows] == label]
     return observe(examples.subtomograms, rows, frame, examples.contrast, device), rows
 
 
 def _weights(estimates: typing.Sequence[Estimate]) -> dict[str, torch.Tensor]:
-    """Volumes, FSC and common noise of the classes' Estimates."""
     volumes, fsc, noise = (torch.stack([getattr(e, name) for e in estimates]) for name in ("volume", "fsc", "noise"))
     return dict(volumes=volumes, fsc=fsc, noise=noise.mean(0))
 
@@ -259,7 +252,6 @@ class AveragesPredictor:
 
     @torch.no_grad()
     def _compare(self, observed: ObservedSubtomograms) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """What `compared` gives, of observed subtomograms."""
         found = [self._poses(observed, label) for label in range(len(self.volumes))]
         evidence = torch.stack([poses.evidence for poses in found], 1)
         best = evidence.argmax(1)
@@ -273,8 +265,7 @@ class AveragesPredictor:
         bank, rotated = self.banks[label] or (self.grids.search.bank(volume), Rotated(volume, observed.ball))
         if self.keeps:
             self.banks[label] = bank, rotated
-        estimate = Estimate(volume, self.noise)
-        return find_poses(observed, estimate, self.grids, MODES, bank, rotated)
+        return find_poses(observed, Estimate(volume, self.noise), self.grids, MODES, bank, rotated)
 
     def of_classes(
         self, subtomograms: SubtomogramSet, rows: np.ndarray, labels: torch.Tensor, contrast: str

@@ -116,5 +116,4 @@ def _matches(subtomograms: SubtomogramSet, rows: np.ndarray, diameter: float) ->
     ball = (0.25 * diameter / subtomograms.pixel_size + 0.5 - distance).clamp(0, 1)
     seen = torch.fft.irfftn(torch.fft.rfftn(ball) * subtomograms.weights(rows), s=(box,) * 3, dim=(1, 2, 3))
     seen = seen - seen.mean((1, 2, 3), keepdim=True)
-    deviation = volumes.std((1, 2, 3)).clamp(min=1e-12)
-    return (volumes * seen).mean((1, 2, 3)) / deviation
+    return (volumes * seen).mean((1, 2, 3)) / volumes.std((1, 2, 3)).clamp(min=1e-12)

@@ -85,8 +85,7 @@ class PublishedClassifier(ClassifierMethod):
         width = min(
             subtomograms.box * subtomograms.pixel_size, max(MARGIN * diameter, self.box * subtomograms.pixel_size)
         )
-        finest = max(subtomograms.pixel_size, resolution / 2 if resolution else 0)
-        pixel_size = max(finest, width / self.box)
+        pixel_size = max(subtomograms.pixel_size, resolution / 2 if resolution else 0, width / self.box)
         enough = -(-round(width / pixel_size, 3) // GRANULARITY) * GRANULARITY
         return pixel_size, int(min(self.box, max(self.smallest, enough))) if resolution else self.box
 
@@ -94,7 +93,6 @@ class PublishedClassifier(ClassifierMethod):
         return max(MIN_STEPS, EPOCHS * training // self.batch_size)
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
-        """Published: Adam."""
         return torch.optim.Adam(network.parameters(), lr=self.learning_rate, fused=True)
 
     def predictor(

@@ -69,7 +69,6 @@ class ClassifierTask(NetworkTask):
         return {**network.state_dict(), **fit_feature_statistics(torch.cat(features), self.labels[rows])}
 
     def loss(self, output: torch.Tensor, *batch: torch.Tensor) -> torch.Tensor:
-        """Cross entropy with the classes."""
         return F.cross_entropy(output, batch[1])
 
     def validate(self) -> dict[str, float]:

@@ -64,7 +64,6 @@ def _centred(pairs: typing.Sequence[tuple[torch.Tensor, ...]]) -> list[tuple[tor
 
 
 def _measured(shape: typing.Sequence[int], tilts: Tilts) -> torch.Tensor:
-    """1 where a brick of a shape was measured, on the grid of rfftn."""
     kz, kx = torch.fft.fftfreq(shape[0])[:, None], torch.fft.rfftfreq(shape[2])
     tilt = torch.rad2deg(torch.atan2(kz, kx))
     inside = ((tilt >= tilts.minimum) & (tilt <= tilts.maximum)) | ((kz == 0) & (kx == 0))
@@ -92,7 +91,6 @@ def _rms(images: typing.Sequence[torch.Tensor]) -> float:
 
 
 def _random_phases(subvolume: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """A brick of the same power spectrum, with the phases of white noise."""
     transform = torch.fft.rfftn(torch.randn(subvolume.shape, generator=generator))
     phases = transform / transform.abs().clamp(min=1e-12)
     return torch.fft.irfftn(phases * torch.fft.rfftn(subvolume).abs(), s=tuple(subvolume.shape))

@@ -229,7 +229,6 @@ def measured_halves(source: HalfSource) -> tuple[HalfScale, np.ndarray, list[str
 
 
 def _check_greys(source: HalfSource, subvolumes: list[tuple[torch.Tensor, ...]]) -> None:
-    """Raises ValueError for halves whose grey values are scaled or moved against each other."""
     means, widths = ([float(np.mean([f(b[k]) for b in subvolumes])) for k in (0, 1)] for f in (torch.mean, torch.std))
     if max(widths) > ALIKE * min(widths) or abs(means[0] - means[1]) > min(widths) / 2:
         raise ValueError(

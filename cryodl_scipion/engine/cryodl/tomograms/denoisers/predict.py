@@ -48,8 +48,7 @@ class TomogramDenoiser:
     @torch.inference_mode()
     def answer(self, volume: torch.Tensor, scale: HalfScale) -> torch.Tensor:
         """(z, y, x) denoised volume of one whose sides are multiples of the granularity, in its own grey values."""
-        inputs = inputs_of(scale.normalised(volume), scale)[None]
-        return scale.restored(answered(self._correction, inputs)[0, 0])
+        return scale.restored(answered(self._correction, inputs_of(scale.normalised(volume), scale)[None])[0, 0])
 
     def _correction(self, inputs: torch.Tensor) -> torch.Tensor:
         return self._network(inputs.to(self.device, self.dtype)).float().cpu()
@@ -82,8 +81,7 @@ def tile_plan(shape: typing.Sequence[int], voxels: float, method: typing.Any) ->
     fitting = [sides for sides in itertools.product(*choices) if math.prod(sides) <= voxels]
     if not fitting:
         return cut([axis[0] for axis in choices])
-    work = lambda sides: math.prod(sum(b - a for a, b, _, _ in axis) for axis in cut(sides))
-    return cut(min(fitting, key=work))
+    return cut(min(fitting, key=lambda sides: math.prod(sum(b - a for a, b, _, _ in axis) for axis in cut(sides))))
 
 
 def _mirrored_part(volume: Tomogram, span: typing.Sequence[tuple[int, int, int, int]]) -> np.ndarray:

@@ -169,8 +169,7 @@ def train_tomogram_denoiser(config: typing.Any, sources: list[HalfSource], outpu
 def unseen_rows(card: dict, source: HalfSource) -> tuple[int, int] | None:
     """[start, stop) of the rows of a tomogram that a model has not learned from; None: all of them."""
     training = card["training"]
-    known = dict(zip(map(tuple, training["files"]), training.get("held_out", ())))
-    return known.get(source.paths)
+    return dict(zip(map(tuple, training["files"]), training.get("held_out", ()))).get(source.paths)
 
 
 def load_regions(

@@ -98,8 +98,7 @@ class TomogramBlocks:
         """(where it begins and ends, what is kept of it, voxels (z, y, x)) of each block, in working px."""
         for block in itertools.product(*self.spans):
             whole = [(a, min(b, n)) for (a, b, _, _), n in zip(block, self.shape)]
-            kept = [(c, min(d, n)) for (_, _, c, d), n in zip(block, self.shape)]
-            yield whole, kept, self.working.part(whole)
+            yield whole, [(c, min(d, n)) for (_, _, c, d), n in zip(block, self.shape)], self.working.part(whole)
 
 
 def block_sides(shape: typing.Sequence[int], voxels: float, multiple: int) -> list[int]:
@@ -144,7 +143,6 @@ def _add(
     whole: list[tuple[int, int]],
     kept: list[tuple[int, int]],
 ) -> None:
-    """Add the peaks of a block's heat maps that lie in what is kept of it, in working px."""
     keep = [((c - a) // STRIDE, -(-(d - a) // STRIDE)) for (a, _), (c, d) in zip(whole, kept)]
     for scores, each in zip(maps, found):
         zyx, heights, _ = find_peaks_3d(scores, MIN_SCORE, keep)

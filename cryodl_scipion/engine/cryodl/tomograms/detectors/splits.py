@@ -42,7 +42,6 @@ def _particles(part: typing.Sequence[Labelled]) -> int:
 
 
 def _last_part(one: Labelled, fraction: float) -> int:
-    """Position along y of the plane before the last part of a tomogram."""
     return max(THINNEST, one.volume.shape[1] - max(THINNEST, round(fraction * one.volume.shape[1])))
 
 
@@ -87,7 +86,6 @@ def _cut_all(
 
 
 def _cut(one: Labelled, position: int) -> tuple[Labelled, Labelled]:
-    """The part before a plane across y, and that behind it."""
     before = tuple(p[p[:, 1] < position] for p in one.points)
     behind = tuple(p[p[:, 1] >= position] - [0, position, 0] for p in one.points)
     return Labelled(one.name, one.volume[:, :position], before), Labelled(one.name, one.volume[:, position:], behind)

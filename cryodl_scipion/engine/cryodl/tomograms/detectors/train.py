@@ -84,7 +84,6 @@ class DetectorTask(NetworkTask):
         return [torch.stack(part) for part in zip(*views)]
 
     def _crop(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """A crop of the volume and its heat maps: around a particle of a species drawn at random, or anywhere."""
         if rng.random() < ANYWHERE:
             one = self.training[rng.integers(len(self.training))]
             corner = [int(rng.integers(max(1, n - self.method.crop + 1))) for n in one.volume.shape]
@@ -114,7 +113,6 @@ class DetectorTask(NetworkTask):
         return (F.binary_cross_entropy_with_logits(output, maps, reduction="none") * weight).mean()
 
     def _validation_crops(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Crops around held-out particles, species by species in turn, the same in every validation."""
         order = [
             (one, points[n])
             for n in range(max((len(p) for one in self.validation for p in one.points), default=0))

@@ -137,15 +137,13 @@ class Distances:
             self._measure(own, outlines[other], core)
 
     def _measure(self, own: np.ndarray, other: np.ndarray, core: tuple[slice, ...]) -> None:
-        """own: outline in the core. other: outline in the block."""
         counts = np.zeros_like(self.counts)
         for distance in (0, 1):  # most are there, and need no search
             near = (other if distance == 0 else ~eroded(~other))[core]
             counts[distance] = (own & near).sum()
             own = own & ~near
         if own.any():
-            positions = np.argwhere(own) + [part.start for part in core]
-            nearest = _nearest(positions, np.argwhere(other))
+            nearest = _nearest(np.argwhere(own) + [part.start for part in core], np.argwhere(other))
             self.alone += int(np.isinf(nearest).sum())
             squared = np.rint(np.minimum(nearest, FARTHEST) ** 2).astype(np.int64)
             counts += np.bincount(squared, minlength=len(counts))
@@ -246,7 +244,6 @@ def count_components(
 
 
 def _slab(pair: LabelledPair, z: int, slices: int) -> tuple[np.ndarray, np.ndarray]:
-    """(found, ground truth) labels of slices from z on, 0 where nobody knows."""
     found, ground_truth, _ = pair.read((z, min(z + slices, pair.shape[0])))
     annotated = annotated_voxels(ground_truth)
     return found * annotated, ground_truth * annotated

@@ -174,7 +174,6 @@ def paired_volumes(config: EvaluateSegmentationConfig, run: Run) -> list[tuple[s
 def _positions(
     mine: list[str], theirs: typing.Sequence[tuple[str, str]], what: str, option: str, way_out: str, run: Run
 ) -> typing.Sequence[int]:
-    """Which of the others belongs to each segmentation, by their names."""
     if len(mine) != len(theirs):
         raise ValueError(
             f"There are {len(mine)} segmentations (--segmentations) and {len(theirs)} {what} ({option}). "
@@ -244,7 +243,6 @@ def values_by_name(
 
 
 def _both_names(config: EvaluateSegmentationConfig) -> list[dict[int, str]]:
-    """{value: name} of the segmentations and of the labels."""
     return [feature_names(expand_paths(files)[0]) for files in (config.segmentations, config.labels)]
 
 

@@ -65,13 +65,11 @@ def draw_slices(
 
 
 def _thinned(image: np.ndarray) -> np.ndarray:
-    """Every k-th pixel of a large image."""
     step = -(-max(image.shape) // MAX_PIXELS)
     return image[::step, ::step]
 
 
 def _grey(image: np.ndarray) -> np.ndarray:
-    """(y, x, 3) in [0, 1], the darkest and the brightest hundredth cut off."""
     low, high = np.percentile(image, (1, 99))
     return np.clip((image - low) / max(high - low, 1e-6), 0, 1)[..., None].repeat(3, -1)
 

@@ -273,8 +273,7 @@ def _insides(mask: np.ndarray, thickness: float) -> np.ndarray:
     plane = np.zeros((3, 3, 3), bool)
     plane[1, 1], plane[1, :, 1] = True, True
     parts, count = label(binary_fill_holes(mask, plane) & ~mask)
-    sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
-    large = np.flatnonzero(sizes >= (SMALLEST * thickness) ** 3)
+    large = np.flatnonzero(np.bincount(parts.ravel(), minlength=count + 1)[1:] >= (SMALLEST * thickness) ** 3)
     if len(large) < 2:
         return np.zeros(mask.shape, np.int32)
     reach, boxes, walls = thickness + 1.5, find_objects(parts), []
@@ -301,5 +300,4 @@ def _together(one: tuple[typing.Any, np.ndarray], other: tuple[typing.Any, np.nd
         wall[tuple(slice(s.start - b.start, s.stop - b.start) for s, b in zip(common, box))]
         for box, wall in (one, other)
     ]
-    shared = int((there[0] & there[1]).sum())
-    return shared >= SHARED * min(one[1].sum(), other[1].sum())
+    return int((there[0] & there[1]).sum()) >= SHARED * min(one[1].sum(), other[1].sum())

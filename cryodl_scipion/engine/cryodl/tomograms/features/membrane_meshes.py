@@ -89,8 +89,7 @@ def _heights(tree: typing.Any, voxels: np.ndarray, normals: np.ndarray) -> np.nd
     for start in range(0, len(voxels), 1 << 16):
         part = slice(start, start + (1 << 16))
         here, weight, index = _blended(tree, voxels[part], normals)
-        between = (normals[index] + here[:, None]) / 2
-        above = ((voxels[part][:, None] - tree.data[index]) * between).sum(axis=2)
+        above = ((voxels[part][:, None] - tree.data[index]) * ((normals[index] + here[:, None]) / 2)).sum(axis=2)
         heights[part] = (above * weight).sum(axis=1)
     return heights
 

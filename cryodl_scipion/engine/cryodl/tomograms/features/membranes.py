@@ -49,14 +49,12 @@ def _bending(tree: typing.Any, positions: np.ndarray, normals: np.ndarray, radiu
     mean = ((1 + fb**2) * faa - 2 * fa * fb * fab + (1 + fa**2) * fbb) / (2 * slope**1.5)
     gaussian = (faa * fbb - fab**2) / slope**2
     spread = np.sqrt(np.maximum(mean**2 - gaussian, 0))
-    curvatures = np.stack([-mean + spread, -mean - spread])
-    return np.where(there.sum(axis=1) >= SHAPE_MINIMUM, curvatures, np.nan)
+    return np.where(there.sum(axis=1) >= SHAPE_MINIMUM, np.stack([-mean + spread, -mean - spread]), np.nan)
 
 
 def tangents(normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Two unit vectors (n, 3) each, at right angles to unit normals (n, 3) and to each other."""
-    axis = np.eye(3)[np.abs(normals).argmin(axis=1)]
-    first = np.cross(normals, axis)
+    first = np.cross(normals, np.eye(3)[np.abs(normals).argmin(axis=1)])
     first /= np.linalg.norm(first, axis=1, keepdims=True)
     return first, np.cross(normals, first)
 
@@ -159,16 +157,14 @@ def _fit(tree: typing.Any, positions: np.ndarray, radius: float, near: int) -> t
     there = np.isfinite(distance)
     weight = np.where(there, np.exp(-2 * (np.where(there, distance, 0) / radius) ** 2), 0)
     offset = np.where(there[..., None], tree.data[np.where(there, index, 0)] - positions[:, None], 0)
-    total = np.maximum(weight.sum(axis=1), 1e-9)
-    mean = (weight[..., None] * offset).sum(axis=1) / total[:, None]
+    mean = (weight[..., None] * offset).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-9)[:, None]
     centred = np.where(there[..., None], offset - mean[:, None], 0)
     frame = np.linalg.eigh(_products(weight, centred, centred))[1]  # the first column: the normal
     height, a, b = np.moveaxis(offset @ frame, 2, 0)
     terms = np.stack([np.ones_like(a), a, b, a * a, a * b, b * b], axis=2)
     matrix = _products(weight, terms, terms) + 1e-6 * np.eye(6)
     solution = np.linalg.solve(matrix, _products(weight, terms, height[..., None]))[..., 0]
-    enough = there.sum(axis=1) >= MINIMUM
-    solution = np.where(enough[:, None], solution, 0)
+    solution = np.where((there.sum(axis=1) >= MINIMUM)[:, None], solution, 0)
     up = frame[:, :, 0] - solution[:, 1, None] * frame[:, :, 1] - solution[:, 2, None] * frame[:, :, 2]
     return positions + solution[:, 0, None] * frame[:, :, 0], up / np.linalg.norm(up, axis=1, keepdims=True)
 

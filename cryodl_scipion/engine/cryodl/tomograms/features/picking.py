@@ -58,8 +58,7 @@ def split_touching(
 def _centre_points(
     segmentation: Segmentation, centres: np.ndarray, voxels: np.ndarray, component: np.ndarray, scores: np.ndarray
 ) -> Points:
-    volumes = voxels * (segmentation.pixel_size / 10) ** 3
-    return Points(centres, component, volumes, scores[component - 1])
+    return Points(centres, component, voxels * (segmentation.pixel_size / 10) ** 3, scores[component - 1])
 
 
 def part(mask: np.ndarray, diameter: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -216,11 +215,9 @@ def _points(
 
 
 def _diameter(segmentation: Segmentation, components: Components, config: PickFeaturesConfig) -> float:
-    """Of a particle, voxels: that of a ball as large as the median component if the user gave none."""
     if config.diameter is not None:
         return config.diameter / segmentation.pixel_size
-    volumes = components.voxels * (segmentation.pixel_size / 10) ** 3
-    large = components.voxels[volumes >= config.minimum_size]
+    large = components.voxels[(components.voxels * (segmentation.pixel_size / 10) ** 3) >= config.minimum_size]
     return float((6 / np.pi * np.median(large if len(large) else components.voxels)) ** (1 / 3))
 
 

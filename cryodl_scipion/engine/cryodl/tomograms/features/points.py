@@ -49,8 +49,7 @@ def together(parts: typing.Sequence[Points], directions: bool = False, lines: bo
 
 def points_inside(points: Points, shape: tuple[int, ...], border: float) -> Points:
     """The Points not nearer than `border` voxels to the first and last voxels of a volume."""
-    far = (points.zyx >= border) & (points.zyx <= np.array(shape) - 1 - border)
-    return points.subset(np.all(far, axis=1))
+    return points.subset(np.all((points.zyx >= border) & (points.zyx <= np.array(shape) - 1 - border), axis=1))
 
 
 def angles_along(directions: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -136,8 +136,7 @@ class FeatureScores:
         parts = (as_probabilities(volume.raw(*ranges), volume.path) for volume in self._volumes)
         if len(self._volumes) == 1:
             return next(parts)
-        mean = sum(log_odds(part) for part in parts) / len(self._volumes)
-        return 1 / (1 + np.exp(-mean))
+        return 1 / (1 + np.exp(-(sum(log_odds(part) for part in parts) / len(self._volumes))))
 
 
 def agree(volumes: typing.Sequence[typing.Any]) -> None:
@@ -217,7 +216,6 @@ def _from_index(folder: Path, index: typing.Mapping[str, typing.Any]) -> list[Sc
 
 
 def _by_feature(files: typing.Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """{feature: paths}: a combined volume if there is one, else those of all annotators."""
     grouped: dict[str, list[str]] = {}
     for name in sorted(files):
         grouped.setdefault(_plain(name), []).append(files[name])
@@ -225,7 +223,6 @@ def _by_feature(files: typing.Mapping[str, str]) -> dict[str, tuple[str, ...]]:
 
 
 def _unlisted(folder: Path, tomograms: typing.Sequence[Scored]) -> typing.Iterator[str]:
-    """A sentence about score volumes that segment.json does not know, if there are any."""
     known = {t.name for t in tomograms}
     other = sorted(path.name for path in folder.glob("[!.]*__*.mrc") if path.stem.rpartition("__")[0] not in known)
     if other:

@@ -31,7 +31,6 @@ def centre_lines(mask: np.ndarray, lumen: float) -> list[tuple[np.ndarray, np.nd
 
 
 def _without_lumen(mask: np.ndarray, lumen: float) -> np.ndarray:
-    """The mask with the small holes of all its slices along z, y and x filled."""
     filled = mask.copy()
     for axis in range(3):
         for index in range(mask.shape[axis]):
@@ -40,8 +39,7 @@ def _without_lumen(mask: np.ndarray, lumen: float) -> np.ndarray:
             if not section.any():
                 continue
             holes, count = label(~np.pad(section, 1))
-            sizes = np.bincount(holes.reshape(-1))
-            small = sizes <= lumen
+            small = np.bincount(holes.reshape(-1)) <= lumen
             small[[0, holes[0, 0]]] = False
             filled[here] |= small[holes][1:-1, 1:-1]
     return filled
@@ -80,7 +78,6 @@ def _branches(positions: np.ndarray) -> list[list[int]]:
 
 
 def _middles(positions: np.ndarray, points: np.ndarray, cluster: np.ndarray) -> dict[int, int]:
-    """{index of a voxel of a branch point: index of the voxel in the middle of that point}."""
     middle = {}
     for number in np.unique(cluster[points]):
         members = points[cluster[points] == number]
@@ -176,8 +173,7 @@ def _is_spur(network: typing.Any, number: int, positions: np.ndarray, radii: np.
     meeting = [len(network.ends[end]) > 1 for end in (path[0], path[-1])]
     if sum(meeting) != 1:
         return False
-    point = path[0] if meeting[0] else path[-1]
-    return _length(path, positions) <= SPUR * radii[point] + 1
+    return _length(path, positions) <= SPUR * radii[path[0] if meeting[0] else path[-1]] + 1
 
 
 def _mended(network: typing.Any, end: int) -> list[int]:
@@ -210,7 +206,6 @@ def _joined(branches: typing.Sequence[list[int]], positions: np.ndarray, radii: 
 
 
 def _heading(network: typing.Any, use: typing.Any, positions: np.ndarray, radii: np.ndarray) -> np.ndarray:
-    """Unit vector from a branch point along a branch."""
     path = network.paths[use[0]] if use[1] else network.paths[use[0]][::-1]
     reach = max(3, int(REACH * radii[path[0]]))
     start = min(len(path) - 1, int(np.ceil(radii[path[0]])))  # the first voxels are drawn aside by the others

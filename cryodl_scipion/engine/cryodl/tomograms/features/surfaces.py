@@ -33,8 +33,7 @@ class AreaCounter:
         if slab.any():
             for direction in DIRECTIONS:
                 # the first slice was counted within itself when it came
-                part = slab if direction[0] or self._last is None else slab[1:]
-                self._count(part, direction)
+                self._count(slab if direction[0] or self._last is None else slab[1:], direction)
         self._last = slab[-1:].copy()
 
     def _count(self, slab: np.ndarray, direction: tuple[int, int, int]) -> None:
@@ -88,8 +87,7 @@ def write_surface(
             corners = _triangles(values, level)
             if corners is not None:
                 corners[..., 2] += z  # in bins, xyz
-                positions = corners * step + (step - 1) / 2
-                _facets(positions * pixel_size + np.asarray(origin_xyz)).tofile(file)
+                _facets((corners * step + (step - 1) / 2) * pixel_size + np.asarray(origin_xyz)).tofile(file)
                 count += len(corners)
         file.seek(80)
         file.write(np.uint32(count).tobytes())
@@ -107,8 +105,7 @@ class _Field:
         self._mask_of, self._shape, self.step = mask_of, shape, step
         self._bins = tuple(-(-n // step) for n in shape)
         read = step**3 * 2  # the mask, and its sums along one axis
-        usual = slabs(self._bins, BYTES + read, memory)[0][1] - 2 * HALO - 1
-        self._slices = max(4, usual)
+        self._slices = max(4, slabs(self._bins, BYTES + read, memory)[0][1] - 2 * HALO - 1)
 
     def slabs(self, one_more: bool) -> typing.Iterator[tuple[int, np.ndarray]]:
         """Yields (z, (n, y, x) float32) in bins; one_more: with the first slice of the next slab."""

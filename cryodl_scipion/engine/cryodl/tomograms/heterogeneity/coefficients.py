@@ -206,8 +206,7 @@ def load_subtomogram_coefficients(
     sign = -1.0 if contrast == "dark" else 1.0
     for start in range(0, len(subtomograms), step):
         rows = np.arange(start, min(start + step, len(subtomograms)))
-        volumes = _volumes(subtomograms, rows, diameter)
-        values = sign * ball.of_volumes(volumes).numpy() * box**1.5
+        values = sign * ball.of_volumes(_volumes(subtomograms, rows, diameter)).numpy() * box**1.5
         weights = ball.on_grid(subtomograms.sums(rows)).numpy()
         weights = weights * (weights > FAINTEST * weights.max(1, keepdims=True))
         if subtomograms.weight_files is None:
@@ -225,8 +224,7 @@ def load_subtomogram_coefficients(
 def noise_rings(ball: HalfBall) -> np.ndarray:
     """(d,) number of the shell and range of directions to the tilt axis (y) of each coefficient of a HalfBall."""
     radius = (ball.z**2 + ball.y**2 + ball.x**2).double().sqrt()
-    along = (ball.y.abs() / radius * DIRECTIONS).long().clamp(max=DIRECTIONS - 1)
-    return (ball.shell * DIRECTIONS + along).numpy()
+    return (ball.shell * DIRECTIONS + (ball.y.abs() / radius * DIRECTIONS).long().clamp(max=DIRECTIONS - 1)).numpy()
 
 
 def within_wedge(zyx: np.ndarray, tilt_min: float, tilt_max: float) -> np.ndarray:

@@ -116,8 +116,7 @@ def average_writer(inputs: SubtomogramInputs, outcome: Outcome, folder: Path) ->
             halves=setting.halves[rows],
         )
         write_halves(folder / name, averages, found.pixel_size)
-        curve = fsc(averages[1] * mask, averages[2] * mask)
-        resolution = resolution_at(curve, 0.143, found.pixel_size, found.box)
+        resolution = resolution_at(fsc(averages[1] * mask, averages[2] * mask), 0.143, found.pixel_size, found.box)
         return dict(map=name, particles=float(weight.sum()), resolution=resolution)
 
     return write
@@ -140,8 +139,7 @@ def fit_subtomograms(
         found, inputs.radius, inputs.box, inputs.diameter, inputs.contrast, folder
     )
     halves, image = split_halves(found, inputs.seed), same_images(found)
-    width = min(1.1 * inputs.diameter / inputs.voxel, masks.WIDEST * inputs.box)
-    sphere = soft_sphere(inputs.box, width).numpy()
+    sphere = soft_sphere(inputs.box, min(1.1 * inputs.diameter / inputs.voxel, masks.WIDEST * inputs.box)).numpy()
     setting = Setting(coefficients, views, halves, sphere, inputs.box, say, image)
     coarse = min(COARSE, inputs.radius)
     doing("the mean volume")

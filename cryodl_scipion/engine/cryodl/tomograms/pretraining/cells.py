@@ -133,13 +133,11 @@ def grown(particle: Particle, pixel_size: float, rng: np.random.Generator) -> Pa
 
 def _at_working_size(cell: VariedCell, working: float) -> tuple[np.ndarray, np.ndarray]:
     """Arrays of a cell as a network sees it: image (z, y, x) float16, normalised; labels (z, y, x) uint8."""
-    factor = resampling_factor(cell.pixel_size, working)
-    shape = resampled_length(cell.volume.shape, factor)
+    shape = resampled_length(cell.volume.shape, resampling_factor(cell.pixel_size, working))
     volume = resample_whole(cell.volume, shape)
     middle, width = values_statistics(volume.numpy())
     labels = torch.from_numpy(cell.labels)
     parts = [resample_whole((labels == k + 1).float(), shape) for k in range(len(FEATURES))]
     best, number = torch.stack(parts).max(dim=0)
     number = torch.where(best >= 0.5, number + 1, 0)
-    image = ((volume - middle) / width).clamp(-LIMIT, LIMIT)
-    return image.half().numpy(), number.to(torch.uint8).numpy()
+    return ((volume - middle) / width).clamp(-LIMIT, LIMIT).half().numpy(), number.to(torch.uint8).numpy()

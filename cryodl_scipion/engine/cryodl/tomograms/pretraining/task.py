@@ -74,13 +74,11 @@ def joined_network(method: SegmenterMethod, folder: Path) -> torch.nn.Module:
     heads = {name: torch.cat([weights[name] for _, weights in every]) for name in HEAD}
     card, weights = every[0][0], dict(every[0][1], **heads)
     if card["network"] != method.name and isinstance(method, UNet):
-        slices = method.context - card["context"]
-        weights = widened_weights(weights, method.build(len(FEATURES)), slices)
+        weights = widened_weights(weights, method.build(len(FEATURES)), method.context - card["context"])
     return load_network(method, weights, str(folder), len(FEATURES))
 
 
 def _card(config: TrainGeneralSegmenterConfig, task: "CellsTask", run: TrainingRun) -> dict[str, typing.Any]:
-    """What the cards of all features have in common."""
     return dict(
         kind="segmenter",
         network=config.network,
@@ -182,7 +180,6 @@ class CellsTask(NetworkTask):
         self.noise = [(noise_like(image, rng), torch.zeros_like(labels)) for image, labels in self.validation]
 
     def _fixed(self, cells: Cells) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """(image, labels) of crops that stay the same, cells without features among them."""
         rng, side, crops = np.random.default_rng(0), self.method.crop, []
         for number, labels in enumerate(cells.labels):
             for _ in range(VALIDATED):
@@ -200,11 +197,9 @@ class CellsTask(NetworkTask):
 
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
         self.training.grow(min(self.count, FIRST_CELLS + int(2 * self.progress * self.count)))
-        views = [self._view(rng) for _ in range(self.batch_size)]
-        return [torch.stack(part) for part in zip(*views)]
+        return [torch.stack(part) for part in zip(*[self._view(rng) for _ in range(self.batch_size)])]
 
     def _view(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Image (slices_in, c, c) and its labels (slices_out, c, c)."""
         crop, rotation = self.method.crop, rng.random() < ROTATED
         side = 2 * round(crop * 1.5 / 2) if rotation else crop
         image, labels = self.training.crop(*self.training.centre(rng), self.method.slices_in, side, crop // 4, rng)
@@ -229,11 +224,9 @@ class CellsTask(NetworkTask):
         return slice(self.method.context, self.method.context + self.method.slices_out)
 
     def _targets(self, labels: torch.Tensor) -> torch.Tensor:
-        """(b, features * slices_out, h, w) float32 of labels (b, slices_out, h, w)."""
         return torch.cat([(labels == k + 1).float() for k in range(len(FEATURES))], dim=1)
 
     def loss(self, output: torch.Tensor, *batch: torch.Tensor) -> torch.Tensor:
-        """Of all features in all voxels."""
         return dense_loss(output, self._targets(batch[1]), len(FEATURES))
 
     @torch.no_grad()

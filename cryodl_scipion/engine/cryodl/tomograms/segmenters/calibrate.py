@@ -122,8 +122,7 @@ def validation_metrics(
     hit, raw = join(ground_truths), join(outputs)
     found = [boundary_error((s >= 0.5) & k, t & k) for s, t, k in zip(scores, ground_truths, labelled)]
     errors = [e for e in found if e is not None]
-    ranked = dataclasses.asdict(Counted.of(hit, raw))
-    metrics = dict(dice=dice(join(scores) >= 0.5, hit), **ranked)
+    metrics = dict(dice=dice(join(scores) >= 0.5, hit), **dataclasses.asdict(Counted.of(hit, raw)))
     return dict(
         metrics if hit.any() else dict.fromkeys(metrics),
         boundary_error_angstrom=float(np.mean(errors) * pixel_size) if errors else None,

@@ -70,7 +70,6 @@ class EMAN2Segmenter(SegmenterMethod):
         return ShallowNetwork()
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
-        """Published: stochastic gradient descent."""
         return torch.optim.SGD(network.parameters(), lr=self.learning_rate)
 
     def default_steps(self, tiles: int) -> int:

@@ -118,7 +118,6 @@ def _one_side(examples: typing.Sequence[Example], fraction: float) -> tuple[list
 
 
 def _beyond(examples: typing.Sequence[Example], fraction: float, axis: int, sign: int) -> set[int]:
-    """Numbers of the examples beyond a plane in each tomogram."""
     held: set[int] = set()
     for name in dict.fromkeys(e.tomogram for e in examples):
         inside = [i for i, e in enumerate(examples) if e.tomogram == name]
@@ -218,8 +217,7 @@ def cut_example(
     the tile, px. factor: voxels of the working grid for each of the tomogram's."""
     side = int(round(PATCH / factor))
     offsets = lambda n: [int(round(k / factor)) for k in range(-(n // 2), n // 2 + 1)]
-    reach = offsets(depth.image)[-1]
-    image = torch.from_numpy(cut_tile(tomogram, centre, side, reach))
+    image = torch.from_numpy(cut_tile(tomogram, centre, side, offsets(depth.image)[-1]))
     labels = np.stack(
         [_labels_around(read_labels, tomogram.shape, centre, side, size, dz) for dz in offsets(depth.drawing)]
     )
@@ -250,7 +248,6 @@ def _labels_around(
 
 
 def _resample_labels(labels: np.ndarray, label: int) -> np.ndarray:
-    """(n, PATCH, PATCH) labels of (n, side, side): the feature where it takes half of what is known."""
     shape = (len(labels), PATCH, PATCH)
     labelled = resample_whole(torch.from_numpy(labels != UNANNOTATED).float(), shape)
     feature = resample_whole(torch.from_numpy(labels == label).float(), shape)

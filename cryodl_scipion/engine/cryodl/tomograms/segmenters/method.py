@@ -22,14 +22,12 @@ def masked_bce_and_dice(output: torch.Tensor, target: torch.Tensor, weight: torc
 
 def soft_dice(scores: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Dice coefficient of scores and targets in [0, 1], a scalar tensor; 1 where there is nothing of either."""
-    both = (weight * scores * target).sum()
-    return (2 * both + 1) / ((weight * (scores + target)).sum() + 1)
+    return (2 * (weight * scores * target).sum() + 1) / ((weight * (scores + target)).sum() + 1)
 
 
 def log_squared_error(output: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Logarithm of the mean squared error, where scores above 1 count as 1: the loss of EMAN2's program."""
-    labelled = weight.sum().clamp(min=1.0)
-    return torch.log((weight * (output.clamp(max=1.0) - target) ** 2).sum() / labelled + 1e-8)
+    return torch.log((weight * (output.clamp(max=1.0) - target) ** 2).sum() / weight.sum().clamp(min=1.0) + 1e-8)
 
 
 class SegmenterMethod:

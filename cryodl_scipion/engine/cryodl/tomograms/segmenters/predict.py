@@ -132,13 +132,11 @@ def same_spectrum(block: torch.Tensor, rng: np.random.Generator) -> torch.Tensor
 
 
 def _positions(shape: tuple[int, ...]) -> list[tuple[float, float, float]]:
-    """Middles of the blocks, as parts (z, y, x) of the tomogram: the middle one, and some around it."""
     around = [(0.5, 0.3, 0.3), (0.5, 0.3, 0.7), (0.5, 0.7, 0.3), (0.5, 0.7, 0.7)]
     return [(0.5, 0.5, 0.5), *around][: BLOCKS if max(shape[1:]) > SIDE else 1]
 
 
 def _ranges(position: tuple[float, ...], grid: SlabGrid) -> list[tuple[int, int]]:
-    """Working slices, rows and columns of a block, three (start, stop)."""
     ranges = []
     for part, size, maximum in zip(position, grid.working, (DEPTH, SIDE, SIDE)):
         length = min(size, maximum)
@@ -180,9 +178,7 @@ class TomogramScores:
             yield start, stop, ((z, self._slice(z)) for z in range(start, stop))
 
     def _compute(self, number: int, start: int, stop: int) -> None:
-        """Have the scores of the working slices [start, stop) of a grid waiting, and forget those before."""
-        grid = self.grids[number]
-        start, stop = grid.grouped(start, stop)
+        start, stop = self.grids[number].grouped(start, stop)
         waiting: torch.Tensor | None = None
         held, labelled = self._waiting[number], start
         if held is not None:

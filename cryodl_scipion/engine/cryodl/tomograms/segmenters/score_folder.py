@@ -168,7 +168,6 @@ class Unfinished:
         return found if whole and found["key"] == self._key else None
 
     def _begin(self) -> None:
-        """Empty volumes, in place of what another piece of work left."""
         if self.folder.exists() and any(self.folder.iterdir()):
             if not (self.folder / PROGRESS).exists():
                 raise ValueError(

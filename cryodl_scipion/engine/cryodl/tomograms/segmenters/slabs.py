@@ -75,7 +75,6 @@ class Segmenter:
         return result if len(result) > 1 else result[0]
 
     def _window(self, window: torch.Tensor) -> torch.Tensor:
-        """Probabilities (features, slices_out, y, x) of as many slices as the network takes."""
         raw = self.network(window[None].contiguous(memory_format=torch.channels_last)).float()
         if self.method.stride > 1:
             raw = F.interpolate(raw, scale_factor=float(self.method.stride), mode="bilinear")
@@ -256,7 +255,6 @@ def _bytes_per_tile_pixel(grid: SlabGrid, thickness: int) -> float:
 
 
 def _working_slices(grid: SlabGrid, thickness: int) -> int:
-    """Most working slices that are computed at once for a slab."""
     if grid.factor == 1:
         return -(-thickness // grid.slices) * grid.slices
     return math.ceil(thickness * grid.factor + 2 * max(1, grid.factor) + 1) + 2 * grid.slices

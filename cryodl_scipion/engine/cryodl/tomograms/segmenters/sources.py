@@ -57,7 +57,6 @@ def examples_of_annotations(config: TrainSegmenterConfig, method: SegmenterMetho
 
 
 def _chosen(what: str, wanted: str | None, there: typing.Sequence[str], config: TrainSegmenterConfig) -> str:
-    """The feature or annotator to learn. Raises ValueError if it is not there, or not clear which."""
     if wanted is None and len(there) == 1:
         return there[0]
     if wanted is not None and wanted in there:
@@ -71,12 +70,10 @@ def _chosen(what: str, wanted: str | None, there: typing.Sequence[str], config: 
 
 
 def _tile_size(tiles: typing.Sequence[Tile], name: str, config: TrainSegmenterConfig) -> float:
-    """Å/px of a tomogram's tiles."""
     return config.pixel_size or next(t.pixel_size for t in tiles if t.tomogram == name)
 
 
 def _statistics(store: AnnotationStore, tiles: typing.Sequence[Tile], factor: float) -> tuple[float, float]:
-    """(middle, width) of a tomogram; of tiles without one, that of all their images."""
     if tiles[0].image is None:
         return grey_statistics(store.tomogram(tiles[0].tomogram), factor)
     images = [torch.from_numpy(store.image(tile)) for tile in tiles]
@@ -88,8 +85,7 @@ def _tile_parts(tile: Tile, size: int) -> list[tuple[tuple[int, int, int], int]]
     """Centres and sizes of the working tiles that a large Tile is cut into; itself if it is not large."""
     if tile.size <= LARGE * size:
         return [(tile.centre_zyx, tile.size)]
-    count = -(-tile.size // size)
-    positions = [int(first + size // 2) for first in np.linspace(0, tile.size - size, count)]
+    positions = [int(first + size // 2) for first in np.linspace(0, tile.size - size, -(-tile.size // size))]
     z, (y, x) = tile.centre_zyx[0], tile.corner_yx
     return [((z, y + a, x + b), size) for a in positions for b in positions]
 
@@ -103,7 +99,6 @@ def _tile_example(
     factor: float,
     depth: Depth,
 ) -> Example:
-    """Example of a part of a Tile."""
     drawing = store.labels(tile).astype(np.int32)
     drawing[drawing == UNCERTAIN] = UNANNOTATED
     if tile.image is not None:

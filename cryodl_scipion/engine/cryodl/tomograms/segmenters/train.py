@@ -71,7 +71,6 @@ class SegmenterTask(NetworkTask):
         return [torch.stack(part) for part in zip(*views)]
 
     def prepare(self, network: torch.nn.Module) -> None:
-        """Batch statistics stay those of the model to begin with."""
         if self.begun_with is not None:
             keep_statistics(network)
 
@@ -83,7 +82,6 @@ class SegmenterTask(NetworkTask):
         return loss if self.begun_with is None else loss + KEPT * self._forgotten(image, output, labelled)
 
     def penalty(self) -> typing.Any:
-        """The method's, of the weights."""
         return self.method.penalty(self.networks["segmenter"])
 
     def _forgotten(self, image: torch.Tensor, output: torch.Tensor, labelled: torch.Tensor) -> torch.Tensor:

@@ -36,8 +36,7 @@ class WorkingTomogram:
 
     def in_tomogram(self, zyx: np.ndarray) -> np.ndarray:
         """(n, 3) px of the tomogram of positions (n, 3) in working px."""
-        scale = np.array(self.tomogram.shape) / np.array(self.shape)
-        return rescaled(zyx, scale)
+        return rescaled(zyx, np.array(self.tomogram.shape) / np.array(self.shape))
 
 
 def check_volume(tomogram: Tomogram) -> None:

@@ -58,7 +58,6 @@ def resample_whole(volume: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor
 
 
 def _centres(positions: typing.Sequence[int], size_in: int, size_out: int) -> tuple[torch.Tensor, float]:
-    """Where places of the output lie in the input, and how far their weights reach there."""
     scale = size_in / size_out
     return rescaled(torch.as_tensor(positions, dtype=torch.float64), scale), max(1.0, scale)
 
@@ -67,8 +66,7 @@ def _centres(positions: typing.Sequence[int], size_in: int, size_out: int) -> tu
 def _taps(start: int, stop: int, size_in: int, size_out: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Voxels of the input (n, k) and their weights (n, k) float32 for the output's [start, stop)."""
     centres, reach = _centres(range(start, stop), size_in, size_out)
-    first = torch.ceil(centres - reach).long()
-    taps = first[:, None] + torch.arange(int(2 * reach) + 1)
+    taps = torch.ceil(centres - reach).long()[:, None] + torch.arange(int(2 * reach) + 1)
     weights = (1 - (taps - centres[:, None]).abs() / reach).clamp(min=0)
     weights[(taps < 0) | (taps >= size_in)] = 0
     kept = weights.sum(dim=0) > 0
@@ -142,7 +140,6 @@ def values_statistics(values: np.ndarray) -> tuple[float, float]:
 
 
 def _spans(size: int, side: int) -> list[tuple[int, int]]:
-    """Up to BRICKS (start, stop) of a length, spread over an axis and apart where there is room."""
     count, side = min(SUBVOLUMES, max(1, size // side)), min(side, size)
     if count == 1:
         return [((size - side) // 2, (size - side) // 2 + side)]

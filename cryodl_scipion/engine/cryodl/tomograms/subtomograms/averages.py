@@ -118,8 +118,7 @@ def maximised(
 ) -> Estimate:
     """Estimate of two Sums."""
     ball = sums[0].ball
-    each = [one.volume(0.1 * one.shell_weights()) * mask for one in sums]
-    one, other = each
+    one, other = [one.volume(0.1 * one.shell_weights()) * mask for one in sums]
     fsc = subtomogram_fsc(one, other, ball)
     both = sums[0].merged(sums[1])
     agreed = fsc.clamp(1e-3, 0.999)
@@ -186,8 +185,7 @@ def last_shell(curve: np.ndarray, first: int) -> int:
     for from shell `first` on; the one before it if nothing agrees."""
     below = [float(value) < 0.5 for value in curve] + [True]
     start = min(first, len(below) - 2)
-    lost = next((k for k in range(start, len(below) - 1) if below[k] and below[k + 1]), len(below) - 1)
-    return max(1, lost - 1)
+    return max(1, next((k for k in range(start, len(below) - 1) if below[k] and below[k + 1]), len(below) - 1) - 1)
 
 
 def _sums(
@@ -223,8 +221,7 @@ def _sums(
         for half in (0, 1):
             mine = torch.as_tensor(which[part] == half, device=ball.x.device)
             parts[half].add(values[mine], weights[mine], matrices[part][mine])
-    whole = parts[0].merged(parts[1])
-    return (whole, box), [(part, box) for part in parts]
+    return (parts[0].merged(parts[1]), box), [(part, box) for part in parts]
 
 
 def _mean(found: typing.Any) -> torch.Tensor:

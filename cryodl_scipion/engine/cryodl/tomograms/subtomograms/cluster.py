@@ -83,8 +83,7 @@ def groups(positions: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
         ).fit(positions)
         new = mixture.predict(positions)
         found = new if len(np.unique(new)) == count else found
-    order = np.argsort(-np.bincount(found, minlength=count), kind="stable")
-    return 1 + np.argsort(order)[found]
+    return 1 + np.argsort(np.argsort(-np.bincount(found, minlength=count), kind="stable"))[found]
 
 
 def group_p_value(positions: np.ndarray, count: int, seed: int = 0) -> float:
@@ -100,8 +99,7 @@ def group_p_value(positions: np.ndarray, count: int, seed: int = 0) -> float:
     covariance = np.cov(positions.T).reshape(positions.shape[1], -1)
     own = _tightness(positions, count, seed)
     clouds = (rng.multivariate_normal(np.zeros(len(covariance)), covariance, len(positions)) for _ in range(CLOUDS))
-    as_tight = sum(_tightness(cloud, count, seed) <= own for cloud in clouds)
-    return float((1 + as_tight) / (1 + CLOUDS))
+    return float((1 + sum(_tightness(cloud, count, seed) <= own for cloud in clouds)) / (1 + CLOUDS))
 
 
 def _tightness(positions: np.ndarray, count: int, seed: int) -> float:

@@ -58,8 +58,7 @@ class EmbeddingTask(Task):
     def __init__(self, observed: ObservedSubtomograms, components: int, seed: int = 0, compensate: bool = True) -> None:
         self.ball, self.box = observed.ball, 8 * int(np.ceil((2 * observed.ball.radius + 4) / 8))
         weights = observed.weights if compensate else torch.ones_like(observed.weights)
-        mean = (observed.values * weights).sum(0) / weights.sum(0).clamp(min=1.0)
-        values = (observed.values - mean) * weights
+        values = (observed.values - ((observed.values * weights).sum(0) / weights.sum(0).clamp(min=1.0))) * weights
         scale = values.abs().square().mean().sqrt().clamp(min=1e-12)
         self.values, self.weights = (values / scale).cpu(), weights.cpu()
         order = np.random.default_rng((seed, 5)).permutation(len(values))
@@ -153,8 +152,7 @@ def principal_components(
     if not compensate:
         weights = torch.ones_like(weights)
     count = max(1, min(components, len(values) - 1))
-    mean = (weights * values).sum(0) / weights.sum(0).clamp(min=1.0)
-    values = weights * (values - mean)
+    values = weights * (values - ((weights * values).sum(0) / weights.sum(0).clamp(min=1.0)))
     generator = torch.Generator().manual_seed(seed)
     noise = values.square().sum() / weights.sum()
     axes = torch.randn(count, values.shape[1], generator=generator).to(values.device) * (noise / 100).sqrt()
@@ -179,7 +177,6 @@ def _positions(
 
 
 def _axes(values: torch.Tensor, weights: torch.Tensor, positions: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:
-    """(c, d) components that fit best."""
     count = positions.shape[1]
     second = positions[:, :, None] * positions[:, None] + spread
     normal = (weights.T @ second.flatten(1)).reshape(-1, count, count)
@@ -196,7 +193,6 @@ def _noise(
 
 
 def _principal(positions: torch.Tensor, axes: torch.Tensor) -> torch.Tensor:
-    """Positions rotated to the main axes of what the components make of them, in order of their size."""
     u, s, v = torch.linalg.svd(axes.T, full_matrices=False)
     rotated = positions @ (s[:, None] * v).T
     rotated = rotated - rotated.mean(0)

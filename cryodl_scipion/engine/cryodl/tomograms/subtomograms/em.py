@@ -80,7 +80,6 @@ def _begun(observed: ObservedSubtomograms, grids: Grids, rng: np.random.Generato
 
 
 def _given(observed: ObservedSubtomograms, grids: Grids, angles: np.ndarray, shifts: np.ndarray | None) -> Estimate:
-    """Estimate from poses that are known."""
     device = observed.values.device
     matrices = matrices_of(angles, device)[:, None]
     moves = torch.as_tensor(np.zeros((len(observed), 3)) if shifts is None else shifts, dtype=torch.float32).to(device)
@@ -146,8 +145,7 @@ def _continued(found: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
 def fine_round(observed: ObservedSubtomograms, estimate: Estimate, grids: Grids, modes: int = 4) -> Estimate:
     """One round of search and local refinement. Returns the next Estimate."""
     poses = find_poses(observed, estimate, grids, modes)
-    rotated = Rotated(estimate.volume, observed.ball)
-    noise = residual(observed, poses, rotated, estimate.noise)
+    noise = residual(observed, poses, Rotated(estimate.volume, observed.ball), estimate.noise)
     return from_poses(observed, poses, noise, grids.mask)
 
 

@@ -23,8 +23,7 @@ CORNERS = [(z, y, x) for z in (0, 1) for y in (0, 1) for x in (0, 1)]
 
 def coefficient_positions(ball: HalfBall, matrices: torch.Tensor) -> torch.Tensor:
     """(n, d, 3) xyz, on the padded transform's grid, of the coefficients of a HalfBall rotated by (n, 3, 3)."""
-    k = torch.stack([ball.x, ball.y, ball.z]).float() * PADDING
-    return (matrices @ k).transpose(1, 2)
+    return (matrices @ (torch.stack([ball.x, ball.y, ball.z]).float() * PADDING)).transpose(1, 2)
 
 
 class Rotated:

@@ -134,8 +134,7 @@ def closely(
 ) -> Poses:
     """Poses around the given ones. rotated: Rotated on the observed ball. matrices: (n, m, 3, 3), shifts: (n, m, 3) px
     of the middles. near: Near. keep: most poses kept of each."""
-    each = matrices.shape[1] * len(near.rotations) * len(observed.ball)
-    step = max(1, int(SAMPLES / each))
+    step = max(1, int(SAMPLES / (matrices.shape[1] * len(near.rotations) * len(observed.ball))))
     parts = [
         _closely(
             observed[start : start + step],

@@ -35,10 +35,8 @@ class Kernels:
         start = self.wide // 2 - self.template.box // 2
         inner = slice(start, start + self.template.box)
         seen = seen[:, inner, inner, inner]
-        mean = (seen * self.mask).sum((1, 2, 3), keepdim=True) / self.mask.sum()
-        seen = seen - mean
-        norm = (seen.square() * self.mask).sum((1, 2, 3), keepdim=True).sqrt().clamp(min=1e-12)
-        return seen * self.mask / norm
+        seen = seen - ((seen * self.mask).sum((1, 2, 3), keepdim=True) / self.mask.sum())
+        return seen * self.mask / (seen.square() * self.mask).sum((1, 2, 3), keepdim=True).sqrt().clamp(min=1e-12)
 
 
 class SearchTile:
@@ -58,7 +56,6 @@ class SearchTile:
         self.inverse = 1 / width.clamp(min=max(MIN_WIDTH * (typical or self.typical), 1e-12))
 
     def _correlated(self, kernel: torch.Tensor, transform: torch.Tensor) -> torch.Tensor:
-        """Sums over the box at each position that is kept."""
         found = torch.fft.irfftn(transform * kernel.conj(), s=self.shape)
         return found[tuple(slice(0, n - self.box + 1) for n in self.shape)]
 

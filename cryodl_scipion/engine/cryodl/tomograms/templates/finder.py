@@ -200,8 +200,7 @@ class TemplateSearch:
         """Working px, score and angles of the best places in what is kept of a tile, and whether the template won. The
         two structures that fit best by the grid of the search are refined: they are often near to each other."""
         keep = [(0, min(k, n - a)) for k, n, a in zip(self.kept, self.source.shape, start)]
-        highest = torch.stack(list(best)).amax(dim=0)
-        _, scores, voxels = find_peaks_3d(highest, 0.0, keep)
+        _, scores, voxels = find_peaks_3d(torch.stack(list(best)).amax(dim=0), 0.0, keep)
         near = separate(voxels.astype(float), max(1.0, 0.35 * self.template.diameter / self.source.pixel_size))
         around = [torch.nn.functional.max_pool3d(one[None, None], 3, 1, 1)[0, 0].cpu().numpy() for one in best]
         ranks = np.argsort(-np.array([one[tuple(voxels[near].T)] for one in around]), axis=0)[:2].T
@@ -254,8 +253,7 @@ def tiling(
     kept = []
     for side in shape:
         counts = range(-(-side // maximum), -(-side // maximum) + 4)
-        choices = [(n * next_fast_len(-(-side // n) + box - 1, real=True), n) for n in counts]
-        number = min(choices)[1]
+        number = min([(n * next_fast_len(-(-side // n) + box - 1, real=True), n) for n in counts])[1]
         kept.append(next_fast_len(-(-side // number) + box - 1, real=True) - box + 1)
     starts = itertools.product(*(range(0, n, k) for n, k in zip(shape, kept)))
     return (kept[0], kept[1], kept[2]), [(a, b, c) for a, b, c in starts]
@@ -290,7 +288,6 @@ def refine_detection(
 
 
 def _around(tile: SearchTile, voxel: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """(27, b³) what the box covers at the positions around a voxel, and (27,) the inverse local widths there."""
     side, limits = tile.box, [n - 1 for n in tile.inverse.shape]
     patches, inverse = [], []
     for shift in np.ndindex((2 * NEAR + 1,) * 3):
