@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..contract.networks import network_row
-from ..core.devices import in_memory_format
+from ..core.devices import Network, in_memory_format
 
 
 def method_of(kind: str, name: str) -> typing.Any:
@@ -24,6 +24,19 @@ def method_of(kind: str, name: str) -> typing.Any:
     row = network_row(kind, name)
     # Imported here: torch, and one network instead of all.
     return getattr(importlib.import_module(f"cryodl.{row.module}"), row.method)()
+
+
+def with_weights(network: Network, weights: typing.Mapping[str, torch.Tensor], model: typing.Any, name: str) -> Network:
+    """The network with the weights {name: tensor} of a model, whose folder or name and whose network's name are for the
+    message. Raises ValueError if they are of another network."""
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError:
+        raise ValueError(
+            f"The weights of {model} do not fit the network {name} in this version of cryodl. Train the model again, "
+            "or use the version that its card.json names."
+        ) from None
+    return network
 
 
 # Memory layout of a batch of images, or of volumes.

@@ -12,11 +12,12 @@ from cryodl.contract import Failure, Result, read_card
 from cryodl.core.matching import best_f_beta, f_beta
 from cryodl.io.messages import collected
 from cryodl.io.star import read_tables, write_tables
+from cryodl.learning.networks import folded
 from cryodl.tomograms.contrast import skewness
 from cryodl.tomograms.detectors.labels import Labelled
 from cryodl.tomograms.detectors.splits import split_tomograms
 from cryodl.tomograms.detectors.train import heat_map, varied_sharpness
-from cryodl.tomograms.detectors.unet3d import HeatMapUNet, cells_as_channels
+from cryodl.tomograms.detectors.unet3d import HeatMapUNet
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +76,7 @@ def test_a_spot_is_highest_at_its_particle_and_overlapping_ones_do_not_add_up():
 
 def test_the_cells_of_a_network_are_its_voxels():
     x = torch.arange(64.0).reshape(1, 1, 4, 4, 4)
-    cells = cells_as_channels(x)
+    cells = folded(x, 2)
     assert cells.shape == (1, 8, 2, 2, 2)
     assert set(cells[0, :, 1, 0, 1].tolist()) == set(x[0, 0, 2:4, 0:2, 2:4].flatten().tolist())
 

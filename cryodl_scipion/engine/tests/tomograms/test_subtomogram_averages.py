@@ -11,7 +11,7 @@ from cryodl.core.volumes import HalfBall, wedge
 from cryodl.io.mrc import write_map
 from cryodl.io.star import read_tables, write_tables
 from cryodl.io.subtomograms import read_subtomograms
-from cryodl.tomograms.subtomograms.averages import average, half_averages, last_shell, resolution_of
+from cryodl.tomograms.subtomograms.averages import half_averages, last_shell, resolution_of
 from cryodl.tomograms.subtomograms.observed import Rotated, Sums
 from cryodl.tomograms.subtomograms.search import ball_of_shifts, matrices_of
 
@@ -83,14 +83,14 @@ def test_two_wedges_that_complement_each_other_give_the_whole_object(tmp_path):
         ]
     )
     one = read_subtomograms(write_set(tmp_path, volumes, None, angles, tilts=(-45.0, 45.0)))
-    alone, mean = (average(one, rows, angles[rows], np.zeros((len(rows), 3))) for rows in ([0], [0, 1, 2]))
+    alone, mean = (half_averages(one, rows, angles[rows], np.zeros((len(rows), 3)))[0] for rows in ([0], [0, 1, 2]))
     assert correlation(low(mean), low(whole)) > 0.96 > correlation(low(alone), low(whole)) + 0.05
 
 
 def test_protein_of_an_average_is_bright_whatever_the_contrast(tmp_path):
     one = read_subtomograms(simulated_set(tmp_path, ["corner"], 4, snr=1e3))
-    bright = average(one, slice(None), one.angles, one.shifts_zyx)
-    dark = average(one, slice(None), one.angles, one.shifts_zyx, contrast="dark")
+    bright = half_averages(one, slice(None), one.angles, one.shifts_zyx)[0]
+    dark = half_averages(one, slice(None), one.angles, one.shifts_zyx, contrast="dark")[0]
     assert torch.allclose(bright, -dark, atol=1e-5)
     assert correlation(low(bright), low(density("corner", BOX))) > 0.85
 
@@ -114,7 +114,7 @@ def test_data_multiplied_by_their_ctf_give_the_average_of_ordinary_data(tmp_path
     found = read_subtomograms(path)
     assert torch.equal(found.weights([3]), ordinary.weights([3])) and found.weights([]).shape[0] == 0
     assert torch.allclose(found.volumes([3, 5]), ordinary.volumes([3, 5]), atol=1e-3)
-    wanted, mean = (average(s, slice(None), angles, shifts) for s in (ordinary, found))
+    wanted, mean = (half_averages(s, slice(None), angles, shifts)[0] for s in (ordinary, found))
     assert correlation(low(mean), low(wanted)) > 0.99
     assert float((low(mean) * low(wanted)).sum() / low(wanted).square().sum()) == pytest.approx(1, abs=0.03)
 
@@ -131,7 +131,7 @@ def test_averages_of_multiplied_data_are_their_sum_over_the_sum_of_the_weights(t
         read_subtomograms(path)
     tables["particles"]["rlnCtfImage"] = ["one.mrc", "three.mrc"]
     write_tables(path, tables)
-    mean = average(read_subtomograms(path), slice(None), np.zeros((2, 3)), np.zeros((2, 3)))
+    mean = half_averages(read_subtomograms(path), slice(None), np.zeros((2, 3)), np.zeros((2, 3)))[0]
     assert correlation(low(mean), low((volumes[0] + 3 * volumes[1]) / 4)) > 0.999
 
 
@@ -154,12 +154,7 @@ def test_shells_without_signal_do_not_end_the_resolution():
 def test_nothing_to_average_is_refused_by_name(tmp_path):
     one = read_subtomograms(simulated_set(tmp_path, ["bar"], 2))
     with pytest.raises(ValueError, match="no subtomograms to average"):
-        average(one, [], np.zeros((0, 3)), np.zeros((0, 3)))
-
-
-def test_a_box_can_be_asked_for(tmp_path):
-    one = read_subtomograms(simulated_set(tmp_path, ["bar"], 2))
-    assert average(one, slice(None), one.angles, one.shifts_zyx, box=12).shape == (12, 12, 12)
+        half_averages(one, [], np.zeros((0, 3)), np.zeros((0, 3)))
 
 
 def test_shifts_fill_a_ball_around_zero():

@@ -10,7 +10,7 @@ import torch
 from ...contract import INPUT_WEIGHT
 from ...core.devices import fast_dtype, in_memory_format
 from ...io.model import find_model, read_model
-from ...learning.task import method_of
+from ...learning.task import method_of, with_weights
 from ..measures.volume import Volume
 from .blocks import VolumeSwinConvUNet
 from .boxes import BOX
@@ -27,14 +27,7 @@ def load_network(
 ) -> VolumeSwinConvUNet:
     """The network of a card with its weights. Raises ValueError if they do not fit; source: for the message."""
     network = method_of("map_improver", card["network"]).build(card.get("attention", True), card.get("width"))
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError:
-        raise ValueError(
-            f"The weights of {source} do not fit the network {card['network']} of this version of cryodl. "
-            "Train the model again, or use the version that its card.json names."
-        ) from None
-    return network
+    return with_weights(network, weights, source, card["network"])
 
 
 def load_improver(name_or_folder: str, device: torch.device) -> "Improver":
@@ -54,17 +47,6 @@ class Improver:
         self.method = method_of("map_improver", card["network"])
         self.network = in_memory_format(network.to(device), torch.channels_last_3d).eval()
 
-    def improve(
-        self,
-        volume: Volume,
-        overlap: int = OVERLAP,
-        batch_size: int | None = None,
-        progress: typing.Callable[[int, int], None] | None = None,
-        input_weight: float = INPUT_WEIGHT,
-    ) -> np.ndarray:
-        """The improved map on the grid of a Volume, (z, y, x) float32, at the scale of the input."""
-        return self.improve_with_confidence(volume, overlap, batch_size, progress, input_weight)[0]
-
     def improve_with_confidence(
         self,
         volume: Volume,
@@ -73,7 +55,8 @@ class Improver:
         progress: typing.Callable[[int, int], None] | None = None,
         input_weight: float = INPUT_WEIGHT,
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """As improve, and (z, y, x) probabilities that there is density, None if the network does not tell."""
+        """The improved map on the grid of a Volume, (z, y, x) float32, at the scale of the input; and (z, y, x)
+        probabilities that there is density, None if the network does not tell."""
         data = to_grid(volume.data, volume.voxels_zyx, self.card["working_pixel_size"])
         try:
             scale_of(volume.data)  # spline ripples may be positive where no voxel is

@@ -37,12 +37,7 @@ class ImproverTask(Task):
         self.batch_size = batch_size or method.batch_size
         self.networks = torch.nn.ModuleDict({"improver": network})
         in_memory_format(network, torch.channels_last_3d)
-        self.optimizers = {"improver": method.optimizer(network)}
-
-    @property
-    def default_steps(self) -> int:
-        """Training steps where the user asks for none."""
-        return self.method.default_steps()
+        self.optimizers, self.default_steps = {"improver": method.optimizer(network)}, method.default_steps()
 
     def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         return self.pairs.draw(rng, self.batch_size)

@@ -1,29 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Classifiers of subtomograms: one method per file, and its row in contract/networks.py."""
 
-from __future__ import annotations
-
+import functools
 import os
-import typing
-from pathlib import Path
 
+import torch
+
+from ...io.model import find_model, read_model
 from ...learning.task import method_of
+from .run import Classifier
 
-if typing.TYPE_CHECKING:
-    import torch
-
-    from .method import ClassifierMethod
-    from .run import Classifier
-
-
-def classifier_method(name: str) -> ClassifierMethod:
-    """The method object of a registered name. Raises ValueError that lists the names."""
-    return method_of("classifier", name)
+classifier_method = functools.partial(method_of, "classifier")
 
 
 def load_classifier(folder: str | os.PathLike[str], device: torch.device) -> Classifier:
-    """A Classifier (see run.py) of a model folder, on a torch.device. Raises ValueError as io.model.read_model."""
-    from ...io.model import find_model, read_model
-    from .run import Classifier
-
+    """A Classifier of a model folder, on a torch.device. Raises ValueError as io.model.read_model."""
     return Classifier(*read_model(find_model(folder, "classifier"), "classifier"), device)

@@ -53,13 +53,9 @@ def write_confusion(
 OTHERS = "others"  # true class of subtomograms that are of none of the model's classes
 
 
-def _classes(subtomograms: SubtomogramSet) -> np.ndarray:
-    return typing.cast("np.ndarray", subtomograms.classes)
-
-
 def check_ground_truth(subtomograms: SubtomogramSet, card: typing.Mapping[str, typing.Any]) -> None:
     """Raises ValueError if no subtomogram is of a class of the model. Arguments as those of against_ground_truth."""
-    numbers, classes = card["class_numbers"], _classes(subtomograms)
+    numbers, classes = card["class_numbers"], np.asarray(subtomograms.classes)
     if not np.isin(classes, numbers).any():
         raise ValueError(
             f"None of the classes of {subtomograms.path} (rlnClassNumber: "
@@ -78,7 +74,7 @@ def against_ground_truth(
     check_ground_truth(subtomograms, card)
     numbers = np.array(card["class_numbers"])
     position = {number: row for row, number in enumerate(numbers.tolist())}
-    true = np.array([position.get(int(number), len(numbers)) for number in _classes(subtomograms)])
+    true = np.array([position.get(int(number), len(numbers)) for number in np.asarray(subtomograms.classes)])
     found = np.array([position.get(int(number), len(numbers)) for number in classes])
     known = true < len(numbers)
     matrix = np.zeros((len(numbers) + (not known.all()), len(numbers) + 1), int)

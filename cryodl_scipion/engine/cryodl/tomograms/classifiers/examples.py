@@ -38,10 +38,6 @@ class Examples:
     box: int
 
 
-def _classes(subtomograms: SubtomogramSet) -> np.ndarray:
-    return typing.cast("np.ndarray", subtomograms.classes)
-
-
 def labelled(
     subtomograms: SubtomogramSet, class_names: typing.Sequence[str] = ()
 ) -> tuple[SubtomogramSet, np.ndarray, tuple[int, ...], tuple[str, ...], list[str]]:
@@ -49,7 +45,7 @@ def labelled(
     for the user. class_names: as many as there are classes, in the order of their numbers, or none. Raises ValueError
     for fewer than two classes, a class with fewer than two members, negative numbers, a subtomogram listed twice, or
     names that do not fit."""
-    classes, path, notes = _classes(subtomograms), subtomograms.path, []
+    classes, path, notes = np.asarray(subtomograms.classes), subtomograms.path, []
     if (classes < 0).any():
         raise ValueError(
             f"{path} has a class (rlnClassNumber) of {classes.min()}; classes are numbered from 1, and 0 is no class."
@@ -60,7 +56,7 @@ def labelled(
             "0) and are not used for training."
         )
         subtomograms = subtomograms.subset(classes != 0)
-        classes = _classes(subtomograms)
+        classes = np.asarray(subtomograms.classes)
     _refuse_copies(subtomograms)
     numbers, labels, counts = np.unique(classes, return_inverse=True, return_counts=True)
     if len(numbers) < 2:

@@ -87,8 +87,7 @@ class ClassifierMethod:
         """Prediction of the validation subtomograms, of a predictor that has the weights that were learnt. A method
         that learnt what is usual from them judges each by the others, so that its confidences are as low as those of
         subtomograms that it never saw."""
-        one: Prediction = predictor.predict(examples.subtomograms, examples.validation, examples.contrast, batch_size)
-        return one
+        return predictor.predict(examples.subtomograms, examples.validation, examples.contrast, batch_size)
 
     def completed(
         self, weights: dict[str, torch.Tensor], examples: Examples, config: TrainClassifierConfig, device: torch.device

@@ -20,6 +20,7 @@ from torch import nn
 
 from ...core.devices import in_memory_format
 from ...io.subtomograms import SubtomogramSet
+from ...learning.task import with_weights
 from .method import ClassifierMethod, Prediction
 from .prepare import prepared
 from .rejection import typicality
@@ -39,15 +40,9 @@ class NetworkPredictor:
         self.card = card
         network = method.build(len(card["classes"]), card["box"])
         self.known = {name: value for name, value in weights.items() if name.startswith("known.")}
-        try:
-            network.load_state_dict({name: value for name, value in weights.items() if name not in self.known})
-        except RuntimeError:
-            raise ValueError(
-                f"The weights of the model {card['name']} do not fit the network {method.name} for "
-                f"{len(card['classes'])} classes in this version of cryodl. Train the model again, or use "
-                "the version that its card.json names."
-            ) from None
-        self.network = network.to(device).eval()
+        learnt = {name: value for name, value in weights.items() if name not in self.known}
+        words = f"{method.name} for {len(card['classes'])} classes"
+        self.network = with_weights(network, learnt, card["name"], words).to(device).eval()
         in_memory_format(self.network, torch.channels_last_3d)
 
     def predict(

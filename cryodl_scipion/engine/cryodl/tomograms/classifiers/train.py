@@ -31,13 +31,8 @@ class ClassifierTask(NetworkTask):
         network = method.build(len(examples.names), examples.box)
         self.learn("classifier", network, method.optimizer, torch.channels_last_3d)
         self.validates_poorly = len(examples.validation) < FEW
-        self.minimum_steps = method.minimum_steps
+        self.minimum_steps, self.default_steps = method.minimum_steps, method.default_steps(len(examples.training))
         self.labels = torch.from_numpy(examples.labels)
-
-    @property
-    def default_steps(self) -> int:
-        """Training steps where the user asks for none."""
-        return self.method.default_steps(len(self.examples.training))
 
     def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Subtomograms (b, 1, box, box, box) and labels (b,): drawn at random, rotated in ways that keep the wedge."""
@@ -61,12 +56,15 @@ class ClassifierTask(NetworkTask):
     def weights(self) -> dict[str, torch.Tensor]:
         """{name: tensor} of the trained network, and what it makes of the subtomograms that it learnt from, up to
         MAX_KNOWN of them (rejection.py)."""
-        network, features = self.networks["classifier"].eval(), []
+        self.networks["classifier"].eval()
         rows = self.examples.training
         rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MAX_KNOWN)).astype(int))]
-        for start in range(0, len(rows), self.batch_size):
-            features.append(network_output(network, self._volumes(rows[start : start + self.batch_size]))[1])
-        return {**network.state_dict(), **fit_feature_statistics(torch.cat(features), self.labels[rows])}
+        features = torch.cat([features for _, features in self._answers(rows)])
+        return {**self.networks["classifier"].state_dict(), **fit_feature_statistics(features, self.labels[rows])}
+
+    def _answers(self, rows: np.ndarray) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        network, starts = self.networks["classifier"], range(0, len(rows), self.batch_size)
+        return [network_output(network, self._volumes(rows[start : start + self.batch_size])) for start in starts]
 
     def loss(self, output: torch.Tensor, *batch: torch.Tensor) -> torch.Tensor:
         return F.cross_entropy(output, batch[1])
@@ -74,11 +72,8 @@ class ClassifierTask(NetworkTask):
     def validate(self) -> dict[str, float]:
         """Cross entropy, accuracy, and the mean probability of the true class, which is smoother than the accuracy and
         chooses the weights."""
-        rows, parts = self.examples.validation, []
-        network = self.networks["classifier"]
-        for start in range(0, len(rows), self.batch_size):
-            parts.append(network_output(network, self._volumes(rows[start : start + self.batch_size]))[0])
-        logits, labels = torch.cat(parts), self.labels[rows]
+        rows = self.examples.validation
+        logits, labels = torch.cat([logits for logits, _ in self._answers(rows)]), self.labels[rows]
         probability = torch.softmax(logits, 1)[torch.arange(len(rows)), labels]
         return {
             "metric": float(probability.mean()),

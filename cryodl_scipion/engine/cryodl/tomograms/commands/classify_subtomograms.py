@@ -239,7 +239,7 @@ def _averages(
         told = f"{name}: {counted(len(rows), 'subtomogram')}"
         if number and len(rows) and classes.angles is not None:
             poses = (classes.angles[rows], classes.shifts_zyx[rows])
-            whole, one, other = half_averages(found, rows, *poses, None, classes.made.contrast, run.device)
+            whole, one, other = half_averages(found, rows, *poses, classes.made.contrast, run.device)
             write_map(folder / f"final_class{number:03d}.mrc", whole, found.pixel_size)
             averages[name] = f"{stem}_class{number:03d}.mrc"
             resolutions[name] = round(resolution_of(one, other, found.pixel_size, classes.diameter), 1)

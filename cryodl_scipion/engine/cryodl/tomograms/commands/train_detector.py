@@ -9,11 +9,10 @@ import torch
 
 from ...contract import TrainDetectorConfig, TrainDetectorOutputs, counted, network_words, score_text
 from ...learning.recipe import HELD_OUT, TrainingRun, start_weights
-from ...learning.task import method_of
+from ...learning.task import method_of, with_weights
 from ...runner import PROGRAM, Run, command
 from ..detectors.card import card_warnings, model_card
 from ..detectors.labels import GatheredLabels, gather_labels
-from ..detectors.predict import load_detector
 from ..detectors.splits import split_tomograms
 from ..detectors.train import DetectorTask
 from ..detectors.unet3d import HeatMapUNet
@@ -87,7 +86,7 @@ def _task(config: TrainDetectorConfig, gathered: GatheredLabels) -> tuple[Detect
 
 def _started(config: TrainDetectorConfig, method: HeatMapUNet, gathered: GatheredLabels) -> torch.nn.Module:
     _, weights = start_weights(config, "detector", network=config.network, species=list(gathered.species))
-    return load_detector(method, len(gathered.species), weights, str(config.start_from))
+    return with_weights(method.build(len(gathered.species)), weights, str(config.start_from), method.name)
 
 
 def _say_start(

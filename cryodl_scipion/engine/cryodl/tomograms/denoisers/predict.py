@@ -20,7 +20,7 @@ from ...io.stamps import stamp
 from ...io.tomograms import Tomogram
 from ...io.volume_writer import VolumeWriter
 from ...learning.inference import for_inference
-from ...learning.task import method_of
+from ...learning.task import method_of, with_weights
 from ..segmenters.predict import mirrored
 from .examples import MARGIN, answered, inputs_of
 from .halves import HalfSource
@@ -35,14 +35,7 @@ class TomogramDenoiser:
     def __init__(self, card: dict, weights: dict, device: torch.device) -> None:
         self.card, self.device, self.dtype = card, device, fast_dtype(device)
         self.method = method_of("tomogram_denoiser", card["network"])
-        network = self.method.build()
-        try:
-            network.load_state_dict(weights)
-        except RuntimeError:
-            raise ValueError(
-                f"The weights of {card['name']} do not fit the network {self.method.name} in this version of cryodl. "
-                "Train the model again, or use the version that its card.json names."
-            ) from None
+        network = with_weights(self.method.build(), weights, card["name"], self.method.name)
         self._network = for_inference(network, device, self.dtype)
 
     @torch.inference_mode()

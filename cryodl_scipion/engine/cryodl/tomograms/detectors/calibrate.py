@@ -7,14 +7,10 @@ import typing
 import numpy as np
 import torch
 
-from ...contract.frames import rescaled
 from ...core.devices import fast_dtype
 from ...core.matching import best_f_beta, f_beta, match_picks
-from ...core.peaks import find_peaks_3d
-from ...core.tiles import tile_spans
 from .labels import Labelled
-from .predict import DISTANCE, MIN_SCORE, Candidates, block_sides
-from .unet3d import STRIDE
+from .predict import DISTANCE, MIN_SCORE, Candidates, add_peaks, block_ranges, filled_up
 
 USUAL = 0.5  # threshold of a species without held-out particles
 MATCH = 0.25  # diameters (half of the radius) within which a detection is of a particle
@@ -68,29 +64,14 @@ def _calibrated(hit: np.ndarray, scores: np.ndarray, count: int, beta: float) ->
 @torch.inference_mode()
 def candidates_in(network: torch.nn.Module, method: typing.Any, volume: torch.Tensor) -> list[Candidates]:
     """Candidates of each species in a whole volume (z, y, x) that is in memory, in px of it."""
-    import itertools
-
     network.eval()
     device = next(network.parameters()).device
     dtype = fast_dtype(device)
-    sides = block_sides(volume.shape, BLOCK_VOXELS, method.granularity)
-    rounded = [-(-n // method.granularity) * method.granularity for n in volume.shape]
-    spans = [tile_spans(n, side, method.overlap, method.granularity) for n, side in zip(rounded, sides)]
     found: list[list[tuple[np.ndarray, np.ndarray]]] = []
-    for block in itertools.product(*spans):
-        start = [a for a, _, _, _ in block]
-        voxels = volume[tuple(slice(a, b) for a, b, _, _ in block)].float()
-        padding = [-n % method.granularity for n in voxels.shape]
-        voxels = torch.nn.functional.pad(
-            voxels[None, None], [v for n in padding[::-1] for v in (0, n)], mode="replicate"
-        )
+    for whole, kept in block_ranges(volume.shape, BLOCK_VOXELS, method):
+        voxels = filled_up(volume[tuple(slice(a, b) for a, b in whole)].float(), method.granularity)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             maps = network(voxels.to(device))[0].float().sigmoid().cpu()
         found = found or [[] for _ in maps]
-        keep = [
-            ((c - a) // STRIDE, (min(d, n) - a + STRIDE - 1) // STRIDE) for (a, _, c, d), n in zip(block, volume.shape)
-        ]
-        for scores, each in zip(maps, found):
-            zyx, heights, _ = find_peaks_3d(scores, MIN_SCORE, keep)
-            each.append((rescaled(zyx, STRIDE) + start, heights))
+        add_peaks(found, maps, whole, kept)
     return [Candidates(*(np.concatenate(part) for part in zip(*each))) for each in found]

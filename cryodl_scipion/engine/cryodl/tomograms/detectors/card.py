@@ -4,6 +4,7 @@
 import typing
 from pathlib import Path
 
+from ...contract import counted
 from ...learning.recipe import TrainingRun
 from .calibrate import calibrate_species
 from .labels import GatheredLabels
@@ -56,12 +57,5 @@ def card_warnings(card: dict[str, typing.Any]) -> typing.Iterator[str]:
                 "label more."
             )
         elif metrics["particles"] < FEW:
-            yield (
-                f"Only {counted_particles(metrics['particles'])} of {name} held out: its metrics and threshold are "
-                "uncertain."
-            )
-
-
-def counted_particles(count: int) -> str:
-    """'1 particle was', '3 particles were'."""
-    return "1 particle was" if count == 1 else f"{count} particles were"
+            number = counted(metrics["particles"], "particle")
+            yield f"Only {number} of {name} for validation: its metrics and threshold are uncertain."

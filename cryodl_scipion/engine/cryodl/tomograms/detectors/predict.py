@@ -16,7 +16,7 @@ from ...core.tiles import tile_spans
 from ...core.volumes import phases_at_random
 from ...io.tomograms import Tomogram
 from ...learning.inference import for_inference
-from ...learning.task import method_of
+from ...learning.task import method_of, with_weights
 from ..segmenters.working import WorkingTomogram
 from .unet3d import STRIDE
 
@@ -49,32 +49,26 @@ class Detector:
         self.card, self.device, self.dtype = card, device, fast_dtype(device)
         self.species, self.pixel_size = tuple(card["species"]), float(card["pixel_size"])
         self.method = method_of("detector", card["network"])
-        network = load_detector(self.method, len(self.species), weights, card["name"])
+        network = with_weights(self.method.build(len(self.species)), weights, card["name"], self.method.name)
         self.network = for_inference(network, device, self.dtype)
 
     @torch.inference_mode()
     def heat_maps(self, voxels: torch.Tensor) -> torch.Tensor:
         """(species, z / 2, y / 2, x / 2) scores of normalised voxels (z, y, x) at the model's pixel size, on the
         CPU."""
-        padding = [-n % self.method.granularity for n in voxels.shape]
-        padded = F.pad(voxels[None, None], [v for n in padding[::-1] for v in (0, n)], mode="replicate")
-        padded = padded.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last_3d)
+        padded = (
+            filled_up(voxels, self.method.granularity)
+            .to(self.device, self.dtype)
+            .contiguous(memory_format=torch.channels_last_3d)
+        )
         found = self.network(padded)[0].float().sigmoid().cpu()
         return found[(slice(None), *(slice(-(-n // STRIDE)) for n in voxels.shape))]
 
 
-def load_detector(method: typing.Any, species: int, weights: dict[str, torch.Tensor], source: str) -> torch.nn.Module:
-    """A method's network for a number of species, with the weights {name: tensor} of a model. source: the model's
-    folder or name, for the message. Raises ValueError if they are of another network."""
-    network: torch.nn.Module = method.build(species)
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError:
-        raise ValueError(
-            f"The weights of {source} do not fit the network {method.name} in this version of cryodl. Train the model "
-            "again, or use the version that its card.json names."
-        ) from None
-    return network
+def filled_up(voxels: torch.Tensor, multiple: int) -> torch.Tensor:
+    """(1, 1, z, y, x) of voxels (z, y, x), whose last ones are repeated up to multiples of a number along each axis."""
+    padding = [-n % multiple for n in voxels.shape]
+    return F.pad(voxels[None, None], [v for n in padding[::-1] for v in (0, n)], mode="replicate")
 
 
 class TomogramBlocks:
@@ -84,21 +78,31 @@ class TomogramBlocks:
     def __init__(self, tomogram: Tomogram, pixel_size: float, detector: Detector, memory: float) -> None:
         self.working = WorkingTomogram(tomogram, pixel_size, detector.pixel_size)
         self.shape = self.working.shape
-        method = detector.method
-        sides = block_sides(self.shape, memory * GIGABYTE / method.bytes_per_voxel, method.granularity)
-        self.spans = [
-            tile_spans(-(-n // method.granularity) * method.granularity, side, method.overlap, method.granularity)
-            for n, side in zip(self.shape, sides)
-        ]
+        self.ranges = block_ranges(self.shape, memory * GIGABYTE / detector.method.bytes_per_voxel, detector.method)
 
     def __len__(self) -> int:
-        return int(np.prod([len(spans) for spans in self.spans]))
+        return len(self.ranges)
 
     def __iter__(self) -> typing.Iterator[tuple[list[tuple[int, int]], list[tuple[int, int]], torch.Tensor]]:
         """(where it begins and ends, what is kept of it, voxels (z, y, x)) of each block, in working px."""
-        for block in itertools.product(*self.spans):
-            whole = [(a, min(b, n)) for (a, b, _, _), n in zip(block, self.shape)]
-            yield whole, [(c, min(d, n)) for (_, _, c, d), n in zip(block, self.shape)], self.working.part(whole)
+        for whole, kept in self.ranges:
+            yield whole, kept, self.working.part(whole)
+
+
+Ranges = list[tuple[int, int]]
+
+
+def block_ranges(shape: typing.Sequence[int], voxels: float, method: typing.Any) -> list[tuple[Ranges, Ranges]]:
+    """(where it begins and ends, what is kept of it) along z, y and x, of blocks of at most so many voxels."""
+    multiple, sides = method.granularity, block_sides(shape, voxels, method.granularity)
+    spans = [tile_spans(-(-n // multiple) * multiple, side, method.overlap, multiple) for n, side in zip(shape, sides)]
+    return [
+        (
+            [(a, min(b, n)) for (a, b, _, _), n in zip(block, shape)],
+            [(c, min(d, n)) for (_, _, c, d), n in zip(block, shape)],
+        )
+        for block in itertools.product(*spans)
+    ]
 
 
 def block_sides(shape: typing.Sequence[int], voxels: float, multiple: int) -> list[int]:
@@ -115,7 +119,7 @@ def detect(
     """Candidates of each species in a tomogram, in px of the tomogram; not yet apart from each other."""
     found: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in detector.species]
     for whole, kept, voxels in blocks:
-        _add(found, detector.heat_maps(voxels), whole, kept)
+        add_peaks(found, detector.heat_maps(voxels), whole, kept)
         if progress:
             progress()
     return [_in_tomogram(each, blocks) for each in found]
@@ -132,17 +136,18 @@ def detect_in_noise(
     for number, (whole, kept, voxels) in enumerate(blocks):
         if number not in chosen:
             continue
-        _add(found, detector.heat_maps(phases_at_random(voxels, rng)), whole, kept)
+        add_peaks(found, detector.heat_maps(phases_at_random(voxels, rng)), whole, kept)
         done += float(np.prod([b - a for a, b in kept]))
     return [_in_tomogram(each, blocks) for each in found], done / total
 
 
-def _add(
+def add_peaks(
     found: list[list[tuple[np.ndarray, np.ndarray]]],
     maps: torch.Tensor,
     whole: list[tuple[int, int]],
     kept: list[tuple[int, int]],
 ) -> None:
+    """Add the peaks of a block's heat maps that lie in what is kept of it, in working px."""
     keep = [((c - a) // STRIDE, -(-(d - a) // STRIDE)) for (a, _), (c, d) in zip(whole, kept)]
     for scores, each in zip(maps, found):
         zyx, heights, _ = find_peaks_3d(scores, MIN_SCORE, keep)

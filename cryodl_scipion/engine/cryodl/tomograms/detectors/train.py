@@ -23,11 +23,6 @@ FEW_VALIDATED = 4  # particles for validation, below which they cannot tell good
 MAX_VALIDATED = 32  # crops
 
 
-def spot_widths(diameters: typing.Sequence[float], pixel_size: float) -> list[float]:
-    """Standard deviations of the species' spots, in cells of the heat map."""
-    return [max(SHARPEST, WIDTH * diameter / (STRIDE * pixel_size)) for diameter in diameters]
-
-
 def heat_map(points: np.ndarray, width: float, shape: typing.Sequence[int]) -> torch.Tensor:
     """(z, y, x) float32: 1 at the particles, falling as a Gaussian; the larger of two that overlap. points: (n, 3) zyx
     in cells. width: cells."""
@@ -63,21 +58,18 @@ class DetectorTask(NetworkTask):
     ) -> None:
         self.method, self.training, self.validation = method, training, validation
         self.batch_size = batch_size or method.batch_size
-        self.widths = spot_widths(gathered.diameters, gathered.pixel_size)
+        cell = STRIDE * gathered.pixel_size
+        self.widths = [max(SHARPEST, WIDTH * diameter / cell) for diameter in gathered.diameters]
         self.weights = torch.tensor([POSITIVE * (SHARPEST / w) ** 3 for w in self.widths])[:, None, None, None]
         # (species, tomogram, particle) of all that is learnt
         self.positions = [
             [(t, n) for t, one in enumerate(training) for n in range(len(one.points[s]))]
             for s in range(len(gathered.species))
         ]
+        self.default_steps = method.default_steps(sum(map(len, self.positions)))
         self.learn("detector", network, method.optimizer, torch.channels_last_3d)
         self.crops = self._validation_crops()
         self.validates_poorly = sum(len(p) for one in validation for p in one.points) < FEW_VALIDATED
-
-    @property
-    def default_steps(self) -> int:
-        """Training steps where the user asks for none."""
-        return self.method.default_steps(sum(map(len, self.positions)))
 
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
         views = [augmented_crop(*self._crop(rng), rng) for _ in range(self.batch_size)]

@@ -4,7 +4,7 @@
 import torch
 from torch import nn
 
-from ...learning.networks import UNetLevels
+from ...learning.networks import UNetLevels, folded
 
 # Its row in contract/networks.py, which reads this text.
 NETWORKS = (
@@ -39,14 +39,7 @@ class HeatMaps(UNetLevels):
         super().__init__(STRIDE**3, widths, species, 3, torch.tensor(FEW).logit().item())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(self.levels(cells_as_channels(x)))
-
-
-def cells_as_channels(x: torch.Tensor) -> torch.Tensor:
-    """(b, 8, z / 2, y / 2, x / 2): the eight voxels of each cell of (b, 1, z, y, x) as channels."""
-    b, _, z, y, x_size = x.shape
-    cells = x.reshape(b, z // STRIDE, STRIDE, y // STRIDE, STRIDE, x_size // STRIDE, STRIDE)
-    return cells.permute(0, 2, 4, 6, 1, 3, 5).reshape(b, STRIDE**3, z // STRIDE, y // STRIDE, x_size // STRIDE)
+        return self.head(self.levels(folded(x, STRIDE)))
 
 
 class HeatMapUNet:

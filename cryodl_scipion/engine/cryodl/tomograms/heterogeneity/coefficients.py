@@ -234,8 +234,7 @@ def within_wedge(zyx: np.ndarray, tilt_min: float, tilt_max: float) -> np.ndarra
         return np.ones(len(z), bool)
     tilt, radius = np.degrees(np.arctan2(z, x)), np.hypot(z, x)
     off = np.minimum(tilt - tilt_min, tilt_max - tilt)
-    inside: np.ndarray = radius * np.sin(np.radians(np.clip(off, -90, 90))) >= MARGIN
-    return inside
+    return radius * np.sin(np.radians(np.clip(off, -90, 90))) >= MARGIN
 
 
 def _volumes(subtomograms: SubtomogramSet, rows: np.ndarray, diameter: float) -> torch.Tensor:

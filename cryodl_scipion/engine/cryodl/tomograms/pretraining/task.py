@@ -61,10 +61,7 @@ def write_models(
 
 def weights_of(weights: typing.Mapping[str, torch.Tensor], number: int, features: int) -> dict[str, torch.Tensor]:
     """The weights of a network that finds the feature `number` alone, of one with several: its part of the head."""
-    result = dict(weights)
-    for name in HEAD:
-        result[name] = weights[name].chunk(features)[number]
-    return result
+    return {**weights, **{name: weights[name].chunk(features)[number] for name in HEAD}}
 
 
 def joined_network(method: SegmenterMethod, folder: Path) -> torch.nn.Module:
@@ -103,7 +100,6 @@ FAINTER = 0.35  # part of the crops with a feature that noise of their own spect
 ROTATED = 0.4  # part of the crops that are rotated by any angle; the others by whole quarters, which costs nothing
 MAX_POSITIONS = 2000  # places of a feature in a cell
 FIRST_CELLS = 20  # that a training begins with
-DEFAULT_STEPS = 12000
 VALIDATED = 8  # crops of each cell
 
 
@@ -161,6 +157,7 @@ class CellsTask(NetworkTask):
     that nothing waits for them."""
 
     example_name = "crops"
+    default_steps = 12000
 
     def __init__(
         self,
@@ -189,11 +186,6 @@ class CellsTask(NetworkTask):
                 centre = [int(p) for p in np.unravel_index(position, labels.shape)]
                 crops.append(cells.crop(number, centre, self.method.slices_in, side, 8, rng))
         return crops
-
-    @property
-    def default_steps(self) -> int:
-        """Training steps where the user asks for none."""
-        return DEFAULT_STEPS
 
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
         self.training.grow(min(self.count, FIRST_CELLS + int(2 * self.progress * self.count)))

@@ -8,6 +8,8 @@ import typing
 import torch
 import torch.nn.functional as F
 
+from ...learning.task import with_weights
+
 SMOOTHING = 0.05  # of the targets: a hand that draws is wrong somewhere, and a network that is too sure learns that too
 
 
@@ -102,12 +104,4 @@ def load_network(
     """A method's network with the weights {name: tensor} of a model. source: the model's folder or name, for the
     message. features: that it answers for. Raises ValueError if they are of another network."""
     build: typing.Callable[..., torch.nn.Module] = method.build
-    network = build() if features == 1 else build(features)
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError:
-        raise ValueError(
-            f"The weights of {source} do not fit the network {method.name} in this version of cryodl. "
-            "Train the model again, or use the version that its card.json names."
-        ) from None
-    return network
+    return with_weights(build() if features == 1 else build(features), weights, source, method.name)

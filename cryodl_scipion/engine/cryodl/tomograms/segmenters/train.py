@@ -58,12 +58,8 @@ class SegmenterTask(NetworkTask):
             for e in [v for v in validation if v.positive is kind][:maximum]
         ]
         self.validates_poorly = sum(e.positive for e in self.validation) < FEW_POSITIVE
+        self.default_steps = method.default_steps(len(training))
         self.learn("segmenter", network, method.optimizer, method.memory_format)
-
-    @property
-    def default_steps(self) -> int:
-        """Training steps where the user asks for none."""
-        return self.method.default_steps(len(self.training))
 
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
         chosen = [self.kinds[k % len(self.kinds)] for k in range(self.batch_size)]

@@ -50,14 +50,13 @@ class Autoencoder(nn.Module):
 
 
 class EmbeddingTask(Task):
-    """Learns to give back the measured coefficients of aligned, ObservedSubtomograms, as differences from their mean.
-    compensate: False asks for what was not measured, too, as if it were zero."""
+    """Learns to give back the measured coefficients of aligned subtomograms, as differences from their mean."""
 
     example_name = "subtomograms"
 
-    def __init__(self, observed: ObservedSubtomograms, components: int, seed: int = 0, compensate: bool = True) -> None:
+    def __init__(self, observed: ObservedSubtomograms, components: int, seed: int = 0) -> None:
         self.ball, self.box = observed.ball, 8 * int(np.ceil((2 * observed.ball.radius + 4) / 8))
-        weights = observed.weights if compensate else torch.ones_like(observed.weights)
+        weights = observed.weights
         values = (observed.values - ((observed.values * weights).sum(0) / weights.sum(0).clamp(min=1.0))) * weights
         scale = values.abs().square().mean().sqrt().clamp(min=1e-12)
         self.values, self.weights = (values / scale).cpu(), weights.cpu()
@@ -66,13 +65,9 @@ class EmbeddingTask(Task):
         self.validation, self.training = order[:held], order[held:]
         self.validates_poorly = held < 20
         torch.manual_seed(seed)
-        self.networks = nn.ModuleDict({"autoencoder": Autoencoder(self.box, components)})
+        self.autoencoder = Autoencoder(self.box, components)
+        self.networks = nn.ModuleDict({"autoencoder": self.autoencoder})
         self.optimizers = {"autoencoder": torch.optim.AdamW(self.networks.parameters(), lr=RATE, weight_decay=1e-2)}
-
-    @property
-    def autoencoder(self) -> Autoencoder:
-        """The network that learns."""
-        return typing.cast("Autoencoder", self.networks["autoencoder"])
 
     def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, ...]:
         return (torch.from_numpy(rng.choice(self.training, BATCH)),)
@@ -123,16 +118,11 @@ class EmbeddingTask(Task):
 
 
 def learned_coordinates(
-    observed: ObservedSubtomograms,
-    components: int,
-    folder: Path,
-    accelerator: typing.Any,
-    seed: int = 0,
-    compensate: bool = True,
+    observed: ObservedSubtomograms, components: int, folder: Path, accelerator: typing.Any, seed: int = 0
 ) -> torch.Tensor:
     """(n, components) places of aligned, ObservedSubtomograms. folder: for the training's record; a stopped one
     continues."""
-    task = EmbeddingTask(observed, components, seed, compensate)
+    task = EmbeddingTask(observed, components, seed)
     # all subtomograms are to be placed, none is new: later weights are not much worse for those held out
     fit(task, Schedule(STEPS, EVERY, STEPS // EVERY, RATE, seed), folder, accelerator)
     return task.positions()
@@ -141,16 +131,12 @@ def learned_coordinates(
 ROUNDS, SETTLED = 60, 1e-4
 
 
-def principal_components(
-    observed: ObservedSubtomograms, components: int, seed: int = 0, compensate: bool = True
-) -> torch.Tensor:
+def principal_components(observed: ObservedSubtomograms, components: int, seed: int = 0) -> torch.Tensor:
     """(n, components) places of aligned, ObservedSubtomograms along the main differences from their mean. A subtomogram
     is the mean, plus components times its position, plus noise, wherever it was measured; components and positions are
-    found in turn. compensate: False takes what is missing for zero. Deterministic for a seed."""
+    found in turn. Deterministic for a seed."""
     values = side_by_side(observed.values)
     weights = side_by_side(torch.complex(observed.weights, observed.weights))
-    if not compensate:
-        weights = torch.ones_like(weights)
     count = max(1, min(components, len(values) - 1))
     values = weights * (values - ((weights * values).sum(0) / weights.sum(0).clamp(min=1.0)))
     generator = torch.Generator().manual_seed(seed)
@@ -200,12 +186,11 @@ def _principal(positions: torch.Tensor, axes: torch.Tensor) -> torch.Tensor:
     return rotated @ main.T
 
 
-def pairwise_similarities(observed: ObservedSubtomograms, compensate: bool = True) -> torch.Tensor:
-    """(n, n) correlations in [-1, 1] of aligned, ObservedSubtomograms. compensate: only what both of a pair measured
-    counts; else all does, and what is missing counts as zero. Three matrix products of (n, 2 d); memory 16 n² bytes."""
-    seen = observed.weights if compensate else torch.ones_like(observed.weights)
+def pairwise_similarities(observed: ObservedSubtomograms) -> torch.Tensor:
+    """(n, n) correlations in [-1, 1] of aligned, ObservedSubtomograms. Only what both of a pair measured counts. Three
+    matrix products of (n, 2 d); memory 16 n² bytes."""
     parts = side_by_side(observed.values * (observed.weights > 0))
-    both = side_by_side(torch.complex(seen, seen))
+    both = side_by_side(torch.complex(observed.weights, observed.weights))
     product = parts @ parts.T
     power = parts.square() @ both.T  # power of one where the other has measured
     return product / (power * power.T).sqrt().clamp(min=1e-12)

@@ -5,8 +5,6 @@ poses. Half of the subtomograms is summed apart: what both halves agree on is ke
 Beginnings see a few subtomograms at a time, others in each round. What each of these few suggests differs, so that the
 average does not settle on the first shape that explains some of the subtomograms."""
 
-import functools
-
 import numpy as np
 import torch
 
@@ -53,17 +51,17 @@ def learn_average(
     tries = [_begun(observed, grids, rng) for _ in range(starts)]
     tries += [] if angles is None else [_given(observed, grids, angles, shifts)]
     close = min(rounds, CLOSE)
-    best = max((refined(observed, one, grids, close) for one in tries), key=_mean_evidence)
-    return refined(observed, best, grids, rounds - close)
+    tries = [refined(observed, one, grids, close) for one in tries]
+    return refined(observed, max(tries, key=lambda one: float(one.evidence.mean())), grids, rounds - close)
 
 
 def refined(observed: ObservedSubtomograms, estimate: Estimate, grids: Grids, rounds: int) -> Estimate:
-    """The Estimate after so many rounds of local refinement."""
-    return functools.reduce(lambda before, _: fine_round(observed, before, grids), range(rounds), estimate)
-
-
-def _mean_evidence(estimate: Estimate) -> float:
-    return float(estimate.evidence.mean())
+    """The Estimate after so many rounds of search and local refinement."""
+    for _ in range(rounds):
+        poses = find_poses(observed, estimate, grids)
+        noise = residual(observed, poses, Rotated(estimate.volume, observed.ball), estimate.noise)
+        estimate = from_poses(observed, poses, noise, grids.mask)
+    return estimate
 
 
 def _begun(observed: ObservedSubtomograms, grids: Grids, rng: np.random.Generator) -> Estimate:
@@ -140,13 +138,6 @@ def _continued(found: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
     noise[: len(found)] = torch.maximum(found, 0.05 * before[: len(found)])
     noise[0] = noise[1]
     return noise
-
-
-def fine_round(observed: ObservedSubtomograms, estimate: Estimate, grids: Grids, modes: int = 4) -> Estimate:
-    """One round of search and local refinement. Returns the next Estimate."""
-    poses = find_poses(observed, estimate, grids, modes)
-    noise = residual(observed, poses, Rotated(estimate.volume, observed.ball), estimate.noise)
-    return from_poses(observed, poses, noise, grids.mask)
 
 
 def find_poses(
