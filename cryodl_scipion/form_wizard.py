@@ -10,21 +10,24 @@ from pyworkflow.object import String
 from pyworkflow.protocol.params import Form
 from pyworkflow.wizard import Wizard
 
+from . import protocols
+
 
 class FormWizard(Wizard):
-    """A child says title and targets, [(protocol, [field])], in its head, and opens its window in `open`; what that
-    raises is a message's text."""
+    """A child says in its head title, and field="names of protocols, without CryodlProt", and opens its window in
+    `open`; what that raises is a message's text."""
 
-    def __init_subclass__(cls, title: str, targets: Any) -> None:
-        cls._title, cls._targets = title, targets
+    open: Any
+
+    def __init_subclass__(cls, title: str, **fields: str) -> None:
+        cls._title = title
+        cls._targets = [(vars(protocols)[f"CryodlProt{n}"], [f]) for f, names in fields.items() for n in names.split()]
 
     def show(self, form: Form, *params: Any) -> None:
         try:
             self.open(form)
         except (ValueError, OSError) as error:
             form.showError(str(error), self._title)
-
-    open: Any
 
 
 def chooseIn(form: Form, field: str, title: str, lines: Any, message: str, several: bool = False) -> None:

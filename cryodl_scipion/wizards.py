@@ -10,29 +10,6 @@ from pyworkflow.protocol.params import Form
 from . import Plugin, form_wizard
 from .engine.cryodl import contract
 from .form_wizard import chooseIn
-from .protocols import (
-    CryodlProtAssess,
-    CryodlProtAssignOrientations,
-    CryodlProtBackProject,
-    CryodlProtClassify2D,
-    CryodlProtCompare,
-    CryodlProtConsensus,
-    CryodlProtDenoise,
-    CryodlProtDenoiseMicrographs,
-    CryodlProtEstimateCTF,
-    CryodlProtEvaluateMap,
-    CryodlProtExtractParticles,
-    CryodlProtImproveMap,
-    CryodlProtInitialMap,
-    CryodlProtPick,
-    CryodlProtPickByHand,
-    CryodlProtPickFilaments,
-    CryodlProtSelectClasses,
-    CryodlProtThresholdPicks,
-    CryodlProtTrainDenoiser,
-    CryodlProtTrainMapImprover,
-    CryodlProtTrainPicker,
-)
 from .protocols.inputs import chosenInputs
 from .protocols.model_field import diameterOf, shippedModels
 from .tomography import HAS_TOMO
@@ -79,19 +56,9 @@ def firstDiameter(protocol: EMProtocol, largest: Any, field: str = "particleDiam
 class CryodlDiameterWizard(
     form_wizard.FormWizard,
     title="Diameter",
-    targets=[
-        (CryodlProtTrainPicker, ["particleDiameter"]),
-        (CryodlProtPick, ["particleDiameter"]),
-        (CryodlProtPickByHand, ["particleDiameter"]),
-        (CryodlProtExtractParticles, ["particleDiameter"]),
-        (CryodlProtAssess, ["particleDiameter"]),
-        (CryodlProtCompare, ["particleDiameter"]),
-        (CryodlProtConsensus, ["particleDiameter"]),
-        (CryodlProtPickFilaments, ["filamentDiameter"]),
-    ],
+    particleDiameter="TrainPicker Pick PickByHand ExtractParticles Assess Compare Consensus",
+    filamentDiameter="PickFilaments",
 ):
-    """Measure the particle, or the width of a filament, on a micrograph."""
-
     def open(self, form: Form) -> None:
         micrographs = micrographsToMeasure(form.protocol)
         from .viewers.micrographs.diameter_window import DiameterWindow
@@ -101,17 +68,7 @@ class CryodlDiameterWizard(
         DiameterWindow(form.root, micrographs, value, lambda value: form.setVar(field, round(value))).show()
 
 
-class CryodlMaskWizard(
-    form_wizard.FormWizard,
-    title="Mask diameter",
-    targets=[
-        (CryodlProtBackProject, ["maskDiameter"]),
-        (CryodlProtClassify2D, ["maskDiameter"]),
-        (CryodlProtInitialMap, ["maskDiameter"]),
-    ],
-):
-    """Choose the diameter of the mask, in which an FSC is measured or particles are compared, on the particles."""
-
+class CryodlMaskWizard(form_wizard.FormWizard, title="Mask diameter", maskDiameter="BackProject Classify2D InitialMap"):
     def open(self, form: Form) -> None:
         particles = form.protocol.inputParticles.get()
         if particles is None or particles.getSize() == 0:
@@ -123,11 +80,7 @@ class CryodlMaskWizard(
         DiameterWindow(form.root, measured, value, lambda value: form.setVar("maskDiameter", round(value))).show()
 
 
-class CryodlSpectrumWizard(
-    form_wizard.FormWizard, title="Highest resolution", targets=[(CryodlProtEstimateCTF, ["highestResolution"])]
-):
-    """Choose up to where rings are fitted, on the power spectra of the micrographs."""
-
+class CryodlSpectrumWizard(form_wizard.FormWizard, title="Highest resolution", highestResolution="EstimateCTF"):
     def open(self, form: Form) -> None:
         micrographs = form.protocol.inputMicrographs.get()
         items = [] if micrographs is None else [(m.getMicName(), m.getFileName()) for m in micrographs]
@@ -140,13 +93,7 @@ class CryodlSpectrumWizard(
         SpectrumWindow(form.root, data, micrographs.getSamplingRate(), value, accept).show()
 
 
-class CryodlResolutionWizard(
-    form_wizard.FormWizard,
-    title="Resolution",
-    targets=[(CryodlProtTrainDenoiser, ["resolution"]), (CryodlProtAssignOrientations, ["resolution"])],
-):
-    """Choose the finest detail while looking at the structure and at particles without finer ones."""
-
+class CryodlResolutionWizard(form_wizard.FormWizard, title="Resolution", resolution="TrainDenoiser AssignOrientations"):
     def open(self, form: Form) -> None:
         from .viewers.micrographs.diameter_window import ImagesToFilter, ResolutionWindow
 
@@ -188,13 +135,7 @@ def madeBy(protocol: EMProtocol) -> Any:
     return source if isinstance(source, EMProtocol) else None
 
 
-class CryodlThresholdWizard(
-    form_wizard.FormWizard,
-    title="Score threshold",
-    targets=[(CryodlProtThresholdPicks, ["threshold"]), (CryodlProtPick, ["threshold"])],
-):
-    """Choose the score threshold while looking at the picks."""
-
+class CryodlThresholdWizard(form_wizard.FormWizard, title="Score threshold", threshold="ThresholdPicks Pick"):
     def open(self, form: Form) -> None:
         coordinates = picksToFilter(form.protocol)
         from .viewers.micrographs.viewer_picks import PicksData, PicksWindow
@@ -204,11 +145,7 @@ class CryodlThresholdWizard(
         PicksWindow(form.root, data, "Score threshold", accept, value).show()
 
 
-class CryodlClassThresholdWizard(
-    form_wizard.FormWizard, title="Threshold", targets=[(CryodlProtSelectClasses, ["threshold"])]
-):
-    """Choose the score of 2-D classes while looking at their averages."""
-
+class CryodlClassThresholdWizard(form_wizard.FormWizard, title="Threshold", threshold="SelectClasses"):
     def open(self, form: Form) -> None:
         classes = form.protocol.inputClasses.get()
         if classes is None or classes.getSize() == 0:
@@ -251,21 +188,8 @@ def chooseShipped(form: Form, field: str, kind: str, none: str, message: str, se
 class CryodlShippedModelWizard(
     form_wizard.FormWizard,
     title="Shipped model",
-    targets=[
-        (protocol, ["shippedModel"])
-        for protocol in (
-            CryodlProtPick,
-            CryodlProtTrainPicker,
-            CryodlProtImproveMap,
-            CryodlProtEvaluateMap,
-            CryodlProtTrainMapImprover,
-            CryodlProtDenoiseMicrographs,
-            CryodlProtDenoise,
-        )
-    ],
+    shippedModel="Pick TrainPicker ImproveMap EvaluateMap TrainMapImprover DenoiseMicrographs Denoise",
 ):
-    """Choose one of the models that come with the plugin."""
-
     def open(self, form: Form) -> None:
         kind = getattr(form.protocol, "_MODEL_KIND", "picker")
         chooseShipped(form, "shippedModel", kind, "models. Train or import one.", "Choose a model")

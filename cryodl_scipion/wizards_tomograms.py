@@ -13,16 +13,6 @@ from pyworkflow.protocol.params import Form
 from . import form_wizard
 from .convert.tomograms.tomograms import clonesOf, featureOf, featuresOf, fileOf
 from .form_wizard import chooseIn
-from .protocols import (
-    CryodlProtAnnotate,
-    CryodlProtClassifySubtomograms,
-    CryodlProtDetectParticles,
-    CryodlProtFitHeterogeneity,
-    CryodlProtMergeFeatures,
-    CryodlProtPickFeatures,
-    CryodlProtSegment,
-    CryodlProtTrainTomograms,
-)
 from .protocols.tomograms.tomogram_kinds import checkTomograms
 
 _FIRST_GUESS = 200  # Å
@@ -69,15 +59,8 @@ def labelLines(masks: EMSet) -> List[Tuple[int, str]]:
 
 
 class CryodlLabelWizard(
-    form_wizard.FormWizard,
-    title="Label",
-    targets=[
-        (protocol, ["label"])
-        for protocol in (CryodlProtTrainTomograms, CryodlProtPickFeatures, CryodlProtMergeFeatures, CryodlProtAnnotate)
-    ],
+    form_wizard.FormWizard, title="Label", label="TrainTomograms PickFeatures MergeFeatures Annotate"
 ):
-    """Choose the value of a feature among those that the label volumes hold."""
-
     def open(self, form: Form) -> None:
         lines = labelLines(labelledMasks(form.protocol))
         if not lines:
@@ -109,10 +92,9 @@ def thresholdText(thresholds: Any) -> str:
 class CryodlScoreThresholdWizard(
     form_wizard.FormWizard,
     title="Score threshold",
-    targets=[(CryodlProtPickFeatures, ["threshold"]), (CryodlProtMergeFeatures, ["threshold", "evaluationThreshold"])],
+    threshold="PickFeatures MergeFeatures",
+    evaluationThreshold="MergeFeatures",
 ):
-    """Choose the threshold of a feature on slices with its scores."""
-
     def open(self, form: Form) -> None:
         sets = scoreSets(form.protocol)
         from .viewers.tomograms.slices_window import SlicesWindow, TomogramSlices
@@ -153,16 +135,9 @@ def toMeasure(protocol: EMProtocol) -> Any:
 class CryodlSubtomogramDiameterWizard(
     form_wizard.FormWizard,
     title="Diameter",
-    targets=[
-        (CryodlProtTrainTomograms, ["particleDiameter", "diameter"]),
-        (CryodlProtClassifySubtomograms, ["particleDiameter"]),
-        (CryodlProtFitHeterogeneity, ["particleDiameter"]),
-        (CryodlProtPickFeatures, ["diameter"]),
-        (CryodlProtDetectParticles, ["diameter"]),
-    ],
+    particleDiameter="TrainTomograms ClassifySubtomograms FitHeterogeneity",
+    diameter="TrainTomograms PickFeatures DetectParticles",
 ):
-    """Measure the particle on subtomograms, or on tomograms."""
-
     def open(self, form: Form) -> None:
         field = "particleDiameter" if has(form.protocol, "particleDiameter") else "diameter"
         value = getattr(form.protocol, field).get()
@@ -171,7 +146,7 @@ class CryodlSubtomogramDiameterWizard(
         measure(form, known, lambda value, _: form.setVar(field, round(value)))
 
 
-class CryodlBoxWizard(form_wizard.FormWizard, title="Diameter", targets=[(CryodlProtPickFeatures, ["boxSize"])]):
+class CryodlBoxWizard(form_wizard.FormWizard, title="Diameter", boxSize="PickFeatures"):
     """Choose the box on tomograms: the circle just holds the box's contents."""
 
     def open(self, form: Form) -> None:
@@ -193,13 +168,7 @@ def measure(form: Form, value: Optional[float], accept: Callable[..., Any]) -> N
     DiameterWindow(form.root, measured, min(guess, measured.largest), accepted).show()
 
 
-class CryodlShippedModelsWizard(
-    form_wizard.FormWizard,
-    title="Shipped models",
-    targets=[(protocol, ["shippedModels"]) for protocol in (CryodlProtSegment, CryodlProtTrainTomograms)],
-):
-    """Choose one or several of the segmenters that come with the plugin."""
-
+class CryodlShippedModelsWizard(form_wizard.FormWizard, title="Shipped models", shippedModels="Segment TrainTomograms"):
     def open(self, form: Form) -> None:
         from .wizards import chooseShipped
 

@@ -11,14 +11,12 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import mrcfile
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from pwem.objects import SetOfParticles
 
 from ..convert.particles.denoised import RAW_IMAGE
 from ..convert.particles.particles import locationOf
 from ..engine.cryodl.contract import counted
-from .plots import shrunk, stretch
+from .plots import Axes, Figure, shrunk, stretch
 from .window import CanvasWindow
 
 _STRIP = 0.16  # of a tile's height, for the caption below it
@@ -196,7 +194,6 @@ class Gallery:
         return [shrunk(image, side) for image in found]
 
     def lines(self, position: int) -> List[str]:
-        """What is known of one particle, one line each."""
         lines = [f"{self.ITEM} {self.ids[position]}", *self._positions(position)]
         lines += [f"{label}: {values[position]:.4g}" for label, values in self.metrics.items()]
         if self.groups is not None and 0 < self.groups[position] <= len(self.groupNames):
@@ -281,7 +278,6 @@ class PagedWindow(CanvasWindow):
         self.refresh()
 
     def turn(self, step: int) -> None:
-        """Go some pages forwards or backwards."""
         self._page += step
         self.refresh()
 
@@ -330,10 +326,7 @@ class GalleryWindow(PagedWindow):
             self.addChoice(row, self._data.GROUP, self._group, [_ALL, *self._data.groupNames], 26, self.again)
         if self._data.FILTER:
             ttk.Label(row, text=self._data.FILTER).pack(side=tk.LEFT, padx=(12, 4))
-            entry = ttk.Entry(row, width=6, textvariable=self._filter)
-            entry.pack(side=tk.LEFT)
-            for event in ("<Return>", "<FocusOut>"):
-                entry.bind(event, lambda event: self.refresh())
+            self.addEntry(row, 6, self._filter, self.refresh)
         kinds = [self._data.WORDS[kind] for kind in self._data.names]
         text = f"From left to right: {', '.join(kinds)}. " if len(kinds) > 1 else ""
         text += f"Click a {self._data.ITEM.lower()} to enlarge it."
@@ -344,9 +337,7 @@ class GalleryWindow(PagedWindow):
     def _addSubset(self, below: Any) -> None:
         row = self.addRow(below, (6, 2))
         ttk.Label(row, text="Keep the first").pack(side=tk.LEFT)
-        entry = ttk.Entry(row, width=8, textvariable=self._first)
-        entry.pack(side=tk.LEFT, padx=4)
-        entry.bind("<Return>", lambda event: self.refresh())
+        self.addEntry(row, 8, self._first, self.refresh, padx=4)
         look = dict(variable=self._first, showvalue=False, length=260, expand=False)
         self._scale = self.addSlider(row, 1, max(1, len(self._data)), self.refresh, 4, **look)
         ttk.Button(row, text="Create subset", command=self.createSubset).pack(side=tk.LEFT, padx=6)
@@ -361,12 +352,10 @@ class GalleryWindow(PagedWindow):
         return min(max(1, number), len(self.order()))
 
     def createSubset(self) -> None:
-        """Start a run that makes a set of the items that the slider keeps."""
         if self._subset is not None:
             self.message.set(self._subset([int(self._data.ids[i]) for i in self.order()[: self.kept()]]))
 
     def again(self) -> None:
-        """Begin anew with another order or group, of which all are kept."""
         self._first.set(len(self.order()))
         if self._subset is not None:
             self._scale.config(to=max(1, len(self.order())))
@@ -396,13 +385,11 @@ class GalleryWindow(PagedWindow):
         return f", {counted(len(order), self._data.ITEM.lower())}"
 
     def _tileOf(self, number: int, position: int) -> Tuple[Any, str]:
-        """What the slider leaves out is marked."""
         caption = self._data.caption(position, self._metricLabel())
         caption += "" if self._subset is None or number < self.kept() else "  (left out)"
         return self._data.pictures(position, self.resolution(), _TILE_SIDE), caption
 
     def _words(self) -> str:
-        """What the slider keeps."""
         order, label = self.order(), self._metricLabel()
         text = f"{self.kept()} of {counted(len(order), self._data.ITEM.lower())}"
         if label is None or not len(order):
@@ -435,7 +422,6 @@ class ParticleWindow(CanvasWindow):
 
 
 def drawParticle(figure: Figure, images: Sequence[np.ndarray], titles: Sequence[str]) -> None:
-    """The images of one particle, large."""
     for axes, image, title in zip(figure.subplots(1, len(images), squeeze=False)[0], images, titles):
         axes.imshow(stretch(image), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_title(title)

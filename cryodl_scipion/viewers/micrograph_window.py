@@ -105,7 +105,6 @@ class MicrographWindow(CanvasWindow):
         self._list.insert(tk.END, *self._labels())
 
     def _listen(self) -> None:
-        """To mouse and keys."""
         for event, listener in (
             ("scroll_event", self._scroll),
             ("button_press_event", self._press),
@@ -128,10 +127,7 @@ class MicrographWindow(CanvasWindow):
         if self._accept is not None:
             ttk.Button(row, text="Cancel", command=self.root.destroy).pack(side=tk.RIGHT)
             ttk.Button(row, text="Use", command=self.use).pack(side=tk.RIGHT, padx=6)
-        entry = ttk.Entry(row, width=8, textvariable=self._typed)
-        entry.pack(side=tk.LEFT, padx=6)
-        for event in ("<Return>", "<FocusOut>"):
-            entry.bind(event, lambda event: self.settle())
+        self.addEntry(row, 8, self._typed, self.settle, padx=6)
         look = dict(resolution=slider["resolution"], variable=self.value, showvalue=False)
         self.addSlider(row, slider["from_"], slider["to"], self.refresh, **look)
 
@@ -144,7 +140,6 @@ class MicrographWindow(CanvasWindow):
             self._canvas.draw_idle()
 
     def _scroll(self, event: Any) -> None:
-        """The mouse wheel zooms around the pointer, out to the whole micrograph."""
         if self._preview is not None and event.inaxes is self._axes:
             self._zoom((event.xdata, event.ydata), self._span() * (_ZOOM if event.button == "down" else 1 / _ZOOM))
 
@@ -164,7 +159,6 @@ class MicrographWindow(CanvasWindow):
         self._held = None
 
     def _middle(self) -> Any:
-        """(x, y) in the middle of what is seen."""
         return tuple(sum(limits) / 2 for limits in (self._axes.get_xlim(), self._axes.get_ylim()))
 
     def _span(self) -> Any:
@@ -181,7 +175,6 @@ class MicrographWindow(CanvasWindow):
         self._seen()
 
     def _seen(self) -> None:
-        """Draw what depends on the part that is seen."""
         if self._data.pixelSize:
             drawBar(self._axes, self._data.pixelSize)
         self._canvas.draw_idle()
@@ -239,7 +232,6 @@ class MicrographWindow(CanvasWindow):
         return next(iter(self._list.curselection()), None)
 
     def showMicrograph(self) -> None:
-        """Read and draw the chosen micrograph."""
         self._figure.clear()
         self._axes, self._preview, self._beside = None, None, []
         if self.index() is not None:
@@ -265,7 +257,6 @@ class MicrographWindow(CanvasWindow):
         """Choose what part of a new micrograph is seen; here all of it."""
 
     def refresh(self) -> None:
-        """Draw anew what depends on the slider."""
         self._typed.set(self._number())
         if self._preview is not None:
             for artist in self._drawn():
@@ -279,7 +270,6 @@ class MicrographWindow(CanvasWindow):
         self._canvas.draw_idle()
 
     def updateLabels(self) -> None:
-        """Write the list anew, for labels that follow the slider."""
         chosen, top = self.index(), self._list.yview()[0]
         self._list.delete(0, tk.END)
         self._list.insert(tk.END, *self._labels())

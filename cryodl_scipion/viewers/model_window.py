@@ -4,7 +4,7 @@
 import os
 import re
 import tkinter as tk
-from tkinter import font, ttk
+from tkinter import font
 from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
 from .. import protocols
@@ -105,18 +105,10 @@ def cardLines(folder: str) -> List[str]:
         for name, value in validation.items()
         if isinstance(value, float)
     ]
-    lines = [
-        "" if fact is None else f"{fact[0]:<18} {fact[1]}" for fact in facts if fact is None or fact[1] is not None
-    ]
-    lines += _names(
-        "Trained on", training.get("micrographs") or training.get("molecules") or card.get("training_tomograms")
-    )
-    lines += _names(
-        "Validated on",
-        training.get("validation_micrographs")
-        or training.get("validation_molecules")
-        or card.get("validation_tomograms"),
-    )
+    lines = ["" if fact is None else "{:<18} {}".format(*fact) for fact in facts if fact is None or fact[1] is not None]
+    for words, prefix in (("Trained on", ""), ("Validated on", "validation_")):
+        names = training.get(prefix + "micrographs") or training.get(prefix + "molecules")
+        lines += _names(words, names or card.get((prefix or "training_") + "tomograms"))
     versions = card.get("versions") or {}
     return lines + ["", "Made with " + ", ".join(f"{name} {version}" for name, version in versions.items())]
 
@@ -130,8 +122,8 @@ def _with(
 def _names(title: str, names: Optional[Sequence[str]]) -> List[str]:
     if not names:
         return []
-    more = [f"  and {len(names) - _NAMES_SHOWN} more"] if len(names) > _NAMES_SHOWN else []
-    return ["", f"{title} ({len(names)}):"] + ["  " + n for n in names[:_NAMES_SHOWN]] + more
+    more = [f"and {len(names) - _NAMES_SHOWN} more"] if len(names) > _NAMES_SHOWN else []
+    return ["", f"{title} ({len(names)}):", *(f"  {name}" for name in [*names[:_NAMES_SHOWN], *more])]
 
 
 _COLUMN = 19  # letters before what is told, see cardLines
@@ -140,7 +132,7 @@ _COLUMN = 19  # letters before what is told, see cardLines
 class ModelWindow(FollowingWindow):
     """folder: of the model, finished or not. samples: whether there will be pictures of validation particles."""
 
-    _choice: Any
+    _choice: Any = None  # the list of sample pictures, as soon as there is one
 
     def __init__(self, parent: Any, folder: str, title: str, samples: bool = False) -> None:
         FollowingWindow.__init__(self, parent, title)
@@ -148,7 +140,6 @@ class ModelWindow(FollowingWindow):
         self._text = tk.Text(self.root, width=46, font="TkFixedFont", relief=tk.FLAT, padx=8, pady=8, wrap=tk.WORD)
         self._text.tag_configure("card", lmargin2=_COLUMN * font.Font(self.root, "TkFixedFont").measure("0"))
         self._text.pack(side=tk.RIGHT, fill=tk.Y)
-        self._choice = None
         self.addFigure((9.5, 8.6 if samples or samplesIn(folder) else 4.8))
         self.refresh()
 
@@ -157,31 +148,18 @@ class ModelWindow(FollowingWindow):
 
     def draw(self) -> None:
         samples = samplesIn(self._folder)
+        if samples and self._choice is None:
+            row = self.addRow(side=tk.BOTTOM)
+            self._choice = self.addChoice(row, "Picture", self._sample, (), 16, self.redraw)
+        if samples:
+            self._choice.config(values=list(samples))
         if samples and self._sample.get() not in samples:
             self._sample.set(next(iter(samples)))  # this method makes pictures of other names
         drawTraining(self._figure, readMetrics(metricsPath(self._folder)), samples.get(self._sample.get()))
-        self._offer(samples)
         self._text.config(state=tk.NORMAL)
         self._text.delete("1.0", tk.END)
         self._text.insert(tk.END, "\n".join(cardLines(self._folder)), "card")
         self._text.config(state=tk.DISABLED)
-
-    def _offer(self, samples: Any) -> None:
-        """The list of sample pictures, as soon as there is one."""
-        if not samples:
-            return
-        if self._choice is None:
-            row = ttk.Frame(self.root, padding=6)
-            row.pack(side=tk.BOTTOM, fill=tk.X)
-            ttk.Label(row, text="Picture").pack(side=tk.LEFT)
-            self._choice = ttk.Combobox(row, textvariable=self._sample, state="readonly", width=16)
-            self._choice.pack(side=tk.LEFT, padx=6)
-            self._choice.bind("<<ComboboxSelected>>", lambda event: self._redraw())
-        self._choice.config(values=list(samples))
-
-    def _redraw(self) -> None:
-        self.draw()
-        self._canvas.draw_idle()
 
 
 # Those that leave curves only; below the curves of the others come pictures.
@@ -191,8 +169,6 @@ _TRAININGS = [vars(protocols)[name] for name in _NAMES if name in vars(protocols
 
 
 class CryodlModelViewer(ObjectViewer, name="cryodl model", targets=[CryodlModel, protocols.CryodlProtModels]):
-    """Learning curve and card of a model, which a double click or an import shows."""
-
     def show(self, obj: Any) -> Any:
         model = obj if isinstance(obj, CryodlModel) else getattr(obj, "outputModel", None) or obj.inputModel.get()
         if model is None:
@@ -201,8 +177,6 @@ class CryodlModelViewer(ObjectViewer, name="cryodl model", targets=[CryodlModel,
 
 
 class CryodlTrainViewer(ObjectViewer, name="cryodl training", targets=_TRAININGS):
-    """What `Analyze results` opens for a training: its curves and samples, which grow while it runs."""
-
     def show(self, obj: Any) -> Any:
         samples = not isinstance(obj, _CURVES_ONLY) and getattr(obj, "_KIND", "") != "detector"
         return self.window(ModelWindow, obj.getModelFolder(), f"Training: {obj.getRunName()}", samples)

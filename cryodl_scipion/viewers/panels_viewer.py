@@ -103,19 +103,16 @@ class ResultsWindow(CanvasWindow):
         self._notebook.bind("<<NotebookTabChanged>>", lambda event: self._fill())
 
     def select(self, name: str) -> None:
-        """Show the tab of a panel."""
         self._notebook.select([panel.name for panel in self._panels].index(name))
         self._fill()
 
     def lookAgain(self) -> None:
-        """Read anew what the run has made."""
         if not self.root.winfo_exists():
             return
         self._filled.clear()
         self._fill()
 
     def _fill(self) -> None:
-        """Draw the tab that is seen, if that has not been done."""
         panel = self._panels[self._notebook.index("current")]
         if panel.name in self._filled:
             return
@@ -222,7 +219,7 @@ class PanelsViewer(Shows, ProtocolViewer):
     """A child has a method marked @panel for each tab: it takes what _data() gives, and returns one of pyworkflow's
     views. ValueError and OSError become messages. It says in its head:
 
-    targets: protocols. section: of the title. wait: sentence for a run that has nothing to show yet. data: name of the
+    targets: protocols. section: of the title. wait, until: what there is not yet, and until when. data: name of the
     output, or of the protocol's method, that gives what the tabs show; without it, they show the protocol. ways: of a
     protocol that does one of several things (one_of.py), a viewer for each; it becomes that one.
     """
@@ -236,10 +233,12 @@ class PanelsViewer(Shows, ProtocolViewer):
         cls,
         section: Optional[str] = None,
         wait: Optional[str] = None,
+        until: str = "the run has finished",
         data: Optional[str] = None,
         targets: Optional[Sequence[type]] = None,
         ways: Optional[Sequence[type]] = None,
     ) -> None:
+        wait = wait and f"{wait} yet. Wait until {until}."
         for name, value in dict(_SECTION=section, _WAIT=wait, _DATA=data, _targets=targets, WAYS=ways).items():
             if value is not None:
                 setattr(cls, name, value)
@@ -262,7 +261,6 @@ class PanelsViewer(Shows, ProtocolViewer):
         window.show()
 
     def _viewsIn(self, name: str, tab: Tab) -> List[Any]:
-        """What a panel shows, in a tab."""
         self._tkRoot = tab
         if self.protocol.isActive() and self.getProject() is not None:
             self.getProject()._updateProtocol(self.protocol)  # it may have outputs since the window was opened
@@ -274,9 +272,12 @@ class PanelsViewer(Shows, ProtocolViewer):
     def _show(self, name: str) -> List[Any]:
         try:
             data = self._data()
-            return [self.infoMessage(self._WAIT, "Nothing yet") if data is None else getattr(self, name)(data)]
+            return [self.wait() if data is None else getattr(self, name)(data)]
         except (OSError, ValueError) as error:
             return [self.errorMessage(str(error), "Cannot be shown")]
+
+    def wait(self) -> Any:
+        return self.infoMessage(self._WAIT, "Nothing yet")
 
     def _data(self) -> Any:
         """What the panels show, None if there is nothing yet."""

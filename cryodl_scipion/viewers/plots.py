@@ -253,7 +253,6 @@ def drawPicks(axes: Axes, picks: Sequence[Any], diameter: float) -> None:
 
 
 def drawHistogram(axes: Any, scores: Any, threshold: Any) -> None:
-    """How many picks and candidates have which score, and where the threshold stands."""
     axes.hist(scores, bins=np.linspace(0, 1, 51), color=_TRAINING)
     axes.axvline(threshold, color=_VALIDATION, linestyle="--", label=f"threshold {score_text(threshold)}")
     axes.set(title=f"Scores of {len(scores)} candidates", xlabel="Score", ylabel="Picks and other candidates")
@@ -263,7 +262,6 @@ def drawHistogram(axes: Any, scores: Any, threshold: Any) -> None:
 
 
 def drawPerMicrograph(axes: Any, counts: Any) -> None:
-    """Picks of each micrograph in the set's order, and their mean."""
     axes.bar(np.arange(1, len(counts) + 1), counts, width=0.9, color=_TRAINING)
     if len(counts):
         axes.axhline(np.mean(counts), color=_VALIDATION, linestyle="--", label=f"mean {np.mean(counts):.1f}")

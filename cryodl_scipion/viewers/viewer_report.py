@@ -11,8 +11,6 @@ from .panels_viewer import ObjectViewer
 
 
 class CryodlReportViewer(ObjectViewer, name="cryodl report", targets=[CryodlProtReport]):
-    """Opens the page of `cryodl - write report`; it loads itself again while runs work."""
-
     def _visualize(self, obj: Any, **kwargs: Any) -> List[Any]:
         page = os.path.abspath(obj.getPage())
         if not os.path.exists(page):

@@ -15,7 +15,8 @@ from .panels_viewer import PanelsViewer, panel
 class SimulatedMicrographsViewer(
     PanelsViewer,
     section="Simulated micrographs",
-    wait="There are no micrographs yet. Wait until the simulation is finished.",
+    wait="There are no micrographs",
+    until="the simulation is finished",
     data="outputCoordinates",
 ):
     @panel("Micrographs and particles", "The micrographs, with their known particles.")
@@ -24,10 +25,7 @@ class SimulatedMicrographsViewer(
 
 
 class SimulatedParticlesViewer(
-    PanelsViewer,
-    section="Simulated particles",
-    wait="There are no particles yet. Wait until the run has finished.",
-    data="outputParticles",
+    PanelsViewer, section="Simulated particles", wait="There are no particles", data="outputParticles"
 ):
     @panel("Particles and ground truth", "Each particle, with and without noise and CTF.")
     def showParticles(self, particles: SetOfParticles) -> Any:
@@ -35,9 +33,7 @@ class SimulatedParticlesViewer(
         return self.gallery(data, self.protocol.getRunName(), particles)
 
 
-class SimulatedHalfMapsViewer(
-    PanelsViewer, section="Simulated maps", wait="There are no maps yet. Wait until the run has finished.", data="_made"
-):
+class SimulatedHalfMapsViewer(PanelsViewer, section="Simulated maps", wait="There are no maps", data="_made"):
     @panel(
         "Maps and ground truth, slice by slice",
         "Full map, one half-map and ground truth at the same position, across all three axes.",

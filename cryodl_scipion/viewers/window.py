@@ -56,6 +56,18 @@ class CanvasWindow:
         slider.pack(side=tk.LEFT, fill=tk.X, expand=expand, padx=padx)
         return slider
 
+    def addButtons(self, row: Any, names: Any, variable: Any, chosen: Any) -> None:
+        """Names of which one is chosen, side by side. chosen: function without arguments."""
+        for name in names:
+            ttk.Radiobutton(row, text=name, value=name, variable=variable, command=chosen).pack(side=tk.LEFT)
+
+    def addEntry(self, row: Any, width: int, variable: Any, taken: Any, **packing: Any) -> None:
+        """A box to type in. taken: function without arguments, when Return was pressed or the box was left."""
+        entry = ttk.Entry(row, width=width, textvariable=variable)
+        entry.pack(side=tk.LEFT, **packing)
+        for event in ("<Return>", "<FocusOut>"):
+            entry.bind(event, lambda event: taken())
+
     def addFigure(self, size: Any, master: Any = None, **packing: Any) -> None:
         """Make self._figure and self._canvas. size: (width, height), inches. master: frame, default the window."""
         self._figure: Any = Figure(figsize=size, facecolor="white")
@@ -92,10 +104,13 @@ class FollowingWindow(CanvasWindow):
         if not self.root.winfo_exists():
             return  # closed since the last look
         finished = self.finished()  # first: what is written between the two looks is then seen by the next one
-        self.draw()
-        self._canvas.draw_idle()
+        self.redraw()
         if not finished:
             self.root.after(REFRESH, self.refresh)
+
+    def redraw(self) -> None:
+        self.draw()
+        self._canvas.draw_idle()
 
 
 class PlotView(View):
@@ -224,10 +239,7 @@ class PicturesWindow(CanvasWindow):
         if table:
             addTable(self.root, *table, **({} if pictures or drawing else {"maximum": _ROWS_ALONE}))
         if pictures:
-            row = self.addRow(padding=(8, 6, 8, 0))
-            for name in pictures:
-                button = ttk.Radiobutton(row, text=name, value=name, variable=self._name, command=self.refresh)
-                button.pack(side=tk.LEFT)
+            self.addButtons(self.addRow(padding=(8, 6, 8, 0)), pictures, self._name, self.refresh)
             self.addFigure((10.5, 5.6), padx=8, pady=8)
             self.refresh()
         if drawing:

@@ -4,11 +4,9 @@
 import csv
 import os
 import tkinter as tk
-from tkinter import ttk
 from typing import Any, Dict, Optional
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ...convert.maps import structureFileOf
@@ -17,7 +15,7 @@ from ...engine.cryodl.contract import CompareModelsOutputs, half_map_resolutions
 from ...protocols import CryodlProtEvaluateMap
 from ...protocols.maps.protocol_evaluate_map import LOCAL, OF_IMPROVING, RESIDUES
 from ..panels_viewer import PanelsViewer, panel
-from ..plots import drawFscAt, readMap
+from ..plots import Axes, drawFscAt, readMap
 from ..window import CanvasWindow, PicturesWindow, picturesIn
 from .viewer_map import LinkedMapsWindow
 
@@ -39,19 +37,16 @@ def tableOf(evaluation: Dict[str, Any]) -> Any:
     """(titles, rows) of an evaluation.json, for a table."""
     before, halves = evaluation.get("before"), evaluation.get("half_maps") or {}
     maps = [evaluation, before] if before else [evaluation]
-    rows = [(label, *(_inWords(name, each[name]) for each in maps)) for name, label in _METRICS.items()]
+    inWords = lambda name, value: resolution_in_words(value) if name.endswith("angstrom") else f"{value:.3f}"
+    rows = [(label, *(inWords(name, each[name]) for each in maps)) for name, label in _METRICS.items()]
     empty = ("",) * (len(maps) - 1)  # half-maps have no map before
     if halves:
-        rows.append(("Half-maps, FSC 0.143", _inWords("angstrom", halves["resolution_angstrom"]), *empty))
+        rows.append(("Half-maps, FSC 0.143", resolution_in_words(halves["resolution_angstrom"]), *empty))
     local = halves.get("local_resolution_angstrom")
     if local:
-        words = f"{local['median']:.2f} Å ({local['p10']:.2f} to {local['p90']:.2f})"
+        words = "{median:.2f} Å ({p10:.2f} to {p90:.2f})".format(**local)
         rows.append(("Local resolution, median (10 % to 90 %)", words, *empty))
     return (*TITLES, *(["Original map"] if before else [])), rows
-
-
-def _inWords(name: str, value: Any) -> str:
-    return resolution_in_words(value) if name.endswith("angstrom") else f"{value:.3f}"
 
 
 def mapVerdictOf(evaluation: Dict[str, Any], improving: Optional[Dict[str, float]] = None) -> Any:
@@ -69,39 +64,28 @@ def readResidues(folder: str) -> Dict[str, Dict[str, Any]]:
     """{chain: {'names': ['12 ALA', ...], column of residues.csv: (n,) array}}, chains in the model's order."""
     chains: Dict[str, Dict[str, Any]] = {}
     for row in readCsv(os.path.join(folder, RESIDUES)):
-        chain = chains.setdefault(row.pop("chain"), {"names": []})
-        chain["names"].append(f"{row.pop('number')} {row.pop('name')}")
+        chain = chains.setdefault(row.pop("chain"), {})
+        row["names"] = f"{row.pop('number')} {row.pop('name')}"
         for column, value in row.items():
-            chain.setdefault(column, []).append(float(value))
-    return {
-        name: {column: values if column == "names" else np.array(values) for column, values in chain.items()}
-        for name, chain in chains.items()
-    }
+            chain.setdefault(column, []).append(value)
+    array = lambda column, values: values if column == "names" else np.array(values, float)
+    return {name: {column: array(column, v) for column, v in chain.items()} for name, chain in chains.items()}
 
 
 def drawResidues(axes: Axes, chain: Dict[str, Any], measure: str) -> None:
     """A measure along one chain, of the map and of the one before. chain: of readResidues; measure: of MEASURES."""
     column, names = MEASURES[measure], chain["names"]
-    position = np.arange(len(names))
-    if column + _BEFORE in chain:
-        axes.plot(
-            position,
-            chain[column + _BEFORE],
-            color=_THEN,
-            linewidth=1,
-            label=f"original: mean {chain[column + _BEFORE].mean():.3f}",
-        )
-    axes.plot(position, chain[column], color=_NOW, linewidth=1.2, label=f"map: mean {chain[column].mean():.3f}")
+    for name, label, colour, width in ((column + _BEFORE, "original", _THEN, 1), (column, "map", _NOW, 1.2)):
+        if name in chain:
+            axes.plot(chain[name], color=colour, linewidth=width, label=f"{label}: mean {chain[name].mean():.3f}")
     axes.axhline(0, color="0.8", linewidth=0.8)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.xaxis.set_major_formatter(
         lambda value, _: names[int(value)] if value == int(value) and 0 <= value < len(names) else ""
     )
     axes.tick_params(axis="x", labelsize=8)
-    axes.set_xlim(-0.5, max(len(names) - 0.5, 0.5))
-    axes.set_ylim(min(-0.05, chain[column].min() - 0.05), 1)
-    axes.set_xlabel("Residue")
-    axes.set_ylabel(measure)
+    axes.set(xlim=(-0.5, max(len(names) - 0.5, 0.5)), ylim=(min(-0.05, chain[column].min() - 0.05), 1))
+    axes.set(xlabel="Residue", ylabel=measure)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
 
@@ -109,25 +93,16 @@ def drawResidues(axes: Axes, chain: Dict[str, Any], measure: str) -> None:
 def localResolutions(folder: str) -> Optional[np.ndarray]:
     """(n,) Å inside the mask, None if the evaluation had no half-maps."""
     path = os.path.join(folder, LOCAL)
-    if not os.path.exists(path):
-        return None
-    data = readMap(path)
-    return np.array(data[data > 0], float)
+    data = readMap(path) if os.path.exists(path) else None
+    return None if data is None else np.array(data[data > 0], float)
 
 
 def drawLocalResolution(axes: Axes, values: np.ndarray) -> None:
-    """Histogram with median and the limits of 10 and 90 %. values: of localResolutions."""
     axes.hist(values, bins=40, color=_NOW)
     for part, style in ((10, ":"), (50, "-"), (90, ":")):
-        value = np.percentile(values, part)
-        axes.axvline(
-            value,
-            color="#cc6677",
-            linestyle=style,
-            label=f"{'median' if part == 50 else f'{part} % of the voxels are better'}: {value:.2f} Å",
-        )
-    axes.set_xlabel("Local resolution (Å), windowed FSC of the half-maps at 0.5")
-    axes.set_ylabel("Voxels in the mask")
+        value, words = np.percentile(values, part), "median" if part == 50 else f"{part} % of the voxels are better"
+        axes.axvline(value, color="#cc6677", linestyle=style, label=f"{words}: {value:.2f} Å")
+    axes.set(xlabel="Local resolution (Å), windowed FSC of the half-maps at 0.5", ylabel="Voxels in the mask")
     axes.legend()
 
 
@@ -138,12 +113,8 @@ class ResiduesWindow(CanvasWindow):
         CanvasWindow.__init__(self, parent, title)
         self._chains = chains
         self._chain, self._measure = (tk.StringVar(self.root, next(iter(names))) for names in (chains, MEASURES))
-        row = ttk.Frame(self.root, padding=8)
-        row.pack(fill=tk.X)
-        for measure in MEASURES:
-            ttk.Radiobutton(row, text=measure, value=measure, variable=self._measure, command=self.refresh).pack(
-                side=tk.LEFT
-            )
+        row = self.addRow(padding=8)
+        self.addButtons(row, MEASURES, self._measure, self.refresh)
         self.addChoice(row, "Chain", self._chain, chains, 12, self.refresh)
         self.addFigure((10.5, 4.8))
         self.refresh()
@@ -159,14 +130,7 @@ _SCRIPT = "show.cxc"
 _MAX_ROWS = 2000
 
 
-class EvaluateViewer(
-    PanelsViewer,
-    section="Evaluation",
-    wait="There is no evaluation yet. Wait until the run has finished.",
-    data="getEvaluation",
-):
-    """What `Analyze results` opens for an evaluation of a map."""
-
+class EvaluateViewer(PanelsViewer, section="Evaluation", wait="There is no evaluation", data="getEvaluation"):
     def _folder(self) -> str:
         return self.protocol.getEvaluationFolder()
 
@@ -198,10 +162,8 @@ class EvaluateViewer(
     def showLocal(self, evaluation: Dict[str, Any]) -> Any:
         values = localResolutions(self._folder())
         if values is None or not values.size:
-            return self.infoMessage(
-                "There is no local resolution, because the map has no half-maps or they do not agree.",
-                "No local resolution",
-            )
+            text = "There is no local resolution, because the map has no half-maps or they do not agree."
+            return self.infoMessage(text, "No local resolution")
         return self.plot("Local resolution", lambda figure: drawLocalResolution(figure.add_subplot(), values), (7, 4))
 
     @panel(
@@ -212,14 +174,7 @@ class EvaluateViewer(
         return self.chimera(os.path.join(self._folder(), _SCRIPT), "script")
 
 
-class CompareModelsViewer(
-    PanelsViewer,
-    section="Comparison",
-    wait="There is no comparison yet. Wait until the run has finished.",
-    data="_made",
-):
-    """What `Analyze results` opens for a comparison of two models."""
-
+class CompareModelsViewer(PanelsViewer, section="Comparison", wait="There is no comparison", data="_made"):
     @panel("Matched residues", "Metrics, and the list of matched residues.")
     def showResidues(self, made: CompareModelsOutputs) -> Any:
         with open(self.protocol.getTable(), newline="", encoding="utf-8") as file:

@@ -9,7 +9,6 @@ import mrcfile
 import numpy as np
 from matplotlib.path import Path
 from matplotlib.widgets import LassoSelector
-from pwem.objects import SetOfCoordinates
 from pwem.protocols import EMProtocol
 
 from ...convert.particles.results import latentOf
@@ -30,20 +29,16 @@ class LatentWindow(CanvasWindow):
         parent: Any,
         protocol: EMProtocol,
         ids: Sequence[int],
-        coordinates: SetOfCoordinates,
+        coordinates: Any,
         clusters: Any,
         names: Sequence[str],
         output: str = "outputParticles",
         kind: str = "particle",
     ) -> None:
         CanvasWindow.__init__(self, parent, f"Latent space: {protocol.getRunName()}")
-        self._protocol, self._ids = protocol, np.array(ids)
-        self._output, self._kind = output, kind
-        self._coordinates, self._clusters = np.array(coordinates), np.array(clusters)
-        self.chosen = np.zeros(len(ids), bool)
-        bar = ttk.Frame(self.root)
-        bar.pack(fill=tk.X, padx=8, pady=4)
-        self._names = list(names)
+        self._protocol, self._output, self._kind, self._names = protocol, output, kind, list(names)
+        self._ids, self._coordinates, self._clusters = np.array(ids), np.array(coordinates), np.array(clusters)
+        self.chosen, bar = np.zeros(len(ids), bool), self.addRow(padding=(8, 4))
         self._axes = []
         for label, value in (("x", names[0]), ("y", names[min(1, len(names) - 1)])):
             width, chosen = max(map(len, names)) + 2, tk.StringVar(self.root, value)
@@ -61,19 +56,15 @@ class LatentWindow(CanvasWindow):
     def draw(self) -> None:
         self._figure.clear()
         axes, points = self._figure.add_subplot(), self.points()
-        some = slice(None, None, max(1, len(points) // _SHOWN))
-        axes.scatter(points[some, 0], points[some, 1], c=self._clusters[some], s=4, cmap="tab10")
-        axes.scatter(
-            points[self.chosen, 0], points[self.chosen, 1], s=9, facecolors="none", edgecolors="black", linewidths=0.4
-        )
-        words = [f"latent coordinate {box.get()}" if box.get().isdigit() else box.get() for box in self._axes]
-        axes.set_xlabel(words[0])
-        axes.set_ylabel(words[1])
+        some, ring = slice(None, None, max(1, len(points) // _SHOWN)), dict(s=9, facecolors="none", linewidths=0.4)
+        axes.scatter(*points[some].T, c=self._clusters[some], s=4, cmap="tab10")
+        axes.scatter(*points[self.chosen].T, edgecolors="black", **ring)
+        x, y = (f"latent coordinate {box.get()}" if box.get().isdigit() else box.get() for box in self._axes)
+        axes.set(xlabel=x, ylabel=y)
         self._lasso = LassoSelector(axes, self.choose)
         self._canvas.draw_idle()
 
     def choose(self, corners: Any) -> None:
-        """Choose the items within a polygon of the drawing."""
         self.chosen = Path(corners).contains_points(self.points())
         self.words.set(f"{counted(int(self.chosen.sum()), self._kind)} selected")
         self.draw()
@@ -81,9 +72,8 @@ class LatentWindow(CanvasWindow):
     def createSubset(self) -> Any:
         """Start pwem's protocol that makes a set of the chosen items. Returns it, None if none is chosen."""
         if not self.chosen.any():
-            messagebox.showinfo(
-                f"No {self._kind}s", f"Draw around {self._kind}s with the mouse first.", parent=self.root
-            )
+            text = f"Draw around {self._kind}s with the mouse first."
+            messagebox.showinfo(f"No {self._kind}s", text, parent=self.root)
             return None
         chosen = self._ids[self.chosen].tolist()
         subset, said = startSubset(self._protocol, self._output, chosen, "region", self._kind)
@@ -97,19 +87,14 @@ class PathWindow(CanvasWindow):
     def __init__(self, parent: Any, paths: Sequence[str], title: str) -> None:
         CanvasWindow.__init__(self, parent, f"Maps along an axis: {title}")
         self._paths = [path for path in paths if path]
-        bar = ttk.Frame(self.root)
-        bar.pack(fill=tk.X, padx=8, pady=4)
+        bar = self.addRow(padding=(8, 4))
         self._axis = tk.StringVar(self.root, "1")
         self.addChoice(bar, "Axis:", self._axis, range(1, len(self._paths) + 1), 3, self.draw)
-        self.slider = tk.Scale(
-            bar, from_=1, to=len(self._paths[0]), orient=tk.HORIZONTAL, label="Map", command=lambda value: self.draw()
-        )
-        self.slider.pack(side=tk.LEFT, fill=tk.X, expand=True, padx=8)
+        self.slider = self.addSlider(bar, 1, len(self._paths[0]), self.draw, 8, label="Map")
         self.addFigure((9, 6))
         self.draw()
 
     def current(self) -> Any:
-        """File of the map on show."""
         return self._paths[int(self._axis.get()) - 1][int(self.slider.get()) - 1]
 
     def draw(self) -> None:
@@ -121,7 +106,7 @@ class PathWindow(CanvasWindow):
             axes = self._figure.add_subplot(2, 3, number)
             axes.imshow(picture, cmap="gray", origin="lower")
             axes.set_title(f"{'slice' if number < 4 else 'projection'} along {name}", fontsize=9)
-            axes.axis("off")
+            axes.set_axis_off()
         self._canvas.draw_idle()
 
 
@@ -129,11 +114,7 @@ class PathWindow(CanvasWindow):
 _KINDS = {"outputParticles": "particle", "outputSubtomograms": "subtomogram"}
 
 
-class FittedViewer(
-    PanelsViewer, section="Latent space", wait="There is no latent space yet. Wait until the run has finished."
-):
-    """A latent space."""
-
+class FittedViewer(PanelsViewer, section="Latent space", wait="There is no latent space"):
     def _data(self) -> Any:
         return self.protocol._made() if any(self.protocol.hasAttribute(name) for name in _KINDS) else None
 
@@ -158,11 +139,7 @@ class FittedViewer(
         return self.window(PathWindow, made.paths, self.protocol.getRunName())
 
 
-class LatentVolumesViewer(
-    PanelsViewer, section="Latent volumes", wait="There are no maps yet. Wait until the run has finished.", data="_made"
-):
-    """Maps at points of a latent space."""
-
+class LatentVolumesViewer(PanelsViewer, section="Latent volumes", wait="There are no maps", data="_made"):
     @panel("Maps along the path", "Central slices and projections of the maps; the slider moves along the path.")
     def showPath(self, made: Any) -> Any:
         return self.window(PathWindow, [made.volumes], self.protocol.getRunName())

@@ -25,21 +25,12 @@ _KEYS = ("raw", "control", "improved", "crossed")
 
 
 class CryodlImproveMapViewer(
-    PanelsViewer,
-    targets=[CryodlProtImproveMap],
-    section="Improved map",
-    wait="There is no improved map yet. Wait until the run has finished.",
+    PanelsViewer, targets=[CryodlProtImproveMap], section="Improved map", wait="There is no improved map"
 ):
-    """What `Analyze results` opens for improved maps."""
-
     def _data(self) -> Optional[Made]:
         """{name of the map: (volume before, Result.outputs)}"""
-        results = self.protocol._resultsByName()
-        return {
-            name: (volume, results[name].outputs)
-            for name, volume in self.protocol._namedVolumes().items()
-            if name in results
-        } or None
+        results, volumes = self.protocol._resultsByName(), self.protocol._namedVolumes()
+        return {name: (volumes[name], results[name].outputs) for name in volumes if name in results} or None
 
     @panel(
         "Before and after, slice by slice",
@@ -63,24 +54,16 @@ class CryodlImproveMapViewer(
     def showTest(self, made: Made) -> Any:
         tests = {name: outputs.half_map_test for name, (_, outputs) in made.items() if outputs.half_map_test}
         if not tests:
-            return self.infoMessage(
-                "There were no half-maps, so it is not known what is gained and what is invented. Use a map with "
-                "half-maps.",
-                "No half-map test",
-            )
-        verdicts = {name: half_map_verdict(test) for name, test in tests.items()}
-        sentences = [
-            f"{f'{name}: ' if len(tests) > 1 else ''}{line}"
-            for name, (_, lines) in verdicts.items()
-            for line in lines[1:]
-        ]
-        rows = [
-            (name,)
-            + tuple("-" if test.get(key) is None else f"{test[key]:.2f} Å" for key in _KEYS)
-            + (f"{100 * test['unexplained']:.0f} %" if "unexplained" in test else "-",)
-            for name, test in tests.items()
-        ]
-        good = all(good for good, _ in verdicts.values())
+            text = "There were no half-maps, so it is not known what is gained and what is invented. Use a map with "
+            return self.infoMessage(text + "half-maps.", "No half-map test")
+        good, rows, sentences = True, [], []
+        for name, test in tests.items():
+            passed, lines = half_map_verdict(test)
+            good = good and passed
+            sentences += [f"{name}: {line}" if len(tests) > 1 else line for line in lines[1:]]
+            reached = ["-" if test.get(key) is None else f"{test[key]:.2f} Å" for key in _KEYS]
+            unexplained = f"{100 * test['unexplained']:.0f} %" if "unexplained" in test else "-"
+            rows.append((name, *reached, unexplained))
         return self.window(PicturesWindow, "Half-map test", {}, sentences, good, (_TITLES, rows))
 
     @panel(
@@ -100,16 +83,13 @@ def chimeraScript(made: Sequence[ImproveMapOutputs]) -> str:
     of each."""
     lines, number = [], 0
     for position, outputs in enumerate(made):
-        number += 1
-        shown = number
+        shown, number = number + 1, number + 1 + bool(outputs.confidence)
         lines.append(f'open "{os.path.abspath(outputs.map)}"')
         if outputs.confidence:
-            number += 1
             lines += [
                 f'open "{os.path.abspath(outputs.confidence)}"',
                 f"volume #{number} hide",
                 f"color sample #{shown} map #{number} palette red:white:blue range 0,1",
             ]
-        if position:
-            lines.append(f"volume #{shown} hide")
+        lines += [f"volume #{shown} hide"] if position else []
     return "\n".join(lines) + "\n"

@@ -6,8 +6,6 @@ from typing import Any, List, Tuple
 
 import mrcfile
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from pwem.objects import SetOfCTF
 from scipy import ndimage
@@ -18,7 +16,7 @@ from ...protocols import CryodlProtEstimateCTF
 from ...protocols.micrographs.protocol_estimate_ctf import OUTPUT
 from ..micrograph_window import MicrographWindow, Pictures
 from ..panels_viewer import PanelsViewer, panel
-from ..plots import TILE, drawCircles, readImage, tilesPower
+from ..plots import TILE, Axes, Figure, drawCircles, readImage, tilesPower
 from ..window import PicturesWindow
 from .diameter_window import previewOf
 
@@ -27,7 +25,8 @@ class CryodlCTFViewer(
     PanelsViewer,
     targets=[CryodlProtEstimateCTF],
     section="CTF",
-    wait="No CTF is estimated yet. Wait until the first batch is done.",
+    wait="No CTF is estimated",
+    until="the first batch is done",
 ):
     def _data(self) -> Any:
         ctfs = getattr(self.protocol, OUTPUT, None)
@@ -105,8 +104,6 @@ def powerSpectrum(image: np.ndarray) -> np.ndarray:
 
 
 class SpectraOfMicrographs(Pictures):
-    """Power spectra of micrographs with these paths, of powerSpectrum."""
-
     def preview(self, index: int) -> Any:
         return previewOf(powerSpectrum(readImage(self.paths[index])))
 
@@ -148,12 +145,10 @@ class EstimatedCTFs(Pictures):
         return previewOf(mrcfile.read(self.paths[index]))
 
     def table(self) -> Any:
-        """(titles, rows) of all metrics."""
         digits = (0, 0, 0, 0, 2, 2, 1)
         return TITLES, [(row[0], *(f"{v:.{n}f}" for v, n in zip(row[1:], digits))) for row in self.rows]
 
     def inWords(self, index: int) -> str:
-        """The metrics of one micrograph."""
         _, u, v, angle, astigmatism, resolution, correlation, strength = self.rows[index]
         return (
             f"Defocus {u:.0f} and {v:.0f} Å, U at {angle:.0f}° to x, astigmatism {astigmatism:.0f} Å, rings fitted "

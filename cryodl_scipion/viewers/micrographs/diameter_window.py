@@ -6,14 +6,13 @@ import itertools
 from typing import Any, Callable, List, Optional, Tuple
 
 import numpy as np
-from matplotlib.axes import Axes
 from pwem.objects import SetOfParticles, Volume
 
 from ...convert.micrographs.picks import positionsByMicrograph
 from ...convert.particles.particles import nameOf
 from ..gallery_window import lowPass, meanOf, readParticle
 from ..micrograph_window import HINT, MicrographWindow, Pictures
-from ..plots import Preview, drawPicks, loadPreview, readMap, stretch, view
+from ..plots import Axes, Preview, drawPicks, loadPreview, readMap, stretch, view
 
 _AVERAGED = 300  # particles are enough for their common outline
 _SHOWN = 30  # more of them help nobody

@@ -6,8 +6,6 @@ import os
 from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ...convert.micrographs.ctfs import METRICS, REASON, metricsOf, readAreas
@@ -18,7 +16,7 @@ from ...protocols import CryodlProtAssess
 from ...protocols.micrographs.protocol_assess import BAD, GOOD
 from ..micrograph_window import MicrographWindow, Pictures
 from ..panels_viewer import PanelsViewer, panel
-from ..plots import BAD_COLOUR, GOOD_COLOUR, drawAreas, drawPicks
+from ..plots import BAD_COLOUR, GOOD_COLOUR, Axes, Figure, drawAreas, drawPicks
 
 _BINS, _COLUMNS = 24, 3
 
@@ -39,7 +37,6 @@ def drawMetrics(figure: Figure, assessed: Sequence[Any], limits: Dict[str, Any])
 
 
 def drawOne(axes: Axes, attribute: str, assessed: Sequence[Any], limit: Optional[float]) -> None:
-    """Histogram of one metric, good and bad micrographs on top of each other."""
     known = [(v[attribute], good) for v, good in assessed if v[attribute] is not None]
     values = [[value for value, good in known if good == kind] for kind in (True, False)]
     # a limit is seen beside the metrics, whose bars are then never thinner than the picture can show
@@ -105,7 +102,6 @@ class AssessedMicrographs(Pictures):
         return next((areas for areas in map(readAreas, paths) if areas is not None), None)
 
     def inWords(self, index: int) -> str:
-        """'particles 3, mean score 0.81, ...': what was measured."""
         values, _ = self.metrics[index]
         return ", ".join(
             f"{metric.label[0].lower() + metric.label[1:]} {values[attribute]:.3g}"
@@ -119,8 +115,6 @@ class AssessedMicrographs(Pictures):
 
 
 class AssessmentWindow(MicrographWindow):
-    """data: AssessedMicrographs."""
-
     _NONE = "There are no micrographs."
 
     def _labels(self) -> List[str]:
@@ -141,7 +135,8 @@ class CryodlAssessViewer(
     PanelsViewer,
     targets=[CryodlProtAssess],
     section="Assessment",
-    wait="No micrograph is assessed yet. Wait until the first batch is done.",
+    wait="No micrograph is assessed",
+    until="the first batch is done",
 ):
     def _data(self) -> Any:
         good, bad = sets = [getattr(self.protocol, name, None) for name in (GOOD, BAD)]

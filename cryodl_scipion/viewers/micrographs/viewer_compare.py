@@ -9,8 +9,6 @@ from tkinter import ttk
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.lines import Line2D
 from pwem.objects import SetOfCoordinates
@@ -23,7 +21,7 @@ from ...engine.cryodl.contract import counted, resolution_in_words
 from ...protocols import CryodlProtCompare, CryodlProtConsensus
 from ..maps.viewer_map import LinkedMapsWindow
 from ..panels_viewer import PanelsViewer, launched, panel
-from ..plots import drawCircles, drawFsc, drawMatrix, shortened
+from ..plots import Axes, Figure, drawCircles, drawFsc, drawMatrix, shortened
 from ..window import PicturesWindow
 from .viewer_picks import CountedPicks, CountedWindow
 
@@ -96,7 +94,6 @@ class ComparedPicks(GroupedPicks):
             self.modes = [_ALL_SETS] + [f"{name}: true, false, missed" for name in self._sets[1:]]
 
     def choose(self, mode: str) -> None:
-        """Let the colours mean something else."""
         self.off, number = set(), self.modes.index(mode)
         self._picks, self.labels, self.colours = self._all, self._sets, None
         if number:
@@ -169,7 +166,6 @@ def drawGroups(
 
 
 def drawAgreement(axes: Axes, names: Sequence[str], matrix: np.ndarray) -> None:
-    """F1 of each pair of sets as colours and numbers."""
     matrix = np.array(matrix, float)
     drawMatrix(axes, matrix, np.vectorize("{:.2f}".format)(matrix), names, names, "viridis", matrix > 0.6)
     axes.set_title("Agreement (F1 of each pair)")
@@ -210,7 +206,6 @@ class GroupsWindow(CountedWindow):
         CountedWindow._addControls(self, slider)
 
     def _addSwitches(self) -> None:
-        """A box to tick for each group, with its colour."""
         for old in self._switches.winfo_children():
             old.destroy()
         self._on = [tk.BooleanVar(self.root, True) for _ in self._data.labels]
@@ -222,7 +217,6 @@ class GroupsWindow(CountedWindow):
             ttk.Checkbutton(self._switches, text=text, variable=on, command=self.choose).pack(side=tk.LEFT)
 
     def changeMode(self) -> None:
-        """Let the colours mean what was chosen."""
         self._data.choose(self.mode.get())
         self._addSwitches()
         self.refresh()
@@ -233,7 +227,6 @@ class GroupsWindow(CountedWindow):
             self.choose()
 
     def choose(self) -> None:
-        """Draw the groups that are on."""
         self._data.off = {number for number, on in enumerate(self._on, 1) if not on.get()}
         self.refresh()
 
@@ -259,7 +252,6 @@ def comparisonRows(comparison: Dict[str, Any]) -> Any:
 
 
 def comparisonWords(comparison: Dict[str, Any]) -> List[str]:
-    """What was compared, and the engine's notes."""
     text = (
         f"{comparison['micrographs']} micrographs; picks matched one to one within "
         f"{comparison['match_distance_px']:.1f} px ({comparison['tolerance']:g} particle radii)"
@@ -292,14 +284,7 @@ def drawFscsOfSets(figure: Figure, made: Any) -> None:
         axes.set_title(title, fontsize=10)
 
 
-class PositionsViewer(
-    PanelsViewer,
-    section="Comparison",
-    wait="There is no comparison yet. Wait until the run has finished.",
-    data="comparison",
-):
-    """A comparison of positions."""
-
+class PositionsViewer(PanelsViewer, section="Comparison", wait="There is no comparison", data="comparison"):
     @panel(
         "Metrics, curves and agreement",
         "Table of metrics, agreement of each pair of sets and, with a reference, precision-recall curves.",
@@ -324,11 +309,9 @@ class CryodlConsensusViewer(
     PanelsViewer,
     targets=[CryodlProtConsensus],
     section="Consensus",
-    wait="There are no coordinates yet. Wait until the run has finished.",
+    wait="There are no coordinates",
     data="outputCoordinates",
 ):
-    """What `Analyze results` opens for a consensus."""
-
     @panel(
         "Particles on the micrographs",
         "All particles found by any set, coloured by the number of sets that found them; a slider sets the minimum "
@@ -348,11 +331,7 @@ def consensusOf(protocol: Any, sets: int) -> str:
     return launched(project, again, f"{protocol.getRunName()}, {least}", said)
 
 
-class MapsOfPicksViewer(
-    PanelsViewer, section="Maps of picks", wait="There are no maps yet. Wait until the run has finished.", data="_made"
-):
-    """A comparison by maps."""
-
+class MapsOfPicksViewer(PanelsViewer, section="Maps of picks", wait="There are no maps", data="_made"):
     @panel("Resolutions and FSC curves", "Resolution of the map of each set, and what it loses.")
     def showResolutions(self, made: Any) -> Any:
         headline = (

@@ -4,8 +4,6 @@
 from typing import Any, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from pwem.protocols import EMProtocol
 
 from ...protocols import CryodlProtDenoiseMicrographs
@@ -13,7 +11,7 @@ from ...protocols.micrographs.protocol_denoise_micrographs import DENOISED
 from ..micrograph_window import MicrographWindow, Pictures
 from ..model_window import ModelWindow
 from ..panels_viewer import PanelsViewer, panel
-from ..plots import TILE, drawBeside, loadPreview, readImage, tilesPower
+from ..plots import TILE, Axes, Figure, drawBeside, loadPreview, readImage, tilesPower
 
 _MAX_PATCHES = 36
 
@@ -61,7 +59,6 @@ class DenoisedMicrographs(Pictures):
         self.pixelSize = denoised.getSamplingRate()
 
     def pair(self, index: int) -> Any:
-        """Files of a micrograph before and after."""
         return self.paths[index], self.after[self.names[index]]
 
 
@@ -87,13 +84,14 @@ class CryodlDenoiseMicrographsViewer(
     PanelsViewer,
     targets=[CryodlProtDenoiseMicrographs],
     section="Denoised micrographs",
-    wait="No micrograph is denoised yet. Wait until the first batch is done.",
+    wait="No micrograph is denoised",
+    until="the first batch is done",
 ):
     @panel("Before and after", "Each micrograph before and after denoising, with both power spectra. The wheel zooms.")
     def showMicrographs(self, protocol: EMProtocol) -> Any:
         denoised = getattr(protocol, DENOISED, None)
         if denoised is None:
-            return self.infoMessage(self._WAIT, "Nothing yet")
+            return self.wait()
         data = DenoisedMicrographs(protocol.inputMicrographs.get(), denoised)
         return self.window(DenoisedWindow, data, "Denoised micrographs")
 

@@ -9,7 +9,6 @@ from tkinter import ttk
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
 from ...convert.micrographs.ctfs import readAreas
@@ -32,7 +31,7 @@ from ...engine.cryodl.contract import counted, score_text
 from ...protocols import CryodlProtPick, CryodlProtPickByHand, CryodlProtPickFilaments, CryodlProtThresholdPicks
 from ..micrograph_window import MicrographWindow, Pictures
 from ..panels_viewer import ObjectViewer, PanelsViewer, outputName, panel, startRun
-from ..plots import drawAreas, drawHistogram, drawPerMicrograph, drawPicks, drawRounds
+from ..plots import Axes, drawAreas, drawHistogram, drawPerMicrograph, drawPicks, drawRounds
 from ..window import CanvasWindow, FollowingWindow
 
 _UNKNOWN_DIAMETER = 27  # px, where there is not even a box
@@ -51,7 +50,6 @@ class CountedPicks(Pictures):
 
     @property
     def first(self) -> int:  # type: ignore[override]
-        """Index of the first micrograph that has picks, else 0."""
         return next((index for index, count in enumerate(self.counts(self.threshold)) if count), 0)
 
 
@@ -119,7 +117,6 @@ class PicksData(CountedPicks):
         return self._areas[index]
 
     def scores(self) -> np.ndarray:
-        """(n,) scores of all picks and candidates."""
         return np.concatenate([picks[:, 2] for picks in self._picks]) if self._picks else np.zeros(0)
 
 
@@ -158,7 +155,6 @@ class CountedWindow(MicrographWindow):
             button.pack(side=tk.RIGHT, padx=(6, 0))
 
     def createSubset(self) -> None:
-        """Start a run that keeps what the slider shows."""
         if self._subset is not None and self.settle():
             self.message.set(self._subset(self.value.get()))
 
@@ -206,7 +202,6 @@ class PicksWindow(CountedWindow):
             button.pack(fill=tk.X, pady=(2, 4), before=self._list)
 
     def byHand(self, way: Callable[[], str]) -> None:
-        """Open the window in which picks are corrected, or questions about them answered."""
         for button in self.handButtons:
             button.config(state=tk.DISABLED)  # a second window would write the same files
         self.root.update_idletasks()
@@ -224,7 +219,6 @@ class PicksWindow(CountedWindow):
 
 
 def roundLines(rounds: Sequence[Dict[str, Any]]) -> List[str]:
-    """What each round did, one line each. rounds: of readRounds."""
     if not rounds:
         return ["No round is finished yet. Round 0 is the first model, before any training."]
     best = bestRound(rounds)
@@ -273,7 +267,6 @@ class RoundPicksWindow(PicksWindow):
         self.chooser = self.addChoice(row, "Round", best, names, 10, self.showRound)
 
     def showRound(self) -> None:
-        """Show the picks of the chosen round."""
         self._data = self._picksOf(self._rounds[self.chooser.current()])
         self.value.set(self._data.threshold)
         self.refresh()
@@ -283,14 +276,11 @@ _NAME = "cryodl picks with scores"
 
 
 class CryodlPicksViewer(ObjectViewer, name=_NAME, targets=[SetOfCoordinates], only=isOurs):
-    """Picks on micrographs with a score slider, for sets that cryodl made and for empty sets."""
-
     def show(self, obj: SetOfCoordinates) -> Any:
         return picksView(self, PicksData.ofSet(obj, self.protocol), obj)
 
 
 def picksView(viewer: Any, data: PicksData, coordinates: SetOfCoordinates) -> Any:
-    """The window of picks, with a way to correct them where there is a project."""
     source, output = viewer.protocol, outputName(viewer.protocol, coordinates)
     known = bool(viewer.getProject() and output)
     correct = (lambda: correctPicks(source, output, data)) if known else None
@@ -325,10 +315,9 @@ class CryodlPickProtocolViewer(
     PanelsViewer,
     targets=[CryodlProtPickByHand, CryodlProtPickFilaments, CryodlProtThresholdPicks],
     section="Picks",
-    wait="There are no coordinates yet. Wait until the first batch is picked.",
+    wait="There are no coordinates",
+    until="the first batch is picked",
 ):
-    """Of a picking run."""
-
     def _data(self) -> Any:
         coordinates = getattr(self.protocol, "outputCoordinates", None)
         return None if coordinates is None else PicksData.ofSet(coordinates, self.protocol)
@@ -348,8 +337,6 @@ class CryodlPickProtocolViewer(
 
 
 class CryodlAutoPickViewer(CryodlPickProtocolViewer):
-    """What `Analyze results` opens for automatic picking: the rounds as well, also while it runs."""
-
     def _show(self, name: str) -> List[Any]:
         # rounds can be seen before there are coordinates
         return [getattr(self, name)()] if "Round" in name else super()._show(name)

@@ -64,11 +64,9 @@ class Classes2D:
         return contract.chosen_classes(self.ids, self.scores.tolist(), self.counts.tolist(), None, minimum)[1]
 
     def picture(self, position: int) -> Any:
-        """The average of a class, not larger than the window's tiles."""
         return shrunk(readParticle(self.names[position]), _SIDE)
 
     def caption(self, position: int) -> str:
-        """'3: 120, 0.87': class, particles, and score if there is one."""
         score = self.scores[position]
         return f"{self.ids[position]}: {self.counts[position]}" + (f", {score:.2f}" if np.isfinite(score) else "")
 
@@ -117,7 +115,6 @@ class Classes2DWindow(PagedWindow):
         self.root.destroy()
 
     def createSubset(self) -> None:
-        """Start a run that keeps the classes from the slider's score."""
         if self._subset is not None:
             self.message.set(self._subset(self.value.get()))
 
@@ -150,7 +147,7 @@ class CryodlClasses2DViewer(
     PanelsViewer,
     targets=[CryodlProtClassify2D, CryodlProtSelectClasses],
     section="2-D classes",
-    wait="There are no classes yet. Wait until the run has finished.",
+    wait="There are no classes",
     data="outputClasses",
 ):
     def _data(self) -> Any:
@@ -177,7 +174,7 @@ class CryodlClasses2DViewer(
     @panel("Particles of the classes", "The particles of each class.")
     def showParticles(self, classes: Union[EMSet, str]) -> Any:
         if isinstance(classes, str):
-            return self.infoMessage(self._WAIT, "Nothing yet")
+            return self.wait()
         return self.gallery(galleryOf(classes), self.protocol.getRunName(), classes)
 
 

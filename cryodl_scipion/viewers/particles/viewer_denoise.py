@@ -15,8 +15,6 @@ from ..window import PICTURES, TITLES, PicturesWindow, picturesIn, tableRows, ve
 class CryodlGalleryViewer(
     ObjectViewer, name="cryodl raw and denoised particles", targets=[SetOfParticles], only=denoiserOf
 ):
-    """Denoised particles beside their raw images, for sets that our denoiser has made and what came of them."""
-
     def show(self, obj: SetOfParticles) -> Any:
         return self.gallery(Gallery.ofSet(obj), f"Denoised by {denoiserOf(obj)}", obj)
 
@@ -24,8 +22,6 @@ class CryodlGalleryViewer(
 class CryodlParticlesViewer(
     ObjectViewer, name="cryodl particles", targets=[CryodlProtDenoise, CryodlProtExtractParticles]
 ):
-    """What `Analyze results` opens for runs that make particles: a gallery."""
-
     def show(self, obj: Any) -> Any:
         particles = getattr(obj, "outputParticles", None)
         if particles is None:
@@ -37,7 +33,7 @@ class CryodlEvaluateViewer(
     PanelsViewer,
     targets=[CryodlProtEvaluateDenoiser],
     section="Evaluation",
-    wait="There is no evaluation yet. Wait until the run has finished.",
+    wait="There is no evaluation",
     data="getEvaluation",
 ):
     @panel(

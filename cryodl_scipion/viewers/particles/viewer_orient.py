@@ -4,16 +4,14 @@
 from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from ...convert.reading import readCsv
 from ...convert.relion_star import columnsOf, iterColumns
 from ...protocols import CryodlProtAssignOrientations, CryodlProtIdentify, CryodlProtInitialMap, CryodlProtIntegrity
 from ..gallery_window import SCORES, Gallery, shortNumber
-from ..maps.viewer_map import mapSlicesView
+from ..maps.viewer_map import CryodlBackProjectViewer
 from ..panels_viewer import PanelsViewer, panel
-from ..plots import drawFscOfMap
+from ..plots import Axes, Figure, drawFscOfMap
 from ..window import PicturesWindow
 
 _ANGLES = ("rlnAngleRot", "rlnAngleTilt")
@@ -24,15 +22,12 @@ class OrientationSet:
 
     def __init__(self, *paths: str) -> None:
         present = set.intersection(*(set(columnsOf(path, "particles")) for path in paths))
-        scores = [name for name in SCORES if name in present]
-        columns = _ANGLES + tuple(scores)
+        columns = _ANGLES + tuple(name for name in SCORES if name in present)
         read = [row for path in paths for row in iterColumns(path, columns, (float,) * len(columns), "particles")]
-        rows = np.array(read).reshape(-1, len(columns))
-        self.rot, self.tilt = rows[:, 0], rows[:, 1]
-        self.scores = {SCORES[name]: rows[:, 2 + position] for position, name in enumerate(scores)}
+        self.rot, self.tilt, *scores = np.array(read).reshape(-1, len(columns)).T
+        self.scores = {SCORES[name]: values for name, values in zip(columns[2:], scores)}
 
     def draw(self, figure: Figure) -> None:
-        """The distribution of the directions."""
         drawDirections(figure.add_subplot(projection="mollweide"), self.rot, self.tilt)
 
 
@@ -119,10 +114,7 @@ def drawProbabilities(figure: Figure, probabilities: Any, names: Sequence[str], 
 
 
 class CryodlOrientationsViewer(
-    PanelsViewer,
-    targets=[CryodlProtAssignOrientations],
-    section="Orientations",
-    wait="There are no orientations yet. Wait until the run has finished.",
+    PanelsViewer, targets=[CryodlProtAssignOrientations], section="Orientations", wait="There are no orientations"
 ):
     def _data(self) -> Any:
         results = self.protocol._engineResults()
@@ -150,10 +142,7 @@ class CryodlOrientationsViewer(
 
 
 class CryodlInitialMapViewer(
-    PanelsViewer,
-    targets=[CryodlProtInitialMap],
-    section="Initial map",
-    wait="There is no map yet. Wait until the run has finished.",
+    PanelsViewer, targets=[CryodlProtInitialMap], section="Initial map", wait="There is no map"
 ):
     def _data(self) -> Any:
         made = self.protocol._made()
@@ -161,9 +150,7 @@ class CryodlInitialMapViewer(
             raise ValueError("No map was determined, because " + "; ".join(made.reasons) + ".")
         return made
 
-    @panel("Slices of the map and the half-maps", "Slices across the three axes, with sliders.")
-    def showSlices(self, made: Any) -> Any:
-        return mapSlicesView(self.getTkRoot(), self.protocol.outputVolume)
+    showSlices = CryodlBackProjectViewer.showSlices
 
     @panel("FSC of the half-maps", "Fourier shell correlation of the maps of the two halves, which started apart.")
     def showFsc(self, made: Any) -> Any:
@@ -176,17 +163,11 @@ class CryodlInitialMapViewer(
     def showDirections(self, made: Any) -> Any:
         return self.plot("Directions", OrientationSet(made.particles).draw, (9, 5))
 
-    @panel("Map in ChimeraX", "Opens ChimeraX, if Scipion's plugin for it is installed.")
-    def showInChimera(self, made: Any) -> Any:
-        return self.chimera(made.map)
+    showInChimera = CryodlBackProjectViewer.showInChimera
 
 
 class CryodlIntegrityViewer(
-    PanelsViewer,
-    targets=[CryodlProtIntegrity],
-    section="Compositions",
-    wait="There are no probabilities yet. Wait until the run has finished.",
-    data="_made",
+    PanelsViewer, targets=[CryodlProtIntegrity], section="Compositions", wait="There are no probabilities", data="_made"
 ):
     @panel(
         "Probabilities and numbers",
@@ -219,12 +200,7 @@ _DRAWN = 20  # structures
 Rows = List[Dict[str, str]]
 
 
-class CryodlIdentifyViewer(
-    PanelsViewer,
-    targets=[CryodlProtIdentify],
-    section="Ranking",
-    wait="There is no ranking yet. Wait until the run has finished.",
-):
+class CryodlIdentifyViewer(PanelsViewer, targets=[CryodlProtIdentify], section="Ranking", wait="There is no ranking"):
     def _data(self) -> Optional[Rows]:
         return readCsv(self.protocol.getRanking()) or None
 

@@ -176,7 +176,6 @@ def readMesh(path: str) -> Mesh:
 
 
 def joined(meshes: Sequence[Mesh]) -> Mesh:
-    """Several meshes as one."""
     if not meshes:
         return Mesh(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 3), int), np.zeros(0, int), {})
     starts = np.cumsum([0] + [len(mesh.vertices) for mesh in meshes])

@@ -109,7 +109,6 @@ def _drawBox(axes: Any, low: np.ndarray, high: np.ndarray, turned: np.ndarray, s
 def _drawPlane(
     axes: Any, low: np.ndarray, high: np.ndarray, middle: np.ndarray, turned: np.ndarray, axis: int, position: float
 ) -> None:
-    """The frame of a slice, where it goes through the box."""
     if not low[axis] <= position <= high[axis]:
         return
     _, up = (n for n in range(3) if n != axis)
@@ -174,12 +173,10 @@ class SolidWindow(CanvasWindow):
         self.addFigure((9, 7.4))
 
     def reset(self) -> None:
-        """Look from the first side at all of it."""
         self._side, self._zoom = _SIDE, 1.0
         self.draw()
 
     def draw(self) -> None:
-        """The Mesh, from the side and as near as was chosen."""
         if self._mesh is None:
             return
         drawMeshes(self._axes, self._mesh, self._colours, rotation(*self._side), self._plane())
@@ -299,7 +296,6 @@ class MeshesWindow(SolidWindow):
             self._drawOutline()
 
     def turn(self) -> None:
-        """Show slices across the axis that was chosen, beginning in the middle."""
         if self._mesh is None:
             return
         slices = self._data.slices.shape(self._name.get())[PLANES[self._across.get()]]
@@ -308,7 +304,6 @@ class MeshesWindow(SolidWindow):
         self.move()
 
     def move(self) -> None:
-        """Show the slice that was chosen, with the outlines of the membranes."""
         if self._mesh is None:
             return
         try:

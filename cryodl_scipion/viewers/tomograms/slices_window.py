@@ -8,7 +8,6 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 from pwem.objects import EMSet
@@ -19,7 +18,7 @@ from ...convert.tomograms.coordinates3d import speciesOf
 from ...convert.tomograms.tomograms import THRESHOLD, byId, clonesOf, featureOf, featuresOf, idOf, tomogramFileOf
 from ...engine.cryodl.contract import counted
 from ..micrograph_window import MicrographWindow, Pictures
-from ..plots import LARGEST_SIDE, PICK_COLOUR, Preview, drawCircles, percentilesOf, readMap, stretchedTo
+from ..plots import LARGEST_SIDE, PICK_COLOUR, Axes, Preview, drawCircles, percentilesOf, readMap, stretchedTo
 
 # Paul Tol's bright colours, for the colour-blind; as in the engine's scripts for ChimeraX, so that both look alike.
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")
@@ -137,7 +136,6 @@ class TomogramSlices(Pictures):
     ofMasks = ofTomograms  # a mask knows its tomogram, see tomogramFileOf
 
     def layer(self, name: str) -> Optional["Layer"]:
-        """The Layer of this name, None if there is none."""
         return next((layer for layer in self.layers if layer.name == name), None)
 
     def shape(self, tsId: str) -> Tuple[int, int, int]:
@@ -240,8 +238,7 @@ def addPlanes(window: Any, row: Any, text: str) -> Any:
     when they change. Returns Tk's variables of both, and the slider."""
     across, number = tk.StringVar(window.root, "z"), tk.IntVar(window.root)
     ttk.Label(row, text=text).pack(side=tk.LEFT)
-    for plane in PLANES:
-        ttk.Radiobutton(row, text=plane, value=plane, variable=across, command=window.turn).pack(side=tk.LEFT)
+    window.addButtons(row, PLANES, across, window.turn)
     return across, number, window.addSlider(row, 0, 1, window.move, 6, variable=number)
 
 
@@ -267,7 +264,6 @@ class SlicesWindow(MicrographWindow):
 
     # ----- parts
     def _addControls(self, slider: Any) -> None:
-        """The choice of layer, plane, slice and opacity above the slider of the threshold."""
         self._chosen, self._opacity = tk.StringVar(self.root, self._layer), tk.DoubleVar(self.root, _OPACITY)
         row = self.addRow(padding=(6, 4, 6, 0))
         self._across, self._slice, self._scale = addPlanes(self, row, "Slices across")
@@ -282,18 +278,15 @@ class SlicesWindow(MicrographWindow):
 
     # ----- what happens
     def turn(self) -> None:
-        """Show slices across the axis that was chosen, beginning in the middle."""
         self._plane, self._position, self._view = self._across.get(), None, None
         self.showMicrograph()
 
     def move(self) -> None:
-        """Show the slice that was chosen; what part of it is seen stays."""
         if self._slice.get() != self._position and self._axes is not None:
             self._position, self._view = self._slice.get(), (self._axes.get_xlim(), self._axes.get_ylim())
             self.showMicrograph()
 
     def choose(self) -> None:
-        """Show another layer, with its own threshold."""
         self._layer = self._chosen.get()
         self.value.set(self._threshold())
         self.refresh()

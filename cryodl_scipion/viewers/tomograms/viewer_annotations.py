@@ -36,7 +36,6 @@ def imageOf(folder: str, tile: Any) -> np.ndarray:
 
 
 def _crop(folder: str, name: str, number: int, size: int, kind: type) -> np.ndarray:
-    """(size, size) of an image of a stack."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         data = mrcfile.mmap(os.path.join(folder, name), permissive=True).data
@@ -110,7 +109,8 @@ class CryodlAnnotateViewer(
     PanelsViewer,
     targets=[CryodlProtAnnotate],
     section="Annotations",
-    wait="There are no annotations yet. Wait until the window is closed, or the import has finished.",
+    wait="There are no annotations",
+    until="the window is closed, or the import has finished",
     data="outputAnnotations",
 ):
     @panel("Tiles and drawings", "The annotated tiles beside their drawings.")

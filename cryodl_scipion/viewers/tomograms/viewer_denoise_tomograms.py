@@ -4,8 +4,6 @@
 import os
 from typing import Any, Dict
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from pwem.protocols import EMProtocol
 
 from ...convert.tomograms.tomograms import engineNames
@@ -13,7 +11,7 @@ from ...protocols import CryodlProtDenoiseTomograms
 from ...protocols.tomograms.protocol_denoise_tomograms import DENOISED
 from ..model_window import ModelWindow
 from ..panels_viewer import PanelsViewer, panel
-from ..plots import drawBeside
+from ..plots import Axes, Figure, drawBeside
 from .slices_window import SlicesWindow, TomogramSlices
 
 
@@ -55,16 +53,13 @@ def drawControls(axes: Axes, name: str, metrics: Dict[str, Any]) -> None:
 
 
 class CryodlDenoiseTomogramsViewer(
-    PanelsViewer,
-    targets=[CryodlProtDenoiseTomograms],
-    section="Denoised tomograms",
-    wait="No tomogram is denoised yet. Wait until the run has finished.",
+    PanelsViewer, targets=[CryodlProtDenoiseTomograms], section="Denoised tomograms", wait="No tomogram is denoised"
 ):
     @panel("Before and after", "Slices of each tomogram before and after denoising. The wheel zooms.")
     def showSlices(self, protocol: EMProtocol) -> Any:
         denoised = getattr(protocol, DENOISED, None)
         if denoised is None:
-            return self.infoMessage(self._WAIT, "Nothing yet")
+            return self.wait()
         before, after = (TomogramSlices.ofTomograms(one) for one in (protocol.inputTomograms.get(), denoised))
         before.names = [name for name in before.names if name in after.files]
         return self.window(DenoisedSlicesWindow, before, after, self.title())

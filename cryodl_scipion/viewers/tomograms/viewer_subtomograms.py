@@ -5,7 +5,6 @@ import itertools
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from scipy import ndimage
 from tomo.objects import SetOfAverageSubTomograms, SetOfClassesSubTomograms, SetOfSubTomograms, SubTomogram
@@ -18,7 +17,7 @@ from ...protocols.tomograms.tomogram_kinds import AVERAGES, CLASSES
 from ..gallery_window import Gallery, lowPass, placeOf
 from ..micrographs.diameter_window import Measured, meanAndSome, previewOf
 from ..panels_viewer import ObjectViewer, PanelsViewer, panel
-from ..plots import drawMatrix, readMap, shortened, shrunk, stretch
+from ..plots import Axes, drawMatrix, readMap, shortened, shrunk, stretch
 from .slices_window import labelColour
 
 _PLANES = {"z": 0, "y": 1, "x": 2}
@@ -161,7 +160,6 @@ _MAX_ROWS = 8  # of averages that are drawn beside an embedding
 
 
 def drawCounts(axes: Axes, counts: Dict[str, int]) -> None:
-    """How many items each class has. counts: {name: number}."""
     colours, names = [labelColour(n) for n in range(1, len(counts) + 1)], [shortened(name) for name in counts]
     axes.bar_label(axes.bar(range(len(counts)), list(counts.values()), color=colours))
     long = max(map(len, names), default=0) > _UPRIGHT
@@ -227,11 +225,7 @@ def drawEmbeddingAndAverages(
 
 
 class CryodlClassifyViewer(
-    PanelsViewer,
-    targets=[CryodlProtClassifySubtomograms],
-    section="Classes",
-    wait="There are no classes yet. Wait until the run has finished.",
-    data=CLASSES,
+    PanelsViewer, targets=[CryodlProtClassifySubtomograms], section="Classes", wait="There are no classes", data=CLASSES
 ):
     def setProtocol(self, protocol: Any) -> None:
         """Of a classifier there is a confusion matrix, of clusters an embedding."""
@@ -297,10 +291,7 @@ class CryodlSubtomogramsViewer(
 
 
 class SimulatedSubtomogramsViewer(
-    PanelsViewer,
-    section="Simulated subtomograms",
-    wait="There are no subtomograms yet. Wait until the run has finished.",
-    data="outputSubtomograms",
+    PanelsViewer, section="Simulated subtomograms", wait="There are no subtomograms", data="outputSubtomograms"
 ):
     @panel("Subtomograms", "Middle slices of the subtomograms, of all classes or of one.")
     def showGallery(self, subtomograms: SetOfSubTomograms) -> Any:

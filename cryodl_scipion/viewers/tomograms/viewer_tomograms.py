@@ -56,7 +56,6 @@ Found = Dict[str, Dict[str, Dict[str, Any]]]  # {tomogram: {feature: {voxels, vo
 
 
 def featuresIn(folder: str) -> Found:
-    """What features.json in a folder tells."""
     found = readJson(os.path.join(folder, "features.json"))
     return {name: dict(entry["found"]) for name, entry in found["tomograms"].items()}
 
@@ -132,7 +131,8 @@ class CryodlSegmentViewer(
     PanelsViewer,
     targets=[CryodlProtSegment],
     section="Scores",
-    wait="There are no scores yet. Wait until the first tomogram is segmented.",
+    wait="There are no scores",
+    until="the first tomogram is segmented",
 ):
     def _data(self) -> Any:
         return self.protocol._scoreSets() or None
@@ -145,12 +145,7 @@ class CryodlSegmentViewer(
         return self.window(SlicesWindow, data, self.title())
 
 
-class MergeViewer(
-    PanelsViewer,
-    section="Features",
-    wait="There are no labels yet. Wait until the run has finished.",
-    data="outputLabels",
-):
+class MergeViewer(PanelsViewer, section="Features", wait="There are no labels", data="outputLabels"):
     @panel("Labels over the tomograms", "Slices of each tomogram, overlaid with the features.")
     def showLabels(self, labels: SetOfTomoMasks) -> Any:
         layers = [*self.protocol._pointed("inputScores"), layerOf(labels, "features")]
@@ -175,12 +170,7 @@ class MergeViewer(
         return self.window(SurfacesWindow, data, self.title("Surfaces"), lambda path: self.chimera(path, "script"))
 
 
-class PointsViewer(
-    PanelsViewer,
-    section="Points",
-    wait="There are no coordinates yet. Wait until the run has finished.",
-    data="outputCoordinates",
-):
+class PointsViewer(PanelsViewer, section="Points", wait="There are no coordinates", data="outputCoordinates"):
     @panel(
         "Points in the tomograms",
         "Circles as wide as the box over the segmentation, smaller in slices away from the centre; dots in slices "
@@ -191,12 +181,7 @@ class PointsViewer(
         return self.window(SlicesWindow, data, self.title("Points"))
 
 
-class MembranesViewer(
-    PanelsViewer,
-    section="Membranes",
-    wait="There are no membranes yet. Wait until the run has finished.",
-    data="outputCoordinates",
-):
+class MembranesViewer(PanelsViewer, section="Membranes", wait="There are no membranes", data="outputCoordinates"):
     @panel(
         "Membranes in 3-D",
         "Meshes of the membranes, which the mouse rotates, coloured by membrane, mean curvature, thickness or distance "
@@ -225,7 +210,7 @@ class CryodlDetectParticlesViewer(
     PanelsViewer,
     targets=[CryodlProtDetectParticles],
     section="Detections",
-    wait="There are no coordinates yet. Wait until the run has finished.",
+    wait="There are no coordinates",
     data="outputCoordinates",
 ):
     @panel(
@@ -237,10 +222,7 @@ class CryodlDetectParticlesViewer(
 
 
 class SimulatedViewer(
-    PanelsViewer,
-    section="Simulated tomograms",
-    wait="There are no tomograms yet. Wait until the run has finished.",
-    data="outputTomograms",
+    PanelsViewer, section="Simulated tomograms", wait="There are no tomograms", data="outputTomograms"
 ):
     @panel(
         "Tomograms and the ground truth",
@@ -258,12 +240,7 @@ class CryodlSimulateTomogramsViewer(
     """What `Analyze results` opens for *simulate tomograms*."""
 
 
-class EvaluationViewer(
-    PanelsViewer,
-    section="Evaluation",
-    wait="There is no evaluation yet. Wait until the run has finished.",
-    data="_made",
-):
+class EvaluationViewer(PanelsViewer, section="Evaluation", wait="There is no evaluation", data="_made"):
     @panel("Metrics and pictures", "Dice, precision, recall and boundary error of each feature.")
     def showMetrics(self, made: Any) -> Any:
         pictures = {name: path for name, path in made.pictures.items() if os.path.exists(path)}
@@ -290,7 +267,6 @@ def tableView(viewer: PanelsViewer, titles: Sequence[str], rows: Sequence[Any], 
 
 
 def slicesWithCoordinates(coordinates: SetOfCoordinates3D, masks: EMSet = ()) -> Any:
-    """TomogramSlices of a SetOfCoordinates3D, which may belong to masks themselves."""
     return TomogramSlices.ofTomograms(coordinates.getPrecedents(), masks, coordinates)
 
 
@@ -304,5 +280,4 @@ def meshesWith(meshes: Any, instances: Any, coordinates: SetOfCoordinates3D) -> 
 
 
 def folderOf(items: EMSet) -> str:
-    """The folder of the run that made a set."""
     return os.path.dirname(items.getFileName())
