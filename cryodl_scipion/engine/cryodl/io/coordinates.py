@@ -9,6 +9,7 @@ import re
 import typing
 from pathlib import Path
 
+import gemmi
 import numpy as np
 
 from ..contract.reading import reader, star_head
@@ -170,7 +171,6 @@ def _read_list(path: Path, names: typing.Sequence[str], files: typing.Sequence[s
 
 
 def _read_star(path: Path) -> dict[str, list[tuple[float, float, float]]]:
-    import gemmi
 
     for block in star_document(path):
         if block.find_loop(_LIST).get_loop() and block.find_loop("_rlnMicrographName").get_loop():

@@ -2,8 +2,6 @@
 """Reading micrographs: MRC (modes 0, 1, 2, 6, 12; plain, .gz, .bz2) and TIFF. Writing them: MRC. Images in TIFF files,
 plain, .gz or .bz2: the first page, of which no more is taken than the file can hold."""
 
-from __future__ import annotations
-
 import bz2
 import contextlib
 import gzip
@@ -13,16 +11,15 @@ import os
 import struct
 import typing
 
+import mrcfile
 import numpy as np
+from tifffile import TiffFile, TiffPage
 
 from ..contract.reading import reader
 from .files import check_utf8_name, expand_paths, name_micrographs, whole_file
 from .memory import TooLittleMemory, require_memory
 from .messages import warn
 from .mrc import read_data, read_header
-
-if typing.TYPE_CHECKING:
-    from tifffile import TiffFile, TiffPage
 
 MAX_EXPANDED = 512 << 20  # bytes of a compressed file
 MAX_DENSE = 2000  # values in bytes over those in the file; deflate and LZW reach 1400
@@ -242,8 +239,6 @@ def write_micrograph(
 ) -> None:
     """Write an image as an MRC file of its type, whole or not at all. image: (h, w). pixel_size: Å/px. *labels: lines
     for the header, at most 80 letters each."""
-    import mrcfile
-
     with whole_file(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:
         mrc.set_data(image)
         mrc.voxel_size = pixel_size

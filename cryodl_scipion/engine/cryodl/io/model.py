@@ -8,6 +8,7 @@ import tempfile
 import typing
 from pathlib import Path
 
+from .. import __version__
 from ..contract import CARD, FORMAT_VERSION, WEIGHTS, check_model, reader, sha256, shipped_folders, write_json
 from .files import rename_folder, whole_file
 
@@ -43,9 +44,10 @@ def read_model(
 ) -> tuple[dict[str, typing.Any], dict[str, typing.Any]]:
     """Card and weights of a model folder; weights in 12 bits or half precision, as of shipped models, become float32:
     {name: tensor}. Raises ValueError as contract.check_model."""
-    card = check_model(folder, kind)
     import safetensors
     from safetensors.torch import load_file
+
+    card = check_model(folder, kind)
 
     try:
         weights = _unpacked(load_file(Path(folder) / WEIGHTS))
@@ -91,8 +93,6 @@ def write_model(folder: str | os.PathLike[str], card: dict[str, typing.Any], ten
     """Write weights, then the card that has their checksum and the versions, into an existing folder. tensors: {name:
     tensor}."""
     import torch
-
-    from .. import __version__
 
     save_tensors(Path(folder) / WEIGHTS, tensors)
     write_json(

@@ -12,6 +12,8 @@ import warnings
 import zlib
 from pathlib import Path
 
+import mrcfile
+import mrcfile.mrcinterpreter
 import numpy as np
 
 from ..contract.reading import reader
@@ -21,8 +23,6 @@ from .memory import GIGABYTE, TooLittleMemory, require_memory
 
 def write_map(path: str | os.PathLike[str], density: typing.Any, pixel_size: float) -> None:
     """Write a density, whole or not at all. density: (d, d, d) zyx, on the CPU. pixel_size: Å."""
-    import mrcfile
-
     with whole_file(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:
         mrc.set_data(np.asarray(density, np.float32))
         mrc.set_volume()
@@ -121,8 +121,6 @@ def read_header(path: str | os.PathLike[str]) -> MrcHeader:
 
 def _parse(head: bytes) -> np.recarray:
     """mrcfile's record of 1024 bytes. It is given none of the extended header, which it would read at once."""
-    import mrcfile.mrcinterpreter
-
     with (
         warnings.catch_warnings(action="ignore"),
         mrcfile.mrcinterpreter.MrcInterpreter(

@@ -9,6 +9,7 @@ import typing
 import warnings
 from pathlib import Path
 
+import mrcfile
 import numpy as np
 
 from ..contract.reading import reader
@@ -16,7 +17,7 @@ from ..core.names import check_words
 from .cryosparc import SUFFIX, UID, selection_source, write_cs_rows
 from .messages import warn
 from .particles import ANGLES
-from .relion_tables import groups_of_particles, modern_tables, number_columns, whole_column
+from .relion_tables import Groups, groups_of_particles, modern_tables, number_columns, whole_column
 from .stacks import StackWriter, find_images, names_base, names_of, read_images, split_names  # noqa: F401, StackWriter belongs here for its users
 from .star import read_tables, write_tables
 from .texts import rows_of
@@ -25,7 +26,6 @@ if typing.TYPE_CHECKING:
     import torch
 
     from ..core.optics import OpticsTable
-    from .relion_tables import Groups
 
 
 DENOISER = "cryodlDenoiser"  # column that names the model which made the images
@@ -265,8 +265,6 @@ def aberration_notes(particles: typing.Any) -> list[str]:
 
 def header_notes(particles: typing.Any) -> list[str]:
     """A sentence, in a list, if the header of the first stack has another pixel size than the STAR file."""
-    import mrcfile
-
     stack = Path(str(particles.files[0]))
     if stack.suffix not in (".mrc", ".mrcs"):
         return []

@@ -6,6 +6,8 @@ import os
 import typing
 from pathlib import Path
 
+import gemmi
+import mrcfile
 import numpy as np
 
 from ..contract.reading import reader, star_head
@@ -55,8 +57,6 @@ PARTICLES = (
 def read_orientations(path: str | os.PathLike[str]) -> np.ndarray:
     """The angles of a STAR file, (n, 3) rot, tilt, psi in degrees. Raises FileNotFoundError, or ValueError that names
     the file and what it lacks."""
-    import gemmi
-
     try:
         columns = [[gemmi.cif.as_number(v) for v in read_star_column(str(path), f"_{name}")] for name in ANGLES]
     except OSError:
@@ -98,8 +98,6 @@ def write_oriented_coordinates(
 
 def write_stack(path: str | os.PathLike[str], images: typing.Any, pixel_size: float) -> None:
     """Write images as a stack (.mrcs), whole or not at all. images: (n, box, box) float32. pixel_size: Å/px."""
-    import mrcfile
-
     with whole_file(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:
         mrc.set_data(np.asarray(images, np.float32))
         mrc.set_image_stack()

@@ -4,18 +4,17 @@ RELION's extraction reads, one coordinate file per micrograph. RELION looks for 
 MotionCorr/job002/day1/a.mrc in <folder>/day1/a<suffix>: it keeps the folders of a micrograph's name, and leaves out
 what stands before and in the number of a job of its own."""
 
-from __future__ import annotations
-
 import os
 import re
+import shlex
 import typing
 from pathlib import Path
 
-from .coordinates import align_keys, read_coordinates
-from .files import name_and_path, without_pick_suffix
+import numpy as np
 
-if typing.TYPE_CHECKING:
-    import numpy as np
+from .coordinates import align_keys, read_coordinates
+from .files import micrograph_key, name_and_path, without_pick_suffix
+from .star import read_tables
 
 SUFFIX = "_pick.star"
 TUBE = "rlnHelicalTubeID"  # column that segments of filaments have
@@ -85,9 +84,6 @@ def pick_tables(
 
 def helical_tables(source: str) -> dict[str, dict[str, list[str]]]:
     """{micrograph: {column: texts}} of a folder's STAR files that hold segments of filaments."""
-    from .files import micrograph_key
-    from .star import read_tables
-
     found = {}
     for path in sorted(Path(source).glob("*.star")) if os.path.isdir(source) else []:
         for table in read_tables(path).values():
@@ -103,8 +99,6 @@ def extraction_command(
     coordinates: the words that tell where the coordinates are. box: px, even. diameter_px: px of the particle: the
     background is what lies outside it. invert: whether protein is dark in the micrographs. tube: Å, diameter of the
     filament, of segments of filaments."""
-    import shlex
-
     radius = min(max(1, round(0.6 * diameter_px)), box // 2 - 1)
     words = ["relion_preprocess", "--i", micrographs, *coordinates, "--extract", "--extract_size", str(box)]
     words += ["--norm", "--bg_radius", str(radius), *(["--invert_contrast"] if invert else [])]

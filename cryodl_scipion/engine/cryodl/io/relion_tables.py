@@ -2,8 +2,6 @@
 """The two tables of RELION's particles: brought from version 3.0 to 3.1, and what the optics groups mean for each
 particle."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import typing
@@ -26,7 +24,7 @@ class Groups:
     """What the optics table says of the particles; see particle_sets.ParticleSet."""
 
     pixel_size: float
-    optics: OpticsTable | None
+    optics: "OpticsTable | None"
     ctf_state: str
 
 
@@ -207,7 +205,7 @@ def _optics(
     columns: typing.Mapping[str, typing.Sequence[str]],
     rows: np.ndarray,
     path: str | os.PathLike[str],
-) -> OpticsTable | None:
+) -> "OpticsTable | None":
     """OpticsTable of n rows, or None if there is no CTF."""
     from ..core.optics import OpticsTable
 

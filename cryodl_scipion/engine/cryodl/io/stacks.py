@@ -2,8 +2,6 @@
 """Stacks of particle images (.mrcs): read by memory map, written as they come. Names of particle images,
 'number@stack', and the stack files they refer to."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import os
@@ -11,16 +9,14 @@ import struct
 import typing
 from pathlib import Path
 
+import mrcfile
 import numpy as np
 
 from ..contract.reading import reader
 from .files import whole_file
 from .memory import release_pages
-from .mrc import HEADER, MODES, read_header
+from .mrc import HEADER, MODES, MrcHeader, read_header
 from .texts import Texts
-
-if typing.TYPE_CHECKING:
-    from .mrc import MrcHeader
 
 UNEQUAL = 0.01  # relative difference of two pixel sizes above which pixels are not square
 
@@ -113,8 +109,7 @@ class StackWriter:
         self.added, self._sums = 0, np.zeros(2)  # of values and of squares
         self._range = [np.inf, -np.inf]
 
-    def __enter__(self) -> StackWriter:
-        import mrcfile
+    def __enter__(self) -> "StackWriter":
 
         self._exit = contextlib.ExitStack()
         temporary = self._exit.enter_context(whole_file(self.path))

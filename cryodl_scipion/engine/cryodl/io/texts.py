@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A column of strings in little memory: repeated strings are stored once, the rest as bytes."""
 
-from __future__ import annotations
-
 import collections.abc
 import itertools
 import typing
@@ -24,7 +22,7 @@ class Texts(typing.Sequence[str]):
         self._positions, self._values = positions, values
 
     @classmethod
-    def of(cls, words: typing.Iterable[str]) -> Texts:
+    def of(cls, words: typing.Iterable[str]) -> "Texts":
         """The Texts of some str."""
         maker, every = TextsMaker(), iter(words)
         while part := [word.encode() for word in itertools.islice(every, CHUNK)]:

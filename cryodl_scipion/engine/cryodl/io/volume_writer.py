@@ -2,13 +2,12 @@
 """Volumes written slab by slab, so that they may be larger than the memory. tomograms.py reads them. Where volumes lie
 in space: the origin in an MRC header, or the translation of an OME-Zarr folder."""
 
-from __future__ import annotations
-
 import os
 import typing
 import warnings
 from pathlib import Path
 
+import mrcfile
 import numpy as np
 
 from .files import whole_file
@@ -97,7 +96,7 @@ class VolumeWriter:
             raise
         self._voxels, self._written = int(shape[1]) * int(shape[2]), np.zeros(int(shape[0]), np.int64)
 
-    def __enter__(self) -> VolumeWriter:
+    def __enter__(self) -> "VolumeWriter":
         return self
 
     def write(self, z: int, slab: np.ndarray) -> None:
@@ -197,8 +196,6 @@ def new_volume(
 ) -> None:
     """Make the file of a volume of zeros, to be opened by OpenVolume. shape: (z, y, x). pixel_size: Å/px. label: line
     for the header. stack: whether its slices are images of their own."""
-    import mrcfile
-
     shape, dtype = tuple(int(n) for n in shape), np.dtype(dtype)
     with warnings.catch_warnings(action="ignore"), mrcfile.new(path, overwrite=True) as mrc:  # for its header
         mrc.set_data(np.zeros((1, 1, 1), dtype))

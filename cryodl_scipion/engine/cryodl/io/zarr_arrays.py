@@ -4,8 +4,6 @@ plain or compressed (blosc, zstd, gzip, zlib, lz4), in folders on disk. Sharded 
 name. Volumes written as OME-Zarr folders (0.4, Zarr 2) with coarser levels, chunk by chunk. zarr_arrays.py reads
 them."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import math
@@ -15,6 +13,7 @@ import typing
 import zlib
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 
 from ..contract.reading import reader
@@ -243,7 +242,6 @@ def _of_imagecodecs(name: str, **options: bool) -> typing.Callable[[bytes, int],
     """A decoder of imagecodecs, which is imported with the first chunk."""
 
     def decode(data: bytes, size: int) -> bytes | bytearray:
-        import imagecodecs
 
         return getattr(imagecodecs, f"{name}_decode")(data, out=size, **options)
 
@@ -258,7 +256,7 @@ COMPRESSOR = dict(id="blosc", cname="zstd", clevel=5, shuffle=1, blocksize=0)
 
 def write_zarr(
     folder: str | os.PathLike[str],
-    tomogram: Tomogram,
+    tomogram: "Tomogram",
     pixel_size: float,
     origin: typing.Sequence[float] = (0.0, 0.0, 0.0),
     labels: bool = False,
@@ -283,8 +281,6 @@ def write_zarr(
 
 def _write_level(folder: Path, shape: tuple[int, ...], dtype: np.dtype, read: typing.Callable[..., np.ndarray]) -> None:
     """One array. read: function that gives the values of three spans (start, stop)."""
-    import imagecodecs
-
     chunks = [min(CHUNK, n) for n in shape]
     folder.mkdir()
     described: dict[str, typing.Any] = dict(

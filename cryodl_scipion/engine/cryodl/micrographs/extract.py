@@ -3,8 +3,6 @@
 RELION's extraction does. Records of the particles extracted from each micrograph, beside its stack, and the table of
 all particles."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import typing
@@ -13,17 +11,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..contract import config_to_dict, star_head
+from ..contract import ExtractParticlesConfig, config_to_dict, star_head
 from ..core.boxes import box_corners, boxes_inside, cut_boxes, normalised
 from ..core.fourier import fourier_resize
+from ..core.optics import Optics
 from ..io.files import whole_file
 from ..io.particles import CTF, MICROSCOPE
 from ..io.stamps import ItemRecords, file_stamp
 from ..io.star import star_text
-
-if typing.TYPE_CHECKING:
-    from ..contract import ExtractParticlesConfig
-    from ..core.optics import Optics
 
 _CHUNK = 256  # boxes that are worked on at once
 

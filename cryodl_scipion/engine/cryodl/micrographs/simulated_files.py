@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Files of a simulated micrograph: image, mask, coordinates with angles and CTF, CTFFIND's text, particles cut out."""
 
-from __future__ import annotations
-
 import typing
 from pathlib import Path
 
@@ -25,7 +23,7 @@ def has_masks(config: SimulateMicrographsConfig) -> bool:
 
 
 def write_simulated(
-    folder: Path, name: str, micrograph: SimulatedMicrograph, config: SimulateMicrographsConfig, diameter: float
+    folder: Path, name: str, micrograph: "SimulatedMicrograph", config: SimulateMicrographsConfig, diameter: float
 ) -> dict[str, int]:
     """Write all files of a SimulatedMicrograph into a folder that has the folders for them. done/<name>.rows are its
     lines of particles.star. diameter: Å. Returns the numbers of particles in the micrograph and of those cut out."""
@@ -45,7 +43,7 @@ def write_simulated(
 
 
 def _write_stack(
-    folder: Path, name: str, micrograph: SimulatedMicrograph, config: SimulateMicrographsConfig, diameter: float
+    folder: Path, name: str, micrograph: "SimulatedMicrograph", config: SimulateMicrographsConfig, diameter: float
 ) -> int:
     """Cut the particles out; particles/<name>.mrcs and its lines of particles.star. Returns their number."""
     from ..simulate.particles import cut_particles
@@ -71,7 +69,7 @@ def _write_stack(
     return len(images)
 
 
-def _ctffind_text(name: str, optics: Optics, config: SimulateMicrographsConfig) -> str:
+def _ctffind_text(name: str, optics: "Optics", config: SimulateMicrographsConfig) -> str:
     """CTFFIND 4's text output: what Scipion's import of CTF reads."""
     return (
         f"# Known CTF of a simulated micrograph, in the format of CTFFIND 4\n"

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A picker's network over a whole micrograph, in tiles that memory allows."""
 
-from __future__ import annotations
-
 import typing
 
 import torch
@@ -10,9 +8,7 @@ import torch
 from ..core.devices import fast_dtype
 from ..core.tiles import apply_tiled
 from ..learning.inference import for_inference, with_less_memory
-
-if typing.TYPE_CHECKING:
-    from .normalize import Measured, Prepared
+from .normalize import Measured, Prepared
 
 
 class TiledNetwork:

@@ -3,8 +3,6 @@
 judge.json has their weights, written by benchmarks/micrograph_judge.py, and says what it learnt from. A micrograph is
 bad if any model says so."""
 
-from __future__ import annotations
-
 import functools
 import json
 import math

@@ -2,8 +2,6 @@
 """Signs of a bad micrograph: how much stands out of the noise, uneven ice, lost directions, crystals, lost positions.
 They do not depend on the file's grey values, and compare a micrograph with what noise alone would show."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -2,8 +2,6 @@
 """Labels from 2-D classes: picks whose particles were kept are certain, those whose particles were rejected are
 removed."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 from collections.abc import Mapping
@@ -13,11 +11,9 @@ from scipy.spatial import cKDTree
 
 from ...contract import LabelsFromClassesConfig, counted, some_names
 from ...core.geometry import inside
+from ...io.particle_positions import ParticlePositions
 from ...runner import Run
 from .store import Pick
-
-if typing.TYPE_CHECKING:
-    from ...io.particle_positions import ParticlePositions
 
 SAME = 0.25  # particle diameters within which two positions are the same particle: half of its radius
 _SCALES = (0.125, 0.25, 1 / 3, 0.5, 2 / 3, 1.5, 2.0, 3.0, 4.0, 8.0)

@@ -3,8 +3,6 @@
 questions.json beside the picks: parts (ranges of scores, with the number of candidates in each), and the places that
 were drawn from them. answers.json beside the corrected picks: the same, with an answer each."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os
@@ -79,7 +77,7 @@ class Answered(typing.NamedTuple):
 
     threshold: float
     estimate: AnswerEstimate
-    asked: Questions
+    asked: "Questions"
 
 
 @dataclasses.dataclass(frozen=True)

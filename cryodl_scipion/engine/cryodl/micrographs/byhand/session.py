@@ -5,6 +5,7 @@ import dataclasses
 import typing
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from ...contract.frames import rescaled
 from ...core.thumbnails import block_means, grey_limits
@@ -99,8 +100,6 @@ class Shown:
 
     @staticmethod
     def _smoothed(image: np.ndarray, sigma: float) -> np.ndarray:
-        from scipy.ndimage import gaussian_filter
-
         return gaussian_filter(image, sigma, mode="nearest", truncate=3) if sigma > 0.2 else image
 
 

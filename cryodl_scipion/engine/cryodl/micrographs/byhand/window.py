@@ -1,21 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The window of picks: what mouse, keys and buttons do to a HandSession, and when what is drawn again."""
 
-from __future__ import annotations
-
 import typing
 
 import numpy as np
 from matplotlib.collections import EllipseCollection
+from matplotlib.lines import Line2D
 from matplotlib.widgets import Button
 
 from ...io.plots import scale_bar
 from ...io.windows import connect, move_axes, open_figure, show_until_closed, zoom_axes
 from .session import HandSession
-
-if typing.TYPE_CHECKING:
-    from .session import HandSession
-
 
 SIZE = 13.6, 9.4  # inches
 _ON, _OFF = "#ffd27f", "0.92"  # colours of buttons
@@ -247,7 +242,6 @@ class MicrographView:
         return self._placed(circles)
 
     def _crosses(self, xy: typing.Sequence[tuple[float, float]]) -> typing.Any:
-        from matplotlib.lines import Line2D
 
         x, y = zip(*xy)
         line = Line2D(x, y, linestyle="none", marker="x", markersize=9, color=REMOVED, animated=True)

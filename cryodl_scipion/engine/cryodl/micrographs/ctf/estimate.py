@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The CTF of one micrograph."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np
@@ -19,6 +17,21 @@ MIN_STRENGTH = 10.0
 MIN_LEAD = 12.0  # natural logarithm of how much likelier the best rings are than any other
 MIN_CORRELATION = 0.45
 _MIN_RINGS = 2.0  # that must lie in the spectrum
+
+
+@dataclasses.dataclass(frozen=True)
+class Profile:
+    """A spectrum averaged over places of equal phase of the CTF. frequency: (n,) 1/Å, at the mean defocus. data: (n,)
+    power over its smooth background, less 1. model: (n,) the CTF's power, less its mean, from -0.5 to 0.5. weights:
+    (n,) samples. ring: (n,) int, number of the ring: how often the CTF passed zero. noise: standard deviation of one
+    sample of data."""
+
+    frequency: np.ndarray
+    data: np.ndarray
+    model: np.ndarray
+    weights: np.ndarray
+    ring: np.ndarray
+    noise: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,21 +128,6 @@ def _fit(found: FoundRings, resolution: float, correlation: float, power: np.nda
 # ----- Agreement of a power spectrum's Thon rings with a fit, and the resolution to which they agree.
 _RINGS = 3  # judged together
 _MINIMUM = 3.0  # standard deviations of the noise that they must stand out
-
-
-@dataclasses.dataclass(frozen=True)
-class Profile:
-    """A spectrum averaged over places of equal phase of the CTF. frequency: (n,) 1/Å, at the mean defocus. data: (n,)
-    power over its smooth background, less 1. model: (n,) the CTF's power, less its mean, from -0.5 to 0.5. weights:
-    (n,) samples. ring: (n,) int, number of the ring: how often the CTF passed zero. noise: standard deviation of one
-    sample of data."""
-
-    frequency: np.ndarray
-    data: np.ndarray
-    model: np.ndarray
-    weights: np.ndarray
-    ring: np.ndarray
-    noise: float
 
 
 def phase_averaged(cells: SpectrumCells, microscope: Microscope, found: FoundRings) -> Profile:

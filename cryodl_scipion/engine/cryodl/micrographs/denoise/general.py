@@ -4,8 +4,6 @@ learnt from one set of micrographs knows its particles, ice and noise. This one 
 structures, pixel sizes, CTFs, strengths and faults of files (blind denoising by synthesised degradations, Zhang et al.
 2022). It sees what the other denoisers see, a micrograph with white noise and its Wiener filter."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 from pathlib import Path
@@ -17,14 +15,10 @@ from ...core.fourier import filtered
 from ...io.files import whole_file
 from ...learning.networks import GENERAL_WIDTHS, WienerUNet
 from ...learning.task import NetworkTask
-from ...simulate.denoising_scenes import MADE_UP_EXTENTS, VOXEL_SIZE, denoising_scene
-from ...simulate.pool import EXTENT_PX
+from ...simulate.denoising_scenes import MADE_UP_EXTENTS, VOXEL_SIZE, DenoisingScene, denoising_scene
+from ...simulate.pool import EXTENT_PX, PoolMember
 from ..normalize import rescale_micrograph, smooth_background
 from .scaling import BACKGROUND, whole_view, working_images
-
-if typing.TYPE_CHECKING:
-    from ...simulate.denoising_scenes import DenoisingScene
-    from ...simulate.pool import PoolMember
 
 CROP = 128  # px
 BATCH = 8

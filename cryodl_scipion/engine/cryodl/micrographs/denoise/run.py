@@ -2,8 +2,6 @@
 """Training a micrograph denoiser on the user's micrographs: which ones, in what memory, and what its card says.
 Denoising one micrograph with a trained network: the file's image in, an image of the same shape and grey values out."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 from pathlib import Path
@@ -24,6 +22,7 @@ from ...runner import Run
 from .scaling import (
     DEFAULT_RESOLUTION,
     SEED,
+    WienerViews,
     cut_views,
     denoising_pixel_size,
     joined_views,
@@ -35,9 +34,6 @@ from .scaling import (
     whole_view,
     working_images,
 )
-
-if typing.TYPE_CHECKING:
-    from .scaling import WienerViews
 
 TILE = 1024  # working px; about 0.4 GB
 

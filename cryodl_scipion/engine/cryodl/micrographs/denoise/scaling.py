@@ -20,8 +20,6 @@ spectrum is known.
 
 Both kinds have the noise of half of the dose, so a network that learnt from one kind works on the other."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 
@@ -33,6 +31,22 @@ from ...core.fourier import filtered
 from ...core.geometry import resampled_shape
 from ...simulate.noise import BINS, CORNER, bin_frequencies, measure_spectrum
 from ..normalize import rescale_micrograph, smooth_background
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkingImage:
+    """A micrograph ready for the network, and what is needed to come back. image: (h, w) float32 tensor, white noise of
+    standard deviation 1. mask: (h, w), 1 where there is an image; it falls softly to 0 towards filled margins and the
+    edge, since a step there would ring far into the image. amplitude: (h, w // 2 + 1) of the noise, which the image was
+    divided by in Fourier space. scale: grey values per unit. background: (h, w), grey values. shape: (h, w) of the
+    file."""
+
+    image: torch.Tensor
+    mask: torch.Tensor
+    amplitude: torch.Tensor
+    scale: float
+    background: torch.Tensor
+    shape: tuple[int, ...]
 
 
 def image_frequencies(shape: tuple[int, ...]) -> torch.Tensor:
@@ -155,22 +169,6 @@ LEFTOVER, COARSE = 0.1, (0.12, 0.2)
 _SIGNAL_FREE = slice(8, 90)  # bins of a spectrum, up to Nyquist, most of which hold next to no signal
 BORDER = 8  # working px: half of what is lost at the edge, where no particle is whole
 SMALLEST_SIDE = 128  # working px: fewer have too few patches to tell noise from particles
-
-
-@dataclasses.dataclass(frozen=True)
-class WorkingImage:
-    """A micrograph ready for the network, and what is needed to come back. image: (h, w) float32 tensor, white noise of
-    standard deviation 1. mask: (h, w), 1 where there is an image; it falls softly to 0 towards filled margins and the
-    edge, since a step there would ring far into the image. amplitude: (h, w // 2 + 1) of the noise, which the image was
-    divided by in Fourier space. scale: grey values per unit. background: (h, w), grey values. shape: (h, w) of the
-    file."""
-
-    image: torch.Tensor
-    mask: torch.Tensor
-    amplitude: torch.Tensor
-    scale: float
-    background: torch.Tensor
-    shape: tuple[int, ...]
 
 
 def denoising_pixel_size(pixel_size: float, resolution: float) -> float:

@@ -7,7 +7,7 @@ import typing
 from pathlib import Path
 
 import numpy as np
-from scipy.ndimage import map_coordinates
+from scipy.ndimage import gaussian_filter1d, map_coordinates
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import cKDTree
@@ -152,8 +152,6 @@ def _between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def _smooth(path: np.ndarray) -> np.ndarray:
     """The path without the jitter of its positions, one cell from position to position."""
-    from scipy.ndimage import gaussian_filter1d
-
     even = _evenly(path)
     if len(even) < 3:
         return even

@@ -2,8 +2,6 @@
 """Training of filament pickers on simulated micrographs, validated by tracing others. Picking the filaments of one
 micrograph with a trained network."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 
@@ -19,10 +17,6 @@ from ..assess.carbon import GRID, find_carbon
 from ..normalize import Prepared, prepare_rescaled, rescale_micrograph
 from ..tiled import TiledNetwork
 from .trace import Trace, trace_lines
-
-if typing.TYPE_CHECKING:
-    pass
-
 
 GAP = 3.0  # diameters: as wide as a crossing that is left out, and a little more
 
@@ -156,7 +150,7 @@ class FilamentTask(NetworkTask):
             "angle": metrics["angle_mean"] or 0.0,
         }
 
-    def agreement(self, items: list, threshold: float) -> TraceAgreement:
+    def agreement(self, items: list, threshold: float) -> "TraceAgreement":
         """TraceAgreement of the network's traces with the ground truth of simulated micrographs."""
         picker = FilamentPicker(self.method, self.networks["picker"], self.device)
         total = TraceAgreement()
@@ -191,7 +185,7 @@ class TraceAgreement:
     found: int = 0
     angles: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
 
-    def __add__(self, other: TraceAgreement) -> TraceAgreement:
+    def __add__(self, other: "TraceAgreement") -> "TraceAgreement":
         return TraceAgreement(
             self.traced + other.traced,
             self.right + other.right,

@@ -1,19 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Particle pickers: one published method per file, and its row in contract/networks.py."""
 
-from __future__ import annotations
-
 import os
 import typing
-from pathlib import Path
+
+import torch
 
 from ...learning.task import method_of
-
-if typing.TYPE_CHECKING:
-    import torch
-
-    from .method import PickerMethod
-    from .unet import PickerUNet
+from .method import PickerMethod
 
 
 def picker_method(name: str) -> PickerMethod:

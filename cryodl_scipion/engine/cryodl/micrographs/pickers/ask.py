@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Particle size, contrast and score calibration, estimated on some micrographs before a general model picks."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 
@@ -73,7 +71,7 @@ def ask_contrast(
     return notes
 
 
-def _compare_stated(stated: str, asked: _Asked, notes: list[str]) -> None:
+def _compare_stated(stated: str, asked: "_Asked", notes: list[str]) -> None:
     """Say it where the scores are clearly those of the other contrast."""
     found = asked.contrast()
     if found.clear and found.contrast != stated:

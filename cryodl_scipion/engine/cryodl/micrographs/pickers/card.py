@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Model card of a picker: calibration, default threshold, and warnings about the training."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 from pathlib import Path
@@ -13,14 +11,11 @@ from ... import __version__
 from ...contract import TrainPickerConfig, counted, network_words, score_text
 from ...core.calibration import best_threshold, calibrate, fit_calibration, logit
 from ...core.matching import score_matched
+from ...learning.recipe import TrainingRun
 from .corrected_calibration import CorrectedCandidates, fit_corrected_calibration, fit_sparse_calibration
-from .train import FEW_PARTICLES, Hits
-
-if typing.TYPE_CHECKING:
-    from ...learning.recipe import TrainingRun
-    from .fill_in import FilledIn
-    from .labels import Labels
-    from .train import PickerTask
+from .fill_in import FilledIn
+from .labels import Labels
+from .train import FEW_PARTICLES, Hits, PickerTask
 
 # Where only boxes are labelled: a little under the middle. F1 is largest at half its own value (Lipton et al. 2014),
 # which is below one half.

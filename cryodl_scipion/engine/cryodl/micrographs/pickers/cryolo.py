@@ -12,23 +12,17 @@ micrographs to 1024 px; boxes are as wide as the diameter, and one anchor of tha
 there is one class; crops are rotated by any angle; AdamW; where only boxes are labelled or labels are sparse, cells
 within half a diameter of a label teach, and the confidences of the others count as in method.py."""
 
-from __future__ import annotations
-
 import typing
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from ...core.augment import vary_contrast
 from ...core.peaks import separate
-from .crops import sample_crop
+from .crops import LabelledImage, sample_crop
 from .method import PickerMethod
-
-if typing.TYPE_CHECKING:
-    import numpy as np
-
-    from .crops import LabelledImage
 
 # Its row in contract/networks.py, which reads this text.
 NETWORKS = (("picker", 3, "cryolo", "CrYOLO", "a crYOLO-type network", ("Wagner2019", "Redmon2017")),)

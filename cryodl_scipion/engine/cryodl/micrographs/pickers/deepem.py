@@ -10,18 +10,12 @@ Ours, since the paper chooses sizes for each molecule: windows of 64 px, 1.6 par
 with momentum 0.9 and a rate of 0.1, with which it learns within a minute in spite of its loss; the rotations are drawn
 at random, of background windows as well; background windows keep 0.6 windows from every particle."""
 
-from __future__ import annotations
-
-import typing
-
+import numpy as np
 import torch
 from torch import nn
 
 from ...core.augment import quarter_rotation
 from .patch import PatchPicker, initial_weights
-
-if typing.TYPE_CHECKING:
-    import numpy as np
 
 # Its row in contract/networks.py, which reads this text.
 NETWORKS = (("picker", 2, "deepem", "DeepEM", "the DeepEM network", ("Zhu2017",)),)

@@ -10,16 +10,10 @@ Ours: the window is 1.6 particle diameters wide; 64 windows a step; windows are 
 rate falls once per validation; weights start by He et al. 2015; where the particles are so crowded that no place is far
 enough from all of them, the farthest of some is taken; sparse labels (see method.py)."""
 
-from __future__ import annotations
-
-import typing
-
+import torch
 from torch import nn
 
 from .patch import PatchPicker, initial_weights
-
-if typing.TYPE_CHECKING:
-    import torch
 
 # Its row in contract/networks.py, which reads this text.
 NETWORKS = (("picker", 1, "deeppicker", "DeepPicker", "the DeepPicker network", ("Wang2016",)),)

@@ -11,20 +11,12 @@ weights that act on one output change together and the loss jumps); both network
 the score of a place is the lower one of the two, so that one threshold asks both to agree. A micrograph without any
 contamination box teaches both networks with its background: the second one is then not idle, only no specialist."""
 
-from __future__ import annotations
-
-import typing
-
+import numpy as np
 import torch
 from torch import nn
 
-from .crops import sample_crop
+from .crops import LabelledImage, sample_crop
 from .heatmap import HeatmapPicker
-
-if typing.TYPE_CHECKING:
-    import numpy as np
-
-    from .crops import LabelledImage
 
 # Its row in contract/networks.py, which reads this text.
 NETWORKS = (("picker", 5, "eman2", "EMAN2", "two networks as in EMAN2", ("Tang2007", "Chen2017", "Bell2018")),)

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pictures of what the layers of a picker's network answer to a part of a micrograph."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import typing
@@ -15,10 +13,7 @@ from torch import nn
 from ...core.thumbnails import grey_limits
 from ...io.plots import new_figure, save_figure
 from ..normalize import prepare_micrograph
-from .predict import working_factor
-
-if typing.TYPE_CHECKING:
-    from .predict import Picker
+from .predict import Picker, working_factor
 
 DIAMETERS = 8  # of a particle: the side of the part that is shown
 LAYERS, CHANNELS = 8, 8  # drawn at most

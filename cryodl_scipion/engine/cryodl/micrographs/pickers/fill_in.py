@@ -8,8 +8,6 @@ Background: places far from every labelled particle around which nothing looks l
 positions that stand out as no labelled particle does, by their density, their contrast or an edge (ice, aggregates,
 carbon). Nothing here is random: the same micrograph and labels give the same boxes."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 
@@ -20,12 +18,10 @@ from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude, map_coor
 from ...contract import TrainPickerConfig, counted
 from ...core.geometry import inside
 from ...core.peaks import LocalCorrelation, find_peaks, separate
+from .crops import LabelledImage
 from .label_checks import judge_contrast, label_signal, upside_down_warning
+from .method import PickerMethod
 from .seen import seen_contrast, seen_particles
-
-if typing.TYPE_CHECKING:
-    from .crops import LabelledImage
-    from .method import PickerMethod
 
 TEMPLATE_RADIUS = 0.75  # particle diameters: the particle and the fringe around it
 # diameters that a proposed box keeps from labelled particles: two circles may just overlap a little

@@ -2,8 +2,6 @@
 """Training data of a general picker: simulated micrographs of many structures, and labelled real sets. Simulated
 micrographs at the found particle size, for the calibration and validation of a general model."""
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import glob
@@ -34,10 +32,8 @@ from ..normalize import prepare_micrograph
 from .crops import LabelledImage
 from .labels import leave_out_unlabelled_edge, load_labelled
 from .method import PickerMethod
+from .predict import Picker
 from .train import MATCH_RADII
-
-if typing.TYPE_CHECKING:
-    from .predict import Picker
 
 SIDE = 640
 SNRS = (0.02, 0.5)
@@ -207,8 +203,6 @@ def labelled_scene(
 ) -> LabelledImage:
     """One varied micrograph of a structure, prepared as a real one. extent: Å of its widest extent. faint: as
     random_scene's."""
-    from ...simulate.pool import EXTENT_PX
-
     scene = random_scene(member.density, EXTENT_PX, extent, strays, method.working_diameter, rng, faint=faint)
     prepared = prepare_micrograph(scene.image.numpy(), 1.0, method.working_diameter)
     particles = scene.particles[inside(scene.particles, prepared.image.shape)]

@@ -1,21 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pickers that paint a soft spot on the centre of every particle: labels, loss and scores."""
 
-from __future__ import annotations
-
 import math
-import typing
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .crops import sample_crop
+from .crops import LabelledImage, sample_crop
 from .method import PickerMethod
-
-if typing.TYPE_CHECKING:
-    import numpy as np
-
-    from .crops import LabelledImage
 
 # Weight of the particles' size in the loss of a network that tells it.
 SIZE_WEIGHT = 0.5

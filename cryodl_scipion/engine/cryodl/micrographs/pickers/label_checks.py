@@ -2,16 +2,13 @@
 """Checks of labels against the micrographs: contrast of protein, and labels that are upside down. Both compare a
 difference of Gaussians of a particle's size at the labels with the same at other positions."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-if typing.TYPE_CHECKING:
-    from .crops import LabelledImage
+from .crops import LabelledImage
 
 # Wide enough (in diameters) that a hollow shell counts as one dense thing, too.
 INNER, OUTER = 0.2, 0.5

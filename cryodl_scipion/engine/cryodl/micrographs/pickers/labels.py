@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Labelled micrographs for training: coordinates matched with files, checked, prepared."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import typing
@@ -11,7 +9,7 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from ...contract import MIN_PARTICLES, Skipped, TrainPickerConfig, counted, some_names
+from ...contract import MIN_PARTICLES, ProposeBoxesConfig, Skipped, TrainPickerConfig, counted, some_names
 from ...core.geometry import inside, map_positions
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.files import expand_paths, name_micrographs
@@ -19,13 +17,9 @@ from ...io.micrographs import micrograph_shape, read_micrograph
 from ..byhand.store import IGNORED, Corrections, is_corrected, read_corrections
 from ..normalize import prepare_micrograph
 from .crops import LabelledImage
-from .predict import check_particle_fits, working_factor
+from .method import PickerMethod
+from .predict import WorkingSize, check_particle_fits, working_factor
 from .uncertain import Uncertain, certain_area, check_mask, read_uncertain
-
-if typing.TYPE_CHECKING:
-    from ...contract import ProposeBoxesConfig
-    from .method import PickerMethod
-    from .predict import WorkingSize
 
 _NOWHERE = np.zeros((0, 2))
 LEFT_PER_BOX = 2  # picks of the machine that are learnt beside each box of the user's

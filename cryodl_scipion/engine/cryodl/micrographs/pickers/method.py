@@ -1,21 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Interface of a picker method, and the parts that most pickers share."""
 
-from __future__ import annotations
-
 import typing
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from ...core.augment import vary_contrast
 from ...core.peaks import find_peaks
-
-if typing.TYPE_CHECKING:
-    import numpy as np
-
-    from ..normalize import Measured
-    from .crops import LabelledImage
+from ..normalize import Measured
+from .crops import LabelledImage
 
 
 class PickerMethod:

@@ -4,8 +4,6 @@ them: windows are drawn anew for each step; positives are shifted by up to half 
 picking, which would otherwise meet none of them in its centre. A classifier that knows no window between a particle and
 far background answers alike all around a particle; its scores are smoothed, so that the middle is highest."""
 
-from __future__ import annotations
-
 import typing
 
 import numpy as np
@@ -14,12 +12,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from ...core.augment import random_rotation
-from .crops import cut_image
+from .crops import LabelledImage, cut_image
 from .method import PickerMethod
-
-if typing.TYPE_CHECKING:
-    from .crops import LabelledImage
-
 
 TRIES = 30  # positions that are looked at for a background window before the farthest from all particles is taken
 
@@ -43,7 +37,7 @@ class PatchPicker(PickerMethod):
     def spot_area(self) -> float:
         return np.pi * self.jitter**2
 
-    def dense(self, network: nn.Sequential) -> DenseClassifier:
+    def dense(self, network: nn.Sequential) -> "DenseClassifier":
         return DenseClassifier(network, self.window, self.stride)
 
     def crop_side(self, labels: str) -> int:

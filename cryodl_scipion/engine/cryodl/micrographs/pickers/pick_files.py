@@ -2,8 +2,6 @@
 """The picks of a run: <micrograph>.star each, and what they and the candidates' scores let expect. Candidates outside
 of carbon, ice crystals, dirt and aggregates."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import typing
@@ -17,13 +15,10 @@ from ...core.geometry import map_positions
 from ...io.coordinates import write_coordinates
 from ...io.files import whole_file
 from ..assess.assessment import area_rows, assess
+from ..byhand.questions import Answered
 from .ask import Adapted
-from .pick_record import CANDIDATES
+from .pick_record import CANDIDATES, PickSettings
 from .thresholds import Expectation, expected_counts, threshold_of
-
-if typing.TYPE_CHECKING:
-    from ..byhand.questions import Answered
-    from .pick_record import PickSettings
 
 _BESIDE_CARBON = 0.25  # diameters from the found edge: the film's rim is rough, and the arc through it is smooth
 

@@ -3,8 +3,6 @@
 beside the candidates: what a run said of the micrographs that it asked for size and contrast. A run that was stopped
 and is continued does not ask again, and does not forget its warnings."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os
@@ -116,7 +114,7 @@ class PickSettings:
     narrow: tuple | None = None
     keep_diameter: bool = False
 
-    def tell(self, picker: Picker) -> None:
+    def tell(self, picker: "Picker") -> None:
         """Let a picker take the candidates' widths into account, if the particles' size is known."""
         from .thresholds import Narrow
 
@@ -155,7 +153,7 @@ class PickSettings:
         """True if the micrographs must be asked for anything."""
         return self.contrast_open or self.size_open or (self.general and self.adapted is None)
 
-    def with_found(self, found: typing.Mapping[str, typing.Any]) -> PickSettings:
+    def with_found(self, found: typing.Mapping[str, typing.Any]) -> "PickSettings":
         """These settings with what another run found on its micrographs. found: dict of its record; older ones have no
         contrast, and all was dark."""
         return dataclasses.replace(

@@ -2,8 +2,6 @@
 """Pictures of picks on their micrographs. Candidates of earlier runs on a folder of picks: whether they were made of
 the same file with the same parameters."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json
@@ -18,10 +16,7 @@ from ...io.coordinates import read_coordinates
 from ...io.micrographs import read_micrograph
 from ...io.plots import new_figure, save_figure, scale_bar
 from ...io.stamps import stamp
-from .pick_record import AVOIDED, BEFORE, BINDING, CANDIDATES
-
-if typing.TYPE_CHECKING:
-    from .pick_record import PickSettings
+from .pick_record import AVOIDED, BEFORE, BINDING, CANDIDATES, PickSettings
 
 PICTURES, FEATURE_MAPS = "pictures", "feature_maps"  # folders beside the candidates
 # Older versions wrote the file alone, and before that nothing.

@@ -7,30 +7,24 @@ starts from the weights of the one before, and is kept only if its validation me
 
 Labelled micrographs for training and for validation, never the same position in both."""
 
-from __future__ import annotations
-
 import copy
 import csv
 import dataclasses
 import typing
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from ...contract import TrainPickerConfig
 from ...io.files import write_csv
 from ...learning.run_training import fit_task
-from ...learning.training import METRICS
+from ...learning.training import METRICS, FitReport
 from ...simulate.particles import far
 from .card import calibrate_model
+from .crops import LabelledImage
 from .predict import Picker
 from .train import PickerTask, judge_candidates
-
-if typing.TYPE_CHECKING:
-    from pathlib import Path
-
-    from ...contract import TrainPickerConfig
-    from ...learning.training import FitReport
-    from .crops import LabelledImage
 
 
 def split_items(

@@ -2,8 +2,6 @@
 """The loop of automatic picking: train a round on the last one's picks, pick with it, judge it. The rounds of automatic
 picking: rounds/<n>/round.json, rounds.csv and rounds.png; which is best, and when to stop."""
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import json
@@ -18,16 +16,15 @@ from ...io.coordinates import read_coordinates
 from ...io.files import evenly_spaced, whole_file
 from ...io.micrographs import micrograph_shape
 from ...io.model import copy_model
+from ...io.plots import plot_rounds
 from ...learning.task import method_of
 from ..byhand.store import read_corrections
+from .crops import LabelledImage
+from .method import PickerMethod
 from .pick_record import CANDIDATES
 from .self_labels import Picked, corrected, labels_of, load_images
 from .self_training import judge_round, round_agreement, start_network, train_round
 from .train import MATCH_RADII
-
-if typing.TYPE_CHECKING:
-    from .crops import LabelledImage
-    from .method import PickerMethod
 
 RECORD, TABLE, PICTURE = "round.json", "rounds.csv", "rounds.png"
 # Confident picks on the micrographs to learn from, and on the held-out ones, below which no round is trained.
@@ -53,8 +50,6 @@ def read_round(folder: str | os.PathLike[str], number: int) -> dict[str, typing.
 
 def write_round(folder: str | os.PathLike[str], entries: typing.Sequence[dict[str, typing.Any]]) -> None:
     """Write the last of the entries into its round's folder, which finishes the round, and table and picture of all."""
-    from ...io.plots import plot_rounds
-
     with whole_file(Path(folder) / TABLE) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=[k for k in entries[-1] if k != "warnings"], extrasaction="ignore")
         writer.writeheader()

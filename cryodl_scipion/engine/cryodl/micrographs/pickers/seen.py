@@ -3,8 +3,6 @@
 boxes away from unlabelled particles. Contrast of protein in micrographs: a picker finds far fewer particles with the
 wrong sign."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 
@@ -18,13 +16,12 @@ from ...io.files import spread_first
 from ...io.micrographs import read_micrograph
 from ...io.model import find_model, read_model
 from ..normalize import Prepared
+from . import load_network, picker_method
 from .crops import LabelledImage
-from .labels import label_kind, load_labelled
+from .labels import Labels, label_kind, load_labelled
+from .method import PickerMethod
+from .predict import Picker
 from .thresholds import Expectation, expected_counts
-
-if typing.TYPE_CHECKING:
-    from .labels import Labels
-    from .method import PickerMethod
 
 # Micrographs looked at: one may be empty or carbon, and each costs as much as picking it twice.
 MAX_MICROGRAPHS = 5
@@ -114,9 +111,6 @@ FEW = 200  # labels up to which they are taken for boxes, and beyond for a spars
 def general_candidates(images: typing.Sequence[LabelledImage], diameter: float) -> list[tuple[np.ndarray, np.ndarray]]:
     """Candidates of the general model on prepared images of bright protein. diameter: working px of the images. Returns
     for each (n, 2) yx px of the image and (n,) scores."""
-    from . import load_network, picker_method
-    from .predict import Picker
-
     folder = find_model(MODEL, "picker")
     card, weights = read_model(folder, "picker")
     method = picker_method(card["network"])

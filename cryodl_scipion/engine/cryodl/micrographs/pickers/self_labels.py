@@ -4,8 +4,6 @@ After DeepPicker (Wang et al. 2016), whose second iteration learns from the firs
 et al. 2017), whose false positives come back as negatives. Ours: what is neither sure is left out of loss and
 validation, and picks that stand out as ice and carbon do teach as contamination."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 
@@ -16,15 +14,13 @@ from ...contract import AutoPickConfig
 from ...core.geometry import map_positions
 from ...io.micrographs import micrograph_shape
 from ..assess.contamination import find_contamination
+from ..byhand.store import Corrections
+from .crops import LabelledImage
 from .fill_in import appearance_of, proposed_boxes
 from .labels import Labels, load_labelled
+from .method import PickerMethod
 from .train import MATCH_RADII
 from .uncertain import Uncertain
-
-if typing.TYPE_CHECKING:
-    from ..byhand.store import Corrections
-    from .crops import LabelledImage
-    from .method import PickerMethod
 
 _NOWHERE = np.zeros((0, 2))
 PROPOSED = 15  # contamination boxes per micrograph, for methods that cannot do without

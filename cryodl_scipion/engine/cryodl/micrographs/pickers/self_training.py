@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One round of automatic picking: a network learns from the last round's sure picks, and is calibrated and judged."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import time
@@ -21,16 +19,13 @@ from ...core.geometry import map_positions
 from ...core.matching import match_picks, score_matched
 from ...io.model import read_model, write_model
 from ...learning.run_training import finish, fit_task
+from . import load_network
+from .crops import LabelledImage
+from .method import PickerMethod
 from .predict import Picker
-from .self_labels import teacher_probabilities
+from .self_labels import Picked, teacher_probabilities
 from .thresholds import threshold_uncertainty
 from .train import PickerTask
-
-if typing.TYPE_CHECKING:
-    from .crops import LabelledImage
-    from .method import PickerMethod
-    from .self_labels import Picked
-
 
 STEPS = 200
 # Part of the method's peak rate: the weights are good already, and a few hundred picks must not undo what the model
@@ -118,8 +113,6 @@ def _calibrated(task: PickerTask, teachers: typing.Sequence[Picked]) -> tuple[li
 
 def start_network(method: PickerMethod, model: str | os.PathLike[str]) -> torch.nn.Module:
     """A method's network with the weights of a model folder."""
-    from . import load_network
-
     return load_network(method, read_model(model, "picker")[1], model)
 
 

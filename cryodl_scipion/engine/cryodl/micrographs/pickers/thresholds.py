@@ -11,8 +11,6 @@ A network that sees three particles' width cannot know how wide the particles of
 it tells of each candidate can be compared with that: a general model's scores fall with the width that a candidate
 lacks. How steeply is fitted on simulated micrographs of structures that the model did not learn from."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import typing
@@ -102,7 +100,7 @@ class Expectation:
     picks: int = 0
     true_picks: float = 0.0
 
-    def __add__(self, other: Expectation) -> Expectation:
+    def __add__(self, other: "Expectation") -> "Expectation":
         return Expectation(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other))))
 
     @property

@@ -11,17 +11,10 @@ Ours: the particle's diameter is 24 px (they advise less than what the network s
 places are background, and the criterion is cross-entropy (their "PN"); background boxes, if any, are known
 negatives."""
 
-from __future__ import annotations
-
-import typing
-
 import torch
 from torch import nn
 
 from .patch import PatchPicker
-
-if typing.TYPE_CHECKING:
-    pass
 
 # Its row in contract/networks.py, which reads this text.
 NETWORKS = (("picker", 4, "topaz", "Topaz", "a Topaz-type network", ("Bepler2019", "Kiryo2017")),)

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training of pickers: batches from labelled micrographs, validation by picking, threshold and calibration."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 
@@ -13,15 +11,24 @@ from scipy.spatial import cKDTree
 from ...core.matching import match_picks, score_matched
 from ...learning.task import NetworkTask
 from .corrected_calibration import CorrectedCandidates
+from .crops import LabelledImage
+from .method import PickerMethod
 from .predict import MINIMUM_DISTANCE, Picker
-
-if typing.TYPE_CHECKING:
-    from .crops import LabelledImage
-    from .method import PickerMethod
-    from .thresholds import Narrow
+from .thresholds import Narrow
 
 FEW_PARTICLES = 20
 MATCH_RADII = 0.5  # strict: mirrored picks match by chance at a full radius (docs/compare_picks.md)
+
+
+@dataclasses.dataclass(frozen=True)
+class Hits:
+    """hit (n,) bool and raw scores (n,) of judged places; reference: number of labelled particles. sizes: (n,) widths
+    over that of the particles, NaN from a network that tells none; None where nobody asked."""
+
+    hit: np.ndarray
+    raw: np.ndarray
+    reference: int
+    sizes: np.ndarray | None = None
 
 
 class PickerTask(NetworkTask):
@@ -154,17 +161,6 @@ class PickerTask(NetworkTask):
                     hit.append(particle)
                     raw.append(scores[max(low[0], 0) : high[0], max(low[1], 0) : high[1]].max())
         return Hits(np.array(hit, bool), np.array(raw, float), sum(hit))
-
-
-@dataclasses.dataclass(frozen=True)
-class Hits:
-    """hit (n,) bool and raw scores (n,) of judged places; reference: number of labelled particles. sizes: (n,) widths
-    over that of the particles, NaN from a network that tells none; None where nobody asked."""
-
-    hit: np.ndarray
-    raw: np.ndarray
-    reference: int
-    sizes: np.ndarray | None = None
 
 
 def closest_neighbours(images: typing.Sequence[LabelledImage], diameter: float) -> float:

@@ -4,17 +4,13 @@ particle. Ours: the input is folded by 2 (pixel unshuffle) before the first conv
 on a quarter of the pixels; additive skips; batch norm, which costs nothing at inference; 0.3 million weights. Fully
 convolutional."""
 
-from __future__ import annotations
-
 import typing
 
 import torch
 
 from ...learning.networks import GENERAL_WIDTHS, WIDTHS, FoldedUNet
+from ..normalize import Measured
 from .heatmap import HeatmapPicker
-
-if typing.TYPE_CHECKING:
-    from ..normalize import Measured
 
 # Its row in contract/networks.py, which reads this text.
 NETWORKS = (("picker", 0, "unet", "UNetPicker", "a U-Net", ("Ronneberger2015",)),)

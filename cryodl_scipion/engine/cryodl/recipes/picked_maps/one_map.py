@@ -2,16 +2,16 @@
 """The map of one set of picks: extraction, orientations from the structure, half-maps, FSC. The table and the curves of
 maps of several sets of picks."""
 
-from __future__ import annotations
-
 import json
 import typing
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from ...contract import (
     AssignOrientationsConfig,
+    CompareMapsOfPicksConfig,
     ExtractParticlesConfig,
     ReconstructConfig,
     resolution_in_words,
@@ -27,12 +27,9 @@ from ...io.plots import new_figure, save_figure
 from ...micrographs.commands.extract_particles import extract_particles
 from ...particles.commands.assign_orientations import assign_orientations
 from ...particles.commands.reconstruct import reconstruct
+from ...reconstruction.halves import soft_sphere
+from ...simulate.structures import load_density
 from .sets import Common, Picks, drawn
-
-if typing.TYPE_CHECKING:
-    import torch
-
-    from ...contract import CompareMapsOfPicksConfig
 
 COLUMNS = (
     ("set", "set"),
@@ -241,11 +238,6 @@ def noise_resolution(curve: list[float] | None, search: float, made: typing.Any)
 
 def structure_fsc(path: Path, structure: str, pixel_size: float) -> torch.Tensor:
     """(d // 2 + 1,) FSC of a map with a structure, within a soft sphere of 0.9 of the box."""
-    import torch
-
-    from ...reconstruction.halves import soft_sphere
-    from ...simulate.structures import load_density
-
     density = torch.from_numpy(np.array(read_data(path, read_header(path)), np.float32))
     box = len(density)
     mask = soft_sphere(box, 0.9 * box)

@@ -1,23 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The sets of picks whose maps are compared, the micrographs that count, and the half of each micrograph."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 import typing
 
 import numpy as np
 
-from ...contract import counted
+from ...contract import CompareMapsOfPicksConfig, counted
 from ...core.boxes import box_corners, boxes_inside
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.memory import TooLittleMemory, one_item
 from ...io.micrographs import micrograph_shape, read_micrograph
 from ...io.pick_sets import lacking_in_words, name_sets
-
-if typing.TYPE_CHECKING:
-    from ...contract import CompareMapsOfPicksConfig
 
 REFERENCE = "reference"  # name of the reference, if it has none of its own
 _REFERENCE = "Reference (--reference)"
@@ -42,7 +37,7 @@ class ComparedSets:
         """Picks of each set."""
         return {name: sum(len(scores) for _, scores in picks.values()) for name, picks in self.sets.items()}
 
-    def without(self, left: typing.Collection[str], why: str) -> ComparedSets:
+    def without(self, left: typing.Collection[str], why: str) -> "ComparedSets":
         """The same on fewer micrographs. left: names of those that are left out. why: "which ...", in words. Raises
         ValueError if fewer than two micrographs are left."""
         if not left:

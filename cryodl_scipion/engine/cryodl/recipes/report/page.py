@@ -8,6 +8,7 @@ import html
 import io
 import typing
 
+import mrcfile
 import numpy as np
 
 from ...core.thumbnails import block_means, grey_limits
@@ -148,8 +149,6 @@ def class_picture(runs: typing.Sequence[FoundRun]) -> tuple[list[Picture], list[
 
 def _averages(path: str) -> np.ndarray:
     """(k, h, w) averages."""
-    import mrcfile
-
     with mrcfile.open(path, permissive=True) as mrc:
         data = np.asarray(mrc.data, np.float32)
     return data if data.ndim == 3 else data[None]
