@@ -130,7 +130,6 @@ SETS = {
 
 
 def real(name):
-    """The RealSet of a name in SETS."""
     folder, *values = SETS[name]
     return RealSet(name, data_folder() / folder, *values)
 
@@ -181,7 +180,6 @@ def asked(command, output, **options):
 
 
 def costs(measured):
-    """What `measure` gives, with names."""
     return dict(cpu=measured[1], wall=measured[2], memory=measured[3])
 
 
@@ -271,5 +269,4 @@ def of_all(key, form):
 
 
 def title(name):
-    """A set's name on a page."""
     return name.replace("empiar", "EMPIAR-")

@@ -48,13 +48,11 @@ class Molecule:
 
 
 def good_signal(first, second, rng):
-    """The signal of a good average."""
     centre = rng.uniform(-0.06, 0.06, 2) * first.diameter_px
     return first.mean(rng.uniform(1, 9), rng.uniform(1, 5), rng.uniform(0.2, 1.0), rng, centre)
 
 
 def bad_signal(kind, first, second, rng):
-    """The signal of a bad average of a kind."""
     if kind == "mixed molecules":
         part = rng.uniform(0.35, 0.65)
         one, two = (m.mean(rng.choice([8, 180]), 5, 1.0, rng) for m in (first, second))
@@ -191,7 +189,6 @@ def train(sets, epochs, seed=0):
 
 
 def steps_of(averages, epochs):
-    """Steps of a training."""
     return epochs * (averages // BATCH)
 
 
@@ -230,7 +227,6 @@ def temperature_of(logits, labels):
 
 
 def auc(scores, labels):
-    """Area under the ROC curve."""
     return float(roc_auc_score(labels.numpy(), scores.numpy())) if 0 < labels.sum() < len(labels) else None
 
 

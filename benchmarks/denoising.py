@@ -7,25 +7,11 @@ import numpy as np
 import torch
 from bench import CPU, benchmark, columns, cryodl, structure_file
 from picking_real import slope
-from recipes.complexes import (
-    MOLECULES,
-    OCCUPIED,
-    SNR,
-    Molecule,
-    Sets,
-    make_sites,
-    new_folder,
-    noise_set,
-    simulate,
-    templates,
-    train,
-)
-from scipy.stats import rankdata
+from recipes.complexes import SNR, Molecule, Sets, new_folder, noise_set, simulate, train
 from template_matching import TemplateProjection
 
-from cryodl.core import fourier, projections
+from cryodl.core import projections
 from cryodl.io.particle_sets import read_particles, write_particles_star
-from cryodl.likelihood.reference import HalfDisc
 from cryodl.particles.denoisers import controls, evaluate, load_denoiser
 from cryodl.particles.denoisers.blind import load_blind
 from cryodl.simulate.particle_images import load_projector
@@ -33,7 +19,6 @@ from cryodl.simulate.particle_images import load_projector
 # number: what is learnt, what is tested, the molecule that it never saw (None: one is made up), the test's name
 FROM_NOISE = 4
 TARGETS = 64  # projections that the controls compare with
-SITE_IMAGES = 100
 
 
 class Filter:
@@ -192,80 +177,6 @@ def denoised_sizes(run, molecule, snr, count=80):
     _, diameter, _ = load_projector(sets.structure(molecule), ground.particles.pixel_size, ground.particles.box)
     means = evaluate.measure_bench(dataclasses.replace(ground, denoiser=Blind(ground))).means()
     return dict({name: means[name] for name in ("raw", "wiener", "denoised")}, diameter=diameter)
-
-
-# ----- the loss that the authors name, and the usual one
-
-
-# ----- which sites of a microtubule carry a kinesin: one answer for each site of each image ("FINDKIN")
-
-
-def site_scores(images, tubes, kinesins, transfer, noise):
-    """(n, sites) weights of the kinesins in images.
-
-    images: (n, box, box) tensor. tubes, kinesins: see `templates`, tensors. transfer: (n, box, box // 2 + 1) CTF of the
-    images, None for denoised ones. noise: (box // 2 + 1,) power of raw images' noise, None for denoised ones, whose
-    rings are brought to the strength 1, as those of the templates are.
-    """
-    box = images.shape[-1]
-    disc = HalfDisc(box, box / 2 - 1)
-    power = lambda x: fourier.radial_mean(torch.fft.rfft2(x).abs().square().mean(0), box).clamp(min=1e-30)[disc.ring]
-    expected = tubes + OCCUPIED * kinesins.sum(1)
-    flat, known = (noise[disc.ring] * box**2,) * 2 if noise is not None else (power(images), power(expected))
-    factors = torch.ones(len(images), len(disc)) if transfer is None else disc.on_grid(transfer)
-    shown = disc.of_images(images) / flat.sqrt()
-    seen = lambda x, row: disc.of_images(x) * factors[row] / known.sqrt()
-    half = torch.stack([seen(x[None], row)[0] for row, x in enumerate(expected)])
-    # one strength for all images, so that an image with many kinesins is no stronger one
-    strength = (half.conj() * shown).real.sum() / half.abs().square().sum()
-    left = shown / strength - half
-    variance = left.abs().square().mean() / 2  # of the real and of the imaginary part
-    scores = []
-    for row, residual in enumerate(left):
-        sites = seen(kinesins[row], row)
-        squares = (sites @ sites.conj().T).real + variance / (OCCUPIED * (1 - OCCUPIED)) * torch.eye(len(sites))
-        scores.append(OCCUPIED + torch.linalg.solve(squares, (sites.conj() @ residual).real))
-    return torch.stack(scores).numpy()
-
-
-def rates(scores, ground_truth):
-    """dict(auc: area under the ROC curve, accuracy: part with a score above 0 exactly where ground truth is)."""
-    ones, zeros = int(ground_truth.sum()), int((~ground_truth).sum())
-    auc = (rankdata(scores)[ground_truth].sum() - ones * (ones + 1) / 2) / (ones * zeros)
-    return dict(auc=float(auc), accuracy=float(((scores > 0) == ground_truth).mean()))
-
-
-@benchmark(
-    cases=dict(way=["raw", *WAYS]),
-    tables={
-        "kinesin-sites": columns(
-            {
-                "images": lambda r: {"raw": "raw, with CTF and noise", **WAYS}[r["way"]],
-                "ROC AUC of the sites": "auc:.3f",
-                "right (%)": lambda r: f"{100 * r['accuracy']:.0f}",
-            }
-        )
-    },
-    quick=dict(count=8, training=8, swinconv=2, cgan=2, images=6),
-)
-def kinesin_sites(run, way, area="box", images=SITE_IMAGES, count=200, training=1000, swinconv=1500, cgan=None):
-    """Which sites of a microtubule carry a kinesin. Every site of an image is occupied with a chance of one half. An
-    image is explained as the bare tube plus the kinesins of all sites, at the true angles, by linear regression; a
-    site's weight is its score. Raw images are compared with their CTF in noise of their spectrum, which is the best
-    that any linear method can do; denoised ones without, rings brought to equal strength."""
-    sets, name = Sets(run, area, count, training, dict(swinconv=swinconv, cgan=cgan)), TESTS[5][1]
-    pixel_size = MOLECULES[name].pixel_size
-    folder = run.kept(f"sites-{area}-{images}", lambda path: make_sites(path, SNR, images, pixel_size))
-    ground = dataclasses.replace(ground_of(sets, name)[0], particles=read_particles(folder / "particles.star"))
-    prepared, ctf = ground.prepared(np.arange(len(ground.particles)))
-    tubes, kinesins = (torch.from_numpy(x).float() for x in templates(ground.particles))
-    if way == "raw":
-        scores = site_scores(prepared, tubes, kinesins, ctf, ground.noise)
-    else:
-        denoiser, _ = denoiser_of(sets, ground, 5, way)
-        scores = site_scores(denoiser.denoise(prepared, ctf, pixel_size), tubes, kinesins, None, None)
-    present = np.load(folder / "present.npy")
-    return dict(rates(scores.ravel() - 0.5, present.ravel()), images=len(scores), sites=present.shape[1])
 
 
 # ----- speed

@@ -12,7 +12,7 @@ import gemmi
 import mrcfile
 import numpy as np
 import torch
-from bench import ENGINE, asked, benchmark, columns, cryodl, grouped, mean, measure, structure_file
+from bench import ENGINE, asked, benchmark, columns, cryodl, grouped, groups, mean, measure, of_all, structure_file
 from recipes.heterogeneity import COMPLEXES, SETS, make_set, oriented_by, simulated, spoiled, with_another, with_errors
 from scipy.ndimage import binary_dilation, gaussian_filter
 from scipy.spatial import cKDTree
@@ -109,23 +109,29 @@ MOLECULES, KINDS, SNRS = (
 )
 
 
-def null_table(rows):
-    lines = [["set", "method", "runs", "p < 0.05", "smallest p", "largest variability", "mean CPU s"]]
-    for (kind, method), mine in grouped(rows, "kind", "method").items():
-        values = [r["p_value"] for r in mine]
-        cells = [f"{min(values):.2g}", f"{max(r['variability'] for r in mine):.2%}"]
-        low = str(sum(value < 0.05 for value in values))
-        lines.append([kind, method, str(len(mine)), low, *cells, f"{mean(r['cpu_seconds'] for r in mine):.0f}"])
-    for (kind,), mine in grouped(rows, "kind").items():
-        # of both methods on the same set, as `auto` corrects them
-        found = {(r["number"], r["method"]): r["p_value"] for r in mine}
-        numbers = [n for n, method in found if method == "linear" and (n, "gaussian") in found]
-        either = [min(1, 2 * min(found[n, "linear"], found[n, "gaussian"])) for n in numbers]
-        low = sum(value < 0.05 for value in either)
-        lines += (
-            [[kind, "auto (from both)", str(len(either)), str(low), f"{min(either):.2g}", "", ""]] if either else []
-        )
-    return lines
+def with_both(rows, *keys):
+    """Rows by kind and method; and p of both methods on the same set, as `auto` corrects them."""
+    pairs = [two for two in grouped(rows, "kind", "number").values() if len(two) == 2]
+    auto = lambda two: dict(
+        kind=two[0]["kind"], method="auto (from both)", p_value=min(1, 2 * min(r["p_value"] for r in two))
+    )
+    return grouped([*rows, *map(auto, pairs)], *keys)
+
+
+measured = lambda column: lambda part: column(part) if "cpu_seconds" in part[0] else ""
+null_table = groups(
+    ("kind", "method"),
+    {
+        "set": "kind",
+        "method": "method",
+        "runs": len,
+        "p < 0.05": lambda part: sum(r["p_value"] < 0.05 for r in part),
+        "smallest p": lambda part: f"{min(r['p_value'] for r in part):.2g}",
+        "largest variability": measured(lambda part: f"{max(r['variability'] for r in part):.2%}"),
+        "mean CPU s": measured(of_all("cpu_seconds", ".0f")),
+    },
+    with_both,
+)
 
 
 @benchmark(
@@ -157,15 +163,20 @@ MIXED = ("rigid", "hinge", "faults")
 FAULTS = ("rigid", "defocus", "astigmatism", "orientations", "noise images", "contrast")
 
 
-def mixture_table(rows):
-    lines = [["set", "sets", "motion before", "motion said", "of another molecule: set apart", "others set apart"]]
-    for (kind, views), mine in grouped(rows, "kind", "views").items():
-        total = {k: sum(r[k] for r in mine) for k in ("foreign", "found", "others", "lost")}
-        before, after = (sum(r[k] == "motion" for r in mine) for k in ("before", "verdict"))
-        part = f"{total['found'] / total['foreign']:.1%}" if total["foreign"] else ""
-        lost = f"{total['lost'] / total['others']:.2%}"
-        lines.append([", ".join(filter(None, (kind, views))), str(len(mine)), str(before), str(after), part, lost])
-    return lines
+total = lambda key: lambda part: sum(r[key] for r in part)
+motion = lambda key: lambda part: sum(r[key] == "motion" for r in part)
+part_of = lambda one, other, form: lambda p: format(total(one)(p) / total(other)(p), form) if total(other)(p) else ""
+mixture_table = groups(
+    ("kind", "views"),
+    {
+        "set": lambda part: ", ".join(filter(None, (part[0]["kind"], part[0]["views"]))),
+        "sets": len,
+        "motion before": motion("before"),
+        "motion said": motion("verdict"),
+        "of another molecule: set apart": part_of("found", "foreign", ".1%"),
+        "others set apart": part_of("lost", "others", ".2%"),
+    },
+)
 
 
 def _faulty(folder, name, snr, count, box, number):

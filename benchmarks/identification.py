@@ -3,7 +3,7 @@
 
 import csv
 
-from bench import CPU, benchmark, cryodl, real, recorded, structure_file
+from bench import CPU, benchmark, cryodl, groups, real, recorded, structure_file
 from recipes.other_particles import make_set
 
 # Structures of one molecule: to name one of them is right, and where it is to be absent, all of them are left out.
@@ -41,19 +41,26 @@ def ranked(run, key, star, names):
         return list(csv.DictReader(file)), made, cost[1]
 
 
-def table(rows):
-    """How often the answers are right, kind by kind."""
-    titles = ["queries", "number", "right first", "found", "cannot be told apart", "none of these", "found wrongly"]
-    lines = [[*titles, "worst share (points)", "CPU s a structure"]]
-    for kind in ("present", "absent", "mixture"):
-        mine = [row for row in rows if row["kind"] == kind]
-        count = lambda key: str(sum(bool(row[key]) for row in mine))
-        worst = f"{max(row['share_error'] for row in mine):.0f}" if mine and kind != "absent" else "-"
-        first = count("right") if kind != "absent" else "-"
-        lines.append([kind, str(len(mine)), first, count("found"), count("alike"), count("none"), count("wrong")])
-        cpu = sum(row["cpu"] for row in mine) / max(sum(row["structures"] for row in mine), 1)
-        lines[-1] += [worst, f"{cpu:.1f}"]
-    return lines
+of_kinds = lambda rows, key: {
+    kind: [row for row in rows if row[key] == kind] for kind in ("present", "absent", "mixture")
+}
+count = lambda key: lambda part: sum(bool(row[key]) for row in part)
+unless_absent = lambda column: lambda part: "-" if part[0]["kind"] == "absent" else column(part)
+table = groups(
+    ("kind",),
+    {
+        "queries": "kind",
+        "number": len,
+        "right first": unless_absent(count("right")),
+        "found": count("found"),
+        "cannot be told apart": count("alike"),
+        "none of these": count("none"),
+        "found wrongly": count("wrong"),
+        "worst share (points)": unless_absent(lambda part: f"{max(row['share_error'] for row in part):.0f}"),
+        "CPU s a structure": lambda part: f"{sum(r['cpu'] for r in part) / sum(r['structures'] for r in part):.1f}",
+    },
+    of_kinds,
+)
 
 
 @benchmark(cases=cases, tables={"identify": table}, quick=dict(count=60, folder=3))

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import scipy.fft
 import torch
-from bench import ROOT, benchmark, columns, cryodl, data_folder, grouped, mean, structure_file
+from bench import ROOT, benchmark, columns, cryodl, data_folder, grouped, groups, mean, structure_file
 from recipes.maps import CHOOSING, SEED, case_of, compared, improve, measured, mirrored, simulate, untrained
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.stats import spearmanr
@@ -87,7 +87,6 @@ def real_table(rows, names, more):
 
 
 def real_files(name):
-    """The map's file and its model's."""
     folder = data_folder() / "structures" / "maps"
     return folder / f"{name}.mrc.gz", next(iter(sorted(folder.glob(f"{name}.model.*"))))
 
@@ -344,7 +343,6 @@ MAPS = {"protein": "right hand", "wrong hand": "wrong hand", "detergent": "with 
 
 
 def invented_table(rows):
-    """Contrast kept in each place, in units of the protein's."""
     unit = next((r["places"]["protein"]["contrast"] for r in rows if r["control"] == "protein"), np.nan)
     lines = [["place", "contrast kept (protein: 1)", "mean confidence", f"voxels with confidence above {SURE:g}"]]
     for r in rows:
@@ -357,16 +355,18 @@ def invented_table(rows):
 
 
 def hand_table(rows):
-    lines = [
-        ["map", "FSC 0.5 in the mask (Å): before", "after", "correlation: before", "after", "Q-score: before", "after"]
+    head = [
+        "map",
+        "FSC 0.5 in the mask (Å): before",
+        "after",
+        "correlation: before",
+        "after",
+        "Q-score: before",
+        "after",
     ]
-    for r in rows:
-        if "before" in r:
-            both = (r["before"], r["after"])
-            cells = [f"{f['fsc05'] or NOT_REACHED:.2f}" for f in both]
-            cells += [f"{f[key]:.3f}" for key in ("correlation", "q") for f in both]
-            lines.append([MAPS.get(r["control"], r["control"]), *cells])
-    return lines
+    two = lambda r, key, form: [format(r[when][key] or NOT_REACHED, form) for when in ("before", "after")]
+    cells = lambda r: [*two(r, "fsc05", ".2f"), *two(r, "correlation", ".3f"), *two(r, "q", ".3f")]
+    return [head] + [[MAPS.get(r["control"], r["control"]), *cells(r)] for r in rows if "before" in r]
 
 
 def _position(before, after, confidence, where):
@@ -510,13 +510,16 @@ def textures(raw: list[np.ndarray], mask: np.ndarray, voxels: np.ndarray, seed: 
     return found
 
 
-def invention_table(rows):
-    lines = [["Done to both half-maps", "warned", "not in the data", "gain"]]
-    for (treatment,), part in grouped(rows, "treatment").items():
-        new, gain = sorted(100 * r["unexplained"] for r in part), sorted(r["gain"] for r in part)
-        warned = f"{sum(r['warned'] for r in part)} of {len(part)}"
-        lines.append([treatment, warned, f"{new[0]:.1f} to {new[-1]:.1f} %", f"{gain[0]:+.3f} to {gain[-1]:+.3f}"])
-    return lines
+least_and_most = lambda values, form: " to ".join(format(one, form) for one in (min(values), max(values)))
+invention_table = groups(
+    ("treatment",),
+    {
+        "Done to both half-maps": "treatment",
+        "warned": lambda part: f"{sum(r['warned'] for r in part)} of {len(part)}",
+        "not in the data": lambda part: least_and_most([100 * r["unexplained"] for r in part], ".1f") + " %",
+        "gain": lambda part: least_and_most([r["gain"] for r in part], "+.3f"),
+    },
+)
 
 
 @benchmark(cases=dict(seed=range(10)), tables={"map-invention": invention_table})
@@ -546,7 +549,6 @@ STEP = 21  # px from box to box: a box of 48 px, and the overlap of the command
 
 
 def boxes(side, step=STEP):
-    """Boxes that a cube of this side takes."""
     return (-(-side // step)) ** 3
 
 

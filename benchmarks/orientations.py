@@ -10,7 +10,7 @@ import gemmi
 import mrcfile
 import numpy as np
 import torch
-from bench import CPU, asked, benchmark, columns, cryodl, data_folder, measure, structure_file
+from bench import CPU, asked, benchmark, columns, cryodl, data_folder, groups, measure, structure_file
 from recipes.particles import (
     COMPLEXES,
     atoms_of,
@@ -75,16 +75,19 @@ def calibration_error(probability, right, bins=10):
     return float(sum(len(p) * abs(probability[p].mean() - right[p].mean()) for p in parts if len(p)) / len(order))
 
 
-def floors_table(rows):
-    lines = [["complex", "SNR", "particles", "within 15° (%)", "plain cross-correlation (%)", "said to be right (%)"]]
-    lines[0] += ["expected calibration error", "CPU ms per particle"]
-    for r in rows:
-        name, one = r["complex"] if r["complex"] != "all" else f"**all {r['complexes']}**", r["complex"] != "all"
-        shares = [f"{r[key]:.0f}" if one else f"{r[key]:.1f}" for key in ("right", "correlation", "stated")]
-        lines.append(
-            [name, f"{r['snr']:g}", str(r["count"]), *shares, "" if one else f"{r['ece']:.3f}", f"{r['ms']:.0f}"]
-        )
-    return lines
+percent = lambda key: lambda r: format(r[key], ".1f" if r["complex"] == "all" else ".0f")
+floors_table = columns(
+    {
+        "complex": lambda r: f"**all {r['complexes']}**" if r["complex"] == "all" else r["complex"],
+        "SNR": "snr:g",
+        "particles": "count",
+        "within 15° (%)": percent("right"),
+        "plain cross-correlation (%)": percent("correlation"),
+        "said to be right (%)": percent("stated"),
+        "expected calibration error": lambda r: f"{r['ece']:.3f}" if r["complex"] == "all" else "",
+        "CPU ms per particle": "ms:.0f",
+    }
+)
 
 
 @benchmark(
@@ -165,7 +168,6 @@ class Atoms(typing.NamedTuple):
 
 
 def atoms_in(model):
-    """Atoms of a gemmi model."""
     found = [
         (*a.atom.pos.tolist(), a.atom.element.atomic_number * a.atom.occ, a.chain.name, a.atom.name in ("CA", "P"))
         for a in model.all()
@@ -349,7 +351,6 @@ def imperfect_structures(run, molecule, given, count=200, snr=0.05):
 
 
 def read(path):
-    """(n, n, n) float64 array of a map."""
     with mrcfile.open(path, permissive=True) as mrc:
         return np.asarray(mrc.data, float)
 
@@ -443,19 +444,23 @@ def auc(genuine, foreign):
 SHARES = dict(zip(CASES, (0.3, 0.6, 0.45, 0.7)))  # of the particles that are whole
 
 
-def integrity_table(rows):
-    head = ["orientations, SNR", "sets with an answer", "their particles", "mean ROC AUC", "right (%)"]
-    lines = [[*head, "said to be right (%)", "fractions wrong by at most (%)"]]
-    for snr, orientations in dict.fromkeys((r["snr"], r["orientations"]) for r in rows):
-        every = [r for r in rows if (r["snr"], r["orientations"]) == (snr, orientations)]
-        told = [r for r in every if r["told"]]
-        count = sum(r["count"] for r in told)
-        mean = lambda key, told=told, count=count: sum(r[key] * r["count"] for r in told) / max(1, count)
-        cells = [f"{mean('auc'):.3f}", *(f"{100 * mean(key):.1f}" for key in ("right", "stated"))]
-        worst = max((abs(r["fraction"] - r["share"]) for r in told), default=0)
-        answered, cells = f"{len(told)} of {len(every)}", [str(count), *cells, f"{100 * worst:.0f}"]
-        lines.append([f"{orientations}, {snr:g}", answered, *(cells if told else [""] * len(cells))])
-    return lines
+told = lambda part: [r for r in part if r["told"]]
+if_told = lambda column: lambda part: column(told(part)) if told(part) else ""
+average = lambda key: lambda part: np.average([r[key] for r in part], weights=[r["count"] for r in part])
+integrity_table = groups(
+    ("snr", "orientations"),
+    {
+        "orientations, SNR": lambda part: "{orientations}, {snr:g}".format(**part[0]),
+        "sets with an answer": lambda part: f"{len(told(part))} of {len(part)}",
+        "their particles": if_told(lambda part: sum(r["count"] for r in part)),
+        "mean ROC AUC": if_told(lambda part: f"{average('auc')(part):.3f}"),
+        "right (%)": if_told(lambda part: f"{100 * average('right')(part):.1f}"),
+        "said to be right (%)": if_told(lambda part: f"{100 * average('stated')(part):.1f}"),
+        "fractions wrong by at most (%)": if_told(
+            lambda part: f"{100 * max(abs(r['fraction'] - r['share']) for r in part):.0f}"
+        ),
+    },
+)
 
 
 @benchmark(

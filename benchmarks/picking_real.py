@@ -101,7 +101,6 @@ def table_of(rows, head, lines, columns):
 
 
 def training_cost(table, rows, **wanted):
-    """The table with a column of CPU seconds of training."""
     said = {r["network"]: str(round(r["cpu"])) for r in rows if wanted.items() <= r.items() and "cpu" in r}
     return [[*line, said.get(line[0], "" if number else "training, CPU s")] for number, line in enumerate(table)]
 
@@ -568,7 +567,6 @@ SPEEDS += ["Topaz resnet8_u64, scale 8 (preprocess + extract)", "general model, 
 
 
 def simulated_copies(run, pixel_size, count, size):
-    """`count` copies of a micrograph of a structure of 180 Å."""
     values = dict(count=1, size=size, particles=300 * size**2 // 4096**2, snr=0.1, seed=3, pixel_size=pixel_size)
     words = flags(**values)
     make = lambda path: cryodl("simulate-micrographs", "--structure", structure_file("8BK7"), *words, "--output", path)

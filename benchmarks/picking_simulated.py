@@ -35,7 +35,6 @@ GROUPS = {
 
 
 def plot(rows, path):
-    """F1 over the diameter, for each SNR and model."""
     models = [key for key in rows[0] if isinstance(rows[0][key], dict)]
     figure, axes = plt.subplots(1, len(SNRS), figsize=(10, 3.2), sharey=True, layout="constrained")
     for axis, snr in zip(axes, SNRS):
@@ -256,7 +255,6 @@ def contaminated(name, work, count, particles, box):
 
 
 def picked(case, work, pickers=("general", "blobs", "random")):
-    """{picker: folder of its picks}."""
     given = ("--micrographs", *case["micrographs"], "--pixel-size", case["pixel_size"], "--threads", 1, "--pictures", 0)
     sets = {name: work / name for name in pickers}
     todo = [name for name, folder in sets.items() if not folder.exists()]

@@ -40,7 +40,6 @@ def volume(path):
 
 
 def correlation(first, second):
-    """Of all voxels."""
     return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
 
 
@@ -215,7 +214,6 @@ def found_in(path, species):
 
 
 def contest(folder, made, species):
-    """The contest's figures of a species over all tomograms."""
     hit = picks = there = 0
     for name, path in made["files"].items():
         true, _ = ground_truth(folder, name, species)

@@ -20,14 +20,12 @@ CELL = dict(vesicles=3, membranes=1, microtubules=6, filaments=12, snr=0.3, coun
 
 
 def drawn_cells(run, seed, size, thickness):
-    """Two tomograms with ribosomes and proteasomes."""
     copies = [round(number * (size / 256) ** 2) for number in (45, 40)]
     values = dict(CELL, size=size, thickness=thickness, seed=seed)
     return cells(run, f"snr0.3 seed{seed} {size}", (RIBOSOME, "3J9I"), copies, **values)
 
 
 def trained(run, folder, tomograms, labels, label, feature, *options, pixel_size=PIXEL_SIZE):
-    """A segmenter, and what its training cost."""
     given = ("--tomograms", tomograms, "--labels", labels, "--label", label, "--feature", feature)
     model = folder / "model"
     return model, cryodl("train-segmenter", *given, "--pixel-size", pixel_size, "--output", model, *CPU, *options)
@@ -192,7 +190,6 @@ def classes_table(rows):
 
 
 def published_table(rows):
-    """The published networks beside ours."""
     names = dict.fromkeys(r["network"] for r in rows if r["network"] != "likelihood")
     words = lambda a: f"{mean(a):.3f}" if a else "not measured"
     of = lambda name: lambda part: words([r["accuracy"] for r in part if r["network"] == name])

@@ -30,23 +30,19 @@ class House:
         self.contract = importlib.import_module("cryodl.contract")
 
     def place(self, path: Path) -> str:
-        """A path for a message."""
         return str(path.relative_to(self.plugin.parent))
 
 
 def text_of(folder: Path, pattern: str) -> str:
-    """The texts of all files below a folder, one after the other."""
     return "\n".join(path.read_text(encoding="utf-8") for path in sorted(folder.rglob(pattern)))
 
 
 def classes(path: Path) -> typing.Iterator[ast.ClassDef]:
-    """The classes of a module."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return (node for node in tree.body if isinstance(node, ast.ClassDef))
 
 
 def says(text: str, word: str) -> bool:
-    """Whether a whole word stands in a text."""
     return re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text) is not None
 
 
@@ -119,7 +115,6 @@ def of_stub(house: House) -> Lines:
 
 
 def main() -> int:
-    """Print what is missing. Returns the exit status."""
     house = House(Path(sys.argv[1] if len(sys.argv) > 1 else __file__ + "/../..").resolve())
     checks = (of_protocols, of_commands, of_networks, of_stub)
     missing = [line for check in checks for line in check(house)]

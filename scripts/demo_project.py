@@ -91,7 +91,6 @@ def finishedRuns(options: Any) -> Any:
 
 
 def newRuns(options: Any) -> Any:
-    """Picking and classification of a new project."""
     project = Manager().createProject(projectNames(options.project)[1])
     print(f"Scipion project: {project.path}")
     os.chdir(project.path)

@@ -202,7 +202,6 @@ def windows(folder: str, work: str, *wings: str) -> List[str]:
 
 # ----- the engine's windows
 def draw(shown: type, session: Any, size: Tuple[float, float], path: str, dpi: int) -> None:
-    """Write the picture of a window, with few colours."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -67,7 +67,6 @@ def default_of(param: Any) -> str:
 
 
 def outputs(protocol: Any) -> List[str]:
-    """An item for each set or object that a run can make."""
     made = protocol._possibleOutputs or {}
     made = dict(made if isinstance(made, dict) else {one.name: one.value for one in made})
     for way in getattr(protocol, "WAYS", ()):
@@ -135,7 +134,6 @@ def places() -> Dict[str, List[str]]:
 
 
 def section_of(protocol: Any, where: List[str], domain: Any, there: Any, level: str) -> List[str]:
-    """What a page says of one protocol."""
     from cryodl_scipion.engine.cryodl import contract
 
     label = protocol.getClassLabel(prependPackageName=False)
@@ -165,7 +163,6 @@ def overview(rows: Dict[str, List[Tuple[str, str, str]]]) -> str:
 
 
 def main(folder: str) -> None:
-    """Write the pages and the menu."""
     import pyworkflow as pw
 
     pw.Config.setDomain("pwem")

@@ -28,7 +28,6 @@ def pages() -> typing.Dict[str, str]:
 
 
 def index_page() -> str:
-    """All commands in one table, wing by wing."""
     rows = [
         f"| [`{name}`]({wing_of(command)}.md#{name}) | {cell(command.summary)} |"
         for name, command in sorted(contract.EVERY_COMMAND.items())
@@ -37,14 +36,12 @@ def index_page() -> str:
 
 
 def wing_page(wing: str) -> str:
-    """The commands of a wing, each with its parameters and outputs."""
     lines = [f"# Commands: {'reports and checks' if wing == OTHERS else wing}", ""]
     mine = [(name, command) for name, command in contract.EVERY_COMMAND.items() if wing_of(command) == wing]
     return "\n".join([*lines, *(line for name, command in mine for line in command_lines(name, command))])
 
 
 def command_lines(name: str, command: contract.commands.Command) -> typing.List[str]:
-    """The section of one command."""
     lines = [f"## {name}", "", " ".join(str(command.config.__doc__).split()), ""]
     lines += ["| Parameter | Name | Type | Default | Allowed | Meaning |", "|---|---|---|---|---|---|"]
     lines += [parameter_row(i) for i in (*contract.describe_all(command.config), *contract.settings_of(command))]
@@ -75,7 +72,6 @@ def default_of(info: contract.params.ParamInfo) -> str:
 
 
 def allowed(info: contract.params.ParamInfo) -> str:
-    """Range or choices."""
     if info.choices:
         return ", ".join(f"`{choice}`" for choice in info.choices)
     low, high = ("" if limit is None else f"{limit:g}" for limit in (info.minimum, info.maximum))
@@ -111,7 +107,6 @@ def table(path: Path, name: str = "", pandas: bool = False) -> typing.Any: ...
 
 
 def stub() -> str:
-    """The text of the package's stub file."""
     commands = [command for command in contract.EVERY_COMMAND.values() if command.wing]
     outputs = {command.outputs for command in commands if command.outputs}
     imports = sorted(f"from .{o.__module__.split('cryodl.')[1]} import {o.__name__}" for o in outputs)
@@ -133,7 +128,6 @@ def _type(info: contract.params.ParamInfo) -> str:
 
 
 def main() -> None:
-    """Write all pages into the folder of the command line."""
     if sys.argv[1] == "--stub":
         STUB.write_text(stub(), encoding="utf-8")
         return

@@ -82,5 +82,4 @@ def on_post_page(output: str, page: Page, **_: typing.Any) -> None:
 
 
 def _menu() -> typing.Any:
-    """Labels and menu of the protocols."""
     return json.loads((_PROTOCOLS / "protocols.json").read_text(encoding="utf-8"))

@@ -137,7 +137,6 @@ def user(folder: Path) -> None:
 
 
 def main(folder: str, *names: str) -> None:
-    """Take the walks; the first step that fails ends it."""
     path = Path(folder).absolute()
     path.mkdir(parents=True, exist_ok=True)
     walks: List[Callable[[Path], None]] = [student, facility, user]

@@ -12,14 +12,11 @@ from pathlib import Path
 import gemmi
 import numpy as np
 from bench import costs, cryodl, structure_file
-from recipes.particles import make_mixed, projections
-from scipy.spatial.transform import Rotation
 
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
 
 TRAINING_SEED, TEST_SEED = 101, 2  # orientations.py tests with 1
 SNR = 0.05
-CHD1_SHARE = 0.18  # part of the mass, as the integrity test is set
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +38,6 @@ MOLECULES = {
         Molecule("microtubule + kinesin", "microtubule-kinesin.cif", 8.5),
         Molecule("nucleosome", "nucleosome.cif", 5.0),
         Molecule("nucleosome + Chd1", "nucleosome-chd1.cif", 5.0),
-        Molecule("nucleosome + part of Chd1", "nucleosome-part.cif", 5.0),
     )
 }
 
@@ -58,7 +54,6 @@ class Sets:
         self.root = run.output / area
 
     def structure(self, name):
-        """Path of a molecule's structure."""
         file = MOLECULES[name].file
         if file in ("8BK7", "6VXX"):
             return structure_file(file)
@@ -67,7 +62,6 @@ class Sets:
         return self.root / "structures" / file
 
     def particles(self, name, snr=SNR, training=False):
-        """particles.star of a simulated set of one molecule."""
         count = self.training if training else self.count
         folder = self.root / "sets" / f"{_word(name)}-{snr:g}-{'training' if training else 'test'}-{count}"
         if not folder.exists():
@@ -104,7 +98,6 @@ class Sets:
 
 
 def simulate(structure, molecule, snr, count, seed, star, area="particle"):
-    """`cryodl simulate-particles`, protein bright."""
     cryodl(
         "simulate-particles",
         "--structure",
@@ -160,8 +153,7 @@ def write_compositions(folder):
     """The complexes with and without their partners, as mmCIF of one frame each.
 
     microtubule-kinesin: all 35 sites that 6B0I's own operators make, a tube of 15 protofilaments; kinesin is Klp10A.
-    nucleosome-chd1: 5O9G. nucleosome-part: the same with so many residues of Chd1, from its N terminus, that they are
-    CHD1_SHARE of the mass.
+    nucleosome-chd1: 5O9G.
     """
     folder = new_folder(Path(folder))
     tube = gemmi.read_structure(str(structure_file("6B0I")))
@@ -170,38 +162,21 @@ def write_compositions(folder):
     tube.transform_to_assembly(tube.assemblies[0].name, gemmi.HowToNameCopiedChain.AddNumber)
     nucleosome = gemmi.read_structure(str(structure_file("5O9G")))
     nucleosome.remove_ligands_and_waters()
-    partner = nucleosome[0]["W"]
-    heavy = mass(nucleosome[0]) - mass([partner])
-    part, wanted = [], heavy * CHD1_SHARE / (1 - CHD1_SHARE)
-    for residue in partner:
-        if mass([part]) < wanted:
-            part.append(residue)
-    last = part[-1].seqid.num
     for name, structure, keep in (
-        ("microtubule-kinesin", tube, lambda chain, residue: True),
-        ("microtubule", tube, lambda chain, residue: not chain.name.startswith("K")),
-        ("nucleosome-chd1", nucleosome, lambda chain, residue: True),
-        ("nucleosome", nucleosome, lambda chain, residue: chain.name != "W"),
-        ("nucleosome-part", nucleosome, lambda chain, residue: chain.name != "W" or residue.seqid.num <= last),
+        ("microtubule-kinesin", tube, lambda chain: True),
+        ("microtubule", tube, lambda chain: not chain.name.startswith("K")),
+        ("nucleosome-chd1", nucleosome, lambda chain: True),
+        ("nucleosome", nucleosome, lambda chain: chain.name != "W"),
     ):
         write_model(structure, keep, folder / f"{name}.cif")
 
 
-def mass(chains):
-    """Sum of atomic numbers."""
-    return sum(atom.element.atomic_number * atom.occ for chain in chains for residue in chain for atom in residue)
-
-
 def write_model(structure, keep, path):
-    """mmCIF of the first model's residues for which keep(chain, residue) is true, nothing else."""
+    """mmCIF of the first model's chains for which keep(chain) is true, nothing else."""
     chosen, model = gemmi.Structure(), gemmi.Model(1) if gemmi.__version__ >= "0.7" else gemmi.Model("1")
     for chain in structure[0]:
-        copy = gemmi.Chain(chain.name)
-        for residue in chain:
-            if keep(chain, residue):
-                copy.add_residue(residue)
-        if len(copy):
-            model.add_chain(copy)
+        if keep(chain):
+            model.add_chain(chain)
     chosen.add_model(model)
     chosen.setup_entities()
     chosen.make_mmcif_document().write_file(str(path))
@@ -224,58 +199,6 @@ def _word(name):
 
 
 def new_folder(folder):
-    """The folder, empty."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
-
-
-OCCUPIED = 0.5
-KINESIN = "K"  # chain
-
-
-def lattice(path=None):
-    """(points, weights) of the bare tube, and [(points, weights)] of the kinesin of each site: a point per residue, Å
-    from the centre of mass of all."""
-    tube = gemmi.read_structure(str(path or structure_file("6B0I")))
-    tube.setup_entities()
-    tube.remove_ligands_and_waters()
-    copies = [operator.transform for part in tube.assemblies[0].generators for operator in part.operators]
-    chains = {}
-    for chain in tube[0]:
-        rows = chains.setdefault(chain.name == KINESIN, [])
-        for residue in chain:
-            weight = np.array([atom.element.atomic_number * atom.occ for atom in residue])
-            rows.append((*weight @ np.array([a.pos.tolist() for a in residue]) / weight.sum(), weight.sum()))
-    tables = {kind: np.array(rows) for kind, rows in chains.items()}
-    moved = lambda points, copy: points @ np.array(copy.mat.tolist()).T + np.array(copy.vec.tolist())
-    sites = [(moved(tables[True][:, :3], copy), tables[True][:, 3]) for copy in copies]
-    bare = (
-        np.concatenate([moved(tables[False][:, :3], copy) for copy in copies]),
-        np.tile(tables[False][:, 3], len(copies)),
-    )
-    every = [bare, *sites]
-    centre = sum((weight @ points for points, weight in every)) / sum(weight.sum() for _, weight in every)
-    return (bare[0] - centre, bare[1]), [(points - centre, weight) for points, weight in sites]
-
-
-def make_sites(folder, snr, count, pixel_size, seed=5):
-    """Write particles.star of tubes of which each site is occupied at random; its path, and (n, sites) bool."""
-    rng = np.random.default_rng(seed)
-    bare, sites = lattice()
-    present = rng.random((count, len(sites))) < OCCUPIED
-    bodies = [
-        tuple(np.concatenate(parts) for parts in zip(bare, *(sites[k] for k in np.nonzero(row)[0]))) for row in present
-    ]
-    star = make_mixed(bodies, np.arange(count), folder, snr, rng, pixel_size=pixel_size)
-    np.save(folder / "present.npy", present)
-    return star, present
-
-
-def templates(particles):
-    """(n, box, box) bare tubes, (n, sites, box, box) kinesins of all sites, at the particles' angles, without CTF."""
-    bare, sites = lattice()
-    rotations = Rotation.from_euler("ZYZ", particles.angles, degrees=True).inv()
-    shifts = particles.shifts_yx[:, ::-1] * particles.pixel_size
-    seen = lambda body: projections(*body, rotations, shifts, particles.box, particles.pixel_size)
-    return seen(bare), np.stack([seen(site) for site in sites], 1)

@@ -40,7 +40,6 @@ class Case:
 
 
 def case_of(map_path, structure, resolution):
-    """The Case of a map and its model's file."""
     volume = read_volume(map_path)
     atoms, points, few, rows = _scored(str(structure))
     return Case(volume, resolution, measure.reference_for(volume, atoms), points, few, rows)

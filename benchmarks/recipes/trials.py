@@ -151,7 +151,6 @@ _VOLATILE = re.compile("seconds|created|versions|date|device|memory|path|changed
 
 
 def arguments_of(name: str) -> list:
-    """Arguments of a trial's command."""
     words, output = COMMANDS[name]
     return [*words.split(), "--output", output]
 
@@ -250,7 +249,6 @@ def leftovers(folder: Path) -> list:
 
 
 def without(text: str, strings: tuple) -> str:
-    """A text without some strings."""
     for string in strings:
         text = text.replace(string, "")
     return text
