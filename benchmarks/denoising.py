@@ -5,7 +5,7 @@ import dataclasses
 
 import numpy as np
 import torch
-from bench import CPU, benchmark, columns, cryodl, structure_file
+from bench import CPU, benchmark, columns, cryodl, grouped, structure_file
 from picking_real import slope
 from recipes.complexes import SNR, Molecule, Sets, new_folder, noise_set, simulate, train
 from template_matching import TemplateProjection
@@ -111,28 +111,27 @@ WAYS = {
 
 
 def six_table(rows):
+    """Test by test, way by way; the raw particles of each test stand first."""
+    raw = [dict(part[0], way="raw") for part in grouped(rows, "test").values()]
+    places = [(test, way) for test in TESTS for way in ("raw", *WAYS)]
     angstrom = lambda value: "none" if value is None else f"{value:.1f}"
-    lines = [["test", "way", "steps", "mean FRC", "over Wiener", "FSC = 0.5 of the map (Å)", "noise: FRC - unrelated"]]
-    lines[0] += ["noise: contrast (%)", "another molecule: like the known one / itself / genuine ones"]
-    for number, (*_, name) in TESTS.items():
-        found = {r["way"]: r for r in rows if r["test"] == number}
-        for way, words in {"raw": "raw", **WAYS}.items() if found else ():
-            one = found.get(way) if way != "raw" else next(iter(found.values()))
-            if one and way == "raw":
-                cells = ["", f"{one['mean_frc']['raw']:.3f}", "", angstrom(one["map"]["raw"]), "", "", ""]
-                lines.append([name, words, *cells])
-            elif one:
-                frc, unseen = one["mean_frc"], one["unseen"]
-                looks = unseen["similarity"], unseen["own_similarity"], one["real_similarity"]
-                cells = [
-                    f"{frc['denoised']:.3f}",
-                    f"{frc['denoised'] / frc['wiener']:.2f}",
-                    angstrom(one["map"]["denoised"]),
-                ]
-                cells += [f"{one['noise'] - one['unrelated']:+.3f}", f"{100 * one['noise_contrast']:.0f}"]
-                looks = " / ".join(f"{value:.2f}" for value in looks)
-                lines.append([name, words, str(one["training"].get("steps") or ""), *cells, looks])
-    return lines
+    which = lambda r: "raw" if r["way"] == "raw" else "denoised"
+    unless_raw = lambda column: lambda r: "" if r["way"] == "raw" else column(r)
+    looks = lambda r: (r["unseen"]["similarity"], r["unseen"]["own_similarity"], r["real_similarity"])
+    shown = {
+        "test": lambda r: TESTS[r["test"]][-1],
+        "way": lambda r: WAYS.get(r["way"], "raw"),
+        "steps": unless_raw(lambda r: r["training"].get("steps") or ""),
+        "mean FRC": lambda r: f"{r['mean_frc'][which(r)]:.3f}",
+        "over Wiener": unless_raw(lambda r: f"{r['mean_frc']['denoised'] / r['mean_frc']['wiener']:.2f}"),
+        "FSC = 0.5 of the map (Å)": lambda r: angstrom(r["map"][which(r)]),
+        "noise: FRC - unrelated": unless_raw(lambda r: f"{r['noise'] - r['unrelated']:+.3f}"),
+        "noise: contrast (%)": unless_raw(lambda r: f"{100 * r['noise_contrast']:.0f}"),
+        "another molecule: like the known one / itself / genuine ones": unless_raw(
+            lambda r: " / ".join(f"{value:.2f}" for value in looks(r))
+        ),
+    }
+    return columns(shown)(sorted([*raw, *rows], key=lambda r: places.index((r["test"], r["way"]))))
 
 
 @benchmark(

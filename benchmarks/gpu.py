@@ -2,17 +2,57 @@
 """Every network of the registry on the CPU and on a GPU: are the answers the same, and how fast is each.
 
 The weights are those of shipped models where safetensors is there, else random; the inputs are Gaussian noise; both are
-seeded. Of the engine's packages torch and numpy must be there; others may be missing.
+seeded. Of the engine's packages torch and numpy must be there; the files of networks import more: in the place of what
+is missing are stand-ins, which can be imported, and say their name when they are used.
 """
 
+import importlib.abc
+import importlib.machinery
+import importlib.util
 import sys
 import time
+import types
 
 import torch
 from bench import benchmark, columns
-from stand_ins import stand_in
 
-stand_in()  # before what may need a missing package
+PACKAGES = ("accelerate", "matplotlib", "mrcfile", "PIL", "scipy", "skimage", "tifffile", "torch_ctf", "tqdm")
+
+
+class _Absent(types.ModuleType):
+    """A missing package, or anything of it."""
+
+    __path__ = ()  # so that it has submodules
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Absent(f"{self.__name__}.{name}")
+
+    def __call__(self, *arguments, **more):
+        package = self.__name__.split(".")[0]
+        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+
+
+class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    def __init__(self, packages):
+        self.packages = packages
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname.split(".")[0] in self.packages:
+            return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
+        return None
+
+    def create_module(self, spec):
+        return _Absent(spec.name)
+
+    def exec_module(self, module):
+        pass  # there is nothing to run
+
+
+sys.meta_path.append(
+    _Finder([name for name in PACKAGES if importlib.util.find_spec(name) is None])
+)  # before what may need them
 
 from cryodl.contract import networks
 from cryodl.core.devices import choose_device, device_name
@@ -31,57 +71,47 @@ SHIPPED = {("picker", "unet"): "general", ("map_improver", "fast"): "improver"} 
 BOX = 64  # px, of particle images
 
 
-def network_and_input(kind: str, name: str) -> tuple[torch.nn.Module, tuple[torch.Tensor, ...], str]:
-    """An untrained network, what it is given, and what one item of a batch is.
+def picker_example(method, weights):
+    network = method.build_like(weights) if weights else method.build()
+    if weights:
+        network.load_state_dict(weights)
+    dense = method.dense(network.eval())
+    side = 512 // dense.multiple * dense.multiple
+    return dense, torch.randn(2, 1, side, side), f"tile of {side} px"
 
-    Parameters
-    ----------
-    kind, name : str
-        A row of the registry.
 
-    Returns
-    -------
-    network : Module
-        In evaluation mode.
-    inputs : tuple of Tensor
-        A batch.
-    unit : str
-        In words, for rates.
-    """
-    torch.manual_seed(0)
-    method = method_of(kind, name)
-    weights = _shipped(kind, name)
-    if kind == "picker":
-        network = method.build_like(weights) if weights else method.build()
-        if weights:
-            network.load_state_dict(weights)
-        network = method.dense(network.eval())
-        side = 512 // network.multiple * network.multiple
-        return network, (torch.randn(2, 1, side, side),), f"tile of {side} px"
-    if kind == "denoiser":
-        network = method.build(BOX)
-        ctf = torch.rand(8, 1, BOX, BOX // 2 + 1) * 2 - 1
-        prepared = network.prepare(torch.randn(8, 1, BOX, BOX), ctf)
-        return network, prepared if isinstance(prepared, tuple) else (prepared,), f"image of {BOX} px"
-    if kind == "segmenter":
-        return method.build(), (torch.randn(4, method.slices_in, 256, 256),), "slice of 256 px"
-    if kind == "classifier":
-        network = method.build(6, method.box)
-        return network, (torch.randn(2, 1, method.box, method.box, method.box),), f"cube of {method.box} px"
-    if kind == "map_improver":
-        network = method.build()
-        if weights:
-            network.load_state_dict(weights)
-        return network, (torch.randn(2, 1, 48, 48, 48),), "cube of 48 px"
-    if kind == "detector":
-        return method.build(3), (torch.randn(2, 1, 48, 48, 48),), "cube of 48 px"
-    if kind == "tomogram_denoiser":
-        network = method.build()
-        torch.nn.init.normal_(network.head.weight, std=0.1)  # an untrained one adds nothing
-        return network, (torch.randn(2, 2, 48, 48, 48),), "cube of 48 px"
-    if kind == "filament_picker":
-        return method.build(), (torch.randn(2, 1, 512, 512),), "tile of 512 px"
-    raise ValueError(f"There is no example input for networks of the kind {kind!r}; give it one in {__file__}.")
+def denoiser_example(method, _):
+    network, ctf = method.build(BOX), torch.rand(8, 1, BOX, BOX // 2 + 1) * 2 - 1
+    return network, network.prepare(torch.randn(8, 1, BOX, BOX), ctf), f"image of {BOX} px"
+
+
+def improver_example(method, weights):
+    network = method.build()
+    if weights:
+        network.load_state_dict(weights)
+    return network, torch.randn(2, 1, 48, 48, 48), "cube of 48 px"
+
+
+def tomogram_example(method, _):
+    network = method.build()
+    torch.nn.init.normal_(network.head.weight, std=0.1)  # an untrained one adds nothing
+    return network, torch.randn(2, 2, 48, 48, 48), "cube of 48 px"
+
+
+EXAMPLES = {  # {kind: a function of the method and the shipped weights}: a network, a batch for it, and what an item is
+    "picker": picker_example,
+    "denoiser": denoiser_example,
+    "map_improver": improver_example,
+    "tomogram_denoiser": tomogram_example,
+    "segmenter": lambda method, _: (method.build(), torch.randn(4, method.slices_in, 256, 256), "slice of 256 px"),
+    "classifier": lambda method, _: (
+        method.build(6, method.box),
+        torch.randn(2, 1, *[method.box] * 3),
+        f"cube of {method.box} px",
+    ),
+    "detector": lambda method, _: (method.build(3), torch.randn(2, 1, 48, 48, 48), "cube of 48 px"),
+    "filament_picker": lambda method, _: (method.build(), torch.randn(2, 1, 512, 512), "tile of 512 px"),
+}
 
 
 def _shipped(kind, name):
@@ -144,7 +174,10 @@ def gpu(run, network, seconds=3.0, device="auto"):
     output's spread, bfloat16 within 5e-2, root mean square. Without a GPU, bfloat16 on the CPU is compared with
     float32: device says which it was."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    built, inputs, unit = network_and_input(NETWORKS[network].kind, NETWORKS[network].name)
+    kind, name = NETWORKS[network].kind, NETWORKS[network].name
+    torch.manual_seed(0)
+    built, given, unit = EXAMPLES[kind](method_of(kind, name), _shipped(kind, name))
+    inputs = given if isinstance(given, tuple) else (given,)
     place, cpu = choose_device(str(device)), torch.device("cpu")
     built = built.eval()
     expected = answer(built, inputs, cpu, torch.float32)

@@ -36,6 +36,10 @@ HEAD = ["FSC 0.5 in the mask: input", "best sharpening", "ours", "whole box: inp
 HEAD += ["Q-score: input", "best sharpening", "ours"]
 
 
+def least_and_most(values, form):
+    return f"{min(values):{form}} to {max(values):{form}}"
+
+
 def compared_cells(rows):
     """The cells of HEAD for the mean of comparisons."""
     fsc = [mean(r[kind][key] or NOT_REACHED for r in rows) for kind, key in FSC]
@@ -186,24 +190,23 @@ def changes(row):
     return {key: counted("after")[key] - counted("before")[key] for key in SPOILT}
 
 
+def copies_line(part):
+    """Cells of the copies that were treated in one way."""
+    known, improved = [r for r in part if r["estimate"]], [r for r in part if "after" in r]
+    off, missed = [r["estimate"] - r["stated"] for r in known], sum(r["stated"] < r["finest"] for r in known)
+    counts = [str(len(part)), str(len(improved)), str(sum(map(spoilt, improved)))]
+    cells = [part[0]["copy"], *counts, least_and_most(off, "+.1f") if off else "", f"{missed} of {len(known)}"]
+    for key, form, worst in (("fsc05", ".2f", max), ("q", ".3f", min)):
+        each = [mean(r[w][key] or NOT_REACHED for r in improved) for w in ("before", "after") if improved]
+        cells += [" to ".join(format(value, form) for value in each)]
+        cells += [f"{worst(changes(r)[key] for r in improved):+{form}}" if improved else ""]
+    return cells
+
+
 def copies_table(rows):
     head = ["copy", "maps", "improved", "spoilt", "estimate less resolution (Å)", "finer than the estimate allows"]
-    lines = [[*head, "FSC 0.5 of the improved (Å)", "worst", "Q-score of the improved", "worst"]]
-    for copy, part in {**{name: p for (name,), p in grouped(rows, "copy").items()}, "all": rows}.items():
-        known = [r for r in part if r["estimate"]]
-        off, improved = [r["estimate"] - r["stated"] for r in known], [r for r in part if "after" in r]
-        span = f"{min(off):+.1f} to {max(off):+.1f}" if off else ""
-        missed = sum(r["stated"] < r["finest"] for r in known)
-        cells = [copy, str(len(part)), str(len(improved)), str(sum(map(spoilt, improved)))]
-        cells += [span, f"{missed} of {len(known)}"]
-        for key, form, worst in (("fsc05", ".2f", max), ("q", ".3f", min)):
-            if not improved:
-                cells += ["", ""]
-                continue
-            each = [mean(r[when][key] or NOT_REACHED for r in improved) for when in ("before", "after")]
-            cells += ["{:{f}} to {:{f}}".format(*each, f=form), f"{worst(changes(r)[key] for r in improved):+{form}}"]
-        lines.append(cells)
-    return lines
+    head += ["FSC 0.5 of the improved (Å)", "worst", "Q-score of the improved", "worst"]
+    return [head, *map(copies_line, grouped([*rows, *(dict(r, copy="all") for r in rows)], "copy").values())]
 
 
 @benchmark(
@@ -510,7 +513,6 @@ def textures(raw: list[np.ndarray], mask: np.ndarray, voxels: np.ndarray, seed: 
     return found
 
 
-least_and_most = lambda values, form: " to ".join(format(one, form) for one in (min(values), max(values)))
 invention_table = groups(
     ("treatment",),
     {
@@ -552,24 +554,29 @@ def boxes(side, step=STEP):
     return (-(-side // step)) ** 3
 
 
+def extrapolated(rows, network, side):
+    """A row of a larger map, by the time of a box and of all else, of two smaller ones; none without these."""
+    pair = [r for r in rows if r["network"] == network and r["threads"] == 1 and not r["filled"]][:2]
+    if len(pair) < 2:
+        return []
+    (one, other), more = (boxes(r["side"], r["step"]) for r in pair), boxes(side, pair[0]["step"])
+    slope = lambda key: (pair[1][key] - pair[0][key]) / (other - one)
+    times = {key: pair[0][key] + slope(key) * (more - one) for key in ("cpu", "wall")}
+    return [dict(network=network, side=side, threads=1, filled=0, step=pair[0]["step"], **times)]
+
+
 def speed_table(rows):
-    lines = [["network", "map (px of 1 Å)", "threads", "", "boxes", "CPU s", "wall s", "memory (MB)"]]
-    word = lambda name: "swinconv (published, random weights)" if name == "swinconv" else name
-    for r in rows:
-        size = f"{r['side']}^3" + (f", {r['filled']}^3 of it not empty" if r["filled"] else "")
-        cells = [
-            "-" if r["filled"] else str(boxes(r["side"], r["step"])),
-            *(f"{r[key]:.0f}" for key in ("cpu", "wall", "memory")),
-        ]
-        lines.append([word(r["network"]), size, str(r["threads"]), "measured", *cells])
-    for network, side in (("swinconv", 200), (IMPROVER, 512)):
-        pair = [r for r in rows if r["network"] == network and r["threads"] == 1 and not r["filled"]][:2]
-        if len(pair) == 2:
-            n, all_of_it = [boxes(r["side"], r["step"]) for r in pair], boxes(side, pair[0]["step"])
-            each = {key: (pair[1][key] - pair[0][key]) / (n[1] - n[0]) for key in ("cpu", "wall")}
-            cells = [f"{pair[0][key] + one * (all_of_it - n[0]):.0f}" for key, one in each.items()]
-            lines.append([word(network), f"{side}^3", "1", "extrapolated", str(all_of_it), *cells, "-"])
-    return lines
+    shown = {
+        "network": lambda r: "swinconv (published, random weights)" if r["network"] == "swinconv" else r["network"],
+        "map (px of 1 Å)": lambda r: f"{r['side']}^3" + f", {r['filled']}^3 of it not empty" * bool(r["filled"]),
+        "threads": "threads",
+        "": lambda r: "measured" if "memory" in r else "extrapolated",
+        "boxes": lambda r: "-" if r["filled"] else boxes(r["side"], r["step"]),
+        "CPU s": "cpu:.0f",
+        "wall s": "wall:.0f",
+        "memory (MB)": lambda r: f"{r['memory']:.0f}" if "memory" in r else "-",
+    }
+    return columns(shown)([*rows, *extrapolated(rows, "swinconv", 200), *extrapolated(rows, IMPROVER, 512)])
 
 
 @benchmark(

@@ -1,11 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Train the judge of `cryodl assess-micrographs` on simulated micrographs, good ones and ones with a defect.
-
-    PYTHON benchmarks/micrograph_judge.py FOLDER [--count N] [--fit]
-
-PYTHON is the engine's. FOLDER/signs.jsonl gets a line for each micrograph; a second start goes on where the first
-ended. At the end FOLDER/judge.json is written, which belongs beside cryodl/micrographs/assess/judge.py. --fit: of what
-is there.
+"""The judge of `cryodl assess-micrographs`, trained on simulated micrographs, good ones and ones with a defect.
 
 Artificial assemblies alone are shown, of 60 to 500 Å, most of them 18 to 36 px wide, in 10 to 32 diameters of field.
 What is good and what is bad is what was simulated. Bad: fields without particles; with ice that differs by 120 to
@@ -14,16 +8,12 @@ contamination takes more than a quarter of the positions; with crystalline ice. 
 by less than 50 nm, at most an eighth of the positions lost, carbon to 40 %, an SNR of 0.02 to 0.5 at 60 px.
 """
 
-from __future__ import annotations
-
-import argparse
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import torch
-from bench import ENGINE  # noqa: F401
+from bench import benchmark
 from scipy import ndimage, optimize
 
 from cryodl.core.optics import ctf_rfft
@@ -206,27 +196,16 @@ def fitted(rows, defect):
     return dict(weights=weights.tolist(), usual=usual.tolist(), limit=round(float(limit), 3), **counts)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, default=400)
-    parser.add_argument("--fit", action="store_true")
-    given = parser.parse_args()
+@benchmark(quick=dict(count=3, fit=False))
+def micrograph_judge(run, count=400, fit=True):
+    """Train the judge. signs.jsonl of the working folder gets a line for each micrograph, so that a stopped run goes
+    on; judge.json belongs beside cryodl/micrographs/assess/judge.py."""
     torch.set_num_threads(1)
-    given.folder.mkdir(parents=True, exist_ok=True)
-    path = given.folder / "signs.jsonl"
-    if not given.fit:
-        simulate(path, given.count)
-    rows = [json.loads(line) for line in path.open(encoding="utf-8")]
-    models = {defect: fitted(rows, defect) for defect in judge.DEFECTS}
-    card = dict(
-        made_by=f"PYTHON benchmarks/micrograph_judge.py FOLDER --count {len(rows)}",
-        micrographs=len(rows),
-        models=models,
-    )
-    (given.folder / "judge.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(models, indent=1))
-
-
-if __name__ == "__main__":
-    main()
+    simulate(run.output / "signs.jsonl", count)
+    if not fit:
+        return dict(micrographs=count)
+    rows = [json.loads(line) for line in (run.output / "signs.jsonl").open(encoding="utf-8")]
+    card = dict(made_by=f"PYTHON benchmarks/run.py micrograph_judge --set count={len(rows)}", micrographs=len(rows))
+    card["models"] = {defect: fitted(rows, defect) for defect in judge.DEFECTS}
+    (run.output / "judge.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    return card

@@ -4,7 +4,6 @@
 import dataclasses
 import json
 import shutil
-import typing
 
 import gemmi
 import mrcfile
@@ -20,11 +19,13 @@ from recipes.particles import (
     make_of,
     map_of,
     read_structure,
+    weighed,
     written_map,
 )
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
+from sklearn.metrics import roc_auc_score
 from template_matching import CC_STEP, matched, resolution_for
 
 from cryodl.core import frc, projections, symmetry
@@ -158,22 +159,9 @@ MOLECULES = {
 }
 
 
-class Atoms(typing.NamedTuple):
-    """xyz: (n, 3) Å. weight: (n,) atomic numbers. chain: (n,) names. marks: (n,) whether it is a CA or P atom."""
-
-    xyz: np.ndarray
-    weight: np.ndarray
-    chain: np.ndarray
-    marks: np.ndarray
-
-
-def atoms_in(model):
-    found = [
-        (*a.atom.pos.tolist(), a.atom.element.atomic_number * a.atom.occ, a.chain.name, a.atom.name in ("CA", "P"))
-        for a in model.all()
-    ]
-    columns = list(zip(*found))
-    return Atoms(np.array(columns[:3], float).T, np.array(columns[3]), np.array(columns[4]), np.array(columns[5]))
+def marks_in(model):
+    """(n,) which atoms of a model are CA or P."""
+    return np.array([a.atom.name in ("CA", "P") for a in model.all()])
 
 
 def polymers(model):
@@ -197,8 +185,8 @@ def polymers(model):
 def superposed(moving, fixed):
     """(n, 3) atoms of a model moved onto another: chains aligned by sequence, then all CA and P atoms by their nearest
     neighbours. Also the number of atoms within MATCHED and their RMSD, Å."""
-    moved, still, best = atoms_in(moving), atoms_in(fixed), (0, 0.0, None)
-    tree = cKDTree(still.xyz[still.marks])
+    (moved, _), marks, best = weighed(moving), marks_in(moving), (0, 0.0, None)
+    tree = cKDTree(weighed(fixed)[0][marks_in(fixed)])
     for first, kind in polymers(fixed):
         for second, other_kind in polymers(moving):
             if kind != other_kind:
@@ -206,14 +194,13 @@ def superposed(moving, fixed):
             start = gemmi.calculate_superposition(first.whole(), second.whole(), kind, gemmi.SupSelect.CaP)
             rotation, shift = np.array(start.transform.mat.tolist()), np.array(start.transform.vec.tolist())
             for _ in range(20):
-                points = moved.xyz[moved.marks] @ rotation.T + shift
-                distance, number = tree.query(points)
+                distance, number = tree.query(moved[marks] @ rotation.T + shift)
                 near = distance < MATCHED
                 if near.sum() < MINIMUM_RESIDUES:
                     break
-                rotation, shift = rigid_fit(moved.xyz[moved.marks][near], tree.data[number[near]])
+                rotation, shift = rigid_fit(moved[marks][near], tree.data[number[near]])
             if near.sum() > best[0]:
-                best = int(near.sum()), float(np.sqrt((distance[near] ** 2).mean())), moved.xyz @ rotation.T + shift
+                best = int(near.sum()), float(np.sqrt((distance[near] ** 2).mean())), moved @ rotation.T + shift
     count, rmsd, xyz = best
     if xyz is None:
         raise ValueError("No two chains of these structures fit.")
@@ -230,25 +217,18 @@ def rigid_fit(moving, fixed):
 def structures_of(molecule, folder):
     """The true body, and {what is given: (body, resolution in Å, note)}; bodies are (xyz, weight) in one frame."""
     true_model = read_structure(folder / molecule.file)[0]
-    atoms = atoms_in(true_model)
-    centre = np.average(atoms.xyz, axis=0, weights=atoms.weight)
-    whole = atoms.xyz - centre, atoms.weight
-    given = {
-        "true structure": (whole, RESOLUTION, ""),
-        "true structure, 10 Å": (whole, 10.0, ""),
-        "true structure, 15 Å": (whole, 15.0, ""),
-    }
-    if molecule.lacks:
-        kept = ~np.isin(atoms.chain, list(molecule.lacks))
-        part = 100 * (1 - atoms.weight[kept].sum() / atoms.weight.sum())
-        note = f"{part:.0f} % of the mass missing"
-        given["incomplete"] = (whole[0][kept], whole[1][kept]), RESOLUTION, note
+    xyz, weight = weighed(true_model)
+    centre = np.average(xyz, axis=0, weights=weight)
+    whole, kept = (xyz - centre, weight), [a.chain.name not in list(molecule.lacks) for a in true_model.all()]
+    given = {name: (whole, at, "") for name, at in zip(GIVEN, (RESOLUTION, 10.0, 15.0))}
+    note = f"{100 * (1 - weight[kept].sum() / weight.sum()):.0f} % of the mass missing"
+    given["incomplete"] = (whole[0][kept], weight[kept]), RESOLUTION, note
     if molecule.homologue:
         other = read_structure(folder / molecule.homologue)[0]
-        xyz, count, rmsd = superposed(other, true_model)
-        name = molecule.homologue.split(".")[0]
-        note = f"{name}: {count} of {atoms.marks.sum()} residues within {MATCHED:g} Å, RMSD {rmsd:.1f} Å"
-        given["homologue"] = (xyz - centre, atoms_in(other).weight), RESOLUTION, note
+        moved, count, rmsd = superposed(other, true_model)
+        note = f"{count} of {marks_in(true_model).sum()} residues within {MATCHED:g} Å, RMSD {rmsd:.1f} Å"
+        note = f"{molecule.homologue.split('.')[0]}: {note}"
+        given["homologue"] = (moved - centre, weighed(other)[1]), RESOLUTION, note
     return whole, given
 
 
@@ -257,8 +237,7 @@ def resolution_of_map(found, body, pixel_size, folder):
     output = folder / "map.mrc"
     cryodl("reconstruct", "--particles", found, "--output", output, "--device", "cpu", "--threads", 1)
     density = density_of(body, pixel_size)
-    with mrcfile.open(output) as mrc:
-        curve = frc.fsc(torch.from_numpy(mrc.data.copy()), torch.from_numpy(density))
+    curve = frc.fsc(torch.from_numpy(mrcfile.read(output)), torch.from_numpy(density))
     return frc.resolution_at(curve, 0.5, pixel_size, BOX)
 
 
@@ -350,14 +329,9 @@ def imperfect_structures(run, molecule, given, count=200, snr=0.05):
 # ----- half-maps, FSC without any mask, beside relion_reconstruct
 
 
-def read(path):
-    with mrcfile.open(path, permissive=True) as mrc:
-        return np.asarray(mrc.data, float)
-
-
-def curve(one, two):
-    """(n // 2,) FSC of the shells from 1 to Nyquist."""
-    return frc.fsc(torch.from_numpy(one), torch.from_numpy(two)).numpy()[1 : len(one) // 2 + 1]
+def mean_fsc(one, two):
+    """Over the shells from 1 to Nyquist."""
+    return float(frc.fsc(torch.from_numpy(one), torch.from_numpy(two)).numpy()[1 : len(one) // 2 + 1].mean())
 
 
 def subsets(star):
@@ -401,8 +375,8 @@ def half_maps(run, complex, program, count=300, box=64, snr=0.05):
         for half in (1, 2):
             words = ("--i", star.name, "--o", out / f"map_half{half}.mrc", "--ctf", "--pad", 2, "--subset", half)
             seconds += measure([tool, *words], folder=star.parent)[1]
-    half1, half2 = (read(out / f"map_half{half}.mrc") for half in (1, 2))
-    found = dict(halves=float(curve(half1, half2).mean()), truth=float(curve(half1 + half2, ground_truth).mean()))
+    half1, half2 = (mrcfile.read(out / f"map_half{half}.mrc").astype(float) for half in (1, 2))
+    found = dict(halves=mean_fsc(half1, half2), truth=mean_fsc(half1 + half2, ground_truth))
     return dict(found, box=box, count=count, cpu=seconds, megabytes=memory)
 
 
@@ -420,25 +394,16 @@ CASES = {
 
 def compositions(source, partner, folder):
     """Write whole.cif and part.cif; [(xyz, weights)] of both about the whole's centre of mass."""
-    structure = gemmi.read_structure(str(source))
-    structure.setup_entities()
-    structure.remove_waters()
+    structure = read_structure(source)
     del structure[1:]
     bodies = []
     for name, lost in (("whole", ""), ("part", partner)):
         for chain in lost:
             structure[0].remove_chain(chain)
         structure.make_mmcif_document().write_file(str(folder / f"{name}.cif"))
-        atoms = [(*a.atom.pos.tolist(), a.atom.element.atomic_number * a.atom.occ) for a in structure[0].all()]
-        bodies.append((np.array(atoms)[:, :3], np.array(atoms)[:, 3]))
+        bodies.append(weighed(structure[0]))
     centre = np.average(bodies[0][0], axis=0, weights=bodies[0][1])
     return [(xyz - centre, weight) for xyz, weight in bodies]
-
-
-def auc(genuine, foreign):
-    """Chance that a genuine score is higher than a foreign one."""
-    genuine, foreign = np.asarray(genuine)[:, None], np.asarray(foreign)
-    return float((genuine > foreign).mean() + 0.5 * (genuine == foreign).mean())
 
 
 SHARES = dict(zip(CASES, (0.3, 0.6, 0.45, 0.7)))  # of the particles that are whole
@@ -492,7 +457,7 @@ def integrity_truth(run, snr, orientations, case, count=100, seed=0):
         fraction=record["fractions"]["whole"],
         low=record["fractions_low"]["whole"],
         high=record["fractions_high"]["whole"],
-        auc=auc(found[kinds == 0], found[kinds == 1]),
+        auc=float(roc_auc_score(kinds == 0, found)),
         right=float(right.mean()),
         stated=float(stated.mean()),
         ece=calibration_error(stated, right),

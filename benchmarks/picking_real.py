@@ -22,6 +22,8 @@ from bench import (
     f1_ap,
     flags,
     grouped,
+    groups,
+    in_order,
     mean,
     pick,
     real,
@@ -350,18 +352,30 @@ GIVEN = {("none", 0): "none", ("train-picker", 0): "50", ("train-picker", 0.2): 
 GIVEN["auto-pick", 0] = "50, learnt by `auto-pick`"
 
 
-def corrections_table(rows):
-    lines = [["set", "corrections", "best F1 / AP", "F1 at the default threshold"]]
-    for (name,), part in sorted(grouped(rows, "set").items()):
-        for (by, wrong), word in GIVEN.items():
-            draws = [r for r in part if (r["by"], r["wrong"]) == (by, wrong)]
-            numbers = sorted({f"{d['added']} added, {d['removed']} removed" for d in draws if "added" in d})
-            best = " / ".join(f"{mean(d[key] for d in draws):.3f}" for key in ("best_f1", "ap") if draws)
-            values = sorted(d["f1"] for d in draws)
-            spread = f" ({values[0]:.3f}-{values[-1]:.3f})" if len(values) > 1 else ""
-            given = f"{word} ({' or '.join(numbers)})" if numbers else word
-            lines += [[title(name), given, best, f"{mean(values):.3f}{spread}"]] if draws else []
-    return lines
+def spread(values):
+    """Their mean, and the lowest and highest."""
+    return f"{mean(values):.3f}" + (f" ({min(values):.3f}-{max(values):.3f})" if len(values) > 1 else "")
+
+
+def given(draws):
+    """What was corrected, and how much of it."""
+    numbers = sorted({f"{d['added']} added, {d['removed']} removed" for d in draws if "added" in d})
+    return GIVEN[draws[0]["by"], draws[0]["wrong"]] + (f" ({' or '.join(numbers)})" if numbers else "")
+
+
+by_given = lambda rows, *keys: dict(
+    sorted(grouped(rows, *keys).items(), key=lambda one: (one[0][0], list(GIVEN).index(one[0][1:])))
+)
+corrections_table = groups(
+    ("set", "by", "wrong"),
+    {
+        "set": lambda draws: title(draws[0]["set"]),
+        "corrections": given,
+        "best F1 / AP": lambda draws: " / ".join(f"{mean(d[key] for d in draws):.3f}" for key in ("best_f1", "ap")),
+        "F1 at the default threshold": lambda draws: spread([d["f1"] for d in draws]),
+    },
+    by_given,
+)
 
 
 def simulated(ground_truth, picks, reach, number, wrong, rng):
@@ -449,13 +463,17 @@ def corrections(run, set, by, wrong, seed, count=50, options=""):
 
 
 # ----- questions
-def questions_table(rows):
-    lines = [["set", "state", "F1 without answers (best possible)", "with 24 answers (5 draws)"]]
-    for (name,), part in sorted(grouped(rows, "set").items()):
-        values, first = sorted(r["f1"] for r in part), part[0]
-        told = f"{mean(values):.3f} ({values[0]:.3f}-{values[-1]:.3f})" if first["state"] == "unsure" else "none needed"
-        lines.append([title(name), first["state"], f"{first['without']:.3f} ({first['best_f1']:.3f})", told])
-    return lines
+answered = lambda part: spread([r["f1"] for r in part]) if part[0]["state"] == "unsure" else "none needed"
+questions_table = groups(
+    ("set",),
+    {
+        "set": lambda part: title(part[0]["set"]),
+        "state": "state",
+        "F1 without answers (best possible)": lambda part: "{without:.3f} ({best_f1:.3f})".format(**part[0]),
+        "with 24 answers (5 draws)": answered,
+    },
+    in_order,
+)
 
 
 @benchmark(

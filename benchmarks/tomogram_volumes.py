@@ -6,12 +6,25 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from bench import CPU, ROOT, asked, benchmark, columns, costs, cryodl, grouped, mean, measure, recorded, structure_file
+from bench import (
+    CPU,
+    ROOT,
+    asked,
+    benchmark,
+    columns,
+    costs,
+    cryodl,
+    groups,
+    in_order,
+    measure,
+    of_all,
+    recorded,
+    structure_file,
+)
 from matplotlib.patches import Circle
 from peers import START_TOPAZ
-from recipes.heterogeneity import COMPLEXES
+from recipes.heterogeneity import COMPLEXES, with_errors
 from recipes.tomograms import cells
-from scipy.spatial.transform import Rotation
 from scipy.stats import spearmanr
 
 from cryodl.contract import SimulateParticlesConfig
@@ -194,30 +207,18 @@ def labelled(output, folders):
     return tomograms, stars
 
 
-def ground_truth(folder, name, species):
-    """(n, 3) zyx px and (n, 3) angles of a species in a simulated tomogram."""
-    table = read_tables(folder / "coordinates" / f"{name}.star")["particles"]
-    rows = [n for n, one in enumerate(table["cryodlStructure"]) if one == species]
-    number = lambda names: np.array([[float(table[key][n]) for key in names] for n in rows]).reshape(-1, 3)
-    return number([f"rlnCoordinate{a}" for a in "ZYX"]), number([f"rlnAngle{a}" for a in ("Rot", "Tilt", "Psi")])
-
-
-def found_in(path, species):
-    """(n, 3) zyx px and (n, 3) angles (zeros where there are none) of a species in a STAR file of detections."""
+def placed(path, column, species):
+    """(n, 3) zyx px of a species, by a column that names it, in a STAR file."""
     table = read_tables(path)["particles"]
-    rows = [n for n, one in enumerate(table.get("cryodlSpecies", ())) if one == species]
-    number = lambda names: np.array([[float(table[key][n]) if key in table else 0 for key in names] for n in rows])
-    return (
-        number([f"rlnCoordinate{a}" for a in "ZYX"]).reshape(-1, 3),
-        number([f"rlnAngle{a}" for a in ("Rot", "Tilt", "Psi")]).reshape(-1, 3),
-    )
+    rows = [n for n, one in enumerate(table.get(column, ())) if one == species]
+    return np.array([[float(table[f"rlnCoordinate{axis}"][n]) for axis in "ZYX"] for n in rows]).reshape(-1, 3)
 
 
 def contest(folder, made, species):
     hit = picks = there = 0
     for name, path in made["files"].items():
-        true, _ = ground_truth(folder, name, species)
-        positions, _ = found_in(path, species)
+        true = placed(folder / "coordinates" / f"{name}.star", "cryodlStructure", species)
+        positions = placed(path, "cryodlSpecies", species)
         hit += int(match_picks(positions, true, SPECIES[species][1] / 2 / DETECTION_SIZE).sum())
         picks, there = picks + len(positions), there + len(true)
     return dict(
@@ -242,7 +243,7 @@ def draw(tomogram, star):
     for number, (species, row) in enumerate(SPECIES.items()):
         colour, radius = f"C{number}", row[1] / DETECTION_SIZE
         axes[0, 1].plot([], [], "o", markerfacecolor="none", color=colour, label=species)
-        for z, y, x in found_in(star, species)[0]:
+        for z, y, x in placed(star, "cryodlSpecies", species):
             if abs(z - middle) < radius:
                 size = (radius**2 - (z - middle) ** 2) ** 0.5
                 axes[0, 1].add_patch(Circle((x, y), size, fill=False, color=colour, linewidth=1.5))
@@ -301,6 +302,7 @@ def tomogram_detection(run, steps, size=None):
 PIXEL_SIZES = {"1U6G": 8.0, "2CG9": 7.0, "1WCM": 7.6, "6RN3": 8.4}  # Å/px
 BOX, STATES, PER_STATE, RANGE = 32, 13, 25, 45.0
 SNRS, ERRORS = (0.1, 0.02), (0.0, 3.0)
+OF_CUBES = subtomograms.read_subtomograms, subtomograms.write_subtomograms_star
 KNOWN = 100.0  # SNR within the particle's sphere at which that over the box is measured
 
 
@@ -338,19 +340,6 @@ def simulated(folder, structures, pixel_size, count, snr, seed):
     return made("set.star", count=count, snr=snr * KNOWN / over_box)
 
 
-def with_errors(path, degrees, seed):
-    """The set with orientations rotated by that angle about random axes."""
-    if not degrees:
-        return path
-    found, rng = subtomograms.read_subtomograms(path), np.random.default_rng(seed)
-    axes = rng.standard_normal((len(found), 3))
-    axes *= np.radians(degrees) / np.linalg.norm(axes, axis=1, keepdims=True)
-    rotated = Rotation.from_euler("ZYZ", found.angles, degrees=True) * Rotation.from_rotvec(axes)
-    angles = dict(zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), rotated.as_euler("ZYZ", degrees=True).T))
-    subtomograms.write_subtomograms_star(path.with_name("wrong.star"), found, angles)
-    return path.with_name("wrong.star")
-
-
 def measured(path, folder, **options):
     """Row of a fit, and its columns."""
     made, seconds = asked("fit-heterogeneity", folder / "fit", particles=path, **options)
@@ -360,26 +349,32 @@ def measured(path, folder, **options):
     return row, subtomograms.read_subtomograms(made["particles"]).columns
 
 
-def motion_table(rows):
-    lines = [["set", "SNR", "error of orientations", "Spearman", "p", "variability", "verdict", "CPU s"]]
-    for r in rows:
-        if r["kind"] == "hinge":
-            row = [
-                f"hinge {r['molecule']}",
-                f"{r['snr']:g}",
-                f"{r['error']:g}°",
-                f"{r['spearman']:.2f}",
-                f"{r['p_value']:.0e}",
-            ]
-            lines.append(row + [f"{r['variability']:.1%}", r["verdict"], f"{r['cpu_seconds']:.0f}"])
-    rigid = [r for r in rows if r["kind"] == "rigid"]
-    for (snr, error), mine in sorted(grouped(rigid, "snr", "error").items(), reverse=True):
-        most = f"{max(r['variability'] for r in mine):.2%} at most"
-        smallest = f"{min(r['p_value'] for r in mine):.1g} at least"
-        verdict = f"motion in {sum(r['p_value'] < 0.05 for r in mine)} of {len(mine)}"
-        seconds = f"{mean(r['cpu_seconds'] for r in mine):.0f}"
-        lines.append(["rigid", f"{snr:g}", f"{error:g}°", "", smallest, most, verdict, seconds])
-    return lines
+def hinges_first(rows, *keys):
+    """Each hinge by itself, and the rigid sets by SNR and error."""
+    hinges = [r for r in rows if r["kind"] == "hinge"]
+    rigid = in_order([r for r in rows if r["kind"] == "rigid"], *keys)
+    return {**{n: [r] for n, r in enumerate(hinges)}, **dict(reversed(rigid.items()))}
+
+
+either = lambda moving, still: lambda part: moving(part[0]) if part[0]["kind"] == "hinge" else still(part)
+motion_table = groups(
+    ("snr", "error"),
+    {
+        "set": either(lambda r: f"hinge {r['molecule']}", lambda part: "rigid"),
+        "SNR": "snr:g",
+        "error of orientations": lambda part: f"{part[0]['error']:g}°",
+        "Spearman": "spearman:.2f",
+        "p": either(lambda r: f"{r['p_value']:.0e}", lambda part: f"{min(r['p_value'] for r in part):.1g} at least"),
+        "variability": either(
+            lambda r: f"{r['variability']:.1%}", lambda part: f"{max(r['variability'] for r in part):.2%} at most"
+        ),
+        "verdict": either(
+            lambda r: r["verdict"], lambda p: f"motion in {sum(r['p_value'] < 0.05 for r in p)} of {len(p)}"
+        ),
+        "CPU s": of_all("cpu_seconds", ".0f"),
+    },
+    hinges_first,
+)
 
 
 def motion_cases():
@@ -398,10 +393,10 @@ def subtomogram_heterogeneity(run, kind, number, molecule, snr, error, each=25):
     folder, size = run.work(f"{kind} {number} {molecule} {snr} {error}"), PIXEL_SIZES[molecule]
     if kind == "rigid":
         path = simulated(folder, [str(structure_file(molecule))], size, 12 * each, snr, seed=99 + number)
-        return measured(with_errors(path, error, number - 1), folder, latent=2, axes=0)[0]
+        return measured(with_errors(path, error, number - 1, *OF_CUBES), folder, latent=2, axes=0)[0]
     both = run.output / f"{molecule}_{snr:g}"
     both.mkdir(exist_ok=True)
     path = simulated(both, hinge_maps(run.output, molecule), size, each, snr, seed=1)
-    row, columns = measured(with_errors(path, error, 1), folder, latent=2, maps=5)
+    row, columns = measured(with_errors(path, error, 1, *OF_CUBES), folder, latent=2, maps=5)
     true, found = (np.array(columns[name], float) for name in ("rlnClassNumber", "cryodlLatent1"))
     return dict(row, spearman=abs(float(spearmanr(found, true)[0])))

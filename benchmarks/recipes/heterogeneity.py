@@ -214,23 +214,21 @@ def oriented_by(path, rows, reference):
     return changed
 
 
-def with_errors(path, degrees, seed=0):
-    """The set with orientations rotated by that angle about random axes."""
+def with_errors(path, degrees, seed=0, read=particle_sets.read_particles, write=particle_sets.write_particles_star):
+    """The set with orientations rotated by that angle about random axes. read, write: for sets of subtomograms."""
     if not degrees:
         return path
-    particles, rng = particle_sets.read_particles(path), np.random.default_rng(seed)
+    particles, rng = read(path), np.random.default_rng(seed)
     axes = rng.standard_normal((len(particles), 3))
     axes *= np.radians(degrees) / np.linalg.norm(axes, axis=1, keepdims=True)
     rotated = Rotation.from_euler("ZYZ", particles.angles, degrees=True) * Rotation.from_rotvec(axes)
     angles = rotated.as_euler("ZYZ", degrees=True).T
     changed = path.with_name(f"{path.stem}_error{degrees:g}.star")
-    particle_sets.write_particles_star(
-        str(changed), particles, dict(zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), angles))
-    )
+    write(str(changed), particles, dict(zip(("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"), angles)))
     return changed
 
 
-def spoiled(path, particles, wrong, seed, defocus_error=500.0):
+def spoiled(path, particles, wrong, seed):
     """STAR file of the particles as noise, or with a wrong CTF."""
     changed, changes, stack = path.with_name(f"{path.stem}_changed.star"), {}, None
     first, second = (np.array(particles.columns[f"rlnDefocus{axis}"], float) for axis in "UV")
@@ -239,7 +237,7 @@ def spoiled(path, particles, wrong, seed, defocus_error=500.0):
         noise = np.random.default_rng(seed).standard_normal((len(particles), particles.box, particles.box), np.float32)
         mrcfile.write(stack, noise)
     elif wrong == "defocus":
-        changes = dict(rlnDefocusU=first + defocus_error, rlnDefocusV=second + defocus_error)
+        changes = dict(rlnDefocusU=first + 500, rlnDefocusV=second + 500)
     elif wrong == "astigmatism":
         changes = dict.fromkeys(("rlnDefocusU", "rlnDefocusV"), (first + second) / 2)
     particle_sets.write_particles_star(str(changed), particles, changes, stack=stack)

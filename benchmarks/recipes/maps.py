@@ -27,8 +27,7 @@ STEP, FARTHEST, FINE = 50.0, 400.0, 25.0  # Å², of the B-factors that are trie
 class Case:
     """A map and all that it is compared with. volume: maps.volume.Volume. resolution: Å, as stated. reference:
     maps.measure.MapReference with the one mask. points, few: maps.qscore.ScorePoints of many and of fewer atoms; rows:
-    which atoms the many are. nucleic: mask and ScorePoints of the atoms of nucleic acid alone, None where they are not
-    measured."""
+    which atoms the many are."""
 
     volume: object
     resolution: float
@@ -36,7 +35,6 @@ class Case:
     points: object
     few: object
     rows: object
-    nucleic: tuple | None = None
 
 
 def case_of(map_path, structure, resolution):
@@ -55,8 +53,7 @@ def _scored(structure):
 
 def measured(data, case):
     """Figures of one (z, y, x) map of a Case: fsc05 in the mask, unmasked of the whole box, times_mask (the whole box
-    of the map times the mask), all Å at 0.5 of the FSC with the model, or null; q: mean Q-score of the atoms. Of the
-    nucleic acid, if the Case has some, nucleic_fsc05 in its own mask and nucleic_q."""
+    of the map times the mask), all Å at 0.5 of the FSC with the model, or null; q: mean Q-score of the atoms."""
     mask, density, voxels = case.reference.mask, case.reference.density, case.volume.voxels_zyx
     fsc = lambda first, second: shells.shell_correlation(first, second, voxels).resolution(0.5)
     q = lambda points: float(
@@ -68,9 +65,6 @@ def measured(data, case):
         times_mask=fsc(data * mask, density),
         q=q(case.points),
     )
-    if case.nucleic:
-        mask, points = case.nucleic
-        found.update(nucleic_fsc05=fsc(data * mask, density * mask), nucleic_q=q(points))
     return found
 
 

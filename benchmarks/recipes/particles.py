@@ -23,11 +23,16 @@ def read_structure(path):
     return structure
 
 
+def weighed(model):
+    """(n, 3) xyz and (n,) atomic numbers, times occupancies, of a model."""
+    found = np.array([(*a.atom.pos.tolist(), a.atom.element.atomic_number * a.atom.occ) for a in model.all()])
+    return found[:, :3], found[:, 3]
+
+
 def atoms_of(path):
     """(n, 3) xyz in Å from the centre of mass, and (n,) atomic numbers, of the first model, without waters."""
-    model = read_structure(path)[0]
-    found = np.array([(*a.atom.pos.tolist(), a.atom.element.atomic_number * a.atom.occ) for a in model.all()])
-    xyz, weight = found[:, :3], found[:, 3]
+    structure = read_structure(path)  # gemmi's atoms live only as long as their model
+    xyz, weight = weighed(structure[0])
     return xyz - np.average(xyz, axis=0, weights=weight), weight
 
 
@@ -87,15 +92,10 @@ COMPLEXES = (
 )
 
 
-def wavelength(voltage=VOLTAGE):
-    """Å."""
-    return 12.2639 / np.sqrt(voltage * 1e3 + 0.97845 * voltage**2)
-
-
 def ctf(box, pixel_size, defocus):
     """(box, box // 2 + 1) contrast transfer on the grid of rfft2, protein bright."""
     square = np.fft.fftfreq(box, pixel_size)[:, None] ** 2 + np.fft.rfftfreq(box, pixel_size) ** 2
-    length = wavelength()
+    length = 12.2639 / np.sqrt(VOLTAGE * 1e3 + 0.97845 * VOLTAGE**2)  # Å
     phase = np.pi * length * square * defocus - np.pi / 2 * CS * 1e7 * length**3 * square**2
     return np.sin(phase + np.arcsin(CONTRAST))
 
@@ -126,49 +126,24 @@ def make(path, folder, snr, count, seed=1, **more):
     return make_of(atoms_of(path), folder, snr, count, seed, **more)
 
 
-def make_of(
-    body,
-    folder,
-    snr,
-    count,
-    seed=1,
-    box=64,
-    pixel_size=3.5,
-    resolution=8.0,
-    noise_only=False,
-    reach=REACH,
-    defocus_error=0.0,
-):
+def make_of(body, folder, snr, count, seed=1, box=64, pixel_size=3.5, resolution=8.0, reach=REACH):
     """Write particles.star, particles.mrcs and map.mrc of a structure into a new folder; the STAR file's path.
 
-    body: (n, 3) xyz of atoms in Å from the centre, and their (n,) weights. resolution: Å, of the map. noise_only: the
-    images hold noise alone; angles and CTF are those of other sets. reach, defocus_error: see make_mixed.
+    body: (n, 3) xyz of atoms in Å from the centre, and their (n,) weights. resolution: Å, of the map. reach: see
+    make_mixed.
     """
     rng = np.random.default_rng(seed)
-    star = make_mixed([body], np.zeros(count, int), folder, snr, rng, box, pixel_size, noise_only, reach, defocus_error)
+    star = make_mixed([body], np.zeros(count, int), folder, snr, rng, box, pixel_size, reach=reach)
     written_map(folder / "map.mrc", body, resolution)
     return star
 
 
-def make_mixed(
-    bodies,
-    kinds,
-    folder,
-    snr,
-    rng,
-    box=64,
-    pixel_size=3.5,
-    noise_only=False,
-    reach=REACH,
-    defocus_error=0.0,
-    turns=None,
-):
+def make_mixed(bodies, kinds, folder, snr, rng, box=64, pixel_size=3.5, noise_only=False, reach=REACH, turns=None):
     """Write particles.star and particles.mrcs of several compositions into a new folder; the STAR file's path.
 
     bodies: [(xyz, weights)] of atoms in one frame. kinds: (n,) int, the composition of each particle, -1 for noise
     alone. turns: Rotation of each particle, from the molecule to the image; random if None. snr: of all particles
-    together. reach: Å, largest shift in x and in y. defocus_error: Å, largest difference of a micrograph's
-    defocus in the STAR file from the true one.
+    together. reach: Å, largest shift in x and in y. noise_only: the images hold noise alone.
     """
     count = len(kinds)
     turns = Rotation.random(count, rng) if turns is None else turns
@@ -185,11 +160,6 @@ def make_mixed(
     folder.mkdir(parents=True, exist_ok=True)
     with mrcfile.new(folder / "particles.mrcs", (scale * clean + noise).astype(np.float32), overwrite=True) as mrc:
         mrc.voxel_size = pixel_size
-    if defocus_error:
-        defoci = (
-            defoci
-            + rng.uniform(-defocus_error, defocus_error, defoci[::PER_MICROGRAPH].size).repeat(PER_MICROGRAPH)[:count]
-        )
     _write_star(folder / "particles.star", turns, shifts, defoci, box, pixel_size)
     return folder / "particles.star"
 
