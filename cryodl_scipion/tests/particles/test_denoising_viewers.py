@@ -125,6 +125,15 @@ class TestCryodlDenoisingViewers(PanelsTest, ParticlesTest):
             [sum(p.get_height() for p in axes.patches) for axes in self.axes(self.oriented, "showScores")], [COUNT] * 3
         )
 
+    def test_the_resolution_of_each_direction_stands_at_both_ends_of_its_axis(self):
+        sphere = self.axes(self.map, "showByDirection")[0]
+        shown = sphere.collections[0]
+        self.assertEqual(np.ma.filled(shown.get_array(), 0).tolist()[:2], [31, 8.5])
+        first, third = shown.get_offsets()[0], shown.get_offsets()[3]
+        np.testing.assert_allclose(np.rad2deg([first, third]), [[0, 70], [-180, -70]], atol=1e-6)
+        title = "8.5 to 31 Å; nothing resolved about 1 of 3 axes; missing cone: 44°"
+        self.assertEqual(sphere.get_title(), title)
+
     def test_probabilities_are_drawn_with_the_numbers(self):
         whole, part, numbers = self.axes(self.integrity, "showProbabilities")
         self.assertEqual([p.get_height() for p in numbers.patches], [COUNT / 2, COUNT / 2])

@@ -9,6 +9,7 @@ import numpy as np
 from pwem.objects import Volume
 
 from ...convert.names import withoutChecksum
+from ...engine.cryodl.contract import ReconstructOutputs
 from ...protocols import CryodlProtBackProject
 from ..panels_viewer import ObjectViewer, PanelsViewer, panel
 from ..plots import AXES, MARK, Axes, Figure, drawFscOfMap, percentilesOf, readMap, stretchedTo
@@ -155,9 +156,39 @@ class CryodlBackProjectViewer(
         made, comment = self.protocol._made(), withoutChecksum(volume.getObjComment() or "")
         return self.plot("FSC", lambda figure: drawFscOfMap(figure.add_subplot(), made, comment))
 
+    @panel(
+        "Resolution by direction",
+        "Where the half-maps' FSC falls below 0.143 within 20 degrees of each axis, on an equal-area map of the "
+        "sphere. In directions of poor resolution the map is smeared, since views are missing.",
+    )
+    def showByDirection(self, volume: Volume) -> Any:
+        made = self.protocol._made()
+        return self.plot("Directions", lambda figure: drawByDirection(figure.add_subplot(projection="mollweide"), made))
+
     @panel("Map in ChimeraX", "Opens ChimeraX, if Scipion's plugin for it is installed.")
     def showInChimera(self, volume: Volume) -> Any:
         return self.chimera(self.protocol.outputVolume.getFileName())
+
+
+def drawByDirection(axes: Axes, made: ReconstructOutputs) -> None:
+    """The resolution about each axis, at both of its ends. Raises ValueError if none was measured."""
+    if not made.by_direction:
+        raise ValueError(
+            "There is no resolution by direction: the half-maps agree nowhere, or the run is older than this panel."
+        )
+    rot, tilt, found = np.array(made.by_direction, float).T
+    known = np.isfinite(found)
+    points = np.deg2rad([np.r_[rot, rot + 180], np.r_[90 - tilt, tilt - 90]])
+    points[0] = np.mod(points[0] + np.pi, 2 * np.pi) - np.pi
+    dots = axes.scatter(*points, c=np.r_[found, found], s=120, cmap="viridis", plotnonfinite=True)
+    axes.figure.colorbar(dots, ax=axes, shrink=0.7).set_label("Resolution (Å)")
+    axes.grid(alpha=0.25)
+    axes.set_xticklabels([])
+    axes.set_yticks(np.deg2rad([-60, -30, 0, 30, 60]))
+    axes.set_yticklabels([f"{t}°" for t in (150, 120, 90, 60, 30)])
+    span = f"{found[known].min():.3g} to {found[known].max():.3g} Å" if known.any() else "nothing resolved"
+    unknown = f"; nothing resolved about {len(known) - known.sum()} of {len(known)} axes" * bool(not known.all())
+    axes.set_title(f"{span}{unknown}; missing cone: {made.missing_cone or 0:.0f}°", fontsize=10)
 
 
 def mapSlicesView(viewer: Any, volume: Volume) -> Any:

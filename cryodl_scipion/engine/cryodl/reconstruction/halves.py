@@ -22,13 +22,14 @@ MINIMUM = 1e-3  # smallest FSC that a shell is taken to have; the Wiener constan
 @dataclasses.dataclass(frozen=True)
 class Reconstruction:
     """whole, half1, half2: (d, d, d) float32 tensors. fsc: (d // 2 + 1,) of the halves in the mask. resolution: Å at
-    0.143, or None."""
+    0.143, or None. mask: (d, d, d)."""
 
     whole: torch.Tensor
     half1: torch.Tensor
     half2: torch.Tensor
     fsc: torch.Tensor
     resolution: float | None
+    mask: torch.Tensor
 
 
 def split_halves(particles: ParticleSet | SubtomogramSet, seed: int) -> np.ndarray:
@@ -87,7 +88,7 @@ def half_reconstructions(
     curve = fsc(maps[0] * mask, maps[1] * mask).cpu()
     resolution = resolution_at(curve, 0.143, particles.pixel_size, box) if above_chance(curve, diameter_px) else None
     whole = solve(sums[0][0] + sums[1][0], sums[0][1] + sums[1][1], box, wiener_constants(curve))
-    return Reconstruction(whole.cpu(), maps[0].cpu(), maps[1].cpu(), curve, resolution)
+    return Reconstruction(whole.cpu(), maps[0].cpu(), maps[1].cpu(), curve, resolution, mask.cpu())
 
 
 def above_chance(curve: torch.Tensor, diameter_px: float) -> bool:

@@ -135,6 +135,24 @@ class AssignOrientationsConfig(Config):
     )
 
 
+def missing_cone_output() -> typing.Any:
+    """`missing_cone`, of the views of particles."""
+    return output(
+        "Half angle of the largest cone of directions that the particles hardly show; 0 if there is none.",
+        "degrees",
+        default=None,
+    )
+
+
+def tilted_cones_output() -> typing.Any:
+    """`tilted_cones`, see reconstruction/views.py."""
+    return output(
+        "The missing cone that images of a specimen tilted by 20, 30 and 40 degrees would leave.",
+        "degrees",
+        default=None,
+    )
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class AssignOrientationsOutputs(Outputs):
     particles: str = output(
@@ -160,6 +178,8 @@ class AssignOrientationsOutputs(Outputs):
         "Where calibration and noise control come from: 'new', 'none', or the record of an earlier run.", default="new"
     )
     pixel_size: typing.Optional[float] = output("Of the particle images.", "Å/px", default=None)
+    missing_cone: typing.Optional[float] = missing_cone_output()
+    tilted_cones: typing.Optional[typing.List[float]] = tilted_cones_output()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,6 +243,13 @@ class ReconstructOutputs(Outputs):
     substituted_resolution: typing.Optional[float] = output(
         "Resolution at which the FSC, corrected by the noise-substitution control, falls below 0.143.",
         "Å",
+        default=None,
+    )
+    missing_cone: typing.Optional[float] = missing_cone_output()
+    tilted_cones: typing.Optional[typing.List[float]] = tilted_cones_output()
+    by_direction: typing.Optional[typing.List[typing.List[typing.Optional[float]]]] = output(
+        "For axes over one half of the sphere: rot and tilt in degrees, and the resolution in Å within 20 degrees of "
+        "the axis (null if nothing is resolved there).",
         default=None,
     )
 

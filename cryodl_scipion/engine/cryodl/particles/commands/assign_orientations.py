@@ -9,12 +9,14 @@ import typing
 from pathlib import Path
 
 from ...contract import AssignOrientationsConfig, AssignOrientationsOutputs, counted, sha256
+from ...core.projections import rotation_matrices
 from ...core.symmetry import operations
 from ...io.messages import Line
 from ...io.particle_sets import ParticleSet, read_particles, write_particles_star
 from ...io.particles import ANGLES, COMPARED, DIGEST, DIGITS, NOISE, REFERENCE, SUBSTITUTED
 from ...io.unfinished import star_stem
 from ...likelihood.observed import Source
+from ...reconstruction.views import views_of
 from ...runner import PROGRAM, Run, command
 from ..orientations.assign import Orientations, Search
 from ..orientations.explained import explained
@@ -71,6 +73,8 @@ def assign_orientations(config: AssignOrientationsConfig, run: Run) -> AssignOri
     shutil.rmtree(folder)
     probability = float(trust[PROBABILITY].mean()) if PROBABILITY in trust else None
     controls = kept.path if kept else "new" if noise else "none"
+    views = views_of(rotation_matrices(found.angles), config.symmetry)
+    run.warn(*views.doubts())
     _tell(run, len(particles), len(search.grid.directions), probability, controls)
     return AssignOrientationsOutputs(
         particles=config.output,
@@ -86,6 +90,8 @@ def assign_orientations(config: AssignOrientationsConfig, run: Run) -> AssignOri
         contrast=search.source.contrast,
         resolution=resolution,
         pixel_size=particles.pixel_size,
+        missing_cone=round(views.cone, 1),
+        tilted_cones=[round(cone, 1) for cone in views.tilted.values()],
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ...contract import ReconstructConfig, ReconstructOutputs, counted, resolution_in_words
-from ...core.projections import padded_side
+from ...core.projections import padded_side, rotation_matrices
 from ...core.symmetry import operations
 from ...io.memory import require_memory
 from ...io.mrc import write_map
@@ -19,6 +19,7 @@ from ...io.unfinished import check_output
 from ...likelihood.observed import check_not_empty, sample_rows
 from ...reconstruction.halves import Reconstruction, half_reconstructions, looks_inverted, split_halves
 from ...reconstruction.reference import control_of, reference_name, shared_value, substitution_test, tested
+from ...reconstruction.views import resolutions, views_of
 from ...runner import PROGRAM, Run, command
 
 
@@ -45,6 +46,11 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
     Path(config.output).resolve().parent.mkdir(parents=True, exist_ok=True)
     for name, density in (("half1", found.half1), ("half2", found.half2), ("map", found.whole)):
         write_map(paths[name], density, particles.pixel_size)
+    views = views_of(rotation_matrices(particles.angles), config.symmetry)
+    run.warn(*views.doubts())
+    by_direction = None
+    if found.resolution is not None:  # by chance alone a few coefficients agree in any cone
+        by_direction = resolutions(found.half1 * found.mask, found.half2 * found.mask, particles.pixel_size)
     made = ReconstructOutputs(
         map=paths["map"],
         half1=paths["half1"],
@@ -54,6 +60,9 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
         count=len(particles),
         pixel_size=particles.pixel_size,
         box=particles.box,
+        missing_cone=round(views.cone, 1),
+        tilted_cones=[round(cone, 1) for cone in views.tilted.values()],
+        by_direction=by_direction,
     )
     (noise, _), (substituted, _) = controls
     if reference_name(particles):

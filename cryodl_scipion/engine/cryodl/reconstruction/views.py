@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What views show of a molecule: missing directions, what a tilted specimen would add, resolution by direction."""
+
+import dataclasses
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+
+from ..core.frc import THRESHOLDS, resolution_at, rings
+from ..core.healpix_grid import healpix
+from ..core.symmetry import operations
+
+SIDES = 12  # of the HEALPix grid of views: 4.9 degrees apart
+WEDGE = 5.0  # degrees: views so near to the plane across a direction show it
+MISSING = 0.15  # of what even views would give: directions seen less are missing
+TILTS = (20, 30, 40)  # degrees
+SMALLEST = 10.0  # degrees: half angle of a missing cone that is worth a word
+RING = 3.0  # degrees: width of the rings about an axis by which its cone is measured
+CONE = 20.0  # degrees: half angle of the cones in which half-maps are compared
+AXES = 4  # SIDES of the grid of their axes
+SMOOTH = 3  # shells: in a cone the inner ones hold few coefficients
+
+
+@dataclasses.dataclass(frozen=True)
+class Views:
+    """least: how often the direction seen least is seen, over what even views would give. cone: half angle of the
+    largest cone of directions that are missing, degrees; 0 if none is. tilted: {tilt of the specimen: cone that it
+    would leave}."""
+
+    least: float
+    cone: float
+    tilted: dict[int, float]
+
+    def doubts(self) -> list[str]:
+        """A sentence on what is missing and what would help; none where nothing is."""
+        if self.cone < SMALLEST:
+            return []
+        left = ", ".join(
+            f"{cone:.0f}° at {tilt}°" if cone else f"none at {tilt}°" for tilt, cone in self.tilted.items()
+        )
+        return [
+            f"Views are missing: a cone of {self.cone:.0f}° about one direction is hardly seen (less than "
+            f"{100 * MISSING:.0f} % of what even views show), and the map is smeared along it. Images of a tilted "
+            f"specimen would leave a cone of {left}."
+        ]
+
+
+def views_of(matrices: np.ndarray, symmetry: str) -> Views:
+    """The Views of orientations (n, 3, 3), from image to density, under a point group."""
+    grid = healpix(SIDES)
+    seen = np.einsum("sij,nj->sni", operations(symmetry), matrices[:, :, 2]).reshape(-1, 3)
+    counts = np.bincount(cKDTree(grid).query(seen)[1], minlength=len(grid)) / len(seen)
+    cosines = grid @ grid.T
+    shown = _coverage(cosines, counts)
+    angles = np.degrees(np.arccos(np.clip(cosines, -1, 1)))
+    tilted = {tilt: _cone(angles, _coverage(cosines, _turned(angles, counts, tilt))) for tilt in TILTS}
+    return Views(float(shown.min()), _cone(angles, shown), tilted)
+
+
+def _coverage(cosines: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """(d,) how often each direction is seen, over what even views would give: a view shows the directions across it."""
+    across = np.abs(cosines) < np.sin(np.radians(WEDGE))
+    return np.asarray((across @ counts) / across.mean(1))
+
+
+def _turned(angles: np.ndarray, counts: np.ndarray, tilt: float) -> np.ndarray:
+    """(d,) counts of views with the specimen tilted: each goes to a ring around it, since particles lie at any angle in
+    the plane."""
+    ring = np.exp(-(((angles - tilt) / RING) ** 2))
+    return np.asarray(ring @ (counts / ring.sum(0)))
+
+
+def _cone(angles: np.ndarray, shown: np.ndarray) -> float:
+    """Half angle in degrees of the largest cone, about any axis, whose rings are all seen too little."""
+    half = np.minimum(angles, 180 - angles)  # an axis has two ends
+    bands = (half / RING).astype(int)
+    widest = 0.0
+    for band in bands[: len(bands) // 2][shown[: len(bands) // 2] < MISSING]:
+        means = np.bincount(band, shown) / np.bincount(band)
+        first = int(np.argmax(means >= MISSING))  # no set of views misses all directions
+        if first:
+            part = (MISSING - means[first - 1]) / (means[first] - means[first - 1])
+            widest = max(widest, RING * (first - 0.5 + part))
+    return widest
+
+
+def resolutions(half1: torch.Tensor, half2: torch.Tensor, pixel_size: float) -> list[list[float | None]]:
+    """[rot, tilt in degrees, Å where the FSC of the half-maps within a cone about this axis falls below 0.143; None if
+    nothing is resolved there], for axes over one half of the sphere.
+
+    half1, half2: (box, box, box), masked by the caller. Source: Tan et al. (2017), Addressing preferred specimen
+    orientation in single-particle cryo-EM through tilting.
+    """
+    box = len(half1)
+    shell = rings(half1.shape)
+    inside = (shell > 0) & (shell <= box // 2)
+    first, second = (torch.fft.rfftn(half)[inside] for half in (half1, half2))
+    xyz = torch.stack(torch.meshgrid(*[torch.fft.fftfreq(box)] * 2, torch.fft.rfftfreq(box), indexing="ij")[::-1])
+    xyz, shell = xyz[:, inside], shell[inside]
+    xyz = xyz / xyz.norm(dim=0)
+    parts = torch.stack([(first * second.conj()).real, first.abs().square(), second.abs().square()]).double()
+    sums = lambda chosen: torch.zeros(3, box // 2 + 1).double().index_add(1, shell[chosen], parts[:, chosen])
+    power = sums(slice(None))[1:].sum(0).clamp(min=1e-300)  # so that a shell does not drown the next when smoothed
+    found = []
+    for axis in healpix(AXES)[: 6 * AXES**2]:
+        near = torch.nonzero((torch.as_tensor(axis, dtype=xyz.dtype) @ xyz).abs() > np.cos(np.radians(CONE)))[:, 0]
+        shared, one, other = torch.nn.functional.avg_pool1d(sums(near) / power, SMOOTH, 1, SMOOTH // 2)
+        curve = shared / (one * other).sqrt().clamp(min=1e-300)
+        rot, tilt = np.degrees([np.arctan2(axis[1], axis[0]), np.arccos(axis[2])])
+        found.append([float(rot), float(tilt), resolution_at(curve, THRESHOLDS[1], pixel_size, box)])
+    return found
