@@ -13,7 +13,6 @@ import typing
 import zlib
 from pathlib import Path
 
-import imagecodecs
 import numpy as np
 
 from ..contract.reading import reader
@@ -112,8 +111,7 @@ class ZarrVolume:
             return None
         count = int(np.prod(self._chunks))
         try:
-            data = self._decode(path.read_bytes(), count * self.dtype.itemsize)
-            return np.frombuffer(data, self.dtype, count)
+            return np.frombuffer(self._decode(path.read_bytes(), count * self.dtype.itemsize), self.dtype)
         except Exception as error:  # whatever a decompressor raises
             raise ValueError(f"{path} is damaged ({error}). Copy it again.") from None
 
@@ -214,36 +212,52 @@ def _chunk_key(encoding: dict[str, typing.Any], folder: Path) -> typing.Callable
 
 
 def _decoder(name: str | None, folder: Path, behind: int = 0) -> typing.Callable[[bytes, int], bytes | bytearray]:
-    """Function that decompresses a chunk of so many bytes, and takes no memory for more. behind: bytes at the chunk's
-    end that are not of it."""
+    """Function that decompresses a chunk of so many bytes; it takes no memory for more, and raises ValueError for more
+    or fewer. behind: bytes at the chunk's end that are not of it."""
     known: dict[str | None, typing.Callable[[bytes, int], bytes | bytearray]] = {
-        None: lambda data, size: data,
+        None: lambda data, most: data,
         "blosc": _of_blosc,
         "zstd": _of_imagecodecs("zstd"),
-        "gzip": lambda data, size: zlib.decompressobj(_GZIP_OR_ZLIB).decompress(data, size),
-        "zlib": lambda data, size: zlib.decompressobj(_GZIP_OR_ZLIB).decompress(data, size),
+        "gzip": _of_zlib,
+        "zlib": _of_zlib,
         "lz4": _of_imagecodecs("lz4", header=True),
     }
     if name not in known:
         raise ValueError(f"{folder} is compressed by {name}, which is not read; {', '.join(filter(None, known))} are.")
-    decode = known[name]
-    return lambda data, size: decode(data[: len(data) - behind], size)
+
+    def decode(data: bytes, size: int) -> bytes | bytearray:
+        found = known[name](data[: len(data) - behind], size + 1)
+        if len(found) != size:
+            much = "more" if len(found) > size else len(found)
+            raise ValueError(f"its metadata state chunks of {size} bytes, it holds {much}")
+        return found
+
+    return decode
 
 
-def _of_blosc(data: bytes, size: int) -> bytes | bytearray:
+def _of_zlib(data: bytes, most: int) -> bytes:
+    inflating = zlib.decompressobj(_GZIP_OR_ZLIB)
+    found = inflating.decompress(data, most)
+    if not inflating.eof and len(found) < most:
+        raise ValueError("it was cut short")
+    return found
+
+
+def _of_blosc(data: bytes, most: int) -> bytes | bytearray:
     """What blosc made smaller. It believes its header, and would read behind the end of a chunk that was cut short."""
     stated = int.from_bytes(data[12:16], "little")
     if not 16 <= stated <= len(data):
         raise ValueError(f"its header states {stated} bytes, it has {len(data)}")
-    return _of_imagecodecs("blosc")(data[:stated], size)
+    return _of_imagecodecs("blosc")(data[:stated], most)
 
 
 def _of_imagecodecs(name: str, **options: bool) -> typing.Callable[[bytes, int], bytes | bytearray]:
-    """A decoder of imagecodecs, which is imported with the first chunk."""
+    """A decoder of imagecodecs, which is imported with the first chunk: Scipion's Python has none."""
 
-    def decode(data: bytes, size: int) -> bytes | bytearray:
+    def decode(data: bytes, most: int) -> bytes | bytearray:
+        import imagecodecs
 
-        return getattr(imagecodecs, f"{name}_decode")(data, out=size, **options)
+        return getattr(imagecodecs, f"{name}_decode")(data, out=most, **options)
 
     return decode
 
@@ -281,6 +295,8 @@ def write_zarr(
 
 def _write_level(folder: Path, shape: tuple[int, ...], dtype: np.dtype, read: typing.Callable[..., np.ndarray]) -> None:
     """One array. read: function that gives the values of three spans (start, stop)."""
+    import imagecodecs
+
     chunks = [min(CHUNK, n) for n in shape]
     folder.mkdir()
     described: dict[str, typing.Any] = dict(
