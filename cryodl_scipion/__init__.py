@@ -34,10 +34,8 @@ class Plugin(pwem.Plugin):
 
     @classmethod
     def getUrl(cls, protClass: Optional[type] = None) -> str:
-        """Address of a protocol's page, which its form shows under Help beside the protocol's docstring.
-
-        An installed wheel holds the site; in a checkout `scripts/docs` (and so the demo) makes it. Empty without it.
-        """
+        """Address of a protocol's page, which its form shows under Help beside the protocol's docstring. An installed
+        wheel holds the site; in a checkout `scripts/docs` (and so the demo) makes it. Empty without it."""
         if protClass is None:
             return cls._url
         page, package = protClass.__module__.rsplit(".", 1)[-1] + ".html", os.path.dirname(cls.getEngineFolder())
@@ -109,12 +107,9 @@ class Plugin(pwem.Plugin):
 
     @classmethod
     def runEngine(cls, protocol: Any, command: str, requestPath: str, resultPath: str, useGpu: bool = False) -> Any:
-        """Run one command of the engine as a job of a protocol.
-
-        command: 'pick', 'train-picker' ...; requestPath: a written request.json; resultPath: result.json to come.
-        useGpu: the GPUs that Scipion gives to the step, else the CPU.
-        Returns the contract's Result. Raises ValueError for what the user can mend, RuntimeError for the rest.
-        """
+        """Run one command of the engine as a job of a protocol. command: 'pick', 'train-picker' ...; requestPath: a
+        written request.json; resultPath: result.json to come. useGpu: the GPUs that Scipion gives to the step, else the
+        CPU. Returns the contract's Result. Raises ValueError for what the user can mend, RuntimeError for the rest."""
         return engine_job.run(protocol, cls.getPython(), cls.getEnviron(), command, requestPath, resultPath, useGpu)
 
     @classmethod

@@ -32,20 +32,9 @@ class Finding(NamedTuple):
 
 
 def findings(project: Any) -> List[Finding]:
-    """What is wrong with the runs of a project, in their order.
-
-    Parameters
-    ----------
-    project : pyworkflow.project.Project
-        Loaded. Its runs are brought up to date first, as its window does.
-
-    Returns
-    -------
-    list of Finding
-        Runs of all plugins.
-    """
-    found = [_findingOf(run) for run in project.getRuns()]
-    return [finding for finding in found if finding is not None]
+    """What is wrong with the runs of a loaded project, of all plugins, in their order. They are brought up to date
+    first, as its window does."""
+    return [finding for finding in [_findingOf(run) for run in project.getRuns()] if finding is not None]
 
 
 def _findingOf(run: Any) -> Optional[Finding]:

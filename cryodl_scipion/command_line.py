@@ -13,13 +13,8 @@ CHECK_PROJECT = "check-project"
 
 
 def homes(variables: typing.Mapping[str, str]) -> typing.List[str]:
-    """Folders that may hold the engine's environment; the first that exists is taken.
-
-    Parameters
-    ----------
-    variables
-        Environment variables. CRYODL_HOME alone counts if it is set.
-    """
+    """Folders that may hold the engine's environment; the first that exists is taken. variables: of the environment.
+    CRYODL_HOME alone counts if it is set."""
     if variables.get(CRYODL_HOME):
         return [variables[CRYODL_HOME]]
     name = "cryodl-" + ENV_VERSION
@@ -37,13 +32,8 @@ def homes(variables: typing.Mapping[str, str]) -> typing.List[str]:
 
 
 def find_python(variables: typing.Mapping[str, str]) -> typing.Tuple[str, typing.List[str]]:
-    """The engine's Python, and sentences about what hinders it from running (none: it is fit).
-
-    Parameters
-    ----------
-    variables
-        Environment variables: CRYODL_PYTHON, else CRYODL_HOME, else Scipion's folder for software.
-    """
+    """The engine's Python, and sentences about what hinders it from running (none: it is fit). variables: of the
+    environment: CRYODL_PYTHON, else CRYODL_HOME, else Scipion's folder for software."""
     own = variables.get(CRYODL_PYTHON, "")
     if own:
         return own, environment.environmentProblems("", own)

@@ -74,12 +74,10 @@ def _device(protocol: Any, command: str) -> str:
 
 
 def jobPath(path: str) -> str:
-    """A path as it can stand in pyworkflow's command line, which is a %-format and then a shell's text.
-
-    Protocols run in the project's folder; relative paths keep the project's own name, with whatever %, quotes and
-    spaces it has, out of the line. What remains is put between double quotes by pyworkflow.
-    Raises ValueError for a path outside the project that cannot be protected.
-    """
+    """A path as it can stand in pyworkflow's command line, which is a %-format and then a shell's text. Protocols run
+    in the project's folder; relative paths keep the project's own name, with whatever %, quotes and spaces it has, out
+    of the line. What remains is put between double quotes by pyworkflow. Raises ValueError for a path outside the
+    project that cannot be protected."""
     relative = os.path.relpath(path)
     if "%" in relative:
         raise ValueError(f"The path {path} contains a % sign, which Scipion's command lines do not allow. Rename it.")

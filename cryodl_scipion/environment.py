@@ -43,12 +43,8 @@ OLDEST = (3, 11)
 def askPython(
     python: str, modules: typing.Iterable[str]
 ) -> typing.Optional[typing.Tuple[typing.List[int], typing.Dict[str, str], str]]:
-    """Let a program import modules.
-
-    Returns
-    -------
-    Its version, {module: why it does not import} and its folder of packages; None if the program is no Python.
-    """
+    """Let a program import modules. Returns its version, {module: why it does not import} and its folder of packages;
+    None if the program is no Python."""
     variables = dict(os.environ, PYTHONNOUSERSITE="1", OMP_NUM_THREADS="1")
     for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
         variables.pop(name, None)
@@ -69,15 +65,8 @@ def askPython(
 
 
 def missingIn(python: str, needed: typing.Mapping[str, str]) -> typing.Optional[typing.Dict[str, str]]:
-    """{distribution: why it cannot be used} in a Python; None if the program is no Python.
-
-    A Python that has everything is asked again only when it, its folder of packages or `needed` has changed.
-
-    Parameters
-    ----------
-    needed
-        {distribution: module}.
-    """
+    """{distribution: why it cannot be used} in a Python; None if the program is no Python. A Python that has everything
+    is asked again only when it, its folder of packages or `needed`, {distribution: module}, has changed."""
     cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "cryodl")
     record = os.path.join(cache, hashlib.sha256(os.path.abspath(python).encode()).hexdigest()[:16] + ".json")
     if _isFresh(record, python, needed):
@@ -142,26 +131,19 @@ def markerOf(home: str) -> str:
 
 
 def environmentProblems(home: str, ownPython: str) -> List[str]:
-    """Sentences about what hinders the engine from running; empty if nothing does.
-
-    home: CRYODL_HOME. ownPython: CRYODL_PYTHON or ''.
-    """
+    """Sentences about what hinders the engine from running; empty if nothing does. home: CRYODL_HOME. ownPython:
+    CRYODL_PYTHON or ''."""
     if ownPython:
         return _problemsOfOwn(ownPython)
     folder = os.path.join(home, "env")
-    if not os.path.isdir(folder):
-        return [
-            f"cryodl's environment is missing: the folder {folder} ({CRYODL_HOME}) does not exist. Run: "
-            f"{INSTALL_COMMAND}"
-        ]
     if os.path.exists(markerOf(home)) and os.path.exists(pythonOf(home)):
         return []
-    if any(name.startswith("cryodl-ready-") for name in os.listdir(folder)):
-        return [f"cryodl's environment in {folder} was made for another version of cryodl. Run: {INSTALL_COMMAND}"]
-    return [
-        f"cryodl's environment in {folder} is incomplete: its installation did not finish. To build it again, run: "
-        f"{INSTALL_COMMAND}"
-    ]
+    wrong = f"in {folder} is incomplete: its installation did not finish. To build it again, run"
+    if not os.path.isdir(folder):
+        wrong = f"is missing: the folder {folder} ({CRYODL_HOME}) does not exist. Run"
+    elif any(name.startswith("cryodl-ready-") for name in os.listdir(folder)):
+        wrong = f"in {folder} was made for another version of cryodl. Run"
+    return [f"cryodl's environment {wrong}: {INSTALL_COMMAND}"]
 
 
 def isPython(program: str) -> bool:
@@ -174,22 +156,18 @@ def _problemsOfOwn(python: str) -> List[str]:
         f"Give the path of a Python that has the packages of {installFile('requirements.lock')}, or leave it empty "
         f"and run: {INSTALL_COMMAND}"
     )
-    if not (os.path.isfile(python) and os.access(python, os.X_OK)):
-        return [f"{CRYODL_PYTHON} is {python}, which is not an executable file. {remedy}"]
-    missing = missingIn(python, NEEDED)
+    runs = os.path.isfile(python) and os.access(python, os.X_OK)
+    missing = missingIn(python, NEEDED) if runs else None
     if missing is None:
-        return [f"{CRYODL_PYTHON} is {python}, which is not a Python interpreter. {remedy}"]
-    if missing:
-        words = ", ".join(f"{name} ({why})" for name, why in missing.items())
-        return [f"{CRYODL_PYTHON} is {python}, which lacks what the engine needs: {words}. {remedy}"]
-    return []
+        wrong = "is not a Python interpreter" if runs else "is not an executable file"
+    else:
+        wrong = "lacks what the engine needs: " + ", ".join(f"{name} ({why})" for name, why in missing.items())
+    return [] if missing == {} else [f"{CRYODL_PYTHON} is {python}, which {wrong}. {remedy}"]
 
 
 def installCommand(home: str, pipArgs: Any, activation: Any) -> str:
-    """The shell command that makes the environment in `home`.
-
-    pipArgs: more arguments for pip. activation: what makes conda known to the shell, ending with `&&`; or ''.
-    """
+    """The shell command that makes the environment in `home`. pipArgs: more arguments for pip. activation: what makes
+    conda known to the shell, ending with `&&`; or ''."""
     variables = {CRYODL_PIP_ARGS: pipArgs or "", "CRYODL_SCIPION_PYTHON": sys.executable}
     words = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
     return activation + " ".join(words + ["bash", shlex.quote(installFile("install_env.sh")), shlex.quote(home)])

@@ -5,9 +5,7 @@ import re
 from typing import Any, Dict, List, Sequence, Tuple
 
 from pwem.protocols import EMProtocol
-from pyworkflow.protocol import params
-from pyworkflow.protocol.constants import LEVEL_ADVANCED, LEVEL_NORMAL
-from pyworkflow.protocol.params import Form
+from pyworkflow.protocol import LEVEL_ADVANCED, LEVEL_NORMAL, Form, params
 
 from .engine.cryodl import contract
 
@@ -22,13 +20,9 @@ def formName(name: str) -> str:
 
 
 def addConfigParams(form: Form, configClass: type, names: Sequence[str], **overrides: Any) -> None:
-    """Add fields of a contract class to a form (or group, or line).
-
-    names: fields of `configClass`, in the order of the form.
-    overrides: {field: {argument of addParam: value}}, for what only Scipion knows: condition, important, other help;
-    `more` is added to the contract's help of the field.
-    Raises KeyError if the class has no such field.
-    """
+    """Add fields of a contract class to a form (or group, or line). names: fields of `configClass`, in the order of the
+    form. overrides: {field: {argument of addParam: value}}, for what only Scipion knows: condition, important, other
+    help; `more` is added to the contract's help of the field. Raises KeyError if the class has no such field."""
     former = contract.former_names(contract.command_name(configClass))
     for name in names:
         info = contract.describe(configClass, name)
@@ -75,12 +69,9 @@ def _help(info: contract.ParamInfo) -> str:
 
 
 def readConfig(protocol: Any, configClass: Any, **values: Any) -> Any:
-    """The contract's config of a filled form.
-
-    values: fields that are not on the form (paths, pixel size ...); they win over the form.
-    Fields that are neither given nor on the form keep their default. The config is not checked here, see problems().
-    Raises KeyError that names a required field that nobody gave.
-    """
+    """The contract's config of a filled form. values: fields that are not on the form (paths, pixel size ...); they win
+    over the form. Fields that are neither given nor on the form keep their default. The config is not checked here, see
+    problems(). Raises KeyError that names a required field that nobody gave."""
     config = {}
     for info in contract.describe_all(configClass):
         if info.name in values:
@@ -103,6 +94,11 @@ def formValue(protocol: EMProtocol, info: contract.ParamInfo) -> Any:
     if info.kind == "str" and info.optional:
         return value or None
     return value
+
+
+def sayIf(wrong: Any, sentence: str) -> List[str]:
+    """The sentence in a list if something is wrong, else no sentence. Joined by `or`, the first counts."""
+    return [sentence] if wrong else []
 
 
 def formProblems(config: Any) -> List[str]:

@@ -7,7 +7,7 @@ The class is not imported by its name: Scipion would take it for a helper of no 
 from typing import Any
 
 from pyworkflow.object import String
-from pyworkflow.protocol.params import Form
+from pyworkflow.protocol import Form
 from pyworkflow.wizard import Wizard
 
 from . import protocols

@@ -25,13 +25,11 @@ _WORKING = {
 
 
 def preferWorkingViewers() -> None:
-    """Keep a double click on coordinates and maps from ending in an error; nothing where Java's viewer works.
-
-    `python -m scipion` prefers pwem's DataViewer for SetOfCoordinates and for Volume. It converts the object with the
-    plugin xmipp3 and shows it in a Java program; without that plugin the click raises "'NoneType' object has no
-    attribute 'convert'". The preference wins over every viewer that plugins bring, so it is mended where it is written:
-    in Config.VIEWERS. Sites with xmipp3, or with a VIEWERS of their own, keep what they have.
-    """
+    """Keep a double click on coordinates and maps from ending in an error; nothing where Java's viewer works. `python
+    -m scipion` prefers pwem's DataViewer for SetOfCoordinates and for Volume. It converts the object with the plugin
+    xmipp3 and shows it in a Java program; without that plugin the click raises "'NoneType' object has no attribute
+    'convert'". The preference wins over every viewer that plugins bring, so it is mended where it is written: in
+    Config.VIEWERS. Sites with xmipp3, or with a VIEWERS of their own, keep what they have."""
     if importlib.util.find_spec("xmipp3") is not None:
         return
     for target, working in _WORKING.items():

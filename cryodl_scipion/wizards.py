@@ -161,7 +161,7 @@ class CryodlClassThresholdWizard(form_wizard.FormWizard, title="Threshold", thre
 
 def shippedModelLines(kind: str = "picker") -> List[Tuple[str, str]]:
     """[(name, what its card says)] of the models of a kind that come with the plugin."""
-    cards = {name: contract.read_card(folder) for name, folder in shippedModels(Plugin.getEngineFolder(), kind).items()}
+    cards = {name: contract.read_card(folder) for name, folder in shippedModels(kind).items()}
     return [(name, f"{card['network']}, {_purposeOf(card)}") for name, card in cards.items()]
 
 

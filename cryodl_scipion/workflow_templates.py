@@ -21,12 +21,7 @@ class CryodlTemplate(LocalTemplate):
 
     def parseContent(self) -> None:
         """Read the questions. With --nogui those without an answer take their defaults: no window opens and waits.
-
-        Raises
-        ------
-        SystemExit
-            If a question without a default has no answer then.
-        """
+        Raises SystemExit if a question without a default has no answer then."""
         super().parseContent()
         if _NO_WINDOW not in map(str.lower, sys.argv):
             return
@@ -40,19 +35,9 @@ class CryodlTemplate(LocalTemplate):
             del self.params[param.getTitle()]
 
     def createTemplateFile(self) -> str:
-        """Write the workflow with the answers filled in.
-
-        Returns
-        -------
-        str
-            Path of a temporary JSON file.
-
-        Raises
-        ------
-        SystemExit
-            If `scipion template` is about to start the runs, and programs or plugins of some of them are missing; if
-            no program is called as the answer says.
-        """
+        """Write the workflow with the answers filled in. Returns the path of a temporary JSON file. Raises SystemExit
+        if `scipion template` is about to start the runs, and programs or plugins of some of them are missing; if no
+        program is called as the answer says."""
         path = super().createTemplateFile()
         with open(path, encoding="utf-8") as file:
             runs = json.load(file)
@@ -78,23 +63,8 @@ def startsRuns() -> bool:
 
 
 def chooseCtf(runs: List[Dict[str, Any]]) -> List[str]:
-    """Give each run whose class is "CTF by" `auto`, `ctffind` or `cryodl` its protocol.
-
-    Parameters
-    ----------
-    runs : list of dict
-        Of a workflow; they are changed.
-
-    Returns
-    -------
-    list of str
-        Which protocol was taken and why.
-
-    Raises
-    ------
-    SystemExit
-        If the answer is another one.
-    """
+    """Give each run of a workflow whose class is "CTF by" `auto`, `ctffind` or `cryodl` its protocol. Returns which was
+    taken and why. Raises SystemExit if the answer is another one."""
     sentences = []
     for run in runs:
         if not run["object.className"].startswith(_CTF):
@@ -113,18 +83,7 @@ def chooseCtf(runs: List[Dict[str, Any]]) -> List[str]:
 
 
 def missingPrograms(runs: List[Dict[str, Any]]) -> Dict[str, List[str]]:
-    """What the runs of a workflow need and this machine does not have.
-
-    Parameters
-    ----------
-    runs : list of dict
-        Of a workflow.
-
-    Returns
-    -------
-    dict of str to list of str
-        {label of a run: sentences}, without the runs that can start.
-    """
+    """{label of a run: sentences} about what the runs of a workflow need and this machine does not have."""
     known, missing = pw.Config.getDomain().getProtocols(), {}
     for run in runs:
         name = run["object.className"]

@@ -17,6 +17,7 @@ from pyworkflow.object import Pointer
 from pyworkflow.protocol import STATUS_FAILED, STATUS_LAUNCHED, STATUS_RUNNING, STATUS_SCHEDULED
 from pyworkflow.utils import isProcessAlive
 
+from ..form import sayIf
 from .micrographs.picks import anyScoreOf, micrographsByName, scaled, writePicks
 from .names import NamesOnce
 
@@ -34,11 +35,9 @@ class StreamEnd:
         self._stoppedSince: Optional[float] = None
 
     def of(self, items: EMSet) -> bool:
-        """Whether no more items can come. items: the set as its file is now.
-
-        A set that was closed at the first look is taken as it is, also if the run that made it has stopped: whoever
-        starts a run on it wants what is there. Raises ValueError if the run that makes it died and was not continued.
-        """
+        """Whether no more items can come. items: the set as its file is now. A set that was closed at the first look is
+        taken as it is, also if the run that made it has stopped: whoever starts a run on it wants what is there. Raises
+        ValueError if the run that makes it died and was not continued."""
         state, closed = stateOfRun(items.getFileName()), items.isStreamClosed()
         if closed and (state is None or (state == STOPPED and not self._seenOpen)):
             return True
@@ -183,10 +182,8 @@ def reopened(SetClass: type, growing: EMSet) -> EMSet:
 
 
 def asInItsFile(items: EMSet) -> bool:
-    """Whether the file of a set holds anything; if so, the set has the size and properties that are there.
-
-    pyworkflow makes the tables with the first item: the file of a set that began with none has none.
-    """
+    """Whether the file of a set holds anything; if so, the set has the size and properties that are there. pyworkflow
+    makes the tables with the first item: the file of a set that began with none has none."""
     try:
         items.loadAllProperties()
     except sqlite3.OperationalError as error:
@@ -196,33 +193,32 @@ def asInItsFile(items: EMSet) -> bool:
     return True
 
 
+def micNameOf(micrograph: Micrograph) -> str:
+    return micrograph.getMicName()
+
+
+def micNameOfCtf(ctf: CTFModel) -> str:
+    return ctf.getMicrograph().getMicName()
+
+
 class ArrivingItems:
-    """Items of a growing set by their names. A child says what the name of an item is: _nameOf(item).
+    """Items of a growing set by their names. source: the set, whose file is read anew by update(); the caller keeps
+    threads apart. nameOf: a function of an item."""
 
-    source: the set, whose file is read anew by update(); the caller keeps threads apart.
-    """
-
-    def __init__(self, source: SetOfImages) -> None:
+    def __init__(self, source: SetOfImages, nameOf: Callable[[Any], str] = micNameOf) -> None:
         self._source, self.closed = source, False
-        self._read, self._names = ReadOnce(source, self._nameOf), NamesOnce()
-
-    def _nameOf(self, item: Any) -> str:
-        raise NotImplementedError
+        self._read, self._names = ReadOnce(source, nameOf), NamesOnce()
 
     def update(self) -> None:
         """Read what there is now."""
         self.closed = self._read.update()
 
-    @property
-    def _byName(self) -> Dict[str, Any]:
-        return self._read.byName
-
     def ready(self, known: Set[str]) -> List[str]:
         """[name] of the items that are not among the known names."""
-        return [name for name in self._byName if name not in known]
+        return [name for name in self._read.byName if name not in known]
 
     def items(self, names: Sequence[str]) -> Any:
-        return [self._byName[name].clone() for name in names]
+        return [self._read.byName[name].clone() for name in names]
 
     def idsOfNames(self) -> Dict[int, str]:
         """{item's id: its name}."""
@@ -243,23 +239,17 @@ class ArrivingMicrographs(ArrivingItems):
         self._picks, self._picked, self._picksClosed = coordinates, set(), coordinates is None
         self._pickedIds, self._picksEnd = ColumnOnce("_micId"), StreamEnd()
         if coordinates is not None:
-            self._theirs = ReadOnce(coordinates.getMicrographs(), lambda micrograph: micrograph.getMicName())
-
-    def _nameOf(self, micrograph: Micrograph) -> str:
-        return micrograph.getMicName()
+            self._theirs = ReadOnce(coordinates.getMicrographs(), micNameOf)
 
     def update(self) -> None:
         # Picks first: those of a micrograph that arrives in between are seen at the next look.
         if self._picks is not None:
-            self._updatePicks()
+            coordinates = reopened(SetOfCoordinates, self._picks)
+            self._picksClosed = self._picksEnd.of(coordinates)
+            ids = self._pickedIds.update(coordinates)
+            self._picked = {name for name, objId in self._theirIds().items() if objId in ids}
         super().update()
         self.closed = self.closed and self._picksClosed
-
-    def _updatePicks(self) -> None:
-        coordinates = reopened(SetOfCoordinates, self._picks)
-        self._picksClosed = self._picksEnd.of(coordinates)
-        ids = self._pickedIds.update(coordinates)
-        self._picked = {name for name, objId in self._theirIds().items() if objId in ids}
 
     def ready(self, known: Set[str]) -> List[str]:
         """As ArrivingItems; while picks are still coming, only micrographs that have some."""
@@ -273,8 +263,7 @@ class ArrivingMicrographs(ArrivingItems):
         pwutils.makePath(folder)
         names, picks = self.engineNames(), self.picksOn(micrographs, self._source.getSamplingRate())
         for micrograph in micrographs:
-            path = os.path.join(folder, names[micrograph.getObjId()] + ".star")
-            writePicks(path, picks[micrograph.getMicName()])
+            writePicks(os.path.join(folder, names[micrograph.getObjId()] + ".star"), picks[micrograph.getMicName()])
 
     def picksOn(self, micrographs: Sequence[Micrograph], pixelSize: float) -> Dict[str, List[Any]]:
         """{micName: [(x, y, score or None), ...]} in pixels of so many Å; an empty list where there are no picks."""
@@ -302,7 +291,7 @@ class PickedMicrographs(ArrivingMicrographs):
     def __init__(self, micrographs: SetOfMicrographs, coordinates: SetOfCoordinates, ctfs: SetOfCTF) -> None:
         super().__init__(micrographs, coordinates)
         self._ctfSet, self._ctfsClosed = ctfs, ctfs is None
-        self._readCtfs = ReadOnce(ctfs, lambda ctf: ctf.getMicrograph().getMicName())
+        self._readCtfs = ReadOnce(ctfs, micNameOfCtf)
 
     def update(self) -> None:
         if self._ctfSet is not None:
@@ -310,20 +299,15 @@ class PickedMicrographs(ArrivingMicrographs):
         super().update()
         self.closed = self.closed and self._ctfsClosed
 
-    @property
-    def _ctfs(self) -> Dict[str, Any]:
-        return self._readCtfs.byName
-
     def ready(self, known: Any) -> Any:
         """As ArrivingMicrographs; while CTFs are still coming, only micrographs that have one."""
-        waiting = super().ready(known)
-        return waiting if self._ctfsClosed else [name for name in waiting if name in self._ctfs]
+        return [name for name in super().ready(known) if self._ctfsClosed or name in self._readCtfs.byName]
 
     def ctfsOf(self, names: Sequence[str]) -> Any:
         """{micName: CTFModel} of those that have one; None where no CTFs are given."""
-        if self._ctfSet is None:
-            return None
-        return {name: self._ctfs[name] for name in names if name in self._ctfs and not _failed(self._ctfs[name])}
+        ctfs = self._readCtfs.byName
+        found = {name: ctfs[name] for name in names if name in ctfs and not _failed(ctfs[name])}
+        return None if self._ctfSet is None else found
 
 
 def _failed(ctf: CTFModel) -> bool:
@@ -346,17 +330,18 @@ def coordinatesOn(growing: Any, ids: Sequence[int]) -> Any:
     return found
 
 
-def checkPicks(micrographs: SetOfMicrographs, coordinates: SetOfCoordinates) -> str:
-    """What is wrong with coordinates for micrographs: a sentence, or ''."""
+def checkPicks(micrographs: SetOfMicrographs, coordinates: SetOfCoordinates) -> List[str]:
+    """What is wrong with coordinates for micrographs: a sentence."""
     if coordinates.getMicrographs() is None:
-        return "The coordinates are not linked to micrographs. Choose coordinates that belong to a set of micrographs."
+        return [
+            "The coordinates are not linked to micrographs. Choose coordinates that belong to a set of micrographs."
+        ]
     ours, theirs = {m.getMicName() for m in micrographs}, set(micrographsByName(coordinates))
-    if ours and theirs and not ours & theirs:
-        return (
-            f"The coordinates lie on other micrographs: theirs are {', '.join(sorted(theirs)[:3])}, those to "
-            f"assess are {', '.join(sorted(ours)[:3])}. Micrographs are matched by name."
-        )
-    return ""
+    return sayIf(
+        ours and theirs and not ours & theirs,
+        f"The coordinates lie on other micrographs: theirs are {', '.join(sorted(theirs)[:3])}, those of this form are "
+        f"{', '.join(sorted(ours)[:3])}. Micrographs are matched by name.",
+    )
 
 
 class MicrographsOfSets(ArrivingItems):
@@ -366,9 +351,6 @@ class MicrographsOfSets(ArrivingItems):
         super().__init__(sets[0].getMicrographs())
         self._sets = [ArrivingMicrographs(one.getMicrographs(), one) for one in sets]
 
-    def _nameOf(self, micrograph: Micrograph) -> str:
-        return micrograph.getMicName()
-
     def update(self) -> None:
         for one in self._sets:
             one.update()
@@ -377,11 +359,8 @@ class MicrographsOfSets(ArrivingItems):
 
     def ready(self, known: Set[str]) -> List[str]:
         """Names on which each set has picks. A closed set has none where it has none; its micrographs must be there."""
-        waiting = super().ready(known)
-        for one in self._sets:
-            there = set(one.ready(known))
-            waiting = [name for name in waiting if name in there]
-        return waiting
+        there = [set(one.ready(known)) for one in self._sets]
+        return [name for name in super().ready(known) if all(name in names for names in there)]
 
     def writePicks(self, folders: Sequence[str], micrographs: Sequence[Micrograph]) -> None:
         """Write <folder>/<micrograph>.star of each set, in pixels of the first one's micrographs; empty without."""
@@ -396,10 +375,7 @@ class MicrographsOfSets(ArrivingItems):
 
 def halvesOf(micrographs: Pointer) -> Any:
     """(even, odd) SetOfMicrographs that the protocol of a pointer's micrographs made beside them; (None, None) if it
-    did not.
-
-    micrographs: pointer to a set.
-    """
+    did not. micrographs: pointer to a set."""
     source = micrographs.getObjValue() if micrographs.hasExtended() else None
     halves = tuple(getattr(source, name, None) for name in (OUT_MICS_EVEN, OUT_MICS_ODD))
     return halves if all(isinstance(half, SetOfMicrographs) for half in halves) else (None, None)
@@ -414,47 +390,19 @@ def checkHalves(
     if even is None or odd is None:
         return ["Even-frame averages and Odd-frame averages belong together: choose both, or leave both empty."]
     ours = {m.getMicName() for m in micrographs}
+    wrong: List[str] = []
     for word, half in (("even", even), ("odd", odd)):
-        if abs(half.getSamplingRate() / micrographs.getSamplingRate() - 1) > 0.001:
-            return [
-                f"The averages of {word} frames have {half.getSamplingRate():g} Å/px and the micrographs "
-                f"{micrographs.getSamplingRate():g} Å/px. Choose those of the same motion correction."
-            ]
         missing = sorted(ours - {m.getMicName() for m in half})
-        if missing and half.isStreamClosed():
-            return [
-                f"{len(missing)} micrographs have no average of {word} frames: {', '.join(missing[:5])}. Micrographs "
-                "are matched by name; choose a subset of micrographs, or leave both averages empty."
-            ]
-    return []
-
-
-class ArrivingHalves:
-    """even, odd: SetOfMicrographs that may still be growing, or None both."""
-
-    def __init__(self, even: Optional[SetOfMicrographs], odd: Optional[SetOfMicrographs]) -> None:
-        self._sets, self.closed = (even, odd), True
-        self._ends = StreamEnd(), StreamEnd()
-        self._files: Tuple[Dict[str, str], ...] = ({}, {})
-
-    def update(self) -> None:
-        """Read what there is now."""
-        if self._sets[0] is None:
-            return
-        growing = [reopened(SetOfMicrographs, half) for half in self._sets]
-        # Closed first: what arrives between the two looks is then seen by the next one.
-        self.closed = all([end.of(half) for end, half in zip(self._ends, growing)])
-        self._files = tuple({m.getMicName(): m.getFileName() for m in half} for half in growing)
-        for half in growing:
-            half.close()
-
-    def has(self, name: str) -> bool:
-        """Whether a micrograph can be worked on. name: its micName."""
-        return self._sets[0] is None or all(name in files for files in self._files)
-
-    def files(self, names: Sequence[str]) -> Any:
-        """Even files and odd files of micNames, two tuples; empty ones without halves."""
-        return ((), ()) if self._sets[0] is None else tuple(tuple(files[n] for n in names) for files in self._files)
+        wrong += sayIf(
+            abs(half.getSamplingRate() / micrographs.getSamplingRate() - 1) > 0.001,
+            f"The averages of {word} frames have {half.getSamplingRate():g} Å/px and the micrographs "
+            f"{micrographs.getSamplingRate():g} Å/px. Choose those of the same motion correction.",
+        ) or sayIf(
+            missing and half.isStreamClosed(),
+            f"{len(missing)} micrographs have no average of {word} frames: {', '.join(missing[:5])}. Micrographs are "
+            "matched by name; choose a subset of micrographs, or leave both averages empty.",
+        )
+    return wrong[:1]
 
 
 class MicrographsWithHalves(ArrivingMicrographs):
@@ -467,14 +415,19 @@ class MicrographsWithHalves(ArrivingMicrographs):
         self, micrographs: SetOfMicrographs, even: Optional[SetOfMicrographs], odd: Optional[SetOfMicrographs]
     ) -> None:
         super().__init__(micrographs, None)
-        self.halves = ArrivingHalves(even, odd)
+        self._halves = [ReadOnce(half, micNameOf) for half in (even, odd) if half is not None]
 
     def update(self) -> None:
         # Halves first: those of a micrograph that arrives in between are seen at the next look.
-        self.halves.update()
+        closed = all([half.update() for half in self._halves])
         super().update()
-        self.closed = self.closed and self.halves.closed
+        self.closed = self.closed and closed
 
     def ready(self, known: Set[str]) -> List[str]:
         """As ArrivingItems; only micrographs whose halves are there."""
-        return [name for name in super().ready(known) if self.halves.has(name)]
+        return [name for name in super().ready(known) if all(name in half.byName for half in self._halves)]
+
+    def halfFiles(self, names: Sequence[str]) -> Any:
+        """Even files and odd files of micNames, two tuples; empty ones without halves."""
+        files = [tuple(half.byName[name].getFileName() for name in names) for half in self._halves]
+        return files or ((), ())

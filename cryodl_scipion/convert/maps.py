@@ -21,6 +21,7 @@ import numpy as np
 from pwem.emlib.image import ImageHandler
 from pwem.objects import AtomStruct, EMObject, Transform, Volume
 
+from ..form import sayIf
 from .names import checksum
 
 _MODELS = (".pdb", ".ent", ".cif", ".mmcif")
@@ -50,28 +51,31 @@ def stemOf(path: str) -> str:
     return os.path.splitext(name[:-3] if name.endswith(".gz") else name)[0]
 
 
-def structureProblem(structure: EMObject) -> str:
-    """A sentence about a structure that cannot be used, or ''."""
+def structureProblem(structure: EMObject) -> List[str]:
+    """A sentence about a structure that cannot be used."""
     path = structureFileOf(structure)
     known = _MODELS if isinstance(structure, AtomStruct) else _MAPS
     name = path[:-3] if path.endswith(".gz") and known is _MODELS else path
-    if not os.path.isfile(path):
-        return f"The file of the structure, {path or '(no name)'}, does not exist. Import the structure again."
-    if not name.lower().endswith(known):
-        return (
-            f"The structure is in {path}; its name must end in one of {', '.join(known)}. Convert and import it again."
+    return (
+        sayIf(
+            not os.path.isfile(path),
+            f"The file of the structure, {path or '(no name)'}, does not exist. Import the structure again.",
         )
-    if known is _MAPS and (structure.getSamplingRate() or 0) <= 0:
-        return f"The map {path} has no pixel size (sampling rate). Import it again with its pixel size."
-    return ""
+        or sayIf(
+            not name.lower().endswith(known),
+            f"The structure is in {path}; its name must end in one of {', '.join(known)}. Convert and import it again.",
+        )
+        or sayIf(
+            known is _MAPS and (structure.getSamplingRate() or 0) <= 0,
+            f"The map {path} has no pixel size (sampling rate). Import it again with its pixel size.",
+        )
+    )
 
 
 def structureForEngine(structure: Volume, folder: str, named: bool = False) -> str:
-    """Path of a structure for the engine; of a map a copy in `folder` with the pixel size of Scipion's object.
-
-    The engine takes a map's pixel size from the header, which Scipion does not believe. named: the copy has the map's
-    name, in a folder of its own, where the engine calls what it makes by the name of the file.
-    """
+    """Path of a structure for the engine; of a map a copy in `folder` with the pixel size of Scipion's object. The
+    engine takes a map's pixel size from the header, which Scipion does not believe. named: the copy has the map's name,
+    in a folder of its own, where the engine calls what it makes by the name of the file."""
     path = structureFileOf(structure)
     if isinstance(structure, AtomStruct):
         return path
@@ -93,10 +97,8 @@ def structureForEngine(structure: Volume, folder: str, named: bool = False) -> s
 
 
 def positionsOf(path: str, maximum: Optional[int] = None) -> np.ndarray:
-    """(n, 3) x, y, z in Å of the atoms of a .pdb or .cif file (also .gz). maximum: of them, evenly spaced.
-
-    Raises ValueError if the file has no atoms.
-    """
+    """(n, 3) x, y, z in Å of the atoms of a .pdb or .cif file (also .gz). maximum: of them, evenly spaced. Raises
+    ValueError if the file has no atoms."""
     with gzip.open(path, "rt", errors="replace") if path.endswith(".gz") else open(path, errors="replace") as file:
         name = path[:-3] if path.endswith(".gz") else path
         positions = list(_ofCif(file) if name.lower().endswith((".cif", ".mmcif")) else _ofPdb(file))
@@ -175,11 +177,8 @@ def unequalVoxels(path: str) -> Optional[Tuple[float, ...]]:
 
 
 def frameOf(volume: Volume, structure: str, choice: int = AUTOMATIC) -> "Frame":
-    """Frame in which a map and an atomic model (its file) belong together. choice: position in FRAMES.
-
-    Where Scipion's origin and the header differ, and the choice is automatic, it is the one by which the map is denser
-    at the atoms.
-    """
+    """Frame in which a map and an atomic model (its file) belong together. choice: position in FRAMES. Where Scipion's
+    origin and the header differ, and the choice is automatic, it is the one by which the map is denser at the atoms."""
     ours = scipionOrigin(volume)
     if not isMrc(volume):
         return Frame(ours, FRAMES[SCIPION])
@@ -210,10 +209,8 @@ def mapForEngine(
     volume: Volume, folder: str, origin: Optional[Tuple[float, float, float]] = None, pixelSize: bool = False
 ) -> str:
     """Path of a map for the engine: the file itself, or a copy in `folder` where its header must say something else.
-
     origin: (x, y, z) Å that the header has to have; None for what it has. pixelSize: whether the header has to have
-    Scipion's pixel size; else the engine is told it.
-    """
+    Scipion's pixel size; else the engine is told it."""
     path = structureFileOf(volume)
     right = isMrc(volume) and not (pixelSize and _wrongPixelSize(path, volume.getSamplingRate()))
     if right and (origin is None or np.allclose(origin, headerOrigin(path, volume.getSamplingRate()), atol=1e-3)):

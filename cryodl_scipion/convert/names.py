@@ -11,6 +11,7 @@ import re
 import zlib
 from typing import Any, Dict, Iterable, List, Sequence, Set
 
+import pyworkflow.utils as pwutils
 from pwem.objects import Micrograph, SetOfImages
 
 # The engine leaves these endings out when it matches a coordinate file with its micrograph.
@@ -31,12 +32,9 @@ def namesByMicName(micrographs: Any) -> Dict[str, str]:
 
 
 def namesForEngine(named: Iterable[Any], otherwise: str = "micrograph") -> Dict[int, str]:
-    """{id: name} with unique names that can be file names.
-
-    named: (id, name in Scipion) of items. The name is that of Scipion without extension; where two would be the same,
-    those with the higher ids get the id as well. So a name does not change while a stream grows. otherwise: the name of
-    those without any.
-    """
+    """{id: name} with unique names that can be file names. named: (id, name in Scipion) of items. The name is that of
+    Scipion without extension; where two would be the same, those with the higher ids get the id as well. So a name does
+    not change while a stream grows. otherwise: the name of those without any."""
     names: Dict[int, str] = {}
     _extend(names, set(), named, otherwise)
     return names
@@ -72,8 +70,7 @@ class NamesOnce:
 
 
 def _plainName(micName: str) -> str:
-    name = _IMAGE_ENDING.sub("", micName)
-    return re.sub(r"[/@\s]", "_", name).lstrip(".")
+    return re.sub(r"[/@\s]", "_", _IMAGE_ENDING.sub("", micName)).lstrip(".")
 
 
 def imageEnding(path: str) -> str:
@@ -91,20 +88,8 @@ def repeatedNames(micrographs: Any) -> List[str]:
 
 
 def inputName(kind: str, source: SetOfImages) -> str:
-    """Name for files that are written from an input set; another set has another name.
-
-    Parameters
-    ----------
-    kind : str
-        First word of the name.
-    source : pyworkflow.object.Set
-        The input set.
-
-    Returns
-    -------
-    str
-        Without folder and ending, such as 'particles_1c291ca3_120'.
-    """
+    """Name for files that are written from an input set, such as 'particles_1c291ca3_120', which begins with the kind;
+    another set has another name."""
     return f"{kind}_{checksum(source.getFileName(), source.getPrefix() or '')}_{source.getSize()}"
 
 
@@ -112,6 +97,13 @@ def checksum(*words: Any) -> str:
     """Eight letters that tell apart what words (paths, numbers) tell apart."""
     text = "\n".join(map(str, words)).encode("utf-8", "surrogateescape")
     return f"{zlib.crc32(text):08x}"
+
+
+def emptyFolder(path: str) -> str:
+    """The folder, made anew."""
+    pwutils.cleanPath(path)
+    pwutils.makePath(path)
+    return path
 
 
 def withoutChecksum(text: str) -> str:

@@ -50,10 +50,8 @@ def writeOrientations(path: str, particles: SetOfParticles) -> None:
 
 
 def writeTable(path: str, table: str, columns: Sequence[str], rows: Iterable[Iterable[Any]], before: str = "") -> int:
-    """Write a table, whole or not at all. Returns the number of rows.
-
-    table: what follows `data_`. rows: iterator; each is used before the next is asked for. before: tables above it.
-    """
+    """Write a table, whole or not at all. Returns the number of rows. table: what follows `data_`. rows: iterator; each
+    is used before the next is asked for. before: tables above it."""
     count = 0
     with open(path + ".tmp", "w", encoding="utf-8") as file:
         file.write(before + star_head(table, columns))
@@ -72,10 +70,8 @@ def iterColumns(
     path: str, columns: Sequence[str], kinds: Sequence[Union[Callable[..., Any], type]], table: str = ""
 ) -> Any:
     """(value, ...) of each row of a table, in the file's order; nothing is held, the table may have a million rows.
-
     columns: names without underscore, in the order wanted. kinds: str or float, one for each. table: what follows
-    `data_`. Raises FileNotFoundError, or ValueError that names the file and the line without these columns.
-    """
+    `data_`. Raises FileNotFoundError, or ValueError that names the file and the line without these columns."""
     names, inside = [], False
     with open(path, encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
@@ -142,11 +138,8 @@ def writeStar(
     writers: Sequence[Tuple[Tuple[str, ...], Callable[..., Any]]],
     items: Iterable[Any],
 ) -> int:
-    """Write STAR 3.1, whole or not at all. Returns the number of rows.
-
-    optics: of opticsOf. writers: [(column names, function of an item that gives their values)]. items: iterator; each
-    is used before the next is asked for.
-    """
+    """Write STAR 3.1, whole or not at all. Returns the number of rows. optics: of opticsOf. writers: [(column names,
+    function of an item that gives their values)]. items: iterator; each is used before the next is asked for."""
     before = star_head("optics", optics[0])
     before += "".join(" ".join(_text(group[name]) for name in optics[0]) + "\n" for group in optics)
     columns = [name for columns, _ in writers for name in columns]
@@ -175,10 +168,8 @@ def _text(value: Any) -> str:
 
 # ----- optics
 def opticsOf(particles: SetOfImages, dimensions: int, **more: Any) -> List[Dict[str, Any]]:
-    """[{column: value}] of the optics groups of a set; without what is not known of the microscope.
-
-    dimensions: 2 or 3. more: columns of every group.
-    """
+    """[{column: value}] of the optics groups of a set; without what is not known of the microscope. dimensions: 2 or 3.
+    more: columns of every group."""
     groups = [
         dict(
             group,

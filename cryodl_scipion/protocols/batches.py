@@ -11,13 +11,12 @@ import pyworkflow.utils as pwutils
 from pwem.objects import Image, SetOfMicrographs
 from pwem.protocols import EMProtocol
 from pyworkflow.object import Pointer
-from pyworkflow.protocol import ProtStreamingBase, params
-from pyworkflow.protocol.constants import STEPS_PARALLEL
-from pyworkflow.protocol.params import Form
+from pyworkflow.protocol import STEPS_PARALLEL, Form, ProtStreamingBase, params
 
 from ..convert.arriving import ColumnOnce, asInItsFile, fileOf
 from ..convert.reading import readJson
 from ..engine.cryodl import contract
+from .checks import sayIf
 from .engine_protocol import ConfigT, EngineProtocol, MadeT
 from .inputs import ProtocolMixin
 from .kinds import Growing
@@ -25,11 +24,9 @@ from .protocol_base import RESULT_FILE, skippedItems
 
 
 class StoredSettings(ProtocolMixin):
-    """What protocols share whose finished micrographs (or other items) are left alone when a run is continued.
-
-    A child gives _settings(), a dict of all that decides what is made of an item, _ITEM, what an item is, and _MADE,
-    what has been done to it: 'picked'. It calls _storeSettings() when it starts, and _checkContinuation() before.
-    """
+    """What protocols share whose finished micrographs (or other items) are left alone when a run is continued. A child
+    gives _settings(), a dict of all that decides what is made of an item, _ITEM, what an item is, and _MADE, what has
+    been done to it: 'picked'. It calls _storeSettings() when it starts, and _checkContinuation() before."""
 
     _CONFIG: Any
     _MADE: Any = None
@@ -59,13 +56,10 @@ class StoredSettings(ProtocolMixin):
     def _checkContinuation(self) -> List[str]:
         """A sentence in a list if this run is continued with other settings."""
         changed = self._changedSettings() if self.isContinued() else []
-        return (
-            [
-                f"This run has already {self._MADE} {self._ITEM}s with another {', '.join(changed)}; continuing "
-                "would mix the settings. Choose the run mode Restart, or copy the protocol."
-            ]
-            if changed
-            else []
+        return sayIf(
+            changed,
+            f"This run has already {self._MADE} {self._ITEM}s with another {', '.join(changed)}; continuing would mix "
+            "the settings. Choose the run mode Restart, or copy the protocol.",
         )
 
 
@@ -99,41 +93,34 @@ def appendItems(
     describe: Optional[Callable[..., Any]] = None,
     info: Any = None,
 ) -> None:
-    """Append items to an output, which is made with the first of them.
+    """Append items to an output, which is made with the first of them. source: the pointer to the set that they come
+    from. describe: called with the new set before its first item. info: set whose information the new one takes over,
+    if it is not the source."""
 
-    source: the pointer to the set that they come from. describe: called with the new set before its first item. info:
-    set whose information the new one takes over, if it is not the source.
-    """
-    output: Any = getattr(protocol, outputName, None)
-    isNew = output is None
-    if isNew:
+    def newSet() -> Any:
         output = SetClass.create(protocol._getPath(), prefix=outputName)
         output.copyInfo(source.get() if info is None else info)
         if describe is not None:
             describe(output)
-    else:
-        asInItsFile(output)  # also if a run died before noting it down
-        output.enableAppend()
-    for item in items:
-        output.append(item)
-    protocol._updateOutputSet(outputName, output, output.STREAM_OPEN)
-    if isNew:
-        protocol._defineSourceRelation(source, output)
+        return output
+
+    def append(output: Any) -> None:
+        for item in items:
+            output.append(item)
+
+    appendToOutput(protocol, outputName, newSet, [source], append)
 
 
-def appendGrowingPicks(
-    protocol: Any, outputName: str, micrographs: Pointer, sources: Sequence[Pointer], append: Callable[[Any], None]
+def appendToOutput(
+    protocol: Any, outputName: str, newSet: Callable[[], Any], sources: Any, append: Callable[[Any], None]
 ) -> None:
-    """Append to a set of coordinates, which is made with its first micrographs, also where these have no picks.
-
-    micrographs: the pointer to those that it belongs to. sources: pointers to what it is made of. append: describes the
-    set, and appends the items.
-    """
+    """Append to an output, which is made with its first items, or before them. newSet: makes it. sources: pointers to
+    what it is made of. append: describes the set, and appends the items."""
     output: Any = getattr(protocol, outputName, None)
+    isNew = output is None
     if fileOf(output) is None:
-        isNew, output = output is None, protocol._createSetOfCoordinates(micrographs)
+        output = newSet()
     else:
-        isNew = False
         asInItsFile(output)  # also if a run died before noting it down
         output.enableAppend()
     append(output)
@@ -160,36 +147,10 @@ def addThreads(form: Form) -> None:
     )
 
 
-def batchResultFiles(protocol: EMProtocol) -> List[str]:
-    """Files of the engine's results, oldest first: of the batches, and of a run of its own."""
-    extra = glob.escape(protocol._getExtraPath())
-    found = glob.glob(os.path.join(extra, RESULT_FILE)) + glob.glob(os.path.join(extra, "batches", "*", RESULT_FILE))
-    return sorted(found, key=os.path.getmtime)
-
-
-def noteAllSkipped(
-    config: Any, folder: str, error: contract.AllSkipped, paths: Sequence[str], names: Sequence[str]
-) -> None:
-    """Write the result of a batch of which nothing could be used: its outputs are empty. paths, names: of its
-    items."""
-    command = contract.command_of(config)
-    declared = contract.EVERY_COMMAND[command].outputs
-    empty = {
-        info.name: info.hint.__origin__()
-        for info in (contract.describe_outputs(declared) if declared else ())
-        if getattr(info.hint, "__origin__", None) in (dict, list)
-    }
-    skipped = tuple(contract.Skipped(name, path, str(error)) for name, path in zip(names, paths))
-    contract.Result(command, empty, skipped=skipped, nothing_made=True).write(os.path.join(folder, RESULT_FILE))
-
-
 class ArrivingBatches(StoredSettings):
-    """Mixin.
-
-    A child gives the names of its growing sets, _outputNames() or _OUTPUTS; _WORK, what it does: 'assess', and _MADE,
-    what was done then: 'assessed'. _ITEM is what it works on; _NAME the attribute that tells items apart. It sets
-    self._arriving, an ArrivingItems, and its stepsGeneratorStep is its own or _insertBatches().
-    """
+    """Mixin. A child gives _OUTPUTS, the names of its growing sets; _WORK, what it does: 'assess', and _MADE, what was
+    done then: 'assessed'. _ITEM is what it works on; _NAME the attribute that tells items apart. It sets
+    self._arriving, an ArrivingItems, and its stepsGeneratorStep is its own or _insertBatches()."""
 
     _OUTPUTS: Tuple[str, ...] = ()
     _WORK: Any = None
@@ -219,20 +180,17 @@ class ArrivingBatches(StoredSettings):
         addThreads(form)
 
     def _insertBatches(self, work: Any, output: Any) -> None:
-        """Insert steps for items as they come, until the input is closed.
-
-        work, output: steps of this protocol that take names; output is run when work, if any, is done. Called by
-        stepsGeneratorStep after self._arriving is made.
-        """
+        """Insert steps for items as they come, until the input is closed. work, output: steps of this protocol that
+        take names; output is run when work, if any, is done. Called by stepsGeneratorStep after self._arriving is
+        made."""
         pwutils.makePath(self._getExtraPath())
         self._storeSettings()
         known, last, learning = set(self._doneNames()), [], []  # type: Set[Any], List[int], List[int]
         waits = Waiting(self.getAttributeValue("batchWait", 0) or 0)
 
         def insert(given: Any, names: Any) -> None:
-            before = []
-            if work:
-                before = [self._insertFunctionStep(work, given, prerequisites=learning[:], needsGPU=self.usesGpu())]
+            own = dict(prerequisites=learning[:], needsGPU=self.usesGpu())
+            before = [self._insertFunctionStep(work, given, **own)] if work else []
             if not learning and self._firstLearns():
                 learning.extend(before)
             last.append(self._insertFunctionStep(output, given, prerequisites=before, needsGPU=False))
@@ -273,17 +231,7 @@ class ArrivingBatches(StoredSettings):
         return []
 
     def _argumentOf(self, names: List[Any]) -> Any:
-        """What the steps of a batch are given."""
         return names
-
-    def _batchItems(self, names: Sequence[str]) -> Tuple[Any, Dict[str, Any]]:
-        """Micrographs of these names, and their files and the engine's names for them, as configs have them. The caller
-        holds the lock."""
-        micrographs, engineNames = self._arriving.items(names), self._arriving.engineNames()
-        files = tuple(micrograph.getFileName() for micrograph in micrographs)
-        return micrographs, dict(
-            micrographs=files, names=tuple(engineNames[micrograph.getObjId()] for micrograph in micrographs)
-        )
 
     def _batchFolder(self, items: Sequence[Image]) -> str:
         ids = sorted(item.getObjId() for item in items)
@@ -293,25 +241,33 @@ class ArrivingBatches(StoredSettings):
         return contract.Result.read(os.path.join(self._batchFolder(items), RESULT_FILE))
 
     def _noteAllSkipped(self, config: Any, folder: Any, error: contract.AllSkipped, names: Sequence[str] = ()) -> None:
-        """The result of a batch of which nothing could be used. folder: the batch's folder."""
-        noteAllSkipped(config, folder, error, getattr(config, self._ITEM + "s"), names)
+        """Write the result of a batch of which nothing could be used: its outputs are empty. folder: the batch's."""
+        command: Any = contract.EVERY_COMMAND[contract.command_of(config)]
+        empty = {
+            info.name: info.hint.__origin__()
+            for info in contract.describe_outputs(command.outputs)
+            if getattr(info.hint, "__origin__", None) in (dict, list)
+        }
+        items = zip(names, getattr(config, self._ITEM + "s"))
+        skipped = tuple(contract.Skipped(name, path, str(error)) for name, path in items)
+        result = contract.Result(command.name, empty, skipped=skipped, nothing_made=True)
+        result.write(os.path.join(folder, RESULT_FILE))
 
     def _engineResultFiles(self) -> List[str]:
-        return batchResultFiles(self)
-
-    def _outputNames(self) -> Tuple[str, ...]:
-        return self._OUTPUTS
+        """Those of the batches, and of a run of its own; other folders may hold very many files."""
+        folders = [os.path.join(glob.escape(self._getExtraPath()), *more) for more in ((), ("batches", "*"))]
+        found = [path for folder in folders for path in glob.glob(os.path.join(folder, RESULT_FILE))]
+        return sorted(found, key=os.path.getmtime)
 
     def _doneNames(self) -> Any:
         """Names that outputs have by now, not to be changed."""
-        found = [self._valuesIn(name, self._NAME) for name in self._outputNames()]
+        found = [self._valuesIn(name, self._NAME) for name in self._OUTPUTS]
         return found[0] if len(found) == 1 else set().union(*found)
 
     def _valuesIn(self, outputName: str, attribute: str) -> Set[Any]:
         """Values of an attribute in an output by now, not to be changed; also of a run that died before noting them
         down. The caller holds the lock, or no other step runs."""
-        columns = self.__dict__.setdefault("_columns", {})
-        column = columns.setdefault((outputName, attribute), ColumnOnce(attribute))
+        column = self.__dict__.setdefault("_columns", {}).setdefault((outputName, attribute), ColumnOnce(attribute))
         return column.update(getattr(self, outputName, None))
 
     def closeStep(self) -> None:
@@ -326,21 +282,20 @@ class ArrivingBatches(StoredSettings):
             )
 
     def _checkBatches(self) -> List[str]:
-        errors = []
-        if self.numberOfThreads.get() < MIN_THREADS:
-            errors.append(
-                f"Scipion threads is {self.numberOfThreads.get()}; at least {MIN_THREADS} are needed: one starts the "
-                f"steps, one looks for new {self._ITEM}s, and the others {self._WORK}."
-            )
-        if self._batchLimit() < 1:
-            errors.append(f"{self.getParam(self._SIZE).label.get()} is {self._batchLimit()}; it must be at least 1.")
-        return errors
+        return sayIf(
+            self.numberOfThreads.get() < MIN_THREADS,
+            f"Scipion threads is {self.numberOfThreads.get()}; at least {MIN_THREADS} are needed: one starts the "
+            f"steps, one looks for new {self._ITEM}s, and the others {self._WORK}.",
+        ) + sayIf(
+            self._batchLimit() < 1,
+            f"{self.getParam(self._SIZE).label.get()} is {self._batchLimit()}; it must be at least 1.",
+        )
 
 
 class BatchRun(EngineProtocol[ConfigT, MadeT], ArrivingBatches, EMProtocol, ProtStreamingBase):
-    """What is worked on is the first part of FORM that may grow (Micrographs, Tomograms). A child gives _OUTPUTS or
-    _outputNames(), _WORK and _MADE as ArrivingBatches has them, _append, and may give _ofBatch, BATCH_SIZE and
-    BATCH_HELP, a sentence about batches."""
+    """What is worked on is the first part of FORM that may grow (Micrographs, Tomograms). A child gives _OUTPUTS, _WORK
+    and _MADE as ArrivingBatches has them, _append, and may give _ofBatch, BATCH_SIZE and BATCH_HELP, a sentence about
+    batches."""
 
     stepsExecutionMode = STEPS_PARALLEL
     BATCH_SIZE = BATCH
@@ -352,8 +307,11 @@ class BatchRun(EngineProtocol[ConfigT, MadeT], ArrivingBatches, EMProtocol, Prot
 
     # ----- steps
     def stepsGeneratorStep(self) -> None:
-        self._arriving = self._growing().arriving(self)
+        self._arriving = self._newArriving()
         self._insertBatches(self.batchStep, self.outputStep)
+
+    def _newArriving(self) -> Any:
+        return self._growing().arriving(self)
 
     def _growing(self) -> Growing:
         return next(part for part in self.FORM if isinstance(part, Growing))
@@ -379,7 +337,10 @@ class BatchRun(EngineProtocol[ConfigT, MadeT], ArrivingBatches, EMProtocol, Prot
         with self._lock:
             items, done, engineNames = self._arriving.items(names), self._doneNames(), self._arriving.engineNames()
             new = {engineNames[item.getObjId()]: item for name, item in zip(names, items) if name not in done}
-            self._append(new, self._batchResult(items).outputs)
+            self._append(new, self._madeOf(items, names))
+
+    def _madeOf(self, items: Sequence[Any], names: Sequence[str]) -> MadeT:
+        return self._batchResult(items).outputs
 
     def _append(self, items: Dict[str, Any], made: MadeT) -> None:
         """Append what the engine made. items: {name for the engine: item} of those that no output has yet; some of them
@@ -387,6 +348,8 @@ class BatchRun(EngineProtocol[ConfigT, MadeT], ArrivingBatches, EMProtocol, Prot
         raise NotImplementedError
 
     def _batchItems(self, names: Sequence[str]) -> Tuple[Any, Dict[str, Any]]:
+        """Items of these names, and their files and the engine's names for them, as configs have them. The caller holds
+        the lock."""
         items, engineNames = self._arriving.items(names), self._arriving.engineNames()
         files, known = self._growing().fileOf, (engineNames[item.getObjId()] for item in items)
         return items, {self._ITEM + "s": tuple(files(item) for item in items), "names": tuple(known)}

@@ -9,6 +9,7 @@ from pwem.objects import SetOfCoordinates, SetOfMicrographs
 from ..convert.micrographs.picks import positionsByMicrograph
 from ..convert.names import repeatedNames
 from ..engine.cryodl import contract
+from ..form import sayIf
 
 # Enough names to recognise the mistake; more would hide the sentence.
 _NAMED = 5
@@ -21,20 +22,17 @@ def checkMicrographs(micrographs: Any) -> List[str]:
     if not micrographs.getSamplingRate() or micrographs.getSamplingRate() <= 0:
         return ["The micrographs have no pixel size (sampling rate). Import them again with their pixel size."]
     repeated = repeatedNames(micrographs)
-    if repeated:
-        return [
-            f"Several micrographs have the same name: {listed(repeated)}. Scipion identifies micrographs by name; "
-            "import them with different names."
-        ]
-    return []
+    return sayIf(
+        repeated,
+        f"Several micrographs have the same name: {listed(repeated)}. Scipion identifies micrographs by name; "
+        "import them with different names.",
+    )
 
 
 def checkLabels(coordinates: SetOfCoordinates, others: Any, micrographs: SetOfMicrographs) -> Any:
-    """What is wrong with coordinates to learn from.
-
-    others: {word: SetOfCoordinates} of the labels that are no particles: background, contamination, uncertain.
-    micrographs: SetOfMicrographs to use instead of the coordinates' own, or None.
-    """
+    """What is wrong with coordinates to learn from. others: {word: SetOfCoordinates} of the labels that are no
+    particles: background, contamination, uncertain. micrographs: SetOfMicrographs to use instead of the coordinates'
+    own, or None."""
     own = coordinates.getMicrographs()
     if own is None or own.getSize() == 0:
         return [
@@ -66,30 +64,27 @@ def _checkOtherLabels(word: str, coordinates: SetOfCoordinates, own: Any) -> Lis
         for i in positionsByMicrograph(coordinates)
         if theirs.get(i) != ours.get(i) or i not in ours
     )
-    if strange:
-        return [
-            f"The {word} coordinates lie on other micrographs than the particles: {listed(strange)}. Choose "
-            "coordinates picked on the same set of micrographs."
-        ]
-    return []
+    return sayIf(
+        strange,
+        f"The {word} coordinates lie on other micrographs than the particles: {listed(strange)}. Choose "
+        "coordinates picked on the same set of micrographs.",
+    )
 
 
 def _checkOther(other: Any, coordinates: SetOfCoordinates, own: Any) -> List[str]:
     names = {m.getMicName() for m in other}
     labelled = positionsByMicrograph(coordinates)
     missing = sorted(m.getMicName() for m in own if m.getObjId() in labelled and m.getMicName() not in names)
-    if missing:
-        return [
-            f"Other micrographs has no micrographs of these names, which have coordinates: {listed(missing)}. Choose "
-            "a set with the same names."
-        ]
-    if abs(other.getSamplingRate() / own.getSamplingRate() - 1) > 0.001:
-        return [
-            f"The other micrographs have {other.getSamplingRate():g} Å/px and those of the coordinates "
-            f"{own.getSamplingRate():g} Å/px, so the coordinates do not fit them. Choose micrographs of the "
-            "same pixel size."
-        ]
-    return []
+    return sayIf(
+        missing,
+        f"Other micrographs has no micrographs of these names, which have coordinates: {listed(missing)}. Choose "
+        "a set with the same names.",
+    ) or sayIf(
+        abs(other.getSamplingRate() / own.getSamplingRate() - 1) > 0.001,
+        f"The other micrographs have {other.getSamplingRate():g} Å/px and those of the coordinates "
+        f"{own.getSamplingRate():g} Å/px, so the coordinates do not fit them. Choose micrographs of the "
+        "same pixel size.",
+    )
 
 
 def _outside(what: str, coordinates: SetOfCoordinates, micrographs: SetOfMicrographs) -> List[str]:
@@ -109,12 +104,11 @@ def _outside(what: str, coordinates: SetOfCoordinates, micrographs: SetOfMicrogr
             found.append(
                 f"{micrograph.getMicName()} ({len(out)}; such as x={out[0][0]}, y={out[0][1]} on {width} x {height} px)"
             )
-    if found:
-        return [
-            f"Some {what} lie outside their micrograph: {listed(found)}. They may belong to micrographs of "
-            "another pixel size; scale or remove them."
-        ]
-    return []
+    return sayIf(
+        found,
+        f"Some {what} lie outside their micrograph: {listed(found)}. They may belong to micrographs of "
+        "another pixel size; scale or remove them.",
+    )
 
 
 def checkDiameter(diameter: Optional[float], micrographs: SetOfMicrographs) -> List[str]:
@@ -125,8 +119,8 @@ def checkDiameter(diameter: Optional[float], micrographs: SetOfMicrographs) -> L
     return [problem] if problem else []
 
 
-def checkModelFolder(folder: str, kind: str = "picker") -> List[str]:
-    """What is wrong with a model to be used."""
+def checkModelFolder(folder: str, kind: Optional[str] = "picker") -> List[str]:
+    """What is wrong with a model to be used. kind: None for any."""
     try:
         contract.check_model(folder, kind)
     except (ValueError, OSError) as error:
@@ -135,10 +129,8 @@ def checkModelFolder(folder: str, kind: str = "picker") -> List[str]:
 
 
 def modelWarnings(card: Dict[str, Any], pixelSize: float, diameter: float) -> Any:
-    """Sentences about micrographs (Å/px) and particles (Å) unlike those that a picker learned from.
-
-    diameter: None where it is not known yet. A general model learned from all kinds.
-    """
+    """Sentences about micrographs (Å/px) and particles (Å) unlike those that a picker learned from. diameter: None
+    where it is not known yet. A general model learned from all kinds."""
     if card.get("general") or diameter is None:
         return []
     warnings = []

@@ -10,14 +10,13 @@ import os
 from typing import Any, Dict, Generic, List, Optional, Sequence, Tuple, TypeVar
 
 from pwem.objects import FSC, AtomStruct, EMObject, Volume
-from pyworkflow.protocol.params import Form
+from pyworkflow.protocol import Form
 
 from ..engine.cryodl import contract
 from ..form import addConfigParams, formProblems, readConfig
 from ..objects import CryodlModel
-from .kinds import FormPart, Model, ModelOrShipped, Section
-from .model_field import cardOf
-from .protocol_base import CryodlProtBase, OneRunBase
+from .kinds import FormPart, Model, ModelOfProject, ModelOrShipped, Section
+from .protocol_base import CryodlProtBase, OneRunBase, possibleOutputs
 
 ConfigT = TypeVar("ConfigT")
 MadeT = TypeVar("MadeT", bound=contract.Outputs)
@@ -49,11 +48,8 @@ def fieldsOf(config: type) -> List[str]:
 
 
 def followContract(cls: Any) -> None:
-    """Complete a class that has a form: a protocol, or a way of one.
-
-    It has FORM, _CONFIG and NOT_ON_FORM, and gets OTHER_DEFAULTS. Raises TypeError for a part of the form that names a
-    field which the contract does not have.
-    """
+    """Complete a class that has a form: a protocol, or a way of one. It has FORM, _CONFIG and NOT_ON_FORM, and gets
+    OTHER_DEFAULTS. Raises TypeError for a part of the form that names a field which the contract does not have."""
     fields, placed = fieldsOf(cls._CONFIG), [name for part in cls.FORM for name in part.options]
     excused = {name: part.why for part in cls.FORM for name in part.fills}
     excused.update(cls.NOT_ON_FORM)
@@ -68,28 +64,35 @@ def followContract(cls: Any) -> None:
         cls._MODEL_KIND = models[0].kind
 
 
-class EngineProtocol(CryodlProtBase, Generic[ConfigT, MadeT]):
-    """Mixin; it stands before the Scipion class in the list of bases. A child gives FORM, and may give OUTPUT (what the
-    engine writes, in extra/), CITES, NOTHING_YET and the hooks below."""
+class HasForm:
+    """What a protocol says of its form, or a way of one."""
 
     FORM: Tuple[FormPart, ...] = ()
-    OUTPUT = "output"
+    OUTPUT = "output"  # what the engine writes, in extra/
     CITES: Tuple[str, ...] = ()
     NOTHING_YET = "No results yet."
+    GOES_ON = False  # whether the engine knows what is finished in its folder, and goes on there
+    NOT_ON_FORM: Dict[str, str] = {}  # contract fields without a place on the form, and where their values come from
     OTHER_DEFAULTS: Dict[str, Any] = {}
-    _MODEL_KIND: Any = None
+    _CONFIG: Any = None
+    _KIND = ""  # of the model that is trained; also the beginning of its folder's name
+    _MODEL_KIND: Any = None  # of the model that is used
+
+
+class EngineProtocol(HasForm, CryodlProtBase, Generic[ConfigT, MadeT]):
+    """Mixin; it stands before the Scipion class in the list of bases. A child gives what HasForm has, and may give the
+    hooks below, and `_possibleOutputs` where they depend on the form."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Raises TypeError for a part of the form that names a field which the contract does not have."""
         config = configOf(cls)
         if config is not None:
             cls._CONFIG = config
+            cls._possibleOutputs = vars(cls).get("_possibleOutputs") or possibleOutputs(config)
         if cls._CONFIG is not None and ("FORM" in vars(cls) or config is not None):
             followContract(cls)
         super().__init_subclass__(**kwargs)
 
     def _row(self) -> contract.Command:
-        """The command's row in the contract."""
         return contract.EVERY_COMMAND[contract.command_name(self._CONFIG)]
 
     # ----- form
@@ -102,7 +105,6 @@ class EngineProtocol(CryodlProtBase, Generic[ConfigT, MadeT]):
         self._addRunParams(form)
 
     def _addFields(self, form: Form) -> None:
-        """The parts of the form, then the contract's other fields."""
         for part in self.FORM:
             part.addTo(form, self)
         elsewhere = {*self.NOT_ON_FORM, *(name for part in self.FORM for name in part.options)}
@@ -119,19 +121,20 @@ class EngineProtocol(CryodlProtBase, Generic[ConfigT, MadeT]):
 
     # ----- request
     def _config(self, **values: Any) -> ConfigT:
-        """The contract's config of this form. values: others than those of _engineValues."""
-        return self._completed(readConfig(self, self._CONFIG, **dict(self._engineValues(), **values)))
+        """The contract's config of this form, which may be filled in part. values: others than those of
+        _engineValues."""
+        config = readConfig(self, self._CONFIG, **dict(self._engineValues(), **values))
+        return config if self._missingPointers() else self._completed(config)
 
     def _completed(self, config: ConfigT) -> ConfigT:
-        """The config with what depends on several fields: dataclasses.replace names them so that mypy checks them."""
+        """The config with what depends on several fields: dataclasses.replace names them so that mypy checks them. All
+        mandatory pointers are set."""
         return config
 
     def _engineValues(self) -> Dict[str, Any]:
-        own = dict(output=self._output(), names=(), pictures=0, json=False)
-        values: Dict[str, Any] = {
-            info.name: None for info in contract.describe_all(self._CONFIG) if info.required
-        }  # see _completed
-        values = {name: value for name, value in dict(values, **own).items() if name in self.NOT_ON_FORM}
+        values: Dict[str, Any] = {i.name: None for i in contract.describe_all(self._CONFIG) if i.required}  # _completed
+        values.update(output=self._output(), names=(), pictures=0, json=False)
+        values = {name: value for name, value in values.items() if name in self.NOT_ON_FORM}
         for part in self.FORM:
             values.update(part.values(self))
         return values
@@ -159,14 +162,12 @@ class EngineProtocol(CryodlProtBase, Generic[ConfigT, MadeT]):
         return (self._checkInputs() or formProblems(self._config())) + self._checkGpus()
 
     def _checkInputs(self) -> List[str]:
-        """Sentences about what is wrong with the inputs; all mandatory pointers are set."""
         found = [problem for part in self.FORM for problem in part.problems(self)]
         if "symmetry" in fieldsOf(self._CONFIG) and "symmetry" not in self.NOT_ON_FORM:
             found += self._checkSymmetry()
         return found or self._checkTogether()
 
     def _checkTogether(self) -> List[str]:
-        """Sentences about inputs that are right alone and do not fit each other."""
         return []
 
     def _warnings(self) -> List[str]:
@@ -185,21 +186,25 @@ class EngineProtocol(CryodlProtBase, Generic[ConfigT, MadeT]):
         return list(dict.fromkeys(sentence for result in self._engineResults() for sentence in result.methods))
 
     def _citations(self) -> List[str]:
-        kind = self._MODEL_KIND
-        if kind is None:
-            return ["cryodl", *self.CITES]
-        trains = self.hasAttribute("network")
-        network = self.getEnumText("network") if trains else (cardOf(self) or {}).get("network")
-        return ["cryodl", *contract.network_citations(kind, network), *self.CITES]
+        """Those of the network that is trained, or that the form's model has, and CITES."""
+        config: Any = self._config()
+        card = dict(network=config.network) if self._KIND else self._modelCard() or {}
+        own = contract.network_citations(self._MODEL_KIND or self._KIND or card.get("kind", ""), card.get("network"))
+        return ["cryodl", *dict.fromkeys((*own, *self.CITES))]
+
+    def _modelCard(self) -> Any:
+        """The card of the model that the form names; None without one, or if it is gone, which must not hide what was
+        made with it."""
+        models = (part for part in self.FORM if isinstance(part, (Model, ModelOfProject, ModelOrShipped)))
+        folders = [folder for part in models for folder in part.values(self).values() if folder]
+        try:
+            return contract.read_card(folders[0]) if folders else None
+        except ValueError:
+            return None
 
 
 class OneRun(EngineProtocol[ConfigT, MadeT], OneRunBase):
-    """A protocol that runs the engine once: a child gives FORM, and _makeOutputs where an output is more than a file.
-
-    GOES_ON: whether the engine knows what is finished in its folder, and goes on there.
-    """
-
-    GOES_ON = False
+    """A protocol that runs the engine once: a child gives FORM, and _makeOutputs if an output is more than a file."""
 
     def _insertAllSteps(self) -> None:
         settings = self._settings()
@@ -233,7 +238,6 @@ class OneRun(EngineProtocol[ConfigT, MadeT], OneRunBase):
         }
 
     def _defineRelated(self, **outputs: EMObject) -> None:
-        """Define outputs, and from which inputs they were made."""
         self._defineOutputs(**outputs)
         for pointer in [pointer for part in self.FORM for pointer in part.pointers(self)]:
             for output in outputs.values():
@@ -267,10 +271,8 @@ def objectOf(word: str, path: str, made: Any) -> EMObject:
     has to make itself."""
     if word == "Volume":
         return volumeFrom(path, made.pixel_size)
-    if word == "AtomStruct":
-        return AtomStruct(path)
-    if word == "CryodlModel":
-        return CryodlModel.fromFolder(path)
+    if word in ("AtomStruct", "CryodlModel"):
+        return AtomStruct(path) if word == "AtomStruct" else CryodlModel.fromFolder(path)
     raise TypeError(f"A {word} is not made from {path} alone: the protocol makes it in _makeOutputs.")
 
 

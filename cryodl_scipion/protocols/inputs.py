@@ -97,15 +97,16 @@ class KeepsOutputs(ProtocolMixin):
             self._store()
             for relation in ended.getRelations():
                 if relation["object_child_id"] in copies:
-                    self._copyRelation(relation, copies[relation["object_child_id"]])
+                    self.mapper.insertRelationData(
+                        relation["name"],
+                        self.getObjId(),
+                        relation["object_parent_id"],
+                        copies[relation["object_child_id"]].getObjId(),
+                        relation["object_parent_extended"],
+                        relation["object_child_extended"],
+                    )
         ended.getProject().closeMapper()
         ended.closeMappers()
-
-    def _copyRelation(self, relation: Any, child: Object) -> None:
-        names = ("object_parent_extended", "object_child_extended")
-        parent = relation["object_parent_id"]
-        extended = [relation[name] for name in names]
-        self.mapper.insertRelationData(relation["name"], self.getObjId(), parent, child.getObjId(), *extended)
 
     def _runSteps(self, doneSteps: int) -> None:
         """Run what is not done; the step that registers the outputs also when these were lost."""
@@ -168,27 +169,21 @@ class PluginProtocol(KeepsOutputs):
 
     def getInputStatus(self) -> Tuple[bool, bool, bool]:
         """(False, waits for an open set, waits for an output to come), by which a form names and enables its button.
-
         pyworkflow's form asks when a pointer changes, not when a choice hides one that is empty: the button stayed
-        grey, without a word. It is always enabled; what is missing is said when it is pressed.
-        """
+        grey, without a word. It is always enabled; what is missing is said when it is pressed."""
         _, openSet, toCome = super().getInputStatus()
         return False, openSet, toCome
 
     def validate(self) -> List[str]:
-        """Sentences for the form. A chosen input that does not exist yet is an error, never an empty field.
-
-        Scipion's scheduler starts a run as soon as it validates: this also makes it wait for optional inputs. What is
-        still wrong when all inputs are there and whole stays wrong: the run is started, and fails with the sentences,
-        instead of waiting for ever in silence.
-        """
+        """Sentences for the form. A chosen input that does not exist yet is an error, never an empty field. Scipion's
+        scheduler starts a run as soon as it validates: this also makes it wait for optional inputs. What is still wrong
+        when all inputs are there and whole stays wrong: the run is started, and fails with the sentences, instead of
+        waiting for ever in silence."""
         if self.isScheduled():
             self._readEndedInputsAgain()
         errors = self._unresolvedInputs() or (self._stoppedInputs() if self.isScheduled() else [])
-        if errors:
-            return errors
-        errors = super().validate()
-        return [] if errors and self.isScheduled() and self._inputsAreWhole() else errors
+        wrong = [] if errors else super().validate()
+        return errors or ([] if wrong and self.isScheduled() and self._inputsAreWhole() else wrong)
 
     def _readEndedInputsAgain(self) -> None:
         """Read runs that have ended without the output that is waited for. pyworkflow notes the time of a run's
@@ -219,13 +214,11 @@ class PluginProtocol(KeepsOutputs):
         ]
 
     def _isUnfinished(self, pointer: Pointer) -> bool:
-        if _hasStopped(pointer.getObjValue()) or getattr(pointer.getObjValue(), "isAborted", bool)():
-            return True
-        state = stateOfRun(pointer.get().getFileName())
-        return state == STOPPED or (state == ALIVE and not self.worksInStreaming() and not pointer.get().isStreamOpen())
+        run, state = pointer.getObjValue(), stateOfRun(pointer.get().getFileName())
+        dead = _hasStopped(run) or getattr(run, "isAborted", bool)() or state == STOPPED
+        return dead or (state == ALIVE and not self.worksInStreaming() and not pointer.get().isStreamOpen())
 
     def _unresolvedInputs(self) -> List[str]:
-        """A sentence for each pointer that names an output which the other run does not have (yet)."""
         return [
             f"{self.getParam(name).label.get()}: the run "
             f"'{pointer.getObjValue().getObjLabel() or pointer.getObjValue()}' has no output "
@@ -239,19 +232,16 @@ class PluginProtocol(KeepsOutputs):
     # ----- information
     def summary(self) -> List[str]:
         """Scipion's summary. A run that waits for one that died says so first: it looks like one at work."""
-        return (self._waitingLines() if self.isActive() else []) + super().summary()
-
-    def _waitingLines(self) -> List[str]:
-        stopped = dict.fromkeys(
-            run.getObjLabel() or str(run)
-            for run in (pointer.getObjValue() for _, pointer in chosenInputs(self))
-            if _hasStopped(run)
-        )
+        runs = [pointer.getObjValue() for _, pointer in chosenInputs(self)] if self.isActive() else []
+        stopped = dict.fromkeys(run.getObjLabel() or str(run) for run in runs if _hasStopped(run))
         return [
             f"*Waits for the run '{label}', which stopped before it finished.* Continue that run: this one goes on by "
             "itself. To go on with what is there, stop this run and continue it."
             for label in stopped
-        ]
+        ] + super().summary()
+
+    def _citations(self) -> List[str]:
+        return ["cryodl"]
 
 
 class WithoutEngine:
@@ -264,22 +254,11 @@ class WithoutEngine:
 
 
 def chosenInputs(protocol: EMProtocol) -> Iterator[Tuple[str, Pointer]]:
-    """(field, pointer) of all inputs that a form shows and that are chosen, also where the output is still to come.
-
-    Parameters
-    ----------
-    protocol : pyworkflow.protocol.Protocol
-        Its form may be filled in part.
-
-    Yields
-    ------
-    tuple of str and Pointer
-        A list of pointers gives each of its own.
-    """
+    """(field, pointer) of all inputs that a form shows and that are chosen, also where the output is still to come; a
+    list of pointers gives each of its own. The form may be filled in part."""
     for name, _ in protocol.getDefinition().iterParams():
         field = getattr(protocol, name, None)
-        pointers = list(field) if isinstance(field, PointerList) else [field]
-        for pointer in pointers:
+        for pointer in list(field) if isinstance(field, PointerList) else [field]:
             if isinstance(pointer, Pointer) and pointer.hasValue() and protocol.evalParamCondition(name):
                 yield name, pointer
 
@@ -289,25 +268,14 @@ def _hasStopped(run: Any) -> bool:
     older than its files."""
     if not isinstance(run, EMProtocol):
         return False
-    if isinstance(run, KeepsOutputs) and run.hasLostOutputs():
-        return True
     state = stateOfRun(run._getPath("")) if run.hasObjId() else None
-    return state == STOPPED or (run.isFailed() and state != ALIVE)
+    lost = isinstance(run, KeepsOutputs) and run.hasLostOutputs()
+    return lost or state == STOPPED or (run.isFailed() and state != ALIVE)
 
 
 def classOf(pointer: Pointer) -> type:
-    """Class of what a pointer points to; of an output still to come, the one that its run announces.
-
-    Parameters
-    ----------
-    pointer : Pointer
-        It may be empty.
-
-    Returns
-    -------
-    type
-        NoneType if nothing is known.
-    """
+    """Class of what a pointer points to; of an output still to come, the one that its run announces; NoneType if
+    nothing is known, also of an empty pointer."""
     found, run = pointer.get(), pointer.getObjValue()
     if found is None and run is not None:
         return dict(run.iterOutputAttributes(includePossible=True)).get(pointer.getExtended(), type(None))

@@ -10,15 +10,13 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from pwem.objects import AtomStruct, EMObject
 from pyworkflow.object import Pointer
-from pyworkflow.protocol import params
-from pyworkflow.protocol.params import Form
+from pyworkflow.protocol import Form, params
 
-from .. import Plugin
 from ..convert.maps import structureFileOf, structureProblem
 from ..engine.cryodl import contract
 from ..form import addConfigParams, formName, formValue, paramOf
 from ..objects import CryodlModel
-from .checks import checkModelFolder
+from .checks import checkModelFolder, sayIf
 from .model_field import (
     FROM_PROJECT,
     NONE,
@@ -27,6 +25,7 @@ from .model_field import (
     checkModelField,
     checkShippedName,
     modelFolder,
+    namesShipped,
     shippedModels,
 )
 
@@ -181,11 +180,9 @@ class BoxSize(Own):
         )
 
     def problems(self, protocol: Any) -> List[str]:
-        size = protocol.boxSize.get()
-        if (size is None and self._empty) or (size or 0) >= 2:
-            return []
-        hint = f" Leave it empty for {self._empty}." if self._empty else ""
-        return [f"Box size (px) is {size}; it must be at least 2.{hint}"]
+        size, hint = protocol.boxSize.get(), f" Leave it empty for {self._empty}." if self._empty else ""
+        fits = (size is None and self._empty) or (size or 0) >= 2
+        return sayIf(not fits, f"Box size (px) is {size}; it must be at least 2.{hint}")
 
 
 class Pointing(FormPart):
@@ -198,6 +195,7 @@ class Pointing(FormPart):
 
     CLASSES: str = "EMObject"  # that may be chosen, with commas
     LABEL: str = "Input"
+    KNOWN_AS = ""  # name under which a run remembers the object's file, where that alone tells it from another one
     to: Tuple[str, ...] = ()
 
     def __init__(
@@ -235,11 +233,16 @@ class Pointing(FormPart):
         found = self.of(protocol)
         return {} if found is None else self.filesOf(protocol, found)
 
+    def identity(self, protocol: Any) -> Dict[str, Any]:
+        found = self.of(protocol)
+        if not self.KNOWN_AS:
+            return self.values(protocol)
+        return {self.KNOWN_AS: None if found is None else found.getFileName()}
+
     def problems(self, protocol: Any) -> List[str]:
         found = self.of(protocol)
-        if found is None and self._needed and protocol.evalParamCondition(self.name):
-            return [f"{self.label} is missing."]
-        return [] if found is None else self.check(protocol, found)
+        missing = found is None and self._needed and protocol.evalParamCondition(self.name)
+        return sayIf(missing, f"{self.label} is missing.") if found is None else self.check(protocol, found)
 
     def warnings(self, protocol: Any) -> List[str]:
         found = self.of(protocol)
@@ -250,19 +253,15 @@ class Pointing(FormPart):
 
     # ----- what a kind says of the chosen object
     def valuesOf(self, protocol: Any, found: Any) -> Dict[str, Any]:
-        """See values."""
         return {}
 
     def filesOf(self, protocol: Any, found: Any) -> Dict[str, Any]:
-        """See files."""
         return {}
 
     def check(self, protocol: Any, found: Any) -> List[str]:
-        """See problems."""
         return []
 
     def warn(self, protocol: Any, found: Any) -> List[str]:
-        """See warnings."""
         return []
 
 
@@ -287,9 +286,10 @@ class PointingMany(Pointing):
 
     def problems(self, protocol: Any) -> List[str]:
         missing = not self.objects(protocol) and "allowsNull" not in self._arguments
-        if missing and protocol.evalParamCondition(self.name):
-            return [f"{self.label} is empty. Choose one or several with the magnifying glass."]
-        return super().problems(protocol)
+        return sayIf(
+            missing and protocol.evalParamCondition(self.name),
+            f"{self.label} is empty. Choose one or several with the magnifying glass.",
+        ) or super().problems(protocol)
 
     def pointers(self, protocol: Any) -> List[Pointer]:
         return list(getattr(protocol, self.name)) if self._related and self.of(protocol) is not None else []
@@ -320,8 +320,7 @@ class MapOrModel(Pointing):
         return {self.fills[0]: protocol._structureFor(found)}
 
     def check(self, protocol: Any, found: EMObject) -> List[str]:
-        problem = structureProblem(found)
-        return [problem] if problem else []
+        return structureProblem(found)
 
 
 class AtomicModel(MapOrModel):
@@ -358,7 +357,7 @@ class MapsOrModels(PointingMany):
         return {self.fills[0]: tuple(protocol._structureFor(structure, self._named) for structure in found)}
 
     def check(self, protocol: Any, found: List[EMObject]) -> List[str]:
-        return [problem for problem in map(structureProblem, found) if problem]
+        return [problem for one in found for problem in structureProblem(one)]
 
 
 class ModelOfProject(Pointing):
@@ -391,14 +390,18 @@ class StartModel(ModelOfProject):
         return super().check(protocol, found) or otherNetwork(found.getNetwork(), protocol._config().network)
 
 
+def otherNetworkIn(folder: str, kind: str, network: str) -> List[str]:
+    """What is wrong with a model to start from: its folder, or its network, which is not the form's."""
+    return checkModelFolder(folder, kind) or otherNetwork(contract.read_card(folder)["network"], network)
+
+
 def otherNetwork(found: str, network: str) -> List[str]:
     """A sentence if the model to start from has another network than the form."""
-    if found == network:
-        return []
-    return [
+    return sayIf(
+        found != network,
         f"The model to start from has the network {found}, but Network is {network}. Choose the same network, or "
-        "another model."
-    ]
+        "another model.",
+    )
 
 
 class ModelOrShipped(FormPart):
@@ -418,20 +421,15 @@ class ModelOrShipped(FormPart):
 
     def addTo(self, form: Form, protocol: Any) -> None:
         self._pointing.addTo(form, protocol)
-        names = ", ".join(shippedModels(Plugin.getEngineFolder(), self.kind)) or "none"
-        help = (
-            f"Name of a model that comes with the plugin; the wizard lists them. This version has: {names}.\n\n"
-            f"Empty: {self._none}."
-        )
-        Own("shippedModel", params.StringParam, "Shipped model", help, "inputModel is None", default="").addTo(
-            form, protocol
-        )
+        help = "Name of a model that comes with the plugin; the wizard lists them. This version has: "
+        help += f"{namesShipped(self.kind)}.\n\nEmpty: {self._none}."
+        named = Own("shippedModel", params.StringParam, "Shipped model", help, "inputModel is None", default="")
+        named.addTo(form, protocol)
 
     def folder(self, protocol: Any) -> str:
         """Folder of the model; '' if none is chosen, or one that there is not is named."""
-        model = protocol.inputModel.get()
-        known = shippedModels(Plugin.getEngineFolder(), self.kind)
-        return known.get(self._named(protocol), "") if model is None else model.getFolder()
+        model, shipped = protocol.inputModel.get(), shippedModels(self.kind).get(self._named(protocol), "")
+        return shipped if model is None else model.getFolder()
 
     def _named(self, protocol: Any) -> str:
         return (protocol.shippedModel.get() or "").strip()
@@ -466,7 +464,8 @@ class Model(FormPart):
         addModelParams(form, self._default, self.kind, **self._others)
 
     def values(self, protocol: Any) -> Dict[str, Any]:
-        return {self.fills[0]: modelFolder(protocol) or None}
+        folder = modelFolder(protocol) if protocol.evalParamCondition("modelFrom") else ""
+        return {self.fills[0]: folder or None}
 
     def identity(self, protocol: Any) -> Dict[str, Any]:
         folder = modelFolder(protocol) or None

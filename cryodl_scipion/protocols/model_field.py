@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The fields by which a protocol takes a model, from the project or one that comes with the plugin, and the size of
-box.
-"""
+box."""
 
 import os
 import shutil
@@ -9,20 +8,16 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from pwem.protocols import EMProtocol
 from pyworkflow.protocol import params
-from pyworkflow.protocol.params import Form
 
 from .. import Plugin
 from ..convert.micrographs.picks import boxSizeFor
 from ..engine.cryodl import contract
-from ..engine.cryodl.contract import network_citations
-from .checks import checkModelFolder
+from .checks import checkModelFolder, sayIf
 
 
 def copyModel(source: str, target: str) -> None:
-    """Copy a checked model folder, whole or not at all; the copy is checked as well.
-
-    Raises FileExistsError if `target` is there, ValueError if the model is not whole, OSError as shutil.
-    """
+    """Copy a checked model folder, whole or not at all; the copy is checked as well. Raises FileExistsError if `target`
+    is there, ValueError if the model is not whole, OSError as shutil."""
     if os.path.exists(target):
         raise FileExistsError(f"{target} exists already and is not replaced. Choose another folder, or remove it.")
     contract.check_model(source)
@@ -35,9 +30,14 @@ def copyModel(source: str, target: str) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def shippedModels(engineFolder: str, kind: str = "picker") -> Dict[str, str]:
-    """{name: folder} of the models of a kind that come with the plugin, in alphabetical order. kind: None for all."""
-    return contract.shipped_folders(os.path.join(engineFolder, "cryodl", "models"), kind)
+def shippedModels(kind: str = "picker") -> Dict[str, str]:
+    """{name: folder} of the models of a kind that come with the plugin, in alphabetical order."""
+    return contract.shipped_folders(os.path.join(Plugin.getEngineFolder(), "cryodl", "models"), kind)
+
+
+def namesShipped(kind: str) -> str:
+    """Names of the models of a kind that come with the plugin, in words."""
+    return ", ".join(shippedModels(kind)) or "none"
 
 
 FROM_PROJECT, SHIPPED, NONE = range(3)
@@ -47,35 +47,26 @@ GENERAL = "general"
 
 
 def addModelParams(
-    form: Form,
+    form: params.Form,
     default: int = SHIPPED,
     kind: str = "picker",
     condition: str = "True",
     none: Optional[str] = None,
     **arguments: Any,
 ) -> None:
-    """Add modelFrom, inputModel and shippedModel to a form.
-
-    default: FROM_PROJECT, SHIPPED or NONE. kind: of the model's card. condition: of all three. none: what NONE is
-    called, None if a model is needed. arguments: of addParam, for all three.
-    """
-    names = list(shippedModels(Plugin.getEngineFolder(), kind))
-    where = f"({condition}) and modelFrom == %d"
-    form.addParam(
-        "modelFrom",
-        params.EnumParam,
-        default=default,
-        condition=condition,
-        **dict(
-            dict(
-                label="Model",
-                choices=["trained or imported in this project", "shipped with the plugin"] + ([none] if none else []),
-                help=f"Where the trained network comes from: train one with *cryodl - {_TRAINED_BY[kind]}*, import "
-                "one with *cryodl - models*, or use a shipped model.",
-            ),
-            **arguments,
-        ),
+    """Add modelFrom, inputModel and shippedModel to a form. default: FROM_PROJECT, SHIPPED or NONE. kind: of the
+    model's card. condition: of all three. none: what NONE is called, None if a model is needed. arguments: of addParam,
+    for all three, but label and help for the first alone."""
+    names, where = list(shippedModels(kind)), f"({condition}) and modelFrom == %d"
+    own = dict(
+        label="Model",
+        choices=["trained or imported in this project", "shipped with the plugin"] + ([none] if none else []),
+        help=f"Where the trained network comes from: train one with *cryodl - {_TRAINED_BY[kind]}*, import one with "
+        "*cryodl - models*, or use a shipped model.",
     )
+    form.addParam("modelFrom", params.EnumParam, default=default, condition=condition, **dict(own, **arguments))
+    others = {name: value for name, value in arguments.items() if name not in ("label", "help")}
+    others.setdefault("important", True)
     form.addParam(
         "inputModel",
         params.PointerParam,
@@ -85,7 +76,7 @@ def addModelParams(
         label="Trained model",
         help=f"A model of this project: {'from *cryodl - pick particles*, ' if kind == 'picker' else ''}from a "
         "training, or imported.",
-        **dict(dict(important=True), **_plain(arguments)),
+        **others,
     )
     # A text, not a list: positions in a list would change with the models of later versions.
     form.addParam(
@@ -94,44 +85,36 @@ def addModelParams(
         default=firstModel(names),
         condition=where % SHIPPED,
         label="Shipped model",
-        **dict(dict(important=True), **_plain(arguments)),
-        help=f"Name of a shipped model; the wizard lists them. This version has: {', '.join(names) or 'none'}."
+        help=f"Name of a shipped model; the wizard lists them. This version has: {namesShipped(kind)}."
         + (" *general* is for particles of every kind and size." if GENERAL in names else ""),
+        **others,
     )
 
 
 def addShippedModels(form: Any, kind: str, **arguments: Any) -> None:
     """Add shippedModels to a form: names of models that come with the plugin, for a protocol that takes several."""
-    names = list(shippedModels(Plugin.getEngineFolder(), kind))
-    form.addParam(
-        "shippedModels",
-        params.StringParam,
-        default="",
-        **dict(
-            dict(
-                important=True,
-                label="Shipped models",
-                help="Names of shipped models, separated by commas; the wizard lists them. This version has: "
-                f"{', '.join(names) or 'none'}.\n\nEmpty: none of them.",
-            ),
-            **arguments,
-        ),
+    own = dict(
+        important=True,
+        label="Shipped models",
+        help="Names of shipped models, separated by commas; the wizard lists them. This version has: "
+        f"{namesShipped(kind)}.\n\nEmpty: none of them.",
     )
+    form.addParam("shippedModels", params.StringParam, default="", **dict(own, **arguments))
 
 
 def checkShippedName(protocol: EMProtocol, kind: str) -> List[str]:
     """A sentence if there is no shipped model of that name."""
-    name, known = (protocol.shippedModel.get() or "").strip(), shippedModels(Plugin.getEngineFolder(), kind)
-    if name in known:
-        return []
-    return [f"Shipped model is {name!r}, which does not exist. Shipped models: {', '.join(known) or 'none'}."]
+    name = (protocol.shippedModel.get() or "").strip()
+    return sayIf(
+        name not in shippedModels(kind),
+        f"Shipped model is {name!r}, which does not exist. Shipped models: {namesShipped(kind)}.",
+    )
 
 
 def startable(kind: str) -> Tuple[str, str]:
     """(names, networks) in words of the shipped models of a kind."""
-    cards = {n: contract.read_card(f) for n, f in shippedModels(Plugin.getEngineFolder(), kind).items()}
-    words = ", ".join(cards), ", ".join(sorted({card["network"] for card in cards.values()}))
-    return words[0] or "none", words[1] or "none"
+    networks = {contract.read_card(folder)["network"] for folder in shippedModels(kind).values()}
+    return namesShipped(kind), ", ".join(sorted(networks)) or "none"
 
 
 def shippedNames(protocol: Any) -> List[str]:
@@ -141,22 +124,17 @@ def shippedNames(protocol: Any) -> List[str]:
 
 def shippedFolders(protocol: Any, kind: str) -> List[str]:
     """Folders of the models that shippedModels names and that there are."""
-    known = shippedModels(Plugin.getEngineFolder(), kind)
+    known = shippedModels(kind)
     return [known[name] for name in shippedNames(protocol) if name in known]
 
 
 def checkShippedModels(protocol: Any, kind: str) -> List[str]:
     """What is wrong with shippedModels. Sentences for the form."""
-    known = shippedModels(Plugin.getEngineFolder(), kind)
     return [
-        f"Shipped models has {name!r}, which does not exist. Shipped models: {', '.join(known) or 'none'}."
+        f"Shipped models has {name!r}, which does not exist. Shipped models: {namesShipped(kind)}."
         for name in shippedNames(protocol)
-        if name not in known
+        if name not in shippedModels(kind)
     ]
-
-
-def _plain(arguments: Dict[str, Any]) -> Dict[str, int]:
-    return {name: value for name, value in arguments.items() if name not in ("label", "help")}
 
 
 def firstModel(names: Sequence[str]) -> str:
@@ -175,18 +153,16 @@ def checkModelField(protocol: EMProtocol) -> List[str]:
 
 def checkSizeFields(protocol: Any) -> List[str]:
     """What is wrong with particle diameter and box, of a protocol whose model is whole."""
-    if diameterOf(protocol) is None and not cardOf(protocol).get("tells_size"):
-        return [
-            f"Particle diameter is missing. The model {cardOf(protocol)['name']} is for particles of every size and "
-            "cannot estimate the size, so give the diameter. The wizard beside the field measures it on a "
-            "micrograph."
-        ]
-    if protocol.boxSize.get() is not None and protocol.boxSize.get() < 2:
-        return [
-            f"Box size (px) is {protocol.boxSize.get()}; it must be at least 2. Leave it empty for 1.5 times "
-            "the particle diameter."
-        ]
-    return []
+    return sayIf(
+        diameterOf(protocol) is None and not cardOf(protocol).get("tells_size"),
+        f"Particle diameter is missing. The model {cardOf(protocol)['name']} is for particles of every size and "
+        "cannot estimate the size, so give the diameter. The wizard beside the field measures it on a "
+        "micrograph.",
+    ) or sayIf(
+        protocol.boxSize.get() is not None and protocol.boxSize.get() < 2,
+        f"Box size (px) is {protocol.boxSize.get()}; it must be at least 2. Leave it empty for 1.5 times "
+        "the particle diameter.",
+    )
 
 
 def modelFolder(protocol: EMProtocol) -> str:
@@ -196,7 +172,7 @@ def modelFolder(protocol: EMProtocol) -> str:
         return "" if model is None else model.getFolder()
     name = (protocol.shippedModel.get() or "").strip() if protocol.modelFrom.get() == SHIPPED else ""
     kind = getattr(protocol, "_MODEL_KIND", None) or "picker"
-    return shippedModels(Plugin.getEngineFolder(), kind).get(name, os.path.join("models", name)) if name else ""
+    return shippedModels(kind).get(name, os.path.join("models", name)) if name else ""
 
 
 def cardOf(protocol: EMProtocol) -> Any:
@@ -220,6 +196,5 @@ def boxSizeOf(protocol: EMProtocol, diameter: float) -> Any:
 
 
 def citationsOf(network: Optional[str]) -> List[str]:
-    """Keys of the bibliography for work with a picker or denoiser, whose names differ; network: its name, or None if no
-    model is known yet."""
-    return ["cryodl"] + list(network_citations("picker", network) or network_citations("denoiser", network))
+    """Keys of the bibliography for work with a picker; network: its name, or None if no model is known yet."""
+    return ["cryodl", *contract.network_citations("picker", network)]

@@ -7,35 +7,24 @@ outputs and summary follow the way that is chosen. Fields that several ways have
 """
 
 import re
-from typing import Any, Dict, Generic, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Generic, List, Optional, Tuple
 
-from pyworkflow.protocol import params
-from pyworkflow.protocol.params import Form
+from pyworkflow.protocol import Form, params
 
 from ..engine.cryodl import contract
-from .engine_protocol import ConfigT, EngineProtocol, MadeT, OneRun, configOf, followContract
-from .kinds import FormPart
+from .engine_protocol import ConfigT, HasForm, MadeT, OneRun, configOf, followContract
 from .protocol_base import possibleOutputs
 
 
-class Way(Generic[ConfigT, MadeT]):
+class Way(HasForm, Generic[ConfigT, MadeT]):
     """One thing that a protocol can do. A child names config and outputs in its bases, `Way[PickConfig, PickOutputs]`;
     without them it does not run the engine, and gives `run`, `problems` and POSSIBLE.
 
-    WORD: of the form's choice. Others as EngineProtocol and OneRun have them.
+    WORD: of the form's choice. Methods do what those of a protocol do whose names have an underscore before them.
     """
 
     WORD = ""
-    FORM: Tuple[FormPart, ...] = ()
-    OUTPUT = "output"
-    CITES: Tuple[str, ...] = ()
-    NOTHING_YET = "No results yet."
-    GOES_ON = False
-    NOT_ON_FORM: Dict[str, str] = {}
-    OTHER_DEFAULTS: Dict[str, Any] = {}
     POSSIBLE: Dict[str, Any] = {}
-    _CONFIG: Any = None
-    _MODEL_KIND: Any = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -45,26 +34,16 @@ class Way(Generic[ConfigT, MadeT]):
             followContract(cls)
             cls.POSSIBLE = possibleOutputs(config)
 
-    # ----- what a protocol does with the way that is chosen
-    def completed(self, protocol: Any, config: ConfigT) -> ConfigT:
-        """The config with what depends on several fields."""
-        return config
-
-    def writtenFiles(self, protocol: Any) -> Dict[str, Any]:
-        """{contract field: value} of the files that are written for the engine."""
-        return OneRun._writtenFiles(protocol)
-
-    def filesMade(self, protocol: Any, config: ConfigT) -> List[str]:
-        """Files and folders without which the run is not done."""
-        return OneRun._filesMade(protocol, config)
-
-    def settings(self, protocol: Any) -> Dict[str, Any]:
-        """What decides the output."""
-        return EngineProtocol._settings(protocol)
-
-    def run(self, protocol: Any, settings: Dict[str, Any]) -> None:
-        """Do it."""
-        OneRun.runStep(protocol, settings)
+    # ----- what a protocol does with the way that is chosen; each takes the protocol
+    completed: Any = staticmethod(OneRun._completed)
+    writtenFiles: Any = staticmethod(OneRun._writtenFiles)
+    filesMade: Any = staticmethod(OneRun._filesMade)
+    settings: Any = staticmethod(OneRun._settings)
+    warnings: Any = staticmethod(OneRun._warnings)
+    tell: Any = staticmethod(OneRun._tell)
+    methods: Any = staticmethod(OneRun._methods)
+    citations: Any = staticmethod(OneRun._citations)
+    run: Any = staticmethod(OneRun.runStep)
 
     def makeOutputs(self, protocol: Any, made: MadeT) -> Dict[str, Any]:
         """{name: object} of the outputs. made: None if the engine is not run."""
@@ -73,22 +52,6 @@ class Way(Generic[ConfigT, MadeT]):
     def problems(self, protocol: Any) -> List[str]:
         """Sentences about inputs that are wrong, or do not fit each other."""
         return []
-
-    def warnings(self, protocol: Any) -> List[str]:
-        """Sentences of which the form asks whether to go on."""
-        return EngineProtocol._warnings(protocol)
-
-    def tell(self, protocol: Any, results: Sequence[contract.Result]) -> List[str]:
-        """First lines of the summary."""
-        return EngineProtocol._tell(protocol, results)
-
-    def methods(self, protocol: Any) -> List[str]:
-        """Sentences for a paper."""
-        return EngineProtocol._methods(protocol)
-
-    def citations(self, protocol: Any) -> List[str]:
-        """Keys of the bibliography."""
-        return EngineProtocol._citations(protocol)
 
     def usesGpu(self, protocol: Any) -> bool:
         """Whether it computes on a GPU, if the form asks for one."""
@@ -102,9 +65,16 @@ class OfWay:
         self._name = name
 
     def __get__(self, protocol: Optional[Any], owner: Any) -> Any:
-        ways = owner.WAYS
-        way = protocol._way() if protocol is not None else ways[0] if ways else Way()
-        return getattr(way, self._name)
+        return getattr(protocol._way() if protocol is not None else (*owner.WAYS, Way())[0], self._name)
+
+
+def byWay(name: str) -> Any:
+    """A method that is that of the chosen way, which is given the protocol."""
+
+    def method(protocol: Any, *given: Any) -> Any:
+        return getattr(protocol._way(), name)(protocol, *given)
+
+    return method
 
 
 class _JoinedForm:
@@ -118,11 +88,8 @@ class _JoinedForm:
 
     def addSection(self, label: str) -> None:
         """A tab; of one label there is one."""
-        there = next((one for one in self._form._sectionList if one.label.get() == label), None)
-        if there is None:
-            self._form.addSection(label)
-        else:
-            self._form.lastSection = there
+        there = [one for one in self._form._sectionList if one.label.get() == label]
+        self._form.lastSection = there[0] if there else self._form.addSection(label)
 
     def addParam(self, name: str, paramClass: Any, **arguments: Any) -> Any:
         """A field, or one more way in which the field of this name is shown."""
@@ -163,10 +130,13 @@ class OneOf(OneRun[ConfigT, MadeT]):
     GOES_ON: Any = OfWay()
     NOT_ON_FORM: Any = OfWay()
     OTHER_DEFAULTS: Any = OfWay()
+    _KIND: Any = OfWay()
     _MODEL_KIND: Any = OfWay()
+    _completed, _writtenFiles, _filesMade = byWay("completed"), byWay("writtenFiles"), byWay("filesMade")
+    _makeOutputs, _checkTogether, _warnings = byWay("makeOutputs"), byWay("problems"), byWay("warnings")
+    _tell, _methods, _citations = byWay("tell"), byWay("methods"), byWay("citations")
 
     def _way(self) -> Way[Any, Any]:
-        """The way that is chosen; while the form is made, the one whose fields are added."""
         return self.WAYS[self.getChoice() if self._addedWay is None else self._addedWay]
 
     def getChoice(self) -> int:
@@ -217,53 +187,20 @@ class OneOf(OneRun[ConfigT, MadeT]):
             super().createOutputStep(settings)
         else:
             self._way().run(self, settings)
-            self._defineRelated(**self._way().makeOutputs(self, None))
+            self._defineRelated(**self._makeOutputs(None))
 
     def _settings(self) -> Dict[str, Any]:
         return dict(self._way().settings(self), what=self._way().WORD)
 
-    def _completed(self, config: ConfigT) -> ConfigT:
-        return self._way().completed(self, config)
-
-    def _writtenFiles(self) -> Dict[str, Any]:
-        return self._way().writtenFiles(self)
-
-    def _filesMade(self, config: ConfigT) -> List[str]:
-        return self._way().filesMade(self, config)
-
-    def _makeOutputs(self, made: MadeT) -> Dict[str, Any]:
-        return self._way().makeOutputs(self, made)
-
-    # ----- validation and information
     def _validate(self) -> List[str]:
         if self._way()._CONFIG is not None:
             return super()._validate()
-        return [] if self._missingPointers() else self._way().problems(self)
-
-    def _checkTogether(self) -> List[str]:
-        return self._way().problems(self)
-
-    def _warnings(self) -> List[str]:
-        return self._way().warnings(self)
-
-    def _tell(self, results: Sequence[contract.Result]) -> List[str]:
-        return self._way().tell(self, results)
-
-    def _methods(self) -> List[str]:
-        return self._way().methods(self)
-
-    def _citations(self) -> List[str]:
-        return self._way().citations(self)
+        return [] if self._missingPointers() else self._checkTogether()
 
 
 def formerProtocols(classes: Dict[str, Any]) -> Dict[str, type]:
-    """{name: class} by which Scipion finds the protocols of 0.1.0 that are another one's ways now.
-
-    Parameters
-    ----------
-    classes : dict
-        {name: class} of the protocols of today.
-    """
+    """{name: class} by which Scipion finds the protocols of 0.1.0 that are another one's ways now. classes: those of
+    today."""
     return {
         then: _former(then, classes[now], values)
         for then, (now, values) in contract.version_0_1_0.PROTOCOLS.items()

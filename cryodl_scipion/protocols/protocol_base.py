@@ -9,17 +9,16 @@ from fnmatch import fnmatch
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import pyworkflow.utils as pwutils
-from pwem.objects import EMObject, Volume
+from pwem.objects import Volume
 from pwem.protocols import EMProtocol
-from pyworkflow.protocol import params
-from pyworkflow.protocol.constants import GPU_LIST, USE_GPU
-from pyworkflow.protocol.params import Form
+from pyworkflow.protocol import GPU_LIST, USE_GPU, Form, params
 
 from .. import Plugin
-from ..convert.maps import structureFileOf, structureForEngine
+from ..convert.maps import structureForEngine
 from ..convert.reading import readJson
 from ..engine.cryodl import contract
 from ..tomography import HAS_TOMO
+from .checks import sayIf
 from .inputs import PluginProtocol, ProtocolMixin
 
 # Where Scipion's classes stand; tomo is imported for tomograms alone.
@@ -27,20 +26,9 @@ _MODULES = ("pwem.objects", "..objects", "pyworkflow.object", "tomo.objects")
 
 
 def possibleOutputs(configClass: type, several: bool = False) -> Dict[str, Any]:
-    """{name: class} of all outputs that a protocol makes of its command's results, as `_possibleOutputs` holds them.
-
-    Parameters
-    ----------
-    configClass : type
-        Config of the command.
-    several : bool
-        Instead those whose names hold a *, one output for each feature, species or composition.
-
-    Returns
-    -------
-    dict
-        Empty if nothing of Scipion is made.
-    """
+    """{name: class} of all outputs that a protocol makes of its command's results, as `_possibleOutputs` holds them;
+    {} if nothing of Scipion is made. several: instead those whose names hold a *, one output for each feature, species
+    or composition."""
     return {
         name: _classOf(word)
         for name, word in _declared(configClass).items()
@@ -58,18 +46,13 @@ def refuseUndeclared(protocol: Any, names: Iterable[str]) -> None:
 
 
 def _declared(configClass: type) -> Dict[str, str]:
-    """{name: name of the class} by the Outputs of a command."""
-    outputs = next(command.outputs for command in contract.EVERY_COMMAND.values() if command.config is configClass)
-    fields = contract.describe_outputs(outputs) if outputs else []
-    return {name: word for field in fields for name, word in field.scipion.items()}
+    outputs: Any = contract.EVERY_COMMAND[contract.command_name(configClass)].outputs
+    return {name: word for field in contract.describe_outputs(outputs) for name, word in field.scipion.items()}
 
 
 def _classOf(word: str) -> Any:
-    for module in _MODULES:
-        found = getattr(importlib.import_module(module, __package__), word, None)
-        if found is not None:
-            return found
-    raise TypeError(f"No class {word} in {', '.join(_MODULES)}: see the contract's outputs.")
+    modules = (importlib.import_module(module, __package__) for module in _MODULES)
+    return next(getattr(module, word) for module in modules if hasattr(module, word))
 
 
 REQUEST_FILE = "request.json"
@@ -87,20 +70,10 @@ def hasGpuDriver() -> bool:
 
 
 class CryodlProtBase(PluginProtocol):
-    """Mixin for Scipion protocols; it stands before the Scipion class in the list of bases.
-
-    A child gives _CONFIG and NOT_ON_FORM, and may give the hook _tell. EngineProtocol is the one that runs a command.
-    """
+    """Mixin for Scipion protocols; it stands before the Scipion class in the list of bases. EngineProtocol is the one
+    that runs a command."""
 
     _CONFIG: Any = None
-    # Contract fields without a place on the form, and where their values come from.
-    NOT_ON_FORM: Dict[str, str] = {}
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        """`_possibleOutputs` follow from the contract; a child states its own where they depend on the form."""
-        super().__init_subclass__(**kwargs)
-        if "_CONFIG" in vars(cls) and "_possibleOutputs" not in vars(cls):
-            cls._possibleOutputs = possibleOutputs(cls._CONFIG)
 
     def _defineOutputs(self, **outputs: Any) -> None:
         refuseUndeclared(self, outputs)
@@ -131,21 +104,18 @@ class CryodlProtBase(PluginProtocol):
     # ----- engine
     def _request(self, config: Any, names: Sequence[str] = ()) -> contract.Request:
         """The request of a config, with threads and seed of the form. names: of its items, for the engine."""
-        seed = self.getAttributeValue("seed", None) or 0
         return contract.Request(
             contract.command_of(config),
             config,
             threads=getattr(self, "binThreads", self.numberOfThreads).get(),  # of a batch, where several work at once
-            seed=seed,
+            seed=self.getAttributeValue("seed", None) or 0,
             names=tuple(names),
         )
 
     def _runEngine(self, config: Any, folder: Any, names: Sequence[str] = ()) -> contract.Result:
         """Run the command in `folder` (request.json and result.json lie there). Returns the contract's Result. names:
-        of its items, for the engine, where its row says that they may be given.
-
-        Raises ValueError for what the user can mend, RuntimeError for the rest; both with the engine's own sentence.
-        """
+        of its items, for the engine, where its row says that they may be given. Raises ValueError for what the user can
+        mend, RuntimeError for the rest; both with the engine's own sentence."""
         pwutils.makePath(folder)
         request, command = os.path.join(folder, REQUEST_FILE), contract.command_of(config)
         self._request(config, names).write(request)
@@ -154,11 +124,9 @@ class CryodlProtBase(PluginProtocol):
     def _forgetOther(
         self, config: Any, folder: str, *outputs: str, free: Tuple[str, ...] = (), names: Sequence[str] = ()
     ) -> None:
-        """Remove what an earlier start with other settings left; the same settings are continued.
-
-        folder: where that start's request lies. outputs: what it made; <output>.partial goes as well. free: settings
-        that the engine continues with, whatever they were. names: as _runEngine.
-        """
+        """Remove what an earlier start with other settings left; the same settings are continued. folder: where that
+        start's request lies. outputs: what it made; <output>.partial goes as well. free: settings that the engine
+        continues with, whatever they were. names: as _runEngine."""
         earlier = os.path.join(folder, REQUEST_FILE)
         if not os.path.exists(earlier):
             return
@@ -169,60 +137,51 @@ class CryodlProtBase(PluginProtocol):
             )
 
     def _engineResultFiles(self) -> List[str]:
-        return sorted(
-            glob.glob(os.path.join(glob.escape(self._getExtraPath()), "**", RESULT_FILE), recursive=True),
-            key=os.path.getmtime,
-        )
+        pattern = os.path.join(glob.escape(self._getExtraPath()), "**", RESULT_FILE)
+        return sorted(glob.glob(pattern, recursive=True), key=os.path.getmtime)
 
     def _engineResults(self) -> Any:
-        """The contract's Results of all finished runs of the engine, oldest first."""
         return [contract.Result.read(path) for path in self._engineResultFiles()]
 
     # ----- validation
     def warnings(self) -> List[str]:
         """The form asks before it runs; a run that a queue sends to another machine may find its GPU there."""
-        return self._gpuWarnings() + super().warnings()
-
-    def _gpuWarnings(self) -> List[str]:
-        if not self.usesGpu() or self.useQueue() or hasGpuDriver():
-            return []
-        return [
+        found = sayIf(
+            self.usesGpu() and not self.useQueue() and not hasGpuDriver(),
             "*Use GPU?* is Yes, but this machine has no GPU driver, so the run would stop at once. Choose No, or send "
-            "the run to a machine with a GPU."
-        ]
+            "the run to a machine with a GPU.",
+        )
+        return found + super().warnings()
 
     def _checkGpus(self) -> List[str]:
-        """Each run of the engine takes one GPU, but for trainings, which share all; Scipion hands the list out to the
-        steps that run side by side."""
         if not self.usesGpu():
             return []
         try:
             gpus = self.getGpuList()
         except ValueError:
             gpus = []
-        if not gpus:
-            return [f"GPU IDs is {self.gpuList.get()!r}; give numbers such as 0 or 0,1, or choose not to use GPUs."]
-        sideBySide = max(1, self.numberOfThreads.get() - 1) if self.modeParallel() else 1
-        row = contract.EVERY_COMMAND.get(contract.command_name(self._CONFIG))
-        if len(gpus) <= sideBySide or row and row.several:
-            return []
-        if not self.modeParallel():
-            return [
-                f"GPU IDs names {len(gpus)} GPUs ({self.gpuList.get()}); this protocol uses one GPU. Give one number."
-            ]
-        return [
-            f"GPU IDs names {len(gpus)} GPUs ({self.gpuList.get()}), but with {self.numberOfThreads.get()} Scipion "
-            f"threads only {sideBySide} of them can be used: each batch uses one GPU, and one thread only watches for "
-            f"input. Set Scipion threads to {len(gpus) + 1}, or give fewer GPUs."
-        ]
+        sideBySide, given = max(1, self.numberOfThreads.get() - 1) if self.modeParallel() else 1, self.gpuList.get()
+        tooMany = len(gpus) > sideBySide and not contract.EVERY_COMMAND[contract.command_name(self._CONFIG)].several
+        return (
+            sayIf(not gpus, f"GPU IDs is {given!r}; give numbers such as 0 or 0,1, or choose not to use GPUs.")
+            or sayIf(
+                tooMany and not self.modeParallel(),
+                f"GPU IDs names {len(gpus)} GPUs ({given}); this protocol uses one GPU. Give one number.",
+            )
+            or sayIf(
+                tooMany,
+                f"GPU IDs names {len(gpus)} GPUs ({given}), but with {self.numberOfThreads.get()} Scipion threads only "
+                f"{sideBySide} of them can be used: each batch uses one GPU, and one thread only watches for input. "
+                f"Set Scipion threads to {len(gpus) + 1}, or give fewer GPUs.",
+            )
+        )
 
     def _checkSymmetry(self) -> List[str]:
-        if _SYMMETRY.fullmatch((self.symmetry.get() or "").strip()):
-            return []
-        return [
+        return sayIf(
+            not _SYMMETRY.fullmatch((self.symmetry.get() or "").strip()),
             f"Symmetry is {self.symmetry.get() or ''!r}; it must be C1 to C100, D1 to D100, T, O, I, or I1 to I4, in "
-            "RELION's axes. Helical symmetry is not supported."
-        ]
+            "RELION's axes. Helical symmetry is not supported.",
+        )
 
     def _missingPointers(self) -> List[str]:
         return [
@@ -238,23 +197,17 @@ class CryodlProtBase(PluginProtocol):
     # ----- information
     def _summary(self) -> List[str]:
         results = self._engineResults()
-        return self._tell(results) + skippedLines(results) + deviceLines(results) + warningLines(results)
-
-    def _tell(self, results: Sequence[contract.Result]) -> List[str]:
-        """First lines of the summary. Outputs and results may not be there yet."""
-        return []
+        warnings = dict.fromkeys(warning for result in results for warning in result.warnings)
+        said = [f"Warning: {warning}" for warning in warnings]
+        return self._tell(results) + skippedLines(results) + deviceLines(results) + said
 
 
 def skippedLines(results: Sequence[contract.Result]) -> List[str]:
     """Sentences about the items left out, the last word on each. results: oldest first."""
     skipped = skippedItems(results)
-    if not skipped:
-        return []
-    lines = [f"*{len(skipped)} skipped:*"]
-    lines += [f"  {item.item}: {item.reason}" for item in skipped[:MAX_LISTED]]
-    if len(skipped) > MAX_LISTED:
-        lines.append(f"  and {len(skipped) - MAX_LISTED} more, see {RESULT_FILE} in extra/")
-    return lines
+    lines = [f"  {item.item}: {item.reason}" for item in skipped[:MAX_LISTED]]
+    more = sayIf(len(skipped) > MAX_LISTED, f"  and {len(skipped) - MAX_LISTED} more, see {RESULT_FILE} in extra/")
+    return [f"*{len(skipped)} skipped:*", *lines, *more] if skipped else []
 
 
 def skippedItems(results: Sequence[contract.Result]) -> Any:
@@ -272,10 +225,6 @@ def deviceLines(results: Sequence[contract.Result]) -> List[str]:
     # "none: ..." stands for a batch that was finished before and only thresholded again
     devices = sorted({r.device for r in results if r.device and not r.device.startswith("none")})
     return [f"Computed on: {', '.join(devices)}"] if devices else []
-
-
-def warningLines(results: Sequence[contract.Result]) -> List[str]:
-    return [f"Warning: {w}" for w in dict.fromkeys(w for result in results for w in result.warnings)]
 
 
 EVALUATION, EVALUATION_FOLDER = "evaluation.json", "evaluation"
@@ -308,15 +257,13 @@ class OneRunBase(CryodlProtBase, EMProtocol):
     def _runOnce(
         self, config: Any, *outputs: str, goesOn: bool = False, folder: Optional[str] = None, names: Sequence[str] = ()
     ) -> contract.Result:
-        """Run the engine, unless it has made `outputs` with the same settings. Returns the contract's Result.
-
-        goesOn: the engine knows what is finished in its folder, and goes on there. folder: of request and result, where
-        the engine runs several times. names: of the config's items, for the engine.
-        """
+        """Run the engine, unless it has made `outputs` with the same settings. goesOn: the engine knows what is
+        finished in its folder, and goes on there. folder: of request and result, where the engine runs several times.
+        names: of the config's items, for the engine."""
         folder = folder or self._getExtraPath()
         self._forgetOther(config, folder, *outputs, names=names)
         path = os.path.join(folder, RESULT_FILE)
-        if os.path.exists(path) and all(os.path.exists(output) for output in outputs):
+        if all(os.path.exists(made) for made in (path, *outputs)):
             return contract.Result.read(path)
         if not goesOn:
             # without its result an output tells too little: the run was killed between the two
@@ -324,16 +271,8 @@ class OneRunBase(CryodlProtBase, EMProtocol):
         return self._runEngine(config, folder, names)
 
     def _result(self) -> Any:
-        """The contract's Result of the run, None before it is there."""
         path = self._getExtraPath(RESULT_FILE)
         return contract.Result.read(path) if os.path.exists(path) else None
 
     def _pointed(self, name: str) -> Any:
-        """[object] of a list of pointers."""
         return [pointer.get() for pointer in getattr(self, name) if pointer.get() is not None]
-
-    def _structureName(self, structure: EMObject) -> str:
-        return os.path.basename(structureFileOf(structure))
-
-    def _citations(self) -> List[str]:
-        return ["cryodl"]

@@ -5,7 +5,7 @@ import os
 from typing import Any, Dict, List
 
 from pwem.objects import EMSet, SetOfParticlesFlex, SetOfVolumesFlex, Volume, VolumeFlex
-from pyworkflow.protocol.params import LEVEL_ADVANCED
+from pyworkflow.protocol import LEVEL_ADVANCED
 
 from ..convert.names import inputName
 from ..convert.particles.results import (
@@ -18,6 +18,7 @@ from ..convert.particles.results import (
 )
 from ..engine.cryodl import contract
 from ..tomography import HAS_TOMO
+from .checks import sayIf
 from .engine_protocol import volumeFrom
 from .kinds import Mask, Options, OwnName
 from .one_of import OneOf, Way
@@ -65,14 +66,14 @@ class ParticlesOrSubtomograms(Particles):
         if wrong or not isAligned(found):
             return wrong or ["The subtomograms have no alignment. Align them first."]
         least = max(least, protocol.clusters.get() or 1)
-        if found.getSize() < least:
-            return [
-                f"There are {found.getSize()} subtomograms; {latent} latent dimensions and {protocol.clusters.get()} "
-                f"clusters need at least {least}. Choose more subtomograms, or fewer dimensions or clusters."
-            ]
-        if protocol.method.get() == _GAUSSIAN or protocol.classes.get() is not None:
-            return ["The method gaussian and discrete classes are for particles. Choose auto, and no classes."]
-        return []
+        return sayIf(
+            found.getSize() < least,
+            f"There are {found.getSize()} subtomograms; {latent} latent dimensions and {protocol.clusters.get()} "
+            f"clusters need at least {least}. Choose more subtomograms, or fewer dimensions or clusters.",
+        ) or sayIf(
+            protocol.method.get() == _GAUSSIAN or protocol.classes.get() is not None,
+            "The method gaussian and discrete classes are for particles. Choose auto, and no classes.",
+        )
 
 
 class Fit(Way[contract.FitHeterogeneityConfig, contract.FitHeterogeneityOutputs]):

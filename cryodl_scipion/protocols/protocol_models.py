@@ -8,6 +8,7 @@ from pyworkflow.protocol import params
 
 from ..engine.cryodl import contract
 from ..objects import CryodlModel
+from .checks import checkModelFolder, sayIf
 from .inputs import WithoutEngine
 from .kinds import ModelOfProject, Own
 from .model_field import copyModel
@@ -42,9 +43,10 @@ class Import(Way[Any, Any]):
         return dict(outputModel=CryodlModel.fromFolder(protocol._getExtraPath("model")))
 
     def problems(self, protocol: Any) -> List[str]:
-        if not (protocol.modelFolder.get() or "").strip():
-            return ["Model folder is empty. Choose the folder with card.json and weights.safetensors."]
-        return _modelProblems(protocol.modelFolder.get())
+        return sayIf(
+            not (protocol.modelFolder.get() or "").strip(),
+            "Model folder is empty. Choose the folder with card.json and weights.safetensors.",
+        ) or checkModelFolder(protocol.modelFolder.get(), None)
 
     def tell(self, protocol: Any, results: Sequence[contract.Result]) -> List[str]:
         model = getattr(protocol, "outputModel", None)
@@ -75,28 +77,24 @@ class Export(Way[Any, Any]):
 
     def problems(self, protocol: Any) -> List[str]:
         target = (protocol.targetFolder.get() or "").strip()
-        if not target:
-            return ["New folder is empty. Give the folder to create for the copy."]
-        if os.path.exists(target) and not protocol.isFinished():
-            return [f"{target} exists already and is not replaced. Choose another name, or remove it."]
         above = os.path.dirname(os.path.abspath(target))
-        if not os.path.isdir(above) or not os.access(above, os.W_OK):
-            return [f"The folder {above} does not exist or is not writable. Choose another folder."]
-        return _modelProblems(protocol.inputModel.get().getFolder())
+        return (
+            sayIf(not target, "New folder is empty. Give the folder to create for the copy.")
+            or sayIf(
+                os.path.exists(target) and not protocol.isFinished(),
+                f"{target} exists already and is not replaced. Choose another name, or remove it.",
+            )
+            or sayIf(
+                not os.path.isdir(above) or not os.access(above, os.W_OK),
+                f"The folder {above} does not exist or is not writable. Choose another folder.",
+            )
+            or checkModelFolder(protocol.inputModel.get().getFolder(), None)
+        )
 
     def tell(self, protocol: Any, results: Sequence[contract.Result]) -> List[str]:
         if not protocol.isFinished():
             return ["Not exported yet."]
         return [f"{protocol.inputModel.get()} was copied to {protocol.targetFolder.get()}"]
-
-
-def _modelProblems(folder: str) -> List[str]:
-    """What is wrong with a model's folder, in a list."""
-    try:
-        contract.check_model(folder)
-    except (ValueError, OSError) as error:
-        return [str(error)]
-    return []
 
 
 class CryodlProtModels(WithoutEngine, OneOf[Any, Any]):

@@ -14,6 +14,7 @@ from pyworkflow.object import String
 from pyworkflow.protocol import getProtocolFromDb, params
 
 from ..engine.cryodl.contract import ReportConfig, ReportOutputs, write_json
+from .checks import sayIf
 from .engine_protocol import EngineProtocol
 from .kinds import Options, Own, Section
 
@@ -21,20 +22,8 @@ _FOLDER = re.compile(r"(\d{6})_\w+")
 
 
 def wordsOfRuns(project: str, without: str = "") -> Dict[str, Dict[str, Any]]:
-    """Label, summary and methods of each run.
-
-    Parameters
-    ----------
-    project : str
-        The project's folder.
-    without : str
-        Name of a run's folder that is left out.
-
-    Returns
-    -------
-    dict of str to dict
-        {name of the run's folder: {label, summary, methods}}. A run that cannot be read says so in its summary.
-    """
+    """{name of the run's folder: {label, summary, methods}} of each run in a project's folder. A run that cannot be
+    read says so in its summary. without: name of a run's folder that is left out."""
     words = {}
     for path in sorted(glob.glob(os.path.join(glob.escape(project), "Runs", "*", "logs", "run.db"))):
         folder = os.path.basename(os.path.dirname(os.path.dirname(path)))
@@ -120,9 +109,7 @@ class CryodlProtReport(EngineProtocol[ReportConfig, ReportOutputs], EMProtocol):
     def _writePage(self) -> Any:
         """Whether other runs still work."""
         pwutils.makePath(self._getExtraPath())
-        project = self.getProject().path
-        words = wordsOfRuns(project, os.path.basename(self._getPath()))
-        write_json(self._getExtraPath(WORDS), words)
+        write_json(self._getExtraPath(WORDS), wordsOfRuns(self.getProject().path, os.path.basename(self._getPath())))
         return self._runEngine(self._config(), self._getExtraPath("report")).outputs.working
 
     def getPage(self) -> str:
@@ -136,4 +123,4 @@ class CryodlProtReport(EngineProtocol[ReportConfig, ReportOutputs], EMProtocol):
     # ----- validation and information
     def _checkTogether(self) -> List[str]:
         wrong = (self.every.get() or 0) < 0
-        return [f"Update interval is {self.every.get()} s; it must be 0 or more."] if wrong else []
+        return sayIf(wrong, f"Update interval is {self.every.get()} s; it must be 0 or more.")

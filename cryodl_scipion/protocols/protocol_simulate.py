@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Sequence
 
 from pwem.objects import Acquisition, AtomStruct, SetOfParticles
 from pyworkflow.object import Pointer
-from pyworkflow.protocol.params import LEVEL_ADVANCED, LEVEL_NORMAL
+from pyworkflow.protocol import LEVEL_ADVANCED, LEVEL_NORMAL
 
 from ..convert.maps import headerOrigin, originTransform
 from ..convert.micrographs.picks import boxSizeFor, setDiameter
@@ -196,7 +196,6 @@ class CryodlProtSimulate(OneOf[Any, Any], ParticlesBase, MapsBase):
 
 
 def _newParticles(protocol: Any, config: Any, suffix: str = "", **dose: float) -> SetOfParticles:
-    """A set of particles with alignment and CTF, without items."""
     particles = protocol._createSetOfParticles(suffix)
     particles.setSamplingRate(config.pixel_size)
     particles.setAcquisition(_acquisition(config, **dose))

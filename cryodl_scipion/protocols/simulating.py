@@ -8,6 +8,7 @@ import numpy as np
 from pwem.objects import SetOfCTF, SetOfMicrographs, Volume
 
 from ..engine.cryodl.contract import SimulateMicrographsConfig
+from .checks import sayIf
 from .kinds import Pointing
 from .micrographs.micrograph_kinds import ACQUISITION, pixelsAndAcquisition
 
@@ -38,13 +39,12 @@ class OwnMicrographs(Pointing):
         )
 
     def check(self, protocol: Any, found: SetOfMicrographs) -> List[str]:
-        if found.getSize() and found.getSamplingRate():
-            return []
-        return [
+        return sayIf(
+            not found.getSize() or not found.getSamplingRate(),
             "The own micrographs are "
             f"{'an empty set' if found.getSize() == 0 else 'without pixel size (sampling rate)'}. Choose others, or "
-            "leave the field empty."
-        ]
+            "leave the field empty.",
+        )
 
 
 class OwnCtfs(Pointing):

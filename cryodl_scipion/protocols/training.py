@@ -2,22 +2,17 @@
 """What protocols share that train a model: the model's folder, the engine's run, the output."""
 
 import os
-from typing import Any, Dict, List, Sequence
-
-from pyworkflow.object import Pointer
+from typing import Any, Dict, Sequence
 
 from ..engine.cryodl import contract
 from ..objects import CryodlModel
 from .engine_protocol import ConfigT, MadeT, OneRun
 from .inputs import ProtocolMixin
-from .model_field import citationsOf
-from .one_of import OfWay, OneOf, Way
+from .one_of import OneOf, Way
 
 
 class TrainsModel(ProtocolMixin):
     """Mixin: it stands before CryodlProtBase in the list of bases. The form has the field `network`."""
-
-    _KIND = "picker"
 
     def getModelFolder(self) -> str:
         """Folder of the model; while it trains only <folder>.partial is there."""
@@ -31,32 +26,18 @@ class TrainsModel(ProtocolMixin):
         if self._card() is None:
             self._runEngine(config, folder, names)
 
-    def _defineModel(self, pointers: Sequence[Pointer]) -> None:
-        """Define the output. pointers: to what it was made from; empty ones are left out."""
-        model = CryodlModel.fromFolder(self.getModelFolder())
-        self._defineOutputs(outputModel=model)
-        for pointer in pointers:
-            if pointer.get() is not None:
-                self._defineSourceRelation(pointer, model)
-
     def _card(self) -> Any:
-        """The model's card, None before it is there."""
-        if not os.path.exists(os.path.join(self.getModelFolder(), contract.CARD)):
-            return None
-        return contract.read_card(self.getModelFolder())
-
-    def _citations(self) -> List[str]:
-        network, kind = self.getEnumText("network"), getattr(self, "_MODEL_KIND", None)
-        return ["cryodl", *contract.network_citations(kind, network)] if kind else citationsOf(network)
-
-
-class TrainRun(TrainsModel, OneRun[ConfigT, MadeT]):
-    """A protocol that trains a model. A child gives _KIND, of its folder's name."""
-
-    NOTHING_YET = "No model yet."
+        folder = self.getModelFolder()
+        return contract.read_card(folder) if os.path.exists(os.path.join(folder, contract.CARD)) else None
 
     def _output(self) -> str:
         return self.getModelFolder()
+
+
+class TrainRun(TrainsModel, OneRun[ConfigT, MadeT]):
+    """A protocol that trains a model. A child gives _KIND."""
+
+    NOTHING_YET = "No model yet."
 
     def runStep(self, settings: Dict[str, Any]) -> None:
         """Train, or go on with a training of the same settings."""
@@ -70,25 +51,12 @@ class TrainRun(TrainsModel, OneRun[ConfigT, MadeT]):
 class TrainsOne(Way[ConfigT, MadeT]):
     """A way that trains a model of a kind, _KIND."""
 
-    _KIND, NOTHING_YET = "", "No model yet."
-
-    def run(self, protocol: Any, settings: Dict[str, Any]) -> None:
-        """Train, or go on with a training of the same settings."""
-        TrainRun.runStep(protocol, settings)
+    NOTHING_YET = "No model yet."
+    run: Any = staticmethod(TrainRun.runStep)
 
     def makeOutputs(self, protocol: Any, made: MadeT) -> Dict[str, Any]:
         return dict(outputModel=CryodlModel.fromFolder(protocol.getModelFolder()))
 
-    def citations(self, protocol: Any) -> List[str]:
-        own = contract.network_citations(self._KIND, protocol._config().network)
-        return ["cryodl", *dict.fromkeys((*self.CITES, *own))]
-
 
 class TrainsOneOf(TrainsModel, OneOf[Any, Any]):
     """A protocol whose ways train: a child gives WAYS of TrainsOne."""
-
-    _KIND: Any = OfWay()
-    _citations = OneOf._citations
-
-    def _output(self) -> str:
-        return self.getModelFolder()

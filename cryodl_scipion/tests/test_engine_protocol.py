@@ -8,8 +8,7 @@ from pyworkflow.tests import BaseTest, setupTestProject
 
 from .. import protocols
 from ..engine.cryodl import contract
-from ..protocols import CryodlProtModels
-from ..protocols.batches import noteAllSkipped
+from ..protocols import CryodlProtModels, CryodlProtPick
 from ..protocols.engine_protocol import OneRun
 from ..protocols.kinds import Flag, MapOrModel, Options, Section
 from ..protocols.one_of import OneOf, Way
@@ -75,7 +74,7 @@ class TestCryodlEngineProtocol(BaseTest):
     def test_a_batch_of_which_all_was_skipped_has_empty_outputs_of_their_types(self):
         config = contract.PickConfig(micrographs=("a.mrc",), pixel_size=1.0, model="m", output=self.getOutputPath())
         os.makedirs(self.getOutputPath(), exist_ok=True)
-        noteAllSkipped(config, self.getOutputPath(), contract.AllSkipped("damaged"), config.micrographs, ["a"])
+        CryodlProtPick()._noteAllSkipped(config, self.getOutputPath(), contract.AllSkipped("damaged"), ["a"])
         made = contract.Result.read(self.getOutputPath("result.json"))
         self.assertEqual((made.outputs.counts, made.outputs.coordinates, made.outputs.picks), ({}, {}, None))
         self.assertEqual([(s.item, s.reason) for s in made.skipped], [("a", "damaged")])

@@ -5,13 +5,15 @@ Metrics of assessed micrographs as attributes of Scipion's Micrograph objects.
 """
 
 import collections
-from typing import Any, Dict, List, Tuple
+from statistics import median_high
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 from pwem.objects import CTFModel, Micrograph, SetOfCTF
 from pyworkflow.object import Float, Integer, String
 
 from ...engine.cryodl import contract
+from ..particles.particles import ctfOf
 from ..reading import readJson
 
 # name: the engine's name of the metric. label: with unit. limit: field of the contract that bounds it, or None.
@@ -52,14 +54,10 @@ def readAreas(path: str) -> Any:
 def splitLines(good: int, bad: int, config: Any) -> Any:
     """Sentences for a summary: how many are good and bad, and the limits that are set. config:
     AssessMicrographsConfig."""
-    if not good + bad:
-        return ["No micrographs yet."]
     lines = [f"*{good} good*, {bad} bad of {contract.counted(good + bad, 'micrograph')}"]
-    for name in LIMITS:
-        info, value = contract.describe(type(config), name), getattr(config, name)
-        if value is not None:
-            lines.append(f"  {info.label}: {value:g}{' ' + info.unit if info.unit else ''}")
-    return lines
+    for info in (contract.describe(type(config), name) for name in LIMITS if getattr(config, name) is not None):
+        lines.append(f"  {info.label}: {getattr(config, info.name):g}{' ' + info.unit if info.unit else ''}")
+    return lines if good + bad else ["No micrographs yet."]
 
 
 # Attribute of a CTF model: how far its rings stand out, in standard deviations of the noise.
@@ -77,24 +75,9 @@ TITLES = (
 
 
 def ctfModel(micrograph: Micrograph, metrics: Dict[str, Any], picture: str, phaseShift: bool) -> CTFModel:
-    """The CTF of a micrograph.
-
-    Parameters
-    ----------
-    micrograph : Micrograph
-    metrics : dict
-        The engine's, of one micrograph: lengths in Å, angles in degrees.
-    picture : str
-        File of its power spectrum beside the fit.
-    phaseShift : bool
-        Whether a phase shift was looked for.
-
-    Returns
-    -------
-    CTFModel
-    """
-    ctf = CTFModel()
-    ctf.setStandardDefocus(metrics["defocus_u"], metrics["defocus_v"], metrics["defocus_angle"])
+    """The CTF of a micrograph. metrics: the engine's, lengths in Å, angles in degrees. picture: file of its power
+    spectrum beside the fit. phaseShift: whether one was looked for."""
+    ctf = ctfOf(metrics["defocus_u"], metrics["defocus_v"], metrics["defocus_angle"])
     if phaseShift:
         ctf.setPhaseShift(metrics["phase_shift"])
     ctf.setResolution(metrics["resolution"])
@@ -106,54 +89,23 @@ def ctfModel(micrograph: Micrograph, metrics: Dict[str, Any], picture: str, phas
 
 
 def ctfRows(ctfs: SetOfCTF) -> List[Tuple]:
-    """Metrics of each CTF, in the order of TITLES.
-
-    Parameters
-    ----------
-    ctfs : SetOfCTF
-        It may still be growing.
-
-    Returns
-    -------
-    list of tuples
-        The name of the micrograph, and floats.
-    """
+    """The micrograph's name and the metrics of each CTF, in the order of TITLES. ctfs: they may still be growing."""
     rows = []
     for ctf in ctfs.iterItems():
         u, v, angle = ctf.getDefocus()
-        rows.append(
-            (
-                ctf.getMicrograph().getMicName(),
-                u,
-                v,
-                angle,
-                u - v,
-                ctf.getResolution(),
-                ctf.getFitQuality(),
-                getattr(ctf, STRENGTH).get(),
-            )
-        )
+        fit = ctf.getResolution(), ctf.getFitQuality(), getattr(ctf, STRENGTH).get()
+        rows.append((ctf.getMicrograph().getMicName(), u, v, angle, u - v, *fit))
     return rows
 
 
-def ctfLines(ctfs: SetOfCTF) -> List[str]:
-    """Sentences for a summary.
-
-    Parameters
-    ----------
-    ctfs : SetOfCTF or None
-
-    Returns
-    -------
-    list of str
-    """
+def ctfLines(ctfs: Optional[SetOfCTF]) -> List[str]:
+    """Sentences for a summary."""
     rows = [] if ctfs is None else ctfRows(ctfs)
     if not rows:
         return ["No CTF yet."]
-    means = sorted((row[1] + row[2]) / 2 for row in rows)
-    middle = lambda values: sorted(values)[len(values) // 2]
+    means = [(row[1] + row[2]) / 2 for row in rows]
     return [
-        f"*{len(rows)}* CTFs: mean defocus {means[0]:.0f} to {means[-1]:.0f} Å, median astigmatism "
-        f"{middle([row[4] for row in rows]):.0f} Å",
-        f"Rings agree with the fit to {middle([row[5] for row in rows]):.1f} Å (median)",
+        f"*{len(rows)}* CTFs: mean defocus {min(means):.0f} to {max(means):.0f} Å, median astigmatism "
+        f"{median_high(row[4] for row in rows):.0f} Å",
+        f"Rings agree with the fit to {median_high(row[5] for row in rows):.1f} Å (median)",
     ]

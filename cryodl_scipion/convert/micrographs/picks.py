@@ -24,14 +24,10 @@ from ..relion_star import originOf, readColumns, writeStar, writeTable
 
 
 def writePositionsOfParticles(path: str, particles: SetOfParticles, micrographs: Sequence[Micrograph]) -> int:
-    """Write positions and shifts of the particles, with the engine's names of the micrographs.
-
-    Returns the number of particles without coordinates, which are left out.
-
-    path: the file. micrographs: Micrograph objects of the picks. They are found by the name that a particle's
-    coordinate has, or by its number if it has none; particles of others keep their micrograph's name, and the engine
-    says so.
-    """
+    """Write positions and shifts of the particles, with the engine's names of the micrographs. Returns the number of
+    particles without coordinates, which are left out. path: the file. micrographs: Micrograph objects of the picks.
+    They are found by the name that a particle's coordinate has, or by its number if it has none; particles of others
+    keep their micrograph's name, and the engine says so."""
     names = micrographNames(micrographs)
     byName = {m.getMicName(): names[m.getObjId()] for m in micrographs}
 
@@ -88,10 +84,8 @@ def positionsByMicrograph(coordinates: SetOfCoordinates) -> Any:
 
 
 def picksByMicrograph(coordinates: SetOfCoordinates, ids: Sequence[int] = ()) -> Any:
-    """{micrograph id: [(x, y, score), ...]} of a SetOfCoordinates; the score is None where there is none.
-
-    ids: of micrographs of which some are wanted; of all if it is empty.
-    """
+    """{micrograph id: [(x, y, score), ...]} of a SetOfCoordinates; the score is None where there is none. ids: of
+    micrographs of which some are wanted; of all if it is empty."""
     picks = {}
     # the file has an index of micrographs; Scipion's sets know no IN
     for item in coordinates.iterItems(where=f"_micId>={min(ids)} AND _micId<={max(ids)}" if ids else None):
@@ -114,10 +108,8 @@ def writePicks(path: str, picks: Sequence[Any]) -> None:
 
 
 def readPicks(path: str, columns: Tuple[str, ...] = _COLUMNS) -> Any:
-    """[(x, y, score), ...] of a STAR file of the engine, in the file's order.
-
-    columns: to read instead. Raises FileNotFoundError, or ValueError that names a file without the columns.
-    """
+    """[(x, y, score), ...] of a STAR file of the engine, in the file's order. columns: to read instead. Raises
+    FileNotFoundError, or ValueError that names a file without the columns."""
     return readColumns(path, columns, (float,) * len(columns))
 
 
@@ -187,12 +179,10 @@ _ROUNDS = "rounds"
 
 
 def readRounds(folder: str) -> List[Dict[str, Any]]:
-    """[{column: number or None}] of <folder>/rounds.csv, one for each round; [] before the first is finished.
-
-    Columns: round, separation (how far picks and background of held-out micrographs are apart, in standard deviations),
-    picks, confident, agreement (with the round before), threshold, and what else the engine writes.
-    A last line that is being written is left out.
-    """
+    """[{column: number or None}] of <folder>/rounds.csv, one for each round; [] before the first is finished. Columns:
+    round, separation (how far picks and background of held-out micrographs are apart, in standard deviations), picks,
+    confident, agreement (with the round before), threshold, and what else the engine writes. A last line that is being
+    written is left out."""
     rows = [row for row in readCsv(os.path.join(folder, TABLE)) if None not in row.values()]
     return [{name: _number(text) for name, text in row.items()} for row in rows]
 
@@ -268,10 +258,8 @@ def describeOutput(coordinates: SetOfCoordinates, folder: Optional[str], diamete
 
 
 def foundDiameter(results: Sequence[Result]) -> Any:
-    """Å: the larger of the diameter that the runs of `pick` were given and of the one that they picked at.
-
-    A box of a given diameter that is too small would cut every particle. None as long as neither is known.
-    """
+    """Å: the larger of the diameter that the runs of `pick` were given and of the one that they picked at. A box of a
+    given diameter that is too small would cut every particle. None as long as neither is known."""
     sizes = [size for r in results for size in (r.outputs.particle_diameter, r.outputs.picked_diameter) if size]
     return max(sizes, default=None)
 
@@ -325,11 +313,9 @@ def scoredPicks(
     micrographs: Optional[Sequence[Micrograph]] = None,
     names: Optional[Dict[int, str]] = None,
 ) -> List[Tuple[Any, Any]]:
-    """[(Micrograph, [(x, y, score), ...])] of all candidates, or of the set itself where there are none.
-
-    A micrograph that was skipped has no candidates and no picks. micrographs: some of the coordinates' micrographs; all
-    if None. names: {id: name for the engine} of them at least.
-    """
+    """[(Micrograph, [(x, y, score), ...])] of all candidates, or of the set itself where there are none. A micrograph
+    that was skipped has no candidates and no picks. micrographs: some of the coordinates' micrographs; all if None.
+    names: {id: name for the engine} of them at least."""
     if micrographs is None:
         micrographs = [m.clone() for m in coordinates.getMicrographs()]
     names, folder = micrographNames(micrographs) if names is None else names, candidatesFolder(coordinates)
@@ -445,10 +431,8 @@ def commonMicrographs(sets: Sequence[SetOfCoordinates]) -> List[str]:
 def scaledPicks(
     coordinates: SetOfCoordinates, names: Sequence[str], pixelSize: float
 ) -> Dict[str, List[Tuple[float, float, None]]]:
-    """{micName: [(x, y, score or None), ...]} in px of the frame; an empty list where there are no picks.
-
-    names: micrographs to take. pixelSize: Å/px of the frame.
-    """
+    """{micName: [(x, y, score or None), ...]} in px of the frame; an empty list where there are no picks. names:
+    micrographs to take. pixelSize: Å/px of the frame."""
     ids = {objId: name for name, objId in micrographsByName(coordinates).items() if name in names}
     scale = coordinates.getMicrographs().getSamplingRate() / pixelSize
     picks = {name: [] for name in names}
@@ -467,10 +451,8 @@ def writeSet(
     folder: str, coordinates: SetOfCoordinates, frame: SetOfMicrographs, names: Sequence[str], onlyPicked: bool = False
 ) -> Dict[str, str]:
     """Write <folder>/<micrograph>.star of a set, and <folder>/candidates/ where our picker left weaker candidates.
-
     frame: SetOfMicrographs whose pixels count. names: micNames to write. onlyPicked: no file where there is no pick.
-    Returns {micName: name that the engine knows the micrograph by}.
-    """
+    Returns {micName: name that the engine knows the micrograph by}."""
     pwutils.cleanPath(folder)
     pwutils.makePath(folder)
     known = namesByMicName(frame)

@@ -42,9 +42,7 @@ def appendMicrographs(micrographs: SetOfMicrographs, folder: Any) -> Any:
 
 def appendCoordinates(coordinates: SetOfCoordinates, micrographs: SetOfMicrographs, folder: str) -> None:
     """Append the known particles, with their angles as rlnAngleRot, rlnAngleTilt and rlnAnglePsi (degrees).
-
-    micrographs: of appendMicrographs. folder: of the STAR files.
-    """
+    micrographs: of appendMicrographs. folder: of the STAR files."""
     for name, micrograph in micrographs.items():
         for row in readColumns(os.path.join(folder, name + ".star"), _POSITION + _ANGLES, (float,) * 5):
             item = coordinateAt(row[:2], micrograph)
@@ -62,10 +60,8 @@ def appendCTFs(ctfs: SetOfCTF, micrographs: SetOfMicrographs, folder: str) -> No
 
 
 def appendParticles(particles: SetOfParticles, micrographs: Any, path: Any) -> None:
-    """Append the particles of the engine's particles.star with alignment, CTF and coordinate.
-
-    Raises KeyError for a particle of an unknown micrograph.
-    """
+    """Append the particles of the engine's particles.star with alignment, CTF and coordinate. Raises KeyError for a
+    particle of an unknown micrograph."""
     pixelSize, acquisition = particles.getSamplingRate(), particles.getAcquisition()
     columns = _FILES + _POSITION + _ANGLES + _ORIGIN + _CTF
     for row in readColumns(path, columns, (str,) * 2 + (float,) * 10, "particles"):

@@ -24,10 +24,8 @@ _TABLE = ("rlnClassNumber", "rlnReferenceImage", SCORE[1:], PARTICLES[1:], RESOL
 
 
 def planeMatrix(psi: float, origin: Tuple[float, float]) -> np.ndarray:
-    """(4, 4) matrix of Scipion's 2-D alignment, as the plugin of RELION reads and writes it.
-
-    psi: degrees. origin: x, y in px, the shift that centres the particle.
-    """
+    """(4, 4) matrix of Scipion's 2-D alignment, as the plugin of RELION reads and writes it. psi: degrees. origin: x, y
+    in px, the shift that centres the particle."""
     matrix = transformations.euler_matrix(0, 0, np.deg2rad(psi), axes="szyz")
     matrix[:2, 3] = origin
     return matrix
@@ -41,11 +39,9 @@ def readClasses(path: Any) -> Dict[int, Tuple[str, float, int, float]]:
 def addToClasses(
     classes: SetOfClasses2D, particles: SetOfParticles, ids: Sequence[int], particlesFile: str, classesFile: str
 ) -> None:
-    """Add particles to a SetOfClasses2D that may have some, from the files of `cryodl classify-2d`.
-
-    particles: the set that they are of, as its file is now. ids: theirs. Particles that are in their class already are
-    left alone, and those in no class (number 0) are left out. All classes get what classesFile says of them.
-    """
+    """Add particles to a SetOfClasses2D that may have some, from the files of `cryodl classify-2d`. particles: the set
+    that they are of, as its file is now. ids: theirs. Particles that are in their class already are left alone, and
+    those in no class (number 0) are left out. All classes get what classesFile says of them."""
     table, pixelSize = readClasses(classesFile), particles.getSamplingRate()
     made = classes._getExistingItems()  # pwem's: copies that can be appended to; classes[number] is one object for all
     range_ = f"{ID}>={min(ids)} AND {ID}<={max(ids)}"
@@ -62,8 +58,7 @@ def addToClasses(
     ):
         columns.append(SIGNAL[1:])
     kinds = (int,) + (float,) * (len(columns) - 1)
-    rows = pairedRows(particles, particlesFile, columns, kinds, itemsOf(particles, set(ids)))
-    for item, row in rows:
+    for item, row in pairedRows(particles, particlesFile, columns, kinds, itemsOf(particles, set(ids))):
         if not row[0] or item.getObjId() in done or not item.isEnabled():
             continue
         if row[0] not in made:
@@ -153,8 +148,7 @@ def signalCut(classes: SetOfClasses2D, ids: Set[int], lost: float) -> float:
     every = [value for members in values.values() for value in members]
     if not every or None in every:
         return 0.0
-    kept = [value for number in ids for value in values[number]]
-    return contract.particle_cut(kept, sum(every) / len(every), lost)
+    return contract.particle_cut([value for number in ids for value in values[number]], sum(every) / len(every), lost)
 
 
 def keepClasses(
@@ -166,9 +160,7 @@ def keepClasses(
     cut: float,
 ) -> None:
     """Copy the classes with these ids to a SetOfClasses2D, their particles to a SetOfParticles, all others to another.
-
-    cut: probability of signal below which the particles of kept classes are left out, too.
-    """
+    cut: probability of signal below which the particles of kept classes are left out, too."""
     for made in classes.iterItems():
         keeps = made.isEnabled() and made.getObjId() in ids
         kept = Class2D(objId=made.getObjId())

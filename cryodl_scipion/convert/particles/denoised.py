@@ -13,10 +13,8 @@ _RAW_FLIPPED = "_cryodlRawFlipped"
 
 
 def denoiserOf(particles: SetOfParticles) -> str:
-    """Name of the model that made the images of a set; '' for raw ones.
-
-    Sets that other protocols made of denoised ones may have lost the set's attribute; their items still tell.
-    """
+    """Name of the model that made the images of a set; '' for raw ones. Sets that other protocols made of denoised ones
+    may have lost the set's attribute; their items still tell."""
     name = particles.getAttributeValue(DENOISER, None)
     if name:
         return name

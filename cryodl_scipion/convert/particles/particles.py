@@ -74,14 +74,11 @@ _ORIGINAL = "rlnImageOriginalName"
 
 
 def writeParticles(path: str, particles: SetOfParticles, items: Optional[Iterable[Particle]] = None) -> None:
-    """Write a SetOfParticles as STAR 3.1, whole or not at all.
-
-    path: the file. items: some of the set's items, where not all are wanted.
-    Image names are those of the set: relative to the project's folder, in which the engine runs.
+    """Write a SetOfParticles as STAR 3.1, whole or not at all. path: the file. items: some of the set's items, where
+    not all are wanted. Image names are those of the set: relative to the project's folder, in which the engine runs.
     rlnImageId holds the item's id, by which pairedRows finds the items again. Alignment is written of
-    projection-aligned sets, CTF of sets with CTF; of denoised sets the model and the raw image of each item.
-    Raises ValueError for an empty set.
-    """
+    projection-aligned sets, CTF of sets with CTF; of denoised sets the model and the raw image of each item. Raises
+    ValueError for an empty set."""
     first = particles.getFirstItem() if particles.getSize() else None
     if first is None:
         raise ValueError(f"The set of particles is empty; there is nothing to write to {path}.")
@@ -101,13 +98,10 @@ def pairedRows(
     kinds: Tuple[type, ...],
     items: Optional[Iterator[Particle]] = None,
 ) -> Any:
-    """(item, values) of the items of a set and the engine's rows for them, found by the id of writeParticles.
-
-    path: the engine's STAR file. columns, kinds: see star.iterColumns. items: some of the set's, in its order.
-    The engine keeps the order, and may leave rows out: their items are left out here. The item is the set's
-    own object and changes with the next: clone it to keep it.
-    Raises ValueError for a row of an item that the set does not have.
-    """
+    """(item, values) of the items of a set and the engine's rows for them, found by the id of writeParticles. path: the
+    engine's STAR file. columns, kinds: see star.iterColumns. items: some of the set's, in its order. The engine keeps
+    the order, and may leave rows out: their items are left out here. The item is the set's own object and changes with
+    the next: clone it to keep it. Raises ValueError for a row of an item that the set does not have."""
     items = particles.iterItems() if items is None else items
     for row in iterColumns(path, (_ID,) + tuple(columns), (int,) + tuple(kinds), "particles"):
         item = next((item for item in items if item.getObjId() == row[0]), None)
@@ -120,10 +114,8 @@ def pairedRows(
 
 
 def locationOf(name: Any, star: Optional[str] = None) -> Any:
-    """(index, file) of RELION's 000001@file.
-
-    star: the STAR file that names it, if the engine wrote it: its stacks may lie beside it and be named so.
-    """
+    """(index, file) of RELION's 000001@file. star: the STAR file that names it, if the engine wrote it: its stacks may
+    lie beside it and be named so."""
     index, _, path = name.partition("@")
     beside = os.path.join(os.path.dirname(star), path) if star else path
     return int(index), beside if star and os.path.exists(beside) else path

@@ -100,11 +100,9 @@ def appendRows(
     done: Collection[int] = (),
     some: bool = False,
 ) -> None:
-    """Append copies of all items, each described by its row of the engine's STAR file.
-
-    done: ids of the particles that the output has already. some: whether the file may have some of the particles alone.
-    Raises ValueError unless every particle is there.
-    """
+    """Append copies of all items, each described by its row of the engine's STAR file. done: ids of the particles that
+    the output has already. some: whether the file may have some of the particles alone. Raises ValueError unless every
+    particle is there."""
     found = 0
     for item, row in pairedRows(particles, path, columns, tuple(kinds)):
         found += 1
@@ -139,9 +137,7 @@ def appendOriented(
     some: bool = False,
 ) -> None:
     """Append copies of items with the angles, shifts and scores of `cryodl assign-orientations`; see appendRows.
-
-    output: set with projection alignment. noise: STAR file of oriented noise, or None.
-    """
+    output: set with projection alignment. noise: STAR file of oriented noise, or None."""
     there = columnsOf(path, "particles")
     scores = [name for name in SCORES if name in there]
     words = [name for name in REFERENCE if name in there]
@@ -215,8 +211,7 @@ def appendAssessed(output: SetOfParticles, particles: SetOfParticles, path: str,
 
 def appendLikely(output: SetOfParticles, particles: SetOfParticles, path: str, number: int, minimum: Any) -> int:
     """Append copies of the items that have composition `number` with at least that probability; returns how many."""
-    column = (PROBABILITY % number)[1:]
-    for item, (probability,) in pairedRows(particles, path, (column,), (float,)):
+    for item, (probability,) in pairedRows(particles, path, ((PROBABILITY % number)[1:],), (float,)):
         if probability >= minimum:
             copy = item.clone()
             setattr(copy, PROBABILITY % number, Float(probability))
@@ -233,10 +228,8 @@ def _compositions(count: int) -> Any:
 def classifyByComposition(
     classes: SetOfClasses3D, path: str, names: Sequence[str], volumes: Optional[Sequence[Volume]]
 ) -> None:
-    """Fill a SetOfClasses3D: a class for each composition, by the likeliest of each particle.
-
-    volumes: Volumes of the compositions as representatives, or None. The file has all particles, see appendAssessed.
-    """
+    """Fill a SetOfClasses3D: a class for each composition, by the likeliest of each particle. volumes: Volumes of the
+    compositions as representatives, or None. The file has all particles, see appendAssessed."""
 
     def describeClass(made: Any) -> None:
         number = made.getObjId()
@@ -261,10 +254,8 @@ def _describeComposition(item: Particle, row: Any) -> Particle:
 # ----- simulated particles
 def appendSimulated(particles: Any, path: Any, cleanPath: str, clean: SetOfParticles) -> None:
     """Append the simulated particles with true alignment, CTF, micrograph and half set; clean images to their own set.
-
     particles, clean: new sets with pixel size and acquisition; the clean one has no CTF. path: the engine's STAR file.
-    cleanPath: the stack of clean images, in the same order. Items of one particle have the same id in both sets.
-    """
+    cleanPath: the stack of clean images, in the same order. Items of one particle have the same id in both sets."""
     columns: Tuple[str, ...] = _SIMULATED
     kinds: Tuple[type, ...] = (str, str) + (float,) * 8
     hasHalf = _HALF in columnsOf(path, "particles")
@@ -300,12 +291,9 @@ _STRENGTH = "_cryodlDenoisedStrength"
 def appendDenoised(
     denoised: SetOfParticles, particles: SetOfParticles, path: str, model: str, done: Collection[int] = ()
 ) -> None:
-    """Append copies of the raw items with the images of the engine's STAR file, and mark them and the set.
-
-    denoised: set with the raw set's information. path: STAR file of `cryodl denoise`. model: its name. done: ids of the
-    particles that it has already.
-    Raises ValueError unless every particle is there.
-    """
+    """Append copies of the raw items with the images of the engine's STAR file, and mark them and the set. denoised:
+    set with the raw set's information. path: STAR file of `cryodl denoise`. model: its name. done: ids of the particles
+    that it has already. Raises ValueError unless every particle is there."""
     strengths = (_STRENGTH[1:],) if _STRENGTH[1:] in columnsOf(path, "particles") else ()
 
     def describe(copy: Particle, row: Any) -> None:
@@ -320,11 +308,9 @@ def appendDenoised(
 
 
 def appendRaw(output: SetOfParticles, particles: SetOfParticles, raw: Optional[SetOfParticles] = None) -> None:
-    """Append copies of denoised items with their raw images.
-
-    output: new set with the denoised set's information. raw: the set that was denoised, by whose ids the images are
-    found, and to whose pixels shifts are rescaled; None: the positions that the items know.
-    """
+    """Append copies of denoised items with their raw images. output: new set with the denoised set's information. raw:
+    the set that was denoised, by whose ids the images are found, and to whose pixels shifts are rescaled; None: the
+    positions that the items know."""
     positions = None if raw is None else {item.getObjId(): item.getLocation() for item in raw}
     ratio = 1.0 if raw is None else particles.getSamplingRate() / raw.getSamplingRate()
     if raw is not None:
@@ -356,15 +342,8 @@ _COLUMNS = ("rlnImageName", "rlnMicrographName", "cryodlPickNumber")
 
 
 def writeCtfs(path: Any, ctfs: Dict[str, CTFModel]) -> None:
-    """Write the CTFs of micrographs as the engine reads them; the microscope's constants are given apart.
-
-    Parameters
-    ----------
-    path : str
-        STAR file.
-    ctfs : dict of str to CTFModel
-        By the micrographs' names in the engine.
-    """
+    """Write the CTFs of micrographs, by their names in the engine, as it reads them: a STAR file. The microscope's
+    constants are given apart."""
     names = ["rlnMicrographName", "rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle", "rlnPhaseShift"]
     rows = ((name + ".mrc", *ctf.getDefocus(), ctf.getPhaseShift() or 0.0) for name, ctf in ctfs.items())
     writeTable(path, "micrographs", names, rows)
@@ -378,42 +357,16 @@ def extractedParticles(
     scale: float,
     pixelSize: float,
 ) -> Iterator[Particle]:
-    """Particles of the engine's STAR file, each with its coordinate and its CTF.
-
-    Parameters
-    ----------
-    path : str
-        STAR file.
-    files : dict of str to Micrograph
-        By file name, as the engine was given it; particles of others are not read.
-    coordinates : dict of str to list of Coordinate
-        By the micrographs' names, in the order in which the engine was given them.
-    ctfs : dict of str to CTFModel, or None
-        By the micrographs' names.
-    scale : float
-        Pixels of the micrographs per pixel of the coordinates.
-    pixelSize : float
-        Of the particles, Å/px.
-
-    Yields
-    ------
-    Particle
-        Without an id.
-    """
+    """Particles of the engine's STAR file, without ids, each with its coordinate and its CTF. files: by file name, as
+    the engine was given it; particles of others are not read. coordinates, ctfs: by the micrographs' names, in the
+    order in which the engine was given them. scale: pixels of the micrographs per pixel of the coordinates. pixelSize:
+    of the particles, Å/px."""
     for image, file, number in iterColumns(path, _COLUMNS, (str, str, int), "particles"):
         if file not in files:
             continue
-        micrograph = files[file]
-        name = micrograph.getMicName()
-        coordinate = _onMicrograph(coordinates[name][number - 1], micrograph, scale)
+        micrograph, name = files[file], files[file].getMicName()
+        coordinate = coordinates[name][number - 1].clone()  # with all its attributes
+        coordinate.setPosition(*(int(round(p)) for p in scaled(coordinate.getPosition(), scale)))
+        coordinate.setMicrograph(micrograph)
         ctf = None if ctfs is None else ctfs[name].clone()
         yield newParticle(locationOf(image), pixelSize, micrograph.getAcquisition(), coordinate, ctf)
-
-
-def _onMicrograph(coordinate: Any, micrograph: Micrograph, scale: Any) -> Any:
-    """The coordinate with all its attributes, on the micrograph that the particle was cut out of."""
-    copy = coordinate.clone()
-    if abs(scale - 1) > 1e-6:
-        copy.setPosition(*(int(round(p)) for p in scaled(coordinate.getPosition(), scale)))
-    copy.setMicrograph(micrograph)
-    return copy

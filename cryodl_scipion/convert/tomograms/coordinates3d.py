@@ -41,12 +41,10 @@ def appendCoordinates3D(
     groups: Any = None,
     scale: float = 1.0,
 ) -> None:
-    """Append rows of readCoordinates3D to a SetOfCoordinates3D, or a SetOfMeshes.
-
-    tomogram: the one that the positions lie in, of the set's precedents. groups: {structure or species: group number};
-    None: the number of the piece is the group. scale: px of this tomogram per px of the volume of the rows; the two
-    cover the same space, as binning keeps it.
-    """
+    """Append rows of readCoordinates3D to a SetOfCoordinates3D, or a SetOfMeshes. tomogram: the one that the positions
+    lie in, of the set's precedents. groups: {structure or species: group number}; None: the number of the piece is the
+    group. scale: px of this tomogram per px of the volume of the rows; the two cover the same space, as binning keeps
+    it."""
     for row in rows:
         item = coordinates.ITEM_TYPE()
         item.setVolume(tomogram)  # before the position, which needs the origin
@@ -85,11 +83,9 @@ def speciesIn(coordinates: SetOfCoordinates3D, otherwise: str) -> Dict[str, int]
 def writeCoordinates3D(
     path: str, sets: Sequence[Tuple[SetOfCoordinates3D, str]], tomograms: Any, names: Dict[str, str]
 ) -> int:
-    """STAR file of coordinates for the engine, in px of the tomograms.
-
-    sets: [(SetOfCoordinates3D, species of those that do not say)]. tomograms: SetOfTomograms that the engine is given.
-    names: {tsId: name for the engine}. Coordinates of other tomograms are left out. Returns how many were written.
-    """
+    """STAR file of coordinates for the engine, in px of the tomograms. sets: [(SetOfCoordinates3D, species of those
+    that do not say)]. tomograms: SetOfTomograms that the engine is given. names: {tsId: name for the engine}.
+    Coordinates of other tomograms are left out. Returns how many were written."""
     known = byId(tomograms)
 
     def rows() -> Iterator[Tuple[Any, ...]]:

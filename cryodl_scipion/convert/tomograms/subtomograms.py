@@ -41,11 +41,9 @@ _HALVES, _WEIGHTS = ("_rlnRandomSubset", "_rdnSubset"), ("_ctfFile",)
 
 
 def writeSubtomograms(path: str, subtomograms: Any, tilts: Tuple[float, float], classes: bool = False) -> None:
-    """Write a SetOfSubTomograms, or SetOfClassesSubTomograms, as STAR 3.1, whole or not at all.
-
-    tilts: (least, largest) degrees where neither the items nor their tomograms know their range. classes: whether
-    rlnClassNumber is written. rlnImageId holds the item's id. Raises ValueError unless every item was written.
-    """
+    """Write a SetOfSubTomograms, or SetOfClassesSubTomograms, as STAR 3.1, whole or not at all. tilts: (least, largest)
+    degrees where neither the items nor their tomograms know their range. classes: whether rlnClassNumber is written.
+    rlnImageId holds the item's id. Raises ValueError unless every item was written."""
     images = imagesOf(subtomograms)
     first = next(_items(subtomograms))[0]
     writers = [(names, _unpacked(values)) for names, values in _writersOf(first, _tiltsOf(images, tilts))]
@@ -82,10 +80,7 @@ def classNumbers(subtomograms: EMSet) -> Dict[int, int]:
 
 def classNames(subtomograms: EMSet, numbers: Sequence[int]) -> List[str]:
     """Names of classes by their numbers: those of a simulation, else the labels of classes; [] if they cannot tell the
-    classes apart.
-
-    numbers: that there are, rising.
-    """
+    classes apart. numbers: that there are, rising."""
     if isinstance(subtomograms, SetOfClassesSubTomograms):
         known = {item.getObjId(): (item.getObjLabel() or "").strip() for item in subtomograms.iterItems()}
     else:
@@ -196,10 +191,8 @@ _TOMOGRAM = "rlnTomoName"
 
 
 def appendSimulatedSubtomograms(subtomograms: SetOfSubTomograms, path: str, names: Sequence[str]) -> None:
-    """Append the simulated subtomograms with their true class, transform, half set and tilt range.
-
-    subtomograms: new set with pixel size and acquisition. path: the engine's STAR file. names: of classes 1, 2, ...
-    """
+    """Append the simulated subtomograms with their true class, transform, half set and tilt range. subtomograms: new
+    set with pixel size and acquisition. path: the engine's STAR file. names: of classes 1, 2, ..."""
     there = columnsOf(path, "particles")
     columns = [name for name in ("rlnImageName", _TOMOGRAM, CLASS, HALF) + ANGLES + ORIGIN + TILTS if name in there]
     for values in iterColumns(path, columns, (str,) * len(columns), "particles"):
@@ -230,11 +223,9 @@ def _acquisition(subtomograms: SetOfSubTomograms, row: Any) -> TomoAcquisition:
 def fillSubtomogramClasses(
     classes: SetOfClassesSubTomograms, path: str, names: Dict[int, str], averages: Dict[int, str]
 ) -> int:
-    """Fill a SetOfClassesSubTomograms, whose images are set, by the engine's STAR file; class 0 is left out.
-
-    names: {class number: name}. averages: {class number: file}; a class without one has no representative.
-    Returns the number of items in classes.
-    """
+    """Fill a SetOfClassesSubTomograms, whose images are set, by the engine's STAR file; class 0 is left out. names:
+    {class number: name}. averages: {class number: file}; a class without one has no representative. Returns the number
+    of items in classes."""
     rows, columns = readRows(path)
     pixelSize, made = classes.getImages().getSamplingRate(), []
 
@@ -294,10 +285,8 @@ def appendSubtomogramAverages(
 def appendLatentSubtomograms(
     output: SetOfSubTomograms, subtomograms: SetOfSubTomograms, path: str, count: int, umap: bool = False
 ) -> None:
-    """Append copies of all items with the latent coordinates and clusters of the engine's STAR file.
-
-    Raises ValueError unless every subtomogram is there.
-    """
+    """Append copies of all items with the latent coordinates and clusters of the engine's STAR file. Raises ValueError
+    unless every subtomogram is there."""
     rows, _ = readRows(path)
     names = latentColumns(count, umap)[0]
     for item in [item.clone() for item in subtomograms.iterItems()]:

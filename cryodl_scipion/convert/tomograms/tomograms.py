@@ -12,7 +12,6 @@ from pwem.objects import Volume
 from pyworkflow.object import Float, String
 from tomo.objects import SetOfTomograms, SetOfTomoMasks, TomoAcquisition, Tomogram, TomoMask
 
-from ..arriving import ArrivingItems
 from ..maps import structureFileOf as fileOf
 from ..names import namesForEngine
 
@@ -24,13 +23,6 @@ FEATURES = "_cryodlFeatures"
 DENOISER = "_cryodlDenoiser"
 # Files that the engine reads as MRC, whatever their name says.
 MRC_ENDINGS = (".mrc", ".rec", ".st", ".map", ".ccp4", ".ali", ".mrcs")
-
-
-class ArrivingTomograms(ArrivingItems):
-    """Tomograms of a set that may still be growing, by their tsId."""
-
-    def _nameOf(self, tomogram: Tomogram) -> str:
-        return idOf(tomogram)
 
 
 def idOf(tomogram: Tomogram) -> str:
@@ -148,12 +140,8 @@ def denoisedOf(tomogram: Any, path: str, halves: Any, model: str) -> Any:
 def appendTomograms(
     tomograms: SetOfTomograms, files: Dict[str, str], even: Dict[str, str], odd: Dict[str, str]
 ) -> Dict[str, Tomogram]:
-    """Append all to a SetOfTomograms, which has pixel size and acquisition.
-
-    files: {name: path}; the name is the tsId. even, odd: the same of half tomograms, or empty.
-
-    Returns {name: Tomogram with its id}.
-    """
+    """Append all to a SetOfTomograms, which has pixel size and acquisition. files: {name: path}; the name is the tsId.
+    even, odd: the same of half tomograms, or empty. Returns {name: Tomogram with its id}."""
     made = {}
     for name, path in sorted(files.items()):
         tomogram = Tomogram()

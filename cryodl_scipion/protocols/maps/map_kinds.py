@@ -11,6 +11,7 @@ from pyworkflow.protocol import params
 from ...convert.maps import FRAMES, frameOf, isMrc, mapForEngine, structureFileOf, structureProblem, unequalVoxels
 from ...convert.reading import readJson
 from ...engine.cryodl.contract import write_json
+from ..checks import sayIf
 from ..kinds import Choice, Pointing, PointingMany
 from ..protocol_base import OneRunBase
 
@@ -29,7 +30,6 @@ class MapsBase(OneRunBase):
         return frame.xyz
 
     def _frameLines(self) -> List[str]:
-        """How maps and models were fitted to each other, for the summary."""
         paths = sorted(glob.glob(os.path.join(glob.escape(self._inputFolder()), "frame*.json")))
         return [
             f"Map and model fit by: {frame['word']} (the map begins at "
@@ -44,28 +44,25 @@ class MapsBase(OneRunBase):
 
     # ----- checks
     def _checkMap(self, volume: Volume, what: str = "map") -> List[str]:
-        """A sentence about a map that cannot be used, in a list."""
         path = structureFileOf(volume)
-        if not os.path.isfile(path):
-            return [f"The file of the {what}, {path or '(no name)'}, does not exist. Import it again."]
-        if not volume.getSamplingRate() or volume.getSamplingRate() <= 0:
-            return [f"The {what} {path} has no pixel size (sampling rate). Import it again with its pixel size."]
-        return []
+        return sayIf(
+            not os.path.isfile(path), f"The file of the {what}, {path or '(no name)'}, does not exist. Import it again."
+        ) or sayIf(
+            not volume.getSamplingRate() or volume.getSamplingRate() <= 0,
+            f"The {what} {path} has no pixel size (sampling rate). Import it again with its pixel size.",
+        )
 
     def _checkSameGrid(self, volume: Volume, other: Volume, what: str) -> List[str]:
-        """A sentence about a mask, half-map or other map that is not on the grid of a map, in a list."""
         ours, theirs = volume.getDim(), other.getDim()
-        if tuple(ours) != tuple(theirs):
-            return [
-                f"The {what} has {' x '.join(map(str, theirs))} voxels, the map {' x '.join(map(str, ours))}. They "
-                "must have the same grid; resample one to the grid of the other first."
-            ]
-        if abs(other.getSamplingRate() / volume.getSamplingRate() - 1) > 0.01:
-            return [
-                f"The {what} has {other.getSamplingRate():.4g} Å/px, the map {volume.getSamplingRate():.4g} Å/px. "
-                "They must have the same grid; resample one to the grid of the other first."
-            ]
-        return []
+        return sayIf(
+            tuple(ours) != tuple(theirs),
+            f"The {what} has {' x '.join(map(str, theirs))} voxels, the map {' x '.join(map(str, ours))}. They "
+            "must have the same grid; resample one to the grid of the other first.",
+        ) or sayIf(
+            abs(other.getSamplingRate() / volume.getSamplingRate() - 1) > 0.01,
+            f"The {what} has {other.getSamplingRate():.4g} Å/px, the map {volume.getSamplingRate():.4g} Å/px. "
+            "They must have the same grid; resample one to the grid of the other first.",
+        )
 
     def _voxelWarnings(self, volumes: Sequence[Volume]) -> List[str]:
         """Sentences about maps whose header has voxels that are no cubes: Scipion knows one pixel size only."""
@@ -87,10 +84,6 @@ def mapClonesOf(objects: Sequence[EMObject]) -> List[EMObject]:
     for found in objects:
         items += [item.clone() for item in found] if isinstance(found, EMSet) else [found]
     return items
-
-
-def structureProblems(structures: Sequence[AtomStruct]) -> List[str]:
-    return [problem for problem in map(structureProblem, structures) if problem]
 
 
 def ownOrigin(volume: Volume) -> Any:
@@ -151,10 +144,7 @@ class HalfMap(Map):
 
     def __init__(self, name: str, help: str, what: str = "half-map", **others: Any) -> None:
         super().__init__(name, help, what, **others)
-
-    def identity(self, protocol: Any) -> Dict[str, Any]:
-        found = self.of(protocol)
-        return {self.name: None if found is None else structureFileOf(found)}
+        self.KNOWN_AS = name
 
 
 class MapMask(Map):
@@ -178,17 +168,13 @@ class MaskOrStructure(Pointing):
     CLASSES, LABEL, to = "VolumeMask,Volume,AtomStruct", "Mask", ("mask", "mask_structure")
 
     def valuesOf(self, protocol: Any, found: EMObject) -> Dict[str, Any]:
-        used = self.fills[isinstance(found, AtomStruct)]
-        return dict(dict.fromkeys(self.fills), **{used: structureFileOf(found)})
+        return dict(dict.fromkeys(self.fills), **{self.fills[isinstance(found, AtomStruct)]: structureFileOf(found)})
 
     def filesOf(self, protocol: Any, found: EMObject) -> Dict[str, Any]:
         return {} if isinstance(found, AtomStruct) else {self.fills[0]: protocol._mapFor(found)}
 
     def check(self, protocol: Any, found: EMObject) -> List[str]:
-        if not isinstance(found, AtomStruct):
-            return protocol._checkMap(found, "mask")
-        problem = structureProblem(found)
-        return [problem] if problem else []
+        return structureProblem(found) if isinstance(found, AtomStruct) else protocol._checkMap(found, "mask")
 
 
 class ManyMaps(PointingMany):

@@ -103,13 +103,8 @@ class Evaluate(Way[EvaluateMapConfig, EvaluateMapOutputs]):
         return outputs
 
     def completed(self, protocol: Any, config: EvaluateMapConfig) -> EvaluateMapConfig:
-        if protocol.inputVolume.get() is None:
-            return config
-        improver = config.improver if protocol.testImprover.get() else None
         # those that were written for the engine stay
-        return dataclasses.replace(
-            config, half_maps=config.half_maps or tuple(protocol._halfFiles()), improver=improver
-        )
+        return dataclasses.replace(config, half_maps=config.half_maps or tuple(protocol._halfFiles()))
 
     def problems(self, protocol: Any) -> List[str]:
         volume = protocol.inputVolume.get()
@@ -128,9 +123,6 @@ class Evaluate(Way[EvaluateMapConfig, EvaluateMapOutputs]):
         improving = protocol.getTestOfImproving() if results and not results[-1].outputs.half_map_test else None
         tested = [OF_IMPROVING, *split_verdict(half_map_verdict(improving)[1])[0]] if improving else []
         return [*super().tell(protocol, results), *tested, *protocol._frameLines()]
-
-    def citations(self, protocol: Any) -> List[str]:
-        return super().citations(protocol) if protocol.testImprover.get() else ["cryodl", *self.CITES]
 
 
 class Compare(Way[CompareModelsConfig, CompareModelsOutputs]):

@@ -115,7 +115,6 @@ class CryodlProtImproveMap(OneRun[ImproveMapConfig, ImproveMapOutputs], MapsBase
             self._defineRelated(**{name: found for name, (found,) in volumes.items()})
 
     def _improved(self, name: str, volume: Volume, outputs: ImproveMapOutputs) -> Volume:
-        """Scipion's Volume of an improved map, where the map is."""
         alone = outputs.unchanged
         comment = alone or f"Improved by the model {outputs.model}; not for FSC-based resolution."
         made = volumeFrom(outputs.map, volume.getSamplingRate(), ownOrigin(volume), comment)

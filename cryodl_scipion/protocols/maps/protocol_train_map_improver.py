@@ -10,12 +10,13 @@ from pwem.objects import AtomStruct, Volume
 from pyworkflow import BETA
 from pyworkflow.protocol import params
 
-from ...convert.maps import patternProblems, structureFileOf
+from ...convert.maps import patternProblems, structureFileOf, structureProblem
 from ...engine.cryodl.contract import TrainMapImproverConfig, TrainMapImproverOutputs
-from ..kinds import Choice, Model, Options, Own, Section
-from ..model_field import NONE, cardOf
+from ..checks import sayIf
+from ..kinds import Choice, Model, Options, Own, Section, otherNetwork
+from ..model_field import NONE
 from ..training import TrainRun
-from .map_kinds import FrameChoice, ManyMaps, ManyModels, MapsBase, mapClonesOf, structureProblems
+from .map_kinds import FrameChoice, ManyMaps, ManyModels, MapsBase, mapClonesOf
 
 PROJECT, TABLE, NOTHING = range(3)
 _OURS = f"pairsFrom == {PROJECT}"
@@ -118,7 +119,6 @@ class CryodlProtTrainMapImprover(TrainRun[TrainMapImproverConfig, TrainMapImprov
         return os.path.join(self._inputFolder(), "pairs.csv")
 
     def _pairs(self) -> List[Tuple[Volume, AtomStruct]]:
-        """[(Volume, AtomStruct)] of the project."""
         return list(zip(mapClonesOf(_VOLUMES.objects(self)), mapClonesOf(_MODELS.objects(self))))
 
     def _resolutions(self) -> List[float]:
@@ -138,7 +138,8 @@ class CryodlProtTrainMapImprover(TrainRun[TrainMapImproverConfig, TrainMapImprov
 
     # ----- validation and information
     def _checkTogether(self) -> List[str]:
-        errors, table = structureProblems(mapClonesOf(_SIMULATED.objects(self))), self._config().pairs
+        table = self._config().pairs
+        errors = [e for one in mapClonesOf(_SIMULATED.objects(self)) for e in structureProblem(one)]
         if self.pairsFrom.get() == PROJECT:
             errors += self._checkPairs()
         if self.pairsFrom.get() == TABLE and not os.path.isfile(table or ""):
@@ -147,15 +148,11 @@ class CryodlProtTrainMapImprover(TrainRun[TrainMapImproverConfig, TrainMapImprov
                 "columns map, structure and resolution."
             )
         errors += patternProblems(self._structures())
-        return errors + (self._checkStart() if self.modelFrom.get() != NONE else [])
+        start = None if self.modelFrom.get() == NONE else self._modelCard()
+        return errors + (otherNetwork(start["network"], self._config().network) if start else [])
 
     def _checkPairs(self) -> List[str]:
         volumes, models = (mapClonesOf(part.objects(self)) for part in (_VOLUMES, _MODELS))
-        if len(volumes) != len(models):
-            return [
-                f"There are {len(volumes)} maps and {len(models)} atomic models. Give the model of each map, in "
-                "the same order."
-            ]
         try:
             resolutions = self._resolutions()
         except ValueError:
@@ -163,20 +160,19 @@ class CryodlProtTrainMapImprover(TrainRun[TrainMapImproverConfig, TrainMapImprov
                 f"Resolutions (Å) is {self.resolutions.get()!r}; give numbers separated by commas, one for all "
                 "maps or one for each."
             ]
-        if volumes and (len(resolutions) != len(volumes) or min(resolutions) <= 0):
-            return [
-                f"There are {len(volumes)} maps and {len(resolutions)} resolutions. Give one for all, or one "
-                "for each, in Å."
-            ]
-        return [error for volume in volumes for error in self._checkMap(volume)] + structureProblems(models)
-
-    def _checkStart(self) -> List[str]:
-        card, network = cardOf(self), self._config().network
-        if card["network"] == network:
-            return []
-        return [
-            f"The model to start from has the network {card['network']}, but Network is {network}. Choose the same "
-            "network, or another model."
+        wrong = sayIf(
+            len(volumes) != len(models),
+            f"There are {len(volumes)} maps and {len(models)} atomic models. Give the model of each map, in the same "
+            "order.",
+        ) or sayIf(
+            volumes and (len(resolutions) != len(volumes) or min(resolutions) <= 0),
+            f"There are {len(volumes)} maps and {len(resolutions)} resolutions. Give one for all, or one for each, in "
+            "Å.",
+        )
+        if wrong:
+            return wrong
+        return [e for one in volumes for e in self._checkMap(one)] + [
+            e for one in models for e in structureProblem(one)
         ]
 
     def _warnings(self) -> List[str]:

@@ -4,14 +4,14 @@
 import os
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-import pyworkflow.utils as pwutils
 from pwem.objects import Micrograph, SetOfClasses2D, SetOfMicrographs, SetOfParticles
 
 from ...convert.micrographs.picks import writePositionsOfParticles
+from ...convert.names import emptyFolder
 from ...convert.reading import readJson
 from ...engine.cryodl import contract
 from ...form import formProblems, readConfig
-from ..checks import listed
+from ..checks import listed, sayIf
 from ..inputs import ProtocolMixin
 from ..kinds import FormPart, OptionsOf, Pointing
 from ..protocol_base import RESULT_FILE
@@ -54,11 +54,9 @@ class LearnsFromClasses(ProtocolMixin):
         return self.keptParticles.get() is not None
 
     def _classLabelsFolder(self) -> str:
-        """Folder of the labels, as the engine's picking by hand keeps them."""
         return self._getExtraPath(_FOLDER, "labels")
 
     def _classSets(self) -> List[Any]:
-        """[(name of the file, SetOfParticles)] of kept and classified particles, where they are given."""
         classified = self.classifiedParticles.get()
         if isinstance(classified, SetOfClasses2D):
             classified = classified.getImages()
@@ -87,26 +85,20 @@ class LearnsFromClasses(ProtocolMixin):
         picks: Optional[str] = None,
     ) -> None:
         """Run the engine. micrographs: of the picks. files, names: of the same, for the engine. picks: their folder."""
-        folder = self._getExtraPath(_FOLDER)
-        pwutils.cleanPath(folder)
-        pwutils.makePath(folder)
-        stars, unplaced = {}, {}
+        folder, stars, unplaced = emptyFolder(self._getExtraPath(_FOLDER)), {}, {}
         for name, particles in self._classSets():
             stars[name] = os.path.join(folder, name + ".star")
             unplaced[name] = writePositionsOfParticles(stars[name], particles, micrographs)
         contract.write_json(os.path.join(folder, _UNPLACED), unplaced)
-        self._runEngine(
-            self._classConfig(
-                kept=stars["kept"],
-                classified=stars.get("classified"),
-                micrographs=tuple(files),
-                pixel_size=pixelSize,
-                particle_diameter=diameter,
-                coordinates=picks,
-            ),
-            folder,
-            names,
+        config = self._classConfig(
+            kept=stars["kept"],
+            classified=stars.get("classified"),
+            micrographs=tuple(files),
+            pixel_size=pixelSize,
+            particle_diameter=diameter,
+            coordinates=picks,
         )
+        self._runEngine(config, folder, names)
 
     def _classConfig(self, **values: Any) -> Any:
         return readConfig(self, contract.LabelsFromClassesConfig, output=self._classLabelsFolder(), **values)
@@ -115,49 +107,38 @@ class LearnsFromClasses(ProtocolMixin):
         """Without that of the labels, which is not of the protocol's own command."""
         return [path for path in super()._engineResultFiles() if path != self._classResultFile()]
 
-    def _unplacedLines(self) -> List[str]:
-        """What to say of particles without coordinates."""
-        found = readJson(self._getExtraPath(_FOLDER, _UNPLACED), {})
-        return [
-            f"Warning: {contract.counted(number, 'particle')} of {_LABELS[name]} without coordinates: not used."
-            for name, number in found.items()
-            if number
-        ]
-
     def _classResultFile(self) -> str:
         return self._getExtraPath(_FOLDER, RESULT_FILE)
 
     # ----- validation and information
     def _checkClasses(self, micrographs: SetOfMicrographs) -> List[str]:
-        """What is wrong with the particles. micrographs: of the picks."""
         if not self._learnsFromClasses():
-            if self.classifiedParticles.get() is None:
-                return []
-            return [
+            return sayIf(
+                self.classifiedParticles.get() is not None,
                 "Particles that were classified is given, but Particles kept in 2-D classes is not. Choose the kept "
-                "particles, or leave both empty."
-            ]
-        errors: List[str] = []
+                "particles, or leave both empty.",
+            )
         known = {m.getMicName() for m in micrographs} | {m.getObjId() for m in micrographs}
-        for name, particles in self._classSets():
-            errors += _problems(_LABELS[name], particles, known)
+        errors = [e for name, particles in self._classSets() for e in _problems(_LABELS[name], particles, known)]
         # what the form gives; the rest is checked elsewhere
         others = dict(kept="kept", classified=None, micrographs=("micrographs",), coordinates="picks")
         return errors or formProblems(self._classConfig(**others, pixel_size=1.0, particle_diameter=100.0))
 
     def _classLines(self) -> List[str]:
-        """Lines of the summary."""
         if not os.path.exists(self._classResultFile()):
             return []
         result = contract.Result.read(self._classResultFile())
         certain, removed = (sum(c.values()) for c in (result.outputs.certain, result.outputs.removed))
-        return [
+        lines = [
             f"From 2-D classes: {contract.counted(certain, 'kept particle')} and {removed} rejected ones on "
             f"{contract.counted(len(result.outputs.certain), 'micrograph')}."
-        ] + [*self._unplacedLines(), *(f"Warning: {warning}" for warning in result.warnings)]
+        ]
+        for name, number in readJson(self._getExtraPath(_FOLDER, _UNPLACED), {}).items():
+            unplaced = f"{contract.counted(number, 'particle')} of {_LABELS[name]} without coordinates: not used."
+            lines += sayIf(number, f"Warning: {unplaced}")
+        return lines + [f"Warning: {warning}" for warning in result.warnings]
 
     def _classMethods(self) -> List[str]:
-        """A sentence for the methods."""
         if not os.path.exists(self._classResultFile()):
             return []
         outputs = contract.Result.read(self._classResultFile()).outputs
@@ -168,21 +149,16 @@ class LearnsFromClasses(ProtocolMixin):
 
 
 def _problems(label: str, particles: SetOfParticles, known: Any) -> List[str]:
-    """What is wrong with one set. known: names and numbers of the micrographs."""
-    first = particles.getFirstItem() if particles.getSize() else None
-    if first is None:
-        return [f"{label} is empty. Choose another set, or leave the field empty."]
-    if first.getCoordinate() is None:
-        return [
+    coordinate = particles.getFirstItem().getCoordinate() if particles.getSize() else None
+    if coordinate is None:
+        return sayIf(not particles.getSize(), f"{label} is empty. Choose another set, or leave the field empty.") or [
             f"{label}: these particles have no coordinates, so their positions on the micrographs are not known. "
             "Choose particles that were extracted in Scipion, or imported with their coordinates."
         ]
-    coordinate = first.getCoordinate()
-    if coordinate.getMicName() in known or (not coordinate.getMicName() and coordinate.getMicId() in known):
-        return []
-    strange = coordinate.getMicName() or f"number {coordinate.getMicId()}"
-    names = sorted(name for name in known if isinstance(name, str))
-    return [
-        f"{label}: the first particle lies on the micrograph {strange}, which is not among those of the picks: "
-        f"{listed(names)}. Choose particles that were extracted from these micrographs."
-    ]
+    where = coordinate.getMicName() or coordinate.getMicId()
+    return sayIf(
+        where not in known,
+        f"{label}: the first particle lies on the micrograph {where}, which is not among those of the picks: "
+        f"{listed(sorted(name for name in known if isinstance(name, str)))}. Choose particles that were extracted from "
+        "these micrographs.",
+    )

@@ -73,6 +73,7 @@ class Coordinates(Pointing):
     """Picks on the micrographs of the form, in a folder with a STAR file for each micrograph."""
 
     CLASSES, LABEL, to = "SetOfCoordinates", "Input coordinates", ("coordinates",)
+    KNOWN_AS = "set_of_coordinates"
 
     def folder(self, protocol: Any) -> str:
         """Where the engine finds them."""
@@ -81,10 +82,5 @@ class Coordinates(Pointing):
     def valuesOf(self, protocol: Any, found: SetOfCoordinates) -> Dict[str, Any]:
         return dict(coordinates=self.folder(protocol))
 
-    def identity(self, protocol: Any) -> Dict[str, Any]:
-        found = self.of(protocol)
-        return dict(set_of_coordinates=None if found is None else found.getFileName())
-
     def check(self, protocol: Any, found: SetOfCoordinates) -> List[str]:
-        problem = checkPicks(protocol.inputMicrographs.get(), found)
-        return [problem] if problem else []
+        return checkPicks(protocol.inputMicrographs.get(), found)

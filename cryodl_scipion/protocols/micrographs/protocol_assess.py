@@ -84,6 +84,5 @@ class CryodlProtAssess(BatchRun[AssessMicrographsConfig, AssessMicrographsOutput
         return splitLines(good, bad, self._config())
 
     def _counts(self) -> Tuple[int, int]:
-        """Good and bad micrographs by now."""
         good, bad = (getattr(self, name, None) for name in (GOOD, BAD))
         return 0 if good is None else good.getSize(), 0 if bad is None else bad.getSize()

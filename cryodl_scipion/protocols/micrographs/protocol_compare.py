@@ -13,6 +13,7 @@ from ...convert.names import imageEnding, namesByMicName
 from ...convert.particles.results import writeCtfs
 from ...convert.reading import readJson
 from ...engine.cryodl import contract
+from ..checks import sayIf
 from ..engine_protocol import volumeFrom
 from ..kinds import MapOrModel, Options, Pointing
 from ..one_of import OneOf, Way
@@ -78,15 +79,16 @@ class ByPositions(Way[contract.ComparePicksConfig, contract.ComparePicksOutputs]
         )
 
     def problems(self, protocol: Any) -> List[str]:
-        if protocol._comparedNames():
-            return []
-        return ["The reference has no particles on the micrographs common to all sets. Choose another reference."]
+        return sayIf(
+            not protocol._comparedNames(),
+            "The reference has no particles on the micrographs common to all sets. Choose another reference.",
+        )
 
 
 class CtfsOfSets(Pointing):
     """CTFs of the micrographs of the sets, in one file."""
 
-    CLASSES, LABEL, to = "SetOfCTF", "CTF estimation", ("ctf",)
+    CLASSES, LABEL, to, KNOWN_AS = "SetOfCTF", "CTF estimation", ("ctf",), "set_of_ctfs"
 
     @staticmethod
     def file(protocol: Any) -> str:
@@ -95,10 +97,6 @@ class CtfsOfSets(Pointing):
 
     def valuesOf(self, protocol: Any, found: SetOfCTF) -> Dict[str, Any]:
         return dict(ctf=self.file(protocol))
-
-    def identity(self, protocol: Any) -> Dict[str, Any]:
-        found = self.of(protocol)
-        return dict(set_of_ctfs=None if found is None else found.getFileName())
 
 
 class ByMaps(Way[contract.CompareMapsOfPicksConfig, contract.CompareMapsOfPicksOutputs]):
@@ -168,7 +166,6 @@ class ByMaps(Way[contract.CompareMapsOfPicksConfig, contract.CompareMapsOfPicksO
         return dataclasses.replace(config, micrographs=files, **pixelsAndAcquisition(protocol._frame()))
 
     def _common(self, protocol: Any) -> List[Micrograph]:
-        """Clones of the micrographs that all sets have."""
         common = set(protocol._names())
         return [m.clone() for m in protocol._frame() if m.getMicName() in common]
 
@@ -177,19 +174,17 @@ class ByMaps(Way[contract.CompareMapsOfPicksConfig, contract.CompareMapsOfPicksO
         sets = [reference] if reference else [coordinates for _, coordinates in protocol._labelledSets()]
         pixelSize = protocol._frame().getSamplingRate()
         picked = {name for one in sets for name, picks in scaledPicks(one, names, pixelSize).items() if picks}
-        if len(picked) < 2:
-            return [
-                f"{contract.counted(len(picked), 'micrograph')} common to all sets "
-                f"{'has' if len(picked) == 1 else 'have'} particles{' of the reference' if reference else ''}; at "
-                "least two are needed, because the half-sets are divided by micrographs. Choose sets picked on more "
-                "micrographs."
-            ]
-        if ctfs is None or set(ctfsByName(ctfs)) & set(names):
-            return []
-        return [
+        return sayIf(
+            len(picked) < 2,
+            f"{contract.counted(len(picked), 'micrograph')} common to all sets "
+            f"{'has' if len(picked) == 1 else 'have'} particles{' of the reference' if reference else ''}; at "
+            "least two are needed, because the half-sets are divided by micrographs. Choose sets picked on more "
+            "micrographs.",
+        ) or sayIf(
+            ctfs is not None and not set(ctfsByName(ctfs)) & set(names),
             "CTFs has none of the micrographs that are compared. Micrographs are matched by name; choose the CTFs of "
-            "these micrographs, or leave the field empty."
-        ]
+            "these micrographs, or leave the field empty.",
+        )
 
 
 BY_MAPS = ByMaps()

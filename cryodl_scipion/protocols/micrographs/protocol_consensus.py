@@ -15,7 +15,7 @@ from pyworkflow.object import Integer, String
 from ...convert.arriving import MicrographsOfSets, reopened
 from ...convert.micrographs.picks import NUMBER_OF_SETS, PICKERS, boxSizeFor, coordinateAt, describeOutput, readPicks
 from ...engine.cryodl.contract import ConsensusPicksConfig, ConsensusPicksOutputs, Result, counted
-from ..batches import BatchRun, appendGrowingPicks
+from ..batches import BatchRun, appendToOutput
 from ..kinds import BoxSize, Options
 from ..protocol_base import RESULT_FILE
 from .pick_sets_base import PickSets, PickSetsBase
@@ -57,10 +57,9 @@ class CryodlProtConsensus(BatchRun[ConsensusPicksConfig, ConsensusPicksOutputs],
     NOT_ON_FORM = {"pixel_size": "the micrographs' sampling rate"}
 
     # ----- steps
-    def stepsGeneratorStep(self) -> None:
+    def _newArriving(self) -> MicrographsOfSets:
         self._forgetChanged()
-        self._arriving = MicrographsOfSets([coordinates for _, coordinates in self._labelledSets()])
-        self._insertBatches(self.batchStep, self.outputStep)
+        return MicrographsOfSets([coordinates for _, coordinates in self._labelledSets()])
 
     def _partsOf(self, ready: List[str], all: bool) -> List[List[str]]:
         """Batches; what is whole at the start is one."""
@@ -96,7 +95,6 @@ class CryodlProtConsensus(BatchRun[ConsensusPicksConfig, ConsensusPicksOutputs],
         self._gatherCandidates(os.path.join(folder, self.OUTPUT, "candidates"))
 
     def _gatherCandidates(self, folder: str) -> None:
-        """Bring a batch's files of all that any set found to those of the others."""
         pwutils.makePath(self.candidatesFolder())
         for name in os.listdir(folder):
             os.replace(os.path.join(folder, name), os.path.join(self.candidatesFolder(), name))
@@ -118,7 +116,7 @@ class CryodlProtConsensus(BatchRun[ConsensusPicksConfig, ConsensusPicksOutputs],
                             output.append(combined(row, micrograph))
 
             frame = self._labelledSets()[0][1].getMicrographs(asPointer=True)
-            appendGrowingPicks(self, COORDINATES, frame, list(self.inputSets), append)
+            appendToOutput(self, COORDINATES, lambda: self._createSetOfCoordinates(frame), list(self.inputSets), append)
 
     def closeStep(self) -> None:
         self._closeOutputSet()
@@ -126,11 +124,8 @@ class CryodlProtConsensus(BatchRun[ConsensusPicksConfig, ConsensusPicksOutputs],
 
     def _boxSize(self) -> int:
         first = self._labelledSets()[0][1]
-        return (
-            self.boxSize.get()
-            or first.getBoxSize()
-            or boxSizeFor(self._diameter(), first.getMicrographs().getSamplingRate())
-        )
+        given = self.boxSize.get() or first.getBoxSize()
+        return given or boxSizeFor(self._diameter(), first.getMicrographs().getSamplingRate())
 
     def candidatesFolder(self) -> str:
         """Folder with all that any set found, one STAR file per micrograph."""

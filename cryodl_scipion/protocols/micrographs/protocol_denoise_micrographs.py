@@ -94,7 +94,7 @@ class CryodlProtDenoiseMicrographs(BatchRun[contract.DenoiseMicrographsConfig, c
     def _ofBatch(
         self, config: contract.DenoiseMicrographsConfig, items: Sequence[Micrograph], folder: str
     ) -> contract.DenoiseMicrographsConfig:
-        even, odd = self._arriving.halves.files([item.getMicName() for item in items])
+        even, odd = self._arriving.halfFiles([item.getMicName() for item in items])
         return dataclasses.replace(config, even=even, odd=odd)
 
     def _noteAllSkipped(self, config: Any, folder: Any, error: contract.AllSkipped, names: Sequence[str] = ()) -> None:
@@ -115,7 +115,6 @@ class CryodlProtDenoiseMicrographs(BatchRun[contract.DenoiseMicrographsConfig, c
 
     # ----- files
     def _ownModelFolder(self) -> str:
-        """Where the engine puts the model that it trains."""
         return os.path.join(self._output(), "model")
 
     def getModelFolder(self) -> Any:
@@ -129,7 +128,6 @@ class CryodlProtDenoiseMicrographs(BatchRun[contract.DenoiseMicrographsConfig, c
 
     # ----- settings
     def _halfSets(self) -> Tuple[Any, Any]:
-        """(even, odd) sets, or (None, None)."""
         given = self.evenMicrographs.get(), self.oddMicrographs.get()
         if self.inputModel.get() is None and _MODEL.folder(self):
             wanted = False  # a shipped model takes all of the dose at once
@@ -155,7 +153,6 @@ class CryodlProtDenoiseMicrographs(BatchRun[contract.DenoiseMicrographsConfig, c
         return checkHalves(self.inputMicrographs.get(), *self._halfSets()) or super()._checkTogether()
 
     def _card(self) -> Any:
-        """The model's card, None before it is there."""
         return contract.read_card(self._modelFolder()) if self._modelFolder() else None
 
     def _tell(self, results: Sequence[contract.Result]) -> List[str]:

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Sequence
 
 from pwem.objects import Micrograph, SetOfCTF
 
-from ...convert.arriving import ReadOnce, fileOf
+from ...convert.arriving import ReadOnce, fileOf, micNameOfCtf
 from ...convert.micrographs.ctfs import ctfLines, ctfModel
 from ...engine.cryodl.contract import EstimateCtfConfig, EstimateCtfOutputs, Result
 from ..batches import BatchRun, appendItems
@@ -54,7 +54,7 @@ class CryodlProtEstimateCTF(BatchRun[EstimateCtfConfig, EstimateCtfOutputs]):
         output = getattr(self, OUTPUT, None)
         if fileOf(output) is None:
             return set()
-        once = self.__dict__.setdefault("_readCtfs", ReadOnce(output, lambda ctf: ctf.getMicrograph().getMicName()))
+        once = self.__dict__.setdefault("_readCtfs", ReadOnce(output, micNameOfCtf))
         once.update()
         return once.byName.keys()
 

@@ -14,7 +14,7 @@ from ...convert.micrographs.picks import diameterInPixels
 from ...convert.particles.results import extractedParticles, writeCtfs
 from ...engine.cryodl import contract
 from ..batches import BatchRun, appendItems
-from ..checks import checkDiameter, checkMicrographs
+from ..checks import checkDiameter, checkMicrographs, sayIf
 from ..kinds import Growing, Options, Pointing
 from .micrograph_kinds import ACQUISITION, pixelsAndAcquisition
 
@@ -42,25 +42,17 @@ class PicksToExtract(Growing):
         return PickedMicrographs(protocol._micrographs(), self.of(protocol), protocol.inputCTF.get())
 
     def check(self, protocol: Any, found: SetOfCoordinates) -> List[str]:
-        if found.getMicrographs() is None:
-            return [
-                "The coordinates are not linked to micrographs. Choose coordinates that belong to a set of micrographs."
-            ]
         frame = protocol._micrographs()
-        problem = checkPicks(frame, found) if protocol.inputMicrographs.get() is not None else ""
-        return checkMicrographs(frame) + ([problem] if problem else [])
+        return checkPicks(frame, found) or checkMicrographs(frame)
 
 
 class Ctfs(Pointing):
     """CTFs, of which each batch has a file."""
 
-    CLASSES, LABEL, to = "SetOfCTF", "CTF estimation", ("ctf",)
+    CLASSES, LABEL, to, KNOWN_AS = "SetOfCTF", "CTF estimation", ("ctf",), "ctfs"
 
     def valuesOf(self, protocol: Any, found: SetOfCTF) -> Dict[str, Any]:
         return dict(ctf=found.getFileName())
-
-    def identity(self, protocol: Any) -> Dict[str, Any]:
-        return dict(ctfs=self.values(protocol)["ctf"])
 
 
 class Pointed(Pointing):
@@ -115,12 +107,8 @@ class CryodlProtExtractParticles(BatchRun[contract.ExtractParticlesConfig, contr
         self._arriving.writePicks(picks, items)
         config = dataclasses.replace(config, coordinates=picks, output=os.path.join(folder, self.OUTPUT), ctf=None)
         if ctfs:
-            names, config = (
-                self._arriving.engineNames(),
-                dataclasses.replace(config, ctf=os.path.join(folder, "ctf.star")),
-            )
-            known = {names[m.getObjId()]: ctfs[m.getMicName()] for m in items if m.getMicName() in ctfs}
-            writeCtfs(config.ctf, known)
+            names, config = self._arriving.engineNames(), dataclasses.replace(config, ctf=f"{folder}/ctf.star")
+            writeCtfs(config.ctf, {names[m.getObjId()]: ctfs[m.getMicName()] for m in items if m.getMicName() in ctfs})
         return config
 
     def _runEngine(
@@ -168,23 +156,22 @@ class CryodlProtExtractParticles(BatchRun[contract.ExtractParticlesConfig, contr
     def _diameter(self) -> Any:
         """Å, None if nobody knows it."""
         coordinates = self.inputCoordinates.get()
-        if self.particleDiameter.get():
-            return self.particleDiameter.get()
-        pixels = diameterInPixels(coordinates)
-        return round(pixels * coordinates.getMicrographs().getSamplingRate(), 1) if pixels else None
+        pixels, pixelSize = diameterInPixels(coordinates), coordinates.getMicrographs().getSamplingRate()
+        return self.particleDiameter.get() or (round(pixels * pixelSize, 1) if pixels else None)
 
     def _completed(self, config: contract.ExtractParticlesConfig) -> contract.ExtractParticlesConfig:
-        return (
-            config
-            if self.inputCoordinates.get() is None
-            else dataclasses.replace(config, particle_diameter=self._diameter())
-        )
+        return dataclasses.replace(config, particle_diameter=self._diameter())
 
     # ----- validation and information
     def _checkTogether(self) -> List[str]:
-        if self._diameter() is None:
-            return ["Particle diameter is empty, and the coordinates do not store it. Give the diameter, in Å."]
-        return checkDiameter(self._diameter(), self._micrographs()) or super()._checkTogether()
+        return (
+            sayIf(
+                self._diameter() is None,
+                "Particle diameter is empty, and the coordinates do not store it. Give the diameter, in Å.",
+            )
+            or checkDiameter(self._diameter(), self._micrographs())
+            or super()._checkTogether()
+        )
 
     def _tell(self, results: Sequence[contract.Result]) -> List[str]:
         output = getattr(self, PARTICLES, None)

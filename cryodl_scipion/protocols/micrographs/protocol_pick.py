@@ -8,26 +8,15 @@ from typing import Any, Dict, List, Sequence, Tuple
 import pyworkflow.utils as pwutils
 from pwem.objects import Micrograph, SetOfCoordinates, SetOfMicrographs
 from pwem.protocols import ProtParticlePicking
-from pyworkflow.protocol import params
-from pyworkflow.protocol.params import Form
+from pyworkflow.protocol import Form, params
 
-from ...convert.arriving import ArrivingMicrographs
 from ...convert.micrographs import picks as convert
-from ...convert.micrographs.picks import (
-    correctionsFolder,
-    describeOutput,
-    foundDiameter,
-    modelLine,
-    pickLines,
-    readRounds,
-    roundsInWords,
-)
 from ...convert.reading import readJson
 from ...engine.cryodl import contract
 from ...form import formProblems, readConfig
 from ...objects import CryodlModel
-from ..batches import BATCH, BatchRun, Waiting, addThreads, appendGrowingPicks
-from ..checks import checkDiameter, checkModelFolder, modelWarnings
+from ..batches import BATCH, BatchRun, Waiting, addThreads, appendToOutput
+from ..checks import checkDiameter, checkModelFolder, modelWarnings, sayIf
 from ..kinds import BoxSize, Choice, MapOrModel, Model, Options, OptionsOf, Own, Pointing, Section
 from ..model_field import boxSizeOf, cardOf, checkSizeFields, citationsOf, diameterOf, modelFolder
 from ..protocol_base import REQUEST_FILE, RESULT_FILE
@@ -63,12 +52,13 @@ class AnsweredPicks(Pointing):
     CLASSES, LABEL, to = "SetOfCoordinates", "Answered questions", ("answers",)
 
     def valuesOf(self, protocol: Any, found: Any) -> Dict[str, Any]:
-        return dict(answers=correctionsFolder(found))
+        return dict(answers=convert.correctionsFolder(found))
 
     def check(self, protocol: Any, found: Any) -> List[str]:
-        if correctionsFolder(found):
-            return []
-        return ["The coordinates in Answered questions are not of *cryodl - pick by hand*, or its folder is gone."]
+        return sayIf(
+            not convert.correctionsFolder(found),
+            "The coordinates in Answered questions are not of *cryodl - pick by hand*, or its folder is gone.",
+        )
 
 
 class CorrectedPicks(Pointing):
@@ -146,8 +136,7 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
 
     @property
     def _possibleOutputs(self) -> Dict[str, Any]:
-        model = dict(outputModel=CryodlModel) if self._learns() else {}
-        return dict(outputCoordinates=SetOfCoordinates, **model)
+        return dict(outputCoordinates=SetOfCoordinates, **(dict(outputModel=CryodlModel) if self._learns() else {}))
 
     def getChoice(self) -> int:
         """The position of the method that is chosen."""
@@ -186,9 +175,8 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
     def stepsGeneratorStep(self) -> None:
         if self._learns():
             self._forgetChanged()
-        self._arriving = ArrivingMicrographs(self.getInputMicrographs(), None)
         self._learningWaits = Waiting(self.learningWait.get() or 0)
-        self._insertBatches(self.batchStep, self.outputStep)
+        super().stepsGeneratorStep()
 
     def _firstLearns(self) -> bool:
         return self._learns()
@@ -238,9 +226,12 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         """Names of the micrographs that teach, once they are chosen: a continued run keeps them."""
         return readJson(self._firstFile(), []) if self._learns() else []
 
+    def _teach(self, names: Sequence[str]) -> bool:
+        return self._learns() and list(names) == self._firstNames()
+
     def batchStep(self, names: Sequence[str]) -> None:
         """Run the engine on a batch: the rounds for one that teaches. It writes files only."""
-        if not (self._learns() and list(names) == self._firstNames()):
+        if not self._teach(names):
             super().batchStep(names)
             return
         with self._lock:
@@ -274,34 +265,33 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         )
 
     def _firstOutputs(self) -> Any:
-        """The engine's outputs of the rounds, which have ended."""
         return contract.Result.read(self._getExtraPath(RESULT_FILE)).outputs
 
     def outputStep(self, names: Sequence[str]) -> None:
-        with self._lock:
-            items, done, engineNames = self._arriving.items(names), self._doneNames(), self._arriving.engineNames()
-            isFirst = self._learns() and list(names) == self._firstNames()
-            made = self._firstOutputs() if isFirst else self._batchResult(items).outputs
-            new = {engineNames[item.getObjId()]: item for name, item in zip(names, items) if name not in done}
-            self._append(new, made)
-            if isFirst:
-                self._defineOutputs(outputModel=CryodlModel.fromFolder(made.model))
+        super().outputStep(names)
+        if self._teach(names):
+            with self._lock:
+                self._defineOutputs(outputModel=CryodlModel.fromFolder(self._firstOutputs().model))
                 self._defineSourceRelation(self.inputMicrographs, self.outputModel)
+
+    def _madeOf(self, items: Sequence[Micrograph], names: Sequence[str]) -> contract.PickOutputs:
+        return self._firstOutputs() if self._teach(names) else super()._madeOf(items, names)
 
     def _append(self, items: Dict[str, Micrograph], made: contract.PickOutputs) -> None:
         def append(coordinates: SetOfCoordinates) -> None:
             stated = self.particleDiameter.get() if self._learns() else None
-            sizes = [size for size in (stated, foundDiameter([contract.Result("pick", made)])) if size]
-            diameter = max(sizes, default=None) or diameterOf(self)
+            sizes = (stated, convert.foundDiameter([contract.Result("pick", made)]))
+            diameter = max((size for size in sizes if size), default=None) or diameterOf(self)
             box = boxSizeOf(self, diameter)
             if box:  # none as long as no particles were found
                 coordinates.setBoxSize(box)
-                describeOutput(coordinates, os.path.join(self._output(), "candidates"), diameter)
+                convert.describeOutput(coordinates, os.path.join(self._output(), "candidates"), diameter)
             for name, micrograph in items.items():
                 if name in made.coordinates:  # others were skipped, and are in the summary
                     convert.appendPicks(coordinates, micrograph, convert.readPicks(made.coordinates[name]))
 
-        appendGrowingPicks(self, OUTPUT, self.inputMicrographs, [self.inputMicrographs], append)
+        source = self.inputMicrographs
+        appendToOutput(self, OUTPUT, lambda: self._createSetOfCoordinates(source), [source], append)
 
     # ----- request
     def _completed(self, config: contract.PickConfig) -> contract.PickConfig:
@@ -314,7 +304,7 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
 
     def _autoConfig(self, **files: Any) -> contract.AutoPickConfig:
         corrected = self.correctedCoordinates.get()
-        corrections = None if corrected is None else correctionsFolder(corrected)
+        corrections = None if corrected is None else convert.correctionsFolder(corrected)
         own = dict(
             self._engineValues(), corrections=self._classLabelsFolder() if self._learnsFromClasses() else corrections
         )
@@ -342,40 +332,42 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         return wrong or self._checkCorrections(micrographs) or self._checkLearnt(micrographs)
 
     def _checkTemplates(self, micrographs: SetOfMicrographs) -> List[str]:
-        if self.inputStructure.get() is None and self.particleDiameter.get() is None:
-            return [
-                "Give either a Structure, whose projections are the templates, or the Particle diameter of round blobs."
-            ]
-        return checkDiameter(None if self.inputStructure.get() else self.particleDiameter.get(), micrographs)
+        return sayIf(
+            self.inputStructure.get() is None and self.particleDiameter.get() is None,
+            "Give either a Structure, whose projections are the templates, or the Particle diameter of round blobs.",
+        ) or checkDiameter(None if self.inputStructure.get() else self.particleDiameter.get(), micrographs)
 
     def _checkRounds(self, micrographs: SetOfMicrographs) -> List[str]:
-        if micrographs.getSize() < MINIMUM and self.rounds.get() and not micrographs.isStreamOpen():
-            return [
-                "There is only one micrograph; the rounds need at least two, of which one is held out for "
-                "validation. Set Rounds to 0, or use more micrographs."
-            ]
-        return []
+        return sayIf(
+            micrographs.getSize() < MINIMUM and self.rounds.get() and not micrographs.isStreamOpen(),
+            "There is only one micrograph; the rounds need at least two, of which one is held out for "
+            "validation. Set Rounds to 0, or use more micrographs.",
+        )
 
     def _checkLearnt(self, micrographs: SetOfMicrographs) -> List[str]:
-        """What is wrong with particles of 2-D classes."""
         errors = self._checkClasses(micrographs)
         if errors or not self._learnsFromClasses():
             return errors
-        if self.correctedCoordinates.get() is not None:
-            return ["Corrected picks and Particles kept in 2-D classes are both given. Choose one of them."]
-        if micrographs.isStreamOpen():
-            return [
-                "The micrographs are still arriving; with particles of 2-D classes the run waits until all are there."
-            ]
-        if self.particleDiameter.get() is None:
-            return ["Particle diameter is empty; to compare particles of 2-D classes with picks, it must be stated."]
-        return []
+        return (
+            sayIf(
+                self.correctedCoordinates.get() is not None,
+                "Corrected picks and Particles kept in 2-D classes are both given. Choose one of them.",
+            )
+            or sayIf(
+                micrographs.isStreamOpen(),
+                "The micrographs are still arriving; with particles of 2-D classes the run waits until all are there.",
+            )
+            or sayIf(
+                self.particleDiameter.get() is None,
+                "Particle diameter is empty; to compare particles of 2-D classes with picks, it must be stated.",
+            )
+        )
 
     def _checkCorrections(self, micrographs: SetOfMicrographs) -> List[str]:
         corrected = self.correctedCoordinates.get()
         if corrected is None:
             return []
-        if correctionsFolder(corrected) is None:
+        if convert.correctionsFolder(corrected) is None:
             return [
                 "Corrected picks contains no corrections. Choose the output of cryodl - pick by hand itself, not a "
                 "subset of it."
@@ -383,9 +375,10 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         if micrographs.isStreamOpen():
             return ["The micrographs are still arriving; with corrected picks the run waits until all are there."]
         theirs = {m.getObjId(): m.getMicName() for m in corrected.getMicrographs()}
-        if theirs != {m.getObjId(): m.getMicName() for m in micrographs}:
-            return ["The corrected picks belong to other micrographs. Choose the micrographs that they belong to."]
-        return []
+        return sayIf(
+            theirs != {m.getObjId(): m.getMicName() for m in micrographs},
+            "The corrected picks belong to other micrographs. Choose the micrographs that they belong to.",
+        )
 
     def _warnings(self) -> List[str]:
         micrographs, folder = self.inputMicrographs.get(), modelFolder(self)
@@ -394,23 +387,22 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         card = contract.read_card(folder)
         if not self._learns():
             return modelWarnings(card, micrographs.getSamplingRate(), diameterOf(self))
-        if card.get("general"):
-            return []
-        return [
-            f"The model {card['name']} was trained on particles of {card['particle_diameter']:g} Å and is not a "
-            "general model. If your particles look different, the rounds will learn from wrong picks; check the "
-            "picks of the first round."
-        ]
+        return sayIf(
+            not card.get("general"),
+            f"The model {card['name']} was trained on particles of {card.get('particle_diameter') or 0:g} Å and is not "
+            "a general model. If your particles look different, the rounds will learn from wrong picks; check the "
+            "picks of the first round.",
+        )
 
     def _tell(self, results: Sequence[contract.Result]) -> List[str]:
         coordinates = getattr(self, OUTPUT, None)
         if coordinates is None and not self._learns():
             return [self.NOTHING_YET]
-        lines = [self.NOTHING_YET] if coordinates is None else pickLines(coordinates, results)
+        lines = [self.NOTHING_YET] if coordinates is None else convert.pickLines(coordinates, results)
         if not self._learns():
-            return lines[:1] + (modelLine(cardOf(self)) if self.method.get() == NETWORK else []) + lines[1:]
+            return lines[:1] + (convert.modelLine(cardOf(self)) if self.method.get() == NETWORK else []) + lines[1:]
         stopped = next((r.outputs.stop_reason for r in results if "stop_reason" in r.outputs), None)
-        return lines + roundsInWords(readRounds(self._output()), stopped) + self._classLines()
+        return lines + convert.roundsInWords(convert.readRounds(self._output()), stopped) + self._classLines()
 
     def _methods(self) -> List[str]:
         """The engine's sentence, of whichever batch: it counts nothing."""

@@ -8,10 +8,9 @@ from typing import Any, Dict, List, Sequence
 import pyworkflow.utils as pwutils
 
 from ...convert.micrographs import picks as convert
-from ...convert.micrographs.picks import boxSizeFor, describeCorrections, questionsFile, setDiameter
 from ...convert.names import micrographNames
 from ...engine.cryodl.contract import PickByHandConfig, PickByHandOutputs, Result, counted
-from ..checks import checkDiameter, checkMicrographs
+from ..checks import checkDiameter, checkMicrographs, sayIf
 from ..engine_protocol import OneRun
 from ..kinds import BoxSize, Flag, Options, Pointing
 
@@ -91,10 +90,10 @@ class CryodlProtPickByHand(OneRun[PickByHandConfig, PickByHandOutputs]):
     def _createOutput(self, micrographs: Sequence[Any], names: Dict[int, str]) -> None:
         """Corrected micrographs have the corrected picks; the others keep those to begin with."""
         coordinates = self._createSetOfCoordinates(self._micrographsPointer())
-        boxSize = self.boxSize.get() or boxSizeFor(self.particleDiameter.get(), self._set().getSamplingRate())
+        boxSize = self.boxSize.get() or convert.boxSizeFor(self.particleDiameter.get(), self._set().getSamplingRate())
         coordinates.setBoxSize(boxSize)
-        setDiameter(coordinates, self.particleDiameter.get())
-        describeCorrections(coordinates, self.getPicksFolder())
+        convert.setDiameter(coordinates, self.particleDiameter.get())
+        convert.describeCorrections(coordinates, self.getPicksFolder())
         for micrograph in micrographs:
             paths = [
                 self._getExtraPath(f, names[micrograph.getObjId()] + ".star") for f in (PICKS_FOLDER, START_FOLDER)
@@ -111,7 +110,6 @@ class CryodlProtPickByHand(OneRun[PickByHandConfig, PickByHandOutputs]):
         return self._getExtraPath(PICKS_FOLDER)
 
     def _source(self) -> Any:
-        """Pointer to what is picked in."""
         return self.inputMicrographs if self.inputCoordinates.get() is None else self.inputCoordinates
 
     def _set(self) -> Any:
@@ -131,7 +129,7 @@ class CryodlProtPickByHand(OneRun[PickByHandConfig, PickByHandOutputs]):
         if micrographs is None:
             return config
         start = self._getExtraPath(START_FOLDER) if picks is not None and picks.getSize() else None
-        questions = questionsFile(picks) if picks is not None and self.askQuestions else None
+        questions = convert.questionsFile(picks) if picks is not None and self.askQuestions else None
         return dataclasses.replace(
             config,
             micrographs=config.micrographs or (micrographs.getFileName(),),
@@ -147,14 +145,16 @@ class CryodlProtPickByHand(OneRun[PickByHandConfig, PickByHandOutputs]):
         if micrographs is None:
             return ["Choose the picks to correct, or the micrographs to pick in."]
         picks = self.inputCoordinates.get()
-        if self.askQuestions and picks is not None and questionsFile(picks) is None:
-            return [
+        return (
+            sayIf(
+                self.askQuestions and picks is not None and convert.questionsFile(picks) is None,
                 "The run that made the picks has no questions: *cryodl - pick particles* asks where its scores do not "
-                "tell particles from the rest. Switch *Answer its questions* off to correct the picks."
-            ]
-        if micrographs.isStreamOpen():
-            return ["The micrographs are still arriving. Wait until the set is complete."]
-        return checkMicrographs(micrographs) or checkDiameter(self.particleDiameter.get(), micrographs)
+                "tell particles from the rest. Switch *Answer its questions* off to correct the picks.",
+            )
+            or sayIf(micrographs.isStreamOpen(), "The micrographs are still arriving. Wait until the set is complete.")
+            or checkMicrographs(micrographs)
+            or checkDiameter(self.particleDiameter.get(), micrographs)
+        )
 
     def _tell(self, results: Sequence[Result]) -> List[str]:
         output = getattr(self, "outputCoordinates", None)

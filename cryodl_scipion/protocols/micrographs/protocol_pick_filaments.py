@@ -46,8 +46,7 @@ class CryodlProtPickFilaments(BatchRun[contract.PickFilamentsConfig, contract.Pi
         config = self._config()
         coordinates.setMicrographs(self.inputMicrographs)
         # Twice the usual margin of 1.5 diameters: a box of a filament holds some of its repeats.
-        own = boxSizeFor(2 * config.filament_diameter, config.pixel_size)
-        coordinates.setBoxSize(self.boxSize.get() or own)
+        coordinates.setBoxSize(self.boxSize.get() or boxSizeFor(2 * config.filament_diameter, config.pixel_size))
         setDiameter(coordinates, config.filament_diameter)
 
     # ----- validation and information

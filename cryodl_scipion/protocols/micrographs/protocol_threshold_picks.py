@@ -5,15 +5,13 @@ from typing import Any, Dict, List, Sequence
 
 from pwem.objects import EMSet, SetOfCoordinates
 from pwem.protocols import EMProtocol
-from pyworkflow.protocol import ProtStreamingBase, params
-from pyworkflow.protocol.constants import STEPS_PARALLEL
-from pyworkflow.protocol.params import Form
+from pyworkflow.protocol import STEPS_PARALLEL, Form, ProtStreamingBase, params
 
 from ...convert.arriving import ArrivingMicrographs, reopened
 from ...convert.micrographs import picks as convert
-from ...convert.micrographs.picks import CANDIDATES, DIAMETER, hasCandidates, scoredPicks
 from ...engine.cryodl.contract import counted, score_text
-from ..batches import ArrivingBatches, appendGrowingPicks
+from ..batches import ArrivingBatches, appendToOutput
+from ..checks import sayIf
 from ..inputs import PluginProtocol, WithoutEngine
 from ..kinds import Pointing
 
@@ -67,12 +65,12 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
 
             def append(output: SetOfCoordinates) -> None:
                 self._describe(output, source)
-                for micrograph, picks in scoredPicks(source, micrographs, self._arriving.engineNames()):
+                for micrograph, picks in convert.scoredPicks(source, micrographs, self._arriving.engineNames()):
                     chosen = [pick for pick in picks if pick[2] >= self.threshold.get()]
                     convert.appendPicks(output, micrograph, chosen)
 
             frame = self.inputCoordinates.get().getMicrographs(asPointer=True)
-            appendGrowingPicks(self, OUTPUT, frame, [self.inputCoordinates], append)
+            appendToOutput(self, OUTPUT, lambda: self._createSetOfCoordinates(frame), [self.inputCoordinates], append)
             source.close()
 
     def closeStep(self) -> None:
@@ -80,7 +78,7 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
 
     def _describe(self, output: EMSet, source: EMSet) -> None:
         output.setBoxSize(source.getBoxSize())
-        for name in (CANDIDATES, DIAMETER):
+        for name in (convert.CANDIDATES, convert.DIAMETER):
             if source.hasAttribute(name):
                 setattr(output, name, getattr(source, name).clone())
 
@@ -96,50 +94,44 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
         coordinates, threshold = self.inputCoordinates.get(), self.threshold.get()
         if coordinates is None:
             return []  # pyworkflow names it
-        if threshold is None:
-            return ["Score threshold is empty; type a number from 0 to 1, or choose it with the wizard beside it."]
-        if not 0 <= threshold <= 1:
-            return [f"Score threshold is {threshold}; it must be a number from 0 to 1."]
-        if not hasCandidates(coordinates):
-            if coordinates.getSize() == 0:
-                return [
-                    "The set of coordinates is empty and has no stored candidates. Choose the output of "
-                    "cryodl - pick particles."
-                ]
-            if convert.scoreOf(coordinates.getFirstItem()) is None:
-                return ["The coordinates have no scores. Choose coordinates picked by cryodl."]
-        return self._checkBatches() or self._checkContinuation()
+        alone = not convert.hasCandidates(coordinates)
+        return (
+            sayIf(
+                threshold is None,
+                "Score threshold is empty; type a number from 0 to 1, or choose it with the wizard beside it.",
+            )
+            or sayIf(not 0 <= threshold <= 1, f"Score threshold is {threshold}; it must be a number from 0 to 1.")
+            or sayIf(
+                alone and coordinates.getSize() == 0,
+                "The set of coordinates is empty and has no stored candidates. Choose the output of cryodl - pick "
+                "particles.",
+            )
+            or sayIf(
+                alone and convert.scoreOf(coordinates.getFirstItem()) is None,
+                "The coordinates have no scores. Choose coordinates picked by cryodl.",
+            )
+            or self._checkBatches()
+            or self._checkContinuation()
+        )
 
     def _warnings(self) -> List[str]:
         coordinates = self.inputCoordinates.get()
-        if coordinates is None or hasCandidates(coordinates):
-            return []
-        return [
+        return sayIf(
+            coordinates is not None and not convert.hasCandidates(coordinates),
             "The stored candidates of these coordinates are not available (the set is a subset, or the run that "
-            "picked them was deleted). Picks can be removed, but picks of lower score cannot be added."
-        ]
+            "picked them was deleted). Picks can be removed, but picks of lower score cannot be added.",
+        )
 
     def _summary(self) -> List[str]:
         output = getattr(self, "outputCoordinates", None)
         if output is None:
             return ["No coordinates yet."]
         source = self.inputCoordinates.get()
-        lines = [
-            f"*{counted(output.getSize(), 'particle')}* with a score of at least {score_text(self.threshold.get())}"
-        ]
-        if source is not None:
-            lines.append(f"The input has {source.getSize()}.")
-        return lines
+        kept = f"*{counted(output.getSize(), 'particle')}* with a score of at least {score_text(self.threshold.get())}"
+        return [kept] if source is None else [kept, f"The input has {source.getSize()}."]
 
     def _methods(self) -> List[str]:
-        output = getattr(self, "outputCoordinates", None)
-        return (
-            []
-            if output is None
-            else [
-                f"{output.getSize()} particles with a score of at least {score_text(self.threshold.get())} were kept."
-            ]
-        )
-
-    def _citations(self) -> List[str]:
-        return ["cryodl"]
+        output = getattr(self, OUTPUT, None)
+        if output is None:
+            return []
+        return [f"{output.getSize()} particles with a score of at least {score_text(self.threshold.get())} were kept."]

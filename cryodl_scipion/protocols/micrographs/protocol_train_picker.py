@@ -7,18 +7,16 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import pyworkflow.utils as pwutils
 from pwem.objects import Micrograph, SetOfCoordinates
-from pyworkflow.protocol.params import LEVEL_ADVANCED, LEVEL_NORMAL, StringParam
+from pyworkflow.protocol import LEVEL_ADVANCED, LEVEL_NORMAL, StringParam
 
-from ... import Plugin
 from ...convert.maps import structureFileOf, structureForEngine
 from ...convert.micrographs import picks as convert
-from ...convert.micrographs.picks import candidatesFolder, correctionsFolder, hasCandidates
 from ...convert.micrographs.simulated import simulatedFiles
-from ...convert.names import micrographNames
+from ...convert.names import emptyFolder, micrographNames
 from ...engine.cryodl import contract
 from ...form import formProblems, readConfig
-from ..checks import checkDiameter, checkLabels, checkModelFolder
-from ..kinds import Flag, MapOrModel, Options, OptionsOf, Own, OwnName, Pointing, Section, StartModel, otherNetwork
+from ..checks import checkDiameter, checkLabels, sayIf
+from ..kinds import Flag, MapOrModel, Options, OptionsOf, Own, OwnName, Pointing, Section, StartModel, otherNetworkIn
 from ..model_field import GENERAL, shippedModels
 from ..protocol_base import REQUEST_FILE, RESULT_FILE, OneRunBase
 from ..simulating import (
@@ -60,7 +58,6 @@ LIKE_REAL = {
 
 
 def _boxes(word: str) -> Pointing:
-    """The field of other labels, which are a set of coordinates."""
     info = contract.describe(contract.TrainPickerConfig, word)
     what = info.help.replace("Folder (or file) with boxes", "Boxes")  # the command line's words
     return Pointing(
@@ -133,9 +130,7 @@ class FromPicks(TrainsOne[contract.TrainPickerConfig, contract.TrainPickerOutput
         """Those of classes are written by a step of their own."""
         names = _namesOf(protocol)
         for word, coordinates in _labelSets(protocol):
-            folder = protocol._getExtraPath(word)
-            pwutils.cleanPath(folder)
-            pwutils.makePath(folder)
+            folder = emptyFolder(protocol._getExtraPath(word))
             for micId, positions in convert.positionsByMicrograph(coordinates).items():
                 convert.writePicks(os.path.join(folder, names[micId] + ".star"), positions)
         micrographs = self._labelledMicrographs(protocol)
@@ -143,7 +138,6 @@ class FromPicks(TrainsOne[contract.TrainPickerConfig, contract.TrainPickerOutput
         return dict(micrographs=files, names=tuple(names[m.getObjId()] for m in micrographs))
 
     def _labelledMicrographs(self, protocol: Any) -> List[Micrograph]:
-        """Micrograph objects (clones) with particles, background or contamination, in the set's order."""
         labelled = set()
         for word, coordinates in _labelSets(protocol):
             if word != "uncertain":  # a place that is left out teaches nothing
@@ -175,46 +169,42 @@ class FromPicks(TrainsOne[contract.TrainPickerConfig, contract.TrainPickerOutput
 
     def _coordinatesFolder(self, protocol: Any, coordinates: SetOfCoordinates) -> str:
         """Labels of 2-D classes, corrections of picks made by hand, or what is written."""
-        if protocol._learnsFromClasses():
-            return protocol._classLabelsFolder()
-        return correctionsFolder(coordinates) or protocol._getExtraPath("coordinates")
+        own = convert.correctionsFolder(coordinates) or protocol._getExtraPath("coordinates")
+        return protocol._classLabelsFolder() if protocol._learnsFromClasses() else own
 
     def settings(self, protocol: Any) -> Dict[str, Any]:
         return dict(super().settings(protocol), **protocol._classSettings())
 
     def _startFolder(self, protocol: Any) -> Optional[str]:
-        """Folder of the model to start from; None for random weights."""
         start, name = protocol.startModel.get(), _shippedName(protocol)
-        if start is not None:
-            return start.getFolder()
-        return shippedModels(Plugin.getEngineFolder(), "picker").get(name, name) if name else None
+        shipped = shippedModels().get(name, name) if name else None
+        return shipped if start is None else start.getFolder()
 
     # ----- validation and information
     def problems(self, protocol: Any) -> List[str]:
         coordinates = protocol.inputCoordinates.get()
         others = {word: one for word, one in _labelSets(protocol) if word != "coordinates"}
-        errors = checkLabels(coordinates, others, protocol.inputMicrographs.get())
-        errors = errors or checkDiameter(protocol.particleDiameter.get(), coordinates.getMicrographs())
-        errors = errors or protocol._checkClasses(coordinates.getMicrographs())
-        errors = errors or self._checkPicksOfClasses(protocol, coordinates)
+        errors = (
+            checkLabels(coordinates, others, protocol.inputMicrographs.get())
+            or checkDiameter(protocol.particleDiameter.get(), coordinates.getMicrographs())
+            or protocol._checkClasses(coordinates.getMicrographs())
+            or self._checkPicksOfClasses(protocol, coordinates)
+        )
         return errors + self._checkExpected(protocol, coordinates) + self._checkShipped(protocol)
 
     def _checkPicksOfClasses(self, protocol: Any, coordinates: SetOfCoordinates) -> List[str]:
-        """What is wrong with the coordinates beside particles of 2-D classes."""
         if not protocol._learnsFromClasses():
             return []
-        if correctionsFolder(coordinates):
-            return [
-                "Input coordinates were corrected by hand, and Particles kept in 2-D classes is given, too; the "
-                "corrections would not be learnt. Choose the picks before the correction, or leave the particles empty."
-            ]
         score = protocol.minimumScore.get()
-        if score is None or hasCandidates(coordinates):
-            return []
-        return [
-            f"Minimum score of kept particles is {score:g}, but these coordinates have no scores of our pickers. Leave "
-            "it empty, or choose the output of cryodl - pick particles."
-        ]
+        return sayIf(
+            convert.correctionsFolder(coordinates),
+            "Input coordinates were corrected by hand, and Particles kept in 2-D classes is given, too; the "
+            "corrections would not be learnt. Choose the picks before the correction, or leave the particles empty.",
+        ) or sayIf(
+            score is not None and not convert.hasCandidates(coordinates),
+            f"Minimum score of kept particles is {score}, but these coordinates have no scores of our pickers. Leave "
+            "it empty, or choose the output of cryodl - pick particles.",
+        )
 
     def _checkExpected(self, protocol: Any, coordinates: SetOfCoordinates) -> List[str]:
         """Labelled particles are part of the expected ones."""
@@ -222,57 +212,51 @@ class FromPicks(TrainsOne[contract.TrainPickerConfig, contract.TrainPickerOutput
         if expected is None or not protocol.evalParamCondition("expectedParticles"):
             return []
         labelled = coordinates.getSize() / max(1, len(convert.positionsByMicrograph(coordinates)))
-        if expected >= labelled:
-            return []
-        return [
+        return sayIf(
+            expected < labelled,
             f"Expected particles per micrograph is {expected:g}, but {labelled:.1f} are labelled on average. Give "
-            "the mean number of all particles, labelled or not."
-        ]
+            "the mean number of all particles, labelled or not.",
+        )
 
     def _checkShipped(self, protocol: Any) -> List[str]:
-        name, known = _shippedName(protocol), shippedModels(Plugin.getEngineFolder(), "picker")
+        name, known = _shippedName(protocol), shippedModels()
         if protocol.startModel.get() is not None or not name:
             return []
         if name not in known:
             return [f"Start from shipped model is {name!r}, which does not exist. Shipped models: {', '.join(known)}."]
-        wrong = checkModelFolder(known[name])
-        return wrong or otherNetwork(contract.read_card(known[name])["network"], protocol._config().network)
+        return otherNetworkIn(known[name], "picker", protocol._config().network)
 
     def warnings(self, protocol: Any) -> List[str]:
         coordinates = protocol.inputCoordinates.get()
         warnings = [] if coordinates is None else self._labelWarnings(protocol, coordinates)
-        if coordinates is not None and coordinates.getSize() < FEW_PARTICLES:
-            warnings.append(
-                f"There are only {coordinates.getSize()} training particles; a useful picker needs about "
-                f"{FEW_PARTICLES} or more."
-            )
-        if protocol._config().network == "cryolo" and not protocol.usesGpu():
-            warnings.append(
-                "The network cryolo has 15 million weights; without a GPU its training takes minutes to hours, "
-                "depending on the steps. unet trains in minutes."
-            )
-        return warnings
+        count = FEW_PARTICLES if coordinates is None else coordinates.getSize()
+        warnings += sayIf(
+            count < FEW_PARTICLES,
+            f"There are only {count} training particles; a useful picker needs about {FEW_PARTICLES} or more.",
+        )
+        return warnings + sayIf(
+            protocol._config().network == "cryolo" and not protocol.usesGpu(),
+            "The network cryolo has 15 million weights; without a GPU its training takes minutes to hours, depending "
+            "on the steps. unet trains in minutes.",
+        )
 
     def _labelWarnings(self, protocol: Any, coordinates: SetOfCoordinates) -> List[str]:
-        """What to think of with labels of 2-D classes, and with corrected picks."""
         started = self._startFolder(protocol) is not None
         if protocol._learnsFromClasses():
-            start = (
+            return sayIf(
+                not started,
                 "Labels of 2-D classes tell nothing of particles that were not picked, and no model is chosen to start "
-                'from. Set "Start from shipped model" to general.'
-            )
-            score = (
+                'from. Set "Start from shipped model" to general.',
+            ) + sayIf(
+                convert.hasCandidates(coordinates) and protocol.minimumScore.get() is None,
                 "Minimum score of kept particles is empty. Good classes of faint particles also contain noise; 0.5 "
-                "leaves most of it out."
+                "leaves most of it out.",
             )
-            unscored = hasCandidates(coordinates) and protocol.minimumScore.get() is None
-            return ([] if started else [start]) + ([score] if unscored else [])
-        if not correctionsFolder(coordinates) or started:
-            return []
-        return [
+        return sayIf(
+            convert.correctionsFolder(coordinates) and not started,
             "These picks were corrected by hand, and no model is chosen to start from. If some particles of the "
-            'corrected micrographs are not picked, set "Start from shipped model" to general.'
-        ]
+            'corrected micrographs are not picked, set "Start from shipped model" to general.',
+        )
 
     def tell(self, protocol: Any, results: Sequence[contract.Result]) -> List[str]:
         return super().tell(protocol, results) + protocol._classLines()
@@ -282,7 +266,6 @@ class FromPicks(TrainsOne[contract.TrainPickerConfig, contract.TrainPickerOutput
 
 
 def _labelSets(protocol: Any) -> List[Tuple[str, SetOfCoordinates]]:
-    """[(name of the folder, set)] of the coordinates to write."""
     found = [(word, getattr(protocol, word + "Coordinates").get()) for word in OTHER_LABELS]
     return [("coordinates", protocol.inputCoordinates.get())] + [one for one in found if one[1] is not None]
 
@@ -316,7 +299,6 @@ class StructureToSimulate(MapOrModel):
 
 
 def _simulated(*names: str, when: str = "True", **arguments: Any) -> OptionsOf:
-    """Fields of the simulation."""
     own = {name: dict(default=LIKE_REAL[name]) for name in names if name in LIKE_REAL}
     return OptionsOf(
         contract.SimulateMicrographsConfig,
@@ -388,8 +370,6 @@ class FromStructure(TrainsOne[contract.TrainPickerConfig, contract.TrainPickerOu
         protocol._train(config, protocol._getExtraPath("training"), names)
 
     def completed(self, protocol: Any, config: contract.TrainPickerConfig) -> contract.TrainPickerConfig:
-        if protocol.inputStructure.get() is None:
-            return config
         simulation, made = self.simulation(protocol), protocol._getExtraPath("simulation", RESULT_FILE)
         # before the simulation any diameter will do for the form's checks
         diameter = contract.Result.read(made).outputs.particle_diameter if os.path.exists(made) else 100.0
@@ -408,8 +388,7 @@ class FromStructure(TrainsOne[contract.TrainPickerConfig, contract.TrainPickerOu
         return {name: value for name, value in found.items() if name != "particle_diameter"}  # known after a step
 
     def _generalFolder(self, protocol: Any, network: str) -> Optional[str]:
-        """Folder of the general model if training starts from it, else None."""
-        folder = shippedModels(Plugin.getEngineFolder()).get(GENERAL) if protocol.startGeneral.get() else None
+        folder = shippedModels().get(GENERAL) if protocol.startGeneral.get() else None
         return folder if folder and contract.read_card(folder)["network"] == network else None
 
     def problems(self, protocol: Any) -> List[str]:
@@ -462,5 +441,7 @@ class CryodlProtTrainPicker(LearnsFromClasses, TrainsOneOf, OneRunBase):
             [names[m.getObjId()] for m in micrographs],
             coordinates.getMicrographs().getSamplingRate(),
             self.particleDiameter.get(),
-            candidatesFolder(coordinates) if hasCandidates(coordinates) else self._getExtraPath("coordinates"),
+            convert.candidatesFolder(coordinates)
+            if convert.hasCandidates(coordinates)
+            else self._getExtraPath("coordinates"),
         )

@@ -10,12 +10,11 @@ import pyworkflow.utils as pwutils
 from pwem.objects import EMSet, SetOfCoordinates
 from pyworkflow.protocol import params
 
-from ... import Plugin
 from ...convert.maps import patternProblems, structureFileOf
 from ...convert.micrographs import picks as convert
 from ...convert.names import imageEnding, micrographNames
 from ...engine.cryodl import contract
-from ..checks import checkDiameter, checkLabels, checkModelFolder
+from ..checks import checkDiameter, checkLabels, checkModelFolder, sayIf
 from ..kinds import Flag, Options, Own, OwnName, PointingMany, Section, StartModel
 from ..model_field import GENERAL, shippedModels
 from ..training import TrainsOne
@@ -146,7 +145,7 @@ class FromManyKinds(TrainsOne[contract.TrainGeneralPickerConfig, contract.TrainG
     def completed(self, protocol: Any, config: contract.TrainGeneralPickerConfig) -> contract.TrainGeneralPickerConfig:
         start = config.start_from
         if start is None and protocol.continueGeneral.get():
-            start = shippedModels(Plugin.getEngineFolder()).get(GENERAL)
+            start = shippedModels().get(GENERAL)
         return dataclasses.replace(config, structures=self._structures(protocol), start_from=start)
 
     # ----- validation and information
@@ -181,9 +180,8 @@ class FromManyKinds(TrainsOne[contract.TrainGeneralPickerConfig, contract.TrainG
         return errors
 
     def warnings(self, protocol: Any) -> List[str]:
-        if protocol._config().network == "unet":
-            return []
-        return [
+        return sayIf(
+            protocol._config().network != "unet",
             "Only the network unet estimates the size of particles: this model will need a particle diameter whenever "
-            "it picks."
-        ]
+            "it picks.",
+        )

@@ -8,15 +8,12 @@ from typing import Any, List, Optional, Sequence, Set, Tuple
 
 import pyworkflow.utils as pwutils
 from pwem.objects import EMSet, SetOfParticles
-from pyworkflow.object import Set as ItemSet
-from pyworkflow.protocol import ProtStreamingBase
-from pyworkflow.protocol.constants import STEPS_PARALLEL
-from pyworkflow.protocol.params import Form
+from pyworkflow.protocol import STEPS_PARALLEL, Form, ProtStreamingBase
 
-from ...convert.arriving import ID, ColumnOnce, asInItsFile
+from ...convert.arriving import ID, ColumnOnce
 from ...convert.particles.particles import ArrivingParticles, writeParticles
 from ...engine.cryodl import contract
-from ..batches import ArrivingBatches
+from ..batches import ArrivingBatches, appendToOutput
 from ..engine_protocol import ConfigT, EngineProtocol, MadeT
 from ..protocol_base import RESULT_FILE
 from .particle_kinds import Particles, ParticlesBase
@@ -36,10 +33,8 @@ _SET = "particles.sqlite"  # the particles of a batch, as a set of their own
 
 class ParticleBatches(EngineProtocol[ConfigT, MadeT], ArrivingBatches, ParticlesBase, ProtStreamingBase):
     """Base. A child gives FORM, OUTPUT and BESIDE, files that the engine makes of a batch, and _append, which adds the
-    batch to the output set.
-
-    A batch takes all particles that are there: a set that is whole when the run starts is one batch.
-    """
+    batch to the output set. A batch takes all particles that are there: a set that is whole when the run starts is one
+    batch."""
 
     _ITEM, _OUTPUTS, _SIZE = "particle", (OUTPUT,), "smallestBatch"
     BESIDE: Tuple[str, ...] = ()
@@ -60,7 +55,6 @@ class ParticleBatches(EngineProtocol[ConfigT, MadeT], ArrivingBatches, Particles
         return [ready] if ready and (all or len(ready) >= max(1, self._batchLimit())) else []
 
     def _argumentOf(self, names: List[int]) -> str:
-        """The batch's folder, in which its particles stand."""
         folder = self._getExtraPath("batches", f"{names[0]:09d}_{names[-1]:09d}_{len(names)}")
         pwutils.makePath(folder)
         with self._lock:
@@ -78,21 +72,22 @@ class ParticleBatches(EngineProtocol[ConfigT, MadeT], ArrivingBatches, Particles
     def outputStep(self, folder: str) -> None:
         """Append a batch to the output; particles that it has already are left alone."""
         with self._lock:
-            batch, output = self._batchIn(folder), getattr(self, OUTPUT, None)  # type: SetOfParticles, Any
-            done, isNew = self._doneNames(), output is None
+            batch, done, isNew = self._batchIn(folder), self._doneNames(), not self.hasAttribute(OUTPUT)
+
+            def append(output: EMSet) -> None:
+                if not done.issuperset(batch.getIdSet()):
+                    self._append(output, batch, contract.Result.read(os.path.join(folder, RESULT_FILE)).outputs, done)
+                batch.close()
+
+            appendToOutput(self, OUTPUT, self._newOutput, (), append)
             if isNew:
-                output = SetOfParticles.create(self._getPath())
-                output.copyInfo(self.inputParticles.get())
-                self._describeOutput(output)
-            else:
-                asInItsFile(output)  # also if a run died before noting it down
-                output.enableAppend()
-            if not done.issuperset(batch.getIdSet()):
-                self._append(output, batch, contract.Result.read(os.path.join(folder, RESULT_FILE)).outputs, done)
-            batch.close()
-            self._updateOutputSet(OUTPUT, output, ItemSet.STREAM_OPEN)
-            if isNew:
-                self._defineRelations(output)
+                self._defineRelations(getattr(self, OUTPUT))
+
+    def _newOutput(self) -> SetOfParticles:
+        output = SetOfParticles.create(self._getPath())
+        output.copyInfo(self.inputParticles.get())
+        self._describeOutput(output)
+        return output
 
     def _batchIn(self, folder: str) -> SetOfParticles:
         batch = SetOfParticles(filename=os.path.join(folder, _SET))
@@ -141,7 +136,6 @@ class ParticleBatches(EngineProtocol[ConfigT, MadeT], ArrivingBatches, Particles
         """What the new output set has that its input does not have."""
 
     def _defineRelations(self, output: EMSet) -> None:
-        """Say what the output was made of."""
         for pointer in [pointer for part in self.FORM for pointer in part.pointers(self)]:
             self._defineSourceRelation(pointer, output)
 

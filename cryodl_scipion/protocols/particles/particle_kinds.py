@@ -15,8 +15,8 @@ from ...convert.names import inputName
 from ...convert.particles.denoised import denoiserOf
 from ...convert.particles.particles import writeParticles
 from ...convert.relion_star import writeOrientations
-from ...engine.cryodl import contract
 from ...objects import CryodlModel
+from ..checks import sayIf
 from ..kinds import MapOrModel, ModelOfProject, Pointing, PointingMany
 from ..protocol_base import OneRunBase
 
@@ -33,19 +33,19 @@ def checkParticles(
     minimum: int = 1,
     finite: bool = True,
 ) -> List[str]:
-    """What is wrong with a SetOfParticles.
-
-    need: of 'angles' (projection alignment), 'ctf' and 'raw' (not denoised). what: its name in the sentences. minimum:
-    particles below which nothing can be done. finite: False where images with NaN are left out by the engine.
-    """
-    if particles.getSize() == 0:
-        return [f"The set of {what} is empty. Choose another."]
-    if particles.getSize() < minimum:
-        return [f"There are {particles.getSize()} {what}; at least {minimum} are needed."]
-    if not particles.getSamplingRate() or particles.getSamplingRate() <= 0:
-        return [f"The {what} have no pixel size (sampling rate). Import them again with their pixel size."]
+    """What is wrong with a SetOfParticles. need: of 'angles' (projection alignment), 'ctf' and 'raw' (not denoised).
+    what: its name in the sentences. minimum: particles below which nothing can be done. finite: False where images with
+    NaN are left out by the engine."""
     return (
-        (_checkRaw(particles, what) if "raw" in need else [])
+        sayIf(particles.getSize() == 0, f"The set of {what} is empty. Choose another.")
+        or sayIf(
+            particles.getSize() < minimum, f"There are {particles.getSize()} {what}; at least {minimum} are needed."
+        )
+        or sayIf(
+            not particles.getSamplingRate() or particles.getSamplingRate() <= 0,
+            f"The {what} have no pixel size (sampling rate). Import them again with their pixel size.",
+        )
+        or (_checkRaw(particles, what) if "raw" in need else [])
         or _checkNeeds(particles, need, what)
         or checkStacks(particles, what, finite)
     )
@@ -53,17 +53,15 @@ def checkParticles(
 
 def _checkRaw(particles: SetOfParticles, what: str) -> List[str]:
     model = denoiserOf(particles)
-    if model:
-        return [
-            f"The {what} are denoised images (model {model}), not raw data; results from them would show what the "
-            "model learned. Use the raw particles: *cryodl - denoise particles* goes back to them."
-        ]
-    if particles.isAmplitudeCorrected():
-        return [
-            f"According to Scipion, the {what} are CTF-corrected in amplitude. Images without amplitude correction "
-            "are needed (phase flipping is allowed). Extract them without CTF correction."
-        ]
-    return []
+    return sayIf(
+        model,
+        f"The {what} are denoised images (model {model}), not raw data; results from them would show what the "
+        "model learned. Use the raw particles: *cryodl - denoise particles* goes back to them.",
+    ) or sayIf(
+        particles.isAmplitudeCorrected(),
+        f"According to Scipion, the {what} are CTF-corrected in amplitude. Images without amplitude correction "
+        "are needed (phase flipping is allowed). Extract them without CTF correction.",
+    )
 
 
 def _checkNeeds(particles: SetOfParticles, need: Tuple[str, ...], what: str) -> List[str]:
@@ -187,7 +185,6 @@ class ParticlesBase(OneRunBase):
     """Base of the protocols on particles, beside EngineProtocol."""
 
     def _particlesFile(self, particles: SetOfParticles) -> str:
-        """STAR file of an input set, named by it, so that another input is another file."""
         return os.path.join(self._inputFolder(), inputName("particles", particles) + ".star")
 
     def _writeInputs(self, *sets: SetOfParticles) -> None:
@@ -195,26 +192,17 @@ class ParticlesBase(OneRunBase):
         for particles in sets:
             writeParticles(self._particlesFile(particles), particles)
 
-    def _modelCard(self) -> Any:
-        """The denoiser's card; None without one, or if it is gone, which must not hide what was made with it."""
-        model = self.inputModel.get()
-        try:
-            return None if model is None else contract.read_card(model.getFolder())
-        except ValueError:
-            return None
-
     def _pixelWarnings(self, particles: Any) -> List[str]:
         """A sentence if the denoiser works at larger pixels than the particles have."""
         card = self._modelCard()
         if particles is None or not (card or {}).get("pixel_size") or not particles.getSamplingRate():
             return []
         theirs, own = card["pixel_size"], particles.getSamplingRate()
-        if own * 1.01 > theirs:
-            return []
-        return [
+        return sayIf(
+            own * 1.01 <= theirs,
             f"The particles have {own:.4g} Å/px, the model works at {theirs:.4g} Å/px: the images are resampled for "
-            f"the model and back. Detail finer than {2 * theirs:.3g} Å is lost in the denoised images."
-        ]
+            f"the model and back. Detail finer than {2 * theirs:.3g} Å is lost in the denoised images.",
+        )
 
 
 class Particles(Pointing):
@@ -238,6 +226,7 @@ class Particles(Pointing):
     ) -> None:
         super().__init__(name, help, **others)
         self._need, self._finite, self._what, self._minimum = tuple(need), finite, what, minimum
+        self.KNOWN_AS = "set_of_" + self.fills[0]
 
     def valuesOf(self, protocol: Any, found: SetOfParticles) -> Dict[str, Any]:
         return {name: protocol._particlesFile(found) for name in self.fills}
@@ -245,10 +234,6 @@ class Particles(Pointing):
     def filesOf(self, protocol: Any, found: SetOfParticles) -> Dict[str, Any]:
         protocol._writeInputs(found)
         return {}
-
-    def identity(self, protocol: Any) -> Dict[str, Any]:
-        found = self.of(protocol)
-        return {f"set_of_{name}": None if found is None else found.getFileName() for name in self.fills}
 
     def check(self, protocol: Any, found: SetOfParticles) -> List[str]:
         return checkParticles(found, self._need, self._what, self._minimum, self._finite)
@@ -302,13 +287,12 @@ class OrientationsFrom(Pointing):
         return {}
 
     def check(self, protocol: Any, found: SetOfParticles) -> List[str]:
-        if found.getSize() and found.hasAlignmentProj():
-            return []
-        return [
+        return sayIf(
+            not found.getSize() or not found.hasAlignmentProj(),
             "The particles for the orientations are "
             f"{'an empty set' if found.getSize() == 0 else 'without projection alignment'}. Choose particles of a 3-D "
-            "refinement, or leave the field empty."
-        ]
+            "refinement, or leave the field empty.",
+        )
 
 
 class StructureOfParticles(MapOrModel):

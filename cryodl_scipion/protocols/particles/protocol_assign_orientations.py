@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Give particles their first Euler angles."""
 
-from typing import Any, List
+from typing import Any
 
 from pwem.objects import EMSet, SetOfParticles
-from pyworkflow.protocol.params import LEVEL_ADVANCED
+from pyworkflow.protocol import LEVEL_ADVANCED
 
 from ...convert.particles.results import appendOriented
 from ...engine.cryodl.contract import AssignOrientationsConfig, AssignOrientationsOutputs
-from ..model_field import citationsOf
 from .particle_batches import ParticleBatches
 from .particle_kinds import ParticleDenoiser, Particles, StructureOfParticles
 
@@ -24,7 +23,7 @@ class CryodlProtAssignOrientations(ParticleBatches[AssignOrientationsConfig, Ass
 
     _label = "assign initial orientations"
     _WORK, _MADE = "orient", "oriented"
-    OUTPUT = "oriented.star"
+    OUTPUT, CITES = "oriented.star", ("Gorski2005", "Scheres2012")
     FORM = (
         Particles("inputParticles", "Raw particles with CTF. Existing angles are not used.", need=("raw", "ctf")),
         StructureOfParticles("inputStructure", "Structure whose projections the particles are compared with."),
@@ -45,8 +44,3 @@ class CryodlProtAssignOrientations(ParticleBatches[AssignOrientationsConfig, Ass
 
     def _append(self, output: EMSet, batch: SetOfParticles, made: AssignOrientationsOutputs, done: Any) -> None:
         appendOriented(output, batch, made.particles, made.noise_control, done)
-
-    # ----- information
-    def _citations(self) -> List[str]:
-        network = (self._modelCard() or {}).get("network")
-        return list(dict.fromkeys(citationsOf(network) + ["Gorski2005", "Scheres2012"]))

@@ -8,6 +8,7 @@ from ...convert.names import withoutChecksum
 from ...convert.particles.denoised import denoiserOf
 from ...convert.particles.results import noiseControlOf
 from ...engine.cryodl.contract import ReconstructConfig, ReconstructOutputs
+from ..checks import sayIf
 from ..engine_protocol import OneRun, fscFrom, volumeFrom
 from ..kinds import Options
 from .particle_kinds import Particles, ParticlesBase, checkParticles
@@ -52,26 +53,21 @@ class CryodlProtBackProject(OneRun[ReconstructConfig, ReconstructOutputs], Parti
 
     def _completed(self, config: ReconstructConfig) -> ReconstructConfig:
         particles = self.inputParticles.get()
-        if particles is None:
-            return config
-        # denoised images have no CTF any more
         if denoiserOf(particles):
-            return dataclasses.replace(config, correct_ctf=False)
+            return dataclasses.replace(config, correct_ctf=False)  # denoised images have no CTF any more
         return dataclasses.replace(config, noise_control=noiseControlOf(particles))
 
     # ----- validation and information
     def _checkTogether(self) -> List[str]:
-        particles = self.inputParticles.get()
-        if denoiserOf(particles):
-            return []
-        return checkParticles(particles, ("raw", "ctf") if self._config().correct_ctf else ("raw",))
+        particles, need = self.inputParticles.get(), ("raw", "ctf") if self._config().correct_ctf else ("raw",)
+        return [] if denoiserOf(particles) else checkParticles(particles, need)
 
     def _warnings(self) -> List[str]:
         particles = self.inputParticles.get()
-        if particles is None or not denoiserOf(particles):
-            return []
-        return [
-            f"The particles are denoised (model {denoiserOf(particles)}): their map shows the structure that the "
+        model = "" if particles is None else denoiserOf(particles)
+        return sayIf(
+            model,
+            f"The particles are denoised (model {model}): their map shows the structure that the "
             "model learned, even if they contain only noise. Its FSC says nothing about resolution. Use the raw "
-            "particles for a map."
-        ]
+            "particles for a map.",
+        )

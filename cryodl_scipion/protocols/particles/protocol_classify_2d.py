@@ -8,19 +8,18 @@ import os
 import shutil
 import time
 from datetime import datetime
-from typing import Any, Dict, List, Sequence, Set
+from typing import Any, Dict, List, Sequence
 
 import pyworkflow.utils as pwutils
 from pwem.objects import EMSet, SetOfParticles
-from pyworkflow.object import Set as ItemSet
-from pyworkflow.protocol import params
-from pyworkflow.protocol.params import Form
+from pyworkflow.protocol import Form, params
 
 from ...convert.arriving import asInItsFile, reopened
 from ...convert.particles.classes2d import addAverages, addToClasses, describeAverages
 from ...convert.particles.particles import ArrivingParticles, idsInStar, itemsOf, writeParticles
 from ...engine.cryodl.contract import Classify2DConfig, Classify2DOutputs, Result
 from ..batches import StoredSettings, Waiting
+from ..checks import sayIf
 from ..engine_protocol import EngineProtocol
 from .particle_batches import BATCH, LONGEST_WAIT
 from .particle_kinds import Particles, ParticlesBase
@@ -163,8 +162,8 @@ class CryodlProtClassify2D(EngineProtocol[Classify2DConfig, Classify2DOutputs], 
                 return
             if len(ready) >= self.firstParticles.get():
                 self._write(self._firstFile(), ready)
-                return
-            self._sleep(f"{len(ready)} of the {self.firstParticles.get()} first particles have arrived")
+            else:
+                self._sleep(f"{len(ready)} of the {self.firstParticles.get()} first particles have arrived")
 
     def _arrivingParticles(self) -> ArrivingParticles:
         """One for all steps: it remembers having seen the set open, so that an input run that dies while the first
@@ -197,12 +196,11 @@ class CryodlProtClassify2D(EngineProtocol[Classify2DConfig, Classify2DOutputs], 
             self._publish(self._folder())
         particles, pointer = self._particles(), self.inputParticles
         star, file = os.path.join(self._folder(), _STAR), self.getClassesFile()
-        classes, averages = self._createSetOfClasses2D(pointer), self._createSetOfAverages()
+        classes, averages = self._newOutput(CLASSES, "", particles), self._newOutput(AVERAGES, "", particles)
         addToClasses(classes, particles, idsInStar(star), star, file)
-        describeAverages(averages, particles)
         addAverages(averages, file)
         for output in (classes, averages):
-            output.setStreamState(ItemSet.STREAM_OPEN if isOpen else ItemSet.STREAM_CLOSED)
+            output.setStreamState(output.STREAM_OPEN if isOpen else output.STREAM_CLOSED)
         self._defineOutputs(outputClasses=classes, outputAverages=averages)
         for output in (classes, averages):
             self._defineSourceRelation(pointer, output)
@@ -213,7 +211,8 @@ class CryodlProtClassify2D(EngineProtocol[Classify2DConfig, Classify2DOutputs], 
         for folder in self._batchFolders():
             if not os.path.exists(os.path.join(folder, _DONE)):
                 self._work(folder)
-        known = self._knownIds()
+        folders = [self._folder(), *self._batchFolders()]
+        known = set().union(*(idsInStar(os.path.join(folder, _STAR)) for folder in folders))
         arriving, waits = self._arrivingParticles(), Waiting(self.batchWait.get())
         while True:
             arriving.update()
@@ -231,14 +230,7 @@ class CryodlProtClassify2D(EngineProtocol[Classify2DConfig, Classify2DOutputs], 
             self._work(self._begin(sorted(known), _AGAIN))
         self._closeOutputSet()
 
-    def _knownIds(self) -> Set[int]:
-        known = set(idsInStar(os.path.join(self._folder(), _STAR)))
-        for folder in self._batchFolders():
-            known.update(idsInStar(os.path.join(folder, _STAR)))
-        return known
-
     def _begin(self, ids: List[int], ending: str = "") -> str:
-        """The folder of a new batch, with its particles."""
         folder = self._getExtraPath("batches", f"{len(self._batchFolders()) + 1:06d}{ending}")
         self._write(os.path.join(folder, _STAR), ids)
         return folder
@@ -291,11 +283,10 @@ class CryodlProtClassify2D(EngineProtocol[Classify2DConfig, Classify2DOutputs], 
                 addToClasses(output, particles, ids, star, file)
             else:
                 addAverages(output, file)
-            self._updateOutputSet(name, output, ItemSet.STREAM_OPEN)
+            self._updateOutputSet(name, output, output.STREAM_OPEN)
         particles.close()
 
     def _newOutput(self, name: str, suffix: str, particles: SetOfParticles) -> EMSet:
-        """An empty set in the place of an output."""
         if name == CLASSES:
             return self._createSetOfClasses2D(self.inputParticles, suffix)
         averages = self._createSetOfAverages(suffix)
@@ -306,23 +297,21 @@ class CryodlProtClassify2D(EngineProtocol[Classify2DConfig, Classify2DOutputs], 
     def _checkTogether(self) -> List[str]:
         particles, count = self.inputParticles.get(), self.classes.get()
         first = self.firstParticles.get() if particles.isStreamOpen() else particles.getSize()
-        if self.smallestBatch.get() < 1:
-            return [f"Smallest batch is {self.smallestBatch.get()}; it must be at least 1."]
-        if not count or first >= 2 * count:
-            return []
         what = f"First particles is {first}" if particles.isStreamOpen() else f"There are {first} particles"
-        return [
+        return sayIf(
+            self.smallestBatch.get() < 1, f"Smallest batch is {self.smallestBatch.get()}; it must be at least 1."
+        ) or sayIf(
+            count and first < 2 * count,
             f"{what} for {count} classes; at least two for each class are needed, and 50 are better. Choose fewer "
-            "classes, or more particles."
-        ]
+            "classes, or more particles.",
+        )
 
     def _warnings(self) -> List[str]:
         particles = self.inputParticles.get()
-        if particles is None or particles.hasCTF():
-            return []
-        return [
-            "The particles have no CTF, so the averages are not CTF-corrected and have the contrast of the microscope."
-        ]
+        return sayIf(
+            particles is not None and not particles.hasCTF(),
+            "The particles have no CTF, so the averages are not CTF-corrected and have the contrast of the microscope.",
+        )
 
     def _summary(self) -> List[str]:
         lines, newest = super()._summary(), self._newest()
@@ -333,13 +322,12 @@ class CryodlProtClassify2D(EngineProtocol[Classify2DConfig, Classify2DOutputs], 
         """Of the newest classes, and how their particles came there."""
         newest = self._newest() if hasattr(self, CLASSES) else []
         lines = super()._tell(newest[-1:])
-        assigned = sum(result.outputs.assigned for result in newest)
-        if assigned:
-            total = newest[-1].outputs.count
-            lines.append(f"{total - assigned} of them were classified, {assigned} assigned to their classes.")
-        elif self._isAgain():
-            lines.append("The first particles were classified first; all were classified again at the end.")
-        return lines
+        assigned, total = (sum(one.outputs.assigned for one in newest), newest[-1].outputs.count) if newest else (0, 0)
+        again = "The first particles were classified first; all were classified again at the end."
+        return lines + (
+            sayIf(assigned, f"{total - assigned} of them were classified, {assigned} assigned to their classes.")
+            or sayIf(self._isAgain(), again)
+        )
 
     def _newest(self) -> List[Result]:
         """Results of all batches in the outputs since all particles were classified, oldest first."""
@@ -347,8 +335,7 @@ class CryodlProtClassify2D(EngineProtocol[Classify2DConfig, Classify2DOutputs], 
         found = [] if first is None else [first]
         for folder in self._batchFolders():
             if os.path.exists(os.path.join(folder, _DONE)):
-                again = folder.endswith(_AGAIN)
-                found = found * (not again) + [Result.read(os.path.join(folder, "result.json"))]
+                found = found * (not folder.endswith(_AGAIN)) + [Result.read(os.path.join(folder, "result.json"))]
         return found
 
     def _isAgain(self) -> bool:

@@ -4,16 +4,14 @@
 from typing import Any, Dict, List, Sequence
 
 from pwem.objects import EMSet, SetOfParticles
-from pyworkflow.protocol import params
-from pyworkflow.protocol.params import Form
+from pyworkflow.protocol import Form, params
 
 from ...convert.particles.denoised import denoiserOf, rawImageOf
 from ...convert.particles.particles import locationOf
 from ...convert.particles.results import appendDenoised, appendRaw, idsOf
 from ...engine.cryodl import contract
-from ..checks import checkModelFolder
+from ..checks import checkModelFolder, sayIf
 from ..kinds import Choice, ModelOrShipped, Pointing
-from ..model_field import citationsOf
 from .particle_batches import ParticleBatches
 from .particle_kinds import WHAT_FOR, Particles, checkParticles, checkStacks
 
@@ -153,33 +151,23 @@ class CryodlProtDenoise(ParticleBatches[contract.DenoiseConfig, contract.Denoise
             errors = errors or self._checkRoom(particles, card["particle_diameter"])
         return errors or super()._checkTogether()
 
-    def _modelCard(self) -> Any:
-        folder = _MODEL.folder(self)
-        try:
-            return contract.read_card(folder) if folder else None
-        except ValueError:
-            return None
-
     def _isBlind(self) -> bool:
-        """Whether the model knows no structure."""
         return (self._modelCard() or {}).get("kind") == _MODEL.kind
 
     def _checkRoom(self, particles: SetOfParticles, diameter: float) -> List[str]:
         room = particles.getXDim() * particles.getSamplingRate()
-        if diameter <= room:
-            return []
-        return [
+        return sayIf(
+            diameter > room,
             f"The model is of particles {diameter:.0f} Å wide, but these images are only {room:.0f} Å wide "
             f"({particles.getXDim()} px of {particles.getSamplingRate():.4g} Å). Extract them with a box of "
-            f"{1.5 * diameter:.0f} Å, or use another model."
-        ]
+            f"{1.5 * diameter:.0f} Å, or use another model.",
+        )
 
     def _warnings(self) -> List[str]:
         particles = self.inputParticles.get()
         return self._pixelWarnings(particles) + (self._blindWarnings(particles) if self._isBlind() else [])
 
     def _blindWarnings(self, particles: Any) -> List[str]:
-        """Sentences about particles that a model without a structure was not made for."""
         if particles is None or not particles.getSamplingRate():
             return []
         (low, high), own = self._modelCard()["pixel_sizes"], particles.getSamplingRate()
@@ -206,7 +194,7 @@ class CryodlProtDenoise(ParticleBatches[contract.DenoiseConfig, contract.Denoise
         return used if self.goesBack() and hasattr(self, "outputParticles") else super()._methods()
 
     def _citations(self) -> List[str]:
-        return BLIND_CITATIONS if self._isBlind() else citationsOf((self._modelCard() or {}).get("network"))
+        return BLIND_CITATIONS if self._isBlind() else super()._citations()
 
     # ----- back to the raw images
     def _validate(self) -> List[str]:

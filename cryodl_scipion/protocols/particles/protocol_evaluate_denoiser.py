@@ -6,9 +6,9 @@ from typing import Any, Dict, List
 from pwem.objects import SetOfFSCs
 
 from ...engine.cryodl.contract import EvaluateDenoiserConfig, EvaluateDenoiserOutputs
+from ..checks import sayIf
 from ..engine_protocol import OneRun, fscFrom
 from ..kinds import MapOrModel, Options, Section
-from ..model_field import citationsOf
 from ..protocol_base import EVALUATION_FOLDER, HasEvaluation
 from .particle_kinds import (
     HANDEDNESS,
@@ -76,14 +76,12 @@ class CryodlProtEvaluateDenoiser(HasEvaluation, OneRun[EvaluateDenoiserConfig, E
     # ----- validation and information
     def _checkTogether(self) -> List[str]:
         unseen, particles = self.unseenParticles.get(), self.inputParticles.get()
-        if unseen is not None and self.structureOfUnseen.get() is not None:
+        if unseen is None:
+            return []
+        if self.structureOfUnseen.get() is not None:
             return checkParticles(unseen, ("angles",), "unseen particles")
-        if unseen is not None and unseen.getXDim() != particles.getXDim():
-            return [
-                f"The unseen particles have a box of {unseen.getXDim()} px, the others one of {particles.getXDim()} "
-                "px. Give the structure of the unseen particles, or particles of the same box size."
-            ]
-        return []
-
-    def _citations(self) -> List[str]:
-        return citationsOf((self._modelCard() or {}).get("network"))
+        return sayIf(
+            unseen.getXDim() != particles.getXDim(),
+            f"The unseen particles have a box of {unseen.getXDim()} px, the others one of {particles.getXDim()} "
+            "px. Give the structure of the unseen particles, or particles of the same box size.",
+        )

@@ -5,10 +5,10 @@ import os
 from typing import Any, Dict, List
 
 from pyworkflow import BETA
-from pyworkflow.protocol import params
-from pyworkflow.protocol.params import Form
+from pyworkflow.protocol import Form, params
 
 from ...engine.cryodl.contract import IdentifyConfig, IdentifyOutputs
+from ..checks import sayIf
 from ..engine_protocol import OneRun
 from ..kinds import MapsOrModels
 from .particle_kinds import Particles, ParticlesBase
@@ -46,11 +46,17 @@ class StructuresToCompare(MapsOrModels):
 
     def problems(self, protocol: Any) -> List[str]:
         folder = (protocol.structureFolder.get() or "").strip()
-        if folder and not os.path.isdir(folder):
-            return [f"Folder of structures is {folder}, which is no folder. Choose the folder with the structures."]
-        if not folder and not self.objects(protocol):
-            return ["There are no structures. Choose a folder of structures, or structures of this project."]
-        return super().problems(protocol)
+        return (
+            sayIf(
+                folder and not os.path.isdir(folder),
+                f"Folder of structures is {folder}, which is no folder. Choose the folder with the structures.",
+            )
+            or sayIf(
+                not folder and not self.objects(protocol),
+                "There are no structures. Choose a folder of structures, or structures of this project.",
+            )
+            or super().problems(protocol)
+        )
 
     def _withFolder(self, protocol: Any, values: Dict[str, Any]) -> Dict[str, Any]:
         folder = (protocol.structureFolder.get() or "").strip()

@@ -9,8 +9,10 @@ from typing import Any, Dict, List, Optional
 from pwem.objects import EMObject, SetOfParticles, Volume
 from pyworkflow.protocol import params
 
+from ...convert.maps import structureFileOf
 from ...convert.particles.results import appendAssessed, appendLikely, classifyByComposition
 from ...engine.cryodl.contract import AssessIntegrityConfig, AssessIntegrityOutputs
+from ..checks import sayIf
 from ..engine_protocol import OneRun
 from ..kinds import MapsOrModels, Own
 from .particle_kinds import Particles, ParticlesBase, checkParticles, scaleWarnings
@@ -22,9 +24,10 @@ class Compositions(MapsOrModels):
     """Two structures at least."""
 
     def check(self, protocol: Any, found: List[EMObject]) -> List[str]:
-        if len(found) < 2:
-            return [f"{self.label} has {len(found)}; at least two are needed. Choose more with the magnifying glass."]
-        return super().check(protocol, found)
+        return sayIf(
+            len(found) < 2,
+            f"{self.label} has {len(found)}; at least two are needed. Choose more with the magnifying glass.",
+        ) or super().check(protocol, found)
 
     def warn(self, protocol: Any, found: List[EMObject]) -> List[str]:
         particles = protocol.inputParticles.get()
@@ -100,7 +103,7 @@ class CryodlProtIntegrity(OneRun[AssessIntegrityConfig, AssessIntegrityOutputs],
 
     # ----- what the steps share
     def _structures(self) -> List[Volume]:
-        return [pointer.get() for pointer in self.inputStructures if pointer.get() is not None]
+        return self._pointed("inputStructures")
 
     def _volumes(self) -> Optional[List[Volume]]:
         """The compositions as representatives of their classes, if all are maps."""
@@ -111,7 +114,7 @@ class CryodlProtIntegrity(OneRun[AssessIntegrityConfig, AssessIntegrityOutputs],
         """Names of the compositions: the form's, else those of their files."""
         given = [name.strip() for name in (self.compositionNames.get() or "").split(",") if name.strip()]
         names = [
-            re.sub(r"\.(gz|mrc|map|pdb|cif|ent|mmcif|ccp4|rec)\b", "", self._structureName(s))
+            re.sub(r"\.(gz|mrc|map|pdb|cif|ent|mmcif|ccp4|rec)\b", "", os.path.basename(structureFileOf(s)))
             for s in self._structures()
         ]
         if given or len(set(names)) == len(names):

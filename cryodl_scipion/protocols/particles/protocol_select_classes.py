@@ -5,7 +5,7 @@ from typing import Any, List, Sequence
 
 from pwem.objects import SetOfClasses2D
 from pwem.protocols import EMProtocol
-from pyworkflow.protocol.params import Form
+from pyworkflow.protocol import Form
 
 from ...convert.particles.classes2d import classRows, keepClasses, keptIds, signalCut
 from ...engine.cryodl import contract
@@ -53,8 +53,7 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
         for one in (particles, rejected):
             one.copyInfo(source.getImages())
             one.setAlignment2D()
-        cut = signalCut(source, set(ids), lost)
-        keepClasses(classes, particles, rejected, source, set(ids), cut)
+        keepClasses(classes, particles, rejected, source, set(ids), signalCut(source, set(ids), lost))
         outputs = dict(outputParticles=particles, outputClasses=classes)
         if rejected.getSize():
             outputs["outputRejected"] = rejected
@@ -123,6 +122,3 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
                 f"of at least {self._lowest(output):.2f} were kept."
             ]
         )
-
-    def _citations(self) -> List[str]:
-        return ["cryodl"]

@@ -4,15 +4,14 @@
 from typing import List
 
 from ...engine.cryodl import contract
+from ..checks import sayIf
 from ..kinds import MapsOrModels, Options, Section, StartModel
-from ..model_field import citationsOf
 from ..training import TrainRun
 from .particle_kinds import WHAT_FOR, ParticlesBase, ParticleSets, scaleWarnings
 
 # Below this a network learns the particles by heart; the engine itself needs fewer.
 FEW_PARTICLES = 200
 _MINIMUM = 10
-# Networks that are trained by gradients, unlike the posterior.
 # What a choice is called on the form, where its name alone would mislead.
 _LABELS = {"posterior": "projection of the template (posterior)"}
 _LEARNS = f"network != {contract.DENOISER_NETWORKS.index('posterior')}"
@@ -55,15 +54,11 @@ class CryodlProtTrainDenoiser(TrainRun[contract.TrainDenoiserConfig, contract.Tr
     # ----- validation and information
     def _checkTogether(self) -> List[str]:
         sets, structures = self._pointed("inputSets"), self._pointed("inputStructures")
-        if len(structures) not in (1, len(sets)):
-            return [
-                f"There are {len(sets)} sets of particles and {len(structures)} structures. Give one structure "
-                "for all, or one for each in the same order."
-            ]
-        return []
-
-    def _citations(self) -> List[str]:
-        return citationsOf(self._config().network)
+        return sayIf(
+            len(structures) not in (1, len(sets)),
+            f"There are {len(sets)} sets of particles and {len(structures)} structures. Give one structure "
+            "for all, or one for each in the same order.",
+        )
 
     def _warnings(self) -> List[str]:
         sets, structures, warnings = self._pointed("inputSets"), self._pointed("inputStructures"), []

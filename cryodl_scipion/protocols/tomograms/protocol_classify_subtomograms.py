@@ -8,9 +8,10 @@ from tomo.objects import SetOfSubTomograms
 
 from ...convert.tomograms.subtomograms import UNKNOWN, appendUnknown, classNumbers
 from ...engine.cryodl import contract
+from ..checks import sayIf
 from ..engine_protocol import OneRun
 from ..kinds import ModelOfProject, Options
-from .tomogram_kinds import TILTS, UNKNOWN_SET, Subtomograms, SubtomogramsBase, cardOfModel
+from .tomogram_kinds import TILTS, UNKNOWN_SET, Subtomograms, SubtomogramsBase
 
 KIND = "classifier"
 _MODEL, _NONE = "inputModel is not None", "inputModel is None"
@@ -52,7 +53,7 @@ class CryodlProtClassifySubtomograms(
         return config if config.model else dataclasses.replace(config, rejected_fraction=None, ground_truth=False)
 
     def _makeOutputs(self, made: contract.ClassifySubtomogramsOutputs) -> Dict[str, Any]:
-        card = self._card()
+        card = self._modelCard()
         if card is None:
             names = {int(number): f"cluster {number}" for number in made.counts}
             return self._classesOf(made.subtomograms, names, {int(n): path for n, path in made.averages.items()})
@@ -69,19 +70,14 @@ class CryodlProtClassifySubtomograms(
     # ----- validation and information
     def _checkTogether(self) -> List[str]:
         config, count = self._config(), self.inputSubtomograms.get().getSize()
-        if not config.model and count < 2 * (config.classes or 1):
-            return [
-                f"There are {count} subtomograms for {config.classes} classes; at least twice as many as classes are "
-                "needed."
-            ]
-        if not config.ground_truth or set(classNumbers(self.inputSubtomograms.get())) != {0}:
-            return []
-        return ['The subtomograms have no classes to compare with. Set "Compare with the input\'s classes" to No.']
-
-    def _card(self) -> Any:
-        """The model's card; None without one, or if it is gone, which must not hide what was made with it."""
-        return cardOfModel(self.inputModel.get(), KIND)
+        return sayIf(
+            not config.model and count < 2 * (config.classes or 1),
+            f"There are {count} subtomograms for {config.classes} classes; at least twice as many as classes are "
+            "needed.",
+        ) or sayIf(
+            config.ground_truth and set(classNumbers(self.inputSubtomograms.get())) == {0},
+            'The subtomograms have no classes to compare with. Set "Compare with the input\'s classes" to No.',
+        )
 
     def _citations(self) -> List[str]:
-        card = self._card()
-        return ["cryodl", *(contract.network_citations(KIND, card["network"]) if card else ("Xu2012",))]
+        return super()._citations() if self._modelCard() else ["cryodl", "Xu2012"]

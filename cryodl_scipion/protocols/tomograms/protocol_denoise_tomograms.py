@@ -12,7 +12,7 @@ from ...convert.tomograms.subtomograms import tiltsOf
 from ...convert.tomograms.tomograms import DENOISER, clonesOf, denoisedOf, engineNames, halfTomogramsOf, idOf
 from ...engine.cryodl import contract
 from ...objects import CryodlModel
-from ..checks import listed
+from ..checks import listed, sayIf
 from ..engine_protocol import OneRun
 from ..kinds import ModelOfProject, Options, Section
 from .tomogram_kinds import WholeTomograms
@@ -75,13 +75,10 @@ class CryodlProtDenoiseTomograms(OneRun[contract.DenoiseTomogramsConfig, contrac
         return os.path.join(self._output(), "model") if model is None else model.getFolder()
 
     def _card(self) -> Any:
-        """The model's card, None before it is there."""
         folder = self.getModelFolder()
         return contract.read_card(folder) if os.path.exists(os.path.join(folder, contract.CARD)) else None
 
     def _completed(self, config: contract.DenoiseTomogramsConfig) -> contract.DenoiseTomogramsConfig:
-        if self.inputTomograms.get() is None:
-            return config
         halves = [halfTomogramsOf(item) for item in clonesOf(self.inputTomograms.get())]
         least, largest = tiltsOf(self.inputTomograms.get()) or (-60.0, 60.0)
         both = bool(halves) and all(halves)
@@ -108,25 +105,23 @@ class CryodlProtDenoiseTomograms(OneRun[contract.DenoiseTomogramsConfig, contrac
             return [
                 f"The half tomogram {path} does not exist. Restore it, or reconstruct it again." for path in lost[:1]
             ]
-        if len(without) < len(items):
-            return [f"Some tomograms have no halves: {listed(without)}. Make a subset of those that have."]
-        if self.inputModel.get() is None:
-            return [
-                "The tomograms have no halves to train on. Reconstruct even and odd halves, or choose a model that "
-                "was trained on halves of similar tomograms."
-            ]
-        return []
+        return sayIf(
+            len(without) < len(items),
+            f"Some tomograms have no halves: {listed(without)}. Make a subset of those that have.",
+        ) or sayIf(
+            self.inputModel.get() is None,
+            "The tomograms have no halves to train on. Reconstruct even and odd halves, or choose a model that "
+            "was trained on halves of similar tomograms.",
+        )
 
     def _checkTilts(self) -> List[str]:
-        if self._config().fill_wedge and not tiltsOf(self.inputTomograms.get()):
-            return [
-                "The tomograms do not store their minimum and maximum tilt, which define the missing wedge. Import "
-                "them again with their acquisition."
-            ]
-        return []
+        return sayIf(
+            self._config().fill_wedge and not tiltsOf(self.inputTomograms.get()),
+            "The tomograms do not store their minimum and maximum tilt, which define the missing wedge. Import "
+            "them again with their acquisition.",
+        )
 
     def _citations(self) -> List[str]:
         card = self._card() or dict(fills_wedge=self.fillWedge.get(), network="unet3d")
         wedge = ["Liu2022IsoNet", "Wiedemann2024"] if card["fills_wedge"] else []
-        own = contract.network_citations(KIND, card["network"])
-        return ["cryodl", "Lehtinen2018", "Buchholz2019", *wedge, *own]
+        return ["cryodl", "Lehtinen2018", "Buchholz2019", *wedge, *contract.network_citations(KIND, card["network"])]

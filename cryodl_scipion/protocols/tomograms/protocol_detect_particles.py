@@ -12,9 +12,10 @@ from ...convert.tomograms.coordinates3d import appendCoordinates3D, readCoordina
 from ...convert.tomograms.subtomograms import tiltsOf
 from ...convert.tomograms.tomograms import byId, engineNames
 from ...engine.cryodl import contract
+from ..checks import sayIf
 from ..engine_protocol import OneRun
 from ..kinds import BoxSize, Choice, MapOrModel, ModelOfProject, Options
-from .tomogram_kinds import WholeTomograms, cardOfModel
+from .tomogram_kinds import WholeTomograms
 
 TEMPLATE, NETWORK = 0, 1
 _TEMPLATE, _NETWORK = (f"findBy == {kind}" for kind in (TEMPLATE, NETWORK))
@@ -114,12 +115,10 @@ class CryodlProtDetectParticles(OneRun[contract.DetectParticlesConfig, contract.
 
     # ----- validation and information
     def _warnings(self) -> List[str]:
-        if self._byTemplate() and not tiltsOf(self.inputTomograms.get()):
-            return ["The tomograms do not store their tilt range; -60° to 60° is assumed."]
-        return []
+        return sayIf(
+            self._byTemplate() and not tiltsOf(self.inputTomograms.get()),
+            "The tomograms do not store their tilt range; -60° to 60° is assumed.",
+        )
 
     def _citations(self) -> List[str]:
-        if self._byTemplate():
-            return ["cryodl", "Roseman2003", "Chaillet2023", "Gorski2005"]
-        card = cardOfModel(self.inputModel.get(), "detector")
-        return ["cryodl", *contract.network_citations("detector", card["network"] if card else None)]
+        return ["cryodl", "Roseman2003", "Chaillet2023", "Gorski2005"] if self._byTemplate() else super()._citations()

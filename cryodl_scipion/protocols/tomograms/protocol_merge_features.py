@@ -28,7 +28,7 @@ from ...engine.cryodl.contract import (
     MergeFeaturesOutputs,
     write_json,
 )
-from ..checks import listed
+from ..checks import listed, sayIf
 from ..kinds import Options, OwnName, PointingMany
 from ..one_of import OneOf, Way
 from ..protocol_base import EVALUATION_FOLDER, HasEvaluation
@@ -68,12 +68,11 @@ class Scores(PointingMany):
 def checkSame(first: SetOfTomoMasks, other: SetOfTomoMasks) -> List[str]:
     """What is wrong with scores of two features that are to be of the same tomograms."""
     missing = sorted(set(byId(first)) ^ set(byId(other)))
-    if missing:
-        return [
-            f"The scores of {featureOf(first)} and {featureOf(other)} belong to different tomograms; these are "
-            f"in only one of them: {listed(missing)}. Finish the segmentation first."
-        ]
-    return checkPaired(first, other, f"scores of {featureOf(other)}", f"scores of {featureOf(first)}")
+    return sayIf(
+        missing,
+        f"The scores of {featureOf(first)} and {featureOf(other)} belong to different tomograms; these are "
+        f"in only one of them: {listed(missing)}. Finish the segmentation first.",
+    ) or checkPaired(first, other, f"scores of {featureOf(other)}", f"scores of {featureOf(first)}")
 
 
 def writeScores(folder: str, sets: List[SetOfTomoMasks]) -> None:
@@ -89,8 +88,7 @@ def writeScores(folder: str, sets: List[SetOfTomoMasks]) -> None:
             target = os.path.relpath(os.path.realpath(fileOf(mask)), os.path.realpath(folder))
             os.symlink(target, os.path.join(folder, file))
             known = dict(path=mask.getVolName(), files={}, pixel_size=masks.getSamplingRate())
-            entry = tomograms.setdefault(names[key], dict(known, shape=list(sizeOf(mask)[::-1])))
-            entry["files"][feature] = file
+            tomograms.setdefault(names[key], dict(known, shape=list(sizeOf(mask)[::-1])))["files"][feature] = file
     write_json(os.path.join(folder, "segment.json"), dict(features=features, tomograms=tomograms))
 
 
@@ -169,8 +167,6 @@ class EvaluateMasks(Way[EvaluateSegmentationConfig, EvaluateSegmentationOutputs]
         return protocol._inOrder(common[0]), protocol._inOrder(common[1])
 
     def completed(self, protocol: Any, config: EvaluateSegmentationConfig) -> EvaluateSegmentationConfig:
-        if protocol.inputMasks.get() is None or protocol.inputTruth.get() is None:
-            return config
         masks, truth = self._pairs(protocol)
         return dataclasses.replace(
             config,

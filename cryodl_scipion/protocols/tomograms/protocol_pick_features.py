@@ -15,7 +15,7 @@ from ...engine.cryodl.contract import (
     PickFeaturesOutputs,
     score_text,
 )
-from ..checks import listed
+from ..checks import listed, sayIf
 from ..engine_protocol import ConfigT, MadeT
 from ..kinds import BoxSize, Options, OwnName
 from ..one_of import OneOf, Way
@@ -53,8 +53,7 @@ class PointsInMasks(Way[ConfigT, MadeT]):
 
     def completed(self, protocol: Any, config: Any) -> Any:
         """Scores have no labels; what the form may still hold of another input is not for them."""
-        masks = protocol.inputMasks.get()
-        return dataclasses.replace(config, label=None) if masks is not None and featureOf(masks) else config
+        return dataclasses.replace(config, label=None) if featureOf(protocol.inputMasks.get()) else config
 
     def filled(self, protocol: Any, points: Any, made: Any) -> Any:
         """A set of coordinates or meshes, with all points of the run."""
@@ -86,12 +85,14 @@ class PointsInMasks(Way[ConfigT, MadeT]):
 
     def warnings(self, protocol: Any) -> List[str]:
         masks, threshold = protocol.inputMasks.get(), protocol.threshold.get()
-        if masks is None or not featureOf(masks) or abs(getattr(masks, THRESHOLD).get() - threshold) < 0.005:
+        if masks is None or not featureOf(masks):
             return []
-        return [
-            f"Threshold is {score_text(threshold)}; for the model of {featureOf(masks)}, "
-            f"{score_text(getattr(masks, THRESHOLD).get())} was best on its validation data."
-        ]
+        best = getattr(masks, THRESHOLD).get()
+        return sayIf(
+            abs(best - threshold) >= 0.005,
+            f"Threshold is {score_text(threshold)}; for the model of {featureOf(masks)}, {score_text(best)} was best "
+            "on its validation data.",
+        )
 
 
 class PickPoints(PointsInMasks[PickFeaturesConfig, PickFeaturesOutputs]):

@@ -4,10 +4,9 @@
 import re
 from typing import Any, Callable, Dict, List
 
-from pyworkflow.protocol.params import Form
+from pyworkflow.protocol import Form
 from tomo.objects import SetOfTomoMasks, Tomogram
 
-from ... import Plugin
 from ...convert.tomograms.tomograms import idOf, markScores, maskOf
 from ...engine.cryodl import contract
 from ..batches import BatchRun, appendItems
@@ -47,7 +46,7 @@ class Segmenters(PointingMany):
     def values(self, protocol: Any) -> Dict[str, Any]:
         own = [model.getFolder() for model in self.objects(protocol)]
         if not shippedNames(protocol) and not list(protocol.inputModels):
-            return dict(model=tuple(shippedModels(Plugin.getEngineFolder(), KIND).values()))
+            return dict(model=tuple(shippedModels(KIND).values()))
         return dict(model=tuple(own + shippedFolders(protocol, KIND)))
 
     def problems(self, protocol: Any) -> List[str]:
@@ -123,7 +122,6 @@ class CryodlProtSegment(BatchRun[contract.SegmentConfig, contract.SegmentOutputs
         return [run for run in runs if isinstance(run, CryodlProtTrainTomograms) and run.getChoice() == 0]
 
     def _cards(self) -> List[Dict[str, Any]]:
-        """Cards of the models that are still there."""
         cards = []
         for folder in self._config().model:
             try:
@@ -147,7 +145,6 @@ class CryodlProtSegment(BatchRun[contract.SegmentConfig, contract.SegmentOutputs
         return self._checkNames() + super()._checkTogether()
 
     def _checkNames(self) -> List[str]:
-        """Features whose scores would go to one output, where the second would take the first one's place."""
         outputs = {}
         for key in self._keys():
             outputs.setdefault(SCORES % plain(key), []).append(f"'{key}'")
@@ -159,7 +156,6 @@ class CryodlProtSegment(BatchRun[contract.SegmentConfig, contract.SegmentOutputs
         ]
 
     def _scoreSets(self) -> Dict[str, SetOfTomoMasks]:
-        """{feature: SetOfTomoMasks} of the outputs that there are."""
         return {
             masks._cryodlFeature.get(): masks
             for name, masks in self.iterOutputAttributes(SetOfTomoMasks)

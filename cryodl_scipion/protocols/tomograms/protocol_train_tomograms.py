@@ -6,16 +6,25 @@ import os
 from typing import Any, Dict, List, Set, Tuple
 
 import pyworkflow.utils as pwutils
-from pyworkflow.protocol import params
-from pyworkflow.protocol.params import Form
+from pyworkflow.protocol import Form, params
 from tomo.objects import SetOfCoordinates3D
 
 from ...convert.tomograms.coordinates3d import speciesIn, writeCoordinates3D
 from ...convert.tomograms.subtomograms import classNames, classNumbers
 from ...convert.tomograms.tomograms import byId, engineNames, featuresOf
 from ...engine.cryodl import contract
-from ..checks import checkModelFolder, listed
-from ..kinds import Choice, FormPart, ModelOfProject, Options, OwnName, PointingMany, Section, StartModel, otherNetwork
+from ..checks import listed, sayIf
+from ..kinds import (
+    Choice,
+    FormPart,
+    ModelOfProject,
+    Options,
+    OwnName,
+    PointingMany,
+    Section,
+    StartModel,
+    otherNetworkIn,
+)
 from ..model_field import addShippedModels, checkShippedModels, shippedFolders, shippedNames, startable
 from ..training import TrainsOne, TrainsOneOf
 from .tomogram_kinds import (
@@ -107,7 +116,7 @@ class OfFeature(TrainsOne[contract.TrainSegmenterConfig, contract.TrainSegmenter
             label=None if drawn else config.label,
         )
         tomograms, masks = protocol.inputTomograms.get(), protocol.inputMasks.get()
-        if drawn or tomograms is None or masks is None:
+        if drawn:
             return config
         items, labels = protocol._labelled()
         return dataclasses.replace(
@@ -140,16 +149,16 @@ class OfFeature(TrainsOne[contract.TrainSegmenterConfig, contract.TrainSegmenter
                     f"{what} is {given or 'empty'}; the annotations have tiles of: {', '.join(there) or 'none'}. "
                     "Choose one of them; a model learns only one."
                 ]
-        if not counts[feature]["positive"]:
-            return [f"There is no tile with the feature {feature}. Draw it on at least one tile; ten are better."]
-        return []
+        return sayIf(
+            not counts[feature]["positive"],
+            f"There is no tile with the feature {feature}. Draw it on at least one tile; ten are better.",
+        )
 
     def _checkStart(self, protocol: Any) -> List[str]:
         folder, network = self._startFolder(protocol), protocol._config().network
         if len(shippedNames(protocol)) + (protocol.inputModel.get() is not None) > 1:
             return ["There is more than one model to start from. Choose one."]
-        errors = [] if folder is None else checkModelFolder(folder, self._KIND)
-        return errors or ([] if folder is None else otherNetwork(contract.read_card(folder)["network"], network))
+        return [] if folder is None else otherNetworkIn(folder, self._KIND, network)
 
     def warnings(self, protocol: Any) -> List[str]:
         annotations = protocol.inputAnnotations.get() if protocol.labelsFrom.get() == DRAWN else None
@@ -188,12 +197,11 @@ class SpeciesCoordinates(PointingMany):
         if not coordinates.getSize():
             return [f"The set of coordinates {name} is empty. Choose another."]
         theirs = {item.getTomoId() for item in coordinates.iterItems()}
-        if theirs & known:
-            return []
-        return [
+        return sayIf(
+            not theirs & known,
             f"None of the coordinates ({name}) belongs to one of the tomograms ({listed(sorted(known))}); their "
-            f"tomograms are {listed(sorted(str(n) for n in theirs))}. They are matched by name (tsId)."
-        ]
+            f"tomograms are {listed(sorted(str(n) for n in theirs))}. They are matched by name (tsId).",
+        )
 
 
 def namedSets(protocol: Any) -> List[Tuple[Any, str]]:
@@ -255,23 +263,19 @@ class OfClasses(TrainsOne[contract.TrainClassifierConfig, contract.TrainClassifi
     )
 
     def completed(self, protocol: Any, config: contract.TrainClassifierConfig) -> contract.TrainClassifierConfig:
-        subtomograms = protocol.inputSubtomograms.get()
-        if config.class_names or subtomograms is None:
-            return config
-        return dataclasses.replace(config, class_names=tuple(classNames(subtomograms, self._numbers(protocol))))
+        known = classNames(protocol.inputSubtomograms.get(), self._numbers(protocol))
+        return dataclasses.replace(config, class_names=config.class_names or tuple(known))
 
     def _numbers(self, protocol: Any) -> List[int]:
-        """Numbers of the classes that there are, rising."""
         return sorted(number for number in classNumbers(protocol.inputSubtomograms.get()) if number > 0)
 
     def problems(self, protocol: Any) -> List[str]:
-        given, numbers = protocol._config().class_names, self._numbers(protocol)
-        if not given or len(given) == len(numbers):
-            return []
-        return [
+        given, numbers = protocol._config().class_names or (), self._numbers(protocol)
+        return sayIf(
+            given and len(given) != len(numbers),
             f"Names of the classes is {', '.join(given)}, {contract.counted(len(given), 'name')}; the classes are "
-            f"{', '.join(map(str, numbers))}. Give one name for each, separated by commas."
-        ]
+            f"{', '.join(map(str, numbers))}. Give one name for each, separated by commas.",
+        )
 
 
 class CryodlProtTrainTomograms(TrainsOneOf, TomogramsBase, SubtomogramsBase):

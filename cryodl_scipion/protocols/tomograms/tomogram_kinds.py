@@ -16,6 +16,7 @@ from tomo.objects import (
     TomoMask,
 )
 
+from ...convert.arriving import ArrivingItems
 from ...convert.names import inputName
 from ...convert.tomograms.subtomograms import (
     appendSubtomogramAverages,
@@ -26,7 +27,6 @@ from ...convert.tomograms.subtomograms import (
 )
 from ...convert.tomograms.tomograms import (
     MRC_ENDINGS,
-    ArrivingTomograms,
     byId,
     clonesOf,
     engineNames,
@@ -38,10 +38,9 @@ from ...convert.tomograms.tomograms import (
     pairedVolumes,
     sizeOf,
 )
-from ...engine.cryodl import contract
 from ...engine.cryodl.contract.annotations import check_name, read_tiles
 from ...objects import CryodlAnnotations
-from ..checks import listed
+from ..checks import listed, sayIf
 from ..kinds import Growing, Options, Pointing
 from ..protocol_base import OneRunBase
 
@@ -143,12 +142,11 @@ def _checkClasses(subtomograms: EMSet) -> List[str]:
     if unnamed:
         return [f"{unnamed} of the subtomograms have no class. Remove them from the set, or classify them."]
     few = sorted(f"{number} ({count})" for number, count in counts.items() if count < MIN_OF_CLASS)
-    if few:
-        return [
-            f"Some classes have fewer than {MIN_OF_CLASS} subtomograms, too few for training and validation: "
-            f"{listed(few)}."
-        ]
-    return []
+    return sayIf(
+        few,
+        f"Some classes have fewer than {MIN_OF_CLASS} subtomograms, too few for training and validation: "
+        f"{listed(few)}.",
+    )
 
 
 def checkNames(feature: str, annotator: str) -> List[str]:
@@ -242,8 +240,8 @@ class Tomograms(Growing):
         values = self.values(protocol)
         return dict(set_of_tomograms=(values["tomograms"] or ("",))[0], pixel_size=values["pixel_size"])
 
-    def arriving(self, protocol: Any) -> ArrivingTomograms:
-        return ArrivingTomograms(self.of(protocol))
+    def arriving(self, protocol: Any) -> ArrivingItems:
+        return ArrivingItems(self.of(protocol), idOf)
 
     def fileOf(self, item: Tomogram) -> str:
         return fileOf(item)
@@ -268,7 +266,7 @@ class WholeTomograms(Pointing):
 class LinksToTomograms(WholeTomograms):
     """Tomograms as links that are named as the engine is to call them, in the order of these names."""
 
-    to = ("tomograms", "pixel_size")
+    to, KNOWN_AS = ("tomograms", "pixel_size"), "set_of_tomograms"
 
     def valuesOf(self, protocol: Any, found: SetOfTomograms) -> Dict[str, Any]:
         items = protocol._inOrder(clonesOf(found))
@@ -278,22 +276,14 @@ class LinksToTomograms(WholeTomograms):
         protocol._linkVolumes("tomograms", protocol._inOrder(clonesOf(found)))
         return {}
 
-    def identity(self, protocol: Any) -> Dict[str, Any]:
-        found = self.of(protocol)
-        return dict(set_of_tomograms=None if found is None else found.getFileName())
-
 
 class LinkedTomograms(WholeTomograms):
     """Tomograms that the engine is not given: what is found belongs to them."""
 
-    to = ()
+    to, KNOWN_AS = (), "inputTomograms"
 
     def valuesOf(self, protocol: Any, found: SetOfTomograms) -> Dict[str, Any]:
         return {}
-
-    def identity(self, protocol: Any) -> Dict[str, Any]:
-        found = self.of(protocol)
-        return {self.name: None if found is None else found.getFileName()}
 
 
 class Masks(WholeTomograms):
@@ -313,7 +303,7 @@ class Masks(WholeTomograms):
 class LabelVolumes(Masks):
     """Label volumes of the form's tomograms. more: what else the help says."""
 
-    to = ("labels",)
+    to, KNOWN_AS = ("labels",), "set_of_labels"
 
     def __init__(self, more: str, when: str = "True", **others: Any) -> None:
         help = f"TomoMasks of these tomograms, of the same size; matched by their names (tsId). {more}"
@@ -321,10 +311,6 @@ class LabelVolumes(Masks):
 
     def valuesOf(self, protocol: Any, found: SetOfTomoMasks) -> Dict[str, Any]:
         return {}
-
-    def identity(self, protocol: Any) -> Dict[str, Any]:
-        found = self.of(protocol)
-        return dict(set_of_labels=None if found is None else found.getFileName())
 
 
 class Annotations(Pointing):
@@ -376,12 +362,10 @@ class TomogramsBase(OneRunBase):
         return sorted(items, key=lambda item: names[idOf(item)])
 
     def _labelled(self) -> Tuple[List[Tomogram], List[TomoMask]]:
-        """The tomograms of the form's label volumes and these, in the order of the engine's names."""
         tomograms, masks = pairedVolumes(self.inputTomograms.get(), self.inputMasks.get())
         return self._inOrder(tomograms), self._inOrder(masks)
 
     def _linkLabelled(self) -> None:
-        """Links to the label volumes and their tomograms."""
         for folder, items in zip(("tomograms", "labels"), self._labelled()):
             self._linkVolumes(folder, items)
 
@@ -391,7 +375,6 @@ class SubtomogramsBase(OneRunBase):
 
     # ----- files for the engine
     def _starFile(self, subtomograms: EMSet) -> str:
-        """STAR file of an input set, named by it, so that another input is another file."""
         return os.path.join(self._inputFolder(), inputName("subtomograms", imagesOf(subtomograms)) + ".star")
 
     def _writeInput(self, classes: bool = False) -> None:
@@ -423,11 +406,3 @@ class SubtomogramsBase(OneRunBase):
             outputs[AVERAGES].setSamplingRate(images.getSamplingRate())
             appendSubtomogramAverages(outputs[AVERAGES], names, averages)
         return outputs
-
-
-def cardOfModel(model: Any, kind: str) -> Optional[Dict[str, Any]]:
-    """Card of a model of the project; None without one, or if it is gone."""
-    try:
-        return None if model is None else contract.read_card(model.getFolder(), kind)
-    except ValueError:
-        return None

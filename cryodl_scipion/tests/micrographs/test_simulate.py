@@ -149,9 +149,9 @@ class TestCryodlSimulate(SimulateTest):
         strange.setSamplingRate(2.0)
         from ...convert.maps import structureProblem
 
-        self.assertIn("does not exist", structureProblem(strange))
+        self.assertIn("does not exist", structureProblem(strange)[0])
         os.rename(writeMap(self.data + "/other.mrc", 2.0), self.data + "/map.xyz")
-        self.assertIn("must end in one of .mrc, .map", structureProblem(strange))
+        self.assertIn("must end in one of .mrc, .map", structureProblem(strange)[0])
 
     def bareParticles(self):
         protocol = self.newProtocol(EMProtocol)

@@ -68,5 +68,5 @@ class TestCryodlTrainGeneral(CryodlTest):
     def test_a_model_of_one_kind_of_particle_is_no_start(self):
         protocol = self.made(several=False, startGeneral=True)
         one = writeModel(os.path.join(self.data, "one"), {})
-        with mock.patch.object(train_many_kinds, "shippedModels", lambda folder: {"general": one}):
+        with mock.patch.object(train_many_kinds, "shippedModels", lambda: {"general": one}):
             self.assertIn("model of one kind of particle", " ".join(protocol.validate()))

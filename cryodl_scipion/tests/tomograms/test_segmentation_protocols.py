@@ -9,7 +9,6 @@ import numpy as np
 from tomo.constants import BOTTOM_LEFT_CORNER
 from tomo.objects import MeshPoint
 
-from ... import Plugin
 from ...convert.relion_star import anglesOf
 from ...convert.tomograms.tomograms import featureOf, featuresOf, markScores
 from ...engine.cryodl import contract
@@ -69,7 +68,7 @@ class TestCryodlSegmentAndMerge(TomogramsTest):
             self.assertEqual(list(protocol._possibleOutputs), ["scores_membrane"])
 
     def test_without_any_choice_all_shipped_models_are_taken_and_beside_own_ones_none(self):
-        shipped = [folder for _, folder in shippedModels(Plugin.getEngineFolder(), "segmenter").items()]
+        shipped = [folder for _, folder in shippedModels("segmenter").items()]
         protocol = self.segmentation(models=[])
         self.assertEqual(protocol.validate(), [])
         self.assertEqual((len(shipped), list(protocol._engineValues()["model"])), (4, shipped))

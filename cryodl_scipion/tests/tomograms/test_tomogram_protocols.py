@@ -96,7 +96,7 @@ class TestCryodlTrainSegmenter(TomogramsTest):
             (model.getKind(), model.getFeature(), model.getAnnotator()), ("segmenter", "ribosome", "annotator")
         )
         self.assertIn("train-segmenter told this.", protocol.summary())
-        self.assertEqual(protocol._citations(), ["cryodl", "Chen2017", "Ronneberger2015"])
+        self.assertEqual(protocol._citations(), ["cryodl", "Ronneberger2015", "Chen2017"])
 
     def test_wrong_labels_are_named(self):
         self.assertEqual(self.make().validate(), [])
