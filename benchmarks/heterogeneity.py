@@ -30,8 +30,7 @@ RANGE = 45.0  # degrees, of the hinges
 def fitted(path, reference, **options):
     """Outputs of fit-heterogeneity, the columns of its particles, CPU seconds."""
     output = path.with_suffix("")
-    if output.exists():
-        shutil.rmtree(output)
+    shutil.rmtree(output, ignore_errors=True)
     outputs, seconds = asked("fit-heterogeneity", output, particles=path, reference=reference, **options)
     return outputs, particle_sets.read_particles(outputs["particles"]).columns, seconds
 
@@ -336,7 +335,7 @@ def molecule_mask(maps):
 
 def area(one, other):
     """Area under the Fourier shell correlation of two maps from 0 to Nyquist, in 1/px: 0.5 for equal maps."""
-    curve = fsc(torch.from_numpy(np.array(one, np.float32)), torch.from_numpy(np.array(other, np.float32))).numpy()
+    curve = fsc(*(torch.from_numpy(np.array(x, np.float32)) for x in (one, other))).numpy()
     return float(np.trapezoid(curve, np.arange(len(curve)) / len(one)))
 
 
@@ -365,11 +364,9 @@ def shared_neighbours(latent, states, distances):
     near = max(1, int(NEAR * len(latent)))
     index = cKDTree(latent).query(latent, near + 1)[1][:, 1:]
     counts = np.bincount(states, minlength=len(distances))
-    limit = np.empty(len(distances))
-    for state in range(len(distances)):
-        order = np.argsort(distances[state], kind="stable")
-        enough = np.cumsum(counts[order]) >= near + 1
-        limit[state] = distances[state][order[np.argmax(enough)]]
+    order = np.argsort(distances, axis=1, kind="stable")
+    enough = np.argmax(np.cumsum(counts[order], axis=1) >= near + 1, axis=1)[:, None]
+    limit = np.take_along_axis(distances, np.take_along_axis(order, enough, 1), 1)[:, 0]
     own = states[:, None]
     return float((distances[own, states[index]] <= limit[own] + 1e-9).mean())
 
@@ -392,75 +389,45 @@ THREADS = dict(
 
 
 def ours(star, folder, rows, options):
-    """Latent coordinates (n, LATENT), the maps of some rows, and the costs: [(CPU s, MB)] of each step."""
-    run = lambda *words: measure([sys.executable, "-m", "cryodl", *words], _environment())
+    """Latent coordinates (n, LATENT), the maps of some rows, the costs of each step, and more of the row."""
     reference, fit, maps = star.with_name("particles_map.mrc"), folder / "fit", folder / "maps"
-    first = run(
-        "fit-heterogeneity", "--particles", star, "--reference", reference, "--latent", LATENT, "--axes", 0,
-        "--threads", 1, "--output", fit,
-    )  # fmt: skip
+    run = lambda command, *words: measure(
+        [sys.executable, "-m", "cryodl", command, *words, "--threads", 1], _environment()
+    )
+    given = ("--particles", star, "--reference", reference, "--latent", LATENT, "--axes", 0, "--output", fit)
+    first = run("fit-heterogeneity", *given)
     columns = particle_sets.read_particles(fit / "particles.star").columns
     latent = np.stack([np.array(columns[f"cryodlLatent{k + 1}"], float) for k in range(LATENT)], axis=1)
     points = ",".join(":".join(f"{v:.6g}" for v in latent[row]) for row in rows)
     axes = ",".join(str(k + 1) for k in range(LATENT))
-    second = run(
-        "latent-volumes", "--particles", fit / "particles.star", f"--points={points}", "--axes", axes, "--threads", 1,
-        "--output", maps,
-    )  # fmt: skip
-    record = json.loads((maps / "volumes.json").read_text())
-    said = json.loads((fit / "heterogeneity.json").read_text())
+    given = ("--particles", fit / "particles.star", f"--points={points}", "--axes", axes, "--output", maps)
+    second = run("latent-volumes", *given)
+    record, said = (json.loads(path.read_text()) for path in (maps / "volumes.json", fit / "heterogeneity.json"))
     more = {name: said[name] for name in ("p_value", "verdict", "variability")}
     return latent, [maps / one["map"] for one in record["volumes"]], [first, second], more
 
 
 def recovar(star, folder, rows, options):
-    """As ours."""
-    fit, maps, points = folder / "fit", folder / "maps", folder / "points.txt"
-    batches = ["--gpu-budget-gb", "2"]
-    first = measure(
-        [
-            options.tool("recovar"),
-            "pipeline",
-            star,
-            "-o",
-            fit,
-            "--mask",
-            "from_halfmaps",
-            "--accept-cpu",
-            "--zdim",
-            LATENT,
-        ]
-        + batches,
-        _environment(),
-    )
+    """As ours. Maps are its mean and the sum of latent coordinate x component: `compute_state` takes minutes each."""
+    fit = folder / "fit"
+    given = ("--mask", "from_halfmaps", "--accept-cpu", "--zdim", LATENT, "--gpu-budget-gb", "2")
+    cost = measure([options.tool("recovar"), "pipeline", star, "-o", fit, *given], _environment())
     latent = np.load(fit / "model" / f"zdim_{LATENT}" / "latent_coords.npy")
-    maps.mkdir()
-    if options.recovar_maps == "components":
-        return latent, recovar_components(fit, latent[rows], maps), [first], dict(maps="components")
-    np.savetxt(points, latent[rows])
-    second = measure(
-        [options.tool("recovar"), "compute_state", fit, "-o", maps, "--latent-points", points, *batches], _environment()
+    volumes, paths = fit / "output" / "volumes", [folder / f"linear{number + 1:03d}.mrc" for number in range(len(rows))]
+    mean, *components = (
+        mrcfile.read(volumes / f"{n}.mrc") for n in ("mean", *(f"eigen_pos{k:04d}" for k in range(LATENT)))
     )
-    made = [maps / f"state{number + 1:03d}.mrc" for number in range(len(rows))]
-    return latent, made, [first, second], dict(maps="compute_state")
-
-
-def recovar_components(fit, latent, folder):
-    """Paths of the maps mean + sum of latent coordinate x component."""
-    volumes = fit / "output" / "volumes"
-    mean = mrcfile.read(volumes / "mean.mrc")
-    components = np.stack([mrcfile.read(volumes / f"eigen_pos{k:04d}.mrc") for k in range(latent.shape[1])])
-    paths = [folder / f"linear{number + 1:03d}.mrc" for number in range(len(latent))]
-    for path, place in zip(paths, latent):
-        mrcfile.write(path, (mean + np.tensordot(place, components, axes=1)).astype(np.float32), overwrite=True)
-    return paths
+    for path, place in zip(paths, latent[rows]):
+        values = mean + np.tensordot(place, np.stack(components), axes=1)
+        mrcfile.write(path, values.astype(np.float32), overwrite=True)
+    return latent, paths, [cost], dict(maps="components")
 
 
 def cryodrgn(star, folder, rows, options):
     """As ours. Its files of latent coordinates are pickles: its own Python writes them as text."""
-    fit, maps, points, places = folder / "fit", folder / "maps", folder / "points.txt", folder / "latent.txt"
-    poses, ctf, python = folder / "poses.pkl", folder / "ctf.pkl", Path(options.tool("cryodrgn")).with_name("python")
-    run = lambda *words: measure([options.tool("cryodrgn"), *words], _environment())
+    fit, maps, poses, ctf = (folder / name for name in ("fit", "maps", "poses.pkl", "ctf.pkl"))
+    program, points, places = options.tool("cryodrgn"), folder / "points.txt", folder / "latent.txt"
+    run = lambda *words: measure([program, *words], _environment())
     run("parse_pose_star", star, "-o", poses)
     run("parse_ctf_star", star, "-o", ctf, "--ps", 0)  # a STAR file without phase shifts
     first = run(
@@ -469,7 +436,8 @@ def cryodrgn(star, folder, rows, options):
         "--checkpoint", options.epochs, "--seed", 0,
     )  # fmt: skip
     read = "import pickle, sys, numpy; numpy.savetxt(sys.argv[2], pickle.load(open(sys.argv[1], 'rb')))"
-    measure([python, "-c", read, fit / f"z.{options.epochs}.pkl", places], _environment())
+    own = Path(program).with_name("python")
+    measure([own, "-c", read, fit / f"z.{options.epochs}.pkl", places], _environment())
     latent = np.loadtxt(places)
     np.savetxt(points, latent[rows])
     weights = fit / f"weights.{options.epochs}.pkl"
@@ -484,22 +452,20 @@ def _environment():
     return dict(os.environ, **THREADS, PYTHONPATH=str(ENGINE))
 
 
-def peers_table(rows):
-    names = {"cryodl": "`fit-heterogeneity --latent 10`", "recovar": "RECOVAR 1.0.5, zdim 10"}
-    program = lambda r: names.get(r["program"]) or f"cryoDRGN 4.3.1, zdim 10, {r['epochs']} epochs"
-    return columns(
-        {
-            "set": "set",
-            "particles": "count",
-            "box (px)": "box",
-            "program": program,
-            "share of true neighbours": "neighbours:.3f",
-            "AUC of the per-image FSC": lambda r: f"{r['auc']:.3f}" if "auc" in r else "not measured",
-            "within a mask": "auc_masked:.3f",
-            "CPU s: fit / maps": lambda r: " / ".join(f"{value:.0f}" for value in r["cpu_seconds"]),
-            "MB": "peak_mb",
-        }
-    )(rows)
+NAMES = {"cryodl": "`fit-heterogeneity --latent 10`", "recovar": "RECOVAR 1.0.5, zdim 10"}
+peers_table = columns(
+    {
+        "set": "set",
+        "particles": "count",
+        "box (px)": "box",
+        "program": lambda r: NAMES.get(r["program"]) or f"cryoDRGN 4.3.1, zdim 10, {r['epochs']} epochs",
+        "share of true neighbours": "neighbours:.3f",
+        "AUC of the per-image FSC": "auc:.3f",
+        "within a mask": "auc_masked:.3f",
+        "CPU s: fit / maps": lambda r: " / ".join(f"{value:.0f}" for value in r["cpu_seconds"]),
+        "MB": "peak_mb",
+    }
+)
 
 
 @benchmark(
@@ -507,17 +473,16 @@ def peers_table(rows):
     tables={"heterogeneity-peers": peers_table},
     quick=dict(count=100, box=32, images=2, set="Spike"),
 )
-def heterogeneity_peers(run, set, program, count=2000, box=48, snr=0.1, images=100, epochs=20, maps="compute_state"):
+def heterogeneity_peers(run, set, program, count=2000, box=48, snr=0.1, images=100, epochs=20):
     """`fit-heterogeneity` beside RECOVAR and cryoDRGN (--tool recovar=VENV/bin/recovar cryodrgn=VENV/bin/cryodrgn) on
     the same particles. Each makes a map at the latent coordinates of each of `images` particles, of as many states as
     there are. RECOVAR runs with its defaults, as in CryoBench, and --accept-cpu; its batches have 2 GB: without that,
-    4,000 images of 64 px took 17 GB. maps=components makes its maps from its mean and components in place of
-    compute_state, which takes minutes for each. One thread each."""
+    4,000 images of 64 px took 17 GB. One thread each."""
     star = make_set(set, run.output / set, count, snr, box)
     states = np.array(particle_sets.read_particles(star).columns["cryodlTrueState"], int) - 1
     true = np.stack([mrcfile.read(path) for path in sorted(star.parent.glob("particles_state*.mrc"))])
     rows, folder = chosen_particles(states, images), run.work(f"{set} {program}")
-    options = types.SimpleNamespace(epochs=epochs, recovar_maps=maps, tool=run.tool)
+    options = types.SimpleNamespace(epochs=epochs, tool=run.tool)
     latent, made, costs, more = PROGRAMS[program](star, folder, rows, options)
     whole, masked = areas((mrcfile.read(path) for path in made), true[states[rows]], molecule_mask(true))
     more.update(dict(spearman=rank_correlation(latent, states)) if set == "Spike" else {})

@@ -9,7 +9,6 @@ import shutil
 import matplotlib.pyplot as plt
 import numpy as np
 import scipy.fft
-import torch
 from bench import ROOT, benchmark, columns, cryodl, data_folder, grouped, groups, mean, structure_file
 from recipes.maps import CHOOSING, SEED, case_of, compared, improve, measured, mirrored, simulate, untrained
 from scipy.ndimage import gaussian_filter, map_coordinates
@@ -18,7 +17,6 @@ from scipy.stats import spearmanr
 from cryodl.contract import ImproveMapConfig, half_map_resolutions, half_map_verdict
 from cryodl.io.model import find_model
 from cryodl.maps.commands.improve_map import improve_map
-from cryodl.maps.improvers.run import load_improver
 from cryodl.maps.improvers.simulated import chosen_atoms
 from cryodl.maps.measures import density, measure, qscore, shells, simulated
 from cryodl.maps.measures.atoms import read_atoms
@@ -384,12 +382,10 @@ def _position(before, after, confidence, where):
 
 def _against_ground_truth(case, before, after):
     """Measures of both maps, and their correlations with the model's density in the mask."""
-    inside = case.reference.mask > 0.5
-    ground_truth = case.reference.density[inside]
-    return dict(
-        before=dict(measured(before, case), correlation=float(np.corrcoef(before[inside], ground_truth)[0, 1])),
-        after=dict(measured(after, case), correlation=float(np.corrcoef(after[inside], ground_truth)[0, 1])),
-    )
+    inside, true = case.reference.mask > 0.5, case.reference.density
+    likeness = lambda data: float(np.corrcoef(data[inside], true[inside])[0, 1])
+    pair = dict(before=before, after=after)
+    return {when: dict(measured(data, case), correlation=likeness(data)) for when, data in pair.items()}
 
 
 def _near(xyz, case):
@@ -406,13 +402,8 @@ def learnt(model, name):
     training = json.loads((find_model(model) / "card.json").read_text()).get("training", {})
     if not training.get("molecules"):
         return "not known"
-    return (
-        "learnt from"
-        if name in training["molecules"]
-        else "validated on"
-        if name in training["validation_molecules"]
-        else "never seen"
-    )
+    words = {"learnt from": training["molecules"], "validated on": training["validation_molecules"]}
+    return next((word for word, names in words.items() if name in names), "never seen")
 
 
 def improved_of(model, path):
@@ -424,32 +415,27 @@ def improved_of(model, path):
 def noise_of(work, case):
     """The noise of the same half-maps alone, sharpened as the map with the protein is."""
     half1, half2 = (read_volume(work / f"map_half{k}.mrc") for k in (1, 2))
-    voxels, middle = half1.voxels_zyx, []
+    voxels, sides = half1.voxels_zyx, half1.data.shape
     b_factor = shells.guinier_b_factor(0.5 * (half1.data + half2.data) * case.reference.mask, voxels, RESOLUTION) or 0.0
-    for n in half1.data.shape:
-        middle.append(slice((n - min(n, NOISE_SIDE)) // 2, (n + min(n, NOISE_SIDE)) // 2))
-    noise = shells.sharpened(0.5 * (half1.data - half2.data), voxels, max(0.0, b_factor), RESOLUTION)[tuple(middle)]
+    middle = tuple(slice((n - min(n, NOISE_SIDE)) // 2, (n + min(n, NOISE_SIDE)) // 2) for n in sides)
+    noise = shells.sharpened(0.5 * (half1.data - half2.data), voxels, max(0.0, b_factor), RESOLUTION)[middle]
     write_volume(work / "noise.mrc", noise.astype(np.float32), dataclasses.replace(half1, data=noise, header=None))
     return noise.astype(np.float32)
 
 
 @benchmark(
-    cases=dict(control=["protein", "noise", "wrong hand", "detergent", "1EJ9", "6UES", "half-maps"]),
+    cases=dict(control=["protein", "noise", "wrong hand", "detergent", "1EJ9", "6UES"]),
     tables={"map-invented": invented_table, "map-hand": hand_table},
     quick=dict(control="noise", protein="1S3X"),
 )
 def map_controls(run, control, model=IMPROVER, protein=PROTEIN):
     """What the model makes of what it should not invent: noise, nucleic acid (molecules by name), detergent, a map of
     the wrong hand. FSC, correlation and Q-score are with the density that is truly there: of the wrong hand, with the
-    mirrored model. half-maps: the half-map test of `evaluate-map`."""
+    mirrored model."""
     work, nucleic = run.folder(control), {"1EJ9", "6UES"}
     molecule = control if control in nucleic else MEMBRANE if control == "detergent" else protein
     structure = simulate(molecule, RESOLUTION, work / "map", *["--detergent"][: control == "detergent"])
     path = work / "map_full.mrc"
-    if control == "half-maps":
-        halves = ("--half-maps", work / "map_half1.mrc", work / "map_half2.mrc", "--improver", model)
-        out = cryodl("evaluate-map", "--map", path, "--structure", structure, *halves, "--json", "--threads", 1)[0]
-        return dict(half_map_test=json.loads(out)["half_map_test"])
     if control == "wrong hand":
         volume, path = read_volume(path), work / "mirror.mrc"
         write_volume(path, volume.data[:, :, ::-1], volume)
@@ -525,7 +511,7 @@ invention_table = groups(
 
 
 @benchmark(cases=dict(seed=range(10)), tables={"map-invention": invention_table})
-def map_invention(run, seed, improver=None, pixel_size=1.3):
+def map_invention(run, seed, pixel_size=1.3):
     """What the half-map test says of known treatments: clipping at 0 and at the median, a tight mask, sharpening, a
     low-pass filter, all together; and of textures: Gaussian noise in the mask, with the spectrum of the signal or white
     up to 4 Å. Half-maps are simulated at 4 Å, the structures in turn."""
@@ -536,9 +522,6 @@ def map_invention(run, seed, improver=None, pixel_size=1.3):
     raw, voxels = [half.data for half in halves], halves[0].voxels_zyx
     mask, rows = density.dense_mask(raw[0] + raw[1], voxels), []
     cases = dict(treatments(raw, mask, voxels), **textures(raw, mask, voxels, seed))
-    if improver:
-        loaded = load_improver(improver, torch.device("cpu"))
-        cases[f"improved by {improver}"] = [loaded.improve(half) for half in halves]
     for name, changed in cases.items():
         resolutions, _, shared = half_map_test(halves, changed, mask)
         good, _ = half_map_verdict(half_map_resolutions(dict(resolutions, **shared.metrics())))

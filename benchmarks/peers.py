@@ -56,39 +56,21 @@ class Topaz:
         return measure([self.python, "-c", START_TOPAZ, *arguments])[1:]
 
     def preprocess(self, micrographs, scale, name):
-        """Scaled and normalised micrographs of folder/<name>, made if they are not there. Returns paths, cost or
-        None."""
-        folder, cost = self.folder / name, None
-        paths = [folder / f"{Path(p).stem}.mrc" for p in micrographs]
+        """Paths of scaled and normalised micrographs of folder/<name>, made if they are not there."""
+        paths = [self.folder / name / f"{Path(p).stem}.mrc" for p in micrographs]
         if not all(p.exists() for p in paths):
-            cost = self.run("preprocess", "-s", scale, "-j", 1, "-d", -1, "-o", f"{folder}/", *micrographs)
-        return paths, cost
+            self.run("preprocess", "-s", scale, "-j", 1, "-d", -1, "-o", f"{self.folder / name}/", *micrographs)
+        return paths
 
     def extract(self, model, images, radius_px, scale, out):
         """Picks of all images in `out`, in px of the original micrographs. radius_px: of the particle there."""
-        return self.run(
-            "extract",
-            "-m",
-            model,
-            "-r",
-            round(radius_px / scale),
-            "-t",
-            LOWEST,
-            "-x",
-            scale,
-            "-j",
-            1,
-            "-d",
-            -1,
-            "-o",
-            out,
-            *images,
-        )
+        given = ("-m", model, "-r", round(radius_px / scale), "-t", LOWEST, "-x", scale, "-j", 1, "-d", -1, "-o", out)
+        return self.run("extract", *given, *images)
 
     def score_set(self, real, model, out):
         """Figures of a model on a set's test micrographs, its default threshold 0 included."""
         scale = SCALES[real.name]
-        images, _ = self.preprocess(real.micrographs, scale, real.name)
+        images = self.preprocess(real.micrographs, scale, real.name)
         test = [p for p, original in zip(images, real.micrographs) if original in real.test]
         cpu, *_ = self.extract(model, test, real.diameter_px / 2, scale, out)
         return dict(score(real, out), pick_cpu=cpu)
@@ -97,7 +79,7 @@ class Topaz:
         """Train on the labels of a folder of STAR files. Topaz is told the true number of particles. Returns model,
         cost."""
         scale = SCALES[real.name]
-        images, _ = self.preprocess(real.micrographs, scale, real.name)
+        images = self.preprocess(real.micrographs, scale, real.name)
         chosen = read_coordinates(coordinates)
         folder.mkdir(parents=True)
         training = images[: real.training]
@@ -105,26 +87,9 @@ class Topaz:
         (folder / "labels.txt").write_text("\n".join(["image_name\tx_coord\ty_coord", *labels]) + "\n")
         images = (f"{p.stem}\t{p}" for p in training)
         (folder / "images.txt").write_text("\n".join(["image_name\tpath", *images]) + "\n")
-        cpu, wall, memory = self.run(
-            "train",
-            "-n",
-            expected_particles(real),
-            "--train-images",
-            folder / "images.txt",
-            "--train-targets",
-            folder / "labels.txt",
-            "-d",
-            -1,
-            "-j",
-            1,
-            "--num-workers",
-            0,
-            "--save-prefix",
-            folder / "model",
-            "-o",
-            folder / "curve.txt",
-            *TRAINING,
-        )
+        given = ("-n", expected_particles(real), "--train-images", folder / "images.txt", "--num-workers", 0, "-j", 1)
+        more = ("--save-prefix", folder / "model", "-o", folder / "curve.txt", "-d", -1, *TRAINING)
+        cpu, wall, memory = self.run("train", *given, "--train-targets", folder / "labels.txt", *more)
         return max(folder.glob("model*.sav"), key=lambda p: p.stat().st_mtime), dict(cpu=cpu, wall=wall, memory=memory)
 
 

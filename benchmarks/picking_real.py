@@ -265,7 +265,7 @@ def twenty_boxes(run, set, start, seed, count=20, steps=None):
     one, work = real(set), run.work(f"{set} {start} {seed}")
     model = "general"
     if start != "nothing":
-        model, (name,) = work / "model", [Path(one.train[0]).stem]
+        model, name = work / "model", Path(one.train[0]).stem
         yx = positions(one)[name]
         chosen = yx[np.random.default_rng(seed).permutation(len(yx))[:count]]
         write_coordinates(work / f"{name}.star", chosen, np.ones(len(chosen)))
@@ -397,16 +397,11 @@ def simulated(ground_truth, picks, reach, number, wrong, rng):
     list of (name, y, x) that are added, and list that are removed.
     """
 
-    def drawn(positions, count):
-        return [positions[i] for i in rng.permutation(len(positions))[:count]]
-
-    def listed(select):
-        return [(name, *position) for name in ground_truth for position in select(name)]
-
+    drawn = lambda positions, count: [positions[i] for i in rng.permutation(len(positions))[:count]]
+    listed = lambda select: [(name, *position) for name in ground_truth for position in select(name)]
     hits = {name: match_picks(picks[name], ground_truth[name], reach) for name in ground_truth}
     missed = listed(lambda n: ground_truth[n][~match_picks(ground_truth[n], picks[n], reach)])
-    half = number // 2
-    bad = int(round(wrong * half))
+    half, bad = number // 2, int(round(wrong * (number // 2)))
     removed = drawn(listed(lambda n: picks[n][~hits[n]]), half - bad) + drawn(listed(lambda n: picks[n][hits[n]]), bad)
     added = drawn(missed, number - half - bad)
     while bad:
@@ -424,7 +419,7 @@ def correct(folder, machine, added, removed):
     store = HandPicks(str(folder), names, str(machine))
     for name in names:
         picks, _ = store.read(name)
-        gone = [p for p in picks if any((name, p.y, p.x) == tuple(position) for position in removed)]
+        gone = [p for p in picks if (name, p.y, p.x) in set(map(tuple, removed))]
         new = [Pick(float(y), float(x)) for n, y, x in added if n == name]
         store.write(name, [p for p in picks if p not in gone] + new, gone)
 
@@ -488,9 +483,8 @@ def questions(run, set, seed, wrong=0.05):
     by = lambda micrographs: (
         lambda path: pick(micrographs, one.pixel_size, None, "general", path, "--result", path / "result.json")
     )
-    first, plain = run.kept(f"first/{set}", by(one.train)), run.kept(f"others/{set}", by(one.test))
+    first, found = run.kept(f"first/{set}", by(one.train)), score(one, run.kept(f"others/{set}", by(one.test)))
     made = json.loads((first / "result.json").read_text())["outputs"]
-    found = score(one, plain)
     row = dict(state=made["state"], without=found["f1"], best_f1=found["best_f1"])
     if not made["questions"]:
         return dict(row, f1=found["f1"])
@@ -503,12 +497,8 @@ def questions(run, set, seed, wrong=0.05):
         places.append(dataclasses.replace(q, answer="yes" if on != (rng.random() < wrong) else "no"))
     (work / "answers").mkdir(parents=True, exist_ok=True)
     dataclasses.replace(asked, places=tuple(places)).write(work / "answers" / "answers.json")
-    recorded(
-        "pick",
-        work / "picks",
-        *flags(micrographs=one.test, pixel_size=one.pixel_size, answers=work / "answers", avoid="nothing", pictures=0),
-        *CPU,
-    )
+    given = dict(micrographs=one.test, pixel_size=one.pixel_size, answers=work / "answers")
+    recorded("pick", work / "picks", *flags(**given, avoid="nothing", pictures=0), *CPU)
     return dict(row, f1=score(one, work / "picks")["f1"])
 
 
@@ -581,12 +571,11 @@ def slope(runs):
 
 
 SPEEDS = ["unet, 150 Å at 1.8 Å/px", "unet, 250 Å at 1.0 Å/px", *(f"{n}, 200 Å at 1.4 Å/px" for n in NETWORKS)]
-SPEEDS += ["Topaz resnet8_u64, scale 8 (preprocess + extract)", "general model, 180 Å at 1.2 Å/px"]
+SPEEDS += ["general model, 180 Å at 1.2 Å/px"]
 
 
 def simulated_copies(run, pixel_size, count, size):
-    values = dict(count=1, size=size, particles=300 * size**2 // 4096**2, snr=0.1, seed=3, pixel_size=pixel_size)
-    words = flags(**values)
+    words = flags(count=1, size=size, particles=300 * size**2 // 4096**2, snr=0.1, seed=3, pixel_size=pixel_size)
     make = lambda path: cryodl("simulate-micrographs", "--structure", structure_file("8BK7"), *words, "--output", path)
     (made,) = (run.kept(f"made {pixel_size} {size}", make) / "micrographs").glob("*.mrc")
     paths = [run.output / f"copy{index}.mrc" for index in range(count)]
@@ -613,16 +602,10 @@ def picking_speed(run, picker, size=4096, counts="6 9"):
     """CPU seconds and memory of picking 4096 x 4096 px: the slope between runs over 6 and over 9 micrographs, and the
     start, in which the general model asks for size, contrast and calibration. Other networks have random weights."""
     name, said = picker.split(", ", 1)
-    pixel_size = float(said.split(" at ")[1].split()[0]) if " at " in said else 1.4
+    pixel_size = float(said.split(" at ")[1].split()[0])
     runs, folder = [], run.folder(name)
     for count in map(int, counts.split()):
         paths, out = simulated_copies(run, pixel_size, count, size), folder / str(count)
-        if name.startswith("Topaz"):
-            topaz = Topaz(run.tool("topaz"), folder)
-            images, first = topaz.preprocess(paths, 8, f"images {count}")
-            second = topaz.extract("resnet8_u64", images, 112, 8, folder / f"{count}.txt")
-            runs.append((count, first[0] + second[0], first[1] + second[1], max(first[2], second[2])))
-            continue
         given = ("--model", "general")
         if name != "general model":
             model = run.kept(f"random/{name}", lambda path: random_model(path, name))

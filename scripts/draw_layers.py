@@ -1,27 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A picture of the engine's layers: a box for each folder with its number of modules, an arrow for each kind of import.
 
-python scripts/draw_layers.py FILE.png
+PYTHONPATH=.cryodl/checkers-2:cryodl_scipion/engine PYTHON scripts/draw_layers.py FILE.png     (the engine's Python)
 """
 
-import ast
-import collections
 import sys
 import typing
-from pathlib import Path
 
+import grimp
 import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-ENGINE = Path(__file__).resolve().parent.parent / "cryodl_scipion" / "engine" / "cryodl"
 LAYERS = (
     ("cli", "doctor", "__main__"),
     ("recipes",),
     ("micrographs", "particles", "tomograms", "maps"),
     ("latent",),
     ("learning", "likelihood", "reconstruction"),
+    ("runner",),
+    ("distributed",),
     ("simulate",),
     ("io",),
     ("core",),
@@ -29,26 +28,21 @@ LAYERS = (
 )
 
 
-def arrows() -> typing.Tuple[typing.Counter, typing.Set[typing.Tuple[str, str]]]:
+def arrows() -> typing.Tuple[typing.Dict[str, int], typing.Set[typing.Tuple[str, str]]]:
     """Modules of each folder below the engine (a loose module is its own), and the pairs of which one imports."""
-    size: typing.Counter[str] = collections.Counter()
-    found = set()
-    for path in ENGINE.rglob("*.py"):
-        parts = path.relative_to(ENGINE).with_suffix("").parts
-        size[parts[0]] += 1
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom):
-                inner = (node.module or "").split(".") if node.module else []
-                base = list(parts[:-1][: len(parts) - node.level]) + inner if node.level else inner[1:]
-                if node.level or inner[:1] == ["cryodl"]:
-                    found |= {(parts[0], base[0])} if base else {(parts[0], alias.name) for alias in node.names}
+    graph, size = grimp.build_graph("cryodl"), {}
+    for folder in sorted(graph.find_children("cryodl")):
+        size[folder.split(".")[1]] = 1 + len(graph.find_descendants(folder))
+        graph.squash_module(folder)
+    imported = {name: graph.find_modules_directly_imported_by(f"cryodl.{name}") for name in size}
+    found = {(name, one.split(".")[1]) for name, ones in imported.items() for one in ones if "." in one}
     return size, found
 
 
 def main(path: str) -> None:
     size, found = arrows()
     _, axes = pyplot.subplots(figsize=(11, 8.5))
-    colours, centre, level_of = pyplot.get_cmap("tab10").colors, {}, {}
+    colours, centre, level_of = pyplot.get_cmap("tab20").colors[::2] + ((0, 0, 0),), {}, {}
     for level, layer in enumerate(LAYERS):
         here = [name for name in layer if size[name]]
         axes.axhspan(-level - 0.36, -level + 0.36, color=colours[level], alpha=0.08, zorder=0)

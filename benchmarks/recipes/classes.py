@@ -37,6 +37,12 @@ def random_optics(rng: np.random.Generator):
     return Optics(mean + half, mean - half, rng.uniform(0, 180), 300.0, 2.7, 0.1)
 
 
+def microscopes(count, rng):
+    """Optics of each particle, PER_MICROGRAPH of which lie on a micrograph."""
+    optics = [random_optics(rng) for _ in range(-(-count // PER_MICROGRAPH))]
+    return [optics[i // PER_MICROGRAPH] for i in range(count)]
+
+
 def make_mixture(folder, names, count, snr, box=BOX, pixel_size=PIXEL_SIZE, seed=1):
     """Write particles.star, its stack and truth.npz (molecule, angles, shifts_yx) into a folder, once.
 
@@ -44,14 +50,11 @@ def make_mixture(folder, names, count, snr, box=BOX, pixel_size=PIXEL_SIZE, seed
     CTF-filtered images over the whole box over the variance of the noise, the mean of each molecule's particles.
     Returns the path of particles.star.
     """
-    folder = Path(folder)
-    star = folder / "particles.star"
-    if star.exists():
-        return star
+    if (folder / "particles.star").exists():
+        return folder / "particles.star"
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    optics = [random_optics(rng) for _ in range(-(-count // PER_MICROGRAPH))]
-    optics = [optics[i // PER_MICROGRAPH] for i in range(count)]
+    optics = microscopes(count, rng)
     molecule, angles = rng.integers(len(names), size=count), random_angles(count, rng)
     shifts = rng.uniform(-SHIFT, SHIFT, (count, 2))
     projectors = [particle_images.load_projector(structure_file(name), pixel_size, box)[0] for name in names]
@@ -74,8 +77,8 @@ def make_mixture(folder, names, count, snr, box=BOX, pixel_size=PIXEL_SIZE, seed
             images = seen(rows) * torch.from_numpy(scale[molecule[rows]]).float()[:, None, None]
             stack.add(images + particle_images.noise_images(len(rows), box, rng))
     np.savez(folder / "truth.npz", molecule=molecule, angles=angles, shifts_yx=shifts)
-    write_star(star, optics, box, pixel_size)
-    return star
+    write_star(folder / "particles.star", optics, box, pixel_size)
+    return folder / "particles.star"
 
 
 def write_star(path, optics, box, pixel_size):
@@ -203,8 +206,7 @@ def make_particles(folder, name, count, bad, snr, seed):
     """
     rng = np.random.default_rng(seed)
     projector, pixel_size = projector_of(name)
-    optics = [random_optics(rng) for _ in range(-(-count // PER_MICROGRAPH))]
-    optics = [optics[i // PER_MICROGRAPH] for i in range(count)]
+    optics = microscopes(count, rng)
     good = rng.random(count) >= bad
     signals = torch.stack([_view(projector, rng) if one else _bad(projector, rng) for one in good])
     signals = torch.fft.irfft2(torch.fft.rfft2(signals) * ctf_of_optics(optics, BOX, pixel_size), s=(BOX, BOX))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which signs make a micrograph a bad one: logistic models of two signs at most, learnt from simulated micrographs.
-judge.json has their weights, written by benchmarks/run.py micrograph_judge, and says what it learnt from. A micrograph
-is bad if any model says so."""
+judge.json has their weights, and says what it learnt from and which program of which commit wrote it. A micrograph is
+bad if any model says so."""
 
 import functools
 import json
