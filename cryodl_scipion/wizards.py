@@ -32,13 +32,11 @@ def micrographsToMeasure(protocol: EMProtocol) -> Any:
 
     chosen = [pointer.get() for _, pointer in chosenInputs(protocol)]
     coordinates = next((c for c in chosen if isinstance(c, SetOfCoordinates)), None)
-    if coordinates is not None:
-        return micrographsMeasured(coordinates.getMicrographs(), coordinates)
-    micrographs = next((m for m in chosen if isinstance(m, SetOfMicrographs)), None)
-    if micrographs is None:
+    micrographs = [m for m in chosen if isinstance(m, SetOfMicrographs)]
+    if coordinates is None and not micrographs:
         what = "particle coordinates" if takes(protocol, "SetOfCoordinates") else "micrographs"
         raise ValueError(f"Choose the {what} first; the circle is drawn on their micrographs.")
-    return micrographsMeasured(micrographs)
+    return micrographsMeasured(micrographs[0] if coordinates is None else coordinates.getMicrographs(), coordinates)
 
 
 def takes(protocol: EMProtocol, pointerClass: Any) -> bool:
@@ -129,9 +127,8 @@ def picksToFilter(protocol: EMProtocol) -> Any:
 
 def madeBy(protocol: EMProtocol) -> Any:
     """The run that picked what picksToFilter gives, None if it is not known."""
-    if not protocol.hasAttribute("inputCoordinates"):
-        return protocol
-    source = protocol.inputCoordinates.getObjValue()
+    filtered = protocol.hasAttribute("inputCoordinates")
+    source = protocol.inputCoordinates.getObjValue() if filtered else protocol
     return source if isinstance(source, EMProtocol) else None
 
 

@@ -35,12 +35,16 @@ def labelledMasks(protocol: EMProtocol) -> Any:
     masks = pointer.get()
     if masks is None:
         raise ValueError("Choose the label volumes first; the list shows their values.")
-    errors = checkTomograms(masks, "label volumes")
-    if errors:
-        raise ValueError(errors[0])
+    refuse(checkTomograms(masks, "label volumes"))
     if featureOf(masks):
         raise ValueError(f"These masks are scores of {featureOf(masks)}, which have no labels. Leave Label empty.")
     return masks
+
+
+def refuse(errors: List[str]) -> None:
+    """Raise ValueError with the first of some errors, if there are any."""
+    if errors:
+        raise ValueError(errors[0])
 
 
 def labelLines(masks: EMSet) -> List[Tuple[int, str]]:
@@ -78,9 +82,7 @@ def scoreSets(protocol: EMProtocol) -> Any:
             "no threshold."
         )
     for masks in sets:
-        errors = checkTomograms(masks, f"scores of {featureOf(masks)}")
-        if errors:
-            raise ValueError(errors[0])
+        refuse(checkTomograms(masks, f"scores of {featureOf(masks)}"))
     return sets
 
 
@@ -121,12 +123,12 @@ def toMeasure(protocol: EMProtocol) -> Any:
             what = "subtomograms" if field == "inputSubtomograms" else "particles or subtomograms"
             raise ValueError(f"Choose the {what} first; the circle is drawn on them.")
         return particlesMeasured(images) if isinstance(images, SetOfParticles) else subtomogramsMeasured(images)
-    tomograms = protocol.inputTomograms.get()
-    ofMasks = has(protocol, "inputMasks")
-    masks = protocol.inputMasks.get() if ofMasks else None
-    if ofMasks and masks is None:
-        raise ValueError("Choose the segmentations first; the circle is drawn on their tomograms.")
-    if tomograms is None and not ofMasks:
+    tomograms, masks = protocol.inputTomograms.get(), None
+    if has(protocol, "inputMasks"):
+        masks = protocol.inputMasks.get()
+        if masks is None:
+            raise ValueError("Choose the segmentations first; the circle is drawn on their tomograms.")
+    elif tomograms is None:
         raise ValueError("Choose the tomograms first; the circle is drawn on them.")
     data = TomogramSlices.ofTomograms(*((masks, [masks]) if tomograms is None else (tomograms, ())))
     return tomogramsMeasured(data, "Diameter of the circle (Å)")

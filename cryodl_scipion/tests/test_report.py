@@ -10,7 +10,7 @@ from unittest import mock
 from .. import Plugin
 from ..protocols import CryodlProtEstimateCTF, CryodlProtReport
 from ..protocols.protocol_report import wordsOfRuns
-from ..viewers.viewer_report import CryodlReportViewer
+from ..viewers.viewer_simulate import CryodlReportViewer
 from . import synthetic
 from .base import CryodlTest, fakePython, usePython
 

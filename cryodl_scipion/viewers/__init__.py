@@ -24,8 +24,7 @@ from .particles.viewer_orient import (
     CryodlIntegrityViewer,
     CryodlOrientationsViewer,
 )
-from .viewer_report import CryodlReportViewer
-from .viewer_simulate import CryodlSimulateViewer
+from .viewer_simulate import CryodlReportViewer, CryodlSimulateViewer
 
 if HAS_TOMO:  # see tomography.py
     from .tomograms.viewer_annotations import CryodlAnnotateViewer, CryodlAnnotationsViewer

@@ -159,21 +159,15 @@ class Gallery:
         known = [name for name, _ in first.getAttributes()]
         # what says most comes first: it is what a window sorts by
         named = sorted(known, key=lambda name: list(_LABELS).index(name) if name in _LABELS else len(_LABELS))
-        metrics = {name: label for name, label in ((n, _labelOf(n, groupNames)) for n in named) if label}
-        wanted = ["id", "_filename"] + list(metrics) + [n for n in (RAW_IMAGE, "_classId") if n in known]
-        rows = _rows(particles, wanted)
-        images = _imageNames(rows)
-        names = {RAW: [row[RAW_IMAGE] for row in rows], DENOISED: images} if RAW_IMAGE in known else {RAW: images}
+        labels = {name: label for name, label in ((n, _labelOf(n, groupNames)) for n in named) if label}
+        rows = _rows(particles, ["id", *labels, *(n for n in (RAW_IMAGE, "_classId") if n in known)])
+        names = {RAW: [row[RAW_IMAGE] for row in rows]} if RAW_IMAGE in known else {}
+        names[DENOISED if names else RAW] = [row["image"] for row in rows]
         if ground_truth is not None:
-            names[GROUND_TRUTH] = _imageNames(_rows(ground_truth, ["id", "_filename"]))
-        return cls(
-            names,
-            [row["id"] for row in rows],
-            particles.getSamplingRate(),
-            {label: np.array([row[n] for row in rows], float) for n, label in metrics.items()},
-            np.array([row["_classId"] or 0 for row in rows], int) if groupNames else None,
-            groupNames,
-        )
+            names[GROUND_TRUTH] = [row["image"] for row in _rows(ground_truth, ["id"])]
+        metrics = {label: np.array([row[name] for row in rows], float) for name, label in labels.items()}
+        groups = np.array([row["_classId"] or 0 for row in rows], int) if groupNames else None
+        return cls(names, [row["id"] for row in rows], particles.getSamplingRate(), metrics, groups, groupNames)
 
     def order(self, figure: Any = None, group: int = 0) -> np.ndarray:
         """Positions of the particles, best first. figure: label, None for the set's order. group: 0 for all."""
@@ -184,8 +178,7 @@ class Gallery:
 
     def pictures(self, position: int, resolution: Optional[float] = None, side: float = _OTHERS_SIDE) -> Any:
         """As images, with the row first that is drawn on top."""
-        found = self.images(position, resolution, side)
-        return [image[::-1] for image in found] if self.UPWARDS else found
+        return [image[:: -1 if self.UPWARDS else 1] for image in self.images(position, resolution, side)]
 
     def images(self, position: Any, resolution: Any = None, side: Any = _OTHERS_SIDE) -> Any:
         """The images of one particle, in the order of the kinds; the raw one filtered to `resolution` Å if given."""
@@ -209,12 +202,9 @@ class Gallery:
 
 
 def _rows(particles: SetOfParticles, names: Sequence[str]) -> List[Any]:
-    """[{attribute: value}] of all items, by id; MAX is the number of the image in its file."""
-    return sorted(particles.aggregate(["MAX"], "_index", names), key=lambda row: row["id"])
-
-
-def _imageNames(rows: Any) -> List[str]:
-    return [f"{row['MAX'] or 1:06d}@{row['_filename']}" for row in rows]
+    """[{attribute: value}] of all items, by id; `image` is 000001@file."""
+    rows = sorted(particles.aggregate(["MAX"], "_index", ["_filename", *names]), key=lambda row: row["id"])
+    return [dict(row, image=f"{row['MAX'] or 1:06d}@{row['_filename']}") for row in rows]
 
 
 def placeOf(name: str) -> str:
@@ -229,10 +219,10 @@ def shortNumber(value: float) -> str:
 
 
 def pageOf(order: Any, page: int, size: int) -> Any:
-    """Part of `order` on a page (0, 1, ...), and the number of pages, at least 1. Past the end comes the last one."""
+    """Part of `order` on a page (0, 1, ...), the number of pages, at least 1, and the page; past the end the last."""
     pages = max(1, -(-len(order) // size))
     page = min(max(0, page), pages - 1)
-    return order[page * size : (page + 1) * size], pages
+    return order[page * size : (page + 1) * size], pages, page
 
 
 def _labelOf(attribute: str, groupNames: Sequence[str]) -> Optional[str]:
@@ -285,8 +275,7 @@ class PagedWindow(CanvasWindow):
         order = self.order()
         self._columns, rows = self._grid(len(order))
         size = self._columns * rows
-        self._shown, pages = pageOf(order, self._page, size)
-        self._page = min(max(0, self._page), pages - 1)
+        self._shown, pages, self._page = pageOf(order, self._page, size)
         self._position.set(f"Page {self._page + 1} of {pages}{self._counted(order)}")
         self.message.set(self._words())
         try:
@@ -346,7 +335,7 @@ class GalleryWindow(PagedWindow):
     def kept(self) -> int:
         """How many of the items, in the order on show, the slider keeps; a text that is no number keeps all."""
         try:
-            number = int(self._first.get())
+            number = self._first.get()
         except (tk.TclError, ValueError):
             number = len(self._data)
         return min(max(1, number), len(self.order()))
@@ -390,11 +379,11 @@ class GalleryWindow(PagedWindow):
         return self._data.pictures(position, self.resolution(), _TILE_SIDE), caption
 
     def _words(self) -> str:
-        order, label = self.order(), self._metricLabel()
-        text = f"{self.kept()} of {counted(len(order), self._data.ITEM.lower())}"
-        if label is None or not len(order):
-            return text
-        return text + f", {label.lower()} at least {shortNumber(self._data.metrics[label][order[self.kept() - 1]])}"
+        order, label, kept = self.order(), self._metricLabel(), self.kept()
+        text = f"{kept} of {counted(len(order), self._data.ITEM.lower())}"
+        if label is not None and len(order):
+            text += f", {label.lower()} at least {shortNumber(self._data.metrics[label][order[kept - 1]])}"
+        return text
 
     def _clicked(self, event: Any) -> None:
         if event.inaxes is self._axes and event.xdata is not None:

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A window with a list of micrographs, one micrograph, and a slider; what is drawn on it is the children's."""
 
+import functools
 import math
 import tkinter as tk
 from tkinter import ttk
 from typing import Any, Callable, List, Optional, Tuple
 
+import numpy as np
 from matplotlib import patheffects
 
 from .plots import drawMicrograph, loadPreview, view
@@ -112,9 +114,9 @@ class MicrographWindow(CanvasWindow):
             ("button_release_event", self._release),
         ):
             self._canvas.mpl_connect(event, listener)
-        more, less = (lambda factor=factor: self._changeContrast(factor) for factor in (_CONTRAST, 1 / _CONTRAST))
+        more, less = (functools.partial(self._changeContrast, factor) for factor in (_CONTRAST, 1 / _CONTRAST))
         for key, function in (("c", more), ("C", less), ("h", self._hide), ("0", self._whole)):
-            self.root.bind(f"<KeyPress-{key}>", lambda event, function=function: self._key(event, function))
+            self.root.bind(f"<KeyPress-{key}>", functools.partial(self._key, function))
 
     def _addControls(self, slider: Any) -> None:
         frame = self.addRow()
@@ -125,17 +127,15 @@ class MicrographWindow(CanvasWindow):
         self._sliderRow = row = self.addRow(frame, 0)
         ttk.Label(row, text=slider["label"]).pack(side=tk.LEFT)
         if self._accept is not None:
-            ttk.Button(row, text="Cancel", command=self.root.destroy).pack(side=tk.RIGHT)
-            ttk.Button(row, text="Use", command=self.use).pack(side=tk.RIGHT, padx=6)
+            self.addAnswers(row, self.use)
         self.addEntry(row, 8, self._typed, self.settle, padx=6)
         look = dict(resolution=slider["resolution"], variable=self.value, showvalue=False)
         self.addSlider(row, slider["from_"], slider["to"], self.refresh, **look)
 
     # ----- mouse and keys
-    def _key(self, event: Any, function: Any) -> None:
+    def _key(self, function: Any, event: Any) -> None:
         """Do what a key means, unless it is typed into a box."""
-        typed = isinstance(event.widget, (tk.Entry, ttk.Entry, tk.Text))
-        if not typed and self._preview is not None:
+        if self._preview is not None and not isinstance(event.widget, (tk.Entry, ttk.Entry, tk.Text)):
             function()
             self._canvas.draw_idle()
 
@@ -145,7 +145,7 @@ class MicrographWindow(CanvasWindow):
 
     def _press(self, event: Any) -> None:
         if event.button in self._PAN_BUTTONS and event.inaxes is self._axes and self._preview is not None:
-            self._held = event.x, event.y, self._middle()
+            self._held = event.x, event.y, (sum(self._axes.get_xlim()) / 2, sum(self._axes.get_ylim()) / 2)
 
     def _drag(self, event: Any) -> None:
         if self._held is None or max(abs(event.x - self._held[0]), abs(event.y - self._held[1])) < _DRAG:
@@ -153,21 +153,17 @@ class MicrographWindow(CanvasWindow):
         x, y, middle = self._held
         perPixel = self._span() / self._axes.get_window_extent().width
         down = -1 if self._axes.yaxis_inverted() else 1
-        self._zoom((middle[0] - (event.x - x) * perPixel, middle[1] - down * (event.y - y) * perPixel), self._span())
+        self._zoom((middle[0] + (x - event.x) * perPixel, middle[1] + down * (y - event.y) * perPixel), self._span())
 
     def _release(self, event: Any) -> None:
         self._held = None
 
-    def _middle(self) -> Any:
-        return tuple(sum(limits) / 2 for limits in (self._axes.get_xlim(), self._axes.get_ylim()))
-
     def _span(self) -> Any:
         """Px of the micrograph from left to right."""
-        left, right = self._axes.get_xlim()
-        return right - left
+        return np.ptp(self._axes.get_xlim())
 
     def _whole(self) -> None:
-        self._zoom(self._middle(), max(self._preview.width, self._preview.height))
+        self._zoom((0, 0), max(self._preview.width, self._preview.height))
 
     def _zoom(self, centre: Any, span: Any) -> None:
         for axes, preview in self._shown():
@@ -216,8 +212,7 @@ class MicrographWindow(CanvasWindow):
         except ValueError:
             number = math.nan
         taken = low <= number <= high
-        if taken:
-            self.value.set(number)
+        self.value.set(number if taken else self.value.get())
         self.refresh()
         if not taken:
             self.message.set(f"{typed!r} was typed; it must be a number from {low:g} to {high:g}.")
@@ -270,11 +265,11 @@ class MicrographWindow(CanvasWindow):
         self._canvas.draw_idle()
 
     def updateLabels(self) -> None:
-        chosen, top = self.index(), self._list.yview()[0]
+        chosen, top = self._list.curselection(), self._list.yview()[0]
         self._list.delete(0, tk.END)
         self._list.insert(tk.END, *self._labels())
-        if chosen is not None:
-            self._list.selection_set(chosen)
+        for index in chosen:
+            self._list.selection_set(index)
         self._list.yview_moveto(top)
 
     def _labels(self) -> Any:

@@ -162,8 +162,6 @@ class ModelWindow(FollowingWindow):
         self._text.config(state=tk.DISABLED)
 
 
-# Those that leave curves only; below the curves of the others come pictures.
-_CURVES_ONLY = (protocols.CryodlProtTrainPicker,)
 _NAMES = ("CryodlProtTrainPicker", "CryodlProtTrainDenoiser", "CryodlProtTrainMapImprover", "CryodlProtTrainTomograms")
 _TRAININGS = [vars(protocols)[name] for name in _NAMES if name in vars(protocols)]  # the last one needs scipion-em-tomo
 
@@ -178,5 +176,6 @@ class CryodlModelViewer(ObjectViewer, name="cryodl model", targets=[CryodlModel,
 
 class CryodlTrainViewer(ObjectViewer, name="cryodl training", targets=_TRAININGS):
     def show(self, obj: Any) -> Any:
-        samples = not isinstance(obj, _CURVES_ONLY) and getattr(obj, "_KIND", "") != "detector"
+        # pickers leave curves only; below the curves of the others come pictures
+        samples = not isinstance(obj, protocols.CryodlProtTrainPicker) and getattr(obj, "_KIND", "") != "detector"
         return self.window(ModelWindow, obj.getModelFolder(), f"Training: {obj.getRunName()}", samples)

@@ -111,6 +111,20 @@ def tilesPower(image: np.ndarray, side: int, rows: Any, columns: Any) -> Any:
     return total
 
 
+def label(
+    axes: Axes, x: str, y: str = "", whole: str = "", grid: bool = False, legend: Any = None, **more: Any
+) -> None:
+    """Words of a drawing, and a legend if curves have names. whole: 'x', 'y': axes with whole numbers. legend: what
+    matplotlib's legend takes. more: what its set takes."""
+    axes.set(xlabel=x, ylabel=y, **more)
+    for name in whole:
+        getattr(axes, f"{name}axis").set_major_locator(MaxNLocator(integer=True))
+    if grid:
+        axes.grid(alpha=0.3)
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(**(legend or {}))
+
+
 PICK_COLOUR = "#19e57b"
 _TRAINING, _VALIDATION, _METRIC = "#4477aa", "#cc6677", "#228833"
 # Of curves that have none; a panel's own are left out, so that no two look alike.
@@ -168,17 +182,14 @@ def drawCurves(figure: Figure, metrics: Dict[str, np.ndarray]) -> None:
     for axes, title, curves in ((left, "Loss", losses), (right, "On the validation data", validations)):
         taken = {colour for _, colour in curves.values()}
         axes.set_prop_cycle(color=[colour for colour in _COLOURS if colour not in taken])
-        for column, (label, colour) in curves.items():
+        for column, (words, colour) in curves.items():
             known = np.isfinite(metrics[column])
-            axes.plot(metrics["step"][known], metrics[column][known], ".-", label=label, color=colour)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.plot(metrics["step"][known], metrics[column][known], ".-", label=words, color=colour)
+        small = dict(fontsize="small" if len(curves) > _FEW_CURVES else None)
+        label(axes, "Training step", whole="x", grid=True, legend=small, title=title)
         # measured once: a denoiser without training steps, or the first validation
         if len(metrics.get("step", ())) == 1:
             axes.set_xticks(metrics["step"])
-        axes.set(xlabel="Training step", title=title)
-        axes.grid(alpha=0.3)
-        if axes.lines:
-            axes.legend(fontsize="small" if len(curves) > _FEW_CURVES else None)
     right.set_ylim(0, 1.02)
     if not metrics:
         left.text(0.5, 0.5, "No metrics yet", ha="center", transform=left.transAxes)
@@ -255,20 +266,16 @@ def drawPicks(axes: Axes, picks: Sequence[Any], diameter: float) -> None:
 def drawHistogram(axes: Any, scores: Any, threshold: Any) -> None:
     axes.hist(scores, bins=np.linspace(0, 1, 51), color=_TRAINING)
     axes.axvline(threshold, color=_VALIDATION, linestyle="--", label=f"threshold {score_text(threshold)}")
-    axes.set(title=f"Scores of {len(scores)} candidates", xlabel="Score", ylabel="Picks and other candidates")
+    label(axes, "Score", "Picks and other candidates", title=f"Scores of {len(scores)} candidates")
     if len(scores) and np.histogram(scores, 50, (0, 1))[0].max() > 20 * max(1, np.sum(scores >= threshold)):
         axes.set_yscale("log")  # many weak candidates would hide the few picks
-    axes.legend()
 
 
 def drawPerMicrograph(axes: Any, counts: Any) -> None:
     axes.bar(np.arange(1, len(counts) + 1), counts, width=0.9, color=_TRAINING)
     if len(counts):
         axes.axhline(np.mean(counts), color=_VALIDATION, linestyle="--", label=f"mean {np.mean(counts):.1f}")
-        axes.legend()
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(title=f"{counts.sum()} picks", xlabel="Micrograph, in the set's order", ylabel="Picks")
+    label(axes, "Micrograph, in the set's order", "Picks", whole="xy", title=f"{counts.sum()} picks")
 
 
 def drawRounds(axes: Axes, rounds: Sequence[Dict[str, Any]]) -> None:
@@ -280,12 +287,9 @@ def drawRounds(axes: Axes, rounds: Sequence[Dict[str, Any]]) -> None:
         if entry.get("picks") is not None and entry.get("separation") is not None:
             axes.annotate(f"{entry['picks']:.0f} picks", (entry["round"], entry["separation"]), **above)
     axes.axvline(bestRound(rounds), color=_VALIDATION, linestyle="--", label="best round")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(x=0.15, y=0.25)
     separation = "Separation of picks and background\n(standard deviations, held-out micrographs)"
-    axes.set(xlabel="Round (0: the first model)", ylabel=separation)
-    axes.grid(alpha=0.3)
-    axes.legend()
+    label(axes, "Round (0: the first model)", separation, whole="x", grid=True)
 
 
 def shortened(name: str, maximum: int = 22) -> str:
@@ -346,20 +350,17 @@ def drawFscAt(
 ) -> None:
     """Fourier shell correlation curves. curves: {label: values}. frequencies: 1/Å of the values, the first of which is
     that at 0. resolution: Å, marked."""
-    for label, values in curves.items():
-        axes.plot(frequencies[1 : len(values)], values[1:], label=label)
+    for name, values in curves.items():
+        axes.plot(frequencies[1 : len(values)], values[1:], label=name)
     right: Any = dict(xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8)
     for threshold in thresholds:
         axes.axhline(threshold, color="grey", linestyle=":", linewidth=1)
         axes.annotate(f"{threshold:g}", (1, threshold), **right)
     if resolution:
         axes.axvline(1 / resolution, color=MARK, linestyle="--", label=f"{resolution:.3g} Å")
-    axes.set(xlim=(0, frequencies[-1]), ylim=(-0.1, 1.05))
-    axes.set(xlabel="Resolution (Å)", ylabel="Fourier shell correlation")
+    limits: Any = dict(xlim=(0, frequencies[-1]), ylim=(-0.1, 1.05))
+    label(axes, "Resolution (Å)", "Fourier shell correlation", grid=True, **limits)
     axes.xaxis.set_major_formatter(lambda frequency, position: f"{1 / frequency:.3g}" if frequency > 0 else "∞")
-    axes.grid(alpha=0.3)
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend()
 
 
 GOOD_COLOUR, BAD_COLOUR = "#228833", "#cc6677"

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Viewers of simulated micrographs, particles and half-maps."""
+"""Viewers of what crosses the wings: simulated micrographs, particles and half-maps, and the report."""
 
-from typing import Any
+import os
+import webbrowser
+from pathlib import Path
+from typing import Any, List
 
 from pwem.objects import SetOfCoordinates, SetOfParticles
 
-from ..protocols import CryodlProtSimulate
+from ..protocols import CryodlProtReport, CryodlProtSimulate
 from .gallery_window import Gallery
 from .maps.viewer_map import LinkedMapsWindow
 from .micrographs.viewer_picks import PicksData, PicksWindow
-from .panels_viewer import PanelsViewer, panel
+from .panels_viewer import ObjectViewer, PanelsViewer, panel
 
 
 class SimulatedMicrographsViewer(
@@ -53,3 +56,13 @@ class CryodlSimulateViewer(
     ways=(SimulatedMicrographsViewer, SimulatedParticlesViewer, SimulatedHalfMapsViewer),
 ):
     """What `Analyze results` opens for a simulation."""
+
+
+class CryodlReportViewer(ObjectViewer, name="cryodl report", targets=[CryodlProtReport]):
+    def _visualize(self, obj: Any, **kwargs: Any) -> List[Any]:
+        page = os.path.abspath(obj.getPage())
+        if not os.path.exists(page):
+            return [self.infoMessage("There is no report yet. Wait until it is written.", "Nothing yet")]
+        if webbrowser.open(Path(page).as_uri()):
+            return []
+        return [self.infoMessage(f"No browser was found. Open this file in one: {page}", "The report")]

@@ -56,6 +56,11 @@ class CanvasWindow:
         slider.pack(side=tk.LEFT, fill=tk.X, expand=expand, padx=padx)
         return slider
 
+    def addAnswers(self, row: Any, use: Any) -> None:
+        """The buttons of a window that is asked for a value. use: takes it."""
+        ttk.Button(row, text="Cancel", command=self.root.destroy).pack(side=tk.RIGHT)
+        ttk.Button(row, text="Use", command=use).pack(side=tk.RIGHT, padx=6)
+
     def addButtons(self, row: Any, names: Any, variable: Any, chosen: Any) -> None:
         """Names of which one is chosen, side by side. chosen: function without arguments."""
         for name in names:

@@ -7,7 +7,6 @@ import tkinter as tk
 from typing import Any, Dict, Optional
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 
 from ...convert.maps import structureFileOf
 from ...convert.reading import readCsv
@@ -15,7 +14,7 @@ from ...engine.cryodl.contract import CompareModelsOutputs, half_map_resolutions
 from ...protocols import CryodlProtEvaluateMap
 from ...protocols.maps.protocol_evaluate_map import LOCAL, OF_IMPROVING, RESIDUES
 from ..panels_viewer import PanelsViewer, panel
-from ..plots import Axes, drawFscAt, readMap
+from ..plots import Axes, drawFscAt, label, readMap
 from ..window import CanvasWindow, PicturesWindow, picturesIn
 from .viewer_map import LinkedMapsWindow
 
@@ -29,7 +28,6 @@ _METRICS = {
 }
 # Columns of residues.csv in words; the column of the map before ends with _before.
 MEASURES = {"Q-score": "q_score", "Local correlation": "local_correlation"}
-_BEFORE = "_before"
 _NOW, _THEN = "#4477aa", "#999999"
 
 
@@ -38,7 +36,7 @@ def tableOf(evaluation: Dict[str, Any]) -> Any:
     before, halves = evaluation.get("before"), evaluation.get("half_maps") or {}
     maps = [evaluation, before] if before else [evaluation]
     inWords = lambda name, value: resolution_in_words(value) if name.endswith("angstrom") else f"{value:.3f}"
-    rows = [(label, *(inWords(name, each[name]) for each in maps)) for name, label in _METRICS.items()]
+    rows = [(words, *(inWords(name, each[name]) for each in maps)) for name, words in _METRICS.items()]
     empty = ("",) * (len(maps) - 1)  # half-maps have no map before
     if halves:
         rows.append(("Half-maps, FSC 0.143", resolution_in_words(halves["resolution_angstrom"]), *empty))
@@ -75,26 +73,16 @@ def readResidues(folder: str) -> Dict[str, Dict[str, Any]]:
 def drawResidues(axes: Axes, chain: Dict[str, Any], measure: str) -> None:
     """A measure along one chain, of the map and of the one before. chain: of readResidues; measure: of MEASURES."""
     column, names = MEASURES[measure], chain["names"]
-    for name, label, colour, width in ((column + _BEFORE, "original", _THEN, 1), (column, "map", _NOW, 1.2)):
+    for name, words, colour, width in ((column + "_before", "original", _THEN, 1), (column, "map", _NOW, 1.2)):
         if name in chain:
-            axes.plot(chain[name], color=colour, linewidth=width, label=f"{label}: mean {chain[name].mean():.3f}")
+            axes.plot(chain[name], color=colour, linewidth=width, label=f"{words}: mean {chain[name].mean():.3f}")
     axes.axhline(0, color="0.8", linewidth=0.8)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    limits: Any = dict(xlim=(-0.5, max(len(names) - 0.5, 0.5)), ylim=(min(-0.05, chain[column].min() - 0.05), 1))
+    label(axes, "Residue", measure, whole="x", grid=True, legend=dict(loc="lower right"), **limits)
     axes.xaxis.set_major_formatter(
         lambda value, _: names[int(value)] if value == int(value) and 0 <= value < len(names) else ""
     )
     axes.tick_params(axis="x", labelsize=8)
-    axes.set(xlim=(-0.5, max(len(names) - 0.5, 0.5)), ylim=(min(-0.05, chain[column].min() - 0.05), 1))
-    axes.set(xlabel="Residue", ylabel=measure)
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
-
-
-def localResolutions(folder: str) -> Optional[np.ndarray]:
-    """(n,) Å inside the mask, None if the evaluation had no half-maps."""
-    path = os.path.join(folder, LOCAL)
-    data = readMap(path) if os.path.exists(path) else None
-    return None if data is None else np.array(data[data > 0], float)
 
 
 def drawLocalResolution(axes: Axes, values: np.ndarray) -> None:
@@ -102,8 +90,7 @@ def drawLocalResolution(axes: Axes, values: np.ndarray) -> None:
     for part, style in ((10, ":"), (50, "-"), (90, ":")):
         value, words = np.percentile(values, part), "median" if part == 50 else f"{part} % of the voxels are better"
         axes.axvline(value, color="#cc6677", linestyle=style, label=f"{words}: {value:.2f} Å")
-    axes.set(xlabel="Local resolution (Å), windowed FSC of the half-maps at 0.5", ylabel="Voxels in the mask")
-    axes.legend()
+    label(axes, "Local resolution (Å), windowed FSC of the half-maps at 0.5", "Voxels in the mask")
 
 
 class ResiduesWindow(CanvasWindow):
@@ -126,14 +113,10 @@ class ResiduesWindow(CanvasWindow):
         self._canvas.draw_idle()
 
 
-_SCRIPT = "show.cxc"
 _MAX_ROWS = 2000
 
 
 class EvaluateViewer(PanelsViewer, section="Evaluation", wait="There is no evaluation", data="getEvaluation"):
-    def _folder(self) -> str:
-        return self.protocol.getEvaluationFolder()
-
     @panel(
         "Metrics and half-map test",
         "FSC, Q-score and local correlation of the map and the original map, with the same mask, and the result of the "
@@ -141,7 +124,7 @@ class EvaluateViewer(PanelsViewer, section="Evaluation", wait="There is no evalu
     )
     def showMetrics(self, evaluation: Dict[str, Any]) -> Any:
         good, sentences = mapVerdictOf(evaluation, self.protocol.getTestOfImproving())
-        pictures = picturesIn(self._folder())
+        pictures = picturesIn(self.protocol.getEvaluationFolder())
         return self.window(PicturesWindow, self.title(), pictures, sentences, good, tableOf(evaluation))
 
     @panel("Before and after, slice by slice", "Both maps at the same position, across all three axes.")
@@ -156,12 +139,14 @@ class EvaluateViewer(PanelsViewer, section="Evaluation", wait="There is no evalu
 
     @panel("Q-score per residue", "Q-score and local correlation along each chain.")
     def showResidues(self, evaluation: Dict[str, Any]) -> Any:
-        return self.window(ResiduesWindow, readResidues(self._folder()), self.title("Residues"))
+        return self.window(ResiduesWindow, readResidues(self.protocol.getEvaluationFolder()), self.title("Residues"))
 
     @panel("Local resolution", "Histogram of the local resolution, from the windowed FSC of the half-maps.")
     def showLocal(self, evaluation: Dict[str, Any]) -> Any:
-        values = localResolutions(self._folder())
-        if values is None or not values.size:
+        path = os.path.join(self.protocol.getEvaluationFolder(), LOCAL)
+        data = readMap(path) if os.path.exists(path) else np.zeros(0)
+        values = np.array(data[data > 0], float)  # Å, inside the mask
+        if not values.size:
             text = "There is no local resolution, because the map has no half-maps or they do not agree."
             return self.infoMessage(text, "No local resolution")
         return self.plot("Local resolution", lambda figure: drawLocalResolution(figure.add_subplot(), values), (7, 4))
@@ -171,7 +156,7 @@ class EvaluateViewer(PanelsViewer, section="Evaluation", wait="There is no evalu
         "The model coloured by Q-score (red: 0, white: 0.4, blue: 0.8), the map by local resolution.",
     )
     def showInChimera(self, evaluation: Dict[str, Any]) -> Any:
-        return self.chimera(os.path.join(self._folder(), _SCRIPT), "script")
+        return self.chimera(os.path.join(self.protocol.getEvaluationFolder(), "show.cxc"), "script")
 
 
 class CompareModelsViewer(PanelsViewer, section="Comparison", wait="There is no comparison", data="_made"):

@@ -17,11 +17,9 @@ _CONFIDENCE = "confidence"
 _LOOK = (
     "Do not trust density that is bright in the improved map but dark in the confidence map; check the original map."
 )
-_SCRIPT = "show_improved.cxc"
 _MAX_OPENED = 5  # maps of a set
 _TITLES = ("Map", "Raw", "Control", "Both improved", "Improved with control", "Not in the data")
 Made = Dict[str, Tuple[Volume, ImproveMapOutputs]]
-_KEYS = ("raw", "control", "improved", "crossed")
 
 
 class CryodlImproveMapViewer(
@@ -38,13 +36,13 @@ class CryodlImproveMapViewer(
         "move all of them.",
     )
     def showSlices(self, made: Made) -> Any:
-        groups = {name: self.groupOf(volume, outputs) for name, (volume, outputs) in made.items()}
+        groups = {}
+        for name, (volume, outputs) in made.items():
+            # the mean of two half-maps is no file: the first stands for it
+            before = "before" if self.protocol._whole() else "half-map 1"
+            groups[name] = {before: structureFileOf(volume), "improved": outputs.map}
+            groups[name].update({_CONFIDENCE: outputs.confidence} if outputs.confidence else {})
         return self.window(LinkedMapsWindow, groups, self.title("Improved"), [_LOOK], {_CONFIDENCE: (0, 1)})
-
-    def groupOf(self, volume: Volume, outputs: ImproveMapOutputs) -> Dict[str, str]:
-        """{label: file} of a map before and after. The mean of two half-maps is no file: the first stands for it."""
-        before = {"before" if self.protocol._whole() else "half-map 1": structureFileOf(volume)}
-        return dict(before, improved=outputs.map, **({_CONFIDENCE: outputs.confidence} if outputs.confidence else {}))
 
     @panel(
         "Half-map test",
@@ -56,12 +54,12 @@ class CryodlImproveMapViewer(
         if not tests:
             text = "There were no half-maps, so it is not known what is gained and what is invented. Use a map with "
             return self.infoMessage(text + "half-maps.", "No half-map test")
-        good, rows, sentences = True, [], []
+        good, rows, sentences, keys = True, [], [], ("raw", "control", "improved", "crossed")
         for name, test in tests.items():
             passed, lines = half_map_verdict(test)
             good = good and passed
             sentences += [f"{name}: {line}" if len(tests) > 1 else line for line in lines[1:]]
-            reached = ["-" if test.get(key) is None else f"{test[key]:.2f} Å" for key in _KEYS]
+            reached = ["-" if test.get(key) is None else f"{test[key]:.2f} Å" for key in keys]
             unexplained = f"{100 * test['unexplained']:.0f} %" if "unexplained" in test else "-"
             rows.append((name, *reached, unexplained))
         return self.window(PicturesWindow, "Half-map test", {}, sentences, good, (_TITLES, rows))
@@ -72,7 +70,7 @@ class CryodlImproveMapViewer(
         "a set. Opens ChimeraX, if Scipion's plugin for it is installed.",
     )
     def showInChimera(self, made: Made) -> Any:
-        script = os.path.abspath(self.protocol._getExtraPath(_SCRIPT))
+        script = os.path.abspath(self.protocol._getExtraPath("show_improved.cxc"))
         with open(script, "w", encoding="utf-8") as file:
             file.write(chimeraScript([outputs for _, outputs in made.values()][:_MAX_OPENED]))
         return self.chimera(script, "script")

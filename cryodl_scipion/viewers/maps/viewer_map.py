@@ -37,7 +37,11 @@ class LinkedSlices:
                     f"{paths[name]} has {found} voxels, the first map {first}: they cannot be shown at the same "
                     "position."
                 )
-        self._limits = {name: (fixed or {}).get(name) or _limitsOf(data) for name, data in self._maps.items()}
+        self._limits = dict(fixed or {})
+        for name, data in self._maps.items():
+            some = np.array(data[tuple(slice(None, None, max(1, n // _SAMPLED)) for n in data.shape)], float)
+            low, high = percentilesOf(some)  # of a map that is empty but for little, its extremes
+            self._limits.setdefault(name, (low, high) if high > low else (data.min(), data.max()))
         self.position = tuple(length // 2 for length in self.shape)
         self._images, self._placed = {}, []  # functions that place a line, and the axis that it marks
         figure.clear()
@@ -78,13 +82,6 @@ class LinkedSlices:
             return None
         right, up = _RIGHT_UP[axis]
         return tuple({right: round(x), up: round(y)}.get(n, here) for n, here in enumerate(self.position))
-
-
-def _limitsOf(data: np.ndarray) -> Tuple[float, float]:
-    """Black and white value of a map, from some of its voxels; of a map that is empty but for little, its extremes."""
-    some = np.array(data[tuple(slice(None, None, max(1, n // _SAMPLED)) for n in data.shape)], float)
-    low, high = percentilesOf(some)
-    return (low, high) if high > low else (data.min(), data.max())
 
 
 class LinkedMapsWindow(CanvasWindow):

@@ -6,7 +6,6 @@ from typing import Any, List, Tuple
 
 import mrcfile
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 from pwem.objects import SetOfCTF
 from scipy import ndimage
 
@@ -16,7 +15,7 @@ from ...protocols import CryodlProtEstimateCTF
 from ...protocols.micrographs.protocol_estimate_ctf import OUTPUT
 from ..micrograph_window import MicrographWindow, Pictures
 from ..panels_viewer import PanelsViewer, panel
-from ..plots import TILE, Axes, Figure, drawCircles, readImage, tilesPower
+from ..plots import TILE, Axes, Figure, drawCircles, label, readImage, tilesPower
 from ..window import PicturesWindow
 from .diameter_window import previewOf
 
@@ -59,15 +58,13 @@ def drawDefocus(figure: Figure, rows: List[Tuple]) -> None:
     numbers, middles = range(1, len(rows) + 1), [(row[1] + row[2]) / 2e4 for row in rows]
     across.vlines(numbers, [row[2] / 1e4 for row in rows], [row[1] / 1e4 for row in rows], color=_DEFOCUS, alpha=0.5)
     across.plot(numbers, middles, ".", color=_DEFOCUS)
-    across.set(xlabel="Micrograph", ylabel="Defocus, V to U (µm)")
-    across.xaxis.set_major_locator(MaxNLocator(integer=True))
+    label(across, "Micrograph", "Defocus, V to U (µm)", whole="x")
     astigmatism, resolution = ([row[column] for row in rows] for column in (4, 5))
-    for axes, values, label in zip(
+    for axes, values, words in zip(
         panels, (middles, astigmatism, resolution), ("Mean defocus (µm)", "Astigmatism (Å)", "Rings fitted to (Å)")
     ):
         axes.hist(values, bins=_BINS, color=_OTHER)
-        axes.set(xlabel=label, ylabel="Micrographs")
-        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        label(axes, words, "Micrographs", whole="y")
 
 
 def drawProfile(axes: Axes, profile: dict) -> None:
@@ -76,11 +73,10 @@ def drawProfile(axes: Axes, profile: dict) -> None:
     spread = max(sorted(abs(v) for v in profile["data"])[int(0.98 * (len(profile["data"]) - 1))], 1e-6)
     axes.plot(profile["frequency"], [v / spread for v in profile["data"]], color=_DEFOCUS, label="power spectrum")
     axes.plot(profile["frequency"], [2 * v for v in profile["model"]], color="#cc6677", label="CTF")
-    axes.set(xlabel="Spatial frequency (1/Å)", ylim=(-1.3, 1.3), yticks=[])
-    axes.legend(loc="lower right", fontsize=8)
+    small = dict(loc="lower right", fontsize=8)
+    label(axes, "Spatial frequency (1/Å)", legend=small, ylim=(-1.3, 1.3), yticks=[])
 
 
-_MAX_TILES = 49
 _FIRST_GUESS = 5.0  # Å
 
 
@@ -89,8 +85,7 @@ def powerSpectrum(image: np.ndarray) -> np.ndarray:
     slow fall. Frequency 0 is at pixel (side // 2, side // 2), and the edges are the Nyquist frequency."""
     side = min(TILE, *image.shape) // 2 * 2
     positions = (
-        np.linspace(0, length - side, min(int(_MAX_TILES**0.5), 1 + 2 * (length - side) // side)).astype(int)
-        for length in image.shape
+        np.linspace(0, length - side, min(7, 1 + 2 * (length - side) // side)).astype(int) for length in image.shape
     )
     half = tilesPower(image, side, *positions)
     power = np.hstack([half, half[-np.arange(side), side // 2 - 1 : 0 : -1]])  # of opposite frequencies it is the same

@@ -6,7 +6,6 @@ import os
 from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 
 from ...convert.micrographs.ctfs import METRICS, REASON, metricsOf, readAreas
 from ...convert.micrographs.picks import positionsByMicrograph
@@ -16,7 +15,7 @@ from ...protocols import CryodlProtAssess
 from ...protocols.micrographs.protocol_assess import BAD, GOOD
 from ..micrograph_window import MicrographWindow, Pictures
 from ..panels_viewer import PanelsViewer, panel
-from ..plots import BAD_COLOUR, GOOD_COLOUR, Axes, Figure, drawAreas, drawPicks
+from ..plots import BAD_COLOUR, GOOD_COLOUR, Axes, Figure, drawAreas, drawPicks, label
 
 _BINS, _COLUMNS = 24, 3
 
@@ -45,9 +44,7 @@ def drawOne(axes: Axes, attribute: str, assessed: Sequence[Any], limit: Optional
     edges = [float(edge) for edge in np.linspace(low, high if high > low else low + 1, _BINS + 1)]
     axes.hist(values, bins=edges, stacked=True, color=[GOOD_COLOUR, BAD_COLOUR], label=["good", "bad"])
     drawLimit(axes.axvline, limit)
-    axes.set(xlabel=METRICS[attribute].label, ylabel="Micrographs")
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend()
+    label(axes, METRICS[attribute].label, "Micrographs", whole="y")
 
 
 def drawLimit(line: Any, limit: Optional[float]) -> None:
@@ -58,15 +55,13 @@ def drawLimit(line: Any, limit: Optional[float]) -> None:
 def drawScatter(axes: Axes, measured: Any, assessed: Sequence[Any], limits: Dict[str, Any]) -> None:
     """The first two of the most telling metrics that were measured, one point for each micrograph."""
     across, up = sorted(measured, key=lambda name: _TELLING.index(name) if name in _TELLING else len(_TELLING))[:2]
-    for kind, colour, label in ((True, GOOD_COLOUR, "good"), (False, BAD_COLOUR, "bad")):
+    for kind, colour, name in ((True, GOOD_COLOUR, "good"), (False, BAD_COLOUR, "bad")):
         points = [(v[across], v[up]) for v, good in assessed if good == kind and None not in (v[across], v[up])]
         if points:
-            axes.plot(*zip(*points), ".", color=colour, label=label)
+            axes.plot(*zip(*points), ".", color=colour, label=name)
     drawLimit(axes.axvline, limits.get(across))
     drawLimit(axes.axhline, limits.get(up))
-    axes.set(xlabel=METRICS[across].label, ylabel=METRICS[up].label)
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend()
+    label(axes, METRICS[across].label, METRICS[up].label)
 
 
 _TELLING = ("_cryodlParticles", "_cryodlContaminated", "_cryodlCarbon", "_cryodlIceGradient", "_cryodlMeanScore")

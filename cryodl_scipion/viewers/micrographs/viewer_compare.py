@@ -25,13 +25,8 @@ from ..plots import Axes, Figure, drawCircles, drawFsc, drawMatrix, shortened
 from ..window import PicturesWindow
 from .viewer_picks import CountedPicks, CountedWindow
 
-_ALL_SETS = "all sets"
-
-
-_VERDICTS = ("true", "false", "missed")
 # Hues as in the engine's pictures of segmentations (tomograms/evaluation/pictures.py), bright for grey micrographs.
 VERDICT_COLOURS = ("#19e57b", "#ff4a3d", "#3d9bff")
-_COLUMNS = ("rlnCoordinateX", "rlnCoordinateY", NUMBER_OF_SETS)
 
 
 class GroupedPicks(CountedPicks):
@@ -91,13 +86,13 @@ class ComparedPicks(GroupedPicks):
         comparison = protocol.comparison()
         self._distance: Any = comparison["match_distance_px"] if comparison else None
         if protocol.referenceCoordinates.get() is not None and self._distance:
-            self.modes = [_ALL_SETS] + [f"{name}: true, false, missed" for name in self._sets[1:]]
+            self.modes = ["all sets"] + [f"{name}: true, false, missed" for name in self._sets[1:]]
 
     def choose(self, mode: str) -> None:
         self.off, number = set(), self.modes.index(mode)
         self._picks, self.labels, self.colours = self._all, self._sets, None
         if number:
-            self.labels, self.colours = _VERDICTS, VERDICT_COLOURS
+            self.labels, self.colours = ("true", "false", "missed"), VERDICT_COLOURS
             self._picks = [self._judged(picks, number + 1) for picks in self._all]
 
     def _judged(self, picks: np.ndarray, group: int) -> np.ndarray:
@@ -124,11 +119,11 @@ class FoundTogether(GroupedPicks):
 
     def __init__(self, protocol: EMProtocol) -> None:
         frame, count = protocol._frame(), len(protocol._labelledSets())
-        engineNames = namesByMicName(frame)
+        engineNames, columns = namesByMicName(frame), ("rlnCoordinateX", "rlnCoordinateY", NUMBER_OF_SETS)
         picks = {}
         for name in protocol._names():
             path = os.path.join(protocol.candidatesFolder(), engineNames[name] + ".star")
-            picks[name] = readPicks(path, _COLUMNS) if os.path.exists(path) else []
+            picks[name] = readPicks(path, columns) if os.path.exists(path) else []
         labels = [counted(number, "set") for number in range(1, count + 1)]
         GroupedPicks.__init__(self, frame, picks, protocol._diameter() / frame.getSamplingRate(), labels)
         self.slider = dict(from_=1, to=count, resolution=1, label="Found by at least")
@@ -144,8 +139,7 @@ COLOURS = ("#ffcc33", "#33bbee", "#ee3377", "#19e57b", "#ee7733", "#aa77ff", "#f
 
 def colourOf(group: Any, colours: Optional[Sequence[str]] = None) -> Any:
     """group: 1, 2, ... colours: of the groups, None for those of sets."""
-    colours = colours or COLOURS
-    return colours[(group - 1) % len(colours)]
+    return (colours or COLOURS)[(group - 1) % len(colours or COLOURS)]
 
 
 def drawGroups(
@@ -165,17 +159,14 @@ def drawGroups(
     axes.legend(handles=handles, loc="upper right", facecolor="black", labelcolor="white", framealpha=0.7)
 
 
-def drawAgreement(axes: Axes, names: Sequence[str], matrix: np.ndarray) -> None:
-    matrix = np.array(matrix, float)
-    drawMatrix(axes, matrix, np.vectorize("{:.2f}".format)(matrix), names, names, "viridis", matrix > 0.6)
-    axes.set_title("Agreement (F1 of each pair)")
-
-
 def drawComparison(figure: Figure, comparison: Dict[str, Any], curvesFile: Any) -> None:
-    """The agreement of a comparison and, with a reference, the engine's picture of the curves."""
+    """The agreement of a comparison, F1 of each pair of sets, and, with a reference, the engine's picture of the
+    curves."""
     figure.clear()
     left, *right = figure.subplots(1, 2, width_ratios=(1, 1.3)) if curvesFile else [figure.subplots()]
-    drawAgreement(left, comparison["sets"], comparison["agreement"])
+    sets, matrix = comparison["sets"], np.array(comparison["agreement"], float)
+    drawMatrix(left, matrix, np.vectorize("{:.2f}".format)(matrix), sets, sets, "viridis", matrix > 0.6)
+    left.set_title("Agreement (F1 of each pair)")
     for axes in right:
         axes.imshow(imread(curvesFile), interpolation="antialiased")
         axes.set_axis_off()
@@ -200,10 +191,15 @@ class GroupsWindow(CountedWindow):
         self._switches = ttk.Frame(row)
         self._switches.pack(side=tk.LEFT)
         for number in range(1, _KEYS + 1):
-            flip = functools.partial(self._flip, number - 1)
-            self.root.bind(f"<KeyPress-{number}>", lambda event, flip=flip: self._key(event, flip))
+            flip = functools.partial(self._key, functools.partial(self._flip, number - 1))
+            self.root.bind(f"<KeyPress-{number}>", flip)
         self._addSwitches()
         CountedWindow._addControls(self, slider)
+
+    def changeMode(self) -> None:
+        self._data.choose(self.mode.get())
+        self._addSwitches()
+        self.refresh()
 
     def _addSwitches(self) -> None:
         for old in self._switches.winfo_children():
@@ -215,11 +211,6 @@ class GroupsWindow(CountedWindow):
             swatch.pack(side=tk.LEFT, padx=(8, 2))
             text = f"{label} ({number})" if number <= _KEYS else label
             ttk.Checkbutton(self._switches, text=text, variable=on, command=self.choose).pack(side=tk.LEFT)
-
-    def changeMode(self) -> None:
-        self._data.choose(self.mode.get())
-        self._addSwitches()
-        self.refresh()
 
     def _flip(self, index: int) -> None:
         if index < len(self._on):
@@ -251,15 +242,6 @@ def comparisonRows(comparison: Dict[str, Any]) -> Any:
     return sorted(rows, key=lambda row: row[4], reverse=True) if metrics else rows
 
 
-def comparisonWords(comparison: Dict[str, Any]) -> List[str]:
-    text = (
-        f"{comparison['micrographs']} micrographs; picks matched one to one within "
-        f"{comparison['match_distance_px']:.1f} px ({comparison['tolerance']:g} particle radii)"
-    )
-    alone = "" if comparison["metrics"] else ". Without a reference, only the agreement is shown."
-    return [text + alone, *comparison["notes"]]
-
-
 _TITLES = ("Set", "Particles", "FSC 0.143", "Loss", "Images of noise", "FSC 0.5 with the structure")
 
 
@@ -267,9 +249,9 @@ def resolutionRows(made: Any) -> List[Tuple[Any, ...]]:
     """[(set, particles, resolutions as texts ...)], in the order of the sets. made: the engine's outputs."""
     rows = []
     for name in made.sets:
-        loss = "" if made.loss[name] is None else f"{made.loss[name]:+.1f} %"
         reached, structure = map(resolution_in_words, (made.resolution[name], made.structure_resolution[name]))
         noise = resolution_in_words(made.noise_resolution[name], "nothing agrees")
+        loss = "" if made.loss[name] is None else f"{made.loss[name]:+.1f} %"
         rows.append((name, made.particles[name], reached, loss, noise, structure))
     return rows
 
@@ -293,7 +275,12 @@ class PositionsViewer(PanelsViewer, section="Comparison", wait="There is no comp
         curves = self.protocol.curvesFile() if os.path.exists(self.protocol.curvesFile()) else None
         titles = ["Set", "Picks"] + ([title for _, title in _METRICS] if comparison["metrics"] else [])
         drawing = (lambda figure: drawComparison(figure, comparison, curves)), (11 if curves else 6, 4.8)
-        table, words = (titles, comparisonRows(comparison)), comparisonWords(comparison)
+        text = (
+            f"{comparison['micrographs']} micrographs; picks matched one to one within "
+            f"{comparison['match_distance_px']:.1f} px ({comparison['tolerance']:g} particle radii)"
+        )
+        text += "" if comparison["metrics"] else ". Without a reference, only the agreement is shown."
+        table, words = (titles, comparisonRows(comparison)), [text, *comparison["notes"]]
         return self.window(PicturesWindow, self.title(), {}, words, None, table, None, drawing)
 
     @panel(

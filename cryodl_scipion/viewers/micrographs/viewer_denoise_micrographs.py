@@ -11,18 +11,13 @@ from ...protocols.micrographs.protocol_denoise_micrographs import DENOISED
 from ..micrograph_window import MicrographWindow, Pictures
 from ..model_window import ModelWindow
 from ..panels_viewer import PanelsViewer, panel
-from ..plots import TILE, Axes, Figure, drawBeside, loadPreview, readImage, tilesPower
-
-_MAX_PATCHES = 36
+from ..plots import TILE, Axes, Figure, drawBeside, label, loadPreview, readImage, tilesPower
 
 
 def radialPower(image: np.ndarray, pixelSize: float) -> Any:
     """Frequencies (1/Å) and mean power at each, of patches of an (h, w) image. Two (n,) arrays."""
     side = min(TILE, *image.shape) // 2 * 2
-    rows, columns = (
-        np.unique(np.linspace(0, n - side, max(1, min(int(_MAX_PATCHES**0.5), n // side))).astype(int))
-        for n in image.shape
-    )
+    rows, columns = (np.unique(np.linspace(0, n - side, max(1, min(6, n // side))).astype(int)) for n in image.shape)
     power = tilesPower(image, side, rows, columns)
     ring = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)) * side
     index = np.rint(ring).astype(int).ravel()
@@ -41,12 +36,10 @@ def drawPair(figure: Figure, before: Any, after: Any) -> Any:
 
 def drawSpectra(axes: Axes, paths: Sequence[str], pixelSize: float) -> None:
     """Power spectra of the files before and after. pixelSize: Å/px."""
-    for path, label, colour in zip(paths, ("original", "denoised"), ("#4477aa", "#cc6677")):
+    for path, name, colour in zip(paths, ("original", "denoised"), ("#4477aa", "#cc6677")):
         frequency, power = radialPower(readImage(path), pixelSize)
-        axes.semilogy(frequency, np.maximum(power, 1e-12 * power.max()), label=label, color=colour)
-    axes.set(xlabel="Frequency (1/Å)", ylabel="Power")
-    axes.grid(alpha=0.3)
-    axes.legend()
+        axes.semilogy(frequency, np.maximum(power, 1e-12 * power.max()), label=name, color=colour)
+    label(axes, "Frequency (1/Å)", "Power", grid=True)
 
 
 class DenoisedMicrographs(Pictures):

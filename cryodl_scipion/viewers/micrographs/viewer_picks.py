@@ -85,15 +85,11 @@ class PicksData(CountedPicks):
     def ofSet(cls, coordinates: SetOfCoordinates, protocol: Any = None) -> Any:
         """Of a SetOfCoordinates. protocol: the run that made it, which knows its threshold; else the lowest score in
         the set stands for it."""
-        scored = scoredPicks(coordinates)
+        scored, asked = scoredPicks(coordinates), usedThreshold(protocol)
         inSet = [pick[2] for picks in picksByMicrograph(coordinates).values() for pick in picks]
-        if not inSet:
-            # Nothing was strong enough for the set; the slider starts where the best candidate is.
-            inSet = [max((pick[2] for _, picks in scored for pick in picks), default=None)]
-        used = min(inSet) if None not in inSet else None
-        asked = usedThreshold(protocol)
-        if used is not None and asked is not None and asked < used:
-            used = asked
+        # If nothing was strong enough for the set, the slider starts where the best candidate is.
+        inSet = inSet or [max((pick[2] for _, picks in scored for pick in picks), default=None)]
+        used = None if None in inSet else min(inSet) if asked is None else min(*inSet, asked)
         return cls(scored, diameterInPixels(coordinates) or _UNKNOWN_DIAMETER, used, avoidedFolder(coordinates))
 
     @classmethod
@@ -125,7 +121,7 @@ def usedThreshold(protocol: Any) -> Optional[float]:
     field = getattr(protocol, "threshold", None)
     if field is not None and field.get() is not None:
         return float(field.get())
-    outputs = [result.outputs for result in protocol._engineResults()] if hasattr(protocol, "_engineResults") else []
+    outputs = [result.outputs for result in getattr(protocol, "_engineResults", list)()]
     found: Any = {getattr(made, "threshold", None) for made in outputs if not getattr(made, "thresholds", None)}
     return float(found.pop()) if len(found) == 1 and None not in found else None
 
@@ -194,12 +190,12 @@ class PicksWindow(CountedWindow):
 
     def _addControls(self, slider: Any) -> None:
         CountedWindow._addControls(self, slider)
-        self.handButtons = [
-            ttk.Button(self._list.master, text=text, command=functools.partial(self.byHand, way))
-            for text, way in self._byHand
-        ]
-        for button in self.handButtons:
-            button.pack(fill=tk.X, pady=(2, 4), before=self._list)
+        self.handButtons = []
+        for text, way in self._byHand:
+            self.handButtons.append(
+                ttk.Button(self._list.master, text=text, command=functools.partial(self.byHand, way))
+            )
+            self.handButtons[-1].pack(fill=tk.X, pady=(2, 4), before=self._list)
 
     def byHand(self, way: Callable[[], str]) -> None:
         for button in self.handButtons:
@@ -221,11 +217,8 @@ class PicksWindow(CountedWindow):
 def roundLines(rounds: Sequence[Dict[str, Any]]) -> List[str]:
     if not rounds:
         return ["No round is finished yet. Round 0 is the first model, before any training."]
-    best = bestRound(rounds)
-    lines = [
-        f"Round {entry['round']}{' (best)' if entry['round'] == best else ''}: {roundInWords(entry)}."
-        for entry in rounds
-    ]
+    marks = {bestRound(rounds): " (best)"}
+    lines = [f"Round {one['round']}{marks.get(one['round'], '')}: {roundInWords(one)}." for one in rounds]
     return lines + ["The best round picks all micrographs."]
 
 
@@ -262,9 +255,9 @@ class RoundPicksWindow(PicksWindow):
     def _addControls(self, slider: Any) -> None:
         PicksWindow._addControls(self, slider)
         row = self.addRow(self._list.master, (0, 2, 0, 4), before=self._list)
-        names = [f"{number} (best)" if number == self._best else str(number) for number in self._rounds]
-        best = tk.StringVar(self.root, names[list(self._rounds).index(self._best)])
-        self.chooser = self.addChoice(row, "Round", best, names, 10, self.showRound)
+        names = {number: f"{number} (best)" if number == self._best else str(number) for number in self._rounds}
+        chosen = tk.StringVar(self.root, names[self._best])
+        self.chooser = self.addChoice(row, "Round", chosen, names.values(), 10, self.showRound)
 
     def showRound(self) -> None:
         self._data = self._picksOf(self._rounds[self.chooser.current()])

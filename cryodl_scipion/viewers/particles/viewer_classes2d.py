@@ -10,6 +10,7 @@ import numpy as np
 from pwem.objects import EMSet
 
 from ...convert.particles.classes2d import classRows
+from ...convert.particles.particles import nameOf
 from ...convert.relion_star import iterColumns
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtClassify2D, CryodlProtSelectClasses
@@ -95,17 +96,15 @@ class Classes2DWindow(PagedWindow):
         PagedWindow.__init__(self, parent, data, title, (13, 8.2))
 
     def _addControls(self, row: Any, below: Any) -> None:
-        self.value = tk.DoubleVar(self.root, self._value)
-        self.sortedBy = tk.StringVar(self.root, SCORE if self._data.hasScores else SIZE)
-        choices = [SCORE, SIZE] if self._data.hasScores else [SIZE]
+        self.value, choices = tk.DoubleVar(self.root, self._value), [SCORE, SIZE] if self._data.hasScores else [SIZE]
+        self.sortedBy = tk.StringVar(self.root, choices[0])
         self.addChoice(row, "Sorted by", self.sortedBy, choices, 20, self.refresh)
         if self._data.hasScores:
             ttk.Label(row, text="Score threshold").pack(side=tk.LEFT)
             look = dict(resolution=0.01, length=260, variable=self.value, expand=False)
             self.addSlider(row, 0, 1, self.refresh, 4, **look)
         if self._accept is not None:
-            ttk.Button(row, text="Cancel", command=self.root.destroy).pack(side=tk.RIGHT)
-            ttk.Button(row, text="Use", command=self.use).pack(side=tk.RIGHT, padx=6)
+            self.addAnswers(row, self.use)
         if self._subset is not None:
             ttk.Button(row, text="Create subset", command=self.createSubset).pack(side=tk.LEFT, padx=6)
         ttk.Label(below, textvariable=self.message).pack(anchor=tk.W, padx=8)
@@ -121,22 +120,19 @@ class Classes2DWindow(PagedWindow):
     def order(self) -> Any:
         return self._data.order(self.sortedBy.get())
 
-    def _kept(self) -> Any:
-        return self._data.kept(self.value.get(), self._minimum)
-
     def _grid(self, count: int) -> Tuple[int, int]:
         return next((grid for grid in _GRIDS if grid[0] * grid[1] >= count), _GRIDS[-1])
 
     def _tileOf(self, number: int, position: int) -> Tuple[Any, str]:
-        picture, caption = self._data.picture(position), self._data.caption(position)
-        if self._data.hasScores and not self._kept()[position]:
+        picture = self._data.picture(position)
+        if self._data.hasScores and not self._data.kept(self.value.get(), self._minimum)[position]:
             picture = 1 - _LEFT_OUT + _LEFT_OUT * stretch(picture)  # pale
-        return [picture], caption
+        return [picture], self._data.caption(position)
 
     def _words(self) -> str:
         if not self._data.hasScores:
             return "Class: particles (these classes have no scores)"
-        kept = self._kept()
+        kept = self._data.kept(self.value.get(), self._minimum)
         return (
             f"Class: particles, score. Kept: {contract.counted(int(kept.sum()), 'class', 'classes')} with "
             f"{contract.counted(int(self._data.counts[kept].sum()), 'particle')}; rejected classes are pale."
@@ -165,9 +161,8 @@ class CryodlClasses2DViewer(
         name = self.protocol.getRunName()
         if isinstance(classes, str):
             return self.window(Classes2DWindow, Classes2D.ofForming(classes), f"{name}: classes so far")
-        data = Classes2D.ofSet(classes)
-        asked = self.protocol.threshold.get() if hasattr(self.protocol, "threshold") else None
-        value = data.threshold() if asked is None else asked
+        data, asked = Classes2D.ofSet(classes), getattr(self.protocol, "threshold", None)
+        value = data.threshold() if asked is None or asked.get() is None else asked.get()
         subset = lambda threshold: classesFrom(self.protocol, threshold)
         return self.window(Classes2DWindow, data, name, value, 1, None, subset)
 
@@ -190,13 +185,11 @@ def classesFrom(source: Any, threshold: float) -> str:
 
 def galleryOf(classes: EMSet) -> Any:
     """Gallery of the particles of a SetOfClasses2D, that can be shown class by class."""
-    names, ids, groups, labels = [], [], [], []
+    kept, labels = [], []
     for number, made in enumerate(classes.iterItems(), 1):
         labels.append(f"class {made.getObjId()}")
-        for item in made.iterItems():
-            names.append(f"{item.getIndex() or 1:06d}@{item.getFileName()}")
-            ids.append(item.getObjId())
-            groups.append(number)
-    gallery = Gallery(dict(raw=names), ids, classes.getSamplingRate(), groups=np.array(groups), groupNames=labels)
+        kept += [(nameOf(item), item.getObjId(), number) for item in made.iterItems()]
+    names, ids, groups = zip(*kept) if kept else ((), (), ())
+    gallery = Gallery(dict(raw=list(names)), ids, classes.getSamplingRate(), groups=np.array(groups), groupNames=labels)
     gallery.GROUP = "Class"
     return gallery

@@ -11,10 +11,8 @@ from ...protocols import CryodlProtAssignOrientations, CryodlProtIdentify, Cryod
 from ..gallery_window import SCORES, Gallery, shortNumber
 from ..maps.viewer_map import CryodlBackProjectViewer
 from ..panels_viewer import PanelsViewer, panel
-from ..plots import Axes, Figure, drawFscOfMap
+from ..plots import Axes, Figure, drawFscOfMap, label
 from ..window import PicturesWindow
-
-_ANGLES = ("rlnAngleRot", "rlnAngleTilt")
 
 
 class OrientationSet:
@@ -22,7 +20,7 @@ class OrientationSet:
 
     def __init__(self, *paths: str) -> None:
         present = set.intersection(*(set(columnsOf(path, "particles")) for path in paths))
-        columns = _ANGLES + tuple(name for name in SCORES if name in present)
+        columns = ("rlnAngleRot", "rlnAngleTilt", *(name for name in SCORES if name in present))
         read = [row for path in paths for row in iterColumns(path, columns, (float,) * len(columns), "particles")]
         self.rot, self.tilt, *scores = np.array(read).reshape(-1, len(columns)).T
         self.scores = {SCORES[name]: values for name, values in zip(columns[2:], scores)}
@@ -85,17 +83,16 @@ def directionsInWords(counts: Any) -> str:
 def drawDistributions(figure: Figure, columns: Any) -> None:
     """A histogram for each of {label: (n,) numbers}, with its median."""
     panels = figure.subplots(1, max(1, len(columns)), squeeze=False)[0]
-    for axes, (label, values) in zip(panels, columns.items()):
+    for axes, (words, values) in zip(panels, columns.items()):
         known = np.asarray(values, float)[np.isfinite(values)]
         if len(known):
             # values that are all but equal would have an axis that nobody can read
             half = max(np.ptp(known), 1e-3 * abs(known.max()), 1e-9) / 2
             middle = (known.min() + known.max()) / 2
-            shown = (0, 1) if label.startswith("Probability") else (middle - half, middle + half)
+            shown = (0, 1) if words.startswith("Probability") else (middle - half, middle + half)
             axes.hist(known, bins=40, range=shown, color=_BLUE)
             axes.axvline(np.median(known), color=_RED, linestyle="--", label=f"median {shortNumber(np.median(known))}")
-            axes.legend()
-        axes.set(xlabel=label, ylabel="Particles")
+        label(axes, words, "Particles")
 
 
 def drawProbabilities(figure: Figure, probabilities: Any, names: Sequence[str], counts: Dict[str, int]) -> None:
@@ -195,7 +192,6 @@ def sortedGallery(viewer: PanelsViewer, groupNames: Sequence[str] = ()) -> Any:
 
 
 TITLES = ("Structure", "q", "Share (%)", "from", "to", "Explained (%)", "Evidence", "Evidence, coarse", "Decoys")
-_DRAWN = 20  # structures
 
 Rows = List[Dict[str, str]]
 
@@ -219,7 +215,7 @@ class CryodlIdentifyViewer(PanelsViewer, targets=[CryodlProtIdentify], section="
         "power spectrum. The structure of the particles stands out; a chance fit does not.",
     )
     def showEvidence(self, rows: Rows) -> Any:
-        return self.plot("Evidence", lambda figure: drawEvidence(figure.add_subplot(), rows[:_DRAWN]), (9, 6))
+        return self.plot("Evidence", lambda figure: drawEvidence(figure.add_subplot(), rows[:20]), (9, 6))
 
 
 def rankingRows(rows: Rows) -> List[List[str]]:

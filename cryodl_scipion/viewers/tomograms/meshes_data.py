@@ -15,8 +15,8 @@ from ...engine.cryodl.contract.frames import rescaled
 from ..plots import readMap
 
 MAX_TRIANGLES = 20000  # of all membranes of a picture; more of them rotate slowly
-_COARSER = 1.25
 _LONGEST_HEAD = 4096  # bytes
+_TRIANGLE = np.dtype([("count", "u1"), ("corners", "<i4", 3)])  # of a binary PLY file
 _NUMBER = re.compile(r"_(\d+)\.ply$")
 
 # vertices: (n, 3) x, y, z in Å. normals: (n, 3). faces: (m, 3) numbers of vertices. number: (n,) of the membrane, 1,
@@ -117,11 +117,12 @@ def _ofFacets(corners: np.ndarray) -> Mesh:
     return Mesh(vertices, normals.repeat(3, 0), faces, np.ones(len(vertices), int), {})
 
 
-def membranesIn(folder: str) -> Tuple[Dict[str, List[str]], Dict[str, str]]:
-    """({tsId: [PLY files]}, {tsId: volume of the membranes' numbers}) in the folder of a run of *measure membranes*;
+def membranesIn(items: Any) -> Tuple[Dict[str, List[str]], Dict[str, str]]:
+    """({tsId: [PLY files]}, {tsId: volume of the membranes' numbers}) in the folder of the run that made a set;
     empty for other runs."""
     meshes: Dict[str, List[str]] = {}
-    for path in sorted(glob.glob(os.path.join(glob.escape(folder), "extra", "*", "*_membrane_*.ply"))):
+    folder = glob.escape(os.path.dirname(items.getFileName()))
+    for path in sorted(glob.glob(os.path.join(folder, "extra", "*", "*_membrane_*.ply"))):
         volume = path.rsplit("_membrane_", 1)[0] + ".mrc"
         if os.path.exists(volume):
             meshes.setdefault(os.path.basename(volume)[: -len(".mrc")], []).append(path)
@@ -132,11 +133,9 @@ def headerFrame(path: str) -> Tuple[np.ndarray, float]:
     """(x, y, z in Å of the first voxel, Å/px) by the header of an MRC file, as the engine writes meshes."""
     with mrcfile.open(path, header_only=True, permissive=True) as mrc:
         header = mrc.header
-        origin = np.array([float(header.origin[axis]) for axis in "xyz"])
-        size = float(header.cella.x) / max(1, int(header.mx)) or 1.0
-        if origin.any():
-            return origin, size
-        return size * np.array([header.nxstart, header.nystart, header.nzstart], float), size
+        origin, size = header.origin.tolist(), float(header.cella.x) / max(1, int(header.mx)) or 1.0
+        start = size * np.array([header.nxstart, header.nystart, header.nzstart], float)
+    return (np.array(origin, float) if any(origin) else start), size
 
 
 def readMesh(path: str) -> Mesh:
@@ -148,31 +147,22 @@ def readMesh(path: str) -> Mesh:
         raise FileNotFoundError(f"The mesh {path} does not exist. Measure the membranes again.")
     with open(path, "rb") as file:
         data = file.read()
-    head, end, body = data[:_LONGEST_HEAD].partition(b"end_header\n")
-    words = [line.split() for line in head.decode("ascii", "replace").split("\n")]
-    counts = {line[1]: int(line[2]) for line in words if line[:1] == ["element"] and line[2].isdigit()}
-    names = [line[2] for line in words if line[:2] == ["property", "float"]]
-    rows = np.dtype([(name, "<f4") for name in names])
-    triangles = np.dtype([("count", "u1"), ("corners", "<i4", 3)])
-    vertices, faces = counts.get("vertex", 0), counts.get("face", 0)
-    needed = len(head) + len(end) + vertices * rows.itemsize + faces * triangles.itemsize
-    if not end or names[:6] != ["x", "y", "z", "nx", "ny", "nz"] or len(data) != needed:
+    head, end, _ = data[:_LONGEST_HEAD].partition(b"end_header\n")
+    counts = dict(re.findall(rb"\nelement (\w+) (\d+)", head))
+    names = [name.decode() for name in re.findall(rb"\nproperty float (\w+)", head)]
+    vertices, faces = int(counts.get(b"vertex", 0)), int(counts.get(b"face", 0))
+    start, size = len(head) + len(end), 4 * vertices * len(names)
+    complete = bool(end) and len(data) == start + size + faces * _TRIANGLE.itemsize
+    if not complete or names[:6] != ["x", "y", "z", "nx", "ny", "nz"]:
         raise ValueError(
             f"The mesh {path} is not a complete binary PLY file of this program. Measure the membranes again."
         )
-    start = len(head) + len(end)
-    found = np.frombuffer(data, rows, vertices, start)
-    corners = np.frombuffer(data, triangles, faces, start + vertices * rows.itemsize)["corners"]
-    columns = {name: np.where(np.isfinite(found[name]), found[name], np.nan) for name in names}
-    stack = lambda three: np.stack([columns[name] for name in three], axis=1)
+    table = np.frombuffer(data, "<f4", vertices * len(names), start).reshape(vertices, len(names))
+    table = np.where(np.isfinite(table), table, np.nan)
+    corners = np.array(np.frombuffer(data, _TRIANGLE, faces, start + size)["corners"])
     match = _NUMBER.search(path)
-    return Mesh(
-        stack(names[:3]),
-        stack(names[3:6]),
-        np.array(corners),
-        np.full(vertices, int(match[1]) if match else 1),
-        {name: columns[name] for name in names[6:]},
-    )
+    numbers = np.full(vertices, int(match[1]) if match else 1)
+    return Mesh(table[:, :3], table[:, 3:6], corners, numbers, dict(zip(names[6:], table[:, 6:].T)))
 
 
 def joined(meshes: Sequence[Mesh]) -> Mesh:
@@ -191,16 +181,13 @@ def joined(meshes: Sequence[Mesh]) -> Mesh:
 
 def simplified(mesh: Mesh, maximum: int) -> Mesh:
     """A Mesh of at most about `maximum` triangles: vertices of a membrane that lie in one cell become their mean."""
-    if len(mesh.faces) <= maximum:
-        return mesh
-    corners = mesh.vertices[mesh.faces]
+    found, corners = mesh, mesh.vertices[mesh.faces]
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum() / 2
     cell = np.sqrt(max(area, 1e-6) / maximum)
-    while True:
+    while len(found.faces) > maximum:
         found = _clustered(mesh, cell)
-        if len(found.faces) <= maximum:
-            return found
-        cell *= _COARSER
+        cell *= 1.25
+    return found
 
 
 def _clustered(mesh: Mesh, cell: float) -> Mesh:

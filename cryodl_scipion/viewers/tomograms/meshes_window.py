@@ -125,10 +125,10 @@ def drawScale(axes: Any, scale: Optional[ScalarMappable], label: str, numbers: S
         axes.figure.colorbar(scale, cax=axes, label=label)
         return
     axes.set_axis_off()
-    some = [Patch(color=labelColour(n), label=str(n)) for n in numbers[:_LISTED]]
-    more = [Patch(color="none", label=f"and {len(numbers) - _LISTED} more")] * (len(numbers) > _LISTED)
-    if some:
-        axes.legend(handles=some + more, title="membrane", loc="upper left", bbox_to_anchor=(-1.5, 1.0), frameon=False)
+    handles = [Patch(color=labelColour(n), label=str(n)) for n in numbers[:_LISTED]]
+    handles += [Patch(color="none", label=f"and {len(numbers) - _LISTED} more")] * (len(numbers) > _LISTED)
+    look: Any = dict(loc="upper left", bbox_to_anchor=(-1.5, 1.0), frameon=False)
+    axes.legend(handles=handles, title="membrane", **look).set_visible(bool(numbers))
 
 
 _SIDE = (35.0, 30.0)  # azimuth and elevation at first, degrees
@@ -139,7 +139,7 @@ _HAND = "Drag to rotate, wheel to zoom, 0 for the first view."
 
 class SolidWindow(CanvasWindow):
     """What is rotated with the mouse: a Mesh of the tomogram that is chosen. data: has `names` of tomograms. A child
-    gives _addControls(row) and choose(), and may give _plane."""
+    gives _addControls(row) and choose(), and may give _plane(), of a slice that is shown beside it, see drawMeshes."""
 
     _mesh: Any = None
     _colours: Any = None
@@ -148,6 +148,7 @@ class SolidWindow(CanvasWindow):
     _WIDTH = 0.86  # of the axes, beside which a scale may stand
     _addControls: Any
     choose: Any
+    _plane: Any = staticmethod(lambda: None)
 
     def __init__(self, parent: Any, data: Any, title: str) -> None:
         CanvasWindow.__init__(self, parent, title)
@@ -186,13 +187,9 @@ class SolidWindow(CanvasWindow):
         self._axes.set_axis_off()
         self._canvas.draw_idle()
 
-    def _plane(self) -> Optional[tuple]:
-        """Of a slice that is shown beside it, see drawMeshes."""
-        return None
-
     # ----- the mouse
     def _press(self, event: Any) -> None:
-        self._held = (event.x, event.y)
+        self._held = event.x, event.y
 
     def _release(self, event: Any) -> None:
         self._held = None
@@ -261,16 +258,6 @@ class MeshesWindow(SolidWindow):
         self._scaleAxes = self._figure.add_axes((0.865, 0.2, 0.025, 0.6))
 
     # ----- what happens
-    def _clear(self, message: str) -> None:
-        """No picture, since a file cannot be read: that of another tomogram would stand under this one's name."""
-        self._mesh = None
-        for axes in (self._axes, self._sliceAxes, self._scaleAxes):
-            axes.clear()
-            axes.set_axis_off()
-        self._canvas.draw_idle()
-        self._sliceCanvas.draw_idle()
-        self.message.set(message)
-
     def choose(self, new: bool = True) -> None:
         """Show the tomogram and the colours that were chosen. new: another tomogram, from the first side."""
         name, colouring = self._name.get(), COLOURINGS[self._colouring.get()]
@@ -278,7 +265,13 @@ class MeshesWindow(SolidWindow):
             mesh, whole = self._data.drawn(name), self._data.whole(name)
             self._data.position(name, 0, 0)  # the tomogram and the volume of the membranes are read, too
         except (ValueError, OSError) as error:
-            self._clear(str(error))
+            # no picture: that of another tomogram would stand under this one's name
+            self._mesh = None
+            for axes in (self._axes, self._sliceAxes, self._scaleAxes):
+                axes.clear()
+                axes.set_axis_off()
+                axes.figure.canvas.draw_idle()
+            self.message.set(str(error))
             return
         scale = colourScale(whole, colouring)
         self._mesh, self._colours = mesh, colours(mesh, colouring, scale)
@@ -292,8 +285,7 @@ class MeshesWindow(SolidWindow):
             self.reset()
             self.turn()
         else:
-            self.draw()
-            self._drawOutline()
+            self.move()
 
     def turn(self) -> None:
         if self._mesh is None:
@@ -306,25 +298,19 @@ class MeshesWindow(SolidWindow):
     def move(self) -> None:
         if self._mesh is None:
             return
+        here = self._name.get(), PLANES[self._across.get()], self._number.get()
         try:
-            preview = self._data.slices.slice(self._name.get(), PLANES[self._across.get()], self._number.get())
+            preview = self._data.slices.slice(*here)
         except (ValueError, OSError) as error:
             self.message.set(str(error))
             return
         drawMicrograph(self._sliceAxes, preview, True)
-        self._drawOutline()
-        self.draw()
-
-    def _drawOutline(self) -> None:
-        if self._mesh is None:
-            return
-        lines, near = self._data.outline(self._name.get(), PLANES[self._across.get()], self._number.get())
-        for old in list(self._sliceAxes.collections):
-            old.remove()
+        lines, near = self._data.outline(*here)
         outline = LineCollection(lines, colors=self._outlineColours[near], linewidths=1.6)
         self._sliceAxes.add_collection(outline, autolim=False)
         self._sliceCanvas.draw_idle()
+        self.draw()
 
-    def _plane(self) -> Optional[tuple]:
+    def _plane(self) -> Any:
         axis = PLANES[self._across.get()]
         return 2 - axis, self._data.position(self._name.get(), axis, self._number.get())

@@ -22,13 +22,12 @@ from ..plots import LARGEST_SIDE, PICK_COLOUR, Axes, Preview, drawCircles, perce
 
 # Paul Tol's bright colours, for the colour-blind; as in the engine's scripts for ChimeraX, so that both look alike.
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")
-_UNSURE = "#888888"
 CROWD, _DOT = 200, 1.5  # circles in a slice; px of the tomogram
 
 
 def labelColour(label: int) -> str:
     """label: 1, 2, ...; 255 is what nobody annotated."""
-    return _UNSURE if label == NOT_ANNOTATED else COLOURS[(label - 1) % len(COLOURS)]
+    return "#888888" if label == NOT_ANNOTATED else COLOURS[(label - 1) % len(COLOURS)]
 
 
 def labelName(label: int, names: Sequence[str]) -> str:
@@ -97,7 +96,7 @@ def layerOf(masks: EMSet, name: Optional[str] = None) -> Any:
     """Layer of a SetOfTomoMasks. name: in the list, default what the set says of itself."""
     feature, files = featureOf(masks), {idOf(item): item.getFileName().split(":")[0] for item in clonesOf(masks)}
     if feature:
-        return Layer(name or feature, SCORES, files, [feature], masks.getAttributeValue(THRESHOLD, _DEFAULT_THRESHOLD))
+        return Layer(name or feature, SCORES, files, [feature], masks.getAttributeValue(THRESHOLD, 0.5))
     return Layer(name or "labels", LABELS, files, featuresOf(masks), None)
 
 
@@ -133,6 +132,11 @@ class TomogramSlices(Pictures):
         diameter = 10 if coordinates is None else coordinates.getBoxSize() or 10
         return cls(files, layers, points, tomograms.getSamplingRate(), diameter, species)
 
+    @classmethod
+    def ofCoordinates(cls, coordinates: SetOfCoordinates3D, masks: EMSet = ()) -> Any:
+        """In their tomograms, or masks, which they may belong to themselves."""
+        return cls.ofTomograms(coordinates.getPrecedents(), masks, coordinates)
+
     ofMasks = ofTomograms  # a mask knows its tomogram, see tomogramFileOf
 
     def layer(self, name: str) -> Optional["Layer"]:
@@ -165,24 +169,20 @@ class TomogramSlices(Pictures):
 
     def pointsNear(self, tsId: str, axis: int, index: int) -> np.ndarray:
         """(n, 3): position from left to right and from top to bottom (px), and radius of each point's circle here."""
-        points = self._pointsOf(tsId)
-        beyond, radius = points[:, 2 - axis] - index, self.diameter / 2
-        near = self._near(tsId, axis, index)
+        points, near = np.reshape(self.points.get(tsId, ()), (-1, 3)), self._near(tsId, axis, index)
         across, down = [n for n in (2, 1, 0) if n != axis]  # axes of the array that run right and down
-        radii = np.sqrt(radius**2 - beyond[near] ** 2)
+        radii = np.sqrt((self.diameter / 2) ** 2 - (points[near, 2 - axis] - index) ** 2)
         return np.column_stack([points[near, 2 - across], points[near, 2 - down], radii])
 
     def speciesNear(self, tsId: str, axis: int, index: int) -> List[int]:
         """[place in speciesNames] of the points of pointsNear; 0 for all where the points do not say what they are."""
-        names, near = self._species.get(tsId), np.flatnonzero(self._near(tsId, axis, index))
-        return [self.speciesNames.index(names[n]) if names else 0 for n in near]
-
-    def _pointsOf(self, tsId: str) -> np.ndarray:
-        return np.asarray(self.points.get(tsId, np.zeros((0, 3))), float).reshape(-1, 3)
+        names = self._species.get(tsId)
+        return [self.speciesNames.index(names[n]) if names else 0 for n in self._near(tsId, axis, index)]
 
     def _near(self, tsId: str, axis: int, index: int) -> np.ndarray:
-        """(n,) bool: which points' circles a slice cuts."""
-        return np.abs(self._pointsOf(tsId)[:, 2 - axis] - index) < self.diameter / 2
+        """(n,) numbers of the points whose circles a slice cuts."""
+        points = np.reshape(self.points.get(tsId, ()), (-1, 3))
+        return np.flatnonzero(np.abs(points[:, 2 - axis] - index) < self.diameter / 2)
 
     def _volume(self, tsId: str) -> np.ndarray:
         path = self.files[tsId] or next((layer.files[tsId] for layer in self.layers if tsId in layer.files), None)
@@ -229,7 +229,6 @@ def pointsOf(coordinates: SetOfCoordinates3D) -> Any:
 
 
 _NOTHING = "nothing"
-_OPACITY = 0.5
 _AXES = {"z": "x to the right, y up", "y": "x to the right, z up", "x": "y to the right, z up"}
 
 
@@ -260,11 +259,12 @@ class SlicesWindow(MicrographWindow):
         self._thresholds = {layer.name: layer.threshold for layer in data.layers if layer.kind == SCORES}
         self._layer = first or (names[-1] if names else _NOTHING)
         slider = dict(from_=0, to=1, resolution=0.01, label="Score threshold") if self._thresholds else None
-        MicrographWindow.__init__(self, parent, data, title, slider, self._threshold(), accept)
+        take = accept and (lambda value: accept(dict(self._thresholds)))
+        MicrographWindow.__init__(self, parent, data, title, slider, self._threshold(), take)
 
     # ----- parts
     def _addControls(self, slider: Any) -> None:
-        self._chosen, self._opacity = tk.StringVar(self.root, self._layer), tk.DoubleVar(self.root, _OPACITY)
+        self._chosen, self._opacity = tk.StringVar(self.root, self._layer), tk.DoubleVar(self.root, 0.5)
         row = self.addRow(padding=(6, 4, 6, 0))
         self._across, self._slice, self._scale = addPlanes(self, row, "Slices across")
         if self._data.layers:
@@ -291,11 +291,6 @@ class SlicesWindow(MicrographWindow):
         self.value.set(self._threshold())
         self.refresh()
 
-    def use(self) -> None:
-        if self.settle():
-            self._accept(dict(self._thresholds))
-            self.root.destroy()
-
     def refresh(self) -> None:
         if self._layer in self._thresholds:
             self._thresholds[self._layer] = self.value.get()
@@ -305,18 +300,15 @@ class SlicesWindow(MicrographWindow):
     def _threshold(self) -> Any:
         return self._thresholds.get(self._layer, next(iter(self._thresholds.values()), 0))
 
-    def _axis(self) -> Any:
-        return PLANES[self._plane]
-
     def _load(self, index: int) -> Any:
         tsId = self._data.names[index]
         if tsId != self._shownId:
             self._shownId, self._view = tsId, None
-        slices = self._data.shape(tsId)[self._axis()]
+        slices = self._data.shape(tsId)[PLANES[self._plane]]
         self._position = slices // 2 if self._position is None else min(self._position, slices - 1)
         self._scale.config(to=slices - 1)
         self._slice.set(self._position)
-        return self._data.slice(tsId, self._axis(), self._position)
+        return self._data.slice(tsId, PLANES[self._plane], self._position)
 
     def _look(self) -> None:
         if self._view is not None:
@@ -324,7 +316,7 @@ class SlicesWindow(MicrographWindow):
                 axes.set(xlim=self._view[0], ylim=self._view[1])
 
     def _drawOn(self, axes: Axes) -> None:
-        layer, here = self._data.layer(self._layer), (self._shownId, self._axis(), self._position)
+        layer, here = self._data.layer(self._layer), (self._shownId, PLANES[self._plane], self._position)
         extent = (-0.5, self._preview.width - 0.5, self._preview.height - 0.5, -0.5)
         try:
             image, self._problem = self._data.overlay(self._shownId, layer, *here[1:]), None
@@ -341,11 +333,11 @@ class SlicesWindow(MicrographWindow):
             return ""
         tsId = self._shownId
         parts = [
-            f"{self._plane} = {self._position} of {self._data.shape(tsId)[self._axis()]} (px of "
+            f"{self._plane} = {self._position} of {self._data.shape(tsId)[PLANES[self._plane]]} (px of "
             f"{self._data.pixelSize:.4g} Å), {_AXES[self._plane]}"
         ]
         if self._data.points:
-            near = len(self._data.pointsNear(tsId, self._axis(), self._position))
+            near = len(self._data.pointsNear(tsId, PLANES[self._plane], self._position))
             parts.append(f"{near} of {counted(len(self._data.points.get(tsId, ())), 'point')} in this slice")
         layer = self._data.layer(self._layer)
         if layer is not None and tsId not in layer.files:

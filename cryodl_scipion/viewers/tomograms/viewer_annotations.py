@@ -17,29 +17,23 @@ from ..plots import readMap
 from .slices_window import SlicesWindow, TomogramSlices
 
 
-def drawingOf(folder: str, tile: Any) -> np.ndarray:
-    """(size, size) as it was drawn: 0 without the feature, 1 with it, 255 uncertain."""
-    empty = np.zeros((tile.size, tile.size), np.int16)
-    return empty if tile.drawing is None else _crop(folder, DRAWINGS, tile.drawing, tile.size, np.int16)
-
-
 def imageOf(folder: str, tile: Any) -> np.ndarray:
     """(size, size) float32 of the tile's slice, reflected at the tomogram's border, or its own image.
 
     Raises ValueError or OSError if the tomogram is not there.
     """
     if tile.image is not None:
-        return _crop(folder, IMAGES, tile.image, tile.size, np.float32)
+        return _crop(folder, IMAGES, tile.image, tile.size)
     plane = readMap(tile.path)[tile.centre_zyx[0]]
     rows, columns = (_reflected(corner, tile.size, n) for corner, n in zip(tile.corner_yx, plane.shape))
     return np.array(plane[np.ix_(rows, columns)], np.float32)
 
 
-def _crop(folder: str, name: str, number: int, size: int, kind: type) -> np.ndarray:
+def _crop(folder: str, name: str, number: int, size: int) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         data = mrcfile.mmap(os.path.join(folder, name), permissive=True).data
-    return np.array((data if data.ndim == 3 else data[None])[number][:size, :size], kind)
+    return np.array((data if data.ndim == 3 else data[None])[number][:size, :size], np.float32)
 
 
 def _reflected(corner: int, size: int, count: int) -> Any:
@@ -49,7 +43,6 @@ def _reflected(corner: int, size: int, count: int) -> Any:
 
 
 _IMAGE, _DRAWING = "image", "drawing"
-_GREY = 0.5
 
 
 class TileGallery(Gallery):
@@ -72,13 +65,13 @@ class TileGallery(Gallery):
     def images(self, position: Any, resolution: Any = None, side: Any = 512) -> Any:
         """The tile and its drawing, of the side of the largest tile. Raises ValueError, OSError for a lost tomogram."""
         tile = self._tiles[position]
-        drawing = drawingOf(self._folder, tile)
-        drawing = np.where(drawing == UNCERTAIN, _GREY, drawing)
-        return [self._padded(image) for image in (imageOf(self._folder, tile), drawing)]
-
-    def _padded(self, image: np.ndarray) -> Any:
-        more = self._side - len(image)
-        return np.pad(np.asarray(image, np.float32), (more // 2, more - more // 2), mode="edge") if more else image
+        image = imageOf(self._folder, tile)
+        drawing = np.zeros_like(image)  # of a tile without the feature
+        if tile.drawing is not None:
+            drawing = _crop(self._folder, DRAWINGS, tile.drawing, tile.size)
+        more = self._side - tile.size
+        margins = (more // 2, more - more // 2)
+        return [np.pad(one, margins, mode="edge") for one in (image, np.where(drawing == UNCERTAIN, 0.5, drawing))]
 
     def _positions(self, position: int) -> List[str]:
         tile = self._tiles[position]

@@ -11,8 +11,8 @@ from ...protocols import CryodlProtDenoiseTomograms
 from ...protocols.tomograms.protocol_denoise_tomograms import DENOISED
 from ..model_window import ModelWindow
 from ..panels_viewer import PanelsViewer, panel
-from ..plots import Axes, Figure, drawBeside
-from .slices_window import SlicesWindow, TomogramSlices
+from ..plots import Axes, Figure, drawBeside, label
+from .slices_window import PLANES, SlicesWindow, TomogramSlices
 
 
 class DenoisedSlicesWindow(SlicesWindow):
@@ -25,7 +25,7 @@ class DenoisedSlicesWindow(SlicesWindow):
         SlicesWindow.__init__(self, parent, data, title)
 
     def _draw(self) -> Any:
-        after = self._denoised.slice(self._shownId, self._axis(), self._position)
+        after = self._denoised.slice(self._shownId, PLANES[self._plane], self._position)
         axes, other = drawDenoisedSlices(self._figure, self._preview, after)
         self._beside = [(other, after)]
         return axes
@@ -47,9 +47,7 @@ def drawControls(axes: Axes, name: str, metrics: Dict[str, Any]) -> None:
     axes.plot(frequencies, metrics["fsc_halves"], color="#4477aa", label="raw half with raw half")
     axes.plot(frequencies, metrics["fsc_denoised"], color="#cc6677", label="denoised half with the other raw half")
     axes.plot(frequencies, metrics["kept"], color="#888888", ls="--", label="fraction of the signal's amplitude kept")
-    axes.set(xlabel="Frequency (1/Å)", ylim=(-0.05, 1.1), title=f"{name}: what denoising keeps")
-    axes.grid(alpha=0.3)
-    axes.legend()
+    label(axes, "Frequency (1/Å)", grid=True, ylim=(-0.05, 1.1), title=f"{name}: what denoising keeps")
 
 
 class CryodlDenoiseTomogramsViewer(

@@ -5,9 +5,8 @@ import itertools
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 from scipy import ndimage
-from tomo.objects import SetOfAverageSubTomograms, SetOfClassesSubTomograms, SetOfSubTomograms, SubTomogram
+from tomo.objects import SetOfClassesSubTomograms, SetOfSubTomograms, SubTomogram
 
 from ...convert.reading import readCsv
 from ...convert.tomograms.subtomograms import CLASS_NAMES, classNames, fileOf, imagesOf
@@ -17,12 +16,13 @@ from ...protocols.tomograms.tomogram_kinds import AVERAGES, CLASSES
 from ..gallery_window import Gallery, lowPass, placeOf
 from ..micrographs.diameter_window import Measured, meanAndSome, previewOf
 from ..panels_viewer import ObjectViewer, PanelsViewer, panel
-from ..plots import Axes, drawMatrix, readMap, shortened, shrunk, stretch
+from ..plots import Axes, drawMatrix, label, readMap, shortened, shrunk, stretch
 from .slices_window import labelColour
 
 _PLANES = {"z": 0, "y": 1, "x": 2}
 _THICKNESS = 0.12  # of the box: slices that are averaged, since one alone shows nothing but noise
 CONFIDENCE = "Confidence"
+Average = Tuple[str, int, Optional[str]]  # name of a class, number of items, file or None
 
 
 class SubtomogramGallery(Gallery):
@@ -37,7 +37,7 @@ class SubtomogramGallery(Gallery):
         names: Any,
         ids: Any,
         pixelSize: Any,
-        transforms: Optional[Tuple[np.ndarray, ...]] = None,
+        transforms: Any = None,
         aligned_to: str = "the average of its class",
         **values: Any,
     ) -> None:
@@ -48,18 +48,17 @@ class SubtomogramGallery(Gallery):
     def ofClasses(cls, classes: SetOfClassesSubTomograms) -> "SubtomogramGallery":
         """Of a SetOfClassesSubTomograms. Raises ValueError if all classes are empty."""
         groups = {item.getObjId(): item.getObjLabel() or f"class {item.getObjId()}" for item in classes.iterItems()}
-        kept = []
-        for group, number in enumerate(sorted(groups), 1):
+        kept, numbers = [], sorted(groups)
+        for group, number in enumerate(numbers, 1):
             for item in classes[number].iterItems():
                 confidence = item.getAttributeValue(CONFIDENCE_ATTRIBUTE, None)
                 kept.append((subtomogramName(item), item.getObjId(), group, _matrixOf(item), confidence))
         if not kept:
             raise ValueError("The classes are empty.")
-        names, ids, numbers, matrices, found = zip(*kept)
+        names, ids, groupOf, matrices, found = zip(*kept)
         metrics = {} if found[0] is None else {CONFIDENCE: np.array(found, float)}
-        known: Any = dict(
-            groups=np.array(numbers), groupNames=[groups[number] for number in sorted(groups)], metrics=metrics
-        )
+        groupNames = [groups[number] for number in numbers]
+        known: Any = dict(groups=np.array(groupOf), groupNames=groupNames, metrics=metrics)
         turned = None if np.allclose(matrices, np.eye(4)) else matrices
         return cls(list(names), ids, classes.getImages().getSamplingRate(), turned, **known)
 
@@ -134,10 +133,9 @@ def rotatedSlices(volume: np.ndarray, matrix: np.ndarray) -> List[np.ndarray]:
     return found
 
 
-def averagesOf(
-    classes: SetOfClassesSubTomograms, averages: SetOfAverageSubTomograms
-) -> List[Tuple[str, int, Optional[str]]]:
-    """[(name, number of items, file or None)] of classes, in the order of their numbers. averages: set, or None."""
+def averagesOf(classes: SetOfClassesSubTomograms, protocol: Any) -> List[Average]:
+    """Of the classes of a run, in the order of their numbers."""
+    averages = getattr(protocol, AVERAGES, None)
     files = {} if averages is None else {item.getObjId(): fileOf(item) for item in averages.iterItems()}
     return [
         (item.getObjLabel() or f"class {item.getObjId()}", item.getSize(), files.get(item.getObjId()))
@@ -154,18 +152,15 @@ def readEmbedding(path: str) -> Tuple[np.ndarray, np.ndarray]:
     return np.array(positions), np.array([int(float(row["class"])) for row in rows])
 
 
-_SLICES = ("z", "y", "x")
-_UPRIGHT = 8  # letters of a class's name that fit below its bar
 _MAX_ROWS = 8  # of averages that are drawn beside an embedding
 
 
 def drawCounts(axes: Axes, counts: Dict[str, int]) -> None:
     colours, names = [labelColour(n) for n in range(1, len(counts) + 1)], [shortened(name) for name in counts]
     axes.bar_label(axes.bar(range(len(counts)), list(counts.values()), color=colours))
-    long = max(map(len, names), default=0) > _UPRIGHT
+    long = max(map(len, names), default=0) > 8  # letters that fit below a bar
     axes.set_xticks(range(len(counts)), names, rotation=30 if long else 0, ha="right" if long else "center")
-    axes.set_ylabel("Subtomograms")
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    label(axes, "", "Subtomograms", whole="y")
     axes.margins(y=0.12)
 
 
@@ -182,20 +177,18 @@ def drawEmbedding(axes: Axes, positions: np.ndarray, classes: np.ndarray, names:
     for number in sorted(set(classes)):
         chosen = classes == number
         down = positions[chosen, 1] if positions.shape[1] > 1 else np.zeros(chosen.sum())
-        label = f"{names.get(number, f'class {number}')} ({chosen.sum()})"
+        name = f"{names.get(number, f'class {number}')} ({chosen.sum()})"
         look: Any = dict(s=14, alpha=0.75, edgecolors="none", color=labelColour(int(number)) if number else "#888888")
-        axes.scatter(positions[chosen, 0], down, label=label, **look)
-    axes.set(xlabel="Component 1", ylabel="Component 2" if positions.shape[1] > 1 else "")
-    axes.grid(alpha=0.3)
-    axes.legend()
+        axes.scatter(positions[chosen, 0], down, label=name, **look)
+    label(axes, "Component 1", "Component 2" if positions.shape[1] > 1 else "", grid=True)
 
 
-def drawAverages(figure: Any, averages: Sequence[Tuple[str, int, Optional[str]]]) -> None:
-    """Middle slices of class averages, a row for each class. averages: [(name, count, file or None)].
+def drawAverages(figure: Any, averages: Sequence[Average]) -> None:
+    """Middle slices of class averages, a row for each class.
 
     Raises ValueError or OSError that names the file.
     """
-    grid = figure.subplots(max(1, len(averages)), len(_SLICES), squeeze=False)
+    grid = figure.subplots(max(1, len(averages)), 3, squeeze=False)
     for axes in grid.ravel():
         axes.set(xticks=[], yticks=[])
     for number, (row, (name, count, path)) in enumerate(zip(grid, averages), 1):
@@ -205,17 +198,13 @@ def drawAverages(figure: Any, averages: Sequence[Tuple[str, int, Optional[str]]]
             continue
         for axes, image in zip(row, middleSlices(readCube(path))):
             axes.imshow(stretch(image), cmap="gray", vmin=0, vmax=1, origin="lower")
-    for axes, plane in zip(grid[0], _SLICES):
+    for axes, plane in zip(grid[0], _PLANES):
         axes.set_title(f"across {plane}", fontsize=9)
     figure.subplots_adjust(left=0.24, right=0.99, top=0.93, bottom=0.01, wspace=0.04, hspace=0.04)
 
 
 def drawEmbeddingAndAverages(
-    figure: Any,
-    positions: np.ndarray,
-    classes: np.ndarray,
-    averages: Sequence[Tuple[str, int, Optional[str]]],
-    names: Dict[int, str],
+    figure: Any, positions: np.ndarray, classes: np.ndarray, averages: Sequence[Average], names: Dict[int, str]
 ) -> None:
     """The embedding on the left and the averages of its classes on the right."""
     left, right = figure.subfigures(1, 2, width_ratios=(1.25, 1))
@@ -233,16 +222,13 @@ class CryodlClassifyViewer(
         self._PANELS = tuple(one for one in type(self)._PANELS if one.name != without)
         super().setProtocol(protocol)
 
-    def _averages(self, classes: SetOfClassesSubTomograms) -> List[Tuple[str, int, Optional[str]]]:
-        return averagesOf(classes, getattr(self.protocol, AVERAGES, None))
-
     @panel(
         "Embedding and averages",
         "Each subtomogram is a point; similar ones are close together. Colours are the classes, whose averages are "
         "shown beside.",
     )
     def showEmbedding(self, classes: SetOfClassesSubTomograms) -> Any:
-        embedding, averages = readEmbedding(self.protocol._made().embedding), self._averages(classes)
+        embedding, averages = readEmbedding(self.protocol._made().embedding), averagesOf(classes, self.protocol)
         names = {number: name for number, (name, *_) in enumerate(averages, 1)}
         draw = lambda figure: drawEmbeddingAndAverages(figure, *embedding, averages, names)
         return self.plot("Embedding", draw, (13, 7), tight=False)
@@ -253,7 +239,7 @@ class CryodlClassifyViewer(
 
     @panel("Averages of the classes", "Middle slices of each average.")
     def showAverages(self, classes: SetOfClassesSubTomograms) -> Any:
-        averages = self._averages(classes)
+        averages = averagesOf(classes, self.protocol)
         size = (6.4, min(10, 0.4 + 1.75 * len(averages)))
         return self.plot("Averages", lambda figure: drawAverages(figure, averages), size)
 

@@ -56,8 +56,8 @@ Found = Dict[str, Dict[str, Dict[str, Any]]]  # {tomogram: {feature: {voxels, vo
 
 
 def featuresIn(folder: str) -> Found:
-    found = readJson(os.path.join(folder, "features.json"))
-    return {name: dict(entry["found"]) for name, entry in found["tomograms"].items()}
+    tomograms = readJson(os.path.join(folder, "features.json"))["tomograms"]
+    return {name: dict(entry["found"]) for name, entry in tomograms.items()}
 
 
 def foundRows(found: Found) -> List[Tuple[str, ...]]:
@@ -68,7 +68,7 @@ def foundRows(found: Found) -> List[Tuple[str, ...]]:
             rows.append(_row(tomogram, feature, metrics))
             total = sums.setdefault(feature, collections.Counter())
             total.update({key: value for key, value in metrics.items() if isinstance(value, (int, float))})
-    return rows + ([_row(_ALL, feature, total) for feature, total in sums.items()] if len(found) > 1 else [])
+    return rows + ([_row("all tomograms", feature, total) for feature, total in sums.items()] if len(found) > 1 else [])
 
 
 def _row(tomogram: str, feature: str, metrics: Dict[str, Any]) -> Tuple[str, ...]:
@@ -117,14 +117,14 @@ def _isOurs(coordinates: SetOfCoordinates3D) -> bool:
 
 class CryodlCoordinates3DViewer(ObjectViewer, name="cryodl places", targets=[SetOfCoordinates3D], only=_isOurs):
     def show(self, obj: SetOfCoordinates3D) -> Any:
-        return self.window(SlicesWindow, slicesWithCoordinates(obj), str(obj))
+        return self.window(SlicesWindow, TomogramSlices.ofCoordinates(obj), str(obj))
 
 
 class CryodlMeshesViewer(
-    ObjectViewer, name="cryodl membranes", targets=[SetOfMeshes], only=lambda meshes: membranesIn(folderOf(meshes))[0]
+    ObjectViewer, name="cryodl membranes", targets=[SetOfMeshes], only=lambda meshes: membranesIn(meshes)[0]
 ):
     def show(self, obj: SetOfMeshes) -> Any:
-        return self.window(MeshesWindow, meshesWith(*membranesIn(folderOf(obj)), obj), str(obj))
+        return self.window(MeshesWindow, meshesWith(*membranesIn(obj), obj), str(obj))
 
 
 class CryodlSegmentViewer(
@@ -177,7 +177,7 @@ class PointsViewer(PanelsViewer, section="Points", wait="There are no coordinate
         f"with more than {CROWD}.",
     )
     def showCoordinates(self, coordinates: SetOfCoordinates3D) -> Any:
-        data = slicesWithCoordinates(coordinates, [self.protocol.inputMasks.get()])
+        data = TomogramSlices.ofCoordinates(coordinates, [self.protocol.inputMasks.get()])
         return self.window(SlicesWindow, data, self.title("Points"))
 
 
@@ -218,7 +218,7 @@ class CryodlDetectParticlesViewer(
         "Circles as wide as the box, smaller in slices away from the centre, in a colour for each species.",
     )
     def showDetections(self, coordinates: SetOfCoordinates3D) -> Any:
-        return self.window(SlicesWindow, slicesWithCoordinates(coordinates), self.title())
+        return self.window(SlicesWindow, TomogramSlices.ofCoordinates(coordinates), self.title())
 
 
 class SimulatedViewer(
@@ -266,18 +266,11 @@ def tableView(viewer: PanelsViewer, titles: Sequence[str], rows: Sequence[Any], 
     return viewer.window(PicturesWindow, viewer.title(), {}, (), None, (titles, rows), None, None, note)
 
 
-def slicesWithCoordinates(coordinates: SetOfCoordinates3D, masks: EMSet = ()) -> Any:
-    return TomogramSlices.ofTomograms(coordinates.getPrecedents(), masks, coordinates)
-
-
 def meshesWith(meshes: Any, instances: Any, coordinates: SetOfCoordinates3D) -> MembraneMeshes:
     """What the window on membranes shows. meshes: {engine's name: [PLY file]}. instances: {engine's name: volume of
     their numbers}. coordinates: the points on them."""
-    known = {name: tsId for tsId, name in engineNames(coordinates.getPrecedents()).items()}
+    tomograms = coordinates.getPrecedents()
+    known = {name: tsId for tsId, name in engineNames(tomograms).items()}
     meshes, instances = ({known.get(name, name): value for name, value in each.items()} for each in (meshes, instances))
-    layer = Layer("membranes", LABELS, dict(instances), [], None)
-    return MembraneMeshes(meshes, instances, TomogramSlices.ofTomograms(coordinates.getPrecedents(), [layer]))
-
-
-def folderOf(items: EMSet) -> str:
-    return os.path.dirname(items.getFileName())
+    layer = Layer("membranes", LABELS, instances, [], None)
+    return MembraneMeshes(meshes, instances, TomogramSlices.ofTomograms(tomograms, [layer]))
