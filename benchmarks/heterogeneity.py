@@ -18,10 +18,11 @@ from scipy.ndimage import binary_dilation, gaussian_filter
 from scipy.spatial import cKDTree
 from scipy.stats import spearmanr
 
+from cryodl.core import volumes
 from cryodl.core.frc import fsc
 from cryodl.io import mrc, particle_sets
 from cryodl.particles.heterogeneity.paths import near_points
-from cryodl.simulate import particle_images, structures
+from cryodl.simulate import structures
 
 METHODS = ["linear", "gaussian"]
 RANGE = 45.0  # degrees, of the hinges
@@ -249,7 +250,7 @@ def domain_mask(structure, words, box, pixel_size):
         np.array([a.pos.tolist() for r in model[chain] if first <= r.seqid.num <= last for a in r], float)
         - structures.mass_and_centre(str(structure))[1]
     )
-    density = particle_images.fit_cube(
+    density = volumes.cube_crop(
         structures.density_of_atoms(xyz, np.ones(len(xyz)), pixel_size, 15.0, structure), box
     ).numpy()
     return np.clip(gaussian_filter((density > 0.1 * density.max()).astype(np.float32), 1.0) * 1.2, 0, 1)

@@ -15,9 +15,10 @@ from bench import asked, data_folder, structure_file
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
+from cryodl.core import volumes
 from cryodl.core.projections import Projector, random_angles
 from cryodl.io import mrc, particle_sets
-from cryodl.simulate import micrographs, particle_images, states, structures
+from cryodl.simulate import micrographs, states, structures
 
 SETS = {"IgG-1D": 256.0, "IgG-RL": 256.0, "Ribosembly": 345.6, "Mixture": 345.6, "Spike": 256.0}  # Å, the images' width
 EDGE = 0.05  # of the width that stays empty
@@ -58,7 +59,7 @@ def density(xyz, weight, grid):
     """(box, box, box) of atoms (n, 3), Å from the middle; None if they do not fit."""
     if np.linalg.norm(xyz, axis=1).max() > (0.5 - EDGE) * grid.box * grid.size:
         return None
-    return particle_images.fit_cube(
+    return volumes.cube_crop(
         structures.density_of_atoms(xyz, weight, grid.size, 2 * grid.size, "atoms"), grid.box
     ).numpy()
 
@@ -133,7 +134,7 @@ def mixture(grid, rng):
         except ValueError:
             continue
         if micrographs.particle_diameter(found, grid.size) <= (1 - 2 * EDGE) * grid.box * grid.size:
-            maps.append(particle_images.fit_cube(found, grid.box).numpy())
+            maps.append(volumes.cube_crop(found, grid.box).numpy())
     return maps, np.ones(len(maps))
 
 
@@ -171,7 +172,7 @@ def with_another(folder, name, other, share, snr, count, box, seed, hinge=False)
     """STAR file of a molecule, rigid or with its hinge, and a share of another one; (count,) which are of that; map."""
     size, maps = 268.8 / box, [folder / "first.mrc"]
     first, second = (
-        particle_images.fit_cube(structures.load_density(str(structure_file(n)), size, None), box).numpy()
+        volumes.cube_crop(structures.load_density(str(structure_file(n)), size, None), box).numpy()
         for n in (name, other)
     )
     mrc.write_map(maps[0], first, size)

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import torch
 
-from cryodl.core.frc import frc, fsc, mean_frc, resolution_at, ring_frequencies, rings
+from cryodl.core.fourier import rings
+from cryodl.core.frc import frc, fsc, mean_frc, resolution_at, ring_frequencies
 
 
 def noise(*shape, seed=0):

@@ -8,7 +8,7 @@ from synthetic import correlation, lopsided_density
 
 from cryodl.contract import SimulateMicrographsConfig
 from cryodl.core.optics import Optics
-from cryodl.core.projections import Projector, project
+from cryodl.core.projections import Projector
 from cryodl.simulate.micrographs import Surroundings, apply_ctf, particle_diameter, random_optics, simulate_micrograph
 from cryodl.simulate.noise import MicroscopeNoise
 from cryodl.simulate.particles import cut_particles, discs, random_centres, random_clumps
@@ -94,7 +94,7 @@ def test_each_particle_is_the_projection_at_its_angles_through_the_ctf():
     whole = np.rint(micrograph.centres_yx).astype(int)
     for (y, x), shift, angles in zip(whole, micrograph.centres_yx - whole, micrograph.angles):
         seen = micrograph.image[y - box // 2 : y + box // 2, x - box // 2 : x + box // 2]
-        view = lambda a: apply_ctf(project(density, [a], [shift], 128)[0], 4.0, OPTICS)[48:80, 48:80]
+        view = lambda a: apply_ctf(Projector(density).project([a], [shift], 128)[0], 4.0, OPTICS)[48:80, 48:80]
         right = correlation(-seen, view(angles))
         assert right > 0.97 and right > correlation(-seen, view(angles + [0, 0, 90])) + 0.05
 

@@ -94,9 +94,7 @@ def fit_to_probabilities(probability: np.ndarray, raw: np.ndarray) -> tuple[floa
 
     probability: (n,), that the other model gave. raw: (n,), raw scores in [0, 1]. Returns slope, offset: (1, 0) if
     there are no positions."""
-    if not len(raw):
-        return 1.0, 0.0
-    return _fit_curve(logit(raw), probability, np.ones(len(raw)))
+    return (1.0, 0.0) if not len(raw) else _fit_curve(logit(raw), probability, np.ones(len(raw)))
 
 
 def _fit_curve(odds: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tuple[float, float]:

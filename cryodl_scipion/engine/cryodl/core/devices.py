@@ -53,9 +53,7 @@ def choose_device(device: str | None = None) -> torch.device:
 def _what_is_there(count: int) -> str:
     if count:
         return f"torch finds {count} GPU(s), numbered from 0."
-    if torch.version.cuda is None:
-        return "this environment has the CPU build of torch."
-    return "torch finds no GPU."
+    return "this environment has the CPU build of torch." if torch.version.cuda is None else "torch finds no GPU."
 
 
 def set_threads(threads: int | None = None) -> int:

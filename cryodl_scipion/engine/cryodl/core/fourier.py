@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Square images and their Fourier transforms: resampling, frequency shells, rotational averages."""
 
+import typing
+
 import torch
 
 
@@ -15,13 +17,9 @@ def fourier_resize(images: torch.Tensor, box: int) -> torch.Tensor:
     side = images.shape[-1]
     if side == box:
         return images.clone()
-    transform = _cropped(torch.fft.rfft2(_recentred(images, side)), side, box)
+    centred = torch.roll(images, (-(side // 2), -(side // 2)), (-2, -1))  # pixel side // 2 becomes the origin
+    transform = _cropped(torch.fft.rfft2(centred), side, box)
     return torch.roll(torch.fft.irfft2(transform, s=(box, box)) * (box / side) ** 2, (box // 2, box // 2), (-2, -1))
-
-
-def _recentred(images: torch.Tensor, side: int) -> torch.Tensor:
-    """Pixel side // 2 moved to pixel 0, the origin of the transform."""
-    return torch.roll(images, (-(side // 2), -(side // 2)), (-2, -1))
 
 
 def _cropped(transform: torch.Tensor, side: int, box: int) -> torch.Tensor:
@@ -36,11 +34,26 @@ def _cropped(transform: torch.Tensor, side: int, box: int) -> torch.Tensor:
     return result  # the highest frequency of an even side, which has no partner, is left out
 
 
+def frequencies(
+    shape: typing.Sequence[int], pixel_size: float = 1.0, device: torch.device | None = None
+) -> torch.Tensor:
+    """|q| on the grid of rfftn of an array of that shape, (..., n // 2 + 1), in waves per unit of pixel_size."""
+    square = torch.zeros((), device=device)
+    for side in shape[:-1]:
+        square = square[..., None] + torch.fft.fftfreq(side, pixel_size, device=device) ** 2
+    square = square[..., None] + torch.fft.rfftfreq(shape[-1], pixel_size, device=device) ** 2
+    return torch.sqrt(square)
+
+
+def rings(shape: typing.Sequence[int], device: torch.device | None = None) -> torch.Tensor:
+    """(..., n // 2 + 1) int64 ring or shell of every coefficient of rfftn of a square or a cube of side n = shape[-1].
+    Coefficients of the corners have rings above n // 2."""
+    return frequencies(shape, 1 / shape[-1], device).round().long()
+
+
 def shells(box: int) -> torch.Tensor:
     """(box, box // 2 + 1) int64: the nearest whole frequency, in waves per box, of each place on the grid of rfft2."""
-    y, x = torch.fft.fftfreq(box) * box, torch.fft.rfftfreq(box) * box
-    result: torch.Tensor = (y[:, None] ** 2 + x[None] ** 2).sqrt().round().long()
-    return result
+    return rings((box, box))
 
 
 def plane_weights(box: int) -> torch.Tensor:

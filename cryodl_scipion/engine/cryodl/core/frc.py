@@ -5,7 +5,7 @@ import typing
 
 import torch
 
-from .fourier import plane_weights
+from .fourier import plane_weights, rings
 
 FAINTEST = 1e-30  # single precision ends at 1e-38
 THRESHOLDS = (0.5, 0.143)  # against a known ground truth; between independent halves (Rosenthal and Henderson 2003)
@@ -51,17 +51,6 @@ def resolution_at(curve: typing.Any, threshold: float, pixel_size: float, box: i
 def ring_frequencies(box: int, pixel_size: float) -> list[float]:
     """Frequency of each ring. box: px. pixel_size: Å/px. Returns (box // 2 + 1,) 1/Å."""
     return [ring / (box * pixel_size) for ring in range(box // 2 + 1)]
-
-
-def rings(shape: typing.Sequence[int], device: torch.device | None = None) -> torch.Tensor:
-    """(..., n // 2 + 1) int64 ring or shell of every coefficient of rfftn of a square or a cube of side n = shape[-1].
-    Coefficients of the corners have rings above n // 2."""
-    squares = torch.zeros((1,) * len(shape), device=device)
-    for axis, side in enumerate(shape):
-        last = axis == len(shape) - 1
-        index = (torch.fft.rfftfreq if last else torch.fft.fftfreq)(side, 1 / side, device=device)
-        squares = squares + index.square().reshape([-1 if a == axis else 1 for a in range(len(shape))])
-    return squares.sqrt().round().long()
 
 
 def _correlation(first: torch.Tensor, second: torch.Tensor, axes: int) -> torch.Tensor:

@@ -23,8 +23,7 @@ def directions(step_deg: float, symmetry: str = "C1") -> np.ndarray:
     walls = INSIDE - operations(symmetry)[1:] @ INSIDE  # the planes half-way between INSIDE and its equivalents
     walls = walls / np.linalg.norm(walls, axis=1, keepdims=True)
     x, y, z = points[(points @ walls.T >= -np.sin(np.radians(BORDER * step_deg))).all(axis=1)].T
-    result: np.ndarray = np.degrees(np.stack([np.arctan2(y, x), np.arccos(np.clip(z, -1, 1))], axis=1))
-    return result
+    return np.asarray(np.degrees(np.stack([np.arctan2(y, x), np.arccos(np.clip(z, -1, 1))], axis=1)))
 
 
 def into_unit(matrices: np.ndarray, symmetry: str) -> np.ndarray:
@@ -32,8 +31,7 @@ def into_unit(matrices: np.ndarray, symmetry: str) -> np.ndarray:
     (n, 3, 3), from image to density. symmetry: point group, see symmetry.operations."""
     equivalents = np.einsum("sij,njk->nsik", operations(symmetry), matrices)
     best = (equivalents[..., 2] @ INSIDE).argmax(axis=1)
-    result: np.ndarray = equivalents[np.arange(len(best)), best]
-    return result
+    return np.asarray(equivalents[np.arange(len(best)), best])
 
 
 def sides(step_deg: float) -> int:
@@ -68,8 +66,7 @@ def disc_of_shifts(radius: float, step: float) -> np.ndarray:
     """The points of a square grid through (0, 0) within a radius. radius: px. step: px. Returns (n, 2), yx, px."""
     axis = np.arange(-int(radius / step + 1e-6), int(radius / step + 1e-6) + 1) * step
     yx = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
-    result: np.ndarray = yx[(yx**2).sum(axis=1) <= radius**2 + 1e-6]
-    return result
+    return np.asarray(yx[(yx**2).sum(axis=1) <= radius**2 + 1e-6])
 
 
 def ball_of_rotations(radius_deg: float, step_deg: float) -> np.ndarray:
@@ -78,5 +75,4 @@ def ball_of_rotations(radius_deg: float, step_deg: float) -> np.ndarray:
     axis = np.arange(-int(radius_deg / step_deg + 1e-6), int(radius_deg / step_deg + 1e-6) + 1) * step_deg
     rotations = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
     rotations = rotations[(rotations**2).sum(axis=1) <= radius_deg**2 + 1e-6]
-    result: np.ndarray = Rotation.from_rotvec(rotations, degrees=True).as_matrix()
-    return result
+    return np.asarray(Rotation.from_rotvec(rotations, degrees=True).as_matrix())

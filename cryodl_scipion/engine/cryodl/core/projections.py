@@ -27,8 +27,7 @@ def rotation_matrices(angles: np.ndarray) -> np.ndarray:
     """Rotation matrices from an image's xyz frame to the density's, (n, 3, 3). angles: (n, 3), RELION's rot, tilt, psi
     in degrees."""
     # RELION's matrix takes density coordinates to image coordinates: intrinsic ZYZ, so the inverse is needed here
-    result: np.ndarray = Rotation.from_euler("ZYZ", np.asarray(angles), degrees=True).as_matrix()
-    return result
+    return np.asarray(Rotation.from_euler("ZYZ", np.asarray(angles), degrees=True).as_matrix())
 
 
 class Projector:
@@ -78,15 +77,6 @@ class Projector:
             # outside of the density's own square lie only ghosts of the interpolation
             images[part] = centre_crop(centre_crop(whole, self.side), box)
         return images
-
-
-def project(
-    density: torch.Tensor, angles: np.ndarray, shifts_yx: typing.Any = None, box: int | None = None
-) -> torch.Tensor:
-    """Projections of a density; see Projector, which is the quicker way to project in several calls. density:
-    (d, d, d). angles: (n, 3), rot, tilt, psi in degrees. shifts_yx: ndarray or Tensor, (n, 2), px. box: px of the
-    images; d if None. Returns (n, box, box)."""
-    return Projector(density).project(angles, shifts_yx, box)
 
 
 def padded_side(side: int) -> int:

@@ -49,14 +49,12 @@ def operations(symmetry: str) -> np.ndarray:
 
 
 def _rotation(order: int, axis: typing.Sequence[float]) -> np.ndarray:
-    result: np.ndarray = Rotation.from_rotvec(
-        2 * np.pi / order * np.array(axis, float) / np.linalg.norm(axis)
-    ).as_matrix()
-    return result
+    return np.asarray(
+        Rotation.from_rotvec(2 * np.pi / order * np.array(axis, float) / np.linalg.norm(axis)).as_matrix()
+    )
 
 
 def _closed(generators: typing.Sequence[np.ndarray]) -> np.ndarray:
-    """All products of some rotations."""
     group = [np.eye(3)]
     for element in group:  # it grows while it is read, until no product is new
         for generator in generators:
@@ -72,13 +70,8 @@ def angular_distance(angles: np.ndarray, others: np.ndarray, symmetry: str = "C1
     first, second = (
         Rotation.from_euler("ZYZ", np.asarray(a, float).reshape(-1, 3), degrees=True) for a in (angles, others)
     )
-    result: np.ndarray = np.degrees(
-        np.min(
-            [(first.inv() * Rotation.from_matrix(rotation) * second).magnitude() for rotation in operations(symmetry)],
-            axis=0,
-        )
-    )
-    return result
+    every = [(first.inv() * Rotation.from_matrix(matrix) * second).magnitude() for matrix in operations(symmetry)]
+    return np.asarray(np.degrees(np.min(every, axis=0)))
 
 
 def symmetry_correlation(density: torch.Tensor, symmetry: str) -> float:

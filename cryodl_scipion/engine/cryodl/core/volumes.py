@@ -141,7 +141,7 @@ def resized(volumes: torch.Tensor, side: int) -> torch.Tensor:
 
 
 def cube_crop(volumes: torch.Tensor, box: int) -> torch.Tensor:
-    """Volumes cut, or surrounded by zeros, so that voxel d // 2 becomes box // 2, (n, box, box, box). volumes:
-    (n, d, d, d). box: px."""
+    """Volumes cut, or surrounded by zeros, so that voxel d // 2 becomes box // 2, (..., box, box, box).
+    volumes: (..., d, d, d). box: px."""
     before = box // 2 - volumes.shape[-1] // 2
     return F.pad(volumes, (before, box - volumes.shape[-1] - before) * 3)

@@ -97,6 +97,7 @@ class Cube:
         self.side = 2 * self.half + 1
         axis = np.arange(box) - box // 2
         damp = np.sinc(axis / self.padded) ** 2  # what interpolating between positions does to a volume
+        self._places = np.ix_(*(axis % self.padded,) * 3)
         self._undamp = (1 / (damp[:, None, None] * damp[:, None] * damp)).astype(np.float32)
         steps = np.arange(-self.half, self.half + 1)
         self.frequency = np.sqrt(steps[:, None, None] ** 2 + steps[:, None] ** 2 + steps**2) / PADDING
@@ -106,8 +107,7 @@ class Cube:
     def table(self, volume: np.ndarray) -> np.ndarray:
         """(side³, 2) real and imaginary part of the coefficients of a (box, box, box) volume, its middle the origin."""
         padded = np.zeros((self.padded,) * 3, np.float32)
-        positions = np.ix_(*((np.arange(self.box) - self.box // 2) % self.padded,) * 3)
-        padded[positions] = volume * self._undamp
+        padded[self._places] = volume * self._undamp
         values = scipy.fft.fftn(padded)[self._index].ravel()
         return np.stack([values.real, values.imag], axis=1).astype(np.float32)
 
@@ -127,8 +127,7 @@ class Cube:
         values = (values + values[::-1, ::-1, ::-1].conj()) / 2
         padded = np.zeros((self.padded,) * 3, np.complex64)
         padded[self._index] = values
-        positions = np.ix_(*((np.arange(self.box) - self.box // 2) % self.padded,) * 3)
-        return scipy.fft.ifftn(padded).real[positions].astype(np.float32)
+        return scipy.fft.ifftn(padded).real[self._places].astype(np.float32)
 
     def gradient_tables(self, volume: np.ndarray) -> np.ndarray:
         """(side³, 6): derivatives of the coefficients along x, y and z, per wave per box, real and imaginary parts."""

@@ -162,7 +162,6 @@ def expect(
     done = 0
     for part in batches(rows, count):
         seen = coefficients.look(views, part, cube, mean_table, count)
-        position = slice(done, done + len(part))
         _batch(
             total,
             seen,
@@ -171,7 +170,7 @@ def expect(
             views.moved[part],
             sigmas,
             posterior,
-            position,
+            slice(done, done + len(part)),
             ring,
             collect,
         )
@@ -213,7 +212,6 @@ def _batch(
     ring: np.ndarray,
     collect: bool,
 ) -> None:
-    """Add a batch to the sums."""
     m, count = seen.data.shape
     q = len(total.second)
     parts = [seen.errors]

@@ -155,13 +155,12 @@ def verdict_sentence(motion: Motion) -> str:
 def apart_sentences(groups: list[dict[str, typing.Any]], count: int) -> list[str]:
     """What was set apart, and what the test said with it. groups: their number of particles, what the structure
     explains of them, and the test with them. count: of all particles."""
-    words = []
-    for group in groups:
-        what = "are something else" if group["foreign"] else "are a state of their own"
-        words.append(
-            f"{group['particles'] / count:.1%} of the particles ({group['particles']}) {what}: the structure explains "
-            f"{group['explained']:.0%} as much of them as of the others. They are set apart."
-        )
+    what = {True: "something else", False: "a state of their own"}
+    words = [
+        f"{group['particles'] / count:.1%} of the particles ({group['particles']}) are {what[bool(group['foreign'])]}: "
+        f"the structure explains {group['explained']:.0%} as much of them as of the others. They are set apart."
+        for group in groups
+    ]
     first = groups[0]
     return words + [f"With them: {first['verdict']} (p = {first['p_value']:.2g}). Without them:"]
 

@@ -14,11 +14,11 @@ from ..core.devices import device_name
 from ..distributed import Helped, launched
 from ..io.messages import warn
 from ..io.model import find_model, read_model, write_model
-from ..io.unfinished import finish_folder
+from ..io.unfinished import check_output, finish_folder, working_folder
 from ..runner import Run
-from .run_training import accelerator_for, check_model_output, finish, fit_task, training_folder
+from .run_training import accelerator_for, finish, fit_task
 from .task import Task
-from .training import FitReport, Schedule, measured
+from .training import CHECKPOINT, FitReport, Schedule, measured
 
 HELD_OUT = 0.2  # of what is learned from, for validation
 
@@ -36,7 +36,7 @@ class TrainingRun:
     def __init__(self, source: typing.Any, config: typing.Any = None) -> None:
         self.run = source if isinstance(source, Run) else Run(source)
         self.config = self.run.config if config is None else config
-        check_model_output(str(self.config.output))
+        check_output(str(self.config.output), "Model folder")
         self.report: FitReport | None = None
         self.began = time.monotonic()
         self._processes = accelerator_for(self.run.take_device()) if launched() else None
@@ -45,7 +45,7 @@ class TrainingRun:
 
     def take_folder(self) -> Path:
         """<output>.partial: new, or that of a training with the same parameters that was killed."""
-        self.folder = training_folder(self.config, self.run.settings)
+        self.folder = working_folder(self.config, precious=CHECKPOINT, settings=self.run.settings)
         return self.folder
 
     def take_device(self, threads: int | None = None) -> torch.device:
@@ -126,7 +126,7 @@ class TrainingRun:
 
 
 def start_weights(
-    config: typing.Any, kind: str, absent: typing.Mapping[str, typing.Any] | None = None, **needed: typing.Any
+    config: typing.Any, kind: str, **needed: typing.Any
 ) -> tuple[dict[str, typing.Any], dict[str, torch.Tensor]]:
     """Card and weights of the model that a training continues from.
 
@@ -135,12 +135,11 @@ def start_weights(
     Tensor}, each of any shape. Raises ValueError: the model differs in one of them."""
     source = str(config.start_from)
     card, weights = read_model(find_model(source, kind), kind)
-    said = {**(absent or {}), **card}
     for name, mine in needed.items():
         option = f" (--{name.replace('_', '-')})" if hasattr(config, name) else ""
-        if said.get(name) != mine:
+        if card.get(name) != mine:
             raise ValueError(
-                f"Start from model (--start-from) {source} has the {name.replace('_', ' ')} {said.get(name)}, but "
+                f"Start from model (--start-from) {source} has the {name.replace('_', ' ')} {card.get(name)}, but "
                 f"this training has {mine}{option}. They must be equal."
             )
     return card, weights

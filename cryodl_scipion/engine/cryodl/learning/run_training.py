@@ -23,18 +23,6 @@ MIN_STEPS = 10  # between two validations
 MAX_HOURS = 12  # that one process waits for another
 
 
-def check_model_output(output: str) -> None:
-    """Whether a model may be written; if not, an error. output: the model folder. Raises FileExistsError if it is
-    there."""
-    unfinished.check_output(output, "Model folder")
-
-
-def training_folder(config: typing.Any, settings: typing.Mapping[str, typing.Any] | None = None) -> Path:
-    """The folder <output>.partial, new or of the same training. config: of a command that trains. settings: further
-    parameters that change what is made. Raises ValueError if it is of another training, or not ours."""
-    return unfinished.working_folder(config, precious=CHECKPOINT, settings=settings)
-
-
 class OneProcess:
     """What the training loop asks of an accelerator, where there is one process. dtype: in which networks compute where
     that is safe."""

@@ -221,9 +221,8 @@ def fit(
 def _check_memory(networks: torch.nn.Module, device: torch.device) -> None:
     """Raises ValueError for networks whose training does not fit into the memory of this machine."""
     size = sum(p.numel() * p.element_size() for p in networks.parameters())
-    copies = COPIES if device.type == "cpu" else HOST_COPIES
     require_memory(
-        copies * size,
+        (COPIES if device.type == "cpu" else HOST_COPIES) * size,
         f"Training {sum(p.numel() for p in networks.parameters()) / 1e6:.0f} million weights",
         "Choose a smaller network or box, or use a machine with more memory.",
     )
@@ -248,8 +247,7 @@ def measured(
         **{f"validation_{k}": v for k, v in metrics.items() if k != "metric"},
         learning_rate=0.0,
     )
-    _append(folder / METRICS, row)
-    log("  ".join(f"{k} {v:.4g}" for k, v in row.items()))
+    _append(folder / METRICS, row, log)
     return FitReport(0, 0, metrics, "nothing is learnt by steps: all is measured on the particles", seconds)
 
 
@@ -306,14 +304,12 @@ def _validate(
         learning_rate=schedule.rate(state.step - 1),
     )
     if accelerator.is_main_process:
-        _append(folder / METRICS, row)
-        log("  ".join(f"{k} {v:.4g}" for k, v in row.items()))
+        _append(folder / METRICS, row, log)
 
 
 def _averaged_metrics(
     task: Task, networks: torch.nn.ModuleDict, average: torch.optim.swa_utils.AveragedModel, step: int, folder: Path
 ) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
-    """Metrics of the averaged weights, and these, on the CPU."""
     current = {k: v.detach().clone() for k, v in networks.state_dict().items()}
     networks.load_state_dict(average.module.state_dict())
     networks.eval()
@@ -326,8 +322,8 @@ def _averaged_metrics(
     return metrics, weights
 
 
-def _append(path: Path, row: dict[str, typing.Any]) -> None:
-    """Add a row to the table; rows of the same or later steps are of a training that was killed, and go."""
+def _append(path: Path, row: dict[str, typing.Any], log: typing.Callable[[str], None]) -> None:
+    """Add a row to the table, and log it; rows of the same or later steps are of a training that was killed, and go."""
     rows = []
     if path.exists():
         with open(path, newline="", encoding="utf-8") as file:
@@ -336,3 +332,4 @@ def _append(path: Path, row: dict[str, typing.Any]) -> None:
         writer = csv.DictWriter(file, fieldnames=list(row))
         writer.writeheader()
         writer.writerows(rows + [row])
+    log("  ".join(f"{k} {v:.4g}" for k, v in row.items()))

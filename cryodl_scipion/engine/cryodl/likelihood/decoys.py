@@ -58,7 +58,6 @@ def _resized(density: torch.Tensor, factor: float, side: int) -> torch.Tensor:
 
 
 def _scrambled(target: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """The target's envelope, filled with grains."""
     blurred = gaussian_filter(target.numpy(), ENVELOPE)
     envelope = gaussian_filter((blurred > 0.1 * blurred.max()).astype(np.float32), GRAIN)
     grains = gaussian_filter(rng.standard_normal(target.shape, dtype=np.float32), GRAIN)

@@ -105,19 +105,16 @@ def find_contrast(
 
 def _verdict(value: float, error: float, compared: str) -> tuple[str, bool, str]:
     if abs(value) <= SURE * error:
-        return (
-            "bright",
-            False,
-            (
-                f"The contrast could not be determined by comparing the images with {compared}; protein is assumed "
-                "to be bright, as after RELION's extraction. If it is dark, set --contrast dark."
-            ),
+        unsure = (
+            f"The contrast could not be determined by comparing the images with {compared}; protein is assumed "
+            "to be bright, as after RELION's extraction. If it is dark, set --contrast dark."
         )
-    contrast = "bright" if value > 0 else "dark"
+        return "bright", False, unsure
+    contrast, times = "bright" if value > 0 else "dark", abs(value) / error
     return (
         contrast,
         True,
-        (f"Protein is {contrast} in the images (compared with {compared}, {abs(value) / error:.0f} standard errors)."),
+        f"Protein is {contrast} in the images (compared with {compared}, {times:.0f} standard errors).",
     )
 
 

@@ -42,10 +42,9 @@ class Neighbourhood:
     def of(cls, rotation_deg: float, shift_px: float, device: torch.device | None = None) -> Neighbourhood:
         """Rotations by up to two steps of rotation_deg, shifts by up to two of shift_px."""
         rotations = ball_of_rotations(2 * rotation_deg, rotation_deg)
-        vectors = Rotation.from_matrix(rotations).as_rotvec()
         tensors = (
             torch.as_tensor(a, dtype=torch.float32, device=device)
-            for a in (rotations, vectors, disc_of_shifts(2 * shift_px, shift_px))
+            for a in (rotations, Rotation.from_matrix(rotations).as_rotvec(), disc_of_shifts(2 * shift_px, shift_px))
         )
         return cls(*tensors)
 
@@ -107,11 +106,7 @@ def _refine(
         value = value - (shifts.square().sum(-1) / (2 * sigma**2))[..., None]
     total = torch.logsumexp(value, (1, 2))
     weight = (value - total[:, None, None]).exp()
-    rotation = rotations_of((weight.sum(1) @ near.vectors).cpu().numpy()).to(matrices.device)
+    vectors = (weight.sum(1) @ near.vectors).cpu().numpy()
+    rotation = torch.from_numpy(Rotation.from_rotvec(vectors).as_matrix()).float().to(matrices.device)
     shift = (weight.sum(2)[..., None] * shifts).sum(1)
     return Pose(matrices @ rotation, shift, total - float(np.log(value[0].numel())), peak)
-
-
-def rotations_of(vectors: np.ndarray) -> torch.Tensor:
-    """(n, 3, 3) float32 tensor of rotation vectors in radians."""
-    return torch.from_numpy(Rotation.from_rotvec(vectors).as_matrix()).float()

@@ -78,7 +78,7 @@ def _quaternions(rotations: Rotation, like: torch.Tensor) -> torch.Tensor:
 
 
 def _angles_between(quaternions: torch.Tensor, rotations: torch.Tensor) -> torch.Tensor:
-    """(n, k, k) degrees between (n, k, 4) quaternions. rotations: (s, 4, 4) of _turns."""
+    """(n, k, k) degrees between (n, k, 4) quaternions. rotations: (s, 4, 4) of _rotations_of."""
     # of half the angle; the group has the identity at least
     cosine = functools.reduce(
         torch.maximum, ((quaternions @ rotation.T @ quaternions.transpose(1, 2)).abs() for rotation in rotations)
@@ -87,15 +87,10 @@ def _angles_between(quaternions: torch.Tensor, rotations: torch.Tensor) -> torch
 
 
 def _rotations_of(symmetry: str, device: torch.device) -> torch.Tensor:
-    """(s, 4, 4) matrices that multiply a quaternion from the left by the operations of a group."""
-    return torch.from_numpy(_left_products(Rotation.from_matrix(operations(symmetry)).as_quat())).float().to(device)
-
-
-def _left_products(quaternions: np.ndarray) -> np.ndarray:
-    """(s, 4, 4) matrices that multiply a quaternion (x, y, z, w) from the left by (s, 4) ones."""
-    x, y, z, w = quaternions.T
+    """(s, 4, 4) matrices that multiply a quaternion (x, y, z, w) from the left by the operations of a group."""
+    x, y, z, w = Rotation.from_matrix(operations(symmetry)).as_quat().T
     rows = [[w, -z, y, x], [z, w, -x, y], [-y, x, w, z], [-x, -y, -z, w]]
-    return np.stack([np.stack(row, -1) for row in rows], -2)
+    return torch.from_numpy(np.stack([np.stack(row, -1) for row in rows], -2)).float().to(device)
 
 
 CACHE = 400e6  # bytes of reference slices that are kept; beyond, they are made anew for each batch of particles
@@ -185,7 +180,9 @@ def log_likelihoods(observed: Observed, bank: Bank, shifts: Shifts) -> torch.Ten
         for numbers, slices, power in bank.blocks():
             with quick_products(shifted.device):
                 fit = (shifted @ slices.T).reshape(len(part), len(ramp), -1)
-            value = log_sum_exp(fit.add_(shifts.log_prior[:, None]), 1)
+            # torch.logsumexp without its checks for infinities, in place
+            maximum = fit.add_(shifts.log_prior[:, None]).amax(1, keepdim=True)
+            value = fit.sub_(maximum).exp_().sum(1).log_() + maximum.squeeze(1)
             result[start : start + batch, numbers] = value - (part.weight * gain.square()) @ power.T
     return result
 
@@ -214,12 +211,6 @@ def _medium_is_full() -> bool:
     medium = values @ values
     torch.set_float32_matmul_precision(before)
     return bool((medium - full).abs().max() < 1e-4 * full.abs().max())
-
-
-def log_sum_exp(values: torch.Tensor, axis: int) -> torch.Tensor:
-    """torch.logsumexp without its checks for infinities, in place: `values` is used up."""
-    maximum = values.amax(axis, keepdim=True)
-    return values.sub_(maximum).exp_().sum(axis).log_() + maximum.squeeze(axis)
 
 
 def evidence(log_likelihood: torch.Tensor) -> torch.Tensor:

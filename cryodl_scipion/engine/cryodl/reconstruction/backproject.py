@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch.nn.functional import grid_sample
 
+from ..core.fourier import rings
 from ..core.projections import centre_crop, padded_side, phase_ramp, rotation_matrices
 from ..core.symmetry import operations
 
@@ -130,7 +131,7 @@ def solve(value: torch.Tensor, weight: torch.Tensor, box: int, wiener: torch.Ten
     compensated. value, weight: (padded, padded, padded // 2 + 1). box: px. wiener: (box // 2 + 1,), constants added to
     the weights, in parts of the shell's mean weight; FLOOR for all if None."""
     padded, device = value.shape[0], value.device
-    shell = _shells(padded, device)
+    shell = rings((padded,) * 3, device)
     inside = shell <= padded // 2
     mean = _shell_means(weight, shell, inside)
     part = torch.full_like(mean, FLOOR) if wiener is None else _stretched(wiener.to(device), len(mean))
@@ -151,12 +152,6 @@ def _without_corners(volume: torch.Tensor) -> torch.Tensor:
     kept = 0.5 + 0.5 * torch.cos(torch.pi * (beyond / CORNER_EDGE).clamp(0, 1))
     level = (volume * (1 - kept)).sum() / (1 - kept).sum().clamp(min=1e-6)
     return kept * volume + (1 - kept) * level
-
-
-def _shells(padded: int, device: torch.device) -> torch.Tensor:
-    """(padded, padded, padded // 2 + 1) nearest whole frequency of each position."""
-    full, half = (f(padded, 1 / padded, device=device) for f in (torch.fft.fftfreq, torch.fft.rfftfreq))
-    return (full[:, None, None] ** 2 + full[:, None] ** 2 + half**2).sqrt().round().long()
 
 
 def _shell_means(values: torch.Tensor, shell: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:

@@ -111,9 +111,7 @@ def factors(
     if not correct_ctf or particles.optics is None or particles.denoiser:
         return None, None
     transfer = particles.ctf(rows, box=side)
-    if particles.ctf_state == "multiplied":
-        return None, transfer
-    return transfer, transfer.square()
+    return (None, transfer) if particles.ctf_state == "multiplied" else (transfer, transfer.square())
 
 
 def wiener_constants(curve: torch.Tensor) -> torch.Tensor:

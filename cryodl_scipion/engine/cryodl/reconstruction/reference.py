@@ -70,9 +70,7 @@ def _unlike(particles: ParticleSet, control: ParticleSet) -> str:
     """How particles with noise in place of fine detail differ from those that they should be made of, or ''."""
     if not shared_value(control, BEYOND):
         return f"it does not state beyond which resolution it has noise ({BEYOND})"
-    if len(control) != len(particles):
-        return f"it has {len(control)} particles, not {len(particles)}"
-    return ""
+    return f"it has {len(control)} particles, not {len(particles)}" if len(control) != len(particles) else ""
 
 
 def shared_value(particles: ParticleSet, name: str) -> str:
@@ -150,11 +148,6 @@ class ReferenceTest:
         return said
 
 
-def reference_name(particles: ParticleSet) -> str:
-    """The reference that gave particles their angles. Returns '' if there is none."""
-    return shared_value(particles, REFERENCE)
-
-
 def tested(
     particles: ParticleSet, curve: torch.Tensor, noise_curve: torch.Tensor | None, noise_count: int
 ) -> ReferenceTest:
@@ -165,14 +158,13 @@ def tested(
     compared = float(column[0]) if column else None
     noise = None if noise_curve is None else fsc_of_more_images(noise_curve, len(particles) / noise_count)
     first = len(curve) if compared is None else int(np.ceil(box * pixel_size / compared * 1.02)) + 1
-    beyond = float(curve[first:].mean()) if first < len(curve) - 1 else None
     return ReferenceTest(
-        reference_name(particles),
+        shared_value(particles, REFERENCE),
         compared,
         noise,
         None if noise is None else resolution_at(noise, 0.143, pixel_size, box),
         None if noise is None else resolution_at(own_part(curve, noise), 0.143, pixel_size, box),
-        beyond,
+        float(curve[first:].mean()) if first < len(curve) - 1 else None,
     )
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from ..core.frc import THRESHOLDS, resolution_at, rings
+from ..core.fourier import rings
+from ..core.frc import THRESHOLDS, resolution_at
 from ..core.healpix_grid import healpix
 from ..core.symmetry import operations
 

@@ -58,7 +58,6 @@ def _resized(image: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
 
 @functools.lru_cache(maxsize=1)
 def _cosines() -> torch.Tensor:
-    """(8, 8) orthonormal cosine transform."""
     k, n = torch.arange(BLOCK)[:, None], torch.arange(BLOCK)[None]
     matrix = torch.cos(math.pi * (2 * n + 1) * k / (2 * BLOCK)) * (2 / BLOCK) ** 0.5
     matrix[0] /= 2**0.5
@@ -103,9 +102,7 @@ def _window(shape: tuple[int, ...], centre: np.ndarray, reach: float) -> tuple[n
     """Rows and columns (integer arrays) of a square around a centre, cut at the edges; None if nothing is left."""
     low = np.maximum(np.floor(centre - reach).astype(int), 0)
     high = np.minimum(np.ceil(centre + reach).astype(int) + 1, shape)
-    if (high - low < 2).any():
-        return None
-    return np.arange(low[0], high[0]), np.arange(low[1], high[1])
+    return None if (high - low < 2).any() else (np.arange(low[0], high[0]), np.arange(low[1], high[1]))
 
 
 def _lump(

@@ -34,10 +34,6 @@ class Cell:
         self.density = np.zeros(self.shape, np.float32)
         self.labels = np.zeros(self.shape, np.int8)
 
-    def is_free(self, positions: np.ndarray) -> bool:
-        """True if none of the positions (n, 3) is labelled."""
-        return not self.labels.ravel()[self._flat(positions)[0]].any()
-
     def labelled(self, positions: np.ndarray) -> np.ndarray:
         """(...,) bool for positions (..., 3): within the cell, and labelled."""
         inside = self.inside(positions)
@@ -52,7 +48,7 @@ class Cell:
     def put(self, part: Part, label: int) -> bool:
         """True if the part was put in: all of it that lies in the cell was free, and there is some."""
         labelled, _ = self._flat(part.labelled)
-        if not len(labelled) or not self.is_free(part.claimed):
+        if not len(labelled) or self.labels.ravel()[self._flat(part.claimed)[0]].any():
             return False
         positions, values = part.density()
         flat, inside = self._flat(positions)
@@ -314,7 +310,6 @@ def _line(shape: tuple[int, ...], bend: float, rng: np.random.Generator) -> np.n
 
 
 def _longest(free: np.ndarray) -> tuple[int, int]:
-    """Start and stop of the longest run of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], free.astype(int), [0]])))
     if not len(edges):
         return 0, 0

@@ -205,7 +205,6 @@ def _splat(positions: np.ndarray, weight: np.ndarray, shape: tuple[int, ...]) ->
 
 
 def _near(lines: list, shape: tuple[int, ...], distance: float) -> torch.Tensor:
-    """(h, w) bool tensor: within a distance (px) of a line."""
     far = np.ones(shape, bool)
     for line in lines:
         at = np.rint(line).astype(int)

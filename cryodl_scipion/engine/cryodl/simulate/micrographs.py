@@ -163,7 +163,6 @@ def _spoiling_layer(
 
 
 def _angles(count: int, orientations: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
-    """(count, 3) random angles, or drawn from given ones."""
     if orientations is None:
         return random_angles(count, rng)
     return np.asarray(orientations, float)[rng.integers(len(orientations), size=count)]

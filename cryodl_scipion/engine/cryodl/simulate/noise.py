@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from scipy.stats import gamma
 
+from ..core.fourier import frequencies
 from ..core.optics import Optics
 
 # power of the solvent over the detector's at low frequencies, before the CTF (EMPIAR-10947 has 0.5)
@@ -43,7 +44,7 @@ class MicroscopeNoise:
     ) -> torch.Tensor:
         if not self.solvent:
             return _white(shape, rng, device)
-        envelope = torch.exp(-((_frequency(shape, device) * (SOLVENT_DETAIL / pixel_size)) ** 2))
+        envelope = torch.exp(-((frequencies(shape, device=device) * (SOLVENT_DETAIL / pixel_size)) ** 2))
         solvent = self.solvent * envelope * optics.transfer(shape, pixel_size, device).square()
         return shaped_noise(1 + solvent, shape, rng, device)
 
@@ -88,7 +89,7 @@ class MeasuredNoise:
     def _on_grid(spectrum: np.ndarray, shape: tuple[int, ...], device: torch.device | None) -> torch.Tensor:
         """(h, w // 2 + 1) power between the bins, straight in its logarithm: filtered files fall steeply."""
         logs = torch.as_tensor(np.log(np.maximum(spectrum, 1e-12 * spectrum.max())), dtype=torch.float32, device=device)
-        position = (_frequency(shape, device) * (BINS / CORNER) - 0.5).clamp(0, BINS - 1)
+        position = (frequencies(shape, device=device) * (BINS / CORNER) - 0.5).clamp(0, BINS - 1)
         low = position.long().clamp(max=BINS - 2)
         return torch.lerp(logs[low], logs[low + 1], position - low).exp()
 
@@ -121,7 +122,7 @@ def measure_spectrum(image: torch.Tensor, diameter_px: float, valid: torch.Tenso
     image = torch.as_tensor(image, dtype=torch.float32)
     side = int(np.clip(2 * round(0.75 * diameter_px), SMALLEST_PATCH, LARGEST_PATCH))
     power = _patch_powers(image, side, valid)
-    frequency = _frequency((side, side), None)
+    frequency = frequencies((side, side))
     weight = torch.full(frequency.shape, 2.0)  # columns of rfft2 stand for two, but for the first and last
     weight[:, 0] = weight[:, -1] = 1.0
     mean = power[_quiet_patches(power, frequency, weight, diameter_px)].double().mean(0)
@@ -157,14 +158,11 @@ def _patch_powers(image: torch.Tensor, side: int, valid: torch.Tensor | None) ->
         patches = patches[torch.linspace(0, len(patches) - 1, MAX_PATCHES).long()]
     window = torch.hann_window(side, periodic=True)
     window = window[:, None] * window[None]
-    powers = []
-    for part in patches.split(256):
-        powers.append(torch.fft.rfft2(_without_plane(part) * window).abs().square() / window.square().sum())
-    return torch.cat(powers)
+    transforms = (torch.fft.rfft2(_without_plane(part) * window) for part in patches.split(256))
+    return torch.cat([transform.abs().square() / window.square().sum() for transform in transforms])
 
 
 def _without_plane(patches: torch.Tensor) -> torch.Tensor:
-    """Patches less their mean and ramps."""
     side = patches.shape[-1]
     axis = torch.linspace(-1, 1, side)
     norm = axis.square().sum() * side
@@ -194,12 +192,6 @@ def _quiet_patches(
 def _white(shape: tuple[int, ...], rng: np.random.Generator, device: torch.device | None) -> torch.Tensor:
     generator = torch.Generator(device or "cpu").manual_seed(int(rng.integers(2**62)))
     return torch.randn(shape, generator=generator, device=device)
-
-
-def _frequency(shape: tuple[int, ...], device: torch.device | None) -> torch.Tensor:
-    """(h, w // 2 + 1) cycles per px on the grid of rfft2."""
-    y, x = torch.fft.fftfreq(shape[0], device=device), torch.fft.rfftfreq(shape[1], device=device)
-    return (y[:, None] ** 2 + x[None] ** 2).sqrt()
 
 
 def _mean_over_plane(power: torch.Tensor, width: int) -> torch.Tensor:

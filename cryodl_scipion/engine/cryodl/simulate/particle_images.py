@@ -17,6 +17,7 @@ from ..contract import SimulateParticlesConfig
 from ..core.fourier import circle, on_grid, plane_weights
 from ..core.optics import Optics, ctf_of_optics
 from ..core.projections import Projector
+from ..core.volumes import cube_crop
 from ..io.messages import Line
 from ..io.mrc import read_header
 from ..io.relion_tables import groups_of_particles, modern_tables
@@ -79,14 +80,7 @@ def load_cube(
             f"{box * pixel_size:.0f} Å. A box of 1.5 times the particle's diameter is usual."
         )
     notes = voxel_notes(structure, pixel_size) + _box_notes(structure, box, density.shape[-1])
-    return fit_cube(density, box), diameter, notes
-
-
-def fit_cube(density: torch.Tensor, box: int) -> torch.Tensor:
-    """A density cut, or surrounded by zeros: voxel d // 2 becomes voxel box // 2. density: (d, d, d). box: px. Returns
-    (box, box, box)."""
-    before = box // 2 - density.shape[-1] // 2
-    return torch.nn.functional.pad(density, (before, box - density.shape[-1] - before) * 3)
+    return cube_crop(density, box), diameter, notes
 
 
 def voxel_notes(structure: str, pixel_size: float) -> list[str]:

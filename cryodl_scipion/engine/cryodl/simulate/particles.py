@@ -13,6 +13,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from ..core.boxes import box_corners, boxes_inside, cut_boxes, normalised
+from ..core.peaks import separate
 from ..core.projections import Projector
 
 CROWDED = 0.35  # of the fields
@@ -31,7 +32,8 @@ def particle_positions(
     fraction = rng.uniform(0.5, 1.0) if is_crowded else float(np.exp(rng.uniform(math.log(0.03), math.log(0.75))))
     wanted = max(2, int(fraction * shape[0] * shape[1] / closest**2 * 0.9))
     tried = min((8 if is_crowded else 3) * wanted, 12000)
-    centres = _first_apart(rng.uniform(-0.3 * wide, np.array(shape) + 0.3 * wide, (tried, 2)), closest, wanted)
+    proposed = rng.uniform(-0.3 * wide, np.array(shape) + 0.3 * wide, (tried, 2))
+    centres = proposed[separate(proposed, closest)][:wanted]
     clumped = [np.zeros((0, 2))]
     if rng.random() < 0.3:
         for _ in range(int(rng.integers(1, 4))):
@@ -39,15 +41,6 @@ def particle_positions(
             middle, size = rng.uniform(0, 1, 2) * shape, wide * rng.uniform(0.25, 0.4) * math.sqrt(count)
             clumped.append(middle + rng.normal(0, size, (count, 2)))
     return centres, np.vstack(clumped)
-
-
-def _first_apart(positions: np.ndarray, distance: float, maximum: int) -> np.ndarray:
-    """The first `maximum` of the positions (n, 2) that keep the distance from all before them."""
-    taken = np.ones(len(positions), bool)
-    for first, second in sorted(cKDTree(positions).query_pairs(distance)):
-        if taken[first]:
-            taken[second] = False
-    return positions[taken][:maximum]
 
 
 def far(positions: np.ndarray, others: np.ndarray, distance: float) -> np.ndarray:
@@ -89,18 +82,8 @@ def random_centres(
             new = new[~blocked[tuple(np.rint(new).astype(int).T)]]
         if len(centres) and len(new):
             new = new[cKDTree(centres).query(new)[0] >= distance]
-        centres = np.vstack([centres, _apart(new, distance)[:missing]])
+        centres = np.vstack([centres, new[separate(new, distance)][:missing]])
     return centres[others:]
-
-
-def _apart(positions: np.ndarray, distance: float) -> np.ndarray:
-    """Positions (n, 2) without those that are too near to one before them that stays."""
-    stays = np.ones(len(positions), bool)
-    if len(positions):
-        for first, second in sorted(cKDTree(positions).query_pairs(distance * (1 - 1e-9))):
-            if stays[first]:
-                stays[second] = False
-    return positions[stays]
 
 
 def random_clumps(shape: tuple[int, ...], count: int, diameter_px: float, rng: np.random.Generator) -> np.ndarray:

@@ -39,14 +39,9 @@ def procedural_assemblies(count: int, seed: int) -> list[PoolMember]:
     return members
 
 
-def of_files(paths: typing.Iterable[str | Path], leave_out: typing.Collection[str] = ()) -> list[PoolMember]:
-    """Structures of files (maps or models). leave_out: file names without extensions. Raises ValueError: as
-    load_density, which names the file."""
-    members = []
-    for path in map(Path, paths):
-        if path.name.split(".")[0] not in leave_out:
-            members.append(load_member(path))
-    return members
+def of_files(paths: typing.Iterable[str | Path]) -> list[PoolMember]:
+    """Structures of files (maps or models). Raises ValueError: as load_density, which names the file."""
+    return [load_member(path) for path in map(Path, paths)]
 
 
 def load_member(path: str | Path, across: int = EXTENT_PX) -> PoolMember:
@@ -116,7 +111,6 @@ def _direction(rng: np.random.Generator) -> np.ndarray:
 
 
 def _ball(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Points in the unit ball."""
     v = rng.normal(size=(count, 3))
     return v / np.linalg.norm(v, axis=1, keepdims=True) * rng.uniform(0, 1, (count, 1)) ** (1 / 3)
 
@@ -126,7 +120,6 @@ def _equal(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _rotated(points: np.ndarray, order: int) -> np.ndarray:
-    """Copies about the z axis."""
     return np.vstack([Rotation.from_euler("z", 360 * k / order, degrees=True).apply(points) for k in range(order)])
 
 

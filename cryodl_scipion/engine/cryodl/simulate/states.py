@@ -19,9 +19,10 @@ from scipy.spatial.transform import Rotation
 
 from ..contract import SimulateParticlesConfig, reader
 from ..core.projections import Projector, projection_memory
+from ..core.volumes import cube_crop
 from ..io.mrc import write_map
 from .micrographs import particle_diameter
-from .particle_images import fit_cube, load_cube
+from .particle_images import load_cube
 from .structures import available_memory, density_of_atoms, is_model
 
 CONTACT = 8.0  # Å between atoms of the domain and of the rest that make the hinge
@@ -73,15 +74,20 @@ def hinge_of(model: AtomModel, domain: np.ndarray, words: str | None) -> tuple[n
 
 
 def _direction(words: str) -> np.ndarray:
-    try:
-        axis = np.array([float(word) for word in words.replace(",", " ").split()])
-    except ValueError:
-        axis = np.zeros(0)
+    axis = _numbers(words)
     if axis.shape != (3,) or not np.linalg.norm(axis) > 0:
         raise ValueError(
             f"Hinge axis (--hinge-axis) is {words!r}; a direction of three numbers such as 0,0,1 is expected."
         )
     return axis
+
+
+def _numbers(words: str) -> np.ndarray:
+    """Numbers with commas or spaces between them; none if a word is no number."""
+    try:
+        return np.array([float(word) for word in words.replace(",", " ").split()])
+    except ValueError:
+        return np.zeros(0)
 
 
 def hinged(xyz: np.ndarray, domain: np.ndarray, point: np.ndarray, axis: np.ndarray, degrees: float) -> np.ndarray:
@@ -95,15 +101,11 @@ def hinged(xyz: np.ndarray, domain: np.ndarray, point: np.ndarray, axis: np.ndar
 STATE, LATENT = "cryodlTrueState", "cryodlTrueLatent"  # 1-based; degrees of a hinge
 
 
-def state_files(output: str, count: int) -> list[str]:
-    """Paths of the maps of `count` states beside the STAR file `output`; none of a single state."""
-    stem = output[: -len(".star")]
-    return [f"{stem}_state{number:03d}.mrc" for number in range(1, count + 1)] if count > 1 else []
-
-
 def write_states(config: SimulateParticlesConfig, states: States, scale: float) -> list[str]:
-    """Write the maps of all states. scale: factor of the densities. Returns paths."""
-    paths = state_files(config.output, len(states))
+    """Write the maps of all states beside the STAR file, none of a single one. scale: factor of the densities. Returns
+    paths."""
+    stem = config.output[: -len(".star")]
+    paths = [f"{stem}_state{k:03d}.mrc" for k in range(1, len(states) + 1)] if len(states) > 1 else []
     for path, density in zip(paths, states.densities):
         write_map(path, scale * density, config.pixel_size)
     return paths
@@ -218,10 +220,7 @@ def load_states(config: SimulateParticlesConfig) -> States:
 
 def _probabilities(words: str | None, count: int) -> np.ndarray:
     """(count,) from the option --weights; equal without it."""
-    try:
-        weights = np.array([float(word) for word in words.replace(",", " ").split()]) if words else np.ones(count)
-    except ValueError:
-        weights = np.zeros(0)
+    weights = _numbers(words) if words else np.ones(count)
     if len(weights) != count or not (weights >= 0).all() or not weights.sum() > 0:
         raise ValueError(
             f"Weights (--weights) is {words!r}; {count} states need {count} numbers, none negative, such "
@@ -241,10 +240,9 @@ def _states_of_model(config: SimulateParticlesConfig) -> list[tuple[torch.Tensor
         ]
     domain = selected(model, config.domain or "", "--domain")
     point, axis = hinge_of(model, domain, config.hinge_axis)
-    angles = np.linspace(-config.hinge_range / 2, config.hinge_range / 2, config.hinge_states)
     return [
         _density(config, hinged(model.xyz, domain, point, axis, angle) - centre, model.weight, float(angle))
-        for angle in angles
+        for angle in np.linspace(-config.hinge_range / 2, config.hinge_range / 2, config.hinge_states)
     ]
 
 
@@ -260,7 +258,7 @@ def _density(
             f"{config.box} px x {config.pixel_size:g} Å/px = {config.box * config.pixel_size:.0f} Å. "
             "Choose a larger --box or a smaller --hinge-range."
         )
-    return fit_cube(density, config.box), diameter, [], coordinate
+    return cube_crop(density, config.box), diameter, [], coordinate
 
 
 @reader

@@ -59,7 +59,6 @@ def is_dark(smooth: np.ndarray) -> bool:
 
 
 def _first_level(data: np.ndarray) -> float:
-    """Median outside of the ellipsoid that the box holds."""
     axes = [(np.arange(n) - n // 2) / max(n / 2, 1) for n in data.shape]
     outside = data[axes[0][:, None, None] ** 2 + axes[1][:, None] ** 2 + axes[2] ** 2 > 1]
     return float(np.median(outside)) if outside.size else 0.0
@@ -228,10 +227,13 @@ def density_of_atoms(
 
 def _density_of_map(path: Path, pixel_size: float) -> torch.Tensor:
     data, voxels = _read_map(path)
+    density = without_solvent(data, voxels)[0]
+    if not density.max() > 0:
+        raise ValueError(f"{path} has no density above the solvent level. Give a map that shows the molecule.")
     # even, so that the middle of the cube is voxel d // 2 with as much on either side
     side = 2 * int(np.ceil(max(max(2, round(n * v / pixel_size)) for n, v in zip(data.shape, voxels)) / 2))
     check_memory(side, path, pixel_size)
-    return torch.from_numpy(_resampled(_without_solvent(data, voxels, path), voxels / pixel_size, side))
+    return torch.from_numpy(_resampled(density, voxels / pixel_size, side))
 
 
 @reader
@@ -287,14 +289,6 @@ def _read_map(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if not np.isfinite(data).all():
         raise ValueError(f"{path} has voxels that are not finite numbers (NaN or infinite). Make the map again.")
     return data, voxels
-
-
-def _without_solvent(data: np.ndarray, voxels: np.ndarray, path: Path) -> np.ndarray:
-    """The map with its solvent at zero and protein positive; see solvent.without_solvent."""
-    density, _ = without_solvent(data, voxels)
-    if not density.max() > 0:
-        raise ValueError(f"{path} has no density above the solvent level. Give a map that shows the molecule.")
-    return density
 
 
 def _resampled(data: np.ndarray, zoom: np.ndarray, side: int) -> np.ndarray:

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from ..contract import SimulateSubtomogramsConfig, SimulateTomogramsConfig
 from ..core.optics import Optics
 from ..core.projections import random_angles
+from ..core.volumes import cube_crop
 from .micrographs import particle_diameter
-from .particle_images import fit_cube
 from .rotations import finer, rotated
 from .structures import load_density
 from .tilt_series import back_projected, image_width, noise, seen, tilt_images
@@ -54,7 +54,7 @@ def load_structure(path: str, config: SimulateSubtomogramsConfig) -> Structure:
             "particle's diameter is usual."
         )
     diameter_px = diameter / config.pixel_size
-    return Structure(finer(fit_cube(density, 2 * int(np.ceil(diameter_px / 2)) + 4), FINER), diameter_px)
+    return Structure(finer(cube_crop(density, 2 * int(np.ceil(diameter_px / 2)) + 4), FINER), diameter_px)
 
 
 class SubtomogramSimulator:
@@ -127,9 +127,7 @@ class SubtomogramSimulator:
         return volume.reshape(box, -1, box, box).transpose(0, 1).contiguous()
 
     def _optics(self, indices: range) -> list[Optics] | None:
-        if not self.config.defocus:
-            return None
-        return [optics_of(self.config, index) for index in indices]
+        return None if not self.config.defocus else [optics_of(self.config, index) for index in indices]
 
     def _rng(self, purpose: int, index: int) -> np.random.Generator:
         return np.random.default_rng((self.config.seed, self.number, purpose, index))

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from ..contract import SimulateSubtomogramsConfig, SimulateTomogramsConfig
+from ..core.fourier import frequencies
 from ..core.optics import Optics, ctf_of_optics
 
 MARGIN_PX = 16  # of empty solvent around images, into which the CTF may spread what it moves
@@ -38,8 +39,7 @@ def exposures(tilts: typing.Sequence[float], dose: float) -> torch.Tensor:
 
 def dose_filter(shape: tuple[int, ...], pixel_size: float, exposure: torch.Tensor) -> torch.Tensor:
     """(n, h, w // 2 + 1) part of the amplitude that is left after exposures (n,) in e/Å², on the grid of rfft2."""
-    y = torch.fft.fftfreq(shape[0], pixel_size, device=exposure.device)[:, None]
-    frequency = (y**2 + torch.fft.rfftfreq(shape[1], pixel_size, device=exposure.device) ** 2).sqrt().clamp(min=1e-6)
+    frequency = frequencies(shape, pixel_size, exposure.device).clamp(min=1e-6)
     scale, power, rest = CRITICAL
     return torch.exp(-exposure[:, None, None] / (2 * (scale * frequency**power + rest)))
 
@@ -60,7 +60,11 @@ def seen(
     shape = tuple(2 * ((side + 2 * MARGIN_PX + 1) // 2) for side in (height, width))
     transform = torch.fft.rfft2(F.pad(images, (0, shape[1] - width, 0, shape[0] - height)))
     if optics is not None:
-        transform = transform * transfers(optics, shape, pixel_size, images.device)[:, None]
+        if shape[0] == shape[1]:
+            transfers = ctf_of_optics(optics, shape[0], pixel_size, images.device)
+        else:
+            transfers = torch.stack([one.transfer(shape, pixel_size, images.device) for one in optics])
+        transform = transform * transfers[:, None]
     if exposure is not None:
         transform = transform * dose_filter(shape, pixel_size, exposure.to(images.device))
     return torch.fft.irfft2(transform, s=shape)[..., :height, :width]
@@ -95,15 +99,6 @@ def moved(images: torch.Tensor, shifts_yx: np.ndarray) -> torch.Tensor:
     x = torch.fft.rfftfreq(images.shape[2], device=images.device)
     phase = -2 * torch.pi * (shifts[:, 0, None, None] * y + shifts[:, 1, None, None] * x)
     return torch.fft.irfft2(torch.fft.rfft2(images) * torch.polar(torch.ones_like(phase), phase), s=images.shape[1:])
-
-
-def transfers(
-    optics: typing.Sequence[Optics], shape: tuple[int, ...], pixel_size: float, device: torch.device
-) -> torch.Tensor:
-    """(n, h, w // 2 + 1) CTF of n Optics for images of a shape."""
-    if shape[0] == shape[1]:
-        return ctf_of_optics(optics, shape[0], pixel_size, device)
-    return torch.stack([o.transfer(shape, pixel_size, device) for o in optics])
 
 
 def noise(shape: tuple[int, ...], rng: np.random.Generator, device: torch.device) -> torch.Tensor:

@@ -10,10 +10,10 @@ from scipy.ndimage import gaussian_filter
 
 from ..contract import SimulateTomogramsConfig
 from ..core.projections import random_angles
+from ..core.volumes import cube_crop
 from . import cells
 from .cells import Cell, Part, balls, put_many
 from .micrographs import particle_diameter
-from .particle_images import fit_cube
 from .rotations import finer, rotated
 from .structures import is_model, load_density, mass_and_centre
 from .subtomograms import FINER, random_defocus
@@ -61,7 +61,7 @@ def load_particle(path: str, name: str, config: SimulateTomogramsConfig) -> Part
     scale = float(density.square().sum() / density.sum())
     side = 2 * int(np.ceil(diameter / config.pixel_size / 2)) + 4
     threshold = molecular_threshold(density, path, config.pixel_size) / scale
-    return Particle(name, finer(fit_cube(density, side), FINER) / scale, side, threshold)
+    return Particle(name, finer(cube_crop(density, side), FINER) / scale, side, threshold)
 
 
 def molecular_threshold(density: torch.Tensor, path: str, pixel_size: float) -> float:
@@ -94,12 +94,6 @@ class Appearance:
     tries: int = 60
 
 
-def default_appearance(config: SimulateTomogramsConfig) -> Appearance:
-    """Looks of a SimulateTomogramsConfig: all membranes alike, with the proteins that it asks for."""
-    bilayer = cells.Bilayer(proteins=config.membrane_proteins / 1e4)
-    return Appearance(lambda: bilayer)
-
-
 def fill_cell(
     config: SimulateTomogramsConfig,
     particles: typing.Sequence[Particle],
@@ -111,7 +105,9 @@ def fill_cell(
     usual if None. Returns counts: {feature: (placed, wanted)}."""
     cell = Cell((config.thickness, config.size, config.size))
     labels = {name: label for label, name in enumerate(features_of(config, particles), 1)}
-    appearance = appearance or default_appearance(config)
+    # all membranes alike, with the proteins that the config asks for
+    bilayer = cells.Bilayer(proteins=config.membrane_proteins / 1e4)
+    appearance = appearance or Appearance(lambda: bilayer)
     pixel, counts = config.pixel_size, dict[str, tuple[int, int]]()
     makers = (
         ("membrane", config.membranes, lambda: cells.sheet(cell.shape, pixel, rng, appearance.bilayer())),
@@ -183,7 +179,6 @@ def add_crowd(cell: Cell, part: float, pixel_size: float, rng: np.random.Generat
 
 
 def _bead(shape: tuple[int, ...], pixel_size: float, rng: np.random.Generator) -> Part | None:
-    """A Part: a gold bead, whole."""
     radius = BEAD_RADIUS / pixel_size
     if 2 * radius > min(shape) - 2:
         return None

@@ -12,8 +12,9 @@ import typing
 import numpy as np
 import torch
 
+from ..core.fourier import frequencies
 from ..core.optics import ctf_rfft
-from ..core.projections import project, random_angles
+from ..core.projections import Projector, random_angles
 from .artefacts import add_carbon, add_gradient, add_ice, add_specks, as_recorded, film_texture, smooth_noise
 from .particles import CROWDED, far, particle_positions
 
@@ -64,10 +65,8 @@ def random_scene(
     shape = (side, side)
     centres, clumped = particle_positions(shape, wide, rng, FAINT_CROWDED if faint else CROWDED)
     clean = paint(views, centres, shape, rng)
-    good = np.ones(len(centres), bool)
     clean = clean + paint(views, clumped, shape, rng)
-    if len(clumped):
-        good &= far(centres, clumped, 0.75 * wide)
+    good = far(centres, clumped, 0.75 * wide) if len(clumped) else np.ones(len(centres), bool)
     signal = signal_strength(clean, centres if len(centres) else clumped, wide)
     stray = stray_pieces(other, zoom, shape, wide, rng) if other else 0.0
     clean = clean + stray + float(signal) * film_texture(shape, wide, rng)
@@ -102,7 +101,7 @@ def project_views(density: torch.Tensor, zoom: float, count: int, rng: np.random
     if rng.random() < 0.25:  # preferred orientations
         tilt = math.degrees(math.acos(rng.uniform(-1, 1)))
         angles[:, 1] = np.where(rng.random(count) < 0.7, np.clip(rng.normal(tilt, 12, count), 0, 180), angles[:, 1])
-    return project(density, angles)
+    return Projector(density).project(angles)
 
 
 def paint(views: torch.Tensor, centres: np.ndarray, shape: tuple[int, ...], rng: np.random.Generator) -> torch.Tensor:
@@ -130,13 +129,8 @@ def rotated_view(view: torch.Tensor, rotation: int) -> torch.Tensor:
 def signal_strength(clean: torch.Tensor, centres: np.ndarray, wide: float) -> torch.Tensor:
     """Standard deviation of a clean image in squares around its particles. clean: (h, w). centres: (n, 2) yx, px. wide:
     px, side of the squares."""
-    h, w = clean.shape
-    inside = torch.zeros((h, w), dtype=torch.bool)
-    reach = int(wide / 2) + 1
-    for y, x in np.rint(centres).astype(int):
-        inside[max(y - reach, 0) : max(y + reach + 1, 0), max(x - reach, 0) : max(x + reach + 1, 0)] = True
-    part = clean[inside]
-    return part.std().clamp(min=1e-6) if len(part) > 8 else clean.std().clamp(min=1e-6)
+    part = clean[_around(centres, clean.shape, wide / 2)]
+    return (part if len(part) > 8 else clean).std().clamp(min=1e-6)
 
 
 def stray_pieces(
@@ -199,7 +193,7 @@ def exposure(
         float(rng.choice([2.7, 0.01, 2.0])),
         contrast,
     )
-    frequency = _frequency(shape, pixel_size)
+    frequency = frequencies(shape, pixel_size)
     transfer = transfer * torch.exp(-(frequency**2) * float(rng.uniform(0, 300)) / 4)
     snr = float(np.exp(rng.uniform(*np.log(snr_range))))
     solvent = float(rng.uniform(0, 0.8))
@@ -229,11 +223,6 @@ def _transmitted(clean: torch.Tensor, transfer: torch.Tensor) -> torch.Tensor:
     return (after.std() / before.std().clamp(min=1e-6)).clamp(min=0.05)
 
 
-def _frequency(shape: tuple[int, ...], pixel_size: float) -> torch.Tensor:
-    y, x = torch.fft.fftfreq(shape[0], pixel_size), torch.fft.rfftfreq(shape[1], pixel_size)
-    return (y[:, None] ** 2 + x[None, :] ** 2).sqrt()
-
-
 def _with_artefacts(
     image: torch.Tensor,
     centres: np.ndarray,
@@ -259,7 +248,7 @@ def _with_artefacts(
 
 
 def _around(positions: np.ndarray, shape: tuple[int, ...], radius: float) -> torch.Tensor:
-    """(h, w) bool: within `radius` px of any of the positions."""
+    """(h, w) bool: in the squares of `radius` px around the positions."""
     mask = torch.zeros(shape, dtype=torch.bool)
     reach = int(radius) + 1
     for y, x in np.rint(positions).astype(int):

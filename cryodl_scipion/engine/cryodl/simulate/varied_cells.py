@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..contract.tomograms.simulating import SimulateTomogramsConfig
+from ..core.fourier import frequencies
 from . import cells
 from .artefacts import smooth_noise
 from .cells import Bilayer
@@ -75,11 +76,8 @@ def _drawn(
     chosen = [ribosomes[k] for k in rng.permutation(len(ribosomes))[: rng.integers(1 - (rng.random() < 0.15), 4)]]
     chosen += [others[k] for k in rng.permutation(len(others))[: rng.integers(0, 7)]]
     volume = WIDTH**2 * DEPTH
-    copies = []
-    for particle in chosen:
-        maximum = 0.15 * volume / (particle.side * config.pixel_size) ** 3
-        copies.append(max(1, int(maximum * rng.uniform(0.05, 1) ** 1.5)))
-    return chosen, copies
+    most = [0.15 * volume / (particle.side * config.pixel_size) ** 3 for particle in chosen]
+    return chosen, [max(1, int(maximum * rng.uniform(0.05, 1) ** 1.5)) for maximum in most]
 
 
 def random_config(pixel_size: float, rng: np.random.Generator) -> SimulateTomogramsConfig:
@@ -154,7 +152,7 @@ def random_bilayer(rng: np.random.Generator) -> Bilayer:
 
 def varied_filter(volume: torch.Tensor, pixel_size: float, rng: np.random.Generator) -> torch.Tensor:
     """A tomogram (z, y, x) as programs leave it: smoothed, its coarse parts weighed otherwise, its ground uneven."""
-    frequency = _frequency(volume.shape, pixel_size, volume.device)
+    frequency = frequencies(volume.shape, pixel_size, volume.device)
     kept = torch.ones_like(frequency)
     if rng.random() < 0.55:  # low-pass, from hardly any to very strong
         cutoff = 1 / math.exp(rng.uniform(math.log(25), math.log(90)))
@@ -170,11 +168,3 @@ def varied_filter(volume: torch.Tensor, pixel_size: float, rng: np.random.Genera
         ground = smooth_noise(volume.shape[1:], rng.uniform(30, 120), rng).to(volume.device)
         result = result + rng.uniform(0, 0.7) * ground / ground.std().clamp(min=1e-9)
     return result
-
-
-def _frequency(shape: tuple[int, ...], pixel_size: float, device: torch.device) -> torch.Tensor:
-    """|k| in 1/Å on the grid of rfftn."""
-    axes = [torch.fft.fftfreq(n, pixel_size, device=device) for n in shape[:2]]
-    axes.append(torch.fft.rfftfreq(shape[2], pixel_size, device=device))
-    z, y, x = torch.meshgrid(*axes, indexing="ij")
-    return (z**2 + y**2 + x**2).sqrt()

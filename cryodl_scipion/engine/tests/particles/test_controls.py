@@ -7,14 +7,9 @@ import torch
 from synthetic import lopsided_density
 
 from cryodl.core.projections import Projector
-from cryodl.particles.denoisers.controls import (
-    closeness,
-    judge_controls,
-    pure_noise,
-    random_molecule,
-    target_similarities,
-)
+from cryodl.particles.denoisers.controls import closeness, judge_controls, random_molecule, target_similarities
 from cryodl.particles.denoisers.evaluate import ring_power
+from cryodl.simulate.particle_images import noise_images
 
 BOX = 32
 OTHER = dict(
@@ -47,7 +42,7 @@ def test_a_turned_and_shifted_target_is_found_again():
 
 def test_noise_is_less_like_a_target_than_the_target_is():
     targets = views([[0, 0, 0], [30, 80, 10]])
-    found = target_similarities(pure_noise(5, BOX, None, np.random.default_rng(0)), targets, 26)
+    found = target_similarities(noise_images(5, BOX, np.random.default_rng(0)), targets, 26)
     assert found.max() < 0.5 and found.shape == (5,)
 
 
@@ -57,7 +52,7 @@ def test_images_without_variation_are_like_nothing():
 
 def test_pure_noise_has_the_spectrum_that_is_asked_for():
     power = torch.linspace(3, 0.2, BOX // 2 + 1)
-    found = ring_power(pure_noise(300, BOX, power, np.random.default_rng(0)))
+    found = ring_power(noise_images(300, BOX, np.random.default_rng(0), power))
     ratio = (found / power)[2:]
     assert float(ratio.std() / ratio.mean()) < 0.05
 

@@ -149,14 +149,15 @@ def test_the_pool_of_projections_is_renewed_and_never_grows_beyond_its_room(fold
     pairs = pairs_of(folder, "p", simulated=1.0)
     source = pairs._made[0]
     assert isinstance(source, SimulatedPairs)
-    source._largest, source._views = 16, None
+    source._largest = 16
+    del source._pool
     source._made = 0
     rng = np.random.default_rng(0)
     source.draw(rng, 8)
-    before = source._views.clone()
+    before = source._pool.clone()
     for _ in range(8):
         source.draw(rng, 8)
-    assert len(source._views) == 16 and (source._views != before).flatten(1).any(1).all()
+    assert len(source._pool) == 16 and (source._pool != before).flatten(1).any(1).all()
 
 
 def test_splits_keep_micrographs_and_half_sets_apart(folder):

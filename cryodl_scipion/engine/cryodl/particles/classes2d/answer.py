@@ -207,10 +207,9 @@ def finished_answer(
         every[records.rows] = values
         return every
 
-    psi = (-np.degrees(state.phi.astype(float)) + 180) % 360 - 180
     return Answer(
         whole(labels + 1, 0),
-        whole(psi),
+        whole((-np.degrees(state.phi.astype(float)) + 180) % 360 - 180),
         whole(-shifts * particles.pixel_size),
         whole(state.scores),
         whole(state.margins),
@@ -327,13 +326,12 @@ def write_forming(folder: Path, work: Classification, classes: int, settings: Cl
 def class_table(answer: Answer, stack: str) -> dict[str, typing.Sequence]:
     """{column: values} of classes.star. An unresolved class has the resolution 999, as in RELION's tables."""
     numbers = np.arange(1, len(answer.counts) + 1)
-    resolutions = np.nan_to_num(answer.averages.resolutions, nan=999.0)
     return {
         "rlnReferenceImage": [f"{number:06d}@{stack}" for number in numbers],
         "rlnClassNumber": numbers,
         "rlnClassDistribution": answer.counts / max(1, answer.counts.sum()),
         COUNT: answer.counts,
-        "rlnEstimatedResolution": resolutions,
+        "rlnEstimatedResolution": np.nan_to_num(answer.averages.resolutions, nan=999.0),
         "rlnClassScore": answer.quality,
     }
 

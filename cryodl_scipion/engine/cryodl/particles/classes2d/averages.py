@@ -21,7 +21,7 @@ from ...core.fourier import circle, on_grid, radial_mean
 from ...core.frc import frc, resolution_at
 from ...core.projections import phase_ramp
 from ...io.particle_sets import ParticleSet
-from .polar import PolarGrid, polar_ring_power
+from .polar import PolarGrid
 
 FOLDS = 10
 FEW_SIGNAL = 1e-6  # of the noise: an average without signal is next to 0, not a division by 0
@@ -77,13 +77,6 @@ class ClassBank:
         phases = self.grid.shift_phases(shifts_yx)
         for part in self.sums:  # a part at a time: the samples of all would take twice the memory
             part.copy_(self.grid.harmonics(self.grid.samples_of(part) * phases))
-
-    def ring_frc(self) -> torch.Tensor:
-        """(k, rings) Fourier ring correlation of each class's even and odd parts."""
-        first, second = (self.sums[part::2].sum(0) for part in (0, 1))
-        product = (first.conj() * second).real
-        common = 2 * product.sum(-1) - product[..., 0]
-        return common / (polar_ring_power(first) * polar_ring_power(second)).sqrt().clamp(min=1e-20)
 
 
 def centres_of(grid: PolarGrid, averages: torch.Tensor) -> torch.Tensor:

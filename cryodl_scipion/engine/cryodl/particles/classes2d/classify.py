@@ -86,13 +86,12 @@ class Classification:
         grid = self.grid
         first = classes == self.levels()[0] and not last
         reach = self.reach if first else min(self.reach, 4.0 if not last else 2.0)
-        step = 2.0 if reach > 3 else 1.0
         return Detail(
             rings=min(grid.rings, 10 if first else 14),
             orders=min(grid.orders, 12 if first else 18),
             angles=18 if first else 24,
             reach=reach,
-            step=step,
+            step=2.0 if reach > 3 else 1.0,
             candidates=2 if first else 3,
         )
 
@@ -139,16 +138,11 @@ class Classification:
             references = References(self.grid, self.bank.averages(without=fold), detail)
             self.bank.clear(fold)
             for part, samples, squared in self._batches(mine):
-                changed += self._assign(part, samples, squared, references, fold)
+                before = self.state.labels[part].copy()
+                labels, shifts, phi = self._place(part, samples, squared, references)
+                self.bank.add(fold, labels, onto_averages(self.grid, samples, shifts, phi), squared)
+                changed += int((self.state.labels[part] != before).sum())
         return changed / len(positions), float(self.state.scores[positions].mean())
-
-    def _assign(
-        self, part: np.ndarray, samples: torch.Tensor, squared: torch.Tensor, references: References, fold: int
-    ) -> int:
-        before = self.state.labels[part].copy()
-        labels, shifts, phi = self._place(part, samples, squared, references)
-        self.bank.add(fold, labels, onto_averages(self.grid, samples, shifts, phi), squared)
-        return int((self.state.labels[part] != before).sum())
 
     def _place(
         self, part: np.ndarray, samples: torch.Tensor, squared: torch.Tensor, references: References
@@ -168,31 +162,20 @@ class Classification:
 
         bank: sums in even and odd parts. tick: called with numbers of particles. add: whether they are added to the
         bank, batch by batch, which then is this one's."""
-        coarse = Detail(
-            rings=min(self.grid.rings, 14),
-            orders=min(self.grid.orders, 18),
-            angles=24,
-            reach=self.reach,
-            step=2.0 if self.reach > 3 else 1.0,
-            candidates=3,
-        )
+        fine = self.detail(self.wanted, True)
+        coarse = dataclasses.replace(fine, reach=self.reach, step=2.0 if self.reach > 3 else 1.0)
         self.bank, counted = bank, int(bank.counts.sum())  # halves alternate over all particles
         for part, samples, squared in self._batches(np.arange(len(self.records))):
             averages = bank.averages()
-            for detail in (coarse, self.detail(self.wanted, True)):
+            for detail in (coarse, fine):
                 self._place(part, samples, squared, References(self.grid, averages, detail))
             tick(len(part))
-            if add:
-                self._add_halves(part, samples, squared, counted)
-
-    def _add_halves(self, part: np.ndarray, samples: torch.Tensor, squared: torch.Tensor, counted: int) -> None:
-        state = self.state
-        poses = (torch.from_numpy(x[part]).to(self.device) for x in (state.shifts_yx, state.phi))
-        aligned = onto_averages(self.grid, samples, *poses)
-        labels = torch.from_numpy(state.labels[part]).to(self.device)
-        for odd in (0, 1):
-            mine = torch.from_numpy((counted + part) % 2 == odd).to(self.device)
-            self.bank.add(odd, labels[mine], aligned[mine], squared[mine])
+            if not add:
+                continue
+            aligned, labels = self._aligned(part, samples), torch.from_numpy(self.state.labels[part]).to(self.device)
+            for odd in (0, 1):
+                mine = torch.from_numpy((counted + part) % 2 == odd).to(self.device)
+                self.bank.add(odd, labels[mine], aligned[mine], squared[mine])
 
     def recentre(self) -> None:
         """Bring each average's density into the middle, and the particles with it."""
@@ -232,9 +215,8 @@ class Classification:
             if len(members) < 2:
                 continue
             samples, squared = self.records.read(members, self.device)
-            poses = (torch.from_numpy(x[members]).to(self.device) for x in (self.state.shifts_yx, self.state.phi))
             folds = torch.from_numpy(self.folds[members])
-            seed_children(self.bank, pair, folds, onto_averages(self.grid, samples, *poses), squared)
+            seed_children(self.bank, pair, folds, self._aligned(members, samples), squared)
 
     # ----- what they share
     def _batches(self, positions: np.ndarray) -> typing.Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]:
@@ -242,14 +224,17 @@ class Classification:
             part = positions[start : start + BATCH]
             yield (part, *self.records.read(part, self.device))
 
+    def _aligned(self, part: np.ndarray, samples: torch.Tensor) -> torch.Tensor:
+        """`onto_averages` of particles in their present poses."""
+        poses = (torch.from_numpy(x[part]).to(self.device) for x in (self.state.shifts_yx, self.state.phi))
+        return onto_averages(self.grid, samples, *poses)
+
     def bank_of(self, positions: np.ndarray, labels: np.ndarray, classes: int) -> ClassBank:
         """The ClassBank of particles (positions) with these labels, (n,) of all records, in their present poses."""
         bank = ClassBank(self.grid, classes, self.device)
         for fold in range(FOLDS):
             for part, samples, squared in self._batches(positions[self.folds[positions] == fold]):
-                poses = (torch.from_numpy(x[part]).to(self.device) for x in (self.state.shifts_yx, self.state.phi))
-                numbers = torch.from_numpy(labels[part]).to(self.device)
-                bank.add(fold, numbers, onto_averages(self.grid, samples, *poses), squared)
+                bank.add(fold, torch.from_numpy(labels[part]).to(self.device), self._aligned(part, samples), squared)
         return bank
 
 

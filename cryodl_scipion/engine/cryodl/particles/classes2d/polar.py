@@ -151,9 +151,7 @@ def _times(real: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
 
 def _to(grid: PolarGrid, name: str, device: torch.device) -> torch.Tensor:
     """A constant of the grid on a device, copied there once."""
-    if torch.device(device).type == "cpu":
-        return getattr(grid, name)
-    return _on_device(grid, name, str(device))
+    return getattr(grid, name) if torch.device(device).type == "cpu" else _on_device(grid, name, str(device))
 
 
 @functools.lru_cache(maxsize=16)

@@ -201,7 +201,6 @@ def _grid(config: Classify2DConfig, particles: ParticleSet) -> tuple[PolarGrid, 
 
 
 def _sample(particles: ParticleSet, grid: PolarGrid) -> tuple[torch.Tensor, np.ndarray]:
-    """Working images of some particles, and the rows that they are of."""
     count = len(particles)
     rows = np.unique(np.linspace(0, count - 1, min(count, NOISE_SAMPLE)).astype(int))
     images, keep = class_images(particles, rows, grid)

@@ -52,12 +52,10 @@ def classify(
         positions = work.subset(now.classes)
         final = now.level == len(work.levels()) - 1
         changed, score = work.epoch(positions, work.detail(now.classes, final and now.epoch >= COARSE_EPOCHS))
-        before = last
-        last = dataclasses.replace(now, changed=changed, score=score)
-        last = _with_gain(last, before)
+        last = _with_gain(dataclasses.replace(now, changed=changed, score=score), last)
         _keep(work, last, records.folder / KEPT)
         said(work, last)
-    return work, last is not None and _settled(last)
+    return work, last is not None and last.changed <= SETTLED
 
 
 def _with_gain(last: Pass, before: Pass | None) -> Pass:
@@ -69,15 +67,11 @@ def _with_gain(last: Pass, before: Pass | None) -> Pass:
     return last
 
 
-def _settled(last: Pass) -> bool:
-    return last.changed <= SETTLED
-
-
 def _finished(last: Pass | None, levels: typing.Sequence[int], epochs: int) -> bool:
     if last is None or last.level < len(levels) - 1:
         return False
     done = last.epoch + 1
-    return done >= epochs or (done >= MIN_EPOCHS and _settled(last))
+    return done >= epochs or (done >= MIN_EPOCHS and last.changed <= SETTLED)
 
 
 def _next(last: Pass | None, levels: typing.Sequence[int], from_former: bool) -> Pass:

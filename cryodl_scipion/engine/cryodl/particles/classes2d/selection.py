@@ -58,7 +58,9 @@ def write_selection(
     the threshold. Returns the outputs, with their final paths."""
     classes = typing.cast("np.ndarray", particles.classes)  # select-classes reads no particles without
     of_kept = np.isin(classes, kept)
-    probabilities = signal_of(particles)
+    # that each shows more than noise; 1 for sets of versions that did not tell it
+    found = number_columns(str(particles.path), particles.columns, (PROBABILITY,))
+    probabilities = np.ones(len(particles)) if found is None else found[:, 0]
     cut = particle_cut(probabilities[of_kept].tolist(), float(probabilities[classes > 0].mean()), config.good_lost)
     chosen = of_kept & (probabilities >= cut)
     write_particles_star(folder / PARTICLES, particles.subset(chosen))
@@ -73,7 +75,6 @@ def write_selection(
     ]
     score_of = dict(zip(table.numbers.tolist(), table.scores.tolist()))
     quality = [score_of[number] for number in classes[of_kept].tolist()]
-    expected = expected_good(quality, (probabilities[of_kept] >= cut).tolist())
     metrics: dict[str, typing.Any] = dict(
         kept=kept,
         count=int(chosen.sum()),
@@ -82,7 +83,7 @@ def write_selection(
         noise=int(of_kept.sum() - chosen.sum()),
         probability=round(cut, 4),
         threshold=round(used, 4),
-        expected_good=round(expected, 4),
+        expected_good=round(expected_good(quality, (probabilities[of_kept] >= cut).tolist()), 4),
     )
     write_json(folder / "selection.json", dict(minimum_particles=config.minimum_particles, classes=every, **metrics))
     final = Path(config.output)
@@ -95,12 +96,6 @@ def write_selection(
         **metrics,
         pixel_size=particles.pixel_size,
     )
-
-
-def signal_of(particles: ParticleSet) -> np.ndarray:
-    """(n,) probability that each particle shows more than noise; 1 for sets of versions that did not tell it."""
-    found = number_columns(str(particles.path), particles.columns, (PROBABILITY,))
-    return np.ones(len(particles)) if found is None else found[:, 0]
 
 
 def _write_classes(folder: Path, table: ClassTable, rows: np.ndarray, pixel_size: float) -> None:

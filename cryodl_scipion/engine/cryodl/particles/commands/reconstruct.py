@@ -14,11 +14,11 @@ from ...core.symmetry import operations
 from ...io.memory import require_memory
 from ...io.mrc import write_map
 from ...io.particle_sets import ParticleSet, read_particles
-from ...io.particles import BEYOND, SUBSTITUTED
+from ...io.particles import BEYOND, REFERENCE, SUBSTITUTED
 from ...io.unfinished import check_output
 from ...likelihood.observed import check_not_empty, sample_rows
 from ...reconstruction.halves import Reconstruction, half_reconstructions, looks_inverted, split_halves
-from ...reconstruction.reference import control_of, reference_name, shared_value, substitution_test, tested
+from ...reconstruction.reference import control_of, shared_value, substitution_test, tested
 from ...reconstruction.views import resolutions, views_of
 from ...runner import PROGRAM, Run, command
 
@@ -65,7 +65,7 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
         by_direction=by_direction,
     )
     (noise, _), (substituted, _) = controls
-    if reference_name(particles):
+    if shared_value(particles, REFERENCE):
         made = _with_reference(made, particles, noise, config, found, run)
     if substituted is not None:
         made = _with_substituted(made, substituted, halves, config, found, run)

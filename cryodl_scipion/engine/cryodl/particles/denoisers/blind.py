@@ -184,16 +184,13 @@ class BlindDenoiser:
             found.append((images, ctf))
         if not found:
             check_not_empty(torch.zeros((1, 1, 1)), particles.path)
-        self.spectra = self._measured(*(torch.cat(x) for x in zip(*found)))
+        working, transfers = (torch.cat(x) for x in zip(*found))
+        self.spectra = measure_spectra(working, transfers)
+        if self.spectra.deviation:
+            some = sample_rows(len(working), TRUSTED)
+            trust = self._trust(*whitened(working[some], transfers[some], self.spectra))
+            self.spectra = dataclasses.replace(self.spectra, trust=trust)
         return self.spectra
-
-    def _measured(self, images: torch.Tensor, ctf: torch.Tensor) -> SetSpectra:
-        """SetSpectra of prepared working images (n, side, side) and their CTF."""
-        spectra = measure_spectra(images, ctf)
-        if not spectra.deviation:
-            return spectra
-        rows = sample_rows(len(images), TRUSTED)
-        return dataclasses.replace(spectra, trust=self._trust(*whitened(images[rows], ctf[rows], spectra)))
 
     @torch.inference_mode()
     def _trust(self, white: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
@@ -284,6 +281,4 @@ class BlindDenoiser:
 
 def _cropped_ctf(ctf: torch.Tensor, box: int, side: int) -> torch.Tensor:
     """A CTF (n, box, box // 2 + 1) on the grid of images that were resampled to `side` px."""
-    if side == box:
-        return ctf
-    return ctf[:, (torch.fft.fftfreq(side) * side).round().long() % box, : side // 2 + 1]
+    return ctf if side == box else ctf[:, (torch.fft.fftfreq(side) * side).round().long() % box, : side // 2 + 1]

@@ -50,9 +50,14 @@ class GeneratorUNet(DenoiserNetwork):
         widths = WIDTHS[: depth(box)]
         unit, blocks = 2 ** len(widths), RESIDUAL[-len(widths) :]
         self.side = unit * -(-box // unit)
-        self.encoder = nn.ModuleList(_halving(a, b) for a, b in zip((1, *widths), widths))
+        self.encoder = nn.ModuleList(
+            nn.Sequential(Convolution(a, b, 4, 2, 1, bias=False), image_norm(b)) for a, b in zip((1, *widths), widths)
+        )
         self.encoder_blocks = nn.ModuleList(bottlenecks(width, n) for width, n in zip(widths, blocks))
-        self.decoder = nn.ModuleList(_doubling(a, b) for a, b in zip(widths[:0:-1], widths[-2::-1]))
+        self.decoder = nn.ModuleList(
+            nn.Sequential(nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False), image_norm(b))
+            for a, b in zip(widths[:0:-1], widths[-2::-1])
+        )
         self.decoder_blocks = nn.ModuleList(bottlenecks(width, n) for width, n in zip(widths[-2::-1], blocks[-2::-1]))
         self.last = nn.ConvTranspose2d(widths[0], 1, 4, 2, 1)
         self.register_buffer("range", torch.ones(()))
@@ -75,27 +80,13 @@ class GeneratorUNet(DenoiserNetwork):
         before = (self.side - self.box) // 2
         after = self.side - self.box - before
         x = F.pad(x, (before, after, before, after))
-        x = self._inner(x)
-        x = torch.tanh(self.last(x))
-        return x[..., before : before + self.box, before : before + self.box]
-
-    def _inner(self, x: torch.Tensor) -> torch.Tensor:
-        """All layers but the last."""
         skips = []
         for halving, blocks in zip(self.encoder, self.encoder_blocks):
             skips.append(halving(x))
             x = blocks(F.elu(skips[-1]))
         for doubling, blocks, skip in zip(self.decoder, self.decoder_blocks, skips[-2::-1]):
             x = blocks(F.elu(doubling(x) + skip))
-        return x
-
-
-def _halving(before: int, width: int) -> nn.Sequential:
-    return nn.Sequential(Convolution(before, width, 4, 2, 1, bias=False), image_norm(width))
-
-
-def _doubling(before: int, width: int) -> nn.Sequential:
-    return nn.Sequential(nn.ConvTranspose2d(before, width, 4, 2, 1, bias=False), image_norm(width))
+        return torch.tanh(self.last(x))[..., before : before + self.box, before : before + self.box]
 
 
 # Its row in contract/networks.py, which reads this text.

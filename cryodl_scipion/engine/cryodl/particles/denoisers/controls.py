@@ -36,11 +36,6 @@ LOOKS = 0.02  # of similarity: what a molecule must gain to be said to look more
 FAINT = 0.3  # of the real particles' contrast, below which denoised noise is next to nothing
 
 
-def pure_noise(count: int, box: int, noise_power: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """(count, box, box) images of noise alone, with a radial power spectrum."""
-    return noise_images(count, box, rng, noise_power)
-
-
 def random_molecule(box: int, diameter_px: float, rng: np.random.Generator, smallest_px: float = 1.5) -> torch.Tensor:
     """(box,) * 3 density of a molecule that does not exist: a chain that winds at random through some overlapping
     balls. It has the size and about the spectrum of a protein, and no resemblance to any. diameter_px: of the whole."""
@@ -232,7 +227,6 @@ def run_controls(
         looks(resample(images, other.bench.particles.pixel_size, bench.particles.pixel_size, bench.particles.box)[0])
         for images in (answer, own)
     )
-    mean = None if other.ground_truth is None else means_of(other.images, plain, answer, other.ground_truth)
     metrics = dict(
         noise=noise["frc"],
         unrelated=noise["unrelated"],
@@ -241,7 +235,7 @@ def run_controls(
             what=other.what,
             similarity=float(shown["other molecule, denoised"].mean()),
             own_similarity=float(own.mean()),
-            mean_frc=mean,
+            mean_frc=None if other.ground_truth is None else means_of(other.images, plain, answer, other.ground_truth),
         ),
         real_similarity=float(shown["particles, denoised"].mean()),
         noise_similarity=float(shown["pure noise, denoised"].mean()),
@@ -260,7 +254,7 @@ def _noise(bench: Bench, rng: np.random.Generator) -> dict[str, float]:
     sums: dict[str, list[typing.Any]] = {"frc": [], "unrelated": [], "contrast": []}
     first: dict[str, typing.Any] = {}
     for rows in bench.chunks():
-        images = prepare(pure_noise(len(rows), box, bench.noise, rng), bench.diameter_px)
+        images = prepare(noise_images(len(rows), box, rng, bench.noise), bench.diameter_px)
         ctf, ground_truth = bench.particles.ctf(rows), bench.ground_truth(rows)
         denoised = bench.denoised(images, ctf)
         other = bench.ground_truth((rows + 1 + rng.integers(count - 1, size=len(rows))) % count)

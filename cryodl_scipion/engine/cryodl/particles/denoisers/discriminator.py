@@ -111,7 +111,6 @@ class PatchDiscriminator(nn.Module):
 
 
 def _convolution(index: int, halved: int, before: int, width: int) -> list[nn.Module]:
-    """One of the five, without what follows it."""
     if index < halved:
         return [Convolution(before, width, 4, 2, 1, bias=False)]
     padding = [same_padding()] if index <= HALVING else []

@@ -197,8 +197,8 @@ def bench_of(
     return Bench(particles, projector, denoiser, contrast, diameter_px, amplitude, signal, noise), notes
 
 
-def measure_bench(bench: Bench, progress: typing.Callable[[int], typing.Any] | None = None) -> Curves:
-    """Curves of all particles of a bench with a projector. progress: called with the number of particles done."""
+def measure_bench(bench: Bench) -> Curves:
+    """Curves of all particles of a bench with a projector."""
     found, inside = [], circle(bench.particles.box, bench.diameter_px)
     for rows in bench.chunks():
         images, ctf = bench.prepared(rows)
@@ -211,8 +211,6 @@ def measure_bench(bench: Bench, progress: typing.Callable[[int], typing.Any] | N
                 denoised[:, inside].std(1),
             )
         )
-        if progress:
-            progress(int(rows[-1]) + 1)
     return Curves(*(torch.cat([getattr(c, f.name) for c in found]) for f in dataclasses.fields(Curves)))
 
 

@@ -99,7 +99,8 @@ def load_network(
     """A method's network with the weights of a model. weights: {name: tensor}. source: the model's folder, for the
     message. Raises ValueError if they are of another network."""
     network = method.build(box, molecules)
-    if _fits(network, weights):
+    own, given = ({name: value.shape for name, value in values.items()} for values in (network.state_dict(), weights))
+    if own == given:
         network.load_state_dict(weights)
         return network
     raise ValueError(
@@ -107,9 +108,3 @@ def load_network(
         "version of cryodl. Train the model again, or use the version that its card.json "
         "names."
     )
-
-
-def _fits(network: torch.nn.Module, weights: typing.Mapping[str, torch.Tensor]) -> bool:
-    """Whether names and shapes of the weights are the network's."""
-    own = {name: value.shape for name, value in network.state_dict().items()}
-    return own == {name: value.shape for name, value in weights.items()}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing
 
 import numpy as np
@@ -87,8 +88,8 @@ class RealPairs:
         new = {}
         if len(missing):
             angles, shifts = self.particles.poses(missing)
-            shifts = shifts * (self.particles.pixel_size / exact)
-            views = filtered(self.projector.project(angles, shifts), self.pairs.low_pass)
+            views = self.projector.project(angles, shifts * (self.particles.pixel_size / exact))
+            views = filtered(views, self.pairs.low_pass)
             new = dict(zip(missing.tolist(), (self.scale * views).cpu().half()))
         found = torch.stack([new[row] if row in new else self._targets[row] for row in rows]).float()
         self._targets.update(list(new.items())[: max(0, self._maximum - len(self._targets))])
@@ -114,14 +115,12 @@ class SimulatedPairs:
         self.particles, self.projector, self.pairs = particles, projector, pairs
         self.scale, self.amplitude, self.spectrum, self.ctf_state = scale, amplitude, spectrum, ctf_state
         self._largest = max(16, min(LARGEST_POOL, POOL_BYTES // (4 * pairs.box**2)))
-        self._views: torch.Tensor | None = None
         self._made, self._owed = 0, 0.0
 
+    @functools.cached_property
     def _pool(self) -> torch.Tensor:
         """(largest, box, box); what is not made yet is not read."""
-        if self._views is None:
-            self._views = torch.empty((self._largest, self.pairs.box, self.pairs.box))
-        return self._views
+        return torch.empty((self._largest, self.pairs.box, self.pairs.box))
 
     def draw(self, rng: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Noisy images, CTFs and targets: (count, box, box), (count, box, box // 2 + 1), (count, box, box)."""
@@ -178,7 +177,7 @@ class SimulatedPairs:
         fresh, self._owed = int(self._owed), self._owed % 1
         if fresh:
             self._renew(min(fresh, self._largest))
-        return self._pool()[torch.from_numpy(rng.integers(min(self._made, self._largest), size=count))]
+        return self._pool[torch.from_numpy(rng.integers(min(self._made, self._largest), size=count))]
 
     def _renew(self, count: int) -> None:
         """Project `count` new views and put them where there is room, else in the place of the oldest."""
@@ -187,5 +186,5 @@ class SimulatedPairs:
             [random_angles(1, np.random.default_rng((self.pairs.seed, VIEW, number))) for number in numbers]
         )
         views = self.scale * filtered(self.projector.project(angles), self.pairs.low_pass)
-        self._pool()[torch.tensor(numbers) % self._largest] = views.cpu()
+        self._pool[torch.tensor(numbers) % self._largest] = views.cpu()
         self._made += count

@@ -190,7 +190,9 @@ class Pairs:
                 f"The structure of {particles.path} has a box of {projector.side} px; {self.box} px are needed."
             )
         training, validation, how = split_particles(particles, split_by, fraction, self.seed)
-        scale = self._fitted_amplitude(projector)
+        views = filtered(projector.project(random_angles(VIEWS, np.random.default_rng(self.seed))), self.low_pass)
+        inside = circle(self.box, self.diameter_px, views.device)
+        scale = 1 / float(views[:, inside].std(dim=1).mean().clamp(min=1e-30))
         fit = fit_structure(particles.subset(training), projector, self.diameter_px, self.pixel_size)
         sign = self._contrast(particles, fit, contrast)
         real = RealPairs(particles, projector, self, scale, sign, fit.ctf_state)
@@ -199,7 +201,12 @@ class Pairs:
         spectrum = noise_spectrum(noisy, self.diameter_px)
         made = SimulatedPairs(particles.subset(training), projector, self, scale, amplitude, spectrum, fit.ctf_state)
         snr = made.snr()
-        self.notes += [how, f"{particles.path}: SNR about {snr:.3g}."] + self._resampling(particles)
+        self.notes += [how, f"{particles.path}: SNR about {snr:.3g}."]
+        if particles.box != self.box or abs(particles.pixel_size / self.pixel_size - 1) >= 1e-3:
+            self.notes.append(
+                f"{particles.path}: images of {particles.box} px x {particles.pixel_size:.4g} Å were resampled to "
+                f"{self.box} px x {self.pixel_size:.4g} Å."
+            )
         known: tuple[tuple[list[typing.Any], typing.Any], ...] = (
             (self.training, training),
             (self.validation, validation),
@@ -213,10 +220,6 @@ class Pairs:
         )
         for values, value in known:
             values.append(value)
-
-    def _fitted_amplitude(self, projector: Projector) -> float:
-        views = filtered(projector.project(random_angles(VIEWS, np.random.default_rng(self.seed))), self.low_pass)
-        return 1 / float(views[:, circle(self.box, self.diameter_px, views.device)].std(dim=1).mean().clamp(min=1e-30))
 
     def _contrast(self, particles: ParticleSet, fit: typing.Any, contrast: str) -> int:
         """1 for bright protein, -1 for dark; says what was found."""
@@ -245,14 +248,6 @@ class Pairs:
                 f"projections protein is {found}."
             )
         return 1 if (found if contrast == "auto" else contrast) == "bright" else -1
-
-    def _resampling(self, particles: ParticleSet) -> list[str]:
-        if particles.box == self.box and abs(particles.pixel_size / self.pixel_size - 1) < 1e-3:
-            return []
-        return [
-            f"{particles.path}: images of {particles.box} px x {particles.pixel_size:.4g} Å were resampled to "
-            f"{self.box} px x {self.pixel_size:.4g} Å."
-        ]
 
 
 def _joined(

@@ -6,6 +6,7 @@ import typing
 
 import numpy as np
 
+from ...core.frc import THRESHOLDS
 from ...io.plots import new_figure, save_figure
 
 COLOURS = {"raw": "0.5", "wiener": "tab:blue", "denoised": "tab:orange"}
@@ -13,19 +14,13 @@ LABELS = {"raw": "raw", "wiener": "Wiener filter", "denoised": "denoised"}
 
 
 def plot_curves(
-    frequency: np.ndarray,
-    curves: typing.Mapping[str, np.ndarray],
-    path: str | os.PathLike[str],
-    title: str,
-    limits: typing.Sequence[float] = (0.5, 0.143),
-    note: str = "",
+    frequency: np.ndarray, curves: typing.Mapping[str, np.ndarray], path: str | os.PathLike[str], title: str
 ) -> None:
-    """Ring or shell correlations as a PNG. frequency: (r,) 1/Å. curves: {'raw' | 'wiener' | 'denoised': (r,) curve}.
-    limits: thresholds drawn as lines."""
+    """Ring or shell correlations as a PNG. frequency: (r,) 1/Å. curves: {'raw' | 'wiener' | 'denoised': (r,) curve}."""
     figure, ((axes,),) = new_figure(1, 1, (6, 4))
     for name, curve in curves.items():
         axes.plot(frequency[1:], curve[1:], color=COLOURS.get(name), label=LABELS.get(name, name))
-    for limit in limits:
+    for limit in THRESHOLDS:
         axes.axhline(limit, color="0.8", linewidth=0.8, zorder=0)
         axes.annotate(f"{limit:g}", (frequency[-1], limit), color="0.6", fontsize=8, ha="right", va="bottom")
     axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
@@ -36,15 +31,11 @@ def plot_curves(
         xlim=(0, frequency[-1]),
         ylim=(min(-0.1, min(np.min(c[1:]) for c in curves.values()) - 0.02), 1.02),
     )
-    _period_axis(axes, frequency[-1])
-    axes.legend(loc="upper right", title=note or None, fontsize=9)
-    save_figure(figure, path)
-
-
-def _period_axis(axes: typing.Any, highest: float) -> None:
-    """The same axis in Å, above."""
+    highest = frequency[-1]
     periods = [p for p in (100, 50, 30, 20, 15, 12, 10, 8, 6, 5, 4, 3, 2.5, 2) if 0.08 * highest < 1 / p <= highest]
     axes.secondary_xaxis("top").set_xticks([1 / p for p in periods], [f"{p:g} Å" for p in periods], fontsize=8)
+    axes.legend(loc="upper right", fontsize=9)
+    save_figure(figure, path)
 
 
 def plot_control(

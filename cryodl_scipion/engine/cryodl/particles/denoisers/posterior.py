@@ -122,7 +122,9 @@ class PosteriorMean(DenoiserNetwork):
         return torch.cat(parts)[:, None]
 
     def _mean(self, noisy: torch.Tensor, ctf: torch.Tensor) -> torch.Tensor:
-        tools = self._tools(noisy.device)
+        if self.prepared is None or self.prepared.device != noisy.device:
+            self.prepared = _Tools(self, noisy.device)
+        tools = self.prepared
         coarse, fine = (tools.observed(noisy, ctf, disc) for disc in (tools.search_disc, tools.fine_disc))
         values = [log_likelihoods(coarse, bank, tools.shifts) for bank in tools.banks]
         near = [tools.neighbourhood(fine, index, value) for index, value in enumerate(values)]
@@ -135,11 +137,6 @@ class PosteriorMean(DenoiserNetwork):
         )
         # a particle, or nothing: equally probable before the image is seen
         return images * torch.sigmoid(total)[:, None, None]
-
-    def _tools(self, device: torch.device) -> _Tools:
-        if self.prepared is None or self.prepared.device != device:
-            self.prepared = _Tools(self, device)
-        return self.prepared
 
 
 class _Tools:
@@ -194,10 +191,8 @@ class _Tools:
     def _best_shift(self, observed: Observed, index: int, matrices: torch.Tensor) -> torch.Tensor:
         """(n, 2) px: the most probable shift of each image in one orientation."""
         slices = self.fine[index].at(matrices)
-        fit = (
-            side_by_side(observed.match * slices.conj()) @ _shift_phases(observed.disc, self.shifts.yx).T
-            + self.shifts.log_prior
-        )
+        back = side_by_side(observed.disc.ramp(-self.shifts.yx).conj())
+        fit = side_by_side(observed.match * slices.conj()) @ back.T + self.shifts.log_prior
         return self.shifts.yx[fit.argmax(1)]
 
     def mean_image(self, index: int, near: _Near, weight: torch.Tensor) -> torch.Tensor:
@@ -212,17 +207,8 @@ class _Tools:
         ramp = self.output_disc.ramp(near.shifts.reshape(-1, 2)).reshape(count, modes * shifts, -1)
         moved = apart.flatten(2).to(ramp.dtype) @ ramp
         # what is left out of the mean lies elsewhere, not nowhere
-        return self._image((slices * moved).sum(1) * (weight.sum((1, 2, 3)) / share.sum(1).clamp(min=1e-30))[:, None])
-
-    def _image(self, coefficients: torch.Tensor) -> torch.Tensor:
-        """(n, box, box) images of coefficients on the output's half disc, origin at pixel box // 2."""
-        disc = self.output_disc
-        coefficients = coefficients * disc.ramp(torch.full((1, 2), float(self.box // 2), device=self.device))
-        plane = coefficients.new_zeros(len(coefficients), self.box, self.box // 2 + 1)
-        plane[:, disc.y % self.box, disc.x] = coefficients
-        edge = disc.x == 0  # here both of a pair of conjugates are wanted
-        plane[:, (-disc.y[edge]) % self.box, 0] = coefficients[:, edge].conj()
-        images = torch.fft.irfft2(plane, s=(self.box, self.box))
+        mean = (slices * moved).sum(1) * (weight.sum((1, 2, 3)) / share.sum(1).clamp(min=1e-30))[:, None]
+        images = self.output_disc.to_images(mean)
         # the half disc holds no mean value: around the particle there is nothing
         return images - images[:, ~self.circle].mean(1)[:, None, None]
 
@@ -238,13 +224,6 @@ def _strength(pairs: Pairs, index: int) -> torch.Tensor:
     width = pairs.box * pairs.pixel_size
     amplitude, b_factor = smooth_amplitude(match.numpy(), power.numpy(), width)
     return (max(amplitude, 1e-3) * torch.exp(-b_factor / 4 * (rings / width) ** 2)).float()
-
-
-def _shift_phases(disc: HalfDisc, shifts_yx: torch.Tensor) -> torch.Tensor:
-    """(s, 2 d) real numbers whose product with the parts of complex coefficients side by side is the real part of their
-    sum, moved back by (s, 2) px."""
-    ramp = disc.ramp(-shifts_yx)
-    return torch.cat([ramp.real, -ramp.imag], 1)
 
 
 class Posterior(DenoiserMethod):

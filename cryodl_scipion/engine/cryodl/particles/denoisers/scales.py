@@ -75,8 +75,7 @@ def measure_pairs(pairs: typing.Any, seed: int) -> Statistics:
         largest = max(largest, float(target.abs().max()))
     match, seen, image, ground_truth = torch.stack(sums).mean(0)
     weight = torch.arange(len(match), dtype=torch.float64)  # coefficients of a ring
-    amplitude = float((match * weight).sum() / (seen * weight).sum().clamp(min=1e-30))
-    amplitude = max(amplitude, 1e-3)
+    amplitude = max(float((match * weight).sum() / (seen * weight).sum().clamp(min=1e-30)), 1e-3)
     noise = (image - 2 * amplitude * match + amplitude**2 * seen).clamp(min=1e-6)
     noise[0] = noise[1]
     return Statistics(amplitude, ground_truth.float(), noise.float(), largest)

@@ -114,9 +114,8 @@ class ImageContext(nn.Module):
     def __init__(self, side: int, channels: int, grid: int) -> None:
         super().__init__()
         self.pool, self.channels, self.grid = -(-side // CONTEXT_SIDE), channels, grid
-        seen = side // self.pool
         self.layers = nn.Sequential(
-            nn.Linear(seen**2, CONTEXT),
+            nn.Linear((side // self.pool) ** 2, CONTEXT),
             Perceptron(CONTEXT),
             Perceptron(CONTEXT),
             nn.LayerNorm(CONTEXT),

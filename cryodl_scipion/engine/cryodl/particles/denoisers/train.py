@@ -133,7 +133,10 @@ class DenoiserTask(Task):
         """Pairs, the early ones with a stronger signal, and some of them blank: noise alone, nothing to be found."""
         noisy, ctf, target = self.pairs.draw(rng, self.batch_size)
         if self.progress < self.method.boosted:
-            noisy = noisy + self._boost(rng, len(noisy)) * filtered(target, ctf)
+            # amplitudes of signal to add; the largest falls linearly as the training goes on
+            maximum = 1 + (self.method.boost - 1) * (1 - self.progress / self.method.boosted)
+            more = self.amplitude * torch.from_numpy(maximum ** rng.random(len(noisy)) - 1).float()
+            noisy = noisy + more[:, None, None, None] * filtered(target, ctf)
         blank = rng.random(len(noisy)) < self.method.blanks
         if blank.any():
             spectrum = self.pairs.spectra[rng.integers(len(self.pairs.spectra))]
@@ -141,11 +144,6 @@ class DenoiserTask(Task):
             noisy, target = noisy.clone(), target.clone()
             noisy[torch.from_numpy(blank)], target[torch.from_numpy(blank)] = noise[:, None], 0.0
         return noisy, ctf, target
-
-    def _boost(self, rng: np.random.Generator, count: int) -> torch.Tensor:
-        """(count, 1, 1, 1) amplitudes of signal to add. The largest falls linearly as the training goes on."""
-        maximum = 1 + (self.method.boost - 1) * (1 - self.progress / self.method.boosted)
-        return self.amplitude * torch.from_numpy(maximum ** rng.random(count) - 1).float()[:, None, None, None]
 
     def train_step(
         self, batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor], accelerator: typing.Any
@@ -200,7 +198,6 @@ class DenoiserTask(Task):
         }
 
     def _output(self, condition: torch.Tensor) -> torch.Tensor:
-
         dtype = fast_dtype(self.device)
         with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
             return self.networks["denoiser"](condition).float()

@@ -168,11 +168,7 @@ class Coefficients:
 
     def count(self, radius: float) -> int:
         """Number of positions up to a frequency in waves per box."""
-        return int(np.searchsorted(self.ring_radius(), radius, side="right"))
-
-    def ring_radius(self) -> np.ndarray:
-        """(d,) frequency of each position, waves per box; ascending."""
-        return np.hypot(self.disc.y.numpy(), self.disc.x.numpy())
+        return int(np.searchsorted(np.hypot(self.disc.y.numpy(), self.disc.x.numpy()), radius, side="right"))
 
     @property
     def ring(self) -> np.ndarray:
@@ -208,12 +204,7 @@ class Coefficients:
 
 
 def load_coefficients(
-    particles: ParticleSet,
-    radius: float,
-    diameter_px: float,
-    contrast: str,
-    folder: Path,
-    progress: typing.Callable[[int], typing.Any] | None = None,
+    particles: ParticleSet, radius: float, diameter_px: float, contrast: str, folder: Path
 ) -> Coefficients:
     """Read all images once and write their coefficients into `folder`.
 
@@ -222,7 +213,6 @@ def load_coefficients(
     diameter_px: of the circle outside of which the noise is measured, px.
     contrast: 'bright' or 'dark'.
     folder: of data.npy, sine.npy and cosine.npy; memory does not grow with the number of particles.
-    progress: called with the number of images of each chunk.
     Raises ValueError: an image holds values that are not finite numbers, or one value all over."""
     disc = sorted_disc(particles.box, radius)
     deviation = (_noise(particles, diameter_px, contrast)[disc.ring] * particles.box**2 / 2).sqrt()
@@ -231,25 +221,19 @@ def load_coefficients(
     for start in range(0, len(particles), CHUNK):
         rows = np.arange(start, min(start + CHUNK, len(particles)))
         images = particles.images(rows)
-        _check_contents(particles, rows, images)
+        same = (images == images[:, :1, :1]).all(dim=2).all(dim=1).numpy()
+        if same.any():
+            row = rows[int(np.argmax(same))]
+            raise ValueError(
+                f"Image {particles.numbers[row] + 1} of {particles.files[row]} is constant. Extract it again, or "
+                "remove it from the particles."
+            )
         images = prepare(images, diameter_px, contrast)
         for name, value in zip(kinds, _chunk(particles, rows, disc.of_images(images), disc, deviation)):
             files[name][rows] = value.numpy()
             release_pages(files[name])
-        if progress:
-            progress(len(rows))
     wave, wavelength, azimuth = _defocus_phase(particles, disc)
     return Coefficients(disc, **files, wave=wave, wavelength=wavelength, azimuth=azimuth, scale=np.ones(disc.rings))
-
-
-def _check_contents(particles: ParticleSet, rows: np.ndarray, images: torch.Tensor) -> None:
-    same = (images == images[:, :1, :1]).all(dim=2).all(dim=1).numpy()
-    if same.any():
-        row = rows[int(np.argmax(same))]
-        raise ValueError(
-            f"Image {particles.numbers[row] + 1} of {particles.files[row]} is constant. Extract it again, or remove "
-            "it from the particles."
-        )
 
 
 def sorted_disc(box: int, radius: float) -> HalfDisc:

@@ -80,7 +80,9 @@ def fit_particles(
             dict(
                 particles=int(group.rows.sum()),
                 explained=group.explained,
-                **_said(tested.motion),
+                verdict=tested.motion.verdict,
+                p_value=tested.motion.p_value,
+                variability=tested.motion.variability,
                 foreign=group.foreign,
             )
         )
@@ -95,7 +97,6 @@ def fit_particles(
 def _tested(
     config: FitHeterogeneityConfig, inputs: Inputs, folder: Path, say: typing.Callable[[str], typing.Any]
 ) -> Tested:
-    """The tests for motion that the method asks for."""
     start = _started(config, inputs, folder, say)
     if config.method == "auto" and config.classes is None:
         return _either(config, start)
@@ -162,10 +163,6 @@ def _either(config: FitHeterogeneityConfig, start: Start) -> Tested:
     return Tested(start, motion, tests, None, components)
 
 
-def _said(motion: Motion) -> dict[str, typing.Any]:
-    return dict(verdict=motion.verdict, p_value=motion.p_value, variability=motion.variability)
-
-
 def _fitted(config: FitHeterogeneityConfig, tested: Tested, folder: Path) -> Outcome:
     """The Outcome of the method that was tested, with the result of each test in its record."""
     if tested.model is None:
@@ -180,16 +177,13 @@ def _fitted(config: FitHeterogeneityConfig, tested: Tested, folder: Path) -> Out
 
 
 def _test_linear(start: Start) -> Motion:
-    """The Motion by principal components of the volumes."""
-    setting, mean = start.setting, start.mean
-    radius = start.inputs.radius
+    setting, mean, radius = start.setting, start.mean, start.inputs.radius
     components = functools.partial(voxel_components, setting, mean, radius, start.rng)
     doing("the motion test")
     return _told(find_motion(setting, mean, radius, components, TOLERANCE), setting.say)
 
 
 def _fit_linear(config: FitHeterogeneityConfig, start: Start, motion: Motion) -> Outcome:
-    """The Outcome by principal components of the volumes."""
     setting, inputs = start.setting, start.inputs
     if motion.verdict == "motion":
         first, second = motion.halves

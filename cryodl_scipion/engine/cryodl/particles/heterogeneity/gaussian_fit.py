@@ -212,7 +212,8 @@ def gaussian_model(
     mean = resized_volume(mean, box)
     images = Images(small, mean, radius, sigmas, device)
     gaussians = fit_gaussians(mean, GAUSSIANS, inputs.seed)
-    moving = gaussians.subset(_inside(gaussians, mask))
+    place = (gaussians.centres.flip(1).round().long() + box // 2).clamp(0, box - 1)
+    moving = gaussians.subset(torch.as_tensor(mask)[tuple(place.T)] > 0.5)
     if len(moving) < MINIMUM:
         which = f"The mask {config.mask}" if config.mask else "The mask around the molecule"
         raise ValueError(
@@ -224,13 +225,6 @@ def gaussian_model(
     found = gradients_of(images, basis.volumes, rows)
     agreement = fsc(gaussians.render(box), torch.from_numpy(mean)).numpy()
     return GaussianModel(small, mean, gaussians, basis, found, agreement, images, radius, voxel, inputs.seed)
-
-
-def _inside(gaussians: Gaussians, mask: np.ndarray) -> torch.Tensor:
-    """(N,) bool: the Gaussians in a mask (box, box, box)."""
-    box = len(mask)
-    position = (gaussians.centres.flip(1).round().long() + box // 2).clamp(0, box - 1)
-    return torch.as_tensor(mask)[tuple(position.T)] > 0.5
 
 
 def motion_of_gaussians(model: GaussianModel, tolerance: float) -> Motion:

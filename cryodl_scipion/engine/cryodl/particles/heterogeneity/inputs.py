@@ -12,11 +12,12 @@ import torch
 from ...contract import PARTICLES_PER_DIMENSION, FitHeterogeneityConfig
 from ...core.frc import fsc
 from ...core.projections import Projector
+from ...core.volumes import cube_crop
 from ...io.particle_sets import ParticleSet, read_particles, treated_ctf
 from ...latent.masks import checked_mask, copy_notes, symmetry_notes
 from ...likelihood.observed import check_not_empty, prepare, resample, sample_rows
 from ...simulate.micrographs import particle_diameter
-from ...simulate.particle_images import fit_cube, voxel_notes
+from ...simulate.particle_images import voxel_notes
 from ...simulate.structures import load_density
 
 SAMPLE = 1024  # particles that are compared with projections of the reference
@@ -199,7 +200,7 @@ def load_inputs(config: FitHeterogeneityConfig, seed: int = 0) -> Inputs:
             f"Particles are compared to {width / radius:.1f} Å, not to {config.resolution:g} Å (--resolution): the "
             f"limit is 1/{LARGEST} of the box size, and the pixel size."
         )
-    cube = fit_cube(density, box)
+    cube = cube_crop(density, box)
     mask = None if config.mask is None else checked_mask(config.mask, voxel, cube.numpy(), reference)
     contrast, more = check_alignment(particles, cube, voxel, diameter, reference, config.contrast)
     return Inputs(particles, radius, box, cube.numpy(), mask, diameter, contrast, notes + more, seed)

@@ -71,11 +71,10 @@ class ParticleComparison:
     def choose_reading(self, candidates: typing.Sequence[Candidate]) -> None:
         """Take the contrast and the treatment of the CTF with which structures fit best: some of all sizes."""
         if len(self.sources) > 1:
-            rows, found = sample_rows(len(self.source.particles), READINGS), []
+            rows = sample_rows(len(self.source.particles), READINGS)
             by_size = sorted(candidates, key=lambda candidate: candidate.diameter)
-            for candidate in (by_size[row] for row in sample_rows(len(by_size), SIZES)):
-                search = self.search(candidate.density, COARSE)
-                found.append(evidences(self.sources, rows, search.bank, search.shifts(), self.width))
+            searches = (self.search(by_size[row].density, COARSE) for row in sample_rows(len(by_size), SIZES))
+            found = [evidences(self.sources, rows, one.bank, one.shifts(), self.width) for one in searches]
             self.source = self.sources[int(np.max(found, axis=0).argmax())]
 
     def search(
@@ -85,15 +84,9 @@ class ParticleComparison:
         # such a diameter does not limit the detail: that of all structures must be the same
         diameter = self.resolution(detail) / (DETAIL * np.radians(detail.step))
         settings = SearchSettings(detail.step, MAX_SHIFT * self.width, self.resolution(detail), diameter, refine=False)
-        source = source or self.source_of(detail)
+        few = self.source.particles.subset(sample_rows(len(self.source.particles), detail.particles))
+        source = source or dataclasses.replace(self.source, particles=few)
         return Search(source, Projector(density.to(self.device)), self.pixel_size, settings, self.device, fit)
-
-    def source_of(self, detail: Fineness) -> Source:
-        """The images of a detail."""
-        particles = self.source.particles
-        return dataclasses.replace(
-            self.source, particles=particles.subset(sample_rows(len(particles), detail.particles))
-        )
 
     def coarse(self, candidate: Candidate) -> tuple[AmplitudeFit, np.ndarray]:
         """How strongly the images show a structure, and the evidence of each particle, coarsely."""

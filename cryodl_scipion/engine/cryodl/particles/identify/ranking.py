@@ -134,11 +134,6 @@ class Compared:
         self.decoys = decoys
         self.alike = min(1.0, tried * float(t.sf((self.coarse - middle) / spread, len(decoys) - 1)))
 
-    def against_rivals(self, shares: Shares, k: int) -> None:
-        """Take its shares, the k-th, and test it against all other structures."""
-        self.share, self.low, self.high = (float(v[k]) for v in (shares.share, shares.low, shares.high))
-        self.q = max(self.alike, rival_chance(shares.needed[k]), LEAST) if self.fits else 1.0
-
 
 def rival_chance(needed: float) -> float:
     """Probability of losing so much logarithmic evidence without a structure that is not there."""
@@ -166,12 +161,11 @@ def judge(compared: typing.Sequence[Compared], signal: float, joint: float, part
             "errors)."
         )
     if not best.alike < SURE:
-        better = best.decoys.size and best.coarse > best.decoys.max()
         return _none(
             f"{particles} shows none of these: {best.candidate.name} fits best, "
             + (
                 f"but not far enough beyond its decoys (q = {best.alike:.2g})."
-                if better
+                if best.decoys.size and best.coarse > best.decoys.max()
                 else "but its decoys do as well."
             )
         )
@@ -276,7 +270,8 @@ def rank(comparison: ParticleComparison, candidates: typing.Sequence[Candidate],
             own = own_particles(evidence, k) if shares.share[k] >= MIXED else np.full(len(evidence), True)
             found = comparison.explained(one.candidate, searches[k].fit, own)
             one.explained, signal = found.whole, max(signal, found.signal)
-        one.against_rivals(shares, k)
+        one.share, one.low, one.high = (float(v[k]) for v in (shares.share, shares.low, shares.high))
+        one.q = max(one.alike, rival_chance(shares.needed[k]), LEAST) if one.fits else 1.0
     beaten = [k for k, one in enumerate(best) if one.alike < SURE <= one.q]
     joint = float(shares.evidence.sum() - mixture_evidence(np.delete(evidence, beaten, axis=1)).sum())
     return Ranking(sorted(compared, key=lambda one: one.order, reverse=True), signal, joint, searches[first])

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ...core.fourier import rings
 from ...core.frc import fsc, resolution_at
 from ...core.healpix_grid import ball_of_rotations, healpix
 from ...core.projections import Projector, rotation_matrices
@@ -88,9 +89,7 @@ def filtered_mean(halves: tuple[torch.Tensor, torch.Tensor], mask: torch.Tensor)
     curve = fsc(halves[0] * mask, halves[1] * mask).cpu()
     weights = 1 / (1 + wiener_constants(curve))
     mean = torch.fft.rfftn((halves[0] + halves[1]) / 2)
-    axis = torch.fft.fftfreq(len(mask), 1 / len(mask), device=mask.device)
-    square = axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis[: len(mask) // 2 + 1].abs() ** 2
-    shell = square.sqrt().round().long().clamp(max=len(weights) - 1)
+    shell = rings(mask.shape, mask.device).clamp(max=len(weights) - 1)
     return torch.fft.irfftn(mean * weights.to(mask.device)[shell], s=mask.shape), curve
 
 
@@ -184,7 +183,6 @@ def _best(target: torch.Tensor, density: torch.Tensor, ball: HalfBall) -> tuple[
 
 
 def _placed(density: torch.Tensor, matrix: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
-    """The density rotated by a (3, 3) matrix, and moved by (3,) px."""
     ball = HalfBall(len(density), len(density) / 2 - 1, density.device)
     coefficients = Rotatable(density, ball).at(matrix[None]) * ball.ramp(shift[None])
     return ball.to_volumes(coefficients / ball.box**1.5)[0] + density.mean()  # a HalfBall has no frequency 0

@@ -37,10 +37,6 @@ class SliceSums:
         self.table = torch.zeros(self.padded**3, 3, device=disc.device)
         self.plane = torch.stack([disc.x, disc.y]).float() * OVERSAMPLING
 
-    def add_faded(self, earlier: SliceSums, kept: float) -> None:
-        """Add a part of earlier sums."""
-        self.table += kept * earlier.table
-
     def add(self, matrices: torch.Tensor, values: torch.Tensor, weights: torch.Tensor) -> None:
         """Insert slices (n, d), and their weights (n, d), at rotation matrices (n, 3, 3) from image to density."""
         position = (matrices[:, :, :2] @ self.plane).transpose(0, 1).reshape(3, -1)
@@ -73,8 +69,7 @@ class SliceSums:
         start = self.padded // 2 - self.side // 2
         inside = slice(start, start + self.side)
         undamp = 1 / torch.sinc((torch.arange(self.side, device=value.device) - self.side // 2) / self.padded) ** 2
-        density = density[inside, inside, inside] * undamp * undamp[:, None] * undamp[:, None, None]
-        return density
+        return density[inside, inside, inside] * undamp * undamp[:, None] * undamp[:, None, None]
 
 
 STEPS, BATCH = 80, 200  # of the climb, and particles in each
@@ -127,7 +122,7 @@ class Climb:
             hot = number / STEPS < COOL
             new, _ = self.step(density, rows[:BATCH], max(1.0, HOT ** (1 - number / STEPS / COOL)), KEPT)
             if sums is not None:
-                new.add_faded(sums, FADE if hot else SLOW)
+                new.table += (FADE if hot else SLOW) * sums.table
             sums, rows = new, rows[BATCH:]
             density = self.solve(sums)
             progress()
@@ -234,8 +229,7 @@ def signal_power(observed: Observed) -> torch.Tensor:
     """(rings,) mean power of what the images show above their noise, before the CTF; where nothing is, its error."""
     disc, squares = observed.disc, observed.disc.ring_sum(observed.weight.square())
     excess = disc.ring_sum(observed.match.abs().square() / 4 - observed.weight)
-    power: torch.Tensor = (torch.maximum(excess, squares.sqrt()) / squares.clamp(min=1e-30)).float()
-    return power
+    return (torch.maximum(excess, squares.sqrt()) / squares.clamp(min=1e-30)).float()
 
 
 PASSES = (FULL[0], FULL[1])  # of each map over its particles, once they are shared out
@@ -271,5 +265,4 @@ def _evidence(climb: Climb, density: torch.Tensor) -> np.ndarray:
     """(n,) logarithmic evidence of a climb's particles for a density."""
     climb.look(FULL[0])
     _, found = climb.step(density, np.arange(len(climb.observed)), 1.0, 1)
-    result: np.ndarray = found.evidence.double().cpu().numpy()
-    return result
+    return found.evidence.double().cpu().numpy()

@@ -23,7 +23,7 @@ from ...core.fourier import on_grid
 from ...core.healpix_grid import disc_of_shifts
 from ...core.projections import Projector, phase_ramp, rotation_matrices
 from ...io.particle_sets import ParticleSet
-from ...likelihood.observed import Source
+from ...likelihood.observed import Source, sample_rows
 from ...likelihood.reference import HalfDisc, Reference, find_contrast, fit_structure
 from ...likelihood.search import find_modes, log_likelihoods
 from ..denoisers.plots import draw_rows
@@ -114,8 +114,7 @@ class Searched:
         """The same candidates' search on other particles, read in the same way."""
         other = copy.copy(self)
         other.source = dataclasses.replace(self.source, particles=particles)
-        other.search = copy.copy(self.search)
-        other.search.source = dataclasses.replace(self.search.source, particles=particles)
+        other.search = self.search.like(particles)
         return other
 
     @property
@@ -149,7 +148,6 @@ class Given:
         resolution: float,
         device: torch.device,
     ) -> None:
-
         diameter_px = diameter / particles.pixel_size
         self.notes = list[str]()
         if contrast == "auto":
@@ -193,9 +191,8 @@ class Given:
     def _fitted(self, projector: Projector, radius: float) -> tuple[float, float]:
         """Strength and fall (Å²) with which projections at the given angles explain a sample best."""
         disc = HalfDisc(self.particles.box, radius, self.device)
-        rows = np.unique(np.linspace(0, len(self.particles) - 1, min(SAMPLE, len(self.particles))).round().astype(int))
-        observed = self.source.observed(rows, disc)
-        reference = Reference(projector, disc)
+        rows = sample_rows(len(self.particles), SAMPLE)
+        observed, reference = self.source.observed(rows, disc), Reference(projector, disc)
         views = reference.at(self.matrices(rows)[:, 0]) * disc.ramp(self.offset(rows))
         match = disc.ring_sum((views.conj() * observed.match).real / 2).cpu().numpy()
         power = disc.ring_sum(views.abs().square() * observed.weight).cpu().numpy()

@@ -18,8 +18,9 @@ from scipy.spatial.transform import Rotation
 
 from ...core.fourier import on_grid
 from ...core.projections import Projector, random_angles, rotation_matrices
+from ...core.volumes import cube_crop
 from ...simulate.micrographs import particle_diameter
-from ...simulate.particle_images import fit_cube, noise_images
+from ...simulate.particle_images import noise_images
 from ...simulate.structures import is_model, load_density, mass_and_centre
 from ..orientations.simulated_set import SimulatedSet
 from .candidates import Given, Searched
@@ -96,13 +97,10 @@ def load_compositions(
         for pair in itertools.combinations(paths, 2):
             check_common_residues(*pair)
         centre = max(map(mass_and_centre, paths), key=lambda found: found[0])[1]
-    densities, diameters = [], []
-    for path in paths:
-        density = load_density(path, pixel_size, resolution, centre)
-        diameters.append(particle_diameter(density, pixel_size))
-        densities.append(density)
+    densities = [load_density(path, pixel_size, resolution, centre) for path in paths]
+    diameters = [particle_diameter(density, pixel_size) for density in densities]
     side = max(density.shape[-1] for density in densities)
-    check_one_frame([fit_cube(density, side) for density in densities], paths, pixel_size)
+    check_one_frame([cube_crop(density, side) for density in densities], paths, pixel_size)
     largest = int(np.argmax(diameters))
     if diameters[largest] > (box - 2) * pixel_size:
         raise ValueError(
@@ -110,7 +108,7 @@ def load_compositions(
             f"{pixel_size:g} Å/px = {box * pixel_size:.0f} Å. A box of 1.5 times the particle's diameter "
             "is usual."
         )
-    densities, notes = one_scale([fit_cube(density, box) for density in densities], paths)
+    densities, notes = one_scale([cube_crop(density, box) for density in densities], paths)
     return densities, diameters[largest], notes
 
 

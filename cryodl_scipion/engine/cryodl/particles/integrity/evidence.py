@@ -91,16 +91,12 @@ class Comparison:
 
         observed: Observed (m). matrices: (m, k, 3, 3) candidates, image to density. shifts_yx: (t, 2) px, those of all
         candidates to begin with, or (m, k, 2), one for each. amplitude: what all projections are multiplied with."""
-        step = self._batch(matrices.shape[1])
-        parts = []
-        for start in range(0, len(observed), step):
-            part = slice(start, start + step)
-            parts.append(
-                self._evidence(
-                    observed[part], matrices[part], shifts_yx if shifts_yx.dim() == 2 else shifts_yx[part], amplitude
-                )
-            )
-        return Evidence.joined(parts)
+        turned = max(len(level.rotations) for level in self.levels)
+        step = max(1, int(ELEMENTS / (max(matrices.shape[1], KEPT) * turned * self.kinds * len(self.disc))))
+        slices = [slice(start, start + step) for start in range(0, len(observed), step)]
+        shifts = [shifts_yx if shifts_yx.dim() == 2 else shifts_yx[part] for part in slices]
+        found = [self._evidence(observed[s], matrices[s], moved, amplitude) for s, moved in zip(slices, shifts)]
+        return Evidence.joined(found)
 
     def _evidence(self, observed: Observed, matrices: torch.Tensor, shifts: torch.Tensor, amplitude: float) -> Evidence:
         first = self.levels[0]
@@ -152,10 +148,6 @@ class Comparison:
             matrices[:, 0],
             shifts[:, 0],
         )
-
-    def _batch(self, candidates: int) -> int:
-        each = max(candidates, KEPT) * max(len(level.rotations) for level in self.levels) * self.kinds * len(self.disc)
-        return max(1, int(ELEMENTS / each))
 
 
 def _seen(observed: Observed, level: Level) -> Observed:

@@ -118,8 +118,7 @@ def likeliest_sigma(positions: torch.Tensor, yx: torch.Tensor) -> float:
     tells nothing has what the orientations that were not looked at give it. yx: (s, 2), shifts, px."""
     square = yx.square().sum(1)
     apart = float(square[square > 0].min().sqrt()) if bool((square > 0).any()) else 1.0
-    widest = max(float(square.max().sqrt()), apart)
-    tried = np.geomspace(apart / 2, max(widest, apart), SIGMAS)
+    tried = np.geomspace(apart / 2, max(float(square.max().sqrt()), apart), SIGMAS)
     priors = torch.stack([torch.log_softmax(-square / (2 * sigma**2), 0) for sigma in tried])
     return float(tried[int(torch.logsumexp(positions[:, None] + priors, 2).double().sum(0).argmax())])
 

@@ -21,7 +21,7 @@ from ...core.healpix_grid import into_unit
 from ...core.projections import Projector, rotation_matrices
 from ...io.files import whole_file
 from ...io.particle_sets import ParticleSet
-from ...likelihood.observed import Observed, Source
+from ...likelihood.observed import Observed, Source, sample_rows
 from ...likelihood.reference import HalfDisc, Reference
 from ...likelihood.refine import Neighbourhood, Pose, refine, refined_where
 from ...likelihood.search import Bank, Grid, Shifts, distances, evidence, find_modes, log_likelihoods
@@ -169,9 +169,7 @@ class Search:
 
     def sample(self, maximum: int) -> np.ndarray:
         """Rows of at most `maximum` particles, evenly spread; fewer if the grid is so fine that memory would not do."""
-        count = len(self.source.particles)
-        maximum = int(np.clip(MEMORY / (4 * len(self.grid)), 16, maximum))
-        return np.unique(np.linspace(0, count - 1, min(count, maximum)).round().astype(int))
+        return sample_rows(len(self.source.particles), int(np.clip(MEMORY / (4 * len(self.grid)), 16, maximum)))
 
     def compare(self, sources: typing.Sequence[Source]) -> list[float]:
         """Logarithmic evidence of each of several readings of the images (Sources) over that of the best one, from a
@@ -197,13 +195,11 @@ class Search:
             fit = improved(fit, seen, self.bank, shifts, self.width)
             shifts = self.shifts(fit.sigma)
             if self.source.denoise is not None or self.source.ctf_state == "denoised":
-                self._noise_from(fit)
+                rings = torch.arange(len(self.source.power)).clamp(max=len(fit.residual) - 1)
+                noise = self.source.power * fit.residual.clamp(min=1e-3)[rings]
+                self.source = dataclasses.replace(self.source, noise=noise)
                 observed = self.source.observed(self.sample(SAMPLE), self.disc)
         self.fit = fit
-
-    def _noise_from(self, fit: AmplitudeFit) -> None:
-        rings = torch.arange(len(self.source.power)).clamp(max=len(fit.residual) - 1)
-        self.source = dataclasses.replace(self.source, noise=self.source.power * fit.residual.clamp(min=1e-3)[rings])
 
     def run(
         self, progress: typing.Callable[[int], typing.Any] | None = None, folder: Path | None = None

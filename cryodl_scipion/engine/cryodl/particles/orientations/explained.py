@@ -83,7 +83,8 @@ def explained(search: typing.Any, found_evidence: np.ndarray) -> Explained:
     particles = simulate_alike(search, COUNT, SEED, fit.gain(search.fine_disc.rings, search.width))
     made = search.like(particles).source.observed(np.arange(COUNT), search.disc)
     values = evidence(log_likelihoods(made, search.strong_bank(fit), search.shifts(search.fit.sigma))).cpu().numpy()
-    views = _mean_power(search) * gain.to(search.disc.device).square()[search.disc.ring]
+    projections = search.plain.at_angles(random_angles(64, np.random.default_rng(0)))
+    views = projections.abs().square().mean(0) * gain.to(search.disc.device).square()[search.disc.ring]
     energy = lambda part: (part.weight @ views).cpu().numpy()
     # what a particle's evidence is, on average, for the energy that its CTF lets through
     slope, constant = _line(energy(made), values)
@@ -115,11 +116,6 @@ def _line(energy: np.ndarray, values: np.ndarray) -> tuple[float, float]:
         return values.mean() / max(energy.mean(), 1e-30), 0.0
     slope, constant = np.polyfit(energy, values, 1)
     return float(slope), float(constant)
-
-
-def _mean_power(search: Search) -> torch.Tensor:
-    """(d,) mean power of the structure's projections over orientations, without gain."""
-    return search.plain.at_angles(random_angles(64, np.random.default_rng(0))).abs().square().mean(0)
 
 
 def _all_signal(search: Search, observed: Observed, rows: np.ndarray) -> tuple[float, float]:

@@ -40,11 +40,6 @@ class KeptControls:
     noise: str
 
 
-def record_of(output: str) -> Path:
-    """NAME_controls.json of NAME.star."""
-    return Path(output[: -len(".star")] + ENDING)
-
-
 def keep_controls(search: Search, config: AssignOrientationsConfig, calibration: AnswerCalibration, noise: str) -> None:
     """Write the record of controls that were made. noise: STAR file of the oriented noise beside the output."""
     fit = search.fit
@@ -56,7 +51,7 @@ def keep_controls(search: Search, config: AssignOrientationsConfig, calibration:
         noise_control={"name": Path(noise).name, "files": _digests(Path(noise))},
         counts=[calibration_count(len(search.source.particles)), noise_count(len(search.source.particles))],
     )
-    with whole_file(record_of(config.output)) as temporary:
+    with whole_file(Path(config.output[: -len(".star")] + ENDING)) as temporary:
         Path(temporary).write_text(json.dumps(value, indent=1), encoding="utf-8")
 
 
@@ -110,12 +105,11 @@ def _like(search: Search) -> dict[str, typing.Any]:
     """What must be alike: range of defocus (Å), the CTF's other constants, the noise, and the images' power above it as
     the strength of the structure that it would have."""
     table = np.array([dataclasses.astuple(one) for one in search.source.particles.optics or ()]).reshape(-1, 9)
-    observed = search.source.observed(search.sample(ROUGH), search.disc)
     return {
         "defocus": np.quantile(table[:, :2].mean(1), [0.05, 0.95]).tolist(),
         "microscope": np.unique(table[:, 3:].round(4), axis=0).tolist(),
         "noise": search.source.power[: search.fine_disc.rings].tolist(),
-        "power": first_fit(observed, search.plain).amplitude,
+        "power": first_fit(search.source.observed(search.sample(ROUGH), search.disc), search.plain).amplitude,
     }
 
 

@@ -69,7 +69,7 @@ def _noise(search: Search, transfer: torch.Tensor, rng: np.random.Generator) -> 
     """Noise of the measured spectrum; that of images multiplied by their CTF was multiplied as well."""
     source, box = search.source, search.source.particles.box
     power = source.power.cpu()
-    variance = _variance(power, box)
+    variance = (on_grid(power.float(), box) * plane_weights(box)).sum() / box**2
     if source.ctf_state != "multiplied":
         return variance.sqrt() * noise_images(len(transfer), box, rng, power)
 
@@ -78,11 +78,6 @@ def _noise(search: Search, transfer: torch.Tensor, rng: np.random.Generator) -> 
     return torch.fft.irfft2(
         white * (transfer.clamp(min=0) * on_grid(power / mean.clamp(min=1e-6), box)).sqrt(), s=(box, box)
     )
-
-
-def _variance(power: torch.Tensor, box: int) -> torch.Tensor:
-    """Variance of images whose noise has a radial power spectrum."""
-    return (on_grid(power.float(), box) * plane_weights(box)).sum() / box**2
 
 
 RIGHT = 15.0  # degrees: an answer nearer to the ground truth counts as right
@@ -178,10 +173,7 @@ class Substituted(ParticleSet):
         phases = phases / phases.abs().clamp(min=1e-12)
         along = torch.fft.fftfreq(self.box, self.pixel_size), torch.fft.rfftfreq(self.box, self.pixel_size)
         fine = along[0][:, None].square() + along[1].square() > self.beyond**-2
-        changed: torch.Tensor = torch.fft.irfft2(
-            torch.where(fine, values.abs() * phases, values), s=(self.box, self.box)
-        )
-        return changed
+        return torch.fft.irfft2(torch.where(fine, values.abs() * phases, values), s=(self.box, self.box))
 
 
 def check_substitution(config: AssignOrientationsConfig, particles: ParticleSet) -> None:
@@ -257,7 +249,6 @@ def _write(path: str, particles: ParticleSet, found: typing.Any, changes: dict) 
 
 
 def _write_stack(path: str, particles: ParticleSet) -> str:
-    """The images of particles, in a stack beside their STAR file."""
     stack, count = f"{path[: -len('.star')]}.mrcs", len(particles)
     with StackWriter(stack, count, particles.box, particles.pixel_size) as writer:
         for start in range(0, count, CHUNK):

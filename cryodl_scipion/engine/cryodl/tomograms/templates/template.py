@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from ...core.healpix_grid import directions, in_plane_angles
+from ...core.volumes import cube_crop
 from ...io.mrc import read_header
 from ...simulate.micrographs import particle_diameter
-from ...simulate.particle_images import fit_cube
 from ...simulate.rotations import finer
 from ...simulate.structures import dark_notes, is_model, load_density, structure_names
 
@@ -69,7 +69,7 @@ def load_template(config: typing.Any, pixel_size: float) -> tuple[Template, list
     step = config.angular_step or min(60.0, math.degrees(ROTATION * resolution / diameter))
     template = Template(
         structure_names([str(path)])[0],
-        finer(fit_cube(density, max(box, density.shape[-1])), FINER),
+        finer(cube_crop(density, max(box, density.shape[-1])), FINER),
         template_sphere(box, diameter / working / 2),
         diameter,
         working,
