@@ -100,17 +100,17 @@ def make_average(signal, first, rng):
 
 
 def make_set(names, count, seed):
-    """Images (n, 1, 40, 40), numbers (n, 2), labels (n,) and kinds of `count` averages, half of them good."""
+    """Images (n, 1, 40, 40), numbers (n, 2) and kinds (n,) of `count` averages, half of them good."""
     rng = np.random.default_rng(seed)
     molecules = [Molecule(name) for name in names]
-    images, numbers, labels, kinds = [], [], [], []
+    images, numbers, kinds = [], [], []
     for number in range(count):
         first, second = (molecules[i] for i in rng.choice(len(molecules), 2, replace=False))
         kind = "good" if number % 2 else BAD[(number // 2) % len(BAD)]
         signal = good_signal(first, second, rng) if kind == "good" else bad_signal(kind, first, second, rng)
         image, pair = make_average(signal, first, rng)
-        images.append(image), numbers.append(pair), labels.append(float(kind == "good")), kinds.append(kind)
-    return torch.stack(images), torch.stack(numbers), torch.tensor(labels), kinds
+        images.append(image.numpy()), numbers.append(pair.numpy()), kinds.append(kind)
+    return np.stack(images), np.stack(numbers), np.array(kinds)
 
 
 TRAIN = ("1AON", "1KX5", "1NCB", "1QVR", "1WCM", "2CG9", "3D2F", "3IYD", "5GJV", "5O9G", "6MMM", "7PBL", "1IGT", "4ZXB")
@@ -118,31 +118,24 @@ CALIBRATE = ("3G61", "5TPN", "6MSM", "1U6G")
 TEST = ("8BK7", "6VXX", "3J9I", "5X0Y", "6O1M")
 REAL = ROOT / "benchmarks" / "real_classes"
 MADE_WEIGHT = 3  # how often a classified average is drawn, against a simulated one
-REAL_WEIGHT = 4  # how often a real average is drawn, against a simulated one
 BATCH, RATE = 32, 2e-3
 PART = 300  # averages that are made at a time
 
 
 def cached_set(folder, name, names, count, seed):
-    """class_ranker_data.make_set in parts, each kept in a file, so that a stopped run goes on."""
-    parts = []
+    """Images, numbers, fractions of good particles and kinds of make_set, in parts, each kept in a file, so that a
+    stopped run goes on. Mixed views are good, mixed molecules left out."""
+    parts, keys = [], ("images", "numbers", "kinds")
     for number in range(-(-count // PART)):
         path = folder / f"{name}_{number}.npz"
         if not path.exists():
-            images, numbers, labels, kinds = make_set(names, PART, (seed, number))
-            np.savez(path, images=images.numpy(), numbers=numbers.numpy(), labels=labels.numpy(), kinds=np.array(kinds))
+            np.savez(path, **dict(zip(keys, make_set(names, PART, (seed, number)))))
         with np.load(path) as kept:
-            parts.append({key: kept[key] for key in kept.files})
-    whole = {key: np.concatenate([part[key] for part in parts])[:count] for key in parts[0]}
-    return *(torch.from_numpy(whole[key]) for key in ("images", "numbers", "labels")), whole["kinds"].tolist()
-
-
-def relabelled(images, numbers, labels, kinds):
-    """A simulated set as the fraction of good particles is learnt: mixed views are good, mixed molecules left out."""
-    kinds = np.array(kinds)
-    kept = torch.from_numpy(np.nonzero(kinds != "mixed molecules")[0])
-    good = torch.from_numpy(np.isin(kinds, ("good", "mixed views"))).float()
-    return images[kept], numbers[kept], good[kept], kinds[kept.numpy()].tolist()
+            parts.append([kept[key] for key in keys])
+    images, numbers, kinds = (np.concatenate(values)[:count] for values in zip(*parts))
+    used = kinds != "mixed molecules"
+    good = np.isin(kinds, ("good", "mixed views")).astype(np.float32)
+    return *(torch.from_numpy(values[used]) for values in (images, numbers, good)), kinds[used].tolist()
 
 
 def sorted_sets(folder, names, runs):
@@ -154,12 +147,10 @@ def sorted_sets(folder, names, runs):
     )
 
 
-def real_set(use):
-    """Images, numbers and labels of the real averages whose `use` in labels.csv is 'train' or 'test'."""
+def real_set():
+    """Images, numbers and labels of the real averages of labels.csv, of which none is learnt from."""
     with open(REAL / "labels.csv", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["use"] == use and row["label"] in ("good", "bad")]
-    if not rows:
-        return torch.zeros(0, 1, 40, 40), torch.zeros(0, 2), torch.zeros(0)
+        rows = [row for row in csv.DictReader(file) if row["label"] in ("good", "bad")]
     files, positions = [str(REAL / row["stack"]) for row in rows], [int(row["image"]) - 1 for row in rows]
     images = torch.from_numpy(stacks.read_images(files, positions))[:, None]
     numbers = torch.tensor([[float(row["mean_frc"]), float(row["frc_half"])] for row in rows])
@@ -172,7 +163,7 @@ def train(sets, epochs, seed=0):
     images, numbers, labels = sets
     network = RankerNetwork()
     optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=1e-3)
-    steps = steps_of(len(labels), epochs)
+    steps = epochs * (len(labels) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, steps)
     for step in range(steps):
         rows = torch.randint(len(labels), (BATCH,))
@@ -186,10 +177,6 @@ def train(sets, epochs, seed=0):
         if step % 100 == 0:
             print(f"step {step} of {steps}: loss {loss.item():.3f}", flush=True)
     return network.eval()
-
-
-def steps_of(averages, epochs):
-    return epochs * (averages // BATCH)
 
 
 def augmented(images):
@@ -233,8 +220,6 @@ def auc(scores, labels):
 def figures(network, temperature, sets, kinds=None):
     """AUC, of each bad kind too, expected calibration error and counts."""
     images, numbers, labels = sets
-    if not len(labels):
-        return dict(count=0)
     logits = logits_of(network, images, numbers)
     probability = torch.sigmoid(logits / temperature)
     found = dict(
@@ -268,29 +253,22 @@ def class_ranker(run, averages=1200, runs=3, epochs=25, names=None):
     good: from averages of `classify-2d` itself (recipes/classes.py), and from simulated ones, of which a
     mixture of views is good and one of molecules not used. Real averages, labelled by eye, are in real_classes/."""
     learnt, calibrated, tested = (names.split(),) * 3 if names else (TRAIN, CALIBRATE, TEST)
-    simulated = relabelled(*cached_set(run.output, "train", learnt, averages, 1))
-    test = relabelled(*cached_set(run.output, "test", tested, averages // 4, 3))
+    simulated = cached_set(run.output, "train", learnt, averages, 1)
+    test = cached_set(run.output, "test", tested, averages // 4, 3)
     made, held = (sorted_sets(run.output / "sets", names, runs) for names in (learnt, calibrated))
-    real = real_set("train")
-    repeat = REAL_WEIGHT if len(real[2]) else 0
-    joined = [torch.cat([a, *[b] * MADE_WEIGHT, *[c] * repeat]) for a, b, c in zip(simulated[:3], made, real)]
+    joined = [torch.cat([a, *[b] * MADE_WEIGHT]) for a, b in zip(simulated[:3], made)]
     network = train(joined, epochs)
     temperature = temperature_of(logits_of(network, *held[:2]), held[2])
     found = {
         "simulated, molecules not learnt from": figures(network, temperature, test[:3], test[3]),
         "classified, molecules of the calibration": fractions(network, temperature, held),
-        "real, not learnt from": figures(network, temperature, real_set("test")),
+        "real, not learnt from": figures(network, temperature, real_set()),
     }
-    training = dict(
-        command="benchmarks/run.py class_ranker", averages=len(simulated[2]), classified_averages=len(made[2])
-    )
-    training.update(structures=list(learnt), calibration_structures=list(calibrated), epochs=epochs)
-    training.update(
-        command="benchmarks/run.py class_ranker", steps=steps_of(len(joined[2]), epochs), real_averages=len(real[2])
-    )
+    counts = dict(averages=len(simulated[2]), classified_averages=len(made[2]), real_averages=0)
+    training = dict(command="benchmarks/run.py class_ranker", steps=epochs * (len(joined[2]) // BATCH), epochs=epochs)
+    training.update(counts, structures=list(learnt), calibration_structures=list(calibrated))
     card = dict(kind="class_ranker", name="class_ranker", network="cnn", side=40, temperature=round(temperature, 3))
-    validation = dict(found, structures=list(tested))
+    card.update(training=training, validation=dict(found, structures=list(tested)))
     (run.output / "class_ranker").mkdir(exist_ok=True)
-    card.update(training=training, validation=validation)
     model.write_model(run.output / "class_ranker", card, network.state_dict())
     return found

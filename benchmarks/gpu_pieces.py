@@ -62,10 +62,9 @@ def pack(folder, trainings, data, python):
     if subprocess.run([*head, *versions, "-d", str(folder / "wheels"), *wanted], check=False).returncode:
         sys.exit(f"pip did not get the packages for Python {python}; its message is above.")
     engine = ROOT / "cryodl_scipion" / "engine" / "cryodl"
-    parts = {name: size_of(ROOT / name) for name in ("benchmarks", "scripts")}
-    parts["engine"] = size_of(engine) - size_of(engine / "models")
+    parts = dict(benchmarks=size_of(ROOT / "benchmarks"), scripts=size_of(ROOT / "scripts"))
+    parts.update(engine=size_of(engine) - size_of(engine / "models"), **{folder.name: size_of(folder)})
     parts.update({f"model {name}": size_of(engine / "models" / name) for name in MODELS})
-    parts[folder.name] = size_of(folder)
     print(", ".join(f"{name} {size / MIB:.1f} MiB" for name, size in parts.items()))
     if sum(parts.values()) > PACKED:
         sys.exit(f"That is {sum(parts.values()) / MIB:.1f} MiB, and {PACKED // MIB} may travel. Leave trainings out.")
@@ -115,10 +114,9 @@ def write_state(training, results):
 
 def _packed(training, left_out):
     memory = io.BytesIO()
+    files = [path for path in training.rglob("*") if path.is_file() and path.name not in ("lock", "prepared")]
     with tarfile.open(fileobj=memory, mode="w") as tar, tempfile.TemporaryDirectory() as scratch:
-        for path in sorted(training.rglob("*")):
-            if not path.is_file() or path.name in ("lock", "prepared"):
-                continue
+        for path in sorted(files):
             if path.name in (CHECKPOINT, WEIGHTS):
                 halved = Path(scratch) / path.name
                 _halve(path, halved, left_out)
@@ -139,20 +137,25 @@ def read_state(parts, training):
     for path in training.rglob(CHECKPOINT):
         _restore(path)
     for path in training.rglob(WEIGHTS):  # halved, they are no longer those that their card names
-        card = path.with_name("card.json")
-        checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+        card, checksum = path.with_name("card.json"), hashlib.sha256(path.read_bytes()).hexdigest()
         card.write_text(json.dumps(dict(json.loads(card.read_text()), weights_sha256=checksum), indent=1))
+
+
+def _tensors(path):
+    """Metadata and tensors of a file."""
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        return dict(file.metadata() or {}), {key: file.get_tensor(key) for key in file.keys()}
 
 
 def _halve(source, target, left_out):
     """A checkpoint or weights in half precision. The running mean of weights is left out where it is the weights."""
     import torch
-    from safetensors import safe_open
     from safetensors.torch import save_file
 
-    with safe_open(source, "pt") as file:
-        metadata = dict(file.metadata() or {})
-        tensors = {key: file.get_tensor(key) for key in file.keys() if not key.startswith(tuple(left_out) or "\0")}
+    metadata, tensors = _tensors(source)
+    tensors = {key: value for key, value in tensors.items() if not key.startswith(tuple(left_out) or "\0")}
     for key in [key for key in tensors if key.startswith("average.module.")]:
         own = tensors.get(key.replace("average.module.", "network.", 1))
         if own is not None and torch.equal(own, tensors[key]):
@@ -168,12 +171,9 @@ def _halve(source, target, left_out):
 
 def _restore(path):
     """A checkpoint as it was written, from its half."""
-    from safetensors import safe_open
     from safetensors.torch import save_file
 
-    with safe_open(path, "pt") as file:
-        metadata = dict(file.metadata() or {})
-        tensors = {key: file.get_tensor(key) for key in file.keys()}
+    metadata, tensors = _tensors(path)
     tensors = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
     for key in [key for key in tensors if key.startswith("network.")]:
         for head in ("average.module.", "best."):

@@ -269,9 +269,7 @@ def make_set(run, molecule, snr, side, count, particles):
         images = dict(even=clean + even, odd=clean + odd, mean=clean + (even + odd) / 2, clean=clean)
         for kind, image in images.items():
             (folder / kind).mkdir(parents=True, exist_ok=True)
-            with mrcfile.new(folder / kind / f"mic{index}.mrc", overwrite=True) as mrc:
-                mrc.set_data(image.numpy())
-                mrc.voxel_size = PIXEL_SIZE
+            mrcfile.write(folder / kind / f"mic{index}.mrc", image.numpy(), overwrite=True, voxel_size=PIXEL_SIZE)
     return folder
 
 

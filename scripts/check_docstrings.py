@@ -41,11 +41,6 @@ class Module:
             for alias in node.names
         }
 
-    @property
-    def floor(self) -> str:
-        """The wing or shared layer: the first folder below `cryodl`."""
-        return (self.name.split(".") + [""])[1]
-
     def source(self, node: ast.ImportFrom) -> str:
         """Name of the module that an import takes from."""
         base = self.package.split(".")
@@ -71,7 +66,8 @@ def public_surface(modules: typing.Dict[str, Module]) -> typing.Set[typing.Tuple
         for source in user.imported.values()
         if not source[1].startswith("_")
     )
-    return {found for user, found in uses if found and modules[found[0]].floor != user.floor}
+    wing = lambda module: (module.name.split(".") + [""])[1]  # or shared layer: the first folder below `cryodl`
+    return {found for user, found in uses if found and wing(modules[found[0]]) != wing(user)}
 
 
 def sections(docstring: str) -> typing.Dict[str, str]:
@@ -83,11 +79,11 @@ def sections(docstring: str) -> typing.Dict[str, str]:
 def arguments(function: Function) -> typing.Dict[str, str]:
     """{name: annotation} of a function's arguments, without self and cls."""
     given = function.args
-    every = [*given.posonlyargs, *given.args, *given.kwonlyargs]
-    stars = [(one, mark) for one, mark in ((given.vararg, "*"), (given.kwarg, "**")) if one]
-    named = {one.arg: one.annotation for one in every if one.arg not in ("self", "cls")}
-    named.update({mark + one.arg: one.annotation for one, mark in stars})
-    return {name: ast.unparse(node) if node else "" for name, node in named.items()}
+    every = [
+        ("", one) for one in (*given.posonlyargs, *given.args, *given.kwonlyargs) if one.arg not in ("self", "cls")
+    ]
+    every += [(mark, one) for mark, one in (("*", given.vararg), ("**", given.kwarg)) if one]
+    return {mark + one.arg: ast.unparse(one.annotation) if one.annotation else "" for mark, one in every}
 
 
 def raised(function: Function) -> typing.Set[str]:
@@ -100,8 +96,7 @@ def raised(function: Function) -> typing.Set[str]:
 def faults(function: Function) -> typing.Iterator[str]:
     """Sentences about a function of the public surface: shapes, units and errors, which the signature does not give."""
     text = ast.get_docstring(function) or ""
-    found = sections(text)
-    wanted = arguments(function)
+    found, wanted = sections(text), arguments(function)
     entries = {n: words for names, words in ENTRY.findall(found.get("Parameters", "")) for n in names.split(", ")}
     for name in set(entries) - set(wanted):
         yield f"Parameters has {name}, which is no argument"
@@ -125,17 +120,14 @@ def faults(function: Function) -> typing.Iterator[str]:
 
 def undocumented(modules: typing.Dict[str, Module]) -> typing.Iterator[typing.Tuple[Module, Function, str]]:
     """Public methods without a docstring that override none that has one."""
-    for module in modules.values():
-        for node in module.defined.values():
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                for method in node.body:
-                    if isinstance(method, ast.FunctionDef) and not method.name.startswith("_") and not setter(method):
-                        if not (ast.get_docstring(method) or documented(modules, module, node, method.name)):
-                            yield module, method, f"{node.name}.{method.name} has no docstring"
-
-
-def setter(method: ast.FunctionDef) -> bool:
-    return any(isinstance(d, ast.Attribute) and d.attr == "setter" for d in method.decorator_list)
+    setter = lambda method: any(isinstance(d, ast.Attribute) and d.attr == "setter" for d in method.decorator_list)
+    public = lambda node, kind: isinstance(node, kind) and not node.name.startswith("_")
+    classes = ((m, node) for m in modules.values() for node in m.defined.values() if public(node, ast.ClassDef))
+    for module, node in classes:
+        for method in node.body:
+            if public(method, ast.FunctionDef) and not (setter(method) or ast.get_docstring(method)):
+                if not documented(modules, module, node, method.name):
+                    yield module, method, f"{node.name}.{method.name} has no docstring"
 
 
 def documented(modules: typing.Dict[str, Module], module: Module, owner: ast.ClassDef, name: str) -> bool:
@@ -147,9 +139,8 @@ def documented(modules: typing.Dict[str, Module], module: Module, owner: ast.Cla
         if found:
             parent, bearer = modules[found[0]], modules[found[0]].defined[found[1]]
             own = [m for m in bearer.body if isinstance(m, ast.FunctionDef) and m.name == name]
-            if any(ast.get_docstring(m) for m in own):
-                return True
-            if isinstance(bearer, ast.ClassDef) and documented(modules, parent, bearer, name):
+            further = isinstance(bearer, ast.ClassDef) and documented(modules, parent, bearer, name)
+            if further or any(ast.get_docstring(m) for m in own):
                 return True
     return False
 
@@ -157,9 +148,7 @@ def documented(modules: typing.Dict[str, Module], module: Module, owner: ast.Cla
 def clashes() -> typing.Iterator[typing.Tuple[Path, ast.AST, str]]:
     """Public classes and functions, of engine and plugin, whose name another module's has; but for SHARED."""
     first: typing.Dict[str, Path] = {}
-    for path in sorted(PLUGIN.rglob("*.py")):
-        if "tests" in path.relative_to(PLUGIN).parts:
-            continue
+    for path in sorted(p for p in PLUGIN.rglob("*.py") if "tests" not in p.relative_to(PLUGIN).parts):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name[0] != "_" and node.name not in SHARED:
                 other = first.setdefault(node.name, path)

@@ -147,13 +147,14 @@ def micrographs(runs: Runs) -> None:
     picked, expert, blobs = [(label, "outputCoordinates") for label in ("picks", "expert", "templates")]
     wide, tubes = dict(particleDiameter=DIAMETER), ("tubes", "outputMicrographs")
     ctf: Inputs = {"inputCoordinates": picked, "inputCTF": ("ctf", "outputCTF")}
-    sets: Inputs = {"referenceCoordinates": expert, "inputSets": [picked, blobs]}
     runs.make(
         Wanted("picks", ours.CryodlProtPick, mics, modelFrom=SHIPPED, shippedModel="ribosome"),
         Wanted("filtered", ours.CryodlProtThresholdPicks, {"inputCoordinates": picked}, threshold=0.6),
         Wanted("templates", ours.CryodlProtPickTemplates, mics, **wide),
         Wanted("assessed", ours.CryodlProtAssess, {**mics, "inputCoordinates": picked}, **wide),
-        Wanted("compared", ours.CryodlProtCompare, sets, **wide),
+        Wanted(
+            "compared", ours.CryodlProtCompare, {"referenceCoordinates": expert, "inputSets": [picked, blobs]}, **wide
+        ),
         Wanted("consensus", ours.CryodlProtConsensus, {"inputSets": [picked, blobs, expert]}, **wide),
         Wanted("ctf", ours.CryodlProtEstimateCTF, mics, highestResolution=12),
         Wanted("particles", ours.CryodlProtExtractParticles, ctf, **wide),
@@ -203,10 +204,7 @@ def particles(runs: Runs) -> None:
     mics, truth = (("simulated micrographs", output) for output in ("outputMicrographs", "outputCoordinates"))
     found: Inputs = {"inputSets": [("found again", "outputCoordinates")], "referenceCoordinates": truth, **structure}
     raw: Inputs = {"inputParticles": ("raw", "outputParticles")}
-    learnt: Inputs = {"inputSets": [("raw", "outputParticles")], "inputStructures": [("raw", "outputVolume")]}
     denoised: Inputs = {**raw, "inputModel": ("denoiser", "outputModel")}
-    both: Inputs = {**raw, "inputStructures": [("structure", "outputVolume"), ("part", "outputVolume")]}
-    moving: Inputs = {"inputParticles": ("many", "outputParticles"), "inputVolume": ("many", "outputVolume")}
     of = lambda label: {"inputParticles": (label, "outputParticles")}
     runs.make(
         imported("structure", runs.file("structure.mrc", simulated.writeStructure), simulated.PIXEL_SIZE),
@@ -217,16 +215,32 @@ def particles(runs: Runs) -> None:
         Wanted("from structure", ours.CryodlProtTrainFromStructure, structure, count=3, steps=4, **small),
         Wanted("general picker", ours.CryodlProtTrainGeneral, {}, procedural=3, simulated=6, steps=4),
         Wanted("raw", ours.CryodlProtSimulateParticles, structure, **few),
-        Wanted("denoiser", ours.CryodlProtTrainDenoiser, learnt),
+        Wanted(
+            "denoiser",
+            ours.CryodlProtTrainDenoiser,
+            {"inputSets": [("raw", "outputParticles")], "inputStructures": [("raw", "outputVolume")]},
+        ),
         Wanted("denoised", ours.CryodlProtDenoise, denoised),
         Wanted("evaluated", ours.CryodlProtEvaluateDenoiser, {**denoised, **structure}, count=30),
         Wanted("oriented", ours.CryodlProtAssignOrientations, {**denoised, **structure}, angularStep=15),
         Wanted("map", ours.CryodlProtBackProject, of("oriented")),
-        Wanted("integrity", ours.CryodlProtIntegrity, both, compositionNames="whole, part", angularStep=15),
+        Wanted(
+            "integrity",
+            ours.CryodlProtIntegrity,
+            {**raw, "inputStructures": [("structure", "outputVolume"), ("part", "outputVolume")]},
+            compositionNames="whole, part",
+            angularStep=15,
+        ),
         Wanted("classes", ours.CryodlProtClassify2D, raw, classes=6, epochs=2),
         Wanted("selected", ours.CryodlProtSelectClasses, {"inputClasses": ("classes", "outputClasses")}),
         Wanted("many", ours.CryodlProtSimulateParticles, structure, **many),
-        Wanted("latent", ours.CryodlProtFitHeterogeneity, moving, latent=2, maps=5),
+        Wanted(
+            "latent",
+            ours.CryodlProtFitHeterogeneity,
+            {"inputParticles": ("many", "outputParticles"), "inputVolume": ("many", "outputVolume")},
+            latent=2,
+            maps=5,
+        ),
         Wanted("path", ours.CryodlProtLatentVolumes, of("latent"), maps=6),
     )
 
@@ -276,25 +290,45 @@ def features(runs: Runs) -> None:
 def found(runs: Runs) -> None:
     """Particles in tomograms, by their features, a template and a network."""
     cell: Inputs = {"inputTomograms": ("cell", "outputTomograms")}
-    labelled: Inputs = {**cell, "inputMasks": ("cell", "outputLabels")}
-    template: Inputs = {**cell, "inputStructure": ("a body", "outputVolume")}
-    marked: Inputs = {**cell, "inputCoordinates": [("cell", "outputCoordinates")]}
     shape = dict(shape=contract.FEATURE_SHAPES.index("particles"), diameter=220, minimum_size=500)
     runs.make(
-        Wanted("places", ours.CryodlProtPickFeatures, labelled, label=LABELS["body"], boxSize=BOX, **shape),
-        Wanted("detections", ours.CryodlProtDetectParticles, template, angularStep=30, boxSize=BOX),
-        Wanted("detector", ours.CryodlProtTrainDetector, marked, diameter="220", steps=2),
+        Wanted(
+            "places",
+            ours.CryodlProtPickFeatures,
+            {**cell, "inputMasks": ("cell", "outputLabels")},
+            label=LABELS["body"],
+            boxSize=BOX,
+            **shape,
+        ),
+        Wanted(
+            "detections",
+            ours.CryodlProtDetectParticles,
+            {**cell, "inputStructure": ("a body", "outputVolume")},
+            angularStep=30,
+            boxSize=BOX,
+        ),
+        Wanted(
+            "detector",
+            ours.CryodlProtTrainDetector,
+            {**cell, "inputCoordinates": [("cell", "outputCoordinates")]},
+            diameter="220",
+            steps=2,
+        ),
     )
 
 
 def subtomograms(runs: Runs, bodies: Inputs) -> None:
     """Classes of simulated subtomograms, known and unknown."""
     cubes: Inputs = {"inputSubtomograms": ("cubes", "outputSubtomograms")}
-    known: Inputs = {**cubes, "inputModel": ("classifier", "outputModel")}
     runs.make(
         Wanted("cubes", ours.CryodlProtSimulateSubtomograms, bodies, snr=0.3, **CUBES),
         Wanted("classifier", ours.CryodlProtTrainClassifier, cubes, classNames="body, rod"),
-        Wanted("classified", ours.CryodlProtClassifySubtomograms, known, groundTruth=True),
+        Wanted(
+            "classified",
+            ours.CryodlProtClassifySubtomograms,
+            {**cubes, "inputModel": ("classifier", "outputModel")},
+            groundTruth=True,
+        ),
         Wanted("clusters", ours.CryodlProtClusterSubtomograms, cubes, classes=2),
     )
 
@@ -320,15 +354,17 @@ def maps(runs: Runs) -> None:
     runs.file("other.pdb", writeBundle, ("TRP", "LYS", "HIS", "PHE", "ASP"))  # one to learn from, one to validate on
     model: Inputs = {"inputStructure": ("model", "outputPdb")}
     whole = ("half-maps", "outputVolume")
-    better: Inputs = {**model, "inputVolume": ("improved", "outputVolume"), "inputBefore": whole}
-    pair: Inputs = {**model, "inputReference": ("half-maps", "outputStructure")}
     learnt = dict(pairsFrom=2, structureFiles=os.path.join(runs.folder, "*.pdb"), simulated=1, steps=2, batchSize=2)
     runs.make(
         Wanted("model", ProtImportPdb, {}, inputPdbData=1, pdbFile=path),
         Wanted("half-maps", ours.CryodlProtSimulateHalfMaps, model, resolution=4.5, pixelSize=1.0, box=64),
         Wanted("improved", ours.CryodlProtImproveMap, {"inputVolume": whole}),
-        Wanted("measured", ours.CryodlProtEvaluateMap, better),
-        Wanted("models", ours.CryodlProtCompareModels, pair),
+        Wanted(
+            "measured",
+            ours.CryodlProtEvaluateMap,
+            {**model, "inputVolume": ("improved", "outputVolume"), "inputBefore": whole},
+        ),
+        Wanted("models", ours.CryodlProtCompareModels, {**model, "inputReference": ("half-maps", "outputStructure")}),
         Wanted("improver", ours.CryodlProtTrainMapImprover, {}, **learnt),
     )
 

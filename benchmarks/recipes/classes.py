@@ -190,7 +190,7 @@ def _sorted_set(folder, name, count, classes, bad, snr, seed):
     settings = class_settings(config, particles)
     records = load_or_make(folder, particles, settings.scale, lambda done: None)
     device = torch.device("cpu")
-    work, _ = classify(records, classes, settings.reach_px, config.epochs, seed, device, lambda done: None)
+    work, _ = classify(records, classes, settings.reach_px, config.epochs, seed, device, lambda *_: None)
     seen = Seen(load_ranker())
     answer = finished_answer(work, particles, records, settings, seen, device)
     shutil.rmtree(folder)

@@ -79,7 +79,6 @@ def make_tomogram(path, copies, shape, pixel_size, snr, seed):
     width = np.std(images[len(images) // 2]) / snr**0.5 if snr else 1.0
     wider = 1 / np.sqrt(np.cos(np.radians(TILTS)))
     seen = np.array(images) + width * wider[:, None, None] * noise(len(TILTS), side, pixel_size, rng)
-    with mrcfile.new(path, overwrite=True) as mrc:
-        mrc.set_data(back_projected(seen, TILTS, shape[0]).astype(np.float32))
-        mrc.voxel_size = pixel_size
+    made = back_projected(seen, TILTS, shape[0]).astype(np.float32)
+    mrcfile.write(path, made, overwrite=True, voxel_size=pixel_size)
     path.with_suffix(".json").write_text(json.dumps(truth))

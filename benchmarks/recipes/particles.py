@@ -66,8 +66,7 @@ def map_of(xyz, weight, resolution, voxel, sharp=True):
 
 def written_map(path, body, resolution):
     """Path of a map of atoms, with voxels of a third of the resolution (Å)."""
-    with mrcfile.new(path, map_of(*body, resolution, resolution / 3), overwrite=True) as mrc:
-        mrc.voxel_size = resolution / 3
+    mrcfile.write(path, map_of(*body, resolution, resolution / 3), overwrite=True, voxel_size=resolution / 3)
     return path
 
 
@@ -158,8 +157,8 @@ def make_mixed(bodies, kinds, folder, snr, rng, box=64, pixel_size=3.5, noise_on
     noise = coloured_noise(count, box, pixel_size, rng)
     scale = 0 if noise_only else np.sqrt(snr / clean.var(axis=(1, 2)).mean())
     folder.mkdir(parents=True, exist_ok=True)
-    with mrcfile.new(folder / "particles.mrcs", (scale * clean + noise).astype(np.float32), overwrite=True) as mrc:
-        mrc.voxel_size = pixel_size
+    images = (scale * clean + noise).astype(np.float32)
+    mrcfile.write(folder / "particles.mrcs", images, overwrite=True, voxel_size=pixel_size)
     _write_star(folder / "particles.star", turns, shifts, defoci, box, pixel_size)
     return folder / "particles.star"
 

@@ -196,9 +196,7 @@ def write_map(path, number, pixel_size=5.0):
     for centre in 20 + rng.uniform(-7, 7, (10, 3)):
         density += np.exp(-((grid - centre[:, None, None, None]) ** 2).sum(0) / 8)
     density[density < 0.05] = 0
-    with mrcfile.new(path, overwrite=True) as mrc:
-        mrc.set_data(density)
-        mrc.voxel_size = pixel_size
+    mrcfile.write(path, density, overwrite=True, voxel_size=pixel_size)
 
 
 def write_helix(path, number):
