@@ -258,7 +258,7 @@ def test_description_of_an_optional_number():
 @pytest.mark.parametrize(
     "data, words",
     [
-        ("{", ("not valid JSON",)),
+        ("{", ("not as JSON is written", "line 1, column 2")),
         ("[]", ("contract version None",)),
         ('{"contract_version": 99}', ("contract version 99", "reads version")),
         ('{"contract_version": 1, "command": "paint"}', ("'paint'", "train-picker")),
@@ -271,6 +271,16 @@ def test_a_bad_request_says_what_is_wrong(tmp_path, data, words):
         Request.read(tmp_path / "request.json")
     for word in words:
         assert word in str(error.value)
+
+
+def test_a_request_with_half_a_character_is_refused_by_name_and_one_with_bytes_of_a_name_is_read(tmp_path):
+    path = tmp_path / "request.json"
+    request = Request("pick", PickConfig(micrographs=("m\udcff.mrc",), pixel_size=1.0, output="o"))
+    request.write(path)  # the name of a file that is not UTF-8, as Python reads it
+    assert Request.read(path) == request
+    path.write_text(path.read_text().replace("udcff", "ud800"))
+    with pytest.raises(ValueError, match=r"request\.json holds '\\ud800', half of a character.*Correct it"):
+        Request.read(path)
 
 
 def test_a_result_of_another_version_is_refused(tmp_path):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Two commands on one output are held apart, and an engine ends with the protocol that started it."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -133,6 +134,39 @@ def test_a_place_where_nothing_can_be_written_is_told_before_the_work():
             pass
 
 
+def test_an_output_that_is_a_file_is_told_before_the_work(tmp_path):
+    (tmp_path / "picks").write_text("of another kind")
+    config = PickConfig(micrographs=("a.mrc",), pixel_size=1.0, output=str(tmp_path / "picks"))
+    for output in ("picks", "picks/below"):
+        config = dataclasses.replace(config, output=str(tmp_path / output))
+        with pytest.raises(ValueError, match=r"picks \(--output\) is a file, and a folder is needed there\. Choose"):
+            with output_lock(COMMANDS["pick"], config):
+                pass
+
+
+def test_a_training_keeps_its_step_when_its_protocol_ends(tmp_path):
+    """A time limit ends the protocol at once, while the training is in a step."""
+    engine = (
+        "import os, time; from cryodl.io import stopping; stopping.end_with_parent()\n"
+        "with stopping.stoppable(), stopping.held() as asked:\n"
+        "    open('engine', 'w').write(str(os.getpid()))\n"
+        "    while not asked(): time.sleep(0.1)\n"
+        "    time.sleep(1.5); open('kept', 'w').write(str(asked()))"
+    )
+    protocol = (
+        "import os, subprocess, sys; from cryodl.contract.processes import *; "
+        "subprocess.run([sys.executable, '-c', os.environ['ENGINE']], env=dict(os.environ, "
+        "CRYODL_PARENT=process_name()))"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", protocol], cwd=tmp_path, env=dict(environment(), ENGINE=engine))
+    try:
+        _wait(lambda: (tmp_path / "engine").exists() and (tmp_path / "engine").read_text())
+    finally:
+        parent.kill()
+        parent.wait()
+    _wait(lambda: (tmp_path / "kept").exists() and (tmp_path / "kept").read_text() == "15")
+
+
 def test_an_engine_ends_with_its_protocol_also_behind_a_shell(tmp_path):
     """protocol -> shell -> engine; the protocol is killed with SIGKILL."""
     engine = (
@@ -190,7 +224,7 @@ def test_temporary_files_of_dead_processes_go_and_all_others_stay(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names[1:])
 
 
-def _wait(ready, seconds=10):
+def _wait(ready, seconds=60):
     end = time.monotonic() + seconds
     while not ready():
         assert time.monotonic() < end

@@ -30,6 +30,22 @@ def star_head(block: str, columns: typing.Iterable[str]) -> str:
     return f"\n# version 30001\n\ndata_{block}\n\nloop_\n{lines}"
 
 
+def fault_of(error: BaseException) -> str:
+    """What is wrong with the content of a file, from what Python raised about it."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"line {error.lineno}, column {error.colno} is not as JSON is written"
+    if isinstance(error, UnicodeError):
+        return "it is no text in UTF-8"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, KeyError):
+        return f"{error.args[0]} is missing"
+    if isinstance(error, IndexError):
+        return "a row has too few values"
+    what, _, value = str(error).rpartition(": ")
+    return f"{value} is no number" if what.startswith("could not convert") else "a value is not of the kind it must be"
+
+
 # {name: function} of all readers; the trials with mutated files take their list from here.
 READERS: typing.Dict[str, typing.Callable[..., typing.Any]] = {}
 Read = typing.TypeVar("Read", bound=typing.Callable[..., typing.Any])

@@ -16,7 +16,7 @@ from .fields import Paths
 from .half_map_test import counted
 from .params import ParamInfo, check, check_value, config_from_dict, config_to_dict, describe, param
 from .processes import temporary_path
-from .reading import reader
+from .reading import fault_of, reader
 
 CONTRACT_VERSION = 1  # of requests
 RESULT_VERSION = 2
@@ -204,7 +204,12 @@ class Request:
             with open(path, encoding="utf-8") as file:
                 data = json.load(file)
         except ValueError as error:
-            raise ValueError(f"{path} is not a request: it is not valid JSON ({error}).") from None
+            raise ValueError(f"{path} is not a request: {fault_of(error)}. Write it again.") from None
+        try:
+            json.dumps(data, ensure_ascii=False).encode("utf-8", "surrogateescape")  # as names of files are
+        except UnicodeEncodeError as error:
+            half = ascii(error.object[error.start])
+            raise ValueError(f"{path} holds {half}, half of a character, which no name has. Correct it.") from None
         if not isinstance(data, dict) or data.get("contract_version") != CONTRACT_VERSION:
             found = data.get("contract_version") if isinstance(data, dict) else None
             raise ValueError(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..contract.reading import fault_of
 from .coordinates3d import Coordinates3D, angles_of, from_dynamo, to_dynamo, to_tomogram
 from .files import micrograph_key, read_text, whole_file
 
@@ -158,7 +159,7 @@ def read_json(path: str | os.PathLike[str]) -> Coordinates3D:
     try:
         found: typing.Any = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not a JSON file ({error}).") from None
+        raise ValueError(f"{path} is not a JSON file: {fault_of(error)}. Export the picks again.") from None
     return read_eman2(path, found) if isinstance(found, dict) and "boxes_3d" in found else read_copick(path)
 
 
@@ -173,7 +174,10 @@ def read_eman2(path: str | os.PathLike[str], found: dict[str, typing.Any]) -> Co
         kinds = [int(box[5]) if len(box) > 5 else 0 for box in found["boxes_3d"]]
         unbinned = float(found["apix_unbin"]) if "apix_unbin" in found else None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} has no EMAN2 boxes ({error!r}): boxes_3d must have rows x, y, z, ...") from None
+        raise ValueError(
+            f"{path} has no EMAN2 boxes: {fault_of(error)}. boxes_3d must have rows x, y, z, ... of numbers; export it "
+            "again."
+        ) from None
     name = micrograph_key(Path(path).stem).removesuffix("_info")
     species = tuple(names.get(kind, f"class_{kind}") for kind in kinds)
     centred = unbinned is not None and unbinned > 0
@@ -255,8 +259,8 @@ def read_copick(path: str | os.PathLike[str]) -> Coordinates3D:
         angles = angles_of(matrices[:, :3, :3]) if trusted else None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
-            f"{path} has no copick picks ({error!r}); run_name, pickable_object_name and points with a location x, "
-            "y, z (and a matrix of 4 x 4 numbers, transformation_) are needed."
+            f"{path} has no copick picks: {fault_of(error)}. run_name, pickable_object_name and points with a location "
+            "x, y, z (and a matrix of 4 x 4 numbers, transformation_) are needed; export it again."
         ) from None
     if found.get("unit", "angstrom") != "angstrom":
         raise ValueError(f"{path} has the unit {found['unit']!r}; copick picks must be in angstrom.")

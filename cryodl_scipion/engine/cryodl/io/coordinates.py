@@ -12,7 +12,7 @@ from pathlib import Path
 import gemmi
 import numpy as np
 
-from ..contract.reading import reader, star_head
+from ..contract.reading import fault_of, reader, star_head
 from .cryosparc import cryosparc_picks
 from .files import micrograph_key, read_text, whole_file, without_pick_suffix
 from .messages import warn
@@ -266,14 +266,14 @@ def _read_eman2(path: Path) -> dict[str, list[tuple[float, float, float]]]:
     """Boxes of e2boxer.py: rows x, y, method of the centres."""
     try:
         found: typing.Any = json.loads(read_text(path))
-    except ValueError as error:
-        raise ValueError(f"not a JSON file ({error}).") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not a JSON file: {fault_of(error)}. Save the boxes again.") from None
     if not isinstance(found, dict) or not isinstance(found.get("boxes"), list):
         raise ValueError("no boxes of EMAN2: an info file of e2boxer.py has a list called boxes.")
     try:
         rows = [(float(box[0]), float(box[1]), 0.0) for box in found["boxes"]]
-    except (TypeError, KeyError) as error:
-        raise ValueError(f"a box is no row x, y, method ({error!r}).") from None
+    except (TypeError, KeyError, ValueError, IndexError) as error:
+        raise ValueError(f"a box is no row x, y, method: {fault_of(error)}. Save the boxes again.") from None
     name = path.name[: -len(_EMAN2)] if path.name.lower().endswith(_EMAN2) else path.stem
     return {micrograph_key(name): rows}
 

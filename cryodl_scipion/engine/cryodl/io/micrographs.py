@@ -64,7 +64,9 @@ def _first_page(path: str | os.PathLike[str], read: typing.Callable[[TiffPage], 
     except Exception as error:  # every codec raises types of its own; whichever it is, this file cannot be read
         if isinstance(error, _Refused):
             raise ValueError(f"{path} {error}") from None
-        raise ValueError(f"{path} is not a readable TIFF file: {error}.") from None
+        raise ValueError(
+            f"{path} is not a readable TIFF file: {'no image in it' if isinstance(error, LookupError) else error}."
+        ) from None
 
 
 class _Refused(ValueError):

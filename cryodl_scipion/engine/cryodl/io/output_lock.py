@@ -40,7 +40,7 @@ def output_lock(
     if not getattr(config, field, None) or os.environ.get("RANK", "0") != "0" or str(path) in held.split("\n"):
         yield  # no output, or one process of a training by several: the first one holds the lock
         return
-    _check_writable(output, field)
+    _check_writable(output, field, bool(command.shared))
     handle = _lock(path, _items(command, config, names, output), command.name, wait, field)
     try:
         os.environ[HELD] = f"{held}\n{path}"
@@ -55,8 +55,13 @@ def lock_path(output: Path) -> Path:
     return output.with_name(f".{output.name}.lock")
 
 
-def _check_writable(output: Path, field: str) -> None:
-    """Write a little where the output will be and remove it again. Makes the folder above the output."""
+def _check_writable(output: Path, field: str, shared: bool) -> None:
+    """Write a little where the output will be and remove it again. Makes the folder above the output. shared: the
+    output is a folder, which may be there."""
+    above = [output, *output.parents] if shared else output.parents
+    nearest = next(path for path in above if path.exists())
+    if not nearest.is_dir():
+        raise ValueError(f"{nearest} (--{field}) is a file, and a folder is needed there. Choose another name.")
     output.parent.mkdir(parents=True, exist_ok=True)
     for folder in {output.parent, output if output.is_dir() else output.parent}:
         remove_abandoned(folder)

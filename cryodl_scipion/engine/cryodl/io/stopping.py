@@ -36,6 +36,10 @@ def _watch(name: str) -> None:
             flush=True,
         )
     finally:  # not sys.exit: this is a thread. What a killed command leaves, the next one continues from
+        if _held:  # a training keeps its last step, also where one signal has ended the protocol and asks this process
+            if not _asked:
+                os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(GRACE)
         os.kill(os.getpid(), signal.SIGKILL)
 
 
