@@ -126,7 +126,6 @@ def picksToFilter(protocol: EMProtocol) -> Any:
 
 
 def madeBy(protocol: EMProtocol) -> Any:
-    """The run that picked what picksToFilter gives, None if it is not known."""
     filtered = protocol.hasAttribute("inputCoordinates")
     source = protocol.inputCoordinates.getObjValue() if filtered else protocol
     return source if isinstance(source, EMProtocol) else None

@@ -20,12 +20,10 @@ _PARTICLE_OF_BOX = 0.6
 
 
 def has(protocol: EMProtocol, name: str) -> bool:
-    """Whether the form shows a field now."""
     return protocol.getDefinition().hasParam(name) and protocol.evalParamCondition(name)
 
 
 def imagesField(protocol: EMProtocol) -> Optional[str]:
-    """The form's field of subtomograms, or of particles; None where there is none."""
     return next((name for name in ("inputSubtomograms", "inputParticles") if has(protocol, name)), None)
 
 
@@ -149,8 +147,6 @@ class CryodlSubtomogramDiameterWizard(
 
 
 class CryodlBoxWizard(form_wizard.FormWizard, title="Diameter", boxSize="PickFeatures"):
-    """Choose the box on tomograms: the circle just holds the box's contents."""
-
     def open(self, form: Form) -> None:
         measure(form, None, lambda value, pixelSize: form.setVar("boxSize", boxOf(value, pixelSize)))
 

@@ -7,7 +7,7 @@ import re
 import tkinter as tk
 import warnings
 from tkinter import ttk
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import mrcfile
 import numpy as np
@@ -48,7 +48,6 @@ def drawTiles(axes: Axes, tiles: Any, captions: Sequence[str], columns: Any) -> 
 
 
 def tileAt(x: float, y: float, tile: Any, columns: Any, count: Any) -> Any:
-    """Number of the tile (0, 1, ...) at a place of drawTiles' axes; None beside the tiles."""
     column, row = int(x // tile[0]), int(y // tile[1])
     position = row * columns + column
     return position if 0 <= column < columns and 0 <= position < count else None
@@ -132,13 +131,7 @@ class Gallery:
     UPWARDS = False
 
     def __init__(
-        self,
-        names: Dict[str, List[str]],
-        ids: Any,
-        pixelSize: Any,
-        metrics: Optional[Dict[str, np.ndarray]] = None,
-        groups: Optional[np.ndarray] = None,
-        groupNames: Sequence[str] = (),
+        self, names: Any, ids: Any, pixelSize: Any, metrics: Any = None, groups: Any = None, groupNames: Any = ()
     ) -> None:
         self.names, self.ids, self.pixelSize = names, np.asarray(ids), pixelSize
         self.metrics, self.groups, self.groupNames = metrics or {}, groups, list(groupNames)
@@ -197,7 +190,6 @@ class Gallery:
         return [f"{kind.capitalize()} image: {placeOf(names[position])}" for kind, names in self.names.items()]
 
     def caption(self, position: Any, figure: Any) -> str:
-        """'12   0.83': id, and the figure if there is one."""
         return f"{self.ids[position]}" + ("" if figure is None else f"   {shortNumber(self.metrics[figure][position])}")
 
 
@@ -294,14 +286,7 @@ class GalleryWindow(PagedWindow):
     """data: Gallery. figure: label to sort by at first, None for the set's order. subset: function of ids that starts a
     run which makes a set of them, and says so in one sentence; None for none."""
 
-    def __init__(
-        self,
-        parent: Any,
-        data: Any,
-        title: str,
-        figure: Any = None,
-        subset: Optional[Callable[[Sequence[int]], str]] = None,
-    ) -> None:
+    def __init__(self, parent: Any, data: Any, title: str, figure: Any = None, subset: Any = None) -> None:
         self._subset, self._figureFirst = subset, figure
         PagedWindow.__init__(self, parent, data, title, (12, 7.6))
         self._canvas.mpl_connect("button_press_event", self._clicked)
@@ -341,8 +326,7 @@ class GalleryWindow(PagedWindow):
         return min(max(1, number), len(self.order()))
 
     def createSubset(self) -> None:
-        if self._subset is not None:
-            self.message.set(self._subset([int(self._data.ids[i]) for i in self.order()[: self.kept()]]))
+        self.message.set(self._subset([int(self._data.ids[i]) for i in self.order()[: self.kept()]]))
 
     def again(self) -> None:
         self._first.set(len(self.order()))

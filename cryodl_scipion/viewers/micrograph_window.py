@@ -5,7 +5,7 @@ import functools
 import math
 import tkinter as tk
 from tkinter import ttk
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, List, Tuple
 
 import numpy as np
 from matplotlib import patheffects
@@ -69,13 +69,7 @@ class MicrographWindow(CanvasWindow):
     _hidden, _contrast, _held = False, 1.0, None
 
     def __init__(
-        self,
-        parent: Any,
-        data: Any,
-        title: str,
-        slider: Any = None,
-        value: float = 0,
-        accept: Optional[Callable[..., Any]] = None,
+        self, parent: Any, data: Any, title: str, slider: Any = None, value: float = 0, accept: Any = None
     ) -> None:
         CanvasWindow.__init__(self, parent, title)
         self._data, self._accept, self._slider = data, accept, slider
@@ -134,7 +128,6 @@ class MicrographWindow(CanvasWindow):
 
     # ----- mouse and keys
     def _key(self, function: Any, event: Any) -> None:
-        """Do what a key means, unless it is typed into a box."""
         if self._preview is not None and not isinstance(event.widget, (tk.Entry, ttk.Entry, tk.Text)):
             function()
             self._canvas.draw_idle()
@@ -179,7 +172,6 @@ class MicrographWindow(CanvasWindow):
         return [(self._axes, self._preview), *self._beside]
 
     def _changeContrast(self, factor: float) -> None:
-        """Greater than 1: fewer greys."""
         self._contrast *= factor
         for axes, _ in self._shown():
             axes.images[0].set_clim(0.5 - 0.5 / self._contrast, 0.5 + 0.5 / self._contrast)
@@ -223,7 +215,6 @@ class MicrographWindow(CanvasWindow):
 
     # ----- the micrograph
     def index(self) -> Any:
-        """Position of the chosen micrograph, None if there is none."""
         return next(iter(self._list.curselection()), None)
 
     def showMicrograph(self) -> None:

@@ -34,7 +34,6 @@ _STEP = re.compile(r"step_0*(\d+)\.png$")
 
 
 def metricsPath(folder: str) -> Any:
-    """The metrics of a model folder, or of its unfinished training."""
     whole = os.path.join(folder, METRICS)
     return whole if os.path.exists(whole) else os.path.join(folder + ".partial", METRICS)
 
@@ -61,7 +60,6 @@ def samplesIn(folder: str) -> Dict[str, Any]:
 
 
 def cardLines(folder: str) -> List[str]:
-    """The card in words, one line each; what is not in it is left out."""
     if not os.path.exists(os.path.join(folder, contract.CARD)):
         return ["The model is not finished yet.", "The curves are updated during training."]
     card = contract.read_card(folder)

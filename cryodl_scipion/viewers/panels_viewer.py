@@ -80,14 +80,7 @@ class ResultsWindow(CanvasWindow):
     pyworkflow's views of a panel by its name, with the tab as their parent. goesOn: whether the run has not ended.
     """
 
-    def __init__(
-        self,
-        parent: Any,
-        title: str,
-        panels: Sequence[Any],
-        views: Callable[[str, Tab], Any],
-        goesOn: Callable[[], bool],
-    ) -> None:
+    def __init__(self, parent: Any, title: str, panels: Any, views: Any, goesOn: Any) -> None:
         CanvasWindow.__init__(self, parent, title)
         self._panels, self._views, self._goesOn = list(panels), views, goesOn
         self._filled: Set[str] = set()
@@ -107,10 +100,9 @@ class ResultsWindow(CanvasWindow):
         self._fill()
 
     def lookAgain(self) -> None:
-        if not self.root.winfo_exists():
-            return
-        self._filled.clear()
-        self._fill()
+        if self.root.winfo_exists():
+            self._filled.clear()
+            self._fill()
 
     def _fill(self) -> None:
         panel = self._panels[self._notebook.index("current")]
@@ -124,20 +116,14 @@ class ResultsWindow(CanvasWindow):
         text.pack(anchor=tk.W, padx=8, pady=(6, 0))
         views = list(self._views(panel.name, tab))
         for view in views:
-            _position(view, tab, panel.label)
+            if isinstance(view, MessageView):
+                ttk.Label(tab, text=view.getMessage(), wraplength=_WRAP).pack(anchor=tk.W, padx=8, pady=20)
+            elif isinstance(view, (WindowView, PlotView)):  # ours fill the tab
+                view.show()
+            else:  # another program
+                ttk.Button(tab, text=f"Open: {panel.label}", command=view.show).pack(anchor=tk.W, padx=8, pady=20)
         if self._goesOn() and all(isinstance(view, MessageView) for view in views):  # nothing to see yet
             self.root.after(REFRESH, self.lookAgain)
-
-
-def _position(view: Any, tab: Tab, label: str) -> None:
-    """Show a view of pyworkflow in a tab: a window or a drawing of ours fills it, a message is read in it, and another
-    program has a button."""
-    if isinstance(view, MessageView):
-        ttk.Label(tab, text=view.getMessage(), wraplength=_WRAP).pack(anchor=tk.W, padx=8, pady=20)
-    elif isinstance(view, (WindowView, PlotView)):
-        view.show()
-    else:
-        ttk.Button(tab, text=f"Open: {label}", command=view.show).pack(anchor=tk.W, padx=8, pady=20)
 
 
 # name: of the method that shows it; label: of the tab; help: above the picture
@@ -167,7 +153,6 @@ class Shows:
         return f"{what or self._SECTION}: {self.protocol.getRunName()}"
 
     def window(self, windowClass: type, *arguments: Any) -> WindowView:
-        """windowClass(parent, *arguments)."""
         return WindowView(windowClass, self.getTkRoot(), *arguments)
 
     def plot(self, what: str, draw: Callable[[Any], Any], size: Any = (8, 5), tight: bool = True) -> PlotView:

@@ -51,11 +51,9 @@ def readImage(path: str) -> Any:
         import tifffile
 
         image = tifffile.imread(path)[..., ::-1, :]  # coordinates count rows from the last one, as RELION (frames.py)
-    elif path.lower().endswith((".gz", ".bz2")):
-        with mrcfile.open(path, permissive=True) as mrc:
-            image = mrc.data
     else:
-        with mrcfile.mmap(path, permissive=True) as mrc:
+        read = mrcfile.open if path.lower().endswith((".gz", ".bz2")) else mrcfile.mmap
+        with read(path, permissive=True) as mrc:
             image = mrc.data
     if image is None:
         raise ValueError("it contains no image")
@@ -123,6 +121,13 @@ def label(
         axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[1]:
         axes.legend(**(legend or {}))
+
+
+def labelSphere(axes: Axes) -> None:
+    """Of directions, on an equal-area map: the pole z (tilt 0) is on top. axes: of the projection 'mollweide'."""
+    axes.grid(alpha=0.25)
+    axes.set_xticklabels([])
+    axes.set_yticks(np.deg2rad([-60, -30, 0, 30, 60]), [f"{tilt}°" for tilt in (150, 120, 90, 60, 30)])
 
 
 PICK_COLOUR = "#19e57b"

@@ -106,12 +106,11 @@ class FollowingWindow(CanvasWindow):
     draw: Any  # draws what there is now
 
     def refresh(self) -> None:
-        if not self.root.winfo_exists():
-            return  # closed since the last look
-        finished = self.finished()  # first: what is written between the two looks is then seen by the next one
-        self.redraw()
-        if not finished:
-            self.root.after(REFRESH, self.refresh)
+        if self.root.winfo_exists():  # it may have been closed since the last look
+            finished = self.finished()  # first: what is written between the two looks is then seen by the next one
+            self.redraw()
+            if not finished:
+                self.root.after(REFRESH, self.refresh)
 
     def redraw(self) -> None:
         self.draw()

@@ -94,8 +94,6 @@ def drawLocalResolution(axes: Axes, values: np.ndarray) -> None:
 
 
 class ResiduesWindow(CanvasWindow):
-    """chains: of readResidues."""
-
     def __init__(self, parent: Any, chains: Dict[str, Any], title: str) -> None:
         CanvasWindow.__init__(self, parent, title)
         self._chains = chains

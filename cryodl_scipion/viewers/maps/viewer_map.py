@@ -12,7 +12,7 @@ from ...convert.names import withoutChecksum
 from ...engine.cryodl.contract import ReconstructOutputs
 from ...protocols import CryodlProtBackProject
 from ..panels_viewer import ObjectViewer, PanelsViewer, panel
-from ..plots import AXES, MARK, Axes, Figure, drawFscOfMap, percentilesOf, readMap, stretchedTo
+from ..plots import AXES, MARK, Axes, Figure, drawFscOfMap, labelSphere, percentilesOf, readMap, stretchedTo
 from ..window import CanvasWindow
 
 _SAMPLED = 64  # voxels along an axis that decide the contrast
@@ -127,7 +127,7 @@ class LinkedMapsWindow(CanvasWindow):
         self._canvas.draw_idle()
 
     def _click(self, event: Any) -> None:
-        position = self._slices.positionOf(event.inaxes, event.xdata, event.ydata) if event.inaxes else None
+        position = self._slices.positionOf(event.inaxes, event.xdata, event.ydata)
         if position is not None:
             self._set(position)
 
@@ -177,12 +177,9 @@ def drawByDirection(axes: Axes, made: ReconstructOutputs) -> None:
     known = np.isfinite(found)
     points = np.deg2rad([np.r_[rot, rot + 180], np.r_[90 - tilt, tilt - 90]])
     points[0] = np.mod(points[0] + np.pi, 2 * np.pi) - np.pi
-    dots = axes.scatter(*points, c=np.r_[found, found], s=120, cmap="viridis", plotnonfinite=True)
-    axes.figure.colorbar(dots, ax=axes, shrink=0.7).set_label("Resolution (Å)")
-    axes.grid(alpha=0.25)
-    axes.set_xticklabels([])
-    axes.set_yticks(np.deg2rad([-60, -30, 0, 30, 60]))
-    axes.set_yticklabels([f"{t}°" for t in (150, 120, 90, 60, 30)])
+    dots = axes.scatter(points[0], points[1], c=np.r_[found, found], s=120, cmap="viridis", plotnonfinite=True)
+    axes.figure.colorbar(dots, ax=axes, shrink=0.7, label="Resolution (Å)")
+    labelSphere(axes)
     span = f"{found[known].min():.3g} to {found[known].max():.3g} Å" if known.any() else "nothing resolved"
     unknown = f"; nothing resolved about {len(known) - known.sum()} of {len(known)} axes" * bool(not known.all())
     axes.set_title(f"{span}{unknown}; missing cone: {made.missing_cone or 0:.0f}°", fontsize=10)

@@ -128,8 +128,6 @@ class SpectrumWindow(MicrographWindow):
 
 
 class EstimatedCTFs(Pictures):
-    """Metrics and pictures of a SetOfCTF, which may still be growing."""
-
     def __init__(self, ctfs: SetOfCTF) -> None:
         self.rows = ctfRows(ctfs)
         Pictures.__init__(self, [row[0] for row in self.rows], [ctf.getPsdFile() for ctf in ctfs.iterItems()])
@@ -151,7 +149,6 @@ class EstimatedCTFs(Pictures):
         )
 
     def profile(self, index: int) -> Any:
-        """The spectrum over equal phases of one micrograph, None if its file is gone."""
         return readJson(os.path.splitext(self.paths[index])[0] + ".json", {}).get("profile")
 
 

@@ -20,12 +20,10 @@ _CIRCLES = 200  # more of them hide the micrograph
 
 
 def firstNames(particles: SetOfParticles, count: int) -> Any:
-    """Image names, 000001@file, of the first particles of a set."""
     return [nameOf(item) for item in itertools.islice(particles.iterItems(), count)]
 
 
 def previewOf(image: np.ndarray) -> Preview:
-    """Preview of an image in its own pixels."""
     return Preview(stretch(image), 1, image.shape[1], image.shape[0])
 
 
@@ -95,9 +93,7 @@ class ImagesToFilter(Pictures):
         """(h, w) image without finer detail than `resolution` Å. Raises ValueError or OSError that names the file."""
         _, path, axis, pixelSize = self._makers[index]
         if index not in self._images:
-            self._images[index] = (
-                readParticle(path) if axis is None else np.asarray(readMap(path).sum(axis, dtype=np.float32))
-            )
+            self._images[index] = readParticle(path) if axis is None else readMap(path).sum(axis, dtype=np.float32)
         return lowPass(self._images[index], resolution, pixelSize)
 
 
@@ -149,7 +145,6 @@ class DiameterWindow(MicrographWindow):
         self._canvas.mpl_connect("button_press_event", self._move)
 
     def _move(self, event: Any) -> None:
-        """A click puts the circle there; to measure a particle that nobody picked."""
         if event.button == 1 and event.inaxes is self._axes and event.xdata is not None:
             self._centre = (event.xdata, event.ydata)
             self.refresh()
@@ -163,7 +158,6 @@ class DiameterWindow(MicrographWindow):
         return [self._centre] if self._centre is not None else self._data.positions(self.index()) or [middle]
 
     def _diameter(self) -> float:
-        """Px."""
         return self.value.get() / self._data.pixelSize
 
     def _drawOn(self, axes: Axes) -> None:

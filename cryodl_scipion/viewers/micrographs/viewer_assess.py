@@ -53,7 +53,6 @@ def drawLimit(line: Any, limit: Optional[float]) -> None:
 
 
 def drawScatter(axes: Axes, measured: Any, assessed: Sequence[Any], limits: Dict[str, Any]) -> None:
-    """The first two of the most telling metrics that were measured, one point for each micrograph."""
     across, up = sorted(measured, key=lambda name: _TELLING.index(name) if name in _TELLING else len(_TELLING))[:2]
     for kind, colour, name in ((True, GOOD_COLOUR, "good"), (False, BAD_COLOUR, "bad")):
         points = [(v[across], v[up]) for v, good in assessed if good == kind and None not in (v[across], v[up])]

@@ -45,7 +45,6 @@ class CountedPicks(Pictures):
     picks: Any
 
     def counts(self, value: float) -> Any:
-        """(micrographs,) number of picks seen."""
         return np.array([len(self.picks(index, value)) for index in range(len(self.names))], int)
 
     @property
@@ -127,7 +126,6 @@ def usedThreshold(protocol: Any) -> Optional[float]:
 
 
 def isOurs(coordinates: SetOfCoordinates) -> bool:
-    """True for sets that we made, and for empty ones, which other viewers cannot open."""
     made = coordinates.getSize() == 0 or coordinates.hasAttribute(DIAMETER)
     return made or hasattr(coordinates.getFirstItem(), SCORE)
 
@@ -151,7 +149,7 @@ class CountedWindow(MicrographWindow):
             button.pack(side=tk.RIGHT, padx=(6, 0))
 
     def createSubset(self) -> None:
-        if self._subset is not None and self.settle():
+        if self.settle():
             self.message.set(self._subset(self.value.get()))
 
     def refresh(self) -> None:
@@ -177,11 +175,11 @@ class PicksWindow(CountedWindow):
         parent: Any,
         data: Any,
         title: str = "Picks",
-        accept: Optional[Callable[..., Any]] = None,
+        accept: Any = None,
         value: Optional[float] = None,
-        correct: Optional[Callable[[], str]] = None,
-        subset: Optional[Callable[[float], str]] = None,
-        ask: Optional[Callable[[], str]] = None,
+        correct: Any = None,
+        subset: Any = None,
+        ask: Any = None,
     ) -> None:
         self._byHand = [(text, way) for text, way in (("Answer questions", ask), ("Correct picks", correct)) if way]
         slider = dict(from_=0, to=1, resolution=0.0001, label="Score threshold") if data.hasScores else None

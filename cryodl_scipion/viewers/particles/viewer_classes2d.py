@@ -4,7 +4,7 @@
 import os
 import tkinter as tk
 from tkinter import ttk
-from typing import Any, Callable, Optional, Sequence, Tuple, Union
+from typing import Any, Sequence, Tuple, Union
 
 import numpy as np
 from pwem.objects import EMSet
@@ -55,7 +55,6 @@ class Classes2D:
         return np.argsort(-values, kind="stable")
 
     def kept(self, threshold: float, minimum: int = 1) -> Any:
-        """(n,) bool: the classes with at least this score and so many particles."""
         return (self.scores >= threshold) & (self.counts >= minimum)
 
     def threshold(self, minimum: int = 1) -> float:
@@ -88,11 +87,11 @@ class Classes2DWindow(PagedWindow):
         title: str,
         value: float = 0.5,
         minimum: int = 1,
-        accept: Optional[Callable[..., Any]] = None,
-        subset: Optional[Callable[[float], str]] = None,
+        accept: Any = None,
+        subset: Any = None,
     ) -> None:
         self._accept, self._minimum, self._value = accept, minimum, value if data.hasScores else 0
-        self._subset = subset if data.hasScores else None
+        self._subset: Any = subset if data.hasScores else None
         PagedWindow.__init__(self, parent, data, title, (13, 8.2))
 
     def _addControls(self, row: Any, below: Any) -> None:
@@ -114,8 +113,7 @@ class Classes2DWindow(PagedWindow):
         self.root.destroy()
 
     def createSubset(self) -> None:
-        if self._subset is not None:
-            self.message.set(self._subset(self.value.get()))
+        self.message.set(self._subset(self.value.get()))
 
     def order(self) -> Any:
         return self._data.order(self.sortedBy.get())
@@ -184,7 +182,6 @@ def classesFrom(source: Any, threshold: float) -> str:
 
 
 def galleryOf(classes: EMSet) -> Any:
-    """Gallery of the particles of a SetOfClasses2D, that can be shown class by class."""
     kept, labels = [], []
     for number, made in enumerate(classes.iterItems(), 1):
         labels.append(f"class {made.getObjId()}")

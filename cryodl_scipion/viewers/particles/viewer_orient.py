@@ -11,7 +11,7 @@ from ...protocols import CryodlProtAssignOrientations, CryodlProtIdentify, Cryod
 from ..gallery_window import SCORES, Gallery, shortNumber
 from ..maps.viewer_map import CryodlBackProjectViewer
 from ..panels_viewer import PanelsViewer, panel
-from ..plots import Axes, Figure, drawFscOfMap, label
+from ..plots import Axes, Figure, drawFscOfMap, label, labelSphere
 from ..window import PicturesWindow
 
 
@@ -66,9 +66,7 @@ def drawDirections(axes: Axes, rot: np.ndarray, tilt: np.ndarray) -> None:
     latitudes = np.arcsin(np.linspace(-1, 1, pieces.shape[0] + 1))
     longitudes = np.linspace(-np.pi, np.pi, pieces.shape[1] + 1)
     mesh = axes.pcolormesh(longitudes, latitudes, pieces, cmap="viridis", vmin=0, shading="flat")
-    axes.grid(alpha=0.25)
-    axes.set_xticklabels([])
-    axes.set_yticks(np.deg2rad([-60, -30, 0, 30, 60]), [f"{tilt}°" for tilt in (150, 120, 90, 60, 30)])
+    labelSphere(axes)
     axes.set(ylabel="Tilt", title=directionsInWords(counts))
     axes.figure.colorbar(mesh, ax=axes, shrink=0.7, label="Particles")
 
@@ -81,7 +79,6 @@ def directionsInWords(counts: Any) -> str:
 
 
 def drawDistributions(figure: Figure, columns: Any) -> None:
-    """A histogram for each of {label: (n,) numbers}, with its median."""
     panels = figure.subplots(1, max(1, len(columns)), squeeze=False)[0]
     for axes, (words, values) in zip(panels, columns.items()):
         known = np.asarray(values, float)[np.isfinite(values)]
@@ -185,7 +182,6 @@ class CryodlIntegrityViewer(
 
 
 def sortedGallery(viewer: PanelsViewer, groupNames: Sequence[str] = ()) -> Any:
-    """Window of the output's particles, best first. groupNames: see Gallery.ofSet."""
     particles = viewer.protocol.outputParticles
     gallery = Gallery.ofSet(particles, groupNames)
     return viewer.gallery(gallery, viewer.protocol.getRunName(), particles, next(iter(gallery.metrics), None))
@@ -234,7 +230,6 @@ def rankingRows(rows: Rows) -> List[List[str]]:
 
 
 def drawEvidence(axes: Any, rows: Rows) -> None:
-    """Bars of the coarse evidence, the best on top; a line where the decoys of a structure are."""
     places = range(len(rows))
     axes.barh(places, [float(row["coarse_evidence"]) for row in rows], color="#4c78a8")
     for place, row in zip(places, rows):

@@ -37,7 +37,6 @@ class MembraneMeshes:
         self._whole, self._drawn = {}, {}
 
     def whole(self, tsId: str) -> Mesh:
-        """All membranes of a tomogram, with every triangle."""
         if tsId not in self._whole:
             self._whole = {tsId: joined([readMesh(path) for path in self.files[tsId]])}  # one at a time: they are large
         return self._whole[tsId]

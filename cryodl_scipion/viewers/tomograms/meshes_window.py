@@ -195,7 +195,7 @@ class SolidWindow(CanvasWindow):
         self._held = None
 
     def _drag(self, event: Any) -> None:
-        if self._held is not None and self._mesh is not None:
+        if self._held is not None:
             (x, y), self._held, (azimuth, elevation) = self._held, (event.x, event.y), self._side
             elevation = min(90.0, max(-90.0, elevation + _DEGREES * (y - event.y)))
             self._side = azimuth - _DEGREES * (event.x - x), elevation
@@ -237,7 +237,6 @@ class SurfacesWindow(SolidWindow):
 
 
 def drawFeatures(axes: Any, features: Sequence[str], shown: Sequence[str]) -> None:
-    """Which colour is which feature. features: in the order of the labels."""
     patches = [Patch(color=labelColour(features.index(feature) + 1), label=feature) for feature in shown]
     axes.legend(handles=patches, loc="upper right").set_visible(bool(shown))
 
@@ -259,7 +258,6 @@ class MeshesWindow(SolidWindow):
 
     # ----- what happens
     def choose(self, new: bool = True) -> None:
-        """Show the tomogram and the colours that were chosen. new: another tomogram, from the first side."""
         name, colouring = self._name.get(), COLOURINGS[self._colouring.get()]
         try:
             mesh, whole = self._data.drawn(name), self._data.whole(name)

@@ -31,7 +31,6 @@ def labelColour(label: int) -> str:
 
 
 def labelName(label: int, names: Sequence[str]) -> str:
-    """What a label is called. names: of labels 1, 2, ..."""
     if label == NOT_ANNOTATED:
         return "not annotated"
     return f"{label} {names[label - 1]}" if label <= len(names) else f"label {label}"
@@ -52,7 +51,6 @@ def drawLabels(axes: Any, labels: np.ndarray, names: Any, extent: Any, opacity: 
 
 
 def _addLegend(axes: Any, lines: Sequence[Tuple[Any, str]]) -> None:
-    """lines: [(colour, text)]."""
     handles, look = [Patch(color=colour, label=text) for colour, text in lines], dict(facecolor="black", framealpha=0.7)
     if handles:
         axes.legend(handles=handles, loc="upper right", labelcolor="white", **look)

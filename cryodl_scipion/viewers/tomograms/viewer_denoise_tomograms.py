@@ -35,7 +35,6 @@ class DenoisedSlicesWindow(SlicesWindow):
 
 
 def drawDenoisedSlices(figure: Figure, before: Any, after: Any) -> Any:
-    """The two Previews beside each other. Returns their axes."""
     panels = figure.subplots(1, 2, gridspec_kw=dict(left=0.01, right=0.99, top=0.94, bottom=0.01, wspace=0.02))
     drawBeside(panels, (before, after), upwards=True)
     return panels

@@ -134,7 +134,6 @@ def rotatedSlices(volume: np.ndarray, matrix: np.ndarray) -> List[np.ndarray]:
 
 
 def averagesOf(classes: SetOfClassesSubTomograms, protocol: Any) -> List[Average]:
-    """Of the classes of a run, in the order of their numbers."""
     averages = getattr(protocol, AVERAGES, None)
     files = {} if averages is None else {item.getObjId(): fileOf(item) for item in averages.iterItems()}
     return [
@@ -206,7 +205,6 @@ def drawAverages(figure: Any, averages: Sequence[Average]) -> None:
 def drawEmbeddingAndAverages(
     figure: Any, positions: np.ndarray, classes: np.ndarray, averages: Sequence[Average], names: Dict[int, str]
 ) -> None:
-    """The embedding on the left and the averages of its classes on the right."""
     left, right = figure.subfigures(1, 2, width_ratios=(1.25, 1))
     drawEmbedding(left.add_subplot(), positions, classes, names)
     left.subplots_adjust(left=0.11, right=0.98, bottom=0.1, top=0.97)
@@ -293,7 +291,6 @@ _AVERAGED = 30  # subtomograms are enough for their common outline
 
 
 def tomogramsMeasured(data: Any, label: str) -> Measured:
-    """Middle slices of tomograms. data: TomogramSlices. label: of the slider."""
     names, shape = data.names, data.shape(data.names[0])
     preview = lambda index: data.slice(names[index], 0, data.shape(names[index])[0] // 2)
     return Measured(names, data.pixelSize, int(min(shape[1:]) * data.pixelSize / 2), preview, "Tomograms", label, True)

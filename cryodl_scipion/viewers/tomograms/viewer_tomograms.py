@@ -61,7 +61,6 @@ def featuresIn(folder: str) -> Found:
 
 
 def foundRows(found: Found) -> List[Tuple[str, ...]]:
-    """Rows of FOUND_TITLES, sums last."""
     rows, sums = [], {}
     for tomogram, features in sorted(found.items()):
         for feature, metrics in features.items():
@@ -261,7 +260,6 @@ class CryodlMergeViewer(PanelsViewer, targets=[CryodlProtMergeFeatures], ways=(M
 
 
 def tableView(viewer: PanelsViewer, titles: Sequence[str], rows: Sequence[Any], path: str) -> Any:
-    """Window of a table, of which the engine wrote more into a file of the run."""
     note = f"All values: {os.path.relpath(path, viewer.protocol.getWorkingDir())}, in the folder of the run."
     return viewer.window(PicturesWindow, viewer.title(), {}, (), None, (titles, rows), None, None, note)
 
