@@ -274,8 +274,7 @@ def _read_eman2(path: Path) -> dict[str, list[tuple[float, float, float]]]:
         rows = [(float(box[0]), float(box[1]), 0.0) for box in found["boxes"]]
     except (TypeError, KeyError, ValueError, IndexError) as error:
         raise ValueError(f"a box is no row x, y, method: {fault_of(error)}. Save the boxes again.") from None
-    name = path.name[: -len(_EMAN2)] if path.name.lower().endswith(_EMAN2) else path.stem
-    return {micrograph_key(name): rows}
+    return {micrograph_key(path.name[: -len(_EMAN2)] if path.name.lower().endswith(_EMAN2) else path.stem): rows}
 
 
 def _read_csv(path: Path) -> dict[str, list[tuple[float, float, float]]]:

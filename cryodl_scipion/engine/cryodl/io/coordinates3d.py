@@ -54,8 +54,7 @@ def angles_of(matrices: np.ndarray) -> np.ndarray:
     sine = np.hypot(m[:, 2, 0], m[:, 2, 1])
     known = sine > 1e-9
     rot = np.where(known, np.arctan2(m[:, 1, 2], m[:, 0, 2]), 0.0)
-    free = np.arctan2(m[:, 1, 0], m[:, 1, 1])
-    psi = np.where(known, np.arctan2(m[:, 2, 1], -m[:, 2, 0]), free)
+    psi = np.where(known, np.arctan2(m[:, 2, 1], -m[:, 2, 0]), np.arctan2(m[:, 1, 0], m[:, 1, 1]))
     return np.degrees(np.stack([rot, np.arctan2(sine, m[:, 2, 2]), psi], axis=1))
 
 

@@ -132,8 +132,7 @@ def cryosparc_picks(path: str | os.PathLike[str], flip_y: bool = False) -> tuple
     found = _Fields(str(path), with_passthrough(path))
     names, places = _places(found, flip_y)
     score = next((name for name in _SCORES if name in found.all), None)
-    scores = np.zeros(len(places)) if score is None else found.real(score)
-    return names, np.column_stack([places, scores])
+    return names, np.column_stack([places, np.zeros(len(places)) if score is None else found.real(score)])
 
 
 def write_cs_rows(source: str | os.PathLike[str], uids: typing.Iterable[str], target: str | os.PathLike[str]) -> None:

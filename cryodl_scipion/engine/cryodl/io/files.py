@@ -171,8 +171,7 @@ def _read_list(path: str) -> list[str]:
     beside = os.path.dirname(path)
     files = []
     for name in dict.fromkeys(n.split("@")[-1] for n in names):
-        candidates = [name, os.path.join(beside, name)]
-        hit = next((c for c in candidates if os.path.exists(c)), None)
+        hit = next((c for c in [name, os.path.join(beside, name)] if os.path.exists(c)), None)
         if hit is None:
             raise FileNotFoundError(f"{path} lists {name}, which is neither in {os.getcwd()} nor beside the list.")
         files.append(hit)

@@ -32,8 +32,7 @@ class TooLittleMemory(ValueError):
 def available_memory() -> float:
     """Memory that this process may still take: the least of the machine's, its control group's and its own limit.
     Bytes."""
-    limits = [_meminfo(), _group(), _own()]
-    return min([limit for limit in limits if limit is not None], default=float("inf"))
+    return min([limit for limit in [_meminfo(), _group(), _own()] if limit is not None], default=float("inf"))
 
 
 def require_memory(needed: float, what: str, advice: str) -> None:

@@ -83,8 +83,7 @@ def _constant(
     if name in table:
         return _numbers(path, table, (name,), "micrograph")[:, 0].tolist()
     if name in optics:
-        values = _numbers(path, optics, (name,), "optics group")[:, 0]
-        by_group = dict(zip(optics[_GROUP], values.tolist()))
+        by_group = dict(zip(optics[_GROUP], _numbers(path, optics, (name,), "optics group")[:, 0].tolist()))
         groups = table.get(_GROUP, list(optics[_GROUP]) * count if len(optics[_GROUP]) == 1 else [])
         if len(groups) == count and set(groups) <= set(by_group):
             return [by_group[group] for group in groups]

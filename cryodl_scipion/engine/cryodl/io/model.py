@@ -85,8 +85,7 @@ def copy_model(source: str | os.PathLike[str], target: str | os.PathLike[str]) -
     parent = Path(target).parent
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".copy_", dir=parent) as folder:
-        copy = shutil.copytree(source, Path(folder) / "model")
-        rename_folder(copy, target)
+        rename_folder(shutil.copytree(source, Path(folder) / "model"), target)
 
 
 def write_model(folder: str | os.PathLike[str], card: dict[str, typing.Any], tensors: dict[str, typing.Any]) -> None:

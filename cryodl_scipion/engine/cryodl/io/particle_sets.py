@@ -128,8 +128,7 @@ def read_particles(path: str | os.PathLike[str], need: typing.Collection[str] = 
     lacks and what to do."""
     check_words("need", need, NEEDS)
     optics, columns = modern_tables(read_tables(path), path)
-    groups = groups_of_particles(optics, columns, path)
-    particles = _particle_set(str(path), optics, columns, groups)
+    particles = _particle_set(str(path), optics, columns, groups_of_particles(optics, columns, path))
     _check_needs(particles, need)
     for note in particle_notes(particles):
         warn(note)

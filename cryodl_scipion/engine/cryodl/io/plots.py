@@ -26,8 +26,7 @@ def plot_learning_curve(metrics: str | os.PathLike[str], path: str | os.PathLike
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     for column in [c for c in rows[0] if c.startswith("train_") or c == "validation_loss"]:
         left.plot(steps, [float(r[column]) for r in rows], marker=".", label=column.replace("_", " "))
-    others = [c for c in rows[0] if c.startswith("validation_") and c != "validation_loss"]
-    for column in others:
+    for column in [c for c in rows[0] if c.startswith("validation_") and c != "validation_loss"]:
         right.plot(
             steps, [float(r[column]) for r in rows], marker=".", label=column[len("validation_") :].replace("_", " ")
         )
@@ -43,8 +42,7 @@ def plot_precision_recall(
 ) -> None:
     """Precision against recall of several sets as a PNG. curves: {set: (precision (n,), recall (n,), (recall,
     precision) of the picks as they were given)}; the last is a dot."""
-    pyplot = _pyplot()
-    figure, axes = pyplot.subplots(figsize=(5.6, 4.6), layout="constrained")
+    figure, axes = _pyplot().subplots(figsize=(5.6, 4.6), layout="constrained")
     for level in (0.2, 0.4, 0.6, 0.8):
         iso = [level / (2 - level) + i * (1 - level / (2 - level)) / 100 for i in range(101)]
         axes.plot(iso, [level * r / (2 * r - level) for r in iso], color="0.85", linewidth=0.8, zorder=0)
@@ -79,8 +77,7 @@ def plot_reliability(hit: np.ndarray, scores: np.ndarray, path: str | os.PathLik
     """The reliability curve of scores as a PNG: share of particles over score, and how many positions have each score.
     hit: (n,) bool. scores: (n,) in [0, 1]. Raises ValueError as core.calibration.reliability."""
     curve, error = reliability(hit, scores, bins), expected_calibration_error(hit, scores, bins)
-    pyplot = _pyplot()
-    figure, axes = pyplot.subplots(figsize=(4.2, 4), layout="constrained")
+    figure, axes = _pyplot().subplots(figsize=(4.2, 4), layout="constrained")
     some = curve.count > 0
     axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", label="perfect")
     axes.plot(curve.confidence[some], curve.frequency[some], marker="o", label=f"calibration error {error:.3f}")
@@ -96,8 +93,7 @@ def plot_reliability(hit: np.ndarray, scores: np.ndarray, path: str | os.PathLik
 def plot_rounds(entries: typing.Sequence[dict[str, typing.Any]], path: str | os.PathLike[str]) -> None:
     """The rounds of automatic picking as a PNG: how they were judged, and how many picks they made. entries: of
     rounds.csv."""
-    pyplot = _pyplot()
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    figure, (left, right) = _pyplot().subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     numbers = [e["round"] for e in entries]
     values = lambda column: [np.nan if e[column] is None else e[column] for e in entries]
     (first,) = left.plot(numbers, values("separation"), marker="o")

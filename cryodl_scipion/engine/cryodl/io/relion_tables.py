@@ -173,10 +173,9 @@ def groups_of_particles(
     if any(said[row] != str(dimensions) for row in used):
         found, wanted = ("subtomograms", "particle images")[:: 1 if dimensions == 2 else -1]
         raise ValueError(f"{path} has {found} (rlnImageDimensionality is {5 - dimensions}); {wanted} are needed.")
-    row_of_particle = np.array([rows[number] for number in columns["rlnOpticsGroup"]])
     return Groups(
         _pixel_size(optics, used, path),
-        _optics(optics, columns, row_of_particle, path),
+        _optics(optics, columns, np.array([rows[number] for number in columns["rlnOpticsGroup"]]), path),
         _ctf_state(optics, columns, used, path),
     )
 

@@ -179,8 +179,7 @@ def split_names(names: typing.Sequence[str]) -> tuple[np.ndarray, Texts]:
             numbers[row], stack = split_name(name)
             yield stack
 
-    found = Texts.of(stacks())
-    return numbers, found
+    return numbers, Texts.of(stacks())
 
 
 def find_images(

@@ -53,8 +53,7 @@ def _files(text: str) -> typing.Iterator[str]:
     """Files that a text of a config names; none if it is a word."""
     if not os.path.exists(text) and not glob.glob(text):
         text = name_and_path(text)[1]  # a set of picks with a name: 'topaz=picks/topaz'
-    paths = [text] if os.path.exists(text) else sorted(glob.glob(text))
-    for path in paths:
+    for path in [text] if os.path.exists(text) else sorted(glob.glob(text)):
         if os.path.isdir(path) and not is_zarr(path):
             yield from sorted(
                 entry.path for entry in os.scandir(path) if entry.is_file() and not entry.name.startswith(".")
@@ -126,10 +125,9 @@ class ItemRecords:
 
     def unchanged(self, named: typing.Iterable[tuple[str, str]]) -> dict[str, Record]:
         """Records by name of the items that are done and have not changed; what was made of one that is gone stays."""
-        found = {name: (self.read(name), path) for name, path in named}
         return {
             name: record
-            for name, (record, path) in found.items()
+            for name, (record, path) in {name: (self.read(name), path) for name, path in named}.items()
             if record is not None
             and (self.folder / self.patterns[0].format(name)).exists()
             and (not os.path.exists(path) or record["stamp"] == stamp(path))

@@ -38,8 +38,7 @@ def read_coordinates3d(path: str | os.PathLike[str]) -> Coordinates3D:
             row = int(np.flatnonzero(~np.isfinite(found.xyz).all(axis=1))[0]) + 1
             raise ValueError(f"{path}: the position of particle {row} is no three finite numbers.")
         return found
-    tables = read_tables(path)
-    table = next((t for t in tables.values() if CENTRED[0] in t or PIXELS[0] in t), None)
+    table = next((t for t in read_tables(path).values() if CENTRED[0] in t or PIXELS[0] in t), None)
     if table is None:
         raise ValueError(
             f"{path} has neither {', '.join(CENTRED)} nor {', '.join(PIXELS)}. Give a STAR file of particles in "

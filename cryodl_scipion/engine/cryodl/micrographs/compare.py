@@ -186,8 +186,7 @@ def group_picks(
 
 def _gains(positions: np.ndarray, which: typing.Sequence[int], distance: float) -> csr_matrix:
     """(n, n) sparse d^2 - m^2 of picks of different sets that are nearer than m; nothing elsewhere."""
-    tree = cKDTree(positions)
-    pairs = tree.query_pairs(distance, output_type="ndarray")
+    pairs = cKDTree(positions).query_pairs(distance, output_type="ndarray")
     squared = ((positions[pairs[:, 0]] - positions[pairs[:, 1]]) ** 2).sum(1)
     of = np.asarray(which)
     use = (squared < distance**2) & (of[pairs[:, 0]] != of[pairs[:, 1]])

@@ -83,8 +83,7 @@ def flip_phases(image: torch.Tensor, optics: Optics, pixel_size: float) -> torch
     transform = torch.fft.rfft2(torch.where(finite, image - mean, torch.zeros(())))
     signs = torch.sign(optics.transfer((height, width), pixel_size))
     signs[signs == 0] = 1
-    flipped = torch.fft.irfft2(transform * signs, s=(height, width)) + mean
-    return torch.where(finite, flipped, image)
+    return torch.where(finite, torch.fft.irfft2(transform * signs, s=(height, width)) + mean, image)
 
 
 KIND = "particles of a micrograph"

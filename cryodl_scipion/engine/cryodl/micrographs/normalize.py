@@ -75,8 +75,7 @@ def rescale_micrograph(image: np.ndarray, factor: float) -> tuple[torch.Tensor, 
     factor: as for prepare_micrograph. Returns a (h, w) float32 and a (h, w) bool tensor, False in padding, filled
     margins and not-a-number areas. Raises as prepare_micrograph does."""
     pixels = torch.from_numpy(np.require(image, np.float32, ["C", "W"]))  # torch wants to be allowed to write
-    finite = _finite_pixels(pixels)
-    small, fraction = _rescale(pixels, finite, resampled_shape(pixels.shape, factor))
+    small, fraction = _rescale(pixels, _finite_pixels(pixels), resampled_shape(pixels.shape, factor))
     valid = _unfilled(small) & (fraction > 0.5)
     if valid.float().mean() < 0.02:
         raise ValueError(
@@ -132,9 +131,7 @@ def _rescale(
         image = torch.where(finite, image, torch.zeros(()))
     # wide limits: carbon and thick ice are not outliers; a hot pixel of 1000 sigma is
     image = image.clamp_(-12 * deviation, 12 * deviation) if deviation > 0 else image
-    small = _resize(image, shape)
-    fraction = torch.ones(shape) if finite is None else _resize(finite.float(), shape)
-    return small, fraction
+    return _resize(image, shape), torch.ones(shape) if finite is None else _resize(finite.float(), shape)
 
 
 def _resize(image: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
@@ -171,8 +168,7 @@ def _sampling_step(image: torch.Tensor) -> int:
 
 def _margin(profile: torch.Tensor) -> int:
     """Width in px of the filled strip that begins a profile of changes between neighbouring lines."""
-    limit = int(len(profile) * _WIDEST_MARGIN)
-    low = (profile[:limit] < _MARGIN_CONTRAST).nonzero()
+    low = (profile[: int(len(profile) * _WIDEST_MARGIN)] < _MARGIN_CONTRAST).nonzero()
     if not len(low):
         return 0
     width = int(low[-1]) + 1
@@ -195,8 +191,7 @@ def _flatten(image: torch.Tensor, valid: torch.Tensor, diameter_px: float) -> to
     flat = (image - smooth_background(image, valid, sigma)) * weight
     step = _sampling_step(flat)
     scale = _robust_sigma(flat[::step, ::step][valid[::step, ::step]])
-    limited = flat.clamp(-4 * scale, 4 * scale)
-    local = (_smooth(limited**2, sigma) / _smooth(weight, sigma).clamp(min=1e-3)).sqrt()
+    local = (_smooth(flat.clamp(-4 * scale, 4 * scale) ** 2, sigma) / _smooth(weight, sigma).clamp(min=1e-3)).sqrt()
     # half-way between one scale for all (dirt stays strong) and a local one (carbon and thick ice calm down)
     return flat / (local.clamp(min=0.3 * scale) * scale).sqrt()
 
@@ -228,8 +223,7 @@ def _smooth(image: torch.Tensor, sigma: float) -> torch.Tensor:
     """Gaussian-like low-pass with nearest borders, computed on a grid `sigma`/2 wide, so that its cost does not
     grow."""
     step = max(1, int(sigma / 2))
-    shape = tuple(max(4, side // step) for side in image.shape)
-    coarse = F.interpolate(image[None, None], size=shape, mode="area")
+    coarse = F.interpolate(image[None, None], size=tuple(max(4, side // step) for side in image.shape), mode="area")
     kernel = torch.exp(-0.5 * (torch.arange(-6, 7) / 2.0) ** 2)
     kernel = kernel / kernel.sum()
     coarse = F.conv2d(F.pad(coarse, (6, 6, 0, 0), mode="replicate"), kernel.view(1, 1, 1, -1))

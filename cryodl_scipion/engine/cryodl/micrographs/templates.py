@@ -63,8 +63,7 @@ def of_structure(path: str, step_deg: float) -> Templates:
 def of_blobs(diameter: float) -> Templates:
     """Soft round blobs of some diameters up to the stated one, in Å."""
     disc = disc_of(RIM * ACROSS)
-    middle = disc.shape[0] // 2
-    axis = torch.arange(disc.shape[0]) - float(middle)
+    axis = torch.arange(disc.shape[0]) - float(disc.shape[0] // 2)
     radius = (axis[:, None] ** 2 + axis**2).sqrt()
     images = torch.stack([torch.sigmoid((0.5 * share * ACROSS - radius) / (SOFT * ACROSS)) for share in BLOBS])
     return Templates(disc_normalised(images, disc), disc, diameter)
@@ -112,8 +111,7 @@ def threshold_by_negative(scores: np.ndarray, false: np.ndarray) -> float:
         return 1.0
     ranked = np.sort(scores)[::-1]
     picks = np.arange(1, len(ranked) + 1)
-    by_chance = len(false) - np.searchsorted(np.sort(false), ranked)
-    right = np.maximum.accumulate(picks - np.minimum(by_chance, picks))
+    right = np.maximum.accumulate(picks - np.minimum(len(false) - np.searchsorted(np.sort(false), ranked), picks))
     if not right[-1]:
         return 1.0
     return float(ranked[np.argmax(2 * right / (picks + right[-1]))])
@@ -149,8 +147,7 @@ def pick_by_templates(config: PickConfig, named: typing.Sequence[tuple[str, str]
     done = [(n, p) for n, p in named if n in records]
     there = [(n, p) for n, p in done if Path(p).exists()]
     made = _picked(config, templates, {name: records[name] for name, _ in done})
-    pictures = draw_first(there, folder, config.pictures, config.pixel_size, templates.diameter)
-    return _said(made, pictures, config, run)
+    return _said(made, draw_first(there, folder, config.pictures, config.pixel_size, templates.diameter), config, run)
 
 
 def _settings(config: PickConfig) -> dict[str, typing.Any]:

@@ -122,8 +122,7 @@ def _best_arc(features: np.ndarray, there: np.ndarray, shape: tuple[int, ...]) -
     arc = arcs[np.argmax((_steps(behind, features, there, shape) ** 2).sum(1))]
     for size in (0.5, 0.2):
         steps = [np.arange(-2, 3) * size * s for s in (np.pi / 24, 0.03, 0.3)]
-        moves = np.stack(np.meshgrid(*steps), -1).reshape(-1, 3) / 2
-        near = arc + moves
+        near = arc + (np.stack(np.meshgrid(*steps), -1).reshape(-1, 3) / 2)
         arc = near[np.argmax((_steps(_behind(shape, near), features, there, shape) ** 2).sum(1))]
     return arc
 

@@ -93,8 +93,7 @@ def find_contamination(image: np.ndarray, good: np.ndarray, diameter_px: float) 
         strength = np.maximum(sign * local, sign * wide)
         # the blurred rim of something very strong is still stronger than the limit
         rim = _RIM * ndimage.maximum_filter(strength, max(3, int(diameter_px) | 1))
-        weak = good & (strength > np.maximum(_HALF * limit, rim))
-        found = found | _grown(inner & (sign * local > limit), weak)
+        found = found | _grown(inner & (sign * local > limit), good & (strength > np.maximum(_HALF * limit, rim)))
     found = _with_enclosed(ndimage.binary_fill_holes(found), good)
     found, strong = _judged(found, np.abs(local) / limit, diameter_px)
     beside = ~ndimage.binary_dilation(strong, iterations=max(1, round(diameter_px / 6)))
@@ -126,8 +125,7 @@ def _surface(cells: np.ndarray) -> np.ndarray:
     values = cells.ravel()
     rest = values - np.median(values)
     for _ in range(10):  # Tukey's weights: a crystal in a quarter of the image does not draw the surface down
-        scale = 1.4826 * np.median(np.abs(rest)) + 1e-12
-        weights = np.clip(1 - (rest / (4.7 * scale)) ** 2, 0, None)
+        weights = np.clip(1 - (rest / (4.7 * (1.4826 * np.median(np.abs(rest)) + 1e-12))) ** 2, 0, None)
         fit = np.linalg.lstsq(terms * weights[:, None], values * weights, rcond=None)[0]
         rest = values - terms @ fit
     return (terms @ fit).reshape(cells.shape)
@@ -144,8 +142,7 @@ def _cells(image: np.ndarray, good: np.ndarray, diameter_px: float) -> np.ndarra
     ordered = np.sort(blocks, -1)  # what is not there comes last
     cells = np.take_along_axis(ordered, (there // 2)[..., None].clip(max=side * side - 1), -1)[..., 0]
     empty = there < min(0.3 * side * side, there.max())
-    nearest = ndimage.distance_transform_edt(empty, return_distances=False, return_indices=True)
-    return cells[tuple(nearest)]
+    return cells[tuple(ndimage.distance_transform_edt(empty, return_distances=False, return_indices=True))]
 
 
 def _enlarged(cells: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -175,8 +172,7 @@ def _spot_heights(strength: np.ndarray, good: np.ndarray, diameter_px: float) ->
     for index in np.unique(step):
         own = step == index
         # spots of about one height are one object if it is nowhere much lower between them
-        level = _OBJECT * SPOT * 1.3**index
-        label, _ = ndimage.label(strength < -level)
+        label, _ = ndimage.label(strength < -(_OBJECT * SPOT * 1.3**index))
         kept.append(heights[own][np.unique(label[y[own], x[own]], return_index=True)[1]])
     return np.sort(np.concatenate(kept)) if kept else heights
 

@@ -164,5 +164,4 @@ def _without_slope(patch: np.ndarray) -> np.ndarray:
     """A square patch less its mean and slopes."""
     axis = np.linspace(-1, 1, len(patch))
     norm = (axis**2).sum() * len(patch)
-    slopes = (patch.sum(1) @ axis / norm) * axis[:, None] + (patch.sum(0) @ axis / norm) * axis
-    return patch - patch.mean() - slopes
+    return patch - patch.mean() - ((patch.sum(1) @ axis / norm) * axis[:, None] + (patch.sum(0) @ axis / norm) * axis)

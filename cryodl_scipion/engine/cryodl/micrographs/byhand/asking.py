@@ -123,9 +123,7 @@ class AskSession(Shown):
 
 def show_questions(session: AskSession, title: str) -> None:
     """Open the window, and return when it is closed. Raises ValueError if there is no screen for it."""
-    figure = open_figure(title, SIZE, "window of questions", _WAYS_OUT)
-    window = AskWindow(figure, session)
-    show_until_closed(window.figure)
+    show_until_closed(AskWindow(open_figure(title, SIZE, "window of questions", _WAYS_OUT), session).figure)
 
 
 class AskWindow:

@@ -83,8 +83,7 @@ def labels_of_classes(
     found = [Pick(float(y), float(x), s, sure(s)) for (y, x), s in zip(certain, _scores_at(at, yx, scores, reach))]
     found += [Pick(float(y), float(x), float(s), False) for (y, x), s in zip(yx[free], scores[free])]
     removed = [Pick(float(y), float(x), s, True) for (y, x), s in zip(gone, _scores_at(gone, yx, scores, reach))]
-    merged = len(kept) - len(certain) + len(rejected) - len(gone)
-    return ClassLabels(found, removed, merged)
+    return ClassLabels(found, removed, len(kept) - len(certain) + len(rejected) - len(gone))
 
 
 def part_on(particles: typing.Mapping[str, Extracted], picks: typing.Mapping[str, np.ndarray], reach: float) -> float:
@@ -196,8 +195,7 @@ def check_corner(
 ) -> list[str]:
     """A note that nothing compares the particles with picks. Raises ValueError if all of many lie in one corner, as
     particles of binned micrographs do."""
-    parts = [np.zeros((0, 2)), *(one.extracted / shapes[name] for name, one in particles)]
-    places = np.concatenate(parts)
+    places = np.concatenate([np.zeros((0, 2)), *(one.extracted / shapes[name] for name, one in particles)])
     part = float(places.max(initial=0.0))
     if len(places) >= _MIN_IN_CORNER and part < _CORNER:
         raise ValueError(
@@ -257,8 +255,7 @@ def check_on_picks(
         f"Of {counted(count, 'kept particle')} of these micrographs, {100 * part:.0f} % are within "
         f"{reach * config.pixel_size:.0f} Å of a pick of {config.coordinates} (--coordinates)"
     )
-    heights = {name: height for name, (height, _) in shapes.items()}
-    better = better_frame(kept, places, heights, reach, config.scale)
+    better = better_frame(kept, places, {name: height for name, (height, _) in shapes.items()}, reach, config.scale)
     if better:
         raise ValueError(f"{start}. {better}")
     if not part:

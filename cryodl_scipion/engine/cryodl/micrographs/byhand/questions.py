@@ -161,8 +161,7 @@ def learn_threshold(asked: Questions) -> Answered:
     weights = [particles[q.part] / sum(f.part == q.part for f in found) for q in found]
     wanted = float(np.average(logit(np.array([q.score for q in found])), weights=weights))
     scores = np.array(asked.scores)
-    curve = fit_curve_to_number(scores, estimate.particles[0], wanted)
-    probable = calibrate(scores, curve)
+    probable = calibrate(scores, fit_curve_to_number(scores, estimate.particles[0], wanted))
     kept = probable >= best_threshold(probable, estimate.particles[0])
     return Answered(float(scores[kept].min()) if kept.any() else 1.0, estimate, asked)
 

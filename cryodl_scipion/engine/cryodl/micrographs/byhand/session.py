@@ -251,7 +251,6 @@ class HandSession(Shown):
 
     def _save_undo(self, mask: bool = False) -> None:
         """Note how the micrograph is, before it is changed. mask: the area to ignore, too."""
-        ignored = self.ignored.copy() if mask else None
-        self._undo.append((self.number, list(self.picks), list(self.removed), ignored))
+        self._undo.append((self.number, list(self.picks), list(self.removed), self.ignored.copy() if mask else None))
         del self._undo[:-UNDO_STEPS]
         self.message = ""

@@ -44,9 +44,7 @@ HELP = (
 
 def show_pick_window(session: HandSession, title: str) -> None:
     """Open the window, and return when it is closed. Raises ValueError if there is no screen for it."""
-    figure = open_figure(title, SIZE, "window of picks", _WAYS_OUT)
-    window = HandWindow(figure, session)
-    show_until_closed(window.figure)
+    show_until_closed(HandWindow(open_figure(title, SIZE, "window of picks", _WAYS_OUT), session).figure)
 
 
 class HandWindow:

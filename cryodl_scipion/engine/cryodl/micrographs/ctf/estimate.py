@@ -85,14 +85,12 @@ def checked(fit: CtfFit) -> CtfFit:
             "voltage or defocus range are wrong."
         )
     if fit.correlation < MIN_CORRELATION:
-        mean = 0.5 * (fit.defocus_u + fit.defocus_v)
         raise ValueError(
-            f"its power spectrum does not agree with the best defocus, {mean:.0f} Å: the correlation is "
+            f"its power spectrum does not agree with the best defocus, {(0.5 * (fit.defocus_u + fit.defocus_v)):.0f} Å: the correlation is "
             f"{fit.correlation:.2f}, and {MIN_CORRELATION:g} is needed. The signal is too weak, or pixel size, "
             "voltage or defocus range are wrong."
         )
-    lead = 0.5 * (fit.strength**2 - fit.second_best**2)
-    if lead < MIN_LEAD:
+    if (0.5 * (fit.strength**2 - fit.second_best**2)) < MIN_LEAD:
         raise ValueError(
             "its defocus is ambiguous: another value fits the power spectrum about as well as the best, "
             f"{0.5 * (fit.defocus_u + fit.defocus_v):.0f} Å (strengths {fit.second_best:.1f} and {fit.strength:.1f}). "
@@ -104,17 +102,15 @@ def checked(fit: CtfFit) -> CtfFit:
 def lowest_defocus(microscope: Microscope, pixel_size: float, highest_resolution: float) -> float:
     """The smallest defocus that has enough rings in the spectrum to be found. pixel_size: Å/px. highest_resolution: Å.
     Returns Å."""
-    highest = min(1 / highest_resolution, NYQUIST * 0.5 / pixel_size)
-    return _MIN_RINGS / (microscope.wavelength * highest**2)
+    return _MIN_RINGS / (microscope.wavelength * min(1 / highest_resolution, NYQUIST * 0.5 / pixel_size) ** 2)
 
 
 def _fit(found: FoundRings, resolution: float, correlation: float, power: np.ndarray, profile: Profile) -> CtfFit:
     half = float(np.hypot(*found.astigmatism))
-    angle = float(np.degrees(0.5 * np.arctan2(found.astigmatism[1], found.astigmatism[0])) % 180)
     return CtfFit(
         found.defocus + half,
         found.defocus - half,
-        angle,
+        float(np.degrees(0.5 * np.arctan2(found.astigmatism[1], found.astigmatism[0])) % 180),
         float(np.degrees(found.phase_shift)),
         resolution,
         correlation,
@@ -134,8 +130,7 @@ def phase_averaged(cells: SpectrumCells, microscope: Microscope, found: FoundRin
     """The spectrum averaged over places of equal phase, which astigmatism does not blur."""
     defocus = defocus_at(cells.azimuth, found.defocus, found.astigmatism)
     equal = np.sqrt(cells.squared * np.maximum(defocus[:, None] / found.defocus, 0))
-    width = cells.frequency[1] - cells.frequency[0]
-    position = np.rint((equal - cells.frequency[0]) / width).astype(int)
+    position = np.rint((equal - cells.frequency[0]) / (cells.frequency[1] - cells.frequency[0])).astype(int)
     inside = (position >= 0) & (position < len(cells.frequency)) & (cells.weights > 0)
     weights, sums = (
         np.bincount(position[inside], w[inside], len(cells.frequency))
@@ -265,5 +260,4 @@ def _scaled(position: int, image: np.ndarray, mask: np.ndarray, axis: int) -> in
 
 def _starts(length: int, side: int) -> np.ndarray:
     """First pixels of tiles that overlap by half or a little more, from edge to edge."""
-    number = int(np.ceil(2 * (length - side) / side)) + 1
-    return np.linspace(0, length - side, number).astype(int)
+    return np.linspace(0, length - side, int(np.ceil(2 * (length - side) / side)) + 1).astype(int)

@@ -71,8 +71,7 @@ def _without_spots(values: np.ndarray, ring: np.ndarray, rings: int, count: int)
     """Values, those far above their ring's median cut down: spots of crystals and of compression."""
     order = np.lexsort((values, ring))
     sizes = np.bincount(ring, minlength=rings)
-    starts = np.cumsum(sizes) - sizes
-    median = values[order][np.minimum(starts + sizes // 2, len(values) - 1)]
+    median = values[order][np.minimum((np.cumsum(sizes) - sizes) + sizes // 2, len(values) - 1)]
     return np.minimum(values, median[ring] * (1 + _SPOT / np.sqrt(count)))
 
 
@@ -187,11 +186,9 @@ class Rings:
 
     def _loss(self, defocus: np.ndarray) -> np.ndarray:
         """(..., rings) what the window leaves of rings at defocus values (...)."""
-        lag = 2 * self.microscope.wavelength / self.cells.tile * defocus[..., None] * self.cells.frequency
-        return window_loss(lag)
+        return window_loss(2 * self.microscope.wavelength / self.cells.tile * defocus[..., None] * self.cells.frequency)
 
     def strength(self, defocus: float, astigmatism: np.ndarray, phase_shift: float, decay: float) -> float:
         """How far rings stand out, in standard deviations of the noise. All arguments as in FoundRings."""
-        values = defocus_at(self.cells.azimuth, defocus, astigmatism)
-        model = self._waves(values[:, None], phase_shift, decay)[:, 0]
+        model = self._waves(defocus_at(self.cells.azimuth, defocus, astigmatism)[:, None], phase_shift, decay)[:, 0]
         return float((model * self._data).sum() / np.sqrt(max(np.square(model).sum(), 1e-12)) / self.noise)

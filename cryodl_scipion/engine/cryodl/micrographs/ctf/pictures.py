@@ -44,8 +44,6 @@ def _measured(power: np.ndarray, y: np.ndarray, x: np.ndarray, pixel_size: float
         np.maximum(ndimage.map_coordinates(smooth, [rows, columns], order=1, mode="grid-wrap"), 1e-12 * power.max())
     )
     ring = np.rint(np.hypot(y, x) / np.abs(x).max() * (len(x.ravel()) // 2)).astype(int)
-    count = np.maximum(np.bincount(ring.ravel()), 1)
-    mean = np.bincount(ring.ravel(), values.ravel()) / count
-    wide = ndimage.gaussian_filter1d(mean, 0.05 * len(mean), mode="nearest")
-    rest = values - wide[ring]
+    mean = np.bincount(ring.ravel(), values.ravel()) / np.maximum(np.bincount(ring.ravel()), 1)
+    rest = values - ndimage.gaussian_filter1d(mean, 0.05 * len(mean), mode="nearest")[ring]
     return rest / max(1.4826 * np.median(np.abs(rest - np.median(rest))), 1e-12)

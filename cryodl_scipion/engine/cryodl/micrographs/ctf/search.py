@@ -41,10 +41,9 @@ class FoundRings:
 def find_rings(rings: Rings, limits: SearchRange) -> FoundRings:
     """The rings that explain most of the spectrum, among all within the limits."""
     grid = _defocus_grid(rings, limits)
-    shifts = np.linspace(0, np.pi, 12, endpoint=False) if limits.phase_shift else [0.0]
     trials = [
         (_best_on_grid(rings, grid, limits, table, shift, decay), table)
-        for shift in shifts
+        for shift in (np.linspace(0, np.pi, 12, endpoint=False) if limits.phase_shift else [0.0])
         for decay, table in zip(DECAYS, rings.tables(grid, shift))
     ]
     best, table = max(trials, key=lambda trial: trial[0].strength)
@@ -59,16 +58,14 @@ def _second_best(
     step = grid[1] - grid[0]
     away = np.pi / rings.microscope.defocus_factor(rings.cells.frequency[-1] ** 2)
     inside = _inside(grid, limits)
-    shift = np.rint(defocus_at(rings.cells.azimuth, 0.0, found.astigmatism) / step).astype(int)
-    scores = _scores(table, inside, shift)
+    scores = _scores(table, inside, np.rint(defocus_at(rings.cells.azimuth, 0.0, found.astigmatism) / step).astype(int))
     peaks = np.r_[False, (scores[1:-1] > scores[:-2]) & (scores[1:-1] >= scores[2:]), False]
     return float(scores[peaks & (np.abs(grid[inside] - found.defocus) > away)].max(initial=0.0) / rings.noise)
 
 
 def _defocus_grid(rings: Rings, limits: SearchRange) -> np.ndarray:
     """Defocus values so close that the phase at the highest frequency changes by a quarter of a radian."""
-    factor = float(rings.microscope.defocus_factor(rings.cells.frequency[-1] ** 2))
-    step = min(200.0, max(20.0, 0.25 / (2 * factor)))
+    step = min(200.0, max(20.0, 0.25 / (2 * float(rings.microscope.defocus_factor(rings.cells.frequency[-1] ** 2)))))
     reach = limits.astigmatism / 2
     return np.arange(max(limits.minimum_defocus - reach, step), limits.maximum_defocus + reach + step, step)
 
@@ -138,8 +135,7 @@ def _refined(rings: Rings, found: FoundRings, limits: SearchRange) -> FoundRings
         return -strength + _unlikely(astigmatism, strength) + 1e3 * beyond
 
     start = np.r_[found.defocus / scale, found.astigmatism / scale, [found.phase_shift] * limits.phase_shift]
-    steps = np.r_[0.1, 0.1, 0.1, [0.2] * limits.phase_shift]
-    simplex = np.vstack([start, start + np.diag(steps)])
+    simplex = np.vstack([start, start + np.diag(np.r_[0.1, 0.1, 0.1, [0.2] * limits.phase_shift])])
     result = optimize.minimize(
         cost, start, method="Nelder-Mead", options=dict(initial_simplex=simplex, xatol=1e-2, fatol=1e-4, maxiter=400)
     )

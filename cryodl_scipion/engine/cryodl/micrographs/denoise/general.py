@@ -119,8 +119,7 @@ class GeneralTask(NetworkTask):
         """Mean squared error of each crop over the variance of its signal."""
         _, wanted, strength = batch
         error = ((output - wanted) * strength).square().mean((1, 2, 3))
-        signal = (wanted * strength).square().mean((1, 2, 3))
-        return (error / (signal + FAINT)).mean()
+        return (error / ((wanted * strength).square().mean((1, 2, 3)) + FAINT)).mean()
 
     def validate(self) -> dict[str, float]:
         """Mean correlations with the signal, of the network's answers and of the Wiener filter alone."""

@@ -231,8 +231,7 @@ def _cropped(image: np.ndarray, background: torch.Tensor, mask: torch.Tensor, sh
 
 def _soft(valid: torch.Tensor) -> torch.Tensor:
     """(h, w) float: 1 inside of the (h, w) bool area, 0 from its border on, softly over 2 * BORDER px between."""
-    outside = F.pad(1 - valid.float()[None, None], (BORDER,) * 4, value=1.0)
-    soft = 1 - F.max_pool2d(outside, 2 * BORDER + 1, stride=1)
+    soft = 1 - F.max_pool2d(F.pad(1 - valid.float()[None, None], (BORDER,) * 4, value=1.0), 2 * BORDER + 1, stride=1)
     for _ in range(2):
         soft = F.avg_pool2d(F.pad(soft, (BORDER // 2,) * 4, mode="replicate"), BORDER + 1, stride=1)
     return soft[0, 0]

@@ -34,8 +34,7 @@ class FilamentItem(Measured):
 
 def filament_item(diameter_px: float, rng: np.random.Generator) -> FilamentItem:
     """One random simulated micrograph. diameter_px: of the stated diameter, in px of the network's input."""
-    scene = random_filament_scene(diameter_px, rng)
-    return labelled_item(scene, diameter_px)
+    return labelled_item(random_filament_scene(diameter_px, rng), diameter_px)
 
 
 def labelled_item(scene: FilamentScene, diameter_px: float) -> FilamentItem:

@@ -41,8 +41,7 @@ def _draw(
     small, binning = block_means(image, SIDE)
     low, high = grey_limits(small)
     height, width = (length * binning for length in small.shape)
-    inches = 9 * width / max(width, height) + 0.2, 9 * height / max(width, height) + 0.4
-    figure, ((axes,),) = new_figure(1, 1, inches)
+    figure, ((axes,),) = new_figure(1, 1, (9 * width / max(width, height) + 0.2, 9 * height / max(width, height) + 0.4))
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
     axes.imshow(np.nan_to_num(small, nan=low), cmap="gray", vmin=low, vmax=high, extent=extent)
     axes.autoscale(False)
@@ -126,10 +125,9 @@ def _paths(positions: np.ndarray, scores: np.ndarray, angles: np.ndarray, thresh
     graph = graph + graph.T
     _, label = connected_components(graph, directed=False)
     order = np.argsort(label, kind="stable")
-    groups = np.split(order, np.flatnonzero(np.diff(label[order])) + 1)
     return [
         positions[group[_longest_way(graph[group][:, group])]]
-        for group in groups
+        for group in np.split(order, np.flatnonzero(np.diff(label[order])) + 1)
         if len(group) >= 3 and scores[group].max() >= threshold
     ]
 
@@ -137,8 +135,7 @@ def _paths(positions: np.ndarray, scores: np.ndarray, angles: np.ndarray, thresh
 def _longest_way(graph: typing.Any) -> np.ndarray:
     """Indices along the longest of the shortest ways through a connected graph."""
     far = lambda start: dijkstra(graph, directed=False, indices=start, return_predecessors=True)
-    first = int(np.argmax(far(0)[0]))
-    distance, before = far(first)
+    distance, before = far(int(np.argmax(far(0)[0])))
     way = [int(np.argmax(distance))]
     while before[way[-1]] >= 0:
         way.append(int(before[way[-1]]))
@@ -289,8 +286,7 @@ def write_segments(path: str, segments: Segments) -> None:
 
 def _along(trace: Trace, pixel_size: float, distance: float) -> tuple[np.ndarray, float]:
     """(n, 4) y, x, psi, track of the segments of one filament, and the length (Å) of what is seen of it."""
-    step = np.linalg.norm(np.diff(trace.positions, axis=0), axis=1) * pixel_size
-    along = np.concatenate([[0], np.cumsum(step)])
+    along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(trace.positions, axis=0), axis=1) * pixel_size)])
     track = np.arange(min(distance, along[-1]) / 2, along[-1], distance)
     seen = [(along[first], along[last]) for first, last in trace.fragments]
     track = track[np.any([(track >= low) & (track <= high) for low, high in seen], axis=0)]

@@ -38,8 +38,7 @@ def model_card(
     by_micrograph = [task.hits([item]) for item in task.validation]
     hits = merge(by_micrograph)
     calibration, threshold, uncertainty = calibrate_model(task, by_micrograph)
-    scores = calibrate(hits.raw, calibration)
-    metrics = dataclasses.asdict(score_matched(hits.hit, scores, hits.reference, threshold))
+    metrics = dataclasses.asdict(score_matched(hits.hit, calibrate(hits.raw, calibration), hits.reference, threshold))
     names = lambda part: [name for name, *_ in part]
     count = lambda images, field: sum(len(getattr(im, field)) for im in images)
     training = dict(

@@ -107,8 +107,7 @@ class CrYOLO(PickerMethod):
         distance = torch.hypot(
             middle[None, :, None] - labels[:, 0, None, None], middle[None, None] - labels[:, 1, None, None]
         )
-        near = (distance < LABELLED_RADIUS * self.working_diameter).any(0)
-        return (near | (occupied > 0)).float()
+        return ((distance < LABELLED_RADIUS * self.working_diameter).any(0) | (occupied > 0)).float()
 
     def augment(self, image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
         """Blur by up to 1 px, noise and contrast."""

@@ -102,8 +102,7 @@ class EMAN2(HeatmapPicker):
         value = (labelled * (output - target) ** 2).sum() / (target * labelled).sum().clamp(min=1.0)
         if self.unlabelled_loss is None:
             return value
-        chances = torch.logit(output.clamp(0.001, 0.999))
-        return self.unlabelled_loss(value, chances, target, labelled, weight[:, 2:])
+        return self.unlabelled_loss(value, torch.logit(output.clamp(0.001, 0.999)), target, labelled, weight[:, 2:])
 
     def scores(self, output: torch.Tensor) -> torch.Tensor:
         return output.float().clamp(0, 1).min(1, keepdim=True).values

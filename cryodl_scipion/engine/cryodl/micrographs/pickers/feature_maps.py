@@ -44,14 +44,12 @@ def feature_maps(picker: Picker, image: np.ndarray, pixel_size: float, diameter:
     wide, multiple = picker.method.working_diameter, picker.dense.multiple
     factor = working_factor(picker.method, pixel_size, diameter)
     prepared = prepare_micrograph(image, factor, wide, picker.contrast == "dark")
-    side = int(DIAMETERS * wide) // multiple * multiple
-    shown = _middle(prepared.image.float() * picker.method.gain(prepared), side)
+    shown = _middle(prepared.image.float() * picker.method.gain(prepared), int(DIAMETERS * wide) // multiple * multiple)
     part = nn.functional.pad(shown, (0, -shown.shape[1] % multiple, 0, -shown.shape[0] % multiple))
     found: list[tuple[str, torch.Tensor]] = []
-    convolutions = [(name, m) for name, m in picker.network.named_modules() if isinstance(m, nn.Conv2d)]
     hooks = [
         module.register_forward_hook(lambda _, __, output, name=name: found.append((name, output[0].float().cpu())))
-        for name, module in convolutions
+        for name, module in [(name, m) for name, m in picker.network.named_modules() if isinstance(m, nn.Conv2d)]
     ]
     try:
         output = picker.network(
@@ -71,8 +69,7 @@ def _middle(image: torch.Tensor, side: int) -> torch.Tensor:
 
 
 def _layer(name: str, maps: torch.Tensor) -> Layer:
-    order = maps.flatten(1).std(1).argsort(descending=True)[:CHANNELS]
-    return Layer(name, len(maps), maps[order].numpy())
+    return Layer(name, len(maps), maps[maps.flatten(1).std(1).argsort(descending=True)[:CHANNELS]].numpy())
 
 
 def draw_feature_maps(maps: FeatureMaps, path: str | os.PathLike[str], title: str) -> None:
@@ -86,8 +83,7 @@ def draw_feature_maps(maps: FeatureMaps, path: str | os.PathLike[str], title: st
     _show(axes[0, 1], maps.scores, "scores", (0.0, 1.0))
     for row, layer in zip(axes[1:], maps.layers):
         for column, (one, values) in enumerate(zip(row, layer.maps)):
-            words = f"{layer.name}: {layer.channels}" if not column else ""
-            _show(one, values, words)
+            _show(one, values, f"{layer.name}: {layer.channels}" if not column else "")
     figure.suptitle(f"{title}: convolutions and their number of channels; those that vary most are drawn", fontsize=9)
     save_figure(figure, path)
 

@@ -109,8 +109,7 @@ def outstanding(image: np.ndarray, look: LabelledAppearance) -> np.ndarray:
     score = np.full(image.shape, -np.inf)
     for feature, strongest, deviation in zip(_features(image, look.diameter), look.strongest, look.deviation):
         ordinary = max(_deviation(feature), 1e-6)
-        limit = max(strongest, np.median(feature) + ordinary)
-        score = np.maximum(score, (feature - limit) / max(ordinary, deviation))
+        score = np.maximum(score, (feature - max(strongest, np.median(feature) + ordinary)) / max(ordinary, deviation))
     return score
 
 
@@ -283,8 +282,7 @@ def _with_expected(
         return filled, f"{expected:g} particles are expected per micrograph, as given.", None
     counts, clear = estimate_particles(images, diameter)
     filled = [dataclasses.replace(im, expected=n) for im, n in zip(images, counts)]
-    labelled = np.mean([len(im.positives) for im in images])
-    sentence = f"About {np.mean(counts):.0f} particles are expected per micrograph, {labelled:.0f} of them labelled"
+    sentence = f"About {np.mean(counts):.0f} particles are expected per micrograph, {np.mean([len(im.positives) for im in images]):.0f} of them labelled"
     if clear:
         return filled, f"{sentence} (estimated from what looks like the labelled ones).", None
     warning = (

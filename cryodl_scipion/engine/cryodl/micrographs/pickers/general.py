@@ -169,8 +169,7 @@ def simulated_images(
     The same arguments give the same micrographs. cache: folder in which they are kept, or None. faint: share of
     micrographs whose particles hardly stand out and mostly lie close together."""
     groups = [g for g in groups if g]
-    members = [m for g in groups for m in g]
-    folder = cache and cache_folder(cache, members, seed, tag, faint, method.working_diameter)
+    folder = cache and cache_folder(cache, [m for g in groups for m in g], seed, tag, faint, method.working_diameter)
     for index in range(count):
         image = kept(folder / f"{index:06d}.npz") if cache else None
         if image is None:
@@ -205,12 +204,11 @@ def labelled_scene(
     random_scene's."""
     scene = random_scene(member.density, EXTENT_PX, extent, strays, method.working_diameter, rng, faint=faint)
     prepared = prepare_micrograph(scene.image.numpy(), 1.0, method.working_diameter)
-    particles = scene.particles[inside(scene.particles, prepared.image.shape)]
     return LabelledImage(
         member.name,
         prepared.image,
         prepared.valid,
-        particles,
+        scene.particles[inside(scene.particles, prepared.image.shape)],
         np.zeros((0, 2)),
         "complete",
         ~scene.uncertain,
@@ -254,8 +252,7 @@ def spare_unmarked(images: typing.Sequence[LabelledImage], picker: Picker, dista
     limit = float(np.quantile(marked, MISSED)) if len(marked) else 1.0
     spared = []
     for image, (yx, scores), look, wide in zip(images, found, looks, own):
-        unmarked = yx[~look.taken & (scores >= limit)]
-        allowed = ~_circles(unmarked, look.marks, wide / 2, image.image.shape)
+        allowed = ~_circles(yx[~look.taken & (scores >= limit)], look.marks, wide / 2, image.image.shape)
         allowed = allowed if image.allowed is None else allowed & image.allowed
         spared.append(dataclasses.replace(image, positives=look.marks, allowed=allowed))
     return spared

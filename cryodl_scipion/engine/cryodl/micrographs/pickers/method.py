@@ -141,8 +141,7 @@ class GEBinomial:
     def penalty(self, p: torch.Tensor) -> torch.Tensor:
         """Scalar, of the scores (n,) of unlabelled positions."""
         counts = torch.arange(len(p) + 1, dtype=torch.float32, device=p.device)
-        variance = (p * (1 - p)).sum()
-        found = F.softmax(-0.5 * (p.sum() - counts) ** 2 / (variance + 1e-6), dim=0)
+        found = F.softmax(-0.5 * (p.sum() - counts) ** 2 / ((p * (1 - p)).sum() + 1e-6), dim=0)
         expected = torch.distributions.Binomial(len(p), torch.tensor(self.prior, device=p.device)).log_prob(counts)
         return -(found * expected).sum()
 

@@ -180,8 +180,7 @@ class DenseClassifier(nn.Sequential):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         h, w = (n // self.stride for n in x.shape[-2:])
-        padding = (self.before, self.after, self.before, self.after)
-        return super().forward(F.pad(x, padding))[..., :h, :w]
+        return super().forward(F.pad(x, ((self.before, self.after, self.before, self.after))))[..., :h, :w]
 
 
 class DilatedAverage(nn.Module):

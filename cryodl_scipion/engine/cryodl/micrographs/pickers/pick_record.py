@@ -59,10 +59,9 @@ def _unchanged(one: dict[str, typing.Any], known: dict[str, str | None]) -> set[
 
 def _read(folder: Path) -> list[dict[str, typing.Any]]:
     try:
-        found = json.loads((folder / ASKED).read_text(encoding="utf-8"))
         return [
             dict(micrographs=one["micrographs"], stamps=dict(one.get("stamps", {})), notes=one["notes"])
-            for one in found
+            for one in json.loads((folder / ASKED).read_text(encoding="utf-8"))
         ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # asking again costs time alone
         return []
@@ -185,14 +184,13 @@ def settle(config: PickConfig, card: typing.Mapping[str, typing.Any], model: Pat
     if distance is None and not tells_size:
         distance = card["minimum_distance"] * diameter
     asked = config.contrast == "auto" and general
-    contrast = None if asked else typical_contrast(card) if config.contrast == "auto" else config.contrast
     return PickSettings(
         card["weights_sha256"],
         config.pixel_size,
         diameter,
         distance,
         config.border,
-        contrast,
+        None if asked else typical_contrast(card) if config.contrast == "auto" else config.contrast,
         general=general,
         distance_part=card["minimum_distance"],
         tells_size=tells_size,

@@ -111,8 +111,7 @@ def draw_picks(
     small, binning = block_means(image, SIDE)
     low, high = grey_limits(small)
     height, width = (length * binning for length in small.shape)
-    inches = 9 * width / max(width, height) + 1.2, 9 * height / max(width, height) + 0.4
-    figure, ((axes,),) = new_figure(1, 1, inches)
+    figure, ((axes,),) = new_figure(1, 1, (9 * width / max(width, height) + 1.2, 9 * height / max(width, height) + 0.4))
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
     axes.imshow(np.nan_to_num(small, nan=low), cmap="gray", vmin=low, vmax=high, extent=extent)
     axes.autoscale(False)

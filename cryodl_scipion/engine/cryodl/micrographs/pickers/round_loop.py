@@ -192,8 +192,6 @@ class RoundLoop:
         if alike and alike[1] < MIN_AGREEMENT:
             separation = None
         count = lambda field, names: sum(len(getattr(images[n], field)) for n in names if n in images)
-        learning = [n for n in picked if n not in held]
-        card = read_card(model, "picker")
         return dict(
             round=number,
             separation=separation,
@@ -201,14 +199,14 @@ class RoundLoop:
             threshold=result.outputs["threshold"],
             expected_particles=result.outputs["expected_particles"]["number"],
             micrographs=len(picked),
-            confident=count("positives", learning),
+            confident=count("positives", [n for n in picked if n not in held]),
             confident_held_out=count("positives", held),
             background=count("negatives", picked),
             contamination=count("contamination", picked),
             false_positives=false,
             agreement=alike[0] if alike else None,
             agreement_first=alike[1] if alike else None,
-            average_precision=card["validation"]["average_precision"] if number else None,
+            average_precision=read_card(model, "picker")["validation"]["average_precision"] if number else None,
             contrast=result.outputs["contrast"],
             picked_diameter=self._diameter,
             seconds=int(time.monotonic() - start),

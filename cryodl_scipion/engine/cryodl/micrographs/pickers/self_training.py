@@ -186,8 +186,7 @@ def separation(
     if min(is_pick.sum(), other_pick.sum(), (~is_pick).sum(), (~other_pick).sum()) < MINIMUM:
         return None
     middle, scale = x.mean(0), x.std(0) + 1e-6
-    direction = _discriminant((x - middle) / scale, is_pick)
-    value = ((other_x - middle) / scale) @ direction
+    value = ((other_x - middle) / scale) @ _discriminant((x - middle) / scale, is_pick)
     picks, rest = value[other_pick], value[~other_pick]
     return float((picks.mean() - rest.mean()) / np.sqrt(0.5 * (picks.var() + rest.var()) + 1e-12))
 
@@ -234,9 +233,7 @@ def _rings(diameter: float) -> np.ndarray:
     radius = int(round(RADIUS * diameter))
     distance = np.hypot(*np.mgrid[-radius : radius + 1, -radius : radius + 1]).ravel()
     width = max(1.0, RING * diameter)
-    which = (distance / width).astype(int)
-    number = int(radius / width)
-    weights = (which[:, None] == np.arange(number)[None]).astype(np.float32)
+    weights = ((distance / width).astype(int)[:, None] == np.arange(int(radius / width))[None]).astype(np.float32)
     return weights / weights.sum(0)
 
 

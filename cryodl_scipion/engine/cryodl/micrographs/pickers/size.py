@@ -82,8 +82,7 @@ class ScaleCandidates(typing.NamedTuple):
     def weights(self, diameter: float, near: float = NEAR) -> np.ndarray:
         """(n,) how much each candidate counts at a rung: the square of its score, 0 if that is low or its size is of
         another rung."""
-        of_rung = np.abs(np.log(self.extents / diameter)) < near
-        return np.where(of_rung & (self.scores >= LIKELY), self.scores**2, 0.0)
+        return np.where((np.abs(np.log(self.extents / diameter)) < near) & (self.scores >= LIKELY), self.scores**2, 0.0)
 
     def relative_heights(self, diameter: float) -> np.ndarray:
         """(m,) heights of sure particles over their median; empty if they were not measured."""

@@ -35,8 +35,7 @@ class Narrow(typing.NamedTuple):
 def lower_narrow(raw: np.ndarray, sizes: np.ndarray, rule: Narrow) -> np.ndarray:
     """Raw scores that take the candidates' widths into account. raw: (n,) in [0, 1]. sizes: (n,) widths of the
     candidates over that of the set's particles."""
-    odds = rule.gain * (logit(raw) - rule.slope * _lacking(sizes)) + rule.shift
-    return np.asarray(1 / (1 + np.exp(-odds)))
+    return np.asarray(1 / (1 + np.exp(-(rule.gain * (logit(raw) - rule.slope * _lacking(sizes)) + rule.shift))))
 
 
 def fit_narrow(hit: np.ndarray, raw: np.ndarray, sizes: np.ndarray, calibration: tuple[float, ...]) -> Narrow:

@@ -188,8 +188,7 @@ def judge_candidates(yx: np.ndarray, item: LabelledImage, diameter: float) -> tu
     on_negative = np.zeros(len(yx), bool)
     negatives = np.concatenate([item.negatives, item.contamination])
     if len(negatives) and len(yx):
-        distance = np.linalg.norm(yx[:, None] - negatives[None], axis=2).min(1)
-        on_negative = distance < diameter / 2
+        on_negative = np.linalg.norm(yx[:, None] - negatives[None], axis=2).min(1) < diameter / 2
     return matched, (matched | on_negative) & _usable_at(yx, item)
 
 

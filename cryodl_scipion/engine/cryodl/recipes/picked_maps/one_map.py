@@ -241,5 +241,4 @@ def structure_fsc(path: Path, structure: str, pixel_size: float) -> torch.Tensor
     density = torch.from_numpy(np.array(read_data(path, read_header(path)), np.float32))
     box = len(density)
     mask = soft_sphere(box, 0.9 * box)
-    truth = cube_crop(load_density(structure, pixel_size)[None], box)[0]
-    return fsc(density * mask, truth * mask)
+    return fsc(density * mask, cube_crop(load_density(structure, pixel_size)[None], box)[0] * mask)

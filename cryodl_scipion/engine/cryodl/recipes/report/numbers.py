@@ -75,8 +75,7 @@ def numbers_table(runs: typing.Sequence[FoundRun]) -> list[tuple[str, str]]:
     ):
         found = finished_of(runs, command)
         rows += [(title, found[-1].result.outputs.get(key))] if found else []
-    words = [(title, f"{number:,}") for title, number in rows if isinstance(number, int) and number]
-    return words + _map_rows(runs)
+    return [(title, f"{number:,}") for title, number in rows if isinstance(number, int) and number] + _map_rows(runs)
 
 
 def _map_rows(runs: typing.Sequence[FoundRun]) -> list[tuple[str, str]]:

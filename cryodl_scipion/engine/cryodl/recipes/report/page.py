@@ -105,8 +105,7 @@ def _micrograph(name: str, path: str | None, star: str, finished: Finished) -> P
     if path is None:
         with open(finished.file(finished.result.outputs["pictures"][name]), "rb") as file:
             return Picture(file.read(), name)
-    image = read_micrograph(finished.file(path))
-    small, binning = block_means(image, SIDE)
+    small, binning = block_means(read_micrograph(finished.file(path)), SIDE)
     ((yx, _),) = read_coordinates(finished.file(star)).values()
     figure, ((axes,),) = new_figure(1, 1, (4.2, 4.2 * small.shape[0] / small.shape[1]))
     low, high = grey_limits(small)

@@ -68,8 +68,7 @@ def runs_of_folder(folder: str) -> list[FoundRun]:
         finished, problem = _read(path, os.curdir)
         command = finished.result.command if finished else os.path.basename(path)
         name = command if subfolder == "." else f"{subfolder}: {command}"
-        run = runs.setdefault(name, FoundRun(name, name))
-        _add(run, path, finished, problem)
+        _add(runs.setdefault(name, FoundRun(name, name)), path, finished, problem)
     return _sorted(runs)
 
 
@@ -77,8 +76,7 @@ def runs_of_project(project: str, words: dict[str, typing.Any]) -> list[FoundRun
     """The runs of a Scipion project. words: {folder's name: {label, summary, methods}} from Scipion itself."""
     runs = {}
     top = Path(project, "Runs")
-    folders = sorted(top.iterdir()) if top.is_dir() else []
-    for folder in folders:
+    for folder in sorted(top.iterdir()) if top.is_dir() else []:
         found = _RUN.fullmatch(folder.name)
         if not found or not folder.is_dir():
             continue
