@@ -26,3 +26,8 @@ def inside(yx: np.ndarray, shape: typing.Sequence[int], border: float = 0.0) -> 
     yx = np.asarray(yx, float).reshape(-1, 2)
     within: np.ndarray = (yx >= border) & (yx < np.asarray(shape, float) - border)
     return np.asarray(within.all(axis=1))
+
+
+def values_at(image: np.ndarray, yx: np.ndarray) -> np.ndarray:
+    """(n,) values of an image (h, w) at the pixels nearest to positions yx (n, 2); beyond it, those of the edge."""
+    return image[tuple(np.clip(np.rint(yx), 0, np.array(image.shape) - 1).astype(int).T)]

@@ -95,13 +95,8 @@ def align_keys(coordinates: typing.Mapping[str, Of], names: typing.Collection[st
 
     owner = named(without_pick_suffix)
     if not set(owner) & set(names):
-        owner = named(lambda key: without_pick_suffix(without_uid(key)))
+        owner = named(lambda key: without_pick_suffix(_UID.sub("", key)))
     return {name: coordinates[key] for name, key in owner.items()}
-
-
-def without_uid(key: str) -> str:
-    """The key without the number that cryoSPARC writes before the name of an imported micrograph."""
-    return _UID.sub("", key)
 
 
 def write_coordinates(
@@ -263,7 +258,6 @@ def _read_cbox(path: Path) -> dict[str, list[tuple[float, float, float]]]:
 
 
 def _read_eman2(path: Path) -> dict[str, list[tuple[float, float, float]]]:
-    """Boxes of e2boxer.py: rows x, y, method of the centres."""
     try:
         found: typing.Any = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:

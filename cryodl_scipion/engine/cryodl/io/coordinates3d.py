@@ -66,7 +66,6 @@ def after(first: np.ndarray, then: np.ndarray) -> np.ndarray:
 
 
 def _within(degrees: np.ndarray) -> np.ndarray:
-    """Degrees from -180 to 180."""
     return (degrees + 180) % 360 - 180
 
 
@@ -92,8 +91,7 @@ class ParticlePoses:
     @property
     def oriented(self) -> np.ndarray:
         """(n,) whether the orientation is known."""
-        known: np.ndarray = np.isfinite(self.angles).all(axis=1)
-        return known
+        return np.asarray(np.isfinite(self.angles).all(axis=1))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -198,7 +198,6 @@ def _places(found: _Fields, flip_y: bool) -> tuple[list[str], np.ndarray]:
 
 
 def _poses(found: _Fields) -> dict[str, Texts]:
-    """Columns of angles, origins, classes and halves."""
     columns: dict[str, Texts] = {}
     kind = next((kind for kind in ("alignments3D", "alignments2D") if f"{kind}/shift" in found.all), None)
     if kind is None:
@@ -223,7 +222,6 @@ def _poses(found: _Fields) -> dict[str, Texts]:
 
 
 def _optics(found: _Fields) -> tuple[dict[str, Texts], Texts]:
-    """The table of optics groups, and the group of each particle."""
     names = [name for name, field in _OPTICS.items() if field in found.all or name == "rlnImagePixelSize"]
     values = [found.real(_OPTICS[name]) for name in names]
     group = found.whole(_GROUP) if _GROUP in found.all else np.zeros(len(values[0]), int)

@@ -64,9 +64,7 @@ def _tables(path: str | os.PathLike[str]) -> tuple[dict[str, typing.Any], dict[s
 def _numbers(
     path: str | os.PathLike[str], table: dict[str, typing.Any], names: tuple[str, ...], what: str
 ) -> np.ndarray:
-    """(n, len(names)) numbers of columns that are there."""
-    values = number_columns(path, table, names, what)
-    return np.zeros((0, len(names))) if values is None else values
+    return typing.cast("np.ndarray", number_columns(path, table, names, what))  # which are there
 
 
 def _constant(
@@ -77,7 +75,6 @@ def _constant(
     optics: dict[str, typing.Any],
     count: int,
 ) -> list[float]:
-    """[value] of each micrograph of one of the microscope's constants."""
     if given is not None:
         return [float(given)] * count
     if name in table:

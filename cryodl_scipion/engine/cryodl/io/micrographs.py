@@ -56,7 +56,6 @@ def _first_page(path: str | os.PathLike[str], read: typing.Callable[[TiffPage], 
 
             with tifffile.TiffFile(file) as tiff:
                 page = tiff.pages.first
-                _check_grey(page)
                 _check_single(tiff, page)
                 return read(page)
     except TooLittleMemory:
@@ -95,17 +94,13 @@ def _open(path: str | os.PathLike[str]) -> typing.BinaryIO:
     return io.BytesIO(values)
 
 
-def _check_grey(page: TiffPage) -> None:
-    """Raises _Refused for pixels of several values."""
+def _check_single(tiff: TiffFile, page: TiffPage) -> None:
+    """Raises _Refused for colours and movies. Of pages only two are looked at: a damaged chain may have no end."""
     if page.samplesperpixel > 1:
         raise _Refused(
             f"is a colour picture ({page.samplesperpixel} values in each pixel); a micrograph has one. Save it in grey "
             "levels, or give the micrograph that the picture was made of."
         )
-
-
-def _check_single(tiff: TiffFile, page: TiffPage) -> None:
-    """Raises _Refused for a movie. Only the second page is looked at: a damaged chain of pages may have no end."""
     several = int((tiff.imagej_metadata or {}).get("images", 1)) if tiff.is_imagej else 1
     if several <= 1:
         try:
@@ -155,7 +150,9 @@ def read_micrograph(path: str | os.PathLike[str]) -> np.ndarray:
     """The image of a micrograph file, rows as RELION counts them: an MRC's as they lie in the file, a TIFF's from the
     last one. A stack of one image is taken as the image. Not-a-number pixels are left as they are. (h, w) float32.
     Raises FileNotFoundError, or ValueError that says what is wrong with the file."""
-    image = _read_tiff(path) if is_tiff(path) else _read_mrc(path)
+    _check_exists(path)
+    with _permitted(path):
+        image = read_tiff(path) if is_tiff(path) else read_data(path, read_header(path))
     if image.ndim == 3 and image.shape[0] == 1:
         image = image[0]
     if image.ndim != 2:
@@ -171,7 +168,6 @@ def read_micrograph(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def _as_float32(image: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
-    """Raises ValueError for finite values that float32 cannot hold."""
     try:
         with np.errstate(over="raise"):
             return np.ascontiguousarray(image, dtype=np.float32)
@@ -258,25 +254,12 @@ def is_tiff(path: str | os.PathLike[str]) -> bool:
 
 def _check_exists(path: str | os.PathLike[str]) -> None:
     if not os.path.isfile(path):
-        what = "is a folder" if os.path.isdir(path) else "does not exist"
-        raise FileNotFoundError(f"Micrograph {path} {what}.")
+        raise FileNotFoundError(f"Micrograph {path} {'is a folder' if os.path.isdir(path) else 'does not exist'}.")
     other = _OTHERS.get(os.path.splitext(path)[1].lower())
     if other:
         raise ValueError(f"{path} {other}. Micrographs are read from MRC and TIFF files, also .gz and .bz2.")
     if os.path.getsize(path) == 0:
         raise ValueError(f"{path} is empty (0 bytes); it was probably not copied completely.")
-
-
-def _read_mrc(path: str | os.PathLike[str]) -> np.ndarray:
-    _check_exists(path)
-    with _permitted(path):
-        return read_data(path, read_header(path))
-
-
-def _read_tiff(path: str | os.PathLike[str]) -> np.ndarray:
-    _check_exists(path)
-    with _permitted(path):
-        return read_tiff(path)
 
 
 @contextlib.contextmanager

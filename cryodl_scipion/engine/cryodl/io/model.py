@@ -129,7 +129,6 @@ def save_tensors(
 
 
 def _kind(tensor: typing.Any) -> str:
-    """The format's word for the kind of a tensor's numbers."""
     word = str(tensor.dtype).removeprefix("torch.")
     for name, letters in (("bfloat", "BF"), ("float", "F"), ("uint", "U"), ("int", "I"), ("bool", "BOOL")):
         if word.startswith(name):

@@ -179,7 +179,6 @@ def _sentence(path: Path, name: str, owner: str, field: str) -> str:
 
 
 def _release(handle: int | None, path: Path) -> None:
-    """Free the lock, and remove its file if nobody else uses it."""
     if handle is None:
         return
     with contextlib.suppress(OSError):

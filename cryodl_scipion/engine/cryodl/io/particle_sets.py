@@ -130,7 +130,7 @@ def read_particles(path: str | os.PathLike[str], need: typing.Collection[str] = 
     optics, columns = modern_tables(read_tables(path), path)
     particles = _particle_set(str(path), optics, columns, groups_of_particles(optics, columns, path))
     _check_needs(particles, need)
-    for note in particle_notes(particles):
+    for note in aberration_notes(particles) + header_notes(particles):
         warn(note)
     return particles
 
@@ -238,11 +238,6 @@ ABERRATIONS = {
 }
 NONE = {"rlnMagMat00": 1.0, "rlnMagMat11": 1.0}  # values that mean nothing; 0 for the others
 SAME = 0.02  # relative difference of pixel sizes up to which they are taken to be the same
-
-
-def particle_notes(particles: typing.Any) -> list[str]:
-    """Sentences about a ParticleSet: aberrations that are not corrected; a pixel size that the stack contradicts."""
-    return aberration_notes(particles) + header_notes(particles)
 
 
 def aberration_notes(particles: typing.Any) -> list[str]:

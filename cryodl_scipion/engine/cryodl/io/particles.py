@@ -88,9 +88,9 @@ def write_oriented_coordinates(
         optics.cs_mm,
         optics.amplitude_contrast,
     ]
-    rows = np.hstack([centres_yx[:, ::-1], angles, np.tile(ctf, (len(angles), 1))])
     text = star_head("", (*COORDINATES, *ANGLES, *CTF, *MICROSCOPE)) + "".join(
-        "  ".join(f"{v:.4f}" for v in row) + "\n" for row in rows
+        "  ".join(f"{v:.4f}" for v in row) + "\n"
+        for row in np.hstack([centres_yx[:, ::-1], angles, np.tile(ctf, (len(angles), 1))])
     )
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

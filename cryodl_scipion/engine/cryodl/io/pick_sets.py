@@ -30,7 +30,8 @@ def project_name(path: str, project: str) -> str:
     if name.startswith(os.pardir + os.sep):
         raise ValueError(
             f"{path} lies outside RELION's project folder (--project {project}), where RELION cannot read it. Link "
-            f"its folder into the project (ln -s {os.path.dirname(os.path.abspath(path))} {project}/) and give the micrographs by that link."
+            f"its folder into the project (ln -s {os.path.dirname(os.path.abspath(path))} {project}/) and give the "
+            "micrographs by that link."
         )
     if not name.lower().endswith(READABLE):
         raise ValueError(f"{path} is not of a format that RELION reads (MRC or TIFF, uncompressed). Unpack it first.")

@@ -205,7 +205,6 @@ def _optics(
     rows: np.ndarray,
     path: str | os.PathLike[str],
 ) -> "OpticsTable | None":
-    """OpticsTable of n rows, or None if there is no CTF."""
     from ..core.optics import OpticsTable
 
     if "rlnDefocusU" not in columns or any(name not in optics for name in MICROSCOPE):

@@ -183,30 +183,35 @@ def split_names(names: typing.Sequence[str]) -> tuple[np.ndarray, Texts]:
 
 
 def find_images(
-    path: str | os.PathLike[str], stacks: typing.Sequence[str], numbers: typing.Sequence[int] | np.ndarray
+    path: str | os.PathLike[str],
+    names: typing.Sequence[str],
+    numbers: typing.Sequence[int] | np.ndarray,
+    measure: typing.Callable[[str], tuple[int, int]] = lambda stack: stack_shape(stack)[:2],
+    words: tuple[str, str] = ("image", "stack"),
 ) -> tuple[np.ndarray, int]:
-    """The files that a STAR file's images are in. path: the STAR file. stacks: (n,) names of stacks in it, relative to
-    its folder, one above, or the current one. numbers: (n,) places in them, from 1. Returns paths (n,) and the box in
-    px. Raises FileNotFoundError or ValueError for stacks that are missing, too short or of several box sizes."""
+    """The files that a STAR file's images are in. path: the STAR file. names: (n,) of the files in it, relative to its
+    folder, one above, or the current one. numbers: (n,) places in them, from 1. measure: gives how many a file holds,
+    and their box. Returns paths (n,) and the box in px. Raises FileNotFoundError or ValueError for files that are
+    missing, too short or of several box sizes."""
     found, boxes, maximum = dict[str, str](), dict[int, str](), dict[str, int]()
-    for stack, number in zip(stacks, numbers):
-        maximum[stack] = max(maximum.get(stack, 0), int(number))
-    for stack, number in maximum.items():
-        found[stack] = find_file(path, stack)
-        shape = stack_shape(found[stack])
-        if number > shape[0]:
+    for name, number in zip(names, numbers):
+        maximum[name] = max(maximum.get(name, 0), int(number))
+    for name, number in maximum.items():
+        found[name] = find_file(path, name, words[1])
+        count, box = measure(found[name])
+        if number > count:
             raise ValueError(
-                f"{path} names image {number} of {found[stack]}, which has only {shape[0]}. The stack is truncated, "
-                "or does not belong to this STAR file."
+                f"{path} names {words[0]} {number} of {found[name]}, which has only {count}. The {words[1]} is "
+                "truncated, or does not belong to this STAR file."
             )
-        boxes.setdefault(shape[1], found[stack])
+        boxes.setdefault(box, found[name])
     if len(boxes) > 1:
         (box, file), (other, second) = list(boxes.items())[:2]
         raise ValueError(
-            f"{path} has images of {box} px ({file}) and of {other} px ({second}); one box size is "
-            "needed. Extract them again, or give them in two STAR files."
+            f"{path} has {words[0]}s of {box} px ({file}) and of {other} px ({second}); one box size is needed. "
+            "Extract them again, or give them in two STAR files."
         )
-    return np.array([found[stack] for stack in stacks], object), next(iter(boxes))
+    return np.array([found[name] for name in names], object), next(iter(boxes))
 
 
 def find_file(path: str | os.PathLike[str], stack: str, what: str = "stack") -> str:

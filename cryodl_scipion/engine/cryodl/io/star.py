@@ -89,7 +89,6 @@ def read_tables(path: str | os.PathLike[str]) -> dict[str, dict[str, Texts]]:
 
 
 def _tables_of(document: typing.Any) -> dict[str, dict[str, Texts]]:
-    """The tables of gemmi's document."""
     tables: dict[str, dict[str, Texts]] = {}
     for block in document:
         table = tables.setdefault(block.name, {})

@@ -14,7 +14,7 @@ from ..contract.reading import reader
 from ..core.names import check_words
 from .particles import ANGLES
 from .relion_tables import groups_of_particles, modern_tables, number_columns, whole_column
-from .stacks import find_file, names_base, split_name
+from .stacks import find_file, find_images, names_base, split_name
 from .star import read_tables, write_tables
 from .texts import rows_of
 from .tomograms import Tomogram
@@ -149,11 +149,11 @@ def read_subtomograms(
     groups = groups_of_particles(optics, columns, path, dimensions=3)
     positions, volumes = zip(*(split_name(name) for name in columns["rlnImageName"]))
     numbers = np.array(positions)
-    files, box = find_volumes(path, volumes, numbers)
+    files, box = find_images(path, volumes, numbers, _cubes, ("subtomogram", "volume"))
     classes, halves = (whole_column(path, columns, name, _WHAT) for name in ("rlnClassNumber", "rlnRandomSubset"))
-    origins = {name: columns.get(name, ["0"] * len(files)) for name in _ORIGINS}
     shifts = typing.cast(
-        "np.ndarray", number_columns(path, origins, _ORIGINS, _WHAT)
+        "np.ndarray",
+        number_columns(path, {name: columns.get(name, ["0"] * len(files)) for name in _ORIGINS}, _ORIGINS, _WHAT),
     )  # of all three, so there are some
     found = SubtomogramSet(
         path=path,
@@ -208,7 +208,6 @@ def _name(name: str, file: str | os.PathLike[str], base: str | os.PathLike[str] 
 
 
 def _tomograms(columns: typing.Mapping[str, typing.Sequence[str]]) -> tuple[str, ...]:
-    """(n,) names of the tomograms, '' if there are none."""
     name = next((name for name in ("rlnTomoName", "rlnMicrographName") if name in columns), None)
     return tuple(columns[name]) if name else ("",) * len(columns["rlnImageName"])
 
@@ -216,7 +215,6 @@ def _tomograms(columns: typing.Mapping[str, typing.Sequence[str]]) -> tuple[str,
 def _tilts(
     path: str, columns: typing.Mapping[str, typing.Sequence[str]], tilt_min: float, tilt_max: float
 ) -> np.ndarray:
-    """(n, 2) degrees."""
     tilts = number_columns(path, columns, TILTS, _WHAT)
     if tilts is None:
         return np.tile(np.array([tilt_min, tilt_max], float), (len(columns["rlnImageName"]), 1))
@@ -253,35 +251,15 @@ _MEASURED = 0.99  # quantile of a file of weights that counts as measured in ful
 _MINIMUM = 0.05  # of that: smaller sums of CTF² would give noise alone
 
 
-def find_volumes(
-    path: str | os.PathLike[str], names: typing.Sequence[str], numbers: typing.Sequence[int] | np.ndarray
-) -> tuple[np.ndarray, int]:
-    """Paths (n,) of the volumes of a STAR file, and their box in px."""
-    found, boxes, maximum = dict[str, str](), dict[int, str](), dict[str, int]()
-    for name, number in zip(names, numbers):
-        maximum[name] = max(maximum.get(name, 0), int(number))
-    for name, number in maximum.items():
-        found[name] = find_file(path, name, "volume")
-        z, y, x = opened_volume(found[name]).shape
-        if x != y or z % x:
-            raise ValueError(
-                f"{found[name]} has {x} x {y} x {z} voxels; subtomograms must be cubes (in files of many, one after "
-                "another along z). Stacks of 2-D images, which RELION 5 can write, are not supported: extract 3-D "
-                "subtomograms."
-            )
-        if number * x > z:
-            raise ValueError(
-                f"{path} names subtomogram {number} of {found[name]}, which has only {z // x}. The file is "
-                "truncated, or does not belong to this STAR file."
-            )
-        boxes.setdefault(x, found[name])
-    if len(boxes) > 1:
-        (box, file), (other, second) = list(boxes.items())[:2]
+def _cubes(path: str) -> tuple[int, int]:
+    """How many cubes a file holds, and their box."""
+    z, y, x = opened_volume(path).shape
+    if x != y or z % x:
         raise ValueError(
-            f"{path} has subtomograms of {box} px ({file}) and of {other} px ({second}); one box size is "
-            "needed. Extract them again, or give them in two STAR files."
+            f"{path} has {x} x {y} x {z} voxels; subtomograms must be cubes (in files of many, one after another along "
+            "z). Stacks of 2-D images, which RELION 5 can write, are not supported: extract 3-D subtomograms."
         )
-    return np.array([found[name] for name in names], object), next(iter(boxes))
+    return z // x, x
 
 
 def find_weights(

@@ -13,6 +13,7 @@ from .coordinate_files import READERS
 from .coordinates3d import Coordinates3D, after, to_tomogram
 from .files import micrograph_key
 from .messages import warn
+from .relion_tables import number_columns
 from .star import read_tables, write_tables
 
 CENTRED = tuple(f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ")
@@ -114,14 +115,7 @@ def _species(table: typing.Mapping[str, typing.Sequence[str]], count: int) -> tu
 def _numbers(
     table: typing.Mapping[str, typing.Sequence[str]], columns: typing.Sequence[str], path: str | os.PathLike[str]
 ) -> np.ndarray:
-    try:
-        xyz = np.array([[float(v) for v in table[name]] for name in columns]).T.reshape(-1, 3)
-    except ValueError as error:
-        raise ValueError(f"{path}: a value of {', '.join(columns)} is no number ({error}).") from None
-    if not np.isfinite(xyz).all():
-        row = int(np.nonzero(~np.isfinite(xyz).all(axis=1))[0][0]) + 1
-        raise ValueError(f"{path}: {', '.join(columns)} of row {row} are not finite numbers.")
-    return xyz
+    return typing.cast("np.ndarray", number_columns(path, table, columns))  # all of which are there
 
 
 def coordinate_columns(

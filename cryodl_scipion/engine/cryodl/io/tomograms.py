@@ -13,7 +13,6 @@ from .volume_writer import VolumeWriter
 from .zarr_arrays import ZarrVolume, is_zarr
 
 __all__ = ["Tomogram", "VolumeWriter", "working_pixel_size"]
-_UNSIGNED = np.uint8
 
 
 class Tomogram:
@@ -30,8 +29,9 @@ class Tomogram:
             self.dtype = _zarr_type(self._zarr.dtype, self.path)
             return
         if not os.path.isfile(self.path):
-            what = "is a folder" if os.path.isdir(self.path) else "does not exist"
-            raise FileNotFoundError(f"The volume {path} {what}.")
+            raise FileNotFoundError(
+                f"The volume {path} {'is a folder' if os.path.isdir(self.path) else 'does not exist'}."
+            )
         if self.path.lower().endswith((".gz", ".bz2")):
             raise ValueError(
                 f"{path} is compressed; tomograms are read by parts, which needs the plain file. Decompress it first."
@@ -79,7 +79,7 @@ class Tomogram:
         sentence for the user whose file holds other numbers, which raise ValueError."""
         values = self.raw(*ranges)
         if values.dtype == np.int8:
-            return values.view(_UNSIGNED)
+            return values.view(np.uint8)
         if values.dtype.kind != "f":
             return values
         if not np.isfinite(values).all():
@@ -94,15 +94,12 @@ class Tomogram:
 
 
 def _zarr_type(dtype: np.dtype, path: str) -> np.dtype:
-    """Type that the values of an array are read as. Raises ValueError for one that is no volume's."""
     if dtype.kind not in "iuf" or dtype.itemsize > 4 and dtype.kind != "f":
         raise ValueError(f"{path} holds {dtype} numbers; volumes hold whole numbers of up to 4 bytes, or floats.")
-    wide: np.dtype = np.dtype(np.float32) if dtype.itemsize == 8 else dtype.newbyteorder("=")
-    return wide
+    return np.dtype(np.float32) if dtype.itemsize == 8 else dtype.newbyteorder("=")
 
 
 def _zarr_pixel_size(volume: ZarrVolume, path: str) -> float | None:
-    """Å/px, None if the metadata say nothing."""
     if volume.voxel_zyx is None or not all(0 < size < np.inf for size in volume.voxel_zyx):
         return None
     return _cubic(volume.voxel_zyx[::-1], path, "metadata")
@@ -142,7 +139,6 @@ def working_pixel_size(tomogram: Tomogram, given: float | None, otherwise: float
 
 
 def _dtype(found: MrcHeader, path: str) -> np.dtype:
-    """Type of the values. Raises ValueError for a mode that is no volume's."""
     if found.dtype is None or found.mode not in MODES:
         raise ValueError(
             f"{path} has the MRC mode {found.mode}; modes {', '.join(str(m) for m in MODES)} are read. Convert it "
@@ -152,7 +148,6 @@ def _dtype(found: MrcHeader, path: str) -> np.dtype:
 
 
 def _axes(header: np.recarray, path: str) -> tuple[int, int, int]:
-    """Order of the file's axes that makes them z, y, x."""
     mapped = [int(header.maps), int(header.mapr), int(header.mapc)]
     if sorted(mapped) != [1, 2, 3]:
         if mapped == [0, 0, 0]:  # some programs leave them empty

@@ -71,7 +71,7 @@ def working_folder(
             )
         _empty(folder, command)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_record(folder, command, mine)
+    write_json(folder / RECORD, dict(command=command, parameters=mine))
     return folder
 
 
@@ -145,12 +145,10 @@ def _read_record(folder: Path, command: str) -> dict[str, typing.Any] | None:
     return parameters
 
 
-def _write_record(folder: Path, command: str, parameters: typing.Mapping[str, typing.Any]) -> None:
-    write_json(folder / RECORD, dict(command=command, parameters=parameters))
-
-
 def _empty(folder: Path, command: str) -> None:
-    _write_record(folder, command, {})  # first: stopped half-way, it is ours still, but nobody's to continue
+    write_json(
+        folder / RECORD, dict(command=command, parameters={})
+    )  # first: stopped half-way, it is ours still, but nobody's to continue
     for path in folder.iterdir():
         if path.name != RECORD:
             _remove(path)

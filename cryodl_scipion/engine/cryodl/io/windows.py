@@ -84,7 +84,6 @@ def _put(
 
 
 def _fit_screen(figure: typing.Any) -> None:
-    """Make the window smaller where the screen is."""
     window = figure.canvas.manager.window
     if hasattr(window, "winfo_screenwidth"):  # Tk's; Qt keeps its windows on the screen by itself
         room = 0.95 * window.winfo_screenwidth(), 0.88 * window.winfo_screenheight()
@@ -93,27 +92,8 @@ def _fit_screen(figure: typing.Any) -> None:
         figure.canvas.manager.resize(round(width * scale), round(height * scale))
 
 
-class MouseAndKeys(typing.Protocol):
-    """What a window does with mouse and keys, in px of the picture."""
-
-    def press(self, event: typing.Any) -> None:
-        """A button of the mouse goes down."""
-
-    def motion(self, event: typing.Any) -> None:
-        """The mouse moves."""
-
-    def release(self, event: typing.Any) -> None:
-        """A button of the mouse goes up."""
-
-    def scroll(self, event: typing.Any) -> None:
-        """The wheel turns."""
-
-    def key(self, event: typing.Any) -> None:
-        """A key goes down."""
-
-
-def connect(figure: typing.Any, window: MouseAndKeys) -> None:
-    """Send the mouse and the keys of a matplotlib figure to a window."""
+def connect(figure: typing.Any, window: typing.Any) -> None:
+    """Send mouse and keys of a matplotlib figure to a window's methods press, motion, release, scroll and key."""
     for event, action in (
         ("button_press_event", window.press),
         ("motion_notify_event", window.motion),

@@ -195,7 +195,6 @@ def _gains(positions: np.ndarray, which: typing.Sequence[int], distance: float) 
 
 
 def _divide(part: np.ndarray, gain: csr_matrix) -> list[list[int]]:
-    """Groups (lists of picks) of picks that hang together."""
     if len(part) == 1:
         return [list(part)]
     gain = gain[part][:, part].toarray()
@@ -274,8 +273,7 @@ def comparable_scores(
     if not len(scores) or (scores.min() >= 0 and scores.max() <= 1):
         return dict(picks), ""
     ordered = np.sort(scores)
-    ranked = {n: (yx, np.searchsorted(ordered, s, side="right") / len(ordered)) for n, (yx, s) in picks.items()}
-    return ranked, (
+    return {n: (yx, np.searchsorted(ordered, s, side="right") / len(ordered)) for n, (yx, s) in picks.items()}, (
         f"has scores from {ordered[0]:.4g} to {ordered[-1]:.4g}, which are not probabilities; they were replaced by "
         "ranks (the fraction of its picks that do not score higher)"
     )

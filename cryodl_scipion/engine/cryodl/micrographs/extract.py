@@ -60,7 +60,6 @@ def cut_micrograph(
 def _finished(
     pixels: torch.Tensor, corners: np.ndarray, config: ExtractParticlesConfig
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Images of some boxes, and which of them can be used."""
     images = cut_boxes(pixels, corners, config.box_in_pixels())
     finite = torch.isfinite(images).all(dim=(1, 2))
     if config.scaled_box and config.scaled_box != images.shape[-1]:
@@ -157,6 +156,5 @@ def _rows(record: dict, folder: Path, ctf: list[str], group: int) -> typing.Iter
 
 
 def _microscope(record: dict, given: tuple[float | None, ...]) -> tuple[float | None, ...]:
-    """Voltage, Cs and amplitude contrast of a micrograph, as far as they are known."""
     optics = record["source"]["ctf"]
     return given if optics is None else tuple(optics[name] for name in ("voltage_kv", "cs_mm", "amplitude_contrast"))

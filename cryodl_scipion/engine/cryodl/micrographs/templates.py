@@ -151,7 +151,6 @@ def pick_by_templates(config: PickConfig, named: typing.Sequence[tuple[str, str]
 
 
 def _settings(config: PickConfig) -> dict[str, typing.Any]:
-    """What decides the candidates, {name: value}."""
     values = {key: getattr(config, key) for key in SETTINGS}
     own = dict(angular_step=STEP, contrast=_contrast(config), minimum_distance=config.minimum_distance)
     return dict(values, **own, structure_stamp=stamp(config.structure) if config.structure else None)
@@ -162,7 +161,6 @@ def _contrast(config: PickConfig) -> str:
 
 
 def _compare(name: str, path: str, config: PickConfig, templates: Templates, files: ItemRecords, run: Run) -> Record:
-    """The record of one micrograph, which is written after its candidates."""
     run.take_device("cpu")
     made_of, image = stamp_of(path), read_micrograph(path)
     apart = DISTANCE * templates.diameter if config.minimum_distance is None else config.minimum_distance
@@ -172,7 +170,6 @@ def _compare(name: str, path: str, config: PickConfig, templates: Templates, fil
 
 
 def _picked(config: PickConfig, templates: Templates, records: dict[str, Record]) -> PickOutputs:
-    """Choose the threshold and write the picks."""
     folder, counts = Path(config.output), dict[str, int]()
     found = {n: next(iter(read_coordinates(folder / CANDIDATES / f"{n}.star").values())) for n in records}
     false = np.concatenate([np.asarray(record["negative"], float) for record in records.values()])

@@ -42,7 +42,6 @@ class TiledNetwork:
 
     @property
     def _tile(self) -> int:
-        """Side of the tiles in px, as memory allows."""
         bytes_per_pixel = self.method.bytes_per_pixel * self.dtype.itemsize / 2  # it is given for bfloat16
         side = int((self.memory * 1e9 / bytes_per_pixel) ** 0.5) // self.network.multiple * self.network.multiple
         return max(side, 4 * self._overlap)

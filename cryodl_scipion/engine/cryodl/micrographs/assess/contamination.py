@@ -34,9 +34,9 @@ def find_aggregates(
     """(h, w) bool: where aggregates are. strength: (h, w), smoothed image over its noise, particles negative; beyond
     `limit` it counts as the limit. good, inner: (h, w) bool, where to look, and what of it is not at its rim.
     diameter_px: of a particle."""
-    dark = np.clip(-strength, 0, limit) * good
     density, weight = (
-        ndimage.gaussian_filter(part.astype(float), _REACH * diameter_px, truncate=3) for part in (dark, good)
+        ndimage.gaussian_filter(part.astype(float), _REACH * diameter_px, truncate=3)
+        for part in (np.clip(-strength, 0, limit) * good, good)
     )
     density = np.where(good, density / np.maximum(weight, 0.5), 0)
     lowest = strength == ndimage.minimum_filter(strength, max(3, int(diameter_px / 2) | 1))
@@ -146,7 +146,6 @@ def _cells(image: np.ndarray, good: np.ndarray, diameter_px: float) -> np.ndarra
 
 
 def _enlarged(cells: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """A grid of cells as an image, linearly between."""
     y, x = (np.clip(rescaled(np.arange(n), m / n), 0, m - 1) for n, m in zip(shape, cells.shape))
     return ndimage.map_coordinates(cells, np.meshgrid(y, x, indexing="ij"), order=1)
 

@@ -161,7 +161,6 @@ def _mean_powers(image: np.ndarray, good: np.ndarray, side: int) -> tuple[list[n
 
 
 def _without_slope(patch: np.ndarray) -> np.ndarray:
-    """A square patch less its mean and slopes."""
     axis = np.linspace(-1, 1, len(patch))
     norm = (axis**2).sum() * len(patch)
     return patch - patch.mean() - ((patch.sum(1) @ axis / norm) * axis[:, None] + (patch.sum(0) @ axis / norm) * axis)

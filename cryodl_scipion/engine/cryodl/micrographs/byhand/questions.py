@@ -167,7 +167,6 @@ def learn_threshold(asked: Questions) -> Answered:
 
 
 def _share(asked: Questions, part: int) -> float:
-    """Fraction of particles among the answers of a part."""
     told = [q.answer == YES for q in asked.places if q.part == part and q.answer in (YES, NO)]
     return sum(told) / max(1, len(told))
 

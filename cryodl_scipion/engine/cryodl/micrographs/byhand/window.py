@@ -69,7 +69,6 @@ class HandWindow:
         self.refresh()
 
     def _actions(self) -> dict[str, typing.Callable[[], typing.Any]]:
-        """{key: function}"""
         s = self.session
         keys = {key: lambda: s.choose(s.number + 1) for key in ("right", "n", "pagedown")}
         keys.update({key: lambda: s.choose(s.number - 1) for key in ("left", "p", "pageup")})

@@ -86,11 +86,11 @@ def checked(fit: CtfFit) -> CtfFit:
         )
     if fit.correlation < MIN_CORRELATION:
         raise ValueError(
-            f"its power spectrum does not agree with the best defocus, {(0.5 * (fit.defocus_u + fit.defocus_v)):.0f} Å: the correlation is "
-            f"{fit.correlation:.2f}, and {MIN_CORRELATION:g} is needed. The signal is too weak, or pixel size, "
-            "voltage or defocus range are wrong."
+            f"its power spectrum does not agree with the best defocus, {0.5 * (fit.defocus_u + fit.defocus_v):.0f} Å: "
+            f"the correlation is {fit.correlation:.2f}, and {MIN_CORRELATION:g} is needed. The signal is too weak, or "
+            "pixel size, voltage or defocus range are wrong."
         )
-    if (0.5 * (fit.strength**2 - fit.second_best**2)) < MIN_LEAD:
+    if 0.5 * (fit.strength**2 - fit.second_best**2) < MIN_LEAD:
         raise ValueError(
             "its defocus is ambiguous: another value fits the power spectrum about as well as the best, "
             f"{0.5 * (fit.defocus_u + fit.defocus_v):.0f} Å (strengths {fit.second_best:.1f} and {fit.strength:.1f}). "

@@ -86,7 +86,6 @@ def _best_on_grid(
     phase_shift: float,
     decay: float,
 ) -> FoundRings:
-    """The best of all mean defocus values, astigmatisms and directions, from one table."""
     step = grid[1] - grid[0]
     inside = _inside(grid, limits)
     tried = []
@@ -124,7 +123,6 @@ def _unlikely(astigmatism: np.ndarray, strength: float) -> float:
 
 
 def _refined(rings: Rings, found: FoundRings, limits: SearchRange) -> FoundRings:
-    """The nearest best rings, by the simplex method."""
     scale = 20.0 / (2 * rings.microscope.defocus_factor(rings.cells.frequency[-1] ** 2)) / 10
 
     def cost(values: np.ndarray) -> float:
@@ -136,10 +134,9 @@ def _refined(rings: Rings, found: FoundRings, limits: SearchRange) -> FoundRings
 
     start = np.r_[found.defocus / scale, found.astigmatism / scale, [found.phase_shift] * limits.phase_shift]
     simplex = np.vstack([start, start + np.diag(np.r_[0.1, 0.1, 0.1, [0.2] * limits.phase_shift])])
-    result = optimize.minimize(
+    values = optimize.minimize(
         cost, start, method="Nelder-Mead", options=dict(initial_simplex=simplex, xatol=1e-2, fatol=1e-4, maxiter=400)
-    )
-    values = result.x
+    ).x
     shift = float(values[3] % np.pi) if limits.phase_shift else 0.0
     astigmatism = values[1:3] * scale
     strength = rings.strength(values[0] * scale, astigmatism, shift, found.decay)

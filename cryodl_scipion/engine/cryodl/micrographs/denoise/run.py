@@ -71,7 +71,6 @@ class MicrographDenoiser:
         return restored(joined_views(torch.stack(answers), views), working[0])
 
     def _answer(self, seen: torch.Tensor) -> torch.Tensor:
-        """(h, w) answer to a (2, h, w) input."""
         return self.network.tiled(seen, self.tile)
 
 

@@ -110,24 +110,22 @@ def make_views(working: typing.Sequence[WorkingImage]) -> WienerViews:
     else:
         # of a view, with all of the noise's power and half of the signal's
         signal = (cross_power(images[0], images[0], mask) - 1) / 2
-    signal = np.maximum(signal, 0)
-    gain = signal / (signal + 1)
-    strength = max(WEAKEST, plane_mean(signal * gain) ** 0.5)
-    if len(images) == 1:
-        images = images / 2**0.5
-    return WienerViews(
-        images, filtered(images, spectrum_on_grid(gain, images.shape[1:])) / strength, gain, strength, mask
-    )
+    return _with_filter(images if len(images) == 2 else images / 2**0.5, signal, mask)
 
 
 def whole_view(working: WorkingImage) -> WienerViews:
     """A micrograph with all of its dose as the only view, for a network that learnt from images without noise."""
-    signal = np.maximum(cross_power(working.image, working.image, working.mask) - 1, 0)
+    signal = cross_power(working.image, working.image, working.mask) - 1
+    return _with_filter(working.image[None], signal, working.mask)
+
+
+def _with_filter(images: torch.Tensor, signal: np.ndarray, mask: torch.Tensor) -> WienerViews:
+    """WienerViews of images (n, h, w). signal: (BINS,) its power over that of the noise."""
+    signal = np.maximum(signal, 0)
     gain = signal / (signal + 1)
     strength = max(WEAKEST, plane_mean(signal * gain) ** 0.5)
-    images = working.image[None]
     smooth = filtered(images, spectrum_on_grid(gain, images.shape[1:])) / strength
-    return WienerViews(images, smooth, gain, strength, working.mask)
+    return WienerViews(images, smooth, gain, strength, mask)
 
 
 def cut_views(views: WienerViews, rows: slice, columns: slice) -> WienerViews:
@@ -238,7 +236,6 @@ def _soft(valid: torch.Tensor) -> torch.Tensor:
 
 
 def _enlarged(image: torch.Tensor, shape: tuple[int, ...], mode: str) -> torch.Tensor:
-    """An (h, w) image on a finer grid over the same area."""
     return F.interpolate(image[None, None], tuple(shape), mode=mode)[0, 0]
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
+from ...core.geometry import values_at
 from ...simulate.filament_scenes import FilamentScene, crossings, random_filament_scene
 from ..normalize import Measured, prepare_micrograph
 
@@ -61,7 +62,9 @@ def labelled_item(scene: FilamentScene, diameter_px: float) -> FilamentItem:
         weight = weight * torch.from_numpy(~doubtful.reshape(shape))
     bad = scene.uncertain.numpy()
     clear = [
-        (_distance(line, crossed) > CROSSING[1] * scene.width) & _within(line, bad.shape, scene.width) & ~_at(bad, line)
+        (_distance(line, crossed) > CROSSING[1] * scene.width)
+        & _within(line, bad.shape, scene.width)
+        & ~values_at(bad, line)
         for line in scene.lines
     ]
     return FilamentItem(
@@ -88,8 +91,3 @@ def _distance(positions: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 def _within(line: np.ndarray, shape: tuple[int, ...], margin: float) -> np.ndarray:
     return np.asarray(((line > margin) & (line < np.array(shape) - 1 - margin)).all(1))
-
-
-def _at(mask: np.ndarray, line: np.ndarray) -> np.ndarray:
-    """(n,) value of a mask at the nearest pixels of a line; outside, at its rim."""
-    return mask[tuple(np.clip(np.rint(line).astype(int), 0, np.array(mask.shape) - 1).T)]

@@ -13,11 +13,10 @@ from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial import cKDTree
 
 from ...core.geometry import inside
-from ...core.thumbnails import block_means, grey_limits
 from ...io.micrographs import read_micrograph
-from ...io.plots import new_figure, save_figure, scale_bar
+from ...io.plots import save_figure, scale_bar
 from ...io.star import read_tables, write_tables
-from ..pickers.pictures import PICTURES, SIDE
+from ..pickers.pictures import PICTURES, micrograph_figure
 
 
 def draw_filaments(named: list, folder: Path, pixel_size: float) -> dict[str, str]:
@@ -38,19 +37,12 @@ def draw_filaments(named: list, folder: Path, pixel_size: float) -> dict[str, st
 def _draw(
     image: np.ndarray, x: np.ndarray, y: np.ndarray, tube: np.ndarray, pixel_size: float, path: str, title: str
 ) -> None:
-    small, binning = block_means(image, SIDE)
-    low, high = grey_limits(small)
-    height, width = (length * binning for length in small.shape)
-    figure, ((axes,),) = new_figure(1, 1, (9 * width / max(width, height) + 0.2, 9 * height / max(width, height) + 0.4))
-    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-    axes.imshow(np.nan_to_num(small, nan=low), cmap="gray", vmin=low, vmax=high, extent=extent)
-    axes.autoscale(False)
+    words = f"{title}: {len(np.unique(tube))} filaments, {len(tube)} segments"
+    figure, axes = micrograph_figure(image, words)
     for index, number in enumerate(np.unique(tube)):
         mine = tube == number
         axes.plot(x[mine], y[mine], ".", color=f"C{index % 10}", markersize=3)
     scale_bar(axes, pixel_size)
-    axes.set_axis_off()
-    axes.set_title(f"{title}: {len(np.unique(tube))} filaments, {len(tube)} segments", fontsize=10)
     save_figure(figure, path)
 
 

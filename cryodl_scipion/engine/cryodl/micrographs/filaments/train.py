@@ -236,7 +236,6 @@ def trace_agreement(traces: list, lines: list, clear: list, width: float) -> Tra
 
 
 def _every_px(line: np.ndarray) -> np.ndarray:
-    """Positions one px apart along a line."""
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
     wanted = np.arange(0, along[-1] + 1e-6, 1.0)
     return np.stack([np.interp(wanted, along, line[:, axis]) for axis in (0, 1)], 1)

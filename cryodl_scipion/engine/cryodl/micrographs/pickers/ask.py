@@ -8,6 +8,7 @@ import numpy as np
 from scipy.stats import norm
 
 from ...core.calibration import best_threshold, calibrate, fit_to_probabilities, logit
+from ...core.geometry import values_at
 from ..normalize import particle_bands, prepare_micrograph
 from .pick_record import PickSettings, typical_contrast
 from .predict import Picker, working_factor
@@ -124,7 +125,6 @@ class _Asked:
 
 
 def _sized(settings: PickSettings, paths: typing.Sequence[str], picker: Picker, contrast: str) -> PickSettings:
-    """PickSettings with the size found for a contrast, or as they are."""
     size = _size(settings, paths, picker, contrast) if settings.size_open else None
     return dataclasses.replace(settings, size=dataclasses.asdict(size)) if size else settings
 
@@ -142,7 +142,7 @@ def _size(settings: typing.Any, paths: typing.Sequence[str], picker: Picker, con
         area, heights = float(prepared.valid.sum()) * (settings.pixel_size / factor) ** 2, None
         if whole and not opposite:
             bands = particle_bands(prepared.image, prepared.valid, wide).numpy()
-            heights = bands[tuple(np.clip(np.rint(yx).astype(int), 0, np.array(bands.shape) - 1).T)]
+            heights = values_at(bands, yx)
         return ScaleCandidates(scores, diameter * sizes, area, heights)
 
     spares, picker.spares_outliers = picker.spares_outliers, False  # how unevenly spots stand out tells dirt's size
@@ -153,7 +153,6 @@ def _size(settings: typing.Any, paths: typing.Sequence[str], picker: Picker, con
 
 
 def _middle(image: np.ndarray, side: int) -> np.ndarray:
-    """The middle (side, side) of an image."""
     starts = [max(0, (n - side) // 2) for n in image.shape]
     return image[starts[0] : starts[0] + side, starts[1] : starts[1] + side]
 

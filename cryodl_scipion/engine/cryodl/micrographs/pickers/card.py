@@ -140,7 +140,6 @@ def _uncertainty(
 
 
 def _drawn(parts: typing.Sequence[Hits], rng: np.random.Generator) -> Hits:
-    """Hits of as many micrographs, or candidates, drawn with replacement."""
     if len(parts) >= MIN_GROUPS:
         return merge([parts[i] for i in rng.integers(len(parts), size=len(parts))])
     whole = merge(parts)

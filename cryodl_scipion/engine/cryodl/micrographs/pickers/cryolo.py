@@ -100,7 +100,6 @@ class CrYOLO(PickerMethod):
         return view.image, target, weight * F.avg_pool2d(view.usable[None], CELL)
 
     def _known(self, item: LabelledImage, labels: torch.Tensor, cells: int, occupied: torch.Tensor) -> torch.Tensor:
-        """(cells, cells) 1 where the label of a cell is known."""
         if item.dense or not len(labels):
             return torch.full((cells, cells), float(item.dense))
         middle = torch.arange(cells) * CELL + (CELL - 1) / 2

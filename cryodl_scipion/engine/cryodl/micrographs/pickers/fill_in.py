@@ -16,7 +16,7 @@ import torch
 from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude, map_coordinates, maximum_filter
 
 from ...contract import TrainPickerConfig, counted
-from ...core.geometry import inside
+from ...core.geometry import inside, values_at
 from ...core.peaks import LocalCorrelation, find_peaks, separate
 from .crops import LabelledImage
 from .label_checks import judge_contrast, label_signal, upside_down_warning
@@ -282,7 +282,8 @@ def _with_expected(
         return filled, f"{expected:g} particles are expected per micrograph, as given.", None
     counts, clear = estimate_particles(images, diameter)
     filled = [dataclasses.replace(im, expected=n) for im, n in zip(images, counts)]
-    sentence = f"About {np.mean(counts):.0f} particles are expected per micrograph, {np.mean([len(im.positives) for im in images]):.0f} of them labelled"
+    labelled = np.mean([len(im.positives) for im in images])
+    sentence = f"About {np.mean(counts):.0f} particles are expected per micrograph, {labelled:.0f} of them labelled"
     if clear:
         return filled, f"{sentence} (estimated from what looks like the labelled ones).", None
     warning = (
@@ -302,7 +303,7 @@ def estimate_particles(images: typing.Sequence[LabelledImage], diameter: float) 
     maps = [similarity_map(im.image.numpy(), look.template) for im in images]
     width = int(diameter / 3) | 1
     labelled = np.concatenate(
-        [_at(maximum_filter(similarity, size=width), im.positives) for similarity, im in zip(maps, images)]
+        [values_at(maximum_filter(similarity, size=width), im.positives) for similarity, im in zip(maps, images)]
     )
     limit = float(np.quantile(labelled, LOOKING_ALIKE))
     alike, noise = (
@@ -318,11 +319,4 @@ def estimate_particles(images: typing.Sequence[LabelledImage], diameter: float) 
 
 
 def _peaks(similarity: np.ndarray, usable: torch.Tensor, diameter: float, limit: float) -> int:
-    """Number of peaks of at least `limit`, half a diameter apart."""
     return len(find_peaks(torch.from_numpy(similarity), diameter / 2, limit, usable)[0])
-
-
-def _at(values: np.ndarray, yx: np.ndarray) -> np.ndarray:
-    """(n,) values of a (h, w) map at the pixels nearest to positions."""
-    nearest = np.clip(np.rint(yx), 0, np.array(values.shape) - 1).astype(int)
-    return values[nearest[:, 0], nearest[:, 1]]

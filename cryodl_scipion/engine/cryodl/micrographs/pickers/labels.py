@@ -10,7 +10,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from ...contract import MIN_PARTICLES, ProposeBoxesConfig, Skipped, TrainPickerConfig, counted, some_names
-from ...core.geometry import inside, map_positions
+from ...core.geometry import inside, map_positions, values_at
 from ...io.coordinates import align_keys, read_coordinates
 from ...io.files import expand_paths, name_micrographs
 from ...io.micrographs import micrograph_shape, read_micrograph
@@ -197,7 +197,6 @@ def match_particles(
 def _read_boxes(
     source: str | os.PathLike[str], named: typing.Sequence[tuple[str, str]], warn: typing.Callable[[str], typing.Any]
 ) -> dict[str, np.ndarray]:
-    """{name: (n, 2) yx} of a folder or file of coordinates."""
     return _of_micrographs({key: yx for key, (yx, _) in read_coordinates(source).items()}, named, source, warn)
 
 
@@ -293,16 +292,10 @@ def load_labelled(item: Labels, method: WorkingSize, pixel_size: float, diameter
     given = (item.positives, item.negatives, item.contamination, item.machine)
     groups = [map_positions(yx, prepared.shape, shape) for yx in given]
     if allowed is not None and kind != "complete":
-        groups = [yx[_on(allowed, yx)] for yx in groups]
+        groups = [yx[values_at(allowed.numpy(), yx)] for yx in groups]
     positives, negatives, contamination, machine = groups
     boxes = (positives, negatives, kind, allowed, contamination)
     return LabelledImage(item.name, prepared.image, prepared.valid, *boxes, machine=machine)
-
-
-def _on(area: torch.Tensor, yx: np.ndarray) -> np.ndarray:
-    """(n,) bool: positions on a (h, w) bool area."""
-    nearest = np.clip(np.rint(yx), 0, np.array(area.shape) - 1).astype(int)
-    return area.numpy()[nearest[:, 0], nearest[:, 1]]
 
 
 def leave_out_unlabelled_edge(images: typing.Sequence[LabelledImage], diameter_px: float) -> list[LabelledImage]:

@@ -180,7 +180,7 @@ class DenseClassifier(nn.Sequential):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         h, w = (n // self.stride for n in x.shape[-2:])
-        return super().forward(F.pad(x, ((self.before, self.after, self.before, self.after))))[..., :h, :w]
+        return super().forward(F.pad(x, (self.before, self.after, self.before, self.after)))[..., :h, :w]
 
 
 class DilatedAverage(nn.Module):
@@ -198,7 +198,6 @@ class DilatedAverage(nn.Module):
 
 
 def _convert(network: nn.Sequential, window: int, stride: int) -> typing.Iterator[nn.Module]:
-    """Layers of the fully convolutional network."""
     side, steps, dilation, channels = window, 1, 1, 1
     for layer in _layers(network):
         size, step = _kernel(layer), _step(layer)
@@ -246,7 +245,6 @@ def _step(layer: typing.Any) -> int:
 
 
 def _moved(layer: typing.Any, step: int, dilation: int) -> nn.Module:
-    """The same convolution or pooling with another step and dilation."""
     if isinstance(layer, nn.MaxPool2d):
         return nn.MaxPool2d(layer.kernel_size, step, dilation=dilation)
     if isinstance(layer, nn.AvgPool2d):

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from ...contract import PickConfig, PickOutputs, counted, score_text
-from ...core.geometry import map_positions
+from ...core.geometry import map_positions, values_at
 from ...io.coordinates import write_coordinates
 from ...io.files import whole_file
 from ..assess.assessment import area_rows, assess
@@ -34,9 +34,7 @@ class AvoidedAreas:
 
     def outside(self, yx: np.ndarray) -> np.ndarray:
         """(n,) bool: which of the positions are not on these areas. yx: (n, 2) px of the micrograph."""
-        positions = np.rint(map_positions(yx, self.shape, self.mask.shape))
-        positions = np.clip(positions, 0, np.array(self.mask.shape) - 1).astype(int)
-        return ~self.mask[positions[:, 0], positions[:, 1]]
+        return ~values_at(self.mask, map_positions(yx, self.shape, self.mask.shape))
 
     def write(self, path: Path) -> None:
         """As JSON, with the same `areas` as the record of an assessed micrograph. path: of the file."""

@@ -95,6 +95,22 @@ def draw_first(
     return drawn
 
 
+def micrograph_figure(image: np.ndarray, title: str, beside: float = 0.2) -> tuple[typing.Any, typing.Any]:
+    """A figure of an image (h, w), its first row above, and its axes in px of the image. beside: inches for what stands
+    beside the picture."""
+    small, binning = block_means(image, SIDE)
+    low, high = grey_limits(small)
+    height, width = (length * binning for length in small.shape)
+    inches = 9 * width / max(width, height) + beside, 9 * height / max(width, height) + 0.4
+    figure, ((axes,),) = new_figure(1, 1, inches)
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    axes.imshow(np.nan_to_num(small, nan=low), cmap="gray", vmin=low, vmax=high, extent=extent)
+    axes.autoscale(False)
+    axes.set_axis_off()
+    axes.set_title(title, fontsize=10)
+    return figure, axes
+
+
 def draw_picks(
     image: np.ndarray,
     yx: np.ndarray,
@@ -108,13 +124,7 @@ def draw_picks(
     row above. yx: (n, 2) px of the image. scores: (n,). pixel_size, diameter: Å."""
     from matplotlib.collections import EllipseCollection
 
-    small, binning = block_means(image, SIDE)
-    low, high = grey_limits(small)
-    height, width = (length * binning for length in small.shape)
-    figure, ((axes,),) = new_figure(1, 1, (9 * width / max(width, height) + 1.2, 9 * height / max(width, height) + 0.4))
-    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-    axes.imshow(np.nan_to_num(small, nan=low), cmap="gray", vmin=low, vmax=high, extent=extent)
-    axes.autoscale(False)
+    figure, axes = micrograph_figure(image, f"{title}: {len(yx)} picks", 1.2)
     across = np.full(len(yx), diameter / pixel_size)
     circles = EllipseCollection(
         across, across, 0 * across, units="xy", offsets=yx[:, ::-1], offset_transform=axes.transData
@@ -123,7 +133,5 @@ def draw_picks(
     circles.set_clim(min([0.5, *scores]), max([1.0, *scores]))
     axes.add_collection(circles)
     scale_bar(axes, pixel_size)
-    axes.set_axis_off()
-    axes.set_title(f"{title}: {len(yx)} picks", fontsize=10)
     figure.colorbar(circles, label="score", shrink=0.6)
     save_figure(figure, path)

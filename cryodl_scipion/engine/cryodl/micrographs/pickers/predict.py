@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from ...contract import particle_size_problem
 from ...core.calibration import calibrate
-from ...core.geometry import inside, map_positions
+from ...core.geometry import inside, map_positions, values_at
 from ..normalize import Measured, particle_bands, prepare_micrograph
 from ..tiled import TiledNetwork
 from .method import PickerMethod
@@ -102,18 +102,16 @@ class Picker(TiledNetwork):
         yx, raw = self.method.peaks(output, distance / stride, LOWEST_RAW_SCORE, cells)
         sizes = np.full(len(yx), np.nan)
         if self.tells_size and len(yx):
-            rows, columns = np.clip(np.rint(yx), 0, np.array(output.shape[1:]) - 1).astype(int).T
-            sizes = np.exp(output[1].numpy()[rows, columns].astype(float))
+            sizes = np.exp(values_at(output[1].numpy(), yx).astype(float))
             if self.narrow and self.typical_size:
                 raw = lower_narrow(raw, sizes / self.typical_size, self.narrow)
                 order = np.argsort(-raw, kind="stable")
                 yx, raw, sizes = yx[order], raw[order], sizes[order]
         yx = map_positions(yx, output.shape[1:], grid)
-        nearest = np.clip(np.rint(yx), 0, np.array(shape) - 1).astype(int)
-        keep = inside(yx, shape) & prepared.valid.numpy()[nearest[:, 0], nearest[:, 1]]
+        keep = inside(yx, shape) & values_at(prepared.valid.numpy(), yx)
         if self.spares_outliers and (raw >= SURE).sum() >= FEWEST:
             bands = particle_bands(prepared.image.float(), prepared.valid, self.method.working_diameter)
-            heights = bands.numpy()[nearest[:, 0], nearest[:, 1]]
+            heights = values_at(bands.numpy(), yx)
             keep &= heights <= OUTLIER * max(0.0, float(np.median(heights[raw >= SURE])))
         return yx[keep], calibrate(raw[keep], self.calibration), sizes[keep]
 

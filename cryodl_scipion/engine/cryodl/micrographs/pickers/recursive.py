@@ -150,7 +150,6 @@ def add_negatives(image: typing.Any, positions: np.ndarray) -> typing.Any:
 
 
 def _joined(first: FitReport, second: FitReport) -> FitReport:
-    """The second report, counted from the first's beginning."""
     return dataclasses.replace(
         second,
         steps=first.steps + second.steps,

@@ -158,7 +158,6 @@ class RoundLoop:
 
     @property
     def _taught(self) -> typing.Collection[str]:
-        """Micrographs that a human corrected."""
         return self._corrections.names if self._corrections else ()
 
     @property
@@ -214,7 +213,6 @@ class RoundLoop:
         )
 
     def _nothing_found(self, result: Result, start: float) -> dict[str, typing.Any]:
-        """The entry of a first round that found no particles of any size."""
         metrics = dict.fromkeys(
             (
                 "confident",
@@ -243,7 +241,6 @@ class RoundLoop:
         )
 
     def _train(self, number: int, model: Path) -> None:
-        """Write the model of a round from the picks of the round before."""
         before = round_folder(self.folder, number - 1) / "model"
         device = choose_device()
         set_threads()

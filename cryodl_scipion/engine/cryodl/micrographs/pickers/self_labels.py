@@ -11,7 +11,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ...contract import AutoPickConfig
-from ...core.geometry import map_positions
+from ...core.geometry import map_positions, values_at
 from ...io.micrographs import micrograph_shape
 from ..assess.contamination import find_contamination
 from ..byhand.store import Corrections
@@ -118,9 +118,8 @@ def _without_contamination(image: LabelledImage, diameter: float, certain: np.nd
     diameter: working px. certain: (n, 2) working px."""
     if not len(image.positives):
         return image
-    nearest = np.clip(np.rint(image.positives), 0, np.array(image.image.shape) - 1).astype(int)
     area = find_contamination(-image.image.numpy(), image.valid.numpy(), diameter)  # there, particles are dark
-    dirty = area[nearest[:, 0], nearest[:, 1]]
+    dirty = values_at(area, image.positives)
     if len(certain):
         dirty &= cKDTree(certain).query(image.positives)[0] > 0.5  # the same positions, but for rounding
     return dataclasses.replace(image, positives=image.positives[~dirty], contamination=image.positives[dirty])

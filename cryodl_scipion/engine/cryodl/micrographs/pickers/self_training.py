@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 
 from ...contract import AutoPickConfig
 from ...core.calibration import best_threshold, calibrate, fit_to_probabilities
-from ...core.geometry import map_positions
+from ...core.geometry import map_positions, values_at
 from ...core.matching import match_picks, score_matched
 from ...io.model import read_model, write_model
 from ...learning.run_training import finish, fit_task
@@ -206,8 +206,7 @@ def _table(
 def _background(image: typing.Any, picks: np.ndarray, diameter: float, rng: np.random.Generator) -> np.ndarray:
     """(n, 2) random valid positions away from the picks, as many as there are picks where there is room."""
     tried = rng.uniform(0, 1, (8 * len(picks), 2)) * (np.array(image.image.shape) - 1)
-    nearest = np.rint(tried).astype(int)
-    usable = image.valid.numpy()[nearest[:, 0], nearest[:, 1]]
+    usable = values_at(image.valid.numpy(), tried)
     if len(picks):
         usable &= cKDTree(picks).query(tried)[0] > BACKGROUND_DISTANCE * diameter
     return tried[usable][: len(picks)]
@@ -238,7 +237,6 @@ def _rings(diameter: float) -> np.ndarray:
 
 
 def _discriminant(x: np.ndarray, is_pick: np.ndarray) -> np.ndarray:
-    """Normal of Fisher's plane between two groups of rows (n, f)."""
     means = [x[group].mean(0) for group in (~is_pick, is_pick)]
     within = np.cov(np.concatenate([x[~is_pick] - means[0], x[is_pick] - means[1]]).T)
     within += RIDGE * np.trace(within) / len(within) * np.eye(len(within))

@@ -146,7 +146,6 @@ def _filled(
 
 
 def _beyond(sure: int, opposite: int) -> bool:
-    """Whether there are clearly more sure particles than with the other sign of protein."""
     return sure - opposite >= MINIMUM and sure >= RATIO * opposite
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
+from ...core.geometry import values_at
 from ...core.matching import match_picks, score_matched
 from ...learning.task import NetworkTask
 from .corrected_calibration import CorrectedCandidates
@@ -100,7 +101,6 @@ class PickerTask(NetworkTask):
         }
 
     def _validation_loss(self) -> float:
-        """Loss on fixed crops of the validation part."""
         rng, losses = np.random.default_rng(12345), []
         for _ in range(16):
             item = self.validation[int(rng.integers(len(self.validation)))]
@@ -126,7 +126,7 @@ class PickerTask(NetworkTask):
             hit.append(matched[judged])
             raw.append(scores[judged])
             sizes.append(wide[judged] / (item.size or 1.0))
-            reference += int(_usable_at(item.positives, item).sum())
+            reference += int(values_at(item.usable.numpy(), item.positives).sum())
         return Hits(np.concatenate(hit), np.concatenate(raw), reference, np.concatenate(sizes))
 
     def corrected_candidates(self, items: typing.Sequence[LabelledImage]) -> CorrectedCandidates:
@@ -143,7 +143,7 @@ class PickerTask(NetworkTask):
             wrong = np.zeros(len(yx), bool)
             if len(boxes) and len(yx):
                 wrong = (cKDTree(boxes).query(yx)[0] < reach) & ~certain & ~left
-            judged = _usable_at(yx, item)
+            judged = values_at(item.usable.numpy(), yx)
             parts.append([part[judged] for part in (raw, certain, left, wrong)])
         return CorrectedCandidates(*map(np.concatenate, zip(*parts)))
 
@@ -184,14 +184,9 @@ def judge_candidates(yx: np.ndarray, item: LabelledImage, diameter: float) -> tu
     unlabelled particles as mistakes: it ranks networks, but is no precision. Returns two (n,) bool arrays."""
     matched = match_picks(yx, item.positives, MATCH_RADII * diameter / 2)
     if item.labels != "boxes":
-        return matched, _usable_at(yx, item)
+        return matched, values_at(item.usable.numpy(), yx)
     on_negative = np.zeros(len(yx), bool)
     negatives = np.concatenate([item.negatives, item.contamination])
     if len(negatives) and len(yx):
         on_negative = np.linalg.norm(yx[:, None] - negatives[None], axis=2).min(1) < diameter / 2
-    return matched, (matched | on_negative) & _usable_at(yx, item)
-
-
-def _usable_at(yx: np.ndarray, item: LabelledImage) -> np.ndarray:
-    nearest = np.clip(np.rint(yx), 0, np.array(item.image.shape) - 1).astype(int)
-    return item.usable.numpy()[nearest[:, 0], nearest[:, 1]]
+    return matched, (matched | on_negative) & values_at(item.usable.numpy(), yx)

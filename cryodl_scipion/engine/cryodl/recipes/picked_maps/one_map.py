@@ -184,7 +184,6 @@ def map_of_set(
 def _extract(
     name: str, picks: Picks, config: CompareMapsOfPicksConfig, common: Common, folder: Path, particles: Path, seed: int
 ) -> None:
-    """Write the particles of a set, with their half-sets."""
     if config.maximum_particles is not None:
         picks, count = drawn(picks, common.paths, common.box, config.maximum_particles, seed)
         if count > config.maximum_particles:

@@ -110,7 +110,6 @@ def _coordinates(path: str, which: str) -> Picks:
 
 
 def _files(config: CompareMapsOfPicksConfig) -> dict[str, str]:
-    """{name: path} of all sets, the reference first."""
     if not config.reference:
         return name_sets(config.picks)
     try:
@@ -138,7 +137,6 @@ def unreadable(micrographs: typing.Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _halves(sets: dict[str, Picks], names: typing.Sequence[str]) -> dict[str, int]:
-    """halves_of_micrographs by the picks of all sets."""
     return halves_of_micrographs({n: sum(len(picks[n][1]) for picks in sets.values()) for n in names})
 
 

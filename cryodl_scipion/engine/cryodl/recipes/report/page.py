@@ -147,7 +147,6 @@ def class_picture(runs: typing.Sequence[FoundRun]) -> tuple[list[Picture], list[
 
 
 def _averages(path: str) -> np.ndarray:
-    """(k, h, w) averages."""
     with mrcfile.open(path, permissive=True) as mrc:
         data = np.asarray(mrc.data, np.float32)
     return data if data.ndim == 3 else data[None]
