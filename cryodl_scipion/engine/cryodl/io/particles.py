@@ -6,7 +6,6 @@ import os
 import typing
 from pathlib import Path
 
-import gemmi
 import mrcfile
 import numpy as np
 
@@ -57,6 +56,8 @@ PARTICLES = (
 def read_orientations(path: str | os.PathLike[str]) -> np.ndarray:
     """The angles of a STAR file, (n, 3) rot, tilt, psi in degrees. Raises FileNotFoundError, or ValueError that names
     the file and what it lacks."""
+    import gemmi
+
     try:
         columns = [[gemmi.cif.as_number(v) for v in read_star_column(str(path), f"_{name}")] for name in ANGLES]
     except OSError:

@@ -6,7 +6,6 @@ import re
 import typing
 from pathlib import Path
 
-import gemmi
 import numpy as np
 
 from ..contract.reading import reader, star_head
@@ -20,6 +19,8 @@ _TEXT_WORD = re.compile(r"""'[^'\n]*'(?=\s|$)|"[^"\n]*"(?=\s|$)|\S+""")
 
 def star_document(path: str | os.PathLike[str]) -> typing.Any:
     """gemmi's document of a STAR file. Raises OSError, or ValueError if it is no STAR file."""
+    import gemmi  # which Scipion's Python has not
+
     try:
         text = Path(path).read_bytes()
         if text.isascii():
@@ -89,6 +90,8 @@ def read_tables(path: str | os.PathLike[str]) -> dict[str, dict[str, Texts]]:
 
 
 def _tables_of(document: typing.Any) -> dict[str, dict[str, Texts]]:
+    import gemmi
+
     tables: dict[str, dict[str, Texts]] = {}
     for block in document:
         table = tables.setdefault(block.name, {})
@@ -120,6 +123,8 @@ def star_text(value: typing.Any) -> str:
     text = str(value)
     if not text:
         return "None"  # RELION's word for an empty text
+
+    import gemmi
 
     return gemmi.cif.quote(text) if _RESERVED.match(text) or any(c.isspace() or c in "'\"" for c in text) else text
 
