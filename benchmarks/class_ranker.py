@@ -66,8 +66,7 @@ def bad_signal(kind, first, second, rng):
     if kind == "off-centre":
         return first.mean(rng.uniform(2, 12), 4, 1, rng, along * rng.uniform(0.3, 0.6))
     if kind == "two particles":
-        gap = rng.uniform(0.3, 0.55)
-        other = rng.choice([first, second])
+        gap, other = rng.uniform(0.3, 0.55), rng.choice([first, second])
         return first.mean(rng.choice([8, 40]), 5, 1, rng, along * gap) + other.mean(
             rng.choice([8, 40, 180]), 10, 2, rng, -along * gap * rng.uniform(0.7, 1.2)
         )
@@ -101,8 +100,7 @@ def make_average(signal, first, rng):
 
 def make_set(names, count, seed):
     """Images (n, 1, 40, 40), numbers (n, 2) and kinds (n,) of `count` averages, half of them good."""
-    rng = np.random.default_rng(seed)
-    molecules = [Molecule(name) for name in names]
+    rng, molecules = np.random.default_rng(seed), [Molecule(name) for name in names]
     images, numbers, kinds = [], [], []
     for number in range(count):
         first, second = (molecules[i] for i in rng.choice(len(molecules), 2, replace=False))
@@ -207,7 +205,6 @@ def logits_of(network, images, numbers):
 
 
 def temperature_of(logits, labels):
-    """The temperature with the least cross-entropy."""
     tried = torch.linspace(0.3, 5, 95)
     loss = [torch.nn.functional.binary_cross_entropy_with_logits(logits / t, labels) for t in tried]
     return float(tried[int(torch.stack(loss).argmin())])

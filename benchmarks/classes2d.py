@@ -47,8 +47,7 @@ def measures(labels, psi, shifts_yx, ground_truth):
     right, power, means = 0, 0.0, []
     for number in np.unique(labels[used]):
         members = np.nonzero(labels == number)[0]
-        counts = np.bincount(ground_truth["molecule"][members])
-        mean = images[members].mean(0)
+        counts, mean = np.bincount(ground_truth["molecule"][members]), images[members].mean(0)
         explained = float(mean.square().sum())
         right, power = right + counts.max(), power + explained * len(members)
         if len(members) >= MINIMUM and counts.max() >= PURE * len(members) and explained >= HALF:
@@ -67,8 +66,7 @@ def distinct(means):
     grid = polar.PolarGrid(BOX, 22, 48, 29.0)
     samples = grid.sample(means)
     harmonics = grid.harmonics(samples)
-    size = (polar.polar_ring_power(harmonics) @ grid.weights).sqrt()
-    kept = []
+    size, kept = (polar.polar_ring_power(harmonics) @ grid.weights).sqrt(), []
     for number in range(len(means)):
         if kept:
             references = matching.References(grid, harmonics[kept], matching.Detail(22, 30, 36, 2.0, 1.0, 1))
@@ -147,7 +145,6 @@ def classes2d(run, program, particles, classes, snr, seed=0, iterations=20):
 
 # ----- which classes are chosen
 FIXED = 0.5  # a score asked for
-UNSEEN = "6VXX 6O1M 3J9I 8BK7 7QPD 9BE6"
 
 
 def value(counts, good, kept):
@@ -160,8 +157,7 @@ def choices(found, scores):
     """{name of the choice: (k,) bool}"""
     numbers = np.arange(len(scores))
     kept, _ = chosen_classes(numbers.tolist(), scores.tolist(), found.counts.tolist(), None, 1)
-    adapted = np.isin(numbers, kept)
-    return {"all": scores >= 0, "fixed": scores >= FIXED, "adapted": adapted, "best": _best(found)}
+    return {"all": scores >= 0, "fixed": scores >= FIXED, "adapted": np.isin(numbers, kept), "best": _best(found)}
 
 
 def _best(found):
@@ -208,8 +204,7 @@ def class_choice(run, each, classes, bad_part, snr=0.05, molecules="6VXX 6O1M 3J
     scored = lambda one: model.scores_of(*map(torch.from_numpy, (one.images, one.numbers)))
     found = [class_set(run.output, m, each * classes, classes, bad_part, snr, 11) for m in molecules.split()]
     error = np.concatenate([np.abs(scored(one) - one.good) for one in found]).mean()
-    per = [choices(one, scored(one)) for one in found]
-    rows = []
+    per, rows = [choices(one, scored(one)) for one in found], []
     for name in per[0]:
         parts = [row_of(one, choice[name]) for one, choice in zip(found, per)]
         means = {key: float(np.mean([part[key] for part in parts])) for key in parts[0]}

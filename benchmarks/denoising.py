@@ -69,8 +69,7 @@ def denoiser_of(sets, ground, number, method):
 
 def figures_of(ground, denoiser, targets, unseen, what):
     """Figures of one denoiser: mean FRC and FRC = 0.5 (raw, wiener, denoised), FSC = 0.5 of maps, controls."""
-    rng = np.random.default_rng(8)
-    tested = dataclasses.replace(ground, denoiser=denoiser)
+    rng, tested = np.random.default_rng(8), dataclasses.replace(ground, denoiser=denoiser)
     curves = evaluate.measure_bench(tested)
     if unseen is None:
         other = controls.random_other_molecule(tested, rng)

@@ -40,8 +40,7 @@ def _domain_shells(path, made, true, columns):
     """First shell at which the FSC with the truth in the domain's mask falls below 0.5: of the map along the path that
     is nearest to an end of the motion, and of the mean map."""
     states = sorted(path.parent.glob(path.stem + "_state*.mrc"))
-    latent = np.array(columns["cryodlLatent1"], float)
-    shells = []
+    latent, shells = np.array(columns["cryodlLatent1"], float), []
     for end in (0, -1):
         # particles of the outermost map, and the true state of most of them
         rank = np.argsort(np.argsort(latent)) / len(latent)

@@ -256,8 +256,7 @@ SIDE, DEPTH, FINE = 16.0, 2.0, 0.25  # Å: a zoom's side, half of the slab that 
 def zooms(atoms):
     """{what: (n, 3) xyz of the atoms that show it}: the longest helix and strand, by the distances of CA atoms, and the
     first tryptophan or tyrosine."""
-    alpha = np.flatnonzero([name == "CA" for name in atoms.atom_names])
-    xyz, found = atoms.xyz[alpha], {}
+    xyz, found = atoms.xyz[[name == "CA" for name in atoms.atom_names]], {}
     for what, step, least, most, length in (("helix", 3, 4.5, 5.7, 10), ("strand", 2, 6.3, 7.4, 5)):
         distance = np.linalg.norm(xyz[step:] - xyz[:-step], axis=1)
         fits = np.convolve((distance > least) & (distance < most), np.ones(length - step), "valid")

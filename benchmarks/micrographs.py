@@ -85,8 +85,8 @@ def by_verdict(rows, *keys):
     return dict(sorted(found, key=lambda one: (one[0][0] == "all", one[0][0], one[0][1] != "good", one[0][1])))
 
 
-same = lambda part: sum(r["assessed"][0] == r["by_hand"][0] for r in part)
-by_hand_columns = {"micrographs": "kind", "by hand": "said", "number": len, "the same verdict": same}
+agree = lambda part: sum(r["assessed"][0] == r["by_hand"][0] for r in part)
+by_hand_columns = {"micrographs": "kind", "by hand": "said", "number": len, "the same verdict": agree}
 assessed_table = groups(("kind", "said"), by_hand_columns, by_verdict)
 
 
@@ -293,8 +293,7 @@ def denoise(run, source, out, pixel_size, way):
     out.mkdir(parents=True)
     if way == "topaz":
         # in one piece: its usual patches of 1024 px with margins of 500 px cost three times as much
-        topaz = Topaz(run.tool("topaz"), out)
-        return topaz.run("denoise", "-o", out, "-d", -1, "--patch-size", -1, *files)[0]
+        return Topaz(run.tool("topaz"), out).run("denoise", "-o", out, "-d", -1, "--patch-size", -1, *files)[0]
     given = ("--micrographs", *files, "--pixel-size", pixel_size, "--output", out, *CPU)
     return cryodl("denoise-micrographs", *given, *flags(model=MODELS[way]))[1]
 

@@ -58,8 +58,7 @@ def searched(star, structure, output):
     """Angles, stated probabilities, CPU seconds per particle of `cryodl assign-orientations`."""
     for old in output.parent.glob(f"{output.stem}*"):
         old.unlink()
-    values = dict(particles=star, structure=structure, device="cpu")
-    _, seconds = asked("assign-orientations", output, **values)
+    _, seconds = asked("assign-orientations", output, particles=star, structure=structure, device="cpu")
     particles = read_particles(output)
     return particles.angles, probabilities(output), seconds / len(particles)
 
@@ -257,8 +256,7 @@ def denoised(star, found, body, given, structure, pixel_size, folder):
     more = ("--network", "posterior", "--device", "cpu", "--threads", 1)
     cryodl("train-denoiser", "--particles", found, "--structure", structure, "--output", model, *more)
     denoiser, particles = load_denoiser(model, torch.device("cpu")), read_particles(star)
-    diameter = 2 * np.quantile(np.linalg.norm(body[0], axis=1), 0.99) / pixel_size
-    means = {}
+    diameter, means = 2 * np.quantile(np.linalg.norm(body[0], axis=1), 0.99) / pixel_size, {}
     for name, atoms in (("true", body), ("given", given)):
         projector = projections.Projector(torch.from_numpy(density_of(atoms, pixel_size)))
         bench, _ = bench_of(particles, projector, denoiser, "bright", diameter)

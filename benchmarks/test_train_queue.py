@@ -21,8 +21,7 @@ from cryodl.learning.training import CHECKPOINT
 @pytest.fixture
 def queue(tmp_path, monkeypatch):
     """A queue of one training that writes two words, the second when `ready` is there; and its module."""
-    path = str(bench.ROOT / "scripts" / "train-queue")
-    loader = importlib.machinery.SourceFileLoader("train_queue", path)
+    loader = importlib.machinery.SourceFileLoader("train_queue", str(bench.ROOT / "scripts" / "train-queue"))
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader("train_queue", loader))
     loader.exec_module(module)
     word = "import sys; open(sys.argv[2], 'a').write(sys.argv[1]); open(sys.argv[3])"

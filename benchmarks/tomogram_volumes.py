@@ -300,7 +300,7 @@ def tomogram_detection(run, steps, size=None):
 
 # ----- motion in subtomograms: a domain in 13 states of a rotation of 45 degrees in all, 25 of each; and rigid ones
 PIXEL_SIZES = {"1U6G": 8.0, "2CG9": 7.0, "1WCM": 7.6, "6RN3": 8.4}  # Å/px
-BOX, STATES, PER_STATE, RANGE = 32, 13, 25, 45.0
+BOX, STATES, RANGE = 32, 13, 45.0
 SNRS, ERRORS = (0.1, 0.02), (0.0, 3.0)
 OF_CUBES = subtomograms.read_subtomograms, subtomograms.write_subtomograms_star
 KNOWN = 100.0  # SNR within the particle's sphere at which that over the box is measured

@@ -38,8 +38,7 @@ def text_of(folder: Path, pattern: str) -> str:
 
 
 def classes(path: Path) -> typing.Iterator[ast.ClassDef]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return (node for node in tree.body if isinstance(node, ast.ClassDef))
+    return (node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef))
 
 
 def says(text: str, word: str) -> bool:
@@ -116,8 +115,7 @@ def of_stub(house: House) -> Lines:
 
 def main() -> int:
     house = House(Path(sys.argv[1] if len(sys.argv) > 1 else __file__ + "/../..").resolve())
-    checks = (of_protocols, of_commands, of_networks, of_stub)
-    missing = [line for check in checks for line in check(house)]
+    missing = [line for check in (of_protocols, of_commands, of_networks, of_stub) for line in check(house)]
     print("\n".join(missing) if missing else "Protocols, commands and networks have all that belongs to them.")
     return bool(missing)
 

@@ -95,7 +95,6 @@ def fewerColours(source: str, path: str) -> None:
 
 
 def forms(folder: str, *names: str) -> List[str]:
-    """Take the pictures of forms."""
     os.environ.setdefault("SCIPION_USER_DATA", tempfile.mkdtemp(prefix="cryodl-forms-"))
     from pyworkflow.project import Manager
 
@@ -169,7 +168,6 @@ def smaller(source: str, path: str) -> None:
 
 
 def windows(folder: str, work: str, *wings: str) -> List[str]:
-    """Make the runs, and take the pictures of their windows and wizards."""
     work = os.path.abspath(work)
     for name in ("projects", "taken"):
         os.makedirs(os.path.join(work, name), exist_ok=True)

@@ -100,7 +100,6 @@ def captions(domain: Any, protocol: Any) -> Iterator[Tuple[str, str, str]]:
 
 
 def windows(domain: Any, protocol: Any, there: Any) -> Iterator[str]:
-    """Each picture of a window with its caption."""
     for name, title, sentence in captions(domain, protocol):
         if name in there:
             there.remove(name)

@@ -254,7 +254,6 @@ CUBES = dict(pixelSize=PIXEL_SIZE, box=BOX, count=24)
 
 
 def tomograms(runs: Runs) -> None:
-    """Features, particles and classes in simulated cells."""
     bodies = {"inputStructures": [(f"a {name}", "outputVolume") for name in BODIES]}
     for name, blobs in BODIES.items():
         runs.make(imported(f"a {name}", runs.file(f"{name}.mrc", writeBody, blobs), STRUCTURE_PIXEL))
@@ -267,7 +266,6 @@ def tomograms(runs: Runs) -> None:
 
 
 def features(runs: Runs) -> None:
-    """Annotations, models of features, and what they find."""
     cell: Inputs = {"inputTomograms": ("cell", "outputTomograms")}
     both: Inputs = {**cell, "inputMasks": ("cell", "outputLabels")}
     models = [(f"model of a {name}", "outputModel") for name in STEPS]
@@ -318,7 +316,6 @@ def found(runs: Runs) -> None:
 
 
 def subtomograms(runs: Runs, bodies: Inputs) -> None:
-    """Classes of simulated subtomograms, known and unknown."""
     cubes: Inputs = {"inputSubtomograms": ("cubes", "outputSubtomograms")}
     runs.make(
         Wanted("cubes", ours.CryodlProtSimulateSubtomograms, bodies, snr=0.3, **CUBES),
@@ -349,7 +346,6 @@ def swinging(runs: Runs) -> None:
 
 
 def maps(runs: Runs) -> None:
-    """A map of a small bundle of helices, improved and measured."""
     path = runs.file("bundle.pdb", writeBundle)
     runs.file("other.pdb", writeBundle, ("TRP", "LYS", "HIS", "PHE", "ASP"))  # one to learn from, one to validate on
     model: Inputs = {"inputStructure": ("model", "outputPdb")}

@@ -100,8 +100,7 @@ def write_star(path, optics, box, pixel_size):
 
 def field(sigma, rng):
     """A smooth random field of deviation 1 within a circle."""
-    white = torch.from_numpy(rng.standard_normal((BOX, BOX), dtype="float32"))
-    axis = torch.fft.fftfreq(BOX)
+    white, axis = torch.from_numpy(rng.standard_normal((BOX, BOX), dtype="float32")), torch.fft.fftfreq(BOX)
     damp = torch.exp(-2 * (np.pi * sigma) ** 2 * (axis[:, None] ** 2 + axis[None] ** 2))
     field = torch.fft.ifft2(torch.fft.fft2(white) * damp).real
     y, x = axes()
@@ -118,8 +117,7 @@ def ice(rng):
     image, (y, x) = torch.zeros(BOX, BOX), axes()
     for _ in range(rng.integers(1, 5)):
         cy, cx = rng.uniform(-20, 20, 2)
-        size = rng.uniform(3, 16)
-        sides = rng.choice([0, 6])
+        size, sides = rng.uniform(3, 16), rng.choice([0, 6])
         radius = ((y - cy) ** 2 + (x - cx) ** 2).sqrt()
         if sides:
             angle = torch.atan2(y - cy, x - cx) + rng.uniform(0, 1)
@@ -176,8 +174,8 @@ def class_set(folder, name, count, classes, bad, snr, seed):
     path = Path(folder) / f"{name}-{count}-{classes}-{bad:g}-{snr:g}-{seed}.npz"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        found = _sorted_set(path.with_suffix(""), name, count, classes, bad, snr, seed)
-        np.savez(path, **dataclasses.asdict(found))
+        made = _sorted_set(path.with_suffix(""), name, count, classes, bad, snr, seed)
+        np.savez(path, **dataclasses.asdict(made))
     with np.load(path) as kept:
         return ClassSet(**{field.name: kept[field.name] for field in dataclasses.fields(ClassSet)})
 
@@ -206,8 +204,7 @@ def make_particles(folder, name, count, bad, snr, seed):
     """
     rng = np.random.default_rng(seed)
     projector, pixel_size = projector_of(name)
-    optics = microscopes(count, rng)
-    good = rng.random(count) >= bad
+    optics, good = microscopes(count, rng), rng.random(count) >= bad
     signals = torch.stack([_view(projector, rng) if one else _bad(projector, rng) for one in good])
     signals = torch.fft.irfft2(torch.fft.rfft2(signals) * ctf_of_optics(optics, BOX, pixel_size), s=(BOX, BOX))
     scale = (snr / signals[torch.from_numpy(good)].var(dim=(1, 2)).mean()) ** 0.5
@@ -230,8 +227,7 @@ def _view(projector, rng, centre=(0.0, 0.0)):
 
 
 def _bad(projector, rng):
-    kind = rng.choice(KINDS)
-    direction = rng.uniform(0, 2 * np.pi)
+    kind, direction = rng.choice(KINDS), rng.uniform(0, 2 * np.pi)
     along = np.array([np.sin(direction), np.cos(direction)]) * FILLED * BOX
     if kind == "nothing":
         return 0 * _view(projector, rng)

@@ -35,8 +35,7 @@ def straight_filament(name) -> np.ndarray:
     screws = sorted((float(shift @ axis), rotation) for rotation, shift in moves)
     rise = min(z for z, _ in screws if z > 1.0)
     layer = [np.eye(3)] + [rotation for z, rotation in screws if abs(z) < 0.3]
-    turn = next(rotation for z, rotation in screws if z == rise)
-    frame = _frame(axis)
+    turn, frame = next(rotation for z, rotation in screws if z == rise), _frame(axis)
     unit, rotation, rows = (first - point) @ frame.T, np.eye(3), []
     turns = [frame @ r @ frame.T for r in layer]
     for index in range(int(LENGTH / rise)):
@@ -65,8 +64,7 @@ def _screw_axis(moves):
     axis = np.real(vectors[:, np.argmin(np.abs(values - 1))])
     axis /= np.linalg.norm(axis)
     across = shift - axis * (shift @ axis)
-    point = np.linalg.lstsq(np.eye(3) - rotation, across, rcond=None)[0]
-    return axis, point
+    return axis, np.linalg.lstsq(np.eye(3) - rotation, across, rcond=None)[0]
 
 
 def _frame(axis):
@@ -108,8 +106,7 @@ def _project(atoms, line, pixel_size, rng):
     turn = rng.uniform(0, 2 * np.pi)
     across = (atoms[:, 0] * np.cos(turn) - atoms[:, 1] * np.sin(turn)) / pixel_size
     position = (atoms[:, 2] - atoms[:, 2].min()) / pixel_size / STEP
-    keep = position < len(line) - 1
-    tangent = np.gradient(line, axis=0) / STEP
+    keep, tangent = position < len(line) - 1, np.gradient(line, axis=0) / STEP
     at = lambda values: np.interp(position[keep], np.arange(len(line)), values)
     y = at(line[:, 0]) + across[keep] * at(tangent[:, 1])
     x = at(line[:, 1]) - across[keep] * at(tangent[:, 0])

@@ -80,8 +80,7 @@ def igg_1d(grid, rng):
     model = states.read_atom_model(str(structure_file("1IGT")))
     alpha = _alpha_carbons(model)
     point, axis = alpha[HINGE[0]], alpha[HINGE[0]] - alpha[HINGE[0] - 1]
-    axis = axis / np.linalg.norm(axis)
-    fab = _fab(model)
+    axis, fab = axis / np.linalg.norm(axis), _fab(model)
     made = [states.hinged(model.xyz, fab, point, axis, 360 * k / ROTATIONS) for k in range(ROTATIONS)]
     return _together(made, model.weight, grid), np.ones(ROTATIONS)
 

@@ -85,8 +85,7 @@ class Scenes:
 
     def lumps(self, image, count, widths, strengths):
         """Dark lumps of irregular outline."""
-        rng = self.rng
-        layer = torch.zeros(image.shape)
+        rng, layer = self.rng, torch.zeros(image.shape)
         for _ in range(count):
             wide, strength = (float(np.exp(rng.uniform(*np.log(pair)))) for pair in (widths, strengths))
             side = int(2 * wide) + 4
@@ -150,7 +149,6 @@ class Scenes:
 
 
 def to_assess(case, member, rng, particle_px=60):
-    """(h, w) float32 micrograph of one kind."""
     pixel_size = member.extent / particle_px
     around = dict(minimum_distance=1.0, ice=1.0, gradient=float(rng.uniform(0, 1)))
     around.update({"thick ice": dict(gradient=6.0), "dirt": dict(ice=30.0, aggregates=6.0)}.get(case, {}))
@@ -160,8 +158,7 @@ def to_assess(case, member, rng, particle_px=60):
     made = simulate_micrograph(
         member.density, pixel_size, (SIDE, SIDE), count, snr, seen, rng, particle_px, Surroundings(**around)
     )
-    image = made.image
-    film = {"little carbon": 0.15, "much carbon": 0.65, "all carbon": 0.999}.get(case)
+    image, film = made.image, {"little carbon": 0.15, "much carbon": 0.65, "all carbon": 0.999}.get(case)
     if film:
         image = artefacts.add_carbon(image, particle_px, rng, film)[0]
     image = np.asarray(image)

@@ -47,8 +47,7 @@ def projection(atoms, weights, rotation, shift_px, box, pixel_size, fine=3):
     fy, fx = np.meshgrid(np.fft.fftfreq(fine * box), np.fft.rfftfreq(fine * box), indexing="ij")
     s2 = (fy**2 + fx**2) * (fine / pixel_size) ** 2
     blur = 0.6 * np.exp(-s2 * 20 / 4) + 0.4 * np.exp(-s2 * 90 / 4)
-    smooth = np.fft.irfft2(np.fft.rfft2(grid) * blur, s=grid.shape)
-    return smooth.reshape(box, fine, box, fine).mean((1, 3))
+    return np.fft.irfft2(np.fft.rfft2(grid) * blur, s=grid.shape).reshape(box, fine, box, fine).mean((1, 3))
 
 
 def frequencies(box, pixel_size):
@@ -132,8 +131,7 @@ def make_set(folder, structures, each, junk, snr, box=64, pixel_size=4.0, colour
             clean[i] = view(along * rng.uniform(0.8, 1.1)) + view(-along * rng.uniform(0.8, 1.1))
         elif kind in ("ice", "carbon"):
             clean[i] = -dirt(kind, box, rng)  # the CTF turns what is bright here dark
-        transfer = ctf(box, pixel_size, *optics[i])
-        clean[i] = np.fft.irfft2(np.fft.rfft2(clean[i]) * transfer, s=(box, box))
+        clean[i] = np.fft.irfft2(np.fft.rfft2(clean[i]) * ctf(box, pixel_size, *optics[i]), s=(box, box))
     for number in range(len(structures)):
         mine = molecule == number
         protein = mine & ((kinds < 0) | (kinds == JUNK.index("off-centre")) | (kinds == JUNK.index("two")))

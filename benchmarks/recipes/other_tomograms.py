@@ -48,8 +48,7 @@ def back_projected(images, angles, depth):
         filtered = np.fft.irfft(np.fft.rfft(image, axis=1) * ramp, n=w, axis=1).astype(np.float32)
         at = x * np.cos(angle) + z[:, None] * np.sin(angle) + w // 2
         left = np.clip(np.floor(at).astype(int), 0, w - 2)
-        part = np.clip(at - left, 0, 1).astype(np.float32)
-        seen = (at >= 0) & (at <= w - 1)
+        part, seen = np.clip(at - left, 0, 1).astype(np.float32), (at >= 0) & (at <= w - 1)
         lines = filtered[:, left] * (1 - part) + filtered[:, left + 1] * part  # (h, depth, w)
         volume += (lines * seen).transpose(1, 0, 2)
     return volume
@@ -58,8 +57,7 @@ def back_projected(images, angles, depth):
 def make_tomogram(path, copies, shape, pixel_size, snr, seed):
     """Write path (.mrc) and beside it .json, {name: [[z, y, x] px]}. copies: {structure's path: number}. shape: (z, y,
     x) px, y = x. snr: variance of the images' signal over that of their noise, without tilt; 0 for noise alone."""
-    rng = np.random.default_rng(seed)
-    bodies = {file: points_of(file) for file in copies}
+    rng, bodies = np.random.default_rng(seed), {file: points_of(file) for file in copies}
     files = [file for file, number in copies.items() for _ in range(number)]
     radii = np.array([np.percentile(np.linalg.norm(bodies[file][0], axis=1), 99) for file in files])
     zyx = places(radii, np.array(shape) * pixel_size, rng)

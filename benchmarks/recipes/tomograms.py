@@ -51,11 +51,9 @@ def tiles_to_draw(folder, label, output, seed=0, wrong=0.0):
     half of them left out, half drawn where nothing is.
     Returns the number of tiles of both kinds.
     """
-    rng = np.random.default_rng(seed)
-    paths = sorted((folder / "labels").glob("*.mrc"))
+    rng, paths = np.random.default_rng(seed), sorted((folder / "labels").glob("*.mrc"))
     ground_truth = [tomograms.Tomogram(path).raw() for path in paths]
-    drawn = [np.full(volume.shape, 255, np.int16) for volume in ground_truth]
-    chosen = {True: 0, False: 0}
+    drawn, chosen = [np.full(volume.shape, 255, np.int16) for volume in ground_truth], {True: 0, False: 0}
     for _ in range(200000):
         number = rng.integers(len(ground_truth))
         corner = [int(rng.integers(n - size + 1)) for n, size in zip(ground_truth[number].shape, (1, TILE, TILE))]

@@ -190,8 +190,7 @@ def make_data(folder: Path) -> None:
 
 def write_map(path, number, pixel_size=5.0):
     """A lopsided molecule of ten balls in a box of 40 voxels (Å)."""
-    rng = np.random.default_rng(number)
-    grid = np.indices((40,) * 3).astype(np.float32)
+    rng, grid = np.random.default_rng(number), np.indices((40,) * 3).astype(np.float32)
     density = np.zeros((40,) * 3, np.float32)
     for centre in 20 + rng.uniform(-7, 7, (10, 3)):
         density += np.exp(-((grid - centre[:, None, None, None]) ** 2).sum(0) / 8)
@@ -284,8 +283,7 @@ def load_program() -> None:
     """Import all modules of the engine. No thread is started, so that this process can be forked."""
     sys.path.insert(0, str(ENGINE))
     os.environ.update(PYTHONPATH=str(ENGINE), OMP_NUM_THREADS="1", PYTHONDONTWRITEBYTECODE="1", MPLBACKEND="Agg")
-    package = importlib.import_module("cryodl")
-    for module in pkgutil.walk_packages(package.__path__, "cryodl."):
+    for module in pkgutil.walk_packages(importlib.import_module("cryodl").__path__, "cryodl."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
     for name in SLOW_TO_IMPORT:
