@@ -144,6 +144,12 @@ def test_an_output_that_is_a_file_is_told_before_the_work(tmp_path):
                 pass
 
 
+def test_a_full_disk_is_told_with_the_output(tmp_path):
+    with pytest.raises(OSError, match="No space left on device: '.*/map.mrc'"):
+        with reconstruct(tmp_path / "map.mrc"), open("/dev/full", "wb", buffering=0) as file:
+            file.write(b"1")
+
+
 def test_a_training_keeps_its_step_when_its_protocol_ends(tmp_path):
     """A time limit ends the protocol at once, while the training is in a step."""
     engine = (

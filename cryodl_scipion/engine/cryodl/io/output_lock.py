@@ -23,6 +23,7 @@ HELD = "CRYODL_HELD_LOCK"
 PROBE = 1 << 16  # bytes that must find room beside the output before the work begins
 _BUSY = (errno.EAGAIN, errno.EACCES)
 _NO_LOCKS = (errno.ENOLCK, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -45,6 +46,10 @@ def output_lock(
     try:
         os.environ[HELD] = f"{held}\n{path}"
         yield
+    except OSError as error:
+        if error.errno in _FULL and not error.filename:  # of a file that was open
+            error.filename = str(output)
+        raise
     finally:
         os.environ[HELD] = held
         _release(handle, path)
