@@ -13,6 +13,7 @@ from pyworkflow.template import LocalTemplate
 _COMMAND, _NO_SCHEDULE, _NO_WINDOW = "template", "--noschedule", "--nogui"
 # Where a run has its class, a template has these words and the answer which program estimates the CTF.
 _CTF, _AUTO, _CTFFIND = "CTF by ", "auto", "ctffind"
+_NO_GAIN = "none"  # an answer of its own, since a question without one is asked for
 _CTF_BY = {_CTFFIND: "CistemProtCTFFind", "cryodl": "CryodlProtEstimateCTF"}
 
 
@@ -42,6 +43,9 @@ class CryodlTemplate(LocalTemplate):
         with open(path, encoding="utf-8") as file:
             runs = json.load(file)
         print("\n".join(chooseCtf(runs)))
+        for run in runs:
+            if run.get("gainFile") == _NO_GAIN:
+                del run["gainFile"]
         with open(path, "w", encoding="utf-8") as file:
             json.dump(runs, file, indent=4)
         missing = missingPrograms(runs)

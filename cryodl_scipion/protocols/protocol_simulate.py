@@ -67,7 +67,7 @@ class OfMicrographs(Way[SimulateMicrographsConfig, SimulateMicrographsOutputs]):
         Options("ice", expertLevel=LEVEL_NORMAL),
         Options("aggregates", "carbon", "gradient", expertLevel=LEVEL_ADVANCED),
     )
-    NOT_ON_FORM = {"noise_from": "the own micrographs"}
+    NOT_ON_FORM = {"noise_from": "the own micrographs", "frames": "no movies", "drift": "no movies"}
 
     def completed(self, protocol: Any, config: SimulateMicrographsConfig) -> SimulateMicrographsConfig:
         own = protocol.inputMicrographs.get(), protocol.inputCTF.get()

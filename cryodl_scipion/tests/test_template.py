@@ -58,6 +58,34 @@ TEMPLATES = {
             "ProtRelionClassify2D": {"inputParticles": "ProtRelionExtractParticles.outputParticles"},
         },
     ),
+    "cryodl-movies": (
+        dict(
+            {
+                alias: (value, kind.replace("Micrographs", "Movies"), *rest)
+                for alias, (value, kind, *rest) in IMPORT.items()
+            },
+            dose=("1.5", "ProtImportMovies", "dosePerFrame", 1.5),
+            gain=("none", "ProtImportMovies", "gainFile", None),
+            patchx=("3", "ProtRelionMotioncor", "patchX", 3),
+            patchy=("2", "ProtRelionMotioncor", "patchY", 2),
+            model=("general", "CryodlProtPick", "shippedModel", "general"),
+            diameter=("160", "CryodlProtPick", "particleDiameter", 160),
+            mask=("190", "ProtRelionClassify2D", "maskDiameterA", 190),
+            classes=("7", "ProtRelionClassify2D", "numberOfClasses", 7),
+            gpu=("true", "ProtRelionClassify2D", "doGpu", True),
+            **EXTRACT,
+        ),
+        {
+            "ProtRelionMotioncor": {"inputMovies": "ProtImportMovies.outputMovies"},
+            "CryodlProtEstimateCTF": {"inputMicrographs": "ProtRelionMotioncor.outputMicrographs"},
+            "CryodlProtPick": {"inputMicrographs": "ProtRelionMotioncor.outputMicrographsDoseWeighted"},
+            "ProtRelionExtractParticles": {
+                "inputCoordinates": "CryodlProtPick.outputCoordinates",
+                "ctfRelations": "CryodlProtEstimateCTF.outputCTF",
+            },
+            "ProtRelionClassify2D": {"inputParticles": "ProtRelionExtractParticles.outputParticles"},
+        },
+    ),
     "cryodl-autopicking": (
         dict(
             IMPORT,
@@ -215,6 +243,8 @@ class TestCryodlTemplate(CryodlTest):
         )
         if name in ("cryodl-maps", "cryodl-motion"):
             return {"structure": writeModelOf(os.path.join(self.data, "model.pdb"), (0, 0, 0))}
+        if name == "cryodl-movies":
+            return {"movies": os.path.dirname(synthetic.writeMicrographs(self.data + "/movies", 1)[0])}
         paths = {alias: writeMap(os.path.join(self.data, alias + ".mrc")) for alias in maps}
         if not maps or name == "cryodl-unattended":
             paths["mics"] = os.path.dirname(synthetic.writeMicrographs(self.data + "/mics", 1)[0])

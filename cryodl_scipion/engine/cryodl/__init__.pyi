@@ -567,6 +567,8 @@ def simulate_micrographs(
     snr: float = ...,
     snr_max: typing.Optional[float] = ...,
     dose: float = ...,
+    frames: int = ...,
+    drift: float = ...,
     noise_from: Paths = ...,
     ice: float = ...,
     aggregates: float = ...,

@@ -98,9 +98,11 @@ def write_oriented_coordinates(
 
 
 def write_stack(path: str | os.PathLike[str], images: typing.Any, pixel_size: float) -> None:
-    """Write images as a stack (.mrcs), whole or not at all. images: (n, box, box) float32. pixel_size: Å/px."""
+    """Write images as a stack (.mrcs), whole or not at all. images: (n, h, w) float32, or int16 for frames.
+    pixel_size: Å/px."""
     with whole_file(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:
-        mrc.set_data(np.asarray(images, np.float32))
+        data = np.asarray(images)
+        mrc.set_data(data if data.dtype == np.int16 else data.astype(np.float32))
         mrc.set_image_stack()
         mrc.voxel_size = pixel_size
 

@@ -9,11 +9,13 @@ import numpy as np
 from ..contract import SimulateMicrographsConfig
 from ..io.micrographs import write_micrograph
 from ..io.particles import particle_rows, write_oriented_coordinates, write_stack
+from ..simulate.micrographs import drift_path, movie
 
 if typing.TYPE_CHECKING:
     from ..core.optics import Optics
     from ..simulate.micrographs import SimulatedMicrograph
 
+COUNTS = 100  # of a movie, where the noise of the whole micrograph has a standard deviation of 1
 SPOILERS = ("ice", "carbon", "aggregates")  # of a SimulateMicrographsConfig: what masks are written for
 
 
@@ -40,6 +42,23 @@ def write_simulated(
         folder / "coordinates" / f"{name}.star", micrograph.centres_yx, micrograph.angles, micrograph.optics
     )
     return dict(particles=len(micrograph.centres_yx), cut=cut)
+
+
+def write_movie(
+    folder: Path,
+    name: str,
+    micrograph: "SimulatedMicrograph",
+    config: SimulateMicrographsConfig,
+    noise: typing.Any,
+    rng: np.random.Generator,
+) -> None:
+    """Write movies/<name>.mrcs, and <name>.csv with the true x and y (px) of the specimen in each frame."""
+    path = drift_path(config.frames, config.drift / config.pixel_size, rng)
+    frames = movie(micrograph, path, config.pixel_size, noise, rng)
+    counts = np.stack([np.clip(np.rint(COUNTS * frame.numpy()), -32768, 32767).astype(np.int16) for frame in frames])
+    write_stack(folder / "movies" / f"{name}.mrcs", counts, config.pixel_size)
+    lines = ["frame,x,y", *(f"{number},{x:.3f},{y:.3f}" for number, (y, x) in enumerate(path, 1))]
+    (folder / "movies" / f"{name}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _write_stack(

@@ -2,18 +2,21 @@
 """Simulated micrographs with known positions, orientations and CTF."""
 
 import dataclasses
+import typing
 
 import numpy as np
 import torch
 
 from ..contract import SimulateMicrographsConfig, SimulateParticlesConfig
 from ..core.optics import Optics
-from ..core.projections import Projector, random_angles
+from ..core.projections import Projector, phase_ramp, random_angles
 from .artefacts import add_carbon, add_gradient, add_ice
 from .noise import MeasuredNoise, MicroscopeNoise
 from .particles import MARGIN, discs, draw_particles, random_centres, random_clumps
 
 REFERENCE_DOSE = 40.0  # e/Å² to which an SNR belongs
+SETTLING = 3.0  # a drift slows down by exp(-3) over a movie
+JITTER = 1.0  # of the mean step between frames: the random part
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,10 +40,12 @@ class Surroundings:
 
 @dataclasses.dataclass(frozen=True)
 class SimulatedMicrograph:
-    """image: (h, w) float32 tensor on the CPU, noise of standard deviation 1. centres_yx: (n, 2) px. angles: (n, 3)
-    rot, tilt, psi in degrees. contaminated: (h, w) bool tensor, ice, carbon and aggregates."""
+    """image: (h, w) float32 tensor on the CPU, noise of standard deviation 1. shown: (h, w) the same without noise.
+    centres_yx: (n, 2) px. angles: (n, 3) rot, tilt, psi in degrees. contaminated: (h, w) bool tensor, ice, carbon and
+    aggregates."""
 
     image: torch.Tensor
+    shown: torch.Tensor
     centres_yx: np.ndarray
     angles: np.ndarray
     optics: Optics
@@ -110,6 +115,7 @@ def simulate_micrograph(
     angles = _angles(len(centres), surroundings.orientations, rng)
     noise = surroundings.noise.chosen(rng)
     image = noise(shape, pixel_size, optics, rng, projector.device)
+    shown = torch.zeros_like(image)
     everywhere = np.vstack([centres, clumped])
     if len(everywhere):
         both = np.vstack([angles, _angles(len(clumped), surroundings.orientations, spoils)])
@@ -122,16 +128,46 @@ def simulate_micrograph(
         clean = clean - clean.mean()
         measured = discs(shape, centres if len(centres) else clumped, diameter_px / 2)
         strength = clean[torch.from_numpy(measured).to(clean.device)].square().mean()
-        image = image - clean * (snr / strength).sqrt()
-    image = image.cpu() if layer is None else image.cpu() + layer
+        shown = clean * -(snr / strength).sqrt()
+    shown, image = shown.cpu(), (image + shown).cpu()
+    if layer is not None:
+        shown, image = shown + layer, image + layer
     ruined = torch.from_numpy(discs(shape, clumped, diameter_px / 2))
     return SimulatedMicrograph(
         image if surroundings.dark_protein else -image,
+        shown if surroundings.dark_protein else -shown,
         centres,
         angles,
         optics,
         ruined if contaminated is None else ruined | contaminated,
     )
+
+
+def drift_path(frames: int, drift_px: float, rng: np.random.Generator) -> np.ndarray:
+    """(frames, 2) yx px of a specimen in the frames of a movie, 0 in the first: fast at first, then slowly, with a step
+    at random in each."""
+    angle, time = rng.uniform(0, 2 * np.pi), np.linspace(0, 1, frames)
+    along = (1 - np.exp(-SETTLING * time)) / (1 - np.exp(-SETTLING))
+    steps = rng.normal(0, JITTER * drift_px / frames, (frames, 2)).cumsum(axis=0)
+    path: np.ndarray = drift_px * along[:, None] * [np.sin(angle), np.cos(angle)] + steps
+    return path - path[0]
+
+
+def movie(
+    micrograph: SimulatedMicrograph,
+    path: np.ndarray,
+    pixel_size: float,
+    noise: MicroscopeNoise | MeasuredNoise,
+    rng: np.random.Generator,
+) -> typing.Iterator[torch.Tensor]:
+    """(h, w) frames of a movie whose specimen moves along a path (frames, 2) yx px. Solvent moves with the particles,
+    the detector's noise is each frame's own; the sum of all, brought back, is as noisy as the micrograph."""
+    shape = tuple(micrograph.shown.shape)
+    solvent, rest = noise.of_specimen(shape, pixel_size, micrograph.optics, rng)
+    specimen = torch.fft.rfft2(micrograph.shown + solvent)
+    for shift in path:
+        moved = torch.fft.irfft2(specimen * phase_ramp(shape, shift[None], "cpu")[0], s=shape)
+        yield moved / len(path) + rest(rng) / len(path) ** 0.5
 
 
 def apply_ctf(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import typing
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ BINS = 128  # of a measured spectrum, from frequency 0 to the corner of the tran
 CORNER = math.sqrt(0.5)
 SMALLEST_PATCH, LARGEST_PATCH = 64, 512  # px
 MAX_PATCHES = 4000
+NoiseSource = typing.Callable[[np.random.Generator], torch.Tensor]  # one (h, w) image after the other
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,9 +46,23 @@ class MicroscopeNoise:
     ) -> torch.Tensor:
         if not self.solvent:
             return _white(shape, rng, device)
+        return shaped_noise(1 + self._solvent(shape, pixel_size, optics, device), shape, rng, device)
+
+    def _solvent(
+        self, shape: tuple[int, ...], pixel_size: float, optics: Optics, device: torch.device | None
+    ) -> torch.Tensor:
+        """(h, w // 2 + 1) power, that of the detector being 1."""
         envelope = torch.exp(-((frequencies(shape, device=device) * (SOLVENT_DETAIL / pixel_size)) ** 2))
-        solvent = self.solvent * envelope * optics.transfer(shape, pixel_size, device).square()
-        return shaped_noise(1 + solvent, shape, rng, device)
+        return self.solvent * envelope * optics.transfer(shape, pixel_size, device).square()
+
+    def of_specimen(
+        self, shape: tuple[int, ...], pixel_size: float, optics: Optics, rng: np.random.Generator
+    ) -> tuple[torch.Tensor, NoiseSource]:
+        """Of noise of variance 1, (h, w) what belongs to the specimen and moves with it, and a source of the rest."""
+        solvent = self._solvent(shape, pixel_size, optics, None)
+        part = float(_mean_over_plane(solvent, shape[1])) / (1 + float(_mean_over_plane(solvent, shape[1])))
+        moving = shaped_noise(solvent, shape, rng) * part**0.5 if part else torch.zeros(shape)
+        return moving, lambda rng: _white(shape, rng, None) * (1 - part) ** 0.5
 
     def chosen(self, rng: np.random.Generator) -> MicroscopeNoise:
         """The noise of one micrograph: this one for all."""
@@ -77,6 +93,12 @@ class MeasuredNoise:
     def chosen(self, rng: np.random.Generator) -> MeasuredNoise:
         """The noise of one micrograph: one of the measured spectra."""
         return MeasuredNoise(self.spectra[rng.integers(len(self.spectra))][None])
+
+    def of_specimen(
+        self, shape: tuple[int, ...], pixel_size: float, optics: Optics, rng: np.random.Generator
+    ) -> tuple[torch.Tensor, NoiseSource]:
+        """As MicroscopeNoise.of_specimen; what moves is not known of a measured spectrum: nothing does."""
+        return torch.zeros(shape), lambda rng: self(shape, pixel_size, optics, rng)
 
     def damping(self, shape: tuple[int, ...], device: torch.device | None = None) -> torch.Tensor:
         """(h, w // 2 + 1) amplitude: particles fade beyond the spectrum's maximum as the noise does. Without this,

@@ -250,3 +250,29 @@ def test_particles_that_find_no_room_are_warned_of(folder):
     crowded = simulate(particles=500, count=1)
     assert any(f"Only {crowded.outputs['particles']} of 500 particles fit" in w for w in crowded.warnings)
     assert simulate("none", particles=0, count=1, box_size=40).outputs["particles"] == 0
+
+
+def test_a_movie_has_the_micrograph_moved_by_the_drift_beside_it(folder):
+    outputs = simulate(frames=12, drift=40, snr=100, count=1).outputs
+    path = np.loadtxt("sim/movies/simulated_0001.csv", delimiter=",", skiprows=1)
+    frames, whole = (
+        mrcfile.read(f"{outputs['movies']}/simulated_0001.mrcs"),
+        mrcfile.read("sim/micrographs/simulated_0001.mrc"),
+    )
+    assert frames.shape == (12, 320, 320) and frames.dtype == np.int16
+    assert path[:, 0].tolist() == list(range(1, 13)) and not path[0, 1:].any()
+    assert np.hypot(*path[-1, 1:]) == pytest.approx(10, abs=4)
+    coefficients = np.fft.fft2(frames)
+    y, x = np.meshgrid(np.fft.fftfreq(320), np.fft.fftfreq(320), indexing="ij")
+    turned = np.exp(2j * np.pi * (path[:, 2, None, None] * y + path[:, 1, None, None] * x))
+    corrected, blurred = np.fft.ifft2((coefficients * turned).sum(0)).real, frames.sum(0)
+    signal = correlation(corrected, whole)
+    assert signal > 0.8 and signal > correlation(blurred, whole) + 0.03  # noise is of its own
+    assert corrected.std() == pytest.approx(100 * whole.std(), rel=0.05)
+
+
+def test_without_frames_there_is_no_movie_and_micrographs_are_the_same(folder):
+    first = simulate(count=1)
+    simulate("with", count=1, frames=3)
+    assert first.outputs["movies"] is None and not (folder / "sim" / "movies").exists()
+    assert np.array_equal(*(mrcfile.read(f"{name}/micrographs/simulated_0001.mrc") for name in ("sim", "with")))

@@ -52,6 +52,16 @@ class SimulateMicrographsConfig(Config):
     dose: float = param(
         "Total dose of the exposure. The SNR is proportional to it.", 40.0, "e/Å²", expert=True, limits=(0.1, 1000)
     )
+    frames: int = param(
+        "Also write a movie of each micrograph, movies/*.mrcs, with this many frames of equal dose; the true drift of "
+        "each frame stands beside it in .csv. The coordinates are those in the first frame. 0: none.",
+        0,
+        expert=True,
+        limits=(0, 1000),
+    )
+    drift: float = param(
+        "With frames: how far the specimen moves while a movie is taken.", 20.0, "Å", expert=True, limits=(0, 1000)
+    )
     noise_from: Paths = param(
         "Real micrographs whose noise spectrum is used (glob, files or list file). They must have the pixel size of "
         "the simulated micrographs. Without them, the noise is white detector noise and smooth solvent noise.",
@@ -124,6 +134,7 @@ class SimulateMicrographsOutputs(Outputs):
     particle_stack: typing.Optional[str] = output(
         "RELION's particles.star of the extracted particles.", path="file", becomes="outputParticles: SetOfParticles"
     )
+    movies: typing.Optional[str] = output("Folder of the movies.", path="folder", default=None)
     pixel_size: typing.Optional[float] = output(
         "Pixel size of the micrographs and the extracted particles.", "Å/px", default=None
     )

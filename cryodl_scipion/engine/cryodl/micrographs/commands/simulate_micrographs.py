@@ -21,7 +21,7 @@ from ...simulate.micrographs import REFERENCE_DOSE, Surroundings, particle_diame
 from ...simulate.noise import MeasuredNoise, measure_spectrum
 from ...simulate.structures import dark_notes, load_density
 from ..normalize import prepare_micrograph
-from ..simulated_files import has_masks, write_simulated
+from ..simulated_files import has_masks, write_movie, write_simulated
 
 
 @command
@@ -103,6 +103,7 @@ def _working_folder(config: SimulateMicrographsConfig, run: Run) -> Path:
     folder = run.folder(*inputs, *expand_paths(config.noise_from))
     run.discard("done")
     names = ["micrographs", "coordinates", "ctf", "done"] + ["particles"] * bool(config.box_size)
+    names += ["movies"] * bool(config.frames)
     for name in names + ["masks"] * has_masks(config):
         (folder / name).mkdir(exist_ok=True)
     return folder
@@ -132,6 +133,8 @@ def _simulate(
         diameter / config.pixel_size,
         surroundings,
     )
+    if config.frames:
+        write_movie(folder, name, micrograph, config, surroundings.noise.chosen(rng), rng)
     return write_simulated(folder, name, micrograph, config, diameter)
 
 
@@ -149,6 +152,7 @@ def _finish(config: SimulateMicrographsConfig, folder: Path, diameter: float, to
         particles=total,
         particle_diameter=diameter,
         particle_stack=at("particles.star") if config.box_size else None,
+        movies=at("movies") if config.frames else None,
         pixel_size=config.pixel_size,
     )
 
