@@ -61,7 +61,7 @@ def main(arguments: typing.List[str]) -> int:
         os.execv(sys.executable, [sys.executable, "-m", "scipion"] + check)
     python, problems = find_python(os.environ)
     # doctor itself says what is missing in a Python that is one; nothing can be said by one that is none
-    if problems and not (arguments[:1] == ["doctor"] and python and environment.isPython(python)):
+    if problems and not (arguments[:1] == ["doctor"] and python and environment.askPython(python, ())):
         for problem in problems:
             print("cryodl: " + problem, file=sys.stderr)
         return 1

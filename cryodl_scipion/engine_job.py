@@ -91,30 +91,19 @@ def raiseFailure(command: str, failurePath: str, exitCode: Optional[int], useGpu
     if os.path.exists(failurePath):
         failure = contract.Failure.read(failurePath)
         kinds = {"input": InputRefused, "all skipped": NothingUsed}
-        raise kinds.get(failure.kind, EngineFailed)(_forForms(failure.message, useGpu))
+        # the form's way to follow its advice about the command line's --device
+        inForm = ' In the form: set "GPU IDs" to No.' if useGpu and "--device" in failure.message else ""
+        raise kinds.get(failure.kind, EngineFailed)(failure.message + inForm)
+    signal = _signal(exitCode or 0)
+    ending = "in the queue" if exitCode is None else f"by signal {signal}" if signal else f"with exit code {exitCode}"
+    advice = "Run `cryodl doctor` to check the installation, then continue the run; finished work is kept."
+    if signal == 9:
+        advice = "Signal 9 usually means that the machine ran out of memory, or that the job was killed."
     raise EngineFailed(
-        f"cryodl {command} stopped {_ending(exitCode)} without a result. {_advice(exitCode)} The run's logs show its "
-        "last messages."
+        f"cryodl {command} stopped {ending} without a result. {advice} The run's logs show its last messages."
     )
-
-
-def _forForms(message: str, useGpu: bool) -> str:
-    """The engine's message, with the form's way to follow its advice about the command line's --device."""
-    return message + ' In the form: set "GPU IDs" to No.' if useGpu and "--device" in message else message
-
-
-def _ending(exitCode: Optional[int]) -> str:
-    if exitCode is None:
-        return "in the queue"
-    return f"by signal {_signal(exitCode)}" if _signal(exitCode) else f"with exit code {exitCode}"
 
 
 def _signal(exitCode: int) -> int:
     """The signal that ended a process: pyworkflow's shell gives -n or 128 + n."""
     return -exitCode if exitCode < 0 else exitCode - 128 if exitCode > 128 else 0
-
-
-def _advice(exitCode: Optional[int]) -> str:
-    if exitCode is not None and _signal(exitCode) == 9:
-        return "Signal 9 usually means that the machine ran out of memory, or that the job was killed."
-    return "Run `cryodl doctor` to check the installation, then continue the run; finished work is kept."

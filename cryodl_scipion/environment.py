@@ -146,11 +146,6 @@ def environmentProblems(home: str, ownPython: str) -> List[str]:
     return [f"cryodl's environment {wrong}: {INSTALL_COMMAND}"]
 
 
-def isPython(program: str) -> bool:
-    """Whether a file is a Python that starts."""
-    return askPython(program, ()) is not None
-
-
 def _problemsOfOwn(python: str) -> List[str]:
     remedy = (
         f"Give the path of a Python that has the packages of {installFile('requirements.lock')}, or leave it empty "

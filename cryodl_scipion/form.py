@@ -96,9 +96,9 @@ def formValue(protocol: EMProtocol, info: contract.ParamInfo) -> Any:
     return value
 
 
-def sayIf(wrong: Any, sentence: str) -> List[str]:
-    """The sentence in a list if something is wrong, else no sentence. Joined by `or`, the first counts."""
-    return [sentence] if wrong else []
+def sayIf(holds: Any, sentence: str) -> List[str]:
+    """The sentence in a list if it holds, else no sentence. Checks are joined by `or`: the first that holds counts."""
+    return [sentence] if holds else []
 
 
 def formProblems(config: Any) -> List[str]:

@@ -11,6 +11,7 @@ from pwem.objects import EMObject
 from pyworkflow.object import CsvList, Float, String
 
 from .engine.cryodl import contract
+from .form import formName
 
 _JAVA_VIEWER = "pwem.viewers.DataViewer"
 # Of coordinates ours takes sets with our scores, and empty ones, which pwem's own viewer cannot open; pwem's the
@@ -48,33 +49,21 @@ class CryodlModel(EMObject):
 
     def __init__(self, **kwargs: Any) -> None:
         EMObject.__init__(self, **kwargs)
-        self._folder = String()
-        self._modelName = String()
-        self._kind = String()
-        self._network = String()
-        self._particleDiameter = Float()
-        self._threshold = Float()
-        self._pixelSizes = String()
-        self._feature = String()
-        self._annotator = String()
-        self._classes = CsvList()
+        self._folder, self._modelName, self._kind, self._network = String(), String(), String(), String()
+        self._particleDiameter, self._threshold, self._pixelSizes = Float(), Float(), String()
+        self._feature, self._annotator, self._classes = String(), String(), CsvList()
 
     @classmethod
     def fromFolder(cls, folder: str) -> "CryodlModel":
         """The model of a folder. Raises ValueError if the folder holds none."""
-        card = contract.read_card(folder)
-        model = cls()
+        card, model = contract.read_card(folder), cls()
         model._folder.set(folder)
         model._modelName.set(card["name"])
-        model._kind.set(card["kind"])
-        model._network.set(card["network"])
-        model._particleDiameter.set(card.get("particle_diameter"))
-        model._threshold.set(card.get("threshold"))
         sizes = card.get("pixel_sizes") or ([card["pixel_size"]] if card.get("pixel_size") else [])
         model._pixelSizes.set(" ".join(f"{size:g}" for size in sizes))
-        model._feature.set(card.get("feature"))
-        model._annotator.set(card.get("annotator"))
         model._classes.set([str(name) for name in card.get("classes") or card.get("species") or ()])
+        for name in ("kind", "network", "particle_diameter", "threshold", "feature", "annotator"):
+            getattr(model, "_" + formName(name)).set(card.get(name))
         return model
 
     def getFolder(self) -> str:
@@ -103,17 +92,9 @@ class CryodlModel(EMObject):
         """Score in [0, 1] that picks should have; None of a denoiser."""
         return self._threshold.get()
 
-    def getPixelSizes(self) -> List[float]:
-        """List of Å/px, of the micrographs or particles that it learned from."""
-        return [float(size) for size in (self._pixelSizes.get() or "").split()]
-
     def getFeature(self) -> str:
         """What a segmenter finds: 'membrane'. None of other models."""
         return self._feature.get()
-
-    def getAnnotator(self) -> str:
-        """Whose drawings a segmenter learned from. None of other models."""
-        return self._annotator.get()
 
     def getClasses(self) -> List[str]:
         """Names of a classifier's classes or of a detector's species, [] of other models."""
@@ -124,13 +105,10 @@ class CryodlModel(EMObject):
 
     def __str__(self) -> str:
         parts = ([self.getFeature()] if self.getFeature() else []) + [self.getNetwork() or "no network"]
-        if self.getClasses():
-            what = "species" if self.getKind() == "detector" else "classes"
-            parts.append(f"{len(self.getClasses())} {what}")
-        if self.getParticleDiameter():
-            parts.append(f"{self.getParticleDiameter():g} Å")
-        if self.getThreshold() is not None:
-            parts.append(f"threshold {contract.score_text(self.getThreshold())}")
+        what = "species" if self.getKind() == "detector" else "classes"
+        parts += [f"{len(self.getClasses())} {what}"] if self.getClasses() else []
+        parts += [f"{self.getParticleDiameter():g} Å"] if self.getParticleDiameter() else []
+        parts += [f"threshold {contract.score_text(self.getThreshold())}"] if self.getThreshold() is not None else []
         kind = f"{self.getKind()} " if self.getKind() not in (None, "picker") else ""
         return f"CryodlModel {kind}{self.getModelName() or 'without name'} ({', '.join(parts)})"
 
@@ -140,10 +118,8 @@ class CryodlAnnotations(EMObject):
 
     def __init__(self, **kwargs: Any) -> None:
         EMObject.__init__(self, **kwargs)
-        self._folder = String()
-        self._counts = String()  # JSON
-        self._annotators = CsvList()
-        self._tomograms = CsvList()
+        self._folder, self._counts = String(), String()  # counts: JSON
+        self._annotators, self._tomograms = CsvList(), CsvList()
 
     @classmethod
     def fromFolder(cls, folder: str) -> "CryodlAnnotations":
@@ -164,9 +140,6 @@ class CryodlAnnotations(EMObject):
         """{feature: {"positive": tiles with it, "negative": tiles without it}}"""
         return json.loads(self._counts.get() or "{}")
 
-    def getFeatures(self) -> List[str]:
-        return list(self.getCounts())
-
     def getAnnotators(self) -> List[str]:
         return list(self._annotators)
 
@@ -174,13 +147,8 @@ class CryodlAnnotations(EMObject):
         return {self.getFolder()}
 
     def inWords(self) -> str:
-        return (
-            "; ".join(
-                f"{feature}: {counts['positive']} with, {counts['negative']} without"
-                for feature, counts in self.getCounts().items()
-            )
-            or "no tile"
-        )
+        counts = self.getCounts().items()
+        return "; ".join(f"{name}: {n['positive']} with, {n['negative']} without" for name, n in counts) or "no tile"
 
     def __str__(self) -> str:
         return f"CryodlAnnotations ({self.inWords()})"

@@ -91,15 +91,13 @@ def missingPrograms(runs: List[Dict[str, Any]]) -> Dict[str, List[str]]:
     known, missing = pw.Config.getDomain().getProtocols(), {}
     for run in runs:
         name = run["object.className"]
+        problems = [f"No installed plugin has the protocol {name}."]
         if name == _CTF_BY[_CTFFIND]:
             problems = _missingCtffind(runs)
         elif name in known:
             problems = known[name].validateInstallation()
-        else:
-            problems = [f"No installed plugin has the protocol {name}."]
-        if problems:
-            missing[run.get("object.label") or name] = problems
-    return missing
+        missing[run.get("object.label") or name] = problems
+    return {label: problems for label, problems in missing.items() if problems}
 
 
 def _missingCtffind(runs: List[Dict[str, Any]]) -> List[str]:

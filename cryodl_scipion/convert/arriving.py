@@ -4,6 +4,7 @@
 Micrographs on which several programs pick, while sets of coordinates and micrographs may still be growing.
 """
 
+import contextlib
 import os
 import re
 import sqlite3
@@ -68,33 +69,25 @@ class StreamEnd:
 def stateOfRun(path: Optional[str]) -> Optional[str]:
     """Of the run in whose folder a file is: ALIVE or STOPPED before its end; None if it ended, or if there is none."""
     found = RUN.match(path or "")
-    if not found:
+    status, pid = _statusAndPid(os.path.join(found.group(), "logs", "run.db"), found.group(1)) if found else (None, 0)
+    if status not in (STATUS_FAILED, *UNDER_WAY):  # it finished, or somebody stopped it on purpose
         return None
-    status, pid = _statusAndPid(os.path.join(found.group(), "logs", "run.db"), found.group(1))
-    if status == STATUS_FAILED:
-        return STOPPED
-    if status not in UNDER_WAY:  # it finished, or somebody stopped it on purpose
-        return None
-    return STOPPED if pid and not isProcessAlive(pid) else ALIVE  # a run in a queue has no process of this machine
+    dead = status == STATUS_FAILED or (pid and not isProcessAlive(pid))
+    return STOPPED if dead else ALIVE  # a run in a queue has no process of this machine
 
 
 def _statusAndPid(database: str, number: str) -> Tuple[Optional[str], int]:
     """(status, process number or 0) of a run in its database; (None, 0) if that is missing or cannot be read."""
     if not os.path.exists(database):
         return None, 0
-    run = int(number)
+    names, place = (f"{int(number)}.status", f"{int(number)}._pid"), f"file:{os.path.abspath(database)}?mode=ro"
     try:
-        connection = sqlite3.connect(f"file:{os.path.abspath(database)}?mode=ro", uri=True, timeout=10)
-        try:
-            rows = connection.execute(
-                "SELECT name, value FROM Objects WHERE name IN (?, ?)", (f"{run}.status", f"{run}._pid")
-            ).fetchall()
-        finally:
-            connection.close()
+        with contextlib.closing(sqlite3.connect(place, uri=True, timeout=10)) as connection:
+            rows = connection.execute("SELECT name, value FROM Objects WHERE name IN (?, ?)", names).fetchall()
     except sqlite3.Error:
         return None, 0
-    values = dict(rows)
-    return values.get(f"{run}.status"), int(values.get(f"{run}._pid") or 0)
+    status, pid = map(dict(rows).get, names)
+    return status, int(pid or 0)
 
 
 ID = "id"

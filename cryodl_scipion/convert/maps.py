@@ -38,10 +38,12 @@ def patternProblems(patterns: Tuple[str, ...]) -> List[str]:
     """Sentences about file names and patterns that no file fits."""
     said = []
     for pattern in patterns:
-        if os.path.isdir(pattern):
-            said.append(f"{pattern} is a folder; give its files, for example '{pattern.rstrip('/')}/*.cif'.")
-        elif not os.path.exists(pattern) and not glob.glob(pattern):
-            said.append(f"No file matches {pattern!r}. Give a file name, or a pattern such as 'structures/*.cif'.")
+        said += sayIf(
+            os.path.isdir(pattern), f"{pattern} is a folder; give its files, for example '{pattern.rstrip('/')}/*.cif'."
+        ) or sayIf(
+            not os.path.exists(pattern) and not glob.glob(pattern),
+            f"No file matches {pattern!r}. Give a file name, or a pattern such as 'structures/*.cif'.",
+        )
     return said
 
 
@@ -157,10 +159,8 @@ def headerOrigin(path: str, pixelSize: float) -> Any:
     with mrcfile.open(path, header_only=True, permissive=True) as mrc:
         header = mrc.header
         origin = tuple(float(header.origin[axis]) for axis in "xyz")
-        if any(origin):
-            return origin
         starts = (int(header.nxstart), int(header.nystart), int(header.nzstart))
-        return tuple(starts[axis] * pixelSize for axis in np.argsort(_axes(header)))
+        return origin if any(origin) else tuple(float(starts[axis] * pixelSize) for axis in np.argsort(_axes(header)))
 
 
 def _axes(header: Any) -> List[int]:
@@ -171,9 +171,13 @@ def _axes(header: Any) -> List[int]:
 
 def unequalVoxels(path: str) -> Optional[Tuple[float, ...]]:
     """(x, y, z) Å of the voxels by the header, if they are no cubes; else None."""
+    sizes = _voxelsOf(path)
+    return sizes if min(sizes) > 0 and max(sizes) / min(sizes) > 1.001 else None
+
+
+def _voxelsOf(path: str) -> Tuple[float, ...]:
     with mrcfile.open(path, header_only=True, permissive=True) as mrc:
-        sizes = [float(mrc.voxel_size[axis]) for axis in "xyz"]
-    return tuple(sizes) if min(sizes) > 0 and max(sizes) / min(sizes) > 1.001 else None
+        return tuple(float(mrc.voxel_size[axis]) for axis in "xyz")
 
 
 def frameOf(volume: Volume, structure: str, choice: int = AUTOMATIC) -> "Frame":
@@ -212,12 +216,12 @@ def mapForEngine(
     origin: (x, y, z) Å that the header has to have; None for what it has. pixelSize: whether the header has to have
     Scipion's pixel size; else the engine is told it."""
     path = structureFileOf(volume)
-    right = isMrc(volume) and not (pixelSize and _wrongPixelSize(path, volume.getSamplingRate()))
-    if right and (origin is None or np.allclose(origin, headerOrigin(path, volume.getSamplingRate()), atol=1e-3)):
+    size = volume.getSamplingRate()
+    right = isMrc(volume) and (not pixelSize or np.allclose(_voxelsOf(path), size, rtol=1e-4))
+    if right and (origin is None or np.allclose(origin, headerOrigin(path, size), atol=1e-3)):
         return path
     # half-maps of two folders may have one name
-    unique = checksum(path, volume.getIndex(), volume.getSamplingRate())
-    copy = f"map_{os.path.splitext(os.path.basename(path))[0]}_{unique}.mrc"
+    copy = f"map_{os.path.splitext(os.path.basename(path))[0]}_{checksum(path, volume.getIndex(), size)}.mrc"
     return _copyWithHeader(volume, os.path.join(folder, copy), scipionOrigin(volume) if origin is None else origin)
 
 
@@ -226,11 +230,6 @@ def halfForEngine(path: str, volume: Volume, folder: str, origin: Optional[Tuple
     half = volume.clone()
     half.setLocation(path)
     return mapForEngine(half, folder, origin)
-
-
-def _wrongPixelSize(path: str, pixelSize: float) -> bool:
-    with mrcfile.open(path, header_only=True, permissive=True) as mrc:
-        return not np.allclose([float(mrc.voxel_size[axis]) for axis in "xyz"], pixelSize, rtol=1e-4)
 
 
 def _copyWithHeader(volume: Volume, copy: str, origin: Any) -> str:
@@ -251,8 +250,8 @@ def _copyWithHeader(volume: Volume, copy: str, origin: Any) -> str:
     return copy
 
 
-def originTransform(xyz: Tuple[float, float, float]) -> Transform:
-    """Scipion's origin of a map whose first voxel lies at (x, y, z) Å."""
+def originOf(path: str, pixelSize: float) -> Transform:
+    """Scipion's origin of a map that lies where its header says."""
     transform = Transform()
-    transform.setShifts(*[float(shift) for shift in xyz])
+    transform.setShifts(*headerOrigin(path, pixelSize))
     return transform

@@ -7,6 +7,7 @@ is another one when the run is continued. Files keep their names.
 Names by which micrographs of a set are known to the engine.
 """
 
+import collections
 import re
 import zlib
 from typing import Any, Dict, Iterable, List, Sequence, Set
@@ -42,7 +43,7 @@ def namesForEngine(named: Iterable[Any], otherwise: str = "micrograph") -> Dict[
 
 def _extend(names: Dict[int, str], taken: Set[str], named: Iterable[Any], otherwise: str) -> None:
     for objId, given in sorted((objId, given or "") for objId, given in named):
-        name = _plainName(given)
+        name = re.sub(r"[/@\s]", "_", _IMAGE_ENDING.sub("", given)).lstrip(".")
         if not name or name in taken or _PICK_ENDING.search(name):
             name = f"{name or otherwise}_{objId:06d}"
         while name in taken:
@@ -69,10 +70,6 @@ class NamesOnce:
         return self._names
 
 
-def _plainName(micName: str) -> str:
-    return re.sub(r"[/@\s]", "_", _IMAGE_ENDING.sub("", micName)).lstrip(".")
-
-
 def imageEnding(path: str) -> str:
     """'.mrc', '.tif.gz' ...; '' for an ending that is no image's."""
     found = _IMAGE_ENDING.search(path)
@@ -81,10 +78,8 @@ def imageEnding(path: str) -> str:
 
 def repeatedNames(micrographs: Any) -> List[str]:
     """Sorted micNames that more than one micrograph of the set has."""
-    seen, repeated = set(), set()
-    for micrograph in micrographs:
-        (repeated if micrograph.getMicName() in seen else seen).add(micrograph.getMicName())
-    return sorted(repeated)
+    counts = collections.Counter(micrograph.getMicName() for micrograph in micrographs)
+    return sorted(name for name, count in counts.items() if count > 1)
 
 
 def inputName(kind: str, source: SetOfImages) -> str:

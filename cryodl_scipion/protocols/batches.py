@@ -16,10 +16,9 @@ from pyworkflow.protocol import STEPS_PARALLEL, Form, ProtStreamingBase, params
 from ..convert.arriving import ColumnOnce, asInItsFile, fileOf
 from ..convert.reading import readJson
 from ..engine.cryodl import contract
-from .checks import sayIf
 from .engine_protocol import ConfigT, EngineProtocol, MadeT
 from .inputs import ProtocolMixin
-from .kinds import Growing
+from .kinds import Growing, sayIf
 from .protocol_base import RESULT_FILE, skippedItems
 
 
@@ -54,7 +53,6 @@ class StoredSettings(ProtocolMixin):
         )
 
     def _checkContinuation(self) -> List[str]:
-        """A sentence in a list if this run is continued with other settings."""
         changed = self._changedSettings() if self.isContinued() else []
         return sayIf(
             changed,
@@ -72,12 +70,9 @@ class Waiting:
 
     def over(self, items: Sequence[Any]) -> bool:
         """items: those that wait now."""
-        if not items:
-            self._since = None
-            return False
-        if self._since is None:
-            self._since = time.monotonic()
-        return time.monotonic() - self._since >= self._longest
+        now = time.monotonic()
+        self._since = (self._since or now) if items else None
+        return self._since is not None and now - self._since >= self._longest
 
     def begin(self) -> None:
         """A batch took the first items: the others wait from now on."""
@@ -90,7 +85,7 @@ def appendItems(
     source: Pointer,
     items: Sequence[Image],
     SetClass: Any = SetOfMicrographs,
-    describe: Optional[Callable[..., Any]] = None,
+    describe: Callable[[Any], Any] = lambda output: None,
     info: Any = None,
 ) -> None:
     """Append items to an output, which is made with the first of them. source: the pointer to the set that they come
@@ -100,8 +95,7 @@ def appendItems(
     def newSet() -> Any:
         output = SetClass.create(protocol._getPath(), prefix=outputName)
         output.copyInfo(source.get() if info is None else info)
-        if describe is not None:
-            describe(output)
+        describe(output)
         return output
 
     def append(output: Any) -> None:
@@ -305,7 +299,6 @@ class BatchRun(EngineProtocol[ConfigT, MadeT], ArrivingBatches, EMProtocol, Prot
     def _addRunParams(self, form: Form) -> None:
         self._addBatchParams(form, self.BATCH_HELP, self.BATCH_SIZE, self.LONGEST_WAIT)
 
-    # ----- steps
     def stepsGeneratorStep(self) -> None:
         self._arriving = self._newArriving()
         self._insertBatches(self.batchStep, self.outputStep)
@@ -354,6 +347,5 @@ class BatchRun(EngineProtocol[ConfigT, MadeT], ArrivingBatches, EMProtocol, Prot
         files, known = self._growing().fileOf, (engineNames[item.getObjId()] for item in items)
         return items, {self._ITEM + "s": tuple(files(item) for item in items), "names": tuple(known)}
 
-    # ----- validation
     def _checkTogether(self) -> Any:
         return self._checkBatches() or self._checkContinuation()

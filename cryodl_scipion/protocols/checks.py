@@ -17,15 +17,21 @@ _NAMED = 5
 
 def checkMicrographs(micrographs: Any) -> List[str]:
     """What is wrong with a set of micrographs to work on."""
-    if micrographs.getSize() == 0 and not micrographs.isStreamOpen():
-        return ["The set of micrographs is empty. Import micrographs first."]
-    if not micrographs.getSamplingRate() or micrographs.getSamplingRate() <= 0:
-        return ["The micrographs have no pixel size (sampling rate). Import them again with their pixel size."]
     repeated = repeatedNames(micrographs)
-    return sayIf(
-        repeated,
-        f"Several micrographs have the same name: {listed(repeated)}. Scipion identifies micrographs by name; "
-        "import them with different names.",
+    return (
+        sayIf(
+            micrographs.getSize() == 0 and not micrographs.isStreamOpen(),
+            "The set of micrographs is empty. Import micrographs first.",
+        )
+        or sayIf(
+            (micrographs.getSamplingRate() or 0) <= 0,
+            "The micrographs have no pixel size (sampling rate). Import them again with their pixel size.",
+        )
+        or sayIf(
+            repeated,
+            f"Several micrographs have the same name: {listed(repeated)}. Scipion identifies micrographs by name; "
+            "import them with different names.",
+        )
     )
 
 
@@ -34,24 +40,22 @@ def checkLabels(coordinates: SetOfCoordinates, others: Any, micrographs: SetOfMi
     particles: background, contamination, uncertain. micrographs: SetOfMicrographs to use instead of the coordinates'
     own, or None."""
     own = coordinates.getMicrographs()
-    if own is None or own.getSize() == 0:
-        return [
-            "The particle coordinates are not linked to micrographs. Choose coordinates that belong to a set of "
-            "micrographs."
-        ]
-    if coordinates.getSize() == 0:
-        return ["The set of particle coordinates is empty. Pick some particles first."]
+    wrong = sayIf(
+        own is None or own.getSize() == 0,
+        "The particle coordinates are not linked to micrographs. Choose coordinates that belong to a set of "
+        "micrographs.",
+    ) or sayIf(coordinates.getSize() == 0, "The set of particle coordinates is empty. Pick some particles first.")
+    if wrong:
+        return wrong
     errors = _outside("particle coordinates", coordinates, own)
     for word, other in others.items():
         errors += _checkOtherLabels(word, other, own) or _outside(f"{word} coordinates", other, own)
-    if micrographs is not None:
-        errors += _checkOther(micrographs, coordinates, own)
-    if coordinates.getSize() < contract.MIN_PARTICLES:
-        errors.append(
-            f"There are {coordinates.getSize()} particle coordinates; training needs at least "
-            f"{contract.MIN_PARTICLES}, and a useful model needs 20 or more. Pick more."
-        )
-    return errors
+    errors += [] if micrographs is None else _checkOther(micrographs, coordinates, own)
+    return errors + sayIf(
+        coordinates.getSize() < contract.MIN_PARTICLES,
+        f"There are {coordinates.getSize()} particle coordinates; training needs at least {contract.MIN_PARTICLES}, "
+        "and a useful model needs 20 or more. Pick more.",
+    )
 
 
 def _checkOtherLabels(word: str, coordinates: SetOfCoordinates, own: Any) -> List[str]:
@@ -133,20 +137,17 @@ def modelWarnings(card: Dict[str, Any], pixelSize: float, diameter: float) -> An
     where it is not known yet. A general model learned from all kinds."""
     if card.get("general") or diameter is None:
         return []
-    warnings = []
     known = card["pixel_sizes"] or [pixelSize]
     # Micrographs are rescaled by the particle's diameter; only far coarser ones lack detail that the network knows.
-    if pixelSize > 2 * max(known) or pixelSize < min(known) / 4:
-        warnings.append(
-            f"The micrographs have {pixelSize:g} Å/px; the model learned from {', '.join(f'{p:g}' for p in known)} "
-            "Å/px. Micrographs are rescaled, but check the picks."
-        )
-    if not 0.5 <= diameter / card["particle_diameter"] <= 2:
-        warnings.append(
-            f"The particle diameter of {diameter:g} Å is far from the model's {card['particle_diameter']:g} Å. "
-            "Particles are rescaled to the same size for the network, but check the picks."
-        )
-    return warnings
+    return sayIf(
+        pixelSize > 2 * max(known) or pixelSize < min(known) / 4,
+        f"The micrographs have {pixelSize:g} Å/px; the model learned from {', '.join(f'{p:g}' for p in known)} Å/px. "
+        "Micrographs are rescaled, but check the picks.",
+    ) + sayIf(
+        not 0.5 <= diameter / card["particle_diameter"] <= 2,
+        f"The particle diameter of {diameter:g} Å is far from the model's {card['particle_diameter']:g} Å. Particles "
+        "are rescaled to the same size for the network, but check the picks.",
+    )
 
 
 def listed(names: Sequence[str]) -> str:

@@ -95,7 +95,6 @@ class EngineProtocol(HasForm, CryodlProtBase, Generic[ConfigT, MadeT]):
     def _row(self) -> contract.Command:
         return contract.EVERY_COMMAND[contract.command_name(self._CONFIG)]
 
-    # ----- form
     def _defineParams(self, form: Form) -> None:
         if not (self.FORM and isinstance(self.FORM[0], Section)):
             form.addSection("Input")
@@ -113,13 +112,11 @@ class EngineProtocol(HasForm, CryodlProtBase, Generic[ConfigT, MadeT]):
             addConfigParams(form, contract.Request, ["seed"])
 
     def _addRunParams(self, form: Form) -> None:
-        """The last fields: how many threads, and how items are waited for."""
         form.addParallelSection(threads=2 if self._row().threads else 0, mpi=0)
 
     def usesGpu(self) -> bool:
         return self._row().gpu and super().usesGpu()
 
-    # ----- request
     def _config(self, **values: Any) -> ConfigT:
         """The contract's config of this form, which may be filled in part. values: others than those of
         _engineValues."""
@@ -155,7 +152,6 @@ class EngineProtocol(HasForm, CryodlProtBase, Generic[ConfigT, MadeT]):
             settings.update(part.identity(self))
         return settings
 
-    # ----- validation
     def _validate(self) -> List[str]:
         if self._missingPointers():
             return []  # pyworkflow names them
@@ -173,7 +169,6 @@ class EngineProtocol(HasForm, CryodlProtBase, Generic[ConfigT, MadeT]):
     def _warnings(self) -> List[str]:
         return [warning for part in self.FORM for warning in part.warnings(self)]
 
-    # ----- results
     def _made(self) -> Optional[MadeT]:
         """The engine's outputs of the newest run; None before there are any."""
         results = self._engineResults()
@@ -187,8 +182,7 @@ class EngineProtocol(HasForm, CryodlProtBase, Generic[ConfigT, MadeT]):
 
     def _citations(self) -> List[str]:
         """Those of the network that is trained, or that the form's model has, and CITES."""
-        config: Any = self._config()
-        card = dict(network=config.network) if self._KIND else self._modelCard() or {}
+        card = dict(network=getattr(self._config(), "network")) if self._KIND else self._modelCard() or {}
         own = contract.network_citations(self._MODEL_KIND or self._KIND or card.get("kind", ""), card.get("network"))
         return ["cryodl", *dict.fromkeys((*own, *self.CITES))]
 
@@ -245,14 +239,15 @@ class OneRun(EngineProtocol[ConfigT, MadeT], OneRunBase):
 
 
 def volumeFrom(
-    path: str, pixelSize: float, origin: Any = None, comment: str = "", halves: bool = False, kind: Any = Volume
+    path: str, pixelSize: float, origin: Any = None, comment: str = "", halves: Any = (), kind: Any = Volume
 ) -> Volume:
     """A map of the engine as Scipion's Volume. origin: Transform, which is copied; None for Scipion's default. halves:
-    whether its half-maps lie beside it. kind: Volume, or a class of it."""
+    files of its half-maps, True if they lie beside it. kind: Volume, or a class of it."""
     volume = kind(location=path)
     volume.setSamplingRate(pixelSize)
     if halves:
-        volume.setHalfMaps([f"{os.path.splitext(path)[0]}_half{half}.mrc" for half in (1, 2)])
+        beside = [f"{os.path.splitext(path)[0]}_half{half}.mrc" for half in (1, 2)]
+        volume.setHalfMaps(beside if halves is True else halves)
     volume.setObjComment(comment)
     if origin is not None:
         volume.setOrigin(origin.clone())
@@ -264,6 +259,11 @@ def fscFrom(frequencies: Sequence[float], values: Sequence[float], label: str) -
     fsc = FSC(objLabel=label)
     fsc.setData(list(frequencies), list(values))
     return fsc
+
+
+def fscOfHalves(made: Any) -> FSC:
+    """The curve of half-maps. made: outputs with fsc, by rings, box (px) and pixel_size (Å)."""
+    return fscFrom([ring / (made.box * made.pixel_size) for ring in range(len(made.fsc))], made.fsc, "half-maps")
 
 
 def objectOf(word: str, path: str, made: Any) -> EMObject:

@@ -229,7 +229,6 @@ class PluginProtocol(KeepsOutputs):
             if pointer.get() is None
         ]
 
-    # ----- information
     def summary(self) -> List[str]:
         """Scipion's summary. A run that waits for one that died says so first: it looks like one at work."""
         runs = [pointer.getObjValue() for _, pointer in chosenInputs(self)] if self.isActive() else []

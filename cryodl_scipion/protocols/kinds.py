@@ -27,6 +27,7 @@ from .model_field import (
     modelFolder,
     namesShipped,
     shippedModels,
+    shippedName,
 )
 
 
@@ -113,7 +114,6 @@ class OwnName(FormPart):
         self.former = {formName(name): formName(f"{what}_{name}") for name in names}
 
     def _infos(self, protocol: Any) -> List[Tuple[str, Any]]:
-        """Each contract field, and its description by the form's name."""
         found = [contract.describe(self._of or protocol._CONFIG, name) for name in self.fills]
         return [(info.name, dataclasses.replace(info, name=f"{self._what}_{info.name}")) for info in found]
 
@@ -203,7 +203,7 @@ class Pointing(FormPart):
         name: str,
         help: str,
         label: str = "",
-        to: Sequence[str] = (),
+        to: Optional[Sequence[str]] = None,
         when: str = "True",
         empty: str = "",
         related: bool = True,
@@ -212,7 +212,7 @@ class Pointing(FormPart):
         **arguments: Any,
     ) -> None:
         self.former = {former: name} if former else {}
-        self.name, self.fills, self._related, self._needed = name, tuple(to) or self.to, related, needed
+        self.name, self.fills, self._related, self._needed = name, self.to if to is None else tuple(to), related, needed
         self.label, self.why = label or self.LABEL, f"the form's {label or self.LABEL}"
         own = dict(allowsNull=True, help=f"{help}\n\nEmpty: {empty}.") if empty else dict(important=True, help=help)
         own.update(dict(allowsNull=True) if needed else {})
@@ -310,14 +310,14 @@ class Growing(Pointing):
 class MapOrModel(Pointing):
     """A map or an atomic model."""
 
-    CLASSES, LABEL = "Volume,AtomStruct", "Structure"
+    CLASSES, LABEL, NAMED = "Volume,AtomStruct", "Structure", False  # whether its file is named by it
     to: Tuple[str, ...] = ("structure",)
 
     def valuesOf(self, protocol: Any, found: EMObject) -> Dict[str, Any]:
-        return {self.fills[0]: structureFileOf(found)}
+        return {name: structureFileOf(found) for name in self.fills}
 
     def filesOf(self, protocol: Any, found: EMObject) -> Dict[str, Any]:
-        return {self.fills[0]: protocol._structureFor(found)}
+        return {name: protocol._structureFor(found, self.NAMED) for name in self.fills}
 
     def check(self, protocol: Any, found: EMObject) -> List[str]:
         return structureProblem(found)
@@ -335,10 +335,7 @@ class AtomicModel(MapOrModel):
 class Mask(MapOrModel):
     """A mask."""
 
-    CLASSES, LABEL, to = "VolumeMask", "Mask", ("mask",)
-
-    def filesOf(self, protocol: Any, found: EMObject) -> Dict[str, Any]:
-        return {self.fills[0]: protocol._structureFor(found, named=True)}
+    CLASSES, LABEL, NAMED, to = "VolumeMask", "Mask", True, ("mask",)
 
 
 class MapsOrModels(PointingMany):
@@ -428,11 +425,8 @@ class ModelOrShipped(FormPart):
 
     def folder(self, protocol: Any) -> str:
         """Folder of the model; '' if none is chosen, or one that there is not is named."""
-        model, shipped = protocol.inputModel.get(), shippedModels(self.kind).get(self._named(protocol), "")
+        model, shipped = protocol.inputModel.get(), shippedModels(self.kind).get(shippedName(protocol), "")
         return shipped if model is None else model.getFolder()
-
-    def _named(self, protocol: Any) -> str:
-        return (protocol.shippedModel.get() or "").strip()
 
     def values(self, protocol: Any) -> Dict[str, Any]:
         return {"model": self.folder(protocol) or None}
@@ -440,7 +434,7 @@ class ModelOrShipped(FormPart):
     def problems(self, protocol: Any) -> List[str]:
         if protocol.inputModel.get() is not None:
             return self._pointing.problems(protocol)
-        return checkShippedName(protocol, self.kind) if self._named(protocol) else []
+        return checkShippedName(protocol, self.kind) if shippedName(protocol) else []
 
     def pointers(self, protocol: Any) -> List[Pointer]:
         return self._pointing.pointers(protocol)

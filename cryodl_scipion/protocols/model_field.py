@@ -35,6 +35,11 @@ def shippedModels(kind: str = "picker") -> Dict[str, str]:
     return contract.shipped_folders(os.path.join(Plugin.getEngineFolder(), "cryodl", "models"), kind)
 
 
+def shippedName(protocol: Any) -> str:
+    """What shippedModel names, '' if it is empty."""
+    return (protocol.shippedModel.get() or "").strip()
+
+
 def namesShipped(kind: str) -> str:
     """Names of the models of a kind that come with the plugin, in words."""
     return ", ".join(shippedModels(kind)) or "none"
@@ -104,10 +109,9 @@ def addShippedModels(form: Any, kind: str, **arguments: Any) -> None:
 
 def checkShippedName(protocol: EMProtocol, kind: str) -> List[str]:
     """A sentence if there is no shipped model of that name."""
-    name = (protocol.shippedModel.get() or "").strip()
     return sayIf(
-        name not in shippedModels(kind),
-        f"Shipped model is {name!r}, which does not exist. Shipped models: {namesShipped(kind)}.",
+        shippedName(protocol) not in shippedModels(kind),
+        f"Shipped model is {shippedName(protocol)!r}, which does not exist. Shipped models: {namesShipped(kind)}.",
     )
 
 
@@ -152,16 +156,12 @@ def checkModelField(protocol: EMProtocol) -> List[str]:
 
 
 def checkSizeFields(protocol: Any) -> List[str]:
-    """What is wrong with particle diameter and box, of a protocol whose model is whole."""
+    """What is wrong with the particle diameter, of a protocol whose model is whole."""
     return sayIf(
         diameterOf(protocol) is None and not cardOf(protocol).get("tells_size"),
         f"Particle diameter is missing. The model {cardOf(protocol)['name']} is for particles of every size and "
         "cannot estimate the size, so give the diameter. The wizard beside the field measures it on a "
         "micrograph.",
-    ) or sayIf(
-        protocol.boxSize.get() is not None and protocol.boxSize.get() < 2,
-        f"Box size (px) is {protocol.boxSize.get()}; it must be at least 2. Leave it empty for 1.5 times "
-        "the particle diameter.",
     )
 
 
@@ -170,7 +170,7 @@ def modelFolder(protocol: EMProtocol) -> str:
     if protocol.modelFrom.get() == FROM_PROJECT:
         model = protocol.inputModel.get()
         return "" if model is None else model.getFolder()
-    name = (protocol.shippedModel.get() or "").strip() if protocol.modelFrom.get() == SHIPPED else ""
+    name = shippedName(protocol) if protocol.modelFrom.get() == SHIPPED else ""
     kind = getattr(protocol, "_MODEL_KIND", None) or "picker"
     return shippedModels(kind).get(name, os.path.join("models", name)) if name else ""
 

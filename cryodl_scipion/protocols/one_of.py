@@ -147,7 +147,6 @@ class OneOf(OneRun[ConfigT, MadeT]):
     def _possibleOutputs(self) -> Dict[str, Any]:
         return self._way().POSSIBLE
 
-    # ----- form
     def _defineParams(self, form: Form) -> None:
         label, help = self.WHAT
         form.addSection("Input")
@@ -172,7 +171,6 @@ class OneOf(OneRun[ConfigT, MadeT]):
         runs = self._way()._CONFIG is not None
         return runs and super().usesGpu() and self._way().usesGpu(self)
 
-    # ----- steps and results
     def _insertAllSteps(self) -> None:
         if self._way()._CONFIG is None:  # one step: what is made is noted before the step counts as done
             self._insertFunctionStep(self.createOutputStep, self._settings(), needsGPU=False)

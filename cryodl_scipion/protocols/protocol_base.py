@@ -79,7 +79,6 @@ class CryodlProtBase(PluginProtocol):
         refuseUndeclared(self, outputs)
         super()._defineOutputs(**outputs)
 
-    # ----- form
     def _addGpuParams(self, form: Form) -> None:
         # A machine without NVIDIA's driver gets No as default; the choice is always the user's and never changed later.
         form.addHidden(
@@ -101,7 +100,6 @@ class CryodlProtBase(PluginProtocol):
         # Without this, CPU runs are held to as many steps at a time as there are GPUs in the hidden list.
         return super().getGpuList() if self.usesGpu() else []
 
-    # ----- engine
     def _request(self, config: Any, names: Sequence[str] = ()) -> contract.Request:
         """The request of a config, with threads and seed of the form. names: of its items, for the engine."""
         return contract.Request(
@@ -143,7 +141,6 @@ class CryodlProtBase(PluginProtocol):
     def _engineResults(self) -> Any:
         return [contract.Result.read(path) for path in self._engineResultFiles()]
 
-    # ----- validation
     def warnings(self) -> List[str]:
         """The form asks before it runs; a run that a queue sends to another machine may find its GPU there."""
         found = sayIf(
@@ -194,7 +191,6 @@ class CryodlProtBase(PluginProtocol):
             and getattr(self, name).get() is None
         ]
 
-    # ----- information
     def _summary(self) -> List[str]:
         results = self._engineResults()
         warnings = dict.fromkeys(warning for result in results for warning in result.warnings)
@@ -245,7 +241,6 @@ class HasEvaluation(ProtocolMixin):
 class OneRunBase(CryodlProtBase, EMProtocol):
     """A run of one step, or a mixin of such: what one does with the folders of a single run of the engine."""
 
-    # ----- files for the engine
     def _inputFolder(self) -> str:
         return self._getExtraPath("input")
 

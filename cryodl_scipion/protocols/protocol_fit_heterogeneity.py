@@ -18,9 +18,8 @@ from ..convert.particles.results import (
 )
 from ..engine.cryodl import contract
 from ..tomography import HAS_TOMO
-from .checks import sayIf
 from .engine_protocol import volumeFrom
-from .kinds import Mask, Options, OwnName
+from .kinds import Mask, Options, OwnName, sayIf
 from .one_of import OneOf, Way
 from .particles.particle_kinds import Particles, ParticlesBase, StructureOfParticles, checkParticles
 
@@ -56,16 +55,16 @@ class ParticlesOrSubtomograms(Particles):
         return {}
 
     def check(self, protocol: Any, found: EMSet) -> List[str]:
-        volumes, latent = _areVolumes(found), protocol.latent.get() or 1
-        if not volumes and protocol.inputVolume.get() is None:
-            return ["Reference is missing: particles need the map of the refinement that their angles come from."]
-        least = latent * (contract.SUBTOMOGRAMS_PER_DIMENSION if volumes else contract.PARTICLES_PER_DIMENSION)
-        if not volumes:
-            return checkParticles(found, self._need, minimum=least)
+        latent = protocol.latent.get() or 1
+        if not _areVolumes(found):
+            return sayIf(
+                protocol.inputVolume.get() is None,
+                "Reference is missing: particles need the map of the refinement that their angles come from.",
+            ) or checkParticles(found, self._need, minimum=latent * contract.PARTICLES_PER_DIMENSION)
         wrong = checkSubtomograms(found)
         if wrong or not isAligned(found):
             return wrong or ["The subtomograms have no alignment. Align them first."]
-        least = max(least, protocol.clusters.get() or 1)
+        least = max(latent * contract.SUBTOMOGRAMS_PER_DIMENSION, protocol.clusters.get() or 1)
         return sayIf(
             found.getSize() < least,
             f"There are {found.getSize()} subtomograms; {latent} latent dimensions and {protocol.clusters.get()} "
@@ -166,12 +165,17 @@ class ParticlesWithLatent(Particles):
     """Particles with latent coordinates."""
 
     def check(self, protocol: Any, found: EMSet) -> List[str]:
-        if _areVolumes(found):
-            return ["Maps along a latent space are made of particles; of subtomograms the fit makes them."]
-        wrong = super().check(protocol, found)
-        if wrong or found.getFirstItem().hasAttribute("_cryodlLatent1"):
-            return wrong
-        return ["The particles have no latent coordinates. Choose particles of *cryodl - fit heterogeneity*."]
+        return (
+            sayIf(
+                _areVolumes(found),
+                "Maps along a latent space are made of particles; of subtomograms the fit makes them.",
+            )
+            or super().check(protocol, found)
+            or sayIf(
+                not found.getFirstItem().hasAttribute("_cryodlLatent1"),
+                "The particles have no latent coordinates. Choose particles of *cryodl - fit heterogeneity*.",
+            )
+        )
 
 
 class GoAlong(Way[contract.LatentVolumesConfig, contract.LatentVolumesOutputs]):

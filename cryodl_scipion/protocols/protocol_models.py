@@ -92,9 +92,8 @@ class Export(Way[Any, Any]):
         )
 
     def tell(self, protocol: Any, results: Sequence[contract.Result]) -> List[str]:
-        if not protocol.isFinished():
-            return ["Not exported yet."]
-        return [f"{protocol.inputModel.get()} was copied to {protocol.targetFolder.get()}"]
+        done = f"{protocol.inputModel.get()} was copied to {protocol.targetFolder.get()}"
+        return [done if protocol.isFinished() else "Not exported yet."]
 
 
 class CryodlProtModels(WithoutEngine, OneOf[Any, Any]):

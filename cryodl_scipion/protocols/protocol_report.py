@@ -14,9 +14,8 @@ from pyworkflow.object import String
 from pyworkflow.protocol import getProtocolFromDb, params
 
 from ..engine.cryodl.contract import ReportConfig, ReportOutputs, write_json
-from .checks import sayIf
 from .engine_protocol import EngineProtocol
-from .kinds import Options, Own, Section
+from .kinds import Options, Own, Section, sayIf
 
 _FOLDER = re.compile(r"(\d{6})_\w+")
 
@@ -88,7 +87,6 @@ class CryodlProtReport(EngineProtocol[ReportConfig, ReportOutputs], EMProtocol):
         "own": "this run",
     }
 
-    # ----- steps
     def _insertAllSteps(self) -> None:
         # the time makes that a continued run writes anew
         self._insertFunctionStep(self.reportStep, time.time(), needsGPU=False)
@@ -97,7 +95,10 @@ class CryodlProtReport(EngineProtocol[ReportConfig, ReportOutputs], EMProtocol):
         """Write the page until no other run works."""
         end = time.monotonic() + 3600 * (self.longest.get() or 0)
         while True:
-            working = self._writePage()
+            pwutils.makePath(self._getExtraPath())
+            words = wordsOfRuns(self.getProject().path, os.path.basename(self._getPath()))
+            write_json(self._getExtraPath(WORDS), words)
+            working = self._runEngine(self._config(), self._getExtraPath("report")).outputs.working
             if not hasattr(self, "outputReport"):
                 self._defineOutputs(outputReport=String(self.getPage()))
             if not working or not self.every.get() or time.monotonic() > end:
@@ -105,12 +106,6 @@ class CryodlProtReport(EngineProtocol[ReportConfig, ReportOutputs], EMProtocol):
             again = time.monotonic() + self.every.get()
             while time.monotonic() < again:
                 time.sleep(min(_LOOK, self.every.get()))
-
-    def _writePage(self) -> Any:
-        """Whether other runs still work."""
-        pwutils.makePath(self._getExtraPath())
-        write_json(self._getExtraPath(WORDS), wordsOfRuns(self.getProject().path, os.path.basename(self._getPath())))
-        return self._runEngine(self._config(), self._getExtraPath("report")).outputs.working
 
     def getPage(self) -> str:
         """Path of the page."""
@@ -120,7 +115,6 @@ class CryodlProtReport(EngineProtocol[ReportConfig, ReportOutputs], EMProtocol):
         own = os.path.basename(self._getPath())
         return dataclasses.replace(config, project=".", words=self._getExtraPath(WORDS), own=own)
 
-    # ----- validation and information
     def _checkTogether(self) -> List[str]:
         wrong = (self.every.get() or 0) < 0
         return sayIf(wrong, f"Update interval is {self.every.get()} s; it must be 0 or more.")

@@ -9,59 +9,41 @@ from pwem.objects import Acquisition, AtomStruct, SetOfParticles
 from pyworkflow.object import Pointer
 from pyworkflow.protocol import LEVEL_ADVANCED, LEVEL_NORMAL
 
-from ..convert.maps import headerOrigin, originTransform
+from ..convert.maps import originOf
 from ..convert.micrographs.picks import boxSizeFor, setDiameter
 from ..convert.micrographs.simulated import appendCoordinates, appendCTFs, appendMicrographs, appendParticles
 from ..convert.particles.results import appendSimulated
-from ..engine.cryodl.contract import (
-    Result,
-    SimulateHalfMapsConfig,
-    SimulateHalfMapsOutputs,
-    SimulateMicrographsConfig,
-    SimulateMicrographsOutputs,
-    SimulateParticlesConfig,
-    SimulateParticlesOutputs,
-)
+from ..engine.cryodl import contract
+from . import simulating
 from .engine_protocol import volumeFrom
 from .kinds import AtomicModel, MapOrModel, Options, OwnName, Section
 from .maps.map_kinds import MapsBase
 from .one_of import OneOf, Way
 from .particles.particle_kinds import OrientationsFrom, ParticlesBase
-from .simulating import (
-    DEFOCUS,
-    MICROSCOPE,
-    NO_CTF,
-    PIXEL_SIZE,
-    SIMULATED_FOLDER,
-    STRUCTURE,
-    OwnCtfs,
-    OwnMicrographs,
-    likeOwn,
-)
 
 _NO_OWN = "inputMicrographs is None"
-_STRUCTURE = MapOrModel("inputStructure", STRUCTURE)
+_STRUCTURE = MapOrModel("inputStructure", simulating.STRUCTURE)
 
 
-class OfMicrographs(Way[SimulateMicrographsConfig, SimulateMicrographsOutputs]):
+class OfMicrographs(Way[contract.SimulateMicrographsConfig, contract.SimulateMicrographsOutputs]):
     """Micrographs, with coordinates, CTFs and particles."""
 
-    WORD, OUTPUT, NOTHING_YET = "micrographs", SIMULATED_FOLDER, "No micrographs yet."
+    WORD, OUTPUT, NOTHING_YET = "micrographs", simulating.SIMULATED_FOLDER, "No micrographs yet."
     FORM = (
         _STRUCTURE,
-        OwnMicrographs("inputMicrographs", related=False),
-        OwnCtfs(related=False),
+        simulating.OwnMicrographs("inputMicrographs", related=False),
+        simulating.OwnCtfs(related=False),
         OrientationsFrom(),
-        Options("pixel_size", help=PIXEL_SIZE, when=_NO_OWN),
+        Options("pixel_size", help=simulating.PIXEL_SIZE, when=_NO_OWN),
         Options("count", default=10),  # the command line wants a number
         Options("size", expertLevel=LEVEL_ADVANCED),
         Options("particles", "box_size"),
         Section("Microscope"),
         Options("snr"),
         Options("snr_max", "dose", "contrast", expertLevel=LEVEL_ADVANCED),
-        Options(*DEFOCUS, when=NO_CTF),
-        Options("astigmatism", when=NO_CTF, expertLevel=LEVEL_ADVANCED),
-        Options(*MICROSCOPE, when=_NO_OWN, expertLevel=LEVEL_ADVANCED),
+        Options(*simulating.DEFOCUS, when=simulating.NO_CTF),
+        Options("astigmatism", when=simulating.NO_CTF, expertLevel=LEVEL_ADVANCED),
+        Options(*simulating.MICROSCOPE, when=_NO_OWN, expertLevel=LEVEL_ADVANCED),
         Section("Sample"),
         Options("minimum_distance", expertLevel=LEVEL_ADVANCED),
         Options("ice", expertLevel=LEVEL_NORMAL),
@@ -69,11 +51,13 @@ class OfMicrographs(Way[SimulateMicrographsConfig, SimulateMicrographsOutputs]):
     )
     NOT_ON_FORM = {"noise_from": "the own micrographs", "frames": "no movies", "drift": "no movies"}
 
-    def completed(self, protocol: Any, config: SimulateMicrographsConfig) -> SimulateMicrographsConfig:
+    def completed(
+        self, protocol: Any, config: contract.SimulateMicrographsConfig
+    ) -> contract.SimulateMicrographsConfig:
         own = protocol.inputMicrographs.get(), protocol.inputCTF.get()
-        return likeOwn(config, protocol.inputStructure.get(), *own)
+        return simulating.likeOwn(config, protocol.inputStructure.get(), *own)
 
-    def makeOutputs(self, protocol: Any, made: SimulateMicrographsOutputs) -> Dict[str, Any]:
+    def makeOutputs(self, protocol: Any, made: contract.SimulateMicrographsOutputs) -> Dict[str, Any]:
         """The micrographs are an output first: the others point to them."""
         config = protocol._config()
         micrographs = protocol._createSetOfMicrographs()
@@ -96,22 +80,20 @@ class OfMicrographs(Way[SimulateMicrographsConfig, SimulateMicrographsOutputs]):
             appendParticles(outputs["outputParticles"], byName, made.particle_stack)
         return outputs
 
-    def tell(self, protocol: Any, results: Sequence[Result]) -> List[str]:
-        lines = super().tell(protocol, results)
-        particles = getattr(protocol, "outputParticles", None)
-        if particles is not None:
-            lines.append(f"{particles.getSize()} of the particles were extracted.")
-        return lines
+    def tell(self, protocol: Any, results: Sequence[contract.Result]) -> List[str]:
+        made = [particles for name, particles in protocol.iterOutputAttributes() if name == "outputParticles"]
+        extracted = [f"{particles.getSize()} of the particles were extracted." for particles in made]
+        return super().tell(protocol, results) + extracted
 
 
-class OfSingleParticles(Way[SimulateParticlesConfig, SimulateParticlesOutputs]):
+class OfSingleParticles(Way[contract.SimulateParticlesConfig, contract.SimulateParticlesOutputs]):
     """Particles, with their alignment and CTF, also without noise."""
 
     WORD, OUTPUT, NOTHING_YET = "particles", "particles.star", "No particles yet."
     FORM = (
         _STRUCTURE,
         OrientationsFrom(),
-        Options("pixel_size", help=PIXEL_SIZE),
+        Options("pixel_size", help=simulating.PIXEL_SIZE),
         # the command line wants these numbers
         Options("box", default=128),
         OwnName("particle", "count", default=1000),
@@ -121,8 +103,8 @@ class OfSingleParticles(Way[SimulateParticlesConfig, SimulateParticlesOutputs]):
         Options("snr", default=0.05),
         Options("snr_area", expertLevel=LEVEL_ADVANCED),
         OwnName("particle", "contrast", expertLevel=LEVEL_ADVANCED),
-        Options(*DEFOCUS),
-        Options("astigmatism", *MICROSCOPE, expertLevel=LEVEL_ADVANCED),
+        Options(*simulating.DEFOCUS),
+        Options("astigmatism", *simulating.MICROSCOPE, expertLevel=LEVEL_ADVANCED),
         Section("Sample"),
         Options("missing_chains", "domain"),
         Options("hinge_axis", "hinge_range", "hinge_states", "weights", expertLevel=LEVEL_ADVANCED),
@@ -132,11 +114,11 @@ class OfSingleParticles(Way[SimulateParticlesConfig, SimulateParticlesOutputs]):
         "ctf_from": "the ranges of the form",
     }
 
-    def filesMade(self, protocol: Any, config: SimulateParticlesConfig) -> List[str]:
+    def filesMade(self, protocol: Any, config: contract.SimulateParticlesConfig) -> List[str]:
         stem = os.path.splitext(config.output)[0]
         return [config.output, *(stem + end for end in (".mrcs", "_clean.mrcs", "_map.mrc"))]
 
-    def makeOutputs(self, protocol: Any, made: SimulateParticlesOutputs) -> Dict[str, Any]:
+    def makeOutputs(self, protocol: Any, made: contract.SimulateParticlesOutputs) -> Dict[str, Any]:
         config = protocol._config()
         noisy, clean = (_newParticles(protocol, config, name) for name in ("", "_clean"))
         clean.setHasCTF(False)
@@ -144,14 +126,13 @@ class OfSingleParticles(Way[SimulateParticlesConfig, SimulateParticlesOutputs]):
         clean.setObjComment("Projections without CTF and noise.")
         return dict(outputParticles=noisy, outputClean=clean, outputVolume=volumeFrom(made.map, config.pixel_size))
 
-    def completed(self, protocol: Any, config: SimulateParticlesConfig) -> SimulateParticlesConfig:
+    def completed(self, protocol: Any, config: contract.SimulateParticlesConfig) -> contract.SimulateParticlesConfig:
         structure = protocol.inputStructure.get()
-        if config.pixel_size is None and hasattr(structure, "getSamplingRate"):
-            return dataclasses.replace(config, pixel_size=structure.getSamplingRate())
-        return config
+        own: Any = structure.getSamplingRate() if hasattr(structure, "getSamplingRate") else None
+        return dataclasses.replace(config, pixel_size=config.pixel_size or own)
 
 
-class OfHalfMaps(Way[SimulateHalfMapsConfig, SimulateHalfMapsOutputs]):
+class OfHalfMaps(Way[contract.SimulateHalfMapsConfig, contract.SimulateHalfMapsOutputs]):
     """Half-maps with the imperfections of real ones, and the truth."""
 
     WORD, OUTPUT, NOTHING_YET = "half-maps", "simulated", "No maps yet."
@@ -165,16 +146,13 @@ class OfHalfMaps(Way[SimulateHalfMapsConfig, SimulateHalfMapsOutputs]):
         Options("flexibility", "detergent"),
     )
 
-    def filesMade(self, protocol: Any, config: SimulateHalfMapsConfig) -> List[str]:
+    def filesMade(self, protocol: Any, config: contract.SimulateHalfMapsConfig) -> List[str]:
         return [f"{config.output}_{name}.mrc" for name in ("half1", "half2", "full", "truth")]
 
-    def makeOutputs(self, protocol: Any, made: SimulateHalfMapsOutputs) -> Dict[str, Any]:
-        full, ground_truth = (
-            volumeFrom(path, made.pixel_size, originTransform(headerOrigin(path, made.pixel_size)))
-            for path in (made.full, made.ground_truth)
-        )
-        full.setHalfMaps([made.half1, made.half2])
-        ground_truth.setObjComment("Density of the model, without noise and blur.")
+    def makeOutputs(self, protocol: Any, made: contract.SimulateHalfMapsOutputs) -> Dict[str, Any]:
+        size, comment = made.pixel_size, "Density of the model, without noise and blur."
+        full = volumeFrom(made.full, size, originOf(made.full, size), halves=[made.half1, made.half2])
+        ground_truth = volumeFrom(made.ground_truth, size, originOf(made.ground_truth, size), comment)
         return dict(outputVolume=full, outputTruth=ground_truth, outputStructure=AtomStruct(made.structure))
 
 

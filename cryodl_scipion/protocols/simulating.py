@@ -8,8 +8,7 @@ import numpy as np
 from pwem.objects import SetOfCTF, SetOfMicrographs, Volume
 
 from ..engine.cryodl.contract import SimulateMicrographsConfig
-from .checks import sayIf
-from .kinds import Pointing
+from .kinds import Pointing, sayIf
 from .micrographs.micrograph_kinds import ACQUISITION, pixelsAndAcquisition
 
 # Their mean spectrum changes no more with further ones.
@@ -70,17 +69,13 @@ def likeOwn(
 ) -> SimulateMicrographsConfig:
     """The config with what own micrographs, their CTFs and a map say; each may be None."""
     if own is not None:
-        noise = tuple(m.getFileName() for m in evenlySpacedMicrographs(own))
+        # some of them, evenly spread over the set
+        chosen = set(np.linspace(0, own.getSize() - 1, NOISE_MICROGRAPHS).round().astype(int))
+        noise = tuple(m.getFileName() for index, m in enumerate(own) if index in chosen)
         config = dataclasses.replace(config, noise_from=noise, **pixelsAndAcquisition(own))
     elif config.pixel_size is None and isinstance(structure, Volume):
         config = dataclasses.replace(config, pixel_size=structure.getSamplingRate())
     return config if ctfs is None else dataclasses.replace(config, **defocusRange(ctfs))
-
-
-def evenlySpacedMicrographs(micrographs: SetOfMicrographs) -> List[Any]:
-    """Clones of some of a set, evenly spread over it."""
-    chosen = set(np.linspace(0, micrographs.getSize() - 1, NOISE_MICROGRAPHS).round().astype(int))
-    return [m.clone() for index, m in enumerate(micrographs) if index in chosen]
 
 
 def defocusRange(ctfs: SetOfCTF) -> Dict[str, Any]:

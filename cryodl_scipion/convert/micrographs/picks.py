@@ -11,14 +11,14 @@ micrographs in whose pixels the engine gets all positions.
 
 import os
 import re
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
-import pyworkflow.utils as pwutils
 from pwem.objects import Coordinate, Micrograph, Particle, SetOfCoordinates, SetOfMicrographs, SetOfParticles
 from pyworkflow.object import Float, Integer, Pointer, String
 
 from ...engine.cryodl.contract import Result, counted, rescaled, score_text
-from ..names import micrographNames, namesByMicName
+from ...form import sayIf
+from ..names import emptyFolder, micrographNames, namesByMicName
 from ..reading import readCsv
 from ..relion_star import originOf, readColumns, writeStar, writeTable
 
@@ -45,28 +45,18 @@ def writePositionsOfParticles(path: str, particles: SetOfParticles, micrographs:
         (("rlnOriginXAngst", "rlnOriginYAngst"), lambda item: shiftOf(item, particles)),
     ]
     group: Dict[str, Any] = dict(rlnOpticsGroup=1, rlnImagePixelSize=particles.getSamplingRate())
-
-    def placed() -> Iterator[Particle]:
-        for item in particles.iterItems():
-            coordinate = item.getCoordinate()
-            if coordinate is not None and coordinate.getX() is not None:
-                yield item
-
-    return particles.getSize() - writeStar(path, [group], writers, placed())
+    isPlaced = lambda coordinate: coordinate is not None and coordinate.getX() is not None
+    placed = (item for item in particles.iterItems() if isPlaced(item.getCoordinate()))
+    return particles.getSize() - writeStar(path, [group], writers, placed)
 
 
 def shiftOf(item: Particle, particles: SetOfParticles) -> Tuple[float, float]:
     """(x, y) in Å, RELION's origin of a particle: the shift that centres it; 0 without an alignment of the set."""
-    if not item.hasTransform():
+    if not item.hasTransform() or not (particles.hasAlignmentProj() or particles.hasAlignment2D()):
         return 0.0, 0.0
-    matrix = item.getTransform().getMatrix()
-    if particles.hasAlignmentProj():
-        x, y = originOf(matrix)
-    elif particles.hasAlignment2D():
-        x, y = matrix[:2, 3]  # classes2d.planeMatrix
-    else:
-        return 0.0, 0.0
-    return float(x * particles.getSamplingRate()), float(y * particles.getSamplingRate())
+    matrix, size = item.getTransform().getMatrix(), particles.getSamplingRate()
+    x, y = originOf(matrix) if particles.hasAlignmentProj() else matrix[:2, 3]  # as classes2d.planeMatrix has it
+    return float(x * size), float(y * size)
 
 
 # Attribute of every coordinate that we make: the network's score in [0, 1].
@@ -95,16 +85,13 @@ def picksByMicrograph(coordinates: SetOfCoordinates, ids: Sequence[int] = ()) ->
 
 def scoreOf(coordinate: Coordinate) -> Any:
     """The score of a coordinate that we made, else None."""
-    score = getattr(coordinate, SCORE, None)
-    return None if score is None else score.get()
+    return coordinate.getAttributeValue(SCORE, None)
 
 
 def writePicks(path: str, picks: Sequence[Any]) -> None:
     """Write a STAR file of (x, y, score) or (x, y) rows; the score's column is left out where any is None."""
-    if all(len(pick) > 2 and pick[2] is not None for pick in picks):
-        writeTable(path, "", _COLUMNS, picks)
-    else:
-        writeTable(path, "", _COLUMNS[:2], [pick[:2] for pick in picks])
+    scored = all(len(pick) > 2 and pick[2] is not None for pick in picks)
+    writeTable(path, "", _COLUMNS if scored else _COLUMNS[:2], picks if scored else [pick[:2] for pick in picks])
 
 
 def readPicks(path: str, columns: Tuple[str, ...] = _COLUMNS) -> Any:
@@ -161,17 +148,13 @@ def filamentLines(results: Iterable[Result]) -> List[str]:
         f"*{counted(filaments, 'filament')}* on {counted(len(micrographs), 'micrograph')}, {length / 1e4:.1f} µm,"
         f" with {counted(segments, 'segment')}"
     ]
-    told = next((o for o in outputs if o.get("segment_distance")), None)
-    if told:
-        lines.append(
-            f"One segment every {told['segment_distance']:g} Å; minimum mean score {score_text(told['threshold'])}"
-        )
+    for told in [o for o in outputs if o.get("segment_distance")][:1]:
+        least = score_text(told["threshold"])
+        lines.append(f"One segment every {told['segment_distance']:g} Å; minimum mean score {least}")
     edges = sum(sum((o.get("at_edges") or {}).values()) for o in outputs)
-    if edges:
-        lines.append(f"{counted(edges, 'trace')} left out along edges of carbon films or filled margins")
-    if micrographs and not segments:
-        lines.append("No filament was found. Check the filament diameter and the contrast, or lower the threshold.")
-    return lines
+    lines += sayIf(edges, f"{counted(edges, 'trace')} left out along edges of carbon films or filled margins")
+    none = "No filament was found. Check the filament diameter and the contrast, or lower the threshold."
+    return lines + sayIf(micrographs and not segments, none)
 
 
 TABLE = "rounds.csv"
@@ -245,9 +228,9 @@ def boxSizeFor(diameter: float, pixelSize: float) -> int:
 
 def diameterInPixels(coordinates: SetOfCoordinates) -> Any:
     """Particle diameter in px; of sets that are not ours what their box suggests, None without a box."""
-    diameter = getattr(coordinates, DIAMETER, None)
-    if diameter is not None and diameter.hasValue():
-        return diameter.get() / coordinates.getMicrographs().getSamplingRate()
+    diameter = coordinates.getAttributeValue(DIAMETER, None)
+    if diameter is not None:
+        return diameter / coordinates.getMicrographs().getSamplingRate()
     return coordinates.getBoxSize() / _BOX_PER_DIAMETER if coordinates.getBoxSize() else None
 
 
@@ -276,14 +259,13 @@ def describeCorrections(coordinates: SetOfCoordinates, folder: str) -> None:
 
 def correctionsFolder(coordinates: SetOfCoordinates) -> Optional[str]:
     """The folder of a set's corrections; None for sets that were not corrected, and when it is gone."""
-    folder = getattr(coordinates, CORRECTIONS, None)
-    return folder.get() if folder is not None and os.path.isdir(folder.get() or "") else None
+    folder = coordinates.getAttributeValue(CORRECTIONS, None)
+    return folder if os.path.isdir(folder or "") else None
 
 
 def candidatesFolder(coordinates: SetOfCoordinates) -> Any:
     """The folder of a set's candidates, None for sets that are not ours."""
-    folder = getattr(coordinates, CANDIDATES, None)
-    return None if folder is None else folder.get()
+    return coordinates.getAttributeValue(CANDIDATES, None)
 
 
 def _besideCandidates(coordinates: SetOfCoordinates, name: str) -> Optional[str]:
@@ -366,24 +348,21 @@ def _expectedLines(results: Sequence[Result]) -> List[str]:
 
 def pickLines(coordinates: SetOfCoordinates, results: Sequence[Result]) -> Any:
     """Sentences for a summary: picks, per micrograph, threshold, box. results: the contract's Results of `pick`."""
-    count = sum(len(r.outputs.counts or {}) for r in results)
-    lines = [f"*{counted(coordinates.getSize(), 'particle')}* on {counted(count, 'micrograph')}"]
-    if count:
-        lines[0] += f", {coordinates.getSize() / count:.1f} per micrograph"
-    if any(r.outputs.threshold is not None for r in results):
-        lines.append(f"Score threshold: {thresholdsInWords(results)}")
-    lines += _expectedLines(results)
+    picks, count = coordinates.getSize(), sum(len(r.outputs.counts or {}) for r in results)
+    each = f", {picks / count:.1f} per micrograph" if count else ""
+    known = any(r.outputs.threshold is not None for r in results)
     contrasts = sorted({r.outputs.contrast for r in results if r.outputs.contrast})
-    if contrasts:
-        lines.append(f"Protein is {' and '.join(contrasts)} in these micrographs.")
-    diameters = sorted({r.outputs.particle_diameter for r in results if r.outputs.particle_diameter})
-    if diameters:
-        lines.append(
-            f"Particle diameter: {', '.join(f'{d:g}' for d in diameters)} Å, box {coordinates.getBoxSize() or 0} px"
-        )
-    if count and coordinates.getSize() == 0:
-        lines.append("No candidate scored above the threshold. Lower it with *cryodl - filter picks by score*.")
-    return lines
+    sizes = sorted({r.outputs.particle_diameter for r in results if r.outputs.particle_diameter})
+    inWords = ", ".join(f"{size:g}" for size in sizes)
+    none = "No candidate scored above the threshold. Lower it with *cryodl - filter picks by score*."
+    return [
+        f"*{counted(picks, 'particle')}* on {counted(count, 'micrograph')}{each}",
+        *sayIf(known, f"Score threshold: {thresholdsInWords(results)}"),
+        *_expectedLines(results),
+        *sayIf(contrasts, f"Protein is {' and '.join(contrasts)} in these micrographs."),
+        *sayIf(sizes, f"Particle diameter: {inWords} Å, box {coordinates.getBoxSize() or 0} px"),
+        *sayIf(count and not picks, none),
+    ]
 
 
 CANDIDATES_FOLDER = "candidates"
@@ -408,13 +387,8 @@ def setLabels(pointers: Sequence[Pointer], taken: Sequence[str] = ()) -> List[st
 
 def anyScoreOf(coordinate: Coordinate) -> Any:
     """The score that whatever program gave a coordinate, None if it has none. Higher is better."""
-    score = scoreOf(coordinate)
-    if score is not None:
-        return score
-    for name, value in coordinate.getAttributes():
-        if _SCORE_NAME.search(name) and isinstance(value.get(), (int, float)):
-            return float(value.get())
-    return None
+    others = [value.get() for name, value in coordinate.getAttributes() if _SCORE_NAME.search(name)]
+    return next((float(score) for score in (scoreOf(coordinate), *others) if isinstance(score, (int, float))), None)
 
 
 def micrographsByName(coordinates: SetOfCoordinates) -> Dict[str, int]:
@@ -453,24 +427,17 @@ def writeSet(
     """Write <folder>/<micrograph>.star of a set, and <folder>/candidates/ where our picker left weaker candidates.
     frame: SetOfMicrographs whose pixels count. names: micNames to write. onlyPicked: no file where there is no pick.
     Returns {micName: name that the engine knows the micrograph by}."""
-    pwutils.cleanPath(folder)
-    pwutils.makePath(folder)
+    emptyFolder(folder)
     known = namesByMicName(frame)
     written = {name: known[name] for name in names}
     for name, picks in scaledPicks(coordinates, names, frame.getSamplingRate()).items():
         if picks or not onlyPicked:
             writePicks(os.path.join(folder, written[name] + ".star"), picks)
     if not onlyPicked and hasCandidates(coordinates):
-        _writeCandidates(os.path.join(folder, CANDIDATES_FOLDER), coordinates, frame, written)
+        below = emptyFolder(os.path.join(folder, CANDIDATES_FOLDER))
+        scale = coordinates.getMicrographs().getSamplingRate() / frame.getSamplingRate()
+        micrographs = [m.clone() for m in coordinates.getMicrographs() if m.getMicName() in written]
+        for micrograph, picks in scoredPicks(coordinates, micrographs):
+            path = os.path.join(below, written[micrograph.getMicName()] + ".star")
+            writePicks(path, [scaled((x, y), scale) + (score,) for x, y, score in picks])
     return written
-
-
-def _writeCandidates(folder: Any, coordinates: Any, frame: Any, names: Any) -> None:
-    pwutils.makePath(folder)
-    scale = coordinates.getMicrographs().getSamplingRate() / frame.getSamplingRate()
-    for micrograph, picks in scoredPicks(coordinates):
-        if micrograph.getMicName() in names:
-            writePicks(
-                os.path.join(folder, names[micrograph.getMicName()] + ".star"),
-                [scaled((x, y), scale) + (score,) for x, y, score in picks],
-            )

@@ -54,7 +54,9 @@ def appendCoordinates(coordinates: SetOfCoordinates, micrographs: SetOfMicrograp
 def appendCTFs(ctfs: SetOfCTF, micrographs: SetOfMicrographs, folder: str) -> None:
     """Append the known CTFs, of the texts of CTFFIND."""
     for name, micrograph in micrographs.items():
-        ctf = _readCTF(os.path.join(folder, name + ".txt"))
+        with open(os.path.join(folder, name + ".txt"), encoding="utf-8") as file:
+            values = next(line.split() for line in file if line.strip() and not line.startswith("#"))
+        ctf = ctfOf(*map(float, values[1:4]))
         ctf.setMicrograph(micrograph)
         ctfs.append(ctf)
 
@@ -69,9 +71,3 @@ def appendParticles(particles: SetOfParticles, micrographs: Any, path: Any) -> N
         transform = Transform(matrixOf(row[4:7], [shift / pixelSize for shift in row[7:9]]))
         coordinate, place = coordinateAt(row[2:4], micrograph), locationOf(row[0], path)
         particles.append(newParticle(place, pixelSize, acquisition, coordinate, ctfOf(*row[9:]), transform))
-
-
-def _readCTF(path: str) -> Any:
-    with open(path, encoding="utf-8") as file:
-        values = next(line.split() for line in file if line.strip() and not line.startswith("#"))
-    return ctfOf(*[float(value) for value in values[1:4]])

@@ -180,6 +180,5 @@ def keepClasses(
 
 
 def _describe(item: EMObject, row: Tuple[str, float, int, float]) -> None:
-    setattr(item, SCORE, Float(row[1]))
-    setattr(item, PARTICLES, Integer(row[2]))
-    setattr(item, RESOLUTION, Float(row[3]))
+    for name, kind, value in zip((SCORE, PARTICLES, RESOLUTION), (Float, Integer, Float), row[1:]):
+        setattr(item, name, kind(value))

@@ -8,7 +8,7 @@ Sets of denoised particles from raw ones, and of raw ones from denoised ones.
 import os
 import shutil
 import sqlite3
-from typing import Any, Callable, Collection, Dict, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Collection, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 from pwem.objects import (
@@ -54,14 +54,10 @@ def latentOf(items: EMSet) -> Any:
     """Ids, [(coordinates)], clusters and the names of the coordinates of a set that carries them."""
     words = {LATENT % number: str(number) for number in range(1, 21)}
     words.update({UMAP % number: f"UMAP {number}" for number in (1, 2)})
-    ids, coordinates, clusters = [], [], []
-    for item in items.iterItems():
-        if not ids:
-            names = [name for name in words if item.hasAttribute("_" + name)]
-        ids.append(item.getObjId())
-        coordinates.append(tuple(item.getAttributeValue("_" + name) for name in names))
-        clusters.append(item.getAttributeValue("_" + CLUSTER))
-    return ids, coordinates, clusters, [words[name] for name in names]
+    names = [name for name in words if items.getFirstItem().hasAttribute("_" + name)]
+    columns = items.getUniqueValues(["id", "_" + CLUSTER, *("_" + name for name in names)])
+    values = [columns["_" + name] for name in names]
+    return columns["id"], list(zip(*values)), columns["_" + CLUSTER], [words[name] for name in names]
 
 
 def writeSelection(items: EMSet, ids: Any, path: str) -> None:
@@ -220,7 +216,6 @@ def appendLikely(output: SetOfParticles, particles: SetOfParticles, path: str, n
 
 
 def _compositions(count: int) -> Any:
-    """Columns of `cryodl assess-integrity`'s STAR file, and their kinds."""
     columns = ("rlnClassNumber",) + tuple((PROBABILITY % number)[1:] for number in range(1, count + 1))
     return columns, (int,) + (float,) * count
 
@@ -256,14 +251,16 @@ def appendSimulated(particles: Any, path: Any, cleanPath: str, clean: SetOfParti
     """Append the simulated particles with true alignment, CTF, micrograph and half set; clean images to their own set.
     particles, clean: new sets with pixel size and acquisition; the clean one has no CTF. path: the engine's STAR file.
     cleanPath: the stack of clean images, in the same order. Items of one particle have the same id in both sets."""
-    columns: Tuple[str, ...] = _SIMULATED
-    kinds: Tuple[type, ...] = (str, str) + (float,) * 8
     hasHalf = _HALF in columnsOf(path, "particles")
-    if hasHalf:
-        columns, kinds = columns + (_HALF,), kinds + (int,)
+    columns = _SIMULATED + (_HALF,) * hasHalf
+    kinds: Tuple[type, ...] = (str, str) + (float,) * 8 + (int,) * hasHalf
     micrographs, pixelSize, acquisition = {}, particles.getSamplingRate(), particles.getAcquisition()
     for number, row in enumerate(iterColumns(path, columns, kinds, "particles"), 1):
-        coordinate = _coordinate(row[1], micrographs.setdefault(row[1], len(micrographs) + 1))
+        # There are no micrographs; the name keeps particles of one defocus together, as RELION and the validation split
+        # want.
+        coordinate = Coordinate(x=0, y=0)
+        coordinate.setMicName(row[1])
+        coordinate.setMicId(micrographs.setdefault(row[1], len(micrographs) + 1))
         transform = transformOf(row[5:10], pixelSize)
         item = newParticle(locationOf(row[0], path), pixelSize, acquisition, coordinate, transform=transform)
         if hasHalf:
@@ -273,15 +270,6 @@ def appendSimulated(particles: Any, path: Any, cleanPath: str, clean: SetOfParti
         clean.append(bare)
         item.setCTF(ctfOf(*row[2:5]))
         particles.append(item)
-
-
-def _coordinate(micName: Any, micId: int) -> Any:
-    # There are no micrographs; the name keeps particles of one defocus together, as RELION and the validation split
-    # want.
-    coordinate = Coordinate(x=0, y=0)
-    coordinate.setMicName(micName)
-    coordinate.setMicId(micId)
-    return coordinate
 
 
 # Attribute of items: how much the denoiser found, about 1 where it is sure and 0 where it found nothing.
@@ -311,31 +299,21 @@ def appendRaw(output: SetOfParticles, particles: SetOfParticles, raw: Optional[S
     """Append copies of denoised items with their raw images. output: new set with the denoised set's information. raw:
     the set that was denoised, by whose ids the images are found, and to whose pixels shifts are rescaled; None: the
     positions that the items know."""
-    positions = None if raw is None else {item.getObjId(): item.getLocation() for item in raw}
-    ratio = 1.0 if raw is None else particles.getSamplingRate() / raw.getSamplingRate()
-    if raw is not None:
-        output.setSamplingRate(raw.getSamplingRate())
+    positions = {item.getObjId(): item.getLocation() for item in raw or ()}
+    output.setSamplingRate((raw or particles).getSamplingRate())
+    ratio = particles.getSamplingRate() / output.getSamplingRate()
     for item in particles.iterItems():
         copy = item.clone()
-        copy.setLocation(*(locationOf(rawImageOf(item)) if positions is None else positions[item.getObjId()]))
+        copy.setLocation(*(positions[item.getObjId()] if positions else locationOf(rawImageOf(item))))
         copy.setSamplingRate(output.getSamplingRate())
         if copy.hasAttribute(RAW_IMAGE):
             delattr(copy, RAW_IMAGE)
         if copy.hasTransform() and abs(ratio - 1) > 1e-6:
-            _scaleShifts(copy.getTransform(), ratio)
+            matrix = np.array(copy.getTransform().getMatrix(), float)
+            matrix[:3, 3] *= ratio
+            copy.getTransform().setMatrix(matrix)
         output.append(copy)
     unmarkSet(output)
-
-
-def idsOf(particles: SetOfParticles) -> Set[Any]:
-    """Ids of a set's items."""
-    return {item.getObjId() for item in particles.iterItems()}
-
-
-def _scaleShifts(transform: Any, ratio: float) -> None:
-    matrix = np.array(transform.getMatrix(), float)
-    matrix[:3, 3] *= ratio
-    transform.setMatrix(matrix)
 
 
 _COLUMNS = ("rlnImageName", "rlnMicrographName", "cryodlPickNumber")

@@ -6,6 +6,7 @@ words BOTTOM_LEFT_CORNER. Orientations are RELION's rot, tilt, psi; the matrix o
 relion_star.py.
 """
 
+import collections
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 from pyworkflow.object import Float, String
@@ -73,11 +74,7 @@ def speciesOf(item: Coordinate3D, otherwise: Any) -> Any:
 
 def speciesIn(coordinates: SetOfCoordinates3D, otherwise: str) -> Dict[str, int]:
     """{species: number of coordinates} of a SetOfCoordinates3D."""
-    counts = {}
-    for item in coordinates.iterItems():
-        name = speciesOf(item, otherwise)
-        counts[name] = counts.get(name, 0) + 1
-    return counts
+    return dict(collections.Counter(speciesOf(item, otherwise) for item in coordinates.iterItems()))
 
 
 def writeCoordinates3D(

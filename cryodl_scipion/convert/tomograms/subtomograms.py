@@ -7,6 +7,7 @@ tilt, psi and origins as relion_star.py says, the way that the plugin of RELION'
 What the engine made of subtomograms, as Scipion's sets: simulated ones, classes with averages, the unknown.
 """
 
+import collections
 import os
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
@@ -52,7 +53,9 @@ def writeSubtomograms(path: str, subtomograms: Any, tilts: Tuple[float, float], 
         writers.append((ANGLES + ORIGIN, _unpacked(lambda item: poseOf(item.getTransform().getMatrix(), size, 3))))
     if classes:
         writers.append(((CLASS,), lambda pair: (pair[1],)))
-    count, expected = writeStar(path, opticsOf(images, 3), writers, _items(subtomograms)), _sizeOf(subtomograms)
+    count, expected = writeStar(path, opticsOf(images, 3), writers, _items(subtomograms)), subtomograms.getSize()
+    if isinstance(subtomograms, SetOfClassesSubTomograms):
+        expected = sum([item.getSize() for item in subtomograms.iterItems()])
     if count != expected:
         raise ValueError(f"Only {count} of {expected} subtomograms could be read from {subtomograms.getFileName()}.")
 
@@ -72,20 +75,16 @@ def isAligned(subtomograms: EMSet) -> bool:
 
 def classNumbers(subtomograms: EMSet) -> Dict[int, int]:
     """{class number: number of items} of a set of classes, or by the class ids of a set; 0 holds those without any."""
-    counts = {}
-    for _, number in _items(subtomograms):
-        counts[number] = counts.get(number, 0) + 1
-    return counts
+    return dict(collections.Counter(number for _, number in _items(subtomograms)))
 
 
 def classNames(subtomograms: EMSet, numbers: Sequence[int]) -> List[str]:
     """Names of classes by their numbers: those of a simulation, else the labels of classes; [] if they cannot tell the
     classes apart. numbers: that there are, rising."""
+    text = subtomograms.getAttributeValue(CLASS_NAMES, None) or ""
+    known = dict(enumerate([name.strip() for name in text.split(",")], 1))
     if isinstance(subtomograms, SetOfClassesSubTomograms):
         known = {item.getObjId(): (item.getObjLabel() or "").strip() for item in subtomograms.iterItems()}
-    else:
-        text = subtomograms.getAttributeValue(CLASS_NAMES, None) or ""
-        known = dict(enumerate([name.strip() for name in text.split(",")], 1))
     names = [known.get(number, "") for number in numbers]
     return names if all(names) and len(set(names)) == len(names) and UNKNOWN not in names else []
 
@@ -99,12 +98,6 @@ def _items(subtomograms: EMSet) -> Any:
     for number in [item.getObjId() for item in subtomograms.iterItems()]:
         for item in subtomograms[number].iterItems():
             yield item, number
-
-
-def _sizeOf(subtomograms: EMSet) -> int:
-    if not isinstance(subtomograms, SetOfClassesSubTomograms):
-        return subtomograms.getSize()
-    return sum([item.getSize() for item in subtomograms.iterItems()])
 
 
 # ----- columns: (names, function of an item that gives their values)
@@ -158,10 +151,8 @@ def tiltRange(item: EMObject) -> Optional[Tuple[float, ...]]:
 
 def tiltsOf(tomograms: Any) -> Optional[Tuple[float, ...]]:
     """(least, largest) degrees of the first tomogram of a set, or of the set, that says; None if none does."""
-    if tomograms is None:
-        return None
-    known = [tiltRange(item) for item in [*(one.clone() for one in tomograms.iterItems()), tomograms]]
-    return next((found for found in known if found), None)
+    items = [] if tomograms is None else [*(one.clone() for one in tomograms.iterItems()), tomograms]
+    return next((found for found in map(tiltRange, items) if found), None)
 
 
 # ----- from the engine
@@ -197,8 +188,7 @@ def appendSimulatedSubtomograms(subtomograms: SetOfSubTomograms, path: str, name
     columns = [name for name in ("rlnImageName", _TOMOGRAM, CLASS, HALF) + ANGLES + ORIGIN + TILTS if name in there]
     for values in iterColumns(path, columns, (str,) * len(columns), "particles"):
         row, item = dict(zip(columns, values)), SubTomogram()
-        index, file = volumeOf(row["rlnImageName"], path)
-        item.setLocation(index, file)
+        item.setLocation(*volumeOf(row["rlnImageName"], path))
         item.setSamplingRate(subtomograms.getSamplingRate())
         item.setVolName(row.get(_TOMOGRAM, "simulated"))
         item.setClassId(int(row[CLASS]))
@@ -230,9 +220,9 @@ def fillSubtomogramClasses(
     pixelSize, made = classes.getImages().getSamplingRate(), []
 
     def describeItem(item: Any, _: Any) -> None:
-        row = rows.get(item.getObjId())
-        item._appendItem = row is not None and int(float(row[CLASS])) > 0
-        if row is not None and item._appendItem:
+        row = rows.get(item.getObjId(), {CLASS: "0"})
+        item._appendItem = int(float(row[CLASS])) > 0
+        if item._appendItem:
             describeSubtomogram(item, row, columns, pixelSize)
             made.append(item.getObjId())
 
@@ -252,8 +242,8 @@ def appendUnknown(output: SetOfSubTomograms, subtomograms: SetOfSubTomograms, pa
     """Append copies of the items of class 0; returns how many."""
     rows, columns = readRows(path)
     for item in [item.clone() for item in subtomograms.iterItems()]:
-        row = rows.get(item.getObjId())
-        if row is not None and int(float(row[CLASS])) == 0:
+        row = rows.get(item.getObjId(), {CLASS: "1"})
+        if int(float(row[CLASS])) == 0:
             output.append(describeSubtomogram(item, row, columns, subtomograms.getSamplingRate()))
     return output.getSize()
 
@@ -289,10 +279,8 @@ def appendLatentSubtomograms(
     unless every subtomogram is there."""
     rows, _ = readRows(path)
     names = latentColumns(count, umap)[0]
-    for item in [item.clone() for item in subtomograms.iterItems()]:
-        row = rows.get(item.getObjId())
-        if row is not None:
-            output.append(describeLatent(item, names, [row[name] for name in names]))
+    for item in [item.clone() for item in subtomograms.iterItems() if item.getObjId() in rows]:
+        output.append(describeLatent(item, names, [rows[item.getObjId()][name] for name in names]))
     if output.getSize() != subtomograms.getSize():
         raise ValueError(
             f"{path} has {output.getSize()} of the {subtomograms.getSize()} subtomograms. Run the protocol again."

@@ -47,16 +47,6 @@ def engineNames(volumes: Union[List[Tomogram], SetOfTomograms]) -> Dict[str, str
     return {idOf(item): names[item.getObjId()] for item in items}
 
 
-def pairedVolumes(tomograms: SetOfTomograms, masks: SetOfTomoMasks) -> Tuple[List[Tomogram], List[TomoMask]]:
-    """([Tomogram], [TomoMask]) of the masks' tomograms, in the order of the masks."""
-    known, items = byId(tomograms), clonesOf(masks)
-    return [known[idOf(mask)] for mask in items], items
-
-
-def filesOf(items: Sequence[TomoMask]) -> Tuple[str, ...]:
-    return tuple(fileOf(item) for item in items)
-
-
 def tomogramFileOf(item: TomoMask) -> Optional[str]:
     """File of a tomogram, or of the tomogram of a mask; None if the mask does not say, or if that is gone."""
     if not isinstance(item, TomoMask):
@@ -128,15 +118,6 @@ def halfTomogramsOf(tomogram: Any) -> List[str]:
     return [path.split(":")[0] for path in files] if len(files) == 2 else []
 
 
-def denoisedOf(tomogram: Any, path: str, halves: Any, model: str) -> Any:
-    """A clone of a Tomogram with another file. halves: files of its denoised halves, or []. model: name."""
-    denoised = tomogram.clone()
-    denoised.setFileName(path)
-    denoised.setHalfMaps(list(halves))
-    setattr(denoised, DENOISER, String(model))
-    return denoised
-
-
 def appendTomograms(
     tomograms: SetOfTomograms, files: Dict[str, str], even: Dict[str, str], odd: Dict[str, str]
 ) -> Dict[str, Tomogram]:
@@ -157,9 +138,3 @@ def appendTomograms(
         tomograms.append(tomogram)
         made[name] = tomogram.clone()
     return made
-
-
-def appendLabels(masks: SetOfTomoMasks, tomograms: Dict[str, Tomogram], files: Dict[str, str]) -> None:
-    """Append the label volumes to a SetOfTomoMasks. tomograms: of appendTomograms."""
-    for name, path in sorted(files.items()):
-        masks.append(maskOf(tomograms[name], path))

@@ -11,8 +11,7 @@ from pyworkflow.protocol import params
 from ...convert.maps import FRAMES, frameOf, isMrc, mapForEngine, structureFileOf, structureProblem, unequalVoxels
 from ...convert.reading import readJson
 from ...engine.cryodl.contract import write_json
-from ..checks import sayIf
-from ..kinds import Choice, Pointing, PointingMany
+from ..kinds import Choice, Pointing, PointingMany, sayIf
 from ..protocol_base import OneRunBase
 
 _FRAME_FILE = "frame.json"
@@ -21,7 +20,6 @@ _FRAME_FILE = "frame.json"
 class MapsBase(OneRunBase):
     """Base of the protocols on maps, beside EngineProtocol."""
 
-    # ----- files for the engine
     def _position(self, volume: Volume, structure: AtomStruct, name: str = _FRAME_FILE) -> Tuple[float, float, float]:
         """(x, y, z) Å where a map begins in the frame of a model; written down for the summary."""
         frame = frameOf(volume, structureFileOf(structure), self.frame.get())
@@ -42,7 +40,6 @@ class MapsBase(OneRunBase):
     ) -> str:
         return mapForEngine(volume, self._inputFolder(), origin, pixelSize)
 
-    # ----- checks
     def _checkMap(self, volume: Volume, what: str = "map") -> List[str]:
         path = structureFileOf(volume)
         return sayIf(
@@ -80,10 +77,7 @@ class MapsBase(OneRunBase):
 
 def mapClonesOf(objects: Sequence[EMObject]) -> List[EMObject]:
     """Clones of the items of sets, and objects that are no sets, in their order."""
-    items = []
-    for found in objects:
-        items += [item.clone() for item in found] if isinstance(found, EMSet) else [found]
-    return items
+    return [one for found in objects for one in ([i.clone() for i in found] if isinstance(found, EMSet) else [found])]
 
 
 def ownOrigin(volume: Volume) -> Any:
@@ -130,8 +124,8 @@ class Maps(Map):
         return dict(maps=[super(Maps, self).valuesOf(protocol, volume) for volume in self.items(protocol)])
 
     def check(self, protocol: Any, found: EMObject) -> List[str]:
-        problems = [p for volume in self.items(protocol) for p in protocol._checkMap(volume, self.what)]
-        return problems if self.items(protocol) else [f"The set of {self.what}s is empty. Choose another."]
+        empty = sayIf(not self.items(protocol), f"The set of {self.what}s is empty. Choose another.")
+        return empty or [p for volume in self.items(protocol) for p in protocol._checkMap(volume, self.what)]
 
     def warn(self, protocol: Any, found: EMObject) -> List[str]:
         return protocol._voxelWarnings(self.items(protocol))
@@ -178,18 +172,12 @@ class MaskOrStructure(Pointing):
 
 
 class ManyMaps(PointingMany):
-    """Maps, or sets of them. Whether there are enough depends on the rest of the form."""
+    """Maps, or sets of them; or models. Whether there are enough depends on the rest of the form."""
 
     CLASSES, LABEL = "Volume,SetOfVolumes", "Input volumes"
 
     def __init__(self, name: str, help: str, **others: Any) -> None:
         super().__init__(name, help, **dict(dict(allowsNull=True), **others))
-
-
-class ManyModels(ManyMaps):
-    """Atomic models, or sets of them."""
-
-    CLASSES, LABEL = "AtomStruct,SetOfAtomStructs", "Atomic models"
 
 
 class FrameChoice(Choice):

@@ -10,18 +10,9 @@ from pwem.objects import SetOfFSCs
 from pyworkflow.protocol import params
 
 from ...convert.maps import halfForEngine, halfMapsOf, structureFileOf
-from ...engine.cryodl.contract import (
-    CompareModelsConfig,
-    CompareModelsOutputs,
-    EvaluateMapConfig,
-    EvaluateMapOutputs,
-    ImproveMapOutputs,
-    Result,
-    half_map_verdict,
-    split_verdict,
-)
+from ...engine.cryodl import contract
 from ..engine_protocol import fscFrom, volumeFrom
-from ..kinds import AtomicModel, Flag, Model, Options
+from ..kinds import AtomicModel, Flag, Model, Options, sayIf
 from ..one_of import OneOf, Way
 from ..protocol_base import EVALUATION_FOLDER, RESULT_FILE, HasEvaluation
 from .map_kinds import FrameChoice, HalfMap, Map, MapMask, MapsBase, ownOrigin
@@ -53,7 +44,7 @@ _OTHERS = (
 )
 
 
-class Evaluate(Way[EvaluateMapConfig, EvaluateMapOutputs]):
+class Evaluate(Way[contract.EvaluateMapConfig, contract.EvaluateMapOutputs]):
     """A map and its atomic model in, measures out."""
 
     WORD = "a map against its model"
@@ -91,7 +82,7 @@ class Evaluate(Way[EvaluateMapConfig, EvaluateMapOutputs]):
         )
         return files if before is None else dict(files, before=protocol._mapFor(before, origin))
 
-    def makeOutputs(self, protocol: Any, made: EvaluateMapOutputs) -> Dict[str, Any]:
+    def makeOutputs(self, protocol: Any, made: contract.EvaluateMapOutputs) -> Dict[str, Any]:
         fscs, volume = SetOfFSCs.create(protocol._getPath()), protocol.inputVolume.get()
         frequencies, curves = protocol.getCurves()
         for name, values in curves.items():
@@ -102,7 +93,7 @@ class Evaluate(Way[EvaluateMapConfig, EvaluateMapOutputs]):
             outputs["outputLocalResolution"] = volumeFrom(local, volume.getSamplingRate(), ownOrigin(volume), comment)
         return outputs
 
-    def completed(self, protocol: Any, config: EvaluateMapConfig) -> EvaluateMapConfig:
+    def completed(self, protocol: Any, config: contract.EvaluateMapConfig) -> contract.EvaluateMapConfig:
         # those that were written for the engine stay
         return dataclasses.replace(config, half_maps=config.half_maps or tuple(protocol._halfFiles()))
 
@@ -110,22 +101,25 @@ class Evaluate(Way[EvaluateMapConfig, EvaluateMapOutputs]):
         volume = protocol.inputVolume.get()
         given = [(part, part.of(protocol)) for part in _OTHERS]
         errors = [e for part, one in given if one is not None for e in protocol._checkSameGrid(volume, one, part.what)]
-        if (protocol.inputHalf1.get() is None) != (protocol.inputHalf2.get() is None):
-            errors.append("Half-map 1 and Half-map 2 belong together: choose both, or leave both empty.")
-        if protocol.testImprover.get() and not protocol._halfFiles():
-            errors.append(
-                "The half-map test needs half-maps, and the map has none. Choose Half-map 1 and Half-map 2, or set the "
-                "test to No."
-            )
-        return errors
+        errors += sayIf(
+            (protocol.inputHalf1.get() is None) != (protocol.inputHalf2.get() is None),
+            "Half-map 1 and Half-map 2 belong together: choose both, or leave both empty.",
+        )
+        return errors + sayIf(
+            protocol.testImprover.get() and not protocol._halfFiles(),
+            "The half-map test needs half-maps, and the map has none. Choose Half-map 1 and Half-map 2, or set the "
+            "test to No.",
+        )
 
-    def tell(self, protocol: Any, results: Sequence[Result]) -> List[str]:
+    def tell(self, protocol: Any, results: Sequence[contract.Result]) -> List[str]:
         improving = protocol.getTestOfImproving() if results and not results[-1].outputs.half_map_test else None
-        tested = [OF_IMPROVING, *split_verdict(half_map_verdict(improving)[1])[0]] if improving else []
+        tested = (
+            [OF_IMPROVING, *contract.split_verdict(contract.half_map_verdict(improving)[1])[0]] if improving else []
+        )
         return [*super().tell(protocol, results), *tested, *protocol._frameLines()]
 
 
-class Compare(Way[CompareModelsConfig, CompareModelsOutputs]):
+class Compare(Way[contract.CompareModelsConfig, contract.CompareModelsOutputs]):
     """An atomic model and a reference in, matched residues out."""
 
     WORD = "a model against a reference"
@@ -158,7 +152,6 @@ class CryodlProtEvaluateMap(HasEvaluation, OneOf[Any, Any], MapsBase):
         "building into a map before and after improvement.",
     )
 
-    # ----- results
     def getCurves(self) -> Tuple[List[float], Dict[str, List[float]]]:
         """([frequency in 1/Å], {name: [correlation]}) of fsc.csv."""
         with open(os.path.join(self.getEvaluationFolder(), CURVES), newline="", encoding="utf-8") as file:
@@ -172,8 +165,8 @@ class CryodlProtEvaluateMap(HasEvaluation, OneOf[Any, Any], MapsBase):
         path = "" if volume is None else os.path.join(os.path.dirname(structureFileOf(volume)), RESULT_FILE)
         if not os.path.exists(path):
             return None
-        outputs = Result.read(path).outputs
-        return outputs.half_map_test if isinstance(outputs, ImproveMapOutputs) else None
+        outputs = contract.Result.read(path).outputs
+        return outputs.half_map_test if isinstance(outputs, contract.ImproveMapOutputs) else None
 
     def getTable(self) -> str:
         """CSV file of the matched residues."""

@@ -12,7 +12,7 @@ from ...convert.maps import halfForEngine, halfMapsOf, stemOf, structureFileOf
 from ...engine.cryodl.contract import ImproveMapConfig, ImproveMapOutputs, Result
 from ..engine_protocol import OneRun, volumeFrom
 from ..inputs import classOf
-from ..kinds import Choice, Flag, Model, Options
+from ..kinds import Choice, Flag, Model, Options, sayIf
 from ..protocol_base import RESULT_FILE, possibleOutputs
 from .map_kinds import FrameChoice, HalfMap, Maps, MapsBase, MaskOrStructure, ownOrigin
 
@@ -95,7 +95,7 @@ class CryodlProtImproveMap(OneRun[ImproveMapConfig, ImproveMapOutputs], MapsBase
 
     def improveStep(self, name: str, settings: Dict[str, Any]) -> None:
         config = self._ofMap(self._config(**self._writtenFiles()), name, written=True)
-        self._runOnce(config, str(config.output), folder=self._folder(name))
+        self._runOnce(config, str(config.output), folder=self._getExtraPath(name))
 
     def createOutputStep(self, settings: Dict[str, Any]) -> None:
         results, isSet = self._resultsByName(), self._whole() and isinstance(self.inputVolume.get(), EMSet)
@@ -108,11 +108,9 @@ class CryodlProtImproveMap(OneRun[ImproveMapConfig, ImproveMapOutputs], MapsBase
                 confidence = volumeFrom(outputs.confidence, volume.getSamplingRate(), ownOrigin(volume), comment)
                 confidence.setObjLabel(f"{name} (confidence)")
                 made["outputConfidence"].append(confidence)
-        volumes = {name: found for name, found in made.items() if found}
-        if isSet:
-            self._defineRelated(**{name + "s": self._setOf(found, name) for name, found in volumes.items()})
-        else:
-            self._defineRelated(**{name: found for name, (found,) in volumes.items()})
+        volumes = [(name, found) for name, found in made.items() if found]
+        sets = {name + "s": self._setOf(found, name) for name, found in volumes if isSet}
+        self._defineRelated(**(sets if isSet else {name: found[0] for name, found in volumes}))
 
     def _improved(self, name: str, volume: Volume, outputs: ImproveMapOutputs) -> Volume:
         alone = outputs.unchanged
@@ -131,7 +129,6 @@ class CryodlProtImproveMap(OneRun[ImproveMapConfig, ImproveMapOutputs], MapsBase
             volumesSet.append(volume)
         return volumesSet
 
-    # ----- inputs
     def _whole(self) -> bool:
         return self.inputFrom.get() == WHOLE
 
@@ -148,12 +145,8 @@ class CryodlProtImproveMap(OneRun[ImproveMapConfig, ImproveMapOutputs], MapsBase
         """{name: map to improve}, in their order. A map is named by its file and its place among the inputs."""
         return {f"{stemOf(structureFileOf(v))}_{position}": v for position, v in enumerate(self._volumes(), 1)}
 
-    def _folder(self, name: str) -> str:
-        return self._getExtraPath(name)
-
     def _resultsByName(self) -> Dict[str, Result]:
-        """{name of the map: the contract's Result} of those that are improved."""
-        paths = {name: os.path.join(self._folder(name), RESULT_FILE) for name in self._namedVolumes()}
+        paths = {name: self._getExtraPath(name, RESULT_FILE) for name in self._namedVolumes()}
         results = {name: Result.read(path) for name, path in paths.items() if os.path.exists(path)}
         if not results and len(paths) == 1:  # version 0.1.0 named the folder otherwise
             results = dict(zip(paths, self._engineResults()))
@@ -177,10 +170,9 @@ class CryodlProtImproveMap(OneRun[ImproveMapConfig, ImproveMapOutputs], MapsBase
             map=path if self._whole() else None,
             half_maps=tuple(halves),
             pixel_size=volume.getSamplingRate(),
-            output=os.path.join(self._folder(name), stemOf(structureFileOf(volume)) + "_improved.mrc"),
+            output=self._getExtraPath(name, stemOf(structureFileOf(volume)) + "_improved.mrc"),
         )
 
-    # ----- validation and information
     def _checkTogether(self) -> List[str]:
         volumes, mask = self._volumes(), self.inputMask.get()
         errors = [] if self._whole() else self._checkSameGrid(volumes[0], self.inputHalf2.get(), "second half-map")
@@ -189,13 +181,11 @@ class CryodlProtImproveMap(OneRun[ImproveMapConfig, ImproveMapOutputs], MapsBase
         return errors
 
     def _warnings(self) -> List[str]:
-        warnings = super()._warnings()
-        if self._whole() and self.useHalves.get() and not any(halfMapsOf(v) for v in self._volumes()):
-            warnings.append(
-                "The map has no half-maps, so there will be no half-map test, and it will not be known what the "
-                "network gains and what it invents."
-            )
-        return warnings
+        return super()._warnings() + sayIf(
+            self._whole() and self.useHalves.get() and not any(halfMapsOf(v) for v in self._volumes()),
+            "The map has no half-maps, so there will be no half-map test, and it will not be known what the network "
+            "gains and what it invents.",
+        )
 
     def _tell(self, results: Sequence[Result]) -> List[str]:
         named = self._resultsByName()

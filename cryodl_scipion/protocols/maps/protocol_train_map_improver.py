@@ -12,23 +12,28 @@ from pyworkflow.protocol import params
 
 from ...convert.maps import patternProblems, structureFileOf, structureProblem
 from ...engine.cryodl.contract import TrainMapImproverConfig, TrainMapImproverOutputs
-from ..checks import sayIf
-from ..kinds import Choice, Model, Options, Own, Section, otherNetwork
+from ..kinds import Choice, Model, Options, Own, Section, otherNetwork, sayIf
 from ..model_field import NONE
 from ..training import TrainRun
-from .map_kinds import FrameChoice, ManyMaps, ManyModels, MapsBase, mapClonesOf
+from .map_kinds import FrameChoice, ManyMaps, MapsBase, mapClonesOf
 
 PROJECT, TABLE, NOTHING = range(3)
 _OURS = f"pairsFrom == {PROJECT}"
 _VOLUMES = ManyMaps("inputVolumes", "Maps from refinement, or sets of them.", label="Input volumes", when=_OURS)
-_MODELS = ManyModels(
-    "inputModels", "Atomic models fitted into the maps, in the same order.", label="Atomic models", when=_OURS
+_OF_MODELS = "AtomStruct,SetOfAtomStructs"
+_MODELS = ManyMaps(
+    "inputModels",
+    "Atomic models fitted into the maps, in the same order.",
+    label="Atomic models",
+    when=_OURS,
+    pointerClass=_OF_MODELS,
 )
-_SIMULATED = ManyModels(
+_SIMULATED = ManyMaps(
     "simulateFrom",
     "Atomic models (or sets of them) to simulate training maps from, with the imperfections of real maps.",
     label="Simulate maps from",
     empty="only the files below, if any",
+    pointerClass=_OF_MODELS,
 )
 
 
@@ -114,7 +119,6 @@ class CryodlProtTrainMapImprover(TrainRun[TrainMapImproverConfig, TrainMapImprov
             csv.writer(file).writerows(rows)
         os.replace(table + ".tmp", table)
 
-    # ----- inputs
     def _pairsTable(self) -> str:
         return os.path.join(self._inputFolder(), "pairs.csv")
 
@@ -136,7 +140,6 @@ class CryodlProtTrainMapImprover(TrainRun[TrainMapImproverConfig, TrainMapImprov
         pairs = {PROJECT: self._pairsTable() if self._pairs() else None, TABLE: config.pairs or None, NOTHING: None}
         return dataclasses.replace(config, pairs=pairs[self.pairsFrom.get()], structures=self._structures())
 
-    # ----- validation and information
     def _checkTogether(self) -> List[str]:
         table = self._config().pairs
         errors = [e for one in mapClonesOf(_SIMULATED.objects(self)) for e in structureProblem(one)]
@@ -176,10 +179,7 @@ class CryodlProtTrainMapImprover(TrainRun[TrainMapImproverConfig, TrainMapImprov
         ]
 
     def _warnings(self) -> List[str]:
-        warnings = self._voxelWarnings([volume for volume, _ in self._pairs()])
-        if self._config().network == "swinconv" and not self.usesGpu():
-            warnings.append(
-                "The network swinconv is large: without a GPU its training takes weeks. The network fast trains in "
-                "hours."
-            )
-        return warnings
+        return self._voxelWarnings([volume for volume, _ in self._pairs()]) + sayIf(
+            self._config().network == "swinconv" and not self.usesGpu(),
+            "The network swinconv is large: without a GPU its training takes weeks. The network fast trains in hours.",
+        )

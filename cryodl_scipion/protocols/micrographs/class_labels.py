@@ -49,7 +49,6 @@ def classParts(micrographs: str, *fields: str, when: str = "True") -> Tuple[Form
 class LearnsFromClasses(ProtocolMixin):
     """Mixin: it stands before CryodlProtBase in the list of bases. The form has classParts."""
 
-    # ----- the engine's run
     def _learnsFromClasses(self) -> bool:
         return self.keptParticles.get() is not None
 
@@ -110,7 +109,6 @@ class LearnsFromClasses(ProtocolMixin):
     def _classResultFile(self) -> str:
         return self._getExtraPath(_FOLDER, RESULT_FILE)
 
-    # ----- validation and information
     def _checkClasses(self, micrographs: SetOfMicrographs) -> List[str]:
         if not self._learnsFromClasses():
             return sayIf(

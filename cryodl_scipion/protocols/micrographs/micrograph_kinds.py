@@ -6,7 +6,6 @@ from typing import Any, Dict, List
 from pwem.objects import SetOfCoordinates, SetOfMicrographs
 
 from ...convert.arriving import ArrivingMicrographs, checkPicks
-from ...convert.names import micrographNames
 from ..checks import checkMicrographs
 from ..kinds import Growing, Pointing
 
@@ -31,12 +30,12 @@ class Micrographs(Growing):
     coordinates that each micrograph waits for.
     """
 
-    CLASSES, LABEL, ARRIVE = "SetOfMicrographs", "Input micrographs", " They may still be arriving."
+    CLASSES, LABEL = "SetOfMicrographs", "Input micrographs"
 
     def __init__(self, name: str, help: str, acquisition: bool = False, picks: str = "", **others: Any) -> None:
         self._picks = picks
         own = ("micrographs", "names", "pixel_size") + (ACQUISITION if acquisition else ())
-        super().__init__(name, help + self.ARRIVE, **dict(dict(to=own), **others))
+        super().__init__(name, help + " They may still be arriving.", **dict(dict(to=own), **others))
 
     def valuesOf(self, protocol: Any, found: SetOfMicrographs) -> Dict[str, Any]:
         known = dict(pixelsAndAcquisition(found), micrographs=(found.getFileName(),), names=())
@@ -52,21 +51,6 @@ class Micrographs(Growing):
 
     def check(self, protocol: Any, found: SetOfMicrographs) -> List[str]:
         return checkMicrographs(found)
-
-
-class WholeMicrographs(Micrographs):
-    """Micrographs that are all there, by their own files."""
-
-    ARRIVE = ""
-
-    def valuesOf(self, protocol: Any, found: SetOfMicrographs) -> Dict[str, Any]:
-        items = [micrograph.clone() for micrograph in found]
-        names = micrographNames(items)
-        own = dict(
-            micrographs=tuple(item.getFileName() for item in items),
-            names=tuple(names[item.getObjId()] for item in items),
-        )
-        return dict(super().valuesOf(protocol, found), **own)
 
 
 class Coordinates(Pointing):

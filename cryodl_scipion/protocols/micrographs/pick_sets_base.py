@@ -148,13 +148,11 @@ class PickSetsBase(OneRunBase):
 
     _GROWING = False  # whether picks may still be arriving
 
-    # ----- inputs
     def _labelledSets(self) -> List[Tuple[str, SetOfCoordinates]]:
         pointers = [p for p in self.inputSets if p.get() is not None]
         return list(zip(setLabels(pointers, self._takenLabels()), [p.get() for p in pointers]))
 
     def _takenLabels(self) -> Tuple[str, ...]:
-        """Names that no set may have."""
         return ()
 
     def _allSets(self) -> List[Tuple[str, SetOfCoordinates]]:
@@ -176,7 +174,6 @@ class PickSetsBase(OneRunBase):
         agree = known and max(known) - min(known) <= _SAME_DIAMETER * max(known)
         return self.particleDiameter.get() or (known[0] if agree else None)
 
-    # ----- files
     def _setFolder(self, number: int) -> str:
         return self._getExtraPath("sets", f"{number:02d}")
 
@@ -190,7 +187,6 @@ class PickSetsBase(OneRunBase):
     def _forget(self) -> None:
         pwutils.cleanPath(self._output(), self._getExtraPath(RESULT_FILE))
 
-    # ----- validation
     def _checkSets(self) -> List[str]:
         count = len(self._labelledSets())
         other = ", or one and Reference coordinates" if self.hasAttribute("referenceCoordinates") else ""

@@ -3,7 +3,7 @@
 
 import dataclasses
 import os
-from typing import Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence
 
 from pwem.objects import Micrograph
 
@@ -11,7 +11,7 @@ from ...convert.micrographs.ctfs import setMetrics, splitLines
 from ...convert.micrographs.picks import DIAMETER
 from ...engine.cryodl.contract import AssessMicrographsConfig, AssessMicrographsOutputs, Result
 from ..batches import BatchRun, appendItems
-from ..checks import checkDiameter
+from ..checks import checkDiameter, sayIf
 from ..kinds import Options, Section
 from .micrograph_kinds import Coordinates, Micrographs
 
@@ -59,30 +59,23 @@ class CryodlProtAssess(BatchRun[AssessMicrographsConfig, AssessMicrographsOutput
                 appendItems(self, output, self.inputMicrographs, list(chosen.values()))
 
     def _completed(self, config: AssessMicrographsConfig) -> AssessMicrographsConfig:
-        return dataclasses.replace(config, particle_diameter=self._diameter())
-
-    def _diameter(self) -> float:
         coordinates = self.inputCoordinates.get()
-        if self.particleDiameter.get() or coordinates is None or not coordinates.hasAttribute(DIAMETER):
-            return self.particleDiameter.get()
-        return getattr(coordinates, DIAMETER).get()
+        known: Any = None if coordinates is None else coordinates.getAttributeValue(DIAMETER, None)
+        return dataclasses.replace(config, particle_diameter=config.particle_diameter or known)
 
-    # ----- validation and information
     def _checkTogether(self) -> List[str]:
         config, unlimited = self._config(), self.minimumParticles.get() is None and self.minimumScore.get() is None
-        if config.coordinates is None and not unlimited:
-            return [
-                "Minimum number of particles or Minimum mean score is set, but there are no Coordinates to measure "
-                "them on. Choose Coordinates, or leave both limits empty."
-            ]
-        if config.particle_diameter is None:
-            return ["Particle diameter is empty, and there are no coordinates that store it. Give the diameter, in Å."]
-        return checkDiameter(config.particle_diameter, self.inputMicrographs.get()) + super()._checkTogether()
+        wrong = sayIf(
+            config.coordinates is None and not unlimited,
+            "Minimum number of particles or Minimum mean score is set, but there are no Coordinates to measure them "
+            "on. Choose Coordinates, or leave both limits empty.",
+        ) or sayIf(
+            config.particle_diameter is None,
+            "Particle diameter is empty, and there are no coordinates that store it. Give the diameter, in Å.",
+        )
+        size = config.particle_diameter
+        return wrong or checkDiameter(size, self.inputMicrographs.get()) + super()._checkTogether()
 
     def _tell(self, results: Sequence[Result]) -> List[str]:
-        good, bad = self._counts()
+        good, bad = (getattr(self, name).getSize() if hasattr(self, name) else 0 for name in (GOOD, BAD))
         return splitLines(good, bad, self._config())
-
-    def _counts(self) -> Tuple[int, int]:
-        good, bad = (getattr(self, name, None) for name in (GOOD, BAD))
-        return 0 if good is None else good.getSize(), 0 if bad is None else bad.getSize()

@@ -9,19 +9,18 @@ import pyworkflow.utils as pwutils
 from pwem.objects import Micrograph, SetOfCTF
 
 from ...convert.micrographs.picks import scaledPicks, writeSet
-from ...convert.names import imageEnding, namesByMicName
+from ...convert.names import emptyFolder, imageEnding, namesByMicName
 from ...convert.particles.results import writeCtfs
 from ...convert.reading import readJson
 from ...engine.cryodl import contract
-from ..checks import sayIf
 from ..engine_protocol import volumeFrom
-from ..kinds import MapOrModel, Options, Pointing
+from ..kinds import MapOrModel, Options, Pointing, sayIf
 from ..one_of import OneOf, Way
 from ..protocol_base import RESULT_FILE
 from .micrograph_kinds import pixelsAndAcquisition
 from .pick_sets_base import PickSets, PickSetsBase, ReferencePicks
 
-COMPARISON = "comparison.json"
+COMPARISON, CTFS = "comparison.json", "ctf.star"
 _SETS = (
     PickSets("Coordinates to compare."),
     ReferencePicks(
@@ -59,10 +58,7 @@ class ByPositions(Way[contract.ComparePicksConfig, contract.ComparePicksOutputs]
 
     def _linkMicrographs(self, protocol: Any, chosen: List[str]) -> None:
         """Micrographs under the names of their picks, for the engine, which asks only for their sizes."""
-        folder = protocol._getExtraPath("micrographs")
-        pwutils.cleanPath(folder)
-        pwutils.makePath(folder)
-        names = namesByMicName(protocol._frame())
+        folder, names = emptyFolder(protocol._getExtraPath("micrographs")), namesByMicName(protocol._frame())
         for micrograph in protocol._frame():
             if micrograph.getMicName() in chosen:
                 path = os.path.abspath(micrograph.getFileName())
@@ -90,13 +86,8 @@ class CtfsOfSets(Pointing):
 
     CLASSES, LABEL, to, KNOWN_AS = "SetOfCTF", "CTF estimation", ("ctf",), "set_of_ctfs"
 
-    @staticmethod
-    def file(protocol: Any) -> str:
-        """The STAR file that the engine is given."""
-        return protocol._getExtraPath("ctf.star")
-
     def valuesOf(self, protocol: Any, found: SetOfCTF) -> Dict[str, Any]:
-        return dict(ctf=self.file(protocol))
+        return dict(ctf=protocol._getExtraPath(CTFS))
 
 
 class ByMaps(Way[contract.CompareMapsOfPicksConfig, contract.CompareMapsOfPicksOutputs]):
@@ -126,19 +117,6 @@ class ByMaps(Way[contract.CompareMapsOfPicksConfig, contract.CompareMapsOfPicksO
         **dict.fromkeys(("voltage", "spherical_aberration", "amplitude_contrast"), "the micrographs' acquisition"),
     }
 
-    def writeInputs(self, protocol: Any) -> None:
-        """Write sets, reference and CTFs, and forget what was made of others."""
-        protocol._forget()
-        pwutils.cleanPath(protocol._output() + ".partial")
-        frame, reference, ctfs = protocol._frame(), protocol.referenceCoordinates.get(), protocol.inputCTF.get()
-        protocol._writeSets(protocol._names())
-        if reference is not None:
-            writeSet(protocol._referenceFolder(), reference, frame, protocol._names())
-        if ctfs is not None:
-            names = namesByMicName(frame)
-            known = {names[name]: ctf for name, ctf in ctfsByName(ctfs).items() if name in names}
-            writeCtfs(CtfsOfSets.file(protocol), known)
-
     def run(self, protocol: Any, settings: Dict[str, Any]) -> None:
         if not os.path.exists(protocol._getExtraPath(RESULT_FILE)):
             pwutils.cleanPath(protocol._output())  # without its result it tells too little
@@ -153,8 +131,7 @@ class ByMaps(Way[contract.CompareMapsOfPicksConfig, contract.CompareMapsOfPicksO
         volumes.setSamplingRate(made.pixel_size)
         for name in made.sets:
             comment = f"{made.particles[name]} particles, {contract.resolution_in_words(made.resolution[name])}"
-            volume = volumeFrom(made.maps[name], made.pixel_size, comment=comment)
-            volume.setHalfMaps([made.half1[name], made.half2[name]])
+            volume = volumeFrom(made.maps[name], made.pixel_size, None, comment, [made.half1[name], made.half2[name]])
             volume.setObjLabel(name)
             volumes.append(volume)
         return dict(outputVolumes=volumes)
@@ -216,19 +193,25 @@ class CryodlProtCompare(OneOf[Any, Any], PickSetsBase):
         super()._insertAllSteps()
 
     def writeInputsStep(self, settings: Dict[str, Any]) -> None:
-        """Write what the maps are made of; other inputs begin anew."""
-        BY_MAPS.writeInputs(self)
+        """Write sets, reference and CTFs, of which the maps are made, and forget what was made of others."""
+        self._forget()
+        pwutils.cleanPath(self._output() + ".partial")
+        frame, reference, ctfs = self._frame(), self.referenceCoordinates.get(), self.inputCTF.get()
+        self._writeSets(self._names())
+        if reference is not None:
+            writeSet(self._referenceFolder(), reference, frame, self._names())
+        if ctfs is not None:
+            names = namesByMicName(frame)
+            known = {names[name]: ctf for name, ctf in ctfsByName(ctfs).items() if name in names}
+            writeCtfs(self._getExtraPath(CTFS), known)
 
     def _byMaps(self) -> bool:
         return self._way() is BY_MAPS
 
-    # ----- sets
     def _comparedNames(self) -> List[str]:
         """micNames that count: those that all sets have, and with a reference those that it has particles on."""
         names, reference = self._names(), self.referenceCoordinates.get()
-        if reference is None:
-            return names
-        picks = scaledPicks(reference, names, reference.getMicrographs().getSamplingRate())
+        picks = scaledPicks(reference, names, 1.0) if reference else dict.fromkeys(names, True)
         return [name for name in names if picks[name]]
 
     def _takenLabels(self) -> Tuple[str, ...]:
@@ -240,7 +223,6 @@ class CryodlProtCompare(OneOf[Any, Any], PickSetsBase):
     def _diameter(self) -> Any:
         return self.particleDiameter.get() if self._byMaps() else super()._diameter()
 
-    # ----- results
     def curvesFile(self) -> str:
         """Picture of the curves; only with a reference."""
         return os.path.join(self._output(), "curves.png")

@@ -3,20 +3,21 @@
 
 import collections
 import dataclasses
+import glob
 import json
 import os
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
 import pyworkflow.utils as pwutils
-from pwem.objects import Coordinate, Micrograph, SetOfCoordinates
+from pwem.objects import SetOfCoordinates
 from pyworkflow.object import Integer, String
 
 from ...convert.arriving import MicrographsOfSets, reopened
 from ...convert.micrographs.picks import NUMBER_OF_SETS, PICKERS, boxSizeFor, coordinateAt, describeOutput, readPicks
 from ...engine.cryodl.contract import ConsensusPicksConfig, ConsensusPicksOutputs, Result, counted
 from ..batches import BatchRun, appendToOutput
-from ..kinds import BoxSize, Options
+from ..kinds import BoxSize, Options, sayIf
 from ..protocol_base import RESULT_FILE
 from .pick_sets_base import PickSets, PickSetsBase
 
@@ -56,7 +57,6 @@ class CryodlProtConsensus(BatchRun[ConsensusPicksConfig, ConsensusPicksOutputs],
     )
     NOT_ON_FORM = {"pixel_size": "the micrographs' sampling rate"}
 
-    # ----- steps
     def _newArriving(self) -> MicrographsOfSets:
         self._forgetChanged()
         return MicrographsOfSets([coordinates for _, coordinates in self._labelledSets()])
@@ -81,7 +81,6 @@ class CryodlProtConsensus(BatchRun[ConsensusPicksConfig, ConsensusPicksOutputs],
         )
 
     def batchStep(self, names: Sequence[str]) -> None:
-        """Run the engine on a batch. It writes files only."""
         with self._lock:
             micrographs = self._arriving.items(names)
             folder = self._batchFolder(micrographs)
@@ -92,15 +91,11 @@ class CryodlProtConsensus(BatchRun[ConsensusPicksConfig, ConsensusPicksOutputs],
             made = os.path.join(folder, self.OUTPUT)
             pwutils.cleanPath(made)  # without its result it tells too little
             self._runEngine(dataclasses.replace(self._config(), picks=picks, output=made), folder)
-        self._gatherCandidates(os.path.join(folder, self.OUTPUT, "candidates"))
-
-    def _gatherCandidates(self, folder: str) -> None:
         pwutils.makePath(self.candidatesFolder())
-        for name in os.listdir(folder):
-            os.replace(os.path.join(folder, name), os.path.join(self.candidatesFolder(), name))
+        for path in glob.glob(os.path.join(glob.escape(folder), self.OUTPUT, "candidates", "*")):
+            os.replace(path, os.path.join(self.candidatesFolder(), os.path.basename(path)))  # beside the others
 
     def outputStep(self, names: Sequence[str]) -> None:
-        """Append a batch to the set; micrographs whose particles it has already are left alone."""
         with self._lock:
             micrographs, done = self._arriving.items(names), self._doneNames()
             files, engineNames = self._batchResult(micrographs).outputs.coordinates, self._arriving.engineNames()
@@ -112,8 +107,10 @@ class CryodlProtConsensus(BatchRun[ConsensusPicksConfig, ConsensusPicksOutputs],
                 for micrograph in micrographs:
                     path = files.get(engineNames[micrograph.getObjId()])
                     if path and micrograph.getMicName() not in done:
-                        for row in readPicks(path, _COLUMNS):
-                            output.append(combined(row, micrograph))
+                        for x, y, score, number in readPicks(path, _COLUMNS):
+                            item = coordinateAt((x, y), micrograph, score)
+                            setattr(item, PICKERS, Integer(int(number)))
+                            output.append(item)
 
             frame = self._labelledSets()[0][1].getMicrographs(asPointer=True)
             appendToOutput(self, COORDINATES, lambda: self._createSetOfCoordinates(frame), list(self.inputSets), append)
@@ -140,7 +137,6 @@ class CryodlProtConsensus(BatchRun[ConsensusPicksConfig, ConsensusPicksOutputs],
     def _settings(self) -> Dict[str, Any]:
         return {name: value for name, value in super()._settings().items() if name != "sizes"}  # they may be growing
 
-    # ----- validation and information
     def _checkTogether(self) -> List[str]:
         return self._checkBatches()  # a run with other settings begins anew, see _forgetChanged
 
@@ -148,43 +144,24 @@ class CryodlProtConsensus(BatchRun[ConsensusPicksConfig, ConsensusPicksOutputs],
         lines = super()._warnings()
         if self._missingPointers() or self._checkInputs() or self.boxSize.get():
             return lines
-        boxes = {
-            label: (c.getBoxSize() or 0) * c.getMicrographs().getSamplingRate() for label, c in self._labelledSets()
-        }
-        if max(boxes.values()) - min(boxes.values()) > self._frame().getSamplingRate():
-            lines.append(
-                "The sets have different box sizes "
-                f"({', '.join((f'{name}: {box:.0f} Å' for name, box in boxes.items()))}); the output will have "
-                f"{self._boxSize()} px. Set Box size (px) to change it."
-            )
-        return lines
+        sets = self._labelledSets()
+        boxes = {label: (c.getBoxSize() or 0) * c.getMicrographs().getSamplingRate() for label, c in sets}
+        return lines + sayIf(
+            max(boxes.values()) - min(boxes.values()) > self._frame().getSamplingRate(),
+            f"The sets have different box sizes ({', '.join(f'{name}: {box:.0f} Å' for name, box in boxes.items())}); "
+            f"the output will have {self._boxSize()} px. Set Box size (px) to change it.",
+        )
 
     def _tell(self, results: Sequence[Result]) -> List[str]:
-        output = getattr(self, "outputCoordinates", None)
+        output, sets, config = getattr(self, COORDINATES, None), len(self._labelledSets()), self._config()
         if output is None or not results:
             return [self.NOTHING_YET]
-        count = sum(len(result.outputs.counts) for result in results)
-        lines = [
-            f"*{counted(output.getSize(), 'particle')}* on {counted(count, 'micrograph')}, found "
-            f"by {self._ruleInWords()}"
-        ]
-        byNumber = collections.Counter()
-        for result in results:
-            for key, count in result.outputs.groups.items():
-                byNumber[key.count(" + ") + 1] += count
-        lines += [f"Found by {counted(number, 'set')}: {byNumber[number]}" for number in sorted(byNumber)]
-        return lines
-
-    def _ruleInWords(self) -> str:
-        sets, config = counted(len(self._labelledSets()), "set"), self._config()
+        rule = f"{counted(sets, 'set')} with a mean score of at least {config.minimum_score:g}"
         if self.rule.get() == _AT_LEAST:
-            return f"at least {config.minimum_sets} of {sets}"
-        return f"{sets} with a mean score of at least {config.minimum_score:g}"
-
-
-def combined(row: Any, micrograph: Micrograph) -> Coordinate:
-    """A Coordinate of (x, y, score, number of sets)."""
-    x, y, score, number = row
-    item = coordinateAt((x, y), micrograph, score)
-    setattr(item, PICKERS, Integer(int(number)))
-    return item
+            rule = f"at least {config.minimum_sets} of {counted(sets, 'set')}"
+        micrographs = counted(sum(len(result.outputs.counts) for result in results), "micrograph")
+        byNumber = collections.Counter()
+        for key, count in (group for result in results for group in result.outputs.groups.items()):
+            byNumber[key.count(" + ") + 1] += count
+        lines = [f"Found by {counted(number, 'set')}: {byNumber[number]}" for number in sorted(byNumber)]
+        return [f"*{counted(output.getSize(), 'particle')}* on {micrographs}, found by {rule}", *lines]

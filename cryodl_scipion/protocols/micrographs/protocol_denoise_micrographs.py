@@ -31,26 +31,17 @@ _MODEL = ModelOrShipped(
 )
 
 
-class HalfAverages(Pointing):
-    """Averages of even or of odd frames."""
-
-    CLASSES = "SetOfMicrographs"
-
-    def __init__(self, word: str) -> None:
-        super().__init__(
-            f"{word}Micrographs",
-            f"Averages of only the {word} frames, which motion correction can write; matched by micrograph name.",
-            label=f"{word.capitalize()}-frame averages",
-            to=(word,),
-            empty="those in the outputs of the protocol that made the micrographs, if it has them",
-        )
-
-
-class MicrographsToDenoise(Micrographs):
-    """Micrographs, each of which waits for its averages of even and odd frames."""
-
-    def arriving(self, protocol: Any) -> MicrographsWithHalves:
-        return MicrographsWithHalves(self.of(protocol), *protocol._halfSets())
+_AVERAGES = [
+    Pointing(
+        f"{word}Micrographs",
+        f"Averages of only the {word} frames, which motion correction can write; matched by micrograph name.",
+        label=f"{word.capitalize()}-frame averages",
+        pointerClass="SetOfMicrographs",
+        to=(word,),
+        empty="those in the outputs of the protocol that made the micrographs, if it has them",
+    )
+    for word in ("even", "odd")
+]
 
 
 class CryodlProtDenoiseMicrographs(BatchRun[contract.DenoiseMicrographsConfig, contract.DenoiseMicrographsOutputs]):
@@ -67,9 +58,8 @@ class CryodlProtDenoiseMicrographs(BatchRun[contract.DenoiseMicrographsConfig, c
     OUTPUT, NOTHING_YET = "denoised", "No denoised micrographs yet."
     BATCH_HELP = "The first batch is used for training."
     FORM = (
-        MicrographsToDenoise("inputMicrographs", "Micrographs to denoise."),
-        HalfAverages("even"),
-        HalfAverages("odd"),
+        Micrographs("inputMicrographs", "Micrographs to denoise."),
+        *_AVERAGES,
         _MODEL,
         Options("method", "training_micrographs", "steps", when=_TRAINED),
         Options("resolution", when="inputModel is None"),
@@ -78,6 +68,9 @@ class CryodlProtDenoiseMicrographs(BatchRun[contract.DenoiseMicrographsConfig, c
     _training = False
 
     # ----- steps: without a model the first batch trains one
+    def _newArriving(self) -> MicrographsWithHalves:
+        return MicrographsWithHalves(self.inputMicrographs.get(), *self._halfSets())
+
     def _firstLearns(self) -> bool:
         return not self._modelFolder()
 
@@ -113,7 +106,6 @@ class CryodlProtDenoiseMicrographs(BatchRun[contract.DenoiseMicrographsConfig, c
             self._defineOutputs(**{MODEL: CryodlModel.fromFolder(self._ownModelFolder())})
             self._defineSourceRelation(self.inputMicrographs, getattr(self, MODEL))
 
-    # ----- files
     def _ownModelFolder(self) -> str:
         return os.path.join(self._output(), "model")
 
@@ -126,7 +118,6 @@ class CryodlProtDenoiseMicrographs(BatchRun[contract.DenoiseMicrographsConfig, c
         own = self._ownModelFolder()
         return _MODEL.folder(self) or (own if os.path.exists(os.path.join(own, contract.CARD)) else "")
 
-    # ----- settings
     def _halfSets(self) -> Tuple[Any, Any]:
         given = self.evenMicrographs.get(), self.oddMicrographs.get()
         if self.inputModel.get() is None and _MODEL.folder(self):
@@ -148,7 +139,6 @@ class CryodlProtDenoiseMicrographs(BatchRun[contract.DenoiseMicrographsConfig, c
             config = dataclasses.replace(config, method="auto")
         return config if self.inputModel.get() is None else dataclasses.replace(config, resolution=None)
 
-    # ----- validation and information
     def _checkTogether(self) -> List[str]:
         return checkHalves(self.inputMicrographs.get(), *self._halfSets()) or super()._checkTogether()
 

@@ -58,6 +58,5 @@ class CryodlProtEstimateCTF(BatchRun[EstimateCtfConfig, EstimateCtfOutputs]):
         once.update()
         return once.byName.keys()
 
-    # ----- information
     def _tell(self, results: Sequence[Result]) -> List[str]:
         return ctfLines(getattr(self, OUTPUT, None))

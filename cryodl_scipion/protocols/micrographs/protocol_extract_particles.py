@@ -55,12 +55,6 @@ class Ctfs(Pointing):
         return dict(ctf=found.getFileName())
 
 
-class Pointed(Pointing):
-    """Micrographs that another part of the form looks at."""
-
-    CLASSES = "SetOfMicrographs"
-
-
 class CryodlProtExtractParticles(BatchRun[contract.ExtractParticlesConfig, contract.ExtractParticlesOutputs]):
     """Cut particles out of micrographs, as RELION's extraction does; no other program is needed.
 
@@ -83,11 +77,12 @@ class CryodlProtExtractParticles(BatchRun[contract.ExtractParticlesConfig, contr
             important=True,
             related=False,
         ),
-        Pointed(
+        Pointing(
             "inputMicrographs",
             "Micrographs to extract from instead of those that were picked, matched by name; for instance the raw "
             "ones, if denoised micrographs were picked. Coordinates are scaled to their pixel size.",
             label="Other micrographs",
+            pointerClass="SetOfMicrographs",
             empty="the micrographs of the coordinates",
             related=False,
             expertLevel=params.LEVEL_ADVANCED,
@@ -98,7 +93,6 @@ class CryodlProtExtractParticles(BatchRun[contract.ExtractParticlesConfig, contr
         ),
     )
 
-    # ----- steps
     def _ofBatch(
         self, config: contract.ExtractParticlesConfig, items: Sequence[Micrograph], folder: str
     ) -> contract.ExtractParticlesConfig:
@@ -148,7 +142,6 @@ class CryodlProtExtractParticles(BatchRun[contract.ExtractParticlesConfig, contr
         names = self._arriving.idsOfNames() or {m.getObjId(): m.getMicName() for m in self._micrographs()}
         return {names[objId] for objId in done}
 
-    # ----- what the steps share
     def _micrographs(self) -> Any:
         other = self.inputMicrographs.get()
         return self.inputCoordinates.get().getMicrographs() if other is None else other
@@ -162,7 +155,6 @@ class CryodlProtExtractParticles(BatchRun[contract.ExtractParticlesConfig, contr
     def _completed(self, config: contract.ExtractParticlesConfig) -> contract.ExtractParticlesConfig:
         return dataclasses.replace(config, particle_diameter=self._diameter())
 
-    # ----- validation and information
     def _checkTogether(self) -> List[str]:
         return (
             sayIf(

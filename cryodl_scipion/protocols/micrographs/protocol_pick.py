@@ -61,15 +61,6 @@ class AnsweredPicks(Pointing):
         )
 
 
-class CorrectedPicks(Pointing):
-    """Picks that were corrected by hand."""
-
-    CLASSES, LABEL = "SetOfCoordinates", "Corrected picks"
-
-    def identity(self, protocol: Any) -> Dict[str, Any]:
-        return {}  # see _autoValues
-
-
 class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.PickOutputs], ProtParticlePicking):
     """Pick particles with a trained neural network, by templates, or without any label.
 
@@ -123,10 +114,12 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
             empty="the threshold follows from the scores",
             related=False,
         ),
-        CorrectedPicks(
+        Pointing(
             "correctedCoordinates",
             "Coordinates of *cryodl - pick by hand* on these micrographs. Every round also learns from picks that you "
             "confirmed or removed, beside the network's own confident picks.",
+            label="Corrected picks",
+            pointerClass="SetOfCoordinates",
             when=_LEARNS,
             empty="no corrections",
             related=False,
@@ -171,7 +164,6 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         )
         addThreads(form)
 
-    # ----- batches
     def stepsGeneratorStep(self) -> None:
         if self._learns():
             self._forgetChanged()
@@ -238,9 +230,9 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
             _, files = self._batchItems(names)
         config, known, folder = self._autoConfig(**files), files["names"], self._getExtraPath()
         request, result = (os.path.join(folder, name) for name in (REQUEST_FILE, RESULT_FILE))
-        if os.path.exists(request) and os.path.exists(result):
-            if contract.Request.read(request).decisive() == self._request(config, known).decisive():
-                return
+        made = contract.Request.read(request).decisive() if os.path.exists(request) and os.path.exists(result) else None
+        if made == self._request(config, known).decisive():
+            return
         # more rounds and another threshold cost only what is new
         self._forgetOther(config, folder, self._output(), free=("rounds", "threshold"), names=known)
         pwutils.cleanPath(result)
@@ -293,55 +285,51 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         source = self.inputMicrographs
         appendToOutput(self, OUTPUT, lambda: self._createSetOfCoordinates(source), [source], append)
 
-    # ----- request
     def _completed(self, config: contract.PickConfig) -> contract.PickConfig:
-        templates = self.method.get() == TEMPLATES
-        config = dataclasses.replace(config, method="templates" if templates else "network")
-        if not templates:
-            return config
-        diameter = None if config.structure else config.particle_diameter
-        return dataclasses.replace(config, model="", particle_diameter=diameter, threshold_rule="model")
+        if self.method.get() != TEMPLATES:
+            return dataclasses.replace(config, method="network")
+        size = None if config.structure else config.particle_diameter
+        blank = dataclasses.replace(config, model="", threshold_rule="model")
+        return dataclasses.replace(blank, method="templates", particle_diameter=size)
 
     def _autoConfig(self, **files: Any) -> contract.AutoPickConfig:
         corrected = self.correctedCoordinates.get()
         corrections = None if corrected is None else convert.correctionsFolder(corrected)
-        own = dict(
-            self._engineValues(), corrections=self._classLabelsFolder() if self._learnsFromClasses() else corrections
-        )
+        corrections = self._classLabelsFolder() if self._learnsFromClasses() else corrections
+        own = dict(self._engineValues(), corrections=corrections)
         return readConfig(self, contract.AutoPickConfig, **dict(own, **files))
 
     def _settings(self) -> Dict[str, Any]:
         settings = dict(super()._settings(), method=self.getEnumText("method"))
-        if self._learns():
-            mine = contract.config_to_dict(self._autoConfig())
-            for name in ("output", "micrographs"):
-                mine.pop(name)
-            own = dict(seed=self.seed.get(), box_size=self.boxSize.get(), **self._classSettings())
-            settings = dict(settings, **mine, **own)
-        return settings
+        if not self._learns():
+            return settings
+        mine = contract.config_to_dict(self._autoConfig())
+        mine = {name: value for name, value in mine.items() if name not in ("output", "micrographs")}
+        own = dict(seed=self.seed.get(), box_size=self.boxSize.get(), **self._classSettings())
+        return dict(settings, **mine, **own)
 
-    # ----- validation and information
     def _checkTogether(self) -> List[str]:
         micrographs, method = self.inputMicrographs.get(), self.method.get()
         if method == TEMPLATES:
-            return self._checkTemplates(micrographs) or self._checkBatches() + self._checkContinuation()
+            wrong = sayIf(
+                self.inputStructure.get() is None and self.particleDiameter.get() is None,
+                "Give either a Structure, whose projections are the templates, or the Particle diameter of round "
+                "blobs.",
+            ) or checkDiameter(None if self.inputStructure.get() else self.particleDiameter.get(), micrographs)
+            return wrong or self._checkBatches() + self._checkContinuation()
         wrong = checkSizeFields(self) or checkDiameter(diameterOf(self), micrographs) or self._checkBatches()
         if method == NETWORK:
             return wrong + self._checkContinuation()
-        wrong = wrong or formProblems(self._autoConfig()) or self._checkRounds(micrographs)
-        return wrong or self._checkCorrections(micrographs) or self._checkLearnt(micrographs)
-
-    def _checkTemplates(self, micrographs: SetOfMicrographs) -> List[str]:
-        return sayIf(
-            self.inputStructure.get() is None and self.particleDiameter.get() is None,
-            "Give either a Structure, whose projections are the templates, or the Particle diameter of round blobs.",
-        ) or checkDiameter(None if self.inputStructure.get() else self.particleDiameter.get(), micrographs)
-
-    def _checkRounds(self, micrographs: SetOfMicrographs) -> List[str]:
-        return sayIf(
-            micrographs.getSize() < MINIMUM and self.rounds.get() and not micrographs.isStreamOpen(),
-            "There is only one micrograph; the rounds need at least two, of which one is held out for "
-            "validation. Set Rounds to 0, or use more micrographs.",
+        return (
+            wrong
+            or formProblems(self._autoConfig())
+            or sayIf(
+                micrographs.getSize() < MINIMUM and self.rounds.get() and not micrographs.isStreamOpen(),
+                "There is only one micrograph; the rounds need at least two, of which one is held out for validation. "
+                "Set Rounds to 0, or use more micrographs.",
+            )
+            or self._checkCorrections(micrographs)
+            or self._checkLearnt(micrographs)
         )
 
     def _checkLearnt(self, micrographs: SetOfMicrographs) -> List[str]:
@@ -365,18 +353,18 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
 
     def _checkCorrections(self, micrographs: SetOfMicrographs) -> List[str]:
         corrected = self.correctedCoordinates.get()
-        if corrected is None:
-            return []
-        if convert.correctionsFolder(corrected) is None:
-            return [
+        if corrected is None or convert.correctionsFolder(corrected) is None:
+            return sayIf(
+                corrected is not None,
                 "Corrected picks contains no corrections. Choose the output of cryodl - pick by hand itself, not a "
-                "subset of it."
-            ]
-        if micrographs.isStreamOpen():
-            return ["The micrographs are still arriving; with corrected picks the run waits until all are there."]
-        theirs = {m.getObjId(): m.getMicName() for m in corrected.getMicrographs()}
+                "subset of it.",
+            )
+        ours = {m.getMicName(): m.getObjId() for m in micrographs}
         return sayIf(
-            theirs != {m.getObjId(): m.getMicName() for m in micrographs},
+            micrographs.isStreamOpen(),
+            "The micrographs are still arriving; with corrected picks the run waits until all are there.",
+        ) or sayIf(
+            ours != convert.micrographsByName(corrected),
             "The corrected picks belong to other micrographs. Choose the micrographs that they belong to.",
         )
 

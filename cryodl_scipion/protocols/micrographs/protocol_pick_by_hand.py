@@ -5,10 +5,8 @@ import dataclasses
 import os
 from typing import Any, Dict, List, Sequence
 
-import pyworkflow.utils as pwutils
-
 from ...convert.micrographs import picks as convert
-from ...convert.names import micrographNames
+from ...convert.names import emptyFolder, micrographNames
 from ...engine.cryodl.contract import PickByHandConfig, PickByHandOutputs, Result, counted
 from ..checks import checkDiameter, checkMicrographs, sayIf
 from ..engine_protocol import OneRun
@@ -64,7 +62,6 @@ class CryodlProtPickByHand(OneRun[PickByHandConfig, PickByHandOutputs]):
         "ask": "those that the picks' run wrote, if Answer its questions is on",
     }
 
-    # ----- steps
     def _insertAllSteps(self) -> None:
         self._insertFunctionStep(self.writePicksStep, needsGPU=False)
         # An interactive step is done again when the run is continued.
@@ -74,9 +71,7 @@ class CryodlProtPickByHand(OneRun[PickByHandConfig, PickByHandOutputs]):
         coordinates = self.inputCoordinates.get()
         if coordinates is None:
             return
-        names, folder = micrographNames(self._micrographs()), self._getExtraPath(START_FOLDER)
-        pwutils.cleanPath(folder)
-        pwutils.makePath(folder)
+        names, folder = micrographNames(self._micrographs()), emptyFolder(self._getExtraPath(START_FOLDER))
         for micId, picks in convert.picksByMicrograph(coordinates).items():
             convert.writePicks(os.path.join(folder, names[micId] + ".star"), [(*p[:2], p[2] or 0.0) for p in picks])
 
@@ -88,23 +83,20 @@ class CryodlProtPickByHand(OneRun[PickByHandConfig, PickByHandOutputs]):
         self._createOutput(micrographs, names)
 
     def _createOutput(self, micrographs: Sequence[Any], names: Dict[int, str]) -> None:
-        """Corrected micrographs have the corrected picks; the others keep those to begin with."""
-        coordinates = self._createSetOfCoordinates(self._micrographsPointer())
-        boxSize = self.boxSize.get() or convert.boxSizeFor(self.particleDiameter.get(), self._set().getSamplingRate())
-        coordinates.setBoxSize(boxSize)
+        picks, own = self.inputCoordinates.get(), self.inputMicrographs
+        coordinates = self._createSetOfCoordinates(own if picks is None else picks.getMicrographs(asPointer=True))
+        own = convert.boxSizeFor(self.particleDiameter.get(), self._set().getSamplingRate())
+        coordinates.setBoxSize(self.boxSize.get() or own)
         convert.setDiameter(coordinates, self.particleDiameter.get())
         convert.describeCorrections(coordinates, self.getPicksFolder())
         for micrograph in micrographs:
-            paths = [
-                self._getExtraPath(f, names[micrograph.getObjId()] + ".star") for f in (PICKS_FOLDER, START_FOLDER)
-            ]
-            path = next((path for path in paths if os.path.exists(path)), None)
-            if path:
+            name = names[micrograph.getObjId()] + ".star"
+            paths = [self._getExtraPath(folder, name) for folder in (PICKS_FOLDER, START_FOLDER)]
+            for path in [path for path in paths if os.path.exists(path)][:1]:
                 convert.appendPicks(coordinates, micrograph, convert.readPicks(path))
         self._defineOutputs(outputCoordinates=coordinates)
         self._defineSourceRelation(self._source(), coordinates)
 
-    # ----- what the steps share
     def getPicksFolder(self) -> str:
         """Folder of the corrected picks, with removed/ and ignored/."""
         return self._getExtraPath(PICKS_FOLDER)
@@ -116,10 +108,6 @@ class CryodlProtPickByHand(OneRun[PickByHandConfig, PickByHandOutputs]):
         """SetOfMicrographs, None if there is no input yet."""
         coordinates = self.inputCoordinates.get()
         return self.inputMicrographs.get() if coordinates is None else coordinates.getMicrographs()
-
-    def _micrographsPointer(self) -> Any:
-        coordinates = self.inputCoordinates.get()
-        return self.inputMicrographs if coordinates is None else coordinates.getMicrographs(asPointer=True)
 
     def _micrographs(self) -> List[Any]:
         return [m.clone() for m in self._set()]
@@ -139,7 +127,6 @@ class CryodlProtPickByHand(OneRun[PickByHandConfig, PickByHandOutputs]):
             ask=questions,
         )
 
-    # ----- validation and information
     def _checkTogether(self) -> List[str]:
         micrographs = self._set()
         if micrographs is None:

@@ -49,7 +49,6 @@ class CryodlProtPickFilaments(BatchRun[contract.PickFilamentsConfig, contract.Pi
         coordinates.setBoxSize(self.boxSize.get() or boxSizeFor(2 * config.filament_diameter, config.pixel_size))
         setDiameter(coordinates, config.filament_diameter)
 
-    # ----- validation and information
     def _checkTogether(self) -> List[str]:
         diameter = self._config().filament_diameter
         return checkDiameter(diameter, self.inputMicrographs.get()) or super()._checkTogether()

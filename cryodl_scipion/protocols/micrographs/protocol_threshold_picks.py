@@ -11,9 +11,8 @@ from ...convert.arriving import ArrivingMicrographs, reopened
 from ...convert.micrographs import picks as convert
 from ...engine.cryodl.contract import counted, score_text
 from ..batches import ArrivingBatches, appendToOutput
-from ..checks import sayIf
 from ..inputs import PluginProtocol, WithoutEngine
-from ..kinds import Pointing
+from ..kinds import Pointing, sayIf
 
 OUTPUT = "outputCoordinates"
 _BATCH = 1000  # micrographs at a time: each is a file that is read
@@ -50,7 +49,6 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
 
         self._addBatchParams(form, "It starts with micrographs that have picks.", size=_BATCH)
 
-    # ----- steps
     def stepsGeneratorStep(self) -> None:
         source = self.inputCoordinates.get()
         self._arriving = ArrivingMicrographs(source.getMicrographs(), source)
@@ -87,7 +85,6 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
         return {name for objId, name in self._arriving.idsOfNames().items() if objId in ids}
 
     def _settings(self) -> Dict[str, Any]:
-        """What decides the output: a run must not be continued with another of these."""
         return dict(threshold=self.threshold.get(), coordinates=self.inputCoordinates.get().getFileName())
 
     def _validate(self) -> List[str]:

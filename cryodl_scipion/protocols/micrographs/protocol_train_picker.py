@@ -15,21 +15,11 @@ from ...convert.micrographs.simulated import simulatedFiles
 from ...convert.names import emptyFolder, micrographNames
 from ...engine.cryodl import contract
 from ...form import formProblems, readConfig
+from .. import simulating
 from ..checks import checkDiameter, checkLabels, sayIf
 from ..kinds import Flag, MapOrModel, Options, OptionsOf, Own, OwnName, Pointing, Section, StartModel, otherNetworkIn
-from ..model_field import GENERAL, shippedModels
+from ..model_field import GENERAL, shippedModels, shippedName
 from ..protocol_base import REQUEST_FILE, RESULT_FILE, OneRunBase
-from ..simulating import (
-    DEFOCUS,
-    MICROSCOPE,
-    NO_CTF,
-    PIXEL_SIZE,
-    SIMULATED_FOLDER,
-    STRUCTURE,
-    OwnCtfs,
-    OwnMicrographs,
-    likeOwn,
-)
 from ..training import TrainsOne, TrainsOneOf
 from .class_labels import LearnsFromClasses, classParts
 from .train_many_kinds import FromManyKinds
@@ -152,14 +142,13 @@ class FromPicks(TrainsOne[contract.TrainPickerConfig, contract.TrainPickerOutput
 
     def completed(self, protocol: Any, config: contract.TrainPickerConfig) -> contract.TrainPickerConfig:
         coordinates, start = protocol.inputCoordinates.get(), self._startFolder(protocol)
-        if coordinates is None:
-            return dataclasses.replace(config, start_from=start)
+        folder = convert.correctionsFolder(coordinates) or protocol._getExtraPath("coordinates")
         micrographs = protocol.inputMicrographs.get() or coordinates.getMicrographs()
         folders = {word: protocol._getExtraPath(word) for word, _ in _labelSets(protocol)}
         return dataclasses.replace(
             config,
             micrographs=config.micrographs or (micrographs.getFileName(),),
-            coordinates=self._coordinatesFolder(protocol, coordinates),
+            coordinates=protocol._classLabelsFolder() if protocol._learnsFromClasses() else folder,
             pixel_size=micrographs.getSamplingRate(),
             background=folders.get("background"),
             contamination=folders.get("contamination"),
@@ -167,20 +156,14 @@ class FromPicks(TrainsOne[contract.TrainPickerConfig, contract.TrainPickerOutput
             start_from=start,
         )
 
-    def _coordinatesFolder(self, protocol: Any, coordinates: SetOfCoordinates) -> str:
-        """Labels of 2-D classes, corrections of picks made by hand, or what is written."""
-        own = convert.correctionsFolder(coordinates) or protocol._getExtraPath("coordinates")
-        return protocol._classLabelsFolder() if protocol._learnsFromClasses() else own
-
     def settings(self, protocol: Any) -> Dict[str, Any]:
         return dict(super().settings(protocol), **protocol._classSettings())
 
     def _startFolder(self, protocol: Any) -> Optional[str]:
-        start, name = protocol.startModel.get(), _shippedName(protocol)
+        start, name = protocol.startModel.get(), shippedName(protocol)
         shipped = shippedModels().get(name, name) if name else None
         return shipped if start is None else start.getFolder()
 
-    # ----- validation and information
     def problems(self, protocol: Any) -> List[str]:
         coordinates = protocol.inputCoordinates.get()
         others = {word: one for word, one in _labelSets(protocol) if word != "coordinates"}
@@ -207,7 +190,6 @@ class FromPicks(TrainsOne[contract.TrainPickerConfig, contract.TrainPickerOutput
         )
 
     def _checkExpected(self, protocol: Any, coordinates: SetOfCoordinates) -> List[str]:
-        """Labelled particles are part of the expected ones."""
         expected = protocol.expectedParticles.get()
         if expected is None or not protocol.evalParamCondition("expectedParticles"):
             return []
@@ -219,7 +201,7 @@ class FromPicks(TrainsOne[contract.TrainPickerConfig, contract.TrainPickerOutput
         )
 
     def _checkShipped(self, protocol: Any) -> List[str]:
-        name, known = _shippedName(protocol), shippedModels()
+        name, known = shippedName(protocol), shippedModels()
         if protocol.startModel.get() is not None or not name:
             return []
         if name not in known:
@@ -274,10 +256,6 @@ def _namesOf(protocol: Any) -> Dict[int, str]:
     return micrographNames([m.clone() for m in protocol.inputCoordinates.get().getMicrographs()])
 
 
-def _shippedName(protocol: Any) -> str:
-    return (protocol.shippedModel.get() or "").strip()
-
-
 def _replaced(micrograph: Micrograph, byName: Dict[str, Any]) -> Any:
     """The micrograph of the same name in the other set, with the id by which the coordinates know it."""
     replacement = byName[micrograph.getMicName()].clone()
@@ -286,18 +264,6 @@ def _replaced(micrograph: Micrograph, byName: Dict[str, Any]) -> Any:
 
 
 # ----- a structure
-class StructureToSimulate(MapOrModel):
-    """The structure, which is no parameter of the training."""
-
-    to: Tuple[str, ...] = ()
-
-    def valuesOf(self, protocol: Any, found: Any) -> Dict[str, Any]:
-        return {}
-
-    def filesOf(self, protocol: Any, found: Any) -> Dict[str, Any]:
-        return {}
-
-
 def _simulated(*names: str, when: str = "True", **arguments: Any) -> OptionsOf:
     own = {name: dict(default=LIKE_REAL[name]) for name in names if name in LIKE_REAL}
     return OptionsOf(
@@ -316,10 +282,10 @@ class FromStructure(TrainsOne[contract.TrainPickerConfig, contract.TrainPickerOu
 
     WORD, _KIND = "a structure, without picks", "picker"
     FORM = (
-        StructureToSimulate("inputStructure", STRUCTURE),
-        OwnMicrographs("ownMicrographs", former="inputMicrographs"),
-        OwnCtfs(),
-        _simulated("pixel_size", when=_NO_OWN, help=PIXEL_SIZE),
+        MapOrModel("inputStructure", simulating.STRUCTURE, to=()),  # it is no parameter of the training
+        simulating.OwnMicrographs("ownMicrographs", former="inputMicrographs"),
+        simulating.OwnCtfs(),
+        _simulated("pixel_size", when=_NO_OWN, help=simulating.PIXEL_SIZE),
         _simulated("count"),
         _simulated("size", "particles", expertLevel=LEVEL_ADVANCED),
         Section("Training"),
@@ -334,9 +300,9 @@ class FromStructure(TrainsOne[contract.TrainPickerConfig, contract.TrainPickerOu
         ),
         Options("steps"),
         _simulated("snr"),
-        _simulated(*DEFOCUS, when=NO_CTF),
-        _simulated("astigmatism", when=NO_CTF, expertLevel=LEVEL_ADVANCED),
-        _simulated(*MICROSCOPE, when=_NO_OWN, expertLevel=LEVEL_ADVANCED),
+        _simulated(*simulating.DEFOCUS, when=simulating.NO_CTF),
+        _simulated("astigmatism", when=simulating.NO_CTF, expertLevel=LEVEL_ADVANCED),
+        _simulated(*simulating.MICROSCOPE, when=_NO_OWN, expertLevel=LEVEL_ADVANCED),
         _CONTRAST,
         _simulated(
             *("snr_max", "dose", "minimum_distance", "ice", "aggregates", "carbon", "gradient"),
@@ -353,9 +319,9 @@ class FromStructure(TrainsOne[contract.TrainPickerConfig, contract.TrainPickerOu
     def simulation(self, protocol: Any) -> contract.SimulateMicrographsConfig:
         """The config of the simulation."""
         structure = protocol.inputStructure.get()
-        values = dict(structure=structureFileOf(structure), output=protocol._getExtraPath(SIMULATED_FOLDER))
+        values = dict(structure=structureFileOf(structure), output=protocol._getExtraPath(simulating.SIMULATED_FOLDER))
         config = readConfig(protocol, contract.SimulateMicrographsConfig, **values, **_CONTRAST.values(protocol))
-        return likeOwn(config, structure, protocol.ownMicrographs.get(), protocol.inputCTF.get())
+        return simulating.likeOwn(config, structure, protocol.ownMicrographs.get(), protocol.inputCTF.get())
 
     def run(self, protocol: Any, settings: Dict[str, Any]) -> None:
         """Simulate, unless it is done; then train."""

@@ -20,12 +20,6 @@ from ..model_field import GENERAL, shippedModels
 from ..training import TrainsOne
 
 
-class StructuresToSimulate(PointingMany):
-    """Structures, or sets of atomic models; the form's files are added."""
-
-    CLASSES = "AtomStruct,SetOfAtomStructs,Volume"
-
-
 class LabelledSets(PointingMany):
     """Coordinates of real particles, as the engine's table of sets, with links to their micrographs and the coordinates
     beside it."""
@@ -89,10 +83,11 @@ class FromManyKinds(TrainsOne[contract.TrainGeneralPickerConfig, contract.TrainG
 
     WORD, _KIND = "many kinds of particles", "picker"
     FORM = (
-        StructuresToSimulate(
+        PointingMany(
             "simulateFrom",
             "Atomic models or maps (or sets of models) to simulate micrographs from.",
             label="Structures",
+            pointerClass="AtomStruct,SetOfAtomStructs,Volume",
             empty="only the files below, and artificial assemblies",
         ),
         Own(
@@ -135,7 +130,6 @@ class FromManyKinds(TrainsOne[contract.TrainGeneralPickerConfig, contract.TrainG
         "cache": "a run keeps no simulated micrographs",
     }
 
-    # ----- what the steps share
     def _structures(self, protocol: Any) -> Tuple[str, ...]:
         chosen = protocol._pointed("simulateFrom")
         found = [one for item in chosen for one in (item if isinstance(item, EMSet) else [item])]
@@ -148,7 +142,6 @@ class FromManyKinds(TrainsOne[contract.TrainGeneralPickerConfig, contract.TrainG
             start = shippedModels().get(GENERAL)
         return dataclasses.replace(config, structures=self._structures(protocol), start_from=start)
 
-    # ----- validation and information
     def problems(self, protocol: Any) -> List[str]:
         return patternProblems(self._structures(protocol)) + self._checkSets(protocol) + self._checkStart(protocol)
 
@@ -158,26 +151,25 @@ class FromManyKinds(TrainsOne[contract.TrainGeneralPickerConfig, contract.TrainG
             diameters = _diameters(protocol)
         except ValueError:
             return [f"Sizes of their particles (Å) is {protocol.diameters.get()!r}; give numbers separated by commas."]
-        if len(diameters) != len(sets):
-            return [
-                f"There are {contract.counted(len(sets), 'labelled set')} and "
-                f"{contract.counted(len(diameters), 'particle diameter')}. Give the diameter of each "
-                "set, in the same order."
-            ]
-        return [e for one, size in zip(sets, diameters) for e in checkDiameter(size, one.getMicrographs())]
+        return sayIf(
+            len(diameters) != len(sets),
+            f"There are {contract.counted(len(sets), 'labelled set')} and "
+            f"{contract.counted(len(diameters), 'particle diameter')}. Give the diameter of each set, in the same "
+            "order.",
+        ) or [e for one, size in zip(sets, diameters) for e in checkDiameter(size, one.getMicrographs())]
 
     def _checkStart(self, protocol: Any) -> List[str]:
-        config = protocol._config()
-        folder, network = config.start_from, config.network
+        folder, network = protocol._config().start_from, protocol._config().network
         errors = [] if folder is None else checkModelFolder(folder)
-        card = None if folder is None or errors else contract.read_card(folder)
-        if card and (card["network"] != network or not card.get("general")):
-            kind = "general model" if card.get("general") else "model of one kind of particle"
-            errors = [
-                f"The model to start from is a {kind} of the network {card['network']}. Choose a general model of the "
-                f"network {network}, or another Network."
-            ]
-        return errors
+        if folder is None or errors:
+            return errors
+        card = contract.read_card(folder)
+        kind = "general model" if card.get("general") else "model of one kind of particle"
+        return sayIf(
+            card["network"] != network or not card.get("general"),
+            f"The model to start from is a {kind} of the network {card['network']}. Choose a general model of the "
+            f"network {network}, or another Network.",
+        )
 
     def warnings(self, protocol: Any) -> List[str]:
         return sayIf(

@@ -46,7 +46,6 @@ class ParticleBatches(EngineProtocol[ConfigT, MadeT], ArrivingBatches, Particles
         field.label.set("Smallest batch")
         field.help.set(f"While particles arrive, the program is started when this many are waiting. {_HELP}")
 
-    # ----- steps
     def stepsGeneratorStep(self) -> None:
         self._arriving = ArrivingParticles(self.inputParticles.get())
         self._insertBatches(self.batchStep, self.outputStep)
@@ -70,7 +69,6 @@ class ParticleBatches(EngineProtocol[ConfigT, MadeT], ArrivingBatches, Particles
         batch.close()
 
     def outputStep(self, folder: str) -> None:
-        """Append a batch to the output; particles that it has already are left alone."""
         with self._lock:
             batch, done, isNew = self._batchIn(folder), self._doneNames(), not self.hasAttribute(OUTPUT)
 
@@ -123,14 +121,8 @@ class ParticleBatches(EngineProtocol[ConfigT, MadeT], ArrivingBatches, Particles
                 found.append((os.path.dirname(path), ids))
         return found
 
-    # ----- what the steps share
     def _doneNames(self) -> Any:
         return self._valuesIn(OUTPUT, ID)
-
-    def _result(self) -> Optional[contract.Result]:
-        """The result of the newest batch; None before there is one."""
-        results = self._engineResults()
-        return results[-1] if results else None
 
     def _describeOutput(self, output: EMSet) -> None:
         """What the new output set has that its input does not have."""
@@ -140,7 +132,6 @@ class ParticleBatches(EngineProtocol[ConfigT, MadeT], ArrivingBatches, Particles
             self._defineSourceRelation(pointer, output)
 
     def _append(self, output: EMSet, batch: SetOfParticles, made: MadeT, done: Any) -> None:
-        """Add a batch to the output set. done: ids of the particles that it has already."""
         raise NotImplementedError
 
     def _checkTogether(self) -> List[str]:

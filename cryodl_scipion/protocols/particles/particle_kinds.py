@@ -16,8 +16,7 @@ from ...convert.particles.denoised import denoiserOf
 from ...convert.particles.particles import writeParticles
 from ...convert.relion_star import writeOrientations
 from ...objects import CryodlModel
-from ..checks import sayIf
-from ..kinds import MapOrModel, ModelOfProject, Pointing, PointingMany
+from ..kinds import MapOrModel, ModelOfProject, Pointing, PointingMany, sayIf
 from ..protocol_base import OneRunBase
 
 # MRC's modes of images: 1, 2, 4 bytes, and the half floats.
@@ -65,22 +64,24 @@ def _checkRaw(particles: SetOfParticles, what: str) -> List[str]:
 
 
 def _checkNeeds(particles: SetOfParticles, need: Tuple[str, ...], what: str) -> List[str]:
-    first = particles.getFirstItem()
-    if "angles" in need and not (particles.hasAlignmentProj() and first.hasTransform()):
-        has = {"2D": "only a 2-D alignment", "3D": "a 3-D alignment of volumes"}.get(
-            particles.getAlignment(), "no alignment"
+    first, acquisition = particles.getFirstItem(), particles.getAcquisition()
+    alignments = {"2D": "only a 2-D alignment", "3D": "a 3-D alignment of volumes"}
+    return (
+        sayIf(
+            "angles" in need and not (particles.hasAlignmentProj() and first.hasTransform()),
+            f"The {what} have {alignments.get(particles.getAlignment(), 'no alignment')}; angles of a 3-D refinement "
+            "are needed (projection alignment). Refine them, or give them angles with *cryodl - assign initial "
+            "orientations*.",
         )
-        return [
-            f"The {what} have {has}; angles of a 3-D refinement are needed (projection alignment). Refine them, "
-            "or give them angles with *cryodl - assign initial orientations*."
-        ]
-    if "ctf" in need:
-        acquisition = particles.getAcquisition()
-        if not (particles.hasCTF() and first.hasCTF()):
-            return [f"The {what} have no CTF. Extract them with the CTFs of their micrographs."]
-        if not acquisition.getVoltage() or acquisition.getSphericalAberration() is None:
-            return [f"The {what} have a CTF, but no voltage or spherical aberration. Import the micrographs with them."]
-    return []
+        or sayIf(
+            "ctf" in need and not (particles.hasCTF() and first.hasCTF()),
+            f"The {what} have no CTF. Extract them with the CTFs of their micrographs.",
+        )
+        or sayIf(
+            "ctf" in need and (not acquisition.getVoltage() or acquisition.getSphericalAberration() is None),
+            f"The {what} have a CTF, but no voltage or spherical aberration. Import the micrographs with them.",
+        )
+    )
 
 
 def checkStacks(particles: SetOfParticles, what: str = "particles", finite: bool = True) -> List[str]:
@@ -93,13 +94,11 @@ def checkStacks(particles: SetOfParticles, what: str = "particles", finite: bool
         if problem:
             return [f"The {what} cannot be used: {problem}"]
         boxes.setdefault(box, path)
-    if len(boxes) > 1:
-        return [
-            f"The {what} have several box sizes: "
-            f"{', '.join((f'{box} px in {name}' for box, name in sorted(boxes.items())))}. Extract them with one box "
-            "size."
-        ]
-    return [f"The {what} cannot be used: {bad}" for bad in [_notFinite(stacks) if finite else ""] if bad]
+    sizes = ", ".join(f"{box} px in {name}" for box, name in sorted(boxes.items()))
+    bad = _notFinite(stacks) if finite and len(boxes) == 1 else ""
+    return sayIf(
+        len(boxes) > 1, f"The {what} have several box sizes: {sizes}. Extract them with one box size."
+    ) or sayIf(bad, f"The {what} cannot be used: {bad}")
 
 
 def _stackProblem(path: str, maximum: int) -> Tuple[str, int]:
@@ -116,16 +115,15 @@ def _stackProblem(path: str, maximum: int) -> Tuple[str, int]:
             return f"{path} is not a readable stack of images ({error}).", 0
     if mode not in _MODES or min(shape) < 1:
         return f"{path} is not an MRC stack (.mrcs). Convert the particles first.", 0
-    if shape[1] != shape[2]:
-        return f"{path} has images of {shape[2]} x {shape[1]} px; they must be square.", 0
     size = start + int(np.prod(shape)) * np.dtype(mrcfile.utils.dtype_from_mode(mode)).itemsize
-    if maximum > shape[0] or os.path.getsize(path) < size:
-        return (
-            f"{path} is too short: image {maximum} is needed, and it holds "
-            f"{shape[0]}{'' if maximum > shape[0] else ' by its header, but ends before'}. Extract the particles "
-            "again."
-        ), 0
-    return "", shape[2]
+    cut = "" if maximum > shape[0] else " by its header, but ends before"
+    wrong = sayIf(
+        shape[1] != shape[2], f"{path} has images of {shape[2]} x {shape[1]} px; they must be square."
+    ) or sayIf(
+        maximum > shape[0] or os.path.getsize(path) < size,
+        f"{path} is too short: image {maximum} is needed, and it holds {shape[0]}{cut}. Extract the particles again.",
+    )
+    return "".join(wrong), shape[2]
 
 
 def _notFinite(stacks: Sequence[Tuple[str, int]]) -> str:
@@ -152,20 +150,17 @@ def scaleWarnings(particles: SetOfParticles, structure: AtomStruct, what: str = 
     size = structure.getSamplingRate() if hasattr(structure, "getSamplingRate") else None
     if not size:
         return []
-    lines, own = [], particles.getSamplingRate()
-    if abs(size / own - 1) > 0.001:
-        lines.append(
-            f"The {what} has {size:.4g} Å/px, the particles {own:.4g} Å/px: it will be resampled to that of the "
-            "particles. Make sure that both pixel sizes are correct; with a wrong one all results are wrong."
-        )
-    dimensions = structure.getDim()
-    if dimensions and abs(dimensions[0] * size / (particles.getXDim() * own) - 1) > 0.01:
-        lines.append(
-            f"The {what} has a box of {dimensions[0] * size:.0f} Å, the particles one of "
-            f"{particles.getXDim() * own:.0f} Å: it is "
-            f"{'cut' if dimensions[0] * size > particles.getXDim() * own else 'padded'}."
-        )
-    return lines
+    own = particles.getSamplingRate()
+    ours, theirs = particles.getXDim() * own, (structure.getDim() or [0])[0] * size
+    return sayIf(
+        abs(size / own - 1) > 0.001,
+        f"The {what} has {size:.4g} Å/px, the particles {own:.4g} Å/px: it will be resampled to that of the particles. "
+        "Make sure that both pixel sizes are correct; with a wrong one all results are wrong.",
+    ) + sayIf(
+        theirs and abs(theirs / ours - 1) > 0.01,
+        f"The {what} has a box of {theirs:.0f} Å, the particles one of {ours:.0f} Å: it is "
+        f"{'cut' if theirs > ours else 'padded'}.",
+    )
 
 
 HANDEDNESS = (
@@ -193,7 +188,6 @@ class ParticlesBase(OneRunBase):
             writeParticles(self._particlesFile(particles), particles)
 
     def _pixelWarnings(self, particles: Any) -> List[str]:
-        """A sentence if the denoiser works at larger pixels than the particles have."""
         card = self._modelCard()
         if particles is None or not (card or {}).get("pixel_size") or not particles.getSamplingRate():
             return []

@@ -8,9 +8,8 @@ from ...convert.names import withoutChecksum
 from ...convert.particles.denoised import denoiserOf
 from ...convert.particles.results import noiseControlOf
 from ...engine.cryodl.contract import ReconstructConfig, ReconstructOutputs
-from ..checks import sayIf
-from ..engine_protocol import OneRun, fscFrom, volumeFrom
-from ..kinds import Options
+from ..engine_protocol import OneRun, fscOfHalves, volumeFrom
+from ..kinds import Options, sayIf
 from .particle_kinds import Particles, ParticlesBase, checkParticles
 
 
@@ -41,15 +40,14 @@ class CryodlProtBackProject(OneRun[ReconstructConfig, ReconstructOutputs], Parti
         return [config.output, *(self._getExtraPath(f"map_half{half}.mrc") for half in (1, 2))]
 
     def _makeOutputs(self, made: ReconstructOutputs) -> Dict[str, Any]:
-        comment, denoiser = "", denoiserOf(self.inputParticles.get())
-        if made.reference:
-            comment = f"Angles from the reference {withoutChecksum(made.reference)}."
-        if denoiser:
-            comment = f"From denoised particles (model {denoiser}): it shows what the model learned."
-        volume = volumeFrom(made.map, made.pixel_size, comment=comment)
-        volume.setHalfMaps([made.half1, made.half2])
-        frequencies = [ring / (made.box * made.pixel_size) for ring in range(len(made.fsc))]
-        return dict(outputVolume=volume, outputFSC=fscFrom(frequencies, made.fsc, "half-maps"))
+        denoiser = denoiserOf(self.inputParticles.get())
+        [comment] = (
+            sayIf(denoiser, f"From denoised particles (model {denoiser}): it shows what the model learned.")
+            or sayIf(made.reference, f"Angles from the reference {withoutChecksum(made.reference or '')}.")
+            or [""]
+        )
+        volume = volumeFrom(made.map, made.pixel_size, None, comment, [made.half1, made.half2])
+        return dict(outputVolume=volume, outputFSC=fscOfHalves(made))
 
     def _completed(self, config: ReconstructConfig) -> ReconstructConfig:
         particles = self.inputParticles.get()
@@ -57,7 +55,6 @@ class CryodlProtBackProject(OneRun[ReconstructConfig, ReconstructOutputs], Parti
             return dataclasses.replace(config, correct_ctf=False)  # denoised images have no CTF any more
         return dataclasses.replace(config, noise_control=noiseControlOf(particles))
 
-    # ----- validation and information
     def _checkTogether(self) -> List[str]:
         particles, need = self.inputParticles.get(), ("raw", "ctf") if self._config().correct_ctf else ("raw",)
         return [] if denoiserOf(particles) else checkParticles(particles, need)

@@ -102,7 +102,6 @@ class CryodlProtClassify2D(EngineProtocol[Classify2DConfig, Classify2DOutputs], 
     def _stepsCheck(self) -> None:
         """By having this method the run is started by Scipion while its input is still growing."""
 
-    # ----- files
     def _folder(self) -> str:
         """The engine's, of the first particles."""
         return self._getExtraPath("classes")
@@ -125,7 +124,6 @@ class CryodlProtClassify2D(EngineProtocol[Classify2DConfig, Classify2DOutputs], 
         """Table of the averages as they are now, while the first particles are classified."""
         return os.path.join(self._folder() + ".partial", "work", "forming.star")
 
-    # ----- steps
     def _insertAllSteps(self) -> None:
         settings = self._settings()
         self._insertFunctionStep(self.classifyStep, settings)
@@ -293,7 +291,6 @@ class CryodlProtClassify2D(EngineProtocol[Classify2DConfig, Classify2DOutputs], 
         describeAverages(averages, particles)
         return averages
 
-    # ----- validation and information
     def _checkTogether(self) -> List[str]:
         particles, count = self.inputParticles.get(), self.classes.get()
         first = self.firstParticles.get() if particles.isStreamOpen() else particles.getSize()
@@ -319,7 +316,6 @@ class CryodlProtClassify2D(EngineProtocol[Classify2DConfig, Classify2DOutputs], 
         return [line for line in lines if not (converged and line.startswith(_UNSETTLED))]
 
     def _tell(self, results: Sequence[Result]) -> List[str]:
-        """Of the newest classes, and how their particles came there."""
         newest = self._newest() if hasattr(self, CLASSES) else []
         lines = super()._tell(newest[-1:])
         assigned, total = (sum(one.outputs.assigned for one in newest), newest[-1].outputs.count) if newest else (0, 0)

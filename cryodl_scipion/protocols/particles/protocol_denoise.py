@@ -8,10 +8,11 @@ from pyworkflow.protocol import Form, params
 
 from ...convert.particles.denoised import denoiserOf, rawImageOf
 from ...convert.particles.particles import locationOf
-from ...convert.particles.results import appendDenoised, appendRaw, idsOf
+from ...convert.particles.results import appendDenoised, appendRaw
 from ...engine.cryodl import contract
 from ..checks import checkModelFolder, sayIf
 from ..kinds import Choice, ModelOrShipped, Pointing
+from ..model_field import shippedName
 from .particle_batches import ParticleBatches
 from .particle_kinds import WHAT_FOR, Particles, checkParticles, checkStacks
 
@@ -39,20 +40,21 @@ class AnyDenoiser(ModelOrShipped):
         return {"model": self.folder(protocol)}
 
     def problems(self, protocol: Any) -> List[str]:
-        if not self.folder(protocol) and not self._named(protocol):
-            return [
-                "Denoiser is empty. Choose a model of *cryodl - train denoiser*, or name a shipped model "
-                "(general_denoiser), which needs no known structure."
-            ]
         card = protocol._modelCard() or {}
-        if protocol.inputModel.get() is None or card.get("kind") != self.kind:
-            return super().problems(protocol)
-        if contract.denoises_blindly(card):
-            return checkModelFolder(self.folder(protocol), self.kind)
-        return [
-            f"The model {card['name']} learnt from the micrographs of one data set, and denoises these only. Choose "
-            "a denoiser of particles, or name the shipped model general_denoiser."
-        ]
+        own = protocol.inputModel.get() is not None and card.get("kind") == self.kind
+        return (
+            sayIf(
+                not self.folder(protocol) and not shippedName(protocol),
+                "Denoiser is empty. Choose a model of *cryodl - train denoiser*, or name a shipped model "
+                "(general_denoiser), which needs no known structure.",
+            )
+            or sayIf(
+                own and not contract.denoises_blindly(card),
+                f"The model {card.get('name')} learnt from the micrographs of one data set, and denoises these only. "
+                "Choose a denoiser of particles, or name the shipped model general_denoiser.",
+            )
+            or (checkModelFolder(self.folder(protocol), self.kind) if own else super().problems(protocol))
+        )
 
 
 BLIND_CITATIONS = ["cryodl", "Zhang2023SCUNet", "Bepler2020", "Pang2021"]
@@ -143,13 +145,12 @@ class CryodlProtDenoise(ParticleBatches[contract.DenoiseConfig, contract.Denoise
         if self.inputModel.get() is not None:
             self._defineSourceRelation(self.inputModel, output)
 
-    # ----- validation and information
     def _checkTogether(self) -> List[str]:
-        errors, particles, card = [], self.inputParticles.get(), self._modelCard()
-        if not self._isBlind():
-            errors = checkParticles(particles, () if card.get("ctf") == "none" else ("ctf",))
-            errors = errors or self._checkRoom(particles, card["particle_diameter"])
-        return errors or super()._checkTogether()
+        particles, card = self.inputParticles.get(), self._modelCard()
+        if self._isBlind():
+            return super()._checkTogether()
+        wrong = checkParticles(particles, () if card.get("ctf") == "none" else ("ctf",))
+        return wrong or self._checkRoom(particles, card["particle_diameter"]) or super()._checkTogether()
 
     def _isBlind(self) -> bool:
         return (self._modelCard() or {}).get("kind") == _MODEL.kind
@@ -171,17 +172,18 @@ class CryodlProtDenoise(ParticleBatches[contract.DenoiseConfig, contract.Denoise
         if particles is None or not particles.getSamplingRate():
             return []
         (low, high), own = self._modelCard()["pixel_sizes"], particles.getSamplingRate()
-        found = []
-        if own * 1.02 < low:
-            found.append(
+        return (
+            sayIf(
+                own * 1.02 < low,
                 f"The particles have {own:.4g} Å/px, the model works at {low:g} Å/px or more: detail finer than "
-                f"{2 * low:g} Å is lost in the denoised images."
+                f"{2 * low:g} Å is lost in the denoised images.",
             )
-        if own > 1.02 * high:
-            found.append(f"The particles have {own:.4g} Å/px, the model learned from {low:g} to {high:g} Å/px.")
-        if not particles.hasCTF():
-            found.append("The particles have no CTF: the denoised images keep its effect.")
-        return found
+            + sayIf(
+                own > 1.02 * high,
+                f"The particles have {own:.4g} Å/px, the model learned from {low:g} to {high:g} Å/px.",
+            )
+            + sayIf(not particles.hasCTF(), "The particles have no CTF: the denoised images keep its effect.")
+        )
 
     def _tell(self, results: Sequence[contract.Result]) -> List[str]:
         output = getattr(self, "outputParticles", None)
@@ -206,29 +208,33 @@ class CryodlProtDenoise(ParticleBatches[contract.DenoiseConfig, contract.Denoise
         return self._checkOwnPositions(particles) if raw is None else self._checkRaw(particles, raw)
 
     def _checkOwnPositions(self, particles: SetOfParticles) -> List[str]:
-        if not rawImageOf(particles.getFirstItem()):
+        item = particles.getFirstItem().clone()
+        image = rawImageOf(item)
+        if not image:
             return [
                 "The particles do not store the paths of raw images: they are not denoised particles, or a later "
                 "step has lost the paths. In the second case give the raw particles as well (expert level)."
             ]
-        item = particles.getFirstItem().clone()
-        item.setLocation(*locationOf(rawImageOf(item)))
-        errors = [] if item.getDim() else [f"The raw image {rawImageOf(item)} does not exist. Restore it."]
-        if not errors and item.getDim()[0] != particles.getXDim():
-            errors.append(
-                f"The particles have boxes of {particles.getXDim()} px and their raw images of {item.getDim()[0]} "
-                "px, so they were rescaled or cropped. Give the raw particles as well (expert level)."
-            )
-        return errors
+        item.setLocation(*locationOf(image))
+        box, size = particles.getXDim(), (item.getDim() or [None])[0]
+        return sayIf(size is None, f"The raw image {image} does not exist. Restore it.") or sayIf(
+            size != box,
+            f"The particles have boxes of {box} px and their raw images of {size} px, so they were rescaled or "
+            "cropped. Give the raw particles as well (expert level).",
+        )
 
     def _checkRaw(self, particles: SetOfParticles, raw: SetOfParticles) -> Any:
-        if denoiserOf(raw):
-            return ["Raw particles is also a set of denoised particles. Choose the particles that were denoised."]
-        errors = [] if raw.getSize() else ["The set of raw particles is empty. Choose another."]
-        missing = len(idsOf(particles) - idsOf(raw)) if not errors else 0
-        if missing:
-            errors.append(
-                f"{missing} of the {particles.getSize()} particles have no raw particle with the same id. Choose the "
-                "set that was denoised."
+        missing = len(particles.getIdSet() - raw.getIdSet()) if raw.getSize() else 0
+        return (
+            sayIf(
+                denoiserOf(raw),
+                "Raw particles is also a set of denoised particles. Choose the particles that were denoised.",
             )
-        return errors or checkStacks(raw, "raw particles")
+            or sayIf(not raw.getSize(), "The set of raw particles is empty. Choose another.")
+            or sayIf(
+                missing,
+                f"{missing} of the {particles.getSize()} particles have no raw particle with the same id. Choose the "
+                "set that was denoised.",
+            )
+            or checkStacks(raw, "raw particles")
+        )

@@ -6,9 +6,8 @@ from typing import Any, Dict, List
 from pwem.objects import SetOfFSCs
 
 from ...engine.cryodl.contract import EvaluateDenoiserConfig, EvaluateDenoiserOutputs
-from ..checks import sayIf
 from ..engine_protocol import OneRun, fscFrom
-from ..kinds import MapOrModel, Options, Section
+from ..kinds import MapOrModel, Options, Section, sayIf
 from ..protocol_base import EVALUATION_FOLDER, HasEvaluation
 from .particle_kinds import (
     HANDEDNESS,
@@ -73,7 +72,6 @@ class CryodlProtEvaluateDenoiser(HasEvaluation, OneRun[EvaluateDenoiserConfig, E
             fscs.append(fscFrom(curves["frequency"], curves[kind], f"{kind} particles against the ground truth"))
         return dict(outputFSCs=fscs)
 
-    # ----- validation and information
     def _checkTogether(self) -> List[str]:
         unseen, particles = self.unseenParticles.get(), self.inputParticles.get()
         if unseen is None:

@@ -8,9 +8,8 @@ from pyworkflow import BETA
 from pyworkflow.protocol import Form, params
 
 from ...engine.cryodl.contract import IdentifyConfig, IdentifyOutputs
-from ..checks import sayIf
 from ..engine_protocol import OneRun
-from ..kinds import MapsOrModels
+from ..kinds import MapsOrModels, sayIf
 from .particle_kinds import Particles, ParticlesBase
 
 

@@ -7,7 +7,7 @@ from pyworkflow import BETA
 
 from ...convert.particles.results import appendOriented
 from ...engine.cryodl.contract import InitialMapConfig, InitialMapOutputs
-from ..engine_protocol import OneRun, fscFrom, volumeFrom
+from ..engine_protocol import OneRun, fscOfHalves, volumeFrom
 from .particle_kinds import Particles, ParticlesBase
 
 
@@ -31,10 +31,8 @@ class CryodlProtInitialMap(OneRun[InitialMapConfig, InitialMapOutputs], Particle
         if made.map is None or made.particles is None:
             return {}
         volume = volumeFrom(made.map, made.pixel_size, comment="First map; its hand is unknown.", halves=True)
-        frequencies = [ring / (made.box * made.pixel_size) for ring in range(len(made.fsc))]
         particles, output = self.inputParticles.get(), self._createSetOfParticles()
         output.copyInfo(particles)
         output.setAlignmentProj()
         appendOriented(output, particles, made.particles, some=True)
-        fsc = fscFrom(frequencies, made.fsc, "half-maps")
-        return dict(outputVolume=volume, outputFSC=fsc, outputParticles=output)
+        return dict(outputVolume=volume, outputFSC=fscOfHalves(made), outputParticles=output)

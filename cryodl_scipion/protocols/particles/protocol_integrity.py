@@ -12,9 +12,8 @@ from pyworkflow.protocol import params
 from ...convert.maps import structureFileOf
 from ...convert.particles.results import appendAssessed, appendLikely, classifyByComposition
 from ...engine.cryodl.contract import AssessIntegrityConfig, AssessIntegrityOutputs
-from ..checks import sayIf
 from ..engine_protocol import OneRun
-from ..kinds import MapsOrModels, Own
+from ..kinds import MapsOrModels, Own, sayIf
 from .particle_kinds import Particles, ParticlesBase, checkParticles, scaleWarnings
 
 _SUBSET = "outputParticles_%s"  # the name of a composition
@@ -101,7 +100,6 @@ class CryodlProtIntegrity(OneRun[AssessIntegrityConfig, AssessIntegrityOutputs],
         made.copyInfo(self.inputParticles.get())
         return made
 
-    # ----- what the steps share
     def _structures(self) -> List[Volume]:
         return self._pointed("inputStructures")
 
@@ -113,32 +111,28 @@ class CryodlProtIntegrity(OneRun[AssessIntegrityConfig, AssessIntegrityOutputs],
     def getNames(self) -> List[str]:
         """Names of the compositions: the form's, else those of their files."""
         given = [name.strip() for name in (self.compositionNames.get() or "").split(",") if name.strip()]
-        names = [
-            re.sub(r"\.(gz|mrc|map|pdb|cif|ent|mmcif|ccp4|rec)\b", "", os.path.basename(structureFileOf(s)))
-            for s in self._structures()
-        ]
-        if given or len(set(names)) == len(names):
-            return given or names
-        return [f"{name} {number}" for number, name in enumerate(names, 1)]
+        files = [os.path.basename(structureFileOf(structure)) for structure in self._structures()]
+        names = [re.sub(r"\.(gz|mrc|map|pdb|cif|ent|mmcif|ccp4|rec)\b", "", name) for name in files]
+        alike = len(set(names)) < len(names)
+        return given or [f"{name} {number}" if alike else name for number, name in enumerate(names, 1)]
 
     def _completed(self, config: AssessIntegrityConfig) -> AssessIntegrityConfig:
         return dataclasses.replace(config, names=tuple(self.getNames()))
 
-    # ----- validation and information
     def _checkTogether(self) -> List[str]:
-        structures, names, errors = self._structures(), self.getNames(), []
-        if len(names) != len(structures):
-            errors.append(
-                f"There are {len(names)} names for {len(structures)} compositions. Give one name for each, separated "
-                "by commas, or none."
-            )
-        elif len({outputWord(name, 0).lower() for name in names}) < len(names):
-            errors.append(f"Two compositions have the same name ({', '.join(names)}). Give different names.")
-        if not 0 <= (self.minimumProbability.get() if self.minimumProbability.get() is not None else -1) <= 1:
-            errors.append(f"Minimum probability is {self.minimumProbability.get()}; it must be between 0 and 1.")
-        if self._config().orientations == "given":
-            errors += checkParticles(self.inputParticles.get(), ("angles",))
-        return errors
+        structures, names, least = self._structures(), self.getNames(), self.minimumProbability.get()
+        errors = sayIf(
+            len(names) != len(structures),
+            f"There are {len(names)} names for {len(structures)} compositions. Give one name for each, separated by "
+            "commas, or none.",
+        ) or sayIf(
+            len({outputWord(name, 0).lower() for name in names}) < len(names),
+            f"Two compositions have the same name ({', '.join(names)}). Give different names.",
+        )
+        if least is None or not 0 <= least <= 1:
+            errors.append(f"Minimum probability is {least}; it must be between 0 and 1.")
+        given = self._config().orientations == "given"
+        return errors + (checkParticles(self.inputParticles.get(), ("angles",)) if given else [])
 
 
 def outputWord(name: str, number: int) -> str:

@@ -11,7 +11,7 @@ from ...convert.particles.classes2d import classRows, keepClasses, keptIds, sign
 from ...engine.cryodl import contract
 from ...form import addConfigParams, formProblems, readConfig
 from ..inputs import PluginProtocol, WithoutEngine
-from ..kinds import Pointing
+from ..kinds import Pointing, sayIf
 from ..protocol_base import possibleOutputs
 
 
@@ -68,21 +68,22 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
             "are particles."
         )
 
-    # ----- validation and information
     def _validate(self) -> List[str]:
         classes = self.inputClasses.get()
         if classes is None:
             return []  # pyworkflow names it
         config = readConfig(self, contract.SelectClassesConfig, classes="-", output="-", particles=None)
-        if formProblems(config):
-            return formProblems(config)
-        if classes.getSize() == 0:
-            return ["The set of classes is empty. Choose another."]
-        rows = classRows(classes)
-        if any(row[4] is None for row in rows):
-            return ["The classes have no scores. Choose classes of *cryodl - classify particles in 2d*."]
-        ids, used = keptIds(rows, config.threshold, config.minimum_particles)
-        return [] if ids else [self._nothingKept(rows, used)]
+        rows = classRows(classes) if classes.getSize() else []
+        wrong = (
+            formProblems(config)
+            or sayIf(not rows, "The set of classes is empty. Choose another.")
+            or sayIf(
+                any(row[4] is None for row in rows),
+                "The classes have no scores. Choose classes of *cryodl - classify particles in 2d*.",
+            )
+        )
+        ids, used = ([1], 0.0) if wrong else keptIds(rows, config.threshold, config.minimum_particles)
+        return wrong if ids else [self._nothingKept(rows, used)]
 
     def _summary(self) -> List[str]:
         output = getattr(self, "outputClasses", None)
@@ -94,31 +95,23 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
         of_kept = sum(row[3] for row in rows if row[0] in score)
         expected = min(1.0, sum(row[3] * row[4] for row in rows if row[0] in score) / max(1, count))
         noise, lost = max(0, of_kept - count), max(0, sum(row[3] for row in rows) - of_kept)
+        more = f", and {contract.counted(noise, 'particle')} of kept classes that may show only noise" if noise else ""
         return [
-            f"*{contract.counted(self.outputParticles.getSize(), 'particle')}* in "
-            f"{contract.counted(output.getSize(), 'class', 'classes')} with a score of at least "
-            f"{self._lowest(output):.2f}; {100 * expected:.0f} % of them are expected to be good.",
+            f"*{contract.counted(count, 'particle')}* in {contract.counted(output.getSize(), 'class', 'classes')} with "
+            f"a score of at least {self._lowest(output):.2f}; {100 * expected:.0f} % of them are expected to be good.",
             f"{contract.counted(max(0, len(rows) - output.getSize()), 'class', 'classes')} with "
-            f"{contract.counted(lost, 'particle')} were left out"
-            + (
-                f", and {contract.counted(noise, 'particle')} of kept classes that may show only noise."
-                if noise
-                else "."
-            ),
+            f"{contract.counted(lost, 'particle')} were left out{more}.",
         ] + contract.class_choice_warnings(expected)
 
     def _lowest(self, output: SetOfClasses2D) -> float:
-        """The score asked for, or the lowest one of the kept classes."""
         asked = self.threshold.get()
         return min(row[4] for row in classRows(output)) if asked is None else asked
 
     def _methods(self) -> List[str]:
         output = getattr(self, "outputClasses", None)
-        return (
-            []
-            if output is None
-            else [
-                f"The {self.outputParticles.getSize()} particles of {output.getSize()} 2-D classes with a score "
-                f"of at least {self._lowest(output):.2f} were kept."
-            ]
-        )
+        if output is None:
+            return []
+        return [
+            f"The {self.outputParticles.getSize()} particles of {output.getSize()} 2-D classes with a score of at "
+            f"least {self._lowest(output):.2f} were kept."
+        ]

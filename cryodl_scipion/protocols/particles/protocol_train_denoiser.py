@@ -4,8 +4,7 @@
 from typing import List
 
 from ...engine.cryodl import contract
-from ..checks import sayIf
-from ..kinds import MapsOrModels, Options, Section, StartModel
+from ..kinds import MapsOrModels, Options, Section, StartModel, sayIf
 from ..training import TrainRun
 from .particle_kinds import WHAT_FOR, ParticlesBase, ParticleSets, scaleWarnings
 
@@ -51,7 +50,6 @@ class CryodlProtTrainDenoiser(TrainRun[contract.TrainDenoiserConfig, contract.Tr
         Options("batch_size", when=_LEARNS),
     )
 
-    # ----- validation and information
     def _checkTogether(self) -> List[str]:
         sets, structures = self._pointed("inputSets"), self._pointed("inputStructures")
         return sayIf(
@@ -63,17 +61,16 @@ class CryodlProtTrainDenoiser(TrainRun[contract.TrainDenoiserConfig, contract.Tr
     def _warnings(self) -> List[str]:
         sets, structures, warnings = self._pointed("inputSets"), self._pointed("inputStructures"), []
         count = sum(particles.getSize() for particles in sets)
-        if 0 < count < FEW_PARTICLES:
-            warnings.append(
-                f"There are only {count} training particles; a useful denoiser needs about {FEW_PARTICLES} or more. "
-                "Increase Simulated fraction."
-            )
-        if self._config().network == "cgan" and not self.usesGpu():
-            warnings.append(
-                "The network cgan is large; without a GPU its training takes hours. swinconv trains in minutes, and "
-                "the projection of the template needs no training."
-            )
-        if structures and len(structures) in (1, len(sets)):
-            for particles, structure in zip(sets, structures * (len(sets) if len(structures) == 1 else 1)):
-                warnings += scaleWarnings(particles, structure)
+        warnings += sayIf(
+            0 < count < FEW_PARTICLES,
+            f"There are only {count} training particles; a useful denoiser needs about {FEW_PARTICLES} or more. "
+            "Increase Simulated fraction.",
+        ) + sayIf(
+            self._config().network == "cgan" and not self.usesGpu(),
+            "The network cgan is large; without a GPU its training takes hours. swinconv trains in minutes, and the "
+            "projection of the template needs no training.",
+        )
+        pairs = zip(sets, structures * len(sets) if len(structures) == 1 else structures)
+        for particles, structure in pairs if len(structures) in (1, len(sets)) else ():
+            warnings += scaleWarnings(particles, structure)
         return list(dict.fromkeys(warnings))

@@ -12,7 +12,7 @@ from ...convert.tomograms.tomograms import engineNames
 from ...engine.cryodl.contract import AnnotateConfig, AnnotationsOutputs, ImportAnnotationsConfig
 from ...objects import CryodlAnnotations
 from ..engine_protocol import ConfigT
-from ..kinds import Options, Own
+from ..kinds import Options, Own, sayIf
 from ..one_of import OneOf, Way
 from .tomogram_kinds import (
     Annotations,
@@ -80,8 +80,8 @@ class Drawn(FromSource[AnnotateConfig]):
     FORM = (LinksToTomograms(*TOMOGRAMS, needed=True), Options("feature", "annotator", "tile"), AddTo("annotations"))
 
     def problems(self, protocol: Any) -> List[str]:
-        queued = ["A job in a queue cannot open the annotation window. Set 'Use a queue' to No."]
-        return super().problems(protocol) or (queued if protocol.useQueue() else [])
+        queued = "A job in a queue cannot open the annotation window. Set 'Use a queue' to No."
+        return super().problems(protocol) or sayIf(protocol.useQueue(), queued)
 
     def warnings(self, protocol: Any) -> List[str]:
         drawn = protocol._drawn()

@@ -8,9 +8,8 @@ from tomo.objects import SetOfSubTomograms
 
 from ...convert.tomograms.subtomograms import UNKNOWN, appendUnknown, classNumbers
 from ...engine.cryodl import contract
-from ..checks import sayIf
 from ..engine_protocol import OneRun
-from ..kinds import ModelOfProject, Options
+from ..kinds import ModelOfProject, Options, sayIf
 from .tomogram_kinds import TILTS, UNKNOWN_SET, Subtomograms, SubtomogramsBase
 
 KIND = "classifier"
@@ -67,7 +66,6 @@ class CryodlProtClassifySubtomograms(
             appendUnknown(unknown, self.inputSubtomograms.get(), made.subtomograms)
         return outputs
 
-    # ----- validation and information
     def _checkTogether(self) -> List[str]:
         config, count = self._config(), self.inputSubtomograms.get().getSize()
         return sayIf(

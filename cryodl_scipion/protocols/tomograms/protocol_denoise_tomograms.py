@@ -9,7 +9,7 @@ from pyworkflow.object import String
 from tomo.objects import SetOfTomograms
 
 from ...convert.tomograms.subtomograms import tiltsOf
-from ...convert.tomograms.tomograms import DENOISER, clonesOf, denoisedOf, engineNames, halfTomogramsOf, idOf
+from ...convert.tomograms.tomograms import DENOISER, clonesOf, engineNames, halfTomogramsOf, idOf
 from ...engine.cryodl import contract
 from ...objects import CryodlModel
 from ..checks import listed, sayIf
@@ -61,13 +61,14 @@ class CryodlProtDenoiseTomograms(OneRun[contract.DenoiseTomogramsConfig, contrac
         for tomogram in clonesOf(source):
             key = names[idOf(tomogram)]
             if key in made.files:
-                halves = [half[key] for half in (made.even, made.odd) if key in half]
-                denoised.append(denoisedOf(tomogram, made.files[key], halves, name))
+                tomogram.setFileName(made.files[key])
+                tomogram.setHalfMaps([half[key] for half in (made.even, made.odd) if key in half])
+                setattr(tomogram, DENOISER, String(name))
+                denoised.append(tomogram)
         setattr(denoised, DENOISER, String(name))
         own = {MODEL: CryodlModel.fromFolder(self.getModelFolder())} if self.inputModel.get() is None else {}
         return dict({DENOISED: denoised}, **own)
 
-    # ----- files and settings
     def getModelFolder(self) -> Any:
         """Folder of the model: the given one, or the one trained here; while it trains only <folder>.partial is
         there."""
@@ -92,33 +93,26 @@ class CryodlProtDenoiseTomograms(OneRun[contract.DenoiseTomogramsConfig, contrac
             fill_wedge=config.fill_wedge and config.model is None,
         )
 
-    # ----- validation and information
     def _checkTogether(self) -> List[str]:
-        return self._checkHalves() or self._checkTilts()
-
-    def _checkHalves(self) -> List[str]:
-        """Sentences about tomograms without halves where others have them, or where a network has to learn."""
         items = clonesOf(self.inputTomograms.get())
         without = [idOf(item) for item in items if not halfTomogramsOf(item)]
-        if not without:
-            lost = [path for item in items for path in halfTomogramsOf(item) if not os.path.exists(path)]
-            return [
-                f"The half tomogram {path} does not exist. Restore it, or reconstruct it again." for path in lost[:1]
-            ]
-        return sayIf(
-            len(without) < len(items),
-            f"Some tomograms have no halves: {listed(without)}. Make a subset of those that have.",
-        ) or sayIf(
-            self.inputModel.get() is None,
-            "The tomograms have no halves to train on. Reconstruct even and odd halves, or choose a model that "
-            "was trained on halves of similar tomograms.",
-        )
-
-    def _checkTilts(self) -> List[str]:
-        return sayIf(
-            self._config().fill_wedge and not tiltsOf(self.inputTomograms.get()),
-            "The tomograms do not store their minimum and maximum tilt, which define the missing wedge. Import "
-            "them again with their acquisition.",
+        lost = [path for item in items for path in halfTomogramsOf(item) if not os.path.exists(path)]
+        return (
+            sayIf(
+                0 < len(without) < len(items),
+                f"Some tomograms have no halves: {listed(without)}. Make a subset of those that have.",
+            )
+            or sayIf(
+                without and self.inputModel.get() is None,
+                "The tomograms have no halves to train on. Reconstruct even and odd halves, or choose a model that was "
+                "trained on halves of similar tomograms.",
+            )
+            or [f"The half tomogram {path} does not exist. Restore it, or reconstruct it again." for path in lost[:1]]
+            or sayIf(
+                self._config().fill_wedge and not tiltsOf(self.inputTomograms.get()),
+                "The tomograms do not store their minimum and maximum tilt, which define the missing wedge. Import "
+                "them again with their acquisition.",
+            )
         )
 
     def _citations(self) -> List[str]:

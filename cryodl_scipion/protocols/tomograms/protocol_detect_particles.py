@@ -5,16 +5,14 @@ import dataclasses
 import re
 from typing import Any, Dict, List
 
-from pwem.objects import EMObject
 from tomo.objects import SetOfCoordinates3D
 
 from ...convert.tomograms.coordinates3d import appendCoordinates3D, readCoordinates3D, speciesOfRow
 from ...convert.tomograms.subtomograms import tiltsOf
 from ...convert.tomograms.tomograms import byId, engineNames
 from ...engine.cryodl import contract
-from ..checks import sayIf
 from ..engine_protocol import OneRun
-from ..kinds import BoxSize, Choice, MapOrModel, ModelOfProject, Options
+from ..kinds import BoxSize, Choice, MapOrModel, ModelOfProject, Options, sayIf
 from .tomogram_kinds import WholeTomograms
 
 TEMPLATE, NETWORK = 0, 1
@@ -26,10 +24,7 @@ _BOX = 1.5  # diameters of the largest species
 class TemplateStructure(MapOrModel):
     """The structure that is searched for."""
 
-    CLASSES, LABEL, to = "Volume,AtomStruct", "Template", ("template",)
-
-    def filesOf(self, protocol: Any, found: EMObject) -> Dict[str, Any]:
-        return {self.fills[0]: protocol._structureFor(found, named=True)}
+    LABEL, NAMED, to = "Template", True, ("template",)
 
 
 class CryodlProtDetectParticles(OneRun[contract.DetectParticlesConfig, contract.DetectParticlesOutputs]):
@@ -105,7 +100,6 @@ class CryodlProtDetectParticles(OneRun[contract.DetectParticlesConfig, contract.
             appendCoordinates3D(coordinates, tomograms[key], mine, groups)
         return coordinates
 
-    # ----- what the steps share
     def _byTemplate(self) -> bool:
         return self.findBy.get() == TEMPLATE
 
@@ -113,7 +107,6 @@ class CryodlProtDetectParticles(OneRun[contract.DetectParticlesConfig, contract.
         tilts = tiltsOf(self.inputTomograms.get())
         return dataclasses.replace(config, tilt_min=tilts[0], tilt_max=tilts[1]) if tilts else config
 
-    # ----- validation and information
     def _warnings(self) -> List[str]:
         return sayIf(
             self._byTemplate() and not tiltsOf(self.inputTomograms.get()),

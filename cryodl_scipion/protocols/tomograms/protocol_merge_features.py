@@ -5,9 +5,9 @@ import dataclasses
 import os
 from typing import Any, Dict, List, Tuple
 
-import pyworkflow.utils as pwutils
 from tomo.objects import SetOfTomoMasks, TomoMask
 
+from ...convert.names import emptyFolder
 from ...convert.tomograms.tomograms import (
     MODELS,
     THRESHOLD,
@@ -21,13 +21,7 @@ from ...convert.tomograms.tomograms import (
     sizeOf,
     tomogramsBehind,
 )
-from ...engine.cryodl.contract import (
-    EvaluateSegmentationConfig,
-    EvaluateSegmentationOutputs,
-    MergeFeaturesConfig,
-    MergeFeaturesOutputs,
-    write_json,
-)
+from ...engine.cryodl import contract
 from ..checks import listed, sayIf
 from ..kinds import Options, OwnName, PointingMany
 from ..one_of import OneOf, Way
@@ -54,15 +48,15 @@ class Scores(PointingMany):
 
     def check(self, protocol: Any, found: List[SetOfTomoMasks]) -> List[str]:
         features = [featureOf(masks) for masks in found]
-        if not all(features):
-            return ["Some of the sets have no scores. Choose the outputs of cryodl - segment tomograms."]
-        if len(set(features)) < len(features):
-            return [
-                "Several sets have scores of the same feature: "
-                f"{listed(sorted({name for name in features if features.count(name) > 1}))}. Choose one set of each."
-            ]
-        errors = [e for masks in found for e in checkTomograms(masks, f"scores of {featureOf(masks)}")]
-        return errors or [e for masks in found[1:] for e in checkSame(found[0], masks)]
+        twice = sorted({name for name in features if features.count(name) > 1})
+        return (
+            sayIf(
+                not all(features), "Some of the sets have no scores. Choose the outputs of cryodl - segment tomograms."
+            )
+            or sayIf(twice, f"Several sets have scores of the same feature: {listed(twice)}. Choose one set of each.")
+            or [e for masks in found for e in checkTomograms(masks, f"scores of {featureOf(masks)}")]
+            or [e for masks in found[1:] for e in checkSame(found[0], masks)]
+        )
 
 
 def checkSame(first: SetOfTomoMasks, other: SetOfTomoMasks) -> List[str]:
@@ -77,8 +71,7 @@ def checkSame(first: SetOfTomoMasks, other: SetOfTomoMasks) -> List[str]:
 
 def writeScores(folder: str, sets: List[SetOfTomoMasks]) -> None:
     """Links to the score volumes and segment.json, as `cryodl segment` leaves them."""
-    pwutils.cleanPath(folder)
-    pwutils.makePath(folder)
+    emptyFolder(folder)
     names, tomograms, features = engineNames(sets[0]), {}, []
     for masks in sets:
         feature, models = featureOf(masks), masks.getAttributeValue(MODELS, "")
@@ -89,10 +82,10 @@ def writeScores(folder: str, sets: List[SetOfTomoMasks]) -> None:
             os.symlink(target, os.path.join(folder, file))
             known = dict(path=mask.getVolName(), files={}, pixel_size=masks.getSamplingRate())
             tomograms.setdefault(names[key], dict(known, shape=list(sizeOf(mask)[::-1])))["files"][feature] = file
-    write_json(os.path.join(folder, "segment.json"), dict(features=features, tomograms=tomograms))
+    contract.write_json(os.path.join(folder, "segment.json"), dict(features=features, tomograms=tomograms))
 
 
-class MergeScores(Way[MergeFeaturesConfig, MergeFeaturesOutputs]):
+class MergeScores(Way[contract.MergeFeaturesConfig, contract.MergeFeaturesOutputs]):
     """Scores of several features in, label volumes out."""
 
     WORD = "merge scores of features"
@@ -111,7 +104,7 @@ class MergeScores(Way[MergeFeaturesConfig, MergeFeaturesOutputs]):
         ),
     )
 
-    def makeOutputs(self, protocol: Any, made: MergeFeaturesOutputs) -> Dict[str, Any]:
+    def makeOutputs(self, protocol: Any, made: contract.MergeFeaturesOutputs) -> Dict[str, Any]:
         first = protocol._pointed("inputScores")[0]
         labels, names = SetOfTomoMasks.create(protocol._getPath(), template="tomomasks%s.sqlite"), engineNames(first)
         labels.copyInfo(first)
@@ -122,7 +115,7 @@ class MergeScores(Way[MergeFeaturesConfig, MergeFeaturesOutputs]):
         return dict(outputLabels=labels)
 
 
-class EvaluateMasks(Way[EvaluateSegmentationConfig, EvaluateSegmentationOutputs]):
+class EvaluateMasks(Way[contract.EvaluateSegmentationConfig, contract.EvaluateSegmentationOutputs]):
     """Segmentations and true labels in, measures out."""
 
     WORD = "evaluate a segmentation"
@@ -154,19 +147,16 @@ class EvaluateMasks(Way[EvaluateSegmentationConfig, EvaluateSegmentationOutputs]
             protocol._linkVolumes("tomograms", pairs[0], behind)
         return {}
 
-    def makeOutputs(self, protocol: Any, made: EvaluateSegmentationOutputs) -> Dict[str, Any]:
-        """Nothing of Scipion is made: the results are files."""
-        return {}
-
     def _pairs(self, protocol: Any) -> Tuple[List[TomoMask], List[TomoMask]]:
-        """([mask], [true mask]) of the tomograms that both sets have, in the order of the engine's names."""
         masks, truth = byId(protocol.inputMasks.get()), byId(protocol.inputTruth.get())
         common = [
             [mask for key, mask in one.items() if key in other] for one, other in ((masks, truth), (truth, masks))
         ]
         return protocol._inOrder(common[0]), protocol._inOrder(common[1])
 
-    def completed(self, protocol: Any, config: EvaluateSegmentationConfig) -> EvaluateSegmentationConfig:
+    def completed(
+        self, protocol: Any, config: contract.EvaluateSegmentationConfig
+    ) -> contract.EvaluateSegmentationConfig:
         masks, truth = self._pairs(protocol)
         return dataclasses.replace(
             config,
@@ -177,31 +167,29 @@ class EvaluateMasks(Way[EvaluateSegmentationConfig, EvaluateSegmentationOutputs]
             label=config.label if featureOf(protocol.inputMasks.get()) else None,
         )
 
-    # ----- validation
     def problems(self, protocol: Any) -> List[str]:
         masks, truth = protocol.inputMasks.get(), protocol.inputTruth.get()
         mine, theirs = set(byId(masks)), set(byId(truth))
-        if not mine & theirs:
-            return [
+        known = ", ".join(f"{value} {name}" for value, name in enumerate(featuresOf(truth), 1))
+        return (
+            sayIf(
+                not mine & theirs,
                 f"The segmentations and the true labels have no tomogram in common: {listed(sorted(mine))}, and "
-                f"{listed(sorted(theirs))}. They are matched by name (tsId)."
-            ]
-        if featureOf(masks) and protocol._config().label is None:
-            known = ", ".join(f"{value} {name}" for value, name in enumerate(featuresOf(truth), 1))
-            return [
+                f"{listed(sorted(theirs))}. They are matched by name (tsId).",
+            )
+            or sayIf(
+                featureOf(masks) and protocol._config().label is None,
                 f"The segmentations are scores of {featureOf(masks)}. Set Label to the value of this feature in the "
-                f"true labels{f' ({known})' if known else ''}."
-            ]
-        if mine <= theirs:
-            return checkPaired(truth, masks, "segmentations", "true labels")
-        return checkPaired(masks, truth, "true labels", "segmentations") if theirs < mine else []
+                f"true labels{f' ({known})' if known else ''}.",
+            )
+            or (checkPaired(truth, masks, "segmentations", "true labels") if mine <= theirs else [])
+            or (checkPaired(masks, truth, "true labels", "segmentations") if theirs < mine else [])
+        )
 
     def warnings(self, protocol: Any) -> List[str]:
         masks, truth = protocol.inputMasks.get(), protocol.inputTruth.get()
-        if masks is None or truth is None:
-            return []
-        alone = sorted(set(byId(masks)) ^ set(byId(truth)))
-        return [f"Only tomograms in both sets are compared; these are left out: {listed(alone)}."] if alone else []
+        alone = sorted(set(byId(masks)) ^ set(byId(truth))) if masks is not None and truth is not None else []
+        return sayIf(alone, f"Only tomograms in both sets are compared; these are left out: {listed(alone)}.")
 
 
 class CryodlProtMergeFeatures(HasEvaluation, OneOf[Any, Any], TomogramsBase):

@@ -8,13 +8,7 @@ from tomo.objects import SetOfCoordinates3D, SetOfMeshes
 
 from ...convert.tomograms.coordinates3d import appendCoordinates3D, readCoordinates3D
 from ...convert.tomograms.tomograms import THRESHOLD, byId, engineNames, featureOf
-from ...engine.cryodl.contract import (
-    MeasureMembranesConfig,
-    MeasureMembranesOutputs,
-    PickFeaturesConfig,
-    PickFeaturesOutputs,
-    score_text,
-)
+from ...engine.cryodl import contract
 from ..checks import listed, sayIf
 from ..engine_protocol import ConfigT, MadeT
 from ..kinds import BoxSize, Options, OwnName
@@ -75,13 +69,11 @@ class PointsInMasks(Way[ConfigT, MadeT]):
 
     def problems(self, protocol: Any) -> List[str]:
         masks, tomograms = protocol.inputMasks.get(), protocol.inputTomograms.get()
-        errors = checkLabelField(masks, protocol.label.get())
-        missing = [] if tomograms is None or errors else sorted(set(byId(masks)) - set(byId(tomograms)))
-        if missing:
-            errors = [
-                f"Some segmentations have no matching tomogram: {listed(missing)}. They are matched by name (tsId)."
-            ]
-        return errors
+        missing = [] if tomograms is None else sorted(set(byId(masks)) - set(byId(tomograms)))
+        return checkLabelField(masks, protocol.label.get()) or sayIf(
+            missing,
+            f"Some segmentations have no matching tomogram: {listed(missing)}. They are matched by name (tsId).",
+        )
 
     def warnings(self, protocol: Any) -> List[str]:
         masks, threshold = protocol.inputMasks.get(), protocol.threshold.get()
@@ -90,12 +82,12 @@ class PointsInMasks(Way[ConfigT, MadeT]):
         best = getattr(masks, THRESHOLD).get()
         return sayIf(
             abs(best - threshold) >= 0.005,
-            f"Threshold is {score_text(threshold)}; for the model of {featureOf(masks)}, {score_text(best)} was best "
-            "on its validation data.",
+            f"Threshold is {contract.score_text(threshold)}; for the model of {featureOf(masks)}, "
+            f"{contract.score_text(best)} was best on its validation data.",
         )
 
 
-class PickPoints(PointsInMasks[PickFeaturesConfig, PickFeaturesOutputs]):
+class PickPoints(PointsInMasks[contract.PickFeaturesConfig, contract.PickFeaturesOutputs]):
     """Centres of connected components or particles, or points along filaments and on membranes."""
 
     WORD, NOTHING_YET = "pick", "No coordinates yet."
@@ -109,13 +101,13 @@ class PickPoints(PointsInMasks[PickFeaturesConfig, PickFeaturesOutputs]):
     )
 
 
-class MeasureEach(PointsInMasks[MeasureMembranesConfig, MeasureMembranesOutputs]):
+class MeasureEach(PointsInMasks[contract.MeasureMembranesConfig, contract.MeasureMembranesOutputs]):
     """Each membrane with its area, thickness, curvature and distance to the others, and points on it."""
 
     WORD, NOTHING_YET = "measure membranes", "No membranes yet."
     FORM = (*_MASKS, Options("spacing"), OwnName("membrane", "minimum_size"), *_COORDINATES)
 
-    def makeOutputs(self, protocol: Any, made: MeasureMembranesOutputs) -> Dict[str, Any]:
+    def makeOutputs(self, protocol: Any, made: contract.MeasureMembranesOutputs) -> Dict[str, Any]:
         meshes = SetOfMeshes.create(protocol._getPath(), template="meshes%s.sqlite")
         self.filled(protocol, meshes, made).setNumberOfMeshes(sum(made.counts.values()))
         return dict(super().makeOutputs(protocol, made), outputMeshes=meshes)

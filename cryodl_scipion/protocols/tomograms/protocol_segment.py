@@ -10,7 +10,7 @@ from tomo.objects import SetOfTomoMasks, Tomogram
 from ...convert.tomograms.tomograms import idOf, markScores, maskOf
 from ...engine.cryodl import contract
 from ..batches import BatchRun, appendItems
-from ..checks import checkModelFolder, listed
+from ..checks import checkModelFolder, listed, sayIf
 from ..kinds import Options, PointingMany
 from ..model_field import addShippedModels, checkShippedModels, shippedFolders, shippedModels, shippedNames
 from ..protocol_base import possibleOutputs
@@ -44,19 +44,17 @@ class Segmenters(PointingMany):
         help.set(help.get().replace("Empty: none of them.", "Empty: all of them if no Models are chosen, else none."))
 
     def values(self, protocol: Any) -> Dict[str, Any]:
-        own = [model.getFolder() for model in self.objects(protocol)]
-        if not shippedNames(protocol) and not list(protocol.inputModels):
-            return dict(model=tuple(shippedModels(KIND).values()))
-        return dict(model=tuple(own + shippedFolders(protocol, KIND)))
+        own = [model.getFolder() for model in self.objects(protocol)] + shippedFolders(protocol, KIND)
+        chosen = shippedNames(protocol) or list(protocol.inputModels)
+        return dict(model=tuple(own if chosen else shippedModels(KIND).values()))
 
     def problems(self, protocol: Any) -> List[str]:
         folders, wrong = self.values(protocol)["model"], checkShippedModels(protocol, KIND)
-        if not folders and not wrong:
-            return [
-                "There is no model. Choose models of the project with the magnifying glass (Models), or name "
-                "shipped ones (Shipped models)."
-            ]
-        return wrong + [problem for folder in folders for problem in checkModelFolder(folder, KIND)]
+        return sayIf(
+            not folders and not wrong,
+            "There is no model. Choose models of the project with the magnifying glass (Models), or name shipped ones "
+            "(Shipped models).",
+        ) or wrong + [problem for folder in folders for problem in checkModelFolder(folder, KIND)]
 
 
 class CryodlProtSegment(BatchRun[contract.SegmentConfig, contract.SegmentOutputs]):
@@ -89,7 +87,6 @@ class CryodlProtSegment(BatchRun[contract.SegmentConfig, contract.SegmentOutputs
         [masks] = possibleOutputs(self._CONFIG, several=True).values()
         return {SCORES % plain(key): masks for key in self._keys() + coming}
 
-    # ----- steps
     def _append(self, items: Dict[str, Tomogram], made: contract.SegmentOutputs) -> None:
         for key in made.features:
             output = SCORES % plain(key)
@@ -103,11 +100,9 @@ class CryodlProtSegment(BatchRun[contract.SegmentConfig, contract.SegmentOutputs
     def _marking(self, key: str, threshold: float) -> Callable[..., Any]:
         """A function that notes on a set what it holds. key: feature, or feature@annotator."""
         cards = [card for card in self._cards() if key in (card["feature"], _keyOf(card))]
-        models = ", ".join(
-            card["name"] + (f" ({card['annotator']})" if card["annotator"] not in (None, "", "unknown") else "")
-            for card in cards
-        )
-        return lambda masks: markScores(masks, key, threshold, models)
+        drawn = [(card["name"], card["annotator"]) for card in cards]
+        models = [f"{name} ({by})" if by not in (None, "", "unknown") else name for name, by in drawn]
+        return lambda masks: markScores(masks, key, threshold, ", ".join(models))
 
     def _doneNames(self) -> Any:
         """tsIds that every set has; a run may have died between two of them."""
@@ -115,7 +110,6 @@ class CryodlProtSegment(BatchRun[contract.SegmentConfig, contract.SegmentOutputs
         found = [self._valuesIn(SCORES % plain(key), self._NAME) for key in keys]
         return set.intersection(*found) if found else set()
 
-    # ----- settings
     def _trainings(self) -> List[Any]:
         """Runs of *train on tomograms* that learn a feature, that are chosen and have no model yet."""
         runs = [pointer.getObjValue() for pointer in self.inputModels if pointer.get() is None]
@@ -131,16 +125,11 @@ class CryodlProtSegment(BatchRun[contract.SegmentConfig, contract.SegmentOutputs
         return cards
 
     def _keys(self) -> List[str]:
-        """Names of the score volumes to come: of features, or of features and annotators."""
         cards, each = self._cards(), self._config().annotators == "each"
         features = [card["feature"] for card in cards]
-        return list(
-            dict.fromkeys(
-                _keyOf(card) if each and features.count(card["feature"]) > 1 else card["feature"] for card in cards
-            )
-        )
+        several = {name for name in features if each and features.count(name) > 1}
+        return list(dict.fromkeys(_keyOf(card) if card["feature"] in several else card["feature"] for card in cards))
 
-    # ----- validation and information
     def _checkTogether(self) -> List[str]:
         return self._checkNames() + super()._checkTogether()
 

@@ -10,13 +10,8 @@ from tomo.objects import SetOfCoordinates3D, SetOfSubTomograms, SetOfTomograms, 
 
 from ...convert.tomograms.coordinates3d import appendCoordinates3D, readCoordinates3D
 from ...convert.tomograms.subtomograms import appendSimulatedSubtomograms
-from ...convert.tomograms.tomograms import appendLabels, appendTomograms, markLabels
-from ...engine.cryodl.contract import (
-    SimulateSubtomogramsConfig,
-    SimulateSubtomogramsOutputs,
-    SimulateTomogramsConfig,
-    SimulateTomogramsOutputs,
-)
+from ...convert.tomograms.tomograms import appendTomograms, markLabels, maskOf
+from ...engine.cryodl import contract
 from ..kinds import BoxSize, MapsOrModels, Options, OwnName, Section
 from ..one_of import OneOf, Way
 
@@ -25,7 +20,7 @@ _MICROSCOPE = dict(voltage=300.0, sphericalAberration=2.7, amplitudeContrast=0.1
 _SERIES = ("tilt_min", "tilt_max", "tilt_step", "defocus")
 
 
-class OfCells(Way[SimulateTomogramsConfig, SimulateTomogramsOutputs]):
+class OfCells(Way[contract.SimulateTomogramsConfig, contract.SimulateTomogramsOutputs]):
     """Tomograms of cells, with their labels and the coordinates of their particles."""
 
     WORD = "tomograms"
@@ -52,7 +47,7 @@ class OfCells(Way[SimulateTomogramsConfig, SimulateTomogramsOutputs]):
     def settings(self, protocol: Any) -> Dict[str, Any]:
         return dict(super().settings(protocol), box_size=protocol.boxSize.get())
 
-    def makeOutputs(self, protocol: Any, made: SimulateTomogramsOutputs) -> Dict[str, Any]:
+    def makeOutputs(self, protocol: Any, made: contract.SimulateTomogramsOutputs) -> Dict[str, Any]:
         """The tomograms are an output first: the coordinates point to them."""
         config = protocol._config()
         tomograms = SetOfTomograms.create(protocol._getPath(), template="tomograms%s.sqlite")
@@ -63,7 +58,8 @@ class OfCells(Way[SimulateTomogramsConfig, SimulateTomogramsOutputs]):
         protocol._defineRelated(outputTomograms=tomograms)
         labels = SetOfTomoMasks.create(protocol._getPath(), template="labels%s.sqlite")
         labels.copyInfo(tomograms)
-        appendLabels(labels, byName, made.labels)
+        for name, path in sorted(made.labels.items()):
+            labels.append(maskOf(byName[name], path))
         markLabels(labels, made.features)
         if not config.structures:
             return dict(outputLabels=labels)
@@ -77,7 +73,7 @@ class OfCells(Way[SimulateTomogramsConfig, SimulateTomogramsOutputs]):
         return dict(outputLabels=labels, outputCoordinates=coordinates)
 
 
-class OfParticles(Way[SimulateSubtomogramsConfig, SimulateSubtomogramsOutputs]):
+class OfParticles(Way[contract.SimulateSubtomogramsConfig, contract.SimulateSubtomogramsOutputs]):
     """Subtomograms of several structures, with class, transform and half set."""
 
     WORD = "subtomograms"
@@ -93,10 +89,10 @@ class OfParticles(Way[SimulateSubtomogramsConfig, SimulateSubtomogramsOutputs]):
         Options(*_SERIES),
     )
 
-    def filesMade(self, protocol: Any, config: SimulateSubtomogramsConfig) -> List[str]:
+    def filesMade(self, protocol: Any, config: contract.SimulateSubtomogramsConfig) -> List[str]:
         return [config.output, os.path.splitext(config.output)[0]]
 
-    def makeOutputs(self, protocol: Any, made: SimulateSubtomogramsOutputs) -> Dict[str, Any]:
+    def makeOutputs(self, protocol: Any, made: contract.SimulateSubtomogramsOutputs) -> Dict[str, Any]:
         config = protocol._config()
         subtomograms = SetOfSubTomograms.create(protocol._getPath(), template="subtomograms%s.sqlite")
         subtomograms.setSamplingRate(made.pixel_size)

@@ -30,10 +30,10 @@ from ..training import TrainsOne, TrainsOneOf
 from .tomogram_kinds import (
     TILTS,
     Annotations,
-    LabelledSubtomograms,
     LabelVolumes,
     LinkedTomograms,
     LinksToTomograms,
+    Subtomograms,
     SubtomogramsBase,
     TomogramsBase,
     checkLabelField,
@@ -131,13 +131,15 @@ class OfFeature(TrainsOne[contract.TrainSegmenterConfig, contract.TrainSegmenter
         model, shipped = protocol.inputModel.get(), shippedFolders(protocol, self._KIND)
         return model.getFolder() if model is not None else shipped[0] if shipped else None
 
-    # ----- validation
     def problems(self, protocol: Any) -> List[str]:
         if protocol.labelsFrom.get() == DRAWN:
             return self._checkDrawn(protocol) or self._checkStart(protocol)
         masks = protocol.inputMasks.get()
-        wrong = checkPaired(protocol.inputTomograms.get(), masks) or checkLabelField(masks, protocol.label.get())
-        return wrong or self._checkStart(protocol)
+        return (
+            checkPaired(protocol.inputTomograms.get(), masks)
+            or checkLabelField(masks, protocol.label.get())
+            or self._checkStart(protocol)
+        )
 
     def _checkDrawn(self, protocol: Any) -> List[str]:
         annotations, annotator = protocol.inputAnnotations.get(), protocol.annotator.get()
@@ -156,9 +158,9 @@ class OfFeature(TrainsOne[contract.TrainSegmenterConfig, contract.TrainSegmenter
 
     def _checkStart(self, protocol: Any) -> List[str]:
         folder, network = self._startFolder(protocol), protocol._config().network
-        if len(shippedNames(protocol)) + (protocol.inputModel.get() is not None) > 1:
-            return ["There is more than one model to start from. Choose one."]
-        return [] if folder is None else otherNetworkIn(folder, self._KIND, network)
+        several = len(shippedNames(protocol)) + (protocol.inputModel.get() is not None) > 1
+        wrong = [] if folder is None else otherNetworkIn(folder, self._KIND, network)
+        return sayIf(several, "There is more than one model to start from. Choose one.") or wrong
 
     def warnings(self, protocol: Any) -> List[str]:
         annotations = protocol.inputAnnotations.get() if protocol.labelsFrom.get() == DRAWN else None
@@ -194,10 +196,8 @@ class SpeciesCoordinates(PointingMany):
         return [e for one, name in namedSets(protocol) for e in self._checkOne(one, name, known)]
 
     def _checkOne(self, coordinates: SetOfCoordinates3D, name: str, known: Set[str]) -> List[str]:
-        if not coordinates.getSize():
-            return [f"The set of coordinates {name} is empty. Choose another."]
-        theirs = {item.getTomoId() for item in coordinates.iterItems()}
-        return sayIf(
+        theirs = {item.getTomoId() for item in coordinates.iterItems()} if coordinates.getSize() else set()
+        return sayIf(not theirs, f"The set of coordinates {name} is empty. Choose another.") or sayIf(
             not theirs & known,
             f"None of the coordinates ({name}) belongs to one of the tomograms ({listed(sorted(known))}); their "
             f"tomograms are {listed(sorted(str(n) for n in theirs))}. They are matched by name (tsId).",
@@ -247,8 +247,10 @@ class OfClasses(TrainsOne[contract.TrainClassifierConfig, contract.TrainClassifi
 
     WORD, _KIND = "classes of subtomograms", "classifier"
     FORM = (
-        LabelledSubtomograms(
-            "Classes of subtomograms, or subtomograms with class numbers, such as simulated ones.", classes=True
+        Subtomograms(
+            "Classes of subtomograms, or subtomograms with class numbers, such as simulated ones.",
+            classes=True,
+            pointerClass="SetOfSubTomograms,SetOfClassesSubTomograms",
         ),
         Options(
             "class_names",

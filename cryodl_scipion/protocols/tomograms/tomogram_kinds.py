@@ -17,7 +17,7 @@ from tomo.objects import (
 )
 
 from ...convert.arriving import ArrivingItems
-from ...convert.names import inputName
+from ...convert.names import emptyFolder, inputName
 from ...convert.tomograms.subtomograms import (
     appendSubtomogramAverages,
     classNumbers,
@@ -33,10 +33,9 @@ from ...convert.tomograms.tomograms import (
     featureOf,
     featuresOf,
     fileOf,
-    filesOf,
     idOf,
-    pairedVolumes,
     sizeOf,
+    sizeOfFile,
 )
 from ...engine.cryodl.contract.annotations import check_name, read_tiles
 from ...objects import CryodlAnnotations
@@ -52,100 +51,111 @@ def checkTomograms(volumes: SetOfTomograms, what: str = "tomograms") -> List[str
     """What is wrong with a set of tomograms or masks: empty, without pixel size, of another format, absent."""
     if volumes.getSize() == 0 and not volumes.isStreamOpen():
         return [f"The set of {what} is empty. Choose another."]
-    if not volumes.getSamplingRate() or volumes.getSamplingRate() <= 0:
-        return [f"The {what} have no pixel size (sampling rate). Import them again with their pixel size."]
-    items = clonesOf(volumes)
-    names = [idOf(item) for item in items]
+    names, files = [idOf(item) for item in clonesOf(volumes)], sorted(map(fileOf, clonesOf(volumes)))
     repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        return [
-            f"Several {what} have the same name (tsId): {listed(repeated)}. Tomograms are identified by it; import "
-            "them with different names."
-        ]
-    return [f"The {what} cannot be used: {problem}" for problem in [_filesProblem(items)] if problem]
-
-
-def _filesProblem(items: Sequence[Tomogram]) -> str:
-    strange = sorted(fileOf(item) for item in items if not fileOf(item).lower().endswith(MRC_ENDINGS))
-    if strange:
-        return (
-            f"{listed(strange)} does not have the name of an MRC file ({', '.join(MRC_ENDINGS)}). Convert the "
-            "volumes to MRC and import them again."
+    strange = [path for path in files if not path.lower().endswith(MRC_ENDINGS)]
+    lost = [path for path in files if not os.path.exists(path)]
+    return (
+        sayIf(
+            (volumes.getSamplingRate() or 0) <= 0,
+            f"The {what} have no pixel size (sampling rate). Import them again with their pixel size.",
         )
-    lost = sorted(fileOf(item) for item in items if not os.path.exists(fileOf(item)))
-    if lost:
-        return f"{listed(lost)} does not exist. Restore it, or import it again."
-    for item in items:
-        try:
-            sizeOf(item)
-        except (ValueError, OSError, EOFError) as error:
-            return f"{fileOf(item)} is not a readable MRC file ({error})."
-    return ""
+        or sayIf(
+            repeated,
+            f"Several {what} have the same name (tsId): {listed(repeated)}. Tomograms are identified by it; import "
+            "them with different names.",
+        )
+        or sayIf(
+            strange,
+            f"The {what} cannot be used: {listed(strange)} does not have the name of an MRC file "
+            f"({', '.join(MRC_ENDINGS)}). Convert the volumes to MRC and import them again.",
+        )
+        or sayIf(lost, f"The {what} cannot be used: {listed(lost)} does not exist. Restore it, or import it again.")
+        or [f"The {what} cannot be used: {problem}" for path in files for problem in _unreadable(path)][:1]
+    )
+
+
+def _unreadable(path: str) -> List[str]:
+    try:
+        sizeOfFile(path)
+    except (ValueError, OSError, EOFError) as error:
+        return [f"{path} is not a readable MRC file ({error})."]
+    return []
 
 
 def checkPaired(
     tomograms: SetOfTomograms, masks: SetOfTomoMasks, what: str = "label volumes", other: str = "tomograms"
 ) -> List[str]:
     """What is wrong with masks of tomograms: of others, or of another size. Both sets are good by themselves."""
-    known = byId(tomograms)
-    for mask in clonesOf(masks):
-        tomogram = known.get(idOf(mask))
-        if tomogram is None:
-            return [
-                f"The {what} of {idOf(mask)} match none of the {other}: {listed(sorted(known))}. They are matched by "
-                "name (tsId)."
-            ]
-        if sizeOf(tomogram) != sizeOf(mask):
-            return [
-                f"The {what} of {idOf(mask)} have {' x '.join(map(str, sizeOf(mask)))} px and the {other} "
-                f"{' x '.join(map(str, sizeOf(tomogram)))}. Their sizes must be equal; resample or crop one of them."
-            ]
-    return []
+    known, theirs = byId(tomograms), byId(masks)
+    strange = [name for name in theirs if name not in known]
+    if strange:
+        return [
+            f"The {what} of {strange[0]} match none of the {other}: {listed(sorted(known))}. They are matched by name "
+            "(tsId)."
+        ]
+    sizes = {name: (sizeOf(mask), sizeOf(known[name])) for name, mask in theirs.items()}
+    return [
+        f"The {what} of {name} have {' x '.join(map(str, size))} px and the {other} {' x '.join(map(str, others))}. "
+        "Their sizes must be equal; resample or crop one of them."
+        for name, (size, others) in sizes.items()
+        if size != others
+    ][:1]
 
 
 def checkLabelField(masks: SetOfTomoMasks, label: Optional[int], what: str = "Label") -> List[str]:
     """What is wrong with the value of a feature in a set of masks, chosen on a form; None is none."""
-    if featureOf(masks) or label is not None:
-        return []
     known = ", ".join(f"{value} {name}" for value, name in enumerate(featuresOf(masks), 1))
-    return [f"{what} is empty. Give the value of the feature in the masks{f': {known}' if known else ''}."]
+    return sayIf(
+        not featureOf(masks) and label is None,
+        f"{what} is empty. Give the value of the feature in the masks{f': {known}' if known else ''}.",
+    )
 
 
 def checkSubtomograms(subtomograms: EMSet, classes: bool = False) -> List[str]:
     """What is wrong with a SetOfSubTomograms, or a set of classes of them. classes: whether classes are needed."""
-    images = imagesOf(subtomograms)
     if subtomograms.getSize() == 0:
         return ["The set of subtomograms is empty. Choose another."]
-    if not images.getSamplingRate() or images.getSamplingRate() <= 0:
-        return ["The subtomograms have no pixel size (sampling rate). Import them again with their pixel size."]
-    first = images.getFirstItem()
-    if not fileOf(first).lower().endswith(MRC_ENDINGS):
-        return [
-            f"The subtomograms are in files such as {fileOf(first)}; MRC is needed ({', '.join(MRC_ENDINGS)}). "
-            "Convert and import them again."
-        ]
-    if not os.path.exists(fileOf(first)):
-        return [f"The subtomogram {fileOf(first)} does not exist. Restore it, or extract the subtomograms again."]
-    if len(set(sizeOf(first))) > 1 and not first.getIndex():
-        return [f"The subtomogram {fileOf(first)} has {' x '.join(map(str, sizeOf(first)))} px; cubes are needed."]
-    return _checkClasses(subtomograms) if classes else []
+    images, first = imagesOf(subtomograms), imagesOf(subtomograms).getFirstItem()
+    path = fileOf(first)
+    wrong = (
+        sayIf(
+            (images.getSamplingRate() or 0) <= 0,
+            "The subtomograms have no pixel size (sampling rate). Import them again with their pixel size.",
+        )
+        or sayIf(
+            not path.lower().endswith(MRC_ENDINGS),
+            f"The subtomograms are in files such as {path}; MRC is needed ({', '.join(MRC_ENDINGS)}). Convert and "
+            "import them again.",
+        )
+        or sayIf(
+            not os.path.exists(path),
+            f"The subtomogram {path} does not exist. Restore it, or extract the subtomograms again.",
+        )
+        or sayIf(
+            len(set(sizeOf(first))) > 1 and not first.getIndex(),
+            f"The subtomogram {path} has {' x '.join(map(str, sizeOf(first)))} px; cubes are needed.",
+        )
+    )
+    return wrong or (_checkClasses(subtomograms) if classes else [])
 
 
 def _checkClasses(subtomograms: EMSet) -> List[str]:
     counts = classNumbers(subtomograms)
     unnamed = counts.pop(0, 0)
-    if len(counts) < 2:
-        return [
-            f"The subtomograms have {'no classes' if not counts else f'only one class ({list(counts)[0]})'}; at "
-            "least two are needed. Choose a set of classes, or subtomograms with class numbers."
-        ]
-    if unnamed:
-        return [f"{unnamed} of the subtomograms have no class. Remove them from the set, or classify them."]
     few = sorted(f"{number} ({count})" for number, count in counts.items() if count < MIN_OF_CLASS)
-    return sayIf(
-        few,
-        f"Some classes have fewer than {MIN_OF_CLASS} subtomograms, too few for training and validation: "
-        f"{listed(few)}.",
+    return (
+        sayIf(
+            len(counts) < 2,
+            f"The subtomograms have {'no classes' if not counts else f'only one class ({list(counts)[0]})'}; at "
+            "least two are needed. Choose a set of classes, or subtomograms with class numbers.",
+        )
+        or sayIf(unnamed, f"{unnamed} of the subtomograms have no class. Remove them from the set, or classify them.")
+        or sayIf(
+            few,
+            f"Some classes have fewer than {MIN_OF_CLASS} subtomograms, too few for training and validation: "
+            f"{listed(few)}.",
+        )
     )
 
 
@@ -163,9 +173,7 @@ def checkNames(feature: str, annotator: str) -> List[str]:
 
 def checkTileStacks(tiles: str, drawings: str) -> List[str]:
     """What is wrong with the paths of stacks of tiles and drawings, '' or None where nothing was given."""
-    if not tiles:
-        return ["Tiles is empty. Give the stack of tiles (.mrcs)."]
-    return [
+    return sayIf(not tiles, "Tiles is empty. Give the stack of tiles (.mrcs).") or [
         f"{path} does not exist. Check the path." for path in (tiles, drawings) if path and not os.path.isfile(path)
     ]
 
@@ -214,17 +222,13 @@ class Subtomograms(Pointing):
         return dict(subtomograms=protocol._starFile(found))
 
     def filesOf(self, protocol: Any, found: EMSet) -> Dict[str, Any]:
-        protocol._writeInput(self._classes or protocol._writesClasses())
+        pwutils.makePath(protocol._inputFolder())
+        tilts = protocol.tiltMin.get(), protocol.tiltMax.get()
+        writeSubtomograms(protocol._starFile(found), found, tilts, self._classes or protocol._writesClasses())
         return {}
 
     def check(self, protocol: Any, found: EMSet) -> List[str]:
         return checkSubtomograms(found, self._classes)
-
-
-class LabelledSubtomograms(Subtomograms):
-    """Subtomograms that know their class, or classes of them."""
-
-    CLASSES = "SetOfSubTomograms,SetOfClassesSubTomograms"
 
 
 class Tomograms(Growing):
@@ -257,7 +261,9 @@ class WholeTomograms(Pointing):
     to: Tuple[str, ...] = ("tomograms", "names", "pixel_size")
 
     def valuesOf(self, protocol: Any, found: SetOfTomograms) -> Dict[str, Any]:
-        return dict(zip(self.fills, (*filesAndNames(found), found.getSamplingRate())))
+        items, names = clonesOf(found), engineNames(found)
+        files = tuple(map(fileOf, items))
+        return dict(zip(self.fills, (files, tuple(names[idOf(item)] for item in items), found.getSamplingRate())))
 
     def check(self, protocol: Any, found: SetOfTomograms) -> List[str]:
         return checkTomograms(found)
@@ -281,9 +287,6 @@ class LinkedTomograms(WholeTomograms):
     """Tomograms that the engine is not given: what is found belongs to them."""
 
     to, KNOWN_AS = (), "inputTomograms"
-
-    def valuesOf(self, protocol: Any, found: SetOfTomograms) -> Dict[str, Any]:
-        return {}
 
 
 class Masks(WholeTomograms):
@@ -325,27 +328,19 @@ class Annotations(Pointing):
         return checkAnnotations(found.getFolder())
 
 
-def filesAndNames(volumes: EMSet) -> Tuple[Sequence[str], Sequence[str]]:
-    """Files of a set's items, and their names for the engine, in the set's order."""
-    items, names = clonesOf(volumes), engineNames(volumes)
-    return filesOf(items), tuple(names[idOf(item)] for item in items)
-
-
 CLASSES, AVERAGES, UNKNOWN_SET = "outputClasses", "outputAverages", "outputUnknown"
 
 
 class TomogramsBase(OneRunBase):
     """Base of the protocols on tomograms, beside EngineProtocol."""
 
-    # ----- files for the engine
     def _linkVolumes(
         self, folder: str, items: Sequence[Tomogram], files: Optional[List[str]] = None
     ) -> Tuple[str, ...]:
         """Links to the files of items, or to others of theirs, named as the engine is to call them. Returns the links
         in the items' order."""
         paths = self._linkPaths(folder, items)
-        pwutils.cleanPath(os.path.dirname(paths[0]))
-        pwutils.makePath(os.path.dirname(paths[0]))
+        emptyFolder(os.path.dirname(paths[0]))
         for file, path in zip(files or [fileOf(item) for item in items], paths):
             os.symlink(os.path.relpath(os.path.realpath(file), os.path.realpath(os.path.dirname(path))), path)
         return paths
@@ -362,8 +357,8 @@ class TomogramsBase(OneRunBase):
         return sorted(items, key=lambda item: names[idOf(item)])
 
     def _labelled(self) -> Tuple[List[Tomogram], List[TomoMask]]:
-        tomograms, masks = pairedVolumes(self.inputTomograms.get(), self.inputMasks.get())
-        return self._inOrder(tomograms), self._inOrder(masks)
+        tomograms, masks = byId(self.inputTomograms.get()), clonesOf(self.inputMasks.get())
+        return self._inOrder([tomograms[idOf(mask)] for mask in masks]), self._inOrder(masks)
 
     def _linkLabelled(self) -> None:
         for folder, items in zip(("tomograms", "labels"), self._labelled()):
@@ -373,14 +368,8 @@ class TomogramsBase(OneRunBase):
 class SubtomogramsBase(OneRunBase):
     """Base of the protocols on subtomograms, beside EngineProtocol."""
 
-    # ----- files for the engine
     def _starFile(self, subtomograms: EMSet) -> str:
         return os.path.join(self._inputFolder(), inputName("subtomograms", imagesOf(subtomograms)) + ".star")
-
-    def _writeInput(self, classes: bool = False) -> None:
-        pwutils.makePath(self._inputFolder())
-        subtomograms = self.inputSubtomograms.get()
-        writeSubtomograms(self._starFile(subtomograms), subtomograms, (self.tiltMin.get(), self.tiltMax.get()), classes)
 
     def _writesClasses(self) -> bool:
         """Whether the engine is told the class of each subtomogram where it has one."""
@@ -391,7 +380,6 @@ class SubtomogramsBase(OneRunBase):
         engine does not replace."""
         return [config.output] + sorted(glob.glob(glob.escape(os.path.splitext(config.output)[0]) + "_*"))
 
-    # ----- outputs
     def _classesOf(self, path: str, names: Dict[int, str], averages: Dict[int, str]) -> Dict[str, EMSet]:
         """The classes and their averages. names, averages: {class number: name, file}."""
         images = self.inputSubtomograms.get()

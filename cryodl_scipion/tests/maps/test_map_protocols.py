@@ -126,7 +126,7 @@ class TestCryodlImproveMap(MapsTest):
         finally:
             volume.setObjId(volume.getObjId() - 1000)
         (name,) = run._namedVolumes()
-        os.rename(run._folder(name), run._getExtraPath("map_208"))  # the name of version 0.1.0
+        os.rename(run._getExtraPath(name), run._getExtraPath("map_208"))  # the name of version 0.1.0
         self.assertEqual(run.summary(), before)
 
     def test_wrong_inputs_are_named(self):

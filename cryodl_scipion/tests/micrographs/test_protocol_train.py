@@ -40,7 +40,7 @@ class TestCryodlTrain(CryodlTest):
         self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
         model = protocol.outputModel
         self.assertEqual((model.getKind(), model.getNetwork(), model.getParticleDiameter()), ("picker", "unet", 90))
-        self.assertEqual(model.getPixelSizes(), [synthetic.PIXEL_SIZE])
+        self.assertEqual(float(model._pixelSizes.get()), synthetic.PIXEL_SIZE)
         self.assertIn("90 Å", str(model))
         with open(os.path.join(model.getFolder(), "card.json")) as file:
             training = json.load(file)["training"]

@@ -29,7 +29,7 @@ class TestCryodlTrainDenoiser(ParticlesTest):
         protocol = self.trained
         model = protocol.outputModel
         self.assertEqual(
-            (model.getKind(), model.getNetwork(), model.getPixelSizes()), ("denoiser", "swinconv", [PIXEL_SIZE])
+            (model.getKind(), model.getNetwork(), float(model._pixelSizes.get())), ("denoiser", "swinconv", PIXEL_SIZE)
         )
         self.assertTrue(os.path.basename(model.getFolder()).startswith("denoiser_"))
         config = self.request(protocol)

@@ -104,7 +104,7 @@ class TestCryodlAnnotate(AnnotateTest):
         )
         self.assertEqual(second.outputAnnotations.getAnnotators(), ["anna", "berta"])
         again = CryodlAnnotations.fromFolder(first.outputAnnotations.getFolder())
-        self.assertEqual(again.getFeatures(), ["membrane"])
+        self.assertEqual(list(again.getCounts()), ["membrane"])
         for tile in read_annotations(second.outputAnnotations.getFolder()).entries:
             self.assertTrue(os.path.isfile(tile.path), tile)
 

@@ -93,7 +93,7 @@ class TestCryodlTrainSegmenter(TomogramsTest):
         self.assertEqual([os.path.basename(p) for p in config.labels], ["TS_01.mrc", "TS_02.mrc"])
         self.assertEqual((config.pixel_size, config.label, config.feature), (PIXEL_SIZE, 2, "ribosome"))
         self.assertEqual(
-            (model.getKind(), model.getFeature(), model.getAnnotator()), ("segmenter", "ribosome", "annotator")
+            (model.getKind(), model.getFeature(), model._annotator.get()), ("segmenter", "ribosome", "annotator")
         )
         self.assertIn("train-segmenter told this.", protocol.summary())
         self.assertEqual(protocol._citations(), ["cryodl", "Ronneberger2015", "Chen2017"])
