@@ -13,12 +13,10 @@ from cryodl.contract import TrainMapImproverConfig
 from cryodl.io.model import write_model
 from cryodl.maps.commands import train_map_improver
 from cryodl.maps.improvers import improver_method
-from cryodl.maps.improvers.boxes import BOX, WANTED, Box, rotated_box, score_positions
-from cryodl.maps.improvers.losses import atom_scores
-from cryodl.maps.improvers.pairs import _held_out
+from cryodl.maps.improvers.pairs import BOX, WANTED, Box, _held_out, families, rotated_box, score_positions
 from cryodl.maps.improvers.run import Improver, apply_boxes, load_improver
-from cryodl.maps.improvers.similarity import families
 from cryodl.maps.improvers.simulated import simulated_pair, target_for
+from cryodl.maps.improvers.train import atom_scores
 from cryodl.maps.improvers.working_grid import REACH, from_grid, map_scale, scale_of, scaled_map, target_width, to_grid
 from cryodl.maps.measures.atoms import read_atoms
 from cryodl.maps.measures.density import model_density

@@ -8,9 +8,9 @@ from scipy.ndimage import gaussian_filter
 
 from cryodl.contract import IMPROVER_NETWORKS
 from cryodl.maps.improvers import improver_method
-from cryodl.maps.improvers.blocks import FilterResponseNorm, VolumeAttention, VolumeSwinConvBlock
-from cryodl.maps.improvers.boxes import BOX
-from cryodl.maps.improvers.losses import distance, shell_loss, ssim_loss
+from cryodl.maps.improvers.method import FilterResponseNorm, VolumeAttention, VolumeSwinConvBlock
+from cryodl.maps.improvers.pairs import BOX
+from cryodl.maps.improvers.train import distance, shell_loss, ssim_loss
 from cryodl.maps.measures.shells import shell_correlation
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from cryodl.maps.improvers.input_part import density_seen, with_input
+from cryodl.maps.improvers.run import density_seen, with_input
 
 VOXELS = np.array([1.0, 1.0, 1.0])
 

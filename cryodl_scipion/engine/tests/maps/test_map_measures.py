@@ -15,8 +15,7 @@ from cryodl.maps.measures.atoms import check_overlap, kept_atoms, read_atoms, re
 from cryodl.maps.measures.chains import _matched, compare_chains
 from cryodl.maps.measures.density import model_density, soft_mask
 from cryodl.maps.measures.half_map_test import half_map_test
-from cryodl.maps.measures.local import local_correlation, local_resolution
-from cryodl.maps.measures.measure import measure_halves, measure_map, reference_for
+from cryodl.maps.measures.measure import local_correlation, local_resolution, measure_halves, measure_map, reference_for
 from cryodl.maps.measures.qscore import SIGMA, q_scores, score_points
 from cryodl.maps.measures.resolution import estimated_resolution
 from cryodl.maps.measures.shells import guinier_b_factor, sharpened, shell_correlation, shell_filtered

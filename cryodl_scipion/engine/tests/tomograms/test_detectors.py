@@ -13,11 +13,10 @@ from cryodl.core.matching import best_f_beta, f_beta
 from cryodl.io.messages import collected
 from cryodl.io.star import read_tables, write_tables
 from cryodl.learning.networks import folded
-from cryodl.tomograms.contrast import skewness
-from cryodl.tomograms.detectors.labels import Labelled
-from cryodl.tomograms.detectors.splits import split_tomograms
+from cryodl.tomograms.detectors.labels import Labelled, split_tomograms
 from cryodl.tomograms.detectors.train import heat_map, varied_sharpness
 from cryodl.tomograms.detectors.unet3d import HeatMapUNet
+from cryodl.tomograms.segmenters.working_scale import skewness
 
 
 @pytest.fixture(autouse=True)

@@ -1,17 +1,123 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measures of a map against its atomic model, and of its half-maps."""
+"""Measures of a map against its atomic model, and of its half-maps, as a whole and from position to position."""
 
 import dataclasses
 import typing
 
 import numpy as np
+import torch
+from scipy.ndimage import distance_transform_edt, map_coordinates, uniform_filter
 
+from ...core.frc import fsc, resolution_at
 from .atoms import Atoms
 from .density import model_density, soft_mask
-from .local import local_correlation, local_resolution
 from .qscore import chain_scores, q_scores, residue_scores
 from .shells import Curve, shell_correlation
 from .volume import Volume
+
+WINDOW = 7.0  # Å, radius of the surroundings that a local correlation looks at
+SHELLS = 5  # of a window of local resolution at the whole map's: fewer tell nothing
+STRIDE = 0.25  # of the window: distance of the positions that are measured
+THRESHOLD = 0.5  # of the local FSC: at 0.143 small windows are too noisy (Cardone, Heymann and Steven 2013)
+
+
+def local_correlation(
+    first: np.ndarray, second: np.ndarray, voxels_zyx: np.ndarray, positions: np.ndarray, radius: float = WINDOW
+) -> np.ndarray:
+    """(n,) correlation of two (z, y, x) arrays in a box of +-radius Å about each position (n, 3), zyx voxels. Constant
+    surroundings give 0."""
+    size = [2 * int(round(radius / v)) + 1 for v in voxels_zyx]
+    mean = lambda x: uniform_filter(x.astype(np.float64), size, mode="nearest")
+    ours, theirs = mean(first), mean(second)
+    cross = mean(first.astype(np.float64) * second) - ours * theirs
+    spread = np.sqrt(
+        np.maximum(mean(np.square(first, dtype=np.float64)) - ours**2, 0)
+        * np.maximum(mean(np.square(second, dtype=np.float64)) - theirs**2, 0)
+    )
+    small = 1e-9 * float(first.std()) * float(second.std())
+    local = np.where(spread > small, cross / np.maximum(spread, small or 1e-300), 0.0)
+    index = np.rint(positions).astype(int)
+    inside = ((index >= 0) & (index < first.shape)).all(axis=1)
+    index = np.clip(index, 0, np.array(first.shape) - 1)
+    return np.where(inside, local[tuple(index.T)], 0.0)
+
+
+def local_resolution(
+    half1: np.ndarray,
+    half2: np.ndarray,
+    pixel_size: float,
+    mask: np.ndarray,
+    resolution: float,
+    progress: typing.Callable[[int], None] | None = None,
+) -> np.ndarray:
+    """Local resolution by windowed FSC: (z, y, x) float32 array, Å; 0 outside of the mask. half1, half2: (z, y, x)
+    arrays of cubic voxels. mask: (z, y, x), measured where it is above 0.5. resolution: Å, of the whole map: the window
+    is so wide that it has SHELLS shells up to there. The FSC of a cosine window at each of a grid of places is compared
+    with THRESHOLD; between the places it is interpolated (Cardone, Heymann and Steven 2013, J. Struct. Biol. 184). A
+    position whose first shell is below has the window's width."""
+    import torch
+
+    side = 2 * int(np.ceil(SHELLS * resolution / pixel_size / 2)) + 2
+    side = min(side, *[n - n % 2 for n in half1.shape])
+    window = torch.from_numpy(_cosine_ball(side))
+    step = max(1, int(STRIDE * side))
+    grid = [_positions(n, side, step) for n in half1.shape]
+    measured = np.full([len(g) for g in grid], np.nan, np.float32)
+    wanted = [
+        (k, j, i)
+        for k, z in enumerate(grid[0])
+        for j, y in enumerate(grid[1])
+        for i, x in enumerate(grid[2])
+        if (mask[_around(z, step), _around(y, step), _around(x, step)] > 0.5).any()
+    ]
+    halves = [torch.from_numpy(np.array(h, np.float32)) for h in (half1, half2)]
+    batch = max(1, int(4e6) // side**3)
+    for start in range(0, len(wanted), batch):
+        part = wanted[start : start + batch]
+        boxes = [torch.stack([_box(half, grid, position, side) for position in part]) for half in halves]
+        boxes = [(b - (b * window).sum((1, 2, 3), keepdim=True) / window.sum()) * window for b in boxes]
+        for position, curve in zip(part, fsc(*boxes)):
+            measured[position] = resolution_at(curve, THRESHOLD, pixel_size, side) or side * pixel_size
+        if progress:
+            progress(len(part))
+    return _between(measured, grid, half1.shape) * (mask > 0.5)
+
+
+def _positions(length: int, side: int, step: float) -> np.ndarray:
+    first, last = side // 2, length - side // 2
+    return np.unique(np.append(np.arange(first, last, step), last)) if last > first else np.array([length // 2])
+
+
+def _around(centre: int, step: float) -> slice:
+    return slice(max(0, centre - step), centre + step + 1)
+
+
+def _box(
+    half: torch.Tensor, grid: typing.Sequence[np.ndarray], position: tuple[int, int, int], side: int
+) -> torch.Tensor:
+    z, y, x = (int(g[p]) - side // 2 for g, p in zip(grid, position))
+    return half[z : z + side, y : y + side, x : x + side]
+
+
+def _cosine_ball(side: int) -> np.ndarray:
+    axis = (np.arange(side) - side // 2) / (side / 2)
+    radius = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2)
+    return (0.5 + 0.5 * np.cos(np.pi * np.clip(radius, 0, 1))).astype(np.float32)
+
+
+def _between(measured: np.ndarray, grid: typing.Sequence[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    """Values on the grid of places, spread over all voxels; places that were not measured take the nearest ones'."""
+    if np.isnan(measured).all():
+        return np.zeros(shape, np.float32)
+    nearest = distance_transform_edt(np.isnan(measured), return_distances=False, return_indices=True)
+    filled = measured[tuple(nearest)]
+    rows = [np.interp(np.arange(n), g, np.arange(len(g))) for n, g in zip(shape, grid)]
+    result = np.empty(shape, np.float32)
+    for z, row in enumerate(rows[0]):  # slice by slice: the coordinates of all voxels would take much memory
+        plane = np.meshgrid([row], rows[1], rows[2], indexing="ij")
+        result[z] = map_coordinates(filled, plane, order=1, mode="nearest")[0]
+    return result
+
 
 WIDTH = 0.6  # Å; atoms of the model map, wider where the grid is coarser. The FSC does not depend on it.
 COARSEST = 0.55  # of a voxel: narrower Gaussians would slip between grid points

@@ -20,13 +20,12 @@ from ...io.messages import Line
 from ...io.model import find_model
 from ...io.tomograms import Tomogram, working_pixel_size
 from ...runner import PROGRAM, Run, command
-from ..contrast import turned_contrast
 from ..segmenters import load_segmenter
 from ..segmenters.combine import Agreement, CombinedFeature, combined_features, combined_scores, compared_features
 from ..segmenters.predict import TomogramScores, block_skewness, lowered, noise_answers
 from ..segmenters.score_folder import ScoreFolder, Unfinished
 from ..segmenters.slabs import Segmenter
-from ..segmenters.working_scale import resampling_factor
+from ..segmenters.working_scale import resampling_factor, turned_contrast
 
 NOISY = 0.001  # part of the tomogram that is called a feature, from which it is warned of as no more than in noise
 Card = typing.Mapping[str, typing.Any]

@@ -12,8 +12,7 @@ from ...learning.recipe import HELD_OUT, TrainingRun, start_weights
 from ...learning.task import method_of, with_weights
 from ...runner import PROGRAM, Run, command
 from ..detectors.card import card_warnings, model_card
-from ..detectors.labels import GatheredLabels, gather_labels
-from ..detectors.splits import split_tomograms
+from ..detectors.labels import GatheredLabels, gather_labels, split_tomograms
 from ..detectors.train import DetectorTask
 from ..detectors.unet3d import HeatMapUNet
 

@@ -14,8 +14,7 @@ from ...io.files import whole_file
 from ...simulate.structures import structure_names
 from ...simulate.tomograms import Particle, load_particle
 from ...simulate.varied_cells import DEPTH, FEATURES, PIXEL_SIZES, WIDTH, VariedCell, random_cell
-from ..segmenters.slabs import LIMIT
-from ..segmenters.working_scale import resample_whole, resampled_length, resampling_factor, values_statistics
+from ..segmenters.working_scale import LIMIT, resample_whole, resampled_length, resampling_factor, values_statistics
 
 # Ribosomes of other kingdoms are larger: each given one is also taken stretched by these factors along its axes.
 STRETCHED = ((1.0, 1.0, 1.0), (1.1, 1.1, 1.1), (1.0, 1.1, 1.2), (1.18, 1.14, 1.1))

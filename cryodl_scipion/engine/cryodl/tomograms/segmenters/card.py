@@ -8,10 +8,10 @@ import numpy as np
 
 from ...contract import TrainSegmenterConfig
 from ...learning.recipe import TrainingRun
-from ..contrast import skewness
 from .calibrate import Begun, fit_voxels, validation_metrics
 from .examples import Example, Gathered
 from .train import FEW_POSITIVE, SegmenterTask, middle_slice, window
+from .working_scale import skewness
 
 THRESHOLD = 0.5  # the boundary is put there, see calibrate.py
 POOR_DICE = 0.3

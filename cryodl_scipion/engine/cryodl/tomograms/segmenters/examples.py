@@ -15,8 +15,7 @@ from ...contract import UNANNOTATED
 from ...io.tomograms import Tomogram
 from ..annotations.tiles import cut_tile
 from .method import SegmenterMethod
-from .slabs import LIMIT
-from .working_scale import resample_whole
+from .working_scale import LIMIT, resample_whole
 
 MIN_LEFT = 0.55  # part of the tiles with the feature that must stay for training when whole tomograms are kept
 MAX_LOST = 0.2  # part of the tiles with the feature that may go because they lie too near to a validation tile

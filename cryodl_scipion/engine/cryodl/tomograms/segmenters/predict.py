@@ -21,10 +21,9 @@ import torch.nn.functional as F
 
 from ...io.tomograms import Tomogram
 from ...learning.inference import with_less_memory
-from ..contrast import skewness
 from .combine import MINIMUM, CombinedFeature, combined_scores
 from .slabs import Segmenter, SlabGrid, choose_plan, grids_of, joined_segmenters
-from .working_scale import grey_statistics, needed_range, resample_part
+from .working_scale import grey_statistics, needed_range, resample_part, skewness
 
 BLOCKS, SIDE = 5, 192  # blocks spread over the tomogram; their side in working px, at most
 DEPTH = 24  # working slices of a block that are answered, at most

@@ -15,10 +15,7 @@ from ...core.tiles import tile_spans
 from ...learning.inference import for_inference
 from ...learning.task import method_of
 from .method import load_network
-from .working_scale import needed_range, resampled_length, resampling_factor
-
-LIMIT = 8.0  # widths of the grey values: gold is tens of them dark, and would be all that a network sees
-
+from .working_scale import LIMIT, needed_range, resampled_length, resampling_factor
 
 HEAD = ("head.weight", "head.bias")  # of networks whose features have all but these in common
 

@@ -10,9 +10,79 @@ import typing
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from ...contract.frames import rescaled
 from ...io.tomograms import Tomogram
+
+SKEWED = 0.1  # skewness from which the contrast shows
+
+
+def skewness(volume: torch.Tensor) -> float:
+    """Third standardised moment of the grey values after a blur of four voxels: negative where dark things lie. volume:
+    (z, y, x)."""
+    step = max(1, volume.shape[0] // 32)
+    blurred = F.avg_pool3d(volume[None, None, : 32 * step].float(), 4) if min(volume.shape) >= 4 else volume.float()
+    values = blurred.flatten() - blurred.mean()
+    return float((values**3).mean() / values.square().mean().clamp(min=1e-12) ** 1.5)
+
+
+def turned_contrast(path: str, model: str, found: float, learnt: float | None) -> list[str]:
+    """A sentence if the grey values are skewed the other way than those that a model learnt from, else nothing. path:
+    Of the tomogram. model: Its name. found: no unit, skewness of the tomogram. learnt: no unit, optional, that of the
+    training; None: not known, and dark protein is usual."""
+    usual = -1.0 if learnt is None else learnt
+    if min(abs(found), abs(usual)) <= SKEWED or found * usual > 0:
+        return []
+    values = f"skewness of the grey values {found:.2f}"
+    if learnt is None:
+        return [
+            f"In {path} protein seems to be bright ({values}); in most tomograms it is dark. If the file has the wrong "
+            f"sign, multiply it by -1. What {model} makes of bright protein was not measured."
+        ]
+    return [
+        f"The contrast of {path} seems to be opposite to that in the training of {model} ({values}, in training "
+        f"{learnt:.2f}). Multiply the tomogram by -1, or train on such tomograms."
+    ]
+
+
+LIMIT = 8.0  # widths of the grey values: gold is tens of them dark, and would be all that a network sees
+THINNEST = 8  # slices of what is called a tomogram
+
+
+class WorkingTomogram:
+    """Parts of a tomogram at a working pixel size: grey values with middle 0 and width 1, extremes clipped. tomogram:
+    Tomogram. pixel_size: Å/px to take for it. working: Å/px. shape: (z, y, x) at the working pixel size. Raises
+    ValueError for images, and for tomograms that are the same everywhere."""
+
+    def __init__(self, tomogram: Tomogram, pixel_size: float, working: float) -> None:
+        check_volume(tomogram)
+        self.tomogram = tomogram
+        self.factor = resampling_factor(pixel_size, working)
+        self.pixel_size = pixel_size / self.factor
+        self.shape = resampled_length(tomogram.shape, self.factor)
+        self.middle, self.width = grey_statistics(tomogram, self.factor)
+
+    def part(self, ranges: typing.Sequence[tuple[int, int]]) -> torch.Tensor:
+        """(z, y, x) float32 tensor of the working voxels [start, stop) along each axis."""
+        read = [needed_range(a, b, n, m) for (a, b), m, n in zip(ranges, self.shape, self.tomogram.shape)]
+        part = torch.from_numpy(self.tomogram.part(*read))
+        part = resample_part(part, [r[0] for r in read], self.tomogram.shape, self.shape, ranges)
+        return ((part - self.middle) / self.width).clamp_(-LIMIT, LIMIT)
+
+    def in_tomogram(self, zyx: np.ndarray) -> np.ndarray:
+        """(n, 3) px of the tomogram of positions (n, 3) in working px."""
+        return rescaled(zyx, np.array(self.tomogram.shape) / np.array(self.shape))
+
+
+def check_volume(tomogram: Tomogram) -> None:
+    """Raises ValueError for an image or a thin stack."""
+    z, y, x = tomogram.shape
+    if min(tomogram.shape) < THINNEST:
+        raise ValueError(
+            f"{tomogram.path} has {z} {'slice' if z == 1 else 'slices'} of {x} x {y} px: it is an image or a thin "
+            "stack, not a tomogram. Give volumes."
+        )
 
 
 def resampled_length(shape: tuple[int, ...], factor: float) -> tuple[int, ...]:

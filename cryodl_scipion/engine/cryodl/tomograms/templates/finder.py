@@ -21,9 +21,8 @@ from ...io.tomograms import Tomogram, working_pixel_size
 from ...likelihood.decoys import scrambled_harmonics
 from ...simulate.structures import structure_names
 from ..detectors.answer import SpeciesFound
-from ..segmenters.working import WorkingTomogram, check_volume
-from .correlate import Kernels, SearchTile, best_scores
-from .filters import Filters, volume_ring_power
+from ..segmenters.working_scale import WorkingTomogram, check_volume
+from .correlate import Filters, Kernels, SearchTile, best_scores, volume_ring_power
 from .template import Template, load_template
 
 
