@@ -12,7 +12,7 @@ from .stacks import UNEQUAL
 from .volume_writer import VolumeWriter
 from .zarr_arrays import ZarrVolume, is_zarr
 
-__all__ = ["Tomogram", "VolumeWriter", "working_pixel_size"]
+__all__ = ["Tomogram", "VolumeWriter", "mirrored", "mirrored_part", "sides_of", "working_pixel_size"]
 
 
 class Tomogram:
@@ -91,6 +91,30 @@ class Tomogram:
                 f"whole numbers. {otherwise}"
             )
         return labels
+
+
+def mirrored(start: int, stop: int, size: int) -> np.ndarray:
+    """(stop - start,) places of an axis of `size` values to take for [start, stop), where those before the first and
+    after the last are mirrored."""
+    period = max(1, 2 * size - 2)
+    positions = np.arange(start, stop) % period
+    return np.where(positions < size, positions, period - positions)
+
+
+def mirrored_part(volume: Tomogram, ranges: typing.Iterable[tuple[int, int]]) -> np.ndarray:
+    """(z, y, x) float32 of three ranges [start, stop), mirrored beyond the volume's borders."""
+    positions = [mirrored(*ends, size) for ends, size in zip(ranges, volume.shape)]
+    part = volume.part(*((int(p.min()), int(p.max()) + 1) for p in positions))
+    for axis, position in enumerate(positions):
+        index = position - position.min()
+        if len(index) != part.shape[axis] or (np.diff(index) != 1).any():
+            part = part.take(index, axis)
+    return part
+
+
+def sides_of(shape: typing.Sequence[int]) -> str:
+    """Columns, rows and slices of a (z, y, x) shape: 960 x 928 x 300."""
+    return " x ".join(str(n) for n in reversed(shape))
 
 
 def _zarr_type(dtype: np.dtype, path: str) -> np.dtype:

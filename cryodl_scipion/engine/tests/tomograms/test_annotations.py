@@ -45,8 +45,6 @@ def test_the_image_of_a_tile_is_cut_where_the_tile_lies(tmp_path):
     tile = add(store)
     image = store.image(tile, context=1)
     assert image.shape == (3, SIZE, SIZE) and image[1, 0, 0] == 42232 and image[0, 8, 8] == 33040
-    wide = store.image(tile, margin=3)
-    assert wide.shape == (1, SIZE + 6, SIZE + 6) and (wide[0, 3:-3, 3:-3] == image[1]).all()
 
 
 def test_a_tile_on_the_border_is_reflected_and_what_lies_beyond_is_uncertain(tmp_path):
@@ -264,7 +262,7 @@ def test_annotations_are_joined_and_tiles_that_are_there_are_not_added_again(tmp
 
 
 def test_the_shape_in_use_is_that_of_the_tomogram(tmp_path):
-    assert store_with_tomogram(tmp_path).tomogram("tomo").shape == SHAPE
+    assert store_with_tomogram(tmp_path).tomograms.open("tomo").shape == SHAPE
 
 
 def test_the_folder_can_be_read_by_scipions_python():

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...contract import ImproveMapConfig
 from ...io.memory import require_memory
+from ...io.tomograms import sides_of
 from ...runner import Run
 from ..measures.atoms import check_overlap, read_atoms
 from ..measures.density import dense_mask, soft_mask
@@ -73,7 +74,7 @@ def read_maps(config: ImproveMapConfig, run: Run) -> tuple[Volume, list[Volume]]
     check_positive(volume)
     if min(volume.data.shape) < SMALLEST:
         raise ValueError(
-            f"{volume.path} has {' x '.join(str(n) for n in volume.data.shape[::-1])} voxels; at least "
+            f"{volume.path} has {sides_of(volume.data.shape)} voxels; at least "
             f"{SMALLEST} along each axis are needed."
         )
     if not volume.isotropic:

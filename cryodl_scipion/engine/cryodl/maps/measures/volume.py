@@ -11,6 +11,7 @@ import numpy as np
 from ...contract.reading import reader
 from ...io.files import whole_file
 from ...io.mrc import read_data, read_header
+from ...io.tomograms import sides_of
 from ...io.volume_writer import header_origin
 
 MAX_UNEQUAL = 2.0  # voxels longer than this along one axis than along another are no map
@@ -111,7 +112,8 @@ def check_same_grid(volume: Volume, other: Volume, what: str) -> None:
     is not compared: headers of masks and half-maps often say nothing of it (see other_position)."""
     if volume.data.shape != other.data.shape:
         raise ValueError(
-            f"The {what} {other.path} has {_size(other)} voxels, the map {volume.path} {_size(volume)}. They must "
+            f"The {what} {other.path} has {sides_of(other.data.shape)} voxels, the map {volume.path} "
+            f"{sides_of(volume.data.shape)}. They must "
             "have the same grid; resample one to the grid of the other first."
         )
     if not np.allclose(volume.voxels_zyx, other.voxels_zyx, rtol=0.01):
@@ -177,10 +179,6 @@ def _upside_down(data: np.ndarray, tail: float) -> bool:
     skew = float((values.astype(np.float64) ** 3).mean())
     low, high = np.percentile(values, [0.05, 99.95])
     return skew < 0 and -low > tail * high
-
-
-def _size(volume: Volume) -> str:
-    return " x ".join(str(n) for n in volume.data.shape[::-1])
 
 
 def _order(header: np.ndarray, path: str | os.PathLike[str]) -> tuple[int, int, int]:

@@ -12,7 +12,7 @@ from ...contract import UNANNOTATED, ImportAnnotationsConfig, TrainSegmenterConf
 from ...contract.annotations import FEATURE, UNCERTAIN, WITHOUT, Tile
 from ...io.files import expand_paths, micrograph_key, name_micrographs, name_tomograms, pair_by_name
 from ...io.stacks import read_images, stack_shape
-from ...io.tomograms import Tomogram, working_pixel_size
+from ...io.tomograms import Tomogram, sides_of, working_pixel_size
 from .store import AnnotationStore
 
 
@@ -22,7 +22,7 @@ def add_annotations(store: AnnotationStore, other: AnnotationStore) -> int:
     there = {_key(store, t) for t in store.entries}
     new = [t for t in other.entries if _key(other, t) not in there]
     for name, path in {t.tomogram: t.path for t in new if t.path is not None}.items():
-        store.set_path(name, path, other.shape(name))
+        store.set_path(name, path, other.tomograms.shape(name))
     for tile in new:
         store.add(
             tile.tomogram,
@@ -72,10 +72,9 @@ class LabelVolume:
         self.path, self._volume, self._otherwise = str(path), Tomogram(path), otherwise
         self.shape = self._volume.shape
         if self.shape != tomogram.shape:
-            sizes = [" x ".join(str(n) for n in reversed(shape)) for shape in (self.shape, tomogram.shape)]
             raise ValueError(
-                f"The label volume {path} has {sizes[0]} voxels (x, y, z), its tomogram {tomogram.path} "
-                f"{sizes[1]}. Check that they belong together, or resample the labels."
+                f"The label volume {path} has {sides_of(self.shape)} voxels (x, y, z), its tomogram {tomogram.path} "
+                f"{sides_of(tomogram.shape)}. Check that they belong together, or resample the labels."
             )
 
     def labels(self, *ranges: tuple[int, int]) -> np.ndarray:
@@ -293,9 +292,7 @@ def import_stack(
     for start in range(0, count, CHUNK):
         numbers = np.arange(start, min(start + CHUNK, count))
         images = read_images([tiles] * len(numbers), numbers)
-        drawings: typing.Iterable[np.ndarray | None] = [None] * len(numbers)
-        if config.drawings:
-            drawings = read_images([config.drawings] * len(numbers), numbers)
+        drawings = read_images([config.drawings] * len(numbers), numbers) if config.drawings else [None] * len(numbers)
         for image, drawing in zip(images, drawings):
             values = (
                 None

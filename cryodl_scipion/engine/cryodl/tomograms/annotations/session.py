@@ -11,18 +11,43 @@ from ...io.tomograms import Tomogram
 from .store import AnnotationStore
 from .tiles import EMPTY, WITHOUT_IT, Sheet
 
-# ----- The slice that is shown, and its display.
 AVERAGED = (1, 3, 5, 9)  # slices that are shown as one
 SAMPLED, WIDTH = 7, 500  # slices, and px along their sides, that the grey values are measured in
 
 
-class ShownSlices:
-    """tomograms: list of (name, Tomogram, pixel size in Å/px). Only what is shown is read."""
+UNDO_STEPS = 100
+BRUSHES = (1, 2, 3, 4, 6, 8, 11, 15, 20, 28, 40)  # diameters, px
 
-    def __init__(self, tomograms: typing.Sequence[tuple[str, Tomogram, float]]) -> None:
+
+class Session:
+    """What one annotator draws. store: AnnotationStore. tomograms: list of (name, Tomogram, pixel size in Å/px); only
+    what is shown is read. size: of new tiles, px. active: the chosen Sheet, or None. message: one sentence about what
+    happened last. brush: diameter, px. uncertain: what is drawn now is marked as uncertain. marking: each click puts a
+    tile without the feature. failed: the drawings could not be saved; the message says why."""
+
+    def __init__(
+        self,
+        store: AnnotationStore,
+        tomograms: typing.Sequence[tuple[str, Tomogram, float]],
+        feature: str,
+        annotator: str,
+        size: int,
+    ) -> None:
+        self.size, self.brush, self.uncertain, self.marking, self.failed = size, 4, False, False, False
+        self._undo: list[typing.Any] = []
+        self._stroke: typing.Any = None
         self.tomograms, self.number, self.z, self.averaged, self.contrast = tomograms, 0, 0, 1, 1.0
         self._limits: dict[tuple[int, int], tuple[float, float]] = {}
+        check_name(annotator, "annotator")
+        self.store, self.annotator, self.message = store, annotator, ""
+        self.active: Sheet | None = None
+        self._named, self._sheets = list[str](), dict[tuple[str, str], list[Sheet]]()
+        for name, tomogram, _ in tomograms:
+            store.set_path(name, tomogram.path, tomogram.shape)
+        self.choose_feature(feature)
+        self.choose_tomogram(0)
 
+    # ----- the slice that is shown
     @property
     def name(self) -> str:
         """Name of the tomogram that is shown."""
@@ -71,29 +96,6 @@ class ShownSlices:
     def _mean(self, z: int) -> np.ndarray:
         first = max(z - self.averaged // 2, 0)
         return self.tomograms[self.number][1].part((first, z + self.averaged // 2 + 1)).mean(axis=0)
-
-
-# ----- Going through tomograms, slices, features and the tiles that are there.
-class Browser(ShownSlices):
-    """What there is of one annotator in an AnnotationStore. tomograms: list of (name, Tomogram, pixel size). active:
-    the chosen Sheet, or None. message: one sentence about what happened last."""
-
-    def __init__(
-        self,
-        store: AnnotationStore,
-        tomograms: typing.Sequence[tuple[str, Tomogram, float]],
-        feature: str,
-        annotator: str,
-    ) -> None:
-        ShownSlices.__init__(self, tomograms)
-        check_name(annotator, "annotator")
-        self.store, self.annotator, self.message = store, annotator, ""
-        self.active: Sheet | None = None
-        self._named, self._sheets = list[str](), dict[tuple[str, str], list[Sheet]]()
-        for name, tomogram, _ in tomograms:
-            store.set_path(name, tomogram.path, tomogram.shape)
-        self.choose_feature(feature)
-        self.choose_tomogram(0)
 
     # ----- where one looks
     def choose_tomogram(self, number: int) -> None:
@@ -169,29 +171,6 @@ class Browser(ShownSlices):
         here = self.active.centre_zyx if self.active else (self.z, -1, -1)
         after = [i for i, position in enumerate(positions) if (position > here if step > 0 else position < here)]
         self.select(sheets[(after[0] if step > 0 else after[-1]) if after else (0 if step > 0 else -1)])
-
-
-UNDO_STEPS = 100
-BRUSHES = (1, 2, 3, 4, 6, 8, 11, 15, 20, 28, 40)  # diameters, px
-
-
-class Session(Browser):
-    """store: AnnotationStore. tomograms: list of (name, Tomogram, pixel size). size: of new tiles, px. brush: diameter,
-    px. uncertain: what is drawn now is marked as uncertain. marking: each click puts a tile without the feature.
-    failed: the drawings could not be saved; the message says why."""
-
-    def __init__(
-        self,
-        store: AnnotationStore,
-        tomograms: typing.Sequence[tuple[str, Tomogram, float]],
-        feature: str,
-        annotator: str,
-        size: int,
-    ) -> None:
-        self.size, self.brush, self.uncertain, self.marking, self.failed = size, 4, False, False, False
-        self._undo: list[typing.Any] = []
-        self._stroke: typing.Any = None
-        Browser.__init__(self, store, tomograms, feature, annotator)
 
     # ----- tiles
     def click(self, y: float, x: float) -> None:

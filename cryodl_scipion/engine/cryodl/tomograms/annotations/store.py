@@ -28,14 +28,9 @@ from ...contract.annotations import (
 from ...contract.result import write_json
 from ...io.files import whole_file
 from ...io.mrc import read_header
-from ...io.tomograms import Tomogram
+from ...io.tomograms import Tomogram, sides_of
 from ...io.volume_writer import OpenVolume, new_volume
 from .tiles import check_drawing, check_image, cut_tile, outside, overlapping
-
-
-def write_table(folder: str, table: typing.Mapping[str, typing.Any]) -> None:
-    """Write the table of a folder of annotations."""
-    write_json(os.path.join(folder, TABLE), dict(version=VERSION, **table))
 
 
 def read_stack(folder: str, name: str, needed: typing.Sequence[tuple[int | None, int]]) -> np.ndarray | None:
@@ -117,7 +112,7 @@ class AnnotationStore:
         self.folder, self.entries = str(folder), list[Tile]()
         self._drawings, self._images = dict[int, np.ndarray](), dict[int, np.ndarray]()
         self._stored_images: typing.Any = None  # by their positions in the stacks
-        self._tomograms = OpenTomograms(self.folder)
+        self.tomograms = OpenTomograms(self.folder)
         self._free, self._used, self._last, self._revision, self._changed = set[int](), 0, 0, 0, set[str]()
 
     # ----- looking
@@ -158,17 +153,17 @@ class AnnotationStore:
     def labels(self, tile: Tile) -> np.ndarray:
         """As drawing, but uncertain where overlapping tiles disagree and beyond the tomogram's border: what networks
         should learn from."""
-        unsure = overlapping(self, tile) | outside(tile, self.shape(tile.tomogram))
+        unsure = overlapping(self, tile) | outside(tile, self.tomograms.shape(tile.tomogram))
         return np.where(unsure, np.int16(UNCERTAIN), self.drawing(tile))
 
-    def image(self, tile: Tile, context: int = 0, margin: int = 0) -> np.ndarray:
-        """(2 * context + 1, size + 2 * margin, size + 2 * margin) float32 of the tomogram, reflected at its borders; or
-        the tile's own image. context: slices before and after. margin: px around. Raises FileNotFoundError if the
+    def image(self, tile: Tile, context: int = 0) -> np.ndarray:
+        """(2 * context + 1, size, size) float32 of the tomogram, reflected at its borders; or
+        the tile's own image. context: slices before and after. Raises FileNotFoundError if the
         tomogram is not there, ValueError if it has changed its shape, or if more than its own image is asked of a tile
         without tomogram."""
         if tile.image is None:
-            return cut_tile(self.tomogram(tile.tomogram), tile.centre_zyx, tile.size, context, margin)
-        if context or margin:
+            return cut_tile(self.tomograms.open(tile.tomogram), tile.centre_zyx, tile.size, context)
+        if context:
             raise ValueError(
                 f"A tile of {tile.tomogram} in {self.folder} is a single image without its tomogram: neither other "
                 "slices nor the surroundings are known. Choose a network for single slices (unet2d, eman2)."
@@ -176,20 +171,12 @@ class AnnotationStore:
         image = self._images[tile.image] if tile.image in self._images else self._stored_images[tile.image]
         return np.array(image[None, : tile.size, : tile.size], np.float32)
 
-    def tomogram(self, name: str) -> Tomogram:
-        """The io.tomograms.Tomogram of this name. Raises FileNotFoundError or ValueError with what to do."""
-        return self._tomograms.open(name)
-
-    def shape(self, name: str) -> typing.Sequence[int] | None:
-        """(z, y, x) of a tomogram when it was annotated, None if that is not known."""
-        return self._tomograms.shape(name)
-
     # ----- changing
     def set_path(self, name: str, path: str, shape: typing.Sequence[int] | None = None) -> None:
         """Say where a tomogram lies. shape: (z, y, x), so that another tomogram under its name is noticed."""
-        self._tomograms.set(name, path, shape)
+        self.tomograms.set(name, path, shape)
         self.entries = [
-            dataclasses.replace(t, path=self._tomograms.path(name)) if t.tomogram == name and t.image is None else t
+            dataclasses.replace(t, path=self.tomograms.path(name)) if t.tomogram == name and t.image is None else t
             for t in self.entries
         ]
 
@@ -209,7 +196,7 @@ class AnnotationStore:
         drawings or images that cannot be taken."""
         check_name(feature)
         check_name(annotator, "annotator")
-        if image is None and tomogram not in self._tomograms:
+        if image is None and tomogram not in self.tomograms:
             raise ValueError(f"The path of the tomogram {tomogram} is unknown.")
         if image is not None:
             position = len(self._images) + (0 if self._stored_images is None else len(self._stored_images))
@@ -218,7 +205,7 @@ class AnnotationStore:
         tile = Tile(
             self._last,
             tomogram,
-            None if image is not None else self._tomograms.path(tomogram),
+            None if image is not None else self.tomograms.path(tomogram),
             float(pixel_size),
             (int(centre_zyx[0]), int(centre_zyx[1]), int(centre_zyx[2])),
             int(size),
@@ -262,8 +249,9 @@ class AnnotationStore:
         if self._images:
             self._save_images()
         tiles = [{name: getattr(t, name) for name in _SAVED} for t in self.entries]
-        tomograms = self._tomograms.table({t.tomogram for t in self.entries})
-        write_table(self.folder, dict(revision=self._revision + 1, tomograms=tomograms, tiles=tiles))
+        tomograms = self.tomograms.table({t.tomogram for t in self.entries})
+        table = dict(version=VERSION, revision=self._revision + 1, tomograms=tomograms, tiles=tiles)
+        write_json(os.path.join(self.folder, TABLE), table)
         self._revision += 1
         self._changed.clear()
         self._drawings = {t.drawing: self._drawings[t.drawing] for t in self.entries if t.drawing is not None}
@@ -282,11 +270,11 @@ class AnnotationStore:
 
     def _read(self, table: typing.Mapping[str, typing.Any], moved: typing.Mapping[typing.Any, typing.Any]) -> None:
         try:
-            self._revision, self._tomograms = int(table["revision"]), OpenTomograms(self.folder, table["tomograms"])
+            self._revision, self.tomograms = int(table["revision"]), OpenTomograms(self.folder, table["tomograms"])
             for name, path in moved.items():
-                if name in self._tomograms:
+                if name in self.tomograms:
                     self.set_path(name, path)
-            self.entries = [tile_of(values, self._tomograms) for values in table["tiles"]]
+            self.entries = [tile_of(values, self.tomograms) for values in table["tiles"]]
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(
                 f"{os.path.join(self.folder, TABLE)} is damaged ({type(error).__name__}: {error}). Copy it again."
@@ -330,12 +318,8 @@ class OpenTomograms(TomogramPaths):
         tomogram, was = Tomogram(path), self.shape(name)
         if was and list(tomogram.shape) != was:
             raise ValueError(
-                f"{path} has {_size(tomogram.shape)} voxels; when {name} was annotated it had "
-                f"{_size(was)}. Give the tomogram that was annotated (--tomograms)."
+                f"{path} has {sides_of(tomogram.shape)} voxels; when {name} was annotated it had "
+                f"{sides_of(was)}. Give the tomogram that was annotated (--tomograms)."
             )
         self._open[name] = tomogram
         return tomogram
-
-
-def _size(shape: typing.Sequence[int]) -> str:
-    return " x ".join(str(n) for n in reversed(shape))

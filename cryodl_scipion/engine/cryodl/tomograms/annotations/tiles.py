@@ -9,7 +9,7 @@ import typing
 import numpy as np
 
 from ...contract.annotations import FEATURE, UNCERTAIN, WITHOUT, Tile
-from ...io.tomograms import Tomogram
+from ...io.tomograms import Tomogram, mirrored_part
 
 if typing.TYPE_CHECKING:
     from .store import AnnotationStore
@@ -134,25 +134,7 @@ def _common(tile: Tile, other: Tile) -> tuple[slice, ...] | None:
     return tuple(positions)
 
 
-def cut_tile(
-    tomogram: Tomogram, centre_zyx: tuple[int, int, int], size: int, context: int = 0, margin: int = 0
-) -> np.ndarray:
-    """(2 * context + 1, size + 2 * margin, size + 2 * margin) float32 around a centre; reflected beyond the border.
-    tomogram: io.tomograms.Tomogram, of which only this part is read."""
-    z, y, x = centre_zyx
-    half = size // 2 + margin
-    ranges = (
-        range(z - context, z + context + 1),
-        range(y - half, y - half + size + 2 * margin),
-        range(x - half, x - half + size + 2 * margin),
-    )
-    positions = [_reflected(np.array(r), n) for r, n in zip(ranges, tomogram.shape)]
-    part = tomogram.part(*[(int(p.min()), int(p.max()) + 1) for p in positions])
-    return part[np.ix_(*[p - p.min() for p in positions])]
-
-
-def _reflected(positions: np.ndarray, count: int) -> np.ndarray:
-    """Positions beyond the border of an axis with `count` values, thrown back at its first and last value."""
-    period = max(2 * (count - 1), 1)
-    positions = np.abs(positions) % period
-    return np.minimum(positions, period - positions) if count > 1 else np.zeros_like(positions)
+def cut_tile(tomogram: Tomogram, centre_zyx: tuple[int, int, int], size: int, context: int) -> np.ndarray:
+    """(2 * context + 1, size, size) float32 around a centre, mirrored beyond the border; only this part is read."""
+    starts = (centre - half for centre, half in zip(centre_zyx, (context, size // 2, size // 2)))
+    return mirrored_part(tomogram, [(start, start + n) for start, n in zip(starts, (2 * context + 1, size, size))])

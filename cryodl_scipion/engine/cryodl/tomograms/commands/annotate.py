@@ -24,7 +24,8 @@ def annotate(config: AnnotateConfig, run: Run) -> AnnotationsOutputs:
     store = open_annotations(config.annotations, dict(pairs))
     session = Session(store, tomograms, config.feature, config.annotator, config.tile)
     for name in {t.tomogram for t in store.entries} & set(dict(pairs)):
-        store.tomogram(name)  # another tomogram under the name of an annotated one is refused before anything is drawn
+        # another tomogram under the name of an annotated one is refused before anything is drawn
+        store.tomograms.open(name)
     show_annotation_window(session, f"cryodl annotate: {config.annotations}")
     session.save()
     if session.failed:

@@ -17,11 +17,10 @@ from ...core.tiles import tile_spans
 from ...io.memory import WORKING_MEMORY
 from ...io.progress import ProgressBar
 from ...io.stamps import stamp
-from ...io.tomograms import Tomogram
+from ...io.tomograms import Tomogram, mirrored_part
 from ...io.volume_writer import VolumeWriter
 from ...learning.inference import for_inference
 from ...learning.task import method_of, with_weights
-from ..segmenters.predict import mirrored
 from .examples import MARGIN, answered, inputs_of
 from .halves import HalfSource
 from .spectra import HalfScale
@@ -56,7 +55,8 @@ class TomogramDenoiser:
             shape, memory * 1e9 / (self.method.bytes_per_voxel * (self.dtype.itemsize / 2) ** 0.5), self.method
         )
         for span in itertools.product(*spans):
-            answers = [self.answer(torch.from_numpy(_mirrored_part(v, span)), scale) for v in volumes]
+            ranges = [(start - MARGIN, stop - MARGIN) for start, stop, _, _ in span]
+            answers = [self.answer(torch.from_numpy(mirrored_part(v, ranges)), scale) for v in volumes]
             starts = [max(0, low - MARGIN) for _, _, low, _ in span]
             stops = [min(n, high - MARGIN) for n, (_, _, _, high) in zip(shape, span)]
             if all(a < b for a, b in zip(starts, stops)):
@@ -75,17 +75,6 @@ def tile_plan(shape: typing.Sequence[int], voxels: float, method: typing.Any) ->
     if not fitting:
         return cut([axis[0] for axis in choices])
     return cut(min(fitting, key=lambda sides: math.prod(sum(b - a for a, b, _, _ in axis) for axis in cut(sides))))
-
-
-def _mirrored_part(volume: Tomogram, span: typing.Sequence[tuple[int, int, int, int]]) -> np.ndarray:
-    """(z, y, x) float32 part of a tomogram, mirrored beyond its borders. span: of the padded axes."""
-    positions = [mirrored(s[0] - MARGIN, s[1] - MARGIN, n) for s, n in zip(span, volume.shape)]
-    part = volume.part(*((int(p.min()), int(p.max()) + 1) for p in positions))
-    for axis, position in enumerate(positions):
-        index = position - position.min()
-        if len(index) != part.shape[axis] or (np.diff(index) != 1).any():
-            part = part.take(index, axis)
-    return part
 
 
 RECORD, HALVES = "denoise.json", ("even", "odd")

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...contract import UNANNOTATED, EvaluateSegmentationConfig
 from ...io.files import expand_paths, name_micrographs, name_tomograms, pair_by_name
-from ...io.tomograms import Tomogram, working_pixel_size
+from ...io.tomograms import Tomogram, sides_of, working_pixel_size
 from ...runner import Run
 from ..annotations.label_volumes import LabelVolume
 from ..features.scores import as_probabilities, is_listed
@@ -41,11 +41,10 @@ class LabelledPair:
         self._values = {mine: theirs for mine, theirs in (values or {}).items() if mine != theirs}
         found, ground_truth = Tomogram(segmentation), Tomogram(labels)
         if found.shape != ground_truth.shape:
-            sizes = [" x ".join(str(n) for n in reversed(volume.shape)) for volume in (found, ground_truth)]
             raise ValueError(
-                f"The segmentation {segmentation} has {sizes[0]} voxels (x, y, z), its labels {labels} "
-                f"have {sizes[1]}. They are paired by their names, or else in sorted order; check both, "
-                "or resample the labels."
+                f"The segmentation {segmentation} has {sides_of(found.shape)} voxels (x, y, z), its labels {labels} "
+                f"have {sides_of(ground_truth.shape)}. They are paired by their names, or else in sorted order; check "
+                "both, or resample the labels."
             )
         self.shape = found.shape
         self.pixel_size, self.note = working_pixel_size(found, pixel_size, ground_truth.pixel_size)
@@ -197,10 +196,10 @@ def tomograms_to_draw(
     found = {pair.name: Tomogram(named[position][1]) for pair, position in zip(pairs, positions)}
     for pair in pairs:
         if found[pair.name].shape != pair.shape:
-            sizes = [" x ".join(str(n) for n in reversed(shape)) for shape in (found[pair.name].shape, pair.shape)]
             raise ValueError(
-                f"The tomogram {found[pair.name].path} has {sizes[0]} voxels (x, y, z), the segmentation "
-                f"{pair.segmentation} {sizes[1]}. Give the tomogram that was segmented, or none."
+                f"The tomogram {found[pair.name].path} has {sides_of(found[pair.name].shape)} voxels (x, y, z), the "
+                f"segmentation {pair.segmentation} {sides_of(pair.shape)}. Give the tomogram that was segmented, or "
+                "none."
             )
     return found
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...io.tomograms import Tomogram
+from ...io.tomograms import Tomogram, sides_of
 
 INDEX = "segment.json"  # what `segment` writes beside its volumes
 MINIMUM = 2.0**-12  # probabilities nearer to 0 and 1 are taken to be this near: float16 holds no more
@@ -144,10 +144,9 @@ def agree(volumes: typing.Sequence[typing.Any]) -> None:
     first = volumes[0]
     for other in volumes[1:]:
         if other.shape != first.shape:
-            sizes = [" x ".join(str(n) for n in v.shape[::-1]) for v in (first, other)]
             raise ValueError(
-                f"{first.path} has {sizes[0]} voxels and {other.path} {sizes[1]}; scores of one tomogram "
-                "must have its shape. Segment it again with all models."
+                f"{first.path} has {sides_of(first.shape)} voxels and {other.path} {sides_of(other.shape)}; scores "
+                "of one tomogram must have its shape. Segment it again with all models."
             )
         one, two = first.pixel_size, other.pixel_size
         if one is not None and two is not None and abs(one / two - 1) > SAME:

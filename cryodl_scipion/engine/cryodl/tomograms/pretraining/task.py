@@ -14,6 +14,7 @@ from ...contract.tomograms.segmenting import TrainGeneralSegmenterConfig
 from ...core.augment import random_rotation, vary_contrast
 from ...core.volumes import phases_at_random
 from ...io.model import read_model, write_model
+from ...io.tomograms import mirrored
 from ...learning.recipe import TrainingRun
 from ...learning.task import NetworkTask
 from ...simulate.structures import structure_names
@@ -21,7 +22,6 @@ from ...simulate.varied_cells import FEATURES, PIXEL_SIZES
 from ..segmenters.calibrate import Counted, dice, fit_voxels
 from ..segmenters.card import SIMULATION, THRESHOLD
 from ..segmenters.method import SegmenterMethod, load_network, soft_dice
-from ..segmenters.predict import mirrored
 from ..segmenters.slabs import HEAD
 from ..segmenters.train import view_grid
 from ..segmenters.unet import UNet, widened_weights

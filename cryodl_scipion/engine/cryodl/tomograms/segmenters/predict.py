@@ -19,7 +19,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ...io.tomograms import Tomogram
+from ...io.tomograms import Tomogram, mirrored
 from ...learning.inference import with_less_memory
 from .combine import MINIMUM, CombinedFeature, combined_scores
 from .slabs import Segmenter, SlabGrid, choose_plan, grids_of, joined_segmenters
@@ -248,14 +248,6 @@ class TomogramScores:
             for k, member in enumerate(grid.members):
                 scores[member] = found[k]
         return torch.stack([scores[k] for k in range(len(self.segmenters))])
-
-
-def mirrored(start: int, stop: int, size: int) -> np.ndarray:
-    """(stop - start,) slices to take for [start, stop), where those before the first and after the last are
-    mirrored."""
-    period = max(1, 2 * size - 2)
-    positions = np.arange(start, stop) % period
-    return np.where(positions < size, positions, period - positions)
 
 
 def _back_on_grid(waiting: torch.Tensor, start: int, z: int, grid: typing.Any) -> torch.Tensor:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ...contract.result import write_json
 from ...io.stamps import file_stamp
+from ...io.tomograms import sides_of
 from ...io.volume_writer import OpenVolume, keep_origin, new_volume
 from .combine import Agreement, CombinedFeature
 
@@ -81,11 +82,10 @@ class ScoreFolder:
                 )
             return None
         if tuple(entry["shape"]) != tuple(shape) or abs(entry["pixel_size"] / pixel_size - 1) > 1e-3:
-            was, now = ("{2} x {1} x {0}".format(*s) for s in (entry["shape"], shape))
             raise ValueError(
-                f"{self.folder} has scores of another tomogram with the name {name}: {was} voxels at "
-                f"{entry['pixel_size']:g} Å/px; this one has {now} at {pixel_size:g} Å/px. Choose another --output, "
-                "or --names."
+                f"{self.folder} has scores of another tomogram with the name {name}: {sides_of(entry['shape'])} voxels "
+                f"at {entry['pixel_size']:g} Å/px; this one has {sides_of(shape)} at {pixel_size:g} Å/px. Choose "
+                "another --output, or --names."
             )
         if any(entry.get(key, value) != value for key, value in file_stamp(path).items()):
             if entry["path"] != os.path.abspath(path):

@@ -75,7 +75,7 @@ def _tile_size(tiles: typing.Sequence[Tile], name: str, config: TrainSegmenterCo
 
 def _statistics(store: AnnotationStore, tiles: typing.Sequence[Tile], factor: float) -> tuple[float, float]:
     if tiles[0].image is None:
-        return grey_statistics(store.tomogram(tiles[0].tomogram), factor)
+        return grey_statistics(store.tomograms.open(tiles[0].tomogram), factor)
     images = [torch.from_numpy(store.image(tile)) for tile in tiles]
     shape = lambda image: (1, *(max(1, int(round(n * factor))) for n in image.shape[1:]))
     return values_statistics(np.concatenate([resample_whole(i, shape(i)).numpy().ravel() for i in images]))
@@ -115,7 +115,8 @@ def _tile_example(
         ]
         return result
 
-    return cut_example(store.tomogram(tile.tomogram), read, 1, tile.tomogram, centre, size, statistics, factor, depth)
+    tomogram = store.tomograms.open(tile.tomogram)
+    return cut_example(tomogram, read, 1, tile.tomogram, centre, size, statistics, factor, depth)
 
 
 def _stored_example(
