@@ -74,8 +74,7 @@ def read_maps(config: ImproveMapConfig, run: Run) -> tuple[Volume, list[Volume]]
     check_positive(volume)
     if min(volume.data.shape) < SMALLEST:
         raise ValueError(
-            f"{volume.path} has {sides_of(volume.data.shape)} voxels; at least "
-            f"{SMALLEST} along each axis are needed."
+            f"{volume.path} has {sides_of(volume.data.shape)} voxels; at least {SMALLEST} along each axis are needed."
         )
     if not volume.isotropic:
         x, y, z = volume.voxels_zyx[::-1]

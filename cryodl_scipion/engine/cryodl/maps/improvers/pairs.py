@@ -107,20 +107,14 @@ def words_of(path: str) -> dict[str, set[str]]:
     return chains
 
 
-def share_a_chain(first: typing.Mapping[str, set[str]], second: typing.Mapping[str, set[str]]) -> bool:
-    """Whether two molecules, as words_of gives them, share a chain."""
-    return any(len(a & b) > ALIKE * min(len(a), len(b)) for a in first.values() for b in second.values())
-
-
 def families(paths: typing.Sequence[str]) -> dict[str, int]:
     """{path: number}: molecules of one number are linked by shared chains."""
     from scipy.sparse.csgraph import connected_components
 
-    words = [words_of(path) for path in paths]
+    chains = [list(words_of(path).values()) for path in paths]
     linked = np.zeros((len(paths),) * 2, bool)
-    for a in range(len(paths)):
-        for b in range(a):
-            linked[a, b] = share_a_chain(words[a], words[b])
+    for a, b in zip(*np.tril_indices(len(paths), -1)):
+        linked[a, b] = any(len(x & y) > ALIKE * min(len(x), len(y)) for x in chains[a] for y in chains[b])
     return dict(zip(paths, (int(n) for n in connected_components(linked, directed=False)[1])))
 
 

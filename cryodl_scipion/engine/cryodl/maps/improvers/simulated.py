@@ -9,7 +9,7 @@ from ...contract import TrainMapImproverConfig
 from ..measures.atoms import Atoms, read_atoms
 from ..measures.density import model_density, soft_mask
 from ..measures.shells import guinier_b_factor
-from ..measures.simulated import Faults, HalfMaps, deposited, simulate
+from ..measures.simulated import Faults, deposited, simulate
 from ..measures.volume import Volume
 from .working_grid import map_scale, scaled_map, target_width, to_grid
 
@@ -51,7 +51,8 @@ def simulated_pair(path: str, config: TrainMapImproverConfig, lowest: float, rng
     maps = simulate(atoms, grid, _faults(resolution, rng), rng)
     data = maps.full
     if rng.random() < 0.8:  # as deposited; the others as they come out of a refinement
-        data, _ = deposited(maps, resolution, _slope(maps, resolution) * rng.uniform(0.4, 1.3))
+        slope = max(0.0, guinier_b_factor(maps.full * maps.mask, maps.grid.voxels_zyx, resolution) or 0.0)
+        data, _ = deposited(maps, resolution, slope * rng.uniform(0.4, 1.3))
     if rng.random() < 0.4:
         data = data * soft_mask(atoms.xyz, grid, rng.uniform(3, 9), rng.uniform(1, 8))
     data = to_grid(data, grid.voxels_zyx, config.working_pixel_size)
@@ -95,10 +96,6 @@ def _faults(resolution: float, rng: np.random.Generator) -> Faults:
         rng.uniform(0.2, 0.8),
         rng.uniform(0.1, 0.7),
     )
-
-
-def _slope(maps: HalfMaps, resolution: float) -> float:
-    return max(0.0, guinier_b_factor(maps.full * maps.mask, maps.grid.voxels_zyx, resolution) or 0.0)
 
 
 def _rotated(atoms: Atoms, rng: np.random.Generator) -> Atoms:

@@ -70,11 +70,6 @@ def atom_scores(
     return (mean(found * wanted) / (mean(found.square()) * mean(wanted.square()) + FLAT).sqrt())[:, 0]
 
 
-def presence_loss(output: torch.Tensor, target: torch.Tensor, minimum: float) -> torch.Tensor:
-    """Cross-entropy of the second channel's logits with: the target is above `minimum`."""
-    return F.binary_cross_entropy_with_logits(output[:, 1:2].float(), (target > minimum).float())
-
-
 def box_correlation(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """(b,) correlation coefficients of boxes (b, 1, d, h, w)."""
     x, y = output.float().flatten(1), target.float().flatten(1)
@@ -124,7 +119,7 @@ class ImproverTask(Task):
         losses["atoms"] = unlike.detach()
         loss = loss + SHELLS * shells + ATOMS * unlike
         if self.method.outputs > 1:
-            presence = presence_loss(output, target, PRESENT)
+            presence = F.binary_cross_entropy_with_logits(output[:, 1:2].float(), (target > PRESENT).float())
             losses["presence"] = presence.detach()
             loss = loss + PRESENCE * presence
         optimizer.zero_grad(set_to_none=True)

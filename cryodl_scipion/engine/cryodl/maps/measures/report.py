@@ -10,6 +10,7 @@ import numpy as np
 from ...contract.result import write_json
 from ...io.files import write_csv
 from ...io.plots import new_figure, save_figure, scale_bar
+from .qscore import residue_scores
 from .shells import Curve
 from .volume import write_volume
 
@@ -22,8 +23,10 @@ def write_report(
 ) -> None:
     """Write all files of an evaluation into the Path folder. metrics, details: of commands.evaluate_map.map_metrics."""
     _write_residues(folder / RESIDUES, details)
-    _write_curves(folder / "fsc.csv", _curves(details))
-    plot_fsc(_curves(details), folder / "fsc.png")
+    curves = _curves(details)
+    rows = zip(details["map"]["fsc"].frequency, *[curve.value for curve in curves.values()])
+    write_csv(folder / "fsc.csv", ["frequency_per_angstrom", *curves], rows)
+    plot_fsc(curves, folder / "fsc.png")
     plot_residues(details, folder / "q_score.png")
     plot_slices(details, folder / "slices.png")
     halves = details.get("half_maps")
@@ -46,21 +49,14 @@ def _curves(details: typing.Mapping[str, typing.Any]) -> dict[str, Curve]:
     return curves
 
 
-def _write_curves(path: Path, curves: typing.Mapping[str, Curve]) -> None:
-    rows = zip(next(iter(curves.values())).frequency, *[curve.value for curve in curves.values()])
-    write_csv(path, ["frequency_per_angstrom", *curves], rows)
-
-
 def _write_residues(path: Path, details: typing.Mapping[str, typing.Any]) -> None:
     """A row for each residue: chain, number, name, Q-score and local correlation, of the map and of the one before."""
     atoms = details["reference"].atoms
-    mean = lambda values: np.bincount(atoms.residue, values) / np.bincount(atoms.residue)
-    columns = {"q_score": details["map"]["q_residues"], "local_correlation": mean(details["map"]["correlation"])}
-    if "before" in details:
-        columns.update(
-            q_score_before=details["before"]["q_residues"],
-            local_correlation_before=mean(details["before"]["correlation"]),
-        )
+    columns = {}
+    for kind, ending in (("map", ""), ("before", "_before")):
+        if kind in details:
+            columns["q_score" + ending] = details[kind]["q_residues"]
+            columns["local_correlation" + ending] = residue_scores(details[kind]["correlation"], atoms)
     found = zip(atoms.residues, *columns.values())
     rows = ([*residue, *(f"{v:.4f}" for v in values)] for residue, *values in found)
     write_csv(path, ["chain", "number", "name", *columns], rows)

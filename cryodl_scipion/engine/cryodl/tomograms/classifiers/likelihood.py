@@ -238,17 +238,14 @@ class AveragesPredictor:
         moved = shifts.double().numpy() * self.frame.pixel_size / subtomograms.pixel_size
         return Prediction(evidence.float(), _confidences(evidence, power, self.typical, labels), angles, moved)
 
-    def compared(
-        self, subtomograms: SubtomogramSet, rows: np.ndarray, contrast: str
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    def compared(self, subtomograms: SubtomogramSet, rows: np.ndarray, contrast: str) -> tuple[torch.Tensor, ...]:
         """Evidence (n, k) of the classes, power (n,) of the subtomograms over the noise, matrices (n, 3, 3) and shifts
         (n, 3) with the best class; float32 on the CPU."""
         parts = [
             self._compare(observe(subtomograms, rows[start : start + CHUNK], self.frame, contrast, self.device))
             for start in range(0, len(rows), CHUNK)
         ]
-        evidence, power, matrices, shifts = (torch.cat(found) for found in zip(*parts))
-        return evidence, power, matrices, shifts
+        return tuple(torch.cat(found) for found in zip(*parts))
 
     @torch.no_grad()
     def _compare(self, observed: ObservedSubtomograms) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -266,14 +263,6 @@ class AveragesPredictor:
         if self.keeps:
             self.banks[label] = bank, rotated
         return find_poses(observed, Estimate(volume, self.noise), self.grids, MODES, bank, rotated)
-
-    def of_classes(
-        self, subtomograms: SubtomogramSet, rows: np.ndarray, labels: torch.Tensor, contrast: str
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(n,) evidence of the true classes, and (n,) remainder. labels: (n,) int."""
-        evidence, power = (found.double() for found in self.compared(subtomograms, rows, contrast)[:2])
-        mine = evidence[torch.arange(len(labels)), torch.as_tensor(labels)]
-        return mine, power - mine
 
 
 def _confidences(
@@ -293,5 +282,7 @@ def _confidences(
 def _class_statistics(averages: AveragesPredictor, examples: Examples) -> torch.Tensor:
     """(k, 4) what `class_statistics` gives for the validation subtomograms."""
     rows, labels = examples.validation, torch.as_tensor(examples.labels[examples.validation])
-    mine, left = averages.of_classes(examples.subtomograms, rows, labels, examples.contrast)
-    return class_statistics(mine, left, labels, len(examples.numbers)).float()
+    compared = averages.compared(examples.subtomograms, rows, examples.contrast)
+    evidence, power = (found.double() for found in compared[:2])
+    mine = evidence[torch.arange(len(labels)), labels]
+    return class_statistics(mine, power - mine, labels, len(examples.numbers)).float()

@@ -38,17 +38,13 @@ def write_part(path: str | os.PathLike[str], part: Classified) -> None:
 def read_part(path: str | os.PathLike[str]) -> Classified:
     """The Classified of such a file."""
     with np.load(path) as file:
-        return _classified({f.name: file.get(f.name) for f in dataclasses.fields(Classified)})
+        return Classified(**{f.name: file.get(f.name) for f in dataclasses.fields(Classified)})
 
 
 def joined_parts(parts: typing.Sequence[Classified]) -> Classified:
     """One Classified of several, in their order."""
     values = {f.name: [getattr(part, f.name) for part in parts] for f in dataclasses.fields(Classified)}
-    return _classified({name: None if found[0] is None else np.concatenate(found) for name, found in values.items()})
-
-
-def _classified(values: dict[str, typing.Any]) -> Classified:
-    return Classified(**values)
+    return Classified(**{name: None if found[0] is None else np.concatenate(found) for name, found in values.items()})
 
 
 class Classifier:

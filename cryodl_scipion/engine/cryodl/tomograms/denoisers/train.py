@@ -115,11 +115,6 @@ CUBE = 128  # px of such a part
 SEEN = 64  # rows beside the held-out ones that are worth learning from, where there are as many
 
 
-def tilts_of(config: typing.Any) -> Tilts | None:
-    """Tilts of a config that fills the wedge, else None."""
-    return Tilts(config.tilt_min, config.tilt_max) if config.fill_wedge else None
-
-
 def train_tomogram_denoiser(config: typing.Any, sources: list[HalfSource], output: str | Path) -> None:
     """Train on some of the tomograms and write the model's folder; a killed training continues from <output>.partial.
     config: DenoiseTomogramsConfig. sources: with halves. Raises AllSkipped if not one can be learned from."""
@@ -129,7 +124,8 @@ def train_tomogram_denoiser(config: typing.Any, sources: list[HalfSource], outpu
     require_memory(16 * MAX_VOXELS, "Training", "Close other programs, or use a machine with more memory.")
     used, held_out, learnt, validation = load_regions(sources, config)
     training.start()
-    task = TomogramTask(method, method.build(), learnt, validation, device, tilts_of(config))
+    tilts = Tilts(config.tilt_min, config.tilt_max) if config.fill_wedge else None
+    task = TomogramTask(method, method.build(), learnt, validation, device, tilts)
     steps = config.steps or method.default_steps(config.fill_wedge)
     names = [source.name for source in used]
     print(

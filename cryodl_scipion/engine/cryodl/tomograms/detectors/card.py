@@ -2,7 +2,6 @@
 """Model card of a detector, with the thresholds of its species on data that it has not learnt from, and warnings about
 the training."""
 
-import dataclasses
 import typing
 from pathlib import Path
 
@@ -22,22 +21,14 @@ MATCH = 0.25  # diameters (half of the radius) within which a detection is of a 
 BLOCK_VOXELS = 1.5e7
 
 
-@dataclasses.dataclass(frozen=True)
-class Calibrated:
-    """threshold: minimum score of a species. metrics: {name: number} on the held-out particles."""
-
-    threshold: float
-    metrics: dict[str, typing.Any]
-
-
 def calibrate_species(
     network: torch.nn.Module,
     method: typing.Any,
     validation: typing.Sequence[Labelled],
     diameters_px: typing.Sequence[float],
     beta: float,
-) -> list[Calibrated]:
-    """Calibrated of each species. diameters_px: of the species, in working px."""
+) -> list[tuple[float, dict[str, typing.Any]]]:
+    """Of each species its minimum score, and metrics on the held-out particles. diameters_px: in working px."""
     hits: list[list[np.ndarray]] = [[] for _ in diameters_px]
     scores: list[list[np.ndarray]] = [[] for _ in diameters_px]
     counts = [0] * len(diameters_px)
@@ -51,7 +42,7 @@ def calibrate_species(
     return [_calibrated(np.concatenate(h), np.concatenate(s), n, beta) for h, s, n in zip(hits, scores, counts)]
 
 
-def _calibrated(hit: np.ndarray, scores: np.ndarray, count: int, beta: float) -> Calibrated:
+def _calibrated(hit: np.ndarray, scores: np.ndarray, count: int, beta: float) -> tuple[float, dict[str, typing.Any]]:
     threshold, _ = best_f_beta(hit, scores, count, beta) if count else (USUAL, 0.0)
     kept = scores >= threshold
     true = int(hit[kept].sum())
@@ -63,7 +54,7 @@ def _calibrated(hit: np.ndarray, scores: np.ndarray, count: int, beta: float) ->
         precision=round(true / max(int(kept.sum()), 1), 4) if count else None,
         f_beta=round(f_beta(true, int(kept.sum()) - true, count - true, beta), 4) if count else None,
     )
-    return Calibrated(round(threshold, 4), metrics)
+    return round(threshold, 4), metrics
 
 
 @torch.inference_mode()
@@ -91,7 +82,8 @@ def model_card(
 ) -> dict[str, typing.Any]:
     """The model card: all that detecting and a reader need to know. task and run: after training."""
     sizes = [diameter / gathered.pixel_size for diameter in gathered.diameters]
-    found = calibrate_species(task.networks["detector"], task.method, task.validation, sizes, config.beta)
+    network, method = task.networks["detector"], task.method
+    thresholds, metrics = zip(*calibrate_species(network, method, task.validation, sizes, config.beta))
     count = lambda part: [sum(len(one.points[n]) for one in part) for n in range(len(gathered.species))]
     return dict(
         kind="detector",
@@ -101,11 +93,11 @@ def model_card(
         diameters=list(gathered.diameters),
         pixel_size=gathered.pixel_size,
         trained_pixel_size=gathered.trained_pixel_size,
-        thresholds=[one.threshold for one in found],
+        thresholds=list(thresholds),
         beta=config.beta,
         skew=round(gathered.skew, 4),
         particles=dict(zip(gathered.species, count(task.training))),
-        validation={name: one.metrics for name, one in zip(gathered.species, found)},
+        validation=dict(zip(gathered.species, metrics)),
         training_tomograms=sorted({one.name for one in task.training}),
         validation_tomograms=sorted({one.name for one in task.validation}),
         split=split_in_words,

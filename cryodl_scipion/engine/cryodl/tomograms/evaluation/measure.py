@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """All metrics of a segmentation beside its labels. Voxels in common, and what scores are worth at every threshold."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 
@@ -16,8 +14,15 @@ BINS = 1000  # of scores; int8 scores are hundredths
 RELIABILITY_BINS = 10
 
 
+class Summed:
+    """What is counted in parts: a sum has the sums of all its numbers."""
+
+    def __add__(self, other: typing.Self) -> typing.Self:
+        return type(self)(*(mine + theirs for mine, theirs in zip(vars(self).values(), vars(other).values())))
+
+
 @dataclasses.dataclass
-class Overlap:
+class Overlap(Summed):
     """Numbers of voxels: both, in the segmentation (found), in the labels (ground truth)."""
 
     both: int = 0
@@ -29,9 +34,6 @@ class Overlap:
         self.both += int((found & ground_truth).sum())
         self.found += int(found.sum())
         self.ground_truth += int(ground_truth.sum())
-
-    def __add__(self, other: Overlap) -> Overlap:
-        return Overlap(self.both + other.both, self.found + other.found, self.ground_truth + other.ground_truth)
 
     def metrics(self) -> dict[str, float | None]:
         """dice, iou, precision, recall; None where there is nothing to divide by."""
@@ -65,7 +67,7 @@ class ScoreCurve:
         self.no += np.bincount(bins[~ground_truth], minlength=BINS)
         self.sums += np.bincount(bins, scores, BINS)
 
-    def __iadd__(self, other: ScoreCurve) -> ScoreCurve:
+    def __iadd__(self, other: typing.Self) -> typing.Self:
         self.yes, self.no, self.sums = self.yes + other.yes, self.no + other.no, self.sums + other.sums
         return self
 
@@ -119,13 +121,13 @@ def eroded(mask: np.ndarray) -> np.ndarray:
 
 
 @dataclasses.dataclass
-class Distances:
+class Distances(Summed):
     """counts: how many voxels of the outlines have each squared distance in px. alone: how many of them have nothing
     within FARTHEST. sides: voxels of the outline of the segmentation, and of the labels."""
 
     counts: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(FARTHEST**2 + 1, np.int64))
     alone: int = 0
-    sides: tuple[int, ...] = (0, 0)
+    sides: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(2, np.int64))
 
     def add(self, found: np.ndarray, ground_truth: np.ndarray, annotated: np.ndarray, core: tuple[slice, ...]) -> None:
         """found, ground_truth, annotated: (z, y, x) bool of a block with FARTHEST + 1 voxels around its core. core:
@@ -133,7 +135,7 @@ class Distances:
         outlines, annotated = (outline(found), outline(ground_truth)), eroded(annotated)
         for side, (one, other) in enumerate(((0, 1), (1, 0))):
             own = (outlines[one] & annotated)[core]
-            self.sides = tuple(n + int(own.sum()) * (k == side) for k, n in enumerate(self.sides))
+            self.sides[side] += own.sum()
             self._measure(own, outlines[other], core)
 
     def _measure(self, own: np.ndarray, other: np.ndarray, core: tuple[slice, ...]) -> None:
@@ -149,15 +151,10 @@ class Distances:
             counts += np.bincount(squared, minlength=len(counts))
         self.counts = self.counts + counts
 
-    def __add__(self, other: Distances) -> Distances:
-        return Distances(
-            self.counts + other.counts, self.alone + other.alone, tuple(a + b for a, b in zip(self.sides, other.sides))
-        )
-
     def metrics(self, pixel_size: float) -> dict[str, typing.Any]:
         """boundary_error and boundary_error_95 (95th percentile) in Å, and boundary_alone, the part of the outlines
         that has nothing of the other within FARTHEST px. None if the feature is missing on a side."""
-        if not all(self.sides):
+        if not self.sides.all():
             return dict(boundary_error=None, boundary_error_95=None, boundary_alone=None)
         distance, total = np.sqrt(np.arange(len(self.counts))), self.counts.sum()
         nearer = np.searchsorted(np.cumsum(self.counts), 0.95 * total)
@@ -184,7 +181,7 @@ SLAB_BYTES = 6e8
 
 
 @dataclasses.dataclass
-class ComponentCounts:
+class ComponentCounts(Summed):
     """true: components of the labels; detected: those at least half of which was found. found: components of the
     segmentation; right: those at least half of which is true."""
 
@@ -192,9 +189,6 @@ class ComponentCounts:
     detected: int = 0
     found: int = 0
     right: int = 0
-
-    def __add__(self, other: ComponentCounts) -> ComponentCounts:
-        return ComponentCounts(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other))))
 
     def metrics(self) -> dict[str, typing.Any]:
         """The counts, and recall and precision of components; None where nothing is counted."""
@@ -254,17 +248,12 @@ MAX_LABELS = 32
 
 
 @dataclasses.dataclass
-class FeatureMeasures:
+class FeatureMeasures(Summed):
     """What was counted of one feature; sums of several tomograms are those of their voxels and components together."""
 
     overlap: Overlap = dataclasses.field(default_factory=Overlap)
     distances: Distances = dataclasses.field(default_factory=Distances)
     components: ComponentCounts = dataclasses.field(default_factory=ComponentCounts)
-
-    def __add__(self, other: FeatureMeasures) -> FeatureMeasures:
-        return FeatureMeasures(
-            self.overlap + other.overlap, self.distances + other.distances, self.components + other.components
-        )
 
     def metrics(self, pixel_size: float) -> dict[str, typing.Any]:
         """Dict of numbers, None where something is missing. pixel_size: Å/px."""

@@ -8,6 +8,7 @@ import typing
 
 import numpy as np
 from scipy.ndimage import binary_fill_holes, distance_transform_edt, find_objects, label, map_coordinates
+from scipy.spatial import cKDTree
 
 from ...contract.tomograms.features import MeasureMembranesConfig
 from . import components as components_module
@@ -126,7 +127,8 @@ def measured_membranes(path: str | os.PathLike[str], config: MeasureMembranesCon
             normals[own],
             thickness,
         )
-        curvatures[:, own] = _bending(voxels[number_of == n], zyx[own], normals[own], thickness)
+        tree = cKDTree(voxels[number_of == n].astype(float))
+        curvatures[:, own] = bending(tree, zyx[own], normals[own], thickness)
     distance, other = nearest_others(zyx, number, {n: mesh.vertices for n, mesh in meshes.items()})
     size = segmentation.pixel_size
     return Membranes(
@@ -198,14 +200,6 @@ def _one(
     return mesh, local_thickness(inside, positions, normals, thickness)
 
 
-def _bending(voxels: np.ndarray, positions: np.ndarray, normals: np.ndarray, thickness: float) -> np.ndarray:
-    from scipy.spatial import cKDTree
-
-    if not len(positions):
-        return np.zeros((2, 0))
-    return np.stack(bending(cKDTree(voxels.astype(float)), positions, normals, thickness))
-
-
 def _median(values: np.ndarray) -> float:
     known = values[np.isfinite(values)]
     return float(np.median(known)) if len(known) else float("nan")
@@ -234,8 +228,7 @@ class Vesicles:
 
     def at(self, positions: np.ndarray) -> np.ndarray:
         """(n,) numbers at voxels (n, 3) zyx of the component."""
-        found: np.ndarray = self.numbers[tuple(((positions - self.first) // self.step).T)]
-        return found
+        return self.numbers[tuple(((positions - self.first) // self.step).T)]
 
 
 def vesicles_of(
@@ -286,8 +279,7 @@ def _insides(mask: np.ndarray, thickness: float) -> np.ndarray:
     graph = coo_array((np.ones(links.shape[1], bool), links), shape=(len(large),) * 2)
     table = np.zeros(count + 1, np.int32)
     table[large + 1] = connected_components(graph, directed=False)[1] + 1
-    found: np.ndarray = table[parts]
-    return found
+    return table[parts]
 
 
 def _together(one: tuple[typing.Any, np.ndarray], other: tuple[typing.Any, np.ndarray]) -> bool:

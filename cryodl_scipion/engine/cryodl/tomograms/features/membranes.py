@@ -16,20 +16,18 @@ BLOCK = 256  # points at a time
 FINE = 0.25  # voxels, steps along the normal
 
 
-def bending(
-    tree: typing.Any, positions: np.ndarray, normals: np.ndarray, thickness: float
-) -> tuple[np.ndarray, np.ndarray]:
+def bending(tree: typing.Any, positions: np.ndarray, normals: np.ndarray, thickness: float) -> np.ndarray:
     """Principal curvatures of the middle surface at some points. A paraboloid is fitted to the heights of the voxels
     around each point over its tangent plane, with weights that fall with the distance; the curvatures are those of its
     shape operator at the point. tree: The voxels (zyx) of one membrane. positions, normals: (n, 3), zyx, voxels; unit
-    normals. thickness: Of the membrane, voxels. Returns arrays (n,): the larger and the smaller curvature, 1/voxel;
+    normals. thickness: Of the membrane, voxels. Returns (2, n): the larger and the smaller curvature, 1/voxel;
     positive where the membrane bulges towards its normal, as a sphere does whose normals point outwards. NaN where
     there are too few voxels for a fit."""
     found = np.full((2, len(positions)), np.nan)
     for start in range(0, len(positions), BLOCK):
         part = slice(start, start + BLOCK)
         found[:, part] = _bending(tree, positions[part], normals[part], max(WIDE * thickness, 4.0))
-    return found[0], found[1]
+    return found
 
 
 def _bending(tree: typing.Any, positions: np.ndarray, normals: np.ndarray, radius: float) -> np.ndarray:

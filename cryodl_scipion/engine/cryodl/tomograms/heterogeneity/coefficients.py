@@ -60,20 +60,9 @@ class SubtomogramViews:
         zeros = np.zeros((count, len(ERRORS)))
         return cls(rotation_matrices(angles), shifts.astype(float), np.ones(count), np.zeros((count, 2)), zeros)
 
-    @property
-    def spread(self) -> np.ndarray:
-        """(9,) standard deviations of the ERRORS before they are learned."""
-        return FIRST_SPREAD
-
-    @property
-    def alike(self) -> tuple[slice, ...]:
-        """The ERRORS that are equally large: of the axes of rotations and of shifts."""
-        return slice(0, 3), self.shift_errors
-
-    @property
-    def shift_errors(self) -> slice:
-        """Which of the ERRORS are shifts, px."""
-        return slice(3, 6)
+    spread = FIRST_SPREAD
+    shift_errors = slice(3, 6)  # those of the ERRORS that are shifts, px
+    alike = (slice(0, 3), shift_errors)  # those that are equally large: of the axes of rotations and of shifts
 
     def move(self, rows: np.ndarray, step: np.ndarray) -> None:
         """Add small errors (m, 9), in the order of ERRORS, to some rows."""
@@ -106,7 +95,7 @@ def look_at_subtomograms(
     data, known = coefficients.read(rows, count)
     phases = (views.shifts_zyx[rows] @ frequencies) * (2 * np.pi / cube.box)
     data = data * np.exp(1j * phases).astype(np.complex64)
-    square = (z**2 + y**2 + x**2) / coefficients.zyx_radius**2
+    square = (z**2 + y**2 + x**2) / float(np.linalg.norm(coefficients.zyx[:, -1])) ** 2
     damped = np.stack([square, square**2]).astype(np.float32)
     transfer = (known * (1 - views.damping[rows].astype(np.float32) @ damped)).astype(np.float32)
     matrix = cube.interpolation(views.matrices[rows], frequencies[::-1])
@@ -156,11 +145,6 @@ class SubtomogramCoefficients:
     def rings(self) -> int:
         """Number of rings."""
         return len(self.scale)
-
-    @property
-    def zyx_radius(self) -> float:
-        """Highest frequency, waves per box."""
-        return float(np.linalg.norm(self.zyx[:, -1]))
 
     def count(self, radius: float) -> int:
         """Number of coefficients up to a frequency in waves per box."""

@@ -158,9 +158,6 @@ class TomogramScores:
         self.statistics = [grey_statistics(tomogram, grid.factor) for grid in self.grids]
         # of each grid: first slice, (members, slices, y, x) float16
         self._waiting: list[tuple[int, torch.Tensor] | None] = [None] * len(self.grids)
-        self._plan()
-
-    def _plan(self) -> None:
         self.plan = choose_plan(self.grids, self.memory)
         if self.plan.memory > self.memory:
             self.notes.append(

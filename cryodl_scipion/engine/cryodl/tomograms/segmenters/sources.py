@@ -42,8 +42,9 @@ def examples_of_annotations(config: TrainSegmenterConfig, method: SegmenterMetho
     annotators = list(dict.fromkeys(t.annotator for t in store.tiles(feature)))
     annotator = _chosen("annotator", config.annotator, annotators, config)
     tiles = store.tiles(feature, annotator)
-    names = list(dict.fromkeys(t.tomogram for t in tiles))
-    sizes, notes = [_tile_size(tiles, name, config) for name in names], list[str]()
+    size_of = {t.tomogram: config.pixel_size or t.pixel_size for t in reversed(tiles)}
+    names, notes = list(dict.fromkeys(t.tomogram for t in tiles)), list[str]()
+    sizes = [size_of[name] for name in names]
     working, every = working_sizes(sizes, config.working_pixel_size, notes)
     factors, depth = dict(zip(names, every)), Depth.of(method)
     statistics = {n: _statistics(store, [t for t in tiles if t.tomogram == n], factors[n]) for n in names}
@@ -67,10 +68,6 @@ def _chosen(what: str, wanted: str | None, there: typing.Sequence[str], config: 
             f"{config.annotations} has tiles of more than one {what} ({listed}). Give the one to learn (--{what})."
         )
     raise ValueError(f"{config.annotations} has no tile with the {what} {wanted} (--{what}); there is: {listed}.")
-
-
-def _tile_size(tiles: typing.Sequence[Tile], name: str, config: TrainSegmenterConfig) -> float:
-    return config.pixel_size or next(t.pixel_size for t in tiles if t.tomogram == name)
 
 
 def _statistics(store: AnnotationStore, tiles: typing.Sequence[Tile], factor: float) -> tuple[float, float]:

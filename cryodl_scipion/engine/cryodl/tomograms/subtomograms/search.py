@@ -103,7 +103,7 @@ class Poses:
 
 def search(
     observed: ObservedSubtomograms, noise: torch.Tensor, bank: torch.Tensor, grid: PoseGrid, modes: int = 4
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, ...]:
     """Positions of the grid that hold the most probability: (n, m, 3, 3) matrices, (n, m, 3) shifts. observed: at least
     up to the grid's radius."""
     found = []
@@ -111,8 +111,7 @@ def search(
         numbers = find_modes(torch.logsumexp(log, 1), grid.grid, modes, 1.5 * grid.step).numbers
         shift = log.gather(2, numbers[:, None].expand(-1, log.shape[1], -1)).argmax(1)
         found.append((grid.matrices[numbers], grid.shifts[shift]))
-    matrices, shifts = (torch.cat(parts) for parts in zip(*found))
-    return matrices, shifts
+    return tuple(torch.cat(parts) for parts in zip(*found))
 
 
 class Near:

@@ -31,16 +31,12 @@ def volume_ring_power(volumes: typing.Iterable[torch.Tensor]) -> torch.Tensor:
     """(RINGS,) mean power of the coefficients of each ring of frequencies over some volumes (z, y, x)."""
     total, count = torch.zeros(RINGS, dtype=torch.float64), torch.zeros(RINGS, dtype=torch.float64)
     for volume in volumes:
-        ring = _ring(tile_frequencies(volume.shape)).flatten()
+        ring = (tile_frequencies(volume.shape) * (RINGS / 3**0.5 * 2)).long().clamp(max=RINGS - 1).flatten()
         power = torch.fft.rfftn(volume - volume.mean()).abs().square().flatten().double().cpu()
         total += torch.bincount(ring, power / volume.numel(), RINGS)
         count += torch.bincount(ring, minlength=RINGS)
     power = total / count.clamp(min=1)
     return power.clamp(min=MIN_POWER * float(power.max()))
-
-
-def _ring(frequency: torch.Tensor) -> torch.Tensor:
-    return (frequency * (RINGS / 3**0.5 * 2)).long().clamp(max=RINGS - 1)
 
 
 class Filters:
