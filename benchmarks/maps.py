@@ -22,7 +22,7 @@ from cryodl.maps.measures import density, measure, qscore, shells, simulated
 from cryodl.maps.measures.atoms import read_atoms
 from cryodl.maps.measures.half_map_test import half_map_test
 from cryodl.maps.measures.measure import local_correlation, local_resolution
-from cryodl.maps.measures.resolution import estimated_resolution
+from cryodl.maps.measures.shells import estimated_resolution
 from cryodl.maps.measures.simulated import simulate as simulated_halves
 from cryodl.maps.measures.volume import Volume, read_volume, write_volume
 

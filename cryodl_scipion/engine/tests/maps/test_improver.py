@@ -18,8 +18,7 @@ from cryodl.maps.improvers.run import Improver, apply_boxes, load_improver
 from cryodl.maps.improvers.simulated import simulated_pair, target_for
 from cryodl.maps.improvers.train import atom_scores
 from cryodl.maps.improvers.working_grid import REACH, from_grid, map_scale, scale_of, scaled_map, target_width, to_grid
-from cryodl.maps.measures.atoms import read_atoms
-from cryodl.maps.measures.density import model_density
+from cryodl.maps.measures.atoms import model_density, read_atoms
 from cryodl.maps.measures.shells import amplitudes
 
 
@@ -152,7 +151,7 @@ def test_the_24_turns_of_a_box_keep_its_hand_and_its_atoms_in_place():
 
 def test_scores_of_atoms_while_training_are_those_of_the_measure(tmp_path):
     """On a map of blurred atoms with noise, the mean Q-score of maps.measures.qscore."""
-    from cryodl.maps.measures.density import model_density
+    from cryodl.maps.measures.atoms import model_density
     from cryodl.maps.measures.qscore import q_scores
 
     atoms = read_atoms(helix(tmp_path / "a.pdb", 18))
@@ -241,7 +240,7 @@ def test_targets_are_drawn_at_their_own_resolution_or_at_the_maps(tmp_path):
 
 def test_pairs_of_the_user_are_checked_and_what_is_left_out_is_said(tmp_path):
     from cryodl.maps.improvers.pairs import MapPairs
-    from cryodl.maps.measures.density import model_density
+    from cryodl.maps.measures.atoms import model_density
     from cryodl.maps.measures.volume import write_volume
 
     for name, sequence in (("a", "ALA"), ("b", "TRP")):

@@ -10,8 +10,7 @@ from map_data import empty_grid, helix
 from cryodl.contract import ListPairsConfig
 from cryodl.maps.commands import list_pairs
 from cryodl.maps.improvers.pairs import _table
-from cryodl.maps.measures.atoms import read_atoms
-from cryodl.maps.measures.density import model_density
+from cryodl.maps.measures.atoms import model_density, read_atoms
 from cryodl.maps.measures.volume import read_volume, write_volume
 
 EMDB_TABLE = """emdb_id,title,resolution,fitted_pdbs

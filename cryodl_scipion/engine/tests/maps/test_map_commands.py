@@ -14,8 +14,7 @@ from cryodl.contract import CompareModelsConfig, EvaluateMapConfig, ImproveMapCo
 from cryodl.core.devices import computing_on
 from cryodl.maps.commands import compare_models, evaluate_map, improve_map, simulate_half_maps
 from cryodl.maps.improvers import run
-from cryodl.maps.measures.atoms import read_atoms
-from cryodl.maps.measures.density import dense_mask, model_density
+from cryodl.maps.measures.atoms import dense_mask, model_density, read_atoms
 from cryodl.maps.measures.volume import read_volume, write_volume
 
 

@@ -11,14 +11,18 @@ from synthetic import DATA
 
 from cryodl.contract import half_map_resolutions, half_map_verdict
 from cryodl.core.frc import fsc
-from cryodl.maps.measures.atoms import check_overlap, kept_atoms, read_atoms, read_structure
+from cryodl.maps.measures.atoms import check_overlap, kept_atoms, model_density, read_atoms, read_structure, soft_mask
 from cryodl.maps.measures.chains import _matched, compare_chains
-from cryodl.maps.measures.density import model_density, soft_mask
 from cryodl.maps.measures.half_map_test import half_map_test
 from cryodl.maps.measures.measure import local_correlation, local_resolution, measure_halves, measure_map, reference_for
 from cryodl.maps.measures.qscore import SIGMA, q_scores, score_points
-from cryodl.maps.measures.resolution import estimated_resolution
-from cryodl.maps.measures.shells import guinier_b_factor, sharpened, shell_correlation, shell_filtered
+from cryodl.maps.measures.shells import (
+    estimated_resolution,
+    guinier_b_factor,
+    sharpened,
+    shell_correlation,
+    shell_filtered,
+)
 from cryodl.maps.measures.volume import read_volume
 
 

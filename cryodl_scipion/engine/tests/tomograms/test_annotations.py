@@ -131,7 +131,7 @@ def test_another_tomogram_under_the_same_name_is_noticed(tmp_path):
         store.image(tile)
 
 
-@pytest.mark.parametrize("stage", ["write_tile_stack", "write_table"])
+@pytest.mark.parametrize("stage", ["write_tile_stack", "write_json"])
 def test_a_crash_while_saving_loses_no_earlier_drawing(tmp_path, monkeypatch, stage):
     store = store_with_tomogram(tmp_path)
     first, second = add(store, drawing=square()), add(store, drawing=square(start=1, stop=3))

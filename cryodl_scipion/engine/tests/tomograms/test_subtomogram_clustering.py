@@ -15,11 +15,12 @@ from cryodl.contract import ClassifySubtomogramsConfig
 from cryodl.io.subtomograms import read_subtomograms
 from cryodl.tomograms.commands.classify_subtomograms import classify_subtomograms
 from cryodl.tomograms.subtomograms.averages import aligned
-from cryodl.tomograms.subtomograms.cluster import group_p_value, groups
 from cryodl.tomograms.subtomograms.clustering import (
     EmbeddingTask,
     alignment_of,
     embedded,
+    group_p_value,
+    groups,
     pairwise_similarities,
     principal_components,
 )

@@ -23,7 +23,7 @@ from ...io.unfinished import check_output
 from ...runner import PROGRAM, Run, command
 from ..improvers.inputs import check_size, pixel_size_notes, read_maps, reason_to_leave, stated_mask, stated_resolution
 from ..improvers.run import Improver, load_improver
-from ..measures.density import dense_mask
+from ..measures.atoms import dense_mask
 from ..measures.half_map_test import half_map_test
 from ..measures.measure import dependent
 from ..measures.volume import Volume, write_volume

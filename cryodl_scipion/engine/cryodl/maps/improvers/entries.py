@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A user's list of EMDB and PDB entries: what to download, and the table of pairs of the files that come. No
-network."""
+"""A user's list of EMDB and PDB entries: what to download, and the table of pairs of the files. No network."""
 
 import csv
 import dataclasses

@@ -10,11 +10,9 @@ from ...contract import ImproveMapConfig
 from ...io.memory import require_memory
 from ...io.tomograms import sides_of
 from ...runner import Run
-from ..measures.atoms import check_overlap, read_atoms
-from ..measures.density import dense_mask, soft_mask
+from ..measures.atoms import check_overlap, dense_mask, read_atoms, soft_mask
 from ..measures.measure import dependent
-from ..measures.resolution import estimated_resolution
-from ..measures.shells import shell_correlation
+from ..measures.shells import estimated_resolution, shell_correlation
 from ..measures.volume import (
     SAME_MAP,
     Volume,

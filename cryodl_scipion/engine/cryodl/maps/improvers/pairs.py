@@ -128,8 +128,8 @@ CHECKED = 64  # boxes that validation looks at, at most
 
 class MapPairs:
     """Pairs in files, split into training and validation by molecule. folder: the run's working folder; pairs that are
-    there from a stopped run are not made again. config: TrainMapImproverConfig. lowest: of the method. seed: of random
-    numbers. training, validation: lists of (memory map of map and target, atoms as in MapPair)."""
+    there from a stopped run are not made again. lowest: of the method. seed: of random numbers. training, validation:
+    lists of (memory map of map and target, atoms as in MapPair)."""
 
     def __init__(
         self,

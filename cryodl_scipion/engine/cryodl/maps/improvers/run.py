@@ -75,7 +75,7 @@ def load_improver(name_or_folder: str, device: torch.device) -> "Improver":
 
 
 class Improver:
-    """A trained network, ready on a device. card: the model's card. network: of its method."""
+    """A trained network, ready on a device. network: of its method."""
 
     def __init__(
         self, card: typing.Mapping[str, typing.Any], network: VolumeSwinConvUNet, device: torch.device

@@ -6,8 +6,7 @@ import dataclasses
 import numpy as np
 
 from ...contract import TrainMapImproverConfig
-from ..measures.atoms import Atoms, read_atoms
-from ..measures.density import model_density, soft_mask
+from ..measures.atoms import Atoms, model_density, read_atoms, soft_mask
 from ..measures.shells import guinier_b_factor
 from ..measures.simulated import Faults, deposited, simulate
 from ..measures.volume import Volume
@@ -41,7 +40,7 @@ def target_for(atoms: Atoms, grid: Volume, resolution: float) -> np.ndarray:
 
 def simulated_pair(path: str, config: TrainMapImproverConfig, lowest: float, rng: np.random.Generator) -> MapPair:
     """A Pair of a random part of a molecule, at a random orientation, pixel size and resolution, with random faults.
-    config: TrainMapImproverConfig. lowest: of the method."""
+    lowest: of the method."""
     atoms = _rotated(read_atoms(path), rng)
     resolution = rng.uniform(config.resolution_min, config.resolution_max)
     pixel_size = config.working_pixel_size * rng.uniform(
@@ -70,7 +69,7 @@ def simulated_pair(path: str, config: TrainMapImproverConfig, lowest: float, rng
 def real_pair(
     volume: Volume, atoms: Atoms, resolution: float, config: TrainMapImproverConfig, lowest: float
 ) -> MapPair:
-    """Pair of a whole map that the user has, at the working pixel size. volume: Volume. atoms: Atoms in its frame."""
+    """Pair of a whole map that the user has, at the working pixel size. atoms: Atoms in its frame."""
     data = to_grid(volume.data, volume.voxels_zyx, config.working_pixel_size)
     fine = dataclasses.replace(volume, data=data, voxels_zyx=np.full(3, config.working_pixel_size))
     target = target_for(atoms, fine, config.target_resolution or resolution)

@@ -129,8 +129,7 @@ class ImproverTask(Task):
         return losses
 
     def validate(self) -> dict[str, float]:
-        """Correlation of improved boxes with their targets and Q-scores (both make the metric), and of the maps as they
-        are."""
+        """Correlation with the targets and Q-scores (both make the metric), of improved boxes and of the maps."""
         after, before, losses, sure, scores = [], [], [], [], []
         for batch in self.pairs.validation_boxes(self.batch_size):
             data, target = batch[:2]

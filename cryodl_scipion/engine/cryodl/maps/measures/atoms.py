@@ -1,21 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Atomic models as arrays: what maps are compared with."""
-
-from __future__ import annotations
+"""Atomic models as arrays, which maps are compared with; their density on the grid of a map, and a soft mask around
+it."""
 
 import dataclasses
 import os
 import typing
 from pathlib import Path
 
+import gemmi
 import numpy as np
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from ...contract.reading import reader
 from .volume import Volume
-
-if typing.TYPE_CHECKING:
-    from gemmi import Atom, Chain, Residue, Structure
-
 
 BACKBONE = {"CA", "P"}  # one for each residue of protein and of nucleic acid
 
@@ -47,10 +44,8 @@ class Atoms:
 
 
 @reader
-def read_structure(path: str | os.PathLike[str]) -> Structure:
+def read_structure(path: str | os.PathLike[str]) -> gemmi.Structure:
     """gemmi's structure of a file. Raises FileNotFoundError, or ValueError that names it."""
-    import gemmi
-
     if Path(path).is_dir():
         raise ValueError(f"{path} is a folder; an atomic model (.pdb, .cif) is needed.")
     if not Path(path).is_file():
@@ -70,28 +65,19 @@ def read_atoms(path: str | os.PathLike[str]) -> Atoms:
     """Atoms of a .pdb or .cif file (also .gz), as deposited: no assembly is built, since it lies in its map's frame.
     Hydrogens, waters, and all but the first alternative place of an atom are left out. Raises ValueError if nothing is
     left, or atoms have no element."""
-    import gemmi
-
     structure = read_structure(path)
-    xyz, number, b, occupancy, residue, names, protein, residues = (list[typing.Any]() for _ in range(8))
-    unknown = 0
+    rows, residues, unknown = list[tuple[typing.Any, ...]](), list[tuple[str, str, str]](), 0
     for chain, group in _groups(structure):
         amino_acid, kept = gemmi.find_tabulated_residue(group.name).is_amino_acid(), False
         for atom in group.first_conformer():
             if atom.element == gemmi.Element("X"):
                 unknown += 1
             elif not atom.is_hydrogen():
-                kept = True
-                xyz.append(atom.pos.tolist())
-                number.append(atom.element.atomic_number)
-                b.append(atom.b_iso)
-                occupancy.append(atom.occ)
-                residue.append(len(residues))
-                names.append(atom.name)
-                protein.append(amino_acid)
+                kept, own = True, (atom.b_iso, atom.occ, len(residues), atom.name, amino_acid)
+                rows.append((atom.pos.tolist(), atom.element.atomic_number, *own))
         if kept:
             residues.append((chain.name, str(group.seqid), group.name))
-    if not xyz:
+    if not rows:
         raise ValueError(
             f"{path} has no atoms"
             + (
@@ -101,29 +87,18 @@ def read_atoms(path: str | os.PathLike[str]) -> Atoms:
             )
         )
     notes = (f"{path}: {unknown} atoms have no known element and are left out.",) if unknown else ()
-    return Atoms(
-        str(path),
-        np.array(xyz),
-        np.array(number),
-        np.array(b),
-        np.array(occupancy),
-        np.array(residue),
-        tuple(residues),
-        tuple(names),
-        np.array(protein),
-        notes,
-    )
+    xyz, number, b, occupancy, residue, names, protein = zip(*rows)
+    measured = (np.array(column) for column in (xyz, number, b, occupancy, residue))
+    return Atoms(str(path), *measured, tuple(residues), names, np.array(protein), notes)
 
 
-def kept_atoms(structure: Structure) -> typing.Iterator[Atom]:
+def kept_atoms(structure: gemmi.Structure) -> typing.Iterator[gemmi.Atom]:
     """gemmi's atoms of a structure, in the order and choice of read_atoms."""
-    import gemmi
-
     for _, group in _groups(structure):
         yield from (a for a in group.first_conformer() if not a.is_hydrogen() and a.element != gemmi.Element("X"))
 
 
-def _groups(structure: Structure) -> typing.Iterator[tuple[Chain, Residue]]:
+def _groups(structure: gemmi.Structure) -> typing.Iterator[tuple[gemmi.Chain, gemmi.Residue]]:
     """(chain, residue) of the first model and conformation, without waters."""
     for chain in structure[0]:
         for group in chain.first_conformer():
@@ -159,3 +134,60 @@ def check_overlap(volume: Volume, atoms: Atoms) -> list[str]:
         f"{int((~inside).sum())} of the {len(atoms)} atoms of {atoms.path} lie outside {volume.path} and are not "
         "counted."
     ]
+
+
+REACH = 4.0  # widths of a Gaussian beyond which it is nothing
+BLUR, MARGIN, EDGE = 5.0, 4.0, 8.0  # Å: of what a mask without a model is made from, and around it
+
+
+def model_density(
+    atoms: Atoms, volume: Volume, width: float | np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Sum of Gaussians at the atoms: (z, y, x) float32 array on the grid of a Volume. width: Å, standard deviation, a
+    number or (n,). weights: (n,), the integral of each; atomic number x occupancy if None. A Gaussian is integrated
+    nowhere, it is sampled: widths below half a voxel would be lost between grid points, and are refused with
+    ValueError."""
+    width = np.broadcast_to(np.asarray(width, float), len(atoms))
+    if width.min() < 0.5 * volume.voxels_zyx.max():
+        raise ValueError(
+            f"Gaussians of {width.min():.3g} Å cannot be drawn on voxels of {volume.voxels_zyx.max():.3g} Å."
+        )
+    weights = atoms.number * atoms.occupancy if weights is None else np.asarray(weights, float)
+    peaks = weights / (2 * np.pi * width**2) ** 1.5
+    result, positions = np.zeros(volume.data.shape, np.float32), volume.positions(atoms.xyz)
+    reach = REACH * width[:, None] / volume.voxels_zyx
+    low = np.maximum(np.ceil(positions - reach), 0).astype(int)
+    high = np.minimum(np.floor(positions + reach) + 1, volume.data.shape).astype(int)
+    for position, start, stop, sigma, peak in zip(positions, low, high, width, peaks):
+        if (start < stop).all():
+            z, y, x = (
+                np.exp(-0.5 * ((np.arange(a, b) - p) * v / sigma) ** 2)
+                for a, b, p, v in zip(start, stop, position, volume.voxels_zyx)
+            )
+            patch = (peak * z)[:, None, None] * (y[:, None] * x)
+            result[start[0] : stop[0], start[1] : stop[1], start[2] : stop[2]] += patch
+    return result
+
+
+def soft_mask(xyz: np.ndarray, volume: Volume, radius: float, edge: float | None = None) -> np.ndarray:
+    """1 within `radius` Å of the positions (n, 3), falling as a cosine over `edge` Å (None: the radius): (z, y, x)
+    float32."""
+    positions = np.rint(volume.positions(xyz)).astype(int)
+    inside = ((positions >= 0) & (positions < volume.data.shape)).all(axis=1)
+    empty = np.ones(volume.data.shape, bool)
+    empty[tuple(positions[inside].T)] = False
+    distance = distance_transform_edt(empty, sampling=tuple(volume.voxels_zyx))
+    part = np.clip((distance - radius) / (edge or radius), 0, 1)
+    return (0.5 + 0.5 * np.cos(np.pi * part)).astype(np.float32)
+
+
+def dense_mask(data: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
+    """A soft mask around what is dense in a map without a model: (z, y, x) float32, 0 to 1. The blurred map is cut
+    where Otsu's threshold tells molecule from solvent; MARGIN Å around it belong to the molecule, and over EDGE Å the
+    mask falls to 0 as a cosine."""
+    from skimage.filters import threshold_otsu
+
+    blurred = gaussian_filter(np.asarray(data, np.float32), BLUR / np.asarray(voxels_zyx))
+    distance = distance_transform_edt(blurred <= threshold_otsu(blurred), sampling=tuple(voxels_zyx))
+    part = np.clip((distance - MARGIN) / EDGE, 0, 1)
+    return (0.5 + 0.5 * np.cos(np.pi * part)).astype(np.float32)

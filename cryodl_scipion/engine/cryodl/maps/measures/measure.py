@@ -9,8 +9,7 @@ import torch
 from scipy.ndimage import distance_transform_edt, map_coordinates, uniform_filter
 
 from ...core.frc import fsc, resolution_at
-from .atoms import Atoms
-from .density import model_density, soft_mask
+from .atoms import Atoms, model_density, soft_mask
 from .qscore import chain_scores, q_scores, residue_scores
 from .shells import Curve, shell_correlation
 from .volume import Volume
@@ -178,10 +177,10 @@ def measure_map(volume: Volume, reference: MapReference) -> tuple[dict[str, typi
 def measure_halves(
     halves: typing.Sequence[Volume], mask: np.ndarray, resolution: float | None = None
 ) -> tuple[dict[str, typing.Any], dict[str, typing.Any]]:
-    """(metrics, details) of two half-maps on one grid: the FSC in a mask, and local resolution. halves: two Volumes.
-    resolution: Å, of the whole map, for the windows of local resolution; that of the FSC if None. metrics:
-    resolution_angstrom (FSC 0.143), resolution05_angstrom, local_resolution_angstrom {median, p10, p90} where the mask
-    is above 0.5. details: Curve fsc, local: (z, y, x) array in Å."""
+    """(metrics, details) of two half-maps on one grid: the FSC in a mask, and local resolution. resolution: Å, of the
+    whole map, for the windows of local resolution; that of the FSC if None. metrics: resolution_angstrom (FSC 0.143),
+    resolution05_angstrom, local_resolution_angstrom {median, p10, p90} where the mask is above 0.5. details: Curve fsc,
+    local: (z, y, x) array in Å."""
     curve = shell_correlation(halves[0].data * mask, halves[1].data * mask, halves[0].voxels_zyx)
     metrics: dict[str, typing.Any] = dict(
         resolution_angstrom=curve.resolution(0.143), resolution05_angstrom=curve.resolution(0.5)

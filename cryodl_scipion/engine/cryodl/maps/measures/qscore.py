@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Q-score: how well the density around each atom looks like that of an atom (Pintilie et al. 2020, Nature Methods
-17)."""
+"""Q-score: how well density around an atom looks like that of an atom (Pintilie et al. 2020, Nature Methods 17)."""
 
 import dataclasses
 

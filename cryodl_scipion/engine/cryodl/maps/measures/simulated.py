@@ -7,8 +7,7 @@ import numpy as np
 import scipy.fft
 from scipy.ndimage import gaussian_filter
 
-from .atoms import Atoms
-from .density import model_density, soft_mask
+from .atoms import Atoms, model_density, soft_mask
 from .shells import Curve, amplitudes, guinier_b_factor, sharpened, shell_correlation, volume_frequencies
 from .volume import Volume
 

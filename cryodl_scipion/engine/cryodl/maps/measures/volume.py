@@ -138,8 +138,8 @@ def other_position(volume: Volume, other: Volume, what: str) -> list[str]:
 @reader
 def read_mask(path: str, volume: Volume, pixel_size: float | None = None) -> tuple[np.ndarray, list[str]]:
     """A mask on the grid of a Volume, (z, y, x) float32 from 0 to 1, and sentences for the user. pixel_size: Å to take
-    instead of the header's. Raises FileNotFoundError, or ValueError for a mask of another grid and for one that lets
-    nothing through."""
+    instead of the header's. Raises FileNotFoundError, or ValueError for a mask of another grid or one that lets nothing
+    through."""
     given = read_volume(path, pixel_size, "mask")
     check_same_grid(volume, given, "mask")
     sentences, low, high = other_position(volume, given, "mask"), given.data.min(), given.data.max()
@@ -244,8 +244,7 @@ def check_contrast(half: Volume, volume: Volume) -> float:
 
 
 def check_halves(halves: typing.Sequence[Volume]) -> None:
-    """Raises ValueError if both half-maps are the same map, so that nothing would be measured, or of opposite
-    contrast."""
+    """Raises ValueError if both half-maps are the same map, or of opposite contrast."""
     if check_contrast(*halves) > SAME_MAP:
         raise ValueError(
             f"The half-maps {halves[0].path} and {halves[1].path} are the same map. Give the two maps of "

@@ -44,7 +44,7 @@ BUTTONS = (
 
 
 class AnnotationWindow:
-    """figure: matplotlib's, of any canvas. session: Session."""
+    """figure: matplotlib's, of any canvas."""
 
     def __init__(self, figure: typing.Any, session: Session) -> None:
         self.figure, self.session = figure, session
@@ -249,7 +249,7 @@ Line = tuple[str, typing.Callable[[], None] | None, bool]  # text, what a click 
 
 
 class Words:
-    """State and message above, help below. figure: matplotlib's."""
+    """State and message above, help below."""
 
     def __init__(self, figure: typing.Any) -> None:
         self._state = figure.text(0.012, 0.972, "", fontsize=10, weight="bold", va="center")
@@ -294,27 +294,17 @@ class TileList:
     def show(self, session: Session) -> None:
         """All of a session, the chosen tile among what is seen if it was another one before."""
         lines: list[Line] = [("Features", None, False)]
-        for name, (positive, negative) in session.counts().items():
-            lines.append(
-                (
-                    f"{name}: {positive} with, {negative} without",
-                    functools.partial(session.choose_feature, name),
-                    name == session.feature,
-                )
-            )
+        for name, counts in session.counts().items():
+            choose = functools.partial(session.choose_feature, name)
+            lines.append(("{}: {} with, {} without".format(name, *counts), choose, name == session.feature))
         sheets = sorted(session.sheets(), key=lambda s: s.centre_zyx)
         lines.append((f"Tiles of {session.feature} in {session.name}", None, False))
         positions = {}
         for sheet in sheets:
             z, y, x = sheet.centre_zyx
             positions[id(sheet)] = len(lines)
-            lines.append(
-                (
-                    f"slice {z + 1:4d}  x {x:5d}  y {y:5d}  {sheet.state}",
-                    functools.partial(session.select, sheet),
-                    sheet is session.active,
-                )
-            )
+            words = f"slice {z + 1:4d}  x {x:5d}  y {y:5d}  {sheet.state}"
+            lines.append((words, functools.partial(session.select, sheet), sheet is session.active))
         self._lines = lines
         followed = session.number, session.feature, session.active, len(sheets)
         if followed != self._followed:

@@ -18,7 +18,7 @@ from .store import AnnotationStore
 
 def add_annotations(store: AnnotationStore, other: AnnotationStore) -> int:
     """Add to a store what another one holds, but for tiles that are there already. Returns the number of new tiles.
-    store, other: AnnotationStore. Nothing is on the disk before store.save()."""
+    Nothing is on the disk before store.save()."""
     there = {_key(store, t) for t in store.entries}
     new = [t for t in other.entries if _key(other, t) not in there]
     for name, path in {t.tomogram: t.path for t in new if t.path is not None}.items():
@@ -60,8 +60,8 @@ class Position:
 
 
 class LabelVolume:
-    """Labels of a tomogram. path: of the labels. tomogram: Tomogram. otherwise: sentence for the user whose file holds
-    other numbers than whole ones. Raises ValueError if their shapes differ."""
+    """Labels of a tomogram. path: of the labels. otherwise: sentence for the user whose file holds other numbers than
+    whole ones. Raises ValueError if their shapes differ."""
 
     def __init__(
         self,
@@ -119,9 +119,9 @@ def open_pairs(
 def find_positions(
     volume: LabelVolume, number: int, label: int, size: int, wanted: typing.Sequence[int], rng: np.random.Generator
 ) -> tuple[list[Position], list[Position], set[int]]:
-    """Positions with the feature and without it, two lists; and the values that were seen before it was, a set. volume:
-    LabelVolume. number: of the volume. wanted: how many of each; the search ends when there are several times as many,
-    which is seldom before a few slices and never before MIN_SLICES. rng: numpy Generator."""
+    """Positions with the feature and without it, two lists; and the values that were seen before it was, a set. number:
+    of the volume. wanted: how many of each; the search ends when there are several times as many, which is seldom
+    before a few slices and never before MIN_SLICES."""
     found, seen = (list[Position](), list[Position]()), set[int]()
     for count, z in enumerate(rng.permutation(volume.shape[0])):
         enough = [count >= MIN_SLICES and len(f) >= PLENTY * w for f, w in zip(found, wanted)]
@@ -149,17 +149,11 @@ def _positions_in(
     corners = [_corners(n, size, rng) for n in labels.shape]
     feature, unannotated, nothing = (_parts(labels == value, corners, size) for value in (label, UNANNOTATED, 0))
     annotated, others = unannotated <= MAX_UNANNOTATED, 1 - feature - unannotated - nothing
-    positions = []
-    for chosen in (annotated & (feature >= MIN_PART), annotated & (feature == 0)):
-        positions.append(
-            [
-                Position(
-                    number, z, (int(corners[0][row]), int(corners[1][column])), bool(others[row, column] >= MIN_PART)
-                )
-                for row, column in np.argwhere(chosen)
-            ]
-        )
-    return positions
+    at = lambda row, column: (int(corners[0][row]), int(corners[1][column]))
+    return [
+        [Position(number, z, at(*tile), bool(others[*tile] >= MIN_PART)) for tile in np.argwhere(annotated & wanted)]
+        for wanted in (feature >= MIN_PART, feature == 0)
+    ]
 
 
 def _corners(count: int, size: int, rng: np.random.Generator) -> np.ndarray:

@@ -20,10 +20,10 @@ BRUSHES = (1, 2, 3, 4, 6, 8, 11, 15, 20, 28, 40)  # diameters, px
 
 
 class Session:
-    """What one annotator draws. store: AnnotationStore. tomograms: list of (name, Tomogram, pixel size in Å/px); only
-    what is shown is read. size: of new tiles, px. active: the chosen Sheet, or None. message: one sentence about what
-    happened last. brush: diameter, px. uncertain: what is drawn now is marked as uncertain. marking: each click puts a
-    tile without the feature. failed: the drawings could not be saved; the message says why."""
+    """What one annotator draws. tomograms: list of (name, Tomogram, pixel size in Å/px); only what is shown is read.
+    size: of new tiles, px. active: the chosen Sheet, or None. message: one sentence about what happened last. brush:
+    diameter, px. uncertain: what is drawn now is marked as uncertain. marking: each click puts a tile without the
+    feature. failed: the drawings could not be saved; the message says why."""
 
     def __init__(
         self,
@@ -63,8 +63,7 @@ class Session:
         return self._mean(self.z)
 
     def limits(self) -> tuple[float, float]:
-        """Values shown as black and white: percentiles 1 and 99 of some slices of the tomogram, drawn together by the
-        contrast."""
+        """Values shown as black and white: percentiles 1 and 99 of some slices, drawn together by the contrast."""
         key = self.number, self.averaged
         if key not in self._limits:
             low, high = np.percentile(self._sample(), (1, 99))

@@ -30,7 +30,7 @@ from ...io.files import whole_file
 from ...io.mrc import read_header
 from ...io.tomograms import Tomogram, sides_of
 from ...io.volume_writer import OpenVolume, new_volume
-from .tiles import check_drawing, check_image, cut_tile, outside, overlapping
+from .tiles import check_drawing, check_image, cut_tile
 
 
 def read_stack(folder: str, name: str, needed: typing.Sequence[tuple[int | None, int]]) -> np.ndarray | None:
@@ -105,8 +105,7 @@ def open_annotations(folder: str, tomograms: typing.Mapping[str, str] | None = N
 
 
 class AnnotationStore:
-    """Tiles and their drawings. entries: list of Tile, in the order of their making. Nothing is on the disk before
-    save()."""
+    """Tiles and their drawings. entries: in the order of their making. Nothing is on the disk before save()."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder, self.entries = str(folder), list[Tile]()
@@ -151,16 +150,15 @@ class AnnotationStore:
         return self._drawings[tile.drawing].copy()
 
     def labels(self, tile: Tile) -> np.ndarray:
-        """As drawing, but uncertain where overlapping tiles disagree and beyond the tomogram's border: what networks
-        should learn from."""
+        """As drawing, but uncertain where overlapping tiles disagree and beyond the border: what networks learn
+        from."""
         unsure = overlapping(self, tile) | outside(tile, self.tomograms.shape(tile.tomogram))
         return np.where(unsure, np.int16(UNCERTAIN), self.drawing(tile))
 
     def image(self, tile: Tile, context: int = 0) -> np.ndarray:
-        """(2 * context + 1, size, size) float32 of the tomogram, reflected at its borders; or
-        the tile's own image. context: slices before and after. Raises FileNotFoundError if the
-        tomogram is not there, ValueError if it has changed its shape, or if more than its own image is asked of a tile
-        without tomogram."""
+        """(2 * context + 1, size, size) float32 of the tomogram, reflected at its borders; or the tile's own image.
+        context: slices before and after. Raises FileNotFoundError if the tomogram is not there, ValueError if it has
+        changed its shape, or if other slices are asked of a tile without tomogram."""
         if tile.image is None:
             return cut_tile(self.tomograms.open(tile.tomogram), tile.centre_zyx, tile.size, context)
         if context:
@@ -291,6 +289,44 @@ class AnnotationStore:
             }
         self._free = set(range(self._used)) - set(self._drawings)
         self._last = max([t.number for t in self.entries], default=0)
+
+
+def overlapping(store: AnnotationStore, tile: Tile) -> np.ndarray:
+    """(size, size) bool: where another tile of the same feature and annotator says something else about the voxel. The
+    rule for overlapping tiles: a voxel about which two of them disagree (also: one is uncertain) is uncertain."""
+    differs = np.zeros((tile.size, tile.size), bool)
+    if tile.path is None:
+        return differs  # nobody knows where it lies
+    mine = store.drawing(tile)
+    for other in store.tiles(tile.feature, tile.annotator, tile.tomogram):
+        if other.number == tile.number or other.path is None or other.centre_zyx[0] != tile.centre_zyx[0]:
+            continue
+        here, there = _common(tile, other), _common(other, tile)
+        if here is not None:
+            differs[here] |= mine[here] != store.drawing(other)[there]
+    return differs
+
+
+def outside(tile: Tile, shape: typing.Sequence[int] | None) -> np.ndarray:
+    """(size, size) bool: what of a tile lies beyond its tomogram. shape: (z, y, x), or None if not known."""
+    beyond = np.zeros((tile.size, tile.size), bool)
+    if tile.path is None or shape is None:
+        return beyond
+    rows, columns = (corner + np.arange(tile.size) for corner in tile.corner_yx)
+    beyond[(rows < 0) | (rows >= shape[1])] = True
+    beyond[:, (columns < 0) | (columns >= shape[2])] = True
+    return beyond
+
+
+def _common(tile: Tile, other: Tile) -> tuple[slice, ...] | None:
+    """Rows and columns of the tile that the other one covers, None if there are none."""
+    positions = []
+    for mine, theirs in zip(tile.corner_yx, other.corner_yx):
+        start, stop = max(theirs - mine, 0), min(theirs + other.size - mine, tile.size)
+        if start >= stop:
+            return None
+        positions.append(slice(start, stop))
+    return tuple(positions)
 
 
 # ----- The annotated tomograms, opened at the paths that contract/annotations.py gives.

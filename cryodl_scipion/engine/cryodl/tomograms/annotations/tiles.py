@@ -1,18 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One tile: where it lies, what it is of, and what its neighbours say about the same voxels. A tile that is being drawn
-on."""
-
-from __future__ import annotations
-
-import typing
+"""One tile: where it lies, what is drawn on it, and what its neighbours say about the same voxels."""
 
 import numpy as np
 
 from ...contract.annotations import FEATURE, UNCERTAIN, WITHOUT, Tile
 from ...io.tomograms import Tomogram, mirrored_part
-
-if typing.TYPE_CHECKING:
-    from .store import AnnotationStore
 
 EMPTY, WITH, WITHOUT_IT = "empty", "with", "without"  # states of a sheet
 
@@ -94,44 +86,6 @@ def check_image(image: np.ndarray, size: int) -> np.ndarray:
     if not np.isfinite(image).all():
         raise ValueError("The image of a tile has values that are not finite numbers (NaN or infinite).")
     return image
-
-
-def overlapping(store: AnnotationStore, tile: Tile) -> np.ndarray:
-    """(size, size) bool: where another tile of the same feature and annotator says something else about the voxel. The
-    rule for overlapping tiles: a voxel about which two of them disagree (also: one is uncertain) is uncertain."""
-    differs = np.zeros((tile.size, tile.size), bool)
-    if tile.path is None:
-        return differs  # nobody knows where it lies
-    mine = store.drawing(tile)
-    for other in store.tiles(tile.feature, tile.annotator, tile.tomogram):
-        if other.number == tile.number or other.path is None or other.centre_zyx[0] != tile.centre_zyx[0]:
-            continue
-        here, there = _common(tile, other), _common(other, tile)
-        if here is not None:
-            differs[here] |= mine[here] != store.drawing(other)[there]
-    return differs
-
-
-def outside(tile: Tile, shape: typing.Sequence[int] | None) -> np.ndarray:
-    """(size, size) bool: what of a tile lies beyond its tomogram. shape: (z, y, x), or None if not known."""
-    beyond = np.zeros((tile.size, tile.size), bool)
-    if tile.path is None or shape is None:
-        return beyond
-    rows, columns = (corner + np.arange(tile.size) for corner in tile.corner_yx)
-    beyond[(rows < 0) | (rows >= shape[1])] = True
-    beyond[:, (columns < 0) | (columns >= shape[2])] = True
-    return beyond
-
-
-def _common(tile: Tile, other: Tile) -> tuple[slice, ...] | None:
-    """Rows and columns of the tile that the other one covers, None if there are none."""
-    positions = []
-    for mine, theirs in zip(tile.corner_yx, other.corner_yx):
-        start, stop = max(theirs - mine, 0), min(theirs + other.size - mine, tile.size)
-        if start >= stop:
-            return None
-        positions.append(slice(start, stop))
-    return tuple(positions)
 
 
 def cut_tile(tomogram: Tomogram, centre_zyx: tuple[int, int, int], size: int, context: int) -> np.ndarray:

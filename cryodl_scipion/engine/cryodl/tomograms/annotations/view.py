@@ -27,7 +27,7 @@ def tinted(drawing: np.ndarray) -> np.ndarray:
 
 
 class SliceView:
-    """The whole slice, or a part of it. axes: matplotlib's."""
+    """The whole slice, or a part of it."""
 
     def __init__(self, axes: typing.Any) -> None:
         self.axes, self.hidden = axes, False

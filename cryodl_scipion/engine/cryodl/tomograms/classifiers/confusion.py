@@ -68,9 +68,9 @@ def against_ground_truth(
     subtomograms: SubtomogramSet, card: typing.Mapping[str, typing.Any], classes: np.ndarray
 ) -> tuple[np.ndarray, list[str], float]:
     """Confusion matrix (r, k + 1), names of its rows, and accuracy. subtomograms: SubtomogramSet with the true classes.
-    card: of the model. classes: (n,) class numbers that were found, 0 for unknown, the last column. Rows are the
-    model's classes and, if there are such, all others. The accuracy is that of the subtomograms of the model's classes;
-    unknown ones among them count as wrong. Raises ValueError as check_ground_truth does."""
+    classes: (n,) class numbers that were found, 0 for unknown, the last column. Rows are the model's classes and, if
+    there are such, all others. The accuracy is that of the subtomograms of the model's classes; unknown ones among them
+    count as wrong. Raises ValueError as check_ground_truth does."""
     check_ground_truth(subtomograms, card)
     numbers = np.array(card["class_numbers"])
     position = {number: row for row, number in enumerate(numbers.tolist())}

@@ -210,7 +210,7 @@ def _say(name: str, rows: np.ndarray, estimate: Estimate, frame: Frame) -> None:
 
 
 class AveragesPredictor:
-    """Classifies with learnt averages. frame: Frame. weights: as Likelihood.learn gives them. grids: Grids."""
+    """Classifies with learnt averages. weights: as Likelihood.learn gives them."""
 
     def __init__(
         self, frame: Frame, weights: typing.Mapping[str, torch.Tensor], grids: Grids, device: torch.device

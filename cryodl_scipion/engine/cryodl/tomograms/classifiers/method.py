@@ -47,8 +47,8 @@ class ClassifierMethod:
     batch_size = 32
 
     def grid(self, subtomograms: SubtomogramSet, diameter: float, resolution: float | None) -> tuple[float, int]:
-        """Pixel size (Å/px) and box (px) that the method works at; both stand in the card. subtomograms:
-        SubtomogramSet. diameter: Å, of the sphere that holds every particle. resolution: Å, or None."""
+        """Pixel size (Å/px) and box (px) that the method works at; both stand in the card. diameter: Å, of the sphere
+        that holds every particle. resolution: Å, or None."""
         raise NotImplementedError
 
     def build(self, classes: int, box: int) -> torch.nn.Module:
@@ -66,8 +66,7 @@ class ClassifierMethod:
 
     def learn(self, examples: Examples, config: TrainClassifierConfig, device: torch.device) -> dict[str, torch.Tensor]:
         """Weights, {name: tensor}, of a method that does not learn by steps. examples: examples.Examples: the set, the
-        rows to learn from and those to validate with, labels, contrast, diameter, pixel size and box. config:
-        TrainClassifierConfig. device: torch.device."""
+        rows to learn from and those to validate with, labels, contrast, diameter, pixel size and box."""
         raise NotImplementedError
 
     def cross_validated(

@@ -48,8 +48,7 @@ def joined_parts(parts: typing.Sequence[Classified]) -> Classified:
 
 
 class Classifier:
-    """A trained model, ready on a device. card: the model's card. weights: {name: tensor}. device: torch.device. Raises
-    ValueError if they do not fit."""
+    """A trained model, ready on a device. weights: {name: tensor}. Raises ValueError if they do not fit."""
 
     def __init__(
         self, card: typing.Mapping[str, typing.Any], weights: typing.Mapping[str, torch.Tensor], device: torch.device

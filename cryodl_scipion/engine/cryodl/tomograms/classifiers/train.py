@@ -19,8 +19,8 @@ FEW = 20  # validation subtomograms below which they do not choose the weights
 
 
 class ClassifierTask(NetworkTask):
-    """A network that learns classes. method: a ClassifierMethod that learns by steps. examples: Examples. batch_size:
-    subtomograms per step, None for the method's own."""
+    """A network that learns classes. method: a ClassifierMethod that learns by steps. batch_size: subtomograms per
+    step, None for the method's own."""
 
     example_name = "subtomograms"
     patience = 6

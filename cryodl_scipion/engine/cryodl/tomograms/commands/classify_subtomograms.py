@@ -24,8 +24,15 @@ from ..classifiers.prepare import find_subtomogram_contrast, resolution_notes, s
 from ..classifiers.rejection import MAX_DEFAULT_FRACTION
 from ..classifiers.run import Classifier, joined_parts, read_part, write_part
 from ..subtomograms.averages import aligned, half_averages, resolution_of
-from ..subtomograms.cluster import group_p_value, groups, plot_averages, plot_embedding
-from ..subtomograms.clustering import aligned_poses, alignment_of, embedding_of
+from ..subtomograms.clustering import (
+    aligned_poses,
+    alignment_of,
+    embedding_of,
+    group_p_value,
+    groups,
+    plot_averages,
+    plot_embedding,
+)
 from ..subtomograms.observed import frame_of
 
 CHUNK = 256  # subtomograms after which a stopped run continues

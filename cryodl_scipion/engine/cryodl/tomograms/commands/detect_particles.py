@@ -17,8 +17,7 @@ from ...io.tomogram_coordinates import write_coordinates3d
 from ...io.tomograms import Tomogram, working_pixel_size
 from ...likelihood.decoys import q_values, threshold_by_decoys
 from ...runner import PROGRAM, Run, command
-from ..detectors.answer import SpeciesFound, detection_columns, detections_in_words
-from ..detectors.predict import NetworkFinder
+from ..detectors.predict import NetworkFinder, SpeciesFound, detection_columns, detections_in_words
 from ..features.volumes import ALL, FolderRecord, join_points, refuse_name_of_all
 from ..templates.finder import DECOYS, TemplateFinder
 

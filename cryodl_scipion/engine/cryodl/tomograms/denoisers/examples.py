@@ -75,8 +75,7 @@ def inputs_of(volume: torch.Tensor, scale: HalfScale, measured: torch.Tensor | N
 
 
 def answered(network: typing.Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
-    """(b, 1, z, y, x) signal in units of the strength, of (b, 2, z, y, x) inputs. The network's part may be of less
-    precision."""
+    """(b, 1, z, y, x) signal in units of the strength, of (b, 2, z, y, x) inputs."""
     return inputs[:, 1:].float() + network(inputs).float()
 
 

@@ -29,7 +29,7 @@ SIDES = (640, 512, 448, 384, 320, 256, 208, 160, 128, 96, 80, 64, 48)  # px that
 
 
 class TomogramDenoiser:
-    """A model of kind 'tomogram_denoiser', ready on a device. card, weights: of the model. device: torch.device."""
+    """A model of kind 'tomogram_denoiser', ready on a device."""
 
     def __init__(self, card: dict, weights: dict, device: torch.device) -> None:
         self.card, self.device, self.dtype = card, device, fast_dtype(device)
@@ -48,8 +48,8 @@ class TomogramDenoiser:
     def blocks(
         self, volumes: typing.Sequence[Tomogram], scale: HalfScale, memory: float
     ) -> typing.Iterator[tuple[tuple[int, ...], list[np.ndarray]]]:
-        """The denoised volumes block by block: the (z, y, x) place of a block, and a block of each volume. memory: GB.
-        The tomogram is mirrored beyond its borders."""
+        """The denoised volumes block by block: the (z, y, x) place of a block, and a block of each volume. The tomogram
+        is mirrored beyond its borders. memory: GB."""
         shape = volumes[0].shape
         spans = tile_plan(
             shape, memory * 1e9 / (self.method.bytes_per_voxel * (self.dtype.itemsize / 2) ** 0.5), self.method

@@ -8,21 +8,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ...core.fourier import plane_weights
+from ...core.volumes import rfft_frequencies
+
 BINS = 32  # of frequency, from 0 to 0.5 cycles per px; what lies beyond has the value of the last
 WINDOW = 1.5**3  # a Hann window along each axis makes so many neighbouring coefficients tell the same
 MIN_POWER = 1e-6  # of the largest: below it a filter has left nothing, and its correlations mean nothing
 
 
-def subvolume_frequencies(shape: typing.Sequence[int]) -> torch.Tensor:
-    """Frequency of each position on the grid of rfftn of a (z, y, x) shape, cycles per px."""
-    z, y = (torch.fft.fftfreq(n).square() for n in shape[:2])
-    return (z[:, None, None] + y[:, None] + torch.fft.rfftfreq(shape[2]).square()).sqrt()
-
-
 def curve_on_grid(curve: np.ndarray, shape: typing.Sequence[int]) -> torch.Tensor:
     """Values of a (BINS,) curve on the grid of rfftn of a (z, y, x) shape, by straight lines between bins."""
     values = torch.as_tensor(np.asarray(curve), dtype=torch.float32)
-    position = (subvolume_frequencies(shape) * (2 * BINS) - 0.5).clamp(0, BINS - 1)
+    position = (rfft_frequencies(shape) * (2 * BINS) - 0.5).clamp(0, BINS - 1)
     low = position.long().clamp(max=BINS - 2)
     return torch.lerp(values[low], values[low + 1], position - low)
 
@@ -34,12 +31,8 @@ def volume_mean(curve: np.ndarray) -> float:
 
 def subvolume_shell_sums(values: torch.Tensor, shape: typing.Sequence[int]) -> np.ndarray:
     """(BINS,) sums over shells of real values on the grid of rfftn of a shape; what lies beyond 0.5 is left out."""
-    weight = torch.full((shape[2] // 2 + 1,), 2.0)
-    weight[0] = 1.0
-    if shape[2] % 2 == 0:
-        weight[-1] = 1.0
-    index = (subvolume_frequencies(shape) * (2 * BINS)).long().clamp(max=BINS).flatten()
-    return torch.bincount(index, (values * weight).flatten().double(), BINS + 1)[:BINS].numpy()
+    index = (rfft_frequencies(shape) * (2 * BINS)).long().clamp(max=BINS).flatten()
+    return torch.bincount(index, (values * plane_weights(shape[2])).flatten().double(), BINS + 1)[:BINS].numpy()
 
 
 def windowed(subvolume: torch.Tensor) -> torch.Tensor:
@@ -130,8 +123,7 @@ def scale_of_halves(pairs: typing.Sequence[tuple[torch.Tensor, ...]]) -> tuple[H
 
 
 def scale_of_one(subvolumes: typing.Sequence[torch.Tensor], gain: np.ndarray) -> HalfScale:
-    """The HalfScale of a tomogram without halves. gain: of a half like its halves would be; a whole one has less
-    noise."""
+    """The HalfScale of a tomogram without halves. gain: of a half as its halves would be, which has more noise."""
     middle = float(np.mean([x.mean() for x in subvolumes]))
     width = float(np.mean([x.var() for x in subvolumes])) ** 0.5
     powers = measure_powers([(x - middle, x - middle) for x in subvolumes])

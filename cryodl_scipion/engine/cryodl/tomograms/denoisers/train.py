@@ -25,8 +25,7 @@ FILLED_FROM = 0.3  # part of the steps from which the wedge of an input is fille
 
 
 class TomogramTask(NetworkTask):
-    """method: unet.DenoisingUNet3D or its like. training, validation: lists of Region. tilts: to fill the wedge, else
-    None."""
+    """tilts: to fill the wedge, else None."""
 
     example_name = "cubes"
 
@@ -117,7 +116,7 @@ SEEN = 64  # rows beside the held-out ones that are worth learning from, where t
 
 def train_tomogram_denoiser(config: typing.Any, sources: list[HalfSource], output: str | Path) -> None:
     """Train on some of the tomograms and write the model's folder; a killed training continues from <output>.partial.
-    config: DenoiseTomogramsConfig. sources: with halves. Raises AllSkipped if not one can be learned from."""
+    sources: with halves. Raises AllSkipped if not one can be learned from."""
     training = TrainingRun(dataclasses.replace(config, output=str(output)))
     training.take_folder()
     device, method = training.take_device(), method_of("tomogram_denoiser", config.network)

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Model card of a detector, with the thresholds of its species on data that it has not learnt from, and warnings about
-the training."""
+"""Model card of a detector, with thresholds of its species from held-out data, and warnings about the training."""
 
 import typing
 from pathlib import Path

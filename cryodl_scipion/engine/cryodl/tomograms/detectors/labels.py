@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The particles that a detector learns from: places of each species, in tomograms at the working pixel size; and which
-of them validate."""
+"""Particles that a detector learns from, in tomograms at the working pixel size, and which of them validate."""
 
 import dataclasses
 import typing

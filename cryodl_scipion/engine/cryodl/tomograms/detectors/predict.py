@@ -10,25 +10,84 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ...contract import network_words
+from ...contract import counted, network_words, score_text
 from ...contract.frames import rescaled
 from ...core.devices import fast_dtype
 from ...core.names import numbers_by_name
 from ...core.peaks import find_peaks_3d, separate
 from ...core.tiles import tile_spans
 from ...core.volumes import phases_at_random
-from ...io.memory import WORKING_MEMORY
+from ...io.memory import GIGABYTE, WORKING_MEMORY
 from ...io.model import find_model, read_model
+from ...io.particles import ANGLES
 from ...io.progress import ProgressBar
+from ...io.tomogram_coordinates import coordinate_columns
 from ...io.tomograms import Tomogram
 from ...learning.inference import for_inference
 from ...learning.task import method_of, with_weights
 from ..segmenters.working_scale import WorkingTomogram, skewness, turned_contrast
-from .answer import SpeciesFound
 from .unet3d import STRIDE
 
+
+@dataclasses.dataclass(frozen=True)
+class SpeciesFound:
+    """Detections of one species in one tomogram. name: of the species. zyx: (n, 3) px of the tomogram. scores: (n,).
+    angles: (n, 3) rot, tilt, psi in degrees, or None. threshold: minimum score. expected_false: detections that noise
+    alone gives, scaled to the tomogram; None without a control. diameter: Å. rivals: (m,) scores of places where a
+    decoy of the template fits best; None without decoys."""
+
+    name: str
+    zyx: np.ndarray
+    scores: np.ndarray
+    angles: np.ndarray | None
+    threshold: float
+    expected_false: float | None
+    diameter: float
+    rivals: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.zyx)
+
+    def inside(self, shape: typing.Sequence[int], border: float) -> "SpeciesFound":
+        """Those at least so many px from the first and last voxels of a tomogram."""
+        keep = ((self.zyx >= border) & (self.zyx <= np.array(shape) - 1 - border)).all(axis=1)
+        angles = None if self.angles is None else self.angles[keep]
+        return dataclasses.replace(self, zyx=self.zyx[keep], scores=self.scores[keep], angles=angles)
+
+
+def detection_columns(
+    name: str, found: typing.Sequence[SpeciesFound], shape: typing.Sequence[int], pixel_size: float
+) -> dict[str, list[typing.Any]]:
+    """{column: values} of all species of a tomogram: RELION 5's columns, score, species and its number from 1."""
+    zyx = np.concatenate([one.zyx.reshape(-1, 3) for one in found])
+    columns: dict[str, typing.Any] = dict(coordinate_columns(name, zyx, shape, pixel_size))
+    if all(one.angles is not None for one in found):
+        angles = np.concatenate([one.angles for one in found if one.angles is not None]).reshape(-1, 3)
+        columns.update(dict(zip(ANGLES, angles.T)))
+    columns["rlnClassNumber"] = [number for number, one in enumerate(found, 1) for _ in range(len(one))]
+    columns["cryodlSpecies"] = [one.name for one in found for _ in range(len(one))]
+    columns["cryodlScore"] = np.concatenate([one.scores for one in found])
+    return {key: list(values) for key, values in columns.items()}
+
+
+def detections_in_words(
+    name: str,
+    counts: typing.Mapping[str, int],
+    thresholds: typing.Mapping[str, float],
+    expected: typing.Mapping[str, float],
+    what: str,
+) -> typing.Iterator[str]:
+    """Sentences about the detections in a tomogram, one for each species. expected: false ones; empty without a
+    control. what: these are."""
+    for species, count in counts.items():
+        false = expected.get(species)
+        number = "" if false is None else f"{false:.2g}" if false < 10 else f"{false:.0f}"
+        control = "no control" if false is None else f"{number if false >= 0.1 else 'less than 0.1'} expected {what}"
+        found = f"{counted(count, 'detection')} of {species} from score {score_text(thresholds[species])}"
+        yield f"{name}: {found if count else f'no detections of {species}'}, {control}."
+
+
 MIN_SCORE = 0.05  # of a candidate
-GIGABYTE = 1e9
 SIDES = (96, 640)  # of blocks, working px
 DISTANCE = 0.7  # of two particles of a species at least, in diameters
 
@@ -50,7 +109,7 @@ class Candidates:
 
 
 class Detector:
-    """A trained detector on a device. card: of the model. weights: {name: tensor}. device: torch.device."""
+    """A trained detector on a device. weights: {name: tensor}."""
 
     def __init__(self, card: dict[str, typing.Any], weights: dict[str, torch.Tensor], device: torch.device) -> None:
         self.card, self.device, self.dtype = card, device, fast_dtype(device)
@@ -61,8 +120,7 @@ class Detector:
 
     @torch.inference_mode()
     def heat_maps(self, voxels: torch.Tensor) -> torch.Tensor:
-        """(species, z / 2, y / 2, x / 2) scores of normalised voxels (z, y, x) at the model's pixel size, on the
-        CPU."""
+        """(species, z / 2, y / 2, x / 2) scores of normalised voxels (z, y, x) at the model's pixel size."""
         padded = (
             filled_up(voxels, self.method.granularity)
             .to(self.device, self.dtype)
@@ -79,8 +137,8 @@ def filled_up(voxels: torch.Tensor, multiple: int) -> torch.Tensor:
 
 
 class TomogramBlocks:
-    """A tomogram cut into blocks at a detector's pixel size, normalised as in its training. tomogram: Tomogram.
-    pixel_size: Å/px to take for it. memory: GB for a block and its answer. Raises ValueError as WorkingTomogram."""
+    """A tomogram cut into blocks at a detector's pixel size, normalised as in its training. pixel_size: Å/px to take
+    for it. memory: GB for a block and its answer. Raises ValueError as WorkingTomogram."""
 
     def __init__(self, tomogram: Tomogram, pixel_size: float, detector: Detector, memory: float) -> None:
         self.working = WorkingTomogram(tomogram, pixel_size, detector.pixel_size)
@@ -170,7 +228,7 @@ DIFFERENT, TOO_DIFFERENT = 2.0, 4.0  # times the pixel size that a model learned
 
 
 class NetworkFinder:
-    """What detect-particles does with a model. config: DetectParticlesConfig. named: (name, path) of the tomograms."""
+    """What detect-particles does with a model. named: (name, path) of the tomograms."""
 
     angular_step = orientations = None
 
@@ -186,7 +244,7 @@ class NetworkFinder:
         self.in_words = f"by the model {card['name']} ({network_words('detector', card['network'])})"
 
     def search(self, name: str, tomogram: Tomogram, pixel_size: float) -> tuple[list[SpeciesFound], list[str]]:
-        """SpeciesFound of each species in a tomogram, and sentences for the user. Raises ValueError if it cannot
+        """Each species' SpeciesFound in a tomogram, and sentences for the user. Raises ValueError if it cannot
         serve."""
         notes = list(self._differences(tomogram, pixel_size))
         blocks = TomogramBlocks(tomogram, pixel_size, self.detector, WORKING_MEMORY)

@@ -13,6 +13,7 @@ from ...core.augment import vary_contrast
 from ...core.devices import fast_dtype
 from ...learning.task import NetworkTask
 from .labels import GatheredLabels, Labelled
+from .predict import filled_up
 from .unet3d import STRIDE, HeatMapUNet
 
 WIDTH = 0.15  # standard deviation of a particle's spot in the heat map, in diameters
@@ -41,8 +42,7 @@ def heat_map(points: np.ndarray, width: float, shape: typing.Sequence[int]) -> t
 
 
 class DetectorTask(NetworkTask):
-    """A detector's network on Labelled tomograms. method: HeatMapUNet. network: of it. gathered: GatheredLabels.
-    training, validation: lists of Labelled. batch_size: crops per step, or None."""
+    """A detector's network on Labelled tomograms. network: of it. batch_size: crops per step, or None."""
 
     example_name = "crops"
     patience = 8
@@ -92,8 +92,7 @@ class DetectorTask(NetworkTask):
         crop = self.method.crop
         start = [int(min(max(0, n - crop), max(0, c))) for c, n in zip(corner, one.volume.shape)]
         part = one.volume[tuple(slice(a, a + crop) for a in start)].float()
-        padding = [crop - n for n in part.shape]
-        part = F.pad(part[None, None], [v for n in padding[::-1] for v in (0, n)], mode="replicate")[0]
+        part = filled_up(part, crop)[0]
         cells = [rescaled(points - start, 1 / STRIDE) for points in one.points]
         maps = [heat_map(points, width, [crop // STRIDE] * 3) for points, width in zip(cells, self.widths)]
         return part, torch.stack(maps)
@@ -138,8 +137,8 @@ class DetectorTask(NetworkTask):
 def augmented_crop(
     voxels: torch.Tensor, maps: torch.Tensor, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A crop mirrored along its axes (the missing wedge stays where it is), sharper or smoother, with another contrast
-    and some noise."""
+    """A crop mirrored along its axes (the missing wedge stays where it is), with other sharpness, contrast and
+    noise."""
     axes = [axis for axis in (1, 2, 3) if rng.random() < 0.5]
     voxels, maps = voxels.flip(axes), maps.flip(axes)
     if rng.random() < 0.7:

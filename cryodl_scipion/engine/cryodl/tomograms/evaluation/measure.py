@@ -53,8 +53,7 @@ def ratio(part: float, whole: float) -> float | None:
 
 
 class ScoreCurve:
-    """Histograms of scores where the feature is and where it is not. yes, no: (BINS,) voxels; sums: (BINS,) of
-    scores."""
+    """Histograms of scores where the feature is (yes) and is not (no), (BINS,) voxels; sums: (BINS,) of scores."""
 
     def __init__(self) -> None:
         self.yes, self.no, self.sums = np.zeros(BINS), np.zeros(BINS), np.zeros(BINS)
@@ -83,8 +82,7 @@ class ScoreCurve:
         return binned(self.sums) / np.maximum(count, 1), binned(self.yes) / np.maximum(count, 1), count
 
     def metrics(self) -> dict[str, float | None]:
-        """average_precision; best_threshold and best_dice; calibration_error (Guo et al. 2017). None without voxels of
-        both kinds."""
+        """Numbers of the curve, calibration_error as Guo et al. 2017; None without voxels of both kinds."""
         if not self.yes.any() or not self.no.any():
             return dict(average_precision=None, best_threshold=None, best_dice=None, calibration_error=None)
         precision, recall = self.precision_recall()
@@ -130,8 +128,8 @@ class Distances(Summed):
     sides: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(2, np.int64))
 
     def add(self, found: np.ndarray, ground_truth: np.ndarray, annotated: np.ndarray, core: tuple[slice, ...]) -> None:
-        """found, ground_truth, annotated: (z, y, x) bool of a block with FARTHEST + 1 voxels around its core. core:
-        three slices."""
+        """found, ground_truth, annotated: (z, y, x) bool of a block, FARTHEST + 1 voxels around its core (three
+        slices)."""
         outlines, annotated = (outline(found), outline(ground_truth)), eroded(annotated)
         for side, (one, other) in enumerate(((0, 1), (1, 0))):
             own = (outlines[one] & annotated)[core]
@@ -261,8 +259,7 @@ class FeatureMeasures(Summed):
 
 
 def measure_labelled_pair(pair: LabelledPair) -> tuple[dict[int, FeatureMeasures], dict[int, int], ScoreCurve | None]:
-    """{label: FeatureMeasures} of a pairs.LabelledPair, {label: slice to look at}, and a ScoreCurve, None for label
-    volumes."""
+    """{label: FeatureMeasures} of a pair, {label: slice to look at}, and a ScoreCurve, None for label volumes."""
     found = {} if pair.label is None else {pair.label: FeatureMeasures()}
     curve = None if pair.label is None else ScoreCurve()
     for core in blocks(pair.shape, SIDE):

@@ -24,8 +24,7 @@ class LabelledPair:
     """name: of the tomogram. segmentation, labels: paths. label: value of the feature in the labels where the
     segmentation holds scores, or None. threshold: minimum score. pixel_size: Å/px, None for the headers'. values:
     {value in a label volume that is judged: that of the same feature in the labels, 0 for none}; others stay. shape:
-    (z, y, x). note: a sentence for the user, or "". Raises ValueError if shapes differ, or if there is no pixel
-    size."""
+    (z, y, x). note: a sentence for the user, or "". Raises ValueError if shapes differ, or without a pixel size."""
 
     def __init__(
         self,

@@ -36,9 +36,9 @@ def draw_slices(
     path: str | os.PathLike[str],
     tomogram: Tomogram | None = None,
 ) -> None:
-    """A PNG: of each feature the slice with most of it, the labels and the segmentation over each other. pair:
-    pairs.LabelledPair. slices: {label: z}. names: {label: name}. tomogram: Tomogram of the pair's shape, drawn in grey
-    behind them. Beside score volumes their scores are drawn, too."""
+    """A PNG: of each feature the slice with most of it, the labels and the segmentation over each other. slices:
+    {label: z}. names: {label: name}. tomogram: Tomogram of the pair's shape, drawn in grey behind them. Beside score
+    volumes their scores are drawn, too."""
     labels = list(slices)[:MAX_FEATURES]
     columns = 1 if pair.label is None else 2
     across = len(labels) if columns == 1 else 1
@@ -84,12 +84,8 @@ def _overlay(
     """(y, x, 3) colours. found, ground_truth, annotated: (y, x) bool. grey: (y, x, 3) picture of the tomogram, seen
     through them; without it the ground is white, darker where the scores are high."""
     opacity = 1 if grey is None else OPACITY
-    if grey is not None:
-        picture = grey.copy()
-    else:
-        picture = (
-            np.ones((*ground_truth.shape, 3)) if scores is None else np.repeat(1 - 0.4 * scores[..., None], 3, axis=2)
-        )
+    ground = np.ones((*found.shape, 3)) if scores is None else np.repeat(1 - 0.4 * scores[..., None], 3, axis=2)
+    picture = ground if grey is None else grey.copy()
     for colour, where in (
         (NOBODY_KNOWS, ~annotated),
         (RIGHT, found & ground_truth),
@@ -124,8 +120,7 @@ def draw_metrics(features: typing.Mapping[str, typing.Mapping[str, typing.Any]],
 
 
 def draw_curve(curve: ScoreCurve, name: str, path: str | os.PathLike[str]) -> None:
-    """A PNG of precision against recall, and of the share of true voxels against the score. curve:
-    overlap.ScoreCurve."""
+    """A PNG of precision against recall, and of the share of true voxels against the score."""
     figure, axes = new_figure(1, 2, (8.4, 3.8))
     precision, recall = curve.precision_recall()
     metrics = curve.metrics()

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Connected components of label volumes that are read slab by slab; a component across slabs is one component. One
-feature of a label volume or score volume, as a mask that is read by parts. Cutting a volume into parts that fit the
-memory."""
+"""Connected components of label volumes that are read slab by slab; a component across slabs is one component."""
 
 import dataclasses
 import os
@@ -45,7 +43,7 @@ class Segmentation:
             )
 
     def _refuse_labels(self) -> None:
-        """Raises ValueError for bytes that are labels rather than hundredths: a few small numbers that reach no
+        """Raises ValueError for bytes that are labels rather than hundredths: a few small numbers below the
         threshold."""
         seen: set[int] = set()
         for z in range(self.shape[0]):
@@ -106,12 +104,9 @@ def isolated(mask: np.ndarray, position: np.ndarray) -> np.ndarray:
 GIGABYTE = 1e9
 
 
-def slabs(shape: tuple[int, ...], bytes_per_voxel: float, memory: float, multiple: int = 1) -> list[tuple[int, int]]:
-    """[(start, stop)] of z that cover a volume, each of whole slices. shape: (z, y, x). memory: GB. multiple: starts
-    are multiples of it. A slab has at least that many slices, whatever the memory: less than one slice is never
-    read."""
-    slices = int(memory * GIGABYTE / (bytes_per_voxel * shape[1] * shape[2]))
-    step = max(1, slices // multiple) * multiple
+def slabs(shape: tuple[int, ...], bytes_per_voxel: float, memory: float) -> list[tuple[int, int]]:
+    """[(start, stop)] of z that cover a volume (z, y, x), each of whole slices and at least one. memory: GB."""
+    step = max(1, int(memory * GIGABYTE / (bytes_per_voxel * shape[1] * shape[2])))
     return [(start, min(start + step, shape[0])) for start in range(0, shape[0], step)]
 
 

@@ -184,8 +184,7 @@ def _one(
     normals: np.ndarray,
     thickness: float,
 ) -> tuple[Mesh, np.ndarray]:
-    """Mesh of one membrane, and its thickness (voxels) at the points. vesicles, part: of a component that is several,
-    which."""
+    """Mesh of one membrane, and its thickness (voxels) at the points. vesicles, part: if it is one of several."""
     box = components_found.boxes[component]
     mask, step = segmentation.crop(box)
     mask = (
@@ -234,8 +233,7 @@ class Vesicles:
 def vesicles_of(
     segmentation: Segmentation, components_found: Components, component: int, thickness: float
 ) -> Vesicles | None:
-    """The Vesicles of a component; None if it is only one object. component: Which of them. thickness: Of membranes,
-    voxels."""
+    """The Vesicles of a component; None if it is only one object. thickness: of membranes, voxels."""
     box = components_found.boxes[component]
     mask, step = segmentation.crop(box)
     mask = isolated(mask, (components_found.firsts[component] - box[:, 0]) // step)

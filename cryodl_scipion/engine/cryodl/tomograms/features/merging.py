@@ -23,8 +23,8 @@ NM3 = 1e-3  # of one cubic Å
 def merge_tomogram(
     scored: Scored, features: typing.Sequence[Feature], folder: Path, config: MergeFeaturesConfig
 ) -> dict[str, typing.Any]:
-    """Write folder/<tomogram>.mrc. Returns its entry for features.json. scored: scores.Scored. features: list of
-    scores.Feature. config: MergeFeaturesConfig. Raises ValueError if the score volumes do not fit together."""
+    """Write folder/<tomogram>.mrc. Returns its entry for features.json. Raises ValueError if the score volumes do not
+    fit together."""
     sources = [FeatureScores(scored.files[f.name]) for f in features]
     agree(sources)
     shape, pixel_size = sources[0].shape, _pixel_size(scored, sources)
@@ -176,8 +176,7 @@ def merged_slabs(
     """Yields (z, (n, y, x) int8 labels) of one tomogram, in the order of z. Label i + 1 is the i-th source. A feature
     can have a voxel if its score reaches its threshold. Of several the one whose log odds are farthest above those of
     its threshold has it, so that networks with other thresholds compare; on a tie the earlier one (Chen et al., Nature
-    Methods 2017). sources: list of FeatureScores of one shape. thresholds: of each. memory: GB; the labels are the same
-    with any."""
+    Methods 2017). memory: GB; the labels are the same with any."""
     shape = sources[0].shape
     for start, stop in slabs(shape, BYTES, memory):
         size = (stop - start, *shape[1:])

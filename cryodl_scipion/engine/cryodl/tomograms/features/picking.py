@@ -33,8 +33,8 @@ def split_touching(
     locate: typing.Callable[[np.ndarray], np.ndarray],
 ) -> Points:
     """Points of the particles of some components: centres of mass of the parts, which are not nearer than half a
-    diameter. segmentation: Segmentation. components: Components. numbers: of the components wanted, from 0. diameter:
-    voxels. locate: function of (n, 3) voxels that gives the numbers of their components, from 1."""
+    diameter. numbers: of the components wanted, from 0. diameter: voxels. locate: function of (n, 3) voxels that gives
+    the numbers of their components, from 1."""
     sizes = np.prod(np.diff(components.boxes[numbers], axis=2)[:, :, 0], axis=1)
     found = []
     for number in numbers[sizes <= LARGEST_BOX]:
@@ -62,8 +62,8 @@ def _centre_points(
 
 
 def part(mask: np.ndarray, diameter: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centres of mass (n, 3) zyx, voxels (n,) and one voxel (n, 3) of the particles of a mask (z, y, x). diameter: of a
-    particle, voxels."""
+    """Centres of mass (n, 3) zyx, voxels (n,) and one voxel (n, 3) of the particles of a mask. diameter: of a particle,
+    voxels."""
     from skimage.feature import peak_local_max
     from skimage.segmentation import watershed
 
@@ -114,7 +114,7 @@ def _without_neck(depth: np.ndarray, seeds: np.ndarray, diameter: float) -> np.n
 def _by_blocks(
     segmentation: Segmentation, boxes: np.ndarray, diameter: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """As `part`, of all that lies in the boxes: each block has a halo, and keeps the particles whose centre is its
+    """As `part`, of all that lies in the boxes: blocks have a halo, and keep the particles whose centre is their
     own."""
     halo = min(int(np.ceil(HALO * diameter)), FARTHEST)
     side = max(64, int(LARGEST_BOX ** (1 / 3)) - 2 * halo)
@@ -139,8 +139,7 @@ def _by_blocks(
 
 
 def _apart(centres: np.ndarray, voxels: np.ndarray, distance: float) -> np.ndarray:
-    """Indices of those that have no larger one nearer than the distance: two blocks may see one particle
-    differently."""
+    """Indices of those with no larger one nearer than the distance: blocks may see one particle differently."""
     keep = np.ones(len(centres), bool)
     order = np.argsort(-voxels, kind="stable")
     rank = np.empty(len(order), int)
@@ -157,8 +156,8 @@ _ONE = (1,)  # the only label of a mask
 
 
 def pick_feature(path: str | os.PathLike[str], config: PickFeaturesConfig) -> tuple[Points, float, list[str]]:
-    """(Points, pixel size in Å/px, sentences for the user) of a volume. config: PickFeaturesConfig. Raises ValueError
-    or FileNotFoundError if the volume cannot be used."""
+    """(Points, pixel size in Å/px, sentences for the user) of a volume. Raises ValueError or FileNotFoundError if the
+    volume cannot be used."""
     segmentation = Segmentation(path, config.label, config.threshold, config.pixel_size)
     ranges = slabs(segmentation.shape, components_module.BYTES, MEMORY)
     components, thickness = components_of(segmentation, ranges, measure=config.shape == "membranes")
@@ -246,8 +245,7 @@ def _numbers_at(
 def voxels_of(
     segmentation: Segmentation, components: Components, ranges: typing.Sequence[tuple[int, int]], seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(n, 3) zyx of the mask's voxels, an even part if there are very many, and (n,) numbers of their components from
-    0."""
+    """(n, 3) zyx of the mask's voxels, an even part of very many, and (n,) numbers of their components from 0."""
     part, rng = min(1.0, MAX_VOXELS / max(1, components.voxels.sum())), np.random.default_rng(seed)
     positions, component_of = [np.zeros((0, 3), np.int32)], [np.zeros(0, int)]
     for offset, numbers in numbered_slabs(segmentation, components, ranges):
@@ -266,9 +264,8 @@ WOBBLE = 0.6  # voxels that the voxels of a middle line lie beside it (root mean
 
 
 def along_filaments(segmentation: Segmentation, components: Components, numbers: np.ndarray, spacing: float) -> Points:
-    """Points along the middle lines of some components. segmentation: Segmentation. components: Components. numbers: of
-    the components wanted, from 0. spacing: voxels. Directions run one way along each filament; which way, nobody
-    knows."""
+    """Points along the middle lines of some components. numbers: of the components wanted, from 0. spacing: voxels.
+    Directions run one way along each filament; which way, nobody knows."""
     found, line = [], 0
     for number in numbers:
         box = components.boxes[number]
@@ -291,8 +288,7 @@ def along_filaments(segmentation: Segmentation, components: Components, numbers:
 
 def sampled(positions: np.ndarray, spacing: float, radius: float) -> tuple[np.ndarray, np.ndarray]:
     """Points (n, 3) and unit vectors (n, 3) along a smooth curve through places, evenly, and as much room at both ends.
-    positions: (m, 3) voxels in their order. spacing: voxels. radius: of the filament, voxels; thick ones wobble
-    more."""
+    positions: (m, 3) voxels in their order. spacing: voxels. radius: voxels; thick ones wobble more."""
     if len(positions) < 2:
         return positions.astype(float), np.array([[1.0, 0.0, 0.0]] * len(positions))
     curve = _curve(positions, radius)

@@ -4,7 +4,6 @@
 import heapq
 import itertools
 import typing
-from collections.abc import Iterator
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt, label
@@ -142,10 +141,6 @@ class _Network:
         a, b = self.remove(one[0]), self.remove(other[0])
         return self.add((a[::-1] if one[1] else a) + (b if other[1] else b[::-1])[1:])
 
-    def pairs(self, end: int) -> Iterator[tuple[tuple[int, bool], tuple[int, bool]]]:
-        """Pairs of different branches that meet at a position."""
-        return ((a, b) for a, b in itertools.combinations(sorted(self.ends[end]), 2) if a[0] != b[0])
-
 
 def _pruned(branches: typing.Sequence[list[int]], positions: np.ndarray, radii: np.ndarray) -> list[list[int]]:
     """Branches without spurs, the shortest spur first; what a removed spur had split is one branch again."""
@@ -189,9 +184,9 @@ def _joined(branches: typing.Sequence[list[int]], positions: np.ndarray, radii: 
     network, queue = _Network(branches), list[typing.Any]()
 
     def look_at(end: int) -> None:
-        for one, other in network.pairs(end):
+        for one, other in itertools.combinations(sorted(network.ends[end]), 2):
             cosine = float(_heading(network, one, positions, radii) @ _heading(network, other, positions, radii))
-            if cosine < STRAIGHT:
+            if cosine < STRAIGHT and one[0] != other[0]:
                 heapq.heappush(queue, (cosine, one, other))
 
     for end in network.ends:

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Triangle surfaces of labels (binary STL), made slab by slab. Surface areas of labels, from how often lines of voxels
-cross them."""
+"""Triangle surfaces of labels (binary STL), made slab by slab, and their areas, from how often lines cross them."""
 
 import os
 import typing
@@ -73,9 +72,8 @@ def write_surface(
 ) -> int:
     """Write the surface of a mask as a binary STL in Å; returns the number of triangles, 0 without a file if there is
     no voxel. The mask is smoothed by one voxel; the level is that at which the surface holds as much volume as the mask
-    has, so that thin membranes stay. It is open where the volume ends. Triangles turn their faces outwards. mask_of:
-    function of (start, stop) in z that gives (n, y, x) bool. origin_xyz: Å, where the first voxel's middle lies.
-    memory: GB."""
+    has, so that thin membranes stay. It is open where the volume ends. Triangles face outwards. mask_of: gives (n, y,
+    x) bool of (start, stop) in z. origin_xyz: Å, where the first voxel's middle lies. memory: GB."""
     field = _Field(mask_of, shape, binning(shape), memory)
     level = field.level()
     if level is None:

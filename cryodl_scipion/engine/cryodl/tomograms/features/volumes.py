@@ -149,16 +149,13 @@ def refuse_label_volumes(named: typing.Sequence[tuple[str, str]]) -> None:
 
 
 def named_volumes(config: PickFeaturesConfig | MeasureMembranesConfig) -> list[tuple[str, str]]:
-    """Pairs of the tomogram's name and the volume. Scores are called <tomogram>__<feature>; the tomogram's name
-    remains."""
+    """(tomogram's name, volume). Scores are called <tomogram>__<feature>; the tomogram's name remains."""
     paths = expand_paths(config.segmentations)
     pairs = name_micrographs(paths, config.names, "tomogram")
-    if config.names or config.label is not None:
-        named = pairs
-    else:
-        named = name_micrographs(paths, tuple(name.rpartition("__")[0] or name for name, _ in pairs), "tomogram")
-    refuse_name_of_all(named)
-    return named
+    if not config.names and config.label is None:
+        pairs = name_micrographs(paths, tuple(name.rpartition("__")[0] or name for name, _ in pairs), "tomogram")
+    refuse_name_of_all(pairs)
+    return pairs
 
 
 def join_points(folder: Path, record: FolderRecord) -> None:

@@ -3,8 +3,8 @@
 subtomogram is the rotated structure wherever it was measured, plus noise. Its coefficients are weighed by what the tilt
 series measured of them: the wedge of the tilts, the weights of its file (rlnCtfImage), or the sums of CTF² of RELION 4.
 The noise of back-projections differs with the direction to the tilt axis: its power is a number for each shell and
-range of directions. What each subtomogram shows of the mean volume, and its derivatives by orientation, shift, contrast
-and damping."""
+range of directions. And what each one shows of the mean volume, with derivatives by orientation, shift, contrast and
+damping."""
 
 import dataclasses
 import typing

@@ -31,8 +31,7 @@ MAX_OTHERS = 9  # other structures in the cells of one pixel size: reading them 
 
 
 class CellMaker:
-    """Files of simulated cells in a folder (a Path), made when they are asked for. config:
-    TrainGeneralSegmenterConfig."""
+    """Files of simulated cells in a folder (a Path), made when they are asked for."""
 
     def __init__(self, folder: Path, config: TrainGeneralSegmenterConfig) -> None:
         self.folder, self.config = folder, config
@@ -53,10 +52,9 @@ class CellMaker:
             if size not in self._particles:
                 self._particles[size] = _particles(self.config, size)
             cell = random_cell(*self._particles[size], size, np.random.default_rng((self.config.seed, number)))
-            with whole_file(path) as temporary:
-                with open(temporary, "wb") as file:
-                    image, labels = _at_working_size(cell, self.config.working_pixel_size)
-                    np.savez(file, image=image, labels=labels)
+            image, labels = _at_working_size(cell, self.config.working_pixel_size)
+            with whole_file(path) as temporary, open(temporary, "wb") as file:
+                np.savez(file, image=image, labels=labels)
         return path
 
 

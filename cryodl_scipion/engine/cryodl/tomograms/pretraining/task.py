@@ -152,9 +152,9 @@ class Cells:
 
 
 class CellsTask(NetworkTask):
-    """One network of several features. method: SegmenterMethod. training, validation: Cells; validation has all of its
-    own. count: of training cells; the first are there at once, the others come in until half of the steps are done, so
-    that nothing waits for them."""
+    """One network of several features. training, validation: Cells; validation has all of its own. count: of training
+    cells; the first are there at once, the others come in until half of the steps are done, so that nothing waits for
+    them."""
 
     example_name = "crops"
     default_steps = 12000

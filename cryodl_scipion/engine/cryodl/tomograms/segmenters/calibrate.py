@@ -161,9 +161,8 @@ class Begun:
         return cls(str(start), dict(weights), metrics, own, card["raw_scale"])
 
     def keep_the_better(self, task: SegmenterTask, report: FitReport) -> str | None:
-        """Put the weights of the start back where those that were trained are not better on the validation tiles. task:
-        After its training. report: Of the training. Returns str or None: A sentence for the user if they were put
-        back."""
+        """Put the weights of the start back where those that were trained are not better on the validation tiles.
+        Returns a sentence for the user if they were."""
         if report.best["metric"] > self.metrics["metric"] + BETTER:
             return None
         task.networks["segmenter"].load_state_dict(self.weights)

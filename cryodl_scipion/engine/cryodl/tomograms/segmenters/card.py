@@ -26,9 +26,8 @@ def model_card(
     run: TrainingRun,
     begun: Begun | None = None,
 ) -> dict[str, typing.Any]:
-    """The model card: all that segmenting and a reader need to know. gathered: sources.Gathered. split: training and
-    validation examples, and how they were divided. task and run: after training. begun: the model that the training
-    began with."""
+    """The model card: all that segmenting and a reader need to know. split: training and validation examples, and how
+    they were divided. task and run: after training. begun: the model that the training began with."""
     training, validation, split_in_words = split
     old = begun if begun and begun.calibrates(task) else None
     scale = old.raw_scale if old else raw_scale(task)

@@ -27,8 +27,8 @@ def split_examples(
     examples: typing.Sequence[Example], fraction: float, rng: np.random.Generator
 ) -> tuple[list[Example], list[Example], str]:
     """Training and validation examples, two lists, and how they were split, in words. examples: list of Example, some
-    of which have the feature. fraction: for validation. rng: numpy Generator. Examples that overlap with one of the
-    other part are left out. If there is only one with the feature it is in both lists."""
+    of which have the feature. fraction: for validation. Examples that overlap with one of the other part are left out.
+    If there is only one with the feature it is in both lists."""
     positives = [i for i, e in enumerate(examples) if e.positive]
     if len(positives) == 1:
         return (
@@ -211,9 +211,9 @@ def cut_example(
     depth: Depth,
 ) -> Example:
     """Example around a place of a tomogram. Beyond its border the image is reflected; of what lies outside of the tile
-    nothing is known, since it may be part of a tile that is kept for validation. tomogram: io.tomograms.Tomogram.
-    read_labels(slices, rows, columns): labels of ranges within the tomogram, (n, h, w). centre: (z, y, x) px. size: of
-    the tile, px. factor: voxels of the working grid for each of the tomogram's."""
+    nothing is known, since it may be part of a tile that is kept for validation. read_labels(slices, rows, columns):
+    labels of ranges within the tomogram, (n, h, w). centre: (z, y, x) px. size: of the tile, px. factor: voxels of the
+    working grid for each of the tomogram's."""
     side = int(round(PATCH / factor))
     offsets = lambda n: [int(round(k / factor)) for k in range(-(n // 2), n // 2 + 1)]
     image = torch.from_numpy(cut_tile(tomogram, centre, side, offsets(depth.image)[-1]))

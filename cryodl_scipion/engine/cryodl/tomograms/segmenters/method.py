@@ -76,8 +76,7 @@ class SegmenterMethod:
         raise NotImplementedError
 
     def loss(self, output: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """A scalar. output: (b, n, h, w) float32 raw scores; target: the same shape, in [0, 1]; weight: 0 where nothing
-        is known."""
+        """A scalar. output: (b, n, h, w) float32 raw scores; target: as large, in [0, 1]; weight: 0 where not known."""
         return masked_bce_and_dice(output, target, weight)
 
     def penalty(self, network: torch.nn.Module) -> typing.Any:
@@ -90,8 +89,7 @@ class SegmenterMethod:
         targets: typing.Sequence[torch.Tensor],
         weights: typing.Sequence[torch.Tensor],
     ) -> float:
-        """Number that raw scores are divided by before calibration, from the tiles that were learnt: lists of (n, h,
-        w)."""
+        """What raw scores are divided by before calibration, from the tiles that were learnt: lists of (n, h, w)."""
         return 1.0
 
 

@@ -93,7 +93,7 @@ def lowered(scores: torch.Tensor, raised: float) -> torch.Tensor:
 
 def noise_answers(found: "TomogramScores", features: typing.Sequence[CombinedFeature]) -> dict[str, NoiseAnswer]:
     """The NoiseAnswer of each feature to noise made of some blocks of the tomogram, and to these blocks themselves.
-    found: predict.TomogramScores. features: combine.Features whose scores are looked at."""
+    features: combine.Features whose scores are looked at."""
     totals = {feature.name: NoiseAnswer.none(feature.threshold) for feature in features}
     for position in _positions(found.grids[0].shape):
         answers = {}
@@ -120,8 +120,7 @@ def block_skewness(found: "TomogramScores") -> float:
 
 def same_spectrum(block: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """Noise of a block's size and spectrum: the cosines that it is a sum of, each with a sign drawn anew. The cosines
-    go on evenly beyond the borders, where sines and cosines of the block would jump. block: (z, y, x) tensor. rng:
-    numpy Generator."""
+    go on evenly beyond the borders, where sines and cosines of the block would jump."""
     from scipy.fft import dctn, idctn
 
     values = dctn(block.numpy().astype(np.float32), norm="ortho")
@@ -145,9 +144,8 @@ def _ranges(position: tuple[float, ...], grid: SlabGrid) -> list[tuple[int, int]
 
 
 class TomogramScores:
-    """Scores of one tomogram. tomogram: io.tomograms.Tomogram. pixel_size: Å/px to take for it. segmenters: list of
-    segmenter.Segmenter. memory: GB. notes: sentences about what had to be changed on the way. Raises ValueError for a
-    tomogram in which nothing can be found, or that is read to be damaged."""
+    """Scores of one tomogram. pixel_size: Å/px to take for it. memory: GB. notes: what had to be changed on the
+    way. Raises ValueError for a tomogram in which nothing can be found, or that is read to be damaged."""
 
     def __init__(
         self, tomogram: Tomogram, pixel_size: float, segmenters: typing.Sequence[Segmenter], memory: float
@@ -186,8 +184,7 @@ class TomogramScores:
         self._waiting[number] = (start, typing.cast("torch.Tensor", waiting))
 
     def _answer(self, number: int, start: int, stop: int) -> torch.Tensor:
-        """(members, stop - start, y, x) float16 scores of whole working slices. Out of memory, smaller tiles are
-        taken."""
+        """(members, stop - start, y, x) float16 scores of working slices. Out of memory, smaller tiles are taken."""
         return with_less_memory(lambda: self._tiled(number, start, stop), self._halve_memory)
 
     def _halve_memory(self) -> bool:

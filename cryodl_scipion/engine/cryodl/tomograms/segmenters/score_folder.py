@@ -30,8 +30,7 @@ _WORDS = dict(
 class ScoreFolder:
     """folder: of the volumes; made when there is something to write. features: combine.Features to write. compared:
     those whose models are compared. settings: dict of what decides the scores: models (list of checksums), scores,
-    annotators. described: what segment.json says of the features. Raises ValueError if the folder is of other
-    settings."""
+    annotators. described: what segment.json says of the features. Raises ValueError for a folder of others."""
 
     def __init__(
         self,

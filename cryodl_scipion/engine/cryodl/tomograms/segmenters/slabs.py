@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Division of a tomogram into slabs and tiles that fit into a given memory. Segmenters with the same working pixel size
-share a SlabGrid: what is read and resampled for one serves all of them. A trained segmenter, ready to give scores to
-slabs of tomograms."""
+share a SlabGrid: what is read and resampled for one serves all of them."""
 
 import dataclasses
 import math
@@ -21,12 +20,11 @@ HEAD = ("head.weight", "head.bias")  # of networks whose features have all but t
 
 
 class Segmenter:
-    """A network ready to segment on a device. card: the model's card. weights: {name: tensor}. device: torch.device.
-    method: its SegmenterMethod. context: slices that scores() needs before and after those that it answers for.
-    slices_out: it is quickest for slabs of 2 * context + a multiple of this. granularity: tiles whose y and x are
-    multiples of it (px) need no padding. overlap: px; tiles that overlap by it on each inner side leave no seam.
-    bytes_per_voxel: of memory for each voxel of a slab that scores() is given, beside the slab and its answer. Raises
-    ValueError if weights and card do not fit."""
+    """A network ready to segment on a device. weights: {name: tensor}. method: its SegmenterMethod. context: slices
+    that scores() needs before and after those that it answers for. slices_out: it is quickest for slabs of 2 * context
+    + a multiple of this. granularity: tiles whose y and x are multiples of it (px) need no padding. overlap: px; tiles
+    that overlap by it on each inner side leave no seam. bytes_per_voxel: of memory for each voxel of a slab that
+    scores() is given, beside the slab and its answer. Raises ValueError if weights and card do not fit."""
 
     def __init__(
         self, card: typing.Mapping[str, typing.Any], weights: typing.Mapping[str, torch.Tensor], device: torch.device
@@ -43,8 +41,7 @@ class Segmenter:
     @staticmethod
     def normalise(slab: torch.Tensor, statistics: tuple[float, float]) -> torch.Tensor:
         """Grey values as the network knows them: middle 0, width 1. slab: tensor at the model's pixel size. statistics:
-        (middle, width) of the whole tomogram at that pixel size, as grid.grey_statistics gives it, so that all slabs
-        agree."""
+        (middle, width) of the whole tomogram at that pixel size, so that all slabs agree."""
         middle, width = statistics
         return ((slab - middle) / width).clamp_(-LIMIT, LIMIT)
 

@@ -150,8 +150,8 @@ def find_tiles(
 ) -> tuple[list[Position], list[Position], set[int]]:
     """Positions with the feature and without it, two lists of annotations.label_volumes.Position; and the values seen,
     a set without UNANNOTATED. Every slice is looked at, in random order, until there are several times as many tiles of
-    both kinds as wanted: tiles that were annotated one by one are all found. volume: LabelVolume. number: of the
-    volume, for Position. size: of a tile, px. wanted: tiles of each kind. rng: numpy Generator."""
+    both kinds as wanted: tiles that were annotated one by one are all found. number: of the volume, for Position. size:
+    of a tile, px. wanted: tiles of each kind."""
     found, seen = (list[Position](), list[Position]()), set[int]()
     for z in rng.permutation(volume.shape[0]):
         if min(len(positions) for positions in found) >= PLENTY * wanted:
@@ -244,8 +244,7 @@ FEW = 20  # tiles without the feature, below which a network hardly learns what 
 
 
 def gather(config: TrainSegmenterConfig, method: SegmenterMethod) -> Gathered:
-    """Gathered of a TrainSegmenterConfig. Raises ValueError for inputs that do not fit, or from which nothing can be
-    learnt."""
+    """All of a training. Raises ValueError for inputs that do not fit, or from which nothing can be learnt."""
     gathered = _from_labels(config, method) if config.labels else examples_of_annotations(config, method)
     _check_kinds(gathered, config)
     return gathered

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training of segmenters: batches of rotated tiles, validation on tiles that were kept apart. A training that begins
 with a model keeps to what that model answers wherever nothing is drawn: around the tiles, and in the slices beside
-theirs. A few tiles would else be all that it knows. Tiles of a training as a picture: the slice, what was drawn, and
-the scores."""
+theirs. A few tiles would else be all that it knows."""
 
 import copy
 import os
@@ -31,9 +30,8 @@ KEPT = (
 
 
 class SegmenterTask(NetworkTask):
-    """A segmenter's network on Examples. method: SegmenterMethod. training, validation: lists of Example. batch_size:
-    tiles per step, or None. further: the network holds the weights of a model. In each batch half of the tiles have the
-    feature."""
+    """A segmenter's network on Examples. batch_size: tiles per step, or None. further: the network holds the weights of
+    a model. In each batch half of the tiles have the feature."""
 
     example_name = "tiles"
     patience = 6
@@ -153,8 +151,7 @@ def augmented_tile(
     example: Example, method: SegmenterMethod, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """A random view of an example: image (slices_in, c, c), target and known (slices_out, c, c). Another position of
-    the annotated slice, rotated and mirrored in the plane and along z, a little moved, with another contrast and some
-    noise."""
+    the annotated slice, rotated, mirrored, a little moved, with another contrast and some noise."""
     image, target, labelled = window(example, method, int(rng.integers(method.slices_out)))
     if rng.random() < 0.5:
         image, target, labelled = (part.flip(0) for part in (image, target, labelled))
@@ -166,8 +163,7 @@ def augmented_tile(
 
 
 def view_grid(side: int, crop: int, matrix: np.ndarray, shift: np.ndarray) -> torch.Tensor:
-    """(1, crop, crop, 2) places of a crop in an image of `side` px, for grid_sample. matrix: from crop yx to image
-    yx."""
+    """(1, crop, crop, 2) places of a crop in an image, for grid_sample. matrix: from crop yx to image yx."""
     step = torch.arange(crop, dtype=torch.float32) - (crop - 1) / 2
     yy, xx = torch.meshgrid(step, step, indexing="ij")
     (a, b), (c, d) = matrix.tolist()
@@ -193,8 +189,8 @@ def draw_tiles(
     score: typing.Callable[[np.ndarray], np.ndarray],
     path: str | os.PathLike[str],
 ) -> None:
-    """A PNG of some examples side by side, those with the feature first. task: SegmenterTask. score: function that
-    makes scores in [0, 1] of raw ones. What nobody annotated is bluish in the drawings."""
+    """A PNG of some examples side by side, those with the feature first. score: function that makes scores in [0, 1] of
+    raw ones. What nobody annotated is bluish in the drawings."""
     kinds = [[e for e in examples if e.positive is kind] for kind in (True, False)]
     with_feature = evenly_spaced(kinds[0], SHOWN - min(SHOWN // 4, len(kinds[1])))
     chosen = with_feature + evenly_spaced(kinds[1], SHOWN - len(with_feature))

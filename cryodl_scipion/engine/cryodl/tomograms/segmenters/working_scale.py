@@ -19,8 +19,8 @@ SKEWED = 0.1  # skewness from which the contrast shows
 
 
 def skewness(volume: torch.Tensor) -> float:
-    """Third standardised moment of the grey values after a blur of four voxels: negative where dark things lie. volume:
-    (z, y, x)."""
+    """Third standardised moment of grey values (z, y, x) after a blur of four voxels: negative where dark things
+    lie."""
     step = max(1, volume.shape[0] // 32)
     blurred = F.avg_pool3d(volume[None, None, : 32 * step].float(), 4) if min(volume.shape) >= 4 else volume.float()
     values = blurred.flatten() - blurred.mean()
@@ -51,9 +51,9 @@ THINNEST = 8  # slices of what is called a tomogram
 
 
 class WorkingTomogram:
-    """Parts of a tomogram at a working pixel size: grey values with middle 0 and width 1, extremes clipped. tomogram:
-    Tomogram. pixel_size: Å/px to take for it. working: Å/px. shape: (z, y, x) at the working pixel size. Raises
-    ValueError for images, and for tomograms that are the same everywhere."""
+    """Parts of a tomogram at a working pixel size: grey values with middle 0 and width 1, extremes clipped. pixel_size:
+    Å/px to take for it. working: Å/px. shape: (z, y, x) at the working pixel size. Raises ValueError for images, and
+    for tomograms that are the same everywhere."""
 
     def __init__(self, tomogram: Tomogram, pixel_size: float, working: float) -> None:
         check_volume(tomogram)

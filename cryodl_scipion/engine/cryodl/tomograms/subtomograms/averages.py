@@ -64,10 +64,6 @@ def rotated_weights(weights: torch.Tensor, ball: HalfBall, matrix: torch.Tensor,
 MINIMUM = 1e-3  # part of a subtomogram that a pose must have to be summed
 
 
-def _unknown() -> torch.Tensor:
-    return torch.zeros(0)
-
-
 @dataclasses.dataclass(frozen=True)
 class Estimate:
     """volume: (box, box, box), noise of the subtomograms 1. noise: (shells,) power. fsc: (shells,) of the halves.
@@ -76,8 +72,8 @@ class Estimate:
 
     volume: torch.Tensor
     noise: torch.Tensor
-    fsc: torch.Tensor = dataclasses.field(default_factory=_unknown)
-    evidence: torch.Tensor = dataclasses.field(default_factory=_unknown)
+    fsc: torch.Tensor = dataclasses.field(default_factory=lambda: torch.zeros(0))
+    evidence: torch.Tensor = dataclasses.field(default_factory=lambda: torch.zeros(0))
     poses: Poses | None = None
 
 
@@ -118,8 +114,7 @@ def maximised(
 ) -> Estimate:
     """Estimate of two Sums."""
     ball = sums[0].ball
-    one, other = [one.volume(0.1 * one.shell_weights()) * mask for one in sums]
-    fsc = subtomogram_fsc(one, other, ball)
+    fsc = subtomogram_fsc(*(one.volume(0.1 * one.shell_weights()) * mask for one in sums), ball)
     both = sums[0].merged(sums[1])
     agreed = fsc.clamp(1e-3, 0.999)
     floor = both.shell_weights() * (1 - agreed) / (2 * agreed)

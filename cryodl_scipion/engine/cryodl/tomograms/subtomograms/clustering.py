@@ -4,6 +4,7 @@ asked only for what was measured. Principal components of subtomograms of which 
 PCA: Tipping & Bishop 1999). Correlations of all pairs of subtomograms over the coefficients that both measured (Förster
 et al. 2008)."""
 
+import os
 import typing
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from scipy.spatial.transform import Rotation
 from torch import nn
 
 from ...core.volumes import side_by_side
+from ...io.plots import new_figure, save_figure
 from ...io.subtomograms import SubtomogramSet
 from ...learning.run_training import accelerator_for
 from ...learning.task import Task
@@ -120,8 +122,7 @@ class EmbeddingTask(Task):
 def learned_coordinates(
     observed: ObservedSubtomograms, components: int, folder: Path, accelerator: typing.Any, seed: int = 0
 ) -> torch.Tensor:
-    """(n, components) places of aligned, ObservedSubtomograms. folder: for the training's record; a stopped one
-    continues."""
+    """(n, components) places of aligned subtomograms. folder: for the training's record; a stopped one continues."""
     task = EmbeddingTask(observed, components, seed)
     # all subtomograms are to be placed, none is new: later weights are not much worse for those held out
     fit(task, Schedule(STEPS, EVERY, STEPS // EVERY, RATE, seed), folder, accelerator)
@@ -197,8 +198,7 @@ def pairwise_similarities(observed: ObservedSubtomograms) -> torch.Tensor:
 
 
 def embedded(similarity: torch.Tensor, components: int) -> torch.Tensor:
-    """(n, components) positions whose scalar products come closest to the similarities, the mean taken away (classical
-    scaling)."""
+    """(n, components) positions whose scalar products come closest to the centred similarities (classical scaling)."""
     centred = similarity - similarity.mean(0) - similarity.mean(1, keepdim=True) + similarity.mean()
     values, vectors = torch.linalg.eigh((centred + centred.T).double() / 2)
     kept = min(components, len(values))
@@ -252,3 +252,103 @@ def embedding_of(
     if kind == "pca":
         return principal_components(observed, count, seed).cpu().numpy()
     return learned_coordinates(observed, count, folder, accelerator_for(device), seed).numpy()
+
+
+def plot_embedding(positions: np.ndarray, classes: np.ndarray, path: str | os.PathLike[str]) -> None:
+    """Positions (n, c) along the first components as a PNG, coloured by class (n,) int."""
+    positions = np.asarray(positions)
+    if positions.shape[1] < 2:
+        positions = np.concatenate([positions, np.zeros((len(positions), 2 - positions.shape[1]))], axis=1)
+    pairs = [(0, 1), (0, 2), (1, 2)] if positions.shape[1] > 2 else [(0, 1)]
+    figure, axes = new_figure(1, len(pairs), (3.6 * len(pairs) + 0.9, 3.4))
+    for panel, (one, other) in zip(axes.flat, pairs):
+        for number in np.unique(classes):
+            mine = classes == number
+            panel.scatter(
+                positions[mine, one],
+                positions[mine, other],
+                s=9,
+                color=f"C{(number - 1) % 10}",
+                label=f"class {number} ({mine.sum()})",
+                linewidths=0,
+            )
+        panel.set(xlabel=f"component {one + 1}", ylabel=f"component {other + 1}")
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles[:20], labels[:20], loc="outside right upper", fontsize=8)
+    save_figure(figure, path)
+
+
+def plot_averages(
+    volumes: typing.Sequence[typing.Any], titles: typing.Sequence[str], pixel_size: float, path: str | os.PathLike[str]
+) -> None:
+    """Middle slices of averages (d, d, d) along z, y and x as a PNG: one row for each."""
+    figure, axes = new_figure(len(volumes), 3, (5.4, 1.8 * len(volumes) + 0.3))
+    for number, (row, volume, title) in enumerate(zip(axes, volumes, titles)):
+        volume = np.asarray(volume)
+        middle, (low, high) = volume.shape[0] // 2, np.percentile(volume, (1, 99.5))
+        slices = (volume[middle], volume[:, middle], volume[:, :, middle])
+        for panel, image, name in zip(row, slices, ("xy", "xz", "yz")):
+            panel.imshow(
+                image,
+                cmap="gray",
+                vmin=low,
+                vmax=high,
+                origin="lower",
+                extent=(0, len(image) * pixel_size / 10, 0, len(image) * pixel_size / 10),
+            )
+            panel.set(xticks=[], yticks=[], title="" if number else name)
+        row[0].set_ylabel(title, fontsize=8)
+    save_figure(figure, path)
+
+
+CLOUDS = 59  # single clouds that groups are compared with: the lowest p-value is 1 / 60
+STARTS = 5  # of k-means, alike for the positions and the clouds
+
+
+def groups(positions: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
+    """(n,) int: the group of each position, 1 ... count, the largest first. positions: (n, c) array. The k-means of 20
+    starts begin a mixture of Gaussians of one shape, which has the last word: the differences within a class (noise,
+    wedge) are alike in all. Raises ValueError for fewer positions than groups."""
+    from sklearn.cluster import KMeans
+    from sklearn.mixture import GaussianMixture
+
+    if len(positions) < count:
+        raise ValueError(
+            f"There are {len(positions)} subtomograms for {count} classes (--classes); there must be at "
+            "least as many. Choose fewer classes."
+        )
+    positions = np.asarray(positions, float)
+    first = KMeans(count, n_init=20, random_state=seed).fit(positions)
+    found = first.labels_
+    if len(positions) > 5 * (count + positions.shape[1]) and len(np.unique(found)) == count:
+        scale = max(positions.var(axis=0).max(), 1e-12)
+        mixture = GaussianMixture(
+            count, covariance_type="tied", means_init=first.cluster_centers_, random_state=seed, reg_covar=1e-4 * scale
+        ).fit(positions)
+        new = mixture.predict(positions)
+        found = new if len(np.unique(new)) == count else found
+    return 1 + np.argsort(np.argsort(-np.bincount(found, minlength=count), kind="stable"))[found]
+
+
+def group_p_value(positions: np.ndarray, count: int, seed: int = 0) -> float:
+    """p-value of groups: how often one cloud of points without groups is divided as tightly as these positions. The
+    positions are compared with Gaussian clouds of their number, mean and covariance, by what k-means leaves of the
+    variance within its groups (a parametric bootstrap, as of the gap statistic). positions: (n, c), an embedding.
+    count: Number of groups. Returns float: fraction of the clouds that are divided as tightly; 1 for one group.
+    Tibshirani, Walther and Hastie, J. R. Statist. Soc. B 63, 411 (2001)."""
+    if count < 2:
+        return 1.0
+    rng = np.random.default_rng(seed)
+    positions = np.asarray(positions, float) - positions.mean(axis=0)
+    covariance = np.cov(positions.T).reshape(positions.shape[1], -1)
+    own = _tightness(positions, count, seed)
+    clouds = (rng.multivariate_normal(np.zeros(len(covariance)), covariance, len(positions)) for _ in range(CLOUDS))
+    return float((1 + sum(_tightness(cloud, count, seed) <= own for cloud in clouds)) / (1 + CLOUDS))
+
+
+def _tightness(positions: np.ndarray, count: int, seed: int) -> float:
+    """Part of the variance of positions (n, c) that is left within the groups of k-means."""
+    from sklearn.cluster import KMeans
+
+    total = float(positions.var(axis=0).sum()) * len(positions)
+    return KMeans(count, n_init=STARTS, random_state=seed).fit(positions).inertia_ / max(total, 1e-12)

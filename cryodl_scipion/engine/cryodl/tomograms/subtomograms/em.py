@@ -44,9 +44,9 @@ def learn_average(
     angles: np.ndarray | None = None,
     shifts: np.ndarray | None = None,
 ) -> Estimate:
-    """Estimate of the structure that all of the ObservedSubtomograms show. grids: Grids. starts: random starts; the
-    most probable one after CLOSE rounds of local refinement is refined further. rounds: of local refinement. angles:
-    (n, 3) degrees, shifts: (n, 3) px: one more start. Deterministic for a seed."""
+    """Estimate of the structure that all of the ObservedSubtomograms show. starts: random starts; the most probable one
+    after CLOSE rounds of local refinement is refined further. rounds: of local refinement. angles: (n, 3) degrees,
+    shifts: (n, 3) px: one more start. Deterministic for a seed."""
     rng = np.random.default_rng(seed)
     tries = [_begun(observed, grids, rng) for _ in range(starts)]
     tries += [] if angles is None else [_given(observed, grids, angles, shifts)]

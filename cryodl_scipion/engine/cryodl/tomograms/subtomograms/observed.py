@@ -28,7 +28,7 @@ def coefficient_positions(ball: HalfBall, matrices: torch.Tensor) -> torch.Tenso
 
 class Rotated:
     """A structure whose transform is looked up in any orientation. volume: (box, box, box), origin at voxel box // 2,
-    on the scale of the subtomograms. ball: HalfBall."""
+    on the scale of the subtomograms."""
 
     def __init__(self, volume: torch.Tensor, ball: HalfBall) -> None:
         self.ball, box = ball, ball.box

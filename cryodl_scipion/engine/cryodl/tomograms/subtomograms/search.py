@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Likelihood of subtomograms given a structure, over orientations and shifts: a grid, then its best positions
-finely."""
+"""Likelihood of subtomograms given a structure, over orientations and shifts: on a grid, then finely."""
 
 import dataclasses
 import typing
@@ -87,8 +86,7 @@ def likelihoods(
 @dataclasses.dataclass(frozen=True)
 class Poses:
     """The p most probable poses of n subtomograms. matrices: (n, p, 3, 3). shifts: (n, p, 3) px. weights: (n, p)
-    probabilities, adding up to 1. evidence: (n,) logarithmic likelihood ratio of the structure in any pose to
-    nothing."""
+    probabilities, adding up to 1. evidence: (n,) log likelihood ratio of the structure in any pose to nothing."""
 
     matrices: torch.Tensor
     shifts: torch.Tensor
@@ -132,7 +130,7 @@ def closely(
     keep: int = 8,
 ) -> Poses:
     """Poses around the given ones. rotated: Rotated on the observed ball. matrices: (n, m, 3, 3), shifts: (n, m, 3) px
-    of the middles. near: Near. keep: most poses kept of each."""
+    of the middles. keep: most poses kept of each."""
     step = max(1, int(SAMPLES / (matrices.shape[1] * len(near.rotations) * len(observed.ball))))
     parts = [
         _closely(

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ...core.optics import ctf_rfft
-from ...core.volumes import wedge
+from ...core.volumes import rfft_frequencies, wedge
 from ...simulate.rotations import rotated
 from .template import FINER, Template
 
@@ -21,17 +21,11 @@ MICROSCOPE = dict(voltage_kv=300.0, cs_mm=2.7, amplitude_contrast=0.07)
 _CTF_SIDE = 512
 
 
-def tile_frequencies(shape: typing.Sequence[int]) -> torch.Tensor:
-    """(z, y, x // 2 + 1) cycles per voxel on the grid of rfftn."""
-    z, y = (torch.fft.fftfreq(n) for n in shape[:2])
-    return (z[:, None, None] ** 2 + y[:, None] ** 2 + torch.fft.rfftfreq(shape[2]) ** 2).sqrt()
-
-
 def volume_ring_power(volumes: typing.Iterable[torch.Tensor]) -> torch.Tensor:
     """(RINGS,) mean power of the coefficients of each ring of frequencies over some volumes (z, y, x)."""
     total, count = torch.zeros(RINGS, dtype=torch.float64), torch.zeros(RINGS, dtype=torch.float64)
     for volume in volumes:
-        ring = (tile_frequencies(volume.shape) * (RINGS / 3**0.5 * 2)).long().clamp(max=RINGS - 1).flatten()
+        ring = (rfft_frequencies(volume.shape) * (RINGS / 3**0.5 * 2)).long().clamp(max=RINGS - 1).flatten()
         power = torch.fft.rfftn(volume - volume.mean()).abs().square().flatten().double().cpu()
         total += torch.bincount(ring, power / volume.numel(), RINGS)
         count += torch.bincount(ring, minlength=RINGS)
@@ -63,7 +57,7 @@ class Filters:
 
     def of_tomogram(self, shape: typing.Sequence[int]) -> torch.Tensor:
         """Factors for a part of the tomogram of a shape: whitening, up to the resolution, without the mean."""
-        frequency = tile_frequencies(shape)
+        frequency = rfft_frequencies(shape)
         factor = ((self.highest * (1 + EDGE) - frequency) / (2 * EDGE * self.highest)).clamp(0, 1)
         if self.power is not None:
             factor = factor / self._at(self.power.sqrt().numpy(), frequency)
@@ -75,7 +69,7 @@ class Filters:
         factor = self.of_tomogram((box,) * 3) * wedge(box, *self.tilts)
         if self.transfer is not None:
             positions = np.linspace(0, 0.5, len(self.transfer))
-            frequency = tile_frequencies((box,) * 3)
+            frequency = rfft_frequencies((box,) * 3)
             factor = factor * torch.from_numpy(np.interp(frequency.numpy(), positions, self.transfer)).float()
         return factor
 
@@ -114,8 +108,8 @@ class Kernels:
 
 class SearchTile:
     """A part of the tomogram, filtered, ready to be compared with kernels. voxels: (z, y, x) tensor with box // 2
-    voxels around what is kept, on the device. filters: Filters. mask: (b, b, b) tensor. typical: median of the local
-    widths of the tomogram, None to take the tile's own."""
+    voxels around what is kept, on the device. mask: (b, b, b) tensor. typical: median of the local widths of the
+    tomogram, None to take the tile's own."""
 
     def __init__(self, voxels: torch.Tensor, filters: Filters, mask: torch.Tensor, typical: float | None) -> None:
         self.shape, self.box = tuple(voxels.shape), mask.shape[0]

@@ -20,14 +20,14 @@ from ...io.progress import ProgressBar
 from ...io.tomograms import Tomogram, working_pixel_size
 from ...likelihood.decoys import scrambled_harmonics
 from ...simulate.structures import structure_names
-from ..detectors.answer import SpeciesFound
+from ..detectors.predict import SpeciesFound
 from ..segmenters.working_scale import WorkingTomogram, check_volume
 from .correlate import Filters, Kernels, SearchTile, best_scores, volume_ring_power
 from .template import Template, load_template
 
 
 class TemplateFinder:
-    """What detect-particles does with a template. config: DetectParticlesConfig. named: (name, path) of tomograms."""
+    """What detect-particles does with a template. named: (name, path) of tomograms."""
 
     typical_pixel_size = None
 
@@ -137,8 +137,7 @@ class Places:
 
 
 class TemplateSearch:
-    """The search for a Template in one WorkingTomogram. structures: densities of the template and of its decoys.
-    config: DetectParticlesConfig. device: torch.device."""
+    """The search for a Template in one WorkingTomogram. structures: densities of the template and of its decoys."""
 
     def __init__(
         self,

@@ -81,8 +81,8 @@ def load_template(config: typing.Any, pixel_size: float) -> tuple[Template, list
 
 
 def _scale(config: typing.Any) -> float:
-    """Å of the map's header for each true Å. Raises ValueError for a map whose header contradicts the request, or for
-    an image."""
+    """Å of the map's header for each true Å. Raises ValueError for a header that contradicts the request, and an
+    image."""
     path, given = config.template, config.template_pixel_size
     if is_model(path):
         if given is not None:
