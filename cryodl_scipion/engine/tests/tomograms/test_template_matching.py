@@ -18,9 +18,15 @@ from cryodl.core.projections import rotation_matrices
 from cryodl.core.volumes import phases_at_random
 from cryodl.io.star import read_tables
 from cryodl.likelihood.decoys import scrambled_harmonics
-from cryodl.tomograms.templates.correlate import Filters, SearchTile, transform_of, volume_ring_power
+from cryodl.tomograms.templates.correlate import (
+    Filters,
+    SearchTile,
+    orientations,
+    template_sphere,
+    transform_of,
+    volume_ring_power,
+)
 from cryodl.tomograms.templates.finder import DECOYS, TemplateFinder, tiling
-from cryodl.tomograms.templates.template import orientations, template_sphere
 
 
 @pytest.fixture(autouse=True)

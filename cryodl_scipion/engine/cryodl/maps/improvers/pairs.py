@@ -313,7 +313,6 @@ def _resolution(text: str | None, where: str) -> float:
 def _real(
     row: typing.Mapping[str, typing.Any], config: TrainMapImproverConfig, lowest: float
 ) -> tuple[MapPair, list[str]]:
-    """Pair of a row, after a look whether map and model belong together, and sentences about them."""
     volume, atoms = read_volume(row["map"]), read_atoms(row["structure"])
     check_positive(volume)
     warnings = [*atoms.notes, *check_overlap(volume, atoms)]

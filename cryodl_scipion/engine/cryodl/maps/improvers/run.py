@@ -39,9 +39,8 @@ def with_input(improved: np.ndarray, data: np.ndarray, voxels_zyx: np.ndarray, f
     cross = sums((spectrum * scipy.fft.rfftn(improved).conj()).real)
     power = sums(spectrum.real**2 + spectrum.imag**2)
     spectrum *= np.maximum(cross / np.maximum(power, 1e-30), 0).astype(np.float32)[index]
-    filtered = scipy.fft.irfftn(spectrum, s=data.shape)
     weight = fraction * density_seen(improved, voxels_zyx)
-    return ((1 - weight) * improved + weight * filtered).astype(np.float32)
+    return ((1 - weight) * improved + weight * scipy.fft.irfftn(spectrum, s=data.shape)).astype(np.float32)
 
 
 def density_seen(improved: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:

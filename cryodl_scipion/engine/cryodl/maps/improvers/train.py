@@ -48,9 +48,8 @@ def shell_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     whole, half = torch.fft.fftfreq(n, 1 / n, device=output.device), torch.arange(n // 2 + 1, device=output.device)
     shell = (whole[:, None, None] ** 2 + whole[:, None] ** 2 + half**2).sqrt().round().long().flatten()
     sums = lambda v: torch.zeros(len(v), int(shell.max()) + 1, device=v.device).index_add_(1, shell, v.flatten(1))
-    common = sums((x * y.conj()).real)
     power = sums(x.real**2 + x.imag**2) * sums(y.real**2 + y.imag**2)
-    return 1 - (common / (power + SILENT).sqrt())[:, 1 : n // 2].mean()
+    return 1 - (sums((x * y.conj()).real) / (power + SILENT).sqrt())[:, 1 : n // 2].mean()
 
 
 def atom_scores(

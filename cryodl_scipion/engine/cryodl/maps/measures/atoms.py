@@ -65,9 +65,8 @@ def read_atoms(path: str | os.PathLike[str]) -> Atoms:
     """Atoms of a .pdb or .cif file (also .gz), as deposited: no assembly is built, since it lies in its map's frame.
     Hydrogens, waters, and all but the first alternative place of an atom are left out. Raises ValueError if nothing is
     left, or atoms have no element."""
-    structure = read_structure(path)
     rows, residues, unknown = list[tuple[typing.Any, ...]](), list[tuple[str, str, str]](), 0
-    for chain, group in _groups(structure):
+    for chain, group in _groups(read_structure(path)):
         amino_acid, kept = gemmi.find_tabulated_residue(group.name).is_amino_acid(), False
         for atom in group.first_conformer():
             if atom.element == gemmi.Element("X"):

@@ -50,15 +50,13 @@ def _curves(details: typing.Mapping[str, typing.Any]) -> dict[str, Curve]:
 
 
 def _write_residues(path: Path, details: typing.Mapping[str, typing.Any]) -> None:
-    """A row for each residue: chain, number, name, Q-score and local correlation, of the map and of the one before."""
     atoms = details["reference"].atoms
     columns = {}
     for kind, ending in (("map", ""), ("before", "_before")):
         if kind in details:
             columns["q_score" + ending] = details[kind]["q_residues"]
             columns["local_correlation" + ending] = residue_scores(details[kind]["correlation"], atoms)
-    found = zip(atoms.residues, *columns.values())
-    rows = ([*residue, *(f"{v:.4f}" for v in values)] for residue, *values in found)
+    rows = ([*residue, *(f"{v:.4f}" for v in values)] for residue, *values in zip(atoms.residues, *columns.values()))
     write_csv(path, ["chain", "number", "name", *columns], rows)
 
 
@@ -131,7 +129,6 @@ def plot_local_resolution(local: np.ndarray, path: Path) -> None:
 def _write_chimerax(
     folder: Path, metrics: typing.Mapping[str, typing.Any], details: typing.Mapping[str, typing.Any]
 ) -> None:
-    """A script that opens map and model, and colours the model's residues by Q-score (an attribute file beside it)."""
     atoms, scores = details["reference"].atoms, details["map"]["q_residues"]
     with open(folder / "q_score.defattr", "w", encoding="utf-8") as file:
         file.write("attribute: qscore\nmatch mode: 1-to-1\nrecipient: residues\n")

@@ -48,9 +48,8 @@ def shell_correlation(first: np.ndarray, second: np.ndarray, voxels_zyx: np.ndar
         scipy.fft.rfftn(np.asarray(x, np.float32) / max(float(np.abs(x).max()), 1e-30)) for x in (first, second)
     )
     sums = lambda values: np.bincount(index.ravel(), (values * _twice(first.shape)).ravel(), count)[:count]
-    cross = sums((one * two.conj()).real)
     powers = sums(np.abs(one) ** 2), sums(np.abs(two) ** 2)
-    value = cross / np.sqrt(np.maximum(powers[0] * powers[1], 1e-300))
+    value = sums((one * two.conj()).real) / np.sqrt(np.maximum(powers[0] * powers[1], 1e-300))
     value[0] = 1.0
     return Curve(np.arange(count) / length, value)
 
@@ -104,7 +103,6 @@ def guinier_b_factor(
 
 
 def _twice(shape: tuple[int, ...]) -> np.ndarray:
-    """Weight of each coefficient of rfftn: those of the planes that stand for two."""
     weight = plane_weights(shape[2]).numpy()
     return np.broadcast_to(weight, (shape[0], shape[1], len(weight)))
 

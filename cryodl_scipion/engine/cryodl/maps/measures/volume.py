@@ -176,9 +176,8 @@ def check_positive(volume: Volume) -> None:
 
 def _upside_down(data: np.ndarray, tail: float) -> bool:
     values = data - np.median(data)
-    skew = float((values.astype(np.float64) ** 3).mean())
     low, high = np.percentile(values, [0.05, 99.95])
-    return skew < 0 and -low > tail * high
+    return float((values.astype(np.float64) ** 3).mean()) < 0 and -low > tail * high
 
 
 def _order(header: np.ndarray, path: str | os.PathLike[str]) -> tuple[int, int, int]:
@@ -218,7 +217,6 @@ def _voxels(header: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def _says(header: np.ndarray, voxels: np.ndarray) -> bool:
-    """Whether a header gives these voxels (zyx, Å)."""
     try:
         return np.allclose(_voxels(header, ""), voxels, rtol=1e-3)
     except ValueError:

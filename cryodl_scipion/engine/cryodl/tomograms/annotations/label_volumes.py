@@ -196,7 +196,12 @@ def import_labels(store: AnnotationStore, config: ImportAnnotationsConfig, featu
     """Add tiles of label volumes to an AnnotationStore. label: of the feature in them. Returns warnings. Raises
     ValueError if volumes do not fit, or if the label is nowhere in them."""
     names, tomograms, volumes, warnings = open_pairs(config)
-    _check_sizes(tomograms, config.tile)
+    narrow = min(tomograms, key=lambda tomogram: min(tomogram.shape[1:]))
+    if min(narrow.shape[1:]) < config.tile:
+        raise ValueError(
+            f"{narrow.path} is {narrow.shape[2]} x {narrow.shape[1]} px wide, less than Tile (--tile), {config.tile} "
+            "px. Choose a smaller tile."
+        )
     rng = np.random.default_rng(config.seed)
     share = [-(-n // len(volumes)) for n in (config.positive_tiles, config.negative_tiles)]
     with_feature, without, seen = list[Position](), list[Position](), set[int]()
@@ -235,15 +240,6 @@ def import_labels(store: AnnotationStore, config: ImportAnnotationsConfig, featu
                     drawing if drawing.any() else None,
                 )
     return warnings
-
-
-def _check_sizes(tomograms: typing.Sequence[Tomogram], tile: int) -> None:
-    for tomogram in tomograms:
-        if min(tomogram.shape[1:]) < tile:
-            raise ValueError(
-                f"{tomogram.path} is {tomogram.shape[2]} x {tomogram.shape[1]} px wide, less than Tile "
-                f"(--tile), {tile} px. Choose a smaller tile."
-            )
 
 
 def _nothing_found(config: ImportAnnotationsConfig, seen: typing.Collection[int]) -> str:
@@ -285,9 +281,8 @@ def import_stack(
         )
     for start in range(0, count, CHUNK):
         numbers = np.arange(start, min(start + CHUNK, count))
-        images = read_images([tiles] * len(numbers), numbers)
         drawings = read_images([config.drawings] * len(numbers), numbers) if config.drawings else [None] * len(numbers)
-        for image, drawing in zip(images, drawings):
+        for image, drawing in zip(read_images([tiles] * len(numbers), numbers), drawings):
             values = (
                 None
                 if drawing is None

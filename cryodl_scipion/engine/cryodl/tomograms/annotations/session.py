@@ -313,6 +313,5 @@ class Session:
 
 
 def _centre(position: float, size: int, count: int) -> int:
-    """Centre of a tile around a position, moved so that the tile lies in the tomogram."""
     low, high = size // 2, count - size + size // 2
     return int(np.clip(round(position), low, high)) if high >= low else count // 2

@@ -319,7 +319,6 @@ def outside(tile: Tile, shape: typing.Sequence[int] | None) -> np.ndarray:
 
 
 def _common(tile: Tile, other: Tile) -> tuple[slice, ...] | None:
-    """Rows and columns of the tile that the other one covers, None if there are none."""
     positions = []
     for mine, theirs in zip(tile.corner_yx, other.corner_yx):
         start, stop = max(theirs - mine, 0), min(theirs + other.size - mine, tile.size)

@@ -143,8 +143,7 @@ class Likelihood(ClassifierMethod):
         evidence, power = torch.zeros(len(labels), count), torch.zeros(len(labels))
         for number, rows in enumerate(parts, 1):
             print(f"Cross-validation, part {number} of {len(parts)}: {len(rows)} subtomograms.")
-            others = np.setdiff1d(np.arange(len(labels)), rows)
-            part = dataclasses.replace(examples, training=others, validation=rows)
+            part = dataclasses.replace(examples, training=np.setdiff1d(np.arange(len(labels)), rows), validation=rows)
             learnt = self._averages(part, config, frame, grids, device)
             predictor = AveragesPredictor(frame, learnt, grids, device)
             evidence[rows], power[rows] = predictor.compared(examples.subtomograms, rows, examples.contrast)[:2]
@@ -166,8 +165,7 @@ class Likelihood(ClassifierMethod):
         noise, estimates = weights["noise"].to(device), []
         for label, name in enumerate(examples.names):
             observed, rows = _of_class(examples, np.arange(len(examples.labels)), label, frame, device)
-            before = Estimate(weights["volumes"][label].to(device), noise)
-            estimates.append(refined(observed, before, grids, ROUNDS))
+            estimates.append(refined(observed, Estimate(weights["volumes"][label].to(device), noise), grids, ROUNDS))
             _say(name, rows, estimates[-1], frame)
         return dict(weights, **{name: value.cpu().contiguous() for name, value in _weights(estimates).items()})
 

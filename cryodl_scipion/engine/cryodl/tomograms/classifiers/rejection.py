@@ -27,9 +27,8 @@ def fit_feature_statistics(features: torch.Tensor, labels: torch.Tensor) -> dict
     along all others. features: (n, d) tensor. labels: (n,) int tensor, each class at least once."""
     features = features.double()
     means = torch.stack([features[labels == label].mean(0) for label in range(int(labels.max()) + 1)])
-    spread = features - means[labels]
     axes = min(AXES, max(1, len(features) // 4), features.shape[1] - 1)
-    _, singular, directions = torch.linalg.svd(spread, full_matrices=False)
+    _, singular, directions = torch.linalg.svd(features - means[labels], full_matrices=False)
     variances = singular.square() / len(features)
     rest = variances[axes:].sum() / (features.shape[1] - axes)
     rest = rest.clamp(min=max(MINIMUM * float(variances.sum()) / features.shape[1], 1e-12))

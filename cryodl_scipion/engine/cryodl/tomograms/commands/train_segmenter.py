@@ -14,8 +14,8 @@ from ...io.model import find_model
 from ...learning.recipe import HELD_OUT, TrainingRun, say_weakness, start_weights
 from ...runner import PROGRAM, Run, command
 from ..segmenters import segmenter_method
-from ..segmenters.calibrate import Begun, Calibration
-from ..segmenters.card import card_warnings, model_card
+from ..segmenters.calibrate import Calibration
+from ..segmenters.card import Begun, card_warnings, model_card
 from ..segmenters.examples import Example, Gathered, split_examples
 from ..segmenters.method import SegmenterMethod, load_network
 from ..segmenters.sources import gather

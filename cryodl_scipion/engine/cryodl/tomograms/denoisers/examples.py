@@ -40,18 +40,11 @@ class Tilts:
     minimum: float
     maximum: float
 
+    @functools.lru_cache(maxsize=256)
     def measured(self, side: int, rotation: typing.Any = PLAIN) -> torch.Tensor:
         """1 where a cube of a side that was rotated was measured, 0 elsewhere, on the grid of rfftn."""
-        return _rotated_wedge(side, self.minimum, self.maximum, *rotation)
-
-
-@functools.lru_cache(maxsize=256)
-def _rotated_wedge(
-    side: int, minimum: float, maximum: float, axes: tuple[int, ...], flips: tuple[int, ...]
-) -> torch.Tensor:
-    return (
-        wedge(side, minimum, maximum) if (axes, flips) == PLAIN else rotated_wedge(side, minimum, maximum, axes, flips)
-    )
+        ends = side, self.minimum, self.maximum
+        return wedge(*ends) if rotation == PLAIN else rotated_wedge(*ends, *rotation)
 
 
 def rotated_subvolume(volume: torch.Tensor, rotation: typing.Any) -> torch.Tensor:

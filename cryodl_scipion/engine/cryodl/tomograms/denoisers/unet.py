@@ -32,8 +32,7 @@ class VolumeCorrection(nn.Module):
 
     def __init__(self, widths: typing.Sequence[int] = WIDTHS) -> None:
         super().__init__()
-        first = 2 * FOLD**3
-        self.down = nn.ModuleList(ConvBlock(a, b, 3) for a, b in zip((first, *widths), widths))
+        self.down = nn.ModuleList(ConvBlock(a, b, 3) for a, b in zip((2 * FOLD**3, *widths), widths))
         pairs = list(zip(widths[:0:-1], widths[-2::-1]))
         self.reduce = nn.ModuleList(nn.Conv3d(a, b, 1, bias=False) for a, b in pairs)
         self.up = nn.ModuleList(ConvBlock(b, b, 3) for _, b in pairs)

@@ -47,8 +47,7 @@ class GatheredLabels:
 
 def gather_labels(config: typing.Any) -> GatheredLabels:
     """Gathered of a TrainDetectorConfig. Raises ValueError for inputs that do not fit."""
-    named = name_tomograms(expand_paths(config.tomograms), config.names)
-    tomograms = {name: Tomogram(path) for name, path in named}
+    tomograms = {name: Tomogram(path) for name, path in name_tomograms(expand_paths(config.tomograms), config.names)}
     notes: list[str] = []
     sizes = {}
     for name, tomogram in tomograms.items():

@@ -2,13 +2,14 @@
 """All metrics of a segmentation beside its labels. Voxels in common, and what scores are worth at every threshold."""
 
 import dataclasses
+import itertools
 import typing
 
 import numpy as np
 
 from ...contract import UNANNOTATED
 from ..features.components import BYTES, ComponentFinder
-from .pairs import LabelledPair, annotated_voxels, blocks
+from .pairs import LabelledPair
 
 BINS = 1000  # of scores; int8 scores are hundredths
 RELIABILITY_BINS = 10
@@ -237,7 +238,7 @@ def count_components(
 
 def _slab(pair: LabelledPair, z: int, slices: int) -> tuple[np.ndarray, np.ndarray]:
     found, ground_truth, _ = pair.read((z, min(z + slices, pair.shape[0])))
-    annotated = annotated_voxels(ground_truth)
+    annotated = ground_truth != UNANNOTATED
     return found * annotated, ground_truth * annotated
 
 
@@ -262,7 +263,7 @@ def measure_labelled_pair(pair: LabelledPair) -> tuple[dict[int, FeatureMeasures
     """{label: FeatureMeasures} of a pair, {label: slice to look at}, and a ScoreCurve, None for label volumes."""
     found = {} if pair.label is None else {pair.label: FeatureMeasures()}
     curve = None if pair.label is None else ScoreCurve()
-    for core in blocks(pair.shape, SIDE):
+    for core in itertools.product(*([(a, min(a + SIDE, n)) for a in range(0, n, SIDE)] for n in pair.shape)):
         _measure_block(pair, core, found, curve)
         if len(found) > MAX_LABELS:
             raise ValueError(
@@ -281,11 +282,10 @@ def _measure_block(
     measured: dict[int, FeatureMeasures],
     curve: ScoreCurve | None,
 ) -> None:
-    """Add a block to {label: FeatureMeasures} and to the ScoreCurve, if there is one. core: three (start, stop)."""
     around = [(max(0, a - FARTHEST - 1), min(n, b + FARTHEST + 1)) for (a, b), n in zip(core, pair.shape)]
     inner = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(core, around))
     found, ground_truth, scores = pair.read(*around)
-    annotated = annotated_voxels(ground_truth)
+    annotated = ground_truth != UNANNOTATED
     here = annotated[inner]
     if curve is not None and scores is not None:
         curve.add(scores[inner][here], (ground_truth[inner] == pair.label)[here])

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A segmentation and the labels that it is compared with."""
 
-import itertools
 import json
 import os
 import typing
@@ -74,16 +73,6 @@ class LabelledPair:
         for mine, theirs in self._values.items():
             result[found == mine] = theirs
         return result
-
-
-def blocks(shape: tuple[int, ...], side: int) -> typing.Iterator[tuple[tuple[int, int], ...]]:
-    """Ranges of blocks that cover a volume: tuples of three (start, stop)."""
-    return itertools.product(*([(a, min(a + side, n)) for a in range(0, n, side)] for n in shape))
-
-
-def annotated_voxels(ground_truth: np.ndarray) -> np.ndarray:
-    """Where somebody knows."""
-    return ground_truth != UNANNOTATED
 
 
 def feature_names(volume: str | os.PathLike[str]) -> dict[int, str]:

@@ -6,10 +6,11 @@ import typing
 
 import numpy as np
 
+from ...contract import UNANNOTATED
 from ...io.plots import new_figure, save_figure
 from ...io.tomograms import Tomogram
 from .measure import ScoreCurve
-from .pairs import LabelledPair, annotated_voxels
+from .pairs import LabelledPair
 
 RIGHT, WRONG, MISSED, NOBODY_KNOWS = (0.2, 0.65, 0.3), (0.85, 0.2, 0.15), (0.15, 0.35, 0.85), (0.55, 0.55, 0.75)
 OPACITY = 0.55  # of the colours over a tomogram
@@ -50,7 +51,7 @@ def draw_slices(
         found, ground_truth = _thinned(labelled[0]), _thinned(expected[0])
         scores = None if probabilities is None else _thinned(probabilities[0])
         grey = None if tomogram is None else _grey(_thinned(tomogram.part((z, z + 1))[0]))
-        picture = _overlay(found == label, ground_truth == label, annotated_voxels(ground_truth), scores, grey)
+        picture = _overlay(found == label, ground_truth == label, ground_truth != UNANNOTATED, scores, grey)
         axis.imshow(picture, interpolation="nearest", origin="lower")
         axis.set_title(f"{names[label]}, slice {z}", fontsize=9)
         if scores is not None:

@@ -51,9 +51,8 @@ def middle_surface(
     if not len(positions):
         return empty
     wide = binary_dilation(np.pad(mask, 1), np.ones((3, 3, 3), bool))
-    voxels = np.argwhere(wide)
     tree = cKDTree(positions)
-    middles = (voxels - 1) * step + offset + (step - 1) / 2
+    middles = (np.argwhere(wide) - 1) * step + offset + (step - 1) / 2
     field = np.zeros(wide.shape, np.float32)
     field[wide] = _heights(tree, middles, normals)
     inside = wide.copy()  # a cube is cut only where all of its corners are known

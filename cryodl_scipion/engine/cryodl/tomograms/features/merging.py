@@ -52,7 +52,6 @@ def merge_tomogram(
 
 
 def _pixel_size(scored: Scored, sources: typing.Sequence[FeatureScores]) -> float:
-    """Å/px of the score volumes. Raises ValueError if nobody knows it."""
     known = next((s.pixel_size for s in sources if s.pixel_size is not None), scored.pixel_size)
     if not known:
         raise ValueError(
@@ -159,8 +158,7 @@ def write_script(
     for index, (name, surface) in enumerate(surfaces):
         if surface:
             number += 1
-            colour = COLOURS[index % len(COLOURS)]
-            lines += [f'open {beside(surface)} name "{name}"', f"color #{number} {colour}"]
+            lines += [f'open {beside(surface)} name "{name}"', f"color #{number} {COLOURS[index % len(COLOURS)]}"]
     with whole_file(path) as temporary:
         temporary.write_text("\n".join(lines + ["lighting soft", "view"]) + "\n", encoding="utf-8")
 

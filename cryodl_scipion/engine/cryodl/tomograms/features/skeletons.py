@@ -20,11 +20,10 @@ def centre_lines(mask: np.ndarray, lumen: float) -> list[tuple[np.ndarray, np.nd
     from skimage.morphology import skeletonize
 
     mask = np.pad(_without_lumen(mask, lumen), 1)
-    depth = distance_transform_edt(mask)
     positions = np.argwhere(skeletonize(mask))
     if not len(positions):
         return []
-    radii = depth[tuple(positions.T)]
+    radii = distance_transform_edt(mask)[tuple(positions.T)]
     lines = _joined(_pruned(_branches(positions), positions, radii), positions, radii)
     return [(positions[line] - 1.0, radii[line]) for line in lines]
 
@@ -122,7 +121,6 @@ class _Network:
             self.add(path)
 
     def add(self, path: list[int]) -> int:
-        """Put a branch in. Returns its number."""
         number = next(self._next)
         self.paths[number] = path
         for end, first in ((path[0], True), (path[-1], False)):
@@ -130,7 +128,6 @@ class _Network:
         return number
 
     def remove(self, number: int) -> list[int]:
-        """Take a branch out. Returns its indices."""
         path = self.paths.pop(number)
         for end, first in ((path[0], True), (path[-1], False)):
             self.ends[end].discard((number, first))

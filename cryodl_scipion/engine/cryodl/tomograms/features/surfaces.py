@@ -21,7 +21,6 @@ class AreaCounter:
     along an axis comes out 7 % too small. What the volume's border cuts is no surface."""
 
     def __init__(self, labels: int) -> None:
-        """labels: the number of labels, 1 to that."""
         self._areas = np.zeros(labels + 1)
         self._last: np.ndarray | None = None
 
@@ -161,7 +160,6 @@ def _triangles(values: np.ndarray, level: float) -> np.ndarray | None:
 
 
 def _facets(corners: np.ndarray) -> np.ndarray:
-    """Records of an STL file. corners: (n, 3, 3) Å."""
     facets = np.zeros(len(corners), _FACET)
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Model card of a segmenter, with warnings about the training."""
 
+import dataclasses
 import typing
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from ...contract import TrainSegmenterConfig
+from ...io.model import find_model, read_model
 from ...learning.recipe import TrainingRun
-from .calibrate import Begun, fit_voxels, validation_metrics
+from ...learning.training import FitReport
+from .calibrate import Calibration, fit_voxels, validation_metrics
 from .examples import Example, Gathered
 from .train import FEW_POSITIVE, SegmenterTask, middle_slice, window
 from .working_scale import skewness
@@ -16,6 +20,54 @@ from .working_scale import skewness
 THRESHOLD = 0.5  # the boundary is put there, see calibrate.py
 POOR_DICE = 0.3
 SIMULATION = "simulation"  # the annotator of models that learnt from simulated cells
+
+
+BETTER = 0.005  # by which the metric of the trained weights must be higher: so much is chance
+ENOUGH = 12  # validation tiles with the feature from which on they are calibrated anew
+
+
+@dataclasses.dataclass
+class Begun:
+    """The model that a training begins with. name: its name or folder. metrics: its columns, as Task.validate gives
+    them. calibration: its own, of raw scores as the network gives them. raw_scale: what these are divided by before.
+    kept: its weights were better than those that were trained."""
+
+    name: str
+    weights: dict[str, torch.Tensor]
+    metrics: dict[str, float]
+    calibration: Calibration
+    raw_scale: float = 1.0
+    kept: bool = False
+
+    @classmethod
+    def of(cls, start: str, task: SegmenterTask) -> typing.Self:
+        """Of --start-from, before the first step; the task's network holds its weights."""
+        card, weights = read_model(find_model(start, "segmenter"), "segmenter")
+        task.networks.eval()
+        with torch.no_grad():
+            metrics = task.validate()
+        slope, offset = card["calibration"]
+        boundary = card["boundary_probability"]
+        own = Calibration(slope, offset - Calibration(slope, 0.0, boundary).score_offset, boundary)
+        return cls(str(start), dict(weights), metrics, own, card["raw_scale"])
+
+    def keep_the_better(self, task: SegmenterTask, report: FitReport) -> str | None:
+        """Put the weights of the start back where those that were trained are not better on the validation tiles.
+        Returns a sentence for the user if they were."""
+        if report.best["metric"] > self.metrics["metric"] + BETTER:
+            return None
+        task.networks["segmenter"].load_state_dict(self.weights)
+        self.kept = True
+        words = lambda metrics: f"Dice {metrics['dice']:.3f}, average precision {metrics['average_precision']:.3f}"
+        return (
+            f"On the validation tiles the trained network ({words(report.best)}) is no better than {self.name}, "
+            f"which it started from ({words(self.metrics)}): the weights of {self.name} are kept. Draw tiles where "
+            f"it fails, or use {self.name} directly."
+        )
+
+    def calibrates(self, task: SegmenterTask) -> bool:
+        """Whether its calibration holds: for its own weights, and where there are too few tiles for another."""
+        return self.kept or sum(e.positive for e in task.validation) < ENOUGH
 
 
 def model_card(

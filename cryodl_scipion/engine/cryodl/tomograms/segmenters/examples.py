@@ -2,8 +2,6 @@
 """Training data of a segmenter: parts of tomograms around annotated tiles, with their drawings. Examples for training
 and for validation, never of the same position: whole tomograms, single tiles, or one side."""
 
-from __future__ import annotations
-
 import dataclasses
 import typing
 
@@ -21,6 +19,55 @@ MIN_LEFT = 0.55  # part of the tiles with the feature that must stay for trainin
 MAX_LOST = 0.2  # part of the tiles with the feature that may go because they lie too near to a validation tile
 DRAWS = 50  # of tiles with the feature for validation; the one that costs the least of the others is taken
 NEAR_SLICES = 8  # tiles that are nearer than this along z, and overlap, show the same
+
+
+TILE = 64  # working px: of a tile, as published
+PATCH = 116  # working px that are kept around a tile, so that it can be rotated
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """An annotated tile at the working pixel size, with what surrounds it. tomogram: name. centre_zyx, size: of the
+    tile, px of the tomogram. positive: its own slice has the feature. image: (d, s, s) float16 tensor, normalised; the
+    tile's slice is the middle one. target: (n, s, s) float16 in [0, 1], edges of the feature soft; known: (n, s, s)
+    bool; the tile's slice is the middle one of n. located: it is known where in its tomogram it lies."""
+
+    tomogram: str
+    centre_zyx: tuple[float, ...]
+    size: int
+    positive: bool
+    image: torch.Tensor
+    target: torch.Tensor
+    labelled: torch.Tensor
+    located: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Depth:
+    """Slices that examples of a method have: of the image, and of the drawing. Both odd."""
+
+    image: int
+    drawing: int
+
+    @classmethod
+    def of(cls, method: SegmenterMethod) -> typing.Self:
+        """The annotated slice may be any of those that the network answers for."""
+        around = method.slices_out - 1
+        return cls(2 * (around + method.context) + 1, 2 * around + 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Gathered:
+    """examples: list of Example. feature, annotator: names. pixel_size: Å/px that the network works at;
+    trained_pixel_size: of the tomograms (the coarsest). notes: sentences for the log, warnings: for the user."""
+
+    examples: list[Example]
+    feature: str
+    annotator: str
+    pixel_size: float
+    trained_pixel_size: float
+    notes: list[str]
+    warnings: list[str]
 
 
 def split_examples(
@@ -128,55 +175,6 @@ def _beyond(examples: typing.Sequence[Example], fraction: float, axis: int, sign
     return held
 
 
-TILE = 64  # working px: of a tile, as published
-PATCH = 116  # working px that are kept around a tile, so that it can be rotated
-
-
-@dataclasses.dataclass(frozen=True)
-class Example:
-    """An annotated tile at the working pixel size, with what surrounds it. tomogram: name. centre_zyx, size: of the
-    tile, px of the tomogram. positive: its own slice has the feature. image: (d, s, s) float16 tensor, normalised; the
-    tile's slice is the middle one. target: (n, s, s) float16 in [0, 1], edges of the feature soft; known: (n, s, s)
-    bool; the tile's slice is the middle one of n. located: it is known where in its tomogram it lies."""
-
-    tomogram: str
-    centre_zyx: tuple[float, ...]
-    size: int
-    positive: bool
-    image: torch.Tensor
-    target: torch.Tensor
-    labelled: torch.Tensor
-    located: bool = True
-
-
-@dataclasses.dataclass(frozen=True)
-class Depth:
-    """Slices that examples of a method have: of the image, and of the drawing. Both odd."""
-
-    image: int
-    drawing: int
-
-    @classmethod
-    def of(cls, method: SegmenterMethod) -> Depth:
-        """The annotated slice may be any of those that the network answers for."""
-        around = method.slices_out - 1
-        return cls(2 * (around + method.context) + 1, 2 * around + 1)
-
-
-@dataclasses.dataclass(frozen=True)
-class Gathered:
-    """examples: list of Example. feature, annotator: names. pixel_size: Å/px that the network works at;
-    trained_pixel_size: of the tomograms (the coarsest). notes: sentences for the log, warnings: for the user."""
-
-    examples: list[Example]
-    feature: str
-    annotator: str
-    pixel_size: float
-    trained_pixel_size: float
-    notes: list[str]
-    warnings: list[str]
-
-
 def make_example(
     image: np.ndarray | torch.Tensor,
     labels: np.ndarray,
@@ -194,9 +192,8 @@ def make_example(
     near = F.avg_pool2d(labelled.float(), 3, 1, 1)
     soft = F.avg_pool2d(feature, 3, 1, 1) / near.clamp(min=1e-3)
     normalised = ((torch.as_tensor(image) - middle) / width).clamp(-LIMIT, LIMIT)
-    position = tuple(int(c) for c in centre)
     positive = bool(feature[len(feature) // 2].any())  # validation looks at the tile's own slice alone
-    return Example(name, position, int(size), positive, normalised.half(), soft.half(), labelled)
+    return Example(name, tuple(int(c) for c in centre), int(size), positive, normalised.half(), soft.half(), labelled)
 
 
 def cut_example(

@@ -164,7 +164,6 @@ def _grid(
     shape: tuple[int, ...], factor: float, numbers: typing.Sequence[int], segmenters: typing.Sequence[Segmenter]
 ) -> SlabGrid:
     granularity = math.lcm(*(s.granularity for s in segmenters))
-    overlap = max(s.overlap for s in segmenters)
     working = tuple(shape) if factor == 1.0 else resampled_length(shape, factor)
     return SlabGrid(
         tuple(shape),
@@ -174,7 +173,7 @@ def _grid(
         max(s.context for s in segmenters),
         math.lcm(*(s.slices_out for s in segmenters)),
         granularity,
-        -(-overlap // granularity) * granularity,
+        -(-max(s.overlap for s in segmenters) // granularity) * granularity,
         max(s.bytes_per_voxel * s.method.slices_in for s in segmenters),
     )
 

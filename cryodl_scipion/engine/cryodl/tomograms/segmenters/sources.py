@@ -234,7 +234,6 @@ def _grid(area: tuple[slice, ...], size: int, rng: np.random.Generator | None = 
 
 
 def _parts(labels: np.ndarray, corner: tuple[int, int], size: int, label: int) -> tuple[float, float, float]:
-    """Parts of a tile that are the feature, annotated, and another feature."""
     tile = labels[tuple(slice(max(c, 0), max(c, 0) + size + min(c, 0)) for c in corner)]
     feature, unannotated, nothing = ((tile == value).mean() for value in (label, UNANNOTATED, 0))
     return feature, 1 - unannotated, 1 - feature - unannotated - nothing
@@ -246,11 +245,6 @@ FEW = 20  # tiles without the feature, below which a network hardly learns what 
 def gather(config: TrainSegmenterConfig, method: SegmenterMethod) -> Gathered:
     """All of a training. Raises ValueError for inputs that do not fit, or from which nothing can be learnt."""
     gathered = _from_labels(config, method) if config.labels else examples_of_annotations(config, method)
-    _check_kinds(gathered, config)
-    return gathered
-
-
-def _check_kinds(gathered: Gathered, config: TrainSegmenterConfig) -> None:
     source = config.annotations or "the label volumes"
     if not any(e.positive for e in gathered.examples):
         raise ValueError(
@@ -274,6 +268,7 @@ def _check_kinds(gathered: Gathered, config: TrainSegmenterConfig) -> None:
             f"There are no tiles without {gathered.feature}: the network knows only the background of the drawn "
             "tiles and may find the feature elsewhere. Mark tiles without it."
         )
+    return gathered
 
 
 def _from_labels(config: TrainSegmenterConfig, method: SegmenterMethod) -> Gathered:

@@ -16,7 +16,7 @@ from ...core.devices import fast_dtype
 from ...io.files import evenly_spaced
 from ...io.plots import new_figure, save_figure
 from ...learning.task import NetworkTask
-from .calibrate import Counted, keep_statistics
+from .calibrate import Counted
 from .examples import Example
 from .method import SegmenterMethod
 
@@ -124,6 +124,14 @@ class SegmenterTask(NetworkTask):
     def device(self) -> torch.device:
         """Where the network is."""
         return next(self.networks.parameters()).device
+
+
+def keep_statistics(network: torch.nn.Module) -> None:
+    """Have batch norms use and keep the means and variances that they have: half of the tiles in a batch hold the
+    feature, which is far more than tomograms do."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.eval()
 
 
 def middle_slice(example: Example) -> tuple[torch.Tensor, torch.Tensor]:

@@ -113,8 +113,7 @@ def maximised(
     sums: typing.Any, mask: torch.Tensor, noise: torch.Tensor, evidence: torch.Tensor, poses: Poses | None = None
 ) -> Estimate:
     """Estimate of two Sums."""
-    ball = sums[0].ball
-    fsc = subtomogram_fsc(*(one.volume(0.1 * one.shell_weights()) * mask for one in sums), ball)
+    fsc = subtomogram_fsc(*(one.volume(0.1 * one.shell_weights()) * mask for one in sums), sums[0].ball)
     both = sums[0].merged(sums[1])
     agreed = fsc.clamp(1e-3, 0.999)
     floor = both.shell_weights() * (1 - agreed) / (2 * agreed)

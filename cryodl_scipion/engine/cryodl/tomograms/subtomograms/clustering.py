@@ -165,8 +165,7 @@ def _positions(
 
 def _axes(values: torch.Tensor, weights: torch.Tensor, positions: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:
     count = positions.shape[1]
-    second = positions[:, :, None] * positions[:, None] + spread
-    normal = (weights.T @ second.flatten(1)).reshape(-1, count, count)
+    normal = (weights.T @ (positions[:, :, None] * positions[:, None] + spread).flatten(1)).reshape(-1, count, count)
     normal = normal + 1e-3 * torch.eye(count, device=positions.device)
     return torch.linalg.solve(normal, (values.T @ positions)[:, :, None])[:, :, 0].T
 
@@ -192,9 +191,8 @@ def pairwise_similarities(observed: ObservedSubtomograms) -> torch.Tensor:
     matrix products of (n, 2 d); memory 16 n² bytes."""
     parts = side_by_side(observed.values * (observed.weights > 0))
     both = side_by_side(torch.complex(observed.weights, observed.weights))
-    product = parts @ parts.T
     power = parts.square() @ both.T  # power of one where the other has measured
-    return product / (power * power.T).sqrt().clamp(min=1e-12)
+    return (parts @ parts.T) / (power * power.T).sqrt().clamp(min=1e-12)
 
 
 def embedded(similarity: torch.Tensor, components: int) -> torch.Tensor:
@@ -347,7 +345,6 @@ def group_p_value(positions: np.ndarray, count: int, seed: int = 0) -> float:
 
 
 def _tightness(positions: np.ndarray, count: int, seed: int) -> float:
-    """Part of the variance of positions (n, c) that is left within the groups of k-means."""
     from sklearn.cluster import KMeans
 
     total = float(positions.var(axis=0).sum()) * len(positions)

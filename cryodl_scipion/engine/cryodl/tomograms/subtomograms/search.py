@@ -166,7 +166,6 @@ def _closely(
     fit = 2 * side_by_side(slices) @ side_by_side(match[:, None] * ramp).transpose(1, 2)  # n m, t, s
     energy = slices.abs().square().reshape(count, modes * rotations, -1) @ weights[:, :, None]
     log = (fit.reshape(count, modes * rotations, -1) - energy).reshape(count, -1)
-    total = torch.logsumexp(log, 1)
     best, positions = log.topk(min(keep, log.shape[1]), 1)
     rows = torch.arange(count, device=log.device)[:, None]
     rotation, move = positions // len(near.shifts), positions % len(near.shifts)
@@ -174,5 +173,5 @@ def _closely(
         finer[rows, rotation],
         moves.reshape(count, modes, -1, 3)[rows, rotation // rotations, move],
         torch.softmax(best, 1),
-        total - float(np.log(rotations * len(near.shifts))),
+        torch.logsumexp(log, 1) - float(np.log(rotations * len(near.shifts))),
     )

@@ -22,8 +22,7 @@ from ...likelihood.decoys import scrambled_harmonics
 from ...simulate.structures import structure_names
 from ..detectors.predict import SpeciesFound
 from ..segmenters.working_scale import WorkingTomogram, check_volume
-from .correlate import Filters, Kernels, SearchTile, best_scores, volume_ring_power
-from .template import Template, load_template
+from .correlate import Filters, Kernels, SearchTile, Template, best_scores, load_template, volume_ring_power
 
 
 class TemplateFinder:
@@ -71,8 +70,7 @@ class TemplateFinder:
         how = (
             "" if self.orientations is None else f" in {self.orientations} orientations, {self.angular_step:.3g}° apart"
         )
-        name = Path(self.config.template).name
-        return f"by locally normalised cross-correlation with {name}{how}, {self._beside}"
+        return f"by locally normalised cross-correlation with {Path(self.config.template).name}{how}, {self._beside}"
 
     @property
     def _beside(self) -> str:
@@ -96,19 +94,19 @@ class TemplateFinder:
         structures = [template.density, *self._loaded[pixel_size][2]]
         search = TemplateSearch(source, template, structures, self.config, self.device)
         with ProgressBar(total=search.work, unit="orientation", desc=name, mininterval=1.0) as bar:
-            found = search.run(self.threshold, bar.update)
+            zyx, scores, angles, won, inverted = search.run(self.threshold, bar.update)
         notes = []
-        if found.inverted:
+        if inverted:
             other = "bright" if self.config.contrast == "dark" else "dark"
             notes.append(
                 f"In {name} the inverted template fits better: protein seems to be {other}. Try --contrast {other}."
             )
         bounds = np.array(tomogram.shape) - 1 - self.config.border / pixel_size
-        there = ((found.zyx >= self.config.border / pixel_size) & (found.zyx <= bounds)).all(axis=1)
-        won, lost = there & found.won & (found.scores >= (self.threshold or 0.0)), there & ~found.won
+        there = ((zyx >= self.config.border / pixel_size) & (zyx <= bounds)).all(axis=1)
+        won, lost = there & won & (scores >= (self.threshold or 0.0)), there & ~won
         one = SpeciesFound(
-            *(template.name, found.zyx[won], found.scores[won], found.angles[won]),
-            *(self.threshold or 0.0, None, template.diameter, found.scores[lost] if self.decoys else None),
+            *(template.name, zyx[won], scores[won], angles[won]),
+            *(self.threshold or 0.0, None, template.diameter, scores[lost] if self.decoys else None),
         )
         return [one], notes
 
@@ -121,19 +119,6 @@ BYTES = 28 + 8 * DECOYS  # of memory for each voxel of a tile that is searched
 SIDES = (48, 320)  # of what is kept of a tile, voxels
 SAMPLED = 4  # tiles that the spectrum is measured on
 INVERTED = 1.1  # times the highest score that the lowest is below 0 where protein has the other sign
-
-
-@dataclasses.dataclass(frozen=True)
-class Places:
-    """Places of a tomogram where the template or a decoy fits, best first. zyx: (n, 3) px of the tomogram. scores: (n,)
-    of what fits best. angles: (n, 3) of it, rot, tilt, psi in degrees. won: (n,) bool, by the template. inverted: the
-    template fits better with its sign changed."""
-
-    zyx: np.ndarray
-    scores: np.ndarray
-    angles: np.ndarray
-    won: np.ndarray
-    inverted: bool
 
 
 class TemplateSearch:
@@ -171,8 +156,12 @@ class TemplateSearch:
         """Tiles times orientations of the whole search, for a progress bar."""
         return len(self.starts) * len(self.kernels) * len(self.template.angles)
 
-    def run(self, threshold: float | None, progress: typing.Callable[[int], object] | None = None) -> Places:
-        """Places with at least a score, and the best ones in any case."""
+    def run(
+        self, threshold: float | None, progress: typing.Callable[[int], object] | None = None
+    ) -> tuple[typing.Any, ...]:
+        """Places of a tomogram where the template or a decoy fits, best first, with at least a score, and the best ones
+        in any case: (n, 3) zyx px of the tomogram; (n,) scores of what fits best; (n, 3) its rot, tilt, psi in degrees;
+        (n,) bool, by the template; and whether the template fits better with its sign changed."""
         rows, highest, lowest = [], 0.0, 0.0
         for start in self.starts:
             tile = self._tile(self._voxels(start), self.typical)
@@ -185,7 +174,7 @@ class TemplateSearch:
         distance = self.config.minimum_distance or 0.7 * self.template.diameter
         order = order[separate(zyx[order], max(1.0, distance / self.source.pixel_size))]
         inverted = -lowest > INVERTED * highest and -lowest > (threshold or 0.0)
-        return Places(self.source.in_tomogram(zyx[order]), scores[order], angles[order], won[order], inverted)
+        return self.source.in_tomogram(zyx[order]), scores[order], angles[order], won[order], inverted
 
     def _places(
         self,
