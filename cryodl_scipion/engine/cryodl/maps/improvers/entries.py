@@ -14,6 +14,8 @@ MAP_ADDRESS = "https://ftp.ebi.ac.uk/pub/databases/emdb/structures/EMD-{emdb}/ma
 MODEL_ADDRESS = "https://files.rcsb.org/download/{file}"
 # Names of the columns, as people write them and as EMDB's own tables have them.
 COLUMNS = dict(emdb=("emdb_id", "emdb"), pdb=("pdb_id", "fitted_pdbs", "pdb"), resolution=("resolution",))
+EMDB_ID = r"(?:EMD[-_])?(\d{4,5})", "an EMDB id, such as EMD-0393 or EMD-30342"
+PDB_ID = r"(?:pdb_0000)?(\d[a-z0-9]{3})", "a PDB id, such as 7cec"
 MAX_NAMED = 10  # of the lines that cannot be read
 
 
@@ -59,7 +61,7 @@ def read_ids(source: str | os.PathLike[str]) -> tuple[list[Entry], list[str]]:
             notes.append(f"{where}: {emdb or 'the entry'} has no {'resolution' if pdb else 'model'}; it is left out.")
             continue
         try:
-            entry = Entry(_emdb(emdb), _pdb(pdb[0]), _resolution(resolution))
+            entry = Entry(_id(emdb, *EMDB_ID), _id(pdb[0], *PDB_ID), _resolution(resolution))
         except ValueError as error:
             wrong.append(f"line {line}: {error}")
             continue
@@ -97,18 +99,11 @@ def _cells(row: typing.Sequence[str], positions: typing.Iterable[typing.Any]) ->
     return emdb, re.findall(r"[^\s,;]+", pdb), resolution
 
 
-def _emdb(text: str) -> str:
-    found = re.fullmatch(r"(?:EMD[-_])?(\d{4,5})", text, re.IGNORECASE)
+def _id(text: str, pattern: str, what: str) -> str:
+    found = re.fullmatch(pattern, text, re.IGNORECASE)
     if not found:
-        raise ValueError(f"{text!r} is not an EMDB id, such as EMD-0393 or EMD-30342")
-    return found.group(1)
-
-
-def _pdb(text: str) -> str:
-    found = re.fullmatch(r"(?:pdb_0000)?(\d[a-z0-9]{3})", text.lower())
-    if not found:
-        raise ValueError(f"{text!r} is not a PDB id, such as 7cec")
-    return found.group(1)
+        raise ValueError(f"{text!r} is not {what}")
+    return found.group(1).lower()
 
 
 def _resolution(text: str) -> float:

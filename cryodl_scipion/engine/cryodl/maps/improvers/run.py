@@ -10,6 +10,7 @@ import typing
 import numpy as np
 import scipy.fft
 import torch
+from scipy.ndimage import gaussian_filter
 
 from ...contract import INPUT_WEIGHT
 from ...core.devices import fast_dtype, in_memory_format
@@ -46,8 +47,6 @@ def with_input(improved: np.ndarray, data: np.ndarray, voxels_zyx: np.ndarray, f
 def density_seen(improved: np.ndarray, voxels_zyx: np.ndarray) -> np.ndarray:
     """How far the network sees density at each voxel, 0 to 1. improved: (z, y, x), its answer, not 0 everywhere.
     voxels_zyx: (3,), Å. Returns ndarray, (z, y, x) float32."""
-    from scipy.ndimage import gaussian_filter
-
     density = gaussian_filter(np.maximum(improved, 0), REACH / np.asarray(voxels_zyx, float), mode="constant")
     mean = float((density.astype(float) ** 2).sum() / density.sum(dtype=float))  # weighted by itself: solvent counts 0
     return np.clip(density / (LEVEL * mean), 0, 1)
@@ -103,6 +102,8 @@ class Improver:
                 "Check its contrast."
             ) from None
         data = scaled_map(data, scale, self.method.lowest)
+        # the highest voxel of the blurred map moves with it: a map moved by whole voxels gives the moved result
+        z, y, x = np.unravel_index(gaussian_filter(data, 2.0, mode="constant").argmax(), data.shape)
         output = apply_boxes(
             self._run,
             data,
@@ -110,7 +111,7 @@ class Improver:
             batch_size or BATCHES[self.device.type],
             self.method.outputs,
             progress,
-            anchor_of(data),
+            (int(z), int(y), int(x)),
         )
         back = lambda x, order: from_grid(
             x, self.card["working_pixel_size"], volume.data.shape, volume.voxels_zyx, order
@@ -127,15 +128,6 @@ class Improver:
         if output.shape[1] > 1:
             output = torch.cat([output[:, :1], output[:, 1:].sigmoid()], dim=1)
         return output.cpu().numpy()
-
-
-def anchor_of(data: np.ndarray) -> tuple[int, int, int]:
-    """A voxel that moves with the map: the highest of the blurred map. The boxes lie where this voxel says, so that a
-    map moved by whole voxels gives the moved result. data: (z, y, x). Returns tuple of int, zyx."""
-    from scipy.ndimage import gaussian_filter
-
-    z, y, x = np.unravel_index(gaussian_filter(data, 2.0, mode="constant").argmax(), data.shape)
-    return int(z), int(y), int(x)
 
 
 def apply_boxes(

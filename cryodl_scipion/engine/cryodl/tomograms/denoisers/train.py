@@ -41,7 +41,8 @@ class TomogramTask(NetworkTask):
         self.method, self.training, self.validation = method, training, validation
         self.device, self.tilts, self.batch_size = device, tilts, method.batch_size
         self.learn("denoiser", network, method.optimizer, torch.channels_last_3d)
-        self.sides = [side_of(part, method) for part in (training, validation)]
+        fitting = [min(n for region in part for n in region.halves.shape[1:]) for part in (training, validation)]
+        self.sides = [int(min(method.crop, n // method.granularity * method.granularity)) for n in fitting]
 
     def batch(self, rng: np.random.Generator) -> list[torch.Tensor]:
         fill = self._fill if self.tilts and self.progress >= FILLED_FROM else None
@@ -90,12 +91,6 @@ class TomogramTask(NetworkTask):
         network.eval()
         with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
             return answered(network, seen.to(self.device)).cpu()
-
-
-def side_of(regions: list[Region], method: typing.Any) -> int:
-    """px of the cubes that fit into all regions."""
-    smallest = min(n for region in regions for n in region.halves.shape[1:])
-    return int(min(method.crop, smallest // method.granularity * method.granularity))
 
 
 def _stacked(examples: list[SubvolumeExample]) -> list[torch.Tensor]:

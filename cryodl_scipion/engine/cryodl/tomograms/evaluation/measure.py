@@ -103,11 +103,6 @@ class ScoreCurve:
 FARTHEST = 48  # px: what has nothing nearer than this counts with this distance, so that blocks bound the memory
 
 
-def outline(mask: np.ndarray) -> np.ndarray:
-    """Voxels of a (z, y, x) bool mask with a neighbour outside of it. The array's border is no outside."""
-    return mask & ~eroded(mask)
-
-
 def eroded(mask: np.ndarray) -> np.ndarray:
     """Voxels of a mask all six neighbours of which are in it, as far as they are in the array."""
     inner = mask.copy()
@@ -131,7 +126,7 @@ class Distances(Summed):
     def add(self, found: np.ndarray, ground_truth: np.ndarray, annotated: np.ndarray, core: tuple[slice, ...]) -> None:
         """found, ground_truth, annotated: (z, y, x) bool of a block, FARTHEST + 1 voxels around its core (three
         slices)."""
-        outlines, annotated = (outline(found), outline(ground_truth)), eroded(annotated)
+        outlines, annotated = [mask & ~eroded(mask) for mask in (found, ground_truth)], eroded(annotated)
         for side, (one, other) in enumerate(((0, 1), (1, 0))):
             own = (outlines[one] & annotated)[core]
             self.sides[side] += own.sum()

@@ -64,15 +64,13 @@ class LabelledPair:
         nobody knows; scores are float32, None for label volumes."""
         ground_truth = self._ground_truth.labels(*ranges)
         if self.label is None:
-            return self._renumbered(self._found.labels(*ranges)), ground_truth, None
+            found = self._found.labels(*ranges)
+            renumbered = found.copy()
+            for mine, theirs in self._values.items():
+                renumbered[found == mine] = theirs
+            return renumbered, ground_truth, None
         scores = as_probabilities(typing.cast("Tomogram", self._found).raw(*ranges), self.segmentation)
         return np.where(scores >= self._threshold, np.int32(self.label), np.int32(0)), ground_truth, scores
-
-    def _renumbered(self, found: np.ndarray) -> np.ndarray:
-        result = found.copy()
-        for mine, theirs in self._values.items():
-            result[found == mine] = theirs
-        return result
 
 
 def feature_names(volume: str | os.PathLike[str]) -> dict[int, str]:

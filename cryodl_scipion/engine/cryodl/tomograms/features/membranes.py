@@ -37,7 +37,9 @@ def _bending(tree: typing.Any, positions: np.ndarray, normals: np.ndarray, radiu
     there = np.isfinite(distance)
     weight = np.where(there, np.exp(-2 * (np.where(there, distance, 0) / radius) ** 2), 0)
     offset = np.where(there[..., None], tree.data[np.where(there, index, 0)] - positions[:, None], 0)
-    first, second = tangents(normals)
+    first = np.cross(normals, np.eye(3)[np.abs(normals).argmin(axis=1)])  # tangents
+    first /= np.linalg.norm(first, axis=1, keepdims=True)
+    second = np.cross(normals, first)
     a, b, height = ((offset * axis[:, None]).sum(axis=2) for axis in (first, second, normals))
     terms = np.stack([np.ones_like(a), a, b, a * a / 2, a * b, b * b / 2], axis=2)
     weighted = (weight[..., None] * terms).transpose(0, 2, 1)
@@ -48,13 +50,6 @@ def _bending(tree: typing.Any, positions: np.ndarray, normals: np.ndarray, radiu
     gaussian = (faa * fbb - fab**2) / slope**2
     spread = np.sqrt(np.maximum(mean**2 - gaussian, 0))
     return np.where(there.sum(axis=1) >= SHAPE_MINIMUM, np.stack([-mean + spread, -mean - spread]), np.nan)
-
-
-def tangents(normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two unit vectors (n, 3) each, at right angles to unit normals (n, 3) and to each other."""
-    first = np.cross(normals, np.eye(3)[np.abs(normals).argmin(axis=1)])
-    first /= np.linalg.norm(first, axis=1, keepdims=True)
-    return first, np.cross(normals, first)
 
 
 def local_thickness(

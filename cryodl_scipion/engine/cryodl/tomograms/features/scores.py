@@ -59,7 +59,15 @@ def read_folder(folder: str | os.PathLike[str], thresholds: typing.Sequence[str]
         usual = {}
         notes.append(f"{folder} has no {INDEX}; the features are taken in alphabetical order: {', '.join(names)}.")
     else:
-        tomograms = _from_index(folder, index)
+        tomograms = [
+            Scored(
+                name,
+                _by_feature({feature: str(folder / file) for feature, file in entry["files"].items()}),
+                entry.get("path"),
+                entry.get("pixel_size"),
+            )
+            for name, entry in index["tomograms"].items()
+        ]
         names = list(dict.fromkeys(_plain(f["name"]) for f in index["features"]))
         usual = _default_thresholds(index["features"])
         notes += _unlisted(folder, tomograms)
@@ -200,18 +208,6 @@ def _from_names(folder: Path) -> list[Scored]:
             tomogram, _, feature = path.stem.rpartition("__")
             found.setdefault(tomogram, {})[feature] = str(path)
     return [Scored(name, _by_feature(files)) for name, files in sorted(found.items())]
-
-
-def _from_index(folder: Path, index: typing.Mapping[str, typing.Any]) -> list[Scored]:
-    return [
-        Scored(
-            name,
-            _by_feature({feature: str(folder / file) for feature, file in entry["files"].items()}),
-            entry.get("path"),
-            entry.get("pixel_size"),
-        )
-        for name, entry in index["tomograms"].items()
-    ]
 
 
 def _by_feature(files: typing.Mapping[str, str]) -> dict[str, tuple[str, ...]]:

@@ -65,10 +65,6 @@ class Begun:
             f"it fails, or use {self.name} directly."
         )
 
-    def calibrates(self, task: SegmenterTask) -> bool:
-        """Whether its calibration holds: for its own weights, and where there are too few tiles for another."""
-        return self.kept or sum(e.positive for e in task.validation) < ENOUGH
-
 
 def model_card(
     config: TrainSegmenterConfig,
@@ -81,7 +77,8 @@ def model_card(
     """The model card: all that segmenting and a reader need to know. split: training and validation examples, and how
     they were divided. task and run: after training. begun: the model that the training began with."""
     training, validation, split_in_words = split
-    old = begun if begun and begun.calibrates(task) else None
+    # its calibration holds for its own weights, and where there are too few tiles for another
+    old = begun if begun and (begun.kept or sum(e.positive for e in task.validation) < ENOUGH) else None
     scale = old.raw_scale if old else raw_scale(task)
     outputs = [output.numpy() / scale for output in task.answers(task.validation)]
     targets, labelled = ([part.numpy() for part in parts] for parts in zip(*[middle_slice(e) for e in task.validation]))

@@ -90,7 +90,9 @@ def split_examples(
     training, validation = _parted(examples, held)
     if len(positives) - sum(e.positive for e in training + validation) <= MAX_LOST * len(positives):
         return training, validation, "single tiles"
-    training, validation = _one_side(examples, fraction)
+    # beyond a plane across an axis; of the axes and their two ends the one that leaves most for training
+    parts = [_parted(examples, _beyond(examples, fraction, axis, sign)) for axis in range(3) for sign in (1, -1)]
+    training, validation = max(parts, key=lambda part: sum(e.positive for e in part[0]))
     if any(e.positive for e in training):
         return training, validation, "one side of each tomogram"
     return (
@@ -153,14 +155,6 @@ def _single_tiles(examples: typing.Sequence[Example], fraction: float, rng: np.r
         rng.permutation(negatives).tolist(), key=lambda i: sum(_overlap(examples[i], other) for other in learnt)
     )
     return held | set(order[: max(1, int(round(fraction * len(order))))] if len(order) > 1 else ())
-
-
-def _one_side(examples: typing.Sequence[Example], fraction: float) -> tuple[list[Example], list[Example]]:
-    """Training and validation examples: those beyond a plane across an axis are for validation, where about this
-    fraction of those with the feature lie. Of the axes and their two ends the one is taken that leaves most for
-    training."""
-    parts = [_parted(examples, _beyond(examples, fraction, axis, sign)) for axis in range(3) for sign in (1, -1)]
-    return max(parts, key=lambda part: sum(e.positive for e in part[0]))
 
 
 def _beyond(examples: typing.Sequence[Example], fraction: float, axis: int, sign: int) -> set[int]:

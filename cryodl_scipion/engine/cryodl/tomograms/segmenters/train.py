@@ -105,25 +105,22 @@ class SegmenterTask(NetworkTask):
     @torch.no_grad()
     def answers(self, examples: typing.Sequence[Example]) -> list[torch.Tensor]:
         """Raw scores (s, s) of the annotated slice of each example, at the size of its image."""
-        network, dtype = self.networks["segmenter"], fast_dtype(self.device)
+        network = self.networks["segmenter"]
+        device = next(network.parameters()).device
+        dtype = fast_dtype(device)
         network.eval()
         result = []
         for start in range(0, len(examples), self.batch_size):
             images = torch.stack([window(e, self.method)[0] for e in examples[start : start + self.batch_size]])
             padding = -images.shape[-1] % self.method.granularity
             images = F.pad(images, (0, padding, 0, padding), mode="replicate")
-            with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
-                output = network(images.to(self.device)).float()
+            with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+                output = network(images.to(device)).float()
             if self.method.stride > 1:
                 output = F.interpolate(output, scale_factor=float(self.method.stride), mode="bilinear")
             side = images.shape[-1] - padding
             result += list(output[:, self.method.slices_out // 2, :side, :side].cpu())
         return result
-
-    @property
-    def device(self) -> torch.device:
-        """Where the network is."""
-        return next(self.networks.parameters()).device
 
 
 def keep_statistics(network: torch.nn.Module) -> None:

@@ -119,16 +119,6 @@ class EmbeddingTask(Task):
         return torch.cat([network.encoder(self.volumes(part).to(device)).cpu() for part in self.values.split(BATCH)])
 
 
-def learned_coordinates(
-    observed: ObservedSubtomograms, components: int, folder: Path, accelerator: typing.Any, seed: int = 0
-) -> torch.Tensor:
-    """(n, components) places of aligned subtomograms. folder: for the training's record; a stopped one continues."""
-    task = EmbeddingTask(observed, components, seed)
-    # all subtomograms are to be placed, none is new: later weights are not much worse for those held out
-    fit(task, Schedule(STEPS, EVERY, STEPS // EVERY, RATE, seed), folder, accelerator)
-    return task.positions()
-
-
 ROUNDS, SETTLED = 60, 1e-4
 
 
@@ -249,7 +239,10 @@ def embedding_of(
         return embedded(pairwise_similarities(observed), count).cpu().numpy()
     if kind == "pca":
         return principal_components(observed, count, seed).cpu().numpy()
-    return learned_coordinates(observed, count, folder, accelerator_for(device), seed).numpy()
+    task = EmbeddingTask(observed, count, seed)
+    # all subtomograms are to be placed, none is new: later weights are not much worse for those held out
+    fit(task, Schedule(STEPS, EVERY, STEPS // EVERY, RATE, seed), folder, accelerator_for(device))
+    return task.positions().numpy()
 
 
 def plot_embedding(positions: np.ndarray, classes: np.ndarray, path: str | os.PathLike[str]) -> None:
