@@ -82,7 +82,7 @@ def side_by_side(values: torch.Tensor) -> torch.Tensor:
 def rfft_frequencies(shape: typing.Sequence[int]) -> torch.Tensor:
     """(z, y, x // 2 + 1) cycles per voxel on the grid of rfftn of a (z, y, x) shape."""
     z, y = (torch.fft.fftfreq(n).square() for n in shape[:2])
-    return (z[:, None, None] + y[:, None] + torch.fft.rfftfreq(shape[2]).square()).sqrt()
+    return torch.sqrt(z[:, None, None] + y[:, None] + torch.fft.rfftfreq(shape[2]).square())
 
 
 def wedge(box: int, tilt_min: float, tilt_max: float, device: torch.device | None = None) -> torch.Tensor:

@@ -87,8 +87,8 @@ def read_atoms(path: str | os.PathLike[str]) -> Atoms:
         )
     notes = (f"{path}: {unknown} atoms have no known element and are left out.",) if unknown else ()
     xyz, number, b, occupancy, residue, names, protein = zip(*rows)
-    measured = (np.array(column) for column in (xyz, number, b, occupancy, residue))
-    return Atoms(str(path), *measured, tuple(residues), names, np.array(protein), notes)
+    xyz, number, b, occupancy, residue, protein = map(np.array, (xyz, number, b, occupancy, residue, protein))
+    return Atoms(str(path), xyz, number, b, occupancy, residue, tuple(residues), names, protein, notes)
 
 
 def kept_atoms(structure: gemmi.Structure) -> typing.Iterator[gemmi.Atom]:

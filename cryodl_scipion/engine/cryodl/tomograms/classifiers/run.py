@@ -44,7 +44,8 @@ def read_part(path: str | os.PathLike[str]) -> Classified:
 def joined_parts(parts: typing.Sequence[Classified]) -> Classified:
     """One Classified of several, in their order."""
     values = {f.name: [getattr(part, f.name) for part in parts] for f in dataclasses.fields(Classified)}
-    return Classified(**{name: None if found[0] is None else np.concatenate(found) for name, found in values.items()})
+    joined: dict[str, typing.Any] = {k: None if v[0] is None else np.concatenate(v) for k, v in values.items()}
+    return Classified(**joined)
 
 
 class Classifier:
