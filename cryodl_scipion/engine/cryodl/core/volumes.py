@@ -8,8 +8,6 @@ The missing wedge: which Fourier coefficients a tilt series measured. frames.py 
 Noise that is like a volume: the same amplitudes of its transform, phases drawn at random.
 """
 
-import typing
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -77,12 +75,6 @@ def side_by_side(values: torch.Tensor) -> torch.Tensor:
     """Real parts, then imaginary parts, of complex values: the product of two such is Re sum conj(a) b. values: (...,
     d) complex. Returns (..., 2 d)."""
     return torch.cat([values.real, values.imag], dim=-1)
-
-
-def rfft_frequencies(shape: typing.Sequence[int]) -> torch.Tensor:
-    """(z, y, x // 2 + 1) cycles per voxel on the grid of rfftn of a (z, y, x) shape."""
-    z, y = (torch.fft.fftfreq(n).square() for n in shape[:2])
-    return torch.sqrt(z[:, None, None] + y[:, None] + torch.fft.rfftfreq(shape[2]).square())
 
 
 def wedge(box: int, tilt_min: float, tilt_max: float, device: torch.device | None = None) -> torch.Tensor:

@@ -87,8 +87,9 @@ def read_atoms(path: str | os.PathLike[str]) -> Atoms:
         )
     notes = (f"{path}: {unknown} atoms have no known element and are left out.",) if unknown else ()
     xyz, number, b, occupancy, residue, names, protein = zip(*rows)
-    xyz, number, b, occupancy, residue, protein = map(np.array, (xyz, number, b, occupancy, residue, protein))
-    return Atoms(str(path), xyz, number, b, occupancy, residue, tuple(residues), names, protein, notes)
+    arrays = dict(xyz=xyz, number=number, b=b, occupancy=occupancy, residue=residue, protein=protein)
+    columns: dict[str, typing.Any] = {name: np.array(values) for name, values in arrays.items()}
+    return Atoms(str(path), **columns, residues=tuple(residues), atom_names=names, notes=notes)
 
 
 def kept_atoms(structure: gemmi.Structure) -> typing.Iterator[gemmi.Atom]:

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ...core.fourier import plane_weights
-from ...core.volumes import rfft_frequencies
+from ...core.fourier import frequencies, plane_weights
 
 BINS = 32  # of frequency, from 0 to 0.5 cycles per px; what lies beyond has the value of the last
 WINDOW = 1.5**3  # a Hann window along each axis makes so many neighbouring coefficients tell the same
@@ -19,7 +18,7 @@ MIN_POWER = 1e-6  # of the largest: below it a filter has left nothing, and its 
 def curve_on_grid(curve: np.ndarray, shape: typing.Sequence[int]) -> torch.Tensor:
     """Values of a (BINS,) curve on the grid of rfftn of a (z, y, x) shape, by straight lines between bins."""
     values = torch.as_tensor(np.asarray(curve), dtype=torch.float32)
-    position = (rfft_frequencies(shape) * (2 * BINS) - 0.5).clamp(0, BINS - 1)
+    position = (frequencies(shape) * (2 * BINS) - 0.5).clamp(0, BINS - 1)
     low = position.long().clamp(max=BINS - 2)
     return torch.lerp(values[low], values[low + 1], position - low)
 
@@ -31,7 +30,7 @@ def volume_mean(curve: np.ndarray) -> float:
 
 def subvolume_shell_sums(values: torch.Tensor, shape: typing.Sequence[int]) -> np.ndarray:
     """(BINS,) sums over shells of real values on the grid of rfftn of a shape; what lies beyond 0.5 is left out."""
-    index = (rfft_frequencies(shape) * (2 * BINS)).long().clamp(max=BINS).flatten()
+    index = (frequencies(shape) * (2 * BINS)).long().clamp(max=BINS).flatten()
     return torch.bincount(index, (values * plane_weights(shape[2])).flatten().double(), BINS + 1)[:BINS].numpy()
 
 

@@ -113,7 +113,8 @@ def maximised(
     sums: typing.Any, mask: torch.Tensor, noise: torch.Tensor, evidence: torch.Tensor, poses: Poses | None = None
 ) -> Estimate:
     """Estimate of two Sums."""
-    fsc = subtomogram_fsc(*(one.volume(0.1 * one.shell_weights()) * mask for one in sums), sums[0].ball)
+    one, other = (half.volume(0.1 * half.shell_weights()) * mask for half in sums)
+    fsc = subtomogram_fsc(one, other, sums[0].ball)
     both = sums[0].merged(sums[1])
     agreed = fsc.clamp(1e-3, 0.999)
     floor = both.shell_weights() * (1 - agreed) / (2 * agreed)

@@ -11,9 +11,10 @@ import typing
 import numpy as np
 import torch
 
+from ...core.fourier import frequencies
 from ...core.healpix_grid import directions, in_plane_angles
 from ...core.optics import ctf_rfft
-from ...core.volumes import cube_crop, rfft_frequencies, wedge
+from ...core.volumes import cube_crop, wedge
 from ...io.mrc import read_header
 from ...simulate.micrographs import particle_diameter
 from ...simulate.rotations import finer, rotated
@@ -134,7 +135,7 @@ def volume_ring_power(volumes: typing.Iterable[torch.Tensor]) -> torch.Tensor:
     """(RINGS,) mean power of the coefficients of each ring of frequencies over some volumes (z, y, x)."""
     total, count = torch.zeros(RINGS, dtype=torch.float64), torch.zeros(RINGS, dtype=torch.float64)
     for volume in volumes:
-        ring = (rfft_frequencies(volume.shape) * (RINGS / 3**0.5 * 2)).long().clamp(max=RINGS - 1).flatten()
+        ring = (frequencies(volume.shape) * (RINGS / 3**0.5 * 2)).long().clamp(max=RINGS - 1).flatten()
         power = torch.fft.rfftn(volume - volume.mean()).abs().square().flatten().double().cpu()
         total += torch.bincount(ring, power / volume.numel(), RINGS)
         count += torch.bincount(ring, minlength=RINGS)
@@ -166,7 +167,7 @@ class Filters:
 
     def of_tomogram(self, shape: typing.Sequence[int]) -> torch.Tensor:
         """Factors for a part of the tomogram of a shape: whitening, up to the resolution, without the mean."""
-        frequency = rfft_frequencies(shape)
+        frequency = frequencies(shape)
         factor = ((self.highest * (1 + EDGE) - frequency) / (2 * EDGE * self.highest)).clamp(0, 1)
         if self.power is not None:
             factor = factor / self._at(self.power.sqrt().numpy(), frequency)
@@ -178,7 +179,7 @@ class Filters:
         factor = self.of_tomogram((box,) * 3) * wedge(box, *self.tilts)
         if self.transfer is not None:
             positions = np.linspace(0, 0.5, len(self.transfer))
-            frequency = rfft_frequencies((box,) * 3)
+            frequency = frequencies((box,) * 3)
             factor = factor * torch.from_numpy(np.interp(frequency.numpy(), positions, self.transfer)).float()
         return factor
 
