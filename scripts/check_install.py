@@ -79,8 +79,9 @@ def check(way: Any, options: Any) -> Any:
     run = Runner(scipion, folder)
     run("-m", "pip", "uninstall", "-q", "-y", NAME)
     WAYS[way](run, source)
-    found = json.loads(run("-c", FINDER).strip().splitlines()[-1])
-    return found, compare(found, expected(source), source, way) + checkCommands(run, found, options.python)
+    found, wanted = json.loads(run("-c", FINDER).strip().splitlines()[-1]), expected(source)
+    problems = compare(found, wanted, source, way)
+    return found, problems + checkCommands(run, wanted["protocols"], found["engine"], options.python)
 
 
 class Runner:
@@ -179,10 +180,10 @@ def compare(found: Any, wanted: Any, source: str, way: Any) -> Any:
     return problems
 
 
-def checkCommands(run: Any, found: Any, python: str) -> Any:
-    """Scipion's own listings, and the engine as this installation holds it."""
+def checkCommands(run: Any, protocols: List[str], engineFolder: str, python: str) -> List[str]:
+    """Scipion's own listings, which leave names of 0.1.0 out, and the engine as this installation holds it."""
     listed = run("-m", "scipion", "protocols")
-    problems = ["`scipion protocols` lacks " + name for name in found["protocols"] if name not in listed]
+    problems = ["`scipion protocols` lacks " + name for name in protocols if name not in listed]
     if "cryodl_scipion.tests" not in run("-m", "scipion", "tests", "--grep", "cryodl_scipion"):
         problems.append("`scipion tests` lacks ours")
     if "error" in run("-m", "scipion", "inspect", "cryodl_scipion").lower():
@@ -192,7 +193,7 @@ def checkCommands(run: Any, found: Any, python: str) -> Any:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=dict(os.environ, PYTHONPATH=found["engine"]),
+        env=dict(os.environ, PYTHONPATH=engineFolder),
     )
     if engine.returncode:
         problems.append("the engine does not run: " + engine.stdout[-500:])
