@@ -30,4 +30,4 @@ def inside(yx: np.ndarray, shape: typing.Sequence[int], border: float = 0.0) -> 
 
 def values_at(image: np.ndarray, yx: np.ndarray) -> np.ndarray:
     """(n,) values of an image (h, w) at the pixels nearest to positions yx (n, 2); beyond it, those of the edge."""
-    return image[tuple(np.clip(np.rint(yx), 0, np.array(image.shape) - 1).astype(int).T)]
+    return np.asarray(image[tuple(np.clip(np.rint(yx), 0, np.array(image.shape) - 1).astype(int).T)])

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A picker's network over a whole micrograph, in tiles that memory allows."""
 
+import dataclasses
 import typing
 
 import torch
@@ -11,15 +12,18 @@ from ..learning.inference import for_inference, with_less_memory
 from .normalize import Measured, Prepared
 
 
+@dataclasses.dataclass
 class TiledNetwork:
     """Base of the dataclasses that pick with a network. method: of the registry. network: its module. device:
-    torch.device. memory: GB for the network's tiles. notes: sentences about what had to be changed on the way."""
+    torch.device. memory: GB for the network's tiles. notes: sentences about what had to be changed on the
+    way. contrast: 'dark' or 'bright' protein in the micrographs."""
 
     method: typing.Any
     network: typing.Any
     device: torch.device
-    memory: float
-    notes: list[str]
+    memory: float = 0.4
+    notes: list[str] = dataclasses.field(default_factory=list)
+    contrast: str = "dark"
 
     def prepare_network(self, network: torch.nn.Module) -> None:
         """Take a copy of a network that only predicts."""

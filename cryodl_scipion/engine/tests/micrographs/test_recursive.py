@@ -24,7 +24,7 @@ class Candidates:
 
     positions, scores = np.array([[50.0, 50.0], [50.0, 120.0], [120.0, 50.0], [60.0, 64.0], [150.0, 150.0]]), None
 
-    def __init__(self, *_):
+    def __init__(self, *_, **calibration):
         pass
 
     def candidates_prepared(self, *_):

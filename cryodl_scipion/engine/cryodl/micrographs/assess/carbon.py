@@ -34,7 +34,8 @@ _MAX_EDGES = 3
 def find_carbon(image: np.ndarray, valid: np.ndarray, diameter_px: float) -> np.ndarray:
     """(h, w) bool: carbon film. image: (h, w) float array, any scale. valid: (h, w) bool, what of it is really there.
     diameter_px: of a particle in these pixels; grain is measured below its size."""
-    shape = _grid_shape(image.shape)
+    cells = min(GRID, max(image.shape) // 4)
+    shape = tuple(max(4, round(side / max(image.shape) * cells)) for side in image.shape)
     features, there = _features(image, valid, diameter_px, shape)
     carbon = np.zeros(image.shape, bool)
     for _ in range(_MAX_EDGES):
@@ -48,12 +49,6 @@ def find_carbon(image: np.ndarray, valid: np.ndarray, diameter_px: float) -> np.
         # not to be found again a little further out, at the film's bright fringe
         there &= (sign * _distance(shape, *arc) <= -2 / max(shape)).ravel()
     return carbon
-
-
-def _grid_shape(shape: tuple[int, ...]) -> tuple[int, int]:
-    cells = min(GRID, max(shape) // 4)
-    rows, columns = (max(4, round(side / max(shape) * cells)) for side in shape)
-    return rows, columns
 
 
 def _features(

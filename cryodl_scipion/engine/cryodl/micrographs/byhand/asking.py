@@ -2,7 +2,6 @@
 """The window of questions: one place after the other, and what was answered becomes corrected picks."""
 
 import dataclasses
-import functools
 import typing
 
 from matplotlib.patches import Circle
@@ -147,8 +146,8 @@ class AskWindow:
         }
         self.buttons = []
         for column, (key, label) in enumerate(BUTTONS):
-            button = Button(figure.add_axes((0.02 + 0.245 * column, 0.072, 0.225, 0.045)), label)
-            button.on_clicked(functools.partial(self._pressed, key))
+            button: typing.Any = Button(figure.add_axes((0.02 + 0.245 * column, 0.072, 0.225, 0.045)), label)
+            button.on_clicked(lambda event, key=key: self.do(self.keys[key]))
             self.buttons.append(button)
         connect(figure, self)
         self.refresh()
@@ -157,9 +156,6 @@ class AskWindow:
         """Do something, and show what became of it."""
         action()
         self.refresh()
-
-    def _pressed(self, key: str, event: typing.Any) -> None:
-        self.do(self.keys[key])
 
     def key(self, event: typing.Any) -> None:
         """Answer, or go back."""

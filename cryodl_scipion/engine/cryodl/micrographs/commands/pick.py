@@ -288,7 +288,9 @@ def _picker(model: Path, settings: PickSettings, run: Run) -> tuple[Picker, typi
     device = run.device
     card, weights = read_model(model, "picker")
     method = picker_method(card["network"])
-    picker = Picker(method, load_network(method, weights, model), device, tuple(card.get("calibration", (1.0, 0.0))))
+    picker = Picker(
+        method, load_network(method, weights, model), device, calibration=tuple(card.get("calibration", (1.0, 0.0)))
+    )
     picker.spares_outliers = settings.general
     return picker, card
 

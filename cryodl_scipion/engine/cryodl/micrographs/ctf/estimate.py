@@ -72,7 +72,19 @@ def fit_ctf(
     wide = spectrum_cells(power, tiles, pixel_size, 1 / lowest_resolution, min(1 / FINEST, NYQUIST * 0.5 / pixel_size))
     profile = phase_averaged(wide, microscope, found)
     resolution, correlation = fit_resolution(profile)
-    return _fit(found, resolution, correlation, power, profile)
+    half = float(np.hypot(*found.astigmatism))
+    return CtfFit(
+        found.defocus + half,
+        found.defocus - half,
+        float(np.degrees(0.5 * np.arctan2(found.astigmatism[1], found.astigmatism[0])) % 180),
+        float(np.degrees(found.phase_shift)),
+        resolution,
+        correlation,
+        found.strength,
+        found.second_best,
+        power,
+        profile,
+    )
 
 
 def checked(fit: CtfFit) -> CtfFit:
@@ -103,22 +115,6 @@ def lowest_defocus(microscope: Microscope, pixel_size: float, highest_resolution
     """The smallest defocus that has enough rings in the spectrum to be found. pixel_size: Å/px. highest_resolution: Å.
     Returns Å."""
     return _MIN_RINGS / (microscope.wavelength * min(1 / highest_resolution, NYQUIST * 0.5 / pixel_size) ** 2)
-
-
-def _fit(found: FoundRings, resolution: float, correlation: float, power: np.ndarray, profile: Profile) -> CtfFit:
-    half = float(np.hypot(*found.astigmatism))
-    return CtfFit(
-        found.defocus + half,
-        found.defocus - half,
-        float(np.degrees(0.5 * np.arctan2(found.astigmatism[1], found.astigmatism[0])) % 180),
-        float(np.degrees(found.phase_shift)),
-        resolution,
-        correlation,
-        found.strength,
-        found.second_best,
-        power,
-        profile,
-    )
 
 
 # ----- Agreement of a power spectrum's Thon rings with a fit, and the resolution to which they agree.

@@ -23,15 +23,7 @@ GAP = 3.0  # diameters: as wide as a crossing that is left out, and a little mor
 
 @dataclasses.dataclass
 class FilamentPicker(TiledNetwork):
-    """A network ready to pick. method: of the registry. network: its module. device: torch.device. memory: GB for the
-    network's tiles. contrast: 'dark' or 'bright' protein. notes: sentences about what had to be changed on the way."""
-
-    method: typing.Any
-    network: typing.Any
-    device: torch.device
-    memory: float = 0.4
-    contrast: str = "dark"
-    notes: list = dataclasses.field(default_factory=list)
+    """A network ready to pick filaments."""
 
     def __post_init__(self) -> None:
         self.prepare_network(self.network)

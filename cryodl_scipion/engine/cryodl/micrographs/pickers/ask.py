@@ -132,7 +132,7 @@ def _sized(settings: PickSettings, paths: typing.Sequence[str], picker: Picker, 
 def _size(settings: typing.Any, paths: typing.Sequence[str], picker: Picker, contrast: str) -> Size | None:
     def look(image: np.ndarray, diameter: float, whole: bool, opposite: bool) -> ScaleCandidates:
         factor = working_factor(picker.method, settings.pixel_size, diameter)
-        image = _middle(image, int((WHOLE if whole else SIDE) / factor))
+        image = cut_middle(image, int((WHOLE if whole else SIDE) / factor))
         wide = picker.method.working_diameter
         try:
             prepared = prepare_micrograph(image, factor, wide, (contrast == "dark") != opposite)
@@ -152,7 +152,8 @@ def _size(settings: typing.Any, paths: typing.Sequence[str], picker: Picker, con
         picker.spares_outliers = spares
 
 
-def _middle(image: np.ndarray, side: int) -> np.ndarray:
+def cut_middle(image: typing.Any, side: int) -> typing.Any:
+    """The middle (side, side) of an image, an array or a tensor."""
     starts = [max(0, (n - side) // 2) for n in image.shape]
     return image[starts[0] : starts[0] + side, starts[1] : starts[1] + side]
 

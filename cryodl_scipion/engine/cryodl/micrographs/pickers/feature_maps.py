@@ -13,6 +13,7 @@ from torch import nn
 from ...core.thumbnails import grey_limits
 from ...io.plots import new_figure, save_figure
 from ..normalize import prepare_micrograph
+from .ask import cut_middle
 from .predict import Picker, working_factor
 
 DIAMETERS = 8  # of a particle: the side of the part that is shown
@@ -44,7 +45,9 @@ def feature_maps(picker: Picker, image: np.ndarray, pixel_size: float, diameter:
     wide, multiple = picker.method.working_diameter, picker.dense.multiple
     factor = working_factor(picker.method, pixel_size, diameter)
     prepared = prepare_micrograph(image, factor, wide, picker.contrast == "dark")
-    shown = _middle(prepared.image.float() * picker.method.gain(prepared), int(DIAMETERS * wide) // multiple * multiple)
+    shown = cut_middle(
+        prepared.image.float() * picker.method.gain(prepared), int(DIAMETERS * wide) // multiple * multiple
+    )
     part = nn.functional.pad(shown, (0, -shown.shape[1] % multiple, 0, -shown.shape[0] % multiple))
     found: list[tuple[str, torch.Tensor]] = []
     hooks = [
@@ -61,11 +64,6 @@ def feature_maps(picker: Picker, image: np.ndarray, pixel_size: float, diameter:
     chosen = np.unique(np.linspace(0, len(found) - 1, min(LAYERS, len(found))).round().astype(int))
     scores = picker.method.scores(output)[0, 0].cpu().numpy()
     return FeatureMaps(shown.numpy(), [_layer(*found[i]) for i in chosen], scores)
-
-
-def _middle(image: torch.Tensor, side: int) -> torch.Tensor:
-    starts = [max(0, (n - side) // 2) for n in image.shape]
-    return image[starts[0] : starts[0] + side, starts[1] : starts[1] + side]
 
 
 def _layer(name: str, maps: torch.Tensor) -> Layer:

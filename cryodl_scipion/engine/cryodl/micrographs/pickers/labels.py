@@ -18,7 +18,7 @@ from ..byhand.store import IGNORED, Corrections, is_corrected, read_corrections
 from ..normalize import prepare_micrograph
 from .crops import LabelledImage
 from .method import PickerMethod
-from .predict import WorkingSize, check_particle_fits, working_factor
+from .predict import check_particle_fits, working_factor
 from .uncertain import Uncertain, certain_area, check_mask, read_uncertain
 
 _NOWHERE = np.zeros((0, 2))
@@ -274,7 +274,7 @@ def _too_few(items: typing.Sequence[Labels], skipped: list[Skipped], left: int) 
     )
 
 
-def load_labelled(item: Labels, method: WorkingSize, pixel_size: float, diameter: float, kind: str) -> LabelledImage:
+def load_labelled(item: Labels, method: typing.Any, pixel_size: float, diameter: float, kind: str) -> LabelledImage:
     """LabelledImage of Labels, for dark protein. kind: of label_kind. Labels on uncertain positions are left out,
     except where labels are complete: there a particle half inside is no background. Raises ValueError that names the
     file."""

@@ -13,7 +13,6 @@ from ...core.calibration import calibrate
 from ...core.geometry import inside, map_positions, values_at
 from ..normalize import Measured, particle_bands, prepare_micrograph
 from ..tiled import TiledNetwork
-from .method import PickerMethod
 from .thresholds import Narrow, lower_narrow
 
 # Candidates below this raw score are forgotten. Of 3,507 particles among the candidates of 20 simulated sets 52 scored
@@ -26,24 +25,6 @@ MINIMUM_DISTANCE = 0.5  # of the particle diameter, between two picks, where lab
 OUTLIER, SURE, FEWEST = 2.5, 0.5, 5
 
 
-class DenseNetwork(typing.Protocol):
-    """What PickerMethod.dense gives: a network that runs over a whole micrograph."""
-
-    stride: int
-    multiple: int
-    receptive_radius: int
-
-    def __call__(self, image: torch.Tensor) -> torch.Tensor: ...
-
-
-class WorkingSize(typing.Protocol):
-    """What has the px of a particle's diameter in the network's input, as a PickerMethod."""
-
-    @property
-    def working_diameter(self) -> float:
-        """px of a particle's diameter in the network's input."""
-
-
 @dataclasses.dataclass
 class Picker(TiledNetwork):
     """A network ready to pick. method, network: from pickers and a model. device: torch.device. calibration: (slope,
@@ -53,20 +34,14 @@ class Picker(TiledNetwork):
     as it is not known, and then all widths count alike. spares_outliers: whether dirt and ice are no candidates, for a
     general model, which does not know what the particles look like."""
 
-    method: PickerMethod
-    network: torch.nn.Module
-    device: torch.device
     calibration: tuple[float, ...] = (1.0, 0.0)
-    memory: float = 0.4
-    notes: list[str] = dataclasses.field(default_factory=list)
-    contrast: str = "dark"
     narrow: Narrow | None = None
     typical_size: float | None = None
     spares_outliers: bool = False
 
     def __post_init__(self) -> None:
         self.prepare_network(self.method.dense(self.network))
-        self.dense = typing.cast("DenseNetwork", self.network)
+        self.dense = self.network
 
     def candidates(
         self, image: np.ndarray, pixel_size: float, diameter: float, minimum_distance: float
@@ -140,7 +115,7 @@ def _away_from_filled(valid: torch.Tensor, grid: tuple[int, int], stride: int, d
     return filled[0, 0] < 0.5
 
 
-def working_factor(method: WorkingSize, pixel_size: float, diameter: float) -> float:
+def working_factor(method: typing.Any, pixel_size: float, diameter: float) -> float:
     """Working size over file size, so that the particle's diameter has the network's size in px."""
     return method.working_diameter * pixel_size / diameter
 

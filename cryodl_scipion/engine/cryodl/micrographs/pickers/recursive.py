@@ -132,7 +132,7 @@ def false_positives(task: PickerTask) -> list[np.ndarray]:
     usable ground, clear of every label and of the negatives that are known."""
     diameter = task.method.working_diameter
     calibration, threshold, _ = calibrate_model(task, [task.hits([item]) for item in task.validation])
-    picker = Picker(task.method, task.networks["picker"], task.device, calibration)
+    picker = Picker(task.method, task.networks["picker"], task.device, calibration=calibration)
     found = []
     item: typing.Any  # of the attributes that a Picker asks for
     for item in task.training:

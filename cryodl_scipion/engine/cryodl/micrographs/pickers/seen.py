@@ -114,7 +114,9 @@ def general_candidates(images: typing.Sequence[LabelledImage], diameter: float) 
     folder = find_model(MODEL, "picker")
     card, weights = read_model(folder, "picker")
     method = picker_method(card["network"])
-    picker = Picker(method, load_network(method, weights, folder), torch.device("cpu"), tuple(card["calibration"]))
+    picker = Picker(
+        method, load_network(method, weights, folder), torch.device("cpu"), calibration=tuple(card["calibration"])
+    )
     picker.spares_outliers, found = True, []
     for image in images:
         scaled = _scaled(image, method.working_diameter / diameter)

@@ -131,7 +131,7 @@ def alarms_of(runs: typing.Sequence[FoundRun], now: float | None = None) -> list
         if run.status == "running" and last is not None and now - last > SILENT:
             found.append(f"{run.label}: no new result for {(now - last) / 60:.0f} minutes, although the run is active.")
         left = skipped_of(run)
-        done = sum(_done(finished) for finished in run.results)
+        done = sum(len(_names(finished)) for finished in run.results)
         if left and len(left) > SKIPPED * (len(left) + done):
             found.append(f"{run.label}: {len(left)} of {counted(len(left) + done, 'item')} were left out.")
     return found + _drifts(runs) + _noise(runs)
@@ -173,10 +173,6 @@ def _names(finished: Finished) -> list[str]:
         if isinstance(values, dict):
             return list(values)
     return []
-
-
-def _done(finished: Finished) -> int:
-    return len(_names(finished))
 
 
 def _drifts(runs: typing.Sequence[FoundRun]) -> list[str]:
