@@ -41,6 +41,12 @@ class Module:
             for alias in node.names
         }
 
+    def base(self, node: ast.expr) -> typing.Tuple[str, str]:
+        """(module, name) that a base class is called by here: `Config`, or `pick_fields.OnMicrographs`."""
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            return ".".join(self.imported.get(node.value.id, ("", ""))), node.attr
+        return self.name, node.id if isinstance(node, ast.Name) else ""
+
     def source(self, node: ast.ImportFrom) -> str:
         """Name of the module that an import takes from."""
         base = self.package.split(".")
@@ -135,7 +141,7 @@ def documented(modules: typing.Dict[str, Module], module: Module, owner: ast.Cla
     if name == "forward":
         return True
     for base in owner.bases:
-        found = defined_as(modules, module.name, base.id) if isinstance(base, ast.Name) else None
+        found = defined_as(modules, *module.base(base))
         if found:
             parent, bearer = modules[found[0]], modules[found[0]].defined[found[1]]
             own = [m for m in bearer.body if isinstance(m, ast.FunctionDef) and m.name == name]

@@ -71,8 +71,8 @@ def table(path: Path, name: str = "", pandas: bool = False) -> typing.Any: ...
 def propose_boxes(
     *,
     micrographs: Paths,
-    coordinates: Path,
     pixel_size: float,
+    coordinates: Path,
     particle_diameter: float,
     output: Path,
     count: int = ...,
@@ -460,9 +460,9 @@ def consensus_picks(
 
 def export_relion(
     *,
-    coordinates: Path,
     micrographs: Paths,
     pixel_size: float,
+    coordinates: Path,
     particle_diameter: float,
     output: Path,
     project: Path = ...,
@@ -534,9 +534,9 @@ def denoise_micrographs(
 
 def extract_particles(
     *,
-    coordinates: Path,
     micrographs: Paths,
     pixel_size: float,
+    coordinates: Path,
     particle_diameter: float,
     output: Path,
     ctf: typing.Optional[Path] = ...,
@@ -1081,9 +1081,9 @@ def evaluate_map(
 
 def compare_maps_of_picks(
     *,
-    picks: Paths,
     micrographs: Paths,
     pixel_size: float,
+    picks: Paths,
     structure: Path,
     output: Path,
     reference: typing.Optional[Path] = ...,

@@ -148,13 +148,6 @@ def tile_of(values: typing.Mapping[str, typing.Any], paths: TomogramPaths) -> Ti
     KeyError, TypeError, ValueError
         If the entry is not a valid tile.
     """
-    _check_entry(values)
-    path = None if values["image"] is not None else paths.path(values["tomogram"])
-    return Tile(path=path, **dict(values, centre_zyx=tuple(values["centre_zyx"])))
-
-
-def _check_entry(values: typing.Mapping[str, typing.Any]) -> None:
-    """Raise TypeError or ValueError for values of an entry that a Tile cannot have."""
     for name in ("number", "size", "drawing", "image"):
         if type(values.get(name)) is not int and not (name in ("drawing", "image") and values.get(name) is None):
             raise TypeError(f"{name} is {values[name]!r}; it must be a whole number")
@@ -167,6 +160,8 @@ def _check_entry(values: typing.Mapping[str, typing.Any]) -> None:
         raise TypeError(f"centre_zyx is {values['centre_zyx']!r}; it must be three whole numbers")
     if not 0 < float(values["pixel_size"]) < float("inf"):
         raise ValueError(f"pixel_size is {values['pixel_size']!r}; it must be positive")
+    path = None if values["image"] is not None else paths.path(values["tomogram"])
+    return Tile(path=path, **dict(values, centre_zyx=tuple(values["centre_zyx"])))
 
 
 @reader

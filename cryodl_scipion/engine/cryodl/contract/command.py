@@ -8,7 +8,7 @@ import dataclasses
 import math
 import typing
 
-from .params import REQUIRED
+from .params import REQUIRED, Config, Paths, even_problems, found, param  # handed on to the files of commands
 
 Numbers = typing.Dict[str, float]
 Counts = typing.Dict[str, int]
@@ -55,8 +55,7 @@ def output(help: str, unit: str = "", path: str = "", default: typing.Any = REQU
     becomes : str
         Scipion's outputs that the protocol makes from it, separated by commas: 'outputParticles: SetOfParticles'.
     """
-    metadata = dict(help=help, unit=unit, path=path, becomes=becomes)
-    return dataclasses.field(default=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=dict(help=help, unit=unit, path=path, becomes=becomes))
 
 
 class Outputs(typing.Mapping[str, typing.Any]):
@@ -82,6 +81,23 @@ class TrainingOutputs(Outputs):
     model: str = output("Model folder.", path="folder", becomes="outputModel: CryodlModel")
     validation: Details = output("Metrics on the validation data, by name.")
     stop_reason: str = output("Why the training ended.")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImagesOutputs(Outputs):
+    """Outputs of all that writes particles or subtomograms."""
+
+    count: int = output("Number of particles or subtomograms.")
+    pixel_size: float = output("Pixel size of their images.", "Å/px")
+    box: int = output("Box size of their images.", "px")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MapsOutputs(Outputs):
+    """Outputs of all that writes maps."""
+
+    pixel_size: float = output("Pixel size of the maps.", "Å/px")
+    box: int = output("Box size of the maps.", "px")
 
 
 def describe_outputs(outputs_class: type) -> typing.List[OutputInfo]:
@@ -167,7 +183,6 @@ def type_in_words(hint: typing.Any) -> str:
 
 
 def _parts(hint: typing.Any) -> typing.Tuple[typing.Any, typing.Tuple[typing.Any, ...]]:
-    """Origin and arguments of a type. `X | Y` of newer Pythons is a Union without __origin__."""
     union = type(hint).__name__ == "UnionType"
     return typing.Union if union else getattr(hint, "__origin__", None), getattr(hint, "__args__", None) or ()
 

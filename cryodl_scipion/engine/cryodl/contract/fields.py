@@ -117,8 +117,6 @@ def particle_size_problem(diameter: float, pixel_size: float, side: int) -> str:
     return ""
 
 
-Paths = typing.Tuple[str, ...]
-
 # Kinds of training labels, see TrainPickerConfig.labels.
 LABEL_KINDS = ("auto", "complete", "boxes", "sparse")
 CONTRASTS = ("auto", "dark", "bright")
@@ -161,8 +159,7 @@ pixel_size = partial(
 
 def particles(help: str, label: str = "Particles", **more: typing.Any) -> typing.Any:
     """STAR file of particles. help: its first sentence."""
-    text = f"{help} STAR file of RELION 3.1 or later, with its image stacks."
-    return param(text, label=label, path="file", **more)
+    return param(f"{help} STAR file of RELION 3.1 or later, with its image stacks.", label=label, path="file", **more)
 
 
 structure = partial(

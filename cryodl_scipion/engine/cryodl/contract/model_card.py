@@ -138,36 +138,17 @@ def read_card(
             card: typing.Dict[str, typing.Any] = json.load(file, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: it is not valid JSON ({error}). {_FROM_SOURCE}") from None
-    _check_version(path, card)
-    if kind and isinstance(card.get("kind"), str) and card["kind"] != kind:
-        raise ValueError(
-            f"{folder} is a model of kind {_kind_in_words(card['kind'])!r}; a {_kind_in_words(kind)} is needed here. "
-            "Choose another model."
-        )
-    _check_entries(path, card)
-    return card
-
-
-def _kind_in_words(kind: str) -> str:
-    """A kind of model as users call it."""
-    return "particle denoiser" if kind == "denoiser" else kind.replace("_", " ")
-
-
-def _refuse_constant(word: str) -> typing.NoReturn:
-    """Reject NaN and Infinity, which Python's JSON reads as numbers."""
-    raise ValueError(f"{word} is not a number")
-
-
-def _check_version(path: str, card: typing.Any) -> None:
     version = card.get("format_version") if isinstance(card, dict) else None
     if version != FORMAT_VERSION:
         raise ValueError(
             f"{path} has format version {version}; this version of cryodl reads {FORMAT_VERSION}. Train "
             "the model again, or use the version of cryodl that made it (its card says which)."
         )
-
-
-def _check_entries(path: str, card: typing.Dict[str, typing.Any]) -> None:
+    if kind and isinstance(card.get("kind"), str) and card["kind"] != kind:
+        raise ValueError(
+            f"{folder} is a model of kind {_kind_in_words(card['kind'])!r}; a {_kind_in_words(kind)} is needed here. "
+            "Choose another model."
+        )
     entries, networks = _KINDS.get(str(card.get("kind")), ({}, ()))
     wanted = dict(_EVERY, **entries)
     wrong = [
@@ -177,16 +158,6 @@ def _check_entries(path: str, card: typing.Dict[str, typing.Any]) -> None:
     ]
     if wrong:
         raise ValueError(f"{path} is damaged: {', '.join(wrong)} missing or of the wrong type. {_FROM_SOURCE}")
-    _check_sense(path, card, wanted)
-    if networks and card["network"] not in networks:
-        raise ValueError(
-            f"{path} names the network {card['network']!r}; this version of cryodl knows: "
-            f"{', '.join(networks)}. Use the version of cryodl that made it (its card says which)."
-        )
-
-
-def _check_sense(path: str, card: typing.Dict[str, typing.Any], wanted: typing.Dict[str, typing.Any]) -> None:
-    """Raises ValueError for numbers out of range, words that mean nothing, and names that are no file names."""
     for key, (least, most) in _RANGES.items():
         values = card[key] if isinstance(card.get(key), list) else [card[key]] if card.get(key) is not None else []
         if not all(isinstance(v, _NUMBER) and not isinstance(v, bool) and least <= v <= most for v in values):
@@ -202,10 +173,24 @@ def _check_sense(path: str, card: typing.Dict[str, typing.Any], wanted: typing.D
         if key in wanted and not card[key]:
             raise ValueError(f"{path} is damaged: {key} is empty. {_FROM_SOURCE}")
     named = next((key for key in ("classes", "species") if key in wanted), None)
-    names = [card["feature"]] if "feature" in wanted else card[named] if named else []
-    for name in names:
+    for name in [card["feature"]] if "feature" in wanted else card[named] if named else []:
         if not isinstance(name, str) or not name.isprintable() or "/" in name or name in ("", ".", ".."):
             raise ValueError(f"{path} is damaged: {name!r} cannot be a name. {_FROM_SOURCE}")
+    if networks and card["network"] not in networks:
+        raise ValueError(
+            f"{path} names the network {card['network']!r}; this version of cryodl knows: "
+            f"{', '.join(networks)}. Use the version of cryodl that made it (its card says which)."
+        )
+    return card
+
+
+def _kind_in_words(kind: str) -> str:
+    return "particle denoiser" if kind == "denoiser" else kind.replace("_", " ")
+
+
+def _refuse_constant(word: str) -> typing.NoReturn:
+    """Reject NaN and Infinity, which Python's JSON reads as numbers."""
+    raise ValueError(f"{word} is not a number")
 
 
 def shipped_folders(models: str, kind: typing.Optional[str] = None) -> typing.Dict[str, str]:

@@ -6,6 +6,7 @@ import math
 import typing
 
 REQUIRED = dataclasses.MISSING
+Paths = typing.Tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,8 +142,7 @@ def check_value(info: ParamInfo, value: typing.Any) -> typing.List[str]:
     if value is None:
         return [] if info.optional else [f"{name} is missing. {info.help}"]
     if info.kind == "paths":
-        ok = isinstance(value, (tuple, list)) and all(isinstance(v, str) for v in value)
-        if not ok:
+        if not (isinstance(value, (tuple, list)) and all(isinstance(v, str) for v in value)):
             return [f"{name} is {value!r}; it must be a list of strings."]
         return [] if value or not info.required else [f"{name} is empty. {info.help}"]
     if info.kind == "bool":

@@ -12,9 +12,8 @@ import typing
 from . import fields, version_0_1_0
 from .command import Command, Outputs, output_problems, outputs_of
 from .commands import COMMANDS, EVERY_COMMAND
-from .fields import Paths
 from .half_map_test import counted
-from .params import ParamInfo, check, check_value, config_from_dict, config_to_dict, describe, param
+from .params import ParamInfo, Paths, check, check_value, config_from_dict, config_to_dict, describe, param
 from .processes import temporary_path
 from .reading import fault_of, reader
 
@@ -131,7 +130,6 @@ class Result(typing.Generic[Made]):
         return cls(**data)
 
     def _declared(self) -> typing.Optional[typing.Type[Outputs]]:
-        """The Outputs class of the command; None if it has none, is unknown, or made nothing."""
         return EVERY_COMMAND[self.command].outputs if self.command in EVERY_COMMAND and not self.nothing_made else None
 
 

@@ -129,7 +129,6 @@ def _renamed(table: typing.Mapping[str, typing.Mapping[str, str]], command: str)
 
 
 def _removed(command: str) -> typing.Tuple[str, ...]:
-    """Removed options of a command, under its present name and the one that it was given."""
     return (*REMOVED.get(COMMANDS.get(command, command), ()), *REMOVED.get(command, ()))
 
 

@@ -6,9 +6,7 @@ import typing
 from functools import partial
 
 from .. import fields
-from ..command import Command, Details, Outputs, output
-from ..fields import Paths
-from ..params import Config, found, param
+from ..command import Command, Config, Details, MapsOutputs, Outputs, Paths, found, output, param
 from . import map_fields
 from .map_fields import half_map_problems
 
@@ -154,7 +152,7 @@ class SimulateHalfMapsConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class SimulateHalfMapsOutputs(Outputs):
+class SimulateHalfMapsOutputs(MapsOutputs):
     half1: str = output("First half-map.", path="file")
     half2: str = output("Second half-map.", path="file")
     full: str = output("Full map: the mean of both half-maps.", path="file", becomes="outputVolume: Volume")
@@ -162,8 +160,6 @@ class SimulateHalfMapsOutputs(Outputs):
     structure: str = output(
         "Atomic model in the frame of the maps.", path="file", becomes="outputStructure: AtomStruct"
     )
-    pixel_size: float = output("Pixel size of the maps.", "Å/px")
-    box: int = output("Box size of the maps.", "px")
     resolution: typing.Optional[float] = output(
         "Resolution at which the half-maps' FSC around the atoms falls below 0.143.", "Å"
     )

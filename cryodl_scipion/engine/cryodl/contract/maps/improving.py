@@ -5,10 +5,8 @@ import dataclasses
 import typing
 
 from .. import fields
-from ..command import Command, Details, Outputs, TrainingOutputs, output
-from ..fields import Paths
+from ..command import Command, Config, Details, Outputs, Paths, TrainingOutputs, found, output, param
 from ..networks import IMPROVER_NETWORKS
-from ..params import Config, found, param
 from . import map_fields
 from .map_fields import half_map_problems, resolution_problems
 

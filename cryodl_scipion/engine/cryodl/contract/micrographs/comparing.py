@@ -5,9 +5,7 @@ import dataclasses
 import typing
 
 from .. import fields
-from ..command import Command, Counts, Details, Outputs, Texts, output
-from ..fields import Paths
-from ..params import Config, found, param
+from ..command import Command, Config, Counts, Details, Outputs, Paths, Texts, found, output, param
 from . import pick_fields
 from .pick_fields import border_problems, too_few_sets
 
@@ -144,8 +142,7 @@ class ConsensusPicksConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ConsensusPicksOutputs(Outputs):
-    folder: str = output("Folder of the coordinates.", path="folder")
+class ConsensusPicksOutputs(pick_fields.PicksOutputs):
     coordinates: Texts = output(
         "STAR file of each micrograph.", path="file", becomes="outputCoordinates: SetOfCoordinates"
     )
@@ -155,18 +152,13 @@ class ConsensusPicksOutputs(Outputs):
     groups: Counts = output(
         "Number of particles found by exactly these sets (names joined as a + b), whether kept or not."
     )
-    pixel_size: typing.Optional[float] = output(
-        "Pixel size of the micrographs; coordinates are in these pixels.", "Å/px", default=None
-    )
 
 
 @dataclasses.dataclass(frozen=True)
-class ExportRelionConfig(Config):
+class ExportRelionConfig(pick_fields.OnMicrographs):
     """Export picks to RELION 3.1, 4, 5 and cryoSPARC, and print the command that extracts the particles."""
 
     coordinates: str = pick_fields.picks()
-    micrographs: Paths = fields.micrographs()
-    pixel_size: float = fields.pixel_size()
     particle_diameter: float = pick_fields.particle_diameter(
         help="Diameter of the particle; the box of the printed command is 1.5 times as large, unless a box size is "
         "given."
@@ -194,17 +186,13 @@ class ExportRelionConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ExportRelionOutputs(Outputs):
-    folder: str = output("Folder of the files.", path="folder")
+class ExportRelionOutputs(pick_fields.PicksOutputs):
     micrographs: str = output(
         "STAR file of the micrographs for RELION's commands, relative to RELION's project folder."
     )
     picks: int = output("Total number of picks.")
     counts: Counts = output("Number of picks of each micrograph.")
     commands: Texts = output("The command that extracts the particles, for each version of RELION.")
-    pixel_size: typing.Optional[float] = output(
-        "Pixel size of the micrographs; coordinates are in these pixels.", "Å/px", default=None
-    )
 
 
 COMMANDS = (

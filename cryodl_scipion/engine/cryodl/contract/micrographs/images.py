@@ -5,19 +5,29 @@ import dataclasses
 import typing
 
 from .. import fields
-from ..command import Command, Counts, Details, Outputs, Texts, output
-from ..fields import DENOISING_METHODS, Paths
-from ..params import Config, even_problems, found, param
+from ..command import (
+    Command,
+    Config,
+    Counts,
+    Details,
+    ImagesOutputs,
+    Outputs,
+    Paths,
+    Texts,
+    TrainingOutputs,
+    even_problems,
+    found,
+    output,
+    param,
+)
 from . import pick_fields
 
 
 @dataclasses.dataclass(frozen=True)
-class AssessMicrographsConfig(Config):
+class AssessMicrographsConfig(pick_fields.OnMicrographs):
     """Measure micrographs and split them into good and bad ones: no particles, thick or crystalline ice, drift, dirt,
     carbon."""
 
-    micrographs: Paths = fields.micrographs()
-    pixel_size: float = fields.pixel_size()
     particle_diameter: float = pick_fields.particle_diameter(
         help="Diameter of the smallest circle around the particle; contamination is detected at this scale."
     )
@@ -83,11 +93,9 @@ class AssessMicrographsOutputs(Outputs):
 
 
 @dataclasses.dataclass(frozen=True)
-class EstimateCtfConfig(Config):
+class EstimateCtfConfig(pick_fields.OnMicrographs):
     """Estimate defocus and astigmatism of micrographs from the Thon rings in their power spectra."""
 
-    micrographs: Paths = fields.micrographs()
-    pixel_size: float = fields.pixel_size()
     voltage: float = param("Acceleration voltage of the microscope.", unit="kV", limits=(20, 1000))
     spherical_aberration: float = param(
         "Spherical aberration of the microscope.", label="Cs", unit="mm", limits=(0, 10)
@@ -160,11 +168,9 @@ class EstimateCtfOutputs(Outputs):
 
 
 @dataclasses.dataclass(frozen=True)
-class DenoiseMicrographsConfig(Config):
+class DenoiseMicrographsConfig(pick_fields.OnMicrographs):
     """Denoise micrographs for viewing and picking, with a network that learns from the micrographs themselves."""
 
-    micrographs: Paths = fields.micrographs()
-    pixel_size: float = fields.pixel_size()
     output: str = fields.output_folder("Folder for <micrograph>.mrc, and model/ if one was trained.")
     model: typing.Optional[str] = fields.model(
         "Trained micrograph denoiser: a folder, or general_denoiser, which is shipped and needs no training.",
@@ -177,7 +183,7 @@ class DenoiseMicrographsConfig(Config):
         "spectrum, and learn to predict one from the other; no frame averages are needed. auto: even-odd if averages "
         "of even and odd frames are given, else added-noise.",
         "auto",
-        choices=DENOISING_METHODS,
+        choices=fields.DENOISING_METHODS,
     )
     even: Paths = param(
         "Averages of the even frames, in the order of the micrographs.", (), label="Even-frame averages", path="file"
@@ -256,8 +262,7 @@ class TrainMicrographDenoiserConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class TrainMicrographDenoiserOutputs(Outputs):
-    model: str = output("Model folder.", path="folder")
+class TrainMicrographDenoiserOutputs(TrainingOutputs):
     structures: int = output("Structures of files that were learnt from.")
     validation: Details = output(
         "correlation and wiener_correlation: mean correlation of the denoised micrograph, and of its Wiener filter, "
@@ -269,13 +274,11 @@ BORDERS = ("drop", "fill")
 
 
 @dataclasses.dataclass(frozen=True)
-class ExtractParticlesConfig(Config):
+class ExtractParticlesConfig(pick_fields.OnMicrographs):
     """Extract normalised particles with their CTF from micrographs, into a RELION STAR file with one stack per
     micrograph."""
 
     coordinates: str = pick_fields.picks()
-    micrographs: Paths = fields.micrographs()
-    pixel_size: float = fields.pixel_size()
     particle_diameter: float = pick_fields.particle_diameter(
         help="Diameter of the smallest circle around the particle. The area outside the circle is the background."
     )
@@ -378,7 +381,7 @@ class ExtractParticlesConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ExtractParticlesOutputs(Outputs):
+class ExtractParticlesOutputs(ImagesOutputs):
     particles: str = output("STAR file of all particles.", path="file", becomes="outputParticles: SetOfParticles")
     folder: str = output("Folder of the stacks.", path="folder")
     stacks: Texts = output("Stack of each micrograph; micrographs without particles have none.", path="file")
@@ -389,9 +392,6 @@ class ExtractParticlesOutputs(Outputs):
     unusable: Counts = output(
         "Number of picks of each micrograph that were left out because their box has non-finite or constant values."
     )
-    count: int = output("Particles of all micrographs.")
-    box: int = output("Box size of the particle images.", "px")
-    pixel_size: float = output("Pixel size of the particle images.", "Å/px")
 
 
 COMMANDS = (

@@ -5,18 +5,14 @@ import dataclasses
 import typing
 
 from .. import fields
-from ..command import Command, Counts, Outputs, output
-from ..fields import Paths
-from ..params import Config, found, param
+from ..command import Command, Config, Counts, Outputs, Paths, found, output, param
 from . import pick_fields
 
 
 @dataclasses.dataclass(frozen=True)
-class PickByHandConfig(Config):
+class PickByHandConfig(pick_fields.OnMicrographs):
     """Pick particles by hand, or correct picks, in a window. Every change is saved immediately."""
 
-    micrographs: Paths = fields.micrographs()
-    pixel_size: float = fields.pixel_size()
     particle_diameter: float = pick_fields.particle_diameter(
         help="Diameter of the drawn circles: the smallest circle around the particle."
     )
@@ -136,8 +132,7 @@ class LabelsFromClassesConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class LabelsFromClassesOutputs(Outputs):
-    folder: str = output("Folder of the labels.", path="folder")
+class LabelsFromClassesOutputs(pick_fields.PicksOutputs):
     certain: Counts = output("Number of kept particles of each micrograph with labels.")
     removed: Counts = output("Number of rejected particles of each of these micrographs.")
     unconfirmed: Counts = output(
@@ -145,9 +140,6 @@ class LabelsFromClassesOutputs(Outputs):
     )
     merged: int = output(
         "Number of particles that were left out because another kept particle is at the same position."
-    )
-    pixel_size: typing.Optional[float] = output(
-        "Pixel size of the micrographs; coordinates are in these pixels.", "Å/px", default=None
     )
 
 

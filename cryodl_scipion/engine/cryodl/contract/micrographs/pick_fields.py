@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fields that several commands on picks share."""
 
+import dataclasses
 import typing
 from functools import partial
 
+from .. import fields
+from ..command import Config, Outputs, Paths, found, output, param
 from ..fields import AVOIDABLE, CONTRASTS
-from ..params import found, param
 
 PROTEIN = ("dark", "bright")
 particle_diameter = partial(
@@ -59,10 +61,9 @@ def border_problems(config: typing.Any) -> typing.List[str]:
 
 def too_few_sets(config: typing.Any) -> typing.List[str]:
     """Problem if a single set of picks has nothing to be compared with."""
-    alone = len(config.picks) < (1 if config.reference else 2)
     return found(
         (
-            alone,
+            (len(config.picks) < (1 if config.reference else 2)),
             "Sets of picks (--picks) has one set, and no Reference (--reference) is given. Give at least two sets, or "
             "a reference.",
         )
@@ -115,3 +116,15 @@ overwrite = partial(
 pictures = partial(param, default=3, label="Pictures", limits=(0, 100000))
 box = partial(param, default=0, label="Box size", unit="px", limits=(0, 8192))
 stated_contrast = partial(param, default="dark", label="Contrast", choices=PROTEIN)
+
+
+@dataclasses.dataclass(frozen=True)
+class OnMicrographs(Config):
+    micrographs: Paths = fields.micrographs()
+    pixel_size: float = fields.pixel_size()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PicksOutputs(Outputs):
+    folder: str = output("Folder of the coordinates.", path="folder")
+    pixel_size: float = output("Pixel size of the micrographs; coordinates are in these pixels.", "Å/px")

@@ -5,9 +5,7 @@ import dataclasses
 import typing
 
 from .. import fields
-from ..command import Command, Counts, Details, Numbers, Outputs, Texts, output
-from ..fields import THRESHOLD_RULES, Paths
-from ..params import Config, found, param
+from ..command import Command, Config, Counts, Details, Numbers, Texts, TrainingOutputs, found, output, param
 from . import pick_fields
 
 PICK_METHODS = ("network", "templates")
@@ -15,11 +13,9 @@ PICK_STATES = ("clear", "unsure", "answered", "nothing found")
 
 
 @dataclasses.dataclass(frozen=True)
-class PickConfig(Config):
+class PickConfig(pick_fields.OnMicrographs):
     """Pick particles in micrographs with a trained model, or by templates."""
 
-    micrographs: Paths = fields.micrographs()
-    pixel_size: float = fields.pixel_size()
     output: str = fields.output_folder(
         "Folder for one <micrograph>.star each. An interrupted run continues here; finished micrographs are not "
         "picked again."
@@ -55,7 +51,7 @@ class PickConfig(Config):
         "micrographs. f1: for each micrograph, the threshold with the largest expected F1. count: for each "
         "micrograph, as many picks as the expected number of particles (the sum of the scores).",
         "model",
-        choices=THRESHOLD_RULES,
+        choices=fields.THRESHOLD_RULES,
         expert=True,
     )
     answers: typing.Optional[str] = param(
@@ -117,10 +113,9 @@ class PickConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class PickOutputs(Outputs):
+class PickOutputs(pick_fields.PicksOutputs):
     """What `pick` wrote. With templates scores are correlation coefficients, and nothing is expected of them."""
 
-    folder: str = output("Folder of the coordinates.", path="folder")
     coordinates: Texts = output(
         "STAR file of the picks of each micrograph.", path="file", becomes="outputCoordinates: SetOfCoordinates"
     )
@@ -152,9 +147,6 @@ class PickOutputs(Outputs):
         default=None,
     )
     size: typing.Optional[Details] = output("Details of the diameter search; null if there was none.", default=None)
-    pixel_size: typing.Optional[float] = output(
-        "Pixel size of the micrographs; coordinates are in these pixels.", "Å/px", default=None
-    )
     templates: typing.Optional[int] = output("Number of templates; null for a network.", default=None)
     state: typing.Optional[str] = output(
         "clear; unsure: the scores do not tell particles from the rest, and questions are asked; answered: the "
@@ -172,12 +164,10 @@ class PickOutputs(Outputs):
 
 
 @dataclasses.dataclass(frozen=True)
-class ProposeBoxesConfig(Config):
+class ProposeBoxesConfig(pick_fields.OnMicrographs):
     """Propose background and contamination boxes on micrographs whose particles are labelled."""
 
-    micrographs: Paths = fields.micrographs()
     coordinates: str = param("Folder (or file) with the particles' coordinates.", path="folder")
-    pixel_size: float = fields.pixel_size()
     particle_diameter: float = pick_fields.particle_diameter()
     output: str = fields.output_folder("Folder for background/*.star and contamination/*.star. It must not exist.")
     count: int = param(
@@ -186,24 +176,18 @@ class ProposeBoxesConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ProposeBoxesOutputs(Outputs):
-    folder: str = output("Folder of both kinds of boxes.", path="folder")
+class ProposeBoxesOutputs(pick_fields.PicksOutputs):
     background: str = output("Folder of the background boxes, one STAR file for each micrograph.", path="folder")
     contamination: str = output("Folder of the contamination boxes, one STAR file for each micrograph.", path="folder")
     background_boxes: Counts = output("Number of background boxes of each micrograph.")
     contamination_boxes: Counts = output("Number of contamination boxes of each micrograph.")
-    pixel_size: typing.Optional[float] = output(
-        "Pixel size of the micrographs; coordinates are in these pixels.", "Å/px", default=None
-    )
 
 
 @dataclasses.dataclass(frozen=True)
-class AutoPickConfig(Config):
+class AutoPickConfig(pick_fields.OnMicrographs):
     """Pick without labels: a general model picks, and is retrained on its confident picks until it no longer
     improves."""
 
-    micrographs: Paths = fields.micrographs()
-    pixel_size: float = fields.pixel_size()
     output: str = fields.output_folder(
         "Folder for one <micrograph>.star each, the rounds (rounds/<number>) and the last model (model). An "
         "interrupted run continues here."
@@ -265,11 +249,9 @@ FILAMENT_CONTRASTS = ("dark", "bright")
 
 
 @dataclasses.dataclass(frozen=True)
-class PickFilamentsConfig(Config):
+class PickFilamentsConfig(pick_fields.OnMicrographs):
     """Trace filaments in micrographs and place segments along them."""
 
-    micrographs: Paths = fields.micrographs()
-    pixel_size: float = fields.pixel_size()
     filament_diameter: float = param(
         "Diameter of the filament: 250 Å for a microtubule, 70 to 80 Å for actin. A value that is a quarter too small "
         "misses many filaments.",
@@ -321,8 +303,7 @@ class PickFilamentsConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class PickFilamentsOutputs(Outputs):
-    folder: str = output("Folder of the coordinates.", path="folder")
+class PickFilamentsOutputs(pick_fields.PicksOutputs):
     coordinates: Texts = output(
         "STAR file of each micrograph: segments with the columns of RELION's helical processing.",
         path="file",
@@ -337,9 +318,6 @@ class PickFilamentsOutputs(Outputs):
     segment_distance: float = output("Distance between the centres of neighbouring segments.", "Å")
     model: str = output("Model folder.", path="folder")
     pictures: Texts = output("Pictures of the first micrographs.", path="file")
-    pixel_size: typing.Optional[float] = output(
-        "Pixel size of the micrographs; coordinates are in these pixels.", "Å/px", default=None
-    )
     at_edges: typing.Optional[Counts] = output(
         "Number of traces of each micrograph that were left out because they run along the edge of a carbon film or "
         "of a filled margin.",
@@ -365,8 +343,7 @@ class TrainFilamentPickerConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class TrainFilamentPickerOutputs(Outputs):
-    model: str = output("Model folder.", path="folder")
+class TrainFilamentPickerOutputs(TrainingOutputs):
     threshold: float = output(
         "Lowest threshold at which 98 % of the traced length on the validation micrographs is correct."
     )

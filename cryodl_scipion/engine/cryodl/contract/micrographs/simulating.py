@@ -5,9 +5,7 @@ import dataclasses
 import typing
 
 from .. import fields
-from ..command import Command, Outputs, output
-from ..fields import Paths, defocus_problems
-from ..params import Config, found, param
+from ..command import Command, Config, Outputs, Paths, found, output, param
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +109,7 @@ class SimulateMicrographsConfig(Config):
     def check_together(self) -> typing.List[str]:
         top = self.snr if self.snr_max is None else self.snr_max
         low = (top < self.snr, f"Maximum SNR (--snr-max) is {top:g}, below the SNR (--snr) of {self.snr:g}.")
-        return defocus_problems(self) or found(low)
+        return fields.defocus_problems(self) or found(low)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

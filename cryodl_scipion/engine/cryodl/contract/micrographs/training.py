@@ -5,10 +5,8 @@ import dataclasses
 import typing
 
 from .. import fields
-from ..command import Command, Details, Outputs, TrainingOutputs, output
-from ..fields import LABEL_KINDS, PU_CRITERIA, Paths
+from ..command import Command, Config, Details, Paths, TrainingOutputs, found, output, param
 from ..networks import PICKER_NETWORKS
-from ..params import Config, found, param
 from . import pick_fields
 
 
@@ -55,7 +53,7 @@ class TrainPickerConfig(Config):
         "proposed if none are given. sparse: only some of the particles are labelled (positive-unlabelled learning). "
         "auto: boxes if background or contamination is given, sparse for topaz, else complete.",
         "auto",
-        choices=LABEL_KINDS,
+        choices=fields.LABEL_KINDS,
     )
     contamination: typing.Optional[str] = param(
         "Folder (or file) with boxes on contamination: ice crystals, aggregates, carbon edges. 10 to 15 are enough.",
@@ -85,7 +83,7 @@ class TrainPickerConfig(Config):
         "does). nnpu: non-negative positive-unlabelled risk.",
         "ge-binomial",
         label="Criterion for sparse labels",
-        choices=PU_CRITERIA,
+        choices=fields.PU_CRITERIA,
         expert=True,
     )
     contrast: str = pick_fields.micrograph_contrast(
@@ -247,8 +245,7 @@ class TrainGeneralPickerConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class TrainGeneralPickerOutputs(Outputs):
-    model: str = output("Model folder.", path="folder", becomes="outputModel: CryodlModel")
+class TrainGeneralPickerOutputs(TrainingOutputs):
     threshold: float = output("Score at which F1 on the validation micrographs is best.")
     threshold_uncertainty: typing.Optional[float] = output("Standard deviation of the threshold.")
     validation: Details = output(

@@ -5,8 +5,7 @@ import dataclasses
 import typing
 
 from .. import fields
-from ..command import Command, Outputs, output
-from ..params import Config, param
+from ..command import Command, Config, Outputs, output, param
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,10 +8,8 @@ import dataclasses
 import typing
 
 from .. import fields
-from ..command import Command, Outputs, Texts, TrainingOutputs, output
-from ..fields import RECONSTRUCTION_LOSSES, Paths
+from ..command import Command, Config, ImagesOutputs, Outputs, Paths, Texts, TrainingOutputs, found, output, param
 from ..networks import DENOISER_NETWORKS
-from ..params import Config, found, param
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +38,7 @@ class TrainDenoiserConfig(Config):
         "Loss between output and target. l1: absolute difference. exponential: larger differences have exponentially "
         "larger weights.",
         "l1",
-        choices=RECONSTRUCTION_LOSSES,
+        choices=fields.RECONSTRUCTION_LOSSES,
         expert=True,
     )
     simulated_fraction: float = param(
@@ -94,14 +92,11 @@ class DenoiseConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class DenoiseOutputs(Outputs):
+class DenoiseOutputs(ImagesOutputs):
     particles: str = output(
         "STAR file of the denoised particles.", path="file", becomes="outputParticles: SetOfParticles"
     )
     stack: str = output("Stack of the denoised images.", path="file")
-    count: int = output("Particles.")
-    pixel_size: float = output("Pixel size of the images.", "Å/px")
-    box: int = output("Box size of the images.", "px")
     contrast: str = output("Contrast of protein in the raw images, 'dark' or 'bright'.")
     model: str = output("Name of the model.")
     empty: int = output("Number of particles in which the model found almost no signal.")

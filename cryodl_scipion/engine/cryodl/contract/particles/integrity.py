@@ -5,9 +5,7 @@ import dataclasses
 import typing
 
 from .. import fields
-from ..command import Command, Counts, Outputs, output
-from ..fields import Paths
-from ..params import Config, found, param
+from ..command import Command, Config, Counts, Outputs, Paths, found, output, param
 
 
 @dataclasses.dataclass(frozen=True)

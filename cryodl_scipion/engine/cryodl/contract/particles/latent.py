@@ -5,8 +5,7 @@ import dataclasses
 import typing
 
 from .. import fields
-from ..command import Command, Outputs, output
-from ..params import Config, found, param
+from ..command import Command, Config, MapsOutputs, Outputs, found, output, param
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +78,7 @@ class SelectLatentOutputs(Outputs):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class LatentVolumesOutputs(Outputs):
+class LatentVolumesOutputs(MapsOutputs):
     volumes: typing.List[str] = output(
         "Maps; their half-maps end in _half1.mrc and _half2.mrc.",
         path="file",
@@ -91,8 +90,6 @@ class LatentVolumesOutputs(Outputs):
         "Resolution of each map; 0 if the half-maps do not agree at any resolution.", "Å"
     )
     count: int = output("Particles.")
-    pixel_size: float = output("Pixel size of the maps.", "Å/px")
-    box: int = output("Box size of the maps.", "px")
     particles: typing.Optional[str] = output(
         "STAR file of the particles with the orientations of the domain, if one is given.",
         path="file",

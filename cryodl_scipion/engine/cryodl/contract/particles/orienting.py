@@ -10,9 +10,7 @@ import dataclasses
 import typing
 
 from .. import fields
-from ..command import Command, Outputs, output
-from ..fields import Paths
-from ..params import Config, param
+from ..command import Command, Config, MapsOutputs, Outputs, Paths, output, param
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +65,7 @@ class InitialMapConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class InitialMapOutputs(Outputs):
+class InitialMapOutputs(MapsOutputs):
     determined: bool = output("Whether a map was determined.")
     reasons: typing.List[str] = output("Why not; empty for a map.")
     map: typing.Optional[str] = output(
@@ -91,8 +89,6 @@ class InitialMapOutputs(Outputs):
     agreement: typing.Optional[float] = output("Correlation of the maps of the two halves.")
     coverage: typing.Optional[float] = output("Coverage of the direction that is seen least; 1 for even views.")
     count: int = output("Number of particles that were used.")
-    pixel_size: float = output("Pixel size of the map.", "Å/px")
-    box: int = output("Box size of the map.", "px")
     contrast: str = output("Contrast of protein in the images, 'dark' or 'bright'.")
 
 
@@ -209,15 +205,13 @@ class ReconstructConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ReconstructOutputs(Outputs):
+class ReconstructOutputs(MapsOutputs):
     map: str = output("The reconstructed map.", path="file", becomes="outputVolume: Volume")
     half1: str = output("First half-map.", path="file")
     half2: str = output("Second half-map.", path="file")
     resolution: typing.Optional[float] = output("Resolution at which the half-maps' FSC falls below 0.143.", "Å")
     fsc: typing.List[float] = output("FSC of the half-maps, shell 0 first.", becomes="outputFSC: FSC")
     count: int = output("Number of particles.")
-    pixel_size: float = output("Pixel size of the maps.", "Å/px")
-    box: int = output("Box size of the maps.", "px")
     reference: str = output("Structure that the angles were assigned with; empty if unknown.", default="")
     search_resolution: typing.Optional[float] = output(
         "Resolution limit of the search that gave the angles.", "Å", default=None

@@ -5,9 +5,7 @@ import dataclasses
 import typing
 
 from .. import fields
-from ..command import Command, Outputs, output
-from ..fields import Paths, defocus_problems
-from ..params import Config, even_problems, found, param
+from ..command import Command, Config, ImagesOutputs, Paths, even_problems, found, output, param
 
 STATES = ("structures", "missing_chains", "domain")  # fields that make several states, one at a time
 
@@ -98,11 +96,11 @@ class SimulateParticlesConfig(Config):
     def check_together(self) -> typing.List[str]:
         flags = [f"--{name.replace('_', '-')}" for name in STATES if getattr(self, name)]
         several = (len(flags) > 1, f"{' and '.join(flags)} are given; give only one of them.")
-        return even_problems(self, box="Box size") + found(several) + defocus_problems(self)
+        return even_problems(self, box="Box size") + found(several) + fields.defocus_problems(self)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class SimulateParticlesOutputs(Outputs):
+class SimulateParticlesOutputs(ImagesOutputs):
     particles: str = output(
         "STAR file with the true angles, shifts and CTF.", path="file", becomes="outputParticles: SetOfParticles"
     )
@@ -111,10 +109,7 @@ class SimulateParticlesOutputs(Outputs):
         "Stack of the projections without CTF and noise.", path="file", becomes="outputClean: SetOfParticles"
     )
     map: str = output("Map of the structure.", path="file", becomes="outputVolume: Volume")
-    count: int = output("Particles.")
     particle_diameter: float = output("Diameter of the particle.", "Å")
-    pixel_size: float = output("Pixel size of the images and the map.", "Å/px")
-    box: int = output("Box size of the images.", "px")
     states: typing.List[str] = output(
         "Maps of the true states of a mixture, in the order of cryodlTrueState.", path="file", default=()
     )

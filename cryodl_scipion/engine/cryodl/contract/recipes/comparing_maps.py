@@ -5,11 +5,9 @@ import dataclasses
 import typing
 
 from .. import fields
-from ..command import Command, Counts, Outputs, Texts, output
-from ..fields import Paths
+from ..command import Command, Counts, MapsOutputs, Paths, Texts, even_problems, found, output, param
 from ..micrographs import pick_fields
 from ..micrographs.pick_fields import too_few_sets
-from ..params import Config, even_problems, found, param
 
 COARSE = 12.0  # Å: finest detail of the search without a stated one; finer detail of single particles tells little
 
@@ -18,12 +16,10 @@ Curves = typing.Dict[str, typing.List[float]]
 
 
 @dataclasses.dataclass(frozen=True)
-class CompareMapsOfPicksConfig(Config):
+class CompareMapsOfPicksConfig(pick_fields.OnMicrographs):
     """Compare sets of picks by the resolution of the maps that their particles give, oriented by a known structure."""
 
     picks: Paths = pick_fields.pick_sets()
-    micrographs: Paths = fields.micrographs()
-    pixel_size: float = fields.pixel_size()
     structure: str = fields.structure()
     output: str = fields.output_folder(
         "Folder for the half-maps, the table of resolutions (maps.csv, maps.json) and the curves (fsc.png). An "
@@ -118,7 +114,7 @@ class CompareMapsOfPicksConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class CompareMapsOfPicksOutputs(Outputs):
+class CompareMapsOfPicksOutputs(MapsOutputs):
     sets: typing.List[str] = output("Names of the sets that gave a map, the reference first.")
     picks: Counts = output("Picks of each set on the micrographs compared.")
     particles: Counts = output("Particles of each set in its map.")
@@ -145,8 +141,6 @@ class CompareMapsOfPicksOutputs(Outputs):
     micrographs: int = output("Number of micrographs compared.")
     search_resolution: float = output("Finest detail at which particles were compared with the structure.", "Å")
     particle_diameter: float = output("Diameter of the particle.", "Å")
-    box: int = output("Box size of the maps.", "px")
-    pixel_size: float = output("Pixel size of the maps.", "Å/px")
     folder: str = output("Output folder.", path="folder")
     comparison: str = output("maps.json: this record.", path="file")
     table: str = output("maps.csv: a row for each set.", path="file")

@@ -5,8 +5,7 @@ import dataclasses
 import typing
 
 from .. import fields
-from ..command import Command, Outputs, output
-from ..params import Config, found, param
+from ..command import Command, Config, MapsOutputs, found, output, param
 from ..tomograms import tomogram_fields
 from ..tomograms.tomogram_fields import tilt_problems
 
@@ -112,7 +111,7 @@ class FitHeterogeneityConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class FitHeterogeneityOutputs(Outputs):
+class FitHeterogeneityOutputs(MapsOutputs):
     particles: str = output(
         "STAR file of the particles or subtomograms with latent coordinates and clusters, without those set apart.",
         path="file",
@@ -132,8 +131,6 @@ class FitHeterogeneityOutputs(Outputs):
     picture: str = output("Picture of the latent space.", path="file")
     count: int = output("Particles or subtomograms.")
     latent: int = output("Number of latent dimensions.")
-    pixel_size: float = output("Pixel size of the maps.", "Å/px")
-    box: int = output("Box size of the maps.", "px")
     classes: typing.List[str] = output(
         "Maps of the discrete classes, class 1 first.", path="file", default=(), becomes="outputClasses: SetOfClasses3D"
     )

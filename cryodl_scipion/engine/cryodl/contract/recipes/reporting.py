@@ -5,8 +5,7 @@ import dataclasses
 import typing
 
 from .. import fields
-from ..command import Command, Outputs, output
-from ..params import Config, found, param
+from ..command import Command, Config, Outputs, found, output, param
 
 
 @dataclasses.dataclass(frozen=True)

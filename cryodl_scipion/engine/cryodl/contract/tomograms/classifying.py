@@ -5,9 +5,8 @@ import dataclasses
 import typing
 
 from .. import fields
-from ..command import Command, Counts, Details, Outputs, Texts, TrainingOutputs, output
+from ..command import Command, Config, Counts, Details, Outputs, Texts, TrainingOutputs, found, output, param
 from ..networks import CLASSIFIER_NETWORKS
-from ..params import Config, found, param
 from . import tomogram_fields
 from .tomogram_fields import tilt_problems
 

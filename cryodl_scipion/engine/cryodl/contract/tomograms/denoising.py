@@ -5,10 +5,8 @@ import dataclasses
 import typing
 
 from .. import fields
-from ..command import Command, Details, Numbers, Outputs, Texts, output
-from ..fields import Paths
+from ..command import Command, Config, Details, Numbers, Outputs, Paths, Texts, found, output, param
 from ..networks import TOMOGRAM_DENOISER_NETWORKS
-from ..params import Config, found, param
 from . import tomogram_fields
 from .tomogram_fields import tilt_problems
 

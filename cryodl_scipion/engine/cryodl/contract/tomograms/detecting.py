@@ -5,10 +5,8 @@ import dataclasses
 import typing
 
 from .. import fields
-from ..command import Command, Counts, Details, Numbers, Outputs, Texts, TrainingOutputs, output
-from ..fields import Paths
+from ..command import Command, Config, Counts, Details, Numbers, Paths, Texts, TrainingOutputs, found, output, param
 from ..networks import DETECTOR_NETWORKS
-from ..params import Config, found, param
 from . import tomogram_fields
 from .tomogram_fields import tilt_problems
 
@@ -121,12 +119,11 @@ class DetectParticlesConfig(Config):
 
     def check_together(self) -> typing.List[str]:
         one = "Give either a template (--template) or the folder of a trained detector (--model)."
-        both = found((bool(self.template) == bool(self.model), one))
-        return both or (tilt_problems(self) if self.template else [])
+        return found((bool(self.template) == bool(self.model), one)) or (tilt_problems(self) if self.template else [])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class DetectParticlesOutputs(Outputs):
+class DetectParticlesOutputs(tomogram_fields.OfTomograms):
     files: Texts = output("STAR file of each tomogram.", path="file")
     particles: str = output(
         "STAR file of all tomograms of the folder together.",
@@ -142,7 +139,6 @@ class DetectParticlesOutputs(Outputs):
         "at the threshold in noise of the tomogram's spectrum, scaled to the whole tomogram, empty without a control."
     )
     diameters: Numbers = output("Diameter of each species.", "Å")
-    pixel_size: typing.Optional[float] = output("Pixel size of the tomograms; null if it differs between them.", "Å/px")
     angular_step: typing.Optional[float] = output("Angular step of the search with a template.", "°")
     orientations: typing.Optional[int] = output("Number of orientations of the search with a template.")
     model: typing.Optional[str] = output("Folder of the detector.", path="folder")

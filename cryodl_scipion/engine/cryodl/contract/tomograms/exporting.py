@@ -5,9 +5,7 @@ import dataclasses
 import typing
 
 from .. import fields
-from ..command import Command, Counts, Outputs, Texts, output
-from ..fields import Paths
-from ..params import Config, found, param
+from ..command import Command, Config, Counts, Outputs, Paths, Texts, found, output, param
 from . import tomogram_fields
 from .tomogram_fields import tilt_problems
 
@@ -58,7 +56,6 @@ class ExportTomogramsConfig(Config):
 
     def check_together(self) -> typing.List[str]:
         strange = [name for name in self.points if name not in POINT_FORMATS]
-        given = self.tilt_min is not None and self.tilt_max is not None
         return found(
             (
                 strange,
@@ -73,7 +70,7 @@ class ExportTomogramsConfig(Config):
                 (self.tilt_min is None) != (self.tilt_max is None),
                 "Minimum tilt (--tilt-min) and maximum tilt (--tilt-max) must be given together.",
             ),
-        )[:1] or (tilt_problems(self) if given else [])
+        )[:1] or (tilt_problems(self) if (self.tilt_min is not None and self.tilt_max is not None) else [])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -5,9 +5,7 @@ import dataclasses
 import typing
 
 from .. import fields
-from ..command import Command, Counts, Details, Outputs, Texts, output
-from ..fields import FEATURE_SHAPES, Paths
-from ..params import Config, param
+from ..command import Command, Config, Counts, Details, Outputs, Paths, Texts, output, param
 from . import tomogram_fields
 
 
@@ -32,11 +30,10 @@ class MergeFeaturesConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class MergeFeaturesOutputs(Outputs):
+class MergeFeaturesOutputs(tomogram_fields.OfTomograms):
     files: Texts = output("Label volume of each tomogram.", path="file", becomes="outputLabels: SetOfTomoMasks")
     features: typing.List[str] = output("Names, in the order of the labels 1, 2, ...")
     table: str = output("Table of the connected components.", path="file")
-    pixel_size: typing.Optional[float] = output("Pixel size of the tomograms; null if it differs between them.", "Å/px")
     counts: typing.Dict[str, Counts] = output("Number of connected components of each tomogram and feature.")
     surfaces: typing.Dict[str, Texts] = output("STL file of each tomogram and feature.", path="file")
     scripts: Texts = output("ChimeraX script of each tomogram.", path="file")
@@ -60,7 +57,7 @@ class PickFeaturesConfig(Config):
         "particles are split where they are thin (watershed). filaments: points along the centre lines, with the z "
         "axis of subtomograms along the filament. membranes: points on the surface, with the z axis along its normal.",
         "centres",
-        choices=FEATURE_SHAPES,
+        choices=fields.FEATURE_SHAPES,
     )
     threshold: float = tomogram_fields.minimum_score()
     pixel_size: typing.Optional[float] = tomogram_fields.tomogram_pixel_size(none_means="that of each file's header")
@@ -88,7 +85,7 @@ class PickFeaturesConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class PickFeaturesOutputs(Outputs):
+class PickFeaturesOutputs(tomogram_fields.OfTomograms):
     files: Texts = output("STAR file of each tomogram.", path="file")
     particles: str = output(
         "STAR file of all tomograms of the folder together.",
@@ -96,7 +93,6 @@ class PickFeaturesOutputs(Outputs):
         becomes="outputCoordinates: SetOfCoordinates3D",
     )
     counts: Counts = output("Number of points of each tomogram.")
-    pixel_size: typing.Optional[float] = output("Pixel size of the tomograms; null if it differs between them.", "Å/px")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +127,7 @@ class MeasureMembranesConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class MeasureMembranesOutputs(Outputs):
+class MeasureMembranesOutputs(tomogram_fields.OfTomograms):
     files: Texts = output("STAR file of the points of each tomogram.", path="file")
     particles: str = output(
         "STAR file of the points of all tomograms of the folder together.",
@@ -145,7 +141,6 @@ class MeasureMembranesOutputs(Outputs):
     table: str = output("Table of the membranes of all tomograms of the folder.", path="file")
     counts: Counts = output("Number of membranes of each tomogram.")
     points: Counts = output("Number of points of each tomogram.")
-    pixel_size: typing.Optional[float] = output("Pixel size of the tomograms; null if it differs between them.", "Å/px")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,10 +5,21 @@ import dataclasses
 import typing
 
 from .. import fields
-from ..command import Command, Counts, Details, Numbers, Outputs, Texts, TrainingOutputs, output
-from ..fields import SCORE_TYPES, Paths
+from ..command import (
+    Command,
+    Config,
+    Counts,
+    Details,
+    Numbers,
+    Outputs,
+    Paths,
+    Texts,
+    TrainingOutputs,
+    found,
+    output,
+    param,
+)
 from ..networks import SEGMENTER_NETWORKS
-from ..params import Config, found, param
 from . import tomogram_fields
 from .tomogram_fields import label_volume_problems
 
@@ -161,7 +172,7 @@ class SegmentConfig(Config):
         "100, half the size. float32: 0 to 1, twice the size.",
         "float16",
         label="Score volumes",
-        choices=SCORE_TYPES,
+        choices=fields.SCORE_TYPES,
         expert=True,
     )
     names: Paths = tomogram_fields.tomogram_names()

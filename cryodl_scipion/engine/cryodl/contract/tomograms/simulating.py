@@ -5,9 +5,7 @@ import dataclasses
 import typing
 
 from .. import fields
-from ..command import Command, Counts, Outputs, Texts, output
-from ..fields import Paths
-from ..params import Config, even_problems, found, param
+from ..command import Command, Config, Counts, ImagesOutputs, Outputs, Paths, Texts, even_problems, found, output, param
 from . import tomogram_fields
 from .tomogram_fields import tilt_problems
 
@@ -159,15 +157,12 @@ class SimulateSubtomogramsConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class SimulateSubtomogramsOutputs(Outputs):
+class SimulateSubtomogramsOutputs(ImagesOutputs):
     subtomograms: str = output(
         "STAR file with the true classes, angles and shifts.",
         path="file",
         becomes="outputSubtomograms: SetOfSubTomograms",
     )
-    count: int = output("Subtomograms.")
-    box: int = output("Box size of the subtomograms.", "px")
-    pixel_size: float = output("Pixel size of the subtomograms.", "Å/px")
     classes: typing.List[str] = output("Names of the classes, in the order of their numbers.")
 
 

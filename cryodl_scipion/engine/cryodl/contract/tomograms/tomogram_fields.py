@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fields that several commands on tomograms, tilt series and subtomograms share."""
 
+import dataclasses
 import typing
 from functools import partial
 
+from ..command import Outputs, found, output, param
 from ..fields import CONTRASTS
-from ..params import found, param
 
 
 def tomograms(help: str, **more: typing.Any) -> typing.Any:
@@ -157,3 +158,8 @@ diameter = partial(
     limits=(10, 10000),
     none_means="0.8 of the box size",
 )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OfTomograms(Outputs):
+    pixel_size: typing.Optional[float] = output("Pixel size of the tomograms; null if it differs between them.", "Å/px")
