@@ -92,6 +92,7 @@ def consensus(config):
         sets=[t.split("=")[0] for t in config.picks],
         groups={},
         folder=config.output,
+        pixel_size=config.pixel_size,
     ), []
 
 

@@ -40,6 +40,7 @@ def pickFilaments(config):
         raise contract.AllSkipped(f"None of {len(skipped)} micrographs could be picked. The first: {skipped[0].reason}")
     return dict(
         folder=config.output,
+        pixel_size=config.pixel_size,
         coordinates=coordinates,
         counts=counts,
         filaments=filaments,

@@ -112,6 +112,7 @@ def labelsFromClasses(config):
     count = lambda rows: {name: sum(row[0] == name for row in rows) for name in config.names}
     return dict(
         folder=config.output,
+        pixel_size=config.pixel_size,
         certain=count(parts["kept"]),
         removed=count(removed),
         unconfirmed=dict.fromkeys(config.names, 0),

@@ -58,8 +58,7 @@ def table(path: str | os.PathLike[str], name: str = "", pandas: bool = False) ->
         tables = read_tables(path)
         if name and name not in tables:
             raise ValueError(f"{path} has no table {name!r}; it has {', '.join(map(repr, tables))}.")
-        longest = max(tables, key=lambda one: len(next(iter(tables[one].values()), ())))
-        columns = dict(tables[name or longest])
+        columns = dict(tables[name or max(tables, key=lambda one: len(next(iter(tables[one].values()), ())))])
     arrays: dict[str, np.ndarray] = {}
     for title, values in columns.items():
         texts = np.array([str(value) for value in values])
@@ -102,8 +101,7 @@ def _request(command: Command, options: typing.Mapping[str, typing.Any]) -> Requ
 def _plain(value: typing.Any, kind: str) -> typing.Any:
     """A value as configs hold it: paths as texts, one path of several as a tuple, whole numbers as floats."""
     if kind == "paths":
-        several = [value] if isinstance(value, (str, os.PathLike)) else value
-        return tuple(os.fspath(one) for one in several)
+        return tuple(os.fspath(one) for one in ([value] if isinstance(value, (str, os.PathLike)) else value))
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     return float(value) if kind == "float" and type(value) is int else value

@@ -222,7 +222,6 @@ def build_parser() -> Parser:
 
 
 def _example(command: Command) -> str | None:
-    """The example of a command for the end of its help, in lines that a terminal holds."""
     lines = [
         line
         for text in command.example.splitlines()
@@ -234,7 +233,6 @@ def _example(command: Command) -> str | None:
 
 
 def _help(dev: bool = False) -> str:
-    """The program's own help: the commands in groups. dev: those of `cryodl dev`."""
     width = 2 + max(map(len, EVERY_COMMAND))
     if dev:
         groups = {"for developers: data with a known truth, and the shipped models": list(DEV_COMMANDS)}
@@ -314,7 +312,6 @@ def _checked(request: Request) -> Request:
 
 
 def _run(command: Command, request: Request, result_path: str | None, as_json: bool) -> None:
-    """Run and write the result. as_json: print nothing but the result."""
     shown = sys.stdout
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         result = result_of(command, request)
@@ -329,8 +326,7 @@ def _run(command: Command, request: Request, result_path: str | None, as_json: b
 
 def result_of(command: Command, request: Request) -> Result[typing.Any] | None:
     """The Result of a request, run in this process; None in all but the first of several processes."""
-    module = importlib.import_module(f".{command.module}", __package__)
-    function = getattr(module, command.function)
+    function = getattr(importlib.import_module(f".{command.module}", __package__), command.function)
     settings = {info.name: getattr(request, info.name) for info in settings_of(command)}
     return function(request.config, request.warnings, **settings)
 

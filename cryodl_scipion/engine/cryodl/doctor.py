@@ -42,7 +42,14 @@ def examine(device: str = "auto") -> dict[str, typing.Any]:
 
     device: as --device; a GPU that is asked for and absent is a problem.
     """
-    versions, problems = _versions()
+    versions, problems = {"cryodl": cryodl.__version__, "python": platform.python_version()}, []
+    for distribution, module in NEEDED.items():
+        try:
+            importlib.import_module(module)
+            versions[distribution] = importlib.metadata.version(distribution)
+        except (ImportError, OSError) as error:
+            # OSError: a library of a broken or half-installed torch.
+            problems.append(f"{distribution} cannot be imported in {sys.executable}: {error}. {REMEDY}")
     gpus, notes = list[dict[str, typing.Any]](), list[str]()
     if "torch" in versions:
         gpus, gpu_problems, notes = _gpus(device)
@@ -57,19 +64,6 @@ def examine(device: str = "auto") -> dict[str, typing.Any]:
         "notes": notes,
         "problems": problems + model_problems,
     }
-
-
-def _versions() -> tuple[dict[str, str], list[typing.Any]]:
-    """Versions of everything needed, and sentences about what does not import."""
-    versions, problems = {"cryodl": cryodl.__version__, "python": platform.python_version()}, []
-    for distribution, module in NEEDED.items():
-        try:
-            importlib.import_module(module)
-            versions[distribution] = importlib.metadata.version(distribution)
-        except (ImportError, OSError) as error:
-            # OSError: a library of a broken or half-installed torch.
-            problems.append(f"{distribution} cannot be imported in {sys.executable}: {error}. {REMEDY}")
-    return versions, problems
 
 
 def _gpus(asked: str) -> tuple[list[dict[str, typing.Any]], list[str], list[typing.Any]]:
@@ -111,7 +105,6 @@ def _gpus(asked: str) -> tuple[list[dict[str, typing.Any]], list[str], list[typi
 
 
 def _cpu() -> dict[str, typing.Any]:
-    """Name of the CPU, and whether it computes in bf16, which makes picking several times faster."""
     name, flags = platform.machine(), set()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():

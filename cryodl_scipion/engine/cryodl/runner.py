@@ -32,6 +32,7 @@ from .contract import (
     Skipped,
     check,
     command_of,
+    counted,
     drawn_and_named,
     in_words,
     said_skipped,
@@ -47,6 +48,7 @@ PROGRAM = f"cryodl {__version__}"  # for sentences
 NAMED = 20  # skipped items that are printed; the result lists all
 Config = typing.TypeVar("Config", contravariant=True)
 Made = typing.TypeVar("Made", bound=Outputs, covariant=True)
+Item = typing.TypeVar("Item")
 
 
 class Runnable(typing.Protocol[Config, Made]):
@@ -133,7 +135,6 @@ def command(function: typing.Callable[[Config, Run], Made]) -> Runnable[Config, 
 
 @contextlib.contextmanager
 def _quiet() -> typing.Iterator[None]:
-    """What is printed within it is not seen."""
     with open(os.devnull, "w", encoding="utf-8") as nothing:
         with contextlib.redirect_stdout(nothing), contextlib.redirect_stderr(nothing):
             yield
@@ -193,9 +194,10 @@ class Run:
         return "none" if self._device is None else self.device_name
 
     # ----- what is told
-    def warn(self, *sentences: str) -> None:
-        """Print warnings now, each once; they stand in the result. What is a messages.Line stands in its summary."""
-        for sentence in dict.fromkeys(sentences):
+    def warn(self, *sentences: str | None) -> None:
+        """Print warnings now, each once; they stand in the result. What is a messages.Line stands in its summary. An
+        empty sentence is none."""
+        for sentence in dict.fromkeys(filter(None, sentences)):
             if not isinstance(sentence, messages.Line):
                 messages.warn(sentence)
             elif sentence not in self.summary_sentences:
@@ -242,6 +244,31 @@ class Run:
         if len(self.skipped) <= NAMED:
             ProgressBar.write(f"Skipped {in_words(self.skipped[-1])}")
 
+    def each(
+        self,
+        named: typing.Sequence[tuple[str, str]],
+        noun: str,
+        done: str,
+        work: typing.Callable[[str, str], Item],
+        known: dict[str, Item] | None = None,
+        undo: typing.Callable[[str], None] | None = None,
+        begin: typing.Callable[[], object] | None = None,
+    ) -> dict[str, Item]:
+        """{name: what `work` makes of its name and path}, without those that are skipped; AllSkipped if all are.
+        known: what earlier runs have made. noun, done: 'micrograph', 'picked'. undo: as for `item`. begin: what is
+        needed for all, and nothing to be skipped for, if there is work: it loads a model."""
+        made = dict(known or {})
+        if known is not None:
+            print(f"{counted(len(named), noun)}, {len(made)} of them already {done}.")
+        todo = [pair for pair in named if pair[0] not in made]
+        if todo and begin:
+            begin()
+        for name, path in self.items(todo, noun):
+            with self.item(name, path, undo):
+                made[name] = work(name, path)
+        self.require_some(named, noun, done)
+        return {name: made[name] for name, _ in named if name in made}
+
     def require_some(self, named: typing.Sequence[object], noun: str, done: str) -> None:
         """Raise AllSkipped if all of the items were skipped. noun: 'micrograph'. done: 'picked'."""
         if self.skipped and len(self.skipped) == len(named):
@@ -255,6 +282,10 @@ class Run:
         return ProgressBar(total=total, initial=done, unit=noun, desc=title, mininterval=1.0)
 
     # ----- output
+    def at(self, name: str) -> str:
+        """The path that a file of the output folder will have."""
+        return os.path.join(self.config.output, name)
+
     def folder(self, *inputs: str, continues: bool = True, precious: str | None = None) -> Path:
         """The working folder <output>.partial, which gets the output's name when the command has ended.
 

@@ -159,15 +159,15 @@ def test_the_same_seed_gives_the_same_files_and_number_two_does_not_depend_on_th
 def test_a_killed_run_continues(monkeypatch):
     from cryodl.tomograms.commands import simulate_tomograms as command
 
-    write, calls = command._write_coordinates, []
+    write, calls = command.write_tables, []
 
     def stops_at_second(*args):
-        calls.append(args[1])
+        calls.append(Path(args[0]).stem)
         if len(calls) == 2:
             raise KeyboardInterrupt
         write(*args)
 
-    monkeypatch.setattr(command, "_write_coordinates", stops_at_second)
+    monkeypatch.setattr(command, "write_tables", stops_at_second)
     simulate(count=2, code=130)
     assert not Path("sim").exists()
     simulate(count=2)

@@ -3,13 +3,11 @@
 and write the table of matched residues if one is wanted."""
 
 import os
-import typing
 
 from ...contract import CompareModelsConfig, CompareModelsOutputs, counted
 from ...io.files import write_csv
 from ...runner import PROGRAM, Run, command
-from ..measures.atoms import Atoms, read_atoms
-from ..measures.chains import compare_chains
+from ..measures import atoms, chains
 
 TITLES = ("chain", "number", "name", "reference_chain", "reference_number", "reference_name", "distance_angstrom")
 
@@ -19,29 +17,11 @@ def compare_models(config: CompareModelsConfig, run: Run) -> CompareModelsOutput
     run.take_device("cpu")
     if config.output:
         os.makedirs(os.path.dirname(os.path.abspath(config.output)), exist_ok=True)
-    built, reference = read_atoms(config.structure), read_atoms(config.reference)
-    metrics, pairs = compare_chains(built, reference, config.distance)
+    built, reference = atoms.read_atoms(config.structure), atoms.read_atoms(config.reference)
+    metrics, pairs = chains.compare_chains(built, reference, config.distance)
     run.warn(*built.notes, *reference.notes)
     if config.output:
         write_csv(config.output, TITLES, ([*a, *b, f"{d:.3f}"] for a, b, d in pairs))
-    _tell(config, metrics, built, reference, run)
-    return CompareModelsOutputs(
-        residues=metrics["residues"],
-        reference_residues=metrics["reference_residues"],
-        matched=metrics["matched"],
-        coverage=metrics["coverage"],
-        sequence_match=metrics["sequence_match"],
-        rmsd_angstrom=metrics["rmsd_angstrom"],
-        false_residues=metrics["false_residues"],
-        fragments=metrics["fragments"],
-        chains=metrics["chains"],
-        table=str(config.output) if config.output else None,
-    )
-
-
-def _tell(
-    config: CompareModelsConfig, metrics: typing.Mapping[str, typing.Any], built: Atoms, reference: Atoms, run: Run
-) -> None:
     coverage, right = f"{metrics['coverage']:.1%}", f"{metrics['sequence_match']:.1%}"
     rmsd = "none" if metrics["rmsd_angstrom"] is None else f"{metrics['rmsd_angstrom']:.2f} Å"
     run.summary(
@@ -64,3 +44,15 @@ def _tell(
             f"centres are ({offset}) Å (x, y, z) apart. The models are compared without superposition; superpose them "
             "first."
         )
+    return CompareModelsOutputs(
+        residues=metrics["residues"],
+        reference_residues=metrics["reference_residues"],
+        matched=metrics["matched"],
+        coverage=metrics["coverage"],
+        sequence_match=metrics["sequence_match"],
+        rmsd_angstrom=metrics["rmsd_angstrom"],
+        false_residues=metrics["false_residues"],
+        fragments=metrics["fragments"],
+        chains=metrics["chains"],
+        table=str(config.output) if config.output else None,
+    )

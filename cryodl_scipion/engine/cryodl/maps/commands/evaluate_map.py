@@ -18,10 +18,9 @@ from ...contract import (
 )
 from ...runner import PROGRAM, Run, command
 from ..improvers.run import Improver, load_improver
+from ..measures import measure, report
 from ..measures.atoms import check_overlap, read_atoms
 from ..measures.half_map_test import half_map_test
-from ..measures.measure import MapReference, dependent, measure_halves, measure_map, reference_for
-from ..measures.report import write_report
 from ..measures.volume import (
     SAME_MAP,
     Volume,
@@ -50,10 +49,9 @@ LABELS = {
 @command
 def evaluate_map(config: EvaluateMapConfig, run: Run) -> EvaluateMapOutputs:
     device = run.take_device(None if config.improver else "cpu")
-    improver = load_improver(config.improver, device) if config.improver else None
-    metrics, details = map_metrics(config, run, improver)
+    metrics, details = map_metrics(config, run, load_improver(config.improver, device) if config.improver else None)
     if config.output:
-        write_report(run.folder(continues=False), metrics, details)
+        report.write_report(run.folder(continues=False), metrics, details)
     run.summary(*_in_words(metrics))
     run.methods(_methods(metrics))
     return EvaluateMapOutputs(
@@ -77,37 +75,6 @@ def map_metrics(config: EvaluateMapConfig, run: Run, improver: Improver | None) 
     if config.mask:
         mask, said = read_mask(config.mask, volume, config.pixel_size)
         run.warn(*said)
-    halves = _read_halves(config, volume, run)
-    before = read_volume(config.before, config.pixel_size) if config.before else None
-    if before is not None:
-        check_same_grid(volume, before, "original map")
-        run.warn(*other_position(volume, before, "original map"))
-    reference = reference_for(volume, atoms, mask, config.mask_radius)
-    measured, details = measure_map(volume, reference)
-    metrics = dict(
-        map=str(config.map),
-        structure=str(config.structure),
-        atoms=len(atoms),
-        mask=str(config.mask) if config.mask else f"{config.mask_radius:g} Å around the structure",
-        **measured,
-    )
-    details = dict(map=details, volume=volume, reference=reference)
-    if before is not None:
-        metrics["before"], details["before"] = measure_map(before, reference)
-        details["before_volume"] = before
-    if metrics["local_correlation"] < MIN_AGREEMENT:
-        run.warn(
-            f"{config.map} and {config.structure} hardly agree: their local correlation is "
-            f"{metrics['local_correlation']:.2f} at the atoms. Check the fit of the model, the map's origin and its "
-            "handedness."
-        )
-    if halves:
-        metrics.update(_halves(config, halves, reference, details, improver, run))
-    return metrics, details
-
-
-def _read_halves(config: EvaluateMapConfig, volume: Volume, run: Run) -> list[Volume]:
-    """The half-maps, [] if there are none. Raises ValueError if they do not fit."""
     halves = [read_volume(path, config.pixel_size, "half-map") for path in config.half_maps]
     for half in halves:
         check_same_grid(volume, half, "half-map")
@@ -121,20 +88,45 @@ def _read_halves(config: EvaluateMapConfig, volume: Volume, run: Run) -> list[Vo
         check_halves(halves)
         if not volume.isotropic:
             run.warn(f"The voxels of {config.map} are not cubic: local resolution was not measured.")
-    return halves
+    before = read_volume(config.before, config.pixel_size) if config.before else None
+    if before is not None:
+        check_same_grid(volume, before, "original map")
+        run.warn(*other_position(volume, before, "original map"))
+    reference = measure.reference_for(volume, atoms, mask, config.mask_radius)
+    measured, details = measure.measure_map(volume, reference)
+    metrics = dict(
+        map=str(config.map),
+        structure=str(config.structure),
+        atoms=len(atoms),
+        mask=str(config.mask) if config.mask else f"{config.mask_radius:g} Å around the structure",
+        **measured,
+    )
+    details = dict(map=details, volume=volume, reference=reference)
+    if before is not None:
+        metrics["before"], details["before"] = measure.measure_map(before, reference)
+        details["before_volume"] = before
+    if metrics["local_correlation"] < MIN_AGREEMENT:
+        run.warn(
+            f"{config.map} and {config.structure} hardly agree: their local correlation is "
+            f"{metrics['local_correlation']:.2f} at the atoms. Check the fit of the model, the map's origin and its "
+            "handedness."
+        )
+    if halves:
+        metrics.update(_halves(config, halves, reference, details, improver, run))
+    return metrics, details
 
 
 def _halves(
     config: EvaluateMapConfig,
     halves: typing.Sequence[Volume],
-    reference: MapReference,
+    reference: measure.MapReference,
     details: Metrics,
     improver: Improver | None,
     run: Run,
 ) -> Metrics:
     found: Metrics = {}
-    found["half_maps"], details["half_maps"] = measure_halves(halves, reference.mask, config.resolution)
-    run.warn(*dependent(halves, details["half_maps"]["fsc"]))
+    found["half_maps"], details["half_maps"] = measure.measure_halves(halves, reference.mask, config.resolution)
+    run.warn(*measure.dependent(halves, details["half_maps"]["fsc"]))
     if improver is not None:
         improved = [improver.improve_with_confidence(half)[0] for half in halves]
         test, details["half_map_test"], shared = half_map_test(halves, improved, reference.mask)

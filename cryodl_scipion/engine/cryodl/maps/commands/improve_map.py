@@ -23,9 +23,8 @@ from ...io.unfinished import check_output
 from ...runner import PROGRAM, Run, command
 from ..improvers.inputs import check_size, pixel_size_notes, read_maps, reason_to_leave, stated_mask, stated_resolution
 from ..improvers.run import Improver, load_improver
-from ..measures.atoms import dense_mask
+from ..measures import atoms, measure
 from ..measures.half_map_test import half_map_test
-from ..measures.measure import dependent
 from ..measures.volume import Volume, write_volume
 
 UNTESTED = "Without half-maps it is not known what the network gains and what it invents; the half-map test shows it."
@@ -39,7 +38,15 @@ def improve_map(config: ImproveMapConfig, run: Run) -> ImproveMapOutputs:
     mask = stated_mask(config, volume, run)
     run.warn(*pixel_size_notes(improver.card, volume))
     output = config.output or f"{_stem(volume.path)}_improved.mrc"
-    _check_output(output, config)
+    if Path(output).is_dir():
+        check_output(output, "A folder of the name")
+    written = [Path(output), *[Path(_beside(output, word)) for word in ("confidence", "half1", "half2")]]
+    inputs = [Path(p).resolve() for p in (config.map, *config.half_maps, config.mask) if p]
+    for path in written:
+        if path.resolve() in inputs:
+            raise ValueError(f"{path} is an input and would be overwritten. Give another name (--output).")
+    check_output(output, "Map")  # it is written last: the files beside it may be of a run that was stopped
+    Path(output).resolve().parent.mkdir(parents=True, exist_ok=True)
     resolution, finest, source = stated_resolution(config, volume, halves, mask, run)
     made = ImproveMapOutputs(
         map=output,
@@ -118,31 +125,16 @@ def _half_map_test(
     as a gain.
     """
     if mask is None:
-        mask = dense_mask(halves[0].data + halves[1].data, halves[0].voxels_zyx)
+        mask = atoms.dense_mask(halves[0].data + halves[1].data, halves[0].voxels_zyx)
     resolutions, curves, shared = half_map_test(halves, improved, mask)
     test = half_map_resolutions(dict(resolutions, **shared.metrics()))
     sentences, invented = split_verdict(half_map_verdict(test)[1])
     run.summary(*sentences)
-    run.warn(*(f"{name}: {line}" for line in invented), *dependent(halves, curves["raw"]))
+    run.warn(*(f"{name}: {line}" for line in invented), *measure.dependent(halves, curves["raw"]))
     return test
 
 
-def _check_output(output: str, config: ImproveMapConfig) -> None:
-    """Raises ValueError if a file to write is an input, FileExistsError if the map is there; makes the folder, before
-    the work and not after it."""
-    if Path(output).is_dir():
-        check_output(output, "A folder of the name")
-    written = [Path(output), *[Path(_beside(output, word)) for word in ("confidence", "half1", "half2")]]
-    inputs = [Path(p).resolve() for p in (config.map, *config.half_maps, config.mask) if p]
-    for path in written:
-        if path.resolve() in inputs:
-            raise ValueError(f"{path} is an input and would be overwritten. Give another name (--output).")
-    check_output(output, "Map")  # it is written last: the files beside it may be of a run that was stopped
-    Path(output).resolve().parent.mkdir(parents=True, exist_ok=True)
-
-
 def _said() -> typing.Callable[..., typing.Any]:
-    """A function that prints every tenth part of the boxes."""
     told = [0]
 
     def progress(done: int, total: int) -> None:
@@ -154,7 +146,6 @@ def _said() -> typing.Callable[..., typing.Any]:
 
 
 def _stem(path: str | os.PathLike[str]) -> str:
-    """A map file's name without .mrc, .map, .ccp4 and .gz."""
     name = Path(path).name.removesuffix(".gz")
     return name.rsplit(".", 1)[0] if name.endswith((".mrc", ".map", ".ccp4")) else name
 

@@ -9,14 +9,11 @@ import gemmi
 import numpy as np
 
 from ...contract import SimulateHalfMapsConfig, SimulateHalfMapsOutputs, resolution_in_words
+from ...io import memory, unfinished
 from ...io.files import whole_file
-from ...io.memory import available_memory
-from ...io.unfinished import check_output
 from ...runner import PROGRAM, Run, command
+from ..measures import shells, simulated, volume
 from ..measures.atoms import kept_atoms, read_atoms, read_structure
-from ..measures.shells import shell_correlation
-from ..measures.simulated import Faults, deposited, grid_around, simulate
-from ..measures.volume import Volume, write_volume
 
 SIDE_CHAINS = 30.0  # Å², increase of the B-factor with each bond between an atom and the backbone
 SOLVENT = 0.6  # density of the ice around the molecule, as a fraction of the molecule's
@@ -27,15 +24,25 @@ FAR = 0.1  # of the resolution asked for: a warning if the half-maps miss it by 
 @command
 def simulate_half_maps(config: SimulateHalfMapsConfig, run: Run) -> SimulateHalfMapsOutputs:
     run.take_device("cpu")
-    _check_resolution(config)
+    if config.resolution < 2 * config.pixel_size:
+        raise ValueError(
+            f"Resolution (--resolution) is {config.resolution:g} Å, finer than two pixels of "
+            f"{config.pixel_size:g} Å. Choose a smaller --pixel-size."
+        )
     endings = {"half1": "half1", "half2": "half2", "full": "full", "ground_truth": "truth"}
     files = {name: f"{config.output}_{ending}.mrc" for name, ending in endings.items()}
-    check_output(files["ground_truth"], "Simulated map")  # it is written last
+    unfinished.check_output(files["ground_truth"], "Simulated map")  # it is written last
     atoms = read_atoms(config.structure)
     run.warn(*atoms.notes)
-    grid = grid_around(atoms, config.pixel_size, config.box)
-    _check_memory(grid, config)
-    faults = Faults(
+    grid = simulated.grid_around(atoms, config.pixel_size, config.box)
+    needed, available = 60 * grid.data.size, memory.available_memory()
+    if needed > available:
+        raise ValueError(
+            f"{config.structure} is {grid.data.shape[0]} px wide at {config.pixel_size:g} Å/px: "
+            f"{needed / 1e9:.1f} GB of memory are needed, {available / 1e9:.1f} GB are free. Choose a "
+            "larger --pixel-size."
+        )
+    faults = simulated.Faults(
         config.resolution,
         config.b_factor,
         config.flexibility,
@@ -49,13 +56,13 @@ def simulate_half_maps(config: SimulateHalfMapsConfig, run: Run) -> SimulateHalf
         f"Simulating {' x '.join(str(n) for n in grid.data.shape)} px of {config.pixel_size:g} Å: {len(atoms)} "
         f"atoms of {config.structure}."
     )
-    maps = simulate(atoms, grid, faults, np.random.default_rng(run.seed))
-    full, b_factor = deposited(maps, config.resolution)
-    curve = shell_correlation(maps.half1 * maps.mask, maps.half2 * maps.mask, grid.voxels_zyx)
+    maps = simulated.simulate(atoms, grid, faults, np.random.default_rng(run.seed))
+    full, b_factor = simulated.deposited(maps, config.resolution)
+    curve = shells.shell_correlation(maps.half1 * maps.mask, maps.half2 * maps.mask, grid.voxels_zyx)
     os.makedirs(os.path.dirname(os.path.abspath(files["full"])), exist_ok=True)
     structure = _write_structure(config, maps.b_factors)
     for name, data in zip(files, (maps.half1, maps.half2, full, maps.grid.data)):
-        write_volume(files[name], data, grid)
+        volume.write_volume(files[name], data, grid)
     resolution = curve.resolution(0.143)
     run.warn(*_missed(config, resolution))
     run.summary(
@@ -87,24 +94,6 @@ def _missed(config: SimulateHalfMapsConfig, resolution: float | None) -> typing.
             f"Resolution (--resolution) is {config.resolution:g} Å, but the FSC of the half-maps around the atoms "
             f"falls to 0.143 at: {resolution_in_words(resolution)}. A molecule or box this small has few Fourier "
             "shells there; choose a larger --box, or a finer resolution."
-        )
-
-
-def _check_resolution(config: SimulateHalfMapsConfig) -> None:
-    if config.resolution < 2 * config.pixel_size:
-        raise ValueError(
-            f"Resolution (--resolution) is {config.resolution:g} Å, finer than two pixels of "
-            f"{config.pixel_size:g} Å. Choose a smaller --pixel-size."
-        )
-
-
-def _check_memory(grid: Volume, config: SimulateHalfMapsConfig) -> None:
-    needed, available = 60 * grid.data.size, available_memory()
-    if needed > available:
-        raise ValueError(
-            f"{config.structure} is {grid.data.shape[0]} px wide at {config.pixel_size:g} Å/px: "
-            f"{needed / 1e9:.1f} GB of memory are needed, {available / 1e9:.1f} GB are free. Choose a "
-            "larger --pixel-size."
         )
 
 

@@ -9,12 +9,11 @@ import torch
 from ...contract import TrainMapImproverConfig, TrainMapImproverOutputs
 from ...learning.recipe import TrainingRun, start_weights
 from ...runner import Run, command
-from ..improvers import improver_method
+from ..improvers import improver_method, train
 from ..improvers.card import card_lines, card_warnings, methods_of, model_card
 from ..improvers.method import ImproverMethod
 from ..improvers.pairs import FOLDER, MapPairs
 from ..improvers.run import load_network
-from ..improvers.train import ImproverTask
 
 Begun = tuple[dict[str, typing.Any], dict[str, torch.Tensor]]
 
@@ -25,7 +24,14 @@ def train_map_improver(config: TrainMapImproverConfig, run: Run) -> TrainMapImpr
     begun = _begun(config)  # a model that does not fit is refused before the pairs are made
     training.take_device()
     pairs = MapPairs(training.take_folder(), config, method.lowest, run.seed)
-    _say_start(config, pairs, run)
+    for sentence in pairs.notes:
+        print(sentence)
+    run.warn(*pairs.warnings)
+    print(
+        f"Training the {config.network} map improver on {run.device_name}: {len(pairs.training)} maps of "
+        f"{len(pairs.names['training'])} molecules, validated on {len(pairs.validation)} of "
+        f"{len(pairs.names['validation'])} others."
+    )
     training.start()
     task = _task(config, method, pairs, begun)
     training.fit(task)
@@ -45,23 +51,14 @@ def train_map_improver(config: TrainMapImproverConfig, run: Run) -> TrainMapImpr
     )
 
 
-def _say_start(config: TrainMapImproverConfig, pairs: MapPairs, run: Run) -> None:
-    for sentence in pairs.notes:
-        print(sentence)
-    run.warn(*pairs.warnings)
-    print(
-        f"Training the {config.network} map improver on {run.device_name}: {len(pairs.training)} maps of "
-        f"{len(pairs.names['training'])} molecules, validated on {len(pairs.validation)} of "
-        f"{len(pairs.names['validation'])} others."
-    )
-
-
 def _begun(config: TrainMapImproverConfig) -> Begun | None:
     if not config.start_from:
         return None
     return start_weights(config, "map_improver", network=config.network, working_pixel_size=config.working_pixel_size)
 
 
-def _task(config: TrainMapImproverConfig, method: ImproverMethod, pairs: MapPairs, begun: Begun | None) -> ImproverTask:
+def _task(
+    config: TrainMapImproverConfig, method: ImproverMethod, pairs: MapPairs, begun: Begun | None
+) -> train.ImproverTask:
     network = load_network(*begun, str(config.start_from)) if begun else method.build()
-    return ImproverTask(method, network, pairs, config.batch_size)
+    return train.ImproverTask(method, network, pairs, config.batch_size)

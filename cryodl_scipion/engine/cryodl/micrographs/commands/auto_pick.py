@@ -12,9 +12,8 @@ import typing
 from pathlib import Path
 
 from ...contract import AutoPickConfig, AutoPickOutputs, PickConfig, config_to_dict, counted, read_card, write_json
-from ...io.files import evenly_spaced, expand_paths, name_micrographs
+from ...io import files, stamps
 from ...io.model import copy_model, find_model
-from ...io.stamps import stamp
 from ...runner import PROGRAM, Run, command
 from ..byhand.store import read_corrections
 from ..pickers.pick_record import RECORD as PICK_RECORD
@@ -28,7 +27,7 @@ FREE = ("output", "micrographs", "names", "rounds", "training_micrographs", "thr
 
 @command
 def auto_pick(config: AutoPickConfig, run: Run) -> AutoPickOutputs:
-    named = name_micrographs(expand_paths(config.micrographs), run.names)
+    named = files.name_micrographs(files.expand_paths(config.micrographs), run.names)
     folder, first = Path(config.output), find_model(config.model, "picker")
     card, chosen = read_card(first, "picker"), _to_learn_from(named, config)
     _check_same_run(folder, config, card, chosen, run.seed)
@@ -61,7 +60,7 @@ def auto_pick(config: AutoPickConfig, run: Run) -> AutoPickOutputs:
 def _to_learn_from(named: list[tuple[str, str]], config: AutoPickConfig) -> list[tuple[str, str]]:
     """(name, path) of the micrographs that the rounds learn from: corrected ones first, the others over the set."""
     if not config.corrections:
-        return evenly_spaced(named, config.training_micrographs)
+        return files.evenly_spaced(named, config.training_micrographs)
     names = read_corrections(config.corrections, [name for name, _ in named]).names
     if not names:
         raise ValueError(
@@ -71,7 +70,7 @@ def _to_learn_from(named: list[tuple[str, str]], config: AutoPickConfig) -> list
     first = [item for item in named if item[0] in names][: config.training_micrographs]
     others = [item for item in named if item[0] not in names]
     more = max(config.training_micrographs - len(first), 1)  # one at least, to judge by
-    return first + (evenly_spaced(others, more) if others else [])
+    return first + (files.evenly_spaced(others, more) if others else [])
 
 
 def _check_same_run(
@@ -81,14 +80,16 @@ def _check_same_run(
     chosen: typing.Sequence[tuple[str, str]],
     seed: int,
 ) -> None:
-    """Raises ValueError if the folder holds rounds of other parameters or micrographs."""
     mine = {k: v for k, v in config_to_dict(config).items() if k not in FREE}
     mine.update(
         seed=seed,
         model=card["weights_sha256"],
         training_micrographs=[name for name, _ in chosen],
-        files=_stamp(path for _, path in chosen),
-        corrections=_corrections_stamp(config.corrections),
+        files=stamps.stamp(*(path for _, path in chosen if Path(path).exists())),
+        corrections=config.corrections
+        and stamps.stamp(
+            *sorted(path for path in Path(config.corrections).rglob("*") if path.is_file() and path.name[0] != ".")
+        ),
     )
     record = folder / SETTINGS
     strange = [name for name in (PICK_RECORD, "model") if (folder / name).exists()]
@@ -121,17 +122,6 @@ def _check_same_run(
         shutil.rmtree(folder / "rounds", ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(record, mine)
-
-
-def _corrections_stamp(folder: str | None) -> str | None:
-    """The stamp of a folder of corrections with what lies below it; None without one."""
-    if not folder:
-        return None
-    return stamp(*sorted(path for path in Path(folder).rglob("*") if path.is_file() and path.name[0] != "."))
-
-
-def _stamp(paths: typing.Iterable[str]) -> str:
-    return stamp(*(path for path in paths if Path(path).exists()))
 
 
 def _pick_all(

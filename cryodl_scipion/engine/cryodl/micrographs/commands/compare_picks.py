@@ -10,9 +10,7 @@ import numpy as np
 
 from ...contract import ComparePicksConfig, ComparePicksOutputs, counted, write_json
 from ...core.matching import precision_recall, score_matched
-from ...io.coordinates import align_keys, read_coordinates
-from ...io.pick_sets import lacking_in_words, name_sets, read_pick_sets
-from ...io.plots import plot_agreement, plot_precision_recall
+from ...io import coordinates, pick_sets, plots
 from ...runner import Run, command
 from ..compare import (
     Positions,
@@ -33,41 +31,29 @@ Curves = dict[str, tuple[np.ndarray, np.ndarray, tuple[float, float]]]
 
 @command
 def compare_picks(config: ComparePicksConfig, run: Run) -> ComparePicksOutputs:
-    made, curves = _compare(config)
-    run.warn(*made.notes)
-    _print(made)
-    run.summary(*_in_words(made))
-    run.methods(
-        f"{counted(len(made.sets), 'set')} of coordinates were compared"
-        f"{' with reference picks' if made.metrics else ' with each other'} on "
-        f"{counted(made.micrographs, 'micrograph')}; picks were matched one to one within {made.tolerance:.2f} "
-        "particle radii."
-    )
-    return _written(Path(config.output), made, curves) if config.output else made
-
-
-def _compare(config: ComparePicksConfig) -> tuple[ComparePicksOutputs, Curves]:
-    """The comparison, and the curve of each set over all its scores, of the candidates where there are any, with
-    (recall, precision) of the picks themselves; no curves without a reference."""
     shapes, distance = micrograph_shapes(config), match_distance(config)
     reference = read_reference(config, shapes) if config.reference else None
     frame = reference if reference is not None else shapes
     sets = {
-        k: picks if frame is None else align_keys(picks, frame) for k, picks in read_pick_sets(config.picks).items()
+        k: picks if frame is None else coordinates.align_keys(picks, frame)
+        for k, picks in pick_sets.read_pick_sets(config.picks).items()
     }
     names = list(frame or sorted({name for picks in sets.values() for name in picks}))
     if reference is not None:
-        for name, path in name_sets(config.picks).items():
+        for name, path in pick_sets.name_sets(config.picks).items():
             check_common(path, sets[name], config, reference)
-    notes = lacking_in_words(sets, names) + _elsewhere(sets, names)
+    outside = {k: sum(len(v[1]) for n, v in picks.items() if n not in names) for k, picks in sets.items()}
+    elsewhere = [f"{n} picks of {k} are on micrographs that are not compared." for k, n in outside.items() if n]
     sets = {name: within_border(picks, shapes, config.border) for name, picks in sets.items()}
     metrics, candidates, curves = dict[str, typing.Any](), dict[str, typing.Any](), Curves()
     known: Positions = {} if reference is None else reference
-    for name, path in name_sets(config.picks).items() if reference is not None else ():
+    for name, path in pick_sets.name_sets(config.picks).items() if reference is not None else ():
         metrics[name], curve = _score(sets[name], known, distance)
         folder = candidates_beside(path)
         if folder:
-            picks = within_border(align_keys(read_coordinates(folder), known), shapes, config.border)
+            picks = within_border(
+                coordinates.align_keys(coordinates.read_coordinates(folder), known), shapes, config.border
+            )
             candidates[name], curve = _score(picks, known, distance)
         curves[name] = (*curve, (metrics[name]["recall"], metrics[name]["precision"]))
     made = ComparePicksOutputs(
@@ -80,32 +66,13 @@ def _compare(config: ComparePicksConfig) -> tuple[ComparePicksOutputs, Curves]:
         reference=config.reference,
         tolerance=config.tolerance,
         match_distance_px=distance,
-        notes=notes,
+        notes=pick_sets.lacking_in_words(sets, names) + elsewhere,
         folder=None,
         comparison=None,
         agreement_plot=None,
         curves_plot=None,
     )
-    return made, curves
-
-
-def _elsewhere(sets: typing.Mapping[str, Positions], names: typing.Sequence[str]) -> list[str]:
-    known = set(names)
-    outside = {k: sum(len(v[1]) for n, v in picks.items() if n not in known) for k, picks in sets.items()}
-    return [f"{count} picks of {k} are on micrographs that are not compared." for k, count in outside.items() if count]
-
-
-def _score(
-    picks: Positions, reference: Positions, distance: float
-) -> tuple[dict[str, float], tuple[np.ndarray, np.ndarray]]:
-    """Metrics of all picks, whatever their score, and (precision, recall) at each of their scores."""
-    hit, scores, count = pooled(match_micrographs(picks, reference, list(reference), distance))
-    lowest = float(scores.min()) if len(scores) else 0.0
-    curve = precision_recall(hit, scores, count)[1:] if count else (np.zeros(0), np.zeros(0))
-    return dataclasses.asdict(score_matched(hit, scores, count, lowest)), curve
-
-
-def _print(made: ComparePicksOutputs) -> None:
+    run.warn(*made.notes)
     rows = [
         (label, part[name])
         for name in made.sets
@@ -121,6 +88,24 @@ def _print(made: ComparePicksOutputs) -> None:
     )
     for name, row in zip(made.sets, made.agreement):
         print("  ".join(f"{value:6.3f}" for value in row) + f"  {name} ({made.counts[name]} picks)")
+    run.summary(*_in_words(made))
+    run.methods(
+        f"{counted(len(made.sets), 'set')} of coordinates were compared"
+        f"{' with reference picks' if made.metrics else ' with each other'} on "
+        f"{counted(made.micrographs, 'micrograph')}; picks were matched one to one within {made.tolerance:.2f} "
+        "particle radii."
+    )
+    return _written(Path(config.output), made, curves) if config.output else made
+
+
+def _score(
+    picks: Positions, reference: Positions, distance: float
+) -> tuple[dict[str, float], tuple[np.ndarray, np.ndarray]]:
+    """Metrics of all picks, whatever their score, and (precision, recall) at each of their scores."""
+    hit, scores, count = pooled(match_micrographs(picks, reference, list(reference), distance))
+    lowest = float(scores.min()) if len(scores) else 0.0
+    curve = precision_recall(hit, scores, count)[1:] if count else (np.zeros(0), np.zeros(0))
+    return dataclasses.asdict(score_matched(hit, scores, count, lowest)), curve
 
 
 def _in_words(made: ComparePicksOutputs) -> typing.Iterator[str]:
@@ -140,14 +125,13 @@ def _in_words(made: ComparePicksOutputs) -> typing.Iterator[str]:
 
 
 def _written(folder: Path, made: ComparePicksOutputs, curves: Curves) -> ComparePicksOutputs:
-    """Write comparison.json and the pictures; the outputs with their names."""
     folder.mkdir(parents=True, exist_ok=True)
     files = ("folder", "comparison", "agreement_plot", "curves_plot")
     write_json(folder / "comparison.json", {key: value for key, value in made.items() if key not in files})
-    plot_agreement(made.sets, made.agreement, folder / "agreement.png")
+    plots.plot_agreement(made.sets, made.agreement, folder / "agreement.png")
     (folder / "curves.png").unlink(missing_ok=True)  # of an earlier comparison with a reference
     if curves:
-        plot_precision_recall(curves, folder / "curves.png")
+        plots.plot_precision_recall(curves, folder / "curves.png")
     return dataclasses.replace(
         made,
         folder=str(folder),

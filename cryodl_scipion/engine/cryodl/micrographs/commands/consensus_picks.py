@@ -7,14 +7,12 @@ Write everything into <output>.partial, then rename.
 """
 
 import collections
-import os
 import typing
 
 import numpy as np
 
 from ...contract import ConsensusPicksConfig, ConsensusPicksOutputs, counted, write_json
-from ...io.coordinates import write_coordinates
-from ...io.pick_sets import lacking_in_words, read_pick_sets
+from ...io import coordinates, pick_sets
 from ...runner import Run, command
 from ..compare import comparable_scores, group_picks, match_distance, merge_group
 from ..pickers.pick_record import CANDIDATES
@@ -24,14 +22,18 @@ RECORD = "consensus.json"
 
 @command
 def consensus_picks(config: ConsensusPicksConfig, run: Run) -> ConsensusPicksOutputs:
-    sets = read_pick_sets(config.picks)
+    sets = pick_sets.read_pick_sets(config.picks)
     names = sorted({name for picks in sets.values() for name in picks})
-    notes = lacking_in_words(sets, names)
+    notes = pick_sets.lacking_in_words(sets, names)
     for name, picks in sets.items():
         sets[name], note = comparable_scores(picks)
         notes += [f"{name} {note}."] if note else []
     run.warn(*notes)
-    rule = _rule_in_words(config, len(sets))
+    rule = (
+        f"at least {config.minimum_sets} of {len(sets)} sets found"
+        if config.rule == "at-least"
+        else f"score at least {config.minimum_score:g} on average over {len(sets)} sets"
+    )
     folder = run.folder(continues=False)
     (folder / CANDIDATES).mkdir()
     counts, found = dict[str, int](), collections.Counter[str]()
@@ -42,30 +44,33 @@ def consensus_picks(config: ConsensusPicksConfig, run: Run) -> ConsensusPicksOut
         keep = numbers >= config.minimum_sets if config.rule == "at-least" else scores >= config.minimum_score
         counts[name] = int(keep.sum())
         kept = f"cryodl: particles of {name} that {rule}, of {', '.join(sets)}"
-        write_coordinates(folder / f"{name}.star", yx[keep], scores[keep], kept, cryodlNumberOfSets=numbers[keep])
+        coordinates.write_coordinates(
+            folder / f"{name}.star", yx[keep], scores[keep], kept, cryodlNumberOfSets=numbers[keep]
+        )
         every = f"cryodl: everything that any of {', '.join(sets)} found in {name}"
-        write_coordinates(folder / CANDIDATES / f"{name}.star", yx, scores, every, cryodlNumberOfSets=numbers)
+        coordinates.write_coordinates(
+            folder / CANDIDATES / f"{name}.star", yx, scores, every, cryodlNumberOfSets=numbers
+        )
     groups = {key: found[key] for key in sorted(found, key=lambda k: (k.count(" + "), k))}
-    total = sum(counts.values())
-    record = dict(sets=list(sets), picks=total, counts=counts, groups=groups, rule=rule, notes=notes)
-    write_json(folder / RECORD, record)
+    record = dict(sets=list(sets), picks=sum(counts.values()), counts=counts, groups=groups)
+    write_json(folder / RECORD, dict(record, rule=rule, notes=notes))
     for key, count in groups.items():
         print(f"{count:8d} particles found by {key}")
     run.summary(
-        f"{counted(total, 'particle')} in {counted(len(names), 'micrograph')} that {rule}: "
+        f"{counted(sum(counts.values()), 'particle')} in {counted(len(names), 'micrograph')} that {rule}: "
         f"{config.output}/<micrograph>.star"
     )
     run.methods(
         f"Particles that {rule} were kept; picks within {config.tolerance:.2f} particle radii were regarded as the "
         "same particle."
     )
-    if not total:
+    if not any(counts.values()):
         run.warn("No particle is left. Lower --minimum-sets or --minimum-score, or check the particle diameter.")
     return ConsensusPicksOutputs(
         folder=str(config.output),
-        coordinates={name: os.path.join(config.output, f"{name}.star") for name in names},
+        coordinates={name: run.at(f"{name}.star") for name in names},
         counts=counts,
-        picks=total,
+        picks=sum(counts.values()),
         sets=list(sets),
         groups=groups,
         pixel_size=config.pixel_size,
@@ -88,9 +93,3 @@ def combine(
     found.sort()
     values = np.array([row[:3] for row in found]).reshape(-1, 3)
     return values[:, 1:], -values[:, 0], [row[3] for row in found]
-
-
-def _rule_in_words(config: ConsensusPicksConfig, number: int) -> str:
-    if config.rule == "at-least":
-        return f"at least {config.minimum_sets} of {number} sets found"
-    return f"score at least {config.minimum_score:g} on average over {number} sets"

@@ -6,7 +6,7 @@ micrograph is not denoised again, and a model that the folder has is not trained
 in several runs. Train a model if there is none, and denoise what is not denoised yet.
 """
 
-import typing
+import functools
 from pathlib import Path
 
 from ...contract import (
@@ -18,13 +18,11 @@ from ...contract import (
     denoises_blindly,
     read_card,
 )
-from ...io.micrographs import pixel_size_warnings, write_micrograph
+from ...io import micrographs, stamps
 from ...io.model import find_model, read_model
-from ...io.stamps import stamp
 from ...runner import PROGRAM, Run, command
 from ..denoise.agreement import (
     MADE_OF,
-    MicrographSource,
     is_denoised,
     micrograph_sources,
     model_warnings,
@@ -43,70 +41,63 @@ LABEL = "cryodl: denoised, for viewing and picking; not for extraction"
 
 @command
 def denoise_micrographs(config: DenoiseMicrographsConfig, run: Run) -> DenoiseMicrographsOutputs:
-    sources = micrograph_sources(config, run.names)
-    folder = Path(config.output)
+    sources, folder = micrograph_sources(config, run.names), Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
-    run.warn(*pixel_size_warnings([s.path for s in sources], config.pixel_size))
+    run.warn(*micrographs.pixel_size_warnings([s.path for s in sources], config.pixel_size))
     trained_before = not config.model and (folder / MODEL / CARD).exists()
-    model = _model(config, sources, folder, run)
+    if config.model:
+        model = find_model(config.model, MICROGRAPH_DENOISER)
+    else:
+        model = folder / MODEL
+        if not trained_before:
+            train_on_micrographs(config, [(s.name, s.paths) for s in sources], model, run)
     card = read_card(model, MICROGRAPH_DENOISER)
     same_denoising(folder, config, card)
-    run.warn(*model_warnings(card, config.pixel_size, resolution_of_output(config, card)))
-    target = {s.name: folder / f"{s.name}.mrc" for s in sources}
-    todo = {s.name: s for s in sources if not is_denoised(s, target[s.name])}
-    print(f"{counted(len(sources), 'micrograph')}, {len(sources) - len(todo)} of them already denoised.")
-    changed = sum(target[name].exists() for name in todo)
+    resolution = resolution_of_output(config, card)
+    run.warn(*model_warnings(card, config.pixel_size, resolution))
+    target, paths = {s.name: folder / f"{s.name}.mrc" for s in sources}, {s.name: s.paths for s in sources}
+    known = {s.name: target[s.name] for s in sources if is_denoised(s, target[s.name])}
+    changed = sum(file.exists() for name, file in target.items() if name not in known)
     if trained_before and changed:
         run.warn(
             f"{counted(changed, 'micrograph')} changed after the model of {folder} was trained, and the model is used "
             "as it is. To train on the files as they are now, choose another --output."
         )
-    if todo:
-        denoiser = MicrographDenoiser(
-            *read_model(model, MICROGRAPH_DENOISER), run.device, resolution_of_output(config, card)
-        )
+
+    @functools.cache
+    def denoiser() -> MicrographDenoiser:
         print(f"Denoising on {run.device_name} with {model}.")
-    for name, path in run.items([(s.name, s.path) for s in todo.values()], "micrograph"):
-        with run.item(name, path, lambda gone: target[gone].unlink(missing_ok=True)):  # of a file that was replaced
-            paths = todo[name].paths
-            image = denoiser.denoise(read_averages(paths), config.pixel_size)
-            write_micrograph(target[name], image, config.pixel_size, LABEL, MADE_OF + stamp(*paths))
-    run.require_some(sources, "micrograph", "denoised")
-    bad = {item.item for item in run.skipped}
-    files = {name: str(path) for name, path in target.items() if name not in bad}
+        return MicrographDenoiser(*read_model(model, MICROGRAPH_DENOISER), run.device, resolution)
+
+    def denoise(name: str, _: str) -> Path:
+        image = denoiser().denoise(read_averages(paths[name]), config.pixel_size)
+        micrographs.write_micrograph(
+            target[name], image, config.pixel_size, LABEL, MADE_OF + stamps.stamp(*paths[name])
+        )
+        return target[name]
+
+    remove = lambda gone: target[gone].unlink(missing_ok=True)  # of a file that was replaced
+    named = [(s.name, s.path) for s in sources]
+    done = run.each(named, "micrograph", "denoised", denoise, known, remove, begin=denoiser)
     run.summary(
-        f"{counted(len(files), 'denoised micrograph')}: {folder}/<micrograph>.mrc. They are for viewing and picking; "
+        f"{counted(len(done), 'denoised micrograph')}: {folder}/<micrograph>.mrc. They are for viewing and picking; "
         "extract particles from the original micrographs."
     )
-    resolution, learnt = resolution_of_output(config, card), _learnt(card)
+    learnt = (
+        f"{counted(card['training']['simulated_micrographs'], 'simulated micrograph')} of other structures"
+        if denoises_blindly(card)
+        else f"{counted(len(card['training']['micrographs']), 'micrograph')}, {NO_GROUND_TRUTH[card['method']]}"
+    )
     run.methods(
         f"For picking and inspection, micrographs were denoised with {PROGRAM} to {resolution:.3g} Å by a "
         f"U-Net that was trained on {learnt}; particles were extracted from the original micrographs."
     )
     return DenoiseMicrographsOutputs(
         micrographs=str(folder),
-        files=files,
-        counts=dict.fromkeys(files, 1),
+        files={name: str(path) for name, path in done.items()},
+        counts=dict.fromkeys(done, 1),
         model=str(model),
         method=card["method"],
         resolution=resolution,
         pixel_size=config.pixel_size,
     )
-
-
-def _model(
-    config: DenoiseMicrographsConfig, sources: typing.Sequence[MicrographSource], folder: Path, run: Run
-) -> Path:
-    """Folder of the model to use: the given one, the one that an earlier run trained here, or one that is trained
-    now."""
-    if config.model:
-        return find_model(config.model, MICROGRAPH_DENOISER)
-    if not (folder / MODEL / CARD).exists():
-        train_on_micrographs(config, [(s.name, s.paths) for s in sources], folder / MODEL, run)
-    return folder / MODEL
-
-
-def _learnt(card: typing.Mapping[str, typing.Any]) -> str:
-    if denoises_blindly(card):
-        return f"{counted(card['training']['simulated_micrographs'], 'simulated micrograph')} of other structures"
-    return f"{counted(len(card['training']['micrographs']), 'micrograph')}, {NO_GROUND_TRUTH[card['method']]}"

@@ -8,7 +8,6 @@ write the table of all.
 """
 
 import statistics
-import typing
 from pathlib import Path
 
 from ...contract import EstimateCtfConfig, EstimateCtfOutputs, counted
@@ -29,67 +28,24 @@ SETTINGS = (
 @command
 def estimate_ctf(config: EstimateCtfConfig, run: Run) -> EstimateCtfOutputs:
     named = named_micrographs(config.micrographs, run.names, config.pixel_size)
-    star, microscope = Path(config.output), Microscope(*_constants(config))
+    star = Path(config.output)
+    microscope = Microscope(config.voltage, config.spherical_aberration, config.amplitude_contrast)
     folder = star.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
-    run.warn(*_range_warnings(config, microscope))
-    files = ItemRecords(folder, KIND, {key: getattr(config, key) for key in SETTINGS}, "{}.mrc")
-    records = files.unchanged(named)
-    print(f"{counted(len(named), 'micrograph')}, {len(records)} of them already fitted.")
-    for name, path in run.items([pair for pair in named if pair[0] not in records], "micrograph"):
-        with run.item(name, path, files.forget):
-            records[name] = _fit_one(name, path, config, microscope, files, run)
-    run.require_some(named, "micrograph", "fitted")
-    done = {name: records[name] for name, _ in named if name in records}
-    _write_star(star, folder, done, config)
-    run.summary(f"{_in_words(done)}: {star}")
-    run.methods(
-        f"Contrast transfer functions were estimated from Thon rings between {config.lowest_resolution:g} and "
-        f"{config.highest_resolution:g} Å in the power spectra of the micrographs ({PROGRAM})."
-    )
-    return EstimateCtfOutputs(
-        star=str(star),
-        folder=str(folder),
-        spectra={n: str(folder / f"{n}.mrc") for n in done},
-        fits={n: {f: r[f] for f in FIT_VALUES} for n, r in done.items()},
-    )
-
-
-def _constants(config: EstimateCtfConfig) -> tuple[float, float, float]:
-    return config.voltage, config.spherical_aberration, config.amplitude_contrast
-
-
-def _range_warnings(config: EstimateCtfConfig, microscope: Microscope) -> list[str]:
-    """A sentence if the pixels are too coarse for the smallest defocus that is looked for."""
     minimum = lowest_defocus(microscope, config.pixel_size, config.highest_resolution)
-    if minimum <= config.minimum_defocus:
-        return []
-    return [
-        f"For a defocus below {minimum:.0f} Å there are too few Thon rings up to the highest fitted resolution (pixel "
-        f"size {config.pixel_size:g} Å/px, highest resolution {config.highest_resolution:g} Å): such micrographs are "
-        "skipped, or get a wrong defocus. Use micrographs with a smaller pixel size."
-    ]
+    if minimum > config.minimum_defocus:
+        run.warn(
+            f"For a defocus below {minimum:.0f} Å there are too few Thon rings up to the highest fitted resolution "
+            f"(pixel size {config.pixel_size:g} Å/px, highest resolution {config.highest_resolution:g} Å): such "
+            "micrographs are skipped, or get a wrong defocus. Use micrographs with a smaller pixel size."
+        )
+    files = ItemRecords(folder, KIND, {key: getattr(config, key) for key in SETTINGS}, "{}.mrc")
 
+    def fit_one(name: str, path: str) -> Record:
+        run.take_device()
+        return _fit_one(name, path, config, microscope, files)
 
-def _fit_one(
-    name: str, path: str, config: EstimateCtfConfig, microscope: Microscope, files: ItemRecords, run: Run
-) -> Record:
-    """The record of one micrograph, which is written with its picture."""
-    run.take_device()
-    limits = SearchRange(
-        config.minimum_defocus, config.maximum_defocus, config.maximum_astigmatism, config.find_phase_shift
-    )
-    made_of, resolutions = stamp_of(path), (config.lowest_resolution, config.highest_resolution)
-    fit = checked(fit_ctf(read_micrograph(path), config.pixel_size, microscope, limits, *resolutions))
-    picture = spectrum_picture(fit, microscope, config.pixel_size)
-    label = "cryodl: power spectrum right, fitted CTF left"
-    write_micrograph(files.folder / f"{name}.mrc", picture, config.pixel_size, label)
-    profile = {key: [round(float(v), 5) for v in getattr(fit.profile, key)] for key in ("frequency", "data", "model")}
-    values = {key: getattr(fit, key) for key in FIT_VALUES}
-    return files.write(name, made_of, name=name, path=str(path), profile=profile, **values)
-
-
-def _write_star(star: Path, folder: Path, records: typing.Mapping[str, Record], config: EstimateCtfConfig) -> None:
+    done = run.each(named, "micrograph", "fitted", fit_one, files.unchanged(named), files.forget)
     columns = dict(
         rlnDefocusU="defocus_u",
         rlnDefocusV="defocus_v",
@@ -107,7 +63,7 @@ def _write_star(star: Path, folder: Path, records: typing.Mapping[str, Record], 
         rlnAmplitudeContrast=[config.amplitude_contrast],
         rlnMicrographPixelSize=[config.pixel_size],
     )
-    rows = list(records.values())
+    rows = list(done.values())
     micrographs = dict(
         rlnMicrographName=[r["path"] for r in rows],
         rlnOpticsGroup=[1] * len(rows),
@@ -116,11 +72,32 @@ def _write_star(star: Path, folder: Path, records: typing.Mapping[str, Record], 
         **{column: [float(r[key]) for r in rows] for column, key in columns.items()},
     )
     write_tables(star, dict(optics=optics, micrographs=micrographs))
-
-
-def _in_words(records: typing.Mapping[str, Record]) -> str:
-    means = [(r["defocus_u"] + r["defocus_v"]) / 2 for r in records.values()]
-    return (
-        f"{counted(len(records), 'micrograph')}, mean defocus {min(means):.0f} to {max(means):.0f} Å, rings fitted "
-        f"to {statistics.median(r['resolution'] for r in records.values()):.1f} Å (median)"
+    means = [(r["defocus_u"] + r["defocus_v"]) / 2 for r in done.values()]
+    run.summary(
+        f"{counted(len(done), 'micrograph')}, mean defocus {min(means):.0f} to {max(means):.0f} Å, rings fitted to "
+        f"{statistics.median(r['resolution'] for r in done.values()):.1f} Å (median): {star}"
     )
+    run.methods(
+        f"Contrast transfer functions were estimated from Thon rings between {config.lowest_resolution:g} and "
+        f"{config.highest_resolution:g} Å in the power spectra of the micrographs ({PROGRAM})."
+    )
+    return EstimateCtfOutputs(
+        star=str(star),
+        folder=str(folder),
+        spectra={n: str(folder / f"{n}.mrc") for n in done},
+        fits={n: {f: r[f] for f in FIT_VALUES} for n, r in done.items()},
+    )
+
+
+def _fit_one(name: str, path: str, config: EstimateCtfConfig, microscope: Microscope, files: ItemRecords) -> Record:
+    limits = SearchRange(
+        config.minimum_defocus, config.maximum_defocus, config.maximum_astigmatism, config.find_phase_shift
+    )
+    made_of, resolutions = stamp_of(path), (config.lowest_resolution, config.highest_resolution)
+    fit = checked(fit_ctf(read_micrograph(path), config.pixel_size, microscope, limits, *resolutions))
+    picture = spectrum_picture(fit, microscope, config.pixel_size)
+    label = "cryodl: power spectrum right, fitted CTF left"
+    write_micrograph(files.folder / f"{name}.mrc", picture, config.pixel_size, label)
+    profile = {key: [round(float(v), 5) for v in getattr(fit.profile, key)] for key in ("frequency", "data", "model")}
+    values = {key: getattr(fit, key) for key in FIT_VALUES}
+    return files.write(name, made_of, name=name, path=str(path), profile=profile, **values)

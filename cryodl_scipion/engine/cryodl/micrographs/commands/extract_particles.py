@@ -9,78 +9,55 @@ all. Raises ValueError for an output that holds particles cut with other paramet
 
 from pathlib import Path
 
-import numpy as np
-
 from ...contract import ExtractParticlesConfig, ExtractParticlesOutputs, counted
-from ...core.optics import Optics
-from ...io.coordinates import align_keys, read_coordinates
-from ...io.micrograph_ctfs import ctf_of, read_micrograph_ctfs
-from ...io.micrographs import named_micrographs, read_micrograph
-from ...io.particles import MICROSCOPE, write_stack
-from ...io.stamps import ItemRecords, Record
+from ...io import coordinates, micrograph_ctfs, micrographs, particles, stamps
 from ...runner import PROGRAM, Run, command
 from ..extract import cut_micrograph, earlier, records_of, source_of, write_record, write_star
 
 
 @command
 def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractParticlesOutputs:
-    named = named_micrographs(config.micrographs, run.names, config.pixel_size)
-    picks = align_keys(read_coordinates(config.coordinates), [name for name, _ in named])
+    """Cut what is not cut yet, then write the table of all. Raises ValueError for an output that holds particles cut
+    with other parameters, and for micrographs that lack what they need, which are skipped."""
+    named = micrographs.named_micrographs(config.micrographs, run.names, config.pixel_size)
+    picks = coordinates.align_keys(coordinates.read_coordinates(config.coordinates), [name for name, _ in named])
     star = Path(config.output)
     folder = star.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
     constants = (config.voltage, config.spherical_aberration, config.amplitude_contrast)
-    ctfs = None if config.ctf is None else read_micrograph_ctfs(config.ctf, dict(zip(MICROSCOPE, constants)))
-    files, records = records_of(folder, config), dict[str, Record]()
+    ctfs = (
+        None
+        if config.ctf is None
+        else micrograph_ctfs.read_micrograph_ctfs(config.ctf, dict(zip(particles.MICROSCOPE, constants)))
+    )
+    files, box = records_of(folder, config), config.box_in_pixels()
+    side = config.scaled_box or box
+    pixel_size = config.pixel_size * box / side
     for name, _ in named:
         files.read(name)  # particles cut with other parameters are an error, not a micrograph to skip
-    for name, path in run.items(named, "micrograph"):
-        with run.item(name, path):
-            optics = None if ctfs is None else ctf_of(ctfs, name, path)
-            if ctfs is not None and optics is None:
-                raise ValueError("it has no CTF in the CTF file (--ctf)")
-            if name not in picks:
-                raise ValueError("there is no list of picks of it")
-            records[name] = _cut_one(name, path, picks[name], optics, config, files, run)
-    run.require_some(named, "micrograph", "used")
+
+    def cut_one(name: str, path: str) -> stamps.Record:
+        """The record of one micrograph; it is cut unless an earlier run has done so."""
+        optics = None if ctfs is None else micrograph_ctfs.ctf_of(ctfs, name, path)
+        if ctfs is not None and optics is None:
+            raise ValueError("it has no CTF in the CTF file (--ctf)")
+        if name not in picks:
+            raise ValueError("there is no list of picks of it")
+        source = source_of(path, picks[name], optics)
+        record = earlier(files, name, source)
+        if record is not None:
+            return record
+        run.take_device()
+        cut = cut_micrograph(micrographs.read_micrograph(path), picks[name][0], config, optics)
+        files.forget(name)  # a record never stands beside another stack
+        if len(cut.images):
+            particles.write_stack(folder / f"{name}.mrcs", cut.images, pixel_size)
+        return write_record(files, name, path, source, cut, picks[name][1])
+
+    records = run.each(named, "micrograph", "used", cut_one)
     write_star(star, folder, list(records.values()), config)
-    made = _outputs(config, star, folder, records)
-    run.summary(_in_words(made))
-    run.methods(f"Particles were extracted{' and normalised' if config.normalise else ''} with {PROGRAM}.")
-    if not made.count:
-        run.warn("No particle was extracted: the micrographs that could be used have no pick with a valid box.")
-    return made
-
-
-def _cut_one(
-    name: str,
-    path: str,
-    picks: tuple[np.ndarray, np.ndarray],
-    optics: Optics | None,
-    config: ExtractParticlesConfig,
-    files: ItemRecords,
-    run: Run,
-) -> Record:
-    """The record of one micrograph; it is cut unless an earlier run has done so."""
-    source = source_of(path, picks, optics)
-    record = earlier(files, name, source)
-    if record is not None:
-        return record
-    run.take_device()
-    cut = cut_micrograph(read_micrograph(path), picks[0], config, optics)
-    files.forget(name)  # a record never stands beside another stack
-    if len(cut.images):
-        side = config.box_in_pixels() / (config.scaled_box or config.box_in_pixels())
-        write_stack(files.folder / f"{name}.mrcs", cut.images, config.pixel_size * side)
-    return write_record(files, name, path, source, cut, picks[1])
-
-
-def _outputs(
-    config: ExtractParticlesConfig, star: Path, folder: Path, records: dict[str, Record]
-) -> ExtractParticlesOutputs:
-    box, counts = config.box_in_pixels(), {name: len(record["rows"]) for name, record in records.items()}
-    side = config.scaled_box or box
-    return ExtractParticlesOutputs(
+    counts = {name: len(record["rows"]) for name, record in records.items()}
+    made = ExtractParticlesOutputs(
         particles=str(star),
         folder=str(folder),
         stacks={name: str(folder / f"{name}.mrcs") for name, count in counts.items() if count},
@@ -89,12 +66,16 @@ def _outputs(
         unusable={name: record["unusable"] for name, record in records.items() if record["unusable"]},
         count=sum(counts.values()),
         box=side,
-        pixel_size=config.pixel_size * box / side,
+        pixel_size=pixel_size,
     )
+    run.summary(_in_words(made))
+    run.methods(f"Particles were extracted{' and normalised' if config.normalise else ''} with {PROGRAM}.")
+    if not made.count:
+        run.warn("No particle was extracted: the micrographs that could be used have no pick with a valid box.")
+    return made
 
 
 def _in_words(made: ExtractParticlesOutputs) -> str:
-    """'812 particles of 128 px from 12 micrographs: particles.star. ...'."""
     left = [
         f"{sum(counts.values())} {words}"
         for counts, words in ((made.at_edge, "at the edge"), (made.unusable, "with constant or non-finite values"))

@@ -7,6 +7,7 @@ labels. Read both lists of particles, compare them with each other and with the 
 
 import dataclasses
 import shlex
+import typing
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,9 +21,7 @@ from ...contract import (
     some_names,
     write_json,
 )
-from ...io.coordinates import align_keys, read_coordinates
-from ...io.micrographs import micrograph_shape, named_micrographs
-from ...io.particle_positions import read_particle_positions
+from ...io import coordinates, micrographs, particle_positions
 from ...runner import Run, command
 from ..byhand.from_classes import (
     NOTHING,
@@ -48,17 +47,17 @@ def labels_from_classes(config: LabelsFromClassesConfig, run: Run) -> LabelsFrom
     folder = Path(config.output)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} (--output) exists and is not an empty folder. Choose another name.")
-    named = dict(named_micrographs(config.micrographs, run.names, config.pixel_size))
+    named = dict(micrographs.named_micrographs(config.micrographs, run.names, config.pixel_size))
     reach = SAME * config.particle_diameter / config.pixel_size
     kept = _particles(config.kept, "--kept", named, config, run)
     classified = _particles(config.classified, "--classified", named, config, run) if config.classified else {}
-    picks = align_keys(read_coordinates(config.coordinates, config.flip_y), named) if config.coordinates else {}
-    shapes = dict[str, tuple[int, int]]()
+    picks = (
+        coordinates.align_keys(coordinates.read_coordinates(config.coordinates, config.flip_y), named)
+        if config.coordinates
+        else {}
+    )
     with_particles = [(name, path) for name, path in named.items() if name in kept or name in classified]
-    for name, path in with_particles:
-        with run.item(name, path):
-            shapes[name] = micrograph_shape(path)
-    run.require_some(with_particles, "micrograph", "read")
+    shapes = run.each(with_particles, "micrograph", "read", lambda _, path: micrographs.micrograph_shape(path))
     kept, classified = ({k: v for k, v in one.items() if k in shapes} for one in (kept, classified))
     kept = within_micrographs(kept, f"{config.kept} (--kept)", named, shapes, config, run)
     classified = within_micrographs(classified, f"{config.classified} (--classified)", named, shapes, config, run)
@@ -72,8 +71,21 @@ def labels_from_classes(config: LabelsFromClassesConfig, run: Run) -> LabelsFrom
         bad = rejected_of(classified.get(name, NOTHING), good, reach)
         of_picks = picks.get(name, _NO_PICKS)
         labels[name] = labels_of_classes(good, bad, of_picks, shapes[name], reach, config.minimum_score)
-    made = _outputs(config, labels)
-    run.warn(*_warnings(config, made))
+    count = lambda one, certain: sum(pick.certain == certain for pick in one.picks)
+    made = LabelsFromClassesOutputs(
+        folder=config.output,
+        certain={name: count(one, True) for name, one in labels.items()},
+        removed={name: len(one.removed) for name, one in labels.items()},
+        unconfirmed={name: count(one, False) for name, one in labels.items()},
+        merged=sum(one.merged for one in labels.values()),
+        pixel_size=config.pixel_size,
+    )
+    if not any(made.certain.values()) and config.minimum_score is not None:
+        raise ValueError(
+            f"No kept particle has a score of at least {config.minimum_score:g} (--minimum-score). Give a lower one, "
+            "or none if the picks have no scores."
+        )
+    run.warn(*_warnings(config, sum(made.certain.values()), sum(made.removed.values())))
     _write(folder, labels, config)
     _say(config, made, run)
     return made
@@ -83,8 +95,8 @@ def _particles(
     path: str, flag: str, named: Mapping[str, str], config: LabelsFromClassesConfig, run: Run
 ) -> dict[str, Extracted]:
     """{name: Extracted} of the micrographs at hand; what belongs to others is warned of."""
-    found = read_particle_positions(path, config.flip_y)
-    aligned = align_keys(found, named)
+    found = particle_positions.read_particle_positions(path, config.flip_y)
+    aligned = coordinates.align_keys(found, named)
     if not set(aligned) & set(named):
         raise ValueError(
             f"No particle of {path} ({flag}) is of these micrographs. Its particles are of {some_names(found)}; the "
@@ -101,49 +113,24 @@ def _particles(
     return {key: placed(one, config.scale, config.pixel_size) for key, one in aligned.items() if key in named}
 
 
-def _outputs(config: LabelsFromClassesConfig, labels: Mapping[str, ClassLabels]) -> LabelsFromClassesOutputs:
-    count = lambda one, certain: sum(pick.certain == certain for pick in one.picks)
-    return LabelsFromClassesOutputs(
-        folder=config.output,
-        certain={name: count(one, True) for name, one in labels.items()},
-        removed={name: len(one.removed) for name, one in labels.items()},
-        unconfirmed={name: count(one, False) for name, one in labels.items()},
-        merged=sum(one.merged for one in labels.values()),
-        pixel_size=config.pixel_size,
-    )
-
-
-def _warnings(config: LabelsFromClassesConfig, outputs: LabelsFromClassesOutputs) -> list[str]:
-    if not any(outputs.certain.values()) and config.minimum_score is not None:
-        raise ValueError(
-            f"No kept particle has a score of at least {config.minimum_score:g} (--minimum-score). Give a lower one, "
-            "or none if the picks have no scores."
-        )
-    few = _few(sum(outputs.certain.values()), config)
-    if any(outputs.removed.values()):
-        return few
-    if config.classified:
-        return [
+def _warnings(config: LabelsFromClassesConfig, certain: int, removed: int) -> typing.Iterator[str]:
+    if not removed and config.classified:
+        yield (
             f"All particles of {config.classified} (--classified) are among the kept ones, so nothing teaches what is "
-            "no particle. Give the particles as they were before classes were selected.",
-            *few,
-        ]
-    return [
-        "No particle counts as rejected. Give all particles that were classified (--classified), so that those of bad "
-        "classes teach what is no particle.",
-        *few,
-    ]
-
-
-def _few(certain: int, config: LabelsFromClassesConfig) -> list[str]:
-    if certain >= FEW:
-        return []
-    lower = "" if config.minimum_score is None else ", or give a lower --minimum-score"
-    return [
-        f"Only {counted(certain, 'kept particle')} of {config.kept} (--kept) became "
-        f"{'a label' if certain == 1 else 'labels'}: fewer than {FEW} are little to learn from. Check that these are "
-        f"all particles of the good classes{lower}."
-    ]
+            "no particle. Give the particles as they were before classes were selected."
+        )
+    elif not removed:
+        yield (
+            "No particle counts as rejected. Give all particles that were classified (--classified), so that those of "
+            "bad classes teach what is no particle."
+        )
+    if certain < FEW:
+        lower = "" if config.minimum_score is None else ", or give a lower --minimum-score"
+        yield (
+            f"Only {counted(certain, 'kept particle')} of {config.kept} (--kept) became "
+            f"{'a label' if certain == 1 else 'labels'}: fewer than {FEW} are little to learn from. Check that these "
+            f"are all particles of the good classes{lower}."
+        )
 
 
 def _write(folder: Path, labels: Mapping[str, ClassLabels], config: LabelsFromClassesConfig) -> None:

@@ -14,6 +14,7 @@ from ...io.coordinates import DECIMALS, read_coordinates, write_coordinates
 from ...io.micrographs import micrograph_shape, named_micrographs, read_micrograph
 from ...io.model import find_model, read_model
 from ...runner import PROGRAM, Run, command
+from .. import normalize, templates
 from ..byhand.questions import (
     ANSWERS,
     QUESTIONS,
@@ -23,11 +24,8 @@ from ..byhand.questions import (
     learn_threshold,
     read_questions,
 )
-from ..normalize import rescale_micrograph
-from ..pickers import load_network, picker_method
-from ..pickers.ask import ask_contrast, ask_micrographs
+from ..pickers import ask, load_network, pick_files, picker_method, predict, size
 from ..pickers.feature_maps import draw_feature_maps, feature_maps
-from ..pickers.pick_files import Picks, avoided_areas
 from ..pickers.pick_record import (
     AVOIDED,
     CANDIDATES,
@@ -41,9 +39,6 @@ from ..pickers.pick_record import (
     typical_contrast,
 )
 from ..pickers.pictures import FEATURE_MAPS, draw_first, forget_picks, has_changed, head_words, made_otherwise
-from ..pickers.predict import Picker
-from ..pickers.size import scale_grid
-from ..templates import pick_by_templates
 
 Named = typing.Sequence[tuple[str, str]]  # names and files of micrographs
 
@@ -53,13 +48,13 @@ def pick(config: PickConfig, run: Run) -> PickOutputs:
     named = named_micrographs(config.micrographs, run.names, config.pixel_size)
     (Path(config.output) / CANDIDATES).mkdir(parents=True, exist_ok=True)
     if config.method == "templates":
-        return pick_by_templates(config, named, run)
+        return templates.pick_by_templates(config, named, run)
     model = find_model(config.model, "picker")
     card = read_card(model, "picker")
     folder = Path(config.output)
     settings, todo = _to_pick(config, named, settle(config, card, model), run)
     run.warn(*earlier_notes(folder / CANDIDATES, named))
-    picks = Picks(config, model, card, settings, _answers(config, card))
+    picks = pick_files.Picks(config, model, card, settings, _answers(config, card))
     print(
         f"{counted(len(named), 'micrograph')}, {len(named) - len(todo)} of them already picked; particle diameter "
         + (f"{settings.particle_diameter:g} Å." if settings.particle_diameter else "to be estimated.")
@@ -230,7 +225,7 @@ def _to_pick(
 
 
 def _pick_new(
-    todo: Named, config: PickConfig, model: Path, settings: PickSettings, picks: Picks, run: Run
+    todo: Named, config: PickConfig, model: Path, settings: PickSettings, picks: pick_files.Picks, run: Run
 ) -> PickSettings:
     """Write candidates and picks of each micrograph as it is done. Returns the settings that hold."""
     picker, card = _picker(model, settings, run)
@@ -260,7 +255,7 @@ def _pick_new(
                 drawn += 1
             if config.avoid != "nothing":
                 dark = image if settings.contrast == "dark" else -image  # what is looked for is darker than ice
-                areas = avoided_areas(dark, config.pixel_size, settings.scale, config.avoid)
+                areas = pick_files.avoided_areas(dark, config.pixel_size, settings.scale, config.avoid)
                 outside = areas.outside(yx)
                 left_out += int((keep & ~outside & (scores >= level)).sum())
                 keep &= outside
@@ -284,11 +279,11 @@ def _pick_new(
     return settings
 
 
-def _picker(model: Path, settings: PickSettings, run: Run) -> tuple[Picker, typing.Mapping[str, typing.Any]]:
+def _picker(model: Path, settings: PickSettings, run: Run) -> tuple[predict.Picker, typing.Mapping[str, typing.Any]]:
     device = run.device
     card, weights = read_model(model, "picker")
     method = picker_method(card["network"])
-    picker = Picker(
+    picker = predict.Picker(
         method, load_network(method, weights, model), device, calibration=tuple(card.get("calibration", (1.0, 0.0)))
     )
     picker.spares_outliers = settings.general
@@ -296,19 +291,24 @@ def _picker(model: Path, settings: PickSettings, run: Run) -> tuple[Picker, typi
 
 
 def _ask_some_micrographs(
-    settings: PickSettings, todo: Named, picker: Picker, card: typing.Mapping[str, typing.Any], folder: Path, run: Run
+    settings: PickSettings,
+    todo: Named,
+    picker: predict.Picker,
+    card: typing.Mapping[str, typing.Any],
+    folder: Path,
+    run: Run,
 ) -> PickSettings:
     """The settings with what some micrographs tell of size, contrast and scores, agreed with other runs on the
     folder."""
     if not settings.open:
-        if todo and (against := ask_contrast(settings, [path for _, path in todo], picker, card)):
+        if todo and (against := ask.ask_contrast(settings, [path for _, path in todo], picker, card)):
             note_asked(folder / CANDIDATES, todo, against)
             run.warn(*against)
         return record_settings(folder, settings)
     if settings.scale is not None and settings.contrast is not None and are_asked(folder / CANDIDATES, todo):
         return settings  # by the same run before it was stopped
     said: list[str] = []
-    mine = ask_micrographs(settings, [path for _, path in todo], picker, card, said)
+    mine = ask.ask_micrographs(settings, [path for _, path in todo], picker, card, said)
     if mine.scale is None:
         run.warn(*said)
         return mine
@@ -324,18 +324,18 @@ def _ask_some_micrographs(
     return agreed
 
 
-def _pick_nothing(todo: Named, pixel_size: float, picks: Picks, run: Run) -> None:
+def _pick_nothing(todo: Named, pixel_size: float, picks: pick_files.Picks, run: Run) -> None:
     """No pick for micrographs that show no particle of any size; they are asked again when the run is repeated. Those
     that cannot be used are skipped, as ever."""
     sides: list[int] = []
     for name, path in todo:
         with run.item(name, path, lambda skipped: forget_picks(picks.folder, skipped)):
             image = read_micrograph(path)
-            rescale_micrograph(image, min(1.0, 512 / max(image.shape)))
+            normalize.rescale_micrograph(image, min(1.0, 512 / max(image.shape)))
             sides.append(min(image.shape))
             picks.write(name, np.zeros((0, 2)), np.zeros(0))
     if sides:
-        sizes = scale_grid(pixel_size, min(sides))
+        sizes = size.scale_grid(pixel_size, min(sides))
         sought = f"from {sizes[0]:.0f} to {sizes[-1]:.0f} Å" if sizes else "that would fit"
         run.warn(
             f"No particles were found in {counted(len(sides), 'micrograph')}, at any size {sought}. They may show "

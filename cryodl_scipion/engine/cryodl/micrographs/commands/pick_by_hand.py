@@ -11,8 +11,7 @@ from pathlib import Path
 from ...contract import PickByHandConfig, PickByHandOutputs, counted
 from ...io.micrographs import named_micrographs
 from ...runner import Run, command
-from ..byhand import window
-from ..byhand.asking import AskSession, show_questions
+from ..byhand import asking, window
 from ..byhand.questions import QUESTIONS, Questions, read_questions
 from ..byhand.session import HandSession
 from ..byhand.store import HandPicks
@@ -26,11 +25,11 @@ def pick_by_hand(config: PickByHandConfig, run: Run) -> PickByHandOutputs:
     start = str(Path(config.ask).parent) if config.ask else config.start_from
     store = HandPicks(config.coordinates, [name for name, _ in named], start or "")
     sizes, title = (config.pixel_size, config.particle_diameter), f"cryodl pick-by-hand: {config.coordinates}"
-    session: HandSession | AskSession
+    session: HandSession | asking.AskSession
     estimate = None
     if questions:
-        session = AskSession(named, store, *sizes, questions)
-        show_questions(session, title)
+        session = asking.AskSession(named, store, *sizes, questions)
+        asking.show_questions(session, title)
         touched, estimate = session.touched, session.questions.estimate()
         run.summary(f"{session.answered} of {counted(len(questions.places), 'question')} are answered.")
     else:
@@ -79,20 +78,14 @@ def _questions(path: str) -> Questions:
     return questions
 
 
-def _picked_bright(folder: str | None) -> bool:
-    record = Path(folder or "") / RECORD
-    return (
-        bool(folder) and record.is_file() and json.loads(record.read_text(encoding="utf-8")).get("contrast") == "bright"
-    )
-
-
 def _say_training(config: PickByHandConfig, partial: bool) -> None:
     """The command that learns from the labels. partial: some picks were not confirmed."""
     if config.ask:
         print(f"Repeat the command that picked, with --answers {config.coordinates}.")
         return
     start = " --start-from general" if partial else ""
-    if _picked_bright(config.start_from or config.ask and str(Path(config.ask).parent)):
+    record = Path(config.start_from or "") / RECORD
+    if config.start_from and record.is_file() and json.loads(record.read_text("utf-8")).get("contrast") == "bright":
         start += " --contrast bright"  # few labels of faint particles do not tell it
     print(
         f"Train on them:\n  cryodl train-picker --micrographs {' '.join(repr(m) for m in config.micrographs)} "

@@ -5,19 +5,17 @@ Beside each lies a record of its input and parameters, <micrograph>.json: a micr
 picked again. Trace the filaments of all micrographs that are not done yet.
 """
 
+import functools
 import typing
 from pathlib import Path
 
 from ...contract import PickFilamentsConfig, PickFilamentsOutputs, counted, network_words, read_card
-from ...io.micrographs import named_micrographs, read_micrograph
+from ...io import micrographs, stamps
 from ...io.model import find_model, read_model
-from ...io.stamps import ItemRecords, Record, stamp_of
 from ...learning.task import method_of
 from ...runner import PROGRAM, Run, command
-from ..filaments.trace import draw_filaments, place_segments, write_segments
-from ..filaments.train import FilamentPicker
-from ..pickers import load_network
-from ..pickers.pictures import PICTURES
+from ..filaments import trace, train
+from ..pickers import load_network, pictures
 
 KIND = "filaments of a micrograph"
 SETTINGS = ("pixel_size", "filament_diameter", "contrast", "keep_edges")
@@ -27,77 +25,29 @@ AGAIN = "Choose another --output, or pick again with --overwrite."
 
 @command
 def pick_filaments(config: PickFilamentsConfig, run: Run) -> PickFilamentsOutputs:
-    named = named_micrographs(config.micrographs, run.names, config.pixel_size)
+    named = micrographs.named_micrographs(config.micrographs, run.names, config.pixel_size)
     model, folder = find_model(config.model, "filament_picker"), Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
     settings = _settings(config, read_card(str(model), "filament_picker"))
-    patterns = ("{}.star", f"{PICTURES}/{{}}.png")
-    files = ItemRecords(folder, KIND, settings, *patterns, remedy=AGAIN, absent=ABSENT)
-    records = {} if config.overwrite else files.unchanged(named)
-    todo = [pair for pair in named if pair[0] not in records]
-    print(f"{counted(len(named), 'micrograph')}, {len(records)} of them already picked.")
-    if todo:
-        picker = _picker(config, model, run)
-        for name, path in run.items(todo, "micrograph"):
-            with run.item(name, path, files.forget):
-                records[name] = _pick_one(name, path, picker, files)
-        run.warn(*picker.notes)
-    run.require_some(named, "micrograph", "picked")
-    made = _outputs(config, model, settings, folder, {n: records[n] for n, _ in named if n in records}, dict(named))
-    _say(made, config, run)
-    return made
+    patterns = ("{}.star", f"{pictures.PICTURES}/{{}}.png")
+    files = stamps.ItemRecords(folder, KIND, settings, *patterns, remedy=AGAIN, absent=ABSENT)
 
+    @functools.cache
+    def picker() -> train.FilamentPicker:
+        card, weights = read_model(model, "filament_picker")
+        method = method_of("filament_picker", card["network"])
+        print(f"Tracing {config.contrast} filaments on {run.device_name} with {model}.")
+        return train.FilamentPicker(method, load_network(method, weights, model), run.device, contrast=config.contrast)
 
-def _settings(config: PickFilamentsConfig, card: typing.Mapping[str, typing.Any]) -> dict[str, typing.Any]:
-    diameter = config.filament_diameter
-    own = lambda value, default: default if value is None else value
-    return dict(
-        {key: getattr(config, key) for key in SETTINGS},
-        threshold=own(config.threshold, card["threshold"]),
-        minimum_length=own(config.minimum_length, 5.0 * diameter),
-        segment_distance=own(config.segment_distance, 0.5 * diameter),
-        border=own(config.border, 0.5 * diameter),
-        weights_sha256=card["weights_sha256"],
-    )
+    def pick_one(name: str, path: str) -> stamps.Record:
+        made = _pick_one(name, path, picker(), files)
+        run.warn(*picker().notes)
+        return made
 
-
-def _picker(config: PickFilamentsConfig, model: Path, run: Run) -> FilamentPicker:
-    card, weights = read_model(model, "filament_picker")
-    method = method_of("filament_picker", card["network"])
-    network = load_network(method, weights, model)
-    picker = FilamentPicker(method, network, run.device, contrast=config.contrast)
-    print(f"Tracing {config.contrast} filaments on {run.device_name} with {model}.")
-    return picker
-
-
-def _pick_one(name: str, path: str, picker: FilamentPicker, files: ItemRecords) -> Record:
-    """The record of one micrograph, which is written after its STAR file."""
-    made_of, image, settings = stamp_of(path), read_micrograph(path), files.settings
-    wanted = [settings[key] for key in ("filament_diameter", "threshold", "minimum_length", "keep_edges")]
-    traces, at_edges = picker.lines(image, settings["pixel_size"], *wanted)
-    apart, border = settings["segment_distance"], settings["border"]
-    segments = place_segments(traces, settings["pixel_size"], apart, image.shape, border)
-    write_segments(str(files.folder / f"{name}.star"), segments)
-    return files.write(
-        name,
-        made_of,
-        segments=len(segments.tube),
-        filaments=len(segments.lengths),
-        length=float(segments.lengths.sum()),
-        at_edges=at_edges,
-    )
-
-
-def _outputs(
-    config: PickFilamentsConfig,
-    model: Path,
-    settings: dict[str, typing.Any],
-    folder: Path,
-    records: dict[str, Record],
-    paths: dict[str, str],
-) -> PickFilamentsOutputs:
-    first = [(name, paths[name]) for name in records][: config.pictures]
-    return PickFilamentsOutputs(
+    known = {} if config.overwrite else files.unchanged(named)
+    records = run.each(named, "micrograph", "picked", pick_one, known, files.forget, begin=picker)
+    first = [(name, path) for name, path in named if name in records][: config.pictures]
+    made = PickFilamentsOutputs(
         folder=str(folder),
         coordinates={n: str(folder / f"{n}.star") for n in records},
         counts={n: r["segments"] for n, r in records.items()},
@@ -106,15 +56,12 @@ def _outputs(
         at_edges={n: r.get("at_edges", 0) for n, r in records.items()},
         segments=sum(r["segments"] for r in records.values()),
         model=str(model),
-        pictures=draw_filaments(first, folder, config.pixel_size) if first else {},
+        pictures=trace.draw_filaments(first, folder, config.pixel_size) if first else {},
         threshold=settings["threshold"],
         filament_diameter=settings["filament_diameter"],
         segment_distance=settings["segment_distance"],
         pixel_size=config.pixel_size,
     )
-
-
-def _say(made: PickFilamentsOutputs, config: PickFilamentsConfig, run: Run) -> None:
     run.summary(
         f"{counted(sum(made.filaments.values()), 'filament')}, {counted(made.segments, 'segment')} in "
         f"{counted(len(made.counts), 'micrograph')}: {made.folder}/<micrograph>.star"
@@ -134,3 +81,34 @@ def _say(made: PickFilamentsOutputs, config: PickFilamentsConfig, run: Run) -> N
             f"No filament was found, assuming {config.contrast} protein (--contrast). Check pixel size and filament "
             "diameter, or lower the threshold."
         )
+    return made
+
+
+def _settings(config: PickFilamentsConfig, card: typing.Mapping[str, typing.Any]) -> dict[str, typing.Any]:
+    diameter = config.filament_diameter
+    own = lambda value, default: default if value is None else value
+    return dict(
+        {key: getattr(config, key) for key in SETTINGS},
+        threshold=own(config.threshold, card["threshold"]),
+        minimum_length=own(config.minimum_length, 5.0 * diameter),
+        segment_distance=own(config.segment_distance, 0.5 * diameter),
+        border=own(config.border, 0.5 * diameter),
+        weights_sha256=card["weights_sha256"],
+    )
+
+
+def _pick_one(name: str, path: str, picker: train.FilamentPicker, files: stamps.ItemRecords) -> stamps.Record:
+    made_of, image, settings = stamps.stamp_of(path), micrographs.read_micrograph(path), files.settings
+    wanted = [settings[key] for key in ("filament_diameter", "threshold", "minimum_length", "keep_edges")]
+    traces, at_edges = picker.lines(image, settings["pixel_size"], *wanted)
+    apart, border = settings["segment_distance"], settings["border"]
+    segments = trace.place_segments(traces, settings["pixel_size"], apart, image.shape, border)
+    trace.write_segments(str(files.folder / f"{name}.star"), segments)
+    return files.write(
+        name,
+        made_of,
+        segments=len(segments.tube),
+        filaments=len(segments.lengths),
+        length=float(segments.lengths.sum()),
+        at_edges=at_edges,
+    )

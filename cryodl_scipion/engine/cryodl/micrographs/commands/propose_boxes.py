@@ -3,20 +3,16 @@
 into <output>.partial, then rename."""
 
 import dataclasses
-import os
 import typing
 
 import numpy as np
 
 from ...contract import ProposeBoxesConfig, ProposeBoxesOutputs, counted
 from ...core.geometry import map_positions
-from ...io.coordinates import write_coordinates
-from ...io.micrographs import micrograph_shape, pixel_size_warnings
+from ...io import coordinates, micrographs
 from ...runner import Run, command
-from ..pickers.crops import LabelledImage
-from ..pickers.fill_in import appearance_of, proposed_boxes
-from ..pickers.label_checks import judge_contrast, label_signal
-from ..pickers.labels import Labels, load_labelled, match_particles
+from ..pickers import fill_in, label_checks
+from ..pickers.labels import load_labelled, match_particles
 from ..pickers.seen import seen_particles
 
 KINDS = ("background", "contamination")
@@ -34,19 +30,27 @@ class _Scale(typing.NamedTuple):
 def propose_boxes(config: ProposeBoxesConfig, run: Run) -> ProposeBoxesOutputs:
     run.take_device()
     items = match_particles(config, run.warn, run.names)
-    run.warn(*pixel_size_warnings([item.path for item in items], config.pixel_size))
-    images = _prepare(items, config, run)
-    look, seen = appearance_of(images, WORKING_DIAMETER), seen_particles(images, WORKING_DIAMETER)
-    proposals = {image.name: proposed_boxes(image, look, config.count, seen=s) for image, s in zip(images, seen)}
+    run.warn(*micrographs.pixel_size_warnings([item.path for item in items], config.pixel_size))
+    labels, scale = {item.name: item for item in items}, _Scale(WORKING_DIAMETER)
+    load = lambda name, _: load_labelled(labels[name], scale, config.pixel_size, config.particle_diameter, "boxes")
+    images = list(run.each([(item.name, str(item.path)) for item in items], "micrograph", "used", load).values())
+    if any(len(im.positives) for im in images):
+        contrast, _ = label_checks.judge_contrast(label_checks.label_signal(images, WORKING_DIAMETER), "auto")
+        if contrast == "bright":
+            images = [dataclasses.replace(im, image=-im.image) for im in images]
+    look, seen = fill_in.appearance_of(images, WORKING_DIAMETER), seen_particles(images, WORKING_DIAMETER)
+    proposals = {
+        image.name: fill_in.proposed_boxes(image, look, config.count, seen=s) for image, s in zip(images, seen)
+    }
     paths = {item.name: item.path for item in items}
     folder, counts = run.folder(continues=False), dict[str, dict[str, int]]()
     for kind in KINDS:
         (folder / kind).mkdir()
         for image in images:
             found = getattr(proposals[image.name], kind)
-            yx = map_positions(found, tuple(image.image.shape), micrograph_shape(paths[image.name]))
+            yx = map_positions(found, tuple(image.image.shape), micrographs.micrograph_shape(paths[image.name]))
             title = f"cryodl: {kind} boxes proposed for {image.name}"
-            write_coordinates(folder / kind / f"{image.name}.star", yx, np.ones(len(yx)), title)
+            coordinates.write_coordinates(folder / kind / f"{image.name}.star", yx, np.ones(len(yx)), title)
             counts.setdefault(kind, {})[image.name] = len(found)
     run.summary(
         f"{sum(counts['background'].values())} background and {sum(counts['contamination'].values())} contamination "
@@ -54,23 +58,9 @@ def propose_boxes(config: ProposeBoxesConfig, run: Run) -> ProposeBoxesOutputs:
     )
     return ProposeBoxesOutputs(
         folder=str(config.output),
-        background=os.path.join(config.output, "background"),
-        contamination=os.path.join(config.output, "contamination"),
+        background=run.at("background"),
+        contamination=run.at("contamination"),
         background_boxes=counts["background"],
         contamination_boxes=counts["contamination"],
         pixel_size=config.pixel_size,
     )
-
-
-def _prepare(items: typing.Sequence[Labels], config: ProposeBoxesConfig, run: Run) -> list[LabelledImage]:
-    """The labelled micrographs that can be used; of bright protein they are inverted."""
-    scale, images = _Scale(WORKING_DIAMETER), list[LabelledImage]()
-    for item in items:
-        with run.item(item.name, str(item.path)):
-            images.append(load_labelled(item, scale, config.pixel_size, config.particle_diameter, "boxes"))
-    run.require_some(items, "micrograph", "used")
-    if any(len(im.positives) for im in images):
-        contrast, _ = judge_contrast(label_signal(images, WORKING_DIAMETER), "auto")
-        if contrast == "bright":
-            images = [dataclasses.replace(im, image=-im.image) for im in images]
-    return images

@@ -12,22 +12,34 @@ import torch
 
 from ...contract import SimulateMicrographsConfig, SimulateMicrographsOutputs, counted, write_json
 from ...core.projections import Projector
-from ...io.files import expand_paths
+from ...io import files, particles
 from ...io.micrographs import pixel_size_warnings, read_micrograph
-from ...io.particles import read_orientations, write_particles
 from ...learning.inference import is_out_of_memory
 from ...runner import PROGRAM, Run, command
+from ...simulate import noise, structures
 from ...simulate.micrographs import REFERENCE_DOSE, Surroundings, particle_diameter, random_optics, simulate_micrograph
-from ...simulate.noise import MeasuredNoise, measure_spectrum
-from ...simulate.structures import dark_notes, load_density
-from ..normalize import prepare_micrograph
-from ..simulated_files import has_masks, write_movie, write_simulated
+from .. import normalize, simulated_files
 
 
 @command
 def simulate_micrographs(config: SimulateMicrographsConfig, run: Run) -> SimulateMicrographsOutputs:
     projector, diameter = _structure(config, run.device)
-    surroundings = _surroundings(config, diameter, run)
+    given: dict[str, typing.Any] = dict(
+        minimum_distance=config.minimum_distance,
+        ice=config.ice,
+        aggregates=config.aggregates,
+        carbon=config.carbon,
+        gradient=config.gradient,
+        dark_protein=config.contrast == "dark",
+    )
+    run.warn(*structures.dark_notes(config.structure))
+    if config.orientations:
+        given["orientations"] = particles.read_orientations(config.orientations)
+    if config.noise_from:
+        paths = files.expand_paths(config.noise_from)
+        run.warn(*pixel_size_warnings(paths, config.pixel_size))
+        given["noise"] = _noise_of_files(paths, diameter / config.pixel_size)
+    surroundings = Surroundings(**given)
     folder = _working_folder(config, run)
     total = cut = 0
     for name, _ in run.items([(f"simulated_{n + 1:04d}", str(n)) for n in range(config.count)], "micrograph"):
@@ -36,13 +48,46 @@ def simulate_micrographs(config: SimulateMicrographsConfig, run: Run) -> Simulat
             write_json(done, _simulate(config, name, projector, diameter, surroundings, folder, run.seed))
         numbers = json.loads(done.read_text(encoding="utf-8"))
         total, cut = total + numbers["particles"], cut + numbers["cut"]
-    made = _finish(config, folder, diameter, total)
-    _say(config, made, cut, run)
+    if config.box_size:
+        rows, optics = sorted((folder / "done").glob("*.rows")), random_optics(config, np.random.default_rng(0))
+        particles.write_particles(folder / "particles.star", rows, optics, config.pixel_size, config.box_size)
+    at = lambda name: os.path.join(config.output, name)
+    made = SimulateMicrographsOutputs(
+        folder=str(config.output),
+        micrographs=at("micrographs"),
+        coordinates=at("coordinates"),
+        ctf=at("ctf"),
+        masks=at("masks") if simulated_files.has_masks(config) else None,
+        particles=total,
+        particle_diameter=diameter,
+        particle_stack=at("particles.star") if config.box_size else None,
+        movies=at("movies") if config.frames else None,
+        pixel_size=config.pixel_size,
+    )
+    wanted, images = config.count * config.particles, counted(config.count, "micrograph")
+    run.summary(f"{images} with {counted(made.particles, 'particle')} of {made.particle_diameter:.0f} Å: {made.folder}")
+    snr = f"{config.snr:g}" + (f" to {config.snr_max:g}" if config.snr_max else "")
+    run.methods(
+        f"{images} with {counted(made.particles, 'particle')} of {Path(config.structure).name} were simulated with "
+        f"{PROGRAM} at {config.pixel_size:g} Å/px and {config.voltage:g} kV, with defoci from "
+        f"{config.minimum_defocus:.0f} to {config.maximum_defocus:.0f} Å, {config.dose:g} e/Å² and a signal-to-noise "
+        f"ratio of {snr}{'; the noise has the spectrum of real micrographs' if config.noise_from else ''}."
+    )
+    if made.particles < 0.9 * wanted:
+        run.warn(
+            f"Only {made.particles} of {wanted} particles fit. Choose fewer --particles, a smaller --minimum-distance "
+            "or a larger --size."
+        )
+    if config.box_size and cut < made.particles:
+        run.warn(
+            f"{made.particles - cut} particles were not extracted, because their box of {config.box_size} px extends "
+            "beyond the micrograph."
+        )
     return made
 
 
 def _structure(config: SimulateMicrographsConfig, device: torch.device) -> tuple[Projector, float]:
-    density = load_density(config.structure, config.pixel_size)
+    density = structures.load_density(config.structure, config.pixel_size)
     diameter = particle_diameter(density, config.pixel_size)
     if diameter / config.pixel_size > config.size / 2:
         raise ValueError(
@@ -65,46 +110,25 @@ def _structure(config: SimulateMicrographsConfig, device: torch.device) -> tuple
         ) from error
 
 
-def _surroundings(config: SimulateMicrographsConfig, diameter: float, run: Run) -> Surroundings:
-    given: dict[str, typing.Any] = dict(
-        minimum_distance=config.minimum_distance,
-        ice=config.ice,
-        aggregates=config.aggregates,
-        carbon=config.carbon,
-        gradient=config.gradient,
-        dark_protein=config.contrast == "dark",
-    )
-    run.warn(*dark_notes(config.structure))
-    if config.orientations:
-        given["orientations"] = read_orientations(config.orientations)
-    if config.noise_from:
-        paths = expand_paths(config.noise_from)
-        run.warn(*pixel_size_warnings(paths, config.pixel_size))
-        given["noise"] = _noise_of_files(paths, diameter / config.pixel_size)
-    return Surroundings(**given)
-
-
-def _noise_of_files(paths: typing.Sequence[str], diameter_px: float) -> MeasuredNoise:
-    """MeasuredNoise of real micrographs. Raises ValueError that names the file that cannot be used."""
+def _noise_of_files(paths: typing.Sequence[str], diameter_px: float) -> noise.MeasuredNoise:
     spectra = []
     for path in paths:
         image = read_micrograph(path)  # its errors name the file
         try:
-            prepared = prepare_micrograph(image, 1.0, diameter_px)
-            spectra.append(measure_spectrum(prepared.image, diameter_px, prepared.valid))
+            prepared = normalize.prepare_micrograph(image, 1.0, diameter_px)
+            spectra.append(noise.measure_spectrum(prepared.image, diameter_px, prepared.valid))
         except ValueError as error:
             raise ValueError(f"The noise of {path} cannot be measured: {error}") from None
-    return MeasuredNoise(np.array(spectra))
+    return noise.MeasuredNoise(np.array(spectra))
 
 
 def _working_folder(config: SimulateMicrographsConfig, run: Run) -> Path:
-    """<output>.partial with its folders; emptied if it is of a run with other parameters."""
     inputs = [config.structure, *([config.orientations] if config.orientations else [])]
-    folder = run.folder(*inputs, *expand_paths(config.noise_from))
+    folder = run.folder(*inputs, *files.expand_paths(config.noise_from))
     run.discard("done")
     names = ["micrographs", "coordinates", "ctf", "done"] + ["particles"] * bool(config.box_size)
     names += ["movies"] * bool(config.frames)
-    for name in names + ["masks"] * has_masks(config):
+    for name in names + ["masks"] * simulated_files.has_masks(config):
         (folder / name).mkdir(exist_ok=True)
     return folder
 
@@ -134,46 +158,5 @@ def _simulate(
         surroundings,
     )
     if config.frames:
-        write_movie(folder, name, micrograph, config, surroundings.noise.chosen(rng), rng)
-    return write_simulated(folder, name, micrograph, config, diameter)
-
-
-def _finish(config: SimulateMicrographsConfig, folder: Path, diameter: float, total: int) -> SimulateMicrographsOutputs:
-    if config.box_size:
-        rows, optics = sorted((folder / "done").glob("*.rows")), random_optics(config, np.random.default_rng(0))
-        write_particles(folder / "particles.star", rows, optics, config.pixel_size, config.box_size)
-    at = lambda name: os.path.join(config.output, name)
-    return SimulateMicrographsOutputs(
-        folder=str(config.output),
-        micrographs=at("micrographs"),
-        coordinates=at("coordinates"),
-        ctf=at("ctf"),
-        masks=at("masks") if has_masks(config) else None,
-        particles=total,
-        particle_diameter=diameter,
-        particle_stack=at("particles.star") if config.box_size else None,
-        movies=at("movies") if config.frames else None,
-        pixel_size=config.pixel_size,
-    )
-
-
-def _say(config: SimulateMicrographsConfig, made: SimulateMicrographsOutputs, cut: int, run: Run) -> None:
-    wanted, images = config.count * config.particles, counted(config.count, "micrograph")
-    run.summary(f"{images} with {counted(made.particles, 'particle')} of {made.particle_diameter:.0f} Å: {made.folder}")
-    snr = f"{config.snr:g}" + (f" to {config.snr_max:g}" if config.snr_max else "")
-    run.methods(
-        f"{images} with {counted(made.particles, 'particle')} of {Path(config.structure).name} were simulated with "
-        f"{PROGRAM} at {config.pixel_size:g} Å/px and {config.voltage:g} kV, with defoci from "
-        f"{config.minimum_defocus:.0f} to {config.maximum_defocus:.0f} Å, {config.dose:g} e/Å² and a signal-to-noise "
-        f"ratio of {snr}{'; the noise has the spectrum of real micrographs' if config.noise_from else ''}."
-    )
-    if made.particles < 0.9 * wanted:
-        run.warn(
-            f"Only {made.particles} of {wanted} particles fit. Choose fewer --particles, a smaller --minimum-distance "
-            "or a larger --size."
-        )
-    if config.box_size and cut < made.particles:
-        run.warn(
-            f"{made.particles - cut} particles were not extracted, because their box of {config.box_size} px extends "
-            "beyond the micrograph."
-        )
+        simulated_files.write_movie(folder, name, micrograph, config, surroundings.noise.chosen(rng), rng)
+    return simulated_files.write_simulated(folder, name, micrograph, config, diameter)

@@ -2,7 +2,6 @@
 """`cryodl train-filament-picker`: a model that traces filaments, learnt from simulated micrographs. Simulate, train
 and write the model. A killed training continues from <output>.partial."""
 
-import typing
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,7 @@ from ...learning.recipe import TrainingRun
 from ...learning.task import method_of
 from ...runner import Run, command
 from ...simulate.filament_scenes import STATED, WIDTHS
-from ..filaments.scenes import filament_item
-from ..filaments.train import FilamentTask
+from ..filaments import scenes, train
 
 NETWORK = "unet"
 VALIDATION_FRACTION = 1 / 15
@@ -27,8 +25,15 @@ def train_filament_picker(config: TrainFilamentPickerConfig, run: Run) -> TrainF
     device, method = training.take_device(), method_of("filament_picker", NETWORK)
     print(f"Training a filament picker on {training.device_name}: {config.simulated} simulated micrographs.")
     training.start()
-    learnt, validation, test = _material(config, method.working_diameter, run.seed)
-    task = FilamentTask(method, method.build(), learnt, validation, config.batch_size, device)
+    held_out = max(4, int(VALIDATION_FRACTION * config.simulated))
+    parts = []
+    for tag, count in ((1, config.simulated), (2, held_out), (3, held_out)):
+        numbers = ProgressBar(range(count), unit="micrograph", mininterval=5.0)
+        parts.append(
+            [scenes.filament_item(method.working_diameter, np.random.default_rng((run.seed, tag, i))) for i in numbers]
+        )
+    learnt, validation, test = parts
+    task = train.FilamentTask(method, method.build(), learnt, validation, config.batch_size, device)
     training.fit(task)
     threshold = task.best_threshold(validation)
     metrics = task.agreement(test, threshold).metrics()
@@ -44,14 +49,6 @@ def train_filament_picker(config: TrainFilamentPickerConfig, run: Run) -> TrainF
     )
     training.finish(card, task.networks["picker"].state_dict())
     run.summary(f"Model: {config.output} (on simulated test micrographs: F1 by length {metrics['f1']:.3f})")
-    return TrainFilamentPickerOutputs(model=str(config.output), threshold=threshold, validation=metrics)
-
-
-def _material(config: TrainFilamentPickerConfig, diameter_px: float, seed: int) -> list[list[typing.Any]]:
-    """Simulated micrographs to learn from, to choose the weights and the threshold by, and for the card's metrics."""
-    held_out = max(4, int(VALIDATION_FRACTION * config.simulated))
-    parts = []
-    for tag, count in ((1, config.simulated), (2, held_out), (3, held_out)):
-        numbers = ProgressBar(range(count), unit="micrograph", mininterval=5.0)
-        parts.append([filament_item(diameter_px, np.random.default_rng((seed, tag, i))) for i in numbers])
-    return parts
+    return TrainFilamentPickerOutputs(
+        model=str(config.output), stop_reason=training.stop_reason, threshold=threshold, validation=metrics
+    )

@@ -15,21 +15,14 @@ import torch
 from ...contract import TrainGeneralPickerConfig, TrainGeneralPickerOutputs, counted, read_card
 from ...core.calibration import calibrate, expected_calibration_error, fit_calibration
 from ...core.matching import score_matched
+from ...io import model, plots, progress
 from ...io.files import expand_paths
-from ...io.model import find_model, read_model
-from ...io.plots import plot_reliability
-from ...io.progress import ProgressBar
 from ...learning.recipe import TrainingRun
 from ...runner import Run, command
 from ...simulate.pool import of_files, procedural_assemblies
-from ..pickers import load_network, picker_method
+from ..pickers import crops, general, load_network, picker_method, predict, thresholds, train
 from ..pickers.card import calibrate_model, merge
-from ..pickers.crops import LabelledImage
-from ..pickers.general import RealSet, chances_of, load_set, plain_images, read_sets, simulated_images, split_members
 from ..pickers.method import PickerMethod
-from ..pickers.predict import Picker
-from ..pickers.thresholds import fit_narrow
-from ..pickers.train import Hits, PickerTask
 
 MINIMUM_DISTANCE = 0.5  # diameters: crowded fields are among those to come
 VALIDATION_FRACTION = 0.16  # of the number of simulated micrographs, that many more are made for validation
@@ -43,7 +36,40 @@ def train_general_picker(config: TrainGeneralPickerConfig, run: Run) -> TrainGen
     training = TrainingRun(run)
     training.take_folder()
     device, method = training.take_device(), picker_method(config.network)
-    material = _material(config, method, device, before, run.seed)
+    real = general.read_sets(config.sets, config.leave_out) if config.sets else []
+    partial = real and config.real_marks == "partial"  # then the model looks at the real sets before it learns of them
+    seen = predict.Picker(method, _network(config, method), device) if partial else None
+    held_before = list(before.get("training", {}).get("validation_structures", []))
+    files = of_files([p for n, p in _check_left_out(config) if n not in config.leave_out])
+    learnt, held = zip(
+        *(
+            general.split_members(members, run.seed, held_before) if len(members) > 1 else (members, members)
+            for members in (files, procedural_assemblies(config.procedural, run.seed))
+            if members
+        )
+    )
+    count = min(MAX_VALIDATION, max(8, int(VALIDATION_FRACTION * config.simulated)))
+    make = lambda groups, number, tag: list(
+        progress.ProgressBar(
+            general.simulated_images(groups, number, method, run.seed, tag, config.cache, config.faint_fraction),
+            total=number,
+            unit="micrograph",
+            mininterval=5.0,
+        )
+    )
+    simulated = make(learnt, config.simulated, CONTINUED if config.start_from else TRAINING)
+    plain = list(
+        general.plain_images([m for members in zip_longest(*held) for m in members if m], 2 * count, method, run.seed)
+    )
+    material = _Material(
+        [simulated] + [general.load_set(s, method, seen, MINIMUM_DISTANCE) for s in real],
+        make(held, count, VALIDATION),
+        plain[::2],
+        plain[1::2],
+        [m.name for m in learnt[0]] if files else [],
+        [m.name for m in held[0]] if files else [],
+        real,
+    )
     print(
         f"Training a general picker on {training.device_name}: {material.simulated} simulated micrographs of "
         f"{len(material.names)} structures and {config.procedural} artificial assemblies; real sets: "
@@ -53,7 +79,7 @@ def train_general_picker(config: TrainGeneralPickerConfig, run: Run) -> TrainGen
     task = _task(config, method, material, device)
     training.fit(task)
     card, hits = _card(config, material, task, training)
-    plot_reliability(hits.hit, calibrate(hits.raw, card["calibration"]), training.folder / "reliability.png")
+    plots.plot_reliability(hits.hit, calibrate(hits.raw, card["calibration"]), training.folder / "reliability.png")
     training.finish(card, task.networks["picker"].state_dict())
     metrics = card["validation"]
     lines = _in_words(card)
@@ -61,6 +87,7 @@ def train_general_picker(config: TrainGeneralPickerConfig, run: Run) -> TrainGen
     run.methods(" ".join(lines))
     return TrainGeneralPickerOutputs(
         model=str(config.output),
+        stop_reason=training.stop_reason,
         threshold=card["threshold"],
         threshold_uncertainty=card["threshold_uncertainty"],
         validation=metrics,
@@ -90,59 +117,17 @@ class _Material:
     structures: varied ones to choose the weights by, and plain ones for calibration and for the card's metrics.
     names: of structures' files that were learnt from. held_out: of the others. real: RealSets."""
 
-    training: list[list[LabelledImage]]
-    validation: list[LabelledImage]
-    plain: list[LabelledImage]
-    test: list[LabelledImage]
+    training: list[list[crops.LabelledImage]]
+    validation: list[crops.LabelledImage]
+    plain: list[crops.LabelledImage]
+    test: list[crops.LabelledImage]
     names: list[str]
     held_out: list[str]
-    real: list[RealSet]
+    real: list[general.RealSet]
 
     @property
     def simulated(self) -> int:
         return len(self.training[0])
-
-
-def _material(
-    config: TrainGeneralPickerConfig,
-    method: PickerMethod,
-    device: torch.device,
-    before: typing.Mapping[str, typing.Any],
-    seed: int,
-) -> _Material:
-    """before: card of the model to continue from."""
-    real = read_sets(config.sets, config.leave_out) if config.sets else []
-    partial = real and config.real_marks == "partial"  # then the model looks at the real sets before it learns of them
-    seen = Picker(method, _network(config, method), device) if partial else None
-    held_before = list(before.get("training", {}).get("validation_structures", []))
-    files = of_files([p for n, p in _check_left_out(config) if n not in config.leave_out])
-    learnt, held = zip(
-        *(
-            split_members(members, seed, held_before) if len(members) > 1 else (members, members)
-            for members in (files, procedural_assemblies(config.procedural, seed))
-            if members
-        )
-    )
-    count = min(MAX_VALIDATION, max(8, int(VALIDATION_FRACTION * config.simulated)))
-    make = lambda groups, number, tag: list(
-        ProgressBar(
-            simulated_images(groups, number, method, seed, tag, config.cache, config.faint_fraction),
-            total=number,
-            unit="micrograph",
-            mininterval=5.0,
-        )
-    )
-    simulated = make(learnt, config.simulated, CONTINUED if config.start_from else TRAINING)
-    plain = list(plain_images([m for members in zip_longest(*held) for m in members if m], 2 * count, method, seed))
-    return _Material(
-        [simulated] + [load_set(s, method, seen, MINIMUM_DISTANCE) for s in real],
-        make(held, count, VALIDATION),
-        plain[::2],
-        plain[1::2],
-        [m.name for m in learnt[0]] if files else [],
-        [m.name for m in held[0]] if files else [],
-        real,
-    )
 
 
 def _card_before(config: TrainGeneralPickerConfig) -> typing.Mapping[str, typing.Any]:
@@ -150,7 +135,7 @@ def _card_before(config: TrainGeneralPickerConfig) -> typing.Mapping[str, typing
     that is of another network."""
     if not config.start_from:
         return {}
-    card = read_card(find_model(config.start_from, "picker"), "picker")
+    card = read_card(model.find_model(config.start_from, "picker"), "picker")
     if card["network"] != config.network or not card.get("general"):
         kind = "a general model" if card.get("general") else "a model of one kind of particle"
         raise ValueError(
@@ -163,8 +148,7 @@ def _card_before(config: TrainGeneralPickerConfig) -> typing.Mapping[str, typing
 
 def _check_left_out(config: TrainGeneralPickerConfig) -> list[tuple[str, str]]:
     """[(name, path)] of the structures. Raises ValueError for a name to leave out that nothing has."""
-    paths = expand_paths(config.structures) if config.structures else []
-    named = [(Path(p).name.split(".")[0], p) for p in paths]
+    named = [(Path(p).name.split(".")[0], p) for p in (expand_paths(config.structures) if config.structures else [])]
     sets: list[str] = []
     if config.sets:
         with open(config.sets, newline="", encoding="utf-8") as file:
@@ -180,9 +164,9 @@ def _check_left_out(config: TrainGeneralPickerConfig) -> list[tuple[str, str]]:
 
 def _task(
     config: TrainGeneralPickerConfig, method: PickerMethod, material: _Material, device: torch.device
-) -> PickerTask:
+) -> train.PickerTask:
     simulated, *real = material.training
-    task = PickerTask(
+    task = train.PickerTask(
         method,
         _network(config, method),
         simulated + [im for images in real for im in images],
@@ -191,20 +175,20 @@ def _task(
         device,
     )
     task.minimum_distance = MINIMUM_DISTANCE
-    task.chances = chances_of(simulated, real, config.real_fraction)
+    task.chances = general.chances_of(simulated, real, config.real_fraction)
     return task
 
 
 def _network(config: TrainGeneralPickerConfig, method: PickerMethod) -> torch.nn.Module:
     if not config.start_from:
         return method.build_general()
-    weights = read_model(find_model(config.start_from, "picker"), "picker")[1]
+    weights = model.read_model(model.find_model(config.start_from, "picker"), "picker")[1]
     return load_network(method, weights, config.start_from)
 
 
 def _card(
-    config: TrainGeneralPickerConfig, material: _Material, task: PickerTask, training: TrainingRun
-) -> tuple[dict[str, typing.Any], Hits]:
+    config: TrainGeneralPickerConfig, material: _Material, task: train.PickerTask, training: TrainingRun
+) -> tuple[dict[str, typing.Any], train.Hits]:
     """The model card, and Hits by which it was judged: its calibration and threshold are of one half of the held-out
     micrographs, its metrics of the other."""
     plain = task.hits(material.plain)
@@ -212,33 +196,14 @@ def _card(
     sizes = typing.cast("np.ndarray", plain.sizes)
     tells_size = bool(len(sizes)) and not np.isnan(sizes).any()
     if tells_size:
-        task.narrow = fit_narrow(plain.hit, plain.raw, sizes, calibration)
+        task.narrow = thresholds.fit_narrow(plain.hit, plain.raw, sizes, calibration)
     _, threshold, uncertainty = calibrate_model(task, [task.hits([item]) for item in material.plain])
     hits = merge([task.hits([item]) for item in material.test])
     scores = calibrate(hits.raw, calibration)
     metrics = dataclasses.asdict(score_matched(hits.hit, scores, hits.reference, threshold))
     metrics["calibration_error"] = round(float(expected_calibration_error(hits.hit, scores)), 4)
     count = lambda images: sum(len(im.positives) for im in images)
-    start = dict(start_from=config.start_from) if config.start_from else {}
-    history = dict(
-        micrographs=[f"{s.name}/{item[0]}" for s in material.real for item in s.items],
-        validation_micrographs=[],
-        particles=count(task.training),
-        validation_particles=count(task.validation),
-        background_boxes=0,
-        contamination_boxes=0,
-        simulated_micrographs=material.simulated,
-        structures=material.names,
-        validation_structures=material.held_out,
-        made_up=config.procedural,
-        faint=config.faint_fraction,
-        real_sets=[s.name for s in material.real],
-        **(dict(real_fraction=config.real_fraction, real_marks=config.real_marks) if material.real else {}),
-        left_out=list(config.leave_out),
-        **start,
-        **training.record(),
-    )
-    card = dict(
+    return dict(
         kind="picker",
         name=Path(config.output).name,
         network=config.network,
@@ -253,10 +218,26 @@ def _card(
         calibration=list(calibration),
         **(dict(narrow=list(task.narrow)) if task.narrow else {}),
         minimum_distance=MINIMUM_DISTANCE,
-        training=history,
+        training=dict(
+            micrographs=[f"{s.name}/{item[0]}" for s in material.real for item in s.items],
+            validation_micrographs=[],
+            particles=count(task.training),
+            validation_particles=count(task.validation),
+            background_boxes=0,
+            contamination_boxes=0,
+            simulated_micrographs=material.simulated,
+            structures=material.names,
+            validation_structures=material.held_out,
+            made_up=config.procedural,
+            faint=config.faint_fraction,
+            real_sets=[s.name for s in material.real],
+            **(dict(real_fraction=config.real_fraction, real_marks=config.real_marks) if material.real else {}),
+            left_out=list(config.leave_out),
+            **dict(start_from=config.start_from) if config.start_from else {},
+            **training.record(),
+        ),
         validation={
             k: metrics[k]
             for k in ("f1", "precision", "recall", "average_precision", "threshold", "reference", "calibration_error")
         },
-    )
-    return card, hits
+    ), hits

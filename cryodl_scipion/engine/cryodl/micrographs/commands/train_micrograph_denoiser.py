@@ -11,8 +11,7 @@ from ...io.progress import ProgressBar
 from ...learning.recipe import TrainingRun
 from ...learning.training import Schedule
 from ...runner import Run, command
-from ...simulate.denoising_scenes import PIXEL_SIZES, SNR, detailed_member
-from ...simulate.pool import PoolMember, procedural_assemblies
+from ...simulate import denoising_scenes, pool
 from ..denoise.general import RATE, CleanExample, GeneralTask, clean_examples
 from ..denoise.scaling import DEFAULT_RESOLUTION
 from ..pickers.general import split_members
@@ -28,7 +27,20 @@ def train_micrograph_denoiser(config: TrainMicrographDenoiserConfig, run: Run) -
     training = TrainingRun(run)
     folder = training.take_folder()
     device = training.take_device()
-    learnt, held = _structures(config, run.seed)
+    paths = expand_paths(config.structures) if config.structures else []
+    named = [(Path(path).name.split(".")[0], path) for path in paths]
+    strange = [name for name in config.leave_out if name not in dict(named)]
+    if strange:
+        raise ValueError(
+            f"Leave out (--leave-out) names {', '.join(strange)}, which is not the file name (without extensions) of "
+            "any of the structures (--structures). Nothing would be left out."
+        )
+    files = [denoising_scenes.detailed_member(path) for name, path in named if name not in config.leave_out]
+    parts = [
+        split_members(members, run.seed) if len(members) > 1 else (members, [])
+        for members in (files, pool.procedural_assemblies(config.procedural, run.seed))
+    ]
+    learnt, held = [list(part[0]) for part in parts], [list(part[1]) for part in parts]
     count = max(FEWEST_VALIDATION, round(VALIDATION_FRACTION * config.simulated))
     examples = _simulated(learnt, config.simulated, (run.seed, TRAINING), folder)
     validation = _simulated(held, count, (run.seed, VALIDATION), folder)
@@ -40,8 +52,7 @@ def train_micrograph_denoiser(config: TrainMicrographDenoiserConfig, run: Run) -
     training.start()
     task = GeneralTask(examples, validation, device)
     steps = config.steps or GeneralTask.default_steps
-    every = max(1, -(-steps // VALIDATIONS))
-    training.fit(task, Schedule(steps, every, VALIDATIONS, RATE, run.seed, ema=0.998))
+    training.fit(task, Schedule(steps, max(1, -(-steps // VALIDATIONS)), VALIDATIONS, RATE, run.seed, ema=0.998))
     card = _card(config, training, names)
     training.finish(card, task.networks["denoiser"].state_dict(), SCENES)
     metrics = card["validation"]
@@ -49,31 +60,13 @@ def train_micrograph_denoiser(config: TrainMicrographDenoiserConfig, run: Run) -
         f"Model: {config.output} (on simulated micrographs of other structures: correlation with the noise-free "
         f"micrograph {metrics['correlation']:.3f}, of a Wiener filter {metrics['wiener_correlation']:.3f})"
     )
-    return TrainMicrographDenoiserOutputs(model=str(config.output), structures=len(names[0]), validation=metrics)
-
-
-def _structures(
-    config: TrainMicrographDenoiserConfig, seed: int
-) -> tuple[list[list[PoolMember]], list[list[PoolMember]]]:
-    """[structures of files, assemblies] to learn from, and others to validate on: of a single structure, none."""
-    paths = expand_paths(config.structures) if config.structures else []
-    named = [(Path(path).name.split(".")[0], path) for path in paths]
-    strange = [name for name in config.leave_out if name not in dict(named)]
-    if strange:
-        raise ValueError(
-            f"Leave out (--leave-out) names {', '.join(strange)}, which is not the file name (without extensions) of "
-            "any of the structures (--structures). Nothing would be left out."
-        )
-    files = [detailed_member(path) for name, path in named if name not in config.leave_out]
-    parts = [
-        split_members(members, seed) if len(members) > 1 else (members, [])
-        for members in (files, procedural_assemblies(config.procedural, seed))
-    ]
-    return [list(part[0]) for part in parts], [list(part[1]) for part in parts]
+    return TrainMicrographDenoiserOutputs(
+        model=str(config.output), stop_reason=training.stop_reason, structures=len(names[0]), validation=metrics
+    )
 
 
 def _simulated(
-    groups: typing.Sequence[typing.Sequence[PoolMember]], count: int, seeds: tuple[int, int], folder: Path
+    groups: typing.Sequence[typing.Sequence[pool.PoolMember]], count: int, seeds: tuple[int, int], folder: Path
 ) -> list[CleanExample]:
     made = clean_examples(groups, count, seeds, folder / SCENES)
     return list(ProgressBar(made, total=count, unit="micrograph", mininterval=5.0))
@@ -88,10 +81,10 @@ def _card(
         network="unet",
         method="simulated",
         resolution=DEFAULT_RESOLUTION,
-        pixel_sizes=list(PIXEL_SIZES),
+        pixel_sizes=list(denoising_scenes.PIXEL_SIZES),
         training=dict(
             simulated_micrographs=config.simulated,
-            snr=list(SNR),
+            snr=list(denoising_scenes.SNR),
             structures=names[0],
             held_out=names[1],
             left_out=list(config.leave_out),

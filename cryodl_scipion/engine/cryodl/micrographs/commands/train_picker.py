@@ -13,15 +13,10 @@ from ...core.devices import choose_device
 from ...io.micrographs import pixel_size_warnings
 from ...learning.recipe import TrainingRun, say_weakness, start_weights
 from ...runner import Run, command
-from ..pickers import load_network, picker_method
+from ..pickers import crops, labels, load_network, picker_method, recursive, seen, train
 from ..pickers.card import card_warnings, model_card, training_in_words, training_summary
-from ..pickers.crops import LabelledImage
 from ..pickers.fill_in import fill_in
-from ..pickers.labels import Labels, label_kind, leave_out_unlabelled_edge, load_labels, match_labels, with_corrections
 from ..pickers.method import PickerMethod
-from ..pickers.recursive import recursion_folder, split_image, split_items, train_recursively
-from ..pickers.seen import decide_labels
-from ..pickers.train import PickerTask
 
 # Parts of the usual steps and learning rate with which boxes teach a network that was trained before.
 GENTLE_STEPS, GENTLE_RATE = 0.4, 1 / 3
@@ -29,39 +24,51 @@ GENTLE_STEPS, GENTLE_RATE = 0.4, 1 / 3
 
 @command
 def train_picker(config: TrainPickerConfig, run: Run) -> TrainPickerOutputs:
-    config, notes = with_corrections(config, run.names)
+    config, notes = labels.with_corrections(config, run.names)
     run.warn(*notes)
     training = TrainingRun(run, config)
-    items = match_labels(config, run.warn, run.names, run.seed)
+    items = labels.match_labels(config, run.warn, run.names, run.seed)
     run.warn(*pixel_size_warnings([item.path for item in items], config.pixel_size))
     method = picker_method(config.network)
     training.take_folder()
-    config, notes = decide_labels(config, items, method)
-    if problems := recursion_problems(config.recursions, label_kind(config)):
+    config, notes = seen.decide_labels(config, items, method)
+    if problems := recursion_problems(config.recursions, labels.label_kind(config)):
         raise ValueError(problems[0])
     run.warn(*notes)  # before the work, which may be in vain
     # The small crops around boxes gain nothing from a second thread (0.077 against 0.084 s a step) and wait for it on a
     # machine that is shared (0.5 s).
-    alone = label_kind(config) == "boxes" and choose_device().type == "cpu"
+    alone = labels.label_kind(config) == "boxes" and choose_device().type == "cpu"
     device = training.take_device(threads=1 if alone else None)
-    items, images, skipped = load_labels(items, method, config)
+    items, images, skipped = labels.load_labels(items, method, config)
     for entry in skipped:
         run.skip(entry.item, entry.path, entry.reason, "micrograph")
     filled = fill_in(images, config, method)
     for sentence in filled.said:
         print(sentence)
     run.warn(*filled.warnings)
-    _say_start(config, filled.images, training.device_name)
+    count = lambda field: sum(len(getattr(image, field)) for image in filled.images)
+    boxes = [
+        f"{count(field)} {kind} boxes"
+        for field, kind in (("negatives", "background"), ("contamination", "contamination"))
+        if count(field)
+    ]
+    print(
+        f"Training the {config.network} picker on {training.device_name}: "
+        f"{', '.join([str(count('positives')) + ' particles', *boxes])}, {len(filled.images)} micrographs, "
+        f"{filled.images[0].labels} labels."
+    )
     say_weakness(config.network, method)
     training.start()
-    split = split_items(items, config.validation_fraction, np.random.default_rng(run.seed))
+    split = recursive.split_items(items, config.validation_fraction, np.random.default_rng(run.seed))
     task = _task(config, method, {image.name: image for image in filled.images}, split, device)
     with training.together():
-        task, training.report, rounds = train_recursively(task, _gently(config, task), training.folder, device)
+        task, training.report, rounds = recursive.train_recursively(
+            task, _gently(config, task), training.folder, device
+        )
     card = model_card(config, filled, split, task, training)
     if rounds:
         card["training"]["recursions"] = [dataclasses.asdict(entry) for entry in rounds]
-    leftovers = [recursion_folder(number + 1) for number in range(config.recursions)]
+    leftovers = [recursive.recursion_folder(number + 1) for number in range(config.recursions)]
     training.finish(card, task.networks["picker"].state_dict(), *leftovers)
     run.warn(*card_warnings(card))
     run.summary(*training_summary(card))
@@ -78,33 +85,18 @@ def train_picker(config: TrainPickerConfig, run: Run) -> TrainPickerOutputs:
     )
 
 
-def _say_start(config: TrainPickerConfig, images: typing.Sequence[LabelledImage], device: str) -> None:
-    count = lambda field: sum(len(getattr(image, field)) for image in images)
-    boxes = [
-        f"{count(field)} {kind} boxes"
-        for field, kind in (("negatives", "background"), ("contamination", "contamination"))
-        if count(field)
-    ]
-    print(
-        f"Training the {config.network} picker on {device}: "
-        f"{', '.join([str(count('positives')) + ' particles', *boxes])}, {len(images)} micrographs, "
-        f"{images[0].labels} labels."
-    )
-
-
 def _task(
     config: TrainPickerConfig,
     method: PickerMethod,
-    images: typing.Mapping[str, LabelledImage],
-    split: tuple[list[Labels], list[Labels]],
+    images: typing.Mapping[str, crops.LabelledImage],
+    split: tuple[list[labels.Labels], list[labels.Labels]],
     device: torch.device,
-) -> PickerTask:
-    """PickerTask. images: {name: LabelledImage}. split: training and validation entries of split_items."""
+) -> train.PickerTask:
     if all(image.dense for image in images.values()):
-        images = dict(zip(images, leave_out_unlabelled_edge(list(images.values()), method.working_diameter)))
+        images = dict(zip(images, labels.leave_out_unlabelled_edge(list(images.values()), method.working_diameter)))
     training, validation = ([images[name] for name, *_ in part] for part in split)
     if any(image is validation[0] for image in training):
-        parts = split_image(validation[0], config.validation_fraction, 1.5 * method.working_diameter)
+        parts = recursive.split_image(validation[0], config.validation_fraction, 1.5 * method.working_diameter)
         training = [parts[0] if image is validation[0] else image for image in training]
         validation = [parts[1]]
     network = method.build()
@@ -112,10 +104,10 @@ def _task(
         _, weights = start_weights(config, "picker", network=config.network)
         network = load_network(method, weights, config.start_from)
     known = (config.pu_criterion, bool(config.start_from))
-    return PickerTask(method, network, training, validation, config.batch_size, device, *known)
+    return train.PickerTask(method, network, training, validation, config.batch_size, device, *known)
 
 
-def _gently(config: TrainPickerConfig, task: PickerTask) -> TrainPickerConfig:
+def _gently(config: TrainPickerConfig, task: train.PickerTask) -> TrainPickerConfig:
     """The config with the steps and learning rate of a trained network that is taught some boxes, unless it states
     them: the usual ones make it forget what it knew (docs/labels.md)."""
     if not task.keeps_statistics:

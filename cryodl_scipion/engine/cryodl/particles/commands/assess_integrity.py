@@ -13,17 +13,14 @@ import torch
 
 from ...contract import AssessIntegrityConfig, AssessIntegrityOutputs, counted, write_json
 from ...core.projections import Projector, rotation_matrices
-from ...io.files import whole_file, write_csv
-from ...io.particle_sets import ParticleSet, read_particles, write_particles_star
-from ...io.progress import ProgressBar
+from ...io import files, particle_sets, progress
 from ...likelihood.observed import Observed
 from ...likelihood.reference import HalfDisc
 from ...runner import PROGRAM, Run, command
 from ...simulate.particle_images import voxel_notes
 from ..denoisers.plots import plot_probabilities
-from ..integrity.calibration import STRENGTHS, CompositionVerdict, MadeUp, judged
+from ..integrity import calibration, compositions
 from ..integrity.candidates import Given, Searched, draw_examples
-from ..integrity.compositions import load_compositions, simulated
 from ..integrity.evidence import Comparison, Evidence, fitted_amplitude, fitted_priors
 from ..orientations.explained import explained_by
 
@@ -40,8 +37,10 @@ STEADY = 1.0  # degrees about each axis: given angles that are so near the truth
 @command
 def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrityOutputs:
     need = ("ctf", "raw", "angles") if config.orientations == "given" else ("ctf", "raw")
-    particles = read_particles(config.particles, need=need)
-    names = _names(config)
+    particles = particle_sets.read_particles(config.particles, need=need)
+    names = list(config.names) or [Path(path).name.split(".")[0] for path in config.structures]
+    if len(set(names)) < len(names):
+        raise ValueError(f"Two compositions have the same name ({', '.join(names)}). Give different names (--names).")
     assessment = _prepare(config, particles, run)  # what it refuses leaves no folder behind
     folder = run.folder(config.particles, *config.structures)
     source, diameter = assessment["candidates"].source, assessment["diameter"]
@@ -51,23 +50,29 @@ def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrity
     # how images that show something else seem to be treated is no advice
     notes = assessment["notes"] + (doubts or assessment["candidates"].notes)
     run.warn(*notes)
-    evidence = _all_evidence(assessment, folder)
-    verdict = judged(evidence["logs"], _made_up(assessment, evidence, folder))
+    count = len(assessment["candidates"].source.particles)
+    (folder / PARTS).mkdir(exist_ok=True)
+    learnt = folder / PARTS / "learnt.json"
+    if not learnt.exists():
+        _learn_amplitude(assessment, count)
+        write_json(learnt, dict(strength=assessment["strength"]))
+    assessment.update(json.loads(learnt.read_text(encoding="utf-8")))
+    parts = [
+        _kept_evidence(folder / PARTS / f"{start:09d}.npz", assessment, np.arange(start, min(start + CHUNK, count)))
+        for start in progress.ProgressBar(range(0, count, CHUNK), unit="chunk", mininterval=1.0)
+    ]
+    evidence = {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
+    verdict = calibration.judged(evidence["logs"], _made_up(assessment, evidence, folder))
     run.discard(PARTS)
     return _write(run, particles, names, assessment, evidence, verdict, folder, notes)
 
 
-def _names(config: AssessIntegrityConfig) -> list[str]:
-    names = list(config.names) or [Path(path).name.split(".")[0] for path in config.structures]
-    if len(set(names)) < len(names):
-        raise ValueError(f"Two compositions have the same name ({', '.join(names)}). Give different names (--names).")
-    return names
-
-
-def _prepare(config: AssessIntegrityConfig, particles: ParticleSet, run: Run) -> dict[str, typing.Any]:
+def _prepare(config: AssessIntegrityConfig, particles: particle_sets.ParticleSet, run: Run) -> dict[str, typing.Any]:
     """What all particles are compared with: {comparison, candidates, strength, notes, projectors, diameter}."""
     finest = 2 * particles.pixel_size
-    densities, diameter, notes = load_compositions(config.structures, particles.pixel_size, particles.box, finest)
+    densities, diameter, notes = compositions.load_compositions(
+        config.structures, particles.pixel_size, particles.box, finest
+    )
     notes = [note for path in config.structures for note in voxel_notes(path, particles.pixel_size)] + notes
     projectors = [Projector(density.to(run.device)) for density in densities]
     mean = Projector((sum(densities) / len(densities)).to(run.device))
@@ -76,12 +81,10 @@ def _prepare(config: AssessIntegrityConfig, particles: ParticleSet, run: Run) ->
         f"Comparing {len(particles)} particles with {len(densities)} compositions, "
         + ("near their given angles." if given else "in all orientations.")
     )
-    source = Given if given else Searched
-    candidates = source(particles, mean, diameter, config.contrast, STEP, finest, run.device)
+    candidates = (Given if given else Searched)(particles, mean, diameter, config.contrast, STEP, finest, run.device)
     disc = HalfDisc(particles.box, particles.box * particles.pixel_size / finest, run.device)
-    comparison = Comparison(projectors, disc, candidates.gain, STEP, diameter / particles.pixel_size)
     return dict(
-        comparison=comparison,
+        comparison=Comparison(projectors, disc, candidates.gain, STEP, diameter / particles.pixel_size),
         candidates=candidates,
         strength=None,
         notes=notes,
@@ -118,45 +121,29 @@ def _learn_amplitude(assessment: dict[str, typing.Any], count: int) -> None:
             return
 
 
-def _all_evidence(assessment: dict[str, typing.Any], folder: Path) -> dict[str, np.ndarray]:
-    """{logs (n, c), matrices, shifts, as arrays} of all particles, chunk by chunk; chunks that are there are not made
-    anew."""
-    count = len(assessment["candidates"].source.particles)
-    (folder / PARTS).mkdir(exist_ok=True)
-    learnt = folder / PARTS / "learnt.json"
-    if not learnt.exists():
-        _learn_amplitude(assessment, count)
-        write_json(learnt, dict(strength=assessment["strength"]))
-    assessment.update(json.loads(learnt.read_text(encoding="utf-8")))
-    parts = [
-        _kept_evidence(folder / PARTS / f"{start:09d}.npz", assessment, np.arange(start, min(start + CHUNK, count)))
-        for start in ProgressBar(range(0, count, CHUNK), unit="chunk", mininterval=1.0)
-    ]
-    return {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
-
-
 def _kept_evidence(path: Path, assessment: dict[str, typing.Any], rows: np.ndarray) -> dict[str, np.ndarray]:
-    """What a file has of some particles; it is written if it is not there."""
     if not path.exists():
         found = _evidence(assessment, rows)
-        with whole_file(path) as temporary, open(temporary, "wb") as file:
+        with files.whole_file(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, logs=found.logs.cpu(), matrices=found.matrices.cpu(), shifts=found.shifts_yx.cpu())
     with np.load(path) as stored:
         return {key: stored[key] for key in stored.files}
 
 
-def _made_up(assessment: dict[str, typing.Any], evidence: typing.Mapping[str, np.ndarray], folder: Path) -> MadeUp:
+def _made_up(
+    assessment: dict[str, typing.Any], evidence: typing.Mapping[str, np.ndarray], folder: Path
+) -> calibration.MadeUp:
     """Made-up particles of known composition, compared like the real ones. Where given angles are farther from what
     fits best than those of made-up particles, which have the right ones, these are made again with angles as far off
     (assessment["wobble"], degrees about each axis)."""
     candidates, size = assessment["candidates"], len(assessment["projectors"])
     number = np.arange(max(SIMULATED // size, EACH) * size)
-    kinds, strength = number % size, np.array(STRENGTHS)[number // size % len(STRENGTHS)]
+    kinds, strength = number % size, np.array(calibration.STRENGTHS)[number // size % len(calibration.STRENGTHS)]
     assessment["wobble"] = 0.0
     while True:
         wobble = assessment["wobble"]
         amplitudes = assessment["strength"] * (1 + strength)
-        made = simulated(candidates, assessment["projectors"], kinds, amplitudes, wobble)
+        made = compositions.simulated(candidates, assessment["projectors"], kinds, amplitudes, wobble)
         other = dict(assessment, candidates=candidates.like(made))
         found = _kept_evidence(folder / PARTS / f"made_up_{wobble:.2f}.npz", other, number)
         if wobble or not assessment["given"]:
@@ -168,23 +155,21 @@ def _made_up(assessment: dict[str, typing.Any], evidence: typing.Mapping[str, np
         if wobble < STEADY:
             break
         assessment["wobble"] = float(wobble)
-    return MadeUp(found["logs"], kinds, strength)
+    return calibration.MadeUp(found["logs"], kinds, strength)
 
 
-def _median_turn(particles: ParticleSet, matrices: np.ndarray) -> float:
-    """Degrees between the angles of particles and (n, 3, 3) matrices, the median."""
-    given = rotation_matrices(particles.poses(np.arange(len(particles)))[0])
-    trace = np.einsum("nij,nij->n", given, matrices)
+def _median_turn(particles: particle_sets.ParticleSet, matrices: np.ndarray) -> float:
+    trace = np.einsum("nij,nij->n", rotation_matrices(particles.poses(np.arange(len(particles)))[0]), matrices)
     return float(np.median(np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))))
 
 
 def _write(
     run: Run,
-    particles: ParticleSet,
+    particles: particle_sets.ParticleSet,
     names: typing.Sequence[str],
     assessment: dict[str, typing.Any],
     evidence: typing.Mapping[str, np.ndarray],
-    verdict: CompositionVerdict,
+    verdict: calibration.CompositionVerdict,
     folder: Path,
     notes: list[str],
 ) -> AssessIntegrityOutputs:
@@ -194,7 +179,11 @@ def _write(
     kind = probability.argmax(1)
     counts = {name: int((kind == number).sum()) for number, name in enumerate(names)} if told else {}
     separation = float(probability.max(1).mean())
-    _write_table(folder / "probabilities.csv", particles, names, probability, told)
+    rows = (
+        [name, names[row.argmax()] if told else "", *(f"{p:.6f}" for p in row)]
+        for name, row in zip(particles.names, probability)
+    )
+    files.write_csv((folder / "probabilities.csv"), ["name", "composition", *names], rows)
     changes = {"rlnClassNumber": (kind + 1 if told else 0 * kind).tolist()}
     changes.update({f"cryodlProbability{i + 1}": [f"{p:.6f}" for p in probability[:, i]] for i in range(len(names))})
     plot_probabilities(names, probability, folder / "probabilities.png")
@@ -221,7 +210,7 @@ def _write(
     run.warn(*warnings)
     write_json(folder / "integrity.json", dict(record, warnings=notes + warnings))
     # its image names are relative to where the folder will be, which has the same parent
-    write_particles_star(folder / "particles.star", particles, changes)
+    particle_sets.write_particles_star(folder / "particles.star", particles, changes)
     parts = ", ".join(
         f"{name} {100 * part:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
         for name, part, low, high in zip(names, verdict.fractions, verdict.low, verdict.high)
@@ -257,21 +246,7 @@ def _by_name(names: typing.Sequence[str], values: np.ndarray) -> dict[str, float
     return dict(zip(names, map(float, values)))
 
 
-def _write_table(
-    path: str | os.PathLike[str],
-    particles: ParticleSet,
-    names: typing.Sequence[str],
-    probability: np.ndarray,
-    told: bool,
-) -> None:
-    rows = (
-        [name, names[row.argmax()] if told else "", *(f"{p:.6f}" for p in row)]
-        for name, row in zip(particles.names, probability)
-    )
-    write_csv(path, ["name", "composition", *names], rows)
-
-
-def _has_answer(assessment: typing.Mapping[str, typing.Any], verdict: CompositionVerdict) -> bool:
+def _has_answer(assessment: typing.Mapping[str, typing.Any], verdict: calibration.CompositionVerdict) -> bool:
     """Whether particles get classes: of images in which a search finds something else, made-up particles say nothing.
     (Given angles: 78 % were right where 83 % were stated, although a search explained half of the signal.)"""
     return verdict.answers and (assessment["given"] or not assessment["doubts"])

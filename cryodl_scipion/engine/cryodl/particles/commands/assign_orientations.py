@@ -11,26 +11,15 @@ from pathlib import Path
 from ...contract import AssignOrientationsConfig, AssignOrientationsOutputs, counted, sha256
 from ...core.projections import rotation_matrices
 from ...core.symmetry import operations
-from ...io.messages import Line
-from ...io.particle_sets import ParticleSet, read_particles, write_particles_star
+from ...io import messages, particle_sets, unfinished
 from ...io.particles import ANGLES, COMPARED, DIGEST, DIGITS, NOISE, REFERENCE, SUBSTITUTED
-from ...io.unfinished import star_stem
 from ...likelihood.observed import Source
 from ...reconstruction.views import views_of
 from ...runner import PROGRAM, Run, command
-from ..orientations.assign import Orientations, Search
+from ..orientations import assign, simulated_set
 from ..orientations.explained import explained
 from ..orientations.hypotheses import choose_hypothesis, hypotheses, with_denoiser
 from ..orientations.kept import KeptControls, find_controls, keep_controls
-from ..orientations.simulated_set import (
-    RIGHT,
-    AnswerCalibration,
-    calibrated,
-    check_substitution,
-    copy_noise_control,
-    write_noise_control,
-    write_substituted,
-)
 from ..orientations.structure import prepare_structure, size_notes
 
 # columns of our own, beside RELION's
@@ -46,12 +35,12 @@ UNCLEAR = 0.5  # mean probability of the answers below which the user is warned
 @command
 def assign_orientations(config: AssignOrientationsConfig, run: Run) -> AssignOrientationsOutputs:
     # the controls of an earlier run under this name are not replaced; denoised images get none
-    star_stem(config.output, "Particles", *_beside(config))
+    unfinished.star_stem(config.output, "Particles", *_beside(config))
     operations(config.symmetry)  # an unknown one is an error before the work
     particles = _particles(config)
     structure = prepare_structure(config, particles, run.device)
     sources = hypotheses(particles, structure.settings.diameter, config.contrast)
-    search = Search(sources[0], structure.projector, structure.pixel_size, structure.settings, run.device)
+    search = assign.Search(sources[0], structure.projector, structure.pixel_size, structure.settings, run.device)
     resolution = float(structure.settings.search_resolution())
     print(
         f"Comparing {len(particles)} particles with {len(search.grid.directions)} directions x "
@@ -98,7 +87,7 @@ def assign_orientations(config: AssignOrientationsConfig, run: Run) -> AssignOri
 def _tell(run: Run, count: int, directions: int, probability: float | None, controls: str) -> None:
     config: AssignOrientationsConfig = run.config
     particles, step = counted(count, "particle"), f"{directions} directions {config.angular_step:.3g}° apart"
-    stated = f"{100 * (probability or 0):.0f} % are expected to be correct (within {RIGHT:g}°)."
+    stated = f"{100 * (probability or 0):.0f} % are expected to be correct (within {simulated_set.RIGHT:g}°)."
     run.summary(
         f"Orientations of {particles}: {config.output}, in {step}, symmetry {config.symmetry}, assigned with the "
         f"reference {config.structure}.",
@@ -116,19 +105,19 @@ def _tell(run: Run, count: int, directions: int, probability: float | None, cont
     )
 
 
-def _particles(config: AssignOrientationsConfig) -> ParticleSet:
+def _particles(config: AssignOrientationsConfig) -> particle_sets.ParticleSet:
     """ParticleSet. Raw ones must have a CTF; denoised ones need none, but cannot be denoised again."""
     if config.model:
-        particles = read_particles(config.particles, need=("raw", "ctf"))
+        particles = particle_sets.read_particles(config.particles, need=("raw", "ctf"))
     else:
-        particles = read_particles(config.particles)
-        particles = particles if particles.denoiser else read_particles(config.particles, need=("ctf",))
-    check_substitution(config, particles)
+        particles = particle_sets.read_particles(config.particles)
+        particles = particles if particles.denoiser else particle_sets.read_particles(config.particles, need=("ctf",))
+    simulated_set.check_substitution(config, particles)
     return particles
 
 
 def _prepare(
-    search: Search, sources: typing.Sequence[Source], config: AssignOrientationsConfig, run: Run
+    search: assign.Search, sources: typing.Sequence[Source], config: AssignOrientationsConfig, run: Run
 ) -> tuple[list[str], KeptControls | None]:
     """Settle how the images are read, and learn their strength and noise. Returns advice that holds only where the
     structure explains the particles, and the controls of an earlier run that suit them, with whose strength they are
@@ -148,7 +137,7 @@ def _prepare(
     kept = None
     if config.controls and _raw(search):
         kept, reasons = find_controls(search, config)
-        run.warn(*map(Line, reasons))
+        run.warn(*map(messages.Line, reasons))
     if kept:
         search.fit = kept.fit
     else:
@@ -156,23 +145,26 @@ def _prepare(
     return advice, kept
 
 
-def _raw(search: Search) -> bool:
+def _raw(search: assign.Search) -> bool:
     """Whether raw images are compared: denoised ones have no noise to make up."""
     return search.source.denoise is None and search.source.ctf_state != "denoised"
 
 
 def _calibration(
-    search: Search, config: AssignOrientationsConfig, kept: KeptControls | None
-) -> AnswerCalibration | None:
+    search: assign.Search, config: AssignOrientationsConfig, kept: KeptControls | None
+) -> simulated_set.AnswerCalibration | None:
     if not (config.controls and _raw(search)):
         return None
-    return kept.calibration if kept else calibrated(search)[0]
+    return kept.calibration if kept else simulated_set.calibrated(search)[0]
 
 
 def _trust(
-    search: Search, found: Orientations, calibration: AnswerCalibration | None, advice: list[str], run: Run
+    search: assign.Search,
+    found: assign.Orientations,
+    calibration: simulated_set.AnswerCalibration | None,
+    advice: list[str],
+    run: Run,
 ) -> dict[str, typing.Any]:
-    """Columns that say how far the answers can be trusted."""
     config: AssignOrientationsConfig = run.config
     if not _raw(search):
         run.warn(
@@ -199,15 +191,14 @@ def _trust(
     if mean < UNCLEAR:
         hint = "" if config.symmetry.upper() != "C1" else " If the structure has a symmetry, give it (--symmetry)."
         run.warn(
-            f"Only {100 * mean:.0f} % of the orientations are expected to be correct (within {RIGHT:g}°): the others "
-            "cannot be determined from single images at this signal-to-noise ratio. Keep particles with a large "
-            f"{MARGIN} or {PROBABILITY}.{hint}"
+            f"Only {100 * mean:.0f} % of the orientations are expected to be correct (within "
+            f"{simulated_set.RIGHT:g}°): the others cannot be determined from single images at this signal-to-noise "
+            f"ratio. Keep particles with a large {MARGIN} or {PROBABILITY}.{hint}"
         )
     return {PROBABILITY: probability, EXPLAINED: explanation.particle}
 
 
-def _origin(search: Search, config: AssignOrientationsConfig) -> dict[str, typing.Any]:
-    """Columns that say which reference the angles come from, one value for all particles."""
+def _origin(search: assign.Search, config: AssignOrientationsConfig) -> dict[str, typing.Any]:
     return {
         REFERENCE: Path(config.structure).name.replace(" ", "_"),
         DIGEST: sha256(config.structure)[:DIGITS],
@@ -216,13 +207,12 @@ def _origin(search: Search, config: AssignOrientationsConfig) -> dict[str, typin
 
 
 def _beside(config: AssignOrientationsConfig) -> list[str]:
-    """Ends of the names of the controls that will be written beside the particles."""
     kinds = [] if config.model else [NOISE] * config.controls + [SUBSTITUTED] * (config.noise_substitution is not None)
     return [f"{kind}{ending}" for kind in kinds for ending in (".star", ".mrcs")]
 
 
 def _controls(
-    search: Search, config: AssignOrientationsConfig, folder: Path, kept: KeptControls | None
+    search: assign.Search, config: AssignOrientationsConfig, folder: Path, kept: KeptControls | None
 ) -> tuple[str | None, str | None]:
     """Paths of the oriented noise and of the particles with noise beyond some detail; None where there is none:
     denoised images have no noise to make up."""
@@ -230,16 +220,19 @@ def _controls(
         return None, None
     origin, beyond, noise = _origin(search, config), config.noise_substitution, None
     if kept:
-        noise = copy_noise_control(kept.noise, config.output, origin)
+        noise = simulated_set.copy_noise_control(kept.noise, config.output, origin)
     elif config.controls:
-        noise = write_noise_control(search, config.output, origin)
+        noise = simulated_set.write_noise_control(search, config.output, origin)
     if beyond is None:
         return noise, None
-    return noise, write_substituted(search, config.output, origin, beyond, folder / "substituted")
+    return noise, simulated_set.write_substituted(search, config.output, origin, beyond, folder / "substituted")
 
 
 def _write(
-    path: str | os.PathLike[str], particles: ParticleSet, found: Orientations, trust: typing.Mapping[str, typing.Any]
+    path: str | os.PathLike[str],
+    particles: particle_sets.ParticleSet,
+    found: assign.Orientations,
+    trust: typing.Mapping[str, typing.Any],
 ) -> None:
     origins = -found.shifts_yx * particles.pixel_size  # RELION: the shift that brings the particle to the box's centre
     changes = {
@@ -252,4 +245,4 @@ def _write(
     }
     # without controls, probabilities that the file has are of other angles
     columns = {name: values for name, values in particles.columns.items() if name != PROBABILITY}
-    write_particles_star(path, dataclasses.replace(particles, columns=columns), changes)
+    particle_sets.write_particles_star(path, dataclasses.replace(particles, columns=columns), changes)

@@ -85,7 +85,6 @@ def _tell(run: Run, config: Classify2DConfig, made: Classify2DOutputs, has_ctf: 
 
 
 def _records(folder: Path, settings: ClassSettings, run: Run, config: Classify2DConfig, minimum: int) -> Records:
-    """Records of the particles that can be used. Raises ValueError if they are too few."""
     particles: ParticleSet = settings.particles
     folder.mkdir(exist_ok=True)
     with run.progress(len(particles), "particle") as bar:
@@ -114,7 +113,6 @@ def _assign(records: Records, config: Classify2DConfig, former: FormerClasses, r
 def _classify(
     records: Records, config: Classify2DConfig, settings: ClassSettings, former: FormerClasses | None, run: Run
 ) -> tuple[Classification, bool]:
-    """The classification, and whether the classes had stopped to change."""
 
     def said(work: Classification, done: Pass) -> None:
         print(

@@ -9,16 +9,12 @@ import typing
 from pathlib import Path
 
 from ...contract import MICROGRAPH_DENOISER, DenoiseConfig, DenoiseOutputs, network_words, read_card
-from ...core.fourier import circle
-from ...core.projections import Projector
-from ...io.model import find_model
+from ...core import fourier, projections
+from ...io import model, unfinished
 from ...io.particle_sets import DENOISER, ParticleSet, StackWriter, read_particles, write_particles_star
-from ...io.unfinished import star_stem
-from ...likelihood.observed import WIDEST, Source, prepare
-from ...likelihood.reference import find_contrast
+from ...likelihood import observed, reference
 from ...runner import PROGRAM, Run, command
-from ...simulate.micrographs import particle_diameter
-from ...simulate.structures import load_density
+from ...simulate import micrographs, structures
 from ..denoisers import load_denoiser
 from ..denoisers.blind import BlindDenoiser, load_blind
 from ..denoisers.run import Denoiser, looks_flipped
@@ -46,9 +42,9 @@ class Ready:
 
 @command
 def denoise(config: DenoiseConfig, run: Run) -> DenoiseOutputs:
-    stack = star_stem(config.output, "Particles", ".mrcs") + ".mrcs"
+    stack = unfinished.star_stem(config.output, "Particles", ".mrcs") + ".mrcs"
     particles = read_particles(config.particles, need=("raw",))
-    blind = read_card(find_model(config.model, MICROGRAPH_DENOISER))["kind"] == MICROGRAPH_DENOISER
+    blind = read_card(model.find_model(config.model, MICROGRAPH_DENOISER))["kind"] == MICROGRAPH_DENOISER
     ready = (_ready_blind if blind else _ready_for_structure)(config, particles, run)
     card = ready.denoiser.card
     print(f"Denoising {len(particles)} particles on {run.device_name} with {card['name']}.")
@@ -110,7 +106,18 @@ def _ready_for_structure(config: DenoiseConfig, particles: ParticleSet, run: Run
         read_particles(config.particles, need=("ctf",))
     diameter_px = _diameter(particles, denoiser.card)
     contrast = _contrast(config, particles, diameter_px, run)
-    _say_differences(particles, denoiser, run)
+    card = denoiser.card
+    if abs(particles.pixel_size / card["pixel_size"] - 1) > 0.01:
+        run.summary(
+            f"The model was trained at {card['pixel_size']:g} Å/px, these images have {particles.pixel_size:g} Å/px: "
+            "they are resampled for the model, and the result is resampled back."
+        )
+    if "flipped" in {entry["ctf_state"] for entry in card["training_particles"]} and particles.ctf_state == "none":
+        run.warn(
+            f"The particles that {card['name']} was trained on were phase-flipped, but those of {particles.path} are "
+            "not, according to the file. If they are, set rlnCtfDataArePhaseFlipped to 1 in its optics table, else "
+            "the result is wrong."
+        )
     flipped = dataclasses.replace(particles, ctf_state="flipped")
     looks = looks_flipped(denoiser, particles, contrast, diameter_px)
     explained, doubts = _explained(flipped if looks else particles, denoiser.card, contrast, run)
@@ -126,7 +133,6 @@ def _ready_for_structure(config: DenoiseConfig, particles: ParticleSet, run: Run
 
 
 def _ready_blind(config: DenoiseConfig, particles: ParticleSet, run: Run) -> Ready:
-    """A general denoiser, which knows no structure: it is told what the set itself tells."""
     denoiser = load_blind(config.model, run.device)
     contrast = _contrast(config, particles, None, run)
     run.warn(*denoiser.notes(particles))
@@ -136,7 +142,7 @@ def _ready_blind(config: DenoiseConfig, particles: ParticleSet, run: Run) -> Rea
             "but noise was found in this set, and its denoised images are empty."
         )
     shown = "what a network makes of each image without a known structure"
-    return Ready(denoiser, particles, contrast, WIDEST * particles.box, None, shown)
+    return Ready(denoiser, particles, contrast, observed.WIDEST * particles.box, None, shown)
 
 
 def _diameter(particles: ParticleSet, card: typing.Mapping[str, typing.Any]) -> float:
@@ -153,7 +159,7 @@ def _diameter(particles: ParticleSet, card: typing.Mapping[str, typing.Any]) -> 
 
 def _contrast(config: DenoiseConfig, particles: ParticleSet, diameter_px: float | None, run: Run) -> str:
     """'dark' or 'bright'. diameter_px: None if it is not known."""
-    found, sure, sentence = find_contrast(particles, None, diameter_px)
+    found, sure, sentence = reference.find_contrast(particles, None, diameter_px)
     if config.contrast == "auto":
         print(sentence) if sure else run.warn(sentence)
         return found
@@ -165,7 +171,6 @@ def _contrast(config: DenoiseConfig, particles: ParticleSet, diameter_px: float 
 def _explained(
     particles: ParticleSet, card: typing.Mapping[str, typing.Any], contrast: str, run: Run
 ) -> tuple[float | None, list[str]]:
-    """How well the best of the model's structures explains the particles, and sentences for the user."""
     paths = list(dict.fromkeys(entry.get("structure", "its file") for entry in card["training_particles"]))
     gone = [path for path in paths or ["its file"] if not os.path.exists(path)]
     if gone or particles.optics is None:
@@ -174,36 +179,20 @@ def _explained(
         return None, []
     found = []
     for path in paths:
-        density = load_density(path, particles.pixel_size)
-        diameter = particle_diameter(density, particles.pixel_size)
-        source = Source(particles, diameter / particles.pixel_size, contrast, particles.ctf_state)
-        projector = Projector(density.to(run.device))
+        density = structures.load_density(path, particles.pixel_size)
+        diameter = micrographs.particle_diameter(density, particles.pixel_size)
+        source = observed.Source(particles, diameter / particles.pixel_size, contrast, particles.ctf_state)
+        projector = projections.Projector(density.to(run.device))
         found.append((explained_by(source, projector, particles.pixel_size, diameter, run.device), path))
     best, path = max(found, key=lambda one: one[0].whole)
     return round(best.whole, 3), best.warnings(str(particles.path), Path(path).name)
-
-
-def _say_differences(particles: ParticleSet, denoiser: Denoiser, run: Run) -> None:
-    card = denoiser.card
-    if abs(particles.pixel_size / card["pixel_size"] - 1) > 0.01:
-        run.summary(
-            f"The model was trained at {card['pixel_size']:g} Å/px, these images have {particles.pixel_size:g} Å/px: "
-            "they are resampled for the model, and the result is resampled back."
-        )
-    learnt = {entry["ctf_state"] for entry in card["training_particles"]}
-    if "flipped" in learnt and particles.ctf_state == "none":
-        run.warn(
-            f"The particles that {card['name']} was trained on were phase-flipped, but those of {particles.path} are "
-            "not, according to the file. If they are, set rlnCtfDataArePhaseFlipped to 1 in its optics table, else "
-            "the result is wrong."
-        )
 
 
 def _denoise(ready: Ready, path: str | os.PathLike[str], run: Run) -> list[float]:
     """Write the denoised stack, chunk by chunk: memory does not grow with the number of particles. Returns their
     strengths."""
     particles, diameter_px = ready.particles, ready.diameter_px
-    inside, strengths = circle(particles.box, diameter_px), []
+    inside, strengths = fourier.circle(particles.box, diameter_px), []
     chunk = max(BATCH, min(CHUNK, CHUNK_BYTES // (4 * particles.box**2)))
     with (
         StackWriter(path, len(particles), particles.box, particles.pixel_size) as stack,
@@ -211,7 +200,7 @@ def _denoise(ready: Ready, path: str | os.PathLike[str], run: Run) -> list[float
     ):
         for start in range(0, len(particles), chunk):
             rows = slice(start, min(start + chunk, len(particles)))
-            images = prepare(particles.images(rows), diameter_px, ready.contrast)
+            images = observed.prepare(particles.images(rows), diameter_px, ready.contrast)
             ctf = None if particles.optics is None else particles.ctf(rows)
             denoised = ready.denoiser.denoise(images, ctf, particles.pixel_size, BATCH)
             stack.add(denoised)

@@ -18,17 +18,13 @@ import torch
 
 from ...contract import EvaluateDenoiserConfig, EvaluateDenoiserOutputs, counted, resolution_in_words, write_json
 from ...core.frc import mean_frc, ring_frequencies
-from ...io.files import write_csv
+from ...io import files, particle_sets, stacks
 from ...io.model import find_model
-from ...io.particle_sets import ParticleSet, read_particles
 from ...io.plots import can_draw
-from ...io.stacks import read_images, stack_shape
 from ...likelihood.observed import resample
 from ...runner import PROGRAM, Run, command
 from ...simulate.particle_images import load_projector
-from ..denoisers import load_denoiser
-from ..denoisers.controls import MAX_TARGETS, OtherMolecule, random_other_molecule, run_controls
-from ..denoisers.evaluate import Bench, bench_of, learnt_from, map_curves, measure_bench
+from ..denoisers import controls, evaluate, load_denoiser
 from ..denoisers.plots import draw_gallery, draw_rows, plot_control, plot_curves
 
 PICTURES = ("frc", "fsc", "control", "triplets", "gallery")
@@ -39,24 +35,24 @@ UNSEEN = 96  # particles of another molecule, at most
 
 @command
 def evaluate_denoiser(config: EvaluateDenoiserConfig, run: Run) -> EvaluateDenoiserOutputs:
-    particles = read_particles(config.particles, need=("angles", "ctf", "raw"))
+    particles = particle_sets.read_particles(config.particles, need=("angles", "ctf", "raw"))
     if len(particles) < 2:
         raise ValueError(f"{config.particles} has {len(particles)} particle; at least two are needed.")
     denoiser = load_denoiser(config.model, run.device)
     rng = np.random.default_rng(run.seed)
     folder = run.folder(continues=False)
-    seen = learnt_from(denoiser.card, particles)
+    seen = evaluate.learnt_from(denoiser.card, particles)
     particles = _some(particles, config.count, rng)
     projector, diameter, notes = load_projector(config.structure, particles.pixel_size, particles.box, run.device)
-    bench, more = bench_of(particles, projector, denoiser, config.contrast, diameter / particles.pixel_size)
+    bench, more = evaluate.bench_of(particles, projector, denoiser, config.contrast, diameter / particles.pixel_size)
     notes = notes + more + ([seen] if seen else [])
     run.warn(*notes)
     print(f"Evaluating {denoiser.card['name']} on {len(particles)} particles, on {run.device_name}.")
-    curves = measure_bench(bench)
+    curves = evaluate.measure_bench(bench)
     other, more = _other_molecule(config, bench, rng)
     run.warn(*more)
-    control, similarities = run_controls(bench, curves, _targets(config.model, bench), other, rng)
-    fsc, frequency = map_curves(bench, config.symmetry), ring_frequencies(particles.box, particles.pixel_size)
+    control, similarities = controls.run_controls(bench, curves, _targets(config.model, bench), other, rng)
+    fsc, frequency = evaluate.map_curves(bench, config.symmetry), ring_frequencies(particles.box, particles.pixel_size)
     record = dict(
         count=len(particles),
         pixel_size=particles.pixel_size,
@@ -72,7 +68,7 @@ def evaluate_denoiser(config: EvaluateDenoiserConfig, run: Run) -> EvaluateDenoi
     )
     means = {kind: mean_frc(getattr(curves, kind)).numpy() for kind in KINDS}
     rows = ([name, *(f"{v:.5f}" for v in values)] for name, *values in zip(particles.names, *means.values()))
-    write_csv(folder / "frc.csv", ["name", *means], rows)
+    files.write_csv(folder / "frc.csv", ["name", *means], rows)
     if can_draw():
         _draw(folder, bench, record, similarities, means["denoised"])
     write_json(folder / "evaluation.json", record)
@@ -116,22 +112,21 @@ def _tell(run: Run, record: dict[str, typing.Any]) -> None:
     )
 
 
-def _some(particles: ParticleSet, count: int, rng: np.random.Generator) -> ParticleSet:
-    """At most `count` random particles, in the file's order."""
+def _some(particles: particle_sets.ParticleSet, count: int, rng: np.random.Generator) -> particle_sets.ParticleSet:
     if len(particles) <= count:
         return particles
     return particles.subset(np.sort(rng.choice(len(particles), count, replace=False)))
 
 
 def _other_molecule(
-    config: EvaluateDenoiserConfig, bench: Bench, rng: np.random.Generator
-) -> tuple[OtherMolecule, list[str]]:
+    config: EvaluateDenoiserConfig, bench: evaluate.Bench, rng: np.random.Generator
+) -> tuple[controls.OtherMolecule, list[str]]:
     """The images that the network never saw (see run_controls.OtherMolecule), and sentences."""
     if not config.unseen:
-        return random_other_molecule(bench, rng), []
+        return controls.random_other_molecule(bench, rng), []
     known = config.unseen_structure
     need = ("ctf", "raw", "angles") if known is not None else ("ctf", "raw")
-    particles = _some(read_particles(config.unseen, need=need), UNSEEN, rng)
+    particles = _some(particle_sets.read_particles(config.unseen, need=need), UNSEEN, rng)
     projector, notes = None, list[str]()
     diameter = bench.diameter_px * bench.particles.pixel_size
     if known is not None:
@@ -144,11 +139,11 @@ def _other_molecule(
             "Give the structure of the unseen particles (--unseen-structure), or particles of the same box size."
         )
     diameter_px = diameter / particles.pixel_size
-    other, more = bench_of(particles, projector, bench.denoiser, config.contrast, diameter_px, bench)
-    return OtherMolecule.of(other, f"the particles of {config.unseen}"), list(notes) + more
+    other, more = evaluate.bench_of(particles, projector, bench.denoiser, config.contrast, diameter_px, bench)
+    return controls.OtherMolecule.of(other, f"the particles of {config.unseen}"), list(notes) + more
 
 
-def _targets(model: str | os.PathLike[str], bench: Bench) -> torch.Tensor:
+def _targets(model: str | os.PathLike[str], bench: evaluate.Bench) -> torch.Tensor:
     """(m, box, box) training targets of a model at the bench's box and pixel size. Raises ValueError without any."""
     path = str(find_model(model) / "training_targets.mrcs")
     if not os.path.exists(path):
@@ -156,14 +151,14 @@ def _targets(model: str | os.PathLike[str], bench: Bench) -> torch.Tensor:
             f"The model {model} has no training_targets.mrcs, with which its response to noise is compared. Copy the "
             "whole folder, or train it again."
         )
-    count = min(stack_shape(path)[0], MAX_TARGETS)
-    images = torch.from_numpy(read_images([path] * count, np.arange(count)))
+    count = min(stacks.stack_shape(path)[0], controls.MAX_TARGETS)
+    images = torch.from_numpy(stacks.read_images([path] * count, np.arange(count)))
     return resample(images, bench.denoiser.card["pixel_size"], bench.particles.pixel_size, bench.particles.box)[0]
 
 
 def _draw(
     folder: Path,
-    bench: Bench,
+    bench: evaluate.Bench,
     record: dict[str, typing.Any],
     similarities: typing.Mapping[str, np.ndarray],
     scores: np.ndarray,
@@ -186,10 +181,9 @@ def _draw(
     rows = order[np.linspace(0, len(order) - 1, min(TRIPLETS, len(order))).round().astype(int)]
     images, ctf = bench.prepared(rows)
     columns = images, bench.filtered(images, ctf), bench.denoised(images, ctf), bench.ground_truth(rows)
-    titles = ["raw", "Wiener filter", "denoised", "ground truth"]
     draw_rows(
         list(zip(*(c.numpy() for c in columns))),
-        titles,
+        ["raw", "Wiener filter", "denoised", "ground truth"],
         folder / "triplets.png",
         [f"FRC {scores[row]:.2f}" for row in rows],
     )

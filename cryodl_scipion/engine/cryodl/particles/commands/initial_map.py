@@ -9,8 +9,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from ...contract import InitialMapConfig, InitialMapOutputs, resolution_in_words, write_json
-from ...io.mrc import write_map
-from ...io.particle_sets import ParticleSet, read_particles, write_particles_star
+from ...io import mrc, particle_sets
 from ...io.particles import ANGLES
 from ...likelihood.observed import WIDEST, Source
 from ...likelihood.reference import HalfDisc, find_contrast
@@ -27,7 +26,7 @@ WORK = "starts"  # folder in the output's, for finished starts
 
 @command
 def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
-    particles = read_particles(config.particles, need=("raw", "ctf"))
+    particles = particle_sets.read_particles(config.particles, need=("raw", "ctf"))
     diameter = _diameter(config, particles)
     contrast = _contrast(config, particles, run)
     chosen = np.sort(np.random.default_rng(run.seed).permutation(len(particles))[: config.most])
@@ -78,7 +77,7 @@ def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
     return _told(run, made if reasons else _write(folder, config.output, both, found, made))
 
 
-def _diameter(config: InitialMapConfig, particles: ParticleSet) -> float:
+def _diameter(config: InitialMapConfig, particles: particle_sets.ParticleSet) -> float:
     """px. Raises ValueError for a sphere that is wider than the images."""
     width = particles.box * particles.pixel_size
     if config.mask_diameter is not None and config.mask_diameter > width:
@@ -91,7 +90,7 @@ def _diameter(config: InitialMapConfig, particles: ParticleSet) -> float:
     return min(wanted / particles.pixel_size, WIDEST * particles.box)
 
 
-def _contrast(config: InitialMapConfig, particles: ParticleSet, run: Run) -> str:
+def _contrast(config: InitialMapConfig, particles: particle_sets.ParticleSet, run: Run) -> str:
     if config.contrast != "auto":
         return config.contrast
     contrast, _, said = find_contrast(particles)
@@ -106,7 +105,7 @@ def _write(
     whole, curve = filtered_mean((found[1].density, found[2].density), climb.mask)
     for name, density in (("half1", found[1].density), ("half2", found[2].density), ("map", whole)):
         file = "map.mrc" if name == "map" else f"map_{name}.mrc"
-        write_map(folder / file, enlarged(density, particles.box).cpu(), particles.pixel_size)
+        mrc.write_map(folder / file, enlarged(density, particles.box).cpu(), particles.pixel_size)
     matrices, shifts = np.empty((len(particles), 3, 3)), np.empty((len(particles), 2))
     probability = np.empty(len(particles))
     for half, one in found.items():
@@ -122,9 +121,8 @@ def _write(
         rlnRandomSubset=both.halves,
         rlnMaxValueProbDistribution=probability,
     )
-    write_particles_star(folder / "particles.star", particles, changes)
-    width = particles.box * particles.pixel_size
-    resolution = reached(curve, width, both.observed.disc.radius)
+    particle_sets.write_particles_star(folder / "particles.star", particles, changes)
+    resolution = reached(curve, particles.box * particles.pixel_size, both.observed.disc.radius)
     return dataclasses.replace(
         made,
         map=f"{output}/map.mrc",

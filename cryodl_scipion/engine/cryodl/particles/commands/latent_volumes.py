@@ -8,17 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import LatentVolumesConfig, LatentVolumesOutputs, counted, write_json
-from ...core.devices import set_threads
-from ...core.frc import resolution_at
-from ...io.mrc import write_halves
-from ...io.particle_sets import ParticleSet, read_particles
+from ...core import devices, frc
+from ...io import mrc, particle_sets
 from ...latent.record import LATENT, latent_column
 from ...likelihood.reference import find_contrast
 from ...reconstruction.halves import split_halves
 from ...runner import PROGRAM, Run, command
-from ..heterogeneity.coefficients import ParticleViews
-from ..heterogeneity.focus import focus_on_domain
-from ..heterogeneity.paths import near_points, trajectory, weighted_maps
+from ..heterogeneity import coefficients, focus, paths
 
 AT_POINTS = 20  # maps at given points rest on this part of all particles, however many points there are
 WORSE = 1.03  # times the resolution before, from which a domain's own orientations are worse
@@ -26,10 +22,10 @@ WORSE = 1.03  # times the resolution before, from which a domain's own orientati
 
 @command
 def latent_volumes(config: LatentVolumesConfig, run: Run) -> LatentVolumesOutputs:
-    set_threads()
-    particles, axes = read_particles(config.particles, need=("angles", "ctf", "raw")), _axes(config.axes)
+    devices.set_threads()
+    particles, axes = particle_sets.read_particles(config.particles, need=("angles", "ctf", "raw")), _axes(config.axes)
     latent = np.stack([latent_column(particles, f"{LATENT}{axis}") for axis in axes], axis=1)
-    points = trajectory(latent, config.maps) if config.points is None else _points(config.points, latent.shape[1])
+    points = paths.trajectory(latent, config.maps) if config.points is None else _points(config.points, latent.shape[1])
     per_map = config.per_map or max(1, len(particles) // (2 * len(points) if config.points is None else AT_POINTS))
     if per_map > len(particles):
         raise ValueError(
@@ -37,7 +33,7 @@ def latent_volumes(config: LatentVolumesConfig, run: Run) -> LatentVolumesOutput
             "smaller number."
         )
     folder = run.folder(*(f for f in (config.particles, config.domain) if f), continues=False)
-    record, domain = _write_maps(config, particles, points, near_points(latent, points, per_map), folder, run)
+    record, domain = _write_maps(config, particles, points, paths.near_points(latent, points, per_map), folder, run)
     write_json(folder / "volumes.json", dict(axes=axes, volumes=record, **(dict(domain=domain) if domain else {})))
     final = lambda name: str(Path(config.output) / name)
     resolutions = [entry["resolution"] or 0.0 for entry in record]
@@ -58,7 +54,6 @@ def latent_volumes(config: LatentVolumesConfig, run: Run) -> LatentVolumesOutput
 def _tell(
     run: Run, config: LatentVolumesConfig, maps: str, count: int, resolved: list[float], domain: dict[str, typing.Any]
 ) -> None:
-    """What was made, and a warning if the domain's map is no better than before."""
     run.summary(f"{maps} of {counted(count, 'particle')}, with half-maps: {config.output}")
     if resolved:
         run.summary(f"Resolutions (FSC 0.143): {min(resolved):.1f} to {max(resolved):.1f} Å.")
@@ -84,31 +79,37 @@ def _tell(
 
 
 def _write_maps(
-    config: LatentVolumesConfig, particles: ParticleSet, points: np.ndarray, weights: np.ndarray, folder: Path, run: Run
+    config: LatentVolumesConfig,
+    particles: particle_sets.ParticleSet,
+    points: np.ndarray,
+    weights: np.ndarray,
+    folder: Path,
+    run: Run,
 ) -> tuple[list[dict[str, typing.Any]], dict[str, typing.Any]]:
     """Write maps and half-maps. Returns what volumes.json says of each, and of the domain, if there is one."""
     diameter_px = 0.9 * particles.box  # of the sphere within which half-maps are compared
     contrast = config.contrast if config.contrast != "auto" else find_contrast(particles, None, diameter_px)[0]
     halves, record, whole = split_halves(particles, run.seed), [], []
     with run.progress(0, "particle", title="maps") as bar:
-        found = weighted_maps(
-            particles, ParticleViews.of(particles), halves, weights, diameter_px, contrast, bar.update
+        found = paths.weighted_maps(
+            particles, coefficients.ParticleViews.of(particles), halves, weights, diameter_px, contrast, bar.update
         )
         for number, (maps, curve) in enumerate(found):
             name, weight = f"map_{number + 1:02d}.mrc", weights[:, number].astype(float)
             whole.append(maps[0])
-            write_halves(folder / name, maps, particles.pixel_size)
+            mrc.write_halves(folder / name, maps, particles.pixel_size)
             record.append(
                 dict(
                     map=name,
                     coordinates=[float(v) for v in points[number]],
                     particles=float(weight.sum() ** 2 / (weight**2).sum()),
-                    resolution=resolution_at(curve, 0.143, particles.pixel_size, particles.box),
+                    resolution=frc.resolution_at(curve, 0.143, particles.pixel_size, particles.box),
                     fsc=[round(float(v), 4) for v in curve],
                 )
             )
-    focused = config.domain and focus_on_domain(particles, whole, weights, halves, config.domain, contrast, folder)
-    return record, focused or {}
+    return record, (
+        config.domain and focus.focus_on_domain(particles, whole, weights, halves, config.domain, contrast, folder)
+    ) or {}
 
 
 def _axes(words: str) -> list[int]:

@@ -9,13 +9,9 @@ import numpy as np
 import torch
 
 from ...contract import ReconstructConfig, ReconstructOutputs, counted, resolution_in_words
-from ...core.projections import padded_side, rotation_matrices
-from ...core.symmetry import operations
-from ...io.memory import require_memory
-from ...io.mrc import write_map
-from ...io.particle_sets import ParticleSet, read_particles
+from ...core import projections, symmetry
+from ...io import memory, mrc, particle_sets, unfinished
 from ...io.particles import BEYOND, REFERENCE, SUBSTITUTED
-from ...io.unfinished import check_output
 from ...likelihood.observed import check_not_empty, sample_rows
 from ...reconstruction.halves import Reconstruction, half_reconstructions, looks_inverted, split_halves
 from ...reconstruction.reference import control_of, shared_value, substitution_test, tested
@@ -25,15 +21,33 @@ from ...runner import PROGRAM, Run, command
 
 @command
 def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
+    """Raises ValueError for another ending than .mrc, and for a mask that is wider than the images."""
     paths = _paths(config.output)
-    operations(config.symmetry)  # an unknown one is an error before the work
-    particles = read_particles(config.particles, need=("angles",))
-    _check_mask(particles, config)
+    symmetry.operations(config.symmetry)  # an unknown one is an error before the work
+    particles = particle_sets.read_particles(config.particles, need=("angles",))
+    width = particles.box * particles.pixel_size
+    if config.mask_diameter is not None and config.mask_diameter > width:
+        raise ValueError(
+            f"Mask diameter (--mask-diameter) is {config.mask_diameter:g} Å, but the images of {particles.path} are "
+            f"only {width:.0f} Å wide ({particles.box} px x {particles.pixel_size:g} Å). Choose a smaller diameter, "
+            "or leave it out to use 0.9 of the box size."
+        )
     controls = [control_of(particles, config.noise_control), control_of(particles, None, SUBSTITUTED)]
-    _check_ctf(particles, config, run)
+    if particles.denoiser:
+        run.warn(
+            f"{particles.path} has denoised images (by {particles.denoiser}): a map of denoised images shows the "
+            "structure that the denoiser was trained on, if it has one. Its resolution is meaningless; use the raw "
+            "particles for results."
+        )
+    elif not config.correct_ctf:
+        run.warn("The CTF was not corrected, so the map has the contrast of the microscope.")
+    elif particles.optics is None:
+        particle_sets.read_particles(config.particles, need=("ctf",))
     run.warn(*(doubt for _, doubts in controls for doubt in doubts))
     halves = split_halves(particles, run.seed)
-    require_memory(36 * padded_side(particles.box) ** 3, f"A map of {particles.box} px", "Extract with larger pixels.")
+    memory.require_memory(
+        36 * projections.padded_side(particles.box) ** 3, f"A map of {particles.box} px", "Extract with larger pixels."
+    )
     check_not_empty(particles.images(sample_rows(len(particles))), config.particles)
     print(f"Back-projecting {len(particles)} particles of {particles.box} px on {run.device_name}.")
     with run.progress(len(particles), "particle") as bar:
@@ -45,8 +59,8 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
         )
     Path(config.output).resolve().parent.mkdir(parents=True, exist_ok=True)
     for name, density in (("half1", found.half1), ("half2", found.half2), ("map", found.whole)):
-        write_map(paths[name], density, particles.pixel_size)
-    views = views_of(rotation_matrices(particles.angles), config.symmetry)
+        mrc.write_map(paths[name], density, particles.pixel_size)
+    views = views_of(projections.rotation_matrices(particles.angles), config.symmetry)
     run.warn(*views.doubts())
     by_direction = None
     if found.resolution is not None:  # by chance alone a few coefficients agree in any cone
@@ -78,38 +92,14 @@ def _paths(output: str) -> dict[str, str]:
         raise ValueError(f"Map (--output) is {output}; it must end with .mrc.")
     paths = dict(map=output, half1=f"{output[:-4]}_half1.mrc", half2=f"{output[:-4]}_half2.mrc")
     for path in paths.values():
-        check_output(path, "Map")
+        unfinished.check_output(path, "Map")
     return paths
-
-
-def _check_mask(particles: ParticleSet, config: ReconstructConfig) -> None:
-    width = particles.box * particles.pixel_size
-    if config.mask_diameter is not None and config.mask_diameter > width:
-        raise ValueError(
-            f"Mask diameter (--mask-diameter) is {config.mask_diameter:g} Å, but the images of {particles.path} are "
-            f"only {width:.0f} Å wide ({particles.box} px x {particles.pixel_size:g} Å). Choose a smaller diameter, "
-            "or leave it out to use 0.9 of the box size."
-        )
-
-
-def _check_ctf(particles: ParticleSet, config: ReconstructConfig, run: Run) -> None:
-    """Say what the map is not. Raises ValueError for raw particles whose CTF cannot be corrected."""
-    if particles.denoiser:
-        run.warn(
-            f"{particles.path} has denoised images (by {particles.denoiser}): a map of denoised images shows the "
-            "structure that the denoiser was trained on, if it has one. Its resolution is meaningless; use the raw "
-            "particles for results."
-        )
-    elif not config.correct_ctf:
-        run.warn("The CTF was not corrected, so the map has the contrast of the microscope.")
-    elif particles.optics is None:
-        read_particles(config.particles, need=("ctf",))
 
 
 def _with_reference(
     made: ReconstructOutputs,
-    particles: ParticleSet,
-    noise: ParticleSet | None,
+    particles: particle_sets.ParticleSet,
+    noise: particle_sets.ParticleSet | None,
     config: ReconstructConfig,
     found: Reconstruction,
     run: Run,
@@ -134,7 +124,7 @@ def _with_reference(
 
 def _with_substituted(
     made: ReconstructOutputs,
-    control: ParticleSet,
+    control: particle_sets.ParticleSet,
     halves: np.ndarray,
     config: ReconstructConfig,
     found: Reconstruction,
@@ -153,7 +143,7 @@ def _rounded(curve: torch.Tensor) -> list[float]:
     return [round(float(v), 5) for v in curve]
 
 
-def _tell(run: Run, made: ReconstructOutputs, particles: ParticleSet) -> None:
+def _tell(run: Run, made: ReconstructOutputs, particles: particle_sets.ParticleSet) -> None:
     by, at = f", denoised by {particles.denoiser}" * bool(particles.denoiser), "FSC of the half-maps of 0.143"
     of_reference = f", angles assigned with the reference {made.reference}" * bool(made.reference)
     reached = resolution_in_words(made.resolution, "nothing resolved")

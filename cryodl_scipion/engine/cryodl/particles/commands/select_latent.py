@@ -5,21 +5,20 @@ the latent space out. Write the chosen particles, whole or not at all."""
 import numpy as np
 
 from ...contract import SelectLatentConfig, SelectLatentOutputs, counted
-from ...io.particle_sets import ParticleSet, read_particles, write_particles_star
-from ...io.relion_tables import image_dimensions
-from ...io.subtomograms import SubtomogramSet, read_subtomograms, write_subtomograms_star
-from ...io.unfinished import star_stem
+from ...io import particle_sets, relion_tables, subtomograms, unfinished
 from ...latent.record import CLUSTER, LATENT, latent_column
 from ...runner import Run, command
 
 
 @command
 def select_latent(config: SelectLatentConfig, run: Run) -> SelectLatentOutputs:
-    star_stem(config.output, "Particles")
-    volumes = image_dimensions(config.particles) == 3
+    unfinished.star_stem(config.output, "Particles")
+    volumes = relion_tables.image_dimensions(config.particles) == 3
     word = "subtomogram" if volumes else "particle"
-    particles: ParticleSet | SubtomogramSet
-    particles = read_subtomograms(config.particles) if volumes else read_particles(config.particles)
+    particles: particle_sets.ParticleSet | subtomograms.SubtomogramSet
+    particles = (
+        subtomograms.read_subtomograms(config.particles) if volumes else particle_sets.read_particles(config.particles)
+    )
     chosen = np.ones(len(particles), bool)
     for axis, low, high in _ranges(config.region):
         values = latent_column(particles, f"{LATENT}{axis}")
@@ -40,10 +39,10 @@ def select_latent(config: SelectLatentConfig, run: Run) -> SelectLatentOutputs:
             "other clusters."
         )
     part = particles.subset(np.nonzero(chosen)[0])
-    if isinstance(part, SubtomogramSet):
-        write_subtomograms_star(config.output, part)
+    if isinstance(part, subtomograms.SubtomogramSet):
+        subtomograms.write_subtomograms_star(config.output, part)
     else:
-        write_particles_star(config.output, part)
+        particle_sets.write_particles_star(config.output, part)
     run.summary(f"{counted(len(part), word)} of {len(particles)}: {config.output}")
     return SelectLatentOutputs(
         particles=config.output, count=len(part), input_count=len(particles), pixel_size=particles.pixel_size
@@ -51,7 +50,6 @@ def select_latent(config: SelectLatentConfig, run: Run) -> SelectLatentOutputs:
 
 
 def _ranges(words: str | None) -> list[tuple[int, float, float]]:
-    """[(axis, low, high)] of the option --region."""
     found = []
     for word in (words or "").replace(" ", "").split(","):
         if not word:

@@ -11,13 +11,9 @@ import numpy as np
 
 from ...contract import SimulateParticlesConfig, SimulateParticlesOutputs, counted
 from ...core.projections import random_angles
-from ...io.mrc import write_map
-from ...io.particle_sets import StackWriter
+from ...io import mrc, particle_sets, progress, stacks, unfinished
 from ...io.particles import ANGLES, CTF, OPTICS, read_orientations, write_stack
-from ...io.progress import ProgressBar
-from ...io.stacks import read_images
 from ...io.star import write_tables
-from ...io.unfinished import star_stem
 from ...runner import PROGRAM, Run, command
 from ...simulate.particle_images import draw_optics, particle_images, signal_scale
 from ...simulate.states import Ensemble, States, load_states, state_columns, write_states
@@ -29,15 +25,14 @@ OPTICS_OF, VIEWS_OF, NOISE_OF, STATES_OF = range(1, 5)  # each has random number
 
 @command
 def simulate_particles(config: SimulateParticlesConfig, run: Run) -> SimulateParticlesOutputs:
-    stem = star_stem(config.output, "Particles", ".mrcs", "_clean.mrcs", "_map.mrc")
+    stem = unfinished.star_stem(config.output, "Particles", ".mrcs", "_clean.mrcs", "_map.mrc")
     files = [f"{stem}.mrcs", f"{stem}_clean.mrcs", f"{stem}_map.mrc"]
     states = load_states(config)
     run.warn(*states.notes)
     orientations = read_orientations(config.orientations) if config.orientations else None
     others = [path for path in (config.orientations, config.ctf_from) if path]
     folder = run.folder(config.structure, *config.structures, *others)
-    scale = _make_chunks(run, folder, states, orientations)
-    made = _finish(run, folder, files, states, scale, orientations)
+    made = _finish(run, folder, files, states, _make_chunks(run, folder, states, orientations), orientations)
     strength = f"a signal-to-noise ratio of {config.snr:g}"
     run.summary(
         f"{counted(config.count, 'particle')} of {config.box} px and {states.diameter:.0f} Å, at {config.pixel_size:g} "
@@ -66,7 +61,6 @@ def simulate_particles(config: SimulateParticlesConfig, run: Run) -> SimulatePar
 
 
 def _differing(config: SimulateParticlesConfig) -> list[str]:
-    """Sentences on what differs between the particles; none if nothing does."""
     hinge, lost = config.domain, config.missing_chains
     return [f"The domain {hinge} rotates by {config.hinge_range:g}° in {config.hinge_states} states."] * bool(hinge) + [
         f"Some particles lack parts: {lost}."
@@ -86,7 +80,7 @@ def _make_chunks(run: Run, folder: Path, states: States, orientations: np.ndarra
         config.snr,
         states.diameter / config.pixel_size if config.snr_area == "particle" else None,
     )
-    for start in ProgressBar(range(0, config.count, CHUNK), unit="chunk", mininterval=1.0):
+    for start in progress.ProgressBar(range(0, config.count, CHUNK), unit="chunk", mininterval=1.0):
         noisy, clean = _stacks_of(folder, start)
         if clean.exists():
             continue
@@ -131,9 +125,8 @@ def _ground_truth(run: Run, start: int, states: States, orientations: np.ndarray
     optics = {
         m: draw_optics(config, np.random.default_rng((run.seed, OPTICS_OF, m))) for m in set(micrographs.tolist())
     }
-    numbers = states.draw(CHUNK, np.random.default_rng((run.seed, STATES_OF, start)))
     return dict(
-        states=numbers[:count],
+        states=states.draw(CHUNK, np.random.default_rng((run.seed, STATES_OF, start)))[:count],
         angles=angles[:count],
         shifts_yx=shifts[:count],
         halves=halves[:count],
@@ -149,12 +142,12 @@ def _finish(
     config: SimulateParticlesConfig = run.config
     starts = range(0, config.count, CHUNK)
     for number, path in enumerate(files[:2]):
-        with StackWriter(path, config.count, config.box, config.pixel_size) as stack:
+        with particle_sets.StackWriter(path, config.count, config.box, config.pixel_size) as stack:
             for start in starts:
                 part = str(_stacks_of(folder, start)[number])
                 count = min(CHUNK, config.count - start)
-                stack.add(read_images([part] * count, np.arange(count)))
-    write_map(files[2], scale * states.mean(), config.pixel_size)
+                stack.add(stacks.read_images([part] * count, np.arange(count)))
+    mrc.write_map(files[2], scale * states.mean(), config.pixel_size)
     made = write_states(config, states, scale)
     rows = [_ground_truth(run, start, states, orientations) for start in starts]
     write_tables(config.output, _tables(config, os.path.basename(files[0]), rows, states))

@@ -13,12 +13,10 @@ from ...io.particles import write_stack
 from ...learning.recipe import TrainingRun, refuse_steps, say_weakness, start_weights
 from ...runner import PROGRAM, Run, command
 from ...simulate.particle_images import load_projector
-from ..denoisers import denoiser_method
+from ..denoisers import denoiser_method, scales, train
 from ..denoisers.card import TARGETS, card_warnings, model_card
 from ..denoisers.method import DenoiserMethod, load_network
 from ..denoisers.pairs import Pairs
-from ..denoisers.scales import Statistics, measure_pairs
-from ..denoisers.train import DenoiserTask
 
 MARGIN = 1.02  # a pixel size coarser than the particles' by less than this is not worth resampling
 
@@ -35,7 +33,7 @@ def train_denoiser(config: TrainDenoiserConfig, run: Run) -> TrainDenoiserOutput
     _say_start(run, method, pairs, diameter, notes)
     say_weakness(config.network, method)
     training.start()
-    task = _task(config, method, pairs, measure_pairs(pairs, run.seed))
+    task = _task(config, method, pairs, scales.measure_pairs(pairs, run.seed))
     training.fit(task) if method.learns else training.measure(task)
     card = model_card(config, pairs, diameter, task, training)
     targets = pairs.targets(TARGETS, np.random.default_rng(pairs.seed))  # what the noise control compares with
@@ -53,7 +51,6 @@ def train_denoiser(config: TrainDenoiserConfig, run: Run) -> TrainDenoiserOutput
 
 
 def _pairs(run: Run, particles: typing.Sequence[ParticleSet], device: torch.device) -> tuple[Pairs, float, list[str]]:
-    """Pairs of the config, the largest structure's diameter in Å, and sentences about the structures."""
     config: TrainDenoiserConfig = run.config
     pixel_size, box = denoiser_grid(particles, config.resolution)
     structures = config.structure * (len(particles) if len(config.structure) == 1 else 1)
@@ -103,15 +100,16 @@ def _say_start(run: Run, method: DenoiserMethod, pairs: Pairs, diameter: float, 
     )
 
 
-def _task(config: TrainDenoiserConfig, method: DenoiserMethod, pairs: Pairs, statistics: Statistics) -> DenoiserTask:
-    """DenoiserTask with a new network, or with that of --start-from."""
+def _task(
+    config: TrainDenoiserConfig, method: DenoiserMethod, pairs: Pairs, statistics: scales.Statistics
+) -> train.DenoiserTask:
     if config.start_from:
         card, weights = start_weights(config, "denoiser", network=config.network, box=pairs.box)
         network = load_network(method, pairs.box, weights, config.start_from, len(card["scales"]))
     else:
         network = method.build(pairs.box, len(pairs.particles))
     method.learn(network, pairs, statistics)
-    return DenoiserTask(method, network, pairs, statistics.amplitude, config.loss, None, config.batch_size)
+    return train.DenoiserTask(method, network, pairs, statistics.amplitude, config.loss, None, config.batch_size)
 
 
 def _tell(run: Run, card: dict[str, typing.Any]) -> None:

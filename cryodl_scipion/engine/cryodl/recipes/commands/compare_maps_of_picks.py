@@ -24,8 +24,7 @@ from ...io.files import expand_paths, name_micrographs
 from ...io.messages import apart
 from ...io.micrographs import pixel_size_warnings
 from ...runner import PROGRAM, Run, command
-from ..picked_maps.frame import WORK, box_of, diameters_of, estimated_ctf, without_ctf
-from ..picked_maps.one_map import doubts, losses, map_of_set, plot_map_fscs, print_rows, write_map_table
+from ..picked_maps import frame, one_map
 from ..picked_maps.sets import Common, ComparedSets, compared_sets, file_names, unreadable
 
 MAPS = ("map", "half1", "half2")
@@ -38,23 +37,37 @@ def compare_maps_of_picks(config: CompareMapsOfPicksConfig, run: Run) -> Compare
     compared = compared_sets(config, name_micrographs(expand_paths(config.micrographs), run.names))
     if config.ctf:
         compared = compared.without(
-            without_ctf(config, compared, config.ctf), f"for which {config.ctf} (--ctf) has no CTF"
+            frame.without_ctf(config, compared, config.ctf), f"for which {config.ctf} (--ctf) has no CTF"
         )
     compared.notes.extend(pixel_size_warnings([path for _, path in compared.micrographs], config.pixel_size))
-    diameter, structure = diameters_of(config)
-    box = box_of(config, diameter, structure)
+    diameter, structure = frame.diameters_of(config)
+    box = frame.box_of(config, diameter, structure)
     compared = compared.without(unreadable(compared.micrographs), "which cannot be read")
     folder = run.folder(config.structure, *filter(None, [config.ctf]))
-    run.discard(WORK)
-    ctf = config.ctf or estimated_ctf(config, dict(compared.micrographs), folder)
+    run.discard(frame.WORK)
+    ctf = config.ctf or frame.estimated_ctf(config, dict(compared.micrographs), folder)
     if not config.ctf:
-        compared = compared.without(without_ctf(config, compared, ctf), "for which no CTF could be estimated")
+        compared = compared.without(frame.without_ctf(config, compared, ctf), "for which no CTF could be estimated")
     run.warn(*compared.notes)
     common = Common(dict(compared.micrographs), compared.halves, ctf, diameter, box)
     with apart():  # what the commands say of each set stands in the log, above its name
-        records = _maps(config, compared, common, folder, run)
+        records, counts = {}, compared.counts()
+        for name, file in file_names(list(compared.sets)).items():
+            print(
+                f"\n{name}: {counted(counts[name], 'pick')} on {counted(len(common.paths), 'micrograph')}", flush=True
+            )
+            with run.item(name, compared.files[name]):
+                if not counts[name]:
+                    raise ValueError(f"{compared.files[name]} has no picks on the micrographs compared.")
+                picks, work = compared.sets[name], folder / frame.WORK / file
+                records[name] = one_map.map_of_set(name, picks, config, common, work, run.seed)
+        if not records:
+            first = run.skipped[0]
+            raise AllSkipped(
+                f"None of the {len(run.skipped)} sets of picks gave a map. The first, {first.item}: {in_words(first)}"
+            )
     outputs = _written(config, compared, records, diameter, folder)
-    print_rows(outputs)
+    one_map.print_rows(outputs)
     print(f"Maps, table and curves: {config.output}")
     run.warn(*outputs.notes)
     _tell(config, outputs, run)
@@ -80,26 +93,6 @@ def _tell(config: CompareMapsOfPicksConfig, made: CompareMapsOfPicksOutputs, run
     )
 
 
-def _maps(
-    config: CompareMapsOfPicksConfig, compared: ComparedSets, common: Common, folder: Path, run: Run
-) -> dict[str, dict]:
-    """{set: record of its map}; sets that give none are skipped."""
-    records, counts = {}, compared.counts()
-    for name, file in file_names(list(compared.sets)).items():
-        print(f"\n{name}: {counted(counts[name], 'pick')} on {counted(len(common.paths), 'micrograph')}", flush=True)
-        with run.item(name, compared.files[name]):
-            if not counts[name]:
-                raise ValueError(f"{compared.files[name]} has no picks on the micrographs compared.")
-            picks, work = compared.sets[name], folder / WORK / file
-            records[name] = map_of_set(name, picks, config, common, work, run.seed)
-    if not records:
-        first = run.skipped[0]
-        raise AllSkipped(
-            f"None of the {len(run.skipped)} sets of picks gave a map. The first, {first.item}: {in_words(first)}"
-        )
-    return records
-
-
 def _written(
     config: CompareMapsOfPicksConfig, compared: ComparedSets, records: dict[str, dict], diameter: float, folder: Path
 ) -> CompareMapsOfPicksOutputs:
@@ -110,11 +103,11 @@ def _written(
         if name in records:
             for part in MAPS:
                 ending = "" if part == "map" else f"_{part}"
-                shutil.copyfile(folder / WORK / file / f"map{ending}.mrc", folder / f"{file}{ending}.mrc")
+                shutil.copyfile(folder / frame.WORK / file / f"map{ending}.mrc", folder / f"{file}{ending}.mrc")
                 files[part][name] = str(final / f"{file}{ending}.mrc")
     of = lambda key: {name: records[name][key] for name in sets}
-    measured_by, loss = losses(of("resolution"), compared.reference)
-    notes = compared.notes + doubts(records, config.search_resolution(diameter))
+    measured_by, loss = one_map.losses(of("resolution"), compared.reference)
+    notes = compared.notes + one_map.doubts(records, config.search_resolution(diameter))
     if compared.reference and compared.reference not in records:
         notes.append(f"The reference gave no map; the others are measured by {measured_by}, the best of them.")
     outputs = CompareMapsOfPicksOutputs(
@@ -143,7 +136,7 @@ def _written(
         ctf=config.ctf or str(final / "ctf.star"),
         notes=notes,
     )
-    write_map_table(folder / "maps.csv", outputs)
-    plot_map_fscs(folder / "fsc.png", outputs)
+    one_map.write_map_table(folder / "maps.csv", outputs)
+    one_map.plot_map_fscs(folder / "fsc.png", outputs)
     write_json(folder / "maps.json", dict(outputs))
     return outputs

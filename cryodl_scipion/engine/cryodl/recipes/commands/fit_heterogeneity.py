@@ -10,9 +10,7 @@ import numpy as np
 
 from ...contract import FitHeterogeneityConfig, FitHeterogeneityOutputs, counted, write_json
 from ...core.devices import set_threads
-from ...io.particle_sets import ParticleSet, write_particles_star
-from ...io.relion_tables import image_dimensions
-from ...io.subtomograms import SubtomogramSet, write_subtomograms_star
+from ...io import particle_sets, relion_tables, subtomograms
 from ...latent.record import (
     MapWriter,
     Outcome,
@@ -26,10 +24,9 @@ from ...latent.record import (
     write_fit_volumes,
     write_paths,
 )
+from ...particles.heterogeneity import gaussian_fit, map_files
 from ...particles.heterogeneity.fitting import fit_particles
-from ...particles.heterogeneity.gaussian_fit import CHECKPOINT
 from ...particles.heterogeneity.inputs import load_inputs
-from ...particles.heterogeneity.map_files import map_writer, write_classes
 from ...runner import PROGRAM, Run, command
 from ...tomograms.heterogeneity.fitting import average_writer, fit_subtomograms, load_subtomogram_inputs
 
@@ -52,7 +49,7 @@ def fit_heterogeneity(config: FitHeterogeneityConfig, run: Run) -> FitHeterogene
 def _has_volumes(config: FitHeterogeneityConfig) -> bool:
     """Whether the file names volumes; where it does not say it, those are fitted without a reference. Raises ValueError
     for options that the other kind has."""
-    volumes = image_dimensions(config.particles, 3 if config.reference is None else 2) == 3
+    volumes = relion_tables.image_dimensions(config.particles, 3 if config.reference is None else 2) == 3
     if not volumes and config.reference is None:
         raise ValueError(
             f"{config.particles} has particle images, and Reference (--reference) is missing. Give the map of the "
@@ -77,12 +74,12 @@ def _of_particles(config: FitHeterogeneityConfig, run: Run) -> FitHeterogeneityO
     if outcome.kept is not None:
         rest = np.setdiff1d(np.arange(len(others)), outcome.kept)
         inputs, apart = dataclasses.replace(inputs, particles=others.subset(outcome.kept)), others.subset(rest)
-        write_particles_star(folder / APART, apart, {})
+        particle_sets.write_particles_star(folder / APART, apart, {})
         run.summary(*apart_sentences(outcome.record["set_apart"], len(others)))
-    columns, classes, said = write_classes(config, inputs, outcome, folder)
+    columns, classes, said = map_files.write_classes(config, inputs, outcome, folder)
     found, limit = inputs.particles, inputs.particles.box * inputs.particles.pixel_size / inputs.radius
     said.update(contrast_deviation=float(outcome.fit.sigmas[5]), notes=inputs.notes + outcome.notes)
-    write, shown = map_writer(inputs, outcome, folder), (limit, found.pixel_size)
+    write, shown = map_files.map_writer(inputs, outcome, folder), (limit, found.pixel_size)
     made = _write(config, run, found, outcome, write, shown, folder / "particles.star", columns, said)
     made = dataclasses.replace(made, classes=[str(Path(config.output) / name) for name in classes])
     if len(apart):
@@ -122,14 +119,14 @@ def _folder(config: FitHeterogeneityConfig, run: Run, continues: bool) -> Path:
     files = [path for path in (config.particles, config.reference, config.mask) if path]
     folder = run.folder(*files, continues=continues)
     (folder / SCRATCH).mkdir(exist_ok=True)
-    run.discard(SCRATCH, CHECKPOINT)
+    run.discard(SCRATCH, gaussian_fit.CHECKPOINT)
     return folder
 
 
 def _write(
     config: FitHeterogeneityConfig,
     run: Run,
-    found: ParticleSet | SubtomogramSet,
+    found: particle_sets.ParticleSet | subtomograms.SubtomogramSet,
     outcome: Outcome,
     write: MapWriter,
     shown: tuple[float, float],
@@ -144,10 +141,10 @@ def _write(
         run.take_device("cpu")
     clusters = latent_clusters(fit.latent, config.clusters, run.seed)
     columns = dict(latent_columns(fit.latent, clusters, config.umap, run.seed), **columns)
-    if isinstance(found, SubtomogramSet):
-        write_subtomograms_star(star, found, columns)
+    if isinstance(found, subtomograms.SubtomogramSet):
+        subtomograms.write_subtomograms_star(star, found, columns)
     else:
-        write_particles_star(star, found, columns)
+        particle_sets.write_particles_star(star, found, columns)
     names = write_fit_volumes(folder, fit, found.box, found.pixel_size)
     paths, record = write_paths(fit.latent, config.axes, config.maps, write)
     draw_latent(fit.latent, clusters, verdict_sentence(motion), folder / "latent.png")

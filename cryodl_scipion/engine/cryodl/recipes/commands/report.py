@@ -13,18 +13,7 @@ from pathlib import Path
 from ...contract import ReportConfig, ReportOutputs, config_to_dict, counted
 from ...io.files import whole_file
 from ...runner import Run, command
-from ..report.numbers import alarms_of, malformed_of, numbers_table, warnings_of
-from ..report.page import (
-    MARK,
-    Content,
-    Picture,
-    class_picture,
-    ctf_picture,
-    fsc_picture,
-    growth_picture,
-    micrograph_pictures,
-    page_of,
-)
+from ..report import numbers, page
 from ..report.runs import FoundRun, read_words, runs_of_folder, runs_of_project
 
 LONGEST_LIST = 4  # values of a list of parameters that are shown
@@ -39,23 +28,23 @@ def report(config: ReportConfig, run: Run) -> ReportOutputs:
     runs = [one for one in runs if one.name != config.own]
     if not runs:
         raise ValueError(_nothing(config))
-    alarms, malformed = alarms_of(runs), malformed_of(runs) + damaged
-    micrographs, unshown = micrograph_pictures(runs, config.micrographs)
-    classes, unclear = class_picture(runs)
-    others: dict[str, list[Picture]] = {}
-    for section, draw in (("Progress", growth_picture), ("Map", fsc_picture), ("CTF", ctf_picture)):
+    alarms, malformed = numbers.alarms_of(runs), numbers.malformed_of(runs) + damaged
+    micrographs, unshown = page.micrograph_pictures(runs, config.micrographs)
+    classes, unclear = page.class_picture(runs)
+    others: dict[str, list[page.Picture]] = {}
+    for section, draw in (("Progress", page.growth_picture), ("Map", page.fsc_picture), ("CTF", page.ctf_picture)):
         try:
             others[section] = draw(runs)
         except (ValueError, TypeError, KeyError, IndexError) as error:  # of results of other versions
             unclear.append(f"The part {section} cannot be shown: {error!r}")
     name = os.path.basename(os.path.abspath(folder))
-    content = Content(
+    content = page.Content(
         title=f"{name}: cryodl report",
         source=f"Scipion project {name}" if config.project else f"Results in {name}",
         runs=runs,
-        numbers=numbers_table(runs),
+        numbers=numbers.numbers_table(runs),
         alarms=alarms,
-        warnings=warnings_of(runs) + unshown + unclear,
+        warnings=numbers.warnings_of(runs) + unshown + unclear,
         malformed=malformed,
         pictures={
             "Progress": others.get("Progress", []),
@@ -69,7 +58,7 @@ def report(config: ReportConfig, run: Run) -> ReportOutputs:
         versions=_versions(runs),
         refresh=config.refresh,
     )
-    text = page_of(content, datetime.datetime.now())
+    text = page.page_of(content, datetime.datetime.now())
     with whole_file(config.output) as temporary:
         temporary.write_text(text, encoding="utf-8")
     run.summary(f"Report on {counted(len(runs), 'run')}: {config.output}", *(f"Alarm: {alarm}" for alarm in alarms))
@@ -88,7 +77,7 @@ def _check(config: ReportConfig) -> None:
         )
     if os.path.exists(config.output):
         with open(config.output, "rb") as file:
-            if MARK.encode() not in file.read(256):
+            if page.MARK.encode() not in file.read(256):
                 raise FileExistsError(
                     f"{config.output} (--output) is not a report and is not replaced. Choose another name."
                 )

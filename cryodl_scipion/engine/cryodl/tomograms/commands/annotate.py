@@ -20,7 +20,7 @@ def annotate(config: AnnotateConfig, run: Run) -> AnnotationsOutputs:
         tomogram = Tomogram(path)
         size, note = working_pixel_size(tomogram, config.pixel_size)
         tomograms.append((name, tomogram, size))
-        run.warn(*[note] if note else [])
+        run.warn(note)
     store = open_annotations(config.annotations, dict(pairs))
     session = Session(store, tomograms, config.feature, config.annotator, config.tile)
     for name in {t.tomogram for t in store.entries} & set(dict(pairs)):

@@ -12,27 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import CARD, ClassifySubtomogramsConfig, ClassifySubtomogramsOutputs, counted, network_words
+from ...io import model, mrc, subtomograms, unfinished
 from ...io.files import write_csv
-from ...io.model import find_model
-from ...io.mrc import write_map
-from ...io.subtomograms import SubtomogramSet, read_subtomograms, write_subtomograms_star
-from ...io.unfinished import star_stem
 from ...runner import PROGRAM, Run, command
-from ..classifiers import load_classifier
+from ..classifiers import load_classifier, prepare, rejection
 from ..classifiers.confusion import against_ground_truth, check_ground_truth, plot_confusion, write_confusion
-from ..classifiers.prepare import find_subtomogram_contrast, resolution_notes, subtomogram_diameter
-from ..classifiers.rejection import MAX_DEFAULT_FRACTION
 from ..classifiers.run import Classifier, joined_parts, read_part, write_part
+from ..subtomograms import clustering
 from ..subtomograms.averages import aligned, half_averages, resolution_of
-from ..subtomograms.clustering import (
-    aligned_poses,
-    alignment_of,
-    embedding_of,
-    group_p_value,
-    groups,
-    plot_averages,
-    plot_embedding,
-)
 from ..subtomograms.observed import frame_of
 
 CHUNK = 256  # subtomograms after which a stopped run continues
@@ -71,12 +58,29 @@ class Classes:
 
 @command
 def classify_subtomograms(config: ClassifySubtomogramsConfig, run: Run) -> ClassifySubtomogramsOutputs:
-    stem = star_stem(config.output, "Subtomograms", *BESIDE)
+    stem = unfinished.star_stem(config.output, "Subtomograms", *BESIDE)
     wanted = ("classes",) if config.ground_truth else ()
-    found = read_subtomograms(config.subtomograms, wanted, config.tilt_min, config.tilt_max)
+    found = subtomograms.read_subtomograms(config.subtomograms, wanted, config.tilt_min, config.tilt_max)
     classes = (_classified if config.model else _clustered)(config, found, stem, run)
     folder = Path(f"{config.output}.partial")
-    averages, resolutions = _averages(found, classes, folder, stem, run)
+    averages: dict[str, str] = {}
+    resolutions: dict[str, float | None] = {}
+    volumes, titles = [], []
+    for number, name in classes.names.items():
+        rows = np.nonzero(classes.numbers == number)[0]
+        told = f"{name}: {counted(len(rows), 'subtomogram')}"
+        if number and len(rows) and classes.angles is not None:
+            poses = (classes.angles[rows], classes.shifts_zyx[rows])
+            whole, one, other = half_averages(found, rows, *poses, classes.made.contrast, run.device)
+            mrc.write_map(folder / f"final_class{number:03d}.mrc", whole, found.pixel_size)
+            averages[name] = f"{stem}_class{number:03d}.mrc"
+            resolutions[name] = round(resolution_of(one, other, found.pixel_size, classes.diameter), 1)
+            told += f", half-maps agree to {resolutions[name]:.3g} Å"
+            volumes.append(whole)
+            titles.append(f"{name}: {len(rows)}\n{resolutions[name]:.0f} Å")
+        run.summary(f"{told}.")
+    if volumes:
+        clustering.plot_averages(volumes, titles, found.pixel_size, folder / "final_averages.png")
     columns = dict(classes.columns, rlnClassNumber=classes.numbers.tolist())
     if classes.angles is not None and classes.angles is not found.angles:
         columns.update(zip(ANGLES, classes.angles.T.tolist()))
@@ -84,7 +88,7 @@ def classify_subtomograms(config: ClassifySubtomogramsConfig, run: Run) -> Class
         columns.update(zip(("rlnOriginZAngst", "rlnOriginYAngst", "rlnOriginXAngst"), origins.T.tolist()))
     for made in sorted(folder.glob("final_*")):
         os.replace(made, f"{stem}_{made.name[len('final_') :]}")
-    write_subtomograms_star(config.output, found, columns)
+    subtomograms.write_subtomograms_star(config.output, found, columns)
     shutil.rmtree(folder)
     print(f"Classified subtomograms: {config.output}")
     return dataclasses.replace(
@@ -95,25 +99,17 @@ def classify_subtomograms(config: ClassifySubtomogramsConfig, run: Run) -> Class
     )
 
 
-def _contrast(found: SubtomogramSet, diameter: float, asked: str, run: Run) -> str:
-    contrast, said, warning = find_subtomogram_contrast(found, diameter, asked)
+def _contrast(found: subtomograms.SubtomogramSet, diameter: float, asked: str, run: Run) -> str:
+    contrast, said, warning = prepare.find_subtomogram_contrast(found, diameter, asked)
     if said:
         print(said)
-    run.warn(*[warning] if warning else [])
+    run.warn(warning)
     return contrast
 
 
-def _nothing_made(config: ClassifySubtomogramsConfig, contrast: str, pixel_size: float) -> ClassifySubtomogramsOutputs:
-    """The outputs before anything is known but these."""
-    return ClassifySubtomogramsOutputs(
-        subtomograms=str(config.output), counts={}, averages={}, contrast=contrast, pixel_size=pixel_size
-    )
-
-
 # ----- with a model
-def _classified(config: ClassifySubtomogramsConfig, found: SubtomogramSet, stem: str, run: Run) -> Classes:
-    """The classes of a model. A stopped run continues after the chunks that it has finished."""
-    source = find_model(str(config.model), "classifier")
+def _classified(config: ClassifySubtomogramsConfig, found: subtomograms.SubtomogramSet, stem: str, run: Run) -> Classes:
+    source = model.find_model(str(config.model), "classifier")
     classifier = load_classifier(source, run.device)
     card = classifier.card
     if config.ground_truth:
@@ -131,14 +127,15 @@ def _classified(config: ClassifySubtomogramsConfig, found: SubtomogramSet, stem:
             parts.append(read_part(path))
             bar.update(len(rows))
     answer = joined_parts(parts)
-    best = np.array(card["class_numbers"])[answer.probabilities.argmax(1)]
-    numbers = np.where(answer.confidence <= minimum, 0, best)
+    numbers = np.where(answer.confidence <= minimum, 0, np.array(card["class_numbers"])[answer.probabilities.argmax(1)])
     columns: dict[str, typing.Any] = {CONFIDENCE: [f"{v:.6g}" for v in answer.confidence]}
     columns.update({name: None for name in found.columns if name.startswith(PROBABILITY)})  # of another model
     for position, number in enumerate(card["class_numbers"]):
         columns[f"{PROBABILITY}{number}"] = [f"{v:.5f}" for v in answer.probabilities[:, position]]
     confusion = _confusion(found, card, numbers, folder, stem) if config.ground_truth else None
-    made = dataclasses.replace(_nothing_made(config, contrast, found.pixel_size), model=card["name"])
+    made = ClassifySubtomogramsOutputs(
+        str(config.output), {}, {}, contrast=contrast, pixel_size=found.pixel_size, model=card["name"]
+    )
     if confusion:
         made = dataclasses.replace(made, confusion=confusion, accuracy=confusion.pop("accuracy"))
         run.summary(f"Accuracy, compared with the classes of the input: {made.accuracy:.3f}.")
@@ -164,14 +161,18 @@ def _lowest_confidence(config: ClassifySubtomogramsConfig, classifier: Classifie
         number = len(classifier.card["validation"]["unknown_confidence"])
         run.warn(
             f"{classifier.card['name']} was validated with {number} subtomograms: too few to determine the rejection "
-            f"threshold for {MAX_DEFAULT_FRACTION if fraction is None else fraction:.0%}. No subtomogram is called "
-            f"unknown; give --rejected-fraction {np.ceil(100 / (number + 1)) / 100:.2f} or more."
+            f"threshold for {rejection.MAX_DEFAULT_FRACTION if fraction is None else fraction:.0%}. No subtomogram is "
+            f"called unknown; give --rejected-fraction {np.ceil(100 / (number + 1)) / 100:.2f} or more."
         )
     return minimum
 
 
 def _confusion(
-    found: SubtomogramSet, card: typing.Mapping[str, typing.Any], numbers: np.ndarray, folder: Path, stem: str
+    found: subtomograms.SubtomogramSet,
+    card: typing.Mapping[str, typing.Any],
+    numbers: np.ndarray,
+    folder: Path,
+    stem: str,
 ) -> dict[str, typing.Any]:
     """What was found against the input's classes; files lie in the folder first."""
     matrix, rows, accuracy = against_ground_truth(found, card, numbers)
@@ -183,16 +184,15 @@ def _confusion(
 
 
 # ----- without labels
-def _clustered(config: ClassifySubtomogramsConfig, found: SubtomogramSet, stem: str, run: Run) -> Classes:
-    """The clusters of subtomograms that show the same."""
-    diameter, fewest = subtomogram_diameter(found, config.particle_diameter), max(2, config.classes)
+def _clustered(config: ClassifySubtomogramsConfig, found: subtomograms.SubtomogramSet, stem: str, run: Run) -> Classes:
+    diameter, fewest = prepare.subtomogram_diameter(found, config.particle_diameter), max(2, config.classes)
     if len(found) < fewest:
         raise ValueError(
             f"{found.path} has {counted(len(found), 'subtomogram')} for {counted(config.classes, 'class', 'classes')} "
             f"(--classes); at least {fewest} are needed. Choose fewer classes."
         )
-    run.warn(*resolution_notes(found, diameter, config.resolution))
-    how = alignment_of(found, config.align)
+    run.warn(*prepare.resolution_notes(found, diameter, config.resolution))
+    how = clustering.alignment_of(found, config.align)
     contrast = _contrast(found, diameter, config.contrast, run)
     folder = run.folder(config.subtomograms)
     frame = frame_of(found, diameter, config.resolution or PIXELS * found.pixel_size)
@@ -200,16 +200,15 @@ def _clustered(config: ClassifySubtomogramsConfig, found: SubtomogramSet, stem: 
         f"Comparing {len(found)} subtomograms with detail to {frame.width / frame.radius:.0f} Å on "
         f"{run.device_name}; alignment: {how}."
     )
-    angles, shifts = aligned_poses(found, frame, how, contrast, config.seed, run.device)
+    angles, shifts = clustering.aligned_poses(found, frame, how, contrast, config.seed, run.device)
     observed = aligned(found, slice(None), frame, angles, shifts, contrast, run.device)
     count = min(COMPONENTS, len(found) - 1)
-    positions = embedding_of(observed, config.embedding, count, folder, config.seed, run.device)
-    numbers = groups(positions, config.classes, config.seed)
-    p_value = round(group_p_value(positions, config.classes, config.seed), 3)
-    plot_embedding(positions, numbers, folder / "final_embedding.png")
+    positions = clustering.embedding_of(observed, config.embedding, count, folder, config.seed, run.device)
+    numbers = clustering.groups(positions, config.classes, config.seed)
+    p_value = round(clustering.group_p_value(positions, config.classes, config.seed), 3)
+    clustering.plot_embedding(positions, numbers, folder / "final_embedding.png")
     rows = ([*named, *(f"{v:.6g}" for v in position)] for *named, position in zip(found.names, numbers, positions))
-    titles = ["name", "class", *(f"component{i + 1}" for i in range(count))]
-    write_csv(folder / "final_embedding.csv", titles, rows)
+    write_csv(folder / "final_embedding.csv", ["name", "class", *(f"component{i + 1}" for i in range(count))], rows)
     run.summary(ALIGNED[how])
     run.methods(
         f"{counted(len(found), 'subtomogram')} were clustered into {counted(config.classes, 'class', 'classes')} with "
@@ -222,8 +221,12 @@ def _clustered(config: ClassifySubtomogramsConfig, found: SubtomogramSet, stem: 
             f"same spread ({100 * p_value:.0f} % of such data sets are as tight), so the classes may be chance. {align}"
             "Use more subtomograms, or other --classes or --resolution."
         )
-    made = dataclasses.replace(
-        _nothing_made(config, contrast, found.pixel_size),
+    made = ClassifySubtomogramsOutputs(
+        str(config.output),
+        counts={},
+        averages={},
+        contrast=contrast,
+        pixel_size=found.pixel_size,
         aligned=how,
         p_value=p_value,
         embedding=f"{stem}_embedding.csv",
@@ -231,29 +234,3 @@ def _clustered(config: ClassifySubtomogramsConfig, found: SubtomogramSet, stem: 
     )
     names = {number: str(number) for number in range(1, config.classes + 1)}
     return Classes(numbers, names, angles, shifts, diameter, {}, made)
-
-
-# ----- both
-def _averages(
-    found: SubtomogramSet, classes: Classes, folder: Path, stem: str, run: Run
-) -> tuple[dict[str, str], dict[str, float | None]]:
-    """{class: file} and {class: Å} of the averages, protein bright, which lie in the folder till all is ready."""
-    averages: dict[str, str] = {}
-    resolutions: dict[str, float | None] = {}
-    volumes, titles = [], []
-    for number, name in classes.names.items():
-        rows = np.nonzero(classes.numbers == number)[0]
-        told = f"{name}: {counted(len(rows), 'subtomogram')}"
-        if number and len(rows) and classes.angles is not None:
-            poses = (classes.angles[rows], classes.shifts_zyx[rows])
-            whole, one, other = half_averages(found, rows, *poses, classes.made.contrast, run.device)
-            write_map(folder / f"final_class{number:03d}.mrc", whole, found.pixel_size)
-            averages[name] = f"{stem}_class{number:03d}.mrc"
-            resolutions[name] = round(resolution_of(one, other, found.pixel_size, classes.diameter), 1)
-            told += f", half-maps agree to {resolutions[name]:.3g} Å"
-            volumes.append(whole)
-            titles.append(f"{name}: {len(rows)}\n{resolutions[name]:.0f} Å")
-        run.summary(f"{told}.")
-    if volumes:
-        plot_averages(volumes, titles, found.pixel_size, folder / "final_averages.png")
-    return averages, resolutions

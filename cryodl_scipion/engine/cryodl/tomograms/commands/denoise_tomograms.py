@@ -24,12 +24,8 @@ from ...contract import (
 from ...io.model import find_model, read_model
 from ...io.stamps import stamp
 from ...runner import PROGRAM, Run, command
+from ..denoisers import examples, halves, predict, spectra, train
 from ..denoisers.controls import control_in_words, control_metrics
-from ..denoisers.examples import Tilts
-from ..denoisers.halves import HalfSource, Named, measured_halves, named_tomograms, open_source, subvolumes_of
-from ..denoisers.predict import HALVES, RECORD, TomogramDenoiser, finished, model_notes, read_record, write_denoised
-from ..denoisers.spectra import scale_of_one
-from ..denoisers.train import train_tomogram_denoiser, unseen_rows
 
 KIND, MODEL = "tomogram_denoiser", "model"
 NAMED = 10  # tomograms whose controls a summary lists
@@ -38,7 +34,7 @@ DIFFERENT, TOO_DIFFERENT = 1.1, 2.0  # times the pixel size that a model learned
 
 @command
 def denoise_tomograms(config: DenoiseTomogramsConfig, run: Run) -> DenoiseTomogramsOutputs:
-    named, skipped, notes = named_tomograms(config)
+    named, skipped, notes = halves.named_tomograms(config)
     run.warn(*notes)
     for each in skipped:
         run.skip(each.item, each.path, each.reason)
@@ -47,29 +43,48 @@ def denoise_tomograms(config: DenoiseTomogramsConfig, run: Run) -> DenoiseTomogr
     card = read_card(str(find_model(config.model, KIND)), KIND) if config.model else None
     sources = _sources(config, named, card, run)
     run.require_some(total, "tomogram", "denoised")
-    model = _model(config, sources, folder)
+    model = find_model(config.model, KIND) if config.model else folder / MODEL
+    if not (model / CARD).exists():
+        train.train_tomogram_denoiser(config, [s for s in sources if len(s.paths) == 2], model)
     card = read_card(str(model), KIND)
     sources = _fitting(sources, card, run)
-    run.warn(*model_notes(config, card))
-    record = read_record(folder, config, card)
-    todo = [s for s in sources if not finished(s, record, folder)]
+    run.warn(*predict.model_notes(config, card))
+    record = predict.read_record(folder, config, card)
+    todo = [s for s in sources if not predict.finished(s, record, folder)]
     print(f"{counted(len(total), 'tomogram')}, {len(sources) - len(todo)} of them already denoised.")
     if todo:
-        _denoise(todo, config, model, folder, record, run)
+        denoiser = predict.TomogramDenoiser(*read_model(model, KIND), run.device)
+        print(f"Denoising on {run.device_name} with {model}.")
+    for source in todo:
+        with run.item(source.name, source.paths[0]):
+            record["tomograms"][source.name] = _denoise_one(source, denoiser, config, folder, run)
+            write_json(str(folder / predict.RECORD), record)
     run.require_some(total, "tomogram", "denoised")
     bad = {each.item for each in run.skipped}
-    outputs = _outputs(config, [s for s in sources if s.name not in bad], folder, model, card, record)
+    good = [s for s in sources if s.name not in bad]
+    with_halves = [s for s in good if config.halves and len(s.paths) == 2]
+    even, odd = ({s.name: str(folder / f"{s.name}_{half}.mrc") for s in with_halves} for half in predict.HALVES)
+    outputs = DenoiseTomogramsOutputs(
+        tomograms=str(folder),
+        files={s.name: str(folder / f"{s.name}.mrc") for s in good},
+        even=even,
+        odd=odd,
+        model=str(model),
+        fills_wedge=card["fills_wedge"],
+        pixel_sizes={s.name: s.pixel_size for s in good},
+        controls={s.name: record["tomograms"][s.name]["controls"] for s in good},
+    )
     _tell(outputs, card, run)
     return outputs
 
 
 def _sources(
-    config: DenoiseTomogramsConfig, named: typing.Sequence[Named], card: dict | None, run: Run
-) -> list[HalfSource]:
+    config: DenoiseTomogramsConfig, named: typing.Sequence[halves.Named], card: dict | None, run: Run
+) -> list[halves.HalfSource]:
     found = []
     for one in named:
         with run.item(one.name, one.paths[0]):
-            source, said = open_source(one, config.pixel_size, card["pixel_size"] if card else None)
+            source, said = halves.open_source(one, config.pixel_size, card["pixel_size"] if card else None)
             if len(source.paths) == 1 and card is None:
                 raise ValueError(
                     f"{source.paths[0]} has no halves, and training needs two halves with independent noise. "
@@ -81,15 +96,7 @@ def _sources(
     return found
 
 
-def _model(config: DenoiseTomogramsConfig, sources: list[HalfSource], folder: Path) -> Path:
-    if config.model:
-        return find_model(config.model, KIND)
-    if not (folder / MODEL / CARD).exists():
-        train_tomogram_denoiser(config, [s for s in sources if len(s.paths) == 2], folder / MODEL)
-    return folder / MODEL
-
-
-def _fitting(sources: list[HalfSource], card: dict, run: Run) -> list[HalfSource]:
+def _fitting(sources: list[halves.HalfSource], card: dict, run: Run) -> list[halves.HalfSource]:
     kept = []
     for source in sources:
         times = max(source.pixel_size / card["pixel_size"], card["pixel_size"] / source.pixel_size)
@@ -110,56 +117,33 @@ def _fitting(sources: list[HalfSource], card: dict, run: Run) -> list[HalfSource
     return kept
 
 
-def _denoise(
-    todo: list[HalfSource], config: DenoiseTomogramsConfig, model: Path, folder: Path, record: dict, run: Run
-) -> None:
-    denoiser = TomogramDenoiser(*read_model(model, KIND), run.device)
-    print(f"Denoising on {run.device_name} with {model}.")
-    for source in todo:
-        with run.item(source.name, source.paths[0]):
-            record["tomograms"][source.name] = _denoise_one(source, denoiser, config, folder, run)
-            write_json(str(folder / RECORD), record)
-
-
 def _denoise_one(
-    source: HalfSource, denoiser: TomogramDenoiser, config: DenoiseTomogramsConfig, folder: Path, run: Run
+    source: halves.HalfSource,
+    denoiser: predict.TomogramDenoiser,
+    config: DenoiseTomogramsConfig,
+    folder: Path,
+    run: Run,
 ) -> dict:
     """Write one tomogram. Returns its entry in denoise.json."""
     card, controls = denoiser.card, {}
     if len(source.volumes) == 2:
-        scale, _, said = measured_halves(source)
+        scale, _, said = halves.measured_halves(source)
         run.warn(*said)
-        tilts = Tilts(*card["tilts"]) if card["fills_wedge"] else None
-        subvolumes = subvolumes_of(source, unseen_rows(card, source))
+        tilts = examples.Tilts(*card["tilts"]) if card["fills_wedge"] else None
+        subvolumes = halves.subvolumes_of(source, train.unseen_rows(card, source))
         controls = control_metrics(
             lambda subvolume: denoiser.answer(subvolume, scale), subvolumes, scale, source.pixel_size, tilts
         )
     else:
-        scale = scale_of_one([subvolume for (subvolume,) in subvolumes_of(source)], np.array(card["gain"]))
-    files = write_denoised(source, denoiser, scale, config, folder)
+        scale = spectra.scale_of_one(
+            [subvolume for (subvolume,) in halves.subvolumes_of(source)], np.array(card["gain"])
+        )
     return dict(
-        files=files,
+        files=predict.write_denoised(source, denoiser, scale, config, folder),
         made_of=stamp(*source.paths),
         pixel_size=source.pixel_size,
         halves=len(source.volumes) == 2,
         controls=controls,
-    )
-
-
-def _outputs(
-    config: DenoiseTomogramsConfig, good: list[HalfSource], folder: Path, model: Path, card: dict, record: dict
-) -> DenoiseTomogramsOutputs:
-    halves = [s for s in good if config.halves and len(s.paths) == 2]
-    even, odd = ({s.name: str(folder / f"{s.name}_{half}.mrc") for s in halves} for half in HALVES)
-    return DenoiseTomogramsOutputs(
-        tomograms=str(folder),
-        files={s.name: str(folder / f"{s.name}.mrc") for s in good},
-        even=even,
-        odd=odd,
-        model=str(model),
-        fills_wedge=card["fills_wedge"],
-        pixel_sizes={s.name: s.pixel_size for s in good},
-        controls={s.name: record["tomograms"][s.name]["controls"] for s in good},
     )
 
 
@@ -173,7 +157,7 @@ def _tell(made: DenoiseTomogramsOutputs, card: dict, run: Run) -> None:
     known = [(name, metrics) for name, metrics in sorted(made.controls.items()) if metrics]
     run.summary(*(control_in_words(name, metrics) for name, metrics in known[:NAMED]))
     if len(known) > NAMED:
-        run.summary(f"... and {len(known) - NAMED} more, in {RECORD}.")
+        run.summary(f"... and {len(known) - NAMED} more, in {predict.RECORD}.")
     if len(known) < len(made.controls):
         run.summary("Tomograms without halves have no control: it is not known what was invented in them.")
     learned = len((card.get("training") or {}).get("tomograms") or ())

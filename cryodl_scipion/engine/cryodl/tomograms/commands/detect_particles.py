@@ -11,13 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import DetectParticlesConfig, DetectParticlesOutputs, config_to_dict, counted
-from ...io.files import expand_paths, name_tomograms
-from ...io.star import read_tables, write_tables
-from ...io.tomogram_coordinates import write_coordinates3d
-from ...io.tomograms import Tomogram, working_pixel_size
+from ...io import files, star, tomogram_coordinates, tomograms
 from ...likelihood.decoys import q_values, threshold_by_decoys
 from ...runner import PROGRAM, Run, command
-from ..detectors.predict import NetworkFinder, SpeciesFound, detection_columns, detections_in_words
+from ..detectors.predict import NetworkFinder, detection_columns, detections_in_words
 from ..features.volumes import ALL, FolderRecord, join_points, refuse_name_of_all
 from ..templates.finder import DECOYS, TemplateFinder
 
@@ -40,7 +37,7 @@ DECOY_WORDS = (
 
 @command
 def detect_particles(config: DetectParticlesConfig, run: Run) -> DetectParticlesOutputs:
-    named = name_tomograms(expand_paths(config.tomograms), config.names)
+    named = files.name_tomograms(files.expand_paths(config.tomograms), config.names)
     refuse_name_of_all(named)
     finder = (TemplateFinder if config.template else NetworkFinder)(config, named, run.device)
     run.warn(*finder.notes)
@@ -51,80 +48,38 @@ def detect_particles(config: DetectParticlesConfig, run: Run) -> DetectParticles
     for name, path in named:
         with run.item(name, path):
             if not record.has(name, [path]):
-                _search(config, name, path, folder, record, finder, run)
+                tomogram = tomograms.Tomogram(path)
+                pixel_size, note = tomograms.working_pixel_size(tomogram, config.pixel_size, finder.typical_pixel_size)
+                found, more = finder.search(name, tomogram, pixel_size)
+                run.warn(note, *more)
+                found = [one.inside(tomogram.shape, config.border / pixel_size) for one in found]
+                columns = detection_columns(name, found, tomogram.shape, pixel_size)
+                entry: dict[str, typing.Any] = dict(
+                    file=f"{name}.star",
+                    pixel_size=pixel_size,
+                    counts={one.name: len(one) for one in found},
+                    thresholds={one.name: one.threshold for one in found},
+                    by_chance={one.name: one.expected_false for one in found if one.expected_false is not None},
+                    diameters={one.name: one.diameter for one in found},
+                )
+                if found[0].rivals is not None:
+                    (folder / CANDIDATES).mkdir(exist_ok=True)
+                    tomogram_coordinates.write_coordinates3d(
+                        folder / CANDIDATES / f"{name}.star", [columns], [pixel_size]
+                    )
+                    entry["rivals"] = found[0].rivals.round(5).tolist()
+                tomogram_coordinates.write_coordinates3d(folder / f"{name}.star", [columns], [pixel_size])
+                record.put(name, [path], entry)
                 _choose(config, folder, record, {name: record.items[name]})
     if config.template:
         _choose(config, folder, record, record.items)
     run.require_some(named, "tomogram", "searched")
-    bad = {each.item for each in run.skipped}
-    outputs = _outputs(config, folder, record, [name for name, _ in named if name not in bad], finder)
-    _tell(config, outputs, finder, run)
-    run.warn(*_warnings(config, outputs))
-    return outputs
-
-
-def _search(
-    config: DetectParticlesConfig, name: str, path: str, folder: Path, record: FolderRecord, finder: Finder, run: Run
-) -> None:
-    """Write the STAR file of a tomogram."""
-    tomogram = Tomogram(path)
-    pixel_size, note = working_pixel_size(tomogram, config.pixel_size, finder.typical_pixel_size)
-    found, more = finder.search(name, tomogram, pixel_size)
-    run.warn(*[note] if note else [], *more)
-    found = [one.inside(tomogram.shape, config.border / pixel_size) for one in found]
-    columns = detection_columns(name, found, tomogram.shape, pixel_size)
-    entry = _entry(name, found, pixel_size)
-    if found[0].rivals is not None:
-        (folder / CANDIDATES).mkdir(exist_ok=True)
-        write_coordinates3d(folder / CANDIDATES / f"{name}.star", [columns], [pixel_size])
-        entry["rivals"] = found[0].rivals.round(5).tolist()
-    write_coordinates3d(folder / f"{name}.star", [columns], [pixel_size])
-    record.put(name, [path], entry)
-
-
-def _choose(
-    config: DetectParticlesConfig, folder: Path, record: FolderRecord, items: dict[str, dict[str, typing.Any]]
-) -> None:
-    """Write the detections of some tomograms, which are judged together by the places that decoys won."""
-    items = {name: item for name, item in items.items() if "rivals" in item}
-    if not items:
-        return
-    tables = {name: read_tables(folder / CANDIDATES / f"{name}.star")["particles"] for name in items}
-    scores = {name: np.array(table["cryodlScore"], float) for name, table in tables.items()}
-    pooled, rivals = np.concatenate(list(scores.values())), np.concatenate([item["rivals"] for item in items.values()])
-    q = q_values(pooled, rivals, DECOYS)
-    chosen = threshold_by_decoys(pooled, rivals, DECOYS, config.fdr)
-    for name, item in items.items():
-        (species,) = item["counts"]
-        threshold = 1.0 if chosen is None else chosen
-        keep = np.nonzero(scores[name] >= threshold)[0]
-        mine, q = q[: len(scores[name])], q[len(scores[name]) :]
-        columns = {key: [values[row] for row in keep] for key, values in tables[name].items()}
-        write_tables(folder / item["file"], {"particles": dict(columns, cryodlQ=mine[keep].round(5).tolist())})
-        item["counts"], item["thresholds"] = {species: len(keep)}, {species: threshold}
-        item["by_chance"] = {species: float((np.array(item["rivals"]) >= threshold).sum() / DECOYS)}
-    record.write()
-
-
-def _entry(name: str, found: typing.Sequence[SpeciesFound], pixel_size: float) -> dict[str, typing.Any]:
-    return dict(
-        file=f"{name}.star",
-        pixel_size=pixel_size,
-        counts={one.name: len(one) for one in found},
-        thresholds={one.name: one.threshold for one in found},
-        by_chance={one.name: one.expected_false for one in found if one.expected_false is not None},
-        diameters={one.name: one.diameter for one in found},
-    )
-
-
-def _outputs(
-    config: DetectParticlesConfig, folder: Path, record: FolderRecord, done: typing.Sequence[str], finder: Finder
-) -> DetectParticlesOutputs:
     join_points(folder, record)
-    items = {name: record.items[name] for name in done}
+    bad = {each.item for each in run.skipped}
+    items = {name: record.items[name] for name, _ in named if name not in bad}
     sizes = {item["pixel_size"] for item in items.values()}
     each = lambda key: {name: item[key] for name, item in items.items()}
-    return DetectParticlesOutputs(
+    outputs = DetectParticlesOutputs(
         files={name: str(folder / item["file"]) for name, item in items.items()},
         particles=str(folder / ALL),
         method="template" if config.template else "network",
@@ -138,6 +93,33 @@ def _outputs(
         orientations=finder.orientations,
         model=config.model,
     )
+    _tell(config, outputs, finder, run)
+    run.warn(*_warnings(config, outputs))
+    return outputs
+
+
+def _choose(
+    config: DetectParticlesConfig, folder: Path, record: FolderRecord, items: dict[str, dict[str, typing.Any]]
+) -> None:
+    """Write the detections of some tomograms, which are judged together by the places that decoys won."""
+    items = {name: item for name, item in items.items() if "rivals" in item}
+    if not items:
+        return
+    tables = {name: star.read_tables(folder / CANDIDATES / f"{name}.star")["particles"] for name in items}
+    scores = {name: np.array(table["cryodlScore"], float) for name, table in tables.items()}
+    pooled, rivals = np.concatenate(list(scores.values())), np.concatenate([item["rivals"] for item in items.values()])
+    q = q_values(pooled, rivals, DECOYS)
+    chosen = threshold_by_decoys(pooled, rivals, DECOYS, config.fdr)
+    for name, item in items.items():
+        (species,) = item["counts"]
+        threshold = 1.0 if chosen is None else chosen
+        keep = np.nonzero(scores[name] >= threshold)[0]
+        mine, q = q[: len(scores[name])], q[len(scores[name]) :]
+        columns = {key: [values[row] for row in keep] for key, values in tables[name].items()}
+        star.write_tables(folder / item["file"], {"particles": dict(columns, cryodlQ=mine[keep].round(5).tolist())})
+        item["counts"], item["thresholds"] = {species: len(keep)}, {species: threshold}
+        item["by_chance"] = {species: float((np.array(item["rivals"]) >= threshold).sum() / DECOYS)}
+    record.write()
 
 
 def _tell(config: DetectParticlesConfig, made: DetectParticlesOutputs, finder: Finder, run: Run) -> None:

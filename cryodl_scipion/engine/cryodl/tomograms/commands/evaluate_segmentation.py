@@ -9,13 +9,10 @@ best_threshold, best_dice, calibration_error. docs/tomograms.md explains them. B
 volumes, and <tomogram>.png. Measure into <output>.partial, then rename.
 """
 
-import os
 import typing
-from pathlib import Path
 
 from ...contract import EvaluateSegmentationConfig, EvaluateSegmentationOutputs, write_json
 from ...io.progress import ProgressBar
-from ...io.tomograms import Tomogram
 from ...runner import PROGRAM, Run, command
 from ..evaluation.measure import FeatureMeasures, ScoreCurve, measure_labelled_pair
 from ..evaluation.pairs import LabelledPair, names_of_labels, paired_volumes, tomograms_to_draw, values_by_name
@@ -52,28 +49,6 @@ def evaluate_segmentation(config: EvaluateSegmentationConfig, run: Run) -> Evalu
     tomograms = tomograms_to_draw(config, pairs, run)
     measured = [measure_labelled_pair(pair) for pair in ProgressBar(pairs, unit="tomogram", mininterval=1.0)]
     labels = sorted({label for by_label, _, _ in measured for label in by_label})
-    _check_labels(config, measured, labels, pairs)
-    names = names_of_labels(config, labels, values is not None, run)
-    record = _record(config, pairs, measured, names)
-    folder = run.folder(continues=False)
-    write_json(folder / "evaluation.json", record)
-    pictures = _draw(folder, pairs, measured, names, record, tomograms)
-    path_of = lambda name: os.path.join(config.output, name)
-    _tell(config, record, run)
-    return EvaluateSegmentationOutputs(
-        evaluation=path_of("evaluation.json"),
-        folder=str(config.output),
-        features=record["features"],
-        pictures={name: path_of(f"{name}.png") for name in pictures},
-    )
-
-
-def _check_labels(
-    config: EvaluateSegmentationConfig,
-    measured: typing.Sequence[typing.Any],
-    labels: typing.Sequence[int],
-    pairs: typing.Sequence[LabelledPair],
-) -> None:
     if not labels:
         raise ValueError(
             f"Neither {pairs[0].segmentation} nor its labels contain a feature: all values are 0 or 255 (not "
@@ -84,6 +59,39 @@ def _check_labels(
             f"No label volume has the value {config.label} (--label) in its annotated part. Check the value, and "
             "that the labels belong to these tomograms."
         )
+    names = names_of_labels(config, labels, values is not None, run)
+    record = _record(config, pairs, measured, names)
+    folder = run.folder(continues=False)
+    write_json(folder / "evaluation.json", record)
+    drawn = ["metrics"]
+    draw_metrics(record["features"], folder / "metrics.png")
+    if pairs[0].label is not None and next(iter(record["features"].values()))["average_precision"] is not None:
+        (name,) = names.values()
+        draw_curve(_all_scores(measured), name, folder / "curve.png")
+        drawn.append("curve")
+    for pair, (_, slices, _) in list(zip(pairs, measured))[:MAX_PICTURES]:
+        if slices:
+            draw_slices(pair, slices, names, folder / f"{pair.name}.png", tomograms.get(pair.name))
+            drawn.append(pair.name)
+    pictures = drawn
+    for name, row in record["features"].items():
+        known = [
+            f"{word} {row[key]:.{3 if row[key] < 10 else 0}f}{unit}"
+            for key, (word, unit) in dict(SHOWN, **(OF_SCORES if record["threshold"] is not None else {})).items()
+            if row[key] is not None
+        ]
+        run.summary(f"{name}: {', '.join(known) or 'nothing to compare'}.")
+    run.summary(f"Table: {run.at('evaluation.json')}")
+    dice = ", ".join(f"{row['dice']:.3f} for {n}" for n, row in record["features"].items() if row["dice"] is not None)
+    run.methods(
+        f"The segmentation was compared with labels with {PROGRAM}; the Dice coefficient is {dice or 'not defined'}."
+    )
+    return EvaluateSegmentationOutputs(
+        evaluation=run.at("evaluation.json"),
+        folder=str(config.output),
+        features=record["features"],
+        pictures={name: run.at(f"{name}.png") for name in pictures},
+    )
 
 
 def _record(
@@ -114,41 +122,3 @@ def _all_scores(measured: typing.Sequence[typing.Any]) -> ScoreCurve:
     for _, _, curve in measured:
         total += curve
     return total
-
-
-def _draw(
-    folder: Path,
-    pairs: typing.Sequence[LabelledPair],
-    measured: typing.Sequence[typing.Any],
-    names: typing.Mapping[int, str],
-    record: dict[str, typing.Any],
-    tomograms: typing.Mapping[str, Tomogram],
-) -> list[str]:
-    """Write the pictures. tomograms: {name: Tomogram}. Returns their names."""
-    drawn = ["metrics"]
-    draw_metrics(record["features"], folder / "metrics.png")
-    if pairs[0].label is not None and next(iter(record["features"].values()))["average_precision"] is not None:
-        (name,) = names.values()
-        draw_curve(_all_scores(measured), name, folder / "curve.png")
-        drawn.append("curve")
-    for pair, (_, slices, _) in list(zip(pairs, measured))[:MAX_PICTURES]:
-        if slices:
-            draw_slices(pair, slices, names, folder / f"{pair.name}.png", tomograms.get(pair.name))
-            drawn.append(pair.name)
-    return drawn
-
-
-def _tell(config: EvaluateSegmentationConfig, record: dict[str, typing.Any], run: Run) -> None:
-    for name, row in record["features"].items():
-        shown = dict(SHOWN, **(OF_SCORES if record["threshold"] is not None else {}))
-        known = [
-            f"{word} {row[key]:.{3 if row[key] < 10 else 0}f}{unit}"
-            for key, (word, unit) in shown.items()
-            if row[key] is not None
-        ]
-        run.summary(f"{name}: {', '.join(known) or 'nothing to compare'}.")
-    run.summary(f"Table: {os.path.join(config.output, 'evaluation.json')}")
-    dice = ", ".join(f"{row['dice']:.3f} for {n}" for n, row in record["features"].items() if row["dice"] is not None)
-    run.methods(
-        f"The segmentation was compared with labels with {PROGRAM}; the Dice coefficient is {dice or 'not defined'}."
-    )

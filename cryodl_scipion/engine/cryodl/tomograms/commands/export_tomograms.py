@@ -8,28 +8,34 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import ExportTomogramsConfig, ExportTomogramsOutputs, counted
-from ...io import coordinate_files
-from ...io.coordinates3d import ParticlePoses
+from ...io import coordinate_files, coordinates3d, tomogram_coordinates, volume_writer, zarr_arrays
 from ...io.files import expand_paths, name_tomograms
-from ...io.tomogram_coordinates import ANGLES, SPECIES, coordinate_columns, write_coordinates3d
 from ...io.tomograms import Tomogram, working_pixel_size
-from ...io.volume_writer import origin_of
-from ...io.zarr_arrays import write_zarr
 from ...runner import Run, command
 from ..features.particle_coordinates import read_poses
 
 
 @command
 def export_tomograms(config: ExportTomogramsConfig, run: Run) -> ExportTomogramsOutputs:
-    tomograms, sizes = _sources(config, run)
+    def opened(_: str, path: str) -> tuple[Tomogram, float]:
+        tomogram = Tomogram(path)
+        size, note = working_pixel_size(tomogram, config.pixel_size)
+        run.warn(note)
+        return tomogram, size
+
+    sources = run.each(name_tomograms(expand_paths(config.tomograms), config.names), "volume", "written", opened)
+    tomograms = {name: tomogram for name, (tomogram, _) in sources.items()}
+    sizes = {name: size for name, (_, size) in sources.items()}
     notes: list[str] = []
     poses = read_poses(config.coordinates, tomograms, sizes, notes) if config.coordinates else {}
     there = {name: each for name, each in poses.items() if each}
     folder = run.folder(continues=False)
-    volumes = {}
-    if config.volumes:
-        for name, tomogram in tomograms.items():
-            volumes[name] = _write_volume(folder, name, tomogram, sizes[name], config.labels)
+    for name, (tomogram, size) in sources.items() if config.volumes else ():
+        levels = zarr_arrays.write_zarr(
+            folder / f"{name}.zarr", tomogram, size, volume_writer.origin_of(tomogram.path), config.labels
+        )
+        print(f"{name}.zarr: {counted(levels, 'level')}.")
+    volumes = {name: run.at(f"{name}.zarr") for name in sources if config.volumes}
     points = _write_points(folder, there, tomograms, sizes, config)
     run.warn(*notes, *_unsaid(there, config))
     counts = {name: sum(map(len, each.values())) for name, each in there.items()}
@@ -37,39 +43,18 @@ def export_tomograms(config: ExportTomogramsConfig, run: Run) -> ExportTomograms
         f"{counted(len(volumes), 'volume')} and {counted(sum(counts.values()), 'coordinate')} of "
         f"{counted(len(tomograms), 'tomogram')}: {config.output}"
     )
-    final = lambda files: {key: str(Path(config.output) / file) for key, file in files.items()}
     return ExportTomogramsOutputs(
         folder=str(config.output),
-        volumes=final(volumes),
-        points={name: final(files) for name, files in points.items()},
+        volumes=volumes,
+        points={name: {form: run.at(file) for form, file in files.items()} for name, files in points.items()},
         counts=counts,
         pixel_sizes=sizes,
     )
 
 
-def _sources(config: ExportTomogramsConfig, run: Run) -> tuple[dict[str, Tomogram], dict[str, float]]:
-    tomograms: dict[str, Tomogram] = {}
-    sizes: dict[str, float] = {}
-    named = name_tomograms(expand_paths(config.tomograms), config.names)
-    for name, path in named:
-        with run.item(name, path):
-            tomogram = Tomogram(path)
-            size, note = working_pixel_size(tomogram, config.pixel_size)
-            tomograms[name], sizes[name] = tomogram, size
-            run.warn(*[note] if note else [])
-    run.require_some(named, "volume", "written")
-    return tomograms, sizes
-
-
-def _write_volume(folder: Path, name: str, tomogram: Tomogram, pixel_size: float, labels: bool) -> str:
-    levels = write_zarr(folder / f"{name}.zarr", tomogram, pixel_size, origin_of(tomogram.path), labels)
-    print(f"{name}.zarr: {counted(levels, 'level')}.")
-    return f"{name}.zarr"
-
-
 def _write_points(
     folder: Path,
-    poses: dict[str, dict[str, ParticlePoses]],
+    poses: dict[str, dict[str, coordinates3d.ParticlePoses]],
     tomograms: dict[str, Tomogram],
     sizes: dict[str, float],
     config: ExportTomogramsConfig,
@@ -80,7 +65,7 @@ def _write_points(
     made: dict[str, dict[str, str]] = {name: {} for name in poses}
     for name, each in poses.items():
         all_poses, said = (
-            ParticlePoses.joined(list(each.values())),
+            coordinates3d.ParticlePoses.joined(list(each.values())),
             [one for one, those in each.items() for _ in range(len(those))],
         )
         zyx, angles, shape, size = all_poses.zyx, all_poses.angles, tomograms[name].shape, sizes[name]
@@ -93,9 +78,8 @@ def _write_points(
             coordinate_files.write_imod_model(folder / files["imod"], xyz, said, shape, size, species)
         if "dynamo" in config.points:
             files["dynamo"] = f"{name}.tbl"
-            number = list(tomograms).index(name) + 1
             coordinate_files.write_dynamo_table(
-                folder / files["dynamo"], xyz, number, said, species, angles, tilts, size
+                folder / files["dynamo"], xyz, list(tomograms).index(name) + 1, said, species, angles, tilts, size
             )
         if "eman2" in config.points:
             files["eman2"] = f"{name}_info.json"
@@ -106,30 +90,23 @@ def _write_points(
                 file = coordinate_files.write_copick(folder, name, one, those.zyx[:, ::-1], those.angles, size)
                 files["copick"] = str(Path(file).parent)
     if "relion" in config.points and poses:
-        _write_relion(folder / "particles.star", poses, tomograms, sizes)
+        tables: list[dict[str, typing.Any]] = []
+        oriented = any(those.oriented.any() for each in poses.values() for those in each.values())
+        for name, each in poses.items():
+            all_poses = coordinates3d.ParticlePoses.joined(list(each.values()))
+            columns = tomogram_coordinates.coordinate_columns(name, all_poses.zyx, tomograms[name].shape, sizes[name])
+            if oriented:
+                columns.update(zip(tomogram_coordinates.ANGLES, np.nan_to_num(all_poses.angles).T))
+            columns[tomogram_coordinates.SPECIES[0]] = [one for one, those in each.items() for _ in range(len(those))]
+            tables.append(columns)
+        tomogram_coordinates.write_coordinates3d((folder / "particles.star"), tables, [sizes[name] for name in poses])
         for files in made.values():
             files["relion"] = "particles.star"
     return made
 
 
-def _write_relion(
-    path: Path, poses: dict[str, dict[str, ParticlePoses]], tomograms: dict[str, Tomogram], sizes: dict[str, float]
-) -> None:
-    """RELION 5's table of all tomograms, with angles if any are known; those that are not are 0."""
-    tables: list[dict[str, typing.Any]] = []
-    oriented = any(those.oriented.any() for each in poses.values() for those in each.values())
-    for name, each in poses.items():
-        all_poses = ParticlePoses.joined(list(each.values()))
-        columns = coordinate_columns(name, all_poses.zyx, tomograms[name].shape, sizes[name])
-        if oriented:
-            columns.update(zip(ANGLES, np.nan_to_num(all_poses.angles).T))
-        columns[SPECIES[0]] = [one for one, those in each.items() for _ in range(len(those))]
-        tables.append(columns)
-    write_coordinates3d(path, tables, [sizes[name] for name in poses])
-
-
-def _unsaid(poses: dict[str, dict[str, ParticlePoses]], config: ExportTomogramsConfig) -> list[str]:
-    all_poses = ParticlePoses.joined([those for each in poses.values() for those in each.values()])
+def _unsaid(poses: dict[str, dict[str, coordinates3d.ParticlePoses]], config: ExportTomogramsConfig) -> list[str]:
+    all_poses = coordinates3d.ParticlePoses.joined([those for each in poses.values() for those in each.values()])
     known, notes = int(all_poses.oriented.sum()), []
     poor = [form for form in ("imod", "eman2") if form in config.points]
     if known and poor:

@@ -3,8 +3,7 @@
 folder of annotations out. The folder is written at the end, all or nothing; what was in it before stays. A tile is not
 added twice."""
 
-from ...contract import AnnotationsOutputs, ImportAnnotationsConfig, counted
-from ...contract.annotations import check_name
+from ...contract import AnnotationsOutputs, ImportAnnotationsConfig, annotations, counted
 from ...io.files import expand_paths, name_micrographs
 from ...runner import PROGRAM, Run, command
 from ..annotations.label_volumes import add_annotations, import_labels, import_stack
@@ -22,8 +21,8 @@ def import_annotations(config: ImportAnnotationsConfig, run: Run) -> Annotations
         moved = name_micrographs(expand_paths(config.tomograms), config.names, "tomogram") if config.tomograms else ()
         add_annotations(store, read_annotations(folder, dict(moved)))
     if config.feature is not None:
-        check_name(config.feature)
-        check_name(config.annotator, "annotator")
+        annotations.check_name(config.feature)
+        annotations.check_name(config.annotator, "annotator")
         if config.labels and config.label is not None:
             run.warn(*import_labels(store, config, config.feature, config.label))
         elif config.tiles and config.pixel_size is not None:

@@ -11,11 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract import MeasureMembranesConfig, MeasureMembranesOutputs, counted
-from ...io.files import write_csv
-from ...io.tomogram_coordinates import write_coordinates3d
-from ...io.tomograms import VolumeWriter
-from ...io.volume_writer import origin_of
+from ...contract import MeasureMembranesConfig, MeasureMembranesOutputs, counted, some_names
+from ...io import files, tomogram_coordinates, tomograms, volume_writer
 from ...runner import PROGRAM, Run, command
 from ..features.measured_membranes import COLUMNS, Membranes, measured_membranes
 from ..features.membrane_meshes import write_ply
@@ -30,15 +27,20 @@ def measure_membranes(config: MeasureMembranesConfig, run: Run) -> MeasureMembra
 
     def measured(path: str) -> Membranes:
         membranes = measured_membranes(path, config)
-        run.warn(*[membranes.segmentation.note] if membranes.segmentation.note else [])
+        run.warn(membranes.segmentation.note)
         return membranes
 
     done = each_volume(run, INDEX, ("segmentations", "output", "names"), measured, partial(_write, config))
     rows = (row for _, item in sorted(done.record.items.items()) for row in item["rows"])
-    write_csv(done.folder / TABLE, COLUMNS, ([row[column] for column in COLUMNS] for row in rows))
+    files.write_csv(done.folder / TABLE, COLUMNS, ([row[column] for column in COLUMNS] for row in rows))
     counts = {name: len(item["rows"]) for name, item in done.items.items()}
     points = {name: item["count"] for name, item in done.items.items()}
-    run.warn(*_without([name for name, count in counts.items() if not count], config))
+    without = [name for name, count in counts.items() if not count]
+    if without:
+        run.warn(
+            f"No membrane was found in {some_names(without, 5)}: nothing of the label or above the threshold is larger "
+            f"than {config.minimum_size:g} nm³ (--minimum-size). Check label, threshold and minimum size."
+        )
     run.summary(
         f"{counted(sum(counts.values()), 'membrane')} in {counted(len(counts), 'tomogram')}: {done.folder / TABLE}",
         *(f"{n}: {counted(counts[n], 'membrane')}, {counted(points[n], 'point')}." for n in sorted(counts)),
@@ -60,10 +62,11 @@ def measure_membranes(config: MeasureMembranesConfig, run: Run) -> MeasureMembra
 
 
 def _write(config: MeasureMembranesConfig, name: str, path: str, membranes: Membranes) -> dict[str, typing.Any]:
-    """Write all files of a tomogram. Returns its entry in the record."""
     folder = Path(config.output)
     size, shape = membranes.segmentation.pixel_size, membranes.segmentation.shape
-    with VolumeWriter(folder / f"{name}.mrc", shape, size, np.int16, "cryodl: numbers of membranes", path) as volume:
+    with tomograms.VolumeWriter(
+        folder / f"{name}.mrc", shape, size, np.int16, "cryodl: numbers of membranes", path
+    ) as volume:
         for z, slab in membranes.instances():
             volume.write(z, slab)
     meshes = []
@@ -76,15 +79,14 @@ def _write(config: MeasureMembranesConfig, name: str, path: str, membranes: Memb
             distance_angstrom=membranes.distance[own[mesh.nearest]],
         )
         meshes.append(f"{name}_membrane_{number:03d}.ply")
-        write_ply(folder / meshes[-1], mesh, size, origin_of(path), values)
+        write_ply(folder / meshes[-1], mesh, size, volume_writer.origin_of(path), values)
     columns = _columns(membranes, name, config)
-    write_coordinates3d(folder / f"{name}.star", [columns], [size])
-    rows = list(membranes.rows(name))
+    tomogram_coordinates.write_coordinates3d(folder / f"{name}.star", [columns], [size])
     return dict(
         file=f"{name}.star",
         instances=f"{name}.mrc",
         meshes=meshes,
-        rows=rows,
+        rows=list(membranes.rows(name)),
         count=len(columns["rlnTomoName"]),
         pixel_size=size,
     )
@@ -111,12 +113,3 @@ def _columns(membranes: Membranes, name: str, config: MeasureMembranesConfig) ->
     found = point_columns(name, points, config.seed, shape, size)
     found.pop("rlnHelicalTubeID")
     return dict(found, **{key: list(values) for key, values in more.items()})
-
-
-def _without(names: typing.Sequence[str], config: MeasureMembranesConfig) -> typing.Iterator[str]:
-    if names:
-        yield (
-            f"No membrane was found in {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}: nothing of the "
-            f"label or above the threshold is larger than {config.minimum_size:g} nm³ (--minimum-size). Check label, "
-            "threshold and minimum size."
-        )

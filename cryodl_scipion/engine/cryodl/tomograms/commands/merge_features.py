@@ -10,12 +10,10 @@ import dataclasses
 import typing
 from pathlib import Path
 
-from ...contract import MergeFeaturesConfig, MergeFeaturesOutputs, counted, score_text
+from ...contract import MergeFeaturesConfig, MergeFeaturesOutputs, counted, score_text, some_names
 from ...io.files import write_csv
 from ...runner import PROGRAM, Run, command
-from ..features.merging import merge_tomogram, picture_paths, write_pictures
-from ..features.scores import Feature, Scored, ScoreIndex, read_folder
-from ..features.volumes import FolderRecord
+from ..features import merging, scores, volumes
 
 INDEX, TABLE = "features.json", "features.csv"
 COLUMNS = ("tomogram", "feature", "label", "voxels", "volume_nm3", "components", "area_nm2", "volume_percent")
@@ -24,51 +22,62 @@ NAMED = 20  # tomograms whose features a summary lists
 
 @command
 def merge_features(config: MergeFeaturesConfig, run: Run) -> MergeFeaturesOutputs:
-    found = read_folder(config.scores, config.threshold)
-    folder = Path(config.output)
+    found = scores.read_folder(config.scores, config.threshold)
+    folder, features = Path(config.output), found.features
     if folder.resolve() == Path(config.scores).resolve():
         raise ValueError(f"Output folder (--output) is the folder of the scores, {folder}. Choose another.")
     run.warn(*found.notes)
     folder.mkdir(parents=True, exist_ok=True)
-    record = _record(config, found, folder)
-    names = ", ".join(f"{f.label} {f.name} (from {score_text(f.threshold)})" for f in found.features)
+    settings = {
+        "thresholds": {f.name: round(f.threshold, 6) for f in features},
+        "order of the labels": ", ".join(f.name for f in features),  # a dict is equal in any order
+        "minimum component size": config.minimum_size,
+    }
+    record = volumes.FolderRecord(folder / INDEX, settings)
+    record.write(labels={str(f.label): f.name for f in features}, features=[dataclasses.asdict(f) for f in features])
+    names = ", ".join(f"{f.label} {f.name} (from {score_text(f.threshold)})" for f in features)
     run.summary(f"{counted(len(found.tomograms), 'tomogram')}; labels: {names}.")
-    named = [(scored.name, next(iter(scored.files.values()), [config.scores])[0]) for scored in found.tomograms]
-    for (name, path), scored in zip(run.items(named, "tomogram"), found.tomograms):
-        with run.item(name, path):
-            sources = _sources(scored, found.features)
-            if not record.has(name, sources):
-                record.put(name, sources, merge_tomogram(scored, found.features, folder, config))
-            if config.surfaces:
-                write_pictures(scored, found.features, folder, record.items[name])
-    run.require_some(named, "tomogram", "merged")
-    bad = {each.item for each in run.skipped}
-    done = [name for name, _ in named if name not in bad]
-    run.warn(*_warnings(record, done, found.features))
+    scored = {one.name: one for one in found.tomograms}
+    named = [(one.name, next(iter(one.files.values()), [config.scores])[0]) for one in found.tomograms]
+
+    def merged(name: str, _: str) -> dict[str, typing.Any]:
+        sources = _sources(scored[name], features)
+        if not record.has(name, sources):
+            record.put(name, sources, merging.merge_tomogram(scored[name], features, folder, config))
+        if config.surfaces:
+            merging.write_pictures(scored[name], features, folder, record.items[name])
+        return record.items[name]
+
+    items = run.each(named, "tomogram", "merged", merged)
+    for feature in features:
+        without = [name for name, item in items.items() if not item["found"][feature.name]["components"]]
+        if without:
+            run.warn(
+                f"No voxel of {feature.name} in {len(without)} of {len(items)} tomograms ({some_names(without, 5)}): "
+                f"no score reached {score_text(feature.threshold)}, others were higher, or all components were too "
+                "small."
+            )
     rows = (
         [name, one.name, one.label, *(item["found"][one.name][key] for key in COLUMNS[3:])]
         for name, item in sorted(record.items.items())
-        for one in found.features
+        for one in features
     )
     write_csv(folder / TABLE, COLUMNS, rows)
-    _tell(config, record, done, found.features, run)
-    return _outputs(config, folder, record, done, found.features)
-
-
-def _record(config: MergeFeaturesConfig, found: ScoreIndex, folder: Path) -> FolderRecord:
-    settings = {
-        "thresholds": {f.name: round(f.threshold, 6) for f in found.features},
-        "order of the labels": ", ".join(f.name for f in found.features),  # a dict is equal in any order
-        "minimum component size": config.minimum_size,
-    }
-    record = FolderRecord(folder / INDEX, settings)
-    record.write(
-        labels={str(f.label): f.name for f in found.features}, features=[dataclasses.asdict(f) for f in found.features]
+    _tell(config, items, features, run)
+    pictures = {name: merging.picture_paths(folder, name, features) for name in items if config.surfaces}
+    sizes = {item["pixel_size"] for item in items.values()}
+    return MergeFeaturesOutputs(
+        files={name: str(folder / item["file"]) for name, item in items.items()},
+        features=[f.name for f in features],
+        table=str(folder / TABLE),
+        pixel_size=sizes.pop() if len(sizes) == 1 else None,
+        counts={name: {f.name: item["found"][f.name]["components"] for f in features} for name, item in items.items()},
+        surfaces={name: {f: str(p) for f, p in files.items() if p.exists()} for name, (files, _) in pictures.items()},
+        scripts={name: str(script) for name, (_, script) in pictures.items()},
     )
-    return record
 
 
-def _sources(scored: Scored, features: typing.Sequence[Feature]) -> list[str]:
+def _sources(scored: scores.Scored, features: typing.Sequence[scores.Feature]) -> list[str]:
     """All score files of a tomogram. Raises FileNotFoundError naming the features that it lacks."""
     lacking = [f.name for f in features if f.name not in scored.files]
     lacking += [path for paths in scored.files.values() for path in paths if not Path(path).exists()]
@@ -80,29 +89,14 @@ def _sources(scored: Scored, features: typing.Sequence[Feature]) -> list[str]:
     return [path for f in features for path in scored.files[f.name]]
 
 
-def _warnings(
-    record: FolderRecord, done: typing.Sequence[str], features: typing.Sequence[Feature]
-) -> typing.Iterator[str]:
-    for feature in features:
-        without = [name for name in done if not record.items[name]["found"][feature.name]["components"]]
-        if without:
-            yield (
-                f"No voxel of {feature.name} in {len(without)} of {len(done)} tomograms ({', '.join(without[:5])}"
-                + (" ..." if len(without) > 5 else "")
-                + f"): no score reached {score_text(feature.threshold)}, others were "
-                "higher, or all components were too small."
-            )
-
-
 def _tell(
     config: MergeFeaturesConfig,
-    record: FolderRecord,
-    done: typing.Sequence[str],
-    features: typing.Sequence[Feature],
+    items: dict[str, dict[str, typing.Any]],
+    features: typing.Sequence[scores.Feature],
     run: Run,
 ) -> None:
-    for name in done[:NAMED]:
-        for feature, found in record.items[name]["found"].items():
+    for name, item in list(items.items())[:NAMED]:
+        for feature, found in item["found"].items():
             area = found.get("area_nm2")
             run.summary(
                 f"{name}: {counted(found['components'], 'component')} of {feature}, {found['volume_nm3']:.4g} nm³"
@@ -112,33 +106,7 @@ def _tell(
             )
     run.summary(f"Label volumes: {config.output}/<tomogram>.mrc; table: {Path(config.output) / TABLE}")
     run.methods(
-        f"The features {', '.join(f.name for f in features)} of {counted(len(done), 'tomogram')} were merged with "
+        f"The features {', '.join(f.name for f in features)} of {counted(len(items), 'tomogram')} were merged with "
         f"{PROGRAM}: every voxel was given to the feature whose score was farthest above its threshold "
         "(in log odds)."
-    )
-
-
-def _outputs(
-    config: MergeFeaturesConfig,
-    folder: Path,
-    record: FolderRecord,
-    done: typing.Sequence[str],
-    features: typing.Sequence[Feature],
-) -> MergeFeaturesOutputs:
-
-    items = {name: record.items[name] for name in done}
-    sizes = {item["pixel_size"] for item in items.values()}
-    surfaces, scripts = {}, {}
-    for name in done if config.surfaces else ():
-        files, script = picture_paths(folder, name, features)
-        surfaces[name] = {feature: str(path) for feature, path in files.items() if path.exists()}
-        scripts[name] = str(script)
-    return MergeFeaturesOutputs(
-        files={name: str(folder / item["file"]) for name, item in items.items()},
-        features=[f.name for f in features],
-        table=str(folder / TABLE),
-        pixel_size=sizes.pop() if len(sizes) == 1 else None,
-        counts={name: {f.name: item["found"][f.name]["components"] for f in features} for name, item in items.items()},
-        surfaces=surfaces,
-        scripts=scripts,
     )

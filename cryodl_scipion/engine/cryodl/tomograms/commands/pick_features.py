@@ -9,13 +9,11 @@ import typing
 from functools import partial
 from pathlib import Path
 
-from ...contract import PickFeaturesConfig, PickFeaturesOutputs, counted
-from ...io.tomogram_coordinates import write_coordinates3d
-from ...io.tomograms import Tomogram
+from ...contract import PickFeaturesConfig, PickFeaturesOutputs, counted, some_names
+from ...io import tomogram_coordinates, tomograms
 from ...runner import PROGRAM, Run, command
-from ..features.picking import pick_feature
+from ..features import picking, volumes
 from ..features.points import Points, point_columns
-from ..features.volumes import ALL, each_volume
 
 INDEX = "pick_features.json"
 SHAPES = dict(
@@ -30,35 +28,12 @@ SHAPES = dict(
 def pick_features(config: PickFeaturesConfig, run: Run) -> PickFeaturesOutputs:
 
     def found(path: str) -> tuple[Points, float]:
-        points, pixel_size, said = pick_feature(path, config)
+        points, pixel_size, said = picking.pick_feature(path, config)
         run.warn(*said)
         return points, pixel_size
 
-    done = each_volume(run, INDEX, ("segmentations", "output", "names"), found, partial(_write, config))
+    done = volumes.each_volume(run, INDEX, ("segmentations", "output", "names"), found, partial(_write, config))
     counts = {name: item["count"] for name, item in done.items.items()}
-    run.warn(*_warnings(config, counts))
-    total = counted(sum(counts.values()), "point")
-    run.summary(
-        f"{total} in {counted(len(counts), 'tomogram')}: {done.folder / ALL}",
-        *(f"{name}: {count}." for name, count in sorted(counts.items())),
-    )
-    run.methods(
-        f"From the segmentation, {total} were picked with {PROGRAM}: {SHAPES[config.shape].format(config.spacing)}."
-    )
-    return PickFeaturesOutputs(
-        files=done.files(), particles=str(done.folder / ALL), counts=counts, pixel_size=done.pixel_size
-    )
-
-
-def _write(config: PickFeaturesConfig, name: str, path: str, found: tuple[Points, float]) -> dict[str, typing.Any]:
-    """Write the STAR file of a tomogram. Returns its entry in the record."""
-    points, pixel_size = found
-    columns = point_columns(name, points, config.seed, Tomogram(path).shape, pixel_size)
-    write_coordinates3d(Path(config.output) / f"{name}.star", [columns], [pixel_size])
-    return dict(file=f"{name}.star", count=len(points), pixel_size=pixel_size)
-
-
-def _warnings(config: PickFeaturesConfig, counts: typing.Mapping[str, int]) -> typing.Iterator[str]:
     without = [name for name, count in counts.items() if not count]
     if without:
         mask = (
@@ -66,8 +41,25 @@ def _warnings(config: PickFeaturesConfig, counts: typing.Mapping[str, int]) -> t
             if config.label is not None
             else f"no score reaches {config.threshold:g} (--threshold; label volumes need --label)"
         )
-        yield (
-            f"Nothing was found in {len(without)} of {len(counts)} tomograms ({', '.join(without[:5])}"
-            + (" ..." if len(without) > 5 else "")
-            + f"): {mask}, or all components were left out because of size or border."
+        run.warn(
+            f"Nothing was found in {len(without)} of {len(counts)} tomograms ({some_names(without, 5)}): {mask}, or "
+            "all components were left out because of size or border."
         )
+    total = counted(sum(counts.values()), "point")
+    run.summary(
+        f"{total} in {counted(len(counts), 'tomogram')}: {done.folder / volumes.ALL}",
+        *(f"{name}: {count}." for name, count in sorted(counts.items())),
+    )
+    run.methods(
+        f"From the segmentation, {total} were picked with {PROGRAM}: {SHAPES[config.shape].format(config.spacing)}."
+    )
+    return PickFeaturesOutputs(
+        files=done.files(), particles=str(done.folder / volumes.ALL), counts=counts, pixel_size=done.pixel_size
+    )
+
+
+def _write(config: PickFeaturesConfig, name: str, path: str, found: tuple[Points, float]) -> dict[str, typing.Any]:
+    points, pixel_size = found
+    columns = point_columns(name, points, config.seed, tomograms.Tomogram(path).shape, pixel_size)
+    tomogram_coordinates.write_coordinates3d(Path(config.output) / f"{name}.star", [columns], [pixel_size])
+    return dict(file=f"{name}.star", count=len(points), pixel_size=pixel_size)

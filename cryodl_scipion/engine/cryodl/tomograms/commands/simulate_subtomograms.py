@@ -10,18 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import SimulateSubtomogramsConfig, SimulateSubtomogramsOutputs, counted
-from ...core.optics import Optics
+from ...io import mrc, unfinished
 from ...io.files import expand_paths, rename_folder
-from ...io.mrc import write_map
 from ...io.particles import ANGLES, OPTICS
 from ...io.star import write_tables
-from ...io.unfinished import RECORD
 from ...runner import PROGRAM, Run, command
+from ...simulate import subtomograms, tilt_series
 from ...simulate.structures import dark_notes, structure_names
-from ...simulate.subtomograms import PER_TOMOGRAM, GroundTruth, SubtomogramSimulator, load_structure, optics_of
-from ...simulate.tilt_series import tilt_angles
 
 VOLUMES = "volumes"  # folder in the working folder
+DEFOCI = ("U", "V", "Angle")  # ends of RELION's columns
 HALVES_OF = 4  # after the purposes of simulate.subtomograms
 
 
@@ -29,16 +27,31 @@ HALVES_OF = 4  # after the purposes of simulate.subtomograms
 def simulate_subtomograms(config: SimulateSubtomogramsConfig, run: Run) -> SimulateSubtomogramsOutputs:
     if not config.output.endswith(".star"):
         raise ValueError(f"Output (--output) is {config.output}; it must end with .star.")
-    device, tilts, paths = run.device, tilt_angles(config), expand_paths(config.structures)
+    device, tilts, paths = run.device, tilt_series.tilt_angles(config), expand_paths(config.structures)
     names = structure_names(paths)
-    structures = [load_structure(path, config) for path in paths]
+    structures = [subtomograms.load_structure(path, config) for path in paths]
     run.warn(*(note for path in paths for note in dark_notes(path)))
     Path(config.output).parent.mkdir(parents=True, exist_ok=True)
-    folder = _working_folder(config, paths, run)
+    begun, beside = (Path(config.output + ".partial") / unfinished.RECORD).exists(), _volumes_of(config)
+    if beside.exists() and not begun:
+        raise FileExistsError(f"{beside} exists already; it is not replaced. Choose another --output or remove it.")
+    folder = run.folder(*paths)
+    if beside.exists() and not (folder / VOLUMES).exists():  # stopped between the renaming and the STAR file
+        rename_folder(beside, folder / VOLUMES)
+    (folder / VOLUMES).mkdir(exist_ok=True)
     simulators = [
-        SubtomogramSimulator(structure, config, tilts, number, device) for number, structure in enumerate(structures, 1)
+        subtomograms.SubtomogramSimulator(structure, config, tilts, number, device)
+        for number, structure in enumerate(structures, 1)
     ]
-    _make_volumes(config, folder, simulators, run)
+    with run.progress(config.count * len(simulators), "volume") as progress:
+        for number, simulator in enumerate(simulators, 1):
+            for start in range(0, config.count, simulator.at_a_time):
+                indices = range(start, min(start + simulator.at_a_time, config.count))
+                files = [folder / VOLUMES / _file_name(number, index) for index in indices]
+                if not all(file.exists() for file in files):
+                    for file, volume in zip(files, simulator.volumes(indices).cpu()):
+                        mrc.write_map(file, volume, config.pixel_size)
+                progress.update(len(files))
     tables = _tables(config, names, [s.ground_truth(range(config.count)) for s in simulators], tilts)
     rename_folder(folder / VOLUMES, _volumes_of(config))
     write_tables(config.output, tables)
@@ -60,18 +73,6 @@ def simulate_subtomograms(config: SimulateSubtomogramsConfig, run: Run) -> Simul
     )
 
 
-def _working_folder(config: SimulateSubtomogramsConfig, paths: typing.Sequence[str], run: Run) -> Path:
-    """<output>.partial with its folder of volumes; a folder that is not of this unfinished run is an error."""
-    begun, beside = (Path(config.output + ".partial") / RECORD).exists(), _volumes_of(config)
-    if beside.exists() and not begun:
-        raise FileExistsError(f"{beside} exists already; it is not replaced. Choose another --output or remove it.")
-    folder = run.folder(*paths)
-    if beside.exists() and not (folder / VOLUMES).exists():  # stopped between the renaming and the STAR file
-        rename_folder(beside, folder / VOLUMES)
-    (folder / VOLUMES).mkdir(exist_ok=True)
-    return folder
-
-
 def _volumes_of(config: SimulateSubtomogramsConfig) -> Path:
     return Path(config.output[: -len(".star")])
 
@@ -80,33 +81,20 @@ def _file_name(number: int, index: int) -> str:
     return f"{number:03d}_{index + 1:06d}.mrc"
 
 
-def _make_volumes(
-    config: SimulateSubtomogramsConfig, folder: Path, simulators: typing.Sequence[SubtomogramSimulator], run: Run
-) -> None:
-    with run.progress(config.count * len(simulators), "volume") as progress:
-        for number, simulator in enumerate(simulators, 1):
-            for start in range(0, config.count, simulator.at_a_time):
-                indices = range(start, min(start + simulator.at_a_time, config.count))
-                files = [folder / VOLUMES / _file_name(number, index) for index in indices]
-                if not all(file.exists() for file in files):
-                    for file, volume in zip(files, simulator.volumes(indices).cpu()):
-                        write_map(file, volume, config.pixel_size)
-                progress.update(len(files))
-
-
 def _tables(
     config: SimulateSubtomogramsConfig,
     names: typing.Sequence[str],
-    ground_truths: typing.Sequence[GroundTruth],
+    ground_truths: typing.Sequence[subtomograms.GroundTruth],
     tilts: typing.Sequence[float],
 ) -> dict[str, typing.Any]:
+    optics = [o for ground_truth in ground_truths for o in ground_truth.optics or ()]
     total, index = len(names) * config.count, np.tile(np.arange(config.count), len(names))
     number = np.repeat(np.arange(1, len(names) + 1), config.count)
     angles, shifts = (np.concatenate([getattr(t, field) for t in ground_truths]) for field in ("angles", "shifts_zyx"))
     # a made-up position in a tomogram: beside each other along x, one row per structure
-    positions = (np.stack([index % PER_TOMOGRAM, number - 1, np.zeros(total, int)]) + 0.5) * config.box
+    positions = (np.stack([index % subtomograms.PER_TOMOGRAM, number - 1, np.zeros(total, int)]) + 0.5) * config.box
     halves = np.random.default_rng((config.seed, 0, HALVES_OF, 0)).integers(1, 3, total)
-    tomograms = [f"simulated_{i // PER_TOMOGRAM + 1:04d}" for i in index]
+    tomograms = [f"simulated_{i // subtomograms.PER_TOMOGRAM + 1:04d}" for i in index]
     particles = {
         "rlnImageName": [
             os.path.join(_volumes_of(config).name, _file_name(int(n), int(i))) for n, i in zip(number, index)
@@ -122,36 +110,13 @@ def _tables(
         },
         "rlnClassNumber": number,
         "rlnRandomSubset": halves,
-        **_defoci(ground_truths),
+        **{f"rlnDefocus{end}": [getattr(o, f"defocus_{end.lower()}") for o in optics] for end in DEFOCI if optics},
         "cryodlTiltMin": np.full(total, float(tilts[0])),
         "cryodlTiltMax": np.full(total, float(tilts[-1])),
         "cryodlStructure": [names[int(n) - 1] for n in number],
         "rlnOpticsGroup": np.ones(total, int),
     }
-    return {"optics": _optics_table(config, optics_of(config, 0)), "particles": particles}
-
-
-def _defoci(ground_truths: typing.Sequence[GroundTruth]) -> dict[str, list[float]]:
-    if ground_truths[0].optics is None:
-        return {}
-    optics = [o for ground_truth in ground_truths for o in ground_truth.optics or ()]
-    return {
-        "rlnDefocusU": [o.defocus_u for o in optics],
-        "rlnDefocusV": [o.defocus_v for o in optics],
-        "rlnDefocusAngle": [o.defocus_angle for o in optics],
-    }
-
-
-def _optics_table(config: SimulateSubtomogramsConfig, optics: Optics) -> dict[str, list[float | str]]:
-    group: tuple[float | str, ...] = (
-        "opticsGroup1",
-        1,
-        optics.voltage_kv,
-        optics.cs_mm,
-        optics.amplitude_contrast,
-        config.pixel_size,
-        config.pixel_size,
-        config.box,
-        3,
-    )
-    return {name: [value] for name, value in zip(OPTICS, group)}
+    one = subtomograms.optics_of(config, 0)
+    group = ("opticsGroup1", 1, one.voltage_kv, one.cs_mm, one.amplitude_contrast)
+    sizes = (config.pixel_size, config.pixel_size, config.box, 3)
+    return {"optics": {name: [value] for name, value in zip(OPTICS, group + sizes)}, "particles": particles}

@@ -3,7 +3,6 @@
 Simulate into <output>.partial, one tomogram after the other; a stopped run continues."""
 
 import json
-import os
 import typing
 from pathlib import Path
 
@@ -17,13 +16,10 @@ from ...io.progress import ProgressBar
 from ...io.star import write_tables
 from ...io.tomograms import VolumeWriter
 from ...runner import PROGRAM, Run, command
-from ...simulate.cells import BYTES_PER_VOXEL
-from ...simulate.structures import available_memory, dark_notes, structure_names
-from ...simulate.tilt_series import tilt_angles
+from ...simulate import cells, structures, tilt_series
 from ...simulate.tomograms import (
     OTHERS,
     Particle,
-    Placed,
     features_of,
     fill_cell,
     load_particle,
@@ -39,56 +35,80 @@ MAX_FEATURES = 127  # of int8 labels
 
 @command
 def simulate_tomograms(config: SimulateTomogramsConfig, run: Run) -> SimulateTomogramsOutputs:
-    device, tilts = run.device, tilt_angles(config)
-    _check_memory(config, len(tilts))
+    device, tilts = run.device, tilt_series.tilt_angles(config)
+    needed = config.size**2 * (config.thickness * cells.BYTES_PER_VOXEL + 16 * len(tilts))
+    if needed > structures.available_memory():
+        raise ValueError(
+            f"A tomogram of {config.size} x {config.size} x {config.thickness} px with {len(tilts)} "
+            f"tilts needs {needed / 1e9:.1f} GB of memory to be simulated; {structures.available_memory() / 1e9:.1f} "
+            "GB are free. Choose a smaller --size or --thickness, or a larger --tilt-step."
+        )
     paths = expand_paths(config.structures)
     particles, copies = _particles(config, paths)
-    run.warn(*(note for path in paths for note in dark_notes(path)))
+    run.warn(*(note for path in paths for note in structures.dark_notes(path)))
     folder = run.folder(*paths)
     run.discard("done")
     for name in (*FOLDERS, "done", *["tilt_series"] * config.tilt_series, *["halves"] * config.halves):
         (folder / name).mkdir(exist_ok=True)
-    counts = {}
+    found = dict[str, dict[str, tuple[int, int]]]()
     for index in ProgressBar(range(config.count), unit="tomogram", mininterval=1.0):
         name = f"tomo_{index + 1:03d}"
         done = folder / "done" / f"{name}.json"
         if not done.exists():
             write_json(done, _simulate(config, index, name, particles, copies, tilts, device, folder))
-        counts[name] = json.loads(done.read_text(encoding="utf-8"))
-    run.warn(*_warnings(counts))
-    outputs = _outputs(config, folder, features_of(config, particles), counts, tilts)
-    _tell(config, outputs, run)
-    return outputs
-
-
-def _tell(config: SimulateTomogramsConfig, made: SimulateTomogramsOutputs, run: Run) -> None:
+        found[name] = json.loads(done.read_text(encoding="utf-8"))
+    run.warn(
+        *(
+            f"Only {placed} of {wanted} copies of {feature} fit into {name}. Choose fewer copies, or a larger --size "
+            "or --thickness."
+            for name, each in found.items()
+            for feature, (placed, wanted) in each.items()
+            if placed < wanted
+        )
+    )
+    features = features_of(config, particles)
+    counts = {feature: sum(each[feature][0] for each in found.values()) for feature in features}
+    tomograms = {
+        name: dict(
+            file=f"tomograms/{name}.mrc",
+            labels=f"labels/{name}.mrc",
+            pixel_size=config.pixel_size,
+            counts={feature: placed for feature, (placed, _) in each.items()},
+        )
+        for name, each in found.items()
+    }
+    named = [dict(label=label, name=name) for label, name in enumerate(features, 1)]
+    write_json((folder / "features.json"), dict(features=named, tomograms=tomograms))
     run.summary(
         f"{counted(config.count, 'tomogram')} of {config.size} x {config.size} x {config.thickness} px, at "
-        f"{config.pixel_size:g} Å/px, with {', '.join(f'{n} {k}' for k, n in made.counts.items()) or 'nothing'}: "
+        f"{config.pixel_size:g} Å/px, with {', '.join(f'{n} {k}' for k, n in counts.items()) or 'nothing'}: "
         f"{config.output}",
-        "Labels: " + ", ".join(f"{value} {name}" for value, name in enumerate(made.features, 1)) + ".",
+        "Labels: " + ", ".join(f"{value} {name}" for value, name in enumerate(features, 1)) + ".",
         "Labels, positions and angles are exact.",
     )
     run.methods(
-        f"{counted(config.count, 'tomogram')} with {', '.join(made.features)} were simulated with {PROGRAM} "
+        f"{counted(config.count, 'tomogram')} with {', '.join(features)} were simulated with {PROGRAM} "
         f"at {config.pixel_size:g} Å/px, from tilts of {config.tilt_min:g} to {config.tilt_max:g}° in steps of "
         f"{config.tilt_step:g}°, with a signal-to-noise ratio of {config.snr:g}."
     )
-
-
-def _check_memory(config: SimulateTomogramsConfig, tilts: int) -> None:
-
-    needed = config.size**2 * (config.thickness * BYTES_PER_VOXEL + 16 * tilts)
-    if needed > available_memory():
-        raise ValueError(
-            f"A tomogram of {config.size} x {config.size} x {config.thickness} px with {tilts} "
-            f"tilts needs {needed / 1e9:.1f} GB of memory to be simulated; {available_memory() / 1e9:.1f} "
-            "GB are free. Choose a smaller --size or --thickness, or a larger --tilt-step."
-        )
+    files = lambda kind, end=".mrc": {name: run.at(f"{kind}/{name}{end}") for name in found}
+    return SimulateTomogramsOutputs(
+        tomograms=files("tomograms"),
+        labels=files("labels"),
+        coordinates=files("coordinates", ".star"),
+        features=features,
+        pixel_size=config.pixel_size,
+        tilt_min=tilts[0],
+        tilt_max=tilts[-1],
+        tilt_series=files("tilt_series") if config.tilt_series else None,
+        even=files("halves", "_even.mrc") if config.halves else None,
+        odd=files("halves", "_odd.mrc") if config.halves else None,
+        counts=counts,
+    )
 
 
 def _particles(config: SimulateTomogramsConfig, paths: typing.Sequence[str]) -> tuple[list[Particle], list[int]]:
-    names, copies = structure_names(paths), [int(c) for c in config.copies]
+    names, copies = structures.structure_names(paths), [int(c) for c in config.copies]
     if len(copies) not in (1, len(paths)) and paths:
         raise ValueError(
             f"There are {len(paths)} structures (--structures) and {len(copies)} numbers of copies "
@@ -129,8 +149,11 @@ def _simulate(
     _write(folder / "labels" / f"{name}.mrc", cell.labels, config.pixel_size, np.int8)
     if config.tilt_series:
         _write(folder / "tilt_series" / f"{name}.mrc", images.cpu().numpy(), config.pixel_size, np.float32)
-        _write_tilts(folder / "tilt_series" / f"{name}.rawtlt", tilts)
-    _write_coordinates(folder / "coordinates" / f"{name}.star", name, placed)
+        with whole_file(folder / "tilt_series" / f"{name}.rawtlt") as temporary:
+            temporary.write_text("".join(f"{tilt:.2f}\n" for tilt in tilts))
+    positions = {f"rlnCoordinate{axis}": placed.centres_zyx[:, k] for axis, k in zip("XYZ", (2, 1, 0))}
+    columns = dict(rlnTomoName=[name] * len(placed.names), **positions, **dict(zip(ANGLES, placed.angles.T)))
+    write_tables(folder / "coordinates" / f"{name}.star", {"particles": dict(columns, cryodlStructure=placed.names)})
     return counts
 
 
@@ -138,70 +161,3 @@ def _write(path: Path, volume: np.ndarray, pixel_size: float, dtype: type[np.flo
 
     with VolumeWriter(path, volume.shape, pixel_size, dtype) as file:
         file.write(0, volume)
-
-
-def _write_tilts(path: Path, tilts: typing.Sequence[float]) -> None:
-
-    with whole_file(path) as temporary:
-        temporary.write_text("".join(f"{tilt:.2f}\n" for tilt in tilts))
-
-
-def _write_coordinates(path: Path, name: str, placed: Placed) -> None:
-
-    write_tables(
-        path,
-        {
-            "particles": {
-                "rlnTomoName": [name] * len(placed.names),
-                **{f"rlnCoordinate{axis}": placed.centres_zyx[:, position] for axis, position in zip("XYZ", (2, 1, 0))},
-                **dict(zip(ANGLES, placed.angles.T)),
-                "cryodlStructure": placed.names,
-            }
-        },
-    )
-
-
-def _outputs(
-    config: SimulateTomogramsConfig,
-    folder: Path,
-    features: list[str],
-    counts: typing.Mapping[str, typing.Any],
-    tilts: typing.Sequence[float],
-) -> SimulateTomogramsOutputs:
-    tomograms = {
-        name: dict(
-            file=f"tomograms/{name}.mrc",
-            labels=f"labels/{name}.mrc",
-            pixel_size=config.pixel_size,
-            counts={feature: n for feature, (n, _) in found.items()},
-        )
-        for name, found in counts.items()
-    }
-    write_json(
-        folder / "features.json",
-        dict(features=[dict(label=label, name=name) for label, name in enumerate(features, 1)], tomograms=tomograms),
-    )
-    files = lambda kind, end=".mrc": {name: os.path.join(config.output, kind, name + end) for name in counts}
-    return SimulateTomogramsOutputs(
-        tomograms=files("tomograms"),
-        labels=files("labels"),
-        coordinates=files("coordinates", ".star"),
-        features=features,
-        pixel_size=config.pixel_size,
-        tilt_min=tilts[0],
-        tilt_max=tilts[-1],
-        tilt_series=files("tilt_series") if config.tilt_series else None,
-        even=files("halves", "_even.mrc") if config.halves else None,
-        odd=files("halves", "_odd.mrc") if config.halves else None,
-        counts={f: sum(found[f][0] for found in counts.values()) for f in features},
-    )
-
-
-def _warnings(counts: typing.Mapping[str, typing.Any]) -> typing.Iterator[str]:
-    for name, found in counts.items():
-        for feature, (placed, wanted) in found.items():
-            if placed < wanted:
-                yield (
-                    f"Only {placed} of {wanted} copies of {feature} fit into {name}. Choose fewer copies, or a "
-                    "larger --size or --thickness."
-                )

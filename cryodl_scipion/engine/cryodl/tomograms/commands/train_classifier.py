@@ -11,13 +11,10 @@ from ...contract import TrainClassifierConfig, TrainClassifierOutputs, network_w
 from ...io.subtomograms import read_subtomograms
 from ...learning.recipe import HELD_OUT, TrainingRun, refuse_steps, say_weakness
 from ...runner import PROGRAM, Run, command
-from ..classifiers import classifier_method
+from ..classifiers import classifier_method, confusion, prepare, train
 from ..classifiers.card import card_warnings, first_card, validated, whole_card
-from ..classifiers.confusion import plot_confusion
 from ..classifiers.examples import Examples, folds, labelled, split
 from ..classifiers.method import ClassifierMethod
-from ..classifiers.prepare import find_subtomogram_contrast, resolution_notes, subtomogram_diameter
-from ..classifiers.train import ClassifierTask
 
 
 @command
@@ -44,7 +41,7 @@ def train_classifier(config: TrainClassifierConfig, run: Run) -> TrainClassifier
     temperature, metrics = validated(prediction, examples.labels[examples.validation])
     card = whole_card(card, examples, temperature, metrics, training)
     title = f"{card['name']}: validation, accuracy {metrics['accuracy']:.3f}"
-    plot_confusion(metrics["confusion"], card["classes"], card["classes"], folder / "confusion.png", title)
+    confusion.plot_confusion(metrics["confusion"], card["classes"], card["classes"], folder / "confusion.png", title)
     training.finish(card, method.completed(weights, examples, config, device))
     run.warn(*card_warnings(card))
     run.summary(
@@ -68,12 +65,12 @@ def train_classifier(config: TrainClassifierConfig, run: Run) -> TrainClassifier
 def _examples(config: TrainClassifierConfig, method: ClassifierMethod, run: Run) -> Examples:
     found = read_subtomograms(config.subtomograms, ("classes",), config.tilt_min, config.tilt_max)
     found, labels, numbers, names, notes = labelled(found, config.class_names)
-    diameter = subtomogram_diameter(found, config.particle_diameter)
-    run.warn(*notes, *resolution_notes(found, diameter, config.resolution))
-    contrast, said, warning = find_subtomogram_contrast(found, diameter, config.contrast)
+    diameter = prepare.subtomogram_diameter(found, config.particle_diameter)
+    run.warn(*notes, *prepare.resolution_notes(found, diameter, config.resolution))
+    contrast, said, warning = prepare.find_subtomogram_contrast(found, diameter, config.contrast)
     if said:
         print(said)
-    run.warn(*[warning] if warning else [])
+    run.warn(warning)
     training, validation, how = split(found, labels, HELD_OUT, config.seed)
     print(how)
     pixel_size, box = method.grid(found, diameter, config.resolution)
@@ -98,10 +95,9 @@ def _say_start(config: TrainClassifierConfig, method: ClassifierMethod, examples
 def _learn(
     config: TrainClassifierConfig, method: ClassifierMethod, examples: Examples, training: TrainingRun
 ) -> dict[str, torch.Tensor]:
-    """Weights, {name: tensor}, learnt by steps or from all examples at once."""
     if not method.learns_by_steps:
         training.alone()
         return method.learn(examples, config, training.device)
-    task = ClassifierTask(method, examples, config.batch_size)
+    task = train.ClassifierTask(method, examples, config.batch_size)
     training.fit(task)
     return task.weights()

@@ -5,27 +5,31 @@ model. A killed training continues from <output>.partial."""
 import typing
 
 import numpy as np
-import torch
 
 from ...contract import TrainDetectorConfig, TrainDetectorOutputs, counted, network_words, score_text
 from ...learning.recipe import HELD_OUT, TrainingRun, start_weights
 from ...learning.task import method_of, with_weights
 from ...runner import PROGRAM, Run, command
+from ..detectors import labels, train
 from ..detectors.card import card_warnings, model_card
-from ..detectors.labels import GatheredLabels, gather_labels, split_tomograms
-from ..detectors.train import DetectorTask
-from ..detectors.unet3d import HeatMapUNet
 
 
 @command
 def train_detector(config: TrainDetectorConfig, run: Run) -> TrainDetectorOutputs:
-    training, gathered = TrainingRun(run), gather_labels(config)
+    training, gathered = TrainingRun(run), labels.gather_labels(config)
     training.take_folder()
     training.take_device()
     training.start()
     task, how = _task(config, gathered)
     run.warn(*gathered.notes)
-    _say_start(config, gathered, task, how, training.device_name)
+    count = lambda part: ", ".join(
+        f"{sum(len(one.points[n]) for one in part)} {name}" for n, name in enumerate(gathered.species)
+    )
+    print(
+        f"Training the detector {config.network} on {training.device_name}, at {gathered.pixel_size:.4g} Å/px: "
+        f"{count(task.training)} in {counted(len(task.training), 'volume')}; "
+        f"held out {count(task.validation)} ({how})."
+    )
     training.fit(task)
     card = model_card(config, gathered, task, how, training)
     training.finish(card, task.networks["detector"].state_dict())
@@ -63,10 +67,9 @@ def _told(name: str, metrics: typing.Mapping[str, typing.Any], threshold: float,
     )
 
 
-def _task(config: TrainDetectorConfig, gathered: GatheredLabels) -> tuple[DetectorTask, str]:
-    """DetectorTask with a new network or that of --start-from, and how the tomograms were divided."""
+def _task(config: TrainDetectorConfig, gathered: labels.GatheredLabels) -> tuple[train.DetectorTask, str]:
     method = method_of("detector", config.network)
-    training, validation, how = split_tomograms(
+    training, validation, how = labels.split_tomograms(
         gathered.tomograms, HELD_OUT, np.random.default_rng(config.seed), max(gathered.diameters) / gathered.pixel_size
     )
     without = [s for n, s in enumerate(gathered.species) if not sum(len(one.points[n]) for one in training)]
@@ -79,23 +82,8 @@ def _task(config: TrainDetectorConfig, gathered: GatheredLabels) -> tuple[Detect
             f"No particle lies in the part that is held out for validation ({how}); weights and thresholds are chosen "
             "by it. Label particles at other positions along y or in a further tomogram."
         )
-    network = _started(config, method, gathered) if config.start_from else method.build(len(gathered.species))
-    return DetectorTask(method, network, gathered, training, validation, config.batch_size), how
-
-
-def _started(config: TrainDetectorConfig, method: HeatMapUNet, gathered: GatheredLabels) -> torch.nn.Module:
-    _, weights = start_weights(config, "detector", network=config.network, species=list(gathered.species))
-    return with_weights(method.build(len(gathered.species)), weights, str(config.start_from), method.name)
-
-
-def _say_start(
-    config: TrainDetectorConfig, gathered: GatheredLabels, task: DetectorTask, how: str, device: str
-) -> None:
-    count = lambda part: ", ".join(
-        f"{sum(len(one.points[n]) for one in part)} {name}" for n, name in enumerate(gathered.species)
-    )
-    print(
-        f"Training the detector {config.network} on {device}, at {gathered.pixel_size:.4g} Å/px: "
-        f"{count(task.training)} in {counted(len(task.training), 'volume')}; "
-        f"held out {count(task.validation)} ({how})."
-    )
+    network = method.build(len(gathered.species))
+    if config.start_from:
+        _, weights = start_weights(config, "detector", network=config.network, species=list(gathered.species))
+        network = with_weights(network, weights, str(config.start_from), method.name)
+    return train.DetectorTask(method, network, gathered, training, validation, config.batch_size), how

@@ -22,7 +22,16 @@ def train_general_segmenter(config: TrainGeneralSegmenterConfig, run: Run) -> Tr
     training.take_device()
     folder = training.take_folder()
     training.start()
-    task = _task(config, Path(config.cache) if config.cache else folder / CELLS)
+    method = segmenter_method(config.network)  # a model that does not fit is refused before the cells are simulated
+    network = joined_network(method, Path(config.start_from)) if config.start_from else None
+    cells = Path(config.cache) if config.cache else folder / CELLS
+    cells.mkdir(parents=True, exist_ok=True)
+    maker = CellMaker(cells, config)
+    validation = Cells(lambda number: maker.path(FIRST_VALIDATION + number))
+    validation.grow(config.validation_cells)
+    learnt = Cells(maker.path)
+    learnt.grow(maker.there(config.cells))
+    task = CellsTask(method, learnt, config.cells, validation, None, network)
     print(
         f"Training the {config.network} segmenters of {', '.join(FEATURES)} on {training.device_name}: {config.cells} "
         f"simulated cells at {config.working_pixel_size:g} Å/px, {config.validation_cells} for validation."
@@ -43,15 +52,3 @@ def train_general_segmenter(config: TrainGeneralSegmenterConfig, run: Run) -> Tr
         stop_reason=training.stop_reason,
         pixel_size=config.working_pixel_size,
     )
-
-
-def _task(config: TrainGeneralSegmenterConfig, folder: Path) -> CellsTask:
-    method = segmenter_method(config.network)  # a model that does not fit is refused before the cells are simulated
-    network = joined_network(method, Path(config.start_from)) if config.start_from else None
-    folder.mkdir(parents=True, exist_ok=True)
-    maker = CellMaker(folder, config)
-    validation = Cells(lambda number: maker.path(FIRST_VALIDATION + number))
-    validation.grow(config.validation_cells)
-    training = Cells(maker.path)
-    training.grow(maker.there(config.cells))
-    return CellsTask(method, training, config.cells, validation, None, network)

@@ -3,8 +3,6 @@
 killed training continues from <output>.partial."""
 
 import dataclasses
-import typing
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,46 +11,36 @@ from ...contract import TrainSegmenterConfig, TrainSegmenterOutputs, counted, ne
 from ...io.model import find_model
 from ...learning.recipe import HELD_OUT, TrainingRun, say_weakness, start_weights
 from ...runner import PROGRAM, Run, command
-from ..segmenters import segmenter_method
-from ..segmenters.calibrate import Calibration
+from ..segmenters import calibrate, segmenter_method, sources, train, working_scale
 from ..segmenters.card import Begun, card_warnings, model_card
 from ..segmenters.examples import Example, Gathered, split_examples
 from ..segmenters.method import SegmenterMethod, load_network
-from ..segmenters.sources import gather
-from ..segmenters.train import SegmenterTask, draw_tiles
-from ..segmenters.working_scale import SAME
 
 
 @command
 def train_segmenter(config: TrainSegmenterConfig, run: Run) -> TrainSegmenterOutputs:
     config = _as_the_start(config)
     training, method = TrainingRun(run, config), segmenter_method(config.network)
-    gathered = gather(config, method)
+    gathered = sources.gather(config, method)
     folder = training.take_folder()
     training.take_device()
     training.start()
-    task, split = _task(config, method, gathered)
+    split = split_examples(gathered.examples, HELD_OUT, np.random.default_rng(config.seed))
+    network = _started(config, method, gathered) if config.start_from else method.build()
+    task = train.SegmenterTask(method, network, split[0], split[1], config.batch_size, bool(config.start_from))
     run.warn(*gathered.warnings)
     _say_start(config, method, gathered, split, training.device_name)
     begun = Begun.of(config.start_from, task) if config.start_from else None
     report = training.fit(task)
     kept = begun.keep_the_better(task, report) if begun else None
     card = model_card(config, gathered, split, task, training, begun)
-    _draw(folder, task, card)
+    slope, offset = card["calibration"]
+    score = lambda raw: calibrate.Calibration(slope, offset, 0.5).score(raw / card["raw_scale"])
+    (folder / "samples").mkdir(exist_ok=True)
+    for name, examples in (("training", task.training), ("validation", task.validation)):
+        train.draw_tiles(task, examples, score, folder / "samples" / f"{name}.png")
     training.finish(card, task.networks["segmenter"].state_dict())
-    run.warn(*card_warnings(card), *([kept] if kept else []))
-    _tell(config, card, training, run)
-    return TrainSegmenterOutputs(
-        model=str(config.output),
-        feature=gathered.feature,
-        annotator=gathered.annotator,
-        validation=card["validation"],
-        stop_reason=training.stop_reason,
-        pixel_size=gathered.pixel_size,
-    )
-
-
-def _tell(config: TrainSegmenterConfig, card: typing.Mapping[str, typing.Any], training: TrainingRun, run: Run) -> None:
+    run.warn(*card_warnings(card), kept)
     tiles, metrics = card["tiles"], card["validation"]
     by = "" if card["annotator"] == "unknown" else f" as annotated by {card['annotator']}"
     boundary = metrics.get("boundary_error_angstrom")
@@ -73,15 +61,14 @@ def _tell(config: TrainSegmenterConfig, card: typing.Mapping[str, typing.Any], t
         f"{tiles['negative']} without it"
         + ("." if metrics["dice"] is None else f"; the Dice coefficient on validation tiles was {metrics['dice']:.3f}.")
     )
-
-
-def _task(
-    config: TrainSegmenterConfig, method: SegmenterMethod, gathered: Gathered
-) -> tuple[SegmenterTask, tuple[list[Example], list[Example], str]]:
-    split = split_examples(gathered.examples, HELD_OUT, np.random.default_rng(config.seed))
-    network = _started(config, method, gathered) if config.start_from else method.build()
-    further = bool(config.start_from)
-    return SegmenterTask(method, network, split[0], split[1], config.batch_size, further), split
+    return TrainSegmenterOutputs(
+        model=str(config.output),
+        feature=gathered.feature,
+        annotator=gathered.annotator,
+        validation=card["validation"],
+        stop_reason=training.stop_reason,
+        pixel_size=gathered.pixel_size,
+    )
 
 
 def _as_the_start(config: TrainSegmenterConfig) -> TrainSegmenterConfig:
@@ -94,7 +81,7 @@ def _as_the_start(config: TrainSegmenterConfig) -> TrainSegmenterConfig:
 
 def _started(config: TrainSegmenterConfig, method: SegmenterMethod, gathered: Gathered) -> torch.nn.Module:
     card, weights = start_weights(config, "segmenter", network=config.network)
-    if abs(card["pixel_size"] / gathered.pixel_size - 1) > SAME:
+    if abs(card["pixel_size"] / gathered.pixel_size - 1) > working_scale.SAME:
         raise ValueError(
             f"Start from model (--start-from) {config.start_from} works at {card['pixel_size']:g} Å/px, "
             f"but this training at {gathered.pixel_size:g} Å/px. Give --working-pixel-size "
@@ -123,11 +110,3 @@ def _say_start(
         f"({split_in_words})."
     )
     say_weakness(config.network, method)
-
-
-def _draw(folder: Path, task: SegmenterTask, card: typing.Mapping[str, typing.Any]) -> None:
-    slope, offset = card["calibration"]
-    score = lambda raw: Calibration(slope, offset, 0.5).score(raw / card["raw_scale"])
-    (folder / "samples").mkdir(exist_ok=True)
-    for name, examples in (("training", task.training), ("validation", task.validation)):
-        draw_tiles(task, examples, score, folder / "samples" / f"{name}.png")
