@@ -204,8 +204,7 @@ def fit_components(
 
 def start(mean: np.ndarray, number: int, mask: np.ndarray | float, rng: np.random.Generator) -> np.ndarray:
     """(number, box, box, box) smooth random changes of the mean volume."""
-    fields = rng.standard_normal((number, *mean.shape))
-    fields = np.stack([gaussian_filter(field, len(mean) / 12) for field in fields])
+    fields = np.stack([gaussian_filter(field, len(mean) / 12) for field in rng.standard_normal((number, *mean.shape))])
     fields /= fields.std(axis=(1, 2, 3), keepdims=True)
     return (0.3 * fields * np.abs(mean) * mask).astype(np.float32)
 

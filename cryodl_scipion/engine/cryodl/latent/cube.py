@@ -122,8 +122,7 @@ class Cube:
         return self._transformed(table) / self._undamp
 
     def _transformed(self, table: np.ndarray) -> np.ndarray:
-        values = (table[:, 0] + 1j * table[:, 1]).reshape((self.side,) * 3)
-        values = np.where(self.frequency <= self.radius, values, 0)
+        values = np.where(self.frequency <= self.radius, (table[:, 0] + 1j * table[:, 1]).reshape((self.side,) * 3), 0)
         values = (values + values[::-1, ::-1, ::-1].conj()) / 2
         padded = np.zeros((self.padded,) * 3, np.complex64)
         padded[self._index] = values

@@ -154,7 +154,18 @@ def expect(
     posterior: posterior.Linear or posterior.CurvedCoordinate, where the coordinates may be; Linear if None.
     collect: whether the sums of the volumes' equations are wanted."""
     posterior = posterior or Linear(len(volumes) - 1)
-    total = _empty(len(rows), len(volumes) - 1, posterior.coordinates, cube, coefficients.rings, len(sigmas), collect)
+    size, q, rings, errors = cube.side**3 if collect else 0, len(volumes), coefficients.rings, len(sigmas)
+    total = ExpectationSums(
+        np.zeros((size, q, 2), np.float32),
+        np.zeros((size, q * (q + 1) // 2), np.float32),
+        np.zeros((len(rows), posterior.coordinates), np.float32),
+        np.zeros((q - 1, q - 1)),
+        np.zeros((len(rows), errors)),
+        np.zeros(errors),
+        np.zeros(errors),
+        np.zeros(rings),
+        np.zeros(rings),
+    )
     mean_table = np.concatenate([cube.table(volumes[0]), cube.gradient_tables(volumes[0])], axis=1)
     tables = [cube.table(volume) for volume in volumes[1:]]
     component_table = np.concatenate(tables, axis=1) if tables else None
@@ -177,27 +188,9 @@ def expect(
         done += len(part)
     total.second /= max(done, 1)
     if collect:
-        size = len(total.match)
         total.match = hermitian(total.match.reshape(size, -1), cube.side).reshape(total.match.shape)
         total.weight = symmetric(total.weight.reshape(size, -1), cube.side).reshape(total.weight.shape)
     return total
-
-
-def _empty(
-    count: int, components: int, coordinates: int, cube: Cube, rings: int, errors: int, collect: bool
-) -> ExpectationSums:
-    size, q = cube.side**3 if collect else 0, components + 1
-    return ExpectationSums(
-        np.zeros((size, q, 2), np.float32),
-        np.zeros((size, q * (q + 1) // 2), np.float32),
-        np.zeros((count, coordinates), np.float32),
-        np.zeros((components, components)),
-        np.zeros((count, errors)),
-        np.zeros(errors),
-        np.zeros(errors),
-        np.zeros(rings),
-        np.zeros(rings),
-    )
 
 
 def _batch(

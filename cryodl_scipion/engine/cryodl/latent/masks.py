@@ -114,8 +114,7 @@ def changing(first: np.ndarray, second: np.ndarray, mask: np.ndarray) -> np.ndar
     of the halves, in units of their deviations. Noise is not alike in both. mask: (box, box, box). Returns
     (box, box, box), soft mask, all of `mask` where nothing agrees."""
     one, two = (part.reshape(len(part), -1).astype(float) for part in (first, second))
-    shared = (one * ((one @ two.T) @ two)).sum(0).reshape(mask.shape)
-    shared = gaussian_filter(shared, 1.5) * mask
+    shared = gaussian_filter((one * ((one @ two.T) @ two)).sum(0).reshape(mask.shape), 1.5) * mask
     highest = np.percentile(shared[mask > 0.5], 99.5)
     if not highest > 0:
         return mask

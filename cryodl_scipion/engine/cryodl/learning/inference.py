@@ -23,9 +23,7 @@ def for_inference(network: torch.nn.Module, device: torch.device, dtype: torch.d
                 if isinstance(first, _CONVOLUTIONS) and isinstance(second, _NORMS):
                     block[i], block[i + 1] = fuse_conv_bn_eval(first, second), torch.nn.Identity()
     volumes = any(isinstance(layer, torch.nn.Conv3d) for layer in copy.modules())
-    memory_format = torch.channels_last_3d if volumes else torch.channels_last
-    copy = copy.to(device, dtype)
-    return in_memory_format(copy, memory_format)
+    return in_memory_format(copy.to(device, dtype), torch.channels_last_3d if volumes else torch.channels_last)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -58,16 +58,21 @@ def fit_structure(
 
 
 def _fit(images: torch.Tensor, transforms: torch.Tensor, state: str) -> SignalFit:
-    """Least squares over all images at once, mean values left out. One image alone leaves the error unknown:
-    infinite."""
-    seen = torch.fft.irfft2(transforms, s=images.shape[-2:])
-    seen = seen - seen.mean((1, 2), keepdim=True)
-    match, power = (images * seen).sum((1, 2)).double(), seen.square().sum((1, 2)).double()
+    """Least squares over all images at once. One image alone leaves the error unknown: infinite."""
+    match, power = image_products(images, transforms)
     total = power.sum().clamp(min=1e-30)
     amplitude = match.sum() / total
     # the spread from image to image holds all that is wrong: noise, angles, differing strengths
     error = (match - amplitude * power).square().sum().sqrt() / total if len(images) > 1 else float("inf")
     return SignalFit(float(amplitude), float(error), state)
+
+
+def image_products(images: torch.Tensor, transforms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(m,) products of images (m, h, w) with the images of transforms (m, h, w // 2 + 1), and squares of the latter,
+    their means left out."""
+    seen = torch.fft.irfft2(transforms, s=images.shape[-2:])
+    seen = seen - seen.mean((1, 2), keepdim=True)
+    return (images * seen).sum((1, 2)).double(), seen.square().sum((1, 2)).double()
 
 
 SURE = 5.0  # standard errors

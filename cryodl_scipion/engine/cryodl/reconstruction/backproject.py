@@ -156,8 +156,7 @@ def _without_corners(volume: torch.Tensor) -> torch.Tensor:
 
 def _shell_means(values: torch.Tensor, shell: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
     count = shell.shape[0] // 2 + 1
-    total = torch.zeros(count, device=values.device, dtype=torch.float64)
-    total = total.index_add(0, shell[inside], values[inside].double())
+    total = values.new_zeros(count, dtype=torch.float64).index_add(0, shell[inside], values[inside].double())
     return (total / torch.bincount(shell[inside], minlength=count)).float()
 
 

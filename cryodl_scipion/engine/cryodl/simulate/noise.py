@@ -120,8 +120,7 @@ def shaped_noise(
     power: torch.Tensor, shape: tuple[int, ...], rng: np.random.Generator, device: torch.device | None = None
 ) -> torch.Tensor:
     """(h, w) Gaussian noise of variance 1 with a power spectrum, (h, w // 2 + 1) on the grid of rfft2 (any scale)."""
-    amplitude = power.sqrt()
-    amplitude = amplitude / _mean_over_plane(power, shape[1]).sqrt()
+    amplitude = power.sqrt() / _mean_over_plane(power, shape[1]).sqrt()
     amplitude[0, 0] = 0
     return torch.fft.irfft2(torch.fft.rfft2(_white(shape, rng, device)) * amplitude, s=shape)
 
@@ -154,15 +153,11 @@ def measure_spectrum(image: torch.Tensor, diameter_px: float, valid: torch.Tenso
     count = torch.bincount(index, weight[usable].double(), BINS)
     known = (count > 0).numpy()
     radial = np.interp(bin_frequencies(), bin_frequencies()[known], (total[known] / count[known]).numpy())
-    radial = _sharpened(radial, side)
+    # the smear of the patches' Hann window taken off to first order
+    beside = [np.interp(bin_frequencies() + step, bin_frequencies(), radial) for step in (-1 / side, 1 / side)]
+    radial = radial * radial / np.maximum((beside[0] + 4 * radial + beside[1]) / 6, 1e-12 * radial.max())
     area = np.diff(np.minimum(np.linspace(0, CORNER, BINS + 1), 0.5) ** 2)  # up to the circle that a square holds
     return radial / np.average(radial, weights=np.maximum(area, 0))
-
-
-def _sharpened(radial: np.ndarray, side: int) -> np.ndarray:
-    """A radial spectrum with the smear of the patches' Hann window taken off to first order."""
-    beside = [np.interp(bin_frequencies() + step, bin_frequencies(), radial) for step in (-1 / side, 1 / side)]
-    return radial * radial / np.maximum((beside[0] + 4 * radial + beside[1]) / 6, 1e-12 * radial.max())
 
 
 def _patch_powers(image: torch.Tensor, side: int, valid: torch.Tensor | None) -> torch.Tensor:

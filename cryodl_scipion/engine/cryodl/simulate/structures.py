@@ -43,19 +43,15 @@ def without_solvent(data: np.ndarray, voxels: np.ndarray) -> tuple[np.ndarray, b
     protein is negative in `data`; the sign of `density` is changed."""
     data = data.astype(np.float32) - _first_level(data)
     smooth = gaussian_filter(data, np.maximum(BLUR / voxels, 0.7))
-    dark = is_dark(smooth)
+    low, high = np.percentile(smooth, [0.1, 99.9])
+    # the long tail of the blurred map's values, less those of the solvent, is negative
+    dark = bool(float((smooth.astype(np.float64) ** 3).mean()) < 0 and -low > TAIL * high)
     if dark:
         data, smooth = -data, -smooth
     if data.min() >= -EXACT * data.max():  # neither noise nor ripple: the tails of the density are its own
         return np.maximum(data, 0), dark
     outline, level = _outline(smooth)
     return np.where(outline, np.maximum(data - level, 0), 0).astype(np.float32), dark
-
-
-def is_dark(smooth: np.ndarray) -> bool:
-    """Whether the long tail of a blurred map's values, less those of the solvent, is negative."""
-    low, high = np.percentile(smooth, [0.1, 99.9])
-    return bool(float((smooth.astype(np.float64) ** 3).mean()) < 0 and -low > TAIL * high)
 
 
 def _first_level(data: np.ndarray) -> float:
@@ -124,7 +120,14 @@ def load_density(
         xyz, weight = _read_atoms(path)
         centre = np.average(xyz, axis=0, weights=weight) if centre is None else np.asarray(centre, float)
         return density_of_atoms(xyz - centre, weight, pixel_size, resolution or 2 * pixel_size, path)
-    return _density_of_map(path, pixel_size)
+    data, voxels = _read_map(path)
+    density = without_solvent(data, voxels)[0]
+    if not density.max() > 0:
+        raise ValueError(f"{path} has no density above the solvent level. Give a map that shows the molecule.")
+    # even, so that the middle of the cube is voxel d // 2 with as much on either side
+    side = 2 * int(np.ceil(max(max(2, round(n * v / pixel_size)) for n, v in zip(data.shape, voxels)) / 2))
+    check_memory(side, path, pixel_size)
+    return torch.from_numpy(_resampled(density, voxels / pixel_size, side))
 
 
 def is_model(path: Path | str) -> bool:
@@ -223,17 +226,6 @@ def density_of_atoms(
 
     # sigma = 0.225 x resolution: the width at which a Gaussian atom falls to 1/e of its amplitude at that frequency
     return torch.from_numpy(gaussian_filter(volume.reshape((side,) * 3), 0.225 * resolution / pixel_size))
-
-
-def _density_of_map(path: Path, pixel_size: float) -> torch.Tensor:
-    data, voxels = _read_map(path)
-    density = without_solvent(data, voxels)[0]
-    if not density.max() > 0:
-        raise ValueError(f"{path} has no density above the solvent level. Give a map that shows the molecule.")
-    # even, so that the middle of the cube is voxel d // 2 with as much on either side
-    side = 2 * int(np.ceil(max(max(2, round(n * v / pixel_size)) for n, v in zip(data.shape, voxels)) / 2))
-    check_memory(side, path, pixel_size)
-    return torch.from_numpy(_resampled(density, voxels / pixel_size, side))
 
 
 @reader

@@ -64,8 +64,7 @@ def random_scene(
     wide = extent_px * zoom
     shape = (side, side)
     centres, clumped = particle_positions(shape, wide, rng, FAINT_CROWDED if faint else CROWDED)
-    clean = paint(views, centres, shape, rng)
-    clean = clean + paint(views, clumped, shape, rng)
+    clean = paint(views, centres, shape, rng) + paint(views, clumped, shape, rng)
     good = far(centres, clumped, 0.75 * wide) if len(clumped) else np.ones(len(centres), bool)
     signal = signal_strength(clean, centres if len(centres) else clumped, wide)
     stray = stray_pieces(other, zoom, shape, wide, rng) if other else 0.0

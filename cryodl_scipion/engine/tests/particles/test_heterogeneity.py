@@ -20,7 +20,7 @@ from cryodl.latent.components import CHANGE, shell_power, solve_components
 from cryodl.latent.cube import Cube, as_complex, resized_volume
 from cryodl.latent.motion import expected_power
 from cryodl.latent.record import path_weights
-from cryodl.particles.heterogeneity.coefficients import ERRORS, ParticleViews, load_coefficients, look
+from cryodl.particles.heterogeneity.coefficients import ERRORS, ParticleViews, load_coefficients
 
 FIT = dict(particles="p.star", reference="p_map.mrc", latent=2, resolution=18, maps=2, threads=1)
 
@@ -88,7 +88,7 @@ def test_the_errors_of_a_view_are_the_derivatives_of_what_it_shows(here, tmp_pat
     def shown(step):
         views = ParticleViews.of(particles)
         views.move(rows, step)
-        seen = look(coefficients, views, rows, cube, table, count)
+        seen = coefficients.look(views, rows, cube, table, count)
         rotations = (
             views.shifts_yx[rows] @ np.stack([coefficients.disc.y.numpy(), coefficients.disc.x.numpy()])[:, :count]
         )
@@ -115,7 +115,7 @@ def test_every_image_has_the_wavelength_of_its_own_optics_group(here, tmp_path):
     volume = resized_volume(mrcfile.read("p_map.mrc"), 20)
     table = np.concatenate([cube.table(volume), cube.gradient_tables(volume)], axis=1)
     views.move(rows, np.tile([0.0] * 6 + [0.3, 0, 0], (20, 1)))
-    found = look(coefficients, views, rows, cube, table, count).transfer
+    found = coefficients.look(views, rows, cube, table, count).transfer
     moved = [dataclasses.replace(o, defocus_u=o.defocus_u + 300, defocus_v=o.defocus_v + 300) for o in mixed.optics]
     (tmp_path / "moved").mkdir()
     changed = dataclasses.replace(mixed, optics=np.array(moved, dtype=object))

@@ -102,7 +102,8 @@ def small_images(images: torch.Tensor, mask_px: float) -> torch.Tensor:
     axis = torch.linspace(-0.5, 0.5, SIDE) * width * 2 / box
     grid = torch.stack(torch.meshgrid(axis, axis, indexing="ij")[::-1], -1).expand(len(images), -1, -1, -1)
     factor = width / SIDE  # smoothed first where pixels are left out
-    smooth = _smoothed(images[:, None].float(), 0.5 * factor if factor > 1 else 0.0)
+    seen = images[:, None].float()
+    smooth = _smoothed(seen, 0.5 * factor) if factor > 1 else seen
     small = torch.nn.functional.grid_sample(smooth, grid, mode="bilinear", align_corners=False)
     inside = _inside()
     values = small[..., inside]
@@ -126,8 +127,6 @@ def _inside() -> torch.Tensor:
 
 
 def _smoothed(images: torch.Tensor, sigma: float) -> torch.Tensor:
-    if not sigma:
-        return images
     reach = math.ceil(3 * sigma)
     kernel = torch.exp(-(torch.arange(-reach, reach + 1).float() ** 2) / (2 * sigma**2))
     kernel = (kernel / kernel.sum()).view(1, 1, -1, 1)
@@ -198,8 +197,7 @@ def finished_answer(
             former.images if former is not None else None,
             int(former.counts.sum()) if former is not None else 0,
         )
-    quality = ranker.scores(averages.images, averages.curves, settings.mask_px)
-    quality = np.where(counts[order] > 0, quality, 0.0)
+    quality = np.where(counts[order] > 0, ranker.scores(averages.images, averages.curves, settings.mask_px), 0.0)
     noise = noise_scores(work.bank, settings, records.rows, settings.reach_px, work.seed, device)
 
     def whole(values: np.ndarray, missing: float = 0.0) -> np.ndarray:
@@ -270,7 +268,17 @@ def write_answer(
     write_particles_star(folder / PARTICLES, particles, changes)
     with StackWriter(str(folder / STACK), len(answer.counts), particles.box, particles.pixel_size) as stack:
         stack.add(answer.averages.images)
-    write_tables(folder / CLASSES, {"classes": class_table(answer, STACK)})
+    numbers = np.arange(1, len(answer.counts) + 1)
+    table = {
+        "rlnReferenceImage": [f"{number:06d}@{STACK}" for number in numbers],
+        "rlnClassNumber": numbers,
+        "rlnClassDistribution": answer.counts / max(1, answer.counts.sum()),
+        COUNT: answer.counts,
+        # an unresolved class has the resolution 999, as in RELION's tables
+        "rlnEstimatedResolution": np.nan_to_num(answer.averages.resolutions, nan=999.0),
+        "rlnClassScore": answer.quality,
+    }
+    write_tables(folder / CLASSES, {"classes": table})
     resolutions = [None if math.isnan(value) else round(float(value), 2) for value in answer.averages.resolutions]
     final = Path(output)
     return Classify2DOutputs(
@@ -321,19 +329,6 @@ def write_forming(folder: Path, work: Classification, classes: int, settings: Cl
     names = [f"{number:06d}@{FORMING}.mrcs" for number in range(1, len(some) + 1)]
     table = {"rlnReferenceImage": names, COUNT: [len(each) for each in members]}
     write_tables(folder / f"{FORMING}.star", {"classes": table})
-
-
-def class_table(answer: Answer, stack: str) -> dict[str, typing.Sequence]:
-    """{column: values} of classes.star. An unresolved class has the resolution 999, as in RELION's tables."""
-    numbers = np.arange(1, len(answer.counts) + 1)
-    return {
-        "rlnReferenceImage": [f"{number:06d}@{stack}" for number in numbers],
-        "rlnClassNumber": numbers,
-        "rlnClassDistribution": answer.counts / max(1, answer.counts.sum()),
-        COUNT: answer.counts,
-        "rlnEstimatedResolution": np.nan_to_num(answer.averages.resolutions, nan=999.0),
-        "rlnClassScore": answer.quality,
-    }
 
 
 # ----- How likely each classified particle shows more than noise, by the scores that made-up noise reaches in the

@@ -60,8 +60,7 @@ def measure_spectra(images: torch.Tensor, ctf: torch.Tensor) -> SetSpectra:
     says how much."""
     side = images.shape[-1]
     noise, powers, transfer = noise_spectra(images, WIDEST * side), _powers(images), radial_mean(ctf.square(), side)
-    white = torch.randn((WHITE, side, side), generator=torch.Generator().manual_seed(1))
-    white = prepare(white, WIDEST * side)
+    white = prepare(torch.randn((WHITE, side, side), generator=torch.Generator().manual_seed(1)), WIDEST * side)
     mean = noise.mean(0) * _powers(white).mean(0) / noise_spectra(white, WIDEST * side).mean(0)
     rest, weight = (powers - mean) * transfer, transfer.square().sum(0).clamp(min=1e-12)
     signal = rest.sum(0) / weight

@@ -94,8 +94,7 @@ def _rotated(images: torch.Tensor, step: float) -> torch.Tensor:
     copies = []
     for angle in np.radians(np.arange(0, 360, step)):
         from_x, from_y = np.cos(angle) * x - np.sin(angle) * y, np.sin(angle) * x + np.cos(angle) * y
-        grid = torch.stack([from_x, from_y], -1).float() + side // 2
-        grid = (2 * grid + 1) / side - 1
+        grid = (2 * (torch.stack([from_x, from_y], -1).float() + side // 2) + 1) / side - 1
         copies.append(
             torch.nn.functional.grid_sample(images[:, None], grid.expand(len(images), -1, -1, -1), align_corners=False)[
                 :, 0

@@ -106,10 +106,8 @@ class Bench:
 
     @property
     def known_projector(self) -> Projector:
-        """The projector. Raises ValueError where the structure is unknown."""
-        if self.projector is None:
-            raise ValueError(f"The structure of the particles {self.particles.path} is not known.")
-        return self.projector
+        """The projector of a bench whose structure is known."""
+        return typing.cast("Projector", self.projector)
 
     def prepared(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """(m, box, box) images with bright protein, background of mean 0 and standard deviation 1, and their CTF."""
@@ -128,9 +126,9 @@ class Bench:
         return wiener_filter(images, ctf, self.signal, self.noise)
 
     def chunks(self) -> typing.Iterator[np.ndarray]:
-        """Yields all rows, CHUNK at a time."""
-        for start in range(0, len(self.particles), CHUNK):
-            yield np.arange(start, min(start + CHUNK, len(self.particles)))
+        """All rows, CHUNK at a time."""
+        count = len(self.particles)
+        return (np.arange(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -69,9 +69,8 @@ def find_group(
     axes, deviations, _ = orthonormal(np.concatenate(halves))
     volumes = np.concatenate([mean[None], axes[:COMPONENTS] * deviations[:COMPONENTS, None, None, None]])
     cube, count = setting.cube(min(radius, COARSE)), setting.coefficients.count(min(radius, COARSE))
-    free = FREE * setting.views.spread
+    free, volumes = FREE * setting.views.spread, volumes.astype(np.float32)
     found = _Statements(len(volumes) - 1, free)
-    volumes = volumes.astype(np.float32)
     expect(setting.coefficients, setting.views, setting.rows(), cube, volumes, count, free, found, False)
     gram = np.concatenate(found.gram)
     # of the contrast itself, not of its change

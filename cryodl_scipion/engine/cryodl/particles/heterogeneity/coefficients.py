@@ -101,38 +101,6 @@ class ParticleViews:
         return Rotation.from_matrix(self.matrices).as_euler("ZYZ", degrees=True)
 
 
-def look(
-    coefficients: Coefficients, views: ParticleViews, rows: np.ndarray, cube: Cube, mean_table: np.ndarray, count: int
-) -> Seen:
-    """The Seen of some rows. mean_table: (side³, 8), table and gradient_tables of the mean volume, side by side. count:
-    positions of the half disc that are used."""
-    disc, box = coefficients.disc, coefficients.disc.box
-    y, x = disc.y.numpy()[:count].astype(np.float32), disc.x.numpy()[:count].astype(np.float32)
-    data, sine, cosine = coefficients.read(rows, count)
-    data = data * np.exp(1j * ((views.shifts_yx[rows] @ np.stack([y, x])) * (2 * np.pi / box))).astype(np.complex64)
-    wave, azimuth = coefficients.wave[:count] * KILO, coefficients.azimuth[:count]
-    along = wave * np.stack([np.ones(count), np.cos(2 * azimuth), np.sin(2 * azimuth)])  # 3, d
-    wavelength = coefficients.wavelength[rows]
-    phase = wavelength[:, None] * (views.defocus[rows] @ along)
-    transfer = (sine * np.cos(phase) + cosine * np.sin(phase)).astype(np.float32)
-    slope = (cosine * np.cos(phase) - sine * np.sin(phase)).astype(np.float32)
-    matrix = cube.interpolation(views.matrices[rows], np.stack([x, y]))
-    values = as_complex(matrix @ mean_table).reshape(len(rows), count, -1)
-    slices = values[..., 0]
-    gradient = np.einsum("mdi,mij->mdj", values[..., 1:], views.matrices[rows].astype(np.float32))
-    seen = transfer * views.contrast[rows, None].astype(np.float32)
-    errors = np.empty((len(rows), count, len(ERRORS)), np.complex64)
-    errors[..., 0] = seen * (y * gradient[..., 2])
-    errors[..., 1] = seen * (-x * gradient[..., 2])
-    errors[..., 2] = seen * (x * gradient[..., 1] - y * gradient[..., 0])
-    errors[..., 3] = seen * slices * (-2j * np.pi / box * y)
-    errors[..., 4] = seen * slices * (-2j * np.pi / box * x)
-    errors[..., 5] = transfer * slices
-    shown = slope * (wavelength * views.contrast[rows])[:, None].astype(np.float32) * slices
-    errors[..., 6:] = shown[..., None] * along.T.astype(np.float32)
-    return Seen(data, transfer, slices, errors, matrix)
-
-
 CHUNK = 256  # images that are read at a time
 HELD = 2.5e8  # bytes of the files that are read before their pages are released
 FAINTEST = 0.05  # of a CTF by which images that were multiplied with it are divided
@@ -181,8 +149,33 @@ class Coefficients:
         return self.disc.rings
 
     def look(self, views: typing.Any, rows: np.ndarray, cube: Cube, mean_table: np.ndarray, count: int) -> Seen:
-        """The Seen of some rows, see views.look."""
-        return look(self, views, rows, cube, mean_table, count)
+        """The Seen of some rows. mean_table: (side³, 8), table and gradient_tables of the mean volume, side by side.
+        count: positions of the half disc that are used."""
+        disc, box = self.disc, self.disc.box
+        y, x = disc.y.numpy()[:count].astype(np.float32), disc.x.numpy()[:count].astype(np.float32)
+        data, sine, cosine = self.read(rows, count)
+        data = data * np.exp(1j * ((views.shifts_yx[rows] @ np.stack([y, x])) * (2 * np.pi / box))).astype(np.complex64)
+        wave, azimuth = self.wave[:count] * KILO, self.azimuth[:count]
+        along = wave * np.stack([np.ones(count), np.cos(2 * azimuth), np.sin(2 * azimuth)])  # 3, d
+        wavelength = self.wavelength[rows]
+        phase = wavelength[:, None] * (views.defocus[rows] @ along)
+        transfer = (sine * np.cos(phase) + cosine * np.sin(phase)).astype(np.float32)
+        slope = (cosine * np.cos(phase) - sine * np.sin(phase)).astype(np.float32)
+        matrix = cube.interpolation(views.matrices[rows], np.stack([x, y]))
+        values = as_complex(matrix @ mean_table).reshape(len(rows), count, -1)
+        slices = values[..., 0]
+        gradient = np.einsum("mdi,mij->mdj", values[..., 1:], views.matrices[rows].astype(np.float32))
+        seen = transfer * views.contrast[rows, None].astype(np.float32)
+        errors = np.empty((len(rows), count, len(ERRORS)), np.complex64)
+        errors[..., 0] = seen * (y * gradient[..., 2])
+        errors[..., 1] = seen * (-x * gradient[..., 2])
+        errors[..., 2] = seen * (x * gradient[..., 1] - y * gradient[..., 0])
+        errors[..., 3] = seen * slices * (-2j * np.pi / box * y)
+        errors[..., 4] = seen * slices * (-2j * np.pi / box * x)
+        errors[..., 5] = transfer * slices
+        shown = slope * (wavelength * views.contrast[rows])[:, None].astype(np.float32) * slices
+        errors[..., 6:] = shown[..., None] * along.T.astype(np.float32)
+        return Seen(data, transfer, slices, errors, matrix)
 
     def shown(self, views: typing.Any, rows: np.ndarray, cube: Cube, table: np.ndarray, count: int) -> np.ndarray:
         """(m, count) what the images of some rows show of a volume's table, with the CTF of their files."""

@@ -80,9 +80,11 @@ class Decoder(nn.Module):
         """Negative logarithm of the prior of the changes, their mean over latent coordinates (m, D), and of the
         neutral Gaussians: neighbouring anchors change alike."""
         changes = self.changes(latent)
-        value = torch.einsum("map,ab,mbp->", changes, self.stiffness, changes) / len(latent)
-        value = value + ((self.centres - self.start[:, :3]) * (self.voxel / modes.SHIFT)).square().sum()
-        value = value + ((self.strength - 1) / STRENGTH).square().sum()
+        value = (
+            torch.einsum("map,ab,mbp->", changes, self.stiffness, changes) / len(latent)
+            + ((self.centres - self.start[:, :3]) * (self.voxel / modes.SHIFT)).square().sum()
+            + ((self.strength - 1) / STRENGTH).square().sum()
+        )
         return 0.5 * (value + (self.raw_width - self.start[:, 3]).square().sum() / STRENGTH)
 
 

@@ -16,6 +16,7 @@ from ...core.volumes import cube_crop
 from ...io.particle_sets import ParticleSet, read_particles, treated_ctf
 from ...latent.masks import checked_mask, copy_notes, symmetry_notes
 from ...likelihood.observed import check_not_empty, prepare, resample, sample_rows
+from ...likelihood.reference import image_products
 from ...simulate.micrographs import particle_diameter
 from ...simulate.particle_images import voxel_notes
 from ...simulate.structures import load_density
@@ -100,8 +101,8 @@ def match_reference(particles: ParticleSet, reference: torch.Tensor, voxel: floa
         gains[state] = (amplitude * match - 0.5 * amplitude**2 * power).sum(1).numpy()
     stated = treated_ctf(plain, particles.ctf_state)
     own, shuffled = (
-        match / np.sqrt(np.maximum(power, 1e-30))
-        for match, power in (_products(images, part * stated) for part in (transforms, others))
+        match.numpy() / np.sqrt(np.maximum(power.numpy(), 1e-30))
+        for match, power in (image_products(images, part * stated) for part in (transforms, others))
     )
     return Matches(own, shuffled, gains)
 
@@ -109,13 +110,6 @@ def match_reference(particles: ParticleSet, reference: torch.Tensor, voxel: floa
 def errors_from_zero(values: np.ndarray) -> float:
     """Mean of (m,) numbers in standard errors of it."""
     return float(values.mean() / max(values.std() / np.sqrt(len(values)), 1e-30))
-
-
-def _products(images: torch.Tensor, transforms: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """(m,) products of images with the images of transforms, and squares of the latter, their means left out."""
-    seen = torch.fft.irfft2(transforms, s=images.shape[-2:])
-    seen = seen - seen.mean((1, 2), keepdim=True)
-    return (images * seen).sum((1, 2)).double().numpy(), seen.square().sum((1, 2)).double().numpy()
 
 
 def _ring_products(images: torch.Tensor, transforms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

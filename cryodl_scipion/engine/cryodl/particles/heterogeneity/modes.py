@@ -74,8 +74,7 @@ class Images:
 
     def batches(self, rows: np.ndarray) -> typing.Iterator[Batch]:
         """Batches of some rows."""
-        for part in batches(rows, self.count):
-            yield self._batch(part)
+        return (self._batch(part) for part in batches(rows, self.count))
 
     def _batch(self, rows: np.ndarray) -> Batch:
         views = self.setting.views

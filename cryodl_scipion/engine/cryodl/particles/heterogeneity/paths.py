@@ -167,8 +167,7 @@ def _sums(
         weight += matrix.T @ ((known**2)[..., None] * share).astype(np.float32).reshape(-1, maps)
         if progress:
             progress(len(part))
-    match = hermitian(match, cube.side).reshape(len(match), maps, 2)
-    return match, symmetric(weight, cube.side)
+    return hermitian(match, cube.side).reshape(len(match), maps, 2), symmetric(weight, cube.side)
 
 
 def _maps(

@@ -204,9 +204,8 @@ def _flat(values: torch.Tensor, ball: HalfBall) -> torch.Tensor:
     """Without each shell's mean: what is the same in all directions says nothing of a rotation, and any two maps within
     one sphere share it."""
     count = torch.bincount(ball.shell, minlength=ball.shells).clamp(min=1)
-    mean = torch.zeros(len(values), ball.shells, dtype=values.dtype, device=values.device)
-    mean = mean.index_add(1, ball.shell, values) / count
-    return values - mean[:, ball.shell]
+    sums = values.new_zeros(len(values), ball.shells).index_add(1, ball.shell, values)
+    return values - (sums / count)[:, ball.shell]
 
 
 def _shifts(radius: float, step: float, device: torch.device) -> torch.Tensor:

@@ -109,7 +109,15 @@ class Comparison:
             match, power = self._compare(_seen(observed, level), level, finer, shifts, level.shifts)
             logs = amplitude * match - amplitude**2 * power[..., None]  # m, k, r, c, t
             matrices, shifts = self._best(logs, finer, shifts, level)
-        return self._summary(logs, match, power, matrices, shifts)
+        whole = torch.logsumexp(logs, dim=(1, 2, 4))  # m, c
+        weight = torch.exp(logs - whole[:, None, None, :, None])
+        return Evidence(
+            whole.double(),
+            (weight * match).sum((1, 2, 4)),
+            (weight * power[..., None]).sum((1, 2, 4)),
+            matrices[:, 0],
+            shifts[:, 0],
+        )
 
     def _compare(
         self, observed: Observed, level: Level, matrices: torch.Tensor, centres: torch.Tensor, shifts: torch.Tensor
@@ -134,20 +142,6 @@ class Comparison:
         moved = shifts[:, :, None] + level.shifts[shift.reshape(m, k, r)]
         rows = torch.arange(m, device=position.device)[:, None]
         return matrices.reshape(m, -1, 3, 3)[rows, position], moved.reshape(m, -1, 2)[rows, position]
-
-    @staticmethod
-    def _summary(
-        logs: torch.Tensor, match: torch.Tensor, power: torch.Tensor, matrices: torch.Tensor, shifts: torch.Tensor
-    ) -> Evidence:
-        whole = torch.logsumexp(logs, dim=(1, 2, 4))  # m, c
-        weight = torch.exp(logs - whole[:, None, None, :, None])
-        return Evidence(
-            whole.double(),
-            (weight * match).sum((1, 2, 4)),
-            (weight * power[..., None]).sum((1, 2, 4)),
-            matrices[:, 0],
-            shifts[:, 0],
-        )
 
 
 def _seen(observed: Observed, level: Level) -> Observed:

@@ -142,18 +142,7 @@ class Search:
         self.fine = Reference(projector, self.fine_disc, zoom=self.zoom)
         self.bank = Bank(self.plain, self.grid)
         self.source = source
-        self._fit = fit
-
-    @property
-    def fit(self) -> AmplitudeFit:
-        """Strength and spread of shifts. Raises ValueError before learn(), where none was given."""
-        if self._fit is None:
-            raise ValueError("The strength of the structure in these images is not known: call learn() first.")
-        return self._fit
-
-    @fit.setter
-    def fit(self, fit: AmplitudeFit) -> None:
-        self._fit = fit
+        self.fit = typing.cast("AmplitudeFit", fit)  # learn() gives it where none is given
 
     def _disc(self, resolution: float, box: int, device: torch.device) -> HalfDisc:
         return HalfDisc(box, max(2.0, self.width / resolution), device)
