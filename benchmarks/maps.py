@@ -18,8 +18,8 @@ from cryodl.contract import ImproveMapConfig, half_map_resolutions, half_map_ver
 from cryodl.io.model import find_model
 from cryodl.maps.commands.improve_map import improve_map
 from cryodl.maps.improvers.simulated import chosen_atoms
-from cryodl.maps.measures import density, measure, qscore, shells, simulated
-from cryodl.maps.measures.atoms import read_atoms
+from cryodl.maps.measures import measure, qscore, shells, simulated
+from cryodl.maps.measures.atoms import dense_mask, read_atoms, soft_mask
 from cryodl.maps.measures.half_map_test import half_map_test
 from cryodl.maps.measures.measure import local_correlation, local_resolution
 from cryodl.maps.measures.shells import estimated_resolution
@@ -123,7 +123,7 @@ def copies_of(volume, atoms, resolution):
     changed = lambda data, of=volume: dataclasses.replace(of, data=np.asarray(data, np.float32))
     sharp = lambda b: changed(shells.shell_filtered(volume.data, voxels, lambda s: np.exp(b * s**2 / 4)))
     filtered = lambda at, one=volume: changed(shells.sharpened(one.data, voxels, 0, at))
-    masked = lambda one: changed(one.data * density.soft_mask(atoms.xyz, one, TIGHT, TIGHT), one)
+    masked = lambda one: changed(one.data * soft_mask(atoms.xyz, one, TIGHT, TIGHT), one)
 
     def boxed(one, low, high):
         low = np.maximum(np.floor(low), 0).astype(int)
@@ -389,11 +389,11 @@ def _against_ground_truth(case, before, after):
 
 def _near(xyz, case):
     """Bool array: within NEAR Å of positions (n, 3)."""
-    return density.soft_mask(xyz, case.volume, NEAR, 1e-3) > 0.5
+    return soft_mask(xyz, case.volume, NEAR, 1e-3) > 0.5
 
 
 def _solvent(case):
-    return density.soft_mask(case.reference.atoms.xyz, case.volume, AWAY, 1e-3) == 0
+    return soft_mask(case.reference.atoms.xyz, case.volume, AWAY, 1e-3) == 0
 
 
 def learnt(model, name):
@@ -451,7 +451,7 @@ def map_controls(run, control, model=IMPROVER, protein=PROTEIN):
         places["solvent"] = _solvent(case)
     if control == "detergent":
         raw = sum(read_volume(work / f"map_half{k}.mrc").data for k in (1, 2))
-        places["detergent"] = (density.dense_mask(raw, case.volume.voxels_zyx) > 0.99) & _solvent(case)
+        places["detergent"] = (dense_mask(raw, case.volume.voxels_zyx) > 0.99) & _solvent(case)
     if control in nucleic:
         rows = np.array([name in NUCLEOTIDES for _, _, name in atoms.residues])[atoms.residue]
         places = dict(nucleic=_near(atoms.xyz[rows], case))
@@ -519,7 +519,7 @@ def map_invention(run, seed, pixel_size=1.3):
     cryodl("simulate-half-maps", "--structure", structure, *given)
     halves = [read_volume(f"{prefix}_half{k}.mrc") for k in (1, 2)]
     raw, voxels = [half.data for half in halves], halves[0].voxels_zyx
-    mask, rows = density.dense_mask(raw[0] + raw[1], voxels), []
+    mask, rows = dense_mask(raw[0] + raw[1], voxels), []
     cases = dict(treatments(raw, mask, voxels), **textures(raw, mask, voxels, seed))
     for name, changed in cases.items():
         resolutions, _, shared = half_map_test(halves, changed, mask)

@@ -28,12 +28,12 @@ from recipes.tomograms import cells
 from scipy.stats import spearmanr
 
 from cryodl.contract import SimulateParticlesConfig
+from cryodl.core.fourier import frequencies
 from cryodl.core.matching import f_beta, match_picks
 from cryodl.io import mrc, plots, subtomograms
 from cryodl.io.star import read_tables, write_tables
 from cryodl.io.tomograms import Tomogram
 from cryodl.simulate.states import load_states
-from cryodl.tomograms.denoisers.spectra import subvolume_frequencies
 
 # ----- denoising, with known ground truth: the same cell without noise, and once more without the missing wedge
 NAME, SEED = "tomo_001", 11
@@ -58,9 +58,7 @@ def correlation(first, second):
 
 def low_passed(image: np.ndarray, width: float) -> np.ndarray:
     """A Gaussian low-pass filter. width: cycles per px."""
-    transform = torch.fft.rfftn(torch.from_numpy(image)) * torch.exp(
-        -((subvolume_frequencies(image.shape) / width) ** 2) / 2
-    )
+    transform = torch.fft.rfftn(torch.from_numpy(image)) * torch.exp(-((frequencies(image.shape) / width) ** 2) / 2)
     return torch.fft.irfftn(transform, s=image.shape).numpy()
 
 
