@@ -197,4 +197,4 @@ class TestCryodlMapViewers(PanelsTest, MapsTest):
         folder = self.model.outputModel.getFolder()
         with mock.patch.object(wizards, "shippedModels", return_value={"one": folder}) as models:
             self.assertEqual(wizards.shippedModelLines("map_improver"), [("one", "fast, for maps of 3 to 6 Å")])
-            self.assertEqual(models.call_args[0][1], "map_improver")
+            self.assertEqual(models.call_args[0][0], "map_improver")
