@@ -250,7 +250,7 @@ def _copyWithHeader(volume: Volume, copy: str, origin: Any) -> str:
     return copy
 
 
-def originOf(path: str, pixelSize: float) -> Transform:
+def originTransformOf(path: str, pixelSize: float) -> Transform:
     """Scipion's origin of a map that lies where its header says."""
     transform = Transform()
     transform.setShifts(*headerOrigin(path, pixelSize))

@@ -9,7 +9,7 @@ from pwem.objects import Acquisition, AtomStruct, SetOfParticles
 from pyworkflow.object import Pointer
 from pyworkflow.protocol import LEVEL_ADVANCED, LEVEL_NORMAL
 
-from ..convert.maps import originOf
+from ..convert.maps import originTransformOf
 from ..convert.micrographs.picks import boxSizeFor, setDiameter
 from ..convert.micrographs.simulated import appendCoordinates, appendCTFs, appendMicrographs, appendParticles
 from ..convert.particles.results import appendSimulated
@@ -151,8 +151,8 @@ class OfHalfMaps(Way[contract.SimulateHalfMapsConfig, contract.SimulateHalfMapsO
 
     def makeOutputs(self, protocol: Any, made: contract.SimulateHalfMapsOutputs) -> Dict[str, Any]:
         size, comment = made.pixel_size, "Density of the model, without noise and blur."
-        full = volumeFrom(made.full, size, originOf(made.full, size), halves=[made.half1, made.half2])
-        ground_truth = volumeFrom(made.ground_truth, size, originOf(made.ground_truth, size), comment)
+        full = volumeFrom(made.full, size, originTransformOf(made.full, size), halves=[made.half1, made.half2])
+        ground_truth = volumeFrom(made.ground_truth, size, originTransformOf(made.ground_truth, size), comment)
         return dict(outputVolume=full, outputTruth=ground_truth, outputStructure=AtomStruct(made.structure))
 
 

@@ -27,7 +27,7 @@ def outputName(protocol: Any, chosen: Any) -> Any:
     return next((n for n, o in protocol.iterOutputAttributes() if o.getObjId() == chosen.getObjId()), None)
 
 
-def launched(project: Any, protocol: Any, label: str, said: str) -> str:
+def launchedRun(project: Any, protocol: Any, label: str, said: str) -> str:
     """Name and start a run. said: a sentence, with {} for the run's name. Returns it, or what is wrong with the run."""
     protocol.setObjLabel(label)
     errors = " ".join(protocol.validate())
@@ -37,13 +37,13 @@ def launched(project: Any, protocol: Any, label: str, said: str) -> str:
 
 
 def startRun(source: Any, output: str, field: str, protocolClass: type, label: str, said: str, **values: Any) -> Any:
-    """Start a run on an output of another one. Returns (the run, what launched says)."""
+    """Start a run on an output of another one. Returns (the run, what launchedRun says)."""
     project = source.getProject()
     protocol = project.newProtocol(protocolClass, **values)
     pointer = getattr(protocol, field)
     pointer.set(source)
     pointer.setExtended(output)
-    return protocol, launched(project, protocol, label, said)
+    return protocol, launchedRun(project, protocol, label, said)
 
 
 def startSubset(source: Any, output: str, ids: Sequence[int], what: str, kind: str) -> Any:

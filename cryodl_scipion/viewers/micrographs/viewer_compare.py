@@ -20,7 +20,7 @@ from ...convert.names import namesByMicName
 from ...engine.cryodl.contract import counted, resolution_in_words
 from ...protocols import CryodlProtCompare, CryodlProtConsensus
 from ..maps.viewer_map import LinkedMapsWindow
-from ..panels_viewer import PanelsViewer, launched, panel
+from ..panels_viewer import PanelsViewer, launchedRun, panel
 from ..plots import Axes, Figure, drawCircles, drawFsc, drawMatrix, shortened
 from ..window import PicturesWindow
 from .viewer_picks import CountedPicks, CountedWindow
@@ -315,7 +315,7 @@ def consensusOf(protocol: Any, sets: int) -> str:
     again, least = project.copyProtocol(protocol), f"at least {counted(sets, 'set')}"
     again.minimumSets.set(sets)
     said = f"The set of particles that {least} found is made by the run *{{}}*."
-    return launched(project, again, f"{protocol.getRunName()}, {least}", said)
+    return launchedRun(project, again, f"{protocol.getRunName()}, {least}", said)
 
 
 class MapsOfPicksViewer(PanelsViewer, section="Maps of picks", wait="There are no maps", data="_made"):

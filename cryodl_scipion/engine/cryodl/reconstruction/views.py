@@ -16,6 +16,7 @@ SIDES = 12  # of the HEALPix grid of views: 4.9 degrees apart
 WEDGE = 5.0  # degrees: views so near to the plane across a direction show it
 MISSING = 0.15  # of what even views would give: directions seen less are missing
 TILTS = (20, 30, 40)  # degrees
+FEWEST = 100  # views: fewer leave directions out by chance
 SMALLEST = 10.0  # degrees: half angle of a missing cone that is worth a word
 RING = 3.0  # degrees: width of the rings about an axis by which its cone is measured
 CONE = 20.0  # degrees: half angle of the cones in which half-maps are compared
@@ -24,10 +25,10 @@ SMOOTH = 3  # shells: in a cone the inner ones hold few coefficients
 
 
 @dataclasses.dataclass(frozen=True)
-class Views:
+class SeenDirections:
     """least: how often the direction seen least is seen, over what even views would give. cone: half angle of the
-    largest cone of directions that are missing, degrees; 0 if none is. tilted: {tilt of the specimen: cone that it
-    would leave}."""
+    largest cone of directions that are missing, degrees; 0 if none is, or of fewer than FEWEST views. tilted: {tilt
+    of the specimen: cone that it would leave}."""
 
     least: float
     cone: float
@@ -47,16 +48,18 @@ class Views:
         ]
 
 
-def views_of(matrices: np.ndarray, symmetry: str) -> Views:
-    """The Views of orientations (n, 3, 3), from image to density, under a point group."""
+def views_of(matrices: np.ndarray, symmetry: str) -> SeenDirections:
+    """The SeenDirections of orientations (n, 3, 3), from image to density, under a point group."""
     grid = healpix(SIDES)
     seen = np.einsum("sij,nj->sni", operations(symmetry), matrices[:, :, 2]).reshape(-1, 3)
     counts = np.bincount(cKDTree(grid).query(seen)[1], minlength=len(grid)) / len(seen)
     cosines = grid @ grid.T
     shown = _coverage(cosines, counts)
+    if len(seen) < FEWEST:
+        return SeenDirections(float(shown.min()), 0.0, dict.fromkeys(TILTS, 0.0))
     angles = np.degrees(np.arccos(np.clip(cosines, -1, 1)))
     tilted = {tilt: _cone(angles, _coverage(cosines, _turned(angles, counts, tilt))) for tilt in TILTS}
-    return Views(float(shown.min()), _cone(angles, shown), tilted)
+    return SeenDirections(float(shown.min()), _cone(angles, shown), tilted)
 
 
 def _coverage(cosines: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -90,7 +93,7 @@ def resolutions(half1: torch.Tensor, half2: torch.Tensor, pixel_size: float) -> 
     """[rot, tilt in degrees, Å where the FSC of the half-maps within a cone about this axis falls below 0.143; None if
     nothing is resolved there], for axes over one half of the sphere.
 
-    half1, half2: (box, box, box), masked by the caller. Source: Tan et al. (2017), Addressing preferred specimen
+    half1, half2: (box, box, box), masked by the caller. pixel_size: Å/px. Source: Tan et al. (2017), Addressing preferred specimen
     orientation in single-particle cryo-EM through tilting.
     """
     box = len(half1)

@@ -145,7 +145,7 @@ def simulate_micrograph(
 
 def drift_path(frames: int, drift_px: float, rng: np.random.Generator) -> np.ndarray:
     """(frames, 2) yx px of a specimen in the frames of a movie, 0 in the first: fast at first, then slowly, with a step
-    at random in each."""
+    at random in each. drift_px: px, from the first frame to the last."""
     angle, time = rng.uniform(0, 2 * np.pi), np.linspace(0, 1, frames)
     along = (1 - np.exp(-SETTLING * time)) / (1 - np.exp(-SETTLING))
     steps = rng.normal(0, JITTER * drift_px / frames, (frames, 2)).cumsum(axis=0)
@@ -161,7 +161,8 @@ def movie(
     rng: np.random.Generator,
 ) -> typing.Iterator[torch.Tensor]:
     """(h, w) frames of a movie whose specimen moves along a path (frames, 2) yx px. Solvent moves with the particles,
-    the detector's noise is each frame's own; the sum of all, brought back, is as noisy as the micrograph."""
+    the detector's noise is each frame's own; the sum of all, brought back, is as noisy as the micrograph. pixel_size:
+    Å/px."""
     shape = tuple(micrograph.shown.shape)
     solvent, rest = noise.of_specimen(shape, pixel_size, micrograph.optics, rng)
     specimen = torch.fft.rfft2(micrograph.shown + solvent)

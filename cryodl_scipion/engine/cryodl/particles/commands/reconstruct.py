@@ -3,6 +3,7 @@
 A stopped run leaves nothing and starts anew."""
 
 import dataclasses
+import typing
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
     Path(config.output).resolve().parent.mkdir(parents=True, exist_ok=True)
     for name, density in (("half1", found.half1), ("half2", found.half2), ("map", found.whole)):
         mrc.write_map(paths[name], density, particles.pixel_size)
-    views = views_of(projections.rotation_matrices(particles.angles), config.symmetry)
+    views = views_of(projections.rotation_matrices(typing.cast("np.ndarray", particles.angles)), config.symmetry)
     run.warn(*views.doubts())
     by_direction = None
     if found.resolution is not None:  # by chance alone a few coefficients agree in any cone
