@@ -93,8 +93,8 @@ def resolutions(half1: torch.Tensor, half2: torch.Tensor, pixel_size: float) -> 
     """[rot, tilt in degrees, Å where the FSC of the half-maps within a cone about this axis falls below 0.143; None if
     nothing is resolved there], for axes over one half of the sphere.
 
-    half1, half2: (box, box, box), masked by the caller. pixel_size: Å/px. Source: Tan et al. (2017), Addressing preferred specimen
-    orientation in single-particle cryo-EM through tilting.
+    half1, half2: (box, box, box), masked by the caller. pixel_size: Å/px. Source: Tan et al. (2017), Addressing
+    preferred specimen orientation in single-particle cryo-EM through tilting.
     """
     box = len(half1)
     shell = rings(half1.shape)
