@@ -270,5 +270,4 @@ A DOI stands here as an address: Scipion makes its links of this field as it is,
               Förster, Friedrich},
     journal = {International Journal of Molecular Sciences}, volume = {24}, pages = {13375}, year = {2023},
     doi = {https://doi.org/10.3390/ijms241713375}
-}
-"""
+}"""

@@ -3,8 +3,7 @@
 
 cryodl check-project PROJECT [--mend]     (in Scipion's environment; without --mend nothing is changed)
 
-How runs come to this: benchmarks/pyworkflow_race.md. Exit code 0 if nothing is wrong any more, else 1.
-"""
+How runs come to this: benchmarks/pyworkflow_race.md. Exit code 0 if nothing is wrong any more, else 1."""
 
 import argparse
 import os

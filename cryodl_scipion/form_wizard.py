@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What all helpers beside form fields share.
 
-The class is not imported by its name: Scipion would take it for a helper of no field.
-"""
+The class is not imported by its name: Scipion would take it for a helper of no field."""
 
 from typing import Any
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Helpers beside the fields of the protocols on tomograms. Windows are imported when they open.
 
-Scipion takes a wizard that wizards.py imports only if the name of its own module begins like that one's.
-"""
+Scipion takes a wizard that wizards.py imports only if the name of its own module begins like that one's."""
 
 from typing import Any, Callable, List, Optional, Tuple
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Micrographs and picks on them, and other items, of sets that may still be growing.
 
-Micrographs on which several programs pick, while sets of coordinates and micrographs may still be growing.
-"""
+Micrographs on which several programs pick, while sets of coordinates and micrographs may still be growing."""
 
 import contextlib
 import os
@@ -401,8 +400,7 @@ def checkHalves(
 class MicrographsWithHalves(ArrivingMicrographs):
     """Micrographs that may still be arriving, each with its averages of even and odd frames where there are such sets.
 
-    even, odd: SetOfMicrographs, or None both.
-    """
+    even, odd: SetOfMicrographs, or None both."""
 
     def __init__(
         self, micrographs: SetOfMicrographs, even: Optional[SetOfMicrographs], odd: Optional[SetOfMicrographs]

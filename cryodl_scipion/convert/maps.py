@@ -6,8 +6,7 @@ Maps of Scipion as files that the engine reads, in the frame of atomic models.
 Where a map lies is told twice: by Scipion's origin (Å of the first voxel, by default that of a map about 0) and by the
 file's header, which the engine and ChimeraX believe. They often differ: an imported map of the EMDB has Scipion's
 default origin and the deposited header. The model lies in one of the two frames; where they differ, the density at its
-atoms tells in which.
-"""
+atoms tells in which."""
 
 import collections
 import glob
@@ -154,8 +153,7 @@ def scipionOrigin(volume: Volume) -> Tuple[float, ...]:
 
 def headerOrigin(path: str, pixelSize: float) -> Any:
     """(x, y, z) Å of the first voxel, by the header of an MRC file; its start of the grid counts where the origin is
-    0.
-    """
+    0."""
     with mrcfile.open(path, header_only=True, permissive=True) as mrc:
         header = mrc.header
         origin = tuple(float(header.origin[axis]) for axis in "xyz")

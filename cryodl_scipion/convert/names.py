@@ -4,8 +4,7 @@
 Scipion gives the outputs of a run new object ids whenever a project is refreshed, so a name that is made of such an id
 is another one when the run is continued. Files keep their names.
 
-Names by which micrographs of a set are known to the engine.
-"""
+Names by which micrographs of a set are known to the engine."""
 
 import collections
 import re

@@ -8,8 +8,7 @@ rotations about z, y, z with fixed axes; so the plugin of RELION reads and write
 compares. That of a subtomogram or a 3-D coordinate is the same with three axes: it turns places of the subtomogram into
 places of the reference, as tomo.objects.convertMatrix defines it.
 
-Tables of the STAR files that the engine writes.
-"""
+Tables of the STAR files that the engine writes."""
 
 import io
 import os
@@ -166,7 +165,6 @@ def _text(value: Any) -> str:
     return f'"{text}"' if _SPACE.search(text) or _RESERVED.match(text) else text
 
 
-# ----- optics
 def opticsOf(particles: SetOfImages, dimensions: int, **more: Any) -> List[Dict[str, Any]]:
     """[{column: value}] of the optics groups of a set; without what is not known of the microscope. dimensions: 2 or 3.
     more: columns of every group."""

@@ -2,8 +2,7 @@
 """The base of protocols that run a command of the engine: what its config and outputs say is said there alone.
 
 A protocol names both, `OneRun[ImproveMapConfig, ImproveMapOutputs]`, lists the parts of its form that are Scipion's
-(FORM, see kinds.py), and says what differs. Form, request, checks, steps, outputs and summary follow.
-"""
+(FORM, see kinds.py), and says what differs. Form, request, checks, steps, outputs and summary follow."""
 
 import dataclasses
 import os

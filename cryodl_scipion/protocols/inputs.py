@@ -30,8 +30,7 @@ class KeepsOutputs(ProtocolMixin):
        counts as failed, though run.db says that it finished.
     2. *Continue* copies the project's database, which never heard of the outputs, over run.db, and the run finds that
        all its steps are done: "finished", without outputs. What waits for them waits for ever.
-    3. Outputs are committed after the step that made them is noted as done: a kill in between leaves the same.
-    """
+    3. Outputs are committed after the step that made them is noted as done: a kill in between leaves the same."""
 
     _readsAgain = False
 
@@ -50,7 +49,6 @@ class KeepsOutputs(ProtocolMixin):
         if self.hasLostOutputs():
             self.addSummaryWarning(WITHOUT_OUTPUTS)
 
-    # ----- 1: a process that is gone has written its last word
     def setFailed(self, msg: str) -> None:
         """Note a failure. Another process that misses the one of this run reads run.db again before it believes so."""
         if self._stepsExecutor is None and self._isWatched() and self.isActive() and not self._readsAgain:
@@ -69,7 +67,6 @@ class KeepsOutputs(ProtocolMixin):
         """Whether there is a process or a job by which pyworkflow sees whether the run works."""
         return self.getProject() is not None and bool(self.getPid() or len(self.getJobIds()))
 
-    # ----- 2: what run.db knows is not overwritten, and what is lost already is made again
     def makePathsAndClean(self) -> None:
         """Called when the run is started or scheduled, before the project's database is copied over run.db."""
         if self.getRunMode() != MODE_RESTART:
@@ -124,7 +121,6 @@ class KeepsOutputs(ProtocolMixin):
         named = [step for step in done if step.funcName == "createOutputStep"]
         return named or (done[-1:] if len(done) == len(self._steps) else [])
 
-    # ----- 3: first the outputs, then that they were made
     def _stepFinished(self, step: Any) -> bool:
         with self._lock:
             self.mapper.commit()
@@ -140,7 +136,6 @@ class PluginProtocol(KeepsOutputs):
         if kwargs.get("objLabel"):
             self.setObjLabel(kwargs["objLabel"])
 
-    # ----- former names of form fields: saved workflows and projects of earlier versions hold them
     def _createVarsFromDefinition(self, **kwargs: Any) -> None:
         self._presentNames: Dict[str, str] = {
             former: name

@@ -83,8 +83,7 @@ class Options(FormPart):
     """Contract fields at this place, or with what only Scipion knows of them. Those that no part names come after all
     parts, in the contract's order.
 
-    when: condition. Others as addConfigParams has them: more, help, label, default (of a choice: the word).
-    """
+    when: condition. Others as addConfigParams has them: more, help, label, default (of a choice: the word)."""
 
     def __init__(self, *names: str, when: str = "", **others: Any) -> None:
         self.options, self._others = names, dict(others, **(dict(condition=when) if when else {}))
@@ -104,8 +103,7 @@ class OwnName(FormPart):
     """Contract fields under names of their own, since another way of the protocol has other fields of these names.
 
     what: the first word of their names. of: command whose fields of these names are shown instead, if another one.
-    when: condition. others: of addParam.
-    """
+    when: condition. others: of addParam."""
 
     why = "the form's field with a name of its own"
 
@@ -190,8 +188,7 @@ class Pointing(FormPart):
 
     name: of the form's field, as saved projects know it. to: contract fields that it fills. empty: what is done without
     it; '' if it is needed. related: whether the outputs are said to be made from it. needed: where the form shows it;
-    Scipion itself would demand it whatever the form shows first. arguments: of addParam.
-    """
+    Scipion itself would demand it whatever the form shows first. arguments: of addParam."""
 
     CLASSES: str = "EMObject"  # that may be chosen, with commas
     LABEL: str = "Input"
@@ -405,8 +402,7 @@ class ModelOrShipped(FormPart):
     """A model of the project, or the name of a shipped one, or none of them: inputModel, shippedModel.
 
     kind: of the card of shipped models. of: of the project's, if that is another one. help, empty: of the pointer.
-    none: what is done without both.
-    """
+    none: what is done without both."""
 
     fills, why = ("model",), "the model that the form gives"
 
@@ -443,8 +439,7 @@ class ModelOrShipped(FormPart):
 class Model(FormPart):
     """A trained network of the project, or one that comes with the plugin: modelFrom, inputModel, shippedModel.
 
-    kind: of its card. related: whether the outputs are said to be made from it. Others as addModelParams has them.
-    """
+    kind: of its card. related: whether the outputs are said to be made from it. Others as addModelParams has them."""
 
     fills, why = ("model",), "the model that the form names"
 

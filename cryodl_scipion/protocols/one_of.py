@@ -3,8 +3,7 @@
 
 A protocol is a table of ways, WAYS. A way has its form and says what differs, as a protocol of its own would
 (engine_protocol.py): its methods have the names of a protocol's, and take the protocol. Form, request, checks, steps,
-outputs and summary follow the way that is chosen. Fields that several ways have under one name are on the form once.
-"""
+outputs and summary follow the way that is chosen. Fields that several ways have under one name are on the form once."""
 
 import re
 from typing import Any, Dict, Generic, List, Optional, Tuple
@@ -20,8 +19,7 @@ class Way(HasForm, Generic[ConfigT, MadeT]):
     """One thing that a protocol can do. A child names config and outputs in its bases, `Way[PickConfig, PickOutputs]`;
     without them it does not run the engine, and gives `run`, `problems` and POSSIBLE.
 
-    WORD: of the form's choice. Methods do what those of a protocol do whose names have an underscore before them.
-    """
+    WORD: of the form's choice. Methods do what those of a protocol do whose names have an underscore before them."""
 
     WORD = ""
     POSSIBLE: Dict[str, Any] = {}
@@ -34,7 +32,6 @@ class Way(HasForm, Generic[ConfigT, MadeT]):
             followContract(cls)
             cls.POSSIBLE = possibleOutputs(config)
 
-    # ----- what a protocol does with the way that is chosen; each takes the protocol
     completed: Any = staticmethod(OneRun._completed)
     writtenFiles: Any = staticmethod(OneRun._writtenFiles)
     filesMade: Any = staticmethod(OneRun._filesMade)
@@ -80,8 +77,7 @@ def byWay(name: str) -> Any:
 class _JoinedForm:
     """The form of several ways: fields are added under the condition that their way is chosen.
 
-    form: Scipion's. choice: name of the field that chooses.
-    """
+    form: Scipion's. choice: name of the field that chooses."""
 
     def __init__(self, form: Form, choice: str) -> None:
         self._form, self._choice, self.number = form, choice, 0

@@ -235,8 +235,7 @@ class CryodlProtFitHeterogeneity(OneOf[Any, Any], ParticlesBase):
     make a set of their own. If discrete classes are asked for: 3-D classes as well. Or in: particles that have latent
     coordinates, or a part of them. Out: maps with half-maps along the dense regions, or at points, each from the
     particles nearby, also as a flexibility set with their latent coordinates. *Analyze results* goes along them with a
-    slider.
-    """
+    slider."""
 
     _label = "fit heterogeneity"
     WAYS = (Fit(), GoAlong())

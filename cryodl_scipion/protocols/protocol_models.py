@@ -103,8 +103,7 @@ class CryodlProtModels(WithoutEngine, OneOf[Any, Any]):
     ...) or exported from another project; or a model of this project and the folder to make. The weights are compared
     with the checksum in the model's card. Out: a model that the other protocols take, which is a copy in this project;
     or a folder with weights and card, for another project, another person, or the command line (`cryodl pick --model
-    FOLDER`).
-    """
+    FOLDER`)."""
 
     _label = "models"
     WAYS = (Import(), Export())

@@ -57,8 +57,7 @@ class CryodlProtReport(EngineProtocol[ReportConfig, ReportOutputs], EMProtocol):
 
     In: nothing; it reads the other runs of the project, and changes nothing of them. Out: extra/report.html, one file
     that any browser shows and that can be sent as it is. It is written anew while other runs work, and a last time when
-    all have ended; stop it whenever you like.
-    """
+    all have ended; stop it whenever you like."""
 
     _label = "write report"
     OUTPUT, NOTHING_YET = PAGE, "No report yet."

@@ -165,8 +165,7 @@ class CryodlProtSimulate(OneOf[Any, Any], ParticlesBase, MapsBase):
     with noise, with their true alignment, CTF and half sets, the same without noise and CTF, and the map they were made
     of. Or the whole map with its two half-maps (blurred, noisy, with flexible parts and unevenly spread orientations),
     the ground truth without noise and blur, and the model in their frame. For tests, which need the ground truth. A
-    stopped simulation of micrographs continues where it was.
-    """
+    stopped simulation of micrographs continues where it was."""
 
     _label = "simulate images"
     WAYS = (OfMicrographs(), OfSingleParticles(), OfHalfMaps())

@@ -25,8 +25,7 @@ _STRIP = 0.16  # of a tile's height, for the caption below it
 def drawTiles(axes: Axes, tiles: Any, captions: Sequence[str], columns: Any) -> Any:
     """Tiles in rows, each with its caption below. tiles: list of lists of (h, w) images that stand side by side.
 
-    Returns (width, height) of a tile with its strip, in the axes' units, for tileAt.
-    """
+    Returns (width, height) of a tile with its strip, in the axes' units, for tileAt."""
     axes.clear()
     axes.set_axis_off()
     if not tiles:
@@ -59,8 +58,7 @@ _GAP = 2  # px between images that stand side by side
 def readParticle(name: str) -> Any:
     """(h, w) float32 image of '000012@stack.mrcs', read from the disk alone, whatever the stack's size.
 
-    Raises FileNotFoundError, or ValueError that names the image and what is wrong.
-    """
+    Raises FileNotFoundError, or ValueError that names the image and what is wrong."""
     number, path = locationOf(name)
     if not os.path.exists(path):
         raise FileNotFoundError(f"The image stack {path} does not exist.")
@@ -116,8 +114,7 @@ _OTHERS_SIDE = 512  # px; larger images are averaged for the window
 class Gallery:
     """names: {kind: [image names]}, kinds in the order in which they stand side by side. ids: (n,) of the particles.
 
-    pixelSize: Å/px. metrics: {label: (n,) numbers}. groups: (n,) int or None; groupNames: of the groups 1, 2, ...
-    """
+    pixelSize: Å/px. metrics: {label: (n,) numbers}. groups: (n,) int or None; groupNames: of the groups 1, 2, ..."""
 
     # Words of the window: what an item is, what its group is, and what the filter is for ('' for no filter).
     ITEM, GROUP, FILTER = "Particle", "Composition", "Low-pass filter of raw images (Å, 0: none)"
@@ -144,8 +141,7 @@ class Gallery:
         """Of a SetOfParticles; its items are asked in one query, since a set may have a million.
 
         groupNames: names of classes 1, 2, ..., if the items' classes are to be told apart. ground_truth: SetOfParticles
-        with the same ids, clean images to stand beside. Raises ValueError for an empty set.
-        """
+        with the same ids, clean images to stand beside. Raises ValueError for an empty set."""
         first = particles.getFirstItem()
         if first is None:
             raise ValueError("The set of particles is empty.")
@@ -236,8 +232,7 @@ class PagedWindow(CanvasWindow):
 
     _grid(number of all tiles): columns and rows of a page. order(): positions of what is shown. _tileOf(number in the
     order, position): images side by side, and the caption. _words(): the message. _counted(order): what follows the
-    number of pages.
-    """
+    number of pages."""
 
     _addControls: Any
     _grid: Any

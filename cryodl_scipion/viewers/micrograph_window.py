@@ -54,8 +54,7 @@ class MicrographWindow(CanvasWindow):
 
     parent: tk widget, or None for a window of its own. data: Pictures. slider: dict of from_, to, resolution, label, or
     None for none. accept: function that takes the slider's value; with it there are the buttons Use and Cancel, and
-    show() waits.
-    """
+    show() waits."""
 
     _HINT = HINT
     _PAN_BUTTONS: Tuple[int, ...] = (1, 2)  # of the mouse: left, middle
@@ -85,7 +84,6 @@ class MicrographWindow(CanvasWindow):
             self._list.see(data.first)
         self.showMicrograph()
 
-    # ----- parts
     def _addList(self) -> None:
         frame = self.addRow(padding=(6, 6, 0, 6), side=tk.LEFT, fill=tk.Y)
         ttk.Label(frame, text=self._LIST).pack(anchor=tk.W)
@@ -126,7 +124,6 @@ class MicrographWindow(CanvasWindow):
         look = dict(resolution=slider["resolution"], variable=self.value, showvalue=False)
         self.addSlider(row, slider["from_"], slider["to"], self.refresh, **look)
 
-    # ----- mouse and keys
     def _key(self, function: Any, event: Any) -> None:
         if self._preview is not None and not isinstance(event.widget, (tk.Entry, ttk.Entry, tk.Text)):
             function()
@@ -187,7 +184,6 @@ class MicrographWindow(CanvasWindow):
         for artist in self._drawn():
             artist.set_visible(not self._hidden)
 
-    # ----- the slider
     def use(self) -> None:
         if self.settle():
             self._accept(self.value.get())
@@ -213,7 +209,6 @@ class MicrographWindow(CanvasWindow):
     def _number(self) -> str:
         return f"{self.value.get():.10g}"
 
-    # ----- the micrograph
     def index(self) -> Any:
         return next(iter(self._list.curselection()), None)
 

@@ -41,8 +41,7 @@ def metricsPath(folder: str) -> Any:
 def samplesIn(folder: str) -> Dict[str, Any]:
     """{name: picture} of a model folder or its unfinished training.
 
-    'the newest step', 'step 100' ..., the newest first; or pictures that were made at the end, by their names.
-    """
+    'the newest step', 'step 100' ..., the newest first; or pictures that were made at the end, by their names."""
     steps, others = [], {}
     for model in (folder, folder + ".partial"):
         pictures = os.path.join(model, SAMPLES)

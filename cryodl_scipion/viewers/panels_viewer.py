@@ -77,8 +77,7 @@ class ResultsWindow(CanvasWindow):
     """A tab is filled when it is first seen.
 
     parent: tk widget, or None for a window of its own. panels: sequence of Panel. views: function that gives
-    pyworkflow's views of a panel by its name, with the tab as their parent. goesOn: whether the run has not ended.
-    """
+    pyworkflow's views of a panel by its name, with the tab as their parent. goesOn: whether the run has not ended."""
 
     def __init__(self, parent: Any, title: str, panels: Any, views: Any, goesOn: Any) -> None:
         CanvasWindow.__init__(self, parent, title)
@@ -181,8 +180,7 @@ class Shows:
 class ObjectViewer(Shows, Viewer):
     """What a double click opens. A child gives show(obj), which returns a view, and says in its head:
 
-    name: in Scipion's menu. targets: classes. only: function that says which objects of them.
-    """
+    name: in Scipion's menu. targets: classes. only: function that says which objects of them."""
 
     show: Any
     _only: Any
@@ -206,8 +204,7 @@ class PanelsViewer(Shows, ProtocolViewer):
 
     targets: protocols. section: of the title. wait, until: what there is not yet, and until when. data: name of the
     output, or of the protocol's method, that gives what the tabs show; without it, they show the protocol. ways: of a
-    protocol that does one of several things (one_of.py), a viewer for each; it becomes that one.
-    """
+    protocol that does one of several things (one_of.py), a viewer for each; it becomes that one."""
 
     _environments = [DESKTOP_TKINTER]
     WAYS: Sequence[type] = ()

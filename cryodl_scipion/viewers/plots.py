@@ -33,8 +33,7 @@ Preview = collections.namedtuple("Preview", "pixels binning width height")
 def loadPreview(path: str, largestSide: Any = LARGEST_SIDE) -> Any:
     """Preview of a micrograph file, averaged over blocks and stretched between percentiles.
 
-    Raises FileNotFoundError, or ValueError that names the file.
-    """
+    Raises FileNotFoundError, or ValueError that names the file."""
     if not os.path.exists(path):
         raise FileNotFoundError(f"The micrograph {path} does not exist.")
     try:
@@ -318,8 +317,7 @@ MARK = "#cc6677"
 def readMap(path: str, stack: bool = False) -> Any:
     """(d, h, w) map, read from the disk as it is needed. stack: (n, d, h, w), a stack of them.
 
-    Raises FileNotFoundError, ValueError that name the file.
-    """
+    Raises FileNotFoundError, ValueError that name the file."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

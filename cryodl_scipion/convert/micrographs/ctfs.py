@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What `cryodl estimate-ctf` found, as Scipion's CTF models.
 
-Metrics of assessed micrographs as attributes of Scipion's Micrograph objects.
-"""
+Metrics of assessed micrographs as attributes of Scipion's Micrograph objects."""
 
 import collections
 from statistics import median_high

@@ -6,8 +6,7 @@ What automatic picking writes down of its rounds: rounds.csv, and a folder of pi
 Several sets of coordinates of the same micrographs, brought to one frame and written for the engine.
 
 Sets know micrographs by name: their ids and their order may differ, and so may the pixel sizes. The frame is the set of
-micrographs in whose pixels the engine gets all positions.
-"""
+micrographs in whose pixels the engine gets all positions."""
 
 import os
 import re

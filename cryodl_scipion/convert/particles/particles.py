@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """SetOfParticles as RELION's STAR (3.1) for the engine. Items are iterated, never held: a set may have a million.
 
-Particles of a set that may still be growing. Items are read batch by batch, never held: a set may have a million.
-"""
+Particles of a set that may still be growing. Items are read batch by batch, never held: a set may have a million."""
 
 import os
 from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
@@ -18,8 +17,7 @@ from .denoised import denoiserOf, rawImageOf
 class ArrivingParticles:
     """Ids of the particles of a growing set.
 
-    source: the set, whose file is read anew by update(); the caller keeps threads apart.
-    """
+    source: the set, whose file is read anew by update(); the caller keeps threads apart."""
 
     def __init__(self, source: SetOfParticles) -> None:
         self._source, self._ids, self.closed = source, set(), False  # type: SetOfParticles, Set[int], bool
@@ -150,7 +148,6 @@ def nameOf(item: Particle) -> str:
     return f"{item.getIndex() or 1:06d}@{item.getFileName()}"
 
 
-# ----- columns: (names, function of an item that gives their values)
 def _writersOf(particles: Any, first: Particle) -> List[Tuple[Tuple[str, ...], Callable[..., Any]]]:
     pixelSize = particles.getSamplingRate()
     writers: List[Tuple[Tuple[str, ...], Callable[[Any], Tuple[Any, ...]]]] = [

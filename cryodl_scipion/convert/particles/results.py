@@ -2,8 +2,7 @@
 """What the engine found of particles - angles, latent coordinates, compositions, simulated ground truth - as sets and
 classes.
 
-Sets of denoised particles from raw ones, and of raw ones from denoised ones.
-"""
+Sets of denoised particles from raw ones, and of raw ones from denoised ones."""
 
 import os
 import shutil
@@ -118,7 +117,6 @@ def _fillClasses(
     classes.classifyItems(updateItemCallback=item, updateClassCallback=one, itemDataIterator=rows)
 
 
-# ----- orientations
 def transformOf(pose: Any, pixelSize: float) -> Any:
     """Scipion's Transform of (rot, tilt, psi, origin x, origin y); origin in Å."""
     return Transform(matrixOf(pose[:3], [shift / pixelSize for shift in pose[3:5]]))
@@ -156,7 +154,6 @@ def noiseControlOf(particles: SetOfParticles) -> Any:
     return path if path and os.path.exists(path) else None
 
 
-# ----- latent coordinates
 def appendLatent(
     output: SetOfParticles, particles: SetOfParticles, path: str, count: int, umap: bool = False, some: bool = False
 ) -> None:
@@ -198,7 +195,6 @@ def classifyByLatentClass(classes: SetOfClasses3D, path: str, maps: Sequence[str
     _fillClasses(classes, path, ["rlnClassNumber", CLASS_PROBABILITY], (int, float), describeItem, describeClass)
 
 
-# ----- compositions
 def appendAssessed(output: SetOfParticles, particles: SetOfParticles, path: str, count: int) -> None:
     """Append copies of all items, with class and probabilities; see appendRows. count: compositions."""
     columns, kinds = _compositions(count)
@@ -246,7 +242,6 @@ def _describeComposition(item: Particle, row: Any) -> Particle:
     return item
 
 
-# ----- simulated particles
 def appendSimulated(particles: Any, path: Any, cleanPath: str, clean: SetOfParticles) -> None:
     """Append the simulated particles with true alignment, CTF, micrograph and half set; clean images to their own set.
     particles, clean: new sets with pixel size and acquisition; the clean one has no CTF. path: the engine's STAR file.

@@ -3,8 +3,7 @@
 
 The engine counts x, y, z in px from the first voxel's centre, as an index into the array [z, y, x] does: in tomo's
 words BOTTOM_LEFT_CORNER. Orientations are RELION's rot, tilt, psi; the matrix of a Coordinate3D is the one of
-relion_star.py.
-"""
+relion_star.py."""
 
 import collections
 from typing import Any, Dict, Iterator, List, Sequence, Tuple

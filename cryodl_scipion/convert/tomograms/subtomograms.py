@@ -4,8 +4,7 @@
 A transform of Scipion turns places of the subtomogram into places of the reference; so it is written as RELION's rot,
 tilt, psi and origins as relion_star.py says, the way that the plugin of RELION's tomography does.
 
-What the engine made of subtomograms, as Scipion's sets: simulated ones, classes with averages, the unknown.
-"""
+What the engine made of subtomograms, as Scipion's sets: simulated ones, classes with averages, the unknown."""
 
 import collections
 import os

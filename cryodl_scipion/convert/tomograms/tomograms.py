@@ -111,7 +111,6 @@ def featuresOf(masks: SetOfTomoMasks) -> List[str]:
     return [name.strip() for name in names.split(",") if name.strip()]
 
 
-# ----- halves and simulated tomograms
 def halfTomogramsOf(tomogram: Any) -> List[str]:
     """[even, odd] files of a tomogram; [] if it has none."""
     files = [path for path in tomogram.getHalfMaps(asList=True) if path] if tomogram.hasHalfMaps() else []

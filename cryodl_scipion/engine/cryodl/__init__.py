@@ -2,8 +2,7 @@
 """cryodl: deep learning for cryo-EM. Importing the package imports neither torch nor numpy.
 
 Every command is a function of the package: cryodl.pick(micrographs="mics/*.mrc", pixel_size=1.77, model="general",
-output="picks") gives the contract's Result. cryodl.table(path) reads a table that a command has written.
-"""
+output="picks") gives the contract's Result. cryodl.table(path) reads a table that a command has written."""
 
 import importlib  # by name: the layers below import the version from here
 import typing

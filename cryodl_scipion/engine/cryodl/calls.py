@@ -29,22 +29,9 @@ def function_of(name: str) -> typing.Callable[..., Result[typing.Any]]:
 
 
 def table(path: str | os.PathLike[str], name: str = "", pandas: bool = False) -> typing.Any:
-    """A table that a command has written, by column.
-
-    Parameters
-    ----------
-    path : path
-        .csv, .star or .cs.
-    name : str
-        Of the table in a STAR file; without it the longest one.
-    pandas : bool
-        A pandas.DataFrame instead of arrays; pandas is not part of the engine's environment.
-
-    Returns
-    -------
-    dict
-        {column: ndarray (n,)}; numbers where all values are, NaN where a cell is empty, else texts.
-    """
+    """A table that a command has written, by column. path: .csv, .star or .cs. name: of the table in a STAR file;
+    without it the longest one. pandas: a pandas.DataFrame instead of arrays; pandas is not part of the engine's
+    environment. Returns {column: ndarray (n,)}; numbers where all values are, NaN where a cell is empty, else texts."""
     import numpy as np
 
     columns: dict[str, typing.Any]

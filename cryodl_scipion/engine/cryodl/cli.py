@@ -59,18 +59,8 @@ class UserError(Exception):
 
 
 def main(arguments: typing.Sequence[str] | None = None) -> int:
-    """Run one command.
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        Those of the process if None.
-
-    Returns
-    -------
-    int
-        The exit code: 0 done, 2 the user can mend it, 128 + n stopped by signal n, 1 anything else.
-    """
+    """Run one command. arguments: those of the process if None. Returns the exit code: 0 done, 2 the user can mend it,
+    128 + n stopped by signal n, 1 anything else."""
     # Waiting OpenMP threads that spin make everything three times slower on a machine that is shared (measured); this
     # must be set before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

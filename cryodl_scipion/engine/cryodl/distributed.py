@@ -30,37 +30,16 @@ def helps() -> bool:
 
 
 def several_devices(device: str) -> list[str]:
-    """Numbers of the GPUs that a request's text names, if they are several.
-
-    Parameters
-    ----------
-    device : str
-        '0,1' gives ['0', '1'].
-
-    Returns
-    -------
-    list of str
-        Empty for one device.
-    """
+    """Numbers of the GPUs that a request's text names, if they are several. device: '0,1' gives ['0', '1']. Returns
+    empty for one device."""
     numbers = device.replace("cuda:", "").replace(",", " ").split()
     return numbers if len(numbers) > 1 and all(number.isdigit() for number in numbers) else []
 
 
 def run_on(devices: typing.Sequence[str], asked: Request) -> Result[typing.Any]:
-    """Run a command again as one process for each device, and wait for it.
-
-    Parameters
-    ----------
-    devices : sequence of str
-        Numbers of GPUs.
-    asked : Request
-        Its device is not used; the processes have its threads together.
-
-    Raises
-    ------
-    RuntimeError
-        If the processes fail; what went wrong they have printed.
-    """
+    """Run a command again as one process for each device, and wait for it. devices: numbers of GPUs. asked: its device
+    is not used; the processes have its threads together. Raises RuntimeError if the processes fail; what went wrong
+    they have printed."""
     with tempfile.TemporaryDirectory() as folder:
         request, result = os.path.join(folder, "request.json"), os.path.join(folder, "result.json")
         asked.write(request)

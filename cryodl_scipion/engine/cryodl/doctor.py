@@ -29,8 +29,7 @@ def doctor(
 ) -> None:
     """Print the report, as JSON if config.json. Without the runner, since it must work where torch is missing.
 
-    Raises SystemExit(1) if there are problems that keep the engine from working.
-    """
+    Raises SystemExit(1) if there are problems that keep the engine from working."""
     report = examine(device or "auto")
     print(json.dumps(report, indent=2, ensure_ascii=False) if config.json else as_text(report))
     if report["problems"]:
@@ -40,8 +39,7 @@ def doctor(
 def examine(device: str = "auto") -> dict[str, typing.Any]:
     """All that the report says: versions, devices, threads, models, notes, problems. Works without torch.
 
-    device: as --device; a GPU that is asked for and absent is a problem.
-    """
+    device: as --device; a GPU that is asked for and absent is a problem."""
     versions, problems = {"cryodl": cryodl.__version__, "python": platform.python_version()}, []
     for distribution, module in NEEDED.items():
         try:

@@ -6,8 +6,7 @@ A command is a function of its config and a Run, decorated with `command`; what 
     @command
     def improve_map(config: ImproveMapConfig, run: Run) -> ImproveMapOutputs:
 
-Called with a config alone it gives the Result.
-"""
+Called with a config alone it gives the Result."""
 
 from __future__ import annotations
 
@@ -66,21 +65,11 @@ class Runnable(typing.Protocol[Config, Made]):
 
 
 def command(function: typing.Callable[[Config, Run], Made]) -> Runnable[Config, Made]:
-    """Make a command of a function.
-
-    Parameters
-    ----------
-    function : callable
-        Takes a config and its Run, and returns the outputs that the contract declares for the config's command.
-
-    Returns
-    -------
-    callable
-        Takes a config, and returns the Result. device, threads, seed, names: as the options of these names; a command
-        within another one computes where that one does. warnings: about the config, for the result. It checks the
-        config (ValueError), locks the output, and gives the working folder its name when the function has ended. Of
-        several processes of one training only the first gets a Result.
-    """
+    """Make a command of a function. function: takes a config and its Run, and returns the outputs that the contract
+    declares for the config's command. Returns takes a config, and returns the Result. device, threads, seed, names: as
+    the options of these names; a command within another one computes where that one does. warnings: about the config,
+    for the result. It checks the config (ValueError), locks the output, and gives the working folder its name when the
+    function has ended. Of several processes of one training only the first gets a Result."""
 
     @functools.wraps(function)
     def run_command(
@@ -141,17 +130,9 @@ def _quiet() -> typing.Iterator[None]:
 
 
 class Run:
-    """What a command's function needs beside its config, and where it tells what happened.
-
-    Parameters
-    ----------
-    config : object
-        Of the command.
-    seed : int
-        Of random numbers. A field of the config of this name counts instead, as for `names`.
-    names : sequence of str
-        Of its items, where they are not those of their files.
-    """
+    """What a command's function needs beside its config, and where it tells what happened. config: of the command.
+    seed: of random numbers. A field of the config of this name counts instead, as for `names`. names: of its items,
+    where they are not those of their files."""
 
     def __init__(self, config: typing.Any, seed: int = 0, names: typing.Sequence[str] = ()) -> None:
         self.config = config
@@ -221,13 +202,8 @@ class Run:
 
     @contextlib.contextmanager
     def item(self, name: str, path: str, undo: typing.Callable[[str], None] | None = None) -> typing.Iterator[None]:
-        """Skip an item whose work in the block raises ValueError or FileNotFoundError, or needs too much memory.
-
-        Parameters
-        ----------
-        undo : callable, optional
-            Removes what is left of the item of this name.
-        """
+        """Skip an item whose work in the block raises ValueError or FileNotFoundError, or needs too much memory. undo:
+        removes what is left of the item of this name."""
         try:
             with one_item(path):
                 yield
@@ -287,17 +263,9 @@ class Run:
         return os.path.join(self.config.output, name)
 
     def folder(self, *inputs: str, continues: bool = True, precious: str | None = None) -> Path:
-        """The working folder <output>.partial, which gets the output's name when the command has ended.
-
-        Parameters
-        ----------
-        *inputs : str
-            Files whose change makes it another run.
-        continues : bool
-            Whether a stopped run goes on with what it finds there.
-        precious : str, optional
-            Name of a file that stands for hours of work, which is not thrown away for other parameters.
-        """
+        """The working folder <output>.partial, which gets the output's name when the command has ended. *inputs: files
+        whose change makes it another run. continues: whether a stopped run goes on with what it finds there. precious:
+        name of a file that stands for hours of work, which is not thrown away for other parameters."""
         self._folder = unfinished.working_folder(self.config, inputs, continues, precious, self.settings)
         return self._folder
 

@@ -141,8 +141,7 @@ class CryodlProtEvaluateMap(HasEvaluation, OneOf[Any, Any], MapsBase):
     correlation, local resolution by windowed FSC, a script for ChimeraX that colours the model, and tables. The
     half-map test tells what the improver gains and what it invents. Or in: a built model and a reference in the same
     frame (they are not superposed). Out: which residues of the reference are matched by C-alpha (or P) atoms, with
-    which names and RMSD, and how many built residues match nothing.
-    """
+    which names and RMSD, and how many built residues match nothing."""
 
     _label = "evaluate map"
     WAYS = (Evaluate(), Compare())

@@ -47,8 +47,7 @@ class CryodlProtImproveMap(OneRun[ImproveMapConfig, ImproveMapOutputs], MapsBase
     map improver; perhaps a mask or an atomic model to mask by. Out: the improved map on the grid and with the
     origin of the input, and a map of confidence: how far it can be trusted. With half-maps each is improved alone
     as well, and the half-map test tells what is gained and what the network invents. Use it for viewing and model
-    building. Do not measure its resolution by FSC, and do not deposit it alone.
-    """
+    building. Do not measure its resolution by FSC, and do not deposit it alone."""
 
     _label = "improve map"
     FORM = (
@@ -86,7 +85,6 @@ class CryodlProtImproveMap(OneRun[ImproveMapConfig, ImproveMapOutputs], MapsBase
         made = possibleOutputs(self._CONFIG)
         return {name: made[name] for name in made if issubclass(made[name], EMSet) is manyMaps}
 
-    # ----- steps: one run of the engine for each map
     def _insertAllSteps(self) -> None:
         settings = self._settings()
         for name in self._namedVolumes():

@@ -43,8 +43,7 @@ class CryodlProtTrainMapImprover(TrainRun[TrainMapImproverConfig, TrainMapImprov
     In: maps with their atomic models (of this project, or a table), and atomic models to simulate maps from; one of
     the two is enough. Out: a model for *cryodl - improve map*. Similar molecules are kept together, and some are
     held out for validation. Continue from a model to adapt it to your own maps. Several GPUs work together. A
-    stopped run continues where it was.
-    """
+    stopped run continues where it was."""
 
     _label = "train map improver"
     _devStatus = BETA

@@ -27,8 +27,7 @@ class Micrographs(Growing):
     """Micrographs. Their files and names are given batch by batch; what decides the output is their set.
 
     acquisition: whether the engine is also told voltage, spherical aberration and amplitude contrast. picks: field of
-    coordinates that each micrograph waits for.
-    """
+    coordinates that each micrograph waits for."""
 
     CLASSES, LABEL = "SetOfMicrographs", "Input micrographs"
 

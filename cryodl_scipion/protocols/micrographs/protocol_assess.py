@@ -31,8 +31,7 @@ class CryodlProtAssess(BatchRun[AssessMicrographsConfig, AssessMicrographsOutput
     still growing as well. Out: two sets of micrographs, with the metrics as attributes: particles, mean score,
     contaminated and carbon area in %, and the unevenness of the ice. Bad ones show no particles, thick or crystalline
     ice, drift, contamination or mostly carbon, or are beyond a limit of the form; their attribute says why.
-    A stopped run continues where it was.
-    """
+    A stopped run continues where it was."""
 
     _label = "assess micrographs"
     _OUTPUTS, _WORK, _MADE = (GOOD, BAD), "assess", "assessed"

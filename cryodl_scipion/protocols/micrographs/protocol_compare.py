@@ -180,8 +180,7 @@ class CryodlProtCompare(OneOf[Any, Any], PickSetsBase):
     among each other an agreement matrix, which needs no reference. By maps, in: also the structure of the particle, and
     CTFs of the micrographs, which are estimated where none are given; out: the map of each set with its half-maps, of
     particles that were extracted, oriented by comparison with the structure and back-projected in two halves, and a
-    table of the resolution that each set loses. A stopped run continues where it was.
-    """
+    table of the resolution that each set loses. A stopped run continues where it was."""
 
     _label = "compare coordinates"
     WAYS = (ByPositions(), BY_MAPS)

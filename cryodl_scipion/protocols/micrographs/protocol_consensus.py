@@ -34,8 +34,7 @@ class CryodlProtConsensus(BatchRun[ConsensusPicksConfig, ConsensusPicksOutputs],
     found, or those whose mean score is high enough. A particle's position is the mean of its picks, weighted by their
     scores; its score is their sum over the number of sets. Each coordinate says how many sets found it.
     The micrographs and the box are those of the first set. Picks may still be arriving: a micrograph is worked on as
-    soon as all sets have picks on it; a set that has ended without any has none there.
-    """
+    soon as all sets have picks on it; a set that has ended without any has none there."""
 
     _label = "consensus coordinates"
     _GROWING = True

@@ -50,8 +50,7 @@ class CryodlProtDenoiseMicrographs(BatchRun[contract.DenoiseMicrographsConfig, c
     In: micrographs (also while they are still arriving); averages of even and odd frames, if motion correction made
     them; a model of an earlier run, or none. Out: micrographs of the same names, size and pixel size, so that
     coordinates picked on them fit the originals; and the model, if it was trained here. Extract particles from the
-    original micrographs. A stopped run continues where it was.
-    """
+    original micrographs. A stopped run continues where it was."""
 
     _label = "denoise micrographs"
     _OUTPUTS, _WORK, _MADE = (DENOISED,), "denoise", "denoised"
@@ -67,7 +66,6 @@ class CryodlProtDenoiseMicrographs(BatchRun[contract.DenoiseMicrographsConfig, c
     )
     _training = False
 
-    # ----- steps: without a model the first batch trains one
     def _newArriving(self) -> MicrographsWithHalves:
         return MicrographsWithHalves(self.inputMicrographs.get(), *self._halfSets())
 

@@ -22,8 +22,7 @@ class CryodlProtEstimateCTF(BatchRun[EstimateCtfConfig, EstimateCtfOutputs]):
 
     In: micrographs (also while they are still arriving), as they were averaged from their frames: denoised ones have no
     rings. Out: a set of CTFs for extraction and refinement. No other program is needed.
-    Micrographs without rings are left out and named in the summary. A stopped run continues where it was.
-    """
+    Micrographs without rings are left out and named in the summary. A stopped run continues where it was."""
 
     _label = "estimate CTF"
     _OUTPUTS, _WORK, _MADE = (OUTPUT,), "estimate", "estimated"

@@ -60,8 +60,7 @@ class CryodlProtExtractParticles(BatchRun[contract.ExtractParticlesConfig, contr
 
     In: coordinates and, for all that follows, the micrographs' CTFs; both may still be growing. A micrograph is worked
     on as soon as it has both. Out: particles of one box size, normalised, protein bright, each with its coordinate and
-    its CTF. Boxes that reach over the edge are left out and counted. A stopped run continues where it was.
-    """
+    its CTF. Boxes that reach over the edge are left out and counted. A stopped run continues where it was."""
 
     _label = "extract particles"
     _OUTPUTS, _WORK, _MADE = (PARTICLES,), "cut", "cut out of"

@@ -69,8 +69,7 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
     on its confident picks until a round is no better; its model picks the others as they come. Templates: projections
     of a structure, or round blobs of the diameter, for comparison. Out: coordinates with a score from 0 to 1 each, and
     the model that was retrained. Micrographs that cannot be read are left out and named in the summary.
-    A stopped run continues where it was.
-    """
+    A stopped run continues where it was."""
 
     _label = "pick particles"
     _OUTPUTS, _WORK, _MADE = (OUTPUT,), "pick", "picked"

@@ -21,8 +21,7 @@ class CryodlProtPickByHand(OneRun[PickByHandConfig, PickByHandOutputs]):
     In: micrographs, or coordinates to begin with, which are not changed. A window opens on this machine's screen: add,
     move and remove picks, paint areas to ignore, undo; every change is saved at once. Closing the window ends the run.
     Out: coordinates. `cryodl - train picker` and `cryodl - pick particles` learn from what you are certain of.
-    Executed again (*Continue*), the run opens the window with what was picked before.
-    """
+    Executed again (*Continue*), the run opens the window with what was picked before."""
 
     _label = "pick by hand"
     OUTPUT = PICKS_FOLDER

@@ -20,8 +20,7 @@ class CryodlProtPickFilaments(BatchRun[contract.PickFilamentsConfig, contract.Pi
 
     In: micrographs (also while they are still arriving) and the diameter of the filament. Out: coordinates, each
     with the number of its filament, the in-plane angle of the axis and the position along it, as RELION names them.
-    Crossings and filaments that end too soon are left out. A stopped run continues where it was.
-    """
+    Crossings and filaments that end too soon are left out. A stopped run continues where it was."""
 
     _label = "pick filaments"
     _OUTPUTS, _WORK, _MADE = (SEGMENTS,), "pick", "picked"

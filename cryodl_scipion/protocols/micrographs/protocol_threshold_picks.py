@@ -23,8 +23,7 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
 
     In: coordinates of `cryodl - pick particles`. Out: those with at least the new score. The threshold may be lower
     than the one used for picking: the weaker candidates were kept in files. The wizard shows the picks on a micrograph
-    while the threshold moves. The network does not run again, so this takes seconds. Picks may still be arriving.
-    """
+    while the threshold moves. The network does not run again, so this takes seconds. Picks may still be arriving."""
 
     _label = "filter picks by score"
     _possibleOutputs = {OUTPUT: SetOfCoordinates}

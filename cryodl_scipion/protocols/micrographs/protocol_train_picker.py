@@ -378,8 +378,7 @@ class CryodlProtTrainPicker(LearnsFromClasses, TrainsOneOf, OneRunBase):
     leave out. Or a structure of the particle or of a near relative, of which micrographs like your own are simulated;
     or many structures and labelled sets, for a general model. Six networks learn from the same labels: a U-Net of this
     project, DeepPicker, DeepEM, crYOLO, Topaz and EMAN2. Out: a model for `cryodl - pick particles`. Its card says what
-    it was trained on and how well it does on micrographs held out. A stopped run continues where it was.
-    """
+    it was trained on and how well it does on micrographs held out. A stopped run continues where it was."""
 
     _label = "train picker"
     WAYS = (FromPicks(), FromStructure(), FromManyKinds())

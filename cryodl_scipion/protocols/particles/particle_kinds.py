@@ -203,8 +203,7 @@ class Particles(Pointing):
     """Particles, which are written as a STAR file for the engine.
 
     need: of 'angles', 'ctf' and 'raw'; what, minimum: see checkParticles. finite: False where the engine leaves out
-    images with NaN.
-    """
+    images with NaN."""
 
     CLASSES, LABEL, to = "SetOfParticles", "Input particles", ("particles",)
 

@@ -18,8 +18,7 @@ class CryodlProtAssignOrientations(ParticleBatches[AssignOrientationsConfig, Ass
     In: raw particles with CTF, a structure, and a denoiser if one is to help. Out: the same raw particles with
     projection alignment, from which 3-D refinements start; each with the score of its orientation and the margin to
     the runner-up. The angles are a start: refine them, and never take the structure's detail for the data's.
-    Particles may still be arriving; a stopped run continues where it was.
-    """
+    Particles may still be arriving; a stopped run continues where it was."""
 
     _label = "assign initial orientations"
     _WORK, _MADE = "orient", "oriented"
@@ -38,7 +37,6 @@ class CryodlProtAssignOrientations(ParticleBatches[AssignOrientationsConfig, Ass
         "controls": "for the hurried at the command line: the output's particles always have probabilities",
     }
 
-    # ----- steps, see particle_batches.py
     def _describeOutput(self, output: EMSet) -> None:
         output.setAlignmentProj()
 

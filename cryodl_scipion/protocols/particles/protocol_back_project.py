@@ -18,8 +18,7 @@ class CryodlProtBackProject(OneRun[ReconstructConfig, ReconstructOutputs], Parti
 
     In: particles with angles and shifts (projection alignment). Out: the map with its half-maps, and their Fourier
     shell correlation. Half sets are those of the particles (rlnRandomSubset), if they have them. A map of denoised
-    particles shows the structure that the denoiser learned, whatever the data; it is named so.
-    """
+    particles shows the structure that the denoiser learned, whatever the data; it is named so."""
 
     _label = "back-project"
     OUTPUT, NOTHING_YET = "map.mrc", "No map yet."

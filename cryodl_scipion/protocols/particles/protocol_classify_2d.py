@@ -39,8 +39,7 @@ class CryodlProtClassify2D(EngineProtocol[Classify2DConfig, Classify2DOutputs], 
     aligned particles, the largest class first (unless particles were assigned last), and their averages. The score is
     the fraction of a class that is expected to be good particles; *cryodl - select 2d classes* keeps the good ones.
     Particles may still be arriving: the first ones are classified, the others assigned to their classes. A stopped run
-    continues where it was.
-    """
+    continues where it was."""
 
     # extra/classes is the engine's folder of the first particles, extra/batches/NUMBER those of later ones, each of
     # which continues the one before. A folder whose particles are in the outputs has a file `done`.

@@ -80,8 +80,7 @@ class CryodlProtDenoise(ParticleBatches[contract.DenoiseConfig, contract.Denoise
     stopped run continues where it was.
 
     Back to the raw images: denoised particles, or what any later step made of them (a subset, a class, a refinement)
-    in; the same with the alignment and all else that the later step gave, but with the raw images, out.
-    """
+    in; the same with the alignment and all else that the later step gave, but with the raw images, out."""
 
     _label = "denoise particles"
     _WORK, _MADE = "denoise", "denoised"
@@ -116,7 +115,6 @@ class CryodlProtDenoise(ParticleBatches[contract.DenoiseConfig, contract.Denoise
         """Whether denoised images are replaced by the raw ones."""
         return self.what.get() == _BACK
 
-    # ----- steps, see particle_batches.py
     def stepsGeneratorStep(self) -> None:
         if not self.goesBack():
             super().stepsGeneratorStep()
@@ -198,7 +196,6 @@ class CryodlProtDenoise(ParticleBatches[contract.DenoiseConfig, contract.Denoise
     def _citations(self) -> List[str]:
         return BLIND_CITATIONS if self._isBlind() else super()._citations()
 
-    # ----- back to the raw images
     def _validate(self) -> List[str]:
         if not self.goesBack() or self._missingPointers():
             return super()._validate()

@@ -26,8 +26,7 @@ class CryodlProtEvaluateDenoiser(HasEvaluation, OneRun[EvaluateDenoiserConfig, E
     In: raw particles with angles and CTF that the denoiser did not learn from, its model, and their structure. Out:
     Fourier ring correlations of raw, Wiener-filtered and denoised images with the ground truth, Fourier shell
     correlations of maps from raw and denoised images, and the control: what the network makes of pure noise and of
-    another molecule. The summary warns when the control comes near the real result.
-    """
+    another molecule. The summary warns when the control comes near the real result."""
 
     _label = "evaluate denoiser"
     OUTPUT, NOTHING_YET = EVALUATION_FOLDER, "No evaluation yet."

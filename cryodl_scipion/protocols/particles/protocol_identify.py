@@ -67,8 +67,7 @@ class CryodlProtIdentify(OneRun[IdentifyConfig, IdentifyOutputs], ParticlesBase)
 
     In: some hundreds of raw particles with CTF, and structures: a folder of files, maps and atomic models of this
     project, or both. Out: a ranking, in the summary and under *Analyze results*. Every structure competes with decoys
-    of the same mass and power spectrum: q is the probability that it is only a look-alike.
-    """
+    of the same mass and power spectrum: q is the probability that it is only a look-alike."""
 
     _label = "identify molecule"
     _devStatus = BETA

@@ -17,8 +17,7 @@ class CryodlProtInitialMap(OneRun[InitialMapConfig, InitialMapOutputs], Particle
     In: raw particles with CTF, most of them of one molecule. Out: a map of unknown hand with its half-maps and their
     Fourier shell correlation, and the particles with the orientations found. Two starts from random orientations are
     made in each half of the particles; only if the halves find the same map, from all sides, there are outputs. A
-    stopped run keeps the starts that are finished. Use the map as the reference of a 3-D refinement.
-    """
+    stopped run keeps the starts that are finished. Use the map as the reference of a 3-D refinement."""
 
     _label = "initial map"
     _devStatus = BETA

@@ -40,8 +40,7 @@ class CryodlProtIntegrity(OneRun[AssessIntegrityConfig, AssessIntegrityOutputs],
     In: raw particles with CTF, and the compositions to distinguish, with and without the partner, in one common
     frame. Out: all particles with the probability of each composition, the classes of the most probable one, and a
     subset for each composition of the particles that have it with at least the chosen probability. The images are
-    the raw ones. Where single images cannot tell the compositions apart, there are neither classes nor subsets.
-    """
+    the raw ones. Where single images cannot tell the compositions apart, there are neither classes nor subsets."""
 
     _label = "assess co-complex integrity"
     CITES = ("Scheres2012",)

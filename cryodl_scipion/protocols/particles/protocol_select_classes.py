@@ -20,8 +20,7 @@ class CryodlProtSelectClasses(WithoutEngine, PluginProtocol, EMProtocol):
 
     In: classes of *cryodl - classify particles in 2d*. Out: the particles of the kept classes, without those that may
     show only noise; these classes; and all other particles. Without a threshold a class is left out only if it would
-    take more from a map than it gives. The wizard shows which averages a threshold keeps. It takes seconds.
-    """
+    take more from a map than it gives. The wizard shows which averages a threshold keeps. It takes seconds."""
 
     _label = "select 2d classes"
     _possibleOutputs = possibleOutputs(contract.SelectClassesConfig)

@@ -22,8 +22,7 @@ class CryodlProtTrainDenoiser(TrainRun[contract.TrainDenoiserConfig, contract.Tr
     In: raw particles with CTF and angles (3-D refined, or simulated), and the structure whose projections they are
     to become; several sets with one structure each are learnt together. Out: a model for *cryodl - denoise
     particles*. Its card says what it was trained on; particles of some micrographs, or of one half set, are held
-    out for validation. A stopped run continues where it was.
-    """
+    out for validation. A stopped run continues where it was."""
 
     _label = "train denoiser"
     _KIND = "denoiser"

@@ -195,8 +195,7 @@ class CryodlProtAnnotate(OneOf[Any, Any], TomogramsBase):
     In: tomograms; then a window opens to draw in. Or TomoMasks, stacks of tiles with drawings, or a folder of
     annotations that somebody else made. Out: annotations for *cryodl - train on tomograms*. About 10 tiles with
     a feature and 100 without it are enough. Every stroke is saved at once; execute the run again (Continue) to draw
-    more. Several features go into one run; each annotator has a name of their own.
-    """
+    more. Several features go into one run; each annotator has a name of their own."""
 
     _label = "annotate tomograms"
     CHOICE = "source"

@@ -25,8 +25,7 @@ class CryodlProtClassifySubtomograms(
     compensated for the missing wedge. With a model each subtomogram has the probability of every class, and angles and
     shifts where the network finds them; those with the highest out-of-distribution scores are rejected, into a set of
     their own. Without one, subtomograms are clustered, best with the angles of an alignment: of a pair only those
-    Fourier coefficients are compared that both have measured.
-    """
+    Fourier coefficients are compared that both have measured."""
 
     _label = "classify subtomograms"
     OUTPUT, NOTHING_YET = "classified.star", "No classes yet."

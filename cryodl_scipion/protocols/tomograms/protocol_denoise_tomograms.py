@@ -28,8 +28,7 @@ class CryodlProtDenoiseTomograms(OneRun[contract.DenoiseTomogramsConfig, contrac
     In: tomograms with half tomograms, as reconstructions from even and odd frames (or tilts) have them; or any
     tomograms and a model that was trained before on such halves. Out: tomograms of the same names, size, pixel size
     and origin, for viewing, annotating and segmenting, and the model. Subtomograms that are averaged are extracted
-    from the tomograms as they were.
-    """
+    from the tomograms as they were."""
 
     _label = "denoise tomograms"
     OUTPUT, NOTHING_YET = "denoised", "No denoised tomograms yet."

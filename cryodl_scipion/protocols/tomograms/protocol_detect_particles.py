@@ -33,8 +33,7 @@ class CryodlProtDetectParticles(OneRun[contract.DetectParticlesConfig, contract.
     In: tomograms, and a map or an atomic model, or a model of *cryodl - train on tomograms*. Out: 3-D coordinates;
     with a template each has an orientation. The group of a coordinate is its species; of several species each has a set
     of its own, too. With a template, each has a q-value (_cryodlQ), the part of look-alikes among those with its score.
-    A stopped run continues with the tomogram where it was.
-    """
+    A stopped run continues with the tomogram where it was."""
 
     _label = "detect particles"
     OUTPUT, NOTHING_YET = "detected", "No coordinates yet."

@@ -200,8 +200,7 @@ class CryodlProtMergeFeatures(HasEvaluation, OneOf[Any, Any], TomogramsBase):
     The feature whose score is farthest above its threshold (in log odds) takes the voxel. Or in, to evaluate: TomoMasks
     (labels, or scores of one feature), and TomoMasks of the same tomograms with the ground truth: drawn by hand,
     simulated, or of another method. Out: for each feature Dice coefficient, precision, recall, and how far the boundary
-    is off, in the summary and as files.
-    """
+    is off, in the summary and as files."""
 
     _label = "merge or evaluate features"
     WHAT = (

@@ -120,8 +120,7 @@ class CryodlProtPickFeatures(OneOf[Any, Any]):
     component, or a membrane. On filaments and membranes each has a first orientation: the z axis lies along the
     filament, or along the normal of the membrane. Of membranes that are measured also meshes of their points, and in
     the run's folder a table (area, thickness, curvature, distance to the others), a mesh of triangles of each (.ply)
-    and a volume in which each has its own number. Extract subtomograms with the protocols of other packages.
-    """
+    and a volume in which each has its own number. Extract subtomograms with the protocols of other packages."""
 
     _label = "pick in segmentation"
     WHAT = (

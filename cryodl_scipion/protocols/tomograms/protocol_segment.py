@@ -64,8 +64,7 @@ class CryodlProtSegment(BatchRun[contract.SegmentConfig, contract.SegmentOutputs
     tomograms*, or those of membranes, ribosomes, microtubules and thin filaments that come with the plugin. Out:
     for each feature a set of TomoMasks with the score of every voxel, of the size and pixel size of the tomograms. Let
     them compete with *cryodl - merge or evaluate
-    features*. A stopped run continues where it was.
-    """
+    features*. A stopped run continues where it was."""
 
     _label = "segment tomograms"
     _ITEM, _NAME, _WORK, _MADE = "tomogram", "_tsId", "segment", "segmented"

@@ -109,8 +109,7 @@ class CryodlProtSimulateTomograms(OneOf[Any, Any]):
     and fiducials; TomoMasks whose labels say which voxel is what; 3-D coordinates of the particles with their true
     angles, one group for each structure. Or subtomograms with missing wedge, CTF and noise, with their true class
     (1, 2, ... in the order of the structures), transform and half set. For training of classifiers, and for tests of
-    segmentation, picking, classification and averaging, which need the ground truth.
-    """
+    segmentation, picking, classification and averaging, which need the ground truth."""
 
     _label = "simulate tomograms"
     WHAT = ("Simulate", "Tomograms of cells, or subtomograms of single particles.")

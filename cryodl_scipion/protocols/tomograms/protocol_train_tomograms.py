@@ -46,7 +46,6 @@ _DRAWN, _LABELLED = (f"labelsFrom == {kind}" for kind in (DRAWN, LABELLED))
 _LEARNS = f"classifierNetwork != {contract.CLASSIFIER_NETWORKS.index('likelihood')}"
 
 
-# ----- a feature
 class ShippedStart(FormPart):
     """The name of a shipped segmenter that a training continues from."""
 
@@ -173,7 +172,6 @@ class OfFeature(TrainsOne[contract.TrainSegmenterConfig, contract.TrainSegmenter
         ]
 
 
-# ----- particles
 class SpeciesCoordinates(PointingMany):
     """Coordinates of the form's tomograms, a set for each species; all go into one STAR file."""
 
@@ -241,7 +239,6 @@ class OfSpecies(TrainsOne[contract.TrainDetectorConfig, contract.TrainDetectorOu
         return [f"There are no coordinates of {listed(missing)}; there are {listed(sorted(known))}."] if missing else []
 
 
-# ----- classes of subtomograms
 class OfClasses(TrainsOne[contract.TrainClassifierConfig, contract.TrainClassifierOutputs]):
     """Classes, from subtomograms that know theirs."""
 
@@ -288,8 +285,7 @@ class CryodlProtTrainTomograms(TrainsOneOf, TomogramsBase, SubtomogramsBase):
     tomograms and the coordinates of all particles of the species in them; out: a model for *cryodl - detect particles*.
     Of classes, in: classes of subtomograms (of another classification, or chosen by hand), or subtomograms that know
     their class, such as simulated ones; out: a model for *cryodl - classify subtomograms*. The model's card says what
-    it learned from and how well it does on data held out. A stopped run continues where it was.
-    """
+    it learned from and how well it does on data held out. A stopped run continues where it was."""
 
     _label = "train on tomograms"
     WHAT = (

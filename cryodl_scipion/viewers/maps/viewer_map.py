@@ -24,8 +24,7 @@ class LinkedSlices:
     """figure: matplotlib's. paths: {name: map file}; all are shown at one place, (z, y, x) px. fixed: {name: (black,
     white)} of maps whose values mean something by themselves.
 
-    Raises ValueError if the maps have unlike sizes, and as readMap.
-    """
+    Raises ValueError if the maps have unlike sizes, and as readMap."""
 
     def __init__(self, figure: Figure, paths: Dict[str, str], fixed: Any = None) -> None:
         self._maps = {name: readMap(path) for name, path in paths.items()}

@@ -52,8 +52,7 @@ _DEFOCUS, _OTHER, _BINS = "#4477aa", "#228833", 24
 def drawDefocus(figure: Figure, rows: List[Tuple]) -> None:
     """Defocus of each micrograph in the order of the set, and histograms of defocus, astigmatism and resolution.
 
-    rows: of ctfRows.
-    """
+    rows: of ctfRows."""
     across, *panels = figure.add_subplot(2, 1, 1), *(figure.add_subplot(2, 3, position) for position in (4, 5, 6))
     numbers, middles = range(1, len(rows) + 1), [(row[1] + row[2]) / 2e4 for row in rows]
     across.vlines(numbers, [row[2] / 1e4 for row in rows], [row[1] / 1e4 for row in rows], color=_DEFOCUS, alpha=0.5)
@@ -106,8 +105,7 @@ class SpectraOfMicrographs(Pictures):
 class SpectrumWindow(MicrographWindow):
     """The slider is the resolution in Å, drawn as a circle on the spectra.
 
-    data: SpectraOfMicrographs. pixelSize: Å/px of the micrographs. value: Å to begin with, or None. accept: takes Å.
-    """
+    data: SpectraOfMicrographs. pixelSize: Å/px of the micrographs. value: Å to begin with, or None. accept: takes Å."""
 
     def __init__(self, parent: Any, data: Any, pixelSize: float, value: Any, accept: Any) -> None:
         self._micrographPixel, low = pixelSize, max(2.0, round(2 * pixelSize, 2))

@@ -73,8 +73,7 @@ class ImagesToFilter(Pictures):
     """Projections of maps along their axes, and some particles.
 
     particles: SetOfParticles or None. structures: Volumes are taken; atomic models have no map yet.
-    names: of the images. finest, coarsest: Å between which a resolution makes sense.
-    """
+    names: of the images. finest, coarsest: Å between which a resolution makes sense."""
 
     def __init__(self, particles: Any, structures: Any) -> None:
         makers: List[Tuple[str, str, Optional[int], float]] = []

@@ -23,8 +23,7 @@ _BINS, _COLUMNS = 24, 3
 def drawMetrics(figure: Figure, assessed: Sequence[Any], limits: Dict[str, Any]) -> None:
     """A histogram of each measured metric, with its limit, and a scatter of two of them.
 
-    assessed: [({attribute: number or None}, good)]. limits: {attribute: number or None}.
-    """
+    assessed: [({attribute: number or None}, good)]. limits: {attribute: number or None}."""
     measured = [a for a in METRICS if any(values[a] is not None for values, _ in assessed)]
     panels = figure.subplots(-(-(len(measured) + 1) // _COLUMNS), _COLUMNS, squeeze=False).ravel()
     for axes, attribute in zip(panels, measured):

@@ -35,8 +35,7 @@ class GroupedPicks(CountedPicks):
 
     slider: for MicrographWindow, None for none. `shows(group, value)`: which groups are seen at a value of it; `words`
     follow the number of picks in the window. off: groups that are not seen at any value. modes: what the colours can
-    mean, by their names; none: one meaning alone. colours: of the groups, None for those of sets.
-    """
+    mean, by their names; none: one meaning alone. colours: of the groups, None for those of sets."""
 
     slider: Any = None
     modes: Sequence[str] = ()
@@ -114,8 +113,7 @@ class ComparedPicks(GroupedPicks):
 class FoundTogether(GroupedPicks):
     """The group of a particle is the number of sets that found it; the slider is the least number.
 
-    protocol: CryodlProtConsensus.
-    """
+    protocol: CryodlProtConsensus."""
 
     def __init__(self, protocol: EMProtocol) -> None:
         frame, count = protocol._frame(), len(protocol._labelledSets())
@@ -147,8 +145,7 @@ def drawGroups(
 ) -> None:
     """Circles in their group's colour, and a legend. picks: (n, 3) x, y, group.
 
-    Circles of later groups are a little larger, so that those on the same particle are all seen.
-    """
+    Circles of later groups are a little larger, so that those on the same particle are all seen."""
     circles = [(x, y, diameter / 2 * (1 + 0.06 * (group - 1))) for x, y, group in picks]
     drawCircles(axes, circles, [colourOf(int(pick[2]), colours) for pick in picks] or "none", width=1.4)
     ring: Any = dict(marker="o", linestyle="", markerfacecolor="none", markeredgewidth=2)

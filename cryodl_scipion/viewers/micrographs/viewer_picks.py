@@ -58,8 +58,7 @@ class PicksData(CountedPicks):
     scored: [(Micrograph, [(x, y, score or None), ...])]. diameter: of the particles, px.
     threshold: score to begin with, None for the lowest of the picks.
     avoided: folder with the areas where nothing was picked, or None.
-    hasScores: False for coordinates of other programs, which are then all shown.
-    """
+    hasScores: False for coordinates of other programs, which are then all shown."""
 
     def __init__(
         self, scored: Any, diameter: float, threshold: Optional[float] = None, avoided: Optional[str] = None

@@ -44,8 +44,7 @@ _BLUE, _RED = "#4477aa", "#cc6677"
 def directionCounts(rot: np.ndarray, tilt: np.ndarray) -> Any:
     """(bands, sectors) particles in cells of equal area, fewer and larger ones for few particles.
 
-    rot, tilt: (n,) degrees, of any range; tilt is from the pole z.
-    """
+    rot, tilt: (n,) degrees, of any range; tilt is from the pole z."""
     # a tilt beyond 180 or below 0 is the direction on the other side
     z = np.cos(np.deg2rad(tilt))
     rotated = np.where(np.mod(tilt, 360) > 180, np.asarray(rot) + 180, rot)
@@ -58,8 +57,7 @@ def directionCounts(rot: np.ndarray, tilt: np.ndarray) -> Any:
 def drawDirections(axes: Axes, rot: np.ndarray, tilt: np.ndarray) -> None:
     """Particles per direction on a map of the sphere that keeps areas. axes: of the projection 'mollweide'.
 
-    The pole z (tilt 0) is on top. Uniform directions give one colour all over.
-    """
+    The pole z (tilt 0) is on top. Uniform directions give one colour all over."""
     counts = directionCounts(rot, tilt)
     # cells are drawn in pieces, since the sides of a piece are straight and those of a cell are not
     pieces = counts.repeat(_PIECES, 0).repeat(_PIECES, 1)
@@ -95,8 +93,7 @@ def drawDistributions(figure: Figure, columns: Any) -> None:
 def drawProbabilities(figure: Figure, probabilities: Any, names: Sequence[str], counts: Dict[str, int]) -> None:
     """How sure each particle's composition is, and how many have which.
 
-    probabilities: (n, k). names: of the k compositions. counts: {name: particles of which it is the likeliest}.
-    """
+    probabilities: (n, k). names: of the k compositions. counts: {name: particles of which it is the likeliest}."""
     *panels, numbers = figure.subplots(1, len(names) + 1)
     for axes, name, values in zip(panels, names, np.transpose(probabilities)):
         axes.hist(values, bins=np.linspace(0, 1, 26), color=_BLUE)

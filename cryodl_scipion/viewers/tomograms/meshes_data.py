@@ -28,8 +28,7 @@ class MembraneMeshes:
     """Membranes of tomograms.
 
     files: {tsId: [PLY file of each membrane]}. instances: {tsId: volume in which they were found}. slices:
-    TomogramSlices of the tomograms, or of these volumes.
-    """
+    TomogramSlices of the tomograms, or of these volumes."""
 
     def __init__(self, files: Dict[str, Sequence[str]], instances: Dict[str, str], slices: Any) -> None:
         self.files, self.instances, self.slices = files, instances, slices
@@ -94,8 +93,7 @@ class Surfaces:
 def readSurface(path: str, maximum: int = MAX_TRIANGLES) -> Mesh:
     """Mesh of at most about `maximum` triangles of a binary STL file, with number 1.
 
-    Raises FileNotFoundError, or ValueError that names the file.
-    """
+    Raises FileNotFoundError, or ValueError that names the file."""
     if not os.path.exists(path):
         raise FileNotFoundError(f"The surface {path} does not exist. Merge the features again.")
     count, rest = divmod(os.path.getsize(path) - _HEADER, FACET.itemsize)
@@ -140,8 +138,7 @@ def headerFrame(path: str) -> Tuple[np.ndarray, float]:
 def readMesh(path: str) -> Mesh:
     """Mesh of a binary PLY file of *measure membranes*.
 
-    Raises FileNotFoundError, or ValueError that names the file.
-    """
+    Raises FileNotFoundError, or ValueError that names the file."""
     if not os.path.exists(path):
         raise FileNotFoundError(f"The mesh {path} does not exist. Measure the membranes again.")
     with open(path, "rb") as file:
@@ -214,8 +211,7 @@ def _clustered(mesh: Mesh, cell: float) -> Mesh:
 def cut(mesh: Mesh, axis: int, position: float) -> Tuple[np.ndarray, np.ndarray]:
     """((k, 2, 3) ends of the lines in which a plane cuts the triangles, (k,) a vertex of each triangle).
 
-    axis: 0, 1, 2 for planes across x, y, z. position: Å.
-    """
+    axis: 0, 1, 2 for planes across x, y, z. position: Å."""
     height = mesh.vertices[:, axis] - position
     above = height[mesh.faces] >= 0
     crossed = mesh.faces[above.any(axis=1) & ~above.all(axis=1)]

@@ -70,8 +70,7 @@ def drawMeshes(axes: Any, mesh: Mesh, colour: np.ndarray, turned: np.ndarray, pl
     """Membranes as seen from a side, in nm, in a box around them.
 
     axes: 2-D. colour: (n, 3) of the vertices. turned: of rotation. plane: (axis 0, 1, 2 for x, y, z, position in Å) of
-    a slice whose frame is drawn, or None.
-    """
+    a slice whose frame is drawn, or None."""
     for artist in [*axes.collections, *axes.texts]:
         artist.remove()
     if not len(mesh.faces):

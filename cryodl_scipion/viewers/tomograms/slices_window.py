@@ -39,8 +39,7 @@ def labelName(label: int, names: Sequence[str]) -> str:
 def drawLabels(axes: Any, labels: np.ndarray, names: Any, extent: Any, opacity: float) -> None:
     """A slice of labels, each in its colour, 0 clear; and a legend of those that are named or seen.
 
-    labels: (h, w) int. extent: of matplotlib, the tomogram's. opacity: 0 to 1.
-    """
+    labels: (h, w) int. extent: of matplotlib, the tomogram's. opacity: 0 to 1."""
     seen = [label for label in np.unique(labels) if label > 0]
     rgba = np.zeros(labels.shape + (4,))
     for label in seen:
@@ -68,8 +67,7 @@ def drawPoints(axes: Axes, circles: Any, species: Sequence[int] = (), names: Seq
     """Positions near a slice, in a colour for each species, with a legend where there are several.
 
     circles: (n, 3) x, y, radius in px; dots are drawn if there are more than CROWD of them, which would hide the slice.
-    species: (n,) positions in names. names: of all species of the tomograms.
-    """
+    species: (n,) positions in names. names: of all species of the tomograms."""
     several = len(names) > 1
     colours: Any = [labelColour(number + 1) for number in species] if several else PICK_COLOUR
     if len(circles) > CROWD:
@@ -103,8 +101,7 @@ class TomogramSlices(Pictures):
 
     files: {tsId: path of the tomogram, None if nobody knows it}. layers: [Layer]. points: {tsId: (n, 3) x, y, z px}.
     pixelSize: Å/px. diameter: of the circles at points, px. species: {tsId: [name of each point]}, of points that say
-    what they are.
-    """
+    what they are."""
 
     def __init__(
         self,
@@ -201,8 +198,7 @@ def sliceOf(volume: np.ndarray, axis: int, index: int, average: bool, maximum: i
     """((h, w) float32 of at most `maximum` px a side, px of the volume per px of it) of a slice.
 
     volume: memory-mapped. average: over blocks; else, and across x, where neighbours lie far apart on the disk, every
-    n-th voxel is taken.
-    """
+    n-th voxel is taken."""
     image = np.moveaxis(volume, axis, 0)[int(np.clip(index, 0, volume.shape[axis] - 1))]
     step = max(1, -(-max(image.shape) // maximum))
     if axis == 2 or not average or step == 1:
@@ -260,7 +256,6 @@ class SlicesWindow(MicrographWindow):
         take = accept and (lambda value: accept(dict(self._thresholds)))
         MicrographWindow.__init__(self, parent, data, title, slider, self._threshold(), take)
 
-    # ----- parts
     def _addControls(self, slider: Any) -> None:
         self._chosen, self._opacity = tk.StringVar(self.root, self._layer), tk.DoubleVar(self.root, 0.5)
         row = self.addRow(padding=(6, 4, 6, 0))
@@ -274,7 +269,6 @@ class SlicesWindow(MicrographWindow):
             opacity.pack(side=tk.LEFT, fill=tk.X, expand=True)
         MicrographWindow._addControls(self, slider)
 
-    # ----- what happens
     def turn(self) -> None:
         self._plane, self._position, self._view = self._across.get(), None, None
         self.showMicrograph()
@@ -294,7 +288,6 @@ class SlicesWindow(MicrographWindow):
             self._thresholds[self._layer] = self.value.get()
         MicrographWindow.refresh(self)
 
-    # ----- the slice
     def _threshold(self) -> Any:
         return self._thresholds.get(self._layer, next(iter(self._thresholds.values()), 0))
 

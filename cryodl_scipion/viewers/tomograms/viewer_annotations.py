@@ -20,8 +20,7 @@ from .slices_window import SlicesWindow, TomogramSlices
 def imageOf(folder: str, tile: Any) -> np.ndarray:
     """(size, size) float32 of the tile's slice, reflected at the tomogram's border, or its own image.
 
-    Raises ValueError or OSError if the tomogram is not there.
-    """
+    Raises ValueError or OSError if the tomogram is not there."""
     if tile.image is not None:
         return _crop(folder, IMAGES, tile.image, tile.size)
     plane = readMap(tile.path)[tile.centre_zyx[0]]

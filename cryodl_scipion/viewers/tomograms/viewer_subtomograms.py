@@ -120,8 +120,7 @@ def rotatedSlices(volume: np.ndarray, matrix: np.ndarray) -> List[np.ndarray]:
     """As middleSlices, of the volume as a transform of Scipion turns it: its positions into those of the average;
     outside of it is its mean.
 
-    volume: (d, d, d). matrix: (4, 4), of x, y, z from the middle voxel, px.
-    """
+    volume: (d, d, d). matrix: (4, 4), of x, y, z from the middle voxel, px."""
     side, data = volume.shape[0], np.asarray(volume, np.float32)
     linear: Any = dict(order=1, mode="grid-constant", cval=float(data.mean()))
     grid, depth = np.arange(side) - side // 2, np.arange(-_half(side), _half(side) + 1)
@@ -185,8 +184,7 @@ def drawEmbedding(axes: Axes, positions: np.ndarray, classes: np.ndarray, names:
 def drawAverages(figure: Any, averages: Sequence[Average]) -> None:
     """Middle slices of class averages, a row for each class.
 
-    Raises ValueError or OSError that names the file.
-    """
+    Raises ValueError or OSError that names the file."""
     grid = figure.subplots(max(1, len(averages)), 3, squeeze=False)
     for axes in grid.ravel():
         axes.set(xticks=[], yticks=[])
@@ -310,8 +308,7 @@ def subtomogramsMeasured(subtomograms: SetOfSubTomograms) -> Measured:
 def labelCounts(volumes: Sequence[np.ndarray], maximum: int = 2**26) -> Tuple[Dict[int, int], bool]:
     """({value: voxels}, whether all were counted) of label volumes, 0 left out; of large ones every n-th slice is read.
 
-    volumes: memory-mapped (z, y, x) arrays. maximum: voxels that are read.
-    """
+    volumes: memory-mapped (z, y, x) arrays. maximum: voxels that are read."""
     total = sum(int(np.prod(volume.shape, dtype=float)) for volume in volumes)
     step, counts = max(1, -(-total // maximum)), {}
     for volume in volumes:

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reading a folder of annotations, on both sides: annotations.json, its tiles and the paths of their tomograms.
 
-drawings.mrc and tiles.mrc beside it hold what was drawn, and the images of tiles without a tomogram.
-"""
+drawings.mrc and tiles.mrc beside it hold what was drawn, and the images of tiles without a tomogram."""
 
 import dataclasses
 import json
@@ -28,8 +27,7 @@ class Tile:
     number: unique in its folder. tomogram: name. path: file of the tomogram, None for a tile that has its own image.
     pixel_size: Å/px. centre_zyx: px of the tomogram; the tile covers [centre - size // 2, centre - size // 2 + size).
     kind: "positive" (with the feature) or "negative". drawing: index in the stack of drawings, None for negative tiles
-    without one. image: index in the stack of images, or None.
-    """
+    without one. image: index in the stack of images, or None."""
 
     number: int
     tomogram: str
@@ -52,8 +50,7 @@ class Tile:
 class TomogramPaths:
     """Paths and shapes of tomograms by name, relative to the annotations, so that both can be moved and shared.
 
-    folder: of the annotations. table: of the JSON, {name: {"path" relative to the folder, "absolute", "shape"}}.
-    """
+    folder: of the annotations. table: of the JSON, {name: {"path" relative to the folder, "absolute", "shape"}}."""
 
     def __init__(self, folder: str, table: typing.Any = ()) -> None:
         self.folder = folder
@@ -86,18 +83,8 @@ class TomogramPaths:
 
 
 def check_name(name: str, what: str = "feature") -> None:
-    """Check that the name of a feature or annotator can be part of a file name.
-
-    Parameters
-    ----------
-    what : str
-        What the name is of, for the message.
-
-    Raises
-    ------
-    ValueError
-        If the name cannot be part of a file name.
-    """
+    """Check that the name of a feature or annotator can be part of a file name. what: what the name is of, for the
+    message. Raises ValueError if the name cannot be part of a file name."""
     if not _NAME.fullmatch(name):
         raise ValueError(
             f"The {what} is named {name!r}, which cannot be part of a file name. Use letters, digits, '.', '-', '+' "
@@ -107,15 +94,8 @@ def check_name(name: str, what: str = "feature") -> None:
 
 @reader
 def read_table(folder: str) -> typing.Dict[str, typing.Any]:
-    """The JSON of a folder of annotations.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder or its file does not exist; the message says what to do.
-    ValueError
-        If the file is damaged or of another version.
-    """
+    """The JSON of a folder of annotations. Raises FileNotFoundError if the folder or its file does not exist; the
+    message says what to do. Raises ValueError if the file is damaged or of another version."""
     path = os.path.join(folder, TABLE)
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"The folder of annotations {folder} does not exist.")
@@ -136,18 +116,8 @@ def read_table(folder: str) -> typing.Dict[str, typing.Any]:
 
 
 def tile_of(values: typing.Mapping[str, typing.Any], paths: TomogramPaths) -> Tile:
-    """The Tile of an entry of the JSON.
-
-    Parameters
-    ----------
-    values : dict
-        The entry.
-
-    Raises
-    ------
-    KeyError, TypeError, ValueError
-        If the entry is not a valid tile.
-    """
+    """The Tile of an entry of the JSON. values: the entry. Raises KeyError, TypeError, ValueError if the entry is not a
+    valid tile."""
     for name in ("number", "size", "drawing", "image"):
         if type(values.get(name)) is not int and not (name in ("drawing", "image") and values.get(name) is None):
             raise TypeError(f"{name} is {values[name]!r}; it must be a whole number")
@@ -168,8 +138,7 @@ def tile_of(values: typing.Mapping[str, typing.Any], paths: TomogramPaths) -> Ti
 def read_tiles(folder: str) -> typing.List[Tile]:
     """The tiles of a folder, in the order in which they were made. Its stacks must exist, but are not read.
 
-    Raises FileNotFoundError, or ValueError that names the file and what is wrong with it.
-    """
+    Raises FileNotFoundError, or ValueError that names the file and what is wrong with it."""
     table = read_table(folder)
     try:
         paths = TomogramPaths(folder, table["tomograms"])

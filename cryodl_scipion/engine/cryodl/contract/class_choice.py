@@ -3,8 +3,7 @@
 particles that is expected to be good. A map from N particles of which g are good has a signal-to-noise ratio
 proportional to g²/N, because bad particles add only noise. A class increases it as long as its own fraction of good
 particles is more than about half of that of all kept particles. So a class is left out only if it would reduce the
-resolution. A fixed threshold would always reject classes of few, faint particles.
-"""
+resolution. A fixed threshold would always reject classes of few, faint particles."""
 
 import typing
 
@@ -14,20 +13,8 @@ DOUBTFUL = 0.5  # expected fraction of good particles below which a warning is g
 
 
 def class_threshold(scores: typing.Sequence[float], counts: typing.Sequence[int]) -> float:
-    """The minimum score of the classes that together give the best map.
-
-    Parameters
-    ----------
-    scores : sequence of float, (k,)
-        Expected fraction of good particles, from 0 to 1.
-    counts : sequence of int, (k,)
-        Particles.
-
-    Returns
-    -------
-    float
-        At least MINIMUM.
-    """
+    """The minimum score of the classes that together give the best map. scores: (k,), expected fraction of good
+    particles, from 0 to 1. counts: (k,), particles. Returns at least MINIMUM."""
     good, every, best, lowest = 0.0, 0, 0.0, MINIMUM
     for score, count in sorted(zip(scores, counts), reverse=True):
         good, every = good + score * count, every + count
@@ -43,34 +30,17 @@ def chosen_classes(
     threshold: typing.Optional[float],
     minimum: int,
 ) -> typing.Tuple[typing.List[int], float]:
-    """Numbers of the kept classes, in their order, and the threshold used.
-
-    Parameters
-    ----------
-    numbers, scores, counts : sequences, (k,)
-        Of the classes. A class without a score (None) is not kept.
-    threshold : float or None
-        Minimum score of kept classes; None for the class_threshold of the classes that are large enough.
-    minimum : int
-        Classes with fewer particles are not kept.
-
-    Returns
-    -------
-    list of int, float
-    """
+    """Numbers of the kept classes, in their order, and the threshold used. numbers, scores, counts: (k,), of the
+    classes. A class without a score (None) is not kept. threshold: minimum score of kept classes; None for the
+    class_threshold of the classes that are large enough. minimum: classes with fewer particles are not kept."""
     rows = [(n, s, c) for n, s, c in zip(numbers, scores, counts) if c >= max(1, minimum) and s is not None]
     used = class_threshold([s for _, s, _ in rows], [c for _, _, c in rows]) if threshold is None else threshold
     return [number for number, score, _ in rows if score >= used], float(used)
 
 
 def class_choice_warnings(expected_good: float) -> typing.List[str]:
-    """A list with one warning if many of the kept particles are expected to be bad, else an empty list.
-
-    Parameters
-    ----------
-    expected_good : float, no unit
-        Mean score of the kept particles, from 0 to 1.
-    """
+    """A list with one warning if many of the kept particles are expected to be bad, else an empty list. expected_good:
+    no unit, mean score of the kept particles, from 0 to 1."""
     if expected_good >= DOUBTFUL:
         return []
     return [
@@ -80,45 +50,19 @@ def class_choice_warnings(expected_good: float) -> typing.List[str]:
 
 
 def expected_good(scores: typing.Sequence[float], stays: typing.Sequence[bool]) -> float:
-    """The fraction of good ones that is expected among the particles that stay.
-
-    Parameters
-    ----------
-    scores : sequence of float, (n,)
-        Of the class of each particle of the kept classes.
-    stays : sequence of bool, (n,)
-        Whether the particle stays; those that go are taken for bad.
-
-    Returns
-    -------
-    float
-        From 0 to 1; 0 if none stays.
-    """
+    """The fraction of good ones that is expected among the particles that stay. scores: (n,), of the class of each
+    particle of the kept classes. stays: (n,), whether the particle stays; those that go are taken for bad. From
+    0 to 1; 0 if none stays."""
     return min(1.0, sum(scores) / sum(stays)) if any(stays) else 0.0
 
 
 def particle_cut(probabilities: typing.Sequence[float], prior: float, lost: float) -> float:
-    """The probability below which particles of kept classes are left out.
-
-    Parameters
-    ----------
-    probabilities : sequence of float, (n,)
-        That each particle of the kept classes shows more than noise, if the fraction of noise were that of all classes.
-    prior : float, no unit
-        Fraction of the particles of all classes that show more than noise.
-    lost : float, no unit
-        Fraction of the particles with signal that may be left out, from 0 to 1.
-
-    Returns
-    -------
-    float
-        0 if none are to be left out.
-
-    Notes
-    -----
-    Kept classes hold less noise than all: their own fraction is found by expectation maximisation (Saerens et al.
-    2002, doi:10.1162/089976602753284446), and the probabilities follow it.
-    """
+    """The probability below which particles of kept classes are left out. probabilities: (n,), that each particle of
+    the kept classes shows more than noise, if the fraction of noise were that of all classes. prior: no unit, fraction
+    of the particles of all classes that show more than noise. lost: no unit, fraction of the particles with signal that
+    may be left out, from 0 to 1. Returns 0 if none are to be left out. Kept classes hold less noise than all: their own
+    fraction is found by expectation maximisation (Saerens et al. 2002, doi:10.1162/089976602753284446), and the
+    probabilities follow it."""
     if not lost or not probabilities:
         return 0.0
     bins = [0] * (_BINS + 1)

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The row of a command: what the contract says of it besides its config and its outputs.
 
-The outputs of a command: one frozen dataclass beside its config, checked when result.json is written and read.
-"""
+The outputs of a command: one frozen dataclass beside its config, checked when result.json is written and read."""
 
 import dataclasses
 import math
@@ -40,21 +39,10 @@ class OutputInfo:
 
 
 def output(help: str, unit: str = "", path: str = "", default: typing.Any = REQUIRED, becomes: str = "") -> typing.Any:
-    """A field of an Outputs class.
-
-    Parameters
-    ----------
-    help : str
-        Description of the value; required.
-    unit : str
-        Unit of a number: 'Å', 'Å/px', 'px'.
-    path : str
-        'file' or 'folder' if the value, or each value of a dict, is the name of one.
-    default : object
-        Only for outputs that older results do not have.
-    becomes : str
-        Scipion's outputs that the protocol makes from it, separated by commas: 'outputParticles: SetOfParticles'.
-    """
+    """A field of an Outputs class. help: description of the value; required. unit: unit of a number: 'Å', 'Å/px', 'px'.
+    path: 'file' or 'folder' if the value, or each value of a dict, is the name of one. default: only for outputs that
+    older results do not have. becomes: Scipion's outputs that the protocol makes from it, separated by commas:
+    'outputParticles: SetOfParticles'."""
     return dataclasses.field(default=default, metadata=dict(help=help, unit=unit, path=path, becomes=becomes))
 
 
@@ -122,23 +110,9 @@ def output_problems(outputs_class: type, values: typing.Mapping[str, typing.Any]
 
 
 def outputs_of(outputs_class: type, values: typing.Mapping[str, typing.Any], old: bool = False) -> typing.Any:
-    """The Outputs of a mapping.
-
-    Parameters
-    ----------
-    outputs_class : type
-        Dataclass of the command.
-    values : mapping
-        As read from JSON.
-    old : bool
-        Whether they were written by version 0.1.0, or by a run that made nothing: then missing values
-        become None, and unknown ones are ignored.
-
-    Raises
-    ------
-    ValueError
-        If outputs are unknown, missing or of the wrong type; the message names them.
-    """
+    """The Outputs of a mapping. outputs_class: dataclass of the command. values: as read from JSON. old: whether they
+    were written by version 0.1.0, or by a run that made nothing: then missing values become None, and unknown ones are
+    ignored. Raises ValueError if outputs are unknown, missing or of the wrong type; the message names them."""
     infos = describe_outputs(outputs_class)
     if old:
         defaults = {info.name: None if info.required else info.default for info in infos}
@@ -199,8 +173,7 @@ class Command:
     those call it who make the shipped models, as `cryodl dev COMMAND`. gpu: whether it can
     compute on a GPU. several: whether several GPUs share its work. threads: whether more
     than one are of use. seeded: whether it draws random numbers. named: whether its items may be given
-    other names than their files.
-    """
+    other names than their files."""
 
     name: str
     config: type

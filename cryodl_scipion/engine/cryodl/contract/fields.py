@@ -89,20 +89,8 @@ SMALLEST_PX = 8
 
 
 def particle_size_problem(diameter: float, pixel_size: float, side: int) -> str:
-    """The problem if a particle cannot be picked at this size.
-
-    Parameters
-    ----------
-    diameter : float, Å
-    pixel_size : float, Å/px
-    side : int
-        Shorter side of the micrograph, px.
-
-    Returns
-    -------
-    str
-        Empty if it can be picked.
-    """
+    """The problem if a particle cannot be picked at this size. diameter: Å. pixel_size: Å/px. side: shorter side of the
+    micrograph, px. Empty if it can be picked."""
     pixels = diameter / pixel_size
     if pixels > side / 2:
         return (

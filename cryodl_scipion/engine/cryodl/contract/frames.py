@@ -28,8 +28,7 @@ label volumes 0 is background and 255 is not annotated.
 
 Pictures. Slices of tomograms, subtomograms and maps are drawn with their first row at the bottom, as IMOD's 3dmod shows
 them: x to the right and y up, so that z comes out of the screen and the hand is right. Micrographs and particles are
-drawn with their first row on top, as RELION and Scipion's pickers show them.
-"""
+drawn with their first row on top, as RELION and Scipion's pickers show them."""
 
 import typing
 
@@ -37,20 +36,8 @@ Of = typing.TypeVar("Of")
 
 
 def rescaled(position: Of, scale: typing.Any) -> Of:
-    """Positions in pixels of another grid over the same area.
-
-    Parameters
-    ----------
-    position : float, array or tensor
-        Whole numbers are pixel centres.
-    scale : float, or one for each axis
-        New pixels per pixel.
-
-    Returns
-    -------
-    of the kind of position
-        px of the other grid.
-    """
+    """Positions in pixels of another grid over the same area. position: array or tensor, whole numbers are pixel
+    centres. scale: or one for each axis, new pixels per pixel. Returns px of the other grid."""
     value: typing.Any = position
     result: Of = (value + 0.5) * scale - 0.5
     return result

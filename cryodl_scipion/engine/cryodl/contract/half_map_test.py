@@ -1,53 +1,30 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The result of a half-map test in sentences, for the command line and for Scipion.
 
-Numbers in sentences.
-"""
+Numbers in sentences."""
 
 import typing
 
 
 def counted(number: int, noun: str, nouns: typing.Optional[str] = None) -> str:
-    """A number with its noun: '1 tomogram', '2 tomograms', '0 tomograms'.
-
-    Parameters
-    ----------
-    nouns : str, optional
-        The plural if it is not formed with s.
-    """
+    """A number with its noun: '1 tomogram', '2 tomograms', '0 tomograms'. nouns: the plural if it is not formed with
+    s."""
     return f"{number} {noun if number == 1 else nouns or noun + 's'}"
 
 
 def resolution_in_words(resolution: typing.Optional[float], none: str = "not reached") -> str:
-    """A resolution in words: '7.8 Å', or 'not reached' for None.
-
-    Parameters
-    ----------
-    resolution : float, Å, or None
-    none : str
-        The words for None.
-    """
+    """A resolution in words: '7.8 Å', or 'not reached' for None. resolution: Å, or None. none: the words for None."""
     return none if resolution is None else f"{resolution:.3g} Å"
 
 
 def score_text(score: float) -> str:
-    """A score or a threshold, everywhere with the same digits: '0.3241', '0.5'.
-
-    Parameters
-    ----------
-    score : float, no unit
-    """
+    """A score or a threshold, everywhere with the same digits: '0.3241', '0.5'. score: no unit."""
     return f"{score:.4g}"
 
 
 def some_names(names: typing.Iterable[str], maximum: int = 8) -> str:
-    """Names for a message: the first ones in alphabetical order, and how many more there are.
-
-    Parameters
-    ----------
-    maximum : int
-        Number of names that are listed.
-    """
+    """Names for a message: the first ones in alphabetical order, and how many more there are. maximum: number of names
+    that are listed."""
     names = sorted(names)
     return ", ".join(names[:maximum]) + (f" and {len(names) - maximum} more" if len(names) > maximum else "")
 
@@ -64,18 +41,9 @@ WORST = 0.4
 
 
 def half_map_resolutions(metrics: typing.Optional[typing.Dict[str, typing.Any]]) -> typing.Dict[str, typing.Any]:
-    """The values that half_map_verdict needs, from the results of a half-map test.
-
-    Parameters
-    ----------
-    metrics : dict, optional
-        Results of the test; None if there was none.
-
-    Returns
-    -------
-    dict
-        {raw, control, improved, crossed: Å at FSC 0.143, or None; gain, unexplained, worst: numbers}.
-    """
+    """The values that half_map_verdict needs, from the results of a half-map test. metrics: results of the test; None
+    if there was none. Returns {raw, control, improved, crossed: Å at FSC 0.143, or None; gain, unexplained, worst:
+    numbers}."""
     return {
         name: values["fsc0143_angstrom"] if isinstance(values, dict) else values
         for name, values in (metrics or {}).items()
@@ -83,22 +51,11 @@ def half_map_resolutions(metrics: typing.Optional[typing.Dict[str, typing.Any]])
 
 
 def half_map_verdict(test: typing.Dict[str, typing.Any]) -> typing.Tuple[bool, typing.List[str]]:
-    """The verdict of a half-map test.
-
-    Parameters
-    ----------
-    test : dict
-        raw: of the half-maps; control: of the half-maps with the same filter, clipping and local scale as the improved
-        ones; improved: of both improved; crossed: of one improved with the control of the other half; all Å at FSC
-        0.143, or None. gain: mean difference of the FSC `crossed` and `control`. unexplained: fraction of the power
-        that both improved half-maps share and the data do not have. worst: the same in the worst shells; results of
-        earlier versions have none.
-
-    Returns
-    -------
-    good : bool
-        True if there is no warning.
-    """
+    """The verdict of a half-map test. test: raw: of the half-maps; control: of the half-maps with the same filter,
+    clipping and local scale as the improved ones; improved: of both improved; crossed: of one improved with the control
+    of the other half; all Å at FSC 0.143, or None. gain: mean difference of the FSC `crossed` and `control`.
+    unexplained: fraction of the power that both improved half-maps share and the data do not have. worst: the same in
+    the worst shells; results of earlier versions have none. Returns whether there is no warning, and the warnings."""
     raw, control, improved, crossed = (test.get(name) for name in ("raw", "control", "improved", "crossed"))
     words = [resolution_in_words(value) for value in (raw, control, improved, crossed)]
     lines = [
@@ -171,8 +128,7 @@ def _addition(unexplained: float, worst: float) -> typing.Tuple[bool, str]:
 
 def split_verdict(sentences: typing.Sequence[str]) -> typing.Tuple[typing.List[str], typing.List[str]]:
     """The sentences of half_map_verdict, split into ordinary ones and warnings, for callers that show warnings
-    separately.
-    """
+    separately."""
     said = [line for line in sentences if not line.startswith(WARNING)]
     warned = [line[len(WARNING) :] for line in sentences if line.startswith(WARNING)]
     return said, [line[:1].upper() + line[1:] for line in warned]

@@ -90,17 +90,7 @@ _FROM_SOURCE = "Get the model from its source again."
 
 def denoises_blindly(card: typing.Mapping[str, typing.Any]) -> bool:
     """Whether a model learnt from simulated micrographs of every kind, and so needs no training on the user's images.
-
-    Parameters
-    ----------
-    card : mapping
-        Of a micrograph denoiser.
-
-    Returns
-    -------
-    bool
-        Such a model sees images with all of their dose at once.
-    """
+    card: of a micrograph denoiser. Such a model sees images with all of their dose at once."""
     return bool(card["method"] == "simulated")
 
 
@@ -108,18 +98,8 @@ def denoises_blindly(card: typing.Mapping[str, typing.Any]) -> bool:
 def read_card(
     folder: typing.Union[str, "os.PathLike[str]"], kind: typing.Optional[str] = None
 ) -> typing.Dict[str, typing.Any]:
-    """The card of a model folder, with all entries that its kind needs.
-
-    Parameters
-    ----------
-    kind : str, optional
-        Expected kind of model, one of _KINDS.
-
-    Raises
-    ------
-    ValueError
-        If the card is missing or wrong; the message says what to do.
-    """
+    """The card of a model folder, with all entries that its kind needs. kind: expected kind of model, one of _KINDS.
+    Raises ValueError if the card is missing or wrong; the message says what to do."""
     folder = str(folder)
     path = os.path.join(folder, CARD)
     if not os.path.isdir(folder):
@@ -196,19 +176,7 @@ def _refuse_constant(word: str) -> typing.NoReturn:
 def shipped_folders(models: str, kind: typing.Optional[str] = None) -> typing.Dict[str, str]:
     """The models in the package's folder `models`, in alphabetical order. A folder has the name of its model, or
     KIND_NAME if models of several kinds share a name. If no kind is given, the folder with exactly that name is used.
-
-    Parameters
-    ----------
-    models : str
-        The package's folder.
-    kind : str, optional
-        Kind of the wanted models.
-
-    Returns
-    -------
-    dict
-        {name: folder}.
-    """
+    models: the package's folder. kind: kind of the wanted models. Returns {name: folder}."""
     found: typing.Dict[str, str] = {}
     for entry in sorted(os.listdir(models)) if os.path.isdir(models) else ():
         folder = os.path.join(models, entry)
@@ -224,18 +192,8 @@ def shipped_folders(models: str, kind: typing.Optional[str] = None) -> typing.Di
 def check_model(
     folder: typing.Union[str, "os.PathLike[str]"], kind: typing.Optional[str] = None
 ) -> typing.Dict[str, typing.Any]:
-    """The card of a model folder, after a check that it is complete and undamaged.
-
-    Parameters
-    ----------
-    kind : str, optional
-        Expected kind of model.
-
-    Raises
-    ------
-    ValueError
-        As read_card, and if the weights are missing or damaged.
-    """
+    """The card of a model folder, after a check that it is complete and undamaged. kind: expected kind of model. Raises
+    ValueError: as read_card, and if the weights are missing or damaged."""
     card = read_card(folder, kind)
     path = os.path.join(str(folder), WEIGHTS)
     if not os.path.isfile(path):
@@ -246,13 +204,7 @@ def check_model(
 
 
 def sha256(path: typing.Union[str, "os.PathLike[str]"]) -> str:
-    """Checksum of a file.
-
-    Returns
-    -------
-    str
-        Hexadecimal.
-    """
+    """Checksum of a file. Hexadecimal."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):

@@ -3,8 +3,7 @@
 
 A new network is one file in its folder. NETWORKS of that file holds a row (kind, place, name, class, words, citations),
 which is read here without running the file, since that needs torch. The place is the one in forms, 0 the default; saved
-workflows store it, so that a new network takes the next one.
-"""
+workflows store it, so that a new network takes the next one."""
 
 import ast
 import re
@@ -15,8 +14,7 @@ from pathlib import Path
 class Network(typing.NamedTuple):
     """A network, or a method without one, of a model. kind: kind of the model. name: its name on the command line and
     in card.json. module, method: file below `cryodl` and the class in it. words: its description in the methods text.
-    citations: keys of the bibliography.
-    """
+    citations: keys of the bibliography."""
 
     kind: str
     name: str
@@ -61,13 +59,7 @@ def network_names(kind: str) -> typing.Tuple[str, ...]:
 
 
 def network_row(kind: str, name: str) -> Network:
-    """The row of a network.
-
-    Raises
-    ------
-    ValueError
-        If it is not known; the message lists the names of its kind.
-    """
+    """The row of a network. Raises ValueError if it is not known; the message lists the names of its kind."""
     for network in NETWORKS:
         if (network.kind, network.name) == (kind, name):
             return network

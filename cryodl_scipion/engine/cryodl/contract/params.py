@@ -14,8 +14,7 @@ class ParamInfo:
     """Description of a parameter, for forms and the command line.
 
     kind: 'int', 'float', 'str', 'bool' or 'paths' (several files: a glob, a list file, or a list).
-    optional: None is allowed; `none_means` says what it does.
-    """
+    optional: None is allowed; `none_means` says what it does."""
 
     name: str
     kind: str
@@ -65,8 +64,7 @@ def param(
     label: that of the form; without one the field's name with blanks.
     choices: allowed values; append new ones at the end, since saved workflows store positions.
     none_means: what is done when the value is None; shown in the help. Only for Optional fields.
-    path: 'file', 'folder' or 'model' if the value names one; a hint for completion and wizards.
-    """
+    path: 'file', 'folder' or 'model' if the value names one; a hint for completion and wizards."""
     metadata = dict(
         help=help,
         label=label,
@@ -123,13 +121,7 @@ def describe_all(config_class: type) -> typing.List[ParamInfo]:
 
 def check(config: typing.Any) -> typing.List[str]:
     """Problems of a config, a sentence each, with the parameter, the value found and what is allowed. Files are not
-    checked here.
-
-    Returns
-    -------
-    list of str
-        Empty if there are none.
-    """
+    checked here. Empty if there are none."""
     problems = []
     for info in describe_all(type(config)):
         problems += check_value(info, getattr(config, info.name))

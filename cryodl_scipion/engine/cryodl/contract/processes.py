@@ -12,60 +12,30 @@ _TEMPORARY = re.compile(r"\.([^.]+)\.(\d+)\.tmp(\.[^.]*)?$")
 
 
 def process_name(pid: typing.Optional[int] = None) -> str:
-    """Unique name of a running process: 'boot:namespace:pid:start'. Empty if not known.
-
-    Parameters
-    ----------
-    pid : int, optional
-        Process number; None for this process.
-    """
+    """Unique name of a running process: 'boot:namespace:pid:start'. Empty if not known. pid: process number; None for
+    this process."""
     pid = os.getpid() if pid is None else pid
     start = _start_time(pid)
     return ":".join((_boot(), _namespace(), str(pid), start)) if start else ""
 
 
 def has_ended(name: str) -> bool:
-    """Whether a process is certain to have ended.
-
-    Parameters
-    ----------
-    name : str
-        As returned by process_name.
-
-    Returns
-    -------
-    bool
-        False for a process of another machine or container.
-    """
+    """Whether a process is certain to have ended. name: as returned by process_name. False for a process of
+    another machine or container."""
     boot, namespace, pid, start = name.split(":")
     return (boot, namespace) == (_boot(), _namespace()) and _start_time(int(pid)) != start
 
 
 def temporary_path(path: typing.Union[str, "os.PathLike[str]"]) -> str:
-    """Hidden path to write to before a rename.
-
-    Parameters
-    ----------
-    path : path
-        Path after the rename.
-
-    Returns
-    -------
-    str
-        In the same folder: '.name.host.pid.tmp' with the ending of `path`.
-    """
+    """Hidden path to write to before a rename. path: path after the rename. Returns in the same folder:
+    '.name.host.pid.tmp' with the ending of `path`."""
     folder, name = os.path.split(os.fspath(path))
     return os.path.join(folder, f".{name}.{_host()}.{os.getpid()}.tmp{os.path.splitext(name)[1]}")
 
 
 def remove_abandoned(folder: typing.Union[str, "os.PathLike[str]"]) -> typing.List[str]:
-    """Remove the temporary files that dead processes of this machine left in a folder.
-
-    Returns
-    -------
-    list of str
-        Names of the removed files.
-    """
+    """Remove the temporary files that dead processes of this machine left in a folder. Returns names of the removed
+    files."""
     removed = []
     for name in os.listdir(folder or "."):
         found = _TEMPORARY.search(name)

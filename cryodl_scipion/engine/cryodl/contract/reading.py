@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The boundary behind which a user's files are read: a value, or a sentence that names the file.
 
-How tables of STAR files begin, for the engine and for Scipion's side.
-"""
+How tables of STAR files begin, for the engine and for Scipion's side."""
 
 import functools
 import inspect
@@ -11,20 +10,8 @@ import typing
 
 
 def star_head(block: str, columns: typing.Iterable[str]) -> str:
-    """The lines before a table's rows.
-
-    Parameters
-    ----------
-    block : str
-        What follows data_; RELION's coordinates have nothing there.
-    columns : iterable of str
-        Names without underscore.
-
-    Returns
-    -------
-    str
-        It ends with a new line.
-    """
+    """The lines before a table's rows. block: what follows data_; RELION's coordinates have nothing there. columns:
+    names without underscore. The text ends with a new line."""
     lines = "".join(f"_{name} #{number}\n" for number, name in enumerate(columns, 1))
     # RELION takes a table without this line for one of version 3.0
     return f"\n# version 30001\n\ndata_{block}\n\nloop_\n{lines}"
@@ -59,8 +46,7 @@ def reader(function: Read) -> Read:
     """Decorate a function, or a constructor, whose first argument is the path of a user's file.
 
     Whatever goes wrong while it reads is a ReadError, or another ValueError that names the file already. The system's
-    own errors (FileNotFoundError, no permission) and those of too little memory pass.
-    """
+    own errors (FileNotFoundError, no permission) and those of too little memory pass."""
     in_class = next(iter(inspect.signature(function).parameters)) in ("self", "cls")
     READERS[function.__qualname__.replace(".__init__", "")] = function
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """result.json: what a command made. It is written last, by rename; a run without it has no result.
 
-request.json: which command to run with which values. Written by whoever starts the engine.
-"""
+request.json: which command to run with which values. Written by whoever starts the engine."""
 
 import dataclasses
 import json
@@ -50,13 +49,7 @@ def in_words(skipped: Skipped) -> str:
 
 def said_skipped(skipped: typing.Sequence[Skipped], noun: str) -> typing.List[str]:
     """Sentences for Result.warnings about the number of skipped items. Each item is logged when it is skipped; details
-    are in Result.skipped.
-
-    Parameters
-    ----------
-    noun : str
-        Noun for the items, in the singular.
-    """
+    are in Result.skipped. noun: of the items, in the singular."""
     if not skipped:
         return []
     one = len(skipped) == 1
@@ -71,8 +64,7 @@ class Result(typing.Generic[Made]):
     """The result of a finished command. outputs: the Outputs declared beside the command's config, or a dict of the
     same names. skipped: inputs left out. warnings: sentences for the user. device: the device that was actually used,
     in words. seconds: wall time. nothing_made: all inputs were skipped; then a dict with some of the outputs is enough,
-    and missing ones are read as None. summary: sentences about what was made. methods: sentences for a paper.
-    """
+    and missing ones are read as None. summary: sentences about what was made. methods: sentences for a paper."""
 
     command: str
     outputs: Made

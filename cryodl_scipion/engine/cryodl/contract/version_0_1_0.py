@@ -2,8 +2,7 @@
 """What version 0.1.0 called commands, options, outputs and protocols, and what they are called now.
 
 This is the only place that knows another version. Requests, results, command lines, saved workflows and projects of
-0.1.0 are read through it; a removed option is named in a warning and ignored.
-"""
+0.1.0 are read through it; a removed option is named in a warning and ignored."""
 
 import typing
 
@@ -93,27 +92,9 @@ OUTPUTS: typing.Dict[str, typing.Dict[str, str]] = {"fit-subtomogram-heterogenei
 def present_options(
     command: str, values: typing.Mapping[str, typing.Any]
 ) -> typing.Tuple[typing.Dict[str, typing.Any], typing.List[str]]:
-    """Values by the present names of a command's options.
-
-    Parameters
-    ----------
-    command : str
-        Its name, present or of 0.1.0.
-    values : mapping
-        By present names or those of 0.1.0.
-
-    Returns
-    -------
-    values : dict
-        Without those of removed options.
-    warnings : list of str
-        A sentence that names the removed options.
-
-    Raises
-    ------
-    ValueError
-        If a value is given under both names.
-    """
+    """Values by the present names of a command's options. command: its name, present or of 0.1.0. values: by present
+    names or those of 0.1.0. Returns values: without those of removed options. Returns warnings: a sentence that names
+    the removed options. Raises ValueError if a value is given under both names."""
     renamed, removed = _renamed(RENAMED, command), _removed(command)
     twice = [(old, new) for old, new in renamed.items() if old in values and new in values]
     if twice:
@@ -142,13 +123,7 @@ def former_names(command: str) -> typing.Dict[str, typing.List[str]]:
 
 
 def removed_sentence(names: typing.Sequence[str]) -> typing.List[str]:
-    """A warning that names removed options, as a list of one sentence or none.
-
-    Parameters
-    ----------
-    names : sequence of str
-        As field names.
-    """
+    """A warning that names removed options, as a list of one sentence or none. names: as field names."""
     if not names:
         return []
     flags = ", ".join("--" + name.replace("_", "-") for name in names)
@@ -156,20 +131,8 @@ def removed_sentence(names: typing.Sequence[str]) -> typing.List[str]:
 
 
 def present_command_line(words: typing.Sequence[str]) -> typing.Tuple[typing.List[str], typing.List[str]]:
-    """The words of a command line of 0.1.0 as they are now.
-
-    Parameters
-    ----------
-    words : sequence of str
-        Without the program's name.
-
-    Returns
-    -------
-    words : list of str
-        Without removed options and their values.
-    warnings : list of str
-        A sentence that names the removed options.
-    """
+    """The words of a command line of 0.1.0 as they are now. words: without the program's name. Returns words: without
+    removed options and their values. Returns warnings: a sentence that names the removed options."""
     if not words:
         return [], []
     renamed, removed = _renamed(RENAMED, words[0]), _removed(words[0])

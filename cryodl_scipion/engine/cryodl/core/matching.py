@@ -3,8 +3,7 @@
 
 The rule is that of Topaz (Bepler et al. 2019; match_coordinates): per micrograph the assignment of all picks to all
 reference points that minimises sum(min(d^2 - m^2, 0)); a pair counts where d < m. Average precision is the sum of
-precision x increase of recall over distinct scores, without interpolation.
-"""
+precision x increase of recall over distinct scores, without interpolation."""
 
 import dataclasses
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The optics of images: defocus, astigmatism and the microscope's constants.
 
-The contrast transfer function, by torch-ctf, in the field's units and RELION's angle convention.
-"""
+The contrast transfer function, by torch-ctf, in the field's units and RELION's angle convention."""
 
 import dataclasses
 import typing

@@ -4,8 +4,7 @@
 Locally normalised cross-correlation of an image with templates, by Fourier transforms.
 
 At each place the correlation coefficient within a disc: mean and variance are those of the pixels that the disc covers
-there (Roseman 2003, Ultramicroscopy 94:225); at the image's edge only the pixels that exist count.
-"""
+there (Roseman 2003, Ultramicroscopy 94:225); at the image's edge only the pixels that exist count."""
 
 import typing
 

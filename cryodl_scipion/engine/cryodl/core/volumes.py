@@ -5,8 +5,7 @@ The Fourier coefficients of volumes up to a resolution: one of each pair of conj
 
 The missing wedge: which Fourier coefficients a tilt series measured. frames.py has the convention of tilts.
 
-Noise that is like a volume: the same amplitudes of its transform, phases drawn at random.
-"""
+Noise that is like a volume: the same amplitudes of its transform, phases drawn at random."""
 
 import numpy as np
 import torch

@@ -2,8 +2,7 @@
 """Stamps of input files (size, time, content): a stopped command continues only with unchanged inputs.
 
 <name>.json beside what a command made of one input: of what kind it is, what the input was, and with which settings
-it was made.
-"""
+it was made."""
 
 import glob
 import hashlib

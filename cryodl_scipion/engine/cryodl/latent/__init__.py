@@ -3,5 +3,4 @@
 
 cube.py says what an observation must tell, and holds tables of Fourier coefficients, expectation.py is one pass over
 all observations, components.py the linear fit, motion.py a curve through it and the test whether there is any motion.
-After the latent: record.py with clusters, UMAP, pictures, and what maps along an axis rest on.
-"""
+After the latent: record.py with clusters, UMAP, pictures, and what maps along an axis rest on."""

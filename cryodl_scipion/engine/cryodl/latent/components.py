@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The linear fit: a mean volume and principal components, from coarse to fine.
 
-Volumes from the sums of a pass over the images.
-"""
+Volumes from the sums of a pass over the images."""
 
 from __future__ import annotations
 

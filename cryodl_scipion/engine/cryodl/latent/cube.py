@@ -2,8 +2,7 @@
 """Slices and rotated copies of volumes through tables of Fourier coefficients, and their transpose, as sparse
 matrices.
 
-What observations, particle images or subtomograms, show of a volume, and the errors that they may have.
-"""
+What observations, particle images or subtomograms, show of a volume, and the errors that they may have."""
 
 from __future__ import annotations
 

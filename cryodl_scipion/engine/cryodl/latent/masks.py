@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Masks of where the molecule may change.
 
-Symmetric molecules, and sets that were expanded by their symmetry: what is said of them.
-"""
+Symmetric molecules, and sets that were expanded by their symmetry: what is said of them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Test for heterogeneity: components of one half of the particles, tested on the other half.
 
-A curve through the volumes, for motions too large for a linear space.
-"""
+A curve through the volumes, for motions too large for a linear space."""
 
 from __future__ import annotations
 

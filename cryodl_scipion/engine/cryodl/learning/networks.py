@@ -12,8 +12,7 @@ The levels of a small U-net with additive skips, which pickers, segmenters and d
 A small U-net on folded images, which the picker and the denoiser of images share.
 
 The network that denoises images whose structure it does not know: a small U-net (Ronneberger et al. 2015) that
-corrects a Wiener filter's output.
-"""
+corrects a Wiener filter's output."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Interface between a method and the training loop: networks, a training step and a validation.
 
-The method object of a network's row in contract/networks.py.
-"""
+The method object of a network's row in contract/networks.py."""
 
 import importlib
 import typing

@@ -3,8 +3,7 @@
 
 What beats noise is a particle, but not yet this one: any compact density of the right size matches to some extent. The
 decoys say to what extent. A mirrored target is none for single particles: its projections are those of the target. In
-tomograms it is too much like the target at the resolution of a search, and spheres and shells are too little.
-"""
+tomograms it is too much like the target at the resolution of a search, and spheres and shells are too little."""
 
 import math
 import typing
@@ -122,7 +121,6 @@ def _random_rotation(size: int, rng: np.random.Generator) -> np.ndarray:
     return np.ones((1, 1)) if size == 1 else turn * np.sign(np.diag(triangle))
 
 
-# ----- what their victories say about those of the target
 def q_values(targets: np.ndarray, rivals: np.ndarray, count: int) -> np.ndarray:
     """The least false discovery rate at which each detection is in: how many of those as good are look-alikes.
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Projections of a structure as lists of Fourier coefficients, up to a resolution.
 
-Fit of a structure's projections to particle images: amplitude, contrast and treatment of the CTF.
-"""
+Fit of a structure's projections to particle images: amplitude, contrast and treatment of the CTF."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Exhaustive search: the likelihood of every orientation of a grid, shifts summed over.
 
-The answers among a grid's likelihoods: positions in orientation space that hold the most probability, well apart.
-"""
+The answers among a grid's likelihoods: positions in orientation space that hold the most probability, well apart."""
 
 from __future__ import annotations
 

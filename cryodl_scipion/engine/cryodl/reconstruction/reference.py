@@ -3,8 +3,7 @@
 
 The controls of particles whose angles come from a reference: which files are theirs.
 
-Noise-substitution control: how much of a map's FSC beyond some resolution is reference bias.
-"""
+Noise-substitution control: how much of a map's FSC beyond some resolution is reference bias."""
 
 from __future__ import annotations
 

@@ -94,8 +94,7 @@ def resolutions(half1: torch.Tensor, half2: torch.Tensor, pixel_size: float) -> 
     nothing is resolved there], for axes over one half of the sphere.
 
     half1, half2: (box, box, box), masked by the caller. pixel_size: Å/px. Source: Tan et al. (2017), Addressing
-    preferred specimen orientation in single-particle cryo-EM through tilting.
-    """
+    preferred specimen orientation in single-particle cryo-EM through tilting."""
     box = len(half1)
     shell = rings(half1.shape)
     inside = (shell > 0) & (shell <= box // 2)

@@ -5,8 +5,7 @@ All functions take a micrograph, (h, w) float32 tensor with dark protein and noi
 the changed copy and an (h, w) bool mask of the places that are no good ice. diameter_px: particle diameter, the unit of
 sizes.
 
-Changes of an image between detector and file: few grey levels, compression, high-pass filters.
-"""
+Changes of an image between detector and file: few grey levels, compression, high-pass filters."""
 
 import functools
 import math

@@ -3,8 +3,7 @@
 
 Lipid bilayers: closed vesicles with bumps, and open sheets that cross the tomogram.
 
-Microtubules and thin filaments: smoothly bent lines of subunits.
-"""
+Microtubules and thin filaments: smoothly bent lines of subunits."""
 
 import dataclasses
 import typing

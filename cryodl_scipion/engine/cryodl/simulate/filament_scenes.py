@@ -2,8 +2,7 @@
 """Micrographs of filaments of every kind, for the training of a filament picker.
 
 A filament is a cross-section of blobs that is repeated along a smooth curve with a rise and a twist: tubes, filled
-rods, ribbons that cross over, thin strands of beads. They are made at the network's own scale, as in varied.py.
-"""
+rods, ribbons that cross over, thin strands of beads. They are made at the network's own scale, as in varied.py."""
 
 import dataclasses
 import math

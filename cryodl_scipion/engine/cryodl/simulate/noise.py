@@ -3,8 +3,7 @@
 
 A source of noise is called as noise(shape, pixel_size, optics, rng, device) and returns an (h, w) float32 tensor of
 mean 0 and expected variance 1; noise.chosen(rng) is the source for one micrograph, and noise.damping(shape, device)
-what it leaves of the particles' amplitudes (None: all).
-"""
+what it leaves of the particles' amplitudes (None: all)."""
 
 from __future__ import annotations
 

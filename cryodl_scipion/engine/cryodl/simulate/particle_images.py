@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Single particle images of a structure: projections, CTF and noise.
 
-CTFs of simulated particles: from ranges, or drawn from those of a STAR file.
-"""
+CTFs of simulated particles: from ranges, or drawn from those of a STAR file."""
 
 from __future__ import annotations
 

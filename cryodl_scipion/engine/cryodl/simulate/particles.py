@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Positions of simulated particles, alone and in clumps; and their extraction as in RELION.
 
-Positions of the particles of a varied micrograph: from a few to a crowd, and in clumps.
-"""
+Positions of the particles of a varied micrograph: from a few to a crowd, and in clumps."""
 
 from __future__ import annotations
 

@@ -62,7 +62,6 @@ def cropped_density(density: torch.Tensor, across: int) -> torch.Tensor:
     return density / density.max().clamp(min=1e-12)
 
 
-# ----- Artificial macromolecular assemblies, so that training needs no database of structures. A general picker
 # must not learn which molecules exist, only what "one particle of this size" looks like, so the shapes are as
 # different as nature's: globules, rings and stacks of rings, hollow shells, rods, discs, branched chains, membrane
 # proteins in their micelle. All are clouds of residues (points of equal mass), put together from lumps and a

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Density of structures to simulate: read from maps, or computed from atomic models.
 
-The molecule in a density map, apart from solvent noise, the ripple of a sharp resolution cut, and dust.
-"""
+The molecule in a density map, apart from solvent noise, the ripple of a sharp resolution cut, and dust."""
 
 from __future__ import annotations
 

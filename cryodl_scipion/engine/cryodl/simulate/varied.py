@@ -2,8 +2,7 @@
 """Micrographs of every kind for the training of a general picker: any shape, size, crowding, contrast, ice and dirt.
 
 They are made at the network's own scale (the user's particle diameter is `diameter_px` wide), so that one takes a
-fraction of a second: what was larger in the file has been averaged away there.
-"""
+fraction of a second: what was larger in the file has been averaged away there."""
 
 import dataclasses
 import math

@@ -117,15 +117,8 @@ class TrainPickerConfig(Config):
 
 
 def recursion_problems(recursions: int, labels: str) -> typing.List[str]:
-    """Problem if recursions are asked for with incomplete labels.
-
-    Parameters
-    ----------
-    recursions : int
-        Requested number of recursions.
-    labels : str
-        'complete', 'boxes' or 'sparse'.
-    """
+    """Problem if recursions are asked for with incomplete labels. recursions: requested number of recursions. labels:
+    'complete', 'boxes' or 'sparse'."""
     incomplete = (
         f"Recursions (--recursions) is {recursions}, but the labels are {labels}: unlabelled particles would be "
         "learnt as background. Label all particles and set Labels (--labels) to complete, or set Recursions to 0."

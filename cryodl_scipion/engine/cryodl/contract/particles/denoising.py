@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Parameters of the commands that denoise particles and evaluate denoisers.
 
-Parameters of the command that trains particle denoisers.
-"""
+Parameters of the command that trains particle denoisers."""
 
 import dataclasses
 import typing

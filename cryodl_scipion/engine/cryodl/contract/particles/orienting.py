@@ -3,8 +3,7 @@
 
 Parameters of the command that names the molecule that particles show.
 
-Parameters of the command that finds a first map without a structure.
-"""
+Parameters of the command that finds a first map without a structure."""
 
 import dataclasses
 import typing

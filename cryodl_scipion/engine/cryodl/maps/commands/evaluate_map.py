@@ -2,8 +2,7 @@
 """`cryodl evaluate-map`: a map against its atomic model, and its half-maps against each other.
 
 Only the half-map test has a network to run; without it the device is the CPU, whatever was asked for. Measure; with an
-output folder also write the metrics, with tables and pictures.
-"""
+output folder also write the metrics, with tables and pictures."""
 
 import typing
 

@@ -122,8 +122,7 @@ def _half_map_test(
     """The metrics of the half-map test, in words in the summary. name: of the map.
 
     All in one mask, of the halves as they are if none is given: that the network empties the solvent must not count
-    as a gain.
-    """
+    as a gain."""
     if mask is None:
         mask = atoms.dense_mask(halves[0].data + halves[1].data, halves[0].voxels_zyx)
     resolutions, curves, shared = half_map_test(halves, improved, mask)

@@ -7,8 +7,7 @@
 <folder>/answers.json: there if questions were answered (byhand/questions.py); nobody looked at the other picks.
 <folder>/from_classes.json: there if 2-D classes made the labels (labels-from-classes); what it was made from.
 
-Corrections made in the window of picks, as labels: what a human is certain of, and what a machine left.
-"""
+Corrections made in the window of picks, as labels: what a human is certain of, and what a machine left."""
 
 import dataclasses
 import os

@@ -5,8 +5,7 @@
 micrographs.csv, good.txt and bad.txt (paths, to be given as --micrographs) of all that the folder holds, so that
 micrographs may arrive in several runs; other limits only cost a moment. A micrograph is bad by what the judge learnt
 from simulated ones, or beyond a limit. Micrographs that cannot be read stand in the table with the verdict
-'unreadable'. Measure what is not measured yet, then judge all.
-"""
+'unreadable'. Measure what is not measured yet, then judge all."""
 
 import json
 import typing

@@ -3,8 +3,7 @@
 
 Round 0 picks some micrographs with the first model. Each further round learns from the sure picks of the round before,
 and is judged on held-out micrographs by an observer that knows no network (self_training.py). The best round picks
-everything. Rounds, then all micrographs. A killed run continues where it was.
-"""
+everything. Rounds, then all micrographs. A killed run continues where it was."""
 
 import json
 import shutil

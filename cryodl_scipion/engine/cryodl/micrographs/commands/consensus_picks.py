@@ -3,8 +3,7 @@
 
 <output>/<micrograph>.star each, with the combined score as rlnAutopickFigureOfMerit and the number of sets that found
 the particle as cryodlNumberOfSets; the same with all that any set found in <output>/candidates; and consensus.json.
-Write everything into <output>.partial, then rename.
-"""
+Write everything into <output>.partial, then rename."""
 
 import collections
 import typing
@@ -83,8 +82,7 @@ def combine(
     """All that any set found in one micrograph, best first.
 
     sets: {set: {micrograph: (yx, scores)}}. Returns yx (n, 2), combined scores (n,), and the labels of the
-    sets that found each.
-    """
+    sets that found each."""
     lists = [picks.get(name, (np.zeros((0, 2)), np.zeros(0))) for picks in sets.values()]
     labels, found = list(sets), []
     for group in group_picks(lists, match_distance(config)):

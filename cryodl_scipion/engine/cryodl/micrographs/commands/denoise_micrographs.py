@@ -3,8 +3,7 @@
 
 The network learns from the micrographs themselves, unless --model gives one that has learnt before. A finished
 micrograph is not denoised again, and a model that the folder has is not trained again, so that micrographs may arrive
-in several runs. Train a model if there is none, and denoise what is not denoised yet.
-"""
+in several runs. Train a model if there is none, and denoise what is not denoised yet."""
 
 import functools
 from pathlib import Path

@@ -4,8 +4,7 @@
 Beside <output>.star lies the folder <output> with <micrograph>.json (the fit and its profile) and <micrograph>.mrc (the
 power spectrum beside the fit) of each, written when it is fitted; what is there is not fitted again, unless the
 micrograph has changed. Micrographs whose rings cannot be told from noise are skipped. Fit what is not fitted yet, then
-write the table of all.
-"""
+write the table of all."""
 
 import statistics
 from pathlib import Path

@@ -3,8 +3,7 @@
 
 <output>/<folders of the micrograph>/<micrograph>_pick.star each; micrographs.star; autopick.star (RELION 4 and 5);
 coords_suffix_pick.star (RELION 3.1's form); picked_particles.star (cryoSPARC). Write everything into <output>.partial,
-then rename.
-"""
+then rename."""
 
 import os
 import typing
@@ -96,8 +95,7 @@ def _micrographs(
 ) -> tuple[str, typing.Mapping[str, typing.Mapping[str, typing.Any]], typing.Mapping[str, str | int]]:
     """The table of micrographs for RELION's command: its name, its tables, {row: optics group}.
 
-    A STAR file of RELION that was given keeps all its columns, the CTF's among them; otherwise one is written.
-    """
+    A STAR file of RELION that was given keeps all its columns, the CTF's among them; otherwise one is written."""
     given = config.micrographs[0] if len(config.micrographs) == 1 else ""
     tables = star.read_tables(given) if given.lower().endswith(".star") else {}
     own = tables.get("micrographs", {})

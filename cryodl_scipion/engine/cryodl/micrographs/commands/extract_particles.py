@@ -4,8 +4,7 @@
 Beside <output>.star lies the folder <output> with <micrograph>.mrcs and <micrograph>.json of each, written when it is
 done; what is there is not cut again, unless its micrograph, its picks or its CTF have changed. Micrographs without a
 list of picks, or without a CTF where a CTF file is given, are skipped. Cut what is not cut yet, then write the table of
-all. Raises ValueError for an output that holds particles cut with other parameters.
-"""
+all. Raises ValueError for an output that holds particles cut with other parameters."""
 
 from pathlib import Path
 

@@ -2,8 +2,7 @@
 """`cryodl labels-from-classes`: particles of kept and rejected 2-D classes in, a folder of labels out.
 
 The folder is that of `pick-by-hand` (byhand/store.py), with from_classes.json. Only micrographs with particles have
-labels. Read both lists of particles, compare them with each other and with the picks, and write the labels.
-"""
+labels. Read both lists of particles, compare them with each other and with the picks, and write the labels."""
 
 import dataclasses
 import shlex

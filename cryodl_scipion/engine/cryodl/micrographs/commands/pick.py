@@ -137,8 +137,7 @@ def _ask(config: PickConfig, named: Named, made: PickOutputs, checksum: str, run
     """Write the file of questions about picks whose scores do not tell whether they are right, and say how to answer
     it. checksum: of the model's weights. Returns the file, None if there is nothing to ask.
 
-    Questions of an earlier run on the folder stay while they hold: someone may be answering them.
-    """
+    Questions of an earlier run on the folder stay while they hold: someone may be answering them."""
     diameter = typing.cast("float", made.picked_diameter)
     file, names = Path(config.output) / QUESTIONS, {name for name, _ in named}
     asked = _asked_before(file, checksum)
@@ -196,8 +195,7 @@ def _to_pick(
     """The settings agreed with earlier runs on the folder, and the micrographs without candidates that hold still.
 
     Candidates that do not hold go before anything is picked, so that a killed run does not leave old and new ones side
-    by side.
-    """
+    by side."""
     folder, contrast = Path(config.output), settings.contrast
     changed = {name for name, path in named if has_changed(folder, name, path)}
     replaced = {n for n, _ in named if (folder / CANDIDATES / f"{n}.star").exists()} if config.overwrite else changed

@@ -2,8 +2,7 @@
 """`cryodl pick-by-hand`: a window to pick particles, or to correct picks; it ends when the window is closed.
 
 <coordinates>/<micrograph>.star, removed/<micrograph>.star and ignored/<micrograph>.mrc, see byhand/store.py. Every
-change is saved when it ends: whatever happens to the window, what was picked is in the folder.
-"""
+change is saved when it ends: whatever happens to the window, what was picked is in the folder."""
 
 import json
 from pathlib import Path

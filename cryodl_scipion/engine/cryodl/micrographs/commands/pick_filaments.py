@@ -2,8 +2,7 @@
 """`cryodl pick-filaments`: micrographs in, one <micrograph>.star with segments along filaments each out.
 
 Beside each lies a record of its input and parameters, <micrograph>.json: a micrograph that has not changed is not
-picked again. Trace the filaments of all micrographs that are not done yet.
-"""
+picked again. Trace the filaments of all micrographs that are not done yet."""
 
 import functools
 import typing

@@ -74,7 +74,6 @@ def _valid_cells(valid: torch.Tensor, shape: tuple[int, ...], stride: int) -> np
     return np.asarray(padded.reshape(shape[0], stride, shape[1], stride).all((1, 3)))
 
 
-# ----- Traces along the rim of a carbon film or of a filled margin, which look like filaments to a network that
 # sees a few diameters.
 ALONG = 0.6  # part of a trace's length that lies at the edge: one that crosses an edge stays
 RIM = 1.5  # diameters on both sides of the found rim: fringes reach that far, and the found arc is not exact
@@ -161,7 +160,6 @@ class FilamentTask(NetworkTask):
         return THRESHOLDS[-1]
 
 
-# ----- Agreement of traced filaments with the true ones.
 MATCH = 0.25  # diameters between a traced position and the true centre line
 
 

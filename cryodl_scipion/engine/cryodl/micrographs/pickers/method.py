@@ -113,7 +113,6 @@ class PickerMethod:
         return min(0.5, max(1e-4, unknown * self.spot_area / max(1.0, area)))
 
 
-# ----- Positive-unlabelled learning: losses for positions without labels. Both criteria take the labelled part of a
 # loss and add to it; both need the prior, the part of unlabelled places that is particle.
 SLACK = 1.0  # weight of the count's penalty; the value of Topaz's authors
 

@@ -159,7 +159,6 @@ def round_agreement(
     return matched / total if total else 0.0
 
 
-# ----- A linear observer that judges the picks of a round independently of the network that made them. It describes
 # a position by rotationally averaged profiles of density and of detail at three scales, and draws one plane between
 # picks and background (Fisher's linear discriminant) on some micrographs. The separation is how far picks and
 # background lie apart from that plane's view on other micrographs, in standard deviations (d'). Background in the

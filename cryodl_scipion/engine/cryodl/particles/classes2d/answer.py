@@ -2,8 +2,7 @@
 """Results of a 2-D classification: class numbers, poses in RELION's convention, averages and scores; and their
 files.
 
-The ranker: the fraction of a class's particles that is expected to be good, from the class average.
-"""
+The ranker: the fraction of a class's particles that is expected to be good, from the class average."""
 
 import dataclasses
 import math
@@ -148,8 +147,7 @@ class Answer:
     psi : (n,) degrees, origins_yx: (n, 2) Å, in RELION's sense. scores, margins: (n,) of the particles.
     probabilities : (n,) that each shows more than noise.
     counts : (k,) int. averages: Averages. quality: (k,) probability that an average is good.
-    order: (k,) the classification's own numbers of the classes, from 0.
-    """
+    order: (k,) the classification's own numbers of the classes, from 0."""
 
     labels: np.ndarray
     psi: np.ndarray

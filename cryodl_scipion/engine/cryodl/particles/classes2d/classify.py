@@ -54,8 +54,7 @@ class Classification:
     classes : int
         Number of classes in the end.
     reach_px : float
-        Largest distance of a particle from its box's middle, px of the records.
-    """
+        Largest distance of a particle from its box's middle, px of the records."""
 
     def __init__(self, records: Records, classes: int, reach_px: float, seed: int, device: torch.device) -> None:
         self.records, self.grid, self.device = records, records.grid, device

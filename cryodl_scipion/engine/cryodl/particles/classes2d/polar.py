@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Images on rings of Fourier space: exact samples, angular harmonics, shifts and rotations.
 
-The contrast transfer function at the samples of a polar grid.
-"""
+The contrast transfer function at the samples of a polar grid."""
 
 import dataclasses
 import functools

@@ -6,8 +6,7 @@ and resolution {0.5, 0.143: Å or null} of each; fsc {frequency, raw, denoised: 
 resolution}; control (see particles/denoisers/controls.py): noise, unrelated, noise_similarity, chance_similarity,
 real_similarity, noise_contrast, unseen {what, similarity, mean_frc}, verdict ('ok' or 'warning') and sentences; notes.
 Beside it frc.csv, a line for each particle, and frc.png, fsc.png, control.png, triplets.png, gallery.png. Measure; the
-command begins anew when it was stopped.
-"""
+command begins anew when it was stopped."""
 
 import os
 import typing

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The published denoiser: a conditional GAN, particle in, projection out (Isola et al. 2017 for the scheme).
 
-The generator of the published GAN: a particle in, its projection out.
-"""
+The generator of the published GAN: a particle in, its projection out."""
 
 from __future__ import annotations
 

@@ -6,8 +6,7 @@ look less like its training targets than what it makes of real particles, and be
 another molecule must look like that molecule.
 
 The controls of a denoiser on images that hold nothing of its training molecule; see controls.py for what is
-compared.
-"""
+compared."""
 
 from __future__ import annotations
 

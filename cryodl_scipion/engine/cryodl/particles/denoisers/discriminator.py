@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The published GAN's discriminator: is this image, beside what was measured, a projection or the network's?
 
-Building blocks of the published GAN's generator and discriminator, as in its authors' public code.
-"""
+Building blocks of the published GAN's generator and discriminator, as in its authors' public code."""
 
 import torch
 import torch.nn.functional as F

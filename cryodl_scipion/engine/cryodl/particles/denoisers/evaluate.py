@@ -3,8 +3,7 @@
 
 Maps from raw and from denoised images at the same, given angles, against the structure.
 
-The linear baseline: Wiener filter of single images with the true CTF and spectra.
-"""
+The linear baseline: Wiener filter of single images with the true CTF and spectra."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training pairs: particle images with their CTF, and projections of the known structure as targets.
 
-Training and validation particles, never of one micrograph or half set where these are known.
-"""
+Training and validation particles, never of one micrograph or half set where these are known."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Denoising particle images with a trained network.
 
-Test whether particle images are phase-flipped although their file does not state it.
-"""
+Test whether particle images are phase-flipped although their file does not state it."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 """Frequency weighting before and after a network: statistics measured on the pairs, and the filters.
 
 The eight rotations and reflections of a square image about pixel box // 2. None interpolates, and each belongs to a
-projection of the same molecule: the mirror image is the view from behind.
-"""
+projection of the same molecule: the mirror image is the view from behind."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """This project's denoiser: a small 2-D Swin-Conv-UNet that sees the whole particle at once.
 
-Blocks that the denoisers' networks are made of. All keep the shape (b, c, h, w) of what they are given.
-"""
+Blocks that the denoisers' networks are made of. All keep the shape (b, c, h, w) of what they are given."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fourier coefficients of all particle images, in units of their noise, in files that are mapped into memory.
 
-What each image shows of the mean volume, and its derivatives by orientation, shift, contrast and CTF.
-"""
+What each image shows of the mean volume, and its derivatives by orientation, shift, contrast and CTF."""
 
 from __future__ import annotations
 

@@ -3,8 +3,7 @@
 
 Maps of a domain and of the rest of a molecule, each from images from which the other one was subtracted.
 
-Poses of a domain in the maps along a motion, and the resulting orientations and shifts of the particles' domains.
-"""
+Poses of a domain in the maps along a motion, and the resulting orientations and shifts of the particles' domains."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The Gaussian latent space: from a mean volume to principal motions of Gaussians, and a deep coordinate along them.
 
-The deep latent coordinate: a decoder of Gaussians, trained by expectation maximisation.
-"""
+The deep latent coordinate: a decoder of Gaussians, trained by expectation maximisation."""
 
 import dataclasses
 import json

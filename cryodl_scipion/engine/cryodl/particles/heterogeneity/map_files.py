@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Files of maps of a latent space and of its discrete classes, each with half-maps.
 
-Discrete classes of a latent space: a mixture of normal distributions, their number given or found.
-"""
+Discrete classes of a latent space: a mixture of normal distributions, their number given or found."""
 
 from __future__ import annotations
 

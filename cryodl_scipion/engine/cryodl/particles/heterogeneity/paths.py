@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Maps along an axis of a latent space: reconstructions of the particles, weighted by how near they are.
 
-Points along the dense regions of a latent space, and the particles near to them.
-"""
+Points along the dense regions of a latent space, and the particles near to them."""
 
 from __future__ import annotations
 

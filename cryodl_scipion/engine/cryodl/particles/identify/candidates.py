@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The structures that particles are compared with, from a folder or a list of files.
 
-The evidence of particles for structures, in two details of detail, and that of their look-alikes.
-"""
+The evidence of particles for structures, in two details of detail, and that of their look-alikes."""
 
 from __future__ import annotations
 

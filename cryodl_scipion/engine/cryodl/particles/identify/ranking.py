@@ -3,8 +3,7 @@
 
 Shares of several structures among particles, from the evidence of each particle for each structure.
 
-What is said of the structures: q-values from their look-alikes and from their rivals, and sentences.
-"""
+What is said of the structures: q-values from their look-alikes and from their rivals, and sentences."""
 
 from __future__ import annotations
 

@@ -6,8 +6,7 @@ particles are searched and compared like the real ones. A logistic regression on
 between the compositions. That offset changes with the strength of the images, which a search tells to a few per cent
 only: half of the made-up ones are weaker, half stronger, and the real ones are taken to lie where their total evidence
 does. Fractions come from expectation-maximisation with these calibrated likelihoods, their intervals from the whole
-procedure on resampled particles, and probabilities are means over these.
-"""
+procedure on resampled particles, and probabilities are means over these."""
 
 from __future__ import annotations
 

@@ -9,8 +9,7 @@ expectation-maximisation (Sigworth 1998; Scheres 2012 for particles).
 
 Only a few neighbourhoods are compared. Where the right one is not among them, the evidence is too sure: calibration.py
 learns what it is worth. (The likelihood over all orientations in the search's coarser detail added nothing to the
-ranking at SNR 0.02, on two complexes of 120 particles.)
-"""
+ranking at SNR 0.02, on two complexes of 120 particles.)"""
 
 from __future__ import annotations
 

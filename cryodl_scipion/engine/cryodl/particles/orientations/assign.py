@@ -3,8 +3,7 @@
 
 Orientations found by a search, and their confidence.
 
-Settings of an orientation search: range and fineness.
-"""
+Settings of an orientation search: range and fineness."""
 
 from __future__ import annotations
 

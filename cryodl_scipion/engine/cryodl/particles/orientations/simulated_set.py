@@ -3,8 +3,7 @@
 
 Calibration of the probabilities of orientations on simulated particles with known orientations.
 
-Controls oriented by the same search as the particles: noise, and particles whose fine detail is noise.
-"""
+Controls oriented by the same search as the particles: noise, and particles whose fine detail is noise."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The structure that particles are compared with, at a pixel size that suits the comparison.
 
-Check of the pixel size: whether the structure fits the images better at another size.
-"""
+Check of the pixel size: whether the structure fits the images better at another size."""
 
 from __future__ import annotations
 

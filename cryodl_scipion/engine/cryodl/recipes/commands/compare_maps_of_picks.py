@@ -4,8 +4,7 @@
 The particles of each set are extracted, oriented by comparison with the structure, and back-projected in two halves.
 Halves are divided by micrographs, so that a particle that was picked twice is in one of them only. Micrographs that
 cannot be read, or have no CTF, are left out of all sets and named. Sets that give no map are in Result.skipped. Make
-the map of each set, then the table.
-"""
+the map of each set, then the table."""
 
 import shutil
 from pathlib import Path

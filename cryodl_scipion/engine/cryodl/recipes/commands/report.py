@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl report`: a project or a folder of results in, one HTML page on it out.
 
-What cannot be read is named on the page and never ends it. Write the page, whole or not at all.
-"""
+What cannot be read is named on the page and never ends it. Write the page, whole or not at all."""
 
 import datetime
 import json

@@ -24,7 +24,6 @@ def show_annotation_window(session: Session, title: str) -> typing.Any:
     return window
 
 
-# ----- The annotation window: what mouse, keys, buttons and slider do to a Session, and when what is drawn again.
 SIZE = 14.4, 8.8  # inches
 _ZOOM = 1.25  # of one click of the wheel
 _ON, _OFF = "#ffd27f", "0.92"  # colours of buttons
@@ -64,7 +63,6 @@ class AnnotationWindow:
         connect(figure, self)
         self.refresh()
 
-    # ----- parts
     def _add_slider(self, axes: typing.Any) -> typing.Any:
         slider = Slider(axes, "Slice", 1, 2, valinit=1, valstep=1, valfmt="%d")
         slider.vline.set_visible(False)  # the mark of a default value, which there is none of
@@ -111,7 +109,6 @@ class AnnotationWindow:
             self.buttons[key].label.set_fontsize(9)
             self.buttons[key].on_clicked(lambda event, key=key: self.do(self.keys[key]))
 
-    # ----- what happens
     def do(self, action: typing.Callable[[], typing.Any]) -> None:
         """Do something that may change everything that is shown."""
         if not self.session.drawing:  # a stroke is ended first
@@ -190,7 +187,6 @@ class AnnotationWindow:
         if not self.box.capturekeystrokes and event.key in self.keys:
             self.do(self.keys[event.key])
 
-    # ----- drawing
     def refresh(self) -> None:
         """Bring all that is shown into line with the session."""
         s = self.session
@@ -233,7 +229,6 @@ class AnnotationWindow:
             self.buttons[key].ax.set_facecolor(_ON if on else _OFF)
 
 
-# ----- The words of the annotation window: state, messages, help, and the list of features and tiles.
 LINES = 15
 HELP = (
     "Slice: click = new tile or choose one, wheel or arrows = other slice, Ctrl + wheel = zoom, 0 = whole slice, "

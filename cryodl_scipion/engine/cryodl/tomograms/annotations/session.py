@@ -47,7 +47,6 @@ class Session:
         self.choose_feature(feature)
         self.choose_tomogram(0)
 
-    # ----- the slice that is shown
     @property
     def name(self) -> str:
         """Name of the tomogram that is shown."""
@@ -96,7 +95,6 @@ class Session:
         first = max(z - self.averaged // 2, 0)
         return self.tomograms[self.number][1].part((first, z + self.averaged // 2 + 1)).mean(axis=0)
 
-    # ----- where one looks
     def choose_tomogram(self, number: int) -> None:
         """Show another tomogram: at its last tile of the feature, or in the middle."""
         self.number, self.active = number % len(self.tomograms), None
@@ -123,7 +121,6 @@ class Session:
         """Names of all features, those without tiles last."""
         return list(dict.fromkeys(self.store.features + self._named))
 
-    # ----- tiles
     def sheets(self) -> list[Sheet]:
         """Sheets of the tomogram and the feature, in all slices."""
         key = self.name, self.feature
@@ -171,7 +168,6 @@ class Session:
         after = [i for i, position in enumerate(positions) if (position > here if step > 0 else position < here)]
         self.select(sheets[(after[0] if step > 0 else after[-1]) if after else (0 if step > 0 else -1)])
 
-    # ----- tiles
     def click(self, y: float, x: float) -> None:
         """Choose the tile at a place of the slice, or put a new one there."""
         if not (-0.5 <= y < self.shape[1] - 0.5 and -0.5 <= x < self.shape[2] - 0.5):
@@ -199,7 +195,6 @@ class Session:
             self.active = None
             self._keep(sheet)
 
-    # ----- drawing
     def begin(self, y: float, x: float, erase: bool = False) -> bool:
         """Begin a stroke on the chosen tile. Returns whether there is one."""
         sheet = self._chosen()
@@ -271,7 +266,6 @@ class Session:
         """A wider brush, or a narrower one for a negative number of steps."""
         self.brush = BRUSHES[int(np.clip(BRUSHES.index(self.brush) + step, 0, len(BRUSHES) - 1))]
 
-    # ----- parts
     def _chosen(self) -> Sheet | None:
         if self.active is None:
             self.message = "Choose or place a tile first: click on the slice."

@@ -114,7 +114,6 @@ class AnnotationStore:
         self.tomograms = OpenTomograms(self.folder)
         self._free, self._used, self._last, self._revision, self._changed = set[int](), 0, 0, 0, set[str]()
 
-    # ----- looking
     def tiles(
         self,
         feature: str | None = None,
@@ -169,7 +168,6 @@ class AnnotationStore:
         image = self._images[tile.image] if tile.image in self._images else self._stored_images[tile.image]
         return np.array(image[None, : tile.size, : tile.size], np.float32)
 
-    # ----- changing
     def set_path(self, name: str, path: str, shape: typing.Sequence[int] | None = None) -> None:
         """Say where a tomogram lies. shape: (z, y, x), so that another tomogram under its name is noticed."""
         self.tomograms.set(name, path, shape)
@@ -255,7 +253,6 @@ class AnnotationStore:
         self._drawings = {t.drawing: self._drawings[t.drawing] for t in self.entries if t.drawing is not None}
         self._free = set(range(self._used)) - set(self._drawings)
 
-    # ----- parts
     def _save_images(self) -> None:
         stored: dict[int, np.ndarray] = {} if self._stored_images is None else dict(enumerate(self._stored_images))
         images = {**stored, **self._images}
@@ -328,7 +325,6 @@ def _common(tile: Tile, other: Tile) -> tuple[slice, ...] | None:
     return tuple(positions)
 
 
-# ----- The annotated tomograms, opened at the paths that contract/annotations.py gives.
 class OpenTomograms(TomogramPaths):
     """TomogramPaths that opens the tomograms, each once."""
 

@@ -2,8 +2,7 @@
 """CB3D (Che et al. 2018): C3D, the network of Tran et al. 2015 for films, on subtomograms.
 
 The first pooling leaves one axis alone, which was time in films. Here it is z, the beam's axis; the paper does not say
-which.
-"""
+which."""
 
 from torch import nn
 

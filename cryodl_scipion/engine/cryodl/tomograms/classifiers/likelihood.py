@@ -10,8 +10,7 @@ Sure that a subtomogram is of any class at all is who finds it explained as well
 little left over as there.
 
 Out-of-distribution score of the likelihood classifier: what a class average explains of a subtomogram, and what
-remains, compared with subtomograms of that class.
-"""
+remains, compared with subtomograms of that class."""
 
 import dataclasses
 import typing

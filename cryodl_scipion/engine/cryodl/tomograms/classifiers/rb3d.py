@@ -2,8 +2,7 @@
 """RB3D (3-D residual blocks; Che et al. 2018): one pooling, four blocks, two hidden layers.
 
 As in the authors' code a block's two ways are put side by side, not added, and its short way has a convolution of its
-own. The first hidden layer sees 32 x 20^3 values: it holds 262 of the 263 million weights.
-"""
+own. The first hidden layer sees 32 x 20^3 values: it holds 262 of the 263 million weights."""
 
 import torch
 from torch import nn

@@ -107,7 +107,6 @@ def _contrast(found: subtomograms.SubtomogramSet, diameter: float, asked: str, r
     return contrast
 
 
-# ----- with a model
 def _classified(config: ClassifySubtomogramsConfig, found: subtomograms.SubtomogramSet, stem: str, run: Run) -> Classes:
     source = model.find_model(str(config.model), "classifier")
     classifier = load_classifier(source, run.device)
@@ -183,7 +182,6 @@ def _confusion(
     return dict(rows=rows, columns=columns, matrix=matrix.tolist(), accuracy=accuracy, **files)
 
 
-# ----- without labels
 def _clustered(config: ClassifySubtomogramsConfig, found: subtomograms.SubtomogramSet, stem: str, run: Run) -> Classes:
     diameter, fewest = prepare.subtomogram_diameter(found, config.particle_diameter), max(2, config.classes)
     if len(found) < fewest:

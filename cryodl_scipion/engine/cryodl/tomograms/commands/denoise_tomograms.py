@@ -4,8 +4,7 @@ request.
 
 The network learns from the halves themselves, unless --model gives one that has learned before; only with such a one
 are tomograms without halves denoised. A finished tomogram is not denoised again, and a model that the folder has is not
-trained again. Train a model if there is none, and denoise what is not denoised yet.
-"""
+trained again. Train a model if there is none, and denoise what is not denoised yet."""
 
 import typing
 from pathlib import Path

@@ -2,8 +2,7 @@
 """`cryodl detect-particles`: tomograms and a template or a trained detector in, particles' positions out.
 
 A finished tomogram is not searched again, so that tomograms may arrive in several runs; other parameters are refused.
-Search what is not searched yet.
-"""
+Search what is not searched yet."""
 
 import typing
 from pathlib import Path

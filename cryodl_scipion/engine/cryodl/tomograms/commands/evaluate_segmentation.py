@@ -6,8 +6,7 @@ pixel_size, shape, features {name: metrics}}}, threshold. Metrics: label, dice, 
 voxels_true, boundary_error and boundary_error_95 (Å), boundary_alone, components_true, components_detected,
 components_found, components_right, component_recall, component_precision; of score volumes also average_precision,
 best_threshold, best_dice, calibration_error. docs/tomograms.md explains them. Beside it metrics.png, curve.png of score
-volumes, and <tomogram>.png. Measure into <output>.partial, then rename.
-"""
+volumes, and <tomogram>.png. Measure into <output>.partial, then rename."""
 
 import typing
 

@@ -2,8 +2,7 @@
 """`cryodl measure-membranes`: segmentations in; membranes one by one, meshes, a table and points on them out.
 
 A finished tomogram is not measured again, so that tomograms may arrive in several runs; other parameters are refused.
-Measure what is not measured yet.
-"""
+Measure what is not measured yet."""
 
 import typing
 from functools import partial

@@ -3,8 +3,7 @@
 
 A finished tomogram is not merged again, so that tomograms may arrive in several runs; other parameters are refused.
 Result.outputs are the contract's MergeFeaturesOutputs. Tomograms that could not be merged are in Result.skipped. Merge
-what is not merged yet.
-"""
+what is not merged yet."""
 
 import dataclasses
 import typing

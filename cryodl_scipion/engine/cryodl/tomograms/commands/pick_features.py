@@ -2,8 +2,7 @@
 """`cryodl pick-features`: label volumes or score volumes in, 3-D coordinates out.
 
 A finished tomogram is not picked again, so that tomograms may arrive in several runs; other parameters are refused.
-Pick what is not picked yet.
-"""
+Pick what is not picked yet."""
 
 import typing
 from functools import partial

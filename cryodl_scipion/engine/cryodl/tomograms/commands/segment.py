@@ -2,8 +2,7 @@
 """`cryodl segment`: tomograms and models in, one volume of scores for each tomogram and feature out.
 
 Finished volumes are not made again, and a stopped run continues in the middle of a tomogram, so that tomograms may
-arrive in several runs. Write the scores of all tomograms that are not segmented yet.
-"""
+arrive in several runs. Write the scores of all tomograms that are not segmented yet."""
 
 import dataclasses
 import math

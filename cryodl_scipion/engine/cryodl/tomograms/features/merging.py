@@ -126,7 +126,6 @@ def write_pictures(
     write_script(script, volume, tomogram, made, entry["pixel_size"], origin, source.shape[0] // 2)
 
 
-# ----- Scripts that show a tomogram with its labels and surfaces in ChimeraX.
 # Paul Tol's bright colours: to be told apart by the colour-blind
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")
 
@@ -163,7 +162,6 @@ def write_script(
         temporary.write_text("\n".join(lines + ["lighting soft", "view"]) + "\n", encoding="utf-8")
 
 
-# ----- Competitive merging (Chen et al., Nature Methods 2017): each voxel goes to the feature that is most sure of
 # it.
 BYTES = 36  # per voxel of a part: scores, smoothed scores, the best so far, positions above the threshold
 

@@ -10,8 +10,7 @@ gradient descent with a rate of 0.01, times 0.9 after each of 20 epochs, 20 tile
 tile with the feature; negative answers are set to 0, and all are divided by their mean over the labelled pixels.
 
 Ours: rotated copies are made anew for every batch; a logistic curve turns its scores into probabilities, as for all
-networks here (card.json keeps the published scaling as raw_scale), so that they compare.
-"""
+networks here (card.json keeps the published scaling as raw_scale), so that they compare."""
 
 import math
 import typing

@@ -5,8 +5,7 @@ single ones.
 Ours: the slices are channels, and one pass answers for several of them, so that the cost per voxel is that of a
 fraction of a 2-D network; the input is folded by 2 (pixel unshuffle) before the first convolution, and the answer
 unfolded after the last, so that the widest layers work on a quarter of the pixels; additive skips; batch norm, which
-costs nothing when it segments.
-"""
+costs nothing when it segments."""
 
 import typing
 
