@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Picking by hand: the session and the window, moved by events on a canvas without screen."""
 
+import gc
 import json
 import re
 import shlex
@@ -64,6 +65,18 @@ def test_added_moved_and_removed_picks_are_on_the_disk_at_once(session, tmp_path
     click(session, (121, 203), erase=True)
     assert kept(tmp_path) == [(80, 90), (150, 30)] and kept(tmp_path, part="hand/removed") == [(120, 200)]
     assert kept(tmp_path, part="machine") == [(50, 60), (120, 200)], "the picks to begin with are not changed"
+
+
+def test_the_shown_window_lives_and_obeys_until_it_is_closed(session, monkeypatch):
+    def person(figure):
+        gc.collect()  # what nothing holds is gone, and its keys are dead
+        canvas = figure.canvas
+        canvas.callbacks.process("key_press_event", KeyEvent("key_press_event", canvas, "n"))
+
+    monkeypatch.setattr(windows, "open_figure", lambda *_: FigureCanvasAgg(Figure(figsize=(14, 9))).figure)
+    monkeypatch.setattr(windows, "show_until_closed", person)
+    windows.show_pick_window(session, "picks")
+    assert session.number == 1
 
 
 def test_what_a_human_touched_is_certain_and_the_rest_is_not(session, tmp_path):

@@ -2,6 +2,7 @@
 """Questions about unclear picks: what is asked, what answers tell, the window, and picking with answers."""
 
 import dataclasses
+import gc
 import json
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy.spatial.distance import pdist
 from synthetic import write_mrc
 
 from cryodl.io.coordinates import read_coordinates, write_coordinates
+from cryodl.micrographs.byhand import asking
 from cryodl.micrographs.byhand.asking import AskSession, AskWindow
 from cryodl.micrographs.byhand.questions import (
     ANSWERS,
@@ -143,6 +145,18 @@ def open_window(session):
 
 def press(canvas, key):
     canvas.callbacks.process("key_press_event", KeyEvent("key_press_event", canvas, key))
+
+
+def test_the_shown_questions_take_answers_until_the_window_is_closed(session, monkeypatch):
+    def person(figure):
+        gc.collect()  # what nothing holds is gone, and its keys are dead
+        press(figure.canvas, "y")
+
+    monkeypatch.setattr(asking, "open_figure", lambda *_: FigureCanvasAgg(Figure(figsize=(8.4, 9.2))).figure)
+    monkeypatch.setattr(asking, "show_until_closed", person)
+    opened = session()
+    asking.show_questions(opened, "questions")
+    assert opened.answered == 1
 
 
 def holds(positions, y, x):

@@ -42,8 +42,10 @@ def compare_picks(config: ComparePicksConfig, run: Run) -> ComparePicksOutputs:
     if reference is not None:
         for name, path in pick_sets.name_sets(config.picks).items():
             check_common(path, sets[name], config, reference)
-    outside = {k: sum(len(v[1]) for n, v in picks.items() if n not in names) for k, picks in sets.items()}
-    elsewhere = [f"{n} picks of {k} are on micrographs that are not compared." for k, n in outside.items() if n]
+    here = set(names)
+    outside = {k: sum(len(v[1]) for n, v in picks.items() if n not in here) for k, picks in sets.items()}
+    notes = pick_sets.lacking_in_words(sets, names)
+    notes += [f"{n} picks of {k} are on micrographs that are not compared." for k, n in outside.items() if n]
     sets = {name: within_border(picks, shapes, config.border) for name, picks in sets.items()}
     metrics, candidates, curves = dict[str, typing.Any](), dict[str, typing.Any](), Curves()
     known: Positions = {} if reference is None else reference
@@ -66,7 +68,7 @@ def compare_picks(config: ComparePicksConfig, run: Run) -> ComparePicksOutputs:
         reference=config.reference,
         tolerance=config.tolerance,
         match_distance_px=distance,
-        notes=pick_sets.lacking_in_words(sets, names) + elsewhere,
+        notes=notes,
         folder=None,
         comparison=None,
         agreement_plot=None,
