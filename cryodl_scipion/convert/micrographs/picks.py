@@ -435,8 +435,9 @@ def writeSet(
     if not onlyPicked and hasCandidates(coordinates):
         below = emptyFolder(os.path.join(folder, CANDIDATES_FOLDER))
         scale = coordinates.getMicrographs().getSamplingRate() / frame.getSamplingRate()
-        micrographs = [m.clone() for m in coordinates.getMicrographs() if m.getMicName() in written]
-        for micrograph, picks in scoredPicks(coordinates, micrographs):
+        every = [m.clone() for m in coordinates.getMicrographs()]  # a name depends on the others'
+        micrographs = [m for m in every if m.getMicName() in written]
+        for micrograph, picks in scoredPicks(coordinates, micrographs, micrographNames(every)):
             path = os.path.join(below, written[micrograph.getMicName()] + ".star")
             writePicks(path, [scaled((x, y), scale) + (score,) for x, y, score in picks])
     return written

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sets of picks of several imports: one order of micrographs, one scale, one name each."""
 
+import os
+
+from pwem.objects import Micrograph
 from pyworkflow.object import Float, Pointer
 
 from ...convert.micrographs import picks as pick_sets
@@ -34,6 +37,34 @@ class TestCryodlPickSets(PickSetsTest):
         labels = pick_sets.setLabels([Pointer(p, extended="outputCoordinates") for p in (self.a, self.a, self.b)])
         self.assertEqual(len(set(labels)), 3)
         self.assertFalse([label for label in labels if "=" in label or "+" in label])
+
+    def test_candidates_keep_their_micrograph_where_names_differ_by_their_ending(self):
+        """A name for the engine depends on all micrographs of the set, of which some alone are compared."""
+        from unittest import mock
+
+        micrographs, folder = Frame([Micrograph(objId=1), Micrograph(objId=2)]), self.getOutputPath("alike")
+        names = pick_sets.micrographNames(micrographs.named("mic.mrc", "mic.tif"))
+        os.makedirs(os.path.join(folder, "found"))
+        for objId, name in names.items():
+            pick_sets.writePicks(os.path.join(folder, "found", name + ".star"), [(10.0 * objId, 5.0, 0.9)])
+        coordinates = mock.Mock(getMicrographs=lambda: micrographs)
+        coordinates.getAttributeValue = lambda name, default=None: os.path.join(folder, "found")
+        with mock.patch.object(pick_sets, "scaledPicks", lambda *given: {}):
+            [written] = pick_sets.writeSet(os.path.join(folder, "set"), coordinates, micrographs, ["mic.tif"]).values()
+        [(x, _, _)] = pick_sets.readPicks(os.path.join(folder, "set", "candidates", written + ".star"))
+        self.assertEqual(x, 20)
+
+
+class Frame(list):
+    """Micrographs of one pixel size."""
+
+    def named(self, *names):
+        for micrograph, name in zip(self, names):
+            micrograph.setMicName(name)
+        return self
+
+    def getSamplingRate(self):
+        return 1.0
 
 
 def mockSet(names):
