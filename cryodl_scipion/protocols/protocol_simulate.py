@@ -129,7 +129,7 @@ class OfSingleParticles(Way[contract.SimulateParticlesConfig, contract.SimulateP
     def completed(self, protocol: Any, config: contract.SimulateParticlesConfig) -> contract.SimulateParticlesConfig:
         structure = protocol.inputStructure.get()
         own: Any = structure.getSamplingRate() if hasattr(structure, "getSamplingRate") else None
-        return dataclasses.replace(config, pixel_size=config.pixel_size or own)
+        return config if config.pixel_size is not None else dataclasses.replace(config, pixel_size=own)
 
 
 class OfHalfMaps(Way[contract.SimulateHalfMapsConfig, contract.SimulateHalfMapsOutputs]):

@@ -210,7 +210,7 @@ class CryodlProtCompare(OneOf[Any, Any], PickSetsBase):
     def _comparedNames(self) -> List[str]:
         """micNames that count: those that all sets have, and with a reference those that it has particles on."""
         names, reference = self._names(), self.referenceCoordinates.get()
-        picks = scaledPicks(reference, names, 1.0) if reference else dict.fromkeys(names, True)
+        picks = dict.fromkeys(names, True) if reference is None else scaledPicks(reference, names, 1.0)
         return [name for name in names if picks[name]]
 
     def _takenLabels(self) -> Tuple[str, ...]:

@@ -155,9 +155,10 @@ class CryodlProtConsensus(BatchRun[ConsensusPicksConfig, ConsensusPicksOutputs],
         output, sets, config = getattr(self, COORDINATES, None), len(self._labelledSets()), self._config()
         if output is None or not results:
             return [self.NOTHING_YET]
-        rule = f"{counted(sets, 'set')} with a mean score of at least {config.minimum_score:g}"
-        if self.rule.get() == _AT_LEAST:
+        if self.rule.get() == _AT_LEAST:  # the field of the other rule may be empty
             rule = f"at least {config.minimum_sets} of {counted(sets, 'set')}"
+        else:
+            rule = f"{counted(sets, 'set')} with a mean score of at least {config.minimum_score:g}"
         micrographs = counted(sum(len(result.outputs.counts) for result in results), "micrograph")
         byNumber = collections.Counter()
         for key, count in (group for result in results for group in result.outputs.groups.items()):
