@@ -306,7 +306,12 @@ def test_a_folder_or_the_same_file_twice_is_named(project, capsys):
 def test_a_place_where_nothing_can_be_written_is_named(project, capsys):
     (project / "out").write_text("a file, not a folder")
     message = message_of(pick_arguments(project), project, capsys)
-    assert str(project / "out") in message and "Errno" not in message and "another folder" in message
+    assert (
+        str(project / "out") in message
+        and "Errno" not in message
+        and "is a file" in message
+        and "another name" in message
+    )
 
 
 def test_labels_that_teach_nothing_are_said(project, capsys):

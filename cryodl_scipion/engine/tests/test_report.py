@@ -88,6 +88,7 @@ def write_pick(names, path="results/picks", counts=2):
         "pick",
         dict(
             folder="picks",
+            pixel_size=4.0,
             coordinates=stars,
             candidates=stars,
             counts=dict.fromkeys(names, counts) if isinstance(counts, int) else counts,

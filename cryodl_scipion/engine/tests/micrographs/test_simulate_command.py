@@ -172,7 +172,7 @@ def test_the_dose_scales_the_signal_and_each_micrograph_has_an_snr_of_its_own(fo
 
 def test_a_stopped_run_continues_and_ends_as_if_it_had_not_been_stopped(folder, monkeypatch):
     simulate("whole", count=3, box_size=40, ice=2)
-    import cryodl.micrographs.commands.simulate_micrographs as files
+    import cryodl.micrographs.simulated_files as files
 
     write = files.write_simulated
 
@@ -196,7 +196,7 @@ def test_a_stopped_run_continues_and_ends_as_if_it_had_not_been_stopped(folder, 
 
 
 def test_a_run_with_other_parameters_begins_anew_and_a_foreign_folder_is_left_alone(folder, monkeypatch):
-    import cryodl.micrographs.commands.simulate_micrographs as files
+    import cryodl.micrographs.simulated_files as files
 
     monkeypatch.setattr(
         files, "write_simulated", lambda *a: (_ for _ in ()).throw(OSError(28, "No space left on device"))
