@@ -3,15 +3,18 @@
 
 import getpass
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 import pyworkflow as pw
 from bench import ROOT, benchmark, columns
+from recipes.trials import output_files
 
 sys.path.insert(0, str(ROOT))
 import cryodl_scipion.tests.conftest  # noqa: F401  a Scipion of its own, in a temporary folder
@@ -23,7 +26,7 @@ from pwem.protocols import ProtImportMicrographs
 from pyworkflow.project import Manager
 
 from cryodl_scipion import Plugin
-from cryodl_scipion.protocols import CryodlProtPick
+from cryodl_scipion.protocols import CryodlProtPick, CryodlProtTrainPicker
 from cryodl_scipion.protocols.model_field import SHIPPED
 from cryodl_scipion.tests import arrivals, synthetic
 from cryodl_scipion.tests.base import fakePython, usePython
@@ -157,7 +160,8 @@ def _freePorts(count):
 
 
 BATCH = 2
-_LIMIT = 600  # s for a run
+_LIMIT = 1500  # s for a run
+_TIME, _STEPS = "0:03:00", 60  # time limit of a training's job, which it needs longer than
 TRIALS = {
     "steps": "Each batch of micrographs is a job.",
     "whole": "The whole run is one job.",
@@ -165,6 +169,8 @@ TRIALS = {
     "whole-requeued": "The whole run is one job, which is requeued (scontrol requeue) at work; nobody does anything.",
     "step-killed": "Each batch is a job; one is killed at work; the user continues the run after the others.",
     "step-requeued": "Each batch is a job; one is requeued at work; nobody does anything.",
+    "whole-limit": "A training is one job, which reaches its time limit; nobody does anything.",
+    "step-limit": "The step of a training is a job, which reaches its time limit; nobody does anything.",
 }
 
 
@@ -199,16 +205,21 @@ class Trials:
             magnification=50000,
         )
         self.project.launchProtocol(self.imported, wait=True)
-        undisturbed = self._newRun(None)
-        self.project.launchProtocol(undisturbed, wait=True)
-        self._wanted = self._picks(undisturbed)
+        self._undisturbed = self._newRun(None)
+        self.project.launchProtocol(self._undisturbed, wait=True)
+        if not self._undisturbed.isFinished():
+            raise RuntimeError(_plain(self._undisturbed.getErrorMessage()))
+        self._wanted = self._picks(self._undisturbed)
 
     def run(self, name):
         """{tried, verdict, said, seconds} of a trial: what was said, or sentences about what went wrong."""
         start = time.monotonic()
         steps, command = ("Y" if name.startswith("step") else "N"), KILLS.get(name)
         try:
-            said, problems = self._disturbed(steps, *command) if command else self._through(steps)
+            if name.endswith("limit"):
+                said, problems = self._cut(steps)
+            else:
+                said, problems = self._disturbed(steps, *command) if command else self._through(steps)
         except (RuntimeError, TimeoutError) as error:
             said, problems = "", [str(error)]
         verdict, seconds = "; ".join(problems) or "survived", round(time.monotonic() - start)
@@ -233,6 +244,38 @@ class Trials:
             return "", ["the run had ended before its job was killed, or took no notice"]
         return self._continued(run, f"{run.getStatus()}; {_plain(run.getErrorMessage())}")
 
+    def _cut(self, steps):
+        """A training that SLURM cuts and begins again, until it has ended: the model of one that nothing cuts."""
+        whole, run = self._newTraining(), self._newTraining()
+        self.project.launchProtocol(whole, wait=True)
+        self._toQueue(run, steps, _TIME)
+        before = set(self.cluster.jobs())
+        self.project.launchProtocol(run, wait=False)
+        self._wait(run)
+        ((job, _),) = self._jobsSince(before).items()
+        restarts = int(self.cluster.details(job).get("Restarts", 0))
+        texts = [
+            path.read_text(errors="replace") for path in Path(run._getLogsPath()).glob("*") if path.suffix != ".db"
+        ]
+        steps = re.findall(r"Continuing the training at step (\d+)", "\n".join(texts))
+        wanted, found = self._filesOf(whole), self._filesOf(run)
+        other = sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key))
+        problems = [] if run.isFinished() else [f"the run did not finish: {_plain(run.getErrorMessage())}"]
+        problems += [] if restarts and steps else ["it was not begun again from its checkpoint"]
+        problems += [f"{name} is another file" for name in other[:4]]
+        return f"begun {restarts + 1} times, went on at step {', '.join(steps)} of {_STEPS}; the same files", problems
+
+    def _newTraining(self):
+        run = self.project.newProtocol(
+            CryodlProtTrainPicker, particleDiameter=self._diameter, useGpu=False, steps=_STEPS
+        )
+        run.inputCoordinates.set(self._undisturbed)
+        run.inputCoordinates.setExtended("outputCoordinates")
+        return run
+
+    def _filesOf(self, run):
+        return output_files(Path(run._getExtraPath()), (run._getPath(), f"_{run.getObjId()}"))
+
     # ----- runs
     def _newRun(self, steps):
         run = self.project.newProtocol(
@@ -243,7 +286,7 @@ class Trials:
             particleDiameter=self._diameter,
             useGpu=False,
             streamingBatchSize=BATCH,
-            numberOfThreads=2,
+            numberOfThreads=3,
             binThreads=1,
         )
         run.inputMicrographs.set(self.imported)
@@ -252,9 +295,9 @@ class Trials:
             self._toQueue(run, steps)
         return run
 
-    def _toQueue(self, run, steps):
+    def _toQueue(self, run, steps, limit="1:00:00"):
         run._useQueue.set(True)
-        run.setQueueParams([QUEUE, {"JOB_TIME": "1:00:00", "JOB_MEMORY": "500M", "QUEUE_FOR_JOBS": steps}])
+        run.setQueueParams([QUEUE, {"JOB_TIME": limit, "JOB_MEMORY": "500M", "QUEUE_FOR_JOBS": steps}])
 
     def _submitted(self, steps):
         """A run that was launched, and the jobs that were there before."""
