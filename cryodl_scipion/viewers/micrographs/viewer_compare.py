@@ -54,8 +54,8 @@ class GroupedPicks(CountedPicks):
     def picks(self, index: int, value: Any) -> Any:
         """(n, 3) x, y and group of what is seen on one micrograph."""
         picks = self._picks[index]
-        seen = [group not in self.off and self.shows(group, value) for group in picks[:, 2].astype(int)]
-        return picks[np.array(seen, bool)]
+        groups = [group for group in np.unique(picks[:, 2]) if group not in self.off and self.shows(int(group), value)]
+        return picks[np.isin(picks[:, 2], groups)]  # a slider asks this of all micrographs
 
 
 def matched(picks: np.ndarray, reference: np.ndarray, distance: float) -> Any:
