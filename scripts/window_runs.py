@@ -36,7 +36,7 @@ Inputs = Dict[str, Union[Source, List[Source]]]  # of fields; a list for those t
 class Wanted:
     """A run that is wanted: its label, protocol, inputs, and the values of other fields."""
 
-    def __init__(self, label: str, protocolClass: type, inputs: Inputs, **values: Any) -> None:
+    def __init__(self, label: str, protocolClass: type, inputs: Inputs, /, **values: Any) -> None:
         self.label, self.protocolClass, self.values = label, protocolClass, values
         self.single = {field: source for field, source in inputs.items() if isinstance(source, tuple)}
         self.several = {field: sources for field, sources in inputs.items() if isinstance(sources, list)}
