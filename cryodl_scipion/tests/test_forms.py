@@ -55,6 +55,8 @@ class OfSimulation:
         orientations="all orientations are needed",
         box_size="no particles are cut out",
         contrast="a field with a name of its own",
+        frames="no movies",
+        drift="no movies",
     )
     OTHER_DEFAULTS = LIKE_REAL
 

@@ -44,8 +44,8 @@ class TestCryodlFitSubtomogramHeterogeneity(ViewersTest):
         on = lambda source, output: wizards_tomograms.toMeasure(
             self.makeProtocol(CryodlProtFitHeterogeneity, dict(inputParticles=(source, output)))
         )
-        self.assertEqual(on(self.items, "outputSubtomograms").LIST, "Subtomograms")
-        self.assertEqual(on(makeParticles(self, "raw"), "outputParticles").LIST, "Particles")
+        self.assertEqual(on(self.items, "outputSubtomograms").listed, "Subtomograms")
+        self.assertEqual(on(makeParticles(self, "raw"), "outputParticles").listed, "Particles")
         with self.assertRaisesRegex(ValueError, "Choose the particles or subtomograms first"):
             wizards_tomograms.toMeasure(self.newProtocol(CryodlProtFitHeterogeneity))
 

@@ -135,7 +135,7 @@ class CryodlAssessViewer(
         good, bad = sets = [getattr(self.protocol, name, None) for name in (GOOD, BAD)]
         if sets == [None, None]:
             return None
-        coordinates, diameter = self.protocol.inputCoordinates.get(), self.protocol._diameter() or 0
+        coordinates, diameter = self.protocol.inputCoordinates.get(), self.protocol._config().particle_diameter or 0
         return AssessedMicrographs(good, bad, coordinates, diameter, self.protocol._getExtraPath("batches"))
 
     @panel(
