@@ -14,7 +14,6 @@ PIXEL_SIZE = 4.0  # Å/px
 DIAMETER = 150.0  # Å
 SIDE = 640  # px of the micrographs
 MICROGRAPHS = 5
-FRAMES = 10  # of their movies
 
 
 def missing():
@@ -79,8 +78,6 @@ def simulate(folder):
             "30",
             "--snr",
             "0.15",
-            "--frames",
-            str(FRAMES),
             "--output",
             output,
             "--device",

@@ -94,7 +94,6 @@ class ScheduledTemplates(CryodlTest):
             "cryodl-picking": ["mics"],
             "cryodl-autopicking": ["mics"],
             "cryodl-unattended": ["mics", "map"],
-            "cryodl-movies": ["movies"],
             "cryodl-denoising": ["map"],
             "cryodl-maps": ["structure"],
             "cryodl-motion": ["structure"],
@@ -239,17 +238,6 @@ class TestCryodlRealTemplates(ScheduledTemplates):
     _ANSWERS = {
         "cryodl-picking": dict(ANSWERS["cryodl-picking"], **_SIMULATED, mask=200),
         "cryodl-autopicking": dict(ANSWERS["cryodl-autopicking"], **_SIMULATED),
-        "cryodl-movies": dict(
-            ANSWERS["cryodl-picking"],
-            **_SIMULATED,
-            pattern="*.mrcs",
-            dose=40 / simulated.FRAMES,
-            gain="none",
-            patchx=1,
-            patchy=1,
-            ctf="cryodl",
-            mask=200,
-        ),
         "cryodl-unattended": dict(ANSWERS["cryodl-unattended"], **_SIMULATED),
         "cryodl-motion": dict(ANSWERS["cryodl-motion"], domain="A:301-380", box=40),
         "cryodl-denoising": dict(ANSWERS["cryodl-denoising"], count=200, mask=120),
@@ -274,16 +262,6 @@ class TestCryodlRealTemplates(ScheduledTemplates):
             othermap=half,
             structure=model,
         )
-
-    def test_movies_are_corrected_before_anything_else_sees_them(self):
-        made = self.made["cryodl-movies"]
-        os.chdir(made.project.path)
-        (corrected,) = [run for run in made.runs if run.getClassName() == "ProtRelionMotioncor"]
-        for movie in corrected.outputMovies.iterItems():
-            name = Path(movie.getFileName()).stem
-            drift = np.loadtxt(self.truth.parent / "movies" / f"{name}.csv", delimiter=",", skiprows=1)[:, 1:]
-            left = np.transpose(movie.getAlignment().getShifts()) + drift
-            self.assertLess(np.linalg.norm(left - left.mean(0), axis=1).max(), 1, name)
 
     def test_most_picks_are_particles_and_most_particles_are_picked(self):
         for run in self.ours():
