@@ -72,7 +72,8 @@ def _checkTwice(labelled: Sequence[Tuple[str, SetOfCoordinates]]) -> List[str]:
 
 
 def _checkExtents(labelled: Sequence[Tuple[str, SetOfCoordinates]]) -> List[str]:
-    sizes = [(label, _extentOf(coordinates.getMicrographs())) for label, coordinates in labelled]
+    extent = lambda one: [side * one.getSamplingRate() for side in (one.getDim() or ())[:2]]  # Å; [] if not known
+    sizes = [(label, extent(coordinates.getMicrographs())) for label, coordinates in labelled]
     (first, ours), *others = sizes
     return [
         f"The micrographs of {first} cover {ours[0]:.0f} x {ours[1]:.0f} Å and those of {label} {theirs[0]:.0f} x "
@@ -80,11 +81,6 @@ def _checkExtents(labelled: Sequence[Tuple[str, SetOfCoordinates]]) -> List[str]
         for label, theirs in others
         if any(abs(b / a - 1) > _SAME_EXTENT for a, b in zip(ours, theirs))
     ]
-
-
-def _extentOf(micrographs: SetOfMicrographs) -> List[float]:
-    """Å; [] of micrographs that do not know their size."""
-    return [side * micrographs.getSamplingRate() for side in (micrographs.getDim() or ())[:2]]
 
 
 def leftOutLines(labelled: Any) -> Any:
@@ -114,7 +110,8 @@ class PickSets(PointingMany):
         super().__init__("inputSets", help + more)
 
     def valuesOf(self, protocol: Any, found: List[SetOfCoordinates]) -> Dict[str, Any]:
-        return dict(picks=protocol._pickFolders())
+        folders = enumerate(protocol._labelledSets(), 1)
+        return dict(picks=tuple(f"{label}={protocol._setFolder(number)}" for number, (label, _) in folders))
 
     def identity(self, protocol: Any) -> Dict[str, Any]:
         return dict(self.values(protocol), sizes=[one.getSize() for one in self.objects(protocol)])
@@ -176,9 +173,6 @@ class PickSetsBase(OneRunBase):
 
     def _setFolder(self, number: int) -> str:
         return self._getExtraPath("sets", f"{number:02d}")
-
-    def _pickFolders(self) -> Tuple[str, ...]:
-        return tuple(f"{label}={self._setFolder(number)}" for number, (label, _) in enumerate(self._labelledSets(), 1))
 
     def _writeSets(self, names: Sequence[str]) -> None:
         for number, (_, coordinates) in enumerate(self._labelledSets(), 1):

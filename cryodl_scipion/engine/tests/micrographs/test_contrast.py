@@ -13,7 +13,7 @@ from cryodl.contract import Result
 from cryodl.core.matching import match_picks
 from cryodl.io.coordinates import read_coordinates
 from cryodl.micrographs.pickers.pick_record import are_asked, earlier_notes, note_asked
-from cryodl.micrographs.pickers.seen import compare_contrasts, decide, scores_of_some
+from cryodl.micrographs.pickers.seen import candidates_of_some, compare_contrasts, decide
 from cryodl.micrographs.pickers.thresholds import expected_counts
 
 
@@ -50,11 +50,14 @@ def test_at_most_five_readable_micrographs_are_asked(tmp_path):
     (tmp_path / "mics/mic0.mrc").write_bytes(b"broken")
     asked = []
 
-    def candidates(image, contrast):
-        asked.append(contrast)
-        return np.zeros((9, 2)), np.full(9, 0.9 if contrast == "bright" else 0.1)
+    def scores(contrast):
+        def candidates(image):
+            asked.append(contrast)
+            return np.zeros((9, 2)), np.full(9, 0.9 if contrast == "bright" else 0.1)
 
-    found = compare_contrasts(scores_of_some(candidates, sorted((tmp_path / "mics").iterdir()), ("dark", "bright")))
+        return [found for *_, found in candidates_of_some(candidates, sorted((tmp_path / "mics").iterdir()))]
+
+    found = compare_contrasts({contrast: scores(contrast) for contrast in ("dark", "bright")})
     assert found.contrast == "bright" and found.micrographs == 5 and len(asked) == 10
 
 

@@ -45,7 +45,9 @@ def find_carbon(image: np.ndarray, valid: np.ndarray, diameter_px: float) -> np.
         sign = _carbon_side(features, there, shape, arc)
         if not sign:
             break
-        carbon |= _largest_part(sign * _distance(image.shape, *arc) > 0)
+        parts, _ = ndimage.label(behind := sign * _distance(image.shape, *arc) > 0)
+        # the largest connected part: an arc may cut a second corner off
+        carbon |= parts == np.argmax(np.bincount(parts.ravel(), behind.ravel().astype(float)))
         # not to be found again a little further out, at the film's bright fringe
         there &= (sign * _distance(shape, *arc) <= -2 / max(shape)).ravel()
     return carbon
@@ -179,9 +181,3 @@ def _is_edge(contrast: np.ndarray, there: np.ndarray, shape: tuple[int, ...], ar
     middle = (level(0.5, 8) + level(-8, -0.5)) / 2
     behind, before = (contrast[there & (side > 0.5) & (side < 8)] for side in (cells, -cells))
     return (behind > middle).mean() > _FILLED and (before < middle).mean() > _FILLED
-
-
-def _largest_part(mask: np.ndarray) -> np.ndarray:
-    """The largest connected part of a bool mask: an arc may cut a second corner off."""
-    label, _ = ndimage.label(mask)
-    return label == np.argmax(np.bincount(label.ravel(), mask.ravel().astype(float)))

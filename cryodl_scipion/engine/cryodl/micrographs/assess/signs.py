@@ -146,21 +146,18 @@ def _mean_powers(image: np.ndarray, good: np.ndarray, side: int) -> tuple[list[n
     if not corners:
         return [], 0
     chosen = np.unique(np.linspace(0, len(corners) - 1, min(_MOST_PATCHES, len(corners))).astype(int))
-    window = np.hanning(side + 1)[:-1]
+    window, line = np.hanning(side + 1)[:-1], np.linspace(-1, 1, side)
+    norm = (line**2).sum() * side
     found: dict[tuple[bool, bool], list[np.ndarray]] = {}
     for y, x in (corners[i] for i in chosen):
         patch = np.asarray(image[y : y + side, x : x + side], np.float32)
         patch = np.where(np.isfinite(patch), patch, np.nanmedian(patch))
         patch = patch - np.median(patch)
         limit = 5 * 1.4826 * np.median(np.abs(patch)) + 1e-12
-        patch = _without_slope(np.clip(patch, -limit, limit))
+        patch = np.clip(patch, -limit, limit)
+        slopes = [(patch.sum(axis) @ line / norm) * line for axis in (1, 0)]
+        patch = patch - patch.mean() - (slopes[0][:, None] + slopes[1])
         quarter = (2 * y + side > image.shape[0], 2 * x + side > image.shape[1])
         power = np.abs(np.fft.rfft2(patch * window[:, None] * window)) ** 2 / (patch.var() + 1e-12)
         found.setdefault(quarter, []).append(power)
     return [np.mean(powers, axis=0) for powers in found.values()], len(chosen)
-
-
-def _without_slope(patch: np.ndarray) -> np.ndarray:
-    axis = np.linspace(-1, 1, len(patch))
-    norm = (axis**2).sum() * len(patch)
-    return patch - patch.mean() - ((patch.sum(1) @ axis / norm) * axis[:, None] + (patch.sum(0) @ axis / norm) * axis)

@@ -157,18 +157,15 @@ def learn_threshold(asked: Questions) -> Answered:
             f"none of the {estimate.answered} answers is yes, so no threshold finds particles. Check pixel size and "
             "particle diameter, or train on your own picks (train-picker)"
         )
-    particles = [part.candidates * _share(asked, number) for number, part in enumerate(asked.parts)]
+    numbers = range(len(asked.parts))
+    told = [[q.answer == YES for q in asked.places if q.part == n and q.answer in (YES, NO)] for n in numbers]
+    particles = [part.candidates * sum(yes) / max(1, len(yes)) for part, yes in zip(asked.parts, told)]
     weights = [particles[q.part] / sum(f.part == q.part for f in found) for q in found]
     wanted = float(np.average(logit(np.array([q.score for q in found])), weights=weights))
     scores = np.array(asked.scores)
     probable = calibrate(scores, fit_curve_to_number(scores, estimate.particles[0], wanted))
     kept = probable >= best_threshold(probable, estimate.particles[0])
     return Answered(float(scores[kept].min()) if kept.any() else 1.0, estimate, asked)
-
-
-def _share(asked: Questions, part: int) -> float:
-    told = [q.answer == YES for q in asked.places if q.part == part and q.answer in (YES, NO)]
-    return sum(told) / max(1, len(told))
 
 
 @reader

@@ -192,7 +192,9 @@ def working_images(images: typing.Sequence[np.ndarray], factor: float) -> list[W
     flat = flats[0] if len(flats) == 1 else typing.cast("torch.Tensor", sum(flats)) / len(flats)
     amplitude = _noise_amplitude(flat, mask)
     whites = [filtered(f, 1 / amplitude) for f in flats]
-    scale = float(np.mean([_noise_sigma(white, mask) for white in whites]))
+    # standard deviation of the white noise, by most frequencies: those of the signal are few
+    noise = [np.median(cross_power(white, white, mask)[_SIGNAL_FREE]) for white in whites]
+    scale = float(np.mean(np.sqrt(noise)))
     return [
         WorkingImage(white / scale, mask, amplitude, scale, background + offset, tuple(mean.shape)) for white in whites
     ]
@@ -245,11 +247,6 @@ def _noise_amplitude(flat: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     power = power * np.interp(bin_frequencies(), COARSE, (1 - LEFTOVER, 1))
     # straight between bins in the logarithm: filtered files fall steeply, files of 8 bits by six orders of magnitude
     return (0.5 * spectrum_on_grid(np.log(np.maximum(power, 1e-9 * power.max())), flat.shape)).exp()
-
-
-def _noise_sigma(white: torch.Tensor, mask: torch.Tensor) -> float:
-    """Standard deviation of white noise in an image, by most frequencies: those of the signal are few."""
-    return float(np.median(cross_power(white, white, mask)[_SIGNAL_FREE])) ** 0.5
 
 
 def _median(image: np.ndarray) -> float:

@@ -50,7 +50,8 @@ def labelled_item(scene: FilamentScene, diameter_px: float) -> FilamentItem:
     apart = _distance(cells, crossed)
     if scene.lines:
         positions = np.vstack(scene.lines)
-        angles = np.concatenate([_directions(line) for line in scene.lines])
+        steps = np.concatenate([np.gradient(line, axis=0) for line in scene.lines])
+        angles = np.arctan2(steps[:, 0], steps[:, 1])  # from the x axis towards y
         distance, nearest = cKDTree(positions).query(cells)
         target[0] = np.exp(-0.5 * (distance / (SPOT_SIGMA * scene.width)) ** 2) * (apart > CROSSING[0] * scene.width)
         target[1:] = np.stack([np.cos(2 * angles), np.sin(2 * angles)])[:, nearest]
@@ -76,12 +77,6 @@ def labelled_item(scene: FilamentScene, diameter_px: float) -> FilamentItem:
         scene.width,
         clear,
     )
-
-
-def _directions(line: np.ndarray) -> np.ndarray:
-    """(n,) direction of a line, radians from the x axis towards y."""
-    steps = np.gradient(line, axis=0)
-    return np.arctan2(steps[:, 0], steps[:, 1])
 
 
 def _distance(positions: np.ndarray, others: np.ndarray) -> np.ndarray:

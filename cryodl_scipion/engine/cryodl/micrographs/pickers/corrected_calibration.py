@@ -34,7 +34,8 @@ def fit_curve_to_number(raw: np.ndarray, number: float, wanted: float) -> tuple[
         return 1.0, 0.0
     odds = logit(raw)
     curves = [(slope, _offset(slope * odds, number)) for slope in SLOPES]
-    misses = [abs(_weighted_mean(odds, slope, offset) - wanted) for slope, offset in curves]
+    weights = [_probability(slope * odds + offset) for slope, offset in curves]
+    misses = [abs((weight * odds).sum() / weight.sum() - wanted) for weight in weights]
     slope, offset = curves[int(np.argmin(misses))]
     return float(slope), float(offset)
 
@@ -47,11 +48,6 @@ def _offset(values: np.ndarray, number: float) -> float:
     """The offset by which the probabilities of (n,) values add up to a number between 0 and n."""
     reach = np.abs(values).max() + 50.0
     return brentq(lambda offset: _probability(values + offset).sum() - number, -reach, reach)
-
-
-def _weighted_mean(odds: np.ndarray, slope: float, offset: float) -> float:
-    weight = _probability(slope * odds + offset)
-    return float((weight * odds).sum() / weight.sum())
 
 
 # Parts of the certain picks that score above the cuts at which missed particles are counted: beyond these, chance.

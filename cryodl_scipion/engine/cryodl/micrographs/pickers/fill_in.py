@@ -308,7 +308,11 @@ def estimate_particles(images: typing.Sequence[LabelledImage], diameter: float) 
     limit = float(np.quantile(labelled, LOOKING_ALIKE))
     alike, noise = (
         np.array(
-            [_peaks(sign * similarity, im.usable, diameter, limit) for similarity, im in zip(maps, images)], np.float64
+            [
+                len(find_peaks(torch.from_numpy(sign * similarity), diameter / 2, limit, im.usable)[0])
+                for similarity, im in zip(maps, images)
+            ],
+            np.float64,
         )
         for sign in (1, -1)
     )
@@ -316,7 +320,3 @@ def estimate_particles(images: typing.Sequence[LabelledImage], diameter: float) 
     if limit <= 0 or noise.sum() > MAX_NOISE * alike.sum():
         return (2 * own).tolist(), False
     return np.maximum(own, (alike - noise).clip(0) / (1 - LOOKING_ALIKE)).tolist(), True
-
-
-def _peaks(similarity: np.ndarray, usable: torch.Tensor, diameter: float, limit: float) -> int:
-    return len(find_peaks(torch.from_numpy(similarity), diameter / 2, limit, usable)[0])

@@ -344,20 +344,19 @@ def kept(path: Path) -> LabelledImage | None:
     try:
         with np.load(path) as stored:
             image = torch.from_numpy(stored["image"])
-            masks = [_mask(stored[key], image.shape) for key in ("valid", "allowed")]
+            valid, allowed = (
+                torch.from_numpy(np.unpackbits(stored[key], count=image.numel()).reshape(image.shape).astype(bool))
+                for key in ("valid", "allowed")
+            )
             return LabelledImage(
                 str(stored["name"]),
                 image,
-                masks[0],
+                valid,
                 stored["positives"],
                 np.zeros((0, 2)),
                 "complete",
-                masks[1],
+                allowed,
                 size=float(stored["size"]),
             )
     except FileNotFoundError:
         return None
-
-
-def _mask(bits: np.ndarray, shape: tuple[int, ...]) -> torch.Tensor:
-    return torch.from_numpy(np.unpackbits(bits, count=shape[0] * shape[1]).reshape(shape).astype(bool))

@@ -38,7 +38,8 @@ def label_signal(images: typing.Sequence[LabelledImage], diameter: float, upside
     particles. diameter: working px. upside_down: of the labels mirrored in y instead."""
     at_labels, total, squares, count = [], 0.0, 0.0, 0
     for item in images:
-        band = _band(item.image.numpy(), diameter)
+        image = np.asarray(item.image.numpy(), float)
+        band = gaussian_filter(image, INNER * diameter) - gaussian_filter(image, OUTER * diameter)  # bright: positive
         ground = band[item.valid.numpy()]
         total, squares, count = total + ground.sum(), squares + (ground**2).sum(), count + ground.size
         yx = np.unique(np.concatenate([item.positives, item.machine]), axis=0)
@@ -86,9 +87,3 @@ def upside_down_warning(signal: Signal, flipped: Signal) -> str | None:
             "- 1 - y), or mirror the micrographs, and train again."
         )
     return None
-
-
-def _band(image: np.ndarray, diameter: float) -> np.ndarray:
-    """(h, w) difference of Gaussians: bright things of a particle's size are positive."""
-    image = np.asarray(image, float)
-    return gaussian_filter(image, INNER * diameter) - gaussian_filter(image, OUTER * diameter)

@@ -63,12 +63,14 @@ class PatchPicker(PickerMethod):
         target, position = self._position(item, rng)
         image, usable = cut_image(item, position, self.rotation(rng), self.window)
         middle = usable[self.window // 2, self.window // 2]
-        labelled = item.labels != "sparse" or target or self._is_box(item, position)
+        boxes = np.concatenate([item.negatives, item.contamination])
+        labelled = item.labels != "sparse" or target or bool((boxes == position).all(1).any())
         return image, torch.tensor([float(target)]), torch.tensor([float(labelled), float(not labelled)]) * middle
 
     def _position(self, item: LabelledImage, rng: np.random.Generator) -> tuple[bool, np.ndarray]:
         """Whether it is a particle, and its position yx."""
-        if len(item.positives) and (rng.random() < self.positive_fraction or not self._has_negatives(item)):
+        only_positives = item.labels == "boxes" and not len(item.negatives) + len(item.contamination)
+        if len(item.positives) and (rng.random() < self.positive_fraction or only_positives):
             angle, radius = rng.uniform(0, 2 * np.pi), self.jitter * rng.random() ** 0.5
             shift = radius * np.array([np.sin(angle), np.cos(angle)])
             return True, item.positives[rng.integers(len(item.positives))] + shift
@@ -76,13 +78,6 @@ class PatchPicker(PickerMethod):
         if len(boxes) and (item.labels == "boxes" or rng.random() < 0.5):
             return False, boxes[rng.integers(len(boxes))]
         return False, self._background(item, rng)
-
-    def _has_negatives(self, item: LabelledImage) -> bool:
-        return item.labels != "boxes" or len(item.negatives) + len(item.contamination) > 0
-
-    def _is_box(self, item: LabelledImage, position: np.ndarray) -> bool:
-        boxes = np.concatenate([item.negatives, item.contamination])
-        return bool(len(boxes)) and bool((boxes == position).all(1).any())
 
     def _background(self, item: LabelledImage, rng: np.random.Generator) -> np.ndarray:
         """A random position at least `far` from every labelled particle, or the farthest of some."""

@@ -4,6 +4,7 @@ of carbon, ice crystals, dirt and aggregates."""
 
 import dataclasses
 import json
+import math
 import typing
 from pathlib import Path
 
@@ -90,7 +91,8 @@ class Picks:
         )
         self.model_threshold = known["threshold"]
         # what was learnt from boxes was calibrated on them, too: 0.74 to 0.93 was expected where 0.48 to 0.63 was true
-        self.trusted = Adapted(**settings.adapted).trusted if settings.adapted else self.card.get("labels") != "boxes"
+        self.adapted = Adapted(**settings.adapted) if settings.adapted else None
+        self.trusted = self.adapted.trusted if self.adapted else self.card.get("labels") != "boxes"
         self.uncertainty = known["uncertainty"] if self.given is None and self.rule == "model" else None
         if self.answered:
             self.model_threshold, self.trusted, self.uncertainty = self.answered.threshold, False, None
@@ -126,7 +128,9 @@ class Picks:
         """Outputs of the command. order: all micrographs' names. settings: that hold, with the contrast."""
         names = [n for n in order if n in self.counts]
         candidates = {n: self.folder / CANDIDATES / f"{n}.star" for n in names}
-        ranked = sorted(self.thresholds.values())
+        ranked, number = sorted(self.thresholds.values()), self.expected.particles
+        f1, told = (self.adapted.f1, self.adapted.expected_f1) if self.adapted else (1.0, 1.0)
+        expected = {name: min(1.0, value * f1 / max(told, 0.01)) for name, value in self.expected.metrics().items()}
         return PickOutputs(
             folder=str(self.folder),
             picks=sum(self.counts.values()),
@@ -137,8 +141,9 @@ class Picks:
             coordinates={n: str(self.folder / f"{n}.star") for n in names},
             # none where no particles of any size were found
             candidates={n: str(path) for n, path in candidates.items() if path.exists()},
-            expected_particles=dict(number=self.expected.particles, deviation=self.expected.deviation),
-            expected=self.expected.metrics() if self.trusted and any(self.counts.values()) else None,
+            # of the scores, and of what these promise too much on the micrographs that were asked
+            expected_particles=dict(number=number, deviation=math.hypot(self.expected.deviation, (1 - f1) * number)),
+            expected=expected if self.trusted and any(self.counts.values()) else None,
             model=self.model,
             contrast=str(settings.contrast),
             particle_diameter=settings.particle_diameter or settings.scale,
@@ -170,8 +175,8 @@ class Picks:
             return f"{written}{self.answered.estimate.in_words()}"
         if not made.expected:
             return written + (UNTOLD if made.state else FEW_LABELS)
-        found = self.expected.metrics()
+        found, number = made.expected, made.expected_particles
         return (
-            f"{written}Expected particles: {self.expected.particles:.0f} ± {self.expected.deviation:.0f}; expected "
-            f"of the picks: precision {found['precision']:.2f}, recall {found['recall']:.2f}, F1 {found['f1']:.2f}"
+            f"{written}Expected particles: {number['number']:.0f} ± {number['deviation']:.0f}; expected of the picks: "
+            f"precision {found['precision']:.2f}, recall {found['recall']:.2f}, F1 {found['f1']:.2f}"
         )

@@ -59,24 +59,21 @@ class ContrastFound:
         )
 
 
-def scores_of_some(
-    candidates: typing.Callable[..., typing.Any], paths: typing.Sequence[str], contrasts: tuple[str]
-) -> dict[str, list[np.ndarray]]:
-    """{contrast: [(n,) scores]} of a few readable micrographs. candidates: function of (image (h, w), contrast) that
-    returns positions and scores. paths: micrographs, of which those evenly spread over the list come first; those that
-    cannot be read or picked are passed over here: picking reports them."""
-    scores: dict[str, list[typing.Any]] = {contrast: [] for contrast in contrasts}
+def candidates_of_some(
+    candidates: typing.Callable[..., typing.Any], paths: typing.Sequence[str]
+) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """[(path, (n, 2) yx, (n,) scores)] of a few readable micrographs. candidates: function of image (h, w) that returns
+    positions and scores. paths: micrographs, of which those evenly spread over the list come first; those that cannot
+    be read or picked are passed over here: picking reports them."""
+    found: list[tuple[str, np.ndarray, np.ndarray]] = []
     for path in spread_first(paths, MAX_MICROGRAPHS):
-        if len(scores[contrasts[0]]) == MAX_MICROGRAPHS:
+        if len(found) == MAX_MICROGRAPHS:
             break
         try:
-            image = read_micrograph(path)
-            found = {contrast: candidates(image, contrast)[1] for contrast in contrasts}
+            found.append((path, *candidates(read_micrograph(path))))
         except (ValueError, FileNotFoundError):
             continue
-        for contrast, values in found.items():
-            scores[contrast].append(values)
-    return scores
+    return found
 
 
 def compare_contrasts(scores: typing.Mapping[str, list[np.ndarray]], typical: str = "dark") -> ContrastFound:

@@ -28,6 +28,7 @@ MINIMUM = 6.0  # sure particles below which there is no size
 BELOW = 0.7  # of the smallest rung: nothing is sought there
 RATIO = 1.4  # of sure particles to those that the other sign of protein shows: noise and carbon have 1
 REPEATS, CLOSE = 3, 0.06  # of the estimate at a rung, and the change of log size that ends them
+PRIOR = 0.5  # log of the size at which a rung counts half as much as one at the stated diameter
 AGREES = 1.2  # factor between stated and found diameter that is no contradiction
 # Sure particles are dirt if both measures of how their heights vary are larger: the robust deviation over the median,
 # and the standard deviation of the logarithm. Of particles of 22 simulated and 3 real sets the smaller measure is at
@@ -109,20 +110,24 @@ def find_size(
     opposite) -> ScaleCandidates; whole: not only a middle part of it; opposite: of the other sign of protein. Noise and
     carbon look alike in both; what is seen there is subtracted. paths: micrographs; those that cannot be read are
     passed over here, as picking reports them, and so are those much smaller than the others. pixel_size: Å/px. stated:
-    Å that the user gave. Where the estimate from there holds, the ladder is not climbed."""
+    Å that the user gave: a prior, as rungs near it count for more."""
     images = _images(paths)
     if not images:
         return None
-    if stated:
-        found = _from(look, images, stated, pixel_size)
-        if found and abs(math.log(found.diameter / stated)) < math.log(1.75):
-            return found if found.uneven <= UNEVEN else None  # another size would contradict the user and the network
-    scales = scale_grid(pixel_size, min(min(im.shape) for im in images))
+    side = min(min(im.shape) for im in images)
+    scales = scale_grid(pixel_size, side)
+    outside = stated and scales and not scales[0] <= stated <= scales[-1]
+    if outside and not particle_size_problem(stated, pixel_size, side):
+        scales = sorted([*scales, stated])
     filled = np.array([_filled(look, images[:GRID_MICROGRAPHS], d) for d in scales])
+    if stated:
+        filled *= 1 / (1 + (np.log(np.array(scales) / stated) / PRIOR) ** 4)
     limit = UNEVEN
     for best in [i for i in np.argsort(-filled)[:2] if filled[i]]:
         found = _from(look, images, scales[best], pixel_size)
         if found and found.uneven > limit:
+            if stated and abs(math.log(found.diameter / stated)) < math.log(1.75):
+                return None  # another size would contradict the user and the network
             limit = EVEN
         elif found:
             return dataclasses.replace(found, others=_others(found.diameter, scales, filled))
