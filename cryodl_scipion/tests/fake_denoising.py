@@ -156,7 +156,14 @@ def assignOrientations(config):
         reference=config.structure,
         noise_control=None,
         substituted=None,
+        missing_cone=0.0,
+        tilted_cones=[0.0] * 3,
+        views=VIEWS,
     ), []
+
+
+VIEWS = [[0.0, 20.0, 3.1], [90.0, 60.0, 0.5], [-120.0, 85.0, 0.0]]
+BY_DIRECTION = [[0.0, 20.0, 31.0], [90.0, 60.0, 8.5], [-120.0, 85.0, None]]
 
 
 def reconstruct(config):
@@ -175,7 +182,8 @@ def reconstruct(config):
         fsc=fsc,
         missing_cone=44.3,
         tilted_cones=[33.4, 23.7, 10.4],
-        by_direction=[[0.0, 20.0, 31.0], [90.0, 60.0, 8.5], [-120.0, 85.0, None]],
+        by_direction=BY_DIRECTION,
+        views=VIEWS,
         count=len(rows),
         pixel_size=size,
         box=box,
@@ -202,7 +210,8 @@ def initialMap(config):
         judgement=path("judgement.json"), count=len(rows), pixel_size=size, box=box, contrast="bright", limit=15.0
     )
     if os.environ.get("FAKE_ENGINE_MAP") == "none":
-        made = dict.fromkeys(("map", "half1", "half2", "particles", "resolution"))
+        views = ("missing_cone", "tilted_cones", "views", "by_direction")
+        made = dict.fromkeys(("map", "half1", "half2", "particles", "resolution", *views))
         reasons = ["the particles show hardly more than noise"]
         return dict(shared, **made, determined=False, reasons=reasons, fsc=[], agreement=0.4, coverage=0.8), []
     pose = argparse.Namespace(particles=config.particles, output=path("particles.star"), symmetry="C1", structure="")
@@ -212,6 +221,7 @@ def initialMap(config):
         writeMrc(path(name), np.ones((box,) * 3, np.float32), size)
     made = dict({name: path(file) for name, file in names.items()}, particles=path("particles.star"))
     fsc = [1.0 - i / (box // 2) for i in range(box // 2 + 1)]
+    made.update(missing_cone=0.0, tilted_cones=[0.0] * 3, views=VIEWS, by_direction=BY_DIRECTION)
     return dict(shared, **made, determined=True, reasons=[], resolution=18.5, fsc=fsc, agreement=0.97, coverage=0.8), []
 
 

@@ -121,9 +121,23 @@ def write_ctf(names, path="results/ctf", resolution=5.0, skipped=()):
 def write_map(noise):
     curve = np.clip(1.2 - np.arange(17) / 10, 0, 1).tolist()
     made = dict(map="m.mrc", half1="1.mrc", half2="2.mrc", resolution=12.5, fsc=curve, count=50, pixel_size=4.0, box=32)
+    made.update(dict.fromkeys(("missing_cone", "tilted_cones", "views", "by_direction")))
     Result("reconstruct", dict(made, noise_fsc=noise and curve, noise_resolution=noise)).write(
         "results/map/result.json"
     )
+
+
+ORIENTED = dict(particles="p.star", mean_score=1.0, mean_probability=None, directions=1, symmetry="C1", resolution=20.0)
+FIRST = dict.fromkeys(("map", "half1", "half2", "particles", "limit", "agreement", "coverage", "by_direction"))
+FIRST.update(determined=True, reasons=[], fsc=[], judgement="j.json", resolution=17.5, pixel_size=4.0, box=32)
+
+
+def words_with_views(command, views, **more):
+    """Of the page, with the result of a command on views besides."""
+    os.makedirs(f"results/{command}", exist_ok=True)
+    tilted = dict(missing_cone=44.3, tilted_cones=[33.4, 23.7, 10.4], views=views, count=50, contrast="dark")
+    Result(command, dict(tilted, **more)).write(f"results/{command}/result.json")
+    return report("--folder", "results")[1].words
 
 
 def report(*more):
@@ -149,6 +163,16 @@ def test_numbers_over_time_are_drawn_once_there_are_two_results(folder):
     os.utime("results/earlier/result.json", (1e9, 1e9))
     _, page, _, _ = report("--folder", "results")
     assert len(page.pictures) == 4 + 4 and "picked micrographs per hour" in page.words
+
+
+def test_views_and_resolution_by_direction_are_drawn(folder):
+    views = [[0.0, 20.0, 1.5], [90.0, 60.0, 0.5], [-120.0, 150.0, 1.0]]
+    said = words_with_views("assign-orientations", views, **ORIENTED)
+    assert "missing cone 44.3°; a specimen tilted by 20, 30 and 40° would leave 33°, 24°, 10°" in said
+    axes = [[0.0, 20.0, 31.0], [90.0, 60.0, None]]
+    assert "17.5 Å" in words_with_views("initial-map", views, **dict(FIRST, by_direction=axes))
+    assert "not determinedinitial map" in words_with_views("initial-map", views, **dict(FIRST, reasons=["junk"]))
+    assert "The part Views cannot be shown" in words_with_views("initial-map", [[0.0, 20.0]], **FIRST)
 
 
 def test_texts_from_outside_are_escaped(folder):

@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 import unittest
+from types import SimpleNamespace
 from unittest import mock
 
 import mrcfile
@@ -13,10 +14,11 @@ from matplotlib.figure import Figure
 
 from ...viewers import gallery_window, model_window, plots, window
 from ...viewers.gallery_window import DENOISED, RAW, Gallery, pageOf
+from ...viewers.maps import viewer_map
 from ...viewers.maps.viewer_map import LinkedSlices
 from ...viewers.micrographs import diameter_window
 from ...viewers.particles import viewer_orient
-from ...viewers.particles.viewer_orient import OrientationSet, probabilitiesOf
+from ...viewers.particles.viewer_orient import probabilitiesOf, scoresOf
 from ..fake_simulator import writeTable
 
 
@@ -156,29 +158,20 @@ class TestCryodlGallery(FolderTest):
 
 
 class TestCryodlOrientationPlots(FolderTest):
-    def test_uniform_directions_fill_the_sphere_evenly(self):
-        rng = np.random.RandomState(1)
-        tilt = np.rad2deg(np.arccos(rng.uniform(-1, 1, 60000)))
-        counts = viewer_orient.directionCounts(rng.uniform(-180, 180, 60000), tilt)
-        self.assertEqual(counts.shape, (12, 24))
-        self.assertLess(abs(counts / counts.mean() - 1).max(), 0.35)
+    def batch(self, count, rows, cone):
+        return SimpleNamespace(count=count, views=rows, missing_cone=cone)
 
-    def test_one_direction_has_one_place_however_its_angles_are_written(self):
-        positions = [
-            np.argwhere(viewer_orient.directionCounts([rot], [tilt])).tolist()
-            for rot, tilt in ((30, 40), (390, 40), (-330, 40), (210, -40), (210, 320))
-        ]
-        self.assertEqual(len({str(position) for position in positions}), 1)
-        self.assertNotEqual(positions[0], np.argwhere(viewer_orient.directionCounts([30], [140])).tolist())
-
-    def test_the_pole_is_on_top_and_the_figures_are_told(self):
+    def test_views_of_all_batches_are_drawn_with_the_pole_on_top(self):
         figure = Figure()
-        axes = figure.add_subplot(projection="mollweide")
-        viewer_orient.drawDirections(axes, np.zeros(7), np.full(7, 5.0))
-        pieces = axes.collections[0].get_array().reshape(24, 48)  # of 3 x 6 cells: few particles have large ones
-        self.assertEqual(np.unique(np.argwhere(pieces)[:, 0]).tolist(), list(range(16, 24)))  # the highest latitudes
-        self.assertIn("7 particles; 94 % of the directions are empty", axes.get_title())
-        self.assertIn("none", viewer_orient.directionsInWords(np.zeros((12, 24))))
+        views = [[0.0, 5.0, 4.0], [390.0, 90.0, 1.0], [-90.0, 150.0, 0.0]]
+        other = [[rot, tilt, 2.0] for rot, tilt, _ in views]
+        viewer_map.drawViews(figure, [self.batch(30, views, 50.0), self.batch(10, other, 44.4)])
+        (points,) = figure.axes[0].collections
+        self.assertTrue(np.allclose(np.rad2deg(points.get_offsets()), [[0, 85], [30, 0], [-90, -60]]))
+        self.assertEqual(points.get_array().tolist(), [3.5, 1.25, 0.5])
+        self.assertEqual(figure.axes[0].get_title(), "40 particles; missing cone: 44°")
+        with self.assertRaisesRegex(ValueError, "older than this panel"):
+            viewer_map.drawViews(Figure(), [self.batch(30, None, None)])
 
     def test_scores_are_read_and_drawn_with_their_medians(self):
         path = self.path("o.star")
@@ -189,10 +182,8 @@ class TestCryodlOrientationPlots(FolderTest):
             ("rlnAngleRot", "rlnAngleTilt", "cryodlScore", "cryodlMargin"),
             [(1, 2, 3, 0.5), (4, 5, 6, 0.1), (7, 8, 9, 0.9)],
         )
-        data = OrientationSet(path)
-        self.assertEqual((data.rot.tolist(), data.tilt.tolist()), ([1, 4, 7], [2, 5, 8]))
         figure = Figure()
-        viewer_orient.drawDistributions(figure, data.scores)
+        viewer_orient.drawDistributions(figure, scoresOf(path))
         self.assertEqual([axes.get_xlabel() for axes in figure.axes], ["Score", "Margin to the runner-up"])
         self.assertEqual([axes.lines[0].get_xdata()[0] for axes in figure.axes], [6, 0.5])
 

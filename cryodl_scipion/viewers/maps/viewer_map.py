@@ -9,7 +9,6 @@ import numpy as np
 from pwem.objects import Volume
 
 from ...convert.names import withoutChecksum
-from ...engine.cryodl.contract import ReconstructOutputs
 from ...protocols import CryodlProtBackProject
 from ..panels_viewer import ObjectViewer, PanelsViewer, panel
 from ..plots import AXES, MARK, Axes, Figure, drawFscOfMap, labelSphere, percentilesOf, readMap, stretchedTo
@@ -159,29 +158,52 @@ class CryodlBackProjectViewer(
     )
     def showByDirection(self, volume: Volume) -> Any:
         made = self.protocol._made()
-        return self.plot("Directions", lambda figure: drawByDirection(figure.add_subplot(projection="mollweide"), made))
+        return self.plot("Directions", lambda figure: drawByDirection(figure, made), (9, 5))
 
     @panel("Map in ChimeraX", "Opens ChimeraX, if Scipion's plugin for it is installed.")
     def showInChimera(self, volume: Volume) -> Any:
         return self.chimera(self.protocol.outputVolume.getFileName())
 
 
-def drawByDirection(axes: Axes, made: ReconstructOutputs) -> None:
+VIEWS = (
+    "How often the particles show each direction, over what even views give, on an equal-area map of the sphere, with "
+    "the copies of the symmetry."
+)
+
+
+def drawViews(figure: Figure, batches: Sequence[Any]) -> None:
+    """Where the particles of the outputs of one or more batches are seen from. Raises ValueError of older results."""
+    if any(batch.views is None for batch in batches):
+        raise ValueError("The result does not tell of its views: it is older than this panel.")
+    counts = [batch.count for batch in batches]
+    axes = _drawOnSphere(figure, np.average([batch.views for batch in batches], 0, counts), "Views over even ones")
+    axes.set_title(f"{sum(counts)} particles; missing cone: {batches[-1].missing_cone:.0f}°", fontsize=10)
+
+
+def drawByDirection(figure: Figure, made: Any) -> None:
     """The resolution about each axis, at both of its ends. Raises ValueError if none was measured."""
     if not made.by_direction:
         raise ValueError(
             "There is no resolution by direction: the half-maps agree nowhere, or the run is older than this panel."
         )
-    rot, tilt, found = np.array(made.by_direction, float).T
-    known = np.isfinite(found)
-    points = np.deg2rad([np.r_[rot, rot + 180], np.r_[90 - tilt, tilt - 90]])
-    points[0] = np.mod(points[0] + np.pi, 2 * np.pi) - np.pi
-    dots = axes.scatter(points[0], points[1], c=np.r_[found, found], s=120, cmap="viridis", plotnonfinite=True)
-    axes.figure.colorbar(dots, ax=axes, shrink=0.7, label="Resolution (Å)")
-    labelSphere(axes)
+    ends = np.array(made.by_direction, float)
+    found, known = ends[:, 2], np.isfinite(ends[:, 2])
+    other = np.c_[ends[:, 0] + 180, 180 - ends[:, 1], found]
+    axes = _drawOnSphere(figure, np.concatenate([ends, other]), "Resolution (Å)")
     span = f"{found[known].min():.3g} to {found[known].max():.3g} Å" if known.any() else "nothing resolved"
     unknown = f"; nothing resolved about {len(known) - known.sum()} of {len(known)} axes" * bool(not known.all())
     axes.set_title(f"{span}{unknown}; missing cone: {made.missing_cone or 0:.0f}°", fontsize=10)
+
+
+def _drawOnSphere(figure: Figure, rows: Any, words: str) -> Axes:
+    """rows: (n, 3) rot, tilt in degrees, number, which words explain."""
+    rot, tilt, values = np.transpose(rows)
+    axes = figure.add_subplot(projection="mollweide")
+    longitude = np.mod(np.deg2rad(rot) + np.pi, 2 * np.pi) - np.pi
+    dots = axes.scatter(longitude, np.deg2rad(90 - tilt), c=values, s=400, cmap="viridis", plotnonfinite=True)
+    figure.colorbar(dots, ax=axes, shrink=0.7, label=words)
+    labelSphere(axes)
+    return axes
 
 
 def mapSlicesView(viewer: Any, volume: Volume) -> Any:

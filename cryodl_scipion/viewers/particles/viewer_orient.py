@@ -9,24 +9,18 @@ from ...convert.reading import readCsv
 from ...convert.relion_star import columnsOf, iterColumns
 from ...protocols import CryodlProtAssignOrientations, CryodlProtIdentify, CryodlProtInitialMap, CryodlProtIntegrity
 from ..gallery_window import SCORES, Gallery, shortNumber
-from ..maps.viewer_map import CryodlBackProjectViewer
+from ..maps.viewer_map import VIEWS, CryodlBackProjectViewer, drawViews
 from ..panels_viewer import PanelsViewer, panel
-from ..plots import Axes, Figure, drawFscOfMap, label, labelSphere
+from ..plots import Figure, drawFscOfMap, label
 from ..window import PicturesWindow
 
 
-class OrientationSet:
-    """rot, tilt: (n,) degrees. scores: {label: (n,) numbers}, those that the file has."""
-
-    def __init__(self, *paths: str) -> None:
-        present = set.intersection(*(set(columnsOf(path, "particles")) for path in paths))
-        columns = ("rlnAngleRot", "rlnAngleTilt", *(name for name in SCORES if name in present))
-        read = [row for path in paths for row in iterColumns(path, columns, (float,) * len(columns), "particles")]
-        self.rot, self.tilt, *scores = np.array(read).reshape(-1, len(columns)).T
-        self.scores = {SCORES[name]: values for name, values in zip(columns[2:], scores)}
-
-    def draw(self, figure: Figure) -> None:
-        drawDirections(figure.add_subplot(projection="mollweide"), self.rot, self.tilt)
+def scoresOf(*paths: str) -> Dict[str, Any]:
+    """{label: (n,) numbers} of oriented particles, those that all files have."""
+    present = set.intersection(*(set(columnsOf(path, "particles")) for path in paths))
+    columns = tuple(name for name in SCORES if name in present)
+    read = [row for path in paths for row in iterColumns(path, columns, (float,) * len(columns), "particles")]
+    return dict(zip(map(SCORES.get, columns), np.array(read).reshape(-1, len(columns)).T))
 
 
 def probabilitiesOf(path: str, count: int) -> Any:
@@ -35,45 +29,7 @@ def probabilitiesOf(path: str, count: int) -> Any:
     return np.array(list(iterColumns(path, columns, (float,) * count, "particles"))).reshape(-1, count)
 
 
-_MAX_BANDS = 12  # of equal area from pole to pole; a cell is then about 15 degrees wide
-_FEW = 4  # particles in a cell on average, below which chance alone makes empty ones
-_PIECES = 8  # of a cell, each way
 _BLUE, _RED = "#4477aa", "#cc6677"
-
-
-def directionCounts(rot: np.ndarray, tilt: np.ndarray) -> Any:
-    """(bands, sectors) particles in cells of equal area, fewer and larger ones for few particles.
-
-    rot, tilt: (n,) degrees, of any range; tilt is from the pole z."""
-    # a tilt beyond 180 or below 0 is the direction on the other side
-    z = np.cos(np.deg2rad(tilt))
-    rotated = np.where(np.mod(tilt, 360) > 180, np.asarray(rot) + 180, rot)
-    longitude = np.mod(rotated + 180, 360) - 180
-    bands = int(np.clip(np.sqrt(np.size(rot) / (2 * _FEW)), 3, _MAX_BANDS))
-    counts, _, _ = np.histogram2d(z, longitude, bins=(bands, 2 * bands), range=((-1, 1), (-180, 180)))
-    return counts
-
-
-def drawDirections(axes: Axes, rot: np.ndarray, tilt: np.ndarray) -> None:
-    """Particles per direction on a map of the sphere that keeps areas. axes: of the projection 'mollweide'.
-
-    The pole z (tilt 0) is on top. Uniform directions give one colour all over."""
-    counts = directionCounts(rot, tilt)
-    # cells are drawn in pieces, since the sides of a piece are straight and those of a cell are not
-    pieces = counts.repeat(_PIECES, 0).repeat(_PIECES, 1)
-    latitudes = np.arcsin(np.linspace(-1, 1, pieces.shape[0] + 1))
-    longitudes = np.linspace(-np.pi, np.pi, pieces.shape[1] + 1)
-    mesh = axes.pcolormesh(longitudes, latitudes, pieces, cmap="viridis", vmin=0, shading="flat")
-    labelSphere(axes)
-    axes.set(ylabel="Tilt", title=directionsInWords(counts))
-    axes.figure.colorbar(mesh, ax=axes, shrink=0.7, label="Particles")
-
-
-def directionsInWords(counts: Any) -> str:
-    """'100 particles; 12 % of the directions are empty; the fullest has 3.0 times the mean'."""
-    mean, empty = counts.mean(), 100 * np.mean(counts == 0)
-    fullest = f"{counts.max() / mean:.1f} times the mean" if mean else "none"
-    return f"{int(counts.sum())} particles; {empty:.0f} % of the directions are empty; the maximum is {fullest}"
 
 
 def drawDistributions(figure: Figure, columns: Any) -> None:
@@ -108,27 +64,23 @@ class CryodlOrientationsViewer(
     PanelsViewer, targets=[CryodlProtAssignOrientations], section="Orientations", wait="There are no orientations"
 ):
     def _data(self) -> Any:
-        results = self.protocol._engineResults()
-        return OrientationSet(*[result.outputs.particles for result in results]) if results else None
+        return [result.outputs for result in self.protocol._engineResults()] or None
 
-    @panel(
-        "Distribution of the directions",
-        "Particles per direction, on an equal-area map of the sphere; uniform directions have one colour everywhere. "
-        "For symmetric structures, only one asymmetric unit is filled.",
-    )
-    def showDirections(self, data: OrientationSet) -> Any:
-        return self.plot("Directions", data.draw, (9, 5))
+    @panel("Distribution of the directions", VIEWS)
+    def showDirections(self, batches: Any) -> Any:
+        return self.plot("Directions", lambda figure: drawViews(figure, batches), (9, 5))
 
     @panel(
         "Scores and margins",
         "Score: how well the best orientation fits. Margin: its advantage over the best distant orientation. With a "
         "small margin, the other orientation is almost as likely.",
     )
-    def showScores(self, data: OrientationSet) -> Any:
-        return self.plot("Scores", lambda figure: drawDistributions(figure, data.scores), (12, 4.4))
+    def showScores(self, batches: Any) -> Any:
+        scores = scoresOf(*(batch.particles for batch in batches))
+        return self.plot("Scores", lambda figure: drawDistributions(figure, scores), (12, 4.4))
 
     @panel("Particles, sorted by score", "The raw particles, best first or in another order.")
-    def showParticles(self, data: OrientationSet) -> Any:
+    def showParticles(self, batches: Any) -> Any:
         return sortedGallery(self)
 
 
@@ -147,13 +99,11 @@ class CryodlInitialMapViewer(
     def showFsc(self, made: Any) -> Any:
         return self.plot("FSC", lambda figure: drawFscOfMap(figure.add_subplot(), made))
 
-    @panel(
-        "Distribution of the directions",
-        "Particles per direction, on an equal-area map of the sphere; uniform directions have one colour everywhere.",
-    )
+    @panel("Distribution of the directions", VIEWS)
     def showDirections(self, made: Any) -> Any:
-        return self.plot("Directions", OrientationSet(made.particles).draw, (9, 5))
+        return self.plot("Directions", lambda figure: drawViews(figure, [made]), (9, 5))
 
+    showByDirection = CryodlBackProjectViewer.showByDirection
     showInChimera = CryodlBackProjectViewer.showInChimera
 
 

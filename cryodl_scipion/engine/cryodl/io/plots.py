@@ -114,9 +114,12 @@ def plot_rounds(entries: typing.Sequence[dict[str, typing.Any]], path: str | os.
     save_figure(figure, path)
 
 
-def new_figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[typing.Any, typing.Any]:
-    """A figure and its (rows, columns) array of axes. size: (width, height) in inches."""
-    return _pyplot().subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+def new_figure(
+    rows: int, columns: int, size: tuple[float, float], projection: str | None = None
+) -> tuple[typing.Any, typing.Any]:
+    """A figure and its (rows, columns) array of axes. size: (width, height) in inches. projection: of the axes."""
+    kind = dict(projection=projection)
+    return _pyplot().subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, subplot_kw=kind)
 
 
 def scale_bar(axes: typing.Any, voxel: float) -> None:

@@ -14,7 +14,7 @@ from ..io.particle_sets import ParticleSet
 from ..io.subtomograms import SubtomogramSet
 from .backproject import Slices, solve
 
-EDGE = 0.05  # of the box: width of the mask's soft edge
+EDGE, MASK = 0.05, 0.9  # of the box: width of the mask's soft edge, and its diameter if none is given
 CHANCE = 3.0  # standard deviations of the FSC of noise, above which halves agree
 MINIMUM = 1e-3  # smallest FSC that a shell is taken to have; the Wiener constant of the whole map comes from it
 
@@ -83,12 +83,24 @@ def half_reconstructions(
         del slices
     box = particles.box
     maps = [solve(value, weight, box) for value, weight in sums]
-    diameter_px = 0.9 * box if config.mask_diameter is None else config.mask_diameter / particles.pixel_size
+    diameter_px = mask_diameter_px(particles, config.mask_diameter)
     mask = soft_sphere(box, diameter_px, device)
     curve = fsc(maps[0] * mask, maps[1] * mask).cpu()
     resolution = resolution_at(curve, 0.143, particles.pixel_size, box) if above_chance(curve, diameter_px) else None
     whole = solve(sums[0][0] + sums[1][0], sums[0][1] + sums[1][1], box, wiener_constants(curve))
     return Reconstruction(whole.cpu(), maps[0].cpu(), maps[1].cpu(), curve, resolution, mask.cpu())
+
+
+def mask_diameter_px(particles: ParticleSet, diameter: float | None) -> float:
+    """Diameter of the mask in px. diameter: Å, as asked for. Raises ValueError if it is wider than the images."""
+    width = particles.box * particles.pixel_size
+    if diameter is not None and diameter > width:
+        raise ValueError(
+            f"Mask diameter (--mask-diameter) is {diameter:g} Å, but the images of {particles.path} are only "
+            f"{width:.0f} Å wide ({particles.box} px x {particles.pixel_size:g} Å). Choose a smaller diameter, or "
+            "leave it out to use 0.9 of the box size."
+        )
+    return MASK * particles.box if diameter is None else diameter / particles.pixel_size
 
 
 def above_chance(curve: torch.Tensor, diameter_px: float) -> bool:

@@ -2,6 +2,7 @@
 """What views show of a molecule: missing directions, what a tilted specimen would add, resolution by direction."""
 
 import dataclasses
+import typing
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from ..core.healpix_grid import healpix
 from ..core.symmetry import operations
 
 SIDES = 12  # of the HEALPix grid of views: 4.9 degrees apart
-WEDGE = 5.0  # degrees: views so near to the plane across a direction show it
+WEDGE, WIDE = 5.0, 10.0  # degrees: views so near to the plane across a direction show it; of the one seen least
 MISSING = 0.15  # of what even views would give: directions seen less are missing
 TILTS = (20, 30, 40)  # degrees
 FEWEST = 100  # views: fewer leave directions out by chance
@@ -28,24 +29,31 @@ SMOOTH = 3  # shells: in a cone the inner ones hold few coefficients
 class SeenDirections:
     """least: how often the direction seen least is seen, over what even views would give. cone: half angle of the
     largest cone of directions that are missing, degrees; 0 if none is, or of fewer than FEWEST views. tilted: {tilt
-    of the specimen: cone that it would leave}."""
+    of the specimen: cone that it would leave}. views: [rot, tilt in degrees, views there over what even ones give]."""
 
     least: float
     cone: float
     tilted: dict[int, float]
+    views: list[list[float]]
+
+    def outputs(self) -> dict[str, typing.Any]:
+        """What the outputs of commands say of it."""
+        tilted = [round(cone, 1) for cone in self.tilted.values()]
+        return dict(missing_cone=round(self.cone, 1), tilted_cones=tilted, views=self.views)
 
     def doubts(self) -> list[str]:
         """A sentence on what is missing and what would help; none where nothing is."""
         if self.cone < SMALLEST:
             return []
-        left = ", ".join(
-            f"{cone:.0f}° at {tilt}°" if cone else f"none at {tilt}°" for tilt, cone in self.tilted.items()
-        )
         return [
             f"Views are missing: a cone of {self.cone:.0f}° about one direction is hardly seen (less than "
-            f"{100 * MISSING:.0f} % of what even views show), and the map is smeared along it. Images of a tilted "
-            f"specimen would leave a cone of {left}."
+            f"{100 * MISSING:.0f} % of what even views show), and the map is smeared along it; {self.advice()}."
         ]
+
+    def advice(self) -> str:
+        """What a tilt would leave."""
+        left = (f"{cone:.0f}° at {tilt}°" if cone else f"none at {tilt}°" for tilt, cone in self.tilted.items())
+        return f"images of a tilted specimen would leave a cone of {', '.join(left)}"
 
 
 def views_of(matrices: np.ndarray, symmetry: str) -> SeenDirections:
@@ -54,25 +62,28 @@ def views_of(matrices: np.ndarray, symmetry: str) -> SeenDirections:
     seen = np.einsum("sij,nj->sni", operations(symmetry), matrices[:, :, 2]).reshape(-1, 3)
     counts = np.bincount(cKDTree(grid).query(seen)[1], minlength=len(grid)) / len(seen)
     cosines = grid @ grid.T
-    shown = _coverage(cosines, counts)
+    axes = healpix(AXES)
+    dense = np.bincount(cKDTree(axes).query(seen)[1], minlength=len(axes)) * len(axes) / len(seen)
+    views = [[*_angles(axis), round(float(times), 3)] for axis, times in zip(axes, dense)]
+    least = float(_coverage(cosines, counts, WIDE).min())
     if len(seen) < FEWEST:
-        return SeenDirections(float(shown.min()), 0.0, dict.fromkeys(TILTS, 0.0))
+        return SeenDirections(least, 0.0, dict.fromkeys(TILTS, 0.0), views)
     angles = np.degrees(np.arccos(np.clip(cosines, -1, 1)))
-    tilted = {tilt: _cone(angles, _coverage(cosines, _turned(angles, counts, tilt))) for tilt in TILTS}
-    return SeenDirections(float(shown.min()), _cone(angles, shown), tilted)
+    # with the specimen tilted each view goes to a ring around it, since particles lie at any angle in the plane
+    bands = {tilt: np.exp(-(((angles - tilt) / RING) ** 2)) for tilt in TILTS}
+    tilted = {tilt: _cone(angles, _coverage(cosines, ring @ (counts / ring.sum(0)))) for tilt, ring in bands.items()}
+    return SeenDirections(least, _cone(angles, _coverage(cosines, counts)), tilted, views)
 
 
-def _coverage(cosines: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def _angles(axis: np.ndarray) -> list[float]:
+    """[rot, tilt] of a direction, degrees."""
+    return np.degrees([np.arctan2(axis[1], axis[0]), np.arccos(axis[2])]).round(2).tolist()
+
+
+def _coverage(cosines: np.ndarray, counts: np.ndarray, wedge: float = WEDGE) -> np.ndarray:
     """(d,) how often each direction is seen, over what even views would give: a view shows the directions across it."""
-    across = np.abs(cosines) < np.sin(np.radians(WEDGE))
+    across = np.abs(cosines) < np.sin(np.radians(wedge))
     return np.asarray((across @ counts) / across.mean(1))
-
-
-def _turned(angles: np.ndarray, counts: np.ndarray, tilt: float) -> np.ndarray:
-    """(d,) counts of views with the specimen tilted: each goes to a ring around it, since particles lie at any angle in
-    the plane."""
-    ring = np.exp(-(((angles - tilt) / RING) ** 2))
-    return np.asarray(ring @ (counts / ring.sum(0)))
 
 
 def _cone(angles: np.ndarray, shown: np.ndarray) -> float:
@@ -110,6 +121,5 @@ def resolutions(half1: torch.Tensor, half2: torch.Tensor, pixel_size: float) -> 
         near = torch.nonzero((torch.as_tensor(axis, dtype=xyz.dtype) @ xyz).abs() > np.cos(np.radians(CONE)))[:, 0]
         shared, one, other = torch.nn.functional.avg_pool1d(sums(near) / power, SMOOTH, 1, SMOOTH // 2)
         curve = shared / (one * other).sqrt().clamp(min=1e-300)
-        rot, tilt = np.degrees([np.arctan2(axis[1], axis[0]), np.arccos(axis[2])])
-        found.append([float(rot), float(tilt), resolution_at(curve, THRESHOLDS[1], pixel_size, box)])
+        found.append([*_angles(axis), resolution_at(curve, THRESHOLDS[1], pixel_size, box)])
     return found

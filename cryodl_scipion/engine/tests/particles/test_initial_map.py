@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """First maps without a structure: sums of slices, alignment of maps, the search from nothing, and its judgement."""
 
+import json
 from pathlib import Path
 
 import mrcfile
@@ -17,8 +18,9 @@ from cryodl.likelihood.observed import Observed
 from cryodl.likelihood.reference import HalfDisc, Reference
 from cryodl.particles.commands import initial_map
 from cryodl.particles.initial import alignment, climb, halves
-from cryodl.particles.initial.alignment import Judgement, align, coverage, enlarged
+from cryodl.particles.initial.alignment import Judgement, align, enlarged
 from cryodl.particles.initial.climb import SliceSums, second_map_gain
+from cryodl.reconstruction.views import views_of
 
 BOX = 32
 
@@ -99,21 +101,28 @@ def test_noise_has_no_evidence(monkeypatch):
     assert abs(float(climb.Climb(seen, 20, 0).run().evidence.mean())) < 1
 
 
-def test_coverage_is_1_of_even_views_and_0_of_one_view():
-    even = torch.from_numpy(rotation_matrices(random_angles(20000, np.random.default_rng(0))))
-    in_plane = torch.from_numpy(rotation_matrices(np.stack([np.zeros(90), np.full(90, 40.0), np.arange(90)], 1)))
-    assert 0.85 < coverage(even) <= 1
-    assert coverage(in_plane) == 0
+def views_at(angles):
+    return views_of(rotation_matrices(angles), "C1")
+
+
+EVEN = random_angles(20000, np.random.default_rng(0))
+ONE_VIEW = np.stack([np.zeros(120), np.full(120, 40.0), np.arange(120)], 1)
+
+
+def test_the_direction_seen_least_has_1_of_even_views_and_0_of_one_view():
+    assert 0.85 < views_at(EVEN).least <= 1
+    assert views_at(ONE_VIEW).least == 0
 
 
 def test_every_doubt_names_what_was_found_and_expected():
-    good = dict(agreement=0.97, starts=[1.0, 0.97], evidence=15.0, empty=0.01, coverage=0.8)
+    good = dict(agreement=0.97, starts=[1.0, 0.97], evidence=15.0, empty=0.01, views=views_at(EVEN))
     assert Judgement(**good).doubts() == Judgement(**good, second=-0.5).doubts() == []
     for changed, word in (
         (dict(agreement=0.5), "do not agree"),
         (dict(evidence=0.1), "noise"),
         (dict(empty=0.3), "junk"),
-        (dict(coverage=0.01), "views"),
+        (dict(views=views_at(ONE_VIEW)), "views are missing"),
+        (dict(views=views_at(ONE_VIEW)), "a tilted specimen would leave a cone of"),
         (dict(second=0.2), "mixed"),
     ):
         (doubt,) = Judgement(**dict(good, **changed)).doubts()
@@ -167,6 +176,8 @@ def test_a_map_is_written_and_a_stopped_run_keeps_its_starts(quick):
     assert len(begun) == 3 + 2 + 1  # two starts were kept; the last looks for a second molecule
     assert made.determined and made.reasons == [] and made.agreement > 0.93
     assert made.limit <= made.resolution < 20
+    assert made.missing_cone < 10 and len(made.views) == 192 and min(row[2] for row in made.by_direction) >= made.limit
+    assert json.loads(Path("found/judgement.json").read_text())["coverage"] == pytest.approx(made.coverage, abs=1e-3)
     with mrcfile.open(made.map) as mrc, mrcfile.open("map.mrc") as ground_truth:
         assert mrc.data.shape == (32, 32, 32) and float(mrc.voxel_size.x) == pytest.approx(4.0)
         shown, true = (torch.from_numpy(np.array(m.data)) for m in (mrc, ground_truth))

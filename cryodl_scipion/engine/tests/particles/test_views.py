@@ -59,6 +59,14 @@ def test_symmetry_fills_what_one_unit_does_not_show():
     assert views_of(matrices, "D2").cone == pytest.approx(views_of(copies, "C1").cone, abs=0.1)
 
 
+def test_the_map_of_views_says_where_they_are():
+    rows = np.array(views_of(about_an_axis(20), "C1").views)
+    assert rows[:, 2].mean() == pytest.approx(1, abs=0.01)
+    rot, tilt, most = rows[rows[:, 2].argmax()]
+    near = Rotation.from_euler("ZYZ", np.radians([rot, tilt, 0])).apply([0, 0, 1])
+    assert most > 5 and near @ Rotation.from_euler("ZYZ", [0.4, 1.1, 0]).apply([0, 0, 1]) > np.cos(np.radians(15))
+
+
 def test_a_missing_cone_and_what_would_help_are_said():
     (sentence,) = views_of(about_an_axis(10), "C1").doubts()
     assert "Views are missing: a cone of 4" in sentence and "at 20°" in sentence and "at 40°" in sentence

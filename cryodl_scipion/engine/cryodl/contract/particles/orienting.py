@@ -41,6 +41,29 @@ class IdentifyOutputs(Outputs):
     contrast: str = output("Contrast of protein in the images, 'dark' or 'bright'.")
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class ViewsOutputs(Outputs):
+    """What the views of particles show, see reconstruction/views.py."""
+
+    missing_cone: typing.Optional[float] = output(
+        "Half angle of the largest cone of directions that the particles hardly show; 0 if there is none.", "degrees"
+    )
+    tilted_cones: typing.Optional[typing.List[float]] = output(
+        "The missing cone that images of a specimen tilted by 20, 30 and 40 degrees would leave.", "degrees"
+    )
+    views: typing.Optional[typing.List[typing.List[float]]] = output(
+        "Map of the views: rot and tilt of directions in degrees, and views there over what even ones give."
+    )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OrientedMapsOutputs(MapsOutputs, ViewsOutputs):
+    by_direction: typing.Optional[typing.List[typing.List[typing.Optional[float]]]] = output(
+        "For axes over one half of the sphere: rot and tilt in degrees, and the resolution in Å within 20 degrees of "
+        "the axis (null if nothing is resolved there)."
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class InitialMapConfig(Config):
     """Find a first map of a molecule whose structure is not known, and judge whether it may be believed."""
@@ -64,7 +87,7 @@ class InitialMapConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class InitialMapOutputs(MapsOutputs):
+class InitialMapOutputs(OrientedMapsOutputs):
     determined: bool = output("Whether a map was determined.")
     reasons: typing.List[str] = output("Why not; empty for a map.")
     map: typing.Optional[str] = output(
@@ -130,26 +153,8 @@ class AssignOrientationsConfig(Config):
     )
 
 
-def missing_cone_output() -> typing.Any:
-    """`missing_cone`, of the views of particles."""
-    return output(
-        "Half angle of the largest cone of directions that the particles hardly show; 0 if there is none.",
-        "degrees",
-        default=None,
-    )
-
-
-def tilted_cones_output() -> typing.Any:
-    """`tilted_cones`, see reconstruction/views.py."""
-    return output(
-        "The missing cone that images of a specimen tilted by 20, 30 and 40 degrees would leave.",
-        "degrees",
-        default=None,
-    )
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
-class AssignOrientationsOutputs(Outputs):
+class AssignOrientationsOutputs(ViewsOutputs):
     particles: str = output(
         "STAR file of the particles with angles and shifts.", path="file", becomes="outputParticles: SetOfParticles"
     )
@@ -173,8 +178,6 @@ class AssignOrientationsOutputs(Outputs):
         "Where calibration and noise control come from: 'new', 'none', or the record of an earlier run.", default="new"
     )
     pixel_size: typing.Optional[float] = output("Of the particle images.", "Å/px", default=None)
-    missing_cone: typing.Optional[float] = missing_cone_output()
-    tilted_cones: typing.Optional[typing.List[float]] = tilted_cones_output()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,7 +207,7 @@ class ReconstructConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ReconstructOutputs(MapsOutputs):
+class ReconstructOutputs(OrientedMapsOutputs):
     map: str = output("The reconstructed map.", path="file", becomes="outputVolume: Volume")
     half1: str = output("First half-map.", path="file")
     half2: str = output("Second half-map.", path="file")
@@ -236,13 +239,6 @@ class ReconstructOutputs(MapsOutputs):
     substituted_resolution: typing.Optional[float] = output(
         "Resolution at which the FSC, corrected by the noise-substitution control, falls below 0.143.",
         "Å",
-        default=None,
-    )
-    missing_cone: typing.Optional[float] = missing_cone_output()
-    tilted_cones: typing.Optional[typing.List[float]] = tilted_cones_output()
-    by_direction: typing.Optional[typing.List[typing.List[typing.Optional[float]]]] = output(
-        "For axes over one half of the sphere: rot and tilt in degrees, and the resolution in Å within 20 degrees of "
-        "the axis (null if nothing is resolved there).",
         default=None,
     )
 

@@ -18,6 +18,7 @@ from ...contract import Classify2DConfig, write_json
 from ...core.fourier import fourier_resize, radial_mean
 from ...io.particle_sets import ParticleSet
 from ...io.stacks import read_finite
+from ...reconstruction.halves import mask_diameter_px
 from .polar import PolarGrid, polar_ctf
 
 CHUNK = 512  # images that are read at a time
@@ -121,7 +122,6 @@ def load_or_make(
 
 RINGS, MAX_RINGS, MIN_RINGS = 22, 40, 6  # RINGS: by default
 NYQUIST = 0.75  # of it at most by default; 0.9 where a resolution is asked for
-MASK = 0.45  # of the box: radius of the mask, where none is given
 WIDEST_MASK = 0.47  # of the box: outside of it the noise is measured
 REACH = 1 / 12  # of the box
 SURE = 5.0  # standard errors: then the contrast is told
@@ -146,12 +146,6 @@ class ClassSettings:
 def class_settings(config: Classify2DConfig, particles: ParticleSet) -> ClassSettings:
     """Settings of a run. Raises ValueError for a mask or shift larger than the box, and for images without content."""
     width, box = particles.box * particles.pixel_size, particles.box
-    if config.mask_diameter and config.mask_diameter > width:
-        raise ValueError(
-            f"Mask diameter (--mask-diameter) is {config.mask_diameter:g} Å, but the images are only "
-            f"{width:g} Å wide ({box} px x {particles.pixel_size:g} Å/px). Give a smaller one, or "
-            "extract larger boxes."
-        )
     if config.max_shift and config.max_shift > width / 4:
         raise ValueError(
             f"Maximum shift (--max-shift) is {config.max_shift:g} Å; it must be at most a quarter of the "
@@ -195,7 +189,7 @@ def _grid(config: Classify2DConfig, particles: ParticleSet) -> tuple[PolarGrid, 
                 "finer detail does not help to distinguish classes. The averages are not limited."
             )
     side = min(box, 2 * -(-int(2.7 * rings) // 2))
-    radius = MASK * side if config.mask_diameter is None else config.mask_diameter / 2 / width * side
+    radius = mask_diameter_px(particles, config.mask_diameter) / 2 / particles.box * side
     return PolarGrid(side, rings, max(48, 4 * -(-rings // 2)), min(radius, WIDEST_MASK * side)), notes
 
 

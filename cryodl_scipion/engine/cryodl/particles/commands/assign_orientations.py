@@ -79,8 +79,7 @@ def assign_orientations(config: AssignOrientationsConfig, run: Run) -> AssignOri
         contrast=search.source.contrast,
         resolution=resolution,
         pixel_size=particles.pixel_size,
-        missing_cone=round(views.cone, 1),
-        tilted_cones=[round(cone, 1) for cone in views.tilted.values()],
+        **views.outputs(),
     )
 
 

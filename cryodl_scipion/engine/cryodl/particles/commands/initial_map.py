@@ -13,21 +13,21 @@ from ...io import mrc, particle_sets
 from ...io.particles import ANGLES
 from ...likelihood.observed import WIDEST, Source
 from ...likelihood.reference import HalfDisc, find_contrast
-from ...reconstruction.halves import split_halves
+from ...reconstruction.halves import mask_diameter_px, split_halves
+from ...reconstruction.views import resolutions
 from ...runner import Run, command
 from ..initial.alignment import enlarged, filtered_mean, reached
 from ..initial.climb import FINEST, Found
 from ..initial.halves import InHalves, gain_of_second, judged_maps, started_maps
 
 FEWEST = 200  # particles; see the page
-MASK = 0.9  # of the box: diameter of the sphere that holds the particle
 WORK = "starts"  # folder in the output's, for finished starts
 
 
 @command
 def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
     particles = particle_sets.read_particles(config.particles, need=("raw", "ctf"))
-    diameter = _diameter(config, particles)
+    diameter = min(mask_diameter_px(particles, config.mask_diameter), WIDEST * particles.box)
     contrast = _contrast(config, particles, run)
     chosen = np.sort(np.random.default_rng(run.seed).permutation(len(particles))[: config.most])
     if len(chosen) < len(particles):
@@ -47,6 +47,10 @@ def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
         fsc=[],
         agreement=None,
         coverage=None,
+        missing_cone=None,
+        tilted_cones=None,
+        views=None,
+        by_direction=None,
         count=len(particles),
         pixel_size=particles.pixel_size,
         box=particles.box,
@@ -65,29 +69,18 @@ def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
     if not verdict.doubts():
         verdict = dataclasses.replace(verdict, second=gain_of_second(both, found, run))
     reasons, width = verdict.doubts(), particles.box * particles.pixel_size
-    write_json(folder / "judgement.json", dict(dataclasses.asdict(verdict), reasons=reasons))
+    judged = dict(dataclasses.asdict(verdict), coverage=verdict.views.least, reasons=reasons)
+    write_json(folder / "judgement.json", judged)
     made = dataclasses.replace(
         nothing,
         determined=not reasons,
         reasons=reasons,
         agreement=verdict.agreement,
-        coverage=verdict.coverage,
+        coverage=round(verdict.views.least, 4),
         limit=width / disc.radius,
+        **verdict.views.outputs(),
     )
     return _told(run, made if reasons else _write(folder, config.output, both, found, made))
-
-
-def _diameter(config: InitialMapConfig, particles: particle_sets.ParticleSet) -> float:
-    """px. Raises ValueError for a sphere that is wider than the images."""
-    width = particles.box * particles.pixel_size
-    if config.mask_diameter is not None and config.mask_diameter > width:
-        raise ValueError(
-            f"Mask diameter (--mask-diameter) is {config.mask_diameter:g} Å, but the images of {config.particles} are "
-            f"only {width:.0f} Å wide ({particles.box} px x {particles.pixel_size:g} Å). Choose a smaller diameter, or "
-            "leave it out to use 0.9 of the box size."
-        )
-    wanted = MASK * width if config.mask_diameter is None else config.mask_diameter
-    return min(wanted / particles.pixel_size, WIDEST * particles.box)
 
 
 def _contrast(config: InitialMapConfig, particles: particle_sets.ParticleSet, run: Run) -> str:
@@ -122,7 +115,11 @@ def _write(
         rlnMaxValueProbDistribution=probability,
     )
     particle_sets.write_particles_star(folder / "particles.star", particles, changes)
-    resolution = reached(curve, particles.box * particles.pixel_size, both.observed.disc.radius)
+    width = particles.box * particles.pixel_size
+    resolution, by_direction = reached(curve, width, both.observed.disc.radius), None
+    if resolution is not None:
+        found_there = resolutions(*(one.density * climb.mask for one in found.values()), width / climb.side)
+        by_direction = [[*axis, at if at is None else max(at, made.limit or at)] for *axis, at in found_there]
     return dataclasses.replace(
         made,
         map=f"{output}/map.mrc",
@@ -131,6 +128,7 @@ def _write(
         particles=f"{output}/particles.star",
         resolution=None if resolution is None else round(resolution, 3),
         fsc=[round(float(value), 5) for value in curve],
+        by_direction=by_direction,
     )
 
 

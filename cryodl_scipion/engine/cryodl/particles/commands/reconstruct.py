@@ -14,7 +14,13 @@ from ...core import projections, symmetry
 from ...io import memory, mrc, particle_sets, unfinished
 from ...io.particles import BEYOND, REFERENCE, SUBSTITUTED
 from ...likelihood.observed import check_not_empty, sample_rows
-from ...reconstruction.halves import Reconstruction, half_reconstructions, looks_inverted, split_halves
+from ...reconstruction.halves import (
+    Reconstruction,
+    half_reconstructions,
+    looks_inverted,
+    mask_diameter_px,
+    split_halves,
+)
 from ...reconstruction.reference import control_of, shared_value, substitution_test, tested
 from ...reconstruction.views import resolutions, views_of
 from ...runner import PROGRAM, Run, command
@@ -26,13 +32,7 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
     paths = _paths(config.output)
     symmetry.operations(config.symmetry)  # an unknown one is an error before the work
     particles = particle_sets.read_particles(config.particles, need=("angles",))
-    width = particles.box * particles.pixel_size
-    if config.mask_diameter is not None and config.mask_diameter > width:
-        raise ValueError(
-            f"Mask diameter (--mask-diameter) is {config.mask_diameter:g} Å, but the images of {particles.path} are "
-            f"only {width:.0f} Å wide ({particles.box} px x {particles.pixel_size:g} Å). Choose a smaller diameter, "
-            "or leave it out to use 0.9 of the box size."
-        )
+    mask_diameter_px(particles, config.mask_diameter)  # one that is too wide is an error before the work
     controls = [control_of(particles, config.noise_control), control_of(particles, None, SUBSTITUTED)]
     if particles.denoiser:
         run.warn(
@@ -75,8 +75,7 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
         count=len(particles),
         pixel_size=particles.pixel_size,
         box=particles.box,
-        missing_cone=round(views.cone, 1),
-        tilted_cones=[round(cone, 1) for cone in views.tilted.values()],
+        **views.outputs(),
         by_direction=by_direction,
     )
     (noise, _), (substituted, _) = controls

@@ -14,33 +14,31 @@ import torch.nn.functional as F
 
 from ...core.fourier import rings
 from ...core.frc import fsc, resolution_at
-from ...core.healpix_grid import ball_of_rotations, healpix
+from ...core.healpix_grid import ball_of_rotations
 from ...core.projections import Projector, rotation_matrices
 from ...core.volumes import HalfBall, side_by_side
 from ...likelihood.reference import middle_of
 from ...likelihood.search import Grid
 from ...reconstruction.halves import wiener_constants
+from ...reconstruction.views import MISSING, SeenDirections
 
 AGREEMENT = 0.93  # correlation of maps that are taken to be the same
 EVIDENCE = 1.0  # mean logarithmic likelihood ratio to noise
 EMPTY = 0.1  # part of the particles that noise explains better than the map
-COVERED = 0.15  # of what even views would give: coverage of the direction that is seen least
-WEDGE = 10.0  # degrees: views so near to the plane across a direction show it
-SIDES = 4  # of the HEALPix grid of directions whose coverage is measured
 
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
     """agreement: correlation of the best maps of both halves. starts: of each start's map with the best of the first
     half. evidence: mean logarithmic likelihood ratio of the particles to noise. empty: part of them that noise explains
-    better. coverage: of the direction seen least, 1 for even views. second: mean gain in logarithmic evidence of
+    better. views: of the orientations found. second: mean gain in logarithmic evidence of
     held-out particles by a second map, see climb.py; None where it was not asked for."""
 
     agreement: float
     starts: list[float]
     evidence: float
     empty: float
-    coverage: float
+    views: SeenDirections
     second: float | None = None
 
     def doubts(self) -> list[str]:
@@ -51,10 +49,10 @@ class Judgement:
                 f"the particles show hardly more than noise (mean logarithm of the likelihood ratio "
                 f"{self.evidence:.1f}, at least {EVIDENCE:g} is expected)"
             )
-        if self.coverage < COVERED:
+        if self.views.least < MISSING:
             found.append(
-                f"views are missing: of one direction only {100 * self.coverage:.0f} % is seen of what even views show "
-                f"(at least {100 * COVERED:.0f} % is expected)"
+                f"views are missing: of one direction only {100 * self.views.least:.0f} % is seen of what even views "
+                f"show (at least {100 * MISSING:.0f} % is expected); {self.views.advice()}"
             )
         if self.empty > EMPTY:
             found.append(
@@ -73,14 +71,6 @@ class Judgement:
                 "states seem to be mixed"
             )
         return found
-
-
-def coverage(matrices: torch.Tensor) -> float:
-    """How well the direction seen least is covered by views, over what even views would give. matrices: (n, 3, 3) from
-    image to density. A view shows the directions across it."""
-    across = np.abs(matrices[:, :, 2].cpu().double().numpy() @ healpix(SIDES).T)
-    wedge = np.sin(np.radians(WEDGE))
-    return float((across < wedge).mean(0).min() / wedge)
 
 
 def filtered_mean(halves: tuple[torch.Tensor, torch.Tensor], mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

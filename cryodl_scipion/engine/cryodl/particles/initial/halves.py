@@ -10,8 +10,9 @@ import torch
 from ...io.files import whole_file
 from ...io.particle_sets import ParticleSet
 from ...likelihood.observed import Observed
+from ...reconstruction.views import views_of
 from ...runner import Run
-from .alignment import Judgement, align, coverage
+from .alignment import Judgement, align
 from .climb import FINEST, FULL, STEPS, Climb, Found, second_map_gain
 
 STARTS = 2  # in each half
@@ -66,7 +67,7 @@ def judged_maps(both: InHalves, starts: dict[int, list[Found]]) -> tuple[dict[in
         starts=[round(one.correlation, 4) for one in others],
         evidence=round(float(evidence.mean()), 3),
         empty=round(float((evidence < 0).float().mean()), 4),
-        coverage=round(coverage(torch.cat([found[half].matrices for half in (1, 2)])), 4),
+        views=views_of(torch.cat([found[half].matrices for half in (1, 2)]).cpu().numpy(), "C1"),
     )
 
 

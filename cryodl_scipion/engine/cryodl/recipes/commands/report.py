@@ -27,11 +27,17 @@ def report(config: ReportConfig, run: Run) -> ReportOutputs:
     runs = [one for one in runs if one.name != config.own]
     if not runs:
         raise ValueError(_nothing(config))
-    alarms, malformed = numbers.alarms_of(runs), numbers.malformed_of(runs) + damaged
+    alarms = numbers.alarms_of(runs)
+    malformed = [f"{one.label}: {sentence}" for one in runs for sentence in one.problems] + damaged
     micrographs, unshown = page.micrograph_pictures(runs, config.micrographs)
     classes, unclear = page.class_picture(runs)
     others: dict[str, list[page.Picture]] = {}
-    for section, draw in (("Progress", page.growth_picture), ("Map", page.fsc_picture), ("CTF", page.ctf_picture)):
+    for section, draw in (
+        ("Progress", page.growth_picture),
+        ("Map", page.fsc_picture),
+        ("Views", page.views_picture),
+        ("CTF", page.ctf_picture),
+    ):
         try:
             others[section] = draw(runs)
         except (ValueError, TypeError, KeyError, IndexError) as error:  # of results of other versions
@@ -49,8 +55,7 @@ def report(config: ReportConfig, run: Run) -> ReportOutputs:
             "Progress": others.get("Progress", []),
             "Latest micrographs with their picks": micrographs,
             "2-D classes": classes,
-            "Map": others.get("Map", []),
-            "CTF": others.get("CTF", []),
+            **{section: others.get(section, []) for section in ("Map", "Views", "CTF")},
         },
         methods=[(one.label, one.methods) for one in runs if one.methods],
         parameters=_parameters(runs),

@@ -6,10 +6,12 @@ import statistics
 import time
 import typing
 
-from ...contract import counted, in_words
+from ...contract import counted, in_words, resolution_in_words
 from .runs import Finished, FoundRun
 
 PICKING, CTF, CUTTING = ("pick", "auto-pick"), ("estimate-ctf",), ("extract-particles",)
+MAPS = ("reconstruct", "initial-map")
+ORIENTED = ("assign-orientations", *MAPS)  # whose results tell of views
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,14 +40,14 @@ def ctf_fits(runs: typing.Sequence[FoundRun]) -> dict[str, dict[str, float]]:
     return fits
 
 
-def picks_of(runs: typing.Sequence[FoundRun]) -> dict[str, int]:
-    """{micrograph: picks}, the last word on each, in the order in which they came."""
-    return _counts(finished_of(runs, *PICKING))
-
-
-def particles_of(runs: typing.Sequence[FoundRun]) -> dict[str, int]:
-    """{micrograph: particles cut out}."""
-    return _counts(finished_of(runs, *CUTTING))
+def picks_of(runs: typing.Sequence[FoundRun], commands: tuple[str, ...] = PICKING) -> dict[str, int]:
+    """{micrograph: picks, or particles cut out}, the last word on each, in the order in which they came."""
+    counts: dict[str, int] = {}
+    for finished in finished_of(runs, *commands):
+        for name, number in _mapping(finished, "counts").items():
+            counts.pop(name, None)
+            counts[name] = number
+    return counts
 
 
 def growth(runs: typing.Sequence[FoundRun]) -> list[Series]:
@@ -61,7 +63,7 @@ def growth(runs: typing.Sequence[FoundRun]) -> list[Series]:
 
 def numbers_table(runs: typing.Sequence[FoundRun]) -> list[tuple[str, str]]:
     """(what, how many) for the head of the page; only what there is."""
-    fits, picks, particles = ctf_fits(runs), picks_of(runs), particles_of(runs)
+    fits, picks, particles = ctf_fits(runs), picks_of(runs), picks_of(runs, CUTTING)
     rows: list[tuple[str, int | None]] = [
         ("micrographs with CTF", len(fits)),
         ("picked micrographs", len(picks)),
@@ -79,25 +81,15 @@ def numbers_table(runs: typing.Sequence[FoundRun]) -> list[tuple[str, str]]:
 
 
 def _map_rows(runs: typing.Sequence[FoundRun]) -> list[tuple[str, str]]:
-    found = finished_of(runs, "reconstruct")
-    if not found:
-        return []
-    resolution = found[-1].result.outputs.get("resolution")
-    return [("resolution (FSC 0.143)", f"{resolution:.3g} Å" if resolution else "not reached")]
+    found = finished_of(runs, *MAPS)
+    made = found[-1].result.outputs if found else {}
+    row = ("resolution (FSC 0.143)", resolution_in_words(made.get("resolution") or None))
+    return [("initial map", "not determined") if made.get("reasons") else row] * bool(found)
 
 
 def _mapping(finished: Finished, key: str) -> dict[str, typing.Any]:
     values = finished.result.outputs.get(key)
     return values if isinstance(values, dict) else {}
-
-
-def _counts(found: list[Finished]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for finished in found:
-        for name, number in _mapping(finished, "counts").items():
-            counts.pop(name, None)
-            counts[name] = number
-    return counts
 
 
 def _series(title: str, found: list[Finished], key: str, summed: bool) -> Series:
@@ -152,11 +144,6 @@ def warnings_of(runs: typing.Sequence[FoundRun]) -> list[str]:
     return found
 
 
-def malformed_of(runs: typing.Sequence[FoundRun]) -> list[str]:
-    """Files that could not be read."""
-    return [f"{run.label}: {sentence}" for run in runs for sentence in run.problems]
-
-
 def skipped_of(run: FoundRun) -> list:
     """Inputs that a run has left out and not done later."""
     left: dict[str, typing.Any] = {}
@@ -178,10 +165,8 @@ def _names(finished: Finished) -> list[str]:
 def _drifts(runs: typing.Sequence[FoundRun]) -> list[str]:
     """Sentences if the latest micrographs are unlike those before."""
     found = []
-    picks, rings = (
-        list(picks_of(runs).values()),
-        [f["resolution"] for f in ctf_fits(runs).values() if f.get("resolution")],
-    )
+    picks = list(picks_of(runs).values())
+    rings = [f["resolution"] for f in ctf_fits(runs).values() if f.get("resolution")]
     if len(picks) >= 2 * LATEST:
         before, now = statistics.median(picks[:-LATEST]), statistics.median(picks[-LATEST:])
         if now < FEWER * before:

@@ -15,7 +15,7 @@ from ...core.thumbnails import block_means, grey_limits
 from ...io.coordinates import read_coordinates
 from ...io.micrographs import read_micrograph
 from ...io.plots import new_figure
-from .numbers import PICKING, Series, ctf_fits, finished_of, growth
+from .numbers import MAPS, ORIENTED, PICKING, Series, ctf_fits, finished_of, growth
 from .runs import Finished, FoundRun
 
 SIDE = 480  # px of a micrograph
@@ -46,20 +46,22 @@ def growth_picture(runs: typing.Sequence[FoundRun]) -> list[Picture]:
     for axis, group in zip(np.ravel(axes), ("micrographs", "s")):
         of_micrographs = group == "micrographs"
         for line in [s for s in series if ("micrograph" in s.title) == of_micrographs]:
-            axis.step([_moment(t) for t in line.times], line.totals, where="post", label=line.title, marker=".")
+            axis.step(
+                [datetime.datetime.fromtimestamp(t) for t in line.times],
+                line.totals,
+                where="post",
+                label=line.title,
+                marker=".",
+            )
         axis.set_ylim(bottom=0)
         if axis.has_data():
             axis.legend(fontsize=8)
-        axis.set_xlim(_moment(middle - half), _moment(middle + half))
+        axis.set_xlim(datetime.datetime.fromtimestamp(middle - half), datetime.datetime.fromtimestamp(middle + half))
         locator = AutoDateLocator(maxticks=7)
         axis.xaxis.set_major_locator(locator)
         axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
         axis.tick_params(axis="x", labelsize=8)
     return [Picture(_png(figure), "Numbers over time", _rate(series))]
-
-
-def _moment(seconds: float) -> datetime.datetime:
-    return datetime.datetime.fromtimestamp(seconds)
 
 
 def _rate(series: list[Series]) -> str:
@@ -154,7 +156,7 @@ def _averages(path: str) -> np.ndarray:
 
 def fsc_picture(runs: typing.Sequence[FoundRun]) -> list[Picture]:
     """FSC of the last map's half-maps, and of noise that was oriented likewise."""
-    found = [f for f in finished_of(runs, "reconstruct") if f.result.outputs.get("fsc")]
+    found = [f for f in finished_of(runs, *MAPS) if f.result.outputs.get("fsc")]
     if not found:
         return []
     made = found[-1].result.outputs
@@ -170,6 +172,34 @@ def fsc_picture(runs: typing.Sequence[FoundRun]) -> list[Picture]:
     axes.legend(fontsize=8)
     words = f"0.143 at {made['resolution']:.3g} Å" if made.get("resolution") else "0.143 is not reached"
     return [Picture(_png(figure), "FSC of the half-maps", f"{words}; {made['count']} particles.")]
+
+
+def views_picture(runs: typing.Sequence[FoundRun]) -> list[Picture]:
+    """Views of the particles that were oriented last, all batches together, and the last map's resolution by
+    direction."""
+    told = [[f for f in finished_of([run], *ORIENTED) if f.result.outputs.get("views")] for run in runs]
+    batches = max(filter(None, told), key=lambda group: group[-1].time, default=[])
+    if not batches:
+        return []
+    last = batches[-1].result
+    batches = [f for f in batches if f.result.command == ORIENTED[0]] if last.command == ORIENTED[0] else batches[-1:]
+    weights = [f.result.outputs["count"] for f in batches]
+    shown = [(np.average([f.result.outputs["views"] for f in batches], 0, weights), "views, over what even ones give")]
+    ends = np.array(last.outputs.get("by_direction") or [], float).reshape(-1, 3)
+    if len(ends):
+        other = np.c_[ends[:, 0] + 180, 180 - ends[:, 1], ends[:, 2]]
+        shown.append((np.concatenate([ends, other]), "FSC of 0.143 within 20° of an axis (Å)"))
+    figure, axes = new_figure(1, 2, (9, 2.8), "mollweide")
+    axes[0, 1].set_visible(len(shown) == 2)
+    for axis, ((rot, tilt, values), title) in zip(axes[0], ((rows.T, title) for rows, title in shown)):
+        longitude = np.mod(np.radians(rot) + np.pi, 2 * np.pi) - np.pi
+        dots = axis.scatter(longitude, np.radians(90 - tilt), c=values, s=50, cmap="viridis", plotnonfinite=True)
+        figure.colorbar(dots, ax=axis, shrink=0.7)
+        axis.set_title(title, fontsize=8)
+        axis.tick_params(labelbottom=False, labelleft=False)
+    cone, left = last.outputs.get("missing_cone"), [f"{one:.0f}°" for one in last.outputs.get("tilted_cones") or []]
+    tilted = f"missing cone {cone}°; a specimen tilted by 20, 30 and 40° would leave {', '.join(left)}"
+    return [Picture(_png(figure), "Views", tilted if cone else "no missing cone")]
 
 
 def ctf_picture(runs: typing.Sequence[FoundRun]) -> list[Picture]:
@@ -262,10 +292,10 @@ def page_of(content: Content, now: datetime.datetime) -> str:
     ]
     parts += [_section(title, _shown(pictures)) for title, pictures in content.pictures.items() if pictures]
     parts.append(_section("Runs", _runs(content.runs)))
-    if content.methods:
-        parts.append(_section("Methods", "".join(_methods(*method) for method in content.methods)))
-    if content.parameters:
-        parts.append(_section("Parameters", "".join(_details(*pair) for pair in content.parameters)))
+    methods = (f"<p><b>{_e(label)}.</b> {_e(' '.join(said))}</p>" for label, said in content.methods)
+    details = (f"<details><summary>{_e(c)}</summary><pre>{_e(p)}</pre></details>" for c, p in content.parameters)
+    for title, text in (("Methods", "".join(methods)), ("Parameters", "".join(details))):
+        parts += [_section(title, text)] * bool(text)
     parts.append(_section("Versions", _rows(sorted(content.versions.items()))))
     body = "\n".join(parts)
     return (
@@ -289,11 +319,8 @@ def _numbers(numbers: list[tuple[str, str]]) -> str:
 
 
 def _alarms(content: Content) -> str:
-    parts = []
-    if content.alarms:
-        parts.append(f'<h2>Alarms</h2><div class="alarms" id="alarms">{_list(content.alarms)}</div>')
-    else:
-        parts.append('<h2>Alarms</h2><div class="calm" id="alarms">None.</div>')
+    css, said = ("alarms", _list(content.alarms)) if content.alarms else ("calm", "None.")
+    parts = [f'<h2>Alarms</h2><div class="{css}" id="alarms">{said}</div>']
     for title, sentences in (("Warnings", content.warnings), ("Files that cannot be read", content.malformed)):
         if sentences:
             parts.append(f'<h2>{title}</h2><div class="warnings">{_list(sentences)}</div>')
@@ -332,14 +359,6 @@ def _runs(runs: typing.Sequence[FoundRun]) -> str:
         for row, css in zip(rows, classes)
     ]
     return f"<table><tr>{head}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
-
-
-def _methods(label: str, sentences: list[str]) -> str:
-    return f"<p><b>{_e(label)}.</b> {_e(' '.join(sentences))}</p>"
-
-
-def _details(command: str, parameters: str) -> str:
-    return f"<details><summary>{_e(command)}</summary><pre>{_e(parameters)}</pre></details>"
 
 
 def _rows(pairs: list[tuple[str, str]]) -> str:
